@@ -1,0 +1,47 @@
+# `make demo` and `make test` set themselves up: they need Python 3.11, Go and a network that reaches the package registries.
+SHELL := /bin/bash
+PYTHON ?= python3
+UV_VERSION := 0.13.9
+VENV := .venv
+BIN := $(VENV)/bin
+export PYTHONPATH := tests:operator
+
+.PHONY: help setup test test-fast lint demo demo-down crd lock clean
+
+help:  ## Show the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+setup: $(VENV)/.installed  ## Make the virtual environment with pinned packages
+
+$(VENV)/.installed: requirements/dev.txt Makefile
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet "uv==$(UV_VERSION)"
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python --no-config requirements/dev.txt
+	touch $@
+
+lock:  ## Pin again what pyproject.toml asks for
+	$(BIN)/uv pip compile --quiet --no-header --no-emit-index-url --no-annotate --upgrade pyproject.toml -o requirements/operator.txt
+	$(BIN)/uv pip compile --quiet --no-header --no-emit-index-url --no-annotate --extra clients --extra test \
+	  -c requirements/operator.txt pyproject.toml -o requirements/dev.txt
+	echo "uv==$(UV_VERSION)" >> requirements/dev.txt
+
+lint: setup  ## ruff, mypy and the import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test-fast: setup lint  ## Everything that needs no node
+	$(BIN)/pytest -m "not e2e" --durations=10
+
+test: setup lint  ## All tests; sets up the cluster and the images itself
+	$(BIN)/pytest --durations=20
+
+demo: setup  ## A cluster, the operator, a model, an answer
+	$(BIN)/python -m cluster.demo up
+
+demo-down: setup  ## Remove what `make demo` started
+	$(BIN)/python -m cluster.demo down
+
+crd: setup  ## Write crds/ from api.py
+	$(BIN)/python -m vllm_operator crd > crds/inferenceservices.yaml
