@@ -1,0 +1,1 @@
+"""A Kubernetes operator that serves large language models with vLLM."""

@@ -1,0 +1,158 @@
+"""From the spec to vLLM's argv and environment. The only module that spells a vLLM flag.
+
+An omitted field omits the flag, so that vLLM's own default stands. Arguments are a list and never meet a shell.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from .api import InferenceServiceSpec
+from .api.base import bytes_of
+from .settings import Settings
+
+PORT = 8000
+MODELS_DIR = "/models"
+CACHE_DIR = "/cache"
+TEMPLATE_PATH = "/etc/vllm/chat-template/template.jinja"
+CA_PATH = "/etc/vllm/ca/ca.crt"
+# vLLM finishes requests in flight for this long after SIGTERM, then stops its engine. Without it, streams are cut.
+SHUTDOWN_TIMEOUT_SECONDS = 120
+
+_SWITCHES: dict[bool, str] = {True: "--", False: "--no-"}
+Flag = Callable[[InferenceServiceSpec], Any]
+
+# Field of the spec -> the flag that carries it. A value of None, and so an omitted field, omits the flag; a bool picks
+# the flag's --no- form. The order is the order of argv.
+FLAGS: dict[str, tuple[str, Flag]] = {
+    "model.revision": ("revision", lambda s: s.model.revision),
+    "model.tokenizer.uri": ("tokenizer", lambda s: s.model.tokenizer and location(s.model.tokenizer.uri)),
+    "model.tokenizer.revision": ("tokenizer-revision", lambda s: s.model.tokenizer and s.model.tokenizer.revision),
+    "model.trustRemoteCode": ("trust-remote-code", lambda s: s.model.trust_remote_code),
+    "quantization": ("quantization", lambda s: s.quantization),
+    "dtype": ("dtype", lambda s: s.dtype),
+    "tensorParallelSize": ("tensor-parallel-size", lambda s: s.tensor_parallel_size),
+    "pipelineParallelSize": ("pipeline-parallel-size", lambda s: s.pipeline_parallel_size),
+    "expertParallel": ("enable-expert-parallel", lambda s: s.expert_parallel),
+    "maxModelLen": ("max-model-len", lambda s: s.max_model_len),
+    "maxNumSeqs": ("max-num-seqs", lambda s: s.max_num_seqs),
+    "maxNumBatchedTokens": ("max-num-batched-tokens", lambda s: s.max_num_batched_tokens),
+    "maxQueuedRequests": ("max-num-queued-reqs", lambda s: s.max_queued_requests),
+    "enforceEager": ("enforce-eager", lambda s: s.enforce_eager),
+    "kvCache.dtype": ("kv-cache-dtype", lambda s: s.kv_cache and s.kv_cache.dtype),
+    "kvCache.gpuMemoryUtilizationPercent": ("gpu-memory-utilization", lambda s: _fraction(s)),
+    "kvCache.memoryPerGPU": ("kv-cache-memory-bytes", lambda s: _bytes(s.kv_cache and s.kv_cache.memory_per_gpu)),
+    "kvCache.blockSize": ("block-size", lambda s: s.kv_cache and s.kv_cache.block_size),
+    "kvCache.prefixCaching": ("enable-prefix-caching", lambda s: s.kv_cache and s.kv_cache.prefix_caching),
+    "kvCache.cpuOffload": ("kv-offloading-size", lambda s: _gib(s.kv_cache and s.kv_cache.cpu_offload)),
+    "lora": ("enable-lora", lambda s: True if s.lora else None),
+    "lora.maxRank": ("max-lora-rank", lambda s: s.lora and s.lora.max_rank),
+    "speculative": ("speculative-config", lambda s: _speculative_config(s)),
+    "toolCallParser": ("tool-call-parser", lambda s: s.tool_call_parser),
+    "reasoningParser": ("reasoning-parser", lambda s: s.reasoning_parser),
+    "chatTemplate": ("chat-template", lambda s: TEMPLATE_PATH if s.chat_template else None),
+}
+
+
+def location(uri: str) -> str:
+    """What vLLM is told for a URI: the repository of hf://, or the path at which a claim is mounted."""
+    scheme, rest = uri.split("://", 1)
+    return rest if scheme == "hf" else f"{MODELS_DIR}/{rest}"
+
+
+def claims(spec: InferenceServiceSpec) -> list[str]:
+    """Names of the claims that the spec's pvc:// URIs refer to, each once, in a stable order."""
+    uris = [spec.model.uri]
+    if spec.model.tokenizer:
+        uris.append(spec.model.tokenizer.uri)
+    if spec.lora:
+        uris += [adapter.uri for adapter in spec.lora.adapters]
+    if spec.speculative and spec.speculative.model:
+        uris.append(spec.speculative.model)
+    return sorted({uri.removeprefix("pvc://").split("/", 1)[0] for uri in uris if uri.startswith("pvc://")})
+
+
+def ranks(spec: InferenceServiceSpec) -> int:
+    """Processes with a device each, in one pod."""
+    return (spec.tensor_parallel_size or 1) * (spec.pipeline_parallel_size or 1)
+
+
+def _fraction(spec: InferenceServiceSpec) -> str | None:
+    percent = spec.kv_cache and spec.kv_cache.gpu_memory_utilization_percent
+    return f"{percent / 100:g}" if percent else None
+
+
+def _bytes(quantity: str | None) -> int | None:
+    return bytes_of(quantity) if quantity else None
+
+
+def _gib(quantity: str | None) -> str | None:
+    return f"{bytes_of(quantity) / 2**30:g}" if quantity else None
+
+
+def _speculative_config(spec: InferenceServiceSpec) -> str | None:
+    if not spec.speculative:
+        return None
+    config: dict[str, Any] = {"method": spec.speculative.method}
+    if spec.speculative.model:
+        config["model"] = location(spec.speculative.model)
+    config["num_speculative_tokens"] = spec.speculative.num_speculative_tokens
+    return json.dumps(config)
+
+
+def _flags(spec: InferenceServiceSpec) -> Iterator[str]:
+    for flag, value_of in FLAGS.values():
+        value = value_of(spec)
+        if isinstance(value, bool):
+            yield f"{_SWITCHES[value]}{flag}"
+        elif value is not None:
+            yield f"--{flag}={value}"
+
+
+def argv(spec: InferenceServiceSpec, name: str) -> list[str]:
+    """Arguments of `vllm serve` for a service called `name`."""
+    arguments = [location(spec.model.uri), "--served-model-name", *(spec.model.served_model_names or [name])]
+    arguments += ["--host=0.0.0.0", f"--port={PORT}", f"--shutdown-timeout={SHUTDOWN_TIMEOUT_SECONDS}"]
+    # Probes and scrapes would fill the log that `kubectl logs` shows.
+    arguments += ["--disable-access-log-for-endpoints=/health,/metrics"]
+    arguments += _flags(spec)
+    if spec.tool_call_parser:
+        arguments.append("--enable-auto-tool-choice")
+    if spec.lora:
+        arguments += ["--lora-modules", *(f"{adapter.name}={location(adapter.uri)}" for adapter in spec.lora.adapters)]
+    return [*arguments, *(spec.extra_args or [])]
+
+
+def _secret(name: str, ref: Any) -> dict[str, Any]:
+    return {"name": name, "valueFrom": {"secretKeyRef": {"name": ref.name, "key": ref.key}}}
+
+
+def environment(spec: InferenceServiceSpec, settings: Settings) -> list[dict[str, Any]]:
+    """Environment of vLLM's container, as in a PodSpec: what the operator owns, the hub settings, then the user's own."""
+    owned = {
+        # The user has no name in upstream's image; torch and getpass look here before they give up.
+        "HOME": f"{CACHE_DIR}/home",
+        "USER": "vllm",
+        "HF_HOME": f"{CACHE_DIR}/huggingface",
+        "VLLM_CACHE_ROOT": f"{CACHE_DIR}/vllm",
+        "VLLM_CONFIG_ROOT": f"{CACHE_DIR}/vllm-config",
+        "TRITON_CACHE_DIR": f"{CACHE_DIR}/triton",
+        "TORCHINDUCTOR_CACHE_DIR": f"{CACHE_DIR}/torchinductor",
+        "XDG_CACHE_HOME": f"{CACHE_DIR}/xdg",
+        "VLLM_NO_USAGE_STATS": "1",
+        "DO_NOT_TRACK": "1",
+    }
+    hub = {
+        "HF_ENDPOINT": settings.hub_endpoint,
+        "HTTP_PROXY": settings.http_proxy,
+        "HTTPS_PROXY": settings.https_proxy,
+        "NO_PROXY": settings.no_proxy,
+        "SSL_CERT_FILE": CA_PATH if settings.ca_config_map else None,
+        "REQUESTS_CA_BUNDLE": CA_PATH if settings.ca_config_map else None,
+    }
+    variables = [{"name": key, "value": value} for key, value in {**owned, **hub}.items() if value]
+    if spec.model.token_secret_ref:
+        variables.append(_secret("HF_TOKEN", spec.model.token_secret_ref))
+    if spec.api_key_secret_ref:
+        variables.append(_secret("VLLM_API_KEY", spec.api_key_secret_ref))
+    return variables + [variable.to_manifest() for variable in spec.env or []]
