@@ -1,0 +1,3 @@
+module vllm-operator.dev/tests/cluster/pause
+
+go 1.26

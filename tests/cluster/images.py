@@ -1,0 +1,239 @@
+"""Builds the project's images with buildah: a Debian base made by debootstrap, then images/<name>/Dockerfile."""
+
+import configparser
+import json
+import os
+import re
+import shlex
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from cluster.host import (
+    IMAGE_PROGRAMS,
+    REPOSITORY,
+    ClusterError,
+    cache_root,
+    command,
+    content_hash,
+    lock,
+    logged,
+    require,
+    require_linux_root,
+    step,
+)
+
+SUITE = "bookworm"
+# The base stands in for the python slim images that the Dockerfiles name by default, where no image registry answers.
+BASE_PACKAGES = ("ca-certificates", "python3", "python3-pip", "python3-venv")
+TAGS = {"operator": "localhost/vllm-operator:dev", "vllm-cpu": "localhost/vllm-cpu:0.32.0"}
+CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
+# One time for all files of a context: layer caches then depend on content alone. Zip files know no year before 1980.
+FILE_TIME = 315532800
+
+
+def reference(name: str) -> str:
+    """The name an image has in the cluster."""
+    return TAGS.get(name, f"localhost/{name}:dev")
+
+
+def build(name: str) -> tuple[str, Path]:
+    """Build images/<name> unless that was done before, and return its reference and its oci-archive."""
+    dockerfile = REPOSITORY / "images" / name / "Dockerfile"
+    if not dockerfile.is_file():
+        raise ClusterError(f"No such image: {name} ({dockerfile} is missing).")
+    files = _context_files(dockerfile)
+    key = content_hash(files, *(str(f.relative_to(REPOSITORY)) for f in files), SUITE, *BASE_PACKAGES, reference(name))
+    archive = cache_root() / "images" / f"{name}-{key}.tar"
+    if archive.is_file():
+        return reference(name), archive
+    require_linux_root("Building images")
+    require(IMAGE_PROGRAMS)
+    with lock(f"image-{name}"):
+        if not archive.is_file():
+            base = base_image()
+            with step(f"building the image {reference(name)} (its output: {_log(name)})"):
+                _bud(name, dockerfile, files, base)
+            with step(f"writing the image {reference(name)} to a file"):
+                _push(reference(name), archive)
+            _forget_older(name, archive)
+    return reference(name), archive
+
+
+def base_image() -> str:
+    """The reference of the base image in buildah's storage, made on first use."""
+    require_linux_root("Building images")
+    require(IMAGE_PROGRAMS)
+    tag = f"localhost/base-{SUITE}:{content_hash([], SUITE, *BASE_PACKAGES, *_mirror())}"
+    with lock("image-base"):
+        if not _exists(tag):
+            with step(f"making a Debian {SUITE} base image with debootstrap"):
+                _debootstrap(tag)
+    return tag
+
+
+def _log(name: str) -> Path:
+    return cache_root() / "logs" / f"image-{name}.log"
+
+
+def _buildah() -> list[str]:
+    storage = cache_root() / "buildah"
+    # A storage of its own: nothing of the machine's other images is read or changed.
+    return [
+        "buildah",
+        "--root",
+        str(storage / "root"),
+        "--runroot",
+        str(storage / "run"),
+        "--storage-driver",
+        "overlay",
+    ]
+
+
+def _exists(tag: str) -> bool:
+    try:
+        command([*_buildah(), "inspect", "--type", "image", tag])
+    except ClusterError:
+        return False
+    return True
+
+
+def _mirror() -> list[str]:
+    """The Debian mirror that apt is set to use on this machine, if it is one for this suite."""
+    if shutil.which("apt-get") is None:
+        return []
+    lines = command(
+        ["apt-get", "indextargets", "--format", "$(REPO_URI)", f"Codename: {SUITE}", "Created-By: Packages"]
+    )
+    return lines.splitlines()[:1]
+
+
+def _debootstrap(tag: str) -> None:
+    container = command([*_buildah(), "from", "scratch"]).strip()
+    try:
+        root = Path(command([*_buildah(), "mount", container]).strip())
+        include = f"--include={','.join(BASE_PACKAGES)}"
+        logged(["debootstrap", "--variant=minbase", include, SUITE, root, *_mirror()], _log("base"))
+        _trim(root)
+        # As in the python images: `python` is there, and pip installs into the system.
+        (root / "usr/local/bin/python").symlink_to("/usr/bin/python3")
+        for marker in root.glob("usr/lib/python3*/EXTERNALLY-MANAGED"):
+            marker.unlink()
+        path = "PATH=/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"
+        command([*_buildah(), "config", "--env", path, "--env", "LANG=C.UTF-8", "--cmd", "python3", container])
+        command([*_buildah(), "commit", "--quiet", container, tag])
+    finally:
+        command([*_buildah(), "rm", container])
+
+
+def _trim(root: Path) -> None:
+    """Drop what debootstrap leaves behind and no container needs."""
+    for left in ("var/cache/apt/archives", "var/lib/apt/lists", "var/log"):
+        for path in (root / left).iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    # debootstrap copies the machine's own resolver and name.
+    for own in ("etc/resolv.conf", "etc/hostname"):
+        (root / own).unlink(missing_ok=True)
+
+
+def _context_files(dockerfile: Path) -> list[Path]:
+    """The Dockerfile and every file that it copies from the repository, sorted."""
+    found = {dockerfile}
+    for source in _copied(dockerfile.read_text()):
+        matches = list(REPOSITORY.glob(source.strip("/") or "*"))
+        if not matches:
+            raise ClusterError(f"{dockerfile.relative_to(REPOSITORY)} copies {source}, which is not in the repository.")
+        for match in matches:
+            found.update(_files(match))
+    return sorted(found)
+
+
+def _copied(text: str) -> Iterator[str]:
+    for line in re.sub(r"\\\n", " ", text).splitlines():
+        words = shlex.split(line, comments=True)
+        if not words or words[0].upper() not in {"COPY", "ADD"} or any(w.startswith("--from=") for w in words):
+            continue
+        paths = [w for w in words[1:] if not w.startswith("--")]
+        yield from (json.loads(" ".join(paths)) if paths[0].startswith("[") else paths)[:-1]
+
+
+def _files(path: Path) -> Iterator[Path]:
+    if path.is_file():
+        yield path
+        return
+    for child in path.rglob("*"):
+        if child.is_file() and "__pycache__" not in child.parts and not child.name.endswith(".pyc"):
+            yield child
+
+
+def _stage(files: list[Path], context: Path) -> None:
+    """Copy just these files, with one time for all, so that what is hashed is what is built."""
+    for file in files:
+        target = context / file.relative_to(REPOSITORY)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, target)
+        os.utime(target, (FILE_TIME, FILE_TIME))
+
+
+def _bud(name: str, dockerfile: Path, files: list[Path], base: str) -> None:
+    with tempfile.TemporaryDirectory(prefix="vllm-operator-image-") as scratch:
+        context = Path(scratch) / "context"
+        _stage(files, context)
+        arguments = ["bud", "--isolation", "chroot", "--network", "host", "--layers", "--pull-never", "--format", "oci"]
+        arguments += ["--build-arg", f"BASE={base}", "--tag", reference(name), "--timestamp", str(FILE_TIME)]
+        for volume in _volumes(Path(scratch)):
+            arguments += ["--volume", volume]
+        arguments += ["--file", str(context / dockerfile.relative_to(REPOSITORY)), str(context)]
+        logged([*_buildah(), *arguments], _log(name))
+
+
+def _volumes(scratch: Path) -> Iterator[str]:
+    """What a build sees of this machine: the package caches, and how to reach the package indexes. Not committed."""
+    pip_cache = cache_root() / "pip"
+    uv_cache = Path(
+        os.environ.get("UV_CACHE_DIR") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "uv"
+    )
+    for source, target in ((pip_cache, "/root/.cache/pip"), (uv_cache, "/root/.cache/uv")):
+        source.mkdir(parents=True, exist_ok=True)
+        yield f"{source}:{target}:rw"
+    if CERTIFICATES.is_file():
+        yield f"{CERTIFICATES}:{CERTIFICATES}:ro"
+    pip_conf = scratch / "pip.conf"
+    with pip_conf.open("w") as file:
+        _pip_settings().write(file)
+    yield f"{pip_conf}:/etc/pip.conf:ro"
+    links = os.environ.get("PIP_FIND_LINKS", "")
+    if links.startswith("/") and Path(links).is_dir():
+        yield f"{links}:{links}:ro"
+
+
+def _pip_settings() -> configparser.ConfigParser:
+    """This machine's pip settings: its configuration file, then PIP_* variables, which a build does not inherit."""
+    settings = configparser.ConfigParser(interpolation=None)
+    settings.read("/etc/pip.conf")
+    if not settings.has_section("global"):
+        settings.add_section("global")
+    for key, value in os.environ.items():
+        if key.startswith("PIP_") and key not in {"PIP_CONFIG_FILE", "PIP_CACHE_DIR"}:
+            settings.set("global", key.removeprefix("PIP_").lower().replace("_", "-"), value)
+    return settings
+
+
+def _push(tag: str, archive: Path) -> None:
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    scratch = archive.with_suffix(f".{os.getpid()}.part")
+    try:
+        # Not compressed: the archive never leaves this machine, and compressing costs minutes.
+        command([*_buildah(), "push", "--quiet", "--disable-compression", tag, f"oci-archive:{scratch}:{tag}"])
+        scratch.rename(archive)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def _forget_older(name: str, keep: Path) -> None:
+    """Remove archives that two days of changes have left behind; each is gigabytes."""
+    for old in keep.parent.glob(f"{name}-*.tar"):
+        if old != keep and time.time() - old.stat().st_mtime > 3600:
+            old.unlink()

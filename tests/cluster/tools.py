@@ -1,0 +1,121 @@
+"""The programs of the cluster, built from their Go modules at the versions that tests/cluster/go/*/go.mod pin."""
+
+import os
+import platform
+import re
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from cluster.host import ClusterError, cache_root, content_hash, lock, logged, step
+
+MODULES = Path(__file__).parent / "go"
+
+
+def _no_flags(_version: str) -> str:
+    return ""
+
+
+def _kubernetes_flags(version: str) -> str:
+    # Without these the components report v0.0.0 and misbehave (feature gates compare versions).
+    major, minor, _ = version.removeprefix("v").split(".", 2)
+    base = "k8s.io/component-base/version"
+    values = {
+        f"{base}.gitVersion": version,
+        f"{base}.gitMajor": major,
+        f"{base}.gitMinor": minor,
+        "k8s.io/client-go/pkg/version.gitVersion": version,
+    }
+    return " ".join(f"-X {name}={value}" for name, value in values.items())
+
+
+def _helm_flags(version: str) -> str:
+    return f"-X helm.sh/helm/v4/internal/version.version={version}"
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A Go module kept in this package, and what to build of it."""
+
+    package: str
+    module: str = ""
+    """The required module whose version names the build."""
+    commands: tuple[str, ...] = ()
+    """Names to link to the binary, which looks at the name it is called by."""
+    flags: Callable[[str], str] = _no_flags
+    usual: str = "less than a minute"
+
+
+_KUBERNETES = (
+    "etcd",
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-proxy",
+    "kube-scheduler",
+    "kubectl",
+    "kubelet",
+)
+SOURCES = {
+    "kubernetes": _Source(".", "k8s.io/kubernetes", _KUBERNETES, _kubernetes_flags, "about 5 min at 2 cores"),
+    "helm": _Source("helm.sh/helm/v4/cmd/helm", "helm.sh/helm/v4", (), _helm_flags, "about 1.5 min at 2 cores"),
+    "kwok": _Source("sigs.k8s.io/kwok/cmd/kwok", "sigs.k8s.io/kwok", (), usual="about 1.5 min at 2 cores"),
+    "pause": _Source("."),
+}
+
+
+@cache
+def tool(name: str) -> Path:
+    """The path of a program (kubectl, kubelet, helm, kwok, ...), built on first use."""
+    for source_name, source in SOURCES.items():
+        if name == source_name or name in source.commands:
+            return _built(source_name, source) / name
+    known = sorted({*SOURCES, *_KUBERNETES})
+    raise ClusterError(f"No such tool: {name}; there are {', '.join(known)}.")
+
+
+def version(name: str) -> str:
+    """The version that a tool's module pins; empty for the project's own programs."""
+    required = SOURCES[name].module
+    found = re.search(rf"^\s*(?:require )?{re.escape(required)} (v\S+)", (MODULES / name / "go.mod").read_text(), re.M)
+    return found[1] if required and found else ""
+
+
+def _built(name: str, source: _Source) -> Path:
+    here = MODULES / name
+    flags = f"-s -w {source.flags(version(name))}".strip()
+    files = sorted(p for p in here.iterdir() if p.suffix in {".go", ".mod", ".sum"})
+    key = content_hash(files, flags, source.package, platform.machine(), *source.commands)
+    target = cache_root() / "tools" / "-".join(filter(None, [name, version(name), key]))
+    if target.is_dir():
+        return target
+    with lock(f"tool-{name}"):
+        if not target.is_dir():
+            _build(name, source, flags, target)
+    return target
+
+
+def _build(name: str, source: _Source, flags: str, target: Path) -> None:
+    if shutil.which("go") is None:
+        raise ClusterError(
+            "Go is missing: install Go 1.26 or newer (go.dev/doc/install); the cluster is built with it."
+        )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    options = ["-mod=readonly", "-trimpath", "-buildvcs=false"]
+    scratch = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=target.parent))
+    try:
+        with step(f"building {name} {version(name)} from its Go module ({source.usual} the first time)"):
+            logged(
+                ["go", "build", *options, "-ldflags", flags, "-o", scratch / name, source.package],
+                cache_root() / "logs" / f"build-{name}.log",
+                cwd=MODULES / name,
+                env={**os.environ, "CGO_ENABLED": "0", "GOWORK": "off"},
+            )
+        for link in source.commands:
+            (scratch / link).symlink_to(name)
+        scratch.chmod(0o755)
+        scratch.rename(target)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
