@@ -14,8 +14,16 @@ Schema = dict[str, Any]
 # The longest name of a child is <name>-<10 characters>-<5 characters> (a pod) and must stay below 63 as a host name.
 MAX_NAME_LENGTH = 46
 _NAME_RULES = [
-    rule("self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')", "metadata.name must be a DNS-1035 label (a-z, 0-9 and -, starting with a letter): the Service is named after it", path=".metadata.name"),
-    rule(f"size(self.metadata.name) <= {MAX_NAME_LENGTH}", f"metadata.name must have at most {MAX_NAME_LENGTH} characters: the names of the pods are longer and end at 63", path=".metadata.name"),
+    rule(
+        "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
+        "metadata.name must be a DNS-1035 label (a-z, 0-9 and -, starting with a letter): the Service is named after it",
+        path=".metadata.name",
+    ),
+    rule(
+        f"size(self.metadata.name) <= {MAX_NAME_LENGTH}",
+        f"metadata.name must have at most {MAX_NAME_LENGTH} characters: the names of the pods are longer and end at 63",
+        path=".metadata.name",
+    ),
 ]
 _KEPT = (
     "type", "enum", "pattern", "format", "minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems",
@@ -35,11 +43,18 @@ def _alternatives(schema: Schema, definitions: Schema) -> Schema:
     """`X | None` is X (an omitted field); `int | Literal[str]` is an int-or-string."""
     options = [option for option in schema["anyOf"] if option.get("type") != "null"]
     if len(options) == 1:
-        return structural({**options[0], **{k: v for k, v in schema.items() if k not in ("anyOf", "default")}}, definitions)
+        return structural(
+            {**options[0], **{k: v for k, v in schema.items() if k not in ("anyOf", "default")}}, definitions
+        )
     if {option.get("type") for option in options} != {"integer", "string"}:
         raise ValueError(f"no structural schema for {schema}")
     rest = {k: v for k, v in schema.items() if k not in ("anyOf", "default")}
-    return {"anyOf": [{"type": "integer"}, {"type": "string"}], "x-kubernetes-int-or-string": True, "maxLength": 16, **structural(rest, definitions)}
+    return {
+        "anyOf": [{"type": "integer"}, {"type": "string"}],
+        "x-kubernetes-int-or-string": True,
+        "maxLength": 16,
+        **structural(rest, definitions),
+    }
 
 
 def structural(schema: Schema, definitions: Schema) -> Schema:
@@ -128,7 +143,14 @@ def custom_resource_definition() -> dict[str, Any]:
         "spec": {
             "group": GROUP,
             "scope": "Namespaced",
-            "names": {"kind": KIND, "listKind": f"{KIND}List", "plural": PLURAL, "singular": "inferenceservice", "shortNames": ["vis"], "categories": ["vllm"]},
+            "names": {
+                "kind": KIND,
+                "listKind": f"{KIND}List",
+                "plural": PLURAL,
+                "singular": "inferenceservice",
+                "shortNames": ["vis"],
+                "categories": ["vllm"],
+            },
             "versions": [version],
         },
     }

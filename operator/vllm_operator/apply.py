@@ -1,0 +1,115 @@
+"""Brings the children of one service to what is desired, with as few requests as possible.
+
+A child is applied when its manifest differs from the one applied last, or when somebody edited a field of ours (the API
+server then takes that field off our managedFields entry), or when it is gone. It never adopts an object of somebody else.
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from . import observed
+from .api.resource import InferenceService
+from .cluster import Cluster
+from .manifests.metadata import INSTANCE_LABEL, MANAGED_BY, MANAGED_BY_LABEL, Manifest
+from .observed import Child
+
+# How long the watch may lag behind our own apply before a missing child counts as deleted.
+WATCH_LAG_SECONDS = 5.0
+
+ChildKey = tuple[str, str]
+Live = Mapping[ChildKey, Child]
+
+
+class NameTakenError(Exception):
+    """Somebody else's object has the name of a child."""
+
+
+class StillDeletingError(Exception):
+    """A child of a deleted service of the same name is not gone yet: try again soon."""
+
+
+@dataclass(slots=True)
+class _Applied:
+    manifest: str
+    owned_fields: str
+    resource_version: int
+    at: float
+    seen: bool = False
+
+
+def digest(manifest: Manifest) -> str:
+    """Short hash of a manifest."""
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()[:16]
+
+
+class Applier:
+    """What was applied last, for the children of one service. Forgotten at a restart: each child is then applied once."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._applied: dict[ChildKey, _Applied] = {}
+
+    async def apply(self, service: InferenceService, manifest: Manifest, live: Live) -> None:
+        """Applies one child if it needs it.
+
+        Raises NameTakenError, StillDeletingError, and what Cluster.apply raises.
+        """
+        key = (manifest["kind"], manifest["metadata"]["name"])
+        child, last, want = live.get(key), self._applied.get(key), digest(manifest)
+        if last and last.manifest == want and self._is_current(child, last):
+            return
+        if child is None and not (last and not last.seen):
+            found = await self._cluster.read(key[0], service.namespace, key[1])
+            child = observed.child(found) if found else None
+            if found and not _has_our_labels(service, found):
+                raise NameTakenError(
+                    f"there is a {key[0]} {key[1]} in namespace {service.namespace} that does not belong to this service: rename the service, or delete that object"
+                )
+        if child:
+            _refuse_foreign(service, child)
+        result = observed.child(await self._cluster.apply(manifest))
+        self._applied[key] = _Applied(want, result.owned_fields, result.resource_version, time.monotonic())
+
+    def _is_current(self, child: Child | None, last: _Applied) -> bool:
+        if child is None:
+            return not last.seen and time.monotonic() - last.at < WATCH_LAG_SECONDS
+        if child.resource_version < last.resource_version:
+            return True  # the watch lags behind our own apply
+        last.seen = True
+        return child.owned_fields == last.owned_fields
+
+    def unseen(self) -> bool:
+        """Whether the watch has yet to show something that was applied: worth another look after WATCH_LAG_SECONDS."""
+        return any(not applied.seen for applied in self._applied.values())
+
+    async def prune(self, service: InferenceService, wanted: Iterable[Manifest], live: Live) -> None:
+        """Deletes the children that are no longer desired. Kept revisions and claims without an owner are not touched."""
+        names = {(manifest["kind"], manifest["metadata"]["name"]) for manifest in wanted}
+        for key, child in live.items():
+            if key not in names and child.kind != "ControllerRevision" and child.owner_uid == service.uid:
+                await self.delete(service, key)
+
+    async def delete(self, service: InferenceService, key: ChildKey) -> None:
+        """Deletes one child."""
+        await self._cluster.delete(key[0], service.namespace, key[1])
+        self._applied.pop(key, None)
+
+
+def _has_our_labels(service: InferenceService, found: Manifest) -> bool:
+    labels = found["metadata"].get("labels", {})
+    owned = observed.owner_uid(found["metadata"]) == service.uid
+    return owned or (labels.get(MANAGED_BY_LABEL) == MANAGED_BY and labels.get(INSTANCE_LABEL) == service.name)
+
+
+def _refuse_foreign(service: InferenceService, child: Child) -> None:
+    """A claim may have no owner, so that it outlives its service; anything else must be owned by this very service."""
+    if child.owner_uid == service.uid or (child.kind == "PersistentVolumeClaim" and child.owner_uid is None):
+        return
+    if child.owner_uid is None:
+        raise NameTakenError(
+            f"{child.kind} {child.name} has no owner any more: delete it, and the operator makes it again"
+        )
+    raise StillDeletingError(f"{child.kind} {child.name} belongs to a deleted service of this name and is not gone yet")

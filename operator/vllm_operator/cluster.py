@@ -1,0 +1,187 @@
+"""The only module that talks to the API server (kopf's watches aside): read, apply, delete, write status, post Events."""
+
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from time import perf_counter
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+from kubernetes.aio import config
+from kubernetes.aio.client import ApiClient, Configuration
+from kubernetes.aio.dynamic import DynamicClient
+from kubernetes.aio.dynamic.exceptions import DynamicApiError, NotFoundError
+
+from . import metrics
+from .api import API_VERSION, KIND, PLURAL
+from .api.resource import InferenceService
+from .manifests.metadata import Manifest
+from .observed import FIELD_MANAGER
+
+log = logging.getLogger(__name__)
+_STRICT = ("fieldValidation", "Strict")
+
+
+class Resource(NamedTuple):
+    """Where a kind lives in the API."""
+
+    api_version: str
+    plural: str
+
+    @property
+    def group(self) -> str:
+        """The API group; empty for the core one."""
+        return self.api_version.rpartition("/")[0]
+
+
+RESOURCES = {
+    KIND: Resource(API_VERSION, PLURAL),
+    "Deployment": Resource("apps/v1", "deployments"),
+    "ControllerRevision": Resource("apps/v1", "controllerrevisions"),
+    "Service": Resource("v1", "services"),
+    "PersistentVolumeClaim": Resource("v1", "persistentvolumeclaims"),
+    "PodDisruptionBudget": Resource("policy/v1", "poddisruptionbudgets"),
+    "NetworkPolicy": Resource("networking.k8s.io/v1", "networkpolicies"),
+    "HorizontalPodAutoscaler": Resource("autoscaling/v2", "horizontalpodautoscalers"),
+    "ServiceMonitor": Resource("monitoring.coreos.com/v1", "servicemonitors"),
+    "Event": Resource("v1", "events"),
+}
+CHILD_KINDS = tuple(kind for kind in RESOURCES if kind not in (KIND, "Event"))
+
+
+class RefusedError(Exception):
+    """The API server refuses what the spec leads to: only the user, or the platform team, can change that."""
+
+
+class GoneError(Exception):
+    """The object, its namespace or its API does not exist (any more)."""
+
+
+def path(kind: str, namespace: str, name: str = "", subresource: str = "") -> str:
+    """URL path of an object, or of a kind in a namespace."""
+    resource = RESOURCES[kind]
+    root = f"/apis/{resource.api_version}" if resource.group else f"/api/{resource.api_version}"
+    return "/".join(part for part in (f"{root}/namespaces/{namespace}/{resource.plural}", name, subresource) if part)
+
+
+class Cluster:
+    """A connection to one API server."""
+
+    def __init__(self, client: ApiClient) -> None:
+        # Only its `request` is used, which needs no discovery: the kinds that we touch are known.
+        self._client = DynamicClient(client)
+
+    async def _request(self, verb: str, url: str, **options: Any) -> Manifest:
+        started = perf_counter()
+        code = "error"
+        try:
+            response = await self._client.request(verb, url, serialize=False, **options)
+            code = str(response.status)
+            return dict(await response.json())
+        except NotFoundError as error:
+            code = "404"
+            raise GoneError(_reason(error)) from error
+        except DynamicApiError as error:
+            code = str(error.status)
+            if error.status in (400, 403, 422):
+                raise RefusedError(_reason(error)) from error
+            raise
+        finally:
+            metrics.api_requests.labels(verb, code).inc()
+            metrics.api_seconds.labels(verb).observe(perf_counter() - started)
+
+    async def read(self, kind: str, namespace: str, name: str) -> Manifest | None:
+        """The object, or None where there is none."""
+        try:
+            return await self._request("get", path(kind, namespace, name))
+        except GoneError:
+            return None
+
+    async def serves(self, kind: str) -> bool | None:
+        """Whether the cluster knows an optional kind; None where the API server does not say."""
+        resource = RESOURCES[kind]
+        try:
+            found = await self._request("get", f"/apis/{resource.api_version}")
+        except GoneError:
+            return False
+        except (DynamicApiError, RefusedError, OSError) as error:
+            log.warning("cannot tell whether the cluster serves %s: %s", kind, error)
+            return None
+        return any(entry["name"] == resource.plural for entry in found.get("resources", ()))
+
+    async def apply(self, manifest: Manifest) -> Manifest:
+        """Server-side apply of everything that we own in the object; returns it as it then stands.
+
+        Raises RefusedError where the API server finds the manifest wrong, GoneError where its namespace or API is gone.
+        """
+        meta = manifest["metadata"]
+        return await self._apply(path(manifest["kind"], meta["namespace"], meta["name"]), manifest)
+
+    async def apply_status(self, service: InferenceService, status: Mapping[str, Any]) -> Manifest:
+        """Writes the whole status; what is left out is removed. Raises GoneError where the service was deleted."""
+        # With the uid, a status meant for a deleted service never lands on its successor, nor creates anything.
+        meta = {"name": service.name, "namespace": service.namespace, "uid": service.uid}
+        body = {"apiVersion": API_VERSION, "kind": KIND, "metadata": meta, "status": dict(status)}
+        return await self._apply(path(KIND, service.namespace, service.name, "status"), body)
+
+    async def _apply(self, url: str, body: Manifest) -> Manifest:
+        query = [("fieldManager", FIELD_MANAGER), ("force", "true"), _STRICT]
+        return await self._request(
+            "patch", url, body=body, content_type="application/apply-patch+yaml", query_params=query
+        )
+
+    async def delete(self, kind: str, namespace: str, name: str) -> None:
+        """Deletes an object and, in the background, what it owns. An object that is gone already is no error."""
+        try:
+            await self._request("delete", path(kind, namespace, name), body={"propagationPolicy": "Background"})
+        except GoneError:
+            log.debug("%s %s/%s was gone already", kind, namespace, name)
+
+    async def post_event(self, service: InferenceService, kind: str, reason: str, message: str) -> None:
+        """Posts a Kubernetes Event about the service; `kind` is Normal or Warning. Never fails: an Event is a courtesy."""
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        about = {
+            "apiVersion": API_VERSION,
+            "kind": KIND,
+            "namespace": service.namespace,
+            "name": service.name,
+            "uid": service.uid,
+        }
+        event = {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"name": f"{service.name}.{uuid4().hex[:16]}", "namespace": service.namespace},
+            "involvedObject": about,
+            "type": kind,
+            "reason": reason,
+            "message": message[:1024],
+            "source": {"component": FIELD_MANAGER},
+            "firstTimestamp": now,
+            "lastTimestamp": now,
+            "count": 1,
+        }
+        try:
+            await self._request("post", path("Event", service.namespace), body=event)
+        except (RefusedError, GoneError, DynamicApiError, OSError) as error:
+            log.info("no Event for %s/%s: %s", service.namespace, service.name, error)
+
+
+def _reason(error: DynamicApiError) -> str:
+    """The API server's own sentence."""
+    try:
+        return str(error.summary())
+    except (AttributeError, TypeError, ValueError):
+        return str(error.reason)
+
+
+@asynccontextmanager
+async def connect() -> AsyncIterator[Cluster]:
+    """A connection as the pod's service account or, outside a cluster, as the current kubeconfig context."""
+    configuration = Configuration()
+    try:
+        config.load_incluster_config(client_configuration=configuration)
+    except config.ConfigException:
+        await config.load_kube_config(client_configuration=configuration)
+    async with ApiClient(configuration=configuration) as client:
+        yield Cluster(client)

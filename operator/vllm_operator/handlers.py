@@ -1,0 +1,146 @@
+"""kopf's part: what is watched, and that every event puts its service's key on the work queue. No decision is made here.
+
+kopf runs no event handler before every indexed resource was listed, so the first reconcile sees all children: after a
+restart, kept pod templates are found and not rendered anew.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import kopf
+from prometheus_client import start_http_server
+
+from . import observed, settings
+from .api import GROUP, PLURAL, VERSION
+from .cluster import CHILD_KINDS, RESOURCES, Cluster, connect
+from .manifests.metadata import MANAGED_BY, MANAGED_BY_LABEL
+from .reconcile import Key, Reconciler, ServiceSnapshot, View
+from .workqueue import WorkQueue
+
+METRICS_PORT = 8080
+HEALTH_ENDPOINT = "http://0.0.0.0:8081/healthz"
+# Several events of a rollout come at once; they are worth one look.
+CHILD_EVENT_DELAY_SECONDS = 0.5
+OPTIONAL_API_SECONDS = 30.0
+
+Handler = Callable[..., Any]
+
+
+def _child_resources() -> list[tuple[str, ...]]:
+    """kopf's selectors of everything that carries our label."""
+    resources = [RESOURCES[kind] for kind in CHILD_KINDS]
+    return [tuple(resource.api_version.split("/")) + (resource.plural,) for resource in resources] + [("v1", "pods")]
+
+
+def register(registry: kopf.OperatorRegistry, on_key: Callable[[View, Key, float], None]) -> None:
+    """Tells kopf what to watch. `on_key` gets the view, the key of the service concerned, and how long it may wait."""
+
+    def index_service(body: kopf.Body, **_: Any) -> dict[Key, ServiceSnapshot]:
+        meta = body["metadata"]
+        snapshot = ServiceSnapshot(
+            meta["uid"],
+            int(meta["generation"]),
+            dict(body["spec"]),
+            dict(body.get("status") or {}),
+            int(meta["resourceVersion"]),
+        )
+        return {(meta["namespace"], meta["name"]): snapshot}
+
+    def index_child(body: kopf.Body, **_: Any) -> dict[Key, observed.Child]:
+        return {observed.instance(body): observed.child(body)}
+
+    def index_pod(body: kopf.Body, **_: Any) -> dict[Key, observed.PodSnapshot]:
+        return {observed.instance(body): observed.pod(body)}
+
+    def view(indices: dict[str, Any]) -> View:
+        return View(indices["services"], indices["children"], indices["pods"])
+
+    def service_changed(namespace: str, name: str, **kwargs: Any) -> None:
+        on_key(view(kwargs), (namespace, name), 0.0)
+
+    def child_changed(body: kopf.Body, **kwargs: Any) -> None:
+        on_key(view(kwargs), observed.instance(body), CHILD_EVENT_DELAY_SECONDS)
+
+    kopf.index(GROUP, VERSION, PLURAL, id="services", registry=registry)(index_service)
+    kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)(service_changed)
+    for selector in _child_resources():
+        is_pod = selector[-1] == "pods"
+        kopf.index(*selector, id="pods" if is_pod else "children", registry=registry)(
+            index_pod if is_pod else index_child
+        )
+        kopf.on.event(*selector, registry=registry)(child_changed)
+
+
+def kopf_settings(own: settings.Settings) -> kopf.OperatorSettings:
+    """kopf as a plain informer: only objects with our label, no Events, nothing written to any object."""
+    result = kopf.OperatorSettings()
+    result.posting.enabled = False
+    result.scanning.disabled = bool(own.watch_namespaces)
+    result.watching.server_timeout = 600
+    for selector in _child_resources():
+        result.watching.label_selectors[selector] = f"{MANAGED_BY_LABEL}={MANAGED_BY}"  # type: ignore[index]
+    return result
+
+
+async def _watch_optional_apis(cluster: Cluster, state: "_State") -> None:
+    """ServiceMonitors are made once their API appears; everything else goes on without."""
+    while True:
+        known = await cluster.serves("ServiceMonitor")
+        if state.reconciler and known is not None and known != state.reconciler.monitoring:
+            state.reconciler.monitoring = known
+            for key in state.reconciler.keys():
+                state.queue.add(key)
+        await asyncio.sleep(OPTIONAL_API_SECONDS)
+
+
+class _State:
+    """The parts of a running operator; the reconciler exists from the first event on, when kopf shows its indices."""
+
+    def __init__(self, cluster: Cluster, own: settings.Settings) -> None:
+        self.cluster, self.own = cluster, own
+        self.reconciler: Reconciler | None = None
+        self.monitoring = False
+        self.queue: WorkQueue[Key] = WorkQueue(self._work, own.workers)
+
+    async def _work(self, key: Key) -> float | None:
+        if self.reconciler is None:
+            raise RuntimeError("a key was queued before the first event")
+        return await self.reconciler.reconcile(key)
+
+    def on_key(self, view: View, key: Key, delay: float) -> None:
+        """An event concerns the service `key`."""
+        if self.reconciler is None:
+            self.reconciler = Reconciler(self.cluster, self.own, view, self.queue.add)
+            self.reconciler.monitoring = self.monitoring
+        self.queue.add(key, delay)
+
+
+async def _operate(own: settings.Settings) -> None:
+    registry = kopf.OperatorRegistry()
+    async with connect() as cluster, asyncio.TaskGroup() as tasks:
+        state = _State(cluster, own)
+        state.monitoring = bool(await cluster.serves("ServiceMonitor"))
+        register(registry, state.on_key)
+        background = [tasks.create_task(state.queue.run()), tasks.create_task(_watch_optional_apis(cluster, state))]
+        await kopf.operator(
+            registry=registry,
+            settings=kopf_settings(own),
+            standalone=True,
+            clusterwide=not own.watch_namespaces,
+            namespaces=own.watch_namespaces,
+            liveness_endpoint=HEALTH_ENDPOINT,
+        )
+        for task in background:
+            task.cancel()
+
+
+def run_operator(path: Path | None) -> None:
+    """Runs until SIGTERM."""
+    kopf.configure(verbose=False)
+    logging.getLogger("kopf").setLevel(logging.WARNING)
+    own = settings.load(path)
+    start_http_server(METRICS_PORT)
+    asyncio.run(_operate(own))

@@ -1,0 +1,33 @@
+"""What a service is made of. `desired` is the table of contents; each kind has its builder in a file of its own.
+
+Everything here is pure: spec, kept pod template and settings in, manifests out. No name of ours is decided elsewhere.
+"""
+
+from ..api.resource import InferenceService
+from .availability import autoscaler, disruption_budget
+from .claim import cache_claim
+from .deployment import deployment
+from .metadata import Manifest
+from .monitoring import service_monitor
+from .network import network_policy, service
+from .pod import pod_template
+from .revision import controller_revision, revision_name
+
+__all__ = ["Manifest", "controller_revision", "desired", "pod_template", "revision_name"]
+
+
+def desired(owner: InferenceService, template: Manifest, *, monitoring: bool) -> list[Manifest]:
+    """The children that a service should have, in the order in which they are applied.
+
+    `template` is the kept pod template; `monitoring` whether the cluster knows ServiceMonitors.
+    """
+    children = [
+        cache_claim(owner),
+        network_policy(owner),
+        service(owner),
+        deployment(owner, template),
+        disruption_budget(owner),
+        autoscaler(owner),
+        service_monitor(owner) if monitoring else None,
+    ]
+    return [child for child in children if child is not None]

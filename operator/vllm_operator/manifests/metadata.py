@@ -1,0 +1,53 @@
+"""Names, labels and owner references that all children share."""
+
+from typing import Any
+
+from ..api import API_VERSION, GROUP, KIND
+from ..api.resource import InferenceService
+
+Manifest = dict[str, Any]
+
+MANAGED_BY = "vllm-operator"
+INSTANCE_LABEL = "app.kubernetes.io/instance"
+MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
+# On pods and revisions: which rendering of the spec they belong to.
+REVISION_LABEL = f"{GROUP}/revision"
+
+
+def identity(service: InferenceService) -> dict[str, str]:
+    """Labels that select the service's pods. A Deployment's selector is immutable: nothing else may ever go in here."""
+    return {"app.kubernetes.io/name": "vllm", INSTANCE_LABEL: service.name}
+
+
+def labels(service: InferenceService) -> dict[str, str]:
+    """Labels of every child."""
+    return {**identity(service), MANAGED_BY_LABEL: MANAGED_BY}
+
+
+def metadata(service: InferenceService, name: str | None = None, *, owned: bool = True) -> Manifest:
+    """Metadata of a child: in the service's namespace, deleted with the service when `owned`."""
+    owner = {
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "name": service.name,
+        "uid": service.uid,
+        "controller": True,
+        "blockOwnerDeletion": False,
+    }
+    return compact(
+        {
+            "name": name or service.name,
+            "namespace": service.namespace,
+            "labels": labels(service),
+            "ownerReferences": [owner] if owned and service.uid else None,
+        }
+    )
+
+
+def compact(value: Any) -> Any:
+    """Drops None, and what is empty because of it, from a manifest. Empty strings, 0, False and {} given as such stay."""
+    if isinstance(value, dict):
+        return {key: compact(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [compact(item) for item in value if item is not None]
+    return value

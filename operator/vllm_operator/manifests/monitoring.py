@@ -1,0 +1,21 @@
+"""The ServiceMonitor, for clusters that run the Prometheus Operator."""
+
+from ..api.resource import InferenceService
+from .metadata import Manifest, identity, metadata
+from .pod import PORT_NAME
+
+
+def service_monitor(service: InferenceService) -> Manifest:
+    """Has Prometheus scrape every pod's /metrics, with the service, namespace and pod as labels."""
+    relabel = [
+        {"sourceLabels": ["__meta_kubernetes_service_name"], "targetLabel": "inferenceservice", "action": "replace"}
+    ]
+    return {
+        "apiVersion": "monitoring.coreos.com/v1",
+        "kind": "ServiceMonitor",
+        "metadata": metadata(service),
+        "spec": {
+            "selector": {"matchLabels": identity(service)},
+            "endpoints": [{"port": PORT_NAME, "path": "/metrics", "interval": "15s", "relabelings": relabel}],
+        },
+    }

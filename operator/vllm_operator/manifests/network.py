@@ -1,0 +1,45 @@
+"""How the pods are reached: the Service, and who may use it."""
+
+from ..api.resource import InferenceService
+from ..vllm import PORT
+from .metadata import Manifest, identity, metadata
+from .pod import PORT_NAME
+
+
+def service(owner: InferenceService) -> Manifest:
+    """The Service in front of the pods, named after the InferenceService."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": metadata(owner),
+        "spec": {
+            "type": "ClusterIP",
+            "selector": identity(owner),
+            # `protocol` is part of the list's key: left out, server-side apply cannot merge the port.
+            "ports": [{"name": PORT_NAME, "port": PORT, "targetPort": PORT_NAME, "protocol": "TCP"}],
+        },
+    }
+
+
+def network_policy(owner: InferenceService) -> Manifest | None:
+    """The NetworkPolicy of the pods' port, when the spec asks for one."""
+    policy = owner.spec.network_policy
+    if not policy:
+        return None
+    rule = {"from": [peer.to_manifest() for peer in policy.allow_from], "ports": [{"port": PORT, "protocol": "TCP"}]}
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": metadata(owner),
+        "spec": {
+            "podSelector": {"matchLabels": identity(owner)},
+            "policyTypes": ["Ingress"],
+            # An empty `from` would let everybody in: no peers means no rule.
+            "ingress": [rule] if policy.allow_from else [],
+        },
+    }
+
+
+def service_url(owner: InferenceService) -> str:
+    """Base URL of the OpenAI API within the cluster."""
+    return f"http://{owner.name}.{owner.namespace}.svc:{PORT}/v1"

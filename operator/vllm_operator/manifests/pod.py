@@ -1,0 +1,223 @@
+"""The pod template: vLLM's container, its probes, its volumes, and how it ends.
+
+Rendered once per change of the spec and kept (revision.py): a change here reaches running services only when they change.
+"""
+
+from math import ceil
+from typing import Any
+
+from ..api import GROUP
+from ..api.base import bytes_of, gibibytes
+from ..api.pod import PodSettings
+from ..api.resource import InferenceService
+from ..api.spec import InferenceServiceSpec
+from ..settings import Settings
+from ..vllm import (
+    CA_PATH,
+    CACHE_DIR,
+    MODELS_DIR,
+    PORT,
+    SHUTDOWN_TIMEOUT_SECONDS,
+    TEMPLATE_PATH,
+    argv,
+    claims,
+    environment,
+    ranks,
+)
+from .claim import claim_name
+from .metadata import REVISION_LABEL, Manifest, compact, identity, labels
+
+USER_ID = 1000
+PORT_NAME = "http"
+CONTAINER = "vllm"
+GiB = 2**30
+# Rolls the pods even where a fresh rendering comes out the same.
+RESTARTED_ANNOTATION = f"{GROUP}/restarted-at"
+
+STARTUP_TIMEOUT_SECONDS = 1800
+PROBE_PERIOD_SECONDS = 5
+# Endpoints learn of the deletion while the pod still takes requests; only then vLLM gets SIGTERM.
+PRE_STOP_SECONDS = 10
+TERMINATION_GRACE_SECONDS = PRE_STOP_SECONDS + SHUTDOWN_TIMEOUT_SECONDS + 30
+# After a failed liveness probe the engine hangs: waiting for it to drain would only prolong the outage.
+LIVENESS_GRACE_SECONDS = 15
+
+_PRODUCT_LABELS = {"nvidia.com/gpu": "nvidia.com/gpu.product", "amd.com/gpu": "amd.com/gpu.product-name"}
+
+
+def pod_template(service: InferenceService, revision: str, settings: Settings) -> Manifest:
+    """The PodTemplateSpec of a service. `revision` names this rendering (see revision.py)."""
+    spec, pod = service.spec, service.spec.pod or PodSettings.model_validate({})
+    template = {
+        "metadata": {
+            "labels": {**(pod.labels or {}), **labels(service), REVISION_LABEL: revision},
+            "annotations": _annotations(spec, pod),
+        },
+        "spec": {
+            "containers": [_container(service, settings)],
+            "volumes": _volumes(service, settings),
+            # A Service called `vllm` would otherwise set VLLM_PORT to an URL, which vLLM refuses to start with.
+            "enableServiceLinks": False,
+            "automountServiceAccountToken": False,
+            "terminationGracePeriodSeconds": TERMINATION_GRACE_SECONDS,
+            "securityContext": {
+                "runAsNonRoot": True,
+                "runAsUser": USER_ID,
+                "runAsGroup": USER_ID,
+                "fsGroup": pod.fs_group or USER_ID,
+                "fsGroupChangePolicy": "OnRootMismatch",
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            **_scheduling(service, pod),
+        },
+    }
+    return dict(compact(template))
+
+
+def _annotations(spec: InferenceServiceSpec, pod: PodSettings) -> dict[str, str] | None:
+    restarted = {RESTARTED_ANNOTATION: spec.rollout.restarted_at} if spec.rollout and spec.rollout.restarted_at else {}
+    return {**(pod.annotations or {}), **restarted} or None
+
+
+def _container(service: InferenceService, settings: Settings) -> Manifest:
+    spec = service.spec
+    budget = spec.startup_timeout_seconds or STARTUP_TIMEOUT_SECONDS
+    health = {"httpGet": {"path": "/health", "port": PORT_NAME}, "timeoutSeconds": 5}
+    return {
+        "name": CONTAINER,
+        "image": spec.image or settings.default_image(spec.accelerator.resource),
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["vllm", "serve"],
+        "args": argv(spec, service.name),
+        "env": environment(spec, settings),
+        "ports": [{"name": PORT_NAME, "containerPort": PORT, "protocol": "TCP"}],
+        "resources": _resources(spec),
+        "volumeMounts": _mounts(service, settings),
+        # vLLM listens only once its engine is ready, so the start-up probe is exact.
+        "startupProbe": {
+            **health,
+            "periodSeconds": PROBE_PERIOD_SECONDS,
+            "failureThreshold": ceil(budget / PROBE_PERIOD_SECONDS),
+        },
+        "readinessProbe": {**health, "periodSeconds": PROBE_PERIOD_SECONDS, "failureThreshold": 2},
+        "livenessProbe": {
+            **health,
+            "timeoutSeconds": 10,
+            "periodSeconds": 10,
+            "failureThreshold": 3,
+            "terminationGracePeriodSeconds": LIVENESS_GRACE_SECONDS,
+        },
+        "lifecycle": {"preStop": {"sleep": {"seconds": PRE_STOP_SECONDS}}},
+        # A failed container's last lines then stand in its status, where the diagnosis finds them.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+    }
+
+
+def shared_memory_bytes(spec: InferenceServiceSpec) -> int:
+    """Size of /dev/shm in bytes: ranks exchange tensors and messages there, and Kubernetes' default of 64 MiB breaks NCCL."""
+    count = ranks(spec)
+    return GiB if count == 1 else 2 * GiB * count
+
+
+def _resources(spec: InferenceServiceSpec) -> Manifest:
+    """Requests are always there; /dev/shm and the KV cache offload live in memory, so they are added to the user's figure."""
+    count = ranks(spec)
+    extra = shared_memory_bytes(spec) + (
+        bytes_of(spec.kv_cache.cpu_offload) if spec.kv_cache and spec.kv_cache.cpu_offload else 0
+    )
+    given = spec.resources
+    requests = given.requests if given else None
+    limits = given.limits if given else None
+    cpu_limit, memory_limit = (limits.cpu, limits.memory) if limits else (None, None)
+    # Without a request, Kubernetes takes the limit; so do we, before a default that could lie above it.
+    cpu = (requests.cpu if requests else None) or cpu_limit or str(2 + count)
+    memory = (requests.memory if requests else None) or memory_limit or gibibytes((8 + 4 * count) * GiB)
+    resource = spec.accelerator.resource
+    devices = {} if resource == "cpu" else {resource: str(count)}
+    return {
+        "requests": {"cpu": cpu, "memory": gibibytes(bytes_of(memory) + extra), **devices},
+        "limits": {
+            "cpu": cpu_limit,
+            "memory": gibibytes(bytes_of(memory_limit) + extra) if memory_limit else None,
+            **devices,
+        },
+    }
+
+
+def _volumes(service: InferenceService, settings: Settings) -> list[Manifest]:
+    spec = service.spec
+    cache = claim_name(service)
+    volumes: list[Manifest] = [
+        {"name": "cache", **({"persistentVolumeClaim": {"claimName": cache}} if cache else {"emptyDir": {}})},
+        {"name": "tmp", "emptyDir": {}},
+        {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": gibibytes(shared_memory_bytes(spec))}},
+    ]
+    for claim in claims(spec):
+        volumes.append(
+            {"name": _volume_name(spec, claim), "persistentVolumeClaim": {"claimName": claim, "readOnly": True}}
+        )
+    if spec.chat_template:
+        ref = spec.chat_template.config_map_key_ref
+        volumes.append(
+            {
+                "name": "chat-template",
+                "configMap": {"name": ref.name, "items": [{"key": ref.key, "path": TEMPLATE_PATH.rsplit("/", 1)[1]}]},
+            }
+        )
+    if settings.ca_config_map:
+        volumes.append(
+            {
+                "name": "ca",
+                "configMap": {"name": settings.ca_config_map, "items": [{"key": "ca.crt", "path": "ca.crt"}]},
+            }
+        )
+    return volumes
+
+
+def _volume_name(spec: InferenceServiceSpec, claim: str) -> str:
+    # A claim's name may be longer than a volume's, and may hold dots.
+    return f"models-{claims(spec).index(claim)}"
+
+
+def _mounts(service: InferenceService, settings: Settings) -> list[Manifest]:
+    spec = service.spec
+    mounts: list[Manifest] = [
+        {"name": "cache", "mountPath": CACHE_DIR},
+        {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - a volume of the container, not ours
+        {"name": "shm", "mountPath": "/dev/shm"},  # noqa: S108
+    ]
+    mounts += [
+        {"name": _volume_name(spec, claim), "mountPath": f"{MODELS_DIR}/{claim}", "readOnly": True}
+        for claim in claims(spec)
+    ]
+    if spec.chat_template:
+        mounts.append({"name": "chat-template", "mountPath": TEMPLATE_PATH.rsplit("/", 1)[0], "readOnly": True})
+    if settings.ca_config_map:
+        mounts.append({"name": "ca", "mountPath": CA_PATH.rsplit("/", 1)[0], "readOnly": True})
+    return mounts
+
+
+def _scheduling(service: InferenceService, pod: PodSettings) -> dict[str, Any]:
+    accelerator = service.spec.accelerator
+    product = {_PRODUCT_LABELS[accelerator.resource]: accelerator.product} if accelerator.product else {}
+    selector = {**(pod.node_selector or {}), **product}
+    spread = [
+        {**constraint.to_manifest(), "labelSelector": {"matchLabels": identity(service)}}
+        for constraint in pod.topology_spread_constraints or []
+    ]
+    return {
+        "nodeSelector": selector or None,
+        "tolerations": [toleration.to_manifest() for toleration in pod.tolerations] if pod.tolerations else None,
+        "affinity": pod.affinity.to_manifest() if pod.affinity else None,
+        "topologySpreadConstraints": spread or None,
+        "priorityClassName": pod.priority_class_name,
+        "runtimeClassName": pod.runtime_class_name,
+        "schedulerName": pod.scheduler_name,
+        "imagePullSecrets": [{"name": name} for name in pod.image_pull_secrets] if pod.image_pull_secrets else None,
+        "serviceAccountName": pod.service_account_name,
+    }

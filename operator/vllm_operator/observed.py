@@ -1,0 +1,172 @@
+"""Compact snapshots of what the API server shows. Memory is per object, and there may be ten thousand services.
+
+Pure: a watch event's body in, a snapshot out.
+"""
+
+import hashlib
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .manifests.metadata import INSTANCE_LABEL, REVISION_LABEL, Manifest
+
+Body = Mapping[str, Any]
+FIELD_MANAGER = "vllm-operator"
+
+
+@dataclass(frozen=True, slots=True)
+class ConditionSnapshot:
+    """A condition of a Deployment."""
+
+    type: str
+    status: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentSnapshot:
+    """What the Deployment controller has made of a Deployment."""
+
+    generation: int
+    observed_generation: int
+    replicas: int
+    wanted: int
+    conditions: tuple[ConditionSnapshot, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A child as it stands in the cluster. `owned_fields` changes exactly when somebody else edits a field that we applied."""
+
+    kind: str
+    name: str
+    owner_uid: str | None
+    resource_version: int
+    owned_fields: str
+    revision: str | None = None
+    revision_number: int = 0
+    packed_template: bytes | None = None
+    deployment: DeploymentSnapshot | None = None
+
+    @property
+    def template(self) -> Manifest:
+        """The pod template that a ControllerRevision keeps."""
+        if self.packed_template is None:
+            raise ValueError(f"{self.kind} {self.name} keeps no pod template")
+        return dict(json.loads(zlib.decompress(self.packed_template)))
+
+
+@dataclass(frozen=True, slots=True)
+class PodSnapshot:
+    """A pod: whether it serves, and otherwise what is known of why."""
+
+    name: str
+    revision: str
+    ip: str | None
+    ready: bool
+    terminating: bool
+    scheduled: bool
+    restarts: int
+    started: bool
+    reason: str = ""
+    message: str = ""
+    image: str = ""
+
+
+def owned_fields(metadata: Body) -> str:
+    """Digest of the fields that our last apply owns. An edit by somebody else takes fields away from us, and changes it.
+
+    See https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management
+    """
+    for entry in metadata.get("managedFields") or ():
+        if entry.get("manager") == FIELD_MANAGER and entry.get("operation") == "Apply" and not entry.get("subresource"):
+            return hashlib.sha256(json.dumps(entry.get("fieldsV1"), sort_keys=True).encode()).hexdigest()[:16]
+    return ""
+
+
+def owner_uid(metadata: Body) -> str | None:
+    """The uid of the controlling owner."""
+    return next((str(ref["uid"]) for ref in metadata.get("ownerReferences") or () if ref.get("controller")), None)
+
+
+def child(body: Body) -> Child:
+    """Snapshot of one of the children."""
+    metadata = body["metadata"]
+    kind = body["kind"]
+    revision = kind == "ControllerRevision"
+    return Child(
+        kind=kind,
+        name=metadata["name"],
+        owner_uid=owner_uid(metadata),
+        resource_version=int(metadata["resourceVersion"]),
+        owned_fields=owned_fields(metadata),
+        revision=metadata.get("labels", {}).get(REVISION_LABEL) if revision else None,
+        revision_number=int(body.get("revision", 0)) if revision else 0,
+        packed_template=zlib.compress(json.dumps(body["data"]["template"]).encode()) if revision else None,
+        deployment=_deployment(body) if kind == "Deployment" else None,
+    )
+
+
+def _deployment(body: Body) -> DeploymentSnapshot:
+    status = body.get("status") or {}
+    return DeploymentSnapshot(
+        generation=int(body["metadata"].get("generation", 0)),
+        observed_generation=int(status.get("observedGeneration", 0)),
+        replicas=int(status.get("replicas", 0)),
+        wanted=int(body["spec"].get("replicas", 1)),
+        conditions=tuple(
+            ConditionSnapshot(entry["type"], entry["status"], entry.get("reason", ""), entry.get("message", ""))
+            for entry in status.get("conditions") or ()
+        ),
+    )
+
+
+def pod(body: Body) -> PodSnapshot:
+    """Snapshot of one of the pods."""
+    metadata, status = body["metadata"], body.get("status") or {}
+    conditions = {entry["type"]: entry for entry in status.get("conditions") or ()}
+    scheduled = conditions.get("PodScheduled", {})
+    containers = status.get("containerStatuses") or ({},)
+    container = containers[0]
+    reason, message = _trouble(status, scheduled, container)
+    return PodSnapshot(
+        name=metadata["name"],
+        revision=metadata.get("labels", {}).get(REVISION_LABEL, ""),
+        ip=status.get("podIP"),
+        ready=conditions.get("Ready", {}).get("status") == "True",
+        terminating="deletionTimestamp" in metadata,
+        scheduled=scheduled.get("status") == "True",
+        restarts=int(container.get("restartCount", 0)),
+        started="running" in container.get("state", {}),
+        reason=reason,
+        message=message,
+        image=body["spec"]["containers"][0]["image"],
+    )
+
+
+def _trouble(status: Body, scheduled: Body, container: Body) -> tuple[str, str]:
+    """Kubernetes' own word and sentence for why the pod does not run, newest evidence first; empty where it runs."""
+    if scheduled.get("status") == "False":
+        return scheduled.get("reason", "Unschedulable"), scheduled.get("message", "")
+    state, last = container.get("state", {}), container.get("lastState", {})
+    ended = state.get("terminated") or last.get("terminated")
+    waiting = state.get("waiting", {})
+    if waiting.get("reason") and waiting["reason"] not in ("ContainerCreating", "PodInitializing", "CrashLoopBackOff"):
+        return waiting["reason"], waiting.get("message", "")
+    if ended and not container.get("ready"):
+        return ended.get("reason") or "Error", _ending(ended)
+    return status.get("reason", ""), status.get("message", "")
+
+
+def _ending(ended: Body) -> str:
+    lines = [line.strip() for line in (ended.get("message") or "").splitlines() if line.strip()]
+    return f"exit code {ended.get('exitCode')}" + (f": {lines[-1]}" if lines else "")
+
+
+def instance(body: Body) -> tuple[str, str]:
+    """(namespace, name) of the service that a child or a pod belongs to."""
+    metadata = body["metadata"]
+    return metadata["namespace"], metadata.get("labels", {}).get(INSTANCE_LABEL, "")

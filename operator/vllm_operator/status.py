@@ -1,0 +1,182 @@
+"""From what is observed to the status. Pure, with the time given.
+
+Ready is the summary that people, `kubectl wait` and GitOps tools look at; Reconciling and Stalled are kstatus' two
+conditions (https://github.com/kubernetes-sigs/cli-utils/tree/master/pkg/kstatus), there only while they hold.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from . import diagnosis
+from .api.resource import InferenceService
+from .manifests.metadata import compact, identity
+from .manifests.network import service_url
+from .observed import DeploymentSnapshot, PodSnapshot
+from .reasons import Reason
+from .vllm import ranks
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """What vLLM reports of itself, read once from a pod that became ready."""
+
+    version: str | None = None
+    kv_cache_tokens: int | None = None
+    max_model_len: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """All that the status is made of, beside the spec."""
+
+    spec_error: tuple[Reason, str] | None = None
+    # Why the children could not be brought to what the spec asks for.
+    apply_error: tuple[Reason, str] | None = None
+    deployment: DeploymentSnapshot | None = None
+    # Pods of the current rendering, and those of earlier ones.
+    pods: Sequence[PodSnapshot] = ()
+    old_pods: Sequence[PodSnapshot] = ()
+    image: str | None = None
+    monitoring: bool = False
+    engine: Engine = field(default_factory=Engine)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One condition before it gets its time."""
+
+    type: str
+    status: bool
+    reason: Reason
+    message: str
+
+
+def wanted(service: InferenceService, observed: Observed) -> int:
+    """Pods that there should be now: the spec's number or, under an autoscaler, the live one."""
+    if service.wanted_replicas is not None:
+        return service.wanted_replicas
+    return observed.deployment.wanted if observed.deployment else 1
+
+
+def spec_valid(observed: Observed) -> Verdict:
+    """Whether the operator can act on the spec."""
+    if observed.spec_error:
+        return Verdict("SpecValid", False, *observed.spec_error)
+    return Verdict("SpecValid", True, Reason.VALID, "the spec is valid")
+
+
+def workload_available(service: InferenceService, observed: Observed) -> Verdict:
+    """Whether enough pods of the current spec serve: all but the one that a rollout or a drain may take."""
+    total = wanted(service, observed)
+    ready = sum(pod.ready for pod in observed.pods)
+    if observed.apply_error:
+        return Verdict("WorkloadAvailable", False, *observed.apply_error)
+    if total == 0:
+        return Verdict("WorkloadAvailable", True, Reason.SCALED_TO_ZERO, "no pods, as the spec asks for none")
+    if ready >= max(1, total - 1):
+        return Verdict("WorkloadAvailable", True, Reason.AVAILABLE, f"{ready} of {total} pods serve")
+    if finding := diagnosis.workload(observed.deployment, observed.pods):
+        return Verdict(
+            "WorkloadAvailable", False, finding[0], f"{ready} of {total} pods serve: {finding[1]}{_old(observed)}"
+        )
+    reason = Reason.ROLLING_OUT if observed.old_pods else Reason.STARTING
+    return Verdict(
+        "WorkloadAvailable",
+        False,
+        reason,
+        f"{ready} of {total} pods serve: {diagnosis.progress(observed.pods)}{_old(observed)}",
+    )
+
+
+def _old(observed: Observed) -> str:
+    serving = sum(pod.ready for pod in observed.old_pods)
+    return f"; {serving} pods with the previous spec still serve" if serving else ""
+
+
+def monitoring_available(observed: Observed) -> Verdict:
+    """Whether Prometheus is told to scrape the pods. It does not gate Ready."""
+    if observed.monitoring:
+        return Verdict(
+            "MonitoringAvailable", True, Reason.SERVICE_MONITOR_APPLIED, "a ServiceMonitor selects the Service"
+        )
+    return Verdict(
+        "MonitoringAvailable",
+        False,
+        Reason.API_MISSING,
+        "the cluster has no ServiceMonitor API: install the Prometheus Operator, or scrape port 8000 of the Service by other means",
+    )
+
+
+_HOPELESS = (
+    Reason.NAME_TAKEN,
+    Reason.REFUSED,
+    Reason.IMAGE_PULL_FAILED,
+    Reason.CONTAINER_CONFIG,
+    Reason.CONTAINER_FAILED,
+    Reason.PODS_REFUSED,
+)
+
+
+def verdicts(service: InferenceService, observed: Observed) -> list[Verdict]:
+    """All conditions, in the order in which people should read them."""
+    valid, workload = spec_valid(observed), workload_available(service, observed)
+    gate = next((verdict for verdict in (valid, workload) if not verdict.status), workload)
+    ready = Verdict("Ready", gate.status, gate.reason, gate.message)
+    result = [ready, valid]
+    if valid.status:
+        result += [workload, monitoring_available(observed)]
+    stuck = not valid.status or (not workload.status and workload.reason in _HOPELESS)
+    total = wanted(service, observed)
+    settled = sum(pod.ready for pod in observed.pods) == total and not observed.old_pods
+    if stuck:
+        result.append(Verdict("Stalled", True, gate.reason, gate.message))
+    elif not settled:
+        result.append(Verdict("Reconciling", True, Reason.PROGRESSING, workload.message))
+    return result
+
+
+def conditions(
+    verdicts: Sequence[Verdict], before: Sequence[Mapping[str, Any]], generation: int, now: str
+) -> list[dict[str, Any]]:
+    """The conditions as they are written. lastTransitionTime moves only when the status flips."""
+    previous = {entry.get("type"): entry for entry in before}
+    result = []
+    for verdict in verdicts:
+        value = "True" if verdict.status else "False"
+        old = previous.get(verdict.type, {})
+        result.append(
+            {
+                "type": verdict.type,
+                "status": value,
+                "reason": str(verdict.reason),
+                "message": verdict.message[:1024],
+                "lastTransitionTime": old["lastTransitionTime"] if old.get("status") == value else now,
+                "observedGeneration": generation,
+            }
+        )
+    return result
+
+
+def status(service: InferenceService, observed: Observed, before: Mapping[str, Any], now: str) -> dict[str, Any]:
+    """The whole status. `before` is the status as it stands, `now` the time in RFC 3339."""
+    engine = {"kvCacheTokens": observed.engine.kv_cache_tokens, "maxModelLen": observed.engine.max_model_len}
+    devices = 0 if service.spec.accelerator.resource == "cpu" else ranks(service.spec)
+    return dict(
+        compact(
+            {
+                "observedGeneration": service.generation,
+                "conditions": conditions(
+                    verdicts(service, observed), before.get("conditions") or (), service.generation, now
+                ),
+                "replicas": observed.deployment.replicas if observed.deployment else 0,
+                "readyReplicas": sum(pod.ready for pod in observed.pods),
+                "selector": ",".join(f"{key}={value}" for key, value in identity(service).items()),
+                "gpus": devices * wanted(service, observed),
+                "url": service_url(service),
+                "image": observed.image,
+                "vllmVersion": observed.engine.version,
+                "engine": engine if any(engine.values()) else None,
+            }
+        )
+    )

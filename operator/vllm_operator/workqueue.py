@@ -1,0 +1,101 @@
+"""A keyed work queue: a key waits at most once, is worked on by one worker at a time, and comes back after a failure.
+
+Knows nothing of Kubernetes. Times are seconds of the event loop's clock.
+"""
+
+import asyncio
+import heapq
+import logging
+from collections.abc import Awaitable, Callable, Hashable
+from contextlib import suppress
+from typing import Generic, TypeVar
+
+from . import metrics
+
+log = logging.getLogger(__name__)
+Key = TypeVar("Key", bound=Hashable)
+
+FIRST_BACKOFF_SECONDS = 0.5
+LONGEST_BACKOFF_SECONDS = 60.0
+
+
+class WorkQueue(Generic[Key]):
+    """Calls `work(key)` for every key that was added. `work` returns seconds after which it wants the key again, or None."""
+
+    def __init__(self, work: Callable[[Key], Awaitable[float | None]], workers: int) -> None:
+        self._work = work
+        self._workers = workers
+        self._due: dict[Key, float] = {}
+        self._heap: list[tuple[float, int, Key]] = []
+        self._sequence = 0
+        self._running: set[Key] = set()
+        # Wanted again while being worked on: queued when the worker ends.
+        self._again: dict[Key, float] = {}
+        self._failures: dict[Key, int] = {}
+        self._wake = asyncio.Event()
+
+    def add(self, key: Key, delay: float = 0.0) -> None:
+        """Wants the key worked on in `delay` seconds, or earlier if it waits for an earlier time already."""
+        self._add_at(key, asyncio.get_running_loop().time() + delay)
+
+    def _add_at(self, key: Key, due: float) -> None:
+        if key in self._running:
+            self._again[key] = min(due, self._again.get(key, due))
+            return
+        if self._due.get(key, due + 1) <= due:
+            return
+        self._due[key] = due
+        self._sequence += 1
+        heapq.heappush(self._heap, (due, self._sequence, key))
+        metrics.queue_depth.set(len(self._due))
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Works until cancelled."""
+        slots = asyncio.Semaphore(self._workers)
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                await slots.acquire()
+                key = await self._next()
+                self._running.add(key)
+                tasks.create_task(self._run_one(key, slots))
+
+    async def _next(self) -> Key:
+        """Waits for the key that is due first, and takes it off the queue."""
+        while True:
+            wait: float | None = None
+            while self._heap:
+                due, _, key = self._heap[0]
+                if self._due.get(key) != due:
+                    heapq.heappop(self._heap)  # was moved to an earlier time, and has been worked on since
+                    continue
+                wait = due - asyncio.get_running_loop().time()
+                if wait > 0:
+                    break
+                heapq.heappop(self._heap)
+                del self._due[key]
+                metrics.queue_depth.set(len(self._due))
+                return key
+            self._wake.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), wait)
+
+    async def _run_one(self, key: Key, slots: asyncio.Semaphore) -> None:
+        again: float | None = None
+        try:
+            again = await self._work(key)
+            self._failures.pop(key, None)
+        except Exception as error:
+            failures = self._failures[key] = self._failures.get(key, 0) + 1
+            again = min(FIRST_BACKOFF_SECONDS * 2 ** (failures - 1), LONGEST_BACKOFF_SECONDS)
+            metrics.reconcile_errors.labels(type(error).__name__).inc()
+            log.warning(
+                "%s failed (%s: %s), again in %.1f s", key, type(error).__name__, error, again, exc_info=failures == 1
+            )
+        finally:
+            self._running.discard(key)
+            if again is not None:
+                self.add(key, again)
+            if key in self._again:
+                self._add_at(key, self._again.pop(key))
+            slots.release()
