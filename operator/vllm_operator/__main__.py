@@ -7,6 +7,8 @@ from pathlib import Path
 import yaml
 
 from .crd import custom_resource_definition
+from .handlers import run_operator
+from .render import render_file
 
 
 class _Dumper(yaml.SafeDumper):
@@ -35,12 +37,8 @@ def main() -> None:
         case "crd":
             _print_yaml(custom_resource_definition())
         case "render":
-            from .render import render_file
-
             _print_yaml(*render_file(arguments.filename, arguments.settings))
         case "run":
-            from .handlers import run_operator
-
             run_operator(arguments.settings)
 
 

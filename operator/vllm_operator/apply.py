@@ -1,13 +1,13 @@
 """Brings the children of one service to what is desired, with as few requests as possible.
 
-A child is applied when its manifest differs from the one applied last, or when somebody edited a field of ours (the API
-server then takes that field off our managedFields entry), or when it is gone. It never adopts an object of somebody else.
+A child is applied when its manifest differs from the one applied last, when somebody edited a field of ours (the API
+server then takes that field off our managedFields entry), or when it is gone. Somebody else's object is never adopted.
 """
 
 import hashlib
 import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from . import observed
@@ -15,12 +15,10 @@ from .api.resource import InferenceService
 from .cluster import Cluster
 from .manifests.metadata import INSTANCE_LABEL, MANAGED_BY, MANAGED_BY_LABEL, Manifest
 from .observed import Child
+from .view import ChildKey, Live
 
 # How long the watch may lag behind our own apply before a missing child counts as deleted.
 WATCH_LAG_SECONDS = 5.0
-
-ChildKey = tuple[str, str]
-Live = Mapping[ChildKey, Child]
 
 
 class NameTakenError(Exception):
@@ -46,7 +44,7 @@ def digest(manifest: Manifest) -> str:
 
 
 class Applier:
-    """What was applied last, for the children of one service. Forgotten at a restart: each child is then applied once."""
+    """What was applied last, for the children of one service. After a restart each child is applied once more."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
@@ -66,7 +64,8 @@ class Applier:
             child = observed.child(found) if found else None
             if found and not _has_our_labels(service, found):
                 raise NameTakenError(
-                    f"there is a {key[0]} {key[1]} in namespace {service.namespace} that does not belong to this service: rename the service, or delete that object"
+                    f"the {key[0]} {key[1]} in namespace {service.namespace} does not belong to this service:"
+                    " rename the service, or delete that object"
                 )
         if child:
             _refuse_foreign(service, child)
@@ -86,7 +85,7 @@ class Applier:
         return any(not applied.seen for applied in self._applied.values())
 
     async def prune(self, service: InferenceService, wanted: Iterable[Manifest], live: Live) -> None:
-        """Deletes the children that are no longer desired. Kept revisions and claims without an owner are not touched."""
+        """Deletes the children that are no longer desired. Revisions and claims without an owner stay."""
         names = {(manifest["kind"], manifest["metadata"]["name"]) for manifest in wanted}
         for key, child in live.items():
             if key not in names and child.kind != "ControllerRevision" and child.owner_uid == service.uid:

@@ -1,4 +1,4 @@
-"""The only module that talks to the API server (kopf's watches aside): read, apply, delete, write status, post Events."""
+"""The only module that talks to the API server, kopf's watches aside: read, apply, delete, status, Events."""
 
 import logging
 from collections.abc import AsyncIterator, Mapping
@@ -139,7 +139,7 @@ class Cluster:
             log.debug("%s %s/%s was gone already", kind, namespace, name)
 
     async def post_event(self, service: InferenceService, kind: str, reason: str, message: str) -> None:
-        """Posts a Kubernetes Event about the service; `kind` is Normal or Warning. Never fails: an Event is a courtesy."""
+        """Posts an Event about the service; `kind` is Normal or Warning. Never fails: an Event is a courtesy."""
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         about = {
             "apiVersion": API_VERSION,

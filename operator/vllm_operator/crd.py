@@ -1,7 +1,7 @@
 """Turns the API models into a structural CustomResourceDefinition.
 
-Pydantic's JSON schema has `$ref`, `anyOf` and `title`; a structural schema may have none of them. Anything else that this
-module meets is an error at generation time, not a field that silently loses its validation.
+Pydantic's JSON schema has `$ref`, `anyOf` and `title`; a structural schema may have none of them. Anything else that
+this module meets is an error at generation time, not a field that silently loses its validation.
 """
 
 from typing import Any
@@ -16,7 +16,7 @@ MAX_NAME_LENGTH = 46
 _NAME_RULES = [
     rule(
         "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
-        "metadata.name must be a DNS-1035 label (a-z, 0-9 and -, starting with a letter): the Service is named after it",
+        "metadata.name must be a DNS-1035 label (a-z, 0-9 and -, first a letter): the Service is named after it",
         path=".metadata.name",
     ),
     rule(

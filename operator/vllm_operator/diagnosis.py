@@ -38,7 +38,8 @@ def _pod(pod: PodSnapshot) -> Finding | None:
     if pod.reason in _IMAGE_REASONS:
         return (
             Reason.IMAGE_PULL_FAILED,
-            f"image {pod.image} cannot be pulled ({pod.message or pod.reason}): check the name, and pod.imagePullSecrets for a private registry",
+            f"image {pod.image} cannot be pulled ({pod.message or pod.reason}):"
+            " check the name, and pod.imagePullSecrets for a private registry",
         )
     if pod.reason.startswith("CreateContainer"):
         return Reason.CONTAINER_CONFIG, f"pod {pod.name} cannot start: {pod.message}"

@@ -1,12 +1,20 @@
-"""Reads what vLLM reports of itself: its version and the size of its KV cache. /metrics and /version need no API key."""
+"""Reads what vLLM reports of itself: version and KV cache size. /metrics and /version need no API key."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
 
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
+from .observed import PodSnapshot
 from .status import Engine
 from .vllm import PORT
 
+log = logging.getLogger(__name__)
 TIMEOUT_SECONDS = 5
+RETRY_SECONDS = (5.0, 15.0, 60.0, 300.0)
 
 
 class EngineError(Exception):
@@ -16,7 +24,7 @@ class EngineError(Exception):
 def parse_metrics(text: str) -> tuple[int | None, int | None]:
     """KV cache tokens and max model length from vLLM's /metrics; None where it does not say.
 
-    vLLM exports tokens = concurrency * max_model_len as labels of cache_config_info.
+    vLLM exports, as labels of cache_config_info, tokens = concurrency * max_model_len.
     """
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
@@ -43,3 +51,40 @@ async def read(ip: str) -> Engine:
     except (aiohttp.ClientError, TimeoutError, KeyError, ValueError) as error:
         raise EngineError(f"{type(error).__name__}: {error}") from error
     return Engine(version, tokens, length)
+
+
+class EngineReader:
+    """Reads one service's engine once per container that became ready, in the background, and then calls `done()`."""
+
+    def __init__(self, done: Callable[[], None]) -> None:
+        self._done = done
+        self._found: tuple[str, Engine] | None = None
+        self._attempts = 0
+        self._next = 0.0
+        self._task: asyncio.Task[None] | None = None
+
+    def get(self, pods: Sequence[PodSnapshot]) -> Engine | None:
+        """What one of these pods reported; None while that is not known, and then a ready one is being asked."""
+        ready = {f"{pod.name}/{pod.restarts}": pod.ip for pod in pods if pod.ready and pod.ip}
+        if self._found and self._found[0] in ready:
+            return self._found[1]
+        if ready and time.monotonic() >= self._next and (self._task is None or self._task.done()):
+            container, ip = next(iter(ready.items()))
+            self._next = time.monotonic() + RETRY_SECONDS[min(self._attempts, len(RETRY_SECONDS) - 1)]
+            self._attempts += 1
+            self._task = asyncio.create_task(self._read(container, str(ip)))
+        return None
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds until another try is worth it; None when nothing is being tried."""
+        left = self._next - time.monotonic()
+        return max(left, 0.1) if self._attempts else None
+
+    async def _read(self, container: str, ip: str) -> None:
+        try:
+            self._found = (container, await read(ip))
+            self._attempts, self._next = 0, 0.0
+        except EngineError as error:
+            log.info("vLLM in %s does not tell its KV cache size: %s", container, error)
+        self._done()

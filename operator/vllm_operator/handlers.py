@@ -1,4 +1,4 @@
-"""kopf's part: what is watched, and that every event puts its service's key on the work queue. No decision is made here.
+"""kopf's part: what is watched, and that every event queues the key of its service. No decision is made here.
 
 kopf runs no event handler before every indexed resource was listed, so the first reconcile sees all children: after a
 restart, kept pod templates are found and not rendered anew.
@@ -17,7 +17,8 @@ from . import observed, settings
 from .api import GROUP, PLURAL, VERSION
 from .cluster import CHILD_KINDS, RESOURCES, Cluster, connect
 from .manifests.metadata import MANAGED_BY, MANAGED_BY_LABEL
-from .reconcile import Key, Reconciler, ServiceSnapshot, View
+from .reconcile import Reconciler
+from .view import Key, ServiceSnapshot, View
 from .workqueue import WorkQueue
 
 METRICS_PORT = 8080
@@ -32,7 +33,7 @@ Handler = Callable[..., Any]
 def _child_resources() -> list[tuple[str, ...]]:
     """kopf's selectors of everything that carries our label."""
     resources = [RESOURCES[kind] for kind in CHILD_KINDS]
-    return [tuple(resource.api_version.split("/")) + (resource.plural,) for resource in resources] + [("v1", "pods")]
+    return [*((*resource.api_version.split("/"), resource.plural) for resource in resources), ("v1", "pods")]
 
 
 def register(registry: kopf.OperatorRegistry, on_key: Callable[[View, Key, float], None]) -> None:
@@ -41,11 +42,11 @@ def register(registry: kopf.OperatorRegistry, on_key: Callable[[View, Key, float
     def index_service(body: kopf.Body, **_: Any) -> dict[Key, ServiceSnapshot]:
         meta = body["metadata"]
         snapshot = ServiceSnapshot(
-            meta["uid"],
-            int(meta["generation"]),
-            dict(body["spec"]),
-            dict(body.get("status") or {}),
-            int(meta["resourceVersion"]),
+            uid=meta["uid"],
+            generation=int(meta["generation"]),
+            resource_version=int(meta["resourceVersion"]),
+            spec=dict(body["spec"]),
+            status=dict(body.get("status") or {}),
         )
         return {(meta["namespace"], meta["name"]): snapshot}
 
@@ -58,8 +59,8 @@ def register(registry: kopf.OperatorRegistry, on_key: Callable[[View, Key, float
     def view(indices: dict[str, Any]) -> View:
         return View(indices["services"], indices["children"], indices["pods"])
 
-    def service_changed(namespace: str, name: str, **kwargs: Any) -> None:
-        on_key(view(kwargs), (namespace, name), 0.0)
+    def service_changed(body: kopf.Body, **kwargs: Any) -> None:
+        on_key(view(kwargs), (body["metadata"]["namespace"], body["metadata"]["name"]), 0.0)
 
     def child_changed(body: kopf.Body, **kwargs: Any) -> None:
         on_key(view(kwargs), observed.instance(body), CHILD_EVENT_DELAY_SECONDS)
@@ -89,19 +90,18 @@ async def _watch_optional_apis(cluster: Cluster, state: "_State") -> None:
     """ServiceMonitors are made once their API appears; everything else goes on without."""
     while True:
         known = await cluster.serves("ServiceMonitor")
-        if state.reconciler and known is not None and known != state.reconciler.monitoring:
-            state.reconciler.monitoring = known
-            for key in state.reconciler.keys():
-                state.queue.add(key)
+        if known is not None:
+            state.set_monitoring(known)
         await asyncio.sleep(OPTIONAL_API_SECONDS)
 
 
 class _State:
-    """The parts of a running operator; the reconciler exists from the first event on, when kopf shows its indices."""
+    """The parts of a running operator. The reconciler exists from the first event on, when kopf shows its indices."""
 
     def __init__(self, cluster: Cluster, own: settings.Settings) -> None:
         self.cluster, self.own = cluster, own
         self.reconciler: Reconciler | None = None
+        self.view: View | None = None
         self.monitoring = False
         self.queue: WorkQueue[Key] = WorkQueue(self._work, own.workers)
 
@@ -113,9 +113,18 @@ class _State:
     def on_key(self, view: View, key: Key, delay: float) -> None:
         """An event concerns the service `key`."""
         if self.reconciler is None:
+            self.view = view
             self.reconciler = Reconciler(self.cluster, self.own, view, self.queue.add)
             self.reconciler.monitoring = self.monitoring
         self.queue.add(key, delay)
+
+    def set_monitoring(self, known: bool) -> None:
+        """Whether the cluster serves ServiceMonitors; a change concerns every service."""
+        self.monitoring = known
+        if self.reconciler and self.view and self.reconciler.monitoring != known:
+            self.reconciler.monitoring = known
+            for key in self.view.known():
+                self.queue.add(key)
 
 
 async def _operate(own: settings.Settings) -> None:

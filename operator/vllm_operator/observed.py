@@ -39,7 +39,7 @@ class DeploymentSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """A child as it stands in the cluster. `owned_fields` changes exactly when somebody else edits a field that we applied."""
+    """A child as it stands. `owned_fields` changes exactly when somebody else edits a field that we applied."""
 
     kind: str
     name: str
@@ -77,7 +77,7 @@ class PodSnapshot:
 
 
 def owned_fields(metadata: Body) -> str:
-    """Digest of the fields that our last apply owns. An edit by somebody else takes fields away from us, and changes it.
+    """Digest of the fields that our last apply owns. An edit by somebody else takes fields away from us.
 
     See https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management
     """
@@ -129,8 +129,7 @@ def pod(body: Body) -> PodSnapshot:
     metadata, status = body["metadata"], body.get("status") or {}
     conditions = {entry["type"]: entry for entry in status.get("conditions") or ()}
     scheduled = conditions.get("PodScheduled", {})
-    containers = status.get("containerStatuses") or ({},)
-    container = containers[0]
+    container: Body = (status.get("containerStatuses") or ({},))[0]
     reason, message = _trouble(status, scheduled, container)
     return PodSnapshot(
         name=metadata["name"],

@@ -1,76 +1,38 @@
 """One service, from spec to children to status. Read this first.
 
-gather (from memory) -> desired (pure) -> apply, prune -> status (pure) -> write it if it differs -> Events on transitions.
-Two kinds of trouble: the user's becomes a condition and waits for a change; the world's is raised, and the queue retries.
+gather (from memory) -> desired (pure) -> apply, prune -> status (pure) -> write if it differs -> Event on a transition.
+The user's trouble becomes a condition and waits for a change; the world's is raised, and the queue tries again.
 """
 
-import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import ValidationError
 
-from . import engine, metrics
+from . import metrics
 from .api.resource import InferenceService
 from .api.spec import InferenceServiceSpec
-from .apply import WATCH_LAG_SECONDS, Applier, Live, NameTakenError, StillDeletingError
+from .apply import WATCH_LAG_SECONDS, Applier, NameTakenError, StillDeletingError
 from .cluster import Cluster, GoneError, RefusedError
+from .diagnosis import Finding
+from .engine import EngineReader
 from .manifests import Manifest, controller_revision, desired, pod_template, revision_name
 from .manifests.revision import KEPT_REVISIONS
-from .observed import Child, PodSnapshot
 from .reasons import Reason
 from .settings import Settings
 from .status import Engine, Observed, status
+from .view import Key, Live, ServiceSnapshot, View
 
 log = logging.getLogger(__name__)
 
-Key = tuple[str, str]
-# The first status waits this long for the Deployment controller, so that it says something; one write less per service.
+# The first status waits this long for the Deployment controller, so that it says something: one write less per service.
 FIRST_STATUS_SECONDS = 2.0
-ENGINE_RETRY_SECONDS = (5.0, 15.0, 60.0, 300.0)
-
-
-@dataclass(frozen=True, slots=True)
-class ServiceSnapshot:
-    """An InferenceService as it was last seen."""
-
-    uid: str
-    generation: int
-    spec: Mapping[str, Any]
-    status: Mapping[str, Any]
-    resource_version: int
-
-
-class View:
-    """What is known of the cluster, from the watches. `handlers.py` fills it."""
-
-    def __init__(
-        self,
-        services: Mapping[Key, Iterable[ServiceSnapshot]],
-        children: Mapping[Key, Iterable[Child]],
-        pods: Mapping[Key, Iterable[PodSnapshot]],
-    ) -> None:
-        self._services, self._children, self._pods = services, children, pods
-
-    def service(self, key: Key) -> ServiceSnapshot | None:
-        """The service, or None after it was deleted."""
-        return next(iter(self._services.get(key, ())), None)
-
-    def children(self, key: Key) -> Live:
-        """The service's children by kind and name."""
-        return {(child.kind, child.name): child for child in self._children.get(key, ())}
-
-    def pods(self, key: Key) -> list[PodSnapshot]:
-        """The service's pods, by name."""
-        return sorted(self._pods.get(key, ()), key=lambda pod: pod.name)
-
-    def keys(self) -> list[Key]:
-        """All services."""
-        return list(self._services)
+# What the API server refused may be allowed later without any event of ours: a quota, an admission policy.
+REFUSED_RETRY_SECONDS = 30.0
 
 
 @dataclass(slots=True)
@@ -79,86 +41,77 @@ class _Memory:
 
     uid: str
     applier: Applier
+    engine: EngineReader
     first_seen: float = field(default_factory=time.monotonic)
-    parsed: tuple[int, InferenceService] | None = None
+    parsed: InferenceService | None = None
     templates: dict[str, Manifest] = field(default_factory=dict)
     written: tuple[int, dict[str, Any]] | None = None
-    engine: tuple[str, Engine] | None = None
-    engine_attempts: int = 0
-    engine_next: float = 0.0
     gauge: tuple[str, str] | None = None
 
 
 class Reconciler:
-    """Reconciles services one at a time per key; `requeue(key)` asks for a key to come back at once."""
+    """Reconciles services. `requeue(key)` makes a key come back at once. One call per key at a time."""
 
     def __init__(self, cluster: Cluster, settings: Settings, view: View, requeue: Callable[[Key], None]) -> None:
         self._cluster, self._settings, self._view, self._requeue = cluster, settings, view, requeue
         self._memories: dict[Key, _Memory] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        # Whether the cluster serves ServiceMonitors; may change while the operator runs.
         self.monitoring = False
 
     async def reconcile(self, key: Key) -> float | None:
-        """Brings one service to its desired state. Returns seconds after which to look again, or None to wait for a change."""
+        """Brings a service to its desired state. Returns seconds after which to look again; None: wait for a change."""
+        snapshot = self._view.service(key)
+        if snapshot is None:
+            self._forget(key)
+            return None
+        memory = self._remember(key, snapshot.uid)
         with metrics.reconcile_seconds.time():
-            snapshot = self._view.service(key)
-            if snapshot is None:
-                self._forget(key)
-                return None
-            memory = self._memories.get(key)
-            if memory is None or memory.uid != snapshot.uid:
-                self._forget(key)
-                memory = self._memories[key] = _Memory(snapshot.uid, Applier(self._cluster))
             try:
                 return await self._reconcile(key, snapshot, memory)
             except (GoneError, StillDeletingError) as error:
-                # The service or its namespace is going away, or its predecessor's children are.
+                # The service or its namespace is going away, or the children of its predecessor are.
                 log.info("%s/%s: %s", *key, error)
-                return 2.0
-
-    def keys(self) -> list[Key]:
-        """All services."""
-        return self._view.keys()
+                return FIRST_STATUS_SECONDS
 
     async def _reconcile(self, key: Key, snapshot: ServiceSnapshot, memory: _Memory) -> float | None:
-        service, error = self._parse(key, snapshot, memory)
-        if service is None or error:
-            service = service or InferenceService(*key, snapshot.uid, snapshot.generation, _UNREADABLE)
-            await self._write_status(service, Observed(spec_error=error), snapshot, memory)
+        service, spec_error = self._parse(key, snapshot, memory)
+        if spec_error:
+            await self._write_status(service, Observed(spec_error=spec_error), snapshot, memory)
             return None
         live = self._view.children(key)
-        template, apply_error = await self._apply(service, live, memory)
-        observed = self._observe(service, template, apply_error, live, snapshot, memory)
-        if wait := self._too_early(observed, service, snapshot, memory):
+        template, apply_error = await self._bring_about(service, live, memory)
+        observed = self._observe(service, snapshot, memory)
+        observed.apply_error = apply_error
+        observed.image = template["spec"]["containers"][0]["image"] if template else None
+        if wait := _too_early(service, observed, snapshot, memory):
             return wait
         await self._write_status(service, observed, snapshot, memory)
         if memory.applier.unseen():
             return WATCH_LAG_SECONDS
-        return 30.0 if apply_error else self._engine_retry(memory)
+        return REFUSED_RETRY_SECONDS if apply_error else memory.engine.retry_after
 
-    def _parse(
-        self, key: Key, snapshot: ServiceSnapshot, memory: _Memory
-    ) -> tuple[InferenceService | None, tuple[Reason, str] | None]:
-        if memory.parsed is None or memory.parsed[0] != snapshot.generation:
+    def _parse(self, key: Key, snapshot: ServiceSnapshot, memory: _Memory) -> tuple[InferenceService, Finding | None]:
+        """The service and what is wrong with its spec, beyond the schema that the API server has checked."""
+        if memory.parsed is None or memory.parsed.generation != snapshot.generation:
             try:
                 spec = InferenceServiceSpec.model_validate(snapshot.spec)
             except ValidationError as error:
                 first = error.errors()[0]
                 where = ".".join(str(part) for part in first["loc"])
-                return None, (Reason.INVALID, f"spec.{where}: {first['msg']}")
-            memory.parsed = (snapshot.generation, InferenceService(*key, snapshot.uid, snapshot.generation, spec))
-        service = memory.parsed[1]
-        image = service.spec.image
+                unread = InferenceService(*key, snapshot.uid, snapshot.generation, _UNREADABLE)
+                return unread, (Reason.INVALID, f"spec.{where}: {first['msg']}")
+            memory.parsed = InferenceService(*key, snapshot.uid, snapshot.generation, spec)
+        image = memory.parsed.spec.image
         if image and not self._settings.allows_image(image):
-            return service, (
-                Reason.IMAGE_NOT_ALLOWED,
-                f"image {image} is not on the platform team's list ({', '.join(self._settings.allowed_images)}): leave spec.image out, or ask for it to be allowed",
-            )
-        return service, None
+            allowed = ", ".join(self._settings.allowed_images) or "only the operator's default"
+            message = f"image {image} is not allowed ({allowed}): leave spec.image out, or ask the platform team"
+            return memory.parsed, (Reason.IMAGE_NOT_ALLOWED, message)
+        return memory.parsed, None
 
-    async def _apply(
+    async def _bring_about(
         self, service: InferenceService, live: Live, memory: _Memory
-    ) -> tuple[Manifest | None, tuple[Reason, str] | None]:
+    ) -> tuple[Manifest | None, Finding | None]:
+        """Applies and prunes the children. Returns the kept pod template, and why that stopped, if it did."""
         template: Manifest | None = None
         try:
             template = await self._kept_template(service, live, memory)
@@ -177,9 +130,7 @@ class Reconciler:
         revision = revision_name(service)
         if revision in memory.templates:
             return memory.templates[revision]
-        kept = [
-            child for child in live.values() if child.kind == "ControllerRevision" and child.owner_uid == service.uid
-        ]
+        kept = [child for child in live.values() if child.revision and child.owner_uid == service.uid]
         current = next((child for child in kept if child.revision == revision), None)
         if current:
             template = current.template
@@ -187,42 +138,25 @@ class Reconciler:
             template = pod_template(service, revision, self._settings)
             number = max((child.revision_number for child in kept), default=0) + 1
             await memory.applier.apply(service, controller_revision(service, number, template), live)
-            for old in sorted(kept, key=lambda child: child.revision_number)[: -(KEPT_REVISIONS - 1)]:
-                await memory.applier.delete(service, ("ControllerRevision", old.name))
+            for old in sorted(kept, key=lambda child: child.revision_number)[: 1 - KEPT_REVISIONS]:
+                await memory.applier.delete(service, (old.kind, old.name))
         memory.templates = {revision: template}
         return template
 
-    def _observe(
-        self,
-        service: InferenceService,
-        template: Manifest | None,
-        apply_error: tuple[Reason, str] | None,
-        live: Live,
-        snapshot: ServiceSnapshot,
-        memory: _Memory,
-    ) -> Observed:
+    def _observe(self, service: InferenceService, snapshot: ServiceSnapshot, memory: _Memory) -> Observed:
+        key = (service.namespace, service.name)
         revision = revision_name(service)
-        pods = [pod for pod in self._view.pods((service.namespace, service.name)) if not pod.terminating]
+        pods = self._view.pods(key)
         current = [pod for pod in pods if pod.revision == revision]
-        deployment = live.get(("Deployment", service.name))
+        deployment = self._view.children(key).get(("Deployment", service.name))
+        engine = memory.engine.get(current) if self._settings.engine_metrics else None
         return Observed(
-            apply_error=apply_error,
             deployment=deployment.deployment if deployment and deployment.owner_uid == service.uid else None,
             pods=current,
             old_pods=[pod for pod in pods if pod.revision != revision],
-            image=template["spec"]["containers"][0]["image"] if template else None,
             monitoring=self.monitoring,
-            engine=self._engine(service, current, snapshot, memory),
+            engine=engine or Engine.known(snapshot.status, service.generation),
         )
-
-    def _too_early(
-        self, observed: Observed, service: InferenceService, snapshot: ServiceSnapshot, memory: _Memory
-    ) -> float | None:
-        if snapshot.status or memory.written or observed.apply_error:
-            return None
-        answered = observed.deployment and observed.deployment.replicas >= (service.wanted_replicas or 1)
-        left = FIRST_STATUS_SECONDS - (time.monotonic() - memory.first_seen)
-        return left if left > 0 and not answered else None
 
     async def _write_status(
         self, service: InferenceService, observed: Observed, snapshot: ServiceSnapshot, memory: _Memory
@@ -230,78 +164,56 @@ class Reconciler:
         before = dict(snapshot.status)
         if memory.written and memory.written[0] > snapshot.resource_version:
             before = memory.written[1]  # the watch has not shown our last write yet
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        after = status(service, observed, before, now)
-        self._count(memory, after)
+        after = status(service, observed, before, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
+        old, new = _ready(before), _ready(after)
+        self._count(memory, (new["status"], new["reason"]))
         if after == before:
             return
         result = await self._cluster.apply_status(service, after)
         memory.written = (int(result["metadata"]["resourceVersion"]), after)
-        old, new = _ready(before), _ready(after)
         if (old.get("status"), old.get("reason")) != (new["status"], new["reason"]):
-            log.info(
-                "%s/%s Ready=%s reason=%s: %s",
-                service.namespace,
-                service.name,
-                new["status"],
-                new["reason"],
-                new["message"],
-            )
+            name = f"{service.namespace}/{service.name}"
+            log.info("%s Ready=%s reason=%s: %s", name, new["status"], new["reason"], new["message"])
             stalled = any(entry["type"] == "Stalled" for entry in after["conditions"])
             await self._cluster.post_event(service, "Warning" if stalled else "Normal", new["reason"], new["message"])
 
-    def _count(self, memory: _Memory, after: Mapping[str, Any]) -> None:
-        ready = _ready(after)
-        gauge = (ready["status"], ready["reason"])
-        if gauge != memory.gauge:
-            if memory.gauge:
-                metrics.services.labels(*memory.gauge).dec()
-            metrics.services.labels(*gauge).inc()
-            memory.gauge = gauge
+    def _remember(self, key: Key, uid: str) -> _Memory:
+        memory = self._memories.get(key)
+        if memory is None or memory.uid != uid:
+            self._forget(key)
+            memory = _Memory(uid, Applier(self._cluster), EngineReader(lambda: self._requeue(key)))
+            self._memories[key] = memory
+        return memory
 
     def _forget(self, key: Key) -> None:
         memory = self._memories.pop(key, None)
-        if memory and memory.gauge:
-            metrics.services.labels(*memory.gauge).dec()
+        if memory:
+            self._count(memory, None)
 
-    def _engine(
-        self, service: InferenceService, pods: list[PodSnapshot], snapshot: ServiceSnapshot, memory: _Memory
-    ) -> Engine:
-        """What vLLM reported; asks a pod for it, in the background, when none of the ready pods was asked yet."""
-        ready = {f"{pod.name}/{pod.restarts}": pod.ip for pod in pods if pod.ready and pod.ip}
-        if memory.engine and memory.engine[0] in ready:
-            return memory.engine[1]
-        if ready and self._settings.engine_metrics and time.monotonic() >= memory.engine_next:
-            name, ip = next(iter(ready.items()))
-            memory.engine_next = (
-                time.monotonic() + ENGINE_RETRY_SECONDS[min(memory.engine_attempts, len(ENGINE_RETRY_SECONDS) - 1)]
-            )
-            memory.engine_attempts += 1
-            task = asyncio.create_task(self._read_engine((service.namespace, service.name), name, str(ip), memory))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-        # Until it answers, what is known of this very spec stands: an operator restart must change nothing.
-        known = snapshot.status if snapshot.status.get("observedGeneration") == service.generation else {}
-        figures = known.get("engine") or {}
-        return Engine(known.get("vllmVersion"), figures.get("kvCacheTokens"), figures.get("maxModelLen"))
+    @staticmethod
+    def _count(memory: _Memory, gauge: tuple[str, str] | None) -> None:
+        if gauge != memory.gauge:
+            if memory.gauge:
+                metrics.services.labels(*memory.gauge).dec()
+            if gauge:
+                metrics.services.labels(*gauge).inc()
+            memory.gauge = gauge
 
-    async def _read_engine(self, key: Key, pod: str, ip: str, memory: _Memory) -> None:
-        try:
-            memory.engine = (pod, await engine.read(ip))
-            memory.engine_attempts = 0
-            memory.engine_next = 0.0
-        except engine.EngineError as error:
-            log.info("%s/%s: vLLM in pod %s does not tell its KV cache size: %s", *key, pod, error)
-        self._requeue(key)
 
-    def _engine_retry(self, memory: _Memory) -> float | None:
-        left = memory.engine_next - time.monotonic()
-        return left if memory.engine is None and memory.engine_attempts and left > 0 else None
+def _too_early(
+    service: InferenceService, observed: Observed, snapshot: ServiceSnapshot, memory: _Memory
+) -> float | None:
+    """Seconds by which the first status should wait for the Deployment controller's answer."""
+    if snapshot.status or memory.written or observed.apply_error:
+        return None
+    answered = observed.deployment and observed.deployment.replicas >= (service.wanted_replicas or 1)
+    left = FIRST_STATUS_SECONDS - (time.monotonic() - memory.first_seen)
+    return left if left > 0 and not answered else None
 
 
 def _ready(status_of: Mapping[str, Any]) -> Mapping[str, Any]:
     return next((entry for entry in status_of.get("conditions") or () if entry["type"] == "Ready"), {})
 
 
-# Stands in for a spec that cannot be read, where only the status is written.
+# Stands in for a spec that cannot be read: only the status is written then.
 _UNREADABLE = InferenceServiceSpec.model_validate({"model": {"uri": "hf://unreadable/spec"}, "replicas": 0})

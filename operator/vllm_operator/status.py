@@ -10,6 +10,7 @@ from typing import Any
 
 from . import diagnosis
 from .api.resource import InferenceService
+from .diagnosis import Finding
 from .manifests.metadata import compact, identity
 from .manifests.network import service_url
 from .observed import DeploymentSnapshot, PodSnapshot
@@ -25,14 +26,22 @@ class Engine:
     kv_cache_tokens: int | None = None
     max_model_len: int | None = None
 
+    @classmethod
+    def known(cls, status_of: Mapping[str, Any], generation: int) -> "Engine":
+        """What a status of this very spec says. It stands until vLLM answers anew: a restart changes nothing."""
+        if status_of.get("observedGeneration") != generation:
+            return cls()
+        figures = status_of.get("engine") or {}
+        return cls(status_of.get("vllmVersion"), figures.get("kvCacheTokens"), figures.get("maxModelLen"))
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class Observed:
     """All that the status is made of, beside the spec."""
 
-    spec_error: tuple[Reason, str] | None = None
+    spec_error: Finding | None = None
     # Why the children could not be brought to what the spec asks for.
-    apply_error: tuple[Reason, str] | None = None
+    apply_error: Finding | None = None
     deployment: DeploymentSnapshot | None = None
     # Pods of the current rendering, and those of earlier ones.
     pods: Sequence[PodSnapshot] = ()
@@ -80,12 +89,13 @@ def workload_available(service: InferenceService, observed: Observed) -> Verdict
         return Verdict(
             "WorkloadAvailable", False, finding[0], f"{ready} of {total} pods serve: {finding[1]}{_old(observed)}"
         )
+    doing = diagnosis.progress(observed.pods)
     reason = Reason.ROLLING_OUT if observed.old_pods else Reason.STARTING
     return Verdict(
         "WorkloadAvailable",
         False,
         reason,
-        f"{ready} of {total} pods serve: {diagnosis.progress(observed.pods)}{_old(observed)}",
+        f"{ready} of {total} pods serve: {doing}{_old(observed)}",
     )
 
 
@@ -104,7 +114,7 @@ def monitoring_available(observed: Observed) -> Verdict:
         "MonitoringAvailable",
         False,
         Reason.API_MISSING,
-        "the cluster has no ServiceMonitor API: install the Prometheus Operator, or scrape port 8000 of the Service by other means",
+        "the cluster has no ServiceMonitor API: install the Prometheus Operator, or scrape the Service yourself",
     )
 
 
@@ -162,21 +172,19 @@ def status(service: InferenceService, observed: Observed, before: Mapping[str, A
     """The whole status. `before` is the status as it stands, `now` the time in RFC 3339."""
     engine = {"kvCacheTokens": observed.engine.kv_cache_tokens, "maxModelLen": observed.engine.max_model_len}
     devices = 0 if service.spec.accelerator.resource == "cpu" else ranks(service.spec)
-    return dict(
-        compact(
-            {
-                "observedGeneration": service.generation,
-                "conditions": conditions(
-                    verdicts(service, observed), before.get("conditions") or (), service.generation, now
-                ),
-                "replicas": observed.deployment.replicas if observed.deployment else 0,
-                "readyReplicas": sum(pod.ready for pod in observed.pods),
-                "selector": ",".join(f"{key}={value}" for key, value in identity(service).items()),
-                "gpus": devices * wanted(service, observed),
-                "url": service_url(service),
-                "image": observed.image,
-                "vllmVersion": observed.engine.version,
-                "engine": engine if any(engine.values()) else None,
-            }
-        )
+    return compact(
+        {
+            "observedGeneration": service.generation,
+            "conditions": conditions(
+                verdicts(service, observed), before.get("conditions") or (), service.generation, now
+            ),
+            "replicas": observed.deployment.replicas if observed.deployment else 0,
+            "readyReplicas": sum(pod.ready for pod in observed.pods),
+            "selector": ",".join(f"{key}={value}" for key, value in identity(service).items()),
+            "gpus": devices * wanted(service, observed),
+            "url": service_url(service),
+            "image": observed.image,
+            "vllmVersion": observed.engine.version,
+            "engine": engine if any(engine.values()) else None,
+        }
     )

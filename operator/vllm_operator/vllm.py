@@ -9,6 +9,7 @@ from typing import Any
 
 from .api import InferenceServiceSpec
 from .api.base import bytes_of
+from .api.spec import KvCache, Speculative
 from .settings import Settings
 
 PORT = 8000
@@ -40,14 +41,17 @@ FLAGS: dict[str, tuple[str, Flag]] = {
     "maxQueuedRequests": ("max-num-queued-reqs", lambda s: s.max_queued_requests),
     "enforceEager": ("enforce-eager", lambda s: s.enforce_eager),
     "kvCache.dtype": ("kv-cache-dtype", lambda s: s.kv_cache and s.kv_cache.dtype),
-    "kvCache.gpuMemoryUtilizationPercent": ("gpu-memory-utilization", lambda s: _fraction(s)),
-    "kvCache.memoryPerGPU": ("kv-cache-memory-bytes", lambda s: _bytes(s.kv_cache and s.kv_cache.memory_per_gpu)),
+    "kvCache.gpuMemoryUtilizationPercent": ("gpu-memory-utilization", lambda s: _fraction(s.kv_cache)),
+    "kvCache.memoryPerGPU": (
+        "kv-cache-memory-bytes",
+        lambda s: _bytes(s.kv_cache.memory_per_gpu if s.kv_cache else None),
+    ),
     "kvCache.blockSize": ("block-size", lambda s: s.kv_cache and s.kv_cache.block_size),
     "kvCache.prefixCaching": ("enable-prefix-caching", lambda s: s.kv_cache and s.kv_cache.prefix_caching),
-    "kvCache.cpuOffload": ("kv-offloading-size", lambda s: _gib(s.kv_cache and s.kv_cache.cpu_offload)),
+    "kvCache.cpuOffload": ("kv-offloading-size", lambda s: _gib(s.kv_cache.cpu_offload if s.kv_cache else None)),
     "lora": ("enable-lora", lambda s: True if s.lora else None),
     "lora.maxRank": ("max-lora-rank", lambda s: s.lora and s.lora.max_rank),
-    "speculative": ("speculative-config", lambda s: _speculative_config(s)),
+    "speculative": ("speculative-config", lambda s: _speculative_config(s.speculative)),
     "toolCallParser": ("tool-call-parser", lambda s: s.tool_call_parser),
     "reasoningParser": ("reasoning-parser", lambda s: s.reasoning_parser),
     "chatTemplate": ("chat-template", lambda s: TEMPLATE_PATH if s.chat_template else None),
@@ -77,8 +81,8 @@ def ranks(spec: InferenceServiceSpec) -> int:
     return (spec.tensor_parallel_size or 1) * (spec.pipeline_parallel_size or 1)
 
 
-def _fraction(spec: InferenceServiceSpec) -> str | None:
-    percent = spec.kv_cache and spec.kv_cache.gpu_memory_utilization_percent
+def _fraction(cache: KvCache | None) -> str | None:
+    percent = cache.gpu_memory_utilization_percent if cache else None
     return f"{percent / 100:g}" if percent else None
 
 
@@ -90,13 +94,13 @@ def _gib(quantity: str | None) -> str | None:
     return f"{bytes_of(quantity) / 2**30:g}" if quantity else None
 
 
-def _speculative_config(spec: InferenceServiceSpec) -> str | None:
-    if not spec.speculative:
+def _speculative_config(speculative: Speculative | None) -> str | None:
+    if not speculative:
         return None
-    config: dict[str, Any] = {"method": spec.speculative.method}
-    if spec.speculative.model:
-        config["model"] = location(spec.speculative.model)
-    config["num_speculative_tokens"] = spec.speculative.num_speculative_tokens
+    config: dict[str, Any] = {"method": speculative.method}
+    if speculative.model:
+        config["model"] = location(speculative.model)
+    config["num_speculative_tokens"] = speculative.num_speculative_tokens
     return json.dumps(config)
 
 
@@ -128,7 +132,7 @@ def _secret(name: str, ref: Any) -> dict[str, Any]:
 
 
 def environment(spec: InferenceServiceSpec, settings: Settings) -> list[dict[str, Any]]:
-    """Environment of vLLM's container, as in a PodSpec: what the operator owns, the hub settings, then the user's own."""
+    """Environment of vLLM's container, as in a PodSpec: the operator's, the hub settings, then the user's own."""
     owned = {
         # The user has no name in upstream's image; torch and getpass look here before they give up.
         "HOME": f"{CACHE_DIR}/home",

@@ -20,7 +20,7 @@ LONGEST_BACKOFF_SECONDS = 60.0
 
 
 class WorkQueue(Generic[Key]):
-    """Calls `work(key)` for every key that was added. `work` returns seconds after which it wants the key again, or None."""
+    """Calls `work(key)` for every added key. `work` returns seconds after which it wants the key again, or None."""
 
     def __init__(self, work: Callable[[Key], Awaitable[float | None]], workers: int) -> None:
         self._work = work

@@ -13,21 +13,19 @@ def claim_name(service: InferenceService) -> str | None:
 
 
 def cache_claim(service: InferenceService) -> Manifest | None:
-    """The claim that we make. Without an owner it outlives the service, and a new service of that name finds it again."""
+    """The claim that we make. Without an owner it outlives the service; a new service of that name finds it again."""
     claim = service.spec.cache and service.spec.cache.claim
     if not claim:
         return None
-    return dict(
-        compact(
-            {
-                "apiVersion": "v1",
-                "kind": "PersistentVolumeClaim",
-                "metadata": metadata(service, claim_name(service), owned=claim.retain is False),
-                "spec": {
-                    "accessModes": [claim.access_mode or "ReadWriteOnce"],
-                    "storageClassName": claim.storage_class_name,
-                    "resources": {"requests": {"storage": claim.storage}},
-                },
-            }
-        )
+    return compact(
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": metadata(service, claim_name(service), owned=claim.retain is False),
+            "spec": {
+                "accessModes": [claim.access_mode or "ReadWriteOnce"],
+                "storageClassName": claim.storage_class_name,
+                "resources": {"requests": {"storage": claim.storage}},
+            },
+        }
     )

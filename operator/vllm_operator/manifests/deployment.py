@@ -11,21 +11,19 @@ _PROGRESS_MARGIN_SECONDS = 600
 def deployment(service: InferenceService, template: Manifest) -> Manifest:
     """The Deployment of a service with its kept pod template. Replicas are left out while an autoscaler owns them."""
     budget = service.spec.startup_timeout_seconds or STARTUP_TIMEOUT_SECONDS
-    return dict(
-        compact(
-            {
-                "apiVersion": "apps/v1",
-                "kind": "Deployment",
-                "metadata": metadata(service),
-                "spec": {
-                    "replicas": service.wanted_replicas,
-                    "selector": {"matchLabels": identity(service)},
-                    "progressDeadlineSeconds": budget + _PROGRESS_MARGIN_SECONDS,
-                    "revisionHistoryLimit": 3,
-                    # GPUs are scarce: a pod more than asked for would wait for ever on a full cluster.
-                    "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}},
-                    "template": template,
-                },
-            }
-        )
+    return compact(
+        {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": metadata(service),
+            "spec": {
+                "replicas": service.wanted_replicas,
+                "selector": {"matchLabels": identity(service)},
+                "progressDeadlineSeconds": budget + _PROGRESS_MARGIN_SECONDS,
+                "revisionHistoryLimit": 3,
+                # GPUs are scarce: a pod more than asked for would wait for ever on a full cluster.
+                "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}},
+                "template": template,
+            },
+        }
     )

@@ -44,10 +44,12 @@ def metadata(service: InferenceService, name: str | None = None, *, owned: bool 
     )
 
 
-def compact(value: Any) -> Any:
-    """Drops None, and what is empty because of it, from a manifest. Empty strings, 0, False and {} given as such stay."""
+def compact(manifest: Manifest) -> Manifest:
+    """The manifest without its None values, at any depth. Empty strings, 0, False and {} stay."""
+    return {key: _compact(value) for key, value in manifest.items() if value is not None}
+
+
+def _compact(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: compact(item) for key, item in value.items() if item is not None}
-    if isinstance(value, list):
-        return [compact(item) for item in value if item is not None]
-    return value
+        return compact(value)
+    return [_compact(item) for item in value] if isinstance(value, list) else value

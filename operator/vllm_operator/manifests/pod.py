@@ -1,6 +1,7 @@
 """The pod template: vLLM's container, its probes, its volumes, and how it ends.
 
-Rendered once per change of the spec and kept (revision.py): a change here reaches running services only when they change.
+Rendered once per change of the spec and kept (revision.py): a change here reaches a running service only with its next
+change.
 """
 
 from math import ceil
@@ -71,7 +72,7 @@ def pod_template(service: InferenceService, revision: str, settings: Settings) -
             **_scheduling(service, pod),
         },
     }
-    return dict(compact(template))
+    return compact(template)
 
 
 def _annotations(spec: InferenceServiceSpec, pod: PodSettings) -> dict[str, str] | None:
@@ -119,13 +120,17 @@ def _container(service: InferenceService, settings: Settings) -> Manifest:
 
 
 def shared_memory_bytes(spec: InferenceServiceSpec) -> int:
-    """Size of /dev/shm in bytes: ranks exchange tensors and messages there, and Kubernetes' default of 64 MiB breaks NCCL."""
+    """Size of /dev/shm in bytes. Ranks exchange tensors there, and Kubernetes' default of 64 MiB breaks NCCL."""
     count = ranks(spec)
     return GiB if count == 1 else 2 * GiB * count
 
 
+def _offload_bytes(spec: InferenceServiceSpec) -> int:
+    return bytes_of(spec.kv_cache.cpu_offload) if spec.kv_cache and spec.kv_cache.cpu_offload else 0
+
+
 def _resources(spec: InferenceServiceSpec) -> Manifest:
-    """Requests are always there; /dev/shm and the KV cache offload live in memory, so they are added to the user's figure."""
+    """Requests are always there. /dev/shm and the KV cache offload live in memory, so they are added to them."""
     count = ranks(spec)
     extra = shared_memory_bytes(spec) + (
         bytes_of(spec.kv_cache.cpu_offload) if spec.kv_cache and spec.kv_cache.cpu_offload else 0
