@@ -1,0 +1,126 @@
+"""The status: what people, `kubectl wait` and GitOps tools read off it."""
+
+from typing import Any
+
+import pytest
+
+from vllm_operator.api.resource import InferenceService
+from vllm_operator.api.spec import InferenceServiceSpec
+from vllm_operator.observed import DeploymentSnapshot, PodSnapshot
+from vllm_operator.reasons import Reason
+from vllm_operator.status import Engine, Observed, status
+
+NOW = "2026-11-24T12:00:00Z"
+LATER = "2026-11-24T13:00:00Z"
+
+
+def service(**spec: Any) -> InferenceService:
+    parsed = InferenceServiceSpec.model_validate({"model": {"uri": "hf://org/model"}, **spec})
+    return InferenceService("team-a", "llama", "uid", 3, parsed)
+
+
+def deployment(replicas: int) -> DeploymentSnapshot:
+    return DeploymentSnapshot(generation=1, observed_generation=1, replicas=replicas, wanted=replicas, conditions=())
+
+
+def pod(name: str, *, ready: bool, reason: str = "", message: str = "") -> PodSnapshot:
+    return PodSnapshot(
+        name=name,
+        revision="r",
+        ip="10.244.0.7",
+        ready=ready,
+        terminating=False,
+        scheduled=reason != "Unschedulable",
+        restarts=2,
+        started=not reason,
+        reason=reason,
+        message=message,
+        image="vllm:1",
+    )
+
+
+def conditions(observed: Observed, before: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
+    written = status(service(**spec), observed, before or {}, NOW)
+    return {entry["type"]: entry for entry in written["conditions"]}
+
+
+def test_a_service_whose_pods_all_serve_is_ready_and_settled() -> None:
+    found = conditions(
+        Observed(deployment=deployment(2), pods=[pod("a", ready=True), pod("b", ready=True)]), replicas=2
+    )
+    assert found["Ready"]["status"] == "True"
+    assert found["Ready"]["message"] == "2 of 2 pods serve"
+    assert {"Reconciling", "Stalled"}.isdisjoint(found)
+
+
+def test_one_pod_short_of_many_is_ready_but_reconciling() -> None:
+    found = conditions(
+        Observed(deployment=deployment(2), pods=[pod("a", ready=True), pod("b", ready=False)]), replicas=2
+    )
+    assert found["Ready"]["status"] == "True"
+    assert found["Reconciling"]["status"] == "True"
+
+
+def test_old_pods_that_still_serve_do_not_make_a_failed_rollout_ready() -> None:
+    failing = pod("new", ready=False, reason="Error", message="exit code 1: ValueError: no such model")
+    found = conditions(
+        Observed(deployment=deployment(2), pods=[failing], old_pods=[pod("old", ready=True)]), replicas=2
+    )
+    assert found["Ready"]["status"] == "False"
+    assert found["Ready"]["reason"] == Reason.CONTAINER_FAILED
+    assert "no such model" in found["Ready"]["message"]
+    assert "1 pods with the previous spec still serve" in found["Ready"]["message"]
+    assert found["Stalled"]["status"] == "True"
+
+
+def test_a_pod_without_a_node_is_progress_not_a_stall() -> None:
+    waiting = pod(
+        "a", ready=False, reason="Unschedulable", message="0/3 nodes are available: 3 Insufficient nvidia.com/gpu."
+    )
+    found = conditions(Observed(deployment=deployment(1), pods=[waiting]))
+    assert found["Ready"]["reason"] == Reason.UNSCHEDULABLE
+    assert "Insufficient nvidia.com/gpu" in found["Ready"]["message"]
+    assert "Stalled" not in found
+    assert found["Reconciling"]["status"] == "True"
+
+
+def test_an_invalid_spec_stalls_and_says_nothing_of_the_workload() -> None:
+    found = conditions(Observed(spec_error=(Reason.IMAGE_NOT_ALLOWED, "image x is not allowed")))
+    assert found["Ready"]["message"] == "image x is not allowed"
+    assert found["Stalled"]["reason"] == Reason.IMAGE_NOT_ALLOWED
+    assert "WorkloadAvailable" not in found
+
+
+def test_a_missing_service_monitor_api_informs_but_does_not_gate_ready() -> None:
+    found = conditions(Observed(deployment=deployment(1), pods=[pod("a", ready=True)], monitoring=False))
+    assert found["MonitoringAvailable"]["status"] == "False"
+    assert found["Ready"]["status"] == "True"
+
+
+def test_the_transition_time_moves_only_when_the_status_flips() -> None:
+    serving = Observed(deployment=deployment(1), pods=[pod("a", ready=True)])
+    before = status(service(), serving, {}, NOW)
+    assert status(service(), serving, before, LATER) == before
+    gone = status(service(), Observed(deployment=deployment(1), pods=[pod("a", ready=False)]), before, LATER)
+    times = {entry["type"]: entry["lastTransitionTime"] for entry in gone["conditions"]}
+    assert times["Ready"] == LATER
+    assert times["SpecValid"] == NOW
+
+
+@pytest.mark.parametrize(
+    ("spec", "gpus"),
+    [
+        ({"tensorParallelSize": 4, "replicas": 2}, 8),
+        ({"tensorParallelSize": 4, "pipelineParallelSize": 2}, 8),
+        ({"accelerator": {"resource": "cpu"}}, 0),
+        ({"replicas": 0}, 0),
+    ],
+)
+def test_gpus_are_those_of_all_wanted_replicas(spec: dict[str, Any], gpus: int) -> None:
+    assert status(service(**spec), Observed(), {}, NOW)["gpus"] == gpus
+
+
+def test_what_vllm_reported_stands_for_the_same_spec_only() -> None:
+    before = {"observedGeneration": 3, "vllmVersion": "0.32.0", "engine": {"kvCacheTokens": 1024, "maxModelLen": 512}}
+    assert Engine.known(before, 3) == Engine("0.32.0", 1024, 512)
+    assert Engine.known(before, 4) == Engine()

@@ -1,0 +1,137 @@
+"""The work queue: what operators rely on when a hundred events arrive for one service."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from vllm_operator.workqueue import WorkQueue
+
+
+def drive(
+    work: Callable[[str], Awaitable[float | None]],
+    scenario: Callable[[WorkQueue[str]], Awaitable[None]],
+    workers: int = 4,
+) -> None:
+    """Runs the queue while the scenario plays, then ends it."""
+
+    async def main() -> None:
+        queue = WorkQueue(work, workers)
+        runner = asyncio.create_task(queue.run())
+        await asyncio.wait_for(scenario(queue), 10)
+        runner.cancel()
+
+    asyncio.run(main())
+
+
+def test_many_adds_of_a_waiting_key_are_worked_on_once() -> None:
+    seen: list[str] = []
+
+    async def work(key: str) -> None:
+        seen.append(key)
+
+    async def scenario(queue: WorkQueue[str]) -> None:
+        for _ in range(100):
+            queue.add("a", 0.05)
+        queue.add("b")
+        await asyncio.sleep(0.15)
+
+    drive(work, scenario)
+    assert seen == ["b", "a"]
+
+
+def test_an_earlier_time_wins_over_a_later_one() -> None:
+    seen: list[str] = []
+
+    async def work(key: str) -> None:
+        seen.append(key)
+
+    async def scenario(queue: WorkQueue[str]) -> None:
+        queue.add("a", 60)
+        queue.add("a", 0.01)
+        queue.add("a", 60)
+        await asyncio.sleep(0.1)
+
+    drive(work, scenario)
+    assert seen == ["a"]
+
+
+def test_a_key_is_never_worked_on_twice_at_once_and_comes_back_when_added_meanwhile() -> None:
+    running = 0
+    most = 0
+    count = 0
+
+    async def work(key: str) -> None:
+        nonlocal running, most, count
+        running += 1
+        count += 1
+        most = max(most, running)
+        await asyncio.sleep(0.03)
+        running -= 1
+
+    async def scenario(queue: WorkQueue[str]) -> None:
+        queue.add("a")
+        await asyncio.sleep(0.01)
+        queue.add("a")
+        queue.add("a")
+        await asyncio.sleep(0.2)
+
+    drive(work, scenario)
+    assert (most, count) == (1, 2)
+
+
+def test_no_more_keys_at_once_than_workers() -> None:
+    running = 0
+    most = 0
+
+    async def work(key: str) -> None:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0.01)
+        running -= 1
+
+    async def scenario(queue: WorkQueue[str]) -> None:
+        for number in range(20):
+            queue.add(str(number))
+        await asyncio.sleep(0.3)
+
+    drive(work, scenario, workers=3)
+    assert most == 3
+
+
+def test_a_failure_is_tried_again_with_growing_pauses_and_does_not_stop_others() -> None:
+    times: list[float] = []
+    others: list[str] = []
+
+    async def work(key: str) -> None:
+        if key == "other":
+            others.append(key)
+            return
+        times.append(asyncio.get_running_loop().time())
+        if len(times) < 3:
+            raise OSError("the API server is away")
+
+    async def scenario(queue: WorkQueue[str]) -> None:
+        queue.add("failing")
+        queue.add("other")
+        await asyncio.sleep(2.0)
+
+    drive(work, scenario)
+    first, second = times[1] - times[0], times[2] - times[1]
+    assert others == ["other"]
+    assert 0.4 < first < 0.9 < second < 1.4
+
+
+def test_the_worker_may_ask_for_the_key_again() -> None:
+    count = 0
+
+    async def work(key: str) -> float | None:
+        nonlocal count
+        count += 1
+        return 0.02 if count < 3 else None
+
+    async def scenario(queue: WorkQueue[str]) -> None:
+        queue.add("a")
+        await asyncio.sleep(0.2)
+
+    drive(work, scenario)
+    assert count == 3
