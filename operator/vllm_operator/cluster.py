@@ -118,6 +118,20 @@ class Cluster:
         meta = manifest["metadata"]
         return await self._apply(path(manifest["kind"], meta["namespace"], meta["name"]), manifest)
 
+    async def hold_replicas(self, kind: str, namespace: str, name: str, replicas: int) -> None:
+        """Lets another field manager of ours own the live replicas, before our apply gives them up for an autoscaler.
+
+        A field that its only owner drops goes back to its default: the Deployment would fall to one pod.
+        """
+        meta = {"name": name, "namespace": namespace}
+        body = {
+            "apiVersion": RESOURCES[kind].api_version,
+            "kind": kind,
+            "metadata": meta,
+            "spec": {"replicas": replicas},
+        }
+        await self._apply(path(kind, namespace, name), body, f"{FIELD_MANAGER}-replicas")
+
     async def apply_status(self, service: InferenceService, status: Mapping[str, Any]) -> Manifest:
         """Writes the whole status; what is left out is removed. Raises GoneError where the service was deleted."""
         # With the uid, a status meant for a deleted service never lands on its successor, nor creates anything.
@@ -125,8 +139,8 @@ class Cluster:
         body = {"apiVersion": API_VERSION, "kind": KIND, "metadata": meta, "status": dict(status)}
         return await self._apply(path(KIND, service.namespace, service.name, "status"), body)
 
-    async def _apply(self, url: str, body: Manifest) -> Manifest:
-        query = [("fieldManager", FIELD_MANAGER), ("force", "true"), _STRICT]
+    async def _apply(self, url: str, body: Manifest, manager: str = FIELD_MANAGER) -> Manifest:
+        query = [("fieldManager", manager), ("force", "true"), _STRICT]
         return await self._request(
             "patch", url, body=body, content_type="application/apply-patch+yaml", query_params=query
         )

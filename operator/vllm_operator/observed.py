@@ -50,6 +50,7 @@ class Child:
     revision_number: int = 0
     packed_template: bytes | None = None
     deployment: DeploymentSnapshot | None = None
+    owns_replicas: bool = False
 
     @property
     def template(self) -> Manifest:
@@ -81,10 +82,15 @@ def owned_fields(metadata: Body) -> str:
 
     See https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management
     """
+    fields = _applied_fields(metadata)
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16] if fields else ""
+
+
+def _applied_fields(metadata: Body) -> Body:
     for entry in metadata.get("managedFields") or ():
         if entry.get("manager") == FIELD_MANAGER and entry.get("operation") == "Apply" and not entry.get("subresource"):
-            return hashlib.sha256(json.dumps(entry.get("fieldsV1"), sort_keys=True).encode()).hexdigest()[:16]
-    return ""
+            return dict(entry.get("fieldsV1") or {})
+    return {}
 
 
 def owner_uid(metadata: Body) -> str | None:
@@ -107,6 +113,7 @@ def child(body: Body) -> Child:
         revision_number=int(body.get("revision", 0)) if revision else 0,
         packed_template=zlib.compress(json.dumps(body["data"]["template"]).encode()) if revision else None,
         deployment=_deployment(body) if kind == "Deployment" else None,
+        owns_replicas="f:replicas" in _applied_fields(metadata).get("f:spec", {}),
     )
 
 
