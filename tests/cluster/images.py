@@ -40,7 +40,7 @@ def reference(name: str) -> str:
 
 
 def build(name: str) -> tuple[str, Path]:
-    """Build images/<name> unless that was done before, and return its reference and its oci-archive."""
+    """Build images/<name> unless that was done before, and return its reference and its archive."""
     dockerfile = REPOSITORY / "images" / name / "Dockerfile"
     if not dockerfile.is_file():
         raise ClusterError(f"No such image: {name} ({dockerfile} is missing).")
@@ -204,6 +204,9 @@ def _volumes(scratch: Path) -> Iterator[str]:
     with pip_conf.open("w") as file:
         _pip_settings().write(file)
     yield f"{pip_conf}:/etc/pip.conf:ro"
+    uv_toml = scratch / "uv.toml"
+    uv_toml.write_text(_uv_settings())
+    yield f"{uv_toml}:/etc/uv/uv.toml:ro"
     links = os.environ.get("PIP_FIND_LINKS", "")
     if links.startswith("/") and Path(links).is_dir():
         yield f"{links}:{links}:ro"
@@ -221,12 +224,20 @@ def _pip_settings() -> configparser.ConfigParser:
     return settings
 
 
+def _uv_settings() -> str:
+    """This machine's uv settings; left to itself uv trusts only the certificates that it brings along."""
+    own = Path("/etc/uv/uv.toml")
+    settings = own.read_text() if own.is_file() else "system-certs = true\n"
+    index = os.environ.get("UV_DEFAULT_INDEX") or os.environ.get("PIP_INDEX_URL")
+    return f"index-url = {json.dumps(index)}\n{settings}" if index and "index-url" not in settings else settings
+
+
 def _push(tag: str, archive: Path) -> None:
     archive.parent.mkdir(parents=True, exist_ok=True)
     scratch = archive.with_suffix(f".{os.getpid()}.part")
     try:
-        # Not compressed: the archive never leaves this machine, and compressing costs minutes.
-        command([*_buildah(), "push", "--quiet", "--disable-compression", tag, f"oci-archive:{scratch}:{tag}"])
+        # In Docker's format, because buildah compresses layers in the other one, which costs minutes for nothing here.
+        command([*_buildah(), "push", "--quiet", tag, f"docker-archive:{scratch}:{tag}"])
         scratch.rename(archive)
     finally:
         scratch.unlink(missing_ok=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from cluster.host import ClusterError, cache_root, content_hash, lock, logged, step
+from cluster.host import ClusterError, cache_root, command, content_hash, lock, logged, step
 
 MODULES = Path(__file__).parent / "go"
 
@@ -47,6 +47,8 @@ class _Source:
     """Names to link to the binary, which looks at the name it is called by."""
     flags: Callable[[str], str] = _no_flags
     usual: str = "less than a minute"
+    stages: tuple[str, ...] = ()
+    """Files of the module to keep beside the binary, joined in stages.yaml."""
 
 
 _KUBERNETES = (
@@ -61,7 +63,12 @@ _KUBERNETES = (
 SOURCES = {
     "kubernetes": _Source(".", "k8s.io/kubernetes", _KUBERNETES, _kubernetes_flags, "about 5 min at 2 cores"),
     "helm": _Source("helm.sh/helm/v4/cmd/helm", "helm.sh/helm/v4", (), _helm_flags, "about 1.5 min at 2 cores"),
-    "kwok": _Source("sigs.k8s.io/kwok/cmd/kwok", "sigs.k8s.io/kwok", (), usual="about 1.5 min at 2 cores"),
+    "kwok": _Source(
+        "sigs.k8s.io/kwok/cmd/kwok",
+        "sigs.k8s.io/kwok",
+        usual="about 1.5 min at 2 cores",
+        stages=("node/fast/node-*", "node/heartbeat-with-lease/node-*", "pod/fast/pod-*"),
+    ),
     "pause": _Source("."),
 }
 
@@ -87,7 +94,7 @@ def _built(name: str, source: _Source) -> Path:
     here = MODULES / name
     flags = f"-s -w {source.flags(version(name))}".strip()
     files = sorted(p for p in here.iterdir() if p.suffix in {".go", ".mod", ".sum"})
-    key = content_hash(files, flags, source.package, platform.machine(), *source.commands)
+    key = content_hash(files, flags, source.package, platform.machine(), *source.commands, *source.stages)
     target = cache_root() / "tools" / "-".join(filter(None, [name, version(name), key]))
     if target.is_dir():
         return target
@@ -115,6 +122,10 @@ def _build(name: str, source: _Source, flags: str, target: Path) -> None:
             )
         for link in source.commands:
             (scratch / link).symlink_to(name)
+        if source.stages:
+            files = command(["go", "-C", MODULES / name, "list", "-m", "-f", "{{.Dir}}", source.module]).strip()
+            found = [f for glob in source.stages for f in sorted(Path(files).glob(f"kustomize/stage/{glob}.yaml"))]
+            (scratch / "stages.yaml").write_text("---\n".join(f.read_text() for f in found))
         scratch.chmod(0o755)
         scratch.rename(target)
     finally:
