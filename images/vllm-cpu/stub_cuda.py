@@ -73,7 +73,7 @@ def write_stub(library: Path, functions: dict[str, str]) -> None:
         source.write_text(SOURCE_START + source_text)
         script.write_text(script_text)
         output_of("as", "-o", compiled, source)
-        options = ["--version-script", script] if script_text else []
+        options = [f"--version-script={script}"] if script_text else []
         output_of("ld", "-shared", "-soname", library.name, *options, "-o", library, compiled)
     print(f"{library.name}: a stub of {len(functions)} functions")
 
