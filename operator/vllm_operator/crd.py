@@ -17,12 +17,10 @@ _NAME_RULES = [
     rule(
         "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
         "metadata.name must be a DNS-1035 label (a-z, 0-9 and -, first a letter): the Service is named after it",
-        path=".metadata.name",
     ),
     rule(
         f"size(self.metadata.name) <= {MAX_NAME_LENGTH}",
         f"metadata.name must have at most {MAX_NAME_LENGTH} characters: the names of the pods are longer and end at 63",
-        path=".metadata.name",
     ),
 ]
 _KEPT = (

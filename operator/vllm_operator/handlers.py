@@ -39,7 +39,7 @@ def _child_resources() -> list[tuple[str, ...]]:
 def register(registry: kopf.OperatorRegistry, on_key: Callable[[View, Key, float], None]) -> None:
     """Tells kopf what to watch. `on_key` gets the view, the key of the service concerned, and how long it may wait."""
 
-    def index_service(body: kopf.Body, **_: Any) -> dict[Key, ServiceSnapshot]:
+    async def index_service(body: kopf.Body, **_: Any) -> dict[Key, ServiceSnapshot]:
         meta = body["metadata"]
         snapshot = ServiceSnapshot(
             uid=meta["uid"],
@@ -50,21 +50,25 @@ def register(registry: kopf.OperatorRegistry, on_key: Callable[[View, Key, float
         )
         return {(meta["namespace"], meta["name"]): snapshot}
 
-    def index_child(body: kopf.Body, **_: Any) -> dict[Key, observed.Child]:
+    async def index_child(body: kopf.Body, **_: Any) -> dict[Key, observed.Child]:
         return {observed.instance(body): observed.child(body)}
 
-    def index_pod(body: kopf.Body, **_: Any) -> dict[Key, observed.PodSnapshot]:
+    async def index_pod(body: kopf.Body, **_: Any) -> dict[Key, observed.PodSnapshot]:
         return {observed.instance(body): observed.pod(body)}
 
     def view(indices: dict[str, Any]) -> View:
         return View(indices["services"], indices["children"], indices["pods"])
 
-    def service_changed(body: kopf.Body, **kwargs: Any) -> None:
+    async def service_changed(body: kopf.Body, **kwargs: Any) -> None:
         on_key(view(kwargs), (body["metadata"]["namespace"], body["metadata"]["name"]), 0.0)
 
-    def child_changed(body: kopf.Body, **kwargs: Any) -> None:
+    async def child_changed(body: kopf.Body, **kwargs: Any) -> None:
         on_key(view(kwargs), observed.instance(body), CHILD_EVENT_DELAY_SECONDS)
 
+    async def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
+        return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+
+    kopf.on.login(registry=registry)(login)
     kopf.index(GROUP, VERSION, PLURAL, id="services", registry=registry)(index_service)
     kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)(service_changed)
     for selector in _child_resources():
