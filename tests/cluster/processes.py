@@ -38,22 +38,20 @@ class Processes:
     def start(self, name: str, arguments: Sequence[str | Path], env: Mapping[str, str] | None = None) -> int:
         """Start a program in a session of its own, with its output in logs/<name>.log, and return its pid."""
         self.logs.mkdir(parents=True, exist_ok=True)
-        # An interrupt between start and record would leave a process that nobody knows.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+        with (self.logs / f"{name}.log").open("ab") as log:
+            process = subprocess.Popen(
+                [str(a) for a in arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **(env or {})},
+                start_new_session=True,
+            )
         try:
-            with (self.logs / f"{name}.log").open("ab") as log:
-                process = subprocess.Popen(
-                    [str(a) for a in arguments],
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    env={**os.environ, **(env or {})},
-                    start_new_session=True,
-                    preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_SETMASK, before),  # noqa: PLW1509 (no threads)
-                )
             self._record(name, process.pid)
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        except BaseException:
+            process.kill()
+            raise
         process.returncode = 0  # it is meant to outlive this program: no warning about that
         return process.pid
 

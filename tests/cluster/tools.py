@@ -69,6 +69,7 @@ SOURCES = {
         usual="about 1.5 min at 2 cores",
         stages=("node/fast/node-*", "node/heartbeat-with-lease/node-*", "pod/fast/pod-*"),
     ),
+    "kind": _Source("sigs.k8s.io/kind", "sigs.k8s.io/kind"),
     "pause": _Source("."),
 }
 
