@@ -50,6 +50,12 @@ class Applier:
         self._cluster = cluster
         self._applied: dict[ChildKey, _Applied] = {}
 
+    def note(self, live: Live) -> None:
+        """Takes in what the watch shows, before anything is applied: what was seen and is missing now was deleted."""
+        for key, last in self._applied.items():
+            child = live.get(key)
+            last.seen = last.seen or (child is not None and child.resource_version >= last.resource_version)
+
     async def apply(self, service: InferenceService, manifest: Manifest, live: Live) -> None:
         """Applies one child if it needs it.
 
@@ -77,10 +83,8 @@ class Applier:
     def _is_current(self, child: Child | None, last: _Applied) -> bool:
         if child is None:
             return not last.seen and time.monotonic() - last.at < WATCH_LAG_SECONDS
-        if child.resource_version < last.resource_version:
-            return True  # the watch lags behind our own apply
-        last.seen = True
-        return child.owned_fields == last.owned_fields
+        # An older version is the watch lagging behind our own apply.
+        return child.resource_version < last.resource_version or child.owned_fields == last.owned_fields
 
     def unseen(self) -> bool:
         """Whether the watch has yet to show something that was applied: worth another look after WATCH_LAG_SECONDS."""

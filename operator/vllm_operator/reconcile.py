@@ -79,6 +79,7 @@ class Reconciler:
             await self._write_status(service, Observed(spec_error=spec_error), snapshot, memory)
             return None
         live = self._view.children(key)
+        memory.applier.note(live)
         template, apply_error = await self._bring_about(service, live, memory)
         observed = self._observe(service, snapshot, memory)
         observed.apply_error = apply_error
@@ -128,20 +129,17 @@ class Reconciler:
     async def _kept_template(self, service: InferenceService, live: Live, memory: _Memory) -> Manifest:
         """The pod template rendered when the spec last changed; rendered and kept now, if it has just changed."""
         revision = revision_name(service)
-        if revision in memory.templates:
-            return memory.templates[revision]
         kept = [child for child in live.values() if child.revision and child.owner_uid == service.uid]
         current = next((child for child in kept if child.revision == revision), None)
-        if current:
-            template = current.template
-        else:
-            template = pod_template(service, revision, self._settings)
-            number = max((child.revision_number for child in kept), default=0) + 1
-            await memory.applier.apply(service, controller_revision(service, number, template), live)
-            for old in sorted(kept, key=lambda child: child.revision_number)[: 1 - KEPT_REVISIONS]:
-                await memory.applier.delete(service, (old.kind, old.name))
-        memory.templates = {revision: template}
-        return template
+        template = memory.templates.get(revision) or (current and current.template)
+        memory.templates = {revision: template or pod_template(service, revision, self._settings)}
+        others = sorted((child for child in kept if child is not current), key=lambda child: child.revision_number)
+        number = current.revision_number if current else max((other.revision_number for other in others), default=0) + 1
+        manifest = controller_revision(service, number, memory.templates[revision])
+        await memory.applier.apply(service, manifest, live)
+        for old in others[: 1 - KEPT_REVISIONS]:
+            await memory.applier.delete(service, (old.kind, old.name))
+        return memory.templates[revision]
 
     def _observe(self, service: InferenceService, snapshot: ServiceSnapshot, memory: _Memory) -> Observed:
         key = (service.namespace, service.name)
