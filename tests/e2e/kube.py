@@ -1,0 +1,89 @@
+"""kubectl against the cluster under test, with JSON in and out, and waits that say what they saw last."""
+
+import json
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from cluster.tools import tool
+
+Object = dict[str, Any]
+
+
+class Kube:
+    """One cluster, one namespace."""
+
+    def __init__(self, kubeconfig: Path, namespace: str) -> None:
+        self.kubeconfig, self.namespace = kubeconfig, namespace
+
+    def run(self, *arguments: str, stdin: str | None = None, check: bool = True) -> str:
+        """Runs kubectl and returns its output. Raises AssertionError with kubectl's own words where it fails."""
+        command = [str(tool("kubectl")), f"--kubeconfig={self.kubeconfig}", f"--namespace={self.namespace}", *arguments]
+        result = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, timeout=120)
+        if check and result.returncode:
+            raise AssertionError(f"kubectl {' '.join(arguments)}: {result.stderr.strip()}")
+        return result.stdout
+
+    def apply(self, *objects: Object) -> None:
+        """Applies objects."""
+        for item in objects:
+            self.run("apply", "--server-side", "-f", "-", stdin=json.dumps(item))
+
+    def get(self, kind: str, name: str) -> Object | None:
+        """The object, or None."""
+        found = self.run("get", kind, name, "--ignore-not-found", "-o", "json")
+        return dict(json.loads(found)) if found else None
+
+    def list(self, kind: str, selector: str = "") -> list[Object]:
+        """All objects of a kind, by label."""
+        return list(json.loads(self.run("get", kind, "-l", selector, "-o", "json"))["items"])
+
+    def merge(self, kind: str, name: str, patch: Object) -> None:
+        """Merges a patch into an object."""
+        self.run("patch", kind, name, "--type=merge", "-p", json.dumps(patch))
+
+    def wait(self, what: str, seconds: float, done: Callable[[], Any]) -> Any:
+        """Waits until `done` returns something true and returns that."""
+        deadline = time.monotonic() + seconds
+        while not (result := done()):
+            if time.monotonic() > deadline:
+                raise AssertionError(f"{what}: not so after {seconds:.0f} s\n{self.overview()}")
+            time.sleep(0.5)
+        return result
+
+    def overview(self) -> str:
+        """What a failed test shows of the cluster."""
+        parts = [self.run("get", "vis,deployments,pods,jobs,pvc", "-o", "wide", check=False)]
+        for service in self.list("vis"):
+            lines = [f"{c['type']}={c['status']} {c['reason']}: {c['message']}" for c in conditions(service).values()]
+            parts.append("\n".join([service["metadata"]["name"], *lines]))
+        for pod in self.list("pods"):
+            parts.append(self.run("logs", pod["metadata"]["name"], "--tail=15", check=False))
+        return "\n".join(parts)
+
+    def ready(self, name: str, seconds: float = 240) -> Object:
+        """Waits until a service is Ready with its newest spec and no rollout goes on, and returns it."""
+
+        def settled() -> Object | None:
+            service = self.get("vis", name)
+            found = conditions(service) if service else {}
+            current = (
+                service and service.get("status", {}).get("observedGeneration") == service["metadata"]["generation"]
+            )
+            fine = found.get("Ready", {}).get("status") == "True" and "Reconciling" not in found
+            return service if current and fine else None
+
+        return dict(self.wait(f"{name} is Ready", seconds, settled))
+
+    def url(self, name: str) -> str:
+        """Base URL of a service's OpenAI API, as this machine reaches it."""
+        service = self.get("service", name)
+        assert service, f"no Service {name}"
+        return f"http://{service['spec']['clusterIP']}:{service['spec']['ports'][0]['port']}/v1"
+
+
+def conditions(service: Object) -> dict[str, Object]:
+    """The conditions of a service by type."""
+    return {entry["type"]: entry for entry in service.get("status", {}).get("conditions", [])}

@@ -1,0 +1,36 @@
+"""Quantized checkpoints through the same manifest: with `quantization`, without it, and contradicting it."""
+
+import pytest
+
+from e2e.conftest import tiny
+from e2e.kube import Kube, conditions
+from e2e.test_serving import chat
+
+
+@pytest.mark.parametrize("method", ["awq", "gptq"])
+def test_a_quantized_checkpoint_serves_with_and_without_the_field(kube: Kube, method: str) -> None:
+    name = f"tiny-{method}"
+    kube.apply(tiny(name, claim=name))
+    kube.ready(name)
+    assert chat(kube.url(name), name)[0] == 200
+    kube.merge("vis", name, {"spec": {"quantization": method}})
+    kube.wait(
+        "the change is taken up", 20, lambda: conditions(kube.get("vis", name) or {})["Ready"]["status"] == "False"
+    )
+    kube.ready(name)
+    assert chat(kube.url(name), name)[0] == 200
+    kube.run("delete", "vis", name, "--wait=false")
+
+
+def test_a_checkpoint_that_contradicts_the_spec_says_so_in_vllms_words(kube: Kube) -> None:
+    kube.apply(tiny("contradicting", claim="tiny-awq", quantization="gptq"))
+
+    def explained() -> str | None:
+        ready = conditions(kube.get("vis", "contradicting") or {}).get("Ready", {})
+        return str(ready["message"]) if ready.get("reason") == "ContainerFailed" else None
+
+    message = kube.wait("the failure is explained", 120, explained)
+    assert "does not match the quantization method specified in the `quantization` argument (gptq)" in message
+    service = kube.get("vis", "contradicting") or {}
+    assert conditions(service)["Stalled"]["status"] == "True"
+    kube.run("delete", "vis", "contradicting", "--wait=false")
