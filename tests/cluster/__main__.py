@@ -1,20 +1,79 @@
-"""The command line: python -m cluster build IMAGE | tool NAME."""
+"""A real Kubernetes on this machine.
+
+python -m cluster up NAME             start a cluster with a node, or find it running
+python -m cluster down NAME           end what was started under that name and remove it
+python -m cluster status [NAME]       what runs, and where its kubeconfig is
+python -m cluster kubeconfig NAME     print the path of the kubeconfig
+python -m cluster load NAME ARCHIVE   make an image archive known to the node
+python -m cluster build IMAGE         build images/IMAGE; prints its name and its archive
+python -m cluster tool NAME           build a program if need be; prints its path
+python -m cluster prepare [IMAGE...]  build all programs and these images side by side
+"""
 
 import sys
+from pathlib import Path
 
-from cluster.host import ClusterError, say
+from cluster.control_plane import ControlPlane, state_of
+from cluster.host import ClusterError, lock, say, state_root
 from cluster.images import build
+from cluster.node import LocalCluster
+from cluster.prepare import prepare
+from cluster.processes import Processes
 from cluster.tools import tool
 
 
-def main(arguments: list[str]) -> int:
+def down(name: str) -> None:
+    """End what was started under a name, be it healthy, half started or only a control plane."""
+    if not state_of(name).is_dir():
+        say(f"nothing of {name} is here")
+        return
+    with lock(f"cluster-{name}"):
+        LocalCluster(name).stop()
+    say(f"{name} is gone")
+
+
+def status(name: str) -> bool:
+    """Print what of a cluster runs; true when it is healthy."""
+    control_plane = ControlPlane.find(name)
+    if control_plane is None:
+        print(f"{name}: not running")
+        return False
+    on_node = bool(control_plane.site.inside)
+    healthy = LocalCluster(name).healthy() if on_node else control_plane.healthy()
+    kind = "a cluster with a node" if on_node else "a control plane"
+    print(f"{name}: {kind}, {'healthy' if healthy else 'not healthy'}")
+    print(f"  kubeconfig {control_plane.kubeconfig}")
+    processes = Processes(control_plane.state)
+    for program in processes.names():
+        pid = processes.pid(program)
+        print(f"  {program}: {f'pid {pid}' if pid else 'not running'}")
+    return healthy
+
+
+def main(arguments: list[str]) -> int:  # noqa: C901 (one case per command)
     """Run one command and return the exit status."""
     try:
         match arguments:
+            case ["up", name]:
+                print(LocalCluster.start(name).kubeconfig)
+            case ["down", name]:
+                down(name)
+            case ["status"]:
+                names = sorted(p.name for p in state_root().iterdir()) if state_root().is_dir() else []
+                healthy = [status(name) for name in names]
+                return 0 if all(healthy) else 1
+            case ["status", name]:
+                return 0 if status(name) else 1
+            case ["kubeconfig", name]:
+                print(LocalCluster(name).control_plane.kubeconfig)
+            case ["load", name, archive]:
+                print(*LocalCluster(name).load(Path(archive).absolute()))
             case ["build", name]:
                 print(*build(name))
             case ["tool", name]:
                 print(tool(name))
+            case ["prepare", *names]:
+                prepare(("kubernetes", "helm", "kwok"), names)
             case _:
                 say(__doc__ or "")
                 return 2

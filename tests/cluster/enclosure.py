@@ -20,6 +20,8 @@ from cluster.tools import tool
 
 SLOTS = 8
 CGROUPS = Path("/sys/fs/cgroup")
+# Where programs keep things whatever they are told, and what they get there instead, in the state directory.
+PLACES = {"/var/lib/cni": "cni", "/var/lib/kubelet": "kubelet", "/var/log": "log"}
 # What the kubelet wants of settings that are the whole machine's. It is shown these, so that it changes none.
 KERNEL_SETTINGS = {
     "vm/overcommit_memory": "1",
@@ -121,8 +123,9 @@ class Enclosure:
         if (network := self.network) and (Path("/sys/class/net") / network.card).exists():
             command(["ip", "link", "delete", network.card])
         self._remove_cgroup()
-        with suppress(OSError):
-            Path("/var/lib/cni").rmdir()  # only ever a mount point for us; stays when it has content
+        for place in PLACES:
+            with suppress(OSError):
+                Path(place).rmdir()  # a mere mount point for us, kept if it has content
 
     def _first_process(self) -> int:
         """The process that holds the namespaces: the only child of `unshare`."""
@@ -146,6 +149,7 @@ class Enclosure:
             ip link set eth0 up
             ip route add default via {network.machine}
             echo 1 > /proc/sys/net/ipv4/ip_forward
+            echo 0 > /proc/sys/net/ipv4/icmp_ratelimit  # "nobody listens there" is to be said each time
         """
         self._shell(script)
         for addresses in (network.pods, network.services):
@@ -153,13 +157,14 @@ class Enclosure:
 
     def _prepare(self, network: Network) -> None:
         """Give the node directories of its own where programs have fixed places."""
-        Path("/var/lib/cni").mkdir(parents=True, exist_ok=True)
-        for directory in ("cni", "log", "kernel"):
-            (self._state / directory).mkdir(exist_ok=True)
+        (self._state / "kernel").mkdir(exist_ok=True)
         # Nobody answers there, which is known at once; a name server that drops questions costs seconds for each.
         (self._state / "resolv.conf").write_text(f"nameserver {network.node}\n")
         lines = ["mount --make-rshared /", "mount -t tmpfs -o mode=755 tmpfs /run"]
-        lines += [f"mount --bind '{self._state}/cni' /var/lib/cni", f"mount --bind '{self._state}/log' /var/log"]
+        for place, own in PLACES.items():
+            Path(place).mkdir(parents=True, exist_ok=True)
+            (self._state / own).mkdir(exist_ok=True)
+            lines.append(f"mount --bind '{self._state}/{own}' {place}")
         for setting, value in KERNEL_SETTINGS.items():
             shown = self._state / "kernel" / setting.replace("/", ".")
             shown.write_text(f"{value}\n")

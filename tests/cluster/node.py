@@ -111,11 +111,9 @@ class LocalCluster:
     def _start_kubelet(self, network: Network, control_plane: ControlPlane) -> None:
         kubeconfig = self.state / "kubelet.kubeconfig"
         pki.kubeconfig(kubeconfig, control_plane.certificates, "kubelet", control_plane.site.server, self.name)
-        root = self.state / "kubelet"
-        root.mkdir(exist_ok=True)
         configuration = self.state / "kubelet.json"
         configuration.write_text(json.dumps(self._kubelet_configuration(network, control_plane)))
-        arguments = [f"--config={configuration}", f"--kubeconfig={kubeconfig}", f"--root-dir={root}"]
+        arguments = [f"--config={configuration}", f"--kubeconfig={kubeconfig}"]
         arguments += [f"--hostname-override={NODE}", f"--node-ip={network.node}"]
         self.processes.start("kubelet", [*self._enclosure.inside, tool("kubelet"), *arguments])
 

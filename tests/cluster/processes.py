@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from cluster.host import ClusterError
@@ -98,10 +99,8 @@ class Processes:
 
     def _signal(self, name: str, number: signal.Signals) -> None:
         if pid := self.pid(name):
-            try:
-                os.kill(pid, number)
-            except ProcessLookupError:
-                return
+            with suppress(ProcessLookupError):
+                os.killpg(pid, number)  # with what it runs inside other namespaces
 
     def _read(self) -> dict[str, dict[str, str | int]]:
         try:
