@@ -105,19 +105,38 @@ def command(arguments: Sequence[str | Path], text: str | None = None) -> str:
     return result.stdout
 
 
+_running: set[subprocess.Popen[bytes]] = set()
+
+
 def logged(
     arguments: Sequence[str | Path], log: Path, env: Mapping[str, str] | None = None, cwd: Path | None = None
 ) -> None:
     """Run a long command with its output in a file, whose end is shown when it fails."""
     words = [str(a) for a in arguments]
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("w") as file:
-        result = subprocess.run(
-            words, check=False, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, env=env, cwd=cwd
-        )
-    if result.returncode:
+    with (
+        log.open("w") as file,
+        subprocess.Popen(
+            words, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, env=env, cwd=cwd
+        ) as process,
+    ):
+        _running.add(process)
+        try:
+            status = process.wait()
+        except BaseException:
+            process.terminate()
+            raise
+        finally:
+            _running.discard(process)
+    if status:
         end = "\n".join(log.read_text(errors="replace").splitlines()[-25:])
-        raise ClusterError(f"`{' '.join(words)[:300]}` failed ({result.returncode}); the end of {log}:\n{end}")
+        raise ClusterError(f"`{' '.join(words)[:300]}` failed ({status}); the end of {log}:\n{end}")
+
+
+def end_running() -> None:
+    """End the long commands that other threads wait for."""
+    for process in list(_running):
+        process.terminate()
 
 
 def content_hash(paths: Iterable[Path], *words: str) -> str:

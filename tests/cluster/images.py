@@ -28,8 +28,16 @@ from cluster.host import (
 SUITE = "bookworm"
 # The base stands in for the python slim images that the Dockerfiles name by default, where no image registry answers.
 BASE_PACKAGES = ("ca-certificates", "python3", "python3-pip", "python3-venv")
+BASE_DOCKERFILE = """
+FROM scratch
+ADD root.tar /
+ENV PATH=/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8
+CMD ["python3"]
+"""
 TAGS = {"operator": "localhost/vllm-operator:dev", "vllm-cpu": "localhost/vllm-cpu:0.32.0"}
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
+# What these programs mount is seen by nobody else, and gone when they end, however they end.
+APART = ["unshare", "--mount", "--propagation", "slave"]
 # One time for all files of a context: layer caches then depend on content alone. Zip files know no year before 1980.
 FILE_TIME = 315532800
 
@@ -66,7 +74,7 @@ def base_image() -> str:
     """The reference of the base image in buildah's storage, made on first use."""
     require_linux_root("Building images")
     require(IMAGE_PROGRAMS)
-    tag = f"localhost/base-{SUITE}:{content_hash([], SUITE, *BASE_PACKAGES, *_mirror())}"
+    tag = f"localhost/base-{SUITE}:{content_hash([], SUITE, BASE_DOCKERFILE, *BASE_PACKAGES, *_mirror())}"
     with lock("image-base"):
         if not _exists(tag):
             with step(f"making a Debian {SUITE} base image with debootstrap"):
@@ -111,21 +119,20 @@ def _mirror() -> list[str]:
 
 
 def _debootstrap(tag: str) -> None:
-    container = command([*_buildah(), "from", "scratch"]).strip()
-    try:
-        root = Path(command([*_buildah(), "mount", container]).strip())
+    cache_root().mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".base-", dir=cache_root()) as scratch:
+        root, context = Path(scratch) / "root", Path(scratch) / "context"
         include = f"--include={','.join(BASE_PACKAGES)}"
-        logged(["debootstrap", "--variant=minbase", include, SUITE, root, *_mirror()], _log("base"))
+        logged([*APART, "debootstrap", "--variant=minbase", include, SUITE, root, *_mirror()], _log("base"))
         _trim(root)
         # As in the python images: `python` is there, and pip installs into the system.
         (root / "usr/local/bin/python").symlink_to("/usr/bin/python3")
         for marker in root.glob("usr/lib/python3*/EXTERNALLY-MANAGED"):
             marker.unlink()
-        path = "PATH=/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"
-        command([*_buildah(), "config", "--env", path, "--env", "LANG=C.UTF-8", "--cmd", "python3", container])
-        command([*_buildah(), "commit", "--quiet", container, tag])
-    finally:
-        command([*_buildah(), "rm", container])
+        context.mkdir()
+        command(["tar", "--directory", root, "--create", "--file", context / "root.tar", "."])
+        (context / "Dockerfile").write_text(BASE_DOCKERFILE)
+        logged([*_buildah(), "bud", "--isolation=chroot", f"--tag={tag}", context], _log("base-image"))
 
 
 def _trim(root: Path) -> None:
@@ -181,7 +188,7 @@ def _bud(name: str, dockerfile: Path, files: list[Path], base: str) -> None:
     with tempfile.TemporaryDirectory(prefix="vllm-operator-image-") as scratch:
         context = Path(scratch) / "context"
         _stage(files, context)
-        arguments = ["bud", "--isolation", "chroot", "--network", "host", "--layers", "--pull-never", "--format", "oci"]
+        arguments = ["bud", "--isolation=chroot", "--network=host", "--layers", "--force-rm", "--pull-never"]
         arguments += ["--build-arg", f"BASE={base}", "--tag", reference(name), "--timestamp", str(FILE_TIME)]
         for volume in _volumes(Path(scratch)):
             arguments += ["--volume", volume]
@@ -244,7 +251,7 @@ def _push(tag: str, archive: Path) -> None:
 
 
 def _forget_older(name: str, keep: Path) -> None:
-    """Remove archives that two days of changes have left behind; each is gigabytes."""
-    for old in keep.parent.glob(f"{name}-*.tar"):
-        if old != keep and time.time() - old.stat().st_mtime > 3600:
+    """Remove archives that changes have left behind; each is gigabytes. A recent one may still be in use elsewhere."""
+    for old in keep.parent.glob(f"{name}-????????????????.tar"):
+        if old != keep and time.time() - old.stat().st_mtime > 600:
             old.unlink()

@@ -1,10 +1,10 @@
 """Everything slow that a cluster needs, at once: compiling waits for the processor, downloading for the network."""
 
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
-from cluster.host import IMAGE_PROGRAMS, NODE_PROGRAMS, require, step
+from cluster.host import IMAGE_PROGRAMS, NODE_PROGRAMS, end_running, require, step
 from cluster.images import build
 from cluster.tools import tool
 
@@ -25,6 +25,10 @@ def prepare(tools: Iterable[str] = ("kubernetes", "helm"), images: Iterable[str]
 
     with step("preparing tools and images", every=600), ThreadPoolExecutor() as pool:
         lanes: list[Callable[[], None]] = [build_tools, build_images]
-        for lane in [pool.submit(lane) for lane in lanes]:
-            lane.result()
+        try:
+            for lane in as_completed([pool.submit(lane) for lane in lanes]):
+                lane.result()
+        except BaseException:
+            end_running()  # or leaving the pool would wait for them
+            raise
     return built

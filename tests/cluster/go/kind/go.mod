@@ -1,6 +1,6 @@
 module vllm-operator.dev/tests/cluster/kind
 
-go 1.26.0
+go 1.26
 
 require sigs.k8s.io/kind v0.33.0
 
