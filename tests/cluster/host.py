@@ -172,8 +172,7 @@ def require(programs: Iterable[str]) -> None:
             "or run this as root on Debian or Ubuntu, where it installs them itself."
         )
     with lock("apt"), step(f"installing {' '.join(packages)}"):
-        # Held back from starting daemons of their own where the machine runs an init that would.
-        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
+        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
         log = cache_root() / "logs" / "apt.log"
         apt = ["apt-get", "-q", "-o", "DPkg::Lock::Timeout=300"]
         logged([*apt, "update"], log, env=environment)

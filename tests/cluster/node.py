@@ -158,6 +158,7 @@ class LocalCluster:
             "hostnameOverride": NODE,
             "metricsBindAddress": "127.0.0.1:10249",
             "mode": "nftables",
+            "nftables": {"minSyncPeriod": "100ms"},
         }
         file = self.state / "proxy.json"
         file.write_text(json.dumps(configuration))

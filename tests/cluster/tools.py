@@ -63,7 +63,6 @@ _KUBERNETES = (
 SOURCES = {
     "kubernetes": _Source(".", "k8s.io/kubernetes", _KUBERNETES, _kubernetes_flags, "about 5 min at 2 cores"),
     "helm": _Source("helm.sh/helm/v4/cmd/helm", "helm.sh/helm/v4", (), _helm_flags, "about 1.5 min at 2 cores"),
-    "kind": _Source("sigs.k8s.io/kind", "sigs.k8s.io/kind"),
     "kwok": _Source(
         "sigs.k8s.io/kwok/cmd/kwok",
         "sigs.k8s.io/kwok",

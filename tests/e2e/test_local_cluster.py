@@ -1,0 +1,147 @@
+"""The local cluster itself: pods run, Services answer, volumes bind, and nothing is left when it is stopped."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from cluster.control_plane import state_of
+from cluster.enclosure import CGROUPS, PLACES
+from cluster.images import build
+from cluster.node import LocalCluster
+from cluster.tools import tool
+
+NAME = "cluster-test"
+WEB = """
+import http.server, os, urllib.request
+class Pages(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        # /through asks the pod's own Service, which may lead back to this very pod.
+        url = f"http://{os.environ['SERVICE']}/"
+        self.wfile.write(urllib.request.urlopen(url, timeout=5).read() if self.path == "/through" else b"hello")
+open("/volume/written", "w").write("by the pod")
+print("serving", flush=True)
+http.server.ThreadingHTTPServer(("", 8080), Pages).serve_forever()
+"""
+
+
+def _objects(image: str, service: str) -> list[dict[str, object]]:
+    container = {
+        "name": "web",
+        "image": image,
+        "command": ["python", "-c", WEB],
+        "env": [{"name": "SERVICE", "value": service}],
+        "ports": [{"containerPort": 8080}],
+        "readinessProbe": {"tcpSocket": {"port": 8080}, "periodSeconds": 1},
+        "resources": {"limits": {"nvidia.com/gpu": 1, "memory": "128Mi"}},
+        "securityContext": {"readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}},
+        "volumeMounts": [{"name": "volume", "mountPath": "/volume"}],
+    }
+    pod = {
+        "containers": [container],
+        "securityContext": {"runAsUser": 1000, "runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+        "volumes": [{"name": "volume", "persistentVolumeClaim": {"claimName": "web"}}],
+    }
+    claim = {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "1Gi"}}}
+    ports = {"selector": {"app": "web"}, "clusterIP": service, "ports": [{"port": 80, "targetPort": 8080}]}
+    return [
+        {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "web"}, "spec": claim},
+        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web", "labels": {"app": "web"}}, "spec": pod},
+        {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}, "spec": ports},
+    ]
+
+
+@pytest.fixture(scope="module")
+def own() -> Iterator[LocalCluster]:
+    """A cluster for this module alone, beside the one of the other tests."""
+    running = LocalCluster.start(NAME)
+    yield running
+    running.stop()
+
+
+def _kubectl(cluster: LocalCluster, *arguments: str, text: str | None = None) -> str:
+    words = [str(tool("kubectl")), f"--kubeconfig={cluster.kubeconfig}", *arguments]
+    return subprocess.run(words, check=True, capture_output=True, text=True, input=text, timeout=90).stdout
+
+
+def _get(url: str) -> str:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return str(answer.read().decode())
+    except OSError as error:
+        return str(error)
+
+
+def _until(so: Callable[[], bool]) -> None:
+    """Wait for what follows within moments."""
+    deadline = time.monotonic() + 10
+    while not so():
+        assert time.monotonic() < deadline, "not so after 10 s"
+        time.sleep(0.05)
+
+
+def test_a_pod_runs_and_its_service_answers(own: LocalCluster) -> None:
+    """From this machine and from the pod itself; with a volume, a GPU that is not there, logs and exec."""
+    image, archive = build("operator")
+    own.load(archive)
+    own.fake_gpus(2)
+    service = own.control_plane.site.services.replace("0.0/16", "7.7")
+    manifest = {"apiVersion": "v1", "kind": "List", "items": _objects(image, service)}
+    _kubectl(own, "apply", "--filename=-", text=json.dumps(manifest))
+    _kubectl(own, "wait", "pod/web", "--for=condition=Ready", "--timeout=60s")
+    _until(lambda: _get(f"http://{service}/") == "hello")
+    assert _get(f"http://{service}/through") == "hello"
+    assert "serving" in _kubectl(own, "logs", "web")
+    assert _kubectl(own, "exec", "web", "--", "cat", "/volume/written") == "by the pod"
+    volume = json.loads(_kubectl(own, "get", "pvc", "web", "--output=json"))["spec"]["volumeName"]
+    assert (own.state / "volumes" / volume / "written").read_text() == "by the pod"
+
+
+def test_what_runs_and_is_healthy_is_used_again(own: LocalCluster) -> None:
+    """A second start changes nothing."""
+    before = own.processes.pid("kubelet")
+    assert LocalCluster.start(NAME).processes.pid("kubelet") == before
+
+
+def test_a_broken_cluster_is_replaced(own: LocalCluster) -> None:
+    """As after an interrupted start, or when a program has been killed."""
+    before = own.processes.pid("kubelet")
+    os.killpg(before, signal.SIGKILL)
+    _until(lambda: not own.processes.pid("kubelet"))
+    again = LocalCluster.start(NAME)
+    assert again.healthy()
+    assert again.processes.pid("kubelet") != before
+    assert "No resources found" not in _kubectl(again, "get", "nodes")
+
+
+def test_stopping_leaves_nothing(own: LocalCluster) -> None:
+    """No process, mount, network card, route, cgroup or directory."""
+    network = own.control_plane.site
+    own.stop()
+    assert not state_of(NAME).exists()
+    state = str(state_of(NAME)).encode()
+    lines = [p.read_bytes() for p in _command_lines()]
+    assert [line for line in lines if state in line] == []
+    assert str(state_of(NAME)) not in Path("/proc/self/mountinfo").read_text()
+    routes = subprocess.run(["ip", "route"], check=True, capture_output=True, text=True).stdout
+    assert network.address not in routes
+    assert list(CGROUPS.rglob(f"vllm-operator-{NAME}")) == []
+    assert not LocalCluster(NAME).healthy()
+    assert [place for place in PLACES if place != "/var/log" and Path(place).exists()] == [] or _another_node()
+
+
+def _command_lines() -> Iterator[Path]:
+    return (p for p in Path("/proc").glob("[0-9]*/cmdline") if p.parent.exists())
+
+
+def _another_node() -> bool:
+    """Whether another cluster's node still needs the mount points."""
+    return any(p.name.startswith("vllm-op") for p in Path("/sys/class/net").iterdir())
