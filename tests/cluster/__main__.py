@@ -80,6 +80,9 @@ def main(arguments: list[str]) -> int:  # noqa: C901 (one case per command)
     except ClusterError as error:
         say(f"error: {error}")
         return 1
+    except KeyboardInterrupt:
+        say("interrupted; the same command goes on from here")
+        return 130
     return 0
 
 

@@ -20,6 +20,8 @@ from cluster.tools import tool
 
 SLOTS = 8
 CGROUPS = Path("/sys/fs/cgroup")
+# What the kubelet insists on where there is one hierarchy for all controllers.
+CONTROLLERS = {"cpu", "cpuset", "hugetlb", "memory", "pids"}
 # Where programs keep things whatever they are told, and what they get there instead, in the state directory.
 PLACES = {"/var/lib/cni": "cni", "/var/lib/kubelet": "kubelet", "/var/log": "log"}
 # What the kubelet wants of settings that are the whole machine's. It is shown these, so that it changes none.
@@ -120,8 +122,10 @@ class Enclosure:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)  # the kernel ends all others with it
         self._processes.end(grace=0)
-        if (network := self.network) and (Path("/sys/class/net") / network.card).exists():
-            command(["ip", "link", "delete", network.card])
+        if network := self.network:
+            while (Path("/sys/class/net") / network.card).exists():  # it goes by itself too, but later
+                with suppress(ClusterError):
+                    command(["ip", "link", "delete", network.card])
         self._remove_cgroup()
         for place in PLACES:
             with suppress(OSError):
@@ -187,8 +191,10 @@ class Enclosure:
                 if hierarchy != CGROUPS and (own / setting).exists():
                     (own / setting).write_text((hierarchy / setting).read_text())
         if (CGROUPS / "cgroup.controllers").exists():
-            controllers = (CGROUPS / "cgroup.subtree_control").read_text().split()
-            (CGROUPS / self.cgroup / "cgroup.subtree_control").write_text(" ".join(f"+{c}" for c in controllers))
+            there = (CGROUPS / "cgroup.controllers").read_text().split()
+            wanted = " ".join(f"+{c}" for c in there if c in CONTROLLERS)
+            for parent in (CGROUPS, CGROUPS / self.cgroup):
+                (parent / "cgroup.subtree_control").write_text(wanted)
 
     def _remove_cgroup(self) -> None:
         if not CGROUPS.is_dir():

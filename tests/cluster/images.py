@@ -1,6 +1,7 @@
 """Builds the project's images with buildah: a Debian base made by debootstrap, then images/<name>/Dockerfile."""
 
 import configparser
+import fcntl
 import json
 import os
 import re
@@ -9,6 +10,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from cluster.host import (
@@ -38,6 +40,7 @@ TAGS = {"operator": "localhost/vllm-operator:dev", "vllm-cpu": "localhost/vllm-c
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 # What these programs mount is seen by nobody else, and gone when they end, however they end.
 APART = ["unshare", "--mount", "--propagation", "slave"]
+LOW_DISK = 15 * 10**9
 # One time for all files of a context: layer caches then depend on content alone. Zip files know no year before 1980.
 FILE_TIME = 315532800
 
@@ -62,11 +65,12 @@ def build(name: str) -> tuple[str, Path]:
     with lock(f"image-{name}"):
         if not archive.is_file():
             base = base_image()
-            with step(f"building the image {reference(name)} (its output: {_log(name)})"):
+            with _storage_in_use(), step(f"building the image {reference(name)} (its output: {_log(name)})"):
                 _bud(name, dockerfile, files, base)
             with step(f"writing the image {reference(name)} to a file"):
                 _push(reference(name), archive)
             _forget_older(name, archive)
+            _prune()
     return reference(name), archive
 
 
@@ -237,6 +241,26 @@ def _uv_settings() -> str:
     settings = own.read_text() if own.is_file() else "system-certs = true\n"
     index = os.environ.get("UV_DEFAULT_INDEX") or os.environ.get("PIP_INDEX_URL")
     return f"index-url = {json.dumps(index)}\n{settings}" if index and "index-url" not in settings else settings
+
+
+@contextmanager
+def _storage_in_use() -> Iterator[None]:
+    path = cache_root() / "locks" / "buildah"
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        yield
+
+
+def _prune() -> None:
+    """When the disk fills up, remove layers that no image needs, unless another build is just making some.
+
+    Not before: the layers of earlier stages are among them, and making those again takes minutes.
+    """
+    if shutil.disk_usage(cache_root()).free > LOW_DISK:
+        return
+    with (cache_root() / "locks" / "buildah").open("w") as file, suppress(BlockingIOError):
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        command([*_buildah(), "rmi", "--prune"])
 
 
 def _push(tag: str, archive: Path) -> None:
