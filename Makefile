@@ -45,3 +45,4 @@ demo-down: setup  ## Remove what `make demo` started
 
 crd: setup  ## Write crds/ from api.py
 	$(BIN)/python -m vllm_operator crd > crds/inferenceservices.yaml
+	cp crds/inferenceservices.yaml charts/vllm-operator/files/
