@@ -4,10 +4,11 @@ Pydantic's JSON schema has `$ref`, `anyOf` and `title`; a structural schema may 
 this module meets is an error at generation time, not a field that silently loses its validation.
 """
 
+import json
 from typing import Any
 
 from .api import GROUP, KIND, PLURAL, VERSION, InferenceServiceSpec, InferenceServiceStatus
-from .api.base import rule
+from .api.base import RULES, rule
 
 Schema = dict[str, Any]
 
@@ -30,23 +31,28 @@ _KEPT = (
 
 
 def _describe(schema: Schema) -> str | None:
-    text = schema.get("description")
-    examples = schema.get("examples")
-    if text and examples and not isinstance(examples[0], dict | list):
-        return f"{text} Example: {str(examples[0]).lower() if isinstance(examples[0], bool) else examples[0]}"
-    return text
+    text, examples = schema.get("description"), schema.get("examples")
+    if not (text and examples):
+        return text
+    example = examples[0] if isinstance(examples[0], str) else json.dumps(examples[0])
+    return f"{text} Example: {example}"
+
+
+def _merged(inner: Schema, outer: Schema, *dropped: str) -> Schema:
+    """A type's node with what its field says on top. The rules of both hold."""
+    rules = [*inner.get(RULES, []), *outer.get(RULES, [])]
+    both = {**inner, **{key: value for key, value in outer.items() if key not in dropped}}
+    return {**both, RULES: rules} if rules else both
 
 
 def _alternatives(schema: Schema, definitions: Schema) -> Schema:
-    """`X | None` is X (an omitted field); `int | Literal[str]` is an int-or-string."""
+    """`X | None` is X (an omitted field); a string that may be a number, and `int | Literal`, are int-or-string."""
     options = [option for option in schema["anyOf"] if option.get("type") != "null"]
     if len(options) == 1:
-        return structural(
-            {**options[0], **{k: v for k, v in schema.items() if k not in ("anyOf", "default")}}, definitions
-        )
+        return structural(_merged(options[0], schema, "anyOf", "default"), definitions)
     if {option.get("type") for option in options} != {"integer", "string"}:
         raise ValueError(f"no structural schema for {schema}")
-    rest = {k: v for k, v in schema.items() if k not in ("anyOf", "default")}
+    rest = {key: value for key, value in schema.items() if key not in ("anyOf", "default", "type")}
     return {
         "anyOf": [{"type": "integer"}, {"type": "string"}],
         "x-kubernetes-int-or-string": True,
@@ -55,29 +61,43 @@ def _alternatives(schema: Schema, definitions: Schema) -> Schema:
     }
 
 
+# Of JSON schema, but not of Kubernetes; or read above under another name.
+_DROPPED = (
+    "title",
+    "examples",
+    "description",
+    "const",
+    "properties",
+    "additionalProperties",
+    "propertyNames",
+    "items",
+    "item_rules",
+    "$defs",
+)
+
+
 def structural(schema: Schema, definitions: Schema) -> Schema:
     """The structural form of one JSON schema node. Raises ValueError for what Kubernetes cannot express."""
     if "$ref" in schema:
         target = definitions[schema["$ref"].rsplit("/", 1)[1]]
-        return structural({**target, **{k: v for k, v in schema.items() if k != "$ref"}}, definitions)
+        return structural(_merged(target, schema, "$ref"), definitions)
     if "anyOf" in schema:
         return _alternatives(schema, definitions)
-    result: Schema = {key: schema[key] for key in _KEPT if key in schema}
-    result.update({key: value for key, value in schema.items() if key.startswith("x-kubernetes-")})
+    kept = {key for key in schema if key in _KEPT or key.startswith("x-kubernetes-")}
+    if unknown := schema.keys() - kept - set(_DROPPED):
+        raise ValueError(f"no structural schema for {sorted(unknown)} in {schema}")
+    result: Schema = {key: schema[key] for key in schema if key in kept}
     if description := _describe(schema):
         result["description"] = description
     if "const" in schema:
         result["enum"] = [schema["const"]]
     if "properties" in schema:
         result["properties"] = {name: structural(field, definitions) for name, field in schema["properties"].items()}
-    if "additionalProperties" in schema and isinstance(schema["additionalProperties"], dict):
+    if isinstance(schema.get("additionalProperties"), dict):
         result["additionalProperties"] = structural(schema["additionalProperties"], definitions)
-    if "propertyNames" in schema:
-        result["maxProperties"] = schema.get("maxProperties", 32)
     if "items" in schema:
-        result["items"] = structural(schema["items"], definitions)
-        if "item_rules" in schema:
-            result["items"]["x-kubernetes-validations"] = schema["item_rules"]
+        items = _merged(schema["items"], {RULES: schema.get("item_rules", [])})
+        result["items"] = structural(items, definitions)
     return result
 
 
@@ -90,7 +110,7 @@ def _object_schema() -> Schema:
         "type": "object",
         "description": "A model served by vLLM's OpenAI-compatible server.",
         "required": ["spec"],
-        "x-kubernetes-validations": _NAME_RULES,
+        RULES: _NAME_RULES,
         "properties": {
             "apiVersion": {"type": "string"},
             "kind": {"type": "string"},

@@ -1,4 +1,4 @@
-"""The InferenceService API, group vllm-operator.dev: the one source of truth for fields, documentation, bounds and rules."""
+"""The InferenceService API, group vllm-operator.dev: the one source of truth for fields, documentation and rules."""
 
 from .spec import InferenceServiceSpec
 from .status import Condition, EngineStatus, InferenceServiceStatus
@@ -9,4 +9,14 @@ KIND = "InferenceService"
 PLURAL = "inferenceservices"
 API_VERSION = f"{GROUP}/{VERSION}"
 
-__all__ = ["API_VERSION", "GROUP", "KIND", "PLURAL", "VERSION", "Condition", "EngineStatus", "InferenceServiceSpec", "InferenceServiceStatus"]
+__all__ = [
+    "API_VERSION",
+    "GROUP",
+    "KIND",
+    "PLURAL",
+    "VERSION",
+    "Condition",
+    "EngineStatus",
+    "InferenceServiceSpec",
+    "InferenceServiceStatus",
+]

@@ -1,14 +1,36 @@
-"""What every API type shares: camelCase names, no unknown attributes kept, and CEL rules next to the fields.
+"""What every API type shares: camelCase names, strings of a known form, and CEL rules next to the fields.
 
 Nothing here knows a field of ours. `crd.py` turns these models into the CustomResourceDefinition.
 """
 
+import re
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    StringConstraints,
+)
 from pydantic.alias_generators import to_camel
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
 
 Rule = dict[str, Any]
+Limits = StringConstraints
+LABEL_KEY = r"([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?"
+LABEL_VALUE = r"([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?"
+RULES = "x-kubernetes-validations"
+_KEYWORDS = {
+    "list_type": "x-kubernetes-list-type",
+    "list_map_keys": "x-kubernetes-list-map-keys",
+    "rules": RULES,
+    "item_rules": "item_rules",
+    "format": "format",
+}
 
 
 def rule(cel: str, message: str, *, path: str | None = None, message_expression: str | None = None) -> Rule:
@@ -21,20 +43,37 @@ def rule(cel: str, message: str, *, path: str | None = None, message_expression:
     return entry
 
 
-def schema(**extra: Any) -> dict[str, Any]:
-    """Schema keywords for one field: `listType="set"` becomes x-kubernetes-list-type, `rules=[...]` the CEL rules."""
-    names = {
-        "list_type": "x-kubernetes-list-type",
-        "list_map_keys": "x-kubernetes-list-map-keys",
-        "map_type": "x-kubernetes-map-type",
-        "rules": "x-kubernetes-validations",
-        "int_or_string": "x-kubernetes-int-or-string",
-    }
-    return {names.get(key, key): value for key, value in extra.items()}
+def required(description: str, example: Any, default: Any = ..., **limits: Any) -> Any:
+    """A field that is always there: what it is, with its unit, and an example.
+
+    `limits` are pydantic's, and of Kubernetes `list_type`, `list_map_keys`, `rules` (of the field) and `item_rules`
+    (of each item of a list).
+    """
+    extra = {_KEYWORDS[key]: limits.pop(key) for key in list(limits) if key in _KEYWORDS}
+    return Field(default, description=description, examples=[example], json_schema_extra=extra or None, **limits)
+
+
+def optional(description: str, example: Any, **limits: Any) -> Any:
+    """A field that may be left out: then vLLM's, Kubernetes' or the operator's default holds. Else as `required`."""
+    return required(description, example, None, **limits)
+
+
+def label_rules(what: str) -> list[Rule]:
+    """Rules of a map of labels, which are called `what`."""
+    return [
+        rule(
+            f"self.all(k, size(k) <= 317 && k.matches(r'^{LABEL_KEY}$'))",
+            f"a key of {what} must be like team or example.com/team: letters, digits, -, _ and .",
+        ),
+        rule(
+            f"self.all(k, self[k].matches(r'^{LABEL_VALUE}$'))",
+            f"a value of {what} must be letters, digits, -, _ and ., with a letter or digit at both ends",
+        ),
+    ]
 
 
 class ApiModel(BaseModel):
-    """Base of all API types: immutable, camelCase on the wire. Unknown attributes are dropped, as the API server does."""
+    """Base of all API types: immutable, camelCase on the wire. Drops unknown attributes, as the API server does."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, extra="ignore")
 
@@ -45,27 +84,73 @@ class ApiModel(BaseModel):
 
 def with_rules(*rules: Rule) -> ConfigDict:
     """The model_config of a type that has CEL rules of its own."""
-    return ConfigDict(json_schema_extra={"x-kubernetes-validations": list(rules)})
+    return ConfigDict(json_schema_extra={RULES: list(rules)})
 
 
-# A quantity in bytes, as Kubernetes writes it: 512Mi, 20Gi, 1.5Ti.
-Bytes = Annotated[str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)?(Ki|Mi|Gi|Ti|k|M|G|T)?$", max_length=32)]
-Cpu = Annotated[str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)?m?$", max_length=16)]
+class Form:
+    """The form of a string, and the sentence that says so: `pattern` in a schema would show users the expression."""
+
+    def __init__(self, pattern: str, message: str, subject: str = "self") -> None:
+        self._pattern, self._message, self._subject = pattern, message, subject
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        node = handler(schema)
+        form = rule(f"{self._subject}.matches(r'^({self._pattern})$')", self._message)
+        return {**node, RULES: [*node.get(RULES, []), form]}
+
+    def _check(self, text: str) -> str:
+        if not re.fullmatch(self._pattern, text):
+            raise ValueError(self._message)
+        return text
+
+
+class IntOrString:
+    """A string that may also be written as a number in YAML, as in `cpu: 8`."""
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        node = handler(schema)
+        return {**node, "anyOf": [{"type": "integer"}, {"type": "string"}]}
+
+
+# A size in bytes, as Kubernetes writes it: 512Mi, 20Gi, 1.5Ti. A number without a unit is nearly always a mistake.
+Bytes = Annotated[
+    str, Limits(max_length=32), Form(r"[0-9]+([.][0-9]+)?(Ki|Mi|Gi|Ti|k|M|G|T)", "must be a size like 512Mi or 20Gi")
+]
+Cpu = Annotated[
+    str,
+    BeforeValidator(lambda value: str(value) if isinstance(value, int) else value),
+    Limits(max_length=16),
+    Form(r"[0-9]+([.][0-9]+)?m?", "must be a number of CPU cores like 8, 0.5 or 500m", subject="string(self)"),
+    IntOrString(),
+]
 # The name of an object in the service's own namespace (DNS-1123 subdomain).
 ObjectName = Annotated[
-    str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", min_length=1, max_length=253)
+    str,
+    Limits(max_length=253),
+    Form(
+        r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?",
+        "must be the name of an object: a-z, 0-9, - and ., with a letter or digit at both ends",
+    ),
 ]
-KeyName = Annotated[str, StringConstraints(pattern=r"^[-._a-zA-Z0-9]+$", min_length=1, max_length=253)]
-LabelKey = Annotated[str, StringConstraints(min_length=1, max_length=317)]
-LabelValue = Annotated[str, StringConstraints(max_length=63)]
-ShortText = Annotated[str, StringConstraints(max_length=253)]
+KeyName = Annotated[
+    str, Limits(max_length=253), Form(r"[-._a-zA-Z0-9]+", "must be the name of a key: letters, digits, -, _ and .")
+]
+# In lists within lists a CEL rule would cost too much: there the schema's own, less readable `pattern` must do.
+LabelKey = Annotated[str, Limits(min_length=1, max_length=317, pattern=f"^{LABEL_KEY}$")]
+LabelValue = Annotated[str, Limits(max_length=63, pattern=f"^{LABEL_VALUE}$")]
+# Keys of maps have no schema of their own in Kubernetes: `label_rules` is for them.
+Labels = dict[Annotated[str, Limits(max_length=317)], Annotated[str, Limits(max_length=63)]]
+ShortText = Annotated[str, Limits(max_length=253)]
 
 
 class KeyRef(ApiModel):
     """A key of a Secret or ConfigMap in the service's namespace. The kubelet reads it; the operator never does."""
 
-    name: ObjectName = Field(description="Name of the Secret or ConfigMap, in the namespace of the service.", examples=["hf-token"])
-    key: KeyName = Field(description="Key within it.", examples=["token"])
+    name: ObjectName = required("Name of the Secret or ConfigMap, in the namespace of the service.", "hf-token")
+    key: KeyName = required("Key within it.", "token")
 
 
 _SUFFIX = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}

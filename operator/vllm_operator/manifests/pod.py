@@ -223,6 +223,6 @@ def _scheduling(service: InferenceService, pod: PodSettings) -> dict[str, Any]:
         "priorityClassName": pod.priority_class_name,
         "runtimeClassName": pod.runtime_class_name,
         "schedulerName": pod.scheduler_name,
-        "imagePullSecrets": [{"name": name} for name in pod.image_pull_secrets] if pod.image_pull_secrets else None,
+        "imagePullSecrets": [secret.to_manifest() for secret in pod.image_pull_secrets or []] or None,
         "serviceAccountName": pod.service_account_name,
     }

@@ -1,0 +1,130 @@
+"""Which model is served, and what goes with it: adapters, a draft model, a chat template."""
+
+from typing import Annotated
+
+from .base import ApiModel, Form, KeyRef, Limits, optional, required, rule, with_rules
+from .storage import URI_RULES, Uri
+from .vocabulary import MODEL_FREE_SPECULATION, LoraRank, SpeculativeMethod
+
+Revision = Annotated[
+    str,
+    Limits(max_length=128),
+    Form(r"[A-Za-z0-9][A-Za-z0-9._/-]*", "must be a commit, tag or branch: letters, digits, ., _, / and -"),
+]
+ModelName = Annotated[
+    str,
+    Limits(max_length=128),
+    Form(r"[A-Za-z0-9][A-Za-z0-9._:/-]*", "must be a name like llama-70b: letters, digits, ., _, :, / and -"),
+]
+
+
+class Tokenizer(ApiModel):
+    """A tokenizer other than the model's own."""
+
+    model_config = with_rules(
+        rule(
+            "!has(self.revision) || !self.uri.startsWith('pvc://')",
+            "tokenizer.revision is for hf:// only: a claim has no revisions",
+        )
+    )
+
+    uri: Uri = required(
+        "Where the tokenizer is: hf://organisation/name or pvc://claim/path.",
+        "hf://meta-llama/Llama-3.1-8B-Instruct",
+        rules=URI_RULES,
+    )
+    revision: Revision | None = optional(
+        "Commit, tag or branch of the tokenizer's repository.", "5206a32e0bd3067aef1ce90f5528ade7d866253f"
+    )
+
+
+class Model(ApiModel):
+    """Which model is served, and under which names."""
+
+    model_config = with_rules(
+        rule(
+            "!has(self.revision) || !self.uri.startsWith('pvc://')",
+            "model.revision is for hf:// only: a claim has no revisions",
+        )
+    )
+
+    uri: Uri = required(
+        "Where the model is: hf://organisation/name, or pvc://claim/path in this namespace.",
+        "hf://Qwen/Qwen3-8B-AWQ",
+        rules=URI_RULES,
+    )
+    revision: Revision | None = optional(
+        "Commit of the model's repository; pin it, so that every replica serves the same weights.",
+        "9216db5781bf21249d130ec9da846c4624c16137",
+    )
+    served_model_names: list[ModelName] | None = optional(
+        "Names that clients may use as `model`; default: the name of the service. The first one labels the metrics.",
+        ["llama-70b"],
+        min_length=1,
+        max_length=8,
+        list_type="set",
+    )
+    token_secret_ref: KeyRef | None = optional(
+        "The Hugging Face token, for gated or private models.", {"name": "hf-token", "key": "token"}
+    )
+    tokenizer: Tokenizer | None = optional(
+        "A tokenizer other than the model's own.", {"uri": "hf://meta-llama/Llama-3.1-8B-Instruct"}
+    )
+    trust_remote_code: bool | None = optional(
+        "Whether Python code from the model's repository may run in the pod. Only for repositories that you trust.",
+        False,
+    )
+
+
+class LoraAdapter(ApiModel):
+    """One LoRA adapter; clients choose it by its name as `model`."""
+
+    name: ModelName = required("Name that clients use as `model`.", "sql")
+    uri: Uri = required(
+        "Where the adapter is: hf://organisation/name or pvc://claim/path.", "pvc://adapters/sql", rules=URI_RULES
+    )
+
+
+class Lora(ApiModel):
+    """LoRA adapters that are served beside the model."""
+
+    adapters: list[LoraAdapter] = required(
+        "The adapters.",
+        [{"name": "sql", "uri": "pvc://adapters/sql"}],
+        min_length=1,
+        max_length=32,
+        list_type="map",
+        list_map_keys=["name"],
+    )
+    max_rank: LoraRank | None = optional("Largest rank among the adapters (vLLM's default: 16).", 16)
+
+
+_FREE = f"(self.method in {list(MODEL_FREE_SPECULATION)!r})"
+
+
+class Speculative(ApiModel):
+    """Speculative decoding: a cheap guess of the next tokens that the model checks."""
+
+    model_config = with_rules(
+        rule(
+            f"{_FREE} || self.method.endsWith('mtp') || has(self.model)",
+            "speculative.model is needed with this method: name the draft model (hf:// or pvc://)",
+        ),
+        rule(f"!{_FREE} || !has(self.model)", "speculative.model is not used with this method: remove it"),
+    )
+
+    method: SpeculativeMethod = required("How tokens are guessed.", "eagle3")
+    model: Uri | None = optional(
+        "Draft model: hf://organisation/name or pvc://claim/path.",
+        "hf://yuhuili/EAGLE3-LLaMA3.1-Instruct-8B",
+        rules=URI_RULES,
+    )
+    num_speculative_tokens: int = required("Tokens guessed per step.", 4, ge=1, le=64)
+
+
+class ChatTemplate(ApiModel):
+    """A chat template other than the tokenizer's own."""
+
+    config_map_key_ref: KeyRef = required(
+        "The ConfigMap and key that hold the Jinja template.", {"name": "templates", "key": "chat.jinja"}
+    )
