@@ -114,7 +114,9 @@ def _build(name: str, source: _Source, flags: str, target: Path) -> None:
     options = ["-mod=readonly", "-trimpath", "-buildvcs=false"]
     scratch = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=target.parent))
     try:
-        with step(f"building {name} {version(name)} from its Go module ({source.usual} the first time)"):
+        with step(
+            f"building {' '.join(filter(None, [name, version(name)]))} from its Go module ({source.usual} the first time)"
+        ):
             logged(
                 ["go", "build", *options, "-ldflags", flags, "-o", scratch / name, source.package],
                 cache_root() / "logs" / f"build-{name}.log",
