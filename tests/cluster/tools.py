@@ -111,12 +111,11 @@ def _build(name: str, source: _Source, flags: str, target: Path) -> None:
             "Go is missing: install Go 1.26 or newer (go.dev/doc/install); the cluster is built with it."
         )
     target.parent.mkdir(parents=True, exist_ok=True)
+    title = f"{name} {version(name)}".strip()
     options = ["-mod=readonly", "-trimpath", "-buildvcs=false"]
     scratch = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=target.parent))
     try:
-        with step(
-            f"building {' '.join(filter(None, [name, version(name)]))} from its Go module ({source.usual} the first time)"
-        ):
+        with step(f"building {title} from its Go module ({source.usual} the first time)"):
             logged(
                 ["go", "build", *options, "-ldflags", flags, "-o", scratch / name, source.package],
                 cache_root() / "logs" / f"build-{name}.log",
