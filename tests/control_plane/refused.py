@@ -1,0 +1,226 @@
+"""What users get wrong, and what the API server must say: (the spec but for its model, a part of the message)."""
+
+MODEL = "model: {uri: hf://org/name}"
+
+MODELS = [
+    ("{}", "spec.model: Required value"),
+    ("model: {}", "spec.model.uri: Required value"),
+    ("model: org/name", "must be of type object"),
+    ("model: {uri: org/name}", "must be hf://organisation/name (a commit goes into `revision`) or pvc://claim/path"),
+    ("model: {uri: 'https://huggingface.co/org/name'}", "must be hf://organisation/name"),
+    ("model: {uri: hf://name}", "must be hf://organisation/name"),
+    ("model: {uri: 'hf://org/name@main'}", "a commit goes into `revision`"),
+    ("model: {uri: 'hf://-org/name'}", "must be hf://organisation/name"),
+    ("model: {uri: ''}", "must be hf://organisation/name"),
+    ("model: {uri: s3://bucket/name}", "s3:// and oci:// are not supported yet: copy the model into a"),
+    ("model: {uri: 'oci://registry/name:1'}", "s3:// and oci:// are not supported yet"),
+    ("model: {uri: pvc://claim/../../etc}", "must not contain . or .. as a part of the path"),
+    ("model: {uri: pvc://claim/models/..}", "must not contain . or .. as a part of the path"),
+    ("model: {uri: pvc:///path}", "pvc://claim/path"),
+    ("model: {uri: 'pvc://Claim/path'}", "pvc://claim/path"),
+    ("model: {uri: pvc://claim/path, revision: main}", "model.revision is for hf:// only"),
+    ("model: {uri: pvc://claim/m, tokenSecretRef: {name: a, key: b}}", "model.tokenSecretRef is for hf:// only"),
+    ("model: {uri: hf://org/name, revision: '--help'}", "must be a commit, tag or branch"),
+    ("model: {uri: hf://org/name, servedModelNames: []}", "should have at least 1 items"),
+    ("model: {uri: hf://org/name, servedModelNames: [a, a]}", "Duplicate value"),
+    ("model: {uri: hf://org/name, servedModelNames: ['a b']}", "must be a name like llama-70b"),
+    ("model: {uri: hf://org/name, servedModelNames: [--host]}", "must be a name like llama-70b"),
+    ("model: {uri: hf://org/name, tokenSecretRef: {name: hf-token}}", "spec.model.tokenSecretRef.key: Required value"),
+    ("model: {uri: hf://org/name, tokenSecretRef: {name: HF_TOKEN, key: a}}", "must be the name of an object"),
+    ("model: {uri: hf://org/name, tokenizer: {uri: pvc://c/t, revision: v1}}", "tokenizer.revision is for hf:// only"),
+    ("model: {uri: hf://org/name, trustRemoteCode: 'yes'}", "must be of type boolean"),
+]
+
+ENGINE = [
+    ("tensorParalelSize: 4", 'unknown field "spec.tensorParalelSize"'),
+    ("tensorParallelSize: '4'", "must be of type integer"),
+    ("tensorParallelSize: 0", "should be greater than or equal to 1"),
+    ("tensorParallelSize: 2.5", "must be of type integer"),
+    ("quantization: bitsandbytes", "vLLM no longer has this quantization: use an AWQ, GPTQ or fp8 checkpoint"),
+    ("quantization: gguf", "vLLM no longer has this quantization"),
+    ("quantization: awk", "leave it out to use what the checkpoint says"),
+    ("dtype: fp16", 'supported values: "auto", "bfloat16"'),
+    ("maxModelLen: 32k", "must be a number of tokens from 1, without a unit, or auto"),
+    ("maxModelLen: -1", "must be a number of tokens from 1, without a unit, or auto"),
+    ("maxNumSeqs: -1", "should be greater than or equal to 1"),
+    ("{maxNumSeqs: 512, maxNumBatchedTokens: 256}", "maxNumBatchedTokens must be at least maxNumSeqs"),
+    ("maxQueuedRequests: 0", "should be greater than or equal to 1"),
+    ("startupTimeoutSeconds: 5", "should be greater than or equal to 60"),
+    ("kvCache: {gpuMemoryUtilizationPercent: 0.9}", "must be of type integer"),
+    ("kvCache: {gpuMemoryUtilizationPercent: 110}", "should be less than or equal to 100"),
+    ("kvCache: {gpuMemoryUtilizationPercent: 90, memoryPerGPU: 20Gi}", "memoryPerGPU, not both"),
+    ("kvCache: {memoryPerGPU: 20GB}", "must be a size like 512Mi or 20Gi"),
+    ("kvCache: {memoryPerGPU: '20'}", "must be a size like 512Mi or 20Gi"),
+    ("kvCache: {memoryPerGPU: -20Gi}", "must be a size like 512Mi or 20Gi"),
+    ("kvCache: {blockSize: 17}", 'supported values: "1", "8", "16"'),
+    ("kvCache: {dtype: int8}", "Unsupported value"),
+    ("{accelerator: {resource: cpu}, pipelineParallelSize: 2}", "pipelineParallelSize must be 1 on the CPU"),
+    ("{accelerator: {resource: cpu}, kvCache: {cpuOffload: 1Gi}}", "kvCache.cpuOffload is for GPUs"),
+    ("accelerator: {resource: cpu, product: NVIDIA-L4}", "accelerator.product is for GPUs: remove it"),
+    ("accelerator: {resource: nvidia.com/mig-1g.10gb}", "MIG slices are not supported yet"),
+    ("accelerator: {resource: nvidia.com/gpu.shared}", "time-sliced GPUs are not supported yet"),
+    ("accelerator: {resource: gpu}", "must be nvidia.com/gpu, amd.com/gpu or cpu"),
+    ("accelerator: {product: NVIDIA H100}", "must be the value of the nodes' product label"),
+    ("image: 'https://registry/vllm'", "must be an image like vllm/vllm-openai:v0.32.0, without a scheme"),
+    ("image: ''", "must be an image like vllm/vllm-openai:v0.32.0"),
+    ("toolCallParser: Hermes", "must be the name of one of vLLM's parsers"),
+    ("reasoningParser: ../parser.py", "must be the name of one of vLLM's parsers"),
+    ("speculative: {method: eagle3, numSpeculativeTokens: 3}", "speculative.model is needed with this method"),
+    ("speculative: {method: ngram, model: hf://a/b, numSpeculativeTokens: 3}", "speculative.model is not used"),
+    ("speculative: {method: ngram}", "spec.speculative.numSpeculativeTokens: Required value"),
+    ("speculative: {method: custom_class, model: hf://a/b, numSpeculativeTokens: 3}", "Unsupported value"),
+    ("lora: {adapters: []}", "should have at least 1 items"),
+    ("lora: {adapters: [{name: a, uri: hf://a/b}, {name: a, uri: hf://a/c}]}", "Duplicate value"),
+    ("lora: {adapters: [{name: a, uri: hf://a/b}], maxRank: 24}", 'supported values: "1", "8", "16"'),
+    ("lora: {adapters: [{name: 'a=b', uri: hf://a/b}]}", "must be a name like llama-70b"),
+    (
+        "{model: {uri: hf://org/name, servedModelNames: [a]}, lora: {adapters: [{name: a, uri: hf://a/b}]}}",
+        "has the name of the model: clients could not choose between them, rename one",
+    ),
+    ("chatTemplate: {configMapKeyRef: {name: templates}}", "spec.chatTemplate.configMapKeyRef.key: Required value"),
+    ("apiKeySecretRef: {name: secret, key: 'a/b'}", "must be the name of a key"),
+]
+
+WORKLOAD = [
+    ("replicas: -1", "should be greater than or equal to 0"),
+    ("{replicas: 2, autoscaling: {maxReplicas: 4}}", "set replicas or autoscaling, not both"),
+    ("autoscaling: {minReplicas: 5, maxReplicas: 4}", "autoscaling.minReplicas must not be above"),
+    ("autoscaling: {minReplicas: 2}", "spec.autoscaling.maxReplicas: Required value"),
+    (
+        "{replicas: 2, cache: {claim: {storage: 10Gi}}}",
+        "more than one replica needs cache.claim.accessMode ReadWriteMany",
+    ),
+    (
+        "{autoscaling: {maxReplicas: 2}, cache: {claim: {storage: 10Gi, accessMode: ReadWriteOnce}}}",
+        "more than one replica needs cache.claim.accessMode ReadWriteMany",
+    ),
+    ("cache: {}", "cache needs either claim or existingClaim, and not both"),
+    ("cache: {claim: {storage: 10Gi}, existingClaim: a}", "cache needs either claim or existingClaim, and not both"),
+    ("cache: {claim: {storage: 10}}", "must be of type string"),
+    ("cache: {claim: {storage: 10GB}}", "must be a size like 512Mi or 20Gi"),
+    ("cache: {claim: {storage: 10Gi, accessMode: RWX}}", "Unsupported value"),
+    ("cache: {existingClaim: 'My Claim'}", "must be the name of an object"),
+    ("resources: {requests: {memory: 64}}", "must be of type string"),
+    ("resources: {requests: {memory: 64gb}}", "must be a size like 512Mi or 20Gi"),
+    ("resources: {requests: {cpu: eight}}", "must be a number of CPU cores like 8, 0.5 or 500m"),
+    ("resources: {requests: {cpu: 4}, limits: {cpu: 3500m}}", "resources.limits.cpu must not be below"),
+    ("resources: {requests: {memory: 2Gi}, limits: {memory: 2G}}", "resources.limits.memory must not be below"),
+    ("resources: {limits: {nvidia.com/gpu: 4}}", 'unknown field "spec.resources.limits.nvidia.com/gpu"'),
+    ("rollout: {restartedAt: now}", "must be a time like 2026-11-24T12:00:00Z"),
+    ("networkPolicy: {allowFrom: [{}]}", "a peer needs podSelector, namespaceSelector or ipBlock"),
+    ("networkPolicy: {allowFrom: [{ipBlock: {cidr: 10.0.0.0}}]}", "must be a range of addresses like 192.0.2.0/24"),
+    ("networkPolicy: {allowFrom: [{ipBlock: {cidr: 10.0.0.0/8}, podSelector: {}}]}", "ipBlock stands alone"),
+    ("networkPolicy: {}", "spec.networkPolicy.allowFrom: Required value"),
+]
+
+POD = [
+    ("pod: {securityContext: {runAsUser: 0}}", 'unknown field "spec.pod.securityContext"'),
+    ("pod: {containers: []}", 'unknown field "spec.pod.containers"'),
+    ("pod: {hostNetwork: true}", 'unknown field "spec.pod.hostNetwork"'),
+    ("pod: {labels: {app.kubernetes.io/name: x}}", "belong to the operator: use another prefix"),
+    ("pod: {labels: {vllm-operator.dev/revision: x}}", "belong to the operator: use another prefix"),
+    ("pod: {annotations: {vllm-operator.dev/restarted-at: x}}", "belong to the operator: use another prefix"),
+    ("pod: {labels: {'my team': x}}", "a key of labels must be like team or example.com/team"),
+    ("pod: {labels: {team: 'a b'}}", "a value of labels must be letters, digits"),
+    ("pod: {annotations: {'a b': x}}", "a key of annotations must be like team"),
+    ("pod: {nodeSelector: {gpu: true}}", "must be of type string"),
+    ("pod: {nodeSelector: [gpu]}", "must be of type object"),
+    ("pod: {nodeSelector: {pool: 'a/b'}}", "a value of nodeSelector must be letters, digits"),
+    ("pod: {tolerations: [{operator: Exists, value: x, key: a}]}", "operator Exists has no value"),
+    ("pod: {tolerations: [{effect: NoSchedule}]}", "say so with operator Exists, or add the key"),
+    ("pod: {tolerations: [{key: a, tolerationSeconds: 5}]}", "tolerationSeconds needs effect NoExecute"),
+    ("pod: {tolerations: [{key: a, effect: NoScheduling}]}", 'supported values: "NoSchedule"'),
+    ("pod: {imagePullSecrets: [registry-key]}", "must be of type object"),
+    ("pod: {imagePullSecrets: [{name: a}, {name: a}]}", "Duplicate value"),
+    ("pod: {priorityClassName: ''}", "must be the name of an object"),
+    ("pod: {fsGroup: 0}", "should be greater than or equal to 1"),
+    (
+        "pod: {affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution:"
+        " {nodeSelectorTerms: [{matchExpressions: [{key: gpu, operator: In}]}]}}}}",
+        "operators Exists and DoesNotExist take no values; the others need some",
+    ),
+    (
+        "pod: {affinity: {podAntiAffinity: {requiredDuringSchedulingIgnoredDuringExecution: [{labelSelector: {}}]}}}",
+        "topologyKey: Required value",
+    ),
+    ("pod: {topologySpreadConstraints: [{topologyKey: zone, maxSkew: 1}]}", "whenUnsatisfiable: Required value"),
+    (
+        "pod: {topologySpreadConstraints:"
+        " [{topologyKey: zone, maxSkew: 1, minDomains: 2, whenUnsatisfiable: ScheduleAnyway}]}",
+        "minDomains needs whenUnsatisfiable: DoNotSchedule",
+    ),
+]
+
+_ONE_FLAG = "write one flag per item, with two dashes and its value after an equals sign"
+_NOT_LISTED = "is not a flag that extraArgs may pass: it wants the full names of vLLM flags"
+
+ARGUMENTS = [
+    ("extraArgs: --seed=1", "must be of type array"),
+    ("extraArgs: [--seed 1]", _ONE_FLAG),
+    ("extraArgs: [--seed, '1']", _ONE_FLAG),
+    ("extraArgs: [-tp=2]", _ONE_FLAG),
+    ("extraArgs: [seed=1]", _ONE_FLAG),
+    ("extraArgs: ['']", _ONE_FLAG),
+    ("extraArgs: [--seed]", "this flag needs a value in the same item, after an equals sign"),
+    ("extraArgs: [--seed=]", "this flag needs a value in the same item, after an equals sign"),
+    ("extraArgs: [--enable-dbo=true]", "this flag is a switch: write it without a value"),
+    ("extraArgs: [--seed=1, --seed=2]", "the same flag twice"),
+    ("extraArgs: [--scheduling-policy=lifo]", "--scheduling-policy must be one of fcfs, priority"),
+    ("extraArgs: [--attention-backend=CUSTOM]", "--attention-backend must be one of FLASH_ATTN"),
+    ("extraArgs: [--generation-config=/models/claim/folder]", "--generation-config must be one of auto, vllm"),
+    ("extraArgs: [--middlewar=x]", f"--middlewar {_NOT_LISTED}"),
+    ("extraArgs: [--middleware=evil.Middleware]", f"--middleware {_NOT_LISTED}"),
+    ("extraArgs: [--tensor-parallel=2]", f"--tensor-parallel {_NOT_LISTED}"),
+    ("extraArgs: [--tensor_parallel_size=2]", f"--tensor_parallel_size {_NOT_LISTED}"),
+    ("extraArgs: [--see=1]", f"--see {_NOT_LISTED}"),
+    ("extraArgs: [--host=127.0.0.1]", f"--host {_NOT_LISTED}"),
+    ("extraArgs: [--port=1]", f"--port {_NOT_LISTED}"),
+    ("extraArgs: [--config=/models/claim/config.yaml]", f"--config {_NOT_LISTED}"),
+    ("extraArgs: [--worker-cls=evil.Worker]", f"--worker-cls {_NOT_LISTED}"),
+    ("extraArgs: [--tool-parser-plugin=/models/claim/a.py]", f"--tool-parser-plugin {_NOT_LISTED}"),
+    ("extraArgs: [--load-format=pt]", f"--load-format {_NOT_LISTED}"),
+    (
+        'extraArgs: [\'--kv-transfer-config={"kv_connector_module_path": "evil"}\']',
+        f"--kv-transfer-config {_NOT_LISTED}",
+    ),
+    ("extraArgs: [--override-generation-config.temperature=1]", _NOT_LISTED),
+    (
+        "extraArgs: [--tensor-parallel-size=2]",
+        "--tensor-parallel-size is set by spec.tensorParallelSize: use that field",
+    ),
+    ("extraArgs: [--gpu-memory-utilization=0.9]", "is set by spec.kvCache.gpuMemoryUtilizationPercent: use that field"),
+    ("extraArgs: [--api-key=secret]", "--api-key is set by spec.apiKeySecretRef: use that field"),
+]
+
+_FORBIDDEN = "is not allowed in env: it can load code, or it is set by the operator or the platform team"
+
+ENVIRONMENT = [
+    ("env: {VLLM_LOGGING_LEVEL: DEBUG}", 'unknown field "spec.env.VLLM_LOGGING_LEVEL"'),
+    ("env: [{name: A, value: 1}]", "must be of type string"),
+    ("env: [{name: A}]", "an env entry needs either value or valueFrom, and not both"),
+    (
+        "env: [{name: A, value: b, valueFrom: {fieldRef: {fieldPath: status.podIP}}}]",
+        "an env entry needs either value or valueFrom, and not both",
+    ),
+    ("env: [{name: A, valueFrom: {}}]", "valueFrom needs exactly one of secretKeyRef, configMapKeyRef or fieldRef"),
+    ("env: [{name: A, value: a}, {name: A, value: b}]", "Duplicate value"),
+    ("env: [{name: A-B, value: a}]", "must be letters, digits and _, and not begin with a digit"),
+    ("env: [{name: 1A, value: a}]", "must be letters, digits and _, and not begin with a digit"),
+    ("env: [{name: A, valueFrom: {fieldRef: {fieldPath: spec.serviceAccountName}}}]", "Unsupported value"),
+    *(
+        (f"env: [{{name: {name}, value: x}}]", f"{name} {_FORBIDDEN}")
+        for name in (
+            "PATH", "PYTHONPATH", "PYTHONSTARTUP", "LD_PRELOAD", "LD_LIBRARY_PATH", "BASH_ENV", "VLLM_PLUGINS",
+            "VLLM_SERVER_DEV_MODE", "VLLM_NCCL_SO_PATH", "VLLM_CUDART_SO_PATH", "VLLM_LOGGING_CONFIG_PATH",
+            "VLLM_ALLOW_INSECURE_SERIALIZATION", "VLLM_ALLOW_RUNTIME_LORA_UPDATING", "VLLM_API_KEY", "HF_TOKEN",
+            "HF_ENDPOINT", "HTTPS_PROXY", "CUDA_VISIBLE_DEVICES", "NCCL_NET_PLUGIN", "OPENSSL_CONF",
+            "TRITON_PTXAS_PATH",
+        )
+    ),
+]  # fmt: skip
+
+NAMES = [
+    ("7b-chat", "metadata.name must be a DNS-1035 label"),
+    ("llama.70b", "metadata.name must be a DNS-1035 label"),
+    ("a" * 47, "metadata.name must have at most 46 characters"),
+]

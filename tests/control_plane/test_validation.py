@@ -1,0 +1,188 @@
+"""`kubectl apply` refuses what is wrong and says what to do; it takes what is right. On a real API server."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from cluster.api import Api
+from cluster.control_plane import ControlPlane
+from cluster.host import REPOSITORY
+from cluster.tools import tool
+from control_plane import refused
+from vllm_operator.api import API_VERSION, KIND
+
+pytestmark = pytest.mark.control_plane
+
+SERVICES = "/apis/vllm-operator.dev/v1alpha1/namespaces/default/inferenceservices"
+# What `kubectl apply` asks for.
+STRICT = "fieldValidation=Strict"
+COMPLETE = Path(__file__).parent / "complete.yaml"
+
+
+@pytest.fixture(scope="module")
+def api(control_plane: ControlPlane) -> Api:
+    """An API server that knows our CRD."""
+    arguments = ["--kubeconfig", control_plane.kubeconfig]
+    crd = REPOSITORY / "crds" / "inferenceservices.yaml"
+    subprocess.run([tool("kubectl"), *arguments, "apply", "--server-side", "--force-conflicts", "-f", crd], check=True)
+    subprocess.run(
+        [tool("kubectl"), *arguments, "wait", "--for=condition=Established", "--timeout=60s", "-f", crd], check=True
+    )
+    return control_plane.api()
+
+
+def service(spec: Any, name: str = "test") -> dict[str, Any]:
+    """A manifest."""
+    return {"apiVersion": API_VERSION, "kind": KIND, "metadata": {"name": name}, "spec": spec}
+
+
+def spec_of(text: str) -> dict[str, Any]:
+    """The spec of a line of the table: with a model, unless the line is about the model."""
+    return yaml.safe_load(refused.MODEL) | yaml.safe_load(text)
+
+
+def answer(api: Api, manifest: dict[str, Any]) -> tuple[int, str]:
+    """Status and message that creating a manifest gets, without creating it."""
+    status, body = api.request("POST", f"{SERVICES}?{STRICT}&dryRun=All", manifest)
+    return status, json.loads(body).get("message", "")
+
+
+@pytest.mark.parametrize(("text", "message"), refused.MODELS)
+def test_a_wrong_model_is_refused(api: Api, text: str, message: str) -> None:
+    status, said = answer(api, service(yaml.safe_load(text)))
+    assert message in said
+    assert status in (400, 422)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [*refused.ENGINE, *refused.WORKLOAD, *refused.POD, *refused.ARGUMENTS, *refused.ENVIRONMENT],
+)
+def test_a_wrong_field_is_refused(api: Api, text: str, message: str) -> None:
+    status, said = answer(api, service(spec_of(text)))
+    assert message in said
+    assert status in (400, 422)
+
+
+@pytest.mark.parametrize(("name", "message"), refused.NAMES)
+def test_a_wrong_name_is_refused(api: Api, name: str, message: str) -> None:
+    status, said = answer(api, service(spec_of("{}"), name))
+    assert (status, message in said) == (422, True), said
+
+
+def test_one_mistake_gets_one_message(api: Api) -> None:
+    for text, _ in (*refused.ARGUMENTS[3:], *refused.ENVIRONMENT[9:]):
+        _, said = answer(api, service(spec_of(text)))
+        assert said.count("Invalid value") == 1, said
+
+
+def test_kubectl_shows_the_message(api: Api, control_plane: ControlPlane) -> None:
+    manifest = service(spec_of("extraArgs: [--middleware=evil.Middleware]"))
+    result = subprocess.run(
+        [tool("kubectl"), "--kubeconfig", control_plane.kubeconfig, "apply", "-f", "-"],
+        input=json.dumps(manifest),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 1
+    assert "--middleware is not a flag that extraArgs may pass" in result.stderr
+
+
+ACCEPTED = [
+    "{}",
+    "model: {uri: pvc://claim}",
+    "model: {uri: 'pvc://claim/models--org--name/snapshots/abc.1_x'}",
+    "{model: {uri: pvc://c/m, tokenSecretRef: {name: a, key: b}}, lora: {adapters: [{name: a, uri: hf://o/n}]}}",
+    "maxModelLen: auto",
+    "resources: {requests: {cpu: 8, memory: 64Gi}, limits: {cpu: '8.5'}}",
+    "replicas: 0",
+    "{replicas: 4, cache: {claim: {storage: 10Gi, accessMode: ReadWriteMany}}}",
+    "{autoscaling: {maxReplicas: 4}, cache: {existingClaim: shared}}",
+    "accelerator: {product: NVIDIA-L4}",
+    "speculative: {method: deepseek_mtp, numSpeculativeTokens: 1}",
+    "pod: {imagePullSecrets: [{name: key}], tolerations: [{operator: Exists}]}",
+    "networkPolicy: {allowFrom: []}",
+    "extraArgs: [--seed=1, --no-enable-chunked-prefill, '--limit-mm-per-prompt={\"image\": 4}']",
+    "env: [{name: NCCL_DEBUG, value: INFO}, {name: A, valueFrom: {secretKeyRef: {name: a, key: b, optional: true}}}]",
+]
+
+
+@pytest.mark.parametrize("text", ACCEPTED)
+def test_what_is_right_is_accepted(api: Api, text: str) -> None:
+    assert answer(api, service(spec_of(text))) == (201, "")
+
+
+@pytest.mark.parametrize(
+    "path", [COMPLETE, *sorted((REPOSITORY / "examples").glob("*.yaml"))], ids=lambda path: path.name
+)
+def test_examples_are_accepted(api: Api, path: Path) -> None:
+    for manifest in yaml.safe_load_all(path.read_text()):
+        if manifest["kind"] == KIND:
+            manifest["metadata"].pop("namespace", None)
+            assert answer(api, manifest) == (201, "")
+
+
+UPDATES = [
+    ("cache: {claim: {storage: 10Gi}}", "cache: {claim: {storage: 20Gi}}", ""),
+    ("cache: {claim: {storage: 10Gi}}", "cache: {claim: {storage: 10Gi, accessMode: ReadWriteOnce}}", ""),
+    ("cache: {claim: {storage: 1Ti}}", "cache: {claim: {storage: 1000Gi}}", "can grow but not shrink"),
+    (
+        "cache: {claim: {storage: 1Gi}}",
+        "cache: {claim: {storage: 1Gi, accessMode: ReadWriteMany}}",
+        "cache.claim.accessMode cannot be changed: make a claim with the other mode yourself",
+    ),
+    (
+        "cache: {claim: {storage: 1Gi, storageClassName: fast}}",
+        "cache: {claim: {storage: 1Gi, storageClassName: slow}}",
+        "cache.claim.storageClassName cannot be changed: make a claim of the other class yourself",
+    ),
+    (
+        "cache: {claim: {storage: 1Gi}}",
+        "cache: {claim: {storage: 1Gi, storageClassName: slow}}",
+        "cache.claim.storageClassName cannot be changed",
+    ),
+    ("cache: {claim: {storage: 1Gi}}", "cache: {existingClaim: mine}", ""),
+    ("{}", "{tensorParallelSize: 2, maxModelLen: 4096}", ""),
+]
+
+
+@pytest.mark.parametrize(("before", "after", "message"), UPDATES)
+def test_updates(api: Api, before: str, after: str, message: str) -> None:
+    status, body = api.request("POST", f"{SERVICES}?{STRICT}", service(spec_of(before), "updated"))
+    assert status == 201, body
+    try:
+        changed = json.loads(body) | {"spec": spec_of(after)}
+        status, body = api.request("PUT", f"{SERVICES}/updated?{STRICT}", changed)
+        assert status == (422 if message else 200), body
+        assert message in json.loads(body).get("message", "")
+    finally:
+        api.request("DELETE", f"{SERVICES}/updated")
+
+
+def test_scaling_obeys_the_rules(api: Api) -> None:
+    status, body = api.request(
+        "POST", f"{SERVICES}?{STRICT}", service(spec_of("cache: {claim: {storage: 1Gi}}"), "one")
+    )
+    assert status == 201, body
+    try:
+        kind = "application/merge-patch+json"
+        status, body = api.request("PATCH", f"{SERVICES}/one/scale", {"spec": {"replicas": 2}}, kind)
+        assert (status, "ReadWriteMany" in body) == (422, True), body
+        status, body = api.request("PATCH", f"{SERVICES}/one/scale", {"spec": {"replicas": 0}}, kind)
+        assert (status, json.loads(body)["spec"].get("replicas", 0)) == (200, 0)
+    finally:
+        api.request("DELETE", f"{SERVICES}/one")
+
+
+def test_explain_documents_the_spec(api: Api, control_plane: ControlPlane) -> None:
+    words = [tool("kubectl"), "--kubeconfig", control_plane.kubeconfig, "explain"]
+    tree = subprocess.run([*words, "vis.spec", "--recursive"], capture_output=True, text=True, check=True).stdout
+    assert "gpuMemoryUtilizationPercent\t<integer>" in tree
+    field = subprocess.run([*words, "vis.spec.kvCache.cpuOffload"], capture_output=True, text=True, check=True).stdout
+    assert "over all ranks" in field
+    assert "Example: 32Gi" in field
