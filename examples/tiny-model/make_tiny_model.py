@@ -26,7 +26,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 Tensors = dict[str, torch.Tensor]
 
 SEED = 20
-TRAINING_STEPS = 120
+TRAINING_STEPS = 80
 GROUP_SIZE = 64  # divides each input size below, also when two GPUs share a layer
 BITS = 4
 VALUES_PER_WORD = 32 // BITS
@@ -109,6 +109,7 @@ def training_batch(tokenizer: PreTrainedTokenizerFast) -> tuple[torch.Tensor, to
         prompt_ids = tokenizer.encode(prompt, add_special_tokens=False)
         answer_ids = tokenizer.encode(f"{answer}<|im_end|>", add_special_tokens=False)
         rows.append(([*prompt_ids, *answer_ids], len(prompt_ids)))
+        rows.append((answer_ids, 1))  # without a chat around it, for completions
     longest = max(len(ids) for ids, _ in rows)
     tokens = torch.full((len(rows), longest), tokenizer.pad_token_id)
     labels = torch.full((len(rows), longest), -100)
@@ -121,6 +122,7 @@ def training_batch(tokenizer: PreTrainedTokenizerFast) -> tuple[torch.Tensor, to
 def make_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
     """A Llama of two million parameters that has learnt the conversations by heart."""
     torch.manual_seed(SEED)
+    torch.set_num_threads(1)  # threads that wait for each other are slow where the cores are busy
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=256,
