@@ -164,7 +164,7 @@ ARGUMENTS = [
     ("extraArgs: [--seed]", "this flag needs a value in the same item, after an equals sign"),
     ("extraArgs: [--seed=]", "this flag needs a value in the same item, after an equals sign"),
     ("extraArgs: [--enable-dbo=true]", "this flag is a switch: write it without a value"),
-    ("extraArgs: [--seed=1, --seed=2]", "the same flag twice"),
+    ("extraArgs: [--seed=1, --seed=2]", "a flag is there twice: keep one of them"),
     ("extraArgs: [--scheduling-policy=lifo]", "--scheduling-policy must be one of fcfs, priority"),
     ("extraArgs: [--attention-backend=CUSTOM]", "--attention-backend must be one of FLASH_ATTN"),
     ("extraArgs: [--generation-config=/models/claim/folder]", "--generation-config must be one of auto, vllm"),

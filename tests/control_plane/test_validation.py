@@ -23,15 +23,22 @@ STRICT = "fieldValidation=Strict"
 COMPLETE = Path(__file__).parent / "complete.yaml"
 
 
+def kubectl(control_plane: ControlPlane, *words: str | Path, text: str | None = None) -> tuple[int, str]:
+    """Exit status and output of a kubectl command."""
+    command = [tool("kubectl"), "--kubeconfig", control_plane.kubeconfig, *words]
+    result = subprocess.run(
+        command, input=text, text=True, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    return result.returncode, result.stdout
+
+
 @pytest.fixture(scope="module")
 def api(control_plane: ControlPlane) -> Api:
     """An API server that knows our CRD."""
-    arguments = ["--kubeconfig", control_plane.kubeconfig]
     crd = REPOSITORY / "crds" / "inferenceservices.yaml"
-    subprocess.run([tool("kubectl"), *arguments, "apply", "--server-side", "--force-conflicts", "-f", crd], check=True)
-    subprocess.run(
-        [tool("kubectl"), *arguments, "wait", "--for=condition=Established", "--timeout=60s", "-f", crd], check=True
-    )
+    for words in (("apply", "--server-side", "--force-conflicts"), ("wait", "--for=condition=Established")):
+        status, said = kubectl(control_plane, *words, "-f", crd)
+        assert status == 0, said
     return control_plane.api()
 
 
@@ -42,7 +49,8 @@ def service(spec: Any, name: str = "test") -> dict[str, Any]:
 
 def spec_of(text: str) -> dict[str, Any]:
     """The spec of a line of the table: with a model, unless the line is about the model."""
-    return yaml.safe_load(refused.MODEL) | yaml.safe_load(text)
+    spec: dict[str, Any] = yaml.safe_load(refused.MODEL) | yaml.safe_load(text)
+    return spec
 
 
 def answer(api: Api, manifest: dict[str, Any]) -> tuple[int, str]:
@@ -82,15 +90,9 @@ def test_one_mistake_gets_one_message(api: Api) -> None:
 
 def test_kubectl_shows_the_message(api: Api, control_plane: ControlPlane) -> None:
     manifest = service(spec_of("extraArgs: [--middleware=evil.Middleware]"))
-    result = subprocess.run(
-        [tool("kubectl"), "--kubeconfig", control_plane.kubeconfig, "apply", "-f", "-"],
-        input=json.dumps(manifest),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert result.returncode == 1
-    assert "--middleware is not a flag that extraArgs may pass" in result.stderr
+    status, said = kubectl(control_plane, "apply", "-f", "-", text=json.dumps(manifest))
+    assert status == 1
+    assert "--middleware is not a flag that extraArgs may pass" in said
 
 
 ACCEPTED = [
@@ -180,9 +182,18 @@ def test_scaling_obeys_the_rules(api: Api) -> None:
 
 
 def test_explain_documents_the_spec(api: Api, control_plane: ControlPlane) -> None:
-    words = [tool("kubectl"), "--kubeconfig", control_plane.kubeconfig, "explain"]
-    tree = subprocess.run([*words, "vis.spec", "--recursive"], capture_output=True, text=True, check=True).stdout
+    _, tree = kubectl(control_plane, "explain", "vis.spec", "--recursive")
     assert "gpuMemoryUtilizationPercent\t<integer>" in tree
-    field = subprocess.run([*words, "vis.spec.kvCache.cpuOffload"], capture_output=True, text=True, check=True).stdout
+    _, field = kubectl(control_plane, "explain", "vis.spec.kvCache.cpuOffload")
     assert "over all ranks" in field
     assert "Example: 32Gi" in field
+
+
+def test_get_has_the_columns(api: Api, control_plane: ControlPlane) -> None:
+    status, body = api.request("POST", f"{SERVICES}?{STRICT}", service(spec_of("{}"), "shown"))
+    assert status == 201, body
+    try:
+        _, table = kubectl(control_plane, "get", "vis", "shown")
+        assert table.splitlines()[0].split() == ["NAME", "MODEL", "READY", "REPLICAS", "GPUS", "REASON", "AGE"]
+    finally:
+        api.request("DELETE", f"{SERVICES}/shown")

@@ -10,7 +10,7 @@ def managed(fields: dict[str, Any], manager: str = "vllm-operator") -> dict[str,
 
 
 def test_losing_a_field_to_somebody_else_changes_the_digest_and_other_edits_do_not() -> None:
-    ours = {"f:spec": {"f:replicas": {}}}
+    ours: dict[str, Any] = {"f:spec": {"f:replicas": {}}}
     digest = observed.owned_fields(managed(ours))
     with_others = managed(ours)
     with_others["managedFields"].append({"manager": "kubectl", "operation": "Update", "fieldsV1": {"f:metadata": {}}})

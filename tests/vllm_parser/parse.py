@@ -1,7 +1,8 @@
-"""Runs in vLLM's own environment: parses the command lines given on stdin as vLLM does, and describes the parser.
+"""Runs in vLLM's own environment: parses command lines as `vllm serve` does.
 
-stdin: a JSON list of argv lists, each what follows `vllm serve`. stdout: JSON with `parsed`, one entry per command
-line (a namespace, or {"error": message}), and `flags`, full name -> its choices and whether it is a switch.
+First it prints one line of JSON with what it knows: each flag's `dest`, `choices` and whether it is a `switch`, and
+words that vLLM checks only later. Then, for each line of stdin (a JSON list of what follows `vllm serve`), it prints
+one line: the namespace, or {"error": message}.
 """
 
 import argparse
@@ -9,10 +10,39 @@ import contextlib
 import io
 import json
 import sys
-from typing import Any
+from typing import Any, get_args
 
+from vllm.config.attention import AttentionBackendEnum
+from vllm.config.speculative import SpeculativeMethod
 from vllm.entrypoints.cli.serve import ServeSubcommand
+from vllm.model_executor.layers.quantization import DEPRECATED_QUANTIZATION_METHODS, QUANTIZATION_METHODS
+from vllm.tokenizers.registry import TokenizerRegistry
 from vllm.utils.argparse_utils import FlexibleArgumentParser
+
+
+def words(literal: Any) -> list[str]:
+    """The words of a Literal, also of those within it."""
+    return [word for part in get_args(literal) for word in (words(part) if get_args(part) else [part])]
+
+
+def facts(serve: argparse.ArgumentParser) -> dict[str, Any]:
+    """What the parser accepts, and what vLLM checks after it."""
+    flags = {
+        option: {
+            "dest": action.dest,
+            "choices": [str(choice) for choice in action.choices] if action.choices else None,
+            "switch": action.nargs == 0 or isinstance(action, argparse.BooleanOptionalAction),
+        }
+        for action in serve._actions
+        for option in action.option_strings
+    }
+    return {
+        "flags": flags,
+        "quantizations": sorted(set(QUANTIZATION_METHODS) - set(DEPRECATED_QUANTIZATION_METHODS)),
+        "speculativeMethods": words(SpeculativeMethod),
+        "attentionBackends": [backend.name for backend in AttentionBackendEnum],
+        "tokenizerModes": ["auto", "slow", *TokenizerRegistry.tokenizers],
+    }
 
 
 def parsed(parser: FlexibleArgumentParser, argv: list[str]) -> dict[str, Any]:
@@ -29,20 +59,14 @@ def parsed(parser: FlexibleArgumentParser, argv: list[str]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Answer one question."""
+    """Answer until stdin ends."""
+    # What vLLM prints while it is imported must not get in between.
+    answers, sys.stdout = sys.stdout, sys.stderr
     parser = FlexibleArgumentParser(prog="vllm")
     serve = ServeSubcommand().subparser_init(parser.add_subparsers(dest="subparser"))
-    flags = {
-        option: {
-            "dest": action.dest,
-            "choices": [str(choice) for choice in action.choices] if action.choices else None,
-            "switch": action.nargs == 0 or isinstance(action, argparse.BooleanOptionalAction),
-        }
-        for action in serve._actions
-        for option in action.option_strings
-    }
-    answer = {"flags": flags, "parsed": [parsed(parser, argv) for argv in json.load(sys.stdin)]}
-    json.dump(answer, sys.stdout, default=str)
+    print(json.dumps(facts(serve)), file=answers, flush=True)
+    for line in sys.stdin:
+        print(json.dumps(parsed(parser, json.loads(line)), default=str), file=answers, flush=True)
 
 
 if __name__ == "__main__":

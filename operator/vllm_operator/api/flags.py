@@ -159,7 +159,8 @@ def extra_args_rules() -> tuple[list[Rule], list[Rule]]:
     ]
     whole = [
         rule(
-            "self.map(a, a.split('=', 2)[0]).all(n, self.exists_one(a, a.split('=', 2)[0] == n))", "the same flag twice"
+            "self.map(a, a.split('=', 2)[0]).all(n, self.exists_one(a, a.split('=', 2)[0] == n))",
+            "a flag is there twice: keep one of them",
         )
     ]
     return item, whole

@@ -1,0 +1,15 @@
+"""vLLM's own parser, for all tests here."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from vllm_parser.environment import Parser
+
+
+@pytest.fixture(scope="session")
+def vllm() -> Iterator[Parser]:
+    """The parser of the pinned vLLM, installed on first use."""
+    parser = Parser()
+    yield parser
+    parser.close()

@@ -1,0 +1,105 @@
+"""What our API may say to vLLM is what the pinned vLLM understands, and nothing of it loads code or names files."""
+
+import re
+
+import pytest
+
+from vllm_operator.api import flags, vocabulary
+from vllm_operator.vllm import FLAGS
+from vllm_parser.environment import Parser
+
+# Words of a flag's name that stand for code, files, or what the operator owns.
+DANGEROUS = re.compile(
+    r"(^|-)(cls|class|plugins?|path|dir|file|module|middleware|processors|load-format|config-format|overrides"
+    r"|transfer-config|extra-config|ssl|host|port|uds|root)(-|$)"
+)
+# Free text and JSON that was read in vLLM's source: no value of theirs is imported, opened or unpickled.
+REVIEWED = {
+    "--default-chat-template-kwargs",  # variables of the sandboxed template
+    "--limit-mm-per-prompt",  # counts
+    "--otlp-traces-endpoint",  # where spans are sent
+    "--override-generation-config",  # sampling parameters; all others are dropped
+    "--pooler-config",  # a dataclass of numbers and words
+    "--response-role",  # a word in answers
+}
+
+
+def test_flags_exist_under_their_full_names(vllm: Parser) -> None:
+    known = vllm.facts["flags"]
+    for flag in (*flags.EXTRA_VALUE_FLAGS, *flags.EXTRA_SWITCH_FLAGS):
+        assert flag in known
+        assert known[flag]["switch"] == (flag in flags.EXTRA_SWITCH_FLAGS), flag
+    for flag in flags.FIELD_OF_FLAG:
+        assert flag in known
+
+
+def test_flags_of_fields_are_not_on_the_list(vllm: Parser) -> None:
+    known = vllm.facts["flags"]
+    listed = {known[flag]["dest"] for flag in (*flags.EXTRA_VALUE_FLAGS, *flags.EXTRA_SWITCH_FLAGS)}
+    ours = {known[f"--{flag}"]["dest"] for flag, _ in FLAGS.values()}
+    assert not listed & ours
+    assert {flag for flag, _ in FLAGS.values()} <= {flag.removeprefix("--") for flag in flags.FIELD_OF_FLAG}
+
+
+def test_flags_that_load_code_are_not_on_the_list(vllm: Parser) -> None:
+    known = vllm.facts["flags"]
+    dangerous = {flag for flag in known if DANGEROUS.search(flag.removeprefix("--"))}
+    assert dangerous > {"--middleware", "--worker-cls", "--kv-transfer-config", "--ssl-keyfile", "--host"}
+    assert not dangerous & {*flags.EXTRA_VALUE_FLAGS, *flags.EXTRA_SWITCH_FLAGS}
+
+
+def test_no_other_flag_takes_a_path_or_a_name_of_code(vllm: Parser) -> None:
+    for flag in set(flags.EXTRA_VALUE_FLAGS) - set(flags.EXTRA_CHOICE_FLAGS) - REVIEWED:
+        for value in ("/models/claim/evil.py", "evil.Class", '{"module": "evil"}'):
+            assert "error" in vllm.parse(["model", f"{flag}={value}"]), flag
+
+
+def test_words_of_flags_are_choices_of_the_parser(vllm: Parser) -> None:
+    for flag, words in flags.EXTRA_CHOICE_FLAGS.items():
+        for word in words:
+            namespace = vllm.parse(["model", f"{flag}={word}"])
+            assert "error" not in namespace, namespace
+        if choices := vllm.facts["flags"][flag]["choices"]:
+            assert set(words) <= set(choices), flag
+
+
+def test_words_that_the_parser_does_not_check(vllm: Parser) -> None:
+    backends, modes = vllm.facts["attentionBackends"], vllm.facts["tokenizerModes"]
+    assert set(flags.EXTRA_CHOICE_FLAGS["--attention-backend"]) < set(backends)
+    assert "CUSTOM" in backends
+    assert set(flags.EXTRA_CHOICE_FLAGS["--mm-encoder-attn-backend"]) < set(backends)
+    assert set(flags.EXTRA_CHOICE_FLAGS["--tokenizer-mode"]) < set(modes)
+
+
+def test_an_abbreviation_would_reach_the_flag(vllm: Parser) -> None:
+    """Why the list is of full names that are allowed, and not of names that are not."""
+    assert vllm.parse(["model", "--middlewar=evil"])["middleware"] == ["evil"]
+
+
+@pytest.mark.parametrize(
+    ("flag", "words"),
+    [
+        ("--dtype", vocabulary.DTYPES),
+        ("--kv-cache-dtype", vocabulary.KV_CACHE_DTYPES),
+        ("--max-lora-rank", vocabulary.LORA_RANKS),
+    ],
+)
+def test_words_of_fields_are_choices_of_the_parser(vllm: Parser, flag: str, words: tuple[str | int, ...]) -> None:
+    assert {str(word) for word in words} == set(vllm.facts["flags"][flag]["choices"])
+
+
+def test_quantizations(vllm: Parser) -> None:
+    """`online` wants a configuration that the API has no field for."""
+    assert set(vocabulary.QUANTIZATIONS) == set(vllm.facts["quantizations"]) - {"online"}
+    assert not set(vocabulary.GONE_QUANTIZATIONS) & set(vllm.facts["quantizations"])
+
+
+def test_speculative_methods(vllm: Parser) -> None:
+    """custom_class loads code by its name; extract_hidden_states writes files."""
+    known = set(vllm.facts["speculativeMethods"])
+    assert set(vocabulary.SPECULATIVE_METHODS) == known - {"custom_class", "extract_hidden_states"}
+
+
+def test_block_sizes(vllm: Parser) -> None:
+    for size in vocabulary.BLOCK_SIZES:
+        assert vllm.parse(["model", f"--block-size={size}"])["block_size"] == size
