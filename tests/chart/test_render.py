@@ -1,0 +1,158 @@
+"""What the chart renders, without a cluster.
+
+After a change of the chart that is meant, write tests/chart/golden/ again with
+`UPDATE_GOLDEN=1 pytest tests/chart/test_render.py` and read the difference.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from chart.commands import CHART, CRD, CRD_SOURCE, VALUES, documents, helm, one_of, template
+from cluster.host import REPOSITORY
+from vllm_operator.settings import Images, Settings
+
+pytestmark = pytest.mark.chart
+
+GOLDEN = Path(__file__).parent / "golden"
+CASES: dict[str, list[str]] = {
+    "default": [],
+    "namespaces": [f"--values={VALUES / 'namespaces.yaml'}"],
+    "all": [f"--values={VALUES / 'all.yaml'}"],
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_helm_finds_no_fault(case: str) -> None:
+    helm("lint", "--strict", CHART, *CASES[case]).ok()
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_renders_what_is_on_record(case: str) -> None:
+    printed, golden = template(*CASES[case]), GOLDEN / f"{case}.yaml"
+    if os.environ.get("UPDATE_GOLDEN"):
+        golden.write_text(printed)
+    assert printed == golden.read_text(), "if this is meant: UPDATE_GOLDEN=1 pytest tests/chart/test_render.py"
+
+
+def test_all_values_means_all() -> None:
+    defaults = yaml.safe_load((CHART / "values.yaml").read_text())
+    given = yaml.safe_load((VALUES / "all.yaml").read_text())
+    assert given.keys() == schema()["properties"].keys() - {"global"}
+    assert [key for key in given if given[key] == defaults[key]] == []
+    assert given["settings"].keys() == schema()["properties"]["settings"]["properties"].keys()
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("watchNamespace=team-a", "watchNamespace"),
+        ("watchNamespaces[0]=Team_A", "watchNamespaces"),
+        ("watchNamespaces=team-a", "watchNamespaces"),
+        ("settings.hubEndpiont=https://hub.example.com", "hubEndpiont"),
+        ("settings.watchNamespaces[0]=team-a", "watchNamespaces"),
+        ("settings.images.rocm=x", "rocm"),
+        ("settings.workers=0", "workers"),
+        ("settings.engineMetrics=sometimes", "engineMetrics"),
+        ("image.digest=sha256:0123", "digest"),
+        ("image.digest=0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", "digest"),
+        ("image.name=x", "name"),
+        ("image.pullPolicy=Sometimes", "pullPolicy"),
+        ("image.repository=", "repository"),
+        ("crds.keep=true", "keep"),
+        ("imagePullSecrets[0]=registry-key", "imagePullSecrets"),
+        ("serviceMonitor=true", "serviceMonitor"),
+    ],
+)
+def test_refuses_a_wrong_value(value: str, message: str) -> None:
+    said = helm("template", "test", CHART, f"--set={value}").refused()
+    assert "values don't meet the specifications of the schema" in said
+    assert message in said
+
+
+def test_has_the_current_crd() -> None:
+    command = [sys.executable, "-m", "vllm_operator", "crd"]
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY / "operator")}
+    printed = subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
+    for file in (CRD, CHART / "files" / CRD.name):
+        same = file.read_text() == printed  # pytest would print a difference of thousands of lines
+        assert same, f"{file.relative_to(REPOSITORY)} is stale: run `make crd`"
+
+
+def test_renders_the_crd_as_it_is() -> None:
+    """YAML to YAML in helm goes through JSON: a number or a text could change on its way."""
+    printed = helm("template", "test", CHART, "--show-only=templates/crd.yaml").ok()
+    assert CRD_SOURCE in printed
+    (rendered,) = documents(printed)
+    assert rendered["metadata"].pop("annotations") == {"helm.sh/resource-policy": "keep"}
+    assert rendered["metadata"].pop("labels")["app.kubernetes.io/managed-by"] == "Helm"
+    assert rendered == yaml.load(CRD.read_text(), yaml.CSafeLoader)
+
+
+def schema() -> dict[str, Any]:
+    """The schema of the chart's values."""
+    read: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text())
+    return read
+
+
+def keys(model: type[Settings | Images]) -> set[str]:
+    """The keys of a settings file."""
+    return {field.alias or name for name, field in model.model_fields.items()}
+
+
+def settings(*words: str) -> Settings:
+    """The settings that the operator reads from what the chart renders."""
+    mounted = one_of("ConfigMap", documents(template(*words)))
+    return Settings.model_validate(yaml.safe_load(mounted["data"]["settings.yaml"]))
+
+
+def test_knows_exactly_the_operators_settings() -> None:
+    known = schema()["properties"]["settings"]["properties"]
+    # The chart makes Roles for the namespaces, too: they are a value of its own.
+    assert known.keys() == keys(Settings) - {"watchNamespaces"}
+    assert known["images"]["properties"].keys() == keys(Images)
+
+
+def test_settings_reach_the_operator() -> None:
+    assert settings() == Settings()
+    given = yaml.safe_load((VALUES / "all.yaml").read_text())
+    expected = Settings.model_validate(given["settings"] | {"watchNamespaces": given["watchNamespaces"]})
+    assert settings(*CASES["all"]) == expected
+    assert all(getattr(expected, name) != getattr(Settings(), name) for name in Settings.model_fields)
+
+
+def test_only_the_operators_pod_gets_its_token() -> None:
+    manifests = documents(template())
+    assert one_of("ServiceAccount", manifests)["automountServiceAccountToken"] is False
+    assert one_of("Deployment", manifests)["spec"]["template"]["spec"]["automountServiceAccountToken"] is True
+
+
+def test_names_fit_with_the_longest_release_name() -> None:
+    manifests = documents(template("--set=serviceMonitor.enabled=true", release="r" * 53))
+    for one in manifests:
+        assert len(one["metadata"]["name"]) <= 63 or one["kind"] == "ClusterRole"
+        assert all(len(value) <= 63 for value in one["metadata"]["labels"].values())
+
+
+def test_two_releases_of_one_name_in_two_namespaces_share_no_cluster_object() -> None:
+    def names(namespace: str) -> set[tuple[str, str]]:
+        words = [f"--namespace={namespace}", "--set=crds.install=false", f"--set=watchNamespaces[0]={namespace}"]
+        found = documents(helm("template", "vllm", CHART, *words).ok())
+        return {(one["kind"], one["metadata"]["name"]) for one in found if "namespace" not in one["metadata"]}
+
+    assert names("team-a")
+    assert not names("team-a") & names("team-b")
+
+
+def test_asks_for_no_secret_and_no_wildcard() -> None:
+    for case in CASES.values():
+        for one in documents(template(*case)):
+            for rule in one.get("rules", []):
+                assert "secrets" not in rule["resources"]
+                assert "*" not in [*rule["apiGroups"], *rule["resources"], *rule["verbs"]]
