@@ -6,7 +6,9 @@ restart, kept pod templates are found and not rendered anew.
 
 import asyncio
 import logging
+import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +68,12 @@ def register(registry: kopf.OperatorRegistry, on_key: Callable[[View, Key, float
         on_key(view(kwargs), observed.instance(body), CHILD_EVENT_DELAY_SECONDS)
 
     async def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
-        return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+        found = kopf.login_with_service_account(**kwargs)
+        if found is None:
+            return kopf.login_with_kubeconfig(**kwargs)
+        # By address, as every other client does: the operator needs no DNS.
+        host, port = os.environ["KUBERNETES_SERVICE_HOST"], os.environ["KUBERNETES_SERVICE_PORT"]
+        return replace(found, server=f"https://{f'[{host}]' if ':' in host else host}:{port}")
 
     kopf.on.login(registry=registry)(login)
     kopf.index(GROUP, VERSION, PLURAL, id="services", registry=registry)(index_service)
@@ -153,7 +160,8 @@ async def _operate(own: settings.Settings) -> None:
 def run_operator(path: Path | None) -> None:
     """Runs until SIGTERM."""
     kopf.configure(verbose=False)
-    logging.getLogger("kopf").setLevel(logging.WARNING)
+    for noisy in ("kopf", "aiohttp.access"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
     own = settings.load(path)
     start_http_server(METRICS_PORT)
     asyncio.run(_operate(own))

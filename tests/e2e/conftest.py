@@ -52,47 +52,25 @@ def operator(cluster: LocalCluster) -> LocalCluster:
     return cluster
 
 
-def _model_job(name: str, claim: str, *arguments: str) -> list[Object]:
-    """The objects of examples/tiny-model, for another claim and with other arguments."""
-    volume = yaml.safe_load((EXAMPLES / "tiny-model/claim.yaml").read_text())
-    volume["metadata"]["name"] = claim
-    job = yaml.safe_load((EXAMPLES / "tiny-model/job.yaml").read_text())
-    job["metadata"]["name"] = name
-    pod = job["spec"]["template"]["spec"]
-    container = pod["containers"][0]
-    container["image"] = "localhost/vllm-cpu:0.32.0"
-    container["args"] = ["--output", "/models/tiny", *arguments]
-    pod["volumes"][0]["persistentVolumeClaim"]["claimName"] = claim
-    return [volume, job]
-
-
 @pytest.fixture(scope="session")
 def kube(operator: LocalCluster) -> Kube:
-    """The namespace of the tests, with a claim for each tiny model: tiny-model, tiny-awq and tiny-gptq."""
+    """The namespace of the tests, with a claim that holds tiny, tiny-awq and tiny-gptq."""
     kube = Kube(operator.kubeconfig, NAMESPACE)
     kube.run("create", "namespace", NAMESPACE)
-    script = (EXAMPLES / "tiny-model/make_tiny_model.py").read_text()
-    kube.apply(
-        {
-            "apiVersion": "v1",
-            "kind": "ConfigMap",
-            "metadata": {"name": "make-tiny-model"},
-            "data": {"make_tiny_model.py": script},
-        }
-    )
-    jobs = {"tiny-model": [], "tiny-awq": ["--quantization", "awq"], "tiny-gptq": ["--quantization", "gptq"]}
-    for claim, arguments in jobs.items():
-        kube.apply(*_model_job(claim, claim, *arguments))
-    for job in jobs:
-        kube.run("wait", f"job/{job}", "--for=condition=Complete", "--timeout=110s")
+    # A Job's template cannot be changed later, so kubectl's own kustomize puts the arguments in before it is applied.
+    objects = list(yaml.safe_load_all(kube.run("kustomize", str(EXAMPLES / "tiny-model"))))
+    for job in (item for item in objects if item["kind"] == "Job"):
+        job["spec"]["template"]["spec"]["containers"][0]["args"] += ["--quantization", "awq", "gptq"]
+    kube.apply(*objects)
+    kube.run("wait", "job/tiny-model", "--for=condition=Complete", "--timeout=300s", timeout=310)
     return kube
 
 
-def tiny(name: str, *, claim: str = "tiny-model", **spec: Any) -> Object:
+def tiny(name: str, *, checkpoint: str = "tiny", **spec: Any) -> Object:
     """examples/tiny.yaml under another name, with further fields of the spec."""
     service: Object = yaml.safe_load((EXAMPLES / "tiny.yaml").read_text())
     service["metadata"]["name"] = name
-    service["spec"].update({**spec, "model": {"uri": f"pvc://{claim}/tiny"}})
+    service["spec"].update({**spec, "model": {"uri": f"pvc://tiny-model/{checkpoint}"}})
     return service
 
 

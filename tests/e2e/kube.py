@@ -18,10 +18,10 @@ class Kube:
     def __init__(self, kubeconfig: Path, namespace: str) -> None:
         self.kubeconfig, self.namespace = kubeconfig, namespace
 
-    def run(self, *arguments: str, stdin: str | None = None, check: bool = True) -> str:
+    def run(self, *arguments: str, stdin: str | None = None, check: bool = True, timeout: float = 120) -> str:
         """Runs kubectl and returns its output. Raises AssertionError with kubectl's own words where it fails."""
         command = [str(tool("kubectl")), f"--kubeconfig={self.kubeconfig}", f"--namespace={self.namespace}", *arguments]
-        result = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, timeout=120)
+        result = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, timeout=timeout)
         if check and result.returncode:
             raise AssertionError(f"kubectl {' '.join(arguments)}: {result.stderr.strip()}")
         return result.stdout

@@ -10,7 +10,7 @@ from e2e.test_serving import chat
 @pytest.mark.parametrize("method", ["awq", "gptq"])
 def test_a_quantized_checkpoint_serves_with_and_without_the_field(kube: Kube, method: str) -> None:
     name = f"tiny-{method}"
-    kube.apply(tiny(name, claim=name))
+    kube.apply(tiny(name, checkpoint=name))
     kube.ready(name)
     assert chat(kube.url(name), name)[0] == 200
     kube.merge("vis", name, {"spec": {"quantization": method}})
@@ -23,7 +23,7 @@ def test_a_quantized_checkpoint_serves_with_and_without_the_field(kube: Kube, me
 
 
 def test_a_checkpoint_that_contradicts_the_spec_says_so_in_vllms_words(kube: Kube) -> None:
-    kube.apply(tiny("contradicting", claim="tiny-awq", quantization="gptq"))
+    kube.apply(tiny("contradicting", checkpoint="tiny-awq", quantization="gptq"))
 
     def explained() -> str | None:
         ready = conditions(kube.get("vis", "contradicting") or {}).get("Ready", {})

@@ -61,8 +61,8 @@ def test_the_status_tells_what_vllm_reports(fleet: Kube) -> None:
     service = fleet.wait("vLLM's figures", 30, lambda: _with_engine(fleet))
     status = service["status"]
     assert status["vllmVersion"].startswith("0.32.0")
-    # 64 MiB at 512 bytes a token: 2 layers, 2 heads of 32 in bfloat16, for keys and values.
-    assert status["engine"] == {"kvCacheTokens": 131072, "maxModelLen": 2048}
+    # 64 MiB at 2,048 bytes a token: 4 layers, 2 heads of 64 in bfloat16, for keys and values.
+    assert status["engine"] == {"kvCacheTokens": 32768, "maxModelLen": 2048}
     assert status["image"] == "localhost/vllm-cpu:0.32.0"
     assert status["url"] == "http://tiny.e2e.svc:8000/v1"
 
