@@ -1,7 +1,8 @@
 """What each field of the spec does. The one table; a test walks the schema and holds every field against it.
 
 `argv` names a flag of vLLM, `env` a variable of its container, `pod` a place in the pod template, `child` a place in
-another child. What is `argv`, `env` or `pod` rolls the pods when it changes; the rest changes no pod.
+another child; an item of a list goes by its number or its name. What is `argv`, `env` or `pod` rolls the pods when it
+changes; the rest changes no pod.
 """
 
 from typing import Literal, NamedTuple
@@ -63,7 +64,7 @@ EFFECTS: dict[str, Effect] = {
     "cache.claim.storageClassName": _child("PersistentVolumeClaim spec.storageClassName"),
     "cache.claim.accessMode": _child("PersistentVolumeClaim spec.accessModes"),
     "cache.claim.retain": _child("PersistentVolumeClaim metadata.ownerReferences"),
-    "cache.existingClaim": _pod("spec.volumes"),
+    "cache.existingClaim": _pod("spec.volumes.cache.persistentVolumeClaim.claimName"),
     "resources.requests.cpu": _pod(f"{_CONTAINER}.resources.requests.cpu"),
     "resources.requests.memory": _pod(f"{_CONTAINER}.resources.requests.memory"),
     "resources.limits.cpu": _pod(f"{_CONTAINER}.resources.limits.cpu"),
@@ -89,8 +90,9 @@ EFFECTS: dict[str, Effect] = {
     "speculative.numSpeculativeTokens": _argv("speculative_config"),
     "toolCallParser": _argv("tool_call_parser"),
     "reasoningParser": _argv("reasoning_parser"),
-    "chatTemplate": _pod("spec.volumes"),
-    "networkPolicy.allowFrom": _child("NetworkPolicy spec.ingress"),
+    "chatTemplate.configMapKeyRef.name": _pod("spec.volumes.chat-template.configMap.name"),
+    "chatTemplate.configMapKeyRef.key": _pod("spec.volumes.chat-template.configMap.items.0.key"),
+    "networkPolicy.allowFrom": _child("NetworkPolicy spec.ingress.0.from"),
     "rollout.restartedAt": _pod("metadata.annotations"),
     "extraArgs": _argv("seed"),
     "env": _pod(f"{_CONTAINER}.env"),

@@ -58,6 +58,11 @@ def parsed(parser: FlexibleArgumentParser, argv: list[str]) -> dict[str, Any]:
         return {"error": str(error)}
 
 
+def plain(value: object) -> Any:
+    """A value that JSON does not know, as its fields."""
+    return vars(value) if hasattr(value, "__dict__") else str(value)
+
+
 def main() -> None:
     """Answer until stdin ends."""
     # What vLLM prints while it is imported must not get in between.
@@ -66,7 +71,7 @@ def main() -> None:
     serve = ServeSubcommand().subparser_init(parser.add_subparsers(dest="subparser"))
     print(json.dumps(facts(serve)), file=answers, flush=True)
     for line in sys.stdin:
-        print(json.dumps(parsed(parser, json.loads(line)), default=str), file=answers, flush=True)
+        print(json.dumps(parsed(parser, json.loads(line)), default=plain), file=answers, flush=True)
 
 
 if __name__ == "__main__":

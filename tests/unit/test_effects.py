@@ -1,0 +1,60 @@
+"""The table of effects is about every field, and holds for what reaches the pods and the other children.
+
+What reaches vLLM's command line is in tests/vllm_parser: there vLLM's own parser says what arrives.
+"""
+
+from typing import Any
+
+import pytest
+
+from every_field import SAMPLES, Sample, at, dotted, is_at, listed, sample
+from vllm_operator.api.resource import InferenceService
+from vllm_operator.effects import EFFECTS
+from vllm_operator.manifests import desired, pod_template, revision_name
+from vllm_operator.settings import Settings
+
+KINDS = {path: EFFECTS[name].kind for path, _ in SAMPLES if (name := listed(path))}
+
+
+def template(service: InferenceService) -> Any:
+    """The pod template, with the same revision for all: a hash is not an effect."""
+    return pod_template(service, "revision", Settings())
+
+
+def places(found: Sample) -> list[Any]:
+    """What is at the place of a field in the children of each of its two services."""
+    match found.effect.kind:
+        case "pod":
+            return [at(template(service), found.place) for service in found.services]
+        case "env":
+            (name,) = found.place[:1]
+            environments = [at(template(service), ("spec", "containers", "0", "env")) for service in found.services]
+            return [next(v for v in variables if v["name"] == name) for variables in environments]
+    kind = found.effect.place.partition(" ")[0]
+    children = [desired(service, template(service), monitoring=True) for service in found.services]
+    return [at(next(child for child in some if child["kind"] == kind), found.place) for some in children]
+
+
+def test_every_field_has_an_effect_and_every_effect_a_field() -> None:
+    assert [dotted(path) for path, _ in SAMPLES if not listed(path)] == []
+    assert EFFECTS.keys() - {listed(path) for path, _ in SAMPLES} == set()
+
+
+@pytest.mark.parametrize(
+    ("path", "schema"), [pytest.param(*s, id=dotted(s[0])) for s in SAMPLES if KINDS.get(s[0]) != "argv"]
+)
+def test_the_value_arrives(path: tuple[str, ...], schema: dict[str, Any]) -> None:
+    found = sample(path, schema)
+    first, second = places(found)
+    assert is_at(found.arrived[0], first)
+    assert is_at(found.arrived[1], second)
+    assert first != second
+
+
+@pytest.mark.parametrize(("path", "schema"), [pytest.param(*s, id=dotted(s[0])) for s in SAMPLES])
+def test_what_changes_the_pods_rolls_them_and_nothing_else_does(path: tuple[str, ...], schema: dict[str, Any]) -> None:
+    found = sample(path, schema)
+    first, second = found.services
+    rolls = found.effect.kind != "child"
+    assert (template(first) != template(second)) == rolls
+    assert (revision_name(first) != revision_name(second)) == rolls
