@@ -1,0 +1,43 @@
+"""What the operator makes of whole manifests, as files to read and to review.
+
+After a change that is meant, write the files again with `UPDATE_GOLDEN=1 pytest tests/golden` and read the difference.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from cluster.host import REPOSITORY
+from vllm_operator.render import render_file
+
+HERE = Path(__file__).parent
+SERVICES = {
+    "tiny": REPOSITORY / "examples" / "tiny.yaml",
+    "complete": REPOSITORY / "tests" / "control_plane" / "complete.yaml",
+    "autoscaled": HERE / "services" / "autoscaled.yaml",
+    "minimal": HERE / "services" / "minimal.yaml",
+}
+
+
+class _Plain(yaml.SafeDumper):
+    """Writes repeated parts in full, as `kubectl` does."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_children(name: str) -> None:
+    printed = yaml.dump_all(render_file(SERVICES[name], None), Dumper=_Plain, sort_keys=False, width=120)
+    golden = HERE / f"{name}.yaml"
+    if os.environ.get("UPDATE_GOLDEN"):
+        golden.write_text(printed)
+    assert printed == golden.read_text(), "if this is meant: UPDATE_GOLDEN=1 pytest tests/golden"
+
+
+def test_every_example_has_a_golden_file() -> None:
+    examples = [path for path in (REPOSITORY / "examples").glob("*.yaml") if render_file(path, None)]
+    assert set(examples) <= set(SERVICES.values())
