@@ -6,6 +6,7 @@ After a change of the chart that is meant, write tests/chart/golden/ again with
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -133,11 +134,13 @@ def test_only_the_operators_pod_gets_its_token() -> None:
     assert one_of("Deployment", manifests)["spec"]["template"]["spec"]["automountServiceAccountToken"] is True
 
 
-def test_names_fit_with_the_longest_release_name() -> None:
-    manifests = documents(template("--set=serviceMonitor.enabled=true", release="r" * 53))
-    for one in manifests:
-        assert len(one["metadata"]["name"]) <= 63 or one["kind"] == "ClusterRole"
+@pytest.mark.parametrize("release", ["r" * 53, "llm.platform"])
+def test_names_fit_with_any_release_name(release: str) -> None:
+    for one in documents(template("--set=serviceMonitor.enabled=true", release=release)):
+        # Labels and names of Services are held to 63 characters; names of Services have no dots, either.
         assert all(len(value) <= 63 for value in one["metadata"]["labels"].values())
+        if one["kind"] == "Service":
+            assert re.fullmatch("[a-z]([-a-z0-9]{0,61}[a-z0-9])?", one["metadata"]["name"])
 
 
 def test_two_releases_of_one_name_in_two_namespaces_share_no_cluster_object() -> None:
