@@ -7,21 +7,32 @@ from pathlib import Path
 
 import pytest
 
-from e2e.conftest import EXAMPLES
+from e2e.conftest import EXAMPLES, KEY
 from e2e.kube import Kube
 
-CLIENTS = sorted((EXAMPLES / "clients").glob("*.py"))
+CLIENTS = sorted([*(EXAMPLES / "clients").glob("*.py"), *(EXAMPLES / "clients").glob("*.sh")])
 
 
-@pytest.mark.parametrize("client", CLIENTS, ids=lambda path: path.stem)
-def test_the_client_gets_its_answers(fleet: Kube, client: Path) -> None:
-    environment = {**os.environ, "OPENAI_BASE_URL": fleet.url("tiny"), "OPENAI_API_KEY": "none", "MODEL": "tiny"}
-    result = subprocess.run(
-        [sys.executable, client], env=environment, capture_output=True, text=True, check=False, timeout=120
-    )
+def run(client: Path, url: str, model: str, key: str = "none") -> str:
+    """What a client prints; it must end well."""
+    environment = {**os.environ, "OPENAI_BASE_URL": url, "OPENAI_API_KEY": key, "MODEL": model}
+    command = ["bash" if client.suffix == ".sh" else sys.executable, str(client)]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
     assert result.returncode == 0, result.stdout + result.stderr
-    assert result.stdout.strip()
+    return result.stdout
+
+
+@pytest.mark.parametrize("client", CLIENTS, ids=lambda path: path.name)
+def test_the_client_gets_its_answers(fleet: Kube, client: Path) -> None:
+    assert run(client, fleet.url("tiny"), "tiny").strip()
+
+
+def test_the_openai_sdk_says_what_is_wrong_with_a_model_and_a_key(fleet: Kube) -> None:
+    fleet.ready("keyed")
+    said = run(EXAMPLES / "clients" / "openai_errors.py", fleet.url("keyed"), "keyed", KEY)
+    assert "wrong model: 404" in said
+    assert "wrong key:  401" in said
 
 
 def test_there_are_clients_to_run() -> None:
-    assert {path.stem for path in CLIENTS} >= {"openai_sdk", "langchain_chat", "llamaindex_chat"}
+    assert {path.name for path in CLIENTS} >= {"openai_sdk.py", "langchain_chat.py", "llamaindex_chat.py", "curl.sh"}

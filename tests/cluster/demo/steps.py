@@ -15,7 +15,7 @@ from cluster.demo.progress import Progress
 from cluster.demo.record import Record
 from cluster.demo.targets import Local, Target, choose
 from cluster.demo.waits import model_made, service_ready, wait
-from cluster.host import REPOSITORY, ClusterError, say
+from cluster.host import REPOSITORY, ClusterError, end_running, say
 from cluster.tools import tool
 
 SYSTEM, DEMO = "vllm-operator-system", "demo"
@@ -35,14 +35,18 @@ def up() -> None:
         # Built while the cluster starts.
         images = {name: pool.submit(target.build, name) for name in IMAGES}
         helm = pool.submit(tool, "helm")
-        with progress.step("A cluster"):
-            progress.line(f"  {target.description}")
-            kubectl = target.start()
-        with progress.step("The images"):
-            references = _images(target, images)
-        with progress.step("The operator, by its Helm chart"):
-            _start_model(kubectl, record, references["vllm-cpu"])  # it is made while the operator starts
-            _install(kubectl, record, helm.result(), references)
+        try:
+            with progress.step("A cluster"):
+                progress.line(f"  {target.description}")
+                kubectl = target.start()
+            with progress.step("The images"):
+                references = _images(target, images)
+            with progress.step("The operator, by its Helm chart"):
+                _start_model(kubectl, record, references["vllm-cpu"])  # it is made while the operator starts
+                _install(kubectl, record, helm.result(), references)
+        except BaseException:
+            end_running()  # or leaving the pool would wait for them
+            raise
     with progress.step("A model and an InferenceService that serves it"):
         wait(progress, "the tiny model", 300, model_made(kubectl, DEMO, JOB))
         kubectl.apply(DEMO, (REPOSITORY / "examples" / "tiny.yaml").read_text())
