@@ -132,9 +132,7 @@ def _offload_bytes(spec: InferenceServiceSpec) -> int:
 def _resources(spec: InferenceServiceSpec) -> Manifest:
     """Requests are always there. /dev/shm and the KV cache offload live in memory, so they are added to them."""
     count = ranks(spec)
-    extra = shared_memory_bytes(spec) + (
-        bytes_of(spec.kv_cache.cpu_offload) if spec.kv_cache and spec.kv_cache.cpu_offload else 0
-    )
+    extra = shared_memory_bytes(spec) + _offload_bytes(spec)
     given = spec.resources
     requests = given.requests if given else None
     limits = given.limits if given else None
