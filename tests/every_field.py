@@ -32,6 +32,7 @@ VALUES: dict[str, tuple[Any, Any]] = {
     "startupTimeoutSeconds": (600, 1200),
     "pod.fsGroup": (1001, 1002),
     "cidr": ("192.0.2.0/24", "198.51.100.0/24"),
+    "except": (["192.0.2.0/25"], ["192.0.2.128/25"]),
     "rollout.restartedAt": ("2026-11-24T12:00:00Z", "2026-11-25T12:00:00Z"),
     "extraArgs": (["--seed=1"], ["--seed=2"]),
 }
@@ -40,6 +41,13 @@ _BY_TYPE: dict[str, tuple[Any, Any]] = {
     "boolean": (True, False),
     "array": (["one"], ["two"]),
     "object": ({"name": "one"}, {"name": "two"}),
+}
+# What Kubernetes wants beside a field of an object, by the object's last name.
+COMPANIONS: dict[str, Schema] = {
+    "matchExpressions": {"values": ["one"]},
+    "matchFields": {"key": "metadata.name", "values": ["one"]},
+    "tolerations": {"key": "one"},
+    "tolerationSeconds": {"effect": "NoExecute"},
 }
 # What becomes of those that do not arrive as they are written.
 ARRIVED: dict[str, tuple[Any, Any]] = {
@@ -108,7 +116,8 @@ def set_to(value: Any, steps: tuple[str, ...], schema: Schema, path: tuple[str, 
     if step == "[]":
         return [set_to(value, rest, schema["items"], (*path, step))]
     field = set_to(value, rest, schema["properties"][step], (*path, step))
-    return {**minimal(path, schema), step: field}
+    beside = {**COMPANIONS.get(path[-2] if path[-1:] == ("[]",) else "", {}), **COMPANIONS.get(step, {})}
+    return {**minimal(path, schema), **beside, step: field}
 
 
 def dotted(path: tuple[str, ...]) -> str:

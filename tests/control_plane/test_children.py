@@ -26,6 +26,12 @@ PATHS = {
 }
 
 
+# Nodes have one field that pods can ask for, so there are no two values of its name that an API server takes.
+OTHERS = [
+    s for s in SAMPLES if s[0][0] in ("pod", "networkPolicy", "env") and s[0][-3:] != ("matchFields", "[]", "key")
+]
+
+
 def refusal(control_plane: ControlPlane, child: dict[str, Any]) -> str:
     """What the API server says against a manifest; nothing when it takes it."""
     child["metadata"]["namespace"] = "default"
@@ -42,10 +48,7 @@ def test_golden_children_are_taken(control_plane: ControlPlane, path: Path) -> N
             assert refusal(control_plane, child) == ""
 
 
-@pytest.mark.parametrize(
-    ("path", "schema"),
-    [pytest.param(*s, id=dotted(s[0])) for s in SAMPLES if s[0][0] in ("pod", "networkPolicy", "env")],
-)
+@pytest.mark.parametrize(("path", "schema"), [pytest.param(*s, id=dotted(s[0])) for s in OTHERS])
 def test_every_field_of_a_pod_is_taken(
     control_plane: ControlPlane, path: tuple[str, ...], schema: dict[str, Any]
 ) -> None:
