@@ -75,6 +75,8 @@ class PodSnapshot:
     reason: str = ""
     message: str = ""
     image: str = ""
+    # The last lines of a container that ended, as long as the pod does not serve.
+    log: str = ""
 
 
 def owned_fields(metadata: Body) -> str:
@@ -138,6 +140,7 @@ def pod(body: Body) -> PodSnapshot:
     scheduled = conditions.get("PodScheduled", {})
     container: Body = (status.get("containerStatuses") or ({},))[0]
     reason, message = _trouble(status, scheduled, container)
+    ended = _ended(container)
     return PodSnapshot(
         name=metadata["name"],
         revision=metadata.get("labels", {}).get(REVISION_LABEL, ""),
@@ -150,6 +153,7 @@ def pod(body: Body) -> PodSnapshot:
         reason=reason,
         message=message,
         image=body["spec"]["containers"][0]["image"],
+        log=(ended.get("message") or "") if ended else "",
     )
 
 
@@ -157,19 +161,21 @@ def _trouble(status: Body, scheduled: Body, container: Body) -> tuple[str, str]:
     """Kubernetes' own word and sentence for why the pod does not run, newest evidence first; empty where it runs."""
     if scheduled.get("status") == "False":
         return scheduled.get("reason", "Unschedulable"), scheduled.get("message", "")
-    state, last = container.get("state", {}), container.get("lastState", {})
-    ended = state.get("terminated") or last.get("terminated")
-    waiting = state.get("waiting", {})
+    ended = _ended(container)
+    waiting = container.get("state", {}).get("waiting", {})
     if waiting.get("reason") and waiting["reason"] not in ("ContainerCreating", "PodInitializing", "CrashLoopBackOff"):
         return waiting["reason"], waiting.get("message", "")
-    if ended and not container.get("ready"):
-        return ended.get("reason") or "Error", _ending(ended)
+    if ended:
+        return ended.get("reason") or "Error", f"exit code {ended.get('exitCode')}"
     return status.get("reason", ""), status.get("message", "")
 
 
-def _ending(ended: Body) -> str:
-    lines = [line.strip() for line in (ended.get("message") or "").splitlines() if line.strip()]
-    return f"exit code {ended.get('exitCode')}" + (f": {lines[-1]}" if lines else "")
+def _ended(container: Body) -> Body | None:
+    """How the container ended last, unless another one serves by now."""
+    ended: Body | None = container.get("state", {}).get("terminated") or container.get("lastState", {}).get(
+        "terminated"
+    )
+    return None if container.get("ready") else ended
 
 
 def instance(body: Body) -> tuple[str, str]:

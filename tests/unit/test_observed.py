@@ -36,7 +36,8 @@ def body(state: dict[str, Any], **status: Any) -> dict[str, Any]:
 def test_a_crash_loop_shows_how_the_last_container_ended() -> None:
     ended = {"exitCode": 1, "reason": "Error", "message": "Traceback\nValueError: no such model\n\n"}
     pod = observed.pod(body({"state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": {"terminated": ended}}))
-    assert (pod.reason, pod.message, pod.restarts) == ("Error", "exit code 1: ValueError: no such model", 3)
+    assert (pod.reason, pod.message, pod.restarts) == ("Error", "exit code 1", 3)
+    assert pod.log.endswith("ValueError: no such model\n\n")
 
 
 def test_a_waiting_container_shows_the_kubelets_sentence() -> None:

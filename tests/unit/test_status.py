@@ -23,7 +23,7 @@ def deployment(replicas: int) -> DeploymentSnapshot:
     return DeploymentSnapshot(generation=1, observed_generation=1, replicas=replicas, wanted=replicas, conditions=())
 
 
-def pod(name: str, *, ready: bool, reason: str = "", message: str = "") -> PodSnapshot:
+def pod(name: str, *, ready: bool, reason: str = "", message: str = "", log: str = "") -> PodSnapshot:
     return PodSnapshot(
         name=name,
         revision="r",
@@ -36,6 +36,7 @@ def pod(name: str, *, ready: bool, reason: str = "", message: str = "") -> PodSn
         reason=reason,
         message=message,
         image="vllm:1",
+        log=log,
     )
 
 
@@ -62,7 +63,7 @@ def test_one_pod_short_of_many_is_ready_but_reconciling() -> None:
 
 
 def test_old_pods_that_still_serve_do_not_make_a_failed_rollout_ready() -> None:
-    failing = pod("new", ready=False, reason="Error", message="exit code 1: ValueError: no such model")
+    failing = pod("new", ready=False, reason="Error", message="exit code 1", log="ValueError: no such model")
     found = conditions(
         Observed(deployment=deployment(2), pods=[failing], old_pods=[pod("old", ready=True)]), replicas=2
     )

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
-from .observed import DeploymentSnapshot, PodSnapshot
-from .reasons import Reason
+from ..observed import DeploymentSnapshot, PodSnapshot
+from ..reasons import Reason
+from .log import last_words
 
 _IMAGE_REASONS = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable")
 
@@ -44,10 +45,8 @@ def _pod(pod: PodSnapshot) -> Finding | None:
     if pod.reason.startswith("CreateContainer"):
         return Reason.CONTAINER_CONFIG, f"pod {pod.name} cannot start: {pod.message}"
     if pod.scheduled:
-        return (
-            Reason.CONTAINER_FAILED,
-            f"vLLM in pod {pod.name} ended ({pod.reason}, {pod.message}), restarted {pod.restarts} times",
-        )
+        words = last_words(pod.log) or pod.reason
+        return Reason.CONTAINER_FAILED, f"vLLM in pod {pod.name} ended ({pod.message}): {words}"
     return None
 
 
