@@ -1,4 +1,5 @@
-"""The command line: `run` the operator, print the `crd`, or `render` a service's children without a cluster."""
+"""The command line: `run` the operator, print the `crd`, `render` a service's children without a cluster, or `inspect`
+a model."""
 
 import argparse
 import sys
@@ -30,6 +31,12 @@ def main() -> None:
     run = commands.add_parser("run", help="run the operator")
     render = commands.add_parser("render", help="print the children of the services in a file, without a cluster")
     render.add_argument("-f", "--filename", type=Path, required=True, help="manifest with InferenceServices")
+    inspect = commands.add_parser("inspect", help="say what a model is made of, without its weights")
+    model = inspect.add_mutually_exclusive_group(required=True)
+    model.add_argument("--hub", metavar="ORGANISATION/NAME", help="a model on the hub; HF_TOKEN and HF_ENDPOINT hold")
+    model.add_argument("--folder", type=Path, help="a folder with config.json and safetensors")
+    inspect.add_argument("--revision", help="commit, tag or branch on the hub")
+    inspect.add_argument("--output", type=Path, default=Path("/dev/null"), help="where to leave the report as well")
     for command in (run, render):
         command.add_argument("--settings", type=Path, help="YAML file with the operator's settings")
     arguments = parser.parse_args()
@@ -38,6 +45,11 @@ def main() -> None:
             _print_yaml(custom_resource_definition())
         case "render":
             _print_yaml(*render_file(arguments.filename, arguments.settings))
+        case "inspect":
+            # huggingface_hub is for this command alone, and the operator's memory is counted.
+            from .inspection.command import inspect as inspect_model  # noqa: PLC0415
+
+            sys.exit(inspect_model(arguments.hub, arguments.folder, arguments.revision, arguments.output))
         case "run":
             run_operator(arguments.settings)
 

@@ -1,0 +1,137 @@
+"""What the inspect Job tells the operator, in the 4,096 bytes that Kubernetes keeps of a termination message. Pure."""
+
+import base64
+import json
+import re
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import accumulate
+from typing import Any
+
+LONGEST_BYTES = 4096
+# Says nothing about memory, and does not shrink: the names of classes, and what training left behind.
+_NOISE = frozenset(
+    {"id2label", "label2id", "task_specific_params", "auto_map", "_name_or_path", "transformers_version"}
+)
+
+
+class InspectionReason(StrEnum):
+    """One word for why a model could not be inspected. They are API: conditions carry them."""
+
+    MODEL_NOT_FOUND = "ModelNotFound"
+    REVISION_NOT_FOUND = "RevisionNotFound"
+    GATED = "ModelGated"
+    TOKEN_REFUSED = "TokenRefused"  # noqa: S105 - a reason
+    RATE_LIMITED = "HubRateLimited"
+    HUB_UNREACHABLE = "HubUnreachable"
+    NO_CONFIG = "NoModelConfig"
+    UNREADABLE = "ModelUnreadable"
+
+
+class InspectionError(Exception):
+    """The model cannot be read, and why: `reason` for scripts, the text for people."""
+
+    def __init__(self, reason: InspectionReason, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of a model: its config, the quantization that ModelOpt notes apart, and the size of its weights."""
+
+    config: dict[str, Any]
+    quantization: dict[str, Any] | None = None
+    weights_bytes: int | None = None
+    """Bytes of all tensors, from the headers; None where there are no safetensors."""
+    commit: str | None = None
+    """The commit that a branch or a tag stood for; None for a folder."""
+
+
+def encode(facts: Facts) -> str:
+    """The message for a model that was read. Raises InspectionError where the config is larger than any is."""
+    packed = _map_lists({"config": _without_noise(facts.config), "quantization": facts.quantization}, _fold)
+    content = zlib.compress(json.dumps(packed, separators=(",", ":")).encode(), level=9)
+    message = json.dumps(
+        {"commit": facts.commit, "weightsBytes": facts.weights_bytes, "model": base64.b85encode(content).decode()}
+    )
+    if len(message) > LONGEST_BYTES:
+        size = f"{len(message):,} bytes packed, of {LONGEST_BYTES:,} at most"
+        raise InspectionError(InspectionReason.UNREADABLE, f"config.json is too large to hand over ({size})")
+    return message
+
+
+def encode_error(error: InspectionError) -> str:
+    """The message for a model that could not be read."""
+    return json.dumps({"reason": error.reason, "message": str(error)[:1024]})
+
+
+def decode(message: str) -> Facts:
+    """The other way. Raises InspectionError with what the Job said, or where it said nothing of the kind."""
+    try:
+        content = json.loads(message)
+        if "reason" in content:
+            raise InspectionError(InspectionReason(content["reason"]), content["message"])
+        model = json.loads(zlib.decompress(base64.b85decode(content["model"])), object_hook=_unfold)
+        return Facts(model["config"], model["quantization"], content["weightsBytes"], content["commit"])
+    except (ValueError, KeyError, TypeError, zlib.error) as error:
+        said = message.strip().splitlines()[-1:] or ["nothing"]
+        text = f"the inspect Job ended without a report; it said: {said[0][:300]}"
+        raise InspectionError(InspectionReason.UNREADABLE, text) from error
+
+
+def _without_noise(config: dict[str, Any]) -> dict[str, Any]:
+    return {
+        key: _without_noise(value) if isinstance(value, dict) else value
+        for key, value in config.items()
+        if key not in _NOISE
+    }
+
+
+_FOLDED = "$folded"
+_LONG = 32
+
+
+def _map_lists(node: Any, change: Callable[[list[Any]], Any]) -> Any:
+    if isinstance(node, dict):
+        return {key: _map_lists(value, change) for key, value in node.items()}
+    return change(node) if isinstance(node, list) else node
+
+
+def _fold(items: list[Any]) -> Any:
+    """A long list of module names as runs of one pattern, like layers.#.mlp.#, with the steps of each number.
+
+    A list of unquantized modules may name thousands. The steps are nearly all 0 or 1, which packs to almost nothing.
+    """
+    if len(items) < _LONG or not all(isinstance(item, str) and "#" not in item for item in items):
+        return items
+    runs: list[tuple[str, list[list[int]]]] = []
+    for item in items:
+        pattern, numbers = re.sub(r"0|[1-9][0-9]*", "#", item), [int(n) for n in re.findall(r"0|[1-9][0-9]*", item)]
+        if not runs or runs[-1][0] != pattern:
+            runs.append((pattern, []))
+        runs[-1][1].append(numbers)
+    return {
+        _FOLDED: [
+            [pattern, len(rows), [_steps(column) for column in zip(*rows, strict=True)]] for pattern, rows in runs
+        ]
+    }
+
+
+def _steps(column: tuple[int, ...]) -> list[int]:
+    return [b - a for a, b in zip((0, *column), column, strict=False)]
+
+
+def _unfold(node: dict[str, Any]) -> Any:
+    if set(node) != {_FOLDED}:
+        return node
+    items: list[str] = []
+    for pattern, count, steps in node[_FOLDED]:
+        columns = [list(accumulate(column)) for column in steps]
+        for row in range(count):
+            parts = pattern.split("#")
+            numbers = [str(column[row]) for column in columns]
+            items.append("".join(part + number for part, number in zip(parts, [*numbers, ""], strict=True)))
+    return items

@@ -1,0 +1,136 @@
+"""A stand-in of the hub's HTTP API on this machine: as much as huggingface_hub asks of it to inspect a model.
+
+Paths and headers: https://huggingface.co/docs/hub/api and huggingface_hub's own file_download.py.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from hashlib import sha256
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any
+
+COMMIT = "5206a32e0bd3067aef1ce90f5528ade7d866253f"
+TOKEN = "hf_of_the_tests"
+
+
+@dataclass
+class Repository:
+    """A model: its files by name, and who may read it."""
+
+    files: dict[str, bytes]
+    gated: bool = False
+    private: bool = False
+    status: int = 0
+    """What to answer instead, as when the hub is overloaded."""
+    moved_to: str = ""
+
+
+@dataclass
+class Hub:
+    """The models, the endpoint, and what was asked for."""
+
+    endpoint: str
+    repositories: dict[str, Repository]
+    asked: list[str] = field(default_factory=list)
+
+
+def safetensors(**tensors: tuple[str, list[int], int]) -> bytes:
+    """A safetensors file's header, for tensors of (dtype, shape, bytes), with the data left out."""
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    end = 0
+    for name, (dtype, shape, size) in tensors.items():
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [end, end + size]}
+        end += size
+    text = json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text
+
+
+@contextmanager
+def hub(repositories: dict[str, Repository]) -> Iterator[Hub]:
+    """Serves the models on a free port of the loopback interface."""
+
+    class Answers(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self.answer(with_body=False)
+
+        def do_GET(self) -> None:
+            self.answer(with_body=True)
+
+        def answer(self, *, with_body: bool) -> None:
+            serving.asked.append(f"{self.command} {self.path} {self.headers.get('Range', '')}".strip())
+            status, headers, body = respond(repositories, self.path, self.headers.get("Authorization", ""))
+            if status == 200 and (asked := re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))):
+                first, last = int(asked[1]), min(int(asked[2]), len(body) - 1)
+                status, headers["Content-Range"] = 206, f"bytes {first}-{last}/{len(body)}"
+                body = body[first : last + 1]
+            self.send_response(status)
+            for name, value in {**headers, "Content-Length": str(len(body))}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            if with_body:
+                self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            """Nothing: the tests look at what was asked."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
+    serving = Hub(f"http://127.0.0.1:{server.server_port}", repositories)
+    thread = Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield serving
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+Answer = tuple[int, dict[str, str], bytes]
+
+
+def respond(repositories: dict[str, Repository], path: str, authorization: str) -> Answer:
+    """Status, headers and body for a request."""
+    found = re.fullmatch(
+        r"(?P<api>/api/models)?/(?P<name>[^/]+/[^/]+)(/(revision|resolve)/(?P<revision>[^/]+))?(/(?P<file>.+))?",
+        path.partition("?")[0],
+    )
+    if found is None:
+        return 404, {}, b"{}"
+    repository = repositories.get(found["name"])
+    if refusal := _refusal(repository, authorization):
+        return refusal
+    assert repository
+    if repository.moved_to:
+        return 307, {"Location": path.replace(found["name"], repository.moved_to)}, b""
+    if found["revision"] not in (None, "main", "v1", COMMIT):
+        return 404, {"X-Error-Code": "RevisionNotFound"}, b"{}"
+    if found["api"]:
+        return 200, {"Content-Type": "application/json"}, model_info(found["name"], list(repository.files))
+    return _file(repository, found["file"])
+
+
+def _refusal(repository: Repository | None, authorization: str) -> Answer | None:
+    if authorization not in ("", f"Bearer {TOKEN}"):
+        return 401, {"X-Error-Message": "Invalid credentials in Authorization header"}, b"{}"
+    if repository is None or (repository.private and not authorization):
+        return (404 if authorization else 401), {"X-Error-Code": "RepoNotFound"}, b"{}"
+    return (repository.status, {}, b"{}") if repository.status else None
+
+
+def _file(repository: Repository, name: str) -> Answer:
+    if repository.gated:
+        return 403, {"X-Error-Code": "GatedRepo"}, b"{}"
+    if name not in repository.files:
+        return 404, {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": COMMIT}, b"{}"
+    body = repository.files[name]
+    return 200, {"X-Repo-Commit": COMMIT, "ETag": f'"{sha256(body).hexdigest()}"', "Accept-Ranges": "bytes"}, body
+
+
+def model_info(name: str, files: list[str]) -> bytes:
+    """What the hub tells of a model."""
+    siblings = [{"rfilename": file} for file in files]
+    return json.dumps({"_id": "1", "id": name, "sha": COMMIT, "siblings": siblings, "private": False}).encode()
