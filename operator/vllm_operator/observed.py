@@ -6,8 +6,9 @@ Pure: a watch event's body in, a snapshot out.
 import hashlib
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from .manifests.metadata import INSTANCE_LABEL, REVISION_LABEL, Manifest
@@ -61,8 +62,33 @@ class Child:
 
 
 @dataclass(frozen=True, slots=True)
+class Ending:
+    """How a container ended. `log` is what Kubernetes keeps of its last lines, at most 4 KiB."""
+
+    reason: str
+    exit_code: int
+    seconds: int
+    # Whether the pod was ready while this container ran.
+    served: bool
+    log: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a pod asks of the cluster: for the explanation of why it has no node, or lost it."""
+
+    resource: str = ""
+    count: int = 0
+    selector: str = ""
+    memory_limit: str = ""
+    startup_seconds: int = 0
+    # Objects that the kubelet needs before it starts the container, as "Secret name".
+    mounts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class PodSnapshot:
-    """A pod: whether it serves, and otherwise what is known of why."""
+    """A pod: whether it serves, and otherwise what is known of why. What explains is kept only while it does not."""
 
     name: str
     revision: str
@@ -72,11 +98,18 @@ class PodSnapshot:
     scheduled: bool
     restarts: int
     started: bool
+    # Kubernetes' own word and sentence for what the pod waits for or was refused, empty where it only needs time.
     reason: str = ""
     message: str = ""
     image: str = ""
-    # The last lines of a container that ended, as long as the pod does not serve.
-    log: str = ""
+    node: str = ""
+    # The node has ended the whole pod, or never took it; the ReplicaSet has made another.
+    failed: bool = False
+    was_ready: bool = False
+    # Whether the sandbox is there: volumes are mounted and the network is set up.
+    sandboxed: bool = True
+    ending: Ending | None = None
+    asked: Asked = Asked()
 
 
 def owned_fields(metadata: Body) -> str:
@@ -135,47 +168,95 @@ def _deployment(body: Body) -> DeploymentSnapshot:
 
 def pod(body: Body) -> PodSnapshot:
     """Snapshot of one of the pods."""
-    metadata, status = body["metadata"], body.get("status") or {}
+    metadata, spec, status = body["metadata"], body["spec"], body.get("status") or {}
     conditions = {entry["type"]: entry for entry in status.get("conditions") or ()}
-    scheduled = conditions.get("PodScheduled", {})
     container: Body = (status.get("containerStatuses") or ({},))[0]
-    reason, message = _trouble(status, scheduled, container)
-    ended = _ended(container)
+    readiness = conditions.get("Ready", {})
+    ready = readiness.get("status") == "True"
+    reason, message = ("", "") if ready else _trouble(status, conditions.get("PodScheduled", {}), container)
     return PodSnapshot(
         name=metadata["name"],
         revision=metadata.get("labels", {}).get(REVISION_LABEL, ""),
         ip=status.get("podIP"),
-        ready=conditions.get("Ready", {}).get("status") == "True",
+        ready=ready,
         terminating="deletionTimestamp" in metadata,
-        scheduled=scheduled.get("status") == "True",
+        scheduled=conditions.get("PodScheduled", {}).get("status") == "True",
         restarts=int(container.get("restartCount", 0)),
         started="running" in container.get("state", {}),
         reason=reason,
         message=message,
-        image=body["spec"]["containers"][0]["image"],
-        log=(ended.get("message") or "") if ended else "",
+        image=spec["containers"][0]["image"],
+        node=spec.get("nodeName", ""),
+        failed=status.get("phase") == "Failed",
+        was_ready=ready or _later(readiness.get("lastTransitionTime"), status.get("startTime")),
+        sandboxed=conditions.get("PodReadyToStartContainers", {}).get("status") != "False",
+        ending=None if ready else _ending(container, readiness),
+        asked=Asked() if ready else _asked(spec),
     )
+
+
+# A condition gets its time when the kubelet first reports the pod; vLLM needs longer than this to become ready.
+_READY_AFTER_SECONDS = 5
+
+
+def _seconds(start: str | None, end: str | None) -> int:
+    """Seconds between two of Kubernetes' times; 0 where one of them is not known."""
+    if not start or not end:
+        return 0
+    return int((datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds())
+
+
+def _later(transition: str | None, start: str | None) -> bool:
+    """Whether a readiness that is False now was ever True since `start`: its last change was not the first one."""
+    return _seconds(start, transition) > _READY_AFTER_SECONDS
 
 
 def _trouble(status: Body, scheduled: Body, container: Body) -> tuple[str, str]:
-    """Kubernetes' own word and sentence for why the pod does not run, newest evidence first; empty where it runs."""
     if scheduled.get("status") == "False":
         return scheduled.get("reason", "Unschedulable"), scheduled.get("message", "")
-    ended = _ended(container)
     waiting = container.get("state", {}).get("waiting", {})
     if waiting.get("reason") and waiting["reason"] not in ("ContainerCreating", "PodInitializing", "CrashLoopBackOff"):
         return waiting["reason"], waiting.get("message", "")
-    if ended:
-        return ended.get("reason") or "Error", f"exit code {ended.get('exitCode')}"
     return status.get("reason", ""), status.get("message", "")
 
 
-def _ended(container: Body) -> Body | None:
-    """How the container ended last, unless another one serves by now."""
-    ended: Body | None = container.get("state", {}).get("terminated") or container.get("lastState", {}).get(
-        "terminated"
+def _ending(container: Body, readiness: Body) -> Ending | None:
+    """How the container ended last. It stays the newest evidence while the next one is being started."""
+    ended = container.get("state", {}).get("terminated") or container.get("lastState", {}).get("terminated")
+    if not ended:
+        return None
+    return Ending(
+        reason=ended.get("reason") or "Error",
+        exit_code=int(ended.get("exitCode", 0)),
+        seconds=_seconds(ended.get("startedAt"), ended.get("finishedAt")),
+        served=_later(readiness.get("lastTransitionTime"), ended.get("startedAt")),
+        log=ended.get("message") or "",
     )
-    return None if container.get("ready") else ended
+
+
+def _asked(spec: Body) -> Asked:
+    container = spec["containers"][0]
+    limits = container.get("resources", {}).get("limits") or {}
+    device = next(((name, int(count)) for name, count in limits.items() if "/" in name), ("", 0))
+    probe = container.get("startupProbe") or {}
+    return Asked(
+        resource=device[0],
+        count=device[1],
+        selector=", ".join(f"{key}={value}" for key, value in (spec.get("nodeSelector") or {}).items()),
+        memory_limit=limits.get("memory", ""),
+        startup_seconds=int(probe.get("failureThreshold", 0)) * int(probe.get("periodSeconds", 10)),
+        mounts=tuple(_mounts(spec.get("volumes") or ())),
+    )
+
+
+def _mounts(volumes: Iterable[Body]) -> Iterator[str]:
+    for volume in volumes:
+        if "configMap" in volume:
+            yield f"ConfigMap {volume['configMap']['name']}"
+        if "secret" in volume:
+            yield f"Secret {volume['secret']['secretName']}"
+        if "persistentVolumeClaim" in volume:
+            yield f"PersistentVolumeClaim {volume['persistentVolumeClaim']['claimName']}"
 
 
 def instance(body: Body) -> tuple[str, str]:

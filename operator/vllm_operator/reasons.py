@@ -15,14 +15,79 @@ class Reason(StrEnum):
     SCALED_TO_ZERO = "ScaledToZero"
     NAME_TAKEN = "NameTaken"
     REFUSED = "Refused"
+    # Before a container starts.
     IMAGE_PULL_FAILED = "ImagePullFailed"
+    SECRET_MISSING = "SecretMissing"  # noqa: S105 - the name of a reason
+    CONFIG_MAP_MISSING = "ConfigMapMissing"
     CONTAINER_CONFIG = "ContainerConfigError"
-    CONTAINER_FAILED = "ContainerFailed"
-    UNSCHEDULABLE = "Unschedulable"
     PODS_REFUSED = "PodsRefused"
+    QUOTA_EXCEEDED = "QuotaExceeded"
+    EVICTED = "Evicted"
+    # No node.
+    CLAIM_MISSING = "ClaimMissing"
+    VOLUME_NOT_BOUND = "VolumeNotBound"
+    VOLUME_ELSEWHERE = "VolumeElsewhere"
+    INSUFFICIENT_GPUS = "InsufficientGpus"
+    GPU_NODES_TOO_SMALL = "GpuNodesTooSmall"
+    NO_MATCHING_NODE = "NoMatchingNode"
+    UNTOLERATED_TAINTS = "UntoleratedTaints"
+    UNSCHEDULABLE = "Unschedulable"
+    # The model and where it comes from.
+    MODEL_NOT_FOUND = "ModelNotFound"
+    REVISION_NOT_FOUND = "RevisionNotFound"
+    ADAPTER_NOT_FOUND = "AdapterNotFound"
+    MODEL_GATED = "ModelGated"
+    MODEL_UNSUPPORTED = "ModelUnsupported"
+    TOKENIZER_MISSING = "TokenizerMissing"
+    CHAT_TEMPLATE_INVALID = "ChatTemplateInvalid"
+    HUB_TOKEN_REFUSED = "HubTokenRefused"  # noqa: S105
+    HUB_RATE_LIMITED = "HubRateLimited"
+    HUB_UNREACHABLE = "HubUnreachable"
+    NO_SPACE_LEFT = "NoSpaceLeft"
+    CACHE_NOT_WRITABLE = "CacheNotWritable"
+    # Memory and GPUs.
+    MODEL_TOO_LARGE = "ModelTooLarge"
+    KV_CACHE_TOO_SMALL = "KvCacheTooSmall"
+    OUT_OF_GPU_MEMORY = "OutOfGpuMemory"
+    GPU_MEMORY_IN_USE = "GpuMemoryInUse"
+    GPU_UNAVAILABLE = "GpuUnavailable"
+    GPU_UNSUITABLE = "GpuUnsuitable"
+    GPU_ERROR = "GpuError"
+    DRIVER_UNSUITABLE = "DriverUnsuitable"
+    OUT_OF_MEMORY = "OutOfMemory"
+    # The container's life.
+    INVALID_ARGUMENTS = "InvalidArguments"
+    STARTUP_TIMEOUT = "StartupTimeout"
+    LIVENESS_FAILED = "LivenessFailed"
+    ENGINE_DIED = "EngineDied"
+    CONTAINER_FAILED = "ContainerFailed"
     PROGRESSING = "Progressing"
     STABLE = "Stable"
     STALLED = "Stalled"
     NOT_STALLED = "NotStalled"
     SERVICE_MONITOR_APPLIED = "ServiceMonitorApplied"
     API_MISSING = "ServiceMonitorApiMissing"
+
+
+# They may go away without any change to the service: it only needs time, others free what it waits for, or a restart
+# helps. With any other reason for not being available, a service is stalled.
+TRANSIENT = frozenset(
+    {
+        Reason.STARTING,
+        Reason.ROLLING_OUT,
+        Reason.QUOTA_EXCEEDED,
+        Reason.EVICTED,
+        Reason.VOLUME_NOT_BOUND,
+        Reason.VOLUME_ELSEWHERE,
+        Reason.INSUFFICIENT_GPUS,
+        Reason.GPU_NODES_TOO_SMALL,
+        Reason.NO_MATCHING_NODE,
+        Reason.UNTOLERATED_TAINTS,
+        Reason.UNSCHEDULABLE,
+        Reason.HUB_RATE_LIMITED,
+        Reason.HUB_UNREACHABLE,
+        Reason.GPU_ERROR,
+        Reason.LIVENESS_FAILED,
+        Reason.ENGINE_DIED,
+    }
+)

@@ -14,7 +14,7 @@ from .diagnosis import Finding
 from .manifests.metadata import compact, identity
 from .manifests.network import service_url
 from .observed import DeploymentSnapshot, PodSnapshot
-from .reasons import Reason
+from .reasons import TRANSIENT, Reason
 from .vllm import ranks
 
 
@@ -118,16 +118,6 @@ def monitoring_available(observed: Observed) -> Verdict:
     )
 
 
-_HOPELESS = (
-    Reason.NAME_TAKEN,
-    Reason.REFUSED,
-    Reason.IMAGE_PULL_FAILED,
-    Reason.CONTAINER_CONFIG,
-    Reason.CONTAINER_FAILED,
-    Reason.PODS_REFUSED,
-)
-
-
 def verdicts(service: InferenceService, observed: Observed) -> list[Verdict]:
     """All conditions, in the order in which people should read them."""
     valid, workload = spec_valid(observed), workload_available(service, observed)
@@ -136,7 +126,7 @@ def verdicts(service: InferenceService, observed: Observed) -> list[Verdict]:
     result = [ready, valid]
     if valid.status:
         result += [workload, monitoring_available(observed)]
-    stuck = not valid.status or (not workload.status and workload.reason in _HOPELESS)
+    stuck = not valid.status or (not workload.status and workload.reason not in TRANSIENT)
     total = wanted(service, observed)
     settled = sum(pod.ready for pod in observed.pods) == total and not observed.old_pods
     if stuck:

@@ -27,7 +27,7 @@ def test_a_checkpoint_that_contradicts_the_spec_says_so_in_vllms_words(kube: Kub
 
     def explained() -> str | None:
         ready = conditions(kube.get("vis", "contradicting") or {}).get("Ready", {})
-        return str(ready["message"]) if ready.get("reason") == "ContainerFailed" else None
+        return str(ready["message"]) if ready.get("reason") == "InvalidArguments" else None
 
     message = kube.wait("the failure is explained", 120, explained)
     assert "does not match the quantization method specified in the `quantization` argument (gptq)" in message

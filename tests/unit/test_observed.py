@@ -3,6 +3,7 @@
 from typing import Any
 
 from vllm_operator import observed
+from vllm_operator.observed import Asked, Ending
 
 
 def managed(fields: dict[str, Any], manager: str = "vllm-operator") -> dict[str, Any]:
@@ -34,10 +35,11 @@ def body(state: dict[str, Any], **status: Any) -> dict[str, Any]:
 
 
 def test_a_crash_loop_shows_how_the_last_container_ended() -> None:
-    ended = {"exitCode": 1, "reason": "Error", "message": "Traceback\nValueError: no such model\n\n"}
+    times = {"startedAt": "2026-11-24T12:00:10Z", "finishedAt": "2026-11-24T12:00:22Z"}
+    ended = {"exitCode": 1, "reason": "Error", "message": "Traceback\nValueError: no such model\n\n", **times}
     pod = observed.pod(body({"state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": {"terminated": ended}}))
-    assert (pod.reason, pod.message, pod.restarts) == ("Error", "exit code 1", 3)
-    assert pod.log.endswith("ValueError: no such model\n\n")
+    assert (pod.reason, pod.message, pod.restarts) == ("", "", 3)
+    assert pod.ending == Ending("Error", 1, 12, served=False, log="Traceback\nValueError: no such model\n\n")
 
 
 def test_a_waiting_container_shows_the_kubelets_sentence() -> None:
@@ -54,3 +56,50 @@ def test_a_pod_without_a_node_shows_the_schedulers_sentence() -> None:
 def test_a_container_that_starts_is_no_trouble() -> None:
     assert observed.pod(body({"state": {"waiting": {"reason": "ContainerCreating"}}})).reason == ""
     assert observed.pod(body({"state": {"running": {}}})).started
+
+
+def readiness(status: str, since: str) -> list[dict[str, Any]]:
+    scheduled = {"type": "PodScheduled", "status": "True"}
+    return [scheduled, {"type": "Ready", "status": status, "lastTransitionTime": since}]
+
+
+def test_a_pod_was_ready_if_its_readiness_changed_after_it_was_first_reported() -> None:
+    start, moment, later = "2026-11-24T12:00:00Z", "2026-11-24T12:00:01Z", "2026-11-24T12:05:00Z"
+    never = observed.pod(body({}, startTime=start, conditions=readiness("False", moment)))
+    once = observed.pod(body({}, startTime=start, conditions=readiness("False", later)))
+    now = observed.pod(body({}, startTime=start, conditions=readiness("True", later)))
+    assert (never.was_ready, once.was_ready, now.was_ready) == (False, True, True)
+
+
+def test_a_pod_that_serves_keeps_nothing_of_how_it_once_failed() -> None:
+    ended = {"terminated": {"exitCode": 1, "reason": "Error", "message": "x" * 2048}}
+    status = {"conditions": readiness("True", "2026-11-24T12:05:00Z")}
+    pod = observed.pod(body({"state": {"running": {}}, "lastState": ended, "ready": True}, **status))
+    assert pod.ready
+    assert (pod.ending, pod.reason, pod.message, pod.asked) == (None, "", "", Asked())
+
+
+def test_what_a_pod_without_service_asks_for_is_kept() -> None:
+    manifest = body({})
+    manifest["spec"] = {
+        "nodeSelector": {"nvidia.com/gpu.product": "H100"},
+        "containers": [
+            {
+                "image": "vllm:1",
+                "resources": {"limits": {"nvidia.com/gpu": "4", "memory": "64Gi"}},
+                "startupProbe": {"failureThreshold": 360, "periodSeconds": 5},
+            }
+        ],
+        "volumes": [
+            {"name": "chat", "configMap": {"name": "chat"}},
+            {"name": "models", "persistentVolumeClaim": {"claimName": "weights"}},
+        ],
+    }
+    assert observed.pod(manifest).asked == Asked(
+        resource="nvidia.com/gpu",
+        count=4,
+        selector="nvidia.com/gpu.product=H100",
+        memory_limit="64Gi",
+        startup_seconds=1800,
+        mounts=("ConfigMap chat", "PersistentVolumeClaim weights"),
+    )

@@ -6,7 +6,7 @@ import pytest
 
 from vllm_operator.api.resource import InferenceService
 from vllm_operator.api.spec import InferenceServiceSpec
-from vllm_operator.observed import DeploymentSnapshot, PodSnapshot
+from vllm_operator.observed import DeploymentSnapshot, Ending, PodSnapshot
 from vllm_operator.reasons import Reason
 from vllm_operator.status import Engine, Observed, status
 
@@ -36,7 +36,7 @@ def pod(name: str, *, ready: bool, reason: str = "", message: str = "", log: str
         reason=reason,
         message=message,
         image="vllm:1",
-        log=log,
+        ending=Ending("Error", 1, 12, served=False, log=log) if log else None,
     )
 
 
@@ -63,7 +63,7 @@ def test_one_pod_short_of_many_is_ready_but_reconciling() -> None:
 
 
 def test_old_pods_that_still_serve_do_not_make_a_failed_rollout_ready() -> None:
-    failing = pod("new", ready=False, reason="Error", message="exit code 1", log="ValueError: no such model")
+    failing = pod("new", ready=False, log="ValueError: no such model")
     found = conditions(
         Observed(deployment=deployment(2), pods=[failing], old_pods=[pod("old", ready=True)]), replicas=2
     )
@@ -80,7 +80,7 @@ def test_a_pod_without_a_node_is_progress_not_a_stall() -> None:
     )
     found = conditions(Observed(deployment=deployment(1), pods=[waiting]))
     assert found["Ready"]["reason"] == Reason.UNSCHEDULABLE
-    assert "Insufficient nvidia.com/gpu" in found["Ready"]["message"]
+    assert "3 with less free nvidia.com/gpu" in found["Ready"]["message"]
     assert "Stalled" not in found
     assert found["Reconciling"]["status"] == "True"
 

@@ -1,61 +1,61 @@
-"""Why the pods of a service do not serve, in plain words. Pure: snapshots in, reason and message out."""
+"""Why the pods of a service do not serve, in plain words. Pure: snapshots in, reason and message out.
+
+Messages are written to the status, so they hold no counter or time that changes while nothing else does.
+"""
 
 from collections.abc import Sequence
 
 from ..observed import DeploymentSnapshot, PodSnapshot
-from ..reasons import Reason
-from .log import last_words
+from ..reasons import TRANSIENT, Reason
+from . import container, refusals, scheduling
 
-_IMAGE_REASONS = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable")
+__all__ = ["Finding", "progress", "workload"]
 
 Finding = tuple[Reason, str]
 
 
 def workload(deployment: DeploymentSnapshot | None, pods: Sequence[PodSnapshot]) -> Finding | None:
-    """The first trouble among the pods of the current spec, worst first; None where they only need time."""
-    findings = [finding for pod in pods if (finding := _pod(pod))]
+    """The first trouble among the pods of the current spec, worst first; None where they only need time.
+
+    A pod that a node has given up (evicted, refused) stays as a record: it counts where no other took its place.
+    """
+    live = [pod for pod in pods if not pod.failed] or pods
+    findings = [finding for pod in live if (finding := _pod(pod))]
     if findings:
-        return min(findings, key=lambda finding: _ORDER.index(finding[0]))
+        return min(findings, key=lambda finding: finding[0] in TRANSIENT)
     for condition in deployment.conditions if deployment else ():
         if condition.type == "ReplicaFailure" and condition.status == "True":
-            return Reason.PODS_REFUSED, f"Kubernetes refuses to create the pods: {condition.message}"
+            return refusals.pods(condition.message)
     return None
-
-
-_ORDER = (
-    Reason.IMAGE_PULL_FAILED,
-    Reason.CONTAINER_CONFIG,
-    Reason.CONTAINER_FAILED,
-    Reason.UNSCHEDULABLE,
-    Reason.PODS_REFUSED,
-)
 
 
 def _pod(pod: PodSnapshot) -> Finding | None:
-    if pod.ready or pod.terminating or not pod.reason:
+    if pod.ready or pod.terminating:
         return None
-    if pod.reason == "Unschedulable":
-        return Reason.UNSCHEDULABLE, f"no node for pod {pod.name}: {pod.message}"
-    if pod.reason in _IMAGE_REASONS:
-        return (
-            Reason.IMAGE_PULL_FAILED,
-            f"image {pod.image} cannot be pulled ({pod.message or pod.reason}):"
-            " check the name, and pod.imagePullSecrets for a private registry",
-        )
-    if pod.reason.startswith("CreateContainer"):
-        return Reason.CONTAINER_CONFIG, f"pod {pod.name} cannot start: {pod.message}"
-    if pod.scheduled:
-        words = last_words(pod.log) or pod.reason
-        return Reason.CONTAINER_FAILED, f"vLLM in pod {pod.name} ended ({pod.message}): {words}"
-    return None
+    if pod.reason and not pod.scheduled:
+        return scheduling.no_node(pod)
+    if finding := refusals.waiting(pod):
+        return finding
+    if pod.failed:
+        return refusals.given_up(pod)
+    return container.ended(pod, pod.ending) if pod.ending else None
 
 
 def progress(pods: Sequence[PodSnapshot]) -> str:
     """What the pods that do not serve yet are doing, for a message that changes only when that does."""
-    waiting = [pod for pod in pods if not pod.ready and not pod.terminating]
+    waiting = [pod for pod in pods if not pod.ready and not pod.terminating and not pod.failed]
     if not waiting:
         return "waiting for the pods to be created"
-    pod = waiting[0]
+    given_up = next((f"; before that, {refusals.given_up(pod)[1]}" for pod in pods if pod.failed), "")
+    return _doing(waiting[0]) + given_up
+
+
+def _doing(pod: PodSnapshot) -> str:
     if not pod.scheduled:
         return f"pod {pod.name} waits for a node"
-    return f"pod {pod.name} loads the model" if pod.started else f"pod {pod.name} is being started"
+    if pod.started:
+        return f"pod {pod.name} loads the model"
+    if not pod.sandboxed:
+        needed = f" ({', '.join(pod.asked.mounts)})" if pod.asked.mounts else ""
+        return f"pod {pod.name} waits for its volumes{needed} and network on node {pod.node}"
+    return f"pod {pod.name} is being started"

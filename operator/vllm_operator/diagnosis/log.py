@@ -13,43 +13,76 @@ _PREFIX = re.compile(
 )
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 # "ValueError: text" or "torch.OutOfMemoryError: text", at the start of a line.
-_EXCEPTION = re.compile(r"^(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Exit|Interrupt)(?:: |$)")
+_EXCEPTION = re.compile(r"^(?:[A-Za-z_]\w*\.)*(?:[A-Z]\w*)?(?:Error|Exception|Exit|Interrupt)(?:: |$)")
 _USAGE = re.compile(r"^[\w. -]+: error: ")
 _INPUT = re.compile(r" \[type=\w+, input_value=.*$")
 # They say that something failed, not what: a better line is taken where there is one.
-_WRAPPERS = ("Engine core initialization failed", "Engine process failed to start", "WorkerProc initialization failed")
+WRAPPERS = (
+    "Engine core initialization failed",
+    "WorkerProc initialization failed",
+    "Worker failed with error",
+    "EngineCore encountered an issue",
+)
 _NOISE = re.compile(
     r"^(?:Traceback |File \"|The above exception was|During handling of the above|For further information visit"
     r"|warnings\.warn\(|\^+$|~*\^+~*$|sys\.exit\(|usage: )|resource_tracker: |destroy_process_group\(\)"
 )
 
 
-def last_words(text: str) -> str:
-    """What a failed process said last that means something, on one line; empty where it said nothing.
+def cleaned(text: str) -> str:
+    """The text without what vLLM and its logger put before each line."""
+    return "\n".join(line.rstrip() for _, line in _lines(text))
 
-    In this order: the last exception that is no wrapper, the last wrapper, argparse's error, the last line that is no
-    part of a traceback. An exception's further lines belong to it, without pydantic's dump of the input.
+
+def exception_names(text: str) -> list[str]:
+    """Names of the exceptions in the text, without the modules they are from: nothing of what they say."""
+    return [
+        found[0].split(":", 1)[0].rsplit(".", 1)[-1] for _, line in _lines(text) if (found := _EXCEPTION.match(line))
+    ]
+
+
+def last_error(text: str) -> str:
+    """The error that a failed process ended with, on one line; empty where it told none.
+
+    In this order: the last exception that is no wrapper, argparse's error, the last wrapper. An exception's further
+    lines belong to it, without pydantic's dump of the input.
     """
-    lines = [_PREFIX.sub("", _COLOUR.sub("", line), count=1).rstrip() for line in text.splitlines()]
-    exceptions = [at for at, line in enumerate(lines) if _EXCEPTION.match(line)]
+    lines = _lines(text)
+    exceptions = [at for at, (_, line) in enumerate(lines) if _EXCEPTION.match(line)]
     told = [words for at in reversed(exceptions) if (words := _exception(lines, at))]
-    usage = [line for line in reversed(lines) if _USAGE.match(line)]
-    plain = [line.strip() for line in reversed(lines) if line.strip() and not _NOISE.search(line.strip())]
-    return next(iter([*(words for words in told if not _wraps(words)), *usage, *told, *plain]), "")
+    usage = [line for _, line in reversed(lines) if _USAGE.match(line)]
+    return next(iter([*(words for words in told if not _wraps(words)), *usage, *told]), "")
+
+
+def last_line(text: str) -> str:
+    """The last line that is no part of a traceback; empty where there is none."""
+    lines = (line.strip() for _, line in reversed(_lines(text)))
+    return next((line for line in lines if line and not _NOISE.search(line)), "")
+
+
+def _lines(text: str) -> list[tuple[str, str]]:
+    """Prefix and rest of each line."""
+    found = []
+    for line in _COLOUR.sub("", text).splitlines():
+        prefix = _PREFIX.match(line)
+        end = prefix.end() if prefix else 0
+        found.append((line[:end].rstrip(), line[end:].rstrip()))
+    return found
 
 
 def _wraps(words: str) -> bool:
-    return any(wrapper in words for wrapper in _WRAPPERS)
+    return any(wrapper in words for wrapper in WRAPPERS)
 
 
-def _exception(lines: list[str], at: int) -> str:
-    """The exception in line `at` with the lines that belong to it: all until an empty one or other output."""
-    words = [lines[at]]
-    for line in lines[at + 1 :]:
-        if not line.strip() or _NOISE.search(line.strip()) or _EXCEPTION.match(line):
+def _exception(lines: list[tuple[str, str]], at: int) -> str:
+    """The exception in line `at` with the lines that belong to it: what follows until some other output."""
+    prefix, first = lines[at]
+    words = [first]
+    for other, line in lines[at + 1 :]:
+        if other != prefix or _NOISE.search(line.strip()) or _EXCEPTION.match(line):
             break
         words.append(_INPUT.sub("", line.strip()))
-    if "validation error for" in words[0] and len(words) > 1:
+    if "validation error" in words[0] and len(words) > 1:
         # "N validation errors for ModelConfig" and a field's name say less than what follows them.
-        return " ".join(word.removeprefix("Value error, ") for word in words[1:])
-    return " ".join(words)
+        words = [word.removeprefix("Value error, ") for word in words[1:]]
+    return " ".join(word for word in words if word)

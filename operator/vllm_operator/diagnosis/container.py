@@ -1,0 +1,132 @@
+"""Why vLLM's container ended: from its exit, how long it ran, and its last words. Pure.
+
+What a log says is shown as it is only where the pod was never ready: later lines may hold what users sent. Then only
+texts of the table (symptoms.py) and the names of exceptions are told.
+"""
+
+import re
+import signal
+
+from ..observed import Ending, PodSnapshot
+from ..reasons import Reason
+from .log import cleaned, exception_names, last_error, last_line
+from .redaction import redact, shorten
+from .symptoms import SYMPTOMS
+
+Finding = tuple[Reason, str]
+
+_SIGKILL, _SIGTERM = 128 + signal.SIGKILL, 128 + signal.SIGTERM
+_BAD_USAGE = 2
+_VALUE_MAX = 120
+_PLAIN_VALUE = re.compile(r"[\w./:-]{1,64}(?: [kKMGT]?i?B| bytes)?")
+_LIVENESS = "serving: most likely it no longer answered its liveness probe (/health)"
+_NO_COMMAND = re.compile(r"exec: \\?\"(?P<command>[^\"\\]+)\\?\": .*(?:not found|no such file)")
+_SIGNALS: dict[int, str] = {
+    signal.SIGILL: "the image's code is not for this CPU: use an image that is, or another node",
+    signal.SIGBUS: "shared memory or a mapped file gave out: check the volumes, and the node's memory",
+}
+
+
+def ended(pod: PodSnapshot, ending: Ending) -> Finding:
+    """The most telling cause: what Kubernetes knows for sure, what vLLM is known to say, who ended it, other words."""
+    causes = (_killed_for_memory, _known, _no_command, _ended_by_kubernetes, _unknown, _exited)
+    reason, message = next(found for cause in causes if (found := cause(pod, ending)))
+    doing = "stopped" if ending.served else "does not start"
+    return reason, f"vLLM in pod {pod.name} {doing}: {message}{restarted(pod.restarts)}"
+
+
+def restarted(restarts: int) -> str:
+    """How often, in powers of two: a message that counted each restart would be a write of the status each time."""
+    floor = 1 << (restarts.bit_length() - 1) if restarts else 0
+    return {0: "", 1: "", 2: "; restarted twice"}.get(floor, f"; restarted {floor} times or more")
+
+
+def _killed_for_memory(pod: PodSnapshot, ending: Ending) -> Finding | None:
+    if ending.reason != "OOMKilled":
+        return None
+    limit = pod.asked.memory_limit
+    if not limit:
+        return (
+            Reason.OUT_OF_MEMORY,
+            f"node {pod.node} ran out of memory, and the pod has no limit: set resources.requests.memory to what it "
+            "needs, so that it gets a node that has it",
+        )
+    return (
+        Reason.OUT_OF_MEMORY,
+        f"it took more host memory than its limit of {limit} (with /dev/shm and kvCache.cpuOffload): raise "
+        "resources.limits.memory",
+    )
+
+
+def _known(pod: PodSnapshot, ending: Ending) -> Finding | None:
+    text = cleaned(ending.log)
+    for symptom in SYMPTOMS:
+        if found := symptom.pattern.search(text):
+            values = {name: _value(value, pod) for name, value in found.groupdict().items()}
+            return symptom.reason, symptom.told.format(node=pod.node, **values)
+    return None
+
+
+def _value(value: str, pod: PodSnapshot) -> str:
+    """A value out of the log. Once the pod has served, only what is a number, a size or a name."""
+    if pod.was_ready and not _PLAIN_VALUE.fullmatch(value):
+        return "..."
+    return redact(shorten(value, _VALUE_MAX))
+
+
+def _no_command(pod: PodSnapshot, ending: Ending) -> Finding | None:
+    if not (missing := _NO_COMMAND.search(ending.log)):
+        return None
+    return (
+        Reason.CONTAINER_CONFIG,
+        f"image {pod.image} has no command `{missing['command']}`: use an image with vLLM's OpenAI server",
+    )
+
+
+def _ended_by_kubernetes(pod: PodSnapshot, ending: Ending) -> Finding | None:
+    """Probes end a container with SIGTERM, then SIGKILL. What ran as long as it may without serving was ended so."""
+    budget = pod.asked.startup_seconds
+    if not ending.served and budget and ending.seconds >= budget:
+        doing = "" if pod.was_ready else shorten(redact(last_line(ending.log)), _VALUE_MAX)
+        return (
+            Reason.STARTUP_TIMEOUT,
+            f"it was not ready within {budget} s{f' (its last line: {doing})' if doing else ''}: raise "
+            "startupTimeoutSeconds, or use cache.claim, so that downloads and compiled kernels are kept",
+        )
+    if ending.served and ending.exit_code in (_SIGKILL, _SIGTERM):
+        return (
+            Reason.LIVENESS_FAILED,
+            f"it was killed after {_LIVENESS}{_exceptions(ending)}; {_more(pod)}",
+        )
+    return None
+
+
+def _unknown(pod: PodSnapshot, ending: Ending) -> Finding | None:
+    words = last_error(ending.log) or ("" if ending.exit_code > 128 else last_line(ending.log))
+    if not words or pod.was_ready:
+        return None
+    words = shorten(redact(words))
+    if ending.exit_code == _BAD_USAGE or "validation error" in ending.log:
+        return Reason.INVALID_ARGUMENTS, f"vLLM refuses its arguments: {words}"
+    return Reason.CONTAINER_FAILED, f"{words} (exit code {ending.exit_code})"
+
+
+def _exited(pod: PodSnapshot, ending: Ending) -> Finding:
+    said = _exceptions(ending)
+    if ending.served and ending.exit_code == 0:
+        # vLLM exits with 0 where its engine dies.
+        return Reason.ENGINE_DIED, f"its engine died{said}; {_more(pod)}"
+    number = ending.exit_code - 128
+    if number > 0:
+        name = signal.Signals(number).name if number in list(signal.Signals) else f"signal {number}"
+        return Reason.CONTAINER_FAILED, f"it was ended by {name}{said}: {_SIGNALS.get(number, _more(pod))}"
+    return Reason.CONTAINER_FAILED, f"it ended with exit code {ending.exit_code}{said}; {_more(pod)}"
+
+
+def _exceptions(ending: Ending) -> str:
+    names = exception_names(ending.log)
+    return f" (its last exception: {names[-1]})" if names else ""
+
+
+def _more(pod: PodSnapshot) -> str:
+    return f"kubectl logs {pod.name} --previous shows more"

@@ -1,0 +1,110 @@
+"""What Kubernetes refuses before vLLM runs: the pods, their image, their configuration, their place on a node. Pure."""
+
+import re
+
+from ..observed import PodSnapshot
+from ..reasons import Reason
+from .redaction import redact, shorten
+
+Finding = tuple[Reason, str]
+
+_IMAGE_REASONS = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable")
+# The kubelet's word where the device plugin has fewer healthy devices than the scheduler believes.
+_NO_DEVICE = ("UnexpectedAdmissionError",)
+# Words of containerd and CRI-O, and of the registries behind them.
+_IMAGE_CAUSES = (
+    (
+        re.compile(r"(?i)unauthorized|authentication required|denied|forbidden|authorization failed|no basic auth"),
+        "the registry refuses it, or has none: check the name, and pod.imagePullSecrets for a private registry",
+    ),
+    (re.compile(r"(?i)not found|manifest unknown|NotFound|name unknown"), "it does not exist: check name and tag"),
+    (
+        re.compile(r"(?i)no such host|timeout|connection refused|dial tcp|x509|no route"),
+        "the node cannot reach the registry: check its network and certificates",
+    ),
+    (
+        re.compile(r"(?i)toomanyrequests|too many requests"),
+        "the registry's rate limit is reached: wait, or use a mirror",
+    ),
+    (re.compile(r"(?i)no space left"), "the node's disk is full: free it"),
+    (re.compile(r"(?i)no match for platform|exec format"), "it is not made for the node's CPU architecture"),
+)
+# The kubelet alternates between a failed try and the pause after it.
+_BACK_OFF = re.compile(r'^Back-off pulling image "[^"]*"(?:: \w+: )?')
+_MISSING = re.compile(r'(?P<kind>secret|configmap) "(?P<name>[^"]+)" not found')
+_NO_KEY = re.compile(r"couldn't find key (?P<key>\S+) in (?P<kind>Secret|ConfigMap) (?P<name>[^\s,]+)")
+_MISSING_REASONS = {"secret": Reason.SECRET_MISSING, "configmap": Reason.CONFIG_MAP_MISSING}
+_KINDS = {"secret": "Secret", "configmap": "ConfigMap"}
+_QUOTA = re.compile(
+    r"exceeded quota: (?P<name>\S+), requested: (?P<asked>.+), used: (?P<used>.+), limited: (?P<limit>.+)"
+)
+_ACCOUNT = re.compile(r'serviceaccount "(?P<name>[^"]+)" not found')
+
+
+def waiting(pod: PodSnapshot) -> Finding | None:
+    """Why the kubelet does not start the container; None where it only takes its time."""
+    if pod.reason in _IMAGE_REASONS:
+        return Reason.IMAGE_PULL_FAILED, f"image {pod.image} cannot be pulled for pod {pod.name}: {_image(pod.message)}"
+    if pod.reason.startswith("CreateContainer"):
+        return _configuration(pod)
+    return None
+
+
+def given_up(pod: PodSnapshot) -> Finding:
+    """Why a node ended the whole pod, or did not take it. It stays as a record, and another takes its place."""
+    if pod.reason in _NO_DEVICE:
+        return (
+            Reason.GPU_UNAVAILABLE,
+            f"node {pod.node} could not give pod {pod.name} its GPUs ({_words(pod.message)}): check the device plugin "
+            "and look for Xid errors there",
+        )
+    fix = ""
+    if "ephemeral" in pod.message:
+        fix = ": set cache.claim, so that downloads do not fill the node's disk"
+    elif "memory" in pod.message:
+        fix = ": set resources.requests.memory to what the pod takes"
+    why = ", ".join(word for word in (pod.reason, _words(pod.message)) if word)
+    return Reason.EVICTED, f"node {pod.node} gave pod {pod.name} up ({why}){fix}"
+
+
+def pods(message: str) -> Finding:
+    """Why the API server refuses to create the pods."""
+    if found := _QUOTA.search(message):
+        limit = found["limit"].rstrip(" .")
+        return (
+            Reason.QUOTA_EXCEEDED,
+            f"ResourceQuota {found['name']} is used up: a pod asks for {found['asked']}, {found['used']} is taken, of "
+            f"{limit}; scale another service of the namespace down, or have the quota raised",
+        )
+    if found := _ACCOUNT.search(message):
+        return (
+            Reason.PODS_REFUSED,
+            f"ServiceAccount {found['name']} does not exist: create it, or change pod.serviceAccountName",
+        )
+    return Reason.PODS_REFUSED, f"Kubernetes refuses to create the pods: {_words(message)}"
+
+
+def _image(message: str) -> str:
+    cause = next((told for pattern, told in _IMAGE_CAUSES if pattern.search(message)), "")
+    return (
+        cause or f"{_words(_BACK_OFF.sub('', message)) or 'no cause given'}: check the name, and pod.imagePullSecrets"
+    )
+
+
+def _configuration(pod: PodSnapshot) -> Finding:
+    if found := _MISSING.search(pod.message):
+        kind = _KINDS[found["kind"]]
+        return _MISSING_REASONS[
+            found["kind"]
+        ], f"{kind} {found['name']} does not exist: create it; pod {pod.name} waits"
+    if found := _NO_KEY.search(pod.message):
+        name = found["name"].split("/")[-1]
+        return (
+            _MISSING_REASONS[found["kind"].lower()],
+            f"{found['kind']} {name} has no key {found['key']}: add it; pod {pod.name} waits",
+        )
+    return Reason.CONTAINER_CONFIG, f"pod {pod.name} cannot start: {_words(pod.message)}"
+
+
+def _words(message: str) -> str:
+    return shorten(redact(message))

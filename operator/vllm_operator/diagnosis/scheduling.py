@@ -1,0 +1,113 @@
+"""Why a pod has no node, from the scheduler's own sentence. Pure.
+
+The sentence is "0/5 nodes are available: 2 Insufficient nvidia.com/gpu, 3 node(s) had untolerated taint(s).
+preemption: 0/5 nodes are available: ...". Its words are those of pkg/scheduler in Kubernetes.
+"""
+
+import re
+from collections.abc import Mapping
+
+from ..observed import PodSnapshot
+from ..reasons import Reason
+from .redaction import shorten
+
+Finding = tuple[Reason, str]
+
+_NODES = re.compile(r"0/(\d+) nodes are available")
+_CAUSE = re.compile(r"(\d+) ((?:Insufficient|Too many pods|node\(s\))[^,]*?)(?=, \d|, no new claims|\. |\.?$)")
+# Preemption does not help where a node would be too small, or wrong, even if it were empty.
+_HOPELESS_NODES = re.compile(r"(\d+) Preemption is not helpful for scheduling")
+_CLAIM = re.compile(r'persistentvolumeclaim "(?P<name>[^"]+)" (?P<trouble>not found|is being deleted|bound to)')
+
+_TAINTS, _SELECTOR = "untolerated taint", "didn't match Pod's node affinity/selector"
+_ELSEWHERE = ("PersistentVolume's node affinity", "volume node affinity conflict", "no available volume zone")
+_WORDS = (
+    (_TAINTS, "{count} with taints that it does not tolerate"),
+    (_SELECTOR, "{count} without the labels that it asks for{selector}"),
+    ("were unschedulable", "{count} closed for scheduling"),
+    ("didn't find available persistent volumes", "{count} without a volume for its claim"),
+    *((words, "{count} out of its volume's reach") for words in _ELSEWHERE),
+)
+
+
+def no_node(pod: PodSnapshot) -> Finding:
+    """The reason and the counts of nodes; the scheduler's sentence as it is where it says something else."""
+    text = pod.message
+    if pod.reason == "SchedulingGated":
+        return (
+            Reason.UNSCHEDULABLE,
+            f"pod {pod.name} is held back by a scheduling gate: its owner (a queue) must lift it",
+        )
+    if found := _claim(pod):
+        return found
+    main = text.split(" preemption:")[0]
+    nodes = _NODES.search(text)
+    causes: dict[str, int] = {}
+    for count, words in _CAUSE.findall(main):
+        causes[words] = causes.get(words, 0) + int(count)
+    if not nodes or not causes:
+        return Reason.UNSCHEDULABLE, f"no node for pod {pod.name}: {shorten(text) or 'the scheduler gives no cause'}"
+    counts = "; ".join(_told(pod, words, count) for words, count in causes.items())
+    reason, fix = _verdict(pod, causes, _too_small(text, int(nodes[1]), causes))
+    return reason, f"no node for pod {pod.name} among {nodes[1]}: {shorten(counts)}; {fix}"
+
+
+def _claim(pod: PodSnapshot) -> Finding | None:
+    if found := _CLAIM.search(pod.message):
+        if found["trouble"] == "not found":
+            return (
+                Reason.CLAIM_MISSING,
+                f"PersistentVolumeClaim {found['name']} does not exist: create it, or check the pvc:// URIs",
+            )
+        return Reason.CLAIM_MISSING, f"PersistentVolumeClaim {found['name']} or its volume is gone or going: replace it"
+    if "unbound immediate PersistentVolumeClaims" in pod.message:
+        claims = ", ".join(mount.split()[1] for mount in pod.asked.mounts if mount.startswith("PersistentVolumeClaim"))
+        return (
+            Reason.VOLUME_NOT_BOUND,
+            f"pod {pod.name} waits for a volume, and its claims are not bound ({claims}): check their storage class "
+            "with kubectl describe pvc",
+        )
+    return None
+
+
+def _told(pod: PodSnapshot, words: str, count: int) -> str:
+    if words.startswith("Insufficient "):
+        resource = words.removeprefix("Insufficient ")
+        wanted = f" than the {pod.asked.count} that it needs" if resource == pod.asked.resource else " than it needs"
+        return f"{count} with less free {resource}{wanted}"
+    selector = f" ({pod.asked.selector})" if pod.asked.selector else ""
+    told = next((told for known, told in _WORDS if known in words), "")
+    return told.format(count=count, selector=selector) if told else f"{count} {words}"
+
+
+def _too_small(text: str, nodes: int, causes: Mapping[str, int]) -> int:
+    """Nodes that lack a resource even when empty; 0 where the sentence does not tell (nodes with several causes)."""
+    found = _HOPELESS_NODES.search(text)
+    if not found or sum(causes.values()) != nodes:
+        return 0
+    wrong = sum(count for words, count in causes.items() if words.startswith("node(s)"))
+    lacking = sum(count for words, count in causes.items() if words.startswith("Insufficient "))
+    return min(lacking, max(0, int(found[1]) - wrong))
+
+
+def _verdict(pod: PodSnapshot, causes: Mapping[str, int], too_small: int) -> Finding:
+    asked = pod.asked
+    gpus = causes.get(f"Insufficient {asked.resource}", 0)
+    if gpus and gpus == too_small:
+        return (
+            Reason.GPU_NODES_TOO_SMALL,
+            f"no such node has {asked.count} {asked.resource} even when empty: lower tensorParallelSize, or add larger "
+            "nodes",
+        )
+    if gpus:
+        return (
+            Reason.INSUFFICIENT_GPUS,
+            f"all {asked.count} must be free on one node: wait until others end, scale a service down, or add nodes",
+        )
+    if any(known in words for words in causes for known in _ELSEWHERE):
+        return Reason.VOLUME_ELSEWHERE, "use a ReadWriteMany volume, or free a node in the volume's zone"
+    if any(_SELECTOR in words for words in causes):
+        return Reason.NO_MATCHING_NODE, "check accelerator.product and pod.nodeSelector against the nodes' labels"
+    if any(_TAINTS in words for words in causes):
+        return Reason.UNTOLERATED_TAINTS, "add the nodes' taints to pod.tolerations, or leave those nodes out"
+    return Reason.UNSCHEDULABLE, "lower what resources asks for, or add nodes"
