@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from .manifests.metadata import INSTANCE_LABEL, REVISION_LABEL, Manifest
+from .manifests.pod import CONTAINER
 
 Body = Mapping[str, Any]
 FIELD_MANAGER = "vllm-operator"
@@ -170,7 +171,7 @@ def pod(body: Body) -> PodSnapshot:
     """Snapshot of one of the pods."""
     metadata, spec, status = body["metadata"], body["spec"], body.get("status") or {}
     conditions = {entry["type"]: entry for entry in status.get("conditions") or ()}
-    container: Body = (status.get("containerStatuses") or ({},))[0]
+    container = _ours(status.get("containerStatuses") or ())
     readiness = conditions.get("Ready", {})
     ready = readiness.get("status") == "True"
     reason, message = ("", "") if ready else _trouble(status, conditions.get("PodScheduled", {}), container)
@@ -185,7 +186,7 @@ def pod(body: Body) -> PodSnapshot:
         started="running" in container.get("state", {}),
         reason=reason,
         message=message,
-        image=spec["containers"][0]["image"],
+        image=_ours(spec["containers"]).get("image", ""),
         node=spec.get("nodeName", ""),
         failed=status.get("phase") == "Failed",
         was_ready=ready or _later(readiness.get("lastTransitionTime"), status.get("startTime")),
@@ -193,6 +194,11 @@ def pod(body: Body) -> PodSnapshot:
         ending=None if ready else _ending(container, readiness),
         asked=Asked() if ready else _asked(spec),
     )
+
+
+def _ours(containers: Iterable[Body]) -> Body:
+    """vLLM's own container: a service mesh or a policy may have put others beside it."""
+    return next((container for container in containers if container.get("name") == CONTAINER), {})
 
 
 # A condition gets its time when the kubelet first reports the pod; vLLM needs longer than this to become ready.
@@ -235,7 +241,7 @@ def _ending(container: Body, readiness: Body) -> Ending | None:
 
 
 def _asked(spec: Body) -> Asked:
-    container = spec["containers"][0]
+    container = _ours(spec["containers"])
     limits = container.get("resources", {}).get("limits") or {}
     device = next(((name, int(count)) for name, count in limits.items() if "/" in name), ("", 0))
     probe = container.get("startupProbe") or {}

@@ -121,6 +121,7 @@ def pod(container: dict[str, Any] | None = None, *, ready_changed: str = CREATED
                 "nodeSelector": {"nvidia.com/gpu.product": "H100"},
                 "containers": [
                     {
+                        "name": "vllm",
                         "image": "registry/vllm:1",
                         "resources": {"limits": {"nvidia.com/gpu": "4", "memory": "64Gi"}},
                         "startupProbe": {"failureThreshold": 360, "periodSeconds": 5},
@@ -139,7 +140,7 @@ def pod(container: dict[str, Any] | None = None, *, ready_changed: str = CREATED
                     {"type": "Ready", "status": "False", "lastTransitionTime": ready_changed},
                     {"type": "PodReadyToStartContainers", "status": "True", "lastTransitionTime": CREATED},
                 ],
-                "containerStatuses": [{"restartCount": 1, "ready": False, **(container or {})}],
+                "containerStatuses": [{"name": "vllm", "restartCount": 1, "ready": False, **(container or {})}],
                 **status,
             },
         }
@@ -179,6 +180,10 @@ def test_the_error_that_matters_is_found_in_a_log() -> None:
     assert last_error(BAD_VALUE) == "vllm serve: error: argument --block-size: invalid int value: 'abc'"
     assert last_error(NO_OPERATOR).startswith("RuntimeError: _C::static_scaled_fp8_quant() expected")
     assert last_error("") == ""
+    two_processes = (
+        "(A pid=1) ERROR 11-24 12:00:00 [a.py:1] ValueError: x\n(B pid=2) INFO 11-24 12:00:01 [b.py:1] bye\n"
+    )
+    assert last_error(two_processes) == "ValueError: x"
     assert last_line("(APIServer pid=1) INFO 11-24 12:00:00 [api.py:1] Loading\n\n") == "Loading"
 
 
@@ -186,11 +191,15 @@ def test_the_error_that_matters_is_found_in_a_log() -> None:
     ("log", "reason", "told"),
     [
         (CONTRADICTION, Reason.INVALID_ARGUMENTS, "does not match the quantization method"),
-        (NO_CACHE, Reason.KV_CACHE_TOO_SMALL, "raise that one, or raise tensorParallelSize"),
+        (
+            NO_CACHE,
+            Reason.KV_CACHE_TOO_SMALL,
+            "raise kvCache.memoryPerGPU where it is set, or raise tensorParallelSize",
+        ),
         (CACHE_TOO_SMALL, Reason.KV_CACHE_TOO_SMALL, "takes 1.5 GiB, and 0.9 GiB are left; set maxModelLen to 1152"),
         (NO_TOKENIZER, Reason.TOKENIZER_MISSING, "set model.tokenizer.uri"),
         (NO_ADAPTER, Reason.ADAPTER_NOT_FOUND, "no LoRA adapter at /models/adapters/none: check"),
-        (TOO_LONG, Reason.INVALID_ARGUMENTS, "maxModelLen 999999 is more than the model was made for (4096.0)"),
+        (TOO_LONG, Reason.INVALID_ARGUMENTS, "maxModelLen 999999 is more than the model was made for (4096)"),
         (NO_HUB, Reason.HUB_UNREACHABLE, "cannot reach https://huggingface.co: check"),
         (
             TORCH_OOM,
@@ -231,6 +240,11 @@ def test_the_error_that_matters_is_found_in_a_log() -> None:
             "OSError: org/nothing is not a local folder and is not a valid model identifier listed on 'https://'",
             Reason.MODEL_NOT_FOUND,
             "the hub has no model org/nothing, or",
+        ),
+        (
+            WRAPPER,
+            Reason.CONTAINER_FAILED,
+            "the cause stands further up in its log: see kubectl logs llama-0 --previous",
         ),
         ("torch.SomeError: an unknown end", Reason.CONTAINER_FAILED, "torch.SomeError: an unknown end (exit code 1)"),
         ("a plain line\n", Reason.CONTAINER_FAILED, "a plain line (exit code 1)"),

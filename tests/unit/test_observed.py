@@ -24,11 +24,11 @@ def test_losing_a_field_to_somebody_else_changes_the_digest_and_other_edits_do_n
 def body(state: dict[str, Any], **status: Any) -> dict[str, Any]:
     return {
         "metadata": {"name": "llama-0", "labels": {"vllm-operator.dev/revision": "r1"}},
-        "spec": {"containers": [{"image": "vllm:1"}]},
+        "spec": {"containers": [{"name": "vllm", "image": "vllm:1"}]},
         "status": {
             "podIP": "10.244.0.7",
             "conditions": [{"type": "PodScheduled", "status": "True"}],
-            "containerStatuses": [{"restartCount": 3, "ready": False, **state}],
+            "containerStatuses": [{"name": "vllm", "restartCount": 3, "ready": False, **state}],
             **status,
         },
     }
@@ -85,6 +85,7 @@ def test_what_a_pod_without_service_asks_for_is_kept() -> None:
         "nodeSelector": {"nvidia.com/gpu.product": "H100"},
         "containers": [
             {
+                "name": "vllm",
                 "image": "vllm:1",
                 "resources": {"limits": {"nvidia.com/gpu": "4", "memory": "64Gi"}},
                 "startupProbe": {"failureThreshold": 360, "periodSeconds": 5},
@@ -103,3 +104,11 @@ def test_what_a_pod_without_service_asks_for_is_kept() -> None:
         startup_seconds=1800,
         mounts=("ConfigMap chat", "PersistentVolumeClaim weights"),
     )
+
+
+def test_a_container_that_somebody_put_beside_ours_is_not_taken_for_it() -> None:
+    manifest = body({"state": {"running": {}}})
+    manifest["spec"]["containers"].insert(0, {"name": "istio-proxy", "image": "mesh:1"})
+    manifest["status"]["containerStatuses"].insert(0, {"name": "istio-proxy", "restartCount": 9, "state": {}})
+    pod = observed.pod(manifest)
+    assert (pod.image, pod.restarts, pod.started) == ("vllm:1", 3, True)

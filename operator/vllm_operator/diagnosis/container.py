@@ -9,7 +9,7 @@ import signal
 
 from ..observed import Ending, PodSnapshot
 from ..reasons import Reason
-from .log import cleaned, exception_names, last_error, last_line
+from .log import cleaned, exception_names, last_error, last_line, only_points_elsewhere
 from .redaction import redact, shorten
 from .symptoms import SYMPTOMS
 
@@ -71,7 +71,7 @@ def _value(value: str, pod: PodSnapshot) -> str:
     """A value out of the log. Once the pod has served, only what is a number, a size or a name."""
     if pod.was_ready and not _PLAIN_VALUE.fullmatch(value):
         return "..."
-    return redact(shorten(value, _VALUE_MAX))
+    return redact(shorten(value.removesuffix(".0"), _VALUE_MAX))
 
 
 def _no_command(pod: PodSnapshot, ending: Ending) -> Finding | None:
@@ -105,6 +105,13 @@ def _unknown(pod: PodSnapshot, ending: Ending) -> Finding | None:
     words = last_error(ending.log) or ("" if ending.exit_code > 128 else last_line(ending.log))
     if not words or pod.was_ready:
         return None
+    if only_points_elsewhere(words):
+        # The kubelet keeps too little of the log: the traceback of the API server alone fills it.
+        return (
+            Reason.CONTAINER_FAILED,
+            f"its engine did not start (exit code {ending.exit_code}), and the cause stands further up in its log: see "
+            f"kubectl logs {pod.name} --previous",
+        )
     words = shorten(redact(words))
     if ending.exit_code == _BAD_USAGE or "validation error" in ending.log:
         return Reason.INVALID_ARGUMENTS, f"vLLM refuses its arguments: {words}"

@@ -51,7 +51,7 @@ def last_error(text: str) -> str:
     exceptions = [at for at, (_, line) in enumerate(lines) if _EXCEPTION.match(line)]
     told = [words for at in reversed(exceptions) if (words := _exception(lines, at))]
     usage = [line for _, line in reversed(lines) if _USAGE.match(line)]
-    return next(iter([*(words for words in told if not _wraps(words)), *usage, *told]), "")
+    return next(iter([*(words for words in told if not only_points_elsewhere(words)), *usage, *told]), "")
 
 
 def last_line(text: str) -> str:
@@ -70,7 +70,8 @@ def _lines(text: str) -> list[tuple[str, str]]:
     return found
 
 
-def _wraps(words: str) -> bool:
+def only_points_elsewhere(words: str) -> bool:
+    """Whether an error says that something failed, and not what."""
     return any(wrapper in words for wrapper in WRAPPERS)
 
 

@@ -88,8 +88,8 @@ MEMORY = (
         _KV,
         "No available memory for the cache blocks. ",
         Reason.KV_CACHE_TOO_SMALL,
-        "the weights leave no memory for the KV cache, of what vLLM may use (kvCache.memoryPerGPU, or "
-        f"kvCache.gpuMemoryUtilizationPercent): raise that one, or {_LESS}",
+        "nothing is left for the KV cache of the memory that vLLM may use: raise kvCache.memoryPerGPU where it is set, "
+        f"or {_LESS}",
     ),
     Symptom(
         _KV,
