@@ -29,6 +29,8 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("crd", help="print the CustomResourceDefinition")
     run = commands.add_parser("run", help="run the operator")
+    run.add_argument("--metrics-port", type=int, default=8080, help="port of /metrics (default: %(default)s)")
+    run.add_argument("--health-port", type=int, default=8081, help="port of /healthz (default: %(default)s)")
     render = commands.add_parser("render", help="print the children of the services in a file, without a cluster")
     render.add_argument("-f", "--filename", type=Path, required=True, help="manifest with InferenceServices")
     inspect = commands.add_parser("inspect", help="say what a model is made of, without its weights")
@@ -51,7 +53,7 @@ def main() -> None:
 
             sys.exit(inspect_model(arguments.hub, arguments.folder, arguments.revision, arguments.output))
         case "run":
-            run_operator(arguments.settings)
+            run_operator(arguments.settings, arguments.metrics_port, arguments.health_port)
 
 
 if __name__ == "__main__":

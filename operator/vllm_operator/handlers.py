@@ -23,8 +23,6 @@ from .reconcile import Reconciler
 from .view import Key, ServiceSnapshot, View
 from .workqueue import WorkQueue
 
-METRICS_PORT = 8080
-HEALTH_ENDPOINT = "http://0.0.0.0:8081/healthz"
 # Several events of a rollout come at once; they are worth one look.
 CHILD_EVENT_DELAY_SECONDS = 0.5
 OPTIONAL_API_SECONDS = 30.0
@@ -138,7 +136,7 @@ class _State:
                 self.queue.add(key)
 
 
-async def _operate(own: settings.Settings) -> None:
+async def _operate(own: settings.Settings, health_port: int) -> None:
     registry = kopf.OperatorRegistry()
     async with connect() as cluster, asyncio.TaskGroup() as tasks:
         state = _State(cluster, own)
@@ -151,17 +149,17 @@ async def _operate(own: settings.Settings) -> None:
             standalone=True,
             clusterwide=not own.watch_namespaces,
             namespaces=own.watch_namespaces,
-            liveness_endpoint=HEALTH_ENDPOINT,
+            liveness_endpoint=f"http://0.0.0.0:{health_port}/healthz",
         )
         for task in background:
             task.cancel()
 
 
-def run_operator(path: Path | None) -> None:
-    """Runs until SIGTERM."""
+def run_operator(path: Path | None, metrics_port: int, health_port: int) -> None:
+    """Runs until SIGTERM. Serves /metrics and /healthz at the ports."""
     kopf.configure(verbose=False)
     for noisy in ("kopf", "aiohttp.access"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     own = settings.load(path)
-    start_http_server(METRICS_PORT)
-    asyncio.run(_operate(own))
+    start_http_server(metrics_port)
+    asyncio.run(_operate(own, health_port))

@@ -14,7 +14,7 @@ import yaml
 from cluster.images import build
 from cluster.node import LocalCluster
 from cluster.tools import tool
-from e2e.kube import Kube, Object
+from kube import Kube, Object
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"

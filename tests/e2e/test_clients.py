@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from e2e.conftest import EXAMPLES, KEY
-from e2e.kube import Kube
+from kube import Kube
 
 CLIENTS = sorted([*(EXAMPLES / "clients").glob("*.py"), *(EXAMPLES / "clients").glob("*.sh")])
 

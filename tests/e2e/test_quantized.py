@@ -3,7 +3,7 @@
 import pytest
 
 from e2e.conftest import tiny
-from e2e.kube import Kube, conditions
+from kube import Kube, conditions
 from e2e.test_serving import chat
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from e2e.conftest import KEY
-from e2e.kube import Kube, Object, conditions
+from kube import Kube, Object, conditions
 
 CHAT: Object = {"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 8}
 
