@@ -1,5 +1,6 @@
 """What is said of pods that do not serve, from what vLLM 0.32, its libraries and Kubernetes 1.36 really said."""
 
+import time
 from typing import Any
 
 import pytest
@@ -575,3 +576,15 @@ def test_no_message_is_longer_than_a_condition_may_be() -> None:
         )
         < 1000
     )
+
+
+@pytest.mark.parametrize(
+    "piece", ["a", "eyJ-", "token", "token ", "No adapter found for'", "ValueError: ", "(A pid=1) "]
+)
+def test_no_log_keeps_the_operator_busy(piece: str) -> None:
+    """A log may hold anything, and the operator reads it in its one thread."""
+    log = (piece * 4096)[:4096]
+    start = time.process_time()
+    found(failed(log))
+    found(failed(log, ready_changed=SERVED))
+    assert time.process_time() - start < 0.25

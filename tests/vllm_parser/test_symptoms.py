@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from vllm_operator.diagnosis.log import WRAPPERS
-from vllm_operator.diagnosis.symptoms import SYMPTOMS, Symptom
+from vllm_operator.diagnosis.symptom import Symptom
+from vllm_operator.diagnosis.symptoms import SYMPTOMS
 from vllm_parser.environment import interpreter
 
 CHECKED = [symptom for symptom in SYMPTOMS if symptom.source]

@@ -9,7 +9,7 @@ _CREDENTIALS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{8,}"), r"\1 ***"),
     (
         re.compile(
-            r"(?i)([\w-]*(?:token(?!i)|secret|passw(?:or)?d|api[_-]?key|access[_-]?key|authorization|credential)[\w-]*"
+            r"(?i)((?:token(?!i)|secret|passw(?:or)?d|api[_-]?key|access[_-]?key|authorization|credential)[\w-]{0,40}"
             r"['\"]?\s*[:=]\s*['\"]?)(?!\*\*\*|\d+\b)[^\s'\",;)}\]]{4,}"
         ),
         r"\1***",

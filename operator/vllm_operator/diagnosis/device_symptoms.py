@@ -1,0 +1,160 @@
+"""What is said when memory gives out, or a GPU or its driver does not do. Order is priority."""
+
+from ..reasons import Reason
+from .symptom import Symptom
+
+_KV = "vllm/v1/core/kv_cache_utils.py"
+_RUNNER = "vllm/v1/worker/gpu_model_runner.py"
+_LESS = (
+    "raise tensorParallelSize or kvCache.gpuMemoryUtilizationPercent, set kvCache.dtype to fp8, or use a quantized "
+    "model"
+)
+_ROOM = "lower kvCache.gpuMemoryUtilizationPercent or maxNumSeqs, raise tensorParallelSize, or use a quantized model"
+_DRIVER = "the node's NVIDIA driver must be at least what the image's CUDA asks for: update it, or use an older image"
+_DEVICE = (
+    "check the device plugin and driver there, and pod.runtimeClassName if the cluster has a runtime class for GPUs"
+)
+_DEFECT = "if it happens again on this node only, look for Xid errors in its kernel log and drain it"
+
+MEMORY = (
+    Symptom(
+        _KV,
+        "model's max seq len ({wanted}), ({needed} GiB KV cache is needed, which is larger than the available KV cache "
+        "memory ({available} GiB). {}the estimated maximum model length is {length}. ",
+        Reason.KV_CACHE_TOO_SMALL,
+        "the KV cache is too small for one request of {wanted} tokens: that takes {needed} GiB, and {available} GiB "
+        f"are left; set maxModelLen to {{length}} (vLLM's own estimate) or to auto, or {_LESS}",
+    ),
+    Symptom(
+        _KV,
+        "model's max seq len ({wanted}), ({needed} GiB KV cache is needed, which is larger than the available KV cache "
+        "memory ({available} GiB). ",
+        Reason.KV_CACHE_TOO_SMALL,
+        "the KV cache is too small for one request of {wanted} tokens: that takes {needed} GiB, and {available} GiB "
+        f"are left; {_LESS}",
+    ),
+    Symptom(
+        _KV,
+        "No available memory for the cache blocks. ",
+        Reason.KV_CACHE_TOO_SMALL,
+        "nothing is left for the KV cache of the memory that vLLM may use: raise kvCache.memoryPerGPU where it is set, "
+        f"or {_LESS}",
+    ),
+    Symptom(
+        _KV,
+        "Cannot auto-fit max_model_len: not enough GPU memory available to serve even a single token.",
+        Reason.KV_CACHE_TOO_SMALL,
+        f"the weights leave memory for not a single token: {_LESS}",
+    ),
+    Symptom(
+        "vllm/v1/worker/utils.py",
+        "Free memory on device {device} ({free}/{total} GiB) on startup is less than desired GPU memory utilization "
+        "({share}, {wanted} GiB)",
+        Reason.GPU_MEMORY_IN_USE,
+        "another process holds memory of GPU {device} on node {node}: {free} of {total} GiB are free, and vLLM is to "
+        "take {wanted} GiB; end that process (nvidia-smi on the node shows it), or lower "
+        "kvCache.gpuMemoryUtilizationPercent",
+    ),
+    Symptom(
+        "vllm/v1/worker/cpu_worker.py",
+        "Available memory on node {} ({free}/{total} GiB) on startup is less than desired CPU memory utilization "
+        "({share}, {wanted} GiB)",
+        Reason.OUT_OF_MEMORY,
+        "on the CPU vLLM is to take {wanted} GiB for its KV cache, and {free} of {total} GiB are free: set "
+        "kvCache.memoryPerGPU to what the cache may take",
+    ),
+    Symptom(
+        _RUNNER,
+        "Failed to load model - not enough GPU memory. ",
+        Reason.MODEL_TOO_LARGE,
+        "the model's weights do not fit the GPU's memory: raise tensorParallelSize, or use a quantized model",
+    ),
+    Symptom(
+        _RUNNER,
+        "CUDA out of memory occurred when warming up sampler with {count} dummy requests.",
+        Reason.OUT_OF_GPU_MEMORY,
+        f"GPU memory ran out while vLLM prepared for {{count}} requests at once: {_ROOM}",
+    ),
+    Symptom(
+        None,
+        "out of memory. Tried to allocate {asked}. GPU {device} has a total capacity of {total} of which {free} is "
+        "free",
+        Reason.OUT_OF_GPU_MEMORY,
+        f"GPU memory ran out: {{asked}} were asked for, and {{free}} of {{total}} were free on GPU {{device}}; {_ROOM}",
+    ),
+    Symptom("torch/cuda/__init__.py", "OutOfMemoryError", Reason.OUT_OF_GPU_MEMORY, f"GPU memory ran out: {_ROOM}"),
+)
+
+DEVICES = (
+    Symptom(
+        "vllm/config/parallel.py",
+        "World size ({size}) is larger than the number of available GPUs ({count}) in this node.",
+        Reason.GPU_UNAVAILABLE,
+        f"vLLM needs {{size}} GPUs and sees {{count}} on node {{node}}: {_DEVICE}",
+    ),
+    Symptom(
+        "vllm/config/device.py",
+        "Failed to infer device type",
+        Reason.GPU_UNAVAILABLE,
+        f"vLLM sees no GPU on node {{node}}: {_DEVICE}",
+    ),
+    Symptom(
+        None, "No CUDA GPUs are available", Reason.GPU_UNAVAILABLE, f"vLLM sees no GPU on node {{node}}: {_DEVICE}"
+    ),
+    Symptom(
+        None,
+        "Found no NVIDIA driver on your system",
+        Reason.DRIVER_UNSUITABLE,
+        f"the pod sees no NVIDIA driver on node {{node}}: {_DEVICE}",
+    ),
+    Symptom(
+        None,
+        "The NVIDIA driver on your system is too old (found version {version})",
+        Reason.DRIVER_UNSUITABLE,
+        f"the NVIDIA driver of node {{node}} is too old (CUDA {{version}}): {_DRIVER}",
+    ),
+    Symptom(
+        None,
+        "CUDA driver version is insufficient for CUDA runtime version",
+        Reason.DRIVER_UNSUITABLE,
+        f"the NVIDIA driver of node {{node}} is too old for the image: {_DRIVER}",
+    ),
+    Symptom(
+        None,
+        "forward compatibility was attempted on non supported HW",
+        Reason.DRIVER_UNSUITABLE,
+        f"the NVIDIA driver of node {{node}} does not suit the image: {_DRIVER}",
+    ),
+    Symptom(
+        None,
+        "no kernel image is available for execution on the device",
+        Reason.GPU_UNSUITABLE,
+        "the image has no code for the GPU of node {node}: set accelerator.product to a newer GPU, or another image",
+    ),
+    Symptom(
+        "vllm/config/vllm.py",
+        "The quantization method {method} is not supported for the current GPU. Minimum capability: {minimum}. "
+        "Current capability: {current}.",
+        Reason.GPU_UNSUITABLE,
+        "the quantization {method} needs a GPU of compute capability {minimum} (the one on node {node} has {current}, "
+        "in tenths): set accelerator.product to a newer GPU, or use another checkpoint",
+    ),
+    Symptom(
+        "vllm/platforms/cuda.py",
+        "Bfloat16 is only supported on GPUs with compute capability of at least 8.0. ",
+        Reason.GPU_UNSUITABLE,
+        "the GPU of node {node} has no bfloat16: set dtype to float16, or accelerator.product to a newer GPU",
+    ),
+    Symptom(
+        None,
+        "CUDA error: {what}",
+        Reason.GPU_ERROR,
+        f"a GPU of node {{node}} failed (CUDA error: {{what}}): {_DEFECT}",
+    ),
+    Symptom(
+        "vllm/distributed/device_communicators/pynccl_wrapper.py",
+        "NCCL error: {what}",
+        Reason.GPU_ERROR,
+        f"the GPUs of node {{node}} could not exchange data (NCCL error: {{what}}): {_DEFECT}",
+    ),
+)

@@ -1,0 +1,47 @@
+"""One text that vLLM or a library under it says when it fails -> the reason, and what to do. See symptoms.py.
+
+`says` is the text as its source has it, with `{name}` where a value stands and `{}` where anything may: the pattern is
+made of it, and a test looks for its pieces in the named source of the pinned vLLM.
+"""
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+
+from ..reasons import Reason
+
+_FIELD = re.compile(r"\{(\w*)\}")
+# Values are short, on one line, and no sentence: what stands between two known texts can then be no prompt.
+_VALUE = r"[^\n]{0,160}?"
+_WORD, _REST = r"[^\s'\",]{1,160}", r"[^\n.;'\"]{1,100}"
+
+
+@dataclass(frozen=True)
+class Symptom:
+    """One text. `told` is what the user reads; it may use the values of `says`, and {node}.
+
+    `source` is a file below site-packages, or "errno" for the operating system's own words. Texts of CUDA and of
+    torch's compiled part have none: no source of theirs is installed where the tests run.
+    """
+
+    source: str | None
+    says: str
+    reason: Reason
+    told: str
+
+    @cached_property
+    def pattern(self) -> re.Pattern[str]:
+        """Matches the text in a log, wherever a line is broken."""
+        parts = _FIELD.split(self.says)
+        literals = [re.escape(part).replace(r"\ ", r"\s+").replace(r"\n", r"\s+") for part in parts[::2]]
+        values = [f"(?P<{name}>{_VALUE})" if name else _VALUE for name in parts[1::2]] + [""]
+        # Nothing bounds a value at either end of a text but the end of its word, or of its line.
+        if not literals[0]:
+            values[0] = f"(?P<{parts[1]}>{_WORD})"
+        if not literals[-1]:
+            values[-2] = f"(?P<{parts[-2]}>{_WORD if parts[-2] == 'path' else _REST})"
+        return re.compile("".join(literal + value for literal, value in zip(literals, values, strict=True)))
+
+    def pieces(self) -> list[str]:
+        """The fixed parts of the text."""
+        return [piece for piece in _FIELD.split(self.says)[::2] if piece.strip()]
