@@ -3,8 +3,8 @@
 import pytest
 
 from e2e.conftest import tiny
-from kube import Kube, conditions
 from e2e.test_serving import chat
+from kube import Kube, conditions
 
 
 @pytest.mark.parametrize("method", ["awq", "gptq"])

@@ -2,7 +2,7 @@
 
 from ..api.resource import InferenceService
 from ..vllm import PORT
-from .metadata import Manifest, identity, metadata
+from .metadata import INSTANCE_LABEL, Manifest, identity, metadata
 from .pod import PORT_NAME
 
 
@@ -21,12 +21,25 @@ def service(owner: InferenceService) -> Manifest:
     }
 
 
+# An empty `from` would let everybody in. No rule at all would be no field of ours, so that a rule which somebody adds
+# would stay; an empty list of rules is dropped by the API server, and applied anew at each restart.
+_NOBODY = {
+    "podSelector": {
+        "matchExpressions": [
+            {"key": INSTANCE_LABEL, "operator": "Exists"},
+            {"key": INSTANCE_LABEL, "operator": "DoesNotExist"},
+        ]
+    }
+}
+
+
 def network_policy(owner: InferenceService) -> Manifest | None:
     """The NetworkPolicy of the pods' port, when the spec asks for one."""
     policy = owner.spec.network_policy
     if not policy:
         return None
-    rule = {"from": [peer.to_manifest() for peer in policy.allow_from], "ports": [{"port": PORT, "protocol": "TCP"}]}
+    peers = [peer.to_manifest() for peer in policy.allow_from] or [_NOBODY]
+    rule = {"from": peers, "ports": [{"port": PORT, "protocol": "TCP"}]}
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
@@ -34,8 +47,7 @@ def network_policy(owner: InferenceService) -> Manifest | None:
         "spec": {
             "podSelector": {"matchLabels": identity(owner)},
             "policyTypes": ["Ingress"],
-            # An empty `from` would let everybody in: no peers means no rule.
-            "ingress": [rule] if policy.allow_from else [],
+            "ingress": [rule],
         },
     }
 

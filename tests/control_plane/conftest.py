@@ -1,0 +1,70 @@
+"""One control plane with fake nodes and one operator for all tests of its behaviour; each test has its namespace."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from cluster.control_plane import ControlPlane
+from control_plane.services import service
+from kube import Kube
+from operator_process import OperatorProcess, install_rights
+
+
+def add_volumes(plane: ControlPlane, count: int) -> None:
+    """Volumes for claims without a class: nobody makes any here, and fake nodes mount none."""
+    for number in range(count):
+        spec = {
+            "capacity": {"storage": "1Gi"},
+            "accessModes": ["ReadWriteOnce", "ReadWriteMany"],
+            "hostPath": {"path": "/nonexistent"},
+        }
+        volume = {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": f"v{number}"}, "spec": spec}
+        plane.api().create("/api/v1/persistentvolumes", volume)
+
+
+def await_garbage_collection(kube: Kube) -> None:
+    """Wait until the garbage collector has learned of our CRD: it looks for new APIs every 30 s."""
+    kube.apply(service("owner"))
+    owner = kube.get("vis", "owner")
+    assert owner
+    reference = {key: owner[key] for key in ("apiVersion", "kind")} | {
+        key: owner["metadata"][key] for key in ("name", "uid")
+    }
+    meta = {"name": "owned", "ownerReferences": [reference]}
+    kube.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta})
+    kube.run("delete", "vis", "owner")
+    kube.wait("the garbage collector works", 90, lambda: not kube.get("configmap", "owned"))
+
+
+@pytest.fixture(scope="session")
+def operator() -> Iterator[OperatorProcess]:
+    """A running operator with the chart's rights, and two nodes of eight GPUs."""
+    plane = ControlPlane.start("test-operator")
+    process: OperatorProcess | None = None
+    try:
+        plane.add_kwok_nodes(2)
+        add_volumes(plane, 12)
+        process = OperatorProcess(plane, install_rights(plane))
+        await_garbage_collection(Kube(plane.kubeconfig, "default"))
+        process.start()
+        yield process
+    finally:
+        if process:
+            process.stop()
+        plane.stop()
+
+
+@pytest.fixture
+def kube(operator: OperatorProcess, request: pytest.FixtureRequest) -> Iterator[Kube]:
+    """An empty namespace, and an operator that runs with its default settings before and after."""
+    if operator.process is None:
+        operator.start()
+    name = re.sub("[^a-z0-9]+", "-", request.node.name.removeprefix("test_").lower())[:60].strip("-")
+    kube = Kube(operator.control_plane.kubeconfig, name)
+    kube.run("create", "namespace", name)
+    try:
+        yield kube
+        operator.check()
+    finally:
+        kube.run("delete", "namespace", name, "--wait=false", check=False)

@@ -1,0 +1,119 @@
+"""What the operator cannot do is a condition that says so, and it heals when the cause goes."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from control_plane.services import args, children, ready, reason, service
+from kube import Kube, conditions
+from operator_process import OperatorProcess
+
+pytestmark = pytest.mark.control_plane
+
+
+def test_somebody_elses_object_is_never_adopted(kube: Kube) -> None:
+    ports = [{"port": 80, "protocol": "TCP"}]
+    other = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "llama"}, "spec": {"ports": ports}}
+    kube.apply(other)
+    before = kube.get("service", "llama")
+    kube.apply(service())
+    kube.wait("it says so", 10, lambda: reason(kube) == "NameTaken")
+    condition = conditions(kube.get("vis", "llama") or {})["Stalled"]
+    assert "the Service llama" in condition["message"]
+    assert kube.get("service", "llama") == before
+    kube.run("delete", "service", "llama")
+    kube.ready("llama", 60)
+    assert children(kube)["Service"]["spec"]["ports"][0]["port"] == 8000
+
+
+def test_an_image_that_is_not_allowed(kube: Kube, operator: OperatorProcess) -> None:
+    kube.apply(service(image="docker.io/somebody/vllm:latest"))
+    kube.wait("it says so", 10, lambda: reason(kube) == "ImageNotAllowed")
+    found = conditions(kube.get("vis", "llama") or {})
+    assert "docker.io/somebody/vllm:latest is not allowed" in found["SpecValid"]["message"]
+    assert found["Stalled"]["status"] == "True"
+    assert children(kube) == {}
+    operator.restart(allowedImages=["docker.io/somebody/*"])
+    kube.ready("llama", 30)
+    operator.restart()
+
+
+def test_a_quota_that_refuses_a_child(kube: Kube) -> None:
+    quota = {
+        "apiVersion": "v1",
+        "kind": "ResourceQuota",
+        "metadata": {"name": "none"},
+        "spec": {"hard": {"count/deployments.apps": "0"}},
+    }
+    kube.apply(quota)
+    kube.wait("the quota holds", 10, lambda: (kube.get("resourcequota", "none") or {}).get("status", {}).get("hard"))
+    kube.apply(service())
+    kube.wait("it says so", 20, lambda: reason(kube) == "Refused")
+    assert "exceeded quota" in conditions(kube.get("vis", "llama") or {})["Ready"]["message"]
+    kube.run("delete", "resourcequota", "none")
+    kube.ready("llama", 60)
+
+
+def test_a_new_default_image_waits_for_a_change_of_the_spec(kube: Kube, operator: OperatorProcess) -> None:
+    ready(kube)
+    before = kube.get("deployment", "llama")
+    operator.restart(images={"cpu": "localhost/vllm-cpu:next"})
+    ready(kube, "other")
+    other = kube.get("deployment", "other")
+    assert before
+    assert other
+    assert other["spec"]["template"]["spec"]["containers"][0]["image"] == "localhost/vllm-cpu:next"
+    assert kube.get("deployment", "llama") == before
+    restarted = service(rollout={"restartedAt": "2026-11-24T12:00:00Z"})
+    kube.apply(restarted)
+    kube.ready("llama", 30)
+    after = kube.get("deployment", "llama")
+    assert after
+    assert after["spec"]["template"]["spec"]["containers"][0]["image"] == "localhost/vllm-cpu:next"
+    operator.restart()
+    ready(kube, "third")
+    assert (kube.get("deployment", "llama") or {})["spec"]["template"] == after["spec"]["template"]
+
+
+def test_only_the_namespaces_that_are_watched(kube: Kube, operator: OperatorProcess) -> None:
+    operator.restart(watchNamespaces=["default"])
+    kube.apply(service())
+    elsewhere = Kube(kube.kubeconfig, "default")
+    ready(elsewhere, "watched")
+    assert children(kube) == {}
+    elsewhere.run("delete", "vis", "watched")
+    operator.restart()
+    kube.ready("llama", 30)
+
+
+MONITORS = "servicemonitors.monitoring.coreos.com"
+
+
+def test_a_service_monitor_is_made_once_there_is_such_an_api(kube: Kube) -> None:
+    """With a CRD that keeps everything: what the Prometheus Operator takes is for another test."""
+    ready(kube)
+    found = conditions(kube.get("vis", "llama") or {})
+    assert found["MonitoringAvailable"]["reason"] == "ServiceMonitorApiMissing"
+    assert found["Ready"]["status"] == "True"
+    kube.run("apply", "-f", str(Path(__file__).parent / "servicemonitors.yaml"))
+    try:
+        kube.wait("a condition says so", 60, lambda: reason(kube, "MonitoringAvailable") == "ServiceMonitorApplied")
+        monitor = kube.get(MONITORS, "llama")
+        assert monitor
+        assert monitor["spec"]["selector"]["matchLabels"]["app.kubernetes.io/instance"] == "llama"
+        kube.merge(MONITORS, "llama", {"spec": {"selector": {"matchLabels": {"app.kubernetes.io/instance": "x"}}}})
+        kube.wait("an edit is repaired", 20, lambda: kube.get(MONITORS, "llama")["spec"] == monitor["spec"])  # type: ignore[index]
+    finally:
+        kube.run("delete", "crd", MONITORS)
+    kube.wait("a condition says so", 60, lambda: reason(kube, "MonitoringAvailable") == "ServiceMonitorApiMissing")
+    ready(kube, maxModelLen=1024)
+    assert "--max-model-len=1024" in args(kube)
+
+
+def test_transitions_are_events(kube: Kube) -> None:
+    ready(kube)
+    events = [e for e in kube.list("events") if e["involvedObject"]["kind"] == "InferenceService"]
+    assert {e["reason"] for e in events} >= {"Available"}, json.dumps(events)
+    assert yaml.safe_load(kube.run("get", "events", "-o", "yaml"))

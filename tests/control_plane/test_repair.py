@@ -1,0 +1,129 @@
+"""Children are as declared: changes of the spec arrive, edits by hand go, and what others add stays."""
+
+import json
+from typing import Any
+
+import pytest
+
+from control_plane.services import args, children, ready, replicas, service
+from kube import Kube
+
+pytestmark = pytest.mark.control_plane
+EVERYTHING: dict[str, Any] = {
+    "replicas": 2,
+    "cache": {"claim": {"storage": "1Gi", "accessMode": "ReadWriteMany"}},
+    "networkPolicy": {"allowFrom": []},
+}
+EDITS: dict[str, dict[str, Any]] = {
+    "Deployment": {"spec": {"replicas": 5, "strategy": {"rollingUpdate": {"maxSurge": 3}}}},
+    "Service": {"spec": {"selector": {"app": "other"}}},
+    "PodDisruptionBudget": {"spec": {"maxUnavailable": 2}},
+    "NetworkPolicy": {"spec": {"ingress": [{}]}},
+    "PersistentVolumeClaim": {
+        "metadata": {"labels": {"app.kubernetes.io/managed-by": "vllm-operator", "app.kubernetes.io/name": "x"}}
+    },
+}
+
+
+def declared(child: dict[str, Any]) -> Any:
+    """What there is to repair in a child."""
+    return {"spec": child["spec"], "labels": child["metadata"]["labels"]}
+
+
+def test_edits_and_deletions_by_hand_are_repaired(kube: Kube) -> None:
+    ready(kube, **EVERYTHING)
+    before = children(kube)
+    for kind, edit in EDITS.items():
+        kube.merge(kind, before[kind]["metadata"]["name"], edit)
+
+    def repaired() -> bool:
+        now = children(kube)
+        return all(kind in now and declared(now[kind]) == declared(before[kind]) for kind in EDITS)
+
+    kube.wait("all are repaired", 15, repaired)
+    gone = [kind for kind in before if kind != "PersistentVolumeClaim"]  # a claim in use waits for its pods
+    for kind in gone:
+        kube.run("delete", kind, before[kind]["metadata"]["name"], "--wait=false")
+
+    def made_again() -> bool:
+        now = children(kube)
+        return all(kind in now and now[kind]["metadata"]["uid"] != before[kind]["metadata"]["uid"] for kind in gone)
+
+    kube.wait("all are made again", 20, made_again)
+    kube.ready("llama", 30)
+
+
+def test_what_others_add_stays(kube: Kube) -> None:
+    ready(kube)
+    kube.run("annotate", "deployment", "llama", "example.com/owner=team-a")
+    kube.run("label", "service", "llama", "example.com/team=a")
+    ready(kube, maxModelLen=1024)
+    made = children(kube)
+    assert made["Deployment"]["metadata"]["annotations"]["example.com/owner"] == "team-a"
+    assert made["Service"]["metadata"]["labels"]["example.com/team"] == "a"
+
+
+def test_a_change_rolls_and_putting_it_back_finds_the_old_pods_template(kube: Kube) -> None:
+    ready(kube)
+    first = children(kube)["Deployment"]["spec"]["template"]
+    ready(kube, maxModelLen=1024)
+    assert "--max-model-len=1024" in args(kube)
+    assert len(kube.list("controllerrevisions")) == 2
+    ready(kube)
+    assert children(kube)["Deployment"]["spec"]["template"] == first
+    assert len(kube.list("controllerrevisions")) == 2
+
+
+def test_few_old_templates_are_kept(kube: Kube) -> None:
+    for length in range(1, 6):
+        ready(kube, maxModelLen=length * 1024)
+    kube.wait("old ones are gone", 10, lambda: len(kube.list("controllerrevisions")) <= 3)
+    assert "--max-model-len=5120" in args(kube)
+
+
+def test_what_is_no_longer_wanted_goes(kube: Kube) -> None:
+    ready(kube, **EVERYTHING)
+    kube.run("replace", "-f", "-", stdin=json.dumps(service(replicas=1)))
+    kube.wait("it is pruned", 10, lambda: not {"PodDisruptionBudget", "NetworkPolicy"} & set(children(kube)))
+    assert "PersistentVolumeClaim" in children(kube)  # weights are not thrown away by an edit
+    kube.ready("llama", 30)
+
+
+def test_a_claim_that_is_not_to_be_kept_goes_when_it_is_no_longer_named(kube: Kube) -> None:
+    ready(kube, cache={"claim": {"storage": "1Gi", "retain": False}})
+    kube.run("replace", "-f", "-", stdin=json.dumps(service()))
+    kube.wait("it is pruned", 20, lambda: "PersistentVolumeClaim" not in children(kube))
+
+
+def test_the_scale_subresource_scales(kube: Kube) -> None:
+    ready(kube)
+    kube.run("scale", "vis", "llama", "--replicas=3")
+    found = kube.ready("llama", 30)
+    assert (replicas(kube), found["status"]["readyReplicas"]) == (3, 3)
+    assert "PodDisruptionBudget" in children(kube)
+    kube.run("scale", "vis", "llama", "--replicas=0")
+    kube.wait("no pods are left", 20, lambda: not kube.list("pods"))
+    found = kube.ready("llama", 30)
+    condition = next(c for c in found["status"]["conditions"] if c["type"] == "Ready")
+    assert condition["reason"] == "ScaledToZero"
+
+
+def test_an_autoscaler_takes_over_and_gives_back_the_live_count(kube: Kube) -> None:
+    ready(kube, replicas=3)
+    seen: list[int] = []
+
+    def settled(kind: bool) -> bool:
+        seen.append(replicas(kube))
+        return ("HorizontalPodAutoscaler" in children(kube)) == kind
+
+    kube.run("replace", "-f", "-", stdin=json.dumps(service(autoscaling={"minReplicas": 2, "maxReplicas": 5})))
+    kube.wait("the autoscaler is there", 10, lambda: settled(True))
+    kube.run("scale", "deployment", "llama", "--replicas=4")  # as the autoscaler does
+    kube.wait("four serve", 20, lambda: (kube.get("vis", "llama") or {})["status"].get("readyReplicas") == 4)
+    kube.merge("vis", "llama", {"spec": {"maxModelLen": 1024}})
+    kube.wait("the change has arrived", 10, lambda: "--max-model-len=1024" in args(kube))
+    assert replicas(kube) == 4
+    kube.run("replace", "-f", "-", stdin=json.dumps(service(replicas=2)))
+    kube.wait("the autoscaler is gone", 10, lambda: settled(False))
+    kube.wait("two are wanted", 10, lambda: replicas(kube) == 2)
+    assert min(seen) >= 2

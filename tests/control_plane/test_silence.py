@@ -1,0 +1,46 @@
+"""A fleet that nobody changes costs no write, whatever goes on around it."""
+
+import time
+from datetime import UTC, datetime
+
+import pytest
+
+from control_plane.services import ready, service
+from kube import Kube, conditions
+from operator_process import ACCOUNT, OperatorProcess
+from rights import writes
+
+pytestmark = pytest.mark.control_plane
+SERVICES = 40
+SECONDS = 45
+
+
+def churn(kube: Kube, number: int) -> None:
+    """A pod of another workload comes and goes, a node's label and status change, a claim is made."""
+    container = {"name": "web", "image": "web", "resources": {"requests": {"cpu": "1"}}}
+    meta = {"name": f"other-{number}", "labels": {"app": "other"}}
+    kube.apply({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": {"containers": [container]}})
+    kube.run("label", "node", "fake-0", "--overwrite", f"example.com/beat={number}")
+    kube.run("delete", "pod", f"other-{number}", "--wait=false")
+
+
+def test_no_write_while_nothing_changes(kube: Kube, operator: OperatorProcess) -> None:
+    kube.apply(*(service(f"s{number}") for number in range(SERVICES - 1)))
+    ready(kube, "last")
+
+    def all_ready() -> bool:
+        found = [conditions(item).get("Ready", {}).get("status") for item in kube.list("vis")]
+        return found == ["True"] * SERVICES
+
+    kube.wait("all are Ready", 60, all_ready)
+    time.sleep(10)  # what was still on its way
+    since = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    deadline, number = time.monotonic() + SECONDS, 0
+    while time.monotonic() < deadline:
+        churn(kube, number)
+        number += 1
+    assert number > 10
+    log = operator.control_plane.audit_log
+    assert writes(log, ACCOUNT, since) == []
+    kube.merge("vis", "last", {"spec": {"maxModelLen": 1024}})
+    kube.wait("a change is written", 10, lambda: writes(log, ACCOUNT, since))  # so the silence was not deafness

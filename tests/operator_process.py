@@ -1,0 +1,135 @@
+"""The operator as a process of this machine, with the chart's rights and nothing else, against a control plane."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from chart.commands import CHART, NAMESPACE, RELEASE, helm
+from cluster.control_plane import ControlPlane, free_ports
+from cluster.host import REPOSITORY
+from kube import Kube, Object
+
+ACCOUNT = f"system:serviceaccount:{NAMESPACE}:{RELEASE}"
+RIGHTS = ("ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
+# The pods of fake nodes have made-up addresses: nothing may be sent there.
+SETTINGS: Object = {"engineMetrics": False}
+
+
+def chart_rights(*words: str) -> list[Object]:
+    """The chart's manifests that give its account its rights."""
+    printed = helm("template", RELEASE, CHART, f"--namespace={NAMESPACE}", *words).ok()
+    return [one for one in yaml.load_all(printed, yaml.CSafeLoader) if one and one["kind"] in RIGHTS]
+
+
+def chart_rules() -> list[Object]:
+    """The rules of the operator's ClusterRole."""
+    role = next(one for one in chart_rights() if one["kind"] == "ClusterRole" and one["metadata"]["name"] == RELEASE)
+    rules: list[Object] = role["rules"]
+    return rules
+
+
+def install_rights(control_plane: ControlPlane) -> Path:
+    """Applies the CRD and the chart's rights; returns a kubeconfig of the chart's account."""
+    kube = Kube(control_plane.kubeconfig, NAMESPACE)
+    kube.run("create", "namespace", NAMESPACE)
+    kube.run("apply", "--server-side", "-f", str(REPOSITORY / "crds" / "inferenceservices.yaml"))
+    kube.run("wait", "--for=condition=Established", "crd/inferenceservices.vllm-operator.dev", "--timeout=30s")
+    kube.apply(*chart_rights())
+    config: Object = yaml.safe_load(control_plane.kubeconfig.read_text())
+    token = kube.run("create", "token", RELEASE, "--duration=24h").strip()
+    config["users"][0]["user"] = {"token": token}
+    path = control_plane.state / "operator.kubeconfig"
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+@dataclass
+class OperatorProcess:
+    """One operator at a time."""
+
+    control_plane: ControlPlane
+    kubeconfig: Path
+    process: subprocess.Popen[bytes] | None = None
+    ports: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def log(self) -> Path:
+        """What it printed, over all its runs."""
+        return self.control_plane.state / "operator.log"
+
+    def start(self, **settings: Any) -> None:
+        """Starts it with these settings and waits until it answers."""
+        assert self.process is None, "it runs already"
+        file = self.control_plane.state / "settings.yaml"
+        file.write_text(yaml.safe_dump({**SETTINGS, **settings}))
+        self.ports = free_ports("metrics", "health")
+        ports = [f"--{name}-port={port}" for name, port in self.ports.items()]
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "vllm_operator", "run", f"--settings={file}", *ports],
+                env={**os.environ, "KUBECONFIG": str(self.kubeconfig), "PYTHONPATH": str(REPOSITORY / "operator")},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        deadline = time.monotonic() + 30
+        while not self.answers():
+            self.check()
+            assert time.monotonic() < deadline, f"the operator does not answer\n{self.tail()}"
+            time.sleep(0.1)
+
+    def answers(self) -> bool:
+        """Whether its health endpoint does."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.ports['health']}/healthz", timeout=2) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+    def check(self) -> None:
+        """Fails the test when it has ended by itself."""
+        assert self.process is not None
+        assert self.process.poll() is None, f"the operator has ended\n{self.tail()}"
+
+    def stop(self) -> None:
+        """Ends it as Kubernetes would."""
+        if self.process:
+            self.process.terminate()
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+            self.process = None
+
+    def restart(self, **settings: Any) -> None:
+        """Stops and starts it."""
+        self.stop()
+        self.start(**settings)
+
+    def tail(self) -> str:
+        """The end of its log."""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-40:])
+
+    def resident_mib(self) -> float:
+        """Its resident memory."""
+        assert self.process
+        line = next(x for x in Path(f"/proc/{self.process.pid}/status").read_text().splitlines() if "VmRSS" in x)
+        return int(line.split()[1]) / 1024
+
+
+def version(item: Object) -> tuple[str, str, str]:
+    """What changes with every write to an object."""
+    return item["kind"], item["metadata"]["name"], item["metadata"]["resourceVersion"]
+
+
+def pretty(item: object) -> str:
+    """For the message of a failed test."""
+    return json.dumps(item, indent=1, sort_keys=True)

@@ -1,0 +1,62 @@
+"""What an account asked of the API server, as the audit log has it, against what RBAC grants it."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+
+class Right(NamedTuple):
+    """One verb on one resource (with its subresource) of one API group."""
+
+    verb: str
+    group: str
+    resource: str
+
+
+def requests(audit_log: Path, user: str) -> Iterator[dict[str, Any]]:
+    """The account's requests, in order."""
+    with audit_log.open() as lines:
+        for line in lines:
+            if user in line and (event := json.loads(line))["user"]["username"] == user:
+                yield event
+
+
+def used(audit_log: Path, user: str) -> set[Right]:
+    """The rights that the account has used. An apply that made an object needs `create` beside `patch`."""
+    found = set()
+    for event in requests(audit_log, user):
+        where = event.get("objectRef")
+        if not where or "resource" not in where:
+            continue  # discovery, which every account may
+        resource = "/".join(filter(None, (where["resource"], where.get("subresource"))))
+        found.add(Right(event["verb"], where.get("apiGroup", ""), resource))
+        if event["verb"] == "patch" and event.get("responseStatus", {}).get("code") == 201:
+            found.add(Right("create", where.get("apiGroup", ""), resource))
+    return found
+
+
+def granted(rules: Iterable[Mapping[str, Any]]) -> set[Right]:
+    """The rights that the rules of a ClusterRole grant."""
+    return {
+        Right(verb, group, resource)
+        for rule in rules
+        for verb in rule["verbs"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+    }
+
+
+WRITES = ("create", "update", "patch", "delete", "deletecollection")
+
+
+def writes(audit_log: Path, user: str, since: str = "") -> list[str]:
+    """The account's writes since a time (RFC 3339), as `verb resource/subresource namespace/name code`."""
+    found = []
+    for event in requests(audit_log, user):
+        if event["verb"] in WRITES and event["requestReceivedTimestamp"] >= since:
+            where = event["objectRef"]
+            resource = "/".join(filter(None, (where["resource"], where.get("subresource"))))
+            name = f"{where.get('namespace')}/{where.get('name')}"
+            found.append(f"{event['verb']} {resource} {name} {event.get('responseStatus', {}).get('code')}")
+    return found
