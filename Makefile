@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONPATH := tests:operator
 
-.PHONY: help setup test test-fast lint demo demo-down crd lock clean
+.PHONY: help setup test test-fast lint demo demo-down bench-scale crd lock clean
 
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -42,6 +42,9 @@ demo: setup  ## A cluster, the operator, a model, an answer
 
 demo-down: setup  ## Remove what `make demo` started
 	$(BIN)/python -m cluster.demo down
+
+bench-scale: setup  ## 300 services at once: how fast, at what cost, and then silence (12 min)
+	$(BIN)/python -m bench.scale
 
 crd: setup  ## Write crds/ from api.py
 	$(BIN)/python -m vllm_operator crd > crds/inferenceservices.yaml

@@ -18,6 +18,7 @@ from prometheus_client import start_http_server
 from . import observed, settings
 from .api import GROUP, PLURAL, VERSION
 from .cluster import CHILD_KINDS, RESOURCES, Cluster, connect
+from .informer import NoDiffBase, NoProgress
 from .manifests.metadata import MANAGED_BY, MANAGED_BY_LABEL
 from .reconcile import Reconciler
 from .view import Key, ServiceSnapshot, View
@@ -90,6 +91,10 @@ def kopf_settings(own: settings.Settings) -> kopf.OperatorSettings:
     result.posting.enabled = False
     result.scanning.disabled = bool(own.watch_namespaces)
     result.watching.server_timeout = 600
+    # kopf keeps a task and the last event of each object for a while: of a fleet, that is much.
+    result.queueing.idle_timeout = 0.5
+    result.persistence.diffbase_storage = NoDiffBase()
+    result.persistence.progress_storage = NoProgress()
     for selector in _child_resources():
         result.watching.label_selectors[selector] = f"{MANAGED_BY_LABEL}={MANAGED_BY}"  # type: ignore[index]
     return result

@@ -31,8 +31,18 @@ log = logging.getLogger(__name__)
 
 # The first status waits this long for the Deployment controller, so that it says something: one write less per service.
 FIRST_STATUS_SECONDS = 2.0
+# What only tells how far the pods are is written no more often than this; a change of a condition at once.
+PROGRESS_SECONDS = 5.0
+# While services arrive faster than they are made, their pods give way, but not for ever: each Deployment costs the API
+# server ten times what its apply costs, and the rest of the fleet would wait for that.
+GIVE_WAY_SECONDS = 0.25
+LONGEST_GIVE_WAY_SECONDS = 5.0
 # What the API server refused may be allowed later without any event of ours: a quota, an admission policy.
 REFUSED_RETRY_SECONDS = 30.0
+
+
+class _GivesWayError(Exception):
+    """Other services have nothing yet: this one's pods come after them."""
 
 
 @dataclass(slots=True)
@@ -43,9 +53,11 @@ class _Memory:
     applier: Applier
     engine: EngineReader
     first_seen: float = field(default_factory=time.monotonic)
+    gave_way_at: float = 0.0
     parsed: InferenceService | None = None
     templates: dict[str, Manifest] = field(default_factory=dict)
     written: tuple[int, dict[str, Any]] | None = None
+    written_at: float = -PROGRESS_SECONDS
     gauge: tuple[str, str] | None = None
 
 
@@ -55,6 +67,8 @@ class Reconciler:
     def __init__(self, cluster: Cluster, settings: Settings, view: View, requeue: Callable[[Key], None]) -> None:
         self._cluster, self._settings, self._view, self._requeue = cluster, settings, view, requeue
         self._memories: dict[Key, _Memory] = {}
+        # Services that have been worked on at least once.
+        self._begun: set[Key] = set()
         # Whether the cluster serves ServiceMonitors; may change while the operator runs.
         self.monitoring = False
 
@@ -68,10 +82,14 @@ class Reconciler:
         with metrics.reconcile_seconds.time():
             try:
                 return await self._reconcile(key, snapshot, memory)
+            except _GivesWayError:
+                return GIVE_WAY_SECONDS
             except (GoneError, StillDeletingError) as error:
                 # The service or its namespace is going away, or the children of its predecessor are.
                 log.info("%s/%s: %s", *key, error)
                 return FIRST_STATUS_SECONDS
+            finally:
+                self._begun.add(key)  # also where it has come to nothing: others need not wait for that
 
     async def _reconcile(self, key: Key, snapshot: ServiceSnapshot, memory: _Memory) -> float | None:
         service, spec_error = self._parse(key, snapshot, memory)
@@ -86,7 +104,8 @@ class Reconciler:
         observed.image = template["spec"]["containers"][0]["image"] if template else None
         if wait := _too_early(service, observed, snapshot, memory):
             return wait
-        await self._write_status(service, observed, snapshot, memory)
+        if wait := await self._write_status(service, observed, snapshot, memory):
+            return wait
         if memory.applier.unseen():
             return WATCH_LAG_SECONDS
         return REFUSED_RETRY_SECONDS if apply_error else memory.engine.retry_after
@@ -118,6 +137,9 @@ class Reconciler:
             template = await self._kept_template(service, live, memory)
             children = desired(service, template, monitoring=self.monitoring)
             for manifest in children:
+                if manifest["kind"] == "Deployment" and self._gives_way(service, live, memory):
+                    memory.gave_way_at = time.monotonic()
+                    raise _GivesWayError
                 await memory.applier.apply(service, manifest, live)
             await memory.applier.prune(service, children, live)
         except NameTakenError as error:
@@ -125,6 +147,12 @@ class Reconciler:
         except RefusedError as error:
             return template, (Reason.REFUSED, f"the API server refuses what the spec leads to: {error}")
         return template, None
+
+    def _gives_way(self, service: InferenceService, live: Live, memory: _Memory) -> bool:
+        self._begun.add((service.namespace, service.name))
+        others_wait = len(self._begun) < len(self._view.by_key)
+        new = ("Deployment", service.name) not in live and not memory.written
+        return new and others_wait and time.monotonic() - memory.first_seen < LONGEST_GIVE_WAY_SECONDS
 
     async def _kept_template(self, service: InferenceService, live: Live, memory: _Memory) -> Manifest:
         """The pod template rendered when the spec last changed; rendered and kept now, if it has just changed."""
@@ -158,7 +186,8 @@ class Reconciler:
 
     async def _write_status(
         self, service: InferenceService, observed: Observed, snapshot: ServiceSnapshot, memory: _Memory
-    ) -> None:
+    ) -> float | None:
+        """Writes the status if it differs; returns seconds to wait where that can wait."""
         before = dict(snapshot.status)
         if memory.written and memory.written[0] > snapshot.resource_version:
             before = memory.written[1]  # the watch has not shown our last write yet
@@ -166,14 +195,18 @@ class Reconciler:
         old, new = _ready(before), _ready(after)
         self._count(memory, (new["status"], new["reason"]))
         if after == before:
-            return
+            return None
+        left = memory.written_at + PROGRESS_SECONDS - time.monotonic()
+        if left > 0 and _outline(before) == _outline(after):
+            return left
         result = await self._cluster.apply_status(service, after)
-        memory.written = (int(result["metadata"]["resourceVersion"]), after)
+        memory.written, memory.written_at = (int(result["metadata"]["resourceVersion"]), after), time.monotonic()
         if (old.get("status"), old.get("reason")) != (new["status"], new["reason"]):
             name = f"{service.namespace}/{service.name}"
             log.info("%s Ready=%s reason=%s: %s", name, new["status"], new["reason"], new["message"])
             stalled = any(entry["type"] == "Stalled" for entry in after["conditions"])
             await self._cluster.post_event(service, "Warning" if stalled else "Normal", new["reason"], new["message"])
+        return None
 
     def _remember(self, key: Key, uid: str) -> _Memory:
         memory = self._memories.get(key)
@@ -184,6 +217,7 @@ class Reconciler:
         return memory
 
     def _forget(self, key: Key) -> None:
+        self._begun.discard(key)
         memory = self._memories.pop(key, None)
         if memory:
             self._count(memory, None)
@@ -205,8 +239,14 @@ def _too_early(
     if snapshot.status or memory.written or observed.apply_error:
         return None
     answered = observed.deployment and observed.deployment.replicas >= (service.wanted_replicas or 1)
-    left = FIRST_STATUS_SECONDS - (time.monotonic() - memory.first_seen)
+    left = max(memory.first_seen, memory.gave_way_at) + FIRST_STATUS_SECONDS - time.monotonic()
     return left if left > 0 and not answered else None
+
+
+def _outline(status_of: Mapping[str, Any]) -> list[Any]:
+    """What of a status is never late: each condition without its message, and the spec that it is about."""
+    conditions = [(entry["type"], entry["status"], entry["reason"]) for entry in status_of.get("conditions") or ()]
+    return [status_of.get("observedGeneration"), *conditions]
 
 
 def _ready(status_of: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -168,7 +168,7 @@ def status(service: InferenceService, observed: Observed, before: Mapping[str, A
             "conditions": conditions(
                 verdicts(service, observed), before.get("conditions") or (), service.generation, now
             ),
-            "replicas": observed.deployment.replicas if observed.deployment else 0,
+            "replicas": len(observed.pods) + len(observed.old_pods),
             "readyReplicas": sum(pod.ready for pod in observed.pods),
             "selector": ",".join(f"{key}={value}" for key, value in identity(service).items()),
             "gpus": devices * wanted(service, observed),

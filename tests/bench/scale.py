@@ -1,0 +1,177 @@
+"""`make bench-scale`: 300 services at once, on fake nodes. How fast their children are applied, what that costs the API
+server, and that nothing is written afterwards. Exits with 1 when a figure misses its target.
+
+The figures are the API server's: they come from its audit log.
+"""
+
+import argparse
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from cluster.control_plane import ControlPlane
+from control_plane.services import service
+from kube import Kube
+from operator_process import ACCOUNT, OperatorProcess, install_rights
+from rights import WRITES, requests, writes
+
+NAMESPACE = "bench"
+SERVICES = "/apis/vllm-operator.dev/v1alpha1/namespaces/bench/inferenceservices"
+CHILDREN = ("deployments", "services", "controllerrevisions")
+LEAST_PER_SECOND = 30.0
+MOST_MIB = 120.0
+
+
+@dataclass
+class Table:
+    """The figures, printed as they come, and whether all meet their targets."""
+
+    missed: list[str] = field(default_factory=list)
+
+    def row(self, what: str, figure: str, target: str = "", *, met: bool = True) -> None:
+        """Prints one figure."""
+        print(f"{what:<58}{figure:>18}   {target}{'' if met else '   MISSED'}", flush=True)
+        if not met:
+            self.missed.append(what)
+
+
+def seconds(timestamp: str) -> float:
+    """An audit log's time as seconds."""
+    return datetime.fromisoformat(timestamp).timestamp()
+
+
+def wait(what: str, limit: float, done: Any) -> None:
+    """Waits until `done()` is true."""
+    deadline = time.monotonic() + limit
+    while not done():
+        if time.monotonic() > deadline:
+            raise SystemExit(f"{what}: not so after {limit:.0f} s")
+        time.sleep(0.5)
+
+
+def all_ready(plane: ControlPlane, count: int) -> bool:
+    """Whether every service is Ready and settled."""
+    items = (plane.api().get(SERVICES) or {"items": []})["items"]
+    conditions = [{c["type"]: c["status"] for c in item.get("status", {}).get("conditions", [])} for item in items]
+    settled = [c for c in conditions if c.get("Ready") == "True" and "Reconciling" not in c]
+    return len(settled) == count
+
+
+def apply_all(plane: ControlPlane, count: int) -> None:
+    """Creates all services, as fast as the API server takes them."""
+    with ThreadPoolExecutor(8) as pool:
+        names = [f"s{number}" for number in range(count)]
+        list(pool.map(lambda name: plane.api().create(SERVICES, service(name)), names))
+
+
+def measure_apply(plane: ControlPlane, operator: OperatorProcess, count: int, table: Table) -> None:
+    """From the first service to the last child."""
+    first = datetime.now(UTC).timestamp()
+    apply_all(plane, count)
+    wait("all services are Ready", 300, lambda: all_ready(plane, count))
+    time.sleep(5)  # what is still on its way
+    events = [e for e in requests(plane.audit_log, ACCOUNT) if e.get("objectRef", {}).get("namespace") == NAMESPACE]
+    applied = [e for e in events if e["verb"] == "patch" and e["objectRef"]["resource"] in CHILDREN]
+    last = max(seconds(e["stageTimestamp"]) for e in applied)
+    rate = count / (last - first)
+    table.row(
+        "services per second, all children applied",
+        f"{rate:.1f}",
+        f">= {LEAST_PER_SECOND:.0f}",
+        met=rate >= LEAST_PER_SECOND,
+    )
+    measure_requests(events, count, table)
+    mib = operator.resident_mib()
+    table.row("operator's resident memory, MiB", f"{mib:.0f}", f"< {MOST_MIB:.0f}", met=mib < MOST_MIB)
+
+
+def measure_requests(events: list[dict[str, Any]], count: int, table: Table) -> None:
+    """What one service costs, by verb and resource."""
+    asked: Counter[str] = Counter()
+    for event in events:
+        where = event["objectRef"]
+        asked[f"{event['verb']} {'/'.join(filter(None, (where['resource'], where.get('subresource'))))}"] += 1
+    limits = {f"{verb} {child}": 1.0 for verb in ("patch", "get") for child in CHILDREN}
+    limits |= {"patch inferenceservices/status": 2.0, "create events": 2.0}
+    for request, number in sorted(asked.items()):
+        verb = request.split()[0]
+        if verb in (*WRITES, "get"):
+            each, limit = number / count, limits.get(request, 0.0)
+            table.row(f"{request}, per service", f"{each:.2f}", f"<= {limit:.0f}", met=each <= limit)
+
+
+@contextmanager
+def churn(plane: ControlPlane) -> Iterator[Counter[str]]:
+    """Pods of others come and go and nodes change, several times a second, until the block ends."""
+    stop, done = threading.Event(), Counter[str]()
+    api = plane.api()
+
+    def run() -> None:
+        number = 0
+        while not stop.wait(0.2):
+            number += 1
+            container = {"name": "web", "image": "web", "resources": {"requests": {"cpu": "1"}}}
+            meta = {"name": f"other-{number}", "labels": {"app": "other"}}
+            pod = {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": {"containers": [container]}}
+            api.create("/api/v1/namespaces/default/pods", pod)
+            api.patch(f"/api/v1/nodes/fake-{number % 20}", {"metadata": {"labels": {"example.com/beat": str(number)}}})
+            if number > 20:
+                api.request("DELETE", f"/api/v1/namespaces/default/pods/other-{number - 20}")
+            done["rounds"] = number
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield done
+    finally:
+        stop.set()
+        thread.join()
+
+
+def measure_silence(plane: ControlPlane, length: float, table: Table) -> None:
+    """Writes of the operator while nobody changes a service."""
+    since = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    with churn(plane) as done:
+        time.sleep(length)
+    found = writes(plane.audit_log, ACCOUNT, since)
+    what = f"writes in {length:.0f} s, with {done['rounds']} pods and node changes of others"
+    table.row(what, str(len(found)), "0", met=not found)
+    print(*found[:10], sep="\n", end="\n" if found else "")
+
+
+def main() -> int:
+    """Runs it all on a control plane of its own."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--services", type=int, default=300)
+    parser.add_argument("--silence", type=float, default=600, help="seconds to watch for writes (default: %(default)s)")
+    arguments = parser.parse_args()
+    table = Table()
+    plane = ControlPlane.start("bench-scale")
+    operator: OperatorProcess | None = None
+    try:
+        plane.add_kwok_nodes(20)
+        operator = OperatorProcess(plane, install_rights(plane))
+        Kube(plane.kubeconfig, NAMESPACE).run("create", "namespace", NAMESPACE)
+        operator.start()
+        time.sleep(2)  # its watches are up
+        measure_apply(plane, operator, arguments.services, table)
+        measure_silence(plane, arguments.silence, table)
+        operator.check()
+    finally:
+        if operator:
+            operator.stop()
+        plane.stop()
+    if table.missed:
+        print(f"missed: {', '.join(table.missed)}")
+    return 1 if table.missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
