@@ -40,8 +40,8 @@ PROBE_PERIOD_SECONDS = 5
 # Endpoints learn of the deletion while the pod still takes requests; only then vLLM gets SIGTERM.
 PRE_STOP_SECONDS = 10
 TERMINATION_GRACE_SECONDS = PRE_STOP_SECONDS + SHUTDOWN_TIMEOUT_SECONDS + 30
-# After a failed liveness probe the engine hangs: waiting for it to drain would only prolong the outage.
-LIVENESS_GRACE_SECONDS = 15
+# An engine that hangs, or that is still loading, drains nothing: waiting for it would hold its GPUs for longer.
+KILL_GRACE_SECONDS = 15
 
 _PRODUCT_LABELS = {"nvidia.com/gpu": "nvidia.com/gpu.product", "amd.com/gpu": "amd.com/gpu.product-name"}
 
@@ -99,6 +99,7 @@ def _container(service: InferenceService, settings: Settings) -> Manifest:
             **health,
             "periodSeconds": PROBE_PERIOD_SECONDS,
             "failureThreshold": ceil(budget / PROBE_PERIOD_SECONDS),
+            "terminationGracePeriodSeconds": KILL_GRACE_SECONDS,
         },
         "readinessProbe": {**health, "periodSeconds": PROBE_PERIOD_SECONDS, "failureThreshold": 2},
         "livenessProbe": {
@@ -106,7 +107,7 @@ def _container(service: InferenceService, settings: Settings) -> Manifest:
             "timeoutSeconds": 10,
             "periodSeconds": 10,
             "failureThreshold": 3,
-            "terminationGracePeriodSeconds": LIVENESS_GRACE_SECONDS,
+            "terminationGracePeriodSeconds": KILL_GRACE_SECONDS,
         },
         "lifecycle": {"preStop": {"sleep": {"seconds": PRE_STOP_SECONDS}}},
         # A failed container's last lines then stand in its status, where the diagnosis finds them.
