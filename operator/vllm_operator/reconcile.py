@@ -79,6 +79,7 @@ class Reconciler:
             self._forget(key)
             return None
         memory = self._remember(key, snapshot.uid)
+        self._begun.add(key)
         with metrics.reconcile_seconds.time():
             try:
                 return await self._reconcile(key, snapshot, memory)
@@ -88,14 +89,11 @@ class Reconciler:
                 # The service or its namespace is going away, or the children of its predecessor are.
                 log.info("%s/%s: %s", *key, error)
                 return FIRST_STATUS_SECONDS
-            finally:
-                self._begun.add(key)  # also where it has come to nothing: others need not wait for that
 
     async def _reconcile(self, key: Key, snapshot: ServiceSnapshot, memory: _Memory) -> float | None:
         service, spec_error = self._parse(key, snapshot, memory)
         if spec_error:
-            await self._write_status(service, Observed(spec_error=spec_error), snapshot, memory)
-            return None
+            return await self._write_status(service, Observed(spec_error=spec_error), snapshot, memory)
         live = self._view.children(key)
         memory.applier.note(live)
         template, apply_error = await self._bring_about(service, live, memory)
@@ -149,7 +147,7 @@ class Reconciler:
         return template, None
 
     def _gives_way(self, service: InferenceService, live: Live, memory: _Memory) -> bool:
-        self._begun.add((service.namespace, service.name))
+        """Whether a new service's pods should wait, as others have not been looked at yet."""
         others_wait = len(self._begun) < len(self._view.by_key)
         new = ("Deployment", service.name) not in live and not memory.written
         return new and others_wait and time.monotonic() - memory.first_seen < LONGEST_GIVE_WAY_SECONDS
