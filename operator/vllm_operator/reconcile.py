@@ -33,16 +33,16 @@ log = logging.getLogger(__name__)
 FIRST_STATUS_SECONDS = 2.0
 # What only tells how far the pods are is written no more often than this; a change of a condition at once.
 PROGRESS_SECONDS = 5.0
-# While services arrive faster than they are made, their pods give way, but not for ever: each Deployment costs the API
-# server ten times what its apply costs, and the rest of the fleet would wait for that.
+# While services arrive by the hundred, their pods give way, but not for ever: each Deployment costs the API server ten
+# times what its apply costs, and the rest of the fleet would wait for that.
 GIVE_WAY_SECONDS = 0.25
-LONGEST_GIVE_WAY_SECONDS = 5.0
+LONGEST_GIVE_WAY_SECONDS = 10.0
 # What the API server refused may be allowed later without any event of ours: a quota, an admission policy.
 REFUSED_RETRY_SECONDS = 30.0
 
 
 class _GivesWayError(Exception):
-    """Other services have nothing yet: this one's pods come after them."""
+    """Other services have nothing yet: the pods of this one come after them."""
 
 
 @dataclass(slots=True)
@@ -67,8 +67,8 @@ class Reconciler:
     def __init__(self, cluster: Cluster, settings: Settings, view: View, requeue: Callable[[Key], None]) -> None:
         self._cluster, self._settings, self._view, self._requeue = cluster, settings, view, requeue
         self._memories: dict[Key, _Memory] = {}
-        # Services that have been worked on at least once.
-        self._begun: set[Key] = set()
+        # When a service was last seen for the first time.
+        self._newest = 0.0
         # Whether the cluster serves ServiceMonitors; may change while the operator runs.
         self.monitoring = False
 
@@ -79,7 +79,6 @@ class Reconciler:
             self._forget(key)
             return None
         memory = self._remember(key, snapshot.uid)
-        self._begun.add(key)
         with metrics.reconcile_seconds.time():
             try:
                 return await self._reconcile(key, snapshot, memory)
@@ -147,10 +146,11 @@ class Reconciler:
         return template, None
 
     def _gives_way(self, service: InferenceService, live: Live, memory: _Memory) -> bool:
-        """Whether a new service's pods should wait, as others have not been looked at yet."""
-        others_wait = len(self._begun) < len(self._view.by_key)
+        """Whether a new service's pods should wait, as newer services still come in. The newest never waits."""
         new = ("Deployment", service.name) not in live and not memory.written
-        return new and others_wait and time.monotonic() - memory.first_seen < LONGEST_GIVE_WAY_SECONDS
+        now = time.monotonic()
+        arriving = memory.first_seen < self._newest and now - self._newest < GIVE_WAY_SECONDS
+        return new and arriving and now - memory.first_seen < LONGEST_GIVE_WAY_SECONDS
 
     async def _kept_template(self, service: InferenceService, live: Live, memory: _Memory) -> Manifest:
         """The pod template rendered when the spec last changed; rendered and kept now, if it has just changed."""
@@ -212,10 +212,10 @@ class Reconciler:
             self._forget(key)
             memory = _Memory(uid, Applier(self._cluster), EngineReader(lambda: self._requeue(key)))
             self._memories[key] = memory
+            self._newest = memory.first_seen
         return memory
 
     def _forget(self, key: Key) -> None:
-        self._begun.discard(key)
         memory = self._memories.pop(key, None)
         if memory:
             self._count(memory, None)
