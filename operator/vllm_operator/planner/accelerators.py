@@ -1,0 +1,91 @@
+"""The catalogue of GPUs: memory as CUDA reports it, and what each can compute.
+
+The label of GPU feature discovery (nvidia.com/gpu.memory) is nvidia-smi's total, more than a program gets: 81,559
+against 81,079 MiB on an H100. vLLM reckons with the latter.
+"""
+
+from dataclasses import dataclass
+
+MIB = 1 << 20
+GIB = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """One kind of device."""
+
+    name: str
+    total_bytes: int
+    """What cudaMemGetInfo reports as the total."""
+    capability: tuple[int, int]
+    """CUDA's compute capability; (0, 0) for AMD, and for the CPU."""
+    margin: float = 0.0
+    """Part of the total that may be wrong, where it was not measured."""
+    products: tuple[str, ...] = ()
+    """Values of the nodes' product label."""
+    cost: int = 0
+    """Rank by price, cheapest first: an order, not an amount."""
+    vendor: str = "nvidia"
+
+
+def _measured(name: str, total: int, capability: tuple[int, int], cost: int, *products: str) -> Gpu:
+    return Gpu(name, total, capability, 0.0, products, cost)
+
+
+def _published(name: str, gib: float, capability: tuple[int, int], cost: int, *products: str) -> Gpu:
+    """A total that torch prints with two decimals of a GiB in its messages."""
+    return Gpu(name, int(gib * GIB), capability, 0.004, products, cost)
+
+
+# The first two: cudaMemGetInfo on the devices. The others: totals in messages of torch (driver 535 to 580).
+CATALOGUE: tuple[Gpu, ...] = (
+    _measured("H100-80GB", 85_017_493_504, (9, 0), 60, "NVIDIA-H100-80GB-HBM3", "NVIDIA-H100-PCIe"),
+    _measured("H200", 150_109_880_320, (9, 0), 70, "NVIDIA-H200"),
+    _published("T4", 14.56, (7, 5), 10, "Tesla-T4", "NVIDIA-T4"),
+    _published("V100-16GB", 15.77, (7, 0), 15, "Tesla-V100-SXM2-16GB", "Tesla-V100-PCIE-16GB"),
+    _published("V100-32GB", 31.73, (7, 0), 18, "Tesla-V100-SXM2-32GB", "Tesla-V100-PCIE-32GB"),
+    _published("L4", 22.03, (8, 9), 20, "NVIDIA-L4"),
+    _published("A10", 21.98, (8, 6), 21, "NVIDIA-A10"),
+    _published("A10G", 21.98, (8, 6), 22, "NVIDIA-A10G"),
+    _published("A30", 23.50, (8, 0), 23, "NVIDIA-A30"),
+    _published("RTX-3090", 23.56, (8, 6), 16, "NVIDIA-GeForce-RTX-3090"),
+    _published("RTX-4090", 23.52, (8, 9), 19, "NVIDIA-GeForce-RTX-4090"),
+    _published("RTX-5090", 31.36, (12, 0), 24, "NVIDIA-GeForce-RTX-5090"),
+    _published("A40", 44.35, (8, 6), 30, "NVIDIA-A40"),
+    _published("RTX-A6000", 47.40, (8, 6), 31, "NVIDIA-RTX-A6000"),
+    _published("RTX-6000-Ada", 47.38, (8, 9), 34, "NVIDIA-RTX-6000-Ada-Generation"),
+    _published("L40", 44.32, (8, 9), 32, "NVIDIA-L40"),
+    _published("L40S", 44.39, (8, 9), 33, "NVIDIA-L40S"),
+    _published("RTX-PRO-6000", 94.97, (12, 0), 40, "NVIDIA-RTX-PRO-6000-Blackwell-Server-Edition"),
+    _published("A100-40GB", 39.38, (8, 0), 41, "NVIDIA-A100-SXM4-40GB", "NVIDIA-A100-PCIE-40GB"),
+    _published("A100-80GB", 79.14, (8, 0), 50, "NVIDIA-A100-SXM4-80GB", "NVIDIA-A100-80GB-PCIe"),
+    _published("H100-NVL", 93.00, (9, 0), 62, "NVIDIA-H100-NVL"),
+    _published("H20", 95.00, (9, 0), 52, "NVIDIA-H20"),
+    _published("GH200-96GB", 94.50, (9, 0), 63, "NVIDIA-GH200-480GB"),
+    _published("B200", 178.35, (10, 0), 80, "NVIDIA-B200"),
+    Gpu("MI300X", int(191.98 * GIB), (0, 0), 0.004, ("AMD_Instinct_MI300X_OAM", "AMD-Instinct-MI300X-OAM"), 65, "amd"),
+    Gpu("MI325X", int(255.98 * GIB), (0, 0), 0.004, ("AMD_Instinct_MI325X_OAM", "AMD-Instinct-MI325X-OAM"), 72, "amd"),
+)
+
+_LABEL_LOSS = 0.03
+_LABEL_LOSS_BYTES = GIB
+
+
+def find(name: str) -> Gpu | None:
+    """The GPU of this name or product label, in any case, with or without NVIDIA in front; None: not known."""
+    wanted = _plain(name)
+    for gpu in CATALOGUE:
+        if wanted in {_plain(known) for known in (gpu.name, *gpu.products)}:
+            return gpu
+    return next((gpu for gpu in CATALOGUE if wanted == _plain(gpu.name).removesuffix("80gb")), None)
+
+
+def of_label(product: str, label_mib: int, capability: tuple[int, int]) -> Gpu:
+    """A GPU that the catalogue lacks, from its node's labels: nvidia-smi's total, less what a program may not get."""
+    label = label_mib * MIB
+    return Gpu(product, label - min(int(label * _LABEL_LOSS), _LABEL_LOSS_BYTES), capability, 0.01)
+
+
+def _plain(name: str) -> str:
+    letters = "".join(letter for letter in name.lower() if letter.isalnum())
+    return letters.removeprefix("nvidia").removeprefix("geforce").removeprefix("tesla")

@@ -1,0 +1,118 @@
+"""What vLLM makes of the spec: its own defaults for the GPU at hand, filled in. Nothing of memory is decided here.
+
+Defaults: vLLM 0.26 to 0.32, engine/arg_utils.py (`get_batch_defaults`), config/cache.py, config/vllm.py.
+"""
+
+from dataclasses import dataclass
+
+from ..api import InferenceServiceSpec
+from ..api.base import bytes_of
+from .accelerators import GIB, Gpu
+from .quantization import kv_dtype_of
+from .shapes import Cached, Model
+from .weights import Ranks
+
+UTILIZATION_PERCENT = 92
+BLOCK_SIZE = 16
+CPU_BLOCK_SIZE = 128
+DEFAULT_LORA_RANK = 16
+# Mixture-of-experts models that vLLM's second model runner serves by default; it serves all dense ones.
+_V2_EXPERTS = frozenset({"DeepseekV2ForCausalLM", "GraniteMoeForCausalLM", "Qwen2MoeForCausalLM"})
+
+
+@dataclass(frozen=True, slots=True)
+class Lora:
+    """Adapters beside the model."""
+
+    rank: int
+    slots: int
+    """Adapters on the GPU at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """vLLM's effective settings for one replica."""
+
+    ranks: Ranks
+    max_model_len: int
+    """Longest sequence; with `auto`, the longest that is tried."""
+    auto: bool
+    """Whether vLLM shortens it to what fits."""
+    max_num_seqs: int
+    max_num_batched_tokens: int
+    utilization: float
+    kv_cache_bytes: int | None
+    """Size of the KV cache on each GPU, where the user sets it."""
+    kv_dtype: str
+    block_size: int
+    prefix_caching: bool
+    eager: bool
+    quantization: str | None
+    """What the user asks for."""
+    dtype: str
+    lora: Lora | None
+    speculative_tokens: int
+    speculative_method: str | None
+    second_runner: bool
+    """Whether vLLM uses its second model runner."""
+
+    @property
+    def in_flight_tokens(self) -> int:
+        """Tokens scheduled and not yet settled: a batch for each step under way (config/vllm.py)."""
+        pipeline = self.ranks.pipeline
+        batches = pipeline + 1 if self.second_runner else 2 if pipeline == 1 else pipeline
+        return batches * self.max_num_batched_tokens
+
+
+def engine_of(spec: InferenceServiceSpec, model: Model, gpu: Gpu) -> Engine:
+    """The settings for a service of this model on this GPU."""
+    ranks = Ranks(spec.tensor_parallel_size or 1, spec.pipeline_parallel_size or 1, bool(spec.expert_parallel))
+    on_cpu = spec.accelerator.resource == "cpu"
+    length = spec.max_model_len if isinstance(spec.max_model_len, int) else model.longest
+    seqs, tokens = _batch(spec, gpu, length, ranks, on_cpu=on_cpu)
+    cache = spec.kv_cache
+    percent = cache.gpu_memory_utilization_percent if cache else None
+    kv_dtype = (cache.dtype if cache else None) or "auto"
+    dtype = spec.dtype if spec.dtype and spec.dtype != "auto" else model.dtype
+    lora = spec.lora
+    return Engine(
+        ranks=ranks,
+        max_model_len=length,
+        auto=spec.max_model_len == "auto",
+        max_num_seqs=seqs,
+        max_num_batched_tokens=tokens,
+        utilization=(percent or UTILIZATION_PERCENT) / 100,
+        kv_cache_bytes=bytes_of(cache.memory_per_gpu) if cache and cache.memory_per_gpu else None,
+        kv_dtype=kv_dtype_of(model) if kv_dtype == "auto" else kv_dtype,
+        block_size=(cache.block_size if cache else None) or (CPU_BLOCK_SIZE if on_cpu else BLOCK_SIZE),
+        prefix_caching=not model.pooling and (cache is None or cache.prefix_caching is not False),
+        eager=bool(spec.enforce_eager) or on_cpu,
+        quantization=spec.quantization,
+        dtype={"half": "float16", "float": "float32"}.get(dtype, dtype),
+        lora=Lora(lora.max_rank or DEFAULT_LORA_RANK, 1) if lora else None,
+        speculative_tokens=spec.speculative.num_speculative_tokens if spec.speculative else 0,
+        speculative_method=spec.speculative.method if spec.speculative else None,
+        second_runner=_second_runner(model),
+    )
+
+
+def _batch(spec: InferenceServiceSpec, gpu: Gpu, length: int, ranks: Ranks, *, on_cpu: bool) -> tuple[int, int]:
+    """Sequences and tokens of a batch: vLLM's defaults grow with the GPU's memory."""
+    if on_cpu:
+        seqs, tokens = 128 * ranks.gpus, 2048 * ranks.gpus
+    elif gpu.total_bytes >= 160 * GIB:
+        seqs, tokens = 1024, 16384
+    elif gpu.total_bytes >= 70 * GIB and "a100" not in gpu.name.lower():
+        seqs, tokens = 1024, 8192
+    else:
+        seqs, tokens = 256, 2048
+    own_seqs, own_tokens = spec.max_num_seqs, spec.max_num_batched_tokens
+    seqs = own_seqs or seqs
+    tokens = own_tokens or min(tokens, seqs * length)
+    return own_seqs or min(seqs, tokens), tokens
+
+
+def _second_runner(model: Model) -> bool:
+    hybrid = any(layer.cache is not None and layer.cache.kind is Cached.STATE for layer in model.layers)
+    dense = model.experts is None
+    return not model.pooling and not hybrid and (dense or model.architecture in _V2_EXPERTS)

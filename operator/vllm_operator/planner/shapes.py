@@ -1,0 +1,143 @@
+"""What a model is made of: its matrices, how each is split over ranks, and what each layer keeps per token.
+
+Facts only. How many bytes they take is decided in `weights.py`, `quantization.py` and `kv_cache.py`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class Split(StrEnum):
+    """How tensor parallelism divides a matrix of `rows` outputs by `columns` inputs."""
+
+    ROWS = "rows"
+    """Each rank computes a part of the outputs (vLLM: ColumnParallelLinear)."""
+    COLUMNS = "columns"
+    """Each rank takes a part of the inputs, and the results are summed (vLLM: RowParallelLinear)."""
+    NONE = "none"
+    """Every rank has all of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Linear:
+    """One weight matrix, as the checkpoint names it below its layer."""
+
+    name: str
+    rows: int
+    columns: int
+    split: Split = Split.NONE
+    heads: int = 0
+    """Heads that the rows consist of, where a rank always has at least one (keys and values); 0: rows are just rows."""
+    bias: bool = False
+    quantizable: bool = True
+
+    def rank_rows(self, ranks: int) -> int:
+        """Outputs on one of `ranks` ranks. Keys and values are repeated where there are more ranks than heads."""
+        if self.split is not Split.ROWS:
+            return self.rows
+        if self.heads:
+            return self.rows // self.heads * max(1, self.heads // ranks)
+        return -(-self.rows // ranks)
+
+    def rank_columns(self, ranks: int) -> int:
+        """Inputs on one of `ranks` ranks."""
+        return -(-self.columns // ranks) if self.split is Split.COLUMNS else self.columns
+
+
+@dataclass(frozen=True, slots=True)
+class Experts:
+    """The routed experts of one layer; the router is a Linear of the layer."""
+
+    name: str
+    count: int
+    per_token: int
+    hidden: int
+    intermediate: int
+    gated: bool = True
+    bias: bool = False
+
+    @property
+    def matrices(self) -> int:
+        """Matrices of hidden by intermediate in one expert."""
+        return 3 if self.gated else 2
+
+
+class Cached(StrEnum):
+    """What a layer keeps of earlier tokens."""
+
+    FULL = "full"
+    SLIDING = "sliding"
+    LATENT = "latent"
+    """One compressed vector for all heads (MLA), the same on every rank."""
+    STATE = "state"
+    """A state of fixed size for each sequence (linear attention, Mamba)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cache:
+    """What one layer keeps. Elements are of the KV cache's type, per token; for STATE, per sequence."""
+
+    kind: Cached
+    heads: int = 1
+    elements: int = 0
+    """Elements of keys and values together, of one head and token."""
+    window: int = 0
+    conv_elements: int = 0
+    state_elements: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One decoder layer."""
+
+    linears: tuple[Linear, ...]
+    cache: Cache | None
+    experts: Experts | None = None
+    elements: int = 0
+    """Elements that every rank has: norms, and biases without a matrix."""
+    split_elements: int = 0
+    """Elements that ranks share out between them: sinks, convolutions."""
+    float32_elements: int = 0
+    """Elements that ranks share out, kept in float32."""
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model as the planner sees it: derived from config.json, without its weights."""
+
+    architecture: str
+    layers: tuple[Layer, ...]
+    hidden: int
+    vocabulary: int
+    heads: int
+    kv_heads: int
+    head_size: int
+    intermediate: int
+    """Width of a dense layer's MLP; 0 where there is none."""
+    dtype: str
+    tied: bool
+    longest: int
+    """Longest sequence that the config allows, in tokens, with vLLM's reading of rope scaling."""
+    raw_longest: int
+    """max_position_embeddings, or whichever key says it; 0 where none does."""
+    longest_key: str
+    edge_linears: tuple[Linear, ...] = ()
+    """Matrices outside the layers (projections of embeddings)."""
+    edge_elements: int = 0
+    """Elements outside the layers: final norms, positions, a vision tower."""
+    rope_bytes: int = 0
+    quantization: Mapping[str, Any] | None = None
+    header_bytes: int | None = None
+    """Bytes of all tensors, from the safetensors headers; None: not known."""
+    approximate: bool = False
+    """Whether the architecture is not one that the planner knows."""
+    pooling: bool = False
+    """Whether it embeds or classifies instead of generating."""
+    multimodal: bool = False
+
+    @property
+    def experts(self) -> Experts | None:
+        """The widest experts of any layer."""
+        return max((layer.experts for layer in self.layers if layer.experts), key=lambda e: e.count, default=None)
