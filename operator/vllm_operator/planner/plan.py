@@ -4,7 +4,7 @@ vLLM's own check (v1/core/kv_cache_utils.py) is repeated: what is left of the sh
 and overhead must hold one sequence of the full length, and one block more.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from math import ceil
 
@@ -14,7 +14,8 @@ from .engine import Engine, engine_of
 from .kv_cache import KNOWN_KV_DTYPES, Layout, layout
 from .overhead import Overhead, overhead
 from .quantization import Scheme, method_of, scheme_of
-from .refusals import Question, Refusal, first_refusal
+from .refusals import first_refusal
+from .rules import SPLITS, Question
 from .shapes import Model
 from .weights import Storage, Weights, rank_weights
 
@@ -31,21 +32,7 @@ class Reason(StrEnum):
     WITHIN_MARGIN = "WithinMargin"
     UNKNOWN_QUANTIZATION = "QuantizationNotPlanned"
     UNKNOWN_KV_DTYPE = "KVCacheTypeNotPlanned"
-
-
-@dataclass(frozen=True, slots=True)
-class Alternative:
-    """A change of the service with which it fits."""
-
-    change: str
-    """What to write, or which GPU to take."""
-    gpu: str
-    gpus_per_replica: int
-    kv_cache_tokens: int
-    max_concurrency: float
-    max_model_len: int
-    loss: int
-    """How much is given up: 0 nothing, then more."""
+    UNKNOWN_PIPELINE = "PipelineNotPlanned"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,39 +46,67 @@ class Memory:
     activation: int
     graphs: int
     other: int
-    kv_cache: int
+    left: int
+    """What remains for the KV cache; negative where weights and overhead alone are more than the share."""
 
     @property
     def overhead(self) -> int:
         """What vLLM needs besides weights and KV cache."""
         return self.activation + self.graphs + self.other
 
+    @property
+    def kv_cache(self) -> int:
+        """Size of the KV cache."""
+        return max(0, self.left)
+
+    @property
+    def used(self) -> int:
+        """All of it together."""
+        return self.weights + self.overhead + self.kv_cache
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """What a replica can serve, and where its memory goes."""
+
+    memory: Memory
+    kv_cache_tokens: int
+    """Tokens that the KV cache holds, as vLLM prints it; 0 for a model without one."""
+    max_concurrency: float | None
+    """Sequences of full length at once; None for a model without a KV cache."""
+    max_model_len: int
+    """Longest sequence in tokens; with maxModelLen auto, what vLLM makes of it."""
+    max_model_len_that_fits: int
+    """Longest that vLLM would estimate as fitting, up to the model's own limit; 0: not even one token."""
+    safe_max_model_len: int
+    """The same, with the margin of error taken off: what to set."""
+    block_size: int
+    needed_bytes: int
+    """Least KV cache with which vLLM starts."""
+    margin_bytes: int
+    """How far the budget of the KV cache may be off."""
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The verdict, and what it rests on. Numbers are of one GPU, or of one replica where they say so."""
+    """The verdict, and what it rests on."""
 
     fits: bool | None
     """None: unknown, also where it is too close to say."""
     reason: str
     message: str
-    gpu: str
+    gpu: Gpu
     gpus_per_replica: int
-    memory: Memory
-    kv_cache_tokens: int
-    max_concurrency: float
-    max_model_len: int
-    max_model_len_that_fits: int
-    block_size: int
-    margin_bytes: int
+    capacity: Capacity | None
+    """None where a replica could not be laid out at all."""
     approximate: bool
+    """Whether the planner does not know the model's architecture."""
     vllm_version: str = PLANNED_VERSION
-    alternatives: tuple[Alternative, ...] = field(default=())
 
 
 @dataclass(frozen=True, slots=True)
 class _Budget:
-    """What the stages of a replica have for the KV cache; all get as many blocks as the poorest."""
+    """What a stage of a replica has for the KV cache; all stages get as many blocks as the poorest."""
 
     weights: Weights
     overhead: Overhead
@@ -99,28 +114,43 @@ class _Budget:
     requested: int
     available: int
 
+    @property
+    def blocks(self) -> float:
+        """Blocks that it holds."""
+        return self.available / self.layout.block_bytes if self.layout.block_bytes else self.available
+
 
 def plan(spec: InferenceServiceSpec, model: Model, gpu: Gpu, gpus_per_node: int | None = None) -> Plan:
-    """The plan for one service, without alternatives (see alternatives.py). Takes well under a millisecond."""
+    """The plan for one service on one kind of GPU. `gpus_per_node`: of the largest node, where it is known."""
     engine = engine_of(spec, model, gpu)
     scheme = scheme_of(model, spec.quantization)
     refusal = first_refusal(Question(spec, model, engine, gpu, scheme, gpus_per_node))
-    if refusal and engine.ranks.pipeline > len(model.layers):
-        return _without_numbers(refusal, engine, gpu)
-    used = scheme or Scheme("unknown", 16)
-    budgets = [_budget(model, engine, gpu, used, stage) for stage in range(engine.ranks.pipeline)]
-    poorest = min(budgets, key=lambda budget: budget.available)
-    result = _verdict(model, engine, gpu, poorest)
-    if refusal:
-        return _changed(result, False, refusal.rule, refusal.message)
+    unknown = _unknown(model, engine, scheme, spec.quantization)
+    gpus = engine.ranks.gpus
+    if refusal and (unknown or refusal.rule in SPLITS):
+        return Plan(False, refusal.rule, refusal.message, gpu, gpus, None, model.approximate)
+    if unknown or scheme is None:
+        reason, message = unknown or (Reason.UNKNOWN_QUANTIZATION, "")
+        return Plan(None, reason, message, gpu, gpus, None, model.approximate)
+    budgets = [_budget(model, engine, gpu, scheme, stage) for stage in range(engine.ranks.pipeline)]
+    result = _verdict(model, engine, gpu, min(budgets, key=lambda budget: budget.blocks))
+    return replace(result, fits=False, reason=refusal.rule, message=refusal.message) if refusal else result
+
+
+def _unknown(model: Model, engine: Engine, scheme: Scheme | None, asked: str | None) -> tuple[Reason, str] | None:
+    """Why nothing can be reckoned; None: it can."""
     if scheme is None:
-        name = method_of(model) or str(spec.quantization)
-        message = f"the planner does not know how {name} stores weights, so it cannot say whether the model fits"
-        return _changed(result, None, Reason.UNKNOWN_QUANTIZATION, message)
+        name = method_of(model) or str(asked)
+        return Reason.UNKNOWN_QUANTIZATION, (
+            f"the planner does not know how {name} stores weights, so it cannot say whether the model fits"
+        )
     if engine.kv_dtype not in KNOWN_KV_DTYPES:
-        message = f"the planner does not know how large a KV cache of type {engine.kv_dtype} is"
-        return _changed(result, None, Reason.UNKNOWN_KV_DTYPE, message)
-    return result
+        return Reason.UNKNOWN_KV_DTYPE, f"the planner does not know how large a KV cache of type {engine.kv_dtype} is"
+    layers, stages = len(model.layers), engine.ranks.pipeline
+    if stages > layers:
+        message = f"the planner does not know what vLLM does with {layers} layers in {stages} pipeline stages"
+        return Reason.UNKNOWN_PIPELINE, message
+    return None
 
 
 def _budget(model: Model, engine: Engine, gpu: Gpu, scheme: Scheme, stage: int) -> _Budget:
@@ -137,23 +167,31 @@ def storage(scheme: Scheme, gpu: Gpu) -> Storage:
 
 
 def _verdict(model: Model, engine: Engine, gpu: Gpu, budget: _Budget) -> Plan:
+    capacity = _capacity(model, engine, gpu, budget)
+    spare = capacity.memory.left - capacity.needed_bytes
+    if engine.kv_cache_bytes:  # vLLM takes it without asking whether the rest has room beside it
+        spare = min(spare, gpu.total_bytes - capacity.memory.used)
+    fits = None if abs(spare) < capacity.margin_bytes else spare >= 0
+    reason, message = _words(fits, capacity, gpu, engine.ranks.gpus)
+    return Plan(fits, reason, message, gpu, engine.ranks.gpus, capacity, model.approximate)
+
+
+def _capacity(model: Model, engine: Engine, gpu: Gpu, budget: _Budget) -> Capacity:
     available, places = budget.available, budget.layout
     margin = _margin(model, gpu, budget)
-    longest = places.longest(available, model.longest, engine)
+    limit = max(model.longest, engine.max_model_len)
+    longest = places.longest(available, limit, engine) if available >= 0 else 0
     length = max(1, min(engine.max_model_len, longest)) if engine.auto else engine.max_model_len
     tokens, concurrency = places.tokens(available, length, engine)
-    needed = places.needed_bytes(1 if engine.auto else length, engine)
-    spare = available - needed
-    fits = None if abs(spare) < margin else spare >= 0
-    reason, message = _words(model, engine, gpu, (fits, longest, needed, available, margin, concurrency))
     memory = Memory(
         gpu.total_bytes, budget.requested, budget.weights.total, budget.overhead.activation, budget.overhead.graphs,
-        budget.overhead.other, max(0, available),
+        budget.overhead.other, available,
     )  # fmt: skip
-    block = max((group.block_size for group in places.groups), default=0)
-    return Plan(
-        fits, reason, message, gpu.name, engine.ranks.gpus, memory, tokens, concurrency, length, longest, block, margin,
-        model.approximate,
+    return Capacity(
+        memory, tokens, concurrency if places.groups else None, length, longest,
+        places.longest(available - margin, limit, engine) if available >= margin else 0,
+        max((group.block_size for group in places.groups), default=0),
+        places.needed_bytes(1 if engine.auto else length, engine), margin,
     )  # fmt: skip
 
 
@@ -164,46 +202,29 @@ def _margin(model: Model, gpu: Gpu, budget: _Budget) -> int:
     return int(part * budget.overhead.total + weights + gpu.margin * gpu.total_bytes)
 
 
-Numbers = tuple[bool | None, int, int, int, int, float]
-
-
-def _words(model: Model, engine: Engine, gpu: Gpu, numbers: Numbers) -> tuple[Reason, str]:
-    fits, longest, needed, available, margin, concurrency = numbers
-    count = engine.ranks.gpus
-    each = f"each {gpu.name}" if count > 1 else gpu.name
+def _words(fits: bool | None, capacity: Capacity, gpu: Gpu, gpus: int) -> tuple[Reason, str]:
+    each, memory = f"each {gpu.name}" if gpus > 1 else gpu.name, capacity.memory
+    needed, left, length = _gib(capacity.needed_bytes), _gib(memory.kv_cache), f"{capacity.max_model_len:,} tokens"
+    if fits and capacity.max_concurrency is None:
+        return Reason.FITS, f"fits {each}; the model keeps no KV cache"
     if fits:
-        return Reason.FITS, f"fits {each}: {concurrency:.2f} sequences of {engine.max_model_len:,} tokens at once"
+        return Reason.FITS, f"fits {each}: {capacity.max_concurrency:.2f} sequences of {length} at once"
     if fits is None:
         return Reason.WITHIN_MARGIN, (
-            f"too close to say: {_gib(needed)} GiB of KV cache are needed and {_gib(available)} GiB are expected to be "
-            f"left of {each}, give or take {_gib(margin)} GiB"
+            f"too close to say: {needed} GiB of KV cache are needed and {left} GiB are expected to be left of {each}, "
+            f"give or take {_gib(capacity.margin_bytes)} GiB"
         )
-    if available <= 0 or longest == 0:
+    if memory.used > memory.total or memory.left <= 0 or capacity.max_model_len_that_fits == 0:
+        rest = f"and the KV cache of {left} GiB " if memory.left > 0 else ""
         return Reason.WEIGHTS_TOO_LARGE, (
-            f"weights and overhead leave no memory for the KV cache: {_gib(-min(0, available))} GiB are missing "
-            f"on {each}"
+            f"weights of {_gib(memory.weights)} GiB, overhead of {_gib(memory.overhead)} GiB {rest}do not fit the "
+            f"{_gib(memory.requested)} GiB that vLLM may use of {each}"
         )
     return Reason.CONTEXT_TOO_LONG, (
-        f"one sequence of {engine.max_model_len:,} tokens needs {_gib(needed)} GiB of KV cache and {each} has "
-        f"{_gib(available)} GiB left: set maxModelLen to at most {longest}"
+        f"one sequence of {length} needs {needed} GiB of KV cache and {each} has {left} GiB left, enough for "
+        f"{capacity.max_model_len_that_fits:,} tokens"
     )
 
 
 def _gib(count: int) -> str:
     return f"{count / GIB:.2f}"
-
-
-def _changed(result: Plan, fits: bool | None, reason: str, message: str) -> Plan:
-    return Plan(
-        fits, reason, message, result.gpu, result.gpus_per_replica, result.memory, result.kv_cache_tokens,
-        result.max_concurrency, result.max_model_len, result.max_model_len_that_fits, result.block_size,
-        result.margin_bytes, result.approximate,
-    )  # fmt: skip
-
-
-def _without_numbers(refusal: Refusal, engine: Engine, gpu: Gpu) -> Plan:
-    memory = Memory(gpu.total_bytes, ceil(gpu.total_bytes * engine.utilization), 0, 0, 0, 0, 0)
-    return Plan(
-        False, refusal.rule, refusal.message, gpu.name, engine.ranks.gpus, memory, 0, 0.0, engine.max_model_len, 0, 0,
-        0, False,
-    )  # fmt: skip

@@ -1,68 +1,22 @@
 """What vLLM refuses before it loads a weight: each rule is the condition in vLLM's source, with the way out.
 
-Every rule names the text that vLLM raises; a test fails when that text is gone from the pinned vLLM.
+Tests hold every rule against the pinned vLLM: one fails when the text of the refusal is gone from its source.
+Rules on quantizations are in `methods.py`, rules on parallel sizes in `splits.py`.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from enum import StrEnum
+from . import methods, splits
+from .rules import Check, Question, Refusal, Rule
+from .shapes import Cached
 
-from ..api import InferenceServiceSpec
-from ..api.vocabulary import GONE_QUANTIZATIONS
-from .accelerators import Gpu
-from .engine import Engine
-from .quantization import ALIASES, MXFP4_BLOCK, Scheme, method_of
-from .shapes import Cached, Model, Split
-
-LARGEST_TENSOR_SIZE = 64
-
-
-class Rule(StrEnum):
-    """One word for what is wrong. They are API: conditions carry them."""
-
-    ATTENTION_HEADS = "AttentionHeadsNotDivisible"
-    KV_HEADS = "KVHeadsNotDivisible"
-    INTERMEDIATE = "IntermediateSizeNotDivisible"
-    EXPERT_WIDTH = "ExpertSizeNotDivisible"
-    VOCABULARY = "VocabularyNotDivisible"
-    STATE_HEADS = "LinearAttentionHeadsNotDivisible"
-    QUANTIZATION_GROUP = "QuantizationGroupSplit"
-    FP8_BLOCK = "Fp8BlockSplit"
-    NO_EXPERTS = "NoExperts"
-    PIPELINE = "TooManyPipelineStages"
-    QUANTIZATION_GONE = "QuantizationGone"
-    QUANTIZATION_UNKNOWN = "QuantizationUnknown"
-    QUANTIZATION_MISMATCH = "QuantizationMismatch"
-    QUANTIZATION_GPU = "QuantizationNotOnThisGPU"
-    QUANTIZATION_DTYPE = "QuantizationNeedsOtherDtype"
-    BFLOAT16_GPU = "BFloat16NotOnThisGPU"
-    FP8_KV_GPU = "Fp8KVCacheNotOnThisGPU"
-    LENGTH = "MaxModelLenTooLong"
-    BATCH = "BatchTooSmall"
-    GPUS_PER_NODE = "TooManyGPUs"
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why vLLM would not start, and what to do."""
-
-    rule: Rule
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """All that a rule may look at."""
-
-    spec: InferenceServiceSpec
-    model: Model
-    engine: Engine
-    gpu: Gpu
-    scheme: Scheme | None
-    gpus_per_node: int | None = None
-
-
-Check = Callable[[Question], Refusal | None]
+_HALF_NOT_FOR = {
+    "Gemma2ForCausalLM": "Gemma 2", "Gemma3ForCausalLM": "Gemma 3", "Gemma3ForConditionalGeneration": "Gemma 3",
+    "Glm4ForCausalLM": "GLM-4",
+}  # fmt: skip
+_ENCODERS = ("Bert", "Roberta", "XLMRoberta")
+# What FlashInfer attends with, on GPUs that have no fp8 arithmetic of their own (v1/attention/backends/flashinfer.py).
+_FLASHINFER_HEADS = (64, 128, 256, 512)
+_FLASHINFER_FP8 = ("fp8", "fp8_e4m3", "fp8_e5m2")
+_TRUE = ("1", "true")
 
 
 def first_refusal(question: Question) -> Refusal | None:
@@ -70,193 +24,76 @@ def first_refusal(question: Question) -> Refusal | None:
     return next((refusal for check in _CHECKS if (refusal := check(question))), None)
 
 
-def tensor_sizes(question: Question, limit: int = 16) -> list[int]:
-    """Tensor parallel sizes, from 1 up, that the model's heads and widths can be split by."""
-    return [size for size in range(1, limit + 1) if not any(True for _ in _splits(question.model, size, question))]
-
-
-def _sizes(question: Question) -> str:
-    sizes = tensor_sizes(question)
-    return f"set tensorParallelSize to {_either([str(size) for size in sizes])}" if sizes else "use another model"
-
-
-def _either(words: list[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
-
-
-def _splits(model: Model, tensor: int, question: Question) -> Iterator[tuple[Rule, str]]:
-    """What of the model a tensor parallel size does not divide."""
-    if model.heads % tensor:
-        yield Rule.ATTENTION_HEADS, f"{model.heads} attention heads cannot be split over {tensor} GPUs"
-    kv = model.kv_heads
-    if kv % tensor if kv >= tensor else tensor % kv:
-        yield Rule.KV_HEADS, f"{kv} heads of keys and values can be neither split over {tensor} GPUs nor repeated"
-    if any(layer.experts is None for layer in model.layers) and model.intermediate % tensor:
-        yield Rule.INTERMEDIATE, f"the MLP's width of {model.intermediate} cannot be split over {tensor} GPUs"
-    experts = model.experts
-    if experts and not question.engine.ranks.experts and experts.intermediate % tensor:
-        yield (
-            Rule.EXPERT_WIDTH,
-            (
-                f"the experts' width of {experts.intermediate} cannot be split over {tensor} GPUs "
-                "(expertParallel: true gives whole experts to each)"
-            ),
+def _types(question: Question) -> Refusal | None:
+    """Types of weights and activations. With `auto`, vLLM takes another type where a GPU lacks one."""
+    asked, model = question.spec.dtype, question.model
+    if asked in ("float16", "half") and model.architecture in _HALF_NOT_FOR:
+        return Refusal(
+            Rule.FLOAT16_MODEL,
+            f"{_HALF_NOT_FOR[model.architecture]} is not stable with float16: remove dtype, or set it to bfloat16",
         )
-    if -(-model.vocabulary // 64) * 64 % tensor:
-        yield (
-            Rule.VOCABULARY,
-            f"the padded vocabulary of {-(-model.vocabulary // 64) * 64} cannot be split over {tensor} GPUs",
+    capability = question.capability
+    if asked == "bfloat16" and capability and capability < (8, 0):
+        return Refusal(
+            Rule.BFLOAT16_GPU,
+            f"bfloat16 needs a GPU of compute capability 8.0 and {question.capability_words}: set dtype to float16",
         )
-    for layer in model.layers:
-        if layer.cache is not None and layer.cache.kind is Cached.STATE and layer.float32_elements % tensor:
-            yield (
-                Rule.STATE_HEADS,
-                f"{layer.float32_elements} heads of linear attention cannot be split over {tensor} GPUs",
-            )
-            break
-    yield from _quantized_splits(model, tensor, question)
-
-
-def _quantized_splits(model: Model, tensor: int, question: Question) -> Iterator[tuple[Rule, str]]:
-    """Groups and blocks of a quantization that a rank would get only a part of."""
-    scheme = question.scheme
-    if scheme is None or tensor == 1 or not scheme.method:
-        return
-    linears = {} if scheme.experts_only else {linear.name: linear for layer in model.layers for linear in layer.linears}
-    for linear in linears.values():
-        if not linear.quantizable:
-            continue
-        if linear.split is Split.COLUMNS and scheme.group > MXFP4_BLOCK and linear.columns % (tensor * scheme.group):
-            yield (
-                Rule.QUANTIZATION_GROUP,
-                (
-                    f"{linear.name} has {linear.columns} inputs, which {tensor} GPUs would share in parts that are no "
-                    f"whole number of the quantization's groups of {scheme.group}"
-                ),
-            )
-        if scheme.block and linear.split is Split.COLUMNS and linear.columns // tensor % scheme.block[1]:
-            yield (
-                Rule.FP8_BLOCK,
-                (
-                    f"{linear.name} has {linear.columns} inputs, which {tensor} GPUs would share in parts that are no "
-                    f"whole number of fp8 blocks of {scheme.block[1]}"
-                ),
-            )
-        if scheme.block and linear.split is Split.ROWS and linear.rank_rows(tensor) % scheme.block[0]:
-            yield (
-                Rule.FP8_BLOCK,
-                (
-                    f"{linear.name} has {linear.rows} outputs, which {tensor} GPUs would share in parts that are no "
-                    f"whole number of fp8 blocks of {scheme.block[0]}"
-                ),
-            )
-
-
-def _parallel(question: Question) -> Refusal | None:
-    tensor = question.engine.ranks.tensor
-    for rule, what in _splits(question.model, tensor, question):
-        return Refusal(rule, f"{what}: {_sizes(question)}")
     return None
 
 
-def _pipeline(question: Question) -> Refusal | None:
-    pipeline, layers = question.engine.ranks.pipeline, len(question.model.layers)
-    if pipeline <= layers:
+def _kv_dtype(question: Question) -> Refusal | None:
+    """Types of the KV cache: v1/attention/backends/triton_attn.py, after FlashAttention and FlashInfer declined."""
+    capability, dtype, model = question.capability, question.engine.kv_dtype, question.model
+    if capability is None or model.pooling:
+        return None
+    if dtype == "bfloat16" and capability < (8, 0):
+        return Refusal(
+            Rule.KV_DTYPE_GPU,
+            f"a KV cache of bfloat16 needs a GPU of compute capability 8.0 and {question.capability_words}: "
+            "set kvCache.dtype to float16",
+        )
+    if not dtype.startswith("fp8") or capability >= (8, 9):
+        return None
+    latent = any(layer.cache is not None and layer.cache.kind is Cached.LATENT for layer in model.layers)
+    sinks = model.architecture == "GptOssForCausalLM"
+    flashinfer = dtype in _FLASHINFER_FP8 and model.head_size in _FLASHINFER_HEADS and not (latent or sinks)
+    if capability >= (8, 0) and flashinfer:
         return None
     return Refusal(
-        Rule.PIPELINE, f"{layers} layers cannot be spread over {pipeline} pipeline stages: set at most {layers}"
+        Rule.KV_DTYPE_GPU,
+        f"a KV cache of {dtype} needs a GPU of compute capability 8.9 with this model and {question.capability_words}: "
+        "remove kvCache.dtype, or use a newer GPU",
+    )
+
+
+def _pipeline(question: Question) -> Refusal | None:
+    if question.engine.ranks.pipeline == 1 or not question.model.architecture.startswith(_ENCODERS):
+        return None
+    return Refusal(
+        Rule.PIPELINE,
+        f"{question.model.architecture} cannot be split into pipeline stages: remove pipelineParallelSize",
     )
 
 
 def _experts(question: Question) -> Refusal | None:
-    if not question.engine.ranks.experts or question.model.experts:
+    if not question.engine.ranks.experts or question.model.experts or question.model.approximate:
         return None
     return Refusal(
         Rule.NO_EXPERTS, "expertParallel is for mixture-of-experts models and this one has no experts: remove it"
     )
 
 
-def _gone(question: Question) -> Refusal | None:
-    for method in (question.spec.quantization, method_of(question.model)):
-        if method in GONE_QUANTIZATIONS:
-            return Refusal(
-                Rule.QUANTIZATION_GONE,
-                f"vLLM no longer has the quantization {method}: use an AWQ, GPTQ or fp8 checkpoint of the model",
-            )
-    return None
-
-
-def _mismatch(question: Question) -> Refusal | None:
-    asked, own = question.spec.quantization, method_of(question.model)
-    if not asked or not own:
-        return None
-    asked = ALIASES.get(asked, asked)
-    same = {asked, own} in ({"modelopt", "modelopt_fp4"}, {"awq", "moe_wna16"}, {"gptq", "moe_wna16"}) or asked == own
-    if same or (own == "fp8" and asked.startswith("fp8")):
-        return None
-    return Refusal(
-        Rule.QUANTIZATION_MISMATCH,
-        f"the checkpoint is quantized with {own}, and the spec asks for {asked}: remove quantization",
-    )
-
-
-# Least compute capability, in tenths, and the types that are not quantized (vLLM 0.32, layers/quantization).
-_NEEDS: dict[str, int] = {
-    "awq": 75, "gptq": 60, "fp8": 75, "fp8_per_tensor": 75, "fp8_per_channel": 75, "fp8_per_block": 75,
-    "int8_per_channel_weight_only": 75, "compressed-tensors": 70, "modelopt": 80, "modelopt_fp4": 75,
-    "modelopt_mxfp8": 80, "modelopt_mixed": 75, "mxfp4": 80, "mxfp8": 80, "quark": 70, "moe_wna16": 70,
-    "experts_int8": 80, "torchao": 75, "inc": 60, "humming": 75, "deepseek_v4_fp8": 75, "nvfp4_per_token": 100,
-    "fbgemm_fp8": 80,
-}  # fmt: skip
-_TENTHS = 10
-
-
-def _capability(question: Question) -> Refusal | None:
-    method = method_of(question.model) or ALIASES.get(
-        question.spec.quantization or "", question.spec.quantization or ""
-    )
-    major, minor = question.gpu.capability
-    own = major * _TENTHS + minor
-    least = _NEEDS.get(method, 0)
-    if method == "compressed-tensors" and question.scheme and question.scheme.bits:
-        least = 75
-    if question.gpu.vendor != "nvidia" or not own or own >= least:
-        return None
-    return Refusal(
-        Rule.QUANTIZATION_GPU,
-        f"{method} needs a GPU of compute capability {least / _TENTHS:.1f}, and {question.gpu.name} has "
-        f"{major}.{minor}: use a newer GPU or a checkpoint with another quantization",
-    )
-
-
-def _types(question: Question) -> Refusal | None:
-    method, dtype = method_of(question.model), question.engine.dtype
-    if method == "mxfp4" and dtype != "bfloat16":
-        return Refusal(Rule.QUANTIZATION_DTYPE, f"mxfp4 works with bfloat16 only, not {dtype}: remove dtype")
-    if method and dtype == "float32":
-        return Refusal(
-            Rule.QUANTIZATION_DTYPE, f"{method} does not work with float32: set dtype to bfloat16 or float16"
-        )
-    capability = question.gpu.capability
-    if dtype == "bfloat16" and question.gpu.vendor == "nvidia" and (0, 0) < capability < (8, 0):
-        return Refusal(
-            Rule.BFLOAT16_GPU,
-            f"bfloat16 needs a GPU of compute capability 8.0, and {question.gpu.name} has "
-            f"{capability[0]}.{capability[1]}: set dtype to float16",
-        )
-    return None
-
-
 def _length(question: Question) -> Refusal | None:
     model, asked = question.model, question.spec.max_model_len
     if not isinstance(asked, int) or not model.raw_longest or asked <= model.longest:
         return None
-    if any(variable.name == "VLLM_ALLOW_LONG_MAX_MODEL_LEN" for variable in question.spec.env or []):
-        return None
+    for variable in question.spec.env or []:
+        if variable.name == "VLLM_ALLOW_LONG_MAX_MODEL_LEN" and str(variable.value).lower() in _TRUE:
+            return None
     return Refusal(
         Rule.LENGTH,
-        f"maxModelLen {asked:,} is longer than the model's own {model.longest:,} ({model.longest_key} in config.json): "
-        f"set at most {model.longest}",
+        f"maxModelLen {asked:,} is longer than the model's own {model.longest:,} tokens ({model.longest_key} in "
+        f"config.json): set at most {model.longest}",
     )
 
 
@@ -266,8 +103,8 @@ def _batch(question: Question) -> Refusal | None:
         return None
     return Refusal(
         Rule.BATCH,
-        f"maxNumBatchedTokens {engine.max_num_batched_tokens} is below maxNumSeqs {engine.max_num_seqs}: every running "
-        "sequence takes a token of each batch, raise it",
+        f"a batch has {engine.max_num_batched_tokens} tokens and maxNumSeqs is {engine.max_num_seqs}, but every "
+        "running sequence takes a token of each batch: raise maxNumBatchedTokens or lower maxNumSeqs",
     )
 
 
@@ -283,5 +120,5 @@ def _per_node(question: Question) -> Refusal | None:
 
 
 _CHECKS: tuple[Check, ...] = (
-    _gone, _mismatch, _length, _types, _capability, _batch, _experts, _pipeline, _parallel, _per_node,
+    *methods.CHECKS, _types, _length, _experts, _pipeline, splits.check, _batch, _per_node, _kv_dtype,
 )  # fmt: skip

@@ -1,0 +1,141 @@
+"""Which quantizations vLLM takes: known ones, in accord with the checkpoint, on this GPU, with this type.
+
+Source: vLLM 0.32, config/model.py (`_verify_quantization`), config/vllm.py (`_get_quantization_config`), and each
+method's `override_quantization_method`, `get_min_capability` and `get_supported_act_dtypes`.
+"""
+
+from ..api.vocabulary import GONE_QUANTIZATIONS, QUANTIZATIONS
+from .quantization import ALIASES, method_of
+from .rules import Check, Question, Refusal, Rule
+
+DEPRECATED = ("fbgemm_fp8", "fp_quant")
+# Of a checkpoint only; the spec's words are in the vocabulary.
+_OF_CHECKPOINTS = frozenset({*QUANTIZATIONS, *DEPRECATED, "auto-round", "online"})
+_NO_QUANTIZATION = ("", "none")
+
+# What may be asked of a checkpoint besides its own method.
+_OVERRIDES: dict[str, frozenset[str]] = {
+    "awq": frozenset({"awq", "awq_marlin", "auto_awq", "moe_wna16"}),
+    "gptq": frozenset({"gptq", "gptq_marlin", "auto_gptq", "moe_wna16"}),
+}
+# These checkpoints override whatever is asked.
+_ALWAYS = frozenset({"auto-round", "modelopt", "modelopt_fp4", "modelopt_mxfp8", "modelopt_mixed"})
+
+# Least compute capability, in tenths. 75 is also that of every quantization that vLLM makes while it loads.
+_LEAST: dict[str, int] = {
+    "gptq": 60, "inc": 60, "auto-round": 60, "quark": 70, "moe_wna16": 70, "modelopt": 80, "modelopt_mxfp8": 80,
+    "mxfp4": 80, "experts_int8": 80, "fbgemm_fp8": 80, "fp_quant": 100,
+}  # fmt: skip
+_LEAST_OTHERS = 75
+_BLACKWELL_EXPERTS = "nvfp4_per_token"
+_TENTHS = 10
+# platforms/rocm.py, supported_quantization.
+ON_AMD = frozenset({
+    "awq", "gptq", "fp8", "deepseek_v4_fp8", "compressed-tensors", "fbgemm_fp8", "inc", "auto-round", "quark", "mxfp4",
+    "mxfp8", "torchao", "modelopt", "modelopt_fp4", "modelopt_mxfp8", "modelopt_mixed", "fp8_per_tensor",
+    "fp8_per_block", "fp8_per_channel", "online",
+})  # fmt: skip
+
+_ANY_DTYPE = frozenset({"compressed-tensors", "torchao"})
+_BFLOAT16_ONLY = frozenset({"mxfp4", "modelopt_mxfp8", "fp_quant"})
+
+
+def _used(question: Question) -> str:
+    """The method in use, the checkpoint's or the one asked for; "" for none."""
+    asked = question.spec.quantization or ""
+    return _checkpoint(question) or ALIASES.get(asked, asked)
+
+
+def _checkpoint(question: Question) -> str:
+    method = method_of(question.model).lower()
+    return "" if method in _NO_QUANTIZATION else method
+
+
+def _gone(question: Question) -> Refusal | None:
+    for method in (question.spec.quantization, _checkpoint(question)):
+        if method in GONE_QUANTIZATIONS:
+            return Refusal(
+                Rule.QUANTIZATION_GONE,
+                f"vLLM no longer has the quantization {method}: use an AWQ, GPTQ or fp8 checkpoint of the model",
+            )
+    return None
+
+
+def _unknown(question: Question) -> Refusal | None:
+    asked, own = question.spec.quantization, _checkpoint(question)
+    if asked and asked not in QUANTIZATIONS:
+        known = ", ".join(QUANTIZATIONS)
+        return Refusal(
+            Rule.QUANTIZATION_UNKNOWN,
+            f"vLLM has no quantization {asked}: remove it to use what the checkpoint says, or set one of {known}",
+        )
+    if own and own not in _OF_CHECKPOINTS:
+        return Refusal(
+            Rule.QUANTIZATION_UNKNOWN,
+            f"the checkpoint is quantized with {own}, which vLLM does not have: use an AWQ, GPTQ or fp8 checkpoint",
+        )
+    return None
+
+
+def _deprecated(question: Question) -> Refusal | None:
+    used = _used(question)
+    if used not in DEPRECATED or "--allow-deprecated-quantization" in (question.spec.extra_args or []):
+        return None
+    return Refusal(
+        Rule.QUANTIZATION_DEPRECATED,
+        f"vLLM no longer serves {used} checkpoints by default: use an fp8 or compressed-tensors checkpoint",
+    )
+
+
+def _mismatch(question: Question) -> Refusal | None:
+    asked, own = question.spec.quantization, _checkpoint(question)
+    if not asked or not own or own in _ALWAYS or asked == "humming":
+        return None
+    if own == "mxfp4" and question.model.architecture == "GptOssForCausalLM":
+        return None
+    accepted = frozenset({own}) if question.gpu.vendor == "cpu" else _OVERRIDES.get(own, frozenset({own}))
+    if asked in accepted:
+        return None
+    return Refusal(
+        Rule.QUANTIZATION_MISMATCH,
+        f"the checkpoint is quantized with {own}, and the spec asks for {asked}: remove quantization from the spec",
+    )
+
+
+def _on_this_gpu(question: Question) -> Refusal | None:
+    method = _used(question)
+    if not method:
+        return None
+    if question.gpu.vendor == "amd" and method not in ON_AMD:
+        return Refusal(
+            Rule.QUANTIZATION_GPU,
+            f"vLLM does not run {method} on AMD GPUs: use an AWQ, GPTQ or fp8 checkpoint, or an NVIDIA GPU",
+        )
+    capability = question.capability
+    least = _LEAST.get(method, _LEAST_OTHERS)
+    if method == _BLACKWELL_EXPERTS and question.model.experts:
+        least = 100
+    if capability is None or capability[0] * _TENTHS + capability[1] >= least:
+        return None
+    return Refusal(
+        Rule.QUANTIZATION_GPU,
+        f"{method} needs a GPU of compute capability {least / _TENTHS:.1f} and {question.capability_words}: "
+        "use a newer GPU, or a checkpoint with another quantization",
+    )
+
+
+def _dtype(question: Question) -> Refusal | None:
+    method, asked = _used(question), question.spec.dtype
+    if not method or not asked or asked == "auto" or method in _ANY_DTYPE:
+        return None
+    dtype = question.engine.dtype
+    if method in _BFLOAT16_ONLY and dtype != "bfloat16":
+        return Refusal(Rule.QUANTIZATION_DTYPE, f"{method} works with bfloat16 only, not with {dtype}: remove dtype")
+    if dtype == "float32":
+        return Refusal(
+            Rule.QUANTIZATION_DTYPE, f"{method} does not work with float32: set dtype to bfloat16 or float16"
+        )
+    return None
+
+
+CHECKS: tuple[Check, ...] = (_gone, _unknown, _mismatch, _deprecated, _on_this_gpu, _dtype)

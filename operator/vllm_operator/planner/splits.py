@@ -1,0 +1,156 @@
+"""Which tensor parallel sizes a model can be split by: vLLM asserts that what it splits divides without a rest.
+
+Source: vLLM 0.32, config/model.py (attention heads), distributed/utils.py (`divide`), layers/linear.py (heads of keys
+and values), layers/fused_moe/config.py, layers/vocab_parallel_embedding.py, layers/quantization.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from math import gcd
+
+from .quantization import Selection, is_quantized
+from .rules import Question, Refusal, Rule
+from .shapes import Cached, Layer, Linear, Split
+from .weights import VOCABULARY_PADDING
+
+LARGEST_TENSOR_SIZE = 16
+"""Largest size that is suggested."""
+_ATTENTION = ("self_attn.", "linear_attn.")
+# Quantizations whose groups of inputs vLLM does not cut: layers/quantization/auto_awq.py, utils/marlin_utils.py,
+# compressed_tensors/schemes/compressed_tensors_wNa16.py. Experts are refined instead, and MXFP4's are padded.
+_GROUPED = frozenset({"awq", "gptq", "compressed-tensors"})
+_BLOCKED = frozenset({"fp8", "compressed-tensors"})
+_FINEST_BLOCK = 32
+"""Experts' fp8 blocks are made finer down to this (fused_moe/oracle/fp8.py)."""
+
+Finding = tuple[Rule, str]
+
+
+def check(question: Question) -> Refusal | None:
+    """The first part of the model that the service's tensor parallel size does not divide, with sizes that work."""
+    for rule, what in _findings(question, question.engine.ranks.tensor):
+        return Refusal(rule, f"{what}: {_way_out(question)}")
+    return None
+
+
+def tensor_sizes(question: Question, limit: int = LARGEST_TENSOR_SIZE) -> list[int]:
+    """Tensor parallel sizes, from 1 to `limit`, that all parts of the model can be split by."""
+    return [size for size in range(1, limit + 1) if not any(True for _ in _findings(question, size))]
+
+
+def _way_out(question: Question) -> str:
+    sizes = tensor_sizes(question)
+    if not sizes:
+        return "use another model or checkpoint"
+    words = [str(size) for size in sizes]
+    either = words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
+    whole = question.model.experts and not question.engine.ranks.experts
+    experts = _whole_experts(question) if whole else ""
+    return f"set tensorParallelSize to {either}{experts}"
+
+
+def _whole_experts(question: Question) -> str:
+    """The hint at whole experts on each GPU, where that is all it takes."""
+    ranks = replace(question.engine.ranks, experts=True)
+    other = replace(question, engine=replace(question.engine, ranks=ranks))
+    works = not any(True for _ in _findings(other, ranks.tensor))
+    return ", or set expertParallel: true, which gives whole experts to each GPU" if works else ""
+
+
+def _findings(question: Question, tensor: int) -> Iterator[Finding]:
+    model = question.model
+    if model.heads % tensor:
+        yield Rule.ATTENTION_HEADS, f"{model.heads} attention heads cannot be split over {tensor} GPUs"
+    if model.approximate:  # of an unknown architecture nothing else is certain
+        return
+    layers = list({id(layer): layer for layer in model.layers}.values())
+    yield from _attention(question, layers, tensor)
+    yield from _feed_forward(question, layers, tensor)
+    padded = -(-model.vocabulary // VOCABULARY_PADDING) * VOCABULARY_PADDING
+    if padded % tensor:
+        yield Rule.VOCABULARY, f"the vocabulary, padded to {padded}, cannot be split over {tensor} GPUs"
+    yield from _groups(question, tensor)
+    yield from _blocks(question, tensor)
+
+
+def _attention(question: Question, layers: list[Layer], tensor: int) -> Iterator[Finding]:
+    kinds = {layer.cache.kind for layer in layers if layer.cache}
+    kv = question.model.kv_heads
+    if kinds != {Cached.LATENT} and (kv % tensor if kv >= tensor else tensor % kv):
+        yield Rule.KV_HEADS, f"{kv} heads of keys and values can be neither split over {tensor} GPUs nor repeated"
+    for layer in layers:
+        if layer.cache is not None and layer.cache.kind is Cached.STATE and layer.float32_elements % tensor:
+            heads = layer.float32_elements
+            yield Rule.STATE_HEADS, f"{heads} heads of linear attention cannot be split over {tensor} GPUs"
+            return
+
+
+def _feed_forward(question: Question, layers: list[Layer], tensor: int) -> Iterator[Finding]:
+    for layer in layers:
+        for linear in layer.linears:
+            width = {Split.ROWS: linear.rows, Split.COLUMNS: linear.columns, Split.NONE: 0}[linear.split]
+            if width % tensor and not linear.name.startswith(_ATTENTION):
+                yield Rule.INTERMEDIATE, f"the width of {linear.name}, {width}, cannot be split over {tensor} GPUs"
+                return
+    experts = question.model.experts
+    if experts and not question.engine.ranks.experts and experts.intermediate % tensor:
+        yield Rule.EXPERT_WIDTH, f"the experts' width of {experts.intermediate} cannot be split over {tensor} GPUs"
+
+
+def _quantized(question: Question) -> list[Linear]:
+    """The matrices that the scheme stores in any layer, each shape once."""
+    scheme, model = question.scheme, question.model
+    if scheme is None or not scheme.method or scheme.experts_only:
+        return []
+    selection, found = Selection.of(scheme.ignored), dict[tuple[str, int, int], Linear]()
+    seen: set[int] = set()
+    for index, layer in enumerate(model.layers):
+        if id(layer) in seen and not scheme.ignored:
+            continue
+        seen.add(id(layer))
+        for linear in layer.linears:
+            key = (linear.name, linear.rows, linear.columns)
+            if key not in found and is_quantized(scheme, selection, linear, f"model.layers.{index}"):
+                found[key] = linear
+    return list(found.values())
+
+
+def _groups(question: Question, tensor: int) -> Iterator[Finding]:
+    """Groups of inputs that share a scale: a rank must have a whole number of them."""
+    scheme = question.scheme
+    if scheme is None or scheme.method not in _GROUPED or scheme.group <= 0:
+        return
+    for linear in _quantized(question):
+        if linear.split is not Split.COLUMNS or scheme.group >= linear.columns:
+            continue
+        if linear.columns // tensor % scheme.group:
+            unit = f"the quantization's groups of {scheme.group}"
+            yield Rule.QUANTIZATION_GROUP, _straddle(f"{linear.name} has {linear.columns} inputs", tensor, unit)
+
+
+def _blocks(question: Question, tensor: int) -> Iterator[Finding]:
+    """Blocks of an fp8 checkpoint: layers/quantization/utils/fp8_utils.py, validate_fp8_block_shape."""
+    scheme = question.scheme
+    if scheme is None or scheme.method not in _BLOCKED or not scheme.block:
+        return
+    rows, columns = scheme.block
+    unit = f"fp8 blocks of {rows} by {columns}"
+    for linear in _quantized(question) if tensor > 1 else ():
+        if linear.split is Split.COLUMNS and linear.columns // tensor % columns:
+            yield Rule.FP8_BLOCK, _straddle(f"{linear.name} has {linear.columns} inputs", tensor, unit)
+        if linear.split is Split.ROWS and linear.rank_rows(tensor) % rows:
+            yield Rule.FP8_BLOCK, _straddle(f"{linear.name} has {linear.rows} outputs", tensor, unit)
+    experts = question.model.experts
+    if not experts:
+        return
+    ranks = 1 if question.engine.ranks.experts else tensor
+    width = experts.intermediate // ranks
+    whole = width % rows == 0 and (tensor == 1 or width % columns == 0)
+    finer = gcd(rows, columns, width, experts.hidden) >= _FINEST_BLOCK
+    padded = ranks > 1 and experts.intermediate % rows == 0 and experts.hidden % rows == 0
+    if not (whole or finer or padded):
+        yield Rule.FP8_BLOCK, _straddle(f"each expert has a width of {experts.intermediate}", tensor, unit)
+
+
+def _straddle(what: str, tensor: int, unit: str) -> str:
+    return f"{what}, which {tensor} GPUs would share in parts that are no whole number of {unit}"
