@@ -1,15 +1,15 @@
-"""The command line: `run` the operator, print the `crd`, `render` a service's children without a cluster, or `inspect`
-a model."""
+"""The command line: `run` the operator, print the `crd`, and without a cluster `plan` a service's memory, `render` its
+children or `inspect` a model. As `kubectl-vllm` on the PATH it is `kubectl vllm` as well."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import yaml
 
-from .crd import custom_resource_definition
-from .handlers import run_operator
-from .render import render_file
+from . import planning
 
 
 class _Dumper(yaml.SafeDumper):
@@ -23,9 +23,17 @@ def _print_yaml(*documents: object) -> None:
     yaml.dump_all(documents, sys.stdout, Dumper=_Dumper, sort_keys=False, width=120, allow_unicode=True)
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(planning.BAD_INPUT, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
 def main() -> None:
-    """Entry point of `vllm-operator` and `python -m vllm_operator`."""
-    parser = argparse.ArgumentParser(prog="vllm-operator", description=__doc__)
+    """Entry point of `vllm-operator`, `kubectl-vllm` and `python -m vllm_operator`."""
+    name = Path(sys.argv[0]).name
+    parser = _Parser(prog="kubectl vllm" if name.startswith("kubectl") else "vllm-operator", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("crd", help="print the CustomResourceDefinition")
     run = commands.add_parser("run", help="run the operator")
@@ -33,6 +41,9 @@ def main() -> None:
     run.add_argument("--health-port", type=int, default=8081, help="port of /healthz (default: %(default)s)")
     render = commands.add_parser("render", help="print the children of the services in a file, without a cluster")
     render.add_argument("-f", "--filename", type=Path, required=True, help="manifest with InferenceServices")
+    plan = commands.add_parser("plan", help="say whether a service fits a GPU, and what it would serve")
+    planning.add_arguments(plan)
+    plan.set_defaults(prog=plan.prog)
     inspect = commands.add_parser("inspect", help="say what a model is made of, without its weights")
     model = inspect.add_mutually_exclusive_group(required=True)
     model.add_argument("--hub", metavar="ORGANISATION/NAME", help="a model on the hub; HF_TOKEN and HF_ENDPOINT hold")
@@ -41,18 +52,40 @@ def main() -> None:
     inspect.add_argument("--output", type=Path, default=Path("/dev/null"), help="where to leave the report as well")
     for command in (run, render):
         command.add_argument("--settings", type=Path, help="YAML file with the operator's settings")
-    arguments = parser.parse_args()
+    try:
+        _execute(parser.parse_args())
+    except BrokenPipeError:  # the reader, like head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def _execute(arguments: argparse.Namespace) -> None:
+    # What a command does not need is not imported: a plan is there at once, and the operator's memory is counted.
+    # ruff: noqa: PLC0415
     match arguments.command:
         case "crd":
+            from .crd import custom_resource_definition
+
             _print_yaml(custom_resource_definition())
         case "render":
-            _print_yaml(*render_file(arguments.filename, arguments.settings))
-        case "inspect":
-            # huggingface_hub is for this command alone, and the operator's memory is counted.
-            from .inspection.command import inspect as inspect_model  # noqa: PLC0415
+            from .render import render_file
 
-            sys.exit(inspect_model(arguments.hub, arguments.folder, arguments.revision, arguments.output))
+            _print_yaml(*render_file(arguments.filename, arguments.settings))
+        case "plan":
+            try:
+                status = planning.run(arguments)
+            except planning.PlanInputError as error:
+                print(f"{arguments.prog}: {error}", file=sys.stderr)
+                sys.exit(planning.BAD_INPUT)
+            sys.stdout.flush()
+            sys.exit(status)
+        case "inspect":
+            from .inspection.command import inspect
+
+            sys.exit(inspect(arguments.hub, arguments.folder, arguments.revision, arguments.output))
         case "run":
+            from .handlers import run_operator
+
             run_operator(arguments.settings, arguments.metrics_port, arguments.health_port)
 
 

@@ -80,6 +80,11 @@ def find(name: str) -> Gpu | None:
     return next((gpu for gpu in CATALOGUE if wanted == _plain(gpu.name).removesuffix("80gb")), None)
 
 
+def names() -> list[str]:
+    """Names of all GPUs of the catalogue, cheapest first."""
+    return [gpu.name for gpu in sorted(CATALOGUE, key=lambda gpu: gpu.cost)]
+
+
 def of_label(product: str, label_mib: int, capability: tuple[int, int]) -> Gpu:
     """A GPU that the catalogue lacks, from its node's labels: nvidia-smi's total, less what a program may not get."""
     label = label_mib * MIB

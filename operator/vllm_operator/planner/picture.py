@@ -1,0 +1,123 @@
+"""The plan as text for people: one GPU's memory as a bar, what it serves, the verdict, and what else would fit.
+
+Plain characters, at most 100 columns, so that it reads the same in a pipe. Decides nothing.
+"""
+
+from collections.abc import Iterable, Sequence
+from textwrap import wrap
+
+from .accelerators import GIB
+from .alternatives import Alternative, Loss
+from .plan import Capacity, Memory, Plan
+
+COLUMNS = 100
+_BAR = 60
+_GPU_COLUMNS = 18
+_VERDICTS = {True: "FITS", False: "DOES NOT FIT", None: "UNKNOWN"}
+_LOSSES = {
+    Loss.KV_CACHE_PRECISION: "KV cache precision",
+    Loss.WEIGHT_PRECISION: "weight precision",
+    Loss.CONTEXT: "context",
+}
+
+
+def picture(title: str, result: Plan, others: Sequence[Alternative], notes: Iterable[str]) -> str:
+    """One service on one kind of GPU."""
+    count = result.gpus_per_replica
+    lines = [f"{title} on {count} x {result.gpu.name}" if count > 1 else f"{title} on {result.gpu.name}", ""]
+    if result.capacity:
+        lines += [*_memory(result.capacity.memory, count), "", *_serving(result.capacity), ""]
+    lines += _wrapped(f"{_VERDICTS[result.fits]} ({result.reason}): {result.message}")
+    if others:
+        lines += [
+            "",
+            "What else would fit:" if result.fits is not True else "What would fit for less:",
+            *(line for other in others for line in _listed(other)),
+        ]
+    for note in notes:
+        lines += ["", *_wrapped(f"Note: {note}")]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def comparison(title: str, results: Sequence[Plan]) -> str:
+    """One service on each kind of GPU, as a table."""
+    rows = [["GPU", "GPUS", "VERDICT", "KV CACHE TOKENS", "CONCURRENCY", "LONGEST CONTEXT", "REASON"]]
+    for result in results:
+        capacity = result.capacity
+        numbers = ["-", "-", "-"]
+        if capacity:
+            concurrency = capacity.max_concurrency
+            numbers = [
+                f"{capacity.kv_cache_tokens:,}",
+                "-" if concurrency is None else f"{concurrency:.2f}",
+                f"{capacity.max_model_len_that_fits:,}",
+            ]
+        verdict = _VERDICTS[result.fits].lower()
+        rows.append([result.gpu.name, str(result.gpus_per_replica), verdict, *numbers, str(result.reason)])
+    return "\n".join([title, "", *_columns(rows, right={1, 3, 4, 5})])
+
+
+def _memory(memory: Memory, count: int) -> list[str]:
+    parts = [
+        ("#", "weights", memory.weights),
+        ("=", "activations", memory.activation),
+        ("%", "CUDA graphs", memory.graphs),
+        ("+", "other", memory.other),
+        (".", "KV cache", memory.kv_cache),
+        (" ", "kept free", max(0, memory.total - memory.used)),
+    ]
+    whole = max(memory.total, memory.used)
+    ends, so_far = [], 0
+    for _, _, size in parts:
+        so_far += size
+        ends.append(round(_BAR * so_far / whole))
+    starts = [0, *ends]
+    bar = "".join(mark * (end - start) for (mark, _, _), start, end in zip(parts, starts, ends, strict=False))
+    each = "memory of each GPU" if count > 1 else "memory of the GPU"
+    lines = [f"  [{bar}]", f"      {each:<20}{memory.total / GIB:9.2f} GiB  100.0 %"]
+    lines += [
+        f"    {mark} {name:<20}{size / GIB:9.2f} GiB  {100 * size / memory.total:5.1f} %" for mark, name, size in parts
+    ]
+    if memory.left < 0:
+        lines.append(f"      {'missing':<20}{-memory.left / GIB:9.2f} GiB")
+    return lines
+
+
+def _serving(capacity: Capacity) -> list[str]:
+    if capacity.max_concurrency is None:
+        return [f"  context of one request      {capacity.max_model_len:>12,} tokens (the model keeps no KV cache)"]
+    longest = capacity.max_model_len_that_fits
+    return [
+        f"  KV cache                    {capacity.kv_cache_tokens:>12,} tokens",
+        f"  context of one request      {capacity.max_model_len:>12,} tokens; {capacity.max_concurrency:.2f} at once",
+        f"  longest context that fits   {longest:>12,} tokens",
+    ]
+
+
+def _listed(other: Alternative) -> list[str]:
+    """Two lines or more: on which GPUs and what to write, what it serves and loses."""
+    capacity, count = other.plan.capacity, other.plan.gpus_per_replica
+    assert capacity, "an alternative fits, so it has been laid out"
+    losses = ", ".join(name for loss, name in _LOSSES.items() if loss & other.loss) or "nothing"
+    serves = f"{capacity.max_model_len:,} tokens"
+    if capacity.max_concurrency is not None:
+        serves += f", {capacity.max_concurrency:.2f} at once"
+    first = f"{count} x {other.plan.gpu.name}".ljust(_GPU_COLUMNS)
+    indent = " " * (len(first) + 2)
+    changes = wrap(other.change, COLUMNS - len(indent), break_long_words=False, break_on_hyphens=False)
+    return [f"  {first}{changes[0]}", *(f"{indent}{line}" for line in [*changes[1:], f"{serves}; loses {losses}"])]
+
+
+def _columns(rows: Sequence[Sequence[str]], right: set[int]) -> list[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return [
+        "  ".join(
+            cell.rjust(width) if column in right else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def _wrapped(text: str) -> list[str]:
+    return wrap(text, COLUMNS, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
