@@ -102,6 +102,17 @@ def _mismatch(question: Question) -> Refusal | None:
     )
 
 
+def least_capability(method: str) -> int:
+    """The least compute capability that a quantization needs, in tenths: 75 is 7.5."""
+    return _LEAST.get(method, _LEAST_OTHERS)
+
+
+def dtypes(method: str) -> frozenset[str]:
+    """Types of what is not quantized that a quantization works with."""
+    half = frozenset({"bfloat16"}) if method in _BFLOAT16_ONLY else frozenset({"bfloat16", "float16"})
+    return half | {"float32"} if method in _ANY_DTYPE else half
+
+
 def _on_this_gpu(question: Question) -> Refusal | None:
     method = _used(question)
     if not method:
@@ -112,9 +123,7 @@ def _on_this_gpu(question: Question) -> Refusal | None:
             f"vLLM does not run {method} on AMD GPUs: use an AWQ, GPTQ or fp8 checkpoint, or an NVIDIA GPU",
         )
     capability = question.capability
-    least = _LEAST.get(method, _LEAST_OTHERS)
-    if method == _BLACKWELL_EXPERTS and question.model.experts:
-        least = 100
+    least = 100 if method == _BLACKWELL_EXPERTS and question.model.experts else least_capability(method)
     if capability is None or capability[0] * _TENTHS + capability[1] >= least:
         return None
     return Refusal(
@@ -125,17 +134,11 @@ def _on_this_gpu(question: Question) -> Refusal | None:
 
 
 def _dtype(question: Question) -> Refusal | None:
-    method, asked = _used(question), question.spec.dtype
-    if not method or not asked or asked == "auto" or method in _ANY_DTYPE:
+    method, asked, dtype = _used(question), question.spec.dtype, question.engine.dtype
+    if not method or not asked or asked == "auto" or dtype in dtypes(method):
         return None
-    dtype = question.engine.dtype
-    if method in _BFLOAT16_ONLY and dtype != "bfloat16":
-        return Refusal(Rule.QUANTIZATION_DTYPE, f"{method} works with bfloat16 only, not with {dtype}: remove dtype")
-    if dtype == "float32":
-        return Refusal(
-            Rule.QUANTIZATION_DTYPE, f"{method} does not work with float32: set dtype to bfloat16 or float16"
-        )
-    return None
+    either = " or ".join(sorted(dtypes(method)))
+    return Refusal(Rule.QUANTIZATION_DTYPE, f"{method} does not work with {dtype}: remove dtype, or set it to {either}")
 
 
 CHECKS: tuple[Check, ...] = (_gone, _unknown, _mismatch, _deprecated, _on_this_gpu, _dtype)

@@ -1,0 +1,61 @@
+"""Runs in vLLM's own environment: asks it for the configuration of an engine, which is where most refusals are raised.
+
+First it prints what it knows of each quantization: the least compute capability, and the types that it works with. Then
+each line of stdin is [config.json's content, arguments of vLLM], and each line of the answer is what vLLM says against
+it, or null.
+"""
+
+import json
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from vllm.engine.arg_utils import EngineArgs
+from vllm.model_executor.layers.quantization import QUANTIZATION_METHODS, get_quantization_config
+from vllm.usage.usage_lib import UsageContext
+
+
+def act_dtypes(method: Any) -> Any:
+    """Types of activations; a few classes forgot to make it a class method, and do not look at their instance."""
+    try:
+        return method.get_supported_act_dtypes()
+    except TypeError:
+        return method.get_supported_act_dtypes(None)
+
+
+def methods() -> dict[str, dict[str, Any]]:
+    """Each quantization's least capability and types."""
+    classes = {name: get_quantization_config(name) for name in QUANTIZATION_METHODS}
+    return {
+        name: {
+            "capability": method.get_min_capability(),
+            "dtypes": sorted(str(dtype).removeprefix("torch.") for dtype in act_dtypes(method)),
+        }
+        for name, method in classes.items()
+    }
+
+
+def said(config: dict[str, Any], arguments: dict[str, Any]) -> str | None:
+    """What vLLM says against an engine for this model with these arguments; None: nothing."""
+    with TemporaryDirectory() as folder:
+        Path(folder, "config.json").write_text(json.dumps(config))
+        try:
+            EngineArgs(model=folder, skip_tokenizer_init=True, **arguments).create_engine_config(
+                UsageContext.OPENAI_API_SERVER
+            )
+        except Exception as error:  # vLLM raises what it likes
+            return str(error)
+    return None
+
+
+def main() -> None:
+    """Answer until stdin ends."""
+    answers, sys.stdout = sys.stdout, sys.stderr
+    print(json.dumps(methods()), file=answers, flush=True)
+    for line in sys.stdin:
+        print(json.dumps(said(*json.loads(line))), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,220 @@
+"""What vLLM refuses, the planner refuses, with the way out; and the text of vLLM's refusal stands in its source."""
+
+from dataclasses import replace
+
+import pytest
+
+from planner.models import (
+    AWQ,
+    BERT,
+    COMPRESSED,
+    DEEPSEEK_LITE,
+    FP8,
+    FP8_BLOCKS,
+    GEMMA2_9B,
+    GPT_OSS_20B,
+    GPTQ,
+    LLAMA_8B,
+    LLAMA_70B,
+    QWEN3_30B,
+    QWEN3_NEXT,
+    QWEN25_7B,
+    Content,
+    gpu_of,
+    quantized,
+    spec_of,
+)
+from vllm_operator.planner.architectures import model_of
+from vllm_operator.planner.plan import plan
+from vllm_operator.planner.rules import SPLITS, Rule
+from vllm_parser.source import code_of, words_of
+
+LOADERS = "vllm/model_executor/layers"
+# Of each rule, the texts with which vLLM refuses, and where they are.
+SAYS: dict[Rule, tuple[tuple[str, str], ...]] = {
+    Rule.ATTENTION_HEADS: (("vllm/config/model.py", "must be divisible by tensor parallel size"),),
+    Rule.KV_HEADS: (
+        ("vllm/distributed/utils.py", "is not divisible by"),
+        (f"{LOADERS}/linear.py", "divide(tp_size, self.total_num_kv_heads)"),
+    ),
+    Rule.INTERMEDIATE: (
+        ("vllm/distributed/utils.py", "is not divisible by"),
+        (f"{LOADERS}/linear.py", "divide(output_size, self.tp_size)"),
+    ),
+    Rule.EXPERT_WIDTH: ((f"{LOADERS}/fused_moe/config.py", "assert self.intermediate_size % tp_size == 0"),),
+    Rule.VOCABULARY: ((f"{LOADERS}/vocab_parallel_embedding.py", "divide(global_vocab_size, world_size)"),),
+    Rule.STATE_HEADS: ((f"{LOADERS}/mamba/gdn/qwen_gdn_linear_attn.py", "divide(self.num_v_heads, self.tp_size)"),),
+    Rule.QUANTIZATION_GROUP: (
+        ("vllm/distributed/utils.py", "into shards that are not a whole number of quant groups"),
+        (f"{LOADERS}/quantization/auto_awq.py", "The input size is not aligned with the quantized weight shape"),
+        ("vllm/model_executor/kernels/linear/mixed_precision/marlin.py", "not divisible by group_size ="),
+    ),
+    Rule.FP8_BLOCK: (
+        (f"{LOADERS}/quantization/utils/fp8_utils.py", "is not divisible by weight quantization block_k ="),
+        (f"{LOADERS}/quantization/utils/fp8_utils.py", "weight quantization block_n ="),
+    ),
+    Rule.NO_EXPERTS: (("vllm/config/model.py", "Number of experts in the model must be greater than 0"),),
+    Rule.PIPELINE: (("vllm/config/model.py", "Pipeline parallelism is not supported for this model."),),
+    Rule.QUANTIZATION_GONE: (("vllm/config/model.py", "Unknown quantization method:"),),
+    Rule.QUANTIZATION_UNKNOWN: (("vllm/config/model.py", "Unknown quantization method:"),),
+    Rule.QUANTIZATION_DEPRECATED: (("vllm/config/model.py", "set `--allow-deprecated-quantization`."),),
+    Rule.QUANTIZATION_MISMATCH: (
+        ("vllm/config/model.py", "does not match the quantization method specified in the `quantization` argument"),
+    ),
+    Rule.QUANTIZATION_GPU: (
+        ("vllm/config/vllm.py", "is not supported for the current GPU. Minimum capability:"),
+        ("vllm/platforms/interface.py", "quantization is currently not supported in"),
+    ),
+    Rule.QUANTIZATION_DTYPE: (("vllm/config/vllm.py", "is not supported for quantization method"),),
+    Rule.BFLOAT16_GPU: (("vllm/platforms/cuda.py", "with compute capability of at least 8.0."),),
+    Rule.FLOAT16_MODEL: (("vllm/config/model.py", "does not support float16. Reason:"),),
+    Rule.KV_DTYPE_GPU: (
+        ("vllm/v1/attention/backends/triton_attn.py", "FP8 KV cache is not supported by the Triton attention backend"),
+        ("vllm/v1/attention/backends/triton_attn.py", "bfloat16 KV cache is not supported on"),
+        ("vllm/v1/attention/backends/mla/triton_mla.py", "requires SM89+. Re-run with"),
+    ),
+    Rule.LENGTH: (("vllm/config/model.py", "is greater than the derived max_model_len ("),),
+    Rule.BATCH: (("vllm/config/scheduler.py", "must be greater than or equal to max_num_seqs"),),
+    Rule.GPUS_PER_NODE: (("vllm/config/parallel.py", "is larger than the number of available GPUs"),),
+}
+
+EIGHT, SIX = {"tensorParallelSize": 8}, {"tensorParallelSize": 6}
+ROWS: list[tuple[str, Content, Content, str, Rule, tuple[str, ...]]] = [
+    ("heads", QWEN25_7B, EIGHT, "H100", Rule.ATTENTION_HEADS, ("28 attention heads", "8 GPUs", "1, 2 or 4")),
+    ("unknown heads", {**LLAMA_8B, "architectures": ["NewForCausalLM"], "num_attention_heads": 30}, EIGHT, "H100",
+     Rule.ATTENTION_HEADS, ("30 attention heads", "tensorParallelSize to 1, 2, 3, 5, 6, 10 or 15")),
+    ("kv heads", {**LLAMA_8B, "num_key_value_heads": 6}, {"tensorParallelSize": 4}, "H100", Rule.KV_HEADS,
+     ("6 heads of keys and values", "1 or 2")),
+    ("width", {**LLAMA_8B, "intermediate_size": 14330}, {"tensorParallelSize": 4}, "H100", Rule.INTERMEDIATE,
+     ("mlp.gate_proj, 14330", "set tensorParallelSize to 1 or 2")),
+    ("width of the shared expert", {**QWEN3_NEXT, "shared_expert_intermediate_size": 510}, {"tensorParallelSize": 4},
+     "H200", Rule.INTERMEDIATE, ("mlp.shared_expert.gate_proj, 510", "1 or 2")),
+    ("width of experts", {**QWEN3_30B, "moe_intermediate_size": 770}, {"tensorParallelSize": 4}, "H100",
+     Rule.EXPERT_WIDTH, ("770", "1 or 2", "expertParallel: true")),
+    ("vocabulary", QWEN25_7B, {"tensorParallelSize": 7}, "H100", Rule.KV_HEADS, ("4 heads", "1, 2 or 4")),
+    ("vocabulary alone", {**QWEN25_7B, "num_key_value_heads": 28, "intermediate_size": 7 * 2560},
+     {"tensorParallelSize": 7}, "H100", Rule.VOCABULARY, ("152064", "7 GPUs", "1, 2 or 4")),
+    ("linear attention", {**QWEN3_NEXT, "linear_num_value_heads": 36, "num_attention_heads": 16}, EIGHT, "H200",
+     Rule.STATE_HEADS, ("36 heads of linear attention", "1, 2 or 4")),
+    ("awq groups", quantized({**LLAMA_8B, "intermediate_size": 11008}, AWQ), EIGHT, "H100", Rule.QUANTIZATION_GROUP,
+     ("mlp.down_proj has 11008 inputs", "groups of 128", "1 or 2")),
+    ("gptq groups", quantized({**LLAMA_8B, "intermediate_size": 11008}, GPTQ), EIGHT, "H100", Rule.QUANTIZATION_GROUP,
+     ("mlp.down_proj has 11008 inputs", "groups of 128", "1 or 2")),
+    ("compressed-tensors groups", quantized({**LLAMA_8B, "intermediate_size": 11008}, COMPRESSED), EIGHT, "H100",
+     Rule.QUANTIZATION_GROUP, ("mlp.down_proj has 11008 inputs", "groups of 128")),
+    ("small groups", quantized({**LLAMA_8B, "intermediate_size": 11024}, {**AWQ, "group_size": 32}), EIGHT, "H100",
+     Rule.QUANTIZATION_GROUP, ("11024 inputs", "groups of 32")),
+    ("fp8 blocks of inputs", quantized({**LLAMA_8B, "intermediate_size": 11008}, FP8_BLOCKS), EIGHT, "H100",
+     Rule.FP8_BLOCK, ("mlp.gate_proj has 11008 outputs", "fp8 blocks of 128 by 128", "1 or 2")),
+    ("fp8 blocks of experts",
+     quantized({**QWEN3_30B, "hidden_size": 2064, "moe_intermediate_size": 720}, FP8_BLOCKS), {"tensorParallelSize": 4},
+     "H100", Rule.FP8_BLOCK, ("fp8 blocks",)),
+    ("no experts", LLAMA_8B, {"expertParallel": True}, "H100", Rule.NO_EXPERTS, ("no experts", "remove it")),
+    ("pipeline", BERT, {"pipelineParallelSize": 2}, "H100", Rule.PIPELINE, ("BertModel", "remove pipelineParallelSize")),
+    ("bitsandbytes", quantized(LLAMA_8B, {"quant_method": "bitsandbytes"}), {}, "H100", Rule.QUANTIZATION_GONE,
+     ("bitsandbytes", "use an AWQ, GPTQ or fp8 checkpoint")),
+    ("gguf", LLAMA_8B, {"quantization": "gguf"}, "H100", Rule.QUANTIZATION_GONE, ("gguf", "checkpoint")),
+    ("unknown checkpoint", quantized(LLAMA_8B, {"quant_method": "eetq"}), {}, "H100", Rule.QUANTIZATION_UNKNOWN,
+     ("eetq", "use an AWQ, GPTQ or fp8 checkpoint")),
+    ("unknown word", LLAMA_8B, {"quantization": "fp9"}, "H100", Rule.QUANTIZATION_UNKNOWN, ("fp9", "one of awq")),
+    ("deprecated", quantized(LLAMA_8B, {"quant_method": "fbgemm_fp8"}), {}, "H100", Rule.QUANTIZATION_DEPRECATED,
+     ("fbgemm_fp8", "compressed-tensors checkpoint")),
+    ("other quantization", quantized(LLAMA_8B, AWQ), {"quantization": "gptq"}, "H100", Rule.QUANTIZATION_MISMATCH,
+     ("awq", "gptq", "remove quantization")),
+    ("online on fp8", quantized(LLAMA_8B, FP8), {"quantization": "fp8_per_tensor"}, "H100",
+     Rule.QUANTIZATION_MISMATCH, ("fp8_per_tensor", "remove quantization")),
+    ("awq on V100", quantized(LLAMA_8B, AWQ), {}, "V100-32GB", Rule.QUANTIZATION_GPU,
+     ("awq", "7.5", "V100-32GB has 7.0", "newer GPU")),
+    ("fp8 on V100", LLAMA_8B, {"quantization": "fp8"}, "V100-32GB", Rule.QUANTIZATION_GPU, ("fp8", "7.5", "7.0")),
+    ("mxfp4 on T4", GPT_OSS_20B, {}, "T4", Rule.QUANTIZATION_GPU, ("mxfp4", "8.0", "7.5")),
+    ("online nvfp4", QWEN3_30B, {"quantization": "nvfp4_per_token"}, "H100", Rule.QUANTIZATION_GPU,
+     ("10.0", "9.0")),
+    ("experts on AMD", QWEN3_30B, {"quantization": "experts_int8"}, "MI300X", Rule.QUANTIZATION_GPU,
+     ("experts_int8 on AMD",)),
+    ("awq in float32", quantized(LLAMA_8B, AWQ), {"dtype": "float32"}, "H100", Rule.QUANTIZATION_DTYPE,
+     ("awq", "float32", "set it to bfloat16 or float16")),
+    ("mxfp4 in float16", GPT_OSS_20B, {"dtype": "half"}, "H100", Rule.QUANTIZATION_DTYPE,
+     ("mxfp4", "float16", "set it to bfloat16")),
+    ("bfloat16 on T4", LLAMA_8B, {"dtype": "bfloat16"}, "T4", Rule.BFLOAT16_GPU, ("8.0", "T4 has 7.5", "float16")),
+    ("float16 for Gemma", GEMMA2_9B, {"dtype": "half"}, "H100", Rule.FLOAT16_MODEL, ("Gemma 2", "bfloat16")),
+    ("fp8 cache on T4", LLAMA_8B, {"kvCache": {"dtype": "fp8"}, "maxModelLen": 1024}, "T4", Rule.KV_DTYPE_GPU,
+     ("8.9", "7.5", "remove kvCache.dtype")),
+    ("fp8 cache of MLA on A100", DEEPSEEK_LITE, {"kvCache": {"dtype": "fp8"}}, "A100-80GB", Rule.KV_DTYPE_GPU,
+     ("8.9", "8.0")),
+    ("scales per head on A100", LLAMA_8B, {"kvCache": {"dtype": "fp8_per_token_head"}}, "A100-80GB",
+     Rule.KV_DTYPE_GPU, ("fp8_per_token_head", "8.0")),
+    ("bfloat16 cache on T4", LLAMA_8B, {"kvCache": {"dtype": "bfloat16"}}, "T4", Rule.KV_DTYPE_GPU,
+     ("bfloat16", "float16")),
+    ("length", LLAMA_8B, {"maxModelLen": 200000}, "H200", Rule.LENGTH,
+     ("200,000", "131,072", "max_position_embeddings", "at most 131072")),
+    ("length denied by the variable", LLAMA_8B,
+     {"maxModelLen": 200000, "env": [{"name": "VLLM_ALLOW_LONG_MAX_MODEL_LEN", "value": "0"}]}, "H200", Rule.LENGTH,
+     ("131072",)),
+    ("batch", LLAMA_8B, {"maxNumSeqs": 512, "maxNumBatchedTokens": 256}, "H100", Rule.BATCH,
+     ("256 tokens", "512", "raise maxNumBatchedTokens")),
+    ("node", LLAMA_70B, {"tensorParallelSize": 8}, "H100", Rule.GPUS_PER_NODE, ("8 GPUs", "more than 4", "lower")),
+]  # fmt: skip
+
+# What looks like a rule's case and is none: vLLM takes it.
+TAKEN: list[tuple[str, Content, Content, str]] = [
+    ("more ranks than kv heads", LLAMA_8B, {"tensorParallelSize": 16}, "H100"),
+    ("kv heads of MLA", {**DEEPSEEK_LITE, "num_key_value_heads": 6}, {"tensorParallelSize": 4}, "H100"),
+    ("expert width with whole experts", {**QWEN3_30B, "moe_intermediate_size": 770},
+     {"tensorParallelSize": 4, "expertParallel": True}, "H100"),
+    ("fp8 blocks of experts made finer", quantized(QWEN3_30B, FP8_BLOCKS), EIGHT | {"tensorParallelSize": 4}, "H100"),
+    ("a group as wide as the matrix", quantized(LLAMA_8B, {**AWQ, "group_size": -1}), EIGHT, "H100"),
+    ("groups of a matrix that is left alone",
+     quantized({**LLAMA_8B, "intermediate_size": 11008}, {**AWQ, "modules_to_not_convert": ["mlp"]}), EIGHT, "H100"),
+    ("another name of the same", quantized(LLAMA_8B, AWQ), {"quantization": "awq_marlin"}, "H100"),
+    ("modelopt overrides what is asked",
+     quantized(LLAMA_8B, {"quant_method": "modelopt", "quant_algo": "FP8"}), {"quantization": "fp8"}, "H100"),
+    ("gpt-oss overrides what is asked", GPT_OSS_20B, {"quantization": "fp8"}, "H100"),
+    ("gptq on V100", quantized(LLAMA_8B, GPTQ), {}, "V100-32GB"),
+    ("a bfloat16 model on T4", LLAMA_8B, {"maxModelLen": 1024}, "T4"),
+    ("fp8 weights on A100", LLAMA_8B, {"quantization": "fp8"}, "A100-80GB"),
+    ("fp8 cache on A100", LLAMA_8B, {"kvCache": {"dtype": "fp8"}}, "A100-80GB"),
+    ("compressed-tensors in float32", quantized(LLAMA_8B, COMPRESSED), {"dtype": "float32"}, "H100"),
+    ("a longer context that is allowed", LLAMA_8B,
+     {"maxModelLen": 200000, "env": [{"name": "VLLM_ALLOW_LONG_MAX_MODEL_LEN", "value": "1"}]}, "H200"),
+    ("a config without a limit", {key: value for key, value in LLAMA_8B.items() if key != "max_position_embeddings"},
+     {"maxModelLen": 200000}, "H200"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("config", "fields", "gpu", "rule", "words"), [row[1:] for row in ROWS],
+                         ids=[row[0] for row in ROWS])  # fmt: skip
+def test_is_refused_with_the_way_out(
+    config: Content, fields: Content, gpu: str, rule: Rule, words: tuple[str, ...]
+) -> None:
+    per_node = 4 if rule is Rule.GPUS_PER_NODE else None
+    result = plan(spec_of(**fields), model_of(config), gpu_of(gpu), per_node)
+    assert (result.fits, result.reason) == (False, rule), result.message
+    assert all(word in result.message for word in words), result.message
+    assert "\n" not in result.message
+    assert (result.capacity is None) >= (rule in SPLITS)
+
+
+def test_every_rule_has_a_row() -> None:
+    assert {row[4] for row in ROWS} == set(Rule)
+
+
+@pytest.mark.parametrize(("config", "fields", "gpu"), [row[1:] for row in TAKEN], ids=[row[0] for row in TAKEN])
+def test_is_not_refused(config: Content, fields: Content, gpu: str) -> None:
+    assert plan(spec_of(**fields), model_of(config), gpu_of(gpu)).reason not in set(Rule)
+
+
+def test_nothing_about_the_gpu_is_refused_where_its_capability_is_not_known() -> None:
+    unknown = replace(gpu_of("V100-32GB"), capability=(0, 0))
+    for fields in ({"quantization": "fp8"}, {"dtype": "bfloat16"}, {"kvCache": {"dtype": "fp8"}}):
+        assert plan(spec_of(**fields), model_of(LLAMA_8B), unknown).reason not in set(Rule)
+
+
+def test_the_sizes_that_are_named_work() -> None:
+    for size in (1, 2, 4):
+        result = plan(spec_of(tensorParallelSize=size), model_of(QWEN25_7B), gpu_of("H100"))
+        assert result.reason not in SPLITS
+
+
+@pytest.mark.parametrize(("rule", "source", "text"), [(rule, *one) for rule in Rule for one in SAYS[rule]])
+def test_the_refusal_still_stands_in_vllms_source(rule: Rule, source: str, text: str) -> None:
+    assert text in words_of(source) or text in code_of(source), f"{rule}: {source} no longer says {text!r}"
