@@ -11,8 +11,9 @@ LLAMA_8B: Content = {
     "architectures": ["LlamaForCausalLM"], "model_type": "llama", "torch_dtype": "bfloat16",
     "max_position_embeddings": 131072, "vocab_size": 128256, "tie_word_embeddings": False, "hidden_size": 4096,
     "intermediate_size": 14336, "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 8,
-    "head_dim": 128, "rope_scaling": {"rope_type": "llama3", "factor": 8.0, "original_max_position_embeddings": 8192},
-    "rms_norm_eps": 1e-05, "hidden_act": "silu",
+    "head_dim": 128, "rms_norm_eps": 1e-05, "hidden_act": "silu", "rope_scaling": {
+        "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 8192},
 }  # fmt: skip
 LLAMA_70B: Content = {
     **LLAMA_8B, "hidden_size": 8192, "intermediate_size": 28672, "num_hidden_layers": 80, "num_attention_heads": 64,

@@ -64,6 +64,7 @@ SAYS: dict[Rule, tuple[tuple[str, str], ...]] = {
     Rule.QUANTIZATION_GPU: (
         ("vllm/config/vllm.py", "is not supported for the current GPU. Minimum capability:"),
         ("vllm/platforms/interface.py", "quantization is currently not supported in"),
+        (f"{LOADERS}/quantization/compressed_tensors/compressed_tensors.py", "Quantization scheme is not supported"),
     ),
     Rule.QUANTIZATION_DTYPE: (("vllm/config/vllm.py", "is not supported for quantization method"),),
     Rule.BFLOAT16_GPU: (("vllm/platforms/cuda.py", "with compute capability of at least 8.0."),),
@@ -129,6 +130,7 @@ ROWS: list[tuple[str, Content, Content, str, Rule, tuple[str, ...]]] = [
     ("mxfp4 on T4", GPT_OSS_20B, {}, "T4", Rule.QUANTIZATION_GPU, ("mxfp4", "8.0", "7.5")),
     ("online nvfp4", QWEN3_30B, {"quantization": "nvfp4_per_token"}, "H100", Rule.QUANTIZATION_GPU,
      ("10.0", "9.0")),
+    ("compressed-tensors on V100", quantized(LLAMA_8B, COMPRESSED), {}, "V100-32GB", Rule.QUANTIZATION_GPU, ("7.5",)),
     ("experts on AMD", QWEN3_30B, {"quantization": "experts_int8"}, "MI300X", Rule.QUANTIZATION_GPU,
      ("experts_int8 on AMD",)),
     ("awq in float32", quantized(LLAMA_8B, AWQ), {"dtype": "float32"}, "H100", Rule.QUANTIZATION_DTYPE,

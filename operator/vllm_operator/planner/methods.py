@@ -12,6 +12,8 @@ DEPRECATED = ("fbgemm_fp8", "fp_quant")
 # Of a checkpoint only; the spec's words are in the vocabulary.
 _OF_CHECKPOINTS = frozenset({*QUANTIZATIONS, *DEPRECATED, "auto-round", "online"})
 _NO_QUANTIZATION = ("", "none")
+# Of a checkpoint these have stricter needs than where vLLM makes them itself (config/quantization.py).
+_ALSO_ONLINE = ("mxfp4", "mxfp8")
 
 # What may be asked of a checkpoint besides its own method.
 _OVERRIDES: dict[str, frozenset[str]] = {
@@ -23,11 +25,10 @@ _ALWAYS = frozenset({"auto-round", "modelopt", "modelopt_fp4", "modelopt_mxfp8",
 
 # Least compute capability, in tenths. 75 is also that of every quantization that vLLM makes while it loads.
 _LEAST: dict[str, int] = {
-    "gptq": 60, "inc": 60, "auto-round": 60, "quark": 70, "moe_wna16": 70, "modelopt": 80, "modelopt_mxfp8": 80,
+    "gptq": 60, "inc": 60, "auto-round": 60, "quark": 70, "moe_wna16": 70, "compressed-tensors": 70, "modelopt": 80, "modelopt_mxfp8": 80,
     "mxfp4": 80, "experts_int8": 80, "fbgemm_fp8": 80, "fp_quant": 100,
 }  # fmt: skip
 _LEAST_OTHERS = 75
-_BLACKWELL_EXPERTS = "nvfp4_per_token"
 _TENTHS = 10
 # platforms/rocm.py, supported_quantization.
 ON_AMD = frozenset({
@@ -42,8 +43,12 @@ _BFLOAT16_ONLY = frozenset({"mxfp4", "modelopt_mxfp8", "fp_quant"})
 
 def _used(question: Question) -> str:
     """The method in use, the checkpoint's or the one asked for; "" for none."""
-    asked = question.spec.quantization or ""
-    return _checkpoint(question) or ALIASES.get(asked, asked)
+    asked, own = question.spec.quantization or "", _checkpoint(question)
+    if own == "mxfp8":
+        return "modelopt_mxfp8"
+    if not own and asked in _ALSO_ONLINE:
+        return "online"
+    return own or ALIASES.get(asked, asked)
 
 
 def _checkpoint(question: Question) -> str:
@@ -93,8 +98,8 @@ def _mismatch(question: Question) -> Refusal | None:
         return None
     if own == "mxfp4" and question.model.architecture == "GptOssForCausalLM":
         return None
-    accepted = frozenset({own}) if question.gpu.vendor == "cpu" else _OVERRIDES.get(own, frozenset({own}))
-    if asked in accepted:
+    exact = own == "awq" and question.gpu.vendor == "cpu"
+    if asked == own or (asked in _OVERRIDES.get(own, ()) and not exact):
         return None
     return Refusal(
         Rule.QUANTIZATION_MISMATCH,
@@ -105,6 +110,14 @@ def _mismatch(question: Question) -> Refusal | None:
 def least_capability(method: str) -> int:
     """The least compute capability that a quantization needs, in tenths: 75 is 7.5."""
     return _LEAST.get(method, _LEAST_OTHERS)
+
+
+def _least_of_scheme(question: Question, method: str) -> int:
+    """What is not asked of the method as a whole, but of its kernels."""
+    if method == "nvfp4_per_token" and question.model.experts:
+        return 100
+    # compressed_tensors/schemes: the weakest of its schemes.
+    return 75 if method == "compressed-tensors" else 0
 
 
 def dtypes(method: str) -> frozenset[str]:
@@ -123,7 +136,7 @@ def _on_this_gpu(question: Question) -> Refusal | None:
             f"vLLM does not run {method} on AMD GPUs: use an AWQ, GPTQ or fp8 checkpoint, or an NVIDIA GPU",
         )
     capability = question.capability
-    least = 100 if method == _BLACKWELL_EXPERTS and question.model.experts else least_capability(method)
+    least = max(least_capability(method), _least_of_scheme(question, method))
     if capability is None or capability[0] * _TENTHS + capability[1] >= least:
         return None
     return Refusal(

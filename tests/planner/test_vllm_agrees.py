@@ -1,0 +1,133 @@
+"""The real vLLM and the planner say yes and no to the same services, as far as vLLM can be asked without a GPU."""
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from planner.models import AWQ, BERT, COMPRESSED, FP8, GEMMA2_9B, GPTQ, LLAMA_8B, Content, quantized, spec_of
+from vllm_operator.planner import methods
+from vllm_operator.planner.accelerators import GIB, Gpu
+from vllm_operator.planner.architectures import model_of
+from vllm_operator.planner.plan import plan
+from vllm_operator.planner.quantization import ALIASES
+from vllm_operator.planner.rules import Rule
+from vllm_operator.vllm import FLAGS
+from vllm_parser.environment import interpreter
+
+CPU = Gpu("CPU", 64 * GIB, (0, 0), vendor="cpu")
+# A checkpoint's mxfp8 is ModelOpt's.
+SAME = {**ALIASES, "mxfp8": "modelopt_mxfp8"}
+
+
+class Vllm:
+    """vLLM, in a process that imports it once (about 12 s)."""
+
+    def __init__(self) -> None:
+        quiet = {"VLLM_LOGGING_LEVEL": "ERROR", "VLLM_NO_USAGE_STATS": "1", "HF_HUB_OFFLINE": "1", "VLLM_PLUGINS": ""}
+        own = {key: value for key, value in os.environ.items() if key not in {"PYTHONPATH", "VIRTUAL_ENV"}}
+        self._process = subprocess.Popen(
+            [interpreter(), Path(__file__).with_name("refuse.py")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**own, **quiet},
+        )
+        self.methods: dict[str, dict[str, Any]] = self._answer()
+
+    def says(self, config: Content, arguments: Content) -> str | None:
+        """What vLLM says against an engine; None: nothing."""
+        assert self._process.stdin
+        self._process.stdin.write(json.dumps([config, arguments]) + "\n")
+        self._process.stdin.flush()
+        answer: str | None = self._answer()
+        return answer
+
+    def close(self) -> None:
+        """End the process."""
+        assert self._process.stdin
+        self._process.stdin.close()
+        self._process.wait(30)
+
+    def _answer(self) -> Any:
+        assert self._process.stdout
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError("vLLM ended; its words are above")
+        return json.loads(line)
+
+
+@pytest.fixture(scope="module")
+def vllm() -> Iterator[Vllm]:
+    """The pinned vLLM for the CPU."""
+    process = Vllm()
+    yield process
+    process.close()
+
+
+def arguments(fields: Content) -> Content:
+    """The arguments of vLLM for fields of a spec, as the operator would pass them."""
+    spec = spec_of(**fields)
+    values = {flag.replace("-", "_"): value_of(spec) for flag, value_of in FLAGS.values()}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+SERVICES: dict[str, tuple[Content, Content, str | None]] = {
+    "nothing wrong": (LLAMA_8B, {}, None),
+    "heads": (LLAMA_8B, {"tensorParallelSize": 3}, Rule.ATTENTION_HEADS),
+    "heads that divide": (LLAMA_8B, {"tensorParallelSize": 4}, None),
+    "too long": (LLAMA_8B, {"maxModelLen": 131073}, Rule.LENGTH),
+    "as long as can be": (LLAMA_8B, {"maxModelLen": 131072}, None),
+    "no experts": (LLAMA_8B, {"expertParallel": True}, Rule.NO_EXPERTS),
+    "batch": (LLAMA_8B, {"maxNumSeqs": 64, "maxNumBatchedTokens": 63}, Rule.BATCH),
+    "batch that holds all": (LLAMA_8B, {"maxNumSeqs": 64, "maxNumBatchedTokens": 64}, None),
+    "many sequences": (LLAMA_8B, {"maxNumSeqs": 65536}, Rule.BATCH),
+    "stages of an encoder": (BERT, {"pipelineParallelSize": 2}, Rule.PIPELINE),
+    "float16": (GEMMA2_9B, {"dtype": "half"}, Rule.FLOAT16_MODEL),
+    "float32": (GEMMA2_9B, {"dtype": "float32"}, None),
+    "awq in float32": (quantized(LLAMA_8B, AWQ), {"dtype": "float32"}, Rule.QUANTIZATION_DTYPE),
+    "gone": (quantized(LLAMA_8B, {"quant_method": "bitsandbytes"}), {}, Rule.QUANTIZATION_GONE),
+    "asked for and gone": (LLAMA_8B, {"quantization": "bitsandbytes"}, Rule.QUANTIZATION_GONE),
+    "unknown": (quantized(LLAMA_8B, {"quant_method": "eetq"}), {}, Rule.QUANTIZATION_UNKNOWN),
+    "deprecated": (quantized(LLAMA_8B, {"quant_method": "fbgemm_fp8"}), {}, Rule.QUANTIZATION_DEPRECATED),
+}
+
+
+@pytest.mark.parametrize(("config", "fields", "rule"), SERVICES.values(), ids=SERVICES)
+def test_both_refuse_or_both_accept(vllm: Vllm, config: Content, fields: Content, rule: str | None) -> None:
+    said = vllm.says(config, arguments(fields))
+    result = plan(spec_of(**fields), model_of(config), CPU)
+    assert bool(said) == bool(rule), said
+    assert result.reason == rule if rule else result.reason not in set(Rule), result.message
+
+
+CHECKPOINTS = {"awq": AWQ, "gptq": GPTQ, "fp8": FP8, "compressed-tensors": COMPRESSED,
+               "modelopt": {"quant_method": "modelopt", "quant_algo": "FP8", "ignore": []},
+               "auto-round": {"quant_method": "auto-round", "bits": 4, "group_size": 128, "sym": True}}  # fmt: skip
+ASKED = ("awq", "awq_marlin", "auto_awq", "gptq", "gptq_marlin", "auto_gptq", "fp8", "fp8_per_tensor", "mxfp8",
+         "compressed-tensors", "modelopt", "modelopt_fp4", "inc", "moe_wna16", "quark")  # fmt: skip
+
+
+@pytest.mark.parametrize("asked", ASKED)
+@pytest.mark.parametrize("own", CHECKPOINTS)
+def test_both_see_the_same_contradictions(vllm: Vllm, own: str, asked: str) -> None:
+    config = quantized(LLAMA_8B, CHECKPOINTS[own])
+    said = vllm.says(config, {"quantization": asked}) or ""
+    mismatch = "does not match the quantization method specified in the `quantization` argument" in said
+    result = plan(spec_of(quantization=asked), model_of(config), CPU)
+    assert (result.reason == Rule.QUANTIZATION_MISMATCH) == mismatch, (said, result.message)
+
+
+def test_least_capabilities_are_vllms(vllm: Vllm) -> None:
+    for name, facts in vllm.methods.items():
+        assert methods.least_capability(SAME.get(name, name)) == facts["capability"], name
+
+
+def test_types_are_vllms(vllm: Vllm) -> None:
+    for name, facts in vllm.methods.items():
+        accepted = methods.dtypes(SAME.get(name, name))
+        assert accepted == frozenset(facts["dtypes"]) - {"float8_e4m3fn"}, name
