@@ -3,7 +3,7 @@
 Each alternative is a change of the spec that was planned like the spec itself. Nothing here is estimated apart.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import IntFlag
 from typing import Any
@@ -74,11 +74,16 @@ class _Case:
 
 
 def alternatives(
-    spec: InferenceServiceSpec, model: Model, gpu: Gpu, gpus_per_node: int | None = None
+    spec: InferenceServiceSpec,
+    model: Model,
+    gpu: Gpu,
+    gpus_per_node: int | None = None,
+    catalogue: Iterable[Gpu] = CATALOGUE,
 ) -> tuple[Alternative, ...]:
     """Changes with which the service fits, best first. For one that fits: only those that take fewer or cheaper GPUs.
 
-    None loses what another with as many GPUs keeps. Takes a few milliseconds.
+    None loses what another with as many GPUs keeps. `catalogue`: GPUs that may be taken instead, those of the cluster
+    for example. Takes a few milliseconds.
     """
     case = _Case(spec, model, gpu, gpus_per_node)
     own = plan(spec, model, gpu, gpus_per_node)
@@ -86,7 +91,7 @@ def alternatives(
     for tensor in _tensor_sizes(case):
         most = Loss.NONE if own.fits else Loss(sum(Loss))
         found += _of_tensor_size(case, tensor, most)
-    found += _other_gpus(case)
+    found += _other_gpus(case, catalogue)
     if own.fits:
         now = (own.gpus_per_replica, gpu.cost)
         found = [other for other in found if (other.plan.gpus_per_replica, other.plan.gpu.cost) < now]
@@ -193,13 +198,13 @@ def _can_halve_weights(case: _Case) -> bool:
     return plain and case.gpu.capability >= _FP8_GPU
 
 
-def _other_gpus(case: _Case) -> list[Alternative]:
-    """Other GPUs of the catalogue that take the spec as it is, or with a smaller parallel size: the cheapest few."""
+def _other_gpus(case: _Case, catalogue: Iterable[Gpu]) -> list[Alternative]:
+    """Other GPUs that take the spec as it is, or with a smaller parallel size: the cheapest few."""
     if case.gpu.vendor != "nvidia":
         return []
     found: list[Alternative] = []
     sizes = [size for size in _tensor_sizes(case) if size <= (case.spec.tensor_parallel_size or 1)]
-    for gpu in sorted(CATALOGUE, key=lambda gpu: gpu.cost):
+    for gpu in sorted(catalogue, key=lambda gpu: gpu.cost):
         if gpu.vendor != case.gpu.vendor or gpu.name == case.gpu.name or not gpu.products:
             continue
         for tensor in sizes:

@@ -25,8 +25,8 @@ _ALWAYS = frozenset({"auto-round", "modelopt", "modelopt_fp4", "modelopt_mxfp8",
 
 # Least compute capability, in tenths. 75 is also that of every quantization that vLLM makes while it loads.
 _LEAST: dict[str, int] = {
-    "gptq": 60, "inc": 60, "auto-round": 60, "quark": 70, "moe_wna16": 70, "compressed-tensors": 70, "modelopt": 80, "modelopt_mxfp8": 80,
-    "mxfp4": 80, "experts_int8": 80, "fbgemm_fp8": 80, "fp_quant": 100,
+    "gptq": 60, "inc": 60, "auto-round": 60, "quark": 70, "moe_wna16": 70, "compressed-tensors": 70, "modelopt": 80,
+    "modelopt_mxfp8": 80, "mxfp4": 80, "experts_int8": 80, "fbgemm_fp8": 80, "fp_quant": 100,
 }  # fmt: skip
 _LEAST_OTHERS = 75
 _TENTHS = 10
