@@ -138,6 +138,8 @@ def _service(options: argparse.Namespace) -> tuple[str, InferenceServiceSpec]:
         raise PlanInputError(f"{path}: {name}: {'; '.join(faults[:3])}{more}") from error
     if unknown := next(_dropped(given, spec.to_manifest(), "spec"), None):
         raise PlanInputError(f"{path}: {name}: {unknown}: there is no such field")
+    if (resource := spec.accelerator.resource) not in _VENDORS:
+        raise PlanInputError(f"{path}: {name}: spec.accelerator.resource: {resource} is not planned for")
     return name, spec
 
 
@@ -187,15 +189,20 @@ def _model(options: argparse.Namespace, spec: InferenceServiceSpec) -> Model:
     path: Path | None = options.model_config or options.report
     try:
         if options.model_config and not options.model_config.is_dir():
-            return load_model(options.model_config)
-        facts = _facts(options, spec)
-        return model_of(facts.config, facts.quantization, facts.weights_bytes)
+            model = load_model(options.model_config)
+        else:
+            facts = _facts(options, spec)
+            model = model_of(facts.config, facts.quantization, facts.weights_bytes)
     except ModelConfigError as error:
         raise PlanInputError(str(error) if path is None or str(path) in str(error) else f"{path}: {error}") from error
     except InspectionError as error:
         raise PlanInputError(str(error)) from error
     except _UNREADABLE as error:
         raise PlanInputError(f"{path or spec.model.uri}: cannot be read as a config.json: {_said(error)}") from error
+    sizes = {"layers": len(model.layers), "attention heads": model.heads, "width": model.hidden}
+    if missing := next((what for what, size in sizes.items() if size < 1), None):
+        raise PlanInputError(f"{path or spec.model.uri}: this config.json is of a model with no {missing}")
+    return model
 
 
 def _facts(options: argparse.Namespace, spec: InferenceServiceSpec) -> Facts:
@@ -220,9 +227,7 @@ def _facts(options: argparse.Namespace, spec: InferenceServiceSpec) -> Facts:
 
 def _gpus(options: argparse.Namespace, spec: InferenceServiceSpec) -> Gpu | None:
     """The GPU to plan for; None: all of the catalogue."""
-    vendor = _VENDORS.get(spec.accelerator.resource, "")
-    if not vendor:
-        raise PlanInputError(f"spec.accelerator.resource: {spec.accelerator.resource} is not planned for")
+    vendor = _VENDORS[spec.accelerator.resource]
     if options.gpu and options.gpu_memory:
         raise PlanInputError("give --gpu or --gpu-memory, not both")
     if options.compute_capability and not options.gpu_memory:

@@ -111,7 +111,7 @@ ROWS: list[tuple[str, Content, Content, str, Rule, tuple[str, ...]]] = [
      quantized({**QWEN3_30B, "hidden_size": 2064, "moe_intermediate_size": 720}, FP8_BLOCKS), {"tensorParallelSize": 4},
      "H100", Rule.FP8_BLOCK, ("fp8 blocks",)),
     ("no experts", LLAMA_8B, {"expertParallel": True}, "H100", Rule.NO_EXPERTS, ("no experts", "remove it")),
-    ("pipeline", BERT, {"pipelineParallelSize": 2}, "H100", Rule.PIPELINE, ("BertModel", "remove pipelineParallelSize")),
+    ("pipeline", BERT, {"pipelineParallelSize": 2}, "H100", Rule.PIPELINE, ("BertModel", "remove pipelineParallel")),
     ("bitsandbytes", quantized(LLAMA_8B, {"quant_method": "bitsandbytes"}), {}, "H100", Rule.QUANTIZATION_GONE,
      ("bitsandbytes", "use an AWQ, GPTQ or fp8 checkpoint")),
     ("gguf", LLAMA_8B, {"quantization": "gguf"}, "H100", Rule.QUANTIZATION_GONE, ("gguf", "checkpoint")),
