@@ -60,6 +60,8 @@ ARRIVED: dict[str, tuple[Any, Any]] = {
     "accelerator.resource": ({"nvidia.com/gpu": "1"}, {"amd.com/gpu": "1"}),
     "accelerator.product": ({"nvidia.com/gpu.product": "one"}, {"nvidia.com/gpu.product": "two"}),
     "autoscaling.targets.waitingRequests": ("1", "2"),
+    "accelerator.memory": (8 * 2**30, 16 * 2**30),
+    "planPolicy": (True, False),
     "cpu": ("8", "500m"),
     "memory": ("9Gi", "17Gi"),  # and 1 GiB for /dev/shm
     "cache.claim.retain": (None, "7f0c"),  # the uid of the owner

@@ -20,6 +20,9 @@ from .manifests.metadata import Manifest
 from .observed import FIELD_MANAGER
 
 log = logging.getLogger(__name__)
+# Of a failed container: enough for the tracebacks of all of vLLM's processes.
+LOG_LINES = 400
+LOG_BYTES = 64 * 1024
 _STRICT = ("fieldValidation", "Strict")
 
 
@@ -44,10 +47,12 @@ RESOURCES = {
     "PodDisruptionBudget": Resource("policy/v1", "poddisruptionbudgets"),
     "NetworkPolicy": Resource("networking.k8s.io/v1", "networkpolicies"),
     "HorizontalPodAutoscaler": Resource("autoscaling/v2", "horizontalpodautoscalers"),
+    "Job": Resource("batch/v1", "jobs"),
     "ServiceMonitor": Resource("monitoring.coreos.com/v1", "servicemonitors"),
     "Event": Resource("v1", "events"),
+    "Pod": Resource("v1", "pods"),
 }
-CHILD_KINDS = tuple(kind for kind in RESOURCES if kind not in (KIND, "Event"))
+CHILD_KINDS = tuple(kind for kind in RESOURCES if kind not in (KIND, "Event", "Pod"))
 
 
 class RefusedError(Exception):
@@ -97,6 +102,18 @@ class Cluster:
             return await self._request("get", path(kind, namespace, name))
         except GoneError:
             return None
+
+    async def read_log(self, namespace: str, pod: str, container: str, *, previous: bool) -> str:
+        """The last lines of a container's log, or of the one before it; empty where there is none (any more)."""
+        url = path("Pod", namespace, pod, "log")
+        query = [("container", container), ("previous", str(previous).lower()), ("tailLines", str(LOG_LINES))]
+        try:
+            response = await self._client.request("get", url, serialize=False, query_params=query)
+            text = bytes(await response.read())[-LOG_BYTES:].decode(errors="replace")
+        except (DynamicApiError, OSError) as error:
+            log.info("no log of %s/%s: %s", namespace, pod, error)
+            return ""
+        return text
 
     async def serves(self, kind: str) -> bool | None:
         """Whether the cluster knows an optional kind; None where the API server does not say."""

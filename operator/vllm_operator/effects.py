@@ -1,8 +1,8 @@
 """What each field of the spec does. The one table; a test walks the schema and holds every field against it.
 
 `argv` names a flag of vLLM, `env` a variable of its container, `pod` a place in the pod template, `child` a place in
-another child; an item of a list goes by its number or its name. What is `argv`, `env` or `pod` rolls the pods when it
-changes; the rest changes no pod.
+another child, `plan` an input of the memory plan; an item of a list goes by its number or its name. What is `argv`,
+`env` or `pod` rolls the pods when it changes; the rest changes no pod.
 """
 
 from typing import Literal, NamedTuple
@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 class Effect(NamedTuple):
     """One visible consequence of a field: the kind of place, and the place."""
 
-    kind: Literal["argv", "env", "pod", "child"]
+    kind: Literal["argv", "env", "pod", "child", "plan"]
     place: str
 
 
@@ -56,6 +56,8 @@ EFFECTS: dict[str, Effect] = {
     "kvCache.cpuOffload": _argv("kv_offloading_size"),
     "accelerator.resource": _pod(f"{_CONTAINER}.resources.limits"),
     "accelerator.product": _pod("spec.nodeSelector"),
+    "accelerator.memory": Effect("plan", "totalBytes"),
+    "planPolicy": Effect("plan", "withheld"),
     "replicas": _child("Deployment spec.replicas"),
     "autoscaling.minReplicas": _child("HorizontalPodAutoscaler spec.minReplicas"),
     "autoscaling.maxReplicas": _child("HorizontalPodAutoscaler spec.maxReplicas"),
@@ -98,5 +100,7 @@ EFFECTS: dict[str, Effect] = {
     "env": _pod(f"{_CONTAINER}.env"),
 }
 
-# Top-level fields of the spec that the pods are made of.
-POD_FIELDS = tuple(dict.fromkeys(path.split(".", 1)[0] for path, effect in EFFECTS.items() if effect.kind != "child"))
+_ROLLS = ("argv", "env", "pod")
+# Top-level fields of the spec that the pods are made of, and what within these is for the plan alone.
+POD_FIELDS = tuple(dict.fromkeys(path.split(".", 1)[0] for path, effect in EFFECTS.items() if effect.kind in _ROLLS))
+PLAN_FIELDS = tuple(path for path, effect in EFFECTS.items() if effect.kind == "plan")

@@ -7,7 +7,7 @@ restart, kept pod templates are found and not rendered anew.
 import asyncio
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,12 @@ from typing import Any
 import kopf
 from prometheus_client import start_http_server
 
-from . import observed, settings
+from . import nodes, observed, settings
 from .api import GROUP, PLURAL, VERSION
 from .cluster import CHILD_KINDS, RESOURCES, Cluster, connect
 from .informer import NoDiffBase, NoProgress
+from .inspection import pod as inspection_pod
+from .manifests.inspection import INSPECTION_LABEL
 from .manifests.metadata import MANAGED_BY, MANAGED_BY_LABEL
 from .reconcile import Reconciler
 from .view import Key, ServiceSnapshot, View
@@ -26,9 +28,11 @@ from .workqueue import WorkQueue
 
 # Several events of a rollout come at once; they are worth one look.
 CHILD_EVENT_DELAY_SECONDS = 0.5
+# Nodes come in groups, and each concerns the plan of every service.
+NODE_EVENT_DELAY_SECONDS = 2.0
 OPTIONAL_API_SECONDS = 30.0
 
-Handler = Callable[..., Any]
+OnKey = Callable[[View, Key, float], None]
 
 
 def _child_resources() -> list[tuple[str, ...]]:
@@ -37,52 +41,95 @@ def _child_resources() -> list[tuple[str, ...]]:
     return [*((*resource.api_version.split("/"), resource.plural) for resource in resources), ("v1", "pods")]
 
 
-def register(registry: kopf.OperatorRegistry, on_key: Callable[[View, Key, float], None]) -> None:
+async def _index_service(body: kopf.Body, **_: Any) -> dict[Key, ServiceSnapshot]:
+    meta = body["metadata"]
+    snapshot = ServiceSnapshot(
+        uid=meta["uid"],
+        generation=int(meta["generation"]),
+        resource_version=int(meta["resourceVersion"]),
+        spec=dict(body["spec"]),
+        status=dict(body.get("status") or {}),
+    )
+    return {(meta["namespace"], meta["name"]): snapshot}
+
+
+async def _index_child(body: kopf.Body, **_: Any) -> dict[Key, observed.Child]:
+    return {observed.instance(body): observed.child(body)}
+
+
+async def _index_pod(body: kopf.Body, **_: Any) -> dict[Key, observed.PodSnapshot]:
+    inspects = INSPECTION_LABEL in (body["metadata"].get("labels") or {})
+    return {} if inspects else {observed.instance(body): observed.pod(body)}
+
+
+async def _index_inspection(body: kopf.Body, **_: Any) -> dict[Key, inspection_pod.InspectionPod]:
+    found = inspection_pod.snapshot(body, INSPECTION_LABEL)
+    return {observed.instance(body): found} if found else {}
+
+
+async def _index_node(body: kopf.Body, **_: Any) -> dict[str, nodes.Node]:
+    node = nodes.snapshot(body)
+    return {node.name: node} if node.devices else {}
+
+
+async def _login(**kwargs: Any) -> kopf.ConnectionInfo | None:
+    found = kopf.login_with_service_account(**kwargs)
+    if found is None:
+        return kopf.login_with_kubeconfig(**kwargs)
+    # By address, as every other client does: the operator needs no DNS.
+    host, port = os.environ["KUBERNETES_SERVICE_HOST"], os.environ["KUBERNETES_SERVICE_PORT"]
+    return replace(found, server=f"https://{f'[{host}]' if ':' in host else host}:{port}")
+
+
+def _view(indices: Mapping[str, Any]) -> View:
+    return View(
+        by_key=indices["services"],
+        children_by_key=indices["children"],
+        pods_by_key=indices["pods"],
+        inspections_by_key=indices["inspections"],
+        nodes_by_name=indices.get("nodes", {}),
+    )
+
+
+def register(registry: kopf.OperatorRegistry, on_key: OnKey, *, with_nodes: bool) -> None:
     """Tells kopf what to watch. `on_key` gets the view, the key of the service concerned, and how long it may wait."""
 
-    async def index_service(body: kopf.Body, **_: Any) -> dict[Key, ServiceSnapshot]:
-        meta = body["metadata"]
-        snapshot = ServiceSnapshot(
-            uid=meta["uid"],
-            generation=int(meta["generation"]),
-            resource_version=int(meta["resourceVersion"]),
-            spec=dict(body["spec"]),
-            status=dict(body.get("status") or {}),
-        )
-        return {(meta["namespace"], meta["name"]): snapshot}
-
-    async def index_child(body: kopf.Body, **_: Any) -> dict[Key, observed.Child]:
-        return {observed.instance(body): observed.child(body)}
-
-    async def index_pod(body: kopf.Body, **_: Any) -> dict[Key, observed.PodSnapshot]:
-        return {observed.instance(body): observed.pod(body)}
-
-    def view(indices: dict[str, Any]) -> View:
-        return View(indices["services"], indices["children"], indices["pods"])
-
     async def service_changed(body: kopf.Body, **kwargs: Any) -> None:
-        on_key(view(kwargs), (body["metadata"]["namespace"], body["metadata"]["name"]), 0.0)
+        on_key(_view(kwargs), (body["metadata"]["namespace"], body["metadata"]["name"]), 0.0)
 
     async def child_changed(body: kopf.Body, **kwargs: Any) -> None:
-        on_key(view(kwargs), observed.instance(body), CHILD_EVENT_DELAY_SECONDS)
+        on_key(_view(kwargs), observed.instance(body), CHILD_EVENT_DELAY_SECONDS)
 
-    async def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
-        found = kopf.login_with_service_account(**kwargs)
-        if found is None:
-            return kopf.login_with_kubeconfig(**kwargs)
-        # By address, as every other client does: the operator needs no DNS.
-        host, port = os.environ["KUBERNETES_SERVICE_HOST"], os.environ["KUBERNETES_SERVICE_PORT"]
-        return replace(found, server=f"https://{f'[{host}]' if ':' in host else host}:{port}")
-
-    kopf.on.login(registry=registry)(login)
-    kopf.index(GROUP, VERSION, PLURAL, id="services", registry=registry)(index_service)
+    kopf.on.login(registry=registry)(_login)
+    kopf.index(GROUP, VERSION, PLURAL, id="services", registry=registry)(_index_service)
     kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)(service_changed)
     for selector in _child_resources():
-        is_pod = selector[-1] == "pods"
-        kopf.index(*selector, id="pods" if is_pod else "children", registry=registry)(
-            index_pod if is_pod else index_child
-        )
+        if selector[-1] == "pods":
+            kopf.index(*selector, id="pods", registry=registry)(_index_pod)
+            kopf.index(*selector, id="inspections", registry=registry)(_index_inspection)
+        else:
+            kopf.index(*selector, id="children", registry=registry)(_index_child)
         kopf.on.event(*selector, registry=registry)(child_changed)
+    if with_nodes:
+        _register_nodes(registry, on_key)
+
+
+def _register_nodes(registry: kopf.OperatorRegistry, on_key: OnKey) -> None:
+    seen: dict[str, nodes.Node] = {}
+
+    async def node_changed(event: kopf.RawEvent, body: kopf.Body, **kwargs: Any) -> None:
+        # Nodes tell every few seconds that they live: only what a plan is made of counts.
+        name, node = body["metadata"]["name"], None if event["type"] == "DELETED" else nodes.snapshot(body)
+        before = seen.pop(name, None)
+        if node and node.devices:
+            seen[name] = node
+        if before != seen.get(name):
+            found = _view(kwargs)
+            for key in found.known():
+                on_key(found, key, NODE_EVENT_DELAY_SECONDS)
+
+    kopf.index("v1", "nodes", id="nodes", registry=registry)(_index_node)
+    kopf.on.event("v1", "nodes", registry=registry)(node_changed)
 
 
 def kopf_settings(own: settings.Settings) -> kopf.OperatorSettings:
@@ -146,7 +193,8 @@ async def _operate(own: settings.Settings, health_port: int) -> None:
     async with connect() as cluster, asyncio.TaskGroup() as tasks:
         state = _State(cluster, own)
         state.monitoring = bool(await cluster.serves("ServiceMonitor"))
-        register(registry, state.on_key)
+        # Rights on some namespaces are none on nodes.
+        register(registry, state.on_key, with_nodes=not own.watch_namespaces)
         background = [tasks.create_task(state.queue.run()), tasks.create_task(_watch_optional_apis(cluster, state))]
         await kopf.operator(
             registry=registry,

@@ -48,6 +48,7 @@ class Child:
     owner_uid: str | None
     resource_version: int
     owned_fields: str
+    # Of a ControllerRevision and a Deployment: the rendering that it keeps, or that its pods are of.
     revision: str | None = None
     revision_number: int = 0
     packed_template: bytes | None = None
@@ -72,6 +73,8 @@ class Ending:
     # Whether the pod was ready while this container ran.
     served: bool
     log: str = ""
+    # Whether another container has been made in its place.
+    replaced: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,13 +142,14 @@ def child(body: Body) -> Child:
     metadata = body["metadata"]
     kind = body["kind"]
     revision = kind == "ControllerRevision"
+    rendered = body["spec"]["template"]["metadata"] if kind == "Deployment" else metadata
     return Child(
         kind=kind,
         name=metadata["name"],
         owner_uid=owner_uid(metadata),
         resource_version=int(metadata["resourceVersion"]),
         owned_fields=owned_fields(metadata),
-        revision=metadata.get("labels", {}).get(REVISION_LABEL) if revision else None,
+        revision=(rendered.get("labels") or {}).get(REVISION_LABEL),
         revision_number=int(body.get("revision", 0)) if revision else 0,
         packed_template=zlib.compress(json.dumps(body["data"]["template"]).encode()) if revision else None,
         deployment=_deployment(body) if kind == "Deployment" else None,
@@ -237,6 +241,7 @@ def _ending(container: Body, readiness: Body) -> Ending | None:
         seconds=_seconds(ended.get("startedAt"), ended.get("finishedAt")),
         served=_later(readiness.get("lastTransitionTime"), ended.get("startedAt")),
         log=ended.get("message") or "",
+        replaced="terminated" not in container.get("state", {}),
     )
 
 

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from .api import API_VERSION, InferenceServiceSpec
 from .api.base import bytes_of
 from .inspection.report import Facts, InspectionError, decode
+from .manifests.pod import memory_limit_bytes
 from .planner import accelerators
 from .planner.accelerators import CATALOGUE, MIB, Gpu
 from .planner.alternatives import alternatives, hints
@@ -264,10 +265,8 @@ def _cpu(options: argparse.Namespace, spec: InferenceServiceSpec) -> Gpu:
         raise PlanInputError(
             f"--gpu {options.gpu}: spec.accelerator.resource is cpu; pass the node's with --gpu-memory"
         )
-    resources = spec.resources.to_manifest() if spec.resources else {}
-    for part in ("limits", "requests"):
-        if memory := resources.get(part, {}).get("memory"):
-            return Gpu("CPU", bytes_of(memory), (0, 0), vendor="cpu")
+    if limit := memory_limit_bytes(spec):
+        return accelerators.cpu(limit)
     raise PlanInputError("how much memory? Set spec.resources.limits.memory, or pass the node's with --gpu-memory")
 
 

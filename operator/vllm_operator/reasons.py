@@ -9,6 +9,11 @@ class Reason(StrEnum):
     VALID = "Valid"
     INVALID = "Invalid"
     IMAGE_NOT_ALLOWED = "ImageNotAllowed"
+    # The memory plan. Further reasons: inspection/report.py, planner/plan.py and planner/refusals.py.
+    INSPECTING = "Inspecting"
+    MODEL_NOT_PLANNED = "ModelNotPlanned"
+    GPU_UNKNOWN = "GpuUnknown"
+    WITHHELD = "Withheld"
     AVAILABLE = "Available"
     STARTING = "Starting"
     ROLLING_OUT = "RollingOut"
@@ -74,6 +79,7 @@ class Reason(StrEnum):
 TRANSIENT = frozenset(
     {
         Reason.STARTING,
+        Reason.INSPECTING,
         Reason.ROLLING_OUT,
         Reason.QUOTA_EXCEEDED,
         Reason.EVICTED,

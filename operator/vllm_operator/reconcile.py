@@ -1,6 +1,7 @@
 """One service, from spec to children to status. Read this first.
 
-gather (from memory) -> desired (pure) -> apply, prune -> status (pure) -> write if it differs -> Event on a transition.
+gather (from memory) -> assess (pure) -> desired (pure) -> apply, prune -> status (pure) -> write if it differs -> Event
+on a transition.
 The user's trouble becomes a condition and waits for a change; the world's is raised, and the queue tries again.
 """
 
@@ -9,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from pydantic import ValidationError
@@ -20,8 +22,15 @@ from .apply import WATCH_LAG_SECONDS, Applier, NameTakenError, StillDeletingErro
 from .cluster import Cluster, GoneError, RefusedError
 from .diagnosis import Finding
 from .engine import EngineReader
-from .manifests import Manifest, controller_revision, desired, pod_template, revision_name
+from .fits import Assessment, Inspection, assess, facts_of, keeps_from_running
+from .inspector import Inspector
+from .logs import LogReader
+from .manifests import Manifest, Rendering, controller_revision, desired, inspection_key, pod_template, revision_name
+from .manifests.metadata import REVISION_LABEL
+from .manifests.pod import CONTAINER
 from .manifests.revision import KEPT_REVISIONS
+from .nodes import Node
+from .observed import Child, PodSnapshot
 from .reasons import Reason
 from .settings import Settings
 from .status import Engine, Observed, status
@@ -52,6 +61,8 @@ class _Memory:
     uid: str
     applier: Applier
     engine: EngineReader
+    inspector: Inspector
+    logs: LogReader
     first_seen: float = field(default_factory=time.monotonic)
     gave_way_at: float = 0.0
     parsed: InferenceService | None = None
@@ -59,6 +70,17 @@ class _Memory:
     written: tuple[int, dict[str, Any]] | None = None
     written_at: float = -PROGRESS_SECONDS
     gauge: tuple[str, str] | None = None
+    # What the last assessment was made of, and what came of it.
+    assessed: tuple[tuple[int, Inspection, list[Node]], Assessment] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What became of the children: the pod template that stands, and what is in the way of the spec's own."""
+
+    template: Manifest | None = None
+    withheld: bool = False
+    error: Finding | None = None
 
 
 class Reconciler:
@@ -91,21 +113,28 @@ class Reconciler:
 
     async def _reconcile(self, key: Key, snapshot: ServiceSnapshot, memory: _Memory) -> float | None:
         service, spec_error = self._parse(key, snapshot, memory)
+        before = _newest_status(snapshot, memory)
         if spec_error:
-            return await self._write_status(service, Observed(spec_error=spec_error), snapshot, memory)
+            return await self._write_status(service, Observed(spec_error=spec_error), before, memory)
         live = self._view.children(key)
         memory.applier.note(live)
-        template, apply_error = await self._bring_about(service, live, memory)
-        observed = self._observe(service, snapshot, memory)
-        observed.apply_error = apply_error
-        observed.image = template["spec"]["containers"][0]["image"] if template else None
+        inspection = await memory.inspector.look(service, before, self._view.inspection(key, inspection_key(service)))
+        assessment = self._assess(service, inspection, memory)
+        job = memory.inspector.job(service, before, inspection)
+        outcome = await self._bring_about(service, live, memory, (inspection, assessment, job))
+        observed = self._observe(service, before, memory)
+        observed.apply_error, observed.withheld = outcome.error, outcome.withheld
+        observed.inspection, observed.assessment = inspection, assessment
+        observed.image = outcome.template["spec"]["containers"][0]["image"] if outcome.template else None
         if wait := _too_early(service, observed, snapshot, memory):
             return wait
-        if wait := await self._write_status(service, observed, snapshot, memory):
+        if wait := await self._write_status(service, observed, before, memory):
             return wait
         if memory.applier.unseen():
             return WATCH_LAG_SECONDS
-        return REFUSED_RETRY_SECONDS if apply_error else memory.engine.retry_after
+        if outcome.error:
+            return REFUSED_RETRY_SECONDS
+        return min(filter(None, (memory.engine.retry_after, memory.inspector.retry_after)), default=None)
 
     def _parse(self, key: Key, snapshot: ServiceSnapshot, memory: _Memory) -> tuple[InferenceService, Finding | None]:
         """The service and what is wrong with its spec, beyond the schema that the API server has checked."""
@@ -125,25 +154,50 @@ class Reconciler:
             return memory.parsed, (Reason.IMAGE_NOT_ALLOWED, message)
         return memory.parsed, None
 
+    def _assess(self, service: InferenceService, inspection: Inspection, memory: _Memory) -> Assessment:
+        """Whether the service fits; worked out anew when its spec, its model or the nodes have changed."""
+        made_of = (service.generation, inspection, self._view.nodes())
+        if memory.assessed is None or memory.assessed[0] != made_of:
+            memory.assessed = (made_of, assess(service, inspection, made_of[2]))
+        return memory.assessed[1]
+
     async def _bring_about(
-        self, service: InferenceService, live: Live, memory: _Memory
-    ) -> tuple[Manifest | None, Finding | None]:
-        """Applies and prunes the children. Returns the kept pod template, and why that stopped, if it did."""
+        self,
+        service: InferenceService,
+        live: Live,
+        memory: _Memory,
+        known: tuple[Inspection, Assessment, Manifest | None],
+    ) -> _Outcome:
+        """Applies and prunes the children."""
+        inspection, assessment, job = known
+        withheld = _withholds(service, live, assessment)
         template: Manifest | None = None
         try:
-            template = await self._kept_template(service, live, memory)
+            if withheld:
+                template = _deployed_template(service, live)
+                withheld = template is None or _revision(template) != revision_name(service)
+            else:
+                template = await self._kept_template(service, live, memory, _rendering(inspection, assessment))
             children = desired(service, template, monitoring=self.monitoring)
             for manifest in children:
                 if manifest["kind"] == "Deployment" and self._gives_way(service, live, memory):
                     memory.gave_way_at = time.monotonic()
                     raise _GivesWayError
                 await memory.applier.apply(service, manifest, live)
-            await memory.applier.prune(service, children, live)
+            if job:
+                # A Job's pod template is immutable: what runs is left to run.
+                if ("Job", job["metadata"]["name"]) not in live:
+                    await memory.applier.apply(service, job, live)
+                children.append(job)
+            # Without the kept template of what is deployed, it is left as it is.
+            if template or not _deployed(service, live):
+                await memory.applier.prune(service, children, live)
         except NameTakenError as error:
-            return template, (Reason.NAME_TAKEN, str(error))
+            return _Outcome(template, withheld, (Reason.NAME_TAKEN, str(error)))
         except RefusedError as error:
-            return template, (Reason.REFUSED, f"the API server refuses what the spec leads to: {error}")
-        return template, None
+            message = f"the API server refuses what the spec leads to: {error}"
+            return _Outcome(template, withheld, (Reason.REFUSED, message))
+        return _Outcome(template, withheld)
 
     def _gives_way(self, service: InferenceService, live: Live, memory: _Memory) -> bool:
         """Whether a new service's pods should wait, as newer services still come in. The newest never waits."""
@@ -152,13 +206,15 @@ class Reconciler:
         arriving = memory.first_seen < self._newest and now - self._newest < GIVE_WAY_SECONDS
         return new and arriving and now - memory.first_seen < LONGEST_GIVE_WAY_SECONDS
 
-    async def _kept_template(self, service: InferenceService, live: Live, memory: _Memory) -> Manifest:
+    async def _kept_template(
+        self, service: InferenceService, live: Live, memory: _Memory, rendering: Rendering
+    ) -> Manifest:
         """The pod template rendered when the spec last changed; rendered and kept now, if it has just changed."""
         revision = revision_name(service)
-        kept = [child for child in live.values() if child.revision and child.owner_uid == service.uid]
+        kept = _revisions(service, live)
         current = next((child for child in kept if child.revision == revision), None)
         template = memory.templates.get(revision) or (current and current.template)
-        memory.templates = {revision: template or pod_template(service, revision, self._settings)}
+        memory.templates = {revision: template or pod_template(service, revision, self._settings, rendering)}
         others = sorted((child for child in kept if child is not current), key=lambda child: child.revision_number)
         number = current.revision_number if current else max((other.revision_number for other in others), default=0) + 1
         manifest = controller_revision(service, number, memory.templates[revision])
@@ -167,11 +223,11 @@ class Reconciler:
             await memory.applier.delete(service, (old.kind, old.name))
         return memory.templates[revision]
 
-    def _observe(self, service: InferenceService, snapshot: ServiceSnapshot, memory: _Memory) -> Observed:
+    def _observe(self, service: InferenceService, before: Mapping[str, Any], memory: _Memory) -> Observed:
         key = (service.namespace, service.name)
         revision = revision_name(service)
         pods = self._view.pods(key)
-        current = [pod for pod in pods if pod.revision == revision]
+        current = memory.logs.fill([pod for pod in pods if pod.revision == revision])
         deployment = self._view.children(key).get(("Deployment", service.name))
         engine = memory.engine.get(current) if self._settings.engine_metrics else None
         return Observed(
@@ -179,16 +235,13 @@ class Reconciler:
             pods=current,
             old_pods=[pod for pod in pods if pod.revision != revision],
             monitoring=self.monitoring,
-            engine=engine or Engine.known(snapshot.status, service.generation),
+            engine=engine or Engine.known(before, service.generation),
         )
 
     async def _write_status(
-        self, service: InferenceService, observed: Observed, snapshot: ServiceSnapshot, memory: _Memory
+        self, service: InferenceService, observed: Observed, before: dict[str, Any], memory: _Memory
     ) -> float | None:
         """Writes the status if it differs; returns seconds to wait where that can wait."""
-        before = dict(snapshot.status)
-        if memory.written and memory.written[0] > snapshot.resource_version:
-            before = memory.written[1]  # the watch has not shown our last write yet
         after = status(service, observed, before, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
         old, new = _ready(before), _ready(after)
         self._count(memory, (new["status"], new["reason"]))
@@ -210,10 +263,17 @@ class Reconciler:
         memory = self._memories.get(key)
         if memory is None or memory.uid != uid:
             self._forget(key)
-            memory = _Memory(uid, Applier(self._cluster), EngineReader(lambda: self._requeue(key)))
+            reader = EngineReader(lambda: self._requeue(key))
+            inspector = Inspector(self._cluster, self._settings)
+            logs = LogReader(partial(self._read_log, key[0]), lambda: self._requeue(key))
+            memory = _Memory(uid, Applier(self._cluster), reader, inspector, logs)
             self._memories[key] = memory
             self._newest = memory.first_seen
         return memory
+
+    async def _read_log(self, namespace: str, pod: PodSnapshot) -> str:
+        previous = pod.ending is not None and pod.ending.replaced
+        return await self._cluster.read_log(namespace, pod.name, CONTAINER, previous=previous)
 
     def _forget(self, key: Key) -> None:
         memory = self._memories.pop(key, None)
@@ -230,11 +290,50 @@ class Reconciler:
             memory.gauge = gauge
 
 
+def _newest_status(snapshot: ServiceSnapshot, memory: _Memory) -> dict[str, Any]:
+    """The status as it stands: the watch may not have shown our last write yet."""
+    if memory.written and memory.written[0] > snapshot.resource_version:
+        return memory.written[1]
+    return dict(snapshot.status)
+
+
+def _deployed(service: InferenceService, live: Live) -> str | None:
+    """The revision that the Deployment's pods are of; None where there is no Deployment of this service."""
+    child = live.get(("Deployment", service.name))
+    return child.revision if child and child.owner_uid == service.uid else None
+
+
+def _withholds(service: InferenceService, live: Live, assessment: Assessment) -> bool:
+    """Whether the spec's own pods must not be made (yet). What is deployed is never taken away again."""
+    return _deployed(service, live) != revision_name(service) and keeps_from_running(service.spec, assessment)
+
+
+def _revisions(service: InferenceService, live: Live) -> list[Child]:
+    return [child for child in live.values() if child.kind == "ControllerRevision" and child.owner_uid == service.uid]
+
+
+def _revision(template: Manifest) -> str:
+    return str(template["metadata"]["labels"][REVISION_LABEL])
+
+
+def _deployed_template(service: InferenceService, live: Live) -> Manifest | None:
+    """The kept template of the pods that are deployed, to repair them to; None where there are none."""
+    deployed, kept = _deployed(service, live), _revisions(service, live)
+    if deployed is None:  # deleted by hand: what was rendered last
+        return max(kept, key=lambda child: child.revision_number).template if kept else None
+    return next((child.template for child in kept if child.revision == deployed), None)
+
+
+def _rendering(inspection: Inspection, assessment: Assessment) -> Rendering:
+    return Rendering(facts_of(inspection.report).commit if inspection.report else None, assessment.products)
+
+
 def _too_early(
     service: InferenceService, observed: Observed, snapshot: ServiceSnapshot, memory: _Memory
 ) -> float | None:
     """Seconds by which the first status should wait for the Deployment controller's answer."""
-    if snapshot.status or memory.written or observed.apply_error:
+    verdict = observed.withheld and not observed.assessment.pending
+    if snapshot.status or memory.written or observed.apply_error or verdict:
         return None
     answered = observed.deployment and observed.deployment.replicas >= (service.wanted_replicas or 1)
     left = max(memory.first_seen, memory.gave_way_at) + FIRST_STATUS_SECONDS - time.monotonic()

@@ -19,10 +19,14 @@ class _Settings(BaseModel):
 
 
 class Images(_Settings):
-    """Images that run vLLM where a service names none. Both carry the same vLLM version, so that the flags agree."""
+    """Images that run vLLM where a service names none. Both carry the same vLLM version, so that the flags agree.
+
+    `operator` is the operator's own, which inspects models too; without it no model is inspected.
+    """
 
     gpu: str = f"vllm/vllm-openai:v{VLLM_VERSION}"
     cpu: str = f"localhost/vllm-cpu:{VLLM_VERSION}"
+    operator: str | None = None
 
 
 class Settings(_Settings):

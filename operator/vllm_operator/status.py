@@ -11,11 +11,27 @@ from typing import Any
 from . import diagnosis
 from .api.resource import InferenceService
 from .diagnosis import Finding
+from .fits import NOT_ASSESSED, Assessment, Inspection, facts_of
+from .inspection.report import InspectionReason
 from .manifests.metadata import compact, identity
 from .manifests.network import service_url
 from .observed import DeploymentSnapshot, PodSnapshot
 from .reasons import TRANSIENT, Reason
 from .vllm import ranks
+
+_WORDS = {True: "True", False: "False", None: "Unknown"}
+_BOOLEANS = {"True": True, "False": False}
+# What an inspection found that will keep vLLM from starting as well: worth saying before vLLM does.
+TELLING = frozenset(
+    {
+        InspectionReason.MODEL_NOT_FOUND,
+        InspectionReason.REVISION_NOT_FOUND,
+        InspectionReason.GATED,
+        InspectionReason.TOKEN_REFUSED,
+        InspectionReason.NO_CONFIG,
+        InspectionReason.CLAIM_NOT_BOUND,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +64,10 @@ class Observed:
     old_pods: Sequence[PodSnapshot] = ()
     image: str | None = None
     monitoring: bool = False
+    # What is known of the model, whether it fits, and whether the spec's pods are not made because of that.
+    inspection: Inspection | None = None
+    assessment: Assessment = NOT_ASSESSED
+    withheld: bool = False
     engine: Engine = field(default_factory=Engine)
 
 
@@ -56,8 +76,9 @@ class Verdict:
     """One condition before it gets its time."""
 
     type: str
-    status: bool
-    reason: Reason
+    status: bool | None
+    """None: Unknown."""
+    reason: str
     message: str
 
 
@@ -75,12 +96,33 @@ def spec_valid(observed: Observed) -> Verdict:
     return Verdict("SpecValid", True, Reason.VALID, "the spec is valid")
 
 
+def fits(service: InferenceService, observed: Observed, before: Mapping[str, Any]) -> Verdict:
+    """Whether the model fits the GPUs. What was known of this very spec stands while it is looked at again."""
+    known = observed.assessment
+    if known.pending:
+        for entry in before.get("conditions") or ():
+            if entry["type"] == "Fits" and entry["observedGeneration"] == service.generation:
+                return Verdict("Fits", _BOOLEANS.get(entry["status"]), entry["reason"], entry["message"])
+    return Verdict("Fits", known.fits, known.reason, known.message)
+
+
+def withheld(service: InferenceService, observed: Observed) -> Verdict:
+    """Why the spec's pods are not made."""
+    known = observed.assessment
+    if known.pending:
+        return Verdict("WorkloadAvailable", False, known.reason, f"{known.message}{_old(observed)}")
+    message = f"no pods are made (planPolicy: Enforce): {known.message}{_old(observed)}"
+    return Verdict("WorkloadAvailable", False, Reason.WITHHELD, message)
+
+
 def workload_available(service: InferenceService, observed: Observed) -> Verdict:
     """Whether enough pods of the current spec serve: all but the one that a rollout or a drain may take."""
     total = wanted(service, observed)
     ready = sum(pod.ready for pod in observed.pods)
     if observed.apply_error:
         return Verdict("WorkloadAvailable", False, *observed.apply_error)
+    if observed.withheld:
+        return withheld(service, observed)
     if total == 0:
         return Verdict("WorkloadAvailable", True, Reason.SCALED_TO_ZERO, "no pods, as the spec asks for none")
     if ready >= max(1, total - 1):
@@ -118,22 +160,35 @@ def monitoring_available(observed: Observed) -> Verdict:
     )
 
 
-def verdicts(service: InferenceService, observed: Observed) -> list[Verdict]:
+def verdicts(service: InferenceService, observed: Observed, before: Mapping[str, Any]) -> list[Verdict]:
     """All conditions, in the order in which people should read them."""
     valid, workload = spec_valid(observed), workload_available(service, observed)
-    gate = next((verdict for verdict in (valid, workload) if not verdict.status), workload)
-    ready = Verdict("Ready", gate.status, gate.reason, gate.message)
-    result = [ready, valid]
-    if valid.status:
-        result += [workload, monitoring_available(observed)]
-    stuck = not valid.status or (not workload.status and workload.reason not in TRANSIENT)
+    if not valid.status:
+        ready = Verdict("Ready", False, valid.reason, valid.message)
+        return [ready, valid, Verdict("Stalled", True, valid.reason, valid.message)]
+    fit = fits(service, observed, before)
+    gate = _gate(observed, fit, workload)
+    result = [Verdict("Ready", gate.status, gate.reason, gate.message), valid, fit, workload]
+    result.append(monitoring_available(observed))
     total = wanted(service, observed)
     settled = sum(pod.ready for pod in observed.pods) == total and not observed.old_pods
-    if stuck:
+    if not workload.status and workload.reason not in TRANSIENT:
         result.append(Verdict("Stalled", True, gate.reason, gate.message))
     elif not settled:
         result.append(Verdict("Reconciling", True, Reason.PROGRESSING, workload.message))
     return result
+
+
+def _gate(observed: Observed, fit: Verdict, workload: Verdict) -> Verdict:
+    """What Ready says: a plan that keeps the pods from being made, or what a failed inspection means for new pods."""
+    if workload.status or observed.apply_error:
+        return workload
+    if observed.withheld and not observed.assessment.pending:
+        return Verdict("Fits", False, fit.reason, workload.message)
+    error = observed.inspection and observed.inspection.error
+    if error and error.reason in TELLING and workload.reason in (Reason.STARTING, Reason.ROLLING_OUT):
+        return Verdict("Fits", False, fit.reason, f"{fit.message}; {workload.message}")
+    return workload
 
 
 def conditions(
@@ -143,7 +198,7 @@ def conditions(
     previous = {entry.get("type"): entry for entry in before}
     result = []
     for verdict in verdicts:
-        value = "True" if verdict.status else "False"
+        value = _WORDS[verdict.status]
         old = previous.get(verdict.type, {})
         result.append(
             {
@@ -158,6 +213,40 @@ def conditions(
     return result
 
 
+def _model(observed: Observed) -> dict[str, Any] | None:
+    inspection = observed.inspection
+    if inspection is None or not inspection.report:
+        return None
+    facts = facts_of(inspection.report)
+    return {
+        "inspected": inspection.key,
+        "commit": facts.commit,
+        "weightsBytes": facts.weights_bytes,
+        "report": inspection.report,
+    }
+
+
+def _plan(observed: Observed) -> dict[str, Any] | None:
+    """The plan, and by how much the engine's KV cache differs from it."""
+    plan, actual = observed.assessment.plan, observed.engine.kv_cache_tokens
+    if plan is None or plan.capacity is None:
+        return None
+    capacity, memory = plan.capacity, plan.capacity.memory
+    planned = capacity.kv_cache_tokens
+    return {
+        "gpu": observed.assessment.product or plan.gpu.name,
+        "vllmVersion": plan.vllm_version,
+        "totalBytes": memory.total,
+        "weightsBytes": memory.weights,
+        "overheadBytes": memory.overhead,
+        "kvCacheBytes": memory.kv_cache,
+        "kvCacheTokens": planned,
+        "maxModelLen": capacity.max_model_len,
+        "maxModelLenThatFits": capacity.max_model_len_that_fits,
+        "differencePercent": f"{100 * (actual - planned) / planned:+.1f}" if actual and planned else None,
+    }
+
+
 def status(service: InferenceService, observed: Observed, before: Mapping[str, Any], now: str) -> dict[str, Any]:
     """The whole status. `before` is the status as it stands, `now` the time in RFC 3339."""
     engine = {"kvCacheTokens": observed.engine.kv_cache_tokens, "maxModelLen": observed.engine.max_model_len}
@@ -166,7 +255,7 @@ def status(service: InferenceService, observed: Observed, before: Mapping[str, A
         {
             "observedGeneration": service.generation,
             "conditions": conditions(
-                verdicts(service, observed), before.get("conditions") or (), service.generation, now
+                verdicts(service, observed, before), before.get("conditions") or (), service.generation, now
             ),
             "replicas": len(observed.pods) + len(observed.old_pods),
             "readyReplicas": sum(pod.ready for pod in observed.pods),
@@ -175,6 +264,8 @@ def status(service: InferenceService, observed: Observed, before: Mapping[str, A
             "url": service_url(service),
             "image": observed.image,
             "vllmVersion": observed.engine.version,
+            "model": _model(observed),
+            "plan": _plan(observed),
             "engine": engine if any(engine.values()) else None,
         }
     )

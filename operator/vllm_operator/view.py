@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .inspection.pod import InspectionPod
+from .nodes import Node
 from .observed import Child, PodSnapshot
 
 # (namespace, name) of an InferenceService.
@@ -31,6 +33,9 @@ class View:
     by_key: Mapping[Key, Iterable[ServiceSnapshot]]
     children_by_key: Mapping[Key, Iterable[Child]]
     pods_by_key: Mapping[Key, Iterable[PodSnapshot]]
+    inspections_by_key: Mapping[Key, Iterable[InspectionPod]]
+    # By name; empty where the operator may not see nodes.
+    nodes_by_name: Mapping[str, Iterable[Node]]
 
     def service(self, key: Key) -> ServiceSnapshot | None:
         """The service, or None after it was deleted."""
@@ -45,6 +50,15 @@ class View:
         """The service's pods that are not being deleted, by name."""
         found = self.pods_by_key.get(key, ())
         return sorted((pod for pod in found if not pod.terminating), key=lambda pod: pod.name)
+
+    def inspection(self, key: Key, inspected: str) -> InspectionPod | None:
+        """The pod of an inspect Job that is about `inspected`; None before it exists."""
+        found = [pod for pod in self.inspections_by_key.get(key, ()) if pod.key == inspected]
+        return max(found, key=lambda pod: pod.ended, default=None)
+
+    def nodes(self) -> list[Node]:
+        """All nodes with GPUs."""
+        return [node for found in self.nodes_by_name.values() for node in found]
 
     def known(self) -> list[Key]:
         """All services."""

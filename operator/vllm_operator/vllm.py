@@ -104,22 +104,22 @@ def _speculative_config(speculative: Speculative | None) -> str | None:
     return json.dumps(config)
 
 
-def _flags(spec: InferenceServiceSpec) -> Iterator[str]:
+def _flags(spec: InferenceServiceSpec, commit: str | None) -> Iterator[str]:
     for flag, value_of in FLAGS.values():
-        value = value_of(spec)
+        value = commit if commit and flag == "revision" else value_of(spec)
         if isinstance(value, bool):
             yield f"{_SWITCHES[value]}{flag}"
         elif value is not None:
             yield f"--{flag}={value}"
 
 
-def argv(spec: InferenceServiceSpec, name: str) -> list[str]:
-    """Arguments of `vllm serve` for a service called `name`."""
+def argv(spec: InferenceServiceSpec, name: str, commit: str | None = None) -> list[str]:
+    """Arguments of `vllm serve` for a service called `name`; `commit` is what the model's branch stands for."""
     arguments = [location(spec.model.uri), "--served-model-name", *(spec.model.served_model_names or [name])]
     arguments += ["--host=0.0.0.0", f"--port={PORT}", f"--shutdown-timeout={SHUTDOWN_TIMEOUT_SECONDS}"]
     # Probes and scrapes would fill the log that `kubectl logs` shows.
     arguments += ["--disable-access-log-for-endpoints=/health,/metrics"]
-    arguments += _flags(spec)
+    arguments += _flags(spec, commit)
     if spec.tool_call_parser:
         arguments.append("--enable-auto-tool-choice")
     if spec.lora:
@@ -129,6 +129,20 @@ def argv(spec: InferenceServiceSpec, name: str) -> list[str]:
 
 def _secret(name: str, ref: Any) -> dict[str, Any]:
     return {"name": name, "valueFrom": {"secretKeyRef": {"name": ref.name, "key": ref.key}}}
+
+
+def hub_environment(spec: InferenceServiceSpec, settings: Settings) -> list[dict[str, Any]]:
+    """How a pod reaches the model hub: the operator's settings, and the user's token."""
+    hub = {
+        "HF_ENDPOINT": settings.hub_endpoint,
+        "HTTP_PROXY": settings.http_proxy,
+        "HTTPS_PROXY": settings.https_proxy,
+        "NO_PROXY": settings.no_proxy,
+        "SSL_CERT_FILE": CA_PATH if settings.ca_config_map else None,
+        "REQUESTS_CA_BUNDLE": CA_PATH if settings.ca_config_map else None,
+    }
+    variables: list[dict[str, Any]] = [{"name": key, "value": value} for key, value in hub.items() if value]
+    return [*variables, *([_secret("HF_TOKEN", spec.model.token_secret_ref)] if spec.model.token_secret_ref else [])]
 
 
 def environment(spec: InferenceServiceSpec, settings: Settings) -> list[dict[str, Any]]:
@@ -146,17 +160,8 @@ def environment(spec: InferenceServiceSpec, settings: Settings) -> list[dict[str
         "VLLM_NO_USAGE_STATS": "1",
         "DO_NOT_TRACK": "1",
     }
-    hub = {
-        "HF_ENDPOINT": settings.hub_endpoint,
-        "HTTP_PROXY": settings.http_proxy,
-        "HTTPS_PROXY": settings.https_proxy,
-        "NO_PROXY": settings.no_proxy,
-        "SSL_CERT_FILE": CA_PATH if settings.ca_config_map else None,
-        "REQUESTS_CA_BUNDLE": CA_PATH if settings.ca_config_map else None,
-    }
-    variables = [{"name": key, "value": value} for key, value in {**owned, **hub}.items() if value]
-    if spec.model.token_secret_ref:
-        variables.append(_secret("HF_TOKEN", spec.model.token_secret_ref))
+    variables = [{"name": key, "value": value} for key, value in owned.items()]
+    variables += hub_environment(spec, settings)
     if spec.api_key_secret_ref:
         variables.append(_secret("VLLM_API_KEY", spec.api_key_secret_ref))
     return variables + [variable.to_manifest() for variable in spec.env or []]

@@ -6,7 +6,7 @@ import random
 import shutil
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -235,10 +235,13 @@ class ControlPlane:
             *RATES,
         ]
 
-    def start_kwok(self) -> None:
-        """Start kwok, which plays the kubelet of the fake nodes: their pods are Running and Ready at once."""
+    def start_kwok(self, reports: Mapping[str, str] | None = None) -> None:
+        """Start kwok, which plays the kubelet of the fake nodes: their pods are Running and Ready at once.
+
+        `reports` are what the containers of Jobs leave as termination message, by their second argument.
+        """
         if not self.processes.pid("kwok"):
-            self.processes.start("kwok", [*self.site.inside, *kwok.arguments(self.kubeconfig)])
+            self.processes.start("kwok", [*self.site.inside, *kwok.arguments(self.kubeconfig, reports or {})])
 
     def add_kwok_nodes(self, count: int, gpus: int = 8, product: str = "NVIDIA-H100-80GB-HBM3") -> list[str]:
         """Add fake nodes with GPUs, labelled as GPU feature discovery does, and return their names."""

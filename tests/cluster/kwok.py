@@ -1,9 +1,12 @@
 """Fake nodes, by the thousand: kwok answers for their kubelets."""
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from cluster.api import Api
+from cluster.host import ClusterError
 from cluster.tools import tool
 
 FAKE = {"kwok.x-k8s.io/node": "fake"}
@@ -16,15 +19,33 @@ PRODUCTS = {
 }
 
 
-def arguments(kubeconfig: Path) -> list[str | Path]:
+def stages(reports: Mapping[str, str]) -> str:
+    """What becomes of pods. `reports` are the termination messages of containers whose second argument is the key."""
+    text = (tool("kwok").parent / "stages.yaml").read_text()
+    lines = [
+        # JSON's strings are Go's as well.
+        f"{{{{ if eq $asked {json.dumps(asked)} }}}}message: {{{{ {json.dumps(report)} | Quote }}}}{{{{ end }}}}"
+        for asked, report in reports.items()
+    ]
+    asked = '{{ $asked := "" }}{{ range $i, $arg := $item.args }}{{ if eq $i 1 }}{{ $asked = $arg }}{{ end }}{{ end }}'
+    completed = "            reason: Completed\n"
+    before, name, after = text.partition("name: pod-complete\n")
+    if completed not in after:
+        raise ClusterError("kwok's stages no longer complete a Job's container")
+    said = "".join(f"            {line}\n" for line in (asked, *lines))
+    return before + name + after.replace(completed, completed + said, 1)
+
+
+def arguments(kubeconfig: Path, reports: Mapping[str, str]) -> list[str | Path]:
     """The command that plays the kubelets of all nodes that carry the annotation."""
-    stages = tool("kwok").parent / "stages.yaml"
+    config = kubeconfig.with_name("kwok.yaml")
+    config.write_text(stages(reports))
     selector = "--manage-nodes-with-annotation-selector=kwok.x-k8s.io/node=fake"
     # Leases as real nodes write them, so that the controller-manager takes the nodes for living.
     return [
         tool("kwok"),
         f"--kubeconfig={kubeconfig}",
-        f"--config={stages}",
+        f"--config={config}",
         selector,
         "--node-lease-duration-seconds=40",
     ]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from cluster.control_plane import ControlPlane
+from control_plane.models import REPORTS
 from control_plane.services import service
 from kube import Kube
 from operator_process import OperatorProcess, install_rights
@@ -43,6 +44,7 @@ def operator() -> Iterator[OperatorProcess]:
     plane = ControlPlane.start("test-operator")
     process: OperatorProcess | None = None
     try:
+        plane.start_kwok(REPORTS)
         plane.add_kwok_nodes(2)
         add_volumes(plane, 12)
         process = OperatorProcess(plane, install_rights(plane))

@@ -117,3 +117,18 @@ def test_transitions_are_events(kube: Kube) -> None:
     events = [e for e in kube.list("events") if e["involvedObject"]["kind"] == "InferenceService"]
     assert {e["reason"] for e in events} >= {"Available"}, json.dumps(events)
     assert yaml.safe_load(kube.run("get", "events", "-o", "yaml"))
+
+
+def test_a_failed_container_is_explained_without_its_log_too(kube: Kube) -> None:
+    """A fake node keeps no log: asking for it fails, and what Kubernetes itself knows is told."""
+    ready(kube)
+    (pod,) = kube.list("pods", "app.kubernetes.io/name=vllm")
+    ended = {"exitCode": 1, "reason": "Error", "startedAt": pod["status"]["startTime"]}
+    container = {**pod["status"]["containerStatuses"][0], "ready": False, "started": False}
+    container["state"] = {"terminated": {**ended, "finishedAt": pod["status"]["startTime"]}}
+    unready = [{**entry, "status": "False"} for entry in pod["status"]["conditions"] if entry["type"] == "Ready"]
+    status = {"containerStatuses": [container], "conditions": unready}
+    name = pod["metadata"]["name"]
+    kube.run("patch", "pod", name, "--subresource=status", "--type=merge", "-p", json.dumps({"status": status}))
+    kube.wait("it says so", 20, lambda: reason(kube) == "ContainerFailed")
+    assert "exit code 1" in conditions(kube.get("vis", "llama") or {})["Ready"]["message"]

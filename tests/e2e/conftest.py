@@ -20,6 +20,8 @@ ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
 OPERATOR_NAMESPACE = "vllm-operator-system"
 NAMESPACE = "e2e"
+# Of the Service of a hub that the tests run as a pod: there is no DNS.
+HUB_ADDRESS = "10.96.77.77"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -46,6 +48,7 @@ def cluster() -> Iterator[LocalCluster]:
 def operator(cluster: LocalCluster) -> LocalCluster:
     """The operator as users install it: by the chart, as a pod with the chart's rights."""
     image = ["--set", "image.repository=localhost/vllm-operator", "--set", "image.tag=dev"]
+    image += ["--set", f"settings.hubEndpoint=http://{HUB_ADDRESS}"]
     command = [tool("helm"), "upgrade", "--install", "vllm-operator", ROOT / "charts/vllm-operator", *image]
     where = [f"--kubeconfig={cluster.kubeconfig}", f"--namespace={OPERATOR_NAMESPACE}", "--create-namespace"]
     subprocess.run([str(part) for part in [*command, *where, "--wait", "--timeout=2m"]], check=True)

@@ -16,6 +16,7 @@ from vllm_operator.render import render_file
 HERE = Path(__file__).parent
 SERVICES = {
     "tiny": REPOSITORY / "examples" / "tiny.yaml",
+    "llama-70b": REPOSITORY / "examples" / "llama-70b.yaml",
     "complete": REPOSITORY / "tests" / "control_plane" / "complete.yaml",
     "autoscaled": HERE / "services" / "autoscaled.yaml",
     "minimal": HERE / "services" / "minimal.yaml",

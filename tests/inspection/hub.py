@@ -1,10 +1,12 @@
-"""A stand-in of the hub's HTTP API on this machine: as much as huggingface_hub asks of it to inspect a model.
+"""A stand-in of the hub's HTTP API: as much as huggingface_hub asks of it to inspect a model.
 
+`python hub.py MODELS.json PORT` serves models as a pod. Needs the standard library only.
 Paths and headers: https://huggingface.co/docs/hub/api and huggingface_hub's own file_download.py.
 """
 
 import json
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -52,6 +54,21 @@ def safetensors(**tensors: tuple[str, list[int], int]) -> bytes:
 @contextmanager
 def hub(repositories: dict[str, Repository]) -> Iterator[Hub]:
     """Serves the models on a free port of the loopback interface."""
+    serving = Hub("", repositories)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), answers(serving))
+    serving.endpoint = f"http://127.0.0.1:{server.server_port}"
+    thread = Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield serving
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def answers(serving: Hub) -> type[BaseHTTPRequestHandler]:
+    """The handler of requests."""
 
     class Answers(BaseHTTPRequestHandler):
         def do_HEAD(self) -> None:
@@ -62,7 +79,7 @@ def hub(repositories: dict[str, Repository]) -> Iterator[Hub]:
 
         def answer(self, *, with_body: bool) -> None:
             serving.asked.append(f"{self.command} {self.path} {self.headers.get('Range', '')}".strip())
-            status, headers, body = respond(repositories, self.path, self.headers.get("Authorization", ""))
+            status, headers, body = respond(serving.repositories, self.path, self.headers.get("Authorization", ""))
             if status == 200 and (asked := re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))):
                 first, last = int(asked[1]), min(int(asked[2]), len(body) - 1)
                 status, headers["Content-Range"] = 206, f"bytes {first}-{last}/{len(body)}"
@@ -77,16 +94,7 @@ def hub(repositories: dict[str, Repository]) -> Iterator[Hub]:
         def log_message(self, *_: Any) -> None:
             """Nothing: the tests look at what was asked."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
-    serving = Hub(f"http://127.0.0.1:{server.server_port}", repositories)
-    thread = Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield serving
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    return Answers
 
 
 Answer = tuple[int, dict[str, str], bytes]
@@ -134,3 +142,25 @@ def model_info(name: str, files: list[str]) -> bytes:
     """What the hub tells of a model."""
     siblings = [{"rfilename": file} for file in files]
     return json.dumps({"_id": "1", "id": name, "sha": COMMIT, "siblings": siblings, "private": False}).encode()
+
+
+def main(models: str, port: str) -> None:
+    """Serves the models of a file, {name: {files: {name: latin-1 text}, gated, private, status, moved_to}}."""
+    with open(models, encoding="utf-8") as file:
+        described = json.load(file)
+    repositories = {
+        name: Repository(**{**model, "files": {key: text.encode("latin-1") for key, text in model["files"].items()}})
+        for name, model in described.items()
+    }
+    serving = Hub("", repositories)
+
+    class Loud(list[str]):
+        def append(self, line: str) -> None:
+            print(line, flush=True)
+
+    serving.asked = Loud()
+    ThreadingHTTPServer(("", int(port)), answers(serving)).serve_forever()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -94,10 +94,16 @@ def test_a_larger_share_never_fits_less(name: str) -> None:
     for fields in fields_of(name):
         results = [
             plan(spec_of(**{**fields, "kvCache": {"gpuMemoryUtilizationPercent": percent}}), model(name), sized(80))
-            for percent in range(30, 101, 5)
+            for percent in range(30, 100, 5)  # 100 is refused: a context of CUDA takes some
         ]
         verdicts = [VERDICTS[result.fits] for result in results]
         assert verdicts == sorted(verdicts), fields
+
+
+def test_all_of_a_gpu_cannot_be_had() -> None:
+    result = plan(spec_of(kvCache={"gpuMemoryUtilizationPercent": 100}), model("llama-8b"), sized(80))
+    assert result.fits is False
+    assert "gpuMemoryUtilizationPercent to at most 99" in result.message
 
 
 @every_model

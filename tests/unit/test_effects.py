@@ -10,7 +10,10 @@ import pytest
 from every_field import SAMPLES, Sample, at, dotted, is_at, listed, sample
 from vllm_operator.api.resource import InferenceService
 from vllm_operator.effects import EFFECTS
+from vllm_operator.fits import Inspection, assess, keeps_from_running
+from vllm_operator.inspection.report import Facts, encode
 from vllm_operator.manifests import desired, pod_template, revision_name
+from vllm_operator.nodes import Node
 from vllm_operator.settings import Settings
 
 KINDS = {path: EFFECTS[name].kind for path, _ in SAMPLES if (name := listed(path))}
@@ -19,6 +22,24 @@ KINDS = {path: EFFECTS[name].kind for path, _ in SAMPLES if (name := listed(path
 def template(service: InferenceService) -> Any:
     """The pod template, with the same revision for all: a hash is not an effect."""
     return pod_template(service, "revision", Settings())
+
+
+def planned(service: InferenceService) -> dict[str, Any]:
+    """What the memory plan of a service comes to, for a model that no GPU has room for."""
+    config = {
+        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 16384, "intermediate_size": 53248,
+        "num_hidden_layers": 126, "num_attention_heads": 128, "num_key_value_heads": 8, "vocab_size": 128256,
+        "max_position_embeddings": 131072, "torch_dtype": "bfloat16",
+    }  # fmt: skip
+    report = encode(Facts(config))
+    nodes = [Node("one", (("nvidia.com/gpu.product", "NVIDIA-L4"),), (("nvidia.com/gpu", 8),), ())]
+    assessment = assess(service, Inspection("key", report), [] if service.spec.accelerator.memory else nodes)
+    assert assessment.plan
+    assert assessment.plan.capacity
+    return {
+        "totalBytes": assessment.plan.capacity.memory.total,
+        "withheld": keeps_from_running(service.spec, assessment),
+    }
 
 
 def places(found: Sample) -> list[Any]:
@@ -30,6 +51,8 @@ def places(found: Sample) -> list[Any]:
             (name,) = found.place[:1]
             environments = [at(template(service), ("spec", "containers", "0", "env")) for service in found.services]
             return [next(v for v in variables if v["name"] == name) for variables in environments]
+        case "plan":
+            return [planned(service)[found.effect.place] for service in found.services]
     kind = found.effect.place.partition(" ")[0]
     children = [desired(service, template(service), monitoring=True) for service in found.services]
     return [at(next(child for child in some if child["kind"] == kind), found.place) for some in children]
@@ -55,6 +78,6 @@ def test_the_value_arrives(path: tuple[str, ...], schema: dict[str, Any]) -> Non
 def test_what_changes_the_pods_rolls_them_and_nothing_else_does(path: tuple[str, ...], schema: dict[str, Any]) -> None:
     found = sample(path, schema)
     first, second = found.services
-    rolls = found.effect.kind != "child"
+    rolls = found.effect.kind in ("argv", "env", "pod")
     assert (template(first) != template(second)) == rolls
     assert (revision_name(first) != revision_name(second)) == rolls

@@ -39,7 +39,9 @@ def test_a_crash_loop_shows_how_the_last_container_ended() -> None:
     ended = {"exitCode": 1, "reason": "Error", "message": "Traceback\nValueError: no such model\n\n", **times}
     pod = observed.pod(body({"state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": {"terminated": ended}}))
     assert (pod.reason, pod.message, pod.restarts) == ("", "", 3)
-    assert pod.ending == Ending("Error", 1, 12, served=False, log="Traceback\nValueError: no such model\n\n")
+    assert pod.ending == Ending(
+        "Error", 1, 12, served=False, log="Traceback\nValueError: no such model\n\n", replaced=True
+    )
 
 
 def test_a_waiting_container_shows_the_kubelets_sentence() -> None:

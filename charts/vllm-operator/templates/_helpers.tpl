@@ -21,6 +21,9 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- define "vllm-operator.settings" -}}
 {{- $settings := deepCopy .Values.settings -}}
 {{- if .Values.watchNamespaces }}{{ $_ := set $settings "watchNamespaces" .Values.watchNamespaces }}{{ end -}}
+{{- $images := $settings.images | default dict -}}
+{{- if not $images.operator }}{{ $_ := set $images "operator" (include "vllm-operator.image" .) }}{{ end -}}
+{{- $_ := set $settings "images" $images -}}
 {{ toYaml $settings }}
 {{- end }}
 
@@ -36,6 +39,9 @@ app.kubernetes.io/instance: {{ .Release.Name }}
   resources: [pods]
   verbs: [list, watch]
 - apiGroups: [""]
+  resources: [pods/log]   # of failed containers
+  verbs: [get]
+- apiGroups: [""]
   resources: [events]
   verbs: [create]
 - apiGroups: [""]
@@ -49,6 +55,9 @@ app.kubernetes.io/instance: {{ .Release.Name }}
   verbs: [get, list, watch, create, patch]
 - apiGroups: [apps]
   resources: [controllerrevisions]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [batch]
+  resources: [jobs]
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [policy]
   resources: [poddisruptionbudgets]

@@ -66,6 +66,10 @@ class Accelerator(ApiModel):
             "!has(self.product) || self.resource != 'cpu'",
             "accelerator.product is for GPUs: remove it, or set accelerator.resource to nvidia.com/gpu or amd.com/gpu",
         ),
+        rule(
+            "!has(self.memory) || self.resource != 'cpu'",
+            "accelerator.memory is for GPUs: remove it; on the CPU, resources.limits.memory says how much there is",
+        ),
     )
 
     resource: Annotated[str, Limits(max_length=128)] = required(
@@ -102,6 +106,9 @@ class Accelerator(ApiModel):
     ) = optional(
         "GPU product as the nodes are labelled (nvidia.com/gpu.product, amd.com/gpu.product-name).",
         "NVIDIA-H100-80GB-HBM3",
+    )
+    memory: Bytes | None = optional(
+        "Memory of each GPU, for the memory plan, where neither the product nor the nodes' labels tell.", "80Gi"
     )
 
 
@@ -259,6 +266,11 @@ class InferenceServiceSpec(ApiModel):
         default_factory=lambda: Accelerator.model_validate({}),
         description="The kind of device that each rank runs on.",
         examples=[{"resource": "nvidia.com/gpu"}],
+    )
+    plan_policy: Literal["Enforce", "Warn"] | None = optional(
+        "What to do when the memory plan says that the model does not fit the GPUs: Enforce (the default) makes no "
+        "pods and takes no GPU; Warn makes them all the same.",
+        "Enforce",
     )
     replicas: int | None = optional("Number of pods, each with all ranks; omitted: 1.", 2, ge=0, le=1000)
     autoscaling: Autoscaling | None = optional(

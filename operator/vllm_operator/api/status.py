@@ -11,7 +11,7 @@ class Condition(ApiModel):
     """One aspect of the service, in the form that `kubectl wait` and GitOps tools read."""
 
     type: ShortText = required(
-        "Aspect: SpecValid, WorkloadAvailable, MonitoringAvailable, Ready, Reconciling or Stalled.", "Ready"
+        "Aspect: SpecValid, Fits, WorkloadAvailable, MonitoringAvailable, Ready, Reconciling or Stalled.", "Ready"
     )
     status: Literal["True", "False", "Unknown"] = required("Whether it holds.", "True")
     reason: ShortText = required("One word for why.", "Available")
@@ -29,6 +29,41 @@ class EngineStatus(ApiModel):
 
     kv_cache_tokens: int | None = optional("Tokens that the KV cache of one replica holds.", 409600)
     max_model_len: int | None = optional("Longest prompt and answer together, in tokens, that vLLM accepts.", 32768)
+
+
+class ModelStatus(ApiModel):
+    """What the inspection of the model found."""
+
+    inspected: ShortText | None = optional("Hash of the model, revision and token that were inspected.", "0f3c9a1b")
+    commit: ShortText | None = optional(
+        "Commit that the model's branch or tag stood for: all pods serve it.",
+        "64d255621f40b42adaf6d1f32a47e1d4534c0f14",
+    )
+    weights_bytes: int | None = optional("Bytes of the model's weights, as stored.", 39770000000, format="int64")
+    report: Annotated[str, Limits(max_length=4096)] | None = optional(
+        "What the plan is made from: config.json, packed.", "c-n"
+    )
+
+
+class PlanStatus(ApiModel):
+    """How the memory of each GPU will be used, worked out before a GPU is taken."""
+
+    gpu: ShortText | None = optional("GPU product that the plan is for.", "NVIDIA-H100-80GB-HBM3")
+    vllm_version: ShortText | None = optional("Version of vLLM whose memory use the plan knows.", "0.32.0")
+    total_bytes: int | None = optional("Memory of one GPU as CUDA reports it, in bytes.", 85017493504, format="int64")
+    weights_bytes: int | None = optional("Weights on one GPU, in bytes.", 9943924736, format="int64")
+    overhead_bytes: int | None = optional(
+        "Activations, CUDA graphs and other memory on one GPU, in bytes.", 3435973836, format="int64"
+    )
+    kv_cache_bytes: int | None = optional("KV cache on one GPU, in bytes.", 62000000000, format="int64")
+    kv_cache_tokens: int | None = optional("Tokens that the KV cache of one replica holds.", 409600, format="int64")
+    max_model_len: int | None = optional("Longest prompt and answer together, in tokens.", 32768)
+    max_model_len_that_fits: int | None = optional(
+        "Longest prompt and answer that the KV cache has room for, in tokens.", 131072
+    )
+    difference_percent: ShortText | None = optional(
+        "By how many percent the KV cache that vLLM reports is larger (or, negative, smaller) than planned.", "-0.3"
+    )
 
 
 class InferenceServiceStatus(ApiModel):
@@ -49,6 +84,10 @@ class InferenceServiceStatus(ApiModel):
     )
     image: str | None = optional("Image that the pods run.", "vllm/vllm-openai:v0.32.0", max_length=512)
     vllm_version: ShortText | None = optional("Version that vLLM reports.", "0.32.0")
+    model: ModelStatus | None = optional("What the model is made of.", {"commit": "64d2556"})
+    plan: PlanStatus | None = optional(
+        "How the memory of each GPU will be used, worked out before a GPU is taken.", {"kvCacheTokens": 409600}
+    )
     engine: EngineStatus | None = optional(
         "What vLLM reports about its KV cache.", {"kvCacheTokens": 409600, "maxModelLen": 32768}
     )

@@ -9,9 +9,10 @@ from ..observed import DeploymentSnapshot, PodSnapshot
 from ..reasons import TRANSIENT, Reason
 from . import container, refusals, scheduling
 
-__all__ = ["Finding", "progress", "workload"]
+__all__ = ["Finding", "progress", "wants_log", "workload"]
 
 Finding = tuple[Reason, str]
+wants_log = container.wants_log
 
 
 def workload(deployment: DeploymentSnapshot | None, pods: Sequence[PodSnapshot]) -> Finding | None:

@@ -35,6 +35,14 @@ def ended(pod: PodSnapshot, ending: Ending) -> Finding:
     return reason, f"vLLM in pod {pod.name} {doing}: {message}{restarted(pod.restarts)}"
 
 
+def wants_log(pod: PodSnapshot) -> bool:
+    """Whether more of the log than what the kubelet keeps would tell more."""
+    ending = pod.ending
+    if ending is None or ending.exit_code == 0 or _killed_for_memory(pod, ending):
+        return False
+    return not (_known(pod, ending) or _no_command(pod, ending) or _ended_by_kubernetes(pod, ending))
+
+
 def restarted(restarts: int) -> str:
     """How often, in powers of two: a message that counted each restart would be a write of the status each time."""
     floor = 1 << (restarts.bit_length() - 1) if restarts else 0

@@ -28,6 +28,8 @@ class InspectionReason(StrEnum):
     HUB_UNREACHABLE = "HubUnreachable"
     NO_CONFIG = "NoModelConfig"
     UNREADABLE = "ModelUnreadable"
+    CLAIM_NOT_BOUND = "ClaimNotBound"
+    NOT_INSPECTED = "NotInspected"
 
 
 class InspectionError(Exception):

@@ -7,27 +7,39 @@ from ..api.resource import InferenceService
 from .availability import autoscaler, disruption_budget
 from .claim import cache_claim
 from .deployment import deployment
+from .inspection import inspection, inspection_key, model_claim
 from .metadata import Manifest
 from .monitoring import service_monitor
 from .network import network_policy, service
-from .pod import pod_template
+from .pod import Rendering, pod_template
 from .revision import controller_revision, revision_name
 
-__all__ = ["Manifest", "controller_revision", "desired", "pod_template", "revision_name"]
+__all__ = [
+    "Manifest",
+    "Rendering",
+    "controller_revision",
+    "desired",
+    "inspection",
+    "inspection_key",
+    "model_claim",
+    "pod_template",
+    "revision_name",
+]
 
 
-def desired(owner: InferenceService, template: Manifest, *, monitoring: bool) -> list[Manifest]:
+def desired(owner: InferenceService, template: Manifest | None, *, monitoring: bool) -> list[Manifest]:
     """The children that a service should have, in the order in which they are applied.
 
-    `template` is the kept pod template; `monitoring` whether the cluster knows ServiceMonitors.
+    `template` is the kept pod template, or None while there must be no pods; `monitoring` whether the cluster knows
+    ServiceMonitors.
     """
     children = [
         cache_claim(owner),
         network_policy(owner),
         service(owner),
-        deployment(owner, template),
-        disruption_budget(owner),
-        autoscaler(owner),
+        deployment(owner, template) if template else None,
+        disruption_budget(owner) if template else None,
+        autoscaler(owner) if template else None,
         service_monitor(owner) if monitoring else None,
     ]
     return [child for child in children if child is not None]

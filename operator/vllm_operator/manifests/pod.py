@@ -4,6 +4,7 @@ Rendered once per change of the spec and kept (revision.py): a change here reach
 change.
 """
 
+from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
@@ -43,10 +44,22 @@ TERMINATION_GRACE_SECONDS = PRE_STOP_SECONDS + SHUTDOWN_TIMEOUT_SECONDS + 30
 # An engine that hangs, or that is still loading, drains nothing: waiting for it would hold its GPUs for longer.
 KILL_GRACE_SECONDS = 15
 
-_PRODUCT_LABELS = {"nvidia.com/gpu": "nvidia.com/gpu.product", "amd.com/gpu": "amd.com/gpu.product-name"}
+PRODUCT_LABELS = {"nvidia.com/gpu": "nvidia.com/gpu.product", "amd.com/gpu": "amd.com/gpu.product-name"}
 
 
-def pod_template(service: InferenceService, revision: str, settings: Settings) -> Manifest:
+@dataclass(frozen=True, slots=True)
+class Rendering:
+    """What a rendering takes from the moment it is made in, beside spec and settings."""
+
+    commit: str | None = None
+    """The commit that the model's branch stands for now: all pods of the rendering serve it."""
+    products: tuple[str, ...] = ()
+    """GPU products that the pods are pinned to, where others would not do; empty: no restriction."""
+
+
+def pod_template(
+    service: InferenceService, revision: str, settings: Settings, rendering: Rendering = Rendering()
+) -> Manifest:
     """The PodTemplateSpec of a service. `revision` names this rendering (see revision.py)."""
     spec, pod = service.spec, service.spec.pod or PodSettings.model_validate({})
     template = {
@@ -55,7 +68,7 @@ def pod_template(service: InferenceService, revision: str, settings: Settings) -
             "annotations": _annotations(spec, pod),
         },
         "spec": {
-            "containers": [_container(service, settings)],
+            "containers": [_container(service, settings, rendering)],
             "volumes": _volumes(service, settings),
             # A Service called `vllm` would otherwise set VLLM_PORT to an URL, which vLLM refuses to start with.
             "enableServiceLinks": False,
@@ -69,7 +82,7 @@ def pod_template(service: InferenceService, revision: str, settings: Settings) -
                 "fsGroupChangePolicy": "OnRootMismatch",
                 "seccompProfile": {"type": "RuntimeDefault"},
             },
-            **_scheduling(service, pod),
+            **_scheduling(service, pod, rendering),
         },
     }
     return compact(template)
@@ -80,7 +93,7 @@ def _annotations(spec: InferenceServiceSpec, pod: PodSettings) -> dict[str, str]
     return {**(pod.annotations or {}), **restarted} or None
 
 
-def _container(service: InferenceService, settings: Settings) -> Manifest:
+def _container(service: InferenceService, settings: Settings, rendering: Rendering) -> Manifest:
     spec = service.spec
     budget = spec.startup_timeout_seconds or STARTUP_TIMEOUT_SECONDS
     health = {"httpGet": {"path": "/health", "port": PORT_NAME}, "timeoutSeconds": 5}
@@ -89,7 +102,7 @@ def _container(service: InferenceService, settings: Settings) -> Manifest:
         "image": spec.image or settings.default_image(spec.accelerator.resource),
         "imagePullPolicy": "IfNotPresent",
         "command": ["vllm", "serve"],
-        "args": argv(spec, service.name),
+        "args": argv(spec, service.name, rendering.commit),
         "env": environment(spec, settings),
         "ports": [{"name": PORT_NAME, "containerPort": PORT, "protocol": "TCP"}],
         "resources": _resources(spec),
@@ -130,6 +143,12 @@ def _offload_bytes(spec: InferenceServiceSpec) -> int:
     return bytes_of(spec.kv_cache.cpu_offload) if spec.kv_cache and spec.kv_cache.cpu_offload else 0
 
 
+def memory_limit_bytes(spec: InferenceServiceSpec) -> int | None:
+    """The container's limit in bytes, with what lives in memory beside it; None where the spec sets none."""
+    limit = spec.resources.limits.memory if spec.resources and spec.resources.limits else None
+    return bytes_of(limit) + shared_memory_bytes(spec) + _offload_bytes(spec) if limit else None
+
+
 def _resources(spec: InferenceServiceSpec) -> Manifest:
     """Requests are always there. /dev/shm and the KV cache offload live in memory, so they are added to them."""
     count = ranks(spec)
@@ -147,7 +166,7 @@ def _resources(spec: InferenceServiceSpec) -> Manifest:
         "requests": {"cpu": cpu, "memory": gibibytes(bytes_of(memory) + extra), **devices},
         "limits": {
             "cpu": cpu_limit,
-            "memory": gibibytes(bytes_of(memory_limit) + extra) if memory_limit else None,
+            "memory": gibibytes(whole) if (whole := memory_limit_bytes(spec)) else None,
             **devices,
         },
     }
@@ -206,9 +225,25 @@ def _mounts(service: InferenceService, settings: Settings) -> list[Manifest]:
     return mounts
 
 
-def _scheduling(service: InferenceService, pod: PodSettings) -> dict[str, Any]:
+def _affinity(spec: InferenceServiceSpec, pod: PodSettings, products: tuple[str, ...]) -> Manifest | None:
+    affinity = pod.affinity.to_manifest() if pod.affinity else None
+    if not products:
+        return affinity
+    key = PRODUCT_LABELS[spec.accelerator.resource]
+    pinned = {"key": key, "operator": "In", "values": list(products)}
+    required = "requiredDuringSchedulingIgnoredDuringExecution"
+    nodes = (affinity or {}).get("nodeAffinity", {})
+    # The terms are alternatives, so each has to name the products.
+    terms = [
+        {**term, "matchExpressions": [*term.get("matchExpressions", []), pinned]}
+        for term in nodes.get(required, {}).get("nodeSelectorTerms", [{}])
+    ]
+    return {**(affinity or {}), "nodeAffinity": {**nodes, required: {"nodeSelectorTerms": terms}}}
+
+
+def _scheduling(service: InferenceService, pod: PodSettings, rendering: Rendering) -> dict[str, Any]:
     accelerator = service.spec.accelerator
-    product = {_PRODUCT_LABELS[accelerator.resource]: accelerator.product} if accelerator.product else {}
+    product = {PRODUCT_LABELS[accelerator.resource]: accelerator.product} if accelerator.product else {}
     selector = {**(pod.node_selector or {}), **product}
     spread = [
         {**constraint.to_manifest(), "labelSelector": {"matchLabels": identity(service)}}
@@ -217,7 +252,7 @@ def _scheduling(service: InferenceService, pod: PodSettings) -> dict[str, Any]:
     return {
         "nodeSelector": selector or None,
         "tolerations": [toleration.to_manifest() for toleration in pod.tolerations] if pod.tolerations else None,
-        "affinity": pod.affinity.to_manifest() if pod.affinity else None,
+        "affinity": _affinity(service.spec, pod, rendering.products),
         "topologySpreadConstraints": spread or None,
         "priorityClassName": pod.priority_class_name,
         "runtimeClassName": pod.runtime_class_name,

@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 from ..api.resource import InferenceService
-from ..effects import POD_FIELDS
+from ..effects import PLAN_FIELDS, POD_FIELDS
 from .claim import claim_name
 from .metadata import REVISION_LABEL, Manifest, metadata
 
@@ -20,6 +20,9 @@ KEPT_REVISIONS = 3
 def revision_name(service: InferenceService) -> str:
     """Hash of the parts of the spec that the pods are made of; equal specs share a rendering."""
     spec = service.spec.to_manifest()
+    for path in PLAN_FIELDS:
+        parent, _, field = path.rpartition(".")
+        (spec.get(parent, {}) if parent else spec).pop(field, None)
     parts = {field: spec[field] for field in POD_FIELDS if field in spec}
     parts["cache"] = claim_name(service)  # the pods see the claim's name, not its size or class
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:10]

@@ -85,6 +85,11 @@ def names() -> list[str]:
     return [gpu.name for gpu in sorted(CATALOGUE, key=lambda gpu: gpu.cost)]
 
 
+def cpu(memory_bytes: int) -> Gpu:
+    """A pod on the CPU, with this much memory (its limit)."""
+    return Gpu("CPU", memory_bytes, (0, 0), vendor="cpu")
+
+
 def of_label(product: str, label_mib: int, capability: tuple[int, int]) -> Gpu:
     """A GPU that the catalogue lacks, from its node's labels: nvidia-smi's total, less what a program may not get."""
     label = label_mib * MIB

@@ -55,6 +55,7 @@ class Engine:
     speculative_method: str | None
     second_runner: bool
     """Whether vLLM uses its second model runner."""
+    on_cpu: bool = False
 
     @property
     def in_flight_tokens(self) -> int:
@@ -93,6 +94,7 @@ def engine_of(spec: InferenceServiceSpec, model: Model, gpu: Gpu) -> Engine:
         speculative_tokens=spec.speculative.num_speculative_tokens if spec.speculative else 0,
         speculative_method=spec.speculative.method if spec.speculative else None,
         second_runner=_second_runner(model),
+        on_cpu=on_cpu,
     )
 
 

@@ -13,6 +13,12 @@ from .shapes import Model
 LIBRARIES_BYTES = 565 * MIB
 """Kernels and workspaces that CUDA's libraries load once vLLM computes."""
 LIBRARIES_EAGER_BYTES = 331 * MIB
+CPU_PROCESS_BYTES = 565 * MIB
+"""Resident memory of vLLM's engine on the CPU without weights: Python, torch and what both import (vLLM 0.32)."""
+STARTED_BYTES = 256 * MIB
+"""Less than what CUDA's context takes of any GPU before vLLM looks how much is free."""
+CPU_STARTED_BYTES = 850 * MIB
+"""The same on the CPU: vLLM's processes before they load anything (0.32)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +37,8 @@ class Overhead:
 
 def overhead(model: Model, engine: Engine) -> Overhead:
     """The overhead of one rank."""
+    if engine.on_cpu:
+        return Overhead(activation_bytes(model, engine), 0, CPU_PROCESS_BYTES)
     other = LIBRARIES_EAGER_BYTES if engine.eager else LIBRARIES_BYTES
     return Overhead(activation_bytes(model, engine), 0, other)
 

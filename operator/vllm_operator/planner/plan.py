@@ -12,7 +12,7 @@ from ..api import InferenceServiceSpec
 from .accelerators import GIB, Gpu
 from .engine import Engine, engine_of
 from .kv_cache import KNOWN_KV_DTYPES, Layout, layout
-from .overhead import Overhead, overhead
+from .overhead import CPU_STARTED_BYTES, STARTED_BYTES, Overhead, overhead
 from .quantization import Scheme, method_of, scheme_of
 from .refusals import first_refusal
 from .rules import SPLITS, Question
@@ -30,6 +30,7 @@ class Reason(StrEnum):
     WEIGHTS_TOO_LARGE = "WeightsTooLarge"
     CONTEXT_TOO_LONG = "ContextTooLong"
     WITHIN_MARGIN = "WithinMargin"
+    SHARE_TOO_LARGE = "GpuMemoryUtilizationTooLarge"
     UNKNOWN_QUANTIZATION = "QuantizationNotPlanned"
     UNKNOWN_KV_DTYPE = "KVCacheTypeNotPlanned"
     UNKNOWN_PIPELINE = "PipelineNotPlanned"
@@ -134,7 +135,23 @@ def plan(spec: InferenceServiceSpec, model: Model, gpu: Gpu, gpus_per_node: int 
         return Plan(None, reason, message, gpu, gpus, None, model.approximate)
     budgets = [_budget(model, engine, gpu, scheme, stage) for stage in range(engine.ranks.pipeline)]
     result = _verdict(model, engine, gpu, min(budgets, key=lambda budget: budget.blocks))
-    return replace(result, fits=False, reason=refusal.rule, message=refusal.message) if refusal else result
+    if refusal:
+        return replace(result, fits=False, reason=refusal.rule, message=refusal.message)
+    if share := _share_is_taken(engine, gpu, budgets[0].requested):
+        return replace(result, fits=False, reason=Reason.SHARE_TOO_LARGE, message=share)
+    return result
+
+
+def _share_is_taken(engine: Engine, gpu: Gpu, requested: int) -> str | None:
+    """vLLM refuses where less is free at its start than its share (v1/worker/utils.py; on the CPU, v1/worker)."""
+    started = CPU_STARTED_BYTES if engine.on_cpu else STARTED_BYTES
+    if requested <= gpu.total_bytes - started or (engine.on_cpu and engine.kv_cache_bytes):
+        return None
+    most = int(100 * (gpu.total_bytes - 2 * started) / gpu.total_bytes)
+    return (
+        f"vLLM is to take {_gib(requested)} GiB of {gpu.name}'s {_gib(gpu.total_bytes)} GiB, and its processes take "
+        f"{_gib(started)} GiB or more before: set kvCache.gpuMemoryUtilizationPercent to at most {max(1, most)}"
+    )
 
 
 def _unknown(model: Model, engine: Engine, scheme: Scheme | None, asked: str | None) -> tuple[Reason, str] | None:
@@ -168,10 +185,12 @@ def storage(scheme: Scheme, gpu: Gpu) -> Storage:
 
 def _verdict(model: Model, engine: Engine, gpu: Gpu, budget: _Budget) -> Plan:
     capacity = _capacity(model, engine, gpu, budget)
-    spare = capacity.memory.left - capacity.needed_bytes
-    if engine.kv_cache_bytes:  # vLLM takes it without asking whether the rest has room beside it
-        spare = min(spare, gpu.total_bytes - capacity.memory.used)
-    fits = None if abs(spare) < capacity.margin_bytes else spare >= 0
+    spare, exact = capacity.memory.left - capacity.needed_bytes, False
+    if engine.kv_cache_bytes:
+        # vLLM takes it without asking whether the rest has room beside it; what it holds is no estimate.
+        exact = spare < 0
+        spare = spare if exact else gpu.total_bytes - capacity.memory.used
+    fits = None if abs(spare) < capacity.margin_bytes and not exact else spare >= 0
     reason, message = _words(fits, capacity, gpu, engine.ranks.gpus)
     return Plan(fits, reason, message, gpu, engine.ranks.gpus, capacity, model.approximate)
 

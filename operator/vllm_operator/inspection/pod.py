@@ -1,0 +1,29 @@
+"""The pod of an inspect Job as it was last seen. Pure: a watch event's body in, a snapshot out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class InspectionPod:
+    """What became of one inspection, and what it left."""
+
+    key: str
+    """What was inspected: see manifests/inspection.py."""
+    ended: bool
+    message: str
+
+
+def snapshot(body: Mapping[str, Any], label: str) -> InspectionPod | None:
+    """Snapshot of a pod that carries `label`; None for other pods."""
+    key = (body["metadata"].get("labels") or {}).get(label)
+    if key is None:
+        return None
+    status = body.get("status") or {}
+    containers: list[Mapping[str, Any]] = status.get("containerStatuses") or [{}]
+    ended = containers[0].get("state", {}).get("terminated")
+    if ended:
+        return InspectionPod(key, True, ended.get("message") or ended.get("reason") or "")
+    # Without a container's word: evicted, or past the Job's deadline.
+    return InspectionPod(key, status.get("phase") in ("Failed", "Succeeded"), status.get("message") or "")

@@ -1,0 +1,117 @@
+"""The inspect Job: reads what the model is made of, without a GPU, where the service may run."""
+
+import hashlib
+import json
+
+from ..api import GROUP
+from ..api.pod import PodSettings
+from ..api.resource import InferenceService
+from ..settings import Settings
+from ..vllm import CA_PATH, MODELS_DIR, hub_environment, location
+from .metadata import INSTANCE_LABEL, MANAGED_BY, MANAGED_BY_LABEL, Manifest, compact, metadata
+from .pod import PRODUCT_LABELS, USER_ID
+
+# On the Job's pod: what was inspected. The pod has none of the labels that the Service selects.
+INSPECTION_LABEL = f"{GROUP}/inspection"
+DEADLINE_SECONDS = 300
+# A Job that failed goes by itself, and is then made again: a token may be valid by then, or the hub be back.
+RETRY_SECONDS = 600
+_TMP = "/tmp"  # noqa: S108 - a volume of the container
+
+
+def inspection_key(service: InferenceService) -> str:
+    """Hash of what is inspected: an inspection holds as long as the same model, revision and token are named."""
+    model = service.spec.model
+    token = model.token_secret_ref.to_manifest() if model.token_secret_ref else None
+    restarted = service.spec.rollout.restarted_at if service.spec.rollout else None
+    return hashlib.sha256(json.dumps([model.uri, model.revision, token, restarted]).encode()).hexdigest()[:8]
+
+
+def inspection(service: InferenceService, settings: Settings) -> Manifest:
+    """The Job that inspects the service's model. Needs `settings.images.operator`."""
+    labels = {
+        "app.kubernetes.io/name": "vllm-inspect",
+        INSTANCE_LABEL: service.name,
+        MANAGED_BY_LABEL: MANAGED_BY,
+        INSPECTION_LABEL: inspection_key(service),
+    }
+    meta = metadata(service, f"{service.name}-inspect-{inspection_key(service)}")
+    return compact(
+        {
+            "apiVersion": "batch/v1",
+            "kind": "Job",
+            "metadata": {**meta, "labels": labels},
+            "spec": {
+                "backoffLimit": 0,
+                "activeDeadlineSeconds": DEADLINE_SECONDS,
+                "ttlSecondsAfterFinished": RETRY_SECONDS,
+                "template": {"metadata": {"labels": labels}, "spec": _pod(service, settings)},
+            },
+        }
+    )
+
+
+def _pod(service: InferenceService, settings: Settings) -> Manifest:
+    claim = model_claim(service)
+    volumes: list[Manifest] = [{"name": "tmp", "emptyDir": {}}]
+    mounts: list[Manifest] = [{"name": "tmp", "mountPath": _TMP}]
+    if claim:
+        volumes.append({"name": "model", "persistentVolumeClaim": {"claimName": claim, "readOnly": True}})
+        mounts.append({"name": "model", "mountPath": f"{MODELS_DIR}/{claim}", "readOnly": True})
+    if settings.ca_config_map:
+        items = [{"key": "ca.crt", "path": "ca.crt"}]
+        volumes.append({"name": "ca", "configMap": {"name": settings.ca_config_map, "items": items}})
+        mounts.append({"name": "ca", "mountPath": CA_PATH.rsplit("/", 1)[0], "readOnly": True})
+    container = {
+        "name": "inspect",
+        "image": settings.images.operator,
+        "imagePullPolicy": "IfNotPresent",
+        "args": _arguments(service),
+        "env": [{"name": "HOME", "value": _TMP}, *(hub_environment(service.spec, settings) if not claim else [])],
+        "resources": {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}},
+        "volumeMounts": mounts,
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+    }
+    return {**_placement(service), "restartPolicy": "Never", "containers": [container], "volumes": volumes}
+
+
+def _arguments(service: InferenceService) -> list[str]:
+    model = service.spec.model
+    where = "--folder" if model_claim(service) else "--hub"
+    revision = [f"--revision={model.revision}"] if model.revision else []
+    return ["inspect", f"{where}={location(model.uri)}", *revision, "--output=/dev/termination-log"]
+
+
+def model_claim(service: InferenceService) -> str | None:
+    """The claim that the model is on; None for a model on the hub."""
+    scheme, _, rest = service.spec.model.uri.partition("://")
+    return rest.split("/", 1)[0] if scheme == "pvc" else None
+
+
+def _placement(service: InferenceService) -> Manifest:
+    """Nodes that the service's pods could be on, where its claim can be mounted; no GPU, and no place of theirs."""
+    accelerator, pod = service.spec.accelerator, service.spec.pod or PodSettings.model_validate({})
+    product = {PRODUCT_LABELS[accelerator.resource]: accelerator.product} if accelerator.product else {}
+    affinity = pod.affinity.to_manifest() if pod.affinity else {}
+    return {
+        "nodeSelector": {**(pod.node_selector or {}), **product} or None,
+        "tolerations": [toleration.to_manifest() for toleration in pod.tolerations] if pod.tolerations else None,
+        "affinity": {"nodeAffinity": affinity["nodeAffinity"]} if "nodeAffinity" in affinity else None,
+        "imagePullSecrets": [secret.to_manifest() for secret in pod.image_pull_secrets or []] or None,
+        "serviceAccountName": pod.service_account_name,
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": USER_ID,
+            "runAsGroup": USER_ID,
+            "fsGroup": pod.fs_group or USER_ID,
+            "fsGroupChangePolicy": "OnRootMismatch",
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+    }

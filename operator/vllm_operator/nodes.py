@@ -1,0 +1,154 @@
+"""Which nodes a service's pods could be scheduled on, and what GPUs these have. Pure: a node's body and a spec in.
+
+As the scheduler filters by what the pods ask for, without what is free now: a plan must not change with the load.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .api.pod import PodSettings
+from .api.scheduling import NodeSelectorTerm, Requirement, Toleration
+from .api.spec import InferenceServiceSpec
+from .manifests.pod import PRODUCT_LABELS
+from .vllm import ranks
+
+Body = Mapping[str, Any]
+# A node that is made ready, or drained, for a while: its GPUs are still there to plan for.
+_PASSING = ("node.kubernetes.io/", "node.cloudprovider.kubernetes.io/")
+
+
+@dataclass(frozen=True, slots=True)
+class Taint:
+    """Keeps pods away that do not tolerate it."""
+
+    key: str
+    value: str
+    effect: str
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """What a plan needs to know of a node. Equal snapshots mean that no plan changes."""
+
+    name: str
+    labels: tuple[tuple[str, str], ...]
+    devices: tuple[tuple[str, int], ...]
+    taints: tuple[Taint, ...]
+
+    def count(self, resource: str) -> int:
+        """Devices of a resource (nvidia.com/gpu, amd.com/gpu) that the node has for pods, used or not."""
+        return dict(self.devices).get(resource, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Devices:
+    """The devices of one product on the nodes that a service could be scheduled on."""
+
+    product: str
+    most: int
+    """The most that one node has."""
+    memory_mib: int | None
+    """As GPU feature discovery labels it: nvidia-smi's total, which is more than CUDA has."""
+    capability: str | None
+
+
+def snapshot(body: Body) -> Node:
+    """Snapshot of a node."""
+    metadata = body["metadata"]
+    allocatable = (body.get("status") or {}).get("allocatable") or {}
+    return Node(
+        name=metadata["name"],
+        labels=tuple(sorted((metadata.get("labels") or {}).items())),
+        devices=tuple(
+            (resource, int(allocatable[resource])) for resource in PRODUCT_LABELS if allocatable.get(resource)
+        ),
+        taints=tuple(
+            Taint(taint["key"], taint.get("value", ""), taint["effect"])
+            for taint in (body.get("spec") or {}).get("taints") or ()
+            if taint["effect"] != "PreferNoSchedule" and not taint["key"].startswith(_PASSING)
+        ),
+    )
+
+
+def devices(spec: InferenceServiceSpec, nodes: Iterable[Node]) -> list[Devices]:
+    """What the nodes have that the service could be scheduled on, by product; empty where no node is suitable."""
+    resource = spec.accelerator.resource
+    found: dict[str, Devices] = {}
+    for node in nodes:
+        count, labels = node.count(resource), dict(node.labels)
+        product = labels.get(PRODUCT_LABELS.get(resource, ""))
+        if not count or not product or not _suits(spec, node):
+            continue
+        before = found.get(product)
+        found[product] = Devices(
+            product, max(count, before.most if before else 0), _memory(labels), _capability(labels)
+        )
+    return [found[product] for product in sorted(found)]
+
+
+def enough(spec: InferenceServiceSpec, found: Devices) -> bool:
+    """Whether one node has a device for each rank of a pod."""
+    return found.most >= ranks(spec)
+
+
+def _memory(labels: Mapping[str, str]) -> int | None:
+    text = labels.get("nvidia.com/gpu.memory", "")
+    return int(text) if text.isdigit() else None
+
+
+def _capability(labels: Mapping[str, str]) -> str | None:
+    major = labels.get("nvidia.com/gpu.compute.major")
+    return f"{major}.{labels.get('nvidia.com/gpu.compute.minor', '0')}" if major else None
+
+
+def _suits(spec: InferenceServiceSpec, node: Node) -> bool:
+    pod = spec.pod or PodSettings.model_validate({})
+    labels = dict(node.labels)
+    wanted = dict(pod.node_selector or {})
+    if spec.accelerator.product:
+        wanted[PRODUCT_LABELS[spec.accelerator.resource]] = spec.accelerator.product
+    if any(labels.get(key) != value for key, value in wanted.items()):
+        return False
+    if not all(any(_tolerates(one, taint) for one in pod.tolerations or []) for taint in node.taints):
+        return False
+    affinity = pod.affinity.node_affinity if pod.affinity else None
+    required = affinity.required_during_scheduling_ignored_during_execution if affinity else None
+    return required is None or any(_matches(term, node) for term in required.node_selector_terms)
+
+
+def _tolerates(toleration: Toleration, taint: Taint) -> bool:
+    """https://kubernetes.io/docs/concepts/scheduling-eviction/taint-and-toleration"""
+    if toleration.effect and toleration.effect != taint.effect:
+        return False
+    if toleration.key and toleration.key != taint.key:
+        return False
+    return toleration.operator == "Exists" or (bool(toleration.key) and (toleration.value or "") == taint.value)
+
+
+def _matches(term: NodeSelectorTerm, node: Node) -> bool:
+    if not term.match_expressions and not term.match_fields:
+        return False  # an empty term matches nothing
+    labels, fields = dict(node.labels), {"metadata.name": node.name}
+    return all(_holds(requirement, labels) for requirement in term.match_expressions or []) and all(
+        _holds(requirement, fields) for requirement in term.match_fields or []
+    )
+
+
+def _holds(requirement: Requirement, labels: Mapping[str, str]) -> bool:
+    value, values = labels.get(requirement.key), requirement.values or []
+    match requirement.operator:
+        case "In":
+            return value in values
+        case "NotIn":
+            return value not in values
+        case "Exists":
+            return value is not None
+        case "DoesNotExist":
+            return value is None
+        case comparison:
+            try:
+                left, right = int(value or ""), int(values[0])
+            except (ValueError, IndexError):
+                return False
+            return left > right if comparison == "Gt" else left < right

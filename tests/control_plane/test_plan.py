@@ -1,0 +1,146 @@
+"""The memory plan in the cluster: what does not fit gets no pods, and says with which numbers and what would."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from control_plane.models import LLAMA_8B, LLAMA_70B
+from control_plane.services import args, reason, service
+from kube import Kube, Object, conditions
+from operator_process import OperatorProcess
+
+pytestmark = pytest.mark.control_plane
+H100 = {"resource": "nvidia.com/gpu", "product": "NVIDIA-H100-80GB-HBM3"}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def inspecting(operator: OperatorProcess) -> Iterator[None]:
+    """An operator that knows the image of its inspect Jobs."""
+    operator.restart(images={"operator": "vllm-operator:test"})
+    yield
+    operator.restart()
+
+
+def planned(model: str, **spec: Any) -> Object:
+    """A service of a model that the fake nodes know."""
+    return service(**{"model": {"uri": f"hf://{model}"}, "accelerator": H100, **spec})
+
+
+def fits(kube: Kube) -> Object:
+    """The condition; empty while there is none that is settled."""
+    found = conditions(kube.get("vis", "llama") or {}).get("Fits", {})
+    return found if found.get("reason") != "Inspecting" else {}
+
+
+def grace(kube: Kube) -> int:
+    """Seconds that the Deployment gives its pods."""
+    deployment = kube.get("deployment", "llama")
+    return int(deployment["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]) if deployment else 0
+
+
+def pods(kube: Kube) -> list[Object]:
+    """vLLM's pods."""
+    return kube.list("pods", "app.kubernetes.io/name=vllm")
+
+
+def test_what_fits_is_served_by_the_commit_that_was_inspected(kube: Kube) -> None:
+    kube.apply(planned(LLAMA_8B))
+    found = kube.ready("llama", 60)["status"]
+    assert conditions({"status": found})["Fits"]["status"] == "True"
+    assert found["model"]["commit"] == "1" * 40
+    assert "--revision=" + "1" * 40 in args(kube)
+    plan = found["plan"]
+    assert plan["gpu"] == H100["product"]
+    assert plan["weightsBytes"] + plan["overheadBytes"] + plan["kvCacheBytes"] <= 0.92 * plan["totalBytes"] + 1
+    assert plan["kvCacheTokens"] > 400_000
+    kube.wait("the Job is gone", 30, lambda: not kube.list("jobs"))
+
+
+def test_what_does_not_fit_gets_no_pods_until_it_does(kube: Kube) -> None:
+    kube.apply(planned(LLAMA_70B))
+    kube.wait("it says so", 60, lambda: fits(kube).get("status") == "False")
+    found = conditions(kube.get("vis", "llama") or {})
+    assert "tensorParallelSize" in found["Fits"]["message"]
+    assert "GiB" in found["Fits"]["message"]
+    assert found["Ready"]["status"] == "False"
+    assert found["Ready"]["reason"] == found["Fits"]["reason"]
+    assert found["Stalled"]["status"] == "True"
+    assert not kube.get("deployment", "llama")
+    assert not pods(kube)
+    kube.merge("vis", "llama", {"spec": {"tensorParallelSize": 4}})
+    kube.ready("llama", 60)
+    assert fits(kube)["status"] == "True"
+
+
+def test_with_warn_it_is_deployed_all_the_same(kube: Kube) -> None:
+    kube.apply(planned(LLAMA_70B, planPolicy="Warn"))
+    kube.ready("llama", 60)
+    assert fits(kube)["status"] == "False"
+
+
+def test_an_edit_that_no_longer_fits_keeps_the_old_pods(kube: Kube) -> None:
+    kube.apply(planned(LLAMA_8B))
+    kube.ready("llama", 60)
+    before = args(kube)
+    names = {pod["metadata"]["name"] for pod in pods(kube)}
+    kube.merge("vis", "llama", {"spec": {"model": {"uri": f"hf://{LLAMA_70B}"}}})
+    kube.wait("it says so", 60, lambda: fits(kube).get("status") == "False")
+    found = conditions(
+        kube.wait("not Ready", 30, lambda: kube.get("vis", "llama") if reason(kube) != "Available" else None)
+    )
+    assert "1 pods with the previous spec still serve" in found["Ready"]["message"]
+    assert {pod["metadata"]["name"] for pod in pods(kube)} == names
+    # The old pods are repaired as before.
+    kube.merge("deployment", "llama", {"spec": {"template": {"spec": {"terminationGracePeriodSeconds": 1000}}}})
+    kube.wait("the edit is undone", 30, lambda: grace(kube) < 1000)
+    kube.run("delete", "deployment", "llama")
+    kube.wait("it is made again", 30, lambda: kube.get("deployment", "llama"))
+    assert args(kube) == before
+    kube.merge("vis", "llama", {"spec": {"model": {"uri": f"hf://{LLAMA_8B}"}}})
+    kube.ready("llama", 60)
+
+
+def test_a_failed_inspection_is_told_and_keeps_nothing_from_running(kube: Kube) -> None:
+    kube.apply(planned("org/gone"))
+    kube.ready("llama", 60)
+    found = fits(kube)
+    assert found["status"] == "Unknown"
+    assert found["reason"] == "ModelNotFound"
+    assert "org/gone" in found["message"]
+
+
+def test_pods_are_kept_to_the_nodes_that_fit(kube: Kube, operator: OperatorProcess) -> None:
+    (small,) = operator.control_plane.add_kwok_nodes(1, product="NVIDIA-L4")
+    try:
+        kube.apply(planned(LLAMA_8B, accelerator={"resource": "nvidia.com/gpu"}))
+        kube.ready("llama", 60)
+        (pod,) = pods(kube)
+        (term,) = pod["spec"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"][
+            "nodeSelectorTerms"
+        ]
+        assert term["matchExpressions"][0]["values"] == [H100["product"]]
+        assert H100["product"] in fits(kube)["message"]
+    finally:
+        kube.run("delete", "node", small)
+
+
+def test_without_any_node_it_is_unknown_and_deployed(kube: Kube) -> None:
+    kube.apply(planned(LLAMA_8B, accelerator={"resource": "amd.com/gpu"}))
+    kube.wait("it says so", 60, lambda: fits(kube).get("reason") == "GpuUnknown")
+    kube.wait("it is deployed", 30, lambda: kube.get("deployment", "llama"))
+
+
+def test_a_restart_of_the_operator_writes_nothing(kube: Kube, operator: OperatorProcess) -> None:
+    kube.apply(planned(LLAMA_8B))
+    kube.ready("llama", 60)
+    kube.wait("the Job is gone", 30, lambda: not kube.list("jobs"))
+    before = kube.get("vis", "llama")
+    operator.restart(images={"operator": "vllm-operator:test"})
+    kube.apply(planned(LLAMA_8B, replicas=2))
+    kube.ready("llama", 60)
+    after = kube.get("vis", "llama")
+    assert before
+    assert after
+    assert after["status"]["model"] == before["status"]["model"]
+    assert not kube.list("jobs")

@@ -1,0 +1,174 @@
+"""What the operator knows before a pod starts: the inspect Job on a real kubelet, a hub in the cluster, the plan."""
+
+import json
+import time
+from typing import Any
+
+import pytest
+
+from cluster.host import REPOSITORY
+from e2e.conftest import HUB_ADDRESS, tiny
+from inspection.hub import COMMIT, TOKEN, safetensors
+from kube import Kube, Object, conditions
+
+CONFIG = {
+    "architectures": ["LlamaForCausalLM"],
+    "model_type": "llama",
+    "torch_dtype": "bfloat16",
+    "hidden_size": 256,
+    "intermediate_size": 512,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "vocab_size": 1024,
+    "max_position_embeddings": 4096,
+}
+FILES = {"config.json": json.dumps(CONFIG), "model.safetensors": safetensors(a=("BF16", [8, 8], 128)).decode("latin-1")}
+MODELS: dict[str, Object] = {
+    "org/plain": {"files": FILES},
+    "org/private": {"files": FILES, "private": True},
+    "org/gated": {"files": FILES, "gated": True},
+    "org/renamed": {"files": {}, "moved_to": "org/plain"},
+    "org/busy": {"files": FILES, "status": 429},
+}
+
+
+def hub_pod() -> list[Object]:
+    """The hub as a pod with a Service, from the operator's own image."""
+    source = (REPOSITORY / "tests" / "inspection" / "hub.py").read_text()
+    labels = {"app": "hub"}
+    container = {
+        "name": "hub",
+        "image": "localhost/vllm-operator:dev",
+        "command": ["python", "/hub/hub.py", "/hub/models.json", "8080"],
+        "volumeMounts": [{"name": "hub", "mountPath": "/hub"}],
+        "readinessProbe": {"tcpSocket": {"port": 8080}, "periodSeconds": 1},
+    }
+    return [
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": "hub"},
+            "data": {"hub.py": source, "models.json": json.dumps(MODELS)},
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": "hub", "labels": labels},
+            "spec": {"containers": [container], "volumes": [{"name": "hub", "configMap": {"name": "hub"}}]},
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": "hub"},
+            "spec": {
+                "clusterIP": HUB_ADDRESS,
+                "selector": labels,
+                "ports": [{"port": 80, "targetPort": 8080, "protocol": "TCP"}],
+            },
+        },
+        {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "hub-token"}, "stringData": {"token": TOKEN}},
+        {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "old-token"}, "stringData": {"token": "hf_old"}},
+    ]
+
+
+def asleep(name: str, repository: str, token: str = "", **model: Any) -> Object:
+    """A service without pods: what is known of it is what was inspected."""
+    service = tiny(name, replicas=0)
+    secret = {"tokenSecretRef": {"name": token, "key": "token"}} if token else {}
+    service["spec"]["model"] = {"uri": f"hf://org/{repository}", **secret, **model}
+    return service
+
+
+CASES = {
+    "plain": ("plain", "", {}, "Fits", ""),
+    "renamed": ("renamed", "", {}, "Fits", ""),
+    "private": ("private", "hub-token", {}, "Fits", ""),
+    "locked": ("private", "", {}, "ModelNotFound", "model.tokenSecretRef"),
+    "nowhere": ("nowhere", "hub-token", {}, "ModelNotFound", "check model.uri"),
+    "stale": ("plain", "old-token", {}, "TokenRefused", "put a valid one"),
+    "gated": ("gated", "hub-token", {}, "ModelGated", "accept its terms"),
+    "busy": ("busy", "", {}, "HubRateLimited", "429"),
+    "unrevised": ("plain", "", {"revision": "v9"}, "RevisionNotFound", "has no revision v9"),
+}
+
+
+def fits(kube: Kube, name: str) -> Object | None:
+    """The condition, once it is settled."""
+    found = conditions(kube.get("vis", name) or {}).get("Fits")
+    return found if found and found["reason"] != "Inspecting" else None
+
+
+@pytest.fixture(scope="module")
+def inspected(kube: Kube) -> Kube:
+    """All cases, applied at once."""
+    kube.apply(*hub_pod())
+    kube.run("wait", "pod/hub", "--for=condition=Ready", "--timeout=60s")
+    kube.apply(*(asleep(name, repository, token, **model) for name, (repository, token, model, *_) in CASES.items()))
+    return kube
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_first_answer_comes_from_the_inspection(inspected: Kube, name: str) -> None:
+    *_, reason, words = CASES[name]
+    found = inspected.wait(f"{name} was inspected", 90, lambda: fits(inspected, name))
+    assert found["reason"] == reason, found
+    assert words in found["message"]
+    assert found["status"] == ("True" if reason == "Fits" else "Unknown")
+
+
+def test_a_branch_is_pinned_to_its_commit(inspected: Kube) -> None:
+    inspected.wait("plain was inspected", 60, lambda: fits(inspected, "plain"))
+    status = (inspected.get("vis", "plain") or {})["status"]
+    assert status["model"]["commit"] == COMMIT
+    assert status["model"]["weightsBytes"] == 128
+    deployment = inspected.get("deployment", "plain")
+    assert deployment
+    assert f"--revision={COMMIT}" in deployment["spec"]["template"]["spec"]["containers"][0]["args"]
+    asked = inspected.run("logs", "hub").splitlines()
+    weights = [line for line in asked if line.startswith("GET /org/plain/") and ".safetensors" in line]
+    assert weights
+    assert all("bytes=0-" in line for line in weights)
+
+
+def test_jobs_go_when_their_result_is_kept(inspected: Kube) -> None:
+    done = [name for name, case in CASES.items() if case[3] == "Fits"]
+    label = f"app.kubernetes.io/instance in ({','.join(done)})"
+    inspected.wait("their Jobs are gone", 60, lambda: not inspected.list("jobs", label))
+    inspected.run("delete", "vis", *CASES)
+
+
+def test_an_inspection_takes_seconds(inspected: Kube) -> None:
+    began = time.monotonic()
+    inspected.apply(asleep("again", "plain"))
+    inspected.wait("again was inspected", 60, lambda: fits(inspected, "again"))
+    print(f"inspected in {time.monotonic() - began:.1f} s")
+    inspected.run("delete", "vis", "again")
+
+
+def test_a_claim_that_waits_for_its_first_consumer_is_left_alone(kube: Kube) -> None:
+    late = {
+        "apiVersion": "storage.k8s.io/v1",
+        "kind": "StorageClass",
+        "metadata": {"name": "late"},
+        "provisioner": "kubernetes.io/no-provisioner",
+        "volumeBindingMode": "WaitForFirstConsumer",
+    }
+    claim = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "late"},
+        "spec": {
+            "storageClassName": "late",
+            "accessModes": ["ReadWriteOnce"],
+            "resources": {"requests": {"storage": "1Gi"}},
+        },
+    }
+    service = tiny("late", replicas=0)
+    service["spec"]["model"] = {"uri": "pvc://late/model"}
+    kube.apply(late, claim, service)
+    found = kube.wait("it says so", 30, lambda: fits(kube, "late"))
+    assert found["reason"] == "ClaimNotBound"
+    assert not kube.list("jobs", "app.kubernetes.io/instance=late")
+    kube.run("delete", "vis,pvc", "late")
+    kube.run("delete", "storageclass", "late")

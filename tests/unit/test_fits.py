@@ -1,0 +1,153 @@
+"""Which GPUs a plan is for, and what several kinds of them come to together; and how the status tells it."""
+
+from typing import Any
+
+import pytest
+
+from control_plane.models import LLAMA_8B, LLAMA_70B, REPORTS
+from vllm_operator.api.resource import InferenceService
+from vllm_operator.api.spec import InferenceServiceSpec
+from vllm_operator.fits import Assessment, Inspection, assess, keeps_from_running
+from vllm_operator.inspection.report import Facts, InspectionError, InspectionReason, encode
+from vllm_operator.nodes import Node
+from vllm_operator.observed import PodSnapshot
+from vllm_operator.reasons import Reason
+from vllm_operator.status import Engine, Observed, status
+
+H100 = "NVIDIA-H100-80GB-HBM3"
+NOW = "2026-11-24T12:00:00Z"
+
+
+def service(**spec: Any) -> InferenceService:
+    parsed = InferenceServiceSpec.model_validate({"model": {"uri": "hf://org/model"}, **spec})
+    return InferenceService("team-a", "llama", "uid", 3, parsed)
+
+
+def inspected(model: str) -> Inspection:
+    return Inspection("key", REPORTS[f"--hub={model}"])
+
+
+def node(name: str, product: str, count: int = 8, memory: int | None = None) -> Node:
+    labels = {"nvidia.com/gpu.product": product, **({"nvidia.com/gpu.memory": str(memory)} if memory else {})}
+    return Node(name, tuple(sorted(labels.items())), (("nvidia.com/gpu", count),), ())
+
+
+def test_the_product_of_the_spec_is_planned_for_without_any_node() -> None:
+    found = assess(service(accelerator={"product": H100}), inspected(LLAMA_8B), [])
+    assert found.fits is True
+    assert found.product == H100
+
+
+def test_nodes_tell_the_product_where_the_spec_does_not() -> None:
+    found = assess(service(), inspected(LLAMA_8B), [node("a", "NVIDIA-L40S")])
+    assert found.product == "NVIDIA-L40S"
+    assert found.products == ()
+
+
+def test_pods_are_pinned_where_only_some_products_fit() -> None:
+    found = assess(service(), inspected(LLAMA_8B), [node("a", H100), node("b", "NVIDIA-L4"), node("c", "NVIDIA-H200")])
+    assert found.fits is True
+    assert found.products == (H100, "NVIDIA-H200")
+    assert found.product == H100  # the one that holds less
+
+
+def test_what_fits_nowhere_tells_the_best_and_a_way_out() -> None:
+    found = assess(service(), inspected(LLAMA_70B), [node("a", "NVIDIA-L4"), node("b", H100)])
+    assert found.fits is False
+    assert "H100" in found.message
+    assert "tensorParallelSize" in found.message
+
+
+def test_more_ranks_than_a_node_has_gpus() -> None:
+    found = assess(service(tensorParallelSize=8), inspected(LLAMA_70B), [node("a", H100, count=4)])
+    assert found.fits is False
+    assert "no node has more than 4" in found.message
+
+
+def test_a_product_that_the_catalogue_lacks_is_planned_by_its_label_less_a_margin() -> None:
+    found = assess(service(), inspected(LLAMA_8B), [node("a", "NVIDIA-X900", memory=98304)])
+    assert found.fits is True
+    assert found.plan
+    assert found.plan.capacity
+    assert 94 * 2**30 < found.plan.capacity.memory.total < 96 * 2**30
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "nodes", "words"),
+    [
+        ({}, [], "set accelerator.product"),
+        ({"product": "NVIDIA-X900"}, [], "set accelerator.memory"),
+        ({"resource": "cpu"}, [], "set resources.limits.memory"),
+    ],
+)
+def test_nothing_known_is_unknown_and_deployed(accelerator: dict[str, str], nodes: list[Node], words: str) -> None:
+    found = assess(service(accelerator=accelerator), inspected(LLAMA_8B), nodes)
+    assert found.fits is None
+    assert found.reason == Reason.GPU_UNKNOWN
+    assert words in found.message
+    assert not keeps_from_running(service().spec, found)
+
+
+def test_the_spec_tells_the_memory_where_neither_product_nor_nodes_do() -> None:
+    found = assess(service(accelerator={"memory": "40Gi"}), inspected(LLAMA_8B), [])
+    assert found.plan
+    assert found.plan.capacity
+    assert found.plan.capacity.memory.total == 40 * 2**30
+
+
+def test_a_config_that_no_planner_can_read() -> None:
+    report = Inspection("key", encode(Facts({"architectures": ["LlamaForCausalLM"]})))
+    found = assess(service(accelerator={"product": H100}), report, [])
+    assert found.fits is None
+    assert found.reason == Reason.MODEL_NOT_PLANNED
+
+
+def conditions(observed: Observed, before: dict[str, Any] | None = None) -> dict[str, Any]:
+    written = status(service(), observed, before or {}, NOW)
+    return {entry["type"]: entry for entry in written["conditions"]}
+
+
+def test_what_is_withheld_is_stalled_with_the_plans_reason() -> None:
+    verdict = Assessment(False, "WeightsTooLarge", "60 GiB are missing")
+    found = conditions(Observed(assessment=verdict, withheld=True))
+    assert found["Fits"]["status"] == "False"
+    assert found["Ready"]["reason"] == found["Stalled"]["reason"] == "WeightsTooLarge"
+    assert "60 GiB are missing" in found["Ready"]["message"]
+    assert found["WorkloadAvailable"]["reason"] == Reason.WITHHELD
+
+
+def test_what_is_unknown_does_not_gate_ready() -> None:
+    pod = PodSnapshot("a", "r", "10.0.0.1", True, False, True, 0, True)
+    found = conditions(Observed(pods=[pod], assessment=Assessment(None, Reason.GPU_UNKNOWN, "no node")))
+    assert found["Ready"]["status"] == "True"
+    assert found["Fits"]["status"] == "Unknown"
+
+
+def test_a_failed_inspection_speaks_before_vllm_does() -> None:
+    error = InspectionError(InspectionReason.GATED, "accept its terms")
+    verdict = assess(service(), Inspection("key", error=error), [])
+    found = conditions(Observed(inspection=Inspection("key", error=error), assessment=verdict))
+    assert found["Ready"]["reason"] == "ModelGated"
+    assert "accept its terms" in found["Ready"]["message"]
+    assert "Stalled" not in found
+
+
+def test_what_was_known_stands_while_it_is_looked_at_again() -> None:
+    entry = {
+        "type": "Fits", "status": "Unknown", "reason": "HubUnreachable", "message": "503",
+        "lastTransitionTime": NOW, "observedGeneration": 3,
+    }  # fmt: skip
+    found = conditions(Observed(), {"conditions": [entry]})
+    assert found["Fits"] == entry
+
+
+def test_the_plan_stands_beside_what_vllm_did() -> None:
+    verdict = assess(service(accelerator={"product": H100}), inspected(LLAMA_8B), [])
+    assert verdict.plan
+    assert verdict.plan.capacity
+    tokens = verdict.plan.capacity.kv_cache_tokens
+    observed = Observed(inspection=inspected(LLAMA_8B), assessment=verdict, engine=Engine("0.32.0", tokens * 2, 131072))
+    written = status(service(), observed, {}, NOW)
+    assert written["plan"]["kvCacheTokens"] == tokens
+    assert written["plan"]["differencePercent"] == "+100.0"
+    assert written["model"]["commit"] == "1" * 40

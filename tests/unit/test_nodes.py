@@ -1,0 +1,95 @@
+"""Which nodes a plan counts: those that the scheduler could choose, whatever is free on them now."""
+
+from typing import Any
+
+import pytest
+
+from cluster import kwok
+from vllm_operator.api.spec import InferenceServiceSpec
+from vllm_operator.nodes import Node, devices, enough, snapshot
+
+H100, L4 = "NVIDIA-H100-80GB-HBM3", "NVIDIA-L4"
+
+
+def node(name: str, gpus: int = 8, product: str = H100, taint: str = "", **labels: str) -> Node:
+    """A node as GPU feature discovery labels it; a taint is key=value:effect."""
+    body = kwok.node(name, gpus, product)
+    body["metadata"]["labels"] |= labels
+    if taint:
+        key, _, rest = taint.partition("=")
+        value, _, effect = rest.partition(":")
+        body["spec"] = {"taints": [{"key": key, "value": value, "effect": effect}]}
+    return snapshot(body)
+
+
+def spec(**fields: Any) -> InferenceServiceSpec:
+    return InferenceServiceSpec.model_validate({"model": {"uri": "hf://org/name"}, **fields})
+
+
+def products(service: InferenceServiceSpec, *nodes: Node) -> list[str]:
+    return [found.product for found in devices(service, nodes)]
+
+
+def required(**expression: Any) -> dict[str, Any]:
+    terms = [{"matchExpressions": [expression]}]
+    return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}}
+
+
+def test_products_with_what_their_nodes_say() -> None:
+    nodes = [node("a", 4), node("b", 8), node("c", 1, L4), node("d", 0)]
+    first, second = devices(spec(), nodes)
+    assert (first.product, first.most, first.memory_mib, first.capability) == (H100, 8, 81559, "9.0")
+    assert (second.product, second.most, second.memory_mib, second.capability) == (L4, 1, 23034, "8.9")
+    assert enough(spec(tensorParallelSize=8), first)
+    assert not enough(spec(tensorParallelSize=2), second)
+
+
+@pytest.mark.parametrize(
+    ("fields", "found"),
+    [
+        ({}, [H100, L4]),
+        ({"accelerator": {"product": L4}}, [L4]),
+        ({"accelerator": {"resource": "amd.com/gpu"}}, []),
+        ({"pod": {"nodeSelector": {"pool": "b"}}}, [L4]),
+        ({"pod": {"affinity": required(key="pool", operator="In", values=["a"])}}, [H100]),
+        ({"pod": {"affinity": required(key="pool", operator="NotIn", values=["a"])}}, [L4]),
+        ({"pod": {"affinity": required(key="pool", operator="DoesNotExist")}}, []),
+        ({"pod": {"affinity": required(key="pool", operator="Exists")}}, [H100, L4]),
+        ({"pod": {"affinity": required(key="rank", operator="Gt", values=["3"])}}, [L4]),
+        ({"pod": {"affinity": required(key="rank", operator="Lt", values=["3"])}}, [H100]),
+        ({"pod": {"affinity": required(key="pool", operator="Gt", values=["3"])}}, []),
+    ],
+)
+def test_selectors(fields: dict[str, Any], found: list[str]) -> None:
+    nodes = node("a", pool="a", rank="1"), node("b", 8, L4, pool="b", rank="5")
+    assert products(spec(**fields), *nodes) == found
+
+
+@pytest.mark.parametrize(
+    ("toleration", "suits"),
+    [
+        (None, False),
+        ({"key": "nvidia.com/gpu", "operator": "Exists"}, True),
+        ({"key": "nvidia.com/gpu", "value": "yes"}, True),
+        ({"key": "nvidia.com/gpu", "value": "no"}, False),
+        ({"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoExecute"}, False),
+        ({"key": "other", "operator": "Exists"}, False),
+        ({"operator": "Exists"}, True),
+    ],
+)
+def test_taints(toleration: dict[str, str] | None, suits: bool) -> None:
+    service = spec(pod={"tolerations": [toleration]}) if toleration else spec()
+    assert bool(products(service, node("a", taint="nvidia.com/gpu=yes:NoSchedule"))) == suits
+
+
+@pytest.mark.parametrize("taint", ["node.kubernetes.io/not-ready=:NoExecute", "a=b:PreferNoSchedule"])
+def test_taints_that_pass_do_not_change_a_plan(taint: str) -> None:
+    assert node("a", taint=taint) == node("a")
+
+
+def test_a_heartbeat_changes_no_snapshot() -> None:
+    body = kwok.node("a", 8, H100)
+    before = snapshot(body)
+    body["status"]["conditions"] = [{"type": "Ready", "lastHeartbeatTime": "2026-11-24T12:00:00Z"}]
+    body["metadata"]["resourceVersion"] = "2"
+    assert snapshot(body) == before
