@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONPATH := tests:operator
 
-.PHONY: help setup test test-fast lint demo demo-down bench-scale crd lock clean
+.PHONY: help setup test test-fast lint demo demo-down bench-scale bench-plan crd lock clean
 
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -45,6 +45,9 @@ demo-down: setup  ## Remove what `make demo` started
 
 bench-scale: setup  ## 300 services at once: how fast, at what cost, and then silence (12 min)
 	$(BIN)/python -m bench.scale
+
+bench-plan: setup  ## The memory planner, and KAITO's formula, against engines that really ran: table and plot
+	$(BIN)/python -m bench.plan --plot build/bench-plan.svg
 
 crd: setup  ## Write crds/ from api.py
 	$(BIN)/python -m vllm_operator crd > crds/inferenceservices.yaml
