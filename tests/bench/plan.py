@@ -13,6 +13,7 @@ import sys
 import time
 from dataclasses import dataclass, replace
 from html import escape
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -131,13 +132,14 @@ def errors(rows: list[Row], who: str) -> list[float]:
 def drawing(rows: list[Row]) -> str:
     """The errors as an SVG: a line for each engine, a dot for each planner."""
     left, width, step = 300, 560, 22
-    span = max(0.1, *errors(rows, "ours"), *errors(rows, "kaito")) * 1.05
+    span = ceil(10 * max(*errors(rows, "ours"), *errors(rows, "kaito"), 0.01)) / 10
     height = step * (len(rows) + 4)
 
     def at(error: float) -> float:
         return left + width * (0.5 + error / span / 2)
 
-    ticks = [span * part / 5 for part in range(-5, 6)]
+    tenths = round(10 * span)
+    ticks = [part / 10 for part in range(-tenths, tenths + 1, -(-tenths // 6))]
     parts = [
         f'<line x1="{at(tick):.1f}" x2="{at(tick):.1f}" y1="{2 * step}" y2="{height - step}" stroke="#ddd"/>'
         f'<text x="{at(tick):.1f}" y="{2 * step - 6}" text-anchor="middle">{tick:+.0%}</text>'
