@@ -242,16 +242,20 @@ def _gpus(options: argparse.Namespace, spec: InferenceServiceSpec) -> Gpu | None
         return _cpu(options, spec)
     if options.gpu == "all":
         return None
-    return _of_catalogue(options.gpu, spec.accelerator.product, vendor)
+    return _named(options, spec, vendor)
 
 
-def _of_catalogue(asked: str | None, product: str | None, vendor: str) -> Gpu:
-    name = asked or product
+def _named(options: argparse.Namespace, spec: InferenceServiceSpec, vendor: str) -> Gpu:
+    """The GPU that the options name, else the spec: by its product, or by the memory that it says."""
+    own = spec.accelerator
+    name: str | None = options.gpu or own.product
+    gpu = accelerators.find(name) if name else None
+    if gpu is None and own.memory and not options.gpu:
+        return Gpu(name or f"GPU of {own.memory}", bytes_of(own.memory), (0, 0), vendor=vendor)
     if name is None:
         raise PlanInputError(
             "which GPU? The spec has no accelerator.product: pass --gpu NAME, --gpu all or --gpu-memory"
         )
-    gpu = accelerators.find(name)
     if gpu is None:
         known = ", ".join(accelerators.names())
         raise PlanInputError(f"the catalogue has no GPU {name}: pass --gpu-memory, or one of {known}")

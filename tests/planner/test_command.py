@@ -147,6 +147,15 @@ def test_the_product_of_the_spec_is_the_gpu(command: Command) -> None:
     assert any("NVIDIA-H200" in note for note in other["notes"])
 
 
+def test_the_memory_of_the_spec_is_that_of_a_gpu_without_a_name(command: Command) -> None:
+    command.service(accelerator={"product": "NVIDIA-X1000", "memory": "96Gi"})
+    content = json.loads(command.plan("-o", "json")[1])
+    assert (content["gpu"], content["totalBytes"]) == ("NVIDIA-X1000", 96 << 30)
+    assert json.loads(command.plan("--gpu", "H200", "-o", "json")[1])["gpu"] == "H200"
+    command.service(accelerator={"product": "NVIDIA-X1000"})
+    assert "no GPU NVIDIA-X1000" in command.refusal()
+
+
 def test_the_picture_says_what_the_numbers_say(command: Command) -> None:
     command.service(tensorParallelSize=2)
     status, out, _ = command.plan("--gpu", "H100-80GB")
@@ -210,7 +219,7 @@ def test_the_cpu_has_the_memory_of_the_pod(command: Command) -> None:
     command.config(tiny)
     command.service(accelerator={"resource": "cpu"}, resources={"limits": {"memory": "8Gi"}})
     content = json.loads(command.plan("-o", "json")[1])
-    assert (content["gpu"], content["totalBytes"]) == ("CPU", 8 << 30)
+    assert (content["gpu"], content["totalBytes"]) == ("CPU", 9 << 30)  # the pod's limit has 1Gi more for /dev/shm
     more = json.loads(command.plan("-o", "json", "--gpu-memory", "16Gi")[1])
     assert more["totalBytes"] == 16 << 30
     assert "resource is cpu" in command.refusal("--gpu", "H100")
