@@ -72,13 +72,7 @@ def _execute(arguments: argparse.Namespace) -> None:
 
             _print_yaml(*render_file(arguments.filename, arguments.settings))
         case "plan":
-            try:
-                status = planning.run(arguments)
-            except planning.PlanInputError as error:
-                print(f"{arguments.prog}: {error}", file=sys.stderr)
-                sys.exit(planning.BAD_INPUT)
-            sys.stdout.flush()
-            sys.exit(status)
+            _plan(arguments)
         case "inspect":
             from .inspection.command import inspect
 
@@ -87,6 +81,16 @@ def _execute(arguments: argparse.Namespace) -> None:
             from .handlers import run_operator
 
             run_operator(arguments.settings, arguments.metrics_port, arguments.health_port)
+
+
+def _plan(arguments: argparse.Namespace) -> NoReturn:
+    try:
+        text, status = planning.run(arguments)
+    except planning.PlanInputError as error:
+        print(f"{arguments.prog}: {error}", file=sys.stderr)
+        sys.exit(planning.BAD_INPUT)
+    print(text, flush=True)
+    sys.exit(status)
 
 
 if __name__ == "__main__":

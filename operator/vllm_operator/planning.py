@@ -1,4 +1,4 @@
-"""`vllm-operator plan`: from files, or the hub, and a GPU's name to a plan on stdout. Needs no cluster.
+"""`vllm-operator plan`: from files, or the hub, and a GPU's name to a plan as text. Needs no cluster.
 
 Whatever is wrong with the input becomes one line (`PlanInputError`); what is reckoned is decided in `planner`.
 """
@@ -30,7 +30,7 @@ from .service_file import Manifest, services_in
 
 STATUS = {True: 0, False: 3, None: 4}
 BAD_INPUT = 2
-LEAST_BYTES = 16 * MIB
+LEAST_BYTES, MOST_BYTES = 16 * MIB, 1 << 50
 _VENDORS = {"nvidia.com/gpu": "nvidia", "amd.com/gpu": "amd", "cpu": "cpu"}
 # What a config.json with values of wrong types raises, whatever reads it.
 _UNREADABLE = (ValueError, TypeError, KeyError, IndexError, ZeroDivisionError, AttributeError, OverflowError)
@@ -58,8 +58,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", choices=["text", "json"], default="text", help="default: %(default)s")
 
 
-def run(options: argparse.Namespace) -> int:
-    """Prints the plan; returns 0 if the service fits, 3 if it does not, 4 if that is unknown. Raises PlanInputError."""
+def run(options: argparse.Namespace) -> tuple[str, int]:
+    """The plan as text, and the exit status: 0 it fits, 3 it does not, 4 that is unknown. Raises PlanInputError."""
     name, spec = _service(options)
     if options.gpus_per_node is not None and options.gpus_per_node < 1:
         raise PlanInputError(f"--gpus-per-node {options.gpus_per_node}: must be at least 1")
@@ -72,8 +72,7 @@ def run(options: argparse.Namespace) -> int:
             text, fits = _planned(name, spec, model, gpus, options)
     except _UNREADABLE as error:
         raise PlanInputError(f"the model's config.json cannot be reckoned with: {_said(error)}") from error
-    print(text)  # noqa: T201
-    return STATUS[fits]
+    return text, STATUS[fits]
 
 
 def _planned(
@@ -126,7 +125,7 @@ def _service(options: argparse.Namespace) -> tuple[str, InferenceServiceSpec]:
     except (OSError, UnicodeDecodeError) as error:
         raise PlanInputError(f"{path}: {_said(error)}") from error
     except yaml.YAMLError as error:
-        raise PlanInputError(f"{path}: is not YAML: {_said(error)}") from error
+        raise PlanInputError(f"{path}: is not YAML: {_where(error)}") from error
     manifest = _chosen(path, manifests, options.name)
     name, given = str(_metadata(manifest).get("name") or "service"), manifest.get("spec")
     if not isinstance(given, Mapping):
@@ -197,7 +196,8 @@ def _model(options: argparse.Namespace, spec: InferenceServiceSpec) -> Model:
     except ModelConfigError as error:
         raise PlanInputError(str(error) if path is None or str(path) in str(error) else f"{path}: {error}") from error
     except InspectionError as error:
-        raise PlanInputError(str(error)) from error
+        hub = " (here the token is HF_TOKEN; offline, pass --model-config)" if path is None else ""
+        raise PlanInputError(f"{error}{hub}") from error
     except _UNREADABLE as error:
         raise PlanInputError(f"{path or spec.model.uri}: cannot be read as a config.json: {_said(error)}") from error
     sizes = {"layers": len(model.layers), "attention heads": model.heads, "width": model.hidden}
@@ -229,18 +229,19 @@ def _facts(options: argparse.Namespace, spec: InferenceServiceSpec) -> Facts:
 def _gpus(options: argparse.Namespace, spec: InferenceServiceSpec) -> Gpu | None:
     """The GPU to plan for; None: all of the catalogue."""
     vendor = _VENDORS[spec.accelerator.resource]
-    if options.gpu and options.gpu_memory:
+    asked, memory = options.gpu is not None, options.gpu_memory is not None
+    if asked and memory:
         raise PlanInputError("give --gpu or --gpu-memory, not both")
-    if options.compute_capability and not options.gpu_memory:
+    if options.compute_capability is not None and not memory:
         raise PlanInputError("--compute-capability goes with --gpu-memory: the catalogue knows that of its GPUs")
-    capability = _capability(options.compute_capability) if options.compute_capability else (0, 0)
-    if options.gpu_memory:
+    capability = (0, 0) if options.compute_capability is None else _capability(options.compute_capability)
+    if memory:
         size = _memory(options.gpu_memory)
         name = "CPU" if vendor == "cpu" else f"GPU of {size / accelerators.GIB:.4g} GiB"
         return Gpu(name, size, capability, vendor=vendor)
     if vendor == "cpu":
         return _cpu(options, spec)
-    if options.gpu == "all":
+    if asked and options.gpu.lower() == "all":
         return None
     return _named(options, spec, vendor)
 
@@ -248,9 +249,9 @@ def _gpus(options: argparse.Namespace, spec: InferenceServiceSpec) -> Gpu | None
 def _named(options: argparse.Namespace, spec: InferenceServiceSpec, vendor: str) -> Gpu:
     """The GPU that the options name, else the spec: by its product, or by the memory that it says."""
     own = spec.accelerator
-    name: str | None = options.gpu or own.product
+    name: str | None = own.product if options.gpu is None else options.gpu
     gpu = accelerators.find(name) if name else None
-    if gpu is None and own.memory and not options.gpu:
+    if gpu is None and own.memory and options.gpu is None:
         return Gpu(name or f"GPU of {own.memory}", bytes_of(own.memory), (0, 0), vendor=vendor)
     if name is None:
         raise PlanInputError(
@@ -258,14 +259,14 @@ def _named(options: argparse.Namespace, spec: InferenceServiceSpec, vendor: str)
         )
     if gpu is None:
         known = ", ".join(accelerators.names())
-        raise PlanInputError(f"the catalogue has no GPU {name}: pass --gpu-memory, or one of {known}")
+        raise PlanInputError(f"the catalogue has no GPU {name!r}: pass --gpu-memory, or one of {known}")
     if gpu.vendor != vendor:
         raise PlanInputError(f"{gpu.name} is none of the GPUs that spec.accelerator.resource asks for ({vendor})")
     return gpu
 
 
 def _cpu(options: argparse.Namespace, spec: InferenceServiceSpec) -> Gpu:
-    if options.gpu:
+    if options.gpu is not None:
         raise PlanInputError(
             f"--gpu {options.gpu}: spec.accelerator.resource is cpu; pass the node's with --gpu-memory"
         )
@@ -281,6 +282,8 @@ def _memory(quantity: str) -> int:
         raise PlanInputError(f"--gpu-memory {quantity}: must be bytes, or a quantity like 80Gi") from None
     if size < LEAST_BYTES:
         raise PlanInputError(f"--gpu-memory {quantity}: {size:,} bytes are too few, give a quantity like 80Gi")
+    if size > MOST_BYTES:
+        raise PlanInputError(f"--gpu-memory {quantity}: no GPU has that much, give a quantity like 80Gi")
     return size
 
 
@@ -289,6 +292,13 @@ def _capability(text: str) -> tuple[int, int]:
     if not (major.isdecimal() and dot and minor.isdecimal() and len(minor) == 1 and 1 <= int(major) < 100):
         raise PlanInputError(f"--compute-capability {text}: must be like 9.0")
     return int(major), int(minor)
+
+
+def _where(error: yaml.YAMLError) -> str:
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
+        mark = error.problem_mark
+        return f"{error.problem} in line {mark.line + 1}, column {mark.column + 1}"
+    return _said(error)
 
 
 def _said(error: Exception) -> str:

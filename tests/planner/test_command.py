@@ -153,7 +153,7 @@ def test_the_memory_of_the_spec_is_that_of_a_gpu_without_a_name(command: Command
     assert (content["gpu"], content["totalBytes"]) == ("NVIDIA-X1000", 96 << 30)
     assert json.loads(command.plan("--gpu", "H200", "-o", "json")[1])["gpu"] == "H200"
     command.service(accelerator={"product": "NVIDIA-X1000"})
-    assert "no GPU NVIDIA-X1000" in command.refusal()
+    assert "no GPU 'NVIDIA-X1000'" in command.refusal()
 
 
 def test_the_picture_says_what_the_numbers_say(command: Command) -> None:
@@ -254,7 +254,7 @@ def test_it_is_a_plugin_of_kubectl(command: Command) -> None:
     assert scripts["kubectl-vllm"] == scripts["vllm-operator"] == "vllm_operator.__main__:main"
     status, _, err = command.plan("--gpu", "H300", prog="kubectl-vllm")
     assert status == 2
-    assert err.startswith("kubectl vllm plan: the catalogue has no GPU H300")
+    assert err.startswith("kubectl vllm plan: the catalogue has no GPU 'H300'")
 
 
 def test_the_example_is_a_service_that_can_be_planned(command: Command) -> None:
@@ -266,7 +266,7 @@ def test_the_example_is_a_service_that_can_be_planned(command: Command) -> None:
 
 BAD_ARGUMENTS: list[tuple[list[str], tuple[str, ...]]] = [
     ([], ("which GPU?", "--gpu NAME")),
-    (["--gpu", "H300"], ("no GPU H300", "H100-80GB", "--gpu-memory")),
+    (["--gpu", "H300"], ("no GPU 'H300'", "H100-80GB", "--gpu-memory")),
     (["--gpu", "H100", "--gpu-memory", "80Gi"], ("--gpu or --gpu-memory, not both",)),
     (["--gpu", "MI300X"], ("MI300X", "accelerator.resource")),
     (["--gpu", "H100", "--compute-capability", "9.0"], ("--compute-capability goes with --gpu-memory",)),
@@ -276,6 +276,10 @@ BAD_ARGUMENTS: list[tuple[list[str], tuple[str, ...]]] = [
     (["--gpu-memory", "80GB"], ("80GB", "like 80Gi")),
     (["--gpu-memory", "nan"], ("nan", "like 80Gi")),
     (["--gpu-memory", "inf"], ("inf", "like 80Gi")),
+    (["--gpu-memory", ""], ("--gpu-memory", "like 80Gi")),
+    (["--gpu-memory", "9999999Ti"], ("no GPU has that much",)),
+    (["--gpu", ""], ("no GPU ''",)),
+    (["--gpu-memory", "80Gi", "--compute-capability", ""], ("--compute-capability", "like 9.0")),
     (["--gpu-memory", "80Gi", "--compute-capability", "nine"], ("nine", "like 9.0")),
     (["--gpu-memory", "80Gi", "--compute-capability", "90"], ("90", "like 9.0")),
     (["--gpu-memory", "80Gi", "--compute-capability", "-9.0"], ("--compute-capability",)),
@@ -355,6 +359,13 @@ def test_bad_configs(command: Command, text: str, words: tuple[str, ...]) -> Non
     (command.folder / "config.json").write_text(text)
     line = command.refusal("--gpu", "H100")
     assert all(word in line for word in ("config", *words)), line
+
+
+def test_the_hub_cannot_be_reached(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    line = command.refusal("-f", str(command.folder / "service.yaml"), "--gpu", "H100", files=False)
+    assert "the hub cannot be reached" in line
+    assert "pass --model-config" in line
 
 
 def test_a_claim_cannot_be_read_from_here(command: Command) -> None:
