@@ -260,6 +260,24 @@ def test_a_cache_that_has_no_room_beside_the_weights_does_not_fit() -> None:
     assert (result.fits, result.reason) == (False, Reason.WEIGHTS_TOO_LARGE)
 
 
+def test_weights_are_loaded_as_the_type_that_is_asked_for() -> None:
+    half, whole = (
+        plan(spec_of(dtype=dtype, maxModelLen=4096), model("llama-8b"), gpu_of("H100")).capacity
+        for dtype in ("auto", "float32")
+    )
+    assert half
+    assert whole
+    assert whole.memory.weights == pytest.approx(2 * half.memory.weights, rel=0.01)
+
+
+def test_a_gpu_without_bfloat16_runs_in_float16_where_the_model_can() -> None:
+    for name, factor in (("llama-8b", 1), ("gemma2-9b", 2)):
+        new, old = (plan(spec_of(maxModelLen=2048), model(name), gpu_of(gpu)).capacity for gpu in ("H100", "V100-32GB"))
+        assert new
+        assert old
+        assert old.memory.weights == pytest.approx(factor * new.memory.weights, rel=0.01)
+
+
 def test_a_stage_without_layers_is_not_planned() -> None:
     result = plan(spec_of(pipelineParallelSize=64), model("llama-8b"), gpu_of("H100"))
     assert (result.fits, result.reason) == (None, Reason.UNKNOWN_PIPELINE)

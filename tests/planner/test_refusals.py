@@ -138,6 +138,7 @@ ROWS: list[tuple[str, Content, Content, str, Rule, tuple[str, ...]]] = [
      ("awq", "float32", "set it to bfloat16 or float16")),
     ("mxfp4 in float16", GPT_OSS_20B, {"dtype": "half"}, "H100", Rule.QUANTIZATION_DTYPE,
      ("mxfp4", "float16", "set it to bfloat16")),
+    ("quantized Gemma on T4", quantized(GEMMA2_9B, AWQ), {}, "T4", Rule.QUANTIZATION_DTYPE, ("awq", "float32")),
     ("bfloat16 on T4", LLAMA_8B, {"dtype": "bfloat16"}, "T4", Rule.BFLOAT16_GPU, ("8.0", "T4 has 7.5", "float16")),
     ("float16 for Gemma", GEMMA2_9B, {"dtype": "half"}, "H100", Rule.FLOAT16_MODEL, ("Gemma 2", "bfloat16")),
     ("fp8 cache on T4", LLAMA_8B, {"kvCache": {"dtype": "fp8"}, "maxModelLen": 1024}, "T4", Rule.KV_DTYPE_GPU,

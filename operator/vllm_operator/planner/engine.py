@@ -19,6 +19,12 @@ DEFAULT_LORA_RANK = 16
 # Mixture-of-experts models that vLLM's second model runner serves by default; it serves all dense ones.
 _V2_EXPERTS = frozenset({"DeepseekV2ForCausalLM", "GraniteMoeForCausalLM", "Qwen2MoeForCausalLM"})
 
+# Models that vLLM does not run with float16 (config/model.py), and what people call them.
+UNSTABLE_IN_FLOAT16 = {
+    "Gemma2ForCausalLM": "Gemma 2", "Gemma3ForCausalLM": "Gemma 3", "Gemma3ForConditionalGeneration": "Gemma 3",
+    "Glm4ForCausalLM": "GLM-4",
+}  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class Lora:
@@ -74,7 +80,7 @@ def engine_of(spec: InferenceServiceSpec, model: Model, gpu: Gpu) -> Engine:
     cache = spec.kv_cache
     percent = cache.gpu_memory_utilization_percent if cache else None
     kv_dtype = (cache.dtype if cache else None) or "auto"
-    dtype = spec.dtype if spec.dtype and spec.dtype != "auto" else model.dtype
+    dtype = spec.dtype if spec.dtype and spec.dtype != "auto" else _own_dtype(model, gpu)
     lora = spec.lora
     return Engine(
         ranks=ranks,
@@ -93,9 +99,16 @@ def engine_of(spec: InferenceServiceSpec, model: Model, gpu: Gpu) -> Engine:
         lora=Lora(lora.max_rank or DEFAULT_LORA_RANK, 1) if lora else None,
         speculative_tokens=spec.speculative.num_speculative_tokens if spec.speculative else 0,
         speculative_method=spec.speculative.method if spec.speculative else None,
-        second_runner=_second_runner(model),
+        second_runner=_second_runner(model) and not _drafts_by_ngram(spec),
         on_cpu=on_cpu,
     )
+
+
+def _own_dtype(model: Model, gpu: Gpu) -> str:
+    """The type that vLLM takes where the user names none: GPUs before Ampere have no bfloat16 (config/model.py)."""
+    if model.dtype != "bfloat16" or gpu.vendor != "nvidia" or not (0, 0) < gpu.capability < (8, 0):
+        return model.dtype
+    return "float32" if model.architecture in UNSTABLE_IN_FLOAT16 else "float16"
 
 
 def _batch(spec: InferenceServiceSpec, gpu: Gpu, length: int, ranks: Ranks, *, on_cpu: bool) -> tuple[int, int]:
@@ -112,6 +125,11 @@ def _batch(spec: InferenceServiceSpec, gpu: Gpu, length: int, ranks: Ranks, *, o
     seqs = own_seqs or seqs
     tokens = own_tokens or min(tokens, seqs * length)
     return own_seqs or min(seqs, tokens), tokens
+
+
+def _drafts_by_ngram(spec: InferenceServiceSpec) -> bool:
+    """The second model runner cannot draft by looking up n-grams."""
+    return bool(spec.speculative and spec.speculative.method == "ngram")
 
 
 def _second_runner(model: Model) -> bool:

@@ -147,8 +147,8 @@ def _on_this_gpu(question: Question) -> Refusal | None:
 
 
 def _dtype(question: Question) -> Refusal | None:
-    method, asked, dtype = _used(question), question.spec.dtype, question.engine.dtype
-    if not method or not asked or asked == "auto" or dtype in dtypes(method):
+    method, dtype = _used(question), question.engine.dtype
+    if not method or dtype in dtypes(method):
         return None
     either = " or ".join(sorted(dtypes(method)))
     return Refusal(Rule.QUANTIZATION_DTYPE, f"{method} does not work with {dtype}: remove dtype, or set it to {either}")

@@ -124,6 +124,7 @@ class _Budget:
 def plan(spec: InferenceServiceSpec, model: Model, gpu: Gpu, gpus_per_node: int | None = None) -> Plan:
     """The plan for one service on one kind of GPU. `gpus_per_node`: of the largest node, where it is known."""
     engine = engine_of(spec, model, gpu)
+    model = replace(model, dtype=engine.dtype)  # whatever the checkpoint has, weights are loaded as this
     scheme = scheme_of(model, spec.quantization)
     refusal = first_refusal(Question(spec, model, engine, gpu, scheme, gpus_per_node))
     unknown = _unknown(model, engine, scheme, spec.quantization)
@@ -172,7 +173,7 @@ def _unknown(model: Model, engine: Engine, scheme: Scheme | None, asked: str | N
 
 def _budget(model: Model, engine: Engine, gpu: Gpu, scheme: Scheme, stage: int) -> _Budget:
     weights = rank_weights(model, storage(scheme, gpu), engine.ranks, stage)
-    extra = overhead(model, engine)
+    extra = overhead(model, engine, scheme)
     requested = ceil(gpu.total_bytes * engine.utilization)
     left = requested - weights.total - extra.total
     return _Budget(weights, extra, layout(model, engine, stage), requested, engine.kv_cache_bytes or left)

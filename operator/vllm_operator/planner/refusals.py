@@ -5,13 +5,10 @@ Rules on quantizations are in `methods.py`, rules on parallel sizes in `splits.p
 """
 
 from . import methods, splits
+from .engine import UNSTABLE_IN_FLOAT16
 from .rules import Check, Question, Refusal, Rule
 from .shapes import Cached
 
-_HALF_NOT_FOR = {
-    "Gemma2ForCausalLM": "Gemma 2", "Gemma3ForCausalLM": "Gemma 3", "Gemma3ForConditionalGeneration": "Gemma 3",
-    "Glm4ForCausalLM": "GLM-4",
-}  # fmt: skip
 _ENCODERS = ("Bert", "Roberta", "XLMRoberta")
 # What FlashInfer attends with, on GPUs that have no fp8 arithmetic of their own (v1/attention/backends/flashinfer.py).
 _FLASHINFER_HEADS = (64, 128, 256, 512)
@@ -27,10 +24,10 @@ def first_refusal(question: Question) -> Refusal | None:
 def _types(question: Question) -> Refusal | None:
     """Types of weights and activations. With `auto`, vLLM takes another type where a GPU lacks one."""
     asked, model = question.spec.dtype, question.model
-    if asked in ("float16", "half") and model.architecture in _HALF_NOT_FOR:
+    if asked in ("float16", "half") and model.architecture in UNSTABLE_IN_FLOAT16:
         return Refusal(
             Rule.FLOAT16_MODEL,
-            f"{_HALF_NOT_FOR[model.architecture]} is not stable with float16: remove dtype, or set it to bfloat16",
+            f"{UNSTABLE_IN_FLOAT16[model.architecture]} is not stable in float16: remove dtype, or set it to bfloat16",
         )
     capability = question.capability
     if asked == "bfloat16" and capability and capability < (8, 0):
