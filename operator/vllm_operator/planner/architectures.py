@@ -221,6 +221,7 @@ def model_of(
         approximate=not known,
         pooling=traits.pooling,
         multimodal=config.vision is not None,
+        softcap=bool(config.get("final_logit_softcapping")),
     )
 
 

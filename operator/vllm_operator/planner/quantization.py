@@ -39,6 +39,8 @@ class Scheme:
     """Whether the output head is quantized as well."""
     ignored: tuple[str, ...] = ()
     targets: tuple[str, ...] = ()
+    fused_input: str = ""
+    """fp8 or int8 where inputs are quantized too, in one kernel with what comes before; "" where they are not."""
 
     def matrix_bytes(self, rows: int, columns: int) -> int:
         """Bytes of a matrix of `rows` outputs and `columns` inputs on one rank."""
@@ -104,7 +106,7 @@ def _fp8(config: Mapping[str, Any]) -> Scheme:
     if block := config.get("weight_block_size"):
         return Scheme("fp8", 8, block=(int(block[0]), int(block[1])), ignored=ignored)
     static = 4 if config.get("activation_scheme") == "static" else 0
-    return Scheme("fp8", 8, tensor_bytes=4 + static, ignored=ignored)
+    return Scheme("fp8", 8, tensor_bytes=4 + static, ignored=ignored, fused_input="fp8")
 
 
 def _compressed_tensors(config: Mapping[str, Any]) -> Scheme:
@@ -121,12 +123,14 @@ def _compressed_tensors(config: Mapping[str, Any]) -> Scheme:
     if block := weights.get("block_structure"):
         return Scheme(name, bits, block=(int(block[0]), int(block[1])), ignored=ignored, targets=targets)
     activations = (groups[0].get("input_activations") if groups else None) or None
+    fused = ("fp8" if weights.get("type") == "float" else "int8") if activations else ""
     if strategy == "tensor":
-        return Scheme(name, bits, tensor_bytes=8 if activations else 4, ignored=ignored, targets=targets)
+        size = 8 if activations else 4
+        return Scheme(name, bits, tensor_bytes=size, ignored=ignored, targets=targets, fused_input=fused)
     if strategy in {"group", "tensor_group"} or not activations:
         zeros = 0 if weights.get("symmetric", True) else bits
         return Scheme(name, bits, group, scale_bytes=2, zero_bits=zeros, ignored=ignored, targets=targets)
-    return Scheme(name, bits, scale_bytes=4, ignored=ignored, targets=targets)
+    return Scheme(name, bits, scale_bytes=4, ignored=ignored, targets=targets, fused_input=fused)
 
 
 def _modelopt(config: Mapping[str, Any]) -> Scheme:
@@ -137,7 +141,7 @@ def _modelopt(config: Mapping[str, Any]) -> Scheme:
         return Scheme("modelopt_fp4", 4, int(content.get("group_size") or 16), 1, tensor_bytes=8, ignored=ignored)
     if "MXFP8" in algorithm:
         return Scheme("modelopt_mxfp8", 8, MXFP4_BLOCK, scale_bytes=1, ignored=ignored)
-    return Scheme("modelopt", 8, tensor_bytes=8, ignored=ignored)
+    return Scheme("modelopt", 8, tensor_bytes=8, ignored=ignored, fused_input="fp8")
 
 
 def _mxfp4(config: Mapping[str, Any]) -> Scheme:
@@ -154,9 +158,9 @@ _CHECKPOINT = {
 
 # What vLLM quantizes itself while it loads an unquantized checkpoint. The output head and embeddings stay as they are.
 _ONLINE = {
-    "fp8": Scheme("fp8_per_tensor", 8, tensor_bytes=4),
-    "fp8_per_tensor": Scheme("fp8_per_tensor", 8, tensor_bytes=4),
-    "fp8_per_channel": Scheme("fp8_per_channel", 8, scale_bytes=4),
+    "fp8": Scheme("fp8_per_tensor", 8, tensor_bytes=4, fused_input="fp8"),
+    "fp8_per_tensor": Scheme("fp8_per_tensor", 8, tensor_bytes=4, fused_input="fp8"),
+    "fp8_per_channel": Scheme("fp8_per_channel", 8, scale_bytes=4, fused_input="fp8"),
     "fp8_per_block": Scheme("fp8_per_block", 8, block=(128, 128)),
     "mxfp8": Scheme("mxfp8", 8, MXFP4_BLOCK, scale_bytes=1),
     "mxfp4": Scheme("mxfp4", 4, MXFP4_BLOCK, scale_bytes=1),

@@ -136,6 +136,8 @@ class Model:
     pooling: bool = False
     """Whether it embeds or classifies instead of generating."""
     multimodal: bool = False
+    softcap: bool = False
+    """Whether logits are bounded, which takes a second copy of them."""
 
     @property
     def experts(self) -> Experts | None:
