@@ -230,6 +230,13 @@ def test_nothing_that_the_gpu_cannot_do_is_offered() -> None:
             assert other.plan.gpu != gpu_of("T4") or not other.loss & (Loss.KV_CACHE_PRECISION | Loss.WEIGHT_PRECISION)
 
 
+def test_fp8_is_offered_where_the_gpu_computes_with_it() -> None:
+    precision = Loss.KV_CACHE_PRECISION | Loss.WEIGHT_PRECISION
+    for gpu, offered in (("L4", True), ("A30", False), ("A10", False)):
+        others = alternatives(spec_of(maxModelLen=80000), model("llama-8b"), gpu_of(gpu))
+        assert any(other.loss & precision for other in others) == offered, gpu
+
+
 def test_no_more_gpus_than_a_node_has_are_offered() -> None:
     for other in alternatives(spec_of(), model("llama-70b"), gpu_of("H100"), 2):
         assert other.plan.gpus_per_replica <= 2

@@ -169,6 +169,11 @@ TAKEN: list[tuple[str, Content, Content, str]] = [
     ("a group as wide as the matrix", quantized(LLAMA_8B, {**AWQ, "group_size": -1}), EIGHT, "H100"),
     ("groups of a matrix that is left alone",
      quantized({**LLAMA_8B, "intermediate_size": 11008}, {**AWQ, "modules_to_not_convert": ["mlp"]}), EIGHT, "H100"),
+    ("a group of all inputs", quantized(
+        {**LLAMA_8B, "hidden_size": 128, "num_attention_heads": 4, "num_key_value_heads": 4, "head_dim": 32,
+         "intermediate_size": 256}, AWQ), {"tensorParallelSize": 2}, "H100"),
+    ("fp8 blocks of odd experts made finer", quantized({**QWEN3_30B, "moe_intermediate_size": 736}, FP8_BLOCKS), {},
+     "H100"),
     ("another name of the same", quantized(LLAMA_8B, AWQ), {"quantization": "awq_marlin"}, "H100"),
     ("modelopt overrides what is asked",
      quantized(LLAMA_8B, {"quant_method": "modelopt", "quant_algo": "FP8"}), {"quantization": "fp8"}, "H100"),
