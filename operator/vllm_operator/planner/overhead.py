@@ -104,7 +104,11 @@ def activation_bytes(whole: _Pass) -> int:
     """The highest of: the widest layer, the sampler, and what a first start compiles with."""
     engine = whole.engine
     workspace = experts_bytes(whole)
-    forward = max(_layer_bytes(whole, layer, workspace) for layer in set(whole.model.layers))
+    sparse = sum(layer.experts is not None for layer in whole.model.layers)
+    # In the attention of the first layer with experts, their workspace is not there yet.
+    earlier = workspace if sparse > 1 else 0
+    layers = set(whole.model.layers)
+    forward = max(max(_layer_bytes(whole, one, workspace), _latent_bytes(whole, one, earlier)) for one in layers)
     matrices = 0 if _quantized(whole) and engine.second_runner else MATRIX_WORKSPACE_BYTES
     peaks = [forward + matrices]
     if not whole.model.pooling:
@@ -127,7 +131,7 @@ def _embedding_bytes(whole: _Pass) -> int:
 
 
 def _layer_bytes(whole: _Pass, layer: Layer, workspace: int) -> int:
-    """What is alive where a layer is widest: its MLP's inputs and outputs, or MLA's expanded keys and values."""
+    """What is alive where a layer's MLP is widest: its inputs and outputs, and what the attention has left."""
     split, size, tokens = whole.engine.ranks.tensor, whole.size, whole.tokens
     tuning = 0 if whole.engine.eager else TUNING_BUFFER_BYTES
     queries = tokens * whole.model.heads * whole.model.head_size * size // split
@@ -143,7 +147,7 @@ def _layer_bytes(whole: _Pass, layer: Layer, workspace: int) -> int:
     if layer.experts:
         feed = workspace + _passing_bytes(whole) + residual + whole.hidden + tokens * 3 * shared * size // split
         feed += whole.hidden if shared else 0
-    return max(feed, _latent_bytes(whole, layer, workspace))
+    return feed
 
 
 def _widths(layer: Layer) -> tuple[int, int]:

@@ -9,7 +9,7 @@ from enum import StrEnum
 from math import ceil
 
 from ..api import InferenceServiceSpec
-from .accelerators import GIB, Gpu
+from .accelerators import GIB, MIB, Gpu
 from .engine import Engine, engine_of
 from .kv_cache import KNOWN_KV_DTYPES, Layout, layout
 from .overhead import CPU_STARTED_BYTES, STARTED_BYTES, Overhead, overhead
@@ -19,6 +19,7 @@ from .rules import SPLITS, Question
 from .shapes import Model
 from .weights import Storage, Weights, rank_weights
 
+MACHETE_GROUPS = frozenset({-1, 0, 64, 128})
 PLANNED_VERSION = "0.26.0"
 """The vLLM whose engines the constants were measured on."""
 
@@ -180,8 +181,10 @@ def _budget(model: Model, engine: Engine, gpu: Gpu, scheme: Scheme, stage: int) 
 
 
 def storage(scheme: Scheme, gpu: Gpu) -> Storage:
-    """How the GPU's kernels want the matrices: MXFP4 experts are padded to the tile of the kernel that vLLM picks."""
-    return Storage(scheme, (1, 64) if gpu.capability == (9, 0) else (256, 128))
+    """How the kernels that vLLM picks for the GPU want the matrices: tiles of MXFP4 experts, and zero points."""
+    hopper = gpu.capability == (9, 0)
+    wide = hopper and scheme.group in MACHETE_GROUPS and not scheme.experts_only
+    return Storage(scheme, (1, 64) if hopper else (256, 128), wide)
 
 
 def _verdict(model: Model, engine: Engine, gpu: Gpu, budget: _Budget) -> Plan:
@@ -198,7 +201,7 @@ def _verdict(model: Model, engine: Engine, gpu: Gpu, budget: _Budget) -> Plan:
 
 def _capacity(model: Model, engine: Engine, gpu: Gpu, budget: _Budget) -> Capacity:
     available, places = budget.available, budget.layout
-    margin = _margin(model, gpu, budget)
+    margin = _margin(model, engine, gpu, budget)
     limit = max(model.longest, engine.max_model_len)
     longest = places.longest(available, limit, engine) if available >= 0 else 0
     length = max(1, min(engine.max_model_len, longest)) if engine.auto else engine.max_model_len
@@ -215,11 +218,27 @@ def _capacity(model: Model, engine: Engine, gpu: Gpu, budget: _Budget) -> Capaci
     )  # fmt: skip
 
 
-def _margin(model: Model, gpu: Gpu, budget: _Budget) -> int:
-    """How far the budget may be off: overhead is the uncertain part."""
-    part = 0.05 if not model.approximate else 0.5
-    weights = 0.1 * budget.weights.total if model.approximate else 0
-    return int(part * budget.overhead.total + weights + gpu.margin * gpu.total_bytes)
+def _margin(model: Model, engine: Engine, gpu: Gpu, budget: _Budget) -> int:
+    """How far the budget may be off.
+
+    Little where every term was measured (one Hopper GPU, a model that generates): 4 % of the overhead and 100 MiB are
+    more than the largest error there. Each thing that was not measured adds its share of what it could change.
+    """
+    extra, weights = budget.overhead, budget.weights
+    margin = 100 * MIB + 0.04 * extra.total + gpu.margin * gpu.total_bytes
+    if engine.ranks.gpus > 1:
+        margin += 512 * MIB  # buffers of collective operations
+    if gpu.capability != (9, 0):
+        margin += 0.15 * extra.total
+    if model.pooling or (engine.speculative_tokens and engine.speculative_method != "ngram"):
+        margin += 0.15 * extra.total
+    if engine.speculative_tokens and engine.speculative_method != "ngram":
+        margin += 0.1 * weights.total  # a draft model of unknown size
+    if model.multimodal:
+        margin += GIB  # the pass through the vision tower
+    if model.approximate:
+        margin += 0.5 * extra.total + 0.1 * weights.total
+    return int(margin)
 
 
 def _words(fits: bool | None, capacity: Capacity, gpu: Gpu, gpus: int) -> tuple[Reason, str]:

@@ -11,6 +11,9 @@ from itertools import groupby
 from .quantization import DTYPE_BYTES, MXFP4_BLOCK, Scheme, Selection, is_quantized
 from .shapes import Cached, Experts, Layer, Linear, Model
 
+LARGE_TENSOR = 10 << 20
+"""From this size on torch's allocator takes memory for a tensor alone, in steps of LARGE_STEP."""
+LARGE_STEP = 2 << 20
 VOCABULARY_PADDING = 64
 """vLLM pads the vocabulary to a multiple of this (layers/vocab_parallel_embedding.py)."""
 
@@ -48,11 +51,13 @@ class Weights:
     """Cached cosines and sines."""
     copies: int
     """What is made of the parameters after loading and kept beside them."""
+    rounding: int = 0
+    """What torch's allocator takes beyond that: it rounds large tensors up."""
 
     @property
     def total(self) -> int:
         """All of it."""
-        return self.parameters + self.tables + self.copies
+        return self.parameters + self.tables + self.copies + self.rounding
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +67,8 @@ class Storage:
     scheme: Scheme
     padding: tuple[int, int] = (1, 1)
     """What MXFP4 experts' hidden and intermediate sizes are padded to (layers/fused_moe/oracle/mxfp4.py)."""
+    wide_zeros: bool = False
+    """Whether the kernel keeps zero points as 16-bit numbers: Machete, on Hopper (kernels/mixed_precision)."""
 
 
 def rank_weights(model: Model, storage: Storage, ranks: Ranks, stage: int) -> Weights:
@@ -70,21 +77,24 @@ def rank_weights(model: Model, storage: Storage, ranks: Ranks, stage: int) -> We
     first, last = stage == 0, stage == ranks.pipeline - 1
     size = DTYPE_BYTES[model.dtype]
     parameters = _edge_bytes(model, storage.scheme, ranks, (first, last))
+    rounding = 0
     selection = Selection.of(storage.scheme.ignored)
-    if storage.scheme.ignored:
-        parameters += sum(
-            _layer_bytes(
-                model.layers[index], storage, ranks, _left_alone(model, storage.scheme, selection, index), size
-            )
-            for index in layers
-        )
-    else:
-        parameters += sum(
-            _layer_bytes(layer, storage, ranks, frozenset(), size) * len(list(run))
-            for layer, run in groupby(model.layers[index] for index in layers)
-        )
+    ignoring = bool(storage.scheme.ignored)
+    runs = ((index, 1) for index in layers) if ignoring else _runs(model, layers)
+    for index, count in runs:
+        alone = _left_alone(model, storage.scheme, selection, index) if ignoring else frozenset[str]()
+        own = _layer_bytes(model.layers[index], storage, ranks, alone, size)
+        parameters += count * own.parameters
+        rounding += count * own.rounding
     copies = sum(_latent_copy(model.layers[index], ranks, size) for index in layers)
-    return Weights(parameters, model.rope_bytes, copies)
+    return Weights(parameters, model.rope_bytes, copies, rounding)
+
+
+def _runs(model: Model, layers: range) -> Iterable[tuple[int, int]]:
+    """The first of each run of equal layers, and how many they are."""
+    for _, run in groupby(layers, key=lambda index: model.layers[index]):
+        indices = list(run)
+        yield indices[0], len(indices)
 
 
 def _edge_bytes(model: Model, scheme: Scheme, ranks: Ranks, ends: tuple[bool, bool]) -> int:
@@ -101,7 +111,7 @@ def _edge_bytes(model: Model, scheme: Scheme, ranks: Ranks, ends: tuple[bool, bo
         total += model.edge_elements * size if last else 0
     plain = Scheme("", 8 * size)
     if last:
-        total += sum(_linear_bytes(linear, plain, 1, size) for linear in model.edge_linears)
+        total += sum(sum(_linear_bytes(linear, plain, 1, size)) for linear in model.edge_linears)
     return total
 
 
@@ -114,21 +124,58 @@ def _left_alone(model: Model, scheme: Scheme, selection: Selection, index: int) 
     return frozenset(names)
 
 
+@dataclass(frozen=True, slots=True)
+class _Bytes:
+    """Bytes of one layer, or of a few tensors: what they hold, and what the allocator rounds them up by."""
+
+    parameters: int
+    rounding: int
+
+    @classmethod
+    def of(cls, tensors: Iterable[int]) -> "_Bytes":
+        """From the bytes of each tensor."""
+        sizes = list(tensors)
+        large = (size for size in sizes if size >= LARGE_TENSOR)
+        return cls(sum(sizes), sum(_round_up(size, LARGE_STEP) - size for size in large))
+
+
 @lru_cache(maxsize=4096)
-def _layer_bytes(layer: Layer, storage: Storage, ranks: Ranks, alone: frozenset[str], size: int) -> int:
+def _layer_bytes(layer: Layer, storage: Storage, ranks: Ranks, alone: frozenset[str], size: int) -> _Bytes:
     plain = Scheme("", 8 * size)
     scheme = storage.scheme
     quantized = scheme if scheme.method and not scheme.experts_only else plain
-    total = sum(
-        _linear_bytes(
-            linear, quantized if linear.quantizable and linear.name not in alone else plain, ranks.tensor, size
-        )
-        for linear in layer.linears
-    )
+    tensors: dict[str, int] = {}
+    rest = 0
+    for linear in layer.linears:
+        used = quantized if linear.quantizable and linear.name not in alone else plain
+        values, others = _linear_bytes(linear, used, ranks.tensor, size)
+        fused = _fused(linear.name)
+        tensors[fused] = tensors.get(fused, 0) + values
+        rest += others + (_zero_bytes(linear, used, ranks.tensor) if storage.wide_zeros else 0)
+    parts = list(tensors.values())
     if layer.experts:
         used = plain if layer.experts.name in alone or scheme.linears_only else scheme
-        total += _expert_bytes(layer.experts, used, storage.padding, ranks, size)
-    return total + size * (layer.elements + layer.split_elements // ranks.tensor) + 4 * _float32(layer, ranks)
+        parts += _expert_bytes(layer.experts, used, storage.padding, ranks, size)
+    held = _Bytes.of(parts)
+    rest += size * (layer.elements + layer.split_elements // ranks.tensor) + 4 * _float32(layer, ranks)
+    return _Bytes(held.parameters + rest, held.rounding)
+
+
+def _fused(name: str) -> str:
+    """The tensor that vLLM keeps a matrix in: queries, keys and values are one, gate and up are one."""
+    for part in ("q_proj", "k_proj", "v_proj"):
+        if name == f"self_attn.{part}":
+            return "self_attn.qkv_proj"
+    return name.replace("gate_proj", "gate_up_proj").replace(".up_proj", ".gate_up_proj")
+
+
+def _zero_bytes(linear: Linear, scheme: Scheme, tensor: int) -> int:
+    """What 16-bit zero points take beyond packed ones. Machete takes matrices of whole tiles; Marlin the others."""
+    rows, columns = linear.rank_rows(tensor), linear.rank_columns(tensor)
+    if not scheme.zero_bits or rows % 128 or columns % 64:
+        return 0
+    groups = -(-columns // scheme.group) if scheme.group > 0 else 1
+    return int(rows * groups * (16 - scheme.zero_bits) / 8)
 
 
 def _float32(layer: Layer, ranks: Ranks) -> int:
@@ -137,22 +184,28 @@ def _float32(layer: Layer, ranks: Ranks) -> int:
     return layer.float32_elements // (ranks.tensor if split else 1)
 
 
-def _linear_bytes(linear: Linear, scheme: Scheme, tensor: int, size: int) -> int:
+def _linear_bytes(linear: Linear, scheme: Scheme, tensor: int, size: int) -> tuple[int, int]:
+    """Bytes of the matrix's values, and of its scales, zero points and bias."""
     rows, columns = linear.rank_rows(tensor), linear.rank_columns(tensor)
-    return scheme.matrix_bytes(rows, columns) + (rows * size if linear.bias else 0)
+    values = int(rows * columns * scheme.bits / 8)
+    return values, scheme.matrix_bytes(rows, columns) - values + (rows * size if linear.bias else 0)
 
 
-def _expert_bytes(experts: Experts, scheme: Scheme, padding: tuple[int, int], ranks: Ranks, size: int) -> int:
+def _expert_bytes(experts: Experts, scheme: Scheme, padding: tuple[int, int], ranks: Ranks, size: int) -> list[int]:
+    """Bytes of each tensor: the values of both matrices, their scales, and the biases."""
     spread = ranks.tensor if ranks.experts else 1
     count = -(-experts.count // spread)
     width = -(-experts.intermediate // (1 if ranks.experts else ranks.tensor))
     hidden = experts.hidden
     if scheme.group == MXFP4_BLOCK and scheme.bits == 4:
         hidden, width = _round_up(hidden, padding[0]), _round_up(width, padding[1])
-    into = scheme.matrix_bytes((experts.matrices - 1) * width, hidden)
-    out = scheme.matrix_bytes(hidden, width)
-    bias = size * ((experts.matrices - 1) * width + hidden) if experts.bias else 0
-    return count * (into + out + bias)
+    shapes = (((experts.matrices - 1) * width, hidden), (hidden, width))
+    tensors = []
+    for rows, columns in shapes:
+        values = int(rows * columns * scheme.bits / 8)
+        scales = scheme.matrix_bytes(rows, columns) - values
+        tensors += [count * values, count * scales, count * rows * size if experts.bias else 0]
+    return tensors
 
 
 def _round_up(value: int, multiple: int) -> int:
