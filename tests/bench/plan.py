@@ -25,7 +25,7 @@ from vllm_operator.planner.plan import plan
 
 ROWS = REPOSITORY / "tests" / "planner" / "calibration.json"
 MEDIAN, WORST, SECONDS = 0.005, 0.02, 0.005
-REPEATS = 100
+REPEATS = 50
 
 _FIELDS = {
     "max_model_len": "maxModelLen", "max_num_seqs": "maxNumSeqs", "max_num_batched_tokens": "maxNumBatchedTokens",
@@ -33,11 +33,12 @@ _FIELDS = {
     "tensor_parallel_size": "tensorParallelSize", "pipeline_parallel_size": "pipelineParallelSize",
     "enable_expert_parallel": "expertParallel",
 }  # fmt: skip
+_OTHERS = {"kv_cache_dtype", "gpu_memory_utilization", "enable_lora", "speculative_config"}
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One engine start: tokens that vLLM printed, and what the two planners say."""
+    """One engine start: tokens in vLLM's KV cache, and what the two planners say."""
 
     name: str
     gpu: str
@@ -77,9 +78,11 @@ def spec_of(engine: dict[str, Any]) -> InferenceServiceSpec:
         cache["dtype"] = engine["kv_cache_dtype"]
     if "gpu_memory_utilization" in engine:
         cache["gpuMemoryUtilizationPercent"] = round(100 * engine["gpu_memory_utilization"])
-    if "block_size" in engine:
-        cache["blockSize"] = engine["block_size"]
-    left = set(engine) - set(_FIELDS) - {"kv_cache_dtype", "gpu_memory_utilization", "block_size"}
+    if engine.get("enable_lora"):
+        fields["lora"] = {"adapters": [{"name": "a", "uri": "pvc://adapters/a"}]}
+    if guess := engine.get("speculative_config"):
+        fields["speculative"] = {"method": guess["method"], "numSpeculativeTokens": guess["num_speculative_tokens"]}
+    left = set(engine) - set(_FIELDS) - _OTHERS
     if left:
         raise ValueError(f"the benchmark does not know the arguments {sorted(left)}")
     return InferenceServiceSpec.model_validate({"model": {"uri": "hf://a/b"}, "kvCache": cache, **fields})
@@ -93,21 +96,29 @@ def gpu_of(name: str, total: int) -> Gpu:
     return replace(gpu, total_bytes=total)
 
 
-def row_of(entry: dict[str, Any]) -> Row | None:
-    """Both answers for one engine start; None where vLLM printed no tokens."""
+def engines(path: Path) -> list[dict[str, Any]]:
+    """The engine starts of a file, each with its model's config: {models, engines}, or a list that has them inside."""
+    content = json.loads(path.read_text())
+    if isinstance(content, list):
+        return content
+    return [{**entry, "modelConfig": content["models"][entry["model"]]} for entry in content["engines"]]
+
+
+def row_of(entry: dict[str, Any]) -> Row:
+    """Both answers for one engine start. Where only bytes were measured, they are taken for as many tokens as planned."""
     measured, config, engine = entry["measured"], entry["modelConfig"], entry["engineArgs"]
-    if not measured.get("kvTokens"):
-        return None
     spec, model, gpu = spec_of(engine), model_of(config), gpu_of(entry["gpu"], measured["totalBytes"])
     took = []
     for _ in range(REPEATS):
         start = time.perf_counter()
         result = plan(spec, model, gpu)
         took.append(time.perf_counter() - start)
+    assert result.capacity, result.message
+    ours, kept = result.capacity.kv_cache_tokens, result.capacity.memory.kv_cache
+    actual = measured.get("kvTokens") or round(ours * measured["availableBytes"] / kept)
     weights = measured.get("parameterBytes") or measured["weightsGiB"] * GIB
     kaito = kaito_tokens(config, weights, gpu.total_bytes, engine.get("gpu_memory_utilization", 0.92))
-    ours = result.capacity.kv_cache_tokens if result.capacity else 0
-    return Row(entry["case"], gpu.name, measured["kvTokens"], ours, kaito, statistics.median(took))
+    return Row(entry["case"], gpu.name, actual, ours, kaito, statistics.median(took))
 
 
 def table(rows: list[Row]) -> str:
@@ -164,7 +175,7 @@ def main() -> int:
     parser.add_argument("--rows", type=Path, default=ROWS, help="engine starts (default: %(default)s)")
     parser.add_argument("--plot", type=Path, help="where to write the plot, as SVG")
     options = parser.parse_args()
-    rows = [row for entry in json.loads(options.rows.read_text()) if (row := row_of(entry))]
+    rows = [row_of(entry) for entry in engines(options.rows)]
     print(table(rows))
     slowest = max(row.seconds for row in rows)
     print(f"a plan takes {statistics.median(row.seconds for row in rows) * 1e3:.2f} ms, at most {slowest * 1e3:.2f} ms")
