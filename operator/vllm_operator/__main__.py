@@ -10,6 +10,7 @@ from typing import NoReturn
 import yaml
 
 from . import planning
+from .plan_input import PlanInputError
 
 
 class _Dumper(yaml.SafeDumper):
@@ -86,7 +87,7 @@ def _execute(arguments: argparse.Namespace) -> None:
 def _plan(arguments: argparse.Namespace) -> NoReturn:
     try:
         text, status = planning.run(arguments)
-    except planning.PlanInputError as error:
+    except PlanInputError as error:
         print(f"{arguments.prog}: {error}", file=sys.stderr)
         sys.exit(planning.BAD_INPUT)
     print(text, flush=True)
