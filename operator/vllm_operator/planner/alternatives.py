@@ -83,7 +83,7 @@ def alternatives(
     """Changes with which the service fits, best first. For one that fits: only those that take fewer or cheaper GPUs.
 
     None loses what another with as many GPUs keeps. `catalogue`: GPUs that may be taken instead, those of the cluster
-    for example. Takes a few milliseconds.
+    for example. Takes some tens of milliseconds.
     """
     case = _Case(spec, model, gpu, gpus_per_node)
     own = plan(spec, model, gpu, gpus_per_node)
