@@ -1,6 +1,8 @@
 """`vllm-operator plan` as people and scripts use it: what it prints, its exit status, one clear line for bad input."""
 
 import json
+import os
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -10,6 +12,7 @@ import pytest
 import yaml
 
 from cluster.host import REPOSITORY
+from inspection.hub import COMMIT, Repository, hub, safetensors
 from planner.models import AWQ, LLAMA_8B, LLAMA_70B, Content, quantized
 from vllm_operator.__main__ import main
 from vllm_operator.inspection.report import Facts, encode
@@ -366,6 +369,25 @@ def test_the_hub_cannot_be_reached(command: Command, monkeypatch: pytest.MonkeyP
     line = command.refusal("-f", str(command.folder / "service.yaml"), "--gpu", "H100", files=False)
     assert "the hub cannot be reached" in line
     assert "pass --model-config" in line
+
+
+def test_the_model_is_read_from_the_hub_at_its_revision(command: Command) -> None:
+    files = {"config.json": json.dumps(LLAMA_8B).encode(), "model.safetensors": safetensors(a=("BF16", [8, 8], 128))}
+    command.service(model={"uri": "hf://org/plain", "revision": COMMIT})
+    with hub({"org/plain": Repository(files)}) as serving:
+        arguments = ["-f", str(command.folder / "service.yaml"), "--gpu", "L4", "-o", "json"]
+        environment = {key: value for key, value in os.environ.items() if not key.lower().endswith("_proxy")}
+        environment |= {"PYTHONPATH": str(REPOSITORY / "operator"), "HF_ENDPOINT": serving.endpoint,
+                        "HF_HOME": str(command.folder)}  # fmt: skip
+        ended = subprocess.run(
+            [sys.executable, "-m", "vllm_operator", "plan", *arguments],
+            capture_output=True,
+            env=environment,
+            check=False,
+        )
+    command.config(LLAMA_8B)
+    assert json.loads(ended.stdout) == json.loads(command.plan("--gpu", "L4", "-o", "json")[1])
+    assert ended.returncode == 3
 
 
 def test_a_claim_cannot_be_read_from_here(command: Command) -> None:

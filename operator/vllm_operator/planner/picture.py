@@ -26,7 +26,8 @@ def picture(title: str, result: Plan, others: Sequence[Alternative], notes: Iter
     count = result.gpus_per_replica
     lines = [f"{title} on {count} x {result.gpu.name}" if count > 1 else f"{title} on {result.gpu.name}", ""]
     if result.capacity:
-        lines += [*_memory(result.capacity.memory, count), "", *_serving(result.capacity), ""]
+        lines += [*_memory(result.capacity.memory, count), f"      (as measured with vLLM {result.vllm_version})"]
+        lines += ["", *_serving(result.capacity), ""]
     lines += _wrapped(f"{_VERDICTS[result.fits]} ({result.reason}): {result.message}")
     if others:
         lines += [
