@@ -210,6 +210,7 @@ def model_of(
         intermediate=config.intermediate,
         dtype=config.dtype,
         tied=bool(config.top("tie_word_embeddings", traits.tied)) or not traits.head,
+        embedded=config.integer("word_embed_proj_dim", config.hidden),
         longest=longest,
         raw_longest=raw,
         longest_key=key,
@@ -247,6 +248,8 @@ def _layer(config: Config, traits: Traits, index: int) -> Layer:
         norms += config.integer("kv_lora_rank") + (config.integer("q_lora_rank", 0) or 0)
         if experts and config.get("topk_method") == "noaux_tc":
             float32 = experts.count
+    if experts and config.architecture == "Glm4MoeForCausalLM":
+        float32 = experts.count + experts.count * config.hidden // 2  # the router is of float32 as a whole
     if traits.head_norms:
         norms += 2 * config.head_size
     if traits.wide_norms:
@@ -259,6 +262,8 @@ def _edges(config: Config, traits: Traits) -> tuple[tuple[Linear, ...], int]:
     """Matrices and elements outside the layers and the embedding."""
     elements, linears = traits.final * config.hidden, []
     if config.architecture == "OPTForCausalLM":
+        if config.get("do_layer_norm_before") is False:
+            elements = 0  # no norm after the last layer
         elements += (config.integer("max_position_embeddings") + 2) * config.hidden
         narrow = config.integer("word_embed_proj_dim", config.hidden)
         if narrow != config.hidden:

@@ -136,6 +136,8 @@ class Model:
     pooling: bool = False
     """Whether it embeds or classifies instead of generating."""
     multimodal: bool = False
+    embedded: int = 0
+    """Width of the embedding where it is not `hidden`; 0: it is."""
     softcap: bool = False
     """Whether logits are bounded, which takes a second copy of them."""
 

@@ -101,7 +101,7 @@ def _edge_bytes(model: Model, scheme: Scheme, ranks: Ranks, ends: tuple[bool, bo
     """Embedding, output head and what else is outside the layers, on the first and the last stage."""
     size, (first, last) = DTYPE_BYTES[model.dtype], ends
     rows = -(-model.vocabulary // VOCABULARY_PADDING) * VOCABULARY_PADDING // ranks.tensor
-    table = rows * model.hidden * size
+    table = rows * (model.embedded or model.hidden) * size
     total = 0
     if first or (model.tied and last):
         total += table
