@@ -20,6 +20,7 @@ from .shapes import Model
 from .weights import Storage, Weights, rank_weights
 
 MACHETE_GROUPS = frozenset({-1, 0, 64, 128})
+"""Inputs to a scale that Machete takes (quantization/utils/machete_utils.py); Marlin has the others."""
 PLANNED_VERSION = "0.26.0"
 """The vLLM whose engines the constants were measured on."""
 
@@ -183,7 +184,8 @@ def _budget(model: Model, engine: Engine, gpu: Gpu, scheme: Scheme, stage: int) 
 def storage(scheme: Scheme, gpu: Gpu) -> Storage:
     """How the kernels that vLLM picks for the GPU want the matrices: tiles of MXFP4 experts, and zero points."""
     hopper = gpu.capability == (9, 0)
-    wide = hopper and scheme.group in MACHETE_GROUPS and not scheme.experts_only
+    # GPTQ's zero points are all alike: no kernel reads them, and they stay packed.
+    wide = hopper and scheme.group in MACHETE_GROUPS and scheme.method != "gptq"
     return Storage(scheme, (1, 64) if hopper else (256, 128), wide)
 
 
