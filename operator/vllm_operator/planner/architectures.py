@@ -12,6 +12,7 @@ from typing import Any
 from .attention import attention, cache_of, state_layer
 from .config import Config, ModelConfigError
 from .shapes import Experts, Layer, Linear, Model, Split
+from .vision import vision_elements
 
 Feed = Callable[[Config, int], tuple[tuple[Linear, ...], Experts | None]]
 
@@ -126,12 +127,14 @@ _ARCHITECTURES: dict[str, Traits] = {
     "LlamaForCausalLM": _LLAMA,
     "LLaMAForCausalLM": _LLAMA,
     "MistralForCausalLM": Traits(_dense, qkv_bias=False, output_bias=False),
+    "Mistral3ForConditionalGeneration": Traits(_dense, qkv_bias=False, output_bias=False),
     "Ministral3ForCausalLM": Traits(_dense, qkv_bias=False, output_bias=False),
     "Phi3ForCausalLM": Traits(_dense, qkv_bias=False, output_bias=False),
     "GraniteForCausalLM": _LLAMA,
     "SeedOssForCausalLM": Traits(_dense, output_bias=False),
     "InternLM3ForCausalLM": _LLAMA,
     "Qwen2ForCausalLM": Traits(_dense, qkv_bias=True, output_bias=False),
+    "Qwen2_5_VLForConditionalGeneration": Traits(_dense, qkv_bias=True, output_bias=False),
     "Qwen3ForCausalLM": _QWEN3,
     "GemmaForCausalLM": Traits(_dense, tied=True),
     "Gemma2ForCausalLM": Traits(_dense, norms=4, tied=True),
@@ -273,4 +276,4 @@ def _edges(config: Config, traits: Traits) -> tuple[tuple[Linear, ...], int]:
         elements += (rows + 2) * config.hidden
         if config.architecture.startswith("Bert"):
             linears.append(Linear("pooler.dense", config.hidden, config.hidden, bias=True))
-    return tuple(linears), elements + config.vision_elements()
+    return tuple(linears), elements + vision_elements(config)

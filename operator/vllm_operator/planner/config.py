@@ -210,15 +210,3 @@ class Config:
             elif kind in {"linear", "dynamic"}:
                 factor = float(rope.get("factor", 1))
         return int(positions * width * size * factor) + local
-
-    def vision_elements(self) -> int:
-        """Parameters of a vision tower (SigLIP's shape), with its projector; 0 without one."""
-        vision = self.vision
-        if vision is None or not vision.get("hidden_size"):
-            return 0
-        width, inner = int(vision["hidden_size"]), int(vision.get("intermediate_size") or 4 * vision["hidden_size"])
-        patch, side = int(vision.get("patch_size") or 14), int(vision.get("image_size") or 224)
-        layer = 4 * width * width + 4 * width + 2 * width * inner + inner + width + 4 * width
-        depth = int(vision.get("num_hidden_layers") or vision.get("depth") or 27)
-        embedding = 3 * patch * patch * width + width + (side // patch) ** 2 * width
-        return depth * layer + embedding + 2 * width + width * self.hidden + width
