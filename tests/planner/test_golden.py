@@ -1,7 +1,7 @@
 """Bytes of parameters and KV cache on a rank against what vLLM's own model classes allocate (golden.json).
 
-`given` rows came with the project; the others were built with vLLM's classes on torch's meta device, or are the count of
-a published checkpoint. Where one is quantized, vLLM keeps some scalars besides (shapes, input scales): at most a few
+`given` rows came with the project; the others were built with vLLM's classes on torch's meta device, or count what a
+published checkpoint has. Where one is quantized, vLLM keeps some scalars besides (shapes, input scales): at most a few
 thousand bytes.
 """
 

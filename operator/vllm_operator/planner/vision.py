@@ -1,4 +1,4 @@
-"""Parameters of the towers that turn images into tokens: SigLIP, Pixtral and Qwen2.5-VL's. Every rank has them whole."""
+"""Parameters of the towers that turn images into tokens: SigLIP, Pixtral, Qwen2.5-VL's. Every rank has them whole."""
 
 from .config import Config
 
