@@ -3,7 +3,7 @@
 The arithmetic is the planner's; here is which GPUs to plan for, and what several kinds of them come to together.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -11,9 +11,9 @@ from .api.base import bytes_of
 from .api.resource import InferenceService
 from .api.spec import InferenceServiceSpec
 from .inspection.report import Facts, InspectionError, decode
-from .manifests.pod import memory_limit_bytes
+from .manifests.pod import PRODUCT_LABELS, memory_limit_bytes
 from .nodes import Devices, Node, devices
-from .planner.accelerators import Gpu, cpu, find, of_label
+from .planner.accelerators import CATALOGUE, Gpu, cpu, find, of_label
 from .planner.alternatives import Alternative, Loss, alternatives
 from .planner.architectures import model_of
 from .planner.config import ModelConfigError
@@ -93,7 +93,7 @@ def assess(service: InferenceService, inspection: Inspection, nodes: Sequence[No
         return Assessment(None, Reason.MODEL_NOT_PLANNED, f"the planner cannot read the model's config.json: {error}")
     except _UnknownError as error:
         return Assessment(None, *error.args)
-    return _together(service.spec, model, plans)
+    return _together(service.spec, model, plans, nodes)
 
 
 def keeps_from_running(spec: InferenceServiceSpec, assessment: Assessment) -> bool:
@@ -101,12 +101,14 @@ def keeps_from_running(spec: InferenceServiceSpec, assessment: Assessment) -> bo
     return assessment.pending or (assessment.fits is False and spec.plan_policy != "Warn")
 
 
-def _together(spec: InferenceServiceSpec, model: Model, plans: Sequence[tuple[_Candidate, Plan]]) -> Assessment:
+def _together(
+    spec: InferenceServiceSpec, model: Model, plans: Sequence[tuple[_Candidate, Plan]], nodes: Sequence[Node]
+) -> Assessment:
     """One verdict for all kinds: the worst of those that fit stands for them, and the others are kept away from."""
     usable = [entry for entry in plans if entry[1].fits] or [entry for entry in plans if entry[1].fits is None]
     if not usable:
         candidate, best = max(plans, key=lambda entry: _left(entry[1]))
-        offers = alternatives(spec, model, candidate.gpu, candidate.most)
+        offers = alternatives(spec, model, candidate.gpu, candidate.most, _at_hand(spec, nodes))
         message = f"{best.message}{_ways_out(offers)}"
         return Assessment(False, best.reason, message, plan=best, product=candidate.product)
     possible = [entry for entry in plans if entry[1].fits is not False]
@@ -116,6 +118,13 @@ def _together(spec: InferenceServiceSpec, model: Model, plans: Sequence[tuple[_C
     return Assessment(
         worst.fits, worst.reason, worst.message + pinned, plan=worst, product=candidate.product, products=products
     )
+
+
+def _at_hand(spec: InferenceServiceSpec, nodes: Sequence[Node]) -> Iterable[Gpu]:
+    """GPUs that may be offered instead: those of the cluster, or any where no nodes are known."""
+    label = PRODUCT_LABELS.get(spec.accelerator.resource, "")
+    products = {dict(node.labels).get(label, "") for node in nodes}
+    return [gpu for product in sorted(products) if (gpu := find(product))] if nodes else CATALOGUE
 
 
 def _ways_out(offers: Sequence[Alternative]) -> str:

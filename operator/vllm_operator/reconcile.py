@@ -19,6 +19,7 @@ from . import metrics
 from .api.resource import InferenceService
 from .api.spec import InferenceServiceSpec
 from .apply import WATCH_LAG_SECONDS, Applier, NameTakenError, StillDeletingError
+from .arrivals import Arrivals
 from .cluster import Cluster, GoneError, RefusedError
 from .diagnosis import Finding
 from .engine import EngineReader
@@ -39,19 +40,17 @@ from .view import Key, Live, ServiceSnapshot, View
 log = logging.getLogger(__name__)
 
 # The first status waits this long for the Deployment controller, so that it says something: one write less per service.
-FIRST_STATUS_SECONDS = 2.0
+FIRST_STATUS_SECONDS = 3.0
 # What only tells how far the pods are is written no more often than this; a change of a condition at once.
-PROGRESS_SECONDS = 5.0
-# While services arrive by the hundred, their pods give way, but not for ever: each Deployment costs the API server ten
-# times what its apply costs, and the rest of the fleet would wait for that.
-GIVE_WAY_SECONDS = 0.25
-LONGEST_GIVE_WAY_SECONDS = 10.0
+PROGRESS_SECONDS = 10.0
+# A first status that gives way to the children of other services is looked at again so often.
+GIVE_WAY_SECONDS = 0.5
 # What the API server refused may be allowed later without any event of ours: a quota, an admission policy.
 REFUSED_RETRY_SECONDS = 30.0
 
 
 class _GivesWayError(Exception):
-    """Other services have nothing yet: the pods of this one come after them."""
+    """Other services have nothing yet: the pods of this one come after them (arrivals.py)."""
 
 
 @dataclass(slots=True)
@@ -64,7 +63,7 @@ class _Memory:
     inspector: Inspector
     logs: LogReader
     first_seen: float = field(default_factory=time.monotonic)
-    gave_way_at: float = 0.0
+    settled_at: float = 0.0
     parsed: InferenceService | None = None
     templates: dict[str, Manifest] = field(default_factory=dict)
     written: tuple[int, dict[str, Any]] | None = None
@@ -89,8 +88,7 @@ class Reconciler:
     def __init__(self, cluster: Cluster, settings: Settings, view: View, requeue: Callable[[Key], None]) -> None:
         self._cluster, self._settings, self._view, self._requeue = cluster, settings, view, requeue
         self._memories: dict[Key, _Memory] = {}
-        # When a service was last seen for the first time.
-        self._newest = 0.0
+        self._arrivals = Arrivals(requeue)
         # Whether the cluster serves ServiceMonitors; may change while the operator runs.
         self.monitoring = False
 
@@ -100,12 +98,14 @@ class Reconciler:
         if snapshot is None:
             self._forget(key)
             return None
+        if self._arrivals.is_held(key):
+            return None
         memory = self._remember(key, snapshot.uid)
         with metrics.reconcile_seconds.time():
             try:
                 return await self._reconcile(key, snapshot, memory)
             except _GivesWayError:
-                return GIVE_WAY_SECONDS
+                return None
             except (GoneError, StillDeletingError) as error:
                 # The service or its namespace is going away, or the children of its predecessor are.
                 log.info("%s/%s: %s", *key, error)
@@ -115,6 +115,7 @@ class Reconciler:
         service, spec_error = self._parse(key, snapshot, memory)
         before = _newest_status(snapshot, memory)
         if spec_error:
+            self._arrivals.settled(key)
             return await self._write_status(service, Observed(spec_error=spec_error), before, memory)
         live = self._view.children(key)
         memory.applier.note(live)
@@ -122,11 +123,13 @@ class Reconciler:
         assessment = self._assess(service, inspection, memory)
         job = memory.inspector.job(service, before, inspection)
         outcome = await self._bring_about(service, live, memory, (inspection, assessment, job))
+        self._arrivals.settled(key)
+        memory.settled_at = memory.settled_at or time.monotonic()
         observed = self._observe(service, before, memory)
         observed.apply_error, observed.withheld = outcome.error, outcome.withheld
         observed.inspection, observed.assessment = inspection, assessment
         observed.image = outcome.template["spec"]["containers"][0]["image"] if outcome.template else None
-        if wait := _too_early(service, observed, snapshot, memory):
+        if wait := self._too_early(service, observed, snapshot, memory):
             return wait
         if wait := await self._write_status(service, observed, before, memory):
             return wait
@@ -180,8 +183,7 @@ class Reconciler:
                 template = await self._kept_template(service, live, memory, _rendering(inspection, assessment))
             children = desired(service, template, monitoring=self.monitoring)
             for manifest in children:
-                if manifest["kind"] == "Deployment" and self._gives_way(service, live, memory):
-                    memory.gave_way_at = time.monotonic()
+                if manifest["kind"] == "Deployment" and self._gives_way(service, live):
                     raise _GivesWayError
                 await memory.applier.apply(service, manifest, live)
             if job:
@@ -199,12 +201,10 @@ class Reconciler:
             return _Outcome(template, withheld, (Reason.REFUSED, message))
         return _Outcome(template, withheld)
 
-    def _gives_way(self, service: InferenceService, live: Live, memory: _Memory) -> bool:
-        """Whether a new service's pods should wait, as newer services still come in. The newest never waits."""
-        new = ("Deployment", service.name) not in live and not memory.written
-        now = time.monotonic()
-        arriving = memory.first_seen < self._newest and now - self._newest < GIVE_WAY_SECONDS
-        return new and arriving and now - memory.first_seen < LONGEST_GIVE_WAY_SECONDS
+    def _gives_way(self, service: InferenceService, live: Live) -> bool:
+        """Whether a new service's pods should wait, as newer services still come in."""
+        key = (service.namespace, service.name)
+        return ("Deployment", service.name) not in live and self._arrivals.holds_pods(key)
 
     async def _kept_template(
         self, service: InferenceService, live: Live, memory: _Memory, rendering: Rendering
@@ -238,6 +238,19 @@ class Reconciler:
             engine=engine or Engine.known(before, service.generation),
         )
 
+    def _too_early(
+        self, service: InferenceService, observed: Observed, snapshot: ServiceSnapshot, memory: _Memory
+    ) -> float | None:
+        """Seconds by which the first status waits for the Deployment controller's answer, and for other services."""
+        verdict = observed.withheld and not observed.assessment.pending
+        if snapshot.status or memory.written or observed.apply_error or verdict:
+            return None
+        if self._arrivals.holds_status():
+            return GIVE_WAY_SECONDS
+        answered = observed.deployment and observed.deployment.replicas >= (service.wanted_replicas or 1)
+        left = memory.settled_at + FIRST_STATUS_SECONDS - time.monotonic()
+        return left if left > 0 and not answered else None
+
     async def _write_status(
         self, service: InferenceService, observed: Observed, before: dict[str, Any], memory: _Memory
     ) -> float | None:
@@ -268,7 +281,7 @@ class Reconciler:
             logs = LogReader(partial(self._read_log, key[0]), lambda: self._requeue(key))
             memory = _Memory(uid, Applier(self._cluster), reader, inspector, logs)
             self._memories[key] = memory
-            self._newest = memory.first_seen
+            self._arrivals.arrived(key)
         return memory
 
     async def _read_log(self, namespace: str, pod: PodSnapshot) -> str:
@@ -276,6 +289,7 @@ class Reconciler:
         return await self._cluster.read_log(namespace, pod.name, CONTAINER, previous=previous)
 
     def _forget(self, key: Key) -> None:
+        self._arrivals.settled(key)
         memory = self._memories.pop(key, None)
         if memory:
             self._count(memory, None)
@@ -326,18 +340,6 @@ def _deployed_template(service: InferenceService, live: Live) -> Manifest | None
 
 def _rendering(inspection: Inspection, assessment: Assessment) -> Rendering:
     return Rendering(facts_of(inspection.report).commit if inspection.report else None, assessment.products)
-
-
-def _too_early(
-    service: InferenceService, observed: Observed, snapshot: ServiceSnapshot, memory: _Memory
-) -> float | None:
-    """Seconds by which the first status should wait for the Deployment controller's answer."""
-    verdict = observed.withheld and not observed.assessment.pending
-    if snapshot.status or memory.written or observed.apply_error or verdict:
-        return None
-    answered = observed.deployment and observed.deployment.replicas >= (service.wanted_replicas or 1)
-    left = max(memory.first_seen, memory.gave_way_at) + FIRST_STATUS_SECONDS - time.monotonic()
-    return left if left > 0 and not answered else None
 
 
 def _outline(status_of: Mapping[str, Any]) -> list[Any]:

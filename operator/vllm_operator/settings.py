@@ -47,7 +47,7 @@ class Settings(_Settings):
     # Whether the operator reads /metrics and /version of pods that became ready.
     engine_metrics: bool = True
     # Services reconciled at the same time.
-    workers: int = Field(32, ge=1, le=256)
+    workers: int = Field(64, ge=1, le=256)
 
     def allows_image(self, image: str) -> bool:
         """Whether a service may run this image."""

@@ -11,10 +11,10 @@ from kube import Kube, Object, conditions
 @pytest.fixture(scope="module")
 def planned(kube: Kube) -> Iterator[Kube]:
     """Two services whose pods start together: one that sizes its own KV cache, and one that cannot start."""
-    own = tiny("own-size")
-    own["spec"]["kvCache"] = {"gpuMemoryUtilizationPercent": 50}
+    small = {"requests": {"cpu": "200m", "memory": "1Gi"}, "limits": {"memory": "4Gi"}}
+    own = tiny("own-size", resources=small, kvCache={"gpuMemoryUtilizationPercent": 50})
     # 8 blocks of 128 tokens: less than one sequence of 2,048 tokens, and the null block.
-    short = tiny("short", kvCache={"memoryPerGPU": "2Mi"}, planPolicy="Warn")
+    short = tiny("short", resources=small, kvCache={"memoryPerGPU": "2Mi"}, planPolicy="Warn")
     kube.apply(own, short, tiny("enforced", kvCache={"memoryPerGPU": "2Mi"}))
     yield kube
     kube.run("delete", "vis", "own-size", "short", "enforced")

@@ -23,7 +23,7 @@ def test_a_quantized_checkpoint_serves_with_and_without_the_field(kube: Kube, me
 
 
 def test_a_checkpoint_that_contradicts_the_spec_says_so_in_vllms_words(kube: Kube) -> None:
-    kube.apply(tiny("contradicting", checkpoint="tiny-awq", quantization="gptq"))
+    kube.apply(tiny("contradicting", checkpoint="tiny-awq", quantization="gptq", planPolicy="Warn"))
 
     def explained() -> str | None:
         ready = conditions(kube.get("vis", "contradicting") or {}).get("Ready", {})
@@ -33,4 +33,6 @@ def test_a_checkpoint_that_contradicts_the_spec_says_so_in_vllms_words(kube: Kub
     assert "does not match the quantization method specified in the `quantization` argument (gptq)" in message
     service = kube.get("vis", "contradicting") or {}
     assert conditions(service)["Stalled"]["status"] == "True"
+    # The plan had said so before.
+    assert conditions(service)["Fits"]["reason"] == "QuantizationMismatch"
     kube.run("delete", "vis", "contradicting", "--wait=false")

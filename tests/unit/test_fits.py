@@ -58,6 +58,17 @@ def test_what_fits_nowhere_tells_the_best_and_a_way_out() -> None:
     assert "tensorParallelSize" in found.message
 
 
+def test_only_gpus_of_the_cluster_are_offered() -> None:
+    wanted = service(accelerator={"product": "NVIDIA-L4"})
+    small = node("a", "NVIDIA-L4", count=1)
+    near = assess(wanted, inspected(LLAMA_8B), [small, node("b", "NVIDIA-H200")])
+    assert near.fits is False
+    assert "accelerator.product: NVIDIA-H200" in near.message
+    alone = assess(wanted, inspected(LLAMA_8B), [small])
+    assert alone.fits is False
+    assert "accelerator.product" not in alone.message
+
+
 def test_more_ranks_than_a_node_has_gpus() -> None:
     found = assess(service(tensorParallelSize=8), inspected(LLAMA_70B), [node("a", H100, count=4)])
     assert found.fits is False
