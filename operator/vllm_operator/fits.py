@@ -80,20 +80,21 @@ def _model(report: str) -> Model:
     return model_of(facts.config, facts.quantization, facts.weights_bytes)
 
 
-def assess(service: InferenceService, inspection: Inspection, nodes: Sequence[Node]) -> Assessment:
-    """Whether the service fits."""
+def assess(service: InferenceService, inspection: Inspection, nodes: Sequence[Node], image: str) -> Assessment:
+    """Whether the service fits. `image`: what runs where the spec names none."""
     if inspection.pending:
         return NOT_ASSESSED
     if inspection.error:
         return Assessment(None, inspection.error.reason, f"the model could not be inspected: {inspection.error}")
+    spec = service.spec.model_copy(update={"image": service.spec.image or image})
     try:
         model = _model(inspection.report)
-        plans = [(one, plan(service.spec, model, one.gpu, one.most)) for one in _candidates(service.spec, nodes)]
+        plans = [(one, plan(spec, model, one.gpu, one.most)) for one in _candidates(spec, nodes)]
     except ModelConfigError as error:
         return Assessment(None, Reason.MODEL_NOT_PLANNED, f"the planner cannot read the model's config.json: {error}")
     except _UnknownError as error:
         return Assessment(None, *error.args)
-    return _together(service.spec, model, plans, nodes)
+    return _together(spec, model, plans, nodes)
 
 
 def keeps_from_running(spec: InferenceServiceSpec, assessment: Assessment) -> bool:

@@ -161,7 +161,8 @@ class Reconciler:
         """Whether the service fits; worked out anew when its spec, its model or the nodes have changed."""
         made_of = (service.generation, inspection, self._view.nodes())
         if memory.assessed is None or memory.assessed[0] != made_of:
-            memory.assessed = (made_of, assess(service, inspection, made_of[2]))
+            image = self._settings.default_image(service.spec.accelerator.resource)
+            memory.assessed = (made_of, assess(service, inspection, made_of[2], image))
         return memory.assessed[1]
 
     async def _bring_about(

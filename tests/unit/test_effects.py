@@ -33,7 +33,8 @@ def planned(service: InferenceService) -> dict[str, Any]:
     }  # fmt: skip
     report = encode(Facts(config))
     nodes = [Node("one", (("nvidia.com/gpu.product", "NVIDIA-L4"),), (("nvidia.com/gpu", 8),), ())]
-    assessment = assess(service, Inspection("key", report), [] if service.spec.accelerator.memory else nodes)
+    known = [] if service.spec.accelerator.memory else nodes
+    assessment = assess(service, Inspection("key", report), known, "vllm/vllm-openai:v0.32.0")
     assert assessment.plan
     assert assessment.plan.capacity
     return {

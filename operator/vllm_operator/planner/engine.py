@@ -3,6 +3,7 @@
 Defaults: vLLM 0.26 to 0.32, engine/arg_utils.py (`get_batch_defaults`), config/cache.py, config/vllm.py.
 """
 
+import re
 from dataclasses import dataclass
 
 from ..api import InferenceServiceSpec
@@ -18,6 +19,8 @@ CPU_BLOCK_SIZE = 128
 DEFAULT_LORA_RANK = 16
 # Mixture-of-experts models that vLLM's second model runner serves by default; it serves all dense ones.
 _V2_EXPERTS = frozenset({"DeepseekV2ForCausalLM", "GraniteMoeForCausalLM", "Qwen2MoeForCausalLM"})
+
+_VERSION = re.compile(r":v?(\d+\.\d+\.\d+)")
 
 # Models that vLLM does not run with float16 (config/model.py), and what people call them.
 UNSTABLE_IN_FLOAT16 = {
@@ -62,6 +65,8 @@ class Engine:
     second_runner: bool
     """Whether vLLM uses its second model runner."""
     on_cpu: bool = False
+    version: str | None = None
+    """Of vLLM, where the image's tag tells it."""
 
     @property
     def in_flight_tokens(self) -> int:
@@ -101,7 +106,13 @@ def engine_of(spec: InferenceServiceSpec, model: Model, gpu: Gpu) -> Engine:
         speculative_method=spec.speculative.method if spec.speculative else None,
         second_runner=_second_runner(model) and not _drafts_by_ngram(spec),
         on_cpu=on_cpu,
+        version=_version(spec.image),
     )
+
+
+def _version(image: str | None) -> str | None:
+    tag = _VERSION.search(image) if image else None
+    return tag[1] if tag else None
 
 
 def _own_dtype(model: Model, gpu: Gpu) -> str:

@@ -152,8 +152,8 @@ def _share_is_taken(engine: Engine, gpu: Gpu, requested: int) -> str | None:
         return None
     most = int(100 * (gpu.total_bytes - 2 * started) / gpu.total_bytes)
     return (
-        f"vLLM is to take {_gib(requested)} GiB of {gpu.name}'s {_gib(gpu.total_bytes)} GiB, and its processes take "
-        f"{_gib(started)} GiB or more before: set kvCache.gpuMemoryUtilizationPercent to at most {max(1, most)}"
+        f"vLLM is to take {_size(requested)} of {gpu.name}'s {_size(gpu.total_bytes)}, and its processes take "
+        f"{_size(started)} or more before: set kvCache.gpuMemoryUtilizationPercent to at most {max(1, most)}"
     )
 
 
@@ -240,32 +240,39 @@ def _margin(model: Model, engine: Engine, gpu: Gpu, budget: _Budget) -> int:
         margin += GIB  # the pass through the vision tower
     if model.approximate:
         margin += 0.5 * extra.total + 0.1 * weights.total
+    if engine.version and not engine.on_cpu and _minor(engine.version) != _minor(PLANNED_VERSION):
+        margin += 0.25 * extra.total + 256 * MIB  # kernels and their workspaces change between releases
     return int(margin)
+
+
+def _minor(version: str) -> list[str]:
+    return version.split(".")[:2]
 
 
 def _words(fits: bool | None, capacity: Capacity, gpu: Gpu, gpus: int) -> tuple[Reason, str]:
     each, memory = f"each {gpu.name}" if gpus > 1 else gpu.name, capacity.memory
-    needed, left, length = _gib(capacity.needed_bytes), _gib(memory.kv_cache), f"{capacity.max_model_len:,} tokens"
+    needed, left, length = _size(capacity.needed_bytes), _size(memory.kv_cache), f"{capacity.max_model_len:,} tokens"
     if fits and capacity.max_concurrency is None:
         return Reason.FITS, f"fits {each}; the model keeps no KV cache"
     if fits:
         return Reason.FITS, f"fits {each}: {capacity.max_concurrency:.2f} sequences of {length} at once"
     if fits is None:
         return Reason.WITHIN_MARGIN, (
-            f"too close to say: {needed} GiB of KV cache are needed and {left} GiB are expected to be left of {each}, "
-            f"give or take {_gib(capacity.margin_bytes)} GiB"
+            f"too close to say: {needed} of KV cache are needed and {left} are expected to be left of {each}, "
+            f"give or take {_size(capacity.margin_bytes)}"
         )
     if memory.used > memory.total or memory.left <= 0 or capacity.max_model_len_that_fits == 0:
-        rest = f"and the KV cache of {left} GiB " if memory.left > 0 else ""
+        rest = f"and the KV cache of {left} " if memory.left > 0 else ""
         return Reason.WEIGHTS_TOO_LARGE, (
-            f"weights of {_gib(memory.weights)} GiB, overhead of {_gib(memory.overhead)} GiB {rest}do not fit the "
-            f"{_gib(memory.requested)} GiB that vLLM may use of {each}"
+            f"weights of {_size(memory.weights)}, overhead of {_size(memory.overhead)} {rest}do not fit the "
+            f"{_size(memory.requested)} that vLLM may use of {each}"
         )
     return Reason.CONTEXT_TOO_LONG, (
-        f"one sequence of {length} needs {needed} GiB of KV cache and {each} has {left} GiB left, enough for "
+        f"one sequence of {length} needs {needed} of KV cache and {each} has {left} left, enough for "
         f"{capacity.max_model_len_that_fits:,} tokens"
     )
 
 
-def _gib(count: int) -> str:
-    return f"{count / GIB:.2f}"
+def _size(count: int) -> str:
+    """For people: GiB, or MiB where that would hide a small number."""
+    return f"{count / GIB:.2f} GiB" if count >= GIB / 10 or count <= 0 else f"{count / MIB:.2f} MiB"
