@@ -33,6 +33,7 @@ VALUES: dict[str, tuple[Any, Any]] = {
     "pod.fsGroup": (1001, 1002),
     "cidr": ("192.0.2.0/24", "198.51.100.0/24"),
     "except": (["192.0.2.0/25"], ["192.0.2.128/25"]),
+    "rollout.maxUnavailable": (1, 2),
     "rollout.restartedAt": ("2026-11-24T12:00:00Z", "2026-11-25T12:00:00Z"),
     "extraArgs": (["--seed=1"], ["--seed=2"]),
 }
@@ -62,6 +63,7 @@ ARRIVED: dict[str, tuple[Any, Any]] = {
     "autoscaling.targets.waitingRequests": ("1", "2"),
     "accelerator.memory": (8 * 2**30, 16 * 2**30),
     "planPolicy": (True, False),
+    "suspend": (0, 1),
     "cpu": ("8", "500m"),
     "memory": ("9Gi", "17Gi"),  # and 1 GiB for /dev/shm
     "cache.claim.retain": (None, "7f0c"),  # the uid of the owner

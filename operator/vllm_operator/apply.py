@@ -76,7 +76,10 @@ class Applier:
         if child:
             _refuse_foreign(service, child)
         if child and child.deployment and child.owns_replicas and "replicas" not in manifest["spec"]:
-            await self._cluster.hold_replicas(child.kind, service.namespace, child.name, child.deployment.wanted)
+            # At 0, as after a suspension, the autoscaler would stay off.
+            scaling = service.spec.autoscaling
+            held = max(child.deployment.wanted, scaling.min_replicas if scaling else 0)
+            await self._cluster.hold_replicas(child.kind, service.namespace, child.name, held)
         result = observed.child(await self._cluster.apply(manifest))
         self._applied[key] = _Applied(want, result.owned_fields, result.resource_version, time.monotonic())
 

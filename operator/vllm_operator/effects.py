@@ -59,6 +59,7 @@ EFFECTS: dict[str, Effect] = {
     "accelerator.memory": Effect("plan", "totalBytes"),
     "planPolicy": Effect("plan", "withheld"),
     "replicas": _child("Deployment spec.replicas"),
+    "suspend": _child("Deployment spec.replicas"),
     "autoscaling.minReplicas": _child("HorizontalPodAutoscaler spec.minReplicas"),
     "autoscaling.maxReplicas": _child("HorizontalPodAutoscaler spec.maxReplicas"),
     "autoscaling.targets.waitingRequests": _child("HorizontalPodAutoscaler spec.metrics.0.pods.target.averageValue"),
@@ -95,12 +96,17 @@ EFFECTS: dict[str, Effect] = {
     "chatTemplate.configMapKeyRef.name": _pod("spec.volumes.chat-template.configMap.name"),
     "chatTemplate.configMapKeyRef.key": _pod("spec.volumes.chat-template.configMap.items.0.key"),
     "networkPolicy.allowFrom": _child("NetworkPolicy spec.ingress.0.from"),
+    "rollout.maxSurge": _child("Deployment spec.strategy.rollingUpdate.maxSurge"),
+    "rollout.maxUnavailable": _child("Deployment spec.strategy.rollingUpdate.maxUnavailable"),
+    "rollout.drainTimeoutSeconds": _argv("shutdown_timeout"),
     "rollout.restartedAt": _pod("metadata.annotations"),
     "extraArgs": _argv("seed"),
     "env": _pod(f"{_CONTAINER}.env"),
 }
 
 _ROLLS = ("argv", "env", "pod")
-# Top-level fields of the spec that the pods are made of, and what within these is for the plan alone.
+# Top-level fields of the spec that the pods are made of, and what within these changes no pod.
 POD_FIELDS = tuple(dict.fromkeys(path.split(".", 1)[0] for path, effect in EFFECTS.items() if effect.kind in _ROLLS))
-PLAN_FIELDS = tuple(path for path, effect in EFFECTS.items() if effect.kind == "plan")
+OTHER_FIELDS = tuple(
+    path for path, effect in EFFECTS.items() if effect.kind not in _ROLLS and path.split(".", 1)[0] in POD_FIELDS
+)

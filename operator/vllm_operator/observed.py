@@ -38,6 +38,12 @@ class DeploymentSnapshot:
     wanted: int
     conditions: tuple[ConditionSnapshot, ...]
 
+    @property
+    def rolled_out(self) -> bool:
+        """Whether the newest pod template has once had all its pods."""
+        progressing = [entry.reason for entry in self.conditions if entry.type == "Progressing"]
+        return self.generation == self.observed_generation and progressing == ["NewReplicaSetAvailable"]
+
 
 @dataclass(frozen=True, slots=True)
 class Child:

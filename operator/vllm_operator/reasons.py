@@ -18,6 +18,7 @@ class Reason(StrEnum):
     STARTING = "Starting"
     ROLLING_OUT = "RollingOut"
     SCALED_TO_ZERO = "ScaledToZero"
+    SUSPENDED = "Suspended"
     NAME_TAKEN = "NameTaken"
     REFUSED = "Refused"
     # Before a container starts.

@@ -235,6 +235,7 @@ class Reconciler:
             deployment=deployment.deployment if deployment and deployment.owner_uid == service.uid else None,
             pods=current,
             old_pods=[pod for pod in pods if pod.revision != revision],
+            replaces=len(_revisions(service, self._view.children(key))) > 1,
             monitoring=self.monitoring,
             engine=engine or Engine.known(before, service.generation),
         )

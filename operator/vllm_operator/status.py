@@ -13,6 +13,7 @@ from .api.resource import InferenceService
 from .diagnosis import Finding
 from .fits import NOT_ASSESSED, Assessment, Inspection, facts_of
 from .inspection.report import InspectionReason
+from .manifests.deployment import surge
 from .manifests.metadata import compact, identity
 from .manifests.network import service_url
 from .observed import DeploymentSnapshot, PodSnapshot
@@ -62,6 +63,8 @@ class Observed:
     # Pods of the current rendering, and those of earlier ones.
     pods: Sequence[PodSnapshot] = ()
     old_pods: Sequence[PodSnapshot] = ()
+    # Whether there were other renderings before the current one.
+    replaces: bool = False
     image: str | None = None
     monitoring: bool = False
     # What is known of the model, whether it fits, and whether the spec's pods are not made because of that.
@@ -121,23 +124,48 @@ def workload_available(service: InferenceService, observed: Observed) -> Verdict
     ready = sum(pod.ready for pod in observed.pods)
     if observed.apply_error:
         return Verdict("WorkloadAvailable", False, *observed.apply_error)
+    if service.spec.suspend or (total == 0 and not observed.withheld):
+        return _no_pods(service)
     if observed.withheld:
         return withheld(service, observed)
-    if total == 0:
-        return Verdict("WorkloadAvailable", True, Reason.SCALED_TO_ZERO, "no pods, as the spec asks for none")
     if ready >= max(1, total - 1):
         return Verdict("WorkloadAvailable", True, Reason.AVAILABLE, f"{ready} of {total} pods serve")
     if finding := diagnosis.workload(observed.deployment, observed.pods):
         return Verdict(
-            "WorkloadAvailable", False, finding[0], f"{ready} of {total} pods serve: {finding[1]}{_old(observed)}"
+            "WorkloadAvailable",
+            False,
+            finding[0],
+            f"{ready} of {total} pods serve: {finding[1]}{_old(observed)}{_down(service, observed, total)}",
         )
     doing = diagnosis.progress(observed.pods)
-    reason = Reason.ROLLING_OUT if observed.old_pods else Reason.STARTING
+    reason = Reason.ROLLING_OUT if observed.old_pods or _rolls(observed) else Reason.STARTING
     return Verdict(
         "WorkloadAvailable",
         False,
         reason,
-        f"{ready} of {total} pods serve: {doing}{_old(observed)}",
+        f"{ready} of {total} pods serve: {doing}{_old(observed)}{_down(service, observed, total)}",
+    )
+
+
+def _no_pods(service: InferenceService) -> Verdict:
+    if service.spec.suspend:
+        message = "no pods, as spec.suspend asks; everything else is kept, and suspend: false starts them again"
+        return Verdict("WorkloadAvailable", False, Reason.SUSPENDED, message)
+    return Verdict("WorkloadAvailable", True, Reason.SCALED_TO_ZERO, "no pods, as the spec asks for none")
+
+
+def _rolls(observed: Observed) -> bool:
+    """Whether pods are being replaced, after the last old one is gone too."""
+    return observed.replaces and observed.deployment is not None and not observed.deployment.rolled_out
+
+
+def _down(service: InferenceService, observed: Observed, total: int) -> str:
+    """What a rollout costs a single replica."""
+    if not _rolls(observed) or total > 1 or surge(service.spec) or any(pod.ready for pod in observed.old_pods):
+        return ""
+    return (
+        "; the only replica ends before the new one starts, so the service is down until that serves:"
+        " rollout.maxSurge: 1 avoids it where GPUs are spare"
     )
 
 
@@ -167,21 +195,22 @@ def verdicts(service: InferenceService, observed: Observed, before: Mapping[str,
         ready = Verdict("Ready", False, valid.reason, valid.message)
         return [ready, valid, Verdict("Stalled", True, valid.reason, valid.message)]
     fit = fits(service, observed, before)
-    gate = _gate(observed, fit, workload)
+    gate = _gate(service, observed, fit, workload)
     result = [Verdict("Ready", gate.status, gate.reason, gate.message), valid, fit, workload]
     result.append(monitoring_available(observed))
     total = wanted(service, observed)
     settled = sum(pod.ready for pod in observed.pods) == total and not observed.old_pods
-    if not workload.status and workload.reason not in TRANSIENT:
+    # What the user has asked for is no stall.
+    if not workload.status and workload.reason not in (*TRANSIENT, Reason.SUSPENDED):
         result.append(Verdict("Stalled", True, gate.reason, gate.message))
     elif not settled:
         result.append(Verdict("Reconciling", True, Reason.PROGRESSING, workload.message))
     return result
 
 
-def _gate(observed: Observed, fit: Verdict, workload: Verdict) -> Verdict:
+def _gate(service: InferenceService, observed: Observed, fit: Verdict, workload: Verdict) -> Verdict:
     """What Ready says: a plan that keeps the pods from being made, or what a failed inspection means for new pods."""
-    if workload.status or observed.apply_error:
+    if workload.status or observed.apply_error or service.spec.suspend:
         return workload
     if observed.withheld and not observed.assessment.pending:
         return Verdict("Fits", False, fit.reason, workload.message)

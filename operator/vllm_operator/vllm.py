@@ -18,7 +18,7 @@ CACHE_DIR = "/cache"
 TEMPLATE_PATH = "/etc/vllm/chat-template/template.jinja"
 CA_PATH = "/etc/vllm/ca/ca.crt"
 # vLLM finishes requests in flight for this long after SIGTERM, then stops its engine. Without it, streams are cut.
-SHUTDOWN_TIMEOUT_SECONDS = 120
+DRAIN_TIMEOUT_SECONDS = 120
 
 _SWITCHES: dict[bool, str] = {True: "--", False: "--no-"}
 Flag = Callable[[InferenceServiceSpec], Any]
@@ -81,6 +81,11 @@ def ranks(spec: InferenceServiceSpec) -> int:
     return (spec.tensor_parallel_size or 1) * (spec.pipeline_parallel_size or 1)
 
 
+def drain_timeout_seconds(spec: InferenceServiceSpec) -> int:
+    """Seconds that requests in flight get to finish after SIGTERM."""
+    return (spec.rollout.drain_timeout_seconds if spec.rollout else None) or DRAIN_TIMEOUT_SECONDS
+
+
 def _fraction(cache: KvCache | None) -> str | None:
     percent = cache.gpu_memory_utilization_percent if cache else None
     return f"{percent / 100:g}" if percent else None
@@ -116,7 +121,7 @@ def _flags(spec: InferenceServiceSpec, commit: str | None) -> Iterator[str]:
 def argv(spec: InferenceServiceSpec, name: str, commit: str | None = None) -> list[str]:
     """Arguments of `vllm serve` for a service called `name`; `commit` is what the model's branch stands for."""
     arguments = [location(spec.model.uri), "--served-model-name", *(spec.model.served_model_names or [name])]
-    arguments += ["--host=0.0.0.0", f"--port={PORT}", f"--shutdown-timeout={SHUTDOWN_TIMEOUT_SECONDS}"]
+    arguments += ["--host=0.0.0.0", f"--port={PORT}", f"--shutdown-timeout={drain_timeout_seconds(spec)}"]
     # Probes and scrapes would fill the log that `kubectl logs` shows.
     arguments += ["--disable-access-log-for-endpoints=/health,/metrics"]
     arguments += _flags(spec, commit)

@@ -57,6 +57,19 @@ def test_what_fits_is_served_by_the_commit_that_was_inspected(kube: Kube) -> Non
     kube.wait("the Job is gone", 30, lambda: not kube.list("jobs"))
 
 
+def test_a_suspension_takes_the_old_pods_too_while_an_edit_does_not_fit(kube: Kube) -> None:
+    kube.apply(planned(LLAMA_8B))
+    kube.ready("llama", 60)
+    kube.merge("vis", "llama", {"spec": {"model": {"uri": f"hf://{LLAMA_70B}"}}})
+    kube.wait("it is withheld", 60, lambda: reason(kube, "WorkloadAvailable") == "Withheld")
+    assert len(pods(kube)) == 1
+    kube.merge("vis", "llama", {"spec": {"suspend": True}})
+    kube.wait("the pods are gone", 20, lambda: not pods(kube))
+    kube.wait("it says so", 10, lambda: reason(kube) == "Suspended")
+    assert fits(kube)["status"] == "False"
+    assert "Stalled" not in conditions(kube.get("vis", "llama") or {})
+
+
 def test_what_does_not_fit_gets_no_pods_until_it_does(kube: Kube) -> None:
     kube.apply(planned(LLAMA_70B))
     kube.wait("it says so", 60, lambda: fits(kube).get("status") == "False")

@@ -6,7 +6,7 @@ import pytest
 
 from vllm_operator.api.resource import InferenceService
 from vllm_operator.api.spec import InferenceServiceSpec
-from vllm_operator.observed import DeploymentSnapshot, Ending, PodSnapshot
+from vllm_operator.observed import ConditionSnapshot, DeploymentSnapshot, Ending, PodSnapshot
 from vllm_operator.reasons import Reason
 from vllm_operator.status import Engine, Observed, status
 
@@ -19,8 +19,8 @@ def service(**spec: Any) -> InferenceService:
     return InferenceService("team-a", "llama", "uid", 3, parsed)
 
 
-def deployment(replicas: int) -> DeploymentSnapshot:
-    return DeploymentSnapshot(generation=1, observed_generation=1, replicas=replicas, wanted=replicas, conditions=())
+def deployment(replicas: int, conditions: tuple[ConditionSnapshot, ...] = ()) -> DeploymentSnapshot:
+    return DeploymentSnapshot(1, observed_generation=1, replicas=replicas, wanted=replicas, conditions=conditions)
 
 
 def pod(name: str, *, ready: bool, reason: str = "", message: str = "", log: str = "") -> PodSnapshot:
@@ -74,6 +74,34 @@ def test_old_pods_that_still_serve_do_not_make_a_failed_rollout_ready() -> None:
     assert found["Stalled"]["status"] == "True"
 
 
+def test_a_single_replica_that_rolls_says_that_it_is_down() -> None:
+    rolling = (ConditionSnapshot("Progressing", "True", "ReplicaSetUpdated", ""),)
+    observed = Observed(deployment=deployment(1, rolling), pods=[pod("new", ready=False)], replaces=True)
+    found = conditions(observed)["Ready"]
+    assert found["reason"] == Reason.ROLLING_OUT
+    assert "the service is down until that serves: rollout.maxSurge: 1 avoids it" in found["message"]
+    assert "down" not in conditions(observed, rollout={"maxSurge": 1})["Ready"]["message"]
+    assert "down" not in conditions(observed, replicas=2)["Ready"]["message"]
+    observed.replaces = False
+    assert conditions(observed)["Ready"]["reason"] == Reason.STARTING
+
+
+def test_a_restart_is_no_rollout() -> None:
+    done = (ConditionSnapshot("Progressing", "True", "NewReplicaSetAvailable", ""),)
+    observed = Observed(deployment=deployment(1, done), pods=[pod("again", ready=False)], replaces=True)
+    found = conditions(observed)["Ready"]
+    assert found["reason"] == Reason.STARTING
+    assert "down" not in found["message"]
+
+
+@pytest.mark.parametrize("withheld", [True, False])
+def test_a_suspended_service_is_neither_ready_nor_stalled(withheld: bool) -> None:
+    observed = Observed(deployment=deployment(0), withheld=withheld)
+    found = conditions(observed, suspend=True, autoscaling={"maxReplicas": 3})
+    assert (found["Ready"]["status"], found["Ready"]["reason"]) == ("False", Reason.SUSPENDED)
+    assert {"Reconciling", "Stalled"}.isdisjoint(found)
+
+
 def test_a_pod_without_a_node_is_progress_not_a_stall() -> None:
     waiting = pod(
         "a", ready=False, reason="Unschedulable", message="0/3 nodes are available: 3 Insufficient nvidia.com/gpu."
@@ -115,6 +143,7 @@ def test_the_transition_time_moves_only_when_the_status_flips() -> None:
         ({"tensorParallelSize": 4, "pipelineParallelSize": 2}, 8),
         ({"accelerator": {"resource": "cpu"}}, 0),
         ({"replicas": 0}, 0),
+        ({"replicas": 2, "suspend": True}, 0),
     ],
 )
 def test_gpus_are_those_of_all_wanted_replicas(spec: dict[str, Any], gpus: int) -> None:

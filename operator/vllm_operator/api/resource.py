@@ -17,7 +17,9 @@ class InferenceService:
 
     @property
     def wanted_replicas(self) -> int | None:
-        """Pods that the spec asks for; None while an autoscaler decides."""
+        """Pods that the spec asks for now; None while an autoscaler decides."""
+        if self.spec.suspend:
+            return 0
         if self.spec.autoscaling:
             return None
         return 1 if self.spec.replicas is None else self.spec.replicas

@@ -135,8 +135,35 @@ class Autoscaling(ApiModel):
 
 
 class Rollout(ApiModel):
-    """How changes reach the pods."""
+    """How changes reach the pods, and how pods end."""
 
+    model_config = with_rules(
+        rule(
+            "!has(self.maxUnavailable) || self.maxUnavailable > 0 || (has(self.maxSurge) && self.maxSurge > 0)",
+            "with rollout.maxSurge and rollout.maxUnavailable both 0 no pod could be replaced: set maxSurge to 1, "
+            "where GPUs are spare, or maxUnavailable to 1",
+        )
+    )
+
+    max_surge: int | None = optional(
+        "Pods that a rollout may start beyond the number asked for, on GPUs that are spare (default 0). With 1, a "
+        "single replica serves until its successor does.",
+        1,
+        ge=0,
+        le=1000,
+    )
+    max_unavailable: int | None = optional(
+        "Pods that a rollout may take away before their successors serve (default: 1, or 0 with a maxSurge).",
+        1,
+        ge=0,
+        le=1000,
+    )
+    drain_timeout_seconds: int | None = optional(
+        "Seconds that requests in flight get to finish when a pod ends (default 120); then they are cut.",
+        120,
+        ge=1,
+        le=86400,
+    )
     restarted_at: (
         Annotated[
             str,
@@ -273,6 +300,9 @@ class InferenceServiceSpec(ApiModel):
         "Enforce",
     )
     replicas: int | None = optional("Number of pods, each with all ranks; omitted: 1.", 2, ge=0, le=1000)
+    suspend: bool | None = optional(
+        "Whether the service has no pods for now: frees their GPUs and keeps everything else.", True
+    )
     autoscaling: Autoscaling | None = optional(
         "Scales the number of pods by vLLM's metrics, instead of replicas.", {"minReplicas": 1, "maxReplicas": 8}
     )

@@ -10,7 +10,7 @@ WAITING_METRIC = "vllm:num_requests_waiting"
 def disruption_budget(service: InferenceService) -> Manifest | None:
     """At most one pod may be evicted at a time. With one replica there is none: it would block every drain."""
     spec = service.spec
-    least = spec.autoscaling.min_replicas if spec.autoscaling else service.wanted_replicas or 0
+    least = spec.autoscaling.min_replicas if spec.autoscaling else spec.replicas or 0
     if least < 2:
         return None
     return {

@@ -1,6 +1,7 @@
 """The Deployment: how many pods, and how they are replaced."""
 
 from ..api.resource import InferenceService
+from ..api.spec import InferenceServiceSpec
 from .metadata import Manifest, compact, identity, metadata
 from .pod import STARTUP_TIMEOUT_SECONDS
 
@@ -21,9 +22,20 @@ def deployment(service: InferenceService, template: Manifest) -> Manifest:
                 "selector": {"matchLabels": identity(service)},
                 "progressDeadlineSeconds": budget + _PROGRESS_MARGIN_SECONDS,
                 "revisionHistoryLimit": 3,
-                # GPUs are scarce: a pod more than asked for would wait for ever on a full cluster.
-                "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}},
+                "strategy": {"type": "RollingUpdate", "rollingUpdate": _steps(service.spec)},
                 "template": template,
             },
         }
     )
+
+
+def surge(spec: InferenceServiceSpec) -> int:
+    """Pods more than asked for during a rollout. GPUs are scarce: on a full cluster one more would wait for ever."""
+    return (spec.rollout.max_surge if spec.rollout else None) or 0
+
+
+def _steps(spec: InferenceServiceSpec) -> dict[str, int]:
+    unavailable = spec.rollout.max_unavailable if spec.rollout else None
+    # A pod taken away early would undo what the one more is for.
+    default = 0 if surge(spec) else 1
+    return {"maxSurge": surge(spec), "maxUnavailable": default if unavailable is None else unavailable}

@@ -19,10 +19,10 @@ from ..vllm import (
     CACHE_DIR,
     MODELS_DIR,
     PORT,
-    SHUTDOWN_TIMEOUT_SECONDS,
     TEMPLATE_PATH,
     argv,
     claims,
+    drain_timeout_seconds,
     environment,
     ranks,
 )
@@ -40,7 +40,8 @@ STARTUP_TIMEOUT_SECONDS = 1800
 PROBE_PERIOD_SECONDS = 5
 # Endpoints learn of the deletion while the pod still takes requests; only then vLLM gets SIGTERM.
 PRE_STOP_SECONDS = 10
-TERMINATION_GRACE_SECONDS = PRE_STOP_SECONDS + SHUTDOWN_TIMEOUT_SECONDS + 30
+# Beyond the drain: stopping the engine.
+STOP_SECONDS = 30
 # An engine that hangs, or that is still loading, drains nothing: waiting for it would hold its GPUs for longer.
 KILL_GRACE_SECONDS = 15
 
@@ -73,7 +74,7 @@ def pod_template(
             # A Service called `vllm` would otherwise set VLLM_PORT to an URL, which vLLM refuses to start with.
             "enableServiceLinks": False,
             "automountServiceAccountToken": False,
-            "terminationGracePeriodSeconds": TERMINATION_GRACE_SECONDS,
+            "terminationGracePeriodSeconds": PRE_STOP_SECONDS + drain_timeout_seconds(spec) + STOP_SECONDS,
             "securityContext": {
                 "runAsNonRoot": True,
                 "runAsUser": USER_ID,

@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 from ..api.resource import InferenceService
-from ..effects import PLAN_FIELDS, POD_FIELDS
+from ..effects import OTHER_FIELDS, POD_FIELDS
 from .claim import claim_name
 from .metadata import REVISION_LABEL, Manifest, metadata
 
@@ -20,12 +20,21 @@ KEPT_REVISIONS = 3
 def revision_name(service: InferenceService) -> str:
     """Hash of the parts of the spec that the pods are made of; equal specs share a rendering."""
     spec = service.spec.to_manifest()
-    for path in PLAN_FIELDS:
-        parent, _, field = path.rpartition(".")
-        (spec.get(parent, {}) if parent else spec).pop(field, None)
+    for path in OTHER_FIELDS:
+        _remove(spec, path.split("."))
     parts = {field: spec[field] for field in POD_FIELDS if field in spec}
     parts["cache"] = claim_name(service)  # the pods see the claim's name, not its size or class
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:10]
+
+
+def _remove(node: dict[str, Any], steps: list[str]) -> None:
+    """Takes a field out, and the object that held it where nothing else is in it."""
+    if len(steps) == 1:
+        node.pop(steps[0], None)
+    elif node.get(steps[0]):
+        _remove(node[steps[0]], steps[1:])
+        if not node[steps[0]]:
+            del node[steps[0]]
 
 
 def controller_revision(service: InferenceService, number: int, template: Manifest) -> Manifest:
