@@ -20,6 +20,14 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    """Source code line by line, as kubectl shows it."""
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, "|" if text.count("\n") > 1 else None)
+
+
+_Dumper.add_representer(str, _text)
+
+
 def _print_yaml(*documents: object) -> None:
     yaml.dump_all(documents, sys.stdout, Dumper=_Dumper, sort_keys=False, width=120, allow_unicode=True)
 

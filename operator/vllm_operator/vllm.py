@@ -5,11 +5,13 @@ An omitted field omits the flag, so that vLLM's own default stands. Arguments ar
 
 import json
 from collections.abc import Callable, Iterator
+from pathlib import PurePosixPath
 from typing import Any
 
 from .api import InferenceServiceSpec
 from .api.base import bytes_of
 from .api.spec import KvCache, Speculative
+from .serving.middleware import READY, STATE
 from .settings import Settings
 
 PORT = 8000
@@ -17,6 +19,7 @@ MODELS_DIR = "/models"
 CACHE_DIR = "/cache"
 TEMPLATE_PATH = "/etc/vllm/chat-template/template.jinja"
 CA_PATH = "/etc/vllm/ca/ca.crt"
+MIDDLEWARE_PATH = "/etc/vllm/operator/vllm_operator_middleware.py"
 # vLLM finishes requests in flight for this long after SIGTERM, then stops its engine. Without it, streams are cut.
 DRAIN_TIMEOUT_SECONDS = 120
 
@@ -122,8 +125,9 @@ def argv(spec: InferenceServiceSpec, name: str, commit: str | None = None) -> li
     """Arguments of `vllm serve` for a service called `name`; `commit` is what the model's branch stands for."""
     arguments = [location(spec.model.uri), "--served-model-name", *(spec.model.served_model_names or [name])]
     arguments += ["--host=0.0.0.0", f"--port={PORT}", f"--shutdown-timeout={drain_timeout_seconds(spec)}"]
+    arguments += [f"--middleware={PurePosixPath(MIDDLEWARE_PATH).stem}.Middleware"]
     # Probes and scrapes would fill the log that `kubectl logs` shows.
-    arguments += ["--disable-access-log-for-endpoints=/health,/metrics"]
+    arguments += [f"--disable-access-log-for-endpoints=/health,/metrics,{READY},{STATE}"]
     arguments += _flags(spec, commit)
     if spec.tool_call_parser:
         arguments.append("--enable-auto-tool-choice")
@@ -164,6 +168,7 @@ def environment(spec: InferenceServiceSpec, settings: Settings) -> list[dict[str
         "XDG_CACHE_HOME": f"{CACHE_DIR}/xdg",
         "VLLM_NO_USAGE_STATS": "1",
         "DO_NOT_TRACK": "1",
+        "PYTHONPATH": str(PurePosixPath(MIDDLEWARE_PATH).parent),
     }
     variables = [{"name": key, "value": value} for key, value in owned.items()]
     variables += hub_environment(spec, settings)

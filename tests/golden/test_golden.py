@@ -11,7 +11,9 @@ import pytest
 import yaml
 
 from cluster.host import REPOSITORY
+from vllm_operator.manifests.pod import MIDDLEWARE_ANNOTATION
 from vllm_operator.render import render_file
+from vllm_operator.serving import middleware
 
 HERE = Path(__file__).parent
 SERVICES = {
@@ -32,7 +34,13 @@ class _Plain(yaml.SafeDumper):
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_children(name: str) -> None:
-    printed = yaml.dump_all(render_file(SERVICES[name], None), Dumper=_Plain, sort_keys=False, width=120)
+    children = render_file(SERVICES[name], None)
+    for child in children:
+        if child["kind"] == "Deployment":
+            annotations = child["spec"]["template"]["metadata"]["annotations"]
+            assert annotations[MIDDLEWARE_ANNOTATION] == Path(middleware.__file__).read_text()
+            annotations[MIDDLEWARE_ANNOTATION] = "(the text of serving/middleware.py)"
+    printed = yaml.dump_all(children, Dumper=_Plain, sort_keys=False, width=120)
     golden = HERE / f"{name}.yaml"
     if os.environ.get("UPDATE_GOLDEN"):
         golden.write_text(printed)

@@ -5,7 +5,9 @@ change.
 """
 
 from dataclasses import dataclass
+from functools import cache
 from math import ceil
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..api import GROUP
@@ -13,10 +15,12 @@ from ..api.base import bytes_of, gibibytes
 from ..api.pod import PodSettings
 from ..api.resource import InferenceService
 from ..api.spec import InferenceServiceSpec
+from ..serving import middleware
 from ..settings import Settings
 from ..vllm import (
     CA_PATH,
     CACHE_DIR,
+    MIDDLEWARE_PATH,
     MODELS_DIR,
     PORT,
     TEMPLATE_PATH,
@@ -35,12 +39,13 @@ CONTAINER = "vllm"
 GiB = 2**30
 # Rolls the pods even where a fresh rendering comes out the same.
 RESTARTED_ANNOTATION = f"{GROUP}/restarted-at"
+# The source of our middleware, which the kubelet makes a file of. A ConfigMap would need rights on all ConfigMaps, and
+# would have to live exactly as long as templates and pods that name it; here it is part of the kept template.
+MIDDLEWARE_ANNOTATION = f"{GROUP}/middleware"
 
 STARTUP_TIMEOUT_SECONDS = 1800
 PROBE_PERIOD_SECONDS = 5
-# Endpoints learn of the deletion while the pod still takes requests; only then vLLM gets SIGTERM.
-PRE_STOP_SECONDS = 10
-# Beyond the drain: stopping the engine.
+# Beyond the drain: what is still in flight, and stopping the engine.
 STOP_SECONDS = 30
 # An engine that hangs, or that is still loading, drains nothing: waiting for it would hold its GPUs for longer.
 KILL_GRACE_SECONDS = 15
@@ -74,7 +79,8 @@ def pod_template(
             # A Service called `vllm` would otherwise set VLLM_PORT to an URL, which vLLM refuses to start with.
             "enableServiceLinks": False,
             "automountServiceAccountToken": False,
-            "terminationGracePeriodSeconds": PRE_STOP_SECONDS + drain_timeout_seconds(spec) + STOP_SECONDS,
+            # The preStop hook (serving/middleware.py) pauses, then drains.
+            "terminationGracePeriodSeconds": int(middleware.PAUSE_SECONDS) + drain_timeout_seconds(spec) + STOP_SECONDS,
             "securityContext": {
                 "runAsNonRoot": True,
                 "runAsUser": USER_ID,
@@ -89,15 +95,22 @@ def pod_template(
     return compact(template)
 
 
-def _annotations(spec: InferenceServiceSpec, pod: PodSettings) -> dict[str, str] | None:
+@cache
+def _middleware_source() -> str:
+    return Path(middleware.__file__).read_text()
+
+
+def _annotations(spec: InferenceServiceSpec, pod: PodSettings) -> dict[str, str]:
     restarted = {RESTARTED_ANNOTATION: spec.rollout.restarted_at} if spec.rollout and spec.rollout.restarted_at else {}
-    return {**(pod.annotations or {}), **restarted} or None
+    return {**(pod.annotations or {}), **restarted, MIDDLEWARE_ANNOTATION: _middleware_source()}
 
 
 def _container(service: InferenceService, settings: Settings, rendering: Rendering) -> Manifest:
     spec = service.spec
     budget = spec.startup_timeout_seconds or STARTUP_TIMEOUT_SECONDS
-    health = {"httpGet": {"path": "/health", "port": PORT_NAME}, "timeoutSeconds": 5}
+    health = _get("/health")
+    # Without -I, Python would take modules from the current folder. No shell, and nothing of the user's.
+    drain = ["python3", "-I", MIDDLEWARE_PATH, str(PORT), str(drain_timeout_seconds(spec))]
     return {
         "name": CONTAINER,
         "image": spec.image or settings.default_image(spec.accelerator.resource),
@@ -115,7 +128,7 @@ def _container(service: InferenceService, settings: Settings, rendering: Renderi
             "failureThreshold": ceil(budget / PROBE_PERIOD_SECONDS),
             "terminationGracePeriodSeconds": KILL_GRACE_SECONDS,
         },
-        "readinessProbe": {**health, "periodSeconds": PROBE_PERIOD_SECONDS, "failureThreshold": 2},
+        "readinessProbe": {**_get(middleware.READY), "periodSeconds": PROBE_PERIOD_SECONDS, "failureThreshold": 2},
         "livenessProbe": {
             **health,
             "timeoutSeconds": 10,
@@ -123,7 +136,8 @@ def _container(service: InferenceService, settings: Settings, rendering: Renderi
             "failureThreshold": 3,
             "terminationGracePeriodSeconds": KILL_GRACE_SECONDS,
         },
-        "lifecycle": {"preStop": {"sleep": {"seconds": PRE_STOP_SECONDS}}},
+        # Endpoints learn of the deletion while the pod still takes requests; only then vLLM gets SIGTERM.
+        "lifecycle": {"preStop": {"exec": {"command": drain}}},
         # A failed container's last lines then stand in its status, where the diagnosis finds them.
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "securityContext": {
@@ -132,6 +146,10 @@ def _container(service: InferenceService, settings: Settings, rendering: Renderi
             "capabilities": {"drop": ["ALL"]},
         },
     }
+
+
+def _get(path: str) -> Manifest:
+    return {"httpGet": {"path": path, "port": PORT_NAME}, "timeoutSeconds": 5}
 
 
 def shared_memory_bytes(spec: InferenceServiceSpec) -> int:
@@ -173,6 +191,12 @@ def _resources(spec: InferenceServiceSpec) -> Manifest:
     }
 
 
+_MIDDLEWARE_FILE = {
+    "path": PurePosixPath(MIDDLEWARE_PATH).name,
+    "fieldRef": {"fieldPath": f"metadata.annotations['{MIDDLEWARE_ANNOTATION}']"},
+}
+
+
 def _volumes(service: InferenceService, settings: Settings) -> list[Manifest]:
     spec = service.spec
     cache = claim_name(service)
@@ -180,6 +204,7 @@ def _volumes(service: InferenceService, settings: Settings) -> list[Manifest]:
         {"name": "cache", **({"persistentVolumeClaim": {"claimName": cache}} if cache else {"emptyDir": {}})},
         {"name": "tmp", "emptyDir": {}},
         {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": gibibytes(shared_memory_bytes(spec))}},
+        {"name": "middleware", "downwardAPI": {"items": [_MIDDLEWARE_FILE]}},
     ]
     for claim in claims(spec):
         volumes.append(
@@ -214,6 +239,7 @@ def _mounts(service: InferenceService, settings: Settings) -> list[Manifest]:
         {"name": "cache", "mountPath": CACHE_DIR},
         {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - a volume of the container, not ours
         {"name": "shm", "mountPath": "/dev/shm"},  # noqa: S108
+        {"name": "middleware", "mountPath": str(PurePosixPath(MIDDLEWARE_PATH).parent), "readOnly": True},
     ]
     mounts += [
         {"name": _volume_name(spec, claim), "mountPath": f"{MODELS_DIR}/{claim}", "readOnly": True}

@@ -1,0 +1,205 @@
+"""In front of vLLM's HTTP server, in its process: drains, asks every route for the key, notices an engine that hangs.
+
+This file is mounted into the pods and must work in any image with vLLM: it needs the standard library, and vLLM's own
+prometheus_client. Run as a program it is the preStop hook: python3 FILE PORT SECONDS
+"""
+
+import hashlib
+import hmac
+import http.client
+import json
+import os
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from pathlib import Path
+from typing import Any
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Message, Receive, Send], Awaitable[None]]
+
+# Left by the preStop hook. /tmp outlives a container that is restarted, so a new process takes it away.
+MARK = Path("/tmp/draining")  # noqa: S108 - a volume of the container
+SECRETS = Path("/etc/vllm/watched")
+TERMINATION_MESSAGE = Path("/dev/termination-log")
+READY, STATE = "/-/ready", "/-/state"
+# What probes and Prometheus ask; all else wants the key. vLLM guards some prefixes only, and not /invocations.
+OPEN = frozenset({"/health", "/ping", "/metrics", "/version", "/load", READY, STATE})
+HANG_SECONDS = 60.0
+# Endpoints learn of a pod's end within seconds; until then it takes requests as ever.
+PAUSE_SECONDS = 10.0
+_PROGRESS = (
+    "vllm:iteration_tokens_total_count",
+    "vllm:generation_tokens_total",
+    "vllm:kv_cache_usage_perc",  # moves in a long prefill, which gives no tokens
+    "vllm:num_requests_waiting",
+)
+_RUNNING = "vllm:num_requests_running"
+
+
+class Middleware:
+    """The ASGI middleware; vLLM makes one, when it starts to listen."""
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+        key = os.environ.get("VLLM_API_KEY")
+        self.key = _digest(key.encode()) if key else None
+        self.started_with = dict(_watched())
+        self.requests = 0
+        self.last_end = self.seen_at = time.monotonic()
+        self.seen: tuple[float, ...] = ()
+        self.hang = ""
+        MARK.unlink(missing_ok=True)
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] not in ("http", "websocket"):
+            await self.app(scope, receive, send)
+            return
+        path = scope["path"]
+        if not (path in OPEN or scope.get("method") == "OPTIONS" or self._has_key(scope)):
+            await _refuse(scope, send)
+        elif path in OPEN:
+            await self._probe(path, scope, receive, _closing(send))
+        else:
+            self.requests += 1
+            try:
+                await self.app(scope, receive, _closing(send))
+            finally:
+                self.requests -= 1
+                self.last_end = time.monotonic()
+
+    async def _probe(self, path: str, scope: Message, receive: Receive, send: Send) -> None:
+        if path == STATE:
+            await _answer(send, 200, json.dumps(self.state()), b"application/json")
+        elif path == READY and _draining():
+            await _answer(send, 503, "draining")
+        elif path in (READY, "/health") and self._hangs():
+            await _answer(send, 503, self.hang)
+        else:
+            inner = {**scope, "path": "/health", "raw_path": b"/health"} if path == READY else scope
+            await self.app(inner, receive, send)
+
+    def state(self) -> Message:
+        """For the preStop hook and the operator; holds no content of anything."""
+        changed = {str(path.parent) for path, digest in _watched() if self.started_with.get(path) != digest}
+        gone = {str(path.parent) for path in self.started_with if not (SECRETS / path).exists()}
+        return {
+            "draining": _draining(),
+            "requests": self.requests,
+            "quietSeconds": round(time.monotonic() - self.last_end, 1) if not self.requests else 0.0,
+            "stale": sorted(changed | gone),
+            "hang": self.hang,
+        }
+
+    def _has_key(self, scope: Message) -> bool:
+        if self.key is None:
+            return True
+        given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
+        scheme, _, token = given.partition(b" ")
+        # Digests of one length: comparing takes as long whatever differs.
+        return hmac.compare_digest(_digest(token), self.key) and scheme.lower() == b"bearer"
+
+    def _hangs(self) -> bool:
+        """Whether requests have been running, and the engine has made no step, for HANG_SECONDS."""
+        running, *progress = _figures()
+        now = time.monotonic()
+        if not running or self.seen != (running, *progress):
+            self.seen, self.seen_at = (running, *progress), now
+        hangs = now - self.seen_at >= HANG_SECONDS
+        if hangs != bool(self.hang):
+            self.hang = (
+                f"vLLM's engine hangs: {running:.0f} requests run, and it made no step in {HANG_SECONDS:.0f} s"
+                if hangs
+                else ""
+            )
+            # The operator reads it in the pod's status after the liveness probe has ended this process.
+            TERMINATION_MESSAGE.write_text(self.hang)
+        return hangs
+
+
+def _draining() -> bool:
+    return MARK.exists()
+
+
+def _figures() -> tuple[float, ...]:
+    """Requests that run, then what changes with every step of the engine."""
+    from prometheus_client import REGISTRY  # noqa: PLC0415 - not in the preStop hook
+
+    totals = dict.fromkeys((_RUNNING, *_PROGRESS), 0.0)
+    for metric in REGISTRY.restricted_registry(totals).collect():
+        for sample in metric.samples:
+            totals[sample.name] += sample.value
+    return tuple(totals.values())
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.sha256(content).digest()
+
+
+def _watched() -> Iterator[tuple[Path, bytes]]:
+    """Kind/name/key, and a digest, of each Secret and ConfigMap that the pod was given as environment."""
+    for path in sorted(SECRETS.glob("*/*/*")):
+        yield path.relative_to(SECRETS), _digest(path.read_bytes())
+
+
+def _closing(send: Send) -> Send:
+    """While the pod drains, every answer asks the client to use another connection: that leads to another pod."""
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start" and _draining():
+            headers = [header for header in message.get("headers", ()) if header[0].lower() != b"connection"]
+            message = {**message, "headers": [*headers, (b"connection", b"close")]}
+        await send(message)
+
+    return sending
+
+
+async def _answer(send: Send, status: int, text: str, kind: bytes = b"text/plain") -> None:
+    body = text.encode()
+    headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _refuse(scope: Message, send: Send) -> None:
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": 1008})
+    else:
+        await _answer(_closing(send), 401, '{"error":"Unauthorized"}', b"application/json")
+
+
+def drain(port: int, seconds: float) -> None:
+    """Returns when no request runs and no kept-alive connection can be open any more, or when the time is up.
+
+    A stream that began before the pause ends without `Connection: close`: its connection is waited for as well.
+    """
+    MARK.touch()
+    # uvicorn closes a connection that is idle for so long.
+    quiet = float(os.environ.get("VLLM_HTTP_TIMEOUT_KEEP_ALIVE", "5")) + 1
+    start = time.monotonic()
+    while (elapsed := time.monotonic() - start) < PAUSE_SECONDS + seconds:
+        try:
+            state = _ask(port)
+        except ConnectionRefusedError:
+            return  # vLLM still loads its model, or has ended
+        except (OSError, http.client.HTTPException, ValueError):
+            state = None  # too busy to answer
+        if state and elapsed >= PAUSE_SECONDS and not state["requests"] and state["quietSeconds"] >= quiet:
+            return
+        time.sleep(0.5)
+
+
+def _ask(port: int) -> Any:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)  # no proxy, whatever the environment says
+    try:
+        connection.request("GET", STATE)
+        return json.load(connection.getresponse())
+    finally:
+        connection.close()
+
+
+if __name__ == "__main__":
+    drain(int(sys.argv[1]), float(sys.argv[2]))

@@ -1,0 +1,212 @@
+"""The middleware of vLLM's pods: what it answers itself, what it lets through, what it adds."""
+
+import asyncio
+import json
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client import REGISTRY, Gauge, Histogram
+
+from vllm_operator.serving import middleware
+from vllm_operator.serving.middleware import Message, Middleware, Receive, Send
+
+KEY = "sk-one"
+
+
+@pytest.fixture(autouse=True)
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The places in the pod, in a folder of the test."""
+    monkeypatch.setattr(middleware, "MARK", tmp_path / "draining")
+    monkeypatch.setattr(middleware, "SECRETS", tmp_path / "watched")
+    monkeypatch.setattr(middleware, "TERMINATION_MESSAGE", tmp_path / "termination-log")
+    monkeypatch.delenv("VLLM_API_KEY", raising=False)
+    return tmp_path
+
+
+async def vllm(scope: Message, receive: Receive, send: Send) -> None:
+    """Stands for the application behind: answers with the path that it is asked for."""
+    headers = [(b"content-type", b"text/plain"), (b"connection", b"keep-alive")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": scope["path"].encode()})
+
+
+def ask(app: Middleware, path: str, method: str = "GET", **headers: str) -> tuple[int, str, dict[str, str]]:
+    """Status, text and headers of an answer."""
+    sent: list[Any] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    pairs = [(name.encode(), value.encode()) for name, value in headers.items()]
+    scope: Message = {"type": "http", "method": method, "path": path, "headers": pairs}
+    asyncio.run(app(scope, receive, send))
+    start, body = sent
+    return start["status"], body["body"].decode(), {k.decode(): v.decode() for k, v in start["headers"]}
+
+
+def test_without_a_key_all_is_let_through() -> None:
+    app = Middleware(vllm)
+    assert ask(app, "/invocations", "POST")[:2] == (200, "/invocations")
+    assert ask(app, "/v1/models")[0] == 200
+
+
+def test_with_a_key_all_but_probes_and_metrics_need_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VLLM_API_KEY", KEY)
+    app = Middleware(vllm)
+    for path in (
+        "/invocations",
+        "/pooling",
+        "/v1/models",
+        "/tokenize",
+        "//health",
+        "/health/../score",
+        "/openapi.json",
+    ):
+        for given in ({}, {"authorization": "Bearer wrong"}, {"authorization": f"Basic {KEY}"}, {"authorization": KEY}):
+            status, text, _ = ask(app, path, "POST", **given)
+            assert (status, json.loads(text)) == (401, {"error": "Unauthorized"}), (path, given)
+        assert ask(app, path, "POST", authorization=f"bearer {KEY}")[0] == 200
+    for path in ("/health", "/metrics", "/version", "/ping", "/-/ready", "/-/state"):
+        assert ask(app, path)[0] == 200, path
+    assert ask(app, "/invocations", "OPTIONS")[0] == 200  # a browser asks so before it sends the key
+
+
+def test_a_draining_pod_is_not_ready_and_asks_clients_to_leave() -> None:
+    app = Middleware(vllm)
+    assert ask(app, "/-/ready")[:2] == (200, "/health")
+    assert ask(app, "/v1/models")[2]["connection"] == "keep-alive"
+    middleware.MARK.touch()
+    assert ask(app, "/-/ready")[:2] == (503, "draining")
+    assert ask(app, "/health")[0] == 200
+    status, text, headers = ask(app, "/v1/models")
+    assert (status, text, headers["connection"]) == (200, "/v1/models", "close")
+    assert json.loads(ask(app, "/-/state")[1])["draining"] is True
+
+
+def test_a_restarted_container_does_not_drain() -> None:
+    middleware.MARK.touch()
+    assert ask(Middleware(vllm), "/-/ready")[0] == 200
+
+
+@pytest.fixture
+def engine() -> Iterator[tuple[Gauge, Histogram]]:
+    """vLLM's metrics that tell of running requests and of steps."""
+    running = Gauge("vllm:num_requests_running", "", ["engine"])
+    steps = Histogram("vllm:iteration_tokens_total", "", ["engine"])
+    yield running, steps
+    REGISTRY.unregister(running)
+    REGISTRY.unregister(steps)
+
+
+def test_an_engine_that_makes_no_step_hangs(
+    engine: tuple[Gauge, Histogram], monkeypatch: pytest.MonkeyPatch, files: Path
+) -> None:
+    running, steps = engine[0].labels("0"), engine[1].labels("0")
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    app = Middleware(vllm)
+
+    def healthy_after(seconds: float) -> bool:
+        now[0] += seconds
+        return ask(app, "/health")[0] == 200
+
+    assert healthy_after(0)
+    assert healthy_after(300)  # idle
+    running.set(2)
+    assert healthy_after(300)  # the first look at these
+    assert healthy_after(59)
+    steps.observe(8)
+    assert healthy_after(59)
+    assert not healthy_after(60)
+    status, text, _ = ask(app, "/-/ready")
+    assert (status, text) == (503, "vLLM's engine hangs: 2 requests run, and it made no step in 60 s")
+    assert (files / "termination-log").read_text() == text
+    steps.observe(8)
+    assert healthy_after(1)
+    assert (files / "termination-log").read_text() == ""
+
+
+def test_a_changed_secret_is_named_and_its_content_is_not(files: Path) -> None:
+    folder = files / "watched" / "Secret" / "hf-token"
+    folder.mkdir(parents=True)
+    (folder / "token").write_text("hf_old")
+    app = Middleware(vllm)
+    assert json.loads(ask(app, "/-/state")[1])["stale"] == []
+    (folder / "token").write_text("hf_new")
+    text = ask(app, "/-/state")[1]
+    assert json.loads(text)["stale"] == ["Secret/hf-token"]
+    assert "hf_" not in text
+    (folder / "token").unlink()
+    assert json.loads(ask(app, "/-/state")[1])["stale"] == ["Secret/hf-token"]
+
+
+class Server(threading.Thread):
+    """Answers /-/state on a port of its own, with what the test says."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self.socket.getsockname()[1])
+        self.state = {"requests": 1, "quietSeconds": 0.0}
+        self.start()
+
+    def run(self) -> None:
+        while True:
+            connection, _ = self.socket.accept()
+            with connection:
+                connection.recv(4096)
+                body = json.dumps(self.state).encode()
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+
+
+@pytest.fixture
+def short_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(middleware, "PAUSE_SECONDS", 0.5)
+
+
+@pytest.mark.usefixtures("short_pause")
+def test_the_hook_waits_for_requests_and_for_connections_to_close() -> None:
+    server = Server()
+    hook = threading.Thread(target=middleware.drain, args=(server.port, 30))
+    hook.start()
+    hook.join(1.5)
+    assert hook.is_alive()
+    assert middleware.MARK.exists()
+    server.state = {"requests": 0, "quietSeconds": 4.0}
+    hook.join(1.5)
+    assert hook.is_alive()
+    server.state = {"requests": 0, "quietSeconds": 6.5}
+    hook.join(2)
+    assert not hook.is_alive()
+
+
+@pytest.mark.usefixtures("short_pause")
+def test_the_hook_ends_when_its_time_is_up_or_nothing_listens() -> None:
+    server = Server()
+    start = time.monotonic()
+    middleware.drain(server.port, 1)
+    assert 1.5 <= time.monotonic() - start < 3
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    start = time.monotonic()
+    middleware.drain(port, 30)
+    assert time.monotonic() - start < 1
+
+
+def test_the_hook_runs_with_the_standard_library_alone() -> None:
+    command = [sys.executable, "-I", "-S", middleware.__file__, "1", "5"]
+    try:
+        assert subprocess.run(command, check=False, timeout=10).returncode == 0
+        assert Path("/tmp/draining").exists()
+    finally:
+        Path("/tmp/draining").unlink()
