@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONPATH := tests:operator
 
-.PHONY: help setup test test-fast lint demo demo-down bench-scale bench-plan crd lock clean
+.PHONY: help setup test test-fast lint demo demo-down bench-scale bench-plan bench-rollout crd lock clean
 
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -48,6 +48,9 @@ bench-scale: setup  ## 300 services at once: how fast, at what cost, and then si
 
 bench-plan: setup  ## The memory planner, and KAITO's formula, against engines that really ran: table and plot
 	$(BIN)/python -m bench.plan --plot build/bench-plan.svg
+
+bench-rollout: setup  ## Requests while pods are rolled, evicted and scaled away, with the real vLLM: none may fail
+	$(BIN)/python -m bench.rollout
 
 crd: setup  ## Write crds/ from api.py
 	$(BIN)/python -m vllm_operator crd > crds/inferenceservices.yaml

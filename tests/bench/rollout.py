@@ -1,0 +1,99 @@
+"""`make bench-rollout`: what clients feel while pods come and go, on a real node with the real vLLM on the CPU.
+
+Each case has constant arrivals from before its change to after it: at least 1,000 requests, every second one streamed,
+over kept-alive connections through the Service's cluster IP, without retries. One line per case; exits with 1 when a
+request failed or was aborted. The local cluster has one node: an eviction is asked for as `kubectl drain` asks for it,
+but the pod's successor starts on the same node.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+
+import serving
+from kube import Kube
+from load import Load
+
+NAME, LABEL = "rolled", "app.kubernetes.io/instance=rolled"
+# Pods start on the cores that serve.
+READY_SECONDS = 900
+SETTLE_SECONDS = 5.0
+
+
+def pods(kube: Kube) -> set[str]:
+    """Names of the service's pods, those that end included."""
+    return {pod["metadata"]["name"] for pod in kube.list("pods", LABEL)}
+
+
+def replaced(kube: Kube, old: set[str]) -> None:
+    """Waits until the service serves without the old pods."""
+    kube.wait("the old pods are gone", READY_SECONDS, lambda: old.isdisjoint(pods(kube)))
+    kube.ready(NAME, READY_SECONDS)
+
+
+def roll(kube: Kube, surge: int) -> None:
+    """Replaces both pods, with or without one more."""
+    old = pods(kube)
+    restarted = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    kube.merge("vis", NAME, {"spec": {"rollout": {"maxSurge": surge, "restartedAt": restarted}}})
+    replaced(kube, old)
+
+
+def evict(kube: Kube) -> None:
+    """Evicts one of the two pods through the API that a drain uses."""
+    name = sorted(pods(kube))[0]
+    path = f"/api/v1/namespaces/{kube.namespace}/pods/{name}/eviction"
+    body = f'{{"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {{"name": "{name}"}}}}'
+    kube.run("create", "--raw", path, "-f", "-", stdin=body)
+    replaced(kube, {name})
+    kube.wait("two serve", READY_SECONDS, lambda: len(pods(kube)) == 2)
+    kube.ready(NAME, READY_SECONDS)
+
+
+def scale_down(kube: Kube) -> None:
+    """Takes one of the two pods away."""
+    kube.run("scale", "vis", NAME, "--replicas=1")
+    kube.wait("one is left", READY_SECONDS, lambda: len(pods(kube)) == 1)
+    kube.ready(NAME, READY_SECONDS)
+
+
+CASES: dict[str, Callable[[Kube], None]] = {
+    "rolling-update-with-surge": lambda kube: roll(kube, 1),
+    "rolling-update": lambda kube: roll(kube, 0),
+    "eviction": evict,
+    "scale-down": scale_down,
+}
+
+
+def main() -> int:
+    """Runs the cases on a cluster of its own."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--requests", type=int, default=1000, help="least requests of a case (default: %(default)s)")
+    parser.add_argument("--rate", type=float, default=6.0, help="requests per second (default: %(default)s)")
+    parser.add_argument("--case", choices=CASES, action="append", help="only this case; may be repeated")
+    arguments = parser.parse_args()
+    cluster = serving.start("bench-rollout")
+    failed = False
+    try:
+        serving.install_operator(cluster)
+        kube = Kube(cluster.kubeconfig, "bench")
+        serving.make_models(kube)
+        kube.apply(serving.tiny(NAME, replicas=2))
+        kube.ready(NAME, READY_SECONDS)
+        url = kube.url(NAME)
+        for case in arguments.case or CASES:
+            with Load(url, NAME, rate=arguments.rate, least=arguments.requests) as load:
+                time.sleep(SETTLE_SECONDS)
+                CASES[case](kube)
+                time.sleep(SETTLE_SECONDS)
+            print(load.tally.line(case), flush=True)
+            print(*load.tally.failures[:10], sep="\n", end="\n" if load.tally.failures else "", file=sys.stderr)
+            failed = failed or bool(load.tally.failures or load.tally.aborted)
+    finally:
+        cluster.stop()
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,103 @@
+"""Rollouts under load, what a pod does while it ends, and every route without a key. With the real vLLM."""
+
+import http.client
+import json
+import time
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import pytest
+
+from e2e.conftest import KEY, tiny
+from e2e.test_serving import call
+from kube import Kube, Object
+from load import Load
+from vllm_operator.serving.middleware import OPEN
+
+NAME, LABEL = "rolled", "app.kubernetes.io/instance=rolled"
+REFERENCE = {"name": "rolled-key", "key": "key"}
+
+
+def pods(kube: Kube) -> dict[str, Object]:
+    """The service's pods by name, those that end included."""
+    return {pod["metadata"]["name"]: pod for pod in kube.list("pods", LABEL)}
+
+
+@pytest.fixture(scope="module")
+def rolled(kube: Kube) -> Iterator[Kube]:
+    """Two pods that serve, and one more while they roll."""
+    kube.apply(tiny(NAME, replicas=2, rollout={"maxSurge": 1}))
+    kube.ready(NAME, 600)
+    yield kube
+    kube.run("delete", "vis", NAME)
+
+
+def test_a_rolling_update_fails_no_request(rolled: Kube) -> None:
+    old = pods(rolled)
+    with Load(rolled.url(NAME), NAME, rate=2, least=200) as load:
+        time.sleep(5)
+        rolled.merge("vis", NAME, {"spec": {"maxModelLen": 1024}})
+        rolled.wait("the old pods are gone", 600, lambda: old.keys().isdisjoint(pods(rolled)))
+        rolled.ready(NAME, 300)
+        time.sleep(5)
+    assert load.tally.failures == []
+    assert (load.tally.sent >= 200, load.tally.aborted) == (True, 0)
+
+
+def test_a_pod_that_ends_finishes_what_it_began_and_sends_clients_away(rolled: Kube) -> None:
+    name, pod = next(iter(pods(rolled).items()))
+    connection = http.client.HTTPConnection(pod["status"]["podIP"], 8000, timeout=120)
+    body = {"model": NAME, "prompt": "Once", "max_tokens": 900, "ignore_eos": True, "stream": True}
+    connection.request("POST", "/v1/completions", json.dumps(body), {"Content-Type": "application/json"})
+    answer = connection.getresponse()
+    assert answer.headers["connection"] != "close"
+    rolled.run("delete", "pod", name, "--wait=false")
+    other = http.client.HTTPConnection(pod["status"]["podIP"], 8000, timeout=120)
+
+    def asked_to_leave() -> bool:
+        other.request("GET", "/v1/models")
+        found = other.getresponse()
+        found.read()
+        assert found.status == 200
+        return found.headers["connection"] == "close"
+
+    rolled.wait("answers say so", 10, asked_to_leave)
+    assert call(f"http://{pod['status']['podIP']}:8000/-/ready")[0] == 503
+    assert call(f"http://{pod['status']['podIP']}:8000/health")[0] == 200
+    events = [line for line in answer.read().decode().splitlines() if line.startswith("data: ")]
+    assert events[-1] == "data: [DONE]"
+    assert len(events) > 900
+    # The stream's answer began before the pod's end: its connection is as good as any for one more request.
+    connection.request("GET", "/v1/models")
+    assert connection.getresponse().status == 200
+    rolled.wait("the pod is gone", 90, lambda: name not in pods(rolled))
+    rolled.ready(NAME, 600)
+
+
+@pytest.fixture(scope="module")
+def keyed(kube: Kube) -> Iterator[str]:
+    """Root URL of a service that wants a key."""
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "rolled-key"}, "stringData": {"key": KEY}}
+    kube.apply(secret, tiny("guarded", apiKeySecretRef=REFERENCE))
+    kube.ready("guarded", 600)
+    yield kube.url("guarded").removesuffix("/v1")
+    kube.run("delete", "vis", "guarded")
+
+
+def test_every_route_wants_the_key(keyed: str) -> None:
+    status, text = call(f"{keyed}/openapi.json", key=KEY)
+    assert status == 200
+    routes = [(path, method.upper()) for path, methods in json.loads(text)["paths"].items() for method in methods]
+    routes += [("/docs", "GET"), ("/openapi.json", "GET"), ("/pooling", "POST"), ("/score", "POST"), ("/", "GET")]
+    assert {"/invocations", "/v1/chat/completions", "/tokenize"} <= {path for path, _ in routes}
+    host = urlsplit(keyed).netloc
+    for path, method in routes:
+        connection = http.client.HTTPConnection(host, timeout=60)
+        connection.request(method, path, "{}", {"Content-Type": "application/json"})
+        status = connection.getresponse().status
+        assert status == (200 if path in OPEN else 401), f"{method} {path} without a key: {status}"
+
+
+def test_what_probes_and_prometheus_ask_needs_no_key(keyed: str) -> None:
+    for path in sorted(OPEN):
+        assert call(f"{keyed}{path}")[0] == 200, path

@@ -1,0 +1,51 @@
+"""The operator on a cluster with a real node, and tiny models for it to serve: for end-to-end tests and benches."""
+
+import subprocess
+from typing import Any
+
+import yaml
+
+from cluster.host import REPOSITORY
+from cluster.images import build
+from cluster.node import LocalCluster
+from cluster.tools import tool
+from kube import Kube, Object
+
+EXAMPLES = REPOSITORY / "examples"
+OPERATOR_NAMESPACE = "vllm-operator-system"
+
+
+def start(name: str) -> LocalCluster:
+    """A cluster with the project's images loaded."""
+    archives = [build("operator")[1], build("vllm-cpu")[1]]
+    running = LocalCluster.start(name)
+    for archive in archives:
+        running.load(archive)
+    return running
+
+
+def install_operator(cluster: LocalCluster, *words: str) -> None:
+    """Installs the operator as users do: by the chart, as a pod with the chart's rights. `words` are helm's own."""
+    image = ["--set", "image.repository=localhost/vllm-operator", "--set", "image.tag=dev"]
+    command = [tool("helm"), "upgrade", "--install", "vllm-operator", REPOSITORY / "charts/vllm-operator", *image]
+    where = [f"--kubeconfig={cluster.kubeconfig}", f"--namespace={OPERATOR_NAMESPACE}", "--create-namespace"]
+    subprocess.run([str(part) for part in [*command, *words, *where, "--wait", "--timeout=2m"]], check=True)
+
+
+def make_models(kube: Kube, *quantizations: str) -> None:
+    """Makes the namespace and a claim in it that holds the tiny model, and the same model quantized."""
+    kube.run("create", "namespace", kube.namespace)
+    # A Job's template cannot be changed later, so kubectl's own kustomize puts the arguments in before it is applied.
+    objects = list(yaml.safe_load_all(kube.run("kustomize", str(EXAMPLES / "tiny-model"))))
+    for job in (item for item in objects if item["kind"] == "Job" and quantizations):
+        job["spec"]["template"]["spec"]["containers"][0]["args"] += ["--quantization", *quantizations]
+    kube.apply(*objects)
+    kube.run("wait", "job/tiny-model", "--for=condition=Complete", "--timeout=300s", timeout=310)
+
+
+def tiny(name: str, *, checkpoint: str = "tiny", **spec: Any) -> Object:
+    """examples/tiny.yaml under another name, with further fields of the spec."""
+    service: Object = yaml.safe_load((EXAMPLES / "tiny.yaml").read_text())
+    service["metadata"]["name"] = name
+    service["spec"].update({**spec, "model": {"uri": f"pvc://tiny-model/{checkpoint}"}})
+    return service
