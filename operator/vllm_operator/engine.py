@@ -1,20 +1,26 @@
-"""Reads what vLLM reports of itself: version and KV cache size. /metrics and /version need no API key."""
+"""Reads what vLLM reports of itself: version and KV cache size; and what our middleware beside it has noticed.
+
+Nothing of this needs an API key.
+"""
 
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
 from .observed import PodSnapshot
+from .serving.middleware import STATE
 from .status import Engine
 from .vllm import PORT
 
 log = logging.getLogger(__name__)
 TIMEOUT_SECONDS = 5
 RETRY_SECONDS = (5.0, 15.0, 60.0, 300.0)
+# The kubelet takes as long to renew the files of a Secret or ConfigMap that has changed.
+CONFIGURATION_SECONDS = 60.0
 
 
 class EngineError(Exception):
@@ -40,10 +46,8 @@ def parse_metrics(text: str) -> tuple[int | None, int | None]:
 
 async def read(ip: str) -> Engine:
     """Asks the pod at an address. Raises EngineError where that does not work."""
-    host = f"[{ip}]" if ":" in ip else ip
-    timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
     try:
-        async with aiohttp.ClientSession(f"http://{host}:{PORT}", timeout=timeout, raise_for_status=True) as session:
+        async with _session(ip) as session:
             async with session.get("/version") as response:
                 version = str((await response.json())["version"])
             async with session.get("/metrics") as response:
@@ -51,6 +55,56 @@ async def read(ip: str) -> Engine:
     except (aiohttp.ClientError, TimeoutError, KeyError, ValueError) as error:
         raise EngineError(f"{type(error).__name__}: {error}") from error
     return Engine(version, tokens, length)
+
+
+def _session(ip: str) -> aiohttp.ClientSession:
+    host = f"[{ip}]" if ":" in ip else ip
+    timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
+    return aiohttp.ClientSession(f"http://{host}:{PORT}", timeout=timeout, raise_for_status=True)
+
+
+async def read_changed(ip: str) -> set[str] | None:
+    """Secrets and ConfigMaps, as kind/name, that have changed since the pod at an address started; None: not known."""
+    try:
+        async with _session(ip) as session, session.get(STATE) as response:
+            return {str(name) for name in (await response.json())["stale"]}
+    except (aiohttp.ClientError, TimeoutError, KeyError, ValueError, TypeError) as error:
+        log.debug("%s does not tell what has changed: %s", ip, error)
+        return None
+
+
+class ConfigurationReader:
+    """Asks one service's ready pods, now and then and in the background, what has changed since they started."""
+
+    def __init__(self, done: Callable[[], None]) -> None:
+        self._done = done
+        self._found: tuple[str, ...] | None = None
+        self._asked: set[str] = set()
+        self._next = 0.0
+        self._task: asyncio.Task[None] | None = None
+
+    def get(self, pods: Sequence[PodSnapshot]) -> tuple[str, ...] | None:
+        """What has changed, as kind/name; None while that is not known."""
+        if not pods:
+            return ()
+        addresses = {pod.ip for pod in pods if pod.ready and pod.ip}
+        if addresses and (time.monotonic() >= self._next or addresses != self._asked):
+            self._asked, self._next = addresses, time.monotonic() + CONFIGURATION_SECONDS
+            self._task = asyncio.create_task(self._read(addresses))
+        return self._found
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds until the next look; None while there is nothing to look at."""
+        return max(self._next - time.monotonic(), 0.1) if self._task else None
+
+    async def _read(self, addresses: Iterable[str]) -> None:
+        answers = [names for names in await asyncio.gather(*map(read_changed, addresses)) if names is not None]
+        before = self._found
+        if answers:
+            self._found = tuple(sorted(set[str]().union(*answers)))
+        if self._found != before:
+            self._done()
 
 
 class EngineReader:

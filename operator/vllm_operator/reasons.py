@@ -71,6 +71,7 @@ class Reason(StrEnum):
     STABLE = "Stable"
     STALLED = "Stalled"
     NOT_STALLED = "NotStalled"
+    CONFIGURATION_CHANGED = "ConfigurationChanged"
     SERVICE_MONITOR_APPLIED = "ServiceMonitorApplied"
     API_MISSING = "ServiceMonitorApiMissing"
 

@@ -22,7 +22,7 @@ from .apply import WATCH_LAG_SECONDS, Applier, NameTakenError, StillDeletingErro
 from .arrivals import Arrivals
 from .cluster import Cluster, GoneError, RefusedError
 from .diagnosis import Finding
-from .engine import EngineReader
+from .engine import ConfigurationReader, EngineReader
 from .fits import Assessment, Inspection, assess, facts_of, keeps_from_running
 from .inspector import Inspector
 from .logs import LogReader
@@ -36,6 +36,7 @@ from .reasons import Reason
 from .settings import Settings
 from .status import Engine, Observed, status
 from .view import Key, Live, ServiceSnapshot, View
+from .vllm import configuration
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +63,7 @@ class _Memory:
     engine: EngineReader
     inspector: Inspector
     logs: LogReader
+    configuration: ConfigurationReader
     first_seen: float = field(default_factory=time.monotonic)
     settled_at: float = 0.0
     parsed: InferenceService | None = None
@@ -139,7 +141,8 @@ class Reconciler:
             return WATCH_LAG_SECONDS
         if outcome.error:
             return REFUSED_RETRY_SECONDS
-        return min(filter(None, (memory.engine.retry_after, memory.inspector.retry_after)), default=None)
+        readers = (memory.engine, memory.inspector, memory.configuration)
+        return min(filter(None, (reader.retry_after for reader in readers)), default=None)
 
     def _parse(self, key: Key, snapshot: ServiceSnapshot, memory: _Memory) -> tuple[InferenceService, Finding | None]:
         """The service and what is wrong with its spec, beyond the schema that the API server has checked."""
@@ -232,7 +235,9 @@ class Reconciler:
         pods = self._view.pods(key)
         current = memory.logs.fill([pod for pod in pods if pod.revision == revision])
         deployment = self._view.children(key).get(("Deployment", service.name))
-        engine = memory.engine.get(current) if self._settings.engine_metrics else None
+        asks = self._settings.engine_metrics
+        engine = memory.engine.get(current) if asks else None
+        reads_configuration = asks and configuration(service.spec)
         return Observed(
             deployment=deployment.deployment if deployment and deployment.owner_uid == service.uid else None,
             pods=current,
@@ -240,6 +245,7 @@ class Reconciler:
             replaces=len(_revisions(service, self._view.children(key))) > 1,
             monitoring=self.monitoring,
             engine=engine or Engine.known(before, service.generation),
+            changed=memory.configuration.get(current) if reads_configuration else (),
         )
 
     def _too_early(
@@ -283,7 +289,8 @@ class Reconciler:
             reader = EngineReader(lambda: self._requeue(key))
             inspector = Inspector(self._cluster, self._settings)
             logs = LogReader(partial(self._read_log, key[0]), lambda: self._requeue(key))
-            memory = _Memory(uid, Applier(self._cluster), reader, inspector, logs)
+            configuration_reader = ConfigurationReader(lambda: self._requeue(key))
+            memory = _Memory(uid, Applier(self._cluster), reader, inspector, logs, configuration_reader)
             self._memories[key] = memory
             self._arrivals.arrived(key)
         return memory

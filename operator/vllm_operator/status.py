@@ -72,6 +72,8 @@ class Observed:
     assessment: Assessment = NOT_ASSESSED
     withheld: bool = False
     engine: Engine = field(default_factory=Engine)
+    # Secrets and ConfigMaps, as kind/name, that the pods have an old version of; None: not known yet.
+    changed: Sequence[str] | None = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +207,22 @@ def verdicts(service: InferenceService, observed: Observed, before: Mapping[str,
         result.append(Verdict("Stalled", True, gate.reason, gate.message))
     elif not settled:
         result.append(Verdict("Reconciling", True, Reason.PROGRESSING, workload.message))
-    return result
+    return [*result, *_outdated(observed, before)]
+
+
+def _outdated(observed: Observed, before: Mapping[str, Any]) -> list[Verdict]:
+    """There while pods run with an old version of a Secret or ConfigMap. What was known stands until they are asked."""
+    if observed.changed is None:
+        known = [entry for entry in before.get("conditions") or () if entry["type"] == "Outdated"]
+        return [Verdict("Outdated", True, entry["reason"], entry["message"]) for entry in known]
+    if not observed.changed:
+        return []
+    names = ", ".join(name.replace("/", " ", 1) for name in observed.changed)
+    message = (
+        f"{names} changed after the pods had started, and they still run with the old one: set rollout.restartedAt to "
+        "the current time to roll them"
+    )
+    return [Verdict("Outdated", True, Reason.CONFIGURATION_CHANGED, message)]
 
 
 def _gate(service: InferenceService, observed: Observed, fit: Verdict, workload: Verdict) -> Verdict:

@@ -136,6 +136,20 @@ def argv(spec: InferenceServiceSpec, name: str, commit: str | None = None) -> li
     return [*arguments, *(spec.extra_args or [])]
 
 
+def configuration(spec: InferenceServiceSpec) -> dict[tuple[str, str], set[str]]:
+    """Keys of the Secrets and ConfigMaps that a pod reads once, when it starts, by kind and name."""
+    found: dict[tuple[str, str], set[str]] = {}
+    variables = [variable.value_from for variable in spec.env or [] if variable.value_from]
+    refs: list[tuple[str, Any]] = [("Secret", spec.model.token_secret_ref), ("Secret", spec.api_key_secret_ref)]
+    refs += [("Secret", source.secret_key_ref) for source in variables]
+    refs += [("ConfigMap", source.config_map_key_ref) for source in variables]
+    refs += [("ConfigMap", spec.chat_template.config_map_key_ref if spec.chat_template else None)]
+    for kind, ref in refs:
+        if ref:
+            found.setdefault((kind, ref.name), set()).add(ref.key)
+    return found
+
+
 def _secret(name: str, ref: Any) -> dict[str, Any]:
     return {"name": name, "valueFrom": {"secretKeyRef": {"name": ref.name, "key": ref.key}}}
 

@@ -10,7 +10,7 @@ import pytest
 
 from e2e.conftest import KEY, tiny
 from e2e.test_serving import call
-from kube import Kube, Object
+from kube import Kube, Object, conditions
 from load import Load
 from vllm_operator.serving.middleware import OPEN
 
@@ -74,11 +74,15 @@ def test_a_pod_that_ends_finishes_what_it_began_and_sends_clients_away(rolled: K
     rolled.ready(NAME, 600)
 
 
+def secret(key: str) -> Object:
+    """The Secret of the service that wants a key."""
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "rolled-key"}, "stringData": {"key": key}}
+
+
 @pytest.fixture(scope="module")
 def keyed(kube: Kube) -> Iterator[str]:
     """Root URL of a service that wants a key."""
-    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "rolled-key"}, "stringData": {"key": KEY}}
-    kube.apply(secret, tiny("guarded", apiKeySecretRef=REFERENCE))
+    kube.apply(secret(KEY), tiny("guarded", apiKeySecretRef=REFERENCE))
     kube.ready("guarded", 600)
     yield kube.url("guarded").removesuffix("/v1")
     kube.run("delete", "vis", "guarded")
@@ -117,3 +121,17 @@ def test_a_pod_that_loads_a_model_ends_soon(kube: Kube) -> None:
     kube.run("delete", "vis", "loading")
     # vLLM ignores SIGTERM now, and the pod's own grace period is 160 s.
     kube.wait("it is gone", 60, lambda: not kube.list("pods", label))
+
+
+def test_a_changed_key_is_told_until_the_pods_are_rolled(kube: Kube, keyed: str) -> None:
+    def outdated() -> str:
+        return str(conditions(kube.get("vis", "guarded") or {}).get("Outdated", {}).get("message", ""))
+
+    assert not outdated()
+    kube.apply(secret("sk-new"))
+    kube.wait("it says so", 240, lambda: "Secret rolled-key changed" in outdated())
+    assert call(f"{keyed}/v1/models", key="sk-new")[0] == 401
+    kube.merge("vis", "guarded", {"spec": {"rollout": {"restartedAt": "2026-11-24T12:00:00Z"}}})
+    kube.wait("it is no longer so", 600, lambda: not outdated())
+    kube.ready("guarded", 300)
+    assert call(f"{keyed}/v1/models", key="sk-new")[0] == 200

@@ -24,7 +24,7 @@ KEY = "sk-one"
 def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The places in the pod, in a folder of the test."""
     monkeypatch.setattr(middleware, "MARK", tmp_path / "draining")
-    monkeypatch.setattr(middleware, "SECRETS", tmp_path / "watched")
+    monkeypatch.setattr(middleware, "CONFIGURATION", tmp_path / "configuration")
     monkeypatch.setattr(middleware, "TERMINATION_MESSAGE", tmp_path / "termination-log")
     monkeypatch.delenv("VLLM_API_KEY", raising=False)
     return tmp_path
@@ -137,7 +137,7 @@ def test_an_engine_that_makes_no_step_hangs(
 
 
 def test_a_changed_secret_is_named_and_its_content_is_not(files: Path) -> None:
-    folder = files / "watched" / "Secret" / "hf-token"
+    folder = files / "configuration" / "Secret" / "hf-token"
     folder.mkdir(parents=True)
     (folder / "token").write_text("hf_old")
     app = Middleware(vllm)

@@ -126,6 +126,19 @@ def test_a_missing_service_monitor_api_informs_but_does_not_gate_ready() -> None
     assert found["Ready"]["status"] == "True"
 
 
+def test_a_changed_secret_is_told_until_the_pods_are_known_to_have_it() -> None:
+    observed = Observed(deployment=deployment(1), pods=[pod("a", ready=True)], changed=("Secret/hf-token",))
+    told = status(service(), observed, {}, NOW)
+    outdated = told["conditions"][-1]
+    assert (outdated["type"], outdated["status"], outdated["reason"]) == ("Outdated", "True", "ConfigurationChanged")
+    assert outdated["message"].startswith("Secret hf-token changed after the pods had started")
+    assert "rollout.restartedAt" in outdated["message"]
+    observed.changed = None
+    assert status(service(), observed, told, LATER) == told
+    observed.changed = ()
+    assert "Outdated" not in conditions(observed, told)
+
+
 def test_the_transition_time_moves_only_when_the_status_flips() -> None:
     serving = Observed(deployment=deployment(1), pods=[pod("a", ready=True)])
     before = status(service(), serving, {}, NOW)

@@ -26,6 +26,7 @@ from ..vllm import (
     TEMPLATE_PATH,
     argv,
     claims,
+    configuration,
     drain_timeout_seconds,
     environment,
     ranks,
@@ -206,6 +207,8 @@ def _volumes(service: InferenceService, settings: Settings) -> list[Manifest]:
         {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": gibibytes(shared_memory_bytes(spec))}},
         {"name": "middleware", "downwardAPI": {"items": [_MIDDLEWARE_FILE]}},
     ]
+    if sources := _configuration(spec):
+        volumes.append({"name": "configuration", "projected": {"sources": sources}})
     for claim in claims(spec):
         volumes.append(
             {"name": _volume_name(spec, claim), "persistentVolumeClaim": {"claimName": claim, "readOnly": True}}
@@ -228,6 +231,20 @@ def _volumes(service: InferenceService, settings: Settings) -> list[Manifest]:
     return volumes
 
 
+def _configuration(spec: InferenceServiceSpec) -> list[Manifest]:
+    """What the middleware compares, as kind/name/key. Optional: it is the environment that a missing one keeps away."""
+    return [
+        {
+            kind[0].lower() + kind[1:]: {
+                "name": name,
+                "items": [{"key": key, "path": f"{kind}/{name}/{key}"} for key in sorted(keys)],
+                "optional": True,
+            }
+        }
+        for (kind, name), keys in configuration(spec).items()
+    ]
+
+
 def _volume_name(spec: InferenceServiceSpec, claim: str) -> str:
     # A claim's name may be longer than a volume's, and may hold dots.
     return f"models-{claims(spec).index(claim)}"
@@ -241,6 +258,8 @@ def _mounts(service: InferenceService, settings: Settings) -> list[Manifest]:
         {"name": "shm", "mountPath": "/dev/shm"},  # noqa: S108
         {"name": "middleware", "mountPath": str(PurePosixPath(MIDDLEWARE_PATH).parent), "readOnly": True},
     ]
+    if configuration(spec):
+        mounts.append({"name": "configuration", "mountPath": str(middleware.CONFIGURATION), "readOnly": True})
     mounts += [
         {"name": _volume_name(spec, claim), "mountPath": f"{MODELS_DIR}/{claim}", "readOnly": True}
         for claim in claims(spec)

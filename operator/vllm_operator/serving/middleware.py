@@ -22,7 +22,8 @@ App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 # Left by the preStop hook. /tmp outlives a container that is restarted, so a new process takes it away.
 MARK = Path("/tmp/draining")  # noqa: S108 - a volume of the container
-SECRETS = Path("/etc/vllm/watched")
+# Kind/name/key of what the pod was given as environment, which does not change while it runs; the kubelet renews these.
+CONFIGURATION = Path("/etc/vllm/configuration")
 TERMINATION_MESSAGE = Path("/dev/termination-log")
 READY, STATE = "/-/ready", "/-/state"
 # What probes and Prometheus ask; all else wants the key. vLLM guards some prefixes only, and not /invocations.
@@ -85,7 +86,7 @@ class Middleware:
     def state(self) -> Message:
         """For the preStop hook and the operator; holds no content of anything."""
         changed = {str(path.parent) for path, digest in _watched() if self.started_with.get(path) != digest}
-        gone = {str(path.parent) for path in self.started_with if not (SECRETS / path).exists()}
+        gone = {str(path.parent) for path in self.started_with if not (CONFIGURATION / path).exists()}
         return {
             "draining": _draining(),
             "requests": self.requests,
@@ -140,9 +141,9 @@ def _digest(content: bytes) -> bytes:
 
 
 def _watched() -> Iterator[tuple[Path, bytes]]:
-    """Kind/name/key, and a digest, of each Secret and ConfigMap that the pod was given as environment."""
-    for path in sorted(SECRETS.glob("*/*/*")):
-        yield path.relative_to(SECRETS), _digest(path.read_bytes())
+    """Kind/name/key, and a digest, of each value in a Secret or ConfigMap."""
+    for path in sorted(CONFIGURATION.glob("*/*/*")):
+        yield path.relative_to(CONFIGURATION), _digest(path.read_bytes())
 
 
 def _closing(send: Send) -> Send:
