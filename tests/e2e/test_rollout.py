@@ -34,7 +34,7 @@ def rolled(kube: Kube) -> Iterator[Kube]:
 
 def test_a_rolling_update_fails_no_request(rolled: Kube) -> None:
     old = pods(rolled)
-    with Load(rolled.url(NAME), NAME, rate=2, least=200) as load:
+    with Load(rolled.url(NAME), NAME, rate=1, least=200, tokens=4) as load:
         time.sleep(5)
         rolled.merge("vis", NAME, {"spec": {"maxModelLen": 1024}})
         rolled.wait("the old pods are gone", 600, lambda: old.keys().isdisjoint(pods(rolled)))
