@@ -1,0 +1,66 @@
+"""How Argo CD and Flux read an object: the Lua of examples/gitops/argocd, and kstatus' and Flux' own code."""
+
+import json
+import subprocess
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import yaml
+from lupa.lua51 import LuaRuntime
+
+from cluster.host import REPOSITORY
+from cluster.tools import tool
+from kube import Object
+
+EXAMPLES = REPOSITORY / "examples" / "gitops"
+HEALTH = EXAMPLES / "argocd" / "health.lua"
+# What Argo CD leaves out of the interpreter: https://github.com/argoproj/argo-cd/blob/master/util/lua/lua.go
+_NOT_IN_ARGO_CD = ("string", "math", "io", "debug", "coroutine", "python")
+
+
+class Health(NamedTuple):
+    """What Argo CD shows."""
+
+    status: str
+    message: str
+
+
+def argocd(item: Object) -> Health:
+    """The health of an object. Raises lupa's LuaError where the script fails."""
+    lua = LuaRuntime()
+    for library in _NOT_IN_ARGO_CD:
+        lua.globals()[library] = None
+    lua.globals().obj = lua.table_from(item, recursive=True)
+    found = lua.execute(HEALTH.read_text())
+    return Health(found["status"], found["message"])
+
+
+def kstatus(*items: Object, expressions: Mapping[str, str] | None = None) -> list[str]:
+    """Each object's status as kustomize-controller sees it: by kstatus or, where given, by its healthCheckExprs."""
+    asked = "\n".join(json.dumps({"object": item, "expressions": expressions}) for item in items)
+    result = subprocess.run([tool("kstatus")], input=asked, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    return result.stdout.split()
+
+
+def examples(*folders: str) -> list[Object]:
+    """All objects in the examples' folders, without kustomize's own files."""
+    paths = [path for folder in folders for path in sorted((EXAMPLES / folder).glob("*.yaml"))]
+    items = [item for path in paths for item in yaml.safe_load_all(path.read_text())]
+    return [item for item in items if "kustomize.config.k8s.io" not in item.get("apiVersion", "")]
+
+
+def condition(kind: str, status: str, reason: str, message: str = "") -> dict[str, Any]:
+    """A condition as far as anybody reads it."""
+    return {"type": kind, "status": status, "reason": reason, "message": message}
+
+
+def recorded(conditions: Sequence[Mapping[str, Any]], generation: int = 1, observed: int = 1) -> Object:
+    """An InferenceService with a status."""
+    return {
+        "apiVersion": "vllm-operator.dev/v1alpha1",
+        "kind": "InferenceService",
+        "metadata": {"name": "chat", "generation": generation},
+        "spec": {"model": {"uri": "hf://org/name"}},
+        "status": {"observedGeneration": observed, "conditions": [dict(entry) for entry in conditions]},
+    }
