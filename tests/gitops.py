@@ -3,12 +3,13 @@
 import json
 import subprocess
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
 from lupa.lua51 import LuaRuntime
 
-from cluster.host import REPOSITORY
+from cluster.host import REPOSITORY, command
 from cluster.tools import tool
 from kube import Object
 
@@ -16,6 +17,24 @@ EXAMPLES = REPOSITORY / "examples" / "gitops"
 HEALTH = EXAMPLES / "argocd" / "health.lua"
 # What Argo CD leaves out of the interpreter: https://github.com/argoproj/argo-cd/blob/master/util/lua/lua.go
 _NOT_IN_ARGO_CD = ("string", "math", "io", "debug", "coroutine", "python")
+# The CustomResourceDefinitions of the kinds in the examples lie in these Go modules: version, checksum, files.
+_CRDS = {
+    "github.com/argoproj/argo-cd/v3": (
+        "v3.5.7",
+        "h1:Xm1BF+I5OgDKUG3SDK49vn2/Y5AMyaNVko+/JT08gj0=",
+        ("manifests/crds/application-crd.yaml", "manifests/crds/appproject-crd.yaml"),
+    ),
+    "github.com/fluxcd/kustomize-controller": (
+        "v1.9.6",
+        "h1:XB+G3A0mky0j5uVHZWv4oSlS2RvZBoNIUhstIvY0JKE=",
+        ("config/crd/bases/kustomize.toolkit.fluxcd.io_kustomizations.yaml",),
+    ),
+    "github.com/fluxcd/source-controller": (
+        "v1.9.6",
+        "h1:nG534/bI6nVpyHra7ONAk6xDB3xPsVT+EOLHZHXPrrc=",
+        ("config/crd/bases/source.toolkit.fluxcd.io_gitrepositories.yaml",),
+    ),
+}
 
 
 class Health(NamedTuple):
@@ -48,6 +67,16 @@ def examples(*folders: str) -> list[Object]:
     paths = [path for folder in folders for path in sorted((EXAMPLES / folder).glob("*.yaml"))]
     items = [item for path in paths for item in yaml.safe_load_all(path.read_text())]
     return [item for item in items if "kustomize.config.k8s.io" not in item.get("apiVersion", "")]
+
+
+def crds() -> list[Path]:
+    """Files with Argo CD's and Flux' own CustomResourceDefinitions. Needs the Go module proxy, once."""
+    found = []
+    for module, (version, checksum, names) in _CRDS.items():
+        about = json.loads(command(["go", "mod", "download", "-json", f"{module}@{version}"]))
+        assert about["Sum"] == checksum, f"{module} {version} is not what it was"
+        found += [Path(about["Dir"]) / name for name in names]
+    return found
 
 
 def condition(kind: str, status: str, reason: str, message: str = "") -> dict[str, Any]:

@@ -26,6 +26,7 @@ UNSEEN = "the operator has not looked at this spec yet"
         (recorded([STALLED, STARTING]), "Degraded", "ask for access"),
         (recorded([STARTING, {**STALLED, "status": "False"}]), "Progressing", STARTING["message"]),
         (recorded([SUSPENDED]), "Suspended", "the spec says so"),
+        (recorded([SUSPENDED, RECONCILING]), "Progressing", RECONCILING["message"]),
         (recorded([SUSPENDED, STALLED]), "Degraded", "ask for access"),
         (recorded([READY], generation=2), "Progressing", UNSEEN),
         (recorded([STARTING, STALLED], generation=2), "Progressing", UNSEEN),

@@ -22,11 +22,11 @@ local stalled, reconciling = conditions.Stalled, conditions.Reconciling
 if stalled ~= nil and stalled.status == "True" then
   return health("Degraded", stalled.message)
 end
-if ready.reason == "Suspended" then
-  return health("Suspended", ready.message)
-end
 if reconciling ~= nil and reconciling.status == "True" then
   return health("Progressing", reconciling.message)
+end
+if ready.reason == "Suspended" then
+  return health("Suspended", ready.message)
 end
 if ready.status == "True" then
   return health("Healthy", ready.message)
