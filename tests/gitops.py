@@ -69,6 +69,20 @@ def examples(*folders: str) -> list[Object]:
     return [item for item in items if "kustomize.config.k8s.io" not in item.get("apiVersion", "")]
 
 
+_FLUX = next(item for item in examples("flux") if item["kind"] == "Kustomization")["spec"]["healthCheckExprs"][0]
+_EXPRESSIONS = {key: text for key, text in _FLUX.items() if key not in ("apiVersion", "kind")}
+# What `read` says of a service that is on its way, that serves, and that somebody must change.
+PROGRESSING = ("Progressing", "InProgress", "InProgress")
+HEALTHY = ("Healthy", "Current", "Current")
+DEGRADED = ("Degraded", "Failed", "Failed")
+
+
+def read(item: Object) -> tuple[str, str, str]:
+    """What Argo CD, kstatus and Flux with the example's healthCheckExprs say of a recorded object."""
+    (plain,), (with_expressions,) = kstatus(item), kstatus(item, expressions=_EXPRESSIONS)
+    return argocd(item).status, plain, with_expressions
+
+
 def crds() -> list[Path]:
     """Files with Argo CD's and Flux' own CustomResourceDefinitions. Needs the Go module proxy, once."""
     found = []

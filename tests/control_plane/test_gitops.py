@@ -7,12 +7,12 @@ import pytest
 import gitops
 from control_plane.models import LLAMA_70B
 from control_plane.services import CHILDREN, LABEL, children, ready, reason, replicas, service
-from kube import Kube, Object
+from gitops import DEGRADED, HEALTHY, PROGRESSING, read
+from kube import Kube, Object, conditions
 from operator_process import OperatorProcess
+from vllm_operator.api import InferenceServiceSpec
 
 pytestmark = pytest.mark.control_plane
-FLUX = next(item for item in gitops.examples("flux") if item["kind"] == "Kustomization")["spec"]["healthCheckExprs"][0]
-EXPRESSIONS = {key: text for key, text in FLUX.items() if key not in ("apiVersion", "kind")}
 
 
 def live(kube: Kube, name: str = "llama") -> Object:
@@ -20,17 +20,6 @@ def live(kube: Kube, name: str = "llama") -> Object:
     found = kube.get("vis", name)
     assert found
     return found
-
-
-def read(item: Object) -> tuple[str, str, str]:
-    """What Argo CD, kstatus and the example's healthCheckExprs say of a recorded object."""
-    (plain,), (with_expressions,) = gitops.kstatus(item), gitops.kstatus(item, expressions=EXPRESSIONS)
-    return gitops.argocd(item).status, plain, with_expressions
-
-
-PROGRESSING = ("Progressing", "InProgress", "InProgress")
-HEALTHY = ("Healthy", "Current", "Current")
-DEGRADED = ("Degraded", "Failed", "Failed")
 
 
 def test_before_the_operator_has_looked(kube: Kube, operator: OperatorProcess) -> None:
@@ -79,6 +68,18 @@ def test_scaled_to_zero_and_being_deleted(kube: Kube) -> None:
         assert read(live(kube)) == ("Progressing", "Terminating", "Current")  # Flux waits for a deletion elsewhere
     finally:
         kube.merge("vis", "llama", {"metadata": {"finalizers": None}})
+
+
+@pytest.mark.skipif("suspend" not in InferenceServiceSpec.model_fields, reason="the API has no spec.suspend")
+def test_suspended(kube: Kube) -> None:
+    ready(kube)
+    kube.merge("vis", "llama", {"spec": {"suspend": True}})
+    kube.wait("it says so", 20, lambda: reason(kube) == "Suspended" and not kube.list("pods", f"{LABEL}=llama"))
+    kube.wait("nothing is left to do", 20, lambda: "Reconciling" not in conditions(live(kube)))
+    # kstatus has no such word: without healthCheckExprs Flux would wait for the service.
+    assert read(live(kube)) == ("Suspended", "InProgress", "Current")
+    kube.merge("vis", "llama", {"spec": {"suspend": False}})
+    assert read(kube.ready("llama", 30)) == HEALTHY
 
 
 # How the two apply, with what they add to each object.
