@@ -63,7 +63,7 @@ class Kube:
             parts.append(self.run("logs", pod["metadata"]["name"], "--tail=15", check=False))
         return "\n".join(parts)
 
-    def ready(self, name: str, seconds: float = 240) -> Object:
+    def ready(self, name: str, seconds: float = 480) -> Object:
         """Waits until a service is Ready with its newest spec and no rollout goes on, and returns it."""
 
         def settled() -> Object | None:

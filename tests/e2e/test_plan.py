@@ -42,7 +42,7 @@ def test_vllm_refuses_it_with_the_same_length(planned: Kube) -> None:
         found = conditions(planned.get("vis", "short") or {}).get("WorkloadAvailable", {})
         return found if found.get("reason") == "KvCacheTooSmall" else None
 
-    found = planned.wait("vLLM has refused it", 240, refused)
+    found = planned.wait("vLLM has refused it", 480, refused)
     assert "896" in found["message"]
     planned.run("scale", "vis", "short", "--replicas=0")
 

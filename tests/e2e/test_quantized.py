@@ -29,7 +29,7 @@ def test_a_checkpoint_that_contradicts_the_spec_says_so_in_vllms_words(kube: Kub
         ready = conditions(kube.get("vis", "contradicting") or {}).get("Ready", {})
         return str(ready["message"]) if ready.get("reason") == "InvalidArguments" else None
 
-    message = kube.wait("the failure is explained", 120, explained)
+    message = kube.wait("the failure is explained", 300, explained)
     assert "does not match the quantization method specified in the `quantization` argument (gptq)" in message
     service = kube.get("vis", "contradicting") or {}
     assert conditions(service)["Stalled"]["status"] == "True"
