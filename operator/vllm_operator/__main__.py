@@ -1,7 +1,9 @@
-"""The command line: `run` the operator, print the `crd`, and without a cluster `plan` a service's memory, `render` its
-children or `inspect` a model. As `kubectl-vllm` on the PATH it is `kubectl vllm` as well."""
+"""The command line: `run` the operator, print the `crd`; show a fleet's `status`, or explain one service with `logs`;
+and without a cluster `plan` a service's memory, `render` its children or `inspect` a model. As `kubectl-vllm` on the
+PATH it is `kubectl vllm` as well."""
 
 import argparse
+import logging
 import os
 import sys
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import NoReturn
 import yaml
 
 from . import planning
+from .fleet import options
 from .plan_input import PlanInputError
 
 
@@ -53,6 +56,7 @@ def main() -> None:
     plan = commands.add_parser("plan", help="say whether a service fits a GPU, and what it would serve")
     planning.add_arguments(plan)
     plan.set_defaults(prog=plan.prog)
+    _add_fleet(commands)
     inspect = commands.add_parser("inspect", help="say what a model is made of, without its weights")
     model = inspect.add_mutually_exclusive_group(required=True)
     model.add_argument("--hub", metavar="ORGANISATION/NAME", help="a model on the hub; HF_TOKEN and HF_ENDPOINT hold")
@@ -66,6 +70,15 @@ def main() -> None:
     except BrokenPipeError:  # the reader, like head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+
+
+def _add_fleet(commands: "argparse._SubParsersAction[_Parser]") -> None:
+    status = commands.add_parser("status", help="show the services of a namespace or of the cluster at a glance")
+    logs = commands.add_parser("logs", help="explain one service: conditions, pods, and what tells in their logs")
+    options.add_status_arguments(status)
+    options.add_logs_arguments(logs)
+    for command in (status, logs):
+        command.set_defaults(prog=command.prog)
 
 
 def _execute(arguments: argparse.Namespace) -> None:
@@ -82,6 +95,8 @@ def _execute(arguments: argparse.Namespace) -> None:
             _print_yaml(*render_file(arguments.filename, arguments.settings))
         case "plan":
             _plan(arguments)
+        case "status" | "logs":
+            _fleet(arguments)
         case "inspect":
             from .inspection.command import inspect
 
@@ -100,6 +115,18 @@ def _plan(arguments: argparse.Namespace) -> NoReturn:
         sys.exit(planning.BAD_INPUT)
     print(text, flush=True)
     sys.exit(status)
+
+
+def _fleet(arguments: argparse.Namespace) -> None:
+    from .fleet import command
+    from .fleet.client import FleetError
+
+    logging.getLogger("kubernetes").setLevel(logging.ERROR)  # its warnings would stand before the one clear line
+    try:
+        print(command.run(arguments), flush=True)
+    except FleetError as error:
+        print(f"{arguments.prog}: {error}", file=sys.stderr)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

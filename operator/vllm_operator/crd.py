@@ -24,6 +24,8 @@ _NAME_RULES = [
         f"metadata.name must have at most {MAX_NAME_LENGTH} characters: the names of the pods are longer and end at 63",
     ),
 ]
+# Stands for the generation that a status is about until the operator has written one.
+UNSEEN = -1
 _KEPT = (
     "type", "enum", "pattern", "format", "minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems",
     "minProperties", "maxProperties", "required", "default", "nullable",
@@ -106,6 +108,8 @@ def _object_schema() -> Schema:
     for name, model in (("spec", InferenceServiceSpec), ("status", InferenceServiceStatus)):
         full = model.model_json_schema(by_alias=True, mode="validation")
         parts[name] = structural(full, full.get("$defs", {}))
+    # kstatus takes an object without a status for finished. Flux's own kinds have this default for the same reason.
+    parts["status"]["default"] = {"observedGeneration": UNSEEN}
     return {
         "type": "object",
         "description": "A model served by vLLM's OpenAI-compatible server.",

@@ -253,7 +253,7 @@ class Reconciler:
     ) -> float | None:
         """Seconds by which the first status waits for the Deployment controller's answer, and for other services."""
         verdict = observed.withheld and not observed.assessment.pending
-        if snapshot.status or memory.written or observed.apply_error or verdict:
+        if "conditions" in snapshot.status or memory.written or observed.apply_error or verdict:
             return None
         if self._arrivals.holds_status():
             return GIVE_WAY_SECONDS

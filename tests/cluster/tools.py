@@ -70,6 +70,7 @@ SOURCES = {
         stages=("node/fast/node-*", "node/heartbeat-with-lease/node-*", "pod/fast/pod-*"),
     ),
     "kind": _Source("sigs.k8s.io/kind", "sigs.k8s.io/kind"),
+    "kstatus": _Source(".", "sigs.k8s.io/cli-utils", usual="about 2 min at 2 cores"),
     "pause": _Source("."),
 }
 

@@ -98,3 +98,7 @@ def test_what_a_structural_schema_cannot_say_is_an_error() -> None:
     for schema in ({"type": "string", "patternProperties": {}}, {"anyOf": [{"type": "integer"}, {"type": "array"}]}):
         with pytest.raises(ValueError, match="no structural schema"):
             structural(schema, {})
+
+
+def test_a_new_service_does_not_pass_for_finished() -> None:
+    assert root()["properties"]["status"]["default"] == {"observedGeneration": -1}

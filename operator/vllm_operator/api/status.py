@@ -70,7 +70,9 @@ class PlanStatus(ApiModel):
 class InferenceServiceStatus(ApiModel):
     """Written by the operator."""
 
-    observed_generation: int | None = optional("Generation of the spec that this status is about.", 3)
+    observed_generation: int | None = optional(
+        "Generation of the spec that this status is about; -1 before the operator has seen the service.", 3
+    )
     conditions: list[Condition] | None = optional(
         "What is true of the service now.", [_CONDITION], max_length=16, list_type="map", list_map_keys=["type"]
     )

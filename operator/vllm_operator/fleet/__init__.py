@@ -1,0 +1,1 @@
+"""What `kubectl vllm status` and `kubectl vllm logs` show, with the rights of who asks."""
