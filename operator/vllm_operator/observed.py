@@ -9,10 +9,12 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from .manifests.metadata import INSTANCE_LABEL, REVISION_LABEL, Manifest
 from .manifests.pod import CONTAINER
+from .pod_events import PodEvent
 
 Body = Mapping[str, Any]
 FIELD_MANAGER = "vllm-operator"
@@ -75,19 +77,24 @@ class Ending:
     log: str = ""
     # Whether another container has been made in its place.
     replaced: bool = False
+    # When it started, in RFC 3339.
+    started: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a pod asks of the cluster: for the explanation of why it has no node, or lost it."""
+    """What a pod asks of the cluster: for the explanation of why it has no node, or lost it.
+
+    Of a pod that serves only the devices are kept, which others may wait for.
+    """
 
     resource: str = ""
     count: int = 0
     selector: str = ""
     memory_limit: str = ""
     startup_seconds: int = 0
-    # Objects that the kubelet needs before it starts the container, as "Secret name".
-    mounts: tuple[str, ...] = ()
+    # What the kubelet needs before it starts the container: the volume's name, and what it is, as "Secret name".
+    mounts: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +121,9 @@ class PodSnapshot:
     sandboxed: bool = True
     ending: Ending | None = None
     asked: Asked = Asked()
+    uid: str = ""
+    # Read on demand (events.py), oldest first.
+    events: tuple[PodEvent, ...] = ()
 
 
 def owned_fields(metadata: Body) -> str:
@@ -196,7 +206,8 @@ def pod(body: Body) -> PodSnapshot:
         was_ready=ready or _later(readiness.get("lastTransitionTime"), status.get("startTime")),
         sandboxed=conditions.get("PodReadyToStartContainers", {}).get("status") != "False",
         ending=None if ready else _ending(container, readiness),
-        asked=Asked() if ready else _asked(spec),
+        asked=_holds(*_devices(spec)) if ready else _asked(spec),
+        uid=metadata.get("uid", ""),
     )
 
 
@@ -242,17 +253,29 @@ def _ending(container: Body, readiness: Body) -> Ending | None:
         served=_later(readiness.get("lastTransitionTime"), ended.get("startedAt")),
         log=ended.get("message") or "",
         replaced="terminated" not in container.get("state", {}),
+        started=ended.get("startedAt") or "",
     )
+
+
+def _devices(spec: Body) -> tuple[str, int]:
+    limits = _ours(spec["containers"]).get("resources", {}).get("limits") or {}
+    return next(((name, int(count)) for name, count in limits.items() if "/" in name), ("", 0))
+
+
+@lru_cache(maxsize=256)
+def _holds(resource: str, count: int) -> Asked:
+    """One object for all pods with the same devices."""
+    return Asked(resource, count)
 
 
 def _asked(spec: Body) -> Asked:
     container = _ours(spec["containers"])
     limits = container.get("resources", {}).get("limits") or {}
-    device = next(((name, int(count)) for name, count in limits.items() if "/" in name), ("", 0))
+    resource, count = _devices(spec)
     probe = container.get("startupProbe") or {}
     return Asked(
-        resource=device[0],
-        count=device[1],
+        resource=resource,
+        count=count,
         selector=", ".join(f"{key}={value}" for key, value in (spec.get("nodeSelector") or {}).items()),
         memory_limit=limits.get("memory", ""),
         startup_seconds=int(probe.get("failureThreshold", 0)) * int(probe.get("periodSeconds", 10)),
@@ -260,14 +283,14 @@ def _asked(spec: Body) -> Asked:
     )
 
 
-def _mounts(volumes: Iterable[Body]) -> Iterator[str]:
+def _mounts(volumes: Iterable[Body]) -> Iterator[tuple[str, str]]:
     for volume in volumes:
         if "configMap" in volume:
-            yield f"ConfigMap {volume['configMap']['name']}"
+            yield volume["name"], f"ConfigMap {volume['configMap']['name']}"
         if "secret" in volume:
-            yield f"Secret {volume['secret']['secretName']}"
+            yield volume["name"], f"Secret {volume['secret']['secretName']}"
         if "persistentVolumeClaim" in volume:
-            yield f"PersistentVolumeClaim {volume['persistentVolumeClaim']['claimName']}"
+            yield volume["name"], f"PersistentVolumeClaim {volume['persistentVolumeClaim']['claimName']}"
 
 
 def instance(body: Body) -> tuple[str, str]:

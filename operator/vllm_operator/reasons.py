@@ -25,6 +25,10 @@ class Reason(StrEnum):
     SECRET_MISSING = "SecretMissing"  # noqa: S105 - the name of a reason
     CONFIG_MAP_MISSING = "ConfigMapMissing"
     CONTAINER_CONFIG = "ContainerConfigError"
+    # On its node, before its container is made.
+    VOLUME_NOT_MOUNTED = "VolumeNotMounted"
+    VOLUME_IN_USE = "VolumeInUse"
+    SANDBOX_FAILED = "PodSandboxFailed"
     PODS_REFUSED = "PodsRefused"
     QUOTA_EXCEEDED = "QuotaExceeded"
     EVICTED = "Evicted"
@@ -33,6 +37,7 @@ class Reason(StrEnum):
     VOLUME_NOT_BOUND = "VolumeNotBound"
     VOLUME_ELSEWHERE = "VolumeElsewhere"
     INSUFFICIENT_GPUS = "InsufficientGpus"
+    GPUS_FRAGMENTED = "GpusFragmented"
     GPU_NODES_TOO_SMALL = "GpuNodesTooSmall"
     NO_MATCHING_NODE = "NoMatchingNode"
     UNTOLERATED_TAINTS = "UntoleratedTaints"
@@ -65,6 +70,7 @@ class Reason(StrEnum):
     STARTUP_TIMEOUT = "StartupTimeout"
     LIVENESS_FAILED = "LivenessFailed"
     ENGINE_DIED = "EngineDied"
+    ENGINE_HUNG = "EngineHung"
     CONTAINER_FAILED = "ContainerFailed"
     PROGRESSING = "Progressing"
     STABLE = "Stable"
@@ -85,7 +91,11 @@ TRANSIENT = frozenset(
         Reason.EVICTED,
         Reason.VOLUME_NOT_BOUND,
         Reason.VOLUME_ELSEWHERE,
+        Reason.VOLUME_NOT_MOUNTED,
+        Reason.VOLUME_IN_USE,
+        Reason.SANDBOX_FAILED,
         Reason.INSUFFICIENT_GPUS,
+        Reason.GPUS_FRAGMENTED,
         Reason.GPU_NODES_TOO_SMALL,
         Reason.NO_MATCHING_NODE,
         Reason.UNTOLERATED_TAINTS,
@@ -95,5 +105,6 @@ TRANSIENT = frozenset(
         Reason.GPU_ERROR,
         Reason.LIVENESS_FAILED,
         Reason.ENGINE_DIED,
+        Reason.ENGINE_HUNG,
     }
 )

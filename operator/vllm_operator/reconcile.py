@@ -23,6 +23,7 @@ from .arrivals import Arrivals
 from .cluster import Cluster, GoneError, RefusedError
 from .diagnosis import Finding
 from .engine import EngineReader
+from .events import EventReader
 from .fits import Assessment, Inspection, assess, facts_of, keeps_from_running
 from .inspector import Inspector
 from .logs import LogReader
@@ -62,6 +63,7 @@ class _Memory:
     engine: EngineReader
     inspector: Inspector
     logs: LogReader
+    events: EventReader
     first_seen: float = field(default_factory=time.monotonic)
     settled_at: float = 0.0
     parsed: InferenceService | None = None
@@ -125,7 +127,7 @@ class Reconciler:
         outcome = await self._bring_about(service, live, memory, (inspection, assessment, job))
         self._arrivals.settled(key)
         memory.settled_at = memory.settled_at or time.monotonic()
-        observed = self._observe(service, before, memory)
+        observed = await self._observe(service, before, memory)
         observed.apply_error, observed.withheld = outcome.error, outcome.withheld
         observed.inspection, observed.assessment = inspection, assessment
         observed.image = outcome.template["spec"]["containers"][0]["image"] if outcome.template else None
@@ -137,7 +139,8 @@ class Reconciler:
             return WATCH_LAG_SECONDS
         if outcome.error:
             return REFUSED_RETRY_SECONDS
-        return min(filter(None, (memory.engine.retry_after, memory.inspector.retry_after)), default=None)
+        readers = (memory.engine, memory.inspector, memory.events)
+        return min((reader.retry_after for reader in readers if reader.retry_after), default=None)
 
     def _parse(self, key: Key, snapshot: ServiceSnapshot, memory: _Memory) -> tuple[InferenceService, Finding | None]:
         """The service and what is wrong with its spec, beyond the schema that the API server has checked."""
@@ -224,11 +227,12 @@ class Reconciler:
             await memory.applier.delete(service, (old.kind, old.name))
         return memory.templates[revision]
 
-    def _observe(self, service: InferenceService, before: Mapping[str, Any], memory: _Memory) -> Observed:
+    async def _observe(self, service: InferenceService, before: Mapping[str, Any], memory: _Memory) -> Observed:
         key = (service.namespace, service.name)
         revision = revision_name(service)
         pods = self._view.pods(key)
-        current = memory.logs.fill([pod for pod in pods if pod.revision == revision])
+        current = await memory.events.fill([pod for pod in pods if pod.revision == revision])
+        current = memory.logs.fill(current)
         deployment = self._view.children(key).get(("Deployment", service.name))
         engine = memory.engine.get(current) if self._settings.engine_metrics else None
         return Observed(
@@ -280,7 +284,8 @@ class Reconciler:
             reader = EngineReader(lambda: self._requeue(key))
             inspector = Inspector(self._cluster, self._settings)
             logs = LogReader(partial(self._read_log, key[0]), lambda: self._requeue(key))
-            memory = _Memory(uid, Applier(self._cluster), reader, inspector, logs)
+            events = EventReader(partial(self._cluster.read_events, key[0]))
+            memory = _Memory(uid, Applier(self._cluster), reader, inspector, logs, events)
             self._memories[key] = memory
             self._arrivals.arrived(key)
         return memory

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from ..observed import DeploymentSnapshot, PodSnapshot
 from ..reasons import TRANSIENT, Reason
 from . import container, refusals, scheduling
+from .unstarted import unstarted
 
-__all__ = ["Finding", "progress", "wants_log", "workload"]
+__all__ = ["Finding", "progress", "unstarted", "wants_events", "wants_log", "workload"]
 
 Finding = tuple[Reason, str]
 wants_log = container.wants_log
@@ -35,11 +36,18 @@ def _pod(pod: PodSnapshot) -> Finding | None:
         return None
     if pod.reason and not pod.scheduled:
         return scheduling.no_node(pod)
-    if finding := refusals.waiting(pod):
+    if finding := refusals.waiting(pod) or unstarted(pod):
         return finding
     if pod.failed:
         return refusals.given_up(pod)
     return container.ended(pod, pod.ending) if pod.ending else None
+
+
+def wants_events(pod: PodSnapshot) -> bool:
+    """Whether the pod's Events would tell more than its status: it waits on its node, or its container was killed."""
+    if pod.ready or pod.terminating or pod.failed or not pod.scheduled:
+        return False
+    return not pod.sandboxed or container.wants_events(pod)
 
 
 def progress(pods: Sequence[PodSnapshot]) -> str:
@@ -57,6 +65,6 @@ def _doing(pod: PodSnapshot) -> str:
     if pod.started:
         return f"pod {pod.name} loads the model"
     if not pod.sandboxed:
-        needed = f" ({', '.join(pod.asked.mounts)})" if pod.asked.mounts else ""
+        needed = f" ({', '.join(mounted for _, mounted in pod.asked.mounts)})" if pod.asked.mounts else ""
         return f"pod {pod.name} waits for its volumes{needed} and network on node {pod.node}"
     return f"pod {pod.name} is being started"

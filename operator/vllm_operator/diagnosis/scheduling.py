@@ -61,13 +61,17 @@ def _claim(pod: PodSnapshot) -> Finding | None:
             )
         return Reason.CLAIM_MISSING, f"PersistentVolumeClaim {found['name']} or its volume is gone or going: replace it"
     if "unbound immediate PersistentVolumeClaims" in pod.message:
-        claims = ", ".join(mount.split()[1] for mount in pod.asked.mounts if mount.startswith("PersistentVolumeClaim"))
         return (
             Reason.VOLUME_NOT_BOUND,
-            f"pod {pod.name} waits for a volume, and its claims are not bound ({claims}): check their storage class "
-            "with kubectl describe pvc",
+            f"pod {pod.name} waits for a volume, and its claims are not bound ({_claims(pod)}): check their storage "
+            "class with kubectl describe pvc",
         )
     return None
+
+
+def _claims(pod: PodSnapshot) -> str:
+    kind = "PersistentVolumeClaim "
+    return ", ".join(what.removeprefix(kind) for _, what in pod.asked.mounts if what.startswith(kind))
 
 
 def _told(pod: PodSnapshot, words: str, count: int) -> str:
