@@ -49,7 +49,7 @@ class EventReader:
 
     async def _look(self, pod: PodSnapshot) -> _Look:
         # Which container ended; none has, where the pod still waits to be started.
-        state = pod.ending.started if pod.ending else ""
+        state = f"{pod.ending.started if pod.ending else ''} {pod.silent}"
         now, waits = time.monotonic(), not pod.sandboxed
         look = self._looks.get(pod.uid)
         if look is None or look.state != state:

@@ -119,6 +119,8 @@ class PodSnapshot:
     was_ready: bool = False
     # Whether the sandbox is there: volumes are mounted and the network is set up.
     sandboxed: bool = True
+    # Whether the container that runs was ready, and is not any more.
+    silent: bool = False
     ending: Ending | None = None
     asked: Asked = Asked()
     uid: str = ""
@@ -188,6 +190,7 @@ def pod(body: Body) -> PodSnapshot:
     container = _ours(status.get("containerStatuses") or ())
     readiness = conditions.get("Ready", {})
     ready = readiness.get("status") == "True"
+    running = container.get("state", {}).get("running")
     reason, message = ("", "") if ready else _trouble(status, conditions.get("PodScheduled", {}), container)
     return PodSnapshot(
         name=metadata["name"],
@@ -197,7 +200,7 @@ def pod(body: Body) -> PodSnapshot:
         terminating="deletionTimestamp" in metadata,
         scheduled=conditions.get("PodScheduled", {}).get("status") == "True",
         restarts=int(container.get("restartCount", 0)),
-        started="running" in container.get("state", {}),
+        started=running is not None,
         reason=reason,
         message=message,
         image=_ours(spec["containers"]).get("image", ""),
@@ -205,6 +208,7 @@ def pod(body: Body) -> PodSnapshot:
         failed=status.get("phase") == "Failed",
         was_ready=ready or _later(readiness.get("lastTransitionTime"), status.get("startTime")),
         sandboxed=conditions.get("PodReadyToStartContainers", {}).get("status") != "False",
+        silent=not ready and bool(running) and _later(readiness.get("lastTransitionTime"), running.get("startedAt")),
         ending=None if ready else _ending(container, readiness),
         asked=_holds(*_devices(spec)) if ready else _asked(spec),
         uid=metadata.get("uid", ""),

@@ -68,6 +68,7 @@ class Reason(StrEnum):
     # The container's life.
     INVALID_ARGUMENTS = "InvalidArguments"
     STARTUP_TIMEOUT = "StartupTimeout"
+    NOT_ANSWERING = "NotAnswering"
     LIVENESS_FAILED = "LivenessFailed"
     ENGINE_DIED = "EngineDied"
     ENGINE_HUNG = "EngineHung"
@@ -103,6 +104,7 @@ TRANSIENT = frozenset(
         Reason.HUB_RATE_LIMITED,
         Reason.HUB_UNREACHABLE,
         Reason.GPU_ERROR,
+        Reason.NOT_ANSWERING,
         Reason.LIVENESS_FAILED,
         Reason.ENGINE_DIED,
         Reason.ENGINE_HUNG,

@@ -22,6 +22,8 @@ OPERATOR_NAMESPACE = "vllm-operator-system"
 NAMESPACE = "e2e"
 # Of the Service of a hub that the tests run as a pod: there is no DNS.
 HUB_ADDRESS = "10.96.77.77"
+# Of a registry that the tests run on the node: the runtime asks one of this name without TLS.
+REGISTRY_PORT = 5055
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -49,6 +51,7 @@ def operator(cluster: LocalCluster) -> LocalCluster:
     """The operator as users install it: by the chart, as a pod with the chart's rights."""
     image = ["--set", "image.repository=localhost/vllm-operator", "--set", "image.tag=dev"]
     image += ["--set", f"settings.hubEndpoint=http://{HUB_ADDRESS}"]
+    image += ["--set", f"settings.allowedImages={{localhost:{REGISTRY_PORT}/*}}"]
     command = [tool("helm"), "upgrade", "--install", "vllm-operator", ROOT / "charts/vllm-operator", *image]
     where = [f"--kubeconfig={cluster.kubeconfig}", f"--namespace={OPERATOR_NAMESPACE}", "--create-namespace"]
     subprocess.run([str(part) for part in [*command, *where, "--wait", "--timeout=2m"]], check=True)

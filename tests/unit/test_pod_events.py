@@ -135,6 +135,15 @@ def test_the_probe_that_ended_a_container_is_named() -> None:
     assert found(told(failed(code=137), startup))[0] == Reason.STARTUP_TIMEOUT
 
 
+def test_a_server_that_no_longer_answers_is_not_taken_for_one_that_loads() -> None:
+    silent = pod({"state": {"running": {"startedAt": STARTED}}}, ready_changed=SERVED)
+    reason, message = found(told(silent, UNHEALTHY))
+    assert reason == Reason.NOT_ANSWERING
+    assert "no longer answers its probes (/health) (context deadline exceeded (Client.Timeout exceeded))" in message
+    assert wants_events(silent)
+    assert not pod({"state": {"running": {"startedAt": STARTED}}}).silent
+
+
 def test_an_earlier_kill_explains_no_later_end() -> None:
     earlier = told(failed(code=137), KILLED, last="2026-11-24T12:00:30Z")
     assert earlier.ending

@@ -40,6 +40,8 @@ def _pod(pod: PodSnapshot) -> Finding | None:
         return finding
     if pod.failed:
         return refusals.given_up(pod)
+    if pod.silent:
+        return container.silent(pod)
     return container.ended(pod, pod.ending) if pod.ending else None
 
 
@@ -47,7 +49,7 @@ def wants_events(pod: PodSnapshot) -> bool:
     """Whether the pod's Events would tell more than its status: it waits on its node, or its container was killed."""
     if pod.ready or pod.terminating or pod.failed or not pod.scheduled:
         return False
-    return not pod.sandboxed or container.wants_events(pod)
+    return not pod.sandboxed or pod.silent or container.wants_events(pod)
 
 
 def progress(pods: Sequence[PodSnapshot]) -> str:

@@ -23,7 +23,7 @@ _PLAIN_VALUE = re.compile(r"[\w./:-]{1,64}(?: [kKMGT]?i?B| bytes)?")
 # What the operator's middleware leaves as termination message when requests run and the engine makes no step.
 _HUNG = re.compile(r"vllm-operator: engine hung: (?P<told>[\w ,.:=/()-]{1,200})")
 _KILLING = re.compile(r"failed (?P<probe>liveness|startup) probe")
-_PROBED = re.compile(r"^(?:Liveness|Startup) probe failed: (?:Get \"[^\"]*\": )?")
+_PROBED = re.compile(r"^(?:Liveness|Readiness|Startup) probe failed: (?:Get \"[^\"]*\": )?")
 _NO_COMMAND = re.compile(r"exec: \\?\"(?P<command>[^\"\\]+)\\?\": .*(?:not found|no such file)")
 _SIGNALS: dict[int, str] = {
     signal.SIGILL: "the image's code is not for this CPU: use an image that is, or another node",
@@ -37,6 +37,15 @@ def ended(pod: PodSnapshot, ending: Ending) -> Finding:
     reason, message = next(found for cause in causes if (found := cause(pod, ending)))
     doing = "stopped" if ending.served else "does not start"
     return reason, f"vLLM in pod {pod.name} {doing}: {message}{restarted(pod.restarts)}"
+
+
+def silent(pod: PodSnapshot) -> Finding:
+    """A container that served and still runs, but whose readiness probe fails."""
+    return (
+        Reason.NOT_ANSWERING,
+        f"vLLM in pod {pod.name} served and no longer answers its probes (/health){_answer(pod)}: it gets no requests "
+        f"now, and is restarted if that lasts; kubectl logs {pod.name} shows more",
+    )
 
 
 def wants_log(pod: PodSnapshot) -> bool:
@@ -124,12 +133,10 @@ def _ended_by_kubernetes(pod: PodSnapshot, ending: Ending) -> Finding | None:
             "startupTimeoutSeconds, or use cache.claim, so that downloads and compiled kernels are kept",
         )
     if probe == "liveness":
-        said = last((event for event in pod.events if event.message.startswith("Liveness")), "Unhealthy")
-        answer = f" ({shorten(redact(_PROBED.sub('', said.message)), _VALUE_MAX)})" if said else ""
         return (
             Reason.LIVENESS_FAILED,
             f"Kubernetes killed it {_duration(ending.seconds)} after its start, as it no longer answered its liveness "
-            f"probe (/health){answer}{_exceptions(ending)}; {_more(pod)}",
+            f"probe (/health){_answer(pod)}{_exceptions(ending)}; {_more(pod)}",
         )
     if ending.served and ending.exit_code in (_SIGKILL, _SIGTERM):
         return (
@@ -145,6 +152,12 @@ def _failed_probe(pod: PodSnapshot, ending: Ending) -> str:
     event = last((event for event in pod.events if event.last >= ending.started), "Killing")
     found = _KILLING.search(event.message) if event else None
     return found["probe"] if found else ""
+
+
+def _answer(pod: PodSnapshot) -> str:
+    """What the last probe got for an answer."""
+    said = last(pod.events, "Unhealthy")
+    return f" ({shorten(redact(_PROBED.sub('', said.message)), _VALUE_MAX)})" if said else ""
 
 
 def _duration(seconds: int) -> str:
