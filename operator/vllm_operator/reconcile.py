@@ -21,7 +21,7 @@ from .api.spec import InferenceServiceSpec
 from .apply import WATCH_LAG_SECONDS, Applier, NameTakenError, StillDeletingError
 from .arrivals import Arrivals
 from .cluster import Cluster, GoneError, RefusedError
-from .diagnosis import Finding
+from .diagnosis import Finding, asks_for_gpus
 from .engine import EngineReader
 from .events import EventReader
 from .fits import Assessment, Inspection, assess, facts_of, keeps_from_running
@@ -36,6 +36,7 @@ from .observed import Child, PodSnapshot
 from .reasons import Reason
 from .settings import Settings
 from .status import Engine, Observed, status
+from .supply import Supply, supply
 from .view import Key, Live, ServiceSnapshot, View
 
 log = logging.getLogger(__name__)
@@ -46,6 +47,8 @@ FIRST_STATUS_SECONDS = 3.0
 PROGRESS_SECONDS = 10.0
 # A first status that gives way to the children of other services is looked at again so often.
 GIVE_WAY_SECONDS = 0.5
+# Who holds the GPUs that pods wait for changes without an event of theirs.
+SUPPLY_SECONDS = 30.0
 # What the API server refused may be allowed later without any event of ours: a quota, an admission policy.
 REFUSED_RETRY_SECONDS = 30.0
 
@@ -139,8 +142,8 @@ class Reconciler:
             return WATCH_LAG_SECONDS
         if outcome.error:
             return REFUSED_RETRY_SECONDS
-        readers = (memory.engine, memory.inspector, memory.events)
-        return min((reader.retry_after for reader in readers if reader.retry_after), default=None)
+        waits = (memory.engine.retry_after, memory.inspector.retry_after, memory.events.retry_after)
+        return min(filter(None, (*waits, SUPPLY_SECONDS if observed.supply else None)), default=None)
 
     def _parse(self, key: Key, snapshot: ServiceSnapshot, memory: _Memory) -> tuple[InferenceService, Finding | None]:
         """The service and what is wrong with its spec, beyond the schema that the API server has checked."""
@@ -233,15 +236,22 @@ class Reconciler:
         pods = self._view.pods(key)
         current = await memory.events.fill([pod for pod in pods if pod.revision == revision])
         current = memory.logs.fill(current)
-        deployment = self._view.children(key).get(("Deployment", service.name))
+        child = self._view.children(key).get(("Deployment", service.name))
+        deployment = child.deployment if child and child.owner_uid == service.uid else None
         engine = memory.engine.get(current) if self._settings.engine_metrics else None
         return Observed(
-            deployment=deployment.deployment if deployment and deployment.owner_uid == service.uid else None,
+            deployment=deployment,
             pods=current,
             old_pods=[pod for pod in pods if pod.revision != revision],
+            supply=self._supply(service) if asks_for_gpus(deployment, current) else None,
             monitoring=self.monitoring,
             engine=engine or Engine.known(before, service.generation),
         )
+
+    def _supply(self, service: InferenceService) -> Supply | None:
+        """The GPUs that there are for a service's pods; None where the operator may not see nodes."""
+        nodes = self._view.nodes()
+        return supply(service.namespace, service.spec, nodes, self._view.all_pods()) if nodes else None
 
     def _too_early(
         self, service: InferenceService, observed: Observed, snapshot: ServiceSnapshot, memory: _Memory

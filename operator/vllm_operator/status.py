@@ -17,9 +17,11 @@ from .manifests.metadata import compact, identity
 from .manifests.network import service_url
 from .observed import DeploymentSnapshot, PodSnapshot
 from .reasons import TRANSIENT, Reason
+from .supply import Supply
 from .vllm import ranks
 
 _WORDS = {True: "True", False: "False", None: "Unknown"}
+_MOST_NAMES = 3
 _BOOLEANS = {"True": True, "False": False}
 # What an inspection found that will keep vLLM from starting as well: worth saying before vLLM does.
 TELLING = frozenset(
@@ -62,6 +64,8 @@ class Observed:
     # Pods of the current rendering, and those of earlier ones.
     pods: Sequence[PodSnapshot] = ()
     old_pods: Sequence[PodSnapshot] = ()
+    # The GPUs that there are for the pods, where that is asked for and known.
+    supply: Supply | None = None
     image: str | None = None
     monitoring: bool = False
     # What is known of the model, whether it fits, and whether the spec's pods are not made because of that.
@@ -127,7 +131,7 @@ def workload_available(service: InferenceService, observed: Observed) -> Verdict
         return Verdict("WorkloadAvailable", True, Reason.SCALED_TO_ZERO, "no pods, as the spec asks for none")
     if ready >= max(1, total - 1):
         return Verdict("WorkloadAvailable", True, Reason.AVAILABLE, f"{ready} of {total} pods serve")
-    if finding := diagnosis.workload(observed.deployment, observed.pods):
+    if finding := diagnosis.workload(observed.deployment, observed.pods, observed.supply):
         return Verdict(
             "WorkloadAvailable", False, finding[0], f"{ready} of {total} pods serve: {finding[1]}{_old(observed)}"
         )
@@ -142,8 +146,18 @@ def workload_available(service: InferenceService, observed: Observed) -> Verdict
 
 
 def _old(observed: Observed) -> str:
-    serving = sum(pod.ready for pod in observed.old_pods)
-    return f"; {serving} pods with the previous spec still serve" if serving else ""
+    """Which pods of earlier specs still serve: names, by revision."""
+    serving: dict[str, list[str]] = {}
+    for pod in observed.old_pods:
+        if pod.ready:
+            serving.setdefault(pod.revision, []).append(pod.name)
+    told = [f"{_names(names)} with revision {revision}" for revision, names in serving.items()]
+    return f"; of the previous spec still serve: {', '.join(told)}" if told else ""
+
+
+def _names(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return f"{', '.join(names[:_MOST_NAMES])}{more}"
 
 
 def monitoring_available(observed: Observed) -> Verdict:

@@ -7,35 +7,52 @@ from collections.abc import Sequence
 
 from ..observed import DeploymentSnapshot, PodSnapshot
 from ..reasons import TRANSIENT, Reason
+from ..supply import Supply
 from . import container, refusals, scheduling
 from .unstarted import unstarted
 
-__all__ = ["Finding", "progress", "unstarted", "wants_events", "wants_log", "workload"]
+__all__ = ["Finding", "asks_for_gpus", "progress", "unstarted", "wants_events", "wants_log", "workload"]
 
 Finding = tuple[Reason, str]
 wants_log = container.wants_log
 
 
-def workload(deployment: DeploymentSnapshot | None, pods: Sequence[PodSnapshot]) -> Finding | None:
+def workload(
+    deployment: DeploymentSnapshot | None, pods: Sequence[PodSnapshot], supply: Supply | None = None
+) -> Finding | None:
     """The first trouble among the pods of the current spec, worst first; None where they only need time.
+
+    `supply`: the GPUs that there are for them, where that is known.
 
     A pod that a node has given up (evicted, refused) stays as a record: it counts where no other took its place.
     """
     live = [pod for pod in pods if not pod.failed] or pods
-    findings = [finding for pod in live if (finding := _pod(pod))]
+    findings = [finding for pod in live if (finding := _pod(pod, supply))]
     if findings:
         return min(findings, key=lambda finding: finding[0] in TRANSIENT)
+    message = _refused(deployment)
+    return refusals.pods(message, supply) if message is not None else None
+
+
+def asks_for_gpus(deployment: DeploymentSnapshot | None, pods: Sequence[PodSnapshot]) -> bool:
+    """Whether what there is of GPUs tells why pods have no node, or are refused."""
+    waits = any(pod.reason and not pod.scheduled and pod.asked.count for pod in pods)
+    return waits or "gpu" in (_refused(deployment) or "")
+
+
+def _refused(deployment: DeploymentSnapshot | None) -> str | None:
+    """Why the API server refuses to create pods, in its words."""
     for condition in deployment.conditions if deployment else ():
         if condition.type == "ReplicaFailure" and condition.status == "True":
-            return refusals.pods(condition.message)
+            return condition.message
     return None
 
 
-def _pod(pod: PodSnapshot) -> Finding | None:
+def _pod(pod: PodSnapshot, supply: Supply | None) -> Finding | None:
     if pod.ready or pod.terminating:
         return None
     if pod.reason and not pod.scheduled:
-        return scheduling.no_node(pod)
+        return scheduling.no_node(pod, supply)
     if finding := refusals.waiting(pod) or unstarted(pod):
         return finding
     if pod.failed:

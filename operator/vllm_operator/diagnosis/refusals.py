@@ -4,6 +4,8 @@ import re
 
 from ..observed import PodSnapshot
 from ..reasons import Reason
+from ..supply import Supply
+from .gpus import in_namespace
 from .redaction import redact, shorten
 
 Finding = tuple[Reason, str]
@@ -67,14 +69,15 @@ def given_up(pod: PodSnapshot) -> Finding:
     return Reason.EVICTED, f"node {pod.node} gave pod {pod.name} up ({why}){fix}"
 
 
-def pods(message: str) -> Finding:
+def pods(message: str, supply: Supply | None) -> Finding:
     """Why the API server refuses to create the pods."""
     if found := _QUOTA.search(message):
         limit = found["limit"].rstrip(" .")
+        holders = in_namespace(supply) if supply and "gpu" in found["asked"] else ""
         return (
             Reason.QUOTA_EXCEEDED,
             f"ResourceQuota {found['name']} is used up: a pod asks for {found['asked']}, {found['used']} is taken, of "
-            f"{limit}; scale another service of the namespace down, or have the quota raised",
+            f"{limit}{holders}; scale another service of the namespace down, or have the quota raised",
         )
     if found := _ACCOUNT.search(message):
         return (
