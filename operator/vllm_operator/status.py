@@ -22,6 +22,7 @@ from .vllm import ranks
 
 _WORDS = {True: "True", False: "False", None: "Unknown"}
 _MOST_NAMES = 3
+_MEMORY = (Reason.MODEL_TOO_LARGE, Reason.KV_CACHE_TOO_SMALL, Reason.OUT_OF_GPU_MEMORY)
 _BOOLEANS = {"True": True, "False": False}
 # What an inspection found that will keep vLLM from starting as well: worth saying before vLLM does.
 TELLING = frozenset(
@@ -132,9 +133,8 @@ def workload_available(service: InferenceService, observed: Observed) -> Verdict
     if ready >= max(1, total - 1):
         return Verdict("WorkloadAvailable", True, Reason.AVAILABLE, f"{ready} of {total} pods serve")
     if finding := diagnosis.workload(observed.deployment, observed.pods, observed.supply):
-        return Verdict(
-            "WorkloadAvailable", False, finding[0], f"{ready} of {total} pods serve: {finding[1]}{_old(observed)}"
-        )
+        told = f"{ready} of {total} pods serve: {finding[1]}{_planned(observed, finding[0])}{_old(observed)}"
+        return Verdict("WorkloadAvailable", False, finding[0], told)
     doing = diagnosis.progress(observed.pods)
     reason = Reason.ROLLING_OUT if observed.old_pods else Reason.STARTING
     return Verdict(
@@ -143,6 +143,13 @@ def workload_available(service: InferenceService, observed: Observed) -> Verdict
         reason,
         f"{ready} of {total} pods serve: {doing}{_old(observed)}",
     )
+
+
+def _planned(observed: Observed, reason: Reason) -> str:
+    """What the plan knows that vLLM does not: with which tensor parallel size, or what else, the model would fit."""
+    if reason not in _MEMORY or observed.assessment.fits is not False:
+        return ""
+    return f"; the plan says: {observed.assessment.message}"
 
 
 def _old(observed: Observed) -> str:

@@ -41,7 +41,7 @@ CASES: dict[str, tuple[Object, str, str]] = {
         "InvalidArguments",
         r"refuses its arguments: vllm serve: error: argument --seed: .*'soon'",
     ),
-    "no-model": ({"model": {"uri": "pvc://tiny-model/nothing"}}, "ModelNotFound", "/models/tiny-model/nothing"),
+    "no-model": ({"model": {"uri": "pvc://tiny-model/nothing"}}, "ModelNotFound", "the claim has no folder nothing"),
     "no-tokenizer": (
         {"model": {"uri": "pvc://tiny-model/no-tokenizer"}},
         "TokenizerMissing",
@@ -170,7 +170,7 @@ def evidence(kube: Kube, name: str) -> float:
         for event in json.loads(about)["items"]:
             if event["type"] == "Warning" and event["reason"] not in ("Unhealthy", "BackOff"):
                 found.append(event["firstTimestamp"] or event["eventTime"])
-    return min(epoch(when) for when in found)
+    return min((epoch(when) for when in found), default=time.time())
 
 
 def announced(kube: Kube, name: str, reason: str) -> float:
