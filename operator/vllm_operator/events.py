@@ -1,20 +1,20 @@
 """Reads the Events of a pod in trouble, where its status does not tell the cause. They are never watched.
 
-A pod that waits for its volumes is looked at again and again: its status does not change while the kubelet tries.
+A pod that waits on its node is looked at again and again: its status does not change while the kubelet tries.
 """
 
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
-from .diagnosis import unstarted, wants_events
+from .diagnosis import unstarted, waits, wants_events
 from .observed import PodSnapshot
 from .pod_events import PodEvent
 
-# Most pods have their volumes by then.
+# Most pods are started by then.
 FIRST_LOOK_SECONDS = 3.0
 NEXT_LOOK_SECONDS = 5.0
-# Once a cause is known: another may take its place.
+# Once a cause is known, as another may take its place; and while an image is pulled, which may take long.
 LATER_LOOK_SECONDS = 30.0
 # Pods of one service fail alike.
 MOST_PODS = 3
@@ -28,6 +28,7 @@ class _Look:
 
     state: str
     due: float | None
+    looks: int = 0
     events: tuple[PodEvent, ...] = ()
 
 
@@ -49,13 +50,19 @@ class EventReader:
 
     async def _look(self, pod: PodSnapshot) -> _Look:
         # Which container ended; none has, where the pod still waits to be started.
-        state = f"{pod.ending.started if pod.ending else ''} {pod.silent}"
-        now, waits = time.monotonic(), not pod.sandboxed
+        state = f"{pod.ending.started if pod.ending else ''} {pod.sandboxed} {pod.silent}"
+        now = time.monotonic()
         look = self._looks.get(pod.uid)
         if look is None or look.state != state:
-            look = _Look(state, now + FIRST_LOOK_SECONDS if waits else now)
+            look = _Look(state, now + FIRST_LOOK_SECONDS if waits(pod) else now)
         if look.due is not None and look.due <= now:
-            look.events = await self._read(pod.uid)
-            found = unstarted(replace(pod, events=look.events))
-            look.due = now + (LATER_LOOK_SECONDS if found else NEXT_LOOK_SECONDS) if waits else None
+            look.events, look.looks = await self._read(pod.uid), look.looks + 1
+            look.due = now + _pause(replace(pod, events=look.events), look.looks) if waits(pod) else None
         return look
+
+
+def _pause(pod: PodSnapshot, looks: int) -> float:
+    """Seconds until the Events of a pod that waits are worth another look."""
+    if unstarted(pod):
+        return LATER_LOOK_SECONDS
+    return min(NEXT_LOOK_SECONDS * looks, LATER_LOOK_SECONDS) if pod.sandboxed else NEXT_LOOK_SECONDS

@@ -134,16 +134,18 @@ class Reconciler:
         observed.apply_error, observed.withheld = outcome.error, outcome.withheld
         observed.inspection, observed.assessment = inspection, assessment
         observed.image = outcome.template["spec"]["containers"][0]["image"] if outcome.template else None
-        if wait := self._too_early(service, observed, snapshot, memory):
-            return wait
-        if wait := await self._write_status(service, observed, before, memory):
-            return wait
-        if memory.applier.unseen():
-            return WATCH_LAG_SECONDS
-        if outcome.error:
-            return REFUSED_RETRY_SECONDS
-        waits = (memory.engine.retry_after, memory.inspector.retry_after, memory.events.retry_after)
-        return min(filter(None, (*waits, SUPPLY_SECONDS if observed.supply else None)), default=None)
+        wait = self._too_early(service, observed, snapshot, memory)
+        wait = wait or await self._write_status(service, observed, before, memory)
+        waits = (
+            wait,
+            memory.engine.retry_after,
+            memory.inspector.retry_after,
+            memory.events.retry_after,
+            WATCH_LAG_SECONDS if memory.applier.unseen() else None,
+            REFUSED_RETRY_SECONDS if outcome.error else None,
+            SUPPLY_SECONDS if observed.supply else None,
+        )
+        return min(filter(None, waits), default=None)
 
     def _parse(self, key: Key, snapshot: ServiceSnapshot, memory: _Memory) -> tuple[InferenceService, Finding | None]:
         """The service and what is wrong with its spec, beyond the schema that the API server has checked."""

@@ -62,9 +62,9 @@ def test_of_equal_events_the_last_counts() -> None:
         ),
         (
             "FailedMount",
-            'MountVolume.SetUp failed for volume "chat-template" : references non-existent config key: chat.jinja',
+            'MountVolume.SetUp failed for volume "chat-template" : configmap references non-existent config key: a.jinja',
             Reason.CONFIG_MAP_MISSING,
-            "ConfigMap chat has no key chat.jinja: add it",
+            "ConfigMap chat has no key a.jinja: add it",
         ),
         (
             "FailedAttachVolume",
@@ -105,6 +105,23 @@ def test_a_pod_that_is_not_started_on_its_node_is_told_with_the_cause(
     event: str, message: str, reason: Reason, words: str
 ) -> None:
     got, text = found(unmounted(("Scheduled", "assigned"), (event, message)))
+    assert (got, words in text) == (reason, True), text
+
+
+@pytest.mark.parametrize(
+    ("message", "reason", "words"),
+    [
+        ('Error: secret "nobody" not found', Reason.SECRET_MISSING, "Secret nobody does not exist"),
+        ("Error: couldn't find key key in Secret e2e/half", Reason.SECRET_MISSING, "Secret half has no key key"),
+        (
+            'Failed to pull image "registry/vllm:1": rpc error: code = NotFound desc = registry/vllm:1: not found',
+            Reason.IMAGE_PULL_FAILED,
+            "image registry/vllm:1 cannot be pulled for pod llama-0: it does not exist",
+        ),
+    ],
+)
+def test_events_tell_what_stands_in_the_status_only_later(message: str, reason: Reason, words: str) -> None:
+    got, text = found(told(pod(CREATING), ("Pulling", "x"), ("Failed", message), ("Failed", "Error: ErrImagePull")))
     assert (got, words in text) == (reason, True), text
 
 
@@ -160,7 +177,7 @@ def test_an_earlier_kill_explains_no_later_end() -> None:
         (failed(code=0, reason="Completed", ready_changed=SERVED), True, True),
         (told(failed(code=137), KILLED), True, False),
         (pod(CREATING, conditions=BARE), True, False),
-        (pod(CREATING), False, False),
+        (pod(CREATING), True, False),
         (waiting("ErrImagePull"), False, False),
     ],
 )

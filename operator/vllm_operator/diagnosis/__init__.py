@@ -9,9 +9,9 @@ from ..observed import DeploymentSnapshot, PodSnapshot
 from ..reasons import TRANSIENT, Reason
 from ..supply import Supply
 from . import container, refusals, scheduling
-from .unstarted import unstarted
+from .unstarted import unstarted, waits
 
-__all__ = ["Finding", "asks_for_gpus", "progress", "unstarted", "wants_events", "wants_log", "workload"]
+__all__ = ["Finding", "asks_for_gpus", "progress", "unstarted", "waits", "wants_events", "wants_log", "workload"]
 
 Finding = tuple[Reason, str]
 wants_log = container.wants_log
@@ -64,9 +64,9 @@ def _pod(pod: PodSnapshot, supply: Supply | None) -> Finding | None:
 
 def wants_events(pod: PodSnapshot) -> bool:
     """Whether the pod's Events would tell more than its status: it waits on its node, or its container was killed."""
-    if pod.ready or pod.terminating or pod.failed or not pod.scheduled:
+    if pod.ready or pod.terminating or pod.failed:
         return False
-    return not pod.sandboxed or pod.silent or container.wants_events(pod)
+    return waits(pod) or pod.silent or container.wants_events(pod)
 
 
 def progress(pods: Sequence[PodSnapshot]) -> str:

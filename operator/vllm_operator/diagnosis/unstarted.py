@@ -1,34 +1,41 @@
-"""Why a pod is not started on its node: its volumes and its network, from the kubelet's Events. Pure."""
+"""Why a pod is not started on its node, from the kubelet's Events: volumes, network, image, configuration. Pure.
+
+Image and configuration stand in the pod's status, too, but only when the kubelet looks at the pod again: 10 s later.
+"""
 
 import re
 
 from ..observed import PodSnapshot
 from ..pod_events import last
 from ..reasons import Reason
+from . import refusals
 from .redaction import redact, shorten
 
 Finding = tuple[Reason, str]
 
 _VOLUMES = ("FailedMount", "FailedAttachVolume", "FailedMapVolume")
 _SANDBOX = ("FailedCreatePodSandBox", "NetworkNotReady")
-_MISSING = re.compile(r'(?P<kind>secret|configmap) "(?P<name>[^"]+)" not found')
+_PULL = "Failed to pull image"
 _NO_KEY = re.compile(r"references non-existent (?P<kind>config|secret) key: (?P<key>\S+)")
 _IN_USE = re.compile(r'Multi-Attach error for volume "(?P<volume>[^"]+)" (?P<who>.+)')
 _NO_HANDLER = re.compile(r'no runtime for "(?P<handler>[^"]+)" is configured')
 _TIMED_OUT = re.compile(r"unmounted volumes=\[(?P<volumes>[^]]*)\]")
-_KINDS = {
-    "secret": ("Secret", Reason.SECRET_MISSING),
-    "configmap": ("ConfigMap", Reason.CONFIG_MAP_MISSING),
-    "config": ("ConfigMap", Reason.CONFIG_MAP_MISSING),
-}
+_KINDS = {"secret": ("Secret", Reason.SECRET_MISSING), "config": ("ConfigMap", Reason.CONFIG_MAP_MISSING)}
 # Of a driver's error, this part differs each time.
 _ATTEMPT = re.compile(r'(?: for (?:volume|pod) "[^"]*")|rpc error: code = \w+ desc = ')
 
 
+def waits(pod: PodSnapshot) -> bool:
+    """Whether the pod has a node, its container was never started, and its status does not say why."""
+    return pod.scheduled and not (pod.ready or pod.started or pod.ending or pod.reason or pod.failed)
+
+
 def unstarted(pod: PodSnapshot) -> Finding | None:
-    """What the kubelet says about volumes, else about the network; None where it has said nothing."""
-    if pod.sandboxed or not pod.scheduled:
+    """What the kubelet says; None where it has said nothing."""
+    if not waits(pod):
         return None
+    if pod.sandboxed:
+        return _container(pod)
     # A time-out says which volume is missing, the failed tries before it why.
     causes = [event for event in pod.events if not _TIMED_OUT.search(event.message)]
     if event := last(causes, *_VOLUMES) or last(pod.events, *_VOLUMES):
@@ -38,10 +45,18 @@ def unstarted(pod: PodSnapshot) -> Finding | None:
     return None
 
 
+def _container(pod: PodSnapshot) -> Finding | None:
+    for event in reversed(pod.events):
+        if event.reason == "Failed" and event.message.startswith(_PULL):
+            return refusals.image(pod, event.message)
+        if event.reason == "Failed" and (found := refusals.missing_object(pod, event.message)):
+            return found
+    return None
+
+
 def _volume(pod: PodSnapshot, message: str) -> Finding:
-    if found := _MISSING.search(message):
-        kind, reason = _KINDS[found["kind"]]
-        return reason, f"{kind} {found['name']} does not exist: create it; pod {pod.name} waits"
+    if missing := refusals.missing_object(pod, message):
+        return missing
     if found := _NO_KEY.search(message):
         kind, reason = _KINDS[found["kind"]]
         return reason, f"{_mounted(pod, kind, message)} has no key {found['key']}: add it; pod {pod.name} waits"
