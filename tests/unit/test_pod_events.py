@@ -62,9 +62,9 @@ def test_of_equal_events_the_last_counts() -> None:
         ),
         (
             "FailedMount",
-            'MountVolume.SetUp failed for volume "chat-template" : configmap references non-existent config key: a.jinja',
+            'MountVolume.SetUp failed for volume "chat-template" : configmap references non-existent config key: a.b',
             Reason.CONFIG_MAP_MISSING,
-            "ConfigMap chat has no key a.jinja: add it",
+            "ConfigMap chat has no key a.b: add it",
         ),
         (
             "FailedAttachVolume",
