@@ -27,6 +27,9 @@ import json, pathlib, shutil
 models = pathlib.Path("/models")
 for name in ("no-tokenizer", "no-template"):
     shutil.copytree(models / "tiny", models / name)
+shutil.copytree(models / "tiny", models / "fat")
+config = models / "fat" / "config.json"
+config.write_text(json.dumps({**json.loads(config.read_text()), "intermediate_size": 262144}))
 for file in (models / "no-tokenizer").glob("*token*"):
     file.unlink()
 for file in (models / "no-template").glob("chat_template*"):
@@ -54,11 +57,20 @@ CASES: dict[str, tuple[Object, str, str]] = {
     ),
     "no-memory": (
         {
-            "kvCache": {"memoryPerGPU": "1Gi"},
+            "model": {"uri": "pvc://tiny-model/fat"},
+            "extraArgs": ["--load-format=dummy"],
             "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"memory": "64Mi"}},
         },
         "OutOfMemory",
         "more host memory than its limit of 1088Mi .*raise resources.limits.memory",
+    ),
+    "no-room": (
+        {
+            "kvCache": {"memoryPerGPU": "4Gi"},
+            "resources": {"requests": {"cpu": "100m", "memory": "1Gi"}, "limits": {"memory": "1Gi"}},
+        },
+        "OutOfMemory",
+        r"the KV cache is to take 4.0 GiB of memory, and [0-9.]+ of 2.0 GiB are free",
     ),
     "slow": (
         {"startupTimeoutSeconds": 60, "resources": {**SMALL, "limits": {"cpu": "100m", "memory": "4Gi"}}},

@@ -67,6 +67,14 @@ MEMORY = (
         "kvCache.memoryPerGPU to what the cache may take",
     ),
     Symptom(
+        "vllm/v1/worker/cpu_worker.py",
+        "Available memory on node {} ({free}/{total} GiB) on kv cache allocation is less than requested memory for kv "
+        "({wanted} GiB)",
+        Reason.OUT_OF_MEMORY,
+        "on the CPU the KV cache is to take {wanted} GiB of memory, and {free} of {total} GiB are free: lower "
+        "kvCache.memoryPerGPU, or raise resources.limits.memory",
+    ),
+    Symptom(
         _RUNNER,
         "Failed to load model - not enough GPU memory. ",
         Reason.MODEL_TOO_LARGE,
