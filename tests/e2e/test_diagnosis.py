@@ -21,22 +21,6 @@ from kube import Kube, Object, conditions
 TOLD_WITHIN_SECONDS = 10
 SMALL = {"requests": {"cpu": "100m", "memory": "200Mi"}, "limits": {"memory": "4Gi"}}
 REGISTRY = f"localhost:{REGISTRY_PORT}"
-# Kinds of models that are no use, beside the tiny one in its claim.
-SPOIL = """
-import json, pathlib, shutil
-models = pathlib.Path("/models")
-for name in ("no-tokenizer", "no-template"):
-    shutil.copytree(models / "tiny", models / name)
-shutil.copytree(models / "tiny", models / "fat")
-config = models / "fat" / "config.json"
-config.write_text(json.dumps({**json.loads(config.read_text()), "intermediate_size": 262144}))
-for file in (models / "no-tokenizer").glob("*token*"):
-    file.unlink()
-for file in (models / "no-template").glob("chat_template*"):
-    file.unlink()
-config = models / "no-template" / "tokenizer_config.json"
-config.write_text(json.dumps({k: v for k, v in json.loads(config.read_text()).items() if k != "chat_template"}))
-"""
 # Name -> further fields of the spec, the reason, and what the message must say.
 CASES: dict[str, tuple[Object, str, str]] = {
     "wrong-value": (
@@ -58,7 +42,6 @@ CASES: dict[str, tuple[Object, str, str]] = {
     "no-memory": (
         {
             "model": {"uri": "pvc://tiny-model/fat"},
-            "extraArgs": ["--load-format=dummy"],
             "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"memory": "64Mi"}},
         },
         "OutOfMemory",
@@ -119,23 +102,24 @@ def failing(name: str, fields: Object) -> Object:
     return service
 
 
-def job(name: str, image: str, command: list[str], **pod: Any) -> Object:
-    """A pod that runs a command on the claim with the models."""
-    mounts = [{"name": "models", "mountPath": "/models"}]
-    container = {"name": name, "image": image, "command": command, "volumeMounts": mounts}
+def script(name: str, *arguments: str, **pod: Any) -> Object:
+    """A pod that runs a file of this folder, with the claim that holds the models."""
+    container = {
+        "name": name,
+        "image": "localhost/vllm-operator:dev",
+        "command": ["python", "-c", (Path(__file__).parent / f"{name}.py").read_text(), *arguments],
+        "volumeMounts": [{"name": "models", "mountPath": "/models"}],
+    }
     volumes = [{"name": "models", "persistentVolumeClaim": {"claimName": "tiny-model"}}]
     spec = {"containers": [container], "volumes": volumes, "restartPolicy": "Never", **pod}
+    spec["securityContext"] = {"runAsUser": 1000}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
 
 
 @pytest.fixture(scope="module")
 def broken(kube: Kube) -> Iterator[Kube]:
     """All failing services, and two that serve until something happens to them."""
-    source = (Path(__file__).parent / "registry.py").read_text()
-    command = ["python", "-c", source, str(REGISTRY_PORT)]
-    kube.apply(job("registry", "localhost/vllm-operator:dev", command, hostNetwork=True))
-    owner = {"securityContext": {"runAsUser": 1000}}
-    kube.apply(job("spoil", "localhost/vllm-operator:dev", ["python", "-c", SPOIL], **owner))
+    kube.apply(script("registry", str(REGISTRY_PORT), hostNetwork=True), script("spoil", "/models"))
     kube.run("wait", "pod/spoil", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=60s")
     runtime = {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": "nvidia"}}
     kube.apply({**runtime, "handler": "nvidia"})
