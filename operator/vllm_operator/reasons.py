@@ -50,6 +50,7 @@ class Reason(StrEnum):
     MODEL_UNSUPPORTED = "ModelUnsupported"
     TOKENIZER_MISSING = "TokenizerMissing"
     TOKENIZER_MISMATCH = "TokenizerMismatch"
+    CHAT_TEMPLATE_MISSING = "ChatTemplateMissing"
     CHAT_TEMPLATE_INVALID = "ChatTemplateInvalid"
     HUB_TOKEN_REFUSED = "HubTokenRefused"  # noqa: S105
     HUB_RATE_LIMITED = "HubRateLimited"

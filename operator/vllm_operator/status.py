@@ -167,6 +167,20 @@ def _names(names: Sequence[str]) -> str:
     return f"{', '.join(names[:_MOST_NAMES])}{more}"
 
 
+def chat_unavailable(service: InferenceService, observed: Observed) -> Verdict | None:
+    """That chats will be refused, where the model's files say so: completions work, so it does not gate Ready."""
+    spec, report = service.spec, observed.inspection.report if observed.inspection else ""
+    if spec.chat_template or spec.model.tokenizer or not report or facts_of(report).chat_template is not False:
+        return None
+    return Verdict(
+        "ChatAvailable",
+        False,
+        Reason.CHAT_TEMPLATE_MISSING,
+        "the model's files have no chat template, so /v1/chat/completions answers 400 unless vLLM brings one for this "
+        "kind of model: set chatTemplate, or model.tokenizer.uri to the tokenizer of a model that is tuned for chats",
+    )
+
+
 def monitoring_available(observed: Observed) -> Verdict:
     """Whether Prometheus is told to scrape the pods. It does not gate Ready."""
     if observed.monitoring:
@@ -190,6 +204,8 @@ def verdicts(service: InferenceService, observed: Observed, before: Mapping[str,
     fit = fits(service, observed, before)
     gate = _gate(observed, fit, workload)
     result = [Verdict("Ready", gate.status, gate.reason, gate.message), valid, fit, workload]
+    if chat := chat_unavailable(service, observed):
+        result.append(chat)
     result.append(monitoring_available(observed))
     total = wanted(service, observed)
     settled = sum(pod.ready for pod in observed.pods) == total and not observed.old_pods

@@ -36,12 +36,16 @@ def widen(path: Path, old: int, new: int) -> None:
 
 def main(models: Path) -> None:
     """Makes them all."""
-    for name in ("no-tokenizer", "no-template", "fat"):
+    for name in ("no-tokenizer", "no-template", "foreign", "fat"):
         shutil.copytree(models / "tiny", models / name)
     for file in (models / "no-tokenizer").glob("*token*"):
         file.unlink()
     (models / "no-template" / "chat_template.jinja").unlink(missing_ok=True)
     change(models / "no-template" / "tokenizer_config.json", chat_template=None)
+    tokenizer = json.loads((models / "foreign" / "tokenizer.json").read_text())
+    told = tokenizer["added_tokens"]
+    more = [{**told[-1], "id": 512 + number, "content": f"<|foreign-{number}|>"} for number in range(200)]
+    change(models / "foreign" / "tokenizer.json", added_tokens=told + more)
     # 1.75 GiB of weights: 512 is the size of the feed-forward layers and of the vocabulary, and of nothing else.
     change(models / "fat" / "config.json", intermediate_size=WIDE, vocab_size=WIDE)
     widen(models / "fat" / "model.safetensors", 512, WIDE)

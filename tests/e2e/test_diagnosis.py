@@ -9,6 +9,7 @@ import re
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 import pytest
 
 from e2e.conftest import REGISTRY_PORT, tiny
+from e2e.test_serving import call, chat
 from kube import Kube, Object, conditions
 
 TOLD_WITHIN_SECONDS = 10
@@ -128,7 +130,8 @@ def broken(kube: Kube) -> Iterator[Kube]:
     kube.apply(half, empty)
     kube.apply(*(failing(name, fields) for name, (fields, *_) in CASES.items()))
     # Its engine is a process of its own only where vLLM is left to it.
-    kube.apply({**failing("dies", {"env": []})}, failing("stops", {}))
+    kube.apply(failing("dies", {"env": []}), failing("stops", {}))
+    kube.apply(*(failing(name, {"model": {"uri": f"pvc://tiny-model/{name}"}}) for name in ("foreign", "no-template")))
     yield kube
     kube.run("delete", "vis", "--all", "--wait=false")
     kube.run("delete", "pod", "registry", "spoil", "--wait=false")
@@ -217,6 +220,29 @@ def test_a_server_that_no_longer_answers_is_told_before_and_after_it_is_killed(b
     assert re.search(r"Kubernetes killed it .* after its start, as it no longer answered its liveness probe", message)
     assert announced(broken, "stops", "LivenessFailed") - evidence(broken, "stops") <= TOLD_WITHIN_SECONDS
     broken.run("delete", "vis", "stops", "--wait=false")
+
+
+def test_a_token_that_the_model_does_not_have_is_told_by_the_log_of_the_engine_that_died_of_it(broken: Kube) -> None:
+    broken.ready("foreign")
+    with suppress(OSError):
+        call(f"{broken.url('foreign')}/completions", {"model": "foreign", "prompt": "<|foreign-199|>", "max_tokens": 2})
+    message = told(broken, "foreign", "TokenizerMismatch", 90)
+    print(message)
+    assert announced(broken, "foreign", "TokenizerMismatch") - evidence(broken, "foreign") <= TOLD_WITHIN_SECONDS
+    assert "set model.tokenizer to the one that the model was made with" in message
+    assert "foreign-199" not in message
+    broken.run("delete", "vis", "foreign", "--wait=false")
+
+
+def test_a_model_without_a_chat_template_serves_and_says_what_it_does_not(broken: Kube) -> None:
+    service = broken.ready("no-template")
+    status, text = chat(broken.url("no-template"), "no-template")
+    assert (status, "chat template" in text) == (400, True), text
+    assert call(f"{broken.url('no-template')}/completions", {"model": "no-template", "prompt": "a"})[0] == 200
+    found = conditions(service)["ChatAvailable"]
+    assert (found["status"], found["reason"]) == ("False", "ChatTemplateMissing")
+    assert "set chatTemplate, or model.tokenizer.uri" in found["message"]
+    broken.run("delete", "vis", "no-template", "--wait=false")
 
 
 def test_an_engine_that_dies_is_told_although_vllm_exits_with_0(broken: Kube) -> None:

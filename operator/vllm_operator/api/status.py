@@ -11,7 +11,8 @@ class Condition(ApiModel):
     """One aspect of the service, in the form that `kubectl wait` and GitOps tools read."""
 
     type: ShortText = required(
-        "Aspect: SpecValid, Fits, WorkloadAvailable, MonitoringAvailable, Ready, Reconciling or Stalled.", "Ready"
+        "Aspect: Ready, SpecValid, Fits, WorkloadAvailable, ChatAvailable, MonitoringAvailable, Reconciling, Stalled.",
+        "Ready",
     )
     status: Literal["True", "False", "Unknown"] = required("Whether it holds.", "True")
     reason: ShortText = required("One word for why.", "Available")
