@@ -186,7 +186,7 @@ def announced(kube: Kube, name: str, reason: str) -> float:
 @pytest.mark.parametrize("name", CASES)
 def test_a_failure_is_told_with_its_cause(broken: Kube, name: str) -> None:
     _, reason, words = CASES[name]
-    message = told(broken, name, reason, 300)
+    message = told(broken, name, reason, 600)
     print(f"{name}: {message}")
     late = announced(broken, name, reason) - evidence(broken, name)
     broken.run("delete", "vis", name, "--wait=false")
