@@ -18,11 +18,14 @@ from .api import API_VERSION, KIND, PLURAL
 from .api.resource import InferenceService
 from .manifests.metadata import Manifest
 from .observed import FIELD_MANAGER
+from .pod_events import PodEvent, snapshots
 
 log = logging.getLogger(__name__)
 # Of a failed container: enough for the tracebacks of all of vLLM's processes.
 LOG_LINES = 400
 LOG_BYTES = 64 * 1024
+# Of one pod: equal ones are counted in one Event.
+EVENTS = 100
 _STRICT = ("fieldValidation", "Strict")
 
 
@@ -114,6 +117,16 @@ class Cluster:
             log.info("no log of %s/%s: %s", namespace, pod, error)
             return ""
         return text
+
+    async def read_events(self, namespace: str, uid: str) -> tuple[PodEvent, ...]:
+        """The Events about the object of this uid; none where they cannot be read."""
+        query = [("fieldSelector", f"involvedObject.uid={uid}"), ("limit", str(EVENTS))]
+        try:
+            found = await self._request("get", path("Event", namespace), query_params=query)
+        except (RefusedError, GoneError, DynamicApiError, OSError) as error:
+            log.info("no Events of %s in %s: %s", uid, namespace, error)
+            return ()
+        return snapshots(found["items"])
 
     async def serves(self, kind: str) -> bool | None:
         """Whether the cluster knows an optional kind; None where the API server does not say."""

@@ -26,6 +26,10 @@ class Taint:
     value: str
     effect: str
 
+    def __str__(self) -> str:
+        """As kubectl writes it."""
+        return f"{self.key}{'=' if self.value else ''}{self.value}:{self.effect}"
+
 
 @dataclass(frozen=True, slots=True)
 class Node:
@@ -103,14 +107,23 @@ def _capability(labels: Mapping[str, str]) -> str | None:
 
 
 def _suits(spec: InferenceServiceSpec, node: Node) -> bool:
+    return is_selected(spec, node) and not untolerated(spec, node)
+
+
+def untolerated(spec: InferenceServiceSpec, node: Node) -> list[Taint]:
+    """The node's taints that keep the service's pods away."""
+    tolerations = (spec.pod.tolerations if spec.pod else None) or []
+    return [taint for taint in node.taints if not any(_tolerates(one, taint) for one in tolerations)]
+
+
+def is_selected(spec: InferenceServiceSpec, node: Node) -> bool:
+    """Whether the service's pods may be on the node by its labels: product, node selector and affinity."""
     pod = spec.pod or PodSettings.model_validate({})
     labels = dict(node.labels)
     wanted = dict(pod.node_selector or {})
     if spec.accelerator.product:
         wanted[PRODUCT_LABELS[spec.accelerator.resource]] = spec.accelerator.product
     if any(labels.get(key) != value for key, value in wanted.items()):
-        return False
-    if not all(any(_tolerates(one, taint) for one in pod.tolerations or []) for taint in node.taints):
         return False
     affinity = pod.affinity.node_affinity if pod.affinity else None
     required = affinity.required_during_scheduling_ignored_during_execution if affinity else None

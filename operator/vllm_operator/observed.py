@@ -9,10 +9,12 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from .manifests.metadata import INSTANCE_LABEL, REVISION_LABEL, Manifest
 from .manifests.pod import CONTAINER, KILL_GRACE_SECONDS
+from .pod_events import PodEvent
 
 Body = Mapping[str, Any]
 FIELD_MANAGER = "vllm-operator"
@@ -81,19 +83,24 @@ class Ending:
     log: str = ""
     # Whether another container has been made in its place.
     replaced: bool = False
+    # When it started, in RFC 3339.
+    started: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a pod asks of the cluster: for the explanation of why it has no node, or lost it."""
+    """What a pod asks of the cluster: for the explanation of why it has no node, or lost it.
+
+    Of a pod that serves only the devices are kept, which others may wait for.
+    """
 
     resource: str = ""
     count: int = 0
     selector: str = ""
     memory_limit: str = ""
     startup_seconds: int = 0
-    # Objects that the kubelet needs before it starts the container, as "Secret name".
-    mounts: tuple[str, ...] = ()
+    # What the kubelet needs before it starts the container: the volume's name, and what it is, as "Secret name".
+    mounts: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +125,13 @@ class PodSnapshot:
     was_ready: bool = False
     # Whether the sandbox is there: volumes are mounted and the network is set up.
     sandboxed: bool = True
+    # Whether the container that runs was ready, and is not any more.
+    silent: bool = False
     ending: Ending | None = None
     asked: Asked = Asked()
+    uid: str = ""
+    # Read on demand (events.py), oldest first.
+    events: tuple[PodEvent, ...] = ()
     # Seconds that it gets to end, once it is being deleted.
     grace_seconds: int = 0
 
@@ -191,6 +203,7 @@ def pod(body: Body) -> PodSnapshot:
     container = _ours(status.get("containerStatuses") or ())
     readiness = conditions.get("Ready", {})
     ready = readiness.get("status") == "True"
+    running = container.get("state", {}).get("running")
     reason, message = ("", "") if ready else _trouble(status, conditions.get("PodScheduled", {}), container)
     return PodSnapshot(
         name=metadata["name"],
@@ -200,7 +213,7 @@ def pod(body: Body) -> PodSnapshot:
         terminating="deletionTimestamp" in metadata,
         scheduled=conditions.get("PodScheduled", {}).get("status") == "True",
         restarts=int(container.get("restartCount", 0)),
-        started="running" in container.get("state", {}),
+        started=running is not None,
         reason=reason,
         message=message,
         image=_ours(spec["containers"]).get("image", ""),
@@ -208,8 +221,10 @@ def pod(body: Body) -> PodSnapshot:
         failed=status.get("phase") == "Failed",
         was_ready=ready or _later(readiness.get("lastTransitionTime"), status.get("startTime")),
         sandboxed=conditions.get("PodReadyToStartContainers", {}).get("status") != "False",
+        silent=not ready and bool(running) and _later(readiness.get("lastTransitionTime"), running.get("startedAt")),
         ending=None if ready else _ending(container, readiness),
-        asked=Asked() if ready else _asked(spec),
+        asked=_holds(*_devices(spec)) if ready else _asked(spec),
+        uid=metadata.get("uid", ""),
         grace_seconds=int(metadata.get("deletionGracePeriodSeconds") or 0),
     )
 
@@ -256,17 +271,29 @@ def _ending(container: Body, readiness: Body) -> Ending | None:
         served=_later(readiness.get("lastTransitionTime"), ended.get("startedAt")),
         log=ended.get("message") or "",
         replaced="terminated" not in container.get("state", {}),
+        started=ended.get("startedAt") or "",
     )
+
+
+def _devices(spec: Body) -> tuple[str, int]:
+    limits = _ours(spec["containers"]).get("resources", {}).get("limits") or {}
+    return next(((name, int(count)) for name, count in limits.items() if "/" in name), ("", 0))
+
+
+@lru_cache(maxsize=256)
+def _holds(resource: str, count: int) -> Asked:
+    """One object for all pods with the same devices."""
+    return Asked(resource, count)
 
 
 def _asked(spec: Body) -> Asked:
     container = _ours(spec["containers"])
     limits = container.get("resources", {}).get("limits") or {}
-    device = next(((name, int(count)) for name, count in limits.items() if "/" in name), ("", 0))
+    resource, count = _devices(spec)
     probe = container.get("startupProbe") or {}
     return Asked(
-        resource=device[0],
-        count=device[1],
+        resource=resource,
+        count=count,
         selector=", ".join(f"{key}={value}" for key, value in (spec.get("nodeSelector") or {}).items()),
         memory_limit=limits.get("memory", ""),
         startup_seconds=int(probe.get("failureThreshold", 0)) * int(probe.get("periodSeconds", 10)),
@@ -274,14 +301,14 @@ def _asked(spec: Body) -> Asked:
     )
 
 
-def _mounts(volumes: Iterable[Body]) -> Iterator[str]:
+def _mounts(volumes: Iterable[Body]) -> Iterator[tuple[str, str]]:
     for volume in volumes:
         if "configMap" in volume:
-            yield f"ConfigMap {volume['configMap']['name']}"
+            yield volume["name"], f"ConfigMap {volume['configMap']['name']}"
         if "secret" in volume:
-            yield f"Secret {volume['secret']['secretName']}"
+            yield volume["name"], f"Secret {volume['secret']['secretName']}"
         if "persistentVolumeClaim" in volume:
-            yield f"PersistentVolumeClaim {volume['persistentVolumeClaim']['claimName']}"
+            yield volume["name"], f"PersistentVolumeClaim {volume['persistentVolumeClaim']['claimName']}"
 
 
 def instance(body: Body) -> tuple[str, str]:

@@ -26,6 +26,10 @@ class Reason(StrEnum):
     SECRET_MISSING = "SecretMissing"  # noqa: S105 - the name of a reason
     CONFIG_MAP_MISSING = "ConfigMapMissing"
     CONTAINER_CONFIG = "ContainerConfigError"
+    # On its node, before its container is made.
+    VOLUME_NOT_MOUNTED = "VolumeNotMounted"
+    VOLUME_IN_USE = "VolumeInUse"
+    SANDBOX_FAILED = "PodSandboxFailed"
     PODS_REFUSED = "PodsRefused"
     QUOTA_EXCEEDED = "QuotaExceeded"
     EVICTED = "Evicted"
@@ -34,6 +38,7 @@ class Reason(StrEnum):
     VOLUME_NOT_BOUND = "VolumeNotBound"
     VOLUME_ELSEWHERE = "VolumeElsewhere"
     INSUFFICIENT_GPUS = "InsufficientGpus"
+    GPUS_FRAGMENTED = "GpusFragmented"
     GPU_NODES_TOO_SMALL = "GpuNodesTooSmall"
     NO_MATCHING_NODE = "NoMatchingNode"
     UNTOLERATED_TAINTS = "UntoleratedTaints"
@@ -45,6 +50,8 @@ class Reason(StrEnum):
     MODEL_GATED = "ModelGated"
     MODEL_UNSUPPORTED = "ModelUnsupported"
     TOKENIZER_MISSING = "TokenizerMissing"
+    TOKENIZER_MISMATCH = "TokenizerMismatch"
+    CHAT_TEMPLATE_MISSING = "ChatTemplateMissing"
     CHAT_TEMPLATE_INVALID = "ChatTemplateInvalid"
     HUB_TOKEN_REFUSED = "HubTokenRefused"  # noqa: S105
     HUB_RATE_LIMITED = "HubRateLimited"
@@ -64,8 +71,10 @@ class Reason(StrEnum):
     # The container's life.
     INVALID_ARGUMENTS = "InvalidArguments"
     STARTUP_TIMEOUT = "StartupTimeout"
+    NOT_ANSWERING = "NotAnswering"
     LIVENESS_FAILED = "LivenessFailed"
     ENGINE_DIED = "EngineDied"
+    ENGINE_HUNG = "EngineHung"
     CONTAINER_FAILED = "ContainerFailed"
     PROGRESSING = "Progressing"
     STABLE = "Stable"
@@ -87,7 +96,11 @@ TRANSIENT = frozenset(
         Reason.EVICTED,
         Reason.VOLUME_NOT_BOUND,
         Reason.VOLUME_ELSEWHERE,
+        Reason.VOLUME_NOT_MOUNTED,
+        Reason.VOLUME_IN_USE,
+        Reason.SANDBOX_FAILED,
         Reason.INSUFFICIENT_GPUS,
+        Reason.GPUS_FRAGMENTED,
         Reason.GPU_NODES_TOO_SMALL,
         Reason.NO_MATCHING_NODE,
         Reason.UNTOLERATED_TAINTS,
@@ -95,7 +108,9 @@ TRANSIENT = frozenset(
         Reason.HUB_RATE_LIMITED,
         Reason.HUB_UNREACHABLE,
         Reason.GPU_ERROR,
+        Reason.NOT_ANSWERING,
         Reason.LIVENESS_FAILED,
         Reason.ENGINE_DIED,
+        Reason.ENGINE_HUNG,
     }
 )

@@ -21,8 +21,9 @@ from .api.spec import InferenceServiceSpec
 from .apply import WATCH_LAG_SECONDS, Applier, NameTakenError, StillDeletingError
 from .arrivals import Arrivals
 from .cluster import Cluster, GoneError, RefusedError
-from .diagnosis import Finding
+from .diagnosis import Finding, asks_for_gpus
 from .engine import ConfigurationReader, EngineReader
+from .events import EventReader
 from .fits import Assessment, Inspection, assess, facts_of, keeps_from_running
 from .inspector import Inspector
 from .logs import LogReader
@@ -35,6 +36,7 @@ from .observed import Child, PodSnapshot
 from .reasons import Reason
 from .settings import Settings
 from .status import Engine, Observed, status
+from .supply import Supply, supply
 from .view import Key, Live, ServiceSnapshot, View
 from .vllm import configuration
 
@@ -46,6 +48,8 @@ FIRST_STATUS_SECONDS = 3.0
 PROGRESS_SECONDS = 10.0
 # A first status that gives way to the children of other services is looked at again so often.
 GIVE_WAY_SECONDS = 0.5
+# Who holds the GPUs that pods wait for changes without an event of theirs.
+SUPPLY_SECONDS = 30.0
 # What the API server refused may be allowed later without any event of ours: a quota, an admission policy.
 REFUSED_RETRY_SECONDS = 30.0
 
@@ -64,6 +68,7 @@ class _Memory:
     inspector: Inspector
     logs: LogReader
     configuration: ConfigurationReader
+    events: EventReader
     first_seen: float = field(default_factory=time.monotonic)
     settled_at: float = 0.0
     parsed: InferenceService | None = None
@@ -129,20 +134,23 @@ class Reconciler:
         outcome = await self._bring_about(service, live, memory, (inspection, assessment, job))
         self._arrivals.settled(key)
         memory.settled_at = memory.settled_at or time.monotonic()
-        observed = self._observe(service, before, memory)
+        observed = await self._observe(service, before, memory)
         observed.apply_error, observed.withheld = outcome.error, outcome.withheld
         observed.inspection, observed.assessment = inspection, assessment
         observed.image = outcome.template["spec"]["containers"][0]["image"] if outcome.template else None
-        if wait := self._too_early(service, observed, snapshot, memory):
-            return wait
-        if wait := await self._write_status(service, observed, before, memory):
-            return wait
-        if memory.applier.unseen():
-            return WATCH_LAG_SECONDS
-        if outcome.error:
-            return REFUSED_RETRY_SECONDS
-        readers = (memory.engine, memory.inspector, memory.configuration)
-        return min(filter(None, (reader.retry_after for reader in readers)), default=None)
+        wait = self._too_early(service, observed, snapshot, memory)
+        wait = wait or await self._write_status(service, observed, before, memory)
+        waits = (
+            wait,
+            memory.engine.retry_after,
+            memory.inspector.retry_after,
+            memory.configuration.retry_after,
+            memory.events.retry_after,
+            WATCH_LAG_SECONDS if memory.applier.unseen() else None,
+            REFUSED_RETRY_SECONDS if outcome.error else None,
+            SUPPLY_SECONDS if observed.supply else None,
+        )
+        return min(filter(None, waits), default=None)
 
     def _parse(self, key: Key, snapshot: ServiceSnapshot, memory: _Memory) -> tuple[InferenceService, Finding | None]:
         """The service and what is wrong with its spec, beyond the schema that the API server has checked."""
@@ -229,24 +237,32 @@ class Reconciler:
             await memory.applier.delete(service, (old.kind, old.name))
         return memory.templates[revision]
 
-    def _observe(self, service: InferenceService, before: Mapping[str, Any], memory: _Memory) -> Observed:
+    async def _observe(self, service: InferenceService, before: Mapping[str, Any], memory: _Memory) -> Observed:
         key = (service.namespace, service.name)
         revision = revision_name(service)
         pods = self._view.pods(key)
-        current = memory.logs.fill([pod for pod in pods if pod.revision == revision])
-        deployment = self._view.children(key).get(("Deployment", service.name))
+        current = await memory.events.fill([pod for pod in pods if pod.revision == revision])
+        current = memory.logs.fill(current)
+        child = self._view.children(key).get(("Deployment", service.name))
+        deployment = child.deployment if child and child.owner_uid == service.uid else None
         asks = self._settings.engine_metrics
         engine = memory.engine.get(current) if asks else None
         reads_configuration = asks and configuration(service.spec)
         return Observed(
-            deployment=deployment.deployment if deployment and deployment.owner_uid == service.uid else None,
+            deployment=deployment,
             pods=current,
             old_pods=[pod for pod in pods if pod.revision != revision],
             replaces=len(_revisions(service, self._view.children(key))) > 1,
+            supply=self._supply(service) if asks_for_gpus(deployment, current) else None,
             monitoring=self.monitoring,
             engine=engine or Engine.known(before, service.generation),
             changed=memory.configuration.get(current) if reads_configuration else (),
         )
+
+    def _supply(self, service: InferenceService) -> Supply | None:
+        """The GPUs that there are for a service's pods; None where the operator may not see nodes."""
+        nodes = self._view.nodes()
+        return supply(service.namespace, service.spec, nodes, self._view.all_pods()) if nodes else None
 
     def _too_early(
         self, service: InferenceService, observed: Observed, snapshot: ServiceSnapshot, memory: _Memory
@@ -289,8 +305,9 @@ class Reconciler:
             reader = EngineReader(lambda: self._requeue(key))
             inspector = Inspector(self._cluster, self._settings)
             logs = LogReader(partial(self._read_log, key[0]), lambda: self._requeue(key))
-            configuration_reader = ConfigurationReader(lambda: self._requeue(key))
-            memory = _Memory(uid, Applier(self._cluster), reader, inspector, logs, configuration_reader)
+            changes = ConfigurationReader(lambda: self._requeue(key))
+            events = EventReader(partial(self._cluster.read_events, key[0]))
+            memory = _Memory(uid, Applier(self._cluster), reader, inspector, logs, changes, events)
             self._memories[key] = memory
             self._arrivals.arrived(key)
         return memory

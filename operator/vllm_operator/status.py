@@ -18,9 +18,12 @@ from .manifests.metadata import compact, identity
 from .manifests.network import service_url
 from .observed import DeploymentSnapshot, PodSnapshot
 from .reasons import TRANSIENT, Reason
+from .supply import Supply
 from .vllm import ranks
 
 _WORDS = {True: "True", False: "False", None: "Unknown"}
+_MOST_NAMES = 3
+_MEMORY = (Reason.MODEL_TOO_LARGE, Reason.KV_CACHE_TOO_SMALL, Reason.OUT_OF_GPU_MEMORY)
 _BOOLEANS = {"True": True, "False": False}
 # What an inspection found that will keep vLLM from starting as well: worth saying before vLLM does.
 TELLING = frozenset(
@@ -65,6 +68,8 @@ class Observed:
     old_pods: Sequence[PodSnapshot] = ()
     # Whether there were other renderings before the current one.
     replaces: bool = False
+    # The GPUs that there are for the pods, where that is asked for and known.
+    supply: Supply | None = None
     image: str | None = None
     monitoring: bool = False
     # What is known of the model, whether it fits, and whether the spec's pods are not made because of that.
@@ -132,13 +137,10 @@ def workload_available(service: InferenceService, observed: Observed) -> Verdict
         return withheld(service, observed)
     if ready >= max(1, total - 1):
         return Verdict("WorkloadAvailable", True, Reason.AVAILABLE, f"{ready} of {total} pods serve")
-    if finding := diagnosis.workload(observed.deployment, observed.pods):
-        return Verdict(
-            "WorkloadAvailable",
-            False,
-            finding[0],
-            f"{ready} of {total} pods serve: {finding[1]}{_old(observed)}{_down(service, observed, total)}",
-        )
+    if finding := diagnosis.workload(observed.deployment, observed.pods, observed.supply):
+        told = f"{ready} of {total} pods serve: {finding[1]}{_planned(observed, finding[0])}{_old(observed)}"
+        told += _down(service, observed, total)
+        return Verdict("WorkloadAvailable", False, finding[0], told)
     doing = diagnosis.progress(observed.pods)
     reason = Reason.ROLLING_OUT if observed.old_pods or _rolls(observed) else Reason.STARTING
     return Verdict(
@@ -171,9 +173,40 @@ def _down(service: InferenceService, observed: Observed, total: int) -> str:
     )
 
 
+def _planned(observed: Observed, reason: Reason) -> str:
+    """What the plan knows that vLLM does not: with which tensor parallel size, or what else, the model would fit."""
+    if reason not in _MEMORY or observed.assessment.fits is not False:
+        return ""
+    return f"; the plan says: {observed.assessment.message}"
+
+
 def _old(observed: Observed) -> str:
-    serving = sum(pod.ready for pod in observed.old_pods)
-    return f"; {serving} pods with the previous spec still serve" if serving else ""
+    """Which pods of earlier specs still serve: names, by revision."""
+    serving: dict[str, list[str]] = {}
+    for pod in observed.old_pods:
+        if pod.ready:
+            serving.setdefault(pod.revision, []).append(pod.name)
+    told = [f"{_names(names)} with revision {revision}" for revision, names in serving.items()]
+    return f"; of the previous spec still serve: {', '.join(told)}" if told else ""
+
+
+def _names(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return f"{', '.join(names[:_MOST_NAMES])}{more}"
+
+
+def chat_unavailable(service: InferenceService, observed: Observed) -> Verdict | None:
+    """That chats will be refused, where the model's files say so: completions work, so it does not gate Ready."""
+    spec, report = service.spec, observed.inspection.report if observed.inspection else ""
+    if spec.chat_template or spec.model.tokenizer or not report or facts_of(report).chat_template is not False:
+        return None
+    return Verdict(
+        "ChatAvailable",
+        False,
+        Reason.CHAT_TEMPLATE_MISSING,
+        "the model's files have no chat template, so /v1/chat/completions answers 400 unless vLLM brings one for this "
+        "kind of model: set chatTemplate, or model.tokenizer.uri to the tokenizer of a model that is tuned for chats",
+    )
 
 
 def monitoring_available(observed: Observed) -> Verdict:
@@ -199,6 +232,8 @@ def verdicts(service: InferenceService, observed: Observed, before: Mapping[str,
     fit = fits(service, observed, before)
     gate = _gate(service, observed, fit, workload)
     result = [Verdict("Ready", gate.status, gate.reason, gate.message), valid, fit, workload]
+    if chat := chat_unavailable(service, observed):
+        result.append(chat)
     result.append(monitoring_available(observed))
     total = wanted(service, observed)
     settled = sum(pod.ready for pod in observed.pods) == total and not observed.old_pods

@@ -1,6 +1,6 @@
 """What the watches have shown, by service. kopf's indices hold it; this gives them names and types."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,6 +54,12 @@ class View:
     def slow_ends(self, key: Key) -> list[PodSnapshot]:
         """The service's pods that are being deleted and hold their GPUs for nothing."""
         return [pod for pod in self.pods_by_key.get(key, ()) if pod.ends_slowly]
+
+    def all_pods(self) -> Iterator[tuple[Key, PodSnapshot]]:
+        """The pods of all services, those that are being deleted too: they hold their GPUs until they have ended."""
+        for key, found in self.pods_by_key.items():
+            for pod in found:
+                yield key, pod
 
     def inspection(self, key: Key, inspected: str) -> InspectionPod | None:
         """The pod of an inspect Job that is about `inspected`; None before it exists."""

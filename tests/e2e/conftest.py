@@ -16,6 +16,8 @@ __all__ = ["EXAMPLES", "HUB_ADDRESS", "KEY", "NAMESPACE", "OPERATOR_NAMESPACE", 
 NAMESPACE = "e2e"
 # Of the Service of a hub that the tests run as a pod: there is no DNS.
 HUB_ADDRESS = "10.96.77.77"
+# Of a registry that the tests run on the node: the runtime asks one of this name without TLS.
+REGISTRY_PORT = 5055
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -38,7 +40,11 @@ def cluster() -> Iterator[LocalCluster]:
 @pytest.fixture(scope="session")
 def operator(cluster: LocalCluster) -> LocalCluster:
     """The operator as users install it: by the chart, as a pod with the chart's rights."""
-    install_operator(cluster, "--set", f"settings.hubEndpoint=http://{HUB_ADDRESS}")
+    install_operator(
+        cluster,
+        f"--set=settings.hubEndpoint=http://{HUB_ADDRESS}",
+        f"--set=settings.allowedImages={{localhost:{REGISTRY_PORT}/*}}",
+    )
     return cluster
 
 

@@ -75,6 +75,28 @@ def test_a_model_of_the_hub(served: Hub, tmp_path: Path, name: str, size: int | 
     assert facts.quantization == ({"quantization": {"quant_algo": "FP8"}} if name == "modelopt" else None)
 
 
+@pytest.mark.parametrize(
+    ("files", "found"),
+    [
+        ({}, None),
+        ({"tokenizer_config.json": b"{}"}, False),
+        ({"tokenizer_config.json": b'{"chat_template": "{{ messages }}"}'}, True),
+        ({"tokenizer_config.json": b"{}", "chat_template.jinja": b"x"}, True),
+        ({"tokenizer_config.json": b"{}", "tekken.json": b"{}"}, None),
+        ({"tokenizer_config.json": b"["}, None),
+    ],
+)
+def test_whether_there_is_a_chat_template(tmp_path: Path, files: dict[str, bytes], found: bool | None) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    for name, content in {**FILES, **files}.items():
+        (folder / name).write_bytes(content)
+    assert inspect("--folder", folder, output=tmp_path / "report").chat_template is found
+    with hub({"org/model": Repository({**FILES, **files})}) as running:
+        facts = inspect("--hub=org/model", endpoint=running.endpoint, output=tmp_path / "report")
+    assert facts.chat_template is found
+
+
 def test_weights_are_not_downloaded(served: Hub, tmp_path: Path) -> None:
     served.asked.clear()
     inspect("--hub=org/sharded", endpoint=served.endpoint, output=tmp_path / "report")

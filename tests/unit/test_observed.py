@@ -39,9 +39,8 @@ def test_a_crash_loop_shows_how_the_last_container_ended() -> None:
     ended = {"exitCode": 1, "reason": "Error", "message": "Traceback\nValueError: no such model\n\n", **times}
     pod = observed.pod(body({"state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": {"terminated": ended}}))
     assert (pod.reason, pod.message, pod.restarts) == ("", "", 3)
-    assert pod.ending == Ending(
-        "Error", 1, 12, served=False, log="Traceback\nValueError: no such model\n\n", replaced=True
-    )
+    log = "Traceback\nValueError: no such model\n\n"
+    assert pod.ending == Ending("Error", 1, 12, served=False, log=log, replaced=True, started="2026-11-24T12:00:10Z")
 
 
 def test_a_waiting_container_shows_the_kubelets_sentence() -> None:
@@ -81,6 +80,13 @@ def test_a_pod_that_serves_keeps_nothing_of_how_it_once_failed() -> None:
     assert (pod.ending, pod.reason, pod.message, pod.asked) == (None, "", "", Asked())
 
 
+def test_a_pod_that_serves_keeps_how_many_gpus_it_holds() -> None:
+    manifest = body({"state": {"running": {}}}, conditions=readiness("True", "2026-11-24T12:05:00Z"))
+    limits = {"nvidia.com/gpu": "4", "memory": "64Gi"}
+    manifest["spec"] = {"containers": [{"name": "vllm", "resources": {"limits": limits}}], "nodeName": "gpu-1"}
+    assert observed.pod(manifest).asked == Asked("nvidia.com/gpu", 4)
+
+
 def test_what_a_pod_without_service_asks_for_is_kept() -> None:
     manifest = body({})
     manifest["spec"] = {
@@ -104,7 +110,7 @@ def test_what_a_pod_without_service_asks_for_is_kept() -> None:
         selector="nvidia.com/gpu.product=H100",
         memory_limit="64Gi",
         startup_seconds=1800,
-        mounts=("ConfigMap chat", "PersistentVolumeClaim weights"),
+        mounts=(("chat", "ConfigMap chat"), ("models", "PersistentVolumeClaim weights")),
     )
 
 

@@ -70,7 +70,7 @@ def test_old_pods_that_still_serve_do_not_make_a_failed_rollout_ready() -> None:
     assert found["Ready"]["status"] == "False"
     assert found["Ready"]["reason"] == Reason.CONTAINER_FAILED
     assert "no such model" in found["Ready"]["message"]
-    assert "1 pods with the previous spec still serve" in found["Ready"]["message"]
+    assert "; of the previous spec still serve: old with revision r" in found["Ready"]["message"]
     assert found["Stalled"]["status"] == "True"
 
 

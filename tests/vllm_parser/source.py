@@ -2,7 +2,9 @@
 
 import ast
 import errno
+import mmap
 import os
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -28,6 +30,20 @@ def words_of(source: str) -> str:
     strings = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
     names = [node.id for node in ast.walk(tree) if isinstance(node, ast.Name)]
     return "\n".join(" ".join(text.split()) for text in [*strings, *names])
+
+
+# A compiler puts shorter texts into its instructions.
+_SHORT = 12
+
+
+def missing(source: str, pieces: Sequence[str]) -> list[str]:
+    """Those of the pieces that the source does not say; of compiled code, only the longest and those that are long."""
+    if ".so" not in source:
+        words = words_of(source)
+        return [piece for piece in pieces if " ".join(piece.split()) not in words]
+    sought = [piece for piece in pieces if len(piece.strip()) >= _SHORT] or [max(pieces, key=len)]
+    with (packages() / source).open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as code:
+        return [piece for piece in sought if code.find(piece.strip().encode()) < 0]
 
 
 @cache

@@ -42,8 +42,8 @@ app.kubernetes.io/instance: {{ .Release.Name }}
   resources: [pods/log]   # of failed containers
   verbs: [get]
 - apiGroups: [""]
-  resources: [events]
-  verbs: [create]
+  resources: [events]   # list: of pods in trouble
+  verbs: [create, list]
 - apiGroups: [""]
   resources: [services]
   verbs: [get, list, watch, create, patch]

@@ -7,39 +7,66 @@ from collections.abc import Sequence
 
 from ..observed import DeploymentSnapshot, PodSnapshot
 from ..reasons import TRANSIENT, Reason
+from ..supply import Supply
 from . import container, refusals, scheduling
+from .unstarted import unstarted, waits
 
-__all__ = ["Finding", "progress", "wants_log", "workload"]
+__all__ = ["Finding", "asks_for_gpus", "progress", "unstarted", "waits", "wants_events", "wants_log", "workload"]
 
 Finding = tuple[Reason, str]
 wants_log = container.wants_log
 
 
-def workload(deployment: DeploymentSnapshot | None, pods: Sequence[PodSnapshot]) -> Finding | None:
+def workload(
+    deployment: DeploymentSnapshot | None, pods: Sequence[PodSnapshot], supply: Supply | None = None
+) -> Finding | None:
     """The first trouble among the pods of the current spec, worst first; None where they only need time.
+
+    `supply`: the GPUs that there are for them, where that is known.
 
     A pod that a node has given up (evicted, refused) stays as a record: it counts where no other took its place.
     """
     live = [pod for pod in pods if not pod.failed] or pods
-    findings = [finding for pod in live if (finding := _pod(pod))]
+    findings = [finding for pod in live if (finding := _pod(pod, supply))]
     if findings:
         return min(findings, key=lambda finding: finding[0] in TRANSIENT)
+    message = _refused(deployment)
+    return refusals.pods(message, supply) if message is not None else None
+
+
+def asks_for_gpus(deployment: DeploymentSnapshot | None, pods: Sequence[PodSnapshot]) -> bool:
+    """Whether what there is of GPUs tells why pods have no node, or are refused."""
+    waits = any(pod.reason and not pod.scheduled and pod.asked.count for pod in pods)
+    return waits or "gpu" in (_refused(deployment) or "")
+
+
+def _refused(deployment: DeploymentSnapshot | None) -> str | None:
+    """Why the API server refuses to create pods, in its words."""
     for condition in deployment.conditions if deployment else ():
         if condition.type == "ReplicaFailure" and condition.status == "True":
-            return refusals.pods(condition.message)
+            return condition.message
     return None
 
 
-def _pod(pod: PodSnapshot) -> Finding | None:
+def _pod(pod: PodSnapshot, supply: Supply | None) -> Finding | None:
     if pod.ready or pod.terminating:
         return None
     if pod.reason and not pod.scheduled:
-        return scheduling.no_node(pod)
-    if finding := refusals.waiting(pod):
+        return scheduling.no_node(pod, supply)
+    if finding := refusals.waiting(pod) or unstarted(pod):
         return finding
     if pod.failed:
         return refusals.given_up(pod)
+    if pod.silent:
+        return container.silent(pod)
     return container.ended(pod, pod.ending) if pod.ending else None
+
+
+def wants_events(pod: PodSnapshot) -> bool:
+    """Whether the pod's Events would tell more than its status: it waits on its node, or its container was killed."""
+    if pod.ready or pod.terminating or pod.failed:
+        return False
+    return waits(pod) or pod.silent or container.wants_events(pod)
 
 
 def progress(pods: Sequence[PodSnapshot]) -> str:
@@ -57,6 +84,6 @@ def _doing(pod: PodSnapshot) -> str:
     if pod.started:
         return f"pod {pod.name} loads the model"
     if not pod.sandboxed:
-        needed = f" ({', '.join(pod.asked.mounts)})" if pod.asked.mounts else ""
+        needed = f" ({', '.join(mounted for _, mounted in pod.asked.mounts)})" if pod.asked.mounts else ""
         return f"pod {pod.name} waits for its volumes{needed} and network on node {pod.node}"
     return f"pod {pod.name} is being started"

@@ -8,6 +8,7 @@ import re
 import signal
 
 from ..observed import Ending, PodSnapshot
+from ..pod_events import last
 from ..reasons import Reason
 from .log import cleaned, exception_names, last_error, last_line, only_points_elsewhere
 from .redaction import redact, shorten
@@ -19,7 +20,10 @@ _SIGKILL, _SIGTERM = 128 + signal.SIGKILL, 128 + signal.SIGTERM
 _BAD_USAGE = 2
 _VALUE_MAX = 120
 _PLAIN_VALUE = re.compile(r"[\w./:-]{1,64}(?: [kKMGT]?i?B| bytes)?")
-_LIVENESS = "serving: most likely it no longer answered its liveness probe (/health)"
+# What the operator's middleware leaves as termination message when requests run and the engine makes no step.
+_HUNG = re.compile(r"vllm-operator: engine hung: (?P<told>[\w ,.:=/()-]{1,200})")
+_KILLING = re.compile(r"failed (?P<probe>liveness|startup) probe")
+_PROBED = re.compile(r"^(?:Liveness|Readiness|Startup) probe failed: (?:Get \"[^\"]*\": )?")
 _NO_COMMAND = re.compile(r"exec: \\?\"(?P<command>[^\"\\]+)\\?\": .*(?:not found|no such file)")
 _SIGNALS: dict[int, str] = {
     signal.SIGILL: "the image's code is not for this CPU: use an image that is, or another node",
@@ -29,24 +33,50 @@ _SIGNALS: dict[int, str] = {
 
 def ended(pod: PodSnapshot, ending: Ending) -> Finding:
     """The most telling cause: what Kubernetes knows for sure, what vLLM is known to say, who ended it, other words."""
-    causes = (_killed_for_memory, _known, _no_command, _ended_by_kubernetes, _unknown, _exited)
+    causes = (*_SURE, _ended_by_kubernetes, _unknown, _exited)
     reason, message = next(found for cause in causes if (found := cause(pod, ending)))
     doing = "stopped" if ending.served else "does not start"
     return reason, f"vLLM in pod {pod.name} {doing}: {message}{restarted(pod.restarts)}"
 
 
+def silent(pod: PodSnapshot) -> Finding:
+    """A container that served and still runs, but whose readiness probe fails."""
+    return (
+        Reason.NOT_ANSWERING,
+        f"vLLM in pod {pod.name} served and no longer answers its probes (/health){_answer(pod)}: it gets no requests "
+        f"now, and is restarted if that lasts; kubectl logs {pod.name} shows more",
+    )
+
+
 def wants_log(pod: PodSnapshot) -> bool:
-    """Whether more of the log than what the kubelet keeps would tell more."""
+    """Whether more of the log than the kubelet keeps would tell more: of an exit code of 0 it keeps nothing."""
     ending = pod.ending
-    if ending is None or ending.exit_code == 0 or _killed_for_memory(pod, ending):
+    return ending is not None and not any(cause(pod, ending) for cause in (*_SURE, _ended_by_kubernetes))
+
+
+def wants_events(pod: PodSnapshot) -> bool:
+    """Whether the pod's Events would tell who ended the container. vLLM exits with 0 when it is asked to end, too."""
+    ending = pod.ending
+    if ending is None or ending.exit_code not in (0, _SIGKILL, _SIGTERM):
         return False
-    return not (_known(pod, ending) or _no_command(pod, ending) or _ended_by_kubernetes(pod, ending))
+    return not any(cause(pod, ending) for cause in _SURE)
 
 
 def restarted(restarts: int) -> str:
     """How often, in powers of two: a message that counted each restart would be a write of the status each time."""
     floor = 1 << (restarts.bit_length() - 1) if restarts else 0
     return {0: "", 1: "", 2: "; restarted twice"}.get(floor, f"; restarted {floor} times or more")
+
+
+def _hung(_: PodSnapshot, ending: Ending) -> Finding | None:
+    if not (found := _HUNG.match(ending.log)):
+        return None
+    told = shorten(redact(found["told"]), _VALUE_MAX).rstrip(".")
+    return (
+        Reason.ENGINE_HUNG,
+        f"its engine hung ({told}), and it was started anew: if that happens again, look for errors of the GPU on that "
+        "node, or use another image",
+    )
 
 
 def _killed_for_memory(pod: PodSnapshot, ending: Ending) -> Finding | None:
@@ -92,21 +122,50 @@ def _no_command(pod: PodSnapshot, ending: Ending) -> Finding | None:
 
 
 def _ended_by_kubernetes(pod: PodSnapshot, ending: Ending) -> Finding | None:
-    """Probes end a container with SIGTERM, then SIGKILL. What ran as long as it may without serving was ended so."""
-    budget = pod.asked.startup_seconds
-    if not ending.served and budget and ending.seconds >= budget:
+    """Probes end a container with SIGTERM, then SIGKILL. Where no Event tells of it, its time and exit code do."""
+    probe, budget = _failed_probe(pod, ending), pod.asked.startup_seconds
+    spent = not ending.served and budget and ending.seconds >= budget
+    if probe == "startup" or (not probe and spent):
         doing = "" if pod.was_ready else shorten(redact(last_line(ending.log)), _VALUE_MAX)
         return (
             Reason.STARTUP_TIMEOUT,
             f"it was not ready within {budget} s{f' (its last line: {doing})' if doing else ''}: raise "
             "startupTimeoutSeconds, or use cache.claim, so that downloads and compiled kernels are kept",
         )
+    if probe == "liveness":
+        return (
+            Reason.LIVENESS_FAILED,
+            f"Kubernetes killed it {_duration(ending.seconds)} after its start, as it no longer answered its liveness "
+            f"probe (/health){_answer(pod)}{_exceptions(ending)}; {_more(pod)}",
+        )
     if ending.served and ending.exit_code in (_SIGKILL, _SIGTERM):
         return (
             Reason.LIVENESS_FAILED,
-            f"it was killed after {_LIVENESS}{_exceptions(ending)}; {_more(pod)}",
+            f"it was killed after serving: most likely it no longer answered its liveness probe (/health)"
+            f"{_exceptions(ending)}; {_more(pod)}",
         )
     return None
+
+
+def _failed_probe(pod: PodSnapshot, ending: Ending) -> str:
+    """The probe for which the kubelet killed this very container, as its Events tell; empty where they do not."""
+    event = last((event for event in pod.events if event.last >= ending.started), "Killing")
+    found = _KILLING.search(event.message) if event else None
+    return found["probe"] if found else ""
+
+
+def _answer(pod: PodSnapshot) -> str:
+    """What the last probe got for an answer."""
+    said = last(pod.events, "Unhealthy")
+    return f" ({shorten(redact(_PROBED.sub('', said.message)), _VALUE_MAX)})" if said else ""
+
+
+def _duration(seconds: int) -> str:
+    """Roughly: a message that told each second would differ at each restart."""
+    for unit, size in (("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds // 10 * 10} s" if seconds >= 10 else "some seconds"
 
 
 def _unknown(pod: PodSnapshot, ending: Ending) -> Finding | None:
@@ -145,3 +204,7 @@ def _exceptions(ending: Ending) -> str:
 
 def _more(pod: PodSnapshot) -> str:
     return f"kubectl logs {pod.name} --previous shows more"
+
+
+# What is certain without further evidence.
+_SURE = (_hung, _killed_for_memory, _known, _no_command)

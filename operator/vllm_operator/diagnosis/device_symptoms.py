@@ -5,6 +5,9 @@ from .symptom import Symptom
 
 _KV = "vllm/v1/core/kv_cache_utils.py"
 _RUNNER = "vllm/v1/worker/gpu_model_runner.py"
+_TORCH = "torch/lib/libc10_cuda.so"
+_KERNELS = "torch/lib/libtorch_cuda.so"
+_CUDA = "nvidia/cu13/lib/libcudart.so.13"
 _LESS = (
     "raise tensorParallelSize or kvCache.gpuMemoryUtilizationPercent, set kvCache.dtype to fp8, or use a quantized "
     "model"
@@ -64,6 +67,14 @@ MEMORY = (
         "kvCache.memoryPerGPU to what the cache may take",
     ),
     Symptom(
+        "vllm/v1/worker/cpu_worker.py",
+        "Available memory on node {} ({free}/{total} GiB) on kv cache allocation is less than requested memory for kv "
+        "({wanted} GiB)",
+        Reason.OUT_OF_MEMORY,
+        "on the CPU the KV cache is to take {wanted} GiB of memory, and {free} of {total} GiB are free: lower "
+        "kvCache.memoryPerGPU, or raise resources.limits.memory",
+    ),
+    Symptom(
         _RUNNER,
         "Failed to load model - not enough GPU memory. ",
         Reason.MODEL_TOO_LARGE,
@@ -76,13 +87,16 @@ MEMORY = (
         f"GPU memory ran out while vLLM prepared for {{count}} requests at once: {_ROOM}",
     ),
     Symptom(
-        None,
+        _TORCH,
         "out of memory. Tried to allocate {asked}. GPU {device} has a total capacity of {total} of which {free} is "
         "free",
         Reason.OUT_OF_GPU_MEMORY,
         f"GPU memory ran out: {{asked}} were asked for, and {{free}} of {{total}} were free on GPU {{device}}; {_ROOM}",
     ),
     Symptom("torch/cuda/__init__.py", "OutOfMemoryError", Reason.OUT_OF_GPU_MEMORY, f"GPU memory ran out: {_ROOM}"),
+    # What CUDA's own libraries ask for, past torch's allocator.
+    Symptom(_CUDA, "CUDA error: {}out of memory", Reason.OUT_OF_GPU_MEMORY, f"GPU memory ran out: {_ROOM}"),
+    Symptom(_KERNELS, "CUBLAS_STATUS_ALLOC_FAILED", Reason.OUT_OF_GPU_MEMORY, f"GPU memory ran out: {_ROOM}"),
 )
 
 DEVICES = (
@@ -99,34 +113,34 @@ DEVICES = (
         f"vLLM sees no GPU on node {{node}}: {_DEVICE}",
     ),
     Symptom(
-        None, "No CUDA GPUs are available", Reason.GPU_UNAVAILABLE, f"vLLM sees no GPU on node {{node}}: {_DEVICE}"
+        _TORCH, "No CUDA GPUs are available", Reason.GPU_UNAVAILABLE, f"vLLM sees no GPU on node {{node}}: {_DEVICE}"
     ),
     Symptom(
-        None,
+        _TORCH,
         "Found no NVIDIA driver on your system",
         Reason.DRIVER_UNSUITABLE,
         f"the pod sees no NVIDIA driver on node {{node}}: {_DEVICE}",
     ),
     Symptom(
-        None,
+        _TORCH,
         "The NVIDIA driver on your system is too old (found version {version})",
         Reason.DRIVER_UNSUITABLE,
         f"the NVIDIA driver of node {{node}} is too old (CUDA {{version}}): {_DRIVER}",
     ),
     Symptom(
-        None,
+        _CUDA,
         "CUDA driver version is insufficient for CUDA runtime version",
         Reason.DRIVER_UNSUITABLE,
         f"the NVIDIA driver of node {{node}} is too old for the image: {_DRIVER}",
     ),
     Symptom(
-        None,
+        _CUDA,
         "forward compatibility was attempted on non supported HW",
         Reason.DRIVER_UNSUITABLE,
         f"the NVIDIA driver of node {{node}} does not suit the image: {_DRIVER}",
     ),
     Symptom(
-        None,
+        _CUDA,
         "no kernel image is available for execution on the device",
         Reason.GPU_UNSUITABLE,
         "the image has no code for the GPU of node {node}: set accelerator.product to a newer GPU, or another image",
@@ -146,7 +160,40 @@ DEVICES = (
         "the GPU of node {node} has no bfloat16: set dtype to float16, or accelerator.product to a newer GPU",
     ),
     Symptom(
-        None,
+        _CUDA,
+        "no CUDA-capable device is detected",
+        Reason.GPU_UNAVAILABLE,
+        f"vLLM sees no GPU on node {{node}}: {_DEVICE}",
+    ),
+    Symptom(
+        _CUDA,
+        "CUDA-capable device(s) is/are busy or unavailable",
+        Reason.GPU_MEMORY_IN_USE,
+        "another process has a GPU of node {node} for itself: end it (nvidia-smi on the node shows it), or set its "
+        "compute mode to Default",
+    ),
+    Symptom(
+        "vllm/third_party/pynvml.py",
+        "GPU is lost",
+        Reason.GPU_ERROR,
+        "a GPU of node {node} is lost: look for Xid errors in its kernel log, drain the node and start it anew",
+    ),
+    Symptom(
+        _CUDA,
+        "device-side assert triggered",
+        Reason.TOKENIZER_MISMATCH,
+        "code on the GPU was asked for what is not there (device-side assert), most often a token that the model does "
+        "not have: set model.tokenizer to the one that the model was made with",
+    ),
+    Symptom(
+        "torch/lib/libtorch_cpu.so",
+        "index out of range in self",
+        Reason.TOKENIZER_MISMATCH,
+        "a request held a token that the model does not have: set model.tokenizer to the one that the model was made "
+        "with",
+    ),
+    Symptom(
+        _KERNELS,
         "CUDA error: {what}",
         Reason.GPU_ERROR,
         f"a GPU of node {{node}} failed (CUDA error: {{what}}): {_DEFECT}",

@@ -4,6 +4,8 @@ import re
 
 from ..observed import PodSnapshot
 from ..reasons import Reason
+from ..supply import Supply
+from .gpus import in_namespace
 from .redaction import redact, shorten
 
 Finding = tuple[Reason, str]
@@ -33,8 +35,7 @@ _IMAGE_CAUSES = (
 _BACK_OFF = re.compile(r'^Back-off pulling image "[^"]*"(?:: \w+: )?')
 _MISSING = re.compile(r'(?P<kind>secret|configmap) "(?P<name>[^"]+)" not found')
 _NO_KEY = re.compile(r"couldn't find key (?P<key>\S+) in (?P<kind>Secret|ConfigMap) (?P<name>[^\s,]+)")
-_MISSING_REASONS = {"secret": Reason.SECRET_MISSING, "configmap": Reason.CONFIG_MAP_MISSING}
-_KINDS = {"secret": "Secret", "configmap": "ConfigMap"}
+_KINDS = {"secret": ("Secret", Reason.SECRET_MISSING), "configmap": ("ConfigMap", Reason.CONFIG_MAP_MISSING)}
 _QUOTA = re.compile(
     r"exceeded quota: (?P<name>\S+), requested: (?P<asked>.+), used: (?P<used>.+), limited: (?P<limit>.+)"
 )
@@ -44,10 +45,16 @@ _ACCOUNT = re.compile(r'serviceaccount "(?P<name>[^"]+)" not found')
 def waiting(pod: PodSnapshot) -> Finding | None:
     """Why the kubelet does not start the container; None where it only takes its time."""
     if pod.reason in _IMAGE_REASONS:
-        return Reason.IMAGE_PULL_FAILED, f"image {pod.image} cannot be pulled for pod {pod.name}: {_image(pod.message)}"
+        return image(pod, pod.message)
     if pod.reason.startswith("CreateContainer"):
-        return _configuration(pod)
+        missing = missing_object(pod, pod.message)
+        return missing or (Reason.CONTAINER_CONFIG, f"pod {pod.name} cannot start: {_words(pod.message)}")
     return None
+
+
+def image(pod: PodSnapshot, message: str) -> Finding:
+    """Why the image is not there, from the words of the container runtime."""
+    return Reason.IMAGE_PULL_FAILED, f"image {pod.image} cannot be pulled for pod {pod.name}: {_image(message)}"
 
 
 def given_up(pod: PodSnapshot) -> Finding:
@@ -67,14 +74,15 @@ def given_up(pod: PodSnapshot) -> Finding:
     return Reason.EVICTED, f"node {pod.node} gave pod {pod.name} up ({why}){fix}"
 
 
-def pods(message: str) -> Finding:
+def pods(message: str, supply: Supply | None) -> Finding:
     """Why the API server refuses to create the pods."""
     if found := _QUOTA.search(message):
         limit = found["limit"].rstrip(" .")
+        holders = in_namespace(supply) if supply and "gpu" in found["asked"] else ""
         return (
             Reason.QUOTA_EXCEEDED,
             f"ResourceQuota {found['name']} is used up: a pod asks for {found['asked']}, {found['used']} is taken, of "
-            f"{limit}; scale another service of the namespace down, or have the quota raised",
+            f"{limit}{holders}; scale another service of the namespace down, or have the quota raised",
         )
     if found := _ACCOUNT.search(message):
         return (
@@ -91,19 +99,16 @@ def _image(message: str) -> str:
     )
 
 
-def _configuration(pod: PodSnapshot) -> Finding:
-    if found := _MISSING.search(pod.message):
-        kind = _KINDS[found["kind"]]
-        return _MISSING_REASONS[
-            found["kind"]
-        ], f"{kind} {found['name']} does not exist: create it; pod {pod.name} waits"
-    if found := _NO_KEY.search(pod.message):
+def missing_object(pod: PodSnapshot, message: str) -> Finding | None:
+    """The Secret or ConfigMap that the kubelet misses, or the key in it; None where it says something else."""
+    if found := _MISSING.search(message):
+        kind, reason = _KINDS[found["kind"]]
+        return reason, f"{kind} {found['name']} does not exist: create it; pod {pod.name} waits"
+    if found := _NO_KEY.search(message):
         name = found["name"].split("/")[-1]
-        return (
-            _MISSING_REASONS[found["kind"].lower()],
-            f"{found['kind']} {name} has no key {found['key']}: add it; pod {pod.name} waits",
-        )
-    return Reason.CONTAINER_CONFIG, f"pod {pod.name} cannot start: {_words(pod.message)}"
+        reason = _KINDS[found["kind"].lower()][1]
+        return reason, f"{found['kind']} {name} has no key {found['key']}: add it; pod {pod.name} waits"
+    return None
 
 
 def _words(message: str) -> str:

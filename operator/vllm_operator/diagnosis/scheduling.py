@@ -9,6 +9,8 @@ from collections.abc import Mapping
 
 from ..observed import PodSnapshot
 from ..reasons import Reason
+from ..supply import Supply
+from . import gpus
 from .redaction import shorten
 
 Finding = tuple[Reason, str]
@@ -30,7 +32,7 @@ _WORDS = (
 )
 
 
-def no_node(pod: PodSnapshot) -> Finding:
+def no_node(pod: PodSnapshot, supply: Supply | None) -> Finding:
     """The reason and the counts of nodes; the scheduler's sentence as it is where it says something else."""
     text = pod.message
     if pod.reason == "SchedulingGated":
@@ -48,7 +50,7 @@ def no_node(pod: PodSnapshot) -> Finding:
     if not nodes or not causes:
         return Reason.UNSCHEDULABLE, f"no node for pod {pod.name}: {shorten(text) or 'the scheduler gives no cause'}"
     counts = "; ".join(_told(pod, words, count) for words, count in causes.items())
-    reason, fix = _verdict(pod, causes, _too_small(text, int(nodes[1]), causes))
+    reason, fix = _verdict(pod, causes, _too_small(text, int(nodes[1]), causes), supply)
     return reason, f"no node for pod {pod.name} among {nodes[1]}: {shorten(counts)}; {fix}"
 
 
@@ -61,13 +63,17 @@ def _claim(pod: PodSnapshot) -> Finding | None:
             )
         return Reason.CLAIM_MISSING, f"PersistentVolumeClaim {found['name']} or its volume is gone or going: replace it"
     if "unbound immediate PersistentVolumeClaims" in pod.message:
-        claims = ", ".join(mount.split()[1] for mount in pod.asked.mounts if mount.startswith("PersistentVolumeClaim"))
         return (
             Reason.VOLUME_NOT_BOUND,
-            f"pod {pod.name} waits for a volume, and its claims are not bound ({claims}): check their storage class "
-            "with kubectl describe pvc",
+            f"pod {pod.name} waits for a volume, and its claims are not bound ({_claims(pod)}): check their storage "
+            "class with kubectl describe pvc",
         )
     return None
+
+
+def _claims(pod: PodSnapshot) -> str:
+    kind = "PersistentVolumeClaim "
+    return ", ".join(what.removeprefix(kind) for _, what in pod.asked.mounts if what.startswith(kind))
 
 
 def _told(pod: PodSnapshot, words: str, count: int) -> str:
@@ -90,24 +96,43 @@ def _too_small(text: str, nodes: int, causes: Mapping[str, int]) -> int:
     return min(lacking, max(0, int(found[1]) - wrong))
 
 
-def _verdict(pod: PodSnapshot, causes: Mapping[str, int], too_small: int) -> Finding:
+def _verdict(pod: PodSnapshot, causes: Mapping[str, int], too_small: int, supply: Supply | None) -> Finding:
     asked = pod.asked
-    gpus = causes.get(f"Insufficient {asked.resource}", 0)
-    if gpus and gpus == too_small:
+    lacking = causes.get(f"Insufficient {asked.resource}", 0)
+    if not lacking:
+        return _elsewhere(pod, causes, supply)
+    if lacking == too_small:
+        most = gpus.largest(asked.resource, supply) if supply else ""
         return (
             Reason.GPU_NODES_TOO_SMALL,
-            f"no such node has {asked.count} {asked.resource} even when empty: lower tensorParallelSize, or add larger "
-            "nodes",
+            f"no such node has {asked.count} {asked.resource} even when empty{most}: lower tensorParallelSize, or add "
+            "larger nodes",
         )
-    if gpus:
-        return (
-            Reason.INSUFFICIENT_GPUS,
-            f"all {asked.count} must be free on one node: wait until others end, scale a service down, or add nodes",
-        )
+    if supply:
+        return gpus.shortage(asked.resource, asked.count, supply)
+    return (
+        Reason.INSUFFICIENT_GPUS,
+        f"all {asked.count} must be free on one node: wait until others end, scale a service down, or add nodes",
+    )
+
+
+def _elsewhere(pod: PodSnapshot, causes: Mapping[str, int], supply: Supply | None) -> Finding:
+    """Where no node lacks GPUs: which nodes the pod may not be on, and why."""
+    tainted = any(_TAINTS in words for words in causes)
     if any(known in words for words in causes for known in _ELSEWHERE):
-        return Reason.VOLUME_ELSEWHERE, "use a ReadWriteMany volume, or free a node in the volume's zone"
-    if any(_SELECTOR in words for words in causes):
-        return Reason.NO_MATCHING_NODE, "check accelerator.product and pod.nodeSelector against the nodes' labels"
-    if any(_TAINTS in words for words in causes):
-        return Reason.UNTOLERATED_TAINTS, "add the nodes' taints to pod.tolerations, or leave those nodes out"
+        return (
+            Reason.VOLUME_ELSEWHERE,
+            f"the volume of {_claims(pod)} is only for nodes elsewhere: use a ReadWriteMany volume, or free a node in "
+            "its zone",
+        )
+    only_taints = tainted and supply is not None and bool(supply.taints) and not supply.nodes
+    if any(_SELECTOR in words for words in causes) and not only_taints:
+        there = gpus.products(supply) if supply else ""
+        return (
+            Reason.NO_MATCHING_NODE,
+            f"check accelerator.product and pod.nodeSelector against the nodes' labels{there}",
+        )
+    if tainted:
+        there = gpus.taints(supply) if supply else ""
+        return Reason.UNTOLERATED_TAINTS, f"add the nodes' taints{there} to pod.tolerations, or leave those nodes out"
     return Reason.UNSCHEDULABLE, "lower what resources asks for, or add nodes"

@@ -20,11 +20,10 @@ _WORD, _REST = r"[^\s'\",]{1,160}", r"[^\n.;'\"]{1,100}"
 class Symptom:
     """One text. `told` is what the user reads; it may use the values of `says`, and {node}.
 
-    `source` is a file below site-packages, or "errno" for the operating system's own words. Texts of CUDA and of
-    torch's compiled part have none: no source of theirs is installed where the tests run.
+    `source` is a file below site-packages, Python's or a compiled one, or "errno" for the operating system's own words.
     """
 
-    source: str | None
+    source: str
     says: str
     reason: Reason
     told: str

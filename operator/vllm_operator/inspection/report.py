@@ -50,6 +50,8 @@ class Facts:
     """Bytes of all tensors, from the headers; None where there are no safetensors."""
     commit: str | None = None
     """The commit that a branch or a tag stood for; None for a folder."""
+    chat_template: bool | None = None
+    """Whether a chat template is among the files; None where they do not tell."""
 
 
 def encode(facts: Facts) -> str:
@@ -57,7 +59,12 @@ def encode(facts: Facts) -> str:
     packed = _map_lists({"config": _without_noise(facts.config), "quantization": facts.quantization}, _fold)
     content = zlib.compress(json.dumps(packed, separators=(",", ":")).encode(), level=9)
     message = json.dumps(
-        {"commit": facts.commit, "weightsBytes": facts.weights_bytes, "model": base64.b85encode(content).decode()}
+        {
+            "commit": facts.commit,
+            "weightsBytes": facts.weights_bytes,
+            "chatTemplate": facts.chat_template,
+            "model": base64.b85encode(content).decode(),
+        }
     )
     if len(message) > LONGEST_BYTES:
         size = f"{len(message):,} bytes packed, of {LONGEST_BYTES:,} at most"
@@ -77,7 +84,8 @@ def decode(message: str) -> Facts:
         if "reason" in content:
             raise InspectionError(InspectionReason(content["reason"]), content["message"])
         model = json.loads(zlib.decompress(base64.b85decode(content["model"])), object_hook=_unfold)
-        return Facts(model["config"], model["quantization"], content["weightsBytes"], content["commit"])
+        template = content.get("chatTemplate")
+        return Facts(model["config"], model["quantization"], content["weightsBytes"], content["commit"], template)
     except (ValueError, KeyError, TypeError, zlib.error) as error:
         said = message.strip().splitlines()[-1:] or ["nothing"]
         text = f"the inspect Job ended without a report; it said: {said[0][:300]}"

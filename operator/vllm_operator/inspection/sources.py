@@ -1,6 +1,7 @@
 """Where the facts about a model are read from: the hub, or a folder of a mounted claim. Reads no weights."""
 
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -25,6 +26,7 @@ TIMEOUT_SECONDS = 20
 # https://huggingface.co/docs/safetensors/index#format: the length of the header, 8 bytes, little-endian.
 _LENGTH_BYTES = 8
 _LONGEST_HEADER_BYTES = 100_000_000
+_TOKENIZER_CONFIG = "tokenizer_config.json"
 
 
 def read_folder(folder: Path) -> Facts:
@@ -40,7 +42,22 @@ def read_folder(folder: Path) -> Facts:
         )
     weights = sorted(folder.glob("*.safetensors"))
     size = sum(_data_bytes(path) for path in weights) if weights else None
-    return Facts(config, _file(folder / "hf_quant_config.json"), size)
+    files = [path.name for path in folder.iterdir()]
+    template = _has_chat_template(files, lambda: _file(folder / _TOKENIZER_CONFIG))
+    return Facts(config, _file(folder / "hf_quant_config.json"), size, chat_template=template)
+
+
+def _has_chat_template(names: Sequence[str], tokenizer_config: Callable[[], dict[str, Any] | None]) -> bool | None:
+    """Whether the files hold a chat template, as transformers looks for one; None without a tokenizer of its format."""
+    if any(name.startswith(("chat_template.", "additional_chat_templates/")) for name in names):
+        return True
+    # Mistral's own format needs none.
+    if "tekken.json" in names or _TOKENIZER_CONFIG not in names:
+        return None
+    try:
+        return bool((tokenizer_config() or {}).get("chat_template"))
+    except InspectionError:  # what vLLM makes of it, it will say
+        return None
 
 
 def _file(path: Path) -> dict[str, Any] | None:
@@ -110,19 +127,21 @@ def read_hub(repository: str, revision: str | None, token: str | None) -> Facts:
 
 def _read_hub(repository: str, revision: str | None, token: str | bool) -> Facts:
     api = HfApi(token=token)
-    commit = api.model_info(repository, revision=revision, timeout=TIMEOUT_SECONDS).sha
+    info = api.model_info(repository, revision=revision, timeout=TIMEOUT_SECONDS)
+    commit, names = info.sha, [file.rfilename for file in info.siblings or ()]
     config = _hub_file(repository, "config.json", commit, token)
     try:
         quantization = _hub_file(repository, "hf_quant_config.json", commit, token)
     except EntryNotFoundError:
         quantization = None
+    template = _has_chat_template(names, lambda: _hub_file(repository, _TOKENIZER_CONFIG, commit, token))
     try:
         headers = api.get_safetensors_metadata(repository, revision=commit, timeout=TIMEOUT_SECONDS)
     except NotASafetensorsRepoError:
-        return Facts(config, quantization, None, commit)
+        return Facts(config, quantization, None, commit, template)
     tensors = (tensor for file in headers.files_metadata.values() for tensor in file.tensors.values())
     size = sum(tensor.data_offsets[1] - tensor.data_offsets[0] for tensor in tensors)
-    return Facts(config, quantization, size, commit)
+    return Facts(config, quantization, size, commit, template)
 
 
 def _hub_file(repository: str, name: str, commit: str | None, token: str | bool) -> dict[str, Any]:

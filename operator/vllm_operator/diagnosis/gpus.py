@@ -1,0 +1,61 @@
+"""What there is of the GPUs that a pod waits for, in words: counts, and which services hold them. Pure."""
+
+from collections.abc import Iterable
+
+from ..reasons import Reason
+from ..supply import Key, Supply
+
+_MOST = 5
+
+
+def shortage(resource: str, count: int, supply: Supply) -> tuple[Reason, str]:
+    """Why no node has `count` GPUs free, though some would if they were empty; the counts, and what to do."""
+    total, free = sum(node.total for node in supply.nodes), sum(max(0, node.free) for node in supply.nodes)
+    most = max((node.free for node in supply.nodes), default=0)
+    where = _listed(f"{node.name} {max(0, node.free)} of {node.total}" for node in supply.nodes)
+    counts = f"{free} of {total} {resource} are free ({where})"
+    held = f"; held by {_held(supply.holders)}" if supply.holders else ""
+    if free >= count > most:
+        return (
+            Reason.GPUS_FRAGMENTED,
+            f"{counts}{held}: enough together, but a pod needs {count} on one node: scale a service down on one of "
+            "them, or lower tensorParallelSize",
+        )
+    others = "; pods that are no InferenceService's hold the rest" if most >= count else ""
+    counts = f"at most {counts}" if others else counts
+    return (
+        Reason.INSUFFICIENT_GPUS,
+        f"{counts}{held}{others}: all {count} must be free on one node: wait until others end, scale a service down, "
+        "or add nodes",
+    )
+
+
+def largest(resource: str, supply: Supply) -> str:
+    """The most GPUs that one node has."""
+    most = max(supply.nodes, key=lambda node: node.total, default=None)
+    return f" (the largest, {most.name}, has {most.total} {resource})" if most else ""
+
+
+def products(supply: Supply) -> str:
+    """The products that there are."""
+    found = _listed(f"{product} on {nodes} node{'s' if nodes > 1 else ''}" for product, nodes in supply.products)
+    return f" (the cluster has {found})" if found else " (no node of the cluster tells of any)"
+
+
+def taints(supply: Supply) -> str:
+    """The taints that keep the pods off nodes with GPUs."""
+    return f" ({_listed(supply.taints)})" if supply.taints else ""
+
+
+def in_namespace(supply: Supply) -> str:
+    """Who uses up the namespace's quota of GPUs."""
+    return f"; held in this namespace by {_held(supply.in_namespace)}" if supply.in_namespace else ""
+
+
+def _held(holders: Iterable[tuple[Key, int]]) -> str:
+    return _listed(f"{namespace}/{name} ({count})" for (namespace, name), count in holders)
+
+
+def _listed(words: Iterable[str]) -> str:
+    found = list(words)
+    return ", ".join(found[:_MOST]) + (f" and {len(found) - _MOST} more" if len(found) > _MOST else "")

@@ -1,0 +1,98 @@
+"""Why a pod is not started on its node, from the kubelet's Events: volumes, network, image, configuration. Pure.
+
+Image and configuration stand in the pod's status, too, but only when the kubelet looks at the pod again: 10 s later.
+"""
+
+import re
+
+from ..observed import PodSnapshot
+from ..pod_events import last
+from ..reasons import Reason
+from . import refusals
+from .redaction import redact, shorten
+
+Finding = tuple[Reason, str]
+
+_VOLUMES = ("FailedMount", "FailedAttachVolume", "FailedMapVolume")
+_SANDBOX = ("FailedCreatePodSandBox", "NetworkNotReady")
+_PULL = "Failed to pull image"
+_NO_KEY = re.compile(r"references non-existent (?P<kind>config|secret) key: (?P<key>\S+)")
+_IN_USE = re.compile(r'Multi-Attach error for volume "(?P<volume>[^"]+)" (?P<who>.+)')
+_NO_HANDLER = re.compile(r'no runtime for "(?P<handler>[^"]+)" is configured')
+_TIMED_OUT = re.compile(r"unmounted volumes=\[(?P<volumes>[^]]*)\]")
+_KINDS = {"secret": ("Secret", Reason.SECRET_MISSING), "config": ("ConfigMap", Reason.CONFIG_MAP_MISSING)}
+# Of a driver's error, this part differs each time.
+_ATTEMPT = re.compile(r'(?: for (?:volume|pod) "[^"]*")|rpc error: code = \w+ desc = ')
+
+
+def waits(pod: PodSnapshot) -> bool:
+    """Whether the pod has a node, its container was never started, and its status does not say why."""
+    return pod.scheduled and not (pod.ready or pod.started or pod.ending or pod.reason or pod.failed)
+
+
+def unstarted(pod: PodSnapshot) -> Finding | None:
+    """What the kubelet says; None where it has said nothing."""
+    if not waits(pod):
+        return None
+    if pod.sandboxed:
+        return _container(pod)
+    # A time-out says which volume is missing, the failed tries before it why.
+    causes = [event for event in pod.events if not _TIMED_OUT.search(event.message)]
+    if event := last(causes, *_VOLUMES) or last(pod.events, *_VOLUMES):
+        return _volume(pod, event.message)
+    if event := last(pod.events, *_SANDBOX):
+        return _sandbox(pod, event.message)
+    return None
+
+
+def _container(pod: PodSnapshot) -> Finding | None:
+    for event in reversed(pod.events):
+        if event.reason == "Failed" and event.message.startswith(_PULL):
+            return refusals.image(pod, event.message)
+        if event.reason == "Failed" and (found := refusals.missing_object(pod, event.message)):
+            return found
+    return None
+
+
+def _volume(pod: PodSnapshot, message: str) -> Finding:
+    if missing := refusals.missing_object(pod, message):
+        return missing
+    if found := _NO_KEY.search(message):
+        kind, reason = _KINDS[found["kind"]]
+        return reason, f"{_mounted(pod, kind, message)} has no key {found['key']}: add it; pod {pod.name} waits"
+    if found := _IN_USE.search(message):
+        return (
+            Reason.VOLUME_IN_USE,
+            f"volume {found['volume']} is attached to another node, and pod {pod.name} is on {pod.node} "
+            f"({shorten(found['who'])}): use a ReadWriteMany claim, or wait until the other pod has ended",
+        )
+    if found := _TIMED_OUT.search(message):
+        names = [name for name in re.split(r"[ ,]+", found["volumes"]) if name]
+        objects = ", ".join(dict(pod.asked.mounts).get(name, f"volume {name}") for name in names)
+        cause = "node and driver do not say why: see kubectl describe"
+        return Reason.VOLUME_NOT_MOUNTED, f"node {pod.node} does not mount {objects} for pod {pod.name}; {cause}"
+    claims = _mounted(pod, "PersistentVolumeClaim", message)
+    words = shorten(redact(_ATTEMPT.sub("", message)))
+    return (
+        Reason.VOLUME_NOT_MOUNTED,
+        f"node {pod.node} cannot mount {claims} for pod {pod.name}: {words}; check the claim's volume and its driver",
+    )
+
+
+def _mounted(pod: PodSnapshot, kind: str, message: str) -> str:
+    """The object that the message is about, as far as it tells; else all of the kind that the pod mounts."""
+    for volume, mounted in pod.asked.mounts:
+        if f'volume "{volume}"' in message:
+            return mounted
+    return " or ".join(mounted for _, mounted in pod.asked.mounts if mounted.startswith(kind)) or "a volume"
+
+
+def _sandbox(pod: PodSnapshot, message: str) -> Finding:
+    if found := _NO_HANDLER.search(message):
+        return (
+            Reason.SANDBOX_FAILED,
+            f"node {pod.node} has no container runtime {found['handler']}: check pod.runtimeClassName, and what is "
+            "installed there",
+        )
+    words = shorten(redact(_ATTEMPT.sub("", message)))
+    return Reason.SANDBOX_FAILED, f"node {pod.node} cannot set pod {pod.name} up: {words}"
