@@ -17,16 +17,23 @@ from cluster.control_plane import ControlPlane, free_ports
 from cluster.host import REPOSITORY
 from kube import Kube, Object
 
-ACCOUNT = f"system:serviceaccount:{NAMESPACE}:{RELEASE}"
 RIGHTS = ("ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
 # The pods of fake nodes have made-up addresses: nothing may be sent there.
 SETTINGS: Object = {"engineMetrics": False}
 
 
-def chart_rights(*words: str) -> list[Object]:
+def account(release: str) -> str:
+    """The name of a release's service account, as the audit log has it."""
+    return f"system:serviceaccount:{NAMESPACE}:{release}"
+
+
+def chart_rights(*words: str, release: str = RELEASE) -> list[Object]:
     """The chart's manifests that give its account its rights."""
-    printed = helm("template", RELEASE, CHART, f"--namespace={NAMESPACE}", *words).ok()
+    printed = helm("template", release, CHART, f"--namespace={NAMESPACE}", *words).ok()
     return [one for one in yaml.load_all(printed, yaml.CSafeLoader) if one and one["kind"] in RIGHTS]
+
+
+ACCOUNT = account(RELEASE)
 
 
 def chart_rules() -> list[Object]:
@@ -42,11 +49,17 @@ def install_rights(control_plane: ControlPlane) -> Path:
     kube.run("create", "namespace", NAMESPACE)
     kube.run("apply", "--server-side", "-f", str(REPOSITORY / "crds" / "inferenceservices.yaml"))
     kube.run("wait", "--for=condition=Established", "crd/inferenceservices.vllm-operator.dev", "--timeout=30s")
-    kube.apply(*chart_rights())
+    return add_account(control_plane, RELEASE)
+
+
+def add_account(control_plane: ControlPlane, release: str) -> Path:
+    """Applies the rights of one more release; returns a kubeconfig of its account."""
+    kube = Kube(control_plane.kubeconfig, NAMESPACE)
+    kube.apply(*chart_rights(release=release))
     config: Object = yaml.safe_load(control_plane.kubeconfig.read_text())
-    token = kube.run("create", "token", RELEASE, "--duration=24h").strip()
+    token = kube.run("create", "token", release, "--duration=24h").strip()
     config["users"][0]["user"] = {"token": token}
-    path = control_plane.state / "operator.kubeconfig"
+    path = control_plane.state / f"{release}.kubeconfig"
     path.write_text(yaml.safe_dump(config))
     return path
 
@@ -57,18 +70,19 @@ class OperatorProcess:
 
     control_plane: ControlPlane
     kubeconfig: Path
+    name: str = "operator"
     process: subprocess.Popen[bytes] | None = None
     ports: dict[str, int] = field(default_factory=dict)
 
     @property
     def log(self) -> Path:
         """What it printed, over all its runs."""
-        return self.control_plane.state / "operator.log"
+        return self.control_plane.state / f"{self.name}.log"
 
     def start(self, **settings: Any) -> None:
         """Starts it with these settings and waits until it answers."""
         assert self.process is None, "it runs already"
-        file = self.control_plane.state / "settings.yaml"
+        file = self.control_plane.state / f"{self.name}-settings.yaml"
         file.write_text(yaml.safe_dump({**SETTINGS, **settings}))
         self.ports = free_ports("metrics", "health")
         ports = [f"--{name}-port={port}" for name, port in self.ports.items()]
@@ -108,6 +122,13 @@ class OperatorProcess:
                 self.process.kill()
                 self.process.wait()
             self.process = None
+
+    def kill(self) -> None:
+        """Ends it as a crash would."""
+        assert self.process
+        self.process.kill()
+        self.process.wait()
+        self.process = None
 
     def restart(self, **settings: Any) -> None:
         """Stops and starts it."""

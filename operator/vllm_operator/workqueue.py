@@ -1,6 +1,7 @@
 """A keyed work queue: a key waits at most once, is worked on by one worker at a time, and comes back after a failure.
 
-Knows nothing of Kubernetes. Times are seconds of the event loop's clock.
+Knows nothing of Kubernetes. Times are seconds of the event loop's clock. An error may say as `retry_after` how many
+seconds the key has to wait at least.
 """
 
 import asyncio
@@ -87,7 +88,8 @@ class WorkQueue(Generic[Key]):
             self._failures.pop(key, None)
         except Exception as error:
             failures = self._failures[key] = self._failures.get(key, 0) + 1
-            again = min(FIRST_BACKOFF_SECONDS * 2 ** (failures - 1), LONGEST_BACKOFF_SECONDS)
+            again = min(FIRST_BACKOFF_SECONDS * 2 ** min(failures - 1, 16), LONGEST_BACKOFF_SECONDS)
+            again = max(again, getattr(error, "retry_after", 0.0))
             metrics.reconcile_errors.labels(type(error).__name__).inc()
             log.warning(
                 "%s failed (%s: %s), again in %.1f s", key, type(error).__name__, error, again, exc_info=failures == 1
