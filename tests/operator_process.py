@@ -71,6 +71,7 @@ class OperatorProcess:
     control_plane: ControlPlane
     kubeconfig: Path
     name: str = "operator"
+    env: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
     ports: dict[str, int] = field(default_factory=dict)
 
@@ -81,6 +82,15 @@ class OperatorProcess:
 
     def start(self, **settings: Any) -> None:
         """Starts it with these settings and waits until it answers."""
+        self.launch(**settings)
+        deadline = time.monotonic() + 30
+        while not self.answers():
+            self.check()
+            assert time.monotonic() < deadline, f"the operator does not answer\n{self.tail()}"
+            time.sleep(0.1)
+
+    def launch(self, **settings: Any) -> None:
+        """Starts it with these settings."""
         assert self.process is None, "it runs already"
         file = self.control_plane.state / f"{self.name}-settings.yaml"
         file.write_text(yaml.safe_dump({**SETTINGS, **settings}))
@@ -89,15 +99,13 @@ class OperatorProcess:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "vllm_operator", "run", f"--settings={file}", *ports],
-                env={**os.environ, "KUBECONFIG": str(self.kubeconfig), "PYTHONPATH": str(REPOSITORY / "operator")},
+                env={**os.environ, **self._env(), **self.env},
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        deadline = time.monotonic() + 30
-        while not self.answers():
-            self.check()
-            assert time.monotonic() < deadline, f"the operator does not answer\n{self.tail()}"
-            time.sleep(0.1)
+
+    def _env(self) -> dict[str, str]:
+        return {"KUBECONFIG": str(self.kubeconfig), "PYTHONPATH": str(REPOSITORY / "operator")}
 
     def answers(self) -> bool:
         """Whether its health endpoint does."""

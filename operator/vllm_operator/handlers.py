@@ -7,7 +7,11 @@ found and not rendered anew.
 
 import asyncio
 import logging
+import os
+import signal
+import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +36,9 @@ CHILD_EVENT_DELAY_SECONDS = 0.5
 # Nodes come in groups, and each concerns the plan of every service.
 NODE_EVENT_DELAY_SECONDS = 2.0
 OPTIONAL_API_SECONDS = 30.0
+STOP_SECONDS = 8.0
+
+log = logging.getLogger(__name__)
 
 OnKey = Callable[[View, Key, float], None]
 
@@ -142,13 +149,13 @@ def kopf_settings(own: settings.Settings, watches: Watches) -> kopf.OperatorSett
 class _State:
     """The parts of a running operator. The reconciler exists from the first event on, when kopf shows its indices."""
 
-    def __init__(self, cluster: Cluster, own: settings.Settings) -> None:
+    def __init__(self, cluster: Cluster, own: settings.Settings, stop: asyncio.Event) -> None:
         self.cluster, self.own = cluster, own
         self.reconciler: Reconciler | None = None
         self.view: View | None = None
         self.monitoring = False
         self.queue: WorkQueue[Key] = WorkQueue(self._work, own.workers)
-        self.watches = Watches()
+        self.watches = Watches(stop.set)
         self.leases = Leases(cluster, own.watch_namespaces, self._queue_all)
         cluster.allows = self.leases.allow
 
@@ -194,30 +201,52 @@ class _State:
         return f"these watches are dead: {', '.join(dead)}" if dead else ""
 
 
-async def _operate(own: settings.Settings, health_port: int) -> None:
+async def _operate(own: settings.Settings, health_port: int) -> int:
+    """Runs until a signal, a gap in a watch or a failure; returns the process's exit status."""
+    stop = asyncio.Event()
     registry = kopf.OperatorRegistry()
-    async with connect() as cluster, asyncio.TaskGroup() as tasks:
-        state = _State(cluster, own)
+    async with connect() as cluster:
+        state = _State(cluster, own, stop)
         state.monitoring = bool(await cluster.serves("ServiceMonitor"))
         # Rights on some namespaces are none on nodes.
         register(registry, state.watches, state.on_key, with_nodes=not own.watch_namespaces)
+        kopf.on.startup(registry=registry)(partial(_stop_on_signals, stop))
         # Started before kopf, which at its end cancels every task that was started later.
         jobs = [state.queue.run(), state.watch_optional_apis(), *state.leases.tasks()]
-        background = [tasks.create_task(job) for job in jobs]
-        async with health.serve(health_port, state.trouble):
-            await kopf.operator(
+        working = [asyncio.create_task(job) for job in jobs]
+        watching = asyncio.create_task(
+            kopf.operator(
                 registry=registry,
                 settings=kopf_settings(own, state.watches),
                 standalone=True,
                 clusterwide=not own.watch_namespaces,
                 namespaces=own.watch_namespaces,
-                stop_flag=state.watches.gap,
+                stop_flag=stop,
             )
-        for task in background:
-            task.cancel()
-        await asyncio.wait(background)
-        # Nothing is written any more: the next one may act.
-        await state.leases.release()
+        )
+        async with health.serve(health_port, state.trouble):
+            ending = [*working, watching, asyncio.create_task(stop.wait())]
+            done, _ = await asyncio.wait(ending, return_when=asyncio.FIRST_COMPLETED)
+            for task in working:
+                task.cancel()
+            await asyncio.wait(working)
+            # Nothing is written any more: the next one may act.
+            await state.leases.release()
+            stop.set()
+            _, still_watching = await asyncio.wait([watching], timeout=STOP_SECONDS)
+    failures = [error for task in done if (error := task.exception())]
+    for error in failures:
+        log.error("ends after %s: %s", type(error).__name__, error, exc_info=error)
+    if still_watching:  # kopf's watches can overlook that they are to end, and the event loop would wait for them
+        logging.shutdown()
+        os._exit(1 if failures else 0)
+    return 1 if failures else 0
+
+
+async def _stop_on_signals(stop: asyncio.Event, **_: Any) -> None:
+    """In place of kopf's own way: what writes ends first, and then the watches."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
 
 
 def run_operator(path: Path | None, metrics_port: int, health_port: int) -> None:
@@ -227,4 +256,4 @@ def run_operator(path: Path | None, metrics_port: int, health_port: int) -> None
         logging.getLogger(noisy).setLevel(logging.WARNING)
     own = settings.load(path)
     start_http_server(metrics_port)
-    asyncio.run(_operate(own, health_port))
+    sys.exit(asyncio.run(_operate(own, health_port)))

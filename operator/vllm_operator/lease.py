@@ -12,6 +12,7 @@ duration. Its holder writes nothing when it could not renew it in time, and ends
 import asyncio
 import logging
 import os
+import platform
 import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
@@ -132,7 +133,8 @@ class Leases:
     """The Leases of one operator. `on_held(namespace)` is called when it may act there; None: in all namespaces."""
 
     def __init__(self, cluster: Cluster, namespaces: Iterable[str], on_held: Callable[[str | None], None]) -> None:
-        identity = f"{os.environ.get('HOSTNAME', 'operator')}_{uuid4().hex[:12]}"
+        # A container that was restarted in its pod goes on at once; outside of a pod, every process is another one.
+        identity = os.environ.get("POD_NAME") or f"{platform.node()}_{uuid4().hex[:12]}"
 
         def lease(namespace: str | None) -> Lease:
             return Lease(cluster, namespace or CLUSTER_NAMESPACE, identity, lambda: on_held(namespace))

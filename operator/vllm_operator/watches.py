@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -30,13 +31,12 @@ LOGIN_SECONDS = 5.0
 
 
 class Watches:
-    """The watches of one operator."""
+    """The watches of one operator. `on_gap()` is called when one has missed something: all has to start again."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_gap: Callable[[], None]) -> None:
+        self._on_gap = on_gap
         self._opened: dict[str, float] = {}
         self._login_at = -LOGIN_SECONDS
-        # Set when a watch has missed something: the operator must start again.
-        self.gap = asyncio.Event()
 
     async def login(self, **kwargs: Any) -> kopf.AiohttpSession | None:
         """kopf's connection to the API server, of which every request is seen here."""
@@ -87,6 +87,6 @@ class Watches:
             return
         if "watch" in params.url.query:
             self._opened[params.url.path] = time.monotonic()
-        elif params.url.path in self._opened and not self.gap.is_set():
-            log.warning("the watch of %s has missed something: starting again", params.url.path)
-            self.gap.set()
+        elif params.url.path in self._opened:
+            log.warning("the watch of %s may have missed something: starting again", params.url.path)
+            self._on_gap()
