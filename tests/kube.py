@@ -86,4 +86,4 @@ class Kube:
 
 def conditions(service: Object) -> dict[str, Object]:
     """The conditions of a service by type."""
-    return {entry["type"]: entry for entry in service.get("status", {}).get("conditions", [])}
+    return {entry["type"]: entry for entry in service.get("status", {}).get("conditions") or ()}

@@ -15,7 +15,7 @@ import yaml
 from chart.commands import CHART, NAMESPACE, RELEASE, helm
 from cluster.control_plane import ControlPlane, free_ports
 from cluster.host import REPOSITORY
-from kube import Kube, Object
+from kube import Kube, Object, conditions
 
 RIGHTS = ("ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
 # The pods of fake nodes have made-up addresses: nothing may be sent there.
@@ -48,7 +48,12 @@ def install_rights(control_plane: ControlPlane) -> Path:
     kube = Kube(control_plane.kubeconfig, NAMESPACE)
     kube.run("create", "namespace", NAMESPACE)
     kube.run("apply", "--server-side", "-f", str(REPOSITORY / "crds" / "inferenceservices.yaml"))
-    kube.run("wait", "--for=condition=Established", "crd/inferenceservices.vllm-operator.dev", "--timeout=30s")
+
+    def established() -> bool:  # `kubectl wait` fails where there are no conditions yet
+        crd = kube.get("crd", "inferenceservices.vllm-operator.dev") or {}
+        return conditions(crd).get("Established", {}).get("status") == "True"
+
+    kube.wait("the API is there", 30, established)
     return add_account(control_plane, RELEASE)
 
 

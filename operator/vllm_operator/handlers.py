@@ -227,6 +227,7 @@ async def _operate(own: settings.Settings, health_port: int) -> int:
         async with health.serve(health_port, state.trouble):
             ending = [*working, watching, asyncio.create_task(stop.wait())]
             done, _ = await asyncio.wait(ending, return_when=asyncio.FIRST_COMPLETED)
+            status = 0 if stop.is_set() else 1
             for task in working:
                 task.cancel()
             await asyncio.wait(working)
@@ -234,13 +235,13 @@ async def _operate(own: settings.Settings, health_port: int) -> int:
             await state.leases.release()
             stop.set()
             _, still_watching = await asyncio.wait([watching], timeout=STOP_SECONDS)
-    failures = [error for task in done if (error := task.exception())]
-    for error in failures:
-        log.error("ends after %s: %s", type(error).__name__, error, exc_info=error)
+    for task in done:
+        if not task.cancelled() and (error := task.exception()):
+            log.error("ends after %s: %s", type(error).__name__, error, exc_info=error)
     if still_watching:  # kopf's watches can overlook that they are to end, and the event loop would wait for them
         logging.shutdown()
-        os._exit(1 if failures else 0)
-    return 1 if failures else 0
+        os._exit(status)
+    return status
 
 
 async def _stop_on_signals(stop: asyncio.Event, **_: Any) -> None:

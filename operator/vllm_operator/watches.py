@@ -21,11 +21,11 @@ import kopf
 log = logging.getLogger(__name__)
 
 # A watch ends after so long, by itself; where it does not, or says nothing for the longer time, kopf opens a new one.
-WATCH_SECONDS = 60
-SILENCE_SECONDS = 70
+WATCH_SECONDS = 30
+SILENCE_SECONDS = 40
 CONNECT_SECONDS = 10
 # Two tries of kopf, and some more.
-DEAD_SECONDS = 150.0
+DEAD_SECONDS = 90.0
 # kopf logs in again for every 401.
 LOGIN_SECONDS = 5.0
 
@@ -64,7 +64,7 @@ class Watches:
         watching.server_timeout = WATCH_SECONDS
         watching.inactivity_timeout = SILENCE_SECONDS
         watching.connect_timeout = networking.connect_timeout = CONNECT_SECONDS
-        networking.request_timeout = SILENCE_SECONDS
+        networking.request_timeout = 2 * SILENCE_SECONDS  # a list of everything
 
     def forget(self, plural: str) -> None:
         """The cluster does not serve these objects any more."""

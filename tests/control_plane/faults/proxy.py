@@ -53,9 +53,8 @@ class FaultProxy:
         self._mute: set[web.StreamResponse] = set()
         self._streams: set[web.StreamResponse] = set()
         logging.getLogger("aiohttp").setLevel(logging.CRITICAL)  # operators that are killed leave broken connections
-        self._loop = asyncio.new_event_loop()
         self._ready, self._end = threading.Event(), asyncio.Event()
-        self._thread = threading.Thread(target=self._loop.run_until_complete, args=(self._serve(),))
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
 
     def start(self) -> None:
         """Listens."""
@@ -92,6 +91,7 @@ class FaultProxy:
         )
 
     async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
         certificates = self._plane.certificates
         listening = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         listening.load_cert_chain(certificates / "apiserver.crt", certificates / "apiserver.key")

@@ -8,8 +8,8 @@ import time
 import pytest
 
 from cluster.control_plane import ControlPlane
-from control_plane.faults.proxy import Asked, FaultProxy, Refusal
-from control_plane.services import args, children, ready, service
+from control_plane.faults.proxy import READS, Asked, FaultProxy, Refusal
+from control_plane.services import children, ready, service
 from kube import Kube
 from operator_process import OperatorProcess
 
@@ -23,6 +23,17 @@ def revive(process: OperatorProcess) -> bool:
         process.start()
         return True
     return False
+
+
+def lengths(kube: Kube) -> dict[str, str]:
+    """The context length that each Deployment's vLLM is given."""
+    found = {item["metadata"]["name"]: item["spec"]["template"]["spec"] for item in kube.list("deployments")}
+    return {
+        name: next((arg for arg in pod["containers"][0]["args"] if arg.startswith("--max-model-len")), "").partition(
+            "="
+        )[2]
+        for name, pod in found.items()
+    }
 
 
 def test_an_api_server_that_is_restarted(
@@ -40,7 +51,7 @@ def test_an_api_server_that_is_restarted(
     def made_again() -> bool:
         nonlocal restarts
         restarts += revive(process)
-        return {"Service", "PodDisruptionBudget"} <= set(children(kube)) and "--max-model-len=1024" in args(kube)
+        return {"Service", "PodDisruptionBudget"} <= set(children(kube)) and lengths(kube)["llama"] == "1024"
 
     kube.wait("nothing was lost", 150, made_again)
     assert restarts <= 2
@@ -48,7 +59,7 @@ def test_an_api_server_that_is_restarted(
 
 
 def test_watches_that_are_cut_in_silence(kube: Kube, process: OperatorProcess, proxy: FaultProxy) -> None:
-    """For so long that the operator is to be restarted: events are due, and the API server answers all else."""
+    """For good: events are due, and the API server answers all else. A restart helps, and the probe asks for it."""
     ready(kube)
     assert process.answers()
     with proxy.watches_cut():
@@ -56,14 +67,14 @@ def test_watches_that_are_cut_in_silence(kube: Kube, process: OperatorProcess, p
         kube.run("delete", "service", "llama")
         kube.apply(service("late"))
         started = time.monotonic()
-        kube.wait("the liveness probe fails", 200, lambda: not process.answers())
+        kube.wait("the liveness probe fails", 150, lambda: not process.answers())
         assert time.monotonic() - started > 60
-        process.check()
-    # Not restarted here: it comes to itself, and what it has missed is shown.
-    kube.wait("the liveness probe succeeds again", 100, process.answers)
-    kube.wait("nothing was lost", 60, lambda: "Service" in children(kube) and "--max-model-len=1024" in args(kube))
-    kube.ready("llama", 60)
-    kube.ready("late", 60)
+        started = time.monotonic()
+        process.restart()  # as the kubelet does then
+        assert time.monotonic() - started < 30, "it does not end in time"
+        kube.wait("nothing was lost", 60, lambda: "Service" in children(kube) and lengths(kube)["llama"] == "1024")
+    kube.ready("llama", 90)
+    kube.ready("late", 90)
 
 
 def test_an_etcd_that_hangs(kube: Kube, plane: ControlPlane, process: OperatorProcess, proxy: FaultProxy) -> None:
@@ -85,20 +96,23 @@ def test_an_etcd_that_hangs(kube: Kube, plane: ControlPlane, process: OperatorPr
     for number in range(1, 10):
         kube.merge("vis", f"s{number}", {"spec": {"maxModelLen": 2048}})
 
+    wanted = {"s0": "1024"} | {f"s{number}": "2048" for number in range(1, 10)}
+
     def arrived() -> bool:
         revive(process)
-        wanted = {"s0": 1024} | {f"s{number}": 2048 for number in range(1, 10)}
-        return all(f"--max-model-len={length}" in args(kube, name) for name, length in wanted.items())
+        return lengths(kube) == wanted
 
     kube.wait("all changes have arrived", 120, arrived)
 
 
 def test_an_api_server_that_refuses_at_random(kube: Kube, process: OperatorProcess, proxy: FaultProxy) -> None:
     dice = random.Random(7)
-    refusals = (Refusal(409), Refusal(429, retry_after=2), Refusal(500), Refusal(503))
+    refusals = [Refusal(429, retry_after=2), Refusal(500), Refusal(503)]
 
     def refuse(asked: Asked) -> Refusal | None:
-        return dice.choice(refusals) if dice.random() < (0.1 if asked.watch else 0.3) else None
+        if dice.random() > (0.1 if asked.watch else 0.3):
+            return None
+        return dice.choice(refusals if asked.method in READS else [*refusals, Refusal(409)])
 
     since = time.monotonic()
     proxy.refuse = refuse
@@ -107,9 +121,8 @@ def test_an_api_server_that_refuses_at_random(kube: Kube, process: OperatorProce
             kube.apply(service(f"s{number}", replicas=2))
         for number in range(20):
             kube.merge("vis", f"s{number}", {"spec": {"maxModelLen": 2048}})
-        names = [f"s{number}" for number in range(20)]
-        changed_to = "--max-model-len=2048"
-        kube.wait("all changes have arrived", 240, lambda: all(changed_to in args(kube, name) for name in names))
+        wanted = {f"s{number}": "2048" for number in range(20)}
+        kube.wait("all changes have arrived", 240, lambda: lengths(kube) == wanted)
     finally:
         proxy.refuse = lambda _: None
     for number in range(20):
