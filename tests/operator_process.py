@@ -15,18 +15,25 @@ import yaml
 from chart.commands import CHART, NAMESPACE, RELEASE, helm
 from cluster.control_plane import ControlPlane, free_ports
 from cluster.host import REPOSITORY
-from kube import Kube, Object
+from kube import Kube, Object, conditions
 
-ACCOUNT = f"system:serviceaccount:{NAMESPACE}:{RELEASE}"
 RIGHTS = ("ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
 # The pods of fake nodes have made-up addresses: nothing may be sent there.
 SETTINGS: Object = {"engineMetrics": False}
 
 
-def chart_rights(*words: str) -> list[Object]:
+def account(release: str) -> str:
+    """The name of a release's service account, as the audit log has it."""
+    return f"system:serviceaccount:{NAMESPACE}:{release}"
+
+
+def chart_rights(*words: str, release: str = RELEASE) -> list[Object]:
     """The chart's manifests that give its account its rights."""
-    printed = helm("template", RELEASE, CHART, f"--namespace={NAMESPACE}", *words).ok()
+    printed = helm("template", release, CHART, f"--namespace={NAMESPACE}", *words).ok()
     return [one for one in yaml.load_all(printed, yaml.CSafeLoader) if one and one["kind"] in RIGHTS]
+
+
+ACCOUNT = account(RELEASE)
 
 
 def chart_rules() -> list[Object]:
@@ -41,12 +48,23 @@ def install_rights(control_plane: ControlPlane) -> Path:
     kube = Kube(control_plane.kubeconfig, NAMESPACE)
     kube.run("create", "namespace", NAMESPACE)
     kube.run("apply", "--server-side", "-f", str(REPOSITORY / "crds" / "inferenceservices.yaml"))
-    kube.run("wait", "--for=condition=Established", "crd/inferenceservices.vllm-operator.dev", "--timeout=30s")
-    kube.apply(*chart_rights())
+
+    def established() -> bool:  # `kubectl wait` fails where there are no conditions yet
+        crd = kube.get("crd", "inferenceservices.vllm-operator.dev") or {}
+        return conditions(crd).get("Established", {}).get("status") == "True"
+
+    kube.wait("the API is there", 30, established)
+    return add_account(control_plane, RELEASE)
+
+
+def add_account(control_plane: ControlPlane, release: str) -> Path:
+    """Applies the rights of one more release; returns a kubeconfig of its account."""
+    kube = Kube(control_plane.kubeconfig, NAMESPACE)
+    kube.apply(*chart_rights(release=release))
     config: Object = yaml.safe_load(control_plane.kubeconfig.read_text())
-    token = kube.run("create", "token", RELEASE, "--duration=24h").strip()
+    token = kube.run("create", "token", release, "--duration=24h").strip()
     config["users"][0]["user"] = {"token": token}
-    path = control_plane.state / "operator.kubeconfig"
+    path = control_plane.state / f"{release}.kubeconfig"
     path.write_text(yaml.safe_dump(config))
     return path
 
@@ -57,33 +75,42 @@ class OperatorProcess:
 
     control_plane: ControlPlane
     kubeconfig: Path
+    name: str = "operator"
+    env: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
     ports: dict[str, int] = field(default_factory=dict)
 
     @property
     def log(self) -> Path:
         """What it printed, over all its runs."""
-        return self.control_plane.state / "operator.log"
+        return self.control_plane.state / f"{self.name}.log"
 
     def start(self, **settings: Any) -> None:
         """Starts it with these settings and waits until it answers."""
+        self.launch(**settings)
+        deadline = time.monotonic() + 30
+        while not self.answers():
+            self.check()
+            assert time.monotonic() < deadline, f"the operator does not answer\n{self.tail()}"
+            time.sleep(0.1)
+
+    def launch(self, **settings: Any) -> None:
+        """Starts it with these settings."""
         assert self.process is None, "it runs already"
-        file = self.control_plane.state / "settings.yaml"
+        file = self.control_plane.state / f"{self.name}-settings.yaml"
         file.write_text(yaml.safe_dump({**SETTINGS, **settings}))
         self.ports = free_ports("metrics", "health")
         ports = [f"--{name}-port={port}" for name, port in self.ports.items()]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "vllm_operator", "run", f"--settings={file}", *ports],
-                env={**os.environ, "KUBECONFIG": str(self.kubeconfig), "PYTHONPATH": str(REPOSITORY / "operator")},
+                env={**os.environ, **self._env(), **self.env},
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        deadline = time.monotonic() + 30
-        while not self.answers():
-            self.check()
-            assert time.monotonic() < deadline, f"the operator does not answer\n{self.tail()}"
-            time.sleep(0.1)
+
+    def _env(self) -> dict[str, str]:
+        return {"KUBECONFIG": str(self.kubeconfig), "PYTHONPATH": str(REPOSITORY / "operator")}
 
     def answers(self) -> bool:
         """Whether its health endpoint does."""
@@ -108,6 +135,13 @@ class OperatorProcess:
                 self.process.kill()
                 self.process.wait()
             self.process = None
+
+    def kill(self) -> None:
+        """Ends it as a crash would."""
+        assert self.process
+        self.process.kill()
+        self.process.wait()
+        self.process = None
 
     def restart(self, **settings: Any) -> None:
         """Stops and starts it."""

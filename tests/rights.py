@@ -23,7 +23,7 @@ def requests(audit_log: Path, user: str) -> Iterator[dict[str, Any]]:
 
 
 def used(audit_log: Path, user: str) -> set[Right]:
-    """The rights that the account has used. An apply that made an object needs `create` beside `patch`."""
+    """The rights that the account has used. What made an object needs `create` beside `patch` or `update`."""
     found = set()
     for event in requests(audit_log, user):
         where = event.get("objectRef")
@@ -31,7 +31,7 @@ def used(audit_log: Path, user: str) -> set[Right]:
             continue  # discovery, which every account may
         resource = "/".join(filter(None, (where["resource"], where.get("subresource"))))
         found.add(Right(event["verb"], where.get("apiGroup", ""), resource))
-        if event["verb"] == "patch" and event.get("responseStatus", {}).get("code") == 201:
+        if event["verb"] in ("patch", "update") and event.get("responseStatus", {}).get("code") == 201:
             found.add(Right("create", where.get("apiGroup", ""), resource))
     return found
 
@@ -51,11 +51,14 @@ WRITES = ("create", "update", "patch", "delete", "deletecollection")
 
 
 def writes(audit_log: Path, user: str, since: str = "") -> list[str]:
-    """The account's writes since a time (RFC 3339), as `verb resource/subresource namespace/name code`."""
+    """The account's writes since a time (RFC 3339), as `verb resource/subresource namespace/name code`.
+
+    Without those of its Lease, which is renewed all the time.
+    """
     found = []
     for event in requests(audit_log, user):
-        if event["verb"] in WRITES and event["requestReceivedTimestamp"] >= since:
-            where = event["objectRef"]
+        where = event.get("objectRef", {})
+        if event["verb"] in WRITES and event["requestReceivedTimestamp"] >= since and where["resource"] != "leases":
             resource = "/".join(filter(None, (where["resource"], where.get("subresource"))))
             name = f"{where.get('namespace')}/{where.get('name')}"
             found.append(f"{event['verb']} {resource} {name} {event.get('responseStatus', {}).get('code')}")

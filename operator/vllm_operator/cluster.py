@@ -1,17 +1,18 @@
 """The only module that talks to the API server, kopf's watches aside: read, apply, delete, status, Events."""
 
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from time import perf_counter
 from typing import Any, NamedTuple
 from uuid import uuid4
 
+import aiohttp
 from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.dynamic import DynamicClient
-from kubernetes.aio.dynamic.exceptions import DynamicApiError, NotFoundError
+from kubernetes.aio.dynamic.exceptions import DynamicApiError, NotFoundError, UnprocessibleEntityError
 
 from . import metrics
 from .api import API_VERSION, KIND, PLURAL
@@ -27,6 +28,11 @@ LOG_BYTES = 64 * 1024
 # Of one pod: equal ones are counted in one Event.
 EVENTS = 100
 _STRICT = ("fieldValidation", "Strict")
+# A request that gets no answer is tried again. Longer than an API server waits for its webhooks.
+REQUEST_SECONDS = 30.0
+# The name of every Lease of an operator.
+LEASE_NAME = "vllm-operator"
+LEASE_REQUEST_SECONDS = 4.0
 
 
 class Resource(NamedTuple):
@@ -54,8 +60,9 @@ RESOURCES = {
     "ServiceMonitor": Resource("monitoring.coreos.com/v1", "servicemonitors"),
     "Event": Resource("v1", "events"),
     "Pod": Resource("v1", "pods"),
+    "Lease": Resource("coordination.k8s.io/v1", "leases"),
 }
-CHILD_KINDS = tuple(kind for kind in RESOURCES if kind not in (KIND, "Event", "Pod"))
+CHILD_KINDS = tuple(kind for kind in RESOURCES if kind not in (KIND, "Event", "Pod", "Lease"))
 
 
 class RefusedError(Exception):
@@ -64,6 +71,14 @@ class RefusedError(Exception):
 
 class GoneError(Exception):
     """The object, its namespace or its API does not exist (any more)."""
+
+
+class UnavailableError(Exception):
+    """The API server cannot be reached, or cannot do it now: worth another try, after `retry_after` seconds."""
+
+    def __init__(self, message: str, retry_after: float = 0.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 def path(kind: str, namespace: str, name: str = "", subresource: str = "") -> str:
@@ -79,12 +94,14 @@ class Cluster:
     def __init__(self, client: ApiClient) -> None:
         # Only its `request` is used, which needs no discovery: the kinds that we touch are known.
         self._client = DynamicClient(client)
+        # Whether this operator may write in a namespace: it does not without the Lease.
+        self.allows: Callable[[str], bool] = lambda _: False
 
-    async def _request(self, verb: str, url: str, **options: Any) -> Manifest:
+    async def _request(self, verb: str, url: str, *, seconds: float = REQUEST_SECONDS, **options: Any) -> Manifest:
         started = perf_counter()
         code = "error"
         try:
-            response = await self._client.request(verb, url, serialize=False, **options)
+            response = await self._client.request(verb, url, serialize=False, _request_timeout=seconds, **options)
             code = str(response.status)
             return dict(await response.json())
         except NotFoundError as error:
@@ -94,7 +111,9 @@ class Cluster:
             code = str(error.status)
             if error.status in (400, 403, 422):
                 raise RefusedError(_reason(error)) from error
-            raise
+            raise UnavailableError(f"{error.status} {_reason(error)}", _retry_after(error)) from error
+        except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
+            raise UnavailableError(f"{type(error).__name__}: {error}") from error
         finally:
             metrics.api_requests.labels(verb, code).inc()
             metrics.api_seconds.labels(verb).observe(perf_counter() - started)
@@ -111,9 +130,11 @@ class Cluster:
         url = path("Pod", namespace, pod, "log")
         query = [("container", container), ("previous", str(previous).lower()), ("tailLines", str(LOG_LINES))]
         try:
-            response = await self._client.request("get", url, serialize=False, query_params=query)
+            response = await self._client.request(
+                "get", url, serialize=False, query_params=query, _request_timeout=REQUEST_SECONDS
+            )
             text = bytes(await response.read())[-LOG_BYTES:].decode(errors="replace")
-        except (DynamicApiError, OSError) as error:
+        except (DynamicApiError, aiohttp.ClientError, OSError) as error:
             log.info("no log of %s/%s: %s", namespace, pod, error)
             return ""
         return text
@@ -135,7 +156,7 @@ class Cluster:
             found = await self._request("get", f"/apis/{resource.api_version}")
         except GoneError:
             return False
-        except (DynamicApiError, RefusedError, OSError) as error:
+        except (RefusedError, UnavailableError) as error:
             log.warning("cannot tell whether the cluster serves %s: %s", kind, error)
             return None
         return any(entry["name"] == resource.plural for entry in found.get("resources", ()))
@@ -170,6 +191,7 @@ class Cluster:
         return await self._apply(path(KIND, service.namespace, service.name, "status"), body)
 
     async def _apply(self, url: str, body: Manifest, manager: str = FIELD_MANAGER) -> Manifest:
+        self._check(body["metadata"]["namespace"])
         query = [("fieldManager", manager), ("force", "true"), _STRICT]
         return await self._request(
             "patch", url, body=body, content_type="application/apply-patch+yaml", query_params=query
@@ -180,6 +202,7 @@ class Cluster:
 
         `grace_seconds`: time that a pod gets to end; shortens what a pod that is being deleted already has left.
         """
+        self._check(namespace)
         body: Manifest = {"propagationPolicy": "Background"}
         if grace_seconds is not None:
             body["gracePeriodSeconds"] = grace_seconds
@@ -190,6 +213,8 @@ class Cluster:
 
     async def post_event(self, service: InferenceService, kind: str, reason: str, message: str) -> None:
         """Posts an Event about the service; `kind` is Normal or Warning. Never fails: an Event is a courtesy."""
+        if not self.allows(service.namespace):
+            return
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         about = {
             "apiVersion": API_VERSION,
@@ -213,8 +238,40 @@ class Cluster:
         }
         try:
             await self._request("post", path("Event", service.namespace), body=event)
-        except (RefusedError, GoneError, DynamicApiError, OSError) as error:
+        except (RefusedError, GoneError, UnavailableError) as error:
             log.info("no Event for %s/%s: %s", service.namespace, service.name, error)
+
+    async def write_lease(self, lease: Manifest) -> Manifest | None:
+        """Creates a Lease, or replaces the version that it names; None where that is not the newest one."""
+        meta = lease["metadata"]
+        url = path("Lease", meta["namespace"], meta["name"])
+        try:
+            return await self._request("put", url, body=lease, seconds=LEASE_REQUEST_SECONDS)
+        except GoneError:
+            if "resourceVersion" in meta:
+                return None
+            raise
+        except UnavailableError as error:
+            if getattr(error.__cause__, "status", None) == 409:
+                return None
+            raise
+        except RefusedError as error:
+            # To create what exists is to replace it without naming a version.
+            if "resourceVersion" not in meta and isinstance(error.__cause__, UnprocessibleEntityError):
+                return None
+            raise
+
+    def _check(self, namespace: str) -> None:
+        if not self.allows(namespace):
+            raise UnavailableError(f"this operator does not hold the Lease for namespace {namespace} (any more)")
+
+
+def _retry_after(error: DynamicApiError) -> float:
+    """Seconds that the API server asks to wait."""
+    try:
+        return max(float((error.headers or {})["Retry-After"]), 0.0)
+    except (KeyError, ValueError):
+        return 0.0
 
 
 def _reason(error: DynamicApiError) -> str:

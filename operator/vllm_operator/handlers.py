@@ -1,29 +1,34 @@
 """kopf's part: what is watched, and that every event queues the key of its service. No decision is made here.
 
-kopf runs no event handler before every indexed resource was listed, so the first reconcile sees all children: after a
-restart, kept pod templates are found and not rendered anew.
+An operator that waits for its Lease watches as well, so that it can act at once. kopf runs no event handler before
+every indexed resource was listed, so the first reconcile sees all children: after a restart, kept pod templates are
+found and not rendered anew.
 """
 
 import asyncio
 import logging
 import os
+import signal
+import sys
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import kopf
 from prometheus_client import start_http_server
 
-from . import nodes, observed, settings
+from . import health, nodes, observed, settings
 from .api import GROUP, PLURAL, VERSION
 from .cluster import CHILD_KINDS, RESOURCES, Cluster, connect
 from .informer import NoDiffBase, NoProgress
 from .inspection import pod as inspection_pod
+from .lease import Leases
 from .manifests.inspection import INSPECTION_LABEL
 from .manifests.metadata import MANAGED_BY, MANAGED_BY_LABEL
 from .reconcile import Reconciler
 from .view import Key, ServiceSnapshot, View
+from .watches import Watches
 from .workqueue import WorkQueue
 
 # Several events of a rollout come at once; they are worth one look.
@@ -31,6 +36,9 @@ CHILD_EVENT_DELAY_SECONDS = 0.5
 # Nodes come in groups, and each concerns the plan of every service.
 NODE_EVENT_DELAY_SECONDS = 2.0
 OPTIONAL_API_SECONDS = 30.0
+STOP_SECONDS = 8.0
+
+log = logging.getLogger(__name__)
 
 OnKey = Callable[[View, Key, float], None]
 
@@ -72,15 +80,6 @@ async def _index_node(body: kopf.Body, **_: Any) -> dict[str, nodes.Node]:
     return {node.name: node} if node.devices else {}
 
 
-async def _login(**kwargs: Any) -> kopf.ConnectionInfo | None:
-    found = kopf.login_with_service_account(**kwargs)
-    if found is None:
-        return kopf.login_with_kubeconfig(**kwargs)
-    # By address, as every other client does: the operator needs no DNS.
-    host, port = os.environ["KUBERNETES_SERVICE_HOST"], os.environ["KUBERNETES_SERVICE_PORT"]
-    return replace(found, server=f"https://{f'[{host}]' if ':' in host else host}:{port}")
-
-
 def _view(indices: Mapping[str, Any]) -> View:
     return View(
         by_key=indices["services"],
@@ -91,7 +90,7 @@ def _view(indices: Mapping[str, Any]) -> View:
     )
 
 
-def register(registry: kopf.OperatorRegistry, on_key: OnKey, *, with_nodes: bool) -> None:
+def register(registry: kopf.OperatorRegistry, watches: Watches, on_key: OnKey, *, with_nodes: bool) -> None:
     """Tells kopf what to watch. `on_key` gets the view, the key of the service concerned, and how long it may wait."""
 
     async def service_changed(body: kopf.Body, **kwargs: Any) -> None:
@@ -100,7 +99,7 @@ def register(registry: kopf.OperatorRegistry, on_key: OnKey, *, with_nodes: bool
     async def child_changed(body: kopf.Body, **kwargs: Any) -> None:
         on_key(_view(kwargs), observed.instance(body), CHILD_EVENT_DELAY_SECONDS)
 
-    kopf.on.login(registry=registry)(_login)
+    kopf.on.login(registry=registry)(watches.login)
     kopf.index(GROUP, VERSION, PLURAL, id="services", registry=registry)(_index_service)
     kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)(service_changed)
     for selector in _child_resources():
@@ -132,12 +131,12 @@ def _register_nodes(registry: kopf.OperatorRegistry, on_key: OnKey) -> None:
     kopf.on.event("v1", "nodes", registry=registry)(node_changed)
 
 
-def kopf_settings(own: settings.Settings) -> kopf.OperatorSettings:
+def kopf_settings(own: settings.Settings, watches: Watches) -> kopf.OperatorSettings:
     """kopf as a plain informer: only objects with our label, no Events, nothing written to any object."""
     result = kopf.OperatorSettings()
     result.posting.enabled = False
     result.scanning.disabled = bool(own.watch_namespaces)
-    result.watching.server_timeout = 600
+    watches.configure(result.watching, result.networking)
     # kopf keeps a task and the last event of each object for a while: of a fleet, that is much.
     result.queueing.idle_timeout = 0.5
     result.persistence.diffbase_storage = NoDiffBase()
@@ -147,29 +146,29 @@ def kopf_settings(own: settings.Settings) -> kopf.OperatorSettings:
     return result
 
 
-async def _watch_optional_apis(cluster: Cluster, state: "_State") -> None:
-    """ServiceMonitors are made once their API appears; everything else goes on without."""
-    while True:
-        known = await cluster.serves("ServiceMonitor")
-        if known is not None:
-            state.set_monitoring(known)
-        await asyncio.sleep(OPTIONAL_API_SECONDS)
-
-
 class _State:
     """The parts of a running operator. The reconciler exists from the first event on, when kopf shows its indices."""
 
-    def __init__(self, cluster: Cluster, own: settings.Settings) -> None:
+    def __init__(self, cluster: Cluster, own: settings.Settings, stop: asyncio.Event) -> None:
         self.cluster, self.own = cluster, own
         self.reconciler: Reconciler | None = None
         self.view: View | None = None
         self.monitoring = False
         self.queue: WorkQueue[Key] = WorkQueue(self._work, own.workers)
+        self.watches = Watches(stop.set)
+        self.leases = Leases(cluster, own.watch_namespaces, self._queue_all)
+        cluster.allows = self.leases.allow
 
     async def _work(self, key: Key) -> float | None:
         if self.reconciler is None:
             raise RuntimeError("a key was queued before the first event")
-        return await self.reconciler.reconcile(key)
+        # Without the Lease nothing is to be done; when it is held, every key comes back.
+        return await self.reconciler.reconcile(key) if self.leases.allow(key[0]) else None
+
+    def _queue_all(self, namespace: str | None = None) -> None:
+        for key in self.view.known() if self.view else ():
+            if namespace in (None, key[0]):
+                self.queue.add(key)
 
     def on_key(self, view: View, key: Key, delay: float) -> None:
         """An event concerns the service `key`."""
@@ -179,40 +178,83 @@ class _State:
             self.reconciler.monitoring = self.monitoring
         self.queue.add(key, delay)
 
-    def set_monitoring(self, known: bool) -> None:
+    async def watch_optional_apis(self) -> None:
+        """ServiceMonitors are made once their API appears; everything else goes on without."""
+        while True:
+            known = await self.cluster.serves("ServiceMonitor")
+            if known is not None:
+                self._set_monitoring(known)
+            await asyncio.sleep(OPTIONAL_API_SECONDS)
+
+    def _set_monitoring(self, known: bool) -> None:
         """Whether the cluster serves ServiceMonitors; a change concerns every service."""
         self.monitoring = known
-        if self.reconciler and self.view and self.reconciler.monitoring != known:
+        if not known:
+            self.watches.forget(RESOURCES["ServiceMonitor"].plural)
+        if self.reconciler and self.reconciler.monitoring != known:
             self.reconciler.monitoring = known
-            for key in self.view.known():
-                self.queue.add(key)
+            self._queue_all()
+
+    def trouble(self) -> str:
+        """What only a restart helps against; empty when all is well, or when the API server is what fails."""
+        dead = self.watches.dead() if self.leases.api_answers() else []
+        return f"these watches are dead: {', '.join(dead)}" if dead else ""
 
 
-async def _operate(own: settings.Settings, health_port: int) -> None:
+async def _operate(own: settings.Settings, health_port: int) -> int:
+    """Runs until a signal, a gap in a watch or a failure; returns the process's exit status."""
+    stop = asyncio.Event()
     registry = kopf.OperatorRegistry()
-    async with connect() as cluster, asyncio.TaskGroup() as tasks:
-        state = _State(cluster, own)
+    async with connect() as cluster:
+        state = _State(cluster, own, stop)
         state.monitoring = bool(await cluster.serves("ServiceMonitor"))
         # Rights on some namespaces are none on nodes.
-        register(registry, state.on_key, with_nodes=not own.watch_namespaces)
-        background = [tasks.create_task(state.queue.run()), tasks.create_task(_watch_optional_apis(cluster, state))]
-        await kopf.operator(
-            registry=registry,
-            settings=kopf_settings(own),
-            standalone=True,
-            clusterwide=not own.watch_namespaces,
-            namespaces=own.watch_namespaces,
-            liveness_endpoint=f"http://0.0.0.0:{health_port}/healthz",
+        register(registry, state.watches, state.on_key, with_nodes=not own.watch_namespaces)
+        kopf.on.startup(registry=registry)(partial(_stop_on_signals, stop))
+        # Started before kopf, which at its end cancels every task that was started later.
+        jobs = [state.queue.run(), state.watch_optional_apis(), *state.leases.tasks()]
+        working = [asyncio.create_task(job) for job in jobs]
+        watching = asyncio.create_task(
+            kopf.operator(
+                registry=registry,
+                settings=kopf_settings(own, state.watches),
+                standalone=True,
+                clusterwide=not own.watch_namespaces,
+                namespaces=own.watch_namespaces,
+                stop_flag=stop,
+            )
         )
-        for task in background:
-            task.cancel()
+        async with health.serve(health_port, state.trouble):
+            ending = [*working, watching, asyncio.create_task(stop.wait())]
+            done, _ = await asyncio.wait(ending, return_when=asyncio.FIRST_COMPLETED)
+            status = 0 if stop.is_set() else 1
+            for task in working:
+                task.cancel()
+            await asyncio.wait(working)
+            # Nothing is written any more: the next one may act.
+            await state.leases.release()
+            stop.set()
+            _, still_watching = await asyncio.wait([watching], timeout=STOP_SECONDS)
+    for task in done:
+        if not task.cancelled() and (error := task.exception()):
+            log.error("ends after %s: %s", type(error).__name__, error, exc_info=error)
+    if still_watching:  # kopf's watches can overlook that they are to end, and the event loop would wait for them
+        logging.shutdown()
+        os._exit(status)
+    return status
+
+
+async def _stop_on_signals(stop: asyncio.Event, **_: Any) -> None:
+    """In place of kopf's own way: what writes ends first, and then the watches."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
 
 
 def run_operator(path: Path | None, metrics_port: int, health_port: int) -> None:
-    """Runs until SIGTERM. Serves /metrics and /healthz at the ports."""
+    """Runs until SIGTERM, or until it has to start again. Serves /metrics and /healthz at the ports."""
     kopf.configure(verbose=False)
     for noisy in ("kopf", "aiohttp.access"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     own = settings.load(path)
     start_http_server(metrics_port)
-    asyncio.run(_operate(own, health_port))
+    sys.exit(asyncio.run(_operate(own, health_port)))

@@ -1,6 +1,7 @@
 """A keyed work queue: a key waits at most once, is worked on by one worker at a time, and comes back after a failure.
 
-Knows nothing of Kubernetes. Times are seconds of the event loop's clock.
+Knows nothing of Kubernetes. Times are seconds of the event loop's clock. An error may say as `retry_after` how many
+seconds the key has to wait at least.
 """
 
 import asyncio
@@ -32,6 +33,8 @@ class WorkQueue(Generic[Key]):
         # Wanted again while being worked on: queued when the worker ends.
         self._again: dict[Key, float] = {}
         self._failures: dict[Key, int] = {}
+        # No event brings a key back earlier.
+        self._not_before: dict[Key, float] = {}
         self._wake = asyncio.Event()
 
     def add(self, key: Key, delay: float = 0.0) -> None:
@@ -42,6 +45,7 @@ class WorkQueue(Generic[Key]):
         if key in self._running:
             self._again[key] = min(due, self._again.get(key, due))
             return
+        due = max(due, self._not_before.get(key, due))
         if self._due.get(key, due + 1) <= due:
             return
         self._due[key] = due
@@ -83,11 +87,14 @@ class WorkQueue(Generic[Key]):
     async def _run_one(self, key: Key, slots: asyncio.Semaphore) -> None:
         again: float | None = None
         try:
+            self._not_before.pop(key, None)
             again = await self._work(key)
             self._failures.pop(key, None)
         except Exception as error:
             failures = self._failures[key] = self._failures.get(key, 0) + 1
-            again = min(FIRST_BACKOFF_SECONDS * 2 ** (failures - 1), LONGEST_BACKOFF_SECONDS)
+            again = min(FIRST_BACKOFF_SECONDS * 2 ** min(failures - 1, 16), LONGEST_BACKOFF_SECONDS)
+            if wait := getattr(error, "retry_after", 0.0):
+                self._not_before[key] = asyncio.get_running_loop().time() + wait
             metrics.reconcile_errors.labels(type(error).__name__).inc()
             log.warning(
                 "%s failed (%s: %s), again in %.1f s", key, type(error).__name__, error, again, exc_info=failures == 1

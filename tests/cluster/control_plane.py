@@ -155,6 +155,12 @@ class ControlPlane:
             "the default service account is there", 60, lambda: self.api().get(account) is not None, self.processes
         )
 
+    def restart_apiserver(self) -> None:
+        """Kill the API server and start it again."""
+        self.processes.end("kube-apiserver", grace=0)
+        self._run("kube-apiserver", *self._apiserver())
+        wait_for("the API server is ready", 90, self.api().ready, self.processes)
+
     def _run(self, name: str, *arguments: str) -> None:
         self.processes.start(name, [*self.site.inside, tool(name), *arguments])
 
@@ -235,13 +241,14 @@ class ControlPlane:
             *RATES,
         ]
 
-    def start_kwok(self, reports: Mapping[str, str] | None = None) -> None:
+    def start_kwok(self, reports: Mapping[str, str] | None = None, *flags: str) -> None:
         """Start kwok, which plays the kubelet of the fake nodes: their pods are Running and Ready at once.
 
         `reports` are what the containers of Jobs leave as termination message, by their second argument.
         """
         if not self.processes.pid("kwok"):
-            self.processes.start("kwok", [*self.site.inside, *kwok.arguments(self.kubeconfig, reports or {})])
+            command = [*kwok.arguments(self.kubeconfig, reports or {}), *flags]
+            self.processes.start("kwok", [*self.site.inside, *command])
 
     def add_kwok_nodes(self, count: int, gpus: int = 8, product: str = "NVIDIA-H100-80GB-HBM3") -> list[str]:
         """Add fake nodes with GPUs, labelled as GPU feature discovery does, and return their names."""

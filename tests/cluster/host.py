@@ -20,6 +20,7 @@ PACKAGES = {
     "conntrack": "conntrack",
     "containerd": "containerd",
     "debootstrap": "debootstrap",
+    "faketime": "faketime",
     "ip": "iproute2",
     "iptables": "iptables",
     "mount": "mount",

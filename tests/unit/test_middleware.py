@@ -129,7 +129,7 @@ def test_an_engine_that_makes_no_step_hangs(
     assert healthy_after(59)
     assert not healthy_after(60)
     status, text, _ = ask(app, "/-/ready")
-    assert (status, text) == (503, "vLLM's engine hangs: 2 requests run, and it made no step in 60 s")
+    assert (status, text) == (503, "vllm-operator: engine hung: 2 requests running, no step for 60 s")
     assert (files / "termination-log").read_text() == text
     steps.observe(8)
     assert healthy_after(1)

@@ -144,3 +144,25 @@ def test_the_worker_may_ask_for_the_key_again() -> None:
 
     drive(work, scenario)
     assert count == 3
+
+
+def test_who_is_told_to_wait_waits_whatever_happens() -> None:
+    class BusyError(Exception):
+        retry_after = 0.5
+
+    seen: list[float] = []
+
+    async def work(_: str) -> None:
+        seen.append(asyncio.get_running_loop().time())
+        if len(seen) == 1:
+            raise BusyError
+
+    async def scenario(queue: WorkQueue[str]) -> None:
+        queue.add("a")
+        await until(lambda: len(seen) == 1)
+        queue.add("a")
+        await until(lambda: len(seen) >= 2)
+
+    drive(work, scenario)
+    assert len(seen) == 2
+    assert seen[1] - seen[0] >= 0.5

@@ -44,6 +44,10 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 - apiGroups: [""]
   resources: [events]   # list: of pods in trouble
   verbs: [create, list]
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]   # of operators: only the one that holds it acts
+  resourceNames: [vllm-operator]
+  verbs: [get, create, update]
 - apiGroups: [""]
   resources: [services]
   verbs: [get, list, watch, create, patch]

@@ -10,6 +10,7 @@ import signal
 from ..observed import Ending, PodSnapshot
 from ..pod_events import last
 from ..reasons import Reason
+from ..serving.middleware import HUNG
 from .log import cleaned, exception_names, last_error, last_line, only_points_elsewhere
 from .redaction import redact, shorten
 from .symptoms import SYMPTOMS
@@ -21,7 +22,7 @@ _BAD_USAGE = 2
 _VALUE_MAX = 120
 _PLAIN_VALUE = re.compile(r"[\w./:-]{1,64}(?: [kKMGT]?i?B| bytes)?")
 # What the operator's middleware leaves as termination message when requests run and the engine makes no step.
-_HUNG = re.compile(r"vllm-operator: engine hung: (?P<told>[\w ,.:=/()-]{1,200})")
+_HUNG = re.compile(re.escape(HUNG) + r"(?P<told>[\w ,.:=/()-]{1,200})")
 _KILLING = re.compile(r"failed (?P<probe>liveness|startup) probe")
 _PROBED = re.compile(r"^(?:Liveness|Readiness|Startup) probe failed: (?:Get \"[^\"]*\": )?")
 _NO_COMMAND = re.compile(r"exec: \\?\"(?P<command>[^\"\\]+)\\?\": .*(?:not found|no such file)")

@@ -29,6 +29,7 @@ READY, STATE = "/-/ready", "/-/state"
 # What probes and Prometheus ask; all else wants the key. vLLM guards some prefixes only, and not /invocations.
 OPEN = frozenset({"/health", "/ping", "/metrics", "/version", "/load", READY, STATE})
 HANG_SECONDS = 60.0
+HUNG = "vllm-operator: engine hung: "  # the diagnosis knows a pod's last words by it
 # Endpoints learn of a pod's end within seconds; until then it takes requests as ever.
 PAUSE_SECONDS = 10.0
 _PROGRESS = (
@@ -111,11 +112,8 @@ class Middleware:
             self.seen, self.seen_at = (running, *progress), now
         hangs = now - self.seen_at >= HANG_SECONDS
         if hangs != bool(self.hang):
-            self.hang = (
-                f"vLLM's engine hangs: {running:.0f} requests run, and it made no step in {HANG_SECONDS:.0f} s"
-                if hangs
-                else ""
-            )
+            words = f"{HUNG}{running:.0f} requests running, no step for {HANG_SECONDS:.0f} s"
+            self.hang = words if hangs else ""
             # The operator reads it in the pod's status after the liveness probe has ended this process.
             TERMINATION_MESSAGE.write_text(self.hang)
         return hangs
