@@ -25,7 +25,7 @@ WRAPPERS = (
 )
 _NOISE = re.compile(
     r"^(?:Traceback |File \"|The above exception was|During handling of the above|For further information visit"
-    r"|warnings\.warn\(|\^+$|~*\^+~*$|sys\.exit\(|usage: )|resource_tracker: |destroy_process_group\(\)"
+    r"|warnings\.warn\(|\^+$|~*\^+~*$|sys\.exit\(|usage: )|resource_tracker: |destroy_process_group\(\)|\d% Completed \|"
 )
 
 
