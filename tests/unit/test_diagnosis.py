@@ -189,6 +189,7 @@ def test_the_error_that_matters_is_found_in_a_log() -> None:
     )
     assert last_error(two_processes) == "ValueError: x"
     assert last_line("(APIServer pid=1) INFO 11-24 12:00:00 [api.py:1] Loading\n\n") == "Loading"
+    assert last_line("W1125 01:40:34.474000 1 torch/utils/flop_counter.py:29] triton not found\n") == "triton not found"
 
 
 @pytest.mark.parametrize(
