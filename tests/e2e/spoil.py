@@ -46,8 +46,10 @@ def main(models: Path) -> None:
     told = tokenizer["added_tokens"]
     more = [{**told[-1], "id": 512 + number, "content": f"<|foreign-{number}|>"} for number in range(200)]
     change(models / "foreign" / "tokenizer.json", added_tokens=told + more)
-    # 1.75 GiB of weights: 512 is the size of the feed-forward layers and of the vocabulary, and of nothing else.
-    change(models / "fat" / "config.json", intermediate_size=WIDE, vocab_size=WIDE)
+    # At least 1.5 GiB of weights: 512 is the size of the feed-forward layers, and perhaps of the vocabulary.
+    config = json.loads((models / "fat" / "config.json").read_text())
+    wide = {key: WIDE for key in ("intermediate_size", "vocab_size") if config[key] == 512}
+    change(models / "fat" / "config.json", **wide)
     widen(models / "fat" / "model.safetensors", 512, WIDE)
 
 

@@ -30,7 +30,11 @@ CASES: dict[str, tuple[Object, str, str]] = {
         "InvalidArguments",
         r"refuses its arguments: vllm serve: error: argument --seed: .*'soon'",
     ),
-    "no-model": ({"model": {"uri": "pvc://tiny-model/nothing"}}, "ModelNotFound", "the claim has no folder nothing"),
+    "no-model": (
+        {"model": {"uri": "pvc://tiny-model/nothing"}},
+        "ModelNotFound",
+        "no folder (/models/tiny-model/)?nothing",
+    ),
     "no-tokenizer": (
         {"model": {"uri": "pvc://tiny-model/no-tokenizer"}},
         "TokenizerMissing",
@@ -55,7 +59,7 @@ CASES: dict[str, tuple[Object, str, str]] = {
             "resources": {"requests": {"cpu": "100m", "memory": "1Gi"}, "limits": {"memory": "1Gi"}},
         },
         "OutOfMemory",
-        r"the KV cache is to take 4.0 GiB of memory, and [0-9.]+ of 2.0 GiB are free",
+        r"the KV cache is to take 4 GiB of memory, and [0-9.]+ of 2 GiB are free",
     ),
     "slow": (
         {"startupTimeoutSeconds": 60, "resources": {**SMALL, "limits": {"cpu": "100m", "memory": "4Gi"}}},

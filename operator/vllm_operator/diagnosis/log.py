@@ -7,9 +7,11 @@ lines or 2 KiB, so it often starts in the middle of a traceback.
 import re
 
 # vLLM puts the process, and its logger the level, time and place, before each line; torchrun-like launchers the rank.
+# torch's logger has a form of its own.
 _PREFIX = re.compile(
     r"^(?:\([^()]*\bpid=\d+\)\s?|\[rank\d+\]:\s?)*"
     r"(?:(?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL) \d\d-\d\d \d\d:\d\d:\d\d(?:[.,]\d+)? \[[^\]]*\] ?)?"
+    r"(?:[A-Z]\d{4} \d\d:\d\d:\d\d\.\d+ \d+ [^\]\s]+\] )?"
 )
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 # "ValueError: text" or "torch.OutOfMemoryError: text", at the start of a line.
@@ -26,6 +28,7 @@ WRAPPERS = (
 _NOISE = re.compile(
     r"^(?:Traceback |File \"|The above exception was|During handling of the above|For further information visit"
     r"|warnings\.warn\(|\^+$|~*\^+~*$|sys\.exit\(|usage: )|resource_tracker: |destroy_process_group\(\)"
+    r"|\d% Completed \|"
 )
 
 
