@@ -11,8 +11,8 @@ class Condition(ApiModel):
     """One aspect of the service, in the form that `kubectl wait` and GitOps tools read."""
 
     type: ShortText = required(
-        "Aspect: Ready, SpecValid, Fits, WorkloadAvailable, ChatAvailable, MonitoringAvailable, Reconciling, Stalled or "
-        "Outdated.",
+        "Aspect: Ready, SpecValid, Fits, WorkloadAvailable, ChatAvailable, MonitoringAvailable, Reconciling, Stalled "
+        "or Outdated.",
         "Ready",
     )
     status: Literal["True", "False", "Unknown"] = required("Whether it holds.", "True")
