@@ -15,10 +15,10 @@ from typing import Any
 import kopf
 from prometheus_client import start_http_server
 
-from . import nodes, observed, settings
+from . import metrics, nodes, observed, settings
 from .api import GROUP, PLURAL, VERSION
 from .cluster import CHILD_KINDS, RESOURCES, Cluster, connect
-from .informer import NoDiffBase, NoProgress
+from .informer import NoDiffBase, NoProgress, watched
 from .inspection import pod as inspection_pod
 from .manifests.inspection import INSPECTION_LABEL
 from .manifests.metadata import MANAGED_BY, MANAGED_BY_LABEL
@@ -72,13 +72,15 @@ async def _index_node(body: kopf.Body, **_: Any) -> dict[str, nodes.Node]:
     return {node.name: node} if node.devices else {}
 
 
-async def _login(**kwargs: Any) -> kopf.ConnectionInfo | None:
+async def _login(**kwargs: Any) -> kopf.AiohttpSession | None:
     found = kopf.login_with_service_account(**kwargs)
-    if found is None:
-        return kopf.login_with_kubeconfig(**kwargs)
-    # By address, as every other client does: the operator needs no DNS.
-    host, port = os.environ["KUBERNETES_SERVICE_HOST"], os.environ["KUBERNETES_SERVICE_PORT"]
-    return replace(found, server=f"https://{f'[{host}]' if ':' in host else host}:{port}")
+    if found:
+        # By address, as every other client does: the operator needs no DNS.
+        host, port = os.environ["KUBERNETES_SERVICE_HOST"], os.environ["KUBERNETES_SERVICE_PORT"]
+        found = replace(found, server=f"https://{f'[{host}]' if ':' in host else host}:{port}")
+    else:
+        found = kopf.login_with_kubeconfig(**kwargs)
+    return watched(found, metrics.watches.accepted) if found else None
 
 
 def _view(indices: Mapping[str, Any]) -> View:
@@ -182,6 +184,8 @@ class _State:
     def set_monitoring(self, known: bool) -> None:
         """Whether the cluster serves ServiceMonitors; a change concerns every service."""
         self.monitoring = known
+        if not known:
+            metrics.watches.forget(RESOURCES["ServiceMonitor"].plural)
         if self.reconciler and self.view and self.reconciler.monitoring != known:
             self.reconciler.monitoring = known
             for key in self.view.known():

@@ -1,11 +1,38 @@
-"""kopf with its memory switched off. We keep no state on objects and compare none, so nothing is built for that.
+"""kopf with its memory switched off, and its watches seen. We keep no state on objects and compare none.
 
 kopf otherwise copies the essence of each object at each event, which was more than half of the operator's work.
 """
 
+from collections.abc import Callable
 from typing import Any, cast
 
+import aiohttp
 import kopf
+
+
+def watched(info: kopf.ConnectionInfo, accepted: Callable[[str], None]) -> kopf.AiohttpSession:
+    """The session that kopf would make itself, except that `accepted` is told the path of each watch that begins."""
+
+    async def began(_session: aiohttp.ClientSession, _context: object, ended: aiohttp.TraceRequestEndParams) -> None:
+        if "watch" in ended.url.query and ended.response.ok:
+            accepted(ended.url.path)
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_end.append(began)
+    session = aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, ssl=info.as_ssl_context()),
+        headers=info.as_http_headers(),
+        proxy=info.proxy_url,
+        trust_env=info.trust_env,
+        trace_configs=[trace],
+    )
+    return kopf.AiohttpSession(
+        server=info.server,
+        default_namespace=info.default_namespace,
+        priority=info.priority,
+        expiration=info.expiration,
+        aiohttp_session=session,
+    )
 
 
 class NoDiffBase(kopf.DiffBaseStorage):

@@ -23,6 +23,7 @@ from .arrivals import Arrivals
 from .cluster import Cluster, GoneError, RefusedError
 from .diagnosis import Finding
 from .engine import EngineReader
+from .figures import Restarts, figures
 from .fits import Assessment, Inspection, assess, facts_of, keeps_from_running
 from .inspector import Inspector
 from .logs import LogReader
@@ -68,7 +69,7 @@ class _Memory:
     templates: dict[str, Manifest] = field(default_factory=dict)
     written: tuple[int, dict[str, Any]] | None = None
     written_at: float = -PROGRESS_SECONDS
-    gauge: tuple[str, str] | None = None
+    restarts: Restarts = field(default_factory=Restarts)
     # What the last assessment was made of, and what came of it.
     assessed: tuple[tuple[int, Inspection, list[Node]], Assessment] | None = None
 
@@ -258,7 +259,7 @@ class Reconciler:
         """Writes the status if it differs; returns seconds to wait where that can wait."""
         after = status(service, observed, before, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
         old, new = _ready(before), _ready(after)
-        self._count(memory, (new["status"], new["reason"]))
+        self._show(service, observed, new, memory)
         if after == before:
             return None
         left = memory.written_at + PROGRESS_SECONDS - time.monotonic()
@@ -291,18 +292,14 @@ class Reconciler:
 
     def _forget(self, key: Key) -> None:
         self._arrivals.settled(key)
-        memory = self._memories.pop(key, None)
-        if memory:
-            self._count(memory, None)
+        self._memories.pop(key, None)
+        metrics.fleet.forget(key)
 
-    @staticmethod
-    def _count(memory: _Memory, gauge: tuple[str, str] | None) -> None:
-        if gauge != memory.gauge:
-            if memory.gauge:
-                metrics.services.labels(*memory.gauge).dec()
-            if gauge:
-                metrics.services.labels(*gauge).inc()
-            memory.gauge = gauge
+    def _show(self, service: InferenceService, observed: Observed, ready: Mapping[str, Any], memory: _Memory) -> None:
+        """Brings the service's metrics up to date."""
+        key = (service.namespace, service.name)
+        restarts = memory.restarts.count(self._view.pods(key))
+        metrics.fleet.show(key, figures(service, observed, ready, restarts))
 
 
 def _newest_status(snapshot: ServiceSnapshot, memory: _Memory) -> dict[str, Any]:
