@@ -72,6 +72,7 @@ def test_all_values_means_all() -> None:
         ("prometheusRule.thresholds.VllmErors=0.1", "VllmErors"),
         ("prometheusRule.thresholds.VllmErrors=many", "VllmErrors"),
         ("prometheusRule.disabled=VllmErrors", "disabled"),
+        ("dashboards=true", "dashboards"),
     ],
 )
 def test_refuses_a_wrong_value(value: str, message: str) -> None:
