@@ -45,6 +45,7 @@ class Figures:
 
 
 _GAUGES: dict[str, tuple[str, Callable[[Figures], float | None]]] = {
+    "ready": ("1 if the service is ready, else 0.", lambda figures: figures.ready == "True"),
     "replicas_wanted": (
         "Pods that there should be, by the spec or the autoscaler.",
         lambda figures: figures.replicas_wanted,
@@ -90,12 +91,14 @@ class Fleet(Collector):
             services.add_metric([ready, reason], count)
         yield services
         labels = ["namespace", "inferenceservice"]
-        state = GaugeMetricFamily(
-            "vllm_operator_service_ready", "1 if the service is ready, else 0, and why.", labels=[*labels, "reason"]
+        why = GaugeMetricFamily(
+            "vllm_operator_service_reason",
+            "1 for the reason why the service is ready or not.",
+            labels=[*labels, "reason"],
         )
         for key, figures in known:
-            state.add_metric([*key, figures.reason], figures.ready == "True")
-        yield state
+            why.add_metric([*key, figures.reason], 1)
+        yield why
         for name, (text, value_of) in _GAUGES.items():
             gauge = GaugeMetricFamily(f"vllm_operator_service_{name}", text, labels=labels)
             for key, figures in known:

@@ -51,8 +51,9 @@ FLEET: Rows = {
         Number("Requests per second", "sum(" + rate("vllm:request_success_total") + ")", "reqps"),
         Table(
             "Services",
+            f"max by ({SERVICE}, reason) (vllm_operator_service_reason)",
             {
-                "ready": (f"max by ({SERVICE}, reason) (vllm_operator_service_ready)", "bool_yes_no"),
+                "ready": (newest("vllm_operator_service_ready"), "bool_yes_no"),
                 "pods wanted": (newest("vllm_operator_service_replicas_wanted"), "short"),
                 "pods ready": (newest("vllm_operator_service_replicas_ready"), "short"),
                 "GPUs": (newest("vllm_operator_service_gpus_granted"), "short"),

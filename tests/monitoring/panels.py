@@ -66,20 +66,23 @@ class Table:
     """A table with one row per service, which leads to its dashboard. Columns by their title."""
 
     title: str
+    reason: str
+    """Expression whose label `reason` is a column."""
     columns: dict[str, tuple[str, str]]
     """Expression and unit."""
 
     def build(self, width: int) -> table.Panel:
         """The panel; 24 is the whole width."""
         panel = table.Panel().title(self.title).datasource(SOURCE).height(10).span(width).filterable(True)
-        names: dict[str, str] = {"inferenceservice": "service", "reason": "reason"}
-        for number, (column, (expression, unit)) in enumerate(self.columns.items()):
+        names = {"inferenceservice": "service"}
+        panel.with_target(_query(0, self.reason).instant().format(PromQueryFormat.TABLE))
+        for number, (column, (expression, unit)) in enumerate(self.columns.items(), start=1):
             panel.with_target(_query(number, expression).instant().format(PromQueryFormat.TABLE))
             names[f"Value #{_letter(number)}"] = column
             panel.override_by_name(column, [DynamicConfigValue("unit", unit)])
         link = {"title": "This service", "url": f"/d/{SERVICE_UID}?{_FOLLOW}"}
         panel.override_by_name("service", [DynamicConfigValue("links", [link])])
-        organize = {"excludeByName": {"Time": True}, "renameByName": names}
+        organize = {"excludeByName": {"Time": True, "Value #A": True}, "renameByName": names}
         return panel.with_transformation(DataTransformerConfig("merge", options={})).with_transformation(
             DataTransformerConfig("organize", options=organize)
         )

@@ -46,7 +46,8 @@ def test_a_service_takes_its_series_with_it() -> None:
     fleet.show(("team-b", "llama"), replace(FIGURES, ready="False", reason="Starting", plan_error=-0.02))
     page = shown(fleet)
     assert page['vllm_operator_services{ready="True",reason="Available"}'] == 1
-    assert page['vllm_operator_service_ready{inferenceservice="llama",namespace="team-b",reason="Starting"}'] == 0
+    assert page['vllm_operator_service_ready{inferenceservice="llama",namespace="team-b"}'] == 0
+    assert page['vllm_operator_service_reason{inferenceservice="llama",namespace="team-b",reason="Starting"}'] == 1
     assert page['vllm_operator_service_plan_error_ratio{inferenceservice="llama",namespace="team-b"}'] == -0.02
     assert 'vllm_operator_service_plan_error_ratio{inferenceservice="llama",namespace="team-a"}' not in page
 
