@@ -1,6 +1,8 @@
-"""What Prometheus reads from a running operator."""
+"""What Prometheus and the log tell of a running operator."""
 
+import re
 import urllib.request
+from itertools import pairwise
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -67,3 +69,16 @@ def test_requests_reconciles_and_the_queue_are_counted(operator: OperatorProcess
     counts = {x.labels["verb"]: x.value for x in scrape(operator) if x.name == "vllm_operator_api_requests_total"}
     assert counts["patch"] > 0
     assert next(x.value for x in scrape(operator) if x.name == "vllm_operator_reconcile_seconds_count") > 0
+
+
+def test_the_log_has_one_line_for_each_transition(operator: OperatorProcess, kube: Kube) -> None:
+    ready(kube)
+    kube.merge("vis", "llama", {"spec": {"replicas": 0}})
+
+    def transitions() -> list[tuple[str, str]]:
+        return re.findall(rf"{kube.namespace}/llama Ready=(\w+) reason=(\w+): \S", operator.log.read_text())
+
+    kube.wait("it is stopped", 30, lambda: transitions()[-1:] == [("True", "ScaledToZero")])
+    said = transitions()
+    assert ("True", "Available") in said
+    assert [after for before, after in pairwise(said) if before == after] == []
