@@ -20,7 +20,7 @@ from kube import Kube, Object
 ACCOUNT = f"system:serviceaccount:{NAMESPACE}:{RELEASE}"
 RIGHTS = ("ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
 # The pods of fake nodes have made-up addresses: nothing may be sent there.
-SETTINGS: Object = {"engineMetrics": False}
+SETTINGS: Object = {"engineMetrics": False, "logFormat": "text"}
 
 
 def chart_rights(*words: str) -> list[Object]:

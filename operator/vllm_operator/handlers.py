@@ -214,9 +214,9 @@ async def _operate(own: settings.Settings, health_port: int) -> None:
 
 def run_operator(path: Path | None, metrics_port: int, health_port: int) -> None:
     """Runs until SIGTERM. Serves /metrics and /healthz at the ports."""
-    kopf.configure(verbose=False)
+    own = settings.load(path)
+    kopf.configure(log_format=kopf.LogFormat.JSON if own.log_format == "json" else kopf.LogFormat.FULL)
     for noisy in ("kopf", "aiohttp.access"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    own = settings.load(path)
     start_http_server(metrics_port)
     asyncio.run(_operate(own, health_port))

@@ -268,8 +268,7 @@ class Reconciler:
         result = await self._cluster.apply_status(service, after)
         memory.written, memory.written_at = (int(result["metadata"]["resourceVersion"]), after), time.monotonic()
         if (old.get("status"), old.get("reason")) != (new["status"], new["reason"]):
-            name = f"{service.namespace}/{service.name}"
-            log.info("%s Ready=%s reason=%s: %s", name, new["status"], new["reason"], new["message"])
+            _log_transition(service, new)
             stalled = any(entry["type"] == "Stalled" for entry in after["conditions"])
             await self._cluster.post_event(service, "Warning" if stalled else "Normal", new["reason"], new["message"])
         return None
@@ -338,6 +337,14 @@ def _deployed_template(service: InferenceService, live: Live) -> Manifest | None
 
 def _rendering(inspection: Inspection, assessment: Assessment) -> Rendering:
     return Rendering(facts_of(inspection.report).commit if inspection.report else None, assessment.products)
+
+
+def _log_transition(service: InferenceService, ready: Mapping[str, Any]) -> None:
+    """One line for people, and its parts as fields for the format json."""
+    fields = {"namespace": service.namespace, "inferenceservice": service.name}
+    fields |= {"ready": ready["status"], "reason": ready["reason"]}
+    name = f"{service.namespace}/{service.name}"
+    log.info("%s Ready=%s reason=%s: %s", name, ready["status"], ready["reason"], ready["message"], extra=fields)
 
 
 def _outline(status_of: Mapping[str, Any]) -> list[Any]:

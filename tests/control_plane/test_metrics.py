@@ -1,5 +1,6 @@
 """What Prometheus and the log tell of a running operator."""
 
+import json
 import re
 import urllib.request
 from itertools import pairwise
@@ -82,3 +83,17 @@ def test_the_log_has_one_line_for_each_transition(operator: OperatorProcess, kub
     said = transitions()
     assert ("True", "Available") in said
     assert [after for before, after in pairwise(said) if before == after] == []
+
+
+def test_log_collectors_get_fields(operator: OperatorProcess, kube: Kube) -> None:
+    before = len(operator.log.read_text())
+    operator.restart(logFormat="json")
+    try:
+        ready(kube)
+        lines = [json.loads(line) for line in operator.log.read_text()[before:].splitlines()]
+    finally:
+        operator.restart()
+    said = [line for line in lines if line.get("namespace") == kube.namespace]
+    assert {"inferenceservice": "llama", "ready": "True", "reason": "Available"}.items() <= said[-1].items()
+    assert said[-1]["severity"] == "info"
+    assert said[-1]["message"].startswith(f"{kube.namespace}/llama Ready=True")
