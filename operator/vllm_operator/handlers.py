@@ -31,6 +31,8 @@ CHILD_EVENT_DELAY_SECONDS = 0.5
 # Nodes come in groups, and each concerns the plan of every service.
 NODE_EVENT_DELAY_SECONDS = 2.0
 OPTIONAL_API_SECONDS = 30.0
+# What a cluster may not know.
+OPTIONAL = RESOURCES["ServiceMonitor"].plural
 
 OnKey = Callable[[View, Key, float], None]
 
@@ -105,7 +107,10 @@ def register(registry: kopf.OperatorRegistry, on_key: OnKey, *, with_nodes: bool
     kopf.on.login(registry=registry)(_login)
     kopf.index(GROUP, VERSION, PLURAL, id="services", registry=registry)(_index_service)
     kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)(service_changed)
+    metrics.watches.wanted(PLURAL)
     for selector in _child_resources():
+        if selector[-1] != OPTIONAL:
+            metrics.watches.wanted(selector[-1])
         if selector[-1] == "pods":
             kopf.index(*selector, id="pods", registry=registry)(_index_pod)
             kopf.index(*selector, id="inspections", registry=registry)(_index_inspection)
@@ -185,7 +190,7 @@ class _State:
         """Whether the cluster serves ServiceMonitors; a change concerns every service."""
         self.monitoring = known
         if not known:
-            metrics.watches.forget(RESOURCES["ServiceMonitor"].plural)
+            metrics.watches.forget(OPTIONAL)
         if self.reconciler and self.view and self.reconciler.monitoring != known:
             self.reconciler.monitoring = known
             for key in self.view.known():

@@ -118,7 +118,12 @@ class Watches(Collector):
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
+        self._wanted: dict[str, float] = {}
         self._accepted: dict[str, float] = {}
+
+    def wanted(self, plural: str) -> None:
+        """A resource that there must be a watch of: until one is accepted, its age is reckoned from now on."""
+        self._wanted[plural] = self._clock()
 
     def accepted(self, path: str) -> None:
         """The API server has accepted a watch of this URL path."""
@@ -135,6 +140,7 @@ class Watches(Collector):
         for path, at in list(self._accepted.items()):
             resource = path.rpartition("/")[2]
             oldest[resource] = min(at, oldest.get(resource, at))
+        oldest = {**self._wanted, **oldest}
         family = GaugeMetricFamily(
             "vllm_operator_watch_age_seconds",
             "Time since the API server last accepted a watch; each is renewed within 10 minutes.",

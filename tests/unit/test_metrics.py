@@ -100,6 +100,8 @@ def test_restarts_only_ever_grow() -> None:
 def test_a_watch_grows_old_until_it_is_renewed() -> None:
     now = 0.0
     watches = Watches(lambda: now)
+    for resource in ("pods", "nodes"):
+        watches.wanted(resource)
     watches.accepted("/api/v1/pods")
     watches.accepted("/apis/apps/v1/namespaces/a/deployments")
     watches.accepted("/apis/monitoring.coreos.com/v1/servicemonitors")
@@ -111,6 +113,7 @@ def test_a_watch_grows_old_until_it_is_renewed() -> None:
     assert shown(watches) == {
         'vllm_operator_watch_age_seconds{resource="pods"}': 0,
         'vllm_operator_watch_age_seconds{resource="deployments"}': 600,
+        'vllm_operator_watch_age_seconds{resource="nodes"}': 600,
     }
 
 
