@@ -4,10 +4,19 @@ kopf otherwise copies the essence of each object at each event, which was more t
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import aiohttp
 import kopf
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Session(kopf.AiohttpSession):
+    """Equal to another one with the same credentials: kopf tries none again that the API server has refused."""
+
+    info: kopf.ConnectionInfo
+    aiohttp_session: aiohttp.ClientSession = field(compare=False)
 
 
 def watched(info: kopf.ConnectionInfo, accepted: Callable[[str], None]) -> kopf.AiohttpSession:
@@ -26,7 +35,8 @@ def watched(info: kopf.ConnectionInfo, accepted: Callable[[str], None]) -> kopf.
         trust_env=info.trust_env,
         trace_configs=[trace],
     )
-    return kopf.AiohttpSession(
+    return _Session(
+        info=info,
         server=info.server,
         default_namespace=info.default_namespace,
         priority=info.priority,

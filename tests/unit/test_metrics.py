@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import replace
 
+import kopf
 import pytest
 from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
 
@@ -11,6 +12,7 @@ from vllm_operator.api.resource import InferenceService
 from vllm_operator.api.spec import InferenceServiceSpec
 from vllm_operator.figures import Restarts, figures
 from vllm_operator.fits import Inspection, assess
+from vllm_operator.informer import watched
 from vllm_operator.metrics import Figures, Fleet, Watches
 from vllm_operator.observed import DeploymentSnapshot, PodSnapshot
 from vllm_operator.planner.plan import PLANNED_VERSION
@@ -115,6 +117,22 @@ def test_a_watch_grows_old_until_it_is_renewed() -> None:
         'vllm_operator_watch_age_seconds{resource="deployments"}': 600,
         'vllm_operator_watch_age_seconds{resource="nodes"}': 600,
     }
+
+
+def test_a_session_is_as_good_as_its_credentials() -> None:
+    """Or kopf would try a token that was refused again and again, without a pause."""
+
+    async def main() -> None:
+        tokens = ("old", "old", "new")
+        infos = [kopf.ConnectionInfo(server="https://127.0.0.1", insecure=True, token=token) for token in tokens]
+        first, again, renewed = [watched(info, print) for info in infos]
+        assert first == again
+        assert first != renewed
+        assert renewed.aiohttp_session.headers["Authorization"] == "Bearer new"
+        for one in (first, again, renewed):
+            await one.aiohttp_session.close()
+
+    asyncio.run(main())
 
 
 def test_only_keys_that_are_due_wait_for_a_worker() -> None:
