@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONPATH := tests:operator
 
-.PHONY: help setup test test-fast lint demo demo-down bench-scale bench-plan bench-rollout crd lock clean
+.PHONY: help setup test test-fast lint demo demo-down bench-scale bench-plan bench-rollout crd dashboards lock clean
 
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -55,3 +55,6 @@ bench-rollout: setup  ## Requests while pods are rolled, evicted and scaled away
 crd: setup  ## Write crds/ from api.py
 	$(BIN)/python -m vllm_operator crd > crds/inferenceservices.yaml
 	cp crds/inferenceservices.yaml charts/vllm-operator/files/
+
+dashboards: setup  ## Write the chart's Grafana dashboards from tests/monitoring/dashboards.py
+	$(BIN)/python -m monitoring.dashboards

@@ -19,7 +19,7 @@ from kube import Kube, Object, conditions
 
 RIGHTS = ("ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
 # The pods of fake nodes have made-up addresses: nothing may be sent there.
-SETTINGS: Object = {"engineMetrics": False}
+SETTINGS: Object = {"engineMetrics": False, "logFormat": "text"}
 
 
 def account(release: str) -> str:

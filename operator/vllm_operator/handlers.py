@@ -18,7 +18,7 @@ from typing import Any
 import kopf
 from prometheus_client import start_http_server
 
-from . import health, nodes, observed, settings
+from . import health, metrics, nodes, observed, settings
 from .api import GROUP, PLURAL, VERSION
 from .cluster import CHILD_KINDS, RESOURCES, Cluster, connect
 from .informer import NoDiffBase, NoProgress
@@ -37,6 +37,8 @@ CHILD_EVENT_DELAY_SECONDS = 0.5
 NODE_EVENT_DELAY_SECONDS = 2.0
 OPTIONAL_API_SECONDS = 30.0
 STOP_SECONDS = 8.0
+# What a cluster may not know.
+OPTIONAL = RESOURCES["ServiceMonitor"].plural
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +104,10 @@ def register(registry: kopf.OperatorRegistry, watches: Watches, on_key: OnKey, *
     kopf.on.login(registry=registry)(watches.login)
     kopf.index(GROUP, VERSION, PLURAL, id="services", registry=registry)(_index_service)
     kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)(service_changed)
+    metrics.watches.wanted(PLURAL)
     for selector in _child_resources():
+        if selector[-1] != OPTIONAL:
+            metrics.watches.wanted(selector[-1])
         if selector[-1] == "pods":
             kopf.index(*selector, id="pods", registry=registry)(_index_pod)
             kopf.index(*selector, id="inspections", registry=registry)(_index_inspection)
@@ -190,7 +195,7 @@ class _State:
         """Whether the cluster serves ServiceMonitors; a change concerns every service."""
         self.monitoring = known
         if not known:
-            self.watches.forget(RESOURCES["ServiceMonitor"].plural)
+            self.watches.forget(OPTIONAL)
         if self.reconciler and self.reconciler.monitoring != known:
             self.reconciler.monitoring = known
             self._queue_all()
@@ -252,9 +257,9 @@ async def _stop_on_signals(stop: asyncio.Event, **_: Any) -> None:
 
 def run_operator(path: Path | None, metrics_port: int, health_port: int) -> None:
     """Runs until SIGTERM, or until it has to start again. Serves /metrics and /healthz at the ports."""
-    kopf.configure(verbose=False)
+    own = settings.load(path)
+    kopf.configure(log_format=kopf.LogFormat.JSON if own.log_format == "json" else kopf.LogFormat.FULL)
     for noisy in ("kopf", "aiohttp.access"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    own = settings.load(path)
     start_http_server(metrics_port)
     sys.exit(asyncio.run(_operate(own, health_port)))

@@ -24,6 +24,7 @@ from .cluster import Cluster, GoneError, RefusedError
 from .diagnosis import Finding, asks_for_gpus
 from .engine import ConfigurationReader, EngineReader
 from .events import EventReader
+from .figures import Restarts, figures
 from .fits import Assessment, Inspection, assess, facts_of, keeps_from_running
 from .inspector import Inspector
 from .logs import LogReader
@@ -75,7 +76,7 @@ class _Memory:
     templates: dict[str, Manifest] = field(default_factory=dict)
     written: tuple[int, dict[str, Any]] | None = None
     written_at: float = -PROGRESS_SECONDS
-    gauge: tuple[str, str] | None = None
+    restarts: Restarts = field(default_factory=Restarts)
     # What the last assessment was made of, and what came of it.
     assessed: tuple[tuple[int, Inspection, list[Node]], Assessment] | None = None
 
@@ -283,7 +284,7 @@ class Reconciler:
         """Writes the status if it differs; returns seconds to wait where that can wait."""
         after = status(service, observed, before, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
         old, new = _ready(before), _ready(after)
-        self._count(memory, (new["status"], new["reason"]))
+        self._show(service, observed, new, memory)
         if after == before:
             return None
         left = memory.written_at + PROGRESS_SECONDS - time.monotonic()
@@ -292,8 +293,7 @@ class Reconciler:
         result = await self._cluster.apply_status(service, after)
         memory.written, memory.written_at = (int(result["metadata"]["resourceVersion"]), after), time.monotonic()
         if (old.get("status"), old.get("reason")) != (new["status"], new["reason"]):
-            name = f"{service.namespace}/{service.name}"
-            log.info("%s Ready=%s reason=%s: %s", name, new["status"], new["reason"], new["message"])
+            _log_transition(service, new)
             stalled = any(entry["type"] == "Stalled" for entry in after["conditions"])
             await self._cluster.post_event(service, "Warning" if stalled else "Normal", new["reason"], new["message"])
         return None
@@ -318,18 +318,14 @@ class Reconciler:
 
     def _forget(self, key: Key) -> None:
         self._arrivals.settled(key)
-        memory = self._memories.pop(key, None)
-        if memory:
-            self._count(memory, None)
+        self._memories.pop(key, None)
+        metrics.fleet.forget(key)
 
-    @staticmethod
-    def _count(memory: _Memory, gauge: tuple[str, str] | None) -> None:
-        if gauge != memory.gauge:
-            if memory.gauge:
-                metrics.services.labels(*memory.gauge).dec()
-            if gauge:
-                metrics.services.labels(*gauge).inc()
-            memory.gauge = gauge
+    def _show(self, service: InferenceService, observed: Observed, ready: Mapping[str, Any], memory: _Memory) -> None:
+        """Brings the service's metrics up to date."""
+        key = (service.namespace, service.name)
+        restarts = memory.restarts.count(self._view.pods(key))
+        metrics.fleet.show(key, figures(service, observed, ready, restarts))
 
 
 def _newest_status(snapshot: ServiceSnapshot, memory: _Memory) -> dict[str, Any]:
@@ -368,6 +364,14 @@ def _deployed_template(service: InferenceService, live: Live) -> Manifest | None
 
 def _rendering(inspection: Inspection, assessment: Assessment) -> Rendering:
     return Rendering(facts_of(inspection.report).commit if inspection.report else None, assessment.products)
+
+
+def _log_transition(service: InferenceService, ready: Mapping[str, Any]) -> None:
+    """One line for people, and its parts as fields for the format json."""
+    fields = {"namespace": service.namespace, "inferenceservice": service.name}
+    fields |= {"ready": ready["status"], "reason": ready["reason"]}
+    name = f"{service.namespace}/{service.name}"
+    log.info("%s Ready=%s reason=%s: %s", name, ready["status"], ready["reason"], ready["message"], extra=fields)
 
 
 def _outline(status_of: Mapping[str, Any]) -> list[Any]:

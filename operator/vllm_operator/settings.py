@@ -5,7 +5,7 @@ The chart renders `values.settings` into a file; a typo in it stops the operator
 
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
@@ -48,6 +48,8 @@ class Settings(_Settings):
     engine_metrics: bool = True
     # Services reconciled at the same time.
     workers: int = Field(64, ge=1, le=256)
+    # json: one object per line, for log collectors; text: for people.
+    log_format: Literal["json", "text"] = "json"
 
     def allows_image(self, image: str) -> bool:
         """Whether a service may run this image."""

@@ -99,6 +99,11 @@ def wanted(service: InferenceService, observed: Observed) -> int:
     return observed.deployment.wanted if observed.deployment else 1
 
 
+def devices(service: InferenceService) -> int:
+    """GPUs that one pod takes."""
+    return 0 if service.spec.accelerator.resource == "cpu" else ranks(service.spec)
+
+
 def spec_valid(observed: Observed) -> Verdict:
     """Whether the operator can act on the spec."""
     if observed.spec_error:
@@ -307,13 +312,19 @@ def _model(observed: Observed) -> dict[str, Any] | None:
     }
 
 
+def plan_error(observed: Observed) -> float | None:
+    """By what share of the plan the engine's KV cache is larger (or, negative, smaller); None where one is unknown."""
+    plan, actual = observed.assessment.plan, observed.engine.kv_cache_tokens
+    planned = plan.capacity.kv_cache_tokens if plan and plan.capacity else None
+    return (actual - planned) / planned if actual and planned else None
+
+
 def _plan(observed: Observed) -> dict[str, Any] | None:
     """The plan, and by how much the engine's KV cache differs from it."""
-    plan, actual = observed.assessment.plan, observed.engine.kv_cache_tokens
+    plan, error = observed.assessment.plan, plan_error(observed)
     if plan is None or plan.capacity is None:
         return None
     capacity, memory = plan.capacity, plan.capacity.memory
-    planned = capacity.kv_cache_tokens
     return {
         "gpu": observed.assessment.product or plan.gpu.name,
         "vllmVersion": plan.vllm_version,
@@ -321,17 +332,16 @@ def _plan(observed: Observed) -> dict[str, Any] | None:
         "weightsBytes": memory.weights,
         "overheadBytes": memory.overhead,
         "kvCacheBytes": memory.kv_cache,
-        "kvCacheTokens": planned,
+        "kvCacheTokens": capacity.kv_cache_tokens,
         "maxModelLen": capacity.max_model_len,
         "maxModelLenThatFits": capacity.max_model_len_that_fits,
-        "differencePercent": f"{100 * (actual - planned) / planned:+.1f}" if actual and planned else None,
+        "differencePercent": None if error is None else f"{100 * error:+.1f}",
     }
 
 
 def status(service: InferenceService, observed: Observed, before: Mapping[str, Any], now: str) -> dict[str, Any]:
     """The whole status. `before` is the status as it stands, `now` the time in RFC 3339."""
     engine = {"kvCacheTokens": observed.engine.kv_cache_tokens, "maxModelLen": observed.engine.max_model_len}
-    devices = 0 if service.spec.accelerator.resource == "cpu" else ranks(service.spec)
     return compact(
         {
             "observedGeneration": service.generation,
@@ -341,7 +351,7 @@ def status(service: InferenceService, observed: Observed, before: Mapping[str, A
             "replicas": len(observed.pods) + len(observed.old_pods),
             "readyReplicas": sum(pod.ready for pod in observed.pods),
             "selector": ",".join(f"{key}={value}" for key, value in identity(service).items()),
-            "gpus": devices * wanted(service, observed),
+            "gpus": devices(service) * wanted(service, observed),
             "url": service_url(service),
             "image": observed.image,
             "vllmVersion": observed.engine.version,

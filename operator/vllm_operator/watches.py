@@ -18,6 +18,8 @@ from typing import Any
 import aiohttp
 import kopf
 
+from . import metrics
+
 log = logging.getLogger(__name__)
 
 # A watch ends after so long, by itself; where it does not, or says nothing for the longer time, kopf opens a new one.
@@ -69,6 +71,7 @@ class Watches:
     def forget(self, plural: str) -> None:
         """The cluster does not serve these objects any more."""
         self._opened = {path: at for path, at in self._opened.items() if path.rpartition("/")[2] != plural}
+        metrics.watches.forget(plural)
 
     def dead(self) -> list[str]:
         """The paths of watches that ought to have been opened again, and were not."""
@@ -87,6 +90,7 @@ class Watches:
             return
         if "watch" in params.url.query:
             self._opened[params.url.path] = time.monotonic()
+            metrics.watches.accepted(params.url.path)
         elif params.url.path in self._opened:
             log.warning("the watch of %s may have missed something: starting again", params.url.path)
             self._on_gap()

@@ -51,11 +51,17 @@ class WorkQueue(Generic[Key]):
         self._due[key] = due
         self._sequence += 1
         heapq.heappush(self._heap, (due, self._sequence, key))
-        metrics.queue_depth.set(len(self._due))
         self._wake.set()
 
+    def _overdue(self, now: float) -> list[float]:
+        """For how many seconds each key that waits for a worker has been due."""
+        return [now - due for due in list(self._due.values()) if due <= now]
+
     async def run(self) -> None:
-        """Works until cancelled."""
+        """Works until cancelled. The metrics ask from another thread when they are scraped."""
+        clock = asyncio.get_running_loop().time
+        metrics.queue_depth.set_function(lambda: len(self._overdue(clock())))
+        metrics.queue_age.set_function(lambda: max(self._overdue(clock()), default=0.0))
         slots = asyncio.Semaphore(self._workers)
         async with asyncio.TaskGroup() as tasks:
             while True:
@@ -78,7 +84,6 @@ class WorkQueue(Generic[Key]):
                     break
                 heapq.heappop(self._heap)
                 del self._due[key]
-                metrics.queue_depth.set(len(self._due))
                 return key
             self._wake.clear()
             with suppress(TimeoutError):

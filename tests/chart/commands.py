@@ -17,6 +17,7 @@ CRD_NAME = "inferenceservices.vllm-operator.dev"
 RELEASE = "vllm-operator"
 NAMESPACE = "vllm-system"
 CRD_SOURCE = "# Source: vllm-operator/templates/crd.yaml"
+DASHBOARDS_SOURCE = "# Source: vllm-operator/templates/dashboards.yaml"
 VALUES = Path(__file__).parent / "values"
 
 Word = str | Path
@@ -58,10 +59,12 @@ def documents(text: str) -> list[dict[str, Any]]:
 
 
 def template(*words: Word, release: str = RELEASE) -> str:
-    """What `helm template` prints, without the CRD: a test of its own compares that one."""
+    """What `helm template` prints, without the CRD and the dashboards: tests of their own compare those."""
     printed = helm("template", release, CHART, f"--namespace={NAMESPACE}", *words).ok()
     parts = printed.removeprefix("---\n").split("\n---\n")
-    return "\n---\n".join(part.rstrip() for part in parts if not part.startswith(CRD_SOURCE)) + "\n"
+    return (
+        "\n---\n".join(part.rstrip() for part in parts if not part.startswith((CRD_SOURCE, DASHBOARDS_SOURCE))) + "\n"
+    )
 
 
 def one_of(kind: str, manifests: list[dict[str, Any]]) -> dict[str, Any]:

@@ -69,6 +69,10 @@ def test_all_values_means_all() -> None:
         ("crds.keep=true", "keep"),
         ("imagePullSecrets[0]=registry-key", "imagePullSecrets"),
         ("serviceMonitor=true", "serviceMonitor"),
+        ("prometheusRule.thresholds.VllmErors=0.1", "VllmErors"),
+        ("prometheusRule.thresholds.VllmErrors=many", "VllmErrors"),
+        ("prometheusRule.disabled=VllmErrors", "disabled"),
+        ("dashboards=true", "dashboards"),
     ],
 )
 def test_refuses_a_wrong_value(value: str, message: str) -> None:

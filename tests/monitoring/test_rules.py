@@ -1,0 +1,111 @@
+"""The alerts: promtool fires and clears each; what they name exists; each says what to do."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from chart.commands import CHART, documents, one_of, run, template
+from cluster.host import REPOSITORY
+from cluster.tools import tool
+from monitoring.promql import known, names, parse
+
+pytestmark = pytest.mark.chart
+
+RULES = CHART / "files" / "rules.yaml"
+TESTS = Path(__file__).parent / "rules_test.yaml"
+RUNBOOK = REPOSITORY / "docs" / "runbook.md"
+
+
+def alerts() -> dict[str, dict[str, Any]]:
+    """The alerts by name, with their group."""
+    groups = yaml.safe_load(RULES.read_text())["groups"]
+    return {rule["alert"]: rule | {"group": group["name"]} for group in groups for rule in group["rules"]}
+
+
+ALERTS = alerts()
+
+
+def test_promtool_fires_and_clears_them() -> None:
+    run(tool("promtool"), "test", "rules", TESTS).ok()
+
+
+@pytest.mark.parametrize("alert", ALERTS)
+def test_there_is_a_time_when_it_fires_and_a_later_one_when_it_is_clear(alert: str) -> None:
+    for one in yaml.safe_load(TESTS.read_text())["tests"]:
+        minutes = {
+            int(case["eval_time"].removesuffix("m")): bool(case["exp_alerts"])
+            for case in one["alert_rule_test"]
+            if case["alertname"] == alert
+        }
+        if minutes:
+            fires = [minute for minute, fired in minutes.items() if fired]
+            assert fires
+            assert max(minutes) > max(fires)
+            return
+    pytest.fail("no test")
+
+
+@pytest.mark.parametrize("alert", ALERTS)
+def test_says_how_bad_what_and_what_to_do(alert: str) -> None:
+    rule = ALERTS[alert]
+    assert rule["labels"]["severity"] in {"critical", "warning", "info"}
+    summary = rule["annotations"]["summary"]
+    if rule["group"] == "vllm-services":
+        assert summary.startswith("{{ $labels.inferenceservice }} in {{ $labels.namespace }}")
+    assert rule["annotations"]["runbook_url"] == f"docs/runbook.md#{alert.lower()}"
+    section = re.search(rf"^## {alert}\n(.*?)(?=^## |\Z)", RUNBOOK.read_text(), re.M | re.S)
+    assert section
+    assert re.findall(r"^\*\*(\w+):\*\* \S", section[1], re.M) == ["Means", "Look", "Do"]
+
+
+def test_the_runbook_has_no_section_without_an_alert() -> None:
+    assert re.findall(r"^## (\w+)$", RUNBOOK.read_text(), re.M) == list(ALERTS)
+
+
+@pytest.mark.parametrize("alert", ALERTS)
+def test_names_only_metrics_that_exist_and_no_job(alert: str) -> None:
+    expression = ALERTS[alert]["expr"]
+    assert names(expression)
+    assert names(expression) <= known()
+    assert "job" not in expression
+
+
+def test_every_selector_of_vllms_metrics_is_tied_to_a_service() -> None:
+    for rule in ALERTS.values():
+        for name, matchers in re.findall(r"\b(vllm:\w+|up|http_\w+)(\{[^}]*\})?", rule["expr"]):
+            assert 'inferenceservice!=""' in matchers, name
+
+
+def test_a_name_that_is_none_is_noticed(tmp_path: Path) -> None:
+    expression = (
+        'sum by (le) (rate(vllm:gone_bucket{a="b{c}"}[5m])) / on (x) group_left (y) up > 5 and vllm:x offset 5m'
+    )
+    assert names(expression) == {"vllm:gone_bucket", "up", "vllm:x"}
+    assert not names(expression) <= known()
+    assert "query:wrong" in parse({"right": "up", "wrong": "sum(up"}, tmp_path).refused()
+
+
+def test_the_chart_renders_the_file_that_promtool_has_tested() -> None:
+    rule = one_of("PrometheusRule", documents(template("--set=prometheusRule.enabled=true")))
+    assert rule["spec"] == yaml.safe_load(RULES.read_text())
+
+
+def test_values_change_thresholds_links_labels_and_which_alerts_there_are() -> None:
+    thresholds = yaml.safe_load((CHART / "values.yaml").read_text())["prometheusRule"]["thresholds"]
+    assert thresholds
+    for name, value in thresholds.items():
+        assert ALERTS[name]["expr"].endswith(f"> {value}")
+    words = [f"--set=prometheusRule.thresholds.{name}=123.5" for name in thresholds]
+    words += ["--set=prometheusRule.disabled={VllmPlanDiffers}", "--set=prometheusRule.labels.release=prometheus"]
+    words += ["--set=prometheusRule.runbook=https://docs.example.com/runbook"]
+    found = one_of("PrometheusRule", documents(template("--set=prometheusRule.enabled=true", *words)))
+    assert found["metadata"]["labels"]["release"] == "prometheus"
+    rules = {rule["alert"]: rule for group in found["spec"]["groups"] for rule in group["rules"]}
+    assert rules.keys() == ALERTS.keys() - {"VllmPlanDiffers"}
+    for name, rule in rules.items():
+        before = ALERTS[name]["expr"]
+        assert rule["expr"] == (re.sub(r"[0-9.]+$", "123.5", before) if name in thresholds else before)
+        assert rule["annotations"]["runbook_url"] == f"https://docs.example.com/runbook#{name.lower()}"
