@@ -91,6 +91,10 @@ def test_a_restart_of_the_operator_changes_nothing(kube: Kube, operator: Operato
     ready(kube, replicas=2, cache=CLAIM, networkPolicy={"allowFrom": []})
     kube.apply(service("scaled", autoscaling={"maxReplicas": 3}))
     kube.ready("scaled", 30)
+    # The autoscaler's controller writes its own status once.
+    kube.wait(
+        "the autoscaler has been looked at", 60, lambda: (kube.get("hpa", "scaled") or {})["status"].get("conditions")
+    )
     before = versions(kube)
     operator.restart()
     kube.apply(service("new"))  # when this is ready, the others have been looked at
