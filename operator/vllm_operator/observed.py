@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from .manifests.metadata import INSTANCE_LABEL, REVISION_LABEL, Manifest
-from .manifests.pod import CONTAINER, KILL_GRACE_SECONDS
+from .manifests.pod import CONTAINER
 
 Body = Mapping[str, Any]
 FIELD_MANAGER = "vllm-operator"
@@ -120,13 +120,6 @@ class PodSnapshot:
     sandboxed: bool = True
     ending: Ending | None = None
     asked: Asked = Asked()
-    # Seconds that it gets to end, once it is being deleted.
-    grace_seconds: int = 0
-
-    @property
-    def ends_slowly(self) -> bool:
-        """Whether it has nothing to drain and yet gets time for it: vLLM ignores SIGTERM while it loads a model."""
-        return self.terminating and not self.was_ready and self.grace_seconds > KILL_GRACE_SECONDS
 
 
 def owned_fields(metadata: Body) -> str:
@@ -210,7 +203,6 @@ def pod(body: Body) -> PodSnapshot:
         sandboxed=conditions.get("PodReadyToStartContainers", {}).get("status") != "False",
         ending=None if ready else _ending(container, readiness),
         asked=Asked() if ready else _asked(spec),
-        grace_seconds=int(metadata.get("deletionGracePeriodSeconds") or 0),
     )
 
 

@@ -51,10 +51,6 @@ class View:
         found = self.pods_by_key.get(key, ())
         return sorted((pod for pod in found if not pod.terminating), key=lambda pod: pod.name)
 
-    def slow_ends(self, key: Key) -> list[PodSnapshot]:
-        """The service's pods that are being deleted and hold their GPUs for nothing."""
-        return [pod for pod in self.pods_by_key.get(key, ()) if pod.ends_slowly]
-
     def inspection(self, key: Key, inspected: str) -> InspectionPod | None:
         """The pod of an inspect Job that is about `inspected`; None before it exists."""
         found = [pod for pod in self.inspections_by_key.get(key, ()) if pod.key == inspected]
