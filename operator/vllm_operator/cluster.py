@@ -197,17 +197,11 @@ class Cluster:
             "patch", url, body=body, content_type="application/apply-patch+yaml", query_params=query
         )
 
-    async def delete(self, kind: str, namespace: str, name: str, grace_seconds: int | None = None) -> None:
-        """Deletes an object and, in the background, what it owns. An object that is gone already is no error.
-
-        `grace_seconds`: time that a pod gets to end; shortens what a pod that is being deleted already has left.
-        """
+    async def delete(self, kind: str, namespace: str, name: str) -> None:
+        """Deletes an object and, in the background, what it owns. An object that is gone already is no error."""
         self._check(namespace)
-        body: Manifest = {"propagationPolicy": "Background"}
-        if grace_seconds is not None:
-            body["gracePeriodSeconds"] = grace_seconds
         try:
-            await self._request("delete", path(kind, namespace, name), body=body)
+            await self._request("delete", path(kind, namespace, name), body={"propagationPolicy": "Background"})
         except GoneError:
             log.debug("%s %s/%s was gone already", kind, namespace, name)
 

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 from .manifests.metadata import INSTANCE_LABEL, REVISION_LABEL, Manifest
-from .manifests.pod import CONTAINER, KILL_GRACE_SECONDS
+from .manifests.pod import CONTAINER
 from .pod_events import PodEvent
 
 Body = Mapping[str, Any]
@@ -132,13 +132,6 @@ class PodSnapshot:
     uid: str = ""
     # Read on demand (events.py), oldest first.
     events: tuple[PodEvent, ...] = ()
-    # Seconds that it gets to end, once it is being deleted.
-    grace_seconds: int = 0
-
-    @property
-    def ends_slowly(self) -> bool:
-        """Whether it has nothing to drain and yet gets time for it: vLLM ignores SIGTERM while it loads a model."""
-        return self.terminating and not self.was_ready and self.grace_seconds > KILL_GRACE_SECONDS
 
 
 def owned_fields(metadata: Body) -> str:
@@ -225,7 +218,6 @@ def pod(body: Body) -> PodSnapshot:
         ending=None if ready else _ending(container, readiness),
         asked=_holds(*_devices(spec)) if ready else _asked(spec),
         uid=metadata.get("uid", ""),
-        grace_seconds=int(metadata.get("deletionGracePeriodSeconds") or 0),
     )
 
 

@@ -30,7 +30,7 @@ from .inspector import Inspector
 from .logs import LogReader
 from .manifests import Manifest, Rendering, controller_revision, desired, inspection_key, pod_template, revision_name
 from .manifests.metadata import REVISION_LABEL
-from .manifests.pod import CONTAINER, KILL_GRACE_SECONDS
+from .manifests.pod import CONTAINER
 from .manifests.revision import KEPT_REVISIONS
 from .nodes import Node
 from .observed import Child, PodSnapshot
@@ -102,8 +102,6 @@ class Reconciler:
 
     async def reconcile(self, key: Key) -> float | None:
         """Brings a service to its desired state. Returns seconds after which to look again; None: wait for a change."""
-        for pod in self._view.slow_ends(key):
-            await self._cluster.delete("Pod", key[0], pod.name, KILL_GRACE_SECONDS)
         snapshot = self._view.service(key)
         if snapshot is None:
             self._forget(key)

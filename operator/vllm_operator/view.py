@@ -51,10 +51,6 @@ class View:
         found = self.pods_by_key.get(key, ())
         return sorted((pod for pod in found if not pod.terminating), key=lambda pod: pod.name)
 
-    def slow_ends(self, key: Key) -> list[PodSnapshot]:
-        """The service's pods that are being deleted and hold their GPUs for nothing."""
-        return [pod for pod in self.pods_by_key.get(key, ()) if pod.ends_slowly]
-
     def all_pods(self) -> Iterator[tuple[Key, PodSnapshot]]:
         """The pods of all services, those that are being deleted too: they hold their GPUs until they have ended."""
         for key, found in self.pods_by_key.items():

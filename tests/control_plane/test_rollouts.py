@@ -1,12 +1,10 @@
 """How pods are replaced and taken away: a suspension, the steps of a rollout, what changes no pod."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from cluster import kwok
 from control_plane.services import LABEL, children, ready, reason, replicas, service
 from kube import Kube, conditions
 
@@ -124,38 +122,6 @@ def test_with_a_surge_a_failed_rollout_keeps_the_old_pod_and_heals_when_put_back
     kube.run("replace", "-f", "-", stdin=json.dumps(service(rollout={"maxSurge": 1})))
     kube.ready("llama", 30)
     kube.wait("the new pod is gone", 10, lambda: pods(kube) == before)
-
-
-@pytest.fixture
-def deaf(kube: Kube) -> Iterator[str]:
-    """A node without a kubelet: pods there never start, and never end by themselves."""
-    node = kwok.node("deaf", 0, "")
-    del node["metadata"]["annotations"]
-    kube.apply(node)
-    kube.run("patch", "node", "deaf", "--subresource=status", "-p", json.dumps({"status": node["status"]}))
-    yield "deaf"
-    kube.run("delete", "pods", "--all", "--force", "--grace-period=0")
-    kube.run("delete", "node", "deaf")
-
-
-@pytest.mark.parametrize("ends", ["an edit", "a deletion of the service"])
-def test_a_pod_that_never_served_ends_soon(kube: Kube, deaf: str, ends: str) -> None:
-    tolerations = [{"operator": "Exists"}]
-    kube.apply(service(pod={"nodeSelector": {"kubernetes.io/hostname": deaf}, "tolerations": tolerations}))
-    kube.wait("a pod is on the node", 30, lambda: [p for p in kube.list("pods") if p["spec"].get("nodeName") == deaf])
-    (pod,) = kube.list("pods")
-    assert pod["spec"]["terminationGracePeriodSeconds"] == 160
-    if ends == "an edit":
-        kube.merge("vis", "llama", {"spec": {"maxModelLen": 1024}})
-    else:
-        kube.run("delete", "vis", "llama")
-
-    def grace() -> int:
-        found = kube.get("pod", pod["metadata"]["name"])
-        assert found
-        return int(found["metadata"].get("deletionGracePeriodSeconds", 0))
-
-    kube.wait("its time to end is short", 20, lambda: grace() == 15)
 
 
 def _message(kube: Kube) -> str:

@@ -107,22 +107,6 @@ def test_what_probes_and_prometheus_ask_needs_no_key(keyed: str) -> None:
         assert call(f"{keyed}{path}")[0] == 200, path
 
 
-def test_a_pod_that_loads_a_model_ends_soon(kube: Kube) -> None:
-    kube.apply(tiny("loading"))
-    label = "app.kubernetes.io/instance=loading"
-
-    def engine_starts() -> bool:
-        found = kube.list("pods", label)
-        return bool(found) and "Initializing" in kube.run("logs", found[0]["metadata"]["name"], check=False)
-
-    kube.wait("the engine starts", 200, engine_starts)
-    (pod,) = kube.list("pods", label)
-    assert not pod["status"]["containerStatuses"][0]["ready"]
-    kube.run("delete", "vis", "loading")
-    # vLLM ignores SIGTERM now, and the pod's own grace period is 160 s.
-    kube.wait("it is gone", 60, lambda: not kube.list("pods", label))
-
-
 def test_a_changed_key_is_told_until_the_pods_are_rolled(kube: Kube, keyed: str) -> None:
     def outdated() -> str:
         return str(conditions(kube.get("vis", "guarded") or {}).get("Outdated", {}).get("message", ""))

@@ -136,18 +136,39 @@ def test_an_engine_that_makes_no_step_hangs(
     assert (files / "termination-log").read_text() == ""
 
 
+def project(files: Path, version: str, values: dict[str, str]) -> None:
+    """Writes a projected volume as the kubelet does: a folder for each version, and links that are switched at once."""
+    volume = files / "configuration"
+    for path, value in values.items():
+        file = volume / f"..{version}" / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(value)
+    link = volume / "..data"
+    link.unlink(missing_ok=True)
+    link.symlink_to(f"..{version}")
+    for kind in {path.partition("/")[0] for path in values}:
+        if not (volume / kind).is_symlink():
+            (volume / kind).symlink_to(f"..data/{kind}")
+
+
 def test_a_changed_secret_is_named_and_its_content_is_not(files: Path) -> None:
-    folder = files / "configuration" / "Secret" / "hf-token"
-    folder.mkdir(parents=True)
-    (folder / "token").write_text("hf_old")
+    values = {"Secret/hf-token/token": "hf_old", "Secret/same/a": "1", "ConfigMap/templates/llama.jinja": "{{ old }}"}
+    project(files, "one", values)
     app = Middleware(vllm)
-    assert json.loads(ask(app, "/-/state")[1])["stale"] == []
-    (folder / "token").write_text("hf_new")
-    text = ask(app, "/-/state")[1]
-    assert json.loads(text)["stale"] == ["Secret/hf-token"]
-    assert "hf_" not in text
-    (folder / "token").unlink()
-    assert json.loads(ask(app, "/-/state")[1])["stale"] == ["Secret/hf-token"]
+
+    def stale() -> list[str]:
+        text = ask(app, "/-/state")[1]
+        assert "hf_" not in text
+        names: list[str] = json.loads(text)["stale"]
+        return names
+
+    assert stale() == []
+    project(files, "two", values)
+    assert stale() == []
+    project(files, "three", {**values, "Secret/hf-token/token": "hf_new"})
+    assert stale() == ["Secret/hf-token"]
+    project(files, "four", {key: value for key, value in values.items() if "templates" not in key})
+    assert stale() == ["ConfigMap/templates"]
 
 
 class Server(threading.Thread):

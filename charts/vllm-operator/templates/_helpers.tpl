@@ -37,7 +37,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
   verbs: [patch]
 - apiGroups: [""]
   resources: [pods]
-  verbs: [list, watch, delete]   # deletes only again, and sooner: pods that are being deleted and never served
+  verbs: [list, watch]
 - apiGroups: [""]
   resources: [pods/log]   # of failed containers
   verbs: [get]

@@ -11,7 +11,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,7 @@ class Middleware:
         self.app = app
         key = os.environ.get("VLLM_API_KEY")
         self.key = _digest(key.encode()) if key else None
-        self.started_with = dict(_watched())
+        self.started_with = _configuration()
         self.requests = 0
         self.last_end = self.seen_at = time.monotonic()
         self.seen: tuple[float, ...] = ()
@@ -86,13 +86,13 @@ class Middleware:
 
     def state(self) -> Message:
         """For the preStop hook and the operator; holds no content of anything."""
-        changed = {str(path.parent) for path, digest in _watched() if self.started_with.get(path) != digest}
-        gone = {str(path.parent) for path in self.started_with if not (CONFIGURATION / path).exists()}
+        before, now = self.started_with, _configuration()
+        changed = [path for path in before.keys() | now.keys() if before.get(path) != now.get(path)]
         return {
             "draining": _draining(),
             "requests": self.requests,
             "quietSeconds": round(time.monotonic() - self.last_end, 1) if not self.requests else 0.0,
-            "stale": sorted(changed | gone),
+            "stale": sorted({path.rpartition("/")[0] for path in changed}),
             "hang": self.hang,
         }
 
@@ -138,10 +138,11 @@ def _digest(content: bytes) -> bytes:
     return hashlib.sha256(content).digest()
 
 
-def _watched() -> Iterator[tuple[Path, bytes]]:
-    """Kind/name/key, and a digest, of each value in a Secret or ConfigMap."""
-    for path in sorted(CONFIGURATION.glob("*/*/*")):
-        yield path.relative_to(CONFIGURATION), _digest(path.read_bytes())
+def _configuration() -> dict[str, bytes]:
+    """A digest of each value in a Secret or ConfigMap, by kind/name/key."""
+    # Beside these the kubelet has folders of its own, ..data and one for each version.
+    found = [path for kind in ("Secret", "ConfigMap") for path in CONFIGURATION.glob(f"{kind}/*/*")]
+    return {str(path.relative_to(CONFIGURATION)): _digest(path.read_bytes()) for path in found if path.is_file()}
 
 
 def _closing(send: Send) -> Send:
