@@ -1,7 +1,7 @@
 """A keyed work queue: a key waits at most once, is worked on by one worker at a time, and comes back after a failure.
 
-Knows nothing of Kubernetes. Times are seconds of the event loop's clock. An error may say as `retry_after` how many
-seconds the key has to wait at least.
+Knows nothing of Kubernetes. Times are seconds of the event loop's clock. An error that is expected to pass
+says as `retry_after` how many seconds the key has to wait at least.
 """
 
 import asyncio
@@ -98,12 +98,12 @@ class WorkQueue(Generic[Key]):
         except Exception as error:
             failures = self._failures[key] = self._failures.get(key, 0) + 1
             again = min(FIRST_BACKOFF_SECONDS * 2 ** min(failures - 1, 16), LONGEST_BACKOFF_SECONDS)
-            if wait := getattr(error, "retry_after", 0.0):
+            wait: float | None = getattr(error, "retry_after", None)
+            if wait:
                 self._not_before[key] = asyncio.get_running_loop().time() + wait
             metrics.reconcile_errors.labels(type(error).__name__).inc()
-            log.warning(
-                "%s failed (%s: %s), again in %.1f s", key, type(error).__name__, error, again, exc_info=failures == 1
-            )
+            trace = failures == 1 and wait is None
+            log.warning("%s failed (%s: %s), again in %.1f s", key, type(error).__name__, error, again, exc_info=trace)
         finally:
             self._running.discard(key)
             if again is not None:

@@ -110,7 +110,7 @@ def test_an_api_server_that_refuses_at_random(kube: Kube, process: OperatorProce
     refusals = [Refusal(429, retry_after=2), Refusal(500), Refusal(503)]
 
     def refuse(asked: Asked) -> Refusal | None:
-        if dice.random() > (0.1 if asked.watch else 0.3):
+        if dice.random() > (0.1 if asked.watch else 0.15):
             return None
         return dice.choice(refusals if asked.method in READS else [*refusals, Refusal(409)])
 
