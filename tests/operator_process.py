@@ -98,7 +98,9 @@ class OperatorProcess:
         """Starts it with these settings."""
         assert self.process is None, "it runs already"
         file = self.control_plane.state / f"{self.name}-settings.yaml"
-        file.write_text(yaml.safe_dump({**SETTINGS, **settings}))
+        file.write_text(
+            yaml.safe_dump({key: value for key, value in ({**SETTINGS, **settings}).items() if value is not None})
+        )
         self.ports = free_ports("metrics", "health")
         ports = [f"--{name}-port={port}" for name, port in self.ports.items()]
         with self.log.open("ab") as log:

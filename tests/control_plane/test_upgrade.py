@@ -57,7 +57,8 @@ def test_an_upgrade_changes_no_pod(kube: Kube, operator: OperatorProcess, tmp_pa
     operator.stop()
     before = OperatorProcess(operator.control_plane, operator.kubeconfig, "before", env={"PYTHONPATH": str(source)})
     try:
-        before.start(images={"cpu": "localhost/vllm-cpu:a", "gpu": "example.com/vllm:a"})
+        # An earlier version may not know the newest settings.
+        before.start(images={"cpu": "localhost/vllm-cpu:a", "gpu": "example.com/vllm:a"}, logFormat=None)
         for name, spec in SPECS.items():
             ready(kube, name, **spec)
     finally:
@@ -76,3 +77,4 @@ def test_an_upgrade_changes_no_pod(kube: Kube, operator: OperatorProcess, tmp_pa
     ready(kube, "plain", maxModelLen=2048)
     assert "--max-model-len=2048" in args(kube, "plain")
     operator.stop()
+    operator.start()
