@@ -27,7 +27,7 @@ def small_nodes(operator: OperatorProcess) -> Iterator[list[str]]:
 
 def told(kube: Kube, expected: str, name: str = "llama") -> str:
     """Waits until Ready has a reason; returns its message."""
-    kube.wait(f"{name} says {expected}", 15, lambda: reason(kube, name=name) == expected)
+    kube.wait(f"{name} says {expected}", 30, lambda: reason(kube, name=name) == expected)
     return str(conditions(kube.get("vis", name) or {})["Ready"]["message"])
 
 
@@ -53,14 +53,17 @@ def test_gpus_of_a_product_that_no_node_has(kube: Kube) -> None:
 
 def test_more_gpus_than_any_node_has(kube: Kube, small_nodes: list[str]) -> None:
     kube.apply(service(tensorParallelSize=8, **L4))
-    assert f"even when empty (the largest, {small_nodes[0]}, has 4 nvidia.com/gpu)" in told(kube, "GpuNodesTooSmall")
+    words = f"even when empty (the largest, {small_nodes[0]}, has 4 nvidia.com/gpu)"
+    # The scheduler may have seen the new nodes before the operator has.
+    kube.wait("it says so", 60, lambda: words in told(kube, "GpuNodesTooSmall"))
 
 
 def test_taints_are_named(kube: Kube, small_nodes: list[str]) -> None:
     for name in small_nodes:
         kube.run("taint", "node", name, "team=other:NoSchedule")
     kube.apply(service(tensorParallelSize=2, **L4))
-    assert "add the nodes' taints (team=other:NoSchedule) to pod.tolerations" in told(kube, "UntoleratedTaints")
+    words = "add the nodes' taints (team=other:NoSchedule) to pod.tolerations"
+    kube.wait("it says so", 60, lambda: words in told(kube, "UntoleratedTaints"))
 
 
 def test_a_quota_of_gpus_names_who_uses_it_up(kube: Kube) -> None:
