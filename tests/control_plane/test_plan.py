@@ -102,7 +102,7 @@ def test_an_edit_that_no_longer_fits_keeps_the_old_pods(kube: Kube) -> None:
     found = conditions(
         kube.wait("not Ready", 30, lambda: kube.get("vis", "llama") if reason(kube) != "Available" else None)
     )
-    assert "1 pods with the previous spec still serve" in found["Ready"]["message"]
+    assert f"of the previous spec still serve: {next(iter(names))}" in found["Ready"]["message"]
     assert {pod["metadata"]["name"] for pod in pods(kube)} == names
     # The old pods are repaired as before.
     kube.merge("deployment", "llama", {"spec": {"template": {"spec": {"terminationGracePeriodSeconds": 1000}}}})
