@@ -118,7 +118,7 @@ def test_with_a_surge_a_failed_rollout_keeps_the_old_pod_and_heals_when_put_back
     before = pods(kube)
     kube.merge("vis", "llama", {"spec": {"pod": {"nodeSelector": {"pool": "none"}}}})
     kube.wait("it says so", 20, lambda: reason(kube) == "NoMatchingNode")
-    assert "1 pods with the previous spec still serve" in _message(kube)
+    assert "of the previous spec still serve: llama-" in _message(kube)
     kube.run("replace", "-f", "-", stdin=json.dumps(service(rollout={"maxSurge": 1})))
     kube.ready("llama", 30)
     kube.wait("the new pod is gone", 10, lambda: pods(kube) == before)
