@@ -35,5 +35,6 @@ def test_an_omitted_field_leaves_vllms_default(vllm: Parser) -> None:
     ours, default = vllm.parse(argv(spec, "test")), vllm.parse(["org/name"])
     changed = {name for name in ours if ours[name] != default[name]}
     assert changed == {
-        "served_model_name", "host", "port", "shutdown_timeout", "disable_access_log_for_endpoints"
+        "served_model_name", "host", "port", "shutdown_timeout", "disable_access_log_for_endpoints",
+        "middleware",
     } - ({"port"} if default["port"] == ours["port"] else set())  # fmt: skip
