@@ -122,7 +122,8 @@ def broken(kube: Kube) -> Iterator[Kube]:
     kube.apply(failing("dies", {"env": []}), failing("stops", {}))
     kube.apply(*(failing(name, {"model": {"uri": f"pvc://tiny-model/{name}"}}) for name in ("foreign", "no-template")))
     yield kube
-    kube.run("delete", "vis", "--all", "--wait=false")
+    own = [*CASES, "dies", "stops", "foreign", "no-template"]
+    kube.run("delete", "vis", *own, "--ignore-not-found", "--wait=false")
     kube.run("delete", "pod", "registry", "spoil", "--wait=false")
     kube.run("delete", "runtimeclass", "nvidia")
 
