@@ -6,10 +6,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONPATH := tests:operator
 
-.PHONY: help setup test test-fast lint demo demo-down bench-scale bench-plan bench-rollout crd dashboards lock clean
+.PHONY: help setup test test-fast lint demo demo-down bench-scale bench-plan bench-rollout bench-autoscaling crd dashboards lock clean
 
 help:  ## Show the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
 setup: $(VENV)/.installed  ## Make the virtual environment with pinned packages
 
@@ -51,6 +51,9 @@ bench-plan: setup  ## The memory planner, and KAITO's formula, against engines t
 
 bench-rollout: setup  ## Requests while pods are rolled, evicted and scaled away, with the real vLLM: none may fail
 	$(BIN)/python -m bench.rollout
+
+bench-autoscaling: setup  ## The autoscaling policy against the HPA's defaults, on the HPA's own algorithm: table and plot
+	$(BIN)/python -m bench.autoscaling --plot build/bench-autoscaling.svg
 
 crd: setup  ## Write crds/ from api.py
 	$(BIN)/python -m vllm_operator crd > crds/inferenceservices.yaml

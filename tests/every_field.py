@@ -26,6 +26,12 @@ VALUES: dict[str, tuple[Any, Any]] = {
     "kvCache.memoryPerGPU": ("1Gi", "20Gi"),
     "kvCache.cpuOffload": ("1Gi", "32Gi"),
     "accelerator.resource": ("nvidia.com/gpu", "amd.com/gpu"),
+    "autoscaling.minReplicas": (1, 2),
+    "autoscaling.maxReplicas": (1, 2),
+    "autoscaling.targets.waitingRequests": (5, 6),
+    "autoscaling.targets.runningRequests": (100, 200),
+    "autoscaling.targets.kvCacheUtilizationPercent": (70, 80),
+    "autoscaling.targets.timeToFirstTokenMilliseconds": (1000, 2500),
     "cache.claim.storage": ("10Gi", "20Gi"),
     "cpu": (8, "500m"),
     "memory": ("8Gi", "16Gi"),
@@ -49,6 +55,7 @@ COMPANIONS: dict[str, Schema] = {
     "matchFields": {"key": "metadata.name", "values": ["one"]},
     "tolerations": {"key": "one"},
     "tolerationSeconds": {"effect": "NoExecute"},
+    "triggers": {"provider": "KEDA"},
 }
 # What becomes of those that do not arrive as they are written.
 ARRIVED: dict[str, tuple[Any, Any]] = {
@@ -60,7 +67,11 @@ ARRIVED: dict[str, tuple[Any, Any]] = {
     "kvCache.cpuOffload": (1.0, 32.0),
     "accelerator.resource": ({"nvidia.com/gpu": "1"}, {"amd.com/gpu": "1"}),
     "accelerator.product": ({"nvidia.com/gpu.product": "one"}, {"nvidia.com/gpu.product": "two"}),
-    "autoscaling.targets.waitingRequests": ("1", "2"),
+    "autoscaling.provider": (None, "Deployment"),
+    "autoscaling.targets.waitingRequests": ("5", "6"),
+    "autoscaling.targets.runningRequests": ("100", "200"),
+    "autoscaling.targets.kvCacheUtilizationPercent": ("700m", "800m"),
+    "autoscaling.targets.timeToFirstTokenMilliseconds": ("1", "2500m"),
     "accelerator.memory": (8 * 2**30, 16 * 2**30),
     "planPolicy": (True, False),
     "suspend": (0, 1),

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from . import observed
 from .api.resource import InferenceService
 from .cluster import Cluster
+from .manifests import AUTOSCALERS
 from .manifests.metadata import INSTANCE_LABEL, MANAGED_BY, MANAGED_BY_LABEL, Manifest
 from .observed import Child
 from .view import ChildKey, Live
@@ -56,16 +57,19 @@ class Applier:
             child = live.get(key)
             last.seen = last.seen or (child is not None and child.resource_version >= last.resource_version)
 
-    async def apply(self, service: InferenceService, manifest: Manifest, live: Live) -> None:
-        """Applies one child if it needs it.
+    async def apply(self, service: InferenceService, manifest: Manifest, live: Live, replicas: int = 1) -> None:
+        """Applies one child if it needs it. `replicas` is for a new Deployment whose manifest has none.
 
         Raises NameTakenError, StillDeletingError, and what Cluster.apply raises.
         """
         key = (manifest["kind"], manifest["metadata"]["name"])
         child, last, want = live.get(key), self._applied.get(key), digest(manifest)
-        if last and last.manifest == want and self._is_current(child, last):
+        # Whatever the watch shows: a Deployment that is there must not get the replicas of a new one.
+        shared = key[0] == "Deployment" and "replicas" not in manifest["spec"]
+        off = shared and _is_switched_off(service, child)
+        if last and last.manifest == want and self._is_current(child, last) and not off:
             return
-        if child is None and not (last and not last.seen):
+        if child is None and (shared or not (last and not last.seen)):
             found = await self._cluster.read(key[0], service.namespace, key[1])
             child = observed.child(found) if found else None
             if found and not _has_our_labels(service, found):
@@ -75,13 +79,20 @@ class Applier:
                 )
         if child:
             _refuse_foreign(service, child)
-        if child and child.deployment and child.owns_replicas and "replicas" not in manifest["spec"]:
-            # At 0, as after a suspension, the autoscaler would stay off.
-            scaling = service.spec.autoscaling
-            held = max(child.deployment.wanted, scaling.min_replicas if scaling else 0)
-            await self._cluster.hold_replicas(child.kind, service.namespace, child.name, held)
+        if shared:
+            owned = off or _owns_replicas(child, last)
+            await self._share_replicas(manifest, replicas, exists=child is not None, owned=owned)
         result = observed.child(await self._cluster.apply(manifest))
         self._applied[key] = _Applied(want, result.owned_fields, result.resource_version, time.monotonic())
+
+    async def _share_replicas(self, manifest: Manifest, replicas: int, *, exists: bool, owned: bool) -> None:
+        """Sees to it that we are not the only owner of a Deployment's replicas when our apply leaves them out."""
+        if not exists and replicas != 1:  # 1 is what a new Deployment has by default
+            await self._cluster.apply({**manifest, "spec": {**manifest["spec"], "replicas": replicas}})
+            owned = True
+        if owned:
+            meta = manifest["metadata"]
+            await self._cluster.hold_replicas(meta["namespace"], meta["name"], replicas)
 
     def _is_current(self, child: Child | None, last: _Applied) -> bool:
         if child is None:
@@ -93,17 +104,36 @@ class Applier:
         """Whether the watch has yet to show something that was applied: worth another look after WATCH_LAG_SECONDS."""
         return any(not applied.seen for applied in self._applied.values())
 
-    async def prune(self, service: InferenceService, wanted: Iterable[Manifest], live: Live) -> None:
-        """Deletes the children that are no longer desired. Revisions and claims without an owner stay."""
+    async def prune(
+        self, service: InferenceService, wanted: Iterable[Manifest], live: Live, *, autoscalers: bool = False
+    ) -> None:
+        """Deletes the children that are no longer desired: the autoscalers, or all others.
+
+        Revisions and claims without an owner stay.
+        """
         names = {(manifest["kind"], manifest["metadata"]["name"]) for manifest in wanted}
         for key, child in live.items():
-            if key not in names and child.kind != "ControllerRevision" and child.owner_uid == service.uid:
+            if child.kind == "ControllerRevision" or (child.kind in AUTOSCALERS) != autoscalers:
+                continue
+            if key not in names and child.owner_uid == service.uid:
                 await self.delete(service, key)
 
     async def delete(self, service: InferenceService, key: ChildKey) -> None:
         """Deletes one child."""
         await self._cluster.delete(key[0], service.namespace, key[1])
         self._applied.pop(key, None)
+
+
+def _owns_replicas(child: Child | None, last: _Applied | None) -> bool:
+    """Whether we own a Deployment's replicas. While the watch lags behind our own apply, it cannot tell."""
+    return child is not None and (child.owns_replicas or bool(last and child.resource_version < last.resource_version))
+
+
+def _is_switched_off(service: InferenceService, child: Child | None) -> bool:
+    """Whether a Deployment is at 0, after a suspension or under KEDA: there a HorizontalPodAutoscaler does nothing."""
+    scaling = service.spec.autoscaling
+    by_hpa = scaling is not None and scaling.provider == "HPA"
+    return by_hpa and child is not None and child.deployment is not None and child.deployment.wanted == 0
 
 
 def _has_our_labels(service: InferenceService, found: Manifest) -> bool:

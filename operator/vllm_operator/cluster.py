@@ -56,6 +56,7 @@ RESOURCES = {
     "PodDisruptionBudget": Resource("policy/v1", "poddisruptionbudgets"),
     "NetworkPolicy": Resource("networking.k8s.io/v1", "networkpolicies"),
     "HorizontalPodAutoscaler": Resource("autoscaling/v2", "horizontalpodautoscalers"),
+    "ScaledObject": Resource("keda.sh/v1alpha1", "scaledobjects"),
     "Job": Resource("batch/v1", "jobs"),
     "ServiceMonitor": Resource("monitoring.coreos.com/v1", "servicemonitors"),
     "Event": Resource("v1", "events"),
@@ -169,19 +170,19 @@ class Cluster:
         meta = manifest["metadata"]
         return await self._apply(path(manifest["kind"], meta["namespace"], meta["name"]), manifest)
 
-    async def hold_replicas(self, kind: str, namespace: str, name: str, replicas: int) -> None:
-        """Lets another field manager of ours own the live replicas, before our apply gives them up for an autoscaler.
+    async def hold_replicas(self, namespace: str, name: str, least: int) -> None:
+        """Lets another field manager of ours own a Deployment's replicas, before our apply gives them up.
 
-        A field that its only owner drops goes back to its default: the Deployment would fall to one pod.
+        A field that its only owner drops goes back to its default: the Deployment would fall to one pod. The live count
+        is kept, as it is in this moment; in place of 0, which no HorizontalPodAutoscaler scales, it becomes `least`.
         """
+        found = await self.read("Deployment", namespace, name)
+        if found is None:
+            return
+        spec = {"replicas": found["spec"].get("replicas", 1) or least}
         meta = {"name": name, "namespace": namespace}
-        body = {
-            "apiVersion": RESOURCES[kind].api_version,
-            "kind": kind,
-            "metadata": meta,
-            "spec": {"replicas": replicas},
-        }
-        await self._apply(path(kind, namespace, name), body, f"{FIELD_MANAGER}-replicas")
+        body = {"apiVersion": found["apiVersion"], "kind": "Deployment", "metadata": meta, "spec": spec}
+        await self._apply(path("Deployment", namespace, name), body, f"{FIELD_MANAGER}-replicas")
 
     async def apply_status(self, service: InferenceService, status: Mapping[str, Any]) -> Manifest:
         """Writes the whole status; what is left out is removed. Raises GoneError where the service was deleted."""

@@ -62,7 +62,23 @@ EFFECTS: dict[str, Effect] = {
     "suspend": _child("Deployment spec.replicas"),
     "autoscaling.minReplicas": _child("HorizontalPodAutoscaler spec.minReplicas"),
     "autoscaling.maxReplicas": _child("HorizontalPodAutoscaler spec.maxReplicas"),
+    "autoscaling.provider": _child("ScaledObject spec.scaleTargetRef.kind"),
     "autoscaling.targets.waitingRequests": _child("HorizontalPodAutoscaler spec.metrics.0.pods.target.averageValue"),
+    "autoscaling.targets.runningRequests": _child("HorizontalPodAutoscaler spec.metrics.1.pods.target.averageValue"),
+    "autoscaling.targets.kvCacheUtilizationPercent": _child(
+        "HorizontalPodAutoscaler spec.metrics.1.pods.target.averageValue"
+    ),
+    "autoscaling.targets.timeToFirstTokenMilliseconds": _child(
+        "HorizontalPodAutoscaler spec.metrics.2.pods.target.averageValue"
+    ),
+    "autoscaling.scaleUp.maxReplicasPerStep": _child("HorizontalPodAutoscaler spec.behavior.scaleUp.policies.0.value"),
+    "autoscaling.scaleUp.stabilizationSeconds": _child(
+        "HorizontalPodAutoscaler spec.behavior.scaleUp.stabilizationWindowSeconds"
+    ),
+    "autoscaling.scaleDown.stabilizationSeconds": _child(
+        "HorizontalPodAutoscaler spec.behavior.scaleDown.stabilizationWindowSeconds"
+    ),
+    "autoscaling.triggers": _child("ScaledObject spec.triggers"),
     "cache.claim.storage": _child("PersistentVolumeClaim spec.resources.requests.storage"),
     "cache.claim.storageClassName": _child("PersistentVolumeClaim spec.storageClassName"),
     "cache.claim.accessMode": _child("PersistentVolumeClaim spec.accessModes"),

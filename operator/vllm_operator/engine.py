@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from .observed import PodSnapshot
 from .serving.middleware import STATE
-from .status import Engine
+from .verdicts import Engine
 from .vllm import PORT
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,8 @@ from typing import Any
 from .api.resource import InferenceService
 from .metrics import Figures
 from .observed import PodSnapshot
-from .status import Observed, devices, plan_error, wanted
+from .status import plan_error
+from .verdicts import Observed, devices, wanted
 
 
 class Restarts:

@@ -38,7 +38,7 @@ NODE_EVENT_DELAY_SECONDS = 2.0
 OPTIONAL_API_SECONDS = 30.0
 STOP_SECONDS = 8.0
 # What a cluster may not know.
-OPTIONAL = RESOURCES["ServiceMonitor"].plural
+OPTIONAL_KINDS = ("ServiceMonitor", "ScaledObject")
 
 log = logging.getLogger(__name__)
 
@@ -105,8 +105,9 @@ def register(registry: kopf.OperatorRegistry, watches: Watches, on_key: OnKey, *
     kopf.index(GROUP, VERSION, PLURAL, id="services", registry=registry)(_index_service)
     kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)(service_changed)
     metrics.watches.wanted(PLURAL)
+    optional = {RESOURCES[kind].plural for kind in OPTIONAL_KINDS}
     for selector in _child_resources():
-        if selector[-1] != OPTIONAL:
+        if selector[-1] not in optional:
             metrics.watches.wanted(selector[-1])
         if selector[-1] == "pods":
             kopf.index(*selector, id="pods", registry=registry)(_index_pod)
@@ -158,7 +159,7 @@ class _State:
         self.cluster, self.own = cluster, own
         self.reconciler: Reconciler | None = None
         self.view: View | None = None
-        self.monitoring = False
+        self.served: frozenset[str] = frozenset()
         self.queue: WorkQueue[Key] = WorkQueue(self._work, own.workers)
         self.watches = Watches(stop.set)
         self.leases = Leases(cluster, own.watch_namespaces, self._queue_all)
@@ -180,24 +181,25 @@ class _State:
         if self.reconciler is None:
             self.view = view
             self.reconciler = Reconciler(self.cluster, self.own, view, self.queue.add)
-            self.reconciler.monitoring = self.monitoring
+            self.reconciler.served = self.served
         self.queue.add(key, delay)
 
     async def watch_optional_apis(self) -> None:
-        """ServiceMonitors are made once their API appears; everything else goes on without."""
+        """ServiceMonitors and ScaledObjects are made once their API appears; everything else goes on without."""
         while True:
-            known = await self.cluster.serves("ServiceMonitor")
-            if known is not None:
-                self._set_monitoring(known)
+            await self.look_for_optional_apis()
             await asyncio.sleep(OPTIONAL_API_SECONDS)
 
-    def _set_monitoring(self, known: bool) -> None:
-        """Whether the cluster serves ServiceMonitors; a change concerns every service."""
-        self.monitoring = known
-        if not known:
-            self.watches.forget(OPTIONAL)
-        if self.reconciler and self.reconciler.monitoring != known:
-            self.reconciler.monitoring = known
+    async def look_for_optional_apis(self) -> None:
+        """Asks which optional kinds the cluster serves; a change concerns every service."""
+        known = {kind: await self.cluster.serves(kind) for kind in OPTIONAL_KINDS}
+        # Where the API server does not say, what was known stands.
+        served = {kind for kind, told in known.items() if (kind in self.served if told is None else told)}
+        self.served = frozenset(served)
+        for kind in set(OPTIONAL_KINDS) - self.served:
+            self.watches.forget(RESOURCES[kind].plural)
+        if self.reconciler and self.reconciler.served != self.served:
+            self.reconciler.served = self.served
             self._queue_all()
 
     def trouble(self) -> str:
@@ -212,7 +214,7 @@ async def _operate(own: settings.Settings, health_port: int) -> int:
     registry = kopf.OperatorRegistry()
     async with connect() as cluster:
         state = _State(cluster, own, stop)
-        state.monitoring = bool(await cluster.serves("ServiceMonitor"))
+        await state.look_for_optional_apis()
         # Rights on some namespaces are none on nodes.
         register(registry, state.watches, state.on_key, with_nodes=not own.watch_namespaces)
         kopf.on.startup(registry=registry)(partial(_stop_on_signals, stop))

@@ -12,6 +12,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
+from .manifests import AUTOSCALERS
 from .manifests.metadata import INSTANCE_LABEL, REVISION_LABEL, Manifest
 from .manifests.pod import CONTAINER
 from .pod_events import PodEvent
@@ -22,7 +23,7 @@ FIELD_MANAGER = "vllm-operator"
 
 @dataclass(frozen=True, slots=True)
 class ConditionSnapshot:
-    """A condition of a Deployment."""
+    """A condition of a Deployment or an autoscaler."""
 
     type: str
     status: str
@@ -48,6 +49,17 @@ class DeploymentSnapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class AutoscalerSnapshot:
+    """What a HorizontalPodAutoscaler, or KEDA's ScaledObject, says of itself."""
+
+    conditions: tuple[ConditionSnapshot, ...]
+
+    def condition(self, kind: str) -> ConditionSnapshot | None:
+        """The condition of a type; None while there is none."""
+        return next((entry for entry in self.conditions if entry.type == kind), None)
+
+
+@dataclass(frozen=True, slots=True)
 class Child:
     """A child as it stands. `owned_fields` changes exactly when somebody else edits a field that we applied."""
 
@@ -62,6 +74,7 @@ class Child:
     packed_template: bytes | None = None
     deployment: DeploymentSnapshot | None = None
     owns_replicas: bool = False
+    autoscaler: AutoscalerSnapshot | None = None
 
     @property
     def template(self) -> Manifest:
@@ -123,6 +136,8 @@ class PodSnapshot:
     # The node has ended the whole pod, or never took it; the ReplicaSet has made another.
     failed: bool = False
     was_ready: bool = False
+    # From the pod's start until it was ready; 0 while it is not, and after its container was restarted.
+    startup_seconds: int = 0
     # Whether the sandbox is there: volumes are mounted and the network is set up.
     sandboxed: bool = True
     # Whether the container that runs was ready, and is not any more.
@@ -172,6 +187,14 @@ def child(body: Body) -> Child:
         packed_template=zlib.compress(json.dumps(body["data"]["template"]).encode()) if revision else None,
         deployment=_deployment(body) if kind == "Deployment" else None,
         owns_replicas="f:replicas" in _applied_fields(metadata).get("f:spec", {}),
+        autoscaler=AutoscalerSnapshot(_conditions(body.get("status") or {})) if kind in AUTOSCALERS else None,
+    )
+
+
+def _conditions(status: Body) -> tuple[ConditionSnapshot, ...]:
+    return tuple(
+        ConditionSnapshot(entry["type"], entry["status"], entry.get("reason", ""), entry.get("message", ""))
+        for entry in status.get("conditions") or ()
     )
 
 
@@ -182,10 +205,7 @@ def _deployment(body: Body) -> DeploymentSnapshot:
         observed_generation=int(status.get("observedGeneration", 0)),
         replicas=int(status.get("replicas", 0)),
         wanted=int(body["spec"].get("replicas", 1)),
-        conditions=tuple(
-            ConditionSnapshot(entry["type"], entry["status"], entry.get("reason", ""), entry.get("message", ""))
-            for entry in status.get("conditions") or ()
-        ),
+        conditions=_conditions(status),
     )
 
 
@@ -212,6 +232,7 @@ def pod(body: Body) -> PodSnapshot:
         image=_ours(spec["containers"]).get("image", ""),
         node=spec.get("nodeName", ""),
         failed=status.get("phase") == "Failed",
+        startup_seconds=_startup(status, readiness, container) if ready else 0,
         was_ready=ready or _later(readiness.get("lastTransitionTime"), status.get("startTime")),
         sandboxed=conditions.get("PodReadyToStartContainers", {}).get("status") != "False",
         silent=not ready and bool(running) and _later(readiness.get("lastTransitionTime"), running.get("startedAt")),
@@ -235,6 +256,12 @@ def _seconds(start: str | None, end: str | None) -> int:
     if not start or not end:
         return 0
     return int((datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds())
+
+
+def _startup(status: Body, readiness: Body, container: Body) -> int:
+    if container.get("restartCount"):
+        return 0
+    return max(_seconds(status.get("startTime"), readiness.get("lastTransitionTime")), 1)
 
 
 def _later(transition: str | None, start: str | None) -> bool:

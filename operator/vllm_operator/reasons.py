@@ -83,6 +83,18 @@ class Reason(StrEnum):
     CONFIGURATION_CHANGED = "ConfigurationChanged"
     SERVICE_MONITOR_APPLIED = "ServiceMonitorApplied"
     API_MISSING = "ServiceMonitorApiMissing"
+    # The autoscaler.
+    SCALING = "Scaling"
+    AUTOSCALER_STARTING = "AutoscalerStarting"
+    AUTOSCALER_FAILED = "AutoscalerFailed"
+    AUTOSCALER_REFUSED = "AutoscalerRefused"
+    AUTOSCALER_PAUSED = "AutoscalerPaused"
+    KEDA_API_MISSING = "KedaApiMissing"
+    METRICS_API_MISSING = "MetricsApiMissing"
+    NO_METRIC_YET = "NoMetricYet"
+    TRIGGER_FAILED = "TriggerFailed"
+    TARGET_UNREACHABLE = "TargetUnreachable"
+    AT_MAXIMUM = "AtMaximum"
 
 
 # They may go away without any change to the service: it only needs time, others free what it waits for, or a restart

@@ -8,7 +8,7 @@ The user's trouble becomes a condition and waits for a change; the world's is ra
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -18,27 +18,28 @@ from pydantic import ValidationError
 from . import metrics
 from .api.resource import InferenceService
 from .api.spec import InferenceServiceSpec
-from .apply import WATCH_LAG_SECONDS, Applier, NameTakenError, StillDeletingError
+from .apply import WATCH_LAG_SECONDS, StillDeletingError
 from .arrivals import Arrivals
-from .cluster import Cluster, GoneError, RefusedError
-from .diagnosis import Finding, asks_for_gpus
+from .children import Children, GivesWayError, Known, deployment_of, revisions
+from .cluster import Cluster, GoneError
+from .diagnosis import Autoscaler, Finding, asks_for_gpus
 from .engine import ConfigurationReader, EngineReader
 from .events import EventReader
 from .figures import Restarts, figures
-from .fits import Assessment, Inspection, assess, facts_of, keeps_from_running
+from .fits import Assessment, Inspection, assess
 from .inspector import Inspector
 from .logs import LogReader
-from .manifests import Manifest, Rendering, controller_revision, desired, inspection_key, pod_template, revision_name
-from .manifests.metadata import REVISION_LABEL
+from .manifests import inspection_key, revision_name
+from .manifests.autoscaling import hpa_of
 from .manifests.pod import CONTAINER
-from .manifests.revision import KEPT_REVISIONS
 from .nodes import Node
-from .observed import Child, PodSnapshot
+from .observed import PodSnapshot
 from .reasons import Reason
 from .settings import Settings
-from .status import Engine, Observed, status
+from .status import status
 from .supply import Supply, supply
-from .view import Key, Live, ServiceSnapshot, View
+from .verdicts import Engine, Observed
+from .view import Key, ServiceSnapshot, View
 from .vllm import configuration
 
 log = logging.getLogger(__name__)
@@ -55,16 +56,12 @@ SUPPLY_SECONDS = 30.0
 REFUSED_RETRY_SECONDS = 30.0
 
 
-class _GivesWayError(Exception):
-    """Other services have nothing yet: the pods of this one come after them (arrivals.py)."""
-
-
 @dataclass(slots=True)
 class _Memory:
     """What is remembered of one service between reconciles. Losing it costs requests, never correctness."""
 
     uid: str
-    applier: Applier
+    children: Children
     engine: EngineReader
     inspector: Inspector
     logs: LogReader
@@ -73,21 +70,11 @@ class _Memory:
     first_seen: float = field(default_factory=time.monotonic)
     settled_at: float = 0.0
     parsed: InferenceService | None = None
-    templates: dict[str, Manifest] = field(default_factory=dict)
     written: tuple[int, dict[str, Any]] | None = None
     written_at: float = -PROGRESS_SECONDS
     restarts: Restarts = field(default_factory=Restarts)
     # What the last assessment was made of, and what came of it.
     assessed: tuple[tuple[int, Inspection, list[Node]], Assessment] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Outcome:
-    """What became of the children: the pod template that stands, and what is in the way of the spec's own."""
-
-    template: Manifest | None = None
-    withheld: bool = False
-    error: Finding | None = None
 
 
 class Reconciler:
@@ -97,8 +84,8 @@ class Reconciler:
         self._cluster, self._settings, self._view, self._requeue = cluster, settings, view, requeue
         self._memories: dict[Key, _Memory] = {}
         self._arrivals = Arrivals(requeue)
-        # Whether the cluster serves ServiceMonitors; may change while the operator runs.
-        self.monitoring = False
+        # Which optional kinds (ServiceMonitor, ScaledObject) the cluster serves; may change while the operator runs.
+        self.served: frozenset[str] = frozenset()
 
     async def reconcile(self, key: Key) -> float | None:
         """Brings a service to its desired state. Returns seconds after which to look again; None: wait for a change."""
@@ -112,7 +99,7 @@ class Reconciler:
         with metrics.reconcile_seconds.time():
             try:
                 return await self._reconcile(key, snapshot, memory)
-            except _GivesWayError:
+            except GivesWayError:
                 return None
             except (GoneError, StillDeletingError) as error:
                 # The service or its namespace is going away, or the children of its predecessor are.
@@ -122,20 +109,22 @@ class Reconciler:
     async def _reconcile(self, key: Key, snapshot: ServiceSnapshot, memory: _Memory) -> float | None:
         service, spec_error = self._parse(key, snapshot, memory)
         before = _newest_status(snapshot, memory)
+        live, children = self._view.children(key), memory.children
+        children.replicas.note(deployment_of(service, live), self._view.pods(key), before)
         if spec_error:
             self._arrivals.settled(key)
-            return await self._write_status(service, Observed(spec_error=spec_error), before, memory)
-        live = self._view.children(key)
-        memory.applier.note(live)
+            return await self._write_status(service, self._observed(service, spec_error, memory), before, memory)
+        children.applier.note(live)
         inspection = await memory.inspector.look(service, before, self._view.inspection(key, inspection_key(service)))
         assessment = self._assess(service, inspection, memory)
-        job = memory.inspector.job(service, before, inspection)
-        outcome = await self._bring_about(service, live, memory, (inspection, assessment, job))
+        known = Known(inspection, assessment, memory.inspector.job(service, before, inspection))
+        outcome = await children.bring_about(service, live, known, self.served)
         self._arrivals.settled(key)
         memory.settled_at = memory.settled_at or time.monotonic()
         observed = await self._observe(service, before, memory)
         observed.apply_error, observed.withheld = outcome.error, outcome.withheld
         observed.inspection, observed.assessment = inspection, assessment
+        observed.autoscaler = replace(observed.autoscaler, refused=outcome.autoscaler_refused)
         observed.image = outcome.template["spec"]["containers"][0]["image"] if outcome.template else None
         wait = self._too_early(service, observed, snapshot, memory)
         wait = wait or await self._write_status(service, observed, before, memory)
@@ -145,8 +134,8 @@ class Reconciler:
             memory.inspector.retry_after,
             memory.configuration.retry_after,
             memory.events.retry_after,
-            WATCH_LAG_SECONDS if memory.applier.unseen() else None,
-            REFUSED_RETRY_SECONDS if outcome.error else None,
+            WATCH_LAG_SECONDS if children.applier.unseen() else None,
+            REFUSED_RETRY_SECONDS if outcome.error or outcome.autoscaler_refused else None,
             SUPPLY_SECONDS if observed.supply else None,
         )
         return min(filter(None, waits), default=None)
@@ -177,86 +166,38 @@ class Reconciler:
             memory.assessed = (made_of, assess(service, inspection, made_of[2], image))
         return memory.assessed[1]
 
-    async def _bring_about(
-        self,
-        service: InferenceService,
-        live: Live,
-        memory: _Memory,
-        known: tuple[Inspection, Assessment, Manifest | None],
-    ) -> _Outcome:
-        """Applies and prunes the children."""
-        inspection, assessment, job = known
-        withheld = _withholds(service, live, assessment)
-        template: Manifest | None = None
-        try:
-            if withheld:
-                template = _deployed_template(service, live)
-                withheld = template is None or _revision(template) != revision_name(service)
-            else:
-                template = await self._kept_template(service, live, memory, _rendering(inspection, assessment))
-            children = desired(service, template, monitoring=self.monitoring)
-            for manifest in children:
-                if manifest["kind"] == "Deployment" and self._gives_way(service, live):
-                    raise _GivesWayError
-                await memory.applier.apply(service, manifest, live)
-            if job:
-                # A Job's pod template is immutable: what runs is left to run.
-                if ("Job", job["metadata"]["name"]) not in live:
-                    await memory.applier.apply(service, job, live)
-                children.append(job)
-            # Without the kept template of what is deployed, it is left as it is.
-            if template or not _deployed(service, live):
-                await memory.applier.prune(service, children, live)
-        except NameTakenError as error:
-            return _Outcome(template, withheld, (Reason.NAME_TAKEN, str(error)))
-        except RefusedError as error:
-            message = f"the API server refuses what the spec leads to: {error}"
-            return _Outcome(template, withheld, (Reason.REFUSED, message))
-        return _Outcome(template, withheld)
-
-    def _gives_way(self, service: InferenceService, live: Live) -> bool:
-        """Whether a new service's pods should wait, as newer services still come in."""
-        key = (service.namespace, service.name)
-        return ("Deployment", service.name) not in live and self._arrivals.holds_pods(key)
-
-    async def _kept_template(
-        self, service: InferenceService, live: Live, memory: _Memory, rendering: Rendering
-    ) -> Manifest:
-        """The pod template rendered when the spec last changed; rendered and kept now, if it has just changed."""
-        revision = revision_name(service)
-        kept = _revisions(service, live)
-        current = next((child for child in kept if child.revision == revision), None)
-        template = memory.templates.get(revision) or (current and current.template)
-        memory.templates = {revision: template or pod_template(service, revision, self._settings, rendering)}
-        others = sorted((child for child in kept if child is not current), key=lambda child: child.revision_number)
-        number = current.revision_number if current else max((other.revision_number for other in others), default=0) + 1
-        manifest = controller_revision(service, number, memory.templates[revision])
-        await memory.applier.apply(service, manifest, live)
-        for old in others[: 1 - KEPT_REVISIONS]:
-            await memory.applier.delete(service, (old.kind, old.name))
-        return memory.templates[revision]
+    def _observed(self, service: InferenceService, spec_error: Finding | None, memory: _Memory) -> Observed:
+        """What is known of a service whatever its pods do."""
+        live = self._view.children((service.namespace, service.name))
+        hpa, scaled_object = live.get(hpa_of(service)), live.get(("ScaledObject", service.name))
+        return Observed(
+            spec_error=spec_error,
+            deployment=deployment_of(service, live),
+            monitoring="ServiceMonitor" in self.served,
+            autoscaler=Autoscaler(
+                hpa.autoscaler if hpa else None,
+                scaled_object.autoscaler if scaled_object else None,
+                keda="ScaledObject" in self.served,
+            ),
+            start_replicas=memory.children.replicas.at_start(service),
+            startup_seconds=memory.children.replicas.startup_seconds,
+        )
 
     async def _observe(self, service: InferenceService, before: Mapping[str, Any], memory: _Memory) -> Observed:
         key = (service.namespace, service.name)
         revision = revision_name(service)
         pods = self._view.pods(key)
+        observed = self._observed(service, None, memory)
         current = await memory.events.fill([pod for pod in pods if pod.revision == revision])
-        current = memory.logs.fill(current)
-        child = self._view.children(key).get(("Deployment", service.name))
-        deployment = child.deployment if child and child.owner_uid == service.uid else None
-        asks = self._settings.engine_metrics
-        engine = memory.engine.get(current) if asks else None
-        reads_configuration = asks and configuration(service.spec)
-        return Observed(
-            deployment=deployment,
-            pods=current,
-            old_pods=[pod for pod in pods if pod.revision != revision],
-            replaces=len(_revisions(service, self._view.children(key))) > 1,
-            supply=self._supply(service) if asks_for_gpus(deployment, current) else None,
-            monitoring=self.monitoring,
-            engine=engine or Engine.known(before, service.generation),
-            changed=memory.configuration.get(current) if reads_configuration else (),
-        )
+        observed.pods = memory.logs.fill(current)
+        observed.old_pods = [pod for pod in pods if pod.revision != revision]
+        observed.replaces = len(revisions(service, self._view.children(key))) > 1
+        observed.supply = self._supply(service) if asks_for_gpus(observed.deployment, observed.pods) else None
+        engine = memory.engine.get(observed.pods) if self._settings.engine_metrics else None
+        observed.engine = engine or Engine.known(before, service.generation)
+        if self._settings.engine_metrics and configuration(service.spec):
+            observed.changed = memory.configuration.get(observed.pods)
+        return observed
 
     def _supply(self, service: InferenceService) -> Supply | None:
         """The GPUs that there are for a service's pods; None where the operator may not see nodes."""
@@ -305,7 +246,8 @@ class Reconciler:
             logs = LogReader(partial(self._read_log, key[0]), lambda: self._requeue(key))
             changes = ConfigurationReader(lambda: self._requeue(key))
             events = EventReader(partial(self._cluster.read_events, key[0]))
-            memory = _Memory(uid, Applier(self._cluster), reader, inspector, logs, changes, events)
+            children = Children(self._cluster, self._settings, lambda: self._arrivals.holds_pods(key))
+            memory = _Memory(uid, children, reader, inspector, logs, changes, events)
             self._memories[key] = memory
             self._arrivals.arrived(key)
         return memory
@@ -331,37 +273,6 @@ def _newest_status(snapshot: ServiceSnapshot, memory: _Memory) -> dict[str, Any]
     if memory.written and memory.written[0] > snapshot.resource_version:
         return memory.written[1]
     return dict(snapshot.status)
-
-
-def _deployed(service: InferenceService, live: Live) -> str | None:
-    """The revision that the Deployment's pods are of; None where there is no Deployment of this service."""
-    child = live.get(("Deployment", service.name))
-    return child.revision if child and child.owner_uid == service.uid else None
-
-
-def _withholds(service: InferenceService, live: Live, assessment: Assessment) -> bool:
-    """Whether the spec's own pods must not be made (yet). What is deployed is never taken away again."""
-    return _deployed(service, live) != revision_name(service) and keeps_from_running(service.spec, assessment)
-
-
-def _revisions(service: InferenceService, live: Live) -> list[Child]:
-    return [child for child in live.values() if child.kind == "ControllerRevision" and child.owner_uid == service.uid]
-
-
-def _revision(template: Manifest) -> str:
-    return str(template["metadata"]["labels"][REVISION_LABEL])
-
-
-def _deployed_template(service: InferenceService, live: Live) -> Manifest | None:
-    """The kept template of the pods that are deployed, to repair them to; None where there are none."""
-    deployed, kept = _deployed(service, live), _revisions(service, live)
-    if deployed is None:  # deleted by hand: what was rendered last
-        return max(kept, key=lambda child: child.revision_number).template if kept else None
-    return next((child.template for child in kept if child.revision == deployed), None)
-
-
-def _rendering(inspection: Inspection, assessment: Assessment) -> Rendering:
-    return Rendering(facts_of(inspection.report).commit if inspection.report else None, assessment.products)
 
 
 def _log_transition(service: InferenceService, ready: Mapping[str, Any]) -> None:

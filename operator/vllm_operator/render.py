@@ -5,7 +5,7 @@ from pathlib import Path
 from . import settings
 from .api.resource import InferenceService
 from .api.spec import InferenceServiceSpec
-from .manifests import Manifest, desired, pod_template, revision_name
+from .manifests import Manifest, Scaling, desired, pod_template, revision_name
 from .service_file import services_in
 
 
@@ -15,7 +15,7 @@ def render(manifest: Manifest, own: settings.Settings) -> list[Manifest]:
     spec = InferenceServiceSpec.model_validate(manifest["spec"])
     service = InferenceService(meta.get("namespace", "default"), meta["name"], "", 1, spec)
     template = pod_template(service, revision_name(service), own)
-    return desired(service, template, monitoring=True)
+    return desired(service, template, monitoring=True, scaling=Scaling(prometheus_url=own.prometheus_url))
 
 
 def render_file(path: Path, settings_path: Path | None) -> list[Manifest]:

@@ -46,6 +46,8 @@ class Settings(_Settings):
     ca_config_map: str | None = None
     # Whether the operator reads /metrics and /version of pods that became ready.
     engine_metrics: bool = True
+    # Where KEDA asks Prometheus for vLLM's metrics.
+    prometheus_url: str = "http://prometheus-operated.monitoring.svc:9090"
     # Services reconciled at the same time.
     workers: int = Field(64, ge=1, le=256)
     # json: one object per line, for log collectors; text: for people.

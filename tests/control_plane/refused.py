@@ -86,6 +86,25 @@ WORKLOAD = [
     ("{replicas: 2, autoscaling: {maxReplicas: 4}}", "set replicas or autoscaling, not both"),
     ("autoscaling: {minReplicas: 5, maxReplicas: 4}", "autoscaling.minReplicas must not be above"),
     ("autoscaling: {minReplicas: 2}", "spec.autoscaling.maxReplicas: Required value"),
+    ("autoscaling: {minReplicas: 0, maxReplicas: 4}", "minReplicas 0 needs provider KEDA and autoscaling.triggers"),
+    ("autoscaling: {minReplicas: 0, maxReplicas: 4, provider: KEDA}", "minReplicas 0 needs provider KEDA and autoscal"),
+    ("autoscaling: {maxReplicas: 4, triggers: [{type: cron, metadata: {}}]}", "autoscaling.triggers are KEDA's: set"),
+    (
+        "autoscaling: {maxReplicas: 4, targets: {waitingRequests: 0, kvCacheUtilizationPercent: 0}}",
+        "autoscaling has nothing to scale by: set at least one of autoscaling.targets above 0",
+    ),
+    ("autoscaling: {maxReplicas: 4, targets: {kvCacheUtilizationPercent: 95}}", "must be at most 90: pods are added"),
+    ("autoscaling: {maxReplicas: 4, targets: {cpu: 80}}", 'unknown field "spec.autoscaling.targets.cpu"'),
+    ("autoscaling: {maxReplicas: 4, scaleUp: {maxReplicasPerStep: 0}}", "should be greater than or equal to 1"),
+    ("autoscaling: {maxReplicas: 4, scaleDown: {stabilizationSeconds: 4000}}", "should be less than or equal to 3600"),
+    (
+        "autoscaling: {maxReplicas: 4, provider: KEDA, triggers: [{type: memory, metadata: {value: '80'}}]}",
+        "CPU and memory say nothing of vLLM's load",
+    ),
+    (
+        "autoscaling: {maxReplicas: 4, provider: KEDA, triggers: [{type: redis, metadata: {hostFromEnv: HF_TOKEN}}]}",
+        "may not name variables of the pods (...FromEnv) nor an identityOwner: use authenticationRef",
+    ),
     (
         "{replicas: 2, cache: {claim: {storage: 10Gi}}}",
         "more than one replica needs cache.claim.accessMode ReadWriteMany",

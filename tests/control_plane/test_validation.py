@@ -105,6 +105,8 @@ ACCEPTED = [
     "replicas: 0",
     "{replicas: 4, cache: {claim: {storage: 10Gi, accessMode: ReadWriteMany}}}",
     "{autoscaling: {maxReplicas: 4}, cache: {existingClaim: shared}}",
+    "autoscaling: {maxReplicas: 4, targets: {waitingRequests: 0}}",
+    "autoscaling: {minReplicas: 0, maxReplicas: 4, provider: KEDA, triggers: [{type: cron, metadata: {start: a}}]}",
     "accelerator: {product: NVIDIA-L4}",
     "speculative: {method: deepseek_mtp, numSpeculativeTokens: 1}",
     "pod: {imagePullSecrets: [{name: key}], tolerations: [{operator: Exists}]}",

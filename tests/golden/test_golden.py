@@ -21,6 +21,7 @@ SERVICES = {
     "llama-70b": REPOSITORY / "examples" / "llama-70b.yaml",
     "complete": REPOSITORY / "tests" / "control_plane" / "complete.yaml",
     "autoscaled": HERE / "services" / "autoscaled.yaml",
+    "keda": HERE / "services" / "keda.yaml",
     "minimal": HERE / "services" / "minimal.yaml",
 }
 

@@ -56,7 +56,7 @@ def places(found: Sample) -> list[Any]:
             return [planned(service)[found.effect.place] for service in found.services]
     kind = found.effect.place.partition(" ")[0]
     children = [desired(service, template(service), monitoring=True) for service in found.services]
-    return [at(next(child for child in some if child["kind"] == kind), found.place) for some in children]
+    return [at(next((child for child in some if child["kind"] == kind), None), found.place) for some in children]
 
 
 def test_every_field_has_an_effect_and_every_effect_a_field() -> None:

@@ -13,7 +13,8 @@ from vllm_operator.nodes import Node
 from vllm_operator.observed import PodSnapshot
 from vllm_operator.planner.plan import PLANNED_VERSION
 from vllm_operator.reasons import Reason
-from vllm_operator.status import Engine, Observed, status
+from vllm_operator.status import status
+from vllm_operator.verdicts import Engine, Observed
 
 H100 = "NVIDIA-H100-80GB-HBM3"
 NOW = "2026-11-24T12:00:00Z"

@@ -14,7 +14,7 @@ from vllm_operator.fits import Inspection, assess
 from vllm_operator.metrics import Figures, Fleet, Watches
 from vllm_operator.observed import DeploymentSnapshot, PodSnapshot
 from vllm_operator.planner.plan import PLANNED_VERSION
-from vllm_operator.status import Engine, Observed
+from vllm_operator.verdicts import Engine, Observed
 from vllm_operator.workqueue import WorkQueue
 
 FIGURES = Figures("True", "Available", 2, 2, None, 8, 8, None, 0)

@@ -8,7 +8,8 @@ from vllm_operator.api.resource import InferenceService
 from vllm_operator.api.spec import InferenceServiceSpec
 from vllm_operator.observed import ConditionSnapshot, DeploymentSnapshot, Ending, PodSnapshot
 from vllm_operator.reasons import Reason
-from vllm_operator.status import Engine, Observed, status
+from vllm_operator.status import status
+from vllm_operator.verdicts import Engine, Observed
 
 NOW = "2026-11-24T12:00:00Z"
 LATER = "2026-11-24T13:00:00Z"

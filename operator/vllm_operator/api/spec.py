@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from .autoscaling import Autoscaling
 from .base import ApiModel, Bytes, Form, KeyRef, Limits, optional, required, rule, with_rules
 from .environment import EnvVar
 from .flags import extra_args_rules
@@ -109,28 +110,6 @@ class Accelerator(ApiModel):
     )
     memory: Bytes | None = optional(
         "Memory of each GPU, for the memory plan, where neither the product nor the nodes' labels tell.", "80Gi"
-    )
-
-
-class AutoscalingTargets(ApiModel):
-    """What each pod should have at most, on average."""
-
-    waiting_requests: int = required("Requests that wait in vLLM's queue, per pod.", 5, default=5, ge=1, le=10000)
-
-
-class Autoscaling(ApiModel):
-    """Scales the number of pods by what vLLM feels. Needs custom metrics in the cluster (prometheus-adapter)."""
-
-    model_config = with_rules(
-        rule(
-            "self.minReplicas <= self.maxReplicas", "autoscaling.minReplicas must not be above autoscaling.maxReplicas"
-        )
-    )
-
-    min_replicas: int = required("Fewest pods.", 1, default=1, ge=1, le=1000)
-    max_replicas: int = required("Most pods.", 8, ge=1, le=1000)
-    targets: AutoscalingTargets = Field(
-        default_factory=AutoscalingTargets, description="When to scale.", examples=[{"waitingRequests": 5}]
     )
 
 

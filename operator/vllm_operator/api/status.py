@@ -11,8 +11,8 @@ class Condition(ApiModel):
     """One aspect of the service, in the form that `kubectl wait` and GitOps tools read."""
 
     type: ShortText = required(
-        "Aspect: Ready, SpecValid, Fits, WorkloadAvailable, ChatAvailable, MonitoringAvailable, Reconciling, Stalled "
-        "or Outdated.",
+        "Aspect: Ready, SpecValid, Fits, WorkloadAvailable, ChatAvailable, MonitoringAvailable, ScalingActive, "
+        "Reconciling, Stalled or Outdated.",
         "Ready",
     )
     status: Literal["True", "False", "Unknown"] = required("Whether it holds.", "True")
@@ -78,11 +78,19 @@ class InferenceServiceStatus(ApiModel):
         "What is true of the service now.", [_CONDITION], max_length=16, list_type="map", list_map_keys=["type"]
     )
     replicas: int | None = optional("Pods that exist.", 2)
+    wanted_replicas: int | None = optional(
+        "Pods that there should be, by the spec or the autoscaler; a Deployment that is made again starts with them.", 2
+    )
     ready_replicas: int | None = optional("Pods that serve the current spec.", 2)
     selector: str | None = optional(
         "Label selector of the pods, for the scale subresource.", "app.kubernetes.io/instance=llama-70b", max_length=512
     )
     gpus: int | None = optional("GPUs that all wanted replicas take together.", 8)
+    startup_seconds: int | None = optional(
+        "Seconds that a pod takes from its start until it serves, rounded up to 15, 30, 60, 120, 300, 600, 900, 1200 "
+        "or 1800: pods are added no faster.",
+        300,
+    )
     url: str | None = optional(
         "Base URL of the OpenAI API within the cluster.", "http://llama-70b.team-a.svc:8000/v1", max_length=512
     )

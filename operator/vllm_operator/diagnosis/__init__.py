@@ -9,9 +9,21 @@ from ..observed import DeploymentSnapshot, PodSnapshot
 from ..reasons import TRANSIENT, Reason
 from ..supply import Supply
 from . import container, refusals, scheduling
+from .autoscaling import Autoscaler, scaling
 from .unstarted import unstarted, waits
 
-__all__ = ["Finding", "asks_for_gpus", "progress", "unstarted", "waits", "wants_events", "wants_log", "workload"]
+__all__ = [
+    "Autoscaler",
+    "Finding",
+    "asks_for_gpus",
+    "progress",
+    "scaling",
+    "unstarted",
+    "waits",
+    "wants_events",
+    "wants_log",
+    "workload",
+]
 
 Finding = tuple[Reason, str]
 wants_log = container.wants_log

@@ -4,7 +4,8 @@ Everything here is pure: spec, kept pod template and settings in, manifests out.
 """
 
 from ..api.resource import InferenceService
-from .availability import autoscaler, disruption_budget
+from .autoscaling import AUTOSCALERS, Scaling, autoscaler
+from .availability import disruption_budget
 from .claim import cache_claim
 from .deployment import deployment
 from .inspection import inspection, inspection_key, model_claim
@@ -15,8 +16,10 @@ from .pod import Rendering, pod_template
 from .revision import controller_revision, revision_name
 
 __all__ = [
+    "AUTOSCALERS",
     "Manifest",
     "Rendering",
+    "Scaling",
     "controller_revision",
     "desired",
     "inspection",
@@ -26,8 +29,12 @@ __all__ = [
     "revision_name",
 ]
 
+_SCALING = Scaling()
 
-def desired(owner: InferenceService, template: Manifest | None, *, monitoring: bool) -> list[Manifest]:
+
+def desired(
+    owner: InferenceService, template: Manifest | None, *, monitoring: bool, scaling: Scaling = _SCALING
+) -> list[Manifest]:
     """The children that a service should have, in the order in which they are applied.
 
     `template` is the kept pod template, or None while there must be no pods; `monitoring` whether the cluster knows
@@ -39,7 +46,7 @@ def desired(owner: InferenceService, template: Manifest | None, *, monitoring: b
         service(owner),
         deployment(owner, template) if template else None,
         disruption_budget(owner) if template else None,
-        autoscaler(owner) if template else None,
+        autoscaler(owner, scaling) if template else None,
         service_monitor(owner) if monitoring else None,
     ]
     return [child for child in children if child is not None]

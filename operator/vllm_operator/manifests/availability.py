@@ -1,10 +1,7 @@
-"""How many pods there are: the PodDisruptionBudget and the HorizontalPodAutoscaler."""
+"""How many pods may be taken away at a time: the PodDisruptionBudget."""
 
 from ..api.resource import InferenceService
 from .metadata import Manifest, identity, metadata
-
-# As prometheus-adapter serves it per pod from vLLM's own gauge.
-WAITING_METRIC = "vllm:num_requests_waiting"
 
 
 def disruption_budget(service: InferenceService) -> Manifest | None:
@@ -22,24 +19,5 @@ def disruption_budget(service: InferenceService) -> Manifest | None:
             "selector": {"matchLabels": identity(service)},
             # A pod that is not ready serves nobody: it must not block the drain of its node.
             "unhealthyPodEvictionPolicy": "AlwaysAllow",
-        },
-    }
-
-
-def autoscaler(service: InferenceService) -> Manifest | None:
-    """Scales on requests that wait in vLLM's queue, per pod."""
-    scaling = service.spec.autoscaling
-    if not scaling:
-        return None
-    target = {"type": "AverageValue", "averageValue": str(scaling.targets.waiting_requests)}
-    return {
-        "apiVersion": "autoscaling/v2",
-        "kind": "HorizontalPodAutoscaler",
-        "metadata": metadata(service),
-        "spec": {
-            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": service.name},
-            "minReplicas": scaling.min_replicas,
-            "maxReplicas": scaling.max_replicas,
-            "metrics": [{"type": "Pods", "pods": {"metric": {"name": WAITING_METRIC}, "target": target}}],
         },
     }

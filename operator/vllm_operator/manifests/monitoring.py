@@ -4,12 +4,13 @@ from ..api.resource import InferenceService
 from .metadata import Manifest, identity, metadata
 from .pod import PORT_NAME
 
+# On every metric of a service's pods: the name of the service.
+SERVICE_LABEL = "inferenceservice"
+
 
 def service_monitor(service: InferenceService) -> Manifest:
     """Has Prometheus scrape every pod's /metrics, with the service, namespace and pod as labels."""
-    relabel = [
-        {"sourceLabels": ["__meta_kubernetes_service_name"], "targetLabel": "inferenceservice", "action": "replace"}
-    ]
+    relabel = [{"sourceLabels": ["__meta_kubernetes_service_name"], "targetLabel": SERVICE_LABEL, "action": "replace"}]
     return {
         "apiVersion": "monitoring.coreos.com/v1",
         "kind": "ServiceMonitor",

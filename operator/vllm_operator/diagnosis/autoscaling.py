@@ -1,0 +1,195 @@
+"""Why the number of pods does not follow the load, from what the autoscaler says and what became of the pods. Pure.
+
+The words are those of pkg/controller/podautoscaler in Kubernetes and of k8s.io/metrics.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..api.spec import InferenceServiceSpec
+from ..observed import AutoscalerSnapshot, DeploymentSnapshot, PodSnapshot
+from ..reasons import Reason
+from ..supply import Supply
+from . import refusals, scheduling
+from .redaction import shorten
+
+# The status (None: Unknown), its reason and the sentence.
+Scaling = tuple[bool | None, Reason, str]
+
+# Pods are added at more than this much above a target.
+_TOLERANCE = 1.1
+_NO_API = re.compile(
+    r"no (custom|external) metrics API|no known available metric versions|could not find the requested resource"
+    r"|currently unable to handle the request|service unavailable"
+)
+_NO_METRIC = re.compile(
+    r"could not find the metric|no metrics returned|did not receive metrics|no pods returned|no matching metrics"
+)
+_METRIC = re.compile(r"unable to get (?:external )?metric (?:[^\s/]+/)?(?P<name>[^\s/]+?)(?:/&[^:]*(?::[^:]*)*)?: ")
+
+
+@dataclass(frozen=True, slots=True)
+class Autoscaler:
+    """What is seen of a service's autoscaler."""
+
+    # The HorizontalPodAutoscaler: ours, or the one that KEDA keeps.
+    hpa: AutoscalerSnapshot | None = None
+    scaled_object: AutoscalerSnapshot | None = None
+    # Whether the cluster knows ScaledObjects.
+    keda: bool = False
+    # Why the API server refuses the autoscaler.
+    refused: str = ""
+
+
+def scaling(
+    spec: InferenceServiceSpec,
+    seen: Autoscaler,
+    deployment: DeploymentSnapshot | None,
+    pods: Sequence[PodSnapshot],
+    supply: Supply | None = None,
+) -> Scaling | None:
+    """Whether the number of pods follows the load; None for a fixed number."""
+    if not spec.autoscaling:
+        return None
+    by_keda = spec.autoscaling.provider == "KEDA"
+    return (
+        _not_made(spec, seen, by_keda=by_keda)
+        or _missing(deployment, pods, supply)
+        or (_keda(seen.scaled_object, deployment) if by_keda and seen.scaled_object else None)
+        or _metrics(seen.hpa, by_keda=by_keda)
+        or _limited(spec, seen.hpa)
+        or (True, Reason.SCALING, _follows(spec))
+    )
+
+
+def _not_made(spec: InferenceServiceSpec, seen: Autoscaler, *, by_keda: bool) -> Scaling | None:
+    if by_keda and not seen.keda:
+        return (
+            False,
+            Reason.KEDA_API_MISSING,
+            "the cluster has no ScaledObject API: install KEDA, or set autoscaling.provider to HPA",
+        )
+    if seen.refused:
+        return False, Reason.AUTOSCALER_REFUSED, f"the autoscaler cannot be made: {shorten(seen.refused)}"
+    if unreachable := _unreachable(spec):
+        return False, Reason.TARGET_UNREACHABLE, unreachable
+    made = seen.scaled_object if by_keda else seen.hpa
+    if made is None or not made.conditions:
+        who = "KEDA's operator" if by_keda else "the HorizontalPodAutoscaler controller"
+        return None, Reason.AUTOSCALER_STARTING, f"{who} has said nothing about the autoscaler yet"
+    return None
+
+
+def _unreachable(spec: InferenceServiceSpec) -> str:
+    """A target that vLLM's own limits keep from ever being passed."""
+    targets = spec.autoscaling.targets if spec.autoscaling else None
+    if targets is None or spec.autoscaling is None or spec.autoscaling.max_replicas == spec.autoscaling.min_replicas:
+        return ""
+    if spec.max_num_seqs and targets.running_requests * _TOLERANCE >= spec.max_num_seqs:
+        return (
+            f"autoscaling.targets.runningRequests ({targets.running_requests}) is never passed by 10 %: a pod runs at "
+            f"most maxNumSeqs ({spec.max_num_seqs}) requests; lower the target"
+        )
+    if spec.max_queued_requests and targets.waiting_requests * _TOLERANCE >= spec.max_queued_requests:
+        return (
+            f"autoscaling.targets.waitingRequests ({targets.waiting_requests}) is never passed by 10 %: a pod refuses "
+            f"what is above maxQueuedRequests ({spec.max_queued_requests}); lower the target"
+        )
+    return ""
+
+
+def _keda(found: AutoscalerSnapshot, deployment: DeploymentSnapshot | None) -> Scaling | None:
+    ready, paused = found.condition("Ready"), found.condition("Paused")
+    if paused and paused.status == "True":
+        return (
+            False,
+            Reason.AUTOSCALER_PAUSED,
+            "an annotation of the ScaledObject (autoscaling.keda.sh/paused...) pauses KEDA: remove it",
+        )
+    at_zero = deployment is not None and not deployment.wanted
+    if ready is None or ready.status == "True":
+        zero = "no pods: requests are refused until a trigger has brought one"
+        return (True, Reason.SCALED_TO_ZERO, zero) if at_zero else None
+    if "Trigger" in ready.reason:
+        why = (
+            "without pods, Prometheus needs the operator's metrics, or those of kube-state-metrics, to know that there "
+            "are none"
+            if at_zero
+            else "Prometheus may not scrape the pods yet"
+        )
+        return (
+            False,
+            Reason.TRIGGER_FAILED,
+            f"KEDA gets no answer for a trigger: {why}; else check the operator's setting prometheusUrl, and "
+            "autoscaling.triggers",
+        )
+    return False, Reason.AUTOSCALER_FAILED, f"KEDA cannot scale: {shorten(ready.message or ready.reason)}"
+
+
+def _metrics(found: AutoscalerSnapshot | None, *, by_keda: bool) -> Scaling | None:
+    able = found.condition("AbleToScale") if found else None
+    active = found.condition("ScalingActive") if found else None
+    if able and able.status == "False":
+        return False, Reason.AUTOSCALER_FAILED, f"the autoscaler cannot scale: {shorten(able.message)}"
+    if active is None:
+        return None, Reason.AUTOSCALER_STARTING, "the HorizontalPodAutoscaler has not looked at the metrics yet"
+    return None if active.status == "True" else _without_metrics(active.message, by_keda=by_keda)
+
+
+def _without_metrics(message: str, *, by_keda: bool) -> Scaling:
+    if _NO_API.search(message):
+        kind, fix = (
+            ("external", "check KEDA's metrics server")
+            if by_keda
+            else ("custom", "install prometheus-adapter with the chart's rules (files/prometheus-adapter-values.yaml)")
+        )
+        return False, Reason.METRICS_API_MISSING, f"the cluster's {kind} metrics API does not answer: {fix}"
+    if _NO_METRIC.search(message):
+        named = _METRIC.search(message)
+        return (
+            False,
+            Reason.NO_METRIC_YET,
+            f"there is no {named['name'] if named else 'metric'} of the pods: that is so while they load the model; "
+            "else check that Prometheus scrapes them, and the rules of the metrics API",
+        )
+    return False, Reason.AUTOSCALER_FAILED, f"the autoscaler cannot scale: {shorten(message)}"
+
+
+def _missing(
+    deployment: DeploymentSnapshot | None, pods: Sequence[PodSnapshot], supply: Supply | None
+) -> Scaling | None:
+    """Pods that the autoscaler has asked for and that the cluster does not give."""
+    wanted = deployment.wanted if deployment else 0
+    live = [pod for pod in pods if not pod.failed]
+    stranded = [pod for pod in live if not pod.scheduled and pod.reason]
+    refused = next(
+        (c for c in (deployment.conditions if deployment else ()) if c.type == "ReplicaFailure" and c.status == "True"),
+        None,
+    )
+    if not stranded and not refused:
+        return None
+    missing = max(wanted - sum(pod.scheduled for pod in live), len(stranded))
+    reason, message = refusals.pods(refused.message, supply) if refused else scheduling.no_node(stranded[0], supply)
+    return (False, reason, f"{missing} of {wanted} wanted pods are missing: {message}") if missing else None
+
+
+def _limited(spec: InferenceServiceSpec, found: AutoscalerSnapshot | None) -> Scaling | None:
+    limited = found.condition("ScalingLimited") if found else None
+    if spec.autoscaling and limited and limited.status == "True" and limited.reason == "TooManyReplicas":
+        most = spec.autoscaling.max_replicas
+        return (
+            False,
+            Reason.AT_MAXIMUM,
+            f"the load asks for more than autoscaling.maxReplicas ({most}) pods: raise it, or let requests wait",
+        )
+    return None
+
+
+def _follows(spec: InferenceServiceSpec) -> str:
+    scaling = spec.autoscaling
+    if scaling is None:
+        return ""
+    targets = [name for name, value in scaling.targets.to_manifest().items() if value]
+    names = ", ".join([*targets, *(trigger.type for trigger in scaling.triggers or ())])
+    return f"between {scaling.min_replicas} and {scaling.max_replicas} pods, by {names}"

@@ -1,0 +1,211 @@
+"""Who decides how many pods there are: a HorizontalPodAutoscaler, or KEDA's ScaledObject, which makes one itself.
+
+Both scale the Deployment by vLLM's own gauges. The names of the metrics per pod are those of the rules for
+prometheus-adapter in the chart (files/prometheus-adapter-values.yaml).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ..api.autoscaling import Autoscaling
+from ..api.resource import InferenceService
+from .metadata import Manifest, compact, metadata
+from .monitoring import SERVICE_LABEL
+
+AUTOSCALERS = ("HorizontalPodAutoscaler", "ScaledObject")
+# What a start-up time is rounded up to, so that noise changes no autoscaler. The last is the API's longest period.
+STARTUP_STEPS = (15, 30, 60, 120, 300, 600, 900, 1200, 1800)
+UNKNOWN_STARTUP_SECONDS = 300
+# One pod a minute: each drains its requests first, and the next look sees what the others make of them.
+_SCALE_DOWN_SECONDS = 60
+# How often KEDA asks whether a service without pods has work.
+_POLLING_SECONDS = 15
+# A threshold that no load reaches: the trigger only says whether there is work, never for how many pods.
+_ONLY_ACTIVATES = "1000000000"
+
+
+@dataclass(frozen=True, slots=True)
+class Scaling:
+    """What an autoscaler is made of beside the spec."""
+
+    # status.startupSeconds; None until a pod was seen to start.
+    startup_seconds: int | None = None
+    # Whether the cluster knows ScaledObjects.
+    keda: bool = True
+    prometheus_url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """One metric: per pod for the HPA, over all pods in PromQL for KEDA, and what each pod should have at most."""
+
+    name: str
+    metric: str
+    query: str
+    thousandths: int
+
+    @property
+    def quantity(self) -> str:
+        """The target as a Kubernetes quantity."""
+        return f"{self.thousandths}m" if self.thousandths % 1000 else self.number
+
+    @property
+    def number(self) -> str:
+        """The target as KEDA reads it."""
+        return f"{self.thousandths / 1000:g}"
+
+
+def autoscaler(service: InferenceService, scaling: Scaling) -> Manifest | None:
+    """What scales the service; None where it has a fixed number of pods, or KEDA is asked for and not there."""
+    spec = service.spec.autoscaling
+    if not spec or service.wanted_replicas is not None:
+        return None
+    if spec.provider == "KEDA":
+        return scaled_object(service, spec, scaling) if scaling.keda else None
+    return _horizontal_pod_autoscaler(service, spec, scaling)
+
+
+def hpa_of(service: InferenceService) -> tuple[str, str]:
+    """Kind and name of the HorizontalPodAutoscaler that scales the service: ours, or the one that KEDA keeps."""
+    scaling = service.spec.autoscaling
+    by_keda = scaling is not None and scaling.provider == "KEDA"
+    return "HorizontalPodAutoscaler", f"keda-hpa-{service.name}" if by_keda else service.name
+
+
+def _horizontal_pod_autoscaler(service: InferenceService, spec: Autoscaling, scaling: Scaling) -> Manifest:
+    metrics = [
+        {
+            "type": "Pods",
+            "pods": {
+                "metric": {"name": target.metric},
+                "target": {"type": "AverageValue", "averageValue": target.quantity},
+            },
+        }
+        for target in _targets(service, spec)
+    ]
+    return {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": metadata(service),
+        "spec": {
+            "scaleTargetRef": _scale_target(service),
+            "minReplicas": spec.min_replicas,
+            "maxReplicas": spec.max_replicas,
+            "metrics": metrics,
+            "behavior": _behavior(spec, scaling),
+        },
+    }
+
+
+def scaled_object(service: InferenceService, spec: Autoscaling, scaling: Scaling) -> Manifest:
+    """KEDA's ScaledObject. KEDA makes and keeps the HorizontalPodAutoscaler keda-hpa-NAME, with our labels, from it.
+
+    Source: controllers/keda/hpa.go and pkg/scaling/executor/scale_scaledobjects.go in github.com/kedacore/keda 2.21.
+    """
+    triggers = [_prometheus(scaling, target.name, target.query, target.number) for target in _targets(service, spec)]
+    # A pod that was asked for gets the time to load before it can be taken away for want of work.
+    cooldown = max(spec.scale_down.stabilization_seconds, _startup(scaling))
+    if spec.min_replicas == 0:
+        triggers.append(_prometheus(scaling, "busy", _busy_query(service), _ONLY_ACTIVATES, ignoreNullValues="false"))
+    return compact(
+        {
+            "apiVersion": "keda.sh/v1alpha1",
+            "kind": "ScaledObject",
+            "metadata": metadata(service),
+            "spec": {
+                "scaleTargetRef": _scale_target(service),
+                "pollingInterval": _POLLING_SECONDS,
+                "cooldownPeriod": cooldown,
+                # KEDA's default of 0 would take the pods away from a service that was handed over to it.
+                "initialCooldownPeriod": cooldown,
+                "minReplicaCount": spec.min_replicas,
+                "maxReplicaCount": spec.max_replicas,
+                "advanced": {
+                    # The count that an autoscaler leaves behind is the one to go on with.
+                    "restoreToOriginalReplicaCount": False,
+                    "horizontalPodAutoscalerConfig": {"behavior": _behavior(spec, scaling)},
+                },
+                "triggers": [*triggers, *(trigger.to_manifest() for trigger in spec.triggers or ())],
+            },
+        }
+    )
+
+
+def _scale_target(service: InferenceService) -> Manifest:
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "name": service.name}
+
+
+def _startup(scaling: Scaling) -> int:
+    return scaling.startup_seconds or UNKNOWN_STARTUP_SECONDS
+
+
+def _behavior(spec: Autoscaling, scaling: Scaling) -> Manifest:
+    up = {"type": "Pods", "value": spec.scale_up.max_replicas_per_step, "periodSeconds": _startup(scaling)}
+    down = {"type": "Pods", "value": 1, "periodSeconds": _SCALE_DOWN_SECONDS}
+    return {
+        "scaleUp": {
+            "stabilizationWindowSeconds": spec.scale_up.stabilization_seconds,
+            "selectPolicy": "Max",
+            "policies": [up],
+        },
+        "scaleDown": {
+            "stabilizationWindowSeconds": spec.scale_down.stabilization_seconds,
+            "selectPolicy": "Max",
+            "policies": [down],
+        },
+    }
+
+
+def _selector(service: InferenceService) -> str:
+    return f'namespace="{service.namespace}",{SERVICE_LABEL}="{service.name}"'
+
+
+def _targets(service: InferenceService, spec: Autoscaling) -> Iterator[_Target]:
+    """The targets that are on, always in the same order."""
+    wanted, labels = spec.targets, _selector(service)
+    gauges = (
+        ("waiting-requests", "vllm:num_requests_waiting", wanted.waiting_requests * 1000),
+        ("running-requests", "vllm:num_requests_running", wanted.running_requests * 1000),
+        ("kv-cache", "vllm:kv_cache_usage_perc", wanted.kv_cache_utilization_percent * 10),
+    )
+    for name, metric, thousandths in gauges:
+        if thousandths:
+            yield _Target(name, metric, f"sum({metric}{{{labels}}})", thousandths)
+    if milliseconds := wanted.time_to_first_token_milliseconds:
+        metric = "vllm:time_to_first_token_seconds"
+        per_pod = f"sum by (le, pod) (rate({metric}_bucket{{{labels}}}[2m]))"
+        # Over pods that answered nothing the quantile is NaN, which no comparison holds for.
+        query = f"sum(histogram_quantile(0.95, {per_pod}) >= 0)"
+        yield _Target("time-to-first-token", f"{metric}_p95", query, milliseconds)
+
+
+def _prometheus(scaling: Scaling, name: str, query: str, threshold: str, **others: str) -> Manifest:
+    return {
+        "type": "prometheus",
+        "name": name,
+        "metricType": "AverageValue",
+        "metadata": {"serverAddress": scaling.prometheus_url, "query": query, "threshold": threshold, **others},
+    }
+
+
+def _busy_query(service: InferenceService) -> str:
+    """Requests that run or wait, those that ended in the last two minutes, and pods that are not scraped yet.
+
+    A pod is a target from the moment it has an address, and does not answer while it loads the model. Where Prometheus
+    has no target at all, the result is 0 only if it also knows that there are to be no pods; else it is empty, which is
+    an error to the trigger, and then KEDA takes nothing away: Prometheus may only have lost sight of the pods.
+    """
+    labels = _selector(service)
+    wanted = (
+        f"vllm_operator_service_replicas_wanted{{{labels}}}",
+        f'kube_deployment_spec_replicas{{namespace="{service.namespace}",deployment="{service.name}"}}',
+    )
+    parts = (
+        f"sum(vllm:num_requests_running{{{labels}}})",
+        f"sum(vllm:num_requests_waiting{{{labels}}})",
+        f"sum(increase(vllm:request_success_total{{{labels}}}[2m]))",
+        f"count(up{{{labels}}} == 0)",
+    )
+    total = " + ".join(f"({part} or vector(0))" for part in parts)
+    none = f"(max({' or '.join(wanted)}) == 0)"
+    return f"(({total}) and on() count(up{{{labels}}})) or on() {none}"

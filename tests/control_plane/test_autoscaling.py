@@ -1,0 +1,207 @@
+"""Who owns the number of pods, and that it never falls on the way from one owner to the next."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from cluster.tools import tool
+from control_plane.keda import SCALED_OBJECTS, install_api
+from control_plane.services import children, ready, reason, replicas, service
+from kube import Kube, Object, conditions
+from operator_process import OperatorProcess
+
+pytestmark = pytest.mark.control_plane
+HPA: Object = {"autoscaling": {"minReplicas": 1, "maxReplicas": 6}}
+KEDA: Object = {"autoscaling": {**HPA["autoscaling"], "provider": "KEDA"}}
+CRON = {"type": "cron", "metadata": {"timezone": "UTC", "start": "0 8 * * *", "end": "0 18 * * *"}}
+
+
+@pytest.fixture
+def keda(kube: Kube) -> None:
+    """KEDA's API, which the operator has noticed."""
+    install_api(kube)
+    kube.apply(service("probe", **KEDA))
+    kube.wait("the operator knows KEDA's API", 60, lambda: kube.get(SCALED_OBJECTS, "probe"))
+    kube.run("delete", "vis", "probe")
+
+
+@contextmanager
+def recorded(kube: Kube, name: str = "llama") -> Iterator[list[int]]:
+    """Every value that a Deployment's replicas have while the block runs, from a watch; filled when it ends."""
+    seen: list[int] = []
+    shown = r"jsonpath={.spec.replicas} {.metadata.annotations.example\.com/end}{'\n'}"
+    command = [str(tool("kubectl")), f"--kubeconfig={kube.kubeconfig}", f"--namespace={kube.namespace}"]
+    command += ["get", "deployment", name, "--watch", "-o", shown]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watch:
+        assert watch.stdout
+        try:
+            seen.append(int(watch.stdout.readline()))
+            yield seen
+            # A watch shows writes in order: once it shows this one, it has shown all before.
+            kube.run("annotate", "deployment", name, "example.com/end=yes")
+            for line in watch.stdout:
+                count, _, end = line.strip().partition(" ")
+                seen.append(int(count))
+                if end:
+                    break
+        finally:
+            watch.terminate()
+
+
+def replace(kube: Kube, **spec: Any) -> None:
+    """Puts another spec in the service's place."""
+    kube.run("replace", "-f", "-", stdin=json.dumps(service(**spec)))
+
+
+def await_autoscalers(kube: Kube, expected: set[str]) -> None:
+    """Waits until these kinds, and no others, scale the service."""
+
+    def there() -> bool:
+        kinds = set(children(kube)) & {"HorizontalPodAutoscaler"}
+        found = kube.list(SCALED_OBJECTS, "app.kubernetes.io/instance=llama")
+        return kinds | {item["kind"] for item in found} == expected
+
+    kube.wait(f"{expected} scales", 20, there)
+
+
+def scaled_object(kube: Kube) -> Object:
+    found = kube.get(SCALED_OBJECTS, "llama")
+    assert found
+    return found
+
+
+def owners(kube: Kube) -> set[str]:
+    """The field managers that own the Deployment's replicas."""
+    shown = kube.run("get", "deployment", "llama", "-o", "json", "--show-managed-fields")
+    entries = json.loads(shown)["metadata"]["managedFields"]
+    return {entry["manager"] for entry in entries if "f:replicas" in entry["fieldsV1"].get("f:spec", {})}
+
+
+def scale(kube: Kube, count: int) -> None:
+    """Scales the Deployment as an autoscaler does, and waits until the operator has seen it."""
+    kube.run("scale", "deployment", "llama", f"--replicas={count}")
+    kube.wait("the status says so", 20, lambda: (kube.get("vis", "llama") or {})["status"]["wantedReplicas"] == count)
+
+
+def test_kedas_api_is_asked_for_where_it_is_missing_and_used_when_it_comes(kube: Kube) -> None:
+    """The first test here: those below need the API."""
+    ready(kube, **KEDA)
+    assert reason(kube, "ScalingActive") == "KedaApiMissing"
+    install_api(kube)
+    kube.wait("it is used", 60, lambda: kube.get(SCALED_OBJECTS, "llama"))
+    kube.merge(SCALED_OBJECTS, "llama", {"spec": {"maxReplicaCount": 50}})
+    kube.wait("an edit is repaired", 60, lambda: scaled_object(kube)["spec"]["maxReplicaCount"] == 6)
+    kube.wait("its operator is missed", 30, lambda: reason(kube, "ScalingActive") == "AutoscalerStarting")
+
+
+@pytest.mark.usefixtures("keda")
+def test_the_number_of_pods_is_kept_from_owner_to_owner(kube: Kube) -> None:
+    ready(kube, replicas=3)
+    steps: list[tuple[Object, set[str]]] = [
+        (HPA, {"HorizontalPodAutoscaler"}),
+        (KEDA, {"ScaledObject"}),
+        (HPA, {"HorizontalPodAutoscaler"}),
+        ({"replicas": 3}, set()),
+        (KEDA, {"ScaledObject"}),
+        ({"replicas": 3}, set()),
+    ]
+    with recorded(kube) as seen:
+        for spec, expected in steps:
+            replace(kube, **spec)
+            await_autoscalers(kube, expected)
+            kube.ready("llama", 30)
+            assert ("vllm-operator" in owners(kube)) == (not expected)
+    assert set(seen) == {3}
+
+
+def test_the_number_of_pods_is_kept_when_the_spec_changes_faster_than_the_watch_shows(kube: Kube) -> None:
+    ready(kube, replicas=3)
+    with recorded(kube) as seen:
+        for spec in (HPA, {"replicas": 3}) * 5:
+            replace(kube, **spec)
+        replace(kube, **HPA)
+        kube.wait("the operator has let go", 20, lambda: "vllm-operator" not in owners(kube))
+        kube.ready("llama", 30)
+    assert set(seen) == {3}
+
+
+def test_what_the_autoscaler_sets_outlives_changes_of_the_spec_and_of_the_operator(
+    kube: Kube, operator: OperatorProcess
+) -> None:
+    ready(kube, replicas=3)
+    replace(kube, **HPA)
+    kube.wait("the autoscaler is there", 20, lambda: "HorizontalPodAutoscaler" in children(kube))
+    scale(kube, 5)
+    with recorded(kube) as seen:
+        replace(kube, **HPA, maxModelLen=1024)
+        kube.ready("llama", 30)
+        operator.restart()
+        replace(kube, **HPA, maxModelLen=2048)
+        kube.ready("llama", 30)
+        replace(kube, replicas=2)
+        kube.wait("two are wanted", 20, lambda: replicas(kube) == 2)
+    assert set(seen) == {5, 2}
+
+
+def test_a_new_deployment_starts_with_the_fewest_pods_and_one_made_again_with_the_last_count(kube: Kube) -> None:
+    ready(kube, autoscaling={"minReplicas": 2, "maxReplicas": 6})
+    assert replicas(kube) == 2
+    assert "vllm-operator" not in owners(kube)
+    scale(kube, 4)
+    with recorded(kube) as seen:
+        kube.run("delete", "deployment", "llama")
+        kube.wait("it is made again", 20, lambda: replicas(kube) == 4)
+        kube.ready("llama", 30)
+    assert set(seen) == {4}
+    assert "vllm-operator" not in owners(kube)
+
+
+def test_a_deployment_without_pods_gets_one_when_an_autoscaler_takes_over(kube: Kube) -> None:
+    """At 0 a HorizontalPodAutoscaler does nothing."""
+    ready(kube, replicas=0)
+    replace(kube, **HPA)
+    kube.wait("one is wanted", 20, lambda: replicas(kube) == 1)
+
+
+def test_without_a_metrics_api_a_condition_says_so_and_ready_does_not_mind(kube: Kube) -> None:
+    ready(kube, **HPA)
+    kube.wait("it says so", 60, lambda: reason(kube, "ScalingActive") == "MetricsApiMissing")
+    found = conditions(kube.ready("llama", 30))
+    assert found["ScalingActive"]["status"] == "False"
+    assert "install prometheus-adapter" in found["ScalingActive"]["message"]
+    assert found["Ready"]["status"] == "True"
+
+
+@pytest.mark.usefixtures("keda")
+def test_at_zero_the_service_is_ready(kube: Kube) -> None:
+    ready(kube, autoscaling={**KEDA["autoscaling"], "minReplicas": 0, "triggers": [CRON]})
+    scale(kube, 0)
+    found = conditions(kube.ready("llama", 30))
+    assert found["Ready"]["reason"] == "ScaledToZero"
+    replace(kube, autoscaling={**KEDA["autoscaling"], "minReplicas": 0, "triggers": [CRON]}, maxModelLen=1024)
+    kube.ready("llama", 30)
+    assert replicas(kube) == 0
+
+
+def test_missing_gpus_are_counted(kube: Kube) -> None:
+    kube.apply(service(**HPA, accelerator={"resource": "nvidia.com/gpu"}, tensorParallelSize=8))
+    kube.ready("llama", 60)
+    scale(kube, 4)
+    kube.wait("it says so", 30, lambda: reason(kube, "ScalingActive") == "InsufficientGpus")
+    message = conditions(kube.get("vis", "llama") or {})["ScalingActive"]["message"]
+    assert message.startswith("2 of 4 wanted pods are missing: ")
+
+
+def test_the_time_that_pods_take_to_start_sets_the_pace(kube: Kube) -> None:
+    ready(kube, **HPA)
+    kube.wait("it is known", 20, lambda: (kube.get("vis", "llama") or {})["status"].get("startupSeconds") == 15)
+
+    def pace() -> int:
+        behavior = children(kube)["HorizontalPodAutoscaler"]["spec"]["behavior"]
+        return int(behavior["scaleUp"]["policies"][0]["periodSeconds"])
+
+    kube.wait("the autoscaler has it", 20, lambda: pace() == 15)
