@@ -35,7 +35,8 @@ test-fast: setup lint  ## Everything that needs no node
 	$(BIN)/pytest -m "not e2e" --durations=10
 
 test: setup lint  ## All tests; sets up the cluster and the images itself
-	$(BIN)/pytest --durations=20
+	$(BIN)/python -m cluster prepare operator vllm-cpu
+	$(BIN)/pytest --numprocesses=2 --dist=loadgroup --no-loadscope-reorder --durations=30
 
 demo: setup  ## A cluster, the operator, a model, an answer
 	$(BIN)/python -m cluster.demo up

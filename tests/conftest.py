@@ -1,6 +1,7 @@
 """Fixtures that more than one kind of test uses."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -15,3 +16,12 @@ def control_plane() -> Iterator[ControlPlane]:
         yield running
     finally:
         running.stop()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest comes first, and a folder's tests stay in one process: they share clusters (`make test`)."""
+    here = Path(__file__).parent
+    first = (here / "e2e", here / "control_plane" / "faults", here / "control_plane")
+    items.sort(key=lambda item: first.index(item.path.parent) if item.path.parent in first else len(first))
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(str(item.path.parent.relative_to(here))))

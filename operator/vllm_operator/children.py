@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from .api.resource import InferenceService
 from .apply import Applier, NameTakenError
-from .cluster import Cluster, RefusedError
+from .cluster import OPTIONAL_KINDS, Cluster, GoneError, RefusedError
 from .diagnosis import Finding
 from .fits import Assessment, Inspection, facts_of, keeps_from_running
 from .manifests import (
@@ -108,6 +108,10 @@ class Children:
                 if manifest["kind"] not in AUTOSCALERS:
                     raise
                 refused = str(error)
+            except GoneError:
+                # That an API is gone is noticed a little later (handlers.py); the rest of the children stands.
+                if manifest["kind"] not in OPTIONAL_KINDS:
+                    raise
         return refused
 
     async def _kept_template(self, service: InferenceService, live: Live, rendering: Rendering) -> Manifest:

@@ -63,6 +63,8 @@ RESOURCES = {
     "Pod": Resource("v1", "pods"),
     "Lease": Resource("coordination.k8s.io/v1", "leases"),
 }
+# What a cluster may not know.
+OPTIONAL_KINDS = ("ServiceMonitor", "ScaledObject")
 CHILD_KINDS = tuple(kind for kind in RESOURCES if kind not in (KIND, "Event", "Pod", "Lease"))
 
 

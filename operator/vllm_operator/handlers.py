@@ -20,7 +20,7 @@ from prometheus_client import start_http_server
 
 from . import health, metrics, nodes, observed, settings
 from .api import GROUP, PLURAL, VERSION
-from .cluster import CHILD_KINDS, RESOURCES, Cluster, connect
+from .cluster import CHILD_KINDS, OPTIONAL_KINDS, RESOURCES, Cluster, connect
 from .informer import NoDiffBase, NoProgress
 from .inspection import pod as inspection_pod
 from .lease import Leases
@@ -36,9 +36,8 @@ CHILD_EVENT_DELAY_SECONDS = 0.5
 # Nodes come in groups, and each concerns the plan of every service.
 NODE_EVENT_DELAY_SECONDS = 2.0
 OPTIONAL_API_SECONDS = 30.0
+OPTIONAL = frozenset(RESOURCES[kind].plural for kind in OPTIONAL_KINDS)
 STOP_SECONDS = 8.0
-# What a cluster may not know.
-OPTIONAL_KINDS = ("ServiceMonitor", "ScaledObject")
 
 log = logging.getLogger(__name__)
 
@@ -105,9 +104,8 @@ def register(registry: kopf.OperatorRegistry, watches: Watches, on_key: OnKey, *
     kopf.index(GROUP, VERSION, PLURAL, id="services", registry=registry)(_index_service)
     kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)(service_changed)
     metrics.watches.wanted(PLURAL)
-    optional = {RESOURCES[kind].plural for kind in OPTIONAL_KINDS}
     for selector in _child_resources():
-        if selector[-1] not in optional:
+        if selector[-1] not in OPTIONAL:
             metrics.watches.wanted(selector[-1])
         if selector[-1] == "pods":
             kopf.index(*selector, id="pods", registry=registry)(_index_pod)
@@ -161,7 +159,7 @@ class _State:
         self.view: View | None = None
         self.served: frozenset[str] = frozenset()
         self.queue: WorkQueue[Key] = WorkQueue(self._work, own.workers)
-        self.watches = Watches(stop.set)
+        self.watches = Watches(stop.set, OPTIONAL)
         self.leases = Leases(cluster, own.watch_namespaces, self._queue_all)
         cluster.allows = self.leases.allow
 

@@ -1,16 +1,30 @@
 """Reads the log of a container that failed, once, where the 2 KiB that the kubelet keeps do not tell the cause."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from .diagnosis import wants_log
 from .observed import PodSnapshot
 
 # A pod that fails again and again says the same each time.
-MOST_READS = 3
+MOST_READS = 6
+# The kubelet may not have the log yet, while it puts another container in the place of the one that ended.
+RETRY_SECONDS = (0.0, 1.0, 3.0)
+# What a log tells is worth waiting for; a kubelet that does not answer is not.
+PATIENCE_SECONDS = 5.0
 
 Read = Callable[[PodSnapshot], Awaitable[str]]
+
+
+class _Ended(NamedTuple):
+    """A container that ended. When another takes its place its log moves, and what is read on the way is that one's."""
+
+    pod: str
+    started: str
+    replaced: bool
 
 
 class LogReader:
@@ -18,26 +32,39 @@ class LogReader:
 
     def __init__(self, read: Read, done: Callable[[], None]) -> None:
         self._read, self._done = read, done
-        self._found: dict[tuple[str, int], str] = {}
-        self._tasks: dict[tuple[str, int], asyncio.Task[None]] = {}
+        self._found: dict[_Ended, str] = {}
+        self._tasks: dict[_Ended, tuple[asyncio.Task[None], float]] = {}
 
     def fill(self, pods: Sequence[PodSnapshot]) -> list[PodSnapshot]:
         """The pods, with the log of what failed in them as far as it was read; what is missing is being read."""
         names = {pod.name for pod in pods}
-        self._found = {key: text for key, text in self._found.items() if key[0] in names}
+        self._found = {key: text for key, text in self._found.items() if key.pod in names}
         return [self._filled(pod) if wants_log(pod) else pod for pod in pods]
 
-    def _filled(self, pod: PodSnapshot) -> PodSnapshot:
-        key = (pod.name, pod.restarts)
-        earlier = {other: text for other, text in self._found.items() if other[0] == pod.name}
-        if key not in earlier and key not in self._tasks and len(earlier) < MOST_READS:
-            self._tasks[key] = asyncio.create_task(self._fetch(key, pod))
-        text = earlier.get(key) or next(reversed(earlier.values()), "")
-        return replace(pod, ending=replace(pod.ending, log=text)) if text and pod.ending else pod
+    def wait(self) -> float | None:
+        """Seconds for which a log that is being read is worth waiting for; None: none is."""
+        begun = [at for _, at in self._tasks.values()]
+        left = max(begun, default=0.0) + PATIENCE_SECONDS - time.monotonic()
+        return left if begun and left > 0 else None
 
-    async def _fetch(self, key: tuple[str, int], pod: PodSnapshot) -> None:
+    def _filled(self, pod: PodSnapshot) -> PodSnapshot:
+        if not pod.ending:
+            return pod
+        key = _Ended(pod.name, pod.ending.started, pod.ending.replaced)
+        earlier = {other: text for other, text in self._found.items() if other.pod == pod.name}
+        if key not in earlier and key not in self._tasks and len(earlier) < MOST_READS:
+            self._tasks[key] = asyncio.create_task(self._fetch(key, pod)), time.monotonic()
+        text = earlier.get(key) or next(filter(None, reversed(earlier.values())), "")
+        return replace(pod, ending=replace(pod.ending, log=text)) if text else pod
+
+    async def _fetch(self, key: _Ended, pod: PodSnapshot) -> None:
+        text = ""
         try:
-            self._found[key] = await self._read(pod)
+            for seconds in RETRY_SECONDS:
+                await asyncio.sleep(seconds)
+                if text := await self._read(pod):
+                    break
         finally:
+            self._found[key] = text
             del self._tasks[key]
         self._done()

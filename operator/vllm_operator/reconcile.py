@@ -126,7 +126,7 @@ class Reconciler:
         observed.inspection, observed.assessment = inspection, assessment
         observed.autoscaler = replace(observed.autoscaler, refused=outcome.autoscaler_refused)
         observed.image = outcome.template["spec"]["containers"][0]["image"] if outcome.template else None
-        wait = self._too_early(service, observed, snapshot, memory)
+        wait = self._too_early(service, observed, snapshot, memory) or memory.logs.wait()
         wait = wait or await self._write_status(service, observed, before, memory)
         waits = (
             wait,

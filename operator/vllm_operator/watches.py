@@ -10,7 +10,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -30,13 +30,17 @@ CONNECT_SECONDS = 10
 DEAD_SECONDS = 90.0
 # kopf logs in again for every 401.
 LOGIN_SECONDS = 5.0
+GONE_API_SECONDS = 1.0
 
 
 class Watches:
-    """The watches of one operator. `on_gap()` is called when one has missed something: all has to start again."""
+    """The watches of one operator. `on_gap()` is called when one has missed something: all has to start again.
 
-    def __init__(self, on_gap: Callable[[], None]) -> None:
-        self._on_gap = on_gap
+    `optional` are the resources (plurals) that the cluster may come to serve, and cease to serve.
+    """
+
+    def __init__(self, on_gap: Callable[[], None], optional: Collection[str] = ()) -> None:
+        self._on_gap, self._optional = on_gap, optional
         self._opened: dict[str, float] = {}
         self._login_at = -LOGIN_SECONDS
 
@@ -58,6 +62,7 @@ class Watches:
             headers=found.as_http_headers(),
             proxy=found.proxy_url,
             trace_configs=[self._trace()],
+            middlewares=(self._outlive_api,),
         )
         return kopf.AiohttpSession(server=found.server, aiohttp_session=session, expiration=found.expiration)
 
@@ -77,6 +82,17 @@ class Watches:
         """The paths of watches that ought to have been opened again, and were not."""
         now = time.monotonic()
         return sorted(path for path, at in self._opened.items() if now - at > DEAD_SECONDS)
+
+    async def _outlive_api(
+        self, request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        """Holds back that an optional API is gone: kopf would end. It ends that watch once it has seen the API go."""
+        response = await send(request)
+        while response.status == 404 and request.url.name in self._optional:
+            response.release()
+            await asyncio.sleep(GONE_API_SECONDS)
+            response = await send(request)
+        return response
 
     def _trace(self) -> aiohttp.TraceConfig:
         trace = aiohttp.TraceConfig()

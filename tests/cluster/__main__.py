@@ -19,7 +19,7 @@ from cluster.images import build
 from cluster.node import LocalCluster
 from cluster.prepare import prepare
 from cluster.processes import Processes
-from cluster.tools import tool
+from cluster.tools import SOURCES, tool
 
 
 def down(name: str) -> None:
@@ -73,7 +73,7 @@ def main(arguments: list[str]) -> int:  # noqa: C901 (one case per command)
             case ["tool", name]:
                 print(tool(name))
             case ["prepare", *names]:
-                prepare(("kubernetes", "helm", "kwok"), names)
+                prepare([name for name in SOURCES if name != "kind"], names)  # kind is the demo's alone
             case _:
                 say(__doc__ or "")
                 return 2

@@ -18,7 +18,9 @@ def started(pid: int) -> str:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return ""
-    return "" if fields[0] in {"Z", "X"} else fields[19]
+    state, threads = fields[0], int(fields[17])
+    # The first thread of a killed process ends before the others, which hold its ports and files until they end too.
+    return "" if state in {"Z", "X"} and threads <= 1 else fields[19]
 
 
 def _reap(pid: int) -> None:

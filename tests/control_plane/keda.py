@@ -15,3 +15,8 @@ def install_api(kube: Kube) -> None:
     module = json.loads(command(["go", "mod", "download", "-json", f"github.com/kedacore/keda/v2@{VERSION}"]))
     path = Path(module["Dir"]) / "config" / "crd" / "bases" / "keda.sh_scaledobjects.yaml"
     kube.run("apply", "--server-side", "-f", str(path))
+
+
+def remove_api(kube: Kube) -> None:
+    """Serves no ScaledObjects any more; those that there were are gone."""
+    kube.run("delete", "crd", SCALED_OBJECTS)

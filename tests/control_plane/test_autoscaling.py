@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from cluster.tools import tool
-from control_plane.keda import SCALED_OBJECTS, install_api
+from control_plane.keda import SCALED_OBJECTS, install_api, remove_api
+from control_plane.metrics_api import serving_metrics
 from control_plane.services import children, ready, reason, replicas, service
 from kube import Kube, Object, conditions
 from operator_process import OperatorProcess
@@ -18,6 +19,7 @@ pytestmark = pytest.mark.control_plane
 HPA: Object = {"autoscaling": {"minReplicas": 1, "maxReplicas": 6}}
 KEDA: Object = {"autoscaling": {**HPA["autoscaling"], "provider": "KEDA"}}
 CRON = {"type": "cron", "metadata": {"timezone": "UTC", "start": "0 8 * * *", "end": "0 18 * * *"}}
+TO_ZERO: Object = {"autoscaling": {**KEDA["autoscaling"], "minReplicas": 0, "triggers": [CRON]}}
 
 
 @pytest.fixture
@@ -53,8 +55,8 @@ def recorded(kube: Kube, name: str = "llama") -> Iterator[list[int]]:
 
 
 def replace(kube: Kube, **spec: Any) -> None:
-    """Puts another spec in the service's place."""
-    kube.run("replace", "-f", "-", stdin=json.dumps(service(**spec)))
+    """Puts another spec in the service's place, as GitOps tools do: what is left out is gone."""
+    kube.apply(service(**spec))
 
 
 def await_autoscalers(kube: Kube, expected: set[str]) -> None:
@@ -87,15 +89,21 @@ def scale(kube: Kube, count: int) -> None:
     kube.wait("the status says so", 20, lambda: (kube.get("vis", "llama") or {})["status"]["wantedReplicas"] == count)
 
 
-def test_kedas_api_is_asked_for_where_it_is_missing_and_used_when_it_comes(kube: Kube) -> None:
+def test_kedas_api_is_asked_for_where_it_is_missing_and_used_when_it_comes_and_goes(kube: Kube) -> None:
     """The first test here: those below need the API."""
     ready(kube, **KEDA)
     assert reason(kube, "ScalingActive") == "KedaApiMissing"
-    install_api(kube)
-    kube.wait("it is used", 60, lambda: kube.get(SCALED_OBJECTS, "llama"))
-    kube.merge(SCALED_OBJECTS, "llama", {"spec": {"maxReplicaCount": 50}})
-    kube.wait("an edit is repaired", 60, lambda: scaled_object(kube)["spec"]["maxReplicaCount"] == 6)
-    kube.wait("its operator is missed", 30, lambda: reason(kube, "ScalingActive") == "AutoscalerStarting")
+    for _ in range(2):
+        install_api(kube)
+        kube.wait("it is used", 60, lambda: kube.get(SCALED_OBJECTS, "llama"))
+        kube.merge(SCALED_OBJECTS, "llama", {"spec": {"maxReplicaCount": 50}})
+        kube.wait("an edit is repaired", 60, lambda: scaled_object(kube)["spec"]["maxReplicaCount"] == 6)
+        kube.wait("its operator is missed", 30, lambda: reason(kube, "ScalingActive") == "AutoscalerStarting")
+        scale(kube, 3)
+        remove_api(kube)
+        kube.wait("a condition says so", 60, lambda: reason(kube, "ScalingActive") == "KedaApiMissing")
+        assert replicas(kube) == 3
+        kube.ready("llama", 30)
 
 
 @pytest.mark.usefixtures("keda")
@@ -160,11 +168,41 @@ def test_a_new_deployment_starts_with_the_fewest_pods_and_one_made_again_with_th
     assert "vllm-operator" not in owners(kube)
 
 
-def test_a_deployment_without_pods_gets_one_when_an_autoscaler_takes_over(kube: Kube) -> None:
+@pytest.mark.usefixtures("keda")
+def test_a_deployment_without_pods_gets_some_when_an_hpa_takes_over(kube: Kube) -> None:
     """At 0 a HorizontalPodAutoscaler does nothing."""
     ready(kube, replicas=0)
     replace(kube, **HPA)
     kube.wait("one is wanted", 20, lambda: replicas(kube) == 1)
+    replace(kube, **TO_ZERO)
+    await_autoscalers(kube, {"ScaledObject"})
+    scale(kube, 0)
+    replace(kube, autoscaling={**HPA["autoscaling"], "minReplicas": 2})
+    kube.wait("two are wanted", 20, lambda: replicas(kube) == 2)
+    scale(kube, 3)
+    kube.run("scale", "deployment", "llama", "--replicas=0")
+    kube.wait("two are wanted again", 20, lambda: replicas(kube) == 2)
+    kube.ready("llama", 30)
+    assert "vllm-operator" not in owners(kube)
+
+
+@pytest.mark.usefixtures("keda")
+@pytest.mark.parametrize(("spec", "least"), [(HPA, 1), (KEDA, 1), (TO_ZERO, 0)], ids=["hpa", "keda", "zero"])
+def test_a_suspended_service_starts_with_the_fewest_pods(kube: Kube, spec: Object, least: int) -> None:
+    ready(kube, **spec)
+    kind = "HorizontalPodAutoscaler" if spec is HPA else "ScaledObject"
+    await_autoscalers(kube, {kind})
+    scale(kube, 4)
+    replace(kube, **spec, suspend=True)
+    await_autoscalers(kube, set())
+    kube.wait("it says so", 20, lambda: (reason(kube), replicas(kube)) == ("Suspended", 0))
+    assert "ScalingActive" not in conditions(kube.get("vis", "llama") or {})
+    with recorded(kube) as seen:
+        replace(kube, **spec)
+        await_autoscalers(kube, {kind})
+        kube.ready("llama", 30)
+    assert set(seen) == {0, least}
+    assert "vllm-operator" not in owners(kube)
 
 
 def test_without_a_metrics_api_a_condition_says_so_and_ready_does_not_mind(kube: Kube) -> None:
@@ -178,13 +216,54 @@ def test_without_a_metrics_api_a_condition_says_so_and_ready_does_not_mind(kube:
 
 @pytest.mark.usefixtures("keda")
 def test_at_zero_the_service_is_ready(kube: Kube) -> None:
-    ready(kube, autoscaling={**KEDA["autoscaling"], "minReplicas": 0, "triggers": [CRON]})
+    ready(kube, **TO_ZERO)
     scale(kube, 0)
     found = conditions(kube.ready("llama", 30))
-    assert found["Ready"]["reason"] == "ScaledToZero"
-    replace(kube, autoscaling={**KEDA["autoscaling"], "minReplicas": 0, "triggers": [CRON]}, maxModelLen=1024)
+    assert (found["Ready"]["status"], found["Ready"]["reason"]) == ("True", "ScaledToZero")
+    replace(kube, **TO_ZERO, maxModelLen=1024)
     kube.ready("llama", 30)
     assert replicas(kube) == 0
+    # What KEDA's operator says of it, which is not here.
+    said = [{"type": "Ready", "status": "True", "reason": "ScaledObjectReady", "message": "is ready"}]
+    patch = json.dumps({"status": {"conditions": said}})
+    kube.run("patch", SCALED_OBJECTS, "llama", "--subresource=status", "--type=merge", "-p", patch)
+    kube.wait("it says so", 20, lambda: reason(kube, "ScalingActive") == "ScaledToZero")
+
+
+def test_the_autoscaler_adds_pods_up_to_its_maximum_and_conditions_say_what_it_lacks(
+    kube: Kube, operator: OperatorProcess
+) -> None:
+    """The HorizontalPodAutoscaler's own controller, with metrics that are made up."""
+    values: dict[str, str] = {}
+    scaling = {"maxReplicas": 3, "targets": {"kvCacheUtilizationPercent": 0}}
+    with serving_metrics(operator.control_plane, values):
+        ready(kube, autoscaling=scaling)
+        kube.wait("the metric is missed", 90, lambda: reason(kube, "ScalingActive") == "NoMetricYet")
+        values["vllm:num_requests_waiting"] = "4"
+        kube.wait("the load is followed", 60, lambda: reason(kube, "ScalingActive") == "Scaling")
+        with recorded(kube) as seen:
+            values["vllm:num_requests_waiting"] = "20"
+            kube.wait("the most are asked for", 60, lambda: reason(kube, "ScalingActive") == "AtMaximum")
+            kube.ready("llama", 30)
+        assert set(seen) == {1, 3}
+        values["vllm:num_requests_waiting"] = "4"
+        kube.wait("the load is followed", 60, lambda: reason(kube, "ScalingActive") == "Scaling")
+
+
+def test_a_target_that_is_never_passed_is_named(kube: Kube) -> None:
+    ready(kube, autoscaling={"maxReplicas": 3, "targets": {"runningRequests": 64}}, maxNumSeqs=64)
+    kube.wait("it says so", 20, lambda: reason(kube, "ScalingActive") == "TargetUnreachable")
+
+
+def test_a_used_up_quota_is_named(kube: Kube) -> None:
+    hard = {"requests.nvidia.com/gpu": "4"}
+    kube.apply({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "gpus"}, "spec": {"hard": hard}})
+    kube.apply(service(**HPA, accelerator={"resource": "nvidia.com/gpu"}, tensorParallelSize=4))
+    kube.ready("llama", 60)
+    scale(kube, 3)
+    kube.wait("it says so", 30, lambda: reason(kube, "ScalingActive") == "QuotaExceeded")
+    found = conditions(kube.get("vis", "llama") or {})
+    assert found["ScalingActive"]["message"].startswith("2 of 3 wanted pods are missing: ResourceQuota gpus")
 
 
 def test_missing_gpus_are_counted(kube: Kube) -> None:

@@ -73,6 +73,20 @@ def test_a_pod_that_ends_finishes_what_it_began_and_sends_clients_away(rolled: K
     rolled.ready(NAME, 600)
 
 
+def test_a_pod_that_loads_its_model_frees_its_place_at_once(kube: Kube) -> None:
+    """vLLM ignores SIGTERM then, and the pod's grace of 160 s is for one that serves."""
+    label = "app.kubernetes.io/instance=given-up,app.kubernetes.io/name=vllm"
+    kube.apply(tiny("given-up"))
+
+    def loads() -> bool:
+        states = [pod["status"].get("containerStatuses", [{}])[0] for pod in kube.list("pods", label)]
+        return any("running" in state.get("state", {}) for state in states)
+
+    kube.wait("vLLM has started", 120, loads)
+    kube.run("delete", "vis", "given-up")
+    kube.wait("its pod is gone", 90, lambda: not kube.list("pods", label))
+
+
 def secret(key: str) -> Object:
     """The Secret of the service that wants a key."""
     return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "rolled-key"}, "stringData": {"key": key}}

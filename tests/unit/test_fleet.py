@@ -95,7 +95,7 @@ def test_a_row_sums_over_the_pods() -> None:
     ("spec", "wanted"), [({}, 1), ({"replicas": 0}, 0), ({"autoscaling": {}}, 5), ({"replicas": 3, "suspend": True}, 0)]
 )
 def test_wanted_pods(spec: Object, wanted: int) -> None:
-    assert rows([service("chat", spec, replicas=5)], [], {})[0].wanted == wanted
+    assert rows([service("chat", spec, replicas=4, wantedReplicas=5)], [], {})[0].wanted == wanted
 
 
 def test_what_is_not_known_is_a_dash() -> None:

@@ -158,7 +158,12 @@ class Autoscaling(ApiModel):
     )
     triggers: list[Trigger] | None = optional(
         "Triggers of KEDA beside the targets, in KEDA's own form; the number of pods follows what asks for most.",
-        [{"type": "cron", "metadata": {"timezone": "UTC", "start": "0 8 * * *", "end": "0 18 * * *"}}],
+        [
+            {
+                "type": "cron",
+                "metadata": {"timezone": "UTC", "start": "0 8 * * *", "end": "0 18 * * *", "desiredReplicas": "1"},
+            }
+        ],
         max_length=8,
         list_type="atomic",
     )

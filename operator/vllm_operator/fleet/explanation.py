@@ -23,6 +23,7 @@ _MEANS = {
     "Fits": "the model fits the GPUs",
     "WorkloadAvailable": "enough of its pods serve",
     "MonitoringAvailable": "Prometheus is told to scrape it",
+    "ScalingActive": "its number of pods follows the load",
     "Outdated": "its pods run with an old Secret or ConfigMap",
     "Reconciling": "it is still being brought to its spec",
     "Stalled": "it waits for somebody to change something",

@@ -101,10 +101,10 @@ def _row(service: Object, pods: Sequence[Object], requests: Mapping[Key, Request
 
 
 def _wanted(spec: Object, status: Object) -> int:
-    """Pods that there should be: under an autoscaler, those that there are."""
+    """Pods that there should be: under an autoscaler, as many as it asked for last."""
     if spec.get("suspend"):
         return 0
-    return int(status.get("replicas", 0)) if "autoscaling" in spec else int(spec.get("replicas", 1))
+    return int(status.get("wantedReplicas", 0)) if "autoscaling" in spec else int(spec.get("replicas", 1))
 
 
 def _gpus(pod: Object) -> int:

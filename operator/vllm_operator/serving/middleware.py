@@ -9,9 +9,11 @@ import hmac
 import http.client
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -175,6 +177,7 @@ def drain(port: int, seconds: float) -> None:
     """Returns when no request runs and no kept-alive connection can be open any more, or when the time is up.
 
     A stream that began before the pause ends without `Connection: close`: its connection is waited for as well.
+    Where vLLM does not listen (any more), there is nothing to wait for, and its processes are ended.
     """
     MARK.touch()
     # uvicorn closes a connection that is idle for so long.
@@ -184,12 +187,29 @@ def drain(port: int, seconds: float) -> None:
         try:
             state = _ask(port)
         except ConnectionRefusedError:
-            return  # vLLM still loads its model, or has ended
+            if not _end_loading():
+                return
+            state = None
         except (OSError, http.client.HTTPException, ValueError):
             state = None  # too busy to answer
         if state and elapsed >= PAUSE_SECONDS and not state["requests"] and state["quietSeconds"] >= quiet:
             return
         time.sleep(0.5)
+
+
+def _end_loading() -> bool:
+    """Ends vLLM while it loads its model; False where this is not a container of vLLM's.
+
+    vLLM ignores SIGTERM until it listens, and SIGKILL does not reach the first process of a container from inside:
+    but without the others, which hold the GPUs, it gives up.
+    """
+    if b"vllm" not in Path("/proc/1/cmdline").read_bytes().lower():
+        return False
+    for process in Path("/proc").glob("[0-9]*"):
+        if process.name not in ("1", str(os.getpid())):
+            with suppress(OSError):
+                os.kill(int(process.name), signal.SIGKILL)
+    return True
 
 
 def _ask(port: int) -> Any:
