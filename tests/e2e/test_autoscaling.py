@@ -8,9 +8,9 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from control_plane.test_autoscaling import recorded
 
 from cluster.program_image import image_name
+from control_plane.test_autoscaling import recorded
 from e2e.conftest import tiny
 from e2e.test_serving import chat
 from kube import Kube, Object, conditions

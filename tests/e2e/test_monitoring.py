@@ -4,7 +4,6 @@ Their API comes when the operator and its services are there already.
 """
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -24,7 +23,7 @@ UNSEEN = {"vllm_operator_reconcile_errors_total", "vllm_operator_service_replica
 
 
 @pytest.fixture(scope="module")
-def asked(fleet: Kube, monitoring: MetricsStack) -> Iterator[MetricsStack]:
+def asked(fleet: Kube, monitoring: MetricsStack) -> MetricsStack:
     """Prometheus after it has read twice what the pods counted of some requests."""
 
     def tokens() -> float:

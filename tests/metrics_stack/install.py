@@ -35,7 +35,7 @@ class MetricsStack:
 
     def __init__(self, cluster: LocalCluster) -> None:
         self._cluster = cluster
-        self._kube = Kube(cluster.kubeconfig, MONITORING)
+        self._kube = Kube(cluster.kubeconfig, "")  # each manifest has its own namespace
 
     def _address(self, last: int) -> str:
         """An address for a Service, of those that are given to nobody unasked."""
@@ -53,7 +53,7 @@ class MetricsStack:
 
     def serve_prometheus_apis(self) -> None:
         """The Prometheus Operator's CRDs."""
-        self._kube.run("apply", "--server-side", "-f", str(prometheus_crds()))
+        self._kube.run("apply", "--server-side", *(f"--filename={path}" for path in prometheus_crds()))
 
     def start_prometheus(self) -> None:
         """The Prometheus Operator, and Prometheus by it."""

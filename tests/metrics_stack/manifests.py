@@ -29,9 +29,11 @@ _SEPARATOR = "\n---\n"
 _CRD = "\nkind: CustomResourceDefinition\n"
 
 
-def prometheus_crds() -> Path:
-    """The folder with the CRDs of the Prometheus Operator."""
-    return module_files("prometheus-operator") / "example" / "prometheus-operator-crd"
+def prometheus_crds() -> list[Path]:
+    """Those of the Prometheus Operator's CRDs that it needs for a Prometheus; the others are megabytes."""
+    folder = module_files("prometheus-operator") / "example" / "prometheus-operator-crd"
+    kinds = ("prometheuses", "prometheusrules", "servicemonitors", "podmonitors", "probes")
+    return [folder / f"monitoring.coreos.com_{kind}.yaml" for kind in kinds]
 
 
 def prometheus_operator() -> Iterator[Object]:
