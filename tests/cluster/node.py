@@ -140,6 +140,7 @@ class LocalCluster:
             "makeIPTablesUtilChains": False,
             "nodeStatusUpdateFrequency": "5s",
             "resolvConf": str(self.state / "resolv.conf"),
+            "syncFrequency": "10s",  # how long a changed Secret takes into a running pod; default: 1 min
             "volumePluginDir": str(self.state / "volume-plugins"),
         }
 

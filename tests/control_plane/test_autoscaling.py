@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -40,14 +41,15 @@ def recorded(kube: Kube, name: str = "llama") -> Iterator[list[int]]:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watch:
         assert watch.stdout
         try:
-            seen.append(int(watch.stdout.readline()))
+            seen.append(int(watch.stdout.readline().split()[0]))
             yield seen
             # A watch shows writes in order: once it shows this one, it has shown all before.
-            kube.run("annotate", "deployment", name, "example.com/end=yes")
+            end = f"at-{time.monotonic_ns()}"
+            kube.run("annotate", "--overwrite", "deployment", name, f"example.com/end={end}")
             for line in watch.stdout:
-                count, _, end = line.strip().partition(" ")
+                count, _, shown_end = line.strip().partition(" ")
                 seen.append(int(count))
-                if end:
+                if shown_end == end:
                     break
         finally:
             watch.terminate()
