@@ -12,6 +12,8 @@ import aiohttp
 
 # Longer than any answer takes while a pod of the same two cores starts.
 TIMEOUT_SECONDS = 120.0
+# Of those who ask for more than there is, and wait in vLLM's queue meanwhile.
+PATIENCE_SECONDS = 600.0
 
 
 @dataclass
@@ -88,7 +90,7 @@ class Crowd(Load):
         self.clients = clients
 
     async def _run(self) -> None:
-        timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
+        timeout = aiohttp.ClientTimeout(total=PATIENCE_SECONDS)
         async with (
             aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(limit=0)) as keeping,
             aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(force_close=True)) as fresh,
