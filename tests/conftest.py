@@ -18,6 +18,7 @@ def control_plane() -> Iterator[ControlPlane]:
         running.stop()
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes longest comes first, and a folder's tests stay in one process: they share clusters (`make test`)."""
     here = Path(__file__).parent
