@@ -36,7 +36,7 @@ test-fast: setup lint  ## Everything that needs no node
 
 test: setup lint  ## All tests; sets up the cluster and the images itself
 	$(BIN)/python -m cluster prepare operator vllm-cpu
-	$(BIN)/pytest --numprocesses=2 --dist=loadgroup --no-loadscope-reorder --durations=30
+	$(BIN)/pytest --numprocesses=2 --dist=loadscope --no-loadscope-reorder --durations=30
 
 demo: setup  ## A cluster, the operator, a model, an answer
 	$(BIN)/python -m cluster.demo up
