@@ -13,7 +13,9 @@ is the first start's, all else the second's. FlashInfer's sampler was off: compi
 
 The `heldOut` rows were measured on 2026-11-25 on an H100 with the same vLLM, torch and driver, and the hook below. Each
 engine was started once, alone, with empty caches, by a fork of a process that had imported vLLM, and went on until vLLM
-had counted its tokens or refused. FlashInfer, flash attention 2 and DeepGEMM were not installed.
+had counted its tokens or refused. FlashInfer, flash attention 2 and DeepGEMM were not installed. Two starts are left
+out: from a config.json and no other file, vLLM ran an embedding model as one that generates, and a GPTQ model as one
+that is not quantized.
 """
 
 import json
