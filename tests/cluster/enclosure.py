@@ -127,9 +127,11 @@ class Enclosure:
                 with suppress(ClusterError):
                     command(["ip", "link", "delete", network.card])
         self._remove_cgroup()
-        for place in PLACES:
-            with suppress(OSError):
-                Path(place).rmdir()  # a mere mount point for us, kept if it has content
+        with lock("cluster-slots"):
+            # Mere mount points for us, kept if they have content. Removing one undoes the mounts on it everywhere.
+            for place in PLACES if not _nodes() else ():
+                with suppress(OSError):
+                    Path(place).rmdir()
 
     def _first_process(self) -> int:
         """The process that holds the namespaces: the only child of `unshare`."""
@@ -208,6 +210,12 @@ class Enclosure:
                 if own.is_dir() and time.monotonic() > deadline:
                     raise ClusterError(f"{own} still has processes, after everything that was started has ended.")
                 time.sleep(0.01)
+
+
+def _nodes() -> list[Network]:
+    """The networks of all nodes on this machine, of any cluster."""
+    cards = {card.name for card in Path("/sys/class/net").iterdir()}
+    return [network for network in map(Network, range(SLOTS)) if network.card in cards]
 
 
 def _free_network() -> Network:
