@@ -22,10 +22,10 @@ CACHE: Object = {
 }
 
 
-def start(name: str) -> LocalCluster:
-    """A cluster with the project's images loaded."""
+def start(name: str, nodes: int = 1) -> LocalCluster:
+    """A cluster of at least these nodes, with the project's images loaded."""
     archives = [build("operator")[1], build("vllm-cpu")[1]]
-    running = LocalCluster.start(name)
+    running = LocalCluster.start(name, nodes)
     for archive in archives:
         running.load(archive)
     return running

@@ -47,6 +47,11 @@ class Network:
         return f"vllm-op{self.slot}"
 
     @property
+    def cable(self) -> str:
+        """Other nodes' ends of their cables to this one."""
+        return f"node{self.slot}"
+
+    @property
     def link(self) -> str:
         """The network between this machine and the node."""
         return f"10.245.{self.slot}.0/30"
@@ -115,6 +120,22 @@ class Enclosure:
         self._prepare(network)
         self._make_cgroup()
         return network
+
+    def connect(self, other: "Enclosure") -> None:
+        """Lay a cable to another node, for what the two and their pods send each other; it goes with either."""
+        near, far = self.network, other.network
+        if near is None or far is None:
+            raise ClusterError("Only nodes that have been made can be connected.")
+        here, there = (["netns", str(one._first_process())] for one in (self, other))
+        peer = ["peer", "name", near.cable, *there]
+        command(["ip", "link", "add", far.cable, *here, "type", "veth", *peer])
+        for node, own, opposite in ((self, near, far), (other, far, near)):
+            node._shell(f"""
+                ip address add {own.node}/32 dev {opposite.cable}
+                ip link set {opposite.cable} up
+                ip route add {opposite.node} dev {opposite.cable} src {own.node}
+                ip route add {opposite.pods} via {opposite.node} dev {opposite.cable} src {own.node}
+            """)
 
     def remove(self) -> None:
         """End everything in it and remove what it had; also what an interrupted `create` left."""
