@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from cluster.control_plane import ControlPlane
 
@@ -19,9 +21,19 @@ def control_plane() -> Iterator[ControlPlane]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes longest comes first, and a folder's tests stay in one process: they share clusters (`make test`)."""
+    """What takes longest comes first."""
     here = Path(__file__).parent
     first = (here / "e2e", here / "control_plane" / "faults", here / "control_plane")
     items.sort(key=lambda item: first.index(item.path.parent) if item.path.parent in first else len(first))
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(str(item.path.parent.relative_to(here))))
+
+
+class FolderScheduling(LoadScopeScheduling):  # type: ignore[misc]
+    """A folder's tests stay in one process: they share a cluster. The folders are taken in order (`make test`)."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return nodeid.partition("::")[0].rpartition("/")[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FolderScheduling:
+    """With --dist=loadscope."""
+    return FolderScheduling(config, log)

@@ -6,12 +6,14 @@ import threading
 import time
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import aiohttp
 
 # Longer than any answer takes while a pod of the same two cores starts.
 TIMEOUT_SECONDS = 120.0
+# Of those who ask for more than there is, and wait in vLLM's queue meanwhile.
+PATIENCE_SECONDS = 600.0
 
 
 @dataclass
@@ -41,7 +43,7 @@ class Load:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()))
 
-    def __enter__(self) -> "Load":
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -75,6 +77,36 @@ class Load:
             self.tally.failures.append(f"{'stream' if stream else 'answer'} after {after:.1f} s: {error!r}")
         else:
             self.tally.seconds.append(time.monotonic() - start)
+
+
+class Crowd(Load):
+    """As many clients as `clients` says, which may change: each asks again as soon as it has its answer.
+
+    Every second one keeps its connection, and so its pod; the others meet a pod by chance each time.
+    """
+
+    def __init__(self, url: str, model: str, clients: int, *, tokens: int = 8) -> None:
+        super().__init__(url, model, rate=1, least=0, tokens=tokens)
+        self.clients = clients
+
+    async def _run(self) -> None:
+        timeout = aiohttp.ClientTimeout(total=PATIENCE_SECONDS)
+        async with (
+            aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(limit=0)) as keeping,
+            aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(force_close=True)) as fresh,
+            asyncio.TaskGroup() as tasks,
+        ):
+            there: dict[int, asyncio.Task[None]] = {}
+            while not self._stop.is_set():
+                for number in range(self.clients):
+                    if number not in there or there[number].done():
+                        there[number] = tasks.create_task(self._client(number, fresh if number % 2 else keeping))
+                await asyncio.sleep(0.1)
+
+    async def _client(self, number: int, session: aiohttp.ClientSession) -> None:
+        while number < self.clients and not self._stop.is_set():
+            self.tally.sent += 1
+            await self._one(session, stream=self.tally.sent % 3 == 0)
 
 
 def _end_of_stream(text: str) -> str:

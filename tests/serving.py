@@ -20,6 +20,8 @@ CACHE: Object = {
     "metadata": {"name": "tiny-cache"},
     "spec": {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "1Gi"}}},
 }
+# Of two cores, so that six of them find room.
+RESOURCES: Object = {"requests": {"cpu": "200m", "memory": "1Gi"}, "limits": {"memory": "4Gi"}}
 
 
 def start(name: str, nodes: int = 1) -> LocalCluster:
@@ -54,6 +56,6 @@ def tiny(name: str, *, checkpoint: str = "tiny", **spec: Any) -> Object:
     """examples/tiny.yaml under another name, with further fields of the spec."""
     service: Object = yaml.safe_load((EXAMPLES / "tiny.yaml").read_text())
     service["metadata"]["name"] = name
-    cache = {"existingClaim": CACHE["metadata"]["name"]}
-    service["spec"].update({"cache": cache, **spec, "model": {"uri": f"pvc://tiny-model/{checkpoint}"}})
+    common = {"cache": {"existingClaim": CACHE["metadata"]["name"]}, "resources": RESOURCES}
+    service["spec"].update({**common, **spec, "model": {"uri": f"pvc://tiny-model/{checkpoint}"}})
     return service

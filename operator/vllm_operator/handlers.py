@@ -194,8 +194,9 @@ class _State:
         # Where the API server does not say, what was known stands.
         served = {kind for kind, told in known.items() if (kind in self.served if told is None else told)}
         self.served = frozenset(served)
-        for kind in set(OPTIONAL_KINDS) - self.served:
-            self.watches.forget(RESOURCES[kind].plural)
+        for kind in OPTIONAL_KINDS:
+            tell = self.watches.expect if kind in self.served else self.watches.forget
+            tell(RESOURCES[kind].plural)
         if self.reconciler and self.reconciler.served != self.served:
             self.reconciler.served = self.served
             self._queue_all()

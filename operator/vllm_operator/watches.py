@@ -31,6 +31,8 @@ DEAD_SECONDS = 90.0
 # kopf logs in again for every 401.
 LOGIN_SECONDS = 5.0
 GONE_API_SECONDS = 1.0
+# Longer than it takes to list everything before the first watch.
+OVERLOOKED_SECONDS = 60.0
 
 
 class Watches:
@@ -42,6 +44,7 @@ class Watches:
     def __init__(self, on_gap: Callable[[], None], optional: Collection[str] = ()) -> None:
         self._on_gap, self._optional = on_gap, optional
         self._opened: dict[str, float] = {}
+        self._overlooked: dict[str, float] = {}
         self._login_at = -LOGIN_SECONDS
 
     async def login(self, **kwargs: Any) -> kopf.AiohttpSession | None:
@@ -73,8 +76,18 @@ class Watches:
         watching.connect_timeout = networking.connect_timeout = CONNECT_SECONDS
         networking.request_timeout = 2 * SILENCE_SECONDS  # a list of everything
 
+    def expect(self, plural: str) -> None:
+        """The cluster serves these objects. kopf looks when their API is made, and overlooks one that comes late."""
+        now = time.monotonic()
+        if any(path.rpartition("/")[2] == plural for path in self._opened):
+            self._overlooked.pop(plural, None)
+        elif now - self._overlooked.setdefault(plural, now) > OVERLOOKED_SECONDS:
+            log.warning("%s are not watched: starting again", plural)
+            self._on_gap()
+
     def forget(self, plural: str) -> None:
         """The cluster does not serve these objects any more."""
+        self._overlooked.pop(plural, None)
         self._opened = {path: at for path, at in self._opened.items() if path.rpartition("/")[2] != plural}
         metrics.watches.forget(plural)
 

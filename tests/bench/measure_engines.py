@@ -7,9 +7,13 @@ vLLM. Each case is started twice with caches of its own: a first start compiles 
 measured, which takes more than the next one. Each start ends as soon as vLLM has decided what the KV cache gets.
 `--peak` also writes which allocations were alive at the peak of the profiling pass, with the lines that made them.
 
-The rows of tests/planner/calibration.json that are not `given` were measured so on 2026-11-24, on an H200 (driver 580,
-CUDA 13.0, torch 2.11.0, vLLM 0.26.0), first starts side by side, second ones alone: `peakBytes` is the first start's,
-all else the second's. FlashInfer's sampler was off: compiling it took longer than all the rest.
+The rows of tests/planner/calibration.json that are neither `given` nor `heldOut` were measured so on 2026-11-24, on
+an H200 (driver 580, CUDA 13.0, torch 2.11.0, vLLM 0.26.0), first starts side by side, second ones alone: `peakBytes`
+is the first start's, all else the second's. FlashInfer's sampler was off: compiling it took longer than all the rest.
+
+The `heldOut` rows were measured on 2026-11-25 on an H100 with the same vLLM, torch and driver, and the hook below. Each
+engine was started once, alone, with empty caches, by a fork of a process that had imported vLLM, and went on until vLLM
+had counted its tokens or refused. FlashInfer, flash attention 2 and DeepGEMM were not installed.
 """
 
 import json

@@ -226,6 +226,7 @@ class ControlPlane:
             "--controllers=*",
             f"--service-account-private-key-file={self._file('accounts.key')}",
             f"--root-ca-file={self._file('ca.crt')}",
+            "--horizontal-pod-autoscaler-sync-period=5s",  # a third of the default: tests wait for it
             *RATES,
             *(f"--concurrent-{kind}-syncs=20" for kind in CONCURRENCY),
         ]

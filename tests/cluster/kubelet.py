@@ -84,6 +84,7 @@ class Node:
             "makeIPTablesUtilChains": False,
             "nodeStatusUpdateFrequency": "5s",
             "resolvConf": str(self.state / "resolv.conf"),
+            "syncFrequency": "10s",  # how long a changed Secret takes into a running pod; default: 1 min
             "volumePluginDir": str(self.state / "volume-plugins"),
         }
 

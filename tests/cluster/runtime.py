@@ -1,10 +1,7 @@
 """containerd in a node's namespaces, with an image store that stays in the cache between clusters."""
 
-import hashlib
-import io
 import json
 import os
-import platform
 import tarfile
 import time
 from pathlib import Path
@@ -13,10 +10,9 @@ from typing import Any
 from cluster.enclosure import Enclosure
 from cluster.host import ClusterError, cache_root, command, lock, step
 from cluster.processes import Processes
-from cluster.tools import tool
+from cluster.program_image import image_name, program_image
 
 SOCKET = "/run/containerd/containerd.sock"
-PAUSE = "localhost/pause:1"
 PLUGINS = "/usr/lib/cni"
 
 
@@ -54,7 +50,7 @@ class Containerd:
             command([*self._enclosure.inside, "sh", "-c", f"rm -f {SOCKET}*"])
             self._run()
             self._await()
-        self.load(_pause_archive())
+        self.load(program_image("pause"))
 
     def load(self, archive: Path) -> list[str]:
         """Import an image archive, unless just this file was imported before, and return the names in it."""
@@ -121,7 +117,7 @@ disabled_plugins = {json.dumps([f"io.containerd.snapshotter.v1.{name}" for name 
 [plugins."io.containerd.internal.v1.opt"]
   path = "{self._state}/opt"
 [{cri}]
-  sandbox_image = "{PAUSE}"
+  sandbox_image = "{image_name("pause")}"
   restrict_oom_score_adj = true  # a machine may lack CAP_SYS_RESOURCE
   [{cri}.cni]
     bin_dir = "{PLUGINS}"
@@ -148,38 +144,3 @@ def references(archive: Path) -> list[str]:
     if kind == "manifest.json":
         return [tag for image in content for tag in image["RepoTags"] or []]
     return [m["annotations"]["org.opencontainers.image.ref.name"] for m in content["manifests"]]
-
-
-def _pause_archive() -> Path:
-    """An image of the pause program, which is the first process of every pod."""
-    archive = tool("pause").parent / "pause.tar"
-    if archive.is_file():
-        return archive
-    layer = _tar({"pause": (tool("pause").read_bytes(), 0o755)})
-    config = {
-        "architecture": {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine()),
-        "os": "linux",
-        "config": {"Entrypoint": ["/pause"]},
-        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(layer).hexdigest()}"]},
-        "history": [{"created_by": "vllm-operator"}],
-    }
-    manifest = [{"Config": "config.json", "RepoTags": [PAUSE], "Layers": ["layer.tar"]}]
-    files = {
-        "layer.tar": layer,
-        "config.json": json.dumps(config).encode(),
-        "manifest.json": json.dumps(manifest).encode(),
-    }
-    scratch = archive.with_suffix(f".{os.getpid()}")
-    scratch.write_bytes(_tar({name: (content, 0o644) for name, content in files.items()}))
-    scratch.rename(archive)
-    return archive
-
-
-def _tar(files: dict[str, tuple[bytes, int]]) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for name, (content, mode) in files.items():
-            member = tarfile.TarInfo(name)
-            member.size, member.mode = len(content), mode
-            tar.addfile(member, io.BytesIO(content))
-    return buffer.getvalue()

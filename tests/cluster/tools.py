@@ -1,12 +1,13 @@
 """The programs of the cluster, built from their Go modules at the versions that tests/cluster/go/*/go.mod pin."""
 
+import json
 import os
 import platform
 import re
 import shutil
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -51,6 +52,10 @@ class _Source:
     """Files of the module to keep beside the binary, joined in stages.yaml."""
     tags: tuple[str, ...] = ()
     """Go's build tags."""
+    others: Mapping[str, str] = field(default_factory=dict)
+    """Further programs of the same module: name and package."""
+    folder: str = ""
+    """Where go.mod is, if not in a folder of the same name."""
 
 
 _KUBERNETES = (
@@ -62,6 +67,8 @@ _KUBERNETES = (
     "kubectl",
     "kubelet",
 )
+_PROMETHEUS_OPERATOR = "github.com/prometheus-operator/prometheus-operator"
+_KEDA = "github.com/kedacore/keda/v2"
 SOURCES = {
     "kubernetes": _Source(".", "k8s.io/kubernetes", _KUBERNETES, _kubernetes_flags, "about 5 min at 2 cores"),
     "helm": _Source("helm.sh/helm/v4/cmd/helm", "helm.sh/helm/v4", (), _helm_flags, "about 1.5 min at 2 cores"),
@@ -79,6 +86,30 @@ SOURCES = {
         tags=("remove_all_sd",),  # service discovery: the clients of a dozen clouds
         usual="about 1.5 min at 2 cores",
     ),
+    "prometheus": _Source(
+        "github.com/prometheus/prometheus/cmd/prometheus",
+        "github.com/prometheus/prometheus",
+        folder="promtool",
+        tags=("remove_all_sd", "enable_kubernetes_sd"),
+        usual="about 1.5 min at 2 cores",
+    ),
+    "prometheus-operator": _Source(
+        f"{_PROMETHEUS_OPERATOR}/cmd/operator",
+        _PROMETHEUS_OPERATOR,
+        others={"prometheus-config-reloader": f"{_PROMETHEUS_OPERATOR}/cmd/prometheus-config-reloader"},
+        usual="about 1.5 min at 2 cores",
+    ),
+    "prometheus-adapter": _Source(
+        "sigs.k8s.io/prometheus-adapter/cmd/adapter",
+        "sigs.k8s.io/prometheus-adapter",
+        usual="about 2 min at 2 cores",
+    ),
+    "keda": _Source(
+        f"{_KEDA}/cmd/operator",
+        _KEDA,
+        others={name: f"{_KEDA}/cmd/{name.removeprefix('keda-')}" for name in ("keda-adapter", "keda-webhooks")},
+        usual="about 5 min at 2 cores",
+    ),
     "pause": _Source("."),
 }
 
@@ -87,24 +118,40 @@ SOURCES = {
 def tool(name: str) -> Path:
     """The path of a program (kubectl, kubelet, helm, kwok, ...), built on first use."""
     for source_name, source in SOURCES.items():
-        if name == source_name or name in source.commands:
+        if name == source_name or name in source.commands or name in source.others:
             return _built(source_name, source) / name
-    known = sorted({*SOURCES, *_KUBERNETES})
+    known = sorted({*SOURCES, *(name for source in SOURCES.values() for name in (*source.commands, *source.others))})
     raise ClusterError(f"No such tool: {name}; there are {', '.join(known)}.")
+
+
+def programs(name: str) -> list[str]:
+    """The programs that are built under the name of a tool; links to the same program are one."""
+    return [name, *SOURCES[name].others]
 
 
 def version(name: str) -> str:
     """The version that a tool's module pins; empty for the project's own programs."""
     required = SOURCES[name].module
-    found = re.search(rf"^\s*(?:require )?{re.escape(required)} (v\S+)", (MODULES / name / "go.mod").read_text(), re.M)
+    pins = (_folder(name) / "go.mod").read_text()
+    found = re.search(rf"^\s*(?:require )?{re.escape(required)} (v\S+)", pins, re.M)
     return found[1] if required and found else ""
 
 
+def module_files(name: str) -> Path:
+    """The files of the module that a tool is built from, such as its CRDs and manifests. Read-only."""
+    said = command(["go", "-C", _folder(name), "mod", "download", "-json", SOURCES[name].module])
+    return Path(json.loads(said)["Dir"])
+
+
+def _folder(name: str) -> Path:
+    return MODULES / (SOURCES[name].folder or name)
+
+
 def _built(name: str, source: _Source) -> Path:
-    here = MODULES / name
     flags = f"-s -w {source.flags(version(name))}".strip()
-    files = sorted(p for p in here.iterdir() if p.suffix in {".go", ".mod", ".sum"})
-    key = content_hash(files, flags, source.package, platform.machine(), *source.commands, *source.stages, *source.tags)
+    files = sorted(p for p in _folder(name).iterdir() if p.suffix in {".go", ".mod", ".sum"})
+    words = (*source.commands, *source.stages, *source.tags, *source.others.values())
+    key = content_hash(files, flags, source.package, platform.machine(), *words)
     target = cache_root() / "tools" / "-".join(filter(None, [name, version(name), key]))
     if target.is_dir():
         return target
@@ -121,32 +168,22 @@ def _build(name: str, source: _Source, flags: str, target: Path) -> None:
         )
     target.parent.mkdir(parents=True, exist_ok=True)
     title = f"{name} {version(name)}".strip()
-    options = ["-mod=readonly", "-trimpath", "-buildvcs=false"]
+    options = ["-mod=readonly", "-trimpath", "-buildvcs=false", "-tags", ",".join(source.tags), "-ldflags", flags]
     scratch = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=target.parent))
     try:
         with step(f"building {title} from its Go module ({source.usual} the first time)"):
-            logged(
-                [
-                    "go",
-                    "build",
-                    *options,
-                    "-tags",
-                    ",".join(source.tags),
-                    "-ldflags",
-                    flags,
-                    "-o",
-                    scratch / name,
-                    source.package,
-                ],
-                cache_root() / "logs" / f"build-{name}.log",
-                cwd=MODULES / name,
-                env={**os.environ, "CGO_ENABLED": "0", "GOWORK": "off"},
-            )
+            for program, package in {name: source.package, **source.others}.items():
+                logged(
+                    ["go", "build", *options, "-o", scratch / program, package],
+                    cache_root() / "logs" / f"build-{program}.log",
+                    cwd=_folder(name),
+                    env={**os.environ, "CGO_ENABLED": "0", "GOWORK": "off"},
+                )
         for link in source.commands:
             (scratch / link).symlink_to(name)
         if source.stages:
-            files = command(["go", "-C", MODULES / name, "list", "-m", "-f", "{{.Dir}}", source.module]).strip()
-            found = [f for glob in source.stages for f in sorted(Path(files).glob(f"kustomize/stage/{glob}.yaml"))]
+            stages = module_files(name) / "kustomize" / "stage"
+            found = [f for glob in source.stages for f in sorted(stages.glob(f"{glob}.yaml"))]
             (scratch / "stages.yaml").write_text("---\n".join(f.read_text() for f in found))
         scratch.chmod(0o755)
         scratch.rename(target)

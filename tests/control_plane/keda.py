@@ -15,6 +15,8 @@ def install_api(kube: Kube) -> None:
     module = json.loads(command(["go", "mod", "download", "-json", f"github.com/kedacore/keda/v2@{VERSION}"]))
     path = Path(module["Dir"]) / "config" / "crd" / "bases" / "keda.sh_scaledobjects.yaml"
     kube.run("apply", "--server-side", "-f", str(path))
+    # kubectl refuses a kind that it does not find yet.
+    kube.wait("the API is there", 30, lambda: SCALED_OBJECTS in kube.run("api-resources", "-o", "name", check=False))
 
 
 def remove_api(kube: Kube) -> None:

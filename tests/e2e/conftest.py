@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from cluster.node import LocalCluster
-from kube import Kube
+from kube import Kube, conditions
+from metrics_stack.install import MetricsStack
 from serving import EXAMPLES, OPERATOR_NAMESPACE, install_operator, make_models, start, tiny
 
 __all__ = ["EXAMPLES", "HUB_ADDRESS", "KEY", "NAMESPACE", "OPERATOR_NAMESPACE", "tiny"]
@@ -44,6 +45,7 @@ def operator(cluster: LocalCluster) -> LocalCluster:
         cluster,
         f"--set=settings.hubEndpoint=http://{HUB_ADDRESS}",
         f"--set=settings.allowedImages={{localhost:{REGISTRY_PORT}/*}}",
+        f"--set=settings.prometheusUrl=http://{MetricsStack(cluster).prometheus}:9090",
     )
     return cluster
 
@@ -54,6 +56,26 @@ def kube(operator: LocalCluster) -> Kube:
     kube = Kube(operator.kubeconfig, NAMESPACE)
     make_models(kube, "awq", "gptq")
     return kube
+
+
+@pytest.fixture(scope="session")
+def monitoring(cluster: LocalCluster, kube: Kube) -> MetricsStack:
+    """The Prometheus Operator and a Prometheus by it. Their API comes after the operator and a service."""
+    stack = MetricsStack(cluster)
+    stack.load()
+
+    def available(status: str) -> bool:
+        found = conditions(kube.get("vis", "monitored") or {}).get("MonitoringAvailable", {})
+        return bool(found.get("status") == status)
+
+    kube.apply(tiny("monitored", suspend=True))
+    kube.wait("there is nothing that would monitor a service", 30, lambda: available("False"))
+    stack.serve_prometheus_apis()
+    kube.wait("a service is monitored", 60, lambda: available("True") and kube.get("servicemonitor", "monitored"))
+    kube.run("delete", "vis", "monitored")
+    install_operator(cluster, "--reuse-values", "--set=serviceMonitor.enabled=true,prometheusRule.enabled=true")
+    stack.start_prometheus()
+    return stack
 
 
 KEY = "sk-of-the-tests"

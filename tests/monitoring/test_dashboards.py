@@ -33,9 +33,10 @@ QUERIES = {
 }
 
 
-def as_run(expression: str) -> str:
+def as_run(expression: str, service: tuple[str, str] = KEY, interval: str = "5m") -> str:
     """A query with the dashboard's variables filled in."""
-    filled = expression.replace("$__rate_interval", "5m").replace("$namespace", KEY[0]).replace("$service", KEY[1])
+    filled = expression.replace("$__rate_interval", interval)
+    filled = filled.replace("$namespace", service[0]).replace("$service", service[1])
     assert "$" not in filled
     return filled
 

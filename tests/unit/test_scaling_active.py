@@ -148,3 +148,10 @@ def test_keda_is_missing_failing_or_has_scaled_to_zero() -> None:
         "AutoscalerRefused",
         "the autoscaler cannot be made: the workload is already managed by the hpa",
     )
+
+
+def test_keda_that_has_just_been_told_is_waited_for() -> None:
+    seen = Autoscaler(scaled_object=keda(status="Unknown"), keda=True)
+    status, reason, message = said(seen, autoscaling={"provider": "KEDA"})
+    assert (status, reason) == ("Unknown", "AutoscalerStarting")
+    assert "KEDA" in message

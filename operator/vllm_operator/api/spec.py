@@ -280,7 +280,7 @@ class InferenceServiceSpec(ApiModel):
     )
     replicas: int | None = optional("Number of pods, each with all ranks; omitted: 1.", 2, ge=0, le=1000)
     suspend: bool | None = optional(
-        "Whether the service has no pods for now: frees their GPUs and keeps everything else.", True
+        "Whether the service has no pods for now: frees their GPUs, and keeps all but an autoscaler.", True
     )
     autoscaling: Autoscaling | None = optional(
         "Scales the number of pods by vLLM's metrics, instead of replicas.", {"minReplicas": 1, "maxReplicas": 8}

@@ -111,6 +111,8 @@ def _keda(found: AutoscalerSnapshot, deployment: DeploymentSnapshot | None) -> S
     if ready is None or ready.status == "True":
         zero = "no pods: requests are refused until a trigger has brought one"
         return (True, Reason.SCALED_TO_ZERO, zero) if at_zero else None
+    if ready.status == "Unknown" and not ready.message:
+        return None, Reason.AUTOSCALER_STARTING, "KEDA has not looked at the triggers yet"
     if "Trigger" in ready.reason:
         why = (
             "without pods, Prometheus needs the operator's metrics, or those of kube-state-metrics, to know that there "
