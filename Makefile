@@ -50,7 +50,7 @@ bench-scale: setup  ## 300 services at once: how fast, at what cost, and then si
 bench-plan: setup  ## The memory planner, and KAITO's formula, against engines that really ran: table and plot
 	$(BIN)/python -m bench.plan --plot build/bench-plan.svg
 
-bench-rollout: setup  ## Requests while pods are rolled, evicted and scaled away, with the real vLLM: none may fail
+bench-rollout: setup  ## Requests while pods are rolled, evicted, drained and scaled away, with the real vLLM: none may fail
 	$(BIN)/python -m bench.rollout
 
 bench-autoscaling: setup  ## The autoscaling policy against the HPA's defaults, on the HPA's own algorithm: table and plot

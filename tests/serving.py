@@ -24,10 +24,10 @@ CACHE: Object = {
 RESOURCES: Object = {"requests": {"cpu": "200m", "memory": "1Gi"}, "limits": {"memory": "4Gi"}}
 
 
-def start(name: str) -> LocalCluster:
-    """A cluster with the project's images loaded."""
+def start(name: str, nodes: int = 1) -> LocalCluster:
+    """A cluster of at least these nodes, with the project's images loaded."""
     archives = [build("operator")[1], build("vllm-cpu")[1]]
-    running = LocalCluster.start(name)
+    running = LocalCluster.start(name, nodes)
     for archive in archives:
         running.load(archive)
     return running

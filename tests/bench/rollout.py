@@ -1,35 +1,37 @@
-"""`make bench-rollout`: what clients feel while pods come and go, on a real node with the real vLLM on the CPU.
+"""`make bench-rollout`: what clients feel while pods come and go, on two real nodes with the real vLLM on the CPU.
 
 Each case has constant arrivals from before its change to after it: at least 1,000 requests, every second one streamed,
 over kept-alive connections through the Service's cluster IP, without retries. One line per case; exits with 1 when a
-request failed or was aborted. The local cluster has one node: an eviction is asked for as `kubectl drain` asks for it,
-but the pod's successor starts on the same node. A machine that is busy with other things needs a lower --rate.
+request failed or was aborted. A machine that is busy with other things needs a lower --rate.
 """
 
 import argparse
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import serving
 from kube import Kube
 from load import Load
 
-NAME, LABEL = "rolled", "app.kubernetes.io/instance=rolled"
+NAME = "rolled"
+SPREAD = {"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway"}
 # Pods start on the cores that serve.
 READY_SECONDS = 900
 SETTLE_SECONDS = 5.0
 
 
-def pods(kube: Kube) -> set[str]:
-    """Names of the service's pods, those that end included."""
-    return {pod["metadata"]["name"] for pod in kube.list("pods", LABEL)}
+def pods(kube: Kube, name: str = NAME) -> dict[str, str]:
+    """The nodes of the service's pods by the pods' names, those that end included."""
+    found = kube.list("pods", f"app.kubernetes.io/instance={name},app.kubernetes.io/name=vllm")
+    return {pod["metadata"]["name"]: pod["spec"].get("nodeName", "") for pod in found}
 
 
-def replaced(kube: Kube, old: set[str]) -> None:
-    """Waits until the service serves without the old pods."""
-    kube.wait("the old pods are gone", READY_SECONDS, lambda: old.isdisjoint(pods(kube)))
-    kube.ready(NAME, READY_SECONDS)
+def replaced(kube: Kube, old: Iterable[str], name: str = NAME) -> None:
+    """Waits until two pods serve that are not among the old ones, or once were beside them."""
+    kube.wait("the old pods are gone", READY_SECONDS, lambda: set(old).isdisjoint(pods(kube, name)))
+    kube.wait("two are there", READY_SECONDS, lambda: len(pods(kube, name)) == 2)
+    kube.ready(name, READY_SECONDS)
 
 
 def roll(kube: Kube, surge: int) -> None:
@@ -42,13 +44,23 @@ def roll(kube: Kube, surge: int) -> None:
 
 def evict(kube: Kube) -> None:
     """Evicts one of the two pods through the API that a drain uses."""
-    name = sorted(pods(kube))[0]
+    name = min(pods(kube))
     path = f"/api/v1/namespaces/{kube.namespace}/pods/{name}/eviction"
     body = f'{{"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {{"name": "{name}"}}}}'
     kube.run("create", "--raw", path, "-f", "-", stdin=body)
-    replaced(kube, {name})
-    kube.wait("two serve", READY_SECONDS, lambda: len(pods(kube)) == 2)
-    kube.ready(NAME, READY_SECONDS)
+    replaced(kube, [name])
+
+
+def drain(kube: Kube, name: str = NAME) -> None:
+    """Drains a node, as before its maintenance: the pod on it moves to the other one, beside the other pod."""
+    old = pods(kube, name)
+    node = max(old.values())
+    leaving = {pod for pod in old if old[pod] == node}
+    assert len(leaving) == 1, f"the pods are not spread over the nodes: {old}"
+    kube.run("drain", node, "--ignore-daemonsets", "--delete-emptydir-data", timeout=READY_SECONDS)
+    replaced(kube, leaving, name)
+    assert node not in pods(kube, name).values()
+    kube.run("uncordon", node)
 
 
 def scale_down(kube: Kube) -> None:
@@ -58,7 +70,9 @@ def scale_down(kube: Kube) -> None:
     kube.ready(NAME, READY_SECONDS)
 
 
+# The drain comes first: the pods are spread when the service starts, and nothing spreads them again.
 CASES: dict[str, Callable[[Kube], None]] = {
+    "drain": drain,
     "rolling-update-with-surge": lambda kube: roll(kube, 1),
     "rolling-update": lambda kube: roll(kube, 0),
     "eviction": evict,
@@ -73,13 +87,13 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=3.0, help="requests per second (default: %(default)s)")
     parser.add_argument("--case", choices=CASES, action="append", help="only this case; may be repeated")
     arguments = parser.parse_args()
-    cluster = serving.start("bench-rollout")
+    cluster = serving.start("bench-rollout", nodes=2)
     failed = False
     try:
         serving.install_operator(cluster)
         kube = Kube(cluster.kubeconfig, "bench")
         serving.make_models(kube)
-        kube.apply(serving.tiny(NAME, replicas=2))
+        kube.apply(serving.tiny(NAME, replicas=2, pod={"topologySpreadConstraints": [SPREAD]}))
         kube.ready(NAME, READY_SECONDS)
         url = kube.url(NAME)
         for case in arguments.case or CASES:

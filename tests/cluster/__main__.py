@@ -1,6 +1,6 @@
 """A real Kubernetes on this machine.
 
-python -m cluster up NAME             start a cluster with a node, or find it running
+python -m cluster up NAME [NODES]     start a cluster with a node or several, or find it running
 python -m cluster down NAME           end what was started under that name and remove it
 python -m cluster status [NAME]       what runs, and where its kubeconfig is
 python -m cluster kubeconfig NAME     print the path of the kubeconfig
@@ -18,7 +18,6 @@ from cluster.host import ClusterError, lock, say, state_root
 from cluster.images import build
 from cluster.node import LocalCluster
 from cluster.prepare import prepare
-from cluster.processes import Processes
 from cluster.tools import SOURCES, tool
 
 
@@ -40,22 +39,25 @@ def status(name: str) -> bool:
         return False
     on_node = bool(control_plane.site.inside)
     healthy = LocalCluster(name).healthy() if on_node else control_plane.healthy()
-    kind = "a cluster with a node" if on_node else "a control plane"
+    kind = "a cluster" if on_node else "a control plane"
     print(f"{name}: {kind}, {'healthy' if healthy else 'not healthy'}")
     print(f"  kubeconfig {control_plane.kubeconfig}")
-    processes = Processes(control_plane.state)
-    for program in processes.names():
-        pid = processes.pid(program)
-        print(f"  {program}: {f'pid {pid}' if pid else 'not running'}")
+    for node in LocalCluster(name).nodes:
+        prefix = "" if node.number == 1 else f"{node.name}'s "
+        for program in node.processes.names():
+            pid = node.processes.pid(program)
+            print(f"  {prefix}{program}: {f'pid {pid}' if pid else 'not running'}")
     return healthy
 
 
-def main(arguments: list[str]) -> int:  # noqa: C901 (one case per command)
+def main(arguments: list[str]) -> int:  # noqa: C901, PLR0912 (one case per command)
     """Run one command and return the exit status."""
     try:
         match arguments:
             case ["up", name]:
                 print(LocalCluster.start(name).kubeconfig)
+            case ["up", name, nodes]:
+                print(LocalCluster.start(name, int(nodes)).kubeconfig)
             case ["down", name]:
                 down(name)
             case ["status"]:

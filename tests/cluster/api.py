@@ -50,6 +50,10 @@ class Api:
         if status != 409:
             self._object(status, answer, path)
 
+    def delete(self, path: str) -> None:
+        """Delete the object at a path, which is there."""
+        self._object(*self.request("DELETE", path), path)
+
     def patch(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Merge into the object at a path."""
         return self._object(*self.request("PATCH", path, body, "application/merge-patch+json"), path)

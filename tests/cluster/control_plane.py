@@ -34,7 +34,6 @@ class Site:
 
     address: str = "127.0.0.1"
     services: str = "10.96.0.0/16"
-    node: str = "node"
     inside: tuple[str, ...] = ()
     """What to put before each program to start it inside a node's namespaces."""
     ports: dict[str, int] = field(default_factory=dict)
@@ -111,13 +110,12 @@ class ControlPlane:
 
     @classmethod
     def find(cls, name: str) -> Self | None:
-        """What was started under this name, running or not."""
+        """What was started under this name, running or not; None as well where another version started it."""
         try:
             record: dict[str, Any] = json.loads((state_of(name) / "site.json").read_text())
-        except FileNotFoundError:
+            return cls(name, Site(**{**record, "inside": tuple(record["inside"])}))
+        except (FileNotFoundError, TypeError):
             return None
-        record["inside"] = tuple(record["inside"])
-        return cls(name, Site(**record))
 
     def api(self) -> Api:
         """Requests to its API server as admin."""
@@ -141,7 +139,7 @@ class ControlPlane:
         self.state.mkdir(parents=True, exist_ok=True)
         (self.state / "site.json").write_text(json.dumps(asdict(self.site)))
         first = str(next(ipaddress.ip_network(self.site.services).hosts()))
-        pki.create(self.certificates, sorted({"127.0.0.1", self.site.address, first}), self.site.node)
+        pki.create(self.certificates, sorted({"127.0.0.1", self.site.address, first}))
         for client in ("controller-manager", "scheduler"):
             pki.kubeconfig(self.state / f"{client}.kubeconfig", self.certificates, client, self.site.server, self.name)
         self._run("etcd", *self._etcd())

@@ -47,6 +47,11 @@ class Network:
         return f"vllm-op{self.slot}"
 
     @property
+    def cable(self) -> str:
+        """Other nodes' ends of their cables to this one."""
+        return f"node{self.slot}"
+
+    @property
     def link(self) -> str:
         """The network between this machine and the node."""
         return f"10.245.{self.slot}.0/30"
@@ -116,6 +121,22 @@ class Enclosure:
         self._make_cgroup()
         return network
 
+    def connect(self, other: "Enclosure") -> None:
+        """Lay a cable to another node, for what the two and their pods send each other; it goes with either."""
+        near, far = self.network, other.network
+        if near is None or far is None:
+            raise ClusterError("Only nodes that have been made can be connected.")
+        here, there = (["netns", str(one._first_process())] for one in (self, other))
+        peer = ["peer", "name", near.cable, *there]
+        command(["ip", "link", "add", far.cable, *here, "type", "veth", *peer])
+        for node, own, opposite in ((self, near, far), (other, far, near)):
+            node._shell(f"""
+                ip address add {own.node}/32 dev {opposite.cable}
+                ip link set {opposite.cable} up
+                ip route add {opposite.node} dev {opposite.cable} src {own.node}
+                ip route add {opposite.pods} via {opposite.node} dev {opposite.cable} src {own.node}
+            """)
+
     def remove(self) -> None:
         """End everything in it and remove what it had; also what an interrupted `create` left."""
         if pid := self._first_process():
@@ -127,9 +148,11 @@ class Enclosure:
                 with suppress(ClusterError):
                     command(["ip", "link", "delete", network.card])
         self._remove_cgroup()
-        for place in PLACES:
-            with suppress(OSError):
-                Path(place).rmdir()  # a mere mount point for us, kept if it has content
+        with lock("cluster-slots"):
+            # Mere mount points for us, kept if they have content. Removing one undoes the mounts on it everywhere.
+            for place in PLACES if not _nodes() else ():
+                with suppress(OSError):
+                    Path(place).rmdir()
 
     def _first_process(self) -> int:
         """The process that holds the namespaces: the only child of `unshare`."""
@@ -208,6 +231,12 @@ class Enclosure:
                 if own.is_dir() and time.monotonic() > deadline:
                     raise ClusterError(f"{own} still has processes, after everything that was started has ended.")
                 time.sleep(0.01)
+
+
+def _nodes() -> list[Network]:
+    """The networks of all nodes on this machine, of any cluster."""
+    cards = {card.name for card in Path("/sys/class/net").iterdir()}
+    return [network for network in map(Network, range(SLOTS)) if network.card in cards]
 
 
 def _free_network() -> Network:

@@ -20,7 +20,7 @@ CLIENTS = {
 }
 
 
-def create(directory: Path, addresses: list[str], node: str) -> None:
+def create(directory: Path, addresses: list[str]) -> None:
     """Write ca, apiserver, one pair per client, and the key that signs service-account tokens."""
     directory.mkdir(parents=True, mode=0o700)
     authority: list[str | Path] = ["-keyout", directory / "ca.key", "-out", directory / "ca.crt"]
@@ -29,12 +29,18 @@ def create(directory: Path, addresses: list[str], node: str) -> None:
     command(["openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", directory / "accounts.key"])
     names = ["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"]
     alternative = ",".join([*(f"DNS:{n}" for n in names), *(f"IP:{a}" for a in addresses)])
-    subjects = {**CLIENTS, "kubelet": f"/O=system:nodes/CN=system:node:{node}"}
     with ThreadPoolExecutor() as pool:
-        made = [pool.submit(_sign, directory, name, subject) for name, subject in subjects.items()]
+        made = [pool.submit(_sign, directory, name, subject) for name, subject in CLIENTS.items()]
         made.append(pool.submit(_sign, directory, "apiserver", "/CN=kube-apiserver", alternative))
     for future in made:
         future.result()
+
+
+def kubelet(directory: Path, node: str) -> str:
+    """Write a pair for a node's kubelet, which may touch that node and its pods only; return the client's name."""
+    client = f"kubelet-{node}"
+    _sign(directory, client, f"/O=system:nodes/CN=system:node:{node}")
+    return client
 
 
 def _sign(directory: Path, name: str, subject: str, alternative: str = "") -> None:

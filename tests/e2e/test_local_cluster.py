@@ -14,6 +14,7 @@ import pytest
 from cluster.control_plane import state_of
 from cluster.enclosure import CGROUPS, PLACES
 from cluster.images import build
+from cluster.kubelet import NODE
 from cluster.node import LocalCluster
 from cluster.tools import tool
 
@@ -33,7 +34,7 @@ http.server.ThreadingHTTPServer(("", 8080), Pages).serve_forever()
 """
 
 
-def _objects(image: str, service: str) -> list[dict[str, object]]:
+def _pod(name: str, image: str, service: str, node: str = NODE) -> dict[str, object]:
     container = {
         "name": "web",
         "image": image,
@@ -45,18 +46,27 @@ def _objects(image: str, service: str) -> list[dict[str, object]]:
         "securityContext": {"readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}},
         "volumeMounts": [{"name": "volume", "mountPath": "/volume"}],
     }
-    pod = {
+    spec = {
         "containers": [container],
+        "nodeSelector": {"kubernetes.io/hostname": node},
         "securityContext": {"runAsUser": 1000, "runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
         "volumes": [{"name": "volume", "persistentVolumeClaim": {"claimName": "web"}}],
     }
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": {"app": name}}, "spec": spec}
+
+
+def _apply(cluster: LocalCluster, service: str, *pods: dict[str, object]) -> None:
+    """Pods, a claim that they share and a Service for the one called web; returns when they are Ready."""
     claim = {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "1Gi"}}}
     ports = {"selector": {"app": "web"}, "clusterIP": service, "ports": [{"port": 80, "targetPort": 8080}]}
-    return [
+    items = [
         {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "web"}, "spec": claim},
-        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web", "labels": {"app": "web"}}, "spec": pod},
         {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}, "spec": ports},
+        *pods,
     ]
+    _kubectl(cluster, "apply", "--filename=-", text=json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
+    _kubectl(cluster, "wait", "pods", "--all", "--for=condition=Ready", "--timeout=60s")
+    _until(lambda: _get(f"http://{service}/") == "hello")
 
 
 @pytest.fixture(scope="module")
@@ -94,10 +104,7 @@ def test_a_pod_runs_and_its_service_answers(own: LocalCluster) -> None:
     own.load(archive)
     own.fake_gpus(2)
     service = own.control_plane.site.services.replace("0.0/16", "7.7")
-    manifest = {"apiVersion": "v1", "kind": "List", "items": _objects(image, service)}
-    _kubectl(own, "apply", "--filename=-", text=json.dumps(manifest))
-    _kubectl(own, "wait", "pod/web", "--for=condition=Ready", "--timeout=60s")
-    _until(lambda: _get(f"http://{service}/") == "hello")
+    _apply(own, service, _pod("web", image, service))
     assert _get(f"http://{service}/through") == "hello"
     assert "serving" in _kubectl(own, "logs", "web")
     assert _kubectl(own, "exec", "web", "--", "cat", "/volume/written") == "by the pod"
@@ -122,9 +129,35 @@ def test_a_broken_cluster_is_replaced(own: LocalCluster) -> None:
     assert "No resources found" not in _kubectl(again, "get", "nodes")
 
 
+def test_pods_of_two_nodes_reach_each_other() -> None:
+    """Through a Service, from this machine and from the other node; with a claim that both mount, logs and exec."""
+    both = LocalCluster.start(NAME, nodes=2)
+    first, second = [node.name for node in both.nodes]
+    image, archive = build("operator")
+    both.load(archive)
+    both.fake_gpus(1)
+    service = both.control_plane.site.services.replace("0.0/16", "7.7")
+    _apply(both, service, _pod("web", image, service, second), _pod("other", image, service, first))
+    pods = {pod["metadata"]["name"]: pod for pod in json.loads(_kubectl(both, "get", "pods", "--output=json"))["items"]}
+    assert [pods[name]["spec"]["nodeName"] for name in ("other", "web")] == [first, second]
+    for pod in pods.values():
+        assert _get(f"http://{pod['status']['podIP']}:8080/through") == "hello"
+    assert "serving" in _kubectl(both, "logs", "web")
+    assert _kubectl(both, "exec", "web", "--", "cat", "/volume/written") == "by the pod"
+
+
+def test_a_node_can_leave() -> None:
+    """The other one stays healthy, and a new one can take its place."""
+    both = LocalCluster(NAME)
+    both.remove_node()
+    assert (len(both.nodes), both.healthy()) == (1, True)
+    assert len(LocalCluster.start(NAME, nodes=2).nodes) == 2
+
+
 def test_stopping_leaves_nothing(own: LocalCluster) -> None:
-    """No process, mount, network card, route, cgroup or directory."""
-    network = own.control_plane.site
+    """No process, mount, network card, route, cgroup or directory, of either node."""
+    networks = [node.enclosure.network for node in own.nodes]
+    assert len(networks) == 2
     own.stop()
     assert not state_of(NAME).exists()
     state = str(state_of(NAME)).encode()
@@ -132,8 +165,8 @@ def test_stopping_leaves_nothing(own: LocalCluster) -> None:
     assert [line for line in lines if state in line] == []
     assert str(state_of(NAME)) not in Path("/proc/self/mountinfo").read_text()
     routes = subprocess.run(["ip", "route"], check=True, capture_output=True, text=True).stdout
-    assert network.address not in routes
-    assert list(CGROUPS.rglob(f"vllm-operator-{NAME}")) == []
+    assert [network for network in networks if network is None or network.node in routes] == []
+    assert list(CGROUPS.rglob(f"vllm-operator-{NAME}*")) == []
     assert not LocalCluster(NAME).healthy()
     assert [place for place in PLACES if place != "/var/log" and Path(place).exists()] == [] or _another_node()
 
