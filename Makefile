@@ -31,8 +31,8 @@ lint: setup  ## ruff, mypy and the import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test-fast: setup lint  ## Everything that needs no node
-	$(BIN)/pytest -m "not e2e" --durations=10
+test-fast: setup lint  ## What needs no node, and does not wait for an operator to act
+	$(BIN)/pytest -m "not e2e and not slow" --numprocesses=2 --dist=loadscope --no-loadscope-reorder --durations=10
 
 test: setup lint  ## All tests; sets up the cluster and the images itself
 	$(BIN)/python -m cluster prepare operator vllm-cpu

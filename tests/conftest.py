@@ -21,10 +21,13 @@ def control_plane() -> Iterator[ControlPlane]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes longest comes first."""
+    """What takes longest comes first; what waits for an operator to act is slow."""
     here = Path(__file__).parent
-    first = (here / "e2e", here / "control_plane" / "faults", here / "control_plane")
+    first = (here / "e2e", faults := here / "control_plane" / "faults", here / "control_plane")
     items.sort(key=lambda item: first.index(item.path.parent) if item.path.parent in first else len(first))
+    for item in items:
+        if item.path.parent == faults or "operator" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
 
 
 class FolderScheduling(LoadScopeScheduling):  # type: ignore[misc]
