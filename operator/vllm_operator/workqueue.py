@@ -87,7 +87,9 @@ class WorkQueue(Generic[Key]):
                 return key
             self._wake.clear()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), wait)
+                # Not wait_for: that of Python 3.11 forgets a cancellation that comes together with an event.
+                async with asyncio.timeout(wait):
+                    await self._wake.wait()
 
     async def _run_one(self, key: Key, slots: asyncio.Semaphore) -> None:
         again: float | None = None

@@ -166,3 +166,22 @@ def test_who_is_told_to_wait_waits_whatever_happens() -> None:
     drive(work, scenario)
     assert len(seen) == 2
     assert seen[1] - seen[0] >= 0.5
+
+
+def test_a_cancellation_that_comes_with_an_event_ends_it() -> None:
+    """As when a process goes on that was suspended: everything is due at once."""
+
+    async def work(_: str) -> None:
+        return
+
+    async def main() -> bool:
+        queue = WorkQueue(work, 1)
+        runner = asyncio.create_task(queue.run())
+        queue.add("later", 60)
+        await asyncio.sleep(0.01)
+        queue.add("earlier", 30)
+        runner.cancel()
+        await asyncio.wait([runner], timeout=1)
+        return runner.done()
+
+    assert asyncio.run(main())
