@@ -236,7 +236,7 @@ async def _operate(own: settings.Settings, health_port: int) -> int:
             status = 0 if stop.is_set() else 1
             for task in working:
                 task.cancel()
-            await asyncio.wait(working)
+            _, still_working = await asyncio.wait(working, timeout=STOP_SECONDS)
             # Nothing is written any more: the next one may act.
             await state.leases.release()
             stop.set()
@@ -244,7 +244,8 @@ async def _operate(own: settings.Settings, health_port: int) -> int:
     for task in done:
         if not task.cancelled() and (error := task.exception()):
             log.error("ends after %s: %s", type(error).__name__, error, exc_info=error)
-    if still_watching:  # kopf's watches can overlook that they are to end, and the event loop would wait for them
+    # kopf's watches can overlook that they are to end, and the event loop would wait for them.
+    if still_watching or still_working:
         logging.shutdown()
         os._exit(status)
     return status
