@@ -86,8 +86,9 @@ def test_the_log_has_one_line_for_each_transition(operator: OperatorProcess, kub
 
 
 def test_log_collectors_get_fields(operator: OperatorProcess, kube: Kube) -> None:
+    operator.stop()
     before = len(operator.log.read_text())
-    operator.restart(logFormat="json")
+    operator.start(logFormat="json")
     try:
         ready(kube)
         lines = [json.loads(line) for line in operator.log.read_text()[before:].splitlines()]
