@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -45,6 +46,14 @@ CASES: dict[str, tuple[Object, str, str]] = {
         {"lora": {"adapters": [{"name": "extra", "uri": "pvc://tiny-model/nothing"}]}},
         "AdapterNotFound",
         "there is no LoRA adapter at /models/tiny-model/nothing: check the uri in lora.adapters",
+    ),
+    "no-memory": (
+        {
+            "model": {"uri": "pvc://tiny-model/fat"},
+            "resources": {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"memory": "64Mi"}},
+        },
+        "OutOfMemory",
+        "more host memory than its limit of 1088Mi .*: raise resources.limits.memory",
     ),
     "slow": (
         {"startupTimeoutSeconds": 60, "resources": {**SMALL, "limits": {"cpu": "100m", "memory": "4Gi"}}},
@@ -109,7 +118,7 @@ def script(name: str, *arguments: str, **pod: Any) -> Object:
 
 @pytest.fixture(scope="module")
 def broken(kube: Kube) -> Iterator[Kube]:
-    """All failing services, and two that serve until something happens to them."""
+    """All failing services, and some that serve until something happens to them."""
     kube.apply(script("registry", str(REGISTRY_PORT), hostNetwork=True), script("spoil", "/models"))
     kube.run("wait", "pod/spoil", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=60s")
     runtime = {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": "nvidia"}}
@@ -118,11 +127,11 @@ def broken(kube: Kube) -> Iterator[Kube]:
     empty = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "empty"}, "data": {"other": "x"}}
     kube.apply(half, empty)
     kube.apply(*(failing(name, fields) for name, (fields, *_) in CASES.items()))
-    # Its engine is a process of its own only where vLLM is left to it.
-    kube.apply(failing("dies", {"env": []}), failing("stops", {}))
+    # The engine is a process of its own only where vLLM is left to it.
+    kube.apply(failing("dies", {"env": []}), failing("hangs", {"env": []}), failing("stops", {}))
     kube.apply(*(failing(name, {"model": {"uri": f"pvc://tiny-model/{name}"}}) for name in ("foreign", "no-template")))
     yield kube
-    own = [*CASES, "dies", "stops", "foreign", "no-template"]
+    own = [*CASES, "dies", "hangs", "stops", "foreign", "no-template"]
     kube.run("delete", "vis", *own, "--ignore-not-found", "--wait=false")
     kube.run("delete", "pod", "registry", "spoil", "--wait=false")
     kube.run("delete", "runtimeclass", "nvidia")
@@ -212,6 +221,23 @@ def test_a_server_that_no_longer_answers_is_told_before_and_after_it_is_killed(b
     broken.run("delete", "vis", "stops", "--wait=false")
 
 
+def stuck(url: str) -> None:
+    """A request that gets no answer within the client's timeout of a minute."""
+    with suppress(OSError):
+        call(f"{url}/completions", {"model": "hangs", "prompt": "a"})
+
+
+def test_an_engine_that_hangs_is_told_within_a_minute(broken: Kube) -> None:
+    broken.ready("hangs")
+    os.kill(process(broken, "hangs", "EngineCore"), signal.SIGSTOP)
+    hung = time.time()
+    threading.Thread(target=stuck, args=(broken.url("hangs"),), daemon=True).start()
+    message = told(broken, "hangs", "EngineHung", 120)
+    print(message)
+    assert "requests wait, and its engine has made no step for 35 s or more; it gets no requests now" in message
+    assert announced(broken, "hangs", "EngineHung") - hung <= 60
+
+
 def test_a_token_that_the_model_does_not_have_is_told_by_the_log_of_the_engine_that_died_of_it(broken: Kube) -> None:
     broken.ready("foreign")
     with suppress(OSError):
@@ -246,3 +272,9 @@ def test_an_engine_that_dies_is_told_although_vllm_exits_with_0(broken: Kube) ->
     (container,) = pod["status"]["containerStatuses"]
     ended = container["lastState"].get("terminated") or container["state"]["terminated"]
     assert ended["exitCode"] == 0
+
+
+def test_an_engine_that_goes_on_hanging_is_started_anew(broken: Kube) -> None:
+    found = "its engine hung (1 requests waited, no step for 120 s), and it was started anew"
+    broken.wait("that is told", 240, lambda: found in told(broken, "hangs", "EngineHung", 240))
+    broken.run("delete", "vis", "hangs", "--wait=false")

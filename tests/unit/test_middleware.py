@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -124,16 +124,110 @@ def test_an_engine_that_makes_no_step_hangs(
     assert healthy_after(300)  # idle
     running.set(2)
     assert healthy_after(300)  # the first look at these
-    assert healthy_after(59)
+    assert healthy_after(34)
     steps.observe(8)
-    assert healthy_after(59)
-    assert not healthy_after(60)
+    assert healthy_after(34)
+    assert healthy_after(35)
     status, text, _ = ask(app, "/-/ready")
-    assert (status, text) == (503, "vllm-operator: engine hung: 2 requests running, no step for 60 s")
+    assert (status, text) == (504, "vllm-operator: engine hung: 2 requests waited, no step for 35 s")
     assert (files / "termination-log").read_text() == text
+    assert healthy_after(84)
+    assert not healthy_after(1)
+    assert (files / "termination-log").read_text().endswith("no step for 120 s")
     steps.observe(8)
     assert healthy_after(1)
+    assert ask(app, "/-/ready")[0] == 200
     assert (files / "termination-log").read_text() == ""
+
+
+class Request:
+    """A request in two parts that is answered in two parts, and that stays where it is told to."""
+
+    def __init__(self, stays: str) -> None:
+        self.stays, self.go = stays, asyncio.Event()
+        self.parts: list[Message] = [{"type": "http.request", "more_body": more} for more in (True, False)]
+
+    async def at(self, place: str) -> None:
+        if place == self.stays:
+            await self.go.wait()
+
+    async def receive(self) -> Message:
+        if len(self.parts) == 1:
+            await self.at("upload")
+        return self.parts.pop(0)
+
+    async def send(self, message: Message) -> None:
+        if message.get("more_body"):
+            await self.at("read slowly")
+
+    async def answer(self, scope: Message, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/health":
+            await vllm(scope, receive, send)
+            return
+        while (await receive())["more_body"]:
+            pass
+        await self.at("wait for the engine")
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"a", "more_body": True})
+        await self.at("wait for more")
+        await send({"type": "http.response.body", "body": b""})
+
+
+async def probed(
+    doing: str,
+    monkeypatch: pytest.MonkeyPatch,
+    then: Callable[[Request, asyncio.Future[None]], object] | None = None,
+) -> list[int]:
+    """What readiness is answered when a request comes to where it stays, 35 s later, and after what happens then."""
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    statuses: list[int] = []
+
+    async def note(message: Message) -> None:
+        statuses.extend([message["status"]] if "status" in message else [])
+
+    request = Request(doing)
+    app = Middleware(request.answer)
+    scope: Message = {"type": "http", "method": "POST", "path": "/v1/completions", "headers": []}
+    sent = asyncio.ensure_future(app(scope, request.receive, request.send))
+
+    async def probe(seconds: int) -> None:
+        await asyncio.sleep(0)
+        now[0] += seconds
+        await app({**scope, "path": "/-/ready"}, request.receive, note)
+
+    await probe(0)
+    await probe(35)
+    if then:
+        then(request, sent)
+        await probe(1)
+    sent.cancel()
+    await asyncio.wait([sent])
+    assert app.waiting == 0
+    return statuses
+
+
+@pytest.mark.parametrize(
+    ("doing", "ready"),
+    [("wait for the engine", 504), ("wait for more", 504), ("upload", 200), ("read slowly", 200), ("end", 200)],
+)
+def test_a_request_that_the_engine_never_takes_up_is_a_hang_and_a_slow_client_is_none(
+    engine: tuple[Gauge, Histogram], monkeypatch: pytest.MonkeyPatch, doing: str, ready: int
+) -> None:
+    engine[0].labels("0").set(0)  # the engine has not told of it
+    assert asyncio.run(probed(doing, monkeypatch)) == [200, ready]
+
+
+def test_an_answer_ends_a_hang_and_a_client_that_gives_up_does_not(
+    engine: tuple[Gauge, Histogram], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    doing, steps = "wait for the engine", engine[1].labels("0")
+    for then, ready in (
+        (lambda request, _: request.go.set(), 200),
+        (lambda _, sent: sent.cancel(), 504),
+        (lambda _, __: steps.observe(8), 200),
+    ):
+        assert asyncio.run(probed(doing, monkeypatch, then)) == [200, 504, ready]
 
 
 def project(files: Path, version: str, values: dict[str, str]) -> None:

@@ -198,6 +198,14 @@ def test_a_hang_is_told_with_what_the_middleware_saw() -> None:
     assert "stopped: its engine hung (3 requests running, no step for 60 s), and it was started anew" in message
 
 
+def test_a_hang_is_told_before_the_container_is_killed_for_it() -> None:
+    silent = pod({"state": {"running": {"startedAt": STARTED}}}, ready_changed=SERVED)
+    probe = ("Unhealthy", "Readiness probe failed: HTTP probe failed with statuscode: 504")
+    reason, message = found(told(silent, probe))
+    assert reason == Reason.ENGINE_HUNG
+    assert "hangs: requests wait, and its engine has made no step for 35 s or more" in message
+
+
 class Clock:
     """Time that passes when told to."""
 

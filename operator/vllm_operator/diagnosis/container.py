@@ -10,7 +10,7 @@ import signal
 from ..observed import Ending, PodSnapshot
 from ..pod_events import last
 from ..reasons import Reason
-from ..serving.middleware import HUNG
+from ..serving.middleware import HANG_SECONDS, HUNG, HUNG_STATUS
 from .log import cleaned, exception_names, last_error, last_line, only_points_elsewhere
 from .redaction import redact, shorten
 from .symptoms import SYMPTOMS
@@ -25,6 +25,7 @@ _PLAIN_VALUE = re.compile(r"[\w./:-]{1,64}(?: [kKMGT]?i?B| bytes)?")
 _HUNG = re.compile(re.escape(HUNG) + r"(?P<told>[\w ,.:=/()-]{1,200})")
 _KILLING = re.compile(r"failed (?P<probe>liveness|startup) probe")
 _PROBED = re.compile(r"^(?:Liveness|Readiness|Startup) probe failed: (?:Get \"[^\"]*\": )?")
+_HANGING = f"statuscode: {HUNG_STATUS}"
 _NO_COMMAND = re.compile(r"exec: \\?\"(?P<command>[^\"\\]+)\\?\": .*(?:not found|no such file)")
 _SIGNALS: dict[int, str] = {
     signal.SIGILL: "the image's code is not for this CPU: use an image that is, or another node",
@@ -42,6 +43,14 @@ def ended(pod: PodSnapshot, ending: Ending) -> Finding:
 
 def silent(pod: PodSnapshot) -> Finding:
     """A container that served and still runs, but whose readiness probe fails."""
+    said = last(pod.events, "Unhealthy")
+    if said and said.message.endswith(_HANGING):
+        return (
+            Reason.ENGINE_HUNG,
+            f"vLLM in pod {pod.name} hangs: requests wait, and its engine has made no step for {HANG_SECONDS:.0f} s or "
+            "more; it gets no requests now, and is restarted if that lasts: look for errors of the GPU on node "
+            f"{pod.node}",
+        )
     return (
         Reason.NOT_ANSWERING,
         f"vLLM in pod {pod.name} served and no longer answers its probes (/health){_answer(pod)}: it gets no requests "

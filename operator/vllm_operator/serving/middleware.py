@@ -30,8 +30,13 @@ TERMINATION_MESSAGE = Path("/dev/termination-log")
 READY, STATE = "/-/ready", "/-/state"
 # What probes and Prometheus ask; all else wants the key. vLLM guards some prefixes only, and not /invocations.
 OPEN = frozenset({"/health", "/ping", "/metrics", "/version", "/load", READY, STATE})
-HANG_SECONDS = 60.0
+# Readiness fails after the first of these: with two probes, a hang is known within a minute of the last step. Liveness
+# fails after the second: to load a model again costs more than to wait for a slow step.
+HANG_SECONDS, HANG_KILL_SECONDS = 35.0, 120.0
 HUNG = "vllm-operator: engine hung: "  # the diagnosis knows a pod's last words by it
+HUNG_STATUS = (
+    504  # and a running pod by this: the kubelet tells of an answer the status alone; vLLM never gives this one
+)
 # Endpoints learn of a pod's end within seconds; until then it takes requests as ever.
 PAUSE_SECONDS = 10.0
 _PROGRESS = (
@@ -51,7 +56,7 @@ class Middleware:
         key = os.environ.get("VLLM_API_KEY")
         self.key = _digest(key.encode()) if key else None
         self.started_with = _configuration()
-        self.requests = 0
+        self.requests = self.waiting = self.stuck = 0
         self.last_end = self.seen_at = time.monotonic()
         self.seen: tuple[float, ...] = ()
         self.hang = ""
@@ -70,18 +75,45 @@ class Middleware:
         else:
             self.requests += 1
             try:
-                await self.app(scope, receive, _closing(send))
+                await self._serve(scope, receive, _closing(send))
             finally:
                 self.requests -= 1
                 self.last_end = time.monotonic()
+
+    async def _serve(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Counts what waits for vLLM: a request from its last byte on, except while its client takes what is sent."""
+        since: float | None = None
+
+        def wait(waits: bool) -> None:
+            nonlocal since
+            self.waiting += waits - (since is not None)
+            since = time.monotonic() if waits else None
+
+        async def receiving() -> Message:
+            message = await receive()
+            if message["type"] == "http.request" and not message.get("more_body"):
+                wait(True)
+            return message
+
+        async def sending(message: Message) -> None:
+            if since is not None and time.monotonic() - since >= HANG_SECONDS:
+                self.seen = ()  # it came at last
+            wait(False)
+            await send(message)
+            wait(message["type"] == "http.response.start" or bool(message.get("more_body")))
+
+        try:
+            await self.app(scope, receiving, sending)
+        finally:
+            wait(False)
 
     async def _probe(self, path: str, scope: Message, receive: Receive, send: Send) -> None:
         if path == STATE:
             await _answer(send, 200, json.dumps(self.state()), b"application/json")
         elif path == READY and _draining():
             await _answer(send, 503, "draining")
-        elif path in (READY, "/health") and self._hangs():
-            await _answer(send, 503, self.hang)
+        elif path in (READY, "/health") and self._stalled() >= (HANG_SECONDS if path == READY else HANG_KILL_SECONDS):
+            await _answer(send, HUNG_STATUS, self.hang)
         else:
             inner = {**scope, "path": "/health", "raw_path": b"/health"} if path == READY else scope
             await self.app(inner, receive, send)
@@ -106,19 +138,25 @@ class Middleware:
         # Digests of one length: comparing takes as long whatever differs.
         return hmac.compare_digest(_digest(token), self.key) and scheme.lower() == b"bearer"
 
-    def _hangs(self) -> bool:
-        """Whether requests have been running, and the engine has made no step, for HANG_SECONDS."""
+    def _stalled(self) -> float:
+        """Seconds for which requests have waited and the engine has made no step.
+
+        An engine that hangs in its first step after a pause never reports the request as running. Once it is known to
+        hang, it is of no help that its clients give up.
+        """
         running, *progress = _figures()
         now = time.monotonic()
-        if not running or self.seen != (running, *progress):
-            self.seen, self.seen_at = (running, *progress), now
-        hangs = now - self.seen_at >= HANG_SECONDS
-        if hangs != bool(self.hang):
-            words = f"{HUNG}{running:.0f} requests running, no step for {HANG_SECONDS:.0f} s"
-            self.hang = words if hangs else ""
+        if self.seen != (running, *progress) or not (running or self.waiting or self.hang):
+            self.seen, self.seen_at, self.stuck = (running, *progress), now, 0
+        self.stuck = max(self.stuck, self.waiting, int(running))
+        stalled = now - self.seen_at
+        passed = max((limit for limit in (HANG_SECONDS, HANG_KILL_SECONDS) if stalled >= limit), default=0.0)
+        hang = f"{HUNG}{self.stuck} requests waited, no step for {passed:.0f} s" if passed else ""
+        if hang != self.hang:
+            self.hang = hang
             # The operator reads it in the pod's status after the liveness probe has ended this process.
-            TERMINATION_MESSAGE.write_text(self.hang)
-        return hangs
+            TERMINATION_MESSAGE.write_text(hang)
+        return stalled
 
 
 def _draining() -> bool:
