@@ -15,7 +15,14 @@ from kube import Kube
 from load import Load
 
 NAME = "rolled"
-SPREAD = {"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway"}
+SPREAD = {
+    "maxSkew": 1,
+    "topologyKey": "kubernetes.io/hostname",
+    "whenUnsatisfiable": "DoNotSchedule",
+    # A node that is drained does not count, nor do pods of another version.
+    "nodeTaintsPolicy": "Honor",
+    "matchLabelKeys": ["pod-template-hash"],
+}
 # Pods start on the cores that serve.
 READY_SECONDS = 900
 SETTLE_SECONDS = 5.0

@@ -182,3 +182,16 @@ class TopologySpreadConstraint(ApiModel):
         "What to do with a pod that would break it.", "ScheduleAnyway"
     )
     min_domains: int | None = optional("Least number of domains.", 2, ge=1, le=1000)
+    node_affinity_policy: Literal["Honor", "Ignore"] | None = optional(
+        "Whether only nodes count that the pods' node selector and affinity allow (Honor, the default).", "Honor"
+    )
+    node_taints_policy: Literal["Honor", "Ignore"] | None = optional(
+        "Honor: nodes with taints that the pods do not tolerate, as in a drain, do not count. The default is Ignore.",
+        "Honor",
+    )
+    match_label_keys: list[LabelKey] | None = optional(
+        "Labels by which pods are counted apart: with pod-template-hash, those of another version do not count.",
+        ["pod-template-hash"],
+        max_length=8,
+        list_type="set",
+    )

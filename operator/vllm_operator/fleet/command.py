@@ -29,7 +29,8 @@ async def _status(arguments: argparse.Namespace) -> str:
         if arguments.name:
             services, pods = await _one(client, str(namespace), arguments.name)
         else:
-            services, pods = await asyncio.gather(client.find(KIND, namespace), client.find("Pod", namespace, _PODS))
+            # One after the other: who may see neither is to be told of the services.
+            services, pods = await client.find(KIND, namespace), await client.find("Pod", namespace, _PODS)
         found = rows(services, pods, await _requests(client, pods))
     return as_json(found) if arguments.output == "json" else as_text(found)
 
