@@ -47,14 +47,6 @@ CASES: dict[str, tuple[Object, str, str]] = {
         "AdapterNotFound",
         "there is no LoRA adapter at /models/tiny-model/nothing: check the uri in lora.adapters",
     ),
-    "no-memory": (
-        {
-            "model": {"uri": "pvc://tiny-model/fat"},
-            "resources": {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"memory": "64Mi"}},
-        },
-        "OutOfMemory",
-        "more host memory than its limit of 1088Mi .*: raise resources.limits.memory",
-    ),
     "slow": (
         {"startupTimeoutSeconds": 60, "resources": {**SMALL, "limits": {"cpu": "100m", "memory": "4Gi"}}},
         "StartupTimeout",
@@ -129,9 +121,10 @@ def broken(kube: Kube) -> Iterator[Kube]:
     kube.apply(*(failing(name, fields) for name, (fields, *_) in CASES.items()))
     # The engine is a process of its own only where vLLM is left to it.
     kube.apply(failing("dies", {"env": []}), failing("hangs", {"env": []}), failing("stops", {}))
+    kube.apply(failing("no-memory", {"resources": {**SMALL, "limits": {"memory": "700Mi"}}}))
     kube.apply(*(failing(name, {"model": {"uri": f"pvc://tiny-model/{name}"}}) for name in ("foreign", "no-template")))
     yield kube
-    own = [*CASES, "dies", "hangs", "stops", "foreign", "no-template"]
+    own = [*CASES, "dies", "hangs", "no-memory", "stops", "foreign", "no-template"]
     kube.run("delete", "vis", *own, "--ignore-not-found", "--wait=false")
     kube.run("delete", "pod", "registry", "spoil", "--wait=false")
     kube.run("delete", "runtimeclass", "nvidia")
@@ -236,6 +229,19 @@ def test_an_engine_that_hangs_is_told_within_a_minute(broken: Kube) -> None:
     print(message)
     assert "requests wait, and its engine has made no step for 35 s or more; it gets no requests now" in message
     assert announced(broken, "hangs", "EngineHung") - hung <= 60
+
+
+def test_a_container_that_takes_more_memory_than_its_limit_is_told_by_it(broken: Kube) -> None:
+    """What fills /dev/shm counts: the limit is that of the spec and all that /dev/shm can hold."""
+    broken.ready("no-memory")
+    (pod,) = pods(broken, "no-memory")
+    leak = "dd if=/dev/zero of=/dev/shm/leak bs=1M count=1000"
+    broken.run("exec", pod["metadata"]["name"], "--", "sh", "-c", leak, check=False)
+    message = told(broken, "no-memory", "OutOfMemory", 120)
+    print(message)
+    assert "more host memory than its limit of 1724Mi (with /dev/shm and kvCache.cpuOffload)" in message
+    assert announced(broken, "no-memory", "OutOfMemory") - evidence(broken, "no-memory") <= TOLD_WITHIN_SECONDS
+    broken.run("delete", "vis", "no-memory", "--wait=false")
 
 
 def test_a_token_that_the_model_does_not_have_is_told_by_the_log_of_the_engine_that_died_of_it(broken: Kube) -> None:

@@ -156,6 +156,11 @@ class Request:
             await self.at("upload")
         return self.parts.pop(0)
 
+    def give_up(self) -> None:
+        """The client goes away; vLLM notices it, and answers all the same."""
+        self.parts.append({"type": "http.disconnect"})
+        self.go.set()
+
     async def send(self, message: Message) -> None:
         if message.get("more_body"):
             await self.at("read slowly")
@@ -167,6 +172,8 @@ class Request:
         while (await receive())["more_body"]:
             pass
         await self.at("wait for the engine")
+        if self.parts:
+            await receive()
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"a", "more_body": True})
         await self.at("wait for more")
@@ -224,6 +231,7 @@ def test_an_answer_ends_a_hang_and_a_client_that_gives_up_does_not(
     doing, steps = "wait for the engine", engine[1].labels("0")
     for then, ready in (
         (lambda request, _: request.go.set(), 200),
+        (lambda request, _: request.give_up(), 504),
         (lambda _, sent: sent.cancel(), 504),
         (lambda _, __: steps.observe(8), 200),
     ):

@@ -91,8 +91,8 @@ class Middleware:
 
         async def receiving() -> Message:
             message = await receive()
-            if message["type"] == "http.request" and not message.get("more_body"):
-                wait(True)
+            # What vLLM sends after its client has gone is no answer.
+            wait(message["type"] == "http.request" and not message.get("more_body"))
             return message
 
         async def sending(message: Message) -> None:
