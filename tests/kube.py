@@ -15,8 +15,9 @@ Object = dict[str, Any]
 class Kube:
     """One cluster, one namespace."""
 
-    def __init__(self, kubeconfig: Path, namespace: str) -> None:
-        self.kubeconfig, self.namespace = kubeconfig, namespace
+    def __init__(self, kubeconfig: Path, namespace: str, patience: float = 1) -> None:
+        """Every wait may take `patience` times as long: on a busy machine, where the time is not what is tested."""
+        self.kubeconfig, self.namespace, self.patience = kubeconfig, namespace, patience
 
     def run(self, *arguments: str, stdin: str | None = None, check: bool = True, timeout: float = 120) -> str:
         """Runs kubectl and returns its output. Raises AssertionError with kubectl's own words where it fails."""
@@ -46,7 +47,7 @@ class Kube:
 
     def wait(self, what: str, seconds: float, done: Callable[[], Any]) -> Any:
         """Waits until `done` returns something true and returns that."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + seconds * self.patience
         while not (result := done()):
             if time.monotonic() > deadline:
                 raise AssertionError(f"{what}: not so after {seconds:.0f} s\n{self.overview()}")

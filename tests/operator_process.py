@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -88,7 +89,7 @@ class OperatorProcess:
     def start(self, **settings: Any) -> None:
         """Starts it with these settings and waits until it answers."""
         self.launch(**settings)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 90
         while not self.answers():
             self.check()
             assert time.monotonic() < deadline, f"the operator does not answer\n{self.tail()}"
@@ -114,13 +115,19 @@ class OperatorProcess:
     def _env(self) -> dict[str, str]:
         return {"KUBECONFIG": str(self.kubeconfig), "PYTHONPATH": str(REPOSITORY / "operator")}
 
-    def answers(self) -> bool:
-        """Whether its health endpoint does."""
+    def health(self) -> int:
+        """What its health endpoint answers within the time that the chart's probe allows; 0: nothing."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.ports['health']}/healthz", timeout=2) as answer:
-                return bool(answer.status == 200)
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.ports['health']}/healthz", timeout=5) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            return error.code
         except OSError:
-            return False
+            return 0
+
+    def answers(self) -> bool:
+        """Whether it is healthy."""
+        return self.health() == 200
 
     def check(self) -> None:
         """Fails the test when it has ended by itself."""

@@ -97,6 +97,7 @@ class Lease:
         self._lease = found
         holder = _holder(found)
         if self._renewed is not None and holder not in ("", self._identity):
+            self._renewed = None  # so that the end of this operator does not release what is another's
             raise LeaseLostError(f"{holder} has taken the Lease {self._namespace}/{LEASE_NAME}")
         if holder in ("", self._identity) or _now() - self._changed >= DURATION_SECONDS:
             await self._write(found)

@@ -11,6 +11,9 @@ from control_plane.services import service
 from kube import Kube
 from operator_process import OperatorProcess, install_rights
 
+# The waits are for a machine that has nothing else to do; what is promised within a time is asserted by itself.
+PATIENCE = 4
+
 
 def add_volumes(plane: ControlPlane, count: int) -> None:
     """Volumes for claims without a class: nobody makes any here, and fake nodes mount none."""
@@ -63,7 +66,7 @@ def kube(operator: OperatorProcess, request: pytest.FixtureRequest) -> Iterator[
     if operator.process is None:
         operator.start()
     name = re.sub("[^a-z0-9]+", "-", request.node.name.removeprefix("test_").lower())[:60].strip("-")
-    kube = Kube(operator.control_plane.kubeconfig, name)
+    kube = Kube(operator.control_plane.kubeconfig, name, PATIENCE)
     kube.run("create", "namespace", name)
     try:
         yield kube

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from control_plane.services import args, children, ready, reason, service
-from kube import Kube, conditions
+from kube import Kube, Object, conditions
 from operator_process import OperatorProcess
 
 pytestmark = pytest.mark.control_plane
@@ -58,11 +58,16 @@ def test_a_quota_that_refuses_a_child(kube: Kube) -> None:
 
 def test_a_new_default_image_waits_for_a_change_of_the_spec(kube: Kube, operator: OperatorProcess) -> None:
     ready(kube)
-    before = kube.get("deployment", "llama")
+
+    def at_rest() -> Object | None:
+        found = kube.get("deployment", "llama") or {}
+        progressing = conditions(found).get("Progressing", {}).get("reason")
+        return found if progressing == "NewReplicaSetAvailable" and found["status"].get("availableReplicas") else None
+
+    before = kube.wait("its Deployment is at rest", 60, at_rest)
     operator.restart(images={"cpu": "localhost/vllm-cpu:next"})
     ready(kube, "other")
     other = kube.get("deployment", "other")
-    assert before
     assert other
     assert other["spec"]["template"]["spec"]["containers"][0]["image"] == "localhost/vllm-cpu:next"
     assert kube.get("deployment", "llama") == before
@@ -80,7 +85,7 @@ def test_a_new_default_image_waits_for_a_change_of_the_spec(kube: Kube, operator
 def test_only_the_namespaces_that_are_watched(kube: Kube, operator: OperatorProcess) -> None:
     operator.restart(watchNamespaces=["default"])
     kube.apply(service())
-    elsewhere = Kube(kube.kubeconfig, "default")
+    elsewhere = Kube(kube.kubeconfig, "default", kube.patience)
     ready(elsewhere, "watched")
     assert children(kube) == {}
     elsewhere.run("delete", "vis", "watched")
@@ -114,8 +119,11 @@ def test_a_service_monitor_is_made_once_there_is_such_an_api(kube: Kube) -> None
 
 def test_transitions_are_events(kube: Kube) -> None:
     ready(kube)
-    events = [e for e in kube.list("events") if e["involvedObject"]["kind"] == "InferenceService"]
-    assert {e["reason"] for e in events} >= {"Available"}, json.dumps(events)
+
+    def told() -> set[str]:
+        return {e["reason"] for e in kube.list("events") if e["involvedObject"]["kind"] == "InferenceService"}
+
+    kube.wait("an Event tells of it", 30, lambda: "Available" in told())
     assert yaml.safe_load(kube.run("get", "events", "-o", "yaml"))
 
 

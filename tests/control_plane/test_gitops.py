@@ -175,7 +175,7 @@ def test_a_namespace_goes_without_the_operator(kube: Kube, operator: OperatorPro
     kube.apply(service("scaled", autoscaling={"maxReplicas": 3}))
     ready(kube, cache=cache, networkPolicy={"allowFrom": []})
     operator.stop()
-    elsewhere = Kube(kube.kubeconfig, "default")
+    elsewhere = Kube(kube.kubeconfig, "default", kube.patience)
     elsewhere.run("delete", "namespace", kube.namespace, "--timeout=90s")
     assert elsewhere.get("namespace", kube.namespace) is None
     operator.start()

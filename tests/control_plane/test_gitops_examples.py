@@ -12,13 +12,18 @@ from kube import Kube, Object, conditions
 pytestmark = pytest.mark.control_plane
 
 
+def established(crd: Object) -> bool:
+    """Whether the API server serves what the CRD declares."""
+    return bool(conditions(crd).get("Established", {}).get("status") == "True")
+
+
 @pytest.fixture(scope="module")
 def cluster(control_plane: ControlPlane) -> Iterator[Kube]:
     """An API server that knows the kinds of Argo CD and Flux, and the namespaces that they run in."""
     kube = Kube(control_plane.kubeconfig, "default")
     files = [f"--filename={path}" for path in gitops.crds()]
     kube.run("apply", "--server-side", *files)
-    kube.wait("the API has them", 30, lambda: all("Established" in conditions(item) for item in kube.list("crd")))
+    kube.wait("the API has them", 30, lambda: all(map(established, kube.list("crd"))))
     for name in ("argocd", "flux-system"):
         kube.run("create", "namespace", name)
     yield kube

@@ -4,6 +4,7 @@ import json
 import re
 import urllib.request
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -89,12 +90,16 @@ def test_log_collectors_get_fields(operator: OperatorProcess, kube: Kube) -> Non
     operator.stop()
     before = len(operator.log.read_text())
     operator.start(logFormat="json")
+
+    def said() -> list[dict[str, Any]]:
+        lines = [json.loads(line) for line in operator.log.read_text()[before:].splitlines()]
+        return [line for line in lines if line.get("namespace") == kube.namespace]
+
     try:
         ready(kube)
-        lines = [json.loads(line) for line in operator.log.read_text()[before:].splitlines()]
+        kube.wait("the log says so", 30, lambda: [line["reason"] for line in said()][-1:] == ["Available"])
+        last = said()[-1]
     finally:
         operator.restart()
-    said = [line for line in lines if line.get("namespace") == kube.namespace]
-    assert {"inferenceservice": "llama", "ready": "True", "reason": "Available"}.items() <= said[-1].items()
-    assert said[-1]["severity"] == "info"
-    assert said[-1]["message"].startswith(f"{kube.namespace}/llama Ready=True")
+    assert {"inferenceservice": "llama", "ready": "True", "severity": "info"}.items() <= last.items()
+    assert last["message"].startswith(f"{kube.namespace}/llama Ready=True")

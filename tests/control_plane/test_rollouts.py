@@ -55,7 +55,7 @@ def test_no_autoscaler_fights_a_suspension(kube: Kube) -> None:
     # At 0 an HPA would do nothing, but KEDA would: while a service is suspended there is neither.
     assert not kube.get("hpa", "llama")
     assert replicas(kube) == 0
-    assert reason(kube) == "Suspended"
+    kube.wait("it says so", 20, lambda: reason(kube) == "Suspended")
     suspend(kube, False)
     kube.wait("the autoscaler's least are back", 20, lambda: replicas(kube) == 2)
     kube.ready("llama", 30)

@@ -36,11 +36,11 @@ def test_no_write_while_nothing_changes(kube: Kube, operator: OperatorProcess) -
     time.sleep(10)  # what was still on its way
     since = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     deadline, number = time.monotonic() + SECONDS, 0
-    while time.monotonic() < deadline:
+    while time.monotonic() < deadline or number <= 10:
         churn(kube, number)
         number += 1
-    assert number > 10
     log = operator.control_plane.audit_log
-    assert writes(log, ACCOUNT, since) == []
+    # The namespace of the test before this one may still be on its way out.
+    assert [one for one in writes(log, ACCOUNT, since) if f" {kube.namespace}/" in one] == []
     kube.merge("vis", "last", {"spec": {"maxModelLen": 1024}})
     kube.wait("a change is written", 10, lambda: writes(log, ACCOUNT, since))  # so the silence was not deafness

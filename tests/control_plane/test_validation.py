@@ -13,6 +13,7 @@ from cluster.control_plane import ControlPlane
 from cluster.host import REPOSITORY
 from cluster.tools import tool
 from control_plane import refused
+from kube import Kube
 from vllm_operator.api import API_VERSION, KIND
 
 pytestmark = pytest.mark.control_plane
@@ -36,10 +37,11 @@ def kubectl(control_plane: ControlPlane, *words: str | Path, text: str | None = 
 def api(control_plane: ControlPlane) -> Api:
     """An API server that knows our CRD."""
     crd = REPOSITORY / "crds" / "inferenceservices.yaml"
-    for words in (("apply", "--server-side", "--force-conflicts"), ("wait", "--for=condition=Established")):
-        status, said = kubectl(control_plane, *words, "-f", crd)
-        assert status == 0, said
-    return control_plane.api()
+    status, said = kubectl(control_plane, "apply", "--server-side", "--force-conflicts", "-f", crd)
+    assert status == 0, said
+    api = control_plane.api()
+    Kube(control_plane.kubeconfig, "default").wait("it does", 60, lambda: api.request("GET", SERVICES)[0] == 200)
+    return api
 
 
 def service(spec: Any, name: str = "test") -> dict[str, Any]:

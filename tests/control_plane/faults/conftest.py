@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from cluster.control_plane import ControlPlane
-from control_plane.conftest import await_garbage_collection
+from control_plane.conftest import PATIENCE, await_garbage_collection
 from control_plane.faults.proxy import FaultProxy
 from kube import Kube
 from operator_process import OperatorProcess, install_rights
@@ -56,7 +56,7 @@ def kube(plane: ControlPlane, process: OperatorProcess, request: pytest.FixtureR
     if process.process is None:
         process.start()
     name = request.node.name.removeprefix("test_").replace("_", "-")[:60].strip("-")
-    kube = Kube(plane.kubeconfig, name)
+    kube = Kube(plane.kubeconfig, name, PATIENCE)
     kube.run("create", "namespace", name)
     try:
         yield kube

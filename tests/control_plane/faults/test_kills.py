@@ -4,6 +4,7 @@ import json
 import random
 import signal
 import threading
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -17,6 +18,8 @@ from operator_process import OperatorProcess
 pytestmark = pytest.mark.control_plane
 SERVICES = 50
 KILLS = 20
+# A pod of these nodes starts at once; that is the least pace.
+START_SECONDS = 15
 API = "/apis/vllm-operator.dev/v1alpha1/namespaces"
 
 
@@ -71,6 +74,11 @@ def end_state(kube: Kube) -> dict[str, Any]:
     return found
 
 
+def paces(kube: Kube) -> set[int]:
+    """How often the autoscalers may add a pod, in seconds: that is as long as one takes to start."""
+    return {item["spec"]["behavior"]["scaleUp"]["policies"][0]["periodSeconds"] for item in kube.list("hpa")}
+
+
 def settled(plane: ControlPlane, namespace: str) -> bool:
     """Whether the services that are left are Ready with the spec that they have now, and no others have pods."""
 
@@ -120,6 +128,8 @@ def test_an_operator_that_is_killed_again_and_again(
         if spec := changed(number):
             plane.api().create(path("calm"), service(f"s{number}", **spec))
     calm.wait("all are Ready", 240, lambda: settled(plane, "calm"))
+    # It is known when the pods have started, and written at the next look.
+    calm.wait("the autoscalers have their pace", 60, lambda: paces(calm) == {START_SECONDS})
     expected = end_state(calm)
     calm.run("delete", "vis", "--all", "--wait=false")
 
@@ -135,6 +145,8 @@ def test_an_operator_that_is_killed_again_and_again(
         if number % at_once == 0:
             kill(process, proxy, dice)
     kube.wait("all are Ready", 240, lambda: settled(plane, kube.namespace))
+    with suppress(AssertionError):  # the difference says more
+        kube.wait("all is as without kills", 60, lambda: end_state(kube) == expected)
     assert end_state(kube) == expected
     # Nothing was rolled twice: one set of pods for the first spec, and at most one for the second.
     rolled = [item["metadata"]["ownerReferences"][0]["name"] for item in kube.list("replicasets")]

@@ -1,5 +1,6 @@
 """Policies, webhooks, model servers and clocks: what is wrong with one service or machine stays there."""
 
+import json
 import socket
 import time
 from contextlib import ExitStack, suppress
@@ -62,13 +63,19 @@ def webhook(namespace: str) -> Object:
     }
 
 
+def refused(kube: Kube) -> bool:
+    """Whether the API server, which learns of policies and webhooks a little later, makes no Service."""
+    probe = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "probe"}, "spec": {"ports": [{"port": 80}]}}
+    return not kube.run("create", "--dry-run=server", "-f", "-", stdin=json.dumps(probe), check=False)
+
+
 def test_a_policy_and_a_webhook_that_refuse_a_child(
     kube: Kube, plane: ControlPlane, process: OperatorProcess, proxy: FaultProxy
 ) -> None:
     """A quota is in test_conditions.py, and so is a name that is taken."""
     policies = policy(kube.namespace)
     kube.apply(*policies)
-    time.sleep(3)  # the API server learns of policies a little later
+    kube.wait("the policy holds", 30, lambda: refused(kube))
     kube.apply(service())
     kube.wait("it says so", 30, lambda: reason(kube) == "Refused")
     assert "this team makes no Services" in conditions(kube.get("vis", "llama") or {})["Ready"]["message"]
@@ -76,12 +83,12 @@ def test_a_policy_and_a_webhook_that_refuse_a_child(
     kube.ready("llama", 90)
     kube.apply(webhook(kube.namespace))
     try:
-        time.sleep(3)
+        kube.wait("the webhook is asked", 30, lambda: refused(kube))
         since = time.monotonic()
         kube.apply(service("unlucky"))
         path = f"/api/v1/namespaces/{kube.namespace}/services/unlucky"
         kube.wait("the webhook is in the way", 30, lambda: proxy.counted(since)["PATCH", path] >= 3)
-        elsewhere = Kube(plane.kubeconfig, "default")
+        elsewhere = Kube(plane.kubeconfig, "default", kube.patience)
         ready(elsewhere, "lucky")
         elsewhere.run("delete", "vis", "lucky")
         seconds = time.monotonic() - since
