@@ -7,6 +7,8 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import NamedTuple
 
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
@@ -18,9 +20,20 @@ from .vllm import PORT
 
 log = logging.getLogger(__name__)
 TIMEOUT_SECONDS = 5
+# What a pod that is not ready says is worth a moment; one that says nothing is to be told of.
+PATIENCE_SECONDS = 2.0
 RETRY_SECONDS = (5.0, 15.0, 60.0, 300.0)
 # The kubelet takes as long to renew the files of a Secret or ConfigMap that has changed.
 CONFIGURATION_SECONDS = 60.0
+
+
+class State(NamedTuple):
+    """What our middleware has noticed."""
+
+    # Secrets and ConfigMaps, as kind/name, that have changed since the pod started.
+    stale: frozenset[str]
+    # Whether requests wait and the engine makes no step.
+    hangs: bool
 
 
 class EngineError(Exception):
@@ -57,19 +70,24 @@ async def read(ip: str) -> Engine:
     return Engine(version, tokens, length)
 
 
+def _container(pod: PodSnapshot) -> str:
+    return f"{pod.name}/{pod.restarts}"
+
+
 def _session(ip: str) -> aiohttp.ClientSession:
     host = f"[{ip}]" if ":" in ip else ip
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
     return aiohttp.ClientSession(f"http://{host}:{PORT}", timeout=timeout, raise_for_status=True)
 
 
-async def read_changed(ip: str) -> set[str] | None:
-    """Secrets and ConfigMaps, as kind/name, that have changed since the pod at an address started; None: not known."""
+async def read_state(ip: str) -> State | None:
+    """What the middleware of the pod at an address says; None where it does not answer."""
     try:
         async with _session(ip) as session, session.get(STATE) as response:
-            return {str(name) for name in (await response.json())["stale"]}
+            found = await response.json()
+            return State(frozenset(map(str, found["stale"])), bool(found["hang"]))
     except (aiohttp.ClientError, TimeoutError, KeyError, ValueError, TypeError) as error:
-        log.debug("%s does not tell what has changed: %s", ip, error)
+        log.debug("%s does not tell its state: %s", ip, error)
         return None
 
 
@@ -99,12 +117,46 @@ class ConfigurationReader:
         return max(self._next - time.monotonic(), 0.1) if self._task else None
 
     async def _read(self, addresses: Iterable[str]) -> None:
-        answers = [names for names in await asyncio.gather(*map(read_changed, addresses)) if names is not None]
+        answers = [state.stale for state in await asyncio.gather(*map(read_state, addresses)) if state]
         before = self._found
         if answers:
             self._found = tuple(sorted(set[str]().union(*answers)))
         if self._found != before:
             self._done()
+
+
+class HangReader:
+    """Asks one service's pods that fail their readiness probe, in the background, whether their engine hangs.
+
+    The kubelet tells of it too, by an Event; but it keeps Events back where a pod has had many, as while it started.
+    """
+
+    def __init__(self, done: Callable[[], None]) -> None:
+        self._done = done
+        self._found: dict[str, bool] = {}
+        self._tasks: dict[str, tuple[asyncio.Task[None], float]] = {}
+
+    def fill(self, pods: Sequence[PodSnapshot]) -> list[PodSnapshot]:
+        """The pods, with what is known of those that are silent; they are asked once for as long as they are."""
+        silent = {_container(pod): pod.ip for pod in pods if pod.silent and pod.ip}
+        self._found = {container: hangs for container, hangs in self._found.items() if container in silent}
+        for container, ip in silent.items():
+            if container not in self._found and container not in self._tasks:
+                self._tasks[container] = asyncio.create_task(self._read(container, str(ip))), time.monotonic()
+        return [replace(pod, hangs=True) if self._found.get(_container(pod)) else pod for pod in pods]
+
+    def wait(self) -> float | None:
+        """Seconds for which an answer is worth waiting for; None: none is."""
+        left = max((at for _, at in self._tasks.values()), default=0.0) + PATIENCE_SECONDS - time.monotonic()
+        return left if self._tasks and left > 0 else None
+
+    async def _read(self, container: str, ip: str) -> None:
+        try:
+            state = await read_state(ip)
+            self._found[container] = state is not None and state.hangs
+        finally:
+            del self._tasks[container]
+        self._done()
 
 
 class EngineReader:
@@ -119,7 +171,7 @@ class EngineReader:
 
     def get(self, pods: Sequence[PodSnapshot]) -> Engine | None:
         """What one of these pods reported; None while that is not known, and then a ready one is being asked."""
-        ready = {f"{pod.name}/{pod.restarts}": pod.ip for pod in pods if pod.ready and pod.ip}
+        ready = {_container(pod): pod.ip for pod in pods if pod.ready and pod.ip}
         if self._found and self._found[0] in ready:
             return self._found[1]
         if ready and time.monotonic() >= self._next and (self._task is None or self._task.done()):

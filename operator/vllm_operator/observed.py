@@ -142,6 +142,8 @@ class PodSnapshot:
     sandboxed: bool = True
     # Whether the container that runs was ready, and is not any more.
     silent: bool = False
+    # Read on demand (engine.py): whether requests wait there and the engine makes no step.
+    hangs: bool = False
     ending: Ending | None = None
     asked: Asked = Asked()
     uid: str = ""

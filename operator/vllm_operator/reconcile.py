@@ -23,7 +23,7 @@ from .arrivals import Arrivals
 from .children import Children, GivesWayError, Known, deployment_of, revisions
 from .cluster import Cluster, GoneError
 from .diagnosis import Autoscaler, Finding, asks_for_gpus
-from .engine import ConfigurationReader, EngineReader
+from .engine import ConfigurationReader, EngineReader, HangReader
 from .events import EventReader
 from .figures import Restarts, figures
 from .fits import Assessment, Inspection, assess
@@ -66,6 +66,7 @@ class _Memory:
     inspector: Inspector
     logs: LogReader
     configuration: ConfigurationReader
+    hangs: HangReader
     events: EventReader
     first_seen: float = field(default_factory=time.monotonic)
     settled_at: float = 0.0
@@ -126,7 +127,7 @@ class Reconciler:
         observed.inspection, observed.assessment = inspection, assessment
         observed.autoscaler = replace(observed.autoscaler, refused=outcome.autoscaler_refused)
         observed.image = outcome.template["spec"]["containers"][0]["image"] if outcome.template else None
-        wait = self._too_early(service, observed, snapshot, memory) or memory.logs.wait()
+        wait = self._too_early(service, observed, snapshot, memory) or memory.logs.wait() or memory.hangs.wait()
         wait = wait or await self._write_status(service, observed, before, memory)
         waits = (
             wait,
@@ -189,7 +190,7 @@ class Reconciler:
         pods = self._view.pods(key)
         observed = self._observed(service, None, memory)
         current = await memory.events.fill([pod for pod in pods if pod.revision == revision])
-        observed.pods = memory.logs.fill(current)
+        observed.pods = memory.logs.fill(memory.hangs.fill(current) if self._settings.engine_metrics else current)
         observed.old_pods = [pod for pod in pods if pod.revision != revision]
         observed.replaces = len(revisions(service, self._view.children(key))) > 1
         observed.supply = self._supply(service) if asks_for_gpus(observed.deployment, observed.pods) else None
@@ -245,9 +246,10 @@ class Reconciler:
             inspector = Inspector(self._cluster, self._settings)
             logs = LogReader(partial(self._read_log, key[0]), lambda: self._requeue(key))
             changes = ConfigurationReader(lambda: self._requeue(key))
+            hangs = HangReader(lambda: self._requeue(key))
             events = EventReader(partial(self._cluster.read_events, key[0]))
             children = Children(self._cluster, self._settings, lambda: self._arrivals.holds_pods(key))
-            memory = _Memory(uid, children, reader, inspector, logs, changes, events)
+            memory = _Memory(uid, children, reader, inspector, logs, changes, hangs, events)
             self._memories[key] = memory
             self._arrivals.arrived(key)
         return memory

@@ -1,6 +1,14 @@
-"""Reading vLLM's own metrics page."""
+"""Reading vLLM's own metrics page, and what the middleware beside it has noticed."""
 
-from vllm_operator.engine import parse_metrics
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from unit.test_diagnosis import SERVED, STARTED, found, pod
+from vllm_operator import engine
+from vllm_operator.engine import HangReader, State, parse_metrics
+from vllm_operator.reasons import Reason
 
 # As vLLM 0.32 prints it, with other labels left out.
 PAGE = """\
@@ -24,3 +32,39 @@ def test_a_concurrency_that_is_no_whole_number_still_gives_the_length() -> None:
 def test_a_page_without_the_figures_says_so() -> None:
     assert parse_metrics(PAGE % ("None", "None")) == (None, None)
     assert parse_metrics("") == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [
+        (State(frozenset(), hangs=True), Reason.ENGINE_HUNG),
+        (State(frozenset(), hangs=False), Reason.NOT_ANSWERING),
+        (None, Reason.NOT_ANSWERING),
+    ],
+)
+def test_a_pod_that_is_not_ready_any_more_is_asked_once_whether_it_hangs(
+    monkeypatch: pytest.MonkeyPatch, state: State | None, reason: Reason
+) -> None:
+    silent = replace(pod({"state": {"running": {"startedAt": STARTED}}}, ready_changed=SERVED), ip="10.0.0.1")
+    asked: list[str] = []
+
+    async def read_state(ip: str) -> State | None:
+        asked.append(ip)
+        return state
+
+    monkeypatch.setattr(engine, "read_state", read_state)
+
+    async def look() -> None:
+        done = asyncio.Event()
+        reader = HangReader(done.set)
+        reader.fill([silent])
+        assert reader.wait()
+        await done.wait()
+        assert reader.wait() is None
+        assert found(*reader.fill([silent]))[0] == reason
+        reader.fill([replace(silent, silent=False)])
+        assert asked == ["10.0.0.1"]
+        reader.fill([silent])  # it may be something else this time
+        assert reader.wait()
+
+    asyncio.run(look())

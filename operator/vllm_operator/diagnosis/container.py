@@ -44,7 +44,7 @@ def ended(pod: PodSnapshot, ending: Ending) -> Finding:
 def silent(pod: PodSnapshot) -> Finding:
     """A container that served and still runs, but whose readiness probe fails."""
     said = last(pod.events, "Unhealthy")
-    if said and said.message.endswith(_HANGING):
+    if pod.hangs or (said and said.message.endswith(_HANGING)):
         return (
             Reason.ENGINE_HUNG,
             f"vLLM in pod {pod.name} hangs: requests wait, and its engine has made no step for {HANG_SECONDS:.0f} s or "
