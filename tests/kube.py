@@ -1,9 +1,11 @@
 """kubectl against the cluster under test, with JSON in and out, and waits that say what they saw last."""
 
 import json
+import socket
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +84,15 @@ class Kube:
         """Base URL of a service's OpenAI API, as this machine reaches it."""
         service = self.get("service", name)
         assert service, f"no Service {name}"
-        return f"http://{service['spec']['clusterIP']}:{service['spec']['ports'][0]['port']}/v1"
+        where = service["spec"]["clusterIP"], service["spec"]["ports"][0]["port"]
+
+        def reached() -> bool:  # the node learns of a pod's address a moment after the pod is ready
+            with suppress(OSError), socket.create_connection(where, timeout=5):
+                return True
+            return False
+
+        self.wait(f"{name} is reached", 30, reached)
+        return "http://{}:{}/v1".format(*where)
 
 
 def conditions(service: Object) -> dict[str, Object]:

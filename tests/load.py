@@ -14,6 +14,8 @@ import aiohttp
 TIMEOUT_SECONDS = 120.0
 # Of those who ask for more than there is, and wait in vLLM's queue meanwhile.
 PATIENCE_SECONDS = 600.0
+# vLLM closes a connection that is idle for 5 s, which may cross with a request on it.
+KEEPALIVE_SECONDS = 3.0
 
 
 @dataclass
@@ -55,7 +57,7 @@ class Load:
 
     async def _run(self) -> None:
         timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
-        connector = aiohttp.TCPConnector(limit=0)
+        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_SECONDS)
         async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session, asyncio.TaskGroup() as tasks:
             start = time.monotonic()
             while not self._stop.is_set() or self.tally.sent < self._least:
@@ -91,8 +93,9 @@ class Crowd(Load):
 
     async def _run(self) -> None:
         timeout = aiohttp.ClientTimeout(total=PATIENCE_SECONDS)
+        kept = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_SECONDS)
         async with (
-            aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(limit=0)) as keeping,
+            aiohttp.ClientSession(timeout=timeout, connector=kept) as keeping,
             aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(force_close=True)) as fresh,
             asyncio.TaskGroup() as tasks,
         ):

@@ -20,8 +20,8 @@ CACHE: Object = {
     "metadata": {"name": "tiny-cache"},
     "spec": {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "1Gi"}}},
 }
-# Of two cores, so that six of them find room.
-RESOURCES: Object = {"requests": {"cpu": "200m", "memory": "1Gi"}, "limits": {"memory": "4Gi"}}
+# So little that all that the tests run at once finds room on one node.
+RESOURCES: Object = {"requests": {"cpu": "200m", "memory": "100Mi"}, "limits": {"memory": "4Gi"}}
 
 
 def start(name: str, nodes: int = 1) -> LocalCluster:

@@ -69,9 +69,9 @@ def monitoring(cluster: LocalCluster, kube: Kube) -> MetricsStack:
         return bool(found.get("status") == status)
 
     kube.apply(tiny("monitored", suspend=True))
-    kube.wait("there is nothing that would monitor a service", 30, lambda: available("False"))
+    kube.wait("there is nothing that would monitor a service", 90, lambda: available("False"))
     stack.serve_prometheus_apis()
-    kube.wait("a service is monitored", 60, lambda: available("True") and kube.get("servicemonitor", "monitored"))
+    kube.wait("a service is monitored", 180, lambda: available("True") and kube.get("servicemonitor", "monitored"))
     kube.run("delete", "vis", "monitored")
     install_operator(cluster, "--reuse-values", "--set=serviceMonitor.enabled=true,prometheusRule.enabled=true")
     stack.start_prometheus()

@@ -21,7 +21,7 @@ NAME, IDLE = "scaled", "idle"
 # More than the two that one pod runs at once, by so much that three pods are not enough either.
 MANY, FEW = 16, 2
 # Two pods load the model on the cores that serve.
-START_SECONDS = 300
+START_SECONDS = 900
 SMALL: Object = {
     "maxNumSeqs": 2,
     "resources": {"requests": {"cpu": "100m", "memory": "1Gi"}, "limits": {"memory": "4Gi"}},
@@ -30,7 +30,7 @@ SCALING: Object = {
     "minReplicas": 1,
     "maxReplicas": 3,
     "targets": {"waitingRequests": 2, "kvCacheUtilizationPercent": 0},
-    "scaleDown": {"stabilizationSeconds": 20},
+    "scaleDown": {"stabilizationSeconds": 60},
 }
 # Pods of this label are the work that brings pods to the idle service.
 WORK = {"work": "here"}
@@ -83,8 +83,8 @@ def switch(kube: Kube, provider: str) -> list[int]:
             found = conditions(kube.get(*new) or {}).get("ScalingActive", {})
             return found.get("status") == "True" and not kube.get(*old)
 
-        kube.wait(f"{provider} scales", 60, active)
-        kube.wait("it says so", 30, lambda: condition(kube).get("reason") in {"Scaling", "AtMaximum"})
+        kube.wait(f"{provider} scales", 180, active)
+        kube.wait("it says so", 90, lambda: condition(kube).get("reason") in {"Scaling", "AtMaximum"})
     return seen
 
 
@@ -123,12 +123,12 @@ def test_without_a_metrics_api_it_says_what_to_install(scaled: Kube) -> None:
 def test_with_one_it_scales(scaled: Kube, crowd: Crowd) -> None:
     found = await_scaling(scaled, "Scaling", 90)
     assert (found["status"], found["message"]) == ("True", "between 1 and 3 pods, by waitingRequests")
-    assert replicas(scaled) == (1, 1)
+    assert replicas(scaled)[0] == 1
 
 
 def test_requests_that_wait_bring_pods(scaled: Kube, crowd: Crowd) -> None:
     crowd.clients = MANY
-    scaled.wait("three pods are asked for", 90, lambda: replicas(scaled)[0] == 3)
+    scaled.wait("three pods are asked for", 240, lambda: replicas(scaled)[0] == 3)
     scaled.wait("three pods serve", START_SECONDS, lambda: replicas(scaled) == (3, 3))
     found = await_scaling(scaled, "AtMaximum", 60)
     assert found["status"] == "False"
@@ -144,9 +144,9 @@ def test_keda_takes_over_what_is_there_and_gives_it_back(scaled: Kube, crowd: Cr
 
 def test_the_end_of_the_load_takes_pods_away_one_by_one_by_either(scaled: Kube, crowd: Crowd) -> None:
     crowd.clients = FEW
-    scaled.wait("one pod less is asked for", 120, lambda: replicas(scaled)[0] == 2)
+    scaled.wait("one pod less is asked for", 300, lambda: replicas(scaled)[0] == 2)
     assert set(switch(scaled, "KEDA")) == {2}
-    scaled.wait("one pod is asked for", 120, lambda: replicas(scaled)[0] == 1)
+    scaled.wait("one pod is asked for", 300, lambda: replicas(scaled)[0] == 1)
     label = f"app.kubernetes.io/instance={NAME}"
     scaled.wait("one pod is left", 120, lambda: len(scaled.list("pods", label)) == 1)
     await_scaling(scaled, "Scaling", 60)
@@ -167,9 +167,14 @@ def scaled_object(kube: Kube) -> dict[str, str]:
 
 def test_without_work_the_idle_service_goes_to_zero(scaled: Kube, stack: MetricsStack) -> None:
     scaled.wait("no pod is asked for", 300, lambda: replicas(scaled, IDLE)[0] == 0)
-    scaled.wait("it says so", 60, lambda: condition(scaled, "Ready", IDLE).get("reason") == "ScaledToZero")
-    assert condition(scaled, "Ready", IDLE)["status"] == "True"
-    assert condition(scaled, name=IDLE)["reason"] == "ScaledToZero"
+    expected = ("True", "ScaledToZero")
+
+    def said() -> bool:
+        ready = condition(scaled, "Ready", IDLE)
+        return (ready.get("status"), ready.get("reason")) == expected
+
+    scaled.wait("it says so", 60, said)
+    await_scaling(scaled, "ScaledToZero", 120, IDLE)
     assert (scaled.get("vis", IDLE) or {})["status"]["wantedReplicas"] == 0
 
 
@@ -178,11 +183,15 @@ def test_work_brings_a_pod_which_stays_while_it_loads_and_while_it_answers(scale
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "work", "labels": WORK}}
     scaled.apply({**pod, "spec": {"containers": [container], "terminationGracePeriodSeconds": 0}})
     scaled.wait("a pod is asked for", 60, lambda: replicas(scaled, IDLE)[0] == 1)
+    up = f'up{{namespace="{scaled.namespace}",inferenceservice="{IDLE}"}}'
+    scaled.wait("Prometheus knows of the pod", 120, lambda: stack.query(up))
     scaled.run("delete", "pod", "work")
     # Now only vLLM's pod itself speaks for the service.
-    while replicas(scaled, IDLE) != (1, 1):
-        assert replicas(scaled, IDLE)[0] == 1
-        assert scaled_object(scaled)["Active"] != "False"
+    deadline = time.monotonic() + START_SECONDS
+    while (asked := replicas(scaled, IDLE)) != (1, 1):
+        assert (asked[0], time.monotonic() < deadline) == (1, True)
+        # Prometheus may see sooner than the Deployment that it has loaded the model, and has no requests.
+        assert scaled_object(scaled)["Active"] != "False" or stack.query(f"{up} == 1")
         time.sleep(2)
     body = {"max_tokens": 200, "ignore_eos": True}
     assert chat(scaled.url(IDLE), IDLE, **body)[0] == 200

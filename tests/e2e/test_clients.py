@@ -17,7 +17,7 @@ def run(client: Path, url: str, model: str, key: str = "none") -> str:
     """What a client prints; it must end well."""
     environment = {**os.environ, "OPENAI_BASE_URL": url, "OPENAI_API_KEY": key, "MODEL": model}
     command = ["bash" if client.suffix == ".sh" else sys.executable, str(client)]
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout
 

@@ -3,6 +3,7 @@
 All services are applied at once, and each goes as soon as its failure was told, so that it takes no time from others.
 """
 
+import http.client
 import json
 import os
 import re
@@ -112,7 +113,8 @@ def script(name: str, *arguments: str, **pod: Any) -> Object:
 def broken(kube: Kube) -> Iterator[Kube]:
     """All failing services, and some that serve until something happens to them."""
     kube.apply(script("registry", str(REGISTRY_PORT), hostNetwork=True), script("spoil", "/models"))
-    kube.run("wait", "pod/spoil", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=60s")
+    kube.run("wait", "pod/spoil", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=110s")
+    kube.run("wait", "pod/registry", "--for=condition=Ready", "--timeout=110s")
     runtime = {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": "nvidia"}}
     kube.apply({**runtime, "handler": "nvidia"})
     half = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "half"}, "stringData": {"other": "x"}}
@@ -150,8 +152,8 @@ def pods(kube: Kube, name: str) -> list[Object]:
     return kube.list("pods", f"app.kubernetes.io/instance={name},app.kubernetes.io/name=vllm")
 
 
-def evidence(kube: Kube, name: str) -> float:
-    """When the cluster first showed that something is wrong: a container ended, or an Event warns of something."""
+def evidence(kube: Kube, name: str, since: float = 0) -> float:
+    """When the cluster first showed, after a time, that something is wrong: a container ended, or an Event warns."""
     found = []
     for pod in pods(kube, name):
         for container in pod["status"].get("containerStatuses", []):
@@ -159,20 +161,26 @@ def evidence(kube: Kube, name: str) -> float:
             found += [state["terminated"]["finishedAt"] for state in states if "terminated" in state]
         about = kube.run("get", "events", "-o", "json", f"--field-selector=involvedObject.uid={pod['metadata']['uid']}")
         for event in json.loads(about)["items"]:
-            if event["type"] == "Warning" and event["reason"] not in ("Unhealthy", "BackOff"):
+            # A pod may have to wait for room before it can fail.
+            other = event["reason"] in ("Unhealthy", "BackOff") or "Insufficient" in event["message"]
+            if event["type"] == "Warning" and not other:
                 found.append(event["firstTimestamp"] or event["eventTime"])
-    return min((epoch(when) for when in found), default=time.time())
+    # Kubernetes' times have no fractions.
+    return min((at for when in found if (at := epoch(when)) >= int(since)), default=time.time())
 
 
 def announced(kube: Kube, name: str, reason: str) -> float:
     """When the operator's Event told the reason first."""
-    events = [
-        event
-        for event in kube.list("events")
-        if (event["involvedObject"]["kind"], event["involvedObject"]["name"]) == ("InferenceService", name)
-        and event["reason"] == reason
-    ]
-    return min(epoch(event["firstTimestamp"]) for event in events)
+
+    def times() -> list[float]:
+        return [
+            epoch(event["firstTimestamp"])
+            for event in kube.list("events")
+            if (event["involvedObject"]["kind"], event["involvedObject"]["name"]) == ("InferenceService", name)
+            and event["reason"] == reason
+        ]
+
+    return float(min(kube.wait(f"an Event says {reason}", 30, times)))
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -210,14 +218,14 @@ def test_a_server_that_no_longer_answers_is_told_before_and_after_it_is_killed(b
     message = told(broken, "stops", "LivenessFailed", 120)
     print(message)
     assert re.search(r"Kubernetes killed it .* after its start, as it no longer answered its liveness probe", message)
-    assert announced(broken, "stops", "LivenessFailed") - evidence(broken, "stops") <= TOLD_WITHIN_SECONDS
+    assert announced(broken, "stops", "LivenessFailed") - evidence(broken, "stops", stopped) <= TOLD_WITHIN_SECONDS
     broken.run("delete", "vis", "stops", "--wait=false")
 
 
 def stuck(url: str) -> None:
     """A request that gets no answer within the client's timeout of a minute."""
     with suppress(OSError):
-        call(f"{url}/completions", {"model": "hangs", "prompt": "a"})
+        call(f"{url}/completions", {"model": "hangs", "prompt": "a"}, timeout=60)
 
 
 def test_an_engine_that_hangs_is_told_within_a_minute(broken: Kube) -> None:
@@ -236,21 +244,29 @@ def test_a_container_that_takes_more_memory_than_its_limit_is_told_by_it(broken:
     broken.ready("no-memory")
     (pod,) = pods(broken, "no-memory")
     leak = "dd if=/dev/zero of=/dev/shm/leak bs=1M count=1000"
+    began = time.time()
     broken.run("exec", pod["metadata"]["name"], "--", "sh", "-c", leak, check=False)
     message = told(broken, "no-memory", "OutOfMemory", 120)
     print(message)
     assert "more host memory than its limit of 1724Mi (with /dev/shm and kvCache.cpuOffload)" in message
-    assert announced(broken, "no-memory", "OutOfMemory") - evidence(broken, "no-memory") <= TOLD_WITHIN_SECONDS
+    assert announced(broken, "no-memory", "OutOfMemory") - evidence(broken, "no-memory", began) <= TOLD_WITHIN_SECONDS
     broken.run("delete", "vis", "no-memory", "--wait=false")
+
+
+def test_an_engine_that_goes_on_hanging_is_started_anew(broken: Kube) -> None:
+    found = "its engine hung (1 requests waited, no step for 120 s), and it was started anew"
+    broken.wait("that is told", 240, lambda: found in told(broken, "hangs", "EngineHung", 240))
+    broken.run("delete", "vis", "hangs", "--wait=false")
 
 
 def test_a_token_that_the_model_does_not_have_is_told_by_the_log_of_the_engine_that_died_of_it(broken: Kube) -> None:
     broken.ready("foreign")
-    with suppress(OSError):
+    began = time.time()
+    with suppress(OSError, http.client.HTTPException):
         call(f"{broken.url('foreign')}/completions", {"model": "foreign", "prompt": "<|foreign-199|>", "max_tokens": 2})
-    message = told(broken, "foreign", "TokenizerMismatch", 90)
+    message = told(broken, "foreign", "TokenizerMismatch", 240)
     print(message)
-    assert announced(broken, "foreign", "TokenizerMismatch") - evidence(broken, "foreign") <= TOLD_WITHIN_SECONDS
+    assert announced(broken, "foreign", "TokenizerMismatch") - evidence(broken, "foreign", began) <= TOLD_WITHIN_SECONDS
     assert "set model.tokenizer to the one that the model was made with" in message
     assert "foreign-199" not in message
     broken.run("delete", "vis", "foreign", "--wait=false")
@@ -269,18 +285,13 @@ def test_a_model_without_a_chat_template_serves_and_says_what_it_does_not(broken
 
 def test_an_engine_that_dies_is_told_although_vllm_exits_with_0(broken: Kube) -> None:
     broken.ready("dies")
+    began = time.time()
     os.kill(process(broken, "dies", "EngineCore"), signal.SIGKILL)
-    message = told(broken, "dies", "EngineDied", 60)
+    message = told(broken, "dies", "EngineDied", 240)
     print(message)
-    assert announced(broken, "dies", "EngineDied") - evidence(broken, "dies") <= TOLD_WITHIN_SECONDS
+    assert announced(broken, "dies", "EngineDied") - evidence(broken, "dies", began) <= TOLD_WITHIN_SECONDS
     assert "its engine died" in message
     (pod,) = pods(broken, "dies")
     (container,) = pod["status"]["containerStatuses"]
     ended = container["lastState"].get("terminated") or container["state"]["terminated"]
     assert ended["exitCode"] == 0
-
-
-def test_an_engine_that_goes_on_hanging_is_started_anew(broken: Kube) -> None:
-    found = "its engine hung (1 requests waited, no step for 120 s), and it was started anew"
-    broken.wait("that is told", 240, lambda: found in told(broken, "hangs", "EngineHung", 240))
-    broken.run("delete", "vis", "hangs", "--wait=false")

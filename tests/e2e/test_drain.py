@@ -18,6 +18,7 @@ NAME = "drained"
 @pytest.fixture
 def spread(cluster: LocalCluster, kube: Kube) -> Iterator[Kube]:
     """Two pods that serve, each on a node of its own; the second node is there for this alone."""
+    kube.wait("the cluster is healthy", 120, cluster.healthy)  # what is not would be replaced
     serving.start(cluster.name, nodes=2)
     kube.apply(tiny(NAME, replicas=2, pod={"topologySpreadConstraints": [SPREAD]}))
     kube.ready(NAME, 600)

@@ -96,14 +96,15 @@ CASES = {
 def fits(kube: Kube, name: str) -> Object | None:
     """The condition, once it is settled."""
     found = conditions(kube.get("vis", name) or {}).get("Fits")
-    return found if found and found["reason"] != "Inspecting" else None
+    # NotInspected: the Job has not come to run yet on this busy machine.
+    return found if found and found["reason"] not in ("Inspecting", "NotInspected") else None
 
 
 @pytest.fixture(scope="module")
 def inspected(kube: Kube) -> Kube:
     """All cases, applied at once."""
     kube.apply(*hub_pod())
-    kube.run("wait", "pod/hub", "--for=condition=Ready", "--timeout=60s")
+    kube.run("wait", "pod/hub", "--for=condition=Ready", "--timeout=110s")
     kube.apply(*(asleep(name, repository, token, **model) for name, (repository, token, model, *_) in CASES.items()))
     return kube
 
@@ -111,14 +112,14 @@ def inspected(kube: Kube) -> Kube:
 @pytest.mark.parametrize("name", CASES)
 def test_the_first_answer_comes_from_the_inspection(inspected: Kube, name: str) -> None:
     *_, reason, words = CASES[name]
-    found = inspected.wait(f"{name} was inspected", 90, lambda: fits(inspected, name))
+    found = inspected.wait(f"{name} was inspected", 300, lambda: fits(inspected, name))
     assert found["reason"] == reason, found
     assert words in found["message"]
     assert found["status"] == ("True" if reason == "Fits" else "Unknown")
 
 
 def test_a_branch_is_pinned_to_its_commit(inspected: Kube) -> None:
-    inspected.wait("plain was inspected", 60, lambda: fits(inspected, "plain"))
+    inspected.wait("plain was inspected", 300, lambda: fits(inspected, "plain"))
     status = (inspected.get("vis", "plain") or {})["status"]
     assert status["model"]["commit"] == COMMIT
     assert status["model"]["weightsBytes"] == 128
@@ -141,7 +142,7 @@ def test_jobs_go_when_their_result_is_kept(inspected: Kube) -> None:
 def test_an_inspection_takes_seconds(inspected: Kube) -> None:
     began = time.monotonic()
     inspected.apply(asleep("again", "plain"))
-    inspected.wait("again was inspected", 60, lambda: fits(inspected, "again"))
+    inspected.wait("again was inspected", 300, lambda: fits(inspected, "again"))
     print(f"inspected in {time.monotonic() - began:.1f} s")
     inspected.run("delete", "vis", "again")
 

@@ -7,6 +7,7 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -92,9 +93,9 @@ def _get(url: str) -> str:
 
 def _until(so: Callable[[], bool]) -> None:
     """Wait for what follows within moments."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not so():
-        assert time.monotonic() < deadline, "not so after 10 s"
+        assert time.monotonic() < deadline, "not so after 60 s"
         time.sleep(0.05)
 
 
@@ -141,7 +142,8 @@ def test_pods_of_two_nodes_reach_each_other() -> None:
     pods = {pod["metadata"]["name"]: pod for pod in json.loads(_kubectl(both, "get", "pods", "--output=json"))["items"]}
     assert [pods[name]["spec"]["nodeName"] for name in ("other", "web")] == [first, second]
     for pod in pods.values():
-        assert _get(f"http://{pod['status']['podIP']}:8080/through") == "hello"
+        url = f"http://{pod['status']['podIP']}:8080/through"
+        _until(lambda url=url: _get(url) == "hello")  # type: ignore[misc]
     assert "serving" in _kubectl(both, "logs", "web")
     assert _kubectl(both, "exec", "web", "--", "cat", "/volume/written") == "by the pod"
 
@@ -161,18 +163,20 @@ def test_stopping_leaves_nothing(own: LocalCluster) -> None:
     own.stop()
     assert not state_of(NAME).exists()
     state = str(state_of(NAME)).encode()
-    lines = [p.read_bytes() for p in _command_lines()]
-    assert [line for line in lines if state in line] == []
+    assert [line for line in _command_lines() if state in line] == []
     assert str(state_of(NAME)) not in Path("/proc/self/mountinfo").read_text()
     routes = subprocess.run(["ip", "route"], check=True, capture_output=True, text=True).stdout
     assert [network for network in networks if network is None or network.node in routes] == []
-    assert list(CGROUPS.rglob(f"vllm-operator-{NAME}*")) == []
+    # Not rglob, which raises when another cluster's group goes meanwhile.
+    assert [path for path, *_ in os.walk(CGROUPS) if f"vllm-operator-{NAME}" in path] == []
     assert not LocalCluster(NAME).healthy()
     assert [place for place in PLACES if place != "/var/log" and Path(place).exists()] == [] or _another_node()
 
 
-def _command_lines() -> Iterator[Path]:
-    return (p for p in Path("/proc").glob("[0-9]*/cmdline") if p.parent.exists())
+def _command_lines() -> Iterator[bytes]:
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it has ended
+            yield path.read_bytes()
 
 
 def _another_node() -> bool:

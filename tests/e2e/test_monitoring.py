@@ -47,18 +47,22 @@ def test_monitors_are_made_as_soon_as_their_api_is_there(fleet: Kube, monitoring
 
 def test_prometheus_reads_every_pod_by_its_services_name(fleet: Kube, asked: MetricsStack) -> None:
     (pod,) = fleet.list("pods", "app.kubernetes.io/instance=tiny")
-    (up,) = asked.query(f"up{{{SELECTOR}}} == 1")
+    # A busy pod may be scraped too late once.
+    (up,) = fleet.wait("it is up", 90, lambda: asked.query(f"up{{{SELECTOR}}} == 1"))
     expected = {"namespace": "e2e", "inferenceservice": "tiny", "service": "tiny", "pod": pod["metadata"]["name"]}
     assert up["metric"].items() >= expected.items()
     assert up["metric"]["instance"] == f"{pod['status']['podIP']}:8000"
-    (running,) = asked.query(f"vllm:num_requests_running{{{SELECTOR}}}")
+    (running,) = fleet.wait("it counts", 90, lambda: asked.query(f"vllm:num_requests_running{{{SELECTOR}}}"))
     assert running["metric"].items() >= {**expected, "model_name": "tiny"}.items()
 
 
 def test_prometheus_reads_the_operator(fleet: Kube, asked: MetricsStack) -> None:
-    found = asked.query('vllm_operator_service_ready{namespace="e2e",inferenceservice="tiny"}')
-    assert [one["value"][1] for one in found] == ["1"]
-    assert asked.query(f'up{{namespace="{OPERATOR_NAMESPACE}"}} == 1')
+    def ready() -> list[str]:
+        found = asked.query('vllm_operator_service_ready{namespace="e2e",inferenceservice="tiny"}')
+        return [one["value"][1] for one in found]
+
+    fleet.wait("the service is ready there", 90, lambda: ready() == ["1"])
+    fleet.wait("the operator is up", 90, lambda: asked.query(f'up{{namespace="{OPERATOR_NAMESPACE}"}} == 1'))
 
 
 def test_prometheus_takes_every_rule(fleet: Kube, asked: MetricsStack) -> None:
@@ -91,6 +95,6 @@ def test_every_query_of_the_dashboards_finds_something(fleet: Kube, asked: Metri
         }
 
     try:
-        fleet.wait("every query finds something", 60, lambda: not empty())
+        fleet.wait("every query finds something", 180, lambda: not empty())
     except AssertionError:
         pytest.fail(json.dumps(empty(), indent=1))

@@ -27,7 +27,7 @@ def fits(kube: Kube, name: str) -> Object | None:
 
 
 def test_what_does_not_fit_is_told_before_any_pod_exists(planned: Kube) -> None:
-    found = planned.wait("enforced was planned", 60, lambda: fits(planned, "enforced"))
+    found = planned.wait("enforced was planned", 110, lambda: fits(planned, "enforced"))
     assert found["status"] == "False"
     assert "896" in found["message"]
     service = planned.get("vis", "enforced") or {}
@@ -54,6 +54,6 @@ def test_a_kv_cache_of_its_own_size_is_as_planned(planned: Kube) -> None:
         status: Object = (planned.get("vis", "own-size") or {})["status"]
         return status if "differencePercent" in status.get("plan", {}) else None
 
-    status = planned.wait("vLLM's figures", 60, compared)
+    status = planned.wait("vLLM's figures", 240, compared)
     print(f"planned {status['plan']['kvCacheTokens']}, actual {status['engine']['kvCacheTokens']}")
     assert abs(float(status["plan"]["differencePercent"])) <= 10

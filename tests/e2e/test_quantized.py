@@ -15,7 +15,7 @@ def test_a_quantized_checkpoint_serves_with_and_without_the_field(kube: Kube, me
     assert chat(kube.url(name), name)[0] == 200
     kube.merge("vis", name, {"spec": {"quantization": method}})
     kube.wait(
-        "the change is taken up", 20, lambda: conditions(kube.get("vis", name) or {})["Ready"]["status"] == "False"
+        "the change is taken up", 90, lambda: conditions(kube.get("vis", name) or {})["Ready"]["status"] == "False"
     )
     kube.ready(name)
     assert chat(kube.url(name), name)[0] == 200
@@ -29,7 +29,7 @@ def test_a_checkpoint_that_contradicts_the_spec_says_so_in_vllms_words(kube: Kub
         ready = conditions(kube.get("vis", "contradicting") or {}).get("Ready", {})
         return str(ready["message"]) if ready.get("reason") == "InvalidArguments" else None
 
-    message = kube.wait("the failure is explained", 300, explained)
+    message = kube.wait("the failure is explained", 600, explained)
     assert "does not match the quantization method specified in the `quantization` argument (gptq)" in message
     service = kube.get("vis", "contradicting") or {}
     assert conditions(service)["Stalled"]["status"] == "True"

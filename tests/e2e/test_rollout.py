@@ -84,7 +84,7 @@ def test_a_pod_that_loads_its_model_frees_its_place_at_once(kube: Kube) -> None:
 
     kube.wait("vLLM has started", 120, loads)
     kube.run("delete", "vis", "given-up")
-    kube.wait("its pod is gone", 90, lambda: not kube.list("pods", label))
+    kube.wait("its pod is gone", 140, lambda: not kube.list("pods", label))
 
 
 def secret(key: str) -> Object:
@@ -130,5 +130,5 @@ def test_a_changed_key_is_told_until_the_pods_are_rolled(kube: Kube, keyed: str)
     assert call(f"{keyed}/v1/models", key="sk-new")[0] == 401
     kube.merge("vis", "guarded", {"spec": {"rollout": {"restartedAt": "2026-11-24T12:00:00Z"}}})
     kube.wait("it is no longer so", 600, lambda: not outdated())
-    kube.ready("guarded", 300)
+    kube.ready("guarded", 600)
     assert call(f"{keyed}/v1/models", key="sk-new")[0] == 200

@@ -16,12 +16,12 @@ from kube import Kube, Object, conditions
 CHAT: Object = {"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 8}
 
 
-def call(url: str, body: Object | None = None, key: str = "") -> tuple[int, str]:
+def call(url: str, body: Object | None = None, key: str = "", timeout: float = 120) -> tuple[int, str]:
     """One HTTP request: status and text."""
     headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {key}"} if key else {})}
     request = urllib.request.Request(url, json.dumps(body).encode() if body else None, headers)
     try:
-        with urllib.request.urlopen(request, timeout=60) as response:
+        with urllib.request.urlopen(request, timeout=timeout) as response:
             return response.status, response.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
@@ -85,7 +85,7 @@ def test_a_change_of_the_spec_rolls_the_pods(fleet: Kube) -> None:
     before = {pod["metadata"]["uid"] for pod in fleet.list("pods", "app.kubernetes.io/instance=tiny")}
     fleet.merge("vis", "tiny", {"spec": {"maxModelLen": 1024}})
     fleet.wait(
-        "the change is taken up", 20, lambda: conditions(fleet.get("vis", "tiny") or {})["Ready"]["status"] == "False"
+        "the change is taken up", 90, lambda: conditions(fleet.get("vis", "tiny") or {})["Ready"]["status"] == "False"
     )
     fleet.ready("tiny")
     after = {pod["metadata"]["uid"] for pod in fleet.list("pods", "app.kubernetes.io/instance=tiny")}
@@ -106,7 +106,7 @@ def test_scaling_to_two_gives_two_pods_that_serve(fleet: Kube) -> None:
 def test_nothing_is_left_after_a_delete(deleted: Kube, kind: str) -> None:
     label = "app.kubernetes.io/instance=tiny"
     # vLLM drains after the pause in which the endpoints learn of the deletion.
-    deleted.wait(f"no {kind} are left", 90, lambda: not deleted.list(kind, label))
+    deleted.wait(f"no {kind} are left", 200, lambda: not deleted.list(kind, label))
 
 
 @pytest.fixture(scope="module")

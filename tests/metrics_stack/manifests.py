@@ -171,4 +171,4 @@ def _hurry(container: dict[str, Any]) -> None:
     container["imagePullPolicy"] = "IfNotPresent"
     container["resources"] = _REQUESTS
     container.pop("livenessProbe", None)
-    container["readinessProbe"] |= {"initialDelaySeconds": 0, "periodSeconds": 2}
+    container["readinessProbe"] |= {"initialDelaySeconds": 0, "periodSeconds": 2, "timeoutSeconds": 10}

@@ -37,7 +37,7 @@ def test_many_adds_of_a_waiting_key_are_worked_on_once() -> None:
 
     async def scenario(queue: WorkQueue[str]) -> None:
         for _ in range(100):
-            queue.add("a", 0.05)
+            queue.add("a", 1.0)
         queue.add("b")
         await until(lambda: len(seen) >= 2)
 
