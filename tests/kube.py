@@ -95,6 +95,11 @@ class Kube:
         return "http://{}:{}/v1".format(*where)
 
 
+def established(crd: Object | None) -> bool:
+    """Whether the API server serves what a CRD declares. `kubectl wait` fails where there are no conditions yet."""
+    return bool(conditions(crd or {}).get("Established", {}).get("status") == "True")
+
+
 def conditions(service: Object) -> dict[str, Object]:
     """The conditions of a service by type."""
     return {entry["type"]: entry for entry in service.get("status", {}).get("conditions") or ()}

@@ -16,7 +16,7 @@ import yaml
 from chart.commands import CHART, NAMESPACE, RELEASE, helm
 from cluster.control_plane import ControlPlane, free_ports
 from cluster.host import REPOSITORY
-from kube import Kube, Object, conditions
+from kube import Kube, Object, established
 
 RIGHTS = ("ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
 # The pods of fake nodes have made-up addresses: nothing may be sent there.
@@ -49,12 +49,7 @@ def install_rights(control_plane: ControlPlane) -> Path:
     kube = Kube(control_plane.kubeconfig, NAMESPACE)
     kube.run("create", "namespace", NAMESPACE)
     kube.run("apply", "--server-side", "-f", str(REPOSITORY / "crds" / "inferenceservices.yaml"))
-
-    def established() -> bool:  # `kubectl wait` fails where there are no conditions yet
-        crd = kube.get("crd", "inferenceservices.vllm-operator.dev") or {}
-        return conditions(crd).get("Established", {}).get("status") == "True"
-
-    kube.wait("the API is there", 30, established)
+    kube.wait("the API is there", 30, lambda: established(kube.get("crd", "inferenceservices.vllm-operator.dev")))
     return add_account(control_plane, RELEASE)
 
 
@@ -166,6 +161,13 @@ class OperatorProcess:
         assert self.process
         line = next(x for x in Path(f"/proc/{self.process.pid}/status").read_text().splitlines() if "VmRSS" in x)
         return int(line.split()[1]) / 1024
+
+
+def lease(kube: Kube) -> Object:
+    """What the operators of a cluster share."""
+    found = Kube(kube.kubeconfig, "default").get("lease", "vllm-operator")
+    assert found
+    return dict(found["spec"])
 
 
 def version(item: Object) -> tuple[str, str, str]:

@@ -14,6 +14,7 @@ import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
 from .observed import PodSnapshot
+from .pending import Pending
 from .serving.middleware import STATE
 from .verdicts import Engine
 from .vllm import PORT
@@ -132,31 +133,22 @@ class HangReader:
     """
 
     def __init__(self, done: Callable[[], None]) -> None:
-        self._done = done
         self._found: dict[str, bool] = {}
-        self._tasks: dict[str, tuple[asyncio.Task[None], float]] = {}
+        self._pending = Pending[str](PATIENCE_SECONDS, done)
+        self.wait = self._pending.wait
 
     def fill(self, pods: Sequence[PodSnapshot]) -> list[PodSnapshot]:
         """The pods, with what is known of those that are silent; they are asked once for as long as they are."""
         silent = {_container(pod): pod.ip for pod in pods if pod.silent and pod.ip}
         self._found = {container: hangs for container, hangs in self._found.items() if container in silent}
         for container, ip in silent.items():
-            if container not in self._found and container not in self._tasks:
-                self._tasks[container] = asyncio.create_task(self._read(container, str(ip))), time.monotonic()
+            if container not in self._found and container not in self._pending:
+                self._pending.start(container, self._read(container, str(ip)))
         return [replace(pod, hangs=True) if self._found.get(_container(pod)) else pod for pod in pods]
 
-    def wait(self) -> float | None:
-        """Seconds for which an answer is worth waiting for; None: none is."""
-        left = max((at for _, at in self._tasks.values()), default=0.0) + PATIENCE_SECONDS - time.monotonic()
-        return left if self._tasks and left > 0 else None
-
     async def _read(self, container: str, ip: str) -> None:
-        try:
-            state = await read_state(ip)
-            self._found[container] = state is not None and state.hangs
-        finally:
-            del self._tasks[container]
-        self._done()
+        state = await read_state(ip)
+        self._found[container] = state is not None and state.hangs
 
 
 class EngineReader:

@@ -1,13 +1,13 @@
 """Reads the log of a container that failed, once, where the 2 KiB that the kubelet keeps do not tell the cause."""
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 from .diagnosis import wants_log
 from .observed import PodSnapshot
+from .pending import Pending
 
 # A pod that fails again and again says the same each time.
 MOST_READS = 6
@@ -31,9 +31,10 @@ class LogReader:
     """The logs of one service's failed containers. `done()` is called when one has been read."""
 
     def __init__(self, read: Read, done: Callable[[], None]) -> None:
-        self._read, self._done = read, done
+        self._read = read
         self._found: dict[_Ended, str] = {}
-        self._tasks: dict[_Ended, tuple[asyncio.Task[None], float]] = {}
+        self._pending = Pending[_Ended](PATIENCE_SECONDS, done)
+        self.wait = self._pending.wait
 
     def fill(self, pods: Sequence[PodSnapshot]) -> list[PodSnapshot]:
         """The pods, with the log of what failed in them as far as it was read; what is missing is being read."""
@@ -41,19 +42,13 @@ class LogReader:
         self._found = {key: text for key, text in self._found.items() if key.pod in names}
         return [self._filled(pod) if wants_log(pod) else pod for pod in pods]
 
-    def wait(self) -> float | None:
-        """Seconds for which a log that is being read is worth waiting for; None: none is."""
-        begun = [at for _, at in self._tasks.values()]
-        left = max(begun, default=0.0) + PATIENCE_SECONDS - time.monotonic()
-        return left if begun and left > 0 else None
-
     def _filled(self, pod: PodSnapshot) -> PodSnapshot:
         if not pod.ending:
             return pod
         key = _Ended(pod.name, pod.ending.started, pod.ending.replaced)
         earlier = {other: text for other, text in self._found.items() if other.pod == pod.name}
-        if key not in earlier and key not in self._tasks and len(earlier) < MOST_READS:
-            self._tasks[key] = asyncio.create_task(self._fetch(key, pod)), time.monotonic()
+        if key not in earlier and key not in self._pending and len(earlier) < MOST_READS:
+            self._pending.start(key, self._fetch(key, pod))
         text = earlier.get(key) or next(filter(None, reversed(earlier.values())), "")
         return replace(pod, ending=replace(pod.ending, log=text)) if text else pod
 
@@ -66,5 +61,3 @@ class LogReader:
                     break
         finally:
             self._found[key] = text
-            del self._tasks[key]
-        self._done()

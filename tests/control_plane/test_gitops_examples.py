@@ -7,14 +7,9 @@ import pytest
 
 import gitops
 from cluster.control_plane import ControlPlane
-from kube import Kube, Object, conditions
+from kube import Kube, Object, established
 
 pytestmark = pytest.mark.control_plane
-
-
-def established(crd: Object) -> bool:
-    """Whether the API server serves what the CRD declares."""
-    return bool(conditions(crd).get("Established", {}).get("status") == "True")
 
 
 @pytest.fixture(scope="module")

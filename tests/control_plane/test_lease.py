@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 import pytest
 
 from control_plane.services import children, ready, service
-from kube import Kube, Object
-from operator_process import ACCOUNT, OperatorProcess, account, add_account
+from kube import Kube
+from operator_process import ACCOUNT, OperatorProcess, account, add_account, lease
 from rights import writes
 
 pytestmark = pytest.mark.control_plane
@@ -31,13 +31,6 @@ def rival(operator: OperatorProcess) -> Iterator[OperatorProcess]:
             operator.process = None
         if operator.process is None:
             operator.start()
-
-
-def lease(kube: Kube) -> Object:
-    """What the operators share."""
-    found = Kube(kube.kubeconfig, "default").get("lease", "vllm-operator")
-    assert found
-    return dict(found["spec"])
 
 
 def now() -> str:

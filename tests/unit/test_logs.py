@@ -28,8 +28,7 @@ def read(pods: Sequence[PodSnapshot], answers: list[str]) -> tuple[list[str], li
     async def run() -> list[str]:
         told = []
         for one in pods:
-            done = asyncio.Event()
-            reader._done = done.set
+            done.clear()
             reader.fill([one])
             if reader.wait():
                 await done.wait()
@@ -38,7 +37,8 @@ def read(pods: Sequence[PodSnapshot], answers: list[str]) -> tuple[list[str], li
             told.append(filled.ending.log)
         return told
 
-    reader = LogReader(fetch, lambda: None)
+    done = asyncio.Event()
+    reader = LogReader(fetch, done.set)
     return asyncio.run(run()), asked
 
 

@@ -34,9 +34,8 @@ OPEN = frozenset({"/health", "/ping", "/metrics", "/version", "/load", READY, ST
 # fails after the second: to load a model again costs more than to wait for a slow step.
 HANG_SECONDS, HANG_KILL_SECONDS = 35.0, 120.0
 HUNG = "vllm-operator: engine hung: "  # the diagnosis knows a pod's last words by it
-HUNG_STATUS = (
-    504  # and a running pod by this: the kubelet tells of an answer the status alone; vLLM never gives this one
-)
+# And a running pod by this: the kubelet tells of an answer the status alone; vLLM never gives this one.
+HUNG_STATUS = 504
 # Endpoints learn of a pod's end within seconds; until then it takes requests as ever.
 PAUSE_SECONDS = 10.0
 _PROGRESS = (

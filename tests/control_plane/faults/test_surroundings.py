@@ -15,7 +15,7 @@ from control_plane.faults.conftest import ENVIRONMENT
 from control_plane.faults.proxy import FaultProxy
 from control_plane.services import args, ready, reason, service
 from kube import Kube, Object, conditions
-from operator_process import OperatorProcess
+from operator_process import OperatorProcess, lease
 
 pytestmark = pytest.mark.control_plane
 
@@ -149,20 +149,14 @@ def test_a_clock_that_is_set(kube: Kube, plane: ControlPlane, process: OperatorP
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
     }
 
-    def lease() -> Object:
-        found = Kube(plane.kubeconfig, "default").get("lease", "vllm-operator")
-        assert found
-        spec: Object = found["spec"]
-        return spec
-
     def ahead() -> float:
         """Hours between the operator's clock and this one, in round numbers."""
-        return round((datetime.fromisoformat(lease()["renewTime"]) - datetime.now(UTC)).total_seconds() / 3600)
+        return round((datetime.fromisoformat(lease(kube)["renewTime"]) - datetime.now(UTC)).total_seconds() / 3600)
 
     try:
         process.start()
         ready(kube)
-        held = lease()
+        held = lease(kube)
         for hours in (3, 0):
             clock.write_text(f"+{hours}h")
             kube.wait("the clock is set", 30, lambda hours=hours: ahead() == hours)  # type: ignore[misc]
@@ -171,7 +165,7 @@ def test_a_clock_that_is_set(kube: Kube, plane: ControlPlane, process: OperatorP
             kube.wait("a change arrives", 20, lambda length=length: f"--max-model-len={length}" in args(kube))  # type: ignore[misc]
             kube.ready("llama", 60)
             assert process.answers()
-        assert lease()["acquireTime"] == held["acquireTime"], "the Lease was lost meanwhile"
+        assert lease(kube)["acquireTime"] == held["acquireTime"], "the Lease was lost meanwhile"
     finally:
         process.stop()
         process.env = ENVIRONMENT
