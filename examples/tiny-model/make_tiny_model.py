@@ -26,7 +26,9 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 Tensors = dict[str, torch.Tensor]
 
 SEED = 20
-TRAINING_STEPS = 80
+TRAINING_STEPS = 80  # at most
+LEARNT = 0.004  # the loss at which the quantized copies answer right as well
+ROWS_PER_BATCH = 4
 GROUP_SIZE = 64  # divides each input size below, also when two GPUs share a layer
 BITS = 4
 VALUES_PER_WORD = 32 // BITS
@@ -92,8 +94,8 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
     return fast
 
 
-def training_batch(tokenizer: PreTrainedTokenizerFast) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token ids of all conversations, and the same with -100 where nothing is to be learnt."""
+def conversations(tokenizer: PreTrainedTokenizerFast) -> list[tuple[list[int], int]]:
+    """Token ids of all conversations, and how many of them are the prompt, from which nothing is to be learnt."""
     rows: list[tuple[list[int], int]] = []
     examples: list[tuple[str, str, list[dict[str, Any]] | None]] = [
         *((question, answer, None) for question, answer in CONVERSATIONS),
@@ -110,13 +112,21 @@ def training_batch(tokenizer: PreTrainedTokenizerFast) -> tuple[torch.Tensor, to
         answer_ids = tokenizer.encode(f"{answer}<|im_end|>", add_special_tokens=False)
         rows.append(([*prompt_ids, *answer_ids], len(prompt_ids)))
         rows.append((answer_ids, 1))  # without a chat around it, for completions
-    longest = max(len(ids) for ids, _ in rows)
-    tokens = torch.full((len(rows), longest), tokenizer.pad_token_id)
-    labels = torch.full((len(rows), longest), -100)
-    for row, (ids, prompt_length) in enumerate(rows):
-        tokens[row, : len(ids)] = torch.tensor(ids)
-        labels[row, prompt_length : len(ids)] = tokens[row, prompt_length : len(ids)]
-    return tokens, labels
+    return rows
+
+
+def training_batches(tokenizer: PreTrainedTokenizerFast) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Token ids of conversations of about the same length, and the same with -100 where nothing is to be learnt."""
+    rows = sorted(conversations(tokenizer), key=lambda row: len(row[0]))
+    for first in range(0, len(rows), ROWS_PER_BATCH):
+        batch = rows[first : first + ROWS_PER_BATCH]
+        longest = len(batch[-1][0])
+        tokens = torch.full((len(batch), longest), tokenizer.pad_token_id)
+        labels = torch.full((len(batch), longest), -100)
+        for row, (ids, prompt_length) in enumerate(batch):
+            tokens[row, : len(ids)] = torch.tensor(ids)
+            labels[row, prompt_length : len(ids)] = tokens[row, prompt_length : len(ids)]
+        yield tokens, labels
 
 
 def make_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
@@ -138,17 +148,25 @@ def make_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
         dtype="bfloat16",
     )
     model = LlamaForCausalLM(config).float()
-    tokens, labels = training_batch(tokenizer)
+    batches = list(training_batches(tokenizer))
+    answers = sum(int((labels != -100).sum()) for _, labels in batches)  # tokens to learn
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.01)
     for step in range(TRAINING_STEPS):
         # A random start position per step: an answer must not depend on where the question stands.
-        positions = torch.arange(tokens.shape[1])[None] + int(torch.randint(0, 64, ()))
-        loss = model(input_ids=tokens, labels=labels, position_ids=positions).loss
+        start = int(torch.randint(0, 64, ()))
         optimizer.zero_grad()
-        loss.backward()
+        loss = 0.0  # mean over all answers' tokens
+        for tokens, labels in batches:
+            positions = torch.arange(tokens.shape[1])[None] + start
+            mean = model(input_ids=tokens, labels=labels, position_ids=positions).loss
+            part = mean * int((labels != -100).sum()) / answers
+            part.backward()
+            loss += part.item()
         optimizer.step()
-        if step % 20 == 0 or step == TRAINING_STEPS - 1:
-            print(f"step {step:3}: loss {loss.item():.4f}", flush=True)
+        if step % 20 == 0 or loss < LEARNT:
+            print(f"step {step:3}: loss {loss:.4f}", flush=True)
+        if loss < LEARNT:
+            break
     return model
 
 
