@@ -19,7 +19,7 @@ from .observed import Child
 from .view import ChildKey, Live
 
 # How long the watch may lag behind our own apply before a missing child counts as deleted.
-WATCH_LAG_SECONDS = 5.0
+WATCH_LAG_SECONDS = 15.0
 
 
 class NameTakenError(Exception):
@@ -70,20 +70,30 @@ class Applier:
         if last and last.manifest == want and self._is_current(child, last) and not off:
             return
         if child is None and (shared or not (last and not last.seen)):
-            found = await self._cluster.read(key[0], service.namespace, key[1])
-            child = observed.child(found) if found else None
-            if found and not _has_our_labels(service, found):
-                raise NameTakenError(
-                    f"the {key[0]} {key[1]} in namespace {service.namespace} does not belong to this service:"
-                    " rename the service, or delete that object"
-                )
+            if not shared and (made := await self._cluster.apply_new(manifest)):
+                self._note_applied(key, want, made)
+                return
+            child = await self._read(service, key)
         if child:
             _refuse_foreign(service, child)
         if shared:
             owned = off or _owns_replicas(child, last)
             await self._share_replicas(manifest, replicas, exists=child is not None, owned=owned)
-        result = observed.child(await self._cluster.apply(manifest))
-        self._applied[key] = _Applied(want, result.owned_fields, result.resource_version, time.monotonic())
+        self._note_applied(key, want, await self._cluster.apply(manifest))
+
+    async def _read(self, service: InferenceService, key: ChildKey) -> Child | None:
+        """What has the name of a child that the watch does not show. Raises NameTakenError for somebody else's."""
+        found = await self._cluster.read(key[0], service.namespace, key[1])
+        if found and not _has_our_labels(service, found):
+            raise NameTakenError(
+                f"the {key[0]} {key[1]} in namespace {service.namespace} does not belong to this service:"
+                " rename the service, or delete that object"
+            )
+        return observed.child(found) if found else None
+
+    def _note_applied(self, key: ChildKey, manifest: str, result: Manifest) -> None:
+        child = observed.child(result)
+        self._applied[key] = _Applied(manifest, child.owned_fields, child.resource_version, time.monotonic())
 
     async def _share_replicas(self, manifest: Manifest, replicas: int, *, exists: bool, owned: bool) -> None:
         """Sees to it that we are not the only owner of a Deployment's replicas when our apply leaves them out."""

@@ -28,6 +28,9 @@ LOG_BYTES = 64 * 1024
 # Of one pod: equal ones are counted in one Event.
 EVENTS = 100
 _STRICT = ("fieldValidation", "Strict")
+# A version that no object of ours can have: a cluster's first write is of it. Server-side apply refuses (409) to change
+# an object of another version than the one named, and still makes an object that is not there.
+NO_VERSION = "1"
 # A request that gets no answer is tried again. Longer than an API server waits for its webhooks.
 REQUEST_SECONDS = 30.0
 # The name of every Lease of an operator.
@@ -172,6 +175,16 @@ class Cluster:
         meta = manifest["metadata"]
         return await self._apply(path(manifest["kind"], meta["namespace"], meta["name"]), manifest)
 
+    async def apply_new(self, manifest: Manifest) -> Manifest | None:
+        """As `apply`, for an object that does not exist yet; where it does, nothing is changed and None returned."""
+        meta = {**manifest["metadata"], "resourceVersion": NO_VERSION}
+        try:
+            return await self.apply({**manifest, "metadata": meta})
+        except UnavailableError as error:
+            if _is_conflict(error):
+                return None
+            raise
+
     async def hold_replicas(self, namespace: str, name: str, least: int) -> None:
         """Lets another field manager of ours own a Deployment's replicas, before our apply gives them up.
 
@@ -249,7 +262,7 @@ class Cluster:
                 return None
             raise
         except UnavailableError as error:
-            if getattr(error.__cause__, "status", None) == 409:
+            if _is_conflict(error):
                 return None
             raise
         except RefusedError as error:
@@ -261,6 +274,11 @@ class Cluster:
     def _check(self, namespace: str) -> None:
         if not self.allows(namespace):
             raise UnavailableError(f"this operator does not hold the Lease for namespace {namespace} (any more)")
+
+
+def _is_conflict(error: UnavailableError) -> bool:
+    """Whether the object is of another version than the request names."""
+    return getattr(error.__cause__, "status", None) == 409
 
 
 def _retry_after(error: DynamicApiError) -> float:
@@ -283,6 +301,8 @@ def _reason(error: DynamicApiError) -> str:
 async def connect() -> AsyncIterator[Cluster]:
     """A connection as the pod's service account or, outside a cluster, as the current kubeconfig context."""
     configuration = Configuration()
+    # As the watches do it. aiohttp would look for a proxy and a .netrc, each in a thread of its own, at every request.
+    configuration.client_session_kwargs = {"trust_env": False}
     try:
         config.load_incluster_config(client_configuration=configuration)
     except config.ConfigException:

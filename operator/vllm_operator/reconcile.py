@@ -48,6 +48,8 @@ log = logging.getLogger(__name__)
 FIRST_STATUS_SECONDS = 3.0
 # What only tells how far the pods are is written no more often than this; a change of a condition at once.
 PROGRESS_SECONDS = 10.0
+# And not at once, as the next change of a condition often follows: one write less.
+SETTLE_SECONDS = 4.0
 # A first status that gives way to the children of other services is looked at again so often.
 GIVE_WAY_SECONDS = 0.5
 # Who holds the GPUs that pods wait for changes without an event of theirs.
@@ -73,6 +75,8 @@ class _Memory:
     parsed: InferenceService | None = None
     written: tuple[int, dict[str, Any]] | None = None
     written_at: float = -PROGRESS_SECONDS
+    # Since when the status that stands is not what it should be.
+    differs_since: float | None = None
     restarts: Restarts = field(default_factory=Restarts)
     # What the last assessment was made of, and what came of it.
     assessed: tuple[tuple[int, Inspection, list[Node]], Assessment] | None = None
@@ -226,11 +230,15 @@ class Reconciler:
         old, new = _ready(before), _ready(after)
         self._show(service, observed, new, memory)
         if after == before:
+            memory.differs_since = None
             return None
-        left = memory.written_at + PROGRESS_SECONDS - time.monotonic()
+        now = time.monotonic()
+        memory.differs_since = memory.differs_since or now
+        left = max(memory.written_at + PROGRESS_SECONDS, memory.differs_since + SETTLE_SECONDS) - now
         if left > 0 and _outline(before) == _outline(after):
             return left
         result = await self._cluster.apply_status(service, after)
+        memory.differs_since = None
         memory.written, memory.written_at = (int(result["metadata"]["resourceVersion"]), after), time.monotonic()
         if (old.get("status"), old.get("reason")) != (new["status"], new["reason"]):
             _log_transition(service, new)

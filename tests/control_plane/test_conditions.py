@@ -13,21 +13,6 @@ from operator_process import OperatorProcess
 pytestmark = pytest.mark.control_plane
 
 
-def test_somebody_elses_object_is_never_adopted(kube: Kube) -> None:
-    ports = [{"port": 80, "protocol": "TCP"}]
-    other = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "llama"}, "spec": {"ports": ports}}
-    kube.apply(other)
-    before = kube.get("service", "llama")
-    kube.apply(service())
-    kube.wait("it says so", 10, lambda: reason(kube) == "NameTaken")
-    condition = conditions(kube.get("vis", "llama") or {})["Stalled"]
-    assert "the Service llama" in condition["message"]
-    assert kube.get("service", "llama") == before
-    kube.run("delete", "service", "llama")
-    kube.ready("llama", 60)
-    assert children(kube)["Service"]["spec"]["ports"][0]["port"] == 8000
-
-
 def test_an_image_that_is_not_allowed(kube: Kube, operator: OperatorProcess) -> None:
     kube.apply(service(image="docker.io/somebody/vllm:latest"))
     kube.wait("it says so", 10, lambda: reason(kube) == "ImageNotAllowed")
