@@ -66,6 +66,7 @@ class Reason(StrEnum):
     GPU_UNAVAILABLE = "GpuUnavailable"
     GPU_UNSUITABLE = "GpuUnsuitable"
     GPU_ERROR = "GpuError"
+    KERNEL_MISSING = "KernelMissing"
     DRIVER_UNSUITABLE = "DriverUnsuitable"
     OUT_OF_MEMORY = "OutOfMemory"
     # The container's life.

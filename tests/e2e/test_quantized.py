@@ -1,12 +1,20 @@
 """Quantized checkpoints through the same manifest: with `quantization`, without it, and contradicting it."""
 
+import platform
+from pathlib import Path
+
 import pytest
 
 from e2e.conftest import tiny
 from e2e.test_serving import chat
 from kube import Kube, conditions
 
+HAS_KERNELS = platform.machine() != "x86_64" or " avx512f " in Path("/proc/cpuinfo").read_text()
 
+
+@pytest.mark.skipif(
+    not HAS_KERNELS, reason="vLLM's kernels for AWQ and GPTQ on a CPU need AVX-512, which this one lacks"
+)
 @pytest.mark.parametrize("method", ["awq", "gptq"])
 def test_a_quantized_checkpoint_serves_with_and_without_the_field(kube: Kube, method: str) -> None:
     name = f"tiny-{method}"
@@ -20,6 +28,20 @@ def test_a_quantized_checkpoint_serves_with_and_without_the_field(kube: Kube, me
     kube.ready(name)
     assert chat(kube.url(name), name)[0] == 200
     kube.run("delete", "vis", name, "--wait=false")
+
+
+@pytest.mark.skipif(HAS_KERNELS, reason="this CPU has the kernels for AWQ and GPTQ")
+def test_a_processor_without_the_kernel_is_named(kube: Kube) -> None:
+    kube.apply(tiny("tiny-awq", checkpoint="tiny-awq"))
+    kube.ready("tiny-awq")
+    assert chat(kube.url("tiny-awq"), "tiny-awq")[0] == 500
+
+    def explained() -> str | None:
+        ready = conditions(kube.get("vis", "tiny-awq") or {}).get("Ready", {})
+        return str(ready["message"]) if ready.get("reason") == "KernelMissing" else None
+
+    assert "has no cpu_gemm_wna16" in kube.wait("the failure is explained", 120, explained)
+    kube.run("delete", "vis", "tiny-awq", "--wait=false")
 
 
 def test_a_checkpoint_that_contradicts_the_spec_says_so_in_vllms_words(kube: Kube) -> None:

@@ -282,6 +282,23 @@ def test_every_symptom_is_found_with_its_values_and_says_what_to_do(symptom: Any
     assert ": " in told or "; " in told
 
 
+NO_KERNEL = f"""\
+(EngineCore pid=18) ERROR 11-26 00:56:33 [core.py:1512]   File "{VLLM}/_custom_ops.py", line 4453, in cpu_gemm_wna16
+(EngineCore pid=18) ERROR 11-26 00:56:33 [core.py:1512]     torch.ops._C.cpu_gemm_wna16(
+(EngineCore pid=18) ERROR 11-26 00:56:33 [core.py:1512] AttributeError: '_OpNamespace' '_C' object has no attribute \
+'cpu_gemm_wna16'
+(APIServer pid=1) ERROR 11-26 00:56:33 [async_llm.py:906] vllm.v1.engine.exceptions.EngineDeadError: EngineCore \
+encountered an issue. See stack trace (above) for the root cause.
+INFO:     Finished server process [1]
+"""
+
+
+def test_a_kernel_that_the_build_lacks_is_named_after_the_first_request() -> None:
+    reason, message = found(failed(NO_KERNEL, code=0, reason="Completed", ready_changed=SERVED))
+    assert reason == Reason.KERNEL_MISSING
+    assert "has no cpu_gemm_wna16: use another checkpoint" in message
+
+
 SECRET_PROMPT = "RuntimeError: cannot tokenize 'my diagnosis is a secret'"
 
 

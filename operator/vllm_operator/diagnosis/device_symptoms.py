@@ -160,6 +160,14 @@ DEVICES = (
         "the GPU of node {node} has no bfloat16: set dtype to float16, or accelerator.product to a newer GPU",
     ),
     Symptom(
+        # vLLM asks for a kernel when it first needs it: the engine dies at the first request.
+        "torch/_ops.py",
+        "'_OpNamespace' '{}' object has no attribute '{kernel}'",
+        Reason.KERNEL_MISSING,
+        "vLLM's build for the processor of node {node} has no {kernel}: use another checkpoint, or other nodes "
+        "(pod.nodeSelector); on CPUs AWQ and GPTQ need AVX-512",
+    ),
+    Symptom(
         _CUDA,
         "no CUDA-capable device is detected",
         Reason.GPU_UNAVAILABLE,
