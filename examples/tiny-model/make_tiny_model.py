@@ -155,17 +155,17 @@ def make_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
         # A random start position per step: an answer must not depend on where the question stands.
         start = int(torch.randint(0, 64, ()))
         optimizer.zero_grad()
-        loss = 0.0  # mean over all answers' tokens
+        loss = 0.0  # mean over the tokens of all batches' answers
         for tokens, labels in batches:
             positions = torch.arange(tokens.shape[1])[None] + start
-            mean = model(input_ids=tokens, labels=labels, position_ids=positions).loss
-            part = mean * int((labels != -100).sum()) / answers
+            part = model(input_ids=tokens, labels=labels, position_ids=positions, num_items_in_batch=answers).loss
             part.backward()
             loss += part.item()
         optimizer.step()
-        if step % 20 == 0 or loss < LEARNT:
+        learnt = loss < LEARNT
+        if step % 20 == 0 or learnt or step == TRAINING_STEPS - 1:
             print(f"step {step:3}: loss {loss:.4f}", flush=True)
-        if loss < LEARNT:
+        if learnt:
             break
     return model
 
