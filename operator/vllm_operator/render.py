@@ -9,11 +9,16 @@ from .manifests import Manifest, Scaling, desired, pod_template, revision_name
 from .service_file import services_in
 
 
-def render(manifest: Manifest, own: settings.Settings) -> list[Manifest]:
-    """The children of one InferenceService. Raises pydantic.ValidationError for a spec that is wrong."""
+def service_of(manifest: Manifest) -> InferenceService:
+    """The InferenceService of a manifest. Raises pydantic.ValidationError for a spec that is wrong."""
     meta = manifest["metadata"]
     spec = InferenceServiceSpec.model_validate(manifest["spec"])
-    service = InferenceService(meta.get("namespace", "default"), meta["name"], "", 1, spec)
+    return InferenceService(meta.get("namespace", "default"), meta["name"], "", 1, spec)
+
+
+def render(manifest: Manifest, own: settings.Settings) -> list[Manifest]:
+    """The children of one InferenceService. Raises pydantic.ValidationError for a spec that is wrong."""
+    service = service_of(manifest)
     template = pod_template(service, revision_name(service), own)
     return desired(service, template, monitoring=True, scaling=Scaling(prometheus_url=own.prometheus_url))
 

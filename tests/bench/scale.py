@@ -7,7 +7,6 @@ client that has the children ready sends them to a control plane of its own, as 
 
 import argparse
 import asyncio
-import ssl
 import sys
 import threading
 import time
@@ -25,10 +24,9 @@ from control_plane.services import service
 from kube import Kube
 from operator_process import ACCOUNT, OperatorProcess, install_rights
 from rights import WRITES, requests, writes
-from vllm_operator.api.resource import InferenceService
-from vllm_operator.api.spec import InferenceServiceSpec
 from vllm_operator.cluster import path
 from vllm_operator.manifests import controller_revision, desired, pod_template, revision_name
+from vllm_operator.render import service_of
 from vllm_operator.settings import Settings
 
 NAMESPACE = "bench"
@@ -79,14 +77,13 @@ Request = tuple[str, str, dict[str, Any]]
 
 async def send(plane: ControlPlane, requests_of: list[Request], at_once: int) -> None:
     """Sends requests (verb, path, body) as the cluster's admin, over connections that are kept."""
-    context = ssl.create_default_context(cafile=str(plane.certificates / "ca.crt"))
-    context.load_cert_chain(plane.certificates / "admin.crt", plane.certificates / "admin.key")
-    free = asyncio.Semaphore(at_once)
-    async with aiohttp.ClientSession(plane.site.server, connector=aiohttp.TCPConnector(ssl=context)) as session:
+    api = plane.api()
+    connector = aiohttp.TCPConnector(ssl=api.context, limit=at_once)
+    async with aiohttp.ClientSession(api.server, connector=connector) as session:
 
         async def one(verb: str, url: str, body: dict[str, Any]) -> None:
             kind = "application/apply-patch+yaml" if verb == "PATCH" else "application/json"
-            async with free, session.request(verb, url, json=body, headers={"Content-Type": kind}) as answer:
+            async with session.request(verb, url, json=body, headers={"Content-Type": kind}) as answer:
                 if answer.status >= 300:
                     raise SystemExit(f"{verb} {url}: {answer.status} {await answer.text()}")
 
@@ -100,18 +97,18 @@ def apply_all(plane: ControlPlane, count: int) -> None:
 
 def applies(count: int) -> list[Request]:
     """Server-side apply of everything that the operator makes of the services, the pods last, as in a burst."""
-    first: list[Request] = []
-    last: list[Request] = []
+    children: list[dict[str, Any]] = []
     for number in range(count):
-        spec = InferenceServiceSpec.model_validate(service()["spec"])
-        owner = InferenceService(NAMESPACE, f"s{number}", f"uid-{number}", 1, spec)
+        owner = service_of(service(f"s{number}"))
         template = pod_template(owner, revision_name(owner), Settings())
-        for child in (controller_revision(owner, 1, template), *desired(owner, template, monitoring=False)):
-            child["metadata"].pop("ownerReferences")
-            url = path(child["kind"], NAMESPACE, child["metadata"]["name"])
-            query = "fieldManager=bench&force=true&fieldValidation=Strict"
-            (last if child["kind"] == "Deployment" else first).append(("PATCH", f"{url}?{query}", child))
-    return [*first, *last]
+        children += [controller_revision(owner, 1, template), *desired(owner, template, monitoring=False)]
+    children.sort(key=lambda child: child["kind"] == "Deployment")
+    query = "fieldManager=bench&force=true&fieldValidation=Strict"
+    for child in children:
+        child["metadata"]["namespace"] = NAMESPACE
+    return [
+        ("PATCH", f"{path(child['kind'], NAMESPACE, child['metadata']['name'])}?{query}", child) for child in children
+    ]
 
 
 def limit_of_machine(count: int) -> float:

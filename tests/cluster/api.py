@@ -17,14 +17,14 @@ class Api:
     def __init__(self, server: str, certificates: Path) -> None:
         self.server = server
         self._address = urllib.parse.urlsplit(server).netloc
-        self._context = ssl.create_default_context(cafile=str(certificates / "ca.crt"))
-        self._context.load_cert_chain(certificates / "admin.crt", certificates / "admin.key")
+        self.context = ssl.create_default_context(cafile=str(certificates / "ca.crt"))
+        self.context.load_cert_chain(certificates / "admin.crt", certificates / "admin.key")
 
     def request(
         self, verb: str, path: str, body: Mapping[str, Any] | None = None, kind: str = "application/json"
     ) -> tuple[int, str]:
         """Send one request and return status and body; status 0 means that nobody answered."""
-        connection = http.client.HTTPSConnection(self._address, context=self._context, timeout=10)
+        connection = http.client.HTTPSConnection(self._address, context=self.context, timeout=10)
         try:
             headers = {"Content-Type": kind, "User-Agent": "cluster-setup"}
             connection.request(verb, path, json.dumps(body) if body is not None else None, headers)

@@ -1,11 +1,12 @@
 """What the operator cannot do is a condition that says so, and it heals when the cause goes."""
 
 import json
-from pathlib import Path
 
 import pytest
 import yaml
 
+from control_plane import monitors
+from control_plane.monitors import MONITORS
 from control_plane.services import args, children, ready, reason, service
 from kube import Kube, Object, conditions
 from operator_process import OperatorProcess
@@ -78,16 +79,13 @@ def test_only_the_namespaces_that_are_watched(kube: Kube, operator: OperatorProc
     kube.ready("llama", 30)
 
 
-MONITORS = "servicemonitors.monitoring.coreos.com"
-
-
 def test_a_service_monitor_is_made_once_there_is_such_an_api(kube: Kube) -> None:
     """With a CRD that keeps everything: what the Prometheus Operator takes is for another test."""
     ready(kube)
     found = conditions(kube.get("vis", "llama") or {})
     assert found["MonitoringAvailable"]["reason"] == "ServiceMonitorApiMissing"
     assert found["Ready"]["status"] == "True"
-    kube.run("apply", "-f", str(Path(__file__).parent / "servicemonitors.yaml"))
+    monitors.install_api(kube)
     try:
         kube.wait("a condition says so", 60, lambda: reason(kube, "MonitoringAvailable") == "ServiceMonitorApplied")
         monitor = kube.get(MONITORS, "llama")
@@ -96,7 +94,7 @@ def test_a_service_monitor_is_made_once_there_is_such_an_api(kube: Kube) -> None
         kube.merge(MONITORS, "llama", {"spec": {"selector": {"matchLabels": {"app.kubernetes.io/instance": "x"}}}})
         kube.wait("an edit is repaired", 20, lambda: kube.get(MONITORS, "llama")["spec"] == monitor["spec"])  # type: ignore[index]
     finally:
-        kube.run("delete", "crd", MONITORS)
+        monitors.remove_api(kube)
     kube.wait("a condition says so", 60, lambda: reason(kube, "MonitoringAvailable") == "ServiceMonitorApiMissing")
     ready(kube, maxModelLen=1024)
     assert "--max-model-len=1024" in args(kube)

@@ -1,22 +1,19 @@
 """An object of somebody else that has the name of a child is never adopted, whatever its kind."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
-from control_plane.keda import install_api, remove_api
+from control_plane import keda, monitors
 from control_plane.services import children, reason, service
 from kube import Kube, Object, conditions
 from operator_process import OperatorProcess
-from vllm_operator.api.resource import InferenceService
-from vllm_operator.api.spec import InferenceServiceSpec
 from vllm_operator.manifests import inspection_key, revision_name
+from vllm_operator.render import service_of
 
 pytestmark = pytest.mark.control_plane
 
-MONITORS = "servicemonitors.monitoring.coreos.com"
 LABELS = {"matchLabels": {"app": "other"}}
 CONTAINERS = [{"name": "web", "image": "web"}]
 
@@ -47,10 +44,8 @@ class Taken(NamedTuple):
     @property
     def name(self) -> str:
         """The name that is taken."""
-        name = str(self.service["metadata"]["name"])
-        spec = InferenceServiceSpec.model_validate(self.service["spec"])
-        owner = InferenceService("any", name, "", 1, spec)
-        return name + self.suffix.format(revision=revision_name(owner), inspection=inspection_key(owner))
+        owner = service_of(self.service)
+        return owner.name + self.suffix.format(revision=revision_name(owner), inspection=inspection_key(owner))
 
     @property
     def other(self) -> Object:
@@ -98,24 +93,21 @@ TAKEN = (
 @pytest.fixture
 def every_api(kube: Kube, operator: OperatorProcess) -> Iterator[None]:
     """The optional APIs are served, and models are inspected."""
-    kube.run("apply", "-f", str(Path(__file__).parent / "servicemonitors.yaml"))
-    install_api(kube)
+    monitors.install_api(kube)
+    keda.install_api(kube)
     operator.restart(images={"operator": "vllm-operator:test"})
     yield
     operator.stop()
-    remove_api(kube)
-    kube.run("delete", "crd", MONITORS)
+    keda.remove_api(kube)
+    monitors.remove_api(kube)
     operator.start()
 
 
 def as_it_was_made(found: Object | None) -> list[Any]:
     """What only somebody who changes an object changes: all but its status, and what its controller notes."""
     assert found
-    return [
-        found.get("spec"),
-        found.get("data"),
-        *(found["metadata"].get(key) for key in ("labels", "ownerReferences")),
-    ]
+    meta = found["metadata"]
+    return [found.get("spec"), found.get("data"), meta.get("labels"), meta.get("ownerReferences")]
 
 
 @pytest.mark.usefixtures("every_api")
