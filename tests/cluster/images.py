@@ -38,6 +38,8 @@ CMD ["python3"]
 """
 TAGS = {"operator": "localhost/vllm-operator:dev", "vllm-cpu": "localhost/vllm-cpu:0.32.0"}
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
+# Where a build finds the package caches of this machine.
+PIP_CACHE, UV_CACHE = "/mnt/pip", "/mnt/uv"
 # What these programs mount is seen by nobody else, and gone when they end, however they end.
 APART = ["unshare", "--mount", "--propagation", "slave"]
 LOW_DISK = 15 * 10**9
@@ -206,7 +208,7 @@ def _volumes(scratch: Path) -> Iterator[str]:
     uv_cache = Path(
         os.environ.get("UV_CACHE_DIR") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "uv"
     )
-    for source, target in ((pip_cache, "/root/.cache/pip"), (uv_cache, "/root/.cache/uv")):
+    for source, target in ((pip_cache, PIP_CACHE), (uv_cache, UV_CACHE)):
         source.mkdir(parents=True, exist_ok=True)
         yield f"{source}:{target}:rw"
     if CERTIFICATES.is_file():
@@ -232,15 +234,20 @@ def _pip_settings() -> configparser.ConfigParser:
     for key, value in os.environ.items():
         if key.startswith("PIP_") and key not in {"PIP_CONFIG_FILE", "PIP_CACHE_DIR"}:
             settings.set("global", key.removeprefix("PIP_").lower().replace("_", "-"), value)
+    settings.set("global", "cache-dir", PIP_CACHE)
     return settings
 
 
 def _uv_settings() -> str:
     """This machine's uv settings; left to itself uv trusts only the certificates that it brings along."""
     own = Path("/etc/uv/uv.toml")
-    settings = own.read_text() if own.is_file() else "system-certs = true\n"
+    lines = own.read_text().splitlines() if own.is_file() else ["system-certs = true"]
+    # Before all else: what comes after a table's head belongs to the table.
+    settings = [f"cache-dir = {json.dumps(UV_CACHE)}", *(line for line in lines if not line.startswith("cache-dir"))]
     index = os.environ.get("UV_DEFAULT_INDEX") or os.environ.get("PIP_INDEX_URL")
-    return f"index-url = {json.dumps(index)}\n{settings}" if index and "index-url" not in settings else settings
+    if index and not any("index-url" in line for line in settings):
+        settings.insert(0, f"index-url = {json.dumps(index)}")
+    return "".join(f"{line}\n" for line in settings)
 
 
 @contextmanager
