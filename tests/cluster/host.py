@@ -19,10 +19,10 @@ PACKAGES = {
     "buildah": "buildah",
     "conntrack": "conntrack",
     "containerd": "containerd",
-    "debootstrap": "debootstrap",
     "faketime": "faketime",
     "ip": "iproute2",
     "iptables": "iptables",
+    "mmdebstrap": "mmdebstrap",
     "mount": "mount",
     "nft": "nftables",
     "openssl": "openssl",
@@ -30,7 +30,7 @@ PACKAGES = {
     "/usr/lib/cni/bridge": "containernetworking-plugins",
 }
 NODE_PROGRAMS = ("conntrack", "containerd", "ip", "iptables", "mount", "nft", "runc", "/usr/lib/cni/bridge")
-IMAGE_PROGRAMS = ("buildah", "debootstrap")
+IMAGE_PROGRAMS = ("buildah", "mmdebstrap")
 
 
 class ClusterError(RuntimeError):

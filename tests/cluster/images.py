@@ -1,4 +1,4 @@
-"""Builds the project's images with buildah: a Debian base made by debootstrap, then images/<name>/Dockerfile."""
+"""Builds the project's images with buildah: a Debian base made by mmdebstrap, then images/<name>/Dockerfile."""
 
 import configparser
 import fcntl
@@ -35,6 +35,13 @@ FROM scratch
 ADD root.tar /
 ENV PATH=/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8
 CMD ["python3"]
+"""
+# Without this machine's own resolver and name. As in the python images, `python` is there, and pip installs into the
+# system.
+BASE_HOOK = """
+set -e; cd "$1"
+rm -f etc/resolv.conf etc/hostname usr/lib/python3*/EXTERNALLY-MANAGED
+ln -s /usr/bin/python3 usr/local/bin/python
 """
 TAGS = {"operator": "localhost/vllm-operator:dev", "vllm-cpu": "localhost/vllm-cpu:0.32.0"}
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
@@ -80,11 +87,11 @@ def base_image() -> str:
     """The reference of the base image in buildah's storage, made on first use."""
     require_linux_root("Building images")
     require(IMAGE_PROGRAMS)
-    tag = f"localhost/base-{SUITE}:{content_hash([], SUITE, BASE_DOCKERFILE, *BASE_PACKAGES, *_mirror())}"
+    tag = f"localhost/base-{SUITE}:{content_hash([], SUITE, BASE_DOCKERFILE, BASE_HOOK, *BASE_PACKAGES, *_mirror())}"
     with lock("image-base"):
         if not _exists(tag):
-            with step(f"making a Debian {SUITE} base image with debootstrap"):
-                _debootstrap(tag)
+            with step(f"making a Debian {SUITE} base image with mmdebstrap"):
+                _bootstrap(tag)
     return tag
 
 
@@ -124,31 +131,14 @@ def _mirror() -> list[str]:
     return lines.splitlines()[:1]
 
 
-def _debootstrap(tag: str) -> None:
+def _bootstrap(tag: str) -> None:
     cache_root().mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".base-", dir=cache_root()) as scratch:
-        root, context = Path(scratch) / "root", Path(scratch) / "context"
         include = f"--include={','.join(BASE_PACKAGES)}"
-        logged([*APART, "debootstrap", "--variant=minbase", include, SUITE, root, *_mirror()], _log("base"))
-        _trim(root)
-        # As in the python images: `python` is there, and pip installs into the system.
-        (root / "usr/local/bin/python").symlink_to("/usr/bin/python3")
-        for marker in root.glob("usr/lib/python3*/EXTERNALLY-MANAGED"):
-            marker.unlink()
-        context.mkdir()
-        command(["tar", "--directory", root, "--create", "--file", context / "root.tar", "."])
-        (context / "Dockerfile").write_text(BASE_DOCKERFILE)
-        logged([*_buildah(), "bud", "--isolation=chroot", f"--tag={tag}", context], _log("base-image"))
-
-
-def _trim(root: Path) -> None:
-    """Drop what debootstrap leaves behind and no container needs."""
-    for left in ("var/cache/apt/archives", "var/lib/apt/lists", "var/log"):
-        for path in (root / left).iterdir():
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-    # debootstrap copies the machine's own resolver and name.
-    for own in ("etc/resolv.conf", "etc/hostname"):
-        (root / own).unlink(missing_ok=True)
+        words = ["mmdebstrap", "--variant=minbase", include, f"--customize-hook={BASE_HOOK}", SUITE]
+        logged([*APART, *words, f"{scratch}/root.tar", *_mirror()], _log("base"))
+        (Path(scratch) / "Dockerfile").write_text(BASE_DOCKERFILE)
+        logged([*_buildah(), "bud", "--isolation=chroot", f"--tag={tag}", scratch], _log("base-image"))
 
 
 def _context_files(dockerfile: Path) -> list[Path]:

@@ -34,11 +34,11 @@ def up() -> None:
     with ThreadPoolExecutor(len(IMAGES) + 1) as pool:
         # Built while the cluster starts.
         images = {name: pool.submit(target.build, name) for name in IMAGES}
-        helm = pool.submit(tool, "helm")
         try:
             with progress.step("A cluster"):
                 progress.line(f"  {target.description}")
                 kubectl = target.start()
+            helm = pool.submit(tool, "helm")  # after Kubernetes, whose libraries it shares
             with progress.step("The images"):
                 references = _images(target, images)
             with progress.step("The operator, by its Helm chart"):
