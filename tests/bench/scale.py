@@ -33,7 +33,7 @@ NAMESPACE = "bench"
 SERVICES = "/apis/vllm-operator.dev/v1alpha1/namespaces/bench/inferenceservices"
 CHILDREN = ("deployments", "services", "controllerrevisions")
 LEAST_PER_SECOND = 30.0
-LEAST_OF_LIMIT = 0.7
+LEAST_OF_LIMIT = 0.6
 MOST_MIB = 120.0
 
 
@@ -103,7 +103,7 @@ def applies(count: int) -> list[Request]:
         template = pod_template(owner, revision_name(owner), Settings())
         children += [controller_revision(owner, 1, template), *desired(owner, template, monitoring=False)]
     children.sort(key=lambda child: child["kind"] == "Deployment")
-    query = "fieldManager=bench&force=true&fieldValidation=Strict"
+    query = "fieldManager=bench&force=true&fieldValidation=Ignore"
     for child in children:
         child["metadata"]["namespace"] = NAMESPACE
     return [
