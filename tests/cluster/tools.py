@@ -73,16 +73,20 @@ _KUBERNETES = (
 _PROMETHEUS_OPERATOR = "github.com/prometheus-operator/prometheus-operator"
 _KEDA = "github.com/kedacore/keda/v2"
 SOURCES = {
-    "kubernetes": _Source(".", "k8s.io/kubernetes", _KUBERNETES, _kubernetes_flags, "about 6 min at 2 cores"),
-    "helm": _Source("helm.sh/helm/v4/cmd/helm", "helm.sh/helm/v4", (), _helm_flags),
+    "kubernetes": _Source(".", "k8s.io/kubernetes", _KUBERNETES, _kubernetes_flags, "about 7 min at 2 cores"),
+    "helm": _Source(
+        "helm.sh/helm/v4/cmd/helm",
+        "helm.sh/helm/v4",
+        flags=_helm_flags,
+        usual="about 1.5 min at 2 cores, less after Kubernetes",
+    ),
     "kwok": _Source(
         "sigs.k8s.io/kwok/cmd/kwok",
         "sigs.k8s.io/kwok",
-        usual="about 1.5 min at 2 cores",
         stages=("node/fast/node-*", "node/heartbeat-with-lease/node-*", "pod/fast/pod-*"),
     ),
     "kind": _Source("sigs.k8s.io/kind", "sigs.k8s.io/kind"),
-    "kstatus": _Source(".", "sigs.k8s.io/cli-utils", usual="about 2 min at 2 cores"),
+    "kstatus": _Source(".", "sigs.k8s.io/cli-utils"),
     "promtool": _Source(
         "github.com/prometheus/prometheus/cmd/promtool",
         "github.com/prometheus/prometheus",
@@ -94,7 +98,7 @@ SOURCES = {
         "github.com/prometheus/prometheus",
         folder="promtool",
         tags=("remove_all_sd", "enable_kubernetes_sd"),
-        usual="about 1.5 min at 2 cores",
+        usual="about 1 min at 2 cores",
     ),
     "prometheus-operator": _Source(
         f"{_PROMETHEUS_OPERATOR}/cmd/operator",
@@ -105,7 +109,7 @@ SOURCES = {
     "prometheus-adapter": _Source(
         "sigs.k8s.io/prometheus-adapter/cmd/adapter",
         "sigs.k8s.io/prometheus-adapter",
-        usual="about 2 min at 2 cores",
+        usual="about 1.5 min at 2 cores",
     ),
     "keda": _Source(
         f"{_KEDA}/cmd/operator",

@@ -276,7 +276,8 @@ def test_a_model_without_a_chat_template_serves_and_says_what_it_does_not(broken
     service = broken.ready("no-template")
     status, text = chat(broken.url("no-template"), "no-template")
     assert (status, "chat template" in text) == (400, True), text
-    assert call(f"{broken.url('no-template')}/completions", {"model": "no-template", "prompt": "a"})[0] == 200
+    status, text = call(f"{broken.url('no-template')}/completions", {"model": "no-template", "prompt": "a"})
+    assert status == 200, text
     found = conditions(service)["ChatAvailable"]
     assert (found["status"], found["reason"]) == ("False", "ChatTemplateMissing")
     assert "set chatTemplate, or model.tokenizer.uri" in found["message"]
