@@ -33,7 +33,7 @@ NAMESPACE = "bench"
 SERVICES = "/apis/vllm-operator.dev/v1alpha1/namespaces/bench/inferenceservices"
 CHILDREN = ("deployments", "services", "controllerrevisions")
 LEAST_PER_SECOND = 30.0
-LEAST_OF_LIMIT = 0.6
+LEAST_OF_LIMIT = 0.7
 MOST_MIB = 120.0
 
 
