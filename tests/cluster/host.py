@@ -96,10 +96,10 @@ def lock(name: str) -> Iterator[None]:
         yield
 
 
-def command(arguments: Sequence[str | Path], text: str | None = None) -> str:
+def command(arguments: Sequence[str | Path], text: str | None = None, env: Mapping[str, str] | None = None) -> str:
     """Run a command to its end and return what it printed; raise with its own words when it fails."""
     words = [str(a) for a in arguments]
-    result = subprocess.run(words, check=False, capture_output=True, text=True, input=text)
+    result = subprocess.run(words, check=False, capture_output=True, text=True, input=text, env=env)
     if result.returncode:
         said = (result.stderr or result.stdout).strip()[-2000:]
         raise ClusterError(f"`{' '.join(words)[:300]}` failed ({result.returncode}): {said}")

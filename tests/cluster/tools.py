@@ -146,8 +146,8 @@ def version(name: str) -> str:
 
 def module_files(name: str) -> Path:
     """The files of the module that a tool is built from, such as its CRDs and manifests. Read-only."""
-    go = ["env", f"GOWORK={_workspace(name)}", "go", "-C", str(_folder(name))]
-    said = command([*go, "mod", "download", "-json", SOURCES[name].module])
+    words: list[str | Path] = ["go", "-C", _folder(name), "mod", "download", "-json", SOURCES[name].module]
+    said = command(words, env=_environment(name))
     return Path(json.loads(said)["Dir"])
 
 
@@ -163,6 +163,11 @@ def _members() -> list[str]:
 def _workspace(name: str) -> str:
     """What decides the versions of a tool's module, as GOWORK."""
     return str(WORKSPACE) if _folder(name).name in _members() else "off"
+
+
+def _environment(name: str) -> dict[str, str]:
+    """What Go sees when it works on a tool's module."""
+    return {**os.environ, **COMPILING, "GOWORK": _workspace(name)}
 
 
 def _built(name: str, source: _Source) -> Path:
@@ -197,7 +202,7 @@ def _build(name: str, source: _Source, flags: str, target: Path) -> None:
                     ["go", "build", *options, "-o", scratch / program, package],
                     cache_root() / "logs" / f"build-{program}.log",
                     cwd=_folder(name),
-                    env={**os.environ, **COMPILING, "GOWORK": _workspace(name)},
+                    env=_environment(name),
                 )
         for link in source.commands:
             (scratch / link).symlink_to(name)
