@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from vllm_operator.api.crd import custom_resource_definition
+from vllm_operator.api.effects import EFFECTS, Effect
 from vllm_operator.api.resource import InferenceService
 from vllm_operator.api.spec import InferenceServiceSpec
-from vllm_operator.crd import custom_resource_definition
-from vllm_operator.effects import EFFECTS, Effect
 
 Schema = dict[str, Any]
 

@@ -11,9 +11,9 @@ from typing import NoReturn
 
 import yaml
 
-from . import planning
-from .fleet import options
-from .plan_input import PlanInputError
+from .cli import plan as planning
+from .cli.fleet import options
+from .cli.plan_question import PlanInputError
 
 
 class _Dumper(yaml.SafeDumper):
@@ -86,11 +86,11 @@ def _execute(arguments: argparse.Namespace) -> None:
     # ruff: noqa: PLC0415
     match arguments.command:
         case "crd":
-            from .crd import custom_resource_definition
+            from .api.crd import custom_resource_definition
 
             _print_yaml(custom_resource_definition())
         case "render":
-            from .render import render_file
+            from .cli.render import render_file
 
             _print_yaml(*render_file(arguments.filename, arguments.settings))
         case "plan":
@@ -102,7 +102,7 @@ def _execute(arguments: argparse.Namespace) -> None:
 
             sys.exit(inspect(arguments.hub, arguments.folder, arguments.revision, arguments.output))
         case "run":
-            from .handlers import run_operator
+            from .loop.operator import run_operator
 
             run_operator(arguments.settings, arguments.metrics_port, arguments.health_port)
 
@@ -118,8 +118,8 @@ def _plan(arguments: argparse.Namespace) -> NoReturn:
 
 
 def _fleet(arguments: argparse.Namespace) -> None:
-    from .fleet import command
-    from .fleet.client import FleetError
+    from .cli.fleet import command
+    from .cli.fleet.client import FleetError
 
     logging.getLogger("kubernetes").setLevel(logging.ERROR)  # its warnings would stand before the one clear line
     try:

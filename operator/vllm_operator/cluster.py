@@ -18,8 +18,8 @@ from . import metrics
 from .api import API_VERSION, KIND, PLURAL
 from .api.resource import InferenceService
 from .manifests.metadata import Manifest
-from .observed import FIELD_MANAGER
-from .pod_events import PodEvent, snapshots
+from .snapshots.child import FIELD_MANAGER
+from .snapshots.pod_event import PodEvent, snapshots
 
 log = logging.getLogger(__name__)
 # Of a failed container: enough for the tracebacks of all of vLLM's processes.

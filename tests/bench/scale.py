@@ -24,9 +24,9 @@ from control_plane.services import service
 from kube import Kube
 from operator_process import ACCOUNT, OperatorProcess, install_rights
 from rights import WRITES, requests, writes
+from vllm_operator.cli.render import service_of
 from vllm_operator.cluster import path
 from vllm_operator.manifests import controller_revision, desired, pod_template, revision_name
-from vllm_operator.render import service_of
 from vllm_operator.settings import Settings
 
 NAMESPACE = "bench"

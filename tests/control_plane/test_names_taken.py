@@ -9,8 +9,8 @@ from control_plane import keda, monitors
 from control_plane.services import children, reason, service
 from kube import Kube, Object, conditions
 from operator_process import OperatorProcess
+from vllm_operator.cli.render import service_of
 from vllm_operator.manifests import inspection_key, revision_name
-from vllm_operator.render import service_of
 
 pytestmark = pytest.mark.control_plane
 

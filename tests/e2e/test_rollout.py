@@ -12,7 +12,7 @@ from e2e.conftest import KEY, tiny
 from e2e.test_serving import call
 from kube import Kube, Object, conditions
 from load import Load
-from vllm_operator.serving.middleware import OPEN
+from vllm_operator.vllm.middleware import OPEN
 
 NAME, LABEL = "rolled", "app.kubernetes.io/instance=rolled"
 REFERENCE = {"name": "rolled-key", "key": "key"}

@@ -11,9 +11,9 @@ import pytest
 import yaml
 
 from cluster.host import REPOSITORY
+from vllm_operator.cli.render import render_file
 from vllm_operator.manifests.pod import MIDDLEWARE_ANNOTATION
-from vllm_operator.render import render_file
-from vllm_operator.serving import middleware
+from vllm_operator.vllm import middleware
 
 HERE = Path(__file__).parent
 SERVICES = {
@@ -40,7 +40,7 @@ def test_children(name: str) -> None:
         if child["kind"] == "Deployment":
             annotations = child["spec"]["template"]["metadata"]["annotations"]
             assert annotations[MIDDLEWARE_ANNOTATION] == Path(middleware.__file__).read_text()
-            annotations[MIDDLEWARE_ANNOTATION] = "(the text of serving/middleware.py)"
+            annotations[MIDDLEWARE_ANNOTATION] = "(the text of vllm/middleware.py)"
     printed = yaml.dump_all(children, Dumper=_Plain, sort_keys=False, width=120)
     golden = HERE / f"{name}.yaml"
     if os.environ.get("UPDATE_GOLDEN"):

@@ -16,7 +16,7 @@ from vllm_operator.planner.architectures import model_of
 from vllm_operator.planner.plan import plan
 from vllm_operator.planner.quantization import ALIASES
 from vllm_operator.planner.rules import Rule
-from vllm_operator.vllm import FLAGS
+from vllm_operator.vllm.argv import FLAGS
 from vllm_parser.environment import interpreter
 
 CPU = Gpu("CPU", 64 * GIB, (0, 0), vendor="cpu")

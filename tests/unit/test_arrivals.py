@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 import pytest
 
-from vllm_operator import arrivals
-from vllm_operator.arrivals import Arrivals
-from vllm_operator.view import Key
+from vllm_operator.loop import arrivals
+from vllm_operator.loop.arrivals import Arrivals
+from vllm_operator.watch.view import Key
 
 
 def keys(count: int) -> list[Key]:

@@ -10,7 +10,7 @@ import yaml
 
 from cluster.host import REPOSITORY
 from vllm_operator.api import InferenceServiceSpec
-from vllm_operator.crd import custom_resource_definition, structural
+from vllm_operator.api.crd import custom_resource_definition, structural
 
 Schema = dict[str, Any]
 

@@ -5,14 +5,15 @@ from typing import Any
 
 import pytest
 
-from vllm_operator import observed
+from vllm_operator.api.reasons import TRANSIENT, Reason
 from vllm_operator.api.status import Condition
 from vllm_operator.diagnosis import progress, workload
 from vllm_operator.diagnosis.log import last_error, last_line
 from vllm_operator.diagnosis.redaction import redact
 from vllm_operator.diagnosis.symptoms import SYMPTOMS
-from vllm_operator.observed import ConditionSnapshot, DeploymentSnapshot, PodSnapshot
-from vllm_operator.reasons import TRANSIENT, Reason
+from vllm_operator.snapshots import pod as observed
+from vllm_operator.snapshots.child import ConditionSnapshot, DeploymentSnapshot
+from vllm_operator.snapshots.pod import PodSnapshot
 
 CREATED, STARTED = "2026-11-24T12:00:00Z", "2026-11-24T12:01:00Z"
 SERVED, ENDED = "2026-11-24T13:00:00Z", "2026-11-24T12:03:00Z"

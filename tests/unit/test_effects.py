@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from every_field import SAMPLES, Sample, at, dotted, is_at, listed, sample
+from vllm_operator.api.effects import EFFECTS
 from vllm_operator.api.resource import InferenceService
-from vllm_operator.effects import EFFECTS
-from vllm_operator.fits import Inspection, assess, keeps_from_running
+from vllm_operator.assess.fits import Inspection, assess, keeps_from_running
 from vllm_operator.inspection.report import Facts, encode
 from vllm_operator.manifests import desired, pod_template, revision_name
-from vllm_operator.nodes import Node
 from vllm_operator.settings import Settings
+from vllm_operator.snapshots.node import Node
 
 KINDS = {path: EFFECTS[name].kind for path, _ in SAMPLES if (name := listed(path))}
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from unit.test_diagnosis import SERVED, STARTED, found, pod
-from vllm_operator import engine
-from vllm_operator.engine import HangReader, State, parse_metrics
-from vllm_operator.reasons import Reason
+from vllm_operator.api.reasons import Reason
+from vllm_operator.readers import engine
+from vllm_operator.readers.engine import HangReader, State, parse_metrics
 
 # As vLLM 0.32 prints it, with other labels left out.
 PAGE = """\

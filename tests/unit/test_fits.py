@@ -5,16 +5,16 @@ from typing import Any
 import pytest
 
 from control_plane.models import LLAMA_8B, LLAMA_70B, REPORTS
+from vllm_operator.api.reasons import Reason
 from vllm_operator.api.resource import InferenceService
 from vllm_operator.api.spec import InferenceServiceSpec
-from vllm_operator.fits import Assessment, Inspection, assess, keeps_from_running
+from vllm_operator.assess.fits import Assessment, Inspection, assess, keeps_from_running
 from vllm_operator.inspection.report import Facts, InspectionError, InspectionReason, encode
-from vllm_operator.nodes import Node
-from vllm_operator.observed import PodSnapshot
 from vllm_operator.planner.plan import PLANNED_VERSION
-from vllm_operator.reasons import Reason
-from vllm_operator.status import status
-from vllm_operator.verdicts import Engine, Observed
+from vllm_operator.snapshots.node import Node
+from vllm_operator.snapshots.pod import PodSnapshot
+from vllm_operator.status.conditions import Engine, Observed
+from vllm_operator.status.status import status
 
 H100 = "NVIDIA-H100-80GB-HBM3"
 NOW = "2026-11-24T12:00:00Z"

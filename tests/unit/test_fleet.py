@@ -7,9 +7,9 @@ import pytest
 
 from gitops import condition, recorded
 from kube import Object
-from vllm_operator.fleet.explanation import Log, explanation, telling
-from vllm_operator.fleet.rows import Requests, as_json, as_text, counted, rows
-from vllm_operator.fleet.table import columns
+from vllm_operator.cli.fleet.explanation import Log, explanation, telling
+from vllm_operator.cli.fleet.rows import Requests, as_json, as_text, counted, rows
+from vllm_operator.cli.fleet.table import columns
 
 METRICS = """\
 # HELP vllm:num_requests_running Number of requests in model execution batches.

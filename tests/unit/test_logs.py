@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from vllm_operator import logs
-from vllm_operator.logs import LogReader
-from vllm_operator.observed import Ending, PodSnapshot
+from vllm_operator.readers import logs
+from vllm_operator.readers.logs import LogReader
+from vllm_operator.snapshots.pod import Ending, PodSnapshot
 
 
 def pod(started: str = "2026-11-25T10:00:00Z", *, replaced: bool = False) -> PodSnapshot:

@@ -9,13 +9,14 @@ from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
 from control_plane.models import LLAMA_8B, REPORTS
 from vllm_operator.api.resource import InferenceService
 from vllm_operator.api.spec import InferenceServiceSpec
-from vllm_operator.figures import Restarts, figures
-from vllm_operator.fits import Inspection, assess
+from vllm_operator.assess.fits import Inspection, assess
+from vllm_operator.loop.workqueue import WorkQueue
 from vllm_operator.metrics import Figures, Fleet, Watches
-from vllm_operator.observed import DeploymentSnapshot, PodSnapshot
 from vllm_operator.planner.plan import PLANNED_VERSION
-from vllm_operator.verdicts import Engine, Observed
-from vllm_operator.workqueue import WorkQueue
+from vllm_operator.snapshots.child import DeploymentSnapshot
+from vllm_operator.snapshots.pod import PodSnapshot
+from vllm_operator.status.conditions import Engine, Observed
+from vllm_operator.status.figures import Restarts, figures
 
 FIGURES = Figures("True", "Available", 2, 2, None, 8, 8, None, 0)
 READY = {"status": "False", "reason": "InsufficientGpus"}

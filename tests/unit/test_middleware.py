@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from prometheus_client import REGISTRY, Gauge, Histogram
 
-from vllm_operator.serving import middleware
-from vllm_operator.serving.middleware import Message, Middleware, Receive, Send
+from vllm_operator.vllm import middleware
+from vllm_operator.vllm.middleware import Message, Middleware, Receive, Send
 
 KEY = "sk-one"
 

@@ -6,7 +6,8 @@ import pytest
 
 from cluster import kwok
 from vllm_operator.api.spec import InferenceServiceSpec
-from vllm_operator.nodes import Node, devices, enough, snapshot
+from vllm_operator.assess.nodes import devices, enough
+from vllm_operator.snapshots.node import Node, snapshot
 
 H100, L4 = "NVIDIA-H100-80GB-HBM3", "NVIDIA-L4"
 

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from vllm_operator import observed
-from vllm_operator.observed import Asked, Ending
+from vllm_operator.snapshots.child import owned_fields
+from vllm_operator.snapshots.pod import Asked, Ending
+from vllm_operator.snapshots.pod import pod as pod_of
 
 
 def managed(fields: dict[str, Any], manager: str = "vllm-operator") -> dict[str, Any]:
@@ -12,13 +13,13 @@ def managed(fields: dict[str, Any], manager: str = "vllm-operator") -> dict[str,
 
 def test_losing_a_field_to_somebody_else_changes_the_digest_and_other_edits_do_not() -> None:
     ours: dict[str, Any] = {"f:spec": {"f:replicas": {}}}
-    digest = observed.owned_fields(managed(ours))
+    digest = owned_fields(managed(ours))
     with_others = managed(ours)
     with_others["managedFields"].append({"manager": "kubectl", "operation": "Update", "fieldsV1": {"f:metadata": {}}})
     assert digest
-    assert observed.owned_fields(with_others) == digest
-    assert observed.owned_fields(managed({"f:spec": {}})) != digest
-    assert observed.owned_fields(managed(ours, manager="kubectl")) == ""
+    assert owned_fields(with_others) == digest
+    assert owned_fields(managed({"f:spec": {}})) != digest
+    assert owned_fields(managed(ours, manager="kubectl")) == ""
 
 
 def body(state: dict[str, Any], **status: Any) -> dict[str, Any]:
@@ -37,26 +38,26 @@ def body(state: dict[str, Any], **status: Any) -> dict[str, Any]:
 def test_a_crash_loop_shows_how_the_last_container_ended() -> None:
     times = {"startedAt": "2026-11-24T12:00:10Z", "finishedAt": "2026-11-24T12:00:22Z"}
     ended = {"exitCode": 1, "reason": "Error", "message": "Traceback\nValueError: no such model\n\n", **times}
-    pod = observed.pod(body({"state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": {"terminated": ended}}))
+    pod = pod_of(body({"state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": {"terminated": ended}}))
     assert (pod.reason, pod.message, pod.restarts) == ("", "", 3)
     log = "Traceback\nValueError: no such model\n\n"
     assert pod.ending == Ending("Error", 1, 12, served=False, log=log, replaced=True, started="2026-11-24T12:00:10Z")
 
 
 def test_a_waiting_container_shows_the_kubelets_sentence() -> None:
-    pod = observed.pod(body({"state": {"waiting": {"reason": "ErrImagePull", "message": "not found"}}}))
+    pod = pod_of(body({"state": {"waiting": {"reason": "ErrImagePull", "message": "not found"}}}))
     assert (pod.reason, pod.message, pod.started) == ("ErrImagePull", "not found", False)
 
 
 def test_a_pod_without_a_node_shows_the_schedulers_sentence() -> None:
     scheduled = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes"}
-    pod = observed.pod(body({}, conditions=[scheduled]))
+    pod = pod_of(body({}, conditions=[scheduled]))
     assert (pod.reason, pod.message, pod.scheduled) == ("Unschedulable", "0/1 nodes", False)
 
 
 def test_a_container_that_starts_is_no_trouble() -> None:
-    assert observed.pod(body({"state": {"waiting": {"reason": "ContainerCreating"}}})).reason == ""
-    assert observed.pod(body({"state": {"running": {}}})).started
+    assert pod_of(body({"state": {"waiting": {"reason": "ContainerCreating"}}})).reason == ""
+    assert pod_of(body({"state": {"running": {}}})).started
 
 
 def readiness(status: str, since: str) -> list[dict[str, Any]]:
@@ -66,16 +67,16 @@ def readiness(status: str, since: str) -> list[dict[str, Any]]:
 
 def test_a_pod_was_ready_if_its_readiness_changed_after_it_was_first_reported() -> None:
     start, moment, later = "2026-11-24T12:00:00Z", "2026-11-24T12:00:01Z", "2026-11-24T12:05:00Z"
-    never = observed.pod(body({}, startTime=start, conditions=readiness("False", moment)))
-    once = observed.pod(body({}, startTime=start, conditions=readiness("False", later)))
-    now = observed.pod(body({}, startTime=start, conditions=readiness("True", later)))
+    never = pod_of(body({}, startTime=start, conditions=readiness("False", moment)))
+    once = pod_of(body({}, startTime=start, conditions=readiness("False", later)))
+    now = pod_of(body({}, startTime=start, conditions=readiness("True", later)))
     assert (never.was_ready, once.was_ready, now.was_ready) == (False, True, True)
 
 
 def test_a_pod_that_serves_keeps_nothing_of_how_it_once_failed() -> None:
     ended = {"terminated": {"exitCode": 1, "reason": "Error", "message": "x" * 2048}}
     status = {"conditions": readiness("True", "2026-11-24T12:05:00Z")}
-    pod = observed.pod(body({"state": {"running": {}}, "lastState": ended, "ready": True}, **status))
+    pod = pod_of(body({"state": {"running": {}}, "lastState": ended, "ready": True}, **status))
     assert pod.ready
     assert (pod.ending, pod.reason, pod.message, pod.asked) == (None, "", "", Asked())
 
@@ -84,7 +85,7 @@ def test_a_pod_that_serves_keeps_how_many_gpus_it_holds() -> None:
     manifest = body({"state": {"running": {}}}, conditions=readiness("True", "2026-11-24T12:05:00Z"))
     limits = {"nvidia.com/gpu": "4", "memory": "64Gi"}
     manifest["spec"] = {"containers": [{"name": "vllm", "resources": {"limits": limits}}], "nodeName": "gpu-1"}
-    assert observed.pod(manifest).asked == Asked("nvidia.com/gpu", 4)
+    assert pod_of(manifest).asked == Asked("nvidia.com/gpu", 4)
 
 
 def test_what_a_pod_without_service_asks_for_is_kept() -> None:
@@ -104,7 +105,7 @@ def test_what_a_pod_without_service_asks_for_is_kept() -> None:
             {"name": "models", "persistentVolumeClaim": {"claimName": "weights"}},
         ],
     }
-    assert observed.pod(manifest).asked == Asked(
+    assert pod_of(manifest).asked == Asked(
         resource="nvidia.com/gpu",
         count=4,
         selector="nvidia.com/gpu.product=H100",
@@ -118,5 +119,5 @@ def test_a_container_that_somebody_put_beside_ours_is_not_taken_for_it() -> None
     manifest = body({"state": {"running": {}}})
     manifest["spec"]["containers"].insert(0, {"name": "istio-proxy", "image": "mesh:1"})
     manifest["status"]["containerStatuses"].insert(0, {"name": "istio-proxy", "restartCount": 9, "state": {}})
-    pod = observed.pod(manifest)
+    pod = pod_of(manifest)
     assert (pod.image, pod.restarts, pod.started) == ("vllm:1", 3, True)

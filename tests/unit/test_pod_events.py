@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from unit.test_diagnosis import ENDED, SERVED, STARTED, failed, found, pod, waiting
-from vllm_operator import events
+from vllm_operator.api.reasons import TRANSIENT, Reason
 from vllm_operator.diagnosis import wants_events, wants_log
-from vllm_operator.events import EventReader
-from vllm_operator.observed import PodSnapshot
-from vllm_operator.pod_events import PodEvent, snapshots
-from vllm_operator.reasons import TRANSIENT, Reason
+from vllm_operator.readers import events
+from vllm_operator.readers.events import EventReader
+from vllm_operator.snapshots.pod import PodSnapshot
+from vllm_operator.snapshots.pod_event import PodEvent, snapshots
 
 BARE = [{"type": "PodScheduled", "status": "True"}, {"type": "PodReadyToStartContainers", "status": "False"}]
 CREATING = {"state": {"waiting": {"reason": "ContainerCreating"}}}

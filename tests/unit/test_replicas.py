@@ -7,8 +7,8 @@ import pytest
 
 from unit.test_autoscaling import CRON, service
 from unit.test_status import deployment, pod
-from vllm_operator.observed import PodSnapshot
-from vllm_operator.replicas import Replicas
+from vllm_operator.apply.replicas import Replicas
+from vllm_operator.snapshots.pod import PodSnapshot
 
 
 def started(name: str, seconds: int) -> PodSnapshot:

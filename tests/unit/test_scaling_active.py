@@ -8,8 +8,8 @@ import pytest
 from unit.test_autoscaling import CRON
 from unit.test_status import conditions, deployment, pod
 from vllm_operator.diagnosis import Autoscaler
-from vllm_operator.observed import AutoscalerSnapshot, ConditionSnapshot
-from vllm_operator.verdicts import Observed
+from vllm_operator.snapshots.child import AutoscalerSnapshot, ConditionSnapshot
+from vllm_operator.status.conditions import Observed
 
 SERVING = [pod("a", ready=True)]
 ABLE = ConditionSnapshot("AbleToScale", "True", "SucceededGetScale", "")

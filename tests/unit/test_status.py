@@ -4,12 +4,13 @@ from typing import Any
 
 import pytest
 
+from vllm_operator.api.reasons import Reason
 from vllm_operator.api.resource import InferenceService
 from vllm_operator.api.spec import InferenceServiceSpec
-from vllm_operator.observed import ConditionSnapshot, DeploymentSnapshot, Ending, PodSnapshot
-from vllm_operator.reasons import Reason
-from vllm_operator.status import status
-from vllm_operator.verdicts import Engine, Observed
+from vllm_operator.snapshots.child import ConditionSnapshot, DeploymentSnapshot
+from vllm_operator.snapshots.pod import Ending, PodSnapshot
+from vllm_operator.status.conditions import Engine, Observed
+from vllm_operator.status.status import status
 
 NOW = "2026-11-24T12:00:00Z"
 LATER = "2026-11-24T13:00:00Z"

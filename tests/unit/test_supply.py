@@ -6,11 +6,12 @@ import pytest
 
 from unit.test_diagnosis import unscheduled
 from unit.test_nodes import H100, L4, node, spec
+from vllm_operator.api.reasons import Reason
+from vllm_operator.assess.supply import Key, NodeGpus, Supply, supply
 from vllm_operator.diagnosis import workload
-from vllm_operator.nodes import Node
-from vllm_operator.observed import Asked, ConditionSnapshot, DeploymentSnapshot, PodSnapshot
-from vllm_operator.reasons import Reason
-from vllm_operator.supply import Key, NodeGpus, Supply, supply
+from vllm_operator.snapshots.child import ConditionSnapshot, DeploymentSnapshot
+from vllm_operator.snapshots.node import Node
+from vllm_operator.snapshots.pod import Asked, PodSnapshot
 
 SHORT = "0/2 nodes are available: 2 Insufficient nvidia.com/gpu. preemption: 0/2 nodes are available: 2 No preemption"
 

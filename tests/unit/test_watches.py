@@ -2,8 +2,8 @@
 
 import pytest
 
-from vllm_operator import watches
-from vllm_operator.watches import OVERLOOKED_SECONDS, Watches
+from vllm_operator.watch import watches
+from vllm_operator.watch.watches import OVERLOOKED_SECONDS, Watches
 
 
 @pytest.mark.parametrize("forgotten", [False, True])

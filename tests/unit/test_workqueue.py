@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from vllm_operator.workqueue import WorkQueue
+from vllm_operator.loop.workqueue import WorkQueue
 
 T = TypeVar("T")
 

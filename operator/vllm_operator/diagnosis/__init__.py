@@ -5,10 +5,11 @@ Messages are written to the status, so they hold no counter or time that changes
 
 from collections.abc import Sequence
 
-from ..observed import DeploymentSnapshot, PodSnapshot
-from ..reasons import TRANSIENT, Reason
-from ..supply import Supply
-from . import container, refusals, scheduling
+from ..api.reasons import TRANSIENT, Reason
+from ..assess.supply import Supply
+from ..diagnosis import container, refusals, scheduling
+from ..snapshots.child import DeploymentSnapshot
+from ..snapshots.pod import PodSnapshot
 from .autoscaling import Autoscaler, scaling
 from .unstarted import unstarted, waits
 

@@ -7,11 +7,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..api.reasons import Reason
 from ..api.spec import InferenceServiceSpec
-from ..observed import AutoscalerSnapshot, DeploymentSnapshot, PodSnapshot
-from ..reasons import Reason
-from ..supply import Supply
-from . import refusals, scheduling
+from ..assess.supply import Supply
+from ..diagnosis import refusals, scheduling
+from ..snapshots.child import AutoscalerSnapshot, DeploymentSnapshot
+from ..snapshots.pod import PodSnapshot
 from .redaction import shorten
 
 # The status (None: Unknown), its reason and the sentence.

@@ -7,10 +7,10 @@ texts of the table (symptoms.py) and the names of exceptions are told.
 import re
 import signal
 
-from ..observed import Ending, PodSnapshot
-from ..pod_events import last
-from ..reasons import Reason
-from ..serving.middleware import HANG_SECONDS, HUNG, HUNG_STATUS
+from ..api.reasons import Reason
+from ..snapshots.pod import Ending, PodSnapshot
+from ..snapshots.pod_event import last
+from ..vllm.middleware import HANG_SECONDS, HUNG, HUNG_STATUS
 from .log import cleaned, exception_names, last_error, last_line, only_points_elsewhere
 from .redaction import redact, shorten
 from .symptoms import SYMPTOMS

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from ..reasons import Reason
-from ..supply import Key, Supply
+from ..api.reasons import Reason
+from ..assess.supply import Key, Supply
 
 _MOST = 5
 

@@ -2,9 +2,9 @@
 
 import re
 
-from ..observed import PodSnapshot
-from ..reasons import Reason
-from ..supply import Supply
+from ..api.reasons import Reason
+from ..assess.supply import Supply
+from ..snapshots.pod import PodSnapshot
 from .gpus import in_namespace
 from .redaction import redact, shorten
 

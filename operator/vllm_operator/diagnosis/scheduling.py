@@ -7,10 +7,10 @@ preemption: 0/5 nodes are available: ...". Its words are those of pkg/scheduler 
 import re
 from collections.abc import Mapping
 
-from ..observed import PodSnapshot
-from ..reasons import Reason
-from ..supply import Supply
-from . import gpus
+from ..api.reasons import Reason
+from ..assess.supply import Supply
+from ..diagnosis import gpus
+from ..snapshots.pod import PodSnapshot
 from .redaction import shorten
 
 Finding = tuple[Reason, str]

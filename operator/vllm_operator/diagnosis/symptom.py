@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 
-from ..reasons import Reason
+from ..api.reasons import Reason
 
 _FIELD = re.compile(r"\{(\w*)\}")
 # Values are short, on one line, and no sentence: what stands between two known texts can then be no prompt.

@@ -5,10 +5,10 @@ Image and configuration stand in the pod's status, too, but only when the kubele
 
 import re
 
-from ..observed import PodSnapshot
-from ..pod_events import last
-from ..reasons import Reason
-from . import refusals
+from ..api.reasons import Reason
+from ..diagnosis import refusals
+from ..snapshots.pod import PodSnapshot
+from ..snapshots.pod_event import last
 from .redaction import redact, shorten
 
 Finding = tuple[Reason, str]

@@ -7,7 +7,7 @@ from ..api import GROUP
 from ..api.pod import PodSettings
 from ..api.resource import InferenceService
 from ..settings import Settings
-from ..vllm import CA_PATH, MODELS_DIR, hub_environment, location
+from ..vllm.argv import CA_PATH, MODELS_DIR, hub_environment, location
 from .metadata import INSTANCE_LABEL, MANAGED_BY, MANAGED_BY_LABEL, Manifest, compact, metadata
 from .pod import PRODUCT_LABELS, USER_ID
 

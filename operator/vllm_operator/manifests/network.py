@@ -1,7 +1,7 @@
 """How the pods are reached: the Service, and who may use it."""
 
 from ..api.resource import InferenceService
-from ..vllm import PORT
+from ..vllm.argv import PORT
 from .metadata import INSTANCE_LABEL, Manifest, identity, metadata
 from .pod import PORT_NAME
 

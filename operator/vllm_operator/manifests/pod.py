@@ -15,9 +15,9 @@ from ..api.base import bytes_of, gibibytes
 from ..api.pod import PodSettings
 from ..api.resource import InferenceService
 from ..api.spec import InferenceServiceSpec
-from ..serving import middleware
 from ..settings import Settings
-from ..vllm import (
+from ..vllm import middleware
+from ..vllm.argv import (
     CA_PATH,
     CACHE_DIR,
     MIDDLEWARE_PATH,
@@ -80,7 +80,7 @@ def pod_template(
             # A Service called `vllm` would otherwise set VLLM_PORT to an URL, which vLLM refuses to start with.
             "enableServiceLinks": False,
             "automountServiceAccountToken": False,
-            # The preStop hook (serving/middleware.py) pauses, then drains.
+            # The preStop hook (vllm/middleware.py) pauses, then drains.
             "terminationGracePeriodSeconds": int(middleware.PAUSE_SECONDS) + drain_timeout_seconds(spec) + STOP_SECONDS,
             "securityContext": {
                 "runAsNonRoot": True,

@@ -8,8 +8,8 @@ import hashlib
 import json
 from typing import Any
 
+from ..api.effects import OTHER_FIELDS, POD_FIELDS
 from ..api.resource import InferenceService
-from ..effects import OTHER_FIELDS, POD_FIELDS
 from .claim import claim_name
 from .metadata import REVISION_LABEL, Manifest, metadata
 

@@ -1,0 +1,178 @@
+"""Turns the API models into a structural CustomResourceDefinition.
+
+Pydantic's JSON schema has `$ref`, `anyOf` and `title`; a structural schema may have none of them. Anything else that
+this module meets is an error at generation time, not a field that silently loses its validation.
+"""
+
+import json
+from typing import Any
+
+from ..api import GROUP, KIND, PLURAL, VERSION, InferenceServiceSpec, InferenceServiceStatus
+from .base import RULES, rule
+
+Schema = dict[str, Any]
+
+# The longest name of a child is <name>-<10 characters>-<5 characters> (a pod) and must stay below 63 as a host name.
+MAX_NAME_LENGTH = 46
+_NAME_RULES = [
+    rule(
+        "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
+        "metadata.name must be a DNS-1035 label (a-z, 0-9 and -, first a letter): the Service is named after it",
+    ),
+    rule(
+        f"size(self.metadata.name) <= {MAX_NAME_LENGTH}",
+        f"metadata.name must have at most {MAX_NAME_LENGTH} characters: the names of the pods are longer and end at 63",
+    ),
+]
+# Stands for the generation that a status is about until the operator has written one.
+UNSEEN = -1
+_KEPT = (
+    "type", "enum", "pattern", "format", "minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems",
+    "minProperties", "maxProperties", "required", "default", "nullable",
+)  # fmt: skip
+
+
+def _describe(schema: Schema) -> str | None:
+    text, examples = schema.get("description"), schema.get("examples")
+    if not (text and examples):
+        return text
+    example = examples[0] if isinstance(examples[0], str) else json.dumps(examples[0])
+    return f"{text} Example: {example}"
+
+
+def _merged(inner: Schema, outer: Schema, *dropped: str) -> Schema:
+    """A type's node with what its field says on top. The rules of both hold."""
+    rules = [*inner.get(RULES, []), *outer.get(RULES, [])]
+    both = {**inner, **{key: value for key, value in outer.items() if key not in dropped}}
+    return {**both, RULES: rules} if rules else both
+
+
+def _alternatives(schema: Schema, definitions: Schema) -> Schema:
+    """`X | None` is X (an omitted field); a string that may be a number, and `int | Literal`, are int-or-string."""
+    options = [option for option in schema["anyOf"] if option.get("type") != "null"]
+    if len(options) == 1:
+        return structural(_merged(options[0], schema, "anyOf", "default"), definitions)
+    if {option.get("type") for option in options} != {"integer", "string"}:
+        raise ValueError(f"no structural schema for {schema}")
+    rest = {key: value for key, value in schema.items() if key not in ("anyOf", "default", "type")}
+    return {
+        "anyOf": [{"type": "integer"}, {"type": "string"}],
+        "x-kubernetes-int-or-string": True,
+        "maxLength": 16,
+        **structural(rest, definitions),
+    }
+
+
+# Of JSON schema, but not of Kubernetes; or read above under another name.
+_DROPPED = (
+    "title",
+    "examples",
+    "description",
+    "const",
+    "properties",
+    "additionalProperties",
+    "propertyNames",
+    "items",
+    "item_rules",
+    "$defs",
+)
+
+
+def structural(schema: Schema, definitions: Schema) -> Schema:
+    """The structural form of one JSON schema node. Raises ValueError for what Kubernetes cannot express."""
+    if "$ref" in schema:
+        target = definitions[schema["$ref"].rsplit("/", 1)[1]]
+        return structural(_merged(target, schema, "$ref"), definitions)
+    if "anyOf" in schema:
+        return _alternatives(schema, definitions)
+    kept = {key for key in schema if key in _KEPT or key.startswith("x-kubernetes-")}
+    if unknown := schema.keys() - kept - set(_DROPPED):
+        raise ValueError(f"no structural schema for {sorted(unknown)} in {schema}")
+    result: Schema = {key: schema[key] for key in schema if key in kept}
+    if description := _describe(schema):
+        result["description"] = description
+    if "const" in schema:
+        result["enum"] = [schema["const"]]
+    if "properties" in schema:
+        result["properties"] = {name: structural(field, definitions) for name, field in schema["properties"].items()}
+    if isinstance(schema.get("additionalProperties"), dict):
+        result["additionalProperties"] = structural(schema["additionalProperties"], definitions)
+    if "items" in schema:
+        items = _merged(schema["items"], {RULES: schema.get("item_rules", [])})
+        result["items"] = structural(items, definitions)
+    return result
+
+
+def _object_schema() -> Schema:
+    parts = {}
+    for name, model in (("spec", InferenceServiceSpec), ("status", InferenceServiceStatus)):
+        full = model.model_json_schema(by_alias=True, mode="validation")
+        parts[name] = structural(full, full.get("$defs", {}))
+    # kstatus takes an object without a status for finished. Flux's own kinds have this default for the same reason.
+    parts["status"]["default"] = {"observedGeneration": UNSEEN}
+    return {
+        "type": "object",
+        "description": "A model served by vLLM's OpenAI-compatible server.",
+        "required": ["spec"],
+        RULES: _NAME_RULES,
+        "properties": {
+            "apiVersion": {"type": "string"},
+            "kind": {"type": "string"},
+            "metadata": {"type": "object"},
+            **parts,
+        },
+    }
+
+
+def _ready(field: str) -> str:
+    return f'.status.conditions[?(@.type=="Ready")].{field}'
+
+
+_COLUMNS = (
+    ("Model", "string", ".spec.model.uri", "Where the model is."),
+    ("Ready", "string", _ready("status"), "Whether the service answers requests with its current spec."),
+    ("Replicas", "integer", ".status.readyReplicas", "Pods that serve the current spec."),
+    ("GPUs", "integer", ".status.gpus", "GPUs that all wanted replicas take together."),
+    ("Reason", "string", _ready("reason"), "Why it is ready, or not."),
+    ("Age", "date", ".metadata.creationTimestamp", ""),
+)
+
+
+def custom_resource_definition() -> dict[str, Any]:
+    """The CustomResourceDefinition of InferenceService, as a manifest."""
+    version = {
+        "name": VERSION,
+        "served": True,
+        "storage": True,
+        "schema": {"openAPIV3Schema": _object_schema()},
+        "subresources": {
+            "status": {},
+            "scale": {
+                "specReplicasPath": ".spec.replicas",
+                "statusReplicasPath": ".status.replicas",
+                "labelSelectorPath": ".status.selector",
+            },
+        },
+        "additionalPrinterColumns": [
+            {"name": name, "type": kind, "jsonPath": path, **({"description": text} if text else {})}
+            for name, kind, path, text in _COLUMNS
+        ],
+    }
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{PLURAL}.{GROUP}"},
+        "spec": {
+            "group": GROUP,
+            "scope": "Namespaced",
+            "names": {
+                "kind": KIND,
+                "listKind": f"{KIND}List",
+                "plural": PLURAL,
+                "singular": "inferenceservice",
+                "shortNames": ["vis"],
+                "categories": ["vllm"],
+            },
+            "versions": [version],
+        },
+    }

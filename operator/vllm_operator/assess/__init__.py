@@ -1,0 +1,1 @@
+"""Whether a service fits, and which GPUs there are for it. Pure."""

@@ -1,0 +1,153 @@
+"""A child of a service as the API server shows it. Memory is per object, and there may be ten thousand services.
+
+Pure: a watch event's body in, a snapshot out.
+"""
+
+import hashlib
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..manifests import AUTOSCALERS
+from ..manifests.metadata import INSTANCE_LABEL, REVISION_LABEL, Manifest
+
+Body = Mapping[str, Any]
+
+
+FIELD_MANAGER = "vllm-operator"
+
+
+@dataclass(frozen=True, slots=True)
+class ConditionSnapshot:
+    """A condition of a Deployment or an autoscaler."""
+
+    type: str
+    status: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentSnapshot:
+    """What the Deployment controller has made of a Deployment."""
+
+    generation: int
+    observed_generation: int
+    replicas: int
+    wanted: int
+    conditions: tuple[ConditionSnapshot, ...]
+
+    @property
+    def rolled_out(self) -> bool:
+        """Whether the newest pod template has once had all its pods."""
+        progressing = [entry.reason for entry in self.conditions if entry.type == "Progressing"]
+        return self.generation == self.observed_generation and progressing == ["NewReplicaSetAvailable"]
+
+
+@dataclass(frozen=True, slots=True)
+class AutoscalerSnapshot:
+    """What a HorizontalPodAutoscaler, or KEDA's ScaledObject, says of itself."""
+
+    conditions: tuple[ConditionSnapshot, ...]
+
+    def condition(self, kind: str) -> ConditionSnapshot | None:
+        """The condition of a type; None while there is none."""
+        return next((entry for entry in self.conditions if entry.type == kind), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A child as it stands. `owned_fields` changes exactly when somebody else edits a field that we applied."""
+
+    kind: str
+    name: str
+    owner_uid: str | None
+    resource_version: int
+    owned_fields: str
+    # Of a ControllerRevision and a Deployment: the rendering that it keeps, or that its pods are of.
+    revision: str | None = None
+    revision_number: int = 0
+    packed_template: bytes | None = None
+    deployment: DeploymentSnapshot | None = None
+    owns_replicas: bool = False
+    autoscaler: AutoscalerSnapshot | None = None
+
+    @property
+    def template(self) -> Manifest:
+        """The pod template that a ControllerRevision keeps."""
+        if self.packed_template is None:
+            raise ValueError(f"{self.kind} {self.name} keeps no pod template")
+        return dict(json.loads(zlib.decompress(self.packed_template)))
+
+
+# Children by kind and name.
+ChildKey = tuple[str, str]
+Live = Mapping[ChildKey, Child]
+
+
+def owned_fields(metadata: Body) -> str:
+    """Digest of the fields that our last apply owns. An edit by somebody else takes fields away from us.
+
+    See https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management
+    """
+    fields = _applied_fields(metadata)
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16] if fields else ""
+
+
+def _applied_fields(metadata: Body) -> Body:
+    for entry in metadata.get("managedFields") or ():
+        if entry.get("manager") == FIELD_MANAGER and entry.get("operation") == "Apply" and not entry.get("subresource"):
+            return dict(entry.get("fieldsV1") or {})
+    return {}
+
+
+def owner_uid(metadata: Body) -> str | None:
+    """The uid of the controlling owner."""
+    return next((str(ref["uid"]) for ref in metadata.get("ownerReferences") or () if ref.get("controller")), None)
+
+
+def child(body: Body) -> Child:
+    """Snapshot of one of the children."""
+    metadata = body["metadata"]
+    kind = body["kind"]
+    revision = kind == "ControllerRevision"
+    rendered = body["spec"]["template"]["metadata"] if kind == "Deployment" else metadata
+    return Child(
+        kind=kind,
+        name=metadata["name"],
+        owner_uid=owner_uid(metadata),
+        resource_version=int(metadata["resourceVersion"]),
+        owned_fields=owned_fields(metadata),
+        revision=(rendered.get("labels") or {}).get(REVISION_LABEL),
+        revision_number=int(body.get("revision", 0)) if revision else 0,
+        packed_template=zlib.compress(json.dumps(body["data"]["template"]).encode()) if revision else None,
+        deployment=_deployment(body) if kind == "Deployment" else None,
+        owns_replicas="f:replicas" in _applied_fields(metadata).get("f:spec", {}),
+        autoscaler=AutoscalerSnapshot(_conditions(body.get("status") or {})) if kind in AUTOSCALERS else None,
+    )
+
+
+def _conditions(status: Body) -> tuple[ConditionSnapshot, ...]:
+    return tuple(
+        ConditionSnapshot(entry["type"], entry["status"], entry.get("reason", ""), entry.get("message", ""))
+        for entry in status.get("conditions") or ()
+    )
+
+
+def _deployment(body: Body) -> DeploymentSnapshot:
+    status = body.get("status") or {}
+    return DeploymentSnapshot(
+        generation=int(body["metadata"].get("generation", 0)),
+        observed_generation=int(status.get("observedGeneration", 0)),
+        replicas=int(status.get("replicas", 0)),
+        wanted=int(body["spec"].get("replicas", 1)),
+        conditions=_conditions(status),
+    )
+
+
+def instance(body: Body) -> tuple[str, str]:
+    """(namespace, name) of the service that a child or a pod belongs to."""
+    metadata = body["metadata"]
+    return metadata["namespace"], metadata.get("labels", {}).get(INSTANCE_LABEL, "")

@@ -1,0 +1,164 @@
+"""From what is observed to the status. Pure, with the time given.
+
+Ready is the summary that people, `kubectl wait` and GitOps tools look at; Reconciling and Stalled are kstatus' two
+conditions (https://github.com/kubernetes-sigs/cli-utils/tree/master/pkg/kstatus), there only while they hold.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..api.reasons import TRANSIENT, Reason
+from ..api.resource import InferenceService
+from ..assess.fits import facts_of
+from ..inspection.report import InspectionReason
+from ..manifests.metadata import compact, identity
+from ..manifests.network import service_url
+from .conditions import (
+    Observed,
+    Verdict,
+    chat_unavailable,
+    devices,
+    fits,
+    monitoring_available,
+    outdated,
+    scaling_active,
+    spec_valid,
+    wanted,
+    workload_available,
+)
+
+_WORDS = {True: "True", False: "False", None: "Unknown"}
+# What an inspection found that will keep vLLM from starting as well: worth saying before vLLM does.
+TELLING = frozenset(
+    {
+        InspectionReason.MODEL_NOT_FOUND,
+        InspectionReason.REVISION_NOT_FOUND,
+        InspectionReason.GATED,
+        InspectionReason.TOKEN_REFUSED,
+        InspectionReason.NO_CONFIG,
+        InspectionReason.CLAIM_NOT_BOUND,
+    }
+)
+
+
+def verdicts(service: InferenceService, observed: Observed, before: Mapping[str, Any]) -> list[Verdict]:
+    """All conditions, in the order in which people should read them."""
+    valid, workload = spec_valid(observed), workload_available(service, observed)
+    if not valid.status:
+        ready = Verdict("Ready", False, valid.reason, valid.message)
+        return [ready, valid, Verdict("Stalled", True, valid.reason, valid.message)]
+    fit = fits(service, observed, before)
+    gate = _gate(service, observed, fit, workload)
+    result = [Verdict("Ready", gate.status, gate.reason, gate.message), valid, fit, workload]
+    if chat := chat_unavailable(service, observed):
+        result.append(chat)
+    result.append(monitoring_available(observed))
+    if scaling := scaling_active(service, observed):
+        result.append(scaling)
+    total = wanted(service, observed)
+    settled = sum(pod.ready for pod in observed.pods) == total and not observed.old_pods
+    # What the user has asked for is no stall.
+    if not workload.status and workload.reason not in (*TRANSIENT, Reason.SUSPENDED):
+        result.append(Verdict("Stalled", True, gate.reason, gate.message))
+    elif not settled:
+        result.append(Verdict("Reconciling", True, Reason.PROGRESSING, workload.message))
+    return [*result, *outdated(observed, before)]
+
+
+def _gate(service: InferenceService, observed: Observed, fit: Verdict, workload: Verdict) -> Verdict:
+    """What Ready says: a plan that keeps the pods from being made, or what a failed inspection means for new pods."""
+    if workload.status or observed.apply_error or service.spec.suspend:
+        return workload
+    if observed.withheld and not observed.assessment.pending:
+        return Verdict("Fits", False, fit.reason, workload.message)
+    error = observed.inspection and observed.inspection.error
+    if error and error.reason in TELLING and workload.reason in (Reason.STARTING, Reason.ROLLING_OUT):
+        return Verdict("Fits", False, fit.reason, f"{fit.message}; {workload.message}")
+    return workload
+
+
+def conditions(
+    verdicts: Sequence[Verdict], before: Sequence[Mapping[str, Any]], generation: int, now: str
+) -> list[dict[str, Any]]:
+    """The conditions as they are written. lastTransitionTime moves only when the status flips."""
+    previous = {entry.get("type"): entry for entry in before}
+    result = []
+    for verdict in verdicts:
+        value = _WORDS[verdict.status]
+        old = previous.get(verdict.type, {})
+        result.append(
+            {
+                "type": verdict.type,
+                "status": value,
+                "reason": str(verdict.reason),
+                "message": verdict.message[:1024],
+                "lastTransitionTime": old["lastTransitionTime"] if old.get("status") == value else now,
+                "observedGeneration": generation,
+            }
+        )
+    return result
+
+
+def _model(observed: Observed) -> dict[str, Any] | None:
+    inspection = observed.inspection
+    if inspection is None or not inspection.report:
+        return None
+    facts = facts_of(inspection.report)
+    return {
+        "inspected": inspection.key,
+        "commit": facts.commit,
+        "weightsBytes": facts.weights_bytes,
+        "report": inspection.report,
+    }
+
+
+def plan_error(observed: Observed) -> float | None:
+    """By what share of the plan the engine's KV cache is larger (or, negative, smaller); None where one is unknown."""
+    plan, actual = observed.assessment.plan, observed.engine.kv_cache_tokens
+    planned = plan.capacity.kv_cache_tokens if plan and plan.capacity else None
+    return (actual - planned) / planned if actual and planned else None
+
+
+def _plan(observed: Observed) -> dict[str, Any] | None:
+    """The plan, and by how much the engine's KV cache differs from it."""
+    plan, error = observed.assessment.plan, plan_error(observed)
+    if plan is None or plan.capacity is None:
+        return None
+    capacity, memory = plan.capacity, plan.capacity.memory
+    return {
+        "gpu": observed.assessment.product or plan.gpu.name,
+        "vllmVersion": plan.vllm_version,
+        "totalBytes": memory.total,
+        "weightsBytes": memory.weights,
+        "overheadBytes": memory.overhead,
+        "kvCacheBytes": memory.kv_cache,
+        "kvCacheTokens": capacity.kv_cache_tokens,
+        "maxModelLen": capacity.max_model_len,
+        "maxModelLenThatFits": capacity.max_model_len_that_fits,
+        "differencePercent": None if error is None else f"{100 * error:+.1f}",
+    }
+
+
+def status(service: InferenceService, observed: Observed, before: Mapping[str, Any], now: str) -> dict[str, Any]:
+    """The whole status. `before` is the status as it stands, `now` the time in RFC 3339."""
+    engine = {"kvCacheTokens": observed.engine.kv_cache_tokens, "maxModelLen": observed.engine.max_model_len}
+    return compact(
+        {
+            "observedGeneration": service.generation,
+            "conditions": conditions(
+                verdicts(service, observed, before), before.get("conditions") or (), service.generation, now
+            ),
+            "replicas": len(observed.pods) + len(observed.old_pods),
+            "wantedReplicas": wanted(service, observed),
+            "readyReplicas": sum(pod.ready for pod in observed.pods),
+            "selector": ",".join(f"{key}={value}" for key, value in identity(service).items()),
+            "gpus": devices(service) * wanted(service, observed),
+            "startupSeconds": observed.startup_seconds,
+            "url": service_url(service),
+            "image": observed.image,
+            "vllmVersion": observed.engine.version,
+            "model": _model(observed),
+            "plan": _plan(observed),
+            "engine": engine if any(engine.values()) else None,
+        }
+    )
