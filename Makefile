@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONPATH := tests:operator
 
-.PHONY: help setup test test-fast lint demo demo-down bench-scale bench-plan bench-rollout bench-autoscaling crd dashboards lock clean
+.PHONY: help setup test test-fast lint demo demo-down bench-scale bench-plan bench-rollout bench-autoscaling generated crd dashboards lock
 
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -56,6 +56,8 @@ bench-rollout: setup  ## Requests while pods are rolled, evicted, drained and sc
 
 bench-autoscaling: setup  ## The autoscaling policy against the HPA's defaults, on the HPA's own algorithm: table and plot
 	$(BIN)/python -m bench.autoscaling --plot build/bench-autoscaling.svg
+
+generated: crd dashboards  ## Write all files that are made from others: run it before a commit
 
 crd: setup  ## Write crds/ from api.py
 	$(BIN)/python -m vllm_operator crd > crds/inferenceservices.yaml
