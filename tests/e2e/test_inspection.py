@@ -86,7 +86,7 @@ CASES = {
     "private": ("private", "hub-token", {}, "Fits", ""),
     "locked": ("private", "", {}, "ModelNotFound", "model.tokenSecretRef"),
     "nowhere": ("nowhere", "hub-token", {}, "ModelNotFound", "check model.uri"),
-    "stale": ("plain", "old-token", {}, "TokenRefused", "put a valid one"),
+    "stale": ("plain", "old-token", {}, "HubTokenRefused", "put a valid one"),
     "gated": ("gated", "hub-token", {}, "ModelGated", "accept its terms"),
     "busy": ("busy", "", {}, "HubRateLimited", "429"),
     "unrevised": ("plain", "", {"revision": "v9"}, "RevisionNotFound", "has no revision v9"),

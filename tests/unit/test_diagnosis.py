@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from vllm_operator.api.reasons import TRANSIENT, Reason
+from vllm_operator.api.reasons import Reason
 from vllm_operator.api.status import Condition
 from vllm_operator.diagnosis import progress, workload
 from vllm_operator.diagnosis.log import last_error, last_line
@@ -572,7 +572,7 @@ def test_a_node_without_healthy_gpus_is_named() -> None:
 def test_what_the_service_cannot_go_on_without_is_told_before_what_passes() -> None:
     unplaced = unscheduled("0/1 nodes are available: 1 Insufficient nvidia.com/gpu.")
     assert found(unplaced, failed(GATED))[0] == Reason.MODEL_GATED
-    assert Reason.INSUFFICIENT_GPUS in TRANSIENT
+    assert Reason.INSUFFICIENT_GPUS.passes
 
 
 def test_a_pod_that_only_needs_time_says_what_it_does() -> None:

@@ -9,7 +9,7 @@ from vllm_operator.api.reasons import Reason
 from vllm_operator.api.resource import InferenceService
 from vllm_operator.api.spec import InferenceServiceSpec
 from vllm_operator.assess.fits import Assessment, Inspection, assess, keeps_from_running
-from vllm_operator.inspection.report import Facts, InspectionError, InspectionReason, encode
+from vllm_operator.inspection.report import Facts, InspectionError, encode
 from vllm_operator.planner.plan import PLANNED_VERSION
 from vllm_operator.snapshots.node import Node
 from vllm_operator.snapshots.pod import PodSnapshot
@@ -154,7 +154,7 @@ def test_what_is_unknown_does_not_gate_ready() -> None:
 
 
 def test_a_failed_inspection_speaks_before_vllm_does() -> None:
-    error = InspectionError(InspectionReason.GATED, "accept its terms")
+    error = InspectionError(Reason.MODEL_GATED, "accept its terms")
     verdict = assessed(service(), Inspection("key", error=error), [])
     found = conditions(Observed(inspection=Inspection("key", error=error), assessment=verdict))
     assert found["Ready"]["reason"] == "ModelGated"

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from unit.test_diagnosis import ENDED, SERVED, STARTED, failed, found, pod, waiting
-from vllm_operator.api.reasons import TRANSIENT, Reason
+from vllm_operator.api.reasons import Reason
 from vllm_operator.diagnosis import wants_events, wants_log
 from vllm_operator.readers import events
 from vllm_operator.readers.events import EventReader
@@ -129,7 +129,7 @@ def test_a_cause_is_told_before_a_time_out() -> None:
     why = ("FailedMount", 'MountVolume.SetUp failed for volume "chat-template" : configmap "chat" not found')
     late = ("FailedMount", "Unable to attach or mount volumes: unmounted volumes=[chat-template]: timed out")
     assert found(unmounted(why, late))[0] == Reason.CONFIG_MAP_MISSING
-    assert Reason.VOLUME_NOT_MOUNTED in TRANSIENT
+    assert Reason.VOLUME_NOT_MOUNTED.passes
 
 
 KILLED = ("Killing", "Container vllm failed liveness probe, will be restarted")
