@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from .. import metrics
+from ..api.conditions import ConditionType
 from ..api.reasons import Reason
 from ..api.resource import InferenceService
 from ..api.spec import InferenceServiceSpec
@@ -242,7 +243,7 @@ class Reconciler:
         memory.written, memory.written_at = (int(result["metadata"]["resourceVersion"]), after), time.monotonic()
         if (old.get("status"), old.get("reason")) != (new["status"], new["reason"]):
             _log_transition(service, new)
-            stalled = any(entry["type"] == "Stalled" for entry in after["conditions"])
+            stalled = any(entry["type"] == ConditionType.STALLED for entry in after["conditions"])
             await self._cluster.post_event(service, "Warning" if stalled else "Normal", new["reason"], new["message"])
         return None
 
@@ -300,7 +301,7 @@ def _outline(status_of: Mapping[str, Any]) -> list[Any]:
 
 
 def _ready(status_of: Mapping[str, Any]) -> Mapping[str, Any]:
-    return next((entry for entry in status_of.get("conditions") or () if entry["type"] == "Ready"), {})
+    return next((entry for entry in status_of.get("conditions") or () if entry["type"] == ConditionType.READY), {})
 
 
 # Stands in for a spec that cannot be read: only the status is written then.

@@ -4,10 +4,11 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from ..api.reasons import Reason
 from ..api.resource import InferenceService
 from ..assess.fits import Inspection, facts_of
 from ..cluster import Cluster
-from ..inspection.report import InspectionError, InspectionReason
+from ..inspection.report import InspectionError
 from ..manifests import Manifest, inspection, inspection_key, model_claim
 from ..settings import Settings
 from ..snapshots.inspection_pod import InspectionPod
@@ -49,7 +50,7 @@ class Inspector:
         """Why there can be no Job. A Job would bind a claim that waits for its first consumer, on the wrong node."""
         if not self._settings.images.operator:
             text = "the operator does not know its own image (settings: images.operator)"
-            return InspectionError(InspectionReason.NOT_INSPECTED, text)
+            return InspectionError(Reason.NOT_INSPECTED, text)
         claim = model_claim(service)
         if claim is None or self._claim_bound:
             return None
@@ -59,7 +60,7 @@ class Inspector:
             return None
         self.retry_after = CLAIM_RETRY_SECONDS
         text = f"the claim {claim} is not bound yet" if found else f"there is no claim {claim}: check model.uri"
-        return InspectionError(InspectionReason.CLAIM_NOT_BOUND, text)
+        return InspectionError(Reason.CLAIM_NOT_BOUND, text)
 
     def _wait(self, key: str) -> Inspection:
         if self._since[0] != key:
@@ -69,13 +70,13 @@ class Inspector:
             self.retry_after = left + 1
             return Inspection(key, pending=True)
         text = f"the inspection has not ended within {PATIENCE_SECONDS:.0f} s: kubectl describe the inspect Job's pod"
-        return Inspection(key, error=InspectionError(InspectionReason.NOT_INSPECTED, text))
+        return Inspection(key, error=InspectionError(Reason.NOT_INSPECTED, text))
 
     def job(self, service: InferenceService, status_of: Mapping[str, Any], known: Inspection) -> Manifest | None:
         """The Job that should exist now: none once the status has the report, and none that could not run."""
         if (status_of.get("model") or {}).get("inspected") == known.key:
             return None
-        no_job = known.error and known.error.reason == InspectionReason.CLAIM_NOT_BOUND
+        no_job = known.error and known.error.reason == Reason.CLAIM_NOT_BOUND
         return None if no_job or not self._settings.images.operator else inspection(service, self._settings)
 
 

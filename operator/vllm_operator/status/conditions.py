@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .. import diagnosis
+from ..api.conditions import ConditionType
 from ..api.reasons import Reason
 from ..api.resource import InferenceService
 from ..assess.fits import NOT_ASSESSED, Assessment, Inspection, facts_of
@@ -74,7 +75,7 @@ class Observed:
 class Verdict:
     """One condition before it gets its time."""
 
-    type: str
+    type: ConditionType
     status: bool | None
     """None: Unknown."""
     reason: str
@@ -96,8 +97,8 @@ def devices(service: InferenceService) -> int:
 def spec_valid(observed: Observed) -> Verdict:
     """Whether the operator can act on the spec."""
     if observed.spec_error:
-        return Verdict("SpecValid", False, *observed.spec_error)
-    return Verdict("SpecValid", True, Reason.VALID, "the spec is valid")
+        return Verdict(ConditionType.SPEC_VALID, False, *observed.spec_error)
+    return Verdict(ConditionType.SPEC_VALID, True, Reason.VALID, "the spec is valid")
 
 
 def fits(service: InferenceService, observed: Observed, before: Mapping[str, Any]) -> Verdict:
@@ -105,18 +106,18 @@ def fits(service: InferenceService, observed: Observed, before: Mapping[str, Any
     known = observed.assessment
     if known.pending:
         for entry in before.get("conditions") or ():
-            if entry["type"] == "Fits" and entry["observedGeneration"] == service.generation:
-                return Verdict("Fits", _BOOLEANS.get(entry["status"]), entry["reason"], entry["message"])
-    return Verdict("Fits", known.fits, known.reason, known.message)
+            if entry["type"] == ConditionType.FITS and entry["observedGeneration"] == service.generation:
+                return Verdict(ConditionType.FITS, _BOOLEANS.get(entry["status"]), entry["reason"], entry["message"])
+    return Verdict(ConditionType.FITS, known.fits, known.reason, known.message)
 
 
 def withheld(service: InferenceService, observed: Observed) -> Verdict:
     """Why the spec's pods are not made."""
     known = observed.assessment
     if known.pending:
-        return Verdict("WorkloadAvailable", False, known.reason, f"{known.message}{_old(observed)}")
+        return Verdict(ConditionType.WORKLOAD_AVAILABLE, False, known.reason, f"{known.message}{_old(observed)}")
     message = f"no pods are made (planPolicy: Enforce): {known.message}{_old(observed)}"
-    return Verdict("WorkloadAvailable", False, Reason.WITHHELD, message)
+    return Verdict(ConditionType.WORKLOAD_AVAILABLE, False, Reason.WITHHELD, message)
 
 
 def workload_available(service: InferenceService, observed: Observed) -> Verdict:
@@ -124,21 +125,21 @@ def workload_available(service: InferenceService, observed: Observed) -> Verdict
     total = wanted(service, observed)
     ready = sum(pod.ready for pod in observed.pods)
     if observed.apply_error:
-        return Verdict("WorkloadAvailable", False, *observed.apply_error)
+        return Verdict(ConditionType.WORKLOAD_AVAILABLE, False, *observed.apply_error)
     if service.spec.suspend or (total == 0 and not observed.withheld):
         return _no_pods(service)
     if observed.withheld:
         return withheld(service, observed)
     if ready >= max(1, total - 1):
-        return Verdict("WorkloadAvailable", True, Reason.AVAILABLE, f"{ready} of {total} pods serve")
+        return Verdict(ConditionType.WORKLOAD_AVAILABLE, True, Reason.AVAILABLE, f"{ready} of {total} pods serve")
     if finding := diagnosis.workload(observed.deployment, observed.pods, observed.supply):
         told = f"{ready} of {total} pods serve: {finding[1]}{_planned(observed, finding[0])}{_old(observed)}"
         told += _down(service, observed, total)
-        return Verdict("WorkloadAvailable", False, finding[0], told)
+        return Verdict(ConditionType.WORKLOAD_AVAILABLE, False, finding[0], told)
     doing = diagnosis.progress(observed.pods)
     reason = Reason.ROLLING_OUT if observed.old_pods or _rolls(observed) else Reason.STARTING
     return Verdict(
-        "WorkloadAvailable",
+        ConditionType.WORKLOAD_AVAILABLE,
         False,
         reason,
         f"{ready} of {total} pods serve: {doing}{_old(observed)}{_down(service, observed, total)}",
@@ -148,9 +149,9 @@ def workload_available(service: InferenceService, observed: Observed) -> Verdict
 def _no_pods(service: InferenceService) -> Verdict:
     if service.spec.suspend:
         message = "no pods, as spec.suspend asks; everything else is kept, and suspend: false starts them again"
-        return Verdict("WorkloadAvailable", False, Reason.SUSPENDED, message)
+        return Verdict(ConditionType.WORKLOAD_AVAILABLE, False, Reason.SUSPENDED, message)
     who = "the autoscaler" if service.spec.autoscaling else "the spec"
-    return Verdict("WorkloadAvailable", True, Reason.SCALED_TO_ZERO, f"no pods, as {who} asks for none")
+    return Verdict(ConditionType.WORKLOAD_AVAILABLE, True, Reason.SCALED_TO_ZERO, f"no pods, as {who} asks for none")
 
 
 def _rolls(observed: Observed) -> bool:
@@ -196,7 +197,7 @@ def chat_unavailable(service: InferenceService, observed: Observed) -> Verdict |
     if spec.chat_template or spec.model.tokenizer or not report or facts_of(report).chat_template is not False:
         return None
     return Verdict(
-        "ChatAvailable",
+        ConditionType.CHAT_AVAILABLE,
         False,
         Reason.CHAT_TEMPLATE_MISSING,
         "the model's files have no chat template, so /v1/chat/completions answers 400 unless vLLM brings one for this "
@@ -208,10 +209,13 @@ def monitoring_available(observed: Observed) -> Verdict:
     """Whether Prometheus is told to scrape the pods. It does not gate Ready."""
     if observed.monitoring:
         return Verdict(
-            "MonitoringAvailable", True, Reason.SERVICE_MONITOR_APPLIED, "a ServiceMonitor selects the Service"
+            ConditionType.MONITORING_AVAILABLE,
+            True,
+            Reason.SERVICE_MONITOR_APPLIED,
+            "a ServiceMonitor selects the Service",
         )
     return Verdict(
-        "MonitoringAvailable",
+        ConditionType.MONITORING_AVAILABLE,
         False,
         Reason.API_MISSING,
         "the cluster has no ServiceMonitor API: install the Prometheus Operator, or scrape the Service yourself",
@@ -223,17 +227,19 @@ def scaling_active(service: InferenceService, observed: Observed) -> Verdict | N
     if service.wanted_replicas is not None:
         return None
     if observed.withheld and observed.deployment is None:
-        return Verdict("ScalingActive", False, Reason.WITHHELD, "no pods are made, so there is nothing to scale")
+        return Verdict(
+            ConditionType.SCALING_ACTIVE, False, Reason.WITHHELD, "no pods are made, so there is nothing to scale"
+        )
     pods = [*observed.pods, *observed.old_pods]
     found = diagnosis.scaling(service.spec, observed.autoscaler, observed.deployment, pods, observed.supply)
-    return Verdict("ScalingActive", *found) if found else None
+    return Verdict(ConditionType.SCALING_ACTIVE, *found) if found else None
 
 
 def outdated(observed: Observed, before: Mapping[str, Any]) -> list[Verdict]:
     """There while pods run with an old version of a Secret or ConfigMap. What was known stands until they are asked."""
     if observed.changed is None:
-        known = [entry for entry in before.get("conditions") or () if entry["type"] == "Outdated"]
-        return [Verdict("Outdated", True, entry["reason"], entry["message"]) for entry in known]
+        known = [entry for entry in before.get("conditions") or () if entry["type"] == ConditionType.OUTDATED]
+        return [Verdict(ConditionType.OUTDATED, True, entry["reason"], entry["message"]) for entry in known]
     if not observed.changed:
         return []
     names = ", ".join(name.replace("/", " ", 1) for name in observed.changed)
@@ -241,4 +247,4 @@ def outdated(observed: Observed, before: Mapping[str, Any]) -> list[Verdict]:
         f"{names} changed after the pods had started, and they still run with the old one: set rollout.restartedAt to "
         "the current time to roll them"
     )
-    return [Verdict("Outdated", True, Reason.CONFIGURATION_CHANGED, message)]
+    return [Verdict(ConditionType.OUTDATED, True, Reason.CONFIGURATION_CHANGED, message)]

@@ -7,10 +7,10 @@ conditions (https://github.com/kubernetes-sigs/cli-utils/tree/master/pkg/kstatus
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..api.reasons import TRANSIENT, Reason
+from ..api.conditions import ConditionType
+from ..api.reasons import Reason
 from ..api.resource import InferenceService
 from ..assess.fits import facts_of
-from ..inspection.report import InspectionReason
 from ..manifests.metadata import compact, identity
 from ..manifests.network import service_url
 from .conditions import (
@@ -28,28 +28,17 @@ from .conditions import (
 )
 
 _WORDS = {True: "True", False: "False", None: "Unknown"}
-# What an inspection found that will keep vLLM from starting as well: worth saying before vLLM does.
-TELLING = frozenset(
-    {
-        InspectionReason.MODEL_NOT_FOUND,
-        InspectionReason.REVISION_NOT_FOUND,
-        InspectionReason.GATED,
-        InspectionReason.TOKEN_REFUSED,
-        InspectionReason.NO_CONFIG,
-        InspectionReason.CLAIM_NOT_BOUND,
-    }
-)
 
 
 def verdicts(service: InferenceService, observed: Observed, before: Mapping[str, Any]) -> list[Verdict]:
     """All conditions, in the order in which people should read them."""
     valid, workload = spec_valid(observed), workload_available(service, observed)
     if not valid.status:
-        ready = Verdict("Ready", False, valid.reason, valid.message)
-        return [ready, valid, Verdict("Stalled", True, valid.reason, valid.message)]
+        ready = Verdict(ConditionType.READY, False, valid.reason, valid.message)
+        return [ready, valid, Verdict(ConditionType.STALLED, True, valid.reason, valid.message)]
     fit = fits(service, observed, before)
     gate = _gate(service, observed, fit, workload)
-    result = [Verdict("Ready", gate.status, gate.reason, gate.message), valid, fit, workload]
+    result = [Verdict(ConditionType.READY, gate.status, gate.reason, gate.message), valid, fit, workload]
     if chat := chat_unavailable(service, observed):
         result.append(chat)
     result.append(monitoring_available(observed))
@@ -57,11 +46,10 @@ def verdicts(service: InferenceService, observed: Observed, before: Mapping[str,
         result.append(scaling)
     total = wanted(service, observed)
     settled = sum(pod.ready for pod in observed.pods) == total and not observed.old_pods
-    # What the user has asked for is no stall.
-    if not workload.status and workload.reason not in (*TRANSIENT, Reason.SUSPENDED):
-        result.append(Verdict("Stalled", True, gate.reason, gate.message))
+    if not workload.status and Reason.named(workload.reason).passes is False:
+        result.append(Verdict(ConditionType.STALLED, True, gate.reason, gate.message))
     elif not settled:
-        result.append(Verdict("Reconciling", True, Reason.PROGRESSING, workload.message))
+        result.append(Verdict(ConditionType.RECONCILING, True, Reason.PROGRESSING, workload.message))
     return [*result, *outdated(observed, before)]
 
 
@@ -70,10 +58,10 @@ def _gate(service: InferenceService, observed: Observed, fit: Verdict, workload:
     if workload.status or observed.apply_error or service.spec.suspend:
         return workload
     if observed.withheld and not observed.assessment.pending:
-        return Verdict("Fits", False, fit.reason, workload.message)
+        return Verdict(ConditionType.FITS, False, fit.reason, workload.message)
     error = observed.inspection and observed.inspection.error
-    if error and error.reason in TELLING and workload.reason in (Reason.STARTING, Reason.ROLLING_OUT):
-        return Verdict("Fits", False, fit.reason, f"{fit.message}; {workload.message}")
+    if error and error.reason.stops_vllm and workload.reason in (Reason.STARTING, Reason.ROLLING_OUT):
+        return Verdict(ConditionType.FITS, False, fit.reason, f"{fit.message}; {workload.message}")
     return workload
 
 
@@ -88,7 +76,7 @@ def conditions(
         old = previous.get(verdict.type, {})
         result.append(
             {
-                "type": verdict.type,
+                "type": str(verdict.type),
                 "status": value,
                 "reason": str(verdict.reason),
                 "message": verdict.message[:1024],
