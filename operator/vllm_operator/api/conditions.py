@@ -4,12 +4,13 @@ The one place for them: the CRD's text, `kubectl vllm logs`, README's table and 
 may stand in which type is said in reasons.py; when a condition holds is decided in status/. Imports nothing heavy.
 """
 
-from enum import StrEnum
+from enum import StrEnum, unique
 
 GOOD, TROUBLE = True, False
 ALWAYS, WHILE_TRUE, WHILE_FALSE = "always", "only while it is True", "only while it is False"
 
 
+@unique
 class ConditionType(StrEnum):
     """One aspect of a service. They are API: scripts, alerts and GitOps tools match on them."""
 
@@ -20,7 +21,7 @@ class ConditionType(StrEnum):
     holds: str
     """What is so while the status is True, in a few words."""
     says: str
-    """What it is about, for the documents."""
+    """What it says whether it is so, for the documents."""
 
     def __new__(cls, value: str, good: bool, there: str, holds: str, says: str) -> "ConditionType":
         """A row of the registry: the name, and what is to be known of it."""
@@ -31,19 +32,19 @@ class ConditionType(StrEnum):
 
     # fmt: off
     READY = ("Ready", GOOD, ALWAYS, "it serves its current spec",
-        "pods with the current spec serve; otherwise the first reason why not")
+        "pods with the current spec serve; if not, the first reason why")
     SPEC_VALID = ("SpecValid", GOOD, ALWAYS, "the spec is valid",
         "the operator can act on the spec; Ready summarizes it")
     FITS = ("Fits", GOOD, ALWAYS, "the model fits the GPUs",
         "the model fits the GPUs, with the numbers and what would; Unknown, with why, never keeps pods from running")
     WORKLOAD_AVAILABLE = ("WorkloadAvailable", GOOD, ALWAYS, "enough of its pods serve",
-        "enough pods serve, all but one at least; otherwise what keeps them from it; Ready summarizes it")
+        "all pods but one at most serve; if not, what keeps them from it; Ready summarizes it")
     CHAT_AVAILABLE = ("ChatAvailable", GOOD, WHILE_FALSE, "chats are answered",
         "the model has a chat template; gates nothing")
     MONITORING_AVAILABLE = ("MonitoringAvailable", GOOD, ALWAYS, "Prometheus is told to scrape it",
         "Prometheus has a ServiceMonitor for the pods; gates nothing")
     SCALING_ACTIVE = ("ScalingActive", GOOD, "only with `autoscaling`", "its number of pods follows the load",
-        "the number of pods follows the load, or why not; gates nothing")
+        "the number of pods follows the load; if not, why; gates nothing")
     OUTDATED = ("Outdated", TROUBLE, WHILE_TRUE, "its pods run with an old Secret or ConfigMap",
         "pods run with an old version of a Secret or ConfigMap, and how to roll them; gates nothing")
     RECONCILING = ("Reconciling", TROUBLE, WHILE_TRUE, "it is still being brought to its spec",

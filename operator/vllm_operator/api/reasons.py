@@ -5,7 +5,7 @@ A new reason is a row here and a place that gives it; tests/unit/api says what e
 is decided elsewhere. Imports nothing heavy, as the inspect Job does not.
 """
 
-from enum import StrEnum
+from enum import StrEnum, unique
 
 from .conditions import ConditionType
 
@@ -22,6 +22,7 @@ _OUTDATED = frozenset({ConditionType.OUTDATED})
 _RECONCILING = frozenset({ConditionType.RECONCILING})
 
 
+@unique
 class Reason(StrEnum):
     """One word for why a condition is as it is. They are API: scripts and alerts match on them."""
 
@@ -36,9 +37,11 @@ class Reason(StrEnum):
     """Of an inspection: whether it will keep vLLM from starting as well, which is worth saying before vLLM does."""
 
     def __new__(
-        cls, value: str, types: frozenset[ConditionType], passes: bool | None, words: str, stops_vllm: bool = False
+        cls, value: str, types: frozenset[ConditionType], passes: bool | None, words: str = "", stops_vllm: bool = False
     ) -> "Reason":
-        """A row of the registry: the word, and what is to be known of it."""
+        """A row of the registry: the word, and what is to be known of it. Raises TypeError where a part is missing."""
+        if not words:
+            raise TypeError(f"{value}: its row has its conditions; PASSES, LASTS or FINE; and the words for people")
         member = str.__new__(cls, value)
         member._value_ = value
         member.types, member.passes, member.words, member.stops_vllm = types, passes, words, stops_vllm
