@@ -16,6 +16,7 @@ from ..snapshots.inspection_pod import InspectionPod
 # The first pods wait this long for the Job; it never keeps a service from running.
 PATIENCE_SECONDS = 120.0
 CLAIM_RETRY_SECONDS = 30.0
+_NO_CLAIM = (Reason.CLAIM_MISSING, Reason.VOLUME_NOT_BOUND)
 
 
 class Inspector:
@@ -59,8 +60,9 @@ class Inspector:
         if self._claim_bound:
             return None
         self.retry_after = CLAIM_RETRY_SECONDS
-        text = f"the claim {claim} is not bound yet" if found else f"there is no claim {claim}: check model.uri"
-        return InspectionError(Reason.CLAIM_NOT_BOUND, text)
+        if found:
+            return InspectionError(Reason.VOLUME_NOT_BOUND, f"the claim {claim} is not bound yet")
+        return InspectionError(Reason.CLAIM_MISSING, f"there is no claim {claim}: check model.uri")
 
     def _wait(self, key: str) -> Inspection:
         if self._since[0] != key:
@@ -76,7 +78,7 @@ class Inspector:
         """The Job that should exist now: none once the status has the report, and none that could not run."""
         if (status_of.get("model") or {}).get("inspected") == known.key:
             return None
-        no_job = known.error and known.error.reason == Reason.CLAIM_NOT_BOUND
+        no_job = known.error and known.error.reason in _NO_CLAIM
         return None if no_job or not self._settings.images.operator else inspection(service, self._settings)
 
 
