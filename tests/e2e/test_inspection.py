@@ -169,7 +169,7 @@ def test_a_claim_that_waits_for_its_first_consumer_is_left_alone(kube: Kube) -> 
     service["spec"]["model"] = {"uri": "pvc://late/model"}
     kube.apply(late, claim, service)
     found = kube.wait("it says so", 30, lambda: fits(kube, "late"))
-    assert found["reason"] == "ClaimNotBound"
+    assert found["reason"] == "VolumeNotBound"
     assert not kube.list("jobs", "app.kubernetes.io/instance=late")
     kube.run("delete", "vis,pvc", "late")
     kube.run("delete", "storageclass", "late")

@@ -138,7 +138,7 @@ def conditions(observed: Observed, before: dict[str, Any] | None = None) -> dict
 
 
 def test_what_is_withheld_is_stalled_with_the_plans_reason() -> None:
-    verdict = Assessment(False, "WeightsTooLarge", "60 GiB are missing")
+    verdict = Assessment(False, Reason.WEIGHTS_TOO_LARGE, "60 GiB are missing")
     found = conditions(Observed(assessment=verdict, withheld=True))
     assert found["Fits"]["status"] == "False"
     assert found["Ready"]["reason"] == found["Stalled"]["reason"] == "WeightsTooLarge"

@@ -146,8 +146,6 @@ class Reason(StrEnum):
         "the inspect Job could not make sense of the model's files, so the plan cannot say")
     NOT_INSPECTED = ("NotInspected", _FIT, PASSES,
         "there was no inspection, or it took too long, so the plan cannot say: see the inspect Job's pod")
-    CLAIM_NOT_BOUND = ("ClaimNotBound", _FIT, LASTS,
-        "the claim of model.uri is not there, or not bound yet: check model.uri and kubectl describe pvc", STOPS_VLLM)
     ADAPTER_NOT_FOUND = ("AdapterNotFound", _PODS, LASTS,
         "there is no such LoRA adapter: check the uri in lora.adapters")
     MODEL_UNSUPPORTED = ("ModelUnsupported", _PODS, LASTS,
@@ -205,11 +203,11 @@ class Reason(StrEnum):
     EVICTED = ("Evicted", _PODS, PASSES,
         "the node gave the pod up: see the message for what it ran out of")
 
-    # No node.
-    CLAIM_MISSING = ("ClaimMissing", _PODS | _SCALING, LASTS,
-        "a PersistentVolumeClaim does not exist, or is going: create it, or check the pvc:// URIs")
-    VOLUME_NOT_BOUND = ("VolumeNotBound", _PODS | _SCALING, PASSES,
-        "the pod's claims are not bound yet: check their storage class with kubectl describe pvc")
+    # No volume, or no node.
+    CLAIM_MISSING = ("ClaimMissing", _FIT | _PODS | _SCALING, LASTS,
+        "a PersistentVolumeClaim does not exist, or is going: create it, or check the pvc:// URIs", STOPS_VLLM)
+    VOLUME_NOT_BOUND = ("VolumeNotBound", _FIT | _PODS | _SCALING, PASSES,
+        "a claim is not bound yet: check its storage class with kubectl describe pvc", STOPS_VLLM)
     VOLUME_ELSEWHERE = ("VolumeElsewhere", _PODS | _SCALING, PASSES,
         "the volume is only for nodes elsewhere: use ReadWriteMany, or free a node in its zone")
     INSUFFICIENT_GPUS = ("InsufficientGpus", _PODS | _SCALING, PASSES,
@@ -305,5 +303,5 @@ class Reason(StrEnum):
         return found
 
 
-FORMER = {"TokenRefused": Reason.HUB_TOKEN_REFUSED}
-"""Names that an inspect Job of an earlier version may still say."""
+FORMER = {"TokenRefused": Reason.HUB_TOKEN_REFUSED, "ClaimNotBound": Reason.VOLUME_NOT_BOUND}
+"""Names of earlier versions. An inspect Job of such a version may still say one."""
