@@ -189,3 +189,9 @@ def test_a_long_list_of_modules_fits() -> None:
 def test_a_job_that_says_something_else() -> None:
     with pytest.raises(InspectionError, match="it said: Killed"):
         decode("Traceback\nKilled\n")
+
+
+def test_a_job_of_an_earlier_version_is_understood() -> None:
+    with pytest.raises(InspectionError, match="put a valid one") as caught:
+        decode('{"reason": "TokenRefused", "message": "put a valid one into the Secret"}')
+    assert caught.value.reason is Reason.HUB_TOKEN_REFUSED

@@ -305,3 +305,6 @@ class Reason(StrEnum):
 
 FORMER = {"TokenRefused": Reason.HUB_TOKEN_REFUSED, "ClaimNotBound": Reason.VOLUME_NOT_BOUND}
 """Names of earlier versions. An inspect Job of such a version may still say one."""
+
+Finding = tuple[Reason, str]
+"""Why something is as it is: the reason, and the sentence for people."""

@@ -42,7 +42,7 @@ def telling(pods: Sequence[Object]) -> Log | None:
 
 
 def explanation(service: Object, pods: Sequence[Object], log: tuple[Log, str] | None) -> str:
-    """All of it as text. `log` is what was read of the telling one."""
+    """A service as text, with its conditions and pods. `log`: which log tells most, and what it says; None: no log."""
     found = [_with_log(pod_of(pod), log) for pod in pods]
     parts = [_headline(service), _conditions(service), _pods(found)]
     if log:
