@@ -44,9 +44,9 @@ def test_the_file_is_fresh() -> None:
 
 @pytest.mark.parametrize(("path", "node"), PROPERTIES, ids=[path for path, _ in PROPERTIES])
 def test_a_property_is_documented(path: str, node: Schema) -> None:
-    text, _, example = node["description"].partition(" Example: ")
-    assert re.match(r"[A-Z0-9].*\.$", text), text
-    assert example
+    text, _, example = node.get("description", "").partition(" Example: ")
+    assert re.match(r"[A-Z0-9].*\.$", text), f"{path} needs a description, as a sentence: {text!r} is none"
+    assert example, f"{path} needs an example"
     if node.get("type") in ("object", "array", "boolean", "integer"):
         value = json.loads(example)
         kinds = {"object": dict, "array": list, "boolean": bool, "integer": int}

@@ -1,6 +1,7 @@
-"""From the spec to vLLM's argv and environment. The only module that spells a vLLM flag.
+"""From the spec to vLLM's argv and environment.
 
-An omitted field omits the flag, so that vLLM's own default stands. Arguments are a list and never meet a shell.
+The flag of a field stands on the field (api/fields.py); here is how its value is written. An omitted field omits the
+flag, so that vLLM's own default stands. Arguments are a list and never meet a shell.
 """
 
 import json
@@ -10,7 +11,8 @@ from typing import Any
 
 from ..api import InferenceServiceSpec
 from ..api.base import bytes_of
-from ..api.spec import KvCache, Speculative
+from ..api.fields import Passed, fields
+from ..api.spec import Speculative
 from ..settings import Settings
 from .middleware import READY, STATE
 
@@ -24,41 +26,7 @@ MIDDLEWARE_PATH = "/etc/vllm/operator/vllm_operator_middleware.py"
 DRAIN_TIMEOUT_SECONDS = 120
 
 _SWITCHES: dict[bool, str] = {True: "--", False: "--no-"}
-Flag = Callable[[InferenceServiceSpec], Any]
-
-# Field of the spec -> the flag that carries it. A value of None, and so an omitted field, omits the flag; a bool picks
-# the flag's --no- form. The order is the order of argv.
-FLAGS: dict[str, tuple[str, Flag]] = {
-    "model.revision": ("revision", lambda s: s.model.revision),
-    "model.tokenizer.uri": ("tokenizer", lambda s: s.model.tokenizer and location(s.model.tokenizer.uri)),
-    "model.tokenizer.revision": ("tokenizer-revision", lambda s: s.model.tokenizer and s.model.tokenizer.revision),
-    "model.trustRemoteCode": ("trust-remote-code", lambda s: s.model.trust_remote_code),
-    "quantization": ("quantization", lambda s: s.quantization),
-    "dtype": ("dtype", lambda s: s.dtype),
-    "tensorParallelSize": ("tensor-parallel-size", lambda s: s.tensor_parallel_size),
-    "pipelineParallelSize": ("pipeline-parallel-size", lambda s: s.pipeline_parallel_size),
-    "expertParallel": ("enable-expert-parallel", lambda s: s.expert_parallel),
-    "maxModelLen": ("max-model-len", lambda s: s.max_model_len),
-    "maxNumSeqs": ("max-num-seqs", lambda s: s.max_num_seqs),
-    "maxNumBatchedTokens": ("max-num-batched-tokens", lambda s: s.max_num_batched_tokens),
-    "maxQueuedRequests": ("max-num-queued-reqs", lambda s: s.max_queued_requests),
-    "enforceEager": ("enforce-eager", lambda s: s.enforce_eager),
-    "kvCache.dtype": ("kv-cache-dtype", lambda s: s.kv_cache and s.kv_cache.dtype),
-    "kvCache.gpuMemoryUtilizationPercent": ("gpu-memory-utilization", lambda s: _fraction(s.kv_cache)),
-    "kvCache.memoryPerGPU": (
-        "kv-cache-memory-bytes",
-        lambda s: _bytes(s.kv_cache.memory_per_gpu if s.kv_cache else None),
-    ),
-    "kvCache.blockSize": ("block-size", lambda s: s.kv_cache and s.kv_cache.block_size),
-    "kvCache.prefixCaching": ("enable-prefix-caching", lambda s: s.kv_cache and s.kv_cache.prefix_caching),
-    "kvCache.cpuOffload": ("kv-offloading-size", lambda s: _gib(s.kv_cache.cpu_offload if s.kv_cache else None)),
-    "lora": ("enable-lora", lambda s: True if s.lora else None),
-    "lora.maxRank": ("max-lora-rank", lambda s: s.lora and s.lora.max_rank),
-    "speculative": ("speculative-config", lambda s: _speculative_config(s.speculative)),
-    "toolCallParser": ("tool-call-parser", lambda s: s.tool_call_parser),
-    "reasoningParser": ("reasoning-parser", lambda s: s.reasoning_parser),
-    "chatTemplate": ("chat-template", lambda s: TEMPLATE_PATH if s.chat_template else None),
-}
+_FIELDS = tuple(fields(InferenceServiceSpec))
 
 
 def location(uri: str) -> str:
@@ -89,22 +57,7 @@ def drain_timeout_seconds(spec: InferenceServiceSpec) -> int:
     return (spec.rollout.drain_timeout_seconds if spec.rollout else None) or DRAIN_TIMEOUT_SECONDS
 
 
-def _fraction(cache: KvCache | None) -> str | None:
-    percent = cache.gpu_memory_utilization_percent if cache else None
-    return f"{percent / 100:g}" if percent else None
-
-
-def _bytes(quantity: str | None) -> int | None:
-    return bytes_of(quantity) if quantity else None
-
-
-def _gib(quantity: str | None) -> str | None:
-    return f"{bytes_of(quantity) / 2**30:g}" if quantity else None
-
-
-def _speculative_config(speculative: Speculative | None) -> str | None:
-    if not speculative:
-        return None
+def _speculative_config(speculative: Speculative) -> str:
     config: dict[str, Any] = {"method": speculative.method}
     if speculative.model:
         config["model"] = location(speculative.model)
@@ -112,13 +65,36 @@ def _speculative_config(speculative: Speculative | None) -> str | None:
     return json.dumps(config)
 
 
+# What vLLM gets of a field's value, by what the field says of its flag. What is `otherwise` is in `argv`.
+_CONVERTERS: dict[Passed, Callable[[Any], Any]] = {
+    "value": lambda value: value,
+    "fraction": lambda percent: f"{percent / 100:g}",
+    "bytes": bytes_of,
+    "GiB": lambda quantity: f"{bytes_of(quantity) / 2**30:g}",
+    "location": location,
+    "JSON": _speculative_config,
+    "presence": lambda _: True,
+    "path": lambda _: TEMPLATE_PATH,
+}
+
+
+def flag_values(spec: InferenceServiceSpec, commit: str | None = None) -> dict[str, Any]:
+    """What each flag of a field gets, in the order of the fields; a field that is left out leaves its flags out.
+
+    `commit` is what the model's branch stands for: it takes the place of the branch.
+    """
+    values = {}
+    for field in _FIELDS:
+        value = commit if commit and field.path == "model.revision" else field.value_in(spec)
+        for flag in field.flags:
+            if value is not None and flag.passed != "otherwise":
+                values[flag.name] = _CONVERTERS[flag.passed](value)
+    return values
+
+
 def _flags(spec: InferenceServiceSpec, commit: str | None) -> Iterator[str]:
-    for flag, value_of in FLAGS.values():
-        value = commit if commit and flag == "revision" else value_of(spec)
-        if isinstance(value, bool):
-            yield f"{_SWITCHES[value]}{flag}"
-        elif value is not None:
-            yield f"--{flag}={value}"
+    for flag, value in flag_values(spec, commit).items():
+        yield f"{_SWITCHES[value]}{flag}" if isinstance(value, bool) else f"--{flag}={value}"
 
 
 def argv(spec: InferenceServiceSpec, name: str, commit: str | None = None) -> list[str]:
