@@ -38,7 +38,7 @@ from ..snapshots.pod import PodSnapshot
 from ..status.conditions import Engine, Observed
 from ..status.figures import Restarts, figures
 from ..status.status import status
-from ..vllm.argv import configuration
+from ..vllm.environment import configuration
 from ..watch.view import Key, ServiceSnapshot, View
 from .arrivals import Arrivals
 
