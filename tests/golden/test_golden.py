@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from cluster.host import REPOSITORY
-from every_field import SAMPLES, dotted
+from support.every_field import SAMPLES, dotted
 from vllm_operator.cli.render import render_file
 from vllm_operator.cli.service_file import services_in
 from vllm_operator.manifests.pod import MIDDLEWARE_ANNOTATION
