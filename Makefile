@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONPATH := tests:operator
 
-.PHONY: help setup test test-fast lint demo demo-down bench-scale bench-plan bench-rollout bench-autoscaling crd dashboards lock clean
+.PHONY: help setup test test-fast lint demo demo-down bench-scale bench-plan bench-rollout bench-autoscaling crd docs dashboards lock clean
 
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -59,6 +59,9 @@ bench-autoscaling: setup  ## The autoscaling policy against the HPA's defaults, 
 crd: setup  ## Write crds/ from api.py
 	$(BIN)/python -m vllm_operator crd > crds/inferenceservices.yaml
 	cp crds/inferenceservices.yaml charts/vllm-operator/files/
+
+docs: setup  ## Write docs/reasons.md and README's table of conditions from api/conditions.py and api/reasons.py
+	$(BIN)/python -m documents.conditions
 
 dashboards: setup  ## Write the chart's Grafana dashboards from tests/monitoring/dashboards.py
 	$(BIN)/python -m monitoring.dashboards

@@ -5,7 +5,7 @@ Messages are written to the status, so they hold no counter or time that changes
 
 from collections.abc import Sequence
 
-from ..api.reasons import TRANSIENT, Reason
+from ..api.reasons import Reason
 from ..assess.supply import Supply
 from ..diagnosis import container, refusals, scheduling
 from ..snapshots.child import DeploymentSnapshot
@@ -42,7 +42,7 @@ def workload(
     live = [pod for pod in pods if not pod.failed] or pods
     findings = [finding for pod in live if (finding := _pod(pod, supply))]
     if findings:
-        return min(findings, key=lambda finding: finding[0] in TRANSIENT)
+        return min(findings, key=lambda finding: bool(finding[0].passes))
     message = _refused(deployment)
     return refusals.pods(message, supply) if message is not None else None
 
