@@ -18,7 +18,7 @@ from vllm_operator.planner.architectures import model_of
 from vllm_operator.planner.plan import plan
 from vllm_operator.planner.quantization import ALIASES
 from vllm_operator.planner.rules import Rule
-from vllm_operator.vllm.argv import FLAGS
+from vllm_operator.vllm.argv import flag_values
 
 CPU = Gpu("CPU", 64 * GIB, (0, 0), vendor="cpu")
 # A checkpoint's mxfp8 is ModelOpt's.
@@ -70,9 +70,7 @@ def vllm() -> Iterator[Vllm]:
 
 def arguments(fields: Content) -> Content:
     """The arguments of vLLM for fields of a spec, as the operator would pass them."""
-    spec = spec_of(**fields)
-    values = {flag.replace("-", "_"): value_of(spec) for flag, value_of in FLAGS.values()}
-    return {name: value for name, value in values.items() if value is not None}
+    return {flag.replace("-", "_"): value for flag, value in flag_values(spec_of(**fields)).items()}
 
 
 SERVICES: dict[str, tuple[Content, Content, str | None]] = {

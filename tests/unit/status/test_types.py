@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from support.accounts import Scene
 from vllm_operator.api.conditions import ALWAYS, WHILE_FALSE, WHILE_TRUE, ConditionType
 from vllm_operator.api.reasons import Reason
 from vllm_operator.api.resource import InferenceService
@@ -13,7 +14,6 @@ from vllm_operator.assess.fits import Inspection
 from vllm_operator.inspection.report import Facts, encode
 from vllm_operator.snapshots.child import DeploymentSnapshot
 from vllm_operator.snapshots.pod import PodSnapshot
-from vllm_operator.status.conditions import Observed
 from vllm_operator.status.status import status
 
 SERVES = PodSnapshot("a", "r", "10.244.0.7", True, False, True, 0, started=True)
@@ -22,11 +22,11 @@ DEPLOYMENT = DeploymentSnapshot(1, observed_generation=1, replicas=1, wanted=1, 
 NO_TEMPLATE = Inspection("key", encode(Facts({"model_type": "llama"}, chat_template=False)))
 
 
-def told(observed: Observed, **spec: Any) -> dict[ConditionType, str]:
+def told(observed: Scene, **spec: Any) -> dict[ConditionType, str]:
     """The status of each condition."""
     parsed = InferenceServiceSpec.model_validate({"model": {"uri": "hf://org/model"}, **spec})
     service = InferenceService("team-a", "llama", "uid", 3, parsed)
-    entries = status(service, observed, {}, "2026-11-24T12:00:00Z")["conditions"]
+    entries = status(observed.account(service), "2026-11-24T12:00:00Z")["conditions"]
     by_name = {entry["type"]: entry["status"] for entry in entries}
     known = {kind: by_name.pop(kind) for kind in ConditionType if kind in by_name}
     assert by_name == {}, "types without a row"
@@ -38,7 +38,7 @@ def there(when: str) -> set[ConditionType]:
 
 
 def test_a_service_without_trouble_has_those_that_are_always_there_and_all_are_good() -> None:
-    found = told(Observed(deployment=DEPLOYMENT, pods=[SERVES], monitoring=True))
+    found = told(Scene(deployment=DEPLOYMENT, pods=[SERVES], monitoring=True))
     assert found.keys() == there(ALWAYS)
     known = {kind: value for kind, value in found.items() if value != "Unknown"}
     assert known == {kind: str(kind.good) for kind in known}
@@ -47,13 +47,13 @@ def test_a_service_without_trouble_has_those_that_are_always_there_and_all_are_g
 @pytest.mark.parametrize(
     ("kind", "observed"),
     [
-        (ConditionType.STALLED, Observed(deployment=DEPLOYMENT, pods=[REFUSED])),
-        (ConditionType.RECONCILING, Observed(deployment=DEPLOYMENT, pods=[replace(SERVES, ready=False)])),
-        (ConditionType.OUTDATED, Observed(deployment=DEPLOYMENT, pods=[SERVES], changed=["Secret/a"])),
-        (ConditionType.CHAT_AVAILABLE, Observed(deployment=DEPLOYMENT, pods=[SERVES], inspection=NO_TEMPLATE)),
+        (ConditionType.STALLED, Scene(deployment=DEPLOYMENT, pods=[REFUSED])),
+        (ConditionType.RECONCILING, Scene(deployment=DEPLOYMENT, pods=[replace(SERVES, ready=False)])),
+        (ConditionType.OUTDATED, Scene(deployment=DEPLOYMENT, pods=[SERVES], changed=["Secret/a"])),
+        (ConditionType.CHAT_AVAILABLE, Scene(deployment=DEPLOYMENT, pods=[SERVES], inspection=NO_TEMPLATE)),
     ],
 )
-def test_the_others_are_there_only_while_they_tell_of_trouble(kind: ConditionType, observed: Observed) -> None:
+def test_the_others_are_there_only_while_they_tell_of_trouble(kind: ConditionType, observed: Scene) -> None:
     found = told(observed)
     assert found.keys() == {*there(ALWAYS), kind}
     assert found[kind] == str(not kind.good)
@@ -61,10 +61,10 @@ def test_the_others_are_there_only_while_they_tell_of_trouble(kind: ConditionTyp
 
 
 def test_scaling_active_is_there_only_with_an_autoscaler() -> None:
-    found = told(Observed(deployment=DEPLOYMENT, pods=[SERVES]), autoscaling={"minReplicas": 1, "maxReplicas": 2})
+    found = told(Scene(deployment=DEPLOYMENT, pods=[SERVES]), autoscaling={"minReplicas": 1, "maxReplicas": 2})
     assert found.keys() == there(ALWAYS) | there(ConditionType.SCALING_ACTIVE.there)
 
 
 def test_a_spec_that_is_not_valid_is_all_that_is_told() -> None:
-    found = told(Observed(spec_error=(Reason.INVALID, "spec.x: wrong")))
+    found = told(Scene(spec_error=(Reason.INVALID, "spec.x: wrong")))
     assert found.keys() == {ConditionType.READY, ConditionType.SPEC_VALID, ConditionType.STALLED}
