@@ -1,32 +1,25 @@
 """The conditions of a service are those that the registry of types says are there."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from support.accounts import Scene
+from support.snapshots import deployment, loading, pod, service
 from vllm_operator.api.conditions import ALWAYS, WHILE_FALSE, WHILE_TRUE, ConditionType
 from vllm_operator.api.reasons import Reason
-from vllm_operator.api.resource import InferenceService
-from vllm_operator.api.spec import InferenceServiceSpec
 from vllm_operator.assess.fits import Inspection
 from vllm_operator.inspection.report import Facts, encode
-from vllm_operator.snapshots.child import DeploymentSnapshot
-from vllm_operator.snapshots.pod import PodSnapshot
 from vllm_operator.status.status import status
 
-SERVES = PodSnapshot("a", "r", "10.244.0.7", True, False, True, 0, started=True)
-REFUSED = replace(SERVES, ready=False, failed=True, reason="UnexpectedAdmissionError")
-DEPLOYMENT = DeploymentSnapshot(1, observed_generation=1, replicas=1, wanted=1, conditions=())
+SERVES, DEPLOYMENT = pod(), deployment(1)
+REFUSED = loading(failed=True, reason="UnexpectedAdmissionError")
 NO_TEMPLATE = Inspection("key", encode(Facts({"model_type": "llama"}, chat_template=False)))
 
 
 def told(observed: Scene, **spec: Any) -> dict[ConditionType, str]:
     """The status of each condition."""
-    parsed = InferenceServiceSpec.model_validate({"model": {"uri": "hf://org/model"}, **spec})
-    service = InferenceService("team-a", "llama", "uid", 3, parsed)
-    entries = status(observed.account(service), "2026-11-24T12:00:00Z")["conditions"]
+    entries = status(observed.account(service(**spec)), "2026-11-24T12:00:00Z")["conditions"]
     by_name = {entry["type"]: entry["status"] for entry in entries}
     known = {kind: by_name.pop(kind) for kind in ConditionType if kind in by_name}
     assert by_name == {}, "types without a row"
@@ -48,7 +41,7 @@ def test_a_service_without_trouble_has_those_that_are_always_there_and_all_are_g
     ("kind", "observed"),
     [
         (ConditionType.STALLED, Scene(deployment=DEPLOYMENT, pods=[REFUSED])),
-        (ConditionType.RECONCILING, Scene(deployment=DEPLOYMENT, pods=[replace(SERVES, ready=False)])),
+        (ConditionType.RECONCILING, Scene(deployment=DEPLOYMENT, pods=[loading()])),
         (ConditionType.OUTDATED, Scene(deployment=DEPLOYMENT, pods=[SERVES], changed=["Secret/a"])),
         (ConditionType.CHAT_AVAILABLE, Scene(deployment=DEPLOYMENT, pods=[SERVES], inspection=NO_TEMPLATE)),
     ],
