@@ -13,10 +13,11 @@ help:  ## Show the targets
 
 setup: $(VENV)/.installed  ## Make the virtual environment with pinned packages
 
-$(VENV)/.installed: requirements/dev.txt Makefile
+$(VENV)/.installed: requirements/dev.txt pyproject.toml Makefile
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet "uv==$(UV_VERSION)"
 	$(BIN)/uv pip sync --quiet --python $(BIN)/python --no-config requirements/dev.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-config --offline --no-deps --no-build-isolation -e .
 	touch $@
 
 lock:  ## Pin again what pyproject.toml asks for
