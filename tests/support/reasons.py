@@ -141,11 +141,13 @@ def undeclared(modules: Sources) -> list[str]:
             wrong.append(f"{found}: say for which condition, in tests/support/reasons.py, GIVES")
         elif found.name in Reason.__members__:
             seen.setdefault(found.name, set()).update(kinds)
-            for kind in sorted(kinds - Reason[found.name].types):
-                wrong.append(f"{found} for {kind}: add the type to its row in {REGISTRY}")
-    for reason in Reason:
-        for kind in sorted(reason.types - seen.get(reason.name, set())):
-            wrong.append(f"Reason.{reason.name} may stand in {kind}, and nothing gives it there: correct {REGISTRY}")
+            lacking = sorted(kinds - Reason[found.name].types)
+            wrong += [f"{found} for {kind}: add the type to its row in {REGISTRY}" for kind in lacking]
+    wrong += [
+        f"Reason.{reason.name} may stand in {kind}, and nothing gives it there: correct {REGISTRY}"
+        for reason in Reason
+        for kind in sorted(reason.types - seen.get(reason.name, set()))
+    ]
     scopes = {scope for found in mentions(modules) for scope in _scopes(found)}
     return wrong + [f"{scope} gives no reasons: remove it from GIVES" for scope in sorted(GIVES.keys() - scopes)]
 

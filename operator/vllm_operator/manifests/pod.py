@@ -195,10 +195,10 @@ def _volumes(service: InferenceService, settings: Settings) -> list[Manifest]:
     ]
     if sources := _configuration(spec):
         volumes.append({"name": "configuration", "projected": {"sources": sources}})
-    for claim in claims(spec):
-        volumes.append(
-            {"name": _volume_name(spec, claim), "persistentVolumeClaim": {"claimName": claim, "readOnly": True}}
-        )
+    volumes.extend(
+        {"name": _volume_name(spec, claim), "persistentVolumeClaim": {"claimName": claim, "readOnly": True}}
+        for claim in claims(spec)
+    )
     if spec.chat_template:
         ref = spec.chat_template.config_map_key_ref
         volumes.append(

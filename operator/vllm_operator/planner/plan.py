@@ -184,7 +184,7 @@ def _verdict(model: Model, engine: Engine, gpu: Gpu, budget: _Budget) -> Plan:
         exact = spare < 0
         spare = spare if exact else gpu.total_bytes - capacity.memory.used
     fits = None if abs(spare) < capacity.margin_bytes and not exact else spare >= 0
-    reason, message = _words(fits, capacity, gpu, engine.ranks.gpus)
+    reason, message = _words(capacity, gpu, engine.ranks.gpus, fits=fits)
     return Plan(fits, reason, message, gpu, engine.ranks.gpus, capacity, model.approximate)
 
 
@@ -236,7 +236,7 @@ def _minor(version: str) -> list[str]:
     return version.split(".")[:2]
 
 
-def _words(fits: bool | None, capacity: Capacity, gpu: Gpu, gpus: int) -> tuple[Reason, str]:
+def _words(capacity: Capacity, gpu: Gpu, gpus: int, *, fits: bool | None) -> tuple[Reason, str]:
     each, memory = f"each {gpu.name}" if gpus > 1 else gpu.name, capacity.memory
     needed, left, length = _size(capacity.needed_bytes), _size(memory.kv_cache), f"{capacity.max_model_len:,} tokens"
     if fits and capacity.max_concurrency is None:

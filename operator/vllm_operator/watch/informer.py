@@ -13,7 +13,7 @@ class NoDiffBase(kopf.DiffBaseStorage):
 
     def build(self, **_: Any) -> kopf.BodyEssence:
         """Nothing of the object."""
-        return cast(kopf.BodyEssence, {})
+        return cast("kopf.BodyEssence", {})
 
     def fetch(self, **_: Any) -> kopf.BodyEssence | None:
         """Nothing was stored."""

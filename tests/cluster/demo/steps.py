@@ -144,9 +144,9 @@ def _install(kubectl: Kubectl, record: Record, helm: Path, references: Mapping[s
     _helm(kubectl, helm, "upgrade", "--install", RELEASE, chart, *settings, "--wait", "--timeout=4m")
 
 
-def _answer(kubectl: Kubectl, progress: Progress, routed: bool) -> None:
+def _answer(kubectl: Kubectl, progress: Progress, *, routed: bool) -> None:
     """Ask one question and print the answer as it comes."""
-    with reachable(kubectl, DEMO, SERVICE, routed) as (base_url, way):
+    with reachable(kubectl, DEMO, SERVICE, routed=routed) as (base_url, way):
         await_connection(base_url)
         progress.line(f"  by {way}")
         progress.line(f"  user:      {QUESTION}")
