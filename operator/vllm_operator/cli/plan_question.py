@@ -169,8 +169,8 @@ def _named(options: argparse.Namespace, spec: InferenceServiceSpec, vendor: str)
             "which GPU? The spec has no accelerator.product: pass --gpu NAME, --gpu all or --gpu-memory"
         )
     if gpu is None:
-        known = ", ".join(accelerators.names())
-        raise PlanInputError(f"the catalogue has no GPU {name!r}: pass --gpu-memory, or one of {known}")
+        catalogue = ", ".join(accelerators.names())
+        raise PlanInputError(f"the catalogue has no GPU {name!r}: pass --gpu-memory, or one of {catalogue}")
     if gpu.vendor != vendor:
         raise PlanInputError(f"{gpu.name} is none of the GPUs that spec.accelerator.resource asks for ({vendor})")
     return gpu

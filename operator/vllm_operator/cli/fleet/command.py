@@ -31,8 +31,8 @@ async def _status(arguments: argparse.Namespace) -> str:
         else:
             # One after the other: who may see neither is to be told of the services.
             services, pods = await client.find(KIND, namespace), await client.find("Pod", namespace, _PODS)
-        found = rows(services, pods, await _requests(client, pods))
-    return as_json(found) if arguments.output == "json" else as_text(found)
+        fleet = rows(services, pods, await _requests(client, pods))
+    return as_json(fleet) if arguments.output == "json" else as_text(fleet)
 
 
 async def _one(client: UserClient, namespace: str, name: str) -> tuple[list[Object], list[Object]]:
