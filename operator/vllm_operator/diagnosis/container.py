@@ -82,8 +82,8 @@ def _hung(_: PodSnapshot, ending: Ending) -> Finding | None:
     words = shorten(redact(hung["words"]), _VALUE_MAX).rstrip(".")
     return (
         Reason.ENGINE_HUNG,
-        f"its engine hung ({words}), and it was started anew: if that happens again, look for errors of the GPU on that "
-        "node, or use another image",
+        f"its engine hung ({words}), and it was started anew: if that happens again, look for errors of the GPU on "
+        "that node, or use another image",
     )
 
 
