@@ -24,7 +24,8 @@ from bench.vllm_pods import CAPACITY, DRAIN_SECONDS, Pod, shares
 from vllm_operator.api.resource import InferenceService
 from vllm_operator.api.spec import InferenceServiceSpec
 from vllm_operator.manifests import Scaling
-from vllm_operator.manifests.autoscaling import STARTUP_STEPS, autoscaler
+from vllm_operator.manifests.amounts import STARTUP_STEPS
+from vllm_operator.manifests.autoscaling import autoscaler
 
 STEP = 7.5
 # From a scrape until the HPA reads it through prometheus-adapter.

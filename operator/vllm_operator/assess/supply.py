@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ..api.spec import InferenceServiceSpec
-from ..manifests.pod import PRODUCT_LABELS
+from ..manifests.names import PRODUCT_LABELS
 from ..snapshots.node import Node
 from ..snapshots.pod import PodSnapshot
 from .nodes import is_selected, untolerated

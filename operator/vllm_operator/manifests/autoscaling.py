@@ -10,11 +10,9 @@ from dataclasses import dataclass
 from ..api.autoscaling import Autoscaling
 from ..api.resource import InferenceService
 from .metadata import Manifest, compact, metadata
-from .monitoring import SERVICE_LABEL
+from .names import SERVICE_LABEL
 
 AUTOSCALERS = ("HorizontalPodAutoscaler", "ScaledObject")
-# What a start-up time is rounded up to, so that noise changes no autoscaler. The last is the API's longest period.
-STARTUP_STEPS = (15, 30, 60, 120, 300, 600, 900, 1200, 1800)
 UNKNOWN_STARTUP_SECONDS = 300
 # One pod a minute: each drains its requests first, and the next look sees what the others make of them.
 _SCALE_DOWN_SECONDS = 60
@@ -63,13 +61,6 @@ def autoscaler(service: InferenceService, scaling: Scaling) -> Manifest | None:
     if spec.provider == "KEDA":
         return scaled_object(service, spec, scaling) if scaling.keda else None
     return _horizontal_pod_autoscaler(service, spec, scaling)
-
-
-def hpa_of(service: InferenceService) -> tuple[str, str]:
-    """Kind and name of the HorizontalPodAutoscaler that scales the service: ours, or the one that KEDA keeps."""
-    scaling = service.spec.autoscaling
-    by_keda = scaling is not None and scaling.provider == "KEDA"
-    return "HorizontalPodAutoscaler", f"keda-hpa-{service.name}" if by_keda else service.name
 
 
 def _horizontal_pod_autoscaler(service: InferenceService, spec: Autoscaling, scaling: Scaling) -> Manifest:

@@ -11,10 +11,8 @@ from typing import Any
 from ..api.effects import OTHER_FIELDS, POD_FIELDS
 from ..api.resource import InferenceService
 from .claim import claim_name
-from .metadata import REVISION_LABEL, Manifest, metadata
-
-# Old renderings kept, so that a spec that is put back finds its running pods' template unchanged.
-KEPT_REVISIONS = 3
+from .metadata import Manifest, metadata
+from .names import REVISION_LABEL
 
 
 def revision_name(service: InferenceService) -> str:

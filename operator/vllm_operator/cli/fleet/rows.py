@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ...manifests.metadata import INSTANCE_LABEL
+from ...manifests.names import INSTANCE_LABEL
 from .table import columns
 
 Object = Mapping[str, Any]
