@@ -18,7 +18,7 @@ from . import metrics
 from .api import API_VERSION, KIND, PLURAL
 from .api.resource import InferenceService
 from .manifests.metadata import Manifest
-from .snapshots.child import FIELD_MANAGER
+from .manifests.names import FIELD_MANAGER
 from .snapshots.pod_event import PodEvent, snapshots
 
 log = logging.getLogger(__name__)

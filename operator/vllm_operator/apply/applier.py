@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from ..api.resource import InferenceService
 from ..cluster import Cluster
 from ..manifests import AUTOSCALERS
-from ..manifests.metadata import INSTANCE_LABEL, MANAGED_BY, MANAGED_BY_LABEL, Manifest
+from ..manifests.metadata import Manifest
+from ..manifests.names import INSTANCE_LABEL, MANAGED_BY, MANAGED_BY_LABEL
 from ..snapshots.child import Child, ChildKey, Live, owner_uid
 from ..snapshots.child import child as child_of
 

@@ -22,8 +22,8 @@ from ..manifests import (
     pod_template,
     revision_name,
 )
-from ..manifests.metadata import REVISION_LABEL
-from ..manifests.revision import KEPT_REVISIONS
+from ..manifests.amounts import KEPT_REVISIONS
+from ..manifests.names import REVISION_LABEL
 from ..settings import Settings
 from ..snapshots.child import Child, DeploymentSnapshot, Live
 from .applier import Applier, NameTakenError

@@ -26,8 +26,7 @@ from ..assess.supply import Supply, supply
 from ..cluster import Cluster, GoneError
 from ..diagnosis import Autoscaler, Finding, asks_for_gpus
 from ..manifests import inspection_key, revision_name
-from ..manifests.autoscaling import hpa_of
-from ..manifests.pod import CONTAINER
+from ..manifests.names import CONTAINER, hpa_of
 from ..readers.engine import ConfigurationReader, EngineReader, HangReader
 from ..readers.events import EventReader
 from ..readers.inspection import Inspector

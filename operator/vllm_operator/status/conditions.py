@@ -13,7 +13,7 @@ from ..api.resource import InferenceService
 from ..assess.fits import NOT_ASSESSED, Assessment, Inspection, facts_of
 from ..assess.supply import Supply
 from ..diagnosis import Autoscaler, Finding
-from ..manifests.deployment import surge
+from ..manifests.amounts import surge
 from ..snapshots.child import DeploymentSnapshot
 from ..snapshots.pod import PodSnapshot
 from ..vllm.argv import ranks

@@ -12,7 +12,7 @@ from ..api.resource import InferenceService
 from ..assess.fits import facts_of
 from ..inspection.report import InspectionReason
 from ..manifests.metadata import compact, identity
-from ..manifests.network import service_url
+from ..manifests.names import service_url
 from .conditions import (
     Observed,
     Verdict,

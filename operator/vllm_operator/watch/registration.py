@@ -12,8 +12,7 @@ import kopf
 from .. import metrics, settings
 from ..api import GROUP, PLURAL, VERSION
 from ..cluster import CHILD_KINDS, OPTIONAL_KINDS, RESOURCES
-from ..manifests.inspection import INSPECTION_LABEL
-from ..manifests.metadata import MANAGED_BY, MANAGED_BY_LABEL
+from ..manifests.names import INSPECTION_LABEL, MANAGED_BY, MANAGED_BY_LABEL
 from ..snapshots import inspection_pod
 from ..snapshots.child import Child, instance
 from ..snapshots.child import child as child_of
