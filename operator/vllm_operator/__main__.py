@@ -1,6 +1,6 @@
-"""The command line: `run` the operator, print the `crd`; show a fleet's `status`, or explain one service with `logs`;
-and without a cluster `plan` a service's memory, `render` its children or `inspect` a model. As `kubectl-vllm` on the
-PATH it is `kubectl vllm` as well."""
+"""The command line: `run` the operator, print the `crd` or the `rbac` rules that it needs; show a fleet's `status`, or
+explain one service with `logs`; and without a cluster `plan` a service's memory, `render` its children or `inspect` a
+model. As `kubectl-vllm` on the PATH it is `kubectl vllm` as well."""
 
 import argparse
 import logging
@@ -48,6 +48,7 @@ def main() -> None:
     parser = _Parser(prog="kubectl vllm" if name.startswith("kubectl") else "vllm-operator", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("crd", help="print the CustomResourceDefinition")
+    commands.add_parser("rbac", help="print the rules of RBAC that the operator needs")
     run = commands.add_parser("run", help="run the operator")
     run.add_argument("--metrics-port", type=int, default=8080, help="port of /metrics (default: %(default)s)")
     run.add_argument("--health-port", type=int, default=8081, help="port of /healthz (default: %(default)s)")
@@ -89,6 +90,10 @@ def _execute(arguments: argparse.Namespace) -> None:
             from .api.crd import custom_resource_definition
 
             _print_yaml(custom_resource_definition())
+        case "rbac":
+            from .resources import rules
+
+            _print_yaml(rules())
         case "render":
             from .cli.render import render_file
 

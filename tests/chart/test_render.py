@@ -87,7 +87,7 @@ def test_has_the_current_crd() -> None:
     printed = subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
     for file in (CRD, CHART / "files" / CRD.name):
         same = file.read_text() == printed  # pytest would print a difference of thousands of lines
-        assert same, f"{file.relative_to(REPOSITORY)} is stale: run `make crd`"
+        assert same, f"{file.relative_to(REPOSITORY)} is stale: run `make generated`"
 
 
 def test_renders_the_crd_as_it_is() -> None:

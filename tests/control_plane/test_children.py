@@ -54,7 +54,7 @@ def test_every_field_of_a_pod_is_taken(
 ) -> None:
     for service in sample(path, schema).services:
         template = pod_template(service, "revision", Settings())
-        for child in desired(service, template, monitoring=False):
+        for child in desired(service, template, served=()):
             if child["kind"] in ("Deployment", "NetworkPolicy"):
                 for reference in child["metadata"]["ownerReferences"]:
                     reference["uid"] = "7f0c"

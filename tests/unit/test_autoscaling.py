@@ -9,8 +9,8 @@ import yaml
 from cluster.host import REPOSITORY
 from vllm_operator.api.resource import InferenceService
 from vllm_operator.api.spec import InferenceServiceSpec
-from vllm_operator.manifests import Scaling
-from vllm_operator.manifests.autoscaling import autoscaler
+from vllm_operator.manifests import OPTIONAL_KINDS, Scaling, desired
+from vllm_operator.manifests.kinds import AUTOSCALERS
 
 ALL = {
     "waitingRequests": 5,
@@ -26,9 +26,15 @@ def service(**autoscaling: Any) -> InferenceService:
     return InferenceService("team-a", "llama", "uid", 3, InferenceServiceSpec.model_validate(spec))
 
 
+def autoscalers(
+    owner: InferenceService, scaling: Scaling | None = None, served: frozenset[str] = OPTIONAL_KINDS
+) -> list[dict[str, Any]]:
+    children = desired(owner, {"spec": {}}, served=served, scaling=scaling or Scaling())
+    return [child for child in children if child["kind"] in AUTOSCALERS]
+
+
 def made(scaling: Scaling | None = None, **autoscaling: Any) -> dict[str, Any]:
-    found = autoscaler(service(**autoscaling), scaling or Scaling())
-    assert found
+    (found,) = autoscalers(service(**autoscaling), scaling)
     spec: dict[str, Any] = found["spec"]
     return spec
 
@@ -68,9 +74,8 @@ def test_pods_are_added_no_faster_than_they_start(known: int | None, period: int
 
 
 def test_without_kedas_api_nothing_scales_and_with_it_there_is_one_autoscaler() -> None:
-    assert autoscaler(service(provider="KEDA"), Scaling(keda=False)) is None
-    found = autoscaler(service(provider="KEDA"), Scaling())
-    assert found
+    assert autoscalers(service(provider="KEDA"), served=frozenset()) == []
+    (found,) = autoscalers(service(provider="KEDA"))
     assert found["kind"] == "ScaledObject"
 
 

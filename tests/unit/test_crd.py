@@ -39,7 +39,7 @@ PROPERTIES = [(path, node) for path, node in ALL if "." in path and not path.end
 def test_the_file_is_fresh() -> None:
     for file in ("crds/inferenceservices.yaml", "charts/vllm-operator/files/inferenceservices.yaml"):
         kept = yaml.load((REPOSITORY / file).read_text(), Loader=yaml.CSafeLoader)
-        assert kept == custom_resource_definition(), f"{file} is stale: run `make crd`"
+        assert kept == custom_resource_definition(), f"{file} is stale: run `make generated`"
 
 
 @pytest.mark.parametrize(("path", "node"), PROPERTIES, ids=[path for path, _ in PROPERTIES])

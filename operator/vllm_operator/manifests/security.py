@@ -1,4 +1,4 @@
-"""What pods of ours and their containers may do: the restricted Pod Security Standard, and a root file system to read."""
+"""What pods of ours and their containers may do: Kubernetes' restricted standard, with a root that is read only."""
 
 from typing import Any
 
