@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from ..api.resource import InferenceService
 from ..cluster import Cluster
-from ..manifests import AUTOSCALERS
+from ..manifests.kinds import BY_KIND, Proof, Pruned
 from ..manifests.metadata import Manifest
 from ..manifests.names import INSTANCE_LABEL, MANAGED_BY, MANAGED_BY_LABEL
 from ..snapshots.child import Child, ChildKey, Live, owner_uid
@@ -114,18 +114,11 @@ class Applier:
         """Whether the watch has yet to show something that was applied: worth another look after WATCH_LAG_SECONDS."""
         return any(not applied.seen for applied in self._applied.values())
 
-    async def prune(
-        self, service: InferenceService, wanted: Iterable[Manifest], live: Live, *, autoscalers: bool = False
-    ) -> None:
-        """Deletes the children that are no longer desired: the autoscalers, or all others.
-
-        Revisions and claims without an owner stay.
-        """
+    async def prune(self, service: InferenceService, wanted: Iterable[Manifest], live: Live, when: Pruned) -> None:
+        """Deletes what is no longer desired, of the kinds that go at this time. What has no owner stays."""
         names = {(manifest["kind"], manifest["metadata"]["name"]) for manifest in wanted}
         for key, child in live.items():
-            if child.kind == "ControllerRevision" or (child.kind in AUTOSCALERS) != autoscalers:
-                continue
-            if key not in names and child.owner_uid == service.uid:
+            if BY_KIND[child.kind].pruned is when and key not in names and child.owner_uid == service.uid:
                 await self.delete(service, key)
 
     async def delete(self, service: InferenceService, key: ChildKey) -> None:
@@ -153,8 +146,9 @@ def _has_our_labels(service: InferenceService, found: Manifest) -> bool:
 
 
 def _refuse_foreign(service: InferenceService, child: Child) -> None:
-    """A claim may have no owner, so that it outlives its service; anything else must be owned by this very service."""
-    if child.owner_uid == service.uid or (child.kind == "PersistentVolumeClaim" and child.owner_uid is None):
+    """Raises where a child is not this service's own, by the proof that its kind asks for."""
+    by_labels = BY_KIND[child.kind].proof is Proof.OWNER_OR_LABELS
+    if child.owner_uid == service.uid or (by_labels and child.owner_uid is None):
         return
     if child.owner_uid is None:
         raise NameTakenError(

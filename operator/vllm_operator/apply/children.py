@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from ..api.reasons import Reason
 from ..api.resource import InferenceService
 from ..assess.fits import Assessment, Inspection, facts_of, keeps_from_running
-from ..cluster import OPTIONAL_KINDS, Cluster, GoneError, RefusedError
+from ..cluster import Cluster, GoneError, RefusedError
 from ..diagnosis import Finding
 from ..manifests import (
-    AUTOSCALERS,
     Manifest,
     Rendering,
     Scaling,
@@ -23,6 +22,7 @@ from ..manifests import (
     revision_name,
 )
 from ..manifests.amounts import KEPT_REVISIONS
+from ..manifests.kinds import AUTOSCALERS, OPTIONAL_KINDS, Pruned
 from ..manifests.names import REVISION_LABEL
 from ..settings import Settings
 from ..snapshots.child import Child, DeploymentSnapshot, Live
@@ -73,13 +73,12 @@ class Children:
                 withheld = template is None or _revision(template) != revision_name(service)
             else:
                 template = await self._kept_template(service, live, _rendering(known))
-            scaling = Scaling(self.replicas.startup_seconds, "ScaledObject" in served, self._settings.prometheus_url)
-            children = desired(service, template, monitoring="ServiceMonitor" in served, scaling=scaling)
+            scaling = Scaling(self.replicas.startup_seconds, self._settings.prometheus_url)
+            children = desired(service, template, served=served, scaling=scaling)
             # Without the kept template of what is deployed, it is left as it is.
             complete = bool(template) or not _deployed(service, live)
             if complete:
-                # First: two autoscalers at once, or one and a fixed number, would disagree.
-                await self.applier.prune(service, children, live, autoscalers=True)
+                await self.applier.prune(service, children, live, Pruned.FIRST)
             refused = await self._apply_all(service, children, live)
             if known.job:
                 # A Job's pod template is immutable: what runs is left to run.
@@ -87,7 +86,7 @@ class Children:
                     await self.applier.apply(service, known.job, live)
                 children.append(known.job)
             if complete:
-                await self.applier.prune(service, children, live)
+                await self.applier.prune(service, children, live, Pruned.LAST)
         except NameTakenError as error:
             return Outcome(template, withheld, (Reason.NAME_TAKEN, str(error)))
         except RefusedError as error:

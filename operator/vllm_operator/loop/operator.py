@@ -16,7 +16,8 @@ import kopf
 from prometheus_client import start_http_server
 
 from .. import health, settings
-from ..cluster import OPTIONAL_KINDS, RESOURCES, Cluster, connect
+from ..cluster import Cluster, connect
+from ..manifests.kinds import BY_KIND, OPTIONAL_KINDS
 from ..watch.registration import OPTIONAL, kopf_settings, register
 from ..watch.view import Key, View
 from ..watch.watches import Watches
@@ -76,7 +77,7 @@ class _State:
         self.served = frozenset(served)
         for kind in OPTIONAL_KINDS:
             tell = self.watches.expect if kind in self.served else self.watches.forget
-            tell(RESOURCES[kind].plural)
+            tell(BY_KIND[kind].plural)
         if self.reconciler and self.reconciler.served != self.served:
             self.reconciler.served = self.served
             self._queue_all()

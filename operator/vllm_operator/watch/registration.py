@@ -11,7 +11,7 @@ import kopf
 
 from .. import metrics, settings
 from ..api import GROUP, PLURAL, VERSION
-from ..cluster import CHILD_KINDS, OPTIONAL_KINDS, RESOURCES
+from ..manifests.kinds import KINDS
 from ..manifests.names import INSPECTION_LABEL, MANAGED_BY, MANAGED_BY_LABEL
 from ..snapshots import inspection_pod
 from ..snapshots.child import Child, instance
@@ -28,15 +28,14 @@ from .watches import Watches
 CHILD_EVENT_DELAY_SECONDS = 0.5
 # Nodes come in groups, and each concerns the plan of every service.
 NODE_EVENT_DELAY_SECONDS = 2.0
-OPTIONAL = frozenset(RESOURCES[kind].plural for kind in OPTIONAL_KINDS)
+OPTIONAL = frozenset(row.plural for row in KINDS if row.optional)
 
 OnKey = Callable[[View, Key, float], None]
 
 
 def _child_resources() -> list[tuple[str, ...]]:
     """kopf's selectors of everything that carries our label."""
-    resources = [RESOURCES[kind] for kind in CHILD_KINDS]
-    return [*((*resource.api_version.split("/"), resource.plural) for resource in resources), ("v1", "pods")]
+    return [*((*row.api_version.split("/"), row.plural) for row in KINDS), ("v1", "pods")]
 
 
 async def _index_service(body: kopf.Body, **_: Any) -> dict[Key, ServiceSnapshot]:
