@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from cluster.control_plane import ControlPlane
+from control_plane import keda, monitors
 from control_plane.models import REPORTS
 from control_plane.services import service
 from kube import Kube
@@ -73,3 +74,16 @@ def kube(operator: OperatorProcess, request: pytest.FixtureRequest) -> Iterator[
         operator.check()
     finally:
         kube.run("delete", "namespace", name, "--wait=false", check=False)
+
+
+@pytest.fixture
+def every_api(kube: Kube, operator: OperatorProcess) -> Iterator[None]:
+    """The optional APIs are served, and models are inspected: every kind of child can be made."""
+    monitors.install_api(kube)
+    keda.install_api(kube)
+    operator.restart(images={"operator": "vllm-operator:test"})
+    yield
+    operator.stop()
+    keda.remove_api(kube)
+    monitors.remove_api(kube)
+    operator.start()

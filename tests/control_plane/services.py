@@ -4,9 +4,11 @@ from typing import Any
 
 from kube import Kube, Object, conditions
 from operator_process import version
+from vllm_operator.manifests.kinds import KINDS
 
 LABEL = "app.kubernetes.io/instance"
-CHILDREN = "deployments,controllerrevisions,services,pvc,pdb,networkpolicies,hpa"
+# What every cluster serves.
+CHILDREN = ",".join(row.plural for row in KINDS if not row.optional)
 
 
 def service(name: str = "llama", **spec: Any) -> Object:
