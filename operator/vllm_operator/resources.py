@@ -26,7 +26,7 @@ class Resource(NamedTuple):
     # Only the objects of this name.
     name: str = ""
     # Belongs to no namespace: out of reach of an operator that has rights in some namespaces only.
-    of_cluster: bool = False
+    cluster_scoped: bool = False
 
     @property
     def group(self) -> str:
@@ -44,10 +44,10 @@ RESOURCES = {
     # Of operators: only the one that holds it acts.
     "Lease": Resource("coordination.k8s.io/v1", "leases", ("get", "create", "update"), name=LEASE_NAME),
     # Which GPUs there are, for the memory plan.
-    "Node": Resource("v1", "nodes", _WATCH, of_cluster=True),
+    "Node": Resource("v1", "nodes", _WATCH, cluster_scoped=True),
     # kopf looks for CRDs that come and go.
     "CustomResourceDefinition": Resource(
-        "apiextensions.k8s.io/v1", "customresourcedefinitions", _WATCH, of_cluster=True
+        "apiextensions.k8s.io/v1", "customresourcedefinitions", _WATCH, cluster_scoped=True
     ),
 }
 
@@ -59,7 +59,7 @@ def rules(resources: Mapping[str, Resource] = RESOURCES) -> dict[str, list[dict[
     """
     places: dict[str, list[dict[str, Any]]] = {"namespaced": [], "cluster": []}
     for resource in resources.values():
-        places["cluster" if resource.of_cluster else "namespaced"] += _rules(resource)
+        places["cluster" if resource.cluster_scoped else "namespaced"] += _rules(resource)
     return places
 
 

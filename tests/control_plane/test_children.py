@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,8 @@ import yaml
 from cluster.control_plane import ControlPlane
 from cluster.host import REPOSITORY
 from control_plane import keda, monitors
-from every_field import SAMPLES, dotted, sample
-from kube import Kube, established
+from support.every_field import SAMPLES, dotted, sample
+from support.kube import Kube, established
 from vllm_operator.cluster import path
 from vllm_operator.manifests import desired, pod_template
 from vllm_operator.settings import Settings
@@ -60,7 +61,7 @@ def test_every_field_of_a_pod_is_taken(
     control_plane: ControlPlane, steps: tuple[str, ...], schema: dict[str, Any]
 ) -> None:
     for service in sample(steps, schema).services:
-        template = pod_template(service, "revision", Settings())
+        template = pod_template(replace(service, revision="revision"), Settings())
         for child in desired(service, template, served=()):
             if child["kind"] in ("Deployment", "NetworkPolicy"):
                 for reference in child["metadata"]["ownerReferences"]:

@@ -4,9 +4,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from control_plane.services import children, reason, service
-from kube import Kube, Object, conditions
 from support.child_kinds import Example, example
+from support.kube import Kube, Object, conditions
+from support.services import children, reason, service
 from vllm_operator.manifests.kinds import BY_KIND, KINDS, ChildKind
 
 pytestmark = pytest.mark.control_plane

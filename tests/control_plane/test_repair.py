@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from control_plane.services import args, children, ready, replicas, service
-from kube import Kube
 from support.child_kinds import example
+from support.kube import Kube
+from support.services import args, children, ready, replicas, service
 from vllm_operator.manifests.kinds import KINDS
 
 pytestmark = pytest.mark.control_plane

@@ -13,7 +13,7 @@ import yaml
 from cluster.host import REPOSITORY
 from vllm_operator.api.resource import InferenceService
 from vllm_operator.cli.render import render_file, service_of
-from vllm_operator.manifests import controller_revision, inspection, pod_template, revision_name
+from vllm_operator.manifests import controller_revision, inspection, pod_template
 from vllm_operator.manifests.pod import MIDDLEWARE_ANNOTATION
 from vllm_operator.settings import Images, Settings
 from vllm_operator.vllm import middleware
@@ -69,7 +69,7 @@ def test_children(name: str) -> None:
 
 def test_kept_template() -> None:
     owner = parsed("minimal")
-    template = hidden(pod_template(owner, revision_name(owner), Settings()))
+    template = hidden(pod_template(owner, Settings()))
     compare("kept-template", [controller_revision(owner, 1, template)])
 
 

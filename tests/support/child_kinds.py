@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vllm_operator.cli.render import service_of
-from vllm_operator.manifests import inspection_key, revision_name
+from vllm_operator.manifests import inspection_key
 from vllm_operator.manifests.kinds import ChildKind
 
 Object = dict[str, Any]
@@ -33,7 +33,7 @@ class Example:
     def name(self, service: Object) -> str:
         """The child's name, for a service's manifest."""
         owner = service_of(service)
-        return owner.name + self.suffix.format(revision=revision_name(owner), inspection=inspection_key(owner))
+        return owner.name + self.suffix.format(revision=owner.revision, inspection=inspection_key(owner))
 
 
 _SELECTOR = {"matchLabels": {"app": "other"}}

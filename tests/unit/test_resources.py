@@ -3,7 +3,7 @@
 import yaml
 
 from cluster.host import REPOSITORY
-from rights import Right, granted
+from support.rights import Right, granted
 from vllm_operator.manifests.kinds import KINDS
 from vllm_operator.resources import RESOURCES, Resource, rules
 
@@ -32,5 +32,5 @@ def test_a_rule_for_each_part_of_a_resource() -> None:
 
 
 def test_what_belongs_to_no_namespace_is_asked_for_apart() -> None:
-    made = rules({"Node": Resource("v1", "nodes", ("list",), of_cluster=True)})
+    made = rules({"Node": Resource("v1", "nodes", ("list",), cluster_scoped=True)})
     assert (granted(made["cluster"]), made["namespaced"]) == ({Right("list", "", "nodes")}, [])

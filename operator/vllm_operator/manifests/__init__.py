@@ -11,7 +11,7 @@ from .inspection import inspection, inspection_key, model_claim
 from .kinds import KINDS, OPTIONAL_KINDS, Parts
 from .metadata import Manifest
 from .pod import Rendering, pod_template
-from .revision import controller_revision, revision_name
+from .revision import controller_revision
 
 __all__ = [
     "OPTIONAL_KINDS",
@@ -24,7 +24,6 @@ __all__ = [
     "inspection_key",
     "model_claim",
     "pod_template",
-    "revision_name",
 ]
 
 _SCALING = Scaling()

@@ -32,7 +32,6 @@ from ..vllm.argv import (
     ranks,
 )
 from .amounts import STARTUP_TIMEOUT_SECONDS, GiB, memory_beside_bytes, memory_limit_bytes, shared_memory_bytes
-from .claim import claim_name
 from .metadata import Manifest, compact, identity, labels
 from .names import CONTAINER, PORT_NAME, PRODUCT_LABELS, REVISION_LABEL
 from .security import container_security, pod_security
@@ -60,14 +59,12 @@ class Rendering:
     """GPU products that the pods are pinned to, where others would not do; empty: no restriction."""
 
 
-def pod_template(
-    service: InferenceService, revision: str, settings: Settings, rendering: Rendering = Rendering()
-) -> Manifest:
-    """The PodTemplateSpec of a service. `revision` names this rendering (see revision.py)."""
+def pod_template(service: InferenceService, settings: Settings, rendering: Rendering = Rendering()) -> Manifest:
+    """The PodTemplateSpec of a service, labelled with the service's revision."""
     spec, pod = service.spec, service.spec.pod or PodSettings.model_validate({})
     template = {
         "metadata": {
-            "labels": {**(pod.labels or {}), **labels(service), REVISION_LABEL: revision},
+            "labels": {**(pod.labels or {}), **labels(service), REVISION_LABEL: service.revision},
             "annotations": _annotations(spec, pod),
         },
         "spec": {
@@ -168,7 +165,7 @@ _MIDDLEWARE_FILE = {
 
 def _volumes(service: InferenceService, settings: Settings) -> list[Manifest]:
     spec = service.spec
-    cache = claim_name(service)
+    cache = service.cache_claim_name
     volumes: list[Manifest] = [
         {"name": "cache", **({"persistentVolumeClaim": {"claimName": cache}} if cache else {"emptyDir": {}})},
         {"name": "tmp", "emptyDir": {}},

@@ -10,13 +10,14 @@ import pytest
 import yaml
 
 from cluster.host import REPOSITORY
-from rights import Right, granted
 from support.child_kinds import EXAMPLES, Example
+from support.rights import Right, granted
 from vllm_operator.api.effects import EFFECTS
 from vllm_operator.api.resource import InferenceService
 from vllm_operator.api.spec import InferenceServiceSpec
 from vllm_operator.manifests import Scaling
 from vllm_operator.manifests.kinds import AUTOSCALERS, BY_KIND, KINDS, ChildKind, Parts, Pruned
+from vllm_operator.services.kind import SOURCES
 from vllm_operator.watch.registration import register
 from vllm_operator.watch.watches import Watches
 
@@ -47,7 +48,7 @@ def found() -> Surroundings:
             goldens.setdefault(manifest["kind"], set()).add(manifest["apiVersion"])
     rules = yaml.safe_load((REPOSITORY / RIGHTS_FILE).read_text())
     registry = kopf.OperatorRegistry()
-    register(registry, Watches(lambda: None), lambda *_: None, with_nodes=False)
+    register(registry, Watches(lambda: None), SOURCES, lambda *_: None)
     selectors = [handler.selector for handler in registry._indexing.get_all_handlers()]  # no public way to ask
     watched = {("/".join(filter(None, (s.group, s.version))), str(s.plural or s.any_name)) for s in selectors if s}
     return Surroundings(goldens, granted(rules["namespaced"]), watched, EXAMPLES, EFFECTS)
@@ -74,7 +75,7 @@ def missing(row: ChildKind, around: Surroundings) -> Iterator[str]:
     if lacking := [verb for verb in row.verbs if Right(verb, group, row.plural) not in around.rights]:
         yield f"the chart lets the operator not {', '.join(lacking)} {row.plural}: run `make generated` ({RIGHTS_FILE})"
     if (row.api_version, row.plural) not in around.watched:
-        yield f"{row.plural} are not watched: watch/registration.py leaves {kind} out"
+        yield f"{row.plural} are not watched: SOURCES in services/kind.py leaves {kind} out"
 
 
 def _unknown_fields(kind: str, example: Example, effects: Collection[str]) -> Iterator[str]:
@@ -168,7 +169,7 @@ def test_a_kind_of_which_nothing_was_forgotten_lacks_nothing() -> None:
         (replace(ROUTE, build=lambda _: {"apiVersion": "v1", "kind": "Route"}), {}, "makes a Route of v1"),
         (ROUTE, {"goldens": {"HTTPRoute": {"example.com/v1"}}}, "of another version in tests/golden"),
         (ROUTE, {"rights": set()}, "get, list, watch, create, patch, delete httproutes: run `make generated`"),
-        (ROUTE, {"watched": set()}, "httproutes are not watched: watch/registration.py"),
+        (ROUTE, {"watched": set()}, "httproutes are not watched: SOURCES in services/kind.py"),
         (ROUTE, {"effects": set()}, "spec.route.hostname, which asks for a HTTPRoute, has no effect: add it to"),
     ],
 )
