@@ -7,8 +7,8 @@ not be made, what is deployed stays. Nothing is decided here about the status, a
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from ..api.reasons import Reason
 from ..assess.fits import Assessment, facts_of, keeps_from_running
-from ..inspection.report import InspectionReason
 from ..manifests import (
     Manifest,
     Rendering,
@@ -26,6 +26,8 @@ from ..snapshots.child import Child, revisions
 from ..status.evidence import Evidence
 from .decision import Act, Change, Sight, decide
 from .ledger import Ledger
+
+_NO_CLAIM = (Reason.CLAIM_MISSING, Reason.VOLUME_NOT_BOUND)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +161,7 @@ def inspect_job(evidence: Evidence, settings: Settings) -> Manifest | None:
     if (evidence.before.get("model") or {}).get("inspected") == evidence.inspection.key:
         return None
     error = evidence.inspection.error
-    unbound = error is not None and error.reason == InspectionReason.CLAIM_NOT_BOUND
+    unbound = error is not None and error.reason in _NO_CLAIM
     return None if unbound or not settings.images.operator else inspection(evidence.service, settings)
 
 

@@ -6,7 +6,8 @@ import json
 from ..api.pod import PodSettings
 from ..api.resource import InferenceService
 from ..settings import Settings
-from ..vllm.argv import CA_PATH, MODELS_DIR, hub_environment, location
+from ..vllm.environment import hub_environment
+from ..vllm.paths import CA_PATH, MODELS_DIR, location
 from .metadata import Manifest, compact, metadata
 from .names import INSPECTION_LABEL, INSTANCE_LABEL, MANAGED_BY, MANAGED_BY_LABEL, PRODUCT_LABELS
 from .security import container_security, pod_security

@@ -17,20 +17,9 @@ from ..api.resource import InferenceService
 from ..api.spec import InferenceServiceSpec
 from ..settings import Settings
 from ..vllm import middleware
-from ..vllm.argv import (
-    CA_PATH,
-    CACHE_DIR,
-    MIDDLEWARE_PATH,
-    MODELS_DIR,
-    PORT,
-    TEMPLATE_PATH,
-    argv,
-    claims,
-    configuration,
-    drain_timeout_seconds,
-    environment,
-    ranks,
-)
+from ..vllm.argv import PORT, argv, drain_timeout_seconds, ranks
+from ..vllm.environment import configuration, environment
+from ..vllm.paths import CA_PATH, CACHE_DIR, MIDDLEWARE_PATH, MODELS_DIR, TEMPLATE_PATH, claims
 from .amounts import STARTUP_TIMEOUT_SECONDS, GiB, memory_beside_bytes, memory_limit_bytes, shared_memory_bytes
 from .metadata import Manifest, compact, identity, labels
 from .names import CONTAINER, PORT_NAME, PRODUCT_LABELS, REVISION_LABEL

@@ -7,7 +7,7 @@ from dataclasses import replace
 from ..again import Again
 from ..snapshots.pod import PodSnapshot
 from ..status.evidence import Evidence
-from ..vllm.argv import configuration
+from ..vllm.environment import configuration
 from .pod_http import read_state
 from .reader import Clock
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from support.snapshots import deployment, service
+from vllm_operator.api.reasons import Reason
 from vllm_operator.api.resource import InferenceService
 from vllm_operator.apply.changes import Changes, Known, plan_changes
 from vllm_operator.apply.decision import Act
@@ -19,8 +20,8 @@ from vllm_operator.snapshots.child import Child, ChildKey, child
 from vllm_operator.status.evidence import Evidence
 
 SETTINGS = Settings(images=Images(operator="operator:1"))
-FITS = Assessment(True, "Fits", "it fits")
-TOO_LARGE = Assessment(False, "WeightsTooLarge", "the weights are larger than the GPU")
+FITS = Assessment(True, Reason.FITS, "it fits")
+TOO_LARGE = Assessment(False, Reason.WEIGHTS_TOO_LARGE, "the weights are larger than the GPU")
 INSPECTED = Inspection("key", error=None)
 
 
@@ -151,7 +152,7 @@ def test_old_renderings_are_kept_up_to_a_number_the_oldest_go_first() -> None:
 def test_the_inspect_job_is_made_once_and_goes_with_the_report_in_the_status() -> None:
     owner = service()
     evidence = Evidence(owner, inspection=Inspection("key", pending=True))
-    known = Known(Assessment(None, "Inspecting", "it is inspected", pending=True), SETTINGS, Ledger(), {}, 1000.0)
+    known = Known(Assessment(None, Reason.INSPECTING, "it is inspected", pending=True), SETTINGS, Ledger(), {}, 1000.0)
     changes = plan_changes(evidence, known)
     assert done(changes)[-1] == "create Job"
     name = changes.steps[-1].key[1]

@@ -11,8 +11,8 @@ import yaml
 
 from cluster.host import REPOSITORY
 from support.child_kinds import EXAMPLES, Example
+from support.places import PLACES
 from support.rights import Right, granted
-from vllm_operator.api.effects import EFFECTS
 from vllm_operator.api.resource import InferenceService
 from vllm_operator.api.spec import InferenceServiceSpec
 from vllm_operator.manifests import Scaling
@@ -36,7 +36,8 @@ class Surroundings:
     # API version and plural.
     watched: Collection[tuple[str, str]]
     examples: Mapping[str, Example]
-    effects: Collection[str]
+    # Of fields of the spec.
+    places: Collection[str]
 
 
 @cache
@@ -51,7 +52,7 @@ def found() -> Surroundings:
     register(registry, Watches(lambda: None), SOURCES, lambda *_: None)
     selectors = [handler.selector for handler in registry._indexing.get_all_handlers()]  # no public way to ask
     watched = {("/".join(filter(None, (s.group, s.version))), str(s.plural or s.any_name)) for s in selectors if s}
-    return Surroundings(goldens, granted(rules["namespaced"]), watched, EXAMPLES, EFFECTS)
+    return Surroundings(goldens, granted(rules["namespaced"]), watched, EXAMPLES, PLACES)
 
 
 def missing(row: ChildKind, around: Surroundings) -> Iterator[str]:
@@ -61,7 +62,7 @@ def missing(row: ChildKind, around: Surroundings) -> Iterator[str]:
     if example is None:
         yield f"{kind} has no example: add it to EXAMPLES in tests/support/child_kinds.py"
     else:
-        yield from _unknown_fields(kind, example, around.effects)
+        yield from _unknown_fields(kind, example, around.places)
         if row.build:
             yield from _wrongly_built(row, example)
     if kind not in around.goldens:
@@ -78,11 +79,11 @@ def missing(row: ChildKind, around: Surroundings) -> Iterator[str]:
         yield f"{row.plural} are not watched: SOURCES in services/kind.py leaves {kind} out"
 
 
-def _unknown_fields(kind: str, example: Example, effects: Collection[str]) -> Iterator[str]:
+def _unknown_fields(kind: str, example: Example, places: Collection[str]) -> Iterator[str]:
     for path in _leaves(example.spec):
         steps = path.split(".")
-        if not any(".".join(steps[: length + 1]) in effects for length in range(len(steps))):
-            yield f"spec.{path}, which asks for a {kind}, has no effect: add it to EFFECTS in api/effects.py"
+        if not any(".".join(steps[: length + 1]) in places for length in range(len(steps))):
+            yield f"spec.{path}, which asks for a {kind}, arrives nowhere: add it to PLACES in tests/support/places.py"
 
 
 def _leaves(node: Object, path: str = "") -> Iterator[str]:
@@ -121,7 +122,7 @@ def test_nothing_is_missing(row: ChildKind) -> None:
 def test_every_kind_that_is_known_anywhere_has_a_row() -> None:
     assert [kind for kind in found().goldens if kind not in BY_KIND] == [], "no row in manifests/kinds.py"
     assert [kind for kind in EXAMPLES if kind not in BY_KIND] == [], "no row in manifests/kinds.py"
-    children = {effect.place.partition(" ")[0] for effect in EFFECTS.values() if effect.kind == "child"}
+    children = {place.place.partition(" ")[0] for place in PLACES.values() if place.kind == "child"}
     assert children - BY_KIND.keys() == set(), "no row in manifests/kinds.py"
 
 
@@ -151,7 +152,7 @@ def complete() -> Surroundings:
         rights={Right(verb, "gateway.networking.k8s.io", "httproutes") for verb in ROUTE.verbs},
         watched={("gateway.networking.k8s.io/v1", "httproutes")},
         examples={"HTTPRoute": Example({}, edit={}, spec={"route": {"hostname": "llm.example.com"}})},
-        effects={"route.hostname"},
+        places={"route.hostname"},
     )
 
 
@@ -170,7 +171,7 @@ def test_a_kind_of_which_nothing_was_forgotten_lacks_nothing() -> None:
         (ROUTE, {"goldens": {"HTTPRoute": {"example.com/v1"}}}, "of another version in tests/golden"),
         (ROUTE, {"rights": set()}, "get, list, watch, create, patch, delete httproutes: run `make generated`"),
         (ROUTE, {"watched": set()}, "httproutes are not watched: SOURCES in services/kind.py"),
-        (ROUTE, {"effects": set()}, "spec.route.hostname, which asks for a HTTPRoute, has no effect: add it to"),
+        (ROUTE, {"places": set()}, "spec.route.hostname, which asks for a HTTPRoute, arrives nowhere: add it to"),
     ],
 )
 def test_one_edit_that_was_forgotten_is_named(row: ChildKind, forgotten: dict[str, Any], sentence: str) -> None:
