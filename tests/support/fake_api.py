@@ -15,7 +15,7 @@ from typing import Any
 from kubernetes.aio.client.exceptions import ApiException
 from kubernetes.aio.dynamic.exceptions import api_exception
 
-from vllm_operator.snapshots.child import FIELD_MANAGER
+from vllm_operator.manifests.names import FIELD_MANAGER
 from vllm_operator.watch.sources import Source
 
 Object = dict[str, Any]
