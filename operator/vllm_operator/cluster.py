@@ -1,5 +1,6 @@
 """The only module that talks to the API server, kopf's watches aside: read, apply, delete, status, Events."""
 
+import json
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -78,12 +79,15 @@ class Cluster:
         self._client, self._allows = client, allows
 
     async def _request(self, verb: str, url: str, *, seconds: float = REQUEST_SECONDS, **options: Any) -> Manifest:
+        return dict(json.loads(await self._body(verb, url, seconds, **options)))
+
+    async def _body(self, verb: str, url: str, seconds: float = REQUEST_SECONDS, **options: Any) -> bytes:
         started = perf_counter()
         code = "error"
         try:
             response = await self._client.request(verb, url, serialize=False, _request_timeout=seconds, **options)
             code = str(response.status)
-            return dict(await response.json())
+            return bytes(await response.read())
         except NotFoundError as error:
             code = "404"
             raise GoneError(_reason(error)) from error
@@ -110,14 +114,11 @@ class Cluster:
         url = path("Pod", namespace, pod, "log")
         query = [("container", container), ("previous", str(previous).lower()), ("tailLines", str(LOG_LINES))]
         try:
-            response = await self._client.request(
-                "get", url, serialize=False, query_params=query, _request_timeout=REQUEST_SECONDS
-            )
-            text = bytes(await response.read())[-LOG_BYTES:].decode(errors="replace")
-        except (DynamicApiError, aiohttp.ClientError, OSError) as error:
+            text = await self._body("get", url, query_params=query)
+        except (RefusedError, GoneError, UnavailableError) as error:
             log.info("no log of %s/%s: %s", namespace, pod, error)
             return ""
-        return text
+        return text[-LOG_BYTES:].decode(errors="replace")
 
     async def read_events(self, namespace: str, uid: str) -> tuple[PodEvent, ...]:
         """The Events about the object of this uid; none where they cannot be read."""

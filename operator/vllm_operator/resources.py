@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from .api import API_VERSION, KIND, PLURAL
-from .manifests.kinds import KINDS
+from .manifests.kinds import CHILD_KINDS
 
 # The name of every Lease of an operator.
 LEASE_NAME = "vllm-operator"
@@ -36,7 +36,7 @@ class Resource(NamedTuple):
 
 RESOURCES = {
     KIND: Resource(API_VERSION, PLURAL, _WATCH, {"status": ("patch",)}),
-    **{row.kind: Resource(row.api_version, row.plural, row.verbs) for row in KINDS},
+    **{row.kind: Resource(row.api_version, row.plural, row.verbs) for row in CHILD_KINDS},
     # Logs: of failed containers.
     "Pod": Resource("v1", "pods", _WATCH, {"log": ("get",)}),
     # List: those about pods in trouble.

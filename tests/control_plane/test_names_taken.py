@@ -7,7 +7,7 @@ import pytest
 from support.child_kinds import Example, example
 from support.kube import Kube, Object, conditions
 from support.services import children, reason, service
-from vllm_operator.manifests.kinds import BY_KIND, KINDS, ChildKind
+from vllm_operator.manifests.kinds import BY_KIND, CHILD_KINDS, ChildKind
 
 pytestmark = pytest.mark.control_plane
 
@@ -39,7 +39,7 @@ class Taken(NamedTuple):
         return {**head, **self.example.others}
 
 
-TAKEN = [Taken(row) for row in KINDS]
+TAKEN = [Taken(row) for row in CHILD_KINDS]
 
 
 def as_it_was_made(found: Object | None) -> list[Any]:

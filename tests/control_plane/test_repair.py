@@ -8,7 +8,7 @@ import pytest
 from support.child_kinds import example
 from support.kube import Kube
 from support.services import args, children, ready, replicas, service
-from vllm_operator.manifests.kinds import KINDS
+from vllm_operator.manifests.kinds import CHILD_KINDS
 
 pytestmark = pytest.mark.control_plane
 EVERYTHING: dict[str, Any] = {
@@ -26,7 +26,7 @@ def declared(child: dict[str, Any]) -> Any:
 @pytest.mark.usefixtures("every_api")
 def test_edits_and_deletions_by_hand_are_repaired(kube: Kube) -> None:
     """Of every kind: there is a service for each, called like it."""
-    examples = {row.kind: example(row) for row in KINDS}
+    examples = {row.kind: example(row) for row in CHILD_KINDS}
     owners = {kind: service(kind.lower(), **one.spec) for kind, one in examples.items()}
     names = {kind: one.name(owners[kind]) for kind, one in examples.items() if one.edit}
     kube.apply(*(owners[kind] for kind in names))

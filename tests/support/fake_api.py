@@ -33,11 +33,8 @@ def refusal(status: int, message: str, headers: Mapping[str, str] | None = None)
 class _Answer(SimpleNamespace):
     status = 200
 
-    async def json(self) -> Object:
-        return dict(self.body)
-
     async def read(self) -> bytes:
-        return str(self.body).encode()
+        return (self.body if isinstance(self.body, str) else json.dumps(self.body)).encode()
 
 
 @dataclass

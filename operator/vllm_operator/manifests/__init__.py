@@ -8,7 +8,7 @@ from collections.abc import Collection
 from ..api.resource import InferenceService
 from .autoscaling import Scaling
 from .inspection import inspection, inspection_key, model_claim
-from .kinds import KINDS, OPTIONAL_KINDS, Parts
+from .kinds import CHILD_KINDS, OPTIONAL_KINDS, Parts
 from .metadata import Manifest
 from .pod import Rendering, pod_template
 from .revision import controller_revision
@@ -38,6 +38,6 @@ def desired(
     cluster knows. The kept template itself, and the inspect Job, come at times of their own.
     """
     parts = Parts(owner, template, scaling)
-    rows = [row for row in KINDS if not row.optional or row.kind in served]
+    rows = [row for row in CHILD_KINDS if not row.optional or row.kind in served]
     children = [row.build(parts) for row in rows if row.build]
     return [child for child in children if child is not None]

@@ -89,7 +89,7 @@ def _with_scaling(build: Callable[[InferenceService, Scaling], Manifest | None])
 
 
 # In the order in which they are applied.
-KINDS = (
+CHILD_KINDS = (
     ChildKind(
         kind="ControllerRevision",
         api_version="apps/v1",
@@ -168,7 +168,7 @@ KINDS = (
     ),
 )
 
-BY_KIND = {row.kind: row for row in KINDS}
+BY_KIND = {row.kind: row for row in CHILD_KINDS}
 # What a cluster may not know.
-OPTIONAL_KINDS = frozenset(row.kind for row in KINDS if row.optional)
-AUTOSCALERS = frozenset(row.kind for row in KINDS if row.autoscaler)
+OPTIONAL_KINDS = frozenset(row.kind for row in CHILD_KINDS if row.optional)
+AUTOSCALERS = frozenset(row.kind for row in CHILD_KINDS if row.autoscaler)

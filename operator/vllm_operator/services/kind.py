@@ -6,7 +6,7 @@ from typing import Any
 from ..api import KIND
 from ..api.resource import Key
 from ..loop.kinds import Kind
-from ..manifests.kinds import KINDS, ChildKind
+from ..manifests.kinds import CHILD_KINDS, ChildKind
 from ..manifests.names import INSPECTION_LABEL
 from ..resources import RESOURCES
 from ..snapshots import inspection_pod
@@ -69,7 +69,7 @@ def _child_source(row: ChildKind) -> Source:
 
 SOURCES = (
     Source(RESOURCES[KIND], {SERVICES: _service}, _itself),
-    *map(_child_source, KINDS),
+    *map(_child_source, CHILD_KINDS),
     Source(RESOURCES["Pod"], {PODS: _pod, INSPECTIONS: _inspection}, _owner, CHILD_EVENT_DELAY_SECONDS, labelled=True),
     Source(RESOURCES["Node"], {NODES: _node}, _all, NODE_EVENT_DELAY_SECONDS, cluster_scoped=True, by_snapshot=True),
 )

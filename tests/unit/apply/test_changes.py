@@ -14,7 +14,7 @@ from vllm_operator.apply.ledger import Ledger
 from vllm_operator.assess.fits import Assessment, Inspection
 from vllm_operator.manifests import pod_template
 from vllm_operator.manifests.amounts import KEPT_REVISIONS
-from vllm_operator.manifests.kinds import KINDS, ChildKind, Pruned
+from vllm_operator.manifests.kinds import CHILD_KINDS, ChildKind, Pruned
 from vllm_operator.settings import Images, Settings
 from vllm_operator.snapshots.child import Child, ChildKey, child
 from vllm_operator.status.evidence import Evidence
@@ -128,7 +128,7 @@ def test_an_autoscaler_goes_before_anything_is_applied_and_the_rest_after() -> N
     assert acts[-1] == "delete NetworkPolicy"
 
 
-@pytest.mark.parametrize("row", KINDS, ids=lambda row: row.kind)
+@pytest.mark.parametrize("row", CHILD_KINDS, ids=lambda row: row.kind)
 def test_what_is_not_wanted_goes_where_its_kind_is_pruned_by_the_spec(row: ChildKind) -> None:
     owner = service()
     stale = other(row.kind, owner, "stale")

@@ -16,7 +16,7 @@ from support.rights import Right, granted
 from vllm_operator.api.resource import InferenceService
 from vllm_operator.api.spec import InferenceServiceSpec
 from vllm_operator.manifests import Scaling
-from vllm_operator.manifests.kinds import AUTOSCALERS, BY_KIND, KINDS, ChildKind, Parts, Pruned
+from vllm_operator.manifests.kinds import AUTOSCALERS, BY_KIND, CHILD_KINDS, ChildKind, Parts, Pruned
 from vllm_operator.services.kind import SOURCES
 from vllm_operator.watch.registration import register
 from vllm_operator.watch.watches import Watches
@@ -114,7 +114,7 @@ def parts(spec: Object) -> Parts:
 _KNOWN = {field.alias or name for name, field in InferenceServiceSpec.model_fields.items()}
 
 
-@pytest.mark.parametrize("row", KINDS, ids=lambda row: row.kind)
+@pytest.mark.parametrize("row", CHILD_KINDS, ids=lambda row: row.kind)
 def test_nothing_is_missing(row: ChildKind) -> None:
     assert list(missing(row, found())) == []
 
@@ -127,11 +127,11 @@ def test_every_kind_that_is_known_anywhere_has_a_row() -> None:
 
 
 def test_rows_name_each_kind_and_resource_once() -> None:
-    assert len({row.kind for row in KINDS}) == len({(row.api_version, row.plural) for row in KINDS}) == len(KINDS)
+    assert len({row.kind for row in CHILD_KINDS}) == len({(row.api_version, row.plural) for row in CHILD_KINDS}) == len(CHILD_KINDS)
 
 
 def test_an_autoscaler_that_is_not_wanted_goes_before_another_is_made() -> None:
-    assert {row.kind for row in KINDS if row.pruned is Pruned.FIRST} == AUTOSCALERS
+    assert {row.kind for row in CHILD_KINDS if row.pruned is Pruned.FIRST} == AUTOSCALERS
 
 
 # A kind of child that somebody adds, and all that knows of it.
