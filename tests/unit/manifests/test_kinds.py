@@ -127,7 +127,11 @@ def test_every_kind_that_is_known_anywhere_has_a_row() -> None:
 
 
 def test_rows_name_each_kind_and_resource_once() -> None:
-    assert len({row.kind for row in CHILD_KINDS}) == len({(row.api_version, row.plural) for row in CHILD_KINDS}) == len(CHILD_KINDS)
+    assert (
+        len({row.kind for row in CHILD_KINDS})
+        == len({(row.api_version, row.plural) for row in CHILD_KINDS})
+        == len(CHILD_KINDS)
+    )
 
 
 def test_an_autoscaler_that_is_not_wanted_goes_before_another_is_made() -> None:
