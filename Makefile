@@ -59,9 +59,10 @@ bench-autoscaling: setup  ## The autoscaling policy against the HPA's defaults, 
 
 generated: crd docs dashboards  ## Write all files that are made from others: run it before a commit
 
-crd: setup  ## Write crds/ from api.py
+crd: setup  ## Write crds/ and the chart's CRDs from api/, and the chart's rules of RBAC from resources.py
 	$(BIN)/python -m vllm_operator crd > crds/inferenceservices.yaml
 	cp crds/inferenceservices.yaml charts/vllm-operator/files/
+	$(BIN)/python -m vllm_operator rbac > charts/vllm-operator/files/rbac.yaml
 
 docs: setup  ## Write docs/reasons.md and README's table of conditions from api/conditions.py and api/reasons.py
 	$(BIN)/python -m documents.conditions

@@ -29,6 +29,11 @@ def _execute(arguments: argparse.Namespace) -> None:
             from .cli.documents import print_yaml
 
             print_yaml(custom_resource_definition())
+        case "rbac":
+            from .cli.documents import print_yaml
+            from .resources import rules
+
+            print_yaml(rules())
         case "render":
             from .cli.documents import print_yaml
             from .cli.render import render_file

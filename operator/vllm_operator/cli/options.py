@@ -8,9 +8,9 @@ from typing import Any, NoReturn
 from .. import __version__
 
 BAD_INPUT = 2
-DESCRIPTION = """Run the operator, print its CRD; show a fleet's status, or explain one service with logs; and without a
-cluster plan a service's memory, render its children or inspect a model. As kubectl-vllm on the PATH it is `kubectl
-vllm` as well."""
+DESCRIPTION = """Run the operator, print its CRD or its RBAC rules; show a fleet's status, or explain one service with
+logs; and without a cluster plan a service's memory, render its children or inspect a model. As kubectl-vllm on the PATH
+it is `kubectl vllm` as well."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -40,6 +40,7 @@ def command_line(name: str) -> Parser:
     parser.add_argument("--version", action=_Version)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("crd", help="print the CustomResourceDefinition")
+    commands.add_parser("rbac", help="print the rules of RBAC that the operator needs")
     run = commands.add_parser("run", help="run the operator")
     run.add_argument("--metrics-port", type=int, default=8080, help="port of /metrics (default: %(default)s)")
     run.add_argument("--health-port", type=int, default=8081, help="port of /healthz (default: %(default)s)")

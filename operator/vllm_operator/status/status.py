@@ -11,7 +11,7 @@ from ..api.conditions import ConditionType
 from ..api.reasons import Reason
 from ..assess.fits import facts_of
 from ..manifests.metadata import compact, identity
-from ..manifests.network import service_url
+from ..manifests.names import service_url
 from .conditions import (
     Verdict,
     chat_unavailable,
