@@ -32,7 +32,7 @@ _NO_CLAIM = (Reason.CLAIM_MISSING, Reason.VOLUME_NOT_BOUND)
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """All of it. Printed, it is a line per child, with the reason."""
+    """All changes of one service. Printed, they are a line per child, with the reason."""
 
     template: Manifest | None
     """The pod template that stands; None while there must be no pods."""
@@ -42,7 +42,7 @@ class Changes:
     """In the order in which they are to be done."""
 
     def __str__(self) -> str:
-        """For people."""
+        """A line per change, for people."""
         held = [f"withhold the pods of the spec: {self.withheld}"] if self.withheld else []
         return "\n".join([*held, *map(str, self.steps)])
 

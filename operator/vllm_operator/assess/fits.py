@@ -24,7 +24,7 @@ from ..snapshots.node import Node
 from .nodes import Devices, devices
 
 UNKNOWN_CAPABILITY = (0, 0)
-"""No rule refuses by it."""
+"""The compute capability of a GPU where nothing tells it; no rule about GPUs refuses anything for it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """What `vllm-operator plan` is asked about: a service, a model and a GPU, from files, the hub and the options.
 
-Whatever is wrong with them becomes one line, a `PlanInputError`. Nothing is reckoned here.
+Whatever is wrong with them becomes one line, a `PlanInputError`. Nothing is calculated here.
 """
 
 import argparse

@@ -106,5 +106,5 @@ class Account:
 
     @property
     def service(self) -> InferenceService:
-        """Whose status it is."""
+        """The service whose status it is."""
         return self.evidence.service

@@ -71,7 +71,7 @@ class Fleet(Collector):
         self._figures[key] = figures
 
     def forget(self, key: Key) -> None:
-        """The service is gone."""
+        """Drop the series of a service that is gone."""
         self._figures.pop(key, None)
 
     def collect(self) -> Iterator[Metric]:

@@ -32,7 +32,7 @@ class Requests:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One service."""
+    """One service, as a row of the table."""
 
     namespace: str
     name: str
