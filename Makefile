@@ -57,8 +57,8 @@ bench-autoscaling: setup  ## The autoscaling policy against the HPA's defaults, 
 	$(BIN)/python -m bench.autoscaling --plot build/bench-autoscaling.svg
 
 crd: setup  ## Write crds/ from api.py
-	$(BIN)/python -m vllm_operator crd > crds/inferenceservices.yaml
-	cp crds/inferenceservices.yaml charts/vllm-operator/files/
+	for plural in inferenceservices servingclasses; do $(BIN)/python -m vllm_operator crd $$plural > crds/$$plural.yaml || exit; done
+	cp crds/*.yaml charts/vllm-operator/files/
 
 dashboards: setup  ## Write the chart's Grafana dashboards from tests/monitoring/dashboards.py
 	$(BIN)/python -m monitoring.dashboards

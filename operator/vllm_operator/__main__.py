@@ -11,6 +11,7 @@ from typing import NoReturn
 
 import yaml
 
+from .api import PLURALS
 from .cli import plan as planning
 from .cli.fleet import options
 from .cli.plan_question import PlanInputError
@@ -47,7 +48,8 @@ def main() -> None:
     name = Path(sys.argv[0]).name
     parser = _Parser(prog="kubectl vllm" if name.startswith("kubectl") else "vllm-operator", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("crd", help="print the CustomResourceDefinition")
+    definitions = commands.add_parser("crd", help="print the CustomResourceDefinitions")
+    definitions.add_argument("plural", nargs="?", choices=PLURALS, help="of one kind (default: of all)")
     run = commands.add_parser("run", help="run the operator")
     run.add_argument("--metrics-port", type=int, default=8080, help="port of /metrics (default: %(default)s)")
     run.add_argument("--health-port", type=int, default=8081, help="port of /healthz (default: %(default)s)")
@@ -86,9 +88,10 @@ def _execute(arguments: argparse.Namespace) -> None:
     # ruff: noqa: PLC0415
     match arguments.command:
         case "crd":
-            from .api.crd import custom_resource_definition
+            from .api.crd import KINDS, custom_resource_definition
 
-            _print_yaml(custom_resource_definition())
+            wanted = [kind for kind in KINDS if arguments.plural in (None, kind.plural)]
+            _print_yaml(*(custom_resource_definition(kind) for kind in wanted))
         case "render":
             from .cli.render import render_file
 

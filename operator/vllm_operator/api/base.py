@@ -24,12 +24,15 @@ Limits = StringConstraints
 LABEL_KEY = r"([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?"
 LABEL_VALUE = r"([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?"
 RULES = "x-kubernetes-validations"
+# Of a field whose default is not the API server's to fill in: who reads the object has to see that it was left out.
+LEFT_OPEN = "left_open"
 _KEYWORDS = {
     "list_type": "x-kubernetes-list-type",
     "list_map_keys": "x-kubernetes-list-map-keys",
     "rules": RULES,
     "item_rules": "item_rules",
     "format": "format",
+    "left_open": LEFT_OPEN,
 }
 
 
@@ -47,7 +50,7 @@ def required(description: str, example: Any, default: Any = ..., **limits: Any) 
     """A field that is always there: what it is, with its unit, and an example.
 
     `limits` are pydantic's, and of Kubernetes `list_type`, `list_map_keys`, `rules` (of the field) and `item_rules`
-    (of each item of a list).
+    (of each item of a list). With `left_open` the API server does not fill in the default.
     """
     extra = {_KEYWORDS[key]: limits.pop(key) for key in list(limits) if key in _KEYWORDS}
     return Field(default, description=description, examples=[example], json_schema_extra=extra or None, **limits)

@@ -37,6 +37,7 @@ EFFECTS: dict[str, Effect] = {
     "model.tokenizer.uri": _argv("tokenizer"),
     "model.tokenizer.revision": _argv("tokenizer_revision"),
     "model.trustRemoteCode": _argv("trust_remote_code"),
+    "servingClassName": _pod("metadata.labels"),
     "image": _pod(f"{_CONTAINER}.image"),
     "quantization": _argv("quantization"),
     "dtype": _argv("dtype"),

@@ -25,6 +25,23 @@ ParserName = Annotated[
     Form(r"[a-z0-9][a-z0-9_-]*", "must be the name of one of vLLM's parsers, like hermes or deepseek_r1"),
 ]
 
+Image = Annotated[
+    str,
+    Limits(max_length=512),
+    Form(
+        r"[A-Za-z0-9][A-Za-z0-9._:/@-]*", "must be an image like vllm/vllm-openai:v0.32.0, without a scheme or spaces"
+    ),
+]
+IMAGE_RULES = [rule("!self.contains('://')", "must be an image like vllm/vllm-openai:v0.32.0, without a scheme")]
+ServingClassName = Annotated[
+    str,
+    Limits(max_length=63),  # it is a label of the pods
+    Form(
+        r"([a-z0-9]([-a-z0-9]*[a-z0-9])?)?",
+        'must be the name of a ServingClass: a-z, 0-9 and -, or "" for none',
+    ),
+]
+
 
 class KvCache(ApiModel):
     """The KV cache: how much memory it gets, and how it is stored."""
@@ -56,6 +73,7 @@ class KvCache(ApiModel):
     )
 
 
+_CPU = "has(self.resource) && self.resource == 'cpu'"
 _MIG, _SHARED = "self.startsWith('nvidia.com/mig-')", "self.endsWith('.shared')"
 
 
@@ -64,19 +82,21 @@ class Accelerator(ApiModel):
 
     model_config = with_rules(
         rule(
-            "!has(self.product) || self.resource != 'cpu'",
+            f"!has(self.product) || !({_CPU})",
             "accelerator.product is for GPUs: remove it, or set accelerator.resource to nvidia.com/gpu or amd.com/gpu",
         ),
         rule(
-            "!has(self.memory) || self.resource != 'cpu'",
+            f"!has(self.memory) || !({_CPU})",
             "accelerator.memory is for GPUs: remove it; on the CPU, resources.limits.memory says how much there is",
         ),
     )
 
     resource: Annotated[str, Limits(max_length=128)] = required(
-        "Resource that each rank asks for: nvidia.com/gpu, amd.com/gpu or cpu.",
+        "Resource that each rank asks for: nvidia.com/gpu, amd.com/gpu or cpu; omitted: the ServingClass's, else "
+        "nvidia.com/gpu.",
         "nvidia.com/gpu",
         default="nvidia.com/gpu",
+        left_open=True,
         rules=[
             rule(
                 f"!{_MIG}",
@@ -160,13 +180,14 @@ class Rollout(ApiModel):
 
 
 _ITEM_RULES, _LIST_RULES = extra_args_rules()
-_ON_CPU = "has(self.accelerator) && self.accelerator.resource == 'cpu'"
+_ON_CPU = "has(self.accelerator) && has(self.accelerator.resource) && self.accelerator.resource == 'cpu'"
 
+TOKENS_RULE = rule(
+    "!has(self.maxNumBatchedTokens) || !has(self.maxNumSeqs) || self.maxNumBatchedTokens >= self.maxNumSeqs",
+    "maxNumBatchedTokens must be at least maxNumSeqs: every running sequence takes a token of each batch",
+)
 SPEC_RULES = (
-    rule(
-        "!has(self.maxNumBatchedTokens) || !has(self.maxNumSeqs) || self.maxNumBatchedTokens >= self.maxNumSeqs",
-        "maxNumBatchedTokens must be at least maxNumSeqs: every running sequence takes a token of each batch",
-    ),
+    TOKENS_RULE,
     rule(
         "!(has(self.replicas) && has(self.autoscaling))",
         "set replicas or autoscaling, not both: the autoscaler decides the number of replicas",
@@ -208,20 +229,16 @@ class InferenceServiceSpec(ApiModel):
     model_config = with_rules(*SPEC_RULES)
 
     model: Model = required("Which model is served, and under which names.", {"uri": "hf://Qwen/Qwen3-8B-AWQ"})
-    image: (
-        Annotated[
-            str,
-            Limits(max_length=512),
-            Form(
-                r"[A-Za-z0-9][A-Za-z0-9._:/@-]*",
-                "must be an image like vllm/vllm-openai:v0.32.0, without a scheme or spaces",
-            ),
-        ]
-        | None
-    ) = optional(
-        "Image with vLLM's OpenAI server; default: the operator's setting, which also says which images are allowed.",
+    serving_class_name: ServingClassName | None = optional(
+        'The ServingClass that fills in what is left out here; omitted: the default class, where there is one; "": '
+        "none. A changed name rolls the pods.",
+        "h100",
+    )
+    image: Image | None = optional(
+        "Image with vLLM's OpenAI server; default: the ServingClass's, else the operator's setting, which also says "
+        "which images are allowed.",
         "vllm/vllm-openai:v0.32.0",
-        rules=[rule("!self.contains('://')", "must be an image like vllm/vllm-openai:v0.32.0, without a scheme")],
+        rules=IMAGE_RULES,
     )
     quantization: Annotated[str, Limits(max_length=64)] | None = optional(
         "How the weights are quantized; omitted: what the checkpoint says.",

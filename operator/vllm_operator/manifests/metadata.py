@@ -12,6 +12,8 @@ INSTANCE_LABEL = "app.kubernetes.io/instance"
 MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
 # On pods and revisions: which rendering of the spec they belong to.
 REVISION_LABEL = f"{GROUP}/revision"
+# On pods: the ServingClass that they were made of.
+CLASS_LABEL = f"{GROUP}/serving-class"
 
 
 def identity(service: InferenceService) -> dict[str, str]:

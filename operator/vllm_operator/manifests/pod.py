@@ -32,7 +32,7 @@ from ..vllm.argv import (
     ranks,
 )
 from .claim import claim_name
-from .metadata import REVISION_LABEL, Manifest, compact, identity, labels
+from .metadata import CLASS_LABEL, REVISION_LABEL, Manifest, compact, identity, labels
 
 USER_ID = 1000
 PORT_NAME = "http"
@@ -69,9 +69,10 @@ def pod_template(
 ) -> Manifest:
     """The PodTemplateSpec of a service. `revision` names this rendering (see revision.py)."""
     spec, pod = service.spec, service.spec.pod or PodSettings.model_validate({})
+    of_class = {CLASS_LABEL: spec.serving_class_name} if spec.serving_class_name else {}
     template = {
         "metadata": {
-            "labels": {**(pod.labels or {}), **labels(service), REVISION_LABEL: revision},
+            "labels": {**(pod.labels or {}), **labels(service), **of_class, REVISION_LABEL: revision},
             "annotations": _annotations(spec, pod),
         },
         "spec": {
