@@ -55,9 +55,11 @@ def main() -> None:
     run.add_argument("--health-port", type=int, default=8081, help="port of /healthz (default: %(default)s)")
     render = commands.add_parser("render", help="print the children of the services in a file, without a cluster")
     render.add_argument("-f", "--filename", type=Path, required=True, help="manifest with InferenceServices")
+    render.add_argument("--class", dest="class_file", type=Path, metavar="FILE", help=planning.CLASS_HELP)
     plan = commands.add_parser("plan", help="say whether a service fits a GPU, and what it would serve")
     planning.add_arguments(plan)
-    plan.set_defaults(prog=plan.prog)
+    for command in (plan, render):
+        command.set_defaults(prog=command.prog)
     _add_fleet(commands)
     inspect = commands.add_parser("inspect", help="say what a model is made of, without its weights")
     model = inspect.add_mutually_exclusive_group(required=True)
@@ -93,9 +95,7 @@ def _execute(arguments: argparse.Namespace) -> None:
             wanted = [kind for kind in KINDS if arguments.plural in (None, kind.plural)]
             _print_yaml(*(custom_resource_definition(kind) for kind in wanted))
         case "render":
-            from .cli.render import render_file
-
-            _print_yaml(*render_file(arguments.filename, arguments.settings))
+            _render(arguments)
         case "plan":
             _plan(arguments)
         case "status" | "logs":
@@ -108,6 +108,17 @@ def _execute(arguments: argparse.Namespace) -> None:
             from .loop.operator import run_operator
 
             run_operator(arguments.settings, arguments.metrics_port, arguments.health_port)
+
+
+def _render(arguments: argparse.Namespace) -> None:
+    from .cli.class_file import ClassInputError
+    from .cli.render import render_file
+
+    try:
+        _print_yaml(*render_file(arguments.filename, arguments.settings, arguments.class_file))
+    except ClassInputError as error:
+        print(f"{arguments.prog}: {error}", file=sys.stderr)
+        sys.exit(planning.BAD_INPUT)
 
 
 def _plan(arguments: argparse.Namespace) -> NoReturn:

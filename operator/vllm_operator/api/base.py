@@ -84,6 +84,10 @@ class ApiModel(BaseModel):
         """The value as it stands in YAML: wire names, nothing that the user left out."""
         return self.model_dump(by_alias=True, exclude_none=True, mode="json")
 
+    def given(self) -> dict[str, Any]:
+        """As `to_manifest`, without the defaults: only what was written."""
+        return self.model_dump(by_alias=True, exclude_none=True, exclude_unset=True, mode="json")
+
 
 def with_rules(*rules: Rule) -> ConfigDict:
     """The model_config of a type that has CEL rules of its own."""

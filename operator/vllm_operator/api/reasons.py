@@ -9,6 +9,13 @@ class Reason(StrEnum):
     VALID = "Valid"
     INVALID = "Invalid"
     IMAGE_NOT_ALLOWED = "ImageNotAllowed"
+    # The ServingClass of a service.
+    ADMITTED = "Admitted"
+    CLASS_NOT_FOUND = "ClassNotFound"
+    CLASS_NOT_ALLOWED = "ClassNotAllowed"
+    CLASS_LIMIT_EXCEEDED = "ClassLimitExceeded"
+    CLASS_CONTRADICTED = "ClassContradicted"
+    CLASS_UNREADABLE = "ClassUnreadable"
     # The memory plan. Further reasons: inspection/report.py, planner/plan.py and planner/refusals.py.
     INSPECTING = "Inspecting"
     MODEL_NOT_PLANNED = "ModelNotPlanned"

@@ -77,19 +77,20 @@ _CPU = "has(self.resource) && self.resource == 'cpu'"
 _MIG, _SHARED = "self.startsWith('nvidia.com/mig-')", "self.endsWith('.shared')"
 
 
+PRODUCT_RULE = rule(
+    f"!has(self.product) || !({_CPU})",
+    "accelerator.product is for GPUs: remove it, or set accelerator.resource to nvidia.com/gpu or amd.com/gpu",
+)
+MEMORY_RULE = rule(
+    f"!has(self.memory) || !({_CPU})",
+    "accelerator.memory is for GPUs: remove it; on the CPU, resources.limits.memory says how much there is",
+)
+
+
 class Accelerator(ApiModel):
     """The kind of device that each rank runs on."""
 
-    model_config = with_rules(
-        rule(
-            f"!has(self.product) || !({_CPU})",
-            "accelerator.product is for GPUs: remove it, or set accelerator.resource to nvidia.com/gpu or amd.com/gpu",
-        ),
-        rule(
-            f"!has(self.memory) || !({_CPU})",
-            "accelerator.memory is for GPUs: remove it; on the CPU, resources.limits.memory says how much there is",
-        ),
-    )
+    model_config = with_rules(PRODUCT_RULE, MEMORY_RULE)
 
     resource: Annotated[str, Limits(max_length=128)] = required(
         "Resource that each rank asks for: nvidia.com/gpu, amd.com/gpu or cpu; omitted: the ServingClass's, else "
@@ -133,16 +134,17 @@ class Accelerator(ApiModel):
     )
 
 
+STEPS_RULE = rule(
+    "!has(self.maxUnavailable) || self.maxUnavailable > 0 || (has(self.maxSurge) && self.maxSurge > 0)",
+    "with rollout.maxSurge and rollout.maxUnavailable both 0 no pod could be replaced: set maxSurge to 1, "
+    "where GPUs are spare, or maxUnavailable to 1",
+)
+
+
 class Rollout(ApiModel):
     """How changes reach the pods, and how pods end."""
 
-    model_config = with_rules(
-        rule(
-            "!has(self.maxUnavailable) || self.maxUnavailable > 0 || (has(self.maxSurge) && self.maxSurge > 0)",
-            "with rollout.maxSurge and rollout.maxUnavailable both 0 no pod could be replaced: set maxSurge to 1, "
-            "where GPUs are spare, or maxUnavailable to 1",
-        )
-    )
+    model_config = with_rules(STEPS_RULE)
 
     max_surge: int | None = optional(
         "Pods that a rollout may start beyond the number asked for, on GPUs that are spare (default 0). With 1, a "
@@ -186,28 +188,31 @@ TOKENS_RULE = rule(
     "!has(self.maxNumBatchedTokens) || !has(self.maxNumSeqs) || self.maxNumBatchedTokens >= self.maxNumSeqs",
     "maxNumBatchedTokens must be at least maxNumSeqs: every running sequence takes a token of each batch",
 )
+SHARED_VOLUME_RULE = rule(
+    "!has(self.cache) || !has(self.cache.claim)"
+    " || (has(self.cache.claim.accessMode) && self.cache.claim.accessMode == 'ReadWriteMany')"
+    " || ((!has(self.replicas) || self.replicas <= 1)"
+    " && (!has(self.autoscaling) || self.autoscaling.maxReplicas <= 1))",
+    "more than one replica needs cache.claim.accessMode ReadWriteMany: "
+    "a ReadWriteOnce volume can be mounted on one node only",
+)
+CPU_PIPELINE_RULE = rule(
+    f"!({_ON_CPU}) || !has(self.pipelineParallelSize) || self.pipelineParallelSize == 1",
+    "pipelineParallelSize must be 1 on the CPU: vLLM's CPU build crashes with more",
+)
+CPU_OFFLOAD_RULE = rule(
+    f"!({_ON_CPU}) || !has(self.kvCache) || !has(self.kvCache.cpuOffload)",
+    "kvCache.cpuOffload is for GPUs: on the CPU the KV cache is in host memory already",
+)
 SPEC_RULES = (
     TOKENS_RULE,
     rule(
         "!(has(self.replicas) && has(self.autoscaling))",
         "set replicas or autoscaling, not both: the autoscaler decides the number of replicas",
     ),
-    rule(
-        "!has(self.cache) || !has(self.cache.claim)"
-        " || (has(self.cache.claim.accessMode) && self.cache.claim.accessMode == 'ReadWriteMany')"
-        " || ((!has(self.replicas) || self.replicas <= 1)"
-        " && (!has(self.autoscaling) || self.autoscaling.maxReplicas <= 1))",
-        "more than one replica needs cache.claim.accessMode ReadWriteMany: "
-        "a ReadWriteOnce volume can be mounted on one node only",
-    ),
-    rule(
-        f"!({_ON_CPU}) || !has(self.pipelineParallelSize) || self.pipelineParallelSize == 1",
-        "pipelineParallelSize must be 1 on the CPU: vLLM's CPU build crashes with more",
-    ),
-    rule(
-        f"!({_ON_CPU}) || !has(self.kvCache) || !has(self.kvCache.cpuOffload)",
-        "kvCache.cpuOffload is for GPUs: on the CPU the KV cache is in host memory already",
-    ),
+    SHARED_VOLUME_RULE,
+    CPU_PIPELINE_RULE,
+    CPU_OFFLOAD_RULE,
     rule(
         "!has(self.model.tokenSecretRef) || self.model.uri.startsWith('hf://')"
         " || (has(self.model.tokenizer) && self.model.tokenizer.uri.startsWith('hf://'))"

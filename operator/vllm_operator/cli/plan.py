@@ -20,12 +20,14 @@ from .plan_question import UNREADABLE, VENDORS, PlanInputError, read_gpu, read_m
 
 STATUS = {True: 0, False: 3, None: 4}
 BAD_INPUT = 2
+CLASS_HELP = "manifest with the ServingClass that a service names (default: in the same file)"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
     parser.add_argument("-f", "--filename", type=Path, required=True, help="manifest with an InferenceService")
     parser.add_argument("--name", help="which of the file's services, where it has several")
+    parser.add_argument("--class", dest="class_file", type=Path, metavar="FILE", help=CLASS_HELP)
     model = parser.add_mutually_exclusive_group()
     model.add_argument(
         "--model-config", type=Path, metavar="CONFIG", help="the model's config.json, or its folder (default: the hub)"
