@@ -19,6 +19,8 @@ HERE = Path(__file__).parent
 SERVICES = {
     "tiny": REPOSITORY / "examples" / "tiny.yaml",
     "llama-70b": REPOSITORY / "examples" / "llama-70b.yaml",
+    "class-h100": REPOSITORY / "examples" / "classes" / "h100.yaml",
+    "class-cpu": REPOSITORY / "examples" / "classes" / "cpu.yaml",
     "complete": REPOSITORY / "tests" / "control_plane" / "complete.yaml",
     "autoscaled": HERE / "services" / "autoscaled.yaml",
     "keda": HERE / "services" / "keda.yaml",
@@ -49,5 +51,6 @@ def test_children(name: str) -> None:
 
 
 def test_every_example_has_a_golden_file() -> None:
-    examples = [path for path in (REPOSITORY / "examples").glob("*.yaml") if render_file(path, None)]
+    folder = REPOSITORY / "examples"
+    examples = [path for path in [*folder.glob("*.yaml"), *folder.glob("classes/*.yaml")] if render_file(path, None)]
     assert set(examples) <= set(SERVICES.values())

@@ -49,7 +49,8 @@ def _part_of(model: type[ApiModel], name: str, text: str, without: dict[str, str
     for field, declared in model.model_fields.items():
         if field not in without:
             info = copy.copy(declared)
-            info.default, info.annotation = None, declared.annotation | None  # type: ignore[operator]
+            annotation: Any = declared.annotation
+            info.default, info.annotation = None, annotation | None
             parts[field] = (info.annotation, info)
     made = create_model(name, __base__=ApiModel, __doc__=text, __module__=__name__, **parts)
     made.model_config = ConfigDict(**{**made.model_config, **with_rules(*rules)}) if rules else made.model_config

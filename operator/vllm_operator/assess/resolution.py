@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from ..api.base import ApiModel
 from ..api.reasons import Reason
 from ..api.serving_class import ServingCache, ServingClass, ServingDefaults, ServingPod
 from ..api.spec import Accelerator, InferenceServiceSpec
@@ -125,8 +126,12 @@ def _of_class(given: Mapping[str, Any], own: ServingClass) -> list[Resolved]:
     """What a class has to give, without its image, in the order in which it is looked at."""
     chosen = [] if given.get("servingClassName") else [Resolved("servingClassName", own.name, OPERATOR)]
     spec, source = own.spec, _source(own)
-    parts = ((Accelerator, spec.accelerator, "accelerator."), (ServingPod, spec.pod, "pod."))
-    parts += ((ServingCache, spec.cache, "cache.claim."), (ServingDefaults, spec.defaults, ""))
+    parts: list[tuple[type[ApiModel], ApiModel | None, str]] = [
+        (Accelerator, spec.accelerator, "accelerator."),
+        (ServingPod, spec.pod, "pod."),
+        (ServingCache, spec.cache, "cache.claim."),
+        (ServingDefaults, spec.defaults, ""),
+    ]
     found = [entry for model, part, before in parts if part for entry in values(model, part.given(), before)]
     return [*chosen, *(Resolved(field, value, source) for field, value in found)]
 
