@@ -20,10 +20,10 @@ from typing import Any
 import aiohttp
 
 from cluster.control_plane import ControlPlane
-from control_plane.services import service
-from kube import Kube
-from operator_process import ACCOUNT, OperatorProcess, install_rights
-from rights import WRITES, requests, writes
+from support.kube import Kube
+from support.operator_process import ACCOUNT, OperatorProcess, install_rights
+from support.rights import WRITES, requests, writes
+from support.services import service
 from vllm_operator.cli.render import service_of
 from vllm_operator.cluster import path
 from vllm_operator.manifests import controller_revision, desired, pod_template, revision_name

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from chart.commands import CHART, CRD, CRD_NAME, NAMESPACE, RELEASE, VALUES, Client, Said, Word
 from cluster.control_plane import ControlPlane
+from support.chart import CHART, CRD, CRD_NAME, NAMESPACE, RELEASE, VALUES, Client, Said, Word
 
 pytestmark = pytest.mark.chart
 

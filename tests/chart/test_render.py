@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 import yaml
 
-from chart.commands import CHART, CRD, CRD_SOURCE, VALUES, documents, helm, one_of, template
 from cluster.host import REPOSITORY
+from support.chart import CHART, CRD, CRD_SOURCE, VALUES, documents, helm, one_of, template
 from vllm_operator.settings import Images, Settings
 
 pytestmark = pytest.mark.chart

@@ -9,7 +9,7 @@ import yaml
 
 from cluster.control_plane import ControlPlane
 from cluster.host import REPOSITORY
-from every_field import SAMPLES, dotted, sample
+from support.every_field import SAMPLES, dotted, sample
 from vllm_operator.manifests import desired, pod_template
 from vllm_operator.settings import Settings
 

@@ -4,12 +4,12 @@ import json
 
 import pytest
 
-import gitops
-from control_plane.models import LLAMA_70B
-from control_plane.services import CHILDREN, LABEL, children, ready, reason, replicas, service
-from gitops import DEGRADED, HEALTHY, PROGRESSING, read
-from kube import Kube, Object, conditions
-from operator_process import OperatorProcess
+from support import gitops
+from support.gitops import DEGRADED, HEALTHY, PROGRESSING, read
+from support.kube import Kube, Object, conditions
+from support.model_reports import LLAMA_70B
+from support.operator_process import OperatorProcess
+from support.services import CHILDREN, LABEL, children, ready, reason, replicas, service
 from vllm_operator.api import InferenceServiceSpec
 
 pytestmark = pytest.mark.control_plane

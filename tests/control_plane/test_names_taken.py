@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 import pytest
 
 from control_plane import keda, monitors
-from control_plane.services import children, reason, service
-from kube import Kube, Object, conditions
-from operator_process import OperatorProcess
+from support.kube import Kube, Object, conditions
+from support.operator_process import OperatorProcess
+from support.services import children, reason, service
 from vllm_operator.cli.render import service_of
 from vllm_operator.manifests import inspection_key, revision_name
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from control_plane.models import LLAMA_8B, LLAMA_70B
-from control_plane.services import args, reason, service
-from kube import Kube, Object, conditions
-from operator_process import OperatorProcess
+from support.kube import Kube, Object, conditions
+from support.model_reports import LLAMA_8B, LLAMA_70B
+from support.operator_process import OperatorProcess
+from support.services import args, reason, service
 
 pytestmark = pytest.mark.control_plane
 H100 = {"resource": "nvidia.com/gpu", "product": "NVIDIA-H100-80GB-HBM3"}

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from control_plane.services import args, children, ready, replicas, service
-from kube import Kube
+from support.kube import Kube
+from support.services import args, children, ready, replicas, service
 
 pytestmark = pytest.mark.control_plane
 EVERYTHING: dict[str, Any] = {

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from control_plane.services import LABEL, children, ready, reason, replicas, service
-from kube import Kube, conditions
+from support.kube import Kube, conditions
+from support.services import LABEL, children, ready, reason, replicas, service
 
 pytestmark = pytest.mark.control_plane
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from cluster.host import REPOSITORY
-from control_plane.services import args, ready
-from kube import Kube
-from operator_process import OperatorProcess
+from support.kube import Kube
+from support.operator_process import OperatorProcess
+from support.services import args, ready
 
 pytestmark = pytest.mark.control_plane
 # Changes of the operator between the two versions.

@@ -13,7 +13,7 @@ from cluster.control_plane import ControlPlane
 from cluster.host import REPOSITORY
 from cluster.tools import tool
 from control_plane import refused
-from kube import Kube
+from support.kube import Kube
 from vllm_operator.api import API_VERSION, KIND
 
 pytestmark = pytest.mark.control_plane

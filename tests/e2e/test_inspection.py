@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from cluster.host import REPOSITORY
-from e2e.conftest import HUB_ADDRESS, tiny
-from inspection.hub import COMMIT, TOKEN, safetensors
-from kube import Kube, Object, conditions
+from support.end_to_end import HUB_ADDRESS
+from support.hub import COMMIT, TOKEN, safetensors
+from support.kube import Kube, Object, conditions
+from support.serving import tiny
 
 CONFIG = {
     "architectures": ["LlamaForCausalLM"],

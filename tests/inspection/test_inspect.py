@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cluster.host import REPOSITORY
-from inspection.hub import COMMIT, TOKEN, Hub, Repository, hub, safetensors
+from support.hub import COMMIT, TOKEN, Hub, Repository, hub, safetensors
 from vllm_operator.inspection.report import LONGEST_BYTES, Facts, InspectionError, InspectionReason, decode, encode
 
 CONFIG = {"architectures": ["LlamaForCausalLM"], "hidden_size": 64, "id2label": {str(i): "x" for i in range(999)}}

@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from cluster.host import REPOSITORY
-from inspection.hub import COMMIT, Repository, hub, safetensors
 from planner.models import AWQ, LLAMA_8B, LLAMA_70B, Content, quantized
+from support.hub import COMMIT, Repository, hub, safetensors
 from vllm_operator.__main__ import main
 from vllm_operator.inspection.report import Facts, encode
 from vllm_operator.planner import accelerators

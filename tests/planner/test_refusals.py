@@ -24,10 +24,10 @@ from planner.models import (
     quantized,
     spec_of,
 )
+from support.real_vllm.source import code_of, words_of
 from vllm_operator.planner.architectures import model_of
 from vllm_operator.planner.plan import plan
 from vllm_operator.planner.rules import SPLITS, Rule
-from vllm_parser.source import code_of, words_of
 
 LOADERS = "vllm/model_executor/layers"
 # Of each rule, the texts with which vLLM refuses, and where they are.

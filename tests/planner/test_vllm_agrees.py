@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from planner.models import AWQ, BERT, COMPRESSED, FP8, GEMMA2_9B, GPTQ, LLAMA_8B, Content, quantized, spec_of
+from support.real_vllm.environment import interpreter
 from vllm_operator.planner import methods
 from vllm_operator.planner.accelerators import GIB, Gpu
 from vllm_operator.planner.architectures import model_of
@@ -17,7 +18,6 @@ from vllm_operator.planner.plan import plan
 from vllm_operator.planner.quantization import ALIASES
 from vllm_operator.planner.rules import Rule
 from vllm_operator.vllm.argv import FLAGS
-from vllm_parser.environment import interpreter
 
 CPU = Gpu("CPU", 64 * GIB, (0, 0), vendor="cpu")
 # A checkpoint's mxfp8 is ModelOpt's.
@@ -49,9 +49,7 @@ class Vllm:
 
     def close(self) -> None:
         """End the process."""
-        assert self._process.stdin
-        self._process.stdin.close()
-        self._process.wait(30)
+        self._process.communicate(timeout=30)
 
     def _answer(self) -> Any:
         assert self._process.stdout

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from every_field import SAMPLES, at, dotted, is_at, listed, sample
+from support.every_field import SAMPLES, at, dotted, is_at, listed, sample
+from support.real_vllm.environment import Parser
 from vllm_operator.api.effects import EFFECTS
 from vllm_operator.api.resource import InferenceService
 from vllm_operator.api.spec import InferenceServiceSpec
 from vllm_operator.vllm.argv import argv
-from vllm_parser.environment import Parser
 
 FLAGS = [pytest.param(*s, id=dotted(s[0])) for s in SAMPLES if EFFECTS[listed(s[0]) or ""].kind == "argv"]
 

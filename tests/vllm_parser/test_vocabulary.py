@@ -4,9 +4,9 @@ import re
 
 import pytest
 
+from support.real_vllm.environment import Parser
 from vllm_operator.api import flags, vocabulary
 from vllm_operator.vllm.argv import FLAGS
-from vllm_parser.environment import Parser
 
 # Words of a flag's name that stand for code, files, or what the operator owns.
 DANGEROUS = re.compile(

@@ -1,0 +1,84 @@
+"""The table of effects is about every field, and holds for what reaches the pods and the other children.
+
+What reaches vLLM's command line is in tests/vllm_parser: there vLLM's own parser says what arrives.
+"""
+
+from typing import Any
+
+import pytest
+
+from support.every_field import SAMPLES, Sample, at, dotted, is_at, listed, sample
+from vllm_operator.api.effects import EFFECTS
+from vllm_operator.api.resource import InferenceService
+from vllm_operator.assess.fits import Inspection, assess, keeps_from_running
+from vllm_operator.inspection.report import Facts, encode
+from vllm_operator.manifests import desired, pod_template, revision_name
+from vllm_operator.settings import Settings
+from vllm_operator.snapshots.node import Node
+
+KINDS = {path: EFFECTS[name].kind for path, _ in SAMPLES if (name := listed(path))}
+
+
+def template(service: InferenceService) -> Any:
+    """The pod template, with the same revision for all: a hash is not an effect."""
+    return pod_template(service, "revision", Settings())
+
+
+def planned(service: InferenceService) -> dict[str, Any]:
+    """What the memory plan of a service comes to, for a model that no GPU has room for."""
+    config = {
+        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 16384, "intermediate_size": 53248,
+        "num_hidden_layers": 126, "num_attention_heads": 128, "num_key_value_heads": 8, "vocab_size": 128256,
+        "max_position_embeddings": 131072, "torch_dtype": "bfloat16",
+    }  # fmt: skip
+    report = encode(Facts(config))
+    nodes = [Node("one", (("nvidia.com/gpu.product", "NVIDIA-L4"),), (("nvidia.com/gpu", 8),), ())]
+    known = [] if service.spec.accelerator.memory else nodes
+    assessment = assess(service, Inspection("key", report), known, "vllm/vllm-openai:v0.32.0")
+    assert assessment.plan
+    assert assessment.plan.capacity
+    return {
+        "totalBytes": assessment.plan.capacity.memory.total,
+        "withheld": keeps_from_running(service.spec, assessment),
+    }
+
+
+def places(found: Sample) -> list[Any]:
+    """What is at the place of a field in the children of each of its two services."""
+    match found.effect.kind:
+        case "pod":
+            return [at(template(service), found.place) for service in found.services]
+        case "env":
+            (name,) = found.place[:1]
+            environments = [at(template(service), ("spec", "containers", "0", "env")) for service in found.services]
+            return [next(v for v in variables if v["name"] == name) for variables in environments]
+        case "plan":
+            return [planned(service)[found.effect.place] for service in found.services]
+    kind = found.effect.place.partition(" ")[0]
+    children = [desired(service, template(service), monitoring=True) for service in found.services]
+    return [at(next((child for child in some if child["kind"] == kind), None), found.place) for some in children]
+
+
+def test_every_field_has_an_effect_and_every_effect_a_field() -> None:
+    assert [dotted(path) for path, _ in SAMPLES if not listed(path)] == []
+    assert EFFECTS.keys() - {listed(path) for path, _ in SAMPLES} == set()
+
+
+@pytest.mark.parametrize(
+    ("path", "schema"), [pytest.param(*s, id=dotted(s[0])) for s in SAMPLES if KINDS.get(s[0]) != "argv"]
+)
+def test_the_value_arrives(path: tuple[str, ...], schema: dict[str, Any]) -> None:
+    found = sample(path, schema)
+    first, second = places(found)
+    assert is_at(found.arrived[0], first)
+    assert is_at(found.arrived[1], second)
+    assert first != second
+
+
+@pytest.mark.parametrize(("path", "schema"), [pytest.param(*s, id=dotted(s[0])) for s in SAMPLES])
+def test_what_changes_the_pods_rolls_them_and_nothing_else_does(path: tuple[str, ...], schema: dict[str, Any]) -> None:
+    found = sample(path, schema)
+    first, second = found.services
+    rolls = found.effect.kind in ("argv", "env", "pod")
+    assert (template(first) != template(second)) == rolls
+    assert (revision_name(first) != revision_name(second)) == rolls
