@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from serving_classes import serving_class, spec
+from support.serving_classes import serving_class, spec
 from vllm_operator.api.pod import PodSettings, Resources
 from vllm_operator.api.reasons import Reason
 from vllm_operator.api.spec import SPEC_RULES, Accelerator, KvCache, Rollout
