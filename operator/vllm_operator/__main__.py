@@ -1,6 +1,6 @@
-"""The command line: `run` the operator, print the `crd`; show a fleet's `status`, or explain one service with `logs`;
-and without a cluster `plan` a service's memory, `render` its children or `inspect` a model. As `kubectl-vllm` on the
-PATH it is `kubectl vllm` as well."""
+"""The command line: `run` the operator, print the `crd`; show a fleet's `status` or its `classes`, or explain one
+service with `logs`; and without a cluster `plan` a service's memory, `render` its children or `inspect` a model. As
+`kubectl-vllm` on the PATH it is `kubectl vllm` as well."""
 
 import argparse
 import logging
@@ -81,7 +81,9 @@ def _add_fleet(commands: "argparse._SubParsersAction[_Parser]") -> None:
     logs = commands.add_parser("logs", help="explain one service: conditions, pods, and what tells in their logs")
     options.add_status_arguments(status)
     options.add_logs_arguments(logs)
-    for command in (status, logs):
+    classes = commands.add_parser("classes", help="show what the ServingClasses give and limit, and who uses them")
+    options.add_classes_arguments(classes)
+    for command in (status, logs, classes):
         command.set_defaults(prog=command.prog)
 
 
@@ -98,7 +100,7 @@ def _execute(arguments: argparse.Namespace) -> None:
             _render(arguments)
         case "plan":
             _plan(arguments)
-        case "status" | "logs":
+        case "status" | "logs" | "classes":
             _fleet(arguments)
         case "inspect":
             from .inspection.command import inspect

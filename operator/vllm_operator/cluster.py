@@ -15,7 +15,7 @@ from kubernetes.aio.dynamic import DynamicClient
 from kubernetes.aio.dynamic.exceptions import DynamicApiError, NotFoundError, UnprocessibleEntityError
 
 from . import metrics
-from .api import API_VERSION, KIND, PLURAL
+from .api import API_VERSION, CLASS_KIND, CLASS_PLURAL, KIND, PLURAL
 from .api.resource import InferenceService
 from .manifests.metadata import Manifest
 from .snapshots.child import FIELD_MANAGER
@@ -54,6 +54,7 @@ class Resource(NamedTuple):
 
 RESOURCES = {
     KIND: Resource(API_VERSION, PLURAL),
+    CLASS_KIND: Resource(API_VERSION, CLASS_PLURAL),
     "Deployment": Resource("apps/v1", "deployments"),
     "ControllerRevision": Resource("apps/v1", "controllerrevisions"),
     "Service": Resource("v1", "services"),
@@ -70,7 +71,7 @@ RESOURCES = {
 }
 # What a cluster may not know.
 OPTIONAL_KINDS = ("ServiceMonitor", "ScaledObject")
-CHILD_KINDS = tuple(kind for kind in RESOURCES if kind not in (KIND, "Event", "Pod", "Lease"))
+CHILD_KINDS = tuple(kind for kind in RESOURCES if kind not in (KIND, CLASS_KIND, "Event", "Pod", "Lease"))
 
 
 class RefusedError(Exception):

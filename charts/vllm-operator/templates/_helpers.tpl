@@ -27,6 +27,15 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{ toYaml $settings }}
 {{- end }}
 
+{{- define "vllm-operator.classRules" -}}
+- apiGroups: [vllm-operator.dev]
+  resources: [servingclasses]
+  verbs: [list, watch]
+- apiGroups: [""]
+  resources: [namespaces]   # their labels: which may use a class
+  verbs: [list, watch]
+{{- end }}
+
 {{- /* Exactly what the operator uses: a test compares it with the API server's audit log. */ -}}
 {{- define "vllm-operator.rules" -}}
 - apiGroups: [vllm-operator.dev]

@@ -131,6 +131,8 @@ class Kind:
     """CEL rules on the whole object: on its name."""
     scales: bool = False
     """Whether `kubectl scale` and an autoscaler may set spec.replicas."""
+    unfinished: bool = False
+    """Whether a new object is not finished before the operator has written its status."""
 
 
 def _object_schema(kind: Kind) -> Schema:
@@ -138,8 +140,9 @@ def _object_schema(kind: Kind) -> Schema:
     for name, model in (("spec", kind.spec), ("status", kind.status)):
         full = model.model_json_schema(by_alias=True, mode="validation")
         parts[name] = structural(full, full.get("$defs", {}))
-    # kstatus takes an object without a status for finished. Flux's own kinds have this default for the same reason.
-    parts["status"]["default"] = {"observedGeneration": UNSEEN}
+    if kind.unfinished:
+        # kstatus takes an object without a status for finished. Flux's own kinds have this default for that reason.
+        parts["status"]["default"] = {"observedGeneration": UNSEEN}
     return {
         "type": "object",
         "description": kind.description,
@@ -177,6 +180,7 @@ INFERENCE_SERVICE = Kind(
     ),
     rules=tuple(_NAME_RULES),
     scales=True,
+    unfinished=True,
 )
 SERVING_CLASS = Kind(
     name=CLASS_KIND,
@@ -195,6 +199,7 @@ SERVING_CLASS = Kind(
         _AGE,
     ),
     rules=tuple(_CLASS_NAME_RULES),
+    # Operators for named namespaces use classes, and write nothing to what belongs to the whole cluster.
 )
 KINDS = (INFERENCE_SERVICE, SERVING_CLASS)
 

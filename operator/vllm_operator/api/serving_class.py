@@ -184,11 +184,9 @@ class ServingClassSpec(ApiModel):
 
 
 class ServingClassStatus(ApiModel):
-    """Written by the operator. Nothing in it depends on how many services use the class."""
+    """Written by an operator of the whole cluster. Nothing in it depends on how many services use the class."""
 
-    observed_generation: int | None = optional(
-        "Generation of the spec that this status is about; -1 before the operator has seen the class.", 3
-    )
+    observed_generation: int | None = optional("Generation of the spec that this status is about.", 3)
     conditions: list[Condition] | None = optional(
         "What is true of the class now.",
         [{"type": "Ready", "status": "True", "reason": "Valid"}],

@@ -109,9 +109,9 @@ def test_what_a_structural_schema_cannot_say_is_an_error() -> None:
             structural(schema, {})
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=PLURALS)
-def test_a_new_object_does_not_pass_for_finished(kind: Kind) -> None:
-    assert root(kind)["properties"]["status"]["default"] == {"observedGeneration": -1}
+def test_a_new_service_does_not_pass_for_finished_and_a_class_does() -> None:
+    assert root()["properties"]["status"]["default"] == {"observedGeneration": -1}
+    assert "default" not in root(SERVING_CLASS)["properties"]["status"]
 
 
 def test_a_class_defaults_every_field_of_a_service_but_those_with_a_reason() -> None:

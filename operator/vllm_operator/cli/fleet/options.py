@@ -1,4 +1,4 @@
-"""The options of `status` and `logs`, apart from the client, which takes long to import."""
+"""The options of `status`, `logs` and `classes`, apart from the client, which takes long to import."""
 
 import argparse
 
@@ -17,7 +17,14 @@ def add_logs_arguments(parser: argparse.ArgumentParser) -> None:
     _add_cluster(parser)
 
 
-def _add_cluster(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-n", "--namespace", help="default: the namespace of the kubeconfig's context")
+def add_classes_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `classes`."""
+    _add_cluster(parser, namespace=False)
+    parser.add_argument("-o", "--output", choices=["text", "json"], default="text", help="default: %(default)s")
+
+
+def _add_cluster(parser: argparse.ArgumentParser, *, namespace: bool = True) -> None:
+    if namespace:
+        parser.add_argument("-n", "--namespace", help="default: the namespace of the kubeconfig's context")
     parser.add_argument("--kubeconfig", metavar="FILE", help="default: $KUBECONFIG, ~/.kube/config")
     parser.add_argument("--context", help="of the kubeconfig (default: the current one)")
