@@ -213,6 +213,8 @@ ARGUMENTS = [
         "--tensor-parallel-size is set by spec.tensorParallelSize: use that field",
     ),
     ("extraArgs: [--gpu-memory-utilization=0.9]", "is set by spec.kvCache.gpuMemoryUtilizationPercent: use that field"),
+    ("extraArgs: [--no-enforce-eager]", "--no-enforce-eager is set by spec.enforceEager: use that field"),
+    ("extraArgs: [--shutdown-timeout=9]", "is set by spec.rollout.drainTimeoutSeconds: use that field"),
     ("extraArgs: [--api-key=secret]", "--api-key is set by spec.apiKeySecretRef: use that field"),
 ]
 

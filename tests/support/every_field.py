@@ -1,4 +1,4 @@
-"""Every leaf field of the spec with two values, the spec that has each, and what must arrive where effects.py says.
+"""Every leaf field of the spec with two values, the spec that has each, and what must arrive where places.py says.
 
 Fields that Kubernetes defines (affinity, tolerations, peers, environment) get values by their type: they are passed on
 as they are. `[]` in a path stands for an item of a list.
@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from support.places import PLACES, Place
 from vllm_operator.api.crd import INFERENCE_SERVICE, custom_resource_definition
-from vllm_operator.api.effects import EFFECTS, Effect
 from vllm_operator.api.resource import InferenceService
 from vllm_operator.api.spec import InferenceServiceSpec
 
@@ -142,11 +142,11 @@ def dotted(path: tuple[str, ...]) -> str:
 
 @dataclass(frozen=True)
 class Sample:
-    """A field, its effect, two services that differ in it, and what must arrive of each."""
+    """A field, where it arrives, two services that differ in it, and what must arrive of each."""
 
     path: str
-    effect: Effect
-    place: tuple[str, ...]
+    place: Place
+    steps: tuple[str, ...]
     services: tuple[InferenceService, InferenceService]
     arrived: tuple[Any, Any]
 
@@ -155,19 +155,19 @@ def listed(path: tuple[str, ...]) -> str | None:
     """The entry of the table that a field belongs to: its own, or that of the nearest object that holds it."""
     for length in range(len(path), 0, -1):
         name = dotted(path[:length]).removesuffix("[]")
-        if name in EFFECTS:
+        if name in PLACES:
             return name
     return None
 
 
 def sample(path: tuple[str, ...], schema: Schema) -> Sample:
-    """The sample of one field. Raises KeyError for a field without an effect."""
+    """The sample of one field. Raises KeyError for a field that arrives nowhere."""
     name = listed(path)
     if name is None:
-        raise KeyError(f"{dotted(path)} has no effect")
-    effect, values = EFFECTS[name], two_values(path, schema)
+        raise KeyError(f"{dotted(path)} arrives nowhere")
+    place, values = PLACES[name], two_values(path, schema)
     rest = path[len(name.split(".")) :]
-    place = effect.place.partition(" ")[2] if effect.kind == "child" else effect.place
+    steps = place.place.partition(" ")[2] if place.kind == "child" else place.place
     default = ARRIVED.get(path[-1], values)
     first, second = (
         InferenceService(
@@ -175,12 +175,12 @@ def sample(path: tuple[str, ...], schema: Schema) -> Sample:
         )
         for value in values
     )
-    return Sample(dotted(path), effect, (*place.split("."), *rest), (first, second), ARRIVED.get(dotted(path), default))
+    return Sample(dotted(path), place, (*steps.split("."), *rest), (first, second), ARRIVED.get(dotted(path), default))
 
 
-def at(node: Any, place: tuple[str, ...]) -> Any:
+def at(node: Any, steps: tuple[str, ...]) -> Any:
     """What is at a place; None where there is nothing. `[]` is the last item, where the operator's own come first."""
-    for step in place:
+    for step in steps:
         if isinstance(node, list):
             named = [item for item in node if isinstance(item, dict) and item.get("name") == step]
             node = node[-1] if step == "[]" else node[int(step)] if step.isdigit() else named[0]

@@ -6,7 +6,7 @@ import pytest
 
 from support.real_vllm.environment import Parser
 from vllm_operator.api import flags, vocabulary
-from vllm_operator.vllm.argv import FLAGS
+from vllm_operator.api.spec import InferenceServiceSpec
 
 # Words of a flag's name that stand for code, files, or what the operator owns.
 DANGEROUS = re.compile(
@@ -29,16 +29,15 @@ def test_flags_exist_under_their_full_names(vllm: Parser) -> None:
     for flag in (*flags.EXTRA_VALUE_FLAGS, *flags.EXTRA_SWITCH_FLAGS):
         assert flag in known
         assert known[flag]["switch"] == (flag in flags.EXTRA_SWITCH_FLAGS), flag
-    for flag in flags.FIELD_OF_FLAG:
+    for flag in flags.field_of_flag(InferenceServiceSpec):
         assert flag in known
 
 
 def test_flags_of_fields_are_not_on_the_list(vllm: Parser) -> None:
     known = vllm.facts["flags"]
     listed = {known[flag]["dest"] for flag in (*flags.EXTRA_VALUE_FLAGS, *flags.EXTRA_SWITCH_FLAGS)}
-    ours = {known[f"--{flag}"]["dest"] for flag, _ in FLAGS.values()}
+    ours = {known[flag]["dest"] for flag in flags.field_of_flag(InferenceServiceSpec)}
     assert not listed & ours
-    assert {flag for flag, _ in FLAGS.values()} <= {flag.removeprefix("--") for flag in flags.FIELD_OF_FLAG}
 
 
 def test_flags_that_load_code_are_not_on_the_list(vllm: Parser) -> None:

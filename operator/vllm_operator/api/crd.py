@@ -10,6 +10,7 @@ from typing import Any
 
 from ..api import CLASS_KIND, CLASS_PLURAL, GROUP, KIND, PLURAL, VERSION, InferenceServiceSpec, InferenceServiceStatus
 from .base import LEFT_OPEN, RULES, ApiModel, Rule, rule
+from .conditions import ConditionType
 from .serving_class import ServingClassSpec, ServingClassStatus
 
 Schema = dict[str, Any]
@@ -158,7 +159,7 @@ def _object_schema(kind: Kind) -> Schema:
 
 
 def _ready(field: str) -> str:
-    return f'.status.conditions[?(@.type=="Ready")].{field}'
+    return f'.status.conditions[?(@.type=="{ConditionType.READY}")].{field}'
 
 
 _AGE = ("Age", "date", ".metadata.creationTimestamp", "")
@@ -172,7 +173,12 @@ INFERENCE_SERVICE = Kind(
     status=InferenceServiceStatus,
     columns=(
         ("Model", "string", ".spec.model.uri", "Where the model is."),
-        ("Ready", "string", _ready("status"), "Whether the service answers requests with its current spec."),
+        (
+            ConditionType.READY.value,
+            "string",
+            _ready("status"),
+            "Whether the service answers requests with its current spec.",
+        ),
         ("Replicas", "integer", ".status.readyReplicas", "Pods that serve the current spec."),
         ("GPUs", "integer", ".status.gpus", "GPUs that all wanted replicas take together."),
         ("Reason", "string", _ready("reason"), "Why it is ready, or not."),
@@ -194,7 +200,7 @@ SERVING_CLASS = Kind(
         ("Default", "boolean", ".spec.default", "Whether services that name no class have this one."),
         ("Resource", "string", ".spec.accelerator.resource", "What each rank asks for."),
         ("Product", "string", ".spec.accelerator.product", "GPU product as the nodes are labelled."),
-        ("Ready", "string", _ready("status"), "Whether services can be made of the class."),
+        (ConditionType.READY.value, "string", _ready("status"), "Whether services can be made of the class."),
         ("Reason", "string", _ready("reason"), "Why it is ready, or not."),
         _AGE,
     ),

@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BeforeValidator, ConfigDict, Field, create_model
 
+from .accelerator import Accelerator
 from .base import ApiModel, IntOrString, Limits, optional, rule, with_rules
+from .conditions import ConditionType
+from .fields import fields
 from .pod import PodSettings
+from .reasons import Reason
 from .scheduling import LabelSelector
-from .spec import IMAGE_RULES, TOKENS_RULE, Accelerator, Image, InferenceServiceSpec
+from .spec import IMAGE_RULES, TOKENS_RULE, Image, InferenceServiceSpec
 from .status import Condition
 from .storage import Claim
-from .walk import leaves
 
 # Fields of a service that a class does not default, each with why. Any other field of the spec is one.
 NOT_DEFAULTED = {
@@ -102,7 +105,7 @@ AllowedValues = Annotated[
 ]
 # Fields that hold one value: what `limits.allowed` may name.
 ALLOWED_FIELDS = tuple(
-    leaf.path for leaf in leaves(InferenceServiceSpec) if leaf.scalar and leaf.path != "servingClassName"
+    field.path for field in fields(InferenceServiceSpec) if field.scalar and field.path != "servingClassName"
 )
 
 
@@ -189,7 +192,7 @@ class ServingClassStatus(ApiModel):
     observed_generation: int | None = optional("Generation of the spec that this status is about.", 3)
     conditions: list[Condition] | None = optional(
         "What is true of the class now.",
-        [{"type": "Ready", "status": "True", "reason": "Valid"}],
+        [{"type": ConditionType.READY.value, "status": "True", "reason": Reason.VALID.value}],
         max_length=16,
         list_type="map",
         list_map_keys=["type"],

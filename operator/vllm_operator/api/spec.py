@@ -5,11 +5,15 @@ An omitted field omits the flag, so that vLLM's own default stands: there are no
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
+from .accelerator import Accelerator
 from .autoscaling import Autoscaling
-from .base import ApiModel, Bytes, Form, KeyRef, Limits, optional, required, rule, with_rules
+from .base import RULES, ApiModel, Bytes, Form, KeyRef, Limits, optional, required, rule, with_rules
 from .environment import EnvVar
+from .fields import Flag
 from .flags import extra_args_rules
 from .model import ChatTemplate, Lora, Model, Speculative
 from .network import NetworkPolicySettings
@@ -36,10 +40,7 @@ IMAGE_RULES = [rule("!self.contains('://')", "must be an image like vllm/vllm-op
 ServingClassName = Annotated[
     str,
     Limits(max_length=63),  # it is a label of the pods
-    Form(
-        r"([a-z0-9]([-a-z0-9]*[a-z0-9])?)?",
-        'must be the name of a ServingClass: a-z, 0-9 and -, or "" for none',
-    ),
+    Form(r"([a-z0-9]([-a-z0-9]*[a-z0-9])?)?", 'must be the name of a ServingClass: a-z, 0-9 and -, or "" for none'),
 ]
 
 
@@ -54,83 +55,33 @@ class KvCache(ApiModel):
     )
 
     dtype: KvCacheDtype | None = optional(
-        "Type of the stored keys and values. fp8 halves the memory per token of bfloat16.", "fp8"
+        "Type of the stored keys and values. fp8 halves the memory per token of bfloat16.",
+        "fp8",
+        flag="kv-cache-dtype",
     )
     gpu_memory_utilization_percent: int | None = optional(
-        "Percent of each GPU's memory that vLLM may use for everything (vLLM's default: 92).", 90, ge=1, le=100
+        "Percent of each GPU's memory that vLLM may use for everything (vLLM's default: 92).",
+        90,
+        flag=Flag("gpu-memory-utilization", "fraction"),
+        ge=1,
+        le=100,
     )
     memory_per_gpu: Bytes | None = optional(
         "Size of the KV cache on each GPU, in bytes (on the CPU: of each rank), instead of a percentage.",
         "20Gi",
         alias="memoryPerGPU",
+        flag=Flag("kv-cache-memory-bytes", "bytes"),
     )
-    block_size: BlockSize | None = optional("Tokens per KV cache block.", 16)
+    block_size: BlockSize | None = optional("Tokens per KV cache block.", 16, flag="block-size")
     prefix_caching: bool | None = optional(
-        "Whether requests that start alike share their KV cache (vLLM's default: yes).", True
+        "Whether requests that start alike share their KV cache (vLLM's default: yes).",
+        True,
+        flag="enable-prefix-caching",
     )
     cpu_offload: Bytes | None = optional(
-        "Host memory for KV cache blocks that leave the GPU, over all ranks; added to the pod's memory request.", "32Gi"
-    )
-
-
-_CPU = "has(self.resource) && self.resource == 'cpu'"
-_MIG, _SHARED = "self.startsWith('nvidia.com/mig-')", "self.endsWith('.shared')"
-
-
-PRODUCT_RULE = rule(
-    f"!has(self.product) || !({_CPU})",
-    "accelerator.product is for GPUs: remove it, or set accelerator.resource to nvidia.com/gpu or amd.com/gpu",
-)
-MEMORY_RULE = rule(
-    f"!has(self.memory) || !({_CPU})",
-    "accelerator.memory is for GPUs: remove it; on the CPU, resources.limits.memory says how much there is",
-)
-
-
-class Accelerator(ApiModel):
-    """The kind of device that each rank runs on."""
-
-    model_config = with_rules(PRODUCT_RULE, MEMORY_RULE)
-
-    resource: Annotated[str, Limits(max_length=128)] = required(
-        "Resource that each rank asks for: nvidia.com/gpu, amd.com/gpu or cpu; omitted: the ServingClass's, else "
-        "nvidia.com/gpu.",
-        "nvidia.com/gpu",
-        default="nvidia.com/gpu",
-        left_open=True,
-        rules=[
-            rule(
-                f"!{_MIG}",
-                "MIG slices are not supported yet: a slice's memory is not planned for, and slices cannot reach each "
-                "other; use nvidia.com/gpu (whole GPUs)",
-            ),
-            rule(
-                f"!{_SHARED}",
-                "time-sliced GPUs are not supported yet: nothing separates the memory of those who share one; "
-                "use nvidia.com/gpu (whole GPUs)",
-            ),
-            rule(
-                f"{_MIG} || {_SHARED} || self in ['nvidia.com/gpu', 'amd.com/gpu', 'cpu']",
-                "must be nvidia.com/gpu, amd.com/gpu or cpu",
-            ),
-        ],
-    )
-    product: (
-        Annotated[
-            str,
-            Limits(max_length=63),
-            Form(
-                r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?",
-                "must be the value of the nodes' product label, like NVIDIA-H100-80GB-HBM3",
-            ),
-        ]
-        | None
-    ) = optional(
-        "GPU product as the nodes are labelled (nvidia.com/gpu.product, amd.com/gpu.product-name).",
-        "NVIDIA-H100-80GB-HBM3",
-    )
-    memory: Bytes | None = optional(
-        "Memory of each GPU, for the memory plan, where neither the product nor the nodes' labels tell.", "80Gi"
+        "Host memory for KV cache blocks that leave the GPU, over all ranks; added to the pod's memory request.",
+        "32Gi",
+        flag=Flag("kv-offloading-size", "GiB"),
     )
 
 
@@ -150,18 +101,21 @@ class Rollout(ApiModel):
         "Pods that a rollout may start beyond the number asked for, on GPUs that are spare (default 0). With 1, a "
         "single replica serves until its successor does.",
         1,
+        rolls=False,
         ge=0,
         le=1000,
     )
     max_unavailable: int | None = optional(
         "Pods that a rollout may take away before their successors serve (default: 1, or 0 with a maxSurge).",
         1,
+        rolls=False,
         ge=0,
         le=1000,
     )
     drain_timeout_seconds: int | None = optional(
         "Seconds that requests in flight get to finish when a pod ends (default 120); then they are cut.",
         120,
+        flag=Flag("shutdown-timeout", "otherwise"),
         ge=1,
         le=86400,
     )
@@ -181,7 +135,14 @@ class Rollout(ApiModel):
     )
 
 
-_ITEM_RULES, _LIST_RULES = extra_args_rules()
+class _AllowList:
+    """The rules of extraArgs. They name the field of each flag, so they are made once all fields are known."""
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        items, whole = extra_args_rules(InferenceServiceSpec)
+        return {**handler(schema), RULES: whole, "item_rules": items}
+
+
 _ON_CPU = "has(self.accelerator) && has(self.accelerator.resource) && self.accelerator.resource == 'cpu'"
 
 TOKENS_RULE = rule(
@@ -248,6 +209,7 @@ class InferenceServiceSpec(ApiModel):
     quantization: Annotated[str, Limits(max_length=64)] | None = optional(
         "How the weights are quantized; omitted: what the checkpoint says.",
         "awq",
+        flag="quantization",
         rules=[
             rule(
                 f"!(self in {list(GONE_QUANTIZATIONS)!r})",
@@ -259,18 +221,23 @@ class InferenceServiceSpec(ApiModel):
             ),
         ],
     )
-    dtype: Dtype | None = optional("Type of weights and activations that are not quantized.", "bfloat16")
+    dtype: Dtype | None = optional("Type of weights and activations that are not quantized.", "bfloat16", flag="dtype")
     tensor_parallel_size: int | None = optional(
-        "GPUs that each layer is split over; they are all on one node.", 4, ge=1, le=64
+        "GPUs that each layer is split over; they are all on one node.", 4, flag="tensor-parallel-size", ge=1, le=64
     )
-    pipeline_parallel_size: int | None = optional("Groups of layers, each on its own GPUs.", 1, ge=1, le=64)
+    pipeline_parallel_size: int | None = optional(
+        "Groups of layers, each on its own GPUs.", 1, flag="pipeline-parallel-size", ge=1, le=64
+    )
     expert_parallel: bool | None = optional(
-        "Whether whole experts, instead of slices of each, go to each GPU (mixture-of-experts models).", True
+        "Whether whole experts, instead of slices of each, go to each GPU (mixture-of-experts models).",
+        True,
+        flag="enable-expert-parallel",
     )
     max_model_len: int | Literal["auto"] | None = optional(
         "Longest prompt and answer together, in tokens; auto: the longest that fits the GPU's memory. "
         "Omitted: the model's own.",
         32768,
+        flag="max-model-len",
         rules=[
             rule(
                 "type(self) == string ? self == 'auto' : (self >= 1 && self <= 100000000)",
@@ -278,16 +245,19 @@ class InferenceServiceSpec(ApiModel):
             )
         ],
     )
-    max_num_seqs: int | None = optional("Most sequences that run at once.", 256, ge=1, le=65536)
-    max_num_batched_tokens: int | None = optional("Most tokens in one step of the engine.", 8192, ge=1, le=16777216)
+    max_num_seqs: int | None = optional("Most sequences that run at once.", 256, flag="max-num-seqs", ge=1, le=65536)
+    max_num_batched_tokens: int | None = optional(
+        "Most tokens in one step of the engine.", 8192, flag="max-num-batched-tokens", ge=1, le=16777216
+    )
     max_queued_requests: int | None = optional(
         "Most requests in flight, waiting or running; above it vLLM answers 503, so that clients can go elsewhere.",
         500,
+        flag="max-num-queued-reqs",
         ge=1,
         le=1000000,
     )
     enforce_eager: bool | None = optional(
-        "Whether CUDA graphs and compilation are skipped: starts sooner, serves slower.", False
+        "Whether CUDA graphs and compilation are skipped: starts sooner, serves slower.", False, flag="enforce-eager"
     )
     kv_cache: KvCache | None = optional("The KV cache.", {"dtype": "fp8"})
     accelerator: Accelerator = Field(
@@ -299,13 +269,16 @@ class InferenceServiceSpec(ApiModel):
         "What to do when the memory plan says that the model does not fit the GPUs: Enforce (the default) makes no "
         "pods and takes no GPU; Warn makes them all the same.",
         "Enforce",
+        rolls=False,
     )
-    replicas: int | None = optional("Number of pods, each with all ranks; omitted: 1.", 2, ge=0, le=1000)
+    replicas: int | None = optional("Number of pods, each with all ranks; omitted: 1.", 2, rolls=False, ge=0, le=1000)
     suspend: bool | None = optional(
-        "Whether the service has no pods for now: frees their GPUs, and keeps all but an autoscaler.", True
+        "Whether the service has no pods for now: frees their GPUs, and keeps all but an autoscaler.", True, rolls=False
     )
     autoscaling: Autoscaling | None = optional(
-        "Scales the number of pods by vLLM's metrics, instead of replicas.", {"minReplicas": 1, "maxReplicas": 8}
+        "Scales the number of pods by vLLM's metrics, instead of replicas.",
+        {"minReplicas": 1, "maxReplicas": 8},
+        rolls=False,
     )
     cache: Cache | None = optional(
         "Where downloaded weights and compiled kernels are kept.",
@@ -320,31 +293,45 @@ class InferenceServiceSpec(ApiModel):
         le=86400,
     )
     api_key_secret_ref: KeyRef | None = optional(
-        "The key that clients must send as Bearer token.", {"name": "llama-key", "key": "key"}
+        "The key that clients must send as Bearer token.",
+        {"name": "llama-key", "key": "key"},
+        flag=Flag("api-key", "otherwise"),
     )
     lora: Lora | None = optional(
-        "LoRA adapters served beside the model.", {"adapters": [{"name": "sql", "uri": "pvc://adapters/sql"}]}
+        "LoRA adapters served beside the model.",
+        {"adapters": [{"name": "sql", "uri": "pvc://adapters/sql"}]},
+        flag=Flag("enable-lora", "presence"),
     )
-    speculative: Speculative | None = optional("Speculative decoding.", {"method": "ngram", "numSpeculativeTokens": 4})
+    speculative: Speculative | None = optional(
+        "Speculative decoding.",
+        {"method": "ngram", "numSpeculativeTokens": 4},
+        flag=Flag("speculative-config", "JSON"),
+    )
     tool_call_parser: ParserName | None = optional(
-        "How tool calls are read from the model's output; also lets the model choose tools.", "hermes"
+        "How tool calls are read from the model's output; also lets the model choose tools.",
+        "hermes",
+        flag=("tool-call-parser", Flag("enable-auto-tool-choice", "otherwise")),
     )
-    reasoning_parser: ParserName | None = optional("How reasoning is told apart from the answer.", "deepseek_r1")
+    reasoning_parser: ParserName | None = optional(
+        "How reasoning is told apart from the answer.", "deepseek_r1", flag="reasoning-parser"
+    )
     chat_template: ChatTemplate | None = optional(
-        "A chat template other than the tokenizer's own.", {"configMapKeyRef": {"name": "chat", "key": "chat.jinja"}}
+        "A chat template other than the tokenizer's own.",
+        {"configMapKeyRef": {"name": "chat", "key": "chat.jinja"}},
+        flag=Flag("chat-template", "path"),
     )
     network_policy: NetworkPolicySettings | None = optional(
-        "Restricts who may reach the port; omitted: no NetworkPolicy.", {"allowFrom": [{"podSelector": {}}]}
+        "Restricts who may reach the port; omitted: no NetworkPolicy.",
+        {"allowFrom": [{"podSelector": {}}]},
+        rolls=False,
     )
     rollout: Rollout | None = optional("How changes reach the pods.", {"restartedAt": "2026-11-24T12:00:00Z"})
-    extra_args: list[Annotated[str, Limits(max_length=1024)]] | None = optional(
+    extra_args: Annotated[list[Annotated[str, Limits(max_length=1024)]], _AllowList()] | None = optional(
         "Further vLLM flags, one per item, as --flag or --flag=value, from an allow-list of flags that neither load "
         "code nor name files nor belong to the operator or a field.",
         ["--seed=1"],
         max_length=32,
         list_type="atomic",
-        rules=_LIST_RULES,
-        item_rules=_ITEM_RULES,
     )
     env: list[EnvVar] | None = optional(
         "Environment variables of vLLM's container.",

@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from ..api.reasons import Reason
+from ..api.reasons import Finding, Reason
 from ..api.serving_class import ServingClass, ServingClassSpec
 from ..api.spec import InferenceServiceSpec
 from ..settings import Settings
-from .classes import ASK, Classes, Refusal, RefusedError, class_of
+from .classes import ASK, Classes, ClassRefusedError, class_of
 from .limits import exceeded
 from .resolution import OPERATOR, Resolution, resolve
 
@@ -16,7 +16,7 @@ def admit(spec: InferenceServiceSpec, classes: Classes, settings: Settings) -> t
     """What a spec comes to with its class, and the class. The resolution says what it is refused for."""
     try:
         own = class_of(spec, classes)
-    except RefusedError as error:
+    except ClassRefusedError as error:
         return replace(resolve(spec, None, settings), refusal=error.refusal), None
     result = resolve(spec, own, settings)
     if own and not result.refusal:
@@ -26,7 +26,7 @@ def admit(spec: InferenceServiceSpec, classes: Classes, settings: Settings) -> t
     return result, own
 
 
-def _image(own: ServingClass, result: Resolution, settings: Settings) -> Refusal | None:
+def _image(own: ServingClass, result: Resolution, settings: Settings) -> Finding | None:
     """A class narrows what the settings allow; it cannot widen it."""
     given = next((str(one.value) for one in result.resolved if one.field == "image" and one.source != OPERATOR), None)
     if given is None or settings.allows_image(given):
@@ -35,7 +35,7 @@ def _image(own: ServingClass, result: Resolution, settings: Settings) -> Refusal
     return Reason.IMAGE_NOT_ALLOWED, f"{message}: name another class, {ASK}"
 
 
-def faults(spec: ServingClassSpec, settings: Settings) -> Iterator[Refusal]:
+def faults(spec: ServingClassSpec, settings: Settings) -> Iterator[Finding]:
     """What is wrong with a class in itself, so that services could not have what it gives them."""
     images = spec.images.given().values() if spec.images else ()
     for image in images:

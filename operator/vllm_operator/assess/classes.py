@@ -3,13 +3,12 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from ..api.reasons import Reason
+from ..api.reasons import Finding, Reason
 from ..api.scheduling import LabelSelector
 from ..api.serving_class import ServingClass
 from ..api.spec import InferenceServiceSpec
 from .nodes import holds
 
-Refusal = tuple[Reason, str]
 ASK = "or ask the platform team"
 NAMESPACES_UNREADABLE = (
     "the operator may not read the labels of namespaces; a cluster role with list and watch on namespaces gives it that"
@@ -52,33 +51,33 @@ def selects(selector: LabelSelector, labels: Mapping[str, str]) -> bool:
     )
 
 
-class RefusedError(Exception):
+class ClassRefusedError(Exception):
     """A service may not have its class: the reason, and a sentence for people."""
 
     def __init__(self, reason: Reason, message: str) -> None:
         super().__init__(message)
-        self.refusal: Refusal = (reason, message)
+        self.refusal: Finding = (reason, message)
 
 
 def class_of(spec: InferenceServiceSpec, classes: Classes) -> ServingClass | None:
-    """The class that a service has; None: none. Raises RefusedError where it may not have the one that it names."""
+    """The class that a service has; None: none. Raises ClassRefusedError where it may not have the one it names."""
     name = spec.serving_class_name
     if not name:
         return classes.default() if name is None else None
     if classes.unreadable:
-        raise RefusedError(Reason.CLASS_UNREADABLE, f"ServingClass {name} is not known: {classes.unreadable}")
+        raise ClassRefusedError(Reason.CLASS_UNREADABLE, f"ServingClass {name} is not known: {classes.unreadable}")
     if name in classes.unread:
-        raise RefusedError(Reason.CLASS_UNREADABLE, f"ServingClass {name} cannot be read: {classes.unread[name]}")
+        raise ClassRefusedError(Reason.CLASS_UNREADABLE, f"ServingClass {name} cannot be read: {classes.unread[name]}")
     own = classes.by_name.get(name)
     if own is None:
         known = ", ".join(sorted(one.name for one in classes.by_name.values() if classes.allows(one))) or "none"
         message = f"there is no ServingClass {name}: name one that this namespace may use (there are: {known}), {ASK}"
-        raise RefusedError(Reason.CLASS_NOT_FOUND, message)
+        raise ClassRefusedError(Reason.CLASS_NOT_FOUND, message)
     allowed = classes.allows(own)
     if allowed is None:
         message = f"who may use ServingClass {name} is not known: {NAMESPACES_UNREADABLE}"
-        raise RefusedError(Reason.CLASS_UNREADABLE, message)
+        raise ClassRefusedError(Reason.CLASS_UNREADABLE, message)
     if not allowed:
         message = f"ServingClass {name} is not for this namespace (its spec.namespaces): name another class, {ASK}"
-        raise RefusedError(Reason.CLASS_NOT_ALLOWED, message)
+        raise ClassRefusedError(Reason.CLASS_NOT_ALLOWED, message)
     return own

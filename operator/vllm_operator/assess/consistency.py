@@ -6,7 +6,7 @@ rules, only we can tell. The sentences are those of the rules in api/: a test ho
 
 from collections.abc import Callable
 
-from ..api import pod, spec
+from ..api import accelerator, pod, spec
 from ..api.base import Rule, bytes_of
 from ..api.pod import Resources
 from ..api.spec import InferenceServiceSpec
@@ -46,8 +46,8 @@ CHECKS: tuple[tuple[Rule, Callable[[InferenceServiceSpec], bool]], ...] = (
     (spec.SHARED_VOLUME_RULE, _shares_volume),
     (spec.CPU_PIPELINE_RULE, lambda s: not _on_cpu(s) or s.pipeline_parallel_size in (None, 1)),
     (spec.CPU_OFFLOAD_RULE, lambda s: not _on_cpu(s) or not (s.kv_cache and s.kv_cache.cpu_offload)),
-    (spec.PRODUCT_RULE, lambda s: not _on_cpu(s) or not s.accelerator.product),
-    (spec.MEMORY_RULE, lambda s: not _on_cpu(s) or not s.accelerator.memory),
+    (accelerator.PRODUCT_RULE, lambda s: not _on_cpu(s) or not s.accelerator.product),
+    (accelerator.MEMORY_RULE, lambda s: not _on_cpu(s) or not s.accelerator.memory),
     (spec.STEPS_RULE, _can_roll),
     (pod.CPU_RULE, lambda s: _enough(s.resources, "cpu", _cores)),
     (pod.MEMORY_RULE, lambda s: _enough(s.resources, "memory", bytes_of)),

@@ -41,7 +41,7 @@ class Assessment:
     """The verdict on one service. `fits` is None where it is not known."""
 
     fits: bool | None
-    reason: str
+    reason: Reason
     message: str
     pending: bool = False
     """Whether it will be known soon."""

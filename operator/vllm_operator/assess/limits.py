@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from ..api.reasons import Reason
+from ..api.reasons import Finding, Reason
 from ..api.resource import InferenceService
 from ..api.serving_class import ServingClass, ServingLimits
 from ..api.spec import InferenceServiceSpec
 from ..vllm.argv import ranks
-from .classes import ASK, Refusal
+from .classes import ASK
 from .merging import at
 
 
@@ -33,7 +33,7 @@ def most_gpus(spec: InferenceServiceSpec) -> int:
     return 0 if spec.suspend else most_replicas(spec) * gpus_of_pod(spec)
 
 
-def exceeded(own: ServingClass, spec: InferenceServiceSpec, sources: Mapping[str, str]) -> Refusal | None:
+def exceeded(own: ServingClass, spec: InferenceServiceSpec, sources: Mapping[str, str]) -> Finding | None:
     """The first limit that a spec does not keep. `sources`: of values that the user did not set, by field."""
     limits = own.spec.limits
     if limits is None:
@@ -83,13 +83,13 @@ class Claimant:
     """GPUs that it may come to have."""
 
 
-def over_budget(own: ServingClass, claimants: Sequence[Claimant]) -> dict[tuple[str, str], Refusal]:
+def over_budget(own: ServingClass, claimants: Sequence[Claimant]) -> dict[tuple[str, str], Finding]:
     """Services that limits.gpusPerNamespace has no room for, of all those of the class in one namespace.
 
     Those with pods come first, then the oldest. What is refused keeps the GPUs that it holds, and they count.
     """
     limit = own.spec.limits.gpus_per_namespace if own.spec.limits else None
-    refused: dict[tuple[str, str], Refusal] = {}
+    refused: dict[tuple[str, str], Finding] = {}
     if limit is None:
         return refused
     used = 0

@@ -8,17 +8,18 @@ import copy
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from pydantic import ValidationError
 
+from ..api.accelerator import Accelerator
 from ..api.base import ApiModel
-from ..api.reasons import Reason
+from ..api.fields import SpecField, fields
+from ..api.reasons import Finding, Reason
 from ..api.serving_class import ServingCache, ServingClass, ServingDefaults, ServingPod
-from ..api.spec import Accelerator, InferenceServiceSpec
-from ..api.walk import values
+from ..api.spec import InferenceServiceSpec
 from ..settings import Settings
-from .classes import Refusal
 from .consistency import broken
 from .merging import ContradictionError, at, join
 
@@ -62,7 +63,7 @@ class Resolution:
 
     spec: InferenceServiceSpec
     resolved: tuple[Resolved, ...]
-    refusal: Refusal | None = None
+    refusal: Finding | None = None
 
 
 def resolve(spec: InferenceServiceSpec, own: ServingClass | None, settings: Settings) -> Resolution:
@@ -132,8 +133,20 @@ def _of_class(given: Mapping[str, Any], own: ServingClass) -> list[Resolved]:
         (ServingCache, spec.cache, "cache.claim."),
         (ServingDefaults, spec.defaults, ""),
     ]
-    found = [entry for model, part, before in parts if part for entry in values(model, part.given(), before)]
+    found = [entry for model, part, before in parts if part for entry in _values(model, part.given(), before)]
     return [*chosen, *(Resolved(field, value, source) for field, value in found)]
+
+
+@cache
+def _leaves(model: type[ApiModel]) -> tuple[SpecField, ...]:
+    return tuple(field for field in fields(model) if field.leaf)
+
+
+def _values(model: type[ApiModel], manifest: Mapping[str, Any], before: str) -> Iterator[tuple[str, Any]]:
+    """What is set in a manifest of `model`, by path: lists and maps are one value."""
+    for field in _leaves(model):
+        if (value := at(manifest, field.path)) is not None:
+            yield f"{before}{field.path}", value
 
 
 def _of_operator(resource: str, settings: Settings) -> Iterator[Resolved]:

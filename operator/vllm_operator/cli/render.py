@@ -7,7 +7,7 @@ from .. import settings
 from ..api.resource import InferenceService
 from ..api.spec import InferenceServiceSpec
 from ..assess.classes import Classes
-from ..manifests import Manifest, Scaling, desired, pod_template, revision_name
+from ..manifests import Manifest, Scaling, desired, pod_template
 from .class_file import read_classes, with_class
 from .service_file import services_in
 
@@ -23,7 +23,7 @@ def render(manifest: Manifest, own: settings.Settings, classes: Classes) -> list
     """The children of one InferenceService. Raises pydantic.ValidationError for a wrong spec, and ClassInputError."""
     written = service_of(manifest)
     service = replace(written, spec=with_class(written.name, written.spec, classes, own).spec)
-    template = pod_template(service, revision_name(written), own)
+    template = pod_template(service, own)
     return desired(service, template, monitoring=True, scaling=Scaling(prometheus_url=own.prometheus_url))
 
 

@@ -7,7 +7,8 @@ from ..api import GROUP
 from ..api.pod import PodSettings
 from ..api.resource import InferenceService
 from ..settings import Settings
-from ..vllm.argv import CA_PATH, MODELS_DIR, hub_environment, location
+from ..vllm.environment import hub_environment
+from ..vllm.paths import CA_PATH, MODELS_DIR, location
 from .metadata import INSTANCE_LABEL, MANAGED_BY, MANAGED_BY_LABEL, Manifest, compact, metadata
 from .pod import PRODUCT_LABELS, USER_ID
 

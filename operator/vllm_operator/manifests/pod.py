@@ -17,21 +17,9 @@ from ..api.resource import InferenceService
 from ..api.spec import InferenceServiceSpec
 from ..settings import Settings
 from ..vllm import middleware
-from ..vllm.argv import (
-    CA_PATH,
-    CACHE_DIR,
-    MIDDLEWARE_PATH,
-    MODELS_DIR,
-    PORT,
-    TEMPLATE_PATH,
-    argv,
-    claims,
-    configuration,
-    drain_timeout_seconds,
-    environment,
-    ranks,
-)
-from .claim import claim_name
+from ..vllm.argv import PORT, argv, drain_timeout_seconds, ranks
+from ..vllm.environment import configuration, environment
+from ..vllm.paths import CA_PATH, CACHE_DIR, MIDDLEWARE_PATH, MODELS_DIR, TEMPLATE_PATH, claims
 from .metadata import CLASS_LABEL, REVISION_LABEL, Manifest, compact, identity, labels
 
 USER_ID = 1000
@@ -64,15 +52,13 @@ class Rendering:
     """GPU products that the pods are pinned to, where others would not do; empty: no restriction."""
 
 
-def pod_template(
-    service: InferenceService, revision: str, settings: Settings, rendering: Rendering = Rendering()
-) -> Manifest:
-    """The PodTemplateSpec of a service. `revision` names this rendering (see revision.py)."""
+def pod_template(service: InferenceService, settings: Settings, rendering: Rendering = Rendering()) -> Manifest:
+    """The PodTemplateSpec of a service, labelled with the service's revision."""
     spec, pod = service.spec, service.spec.pod or PodSettings.model_validate({})
     of_class = {CLASS_LABEL: spec.serving_class_name} if spec.serving_class_name else {}
     template = {
         "metadata": {
-            "labels": {**(pod.labels or {}), **labels(service), **of_class, REVISION_LABEL: revision},
+            "labels": {**(pod.labels or {}), **labels(service), **of_class, REVISION_LABEL: service.revision},
             "annotations": _annotations(spec, pod),
         },
         "spec": {
@@ -201,7 +187,7 @@ _MIDDLEWARE_FILE = {
 
 def _volumes(service: InferenceService, settings: Settings) -> list[Manifest]:
     spec = service.spec
-    cache = claim_name(service)
+    cache = service.cache_claim_name
     volumes: list[Manifest] = [
         {"name": "cache", **({"persistentVolumeClaim": {"claimName": cache}} if cache else {"emptyDir": {}})},
         {"name": "tmp", "emptyDir": {}},

@@ -47,14 +47,26 @@ PROPERTIES = [(path, node) for path, node in ALL if "." in path and not path.end
 def test_the_file_is_fresh(kind: Kind) -> None:
     for file in (f"crds/{kind.plural}.yaml", f"charts/vllm-operator/files/{kind.plural}.yaml"):
         kept = yaml.load((REPOSITORY / file).read_text(), Loader=yaml.CSafeLoader)
-        assert kept == custom_resource_definition(kind), f"{file} is stale: run `make crd`"
+        current = custom_resource_definition(kind)
+        assert kept == current, f"{file} is stale at {_first_difference(kind, kept)}: run `make crd`"
+
+
+def _first_difference(kind: Kind, kept: Schema) -> str:
+    """The innermost field of the spec or the status that a file does not have as the models do."""
+    (version,) = kept["spec"]["versions"]
+    parts, now = version["schema"]["openAPIV3Schema"]["properties"], dict(OF_KIND[kind.name])
+    before = dict(node for part in ("spec", "status") for node in nodes(part, parts[part]))
+    changed = [path for path, node in now.items() if before.get(path) != node] + [
+        path for path in before if path not in now
+    ]
+    return max(changed, key=lambda path: path.count("."), default="its own description")
 
 
 @pytest.mark.parametrize(("path", "node"), PROPERTIES, ids=[path for path, _ in PROPERTIES])
 def test_a_property_is_documented(path: str, node: Schema) -> None:
-    text, _, example = node["description"].partition(" Example: ")
-    assert re.match(r"[A-Z0-9].*\.$", text), text
-    assert example
+    text, _, example = node.get("description", "").partition(" Example: ")
+    assert re.match(r"[A-Z0-9].*\.$", text), f"{path} needs a description, as a sentence: {text!r} is none"
+    assert example, f"{path} needs an example"
     if node.get("type") in ("object", "array", "boolean", "integer"):
         value = json.loads(example)
         kinds = {"object": dict, "array": list, "boolean": bool, "integer": int}

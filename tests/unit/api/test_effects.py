@@ -1,27 +1,28 @@
-"""The table of effects is about every field, and holds for what reaches the pods and the other children.
+"""Every field arrives where its flag or support/places.py says, and rolls the pods exactly if they are made of it.
 
 What reaches vLLM's command line is in tests/vllm_parser: there vLLM's own parser says what arrives.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from support.every_field import SAMPLES, Sample, at, dotted, is_at, listed, sample
-from vllm_operator.api.effects import EFFECTS
+from support.places import PLACES
 from vllm_operator.api.resource import InferenceService
 from vllm_operator.assess.fits import Inspection, assess, keeps_from_running
 from vllm_operator.inspection.report import Facts, encode
-from vllm_operator.manifests import desired, pod_template, revision_name
+from vllm_operator.manifests import desired, pod_template
 from vllm_operator.settings import Settings
 from vllm_operator.snapshots.node import Node
 
-KINDS = {path: EFFECTS[name].kind for path, _ in SAMPLES if (name := listed(path))}
+KINDS = {path: PLACES[name].kind for path, _ in SAMPLES if (name := listed(path))}
 
 
 def template(service: InferenceService) -> Any:
     """The pod template, with the same revision for all: a hash is not an effect."""
-    return pod_template(service, "revision", Settings())
+    return pod_template(replace(service, revision="revision"), Settings())
 
 
 def planned(service: InferenceService) -> dict[str, Any]:
@@ -45,23 +46,28 @@ def planned(service: InferenceService) -> dict[str, Any]:
 
 def places(found: Sample) -> list[Any]:
     """What is at the place of a field in the children of each of its two services."""
-    match found.effect.kind:
+    match found.place.kind:
         case "pod":
-            return [at(template(service), found.place) for service in found.services]
+            return [at(template(service), found.steps) for service in found.services]
         case "env":
-            (name,) = found.place[:1]
+            (name,) = found.steps[:1]
             environments = [at(template(service), ("spec", "containers", "0", "env")) for service in found.services]
             return [next(v for v in variables if v["name"] == name) for variables in environments]
         case "plan":
-            return [planned(service)[found.effect.place] for service in found.services]
-    kind = found.effect.place.partition(" ")[0]
+            return [planned(service)[found.place.place] for service in found.services]
+    kind = found.place.place.partition(" ")[0]
     children = [desired(service, template(service), monitoring=True) for service in found.services]
-    return [at(next((child for child in some if child["kind"] == kind), None), found.place) for some in children]
+    return [at(next((child for child in some if child["kind"] == kind), None), found.steps) for some in children]
 
 
-def test_every_field_has_an_effect_and_every_effect_a_field() -> None:
-    assert [dotted(path) for path, _ in SAMPLES if not listed(path)] == []
-    assert EFFECTS.keys() - {listed(path) for path, _ in SAMPLES} == set()
+def test_every_field_arrives_somewhere() -> None:
+    for path, _ in SAMPLES:
+        assert listed(path), (
+            f"spec.{dotted(path)} arrives nowhere: give the field its vLLM flag (`flag=` in api/), or, where it has "
+            "none, a row in tests/support/places.py"
+        )
+    for name in PLACES.keys() - {listed(path) for path, _ in SAMPLES}:
+        pytest.fail(f"{name} in tests/support/places.py is no field of the spec: remove the row")
 
 
 @pytest.mark.parametrize(
@@ -79,6 +85,9 @@ def test_the_value_arrives(path: tuple[str, ...], schema: dict[str, Any]) -> Non
 def test_what_changes_the_pods_rolls_them_and_nothing_else_does(path: tuple[str, ...], schema: dict[str, Any]) -> None:
     found = sample(path, schema)
     first, second = found.services
-    rolls = found.effect.kind in ("argv", "env", "pod")
+    rolls = found.place.kind in ("argv", "env", "pod")
     assert (template(first) != template(second)) == rolls
-    assert (revision_name(first) != revision_name(second)) == rolls
+    assert (first.revision != second.revision) == rolls, (
+        f"spec.{found.path} must {'not ' if rolls else ''}say `rolls=False` in api/: a change of it arrives in "
+        f"{found.place.kind} {found.place.place}, and {'rolls' if rolls else 'changes no'} pods"
+    )

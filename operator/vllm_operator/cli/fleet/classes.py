@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ...api.conditions import ConditionType
 from .table import columns
 
 Object = Mapping[str, Any]
@@ -67,7 +68,7 @@ def _cells(one: Object, used: Counter[str] | None) -> tuple[str, ...]:
 
 def _ready(one: Object) -> Object:
     conditions = one.get("status", {}).get("conditions") or ()
-    return next((entry for entry in conditions if entry["type"] == "Ready"), {})
+    return next((entry for entry in conditions if entry["type"] == ConditionType.READY), {})
 
 
 def _accelerator(spec: Object) -> str:

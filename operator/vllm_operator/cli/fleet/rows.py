@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ...api.conditions import ConditionType
 from ...manifests.metadata import INSTANCE_LABEL
 from .table import columns
 
@@ -117,7 +118,7 @@ def _reason(service: Object, status: Object) -> str:
         return "BeingDeleted"
     if status.get("observedGeneration") != service["metadata"]["generation"]:
         return "NotSeenByOperator"
-    ready = next((entry for entry in status.get("conditions") or () if entry["type"] == "Ready"), None)
+    ready = next((entry for entry in status.get("conditions") or () if entry["type"] == ConditionType.READY), None)
     return ready["reason"] if ready else ""
 
 
