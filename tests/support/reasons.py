@@ -32,7 +32,9 @@ GIVES: Mapping[str, frozenset[ConditionType]] = {
     "assess/classes.py": _ADMITTED,
     "assess/limits.py": _ADMITTED,
     "assess/resolution.py": _ADMITTED,
+    "assess/terms.py": frozenset({ConditionType.OUTDATED}),
     "assess/fits.py:": _FITS | _PODS,  # that the inspection is still at it is why there are no pods
+    "classes/": _SPEC,
     "diagnosis/": _PODS,
     "diagnosis/autoscaling.py": _SCALING,
     "diagnosis/gpus.py": _PODS | _SCALING,
@@ -43,6 +45,7 @@ GIVES: Mapping[str, frozenset[ConditionType]] = {
     "planner/": _FITS,
     "readers/": _FITS,
     "services/": _SPEC,
+    "status/conditions.py:_configuration_changed": frozenset({ConditionType.OUTDATED}),
     "status/conditions.py:workload_available": _PODS,
 }
 _SAYS_ITSELF = ("status/", "api/status.py", "api/serving_class.py")

@@ -92,7 +92,7 @@ class Reason(StrEnum):
     GPU_UNKNOWN = ("GpuUnknown", _FIT, LASTS,
         "nothing tells the GPU or its memory: set accelerator.product, or accelerator.memory")
     WITHHELD = ("Withheld", _PODS | _SCALING, LASTS,
-        "no pods are made, as the model does not fit: see Fits, or set planPolicy: Warn to try all the same")
+        "no pods are made, as the model does not fit (see Fits, or planPolicy) or the ServingClass is against it")
 
     # What vLLM would refuse before it loads a weight, as the plan knows.
     ATTENTION_HEADS = ("AttentionHeadsNotDivisible", _FIT, LASTS,
@@ -277,6 +277,10 @@ class Reason(StrEnum):
     # What gates nothing.
     CONFIGURATION_CHANGED = ("ConfigurationChanged", _OUTDATED, LASTS,
         "a Secret or ConfigMap changed after the pods had started: set rollout.restartedAt to roll them")
+    CLASS_CHANGED = ("ClassChanged", _OUTDATED, LASTS,
+        "the ServingClass, or which one is the default, changed: set rollout.restartedAt to take it as it is now")
+    DEFAULT_CHANGED = ("OperatorDefaultChanged", _OUTDATED, LASTS,
+        "a default of the operator changed: set rollout.restartedAt to take it as it is now")
     SERVICE_MONITOR_APPLIED = ("ServiceMonitorApplied", _MONITORING, FINE,
         "a ServiceMonitor selects the Service")
     API_MISSING = ("ServiceMonitorApiMissing", _MONITORING, LASTS,

@@ -9,7 +9,7 @@ from ..api.spec import InferenceServiceSpec
 from ..settings import Settings
 from .classes import ASK, Classes, ClassRefusedError, class_of
 from .limits import exceeded
-from .resolution import OPERATOR, Resolution, resolve
+from .resolution import OPERATOR, Claim, Resolution, resolve
 
 
 def admit(spec: InferenceServiceSpec, classes: Classes, settings: Settings) -> tuple[Resolution, ServingClass | None]:
@@ -17,13 +17,23 @@ def admit(spec: InferenceServiceSpec, classes: Classes, settings: Settings) -> t
     try:
         own = class_of(spec, classes)
     except ClassRefusedError as error:
-        return replace(resolve(spec, None, settings), refusal=error.refusal), None
-    result = resolve(spec, own, settings)
-    if own and not result.refusal:
-        sources = {one.field: one.source for one in result.resolved}
-        refusal = _image(own, result, settings) or exceeded(own, result.spec, sources)
-        return replace(result, refusal=refusal), own
-    return result, own
+        return admit_to(spec, None, settings, refusal=error.refusal), None
+    return admit_to(spec, own, settings), own
+
+
+def admit_to(
+    spec: InferenceServiceSpec,
+    own: ServingClass | None,
+    settings: Settings,
+    claim: Claim | None = None,
+    refusal: Finding | None = None,
+) -> Resolution:
+    """What a spec comes to with the class `own`; with None it has no class, or a `refusal` of the one that it names."""
+    result = resolve(spec, own, settings, claim)
+    if own is None or result.refusal:
+        return replace(result, refusal=refusal or result.refusal)
+    sources = {one.field: one.source for one in result.resolved}
+    return replace(result, refusal=_image(own, result, settings) or exceeded(own, result.spec, sources))
 
 
 def _image(own: ServingClass, result: Resolution, settings: Settings) -> Finding | None:

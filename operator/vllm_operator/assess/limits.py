@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from ..api.reasons import Finding, Reason
-from ..api.resource import InferenceService
+from ..api.resource import Key
 from ..api.serving_class import ServingClass, ServingLimits
 from ..api.spec import InferenceServiceSpec
 from ..vllm.argv import ranks
@@ -74,7 +74,7 @@ def _values(limits: ServingLimits, spec: InferenceServiceSpec, sources: Mapping[
 class Claimant:
     """A service of a class in one namespace, as its GPUs are counted."""
 
-    service: InferenceService
+    key: Key
     created: str
     has_pods: bool
     held: int
@@ -83,21 +83,21 @@ class Claimant:
     """GPUs that it may come to have."""
 
 
-def over_budget(own: ServingClass, claimants: Sequence[Claimant]) -> dict[tuple[str, str], Finding]:
+def over_budget(own: ServingClass, claimants: Sequence[Claimant]) -> dict[Key, Finding]:
     """Services that limits.gpusPerNamespace has no room for, of all those of the class in one namespace.
 
     Those with pods come first, then the oldest. What is refused keeps the GPUs that it holds, and they count.
     """
     limit = own.spec.limits.gpus_per_namespace if own.spec.limits else None
-    refused: dict[tuple[str, str], Finding] = {}
+    refused: dict[Key, Finding] = {}
     if limit is None:
         return refused
     used = 0
-    for one in sorted(claimants, key=lambda one: (not one.has_pods, one.created, one.service.name)):
+    for one in sorted(claimants, key=lambda one: (not one.has_pods, one.created, one.key.name)):
         if used + one.asked <= limit:
             used += one.asked
             continue
-        refused[one.service.namespace, one.service.name] = (
+        refused[one.key] = (
             Reason.CLASS_LIMIT_EXCEEDED,
             f"ServingClass {own.name} allows {limit} GPUs for all its services in a namespace (limits.gpusPerNamespace)"
             f"; {used} go to others and this one asks for {one.asked}: lower what services ask for, {ASK}",

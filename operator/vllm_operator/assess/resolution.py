@@ -7,14 +7,14 @@ told (`changes`), and reach the service when its spec changes.
 import copy
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
 from ..api.accelerator import Accelerator
-from ..api.base import ApiModel
+from ..api.base import ApiModel, bytes_of
 from ..api.fields import SpecField, fields
 from ..api.reasons import Finding, Reason
 from ..api.serving_class import ServingCache, ServingClass, ServingDefaults, ServingPod
@@ -66,10 +66,21 @@ class Resolution:
     refusal: Finding | None = None
 
 
-def resolve(spec: InferenceServiceSpec, own: ServingClass | None, settings: Settings) -> Resolution:
-    """The effective spec of a service of class `own`; None: of no class."""
+class Claim(NamedTuple):
+    """The cache's claim that is there: Kubernetes changes neither its class nor its mode, and shrinks none."""
+
+    storage: str
+    storage_class: str | None
+    access_mode: str
+
+
+def resolve(
+    spec: InferenceServiceSpec, own: ServingClass | None, settings: Settings, claim: Claim | None = None
+) -> Resolution:
+    """The effective spec of a service of class `own`; None: of no class. `claim`: the one that its pods have."""
     given = spec.given()
     offered = _of_class(given, own) if own else []
+    offered = [_as_claimed(one, claim) for one in offered] if claim else offered
     resource = at(given, "accelerator.resource") or next(
         (one.value for one in offered if one.field == "accelerator.resource"), spec.accelerator.resource
     )
@@ -102,16 +113,25 @@ def effective(spec: InferenceServiceSpec, resolved: Sequence[Resolved]) -> Infer
     return InferenceServiceSpec.model_validate(manifest)
 
 
-def changes(kept: Sequence[Resolved], now: Sequence[Resolved]) -> list[str]:
-    """What of the kept values is another now: one short text each, in the order of the fields as they are now."""
+class Changed(NamedTuple):
+    """One value that is another now."""
+
+    text: str
+    of_class: bool
+    """Whether a ServingClass gave it, or gives it now, or another class is the default."""
+
+
+def changes(kept: Sequence[Resolved], now: Sequence[Resolved]) -> list[Changed]:
+    """What of the kept values is another now, in the order of the fields as they are now."""
     before, after = ({one.field: one for one in some} for some in (kept, now))
-    texts = []
+    found = []
     for field in dict.fromkeys([*after, *before]):
-        old, new = before.get(field), after.get(field)
-        if (old and old.value) != (new and new.value):
-            who = (new or old).source  # type: ignore[union-attr]
-            texts.append(f"{field} {old.text() if old else 'unset'} -> {new.text() if new else 'unset'} ({who})")
-    return texts
+        pair = [one for one in (before.get(field), after.get(field)) if one]
+        if len(pair) == 1 or pair[0].value != pair[1].value:
+            old, new = (one.text() if one else "unset" for one in (before.get(field), after.get(field)))
+            of_class = field == "servingClassName" or any(one.source != OPERATOR for one in pair)
+            found.append(Changed(f"{field} {old} -> {new}", of_class))
+    return found
 
 
 def _source(own: ServingClass | None) -> str:
@@ -135,6 +155,14 @@ def _of_class(given: Mapping[str, Any], own: ServingClass) -> list[Resolved]:
     ]
     found = [entry for model, part, before in parts if part for entry in _values(model, part.given(), before)]
     return [*chosen, *(Resolved(field, value, source) for field, value in found)]
+
+
+def _as_claimed(one: Resolved, claim: Claim) -> Resolved:
+    """What a class says of a claim, as far as it can still be had."""
+    there = {"cache.claim.storageClassName": claim.storage_class, "cache.claim.accessMode": claim.access_mode}
+    if one.field == "cache.claim.storage" and bytes_of(claim.storage) > bytes_of(one.value):
+        return replace(one, value=claim.storage)
+    return replace(one, value=there.get(one.field) or one.value)
 
 
 @cache

@@ -13,11 +13,12 @@ from .metadata import Manifest
 from .monitoring import service_monitor
 from .network import network_policy, service
 from .pod import Rendering, pod_template
-from .revision import controller_revision
+from .revision import Rendered, controller_revision
 
 __all__ = [
     "AUTOSCALERS",
     "Manifest",
+    "Rendered",
     "Rendering",
     "Scaling",
     "controller_revision",

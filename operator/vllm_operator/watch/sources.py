@@ -39,5 +39,7 @@ class Source:
     """Whether a cluster may not know the API."""
     cluster_scoped: bool = False
     """Whether it takes rights on the whole cluster: left out by an operator for some namespaces."""
+    granted: bool = False
+    """Of cluster-scoped ones: whether an operator for some namespaces may have been given the rights all the same."""
     by_snapshot: bool = False
     """Whether an event counts only where it changes what is kept: objects that are written every few seconds."""

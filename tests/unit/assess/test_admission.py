@@ -6,7 +6,7 @@ import pytest
 
 from support.serving_classes import serving_class, spec
 from vllm_operator.api.reasons import Reason
-from vllm_operator.api.resource import InferenceService
+from vllm_operator.api.resource import Key
 from vllm_operator.api.serving_class import ServingClass, ServingClassSpec
 from vllm_operator.assess.admission import admit, faults
 from vllm_operator.assess.classes import Classes, defaults
@@ -173,8 +173,7 @@ def test_a_class_narrows_what_the_settings_allow_and_never_widens_it() -> None:
 
 
 def claimant(name: str, asked: int, held: int = 0, created: str = "2026-11-24T12:00:00Z") -> Claimant:
-    service = InferenceService("team-a", name, name, 1, spec(tensorParallelSize=asked))
-    return Claimant(service, created, has_pods=held > 0, held=held, asked=most_gpus(service.spec))
+    return Claimant(Key("team-a", name), created, held > 0, held, most_gpus(spec(tensorParallelSize=asked)))
 
 
 def test_a_namespaces_gpus_go_to_those_that_have_pods_then_to_the_oldest() -> None:

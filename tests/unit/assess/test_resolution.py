@@ -10,7 +10,7 @@ from vllm_operator.api.pod import PodSettings, Resources
 from vllm_operator.api.reasons import Reason
 from vllm_operator.api.spec import SPEC_RULES, KvCache, Rollout
 from vllm_operator.assess.consistency import CHECKS
-from vllm_operator.assess.resolution import Resolution, Resolved, changes, effective, resolve
+from vllm_operator.assess.resolution import Changed, Resolution, Resolved, changes, effective, resolve
 from vllm_operator.settings import Settings
 
 H100 = "NVIDIA-H100-80GB-HBM3"
@@ -215,10 +215,10 @@ def test_what_was_kept_holds_for_the_spec_whatever_the_class_says_now() -> None:
     assert effective(written, kept) == resolve(written, FULL, SETTINGS).spec
     now = resolve(written, changed, SETTINGS).resolved
     assert changes(kept, now)[:2] == [
-        "maxModelLen 32768 -> 4096 (ServingClass h100)",
-        "image vllm/vllm-openai:v0.32.1 -> vllm/vllm-openai:v0.33.0 (ServingClass h100)",
+        Changed("maxModelLen 32768 -> 4096", of_class=True),
+        Changed("image vllm/vllm-openai:v0.32.1 -> vllm/vllm-openai:v0.33.0", of_class=True),
     ]
-    assert "kvCache.dtype fp8 -> unset (ServingClass h100)" in changes(kept, now)
+    assert Changed("kvCache.dtype fp8 -> unset", of_class=True) in changes(kept, now)
     assert changes(kept, kept) == []
 
 
