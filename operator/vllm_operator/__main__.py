@@ -26,6 +26,11 @@ def _execute(arguments: argparse.Namespace) -> None:
     match arguments.command:
         case "crd":
             _crd(arguments)
+        case "rbac":
+            from .cli.documents import print_yaml
+            from .resources import rules
+
+            print_yaml(rules())
         case "render":
             _render(arguments)
         case "plan":

@@ -41,7 +41,6 @@ GIVES: Mapping[str, frozenset[ConditionType]] = {
     "diagnosis/refusals.py:pods": _PODS | _SCALING,
     "diagnosis/scheduling.py": _PODS | _SCALING,
     "inspection/": _FITS,
-    "loop/": _SPEC,
     "planner/": _FITS,
     "readers/": _FITS,
     "services/": _SPEC,
@@ -131,8 +130,7 @@ def _type_of(node: ast.AST) -> list[str]:
 def given(modules: Sources) -> Iterator[tuple[Mention, frozenset[ConditionType]]]:
     """What is named, and to which conditions it goes; to none where that is not known."""
     for found in mentions(modules):
-        scopes = (f"{found.module}:{found.function}", found.module, f"{found.module.split('/', maxsplit=1)[0]}/")
-        known = next((GIVES[scope] for scope in scopes if scope in GIVES), None)
+        known = next((GIVES[scope] for scope in _scopes(found) if scope in GIVES), None)
         if known is not None or not found.module.startswith(_SAYS_ITSELF):
             yield found, known or frozenset()
     for module, outer, node in _nodes(modules):
@@ -156,7 +154,13 @@ def undeclared(modules: Sources) -> list[str]:
     for reason in Reason:
         for kind in sorted(reason.types - seen.get(reason.name, set())):
             wrong.append(f"Reason.{reason.name} may stand in {kind}, and nothing gives it there: correct {REGISTRY}")
-    return wrong
+    scopes = {scope for found in mentions(modules) for scope in _scopes(found)}
+    return wrong + [f"{scope} gives no reasons: remove it from GIVES" for scope in sorted(GIVES.keys() - scopes)]
+
+
+def _scopes(found: Mention) -> tuple[str, str, str]:
+    """Function, module and folder of a mention, as GIVES has them."""
+    return f"{found.module}:{found.function}", found.module, f"{found.module.split('/', maxsplit=1)[0]}/"
 
 
 def bare(modules: Sources) -> list[str]:

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from ..api.reasons import Reason
 from ..assess.fits import Assessment, facts_of, keeps_from_running
 from ..manifests import (
-    AUTOSCALERS,
     Manifest,
     Rendered,
     Rendering,
@@ -20,8 +19,9 @@ from ..manifests import (
     inspection,
     pod_template,
 )
-from ..manifests.metadata import REVISION_LABEL
-from ..manifests.revision import KEPT_REVISIONS
+from ..manifests.amounts import KEPT_REVISIONS
+from ..manifests.kinds import BY_KIND, Pruned
+from ..manifests.names import REVISION_LABEL
 from ..settings import Settings
 from ..snapshots.child import Child, revisions
 from ..status.evidence import Evidence
@@ -75,21 +75,20 @@ def plan_changes(evidence: Evidence, known: Known) -> Changes:
         rendered = _spec_rendering(evidence, known)
         template = rendered.template
         keeping = list(_keep_rendering(evidence, known, rendered))
-    scaling = Scaling(evidence.startup_seconds, "ScaledObject" in evidence.served, known.settings.prometheus_url)
-    children = desired(evidence.service, template, monitoring=evidence.monitoring, scaling=scaling)
+    scaling = Scaling(evidence.startup_seconds, known.settings.prometheus_url)
+    children = desired(evidence.service, template, served=evidence.served, scaling=scaling)
     # Without the kept template of what is deployed, it is left as it is.
     complete = template is not None or deployed_revision(evidence) is None
     steps = [
         *keeping,
-        # First: two autoscalers at once, or one and a fixed number, would disagree.
-        *(_prune(evidence, children, autoscalers=True) if complete else ()),
+        *(_prune(evidence, children, Pruned.FIRST) if complete else ()),
         *(_change(evidence, known, child) for child in children),
     ]
     if (job := inspect_job(evidence, known.settings)) is not None:
         steps.append(_job_change(evidence, known, job))
         children = [*children, job]
     if complete:
-        steps += _prune(evidence, children, autoscalers=False)
+        steps += _prune(evidence, children, Pruned.LAST)
     return Changes(template, rendered, withheld, tuple(steps))
 
 
@@ -174,14 +173,10 @@ def inspect_job(evidence: Evidence, settings: Settings) -> Manifest | None:
     return None if unbound or not settings.images.operator else inspection(evidence.service, settings)
 
 
-def _prune(evidence: Evidence, wanted: Iterable[Manifest], *, autoscalers: bool) -> Iterator[Change]:
-    """Deletes the children that are no longer desired: the autoscalers, or all others.
-
-    Revisions and claims without an owner stay.
-    """
+def _prune(evidence: Evidence, wanted: Iterable[Manifest], when: Pruned) -> Iterator[Change]:
+    """Deletes what is no longer desired, of the kinds that go at this time. What has no owner stays."""
     names = {(manifest["kind"], manifest["metadata"]["name"]) for manifest in wanted}
     for key, child in evidence.live.items():
-        if child.kind == "ControllerRevision" or (child.kind in AUTOSCALERS) != autoscalers:
-            continue
-        if key not in names and child.owner_uid == evidence.service.uid:
+        pruned = BY_KIND[child.kind].pruned is when
+        if pruned and key not in names and child.owner_uid == evidence.service.uid:
             yield Change(Act.DELETE, key, "the spec asks for none any more")

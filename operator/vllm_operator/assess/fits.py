@@ -12,7 +12,8 @@ from ..api.reasons import Reason
 from ..api.resource import InferenceService
 from ..api.spec import InferenceServiceSpec
 from ..inspection.report import Facts, InspectionError, decode
-from ..manifests.pod import PRODUCT_LABELS, memory_limit_bytes
+from ..manifests.amounts import memory_limit_bytes
+from ..manifests.names import PRODUCT_LABELS
 from ..planner.accelerators import CATALOGUE, Gpu, cpu, find, of_label
 from ..planner.alternatives import Alternative, Loss, alternatives
 from ..planner.architectures import model_of

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping
 from ..api import CLASS_KIND
 from ..api.resource import Key
 from ..api.serving_class import ServingClass
-from ..cluster import RESOURCES
 from ..loop.kinds import Kind
+from ..resources import RESOURCES
 from ..snapshots.own import ObjectSnapshot, key_of, snapshot
 from ..snapshots.serving_class import UnreadClass, serving_class
 from ..watch.sources import Body, Indices, Item, Source
@@ -26,5 +26,5 @@ def _all(_: Body, indices: Indices) -> Iterable[Item]:
     return [Item(CLASS_KIND, key) for key in indices[STATUSES]]
 
 
-SOURCES = (Source(RESOURCES[CLASS_KIND], {STATUSES: _status, PARSED: _parsed}, _all, cluster_scoped=True),)
+SOURCES = (Source(RESOURCES[CLASS_KIND], {STATUSES: _status, PARSED: _parsed}, _all),)
 SERVING_CLASS = Kind(CLASS_KIND, SOURCES, ClassReconciler)

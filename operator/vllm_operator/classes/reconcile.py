@@ -25,7 +25,7 @@ class ClassReconciler:
 
     def known(self) -> Iterable[Key]:
         """All classes."""
-        return list(self._surroundings.indices[STATUSES])
+        return list(self._surroundings.indices.get(STATUSES, {}))
 
     async def reconcile(self, key: Key) -> float | None:
         """Brings the status of a class up to date. Returns seconds after which to look again."""

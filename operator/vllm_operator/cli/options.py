@@ -9,9 +9,9 @@ from .. import __version__
 
 BAD_INPUT = 2
 CLASS_HELP = "manifest with the ServingClass that a service names (default: in the same file)"
-DESCRIPTION = """Run the operator, print its CRDs; show a fleet's status or its classes, or explain one service with
-logs; and without a cluster plan a service's memory, render its children or inspect a model. As kubectl-vllm on the PATH
-it is `kubectl vllm` as well."""
+DESCRIPTION = """Run the operator, print its CRDs or RBAC rules; show a fleet's status or its classes, or explain one
+service with logs; and without a cluster plan a service's memory, render its children or inspect a model. As
+kubectl-vllm on the PATH it is `kubectl vllm` as well."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -42,6 +42,7 @@ def command_line(name: str) -> Parser:
     commands = parser.add_subparsers(dest="command", required=True)
     definitions = commands.add_parser("crd", help="print the CustomResourceDefinitions")
     definitions.add_argument("plural", nargs="?", metavar="PLURAL", help="of one kind (default: of all)")
+    commands.add_parser("rbac", help="print the rules of RBAC that the operator needs")
     run = commands.add_parser("run", help="run the operator")
     run.add_argument("--metrics-port", type=int, default=8080, help="port of /metrics (default: %(default)s)")
     run.add_argument("--health-port", type=int, default=8081, help="port of /healthz (default: %(default)s)")

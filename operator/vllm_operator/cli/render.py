@@ -7,7 +7,7 @@ from .. import settings
 from ..api.resource import InferenceService
 from ..api.spec import InferenceServiceSpec
 from ..assess.classes import Classes
-from ..manifests import Manifest, Scaling, desired, pod_template
+from ..manifests import OPTIONAL_KINDS, Manifest, Scaling, desired, pod_template
 from .class_file import read_classes, with_class
 from .service_file import services_in
 
@@ -24,7 +24,7 @@ def render(manifest: Manifest, own: settings.Settings, classes: Classes) -> list
     written = service_of(manifest)
     service = replace(written, spec=with_class(written.name, written.spec, classes, own).spec)
     template = pod_template(service, own)
-    return desired(service, template, monitoring=True, scaling=Scaling(prometheus_url=own.prometheus_url))
+    return desired(service, template, served=OPTIONAL_KINDS, scaling=Scaling(prometheus_url=own.prometheus_url))
 
 
 def render_file(path: Path, settings_path: Path | None, class_path: Path | None = None) -> list[Manifest]:

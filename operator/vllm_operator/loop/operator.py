@@ -42,7 +42,8 @@ class _Operator:
         self._kinds, self._own = kinds, own
         # Rights on some namespaces are none on what belongs to the whole cluster.
         sources = [source for kind in kinds for source in kind.sources]
-        self.sources = [one for one in sources if not (own.watch_namespaces and one.cluster_scoped and not one.granted)]
+        out_of_reach = [one for one in sources if one.resource.cluster_scoped and not one.resource.granted]
+        self.sources = [one for one in sources if not (own.watch_namespaces and one in out_of_reach)]
         self._stop = stop
         self._ungranted: list[Source] = []
         self._reconcilers: dict[str, Reconciler] = {}
@@ -52,7 +53,9 @@ class _Operator:
 
     async def leave_out_ungranted(self, cluster: Cluster) -> None:
         """What an operator for some namespaces may have rights for, and has not, is not watched."""
-        self._ungranted = [one for one in self.sources if one.granted and not await self._may_watch(cluster, one)]
+        self._ungranted = [
+            one for one in self.sources if one.resource.granted and not await self._may_watch(cluster, one)
+        ]
         for one in self._ungranted:
             log.warning("may not list %s: what needs them is told so", one.resource.plural)
         self.sources = [one for one in self.sources if one not in self._ungranted]

@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..api.resource import InferenceService
-from .metadata import REVISION_LABEL, Manifest, metadata
-
-# Old renderings kept, so that a spec that is put back finds its running pods' template unchanged.
-KEPT_REVISIONS = 3
+from .metadata import Manifest, metadata
+from .names import REVISION_LABEL
 
 
 @dataclass(frozen=True, slots=True)

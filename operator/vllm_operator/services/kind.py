@@ -6,9 +6,10 @@ from typing import Any
 from ..api import CLASS_KIND, KIND
 from ..api.resource import Key
 from ..api.serving_class import ServingClass
-from ..cluster import CHILD_KINDS, OPTIONAL_KINDS, RESOURCES
 from ..loop.kinds import Kind
-from ..manifests.inspection import INSPECTION_LABEL
+from ..manifests.kinds import CHILD_KINDS, ChildKind
+from ..manifests.names import INSPECTION_LABEL
+from ..resources import RESOURCES
 from ..snapshots import inspection_pod
 from ..snapshots.child import Child, child, instance
 from ..snapshots.node import Node
@@ -82,31 +83,18 @@ def _in_namespace(body: Body, indices: Indices) -> Iterable[Item]:
     return [Item(KIND, key) for key in indices[SERVICES] if key.namespace == name]
 
 
-def _child_source(kind: str) -> Source:
+def _child_source(row: ChildKind) -> Source:
     indices: dict[str, Any] = {CHILDREN: _child}
-    return Source(
-        RESOURCES[kind],
-        indices,
-        _owner,
-        CHILD_EVENT_DELAY_SECONDS,
-        labelled=True,
-        optional=kind in OPTIONAL_KINDS,
-    )
+    delay = CHILD_EVENT_DELAY_SECONDS
+    return Source(RESOURCES[row.kind], indices, _owner, delay, labelled=True, optional=row.optional)
 
 
 SOURCES = (
     Source(RESOURCES[KIND], {SERVICES: _service}, _itself),
     *map(_child_source, CHILD_KINDS),
     Source(RESOURCES["Pod"], {PODS: _pod, INSPECTIONS: _inspection}, _owner, CHILD_EVENT_DELAY_SECONDS, labelled=True),
-    Source(RESOURCES["Node"], {NODES: _node}, _all, NODE_EVENT_DELAY_SECONDS, cluster_scoped=True, by_snapshot=True),
-    Source(RESOURCES[CLASS_KIND], {CLASSES: _class}, _of_class, cluster_scoped=True, by_snapshot=True, granted=True),
-    Source(
-        RESOURCES["Namespace"],
-        {NAMESPACES: _namespace},
-        _in_namespace,
-        cluster_scoped=True,
-        by_snapshot=True,
-        granted=True,
-    ),
+    Source(RESOURCES["Node"], {NODES: _node}, _all, NODE_EVENT_DELAY_SECONDS, by_snapshot=True),
+    Source(RESOURCES[CLASS_KIND], {CLASSES: _class}, _of_class, by_snapshot=True),
+    Source(RESOURCES["Namespace"], {NAMESPACES: _namespace}, _in_namespace, by_snapshot=True),
 )
 INFERENCE_SERVICE = Kind(KIND, SOURCES, ServiceReconciler, (fleet,))

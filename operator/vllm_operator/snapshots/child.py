@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..api.resource import Key
-from ..manifests import AUTOSCALERS, Rendered
-from ..manifests.metadata import INSTANCE_LABEL, REVISION_LABEL, Manifest
+from ..manifests import Rendered
+from ..manifests.kinds import AUTOSCALERS
+from ..manifests.metadata import Manifest
+from ..manifests.names import FIELD_MANAGER, INSTANCE_LABEL, REVISION_LABEL
 
 Body = Mapping[str, Any]
-
-
-FIELD_MANAGER = "vllm-operator"
 
 
 @dataclass(frozen=True, slots=True)

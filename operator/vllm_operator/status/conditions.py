@@ -11,7 +11,7 @@ from ..api.conditions import ConditionType
 from ..api.reasons import Reason
 from ..api.resource import InferenceService
 from ..assess.fits import facts_of
-from ..manifests.deployment import surge
+from ..manifests.amounts import surge
 from .evidence import Account
 
 _MOST_NAMES = 3

@@ -12,7 +12,7 @@ from ..api.reasons import Reason
 from ..assess.fits import facts_of
 from ..assess.limits import gpus_of_pod
 from ..manifests.metadata import compact, identity
-from ..manifests.network import service_url
+from ..manifests.names import service_url
 from .conditions import (
     Verdict,
     chat_unavailable,

@@ -48,7 +48,7 @@ def test_the_file_is_fresh(kind: Kind) -> None:
     for file in (f"crds/{kind.plural}.yaml", f"charts/vllm-operator/files/{kind.plural}.yaml"):
         kept = yaml.load((REPOSITORY / file).read_text(), Loader=yaml.CSafeLoader)
         current = custom_resource_definition(kind)
-        assert kept == current, f"{file} is stale at {_first_difference(kind, kept)}: run `make crd`"
+        assert kept == current, f"{file} is stale at {_first_difference(kind, kept)}: run `make generated`"
 
 
 def _first_difference(kind: Kind, kept: Schema) -> str:

@@ -3,6 +3,8 @@
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from support.snapshots import deployment, service
 from vllm_operator.api.reasons import Reason
 from vllm_operator.api.resource import InferenceService
@@ -11,7 +13,8 @@ from vllm_operator.apply.decision import Act
 from vllm_operator.apply.ledger import Ledger
 from vllm_operator.assess.fits import Assessment, Inspection
 from vllm_operator.manifests import pod_template
-from vllm_operator.manifests.revision import KEPT_REVISIONS
+from vllm_operator.manifests.amounts import KEPT_REVISIONS
+from vllm_operator.manifests.kinds import CHILD_KINDS, ChildKind, Pruned
 from vllm_operator.settings import Images, Settings
 from vllm_operator.snapshots.child import Child, ChildKey, child
 from vllm_operator.status.evidence import Evidence
@@ -123,6 +126,14 @@ def test_an_autoscaler_goes_before_anything_is_applied_and_the_rest_after() -> N
     acts = done(plan(owner, live))
     assert acts[1] == "delete HorizontalPodAutoscaler"
     assert acts[-1] == "delete NetworkPolicy"
+
+
+@pytest.mark.parametrize("row", CHILD_KINDS, ids=lambda row: row.kind)
+def test_what_is_not_wanted_goes_where_its_kind_is_pruned_by_the_spec(row: ChildKind) -> None:
+    owner = service()
+    stale = other(row.kind, owner, "stale")
+    gone = [change.key for change in plan(owner, dict([kept(owner), stale])).steps if change.act is Act.DELETE]
+    assert gone == ([stale[0]] if row.pruned in (Pruned.FIRST, Pruned.LAST) else [])
 
 
 def test_what_is_not_ours_is_not_deleted() -> None:

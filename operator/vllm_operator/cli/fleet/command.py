@@ -5,9 +5,7 @@ import asyncio
 from contextlib import suppress
 
 from ...api import CLASS_KIND, KIND
-from ...manifests.inspection import INSPECTION_LABEL
-from ...manifests.metadata import INSTANCE_LABEL, MANAGED_BY, MANAGED_BY_LABEL
-from ...manifests.pod import CONTAINER
+from ...manifests.names import CONTAINER, INSPECTION_LABEL, INSTANCE_LABEL, MANAGED_BY, MANAGED_BY_LABEL
 from . import classes
 from .client import FleetError, NotThereError, Object, UserClient, connect
 from .explanation import Log, explanation, telling

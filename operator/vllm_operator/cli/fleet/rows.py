@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ...api.conditions import ConditionType
-from ...manifests.metadata import INSTANCE_LABEL
+from ...manifests.names import INSTANCE_LABEL
 from .table import columns
 
 Object = Mapping[str, Any]
