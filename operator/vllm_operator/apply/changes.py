@@ -11,6 +11,7 @@ from ..api.reasons import Reason
 from ..assess.fits import Assessment, facts_of, keeps_from_running
 from ..manifests import (
     Manifest,
+    Rendered,
     Rendering,
     Scaling,
     controller_revision,
@@ -36,6 +37,8 @@ class Changes:
 
     template: Manifest | None
     """The pod template that stands; None while there must be no pods."""
+    rendered: Rendered | None
+    """What is kept for the spec; None while its pods are withheld."""
     withheld: str
     """Why the spec's own pods are not made; empty where they are."""
     steps: tuple[Change, ...]
@@ -54,23 +57,24 @@ class Known:
     assessment: Assessment
     settings: Settings
     ledger: Ledger
-    rendered: Mapping[str, Manifest]
-    """Pod templates by revision that were rendered a moment ago, and that the watch may not show yet."""
+    rendered: Mapping[str, Rendered]
+    """Renderings by revision that were rendered a moment ago, and that the watch may not show yet."""
     now: float
     """Seconds of the clock that the ledger's times are of."""
 
 
 def plan_changes(evidence: Evidence, known: Known) -> Changes:
     """What to do so that the children of the service are as they should be."""
-    withheld = withholds(evidence, known.assessment)
+    withheld, rendered = withholds(evidence, known.assessment), None
     if withheld:
         template = deployed_template(evidence)
         if template is not None and _revision(template) == evidence.service.revision:
             withheld = ""
         keeping: list[Change] = []
     else:
-        template = _spec_template(evidence, known)
-        keeping = list(_keep_template(evidence, known, template))
+        rendered = _spec_rendering(evidence, known)
+        template = rendered.template
+        keeping = list(_keep_rendering(evidence, known, rendered))
     scaling = Scaling(evidence.startup_seconds, known.settings.prometheus_url)
     children = desired(evidence.service, template, served=evidence.served, scaling=scaling)
     # Without the kept template of what is deployed, it is left as it is.
@@ -85,13 +89,15 @@ def plan_changes(evidence: Evidence, known: Known) -> Changes:
         children = [*children, job]
     if complete:
         steps += _prune(evidence, children, Pruned.LAST)
-    return Changes(template, withheld, tuple(steps))
+    return Changes(template, rendered, withheld, tuple(steps))
 
 
 def withholds(evidence: Evidence, assessment: Assessment) -> str:
     """Why the spec's own pods must not be made (yet); empty: they may. What is deployed is never taken away again."""
     if deployed_revision(evidence) == evidence.service.revision:
         return ""
+    if evidence.refusal:
+        return evidence.refusal[1]
     return assessment.message if keeps_from_running(evidence.service.spec, assessment) else ""
 
 
@@ -113,12 +119,14 @@ def _revision(template: Manifest) -> str:
     return str(template["metadata"]["labels"][REVISION_LABEL])
 
 
-def _spec_template(evidence: Evidence, known: Known) -> Manifest:
-    """The pod template rendered when the spec last changed; rendered now, if it has just changed."""
+def _spec_rendering(evidence: Evidence, known: Known) -> Rendered:
+    """What was rendered when the spec last changed; rendered now, if it has just changed."""
     service = evidence.service
     current = _current(evidence)
-    kept = known.rendered.get(service.revision) or (current and current.template)
-    return kept or pod_template(service, known.settings, _rendering(evidence, known.assessment))
+    if kept := known.rendered.get(service.revision) or (current and current.rendered):
+        return kept
+    template = pod_template(service, known.settings, _rendering(evidence, known.assessment))
+    return Rendered(template, [one.to_manifest() for one in evidence.resolved])
 
 
 def _current(evidence: Evidence) -> Child | None:
@@ -126,13 +134,13 @@ def _current(evidence: Evidence) -> Child | None:
     return next((child for child in kept if child.revision == evidence.service.revision), None)
 
 
-def _keep_template(evidence: Evidence, known: Known, template: Manifest) -> Iterator[Change]:
-    """The ControllerRevision of the spec's template, as the newest; and of the older ones only so many."""
+def _keep_rendering(evidence: Evidence, known: Known, rendered: Rendered) -> Iterator[Change]:
+    """The ControllerRevision of the spec's rendering, as the newest; and of the older ones only so many."""
     current = _current(evidence)
     others = [child for child in revisions(evidence.live, evidence.service.uid) if child is not current]
     others.sort(key=lambda child: child.revision_number)
     number = current.revision_number if current else max((other.revision_number for other in others), default=0) + 1
-    yield _change(evidence, known, controller_revision(evidence.service, number, template))
+    yield _change(evidence, known, controller_revision(evidence.service, number, rendered))
     for old in others[: 1 - KEPT_REVISIONS]:
         yield Change(Act.DELETE, (old.kind, old.name), f"more than {KEPT_REVISIONS} renderings are kept")
 

@@ -11,11 +11,12 @@ from .inspection import inspection, inspection_key, model_claim
 from .kinds import CHILD_KINDS, OPTIONAL_KINDS, Parts
 from .metadata import Manifest
 from .pod import Rendering, pod_template
-from .revision import controller_revision
+from .revision import Rendered, controller_revision
 
 __all__ = [
     "OPTIONAL_KINDS",
     "Manifest",
+    "Rendered",
     "Rendering",
     "Scaling",
     "controller_revision",

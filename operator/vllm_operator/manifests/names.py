@@ -14,6 +14,8 @@ MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
 INSTANCE_LABEL = "app.kubernetes.io/instance"
 # On pods and revisions: which rendering of the spec they belong to.
 REVISION_LABEL = f"{GROUP}/revision"
+# On pods: the ServingClass that they were made of.
+CLASS_LABEL = f"{GROUP}/serving-class"
 # On the inspect Job and its pod: what was inspected. The pod has none of the labels that the Service selects.
 INSPECTION_LABEL = f"{GROUP}/inspection"
 # On every metric of a service's pods: the name of the service.

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..api.resource import Key
+from ..manifests import Rendered
 from ..manifests.kinds import AUTOSCALERS
 from ..manifests.metadata import Manifest
 from ..manifests.names import FIELD_MANAGER, INSTANCE_LABEL, REVISION_LABEL
@@ -57,6 +58,15 @@ class AutoscalerSnapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class ClaimSnapshot:
+    """What cannot be changed of a PersistentVolumeClaim, and the size that it cannot be below."""
+
+    storage: str
+    storage_class: str | None
+    access_mode: str
+
+
+@dataclass(frozen=True, slots=True)
 class Child:
     """A child as it stands. `owned_fields` changes exactly when somebody else edits a field that we applied."""
 
@@ -69,9 +79,11 @@ class Child:
     revision: str | None = None
     revision_number: int = 0
     packed_template: bytes | None = None
+    packed_resolved: str | None = None
     deployment: DeploymentSnapshot | None = None
     owns_replicas: bool = False
     autoscaler: AutoscalerSnapshot | None = None
+    claim: ClaimSnapshot | None = None
 
     @property
     def template(self) -> Manifest:
@@ -79,6 +91,16 @@ class Child:
         if self.packed_template is None:
             raise ValueError(f"{self.kind} {self.name} keeps no pod template")
         return dict(json.loads(zlib.decompress(self.packed_template)))
+
+    @property
+    def rendered(self) -> Rendered:
+        """What a ControllerRevision keeps."""
+        return Rendered(self.template, self.resolved)
+
+    @property
+    def resolved(self) -> list[Manifest] | None:
+        """The values that a ControllerRevision keeps beside the template."""
+        return None if self.packed_resolved is None else list(json.loads(self.packed_resolved))
 
 
 # Children by kind and name.
@@ -122,10 +144,16 @@ def child(body: Body) -> Child:
         revision=(rendered.get("labels") or {}).get(REVISION_LABEL),
         revision_number=int(body.get("revision", 0)) if revision else 0,
         packed_template=zlib.compress(json.dumps(body["data"]["template"]).encode()) if revision else None,
+        packed_resolved=json.dumps(body["data"]["resolved"]) if revision and "resolved" in body["data"] else None,
+        claim=_claim(body["spec"]) if kind == "PersistentVolumeClaim" else None,
         deployment=_deployment(body) if kind == "Deployment" else None,
         owns_replicas="f:replicas" in _applied_fields(metadata).get("f:spec", {}),
         autoscaler=AutoscalerSnapshot(_conditions(body.get("status") or {})) if kind in AUTOSCALERS else None,
     )
+
+
+def _claim(spec: Body) -> ClaimSnapshot:
+    return ClaimSnapshot(spec["resources"]["requests"]["storage"], spec.get("storageClassName"), spec["accessModes"][0])
 
 
 def _conditions(status: Body) -> tuple[ConditionSnapshot, ...]:
