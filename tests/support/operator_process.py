@@ -56,10 +56,10 @@ def install_rights(control_plane: ControlPlane) -> Path:
     return add_account(control_plane, RELEASE)
 
 
-def add_account(control_plane: ControlPlane, release: str) -> Path:
-    """Applies the rights of one more release; returns a kubeconfig of its account."""
+def add_account(control_plane: ControlPlane, release: str, *words: str) -> Path:
+    """Applies the rights of one more release, with values of the chart; returns a kubeconfig of its account."""
     kube = Kube(control_plane.kubeconfig, NAMESPACE)
-    kube.apply(*chart_rights(release=release))
+    kube.apply(*chart_rights(*words, release=release))
     config: Object = yaml.safe_load(control_plane.kubeconfig.read_text())
     token = kube.run("create", "token", release, "--duration=24h").strip()
     config["users"][0]["user"] = {"token": token}
