@@ -75,7 +75,7 @@ def test_a_class_that_is_not_there_is_named_with_those_that_are() -> None:
         ({}, True),
     ],
 )
-def test_a_namespace_may_use_a_class_that_selects_it(selector: dict[str, Any], allowed: bool) -> None:
+def test_a_namespace_may_use_a_class_that_selects_it(selector: dict[str, Any], *, allowed: bool) -> None:
     known = classes(serving_class(namespaces=selector), labels={"team": "a"})
     found, _ = admit(spec(servingClassName="h100"), known, SETTINGS)
     assert (found.refusal is None) == allowed
