@@ -102,9 +102,10 @@ def _execute(arguments: argparse.Namespace) -> None:
 
             sys.exit(inspect(arguments.hub, arguments.folder, arguments.revision, arguments.output))
         case "run":
+            from .kinds import KINDS
             from .loop.operator import run_operator
 
-            run_operator(arguments.settings, arguments.metrics_port, arguments.health_port)
+            run_operator(KINDS, arguments.settings, arguments.metrics_port, arguments.health_port)
 
 
 def _plan(arguments: argparse.Namespace) -> NoReturn:

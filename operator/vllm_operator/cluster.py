@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 from uuid import uuid4
 
 import aiohttp
@@ -16,8 +16,8 @@ from kubernetes.aio.dynamic.exceptions import DynamicApiError, NotFoundError, Un
 
 from . import metrics
 from .api import API_VERSION, KIND, PLURAL
-from .api.resource import InferenceService
-from .manifests.metadata import Manifest
+from .api.resource import Reference
+from .manifests.metadata import Manifest, compact
 from .snapshots.child import FIELD_MANAGER
 from .snapshots.pod_event import PodEvent, snapshots
 
@@ -35,6 +35,8 @@ _VALIDATION = ("fieldValidation", "Ignore")
 NO_VERSION = "1"
 # A request that gets no answer is tried again. Longer than an API server waits for its webhooks.
 REQUEST_SECONDS = 30.0
+# Where the Events about cluster-scoped objects are.
+EVENTS_OF_CLUSTER = "default"
 # The name of every Lease of an operator.
 LEASE_NAME = "vllm-operator"
 LEASE_REQUEST_SECONDS = 4.0
@@ -67,10 +69,11 @@ RESOURCES = {
     "Event": Resource("v1", "events"),
     "Pod": Resource("v1", "pods"),
     "Lease": Resource("coordination.k8s.io/v1", "leases"),
+    "Node": Resource("v1", "nodes"),
 }
 # What a cluster may not know.
 OPTIONAL_KINDS = ("ServiceMonitor", "ScaledObject")
-CHILD_KINDS = tuple(kind for kind in RESOURCES if kind not in (KIND, "Event", "Pod", "Lease"))
+CHILD_KINDS = tuple(kind for kind in RESOURCES if kind not in (KIND, "Event", "Pod", "Lease", "Node"))
 
 
 class RefusedError(Exception):
@@ -90,20 +93,25 @@ class UnavailableError(Exception):
 
 
 def path(kind: str, namespace: str, name: str = "", subresource: str = "") -> str:
-    """URL path of an object, or of a kind in a namespace."""
+    """URL path of an object, or of a kind in a namespace; of cluster-scoped ones, the namespace is empty."""
     resource = RESOURCES[kind]
     root = f"/apis/{resource.api_version}" if resource.group else f"/api/{resource.api_version}"
-    return "/".join(part for part in (f"{root}/namespaces/{namespace}/{resource.plural}", name, subresource) if part)
+    scope = f"/namespaces/{namespace}" if namespace else ""
+    return "/".join(part for part in (f"{root}{scope}/{resource.plural}", name, subresource) if part)
+
+
+class Requests(Protocol):
+    """What of a DynamicClient is used. It needs no discovery: the kinds that we touch are known."""
+
+    async def request(self, verb: str, url: str, **options: Any) -> Any:
+        """One request; raises DynamicApiError for a refusal."""
 
 
 class Cluster:
-    """A connection to one API server."""
+    """A connection to one API server. `allows(namespace)`: whether this operator may write there, as the Lease says."""
 
-    def __init__(self, client: ApiClient) -> None:
-        # Only its `request` is used, which needs no discovery: the kinds that we touch are known.
-        self._client = DynamicClient(client)
-        # Whether this operator may write in a namespace: it does not without the Lease.
-        self.allows: Callable[[str], bool] = lambda _: False
+    def __init__(self, client: Requests, allows: Callable[[str], bool]) -> None:
+        self._client, self._allows = client, allows
 
     async def _request(self, verb: str, url: str, *, seconds: float = REQUEST_SECONDS, **options: Any) -> Manifest:
         started = perf_counter()
@@ -152,7 +160,7 @@ class Cluster:
         query = [("fieldSelector", f"involvedObject.uid={uid}"), ("limit", str(EVENTS))]
         try:
             found = await self._request("get", path("Event", namespace), query_params=query)
-        except (RefusedError, GoneError, DynamicApiError, OSError) as error:
+        except (RefusedError, GoneError, UnavailableError) as error:
             log.info("no Events of %s in %s: %s", uid, namespace, error)
             return ()
         return snapshots(found["items"])
@@ -201,15 +209,15 @@ class Cluster:
         body = {"apiVersion": found["apiVersion"], "kind": "Deployment", "metadata": meta, "spec": spec}
         await self._apply(path("Deployment", namespace, name), body, f"{FIELD_MANAGER}-replicas")
 
-    async def apply_status(self, service: InferenceService, status: Mapping[str, Any]) -> Manifest:
-        """Writes the whole status; what is left out is removed. Raises GoneError where the service was deleted."""
-        # With the uid, a status meant for a deleted service never lands on its successor, nor creates anything.
-        meta = {"name": service.name, "namespace": service.namespace, "uid": service.uid}
-        body = {"apiVersion": API_VERSION, "kind": KIND, "metadata": meta, "status": dict(status)}
-        return await self._apply(path(KIND, service.namespace, service.name, "status"), body)
+    async def apply_status(self, about: Reference, status: Mapping[str, Any]) -> Manifest:
+        """Writes the whole status; what is left out is removed. Raises GoneError where the object was deleted."""
+        # With the uid, a status meant for a deleted object never lands on its successor, nor creates anything.
+        meta = compact({"name": about.key.name, "namespace": about.key.namespace or None, "uid": about.uid})
+        body = {"apiVersion": about.api_version, "kind": about.kind, "metadata": meta, "status": dict(status)}
+        return await self._apply(path(about.kind, *about.key, "status"), body)
 
     async def _apply(self, url: str, body: Manifest, manager: str = FIELD_MANAGER) -> Manifest:
-        self._check(body["metadata"]["namespace"])
+        self._check(body["metadata"].get("namespace", ""))
         query = [("fieldManager", manager), ("force", "true"), _VALIDATION]
         return await self._request(
             "patch", url, body=body, content_type="application/apply-patch+yaml", query_params=query
@@ -223,23 +231,18 @@ class Cluster:
         except GoneError:
             log.debug("%s %s/%s was gone already", kind, namespace, name)
 
-    async def post_event(self, service: InferenceService, kind: str, reason: str, message: str) -> None:
-        """Posts an Event about the service; `kind` is Normal or Warning. Never fails: an Event is a courtesy."""
-        if not self.allows(service.namespace):
+    async def post_event(self, about: Reference, kind: str, reason: str, message: str) -> None:
+        """Posts an Event about an object; `kind` is Normal or Warning. Never fails: an Event is a courtesy."""
+        namespace = about.key.namespace or EVENTS_OF_CLUSTER
+        if not self._allows(about.key.namespace):
             return
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        about = {
-            "apiVersion": API_VERSION,
-            "kind": KIND,
-            "namespace": service.namespace,
-            "name": service.name,
-            "uid": service.uid,
-        }
+        named = {"namespace": about.key.namespace or None, "name": about.key.name, "uid": about.uid}
         event = {
             "apiVersion": "v1",
             "kind": "Event",
-            "metadata": {"name": f"{service.name}.{uuid4().hex[:16]}", "namespace": service.namespace},
-            "involvedObject": about,
+            "metadata": {"name": f"{about.key.name}.{uuid4().hex[:16]}", "namespace": namespace},
+            "involvedObject": compact({"apiVersion": about.api_version, "kind": about.kind, **named}),
             "type": kind,
             "reason": reason,
             "message": message[:1024],
@@ -249,9 +252,9 @@ class Cluster:
             "count": 1,
         }
         try:
-            await self._request("post", path("Event", service.namespace), body=event)
+            await self._request("post", path("Event", namespace), body=event)
         except (RefusedError, GoneError, UnavailableError) as error:
-            log.info("no Event for %s/%s: %s", service.namespace, service.name, error)
+            log.info("no Event for %s: %s", about.key, error)
 
     async def write_lease(self, lease: Manifest) -> Manifest | None:
         """Creates a Lease, or replaces the version that it names; None where that is not the newest one."""
@@ -274,7 +277,7 @@ class Cluster:
             raise
 
     def _check(self, namespace: str) -> None:
-        if not self.allows(namespace):
+        if not self._allows(namespace):
             raise UnavailableError(f"this operator does not hold the Lease for namespace {namespace} (any more)")
 
 
@@ -300,7 +303,7 @@ def _reason(error: DynamicApiError) -> str:
 
 
 @asynccontextmanager
-async def connect() -> AsyncIterator[Cluster]:
+async def connect(allows: Callable[[str], bool]) -> AsyncIterator[Cluster]:
     """A connection as the pod's service account or, outside a cluster, as the current kubeconfig context."""
     configuration = Configuration()
     # As the watches do it. aiohttp would look for a proxy and a .netrc, each in a thread of its own, at every request.
@@ -310,4 +313,4 @@ async def connect() -> AsyncIterator[Cluster]:
     except config.ConfigException:
         await config.load_kube_config(client_configuration=configuration)
     async with ApiClient(configuration=configuration) as client:
-        yield Cluster(client)
+        yield Cluster(DynamicClient(client), allows)

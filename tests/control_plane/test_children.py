@@ -1,6 +1,7 @@
 """Everything that the operator makes is taken by a real API server that refuses unknown fields."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ def test_every_field_of_a_pod_is_taken(
     control_plane: ControlPlane, path: tuple[str, ...], schema: dict[str, Any]
 ) -> None:
     for service in sample(path, schema).services:
-        template = pod_template(service, "revision", Settings())
+        template = pod_template(replace(service, revision="revision"), Settings())
         for child in desired(service, template, monitoring=False):
             if child["kind"] in ("Deployment", "NetworkPolicy"):
                 for reference in child["metadata"]["ownerReferences"]:

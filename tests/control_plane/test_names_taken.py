@@ -10,7 +10,7 @@ from support.kube import Kube, Object, conditions
 from support.operator_process import OperatorProcess
 from support.services import children, reason, service
 from vllm_operator.cli.render import service_of
-from vllm_operator.manifests import inspection_key, revision_name
+from vllm_operator.manifests import inspection_key
 
 pytestmark = pytest.mark.control_plane
 
@@ -45,7 +45,7 @@ class Taken(NamedTuple):
     def name(self) -> str:
         """The name that is taken."""
         owner = service_of(self.service)
-        return owner.name + self.suffix.format(revision=revision_name(owner), inspection=inspection_key(owner))
+        return owner.name + self.suffix.format(revision=owner.revision, inspection=inspection_key(owner))
 
     @property
     def other(self) -> Object:

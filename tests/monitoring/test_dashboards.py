@@ -21,10 +21,12 @@ from support.chart import CHART, DASHBOARDS_SOURCE, Said, documents, helm, run
 from support.promql import VLLM_PAGE, known, names, parse
 from support.shipped_queries import DASHBOARDS, QUERIES, as_run
 from vllm_operator import metrics
+from vllm_operator.api.resource import Key
+from vllm_operator.status.figures import Figures, fleet
 
 pytestmark = pytest.mark.chart
 
-KEY = ("team-a", "llama")
+KEY = Key("team-a", "llama")
 
 
 def test_the_chart_has_what_is_declared() -> None:
@@ -67,14 +69,14 @@ def test_panels_have_numbers_of_their_own_and_the_fleet_leads_to_each_service() 
 @pytest.fixture
 def operators_page() -> Iterator[list[Metric]]:
     """The operator's metrics while it has a service, and after each kind of event."""
-    metrics.fleet.show(KEY, metrics.Figures("True", "Available", 2, 2, 8, 8, 8, -0.01, 1))
+    fleet.show(KEY, Figures("True", "Available", 2, 2, 8, 8, 8, -0.01, 1))
     metrics.watches.accepted("/api/v1/pods")
     metrics.api_requests.labels("patch", "200").inc()
     metrics.api_seconds.labels("patch").observe(0.01)
     metrics.reconcile_errors.labels("TimeoutError").inc()
     metrics.reconcile_seconds.observe(0.01)
     yield list(REGISTRY.collect())
-    metrics.fleet.forget(KEY)
+    fleet.forget(KEY)
     metrics.watches.forget("pods")
 
 

@@ -9,11 +9,15 @@ from prometheus_client import REGISTRY
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-import vllm_operator.metrics  # noqa: F401 - fills the registry
 from cluster.host import REPOSITORY
 from cluster.tools import tool
 from support.chart import Said, run
+from vllm_operator import metrics
+from vllm_operator.kinds import KINDS
 
+# As the operator does when it starts.
+for collector in (metrics.watches, *(collector for kind in KINDS for collector in kind.collectors)):
+    REGISTRY.register(collector)
 # A page of vLLM 0.32's /metrics; of samples with the same labels, only the first.
 VLLM_PAGE = REPOSITORY / "tests" / "monitoring" / "vllm-metrics.txt"
 # What Prometheus itself adds to each target.

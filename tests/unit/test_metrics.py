@@ -5,11 +5,12 @@ from dataclasses import replace
 
 from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
 
+from support.accounts import Scene
 from support.snapshots import loading, pod, service
+from vllm_operator.api.resource import Key
 from vllm_operator.loop.workqueue import WorkQueue
-from vllm_operator.metrics import Figures, Fleet, Watches
-from vllm_operator.status.conditions import Observed
-from vllm_operator.status.figures import figures
+from vllm_operator.metrics import Watches
+from vllm_operator.status.figures import Figures, Fleet, figures
 
 FIGURES = Figures("True", "Available", 2, 2, None, 8, 8, None, 0)
 READY = {"status": "False", "reason": "InsufficientGpus"}
@@ -25,8 +26,8 @@ def shown(fleet: Fleet | Watches) -> dict[str, float]:
 
 def test_a_service_takes_its_series_with_it() -> None:
     fleet = Fleet()
-    fleet.show(("team-a", "llama"), FIGURES)
-    fleet.show(("team-b", "llama"), replace(FIGURES, ready="False", reason="Starting", plan_error=-0.02))
+    fleet.show(Key("team-a", "llama"), FIGURES)
+    fleet.show(Key("team-b", "llama"), replace(FIGURES, ready="False", reason="Starting", plan_error=-0.02))
     page = shown(fleet)
     assert page['vllm_operator_services{ready="True",reason="Available"}'] == 1
     assert page['vllm_operator_service_ready{inferenceservice="llama",namespace="team-b"}'] == 0
@@ -34,29 +35,29 @@ def test_a_service_takes_its_series_with_it() -> None:
     assert page['vllm_operator_service_plan_error_ratio{inferenceservice="llama",namespace="team-b"}'] == -0.02
     assert 'vllm_operator_service_plan_error_ratio{inferenceservice="llama",namespace="team-a"}' not in page
 
-    fleet.show(("team-b", "llama"), FIGURES)
+    fleet.show(Key("team-b", "llama"), FIGURES)
     assert shown(fleet)['vllm_operator_services{ready="True",reason="Available"}'] == 2
-    fleet.forget(("team-b", "llama"))
+    fleet.forget(Key("team-b", "llama"))
     page = shown(fleet)
     assert page['vllm_operator_services{ready="True",reason="Available"}'] == 1
     assert not [sample for sample in page if "team-b" in sample]
-    fleet.forget(("team-a", "llama"))
+    fleet.forget(Key("team-a", "llama"))
     assert shown(fleet) == {}
 
 
 def test_gpus_wanted_granted_and_missing() -> None:
     pods = [pod("a"), loading("b", scheduled=False), loading("c", failed=True)]
-    found = figures(service(tensorParallelSize=4, replicas=2), Observed(pods=pods), READY, 0)
+    found = figures(Scene(pods=pods).account(service(tensorParallelSize=4, replicas=2)), READY, 0)
     assert (found.replicas_wanted, found.replicas_ready) == (2, 1)
     assert (found.gpus_wanted, found.gpus_granted) == (8, 4)
     fleet = Fleet()
-    fleet.show(("team-a", "llama"), found)
+    fleet.show(Key("team-a", "llama"), found)
     assert shown(fleet)['vllm_operator_service_gpus_missing{inferenceservice="llama",namespace="team-a"}'] == 4
     # While a rollout has more pods than there should be, nothing is missing.
     more = [pod("a"), pod("b"), pod("c")]
     fleet.show(
-        ("team-a", "llama"),
-        figures(service(tensorParallelSize=4, replicas=2), Observed(pods=more[:1], old_pods=more[1:]), READY, 0),
+        Key("team-a", "llama"),
+        figures(Scene(pods=more[:1], old_pods=more[1:]).account(service(tensorParallelSize=4, replicas=2)), READY, 0),
     )
     assert shown(fleet)['vllm_operator_service_gpus_missing{inferenceservice="llama",namespace="team-a"}'] == 0
 

@@ -7,14 +7,12 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from ..api.resource import Key
 from ..api.spec import InferenceServiceSpec
 from ..manifests.pod import PRODUCT_LABELS
 from ..snapshots.node import Node
 from ..snapshots.pod import PodSnapshot
 from .nodes import is_selected, untolerated
-
-# (namespace, name) of an InferenceService.
-Key = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 from .. import settings
 from ..api.resource import InferenceService
 from ..api.spec import InferenceServiceSpec
-from ..manifests import Manifest, Scaling, desired, pod_template, revision_name
+from ..manifests import Manifest, Scaling, desired, pod_template
 from .service_file import services_in
 
 
@@ -19,7 +19,7 @@ def service_of(manifest: Manifest) -> InferenceService:
 def render(manifest: Manifest, own: settings.Settings) -> list[Manifest]:
     """The children of one InferenceService. Raises pydantic.ValidationError for a spec that is wrong."""
     service = service_of(manifest)
-    template = pod_template(service, revision_name(service), own)
+    template = pod_template(service, own)
     return desired(service, template, monitoring=True, scaling=Scaling(prometheus_url=own.prometheus_url))
 
 

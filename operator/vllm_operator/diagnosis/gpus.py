@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 
 from ..api.reasons import Reason
-from ..assess.supply import Key, Supply
+from ..api.resource import Key
+from ..assess.supply import Supply
 
 _MOST = 5
 

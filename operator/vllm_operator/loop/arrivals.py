@@ -6,11 +6,10 @@ pods; neither for ever.
 """
 
 import asyncio
-import time
 from collections.abc import Callable
 from itertools import islice
 
-from ..watch.view import Key
+from ..api.resource import Key
 
 QUIET_SECONDS = 0.4
 CHECK_SECONDS = 0.1
@@ -23,8 +22,8 @@ LONGEST_SECONDS = 10.0
 class Arrivals:
     """The services that were seen for the first time and have no pods yet. `requeue(key)` makes a key come back."""
 
-    def __init__(self, requeue: Callable[[Key], None]) -> None:
-        self._requeue = requeue
+    def __init__(self, requeue: Callable[[Key], None], clock: Callable[[], float]) -> None:
+        self._requeue, self._clock = requeue, clock
         self._without_pods: dict[Key, float] = {}
         self._newest: tuple[float, Key] | None = None
         self._held: set[Key] = set()
@@ -32,7 +31,7 @@ class Arrivals:
 
     def arrived(self, key: Key) -> None:
         """A service was seen for the first time."""
-        now = time.monotonic()
+        now = self._clock()
         self._without_pods[key] = now
         self._newest = (now, key)
 
@@ -56,11 +55,11 @@ class Arrivals:
 
     def holds_status(self) -> bool:
         """Whether first statuses wait for the pods of services that came at the same time."""
-        now = time.monotonic()
+        now = self._clock()
         return any(now - since < LONGEST_SECONDS for since in self._without_pods.values())
 
     def _is_over(self, since: float) -> bool:
-        now = time.monotonic()
+        now = self._clock()
         quiet = self._newest is None or now - self._newest[0] >= QUIET_SECONDS
         return quiet or now - since >= LONGEST_SECONDS
 

@@ -46,8 +46,8 @@ def _now() -> float:
 class Lease:
     """The Lease of one namespace. `on_held()` is called whenever it is held after it was not."""
 
-    def __init__(self, cluster: Cluster, namespace: str, identity: str, on_held: Callable[[], None]) -> None:
-        self._cluster, self._namespace, self._identity, self._on_held = cluster, namespace, identity, on_held
+    def __init__(self, namespace: str, identity: str, on_held: Callable[[], None]) -> None:
+        self._namespace, self._identity, self._on_held = namespace, identity, on_held
         self._lease: Manifest | None = None
         self._changed = 0.0
         self._renewed: float | None = None
@@ -60,12 +60,12 @@ class Lease:
         """Whether nobody else can hold it now."""
         return self._renewed is not None and _now() - self._renewed < DEADLINE_SECONDS
 
-    async def hold(self) -> None:
+    async def hold(self, cluster: Cluster) -> None:
         """Waits until the Lease is free, takes it and renews it, until cancelled. Raises LeaseLostError."""
         while True:
             held = self.held
             try:
-                await self._step()
+                await self._step(cluster)
             except (UnavailableError, RefusedError, GoneError) as error:
                 self._say(f"cannot read or write the Lease {self._namespace}/{LEASE_NAME}: {error}", logging.WARNING)
             if self.held and not held:
@@ -75,22 +75,22 @@ class Lease:
                 log.warning("could not renew the Lease %s/%s in time: writes nothing", self._namespace, LEASE_NAME)
             await asyncio.sleep(LOOK_SECONDS)
 
-    async def release(self) -> None:
+    async def release(self, cluster: Cluster) -> None:
         """Lets the next one take it at once."""
         if self._renewed is not None and self._lease:
             self._renewed = None
             try:
-                await self._cluster.write_lease(self._written(self._lease, holder=""))
+                await cluster.write_lease(self._written(self._lease, holder=""))
             except (UnavailableError, RefusedError, GoneError) as error:
                 log.info("could not release the Lease %s/%s: %s", self._namespace, LEASE_NAME, error)
 
-    async def _step(self) -> None:
+    async def _step(self, cluster: Cluster) -> None:
         """Renews the Lease when that is due, or looks whether it is free and takes it."""
         if self._renewed is not None and _now() - self._renewed < RENEW_SECONDS:
             return
-        if self._renewed is not None and self._lease and await self._write(self._lease):
+        if self._renewed is not None and self._lease and await self._write(cluster, self._lease):
             return
-        found = await self._cluster.read("Lease", self._namespace, LEASE_NAME)
+        found = await cluster.read("Lease", self._namespace, LEASE_NAME)
         self.answered = _now()
         if found is None or _version(found) != _version(self._lease):
             self._changed = _now()
@@ -100,14 +100,14 @@ class Lease:
             self._renewed = None  # so that the end of this operator does not release what is another's
             raise LeaseLostError(f"{holder} has taken the Lease {self._namespace}/{LEASE_NAME}")
         if holder in ("", self._identity) or _now() - self._changed >= DURATION_SECONDS:
-            await self._write(found)
+            await self._write(cluster, found)
         else:
             self._say(f"waits: {holder} holds the Lease {self._namespace}/{LEASE_NAME}")
 
-    async def _write(self, found: Manifest | None) -> bool:
+    async def _write(self, cluster: Cluster, found: Manifest | None) -> bool:
         """Takes or renews the Lease as it was found; False when somebody has changed it since."""
         sent = _now()
-        written = await self._cluster.write_lease(self._written(found, self._identity))
+        written = await cluster.write_lease(self._written(found, self._identity))
         self.answered = _now()
         if written:
             self._lease, self._renewed = written, sent
@@ -133,12 +133,12 @@ class Lease:
 class Leases:
     """The Leases of one operator. `on_held(namespace)` is called when it may act there; None: in all namespaces."""
 
-    def __init__(self, cluster: Cluster, namespaces: Iterable[str], on_held: Callable[[str | None], None]) -> None:
+    def __init__(self, namespaces: Iterable[str], on_held: Callable[[str | None], None]) -> None:
         # A container that was restarted in its pod goes on at once; outside of a pod, every process is another one.
         identity = os.environ.get("POD_NAME") or f"{platform.node()}_{uuid4().hex[:12]}"
 
         def lease(namespace: str | None) -> Lease:
-            return Lease(cluster, namespace or CLUSTER_NAMESPACE, identity, lambda: on_held(namespace))
+            return Lease(namespace or CLUSTER_NAMESPACE, identity, lambda: on_held(namespace))
 
         self._by_namespace: dict[str | None, Lease] = {name: lease(name) for name in namespaces} or {None: lease(None)}
 
@@ -147,13 +147,13 @@ class Leases:
         found = self._by_namespace.get(None) or self._by_namespace.get(namespace)
         return found is not None and found.held
 
-    def tasks(self) -> list[Any]:
+    def tasks(self, cluster: Cluster) -> list[Any]:
         """What has to run for the Leases to be held."""
-        return [lease.hold() for lease in self._by_namespace.values()]
+        return [lease.hold(cluster) for lease in self._by_namespace.values()]
 
-    async def release(self) -> None:
+    async def release(self, cluster: Cluster) -> None:
         """Lets others act."""
-        await asyncio.gather(*(lease.release() for lease in self._by_namespace.values()))
+        await asyncio.gather(*(lease.release(cluster) for lease in self._by_namespace.values()))
 
     def api_answers(self) -> bool:
         """Whether the API server has answered a moment ago."""

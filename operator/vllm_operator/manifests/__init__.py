@@ -13,7 +13,7 @@ from .metadata import Manifest
 from .monitoring import service_monitor
 from .network import network_policy, service
 from .pod import Rendering, pod_template
-from .revision import controller_revision, revision_name
+from .revision import controller_revision
 
 __all__ = [
     "AUTOSCALERS",
@@ -26,7 +26,6 @@ __all__ = [
     "inspection_key",
     "model_claim",
     "pod_template",
-    "revision_name",
 ]
 
 _SCALING = Scaling()

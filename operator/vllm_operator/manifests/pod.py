@@ -20,7 +20,6 @@ from ..vllm import middleware
 from ..vllm.argv import PORT, argv, drain_timeout_seconds, ranks
 from ..vllm.environment import configuration, environment
 from ..vllm.paths import CA_PATH, CACHE_DIR, MIDDLEWARE_PATH, MODELS_DIR, TEMPLATE_PATH, claims
-from .claim import claim_name
 from .metadata import REVISION_LABEL, Manifest, compact, identity, labels
 
 USER_ID = 1000
@@ -53,14 +52,12 @@ class Rendering:
     """GPU products that the pods are pinned to, where others would not do; empty: no restriction."""
 
 
-def pod_template(
-    service: InferenceService, revision: str, settings: Settings, rendering: Rendering = Rendering()
-) -> Manifest:
-    """The PodTemplateSpec of a service. `revision` names this rendering (see revision.py)."""
+def pod_template(service: InferenceService, settings: Settings, rendering: Rendering = Rendering()) -> Manifest:
+    """The PodTemplateSpec of a service, labelled with the service's revision."""
     spec, pod = service.spec, service.spec.pod or PodSettings.model_validate({})
     template = {
         "metadata": {
-            "labels": {**(pod.labels or {}), **labels(service), REVISION_LABEL: revision},
+            "labels": {**(pod.labels or {}), **labels(service), REVISION_LABEL: service.revision},
             "annotations": _annotations(spec, pod),
         },
         "spec": {
@@ -189,7 +186,7 @@ _MIDDLEWARE_FILE = {
 
 def _volumes(service: InferenceService, settings: Settings) -> list[Manifest]:
     spec = service.spec
-    cache = claim_name(service)
+    cache = service.cache_claim_name
     volumes: list[Manifest] = [
         {"name": "cache", **({"persistentVolumeClaim": {"claimName": cache}} if cache else {"emptyDir": {}})},
         {"name": "tmp", "emptyDir": {}},

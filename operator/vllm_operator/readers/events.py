@@ -3,13 +3,15 @@
 A pod that waits on its node is looked at again and again: its status does not change while the kubelet tries.
 """
 
-import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from ..again import Again
 from ..diagnosis import unstarted, waits, wants_events
 from ..snapshots.pod import PodSnapshot
 from ..snapshots.pod_event import PodEvent
+from ..status.evidence import Evidence
+from .reader import Clock
 
 # Most pods are started by then.
 FIRST_LOOK_SECONDS = 3.0
@@ -19,7 +21,7 @@ LATER_LOOK_SECONDS = 30.0
 # Pods of one service fail alike.
 MOST_PODS = 3
 
-Read = Callable[[str], Awaitable[tuple[PodEvent, ...]]]
+ReadEvents = Callable[[str], Awaitable[tuple[PodEvent, ...]]]
 
 
 @dataclass(slots=True)
@@ -35,23 +37,30 @@ class _Look:
 class EventReader:
     """The Events of one service's pods. `read(uid)` gets those of one pod."""
 
-    def __init__(self, read: Read) -> None:
-        self._read = read
+    def __init__(self, read: ReadEvents, clock: Clock) -> None:
+        self._read, self._clock = read, clock
         self._looks: dict[str, _Look] = {}
-        self.retry_after: float | None = None
+
+    async def read(self, evidence: Evidence) -> Evidence:
+        """The pods, with the Events of those that are in trouble."""
+        return replace(evidence, pods=await self.fill(evidence.pods))
+
+    def waits(self) -> Iterator[Again]:
+        """A pod that waits on its node is due again."""
+        for look in self._looks.values():
+            if look.due is not None:
+                yield Again(max(look.due - self._clock(), 0.1), "the Events of a pod in trouble are due")
 
     async def fill(self, pods: Sequence[PodSnapshot]) -> list[PodSnapshot]:
-        """The pods, with the Events of those that are in trouble."""
+        """As `read`, for the pods alone."""
         troubled = [pod for pod in pods if wants_events(pod)][:MOST_PODS]
         self._looks = {pod.uid: await self._look(pod) for pod in troubled}
-        due = min((look.due for look in self._looks.values() if look.due), default=None)
-        self.retry_after = None if due is None else max(due - time.monotonic(), 0.1)
         return [replace(pod, events=self._looks[pod.uid].events) if pod.uid in self._looks else pod for pod in pods]
 
     async def _look(self, pod: PodSnapshot) -> _Look:
         # Which container ended; none has, where the pod still waits to be started.
         state = f"{pod.ending.started if pod.ending else ''} {pod.sandboxed} {pod.silent}"
-        now = time.monotonic()
+        now = self._clock()
         look = self._looks.get(pod.uid)
         if look is None or look.state != state:
             look = _Look(state, now + FIRST_LOOK_SECONDS if waits(pod) else now)

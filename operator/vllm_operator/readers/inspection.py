@@ -1,85 +1,88 @@
-"""One service's inspection: when a Job is needed, and what came of it. What was found is kept in the status."""
+"""What is known of one service's model: from the status, or from what the inspect Job's pod left."""
 
-import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 
+from ..again import Again
 from ..api.resource import InferenceService
 from ..assess.fits import Inspection, facts_of
-from ..cluster import Cluster
 from ..inspection.report import InspectionError, InspectionReason
-from ..manifests import Manifest, inspection, inspection_key, model_claim
-from ..settings import Settings
-from ..snapshots.inspection_pod import InspectionPod
+from ..manifests import Manifest, inspection_key, model_claim
+from ..status.evidence import Evidence
+from .reader import Clock
 
 # The first pods wait this long for the Job; it never keeps a service from running.
 PATIENCE_SECONDS = 120.0
 CLAIM_RETRY_SECONDS = 30.0
 
+ReadClaim = Callable[[str], Awaitable[Manifest | None]]
 
-class Inspector:
-    """Follows the inspections of one service. Losing it costs a request, never a result."""
 
-    def __init__(self, cluster: Cluster, settings: Settings) -> None:
-        self._cluster, self._settings = cluster, settings
+class InspectionReader:
+    """Follows the inspections of one service. Losing it costs a request, never a result.
+
+    `read_claim(name)` gets a claim; `possible`: whether the operator knows the image that inspects.
+    """
+
+    def __init__(self, read_claim: ReadClaim, clock: Clock, *, possible: bool) -> None:
+        self._read_claim, self._clock, self._possible = read_claim, clock, possible
         self._known: Inspection | None = None
         self._since: tuple[str, float] = ("", 0.0)
         self._claim_bound = False
-        self.retry_after: float | None = None
+        self._again: Again | None = None
 
-    async def look(
-        self, service: InferenceService, status_of: Mapping[str, Any], pod: InspectionPod | None
-    ) -> Inspection:
-        """What is known, from the status or from what the Job's pod left."""
-        key = inspection_key(service)
-        self.retry_after = None
+    async def read(self, evidence: Evidence) -> Evidence:
+        """The inspection, from the status or from what the Job's pod left."""
+        return replace(evidence, inspection=await self._look(evidence))
+
+    def waits(self) -> Iterator[Again]:
+        """The Job is waited for, or the claim."""
+        if self._again:
+            yield self._again
+
+    async def _look(self, evidence: Evidence) -> Inspection:
+        key, pod = inspection_key(evidence.service), evidence.inspection_pod
+        self._again = None
         if self._known is None or self._known.key != key:
-            model = status_of.get("model") or {}
+            model = evidence.before.get("model") or {}
             report = model.get("report", "") if model.get("inspected") == key else ""
-            self._known = _read(key, report) if report else None
+            self._known = _decoded(key, report) if report else None
         if (self._known is None or self._known.error) and pod and pod.ended:
-            self._known = _read(key, pod.message)
+            self._known = _decoded(key, pod.message)
         if self._known and self._known.report:
             return self._known
-        if trouble := await self._trouble(service):
+        if trouble := await self._trouble(evidence.service):
             return Inspection(key, error=trouble)
         return self._known or self._wait(key)
 
     async def _trouble(self, service: InferenceService) -> InspectionError | None:
         """Why there can be no Job. A Job would bind a claim that waits for its first consumer, on the wrong node."""
-        if not self._settings.images.operator:
+        if not self._possible:
             text = "the operator does not know its own image (settings: images.operator)"
             return InspectionError(InspectionReason.NOT_INSPECTED, text)
         claim = model_claim(service)
         if claim is None or self._claim_bound:
             return None
-        found = await self._cluster.read("PersistentVolumeClaim", service.namespace, claim)
-        self._claim_bound = bool(found) and (found or {}).get("status", {}).get("phase") == "Bound"
+        body = await self._read_claim(claim)
+        self._claim_bound = bool(body) and (body or {}).get("status", {}).get("phase") == "Bound"
         if self._claim_bound:
             return None
-        self.retry_after = CLAIM_RETRY_SECONDS
-        text = f"the claim {claim} is not bound yet" if found else f"there is no claim {claim}: check model.uri"
+        self._again = Again(CLAIM_RETRY_SECONDS, f"the claim {claim} is looked at again")
+        text = f"the claim {claim} is not bound yet" if body else f"there is no claim {claim}: check model.uri"
         return InspectionError(InspectionReason.CLAIM_NOT_BOUND, text)
 
     def _wait(self, key: str) -> Inspection:
         if self._since[0] != key:
-            self._since = (key, time.monotonic())
-        left = self._since[1] + PATIENCE_SECONDS - time.monotonic()
+            self._since = (key, self._clock())
+        left = self._since[1] + PATIENCE_SECONDS - self._clock()
         if left > 0:
-            self.retry_after = left + 1
+            self._again = Again(left + 1, "the inspect Job has not ended")
             return Inspection(key, pending=True)
         text = f"the inspection has not ended within {PATIENCE_SECONDS:.0f} s: kubectl describe the inspect Job's pod"
         return Inspection(key, error=InspectionError(InspectionReason.NOT_INSPECTED, text))
 
-    def job(self, service: InferenceService, status_of: Mapping[str, Any], known: Inspection) -> Manifest | None:
-        """The Job that should exist now: none once the status has the report, and none that could not run."""
-        if (status_of.get("model") or {}).get("inspected") == known.key:
-            return None
-        no_job = known.error and known.error.reason == InspectionReason.CLAIM_NOT_BOUND
-        return None if no_job or not self._settings.images.operator else inspection(service, self._settings)
 
-
-def _read(key: str, report: str) -> Inspection:
+def _decoded(key: str, report: str) -> Inspection:
     try:
         facts_of(report)
     except InspectionError as error:

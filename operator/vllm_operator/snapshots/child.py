@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..api.resource import Key
 from ..manifests import AUTOSCALERS
 from ..manifests.metadata import INSTANCE_LABEL, REVISION_LABEL, Manifest
 
@@ -147,7 +148,18 @@ def _deployment(body: Body) -> DeploymentSnapshot:
     )
 
 
-def instance(body: Body) -> tuple[str, str]:
-    """(namespace, name) of the service that a child or a pod belongs to."""
+def instance(body: Body) -> Key:
+    """The service that a child or a pod belongs to."""
     metadata = body["metadata"]
-    return metadata["namespace"], metadata.get("labels", {}).get(INSTANCE_LABEL, "")
+    return Key(metadata["namespace"], metadata.get("labels", {}).get(INSTANCE_LABEL, ""))
+
+
+def deployment_of(live: Live, name: str, uid: str) -> DeploymentSnapshot | None:
+    """What became of the Deployment of the very service with this name and uid."""
+    child = live.get(("Deployment", name))
+    return child.deployment if child and child.owner_uid == uid else None
+
+
+def revisions(live: Live, uid: str) -> list[Child]:
+    """The kept pod templates of the very service with this uid."""
+    return [child for child in live.values() if child.kind == "ControllerRevision" and child.owner_uid == uid]

@@ -1,73 +1,22 @@
-"""What each condition of a service says: one function per condition, from what is observed. Pure.
+"""What each condition of a service says: one function per condition, from the account of a service. Pure.
 
 Which of them there are, in which order, and what Ready makes of them is decided in status.py.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from .. import diagnosis
 from ..api.reasons import Reason
 from ..api.resource import InferenceService
-from ..assess.fits import NOT_ASSESSED, Assessment, Inspection, facts_of
-from ..assess.supply import Supply
-from ..diagnosis import Autoscaler, Finding
+from ..assess.fits import facts_of
 from ..manifests.deployment import surge
-from ..snapshots.child import DeploymentSnapshot
-from ..snapshots.pod import PodSnapshot
 from ..vllm.argv import ranks
+from .evidence import Account
 
 _MOST_NAMES = 3
 _MEMORY = (Reason.MODEL_TOO_LARGE, Reason.KV_CACHE_TOO_SMALL, Reason.OUT_OF_GPU_MEMORY)
 _BOOLEANS = {"True": True, "False": False}
-
-
-@dataclass(frozen=True, slots=True)
-class Engine:
-    """What vLLM reports of itself, read once from a pod that became ready."""
-
-    version: str | None = None
-    kv_cache_tokens: int | None = None
-    max_model_len: int | None = None
-
-    @classmethod
-    def known(cls, status_of: Mapping[str, Any], generation: int) -> "Engine":
-        """What a status of this very spec says. It stands until vLLM answers anew: a restart changes nothing."""
-        if status_of.get("observedGeneration") != generation:
-            return cls()
-        figures = status_of.get("engine") or {}
-        return cls(status_of.get("vllmVersion"), figures.get("kvCacheTokens"), figures.get("maxModelLen"))
-
-
-@dataclass(slots=True)
-class Observed:
-    """All that the status is made of, beside the spec."""
-
-    spec_error: Finding | None = None
-    # Why the children could not be brought to what the spec asks for.
-    apply_error: Finding | None = None
-    deployment: DeploymentSnapshot | None = None
-    # Pods of the current rendering, and those of earlier ones.
-    pods: Sequence[PodSnapshot] = ()
-    old_pods: Sequence[PodSnapshot] = ()
-    # Whether there were other renderings before the current one.
-    replaces: bool = False
-    # The GPUs that there are for the pods, where that is asked for and known.
-    supply: Supply | None = None
-    image: str | None = None
-    monitoring: bool = False
-    autoscaler: Autoscaler = field(default_factory=Autoscaler)
-    # Pods that a Deployment would start with under an autoscaler, and the figure of how long one takes to start.
-    start_replicas: int = 1
-    startup_seconds: int | None = None
-    # What is known of the model, whether it fits, and whether the spec's pods are not made because of that.
-    inspection: Inspection | None = None
-    assessment: Assessment = NOT_ASSESSED
-    withheld: bool = False
-    engine: Engine = field(default_factory=Engine)
-    # Secrets and ConfigMaps, as kind/name, that the pods have an old version of; None: not known yet.
-    changed: Sequence[str] | None = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +30,11 @@ class Verdict:
     message: str
 
 
-def wanted(service: InferenceService, observed: Observed) -> int:
+def wanted(account: Account) -> int:
     """Pods that there should be now: the spec's number or, under an autoscaler, the live one."""
-    if service.wanted_replicas is not None:
-        return service.wanted_replicas
-    return observed.deployment.wanted if observed.deployment else observed.start_replicas
+    if account.service.wanted_replicas is not None:
+        return account.service.wanted_replicas
+    return account.evidence.deployment.wanted if account.evidence.deployment else account.evidence.start_replicas
 
 
 def devices(service: InferenceService) -> int:
@@ -93,55 +42,55 @@ def devices(service: InferenceService) -> int:
     return 0 if service.spec.accelerator.resource == "cpu" else ranks(service.spec)
 
 
-def spec_valid(observed: Observed) -> Verdict:
+def spec_valid(account: Account) -> Verdict:
     """Whether the operator can act on the spec."""
-    if observed.spec_error:
-        return Verdict("SpecValid", False, *observed.spec_error)
+    if account.evidence.spec_error:
+        return Verdict("SpecValid", False, *account.evidence.spec_error)
     return Verdict("SpecValid", True, Reason.VALID, "the spec is valid")
 
 
-def fits(service: InferenceService, observed: Observed, before: Mapping[str, Any]) -> Verdict:
+def fits(account: Account) -> Verdict:
     """Whether the model fits the GPUs. What was known of this very spec stands while it is looked at again."""
-    known = observed.assessment
+    known = account.assessment
     if known.pending:
-        for entry in before.get("conditions") or ():
-            if entry["type"] == "Fits" and entry["observedGeneration"] == service.generation:
+        for entry in account.evidence.before.get("conditions") or ():
+            if entry["type"] == "Fits" and entry["observedGeneration"] == account.service.generation:
                 return Verdict("Fits", _BOOLEANS.get(entry["status"]), entry["reason"], entry["message"])
     return Verdict("Fits", known.fits, known.reason, known.message)
 
 
-def withheld(service: InferenceService, observed: Observed) -> Verdict:
+def withheld(account: Account) -> Verdict:
     """Why the spec's pods are not made."""
-    known = observed.assessment
+    known = account.assessment
     if known.pending:
-        return Verdict("WorkloadAvailable", False, known.reason, f"{known.message}{_old(observed)}")
-    message = f"no pods are made (planPolicy: Enforce): {known.message}{_old(observed)}"
+        return Verdict("WorkloadAvailable", False, known.reason, f"{known.message}{_old(account)}")
+    message = f"no pods are made (planPolicy: Enforce): {known.message}{_old(account)}"
     return Verdict("WorkloadAvailable", False, Reason.WITHHELD, message)
 
 
-def workload_available(service: InferenceService, observed: Observed) -> Verdict:
+def workload_available(account: Account) -> Verdict:
     """Whether enough pods of the current spec serve: all but the one that a rollout or a drain may take."""
-    total = wanted(service, observed)
-    ready = sum(pod.ready for pod in observed.pods)
-    if observed.apply_error:
-        return Verdict("WorkloadAvailable", False, *observed.apply_error)
-    if service.spec.suspend or (total == 0 and not observed.withheld):
-        return _no_pods(service)
-    if observed.withheld:
-        return withheld(service, observed)
+    total = wanted(account)
+    ready = sum(pod.ready for pod in account.evidence.pods)
+    if account.outcome.error:
+        return Verdict("WorkloadAvailable", False, *account.outcome.error)
+    if account.service.spec.suspend or (total == 0 and not account.outcome.withheld):
+        return _no_pods(account.service)
+    if account.outcome.withheld:
+        return withheld(account)
     if ready >= max(1, total - 1):
         return Verdict("WorkloadAvailable", True, Reason.AVAILABLE, f"{ready} of {total} pods serve")
-    if finding := diagnosis.workload(observed.deployment, observed.pods, observed.supply):
-        told = f"{ready} of {total} pods serve: {finding[1]}{_planned(observed, finding[0])}{_old(observed)}"
-        told += _down(service, observed, total)
+    if finding := diagnosis.workload(account.evidence.deployment, account.evidence.pods, account.evidence.supply):
+        told = f"{ready} of {total} pods serve: {finding[1]}{_planned(account, finding[0])}{_old(account)}"
+        told += _down(account, total)
         return Verdict("WorkloadAvailable", False, finding[0], told)
-    doing = diagnosis.progress(observed.pods)
-    reason = Reason.ROLLING_OUT if observed.old_pods or _rolls(observed) else Reason.STARTING
+    doing = diagnosis.progress(account.evidence.pods)
+    reason = Reason.ROLLING_OUT if account.evidence.old_pods or _rolls(account) else Reason.STARTING
     return Verdict(
         "WorkloadAvailable",
         False,
         reason,
-        f"{ready} of {total} pods serve: {doing}{_old(observed)}{_down(service, observed, total)}",
+        f"{ready} of {total} pods serve: {doing}{_old(account)}{_down(account, total)}",
     )
 
 
@@ -153,14 +102,23 @@ def _no_pods(service: InferenceService) -> Verdict:
     return Verdict("WorkloadAvailable", True, Reason.SCALED_TO_ZERO, f"no pods, as {who} asks for none")
 
 
-def _rolls(observed: Observed) -> bool:
+def _rolls(account: Account) -> bool:
     """Whether pods are being replaced, after the last old one is gone too."""
-    return observed.replaces and observed.deployment is not None and not observed.deployment.rolled_out
+    return (
+        account.evidence.replaces
+        and account.evidence.deployment is not None
+        and not account.evidence.deployment.rolled_out
+    )
 
 
-def _down(service: InferenceService, observed: Observed, total: int) -> str:
+def _down(account: Account, total: int) -> str:
     """What a rollout costs a single replica."""
-    if not _rolls(observed) or total > 1 or surge(service.spec) or any(pod.ready for pod in observed.old_pods):
+    if (
+        not _rolls(account)
+        or total > 1
+        or surge(account.service.spec)
+        or any(pod.ready for pod in account.evidence.old_pods)
+    ):
         return ""
     return (
         "; the only replica ends before the new one starts, so the service is down until that serves:"
@@ -168,17 +126,17 @@ def _down(service: InferenceService, observed: Observed, total: int) -> str:
     )
 
 
-def _planned(observed: Observed, reason: Reason) -> str:
+def _planned(account: Account, reason: Reason) -> str:
     """What the plan knows that vLLM does not: with which tensor parallel size, or what else, the model would fit."""
-    if reason not in _MEMORY or observed.assessment.fits is not False:
+    if reason not in _MEMORY or account.assessment.fits is not False:
         return ""
-    return f"; the plan says: {observed.assessment.message}"
+    return f"; the plan says: {account.assessment.message}"
 
 
-def _old(observed: Observed) -> str:
+def _old(account: Account) -> str:
     """Which pods of earlier specs still serve: names, by revision."""
     serving: dict[str, list[str]] = {}
-    for pod in observed.old_pods:
+    for pod in account.evidence.old_pods:
         if pod.ready:
             serving.setdefault(pod.revision, []).append(pod.name)
     told = [f"{_names(names)} with revision {revision}" for revision, names in serving.items()]
@@ -190,9 +148,9 @@ def _names(names: Sequence[str]) -> str:
     return f"{', '.join(names[:_MOST_NAMES])}{more}"
 
 
-def chat_unavailable(service: InferenceService, observed: Observed) -> Verdict | None:
+def chat_unavailable(account: Account) -> Verdict | None:
     """That chats will be refused, where the model's files say so: completions work, so it does not gate Ready."""
-    spec, report = service.spec, observed.inspection.report if observed.inspection else ""
+    spec, report = account.service.spec, account.evidence.inspection.report
     if spec.chat_template or spec.model.tokenizer or not report or facts_of(report).chat_template is not False:
         return None
     return Verdict(
@@ -204,9 +162,9 @@ def chat_unavailable(service: InferenceService, observed: Observed) -> Verdict |
     )
 
 
-def monitoring_available(observed: Observed) -> Verdict:
+def monitoring_available(account: Account) -> Verdict:
     """Whether Prometheus is told to scrape the pods. It does not gate Ready."""
-    if observed.monitoring:
+    if account.evidence.monitoring:
         return Verdict(
             "MonitoringAvailable", True, Reason.SERVICE_MONITOR_APPLIED, "a ServiceMonitor selects the Service"
         )
@@ -218,25 +176,27 @@ def monitoring_available(observed: Observed) -> Verdict:
     )
 
 
-def scaling_active(service: InferenceService, observed: Observed) -> Verdict | None:
+def scaling_active(account: Account) -> Verdict | None:
     """Whether the number of pods follows the load; None where it is fixed. It does not gate Ready."""
-    if service.wanted_replicas is not None:
+    if account.service.wanted_replicas is not None:
         return None
-    if observed.withheld and observed.deployment is None:
+    if account.outcome.withheld and account.evidence.deployment is None:
         return Verdict("ScalingActive", False, Reason.WITHHELD, "no pods are made, so there is nothing to scale")
-    pods = [*observed.pods, *observed.old_pods]
-    found = diagnosis.scaling(service.spec, observed.autoscaler, observed.deployment, pods, observed.supply)
+    pods = [*account.evidence.pods, *account.evidence.old_pods]
+    found = diagnosis.scaling(
+        account.service.spec, account.evidence.autoscaler, account.evidence.deployment, pods, account.evidence.supply
+    )
     return Verdict("ScalingActive", *found) if found else None
 
 
-def outdated(observed: Observed, before: Mapping[str, Any]) -> list[Verdict]:
+def outdated(account: Account) -> list[Verdict]:
     """There while pods run with an old version of a Secret or ConfigMap. What was known stands until they are asked."""
-    if observed.changed is None:
-        known = [entry for entry in before.get("conditions") or () if entry["type"] == "Outdated"]
+    if account.evidence.changed is None:
+        known = [entry for entry in account.evidence.before.get("conditions") or () if entry["type"] == "Outdated"]
         return [Verdict("Outdated", True, entry["reason"], entry["message"]) for entry in known]
-    if not observed.changed:
+    if not account.evidence.changed:
         return []
-    names = ", ".join(name.replace("/", " ", 1) for name in observed.changed)
+    names = ", ".join(name.replace("/", " ", 1) for name in account.evidence.changed)
     message = (
         f"{names} changed after the pods had started, and they still run with the old one: set rollout.restartedAt to "
         "the current time to roll them"

@@ -1,4 +1,4 @@
-"""From what is observed to the status. Pure, with the time given.
+"""From the account of a service to its status. Pure, with the time given.
 
 Ready is the summary that people, `kubectl wait` and GitOps tools look at; Reconciling and Stalled are kstatus' two
 conditions (https://github.com/kubernetes-sigs/cli-utils/tree/master/pkg/kstatus), there only while they hold.
@@ -8,13 +8,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..api.reasons import TRANSIENT, Reason
-from ..api.resource import InferenceService
 from ..assess.fits import facts_of
 from ..inspection.report import InspectionReason
 from ..manifests.metadata import compact, identity
 from ..manifests.network import service_url
 from .conditions import (
-    Observed,
     Verdict,
     chat_unavailable,
     devices,
@@ -26,6 +24,7 @@ from .conditions import (
     wanted,
     workload_available,
 )
+from .evidence import Account
 
 _WORDS = {True: "True", False: "False", None: "Unknown"}
 # What an inspection found that will keep vLLM from starting as well: worth saying before vLLM does.
@@ -41,37 +40,37 @@ TELLING = frozenset(
 )
 
 
-def verdicts(service: InferenceService, observed: Observed, before: Mapping[str, Any]) -> list[Verdict]:
+def verdicts(account: Account) -> list[Verdict]:
     """All conditions, in the order in which people should read them."""
-    valid, workload = spec_valid(observed), workload_available(service, observed)
+    valid, workload = spec_valid(account), workload_available(account)
     if not valid.status:
         ready = Verdict("Ready", False, valid.reason, valid.message)
         return [ready, valid, Verdict("Stalled", True, valid.reason, valid.message)]
-    fit = fits(service, observed, before)
-    gate = _gate(service, observed, fit, workload)
+    fit = fits(account)
+    gate = _gate(account, fit, workload)
     result = [Verdict("Ready", gate.status, gate.reason, gate.message), valid, fit, workload]
-    if chat := chat_unavailable(service, observed):
+    if chat := chat_unavailable(account):
         result.append(chat)
-    result.append(monitoring_available(observed))
-    if scaling := scaling_active(service, observed):
+    result.append(monitoring_available(account))
+    if scaling := scaling_active(account):
         result.append(scaling)
-    total = wanted(service, observed)
-    settled = sum(pod.ready for pod in observed.pods) == total and not observed.old_pods
+    total = wanted(account)
+    settled = sum(pod.ready for pod in account.evidence.pods) == total and not account.evidence.old_pods
     # What the user has asked for is no stall.
     if not workload.status and workload.reason not in (*TRANSIENT, Reason.SUSPENDED):
         result.append(Verdict("Stalled", True, gate.reason, gate.message))
     elif not settled:
         result.append(Verdict("Reconciling", True, Reason.PROGRESSING, workload.message))
-    return [*result, *outdated(observed, before)]
+    return [*result, *outdated(account)]
 
 
-def _gate(service: InferenceService, observed: Observed, fit: Verdict, workload: Verdict) -> Verdict:
+def _gate(account: Account, fit: Verdict, workload: Verdict) -> Verdict:
     """What Ready says: a plan that keeps the pods from being made, or what a failed inspection means for new pods."""
-    if workload.status or observed.apply_error or service.spec.suspend:
+    if workload.status or account.outcome.error or account.service.spec.suspend:
         return workload
-    if observed.withheld and not observed.assessment.pending:
+    if account.outcome.withheld and not account.assessment.pending:
         return Verdict("Fits", False, fit.reason, workload.message)
-    error = observed.inspection and observed.inspection.error
+    error = account.evidence.inspection.error
     if error and error.reason in TELLING and workload.reason in (Reason.STARTING, Reason.ROLLING_OUT):
         return Verdict("Fits", False, fit.reason, f"{fit.message}; {workload.message}")
     return workload
@@ -99,9 +98,9 @@ def conditions(
     return result
 
 
-def _model(observed: Observed) -> dict[str, Any] | None:
-    inspection = observed.inspection
-    if inspection is None or not inspection.report:
+def _model(account: Account) -> dict[str, Any] | None:
+    inspection = account.evidence.inspection
+    if not inspection.report:
         return None
     facts = facts_of(inspection.report)
     return {
@@ -112,21 +111,21 @@ def _model(observed: Observed) -> dict[str, Any] | None:
     }
 
 
-def plan_error(observed: Observed) -> float | None:
+def plan_error(account: Account) -> float | None:
     """By what share of the plan the engine's KV cache is larger (or, negative, smaller); None where one is unknown."""
-    plan, actual = observed.assessment.plan, observed.engine.kv_cache_tokens
+    plan, actual = account.assessment.plan, account.evidence.engine.kv_cache_tokens
     planned = plan.capacity.kv_cache_tokens if plan and plan.capacity else None
     return (actual - planned) / planned if actual and planned else None
 
 
-def _plan(observed: Observed) -> dict[str, Any] | None:
+def _plan(account: Account) -> dict[str, Any] | None:
     """The plan, and by how much the engine's KV cache differs from it."""
-    plan, error = observed.assessment.plan, plan_error(observed)
+    plan, error = account.assessment.plan, plan_error(account)
     if plan is None or plan.capacity is None:
         return None
     capacity, memory = plan.capacity, plan.capacity.memory
     return {
-        "gpu": observed.assessment.product or plan.gpu.name,
+        "gpu": account.assessment.product or plan.gpu.name,
         "vllmVersion": plan.vllm_version,
         "totalBytes": memory.total,
         "weightsBytes": memory.weights,
@@ -139,26 +138,30 @@ def _plan(observed: Observed) -> dict[str, Any] | None:
     }
 
 
-def status(service: InferenceService, observed: Observed, before: Mapping[str, Any], now: str) -> dict[str, Any]:
-    """The whole status. `before` is the status as it stands, `now` the time in RFC 3339."""
-    engine = {"kvCacheTokens": observed.engine.kv_cache_tokens, "maxModelLen": observed.engine.max_model_len}
+def status(account: Account, now: str) -> dict[str, Any]:
+    """The whole status. `now`: the time in RFC 3339."""
+    seen = account.evidence
+    engine = {
+        "kvCacheTokens": seen.engine.kv_cache_tokens,
+        "maxModelLen": seen.engine.max_model_len,
+    }
     return compact(
         {
-            "observedGeneration": service.generation,
+            "observedGeneration": account.service.generation,
             "conditions": conditions(
-                verdicts(service, observed, before), before.get("conditions") or (), service.generation, now
+                verdicts(account), seen.before.get("conditions") or (), account.service.generation, now
             ),
-            "replicas": len(observed.pods) + len(observed.old_pods),
-            "wantedReplicas": wanted(service, observed),
-            "readyReplicas": sum(pod.ready for pod in observed.pods),
-            "selector": ",".join(f"{key}={value}" for key, value in identity(service).items()),
-            "gpus": devices(service) * wanted(service, observed),
-            "startupSeconds": observed.startup_seconds,
-            "url": service_url(service),
-            "image": observed.image,
-            "vllmVersion": observed.engine.version,
-            "model": _model(observed),
-            "plan": _plan(observed),
+            "replicas": len(seen.pods) + len(seen.old_pods),
+            "wantedReplicas": wanted(account),
+            "readyReplicas": sum(pod.ready for pod in seen.pods),
+            "selector": ",".join(f"{key}={value}" for key, value in identity(account.service).items()),
+            "gpus": devices(account.service) * wanted(account),
+            "startupSeconds": seen.startup_seconds,
+            "url": service_url(account.service),
+            "image": account.outcome.image,
+            "vllmVersion": seen.engine.version,
+            "model": _model(account),
+            "plan": _plan(account),
             "engine": engine if any(engine.values()) else None,
         }
     )

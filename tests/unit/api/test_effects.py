@@ -3,6 +3,7 @@
 What reaches vLLM's command line is in tests/vllm_parser: there vLLM's own parser says what arrives.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from support.places import PLACES
 from vllm_operator.api.resource import InferenceService
 from vllm_operator.assess.fits import Inspection, assess, keeps_from_running
 from vllm_operator.inspection.report import Facts, encode
-from vllm_operator.manifests import desired, pod_template, revision_name
+from vllm_operator.manifests import desired, pod_template
 from vllm_operator.settings import Settings
 from vllm_operator.snapshots.node import Node
 
@@ -21,7 +22,7 @@ KINDS = {path: PLACES[name].kind for path, _ in SAMPLES if (name := listed(path)
 
 def template(service: InferenceService) -> Any:
     """The pod template, with the same revision for all: a hash is not an effect."""
-    return pod_template(service, "revision", Settings())
+    return pod_template(replace(service, revision="revision"), Settings())
 
 
 def planned(service: InferenceService) -> dict[str, Any]:
@@ -86,7 +87,7 @@ def test_what_changes_the_pods_rolls_them_and_nothing_else_does(path: tuple[str,
     first, second = found.services
     rolls = found.place.kind in ("argv", "env", "pod")
     assert (template(first) != template(second)) == rolls
-    assert (revision_name(first) != revision_name(second)) == rolls, (
+    assert (first.revision != second.revision) == rolls, (
         f"spec.{found.path} must {'not ' if rolls else ''}say `rolls=False` in api/: a change of it arrives in "
         f"{found.place.kind} {found.place.place}, and {'rolls' if rolls else 'changes no'} pods"
     )

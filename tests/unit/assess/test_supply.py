@@ -8,7 +8,8 @@ from support.nodes import H100, L4, node
 from support.pod_status import unscheduled
 from support.snapshots import pod, spec
 from vllm_operator.api.reasons import Reason
-from vllm_operator.assess.supply import Key, NodeGpus, Supply, supply
+from vllm_operator.api.resource import Key
+from vllm_operator.assess.supply import NodeGpus, Supply, supply
 from vllm_operator.diagnosis import workload
 from vllm_operator.snapshots.child import ConditionSnapshot, DeploymentSnapshot
 from vllm_operator.snapshots.node import Node
@@ -36,20 +37,20 @@ def test_what_pods_hold_is_counted_on_the_nodes_that_suit() -> None:
     nodes = [node("a"), node("b", 4), node("c", 8, L4), node("d", 8, taint="team=b:NoSchedule"), node("e", 0)]
     found = there(
         nodes,
-        (("team-a", "x"), holder("a", 4)),
-        (("team-b", "y"), holder("a", 2, terminating=True)),
-        (("team-b", "y"), holder("b", 1)),
-        (("team-b", "z"), holder("c", 8)),
-        (("team-b", "gone"), holder("a", 2, failed=True)),
-        (("team-b", "waits"), holder("", 2)),
-        (("team-b", "cpu"), holder("a", 0, "")),
+        (Key("team-a", "x"), holder("a", 4)),
+        (Key("team-b", "y"), holder("a", 2, terminating=True)),
+        (Key("team-b", "y"), holder("b", 1)),
+        (Key("team-b", "z"), holder("c", 8)),
+        (Key("team-b", "gone"), holder("a", 2, failed=True)),
+        (Key("team-b", "waits"), holder("", 2)),
+        (Key("team-b", "cpu"), holder("a", 0, "")),
         accelerator={"product": H100},
     )
     assert found.nodes == (NodeGpus("b", 4, 3), NodeGpus("a", 8, 2))
-    assert found.holders == ((("team-a", "x"), 4), (("team-b", "y"), 3))
+    assert found.holders == ((Key("team-a", "x"), 4), (Key("team-b", "y"), 3))
     assert found.taints == ("team=b:NoSchedule",)
     assert found.products == ((H100, 3), (L4, 1))
-    assert found.in_namespace == ((("team-a", "x"), 4),)
+    assert found.in_namespace == ((Key("team-a", "x"), 4),)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +82,7 @@ def test_who_holds_the_gpus_is_named(held: tuple[tuple[Key, PodSnapshot], ...], 
 
 def test_a_long_list_is_cut() -> None:
     nodes = [node(f"n{number}", 1) for number in range(99)]
-    pods = [(("t", f"s{number}"), holder(f"n{number}", 1)) for number in range(99)]
+    pods = [(Key("t", f"s{number}"), holder(f"n{number}", 1)) for number in range(99)]
     message = told(there(nodes, *pods))[1]
     assert "(n0 0 of 1, n1 0 of 1, n10 0 of 1, n11 0 of 1, n12 0 of 1 and 94 more)" in message
     assert len(message) < 800
@@ -112,7 +113,7 @@ def test_a_quota_names_who_uses_it_up() -> None:
         "requests.nvidia.com/gpu=6, limited: requests.nvidia.com/gpu=8"
     )
     refused = DeploymentSnapshot(1, 1, 0, 1, (ConditionSnapshot("ReplicaFailure", "True", "FailedCreate", said),))
-    found = there([node("a")], (("team-a", "x"), holder("a", 6)), (("team-b", "y"), holder("a", 2)))
+    found = there([node("a")], (Key("team-a", "x"), holder("a", 6)), (Key("team-b", "y"), holder("a", 2)))
     finding = workload(refused, [], found)
     assert finding
     assert "of requests.nvidia.com/gpu=8; held in this namespace by team-a/x (6); scale" in finding[1]

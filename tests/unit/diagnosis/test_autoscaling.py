@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
+from support.accounts import Scene
 from support.autoscalers import CRON
 from support.snapshots import deployment, pod, service, unscheduled
 from vllm_operator.diagnosis import Autoscaler
 from vllm_operator.snapshots.child import AutoscalerSnapshot, ConditionSnapshot
-from vllm_operator.status.conditions import Observed
 from vllm_operator.status.status import status as status_of
 
 SERVING = [pod("a")]
@@ -43,13 +43,13 @@ def keda(**ready: str) -> AutoscalerSnapshot:
     return AutoscalerSnapshot((ConditionSnapshot(**{"type": "Ready", "reason": "", "message": "", **ready}),))
 
 
-def conditions(observed: Observed, **spec: Any) -> dict[str, Any]:
-    written = status_of(service(**spec), observed, {}, "2026-11-24T12:00:00Z")
+def conditions(observed: Scene, **spec: Any) -> dict[str, Any]:
+    written = status_of(observed.account(service(**spec)), "2026-11-24T12:00:00Z")
     return {entry["type"]: entry for entry in written["conditions"]}
 
 
-def said(seen: Autoscaler, observed: Observed | None = None, **spec: Any) -> tuple[str, str, str]:
-    observed = observed or Observed(deployment=deployment(1), pods=SERVING)
+def said(seen: Autoscaler, observed: Scene | None = None, **spec: Any) -> tuple[str, str, str]:
+    observed = observed or Scene(deployment=deployment(1), pods=SERVING)
     observed.autoscaler = seen
     scaling = {"maxReplicas": 4, **spec.pop("autoscaling", {})}
     found = conditions(observed, autoscaling=scaling, **spec)
@@ -77,7 +77,7 @@ def test_an_autoscaler_without_metrics(message: str, reason: str, part: str) -> 
 
 
 def test_a_fixed_number_of_pods_has_no_such_condition() -> None:
-    assert "ScalingActive" not in conditions(Observed(deployment=deployment(1), pods=SERVING))
+    assert "ScalingActive" not in conditions(Scene(deployment=deployment(1), pods=SERVING))
 
 
 def test_before_anything_is_known_it_is_unknown() -> None:
@@ -103,7 +103,7 @@ def test_missing_gpus_are_counted() -> None:
     message = "0/3 nodes are available: 3 Insufficient nvidia.com/gpu."
     waiting = [unscheduled(name, message) for name in "bc"]
     asked = [replace(one, asked=replace(one.asked, resource="nvidia.com/gpu", count=4)) for one in waiting]
-    observed = Observed(deployment=deployment(3), pods=[*SERVING, *asked])
+    observed = Scene(deployment=deployment(3), pods=[*SERVING, *asked])
     status, reason, words = said(Autoscaler(hpa()), observed)
     assert (status, reason) == ("False", "InsufficientGpus")
     assert words.startswith("2 of 3 wanted pods are missing: no node for pod b among 3")
@@ -111,7 +111,7 @@ def test_missing_gpus_are_counted() -> None:
 
 def test_a_used_up_quota_is_named() -> None:
     refused = ConditionSnapshot("ReplicaFailure", "True", "FailedCreate", QUOTA)
-    observed = Observed(deployment=replace(deployment(3), conditions=(refused,)), pods=SERVING)
+    observed = Scene(deployment=replace(deployment(3), conditions=(refused,)), pods=SERVING)
     status, reason, words = said(Autoscaler(hpa()), observed)
     assert (status, reason) == ("False", "QuotaExceeded")
     assert words.startswith("2 of 3 wanted pods are missing: ResourceQuota gpus is used up")
@@ -129,7 +129,7 @@ BY_KEDA = {"provider": "KEDA", "minReplicas": 0, "triggers": [CRON]}
 
 
 def test_keda_is_missing_failing_or_has_scaled_to_zero() -> None:
-    def by_keda(seen: Autoscaler, observed: Observed | None = None) -> tuple[str, str, str]:
+    def by_keda(seen: Autoscaler, observed: Scene | None = None) -> tuple[str, str, str]:
         return said(seen, observed, autoscaling=BY_KEDA)
 
     fine = keda(status="True")
@@ -141,7 +141,7 @@ def test_keda_is_missing_failing_or_has_scaled_to_zero() -> None:
     )
     broken = keda(status="False", reason="TriggerError", message="Triggers ... are not working correctly")
     assert by_keda(Autoscaler(hpa(), broken, keda=True))[1] == "TriggerFailed"
-    at_zero = Observed(deployment=deployment(0))
+    at_zero = Scene(deployment=deployment(0))
     assert by_keda(Autoscaler(None, fine, keda=True), at_zero)[:2] == ("True", "ScaledToZero")
     # What wakes the service up may be what fails.
     status, reason, words = by_keda(Autoscaler(None, broken, keda=True), at_zero)

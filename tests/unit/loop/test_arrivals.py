@@ -1,17 +1,18 @@
 """What gives way while services arrive by the hundred, and that nobody waits for ever."""
 
 import asyncio
+import time
 from collections.abc import Callable
 
 import pytest
 
+from vllm_operator.api.resource import Key
 from vllm_operator.loop import arrivals
 from vllm_operator.loop.arrivals import Arrivals
-from vllm_operator.watch.view import Key
 
 
 def keys(count: int) -> list[Key]:
-    return [("default", f"s{number}") for number in range(count)]
+    return [Key("default", f"s{number}") for number in range(count)]
 
 
 def played(scenario: Callable[[Arrivals, list[Key]], object], seconds: float = 0.0) -> list[Key]:
@@ -19,7 +20,7 @@ def played(scenario: Callable[[Arrivals, list[Key]], object], seconds: float = 0
 
     async def main() -> list[Key]:
         back: list[Key] = []
-        scenario(Arrivals(back.append), back)
+        scenario(Arrivals(back.append, time.monotonic), back)
         await asyncio.sleep(seconds)
         return back
 

@@ -1,14 +1,16 @@
 """Reading vLLM's own metrics page, and what the middleware beside it has noticed."""
 
 import asyncio
+import time
 from dataclasses import replace
 
 import pytest
 
 from support.pod_status import SERVED, STARTED, found, pod
 from vllm_operator.api.reasons import Reason
-from vllm_operator.readers import engine
-from vllm_operator.readers.engine import HangReader, State, parse_metrics
+from vllm_operator.readers import hangs
+from vllm_operator.readers.hangs import HangReader
+from vllm_operator.readers.pod_http import State, parse_metrics
 
 # As vLLM 0.32 prints it, with other labels left out.
 PAGE = """\
@@ -52,19 +54,19 @@ def test_a_pod_that_is_not_ready_any_more_is_asked_once_whether_it_hangs(
         asked.append(ip)
         return state
 
-    monkeypatch.setattr(engine, "read_state", read_state)
+    monkeypatch.setattr(hangs, "read_state", read_state)
 
     async def look() -> None:
         done = asyncio.Event()
-        reader = HangReader(done.set)
+        reader = HangReader(time.monotonic, done.set)
         reader.fill([silent])
-        assert reader.wait()
+        assert list(reader.waits())
         await done.wait()
-        assert reader.wait() is None
+        assert not list(reader.waits())
         assert found(*reader.fill([silent]))[0] == reason
         reader.fill([replace(silent, silent=False)])
         assert asked == ["10.0.0.1"]
         reader.fill([silent])  # it may be something else this time
-        assert reader.wait()
+        assert list(reader.waits())
 
     asyncio.run(look())

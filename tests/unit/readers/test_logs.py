@@ -1,6 +1,7 @@
 """Which of a failed container's logs are read, how often, and that a log which is gone hides none that was read."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 
 import pytest
@@ -31,7 +32,7 @@ def read(pods: Sequence[PodSnapshot], answers: list[str]) -> tuple[list[str], li
         for one in pods:
             done.clear()
             reader.fill([one])
-            if reader.wait():
+            if list(reader.waits()):
                 await done.wait()
             (filled,) = reader.fill([one])
             assert filled.ending
@@ -39,7 +40,7 @@ def read(pods: Sequence[PodSnapshot], answers: list[str]) -> tuple[list[str], li
         return told
 
     done = asyncio.Event()
-    reader = LogReader(fetch, done.set)
+    reader = LogReader(fetch, time.monotonic, done.set)
     return asyncio.run(run()), asked
 
 

@@ -1,0 +1,177 @@
+"""The plan of changes to one service's children: what to apply, delete, keep or withhold, in order, and why. Pure.
+
+A pod template is rendered once per change of the spec and kept in a ControllerRevision. Where the spec's own pods must
+not be made, what is deployed stays. Nothing is decided here about the status, and nothing is written.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from ..assess.fits import Assessment, facts_of, keeps_from_running
+from ..inspection.report import InspectionReason
+from ..manifests import (
+    AUTOSCALERS,
+    Manifest,
+    Rendering,
+    Scaling,
+    controller_revision,
+    desired,
+    inspection,
+    pod_template,
+)
+from ..manifests.metadata import REVISION_LABEL
+from ..manifests.revision import KEPT_REVISIONS
+from ..settings import Settings
+from ..snapshots.child import Child, revisions
+from ..status.evidence import Evidence
+from .decision import Act, Change, Sight, decide
+from .ledger import Ledger
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """All of it. Printed, it is a line per child, with the reason."""
+
+    template: Manifest | None
+    """The pod template that stands; None while there must be no pods."""
+    withheld: str
+    """Why the spec's own pods are not made; empty where they are."""
+    steps: tuple[Change, ...]
+    """In the order in which they are to be done."""
+
+    def __str__(self) -> str:
+        """For people."""
+        held = [f"withhold the pods of the spec: {self.withheld}"] if self.withheld else []
+        return "\n".join([*held, *map(str, self.steps)])
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a plan of changes is made from, beside the evidence."""
+
+    assessment: Assessment
+    settings: Settings
+    ledger: Ledger
+    rendered: Mapping[str, Manifest]
+    """Pod templates by revision that were rendered a moment ago, and that the watch may not show yet."""
+    now: float
+    """Seconds of the clock that the ledger's times are of."""
+
+
+def plan_changes(evidence: Evidence, known: Known) -> Changes:
+    """What to do so that the children of the service are as they should be."""
+    withheld = withholds(evidence, known.assessment)
+    if withheld:
+        template = deployed_template(evidence)
+        if template is not None and _revision(template) == evidence.service.revision:
+            withheld = ""
+        keeping: list[Change] = []
+    else:
+        template = _spec_template(evidence, known)
+        keeping = list(_keep_template(evidence, known, template))
+    scaling = Scaling(evidence.startup_seconds, "ScaledObject" in evidence.served, known.settings.prometheus_url)
+    children = desired(evidence.service, template, monitoring=evidence.monitoring, scaling=scaling)
+    # Without the kept template of what is deployed, it is left as it is.
+    complete = template is not None or deployed_revision(evidence) is None
+    steps = [
+        *keeping,
+        # First: two autoscalers at once, or one and a fixed number, would disagree.
+        *(_prune(evidence, children, autoscalers=True) if complete else ()),
+        *(_change(evidence, known, child) for child in children),
+    ]
+    if (job := inspect_job(evidence, known.settings)) is not None:
+        steps.append(_job_change(evidence, known, job))
+        children = [*children, job]
+    if complete:
+        steps += _prune(evidence, children, autoscalers=False)
+    return Changes(template, withheld, tuple(steps))
+
+
+def withholds(evidence: Evidence, assessment: Assessment) -> str:
+    """Why the spec's own pods must not be made (yet); empty: they may. What is deployed is never taken away again."""
+    if deployed_revision(evidence) == evidence.service.revision:
+        return ""
+    return assessment.message if keeps_from_running(evidence.service.spec, assessment) else ""
+
+
+def deployed_revision(evidence: Evidence) -> str | None:
+    """The revision that the Deployment's pods are of; None where there is no Deployment of this service."""
+    child = evidence.live.get(("Deployment", evidence.service.name))
+    return child.revision if child and child.owner_uid == evidence.service.uid else None
+
+
+def deployed_template(evidence: Evidence) -> Manifest | None:
+    """The kept template of the pods that are deployed, to repair them to; None where there are none."""
+    deployed, kept = deployed_revision(evidence), revisions(evidence.live, evidence.service.uid)
+    if deployed is None:  # deleted by hand: what was rendered last
+        return max(kept, key=lambda child: child.revision_number).template if kept else None
+    return next((child.template for child in kept if child.revision == deployed), None)
+
+
+def _revision(template: Manifest) -> str:
+    return str(template["metadata"]["labels"][REVISION_LABEL])
+
+
+def _spec_template(evidence: Evidence, known: Known) -> Manifest:
+    """The pod template rendered when the spec last changed; rendered now, if it has just changed."""
+    service = evidence.service
+    current = _current(evidence)
+    kept = known.rendered.get(service.revision) or (current and current.template)
+    return kept or pod_template(service, known.settings, _rendering(evidence, known.assessment))
+
+
+def _current(evidence: Evidence) -> Child | None:
+    kept = revisions(evidence.live, evidence.service.uid)
+    return next((child for child in kept if child.revision == evidence.service.revision), None)
+
+
+def _keep_template(evidence: Evidence, known: Known, template: Manifest) -> Iterator[Change]:
+    """The ControllerRevision of the spec's template, as the newest; and of the older ones only so many."""
+    current = _current(evidence)
+    others = [child for child in revisions(evidence.live, evidence.service.uid) if child is not current]
+    others.sort(key=lambda child: child.revision_number)
+    number = current.revision_number if current else max((other.revision_number for other in others), default=0) + 1
+    yield _change(evidence, known, controller_revision(evidence.service, number, template))
+    for old in others[: 1 - KEPT_REVISIONS]:
+        yield Change(Act.DELETE, (old.kind, old.name), f"more than {KEPT_REVISIONS} renderings are kept")
+
+
+def _rendering(evidence: Evidence, assessment: Assessment) -> Rendering:
+    report = evidence.inspection.report
+    return Rendering(facts_of(report).commit if report else None, assessment.products)
+
+
+def _change(evidence: Evidence, known: Known, manifest: Manifest) -> Change:
+    key = (manifest["kind"], manifest["metadata"]["name"])
+    sight = Sight(evidence.live.get(key), known.ledger.get(key), known.now)
+    change = decide(evidence.service, manifest, sight, evidence.start_replicas)
+    first_pods = key[0] == "Deployment" and key not in evidence.live and change.act is not Act.KEEP
+    return replace(change, gives_way=True) if first_pods else change
+
+
+def _job_change(evidence: Evidence, known: Known, job: Manifest) -> Change:
+    """A Job's pod template is immutable: what runs is left to run."""
+    key = ("Job", job["metadata"]["name"])
+    return Change(Act.KEEP, key, "it runs", job) if key in evidence.live else _change(evidence, known, job)
+
+
+def inspect_job(evidence: Evidence, settings: Settings) -> Manifest | None:
+    """The Job that should exist now: none once the status has the report, and none that could not run."""
+    if (evidence.before.get("model") or {}).get("inspected") == evidence.inspection.key:
+        return None
+    error = evidence.inspection.error
+    unbound = error is not None and error.reason == InspectionReason.CLAIM_NOT_BOUND
+    return None if unbound or not settings.images.operator else inspection(evidence.service, settings)
+
+
+def _prune(evidence: Evidence, wanted: Iterable[Manifest], *, autoscalers: bool) -> Iterator[Change]:
+    """Deletes the children that are no longer desired: the autoscalers, or all others.
+
+    Revisions and claims without an owner stay.
+    """
+    names = {(manifest["kind"], manifest["metadata"]["name"]) for manifest in wanted}
+    for key, child in evidence.live.items():
+        if child.kind == "ControllerRevision" or (child.kind in AUTOSCALERS) != autoscalers:
+            continue
+        if key not in names and child.owner_uid == evidence.service.uid:
+            yield Change(Act.DELETE, key, "the spec asks for none any more")

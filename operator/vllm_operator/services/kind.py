@@ -1,0 +1,81 @@
+"""InferenceService, as the loop knows it: its watches, and its reconciler."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ..api import KIND
+from ..api.resource import Key
+from ..cluster import CHILD_KINDS, OPTIONAL_KINDS, RESOURCES
+from ..loop.kinds import Kind
+from ..manifests.inspection import INSPECTION_LABEL
+from ..snapshots import inspection_pod
+from ..snapshots.child import Child, child, instance
+from ..snapshots.node import Node
+from ..snapshots.node import snapshot as node
+from ..snapshots.own import ObjectSnapshot, key_of, snapshot
+from ..snapshots.pod import PodSnapshot, pod
+from ..status.figures import fleet
+from ..watch.sources import Body, Indices, Item, Source
+from .reconcile import ServiceReconciler
+from .view import CHILDREN, INSPECTIONS, NODES, PODS, SERVICES
+
+# Several events of a rollout come at once; they are worth one look.
+CHILD_EVENT_DELAY_SECONDS = 0.5
+# Nodes come in groups, and each concerns the plan of every service.
+NODE_EVENT_DELAY_SECONDS = 2.0
+
+
+def _service(body: Body) -> Mapping[Key, ObjectSnapshot]:
+    return {key_of(body): snapshot(body)}
+
+
+def _child(body: Body) -> Mapping[Key, Child]:
+    return {instance(body): child(body)}
+
+
+def _pod(body: Body) -> Mapping[Key, PodSnapshot]:
+    inspects = INSPECTION_LABEL in (body["metadata"].get("labels") or {})
+    return {} if inspects else {instance(body): pod(body)}
+
+
+def _inspection(body: Body) -> Mapping[Key, inspection_pod.InspectionPod]:
+    kept = inspection_pod.snapshot(body, INSPECTION_LABEL)
+    return {instance(body): kept} if kept else {}
+
+
+def _node(body: Body) -> Mapping[str, Node]:
+    kept = node(body)
+    return {kept.name: kept} if kept.devices else {}
+
+
+def _itself(body: Body, _: Indices) -> Iterable[Item]:
+    return [Item(KIND, key_of(body))]
+
+
+def _owner(body: Body, _: Indices) -> Iterable[Item]:
+    return [Item(KIND, instance(body))]
+
+
+def _all(_: Body, indices: Indices) -> Iterable[Item]:
+    return [Item(KIND, key) for key in indices[SERVICES]]
+
+
+def _child_source(kind: str) -> Source:
+    indices: dict[str, Any] = {CHILDREN: _child}
+    return Source(
+        RESOURCES[kind],
+        indices,
+        _owner,
+        CHILD_EVENT_DELAY_SECONDS,
+        labelled=True,
+        optional=kind in OPTIONAL_KINDS,
+    )
+
+
+SOURCES = (
+    Source(RESOURCES[KIND], {SERVICES: _service}, _itself),
+    *map(_child_source, CHILD_KINDS),
+    Source(RESOURCES["Pod"], {PODS: _pod, INSPECTIONS: _inspection}, _owner, CHILD_EVENT_DELAY_SECONDS, labelled=True),
+    Source(RESOURCES["Node"], {NODES: _node}, _all, NODE_EVENT_DELAY_SECONDS, cluster_scoped=True, by_snapshot=True),
+)
+INFERENCE_SERVICE = Kind(KIND, SOURCES, ServiceReconciler, (fleet,))

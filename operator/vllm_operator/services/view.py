@@ -1,0 +1,53 @@
+"""What the watches have shown, by service. kopf's indices hold it; this gives them names and types."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from ..api.resource import Key
+from ..snapshots.child import Live
+from ..snapshots.inspection_pod import InspectionPod
+from ..snapshots.node import Node
+from ..snapshots.own import ObjectSnapshot
+from ..snapshots.pod import PodSnapshot
+from ..watch.sources import Indices
+
+SERVICES, CHILDREN, PODS, INSPECTIONS, NODES = "services", "children", "pods", "inspections", "nodes"
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Read-only, and always the newest that the watches have shown."""
+
+    indices: Indices
+
+    def service(self, key: Key) -> ObjectSnapshot | None:
+        """The service, or None after it was deleted."""
+        return next(iter(self.indices[SERVICES].get(key, ())), None)
+
+    def children(self, key: Key) -> Live:
+        """The service's children."""
+        return {(child.kind, child.name): child for child in self.indices[CHILDREN].get(key, ())}
+
+    def pods(self, key: Key) -> list[PodSnapshot]:
+        """The service's pods that are not being deleted, by name."""
+        pods: Iterable[PodSnapshot] = self.indices[PODS].get(key, ())
+        return sorted((pod for pod in pods if not pod.terminating), key=lambda pod: pod.name)
+
+    def all_pods(self) -> Iterator[tuple[Key, PodSnapshot]]:
+        """The pods of all services, those that are being deleted too: they hold their GPUs until they have ended."""
+        for key, pods in self.indices[PODS].items():
+            for pod in pods:
+                yield key, pod
+
+    def inspection(self, key: Key, inspected: str) -> InspectionPod | None:
+        """The pod of an inspect Job that is about `inspected`; None before it exists."""
+        pods: Iterable[InspectionPod] = self.indices[INSPECTIONS].get(key, ())
+        return max((pod for pod in pods if pod.key == inspected), key=lambda pod: pod.ended, default=None)
+
+    def nodes(self) -> list[Node]:
+        """All nodes with GPUs; none where the operator may not see nodes."""
+        return [node for nodes in self.indices.get(NODES, {}).values() for node in nodes]
+
+    def known(self) -> list[Key]:
+        """All services."""
+        return list(self.indices[SERVICES])

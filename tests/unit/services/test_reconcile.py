@@ -1,0 +1,308 @@
+"""The loop over one service, in milliseconds: what it asks of the API server, when it writes, when it comes back."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from support.clock import Clock
+from support.fake_api import FakeApi, refusal
+from vllm_operator.api import API_VERSION
+from vllm_operator.api.resource import Key
+from vllm_operator.cluster import Cluster, UnavailableError, path
+from vllm_operator.inspection.report import Facts, encode
+from vllm_operator.loop.kinds import Surroundings
+from vllm_operator.loop.write import PROGRESS_SECONDS, SETTLE_SECONDS
+from vllm_operator.manifests.inspection import INSPECTION_LABEL
+from vllm_operator.manifests.metadata import INSTANCE_LABEL
+from vllm_operator.services.first_status import FIRST_STATUS_SECONDS, GIVE_WAY_SECONDS
+from vllm_operator.services.kind import SOURCES
+from vllm_operator.services.reconcile import PREDECESSOR_SECONDS, REFUSED_RETRY_SECONDS, ServiceReconciler
+from vllm_operator.settings import Images, Settings
+
+NAMESPACE = "team-a"
+CONFIG = {
+    "architectures": ["LlamaForCausalLM"],
+    "model_type": "llama",
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 4,
+    "vocab_size": 256,
+    "max_position_embeddings": 128,
+    "torch_dtype": "bfloat16",
+}
+LARGE = {**CONFIG, "hidden_size": 16384, "intermediate_size": 65536, "num_hidden_layers": 128, "vocab_size": 128000}
+
+
+class World:
+    """A reconciler, the API server that it asks, and a clock."""
+
+    def __init__(self, *, inspects: bool = True) -> None:
+        self.api, self.clock = FakeApi(), Clock()
+        self.indices: dict[str, Any] = {}
+        self.requeued: list[Key] = []
+        settings = Settings(images=Images(operator="operator:1" if inspects else None), engine_metrics=False)
+        around = Surroundings(
+            Cluster(self.api, lambda _: True),
+            settings,
+            self.indices,
+            frozenset,
+            self.requeued.append,
+            self.clock,
+        )
+        self.reconciler = ServiceReconciler(around)
+        self.watch()
+
+    def watch(self) -> None:
+        """The watches show all that is there now."""
+        self.indices.clear()
+        self.indices |= self.api.shown(SOURCES)
+
+    def service(self, name: str = "llama", **spec: Any) -> Key:
+        """A user applies a service."""
+        body = {
+            "apiVersion": API_VERSION,
+            "kind": "InferenceService",
+            "metadata": {"name": name, "namespace": NAMESPACE, "uid": f"uid-{name}"},
+            "spec": {"model": {"uri": "hf://a/b"}, "accelerator": {"product": "NVIDIA-L4"}, **spec},
+        }
+        self.api.put(path("InferenceService", NAMESPACE, name), body)
+        self.watch()
+        return Key(NAMESPACE, name)
+
+    def inspected(self, name: str = "llama", config: dict[str, Any] = CONFIG) -> None:
+        """The inspect Job's pod ends with a report."""
+        job = next(child for child in self.children("Job") if child.startswith(f"{name}-inspect"))
+        key = self.api.objects[path("Job", NAMESPACE, job)]["metadata"]["labels"][INSPECTION_LABEL]
+        ended = {"state": {"terminated": {"message": encode(Facts(config))}}}
+        body = {
+            "metadata": {
+                "name": job,
+                "namespace": NAMESPACE,
+                "labels": {INSTANCE_LABEL: name, INSPECTION_LABEL: key},
+            },
+            "spec": {"containers": []},
+            "status": {"containerStatuses": [ended]},
+        }
+        self.api.objects[path("Pod", NAMESPACE, job)] = body
+        self.watch()
+
+    def reconcile(self, key: Key, *, watched: bool = True) -> float | None:
+        """One reconcile; then the watches show what came of it, if they do not lag."""
+        self.api.requests.clear()
+        again = asyncio.run(self.reconciler.reconcile(key))
+        if watched:
+            self.watch()
+        return again
+
+    def children(self, kind: str) -> list[str]:
+        """Names of the objects of a kind."""
+        prefix = path(kind, NAMESPACE) + "/"
+        return [url.removeprefix(prefix) for url in self.api.objects if url.startswith(prefix)]
+
+    def writes(self) -> list[str]:
+        """What the last reconcile asked for, without the reads: the verb and what it was about."""
+        return [f"{verb} {url.split(NAMESPACE + '/')[1]}" for verb, url in self.api.requests if verb != "get"]
+
+    def status(self, name: str = "llama") -> dict[str, Any]:
+        """The status that stands."""
+        status: dict[str, Any] = self.api.objects[path("InferenceService", NAMESPACE, name)].get("status", {})
+        return status
+
+    def reason(self, kind: str = "Ready") -> str:
+        """The reason of a condition."""
+        reasons = {entry["type"]: entry["reason"] for entry in self.status()["conditions"]}
+        return str(reasons[kind])
+
+
+def serving(**spec: Any) -> tuple[World, Key]:
+    """A service whose children are all there, and whose first status is written."""
+    world = World()
+    key = world.service(**spec)
+    world.reconcile(key)
+    world.inspected()
+    world.reconcile(key)
+    world.clock.now += FIRST_STATUS_SECONDS
+    world.reconcile(key)  # the status has the report now
+    world.reconcile(key)
+    return world, key
+
+
+def test_a_new_service_gets_its_children_without_a_read_and_no_pods_before_the_inspection() -> None:
+    world = World()
+    again = world.reconcile(world.service())
+    assert [verb for verb, _ in world.api.requests] == ["patch"] * 2
+    assert world.children("Service") == ["llama"]
+    assert len(world.children("Job")) == 1
+    assert not world.children("Deployment")
+    assert again == FIRST_STATUS_SECONDS
+
+
+def test_an_inspected_service_gets_its_pods_and_keeps_their_template() -> None:
+    world, _ = serving()
+    assert world.children("Deployment") == ["llama"]
+    assert len(world.children("ControllerRevision")) == 1
+    assert not world.children("Job"), "the report is in the status: the Job is deleted"
+    assert world.reason() == "Starting"
+
+
+def test_a_second_look_writes_nothing() -> None:
+    world, key = serving()
+    world.reconcile(key)
+    assert world.reconcile(key) is None
+    assert world.api.requests == []
+
+
+def test_a_restarted_operator_applies_each_child_once_and_writes_no_status() -> None:
+    world, key = serving()
+    world.reconcile(key)
+    after = World()
+    after.api.objects = world.api.objects
+    after.clock.now = 5.0
+    after.watch()
+    after.reconcile(key)
+    assert after.writes()
+    assert not any("status" in write for write in after.writes())
+    after.reconcile(key)
+    assert after.writes() == []
+
+
+def test_the_first_status_waits_for_the_deployment_controller_for_some_seconds() -> None:
+    world = World()
+    key = world.service()
+    assert world.reconcile(key) == FIRST_STATUS_SECONDS
+    assert world.status() == {}
+    world.clock.now += FIRST_STATUS_SECONDS
+    world.reconcile(key)
+    assert world.reason("Fits") == "Inspecting"
+
+
+def test_a_plan_that_does_not_fit_is_told_at_once_and_keeps_pods_away() -> None:
+    world = World()
+    key = world.service()
+    world.reconcile(key)
+    world.inspected(config=LARGE)
+    world.reconcile(key)
+    assert not world.children("Deployment")
+    assert world.reason("WorkloadAvailable") == "Withheld"
+
+
+def test_a_spec_that_no_longer_fits_takes_no_pod_away() -> None:
+    world, key = serving()
+    before = world.api.objects[path("Deployment", NAMESPACE, "llama")]["spec"]
+    world.service(kvCache={"memoryPerGPU": "2Ti"})
+    world.reconcile(key)
+    assert world.api.objects[path("Deployment", NAMESPACE, "llama")]["spec"] == before
+
+
+def test_the_watch_that_lags_makes_nothing_twice() -> None:
+    world = World()
+    key = world.service()
+    world.reconcile(key, watched=False)
+    world.reconcile(key, watched=False)
+    assert world.writes() == []
+
+
+def test_what_was_seen_and_is_gone_is_made_again() -> None:
+    world, key = serving()
+    world.api.objects.pop(path("Service", NAMESPACE, "llama"))
+    world.watch()
+    world.reconcile(key)
+    assert world.writes() == ["patch services/llama"]
+
+
+def test_what_somebody_edited_is_applied_again_and_nothing_else() -> None:
+    world, key = serving()
+    world.api.edit(path("Service", NAMESPACE, "llama"))
+    world.watch()
+    world.reconcile(key)
+    assert world.writes() == ["patch services/llama"]
+
+
+def test_an_object_of_somebody_else_is_never_adopted() -> None:
+    world = World()
+    url = path("Service", NAMESPACE, "llama")
+    world.api.put(url, {"kind": "Service", "metadata": {"name": "llama", "namespace": NAMESPACE}, "spec": {"own": 1}})
+    again = world.reconcile(world.service())
+    assert world.api.objects[url]["spec"] == {"own": 1}
+    assert world.reason() == "NameTaken"
+    assert again == REFUSED_RETRY_SECONDS
+
+
+def test_what_the_api_server_refuses_becomes_a_condition_and_is_tried_again_later() -> None:
+    world = World()
+    key = world.service()
+    world.api.refuse["patch", path("Service", NAMESPACE, "llama")] = refusal(403, "exceeded quota")
+    assert world.reconcile(key) == REFUSED_RETRY_SECONDS
+    assert world.reason() == "Refused"
+
+
+def test_an_api_server_that_cannot_now_is_raised_for_the_queue() -> None:
+    world = World()
+    key = world.service()
+    world.api.refuse["patch", path("Service", NAMESPACE, "llama")] = refusal(503, "busy", {"Retry-After": "7"})
+    with pytest.raises(UnavailableError) as raised:
+        world.reconcile(key)
+    assert raised.value.retry_after == 7
+
+
+def test_children_of_a_deleted_service_of_this_name_are_waited_for() -> None:
+    world, key = serving()
+    url = path("InferenceService", NAMESPACE, "llama")
+    world.api.objects.pop(url)
+    world.service()
+    world.api.objects[url]["metadata"]["uid"] = "uid-of-another"
+    world.watch()
+    assert world.reconcile(key) == PREDECESSOR_SECONDS
+
+
+def test_a_message_that_only_tells_progress_settles_and_waits() -> None:
+    world, key = serving()
+    url = path("Deployment", NAMESPACE, "llama")
+    pod = {
+        "metadata": {
+            "name": "llama-1",
+            "namespace": NAMESPACE,
+            "uid": "p",
+            "labels": world.api.objects[url]["spec"]["template"]["metadata"]["labels"],
+        },
+        "spec": {"containers": [{"name": "vllm", "image": "i"}]},
+        "status": {},
+    }
+    world.api.objects[path("Pod", NAMESPACE, "llama-1")] = pod
+    world.watch()
+    assert world.reconcile(key) == max(PROGRESS_SECONDS, SETTLE_SECONDS)
+    assert world.writes() == []
+    world.clock.now += PROGRESS_SECONDS
+    world.reconcile(key)
+    assert world.writes() == ["patch inferenceservices/llama/status"]
+
+
+def test_a_wrong_spec_writes_the_status_and_touches_no_child() -> None:
+    world, key = serving()
+    world.service(image="elsewhere/vllm:1")
+    world.reconcile(key)
+    assert world.writes() == ["patch inferenceservices/llama/status", "post events"]
+    assert world.reason() == "ImageNotAllowed"
+
+
+def test_pods_of_an_older_service_give_way_while_newer_ones_come_in() -> None:
+    world = World(inspects=False)
+    first, second = world.service("first"), world.service("second")
+
+    async def both() -> list[float | None]:
+        return await asyncio.gather(*map(world.reconciler.reconcile, (first, second)))
+
+    assert asyncio.run(both()) == [None, GIVE_WAY_SECONDS]
+    assert world.children("Service") == ["first", "second"]
+    assert world.children("Deployment") == ["second"]
+
+
+def test_a_service_that_is_gone_is_forgotten() -> None:
+    world, key = serving()
+    world.api.objects.pop(path("InferenceService", NAMESPACE, "llama"))
+    world.watch()
+    assert world.reconcile(key) is None
+    assert world.api.requests == []
