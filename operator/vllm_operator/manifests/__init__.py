@@ -8,7 +8,7 @@ from .autoscaling import AUTOSCALERS, Scaling, autoscaler
 from .availability import disruption_budget
 from .claim import cache_claim
 from .deployment import deployment
-from .inspection import inspection, inspection_key, model_claim
+from .inspection import inspection, inspection_key, kept_model, kept_model_name, model_claim
 from .metadata import Manifest
 from .monitoring import service_monitor
 from .network import network_policy, service
@@ -24,6 +24,8 @@ __all__ = [
     "desired",
     "inspection",
     "inspection_key",
+    "kept_model",
+    "kept_model_name",
     "model_claim",
     "pod_template",
 ]

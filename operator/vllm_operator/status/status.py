@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..api.reasons import TRANSIENT, Reason
-from ..assess.fits import facts_of
+from ..inspection.kept import facts_of
 from ..inspection.report import InspectionReason
 from ..manifests.metadata import compact, identity
 from ..manifests.network import service_url
@@ -98,16 +98,26 @@ def conditions(
     return result
 
 
+def _short(text: str | None) -> str | None:
+    """A word of somebody else's file, in the length that the API allows."""
+    return text[:253] if text else None
+
+
 def _model(account: Account) -> dict[str, Any] | None:
     inspection = account.evidence.inspection
-    if not inspection.report:
-        return None
-    facts = facts_of(inspection.report)
+    if not inspection.packed:
+        # Inspected once more, it is what it was until that is known.
+        before = account.evidence.before.get("model") or {}
+        same = before.get("inspected") == inspection.key
+        return {name: value for name, value in before.items() if name != "report"} if same else None
+    facts = facts_of(inspection.packed)
     return {
         "inspected": inspection.key,
         "commit": facts.commit,
         "weightsBytes": facts.weights_bytes,
-        "report": inspection.report,
+        "architecture": _short(facts.architecture),
+        "quantization": _short(facts.quantization_method),
+        "chatTemplate": facts.chat_template,
     }
 
 
