@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from cluster.host import REPOSITORY
-from support.chart import CHART, CRD, CRD_SOURCE, VALUES, documents, helm, one_of, template
+from support.chart import CHART, CRD, CRD_SOURCE, RELEASE, VALUES, documents, helm, one_of, template
 from vllm_operator.settings import Images, Settings
 
 pytestmark = pytest.mark.chart
@@ -87,7 +87,7 @@ def test_has_the_current_crd() -> None:
     printed = subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
     for file in (CRD, CHART / "files" / CRD.name):
         same = file.read_text() == printed  # pytest would print a difference of thousands of lines
-        assert same, f"{file.relative_to(REPOSITORY)} is stale: run `make crd`"
+        assert same, f"{file.relative_to(REPOSITORY)} is stale: run `make generated`"
 
 
 def test_renders_the_crd_as_it_is() -> None:
@@ -157,6 +157,18 @@ def test_two_releases_of_one_name_in_two_namespaces_share_no_cluster_object() ->
 
     assert names("team-a")
     assert not names("team-a") & names("team-b")
+
+
+def test_grants_the_rules_of_the_file_and_those_of_the_cluster_only_where_it_sees_all_of_it() -> None:
+    rules = yaml.safe_load((CHART / "files" / "rbac.yaml").read_text())
+
+    def granted(case: str, kind: str) -> list[Any]:
+        roles = [one for one in documents(template(*CASES[case])) if one["kind"] == kind]
+        return [role["rules"] for role in roles if role["metadata"]["name"] == RELEASE]
+
+    assert granted("default", "ClusterRole") == [rules["namespaced"] + rules["cluster"]]
+    assert granted("default", "Role") == granted("namespaces", "ClusterRole") == []
+    assert granted("namespaces", "Role") == [rules["namespaced"]] * 2
 
 
 def test_asks_for_no_secret_and_no_wildcard() -> None:

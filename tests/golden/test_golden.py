@@ -14,9 +14,12 @@ import yaml
 
 from cluster.host import REPOSITORY
 from support.every_field import SAMPLES, dotted
-from vllm_operator.cli.render import render_file
+from vllm_operator.api.resource import InferenceService
+from vllm_operator.cli.render import render_file, service_of
 from vllm_operator.cli.service_file import services_in
+from vllm_operator.manifests import controller_revision, inspection, pod_template
 from vllm_operator.manifests.pod import MIDDLEWARE_ANNOTATION
+from vllm_operator.settings import Images, Settings
 from vllm_operator.vllm import middleware
 
 HERE = Path(__file__).parent
@@ -45,14 +48,16 @@ def _set_in(node: Any, path: str = "") -> Iterator[str]:
         yield from _set_in(value, f"{path}.{name}" if path else name)
 
 
-@pytest.mark.parametrize("name", SERVICES)
-def test_children(name: str) -> None:
-    children = render_file(SERVICES[name], None)
-    for child in children:
-        if child["kind"] == "Deployment":
-            annotations = child["spec"]["template"]["metadata"]["annotations"]
-            assert annotations[MIDDLEWARE_ANNOTATION] == Path(middleware.__file__).read_text()
-            annotations[MIDDLEWARE_ANNOTATION] = "(the text of vllm/middleware.py)"
+def hidden(template: dict[str, Any]) -> dict[str, Any]:
+    """A pod template without the middleware's text, which has been looked at."""
+    annotations = template["metadata"]["annotations"]
+    assert annotations[MIDDLEWARE_ANNOTATION] == Path(middleware.__file__).read_text()
+    annotations[MIDDLEWARE_ANNOTATION] = "(the text of vllm/middleware.py)"
+    return template
+
+
+def compare(name: str, children: list[dict[str, Any]]) -> None:
+    """Holds manifests against a golden file, or writes it."""
     printed = yaml.dump_all(children, Dumper=_Plain, sort_keys=False, width=120)
     golden = HERE / f"{name}.yaml"
     if os.environ.get("UPDATE_GOLDEN"):
@@ -70,6 +75,30 @@ def test_every_field_is_in_a_golden_file() -> None:
             f"spec.{field} is in no golden file: set it in tests/control_plane/complete.yaml, or, where it excludes "
             "another field, in a file of tests/golden/services"
         )
+
+
+def parsed(name: str) -> InferenceService:
+    """The service in a file."""
+    return service_of(yaml.safe_load(SERVICES[name].read_text()))
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_children(name: str) -> None:
+    children = render_file(SERVICES[name], None)
+    for child in children:
+        if child["kind"] == "Deployment":
+            hidden(child["spec"]["template"])
+    compare(name, children)
+
+
+def test_kept_template() -> None:
+    owner = parsed("minimal")
+    template = hidden(pod_template(owner, Settings()))
+    compare("kept-template", [controller_revision(owner, 1, template)])
+
+
+def test_inspection() -> None:
+    compare("inspection", [inspection(parsed("complete"), Settings(images=Images(operator="vllm-operator:1")))])
 
 
 def test_every_example_has_a_golden_file() -> None:

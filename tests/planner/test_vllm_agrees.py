@@ -11,6 +11,7 @@ import pytest
 
 from planner.models import AWQ, BERT, COMPRESSED, FP8, GEMMA2_9B, GPTQ, LLAMA_8B, Content, quantized, spec_of
 from support.real_vllm.environment import interpreter
+from support.reasons import RULES
 from vllm_operator.planner import methods
 from vllm_operator.planner.accelerators import GIB, Gpu
 from vllm_operator.planner.architectures import model_of
@@ -98,7 +99,7 @@ def test_both_refuse_or_both_accept(vllm: Vllm, config: Content, fields: Content
     said = vllm.says(config, arguments(fields))
     result = plan(spec_of(**fields), model_of(config), CPU)
     assert bool(said) == bool(rule), said
-    assert result.reason == rule if rule else result.reason not in set(Rule), result.message
+    assert result.reason == rule if rule else result.reason not in RULES, result.message
 
 
 CHECKPOINTS = {"awq": AWQ, "gptq": GPTQ, "fp8": FP8, "compressed-tensors": COMPRESSED,

@@ -1,7 +1,7 @@
 """What was seen of a service, flat, for tests of what is said of it: one argument for each thing that matters."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from vllm_operator.api.resource import InferenceService
@@ -45,7 +45,7 @@ class Scene:
             pods=self.pods,
             old_pods=self.old_pods,
             served=frozenset({"ServiceMonitor"} if self.monitoring else ()),
-            autoscaler=self.autoscaler,
+            autoscaler=replace(self.autoscaler, refused=""),
             start_replicas=self.start_replicas,
             startup_seconds=self.startup_seconds,
             inspection=self.inspection,

@@ -1,8 +1,9 @@
 """Models that the inspect Jobs of fake nodes report on."""
 
+from vllm_operator.api.reasons import Reason
 from vllm_operator.assess.fits import Inspection
 from vllm_operator.inspection.kept import content_of, pack
-from vllm_operator.inspection.report import Facts, InspectionError, InspectionReason, decode, encode, encode_error
+from vllm_operator.inspection.report import Facts, InspectionError, decode, encode, encode_error
 
 LLAMA_8B, LLAMA_70B = "org/llama-8b", "org/llama-70b"
 
@@ -23,7 +24,7 @@ def _llama(hidden: int, intermediate: int, layers: int, heads: int) -> str:
     return encode(Facts(config, commit="1" * 40))
 
 
-_GONE = InspectionError(InspectionReason.MODEL_NOT_FOUND, "there is no model org/gone on the hub")
+_GONE = InspectionError(Reason.MODEL_NOT_FOUND, "there is no model org/gone on the hub")
 # What each leaves, by the argument that names it.
 REPORTS = {
     f"--hub={LLAMA_8B}": _llama(4096, 14336, 32, 32),

@@ -1,7 +1,14 @@
-"""The InferenceService API, group vllm-operator.dev: the one source of truth for fields, documentation and rules."""
+"""The InferenceService API, group vllm-operator.dev: the one source of truth for fields, documentation and rules.
 
-from .spec import InferenceServiceSpec
-from .status import Condition, EngineStatus, InferenceServiceStatus
+The models load when they are asked for: the inspect Job reads reasons.py, and has no use for pydantic.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .spec import InferenceServiceSpec
+    from .status import InferenceServiceStatus
 
 GROUP = "vllm-operator.dev"
 VERSION = "v1alpha1"
@@ -15,8 +22,15 @@ __all__ = [
     "KIND",
     "PLURAL",
     "VERSION",
-    "Condition",
-    "EngineStatus",
     "InferenceServiceSpec",
     "InferenceServiceStatus",
 ]
+
+_MODULES = {"InferenceServiceSpec": ".spec", "InferenceServiceStatus": ".status"}
+
+
+def __getattr__(name: str) -> Any:
+    """A model of the API. Raises AttributeError."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_MODULES[name], __name__), name)

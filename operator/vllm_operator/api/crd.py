@@ -9,6 +9,7 @@ from typing import Any
 
 from ..api import GROUP, KIND, PLURAL, VERSION, InferenceServiceSpec, InferenceServiceStatus
 from .base import RULES, rule
+from .conditions import ConditionType
 
 Schema = dict[str, Any]
 
@@ -125,12 +126,17 @@ def _object_schema() -> Schema:
 
 
 def _ready(field: str) -> str:
-    return f'.status.conditions[?(@.type=="Ready")].{field}'
+    return f'.status.conditions[?(@.type=="{ConditionType.READY}")].{field}'
 
 
 _COLUMNS = (
     ("Model", "string", ".spec.model.uri", "Where the model is."),
-    ("Ready", "string", _ready("status"), "Whether the service answers requests with its current spec."),
+    (
+        ConditionType.READY.value,
+        "string",
+        _ready("status"),
+        "Whether the service answers requests with its current spec.",
+    ),
     ("Replicas", "integer", ".status.readyReplicas", "Pods that serve the current spec."),
     ("GPUs", "integer", ".status.gpus", "GPUs that all wanted replicas take together."),
     ("Reason", "string", _ready("reason"), "Why it is ready, or not."),

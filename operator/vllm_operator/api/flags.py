@@ -98,6 +98,12 @@ def field_of_flag(spec: type[BaseModel]) -> dict[str, str]:
     return dict(sorted(carried.items()))
 
 
+_ONCE = rule(
+    "self.map(a, a.split('=', 2)[0]).all(n, self.exists_one(a, a.split('=', 2)[0] == n))",
+    "a flag is there twice: keep one of them",
+)
+
+
 def extra_args_rules(spec: type[BaseModel]) -> tuple[list[Rule], list[Rule]]:
     """The rules of one item of extraArgs, and those of the whole list. At most one of an item's rules is false."""
     carried = _cel(field_of_flag(spec))
@@ -134,13 +140,7 @@ def extra_args_rules(spec: type[BaseModel]) -> tuple[list[Rule], list[Rule]]:
             message_expression=f"{_NAME} + ' must be one of ' + {words}[{_NAME}]",
         ),
     ]
-    whole = [
-        rule(
-            "self.map(a, a.split('=', 2)[0]).all(n, self.exists_one(a, a.split('=', 2)[0] == n))",
-            "a flag is there twice: keep one of them",
-        )
-    ]
-    return item, whole
+    return item, [_ONCE]
 
 
 def _cel(words: dict[str, str]) -> str:

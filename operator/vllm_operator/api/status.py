@@ -3,20 +3,19 @@
 from typing import Annotated, Literal
 
 from .base import ApiModel, Limits, ShortText, optional, required
+from .conditions import ConditionType
+from .reasons import Reason
 
-_CONDITION = {"type": "Ready", "status": "True", "reason": "Available"}
+_READY, _AVAILABLE = ConditionType.READY.value, Reason.AVAILABLE.value
+_CONDITION = {"type": _READY, "status": "True", "reason": _AVAILABLE}
 
 
 class Condition(ApiModel):
     """One aspect of the service, in the form that `kubectl wait` and GitOps tools read."""
 
-    type: ShortText = required(
-        "Aspect: Ready, SpecValid, Fits, WorkloadAvailable, ChatAvailable, MonitoringAvailable, ScalingActive, "
-        "Reconciling, Stalled or Outdated.",
-        "Ready",
-    )
+    type: ShortText = required(f"Aspect: {', '.join(f'{kind} ({kind.holds})' for kind in ConditionType)}.", _READY)
     status: Literal["True", "False", "Unknown"] = required("Whether it holds.", "True")
-    reason: ShortText = required("One word for why.", "Available")
+    reason: ShortText = required(f"One word for why: {', '.join(Reason)}.", _AVAILABLE)
     message: Annotated[str, Limits(max_length=4096)] = required(
         "One or two sentences for why, and what to do.", "2 of 2 pods serve"
     )

@@ -7,11 +7,10 @@ not be made, what is deployed stays. Nothing is decided here about the status, a
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from ..api.reasons import Reason
 from ..assess.fits import Assessment, keeps_from_running
 from ..inspection.kept import facts_of
-from ..inspection.report import InspectionReason
 from ..manifests import (
-    AUTOSCALERS,
     Manifest,
     Rendering,
     Scaling,
@@ -22,13 +21,16 @@ from ..manifests import (
     kept_model_name,
     pod_template,
 )
-from ..manifests.metadata import REVISION_LABEL
-from ..manifests.revision import KEPT_REVISIONS
+from ..manifests.amounts import KEPT_REVISIONS
+from ..manifests.kinds import BY_KIND, Pruned
+from ..manifests.names import REVISION_LABEL
 from ..settings import Settings
 from ..snapshots.child import Child, kept_models, revisions
 from ..status.evidence import Evidence
 from .decision import Act, Change, Sight, decide
 from .ledger import Ledger
+
+_NO_CLAIM = (Reason.CLAIM_MISSING, Reason.VOLUME_NOT_BOUND)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,22 +74,21 @@ def plan_changes(evidence: Evidence, known: Known) -> Changes:
     else:
         template = _spec_template(evidence, known)
         keeping = list(_keep_template(evidence, known, template))
-    scaling = Scaling(evidence.startup_seconds, "ScaledObject" in evidence.served, known.settings.prometheus_url)
-    children = desired(evidence.service, template, monitoring=evidence.monitoring, scaling=scaling)
+    scaling = Scaling(evidence.startup_seconds, known.settings.prometheus_url)
+    children = desired(evidence.service, template, served=evidence.served, scaling=scaling)
     # Without the kept template of what is deployed, it is left as it is.
     complete = template is not None or deployed_revision(evidence) is None
     steps = [
         *_keep_model(evidence, known),
         *keeping,
-        # First: two autoscalers at once, or one and a fixed number, would disagree.
-        *(_prune(evidence, children, autoscalers=True) if complete else ()),
+        *(_prune(evidence, children, Pruned.FIRST) if complete else ()),
         *(_change(evidence, known, child) for child in children),
     ]
     if (job := inspect_job(evidence, known.settings)) is not None:
         steps.append(_job_change(evidence, known, job))
         children = [*children, job]
     if complete:
-        steps += _prune(evidence, children, autoscalers=False)
+        steps += _prune(evidence, children, Pruned.LAST)
     return Changes(template, withheld, tuple(steps))
 
 
@@ -179,18 +180,14 @@ def inspect_job(evidence: Evidence, settings: Settings) -> Manifest | None:
     if evidence.inspection.packed:
         return None
     error = evidence.inspection.error
-    unbound = error is not None and error.reason == InspectionReason.CLAIM_NOT_BOUND
+    unbound = error is not None and error.reason in _NO_CLAIM
     return None if unbound or not settings.images.operator else inspection(evidence.service, settings)
 
 
-def _prune(evidence: Evidence, wanted: Iterable[Manifest], *, autoscalers: bool) -> Iterator[Change]:
-    """Deletes the children that are no longer desired: the autoscalers, or all others.
-
-    Revisions and claims without an owner stay.
-    """
+def _prune(evidence: Evidence, wanted: Iterable[Manifest], when: Pruned) -> Iterator[Change]:
+    """Deletes what is no longer desired, of the kinds that go at this time. What has no owner stays."""
     names = {(manifest["kind"], manifest["metadata"]["name"]) for manifest in wanted}
     for key, child in evidence.live.items():
-        if child.kind == "ControllerRevision" or (child.kind in AUTOSCALERS) != autoscalers:
-            continue
-        if key not in names and child.owner_uid == evidence.service.uid:
+        pruned = BY_KIND[child.kind].pruned is when
+        if pruned and key not in names and child.owner_uid == evidence.service.uid:
             yield Change(Act.DELETE, key, "the spec asks for none any more")

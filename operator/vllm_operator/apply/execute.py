@@ -5,9 +5,10 @@ from typing import NamedTuple
 
 from ..api.reasons import Reason
 from ..api.resource import InferenceService
-from ..cluster import OPTIONAL_KINDS, Cluster, GoneError, RefusedError
-from ..manifests import AUTOSCALERS, Manifest
-from ..manifests.metadata import INSTANCE_LABEL, MANAGED_BY, MANAGED_BY_LABEL
+from ..cluster import Cluster, GoneError, RefusedError
+from ..manifests import Manifest
+from ..manifests.kinds import AUTOSCALERS, OPTIONAL_KINDS
+from ..manifests.names import INSTANCE_LABEL, MANAGED_BY, MANAGED_BY_LABEL
 from ..snapshots.child import Child, ChildKey, owner_uid
 from ..snapshots.child import child as child_of
 from ..status.evidence import Outcome

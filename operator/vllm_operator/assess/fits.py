@@ -13,7 +13,8 @@ from ..api.resource import InferenceService
 from ..api.spec import InferenceServiceSpec
 from ..inspection.kept import facts_of
 from ..inspection.report import InspectionError
-from ..manifests.pod import PRODUCT_LABELS, memory_limit_bytes
+from ..manifests.amounts import memory_limit_bytes
+from ..manifests.names import PRODUCT_LABELS
 from ..planner.accelerators import CATALOGUE, Gpu, cpu, find, of_label
 from ..planner.alternatives import Alternative, Loss, alternatives
 from ..planner.architectures import model_of
@@ -43,7 +44,7 @@ class Assessment:
     """The verdict on one service. `fits` is None where it is not known."""
 
     fits: bool | None
-    reason: str
+    reason: Reason
     message: str
     pending: bool = False
     """Whether it will be known soon."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ..api.pod import PodSettings
 from ..api.scheduling import NodeSelectorTerm, Requirement, Toleration
 from ..api.spec import InferenceServiceSpec
-from ..manifests.pod import PRODUCT_LABELS
+from ..manifests.names import PRODUCT_LABELS
 from ..snapshots.node import Node, Taint
 from ..vllm.argv import ranks
 

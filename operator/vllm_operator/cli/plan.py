@@ -6,7 +6,6 @@ What it is asked about is read in `plan_question`; what is reckoned is decided i
 import argparse
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 from ..api import InferenceServiceSpec
 from ..planner import accelerators
@@ -19,25 +18,6 @@ from ..planner.shapes import Model
 from .plan_question import UNREADABLE, VENDORS, PlanInputError, read_gpu, read_model, read_service, said
 
 STATUS = {True: 0, False: 3, None: 4}
-BAD_INPUT = 2
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of the command."""
-    parser.add_argument("-f", "--filename", type=Path, required=True, help="manifest with an InferenceService")
-    parser.add_argument("--name", help="which of the file's services, where it has several")
-    model = parser.add_mutually_exclusive_group()
-    model.add_argument(
-        "--model-config", type=Path, metavar="CONFIG", help="the model's config.json, or its folder (default: the hub)"
-    )
-    model.add_argument("--report", type=Path, help="what `vllm-operator inspect` wrote about the model")
-    parser.add_argument("--gpu", metavar="NAME", help="a GPU of the catalogue, or all (default: the spec's product)")
-    parser.add_argument(
-        "--gpu-memory", metavar="BYTES", help="memory of a GPU as CUDA reports it, or of the CPU's node, like 80Gi"
-    )
-    parser.add_argument("--compute-capability", metavar="X.Y", help="of the GPU with --gpu-memory, like 9.0")
-    parser.add_argument("--gpus-per-node", type=int, metavar="N", help="GPUs of the largest node")
-    parser.add_argument("-o", "--output", choices=["text", "json"], default="text", help="default: %(default)s")
 
 
 def run(options: argparse.Namespace) -> tuple[str, int]:

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from ..api import API_VERSION, InferenceServiceSpec
 from ..api.base import bytes_of
 from ..inspection.report import Facts, InspectionError, decode
-from ..manifests.pod import memory_limit_bytes
+from ..manifests.amounts import memory_limit_bytes
 from ..planner import accelerators
 from ..planner.accelerators import MIB, Gpu
 from ..planner.architectures import load_model, model_of

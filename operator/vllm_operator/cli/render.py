@@ -5,7 +5,7 @@ from pathlib import Path
 from .. import settings
 from ..api.resource import InferenceService
 from ..api.spec import InferenceServiceSpec
-from ..manifests import Manifest, Scaling, desired, pod_template
+from ..manifests import OPTIONAL_KINDS, Manifest, Scaling, desired, pod_template
 from .service_file import services_in
 
 
@@ -20,7 +20,7 @@ def render(manifest: Manifest, own: settings.Settings) -> list[Manifest]:
     """The children of one InferenceService. Raises pydantic.ValidationError for a spec that is wrong."""
     service = service_of(manifest)
     template = pod_template(service, own)
-    return desired(service, template, monitoring=True, scaling=Scaling(prometheus_url=own.prometheus_url))
+    return desired(service, template, served=OPTIONAL_KINDS, scaling=Scaling(prometheus_url=own.prometheus_url))
 
 
 def render_file(path: Path, settings_path: Path | None) -> list[Manifest]:

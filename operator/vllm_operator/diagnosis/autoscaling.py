@@ -166,14 +166,11 @@ def _missing(
     wanted = deployment.wanted if deployment else 0
     live = [pod for pod in pods if not pod.failed]
     stranded = [pod for pod in live if not pod.scheduled and pod.reason]
-    refused = next(
-        (c for c in (deployment.conditions if deployment else ()) if c.type == "ReplicaFailure" and c.status == "True"),
-        None,
-    )
-    if not stranded and not refused:
+    refused = refusals.of_pods(deployment)
+    if not stranded and refused is None:
         return None
     missing = max(wanted - sum(pod.scheduled for pod in live), len(stranded))
-    reason, message = refusals.pods(refused.message, supply) if refused else scheduling.no_node(stranded[0], supply)
+    reason, message = scheduling.no_node(stranded[0], supply) if refused is None else refusals.pods(refused, supply)
     return (False, reason, f"{missing} of {wanted} wanted pods are missing: {message}") if missing else None
 
 

@@ -7,15 +7,13 @@ texts of the table (symptoms.py) and the names of exceptions are told.
 import re
 import signal
 
-from ..api.reasons import Reason
+from ..api.reasons import Finding, Reason
 from ..snapshots.pod import Ending, PodSnapshot
 from ..snapshots.pod_event import last
 from ..vllm.middleware import HANG_SECONDS, HUNG, HUNG_STATUS
 from .log import cleaned, exception_names, last_error, last_line, only_points_elsewhere
 from .redaction import redact, shorten
 from .symptoms import SYMPTOMS
-
-Finding = tuple[Reason, str]
 
 _SIGKILL, _SIGTERM = 128 + signal.SIGKILL, 128 + signal.SIGTERM
 _BAD_USAGE = 2

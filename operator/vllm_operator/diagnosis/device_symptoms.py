@@ -1,4 +1,4 @@
-"""What is said when memory gives out, or a GPU or its driver does not do. Order is priority."""
+"""What is said when memory runs out, or vLLM cannot use a GPU or its driver. Order is priority."""
 
 from ..api.reasons import Reason
 from .symptom import Symptom

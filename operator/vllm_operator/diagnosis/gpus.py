@@ -2,14 +2,14 @@
 
 from collections.abc import Iterable
 
-from ..api.reasons import Reason
+from ..api.reasons import Finding, Reason
 from ..api.resource import Key
 from ..assess.supply import Supply
 
 _MOST = 5
 
 
-def shortage(resource: str, count: int, supply: Supply) -> tuple[Reason, str]:
+def shortage(resource: str, count: int, supply: Supply) -> Finding:
     """Why no node has `count` GPUs free, though some would if they were empty; the counts, and what to do."""
     total, free = sum(node.total for node in supply.nodes), sum(max(0, node.free) for node in supply.nodes)
     most = max((node.free for node in supply.nodes), default=0)

@@ -1,4 +1,4 @@
-"""What is said when the model or an argument does not do: hub, cache, files, vLLM's flags. Order is priority."""
+"""What is said when vLLM cannot use the model or an argument: hub, cache, files, flags. Order is priority."""
 
 from ..api.reasons import Reason
 from .symptom import Symptom

@@ -2,13 +2,12 @@
 
 import re
 
-from ..api.reasons import Reason
+from ..api.reasons import Finding, Reason
 from ..assess.supply import Supply
+from ..snapshots.child import DeploymentSnapshot
 from ..snapshots.pod import PodSnapshot
 from .gpus import in_namespace
 from .redaction import redact, shorten
-
-Finding = tuple[Reason, str]
 
 _IMAGE_REASONS = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable")
 # The kubelet's word where the device plugin has fewer healthy devices than the scheduler believes.
@@ -72,6 +71,14 @@ def given_up(pod: PodSnapshot) -> Finding:
         fix = ": set resources.requests.memory to what the pod takes"
     why = ", ".join(word for word in (pod.reason, _words(pod.message)) if word)
     return Reason.EVICTED, f"node {pod.node} gave pod {pod.name} up ({why}){fix}"
+
+
+def of_pods(deployment: DeploymentSnapshot | None) -> str | None:
+    """What the API server says as it refuses to create pods; None where it creates them."""
+    for condition in deployment.conditions if deployment else ():
+        if condition.type == "ReplicaFailure" and condition.status == "True":
+            return condition.message
+    return None
 
 
 def pods(message: str, supply: Supply | None) -> Finding:

@@ -7,13 +7,11 @@ preemption: 0/5 nodes are available: ...". Its words are those of pkg/scheduler 
 import re
 from collections.abc import Mapping
 
-from ..api.reasons import Reason
+from ..api.reasons import Finding, Reason
 from ..assess.supply import Supply
 from ..diagnosis import gpus
 from ..snapshots.pod import PodSnapshot
 from .redaction import shorten
-
-Finding = tuple[Reason, str]
 
 _NODES = re.compile(r"0/(\d+) nodes are available")
 _CAUSE = re.compile(r"(\d+) ((?:Insufficient|Too many pods|node\(s\))[^,]*?)(?=, \d|, no new claims|\. |\.?$)")

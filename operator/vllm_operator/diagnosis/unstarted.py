@@ -5,13 +5,11 @@ Image and configuration stand in the pod's status, too, but only when the kubele
 
 import re
 
-from ..api.reasons import Reason
+from ..api.reasons import Finding, Reason
 from ..diagnosis import refusals
 from ..snapshots.pod import PodSnapshot
 from ..snapshots.pod_event import last
 from .redaction import redact, shorten
-
-Finding = tuple[Reason, str]
 
 _VOLUMES = ("FailedMount", "FailedAttachVolume", "FailedMapVolume")
 _SANDBOX = ("FailedCreatePodSandBox", "NetworkNotReady")

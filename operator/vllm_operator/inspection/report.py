@@ -5,9 +5,10 @@ import json
 import re
 import zlib
 from dataclasses import dataclass
-from enum import StrEnum
 from itertools import accumulate
 from typing import Any
+
+from ..api.reasons import Reason
 
 LONGEST_BYTES = 4096
 # What is kept of it unpacked is an object of its own; an API server takes 1.5 MiB at most.
@@ -18,25 +19,10 @@ _NOISE = frozenset(
 )
 
 
-class InspectionReason(StrEnum):
-    """One word for why a model could not be inspected. They are API: conditions carry them."""
-
-    MODEL_NOT_FOUND = "ModelNotFound"
-    REVISION_NOT_FOUND = "RevisionNotFound"
-    GATED = "ModelGated"
-    TOKEN_REFUSED = "TokenRefused"  # noqa: S105 - a reason
-    RATE_LIMITED = "HubRateLimited"
-    HUB_UNREACHABLE = "HubUnreachable"
-    NO_CONFIG = "NoModelConfig"
-    UNREADABLE = "ModelUnreadable"
-    CLAIM_NOT_BOUND = "ClaimNotBound"
-    NOT_INSPECTED = "NotInspected"
-
-
 class InspectionError(Exception):
     """The model cannot be read, and why: `reason` for scripts, the text for people."""
 
-    def __init__(self, reason: InspectionReason, message: str) -> None:
+    def __init__(self, reason: Reason, message: str) -> None:
         super().__init__(message)
         self.reason = reason
 
@@ -77,7 +63,7 @@ class Facts:
 
 
 def encode(facts: Facts) -> str:
-    """The message for a model that was read. Raises InspectionError where the config is larger than any is."""
+    """The message for a model that was read. Raises InspectionError where the config is too large for it."""
     folded = fold({"config": _without_noise(facts.config), "quantization": facts.quantization})
     plain = json.dumps(folded, separators=(",", ":")).encode()
     content = zlib.compress(plain, level=9)
@@ -91,10 +77,10 @@ def encode(facts: Facts) -> str:
     )
     if len(plain) > LONGEST_KEPT_BYTES:
         size = f"{len(plain):,} bytes, of {LONGEST_KEPT_BYTES:,} at most"
-        raise InspectionError(InspectionReason.UNREADABLE, f"config.json is too large to keep ({size})")
+        raise InspectionError(Reason.UNREADABLE, f"config.json is too large to keep ({size})")
     if len(message) > LONGEST_BYTES:
         size = f"{len(message):,} bytes packed, of {LONGEST_BYTES:,} at most"
-        raise InspectionError(InspectionReason.UNREADABLE, f"config.json is too large to hand over ({size})")
+        raise InspectionError(Reason.UNREADABLE, f"config.json is too large to hand over ({size})")
     return message
 
 
@@ -104,18 +90,18 @@ def encode_error(error: InspectionError) -> str:
 
 
 def decode(message: str) -> Facts:
-    """The other way. Raises InspectionError with what the Job said, or where it said nothing of the kind."""
+    """What is in the message of an inspect Job. Raises InspectionError: what the Job says, or that it says neither."""
     try:
         content = json.loads(message)
         if "reason" in content:
-            raise InspectionError(InspectionReason(content["reason"]), content["message"])
+            raise InspectionError(Reason.named(content["reason"]), content["message"])
         model = json.loads(zlib.decompress(base64.b85decode(content["model"])), object_hook=unfold)
         template = content.get("chatTemplate")
         return Facts(model["config"], model["quantization"], content["weightsBytes"], content["commit"], template)
     except (ValueError, KeyError, TypeError, zlib.error) as error:
         said = message.strip().splitlines()[-1:] or ["nothing"]
         text = f"the inspect Job ended without a report; it said: {said[0][:300]}"
-        raise InspectionError(InspectionReason.UNREADABLE, text) from error
+        raise InspectionError(Reason.UNREADABLE, text) from error
 
 
 def _without_noise(config: dict[str, Any]) -> dict[str, Any]:

@@ -17,12 +17,13 @@ from typing import Any
 import kopf
 from prometheus_client import REGISTRY, start_http_server
 
-from .. import health, metrics, settings
+from .. import metrics, settings
 from ..cluster import Cluster, connect
 from ..watch.optional import OptionalApis
 from ..watch.registration import kopf_settings, register
 from ..watch.sources import Item, Source
 from ..watch.watches import Watches
+from . import health
 from .kinds import Kind, Reconciler, Surroundings
 from .lease import Leases
 from .workqueue import WorkQueue

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from ..again import Again
+from ..api.conditions import ConditionType
 from ..api.resource import Reference
 from ..cluster import Cluster
 
@@ -31,7 +32,7 @@ class Written(NamedTuple):
 
 def ready(status: Status) -> Mapping[str, Any]:
     """The condition Ready; empty where there is none yet."""
-    return next((entry for entry in status.get("conditions") or () if entry["type"] == "Ready"), {})
+    return next((entry for entry in status.get("conditions") or () if entry["type"] == ConditionType.READY), {})
 
 
 def is_progress(before: Status, after: Status) -> bool:
@@ -87,7 +88,7 @@ class StatusWriter:
         if (old.get("status"), old.get("reason")) == (new["status"], new["reason"]):
             return
         _log_transition(about, new)
-        stalled = any(entry["type"] == "Stalled" for entry in after["conditions"])
+        stalled = any(entry["type"] == ConditionType.STALLED for entry in after["conditions"])
         await self._cluster.post_event(about, "Warning" if stalled else "Normal", new["reason"], new["message"])
 
 

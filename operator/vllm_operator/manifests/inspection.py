@@ -8,18 +8,16 @@ import hashlib
 import json
 from typing import Any
 
-from ..api import GROUP
 from ..api.pod import PodSettings
 from ..api.resource import InferenceService
 from ..inspection.kept import unpack
 from ..settings import Settings
 from ..vllm.environment import hub_environment
 from ..vllm.paths import CA_PATH, MODELS_DIR, location
-from .metadata import INSTANCE_LABEL, MANAGED_BY, MANAGED_BY_LABEL, Manifest, compact, metadata
-from .pod import PRODUCT_LABELS, USER_ID
+from .metadata import Manifest, compact, metadata
+from .names import INSPECTION_LABEL, INSTANCE_LABEL, MANAGED_BY, MANAGED_BY_LABEL, PRODUCT_LABELS
+from .security import container_security, pod_security
 
-# On the Job's pod, and on what is kept: what was inspected. The pod has none of the labels that the Service selects.
-INSPECTION_LABEL = f"{GROUP}/inspection"
 DEADLINE_SECONDS = 300
 # A Job that failed goes by itself, and is then made again: a token may be valid by then, or the hub be back.
 RETRY_SECONDS = 600
@@ -91,11 +89,7 @@ def _pod(service: InferenceService, settings: Settings) -> Manifest:
         "resources": {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}},
         "volumeMounts": mounts,
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
+        "securityContext": container_security(),
     }
     return {**_placement(service), "restartPolicy": "Never", "containers": [container], "volumes": volumes}
 
@@ -126,12 +120,5 @@ def _placement(service: InferenceService) -> Manifest:
         "serviceAccountName": pod.service_account_name,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": USER_ID,
-            "runAsGroup": USER_ID,
-            "fsGroup": pod.fs_group or USER_ID,
-            "fsGroupChangePolicy": "OnRootMismatch",
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": pod_security(pod.fs_group),
     }

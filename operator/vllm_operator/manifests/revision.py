@@ -7,10 +7,8 @@ therefore roll nothing by themselves, and a repair knows what to repair to.
 from typing import Any
 
 from ..api.resource import InferenceService
-from .metadata import REVISION_LABEL, Manifest, metadata
-
-# Old renderings kept, so that a spec that is put back finds its running pods' template unchanged.
-KEPT_REVISIONS = 3
+from .metadata import Manifest, metadata
+from .names import REVISION_LABEL
 
 
 def controller_revision(service: InferenceService, number: int, template: Manifest) -> Manifest:

@@ -5,10 +5,10 @@ and overhead must hold one sequence of the full length, and one block more.
 """
 
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from math import ceil
 
 from ..api import InferenceServiceSpec
+from ..api.reasons import Reason
 from .accelerators import GIB, MIB, Gpu
 from .engine import Engine, engine_of
 from .kv_cache import KNOWN_KV_DTYPES, Layout, layout
@@ -23,19 +23,6 @@ MACHETE_GROUPS = frozenset({-1, 0, 64, 128})
 """Inputs to a scale that Machete takes (quantization/utils/machete_utils.py); Marlin has the others."""
 PLANNED_VERSION = "0.26.0"
 """The vLLM whose engines the constants were measured on."""
-
-
-class Reason(StrEnum):
-    """One word for the verdict, where no rule refuses. They are API: conditions carry them."""
-
-    FITS = "Fits"
-    WEIGHTS_TOO_LARGE = "WeightsTooLarge"
-    CONTEXT_TOO_LONG = "ContextTooLong"
-    WITHIN_MARGIN = "WithinMargin"
-    SHARE_TOO_LARGE = "GpuMemoryUtilizationTooLarge"
-    UNKNOWN_QUANTIZATION = "QuantizationNotPlanned"
-    UNKNOWN_KV_DTYPE = "KVCacheTypeNotPlanned"
-    UNKNOWN_PIPELINE = "PipelineNotPlanned"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +83,7 @@ class Plan:
 
     fits: bool | None
     """None: unknown, also where it is too close to say."""
-    reason: str
+    reason: Reason
     message: str
     gpu: Gpu
     gpus_per_replica: int

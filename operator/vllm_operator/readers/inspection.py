@@ -4,10 +4,11 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 
 from ..again import Again
+from ..api.reasons import Reason
 from ..api.resource import InferenceService
 from ..assess.fits import Inspection
 from ..inspection.kept import content_of, pack
-from ..inspection.report import InspectionError, InspectionReason, decode
+from ..inspection.report import InspectionError, decode
 from ..manifests import Manifest, inspection_key, kept_model_name, model_claim
 from ..snapshots.child import kept_models
 from ..status.evidence import Evidence
@@ -64,7 +65,7 @@ class InspectionReader:
         """Why there can be no Job. A Job would bind a claim that waits for its first consumer, on the wrong node."""
         if not self._possible:
             text = "the operator does not know its own image (settings: images.operator)"
-            return InspectionError(InspectionReason.NOT_INSPECTED, text)
+            return InspectionError(Reason.NOT_INSPECTED, text)
         claim = model_claim(service)
         if claim is None or self._claim_bound:
             return None
@@ -73,8 +74,9 @@ class InspectionReader:
         if self._claim_bound:
             return None
         self._again = Again(CLAIM_RETRY_SECONDS, f"the claim {claim} is looked at again")
-        text = f"the claim {claim} is not bound yet" if body else f"there is no claim {claim}: check model.uri"
-        return InspectionError(InspectionReason.CLAIM_NOT_BOUND, text)
+        if body:
+            return InspectionError(Reason.VOLUME_NOT_BOUND, f"the claim {claim} is not bound yet")
+        return InspectionError(Reason.CLAIM_MISSING, f"there is no claim {claim}: check model.uri")
 
     def _wait(self, key: str) -> Inspection:
         if self._since[0] != key:
@@ -84,7 +86,7 @@ class InspectionReader:
             self._again = Again(left + 1, "the inspect Job has not ended")
             return Inspection(key, pending=True)
         text = f"the inspection has not ended within {PATIENCE_SECONDS:.0f} s: kubectl describe the inspect Job's pod"
-        return Inspection(key, error=InspectionError(InspectionReason.NOT_INSPECTED, text))
+        return Inspection(key, error=InspectionError(Reason.NOT_INSPECTED, text))
 
 
 def _kept(evidence: Evidence) -> bytes | None:

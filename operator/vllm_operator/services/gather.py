@@ -12,7 +12,7 @@ from ..assess.supply import supply
 from ..diagnosis import Autoscaler, Finding, asks_for_gpus
 from ..loop.kinds import Surroundings
 from ..manifests import inspection_key
-from ..manifests.autoscaling import hpa_of
+from ..manifests.names import hpa_of
 from ..settings import Settings
 from ..snapshots.child import deployment_of
 from ..snapshots.own import ObjectSnapshot

@@ -5,9 +5,10 @@ from typing import Any
 
 from ..api import KIND
 from ..api.resource import Key
-from ..cluster import CHILD_KINDS, OPTIONAL_KINDS, RESOURCES
 from ..loop.kinds import Kind
-from ..manifests.inspection import INSPECTION_LABEL
+from ..manifests.kinds import CHILD_KINDS, ChildKind
+from ..manifests.names import INSPECTION_LABEL
+from ..resources import RESOURCES
 from ..snapshots import inspection_pod
 from ..snapshots.child import Child, child, instance
 from ..snapshots.node import Node
@@ -60,16 +61,10 @@ def _all(_: Body, indices: Indices) -> Iterable[Item]:
     return [Item(KIND, key) for key in indices[SERVICES]]
 
 
-def _child_source(kind: str) -> Source:
+def _child_source(row: ChildKind) -> Source:
     indices: dict[str, Any] = {CHILDREN: _child}
-    return Source(
-        RESOURCES[kind],
-        indices,
-        _owner,
-        CHILD_EVENT_DELAY_SECONDS,
-        labelled=True,
-        optional=kind in OPTIONAL_KINDS,
-    )
+    delay = CHILD_EVENT_DELAY_SECONDS
+    return Source(RESOURCES[row.kind], indices, _owner, delay, labelled=True, optional=row.optional)
 
 
 SOURCES = (

@@ -14,7 +14,7 @@ from ..diagnosis import Finding
 from ..loop.kinds import Surroundings
 from ..loop.write import StatusWriter
 from ..manifests import Manifest
-from ..manifests.pod import CONTAINER
+from ..manifests.names import CONTAINER
 from ..readers.configuration import ConfigurationReader
 from ..readers.engine import EngineReader
 from ..readers.events import EventReader

@@ -12,13 +12,11 @@ from typing import Any
 
 from ..api.resource import Key
 from ..inspection.kept import pack
-from ..manifests import AUTOSCALERS
-from ..manifests.metadata import INSTANCE_LABEL, REVISION_LABEL, Manifest
+from ..manifests.kinds import AUTOSCALERS
+from ..manifests.metadata import Manifest
+from ..manifests.names import FIELD_MANAGER, INSTANCE_LABEL, REVISION_LABEL
 
 Body = Mapping[str, Any]
-
-
-FIELD_MANAGER = "vllm-operator"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..manifests.pod import PRODUCT_LABELS
+from ..manifests.names import PRODUCT_LABELS
 
 Body = Mapping[str, Any]
 

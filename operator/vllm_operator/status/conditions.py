@@ -4,13 +4,14 @@ Which of them there are, in which order, and what Ready makes of them is decided
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .. import diagnosis
+from ..api.conditions import ConditionType
 from ..api.reasons import Reason
 from ..api.resource import InferenceService
 from ..inspection.kept import facts_of
-from ..manifests.deployment import surge
+from ..manifests.amounts import surge
 from ..vllm.argv import ranks
 from .evidence import Account
 
@@ -23,7 +24,7 @@ _BOOLEANS = {"True": True, "False": False}
 class Verdict:
     """One condition before it gets its time."""
 
-    type: str
+    type: ConditionType
     status: bool | None
     """None: Unknown."""
     reason: str
@@ -45,8 +46,8 @@ def devices(service: InferenceService) -> int:
 def spec_valid(account: Account) -> Verdict:
     """Whether the operator can act on the spec."""
     if account.evidence.spec_error:
-        return Verdict("SpecValid", False, *account.evidence.spec_error)
-    return Verdict("SpecValid", True, Reason.VALID, "the spec is valid")
+        return Verdict(ConditionType.SPEC_VALID, False, *account.evidence.spec_error)
+    return Verdict(ConditionType.SPEC_VALID, True, Reason.VALID, "the spec is valid")
 
 
 def fits(account: Account) -> Verdict:
@@ -54,18 +55,18 @@ def fits(account: Account) -> Verdict:
     known = account.assessment
     if known.pending:
         for entry in account.evidence.before.get("conditions") or ():
-            if entry["type"] == "Fits" and entry["observedGeneration"] == account.service.generation:
-                return Verdict("Fits", _BOOLEANS.get(entry["status"]), entry["reason"], entry["message"])
-    return Verdict("Fits", known.fits, known.reason, known.message)
+            if entry["type"] == ConditionType.FITS and entry["observedGeneration"] == account.service.generation:
+                return Verdict(ConditionType.FITS, _BOOLEANS.get(entry["status"]), entry["reason"], entry["message"])
+    return Verdict(ConditionType.FITS, known.fits, known.reason, known.message)
 
 
 def withheld(account: Account) -> Verdict:
     """Why the spec's pods are not made."""
     known = account.assessment
     if known.pending:
-        return Verdict("WorkloadAvailable", False, known.reason, f"{known.message}{_old(account)}")
+        return Verdict(ConditionType.WORKLOAD_AVAILABLE, False, known.reason, f"{known.message}{_old(account)}")
     message = f"no pods are made (planPolicy: Enforce): {known.message}{_old(account)}"
-    return Verdict("WorkloadAvailable", False, Reason.WITHHELD, message)
+    return Verdict(ConditionType.WORKLOAD_AVAILABLE, False, Reason.WITHHELD, message)
 
 
 def workload_available(account: Account) -> Verdict:
@@ -73,21 +74,21 @@ def workload_available(account: Account) -> Verdict:
     total = wanted(account)
     ready = sum(pod.ready for pod in account.evidence.pods)
     if account.outcome.error:
-        return Verdict("WorkloadAvailable", False, *account.outcome.error)
+        return Verdict(ConditionType.WORKLOAD_AVAILABLE, False, *account.outcome.error)
     if account.service.spec.suspend or (total == 0 and not account.outcome.withheld):
         return _no_pods(account.service)
     if account.outcome.withheld:
         return withheld(account)
     if ready >= max(1, total - 1):
-        return Verdict("WorkloadAvailable", True, Reason.AVAILABLE, f"{ready} of {total} pods serve")
+        return Verdict(ConditionType.WORKLOAD_AVAILABLE, True, Reason.AVAILABLE, f"{ready} of {total} pods serve")
     if finding := diagnosis.workload(account.evidence.deployment, account.evidence.pods, account.evidence.supply):
         told = f"{ready} of {total} pods serve: {finding[1]}{_planned(account, finding[0])}{_old(account)}"
         told += _down(account, total)
-        return Verdict("WorkloadAvailable", False, finding[0], told)
+        return Verdict(ConditionType.WORKLOAD_AVAILABLE, False, finding[0], told)
     doing = diagnosis.progress(account.evidence.pods)
     reason = Reason.ROLLING_OUT if account.evidence.old_pods or _rolls(account) else Reason.STARTING
     return Verdict(
-        "WorkloadAvailable",
+        ConditionType.WORKLOAD_AVAILABLE,
         False,
         reason,
         f"{ready} of {total} pods serve: {doing}{_old(account)}{_down(account, total)}",
@@ -97,9 +98,9 @@ def workload_available(account: Account) -> Verdict:
 def _no_pods(service: InferenceService) -> Verdict:
     if service.spec.suspend:
         message = "no pods, as spec.suspend asks; everything else is kept, and suspend: false starts them again"
-        return Verdict("WorkloadAvailable", False, Reason.SUSPENDED, message)
+        return Verdict(ConditionType.WORKLOAD_AVAILABLE, False, Reason.SUSPENDED, message)
     who = "the autoscaler" if service.spec.autoscaling else "the spec"
-    return Verdict("WorkloadAvailable", True, Reason.SCALED_TO_ZERO, f"no pods, as {who} asks for none")
+    return Verdict(ConditionType.WORKLOAD_AVAILABLE, True, Reason.SCALED_TO_ZERO, f"no pods, as {who} asks for none")
 
 
 def _rolls(account: Account) -> bool:
@@ -154,7 +155,7 @@ def chat_unavailable(account: Account) -> Verdict | None:
     if spec.chat_template or spec.model.tokenizer or not packed or facts_of(packed).chat_template is not False:
         return None
     return Verdict(
-        "ChatAvailable",
+        ConditionType.CHAT_AVAILABLE,
         False,
         Reason.CHAT_TEMPLATE_MISSING,
         "the model's files have no chat template, so /v1/chat/completions answers 400 unless vLLM brings one for this "
@@ -166,10 +167,13 @@ def monitoring_available(account: Account) -> Verdict:
     """Whether Prometheus is told to scrape the pods. It does not gate Ready."""
     if account.evidence.monitoring:
         return Verdict(
-            "MonitoringAvailable", True, Reason.SERVICE_MONITOR_APPLIED, "a ServiceMonitor selects the Service"
+            ConditionType.MONITORING_AVAILABLE,
+            True,
+            Reason.SERVICE_MONITOR_APPLIED,
+            "a ServiceMonitor selects the Service",
         )
     return Verdict(
-        "MonitoringAvailable",
+        ConditionType.MONITORING_AVAILABLE,
         False,
         Reason.API_MISSING,
         "the cluster has no ServiceMonitor API: install the Prometheus Operator, or scrape the Service yourself",
@@ -180,20 +184,25 @@ def scaling_active(account: Account) -> Verdict | None:
     """Whether the number of pods follows the load; None where it is fixed. It does not gate Ready."""
     if account.service.wanted_replicas is not None:
         return None
-    if account.outcome.withheld and account.evidence.deployment is None:
-        return Verdict("ScalingActive", False, Reason.WITHHELD, "no pods are made, so there is nothing to scale")
-    pods = [*account.evidence.pods, *account.evidence.old_pods]
-    found = diagnosis.scaling(
-        account.service.spec, account.evidence.autoscaler, account.evidence.deployment, pods, account.evidence.supply
-    )
-    return Verdict("ScalingActive", *found) if found else None
+    seen, refused = account.evidence, account.outcome.autoscaler_refused
+    if account.outcome.withheld and seen.deployment is None:
+        message = "no pods are made, so there is nothing to scale"
+        return Verdict(ConditionType.SCALING_ACTIVE, False, Reason.WITHHELD, message)
+    autoscaler = replace(seen.autoscaler, refused=refused)
+    pods = [*seen.pods, *seen.old_pods]
+    finding = diagnosis.scaling(account.service.spec, autoscaler, seen.deployment, pods, seen.supply)
+    return Verdict(ConditionType.SCALING_ACTIVE, *finding) if finding else None
 
 
 def outdated(account: Account) -> list[Verdict]:
     """There while pods run with an old version of a Secret or ConfigMap. What was known stands until they are asked."""
     if account.evidence.changed is None:
-        known = [entry for entry in account.evidence.before.get("conditions") or () if entry["type"] == "Outdated"]
-        return [Verdict("Outdated", True, entry["reason"], entry["message"]) for entry in known]
+        known = [
+            entry
+            for entry in account.evidence.before.get("conditions") or ()
+            if entry["type"] == ConditionType.OUTDATED
+        ]
+        return [Verdict(ConditionType.OUTDATED, True, entry["reason"], entry["message"]) for entry in known]
     if not account.evidence.changed:
         return []
     names = ", ".join(name.replace("/", " ", 1) for name in account.evidence.changed)
@@ -201,4 +210,4 @@ def outdated(account: Account) -> list[Verdict]:
         f"{names} changed after the pods had started, and they still run with the old one: set rollout.restartedAt to "
         "the current time to roll them"
     )
-    return [Verdict("Outdated", True, Reason.CONFIGURATION_CHANGED, message)]
+    return [Verdict(ConditionType.OUTDATED, True, Reason.CONFIGURATION_CHANGED, message)]

@@ -7,11 +7,11 @@ conditions (https://github.com/kubernetes-sigs/cli-utils/tree/master/pkg/kstatus
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..api.reasons import TRANSIENT, Reason
+from ..api.conditions import ConditionType
+from ..api.reasons import Reason
 from ..inspection.kept import facts_of
-from ..inspection.report import InspectionReason
 from ..manifests.metadata import compact, identity
-from ..manifests.network import service_url
+from ..manifests.names import service_url
 from .conditions import (
     Verdict,
     chat_unavailable,
@@ -27,28 +27,17 @@ from .conditions import (
 from .evidence import Account
 
 _WORDS = {True: "True", False: "False", None: "Unknown"}
-# What an inspection found that will keep vLLM from starting as well: worth saying before vLLM does.
-TELLING = frozenset(
-    {
-        InspectionReason.MODEL_NOT_FOUND,
-        InspectionReason.REVISION_NOT_FOUND,
-        InspectionReason.GATED,
-        InspectionReason.TOKEN_REFUSED,
-        InspectionReason.NO_CONFIG,
-        InspectionReason.CLAIM_NOT_BOUND,
-    }
-)
 
 
 def verdicts(account: Account) -> list[Verdict]:
     """All conditions, in the order in which people should read them."""
     valid, workload = spec_valid(account), workload_available(account)
     if not valid.status:
-        ready = Verdict("Ready", False, valid.reason, valid.message)
-        return [ready, valid, Verdict("Stalled", True, valid.reason, valid.message)]
+        ready = Verdict(ConditionType.READY, False, valid.reason, valid.message)
+        return [ready, valid, Verdict(ConditionType.STALLED, True, valid.reason, valid.message)]
     fit = fits(account)
     gate = _gate(account, fit, workload)
-    result = [Verdict("Ready", gate.status, gate.reason, gate.message), valid, fit, workload]
+    result = [Verdict(ConditionType.READY, gate.status, gate.reason, gate.message), valid, fit, workload]
     if chat := chat_unavailable(account):
         result.append(chat)
     result.append(monitoring_available(account))
@@ -56,11 +45,10 @@ def verdicts(account: Account) -> list[Verdict]:
         result.append(scaling)
     total = wanted(account)
     settled = sum(pod.ready for pod in account.evidence.pods) == total and not account.evidence.old_pods
-    # What the user has asked for is no stall.
-    if not workload.status and workload.reason not in (*TRANSIENT, Reason.SUSPENDED):
-        result.append(Verdict("Stalled", True, gate.reason, gate.message))
+    if not workload.status and Reason.named(workload.reason).passes is False:
+        result.append(Verdict(ConditionType.STALLED, True, gate.reason, gate.message))
     elif not settled:
-        result.append(Verdict("Reconciling", True, Reason.PROGRESSING, workload.message))
+        result.append(Verdict(ConditionType.RECONCILING, True, Reason.PROGRESSING, workload.message))
     return [*result, *outdated(account)]
 
 
@@ -69,10 +57,10 @@ def _gate(account: Account, fit: Verdict, workload: Verdict) -> Verdict:
     if workload.status or account.outcome.error or account.service.spec.suspend:
         return workload
     if account.outcome.withheld and not account.assessment.pending:
-        return Verdict("Fits", False, fit.reason, workload.message)
+        return Verdict(ConditionType.FITS, False, fit.reason, workload.message)
     error = account.evidence.inspection.error
-    if error and error.reason in TELLING and workload.reason in (Reason.STARTING, Reason.ROLLING_OUT):
-        return Verdict("Fits", False, fit.reason, f"{fit.message}; {workload.message}")
+    if error and error.reason.stops_vllm and workload.reason in (Reason.STARTING, Reason.ROLLING_OUT):
+        return Verdict(ConditionType.FITS, False, fit.reason, f"{fit.message}; {workload.message}")
     return workload
 
 
@@ -87,7 +75,7 @@ def conditions(
         old = previous.get(verdict.type, {})
         result.append(
             {
-                "type": verdict.type,
+                "type": str(verdict.type),
                 "status": value,
                 "reason": str(verdict.reason),
                 "message": verdict.message[:1024],

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ..api.resource import Key
-from ..cluster import Resource
+from ..resources import Resource
 
 Body = Mapping[str, Any]
 # kopf's indices by their names: of each, what was kept of all objects, by key.

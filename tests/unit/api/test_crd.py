@@ -39,7 +39,9 @@ PROPERTIES = [(path, node) for path, node in ALL if "." in path and not path.end
 def test_the_file_is_fresh() -> None:
     for file in ("crds/inferenceservices.yaml", "charts/vllm-operator/files/inferenceservices.yaml"):
         kept = yaml.load((REPOSITORY / file).read_text(), Loader=yaml.CSafeLoader)
-        assert kept == custom_resource_definition(), f"{file} is stale at {_first_difference(kept)}: run `make crd`"
+        assert kept == custom_resource_definition(), (
+            f"{file} is stale at {_first_difference(kept)}: run `make generated`"
+        )
 
 
 def _first_difference(kept: Schema) -> str:

@@ -3,7 +3,10 @@
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from support.snapshots import deployment, service
+from vllm_operator.api.reasons import Reason
 from vllm_operator.api.resource import InferenceService
 from vllm_operator.apply.changes import Changes, Known, plan_changes
 from vllm_operator.apply.decision import Act
@@ -12,17 +15,18 @@ from vllm_operator.assess.fits import Assessment, Inspection
 from vllm_operator.inspection.kept import content_of, pack
 from vllm_operator.inspection.report import Facts
 from vllm_operator.manifests import kept_model, kept_model_name, pod_template
-from vllm_operator.manifests.revision import KEPT_REVISIONS
+from vllm_operator.manifests.amounts import KEPT_REVISIONS
+from vllm_operator.manifests.kinds import CHILD_KINDS, ChildKind, Pruned
 from vllm_operator.settings import Images, Settings
 from vllm_operator.snapshots.child import Child, ChildKey, child, kept_models, revisions
 from vllm_operator.status.evidence import Evidence
 
 SETTINGS = Settings(images=Images(operator="operator:1"))
-FITS = Assessment(True, "Fits", "it fits")
-TOO_LARGE = Assessment(False, "WeightsTooLarge", "the weights are larger than the GPU")
+FITS = Assessment(True, Reason.FITS, "it fits")
+TOO_LARGE = Assessment(False, Reason.WEIGHTS_TOO_LARGE, "the weights are larger than the GPU")
 INSPECTED = Inspection("key", pack(content_of(Facts({}, commit="c" * 40))))
 INSPECTING = Inspection("key", pending=True)
-PENDING = Assessment(None, "Inspecting", "it is inspected", pending=True)
+PENDING = Assessment(None, Reason.INSPECTING, "it is inspected", pending=True)
 
 
 def plan(owner: InferenceService, live: dict[ChildKey, Child], assessment: Assessment = FITS, **more: Any) -> Changes:
@@ -133,6 +137,14 @@ def test_an_autoscaler_goes_before_anything_is_applied_and_the_rest_after() -> N
     acts = done(plan(owner, live))
     assert acts[2] == "delete HorizontalPodAutoscaler"
     assert acts[-1] == "delete NetworkPolicy"
+
+
+@pytest.mark.parametrize("row", CHILD_KINDS, ids=lambda row: row.kind)
+def test_what_is_not_wanted_goes_where_its_kind_is_pruned_by_the_spec(row: ChildKind) -> None:
+    owner = service()
+    stale = other(row.kind, owner, "stale")
+    gone = [change.key for change in plan(owner, dict([kept(owner), stale])).steps if change.act is Act.DELETE]
+    assert gone == ([stale[0]] if row.pruned in (Pruned.FIRST, Pruned.LAST) else [])
 
 
 def test_what_is_not_ours_is_not_deleted() -> None:

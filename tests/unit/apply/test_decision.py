@@ -9,6 +9,7 @@ from vllm_operator.api.resource import InferenceService
 from vllm_operator.apply.decision import Act, Change, Sharing, Sight, decide, digest
 from vllm_operator.apply.ledger import WATCH_LAG_SECONDS, Applied, Ledger
 from vllm_operator.manifests import Manifest
+from vllm_operator.manifests.kinds import CHILD_KINDS, ChildKind, Proof
 from vllm_operator.snapshots.child import Child
 
 OWNER = service()
@@ -109,3 +110,10 @@ def test_the_ledger_notes_what_the_watch_has_shown_and_keeps_it_seen() -> None:
     assert not last.may_come(NOW)
     ledger.forget(key)
     assert ledger.get(key) is None
+
+
+@pytest.mark.parametrize("row", CHILD_KINDS, ids=lambda row: row.kind)
+def test_without_an_owner_only_what_may_outlive_its_service_is_taken_for_ours(row: ChildKind) -> None:
+    manifest = {"kind": row.kind, "metadata": {"name": "llama"}, "spec": {"replicas": 1}}
+    found = needs(manifest, child(manifest, owner_uid=None), None)
+    assert (found.act is Act.REFUSE) == (row.proof is Proof.OWNER)

@@ -3,7 +3,7 @@
 import pytest
 
 from support.pod_status import CREATING, ENDED, NOT_SET_UP, SERVED, STARTED, failed, found, pod, waiting
-from vllm_operator.api.reasons import TRANSIENT, Reason
+from vllm_operator.api.reasons import Reason
 from vllm_operator.diagnosis import wants_events, wants_log
 from vllm_operator.snapshots.pod import PodSnapshot
 from vllm_operator.snapshots.pod_event import PodEvent
@@ -105,7 +105,7 @@ def test_a_cause_is_told_before_a_time_out() -> None:
     why = ("FailedMount", 'MountVolume.SetUp failed for volume "chat-template" : configmap "chat" not found')
     late = ("FailedMount", "Unable to attach or mount volumes: unmounted volumes=[chat-template]: timed out")
     assert found(unmounted(why, late))[0] == Reason.CONFIG_MAP_MISSING
-    assert Reason.VOLUME_NOT_MOUNTED in TRANSIENT
+    assert Reason.VOLUME_NOT_MOUNTED.passes
 
 
 KILLED = ("Killing", "Container vllm failed liveness probe, will be restarted")

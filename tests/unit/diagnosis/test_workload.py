@@ -1,7 +1,7 @@
 """Which of several troubles is told, what is said of pods that only need time, and how long a message may be."""
 
 from support.pod_status import CREATING, NOT_SET_UP, failed, found, pod, unscheduled
-from vllm_operator.api.reasons import TRANSIENT, Reason
+from vllm_operator.api.reasons import Reason
 from vllm_operator.api.status import Condition
 from vllm_operator.diagnosis import progress, workload
 
@@ -32,7 +32,7 @@ def test_a_node_without_healthy_gpus_is_named() -> None:
 def test_what_the_service_cannot_go_on_without_is_told_before_what_passes() -> None:
     unplaced = unscheduled("0/1 nodes are available: 1 Insufficient nvidia.com/gpu.")
     assert found(unplaced, failed(GATED))[0] == Reason.MODEL_GATED
-    assert Reason.INSUFFICIENT_GPUS in TRANSIENT
+    assert Reason.INSUFFICIENT_GPUS.passes
 
 
 def test_a_pod_that_only_needs_time_says_what_it_does() -> None:

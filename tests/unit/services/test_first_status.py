@@ -40,7 +40,7 @@ def test_it_gives_way_to_services_without_pods() -> None:
     "scene",
     [
         Scene(apply_error=(Reason.NAME_TAKEN, "somebody else's")),
-        Scene(withheld=True, assessment=Assessment(False, "WeightsTooLarge", "too large")),
+        Scene(withheld=True, assessment=Assessment(False, Reason.WEIGHTS_TOO_LARGE, "too large")),
     ],
 )
 def test_what_the_user_must_know_waits_for_nobody(scene: Scene) -> None:

@@ -13,8 +13,7 @@ from vllm_operator.cluster import Cluster, UnavailableError, path
 from vllm_operator.inspection.report import Facts, encode
 from vllm_operator.loop.kinds import Surroundings
 from vllm_operator.loop.write import PROGRESS_SECONDS, SETTLE_SECONDS
-from vllm_operator.manifests.inspection import INSPECTION_LABEL
-from vllm_operator.manifests.metadata import INSTANCE_LABEL
+from vllm_operator.manifests.names import INSPECTION_LABEL, INSTANCE_LABEL
 from vllm_operator.services.first_status import FIRST_STATUS_SECONDS, GIVE_WAY_SECONDS
 from vllm_operator.services.kind import SOURCES
 from vllm_operator.services.reconcile import PREDECESSOR_SECONDS, REFUSED_RETRY_SECONDS, ServiceReconciler

@@ -8,7 +8,7 @@ from support.nodes import H100
 from support.snapshots import pod, service
 from vllm_operator.api.reasons import Reason
 from vllm_operator.assess.fits import Assessment, Inspection, assess
-from vllm_operator.inspection.report import InspectionError, InspectionReason
+from vllm_operator.inspection.report import InspectionError
 from vllm_operator.planner.plan import PLANNED_VERSION
 from vllm_operator.status.evidence import Engine
 from vllm_operator.status.status import status
@@ -24,7 +24,7 @@ def conditions(observed: Scene, before: dict[str, Any] | None = None) -> dict[st
 
 
 def test_what_is_withheld_is_stalled_with_the_plans_reason() -> None:
-    verdict = Assessment(False, "WeightsTooLarge", "60 GiB are missing")
+    verdict = Assessment(False, Reason.WEIGHTS_TOO_LARGE, "60 GiB are missing")
     found = conditions(Scene(assessment=verdict, withheld=True))
     assert found["Fits"]["status"] == "False"
     assert found["Ready"]["reason"] == found["Stalled"]["reason"] == "WeightsTooLarge"
@@ -39,7 +39,7 @@ def test_what_is_unknown_does_not_gate_ready() -> None:
 
 
 def test_a_failed_inspection_speaks_before_vllm_does() -> None:
-    error = InspectionError(InspectionReason.GATED, "accept its terms")
+    error = InspectionError(Reason.MODEL_GATED, "accept its terms")
     verdict = assess(service(), Inspection("key", error=error), [], IMAGE)
     found = conditions(Scene(inspection=Inspection("key", error=error), assessment=verdict))
     assert found["Ready"]["reason"] == "ModelGated"

@@ -4,9 +4,7 @@ import argparse
 import asyncio
 
 from ...api import KIND
-from ...manifests.inspection import INSPECTION_LABEL
-from ...manifests.metadata import INSTANCE_LABEL, MANAGED_BY, MANAGED_BY_LABEL
-from ...manifests.pod import CONTAINER
+from ...manifests.names import CONTAINER, INSPECTION_LABEL, INSTANCE_LABEL, MANAGED_BY, MANAGED_BY_LABEL
 from .client import FleetError, NotThereError, Object, UserClient, connect
 from .explanation import Log, explanation, telling
 from .rows import Key, Requests, as_json, as_text, counted, is_ready, key, rows

@@ -7,6 +7,7 @@ from textwrap import wrap
 from typing import Any
 
 from ... import diagnosis
+from ...api.conditions import ConditionType
 from ...diagnosis.log import cleaned, exception_names, last_error
 from ...diagnosis.redaction import redact, shorten
 from ...snapshots.pod import PodSnapshot
@@ -18,17 +19,6 @@ COLUMNS = 100
 LAST_LINES = 12
 _LINE_MAX = 300
 _HOLDS = {"True": "yes", "False": "no", "Unknown": "not known"}
-_MEANS = {
-    "Ready": "it serves its current spec",
-    "SpecValid": "the spec is valid",
-    "Fits": "the model fits the GPUs",
-    "WorkloadAvailable": "enough of its pods serve",
-    "MonitoringAvailable": "Prometheus is told to scrape it",
-    "ScalingActive": "its number of pods follows the load",
-    "Outdated": "its pods run with an old Secret or ConfigMap",
-    "Reconciling": "it is still being brought to its spec",
-    "Stalled": "it waits for somebody to change something",
-}
 # vLLM's regular report of how busy it is: nothing of a request is in it.
 _REPORT = re.compile(r"\[(?:[\w/]+/)?loggers\.py:\d+\] (?P<report>.*)$", re.MULTILINE)
 
@@ -52,7 +42,7 @@ def telling(pods: Sequence[Object]) -> Log | None:
 
 
 def explanation(service: Object, pods: Sequence[Object], log: tuple[Log, str] | None) -> str:
-    """All of it as text. `log` is what was read of the telling one."""
+    """A service as text, with its conditions and pods. `log`: which log tells most, and what it says; None: no log."""
     found = [_with_log(pod_of(pod), log) for pod in pods]
     parts = [_headline(service), _conditions(service), _pods(found)]
     if log:
@@ -73,7 +63,7 @@ def _by_type(service: Object) -> dict[str, Object]:
 
 
 def _headline(service: Object) -> list[str]:
-    meta, ready = service["metadata"], _by_type(service).get("Ready")
+    meta, ready = service["metadata"], _by_type(service).get(ConditionType.READY)
     title = f"{meta['namespace']}/{meta['name']}, {service['spec']['model']['uri']}"
     if "deletionTimestamp" in meta:
         return [f"{title}: being deleted"]
@@ -96,9 +86,11 @@ def _wrapped(text: str, indent: str = "  ") -> list[str]:
 def _conditions(service: Object) -> list[str]:
     found = _by_type(service)
     lines = ["Conditions"] if found else ["No conditions yet"]
-    told = {found["Ready"]["message"]} if "Ready" in found else set()
+    told = {found[ConditionType.READY]["message"]} if ConditionType.READY in found else set()
     for kind, entry in found.items():
-        lines.append(f"  {_MEANS.get(kind, kind)}: {_HOLDS.get(entry['status'], entry['status'])} ({entry['reason']})")
+        known = ConditionType.named(kind)
+        words = known.holds if known else kind
+        lines.append(f"  {words}: {_HOLDS.get(entry['status'], entry['status'])} ({entry['reason']})")
         if entry["message"] not in told:
             lines += _wrapped(entry["message"], "    ")
             told.add(entry["message"])

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ...manifests.metadata import INSTANCE_LABEL
+from ...api.conditions import ConditionType
+from ...manifests.names import INSTANCE_LABEL
 from .table import columns
 
 Object = Mapping[str, Any]
@@ -117,7 +118,7 @@ def _reason(service: Object, status: Object) -> str:
         return "BeingDeleted"
     if status.get("observedGeneration") != service["metadata"]["generation"]:
         return "NotSeenByOperator"
-    ready = next((entry for entry in status.get("conditions") or () if entry["type"] == "Ready"), None)
+    ready = next((entry for entry in status.get("conditions") or () if entry["type"] == ConditionType.READY), None)
     return ready["reason"] if ready else ""
 
 
