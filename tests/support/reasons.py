@@ -35,6 +35,7 @@ GIVES: Mapping[str, frozenset[ConditionType]] = {
     "assess/terms.py": frozenset({ConditionType.OUTDATED}),
     "assess/fits.py:": _FITS | _PODS,  # that the inspection is still at it is why there are no pods
     "classes/": _SPEC,
+    "cli/render.py": _FITS,
     "diagnosis/": _PODS,
     "diagnosis/autoscaling.py": _SCALING,
     "diagnosis/gpus.py": _PODS | _SCALING,

@@ -99,6 +99,13 @@ class World:
         self.api.objects[path("Pod", NAMESPACE, job)] = body
         self.watch()
 
+    def pods_of_jobs_go(self) -> None:
+        """The garbage collector deletes the pods of Jobs that are gone."""
+        for name in self.children("Pod"):
+            if name not in self.children("Job"):
+                self.api.objects.pop(path("Pod", NAMESPACE, name))
+        self.watch()
+
     def reconcile(self, key: Key, *, watched: bool = True) -> float | None:
         """One reconcile; then the watches show what came of it, if they do not lag."""
         self.api.requests.clear()
@@ -135,6 +142,6 @@ def serving(**spec: Any) -> tuple[World, Key]:
     world.inspected()
     world.reconcile(key)
     world.clock.now += FIRST_STATUS_SECONDS
-    world.reconcile(key)  # the status has the report now
+    world.reconcile(key)  # the status is written
     world.reconcile(key)
     return world, key

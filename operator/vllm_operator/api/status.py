@@ -49,8 +49,15 @@ class ModelStatus(ApiModel):
         "64d255621f40b42adaf6d1f32a47e1d4534c0f14",
     )
     weights_bytes: int | None = optional("Bytes of the model's weights, as stored.", 39770000000, format="int64")
+    architecture: ShortText | None = optional("Class of the model, as its config.json names it.", "LlamaForCausalLM")
+    quantization: ShortText | None = optional(
+        "How the weights are quantized, in the checkpoint's own word; omitted: it says nothing of that.", "awq"
+    )
+    chat_template: bool | None = optional(
+        "Whether a chat template is among the model's files; omitted: they do not tell.", True
+    )
     report: Annotated[str, Limits(max_length=4096)] | None = optional(
-        "What the plan is made from: config.json, packed.", "c-n"
+        "Written by the first versions of the operator only, which kept config.json here, packed.", "c-n"
     )
 
 

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from ..api.reasons import Reason
-from ..assess.fits import Assessment, facts_of, keeps_from_running
+from ..assess.fits import Assessment, keeps_from_running
+from ..inspection.kept import facts_of
 from ..manifests import (
     Manifest,
     Rendered,
@@ -17,13 +18,15 @@ from ..manifests import (
     controller_revision,
     desired,
     inspection,
+    kept_model,
+    kept_model_name,
     pod_template,
 )
 from ..manifests.amounts import KEPT_REVISIONS
 from ..manifests.kinds import BY_KIND, Pruned
 from ..manifests.names import REVISION_LABEL
 from ..settings import Settings
-from ..snapshots.child import Child, revisions
+from ..snapshots.child import Child, kept_models, revisions
 from ..status.evidence import Evidence
 from .decision import Act, Change, Sight, decide
 from .ledger import Ledger
@@ -80,6 +83,7 @@ def plan_changes(evidence: Evidence, known: Known) -> Changes:
     # Without the kept template of what is deployed, it is left as it is.
     complete = template is not None or deployed_revision(evidence) is None
     steps = [
+        *_keep_model(evidence, known),
         *keeping,
         *(_prune(evidence, children, Pruned.FIRST) if complete else ()),
         *(_change(evidence, known, child) for child in children),
@@ -145,9 +149,24 @@ def _keep_rendering(evidence: Evidence, known: Known, rendered: Rendered) -> Ite
         yield Change(Act.DELETE, (old.kind, old.name), f"more than {KEPT_REVISIONS} renderings are kept")
 
 
+def _keep_model(evidence: Evidence, known: Known) -> Iterator[Change]:
+    """The ControllerRevision of what is known of the model, and none of other models.
+
+    Its data is immutable: what is there is left. Deleted by hand, it is an order to inspect the model anew.
+    """
+    service, name = evidence.service, kept_model_name(evidence.service)
+    kept = {child.name: child for child in kept_models(evidence.live, service.uid)}
+    for old in kept.keys() - {name}:
+        yield Change(Act.DELETE, ("ControllerRevision", old), "the spec names another model now")
+    if name in kept:
+        yield Change(Act.KEEP, ("ControllerRevision", name), "what is known of the model is kept")
+    elif evidence.inspection.packed:
+        yield _change(evidence, known, kept_model(service, evidence.inspection.packed))
+
+
 def _rendering(evidence: Evidence, assessment: Assessment) -> Rendering:
-    report = evidence.inspection.report
-    return Rendering(facts_of(report).commit if report else None, assessment.products)
+    packed = evidence.inspection.packed
+    return Rendering(facts_of(packed).commit if packed else None, assessment.products)
 
 
 def _change(evidence: Evidence, known: Known, manifest: Manifest) -> Change:
@@ -165,8 +184,8 @@ def _job_change(evidence: Evidence, known: Known, job: Manifest) -> Change:
 
 
 def inspect_job(evidence: Evidence, settings: Settings) -> Manifest | None:
-    """The Job that should exist now: none once the status has the report, and none that could not run."""
-    if (evidence.before.get("model") or {}).get("inspected") == evidence.inspection.key:
+    """The Job that should exist now: none once the model is known, and none that could not run."""
+    if evidence.inspection.packed:
         return None
     error = evidence.inspection.error
     unbound = error is not None and error.reason in _NO_CLAIM

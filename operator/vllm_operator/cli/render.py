@@ -4,12 +4,21 @@ from dataclasses import replace
 from pathlib import Path
 
 from .. import settings
+from ..api.reasons import Reason
 from ..api.resource import InferenceService
 from ..api.spec import InferenceServiceSpec
+from ..apply.changes import Known, plan_changes
+from ..apply.ledger import Ledger
 from ..assess.classes import Classes
-from ..manifests import OPTIONAL_KINDS, Manifest, Scaling, desired, pod_template
+from ..assess.fits import Assessment
+from ..manifests import OPTIONAL_KINDS, Manifest
+from ..manifests.kinds import BY_KIND
+from ..status.evidence import Evidence
 from .class_file import read_classes, with_class
 from .service_file import services_in
+
+# Without a cluster nothing is known of the model, which never keeps pods from being made.
+_NOT_PLANNED = Assessment(None, Reason.NOT_INSPECTED, "render does not look at the model")
 
 
 def service_of(manifest: Manifest) -> InferenceService:
@@ -20,11 +29,13 @@ def service_of(manifest: Manifest) -> InferenceService:
 
 
 def render(manifest: Manifest, own: settings.Settings, classes: Classes) -> list[Manifest]:
-    """The children of one InferenceService. Raises pydantic.ValidationError for a wrong spec, and ClassInputError."""
+    """The children of one InferenceService, as the loop plans them. Raises ValidationError and ClassInputError."""
     written = service_of(manifest)
     service = replace(written, spec=with_class(written.name, written.spec, classes, own).spec)
-    template = pod_template(service, own)
-    return desired(service, template, served=OPTIONAL_KINDS, scaling=Scaling(prometheus_url=own.prometheus_url))
+    # A cluster that serves every optional kind, and has nothing of this service yet.
+    evidence = Evidence(service, served=OPTIONAL_KINDS)
+    changes = plan_changes(evidence, Known(_NOT_PLANNED, own, Ledger(), rendered={}, now=0.0))
+    return [change.manifest for change in changes.steps if change.manifest and BY_KIND[change.key[0]].build]
 
 
 def render_file(path: Path, settings_path: Path | None, class_path: Path | None = None) -> list[Manifest]:

@@ -16,7 +16,7 @@ INSTANCE_LABEL = "app.kubernetes.io/instance"
 REVISION_LABEL = f"{GROUP}/revision"
 # On pods: the ServingClass that they were made of.
 CLASS_LABEL = f"{GROUP}/serving-class"
-# On the inspect Job and its pod: what was inspected. The pod has none of the labels that the Service selects.
+# On the inspect Job, its pod and what is kept of what it said: what was inspected. The Service selects none of them.
 INSPECTION_LABEL = f"{GROUP}/inspection"
 # On every metric of a service's pods: the name of the service.
 SERVICE_LABEL = "inferenceservice"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..api.resource import Key
+from ..inspection.kept import pack
 from ..manifests import Rendered
 from ..manifests.kinds import AUTOSCALERS
 from ..manifests.metadata import Manifest
@@ -80,6 +81,8 @@ class Child:
     revision_number: int = 0
     packed_template: bytes | None = None
     packed_resolved: str | None = None
+    # Of a ControllerRevision that keeps what is known of a model: see inspection/kept.py.
+    packed_model: bytes | None = None
     deployment: DeploymentSnapshot | None = None
     owns_replicas: bool = False
     autoscaler: AutoscalerSnapshot | None = None
@@ -134,6 +137,7 @@ def child(body: Body) -> Child:
     metadata = body["metadata"]
     kind = body["kind"]
     revision = kind == "ControllerRevision"
+    kept = body["data"] if revision else {}
     rendered = body["spec"]["template"]["metadata"] if kind == "Deployment" else metadata
     return Child(
         kind=kind,
@@ -143,8 +147,9 @@ def child(body: Body) -> Child:
         owned_fields=owned_fields(metadata),
         revision=(rendered.get("labels") or {}).get(REVISION_LABEL),
         revision_number=int(body.get("revision", 0)) if revision else 0,
-        packed_template=zlib.compress(json.dumps(body["data"]["template"]).encode()) if revision else None,
-        packed_resolved=json.dumps(body["data"]["resolved"]) if revision and "resolved" in body["data"] else None,
+        packed_template=zlib.compress(json.dumps(kept["template"]).encode()) if "template" in kept else None,
+        packed_resolved=json.dumps(kept["resolved"]) if "resolved" in kept else None,
+        packed_model=pack(kept["model"]) if "model" in kept else None,
         claim=_claim(body["spec"]) if kind == "PersistentVolumeClaim" else None,
         deployment=_deployment(body) if kind == "Deployment" else None,
         owns_replicas="f:replicas" in _applied_fields(metadata).get("f:spec", {}),
@@ -188,4 +193,9 @@ def deployment_of(live: Live, name: str, uid: str) -> DeploymentSnapshot | None:
 
 def revisions(live: Live, uid: str) -> list[Child]:
     """The kept pod templates of the very service with this uid."""
-    return [child for child in live.values() if child.kind == "ControllerRevision" and child.owner_uid == uid]
+    return [child for child in live.values() if child.packed_template is not None and child.owner_uid == uid]
+
+
+def kept_models(live: Live, uid: str) -> list[Child]:
+    """What is kept of the models of the very service with this uid."""
+    return [child for child in live.values() if child.packed_model is not None and child.owner_uid == uid]

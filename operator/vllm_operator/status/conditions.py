@@ -10,7 +10,7 @@ from .. import diagnosis
 from ..api.conditions import ConditionType
 from ..api.reasons import Reason
 from ..api.resource import InferenceService
-from ..assess.fits import facts_of
+from ..inspection.kept import facts_of
 from ..manifests.amounts import surge
 from .evidence import Account
 
@@ -154,8 +154,8 @@ def _names(names: Sequence[str]) -> str:
 
 def chat_unavailable(account: Account) -> Verdict | None:
     """That chats will be refused, where the model's files say so: completions work, so it does not gate Ready."""
-    spec, report = account.service.spec, account.evidence.inspection.report
-    if spec.chat_template or spec.model.tokenizer or not report or facts_of(report).chat_template is not False:
+    spec, packed = account.service.spec, account.evidence.inspection.packed
+    if spec.chat_template or spec.model.tokenizer or not packed or facts_of(packed).chat_template is not False:
         return None
     return Verdict(
         ConditionType.CHAT_AVAILABLE,

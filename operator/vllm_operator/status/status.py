@@ -9,8 +9,8 @@ from typing import Any
 
 from ..api.conditions import ConditionType
 from ..api.reasons import Reason
-from ..assess.fits import facts_of
 from ..assess.limits import gpus_of_pod
+from ..inspection.kept import facts_of
 from ..manifests.metadata import compact, identity
 from ..manifests.names import service_url
 from .conditions import (
@@ -96,16 +96,26 @@ def _resolved(account: Account) -> list[dict[str, str]] | None:
     return [{"field": one.field, "value": one.text(), "from": one.source} for one in shown] or None
 
 
+def _short(text: str | None) -> str | None:
+    """A word of somebody else's file, in the length that the API allows."""
+    return text[:253] if text else None
+
+
 def _model(account: Account) -> dict[str, Any] | None:
     inspection = account.evidence.inspection
-    if not inspection.report:
-        return None
-    facts = facts_of(inspection.report)
+    if not inspection.packed:
+        # Inspected once more, it is what it was until that is known.
+        before = account.evidence.before.get("model") or {}
+        same = before.get("inspected") == inspection.key
+        return {name: value for name, value in before.items() if name != "report"} if same else None
+    facts = facts_of(inspection.packed)
     return {
         "inspected": inspection.key,
         "commit": facts.commit,
         "weightsBytes": facts.weights_bytes,
-        "report": inspection.report,
+        "architecture": _short(facts.architecture),
+        "quantization": _short(facts.quantization_method),
+        "chatTemplate": facts.chat_template,
     }
 
 

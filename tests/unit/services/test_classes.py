@@ -60,7 +60,7 @@ def test_a_class_reaches_the_pods_and_the_status_says_what_it_gave() -> None:
         "maxModelLen": "64 from ServingClass h100",
     }
     assert condition(world, "Admitted") is None
-    (revision,) = (one for url, one in world.api.objects.items() if "/controllerrevisions/" in url)
+    (revision,) = (one for one in world.api.objects.values() if "template" in one.get("data", ()))
     assert {one["field"] for one in revision["data"]["resolved"]} == resolved(world).keys()
 
 
@@ -119,7 +119,7 @@ def test_a_new_default_of_the_operator_is_told_as_well() -> None:
 def test_what_an_earlier_operator_kept_is_neither_rewritten_nor_rolled() -> None:
     world = World()
     key = serving(world, accelerator={"product": "NVIDIA-L4"})
-    (url,) = (url for url in world.api.objects if "/controllerrevisions/" in url)
+    (url,) = (url for url, one in world.api.objects.items() if "template" in one.get("data", ()))
     kept = {**world.api.objects[url], "data": {"template": world.api.objects[url]["data"]["template"]}}
     world.api.put(url, kept)
     world.serving_class(**L4, default=True, defaults={"maxModelLen": 64})

@@ -5,8 +5,9 @@ import asyncio
 import pytest
 
 from support.fake_api import refusal
-from support.world import LARGE, NAMESPACE, World, serving
+from support.world import CONFIG, LARGE, NAMESPACE, World, serving
 from vllm_operator.cluster import UnavailableError, path
+from vllm_operator.inspection.report import Facts, encode
 from vllm_operator.loop.write import PROGRESS_SECONDS, SETTLE_SECONDS
 from vllm_operator.services.first_status import FIRST_STATUS_SECONDS, GIVE_WAY_SECONDS
 from vllm_operator.services.reconcile import PREDECESSOR_SECONDS, REFUSED_RETRY_SECONDS
@@ -25,8 +26,8 @@ def test_a_new_service_gets_its_children_without_a_read_and_no_pods_before_the_i
 def test_an_inspected_service_gets_its_pods_and_keeps_their_template() -> None:
     world, _ = serving()
     assert world.children("Deployment") == ["llama"]
-    assert len(world.children("ControllerRevision")) == 1
-    assert not world.children("Job"), "the report is in the status: the Job is deleted"
+    assert len(world.children("ControllerRevision")) == 2, "the template, and what is known of the model"
+    assert not world.children("Job"), "the model is known: the Job is deleted"
     assert world.reason() == "Starting"
 
 
@@ -188,3 +189,83 @@ def test_a_service_that_is_gone_is_forgotten() -> None:
     world.watch()
     assert world.reconcile(key) is None
     assert world.api.requests == []
+
+
+def test_what_is_known_of_the_model_is_kept_and_the_status_tells_people() -> None:
+    world, _ = serving()
+    (name,) = [name for name in world.children("ControllerRevision") if "-model-" in name]
+    kept = world.api.objects[path("ControllerRevision", NAMESPACE, name)]
+    assert kept["data"]["model"]["config"] == CONFIG
+    assert world.status()["model"] == {"inspected": name.rpartition("-")[2], "architecture": "LlamaForCausalLM"}
+
+
+def test_a_restarted_operator_knows_the_model_from_what_is_kept() -> None:
+    world, key = serving()
+    after = World()
+    after.api.objects = world.api.objects
+    after.watch()
+    after.reconcile(key)
+    assert not after.children("Job")
+    assert after.reason("Fits") == "Fits"
+
+
+def test_what_is_kept_of_the_model_and_deleted_by_hand_is_inspected_anew_and_rolls_nothing() -> None:
+    world, key = serving()
+    (name,) = [name for name in world.children("ControllerRevision") if "-model-" in name]
+    template = world.api.objects[path("Deployment", NAMESPACE, "llama")]["spec"]["template"]
+    world.api.objects.pop(path("ControllerRevision", NAMESPACE, name))
+    world.pods_of_jobs_go()
+    world.reconcile(key)
+    (job,) = world.children("Job")
+    assert world.writes()[0] == f"patch jobs/{job}"
+    assert "model" in world.status(), "it is what it was until that is known"
+    world.inspected()
+    world.reconcile(key)
+    assert name in world.children("ControllerRevision")
+    assert not world.children("Job")
+    assert world.api.objects[path("Deployment", NAMESPACE, "llama")]["spec"]["template"] == template
+
+
+def test_another_model_is_inspected_and_what_was_kept_of_the_first_goes() -> None:
+    world, key = serving()
+    world.service(model={"uri": "hf://a/other"})
+    world.reconcile(key)
+    assert not [name for name in world.children("ControllerRevision") if "-model-" in name]
+    world.inspected()
+    world.reconcile(key)
+    assert len([name for name in world.children("ControllerRevision") if "-model-" in name]) == 1
+
+
+def test_a_report_in_the_status_of_the_first_versions_is_taken_over_with_one_write() -> None:
+    world, key = serving()
+    (name,) = [name for name in world.children("ControllerRevision") if "-model-" in name]
+    kept = world.api.objects.pop(path("ControllerRevision", NAMESPACE, name))
+    old = {"inspected": name.rpartition("-")[2], "report": encode(Facts(CONFIG))}
+    world.status()["model"] = old
+    after = World()
+    after.api.objects = world.api.objects
+    after.clock.now = 50.0
+    after.watch()
+    template = world.api.objects[path("Deployment", NAMESPACE, "llama")]["spec"]["template"]
+    statuses = []
+    for _ in range(4):
+        after.reconcile(key)
+        statuses += [write for write in after.writes() if write.endswith("/status")]
+        assert not after.children("Job")
+        after.clock.now += PROGRESS_SECONDS
+    assert len(statuses) == 1
+    assert "report" not in after.status()["model"]
+    assert after.api.objects[path("ControllerRevision", NAMESPACE, name)]["data"] == kept["data"]
+    assert after.api.objects[path("Deployment", NAMESPACE, "llama")]["spec"]["template"] == template
+
+
+def test_what_was_found_stands_while_the_watch_lags_behind_its_keeping() -> None:
+    world = World()
+    key = world.service()
+    world.reconcile(key)
+    world.inspected()
+    world.reconcile(key, watched=False)
+    world.indices["inspections_by_key"] = {}  # the pod goes with its Job
+    world.reconcile(key, watched=False)
+    assert [write for write in world.writes() if "revisions/" in write or "patch jobs/" in write] == []
+    assert not world.children("Job")
