@@ -51,8 +51,8 @@ def install_rights(control_plane: ControlPlane) -> Path:
     kube = Kube(control_plane.kubeconfig, NAMESPACE)
     kube.run("create", "namespace", NAMESPACE)
     kube.run("apply", "--server-side", "-f", str(REPOSITORY / "crds"))
-    for plural in PLURALS:
-        kube.wait("the API is there", 30, lambda crd=f"{plural}.{GROUP}": established(kube.get("crd", crd)))
+    crds = [f"{plural}.{GROUP}" for plural in PLURALS]
+    kube.wait("the APIs are there", 30, lambda: all(established(kube.get("crd", crd)) for crd in crds))
     return add_account(control_plane, RELEASE)
 
 
