@@ -9,6 +9,7 @@ from ..api.resource import InferenceService
 from ..settings import Settings
 from ..vllm.environment import hub_environment
 from ..vllm.paths import CA_PATH, MODELS_DIR, location
+from .literal import literal, literal_values
 from .metadata import INSTANCE_LABEL, MANAGED_BY, MANAGED_BY_LABEL, Manifest, compact, metadata
 from .pod import PRODUCT_LABELS, USER_ID
 
@@ -67,8 +68,8 @@ def _pod(service: InferenceService, settings: Settings) -> Manifest:
         "name": "inspect",
         "image": settings.images.operator,
         "imagePullPolicy": "IfNotPresent",
-        "args": _arguments(service),
-        "env": [{"name": "HOME", "value": _TMP}, *(hub_environment(service.spec, settings) if not claim else [])],
+        "args": [literal(argument) for argument in _arguments(service)],
+        "env": literal_values(_environment(service, settings)),
         "resources": {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}},
         "volumeMounts": mounts,
         "terminationMessagePolicy": "FallbackToLogsOnError",
@@ -79,6 +80,11 @@ def _pod(service: InferenceService, settings: Settings) -> Manifest:
         },
     }
     return {**_placement(service), "restartPolicy": "Never", "containers": [container], "volumes": volumes}
+
+
+def _environment(service: InferenceService, settings: Settings) -> list[Manifest]:
+    hub = [] if model_claim(service) else hub_environment(service.spec, settings)
+    return [{"name": "HOME", "value": _TMP}, *hub]
 
 
 def _arguments(service: InferenceService) -> list[str]:

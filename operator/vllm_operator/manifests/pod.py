@@ -20,6 +20,7 @@ from ..vllm import middleware
 from ..vllm.argv import PORT, argv, drain_timeout_seconds, ranks
 from ..vllm.environment import configuration, environment
 from ..vllm.paths import CA_PATH, CACHE_DIR, MIDDLEWARE_PATH, MODELS_DIR, TEMPLATE_PATH, claims
+from .literal import literal, literal_values
 from .metadata import REVISION_LABEL, Manifest, compact, identity, labels
 
 USER_ID = 1000
@@ -103,8 +104,8 @@ def _container(service: InferenceService, settings: Settings, rendering: Renderi
         "image": spec.image or settings.default_image(spec.accelerator.resource),
         "imagePullPolicy": "IfNotPresent",
         "command": ["vllm", "serve"],
-        "args": argv(spec, service.name, rendering.commit),
-        "env": environment(spec, settings),
+        "args": [literal(argument) for argument in argv(spec, service.name, rendering.commit)],
+        "env": literal_values(environment(spec, settings)),
         "ports": [{"name": PORT_NAME, "containerPort": PORT, "protocol": "TCP"}],
         "resources": _resources(spec),
         "volumeMounts": _mounts(service, settings),
