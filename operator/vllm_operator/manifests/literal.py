@@ -16,5 +16,5 @@ def literal(text: str) -> str:
 
 
 def literal_values(env: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Variables of a container, each `value` of which arrives as it is. References to other objects are not expanded."""
+    """Variables of a container; each `value` arrives as it is, and references to other objects need nothing."""
     return [{**variable, "value": literal(variable["value"])} if "value" in variable else variable for variable in env]
