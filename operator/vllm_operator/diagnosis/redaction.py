@@ -10,7 +10,7 @@ import re
 LINE_MAX = 2000
 WORDS_MAX = 500
 
-# What Python, argparse, pydantic and vLLM say of a value that they cannot read; the value takes the rest of the line, or
+# What Python, argparse, pydantic and vLLM say of a value that they cannot read. It takes the rest of the line, or
 # ends where the second expression is found last. It may have come from a Secret; the name of the argument or variable
 # tells enough.
 _VALUES: tuple[tuple[re.Pattern[str], re.Pattern[str] | None], ...] = (
