@@ -96,7 +96,8 @@ INSTEAD: dict[str, str] = {
     "VLLM_API_KEY": "use apiKeySecretRef",
     **dict.fromkeys(
         ("HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "TRANSFORMERS_CACHE", "VLLM_CACHE_ROOT", "XDG_CACHE_HOME",
-         "TRITON_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR", "VLLM_ASSETS_CACHE", "FLASHINFER_WORKSPACE_BASE"),
+         "TRITON_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR", "VLLM_ASSETS_CACHE", "FLASHINFER_WORKSPACE_BASE",
+         "CUDA_CACHE_PATH"),
         "use cache, which keeps all that vLLM downloads and compiles",
     ),
     "HF_ENDPOINT": "it is the operator's setting hubEndpoint: ask the platform team",

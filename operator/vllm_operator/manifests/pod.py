@@ -19,7 +19,7 @@ from ..settings import Settings
 from ..vllm import middleware
 from ..vllm.argv import PORT, argv, drain_timeout_seconds, ranks
 from ..vllm.environment import configuration, environment
-from ..vllm.paths import CA_PATH, CACHE_DIR, MIDDLEWARE_PATH, MODELS_DIR, TEMPLATE_PATH, claims
+from ..vllm.paths import CA_PATH, CACHE_DIR, HOME_DIR, MIDDLEWARE_PATH, MODELS_DIR, TEMPLATE_PATH, claims
 from .literal import literal, literal_values
 from .metadata import REVISION_LABEL, Manifest, compact, identity, labels
 
@@ -190,6 +190,7 @@ def _volumes(service: InferenceService, settings: Settings) -> list[Manifest]:
     cache = service.cache_claim_name
     volumes: list[Manifest] = [
         {"name": "cache", **({"persistentVolumeClaim": {"claimName": cache}} if cache else {"emptyDir": {}})},
+        {"name": "home", "emptyDir": {}},
         {"name": "tmp", "emptyDir": {}},
         {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": gibibytes(shared_memory_bytes(spec))}},
         {"name": "middleware", "downwardAPI": {"items": [_MIDDLEWARE_FILE]}},
@@ -241,6 +242,7 @@ def _mounts(service: InferenceService, settings: Settings) -> list[Manifest]:
     spec = service.spec
     mounts: list[Manifest] = [
         {"name": "cache", "mountPath": CACHE_DIR},
+        {"name": "home", "mountPath": HOME_DIR},
         {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - a volume of the container, not ours
         {"name": "shm", "mountPath": "/dev/shm"},  # noqa: S108
         {"name": "middleware", "mountPath": str(PurePosixPath(MIDDLEWARE_PATH).parent), "readOnly": True},

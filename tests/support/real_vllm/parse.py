@@ -1,8 +1,8 @@
 """Runs in vLLM's own environment: parses command lines as `vllm serve` does.
 
 First it prints one line of JSON with what it knows: each flag's `dest`, `choices` and whether it is a `switch`, words
-that vLLM checks only later, and its environment variables. Then, for each line of stdin (a JSON list of what follows `vllm serve`), it prints
-one line: the namespace, or {"error": message}.
+that vLLM checks only later, and the names of its environment variables. Then, for each line of stdin (a JSON list of
+what follows `vllm serve`), it prints one line: the namespace, or {"error": message}.
 """
 
 import argparse
