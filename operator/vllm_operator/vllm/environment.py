@@ -43,7 +43,7 @@ def hub_environment(spec: InferenceServiceSpec, settings: Settings) -> list[dict
 def environment(spec: InferenceServiceSpec, settings: Settings) -> list[dict[str, Any]]:
     """Environment of vLLM's container, as in a PodSpec: the operator's, the hub settings, then the user's own."""
     owned = {
-        # Libraries read settings there, and Python code: it is never on a claim, which others may write. What used to be
+        # Libraries read settings there, and Python code: it is never on a claim, which others may write. What was
         # below it and takes long to make stays on the claim.
         "HOME": HOME_DIR,
         "FLASHINFER_WORKSPACE_BASE": f"{CACHE_DIR}/home",
