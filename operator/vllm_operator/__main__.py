@@ -30,10 +30,7 @@ def _execute(arguments: argparse.Namespace) -> None:
 
             print_yaml(custom_resource_definition())
         case "render":
-            from .cli.documents import print_yaml
-            from .cli.render import render_file
-
-            print_yaml(*render_file(arguments.filename, arguments.settings))
+            _render(arguments)
         case "plan":
             _plan(arguments)
         case "status" | "logs":
@@ -47,6 +44,17 @@ def _execute(arguments: argparse.Namespace) -> None:
             from .loop.operator import run_operator
 
             run_operator(KINDS, arguments.settings, arguments.metrics_port, arguments.health_port)
+
+
+def _render(arguments: argparse.Namespace) -> None:
+    from .cli.documents import print_yaml
+    from .cli.render import RenderError, render_file
+
+    try:
+        print_yaml(*render_file(arguments.filename, arguments.settings))
+    except RenderError as error:
+        print(f"{arguments.prog}: {error}", file=sys.stderr)
+        sys.exit(BAD_INPUT)
 
 
 def _plan(arguments: argparse.Namespace) -> NoReturn:

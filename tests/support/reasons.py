@@ -27,6 +27,7 @@ _SCALING, _SPEC = frozenset({ConditionType.SCALING_ACTIVE}), frozenset({Conditio
 GIVES: Mapping[str, frozenset[ConditionType]] = {
     "apply/": _PODS,
     "assess/": _FITS,
+    "assess/policy.py": _SPEC,
     "assess/fits.py:": _FITS | _PODS,  # that the inspection is still at it is why there are no pods
     "diagnosis/": _PODS,
     "diagnosis/autoscaling.py": _SCALING,

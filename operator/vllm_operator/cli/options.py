@@ -45,9 +45,10 @@ def command_line(name: str) -> Parser:
     run.add_argument("--health-port", type=int, default=8081, help="port of /healthz (default: %(default)s)")
     render = commands.add_parser("render", help="print the children of the services in a file, without a cluster")
     render.add_argument("-f", "--filename", type=Path, required=True, help="manifest with InferenceServices")
-    for command in (run, render):
+    plan = commands.add_parser("plan", help="say whether a service fits a GPU, and what it would serve")
+    for command in (run, render, plan):
         command.add_argument("--settings", type=Path, help="YAML file with the operator's settings")
-    _add_plan(commands.add_parser("plan", help="say whether a service fits a GPU, and what it would serve"))
+    _add_plan(plan)
     _add_status(commands.add_parser("status", help="show the services of a namespace or of the cluster at a glance"))
     _add_logs(commands.add_parser("logs", help="explain one service: conditions, pods, and what tells in their logs"))
     _add_inspect(commands.add_parser("inspect", help="say what a model is made of, without its weights"))

@@ -21,6 +21,7 @@ from ..planner.accelerators import MIB, Gpu
 from ..planner.architectures import load_model, model_of
 from ..planner.config import ModelConfigError
 from ..planner.shapes import Model
+from ..settings import Settings, load
 from .service_file import Manifest, services_in
 
 LEAST_BYTES, MOST_BYTES = 16 * MIB, 1 << 50
@@ -57,6 +58,19 @@ def read_service(options: argparse.Namespace) -> tuple[str, InferenceServiceSpec
     if (resource := spec.accelerator.resource) not in VENDORS:
         raise PlanInputError(f"{path}: {name}: spec.accelerator.resource: {resource} is not planned for")
     return name, spec
+
+
+def read_settings(path: Path | None) -> Settings:
+    """The operator's settings, or the defaults without a file. Raises PlanInputError."""
+    try:
+        return load(path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise PlanInputError(f"{path}: {said(error)}") from error
+    except yaml.YAMLError as error:
+        raise PlanInputError(f"{path}: is not YAML: {_where(error)}") from error
+    except ValidationError as error:
+        fault = error.errors()[0]
+        raise PlanInputError(f"{path}: {'.'.join(map(str, fault['loc']))}: {fault['msg']}") from error
 
 
 def _chosen(path: Path, manifests: list[Manifest], name: str | None) -> Manifest:

@@ -18,7 +18,7 @@ from ..api.spec import InferenceServiceSpec
 from ..settings import Settings
 from ..vllm import middleware
 from ..vllm.argv import PORT, argv, drain_timeout_seconds, ranks
-from ..vllm.environment import configuration, environment
+from ..vllm.environment import configuration, environment, media_hosts
 from ..vllm.paths import CA_PATH, CACHE_DIR, HOME_DIR, MIDDLEWARE_PATH, MODELS_DIR, TEMPLATE_PATH, claims
 from .literal import literal, literal_values
 from .metadata import REVISION_LABEL, Manifest, compact, identity, labels
@@ -104,7 +104,7 @@ def _container(service: InferenceService, settings: Settings, rendering: Renderi
         "image": spec.image or settings.default_image(spec.accelerator.resource),
         "imagePullPolicy": "IfNotPresent",
         "command": ["vllm", "serve"],
-        "args": [literal(argument) for argument in argv(spec, service.name, rendering.commit)],
+        "args": [literal(argument) for argument in argv(spec, service.name, rendering.commit, media_hosts(settings))],
         "env": literal_values(environment(spec, settings)),
         "ports": [{"name": PORT_NAME, "containerPort": PORT, "protocol": "TCP"}],
         "resources": _resources(spec),

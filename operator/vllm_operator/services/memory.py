@@ -25,6 +25,7 @@ from ..readers.reader import Reader
 from ..snapshots.node import Node
 from ..snapshots.pod import PodSnapshot
 from ..status.figures import Restarts
+from .claims import Claims
 
 
 @dataclass(slots=True)
@@ -35,6 +36,7 @@ class Memory:
     readers: tuple[Reader, ...]
     """In the order in which they are asked."""
     writer: StatusWriter
+    claims: Claims
     ledger: Ledger = field(default_factory=Ledger)
     replicas: Replicas = field(default_factory=Replicas)
     restarts: Restarts = field(default_factory=Restarts)
@@ -48,12 +50,14 @@ class Memory:
 
     def waits(self) -> list[Again]:
         """What is being read, or due."""
-        return [wait for reader in self.readers for wait in reader.waits()]
+        return [*self.claims.waits(), *(wait for reader in self.readers for wait in reader.waits())]
 
 
 def remember(key: Key, uid: str, surroundings: Surroundings) -> Memory:
     """The memory of a service that was not seen before."""
-    return Memory(uid, _readers(key, surroundings), StatusWriter(surroundings.cluster, surroundings.clock))
+    cluster, clock = surroundings.cluster, surroundings.clock
+    claims = Claims(partial(cluster.read, "PersistentVolumeClaim", key.namespace), clock)
+    return Memory(uid, _readers(key, surroundings), StatusWriter(cluster, clock), claims)
 
 
 def _readers(key: Key, surroundings: Surroundings) -> tuple[Reader, ...]:

@@ -76,7 +76,7 @@ class ServiceReconciler:
         evidence = await gather(key, snapshot, memory, self._surroundings)
         if evidence.spec_error:
             self._arrivals.settled(key)
-            return [*await self._tell(Account(evidence), memory)]
+            return [*await self._tell(Account(evidence), memory), *memory.claims.waits()]
         assessment = self._assess(evidence, memory)
         outcome = await self._bring_about(evidence, assessment, memory)
         account = Account(evidence, assessment, outcome)

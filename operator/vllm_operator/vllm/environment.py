@@ -40,6 +40,11 @@ def hub_environment(spec: InferenceServiceSpec, settings: Settings) -> list[dict
     return [*variables, *([_secret("HF_TOKEN", spec.model.token_secret_ref)] if spec.model.token_secret_ref else [])]
 
 
+def media_hosts(settings: Settings) -> tuple[str, ...] | None:
+    """Hosts that media may come from where the spec names none; None: any."""
+    return None if "*" in settings.allowed_media_domains else settings.allowed_media_domains
+
+
 def environment(spec: InferenceServiceSpec, settings: Settings) -> list[dict[str, Any]]:
     """Environment of vLLM's container, as in a PodSpec: the operator's, the hub settings, then the user's own."""
     owned = {
@@ -62,6 +67,8 @@ def environment(spec: InferenceServiceSpec, settings: Settings) -> list[dict[str
         "PYTHONPATH": str(PurePosixPath(MIDDLEWARE_PATH).parent),
     }
     variables = [{"name": key, "value": value} for key, value in owned.items()]
+    if spec.allowed_media_domains is not None or media_hosts(settings) is not None:
+        variables.append({"name": "VLLM_MEDIA_URL_ALLOW_REDIRECTS", "value": "0"})
     variables += hub_environment(spec, settings)
     if spec.api_key_secret_ref:
         variables.append(_secret("VLLM_API_KEY", spec.api_key_secret_ref))
