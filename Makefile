@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONPATH := tests:operator
 
-.PHONY: help setup test test-fast lint demo demo-down bench-scale bench-plan bench-rollout bench-autoscaling crd docs dashboards lock clean
+.PHONY: help setup test test-fast lint demo demo-down bench-scale bench-plan bench-rollout bench-autoscaling generated crd docs dashboards lock
 
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -57,9 +57,12 @@ bench-rollout: setup  ## Requests while pods are rolled, evicted, drained and sc
 bench-autoscaling: setup  ## The autoscaling policy against the HPA's defaults, on the HPA's own algorithm: table and plot
 	$(BIN)/python -m bench.autoscaling --plot build/bench-autoscaling.svg
 
-crd: setup  ## Write crds/ from api.py
-	$(BIN)/python -m vllm_operator crd > crds/inferenceservices.yaml
-	cp crds/inferenceservices.yaml charts/vllm-operator/files/
+generated: crd docs dashboards  ## Write all files that are made from others: run it before a commit
+
+crd: setup  ## Write crds/ and the chart's CRDs from api/, and the chart's rules of RBAC from resources.py
+	for plural in inferenceservices servingclasses; do $(BIN)/python -m vllm_operator crd $$plural > crds/$$plural.yaml || exit; done
+	cp crds/*.yaml charts/vllm-operator/files/
+	$(BIN)/python -m vllm_operator rbac > charts/vllm-operator/files/rbac.yaml
 
 docs: setup  ## Write docs/reasons.md and README's table of conditions from api/conditions.py and api/reasons.py
 	$(BIN)/python -m documents.conditions

@@ -1,11 +1,12 @@
 """The only module that talks to the API server, kopf's watches aside: read, apply, delete, status, Events."""
 
+import json
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from time import perf_counter
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 from uuid import uuid4
 
 import aiohttp
@@ -15,10 +16,10 @@ from kubernetes.aio.dynamic import DynamicClient
 from kubernetes.aio.dynamic.exceptions import DynamicApiError, NotFoundError, UnprocessibleEntityError
 
 from . import metrics
-from .api import API_VERSION, KIND, PLURAL
 from .api.resource import Reference
 from .manifests.metadata import Manifest, compact
-from .snapshots.child import FIELD_MANAGER
+from .manifests.names import FIELD_MANAGER
+from .resources import RESOURCES, Resource
 from .snapshots.pod_event import PodEvent, snapshots
 
 log = logging.getLogger(__name__)
@@ -37,43 +38,7 @@ NO_VERSION = "1"
 REQUEST_SECONDS = 30.0
 # Where the Events about cluster-scoped objects are.
 EVENTS_OF_CLUSTER = "default"
-# The name of every Lease of an operator.
-LEASE_NAME = "vllm-operator"
 LEASE_REQUEST_SECONDS = 4.0
-
-
-class Resource(NamedTuple):
-    """Where a kind lives in the API."""
-
-    api_version: str
-    plural: str
-
-    @property
-    def group(self) -> str:
-        """The API group; empty for the core one."""
-        return self.api_version.rpartition("/")[0]
-
-
-RESOURCES = {
-    KIND: Resource(API_VERSION, PLURAL),
-    "Deployment": Resource("apps/v1", "deployments"),
-    "ControllerRevision": Resource("apps/v1", "controllerrevisions"),
-    "Service": Resource("v1", "services"),
-    "PersistentVolumeClaim": Resource("v1", "persistentvolumeclaims"),
-    "PodDisruptionBudget": Resource("policy/v1", "poddisruptionbudgets"),
-    "NetworkPolicy": Resource("networking.k8s.io/v1", "networkpolicies"),
-    "HorizontalPodAutoscaler": Resource("autoscaling/v2", "horizontalpodautoscalers"),
-    "ScaledObject": Resource("keda.sh/v1alpha1", "scaledobjects"),
-    "Job": Resource("batch/v1", "jobs"),
-    "ServiceMonitor": Resource("monitoring.coreos.com/v1", "servicemonitors"),
-    "Event": Resource("v1", "events"),
-    "Pod": Resource("v1", "pods"),
-    "Lease": Resource("coordination.k8s.io/v1", "leases"),
-    "Node": Resource("v1", "nodes"),
-}
-# What a cluster may not know.
-OPTIONAL_KINDS = ("ServiceMonitor", "ScaledObject")
-CHILD_KINDS = tuple(kind for kind in RESOURCES if kind not in (KIND, "Event", "Pod", "Lease", "Node"))
 
 
 class RefusedError(Exception):
@@ -114,12 +79,15 @@ class Cluster:
         self._client, self._allows = client, allows
 
     async def _request(self, verb: str, url: str, *, seconds: float = REQUEST_SECONDS, **options: Any) -> Manifest:
+        return dict(json.loads(await self._body(verb, url, seconds, **options)))
+
+    async def _body(self, verb: str, url: str, seconds: float = REQUEST_SECONDS, **options: Any) -> bytes:
         started = perf_counter()
         code = "error"
         try:
             response = await self._client.request(verb, url, serialize=False, _request_timeout=seconds, **options)
             code = str(response.status)
-            return dict(await response.json())
+            return bytes(await response.read())
         except NotFoundError as error:
             code = "404"
             raise GoneError(_reason(error)) from error
@@ -146,14 +114,11 @@ class Cluster:
         url = path("Pod", namespace, pod, "log")
         query = [("container", container), ("previous", str(previous).lower()), ("tailLines", str(LOG_LINES))]
         try:
-            response = await self._client.request(
-                "get", url, serialize=False, query_params=query, _request_timeout=REQUEST_SECONDS
-            )
-            text = bytes(await response.read())[-LOG_BYTES:].decode(errors="replace")
-        except (DynamicApiError, aiohttp.ClientError, OSError) as error:
+            text = await self._body("get", url, query_params=query)
+        except (RefusedError, GoneError, UnavailableError) as error:
             log.info("no log of %s/%s: %s", namespace, pod, error)
             return ""
-        return text
+        return text[-LOG_BYTES:].decode(errors="replace")
 
     async def read_events(self, namespace: str, uid: str) -> tuple[PodEvent, ...]:
         """The Events about the object of this uid; none where they cannot be read."""
@@ -176,6 +141,16 @@ class Cluster:
             log.warning("cannot tell whether the cluster serves %s: %s", kind, error)
             return None
         return any(entry["name"] == resource.plural for entry in found.get("resources", ()))
+
+    async def may_list(self, resource: Resource) -> bool:
+        """Whether there is such an API, and this operator may list its objects in the whole cluster."""
+        root = f"/apis/{resource.api_version}" if resource.group else f"/api/{resource.api_version}"
+        try:
+            await self._request("get", f"{root}/{resource.plural}", query_params=[("limit", "1")])
+        except (RefusedError, GoneError, UnavailableError) as error:
+            log.info("cannot list %s: %s", resource.plural, error)
+            return False
+        return True
 
     async def apply(self, manifest: Manifest) -> Manifest:
         """Server-side apply of everything that we own in the object; returns it as it then stands.

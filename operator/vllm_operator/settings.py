@@ -108,17 +108,20 @@ class Settings(Allowed):
 
 
 def matches(patterns: Iterable[str], text: str) -> bool:
-    """Whether one of the patterns stands for the whole text: `*` for anything without a slash, `**` for anything."""
+    """Whether one of the patterns stands for the whole text.
+
+    `*` is anything without a slash, `**` anything, and `?` one character that is no slash.
+    """
     return any(_expression(pattern).fullmatch(text) for pattern in patterns)
 
 
 @cache
 def _expression(pattern: str) -> re.Pattern[str]:
-    parts = re.split(r"(\*+)", pattern)
+    parts = re.split(r"(\*+|\?)", pattern)
     return re.compile("".join(_WILD.get(part) or re.escape(part) for part in parts))
 
 
-_WILD = {"*": "[^/]*", "**": ".*"}
+_WILD = {"*": "[^/]*", "**": ".*", "?": "[^/]"}
 
 
 def load(path: Path | None) -> Settings:

@@ -101,7 +101,7 @@ def applies(count: int) -> list[Request]:
     for number in range(count):
         owner = service_of(service(f"s{number}"))
         template = pod_template(owner, Settings())
-        children += [controller_revision(owner, 1, template), *desired(owner, template, monitoring=False)]
+        children += [controller_revision(owner, 1, template), *desired(owner, template, served=())]
     children.sort(key=lambda child: child["kind"] == "Deployment")
     query = "fieldManager=bench&force=true&fieldValidation=Ignore"
     for child in children:

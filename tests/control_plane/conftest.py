@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from cluster.control_plane import ControlPlane
+from control_plane import keda, monitors
 from support.kube import Kube
 from support.model_reports import REPORTS
 from support.operator_process import OperatorProcess, install_rights
@@ -56,3 +57,16 @@ def kube(operator: OperatorProcess, request: pytest.FixtureRequest) -> Iterator[
         operator.check()
     finally:
         kube.run("delete", "namespace", name, "--wait=false", check=False)
+
+
+@pytest.fixture
+def every_api(kube: Kube, operator: OperatorProcess) -> Iterator[None]:
+    """The optional APIs are served, and models are inspected: every kind of child can be made."""
+    monitors.install_api(kube)
+    keda.install_api(kube)
+    operator.restart(images={"operator": "vllm-operator:test"})
+    yield
+    operator.stop()
+    keda.remove_api(kube)
+    monitors.remove_api(kube)
+    operator.start()

@@ -188,7 +188,7 @@ def test_a_service_deleted_right_after_the_operator_leaves_nothing(kube: Kube, o
     operator.process.kill()
     operator.stop()
     kube.run("delete", "vis", "llama", "--timeout=10s")
-    kube.wait("nothing is left", 60, lambda: not kube.list(f"{CHILDREN},pods,jobs", f"{LABEL}=llama"))
+    kube.wait("nothing is left", 60, lambda: not kube.list(f"{CHILDREN},pods", f"{LABEL}=llama"))
     operator.start()
     ready(kube, "other")  # by then it has looked at everything
-    assert not kube.list(f"{CHILDREN},pods,jobs", f"{LABEL}=llama")
+    assert not kube.list(f"{CHILDREN},pods", f"{LABEL}=llama")

@@ -4,8 +4,8 @@ from typing import Any
 
 from support.snapshots import service
 from vllm_operator.api.resource import InferenceService
-from vllm_operator.manifests import Scaling
-from vllm_operator.manifests.autoscaling import autoscaler
+from vllm_operator.manifests import OPTIONAL_KINDS, Scaling, desired
+from vllm_operator.manifests.kinds import AUTOSCALERS
 
 # A target for each thing that a service can be scaled by.
 ALL_TARGETS = {
@@ -22,10 +22,17 @@ def scaled(**autoscaling: Any) -> InferenceService:
     return service(autoscaling={"maxReplicas": 8, **autoscaling})
 
 
+def autoscalers(
+    owner: InferenceService, scaling: Scaling | None = None, served: frozenset[str] = OPTIONAL_KINDS
+) -> list[dict[str, Any]]:
+    """What scales a service that may have pods, where the cluster serves these optional kinds."""
+    children = desired(owner, {"spec": {}}, served=served, scaling=scaling or Scaling())
+    return [child for child in children if child["kind"] in AUTOSCALERS]
+
+
 def scaling_spec(scaling: Scaling | None = None, **autoscaling: Any) -> dict[str, Any]:
     """The spec of the HPA or the ScaledObject."""
-    found = autoscaler(scaled(**autoscaling), scaling or Scaling())
-    assert found
+    (found,) = autoscalers(scaled(**autoscaling), scaling)
     spec: dict[str, Any] = found["spec"]
     return spec
 

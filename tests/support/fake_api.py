@@ -15,7 +15,7 @@ from typing import Any
 from kubernetes.aio.client.exceptions import ApiException
 from kubernetes.aio.dynamic.exceptions import api_exception
 
-from vllm_operator.snapshots.child import FIELD_MANAGER
+from vllm_operator.manifests.names import FIELD_MANAGER
 from vllm_operator.watch.sources import Source
 
 Object = dict[str, Any]
@@ -33,11 +33,8 @@ def refusal(status: int, message: str, headers: Mapping[str, str] | None = None)
 class _Answer(SimpleNamespace):
     status = 200
 
-    async def json(self) -> Object:
-        return dict(self.body)
-
     async def read(self) -> bytes:
-        return str(self.body).encode()
+        return (self.body if isinstance(self.body, str) else json.dumps(self.body)).encode()
 
 
 @dataclass

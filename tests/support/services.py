@@ -9,11 +9,13 @@ from typing import Any
 from cluster.tools import tool
 from support.kube import Kube, Object, conditions
 from support.operator_process import version
+from vllm_operator.manifests.kinds import CHILD_KINDS
 
 LABEL = "app.kubernetes.io/instance"
 # The waits are for a machine that has nothing else to do; what is promised within a time is asserted by itself.
 PATIENCE = 4
-CHILDREN = "deployments,controllerrevisions,services,pvc,pdb,networkpolicies,hpa"
+# What every cluster serves.
+CHILDREN = ",".join(row.plural for row in CHILD_KINDS if not row.optional)
 
 
 def service(name: str = "llama", **spec: Any) -> Object:

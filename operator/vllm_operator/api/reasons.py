@@ -18,6 +18,7 @@ _PODS = frozenset({ConditionType.WORKLOAD_AVAILABLE})
 _CHAT = frozenset({ConditionType.CHAT_AVAILABLE})
 _MONITORING = frozenset({ConditionType.MONITORING_AVAILABLE})
 _SCALING = frozenset({ConditionType.SCALING_ACTIVE})
+_ADMITTED = frozenset({ConditionType.ADMITTED})
 _OUTDATED = frozenset({ConditionType.OUTDATED})
 _RECONCILING = frozenset({ConditionType.RECONCILING})
 
@@ -52,8 +53,8 @@ class Reason(StrEnum):
         "the operator can act on the spec")
     INVALID = ("Invalid", _SPEC, LASTS,
         "the spec breaks a rule that the API server did not check: correct the field that the message names")
-    IMAGE_NOT_ALLOWED = ("ImageNotAllowed", _SPEC, LASTS,
-        "the operator's settings do not allow spec.image: leave it out, or ask the platform team")
+    IMAGE_NOT_ALLOWED = ("ImageNotAllowed", _SPEC | _ADMITTED, LASTS,
+        "the operator's settings do not allow the spec's image or its class's: use another, or ask the platform team")
     REMOTE_CODE_NOT_ALLOWED = ("RemoteCodeNotAllowed", _SPEC, LASTS,
         "the setting allowTrustRemoteCode is off: use a model that needs no code of its own, or ask the platform team")
     HUB_ORGANISATION_NOT_ALLOWED = ("HubOrganisationNotAllowed", _SPEC, LASTS,
@@ -74,6 +75,18 @@ class Reason(StrEnum):
         "the setting allowedTriggers does not have the type of a trigger: use autoscaling.targets")
     MEDIA_DOMAIN_NOT_ALLOWED = ("MediaDomainNotAllowed", _SPEC, LASTS,
         "the setting allowedMediaDomains does not have a host of allowedMediaDomains: leave it out")
+
+    # The ServingClass.
+    CLASS_NOT_FOUND = ("ClassNotFound", _ADMITTED, LASTS,
+        "there is no ServingClass of that name: correct servingClassName, or ask the platform team")
+    CLASS_NOT_ALLOWED = ("ClassNotAllowed", _ADMITTED, LASTS,
+        "the ServingClass is not for this namespace: name another one, or ask the platform team")
+    CLASS_LIMIT_EXCEEDED = ("ClassLimitExceeded", _ADMITTED, LASTS,
+        "the service asks for more than its ServingClass allows: change the field that the message names")
+    CLASS_CONTRADICTED = ("ClassContradicted", _ADMITTED, LASTS,
+        "the spec and its ServingClass say things that cannot both hold: see the message")
+    CLASS_UNREADABLE = ("ClassUnreadable", _ADMITTED, LASTS,
+        "the operator cannot read the ServingClass: give it the right that the message names, or correct the class")
 
     # The memory plan.
     INSPECTING = ("Inspecting", _FIT | _PODS, PASSES,
@@ -99,7 +112,7 @@ class Reason(StrEnum):
     GPU_UNKNOWN = ("GpuUnknown", _FIT, LASTS,
         "nothing tells the GPU or its memory: set accelerator.product, or accelerator.memory")
     WITHHELD = ("Withheld", _PODS | _SCALING, LASTS,
-        "no pods are made, as the model does not fit: see Fits, or set planPolicy: Warn to try all the same")
+        "no pods are made, as the model does not fit (see Fits, or planPolicy) or the ServingClass is against it")
 
     # What vLLM would refuse before it loads a weight, as the plan knows.
     ATTENTION_HEADS = ("AttentionHeadsNotDivisible", _FIT, LASTS,
@@ -284,6 +297,10 @@ class Reason(StrEnum):
     # What gates nothing.
     CONFIGURATION_CHANGED = ("ConfigurationChanged", _OUTDATED, LASTS,
         "a Secret or ConfigMap changed after the pods had started: set rollout.restartedAt to roll them")
+    CLASS_CHANGED = ("ClassChanged", _OUTDATED, LASTS,
+        "the ServingClass, or which one is the default, changed: set rollout.restartedAt to take it as it is now")
+    DEFAULT_CHANGED = ("OperatorDefaultChanged", _OUTDATED, LASTS,
+        "a default of the operator changed: set rollout.restartedAt to take it as it is now")
     SERVICE_MONITOR_APPLIED = ("ServiceMonitorApplied", _MONITORING, FINE,
         "a ServiceMonitor selects the Service")
     API_MISSING = ("ServiceMonitorApiMissing", _MONITORING, LASTS,

@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from ..api.resource import InferenceService
 from ..manifests import Manifest
+from ..manifests.kinds import BY_KIND, Proof
 from ..snapshots.child import Child, ChildKey
 from .ledger import Applied
 
@@ -122,9 +123,10 @@ def _is_switched_off(service: InferenceService, child: Child | None) -> bool:
 
 
 def _foreign(service: InferenceService, child: Child) -> tuple[Act, ChildKey, str] | None:
-    """A claim may have no owner, so that it outlives its service; anything else must be owned by this very service."""
+    """What a child that is not this service's own is told by; None where the proof holds that its kind asks for."""
     key = (child.kind, child.name)
-    if child.owner_uid == service.uid or (child.kind == "PersistentVolumeClaim" and child.owner_uid is None):
+    by_labels = BY_KIND[child.kind].proof is Proof.OWNER_OR_LABELS
+    if child.owner_uid == service.uid or (by_labels and child.owner_uid is None):
         return None
     if child.owner_uid is None:
         text = f"{child.kind} {child.name} has no owner any more: delete it, and the operator makes it again"

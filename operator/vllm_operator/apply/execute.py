@@ -5,9 +5,10 @@ from typing import NamedTuple
 
 from ..api.reasons import Reason
 from ..api.resource import InferenceService
-from ..cluster import OPTIONAL_KINDS, Cluster, GoneError, RefusedError
-from ..manifests import AUTOSCALERS, Manifest
-from ..manifests.metadata import INSTANCE_LABEL, MANAGED_BY, MANAGED_BY_LABEL
+from ..cluster import Cluster, GoneError, RefusedError
+from ..manifests import Manifest
+from ..manifests.kinds import AUTOSCALERS, OPTIONAL_KINDS
+from ..manifests.names import INSTANCE_LABEL, MANAGED_BY, MANAGED_BY_LABEL
 from ..snapshots.child import Child, ChildKey, owner_uid
 from ..snapshots.child import child as child_of
 from ..status.evidence import Outcome
@@ -35,13 +36,15 @@ class Hands(NamedTuple):
     ledger: Ledger
     clock: Callable[[], float]
     start_replicas: int
-    """As in the evidence."""
+    """Pods that a new Deployment starts with under an autoscaler, as in the evidence."""
     gives_way: Callable[[], bool]
     """Whether the first pods of this service wait for other services."""
 
 
 async def execute(service: InferenceService, changes: Changes, hands: Hands) -> Outcome:
-    """Does all of it, and says what stands then. Raises GivesWayError, StillDeletingError, GoneError, UnavailableError.
+    """Makes all changes in order, and says what stands then.
+
+    Raises GivesWayError, StillDeletingError, GoneError, UnavailableError.
 
     What the API server refuses ends it, with the error in the outcome; but on an autoscaler nothing else depends.
     """

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..api.resource import InferenceService
-from ..manifests.autoscaling import STARTUP_STEPS
+from ..manifests.amounts import STARTUP_STEPS
 from ..snapshots.child import DeploymentSnapshot
 from ..snapshots.pod import PodSnapshot
 

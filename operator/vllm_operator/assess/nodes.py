@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ..api.pod import PodSettings
 from ..api.scheduling import NodeSelectorTerm, Requirement, Toleration
 from ..api.spec import InferenceServiceSpec
-from ..manifests.pod import PRODUCT_LABELS
+from ..manifests.names import PRODUCT_LABELS
 from ..snapshots.node import Node, Taint
 from ..vllm.argv import ranks
 
@@ -94,12 +94,13 @@ def _matches(term: NodeSelectorTerm, node: Node) -> bool:
     if not term.match_expressions and not term.match_fields:
         return False  # an empty term matches nothing
     labels, fields = dict(node.labels), {"metadata.name": node.name}
-    return all(_holds(requirement, labels) for requirement in term.match_expressions or []) and all(
-        _holds(requirement, fields) for requirement in term.match_fields or []
+    return all(holds(requirement, labels) for requirement in term.match_expressions or []) and all(
+        holds(requirement, fields) for requirement in term.match_fields or []
     )
 
 
-def _holds(requirement: Requirement, labels: Mapping[str, str]) -> bool:
+def holds(requirement: Requirement, labels: Mapping[str, str]) -> bool:
+    """Whether a comparison holds for an object's labels."""
     value, values = labels.get(requirement.key), requirement.values or []
     match requirement.operator:
         case "In":

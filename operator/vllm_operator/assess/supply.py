@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from ..api.resource import Key
 from ..api.spec import InferenceServiceSpec
-from ..manifests.pod import PRODUCT_LABELS
+from ..manifests.names import PRODUCT_LABELS
 from ..snapshots.node import Node
 from ..snapshots.pod import PodSnapshot
 from .nodes import is_selected, untolerated

@@ -87,7 +87,7 @@ def _line(text: str) -> str:
     text = _URL.sub(_without_query, text)
     for pattern, instead in _CREDENTIALS:
         text = pattern.sub(instead, text)
-    return _VARIES.sub(lambda found: "" if found[0].startswith(" (") else "...", text)
+    return _VARIES.sub(lambda match: "" if match[0].startswith(" (") else "...", text)
 
 
 def _without_value(rest: str, after: re.Pattern[str] | None) -> str:

@@ -19,8 +19,9 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-from ..cluster import LEASE_NAME, Cluster, GoneError, RefusedError, UnavailableError
+from ..cluster import Cluster, GoneError, RefusedError, UnavailableError
 from ..manifests import Manifest
+from ..resources import LEASE_NAME
 
 log = logging.getLogger(__name__)
 

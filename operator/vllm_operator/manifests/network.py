@@ -2,8 +2,8 @@
 
 from ..api.resource import InferenceService
 from ..vllm.argv import PORT
-from .metadata import INSTANCE_LABEL, Manifest, identity, metadata
-from .pod import PORT_NAME
+from .metadata import Manifest, identity, metadata
+from .names import INSTANCE_LABEL, PORT_NAME
 
 
 def service(owner: InferenceService) -> Manifest:
@@ -50,8 +50,3 @@ def network_policy(owner: InferenceService) -> Manifest | None:
             "ingress": [rule],
         },
     }
-
-
-def service_url(owner: InferenceService) -> str:
-    """Base URL of the OpenAI API within the cluster."""
-    return f"http://{owner.name}.{owner.namespace}.svc:{PORT}/v1"

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..manifests.pod import PRODUCT_LABELS
+from ..manifests.names import PRODUCT_LABELS
 
 Body = Mapping[str, Any]
 
@@ -22,7 +22,7 @@ class Taint:
     effect: str
 
     def __str__(self) -> str:
-        """As kubectl writes it."""
+        """key=value:effect, as kubectl writes a taint."""
         return f"{self.key}{'=' if self.value else ''}{self.value}:{self.effect}"
 
 

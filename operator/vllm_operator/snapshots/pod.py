@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 
-from ..manifests.metadata import REVISION_LABEL
-from ..manifests.pod import CONTAINER
+from ..manifests.names import CONTAINER, REVISION_LABEL
 from .child import Body
 from .pod_event import PodEvent
 

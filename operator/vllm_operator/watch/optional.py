@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import Callable
 
-from ..cluster import OPTIONAL_KINDS, RESOURCES, Cluster
+from ..cluster import Cluster
+from ..manifests.kinds import BY_KIND, OPTIONAL_KINDS
 from .watches import Watches
 
 LOOK_SECONDS = 30.0
@@ -35,6 +36,6 @@ class OptionalApis:
         )
         for kind in OPTIONAL_KINDS:
             tell = self._watches.expect if kind in self._served else self._watches.forget
-            tell(RESOURCES[kind].plural)
+            tell(BY_KIND[kind].plural)
         if self._served != before:
             self._changed()

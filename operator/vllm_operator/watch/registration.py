@@ -10,7 +10,7 @@ from typing import Any
 import kopf
 
 from .. import metrics, settings
-from ..manifests.metadata import MANAGED_BY, MANAGED_BY_LABEL
+from ..manifests.names import MANAGED_BY, MANAGED_BY_LABEL
 from .informer import NoDiffBase, NoProgress
 from .sources import Body, Item, Source
 from .watches import Watches

@@ -9,6 +9,7 @@ from vllm_operator.api.resource import InferenceService
 from vllm_operator.apply.decision import Act, Change, Sharing, Sight, decide, digest
 from vllm_operator.apply.ledger import WATCH_LAG_SECONDS, Applied, Ledger
 from vllm_operator.manifests import Manifest
+from vllm_operator.manifests.kinds import CHILD_KINDS, ChildKind, Proof
 from vllm_operator.snapshots.child import Child
 
 OWNER = service()
@@ -80,7 +81,7 @@ def test_a_deployment_whose_pods_an_autoscaler_counts_is_looked_at_before_it_is_
     ],
 )
 def test_replicas_that_we_own_are_handed_over_before_we_give_them_up(
-    shown: Child, last: Applied | None, held: bool
+    shown: Child, last: Applied | None, *, held: bool
 ) -> None:
     change = needs(SHARED, shown, last)
     assert (change.act, change.sharing) == (Act.APPLY, Sharing(3, exists=True, held=held))
@@ -109,3 +110,10 @@ def test_the_ledger_notes_what_the_watch_has_shown_and_keeps_it_seen() -> None:
     assert not last.may_come(NOW)
     ledger.forget(key)
     assert ledger.get(key) is None
+
+
+@pytest.mark.parametrize("row", CHILD_KINDS, ids=lambda row: row.kind)
+def test_without_an_owner_only_what_may_outlive_its_service_is_taken_for_ours(row: ChildKind) -> None:
+    manifest = {"kind": row.kind, "metadata": {"name": "llama"}, "spec": {"replicas": 1}}
+    found = needs(manifest, child(manifest, owner_uid=None), None)
+    assert (found.act is Act.REFUSE) == (row.proof is Proof.OWNER)

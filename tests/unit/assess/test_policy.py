@@ -152,7 +152,7 @@ def test_the_claim_that_the_operator_makes_needs_no_label() -> None:
         ("a[b]", "ab", False),
     ],
 )
-def test_a_star_does_not_cross_a_slash(pattern: str, text: str, fits: bool) -> None:
+def test_a_star_does_not_cross_a_slash(pattern: str, text: str, *, fits: bool) -> None:
     assert matches([pattern], text) == fits
 
 

@@ -6,9 +6,8 @@ import pytest
 import yaml
 
 from cluster.host import REPOSITORY
-from support.autoscalers import ALL_TARGETS, CRON, metrics, queries, scaled, scaling_spec
+from support.autoscalers import ALL_TARGETS, CRON, autoscalers, metrics, queries, scaled, scaling_spec
 from vllm_operator.manifests import Scaling
-from vllm_operator.manifests.autoscaling import autoscaler
 
 
 def test_the_defaults_are_requests_that_wait_and_the_kv_cache() -> None:
@@ -36,9 +35,8 @@ def test_pods_are_added_no_faster_than_they_start(known: int | None, period: int
 
 
 def test_without_kedas_api_nothing_scales_and_with_it_there_is_one_autoscaler() -> None:
-    assert autoscaler(scaled(provider="KEDA"), Scaling(keda=False)) is None
-    found = autoscaler(scaled(provider="KEDA"), Scaling())
-    assert found
+    assert autoscalers(scaled(provider="KEDA"), served=frozenset()) == []
+    (found,) = autoscalers(scaled(provider="KEDA"))
     assert found["kind"] == "ScaledObject"
 
 
