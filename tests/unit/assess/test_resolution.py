@@ -150,7 +150,7 @@ def test_where_pods_may_run_holds_together() -> None:
     assert pod.affinity.to_manifest() == {
         "nodeAffinity": {required: {"nodeSelectorTerms": [joined, joined]}}, **near
     }  # fmt: skip
-    assert [(one.name, one.value) for one in env] == [("B", "service"), ("NCCL_DEBUG", "WARN")]
+    assert [(one.name, one.value) for one in env] == [("TZ", "service"), ("NCCL_DEBUG", "WARN")]
     assert "pod.tolerations" not in resolved(found), "the service tolerates it itself"
 
 
