@@ -1,7 +1,7 @@
 """Why vLLM's container ended: from its exit, how long it ran, and its last words. Pure.
 
 What a log says is shown as it is only where the pod was never ready: later lines may hold what users sent. Then only
-texts of the table (symptoms.py) and the names of exceptions are told.
+texts of the table (catalogue.py) and the names of exceptions are told.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""One text that vLLM or a library under it says when it fails -> the reason, and what to do. See symptoms.py.
+"""One text that vLLM or a library under it says when it fails -> the reason, and what to do. See catalogue.py.
 
 `says` is the text as its source has it, with `{name}` where a value stands and `{}` where anything may: the pattern is
 made of it, and a test looks for its pieces in the named source of the pinned vLLM.
