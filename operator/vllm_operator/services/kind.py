@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..api import KIND
-from ..api.resource import Key
+from ..api.resource import Body, Key
 from ..loop.kinds import Kind
 from ..manifests.kinds import CHILD_KINDS, ChildKind
 from ..manifests.names import INSPECTION_LABEL
@@ -16,7 +16,7 @@ from ..snapshots.node import snapshot as node
 from ..snapshots.own import ObjectSnapshot, key_of, snapshot
 from ..snapshots.pod import PodSnapshot, pod
 from ..status.figures import fleet
-from ..watch.sources import Body, Indices, Item, Source
+from ..watch.sources import Indices, Item, Source
 from .reconcile import ServiceReconciler
 from .view import CHILDREN, INSPECTIONS, NODES, PODS, SERVICES
 

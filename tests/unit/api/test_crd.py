@@ -3,16 +3,14 @@
 import json
 import re
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 import yaml
 
 from cluster.host import REPOSITORY
+from support.every_field import Schema
 from vllm_operator.api import InferenceServiceSpec
 from vllm_operator.api.crd import custom_resource_definition, structural
-
-Schema = dict[str, Any]
 
 
 def root() -> Schema:

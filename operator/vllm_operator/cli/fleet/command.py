@@ -4,10 +4,13 @@ import argparse
 import asyncio
 
 from ...api import KIND
+from ...api.resource import Key
+from ...manifests.metadata import Manifest
 from ...manifests.names import CONTAINER, INSPECTION_LABEL, INSTANCE_LABEL, MANAGED_BY, MANAGED_BY_LABEL
-from .client import FleetError, NotThereError, Object, UserClient, connect
+from ...snapshots.own import key_of
+from .client import FleetError, NotThereError, UserClient, connect
 from .explanation import Log, explanation, telling
-from .rows import Key, Requests, as_json, as_text, counted, is_ready, key, rows
+from .rows import Requests, as_json, as_text, counted, is_ready, rows
 
 _PODS = f"{MANAGED_BY_LABEL}={MANAGED_BY},!{INSPECTION_LABEL}"
 
@@ -33,7 +36,7 @@ async def _status(arguments: argparse.Namespace) -> str:
     return as_json(fleet) if arguments.output == "json" else as_text(fleet)
 
 
-async def _one(client: UserClient, namespace: str, name: str) -> tuple[list[Object], list[Object]]:
+async def _one(client: UserClient, namespace: str, name: str) -> tuple[list[Manifest], list[Manifest]]:
     """A service as a list, and its pods. Raises FleetError."""
     try:
         service = await client.get(KIND, namespace, name)
@@ -42,8 +45,8 @@ async def _one(client: UserClient, namespace: str, name: str) -> tuple[list[Obje
     return [service], await client.find("Pod", namespace, f"{_PODS},{INSTANCE_LABEL}={name}")
 
 
-async def _requests(client: UserClient, pods: list[Object]) -> dict[Key, Requests]:
-    ready = [key(pod) for pod in pods if is_ready(pod)]
+async def _requests(client: UserClient, pods: list[Manifest]) -> dict[Key, Requests]:
+    ready = [key_of(pod) for pod in pods if is_ready(pod)]
     texts = await asyncio.gather(*(client.metrics(*pod) for pod in ready))
     return {pod: counted(text) for pod, text in zip(ready, texts, strict=True) if text is not None}
 
