@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any
 
 from support.places import PLACES, Place
-from vllm_operator.api.crd import custom_resource_definition
+from vllm_operator.api.crd import INFERENCE_SERVICE, custom_resource_definition
 from vllm_operator.api.resource import InferenceService
 from vllm_operator.api.spec import InferenceServiceSpec
 
@@ -42,6 +42,7 @@ VALUES: dict[str, tuple[Any, Any]] = {
     "rollout.maxUnavailable": (1, 2),
     "rollout.restartedAt": ("2026-11-24T12:00:00Z", "2026-11-25T12:00:00Z"),
     "extraArgs": (["--seed=1"], ["--seed=2"]),
+    "env[].name": ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
 }
 _BY_TYPE: dict[str, tuple[Any, Any]] = {
     "string": ("one", "two"),
@@ -86,7 +87,7 @@ ARRIVED: dict[str, tuple[Any, Any]] = {
 @cache
 def spec_schema() -> Schema:
     """The structural schema of the spec."""
-    (version,) = custom_resource_definition()["spec"]["versions"]
+    (version,) = custom_resource_definition(INFERENCE_SERVICE)["spec"]["versions"]
     schema: Schema = version["schema"]["openAPIV3Schema"]["properties"]["spec"]
     return schema
 

@@ -16,6 +16,7 @@ from cluster.control_plane import ControlPlane, free_ports
 from cluster.host import REPOSITORY
 from support.chart import CHART, NAMESPACE, RELEASE, helm
 from support.kube import Kube, Object, established
+from vllm_operator.api import GROUP, PLURALS
 
 RIGHTS = ("ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
 # For `env`: as in a pod, whose containers may be restarted.
@@ -49,15 +50,16 @@ def install_rights(control_plane: ControlPlane) -> Path:
     """Applies the CRD and the chart's rights; returns a kubeconfig of the chart's account."""
     kube = Kube(control_plane.kubeconfig, NAMESPACE)
     kube.run("create", "namespace", NAMESPACE)
-    kube.run("apply", "--server-side", "-f", str(REPOSITORY / "crds" / "inferenceservices.yaml"))
-    kube.wait("the API is there", 30, lambda: established(kube.get("crd", "inferenceservices.vllm-operator.dev")))
+    kube.run("apply", "--server-side", "-f", str(REPOSITORY / "crds"))
+    crds = [f"{plural}.{GROUP}" for plural in PLURALS]
+    kube.wait("the APIs are there", 30, lambda: all(established(kube.get("crd", crd)) for crd in crds))
     return add_account(control_plane, RELEASE)
 
 
-def add_account(control_plane: ControlPlane, release: str) -> Path:
-    """Applies the rights of one more release; returns a kubeconfig of its account."""
+def add_account(control_plane: ControlPlane, release: str, *words: str) -> Path:
+    """Applies the rights of one more release, with values of the chart; returns a kubeconfig of its account."""
     kube = Kube(control_plane.kubeconfig, NAMESPACE)
-    kube.apply(*chart_rights(release=release))
+    kube.apply(*chart_rights(*words, release=release))
     config: Object = yaml.safe_load(control_plane.kubeconfig.read_text())
     token = kube.run("create", "token", release, "--duration=24h").strip()
     config["users"][0]["user"] = {"token": token}

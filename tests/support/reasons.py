@@ -22,12 +22,21 @@ Sources = Mapping[str, str]
 
 _FITS, _PODS = frozenset({ConditionType.FITS}), frozenset({ConditionType.WORKLOAD_AVAILABLE})
 _SCALING, _SPEC = frozenset({ConditionType.SCALING_ACTIVE}), frozenset({ConditionType.SPEC_VALID})
+_ADMITTED = frozenset({ConditionType.ADMITTED})
 # To which conditions the reasons go that a folder, a module or a function of it names: the most exact entry counts.
 # status/ says it itself, in the calls that name a type and a reason; what it only compares with, nothing gives.
 GIVES: Mapping[str, frozenset[ConditionType]] = {
     "apply/": _PODS,
     "assess/": _FITS,
+    "assess/admission.py": _ADMITTED,
+    "assess/classes.py": _ADMITTED,
+    "assess/limits.py": _ADMITTED,
+    "assess/resolution.py": _ADMITTED,
+    "assess/policy.py": _SPEC,
+    "assess/terms.py": frozenset({ConditionType.OUTDATED}),
     "assess/fits.py:": _FITS | _PODS,  # that the inspection is still at it is why there are no pods
+    "classes/": _SPEC,
+    "cli/render.py": _FITS,
     "diagnosis/": _PODS,
     "diagnosis/autoscaling.py": _SCALING,
     "diagnosis/gpus.py": _PODS | _SCALING,
@@ -37,9 +46,10 @@ GIVES: Mapping[str, frozenset[ConditionType]] = {
     "planner/": _FITS,
     "readers/": _FITS,
     "services/": _SPEC,
+    "status/conditions.py:_configuration_changed": frozenset({ConditionType.OUTDATED}),
     "status/conditions.py:workload_available": _PODS,
 }
-_SAYS_ITSELF = ("status/", "api/status.py")
+_SAYS_ITSELF = ("status/", "api/status.py", "api/serving_class.py")
 # Words of others that are also ours: where they stand, and whose they are.
 FOREIGN: Mapping[tuple[str, str], str] = {
     ("cli/fleet/rows.py", "Ready"): "a pod's condition",

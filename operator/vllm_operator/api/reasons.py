@@ -18,6 +18,7 @@ _PODS = frozenset({ConditionType.WORKLOAD_AVAILABLE})
 _CHAT = frozenset({ConditionType.CHAT_AVAILABLE})
 _MONITORING = frozenset({ConditionType.MONITORING_AVAILABLE})
 _SCALING = frozenset({ConditionType.SCALING_ACTIVE})
+_ADMITTED = frozenset({ConditionType.ADMITTED})
 _OUTDATED = frozenset({ConditionType.OUTDATED})
 _RECONCILING = frozenset({ConditionType.RECONCILING})
 
@@ -52,8 +53,40 @@ class Reason(StrEnum):
         "the operator can act on the spec")
     INVALID = ("Invalid", _SPEC, LASTS,
         "the spec breaks a rule that the API server did not check: correct the field that the message names")
-    IMAGE_NOT_ALLOWED = ("ImageNotAllowed", _SPEC, LASTS,
-        "the operator's settings do not allow spec.image: leave it out, or ask the platform team")
+    IMAGE_NOT_ALLOWED = ("ImageNotAllowed", _SPEC | _ADMITTED, LASTS,
+        "the operator's settings do not allow the spec's image or its class's: use another, or ask the platform team")
+    REMOTE_CODE_NOT_ALLOWED = ("RemoteCodeNotAllowed", _SPEC, LASTS,
+        "the setting allowTrustRemoteCode is off: use a model that needs no code of its own, or ask the platform team")
+    HUB_ORGANISATION_NOT_ALLOWED = ("HubOrganisationNotAllowed", _SPEC, LASTS,
+        "the setting allowedHubOrganisations does not have the model's organisation: use a model of another one")
+    CLAIM_NOT_ALLOWED = ("ClaimNotAllowed", _SPEC, PASSES,
+        "a claim has not the labels that the setting allowedClaims asks for: use another, or have it labelled")
+    PRIORITY_CLASS_NOT_ALLOWED = ("PriorityClassNotAllowed", _SPEC, LASTS,
+        "the setting allowedPriorityClasses does not have pod.priorityClassName: leave it out, or use another")
+    SERVICE_ACCOUNT_NOT_ALLOWED = ("ServiceAccountNotAllowed", _SPEC, LASTS,
+        "the setting allowedServiceAccounts does not have pod.serviceAccountName: leave it out")
+    RUNTIME_CLASS_NOT_ALLOWED = ("RuntimeClassNotAllowed", _SPEC, LASTS,
+        "the setting allowedRuntimeClasses does not have pod.runtimeClassName: leave it out")
+    POD_LABEL_NOT_ALLOWED = ("PodLabelNotAllowed", _SPEC, LASTS,
+        "the setting allowedPodLabels does not have a key of pod.labels: leave it out")
+    POD_ANNOTATION_NOT_ALLOWED = ("PodAnnotationNotAllowed", _SPEC, LASTS,
+        "the setting allowedPodAnnotations does not have a key of pod.annotations: leave it out")
+    TRIGGER_NOT_ALLOWED = ("TriggerNotAllowed", _SPEC, LASTS,
+        "the setting allowedTriggers does not have the type of a trigger: use autoscaling.targets")
+    MEDIA_DOMAIN_NOT_ALLOWED = ("MediaDomainNotAllowed", _SPEC, LASTS,
+        "the setting allowedMediaDomains does not have a host of allowedMediaDomains: leave it out")
+
+    # The ServingClass.
+    CLASS_NOT_FOUND = ("ClassNotFound", _ADMITTED, LASTS,
+        "there is no ServingClass of that name: correct servingClassName, or ask the platform team")
+    CLASS_NOT_ALLOWED = ("ClassNotAllowed", _ADMITTED, LASTS,
+        "the ServingClass is not for this namespace: name another one, or ask the platform team")
+    CLASS_LIMIT_EXCEEDED = ("ClassLimitExceeded", _ADMITTED, LASTS,
+        "the service asks for more than its ServingClass allows: change the field that the message names")
+    CLASS_CONTRADICTED = ("ClassContradicted", _ADMITTED, LASTS,
+        "the spec and its ServingClass say things that cannot both hold: see the message")
+    CLASS_UNREADABLE = ("ClassUnreadable", _ADMITTED, LASTS,
+        "the operator cannot read the ServingClass: give it the right that the message names, or correct the class")
 
     # The memory plan.
     INSPECTING = ("Inspecting", _FIT | _PODS, PASSES,
@@ -79,7 +112,7 @@ class Reason(StrEnum):
     GPU_UNKNOWN = ("GpuUnknown", _FIT, LASTS,
         "nothing tells the GPU or its memory: set accelerator.product, or accelerator.memory")
     WITHHELD = ("Withheld", _PODS | _SCALING, LASTS,
-        "no pods are made, as the model does not fit: see Fits, or set planPolicy: Warn to try all the same")
+        "no pods are made, as the model does not fit (see Fits, or planPolicy) or the ServingClass is against it")
 
     # What vLLM would refuse before it loads a weight, as the plan knows.
     ATTENTION_HEADS = ("AttentionHeadsNotDivisible", _FIT, LASTS,
@@ -264,6 +297,10 @@ class Reason(StrEnum):
     # What gates nothing.
     CONFIGURATION_CHANGED = ("ConfigurationChanged", _OUTDATED, LASTS,
         "a Secret or ConfigMap changed after the pods had started: set rollout.restartedAt to roll them")
+    CLASS_CHANGED = ("ClassChanged", _OUTDATED, LASTS,
+        "the ServingClass, or which one is the default, changed: set rollout.restartedAt to take it as it is now")
+    DEFAULT_CHANGED = ("OperatorDefaultChanged", _OUTDATED, LASTS,
+        "a default of the operator changed: set rollout.restartedAt to take it as it is now")
     SERVICE_MONITOR_APPLIED = ("ServiceMonitorApplied", _MONITORING, FINE,
         "a ServiceMonitor selects the Service")
     API_MISSING = ("ServiceMonitorApiMissing", _MONITORING, LASTS,

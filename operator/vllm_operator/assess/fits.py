@@ -11,7 +11,8 @@ from ..api.base import bytes_of
 from ..api.reasons import Reason
 from ..api.resource import InferenceService
 from ..api.spec import InferenceServiceSpec
-from ..inspection.report import Facts, InspectionError, decode
+from ..inspection.kept import facts_of
+from ..inspection.report import InspectionError
 from ..manifests.amounts import memory_limit_bytes
 from ..manifests.names import PRODUCT_LABELS
 from ..planner.accelerators import CATALOGUE, Gpu, cpu, find, of_label
@@ -29,10 +30,11 @@ UNKNOWN_CAPABILITY = (0, 0)
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What is known of a model now: the report, or why there is none, or that the Job is still at it."""
+    """What is known of a model now: what was found, or why nothing was, or that the Job is still at it."""
 
     key: str
-    report: str = ""
+    packed: bytes = b""
+    """What was found: see inspection/kept.py."""
     error: InspectionError | None = None
     pending: bool = False
 
@@ -70,15 +72,9 @@ class _UnknownError(Exception):
     """There is nothing to plan with: the reason and a sentence for people."""
 
 
-@lru_cache(maxsize=512)
-def facts_of(report: str) -> Facts:
-    """What an inspection found. Raises InspectionError."""
-    return decode(report)
-
-
 @lru_cache(maxsize=256)
-def _model(report: str) -> Model:
-    facts = facts_of(report)
+def _model(packed: bytes) -> Model:
+    facts = facts_of(packed)
     return model_of(facts.config, facts.quantization, facts.weights_bytes)
 
 
@@ -90,7 +86,7 @@ def assess(service: InferenceService, inspection: Inspection, nodes: Sequence[No
         return Assessment(None, inspection.error.reason, f"the model could not be inspected: {inspection.error}")
     spec = service.spec.model_copy(update={"image": service.spec.image or image})
     try:
-        model = _model(inspection.report)
+        model = _model(inspection.packed)
         plans = [(one, plan(spec, model, one.gpu, one.most)) for one in _candidates(spec, nodes)]
     except ModelConfigError as error:
         return Assessment(None, Reason.MODEL_NOT_PLANNED, f"the planner cannot read the model's config.json: {error}")

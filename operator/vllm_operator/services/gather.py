@@ -8,7 +8,9 @@ from ..api.reasons import Reason
 from ..api.resource import InferenceService, Key
 from ..api.spec import InferenceServiceSpec
 from ..assess.fits import Inspection
+from ..assess.policy import named_claims, refused
 from ..assess.supply import supply
+from ..assess.terms import Terms
 from ..diagnosis import Autoscaler, Finding, asks_for_gpus
 from ..loop.kinds import Surroundings
 from ..manifests import inspection_key
@@ -17,6 +19,7 @@ from ..settings import Settings
 from ..snapshots.child import deployment_of
 from ..snapshots.own import ObjectSnapshot
 from ..status.evidence import Engine, Evidence
+from .agreement import Agreement
 from .memory import Memory
 from .view import View
 
@@ -24,10 +27,16 @@ from .view import View
 _UNREADABLE = InferenceServiceSpec.model_validate({"model": {"uri": "hf://unreadable/spec"}, "replicas": 0})
 
 
-async def gather(key: Key, snapshot: ObjectSnapshot, memory: Memory, surroundings: Surroundings) -> Evidence:
+async def gather(
+    key: Key, snapshot: ObjectSnapshot, memory: Memory, surroundings: Surroundings, agreement: Agreement
+) -> Evidence:
     """The evidence on which the service is decided. What is still being read, `memory.waits()` tells."""
     view = View(surroundings.indices)
-    evidence = _watched(key, snapshot, memory, surroundings)
+    evidence = _watched(key, snapshot, memory, surroundings, agreement)
+    if not evidence.spec_error and (settings := surroundings.settings).allowed_claims:
+        written = parse(key, snapshot, memory, settings)[0].spec
+        claims = await memory.claims.labels(named_claims(written))
+        evidence = replace(evidence, spec_error=refused(written, settings, claims))
     if evidence.spec_error:
         return evidence
     for reader in memory.readers:
@@ -39,11 +48,15 @@ async def gather(key: Key, snapshot: ObjectSnapshot, memory: Memory, surrounding
     return evidence
 
 
-def _watched(key: Key, snapshot: ObjectSnapshot, memory: Memory, surroundings: Surroundings) -> Evidence:
+def _watched(
+    key: Key, snapshot: ObjectSnapshot, memory: Memory, surroundings: Surroundings, agreement: Agreement
+) -> Evidence:
     """What the watches show, and what is remembered of what they showed."""
     view = View(surroundings.indices)
     service, spec_error = parse(key, snapshot, memory, surroundings.settings)
     before = memory.writer.newest(snapshot.resource_version, snapshot.status)
+    terms = Terms(service.spec) if spec_error else agreement.terms(service, before, memory)
+    service = replace(service, spec=terms.spec)
     live, pods, served = view.children(key), view.pods(key), surroundings.served()
     memory.ledger.note(live)
     memory.replicas.note(deployment_of(live, service.name, service.uid), pods, before)
@@ -67,6 +80,10 @@ def _watched(key: Key, snapshot: ObjectSnapshot, memory: Memory, surroundings: S
         startup_seconds=memory.replicas.startup_seconds,
         inspection_pod=view.inspection(key, inspected),
         inspection=Inspection(inspected, pending=True),
+        resolved=terms.resolved,
+        refusal=terms.refusal,
+        held_back=terms.held_back,
+        drift=terms.drift,
         engine=Engine.known(before, service.generation),
     )
 
@@ -87,10 +104,6 @@ def _parsed(key: Key, snapshot: ObjectSnapshot, settings: Settings) -> tuple[Inf
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         unread = InferenceService(*key, snapshot.uid, snapshot.generation, _UNREADABLE)
-        return unread, (Reason.INVALID, f"spec.{where}: {first['msg']}")
+        return unread, (Reason.INVALID, f"spec.{where}: {first['msg'].removeprefix('Value error, ')}")
     service = InferenceService(*key, snapshot.uid, snapshot.generation, spec)
-    if spec.image and not settings.allows_image(spec.image):
-        allowed = ", ".join(settings.allowed_images) or "only the operator's default"
-        message = f"image {spec.image} is not allowed ({allowed}): leave spec.image out, or ask the platform team"
-        return service, (Reason.IMAGE_NOT_ALLOWED, message)
-    return service, None
+    return service, refused(spec, settings)

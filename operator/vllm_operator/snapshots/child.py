@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..api.resource import Body, Key
+from ..inspection.kept import pack
+from ..manifests import Rendered
 from ..manifests.kinds import AUTOSCALERS
 from ..manifests.metadata import Manifest
 from ..manifests.names import FIELD_MANAGER, INSTANCE_LABEL, REVISION_LABEL
@@ -54,6 +56,15 @@ class AutoscalerSnapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class ClaimSnapshot:
+    """What cannot be changed of a PersistentVolumeClaim, and the size that it cannot be below."""
+
+    storage: str
+    storage_class: str | None
+    access_mode: str
+
+
+@dataclass(frozen=True, slots=True)
 class Child:
     """A child as it stands. `owned_fields` changes exactly when somebody else edits a field that we applied."""
 
@@ -66,9 +77,13 @@ class Child:
     revision: str | None = None
     revision_number: int = 0
     packed_template: bytes | None = None
+    packed_resolved: str | None = None
+    # Of a ControllerRevision that keeps what is known of a model: see inspection/kept.py.
+    packed_model: bytes | None = None
     deployment: DeploymentSnapshot | None = None
     owns_replicas: bool = False
     autoscaler: AutoscalerSnapshot | None = None
+    claim: ClaimSnapshot | None = None
 
     @property
     def template(self) -> Manifest:
@@ -76,6 +91,16 @@ class Child:
         if self.packed_template is None:
             raise ValueError(f"{self.kind} {self.name} keeps no pod template")
         return dict(json.loads(zlib.decompress(self.packed_template)))
+
+    @property
+    def rendered(self) -> Rendered:
+        """What a ControllerRevision keeps."""
+        return Rendered(self.template, self.resolved)
+
+    @property
+    def resolved(self) -> list[Manifest] | None:
+        """The values that a ControllerRevision keeps beside the template."""
+        return None if self.packed_resolved is None else list(json.loads(self.packed_resolved))
 
 
 # Children by kind and name.
@@ -109,6 +134,7 @@ def child(body: Body) -> Child:
     metadata = body["metadata"]
     kind = body["kind"]
     revision = kind == "ControllerRevision"
+    kept = body["data"] if revision else {}
     rendered = body["spec"]["template"]["metadata"] if kind == "Deployment" else metadata
     return Child(
         kind=kind,
@@ -118,11 +144,18 @@ def child(body: Body) -> Child:
         owned_fields=owned_fields(metadata),
         revision=(rendered.get("labels") or {}).get(REVISION_LABEL),
         revision_number=int(body.get("revision", 0)) if revision else 0,
-        packed_template=zlib.compress(json.dumps(body["data"]["template"]).encode()) if revision else None,
+        packed_template=zlib.compress(json.dumps(kept["template"]).encode()) if "template" in kept else None,
+        packed_resolved=json.dumps(kept["resolved"]) if "resolved" in kept else None,
+        packed_model=pack(kept["model"]) if "model" in kept else None,
+        claim=_claim(body["spec"]) if kind == "PersistentVolumeClaim" else None,
         deployment=_deployment(body) if kind == "Deployment" else None,
         owns_replicas="f:replicas" in _applied_fields(metadata).get("f:spec", {}),
         autoscaler=AutoscalerSnapshot(_conditions(body.get("status") or {})) if kind in AUTOSCALERS else None,
     )
+
+
+def _claim(spec: Body) -> ClaimSnapshot:
+    return ClaimSnapshot(spec["resources"]["requests"]["storage"], spec.get("storageClassName"), spec["accessModes"][0])
 
 
 def _conditions(status: Body) -> tuple[ConditionSnapshot, ...]:
@@ -157,4 +190,9 @@ def deployment_of(live: Live, name: str, uid: str) -> DeploymentSnapshot | None:
 
 def revisions(live: Live, uid: str) -> list[Child]:
     """The kept pod templates of the very service with this uid."""
-    return [child for child in live.values() if child.kind == "ControllerRevision" and child.owner_uid == uid]
+    return [child for child in live.values() if child.packed_template is not None and child.owner_uid == uid]
+
+
+def kept_models(live: Live, uid: str) -> list[Child]:
+    """What is kept of the models of the very service with this uid."""
+    return [child for child in live.values() if child.packed_model is not None and child.owner_uid == uid]

@@ -1,13 +1,15 @@
-"""`kubectl vllm status` and `kubectl vllm logs`: what they ask the cluster, and what they print."""
+"""`kubectl vllm status`, `logs` and `classes`: what they ask the cluster, and what they print."""
 
 import argparse
 import asyncio
+from contextlib import suppress
 
-from ...api import KIND
+from ...api import CLASS_KIND, KIND
 from ...api.resource import Key
 from ...manifests.metadata import Manifest
 from ...manifests.names import CONTAINER, INSPECTION_LABEL, INSTANCE_LABEL, MANAGED_BY, MANAGED_BY_LABEL
 from ...snapshots.own import key_of
+from . import classes
 from .client import FleetError, NotThereError, UserClient, connect
 from .explanation import Log, explanation, telling
 from .rows import Requests, as_json, as_text, counted, is_ready, rows
@@ -19,6 +21,8 @@ def run(arguments: argparse.Namespace) -> str:
     """What is to be printed. Raises FleetError."""
     if arguments.command == "logs":
         return asyncio.run(_logs(arguments))
+    if arguments.command == "classes":
+        return asyncio.run(_classes(arguments))
     if arguments.name and arguments.all_namespaces:
         raise FleetError("a NAME is in one namespace: leave out -A, or the name")
     return asyncio.run(_status(arguments))
@@ -34,6 +38,16 @@ async def _status(arguments: argparse.Namespace) -> str:
             services, pods = await client.find(KIND, namespace), await client.find("Pod", namespace, _PODS)
         fleet = rows(services, pods, await _requests(client, pods))
     return as_json(fleet) if arguments.output == "json" else as_text(fleet)
+
+
+async def _classes(arguments: argparse.Namespace) -> str:
+    async with connect(arguments.kubeconfig, arguments.context) as client:
+        served_classes = await client.find(CLASS_KIND, None)
+        services: list[Manifest] | None = None
+        with suppress(FleetError):  # most teams see their own namespaces only
+            services = await client.find(KIND, None)
+    show = classes.as_json if arguments.output == "json" else classes.as_text
+    return show(served_classes, services)
 
 
 async def _one(client: UserClient, namespace: str, name: str) -> tuple[list[Manifest], list[Manifest]]:
