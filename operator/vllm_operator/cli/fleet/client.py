@@ -17,10 +17,10 @@ from kubernetes.aio.dynamic import DynamicClient
 from kubernetes.aio.dynamic.exceptions import DynamicApiError
 
 from ...cluster import LOG_LINES
+from ...manifests.metadata import Manifest
 from ...resources import RESOURCES
 from ...vllm.argv import PORT
 
-Object = dict[str, Any]
 # A cluster that is out of reach should not keep anybody waiting; one slow pod not the whole table.
 TIMEOUT_SECONDS = 30
 PROXY_SECONDS = 3
@@ -47,12 +47,12 @@ class UserClient:
         self.namespace = namespace
         self._proxies = asyncio.Semaphore(PARALLEL)
 
-    async def find(self, kind: str, namespace: str | None, selector: str = "") -> list[Object]:
+    async def find(self, kind: str, namespace: str | None, selector: str = "") -> list[Manifest]:
         """All objects of a kind in a namespace, or in all; their items lack kind and apiVersion. Raises FleetError."""
         text = await self._get(_path(kind, namespace), [("labelSelector", selector)] if selector else [])
         return list(json.loads(text)["items"])
 
-    async def get(self, kind: str, namespace: str, name: str) -> Object:
+    async def get(self, kind: str, namespace: str, name: str) -> Manifest:
         """One object. Raises NotThereError, FleetError."""
         return dict(json.loads(await self._get(_path(kind, namespace, name))))
 
