@@ -71,15 +71,16 @@ def test_a_tenant_writes_services_and_sees_their_pods(cluster: Kube) -> None:
     cluster.run("create", "-f", "-", *ALICE, stdin=service("mine"))
     cluster.run("scale", "inferenceservice/mine", "--replicas=2", *ALICE)
     cluster.run("get", "inferenceservices,pods,events", *ALICE)
+    assert cluster.run("auth", "can-i", "patch", "inferenceservices.vllm-operator.dev", *ALICE).strip() == "yes"
     cluster.run("delete", "inferenceservice", "mine", *ALICE)
 
 
 @pytest.mark.parametrize(
     ("verb", "resource"),
     [(verb, resource) for resource in (
-        "pods", "pods/exec", "pods/proxy", "pods/portforward", "secrets", "configmaps", "deployments.apps", "jobs.batch",
-        "controllerrevisions.apps", "leases.coordination.k8s.io", "persistentvolumeclaims", "services", "roles",
-        "rolebindings", "serviceaccounts/token", "inferenceservices/status.vllm-operator.dev",
+        "pods", "pods/exec", "pods/proxy", "pods/portforward", "secrets", "configmaps", "deployments.apps",
+        "jobs.batch", "controllerrevisions.apps", "leases.coordination.k8s.io", "persistentvolumeclaims", "services",
+        "roles", "rolebindings", "serviceaccounts/token", "inferenceservices/status.vllm-operator.dev",
         "servingclasses.vllm-operator.dev", "scaledobjects.keda.sh",
     ) for verb in ("create", "update", "patch", "delete")]
     + [("get", "secrets"), ("list", "secrets"), ("get", "configmaps"), ("impersonate", "users"),
