@@ -3,9 +3,9 @@
 import pytest
 
 from support.real_vllm.source import missing, words_of
+from vllm_operator.diagnosis.catalogue import SYMPTOMS
 from vllm_operator.diagnosis.log import WRAPPERS
 from vllm_operator.diagnosis.symptom import Symptom
-from vllm_operator.diagnosis.symptoms import SYMPTOMS
 
 # A text that is made of shorter pieces only could be found anywhere.
 TELLING = 10

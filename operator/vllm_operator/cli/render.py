@@ -35,9 +35,10 @@ def service_of(manifest: Manifest) -> InferenceService:
 def render(manifest: Manifest, own: settings.Settings, classes: Classes) -> list[Manifest]:
     """The children of one InferenceService, as the loop plans them. Raises ValidationError and ClassInputError."""
     written = service_of(manifest)
-    service = replace(written, spec=with_class(written.name, written.spec, classes, own).spec)
+    result = with_class(written.name, written.spec, classes, own)
+    service = replace(written, spec=result.spec)
     # A cluster that serves every optional kind, and has nothing of this service yet.
-    evidence = Evidence(service, served=OPTIONAL_KINDS)
+    evidence = Evidence(service, served=OPTIONAL_KINDS, resolved=result.resolved)
     changes = plan_changes(evidence, Known(_NOT_PLANNED, own, Ledger(), rendered={}, now=0.0))
     return [change.manifest for change in changes.steps if change.manifest and BY_KIND[change.key[0]].build]
 

@@ -11,9 +11,9 @@ from ..api.reasons import Finding, Reason
 from ..snapshots.pod import Ending, PodSnapshot
 from ..snapshots.pod_event import last
 from ..vllm.middleware import HANG_SECONDS, HUNG, HUNG_STATUS
+from .catalogue import SYMPTOMS
 from .log import cleaned, exception_names, last_error, last_line, only_points_elsewhere
 from .redaction import redact, shorten
-from .symptoms import SYMPTOMS
 
 _SIGKILL, _SIGTERM = 128 + signal.SIGKILL, 128 + signal.SIGTERM
 _BAD_USAGE = 2

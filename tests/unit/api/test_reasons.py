@@ -21,8 +21,8 @@ from support.reasons import (
 )
 from vllm_operator.api.conditions import ConditionType
 from vllm_operator.api.reasons import FORMER, Reason
+from vllm_operator.diagnosis.catalogue import SYMPTOMS
 from vllm_operator.diagnosis.symptom import Symptom
-from vllm_operator.diagnosis.symptoms import SYMPTOMS
 
 SOURCES = sources()
 TABLE = "diagnosis/device_symptoms.py"

@@ -19,7 +19,7 @@ from support.vllm_logs import (
     WRAPPER,
 )
 from vllm_operator.api.reasons import Reason
-from vllm_operator.diagnosis.symptoms import SYMPTOMS
+from vllm_operator.diagnosis.catalogue import SYMPTOMS
 
 
 @pytest.mark.parametrize(
