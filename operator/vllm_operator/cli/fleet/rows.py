@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -17,7 +18,9 @@ _HEADER = (
     "REASON",
 )  # fmt: skip
 _NUMBERS = range(3, 9)
-_COUNTED = re.compile(r"^vllm:num_requests_(running|waiting)(?:\{.*\})? (\S+)$", re.MULTILINE)
+_COUNTED = "vllm:num_requests_"
+# More requests than this no vLLM has: what a pod exports may be anything.
+_MOST_REQUESTS = 10**9
 _OVER = ("Succeeded", "Failed")
 
 
@@ -52,11 +55,19 @@ class Row:
 
 
 def counted(metrics: str) -> Requests:
-    """The requests of one vLLM, over all its engines, from its /metrics."""
-    sums = {"running": 0.0, "waiting": 0.0}
-    for kind, value in _COUNTED.findall(metrics):
-        sums[kind] += float(value)
-    return Requests(int(sums["running"]), int(sums["waiting"]))
+    """The requests of one vLLM, over all its engines, from its /metrics; what is no such number does not count."""
+    sums = {"running": 0, "waiting": 0}
+    for line in metrics.splitlines():
+        series, _, value = line.rpartition(" ")
+        name = series.partition("{")[0].removeprefix(_COUNTED)
+        if line.startswith(_COUNTED) and name in sums:
+            with suppress(ValueError):
+                sums[name] += _requests(float(value))
+    return Requests(**sums)
+
+
+def _requests(value: float) -> int:
+    return int(value) if 0 <= value <= _MOST_REQUESTS else 0
 
 
 def is_ready(pod: Body) -> bool:

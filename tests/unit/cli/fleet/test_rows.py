@@ -24,6 +24,12 @@ def test_requests_of_all_engines_are_counted_once() -> None:
     assert counted("") == Requests(0, 0)
 
 
+@pytest.mark.parametrize("value", ["NaN", "+Inf", "-Inf", "1e400", "-3", "1e300", "x", "", "0x10"])
+def test_what_is_no_count_of_requests_does_not_count(value: str) -> None:
+    line = f'vllm:num_requests_running{{engine="2"}} {value}\n'
+    assert counted(METRICS + line) == Requests(7, 5)
+
+
 def test_a_row_sums_over_the_pods() -> None:
     pods = [
         pod("a1"),
