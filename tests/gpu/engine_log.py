@@ -1,8 +1,8 @@
 """What vLLM said of memory while an engine started. Pure: the log's text in, figures out; it starts nothing.
 
-The log is one of VLLM_LOGGING_LEVEL=DEBUG: the terms of the profiling pass are only told there. Figures are vLLM's own, in GiB
-with two decimals, of the first rank that told them (ranks agree). Where vLLM 0.32 says them: v1/worker/gpu_worker.py,
-v1/worker/gpu_model_runner.py, v1/core/kv_cache_utils.py, utils/mem_utils.py.
+The log is one of VLLM_LOGGING_LEVEL=DEBUG: the terms of the profiling pass are only told there. Figures are vLLM's own,
+in GiB with two decimals, of the first rank that told them (ranks agree). Where vLLM 0.32 says them:
+v1/worker/gpu_worker.py, v1/worker/gpu_model_runner.py, v1/core/kv_cache_utils.py, utils/mem_utils.py.
 """
 
 import re
@@ -21,21 +21,20 @@ _NUMBER = {
 _TOKENS = re.compile(r"KV cache size: ([\d,]+) tokens, Maximum concurrency for ([\d,]+) tokens per request: ([\d.]+)x")
 _GRAPHS = re.compile(rf"CUDA graph pool memory: {_GIB} \(actual\), {_GIB} \(estimated\)")
 _ESTIMATE = re.compile(rf"Estimated CUDA graph memory: {_GIB} total")
-_CAPTURED = re.compile(rf"Graph capturing finished in \d+ secs, took {_GIB}")
 _REFUSED = re.compile(r"estimated maximum model length is (\d+)")
 _NEEDED = re.compile(
-    rf"max seq len \((\d+)\), \({_GIB} KV cache is needed, which is larger than the available KV cache memory \({_GIB}\)"
+    rf"max seq len \((\d+)\), \({_GIB} KV cache is needed, which is larger than the available KV cache memory "
+    rf"\({_GIB}\)"
 )
 _COMPILED = re.compile(r"torch\.compile took ([\d.]+) s in total")
 _CHOICES = re.compile(r"Using ('?\w+'?) (attention backend|\w* ?(?:LoRA )?MoE backend)")
 
 
-
 def measured(text: str) -> dict[str, Any]:
     """The figures of an engine's log, by the names of the calibration rows; what was not said is null or left out.
 
-    `graphEstimateGiB` is what vLLM kept back for CUDA graphs: 0 where it made no estimate (`enforce_eager`), null where it
-    did not come so far.
+    `graphEstimateGiB` is what vLLM kept back for CUDA graphs: 0 where it made no estimate (`enforce_eager`), null where
+    it did not come so far.
     """
     found: dict[str, Any] = {}
     for name, pattern in _NUMBER.items():
@@ -48,10 +47,8 @@ def measured(text: str) -> dict[str, Any]:
     found["refusedMaxModelLen"] = int(refused[1]) if refused else None
     if needed := _NEEDED.search(text):
         found["refusedNeededGiB"] = float(needed[2])
-    graphs, captured = _GRAPHS.search(text), _CAPTURED.search(text)
+    graphs = _GRAPHS.search(text)
     found["graphGiB"] = {"actual": float(graphs[1]), "estimated": float(graphs[2])} if graphs else None
-    if captured and not graphs:
-        found["graphGiB"] = {"actual": float(captured[1]), "estimated": None}
     found["graphEstimateGiB"] = _estimate(text, found)
     found.update(_circumstances(text))
     return found
@@ -61,7 +58,7 @@ def _estimate(text: str, found: dict[str, Any]) -> float | None:
     """What was kept back for CUDA graphs, as said, or else what is missing from the sum."""
     if match := _ESTIMATE.search(text):
         return float(match[1])
-    if found["graphGiB"] and found["graphGiB"]["estimated"] is not None:
+    if found["graphGiB"]:
         return float(found["graphGiB"]["estimated"])
     terms = (found["requestedGiB"], found["nonKvGiB"], found["availableKvGiB"])
     if None in terms:
@@ -71,11 +68,12 @@ def _estimate(text: str, found: dict[str, Any]) -> float | None:
 
 
 def _circumstances(text: str) -> dict[str, Any]:
-    """What else decided the figures: kernels that were chosen, and whether the model was compiled or read from a cache."""
+    """What else decided the figures: chosen kernels, and whether the model was compiled or read from a cache."""
     compiled = _COMPILED.search(text)
     return {
         "backends": sorted({f"{name.strip(chr(39))} {kind}" for name, kind in _CHOICES.findall(text)}),
         "runner": "v2" if "Using V2 Model Runner" in text else "v1",
         "compileSeconds": float(compiled[1]) if compiled else None,
-        "compileCached": "Directly load AOT compilation from path" in text or "Directly load the compiled graph" in text,
+        "compileCached": "Directly load AOT compilation from path" in text
+        or "Directly load the compiled graph" in text,
     }

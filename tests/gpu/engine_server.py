@@ -2,8 +2,8 @@
 
     python -m gpu.engine_server FOLDER    (cases on stdin, one JSON a line; rows on stdout)
 
-It decides when an engine has told enough and ends it. What the figures mean is engine_log's to say. It must not touch a GPU
-itself: a process that has can make no forks that do.
+It decides when an engine has told enough and ends it. What the figures mean is engine_log's to say. It must not touch a
+GPU itself: a process that has can make no forks that do.
 """
 
 import json
@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,8 @@ SPEED_SECONDS = 60.0
 FREE_SECONDS, FREE_MIB = 20.0, 700
 
 ENVIRONMENT = {
-    "VLLM_LOGGING_LEVEL": "DEBUG", "VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_WORKER_MULTIPROC_METHOD": "fork",
-    "VLLM_NO_USAGE_STATS": "1", "HF_HUB_OFFLINE": "1", "VLLM_DO_NOT_TRACK": "1",
+    "VLLM_LOGGING_LEVEL": "DEBUG", "VLLM_WORKER_MULTIPROC_METHOD": "fork", "VLLM_NO_USAGE_STATS": "1",
+    "HF_HUB_OFFLINE": "1",
 }  # fmt: skip
 
 
@@ -56,7 +57,13 @@ def folders(case: Case, home: Path) -> dict[str, Any]:
     if draft := case.get("draftConfig"):
         _config(model / "draft", draft)
         arguments["speculative_config"] = {**arguments["speculative_config"], "model": str(model / "draft")}
-    return {"model": str(model), "load_format": "dummy", "skip_tokenizer_init": True, **case.get("extraArgs", {}), **arguments}
+    return {
+        "model": str(model),
+        "load_format": "dummy",
+        "skip_tokenizer_init": True,
+        **case.get("extraArgs", {}),
+        **arguments,
+    }
 
 
 def _config(folder: Path, config: dict[str, Any]) -> None:
@@ -67,11 +74,16 @@ def _config(folder: Path, config: dict[str, Any]) -> None:
 def start(case: Case, home: Path, result: Path) -> None:
     """Start the engine, in a fork. Leaves what only its process knows in `result`."""
     import torch
+    import torch._inductor.config
     from vllm.engine.arg_utils import EngineArgs
     from vllm.usage.usage_lib import UsageContext
     from vllm.v1.engine.llm_engine import LLMEngine
 
     os.environ.update(case.get("environment", {}))
+    # A process of its own for the engine, as in the server: else it waits for what is done with its answers.
+    os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "1" if case.get("speed") else "0"
+    # vLLM compiles with one thread. Kernels come out the same, and most of a start's time is spent waiting for them.
+    torch._inductor.config.compile_threads = min(8, os.cpu_count() or 1)
     facts: dict[str, Any] = {"torch": torch.__version__}
     try:
         arguments = EngineArgs(**folders(case, home))
@@ -81,15 +93,15 @@ def start(case: Case, home: Path, result: Path) -> None:
         facts["maxNumBatchedTokens"] = config.scheduler_config.max_num_batched_tokens
         facts["maxModelLenAsked"] = config.model_config.max_model_len
         engine = LLMEngine.from_vllm_config(config, UsageContext.OPENAI_API_SERVER)
-        core = engine.engine_core.engine_core
-        facts["availableKvBytes"] = int(core.available_gpu_memory_for_kv_cache)
-        _total(facts, result)
         if case.get("speed"):
             from gpu import speed
 
             facts["speed"] = speed.measure(engine, config)
+        else:
+            facts["availableKvBytes"] = int(engine.engine_core.engine_core.available_gpu_memory_for_kv_cache)
     finally:
         _total(facts, result)
+    os._exit(0)  # an engine takes seconds to end in good order
 
 
 def _total(facts: dict[str, Any], result: Path) -> None:
@@ -139,10 +151,8 @@ def _wait(pid: int, log: Path, *, speed: bool) -> str:
 
 
 def _kill(group: int) -> None:
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(group, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
 
 
 def used_mib(gpus: str) -> int:

@@ -4,7 +4,8 @@
 
 Runs on a machine with NVIDIA GPUs and vLLM, without any download. As many engines are started side by side as there are
 GPUs, those that need most GPUs first. Each row is written as soon as it is there, in the form of
-tests/planner/calibration.json with the model's config inside. Ends with 1 where an engine neither started nor was refused.
+tests/planner/calibration.json with the model's config inside. Ends with 1 where an engine neither started nor was
+refused.
 """
 
 import argparse
@@ -24,7 +25,7 @@ CASES = Path(__file__).with_name("engine_cases.json")
 GIB = 1 << 30
 
 
-def cases(path: Path) -> list[dict[str, Any]]:
+def cases(path: Path = CASES) -> list[dict[str, Any]]:
     """The engine starts of a file {models, cases}, each with its model's config inside."""
     content = json.loads(path.read_text())
     found = []
@@ -85,16 +86,16 @@ def _drive(queue: _Queue, gpus: list[int], home: Path) -> None:
     server.wait()
 
 
-def run(wanted: list[dict[str, Any]], home: Path, output: Path | None, until: float) -> list[dict[str, Any]]:
-    """Start all engines, those with most GPUs first, and return their rows."""
-    count, queue = machine.gpu_count(), _Queue(output, until)
+def run(wanted: list[dict[str, Any]], gpus: list[int], home: Path, queue: _Queue) -> list[dict[str, Any]]:
+    """Start all engines on these GPUs, those that need most of them first, and return their rows."""
+    count = len(gpus)
     for size in sorted({gpus_of(case) for case in wanted}, reverse=True):
         queue.waiting = [case for case in wanted if gpus_of(case) == size]
         if size > count:
-            print(f"{len(queue.waiting)} engines need {size} GPUs and are left out: this machine has {count}")
+            print(f"{len(queue.waiting)} engines need {size} GPUs and are left out: there are {count}")
             continue
-        sets = [list(range(at, at + size)) for at in range(0, count - size + 1, size)]
-        threads = [threading.Thread(target=_drive, args=(queue, gpus, home / f"gpu{gpus[0]}")) for gpus in sets]
+        sets = [gpus[at : at + size] for at in range(0, count - size + 1, size)]
+        threads = [threading.Thread(target=_drive, args=(queue, some, home / f"gpu{some[0]}")) for some in sets]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -147,16 +148,18 @@ def main() -> int:
     parser.add_argument("--skip", nargs="*", type=Path, default=[], help="files of rows that are there already")
     parser.add_argument("--output", type=Path, help="where to add the rows, one JSON a line")
     parser.add_argument("--seconds", type=float, default=1e9, help="start no engine later than so long after the start")
+    parser.add_argument("--gpus", nargs="*", type=int, help="on these GPUs only, by their index")
     parser.add_argument("--home", type=Path, help="where logs and caches are kept (default: a folder that is removed)")
     options = parser.parse_args()
-    until = time.monotonic() + options.seconds
+    queue = _Queue(options.output, time.monotonic() + options.seconds)
+    gpus = options.gpus if options.gpus is not None else list(range(machine.gpu_count()))
     there = {json.loads(text)["case"] for path in options.skip for text in path.read_text().splitlines()}
     wanted = [case for case in cases(options.cases) if case["case"] not in there]
     if options.only:
         wanted = [case for case in wanted if case["case"] in options.only]
     print(f"{machine.describe()}\n{HEAD}", flush=True)
     with tempfile.TemporaryDirectory() as scratch:
-        rows = run(wanted, options.home or Path(scratch), options.output, until)
+        rows = run(wanted, gpus, options.home or Path(scratch), queue)
     failed = [row["case"] for row in rows if "error" in row and not refused(row)]
     print(f"{len(rows)} of {len(wanted)} engines started or refused; failed: {', '.join(failed) or 'none'}")
     return 1 if failed else 0

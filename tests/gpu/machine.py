@@ -21,6 +21,11 @@ def gpu_count() -> int:
     return len(_ask("index"))
 
 
+def name() -> str:
+    """The first GPU's name, as nvidia-smi says it."""
+    return _ask("name")[0][0]
+
+
 def describe() -> str:
     """The GPUs, the driver and the vLLM that figures are from, on one line."""
     gpus = _ask("name,memory.total,driver_version")
