@@ -24,12 +24,14 @@ from typing import Any
 
 from gpu import machine
 from gpu.engines import CASES
+from vllm_operator.diagnosis.log import cleaned
 from vllm_operator.diagnosis.symptoms import SYMPTOMS
 from vllm_operator.reasons import Reason
 
-START_SECONDS = 300.0
+START_SECONDS, DIES_SECONDS = 200.0, 30.0
 KEPT_BYTES, KEPT_LINES = 2048, 80
-LOG_LINES = 100
+# As vllm_operator.cluster, which imports a Kubernetes client that a machine with vLLM need not have.
+LOG_LINES = 400
 
 
 @dataclass(frozen=True)
@@ -100,8 +102,8 @@ def _ask(port: int) -> None:
         urllib.request.urlopen(request, timeout=60).read()
 
 
-def fail(failure: Failure, home: Path, gpu: str, port: int) -> tuple[str, float]:
-    """Start vLLM so that it fails. Returns its log, and seconds until it ended (or 0 where it did not)."""
+def fail(failure: Failure, home: Path, gpu: str, port: int) -> tuple[str, int | None, float]:
+    """Start vLLM so that it fails. Returns its log, its exit code (None where it did not end), and how long it took."""
     folder, log = home / "model", home / "log"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(json.loads(CASES.read_text())["models"][failure.model]))
@@ -112,18 +114,20 @@ def fail(failure: Failure, home: Path, gpu: str, port: int) -> tuple[str, float]
     visible = {**os.environ, "CUDA_VISIBLE_DEVICES": gpu, "VLLM_NO_USAGE_STATS": "1", "HF_HUB_OFFLINE": "1"}
     taker = _take(failure.takes, visible) if failure.takes > 0 else None
     began = time.monotonic()
+    until = began + START_SECONDS
     with log.open("wb") as out:
         process = subprocess.Popen(
             argv, env={**visible, **failure.environment}, stdout=out, stderr=out, start_new_session=True
         )
     try:
-        while process.poll() is None and time.monotonic() - began < START_SECONDS:
+        while process.poll() is None and time.monotonic() < until:
             if failure.after and taker is None and failure.after in log.read_text(errors="replace"):
                 taker = _take(failure.takes, visible)
                 if failure.asks:
                     _ask(port)
+                    until = time.monotonic() + DIES_SECONDS
             time.sleep(0.1)
-        ended = process.poll() is not None
+        code = process.poll()
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -131,7 +135,7 @@ def fail(failure: Failure, home: Path, gpu: str, port: int) -> tuple[str, float]
         if taker:
             taker.kill()
             taker.wait()
-    return log.read_text(errors="replace"), time.monotonic() - began if ended else 0.0
+    return log.read_text(errors="replace"), code, time.monotonic() - began
 
 
 def kept(log: str) -> str:
@@ -141,15 +145,15 @@ def kept(log: str) -> str:
 
 def named(text: str) -> Reason | None:
     """The reason that the diagnosis finds in a text; None where it knows none."""
-    return next((symptom.reason for symptom in SYMPTOMS if symptom.pattern.search(text)), None)
+    return next((symptom.reason for symptom in SYMPTOMS if symptom.pattern.search(cleaned(text))), None)
 
 
-def case(name: str, failure: Failure, log: str) -> dict[str, Any]:
+def case(name: str, failure: Failure, log: str, code: int | None) -> dict[str, Any]:
     """A test case: the texts, without what is of this machine."""
     lines = [line.replace(os.environ.get("PYTHONPATH", "\0").split(":")[-1], "/opt/vllm") for line in log.splitlines()]
     return {
-        "name": name, "reason": failure.reason, "terminationMessage": kept("\n".join(lines)),
-        "log": "\n".join(lines[-LOG_LINES:]), "vllm": machine.describe(),
+        "name": name, "reason": failure.reason, "exitCode": code, "served": failure.asks, "from": machine.describe(),
+        "kept": kept("\n".join(lines)), "log": "\n".join(lines[-LOG_LINES:]),
     }  # fmt: skip
 
 
@@ -166,15 +170,15 @@ def main() -> int:
     for name in options.only or FAILURES:
         failure = FAILURES[name]
         with tempfile.TemporaryDirectory() as scratch:
-            log, seconds = fail(failure, Path(scratch), gpu, options.port)
+            log, code, seconds = fail(failure, Path(scratch), gpu, options.port)
         found, short = named("\n".join(log.splitlines()[-LOG_LINES:])), named(kept(log))
-        good = failure.reason == found and seconds > 0
+        good = failure.reason == found and code is not None
         bad = bad or not good
         said = f"{found or 'nothing'} by its log, {short or 'nothing'} by its last 2 KiB"
-        print(f"{'ok  ' if good else 'FAIL'} {name}: {said}; ended after {seconds:.0f} s", flush=True)
+        print(f"{'ok  ' if good else 'FAIL'} {name}: {said}; ended with {code} after {seconds:.0f} s", flush=True)
         if options.output:
             with options.output.open("a") as out:
-                out.write(json.dumps(case(name, failure, log)) + "\n")
+                out.write(json.dumps(case(name, failure, log, code)) + "\n")
     return int(bad)
 
 

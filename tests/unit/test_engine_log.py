@@ -27,9 +27,9 @@ INFO 11-27 20:00:49 [v1/worker/gpu_worker.py:971] CUDA graph pool memory: 0.45 G
 difference: 0.47 GiB (104.8%).
 """
 REFUSED = """\
-ValueError: To serve at least one request with the model's max seq len (131072), (16.0 GiB KV cache is needed, which is \
-larger than the available KV cache memory (13.89 GiB). Based on the available memory, the estimated maximum model length \
-is 113744. Try increasing `gpu_memory_utilization`
+ValueError: To serve at least one request with the model's max seq len (131072), (16.0 GiB KV cache is needed, which \
+is larger than the available KV cache memory (13.89 GiB). Based on the available memory, the estimated maximum model \
+length is 113744. Try increasing `gpu_memory_utilization`
 """
 
 
