@@ -24,7 +24,7 @@ Case = dict[str, Any]
 START_SECONDS = 240.0
 GRAPH_SECONDS = 60.0
 """How long the CUDA graphs of an engine are waited for once it has told its tokens."""
-SPEED_SECONDS = 60.0
+SPEED_SECONDS = 120.0
 # A context that ended is gone after a second or two.
 FREE_SECONDS, FREE_MIB = 20.0, 700
 

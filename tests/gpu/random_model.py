@@ -48,6 +48,7 @@ def write_weights(folder: Path, config: dict[str, Any]) -> None:
         for name, shape in shapes(config).items()
     }  # fmt: skip
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    (folder / "model.safetensors").chmod(0o644)  # safetensors makes it readable for its owner alone
 
 
 def write_tokenizer(folder: Path, vocabulary: int) -> None:

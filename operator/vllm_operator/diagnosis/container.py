@@ -109,7 +109,7 @@ def _killed_for_memory(pod: PodSnapshot, ending: Ending) -> Finding | None:
 def _known(pod: PodSnapshot, ending: Ending) -> Finding | None:
     text = cleaned(ending.log)
     for symptom in SYMPTOMS:
-        if found := symptom.pattern.search(text):
+        if found := symptom.search(text):
             values = {name: _value(value, pod) for name, value in found.groupdict().items()}
             return symptom.reason, symptom.told.format(node=pod.node, **values)
     return None
