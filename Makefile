@@ -60,7 +60,7 @@ bench-rollout: setup  ## Requests while pods are rolled, evicted, drained and sc
 bench-autoscaling: setup  ## The autoscaling policy against the HPA's defaults, on the HPA's own algorithm: table and plot
 	$(BIN)/python -m bench.autoscaling --plot build/bench-autoscaling.svg
 
-gpu-check:  ## On a machine with GPUs and vLLM: engines, serving, failures (an hour on one GPU; see docs/gpu-check.md)
+gpu-check:  ## On a machine with GPUs and vLLM: engines, serving, failures (docs/gpu-check.md; 2 h on one GPU)
 	@failed=; for part in gpu-engines gpu-serving gpu-failures; do $(MAKE) --no-print-directory $$part || failed="$$failed $$part"; done; \
 	test -z "$$failed" || { echo "failed:$$failed"; exit 1; }
 

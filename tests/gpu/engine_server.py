@@ -22,6 +22,7 @@ from vllm_operator.diagnosis.log import last_error
 Case = dict[str, Any]
 
 START_SECONDS = 240.0
+"""How long an engine on one GPU may take; on several, whose workers each import and compile, twice as long."""
 GRAPH_SECONDS = 60.0
 """How long the CUDA graphs of an engine are waited for once it has told its tokens."""
 SPEED_SECONDS = 120.0
@@ -74,7 +75,6 @@ def _config(folder: Path, config: dict[str, Any]) -> None:
 def start(case: Case, home: Path, result: Path) -> None:
     """Start the engine, in a fork. Leaves what only its process knows in `result`."""
     import torch
-    import torch._inductor.config
     from vllm.engine.arg_utils import EngineArgs
     from vllm.usage.usage_lib import UsageContext
     from vllm.v1.engine.llm_engine import LLMEngine
@@ -82,8 +82,6 @@ def start(case: Case, home: Path, result: Path) -> None:
     os.environ.update(case.get("environment", {}))
     # A process of its own for the engine, as in the server: else it waits for what is done with its answers.
     os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "1" if case.get("speed") else "0"
-    # vLLM compiles with one thread. Kernels come out the same, and most of a start's time is spent waiting for them.
-    torch._inductor.config.compile_threads = min(8, os.cpu_count() or 1)
     facts: dict[str, Any] = {"torch": torch.__version__}
     try:
         arguments = EngineArgs(**folders(case, home))
@@ -98,10 +96,24 @@ def start(case: Case, home: Path, result: Path) -> None:
 
             facts["speed"] = speed.measure(engine, config)
         else:
-            facts["availableKvBytes"] = int(engine.engine_core.engine_core.available_gpu_memory_for_kv_cache)
+            facts["bytes"] = _bytes(engine) if config.parallel_config.world_size == 1 else {}
     finally:
         _total(facts, result)
     os._exit(0)  # an engine takes seconds to end in good order
+
+
+def _bytes(engine: Any) -> dict[str, int]:
+    """The terms to the byte, of an engine in this process: the log rounds them."""
+    worker = engine.model_executor.driver_worker.worker
+    model = worker.model_runner.get_model()
+    return {
+        "parameterBytes": sum(part.numel() * part.element_size() for part in model.parameters()),
+        "weightsBytes": int(worker.model_runner.model_memory_usage),
+        "consumedBytes": int(worker.total_consumed),
+        "peakBytes": int(worker.peak_activation_memory - worker.cudagraph_memory_estimate),
+        "graphEstimateBytes": int(worker.cudagraph_memory_estimate),
+        "availableBytes": int(worker.available_kv_cache_memory_bytes),
+    }
 
 
 def _total(facts: dict[str, Any], result: Path) -> None:
@@ -132,7 +144,7 @@ def _child(case: Case, home: Path, log: Path, result: Path) -> None:
         os._exit(status)
 
 
-def _wait(pid: int, log: Path, *, speed: bool) -> str:
+def _wait(pid: int, log: Path, seconds: float, *, speed: bool) -> str:
     """Wait for the engine's end, or end it when it takes too long. Returns how it ended: ended, enough, timeout."""
     began, told = time.monotonic(), None
     while True:
@@ -143,7 +155,7 @@ def _wait(pid: int, log: Path, *, speed: bool) -> str:
         if told is None and log.exists() and "Maximum concurrency for" in log.read_text(errors="replace"):
             told = now
         late = told is not None and now - told > GRAPH_SECONDS + speed * SPEED_SECONDS
-        if late or now - began > START_SECONDS:
+        if late or now - began > seconds:
             _kill(pid)
             os.waitpid(pid, 0)
             return "enough" if late else "timeout"
@@ -184,19 +196,20 @@ def row(case: Case, home: Path) -> dict[str, Any]:
     pid = os.fork()
     if pid == 0:
         _child(case, home, log, result)
-    ended = _wait(pid, log, speed=bool(case.get("speed")))
+    gpus = len(os.environ["CUDA_VISIBLE_DEVICES"].split(","))
+    ended = _wait(pid, log, START_SECONDS * (1 if gpus == 1 else 2), speed=bool(case.get("speed")))
     _kill(pid)  # workers of an engine that failed
     facts = json.loads(result.read_text()) if result.exists() else {}
     text = log.read_text(errors="replace")
     told = engine_log.measured(text)
     made = {
         "case": case["case"], "gpu": facts.get("gpu"), "vllm": vllm.__version__, "torch": facts.get("torch"),
-        "gpus": len(os.environ["CUDA_VISIBLE_DEVICES"].split(",")), "engineArgs": case["engineArgs"],
+        "gpus": gpus, "engineArgs": case["engineArgs"],
         "modelConfig": case["modelConfig"],
     }  # fmt: skip
     made.update({name: case[name] for name in ("draftConfig", "extraArgs", "environment") if name in case})
-    kept = ("totalBytes", "availableKvBytes", "maxNumSeqs", "maxNumBatchedTokens", "maxModelLenAsked")
-    made["measured"] = {**{name: facts[name] for name in kept if name in facts}, **told}
+    kept = ("totalBytes", "maxNumSeqs", "maxNumBatchedTokens", "maxModelLenAsked")
+    made["measured"] = {**{name: facts[name] for name in kept if name in facts}, **facts.get("bytes", {}), **told}
     if "speed" in facts:
         made["speed"] = facts["speed"]
     if told["kvTokens"] is None:
