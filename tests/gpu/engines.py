@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from bench.plan import row_of
 from gpu import machine
 
 CASES = Path(__file__).with_name("engine_cases.json")
@@ -129,15 +130,10 @@ def refused(row: dict[str, Any]) -> bool:
 
 def planned_tokens(row: dict[str, Any]) -> int | None:
     """What this project's planner says for the engine, or None where it says nothing of such an engine."""
-    from bench import plan as bench
-
     try:
-        spec = bench.spec_of(row["engineArgs"])
-        gpu = bench.gpu_of(row["gpu"], row["measured"]["totalBytes"])
-        result = bench.plan(spec, bench.model_of(row["modelConfig"]), gpu)
-    except (ImportError, ValueError, KeyError, AttributeError, AssertionError):
+        return row_of(row).ours
+    except (ValueError, KeyError, AttributeError, AssertionError):
         return None
-    return result.capacity.kv_cache_tokens if result.capacity else None
 
 
 def main() -> int:

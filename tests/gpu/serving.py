@@ -25,6 +25,10 @@ from cluster.host import REPOSITORY
 from gpu import machine
 from gpu.pod import Pod, render
 from load import Crowd, Load
+from vllm_operator.api import InferenceServiceSpec
+from vllm_operator.planner.accelerators import find
+from vllm_operator.planner.architectures import model_of
+from vllm_operator.planner.plan import plan
 
 NAME = "chat"
 READY_SECONDS, HANG_SECONDS = 420.0, 75.0
@@ -102,20 +106,17 @@ class Check:
 
     def plan(self) -> tuple[bool, str]:
         """The planned KV cache beside the engine's."""
-        from bench import plan as bench
-        from vllm_operator.api import InferenceServiceSpec
-
         text = self.pods[0].log.read_text(errors="replace")
         match = re.search(r"KV cache size: ([\d,]+) tokens", text)
         if not match:
             return False, "vLLM told no size of its KV cache"
         tokens = int(match[1].replace(",", ""))
         name = machine.name()
-        gpu = bench.find(name.replace(" ", "-"))
+        gpu = find(name.replace(" ", "-"))
         if gpu is None:
             return True, f"{tokens:,} tokens; the catalogue has no {name}"
         spec = InferenceServiceSpec.model_validate(self._service["spec"])
-        result = bench.plan(spec, bench.model_of(self._config), gpu)
+        result = plan(spec, model_of(self._config), gpu)
         if not result.capacity:
             return False, f"{tokens:,} tokens, and no plan: {result.message}"
         planned = result.capacity.kv_cache_tokens
