@@ -10,17 +10,18 @@ export PYTHONPATH := tests:operator
 GPU_PYTHON ?= python3
 ROWS ?= build/gpu/engines.jsonl
 
-.PHONY: gpu-check gpu-engines gpu-serving gpu-failures help setup test test-fast lint demo demo-down bench-scale bench-plan bench-rollout bench-autoscaling crd dashboards lock clean
+.PHONY: gpu-check gpu-engines gpu-serving gpu-failures help setup test test-fast lint demo demo-down bench-scale bench-plan bench-rollout bench-autoscaling generated crd docs dashboards lock
 
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
 setup: $(VENV)/.installed  ## Make the virtual environment with pinned packages
 
-$(VENV)/.installed: requirements/dev.txt Makefile
+$(VENV)/.installed: requirements/dev.txt pyproject.toml Makefile
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet "uv==$(UV_VERSION)"
 	$(BIN)/uv pip sync --quiet --python $(BIN)/python --no-config requirements/dev.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-config --offline --no-deps --no-build-isolation -e .
 	touch $@
 
 lock:  ## Pin again what pyproject.toml asks for
@@ -74,9 +75,15 @@ gpu-serving:  ## Two replicas as the operator runs them: clients, saturation, dr
 gpu-failures:  ## Real failures on a GPU, and whether the diagnosis names them
 	$(GPU_PYTHON) -m gpu.failures
 
-crd: setup  ## Write crds/ from api.py
-	$(BIN)/python -m vllm_operator crd > crds/inferenceservices.yaml
-	cp crds/inferenceservices.yaml charts/vllm-operator/files/
+generated: crd docs dashboards  ## Write all files that are made from others: run it before a commit
+
+crd: setup  ## Write crds/ and the chart's CRDs from api/, and the chart's rules of RBAC from resources.py
+	for plural in inferenceservices servingclasses; do $(BIN)/python -m vllm_operator crd $$plural > crds/$$plural.yaml || exit; done
+	cp crds/*.yaml charts/vllm-operator/files/
+	$(BIN)/python -m vllm_operator rbac > charts/vllm-operator/files/rbac.yaml
+
+docs: setup  ## Write docs/reasons.md and README's table of conditions from api/conditions.py and api/reasons.py
+	$(BIN)/python -m documents.conditions
 
 dashboards: setup  ## Write the chart's Grafana dashboards from tests/monitoring/dashboards.py
 	$(BIN)/python -m monitoring.dashboards

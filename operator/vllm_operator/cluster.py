@@ -1,11 +1,12 @@
 """The only module that talks to the API server, kopf's watches aside: read, apply, delete, status, Events."""
 
+import json
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any, Protocol
 from uuid import uuid4
 
 import aiohttp
@@ -15,11 +16,11 @@ from kubernetes.aio.dynamic import DynamicClient
 from kubernetes.aio.dynamic.exceptions import DynamicApiError, NotFoundError, UnprocessibleEntityError
 
 from . import metrics
-from .api import API_VERSION, KIND, PLURAL
-from .api.resource import InferenceService
-from .manifests.metadata import Manifest
-from .observed import FIELD_MANAGER
-from .pod_events import PodEvent, snapshots
+from .api.resource import Reference
+from .manifests.metadata import Manifest, compact
+from .manifests.names import FIELD_MANAGER
+from .resources import RESOURCES, Resource
+from .snapshots.pod_event import PodEvent, snapshots
 
 log = logging.getLogger(__name__)
 # Of a failed container: enough for the tracebacks of all of vLLM's processes.
@@ -29,48 +30,15 @@ LOG_BYTES = 64 * 1024
 EVENTS = 100
 # Server-side apply refuses unknown fields in any case. To look for keys that are there twice, which JSON made of a dict
 # cannot have, the API server would parse the body once more: 7 % of its CPU time in a burst of new services.
-_VALIDATION = ("fieldValidation", "Ignore")
+_NO_SECOND_PARSING = ("fieldValidation", "Ignore")
 # A version that no object of ours can have: a cluster's first write is of it. Server-side apply refuses (409) to change
 # an object of another version than the one named, and still makes an object that is not there.
 NO_VERSION = "1"
 # A request that gets no answer is tried again. Longer than an API server waits for its webhooks.
 REQUEST_SECONDS = 30.0
-# The name of every Lease of an operator.
-LEASE_NAME = "vllm-operator"
+# Where the Events about cluster-scoped objects are.
+EVENTS_OF_CLUSTER = "default"
 LEASE_REQUEST_SECONDS = 4.0
-
-
-class Resource(NamedTuple):
-    """Where a kind lives in the API."""
-
-    api_version: str
-    plural: str
-
-    @property
-    def group(self) -> str:
-        """The API group; empty for the core one."""
-        return self.api_version.rpartition("/")[0]
-
-
-RESOURCES = {
-    KIND: Resource(API_VERSION, PLURAL),
-    "Deployment": Resource("apps/v1", "deployments"),
-    "ControllerRevision": Resource("apps/v1", "controllerrevisions"),
-    "Service": Resource("v1", "services"),
-    "PersistentVolumeClaim": Resource("v1", "persistentvolumeclaims"),
-    "PodDisruptionBudget": Resource("policy/v1", "poddisruptionbudgets"),
-    "NetworkPolicy": Resource("networking.k8s.io/v1", "networkpolicies"),
-    "HorizontalPodAutoscaler": Resource("autoscaling/v2", "horizontalpodautoscalers"),
-    "ScaledObject": Resource("keda.sh/v1alpha1", "scaledobjects"),
-    "Job": Resource("batch/v1", "jobs"),
-    "ServiceMonitor": Resource("monitoring.coreos.com/v1", "servicemonitors"),
-    "Event": Resource("v1", "events"),
-    "Pod": Resource("v1", "pods"),
-    "Lease": Resource("coordination.k8s.io/v1", "leases"),
-}
-# What a cluster may not know.
-OPTIONAL_KINDS = ("ServiceMonitor", "ScaledObject")
-CHILD_KINDS = tuple(kind for kind in RESOURCES if kind not in (KIND, "Event", "Pod", "Lease"))
 
 
 class RefusedError(Exception):
@@ -90,28 +58,36 @@ class UnavailableError(Exception):
 
 
 def path(kind: str, namespace: str, name: str = "", subresource: str = "") -> str:
-    """URL path of an object, or of a kind in a namespace."""
+    """URL path of an object, or of a kind in a namespace; of cluster-scoped ones, the namespace is empty."""
     resource = RESOURCES[kind]
     root = f"/apis/{resource.api_version}" if resource.group else f"/api/{resource.api_version}"
-    return "/".join(part for part in (f"{root}/namespaces/{namespace}/{resource.plural}", name, subresource) if part)
+    scope = f"/namespaces/{namespace}" if namespace else ""
+    return "/".join(part for part in (f"{root}{scope}/{resource.plural}", name, subresource) if part)
+
+
+class Requests(Protocol):
+    """What of a DynamicClient is used. It needs no discovery: the kinds that we touch are known."""
+
+    async def request(self, verb: str, url: str, **options: Any) -> Any:
+        """One request; raises DynamicApiError for a refusal."""
 
 
 class Cluster:
-    """A connection to one API server."""
+    """A connection to one API server. `allows(namespace)`: whether this operator may write there, as the Lease says."""
 
-    def __init__(self, client: ApiClient) -> None:
-        # Only its `request` is used, which needs no discovery: the kinds that we touch are known.
-        self._client = DynamicClient(client)
-        # Whether this operator may write in a namespace: it does not without the Lease.
-        self.allows: Callable[[str], bool] = lambda _: False
+    def __init__(self, client: Requests, allows: Callable[[str], bool]) -> None:
+        self._client, self._allows = client, allows
 
     async def _request(self, verb: str, url: str, *, seconds: float = REQUEST_SECONDS, **options: Any) -> Manifest:
+        return dict(json.loads(await self._body(verb, url, seconds, **options)))
+
+    async def _body(self, verb: str, url: str, seconds: float = REQUEST_SECONDS, **options: Any) -> bytes:
         started = perf_counter()
         code = "error"
         try:
             response = await self._client.request(verb, url, serialize=False, _request_timeout=seconds, **options)
             code = str(response.status)
-            return dict(await response.json())
+            return bytes(await response.read())
         except NotFoundError as error:
             code = "404"
             raise GoneError(_reason(error)) from error
@@ -138,21 +114,18 @@ class Cluster:
         url = path("Pod", namespace, pod, "log")
         query = [("container", container), ("previous", str(previous).lower()), ("tailLines", str(LOG_LINES))]
         try:
-            response = await self._client.request(
-                "get", url, serialize=False, query_params=query, _request_timeout=REQUEST_SECONDS
-            )
-            text = bytes(await response.read())[-LOG_BYTES:].decode(errors="replace")
-        except (DynamicApiError, aiohttp.ClientError, OSError) as error:
+            text = await self._body("get", url, query_params=query)
+        except (RefusedError, GoneError, UnavailableError) as error:
             log.info("no log of %s/%s: %s", namespace, pod, error)
             return ""
-        return text
+        return text[-LOG_BYTES:].decode(errors="replace")
 
     async def read_events(self, namespace: str, uid: str) -> tuple[PodEvent, ...]:
         """The Events about the object of this uid; none where they cannot be read."""
         query = [("fieldSelector", f"involvedObject.uid={uid}"), ("limit", str(EVENTS))]
         try:
             found = await self._request("get", path("Event", namespace), query_params=query)
-        except (RefusedError, GoneError, DynamicApiError, OSError) as error:
+        except (RefusedError, GoneError, UnavailableError) as error:
             log.info("no Events of %s in %s: %s", uid, namespace, error)
             return ()
         return snapshots(found["items"])
@@ -168,6 +141,16 @@ class Cluster:
             log.warning("cannot tell whether the cluster serves %s: %s", kind, error)
             return None
         return any(entry["name"] == resource.plural for entry in found.get("resources", ()))
+
+    async def may_list(self, resource: Resource) -> bool:
+        """Whether there is such an API, and this operator may list its objects in the whole cluster."""
+        root = f"/apis/{resource.api_version}" if resource.group else f"/api/{resource.api_version}"
+        try:
+            await self._request("get", f"{root}/{resource.plural}", query_params=[("limit", "1")])
+        except (RefusedError, GoneError, UnavailableError) as error:
+            log.info("cannot list %s: %s", resource.plural, error)
+            return False
+        return True
 
     async def apply(self, manifest: Manifest) -> Manifest:
         """Server-side apply of everything that we own in the object; returns it as it then stands.
@@ -201,16 +184,16 @@ class Cluster:
         body = {"apiVersion": found["apiVersion"], "kind": "Deployment", "metadata": meta, "spec": spec}
         await self._apply(path("Deployment", namespace, name), body, f"{FIELD_MANAGER}-replicas")
 
-    async def apply_status(self, service: InferenceService, status: Mapping[str, Any]) -> Manifest:
-        """Writes the whole status; what is left out is removed. Raises GoneError where the service was deleted."""
-        # With the uid, a status meant for a deleted service never lands on its successor, nor creates anything.
-        meta = {"name": service.name, "namespace": service.namespace, "uid": service.uid}
-        body = {"apiVersion": API_VERSION, "kind": KIND, "metadata": meta, "status": dict(status)}
-        return await self._apply(path(KIND, service.namespace, service.name, "status"), body)
+    async def apply_status(self, about: Reference, status: Mapping[str, Any]) -> Manifest:
+        """Writes the whole status; what is left out is removed. Raises GoneError where the object was deleted."""
+        # With the uid, a status meant for a deleted object never lands on its successor, nor creates anything.
+        meta = compact({"name": about.key.name, "namespace": about.key.namespace or None, "uid": about.uid})
+        body = {"apiVersion": about.api_version, "kind": about.kind, "metadata": meta, "status": dict(status)}
+        return await self._apply(path(about.kind, *about.key, "status"), body)
 
     async def _apply(self, url: str, body: Manifest, manager: str = FIELD_MANAGER) -> Manifest:
-        self._check(body["metadata"]["namespace"])
-        query = [("fieldManager", manager), ("force", "true"), _VALIDATION]
+        self._check(body["metadata"].get("namespace", ""))
+        query = [("fieldManager", manager), ("force", "true"), _NO_SECOND_PARSING]
         return await self._request(
             "patch", url, body=body, content_type="application/apply-patch+yaml", query_params=query
         )
@@ -223,23 +206,18 @@ class Cluster:
         except GoneError:
             log.debug("%s %s/%s was gone already", kind, namespace, name)
 
-    async def post_event(self, service: InferenceService, kind: str, reason: str, message: str) -> None:
-        """Posts an Event about the service; `kind` is Normal or Warning. Never fails: an Event is a courtesy."""
-        if not self.allows(service.namespace):
+    async def post_event(self, about: Reference, kind: str, reason: str, message: str) -> None:
+        """Posts an Event about an object; `kind` is Normal or Warning. Never fails: an Event is a courtesy."""
+        namespace = about.key.namespace or EVENTS_OF_CLUSTER
+        if not self._allows(about.key.namespace):
             return
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        about = {
-            "apiVersion": API_VERSION,
-            "kind": KIND,
-            "namespace": service.namespace,
-            "name": service.name,
-            "uid": service.uid,
-        }
+        named = {"namespace": about.key.namespace or None, "name": about.key.name, "uid": about.uid}
         event = {
             "apiVersion": "v1",
             "kind": "Event",
-            "metadata": {"name": f"{service.name}.{uuid4().hex[:16]}", "namespace": service.namespace},
-            "involvedObject": about,
+            "metadata": {"name": f"{about.key.name}.{uuid4().hex[:16]}", "namespace": namespace},
+            "involvedObject": compact({"apiVersion": about.api_version, "kind": about.kind, **named}),
             "type": kind,
             "reason": reason,
             "message": message[:1024],
@@ -249,9 +227,9 @@ class Cluster:
             "count": 1,
         }
         try:
-            await self._request("post", path("Event", service.namespace), body=event)
+            await self._request("post", path("Event", namespace), body=event)
         except (RefusedError, GoneError, UnavailableError) as error:
-            log.info("no Event for %s/%s: %s", service.namespace, service.name, error)
+            log.info("no Event for %s: %s", about.key, error)
 
     async def write_lease(self, lease: Manifest) -> Manifest | None:
         """Creates a Lease, or replaces the version that it names; None where that is not the newest one."""
@@ -274,7 +252,7 @@ class Cluster:
             raise
 
     def _check(self, namespace: str) -> None:
-        if not self.allows(namespace):
+        if not self._allows(namespace):
             raise UnavailableError(f"this operator does not hold the Lease for namespace {namespace} (any more)")
 
 
@@ -300,7 +278,7 @@ def _reason(error: DynamicApiError) -> str:
 
 
 @asynccontextmanager
-async def connect() -> AsyncIterator[Cluster]:
+async def connect(allows: Callable[[str], bool]) -> AsyncIterator[Cluster]:
     """A connection as the pod's service account or, outside a cluster, as the current kubeconfig context."""
     configuration = Configuration()
     # As the watches do it. aiohttp would look for a proxy and a .netrc, each in a thread of its own, at every request.
@@ -310,4 +288,4 @@ async def connect() -> AsyncIterator[Cluster]:
     except config.ConfigException:
         await config.load_kube_config(client_configuration=configuration)
     async with ApiClient(configuration=configuration) as client:
-        yield Cluster(client)
+        yield Cluster(DynamicClient(client), allows)

@@ -24,7 +24,8 @@ from bench.vllm_pods import CAPACITY, DRAIN_SECONDS, Pod, shares
 from vllm_operator.api.resource import InferenceService
 from vllm_operator.api.spec import InferenceServiceSpec
 from vllm_operator.manifests import Scaling
-from vllm_operator.manifests.autoscaling import STARTUP_STEPS, autoscaler
+from vllm_operator.manifests.amounts import STARTUP_STEPS
+from vllm_operator.manifests.autoscaling import horizontal_pod_autoscaler
 
 STEP = 7.5
 # From a scrape until the HPA reads it through prometheus-adapter.
@@ -160,7 +161,7 @@ def ours(trace: Trace, least: int) -> dict[str, Any]:
     bounds = {"minReplicas": least, "maxReplicas": MOST}
     spec = InferenceServiceSpec.model_validate({"model": {"uri": "hf://a/b"}, "autoscaling": bounds})
     known = next(step for step in STARTUP_STEPS if trace.startup_seconds <= step)
-    manifest = autoscaler(InferenceService("default", "bench", "", 1, spec), Scaling(known))
+    manifest = horizontal_pod_autoscaler(InferenceService("default", "bench", "", 1, spec), Scaling(known))
     if manifest is None:
         raise ValueError("the operator makes no autoscaler")
     hpa: dict[str, Any] = manifest["spec"]

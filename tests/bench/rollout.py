@@ -10,9 +10,9 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 
-import serving
-from kube import Kube
-from load import Load
+from support import serving
+from support.kube import Kube
+from support.load import Load
 
 NAME = "rolled"
 SPREAD = {

@@ -20,13 +20,13 @@ from typing import Any
 import aiohttp
 
 from cluster.control_plane import ControlPlane
-from control_plane.services import service
-from kube import Kube
-from operator_process import ACCOUNT, OperatorProcess, install_rights
-from rights import WRITES, requests, writes
+from support.kube import Kube
+from support.operator_process import ACCOUNT, OperatorProcess, install_rights
+from support.rights import WRITES, requests, writes
+from support.services import service
+from vllm_operator.cli.render import service_of
 from vllm_operator.cluster import path
-from vllm_operator.manifests import controller_revision, desired, pod_template, revision_name
-from vllm_operator.render import service_of
+from vllm_operator.manifests import Rendered, controller_revision, desired, pod_template
 from vllm_operator.settings import Settings
 
 NAMESPACE = "bench"
@@ -100,8 +100,8 @@ def applies(count: int) -> list[Request]:
     children: list[dict[str, Any]] = []
     for number in range(count):
         owner = service_of(service(f"s{number}"))
-        template = pod_template(owner, revision_name(owner), Settings())
-        children += [controller_revision(owner, 1, template), *desired(owner, template, monitoring=False)]
+        template = pod_template(owner, Settings())
+        children += [controller_revision(owner, 1, Rendered(template)), *desired(owner, template, served=())]
     children.sort(key=lambda child: child["kind"] == "Deployment")
     query = "fieldManager=bench&force=true&fieldValidation=Ignore"
     for child in children:

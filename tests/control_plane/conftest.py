@@ -6,13 +6,11 @@ from collections.abc import Iterator
 import pytest
 
 from cluster.control_plane import ControlPlane
-from control_plane.models import REPORTS
-from control_plane.services import service
-from kube import Kube
-from operator_process import OperatorProcess, install_rights
-
-# The waits are for a machine that has nothing else to do; what is promised within a time is asserted by itself.
-PATIENCE = 4
+from control_plane import keda, monitors
+from support.kube import Kube
+from support.model_reports import REPORTS
+from support.operator_process import OperatorProcess, install_rights
+from support.services import PATIENCE, await_garbage_collection
 
 
 def add_volumes(plane: ControlPlane, count: int) -> None:
@@ -25,20 +23,6 @@ def add_volumes(plane: ControlPlane, count: int) -> None:
         }
         volume = {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": f"v{number}"}, "spec": spec}
         plane.api().create("/api/v1/persistentvolumes", volume)
-
-
-def await_garbage_collection(kube: Kube) -> None:
-    """Wait until the garbage collector has learned of our CRD: it looks for new APIs every 30 s."""
-    kube.apply(service("owner"))
-    owner = kube.get("vis", "owner")
-    assert owner
-    reference = {key: owner[key] for key in ("apiVersion", "kind")} | {
-        key: owner["metadata"][key] for key in ("name", "uid")
-    }
-    meta = {"name": "owned", "ownerReferences": [reference]}
-    kube.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta})
-    kube.run("delete", "vis", "owner")
-    kube.wait("the garbage collector works", 90, lambda: not kube.get("configmap", "owned"))
 
 
 @pytest.fixture(scope="session")
@@ -73,3 +57,16 @@ def kube(operator: OperatorProcess, request: pytest.FixtureRequest) -> Iterator[
         operator.check()
     finally:
         kube.run("delete", "namespace", name, "--wait=false", check=False)
+
+
+@pytest.fixture
+def every_api(kube: Kube, operator: OperatorProcess) -> Iterator[None]:
+    """The optional APIs are served, and models are inspected: every kind of child can be made."""
+    monitors.install_api(kube)
+    keda.install_api(kube)
+    operator.restart(images={"operator": "vllm-operator:test"})
+    yield
+    operator.stop()
+    keda.remove_api(kube)
+    monitors.remove_api(kube)
+    operator.start()

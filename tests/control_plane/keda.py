@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from cluster.host import command
-from kube import Kube
+from support.kube import Kube
 
 VERSION = "v2.21.0"
 SCALED_OBJECTS = "scaledobjects.keda.sh"

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from cluster.control_plane import ControlPlane, free_ports
-from kube import Kube
+from support.kube import Kube
 
 GROUP, VERSION = "custom.metrics.k8s.io", "v1beta2"
 NAME = f"{VERSION}.{GROUP}"

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from kube import Kube
+from support.kube import Kube
 
 MONITORS = "servicemonitors.monitoring.coreos.com"
 

@@ -213,38 +213,91 @@ ARGUMENTS = [
         "--tensor-parallel-size is set by spec.tensorParallelSize: use that field",
     ),
     ("extraArgs: [--gpu-memory-utilization=0.9]", "is set by spec.kvCache.gpuMemoryUtilizationPercent: use that field"),
+    ("extraArgs: [--no-enforce-eager]", "--no-enforce-eager is set by spec.enforceEager: use that field"),
+    ("extraArgs: [--shutdown-timeout=9]", "is set by spec.rollout.drainTimeoutSeconds: use that field"),
     ("extraArgs: [--api-key=secret]", "--api-key is set by spec.apiKeySecretRef: use that field"),
 ]
 
-_FORBIDDEN = "is not allowed in env: it can load code, or it is set by the operator or the platform team"
+_UNLISTED = "is not a variable that env may set: the list has the full names, in upper case"
+_FIELDS = {
+    "HF_TOKEN": "use model.tokenSecretRef",
+    "HUGGING_FACE_HUB_TOKEN": "use model.tokenSecretRef",
+    "VLLM_API_KEY": "use apiKeySecretRef",
+    "HF_HOME": "use cache",
+    "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "use lora.adapters",
+    "CUDA_VISIBLE_DEVICES": "use accelerator and tensorParallelSize",
+    "HF_ENDPOINT": "it is the operator's setting hubEndpoint",
+    "HTTPS_PROXY": "it is the operator's setting httpsProxy",
+    "Https_proxy": "it is the operator's setting httpsProxy",
+    "no_proxy": "it is the operator's setting noProxy",
+    "SSL_CERT_FILE": "it is the operator's setting caConfigMap",
+    "VLLM_SERVER_DEV_MODE": "the operator sets it",
+    "PATH": "it decides which code runs",
+    "LD_LIBRARY_PATH": "it decides which code runs",
+}
+_FROM_A_SECRET = "valueFrom: {secretKeyRef: {name: a, key: b}}"
 
 ENVIRONMENT = [
     ("env: {VLLM_LOGGING_LEVEL: DEBUG}", 'unknown field "spec.env.VLLM_LOGGING_LEVEL"'),
-    ("env: [{name: A, value: 1}]", "must be of type string"),
-    ("env: [{name: A}]", "an env entry needs either value or valueFrom, and not both"),
+    ("env: [{name: TZ, value: 1}]", "must be of type string"),
+    ("env: [{name: TZ}]", "an env entry needs either value or valueFrom, and not both"),
     (
-        "env: [{name: A, value: b, valueFrom: {fieldRef: {fieldPath: status.podIP}}}]",
+        "env: [{name: TZ, value: b, valueFrom: {fieldRef: {fieldPath: status.podIP}}}]",
         "an env entry needs either value or valueFrom, and not both",
     ),
-    ("env: [{name: A, valueFrom: {}}]", "valueFrom needs exactly one of secretKeyRef, configMapKeyRef or fieldRef"),
-    ("env: [{name: A, value: a}, {name: A, value: b}]", "Duplicate value"),
+    ("env: [{name: TZ, valueFrom: {}}]", "valueFrom needs exactly one of secretKeyRef, configMapKeyRef or fieldRef"),
+    ("env: [{name: TZ, value: a}, {name: TZ, value: b}]", "Duplicate value"),
     ("env: [{name: A-B, value: a}]", "must be letters, digits and _, and not begin with a digit"),
     ("env: [{name: 1A, value: a}]", "must be letters, digits and _, and not begin with a digit"),
-    ("env: [{name: A, valueFrom: {fieldRef: {fieldPath: spec.serviceAccountName}}}]", "Unsupported value"),
+    ("env: [{name: TZ, valueFrom: {fieldRef: {fieldPath: spec.serviceAccountName}}}]", "Unsupported value"),
+    *((f"env: [{{name: {name}, value: x}}]", f"{name} is not for env: {said}") for name, said in _FIELDS.items()),
     *(
-        (f"env: [{{name: {name}, value: x}}]", f"{name} {_FORBIDDEN}")
+        (f"env: [{{name: {name}, value: x}}]", f"{name} {_UNLISTED}")
         for name in (
-            "PATH", "PYTHONPATH", "PYTHONSTARTUP", "LD_PRELOAD", "LD_LIBRARY_PATH", "BASH_ENV", "VLLM_PLUGINS",
-            "VLLM_SERVER_DEV_MODE", "VLLM_NCCL_SO_PATH", "VLLM_CUDART_SO_PATH", "VLLM_LOGGING_CONFIG_PATH",
-            "VLLM_ALLOW_INSECURE_SERIALIZATION", "VLLM_ALLOW_RUNTIME_LORA_UPDATING", "VLLM_API_KEY", "HF_TOKEN",
-            "HF_ENDPOINT", "HTTPS_PROXY", "CUDA_VISIBLE_DEVICES", "NCCL_NET_PLUGIN", "OPENSSL_CONF",
-            "TRITON_PTXAS_PATH",
+            "PYTHONSTARTUP", "PYTHONWARNINGS", "BASH_ENV", "GCC_EXEC_PREFIX", "PYTORCH_NVCC", "NVCC_CCBIN",
+            "DG_JIT_NVCC_COMPILER", "FLASHINFER_EXTRA_CFLAGS", "VLLM_LOGGING_STREAM", "HUGGINGFACE_CO_STAGING",
+            "VLLM_DEBUG_LOG_API_SERVER_RESPONSE", "VLLM_NCCL_SO_PATH", "VLLM_CUDART_SO_PATH", "OPENSSL_CONF",
+            "VLLM_LOGGING_CONFIG_PATH", "VLLM_ALLOW_INSECURE_SERIALIZATION", "NCCL_NET_PLUGIN", "nccl_debug", "A",
         )
     ),
+    (f"env: [{{name: VLLM_LOGGING_LEVEL, {_FROM_A_SECRET}}}]", "VLLM_LOGGING_LEVEL takes no Secret: vLLM prints"),
+    (f"env: [{{name: HF_TOKEN, {_FROM_A_SECRET}}}]", "HF_TOKEN is not for env: use model.tokenSecretRef"),
 ]  # fmt: skip
 
 NAMES = [
     ("7b-chat", "metadata.name must be a DNS-1035 label"),
     ("llama.70b", "metadata.name must be a DNS-1035 label"),
     ("a" * 47, "metadata.name must have at most 46 characters"),
+]
+
+# Of ServingClasses: the whole spec.
+CLASSES = [
+    ("accelerator: {resource: nvidia.com/mig-1g.10gb}", "MIG slices are not supported yet"),
+    ("accelerator: {resource: cpu, product: NVIDIA-L4}", "accelerator.product is for GPUs: remove it"),
+    ("images: {cuda: 'https://registry/vllm'}", "must be an image like vllm/vllm-openai:v0.32.0"),
+    ("images: {tpu: a}", 'unknown field "spec.images.tpu"'),
+    ("pod: {serviceAccountName: a}", 'unknown field "spec.pod.serviceAccountName"'),
+    ("cache: {retain: false}", 'unknown field "spec.cache.retain"'),
+    ("cache: {storage: '200'}", "must be a size like 512Mi or 20Gi"),
+    ("defaults: {model: {uri: hf://a/b}}", 'unknown field "spec.defaults.model"'),
+    ("defaults: {replicas: 2}", 'unknown field "spec.defaults.replicas"'),
+    ("defaults: {quantization: gguf}", "vLLM no longer has this quantization"),
+    ("defaults: {maxNumSeqs: 512, maxNumBatchedTokens: 256}", "maxNumBatchedTokens must be at least maxNumSeqs"),
+    ("defaults: {kvCache: {gpuMemoryUtilizationPercent: 90, memoryPerGPU: 20Gi}}", "memoryPerGPU, not both"),
+    ("defaults: {extraArgs: [--middleware=a]}", "--middleware is not a flag that extraArgs may pass"),
+    ("defaults: {rollout: {restartedAt: '2026-11-24T12:00:00Z'}}", "defaults.rollout.restartedAt would roll nothing"),
+    ("{defaults: {maxModelLen: 8192}, limits: {maxModelLen: 4096}}", "not above limits.maxModelLen"),
+    ("{defaults: {maxModelLen: auto}, limits: {maxModelLen: 4096}}", "not above limits.maxModelLen"),
+    ("limits: {maxReplicas: 0}", "should be greater than or equal to 1"),
+    ("limits: {allowed: {kvcache.dtype: [fp8]}}", "must be a field of an InferenceService that holds one value"),
+    ("limits: {allowed: {env: [A]}}", "must be a field of an InferenceService that holds one value"),
+    (
+        "namespaces: {matchExpressions: [{key: a, operator: Exists, values: [b]}]}",
+        "take no values; the others need some",
+    ),
+]
+CLASS_NAMES = [
+    ("H100", "a-z"),
+    ("h100.pool", "metadata.name must be a label (a-z, 0-9 and -, at most 63 characters)"),
+    ("a" * 64, "metadata.name must be a label"),
 ]

@@ -1,20 +1,15 @@
 """Who owns the number of pods, and that it never falls on the way from one owner to the next."""
 
 import json
-import subprocess
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
-from cluster.tools import tool
 from control_plane.keda import SCALED_OBJECTS, install_api, remove_api
 from control_plane.metrics_api import serving_metrics
-from control_plane.services import children, ready, reason, replicas, service
-from kube import Kube, Object, conditions
-from operator_process import OperatorProcess
+from support.kube import Kube, Object, conditions
+from support.operator_process import OperatorProcess
+from support.services import children, ready, reason, recorded_replicas, replicas, service
 
 pytestmark = pytest.mark.control_plane
 HPA: Object = {"autoscaling": {"minReplicas": 1, "maxReplicas": 6}}
@@ -29,30 +24,6 @@ def keda(kube: Kube, operator: OperatorProcess) -> None:
     if not kube.get("crd", SCALED_OBJECTS):
         install_api(kube)
         operator.restart()
-
-
-@contextmanager
-def recorded(kube: Kube, name: str = "llama") -> Iterator[list[int]]:
-    """Every value that a Deployment's replicas have while the block runs, from a watch; filled when it ends."""
-    seen: list[int] = []
-    shown = r"jsonpath={.spec.replicas} {.metadata.annotations.example\.com/end}{'\n'}"
-    command = [str(tool("kubectl")), f"--kubeconfig={kube.kubeconfig}", f"--namespace={kube.namespace}"]
-    command += ["get", "deployment", name, "--watch", "-o", shown]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watch:
-        assert watch.stdout
-        try:
-            seen.append(int(watch.stdout.readline().split()[0]))
-            yield seen
-            # A watch shows writes in order: once it shows this one, it has shown all before.
-            end = f"at-{time.monotonic_ns()}"
-            kube.run("annotate", "--overwrite", "deployment", name, f"example.com/end={end}")
-            for line in watch.stdout:
-                count, _, shown_end = line.strip().partition(" ")
-                seen.append(int(count))
-                if shown_end == end:
-                    break
-        finally:
-            watch.terminate()
 
 
 def replace(kube: Kube, **spec: Any) -> None:
@@ -126,7 +97,7 @@ def test_the_number_of_pods_is_kept_from_owner_to_owner(kube: Kube) -> None:
         (KEDA, {"ScaledObject"}),
         ({"replicas": 3}, set()),
     ]
-    with recorded(kube) as seen:
+    with recorded_replicas(kube) as seen:
         for spec, expected in steps:
             replace(kube, **spec)
             await_autoscalers(kube, expected)
@@ -137,7 +108,7 @@ def test_the_number_of_pods_is_kept_from_owner_to_owner(kube: Kube) -> None:
 
 def test_the_number_of_pods_is_kept_when_the_spec_changes_faster_than_the_watch_shows(kube: Kube) -> None:
     ready(kube, replicas=3)
-    with recorded(kube) as seen:
+    with recorded_replicas(kube) as seen:
         for spec in (HPA, {"replicas": 3}) * 5:
             replace(kube, **spec)
         replace(kube, **HPA)
@@ -153,7 +124,7 @@ def test_what_the_autoscaler_sets_outlives_changes_of_the_spec_and_of_the_operat
     replace(kube, **HPA)
     kube.wait("the autoscaler is there", 20, lambda: "HorizontalPodAutoscaler" in children(kube))
     scale(kube, 5)
-    with recorded(kube) as seen:
+    with recorded_replicas(kube) as seen:
         replace(kube, **HPA, maxModelLen=1024)
         kube.ready("llama", 30)
         operator.restart()
@@ -169,7 +140,7 @@ def test_a_new_deployment_starts_with_the_fewest_pods_and_one_made_again_with_th
     assert replicas(kube) == 2
     assert "vllm-operator" not in owners(kube)
     scale(kube, 4)
-    with recorded(kube) as seen:
+    with recorded_replicas(kube) as seen:
         kube.run("delete", "deployment", "llama")
         kube.wait("it is made again", 20, lambda: replicas(kube) == 4)
         kube.ready("llama", 30)
@@ -206,7 +177,7 @@ def test_a_suspended_service_starts_with_the_fewest_pods(kube: Kube, spec: Objec
     await_autoscalers(kube, set())
     kube.wait("it says so", 20, lambda: (reason(kube), replicas(kube)) == ("Suspended", 0))
     assert "ScalingActive" not in conditions(kube.get("vis", "llama") or {})
-    with recorded(kube) as seen:
+    with recorded_replicas(kube) as seen:
         replace(kube, **spec)
         await_autoscalers(kube, {kind})
         kube.ready("llama", 30)
@@ -250,7 +221,7 @@ def test_the_autoscaler_adds_pods_up_to_its_maximum_and_conditions_say_what_it_l
         kube.wait("the metric is missed", 90, lambda: reason(kube, "ScalingActive") == "NoMetricYet")
         values["vllm:num_requests_waiting"] = "4"
         kube.wait("the load is followed", 60, lambda: reason(kube, "ScalingActive") == "Scaling")
-        with recorded(kube) as seen:
+        with recorded_replicas(kube) as seen:
             values["vllm:num_requests_waiting"] = "20"
             kube.wait("the most are asked for", 60, lambda: reason(kube, "ScalingActive") == "AtMaximum")
             kube.ready("llama", 30)

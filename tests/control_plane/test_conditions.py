@@ -7,9 +7,9 @@ import yaml
 
 from control_plane import monitors
 from control_plane.monitors import MONITORS
-from control_plane.services import args, children, ready, reason, service
-from kube import Kube, Object, conditions
-from operator_process import OperatorProcess
+from support.kube import Kube, Object, conditions
+from support.operator_process import OperatorProcess
+from support.services import args, children, ready, reason, service
 
 pytestmark = pytest.mark.control_plane
 

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from control_plane.services import ready, reason, service
-from kube import Kube, Object, conditions
-from operator_process import OperatorProcess
+from support.kube import Kube, Object, conditions
+from support.operator_process import OperatorProcess
+from support.services import ready, reason, service
 
 pytestmark = pytest.mark.control_plane
 

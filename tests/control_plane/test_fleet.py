@@ -7,9 +7,9 @@ import pytest
 import yaml
 
 from cluster.control_plane import ControlPlane
-from control_plane.services import ready, reason, service
-from fleet_command import table, vllm
-from kube import Kube, Object
+from support.fleet_command import table, vllm
+from support.kube import Kube, Object
+from support.services import ready, reason, service
 
 pytestmark = pytest.mark.control_plane
 H100 = {"product": "NVIDIA-H100-80GB-HBM3"}

@@ -4,12 +4,12 @@ import json
 
 import pytest
 
-import gitops
-from control_plane.models import LLAMA_70B
-from control_plane.services import CHILDREN, LABEL, children, ready, reason, replicas, service
-from gitops import DEGRADED, HEALTHY, PROGRESSING, read
-from kube import Kube, Object, conditions
-from operator_process import OperatorProcess
+from support import gitops
+from support.gitops import DEGRADED, HEALTHY, PROGRESSING, read
+from support.kube import Kube, Object, conditions
+from support.model_reports import LLAMA_70B
+from support.operator_process import OperatorProcess
+from support.services import CHILDREN, LABEL, children, ready, reason, replicas, service
 from vllm_operator.api import InferenceServiceSpec
 
 pytestmark = pytest.mark.control_plane
@@ -188,7 +188,7 @@ def test_a_service_deleted_right_after_the_operator_leaves_nothing(kube: Kube, o
     operator.process.kill()
     operator.stop()
     kube.run("delete", "vis", "llama", "--timeout=10s")
-    kube.wait("nothing is left", 60, lambda: not kube.list(f"{CHILDREN},pods,jobs", f"{LABEL}=llama"))
+    kube.wait("nothing is left", 60, lambda: not kube.list(f"{CHILDREN},pods", f"{LABEL}=llama"))
     operator.start()
     ready(kube, "other")  # by then it has looked at everything
-    assert not kube.list(f"{CHILDREN},pods,jobs", f"{LABEL}=llama")
+    assert not kube.list(f"{CHILDREN},pods", f"{LABEL}=llama")

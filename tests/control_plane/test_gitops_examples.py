@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-import gitops
 from cluster.control_plane import ControlPlane
-from kube import Kube, Object, established
+from support import gitops
+from support.kube import Kube, Object, established
 
 pytestmark = pytest.mark.control_plane
 

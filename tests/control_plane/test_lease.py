@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from control_plane.services import children, ready, service
-from kube import Kube
-from operator_process import ACCOUNT, OperatorProcess, account, add_account, lease
-from rights import writes
+from support.kube import Kube
+from support.operator_process import ACCOUNT, OperatorProcess, account, add_account, lease
+from support.rights import writes
+from support.services import children, ready, service
 
 pytestmark = pytest.mark.control_plane
 RIVAL = "another"

@@ -2,9 +2,9 @@
 
 import pytest
 
-from control_plane.services import CHILDREN, LABEL, args, children, ready, reason, service, versions
-from kube import Kube
-from operator_process import OperatorProcess
+from support.kube import Kube
+from support.operator_process import OperatorProcess
+from support.services import CHILDREN, LABEL, args, children, ready, reason, service, versions
 
 pytestmark = pytest.mark.control_plane
 CLAIM = {"claim": {"storage": "1Gi", "accessMode": "ReadWriteMany"}}

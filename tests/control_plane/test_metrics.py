@@ -10,9 +10,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-from control_plane.services import ready, service
-from kube import Kube
-from operator_process import OperatorProcess
+from support.kube import Kube
+from support.operator_process import OperatorProcess
+from support.services import ready, service
 
 pytestmark = pytest.mark.control_plane
 

@@ -1,106 +1,45 @@
 """An object of somebody else that has the name of a child is never adopted, whatever its kind."""
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import pytest
 
-from control_plane import keda, monitors
-from control_plane.services import children, reason, service
-from kube import Kube, Object, conditions
-from operator_process import OperatorProcess
-from vllm_operator.manifests import inspection_key, revision_name
-from vllm_operator.render import service_of
+from support.child_kinds import Example, example
+from support.kube import Kube, Object, conditions
+from support.services import children, reason, service
+from vllm_operator.manifests.kinds import BY_KIND, CHILD_KINDS, ChildKind
 
 pytestmark = pytest.mark.control_plane
-
-LABELS = {"matchLabels": {"app": "other"}}
-CONTAINERS = [{"name": "web", "image": "web"}]
-
-
-def _template(restart: str) -> Object:
-    return {"metadata": {"labels": {"app": "other"}}, "spec": {"containers": CONTAINERS, "restartPolicy": restart}}
-
-
-TARGET = {"kind": "Deployment", "name": "other", "apiVersion": "apps/v1"}
-AUTOSCALING = {"minReplicas": 1, "maxReplicas": 2}
 
 
 class Taken(NamedTuple):
     """A service, and the object of another that has the name of one of its children."""
 
-    kind: str
-    api_version: str
-    content: Object
-    spec: Object | None = None
-    suffix: str = ""
-    condition: str = "Stalled"
+    row: ChildKind
+
+    @property
+    def example(self) -> Example:
+        """The example of the kind."""
+        return example(self.row)
 
     @property
     def service(self) -> Object:
         """The service; it is called like the kind."""
-        return service(self.kind.lower(), **(self.spec or {}))
+        return service(self.row.kind.lower(), **self.example.spec)
 
     @property
     def name(self) -> str:
         """The name that is taken."""
-        owner = service_of(self.service)
-        return owner.name + self.suffix.format(revision=revision_name(owner), inspection=inspection_key(owner))
+        return self.example.name(self.service)
 
     @property
     def other(self) -> Object:
         """The object of another."""
-        return {"apiVersion": self.api_version, "kind": self.kind, "metadata": {"name": self.name}, **self.content}
+        head = {"apiVersion": self.row.api_version, "kind": self.row.kind, "metadata": {"name": self.name}}
+        return {**head, **self.example.others}
 
 
-def _spec(**spec: Any) -> Object:
-    return {"spec": spec}
-
-
-CLAIM = {"claim": {"storage": "1Gi", "accessMode": "ReadWriteOnce"}}
-TAKEN = (
-    Taken("Service", "v1", _spec(ports=[{"port": 80, "protocol": "TCP"}])),
-    Taken("Deployment", "apps/v1", _spec(selector=LABELS, template=_template("Always"))),
-    Taken("ControllerRevision", "apps/v1", {"revision": 7, "data": {}}, suffix="-{revision}"),
-    Taken("PodDisruptionBudget", "policy/v1", _spec(selector=LABELS), {"replicas": 2}),
-    Taken("NetworkPolicy", "networking.k8s.io/v1", _spec(podSelector=LABELS), {"networkPolicy": {"allowFrom": []}}),
-    Taken(
-        "PersistentVolumeClaim",
-        "v1",
-        _spec(accessModes=["ReadWriteOnce"], resources={"requests": {"storage": "1Mi"}}, storageClassName="none"),
-        {"cache": CLAIM},
-        "-cache",
-    ),
-    Taken("Job", "batch/v1", _spec(template=_template("Never")), suffix="-inspect-{inspection}"),
-    Taken("ServiceMonitor", "monitoring.coreos.com/v1", _spec(selector=LABELS, endpoints=[])),
-    Taken(
-        "HorizontalPodAutoscaler",
-        "autoscaling/v2",
-        _spec(scaleTargetRef=TARGET, maxReplicas=1),
-        {"autoscaling": AUTOSCALING},
-        condition="ScalingActive",
-    ),
-    Taken(
-        "ScaledObject",
-        "keda.sh/v1alpha1",
-        _spec(scaleTargetRef={"name": "other"}, triggers=[{"type": "cpu", "metadata": {"value": "60"}}]),
-        {"autoscaling": {**AUTOSCALING, "provider": "KEDA"}},
-        condition="ScalingActive",
-    ),
-)
-
-
-@pytest.fixture
-def every_api(kube: Kube, operator: OperatorProcess) -> Iterator[None]:
-    """The optional APIs are served, and models are inspected."""
-    monitors.install_api(kube)
-    keda.install_api(kube)
-    operator.restart(images={"operator": "vllm-operator:test"})
-    yield
-    operator.stop()
-    keda.remove_api(kube)
-    monitors.remove_api(kube)
-    operator.start()
+TAKEN = [Taken(row) for row in CHILD_KINDS]
 
 
 def as_it_was_made(found: Object | None) -> list[Any]:
@@ -113,22 +52,22 @@ def as_it_was_made(found: Object | None) -> list[Any]:
 @pytest.mark.usefixtures("every_api")
 def test_somebody_elses_object_is_never_adopted(kube: Kube) -> None:
     kube.apply(*(taken.other for taken in TAKEN))
-    before = {taken.kind: as_it_was_made(kube.get(taken.kind, taken.name)) for taken in TAKEN}
+    before = {taken.row.kind: as_it_was_made(kube.get(taken.row.kind, taken.name)) for taken in TAKEN}
     kube.apply(*(taken.service for taken in TAKEN))
     for taken in TAKEN:
-        name = taken.service["metadata"]["name"]
+        name, kind = taken.service["metadata"]["name"], taken.row.kind
 
         def says(taken: Taken = taken, name: str = name) -> bool:
-            found = conditions(kube.get("vis", name) or {}).get(taken.condition, {})
-            return f"the {taken.kind} {taken.name} in namespace" in found.get("message", "")
+            found = conditions(kube.get("vis", name) or {}).get(taken.example.condition, {})
+            return f"the {taken.row.kind} {taken.name} in namespace" in found.get("message", "")
 
-        kube.wait(f"it says that the {taken.kind} is not its own", 30, says)
+        kube.wait(f"it says that the {kind} is not its own", 30, says)
     for taken in TAKEN:
-        assert as_it_was_made(kube.get(taken.kind, taken.name)) == before[taken.kind]
+        assert as_it_was_made(kube.get(taken.row.kind, taken.name)) == before[taken.row.kind]
 
 
 def test_it_goes_on_when_the_name_is_free(kube: Kube) -> None:
-    taken = TAKEN[0]
+    taken = Taken(BY_KIND["Service"])
     kube.apply(taken.other, taken.service)
     kube.wait("it says so", 10, lambda: reason(kube, name="service") == "NameTaken")
     kube.run("delete", "service", taken.name)

@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
-from control_plane.services import args, children, ready, replicas, service
-from kube import Kube
+from support.child_kinds import example
+from support.kube import Kube
+from support.services import args, children, ready, replicas, service
+from vllm_operator.manifests.kinds import CHILD_KINDS
 
 pytestmark = pytest.mark.control_plane
 EVERYTHING: dict[str, Any] = {
@@ -14,43 +16,47 @@ EVERYTHING: dict[str, Any] = {
     "cache": {"claim": {"storage": "1Gi", "accessMode": "ReadWriteMany"}},
     "networkPolicy": {"allowFrom": []},
 }
-EDITS: dict[str, dict[str, Any]] = {
-    "Deployment": {"spec": {"replicas": 5, "strategy": {"rollingUpdate": {"maxSurge": 3}}}},
-    "Service": {"spec": {"selector": {"app": "other"}}},
-    "PodDisruptionBudget": {"spec": {"maxUnavailable": 2}},
-    "NetworkPolicy": {"spec": {"ingress": [{}]}},
-    "PersistentVolumeClaim": {
-        "metadata": {"labels": {"app.kubernetes.io/managed-by": "vllm-operator", "app.kubernetes.io/name": "x"}}
-    },
-}
 
 
 def declared(child: dict[str, Any]) -> Any:
     """What there is to repair in a child."""
-    return {"spec": child["spec"], "labels": child["metadata"]["labels"]}
+    return {"spec": child.get("spec"), "data": child.get("data"), "labels": child["metadata"]["labels"]}
 
 
+@pytest.mark.usefixtures("every_api")
 def test_edits_and_deletions_by_hand_are_repaired(kube: Kube) -> None:
-    ready(kube, **EVERYTHING)
-    before = children(kube)
-    for kind, edit in EDITS.items():
-        kube.merge(kind, before[kind]["metadata"]["name"], edit)
+    """Of every kind: there is a service for each, called like it."""
+    examples = {row.kind: example(row) for row in CHILD_KINDS}
+    owners = {kind: service(kind.lower(), **one.spec) for kind, one in examples.items()}
+    names = {kind: one.name(owners[kind]) for kind, one in examples.items() if one.edit}
+    kube.apply(*(owners[kind] for kind in names))
+
+    def found() -> dict[str, dict[str, Any]]:
+        now = {kind: kube.get(kind, name) for kind, name in names.items()}
+        return {kind: child for kind, child in now.items() if child}
+
+    kube.wait("all are there", 60, lambda: found().keys() == names.keys())
+    for kind in ("Deployment", "PodDisruptionBudget"):
+        kube.ready(kind.lower(), 60)
+    before = found()
+    for kind, name in names.items():
+        kube.merge(kind, name, examples[kind].edit or {})
 
     def repaired() -> bool:
-        now = children(kube)
-        return all(kind in now and declared(now[kind]) == declared(before[kind]) for kind in EDITS)
+        now = found()
+        return all(kind in now and declared(now[kind]) == declared(before[kind]) for kind in names)
 
     kube.wait("all are repaired", 15, repaired)
-    gone = [kind for kind in before if kind != "PersistentVolumeClaim"]  # a claim in use waits for its pods
+    gone = [kind for kind in names if kind != "PersistentVolumeClaim"]  # a claim in use waits for its pods
     for kind in gone:
-        kube.run("delete", kind, before[kind]["metadata"]["name"], "--wait=false")
+        kube.run("delete", kind, names[kind], "--wait=false")
 
     def made_again() -> bool:
-        now = children(kube)
+        now = found()
         return all(kind in now and now[kind]["metadata"]["uid"] != before[kind]["metadata"]["uid"] for kind in gone)
 
     kube.wait("all are made again", 20, made_again)
-    kube.ready("llama", 30)
+    kube.ready("deployment", 30)
 
 
 def test_what_others_add_stays(kube: Kube) -> None:
@@ -112,18 +118,18 @@ def test_an_autoscaler_takes_over_and_gives_back_the_live_count(kube: Kube) -> N
     ready(kube, replicas=3)
     seen: list[int] = []
 
-    def settled(kind: bool) -> bool:
+    def settled(*, autoscaled: bool) -> bool:
         seen.append(replicas(kube))
-        return ("HorizontalPodAutoscaler" in children(kube)) == kind
+        return ("HorizontalPodAutoscaler" in children(kube)) == autoscaled
 
     kube.run("replace", "-f", "-", stdin=json.dumps(service(autoscaling={"minReplicas": 2, "maxReplicas": 5})))
-    kube.wait("the autoscaler is there", 10, lambda: settled(True))
+    kube.wait("the autoscaler is there", 10, lambda: settled(autoscaled=True))
     kube.run("scale", "deployment", "llama", "--replicas=4")  # as the autoscaler does
     kube.wait("four serve", 20, lambda: (kube.get("vis", "llama") or {})["status"].get("readyReplicas") == 4)
     kube.merge("vis", "llama", {"spec": {"maxModelLen": 1024}})
     kube.wait("the change has arrived", 10, lambda: "--max-model-len=1024" in args(kube))
     assert replicas(kube) == 4
     kube.run("replace", "-f", "-", stdin=json.dumps(service(replicas=2)))
-    kube.wait("the autoscaler is gone", 10, lambda: settled(False))
+    kube.wait("the autoscaler is gone", 10, lambda: settled(autoscaled=False))
     kube.wait("two are wanted", 10, lambda: replicas(kube) == 2)
     assert min(seen) >= 2

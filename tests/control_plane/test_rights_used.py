@@ -2,8 +2,8 @@
 
 import pytest
 
-from operator_process import ACCOUNT, OperatorProcess, chart_rules
-from rights import granted, used
+from support.operator_process import ACCOUNT, OperatorProcess, chart_rules
+from support.rights import granted, used
 
 pytestmark = pytest.mark.control_plane
 

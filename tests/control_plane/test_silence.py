@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from control_plane.services import ready, service
-from kube import Kube, conditions
-from operator_process import ACCOUNT, OperatorProcess
-from rights import writes
+from support.kube import Kube, conditions
+from support.operator_process import ACCOUNT, OperatorProcess
+from support.rights import writes
+from support.services import ready, service
 
 pytestmark = pytest.mark.control_plane
 SERVICES = 40

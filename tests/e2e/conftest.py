@@ -9,16 +9,10 @@ from pathlib import Path
 import pytest
 
 from cluster.node import LocalCluster
-from kube import Kube, conditions
-from metrics_stack.install import MetricsStack
-from serving import EXAMPLES, OPERATOR_NAMESPACE, install_operator, make_models, start, tiny
-
-__all__ = ["EXAMPLES", "HUB_ADDRESS", "KEY", "NAMESPACE", "OPERATOR_NAMESPACE", "tiny"]
-NAMESPACE = "e2e"
-# Of the Service of a hub that the tests run as a pod: there is no DNS.
-HUB_ADDRESS = "10.96.77.77"
-# Of a registry that the tests run on the node: the runtime asks one of this name without TLS.
-REGISTRY_PORT = 5055
+from support.end_to_end import HUB_ADDRESS, KEY, NAMESPACE, REGISTRY_PORT
+from support.kube import Kube, conditions
+from support.metrics_stack.install import MetricsStack
+from support.serving import install_operator, make_models, start, tiny
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -76,9 +70,6 @@ def monitoring(cluster: LocalCluster, kube: Kube) -> MetricsStack:
     install_operator(cluster, "--reuse-values", "--set=serviceMonitor.enabled=true,prometheusRule.enabled=true")
     stack.start_prometheus()
     return stack
-
-
-KEY = "sk-of-the-tests"
 
 
 @pytest.fixture(scope="session")

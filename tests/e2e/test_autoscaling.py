@@ -10,12 +10,12 @@ from collections.abc import Iterator
 import pytest
 
 from cluster.program_image import image_name
-from control_plane.test_autoscaling import recorded
-from e2e.conftest import tiny
-from e2e.test_serving import chat
-from kube import Kube, Object, conditions
-from load import Crowd
-from metrics_stack.install import MetricsStack
+from support.end_to_end import chat
+from support.kube import Kube, Object, conditions
+from support.load import Crowd
+from support.metrics_stack.install import MetricsStack
+from support.services import recorded_replicas
+from support.serving import tiny
 
 NAME, IDLE = "scaled", "idle"
 # More than the two that one pod runs at once, by so much that three pods are not enough either.
@@ -76,7 +76,7 @@ def switch(kube: Kube, provider: str) -> list[int]:
     """Has somebody else scale the service; returns every number of pods that was asked for meanwhile."""
     theirs, ours = ("hpa", NAME), ("hpa", f"keda-hpa-{NAME}")
     new, old = (ours, theirs) if provider == "KEDA" else (theirs, ours)
-    with recorded(kube, NAME) as seen:
+    with recorded_replicas(kube, NAME) as seen:
         kube.merge("vis", NAME, {"spec": {"autoscaling": {"provider": provider}}})
 
         def active() -> bool:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from e2e.conftest import EXAMPLES, KEY
-from kube import Kube
+from support.end_to_end import KEY
+from support.kube import Kube
+from support.serving import EXAMPLES
 
 CLIENTS = sorted([*(EXAMPLES / "clients").glob("*.py"), *(EXAMPLES / "clients").glob("*.sh")])
 

@@ -18,9 +18,9 @@ from typing import Any
 
 import pytest
 
-from e2e.conftest import REGISTRY_PORT, tiny
-from e2e.test_serving import call, chat
-from kube import Kube, Object, conditions
+from support.end_to_end import REGISTRY_PORT, call, chat
+from support.kube import Kube, Object, conditions
+from support.serving import tiny
 
 TOLD_WITHIN_SECONDS = 10
 # So small that all of them find room on the node beside what serves.

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 
 import pytest
 
-import serving
 from bench.rollout import SPREAD, drain, pods
 from cluster.node import LocalCluster
-from kube import Kube
-from load import Load
-from serving import tiny
+from support import serving
+from support.kube import Kube
+from support.load import Load
+from support.serving import tiny
 
 NAME = "drained"
 

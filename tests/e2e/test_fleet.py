@@ -3,12 +3,12 @@
 import json
 from concurrent.futures import ThreadPoolExecutor
 
-from control_plane.services import reason
-from e2e.conftest import tiny
-from e2e.test_serving import chat
-from fleet_command import vllm
-from gitops import DEGRADED, HEALTHY, PROGRESSING, read
-from kube import Kube, Object
+from support.end_to_end import chat
+from support.fleet_command import vllm
+from support.gitops import DEGRADED, HEALTHY, PROGRESSING, read
+from support.kube import Kube, Object
+from support.services import reason
+from support.serving import tiny
 
 # More than maxNumSeqs of examples/tiny.yaml, so that some wait, and long enough to be seen.
 REQUESTS = 24

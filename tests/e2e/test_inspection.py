@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from cluster.host import REPOSITORY
-from e2e.conftest import HUB_ADDRESS, tiny
-from inspection.hub import COMMIT, TOKEN, safetensors
-from kube import Kube, Object, conditions
+from support.end_to_end import HUB_ADDRESS
+from support.hub import COMMIT, TOKEN, safetensors
+from support.kube import Kube, Object, conditions
+from support.serving import tiny
 
 CONFIG = {
     "architectures": ["LlamaForCausalLM"],
@@ -86,7 +87,7 @@ CASES = {
     "private": ("private", "hub-token", {}, "Fits", ""),
     "locked": ("private", "", {}, "ModelNotFound", "model.tokenSecretRef"),
     "nowhere": ("nowhere", "hub-token", {}, "ModelNotFound", "check model.uri"),
-    "stale": ("plain", "old-token", {}, "TokenRefused", "put a valid one"),
+    "stale": ("plain", "old-token", {}, "HubTokenRefused", "put a valid one"),
     "gated": ("gated", "hub-token", {}, "ModelGated", "accept its terms"),
     "busy": ("busy", "", {}, "HubRateLimited", "429"),
     "unrevised": ("plain", "", {"revision": "v9"}, "RevisionNotFound", "has no revision v9"),
@@ -169,7 +170,7 @@ def test_a_claim_that_waits_for_its_first_consumer_is_left_alone(kube: Kube) -> 
     service["spec"]["model"] = {"uri": "pvc://late/model"}
     kube.apply(late, claim, service)
     found = kube.wait("it says so", 30, lambda: fits(kube, "late"))
-    assert found["reason"] == "ClaimNotBound"
+    assert found["reason"] == "VolumeNotBound"
     assert not kube.list("jobs", "app.kubernetes.io/instance=late")
     kube.run("delete", "vis,pvc", "late")
     kube.run("delete", "storageclass", "late")

@@ -8,13 +8,12 @@ from typing import Any
 
 import pytest
 
-from e2e.conftest import OPERATOR_NAMESPACE
-from e2e.test_serving import chat
-from kube import Kube, conditions
-from metrics_stack.install import MetricsStack
-from monitoring.promql import names
-from monitoring.test_dashboards import QUERIES, as_run
-from monitoring.test_rules import ALERTS
+from support.end_to_end import chat
+from support.kube import Kube, conditions
+from support.metrics_stack.install import MetricsStack
+from support.promql import names
+from support.serving import OPERATOR_NAMESPACE
+from support.shipped_queries import ALERTS, QUERIES, as_run
 
 KEY = ("e2e", "tiny")
 SELECTOR = f'namespace="{KEY[0]}",inferenceservice="{KEY[1]}"'

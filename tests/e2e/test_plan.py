@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from e2e.conftest import tiny
-from kube import Kube, Object, conditions
+from support.kube import Kube, Object, conditions
+from support.serving import tiny
 
 
 @pytest.fixture(scope="module")

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from e2e.conftest import tiny
-from e2e.test_serving import chat
-from kube import Kube, conditions
+from support.end_to_end import chat
+from support.kube import Kube, conditions
+from support.serving import tiny
 
 HAS_KERNELS = platform.machine() != "x86_64" or " avx512f " in Path("/proc/cpuinfo").read_text()
 

@@ -8,11 +8,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from e2e.conftest import KEY, tiny
-from e2e.test_serving import call
-from kube import Kube, Object, conditions
-from load import Load
-from vllm_operator.serving.middleware import OPEN
+from support.end_to_end import KEY, call
+from support.kube import Kube, Object, conditions
+from support.load import Load
+from support.serving import tiny
+from vllm_operator.vllm.middleware import OPEN
 
 NAME, LABEL = "rolled", "app.kubernetes.io/instance=rolled"
 REFERENCE = {"name": "rolled-key", "key": "key"}

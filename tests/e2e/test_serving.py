@@ -4,33 +4,11 @@ In the order of the file: each test leaves the service serving.
 """
 
 import json
-import urllib.error
-import urllib.request
-from typing import Any
 
 import pytest
 
-from e2e.conftest import KEY
-from kube import Kube, Object, conditions
-
-CHAT: Object = {"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 8}
-
-
-def call(url: str, body: Object | None = None, key: str = "", timeout: float = 120) -> tuple[int, str]:
-    """One HTTP request: status and text."""
-    headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {key}"} if key else {})}
-    request = urllib.request.Request(url, json.dumps(body).encode() if body else None, headers)
-    try:
-        with urllib.request.urlopen(request, timeout=timeout) as response:
-            return response.status, response.read().decode()
-    except urllib.error.HTTPError as error:
-        return error.code, error.read().decode()
-
-
-def chat(url: str, model: str, **extra: Any) -> tuple[int, str]:
-    """One chat completion."""
-    key = extra.pop("key", "")
-    return call(f"{url}/chat/completions", {"model": model, **CHAT, **extra}, key)
+from support.end_to_end import KEY, call, chat
+from support.kube import Kube, Object, conditions
 
 
 def test_chat_answers_through_the_service(fleet: Kube) -> None:

@@ -1,11 +1,11 @@
 """What the operator's pod asked of the API server during all of the tests above, against what the chart grants."""
 
-from chart.commands import RELEASE
 from cluster.node import LocalCluster
-from e2e.conftest import OPERATOR_NAMESPACE
-from kube import Kube
-from operator_process import chart_rules
-from rights import Right, granted, used
+from support.chart import RELEASE
+from support.kube import Kube
+from support.operator_process import chart_rules
+from support.rights import Right, granted, used
+from support.serving import OPERATOR_NAMESPACE
 
 
 def test_the_operator_asked_for_nothing_that_it_may_not(cluster: LocalCluster, fleet: Kube) -> None:

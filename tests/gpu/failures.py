@@ -4,7 +4,7 @@
 
 Each failure is `vllm serve` with random weights on one GPU of this machine. The diagnosis gets what the kubelet would
 keep of it, the last 80 lines or 2 KiB of the log, and what the operator reads of the log itself. --output writes the
-texts for tests/unit/gpu_failures.json, where `told` is added by hand. Ends with 1 where one is not named.
+texts for tests/unit/diagnosis/gpu_failures.json, where `told` is added by hand. Ends with 1 where one is not named.
 """
 
 import argparse
@@ -25,9 +25,9 @@ from typing import Any
 
 from gpu import machine
 from gpu.engines import CASES
+from vllm_operator.api.reasons import Reason
+from vllm_operator.diagnosis.catalogue import SYMPTOMS
 from vllm_operator.diagnosis.log import cleaned
-from vllm_operator.diagnosis.symptoms import SYMPTOMS
-from vllm_operator.reasons import Reason
 
 START_SECONDS, DIES_SECONDS = 200.0, 30.0
 KEPT_BYTES, KEPT_LINES = 2048, 80

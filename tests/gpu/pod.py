@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -24,8 +25,11 @@ Object = dict[str, Any]
 
 def render(service: Object) -> Object:
     """The pod template of a service, as `vllm-operator render` prints it."""
-    command = [sys.executable, "-m", "vllm_operator", "render", "-f", "/dev/stdin"]
-    text = subprocess.run(command, input=json.dumps(service), capture_output=True, text=True, check=True).stdout
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        json.dump(service, file)
+        file.flush()
+        command = [sys.executable, "-m", "vllm_operator", "render", "-f", file.name]
+        text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     (deployment,) = (item for item in yaml.safe_load_all(text) if item["kind"] == "Deployment")
     template: Object = deployment["spec"]["template"]
     return template

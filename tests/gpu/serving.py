@@ -24,7 +24,7 @@ from typing import Any
 from cluster.host import REPOSITORY
 from gpu import machine
 from gpu.pod import Pod, render
-from load import Crowd, Load
+from support.load import Crowd, Load
 from vllm_operator.api import InferenceServiceSpec
 from vllm_operator.planner.accelerators import find
 from vllm_operator.planner.architectures import model_of
@@ -92,7 +92,7 @@ class Check:
         self.pods, self._service, self._config, self.failed = pods, service, config, False
         self.balancer = Balancer([pod.port for pod in pods])
 
-    def tell(self, what: str, passed: bool, said: str) -> None:
+    def tell(self, what: str, said: str, *, passed: bool) -> None:
         """One line."""
         self.failed = self.failed or not passed
         print(f"{'ok  ' if passed else 'FAIL'} {what}: {said}", flush=True)
@@ -100,9 +100,10 @@ class Check:
     def run(self, what: str, part: Callable[[], tuple[bool, str]]) -> None:
         """One thing; what it raises is its failure."""
         try:
-            self.tell(what, *part())
+            passed, said = part()
         except Exception as error:
-            self.tell(what, False, f"{type(error).__name__}: {error}")
+            passed, said = False, f"{type(error).__name__}: {error}"
+        self.tell(what, said, passed=passed)
 
     def plan(self) -> tuple[bool, str]:
         """The planned KV cache beside the engine's."""
@@ -210,7 +211,7 @@ def check(home: Path, model: str, user: int) -> bool:
     try:
         seconds = _start(pods, together=len(own) == 2)
         check = Check(pods, wanted, config)
-        check.tell("start", True, f"ready after {' and '.join(f'{each:.0f} s' for each in seconds)}")
+        check.tell("start", f"ready after {' and '.join(f'{each:.0f} s' for each in seconds)}", passed=True)
         parts: dict[str, Callable[[], tuple[bool, str]]] = {
             "plan": check.plan, "clients": check.clients, "saturation": check.saturation, "drain": check.drain,
             "hang": check.hang,

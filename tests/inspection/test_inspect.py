@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from cluster.host import REPOSITORY
-from inspection.hub import COMMIT, TOKEN, Hub, Repository, hub, safetensors
-from vllm_operator.inspection.report import LONGEST_BYTES, Facts, InspectionError, InspectionReason, decode, encode
+from support.hub import COMMIT, TOKEN, Hub, Repository, hub, safetensors
+from vllm_operator.api.reasons import Reason
+from vllm_operator.inspection.report import LONGEST_BYTES, Facts, InspectionError, decode, encode
 
 CONFIG = {"architectures": ["LlamaForCausalLM"], "hidden_size": 64, "id2label": {str(i): "x" for i in range(999)}}
 NOTED = {key: value for key, value in CONFIG.items() if key != "id2label"}
@@ -86,7 +87,7 @@ def test_a_model_of_the_hub(served: Hub, tmp_path: Path, name: str, size: int | 
         ({"tokenizer_config.json": b"["}, None),
     ],
 )
-def test_whether_there_is_a_chat_template(tmp_path: Path, files: dict[str, bytes], found: bool | None) -> None:
+def test_whether_there_is_a_chat_template(tmp_path: Path, files: dict[str, bytes], *, found: bool | None) -> None:
     folder = tmp_path / "model"
     folder.mkdir()
     for name, content in {**FILES, **files}.items():
@@ -118,7 +119,7 @@ def test_a_token_opens_a_private_model(served: Hub, tmp_path: Path) -> None:
         ("nowhere", "", "ModelNotFound", "check model.uri"),
         ("nowhere", TOKEN, "ModelNotFound", "the token may not read it"),
         ("private", "", "ModelNotFound", "model.tokenSecretRef is not set"),
-        ("plain", "hf_old", "TokenRefused", "put a valid one into model.tokenSecretRef"),
+        ("plain", "hf_old", "HubTokenRefused", "put a valid one into model.tokenSecretRef"),
         ("gated", "", "ModelGated", "model.tokenSecretRef is not set: accept its terms"),
         ("gated", TOKEN, "ModelGated", "the token's account has no access to it: accept its terms"),
         ("empty", "", "NoModelConfig", "has no config.json"),
@@ -137,13 +138,13 @@ def test_what_stands_in_the_way(served: Hub, tmp_path: Path, name: str, token: s
 def test_a_revision_that_is_not_there(served: Hub, tmp_path: Path) -> None:
     with pytest.raises(InspectionError, match="has no revision v9: check") as caught:
         inspect("--hub=org/plain", "--revision=v9", endpoint=served.endpoint, output=tmp_path / "report")
-    assert caught.value.reason == InspectionReason.REVISION_NOT_FOUND
+    assert caught.value.reason == Reason.REVISION_NOT_FOUND
 
 
 def test_a_hub_that_does_not_answer(tmp_path: Path) -> None:
     with pytest.raises(InspectionError, match="the hub cannot be reached") as caught:
         inspect("--hub=org/plain", endpoint="http://127.0.0.1:9", output=tmp_path / "report")
-    assert caught.value.reason == InspectionReason.HUB_UNREACHABLE
+    assert caught.value.reason == Reason.HUB_UNREACHABLE
 
 
 def test_a_folder(tmp_path: Path) -> None:
@@ -188,3 +189,9 @@ def test_a_long_list_of_modules_fits() -> None:
 def test_a_job_that_says_something_else() -> None:
     with pytest.raises(InspectionError, match="it said: Killed"):
         decode("Traceback\nKilled\n")
+
+
+def test_a_job_of_an_earlier_version_is_understood() -> None:
+    with pytest.raises(InspectionError, match="put a valid one") as caught:
+        decode('{"reason": "TokenRefused", "message": "put a valid one into the Secret"}')
+    assert caught.value.reason is Reason.HUB_TOKEN_REFUSED

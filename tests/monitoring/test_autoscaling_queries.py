@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 import yaml
 
-from chart.commands import run
 from cluster.tools import tool
-from monitoring.promql import known, names
-from unit.test_autoscaling import ALL, CRON, queries
+from support.autoscalers import ALL_TARGETS, CRON, queries
+from support.chart import run
+from support.promql import known, names
 
 pytestmark = pytest.mark.chart
 
-QUERIES = queries(minReplicas=0, targets=ALL, triggers=[CRON])
+QUERIES = queries(minReplicas=0, targets=ALL_TARGETS, triggers=[CRON])
 LABELS = 'namespace="team-a",inferenceservice="llama"'
 POD = f'{{{LABELS},pod="llama-1"}}'
 ANSWERS = {f"up{POD}": "1"}

@@ -15,42 +15,30 @@ from prometheus_client import REGISTRY
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from chart.commands import CHART, DASHBOARDS_SOURCE, Said, documents, helm, run
 from cluster.tools import tool
 from monitoring.dashboards import DIRECTORY, dashboards
-from monitoring.promql import VLLM_PAGE, known, names, parse
+from support.chart import CHART, DASHBOARDS_SOURCE, Said, documents, helm, run
+from support.promql import VLLM_PAGE, known, names, parse
+from support.shipped_queries import DASHBOARDS, QUERIES, as_run
 from vllm_operator import metrics
+from vllm_operator.api.resource import Key
+from vllm_operator.status.figures import Figures, fleet
 
 pytestmark = pytest.mark.chart
 
-KEY = ("team-a", "llama")
-FILES = {path.name: json.loads(path.read_text()) for path in sorted(DIRECTORY.glob("*.json"))}
-QUERIES = {
-    f"{name.removesuffix('.json')}:{panel['id']}{target['refId']}": (panel["title"], target)
-    for name, dashboard in FILES.items()
-    for panel in dashboard["panels"]
-    for target in panel.get("targets", [])
-}
-
-
-def as_run(expression: str, service: tuple[str, str] = KEY, interval: str = "5m") -> str:
-    """A query with the dashboard's variables filled in."""
-    filled = expression.replace("$__rate_interval", interval)
-    filled = filled.replace("$namespace", service[0]).replace("$service", service[1])
-    assert "$" not in filled
-    return filled
+KEY = Key("team-a", "llama")
 
 
 def test_the_chart_has_what_is_declared() -> None:
     made = dashboards()
-    assert FILES.keys() == made.keys()
+    assert DASHBOARDS.keys() == made.keys()
     for name, text in made.items():
         same = (DIRECTORY / name).read_text() == text
         assert same, f"{name} is stale: run `make dashboards`"
 
 
 def test_every_query_parses(tmp_path: Path) -> None:
-    parse({name: as_run(target["expr"]) for name, (_, target) in QUERIES.items()}, tmp_path).ok()
+    parse({name: as_run(target["expr"], KEY) for name, (_, target) in QUERIES.items()}, tmp_path).ok()
 
 
 @pytest.mark.parametrize("query", QUERIES)
@@ -66,29 +54,29 @@ def test_names_only_metrics_that_exist_and_labels_that_its_lines_have(query: str
 
 
 def test_panels_have_numbers_of_their_own_and_the_fleet_leads_to_each_service() -> None:
-    for dashboard in FILES.values():
+    for dashboard in DASHBOARDS.values():
         numbers = [panel["id"] for panel in dashboard["panels"]]
         assert len(numbers) == len(set(numbers))
         assert 0 not in numbers
         assert {panel["type"] for panel in dashboard["panels"]} <= {"row", "stat", "table", "timeseries"}
     link = re.search(r'"url": "/d/([\w-]+)\?([^"]*)"', (DIRECTORY / "fleet.json").read_text())
     assert link
-    assert link[1] == FILES["service.json"]["uid"]
+    assert link[1] == DASHBOARDS["service.json"]["uid"]
     given = {part.split("=")[0].removeprefix("var-") for part in link[2].split("&")}
-    assert given == {one["name"] for one in FILES["service.json"]["templating"]["list"]}
+    assert given == {one["name"] for one in DASHBOARDS["service.json"]["templating"]["list"]}
 
 
 @pytest.fixture
 def operators_page() -> Iterator[list[Metric]]:
     """The operator's metrics while it has a service, and after each kind of event."""
-    metrics.fleet.show(KEY, metrics.Figures("True", "Available", 2, 2, 8, 8, 8, -0.01, 1))
+    fleet.show(KEY, Figures("True", "Available", 2, 2, 8, 8, 8, -0.01, 1))
     metrics.watches.accepted("/api/v1/pods")
     metrics.api_requests.labels("patch", "200").inc()
     metrics.api_seconds.labels("patch").observe(0.01)
     metrics.reconcile_errors.labels("TimeoutError").inc()
     metrics.reconcile_seconds.observe(0.01)
     yield list(REGISTRY.collect())
-    metrics.fleet.forget(KEY)
+    fleet.forget(KEY)
     metrics.watches.forget("pods")
 
 
@@ -111,7 +99,7 @@ def find(page: list[Metric], scratch: Path, queries: dict[str, str]) -> Said:
     up = {"series": f'up{{namespace="{KEY[0]}", inferenceservice="{KEY[1]}", pod="llama-0"}}', "values": "1x60"}
     one = [{"labels": "{}", "value": 1}]
     cases = [
-        {"expr": f"count(({as_run(text)}) >= -Inf) > bool 0 # {name}", "eval_time": "30m", "exp_samples": one}
+        {"expr": f"count(({as_run(text, KEY)}) >= -Inf) > bool 0 # {name}", "eval_time": "30m", "exp_samples": one}
         for name, text in queries.items()
     ]
     file = scratch / "find.yaml"
@@ -136,7 +124,7 @@ def test_the_chart_gives_them_to_grafana() -> None:
     assert DASHBOARDS_SOURCE not in helm("template", "test", CHART).ok()
     words = ["--set=dashboards.enabled=true", "--show-only=templates/dashboards.yaml"]
     found = documents(helm("template", "test", CHART, *words).ok())
-    assert len(found) == len(FILES)
+    assert len(found) == len(DASHBOARDS)
     shown = {}
     for one in found:
         assert one["metadata"]["labels"]["grafana_dashboard"] == "1"

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from cluster.host import REPOSITORY
-from monitoring.promql import known
+from support.promql import known
 
 DOCS = REPOSITORY / "docs"
 NAMES = ["autoscaling.md", "runbook.md", "slo.md"]

@@ -2,30 +2,20 @@
 
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
-from chart.commands import CHART, documents, one_of, run, template
 from cluster.host import REPOSITORY
 from cluster.tools import tool
-from monitoring.promql import known, names, parse
+from support.chart import CHART, documents, one_of, run, template
+from support.promql import known, names, parse
+from support.shipped_queries import ALERTS, RULES
 
 pytestmark = pytest.mark.chart
 
-RULES = CHART / "files" / "rules.yaml"
 TESTS = Path(__file__).parent / "rules_test.yaml"
 RUNBOOK = REPOSITORY / "docs" / "runbook.md"
-
-
-def alerts() -> dict[str, dict[str, Any]]:
-    """The alerts by name, with their group."""
-    groups = yaml.safe_load(RULES.read_text())["groups"]
-    return {rule["alert"]: rule | {"group": group["name"]} for group in groups for rule in group["rules"]}
-
-
-ALERTS = alerts()
 
 
 def test_promtool_fires_and_clears_them() -> None:

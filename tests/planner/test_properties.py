@@ -27,11 +27,12 @@ from planner.models import (
     quantized,
     spec_of,
 )
+from vllm_operator.api.reasons import Reason
 from vllm_operator.planner import accelerators
 from vllm_operator.planner.accelerators import GIB, Gpu
 from vllm_operator.planner.alternatives import Alternative, Loss, alternatives, patched
 from vllm_operator.planner.architectures import model_of
-from vllm_operator.planner.plan import Plan, Reason, plan
+from vllm_operator.planner.plan import Plan, plan
 from vllm_operator.planner.rules import SPLITS
 from vllm_operator.planner.shapes import Model
 

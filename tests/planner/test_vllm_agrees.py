@@ -10,14 +10,15 @@ from typing import Any
 import pytest
 
 from planner.models import AWQ, BERT, COMPRESSED, FP8, GEMMA2_9B, GPTQ, LLAMA_8B, Content, quantized, spec_of
+from support.real_vllm.environment import interpreter
+from support.reasons import RULES
 from vllm_operator.planner import methods
 from vllm_operator.planner.accelerators import GIB, Gpu
 from vllm_operator.planner.architectures import model_of
 from vllm_operator.planner.plan import plan
 from vllm_operator.planner.quantization import ALIASES
 from vllm_operator.planner.rules import Rule
-from vllm_operator.vllm import FLAGS
-from vllm_parser.environment import interpreter
+from vllm_operator.vllm.argv import flag_values
 
 CPU = Gpu("CPU", 64 * GIB, (0, 0), vendor="cpu")
 # A checkpoint's mxfp8 is ModelOpt's.
@@ -49,9 +50,7 @@ class Vllm:
 
     def close(self) -> None:
         """End the process."""
-        assert self._process.stdin
-        self._process.stdin.close()
-        self._process.wait(30)
+        self._process.communicate(timeout=30)
 
     def _answer(self) -> Any:
         assert self._process.stdout
@@ -71,9 +70,7 @@ def vllm() -> Iterator[Vllm]:
 
 def arguments(fields: Content) -> Content:
     """The arguments of vLLM for fields of a spec, as the operator would pass them."""
-    spec = spec_of(**fields)
-    values = {flag.replace("-", "_"): value_of(spec) for flag, value_of in FLAGS.values()}
-    return {name: value for name, value in values.items() if value is not None}
+    return {flag.replace("-", "_"): value for flag, value in flag_values(spec_of(**fields)).items()}
 
 
 SERVICES: dict[str, tuple[Content, Content, str | None]] = {
@@ -102,7 +99,7 @@ def test_both_refuse_or_both_accept(vllm: Vllm, config: Content, fields: Content
     said = vllm.says(config, arguments(fields))
     result = plan(spec_of(**fields), model_of(config), CPU)
     assert bool(said) == bool(rule), said
-    assert result.reason == rule if rule else result.reason not in set(Rule), result.message
+    assert result.reason == rule if rule else result.reason not in RULES, result.message
 
 
 CHECKPOINTS = {"awq": AWQ, "gptq": GPTQ, "fp8": FP8, "compressed-tensors": COMPRESSED,

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from vllm_parser.environment import Parser
+from support.real_vllm.environment import Parser
 
 
 @pytest.fixture(scope="session")

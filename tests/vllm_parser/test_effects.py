@@ -4,14 +4,14 @@ from typing import Any
 
 import pytest
 
-from every_field import SAMPLES, at, dotted, is_at, listed, sample
+from support.every_field import SAMPLES, at, dotted, is_at, listed, sample
+from support.places import PLACES
+from support.real_vllm.environment import Parser
 from vllm_operator.api.resource import InferenceService
 from vllm_operator.api.spec import InferenceServiceSpec
-from vllm_operator.effects import EFFECTS
-from vllm_operator.vllm import argv
-from vllm_parser.environment import Parser
+from vllm_operator.vllm.argv import argv
 
-FLAGS = [pytest.param(*s, id=dotted(s[0])) for s in SAMPLES if EFFECTS[listed(s[0]) or ""].kind == "argv"]
+FLAGS = [pytest.param(*s, id=dotted(s[0])) for s in SAMPLES if (name := listed(s[0])) and PLACES[name].kind == "argv"]
 
 
 def parsed(vllm: Parser, service: InferenceService) -> dict[str, Any]:
@@ -24,7 +24,7 @@ def parsed(vllm: Parser, service: InferenceService) -> dict[str, Any]:
 @pytest.mark.parametrize(("path", "schema"), FLAGS)
 def test_the_value_arrives(vllm: Parser, path: tuple[str, ...], schema: dict[str, Any]) -> None:
     found = sample(path, schema)
-    first, second = (at(parsed(vllm, service), found.place[:1]) for service in found.services)
+    first, second = (at(parsed(vllm, service), found.steps[:1]) for service in found.services)
     assert is_at(found.arrived[0], first)
     assert is_at(found.arrived[1], second)
     assert first != second

@@ -3,7 +3,7 @@
 import re
 
 from cluster.host import REPOSITORY
-from vllm_parser.source import words_of
+from support.real_vllm.source import words_of
 
 FILES = REPOSITORY / "charts" / "vllm-operator" / "files"
 

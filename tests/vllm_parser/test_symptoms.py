@@ -2,10 +2,10 @@
 
 import pytest
 
+from support.real_vllm.source import code_of, missing, words_of
+from vllm_operator.diagnosis.catalogue import SYMPTOMS
 from vllm_operator.diagnosis.log import WRAPPERS
 from vllm_operator.diagnosis.symptom import Symptom
-from vllm_operator.diagnosis.symptoms import SYMPTOMS
-from vllm_parser.source import code_of, missing, words_of
 
 # A text that is made of shorter pieces only could be found anywhere.
 TELLING = 10

@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from vllm_operator.api import flags, vocabulary
-from vllm_operator.vllm import FLAGS
-from vllm_parser.environment import Parser
+from support.real_vllm.environment import Parser
+from vllm_operator.api import environment, flags, vocabulary
+from vllm_operator.api.spec import InferenceServiceSpec
 
 # Words of a flag's name that stand for code, files, or what the operator owns.
 DANGEROUS = re.compile(
@@ -29,16 +29,15 @@ def test_flags_exist_under_their_full_names(vllm: Parser) -> None:
     for flag in (*flags.EXTRA_VALUE_FLAGS, *flags.EXTRA_SWITCH_FLAGS):
         assert flag in known
         assert known[flag]["switch"] == (flag in flags.EXTRA_SWITCH_FLAGS), flag
-    for flag in flags.FIELD_OF_FLAG:
+    for flag in flags.field_of_flag(InferenceServiceSpec):
         assert flag in known
 
 
 def test_flags_of_fields_are_not_on_the_list(vllm: Parser) -> None:
     known = vllm.facts["flags"]
     listed = {known[flag]["dest"] for flag in (*flags.EXTRA_VALUE_FLAGS, *flags.EXTRA_SWITCH_FLAGS)}
-    ours = {known[f"--{flag}"]["dest"] for flag, _ in FLAGS.values()}
+    ours = {known[flag]["dest"] for flag in flags.field_of_flag(InferenceServiceSpec)}
     assert not listed & ours
-    assert {flag for flag, _ in FLAGS.values()} <= {flag.removeprefix("--") for flag in flags.FIELD_OF_FLAG}
 
 
 def test_flags_that_load_code_are_not_on_the_list(vllm: Parser) -> None:
@@ -103,3 +102,14 @@ def test_speculative_methods(vllm: Parser) -> None:
 def test_block_sizes(vllm: Parser) -> None:
     for size in vocabulary.BLOCK_SIZES:
         assert vllm.parse(["model", f"--block-size={size}"])["block_size"] == size
+
+
+def test_variables_of_vllm_that_env_may_set_exist(vllm: Parser) -> None:
+    assert set(environment.OF_VLLM) <= set(vllm.facts["variables"])
+
+
+def test_no_variable_that_env_may_set_is_a_path_or_a_name_of_code(vllm: Parser) -> None:
+    owned = re.compile(r"_(PATH|DIR|FOLDER|ROOT|HOME|PLUGINS|STREAM|HOST|IP|PORT|URL|SERVER|CONFIG|TOKEN|KEY)(_|$)")
+    dangerous = {name for name in vllm.facts["variables"] if owned.search(name)}
+    assert dangerous > {"VLLM_PLUGINS", "VLLM_LOGGING_CONFIG_PATH", "VLLM_PORT", "VLLM_RPC_BASE_PATH"}
+    assert not dangerous & set(environment.OF_VLLM)

@@ -1,22 +1,42 @@
-"""The InferenceService API, group vllm-operator.dev: the one source of truth for fields, documentation and rules."""
+"""The InferenceService API, group vllm-operator.dev: the one source of truth for fields, documentation and rules.
 
-from .spec import InferenceServiceSpec
-from .status import Condition, EngineStatus, InferenceServiceStatus
+The models load when they are asked for: the inspect Job reads reasons.py, and has no use for pydantic.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .spec import InferenceServiceSpec
+    from .status import InferenceServiceStatus
 
 GROUP = "vllm-operator.dev"
 VERSION = "v1alpha1"
 KIND = "InferenceService"
 PLURAL = "inferenceservices"
+CLASS_KIND = "ServingClass"
+CLASS_PLURAL = "servingclasses"
+PLURALS = (PLURAL, CLASS_PLURAL)
 API_VERSION = f"{GROUP}/{VERSION}"
 
 __all__ = [
     "API_VERSION",
+    "CLASS_KIND",
+    "CLASS_PLURAL",
     "GROUP",
     "KIND",
     "PLURAL",
+    "PLURALS",
     "VERSION",
-    "Condition",
-    "EngineStatus",
     "InferenceServiceSpec",
     "InferenceServiceStatus",
 ]
+
+_MODULES = {"InferenceServiceSpec": ".spec", "InferenceServiceStatus": ".status"}
+
+
+def __getattr__(name: str) -> Any:
+    """A model of the API. Raises AttributeError."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_MODULES[name], __name__), name)

@@ -7,7 +7,10 @@ purpose: `mm-processor-kwargs` and `media-io-kwargs` (free keyword arguments of 
 `kv-transfer-config` and the other JSON that names modules or classes.
 """
 
+from pydantic import BaseModel
+
 from .base import Rule, rule
+from .fields import fields
 
 # Flags whose value is a number, an URL, or JSON with nothing in it but numbers and words.
 _VALUES = (
@@ -78,52 +81,32 @@ EXTRA_CHOICE_FLAGS = {f"--{name}": words for name, words in _CHOICES.items()}
 EXTRA_VALUE_FLAGS = tuple(f"--{name}" for name in (*_VALUES, *_CHOICES))
 EXTRA_SWITCH_FLAGS = tuple(f"--{no}{name}" for name in _SWITCHES for no in ("", "no-"))
 
-# Flags that a user may well write, and the field that carries them.
-FIELD_OF_FLAG = {
-    "--api-key": "apiKeySecretRef",
-    "--block-size": "kvCache.blockSize",
-    "--chat-template": "chatTemplate",
-    "--dtype": "dtype",
-    "--enable-auto-tool-choice": "toolCallParser",
-    "--enable-expert-parallel": "expertParallel",
-    "--enable-lora": "lora",
-    "--enable-prefix-caching": "kvCache.prefixCaching",
-    "--enforce-eager": "enforceEager",
-    "--gpu-memory-utilization": "kvCache.gpuMemoryUtilizationPercent",
-    "--hf-token": "model.tokenSecretRef",
-    "--kv-cache-dtype": "kvCache.dtype",
-    "--kv-cache-memory-bytes": "kvCache.memoryPerGPU",
-    "--kv-offloading-size": "kvCache.cpuOffload",
-    "--lora-modules": "lora.adapters",
-    "--max-lora-rank": "lora.maxRank",
-    "--max-model-len": "maxModelLen",
-    "--max-num-batched-tokens": "maxNumBatchedTokens",
-    "--max-num-queued-reqs": "maxQueuedRequests",
-    "--max-num-seqs": "maxNumSeqs",
-    "--model": "model.uri",
-    "--no-enable-prefix-caching": "kvCache.prefixCaching",
-    "--pipeline-parallel-size": "pipelineParallelSize",
-    "--quantization": "quantization",
-    "--reasoning-parser": "reasoningParser",
-    "--revision": "model.revision",
-    "--served-model-name": "model.servedModelNames",
-    "--speculative-config": "speculative",
-    "--tensor-parallel-size": "tensorParallelSize",
-    "--tokenizer": "model.tokenizer.uri",
-    "--tokenizer-revision": "model.tokenizer.revision",
-    "--tool-call-parser": "toolCallParser",
-    "--trust-remote-code": "model.trustRemoteCode",
-}
-
 _NAME = "self.split('=', 2)[0]"
 _SPELLED = r"self.matches(r'^--[^ =]+(=|$)')"
 _LISTED = f"{_NAME} in {[*EXTRA_VALUE_FLAGS, *EXTRA_SWITCH_FLAGS]!r}"
 _ITEMS = [f"{name}={word}" for name, words in EXTRA_CHOICE_FLAGS.items() for word in words]
 
 
-def extra_args_rules() -> tuple[list[Rule], list[Rule]]:
+def field_of_flag(spec: type[BaseModel]) -> dict[str, str]:
+    """Flags that a user may well write, and the field that carries each: --block-size -> kvCache.blockSize."""
+    carried = {}
+    for field in fields(spec):
+        for flag in field.flags:
+            carried[f"--{flag.name}"] = field.path
+            if field.switch:
+                carried[f"--no-{flag.name}"] = field.path
+    return dict(sorted(carried.items()))
+
+
+_ONCE = rule(
+    "self.map(a, a.split('=', 2)[0]).all(n, self.exists_one(a, a.split('=', 2)[0] == n))",
+    "a flag is there twice: keep one of them",
+)
+
+
+def extra_args_rules(spec: type[BaseModel]) -> tuple[list[Rule], list[Rule]]:
     """The rules of one item of extraArgs, and those of the whole list. At most one of an item's rules is false."""
-    fields = _cel(FIELD_OF_FLAG)
+    carried = _cel(field_of_flag(spec))
     words = _cel({name: ", ".join(words) for name, words in EXTRA_CHOICE_FLAGS.items()})
     item = [
         rule(
@@ -132,12 +115,12 @@ def extra_args_rules() -> tuple[list[Rule], list[Rule]]:
             "not '--seed 1', not -tp, and not the value as an item of its own",
         ),
         rule(
-            f"!({_SPELLED}) || !({_NAME} in {fields})",
+            f"!({_SPELLED}) || !({_NAME} in {carried})",
             "a field of the spec sets this flag: use that",
-            message_expression=f"{_NAME} + ' is set by spec.' + {fields}[{_NAME}] + ': use that field'",
+            message_expression=f"{_NAME} + ' is set by spec.' + {carried}[{_NAME}] + ': use that field'",
         ),
         rule(
-            f"!({_SPELLED}) || {_NAME} in {fields} || {_LISTED}",
+            f"!({_SPELLED}) || {_NAME} in {carried} || {_LISTED}",
             "not a flag that extraArgs may pass: it wants vLLM's full flag names, and none that loads code, "
             "names files or belongs to the operator",
             message_expression=f"{_NAME} + ' is not a flag that extraArgs may pass: it wants the full names of "
@@ -157,13 +140,7 @@ def extra_args_rules() -> tuple[list[Rule], list[Rule]]:
             message_expression=f"{_NAME} + ' must be one of ' + {words}[{_NAME}]",
         ),
     ]
-    whole = [
-        rule(
-            "self.map(a, a.split('=', 2)[0]).all(n, self.exists_one(a, a.split('=', 2)[0] == n))",
-            "a flag is there twice: keep one of them",
-        )
-    ]
-    return item, whole
+    return item, [_ONCE]
 
 
 def _cel(words: dict[str, str]) -> str:

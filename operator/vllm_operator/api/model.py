@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from .base import ApiModel, Form, KeyRef, Limits, optional, required, rule, with_rules
+from .fields import Flag
 from .storage import URI_RULES, Uri
 from .vocabulary import MODEL_FREE_SPECULATION, LoraRank, SpeculativeMethod
 
@@ -31,10 +32,13 @@ class Tokenizer(ApiModel):
     uri: Uri = required(
         "Where the tokenizer is: hf://organisation/name or pvc://claim/path.",
         "hf://meta-llama/Llama-3.1-8B-Instruct",
+        flag=Flag("tokenizer", "location"),
         rules=URI_RULES,
     )
     revision: Revision | None = optional(
-        "Commit, tag or branch of the tokenizer's repository.", "5206a32e0bd3067aef1ce90f5528ade7d866253f"
+        "Commit, tag or branch of the tokenizer's repository.",
+        "5206a32e0bd3067aef1ce90f5528ade7d866253f",
+        flag="tokenizer-revision",
     )
 
 
@@ -51,21 +55,26 @@ class Model(ApiModel):
     uri: Uri = required(
         "Where the model is: hf://organisation/name, or pvc://claim/path in this namespace.",
         "hf://Qwen/Qwen3-8B-AWQ",
+        flag=Flag("model", "otherwise"),
         rules=URI_RULES,
     )
     revision: Revision | None = optional(
         "Commit of the model's repository; pin it, so that every replica serves the same weights.",
         "9216db5781bf21249d130ec9da846c4624c16137",
+        flag="revision",
     )
     served_model_names: list[ModelName] | None = optional(
         "Names that clients may use as `model`; default: the name of the service. The first one labels the metrics.",
         ["llama-70b"],
+        flag=Flag("served-model-name", "otherwise"),
         min_length=1,
         max_length=8,
         list_type="set",
     )
     token_secret_ref: KeyRef | None = optional(
-        "The Hugging Face token, for gated or private models.", {"name": "hf-token", "key": "token"}
+        "The Hugging Face token, for gated or private models.",
+        {"name": "hf-token", "key": "token"},
+        flag=Flag("hf-token", "otherwise"),
     )
     tokenizer: Tokenizer | None = optional(
         "A tokenizer other than the model's own.", {"uri": "hf://meta-llama/Llama-3.1-8B-Instruct"}
@@ -73,6 +82,7 @@ class Model(ApiModel):
     trust_remote_code: bool | None = optional(
         "Whether Python code from the model's repository may run in the pod. Only for repositories that you trust.",
         False,
+        flag="trust-remote-code",
     )
 
 
@@ -91,12 +101,15 @@ class Lora(ApiModel):
     adapters: list[LoraAdapter] = required(
         "The adapters.",
         [{"name": "sql", "uri": "pvc://adapters/sql"}],
+        flag=Flag("lora-modules", "otherwise"),
         min_length=1,
         max_length=32,
         list_type="map",
         list_map_keys=["name"],
     )
-    max_rank: LoraRank | None = optional("Largest rank among the adapters (vLLM's default: 16).", 16)
+    max_rank: LoraRank | None = optional(
+        "Largest rank among the adapters (vLLM's default: 16).", 16, flag="max-lora-rank"
+    )
 
 
 _FREE = f"(self.method in {list(MODEL_FREE_SPECULATION)!r})"

@@ -1,8 +1,29 @@
-"""One InferenceService as the operator works with it: identity and parsed spec."""
+"""Objects of our kinds as the operator works with them: what names them, and an InferenceService's parsed spec."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
+from .revision import cache_claim_name, revision_of
 from .spec import InferenceServiceSpec
+
+
+class Key(NamedTuple):
+    """What names an object of a kind; of a cluster-scoped one the namespace is empty."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}" if self.namespace else self.name
+
+
+class Reference(NamedTuple):
+    """One very object in the cluster: what statuses and Events are written about."""
+
+    api_version: str
+    kind: str
+    key: Key
+    uid: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +35,22 @@ class InferenceService:
     uid: str
     generation: int
     spec: InferenceServiceSpec
+    revision: str = ""
+    """Names the rendering of the pods that belongs to the user's spec; worked out where it is not given."""
+
+    def __post_init__(self) -> None:
+        if not self.revision:
+            object.__setattr__(self, "revision", revision_of(self.name, self.spec))
+
+    @property
+    def key(self) -> Key:
+        """Namespace and name."""
+        return Key(self.namespace, self.name)
+
+    @property
+    def cache_claim_name(self) -> str | None:
+        """The claim that the pods mount as their cache, made by us or by the user; None: the cache is in the pod."""
+        return cache_claim_name(self.name, self.spec)
 
     @property
     def wanted_replicas(self) -> int | None:

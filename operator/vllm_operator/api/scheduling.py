@@ -2,18 +2,7 @@
 
 from typing import Literal
 
-from .base import (
-    ApiModel,
-    LabelKey,
-    Labels,
-    LabelValue,
-    ObjectName,
-    ShortText,
-    optional,
-    required,
-    rule,
-    with_rules,
-)
+from .base import ApiModel, LabelKey, Labels, LabelValue, ObjectName, ShortText, optional, required, rule, with_rules
 
 
 class Toleration(ApiModel):

@@ -5,14 +5,18 @@ An omitted field omits the flag, so that vLLM's own default stands: there are no
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
+from .accelerator import Accelerator
 from .autoscaling import Autoscaling
-from .base import ApiModel, Bytes, Form, KeyRef, Limits, optional, required, rule, with_rules
+from .base import RULES, ApiModel, Bytes, Form, KeyRef, Limits, optional, required, rule, with_rules
 from .environment import EnvVar
+from .fields import Flag
 from .flags import extra_args_rules
 from .model import ChatTemplate, Lora, Model, Speculative
-from .network import NetworkPolicySettings
+from .network import MediaDomain, NetworkPolicySettings
 from .pod import PodSettings, Resources
 from .storage import Cache
 from .vocabulary import GONE_QUANTIZATIONS, QUANTIZATIONS, BlockSize, Dtype, KvCacheDtype
@@ -23,6 +27,20 @@ ParserName = Annotated[
     str,
     Limits(max_length=64),
     Form(r"[a-z0-9][a-z0-9_-]*", "must be the name of one of vLLM's parsers, like hermes or deepseek_r1"),
+]
+
+Image = Annotated[
+    str,
+    Limits(max_length=512),
+    Form(
+        r"[A-Za-z0-9][A-Za-z0-9._:/@-]*", "must be an image like vllm/vllm-openai:v0.32.0, without a scheme or spaces"
+    ),
+]
+IMAGE_RULES = [rule("!self.contains('://')", "must be an image like vllm/vllm-openai:v0.32.0, without a scheme")]
+ServingClassName = Annotated[
+    str,
+    Limits(max_length=63),  # it is a label of the pods
+    Form(r"([a-z0-9]([-a-z0-9]*[a-z0-9])?)?", 'must be the name of a ServingClass: a-z, 0-9 and -, or "" for none'),
 ]
 
 
@@ -37,109 +55,67 @@ class KvCache(ApiModel):
     )
 
     dtype: KvCacheDtype | None = optional(
-        "Type of the stored keys and values. fp8 halves the memory per token of bfloat16.", "fp8"
+        "Type of the stored keys and values. fp8 halves the memory per token of bfloat16.",
+        "fp8",
+        flag="kv-cache-dtype",
     )
     gpu_memory_utilization_percent: int | None = optional(
-        "Percent of each GPU's memory that vLLM may use for everything (vLLM's default: 92).", 90, ge=1, le=100
+        "Percent of each GPU's memory that vLLM may use for everything (vLLM's default: 92).",
+        90,
+        flag=Flag("gpu-memory-utilization", "fraction"),
+        ge=1,
+        le=100,
     )
     memory_per_gpu: Bytes | None = optional(
         "Size of the KV cache on each GPU, in bytes (on the CPU: of each rank), instead of a percentage.",
         "20Gi",
         alias="memoryPerGPU",
+        flag=Flag("kv-cache-memory-bytes", "bytes"),
     )
-    block_size: BlockSize | None = optional("Tokens per KV cache block.", 16)
+    block_size: BlockSize | None = optional("Tokens per KV cache block.", 16, flag="block-size")
     prefix_caching: bool | None = optional(
-        "Whether requests that start alike share their KV cache (vLLM's default: yes).", True
+        "Whether requests that start alike share their KV cache (vLLM's default: yes).",
+        True,
+        flag="enable-prefix-caching",
     )
     cpu_offload: Bytes | None = optional(
-        "Host memory for KV cache blocks that leave the GPU, over all ranks; added to the pod's memory request.", "32Gi"
+        "Host memory for KV cache blocks that leave the GPU, over all ranks; added to the pod's memory request.",
+        "32Gi",
+        flag=Flag("kv-offloading-size", "GiB"),
     )
 
 
-_MIG, _SHARED = "self.startsWith('nvidia.com/mig-')", "self.endsWith('.shared')"
-
-
-class Accelerator(ApiModel):
-    """The kind of device that each rank runs on."""
-
-    model_config = with_rules(
-        rule(
-            "!has(self.product) || self.resource != 'cpu'",
-            "accelerator.product is for GPUs: remove it, or set accelerator.resource to nvidia.com/gpu or amd.com/gpu",
-        ),
-        rule(
-            "!has(self.memory) || self.resource != 'cpu'",
-            "accelerator.memory is for GPUs: remove it; on the CPU, resources.limits.memory says how much there is",
-        ),
-    )
-
-    resource: Annotated[str, Limits(max_length=128)] = required(
-        "Resource that each rank asks for: nvidia.com/gpu, amd.com/gpu or cpu.",
-        "nvidia.com/gpu",
-        default="nvidia.com/gpu",
-        rules=[
-            rule(
-                f"!{_MIG}",
-                "MIG slices are not supported yet: a slice's memory is not planned for, and slices cannot reach each "
-                "other; use nvidia.com/gpu (whole GPUs)",
-            ),
-            rule(
-                f"!{_SHARED}",
-                "time-sliced GPUs are not supported yet: nothing separates the memory of those who share one; "
-                "use nvidia.com/gpu (whole GPUs)",
-            ),
-            rule(
-                f"{_MIG} || {_SHARED} || self in ['nvidia.com/gpu', 'amd.com/gpu', 'cpu']",
-                "must be nvidia.com/gpu, amd.com/gpu or cpu",
-            ),
-        ],
-    )
-    product: (
-        Annotated[
-            str,
-            Limits(max_length=63),
-            Form(
-                r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?",
-                "must be the value of the nodes' product label, like NVIDIA-H100-80GB-HBM3",
-            ),
-        ]
-        | None
-    ) = optional(
-        "GPU product as the nodes are labelled (nvidia.com/gpu.product, amd.com/gpu.product-name).",
-        "NVIDIA-H100-80GB-HBM3",
-    )
-    memory: Bytes | None = optional(
-        "Memory of each GPU, for the memory plan, where neither the product nor the nodes' labels tell.", "80Gi"
-    )
+STEPS_RULE = rule(
+    "!has(self.maxUnavailable) || self.maxUnavailable > 0 || (has(self.maxSurge) && self.maxSurge > 0)",
+    "with rollout.maxSurge and rollout.maxUnavailable both 0 no pod could be replaced: set maxSurge to 1, "
+    "where GPUs are spare, or maxUnavailable to 1",
+)
 
 
 class Rollout(ApiModel):
     """How changes reach the pods, and how pods end."""
 
-    model_config = with_rules(
-        rule(
-            "!has(self.maxUnavailable) || self.maxUnavailable > 0 || (has(self.maxSurge) && self.maxSurge > 0)",
-            "with rollout.maxSurge and rollout.maxUnavailable both 0 no pod could be replaced: set maxSurge to 1, "
-            "where GPUs are spare, or maxUnavailable to 1",
-        )
-    )
+    model_config = with_rules(STEPS_RULE)
 
     max_surge: int | None = optional(
         "Pods that a rollout may start beyond the number asked for, on GPUs that are spare (default 0). With 1, a "
         "single replica serves until its successor does.",
         1,
+        rolls=False,
         ge=0,
         le=1000,
     )
     max_unavailable: int | None = optional(
         "Pods that a rollout may take away before their successors serve (default: 1, or 0 with a maxSurge).",
         1,
+        rolls=False,
         ge=0,
         le=1000,
     )
     drain_timeout_seconds: int | None = optional(
         "Seconds that requests in flight get to finish when a pod ends (default 120); then they are cut.",
         120,
+        flag=Flag("shutdown-timeout", "otherwise"),
         ge=1,
         le=86400,
     )
@@ -159,34 +135,45 @@ class Rollout(ApiModel):
     )
 
 
-_ITEM_RULES, _LIST_RULES = extra_args_rules()
-_ON_CPU = "has(self.accelerator) && self.accelerator.resource == 'cpu'"
+class _AllowList:
+    """The rules of extraArgs. They name the field of each flag, so they are made once all fields are known."""
 
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        items, whole = extra_args_rules(InferenceServiceSpec)
+        return {**handler(schema), RULES: whole, "item_rules": items}
+
+
+_ON_CPU = "has(self.accelerator) && has(self.accelerator.resource) && self.accelerator.resource == 'cpu'"
+
+TOKENS_RULE = rule(
+    "!has(self.maxNumBatchedTokens) || !has(self.maxNumSeqs) || self.maxNumBatchedTokens >= self.maxNumSeqs",
+    "maxNumBatchedTokens must be at least maxNumSeqs: every running sequence takes a token of each batch",
+)
+SHARED_VOLUME_RULE = rule(
+    "!has(self.cache) || !has(self.cache.claim)"
+    " || (has(self.cache.claim.accessMode) && self.cache.claim.accessMode == 'ReadWriteMany')"
+    " || ((!has(self.replicas) || self.replicas <= 1)"
+    " && (!has(self.autoscaling) || self.autoscaling.maxReplicas <= 1))",
+    "more than one replica needs cache.claim.accessMode ReadWriteMany: "
+    "a ReadWriteOnce volume can be mounted on one node only",
+)
+CPU_PIPELINE_RULE = rule(
+    f"!({_ON_CPU}) || !has(self.pipelineParallelSize) || self.pipelineParallelSize == 1",
+    "pipelineParallelSize must be 1 on the CPU: vLLM's CPU build crashes with more",
+)
+CPU_OFFLOAD_RULE = rule(
+    f"!({_ON_CPU}) || !has(self.kvCache) || !has(self.kvCache.cpuOffload)",
+    "kvCache.cpuOffload is for GPUs: on the CPU the KV cache is in host memory already",
+)
 SPEC_RULES = (
-    rule(
-        "!has(self.maxNumBatchedTokens) || !has(self.maxNumSeqs) || self.maxNumBatchedTokens >= self.maxNumSeqs",
-        "maxNumBatchedTokens must be at least maxNumSeqs: every running sequence takes a token of each batch",
-    ),
+    TOKENS_RULE,
     rule(
         "!(has(self.replicas) && has(self.autoscaling))",
         "set replicas or autoscaling, not both: the autoscaler decides the number of replicas",
     ),
-    rule(
-        "!has(self.cache) || !has(self.cache.claim)"
-        " || (has(self.cache.claim.accessMode) && self.cache.claim.accessMode == 'ReadWriteMany')"
-        " || ((!has(self.replicas) || self.replicas <= 1)"
-        " && (!has(self.autoscaling) || self.autoscaling.maxReplicas <= 1))",
-        "more than one replica needs cache.claim.accessMode ReadWriteMany: "
-        "a ReadWriteOnce volume can be mounted on one node only",
-    ),
-    rule(
-        f"!({_ON_CPU}) || !has(self.pipelineParallelSize) || self.pipelineParallelSize == 1",
-        "pipelineParallelSize must be 1 on the CPU: vLLM's CPU build crashes with more",
-    ),
-    rule(
-        f"!({_ON_CPU}) || !has(self.kvCache) || !has(self.kvCache.cpuOffload)",
-        "kvCache.cpuOffload is for GPUs: on the CPU the KV cache is in host memory already",
-    ),
+    SHARED_VOLUME_RULE,
+    CPU_PIPELINE_RULE,
+    CPU_OFFLOAD_RULE,
     rule(
         "!has(self.model.tokenSecretRef) || self.model.uri.startsWith('hf://')"
         " || (has(self.model.tokenizer) && self.model.tokenizer.uri.startsWith('hf://'))"
@@ -208,24 +195,21 @@ class InferenceServiceSpec(ApiModel):
     model_config = with_rules(*SPEC_RULES)
 
     model: Model = required("Which model is served, and under which names.", {"uri": "hf://Qwen/Qwen3-8B-AWQ"})
-    image: (
-        Annotated[
-            str,
-            Limits(max_length=512),
-            Form(
-                r"[A-Za-z0-9][A-Za-z0-9._:/@-]*",
-                "must be an image like vllm/vllm-openai:v0.32.0, without a scheme or spaces",
-            ),
-        ]
-        | None
-    ) = optional(
-        "Image with vLLM's OpenAI server; default: the operator's setting, which also says which images are allowed.",
+    serving_class_name: ServingClassName | None = optional(
+        'The ServingClass that fills in what is left out here; omitted: the default class, where there is one; "": '
+        "none. A changed name rolls the pods.",
+        "h100",
+    )
+    image: Image | None = optional(
+        "Image with vLLM's OpenAI server; default: the ServingClass's, else the operator's setting, which also says "
+        "which images are allowed.",
         "vllm/vllm-openai:v0.32.0",
-        rules=[rule("!self.contains('://')", "must be an image like vllm/vllm-openai:v0.32.0, without a scheme")],
+        rules=IMAGE_RULES,
     )
     quantization: Annotated[str, Limits(max_length=64)] | None = optional(
         "How the weights are quantized; omitted: what the checkpoint says.",
         "awq",
+        flag="quantization",
         rules=[
             rule(
                 f"!(self in {list(GONE_QUANTIZATIONS)!r})",
@@ -237,18 +221,23 @@ class InferenceServiceSpec(ApiModel):
             ),
         ],
     )
-    dtype: Dtype | None = optional("Type of weights and activations that are not quantized.", "bfloat16")
+    dtype: Dtype | None = optional("Type of weights and activations that are not quantized.", "bfloat16", flag="dtype")
     tensor_parallel_size: int | None = optional(
-        "GPUs that each layer is split over; they are all on one node.", 4, ge=1, le=64
+        "GPUs that each layer is split over; they are all on one node.", 4, flag="tensor-parallel-size", ge=1, le=64
     )
-    pipeline_parallel_size: int | None = optional("Groups of layers, each on its own GPUs.", 1, ge=1, le=64)
+    pipeline_parallel_size: int | None = optional(
+        "Groups of layers, each on its own GPUs.", 1, flag="pipeline-parallel-size", ge=1, le=64
+    )
     expert_parallel: bool | None = optional(
-        "Whether whole experts, instead of slices of each, go to each GPU (mixture-of-experts models).", True
+        "Whether whole experts, instead of slices of each, go to each GPU (mixture-of-experts models).",
+        True,
+        flag="enable-expert-parallel",
     )
     max_model_len: int | Literal["auto"] | None = optional(
         "Longest prompt and answer together, in tokens; auto: the longest that fits the GPU's memory. "
         "Omitted: the model's own.",
         32768,
+        flag="max-model-len",
         rules=[
             rule(
                 "type(self) == string ? self == 'auto' : (self >= 1 && self <= 100000000)",
@@ -256,16 +245,19 @@ class InferenceServiceSpec(ApiModel):
             )
         ],
     )
-    max_num_seqs: int | None = optional("Most sequences that run at once.", 256, ge=1, le=65536)
-    max_num_batched_tokens: int | None = optional("Most tokens in one step of the engine.", 8192, ge=1, le=16777216)
+    max_num_seqs: int | None = optional("Most sequences that run at once.", 256, flag="max-num-seqs", ge=1, le=65536)
+    max_num_batched_tokens: int | None = optional(
+        "Most tokens in one step of the engine.", 8192, flag="max-num-batched-tokens", ge=1, le=16777216
+    )
     max_queued_requests: int | None = optional(
         "Most requests in flight, waiting or running; above it vLLM answers 503, so that clients can go elsewhere.",
         500,
+        flag="max-num-queued-reqs",
         ge=1,
         le=1000000,
     )
     enforce_eager: bool | None = optional(
-        "Whether CUDA graphs and compilation are skipped: starts sooner, serves slower.", False
+        "Whether CUDA graphs and compilation are skipped: starts sooner, serves slower.", False, flag="enforce-eager"
     )
     kv_cache: KvCache | None = optional("The KV cache.", {"dtype": "fp8"})
     accelerator: Accelerator = Field(
@@ -277,13 +269,16 @@ class InferenceServiceSpec(ApiModel):
         "What to do when the memory plan says that the model does not fit the GPUs: Enforce (the default) makes no "
         "pods and takes no GPU; Warn makes them all the same.",
         "Enforce",
+        rolls=False,
     )
-    replicas: int | None = optional("Number of pods, each with all ranks; omitted: 1.", 2, ge=0, le=1000)
+    replicas: int | None = optional("Number of pods, each with all ranks; omitted: 1.", 2, rolls=False, ge=0, le=1000)
     suspend: bool | None = optional(
-        "Whether the service has no pods for now: frees their GPUs, and keeps all but an autoscaler.", True
+        "Whether the service has no pods for now: frees their GPUs, and keeps all but an autoscaler.", True, rolls=False
     )
     autoscaling: Autoscaling | None = optional(
-        "Scales the number of pods by vLLM's metrics, instead of replicas.", {"minReplicas": 1, "maxReplicas": 8}
+        "Scales the number of pods by vLLM's metrics, instead of replicas.",
+        {"minReplicas": 1, "maxReplicas": 8},
+        rolls=False,
     )
     cache: Cache | None = optional(
         "Where downloaded weights and compiled kernels are kept.",
@@ -298,31 +293,53 @@ class InferenceServiceSpec(ApiModel):
         le=86400,
     )
     api_key_secret_ref: KeyRef | None = optional(
-        "The key that clients must send as Bearer token.", {"name": "llama-key", "key": "key"}
+        "The key that clients must send as Bearer token.",
+        {"name": "llama-key", "key": "key"},
+        flag=Flag("api-key", "otherwise"),
     )
     lora: Lora | None = optional(
-        "LoRA adapters served beside the model.", {"adapters": [{"name": "sql", "uri": "pvc://adapters/sql"}]}
+        "LoRA adapters served beside the model.",
+        {"adapters": [{"name": "sql", "uri": "pvc://adapters/sql"}]},
+        flag=Flag("enable-lora", "presence"),
     )
-    speculative: Speculative | None = optional("Speculative decoding.", {"method": "ngram", "numSpeculativeTokens": 4})
+    speculative: Speculative | None = optional(
+        "Speculative decoding.",
+        {"method": "ngram", "numSpeculativeTokens": 4},
+        flag=Flag("speculative-config", "JSON"),
+    )
     tool_call_parser: ParserName | None = optional(
-        "How tool calls are read from the model's output; also lets the model choose tools.", "hermes"
+        "How tool calls are read from the model's output; also lets the model choose tools.",
+        "hermes",
+        flag=("tool-call-parser", Flag("enable-auto-tool-choice", "otherwise")),
     )
-    reasoning_parser: ParserName | None = optional("How reasoning is told apart from the answer.", "deepseek_r1")
+    reasoning_parser: ParserName | None = optional(
+        "How reasoning is told apart from the answer.", "deepseek_r1", flag="reasoning-parser"
+    )
     chat_template: ChatTemplate | None = optional(
-        "A chat template other than the tokenizer's own.", {"configMapKeyRef": {"name": "chat", "key": "chat.jinja"}}
+        "A chat template other than the tokenizer's own.",
+        {"configMapKeyRef": {"name": "chat", "key": "chat.jinja"}},
+        flag=Flag("chat-template", "path"),
+    )
+    allowed_media_domains: list[MediaDomain] | None = optional(
+        "Hosts from which vLLM may fetch media that requests name by an address; omitted: those of the operator's "
+        "setting allowedMediaDomains, and only those are allowed here. What a request holds (data:) is always taken.",
+        ["images.example.com"],
+        flag=Flag("allowed-media-domains", "otherwise"),
+        max_length=32,
+        list_type="set",
     )
     network_policy: NetworkPolicySettings | None = optional(
-        "Restricts who may reach the port; omitted: no NetworkPolicy.", {"allowFrom": [{"podSelector": {}}]}
+        "Restricts who may reach the port; omitted: no NetworkPolicy.",
+        {"allowFrom": [{"podSelector": {}}]},
+        rolls=False,
     )
     rollout: Rollout | None = optional("How changes reach the pods.", {"restartedAt": "2026-11-24T12:00:00Z"})
-    extra_args: list[Annotated[str, Limits(max_length=1024)]] | None = optional(
+    extra_args: Annotated[list[Annotated[str, Limits(max_length=1024)]], _AllowList()] | None = optional(
         "Further vLLM flags, one per item, as --flag or --flag=value, from an allow-list of flags that neither load "
         "code nor name files nor belong to the operator or a field.",
         ["--seed=1"],
         max_length=32,
         list_type="atomic",
-        rules=_LIST_RULES,
-        item_rules=_ITEM_RULES,
     )
     env: list[EnvVar] | None = optional(
         "Environment variables of vLLM's container.",

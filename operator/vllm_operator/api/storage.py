@@ -52,15 +52,18 @@ class Claim(ApiModel):
         ),
     )
 
-    storage: Bytes = required("Size of the volume; at least the model's weights.", "200Gi")
+    storage: Bytes = required("Size of the volume; at least the model's weights.", "200Gi", rolls=False)
     storage_class_name: ObjectName | None = optional(
-        "StorageClass; omitted: the cluster's default. Cannot be changed later.", "fast"
+        "StorageClass; omitted: the cluster's default. Cannot be changed later.", "fast", rolls=False
     )
     access_mode: Literal["ReadWriteOnce", "ReadWriteOncePod", "ReadWriteMany"] | None = optional(
         "Access mode (default ReadWriteOnce). More than one replica needs ReadWriteMany. Cannot be changed later.",
         "ReadWriteMany",
+        rolls=False,
     )
-    retain: bool | None = optional("Whether the claim stays when the service is deleted (default: yes).", True)
+    retain: bool | None = optional(
+        "Whether the claim stays when the service is deleted (default: yes).", True, rolls=False
+    )
 
 
 class Cache(ApiModel):

@@ -5,10 +5,11 @@ Messages are written to the status, so they hold no counter or time that changes
 
 from collections.abc import Sequence
 
-from ..observed import DeploymentSnapshot, PodSnapshot
-from ..reasons import TRANSIENT, Reason
-from ..supply import Supply
-from . import container, refusals, scheduling
+from ..api.reasons import Finding
+from ..assess.supply import Supply
+from ..diagnosis import container, refusals, scheduling
+from ..snapshots.child import DeploymentSnapshot
+from ..snapshots.pod import PodSnapshot
 from .autoscaling import Autoscaler, scaling
 from .unstarted import unstarted, waits
 
@@ -25,7 +26,6 @@ __all__ = [
     "workload",
 ]
 
-Finding = tuple[Reason, str]
 wants_log = container.wants_log
 
 
@@ -41,23 +41,15 @@ def workload(
     live = [pod for pod in pods if not pod.failed] or pods
     findings = [finding for pod in live if (finding := _pod(pod, supply))]
     if findings:
-        return min(findings, key=lambda finding: finding[0] in TRANSIENT)
-    message = _refused(deployment)
+        return min(findings, key=lambda finding: bool(finding[0].passes))
+    message = refusals.of_pods(deployment)
     return refusals.pods(message, supply) if message is not None else None
 
 
 def asks_for_gpus(deployment: DeploymentSnapshot | None, pods: Sequence[PodSnapshot]) -> bool:
     """Whether what there is of GPUs tells why pods have no node, or are refused."""
     waits = any(pod.reason and not pod.scheduled and pod.asked.count for pod in pods)
-    return waits or "gpu" in (_refused(deployment) or "")
-
-
-def _refused(deployment: DeploymentSnapshot | None) -> str | None:
-    """Why the API server refuses to create pods, in its words."""
-    for condition in deployment.conditions if deployment else ():
-        if condition.type == "ReplicaFailure" and condition.status == "True":
-            return condition.message
-    return None
+    return waits or "gpu" in (refusals.of_pods(deployment) or "")
 
 
 def _pod(pod: PodSnapshot, supply: Supply | None) -> Finding | None:

@@ -7,12 +7,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..api.reasons import Reason
 from ..api.spec import InferenceServiceSpec
-from ..observed import AutoscalerSnapshot, DeploymentSnapshot, PodSnapshot
-from ..reasons import Reason
-from ..supply import Supply
-from . import refusals, scheduling
-from .redaction import shorten
+from ..assess.supply import Supply
+from ..diagnosis import refusals, scheduling
+from ..snapshots.child import AutoscalerSnapshot, DeploymentSnapshot
+from ..snapshots.pod import PodSnapshot
+from .redaction import redact, shorten
 
 # The status (None: Unknown), its reason and the sentence.
 Scaling = tuple[bool | None, Reason, str]
@@ -71,7 +72,7 @@ def _not_made(spec: InferenceServiceSpec, seen: Autoscaler, *, by_keda: bool) ->
             "the cluster has no ScaledObject API: install KEDA, or set autoscaling.provider to HPA",
         )
     if seen.refused:
-        return False, Reason.AUTOSCALER_REFUSED, f"the autoscaler cannot be made: {shorten(seen.refused)}"
+        return False, Reason.AUTOSCALER_REFUSED, f"the autoscaler cannot be made: {shorten(redact(seen.refused))}"
     if unreachable := _unreachable(spec):
         return False, Reason.TARGET_UNREACHABLE, unreachable
     made = seen.scaled_object if by_keda else seen.hpa
@@ -99,8 +100,8 @@ def _unreachable(spec: InferenceServiceSpec) -> str:
     return ""
 
 
-def _keda(found: AutoscalerSnapshot, deployment: DeploymentSnapshot | None) -> Scaling | None:
-    ready, paused = found.condition("Ready"), found.condition("Paused")
+def _keda(scaled_object: AutoscalerSnapshot, deployment: DeploymentSnapshot | None) -> Scaling | None:
+    ready, paused = scaled_object.condition("Ready"), scaled_object.condition("Paused")
     if paused and paused.status == "True":
         return (
             False,
@@ -126,14 +127,14 @@ def _keda(found: AutoscalerSnapshot, deployment: DeploymentSnapshot | None) -> S
             f"KEDA gets no answer for a trigger: {why}; else check the operator's setting prometheusUrl, and "
             "autoscaling.triggers",
         )
-    return False, Reason.AUTOSCALER_FAILED, f"KEDA cannot scale: {shorten(ready.message or ready.reason)}"
+    return False, Reason.AUTOSCALER_FAILED, f"KEDA cannot scale: {shorten(redact(ready.message or ready.reason))}"
 
 
-def _metrics(found: AutoscalerSnapshot | None, *, by_keda: bool) -> Scaling | None:
-    able = found.condition("AbleToScale") if found else None
-    active = found.condition("ScalingActive") if found else None
+def _metrics(hpa: AutoscalerSnapshot | None, *, by_keda: bool) -> Scaling | None:
+    able = hpa.condition("AbleToScale") if hpa else None
+    active = hpa.condition("ScalingActive") if hpa else None
     if able and able.status == "False":
-        return False, Reason.AUTOSCALER_FAILED, f"the autoscaler cannot scale: {shorten(able.message)}"
+        return False, Reason.AUTOSCALER_FAILED, f"the autoscaler cannot scale: {shorten(redact(able.message))}"
     if active is None:
         return None, Reason.AUTOSCALER_STARTING, "the HorizontalPodAutoscaler has not looked at the metrics yet"
     return None if active.status == "True" else _without_metrics(active.message, by_keda=by_keda)
@@ -155,7 +156,7 @@ def _without_metrics(message: str, *, by_keda: bool) -> Scaling:
             f"there is no {named['name'] if named else 'metric'} of the pods: that is so while they load the model; "
             "else check that Prometheus scrapes them, and the rules of the metrics API",
         )
-    return False, Reason.AUTOSCALER_FAILED, f"the autoscaler cannot scale: {shorten(message)}"
+    return False, Reason.AUTOSCALER_FAILED, f"the autoscaler cannot scale: {shorten(redact(message))}"
 
 
 def _missing(
@@ -165,19 +166,16 @@ def _missing(
     wanted = deployment.wanted if deployment else 0
     live = [pod for pod in pods if not pod.failed]
     stranded = [pod for pod in live if not pod.scheduled and pod.reason]
-    refused = next(
-        (c for c in (deployment.conditions if deployment else ()) if c.type == "ReplicaFailure" and c.status == "True"),
-        None,
-    )
-    if not stranded and not refused:
+    refused = refusals.of_pods(deployment)
+    if not stranded and refused is None:
         return None
     missing = max(wanted - sum(pod.scheduled for pod in live), len(stranded))
-    reason, message = refusals.pods(refused.message, supply) if refused else scheduling.no_node(stranded[0], supply)
+    reason, message = scheduling.no_node(stranded[0], supply) if refused is None else refusals.pods(refused, supply)
     return (False, reason, f"{missing} of {wanted} wanted pods are missing: {message}") if missing else None
 
 
-def _limited(spec: InferenceServiceSpec, found: AutoscalerSnapshot | None) -> Scaling | None:
-    limited = found.condition("ScalingLimited") if found else None
+def _limited(spec: InferenceServiceSpec, hpa: AutoscalerSnapshot | None) -> Scaling | None:
+    limited = hpa.condition("ScalingLimited") if hpa else None
     if spec.autoscaling and limited and limited.status == "True" and limited.reason == "TooManyReplicas":
         most = spec.autoscaling.max_replicas
         return (

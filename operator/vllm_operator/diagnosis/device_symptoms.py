@@ -1,6 +1,6 @@
-"""What is said when memory gives out, or a GPU or its driver does not do. Order is priority."""
+"""Lines of a log that tell of memory that ran out, a GPU, or its driver. Order is priority."""
 
-from ..reasons import Reason
+from ..api.reasons import Reason
 from .symptom import Symptom
 
 _KV = "vllm/v1/core/kv_cache_utils.py"

@@ -1,6 +1,6 @@
-"""What is said when the model or an argument does not do: hub, cache, files, vLLM's flags. Order is priority."""
+"""Lines of a log that tell of the model or an argument: hub, cache, files, vLLM's flags. Order is priority."""
 
-from ..reasons import Reason
+from ..api.reasons import Reason
 from .symptom import Symptom
 
 _MODEL = "vllm/config/model.py"

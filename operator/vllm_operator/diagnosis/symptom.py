@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 
-from ..reasons import Reason
+from ..api.reasons import Reason
 
 _FIELD = re.compile(r"\{(\w*)\}")
 # Values are short, on one line, and no sentence: what stands between two known texts can then be no prompt.
@@ -18,7 +18,7 @@ _WORD, _REST = r"[^\s'\",]{1,160}", r"[^\n.;'\"]{1,100}"
 
 @dataclass(frozen=True)
 class Symptom:
-    """One text. `told` is what the user reads; it may use the values of `says`, and {node}.
+    """One text. `message` is what the user reads; it may use the values of `says`, and {node}.
 
     `within` is a line of vLLM's own code (vllm/v1/worker/gpu_worker.py) that a traceback must show as well: the same
     words mean one thing while the model is loaded, and another later.
@@ -29,7 +29,7 @@ class Symptom:
     source: str
     says: str
     reason: Reason
-    told: str
+    message: str
     within: str = ""
 
     def search(self, text: str) -> re.Match[str] | None:

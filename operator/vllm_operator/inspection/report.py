@@ -4,38 +4,25 @@ import base64
 import json
 import re
 import zlib
-from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
 from itertools import accumulate
 from typing import Any
 
+from ..api.reasons import Reason
+
 LONGEST_BYTES = 4096
+# What is kept of it unpacked is an object of its own; an API server takes 1.5 MiB at most.
+LONGEST_KEPT_BYTES = 512 * 1024
 # Says nothing about memory, and does not shrink: the names of classes, and what training left behind.
 _NOISE = frozenset(
     {"id2label", "label2id", "task_specific_params", "auto_map", "_name_or_path", "transformers_version"}
 )
 
 
-class InspectionReason(StrEnum):
-    """One word for why a model could not be inspected. They are API: conditions carry them."""
-
-    MODEL_NOT_FOUND = "ModelNotFound"
-    REVISION_NOT_FOUND = "RevisionNotFound"
-    GATED = "ModelGated"
-    TOKEN_REFUSED = "TokenRefused"  # noqa: S105 - a reason
-    RATE_LIMITED = "HubRateLimited"
-    HUB_UNREACHABLE = "HubUnreachable"
-    NO_CONFIG = "NoModelConfig"
-    UNREADABLE = "ModelUnreadable"
-    CLAIM_NOT_BOUND = "ClaimNotBound"
-    NOT_INSPECTED = "NotInspected"
-
-
 class InspectionError(Exception):
     """The model cannot be read, and why: `reason` for scripts, the text for people."""
 
-    def __init__(self, reason: InspectionReason, message: str) -> None:
+    def __init__(self, reason: Reason, message: str) -> None:
         super().__init__(message)
         self.reason = reason
 
@@ -53,11 +40,33 @@ class Facts:
     chat_template: bool | None = None
     """Whether a chat template is among the files; None where they do not tell."""
 
+    @property
+    def architecture(self) -> str | None:
+        """The class that the model is of, as its config names it."""
+        names = self.config.get("architectures") or self._text.get("architectures")
+        return str(names[0]) if isinstance(names, list) and names else None
+
+    @property
+    def quantization_method(self) -> str | None:
+        """How the weights are quantized, in the checkpoint's own word; None where it says nothing."""
+        if self.quantization:  # hf_quant_config.json is ModelOpt's
+            return "modelopt"
+        said = self.config.get("quantization_config") or self._text.get("quantization_config")
+        method = said.get("quant_method") if isinstance(said, dict) else None
+        return str(method) if method else None
+
+    @property
+    def _text(self) -> dict[str, Any]:
+        """The part about text of a model that also sees or hears."""
+        part = self.config.get("text_config")
+        return part if isinstance(part, dict) else {}
+
 
 def encode(facts: Facts) -> str:
-    """The message for a model that was read. Raises InspectionError where the config is larger than any is."""
-    packed = _map_lists({"config": _without_noise(facts.config), "quantization": facts.quantization}, _fold)
-    content = zlib.compress(json.dumps(packed, separators=(",", ":")).encode(), level=9)
+    """The message for a model that was read. Raises InspectionError where the config is too large for it."""
+    folded = fold({"config": _without_noise(facts.config), "quantization": facts.quantization})
+    plain = json.dumps(folded, separators=(",", ":")).encode()
+    content = zlib.compress(plain, level=9)
     message = json.dumps(
         {
             "commit": facts.commit,
@@ -66,9 +75,12 @@ def encode(facts: Facts) -> str:
             "model": base64.b85encode(content).decode(),
         }
     )
+    if len(plain) > LONGEST_KEPT_BYTES:
+        size = f"{len(plain):,} bytes, of {LONGEST_KEPT_BYTES:,} at most"
+        raise InspectionError(Reason.UNREADABLE, f"config.json is too large to keep ({size})")
     if len(message) > LONGEST_BYTES:
         size = f"{len(message):,} bytes packed, of {LONGEST_BYTES:,} at most"
-        raise InspectionError(InspectionReason.UNREADABLE, f"config.json is too large to hand over ({size})")
+        raise InspectionError(Reason.UNREADABLE, f"config.json is too large to hand over ({size})")
     return message
 
 
@@ -78,18 +90,18 @@ def encode_error(error: InspectionError) -> str:
 
 
 def decode(message: str) -> Facts:
-    """The other way. Raises InspectionError with what the Job said, or where it said nothing of the kind."""
+    """What is in the message of an inspect Job. Raises InspectionError: what the Job says, or that it says neither."""
     try:
         content = json.loads(message)
         if "reason" in content:
-            raise InspectionError(InspectionReason(content["reason"]), content["message"])
-        model = json.loads(zlib.decompress(base64.b85decode(content["model"])), object_hook=_unfold)
+            raise InspectionError(Reason.named(content["reason"]), content["message"])
+        model = json.loads(zlib.decompress(base64.b85decode(content["model"])), object_hook=unfold)
         template = content.get("chatTemplate")
         return Facts(model["config"], model["quantization"], content["weightsBytes"], content["commit"], template)
     except (ValueError, KeyError, TypeError, zlib.error) as error:
         said = message.strip().splitlines()[-1:] or ["nothing"]
         text = f"the inspect Job ended without a report; it said: {said[0][:300]}"
-        raise InspectionError(InspectionReason.UNREADABLE, text) from error
+        raise InspectionError(Reason.UNREADABLE, text) from error
 
 
 def _without_noise(config: dict[str, Any]) -> dict[str, Any]:
@@ -104,10 +116,11 @@ _FOLDED = "$folded"
 _LONG = 32
 
 
-def _map_lists(node: Any, change: Callable[[list[Any]], Any]) -> Any:
+def fold(node: Any) -> Any:
+    """A JSON value with its long lists of module names in a shorter form."""
     if isinstance(node, dict):
-        return {key: _map_lists(value, change) for key, value in node.items()}
-    return change(node) if isinstance(node, list) else node
+        return {key: fold(value) for key, value in node.items()}
+    return _fold(node) if isinstance(node, list) else node
 
 
 def _fold(items: list[Any]) -> Any:
@@ -134,7 +147,8 @@ def _steps(column: tuple[int, ...]) -> list[int]:
     return [b - a for a, b in zip((0, *column), column, strict=False)]
 
 
-def _unfold(node: dict[str, Any]) -> Any:
+def unfold(node: dict[str, Any]) -> Any:
+    """The list that an object stands for, or the object itself. For `object_hook` of json.loads."""
     if set(node) != {_FOLDED}:
         return node
     items: list[str] = []

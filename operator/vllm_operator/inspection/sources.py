@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, BinaryIO
 
 from httpx2 import HTTPError
 from huggingface_hub import HfApi, hf_hub_download
@@ -20,7 +20,8 @@ from huggingface_hub.errors import (
     SafetensorsParsingError,
 )
 
-from .report import Facts, InspectionError, InspectionReason
+from ..api.reasons import Reason
+from .report import Facts, InspectionError
 
 TIMEOUT_SECONDS = 20
 # https://huggingface.co/docs/safetensors/index#format: the length of the header, 8 bytes, little-endian.
@@ -33,12 +34,12 @@ def read_folder(folder: Path) -> Facts:
     """Facts from a folder. Raises InspectionError."""
     if not folder.is_dir():
         message = f"the claim has no folder {folder.name}: check the path in model.uri"
-        raise InspectionError(InspectionReason.MODEL_NOT_FOUND, message)
+        raise InspectionError(Reason.MODEL_NOT_FOUND, message)
     config = _file(folder / "config.json")
     if config is None:
         names = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"
         raise InspectionError(
-            InspectionReason.NO_CONFIG, f"the folder has no config.json (it has {names}): name the folder of the model"
+            Reason.NO_CONFIG, f"the folder has no config.json (it has {names}): name the folder of the model"
         )
     weights = sorted(folder.glob("*.safetensors"))
     size = sum(_data_bytes(path) for path in weights) if weights else None
@@ -66,31 +67,36 @@ def _file(path: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as error:
-        raise InspectionError(InspectionReason.UNREADABLE, f"{path.name} cannot be read: {error}") from error
+        raise InspectionError(Reason.UNREADABLE, f"{path.name} cannot be read: {error}") from error
 
 
 def _parsed(text: str, name: str) -> dict[str, Any]:
     try:
         content = json.loads(text)
     except ValueError as error:
-        raise InspectionError(InspectionReason.UNREADABLE, f"{name} is no JSON: {error}") from error
+        raise InspectionError(Reason.UNREADABLE, f"{name} is no JSON: {error}") from error
     if not isinstance(content, dict):
-        raise InspectionError(InspectionReason.UNREADABLE, f"{name} is no JSON object")
+        raise InspectionError(Reason.UNREADABLE, f"{name} is no JSON object")
     return content
+
+
+def _header_bytes(file: BinaryIO) -> int:
+    """The length of a safetensors header, which stands before it. Raises ValueError for what can be none."""
+    length = int.from_bytes(file.read(_LENGTH_BYTES), "little")
+    if length > _LONGEST_HEADER_BYTES:
+        raise ValueError(f"a header of {length} bytes")
+    return length
 
 
 def _data_bytes(path: Path) -> int:
     """Bytes of the tensors in a safetensors file, as its header says: of a file that is cut off, too."""
     try:
         with path.open("rb") as file:
-            length = int.from_bytes(file.read(_LENGTH_BYTES), "little")
-            if length > _LONGEST_HEADER_BYTES:
-                raise ValueError(f"a header of {length} bytes")
-            header = json.loads(file.read(length))
+            header = json.loads(file.read(_header_bytes(file)))
         return max(int(tensor["data_offsets"][1]) for name, tensor in header.items() if name != "__metadata__")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InspectionError(
-            InspectionReason.UNREADABLE, f"{path.name} has no safetensors header ({error}): copy it again"
+            Reason.UNREADABLE, f"{path.name} has no safetensors header ({error}): copy it again"
         ) from error
 
 
@@ -98,35 +104,35 @@ def read_hub(repository: str, revision: str | None, token: str | None) -> Facts:
     """Facts from the hub, at the endpoint that HF_ENDPOINT names. Raises InspectionError."""
     where = f"hf://{repository}" + (f" at {revision}" if revision else "")
     try:
-        return _read_hub(repository, revision, token or False)
+        return _read_hub(repository, revision, token)
     except GatedRepoError as error:
         what = "the token's account has no access to it" if token else "model.tokenSecretRef is not set"
         message = f"{where} is gated and {what}: accept its terms on the hub, and name a Secret with a token"
-        raise InspectionError(InspectionReason.GATED, message) from error
+        raise InspectionError(Reason.MODEL_GATED, message) from error
     except DisabledRepoError as error:
-        raise InspectionError(InspectionReason.MODEL_NOT_FOUND, f"the hub has disabled {where}") from error
+        raise InspectionError(Reason.MODEL_NOT_FOUND, f"the hub has disabled {where}") from error
     except RevisionNotFoundError as error:
         message = f"hf://{repository} has no revision {revision}: check model.revision"
-        raise InspectionError(InspectionReason.REVISION_NOT_FOUND, message) from error
+        raise InspectionError(Reason.REVISION_NOT_FOUND, message) from error
     except RepositoryNotFoundError as error:
         secret = "the token may not read it" if token else "it is private and model.tokenSecretRef is not set"
         message = f"there is no model {where}, or {secret}: check model.uri"
-        raise InspectionError(InspectionReason.MODEL_NOT_FOUND, message) from error
+        raise InspectionError(Reason.MODEL_NOT_FOUND, message) from error
     except LocalEntryNotFoundError as error:  # the library's word for a connection that broke off
         raise _unreachable(error) from error
     except EntryNotFoundError as error:
         message = f"{where} has no config.json: it is no model in the format of transformers"
-        raise InspectionError(InspectionReason.NO_CONFIG, message) from error
+        raise InspectionError(Reason.NO_CONFIG, message) from error
     except HfHubHTTPError as error:
         raise _http_trouble(where, error.response.status_code) from error
     except SafetensorsParsingError as error:
-        raise InspectionError(InspectionReason.UNREADABLE, f"{where}: {error}") from error
+        raise InspectionError(Reason.UNREADABLE, f"{where}: {error}") from error
     except (HTTPError, OSError) as error:
         raise _unreachable(error) from error
 
 
-def _read_hub(repository: str, revision: str | None, token: str | bool) -> Facts:
-    api = HfApi(token=token)
+def _read_hub(repository: str, revision: str | None, token: str | None) -> Facts:
+    api = HfApi(token=token or False)  # False: not that of this machine's user
     info = api.model_info(repository, revision=revision, timeout=TIMEOUT_SECONDS)
     commit, names = info.sha, [file.rfilename for file in info.siblings or ()]
     config = _hub_file(repository, "config.json", commit, token)
@@ -144,27 +150,27 @@ def _read_hub(repository: str, revision: str | None, token: str | bool) -> Facts
     return Facts(config, quantization, size, commit, template)
 
 
-def _hub_file(repository: str, name: str, commit: str | None, token: str | bool) -> dict[str, Any]:
+def _hub_file(repository: str, name: str, commit: str | None, token: str | None) -> dict[str, Any]:
     with TemporaryDirectory() as folder:
         path = hf_hub_download(
-            repository, name, revision=commit, token=token, local_dir=folder, etag_timeout=TIMEOUT_SECONDS
+            repository, name, revision=commit, token=token or False, local_dir=folder, etag_timeout=TIMEOUT_SECONDS
         )
         return _parsed(Path(path).read_text(), name)
 
 
 def _unreachable(error: Exception) -> InspectionError:
     message = f"the hub cannot be reached ({type(error).__name__}): check the network, the proxy and hubEndpoint"
-    return InspectionError(InspectionReason.HUB_UNREACHABLE, message)
+    return InspectionError(Reason.HUB_UNREACHABLE, message)
 
 
 def _http_trouble(where: str, status: int) -> InspectionError:
     match status:
         case 401 | 403:
             message = f"the hub refuses the token ({status}) for {where}: put a valid one into model.tokenSecretRef"
-            return InspectionError(InspectionReason.TOKEN_REFUSED, message)
+            return InspectionError(Reason.HUB_TOKEN_REFUSED, message)
         case 429:
             message = "the hub limits the rate of requests (429): it is tried again; a token raises the limit"
-            return InspectionError(InspectionReason.RATE_LIMITED, message)
+            return InspectionError(Reason.HUB_RATE_LIMITED, message)
         case _:
             message = f"the hub answered {status} for {where}: it is tried again"
-            return InspectionError(InspectionReason.HUB_UNREACHABLE, message)
+            return InspectionError(Reason.HUB_UNREACHABLE, message)

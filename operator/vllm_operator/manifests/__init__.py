@@ -1,52 +1,46 @@
-"""What a service is made of. `desired` is the table of contents; each kind has its builder in a file of its own.
+"""What a service is made of. kinds.py is the table of contents; each kind has its builder in a file of its own.
 
 Everything here is pure: spec, kept pod template and settings in, manifests out. No name of ours is decided elsewhere.
 """
 
+from collections.abc import Collection
+
 from ..api.resource import InferenceService
-from .autoscaling import AUTOSCALERS, Scaling, autoscaler
-from .availability import disruption_budget
-from .claim import cache_claim
-from .deployment import deployment
-from .inspection import inspection, inspection_key, model_claim
+from .autoscaling import Scaling
+from .inspection import inspection, inspection_key, kept_model, kept_model_name, model_claim
+from .kinds import CHILD_KINDS, OPTIONAL_KINDS, Parts
 from .metadata import Manifest
-from .monitoring import service_monitor
-from .network import network_policy, service
 from .pod import Rendering, pod_template
-from .revision import controller_revision, revision_name
+from .revision import Rendered, controller_revision
 
 __all__ = [
-    "AUTOSCALERS",
+    "OPTIONAL_KINDS",
     "Manifest",
+    "Rendered",
     "Rendering",
     "Scaling",
     "controller_revision",
     "desired",
     "inspection",
     "inspection_key",
+    "kept_model",
+    "kept_model_name",
     "model_claim",
     "pod_template",
-    "revision_name",
 ]
 
 _SCALING = Scaling()
 
 
 def desired(
-    owner: InferenceService, template: Manifest | None, *, monitoring: bool, scaling: Scaling = _SCALING
+    owner: InferenceService, template: Manifest | None, *, served: Collection[str], scaling: Scaling = _SCALING
 ) -> list[Manifest]:
     """The children that a service should have, in the order in which they are applied.
 
-    `template` is the kept pod template, or None while there must be no pods; `monitoring` whether the cluster knows
-    ServiceMonitors.
+    `template` is the kept pod template, or None while there must be no pods; `served` the optional kinds that the
+    cluster knows. The kept template itself, and the inspect Job, come at times of their own.
     """
-    children = [
-        cache_claim(owner),
-        network_policy(owner),
-        service(owner),
-        deployment(owner, template) if template else None,
-        disruption_budget(owner) if template else None,
-        autoscaler(owner, scaling) if template else None,
-        service_monitor(owner) if monitoring else None,
-    ]
+    parts = Parts(owner, template, scaling)
+    rows = [row for row in CHILD_KINDS if not row.optional or row.kind in served]
+    children = [row.build(parts) for row in rows if row.build]
     return [child for child in children if child is not None]

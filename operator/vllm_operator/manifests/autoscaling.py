@@ -10,11 +10,8 @@ from dataclasses import dataclass
 from ..api.autoscaling import Autoscaling
 from ..api.resource import InferenceService
 from .metadata import Manifest, compact, metadata
-from .monitoring import SERVICE_LABEL
+from .names import SERVICE_LABEL
 
-AUTOSCALERS = ("HorizontalPodAutoscaler", "ScaledObject")
-# What a start-up time is rounded up to, so that noise changes no autoscaler. The last is the API's longest period.
-STARTUP_STEPS = (15, 30, 60, 120, 300, 600, 900, 1200, 1800)
 UNKNOWN_STARTUP_SECONDS = 300
 # One pod a minute: each drains its requests first, and the next look sees what the others make of them.
 _SCALE_DOWN_SECONDS = 60
@@ -30,8 +27,6 @@ class Scaling:
 
     # status.startupSeconds; None until a pod was seen to start.
     startup_seconds: int | None = None
-    # Whether the cluster knows ScaledObjects.
-    keda: bool = True
     prometheus_url: str = ""
 
 
@@ -55,24 +50,17 @@ class _Target:
         return f"{self.thousandths / 1000:g}"
 
 
-def autoscaler(service: InferenceService, scaling: Scaling) -> Manifest | None:
-    """What scales the service; None where it has a fixed number of pods, or KEDA is asked for and not there."""
+def _asked_of(provider: str, service: InferenceService) -> Autoscaling | None:
+    """How a provider is to scale the service; None where another does, or the number of pods is fixed."""
     spec = service.spec.autoscaling
-    if not spec or service.wanted_replicas is not None:
+    return spec if spec and spec.provider == provider and service.wanted_replicas is None else None
+
+
+def horizontal_pod_autoscaler(service: InferenceService, scaling: Scaling) -> Manifest | None:
+    """Kubernetes' own autoscaler, by metrics per pod."""
+    spec = _asked_of("HPA", service)
+    if not spec:
         return None
-    if spec.provider == "KEDA":
-        return scaled_object(service, spec, scaling) if scaling.keda else None
-    return _horizontal_pod_autoscaler(service, spec, scaling)
-
-
-def hpa_of(service: InferenceService) -> tuple[str, str]:
-    """Kind and name of the HorizontalPodAutoscaler that scales the service: ours, or the one that KEDA keeps."""
-    scaling = service.spec.autoscaling
-    by_keda = scaling is not None and scaling.provider == "KEDA"
-    return "HorizontalPodAutoscaler", f"keda-hpa-{service.name}" if by_keda else service.name
-
-
-def _horizontal_pod_autoscaler(service: InferenceService, spec: Autoscaling, scaling: Scaling) -> Manifest:
     metrics = [
         {
             "type": "Pods",
@@ -97,11 +85,14 @@ def _horizontal_pod_autoscaler(service: InferenceService, spec: Autoscaling, sca
     }
 
 
-def scaled_object(service: InferenceService, spec: Autoscaling, scaling: Scaling) -> Manifest:
+def scaled_object(service: InferenceService, scaling: Scaling) -> Manifest | None:
     """KEDA's ScaledObject. KEDA makes and keeps the HorizontalPodAutoscaler keda-hpa-NAME, with our labels, from it.
 
     Source: controllers/keda/hpa.go and pkg/scaling/executor/scale_scaledobjects.go in github.com/kedacore/keda 2.21.
     """
+    spec = _asked_of("KEDA", service)
+    if not spec:
+        return None
     triggers = [_prometheus(scaling, target.name, target.query, target.number) for target in _targets(service, spec)]
     # A pod that was asked for gets the time to load before it can be taken away for want of work.
     cooldown = max(spec.scale_down.stabilization_seconds, _startup(scaling))

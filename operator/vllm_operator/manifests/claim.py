@@ -4,14 +4,6 @@ from ..api.resource import InferenceService
 from .metadata import Manifest, compact, metadata
 
 
-def claim_name(service: InferenceService) -> str | None:
-    """The claim that the pods mount as their cache, made by us or by the user; None: the cache is in the pod."""
-    cache = service.spec.cache
-    if not cache:
-        return None
-    return cache.existing_claim or f"{service.name}-cache"
-
-
 def cache_claim(service: InferenceService) -> Manifest | None:
     """The claim that we make. Without an owner it outlives the service; a new service of that name finds it again."""
     claim = service.spec.cache and service.spec.cache.claim
@@ -21,7 +13,7 @@ def cache_claim(service: InferenceService) -> Manifest | None:
         {
             "apiVersion": "v1",
             "kind": "PersistentVolumeClaim",
-            "metadata": metadata(service, claim_name(service), owned=claim.retain is False),
+            "metadata": metadata(service, service.cache_claim_name, owned=claim.retain is False),
             "spec": {
                 "accessModes": [claim.access_mode or "ReadWriteOnce"],
                 "storageClassName": claim.storage_class_name,

@@ -2,8 +2,8 @@
 
 from ..api.resource import InferenceService
 from ..api.spec import InferenceServiceSpec
+from .amounts import STARTUP_TIMEOUT_SECONDS, surge
 from .metadata import Manifest, compact, identity, metadata
-from .pod import STARTUP_TIMEOUT_SECONDS
 
 # Beyond the start-up budget: pulling an image of 10 GB, and attaching volumes.
 _PROGRESS_MARGIN_SECONDS = 600
@@ -27,11 +27,6 @@ def deployment(service: InferenceService, template: Manifest) -> Manifest:
             },
         }
     )
-
-
-def surge(spec: InferenceServiceSpec) -> int:
-    """Pods more than asked for during a rollout. GPUs are scarce: on a full cluster one more would wait for ever."""
-    return (spec.rollout.max_surge if spec.rollout else None) or 0
 
 
 def _steps(spec: InferenceServiceSpec) -> dict[str, int]:

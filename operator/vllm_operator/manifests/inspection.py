@@ -1,18 +1,24 @@
-"""The inspect Job: reads what the model is made of, without a GPU, where the service may run."""
+"""The inspect Job, which reads what the model is made of, without a GPU, where the service may run; and what is kept.
+
+What the Job says goes with its pod. A ControllerRevision keeps it: the operator writes those anyway, for pod templates,
+nobody can edit its data, and it goes with the service.
+"""
 
 import hashlib
 import json
+from typing import Any
 
-from ..api import GROUP
 from ..api.pod import PodSettings
 from ..api.resource import InferenceService
+from ..inspection.kept import unpack
 from ..settings import Settings
-from ..vllm import CA_PATH, MODELS_DIR, hub_environment, location
-from .metadata import INSTANCE_LABEL, MANAGED_BY, MANAGED_BY_LABEL, Manifest, compact, metadata
-from .pod import PRODUCT_LABELS, USER_ID
+from ..vllm.environment import hub_environment
+from ..vllm.paths import CA_PATH, MODELS_DIR, location
+from .literal import literal, literal_values
+from .metadata import Manifest, compact, metadata
+from .names import INSPECTION_LABEL, INSTANCE_LABEL, MANAGED_BY, MANAGED_BY_LABEL, PRODUCT_LABELS
+from .security import container_security, pod_security
 
-# On the Job's pod: what was inspected. The pod has none of the labels that the Service selects.
-INSPECTION_LABEL = f"{GROUP}/inspection"
 DEADLINE_SECONDS = 300
 # A Job that failed goes by itself, and is then made again: a token may be valid by then, or the hub be back.
 RETRY_SECONDS = 600
@@ -51,6 +57,19 @@ def inspection(service: InferenceService, settings: Settings) -> Manifest:
     )
 
 
+def kept_model_name(service: InferenceService) -> str:
+    """The name of the ControllerRevision that keeps what is known of the model that the spec names."""
+    return f"{service.name}-model-{inspection_key(service)}"
+
+
+def kept_model(service: InferenceService, packed: bytes) -> Manifest:
+    """The ControllerRevision that keeps what an inspection found; `packed` is of inspection/kept.py."""
+    meta = metadata(service, kept_model_name(service))
+    meta["labels"] = {**meta["labels"], INSPECTION_LABEL: inspection_key(service)}
+    kept: dict[str, Any] = {"model": unpack(packed)}
+    return {"apiVersion": "apps/v1", "kind": "ControllerRevision", "metadata": meta, "revision": 1, "data": kept}
+
+
 def _pod(service: InferenceService, settings: Settings) -> Manifest:
     claim = model_claim(service)
     volumes: list[Manifest] = [{"name": "tmp", "emptyDir": {}}]
@@ -66,18 +85,19 @@ def _pod(service: InferenceService, settings: Settings) -> Manifest:
         "name": "inspect",
         "image": settings.images.operator,
         "imagePullPolicy": "IfNotPresent",
-        "args": _arguments(service),
-        "env": [{"name": "HOME", "value": _TMP}, *(hub_environment(service.spec, settings) if not claim else [])],
+        "args": [literal(argument) for argument in _arguments(service)],
+        "env": literal_values(_environment(service, settings)),
         "resources": {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}},
         "volumeMounts": mounts,
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
+        "securityContext": container_security(),
     }
     return {**_placement(service), "restartPolicy": "Never", "containers": [container], "volumes": volumes}
+
+
+def _environment(service: InferenceService, settings: Settings) -> list[Manifest]:
+    hub = [] if model_claim(service) else hub_environment(service.spec, settings)
+    return [{"name": "HOME", "value": _TMP}, *hub]
 
 
 def _arguments(service: InferenceService) -> list[str]:
@@ -106,12 +126,5 @@ def _placement(service: InferenceService) -> Manifest:
         "serviceAccountName": pod.service_account_name,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": USER_ID,
-            "runAsGroup": USER_ID,
-            "fsGroup": pod.fs_group or USER_ID,
-            "fsGroupChangePolicy": "OnRootMismatch",
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": pod_security(pod.fs_group),
     }

@@ -1,17 +1,12 @@
-"""Names, labels and owner references that all children share."""
+"""Metadata of a child: labels and owner reference, which all children share."""
 
 from typing import Any
 
-from ..api import API_VERSION, GROUP, KIND
+from ..api import API_VERSION, KIND
 from ..api.resource import InferenceService
+from .names import INSTANCE_LABEL, MANAGED_BY, MANAGED_BY_LABEL
 
 Manifest = dict[str, Any]
-
-MANAGED_BY = "vllm-operator"
-INSTANCE_LABEL = "app.kubernetes.io/instance"
-MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
-# On pods and revisions: which rendering of the spec they belong to.
-REVISION_LABEL = f"{GROUP}/revision"
 
 
 def identity(service: InferenceService) -> dict[str, str]:

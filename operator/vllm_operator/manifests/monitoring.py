@@ -2,10 +2,7 @@
 
 from ..api.resource import InferenceService
 from .metadata import Manifest, identity, metadata
-from .pod import PORT_NAME
-
-# On every metric of a service's pods: the name of the service.
-SERVICE_LABEL = "inferenceservice"
+from .names import PORT_NAME, SERVICE_LABEL
 
 
 def service_monitor(service: InferenceService) -> Manifest:

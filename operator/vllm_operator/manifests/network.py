@@ -1,9 +1,9 @@
 """How the pods are reached: the Service, and who may use it."""
 
 from ..api.resource import InferenceService
-from ..vllm import PORT
-from .metadata import INSTANCE_LABEL, Manifest, identity, metadata
-from .pod import PORT_NAME
+from ..vllm.argv import PORT
+from .metadata import Manifest, identity, metadata
+from .names import INSTANCE_LABEL, PORT_NAME
 
 
 def service(owner: InferenceService) -> Manifest:
@@ -50,8 +50,3 @@ def network_policy(owner: InferenceService) -> Manifest | None:
             "ingress": [rule],
         },
     }
-
-
-def service_url(owner: InferenceService) -> str:
-    """Base URL of the OpenAI API within the cluster."""
-    return f"http://{owner.name}.{owner.namespace}.svc:{PORT}/v1"

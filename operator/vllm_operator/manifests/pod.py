@@ -15,43 +15,28 @@ from ..api.base import bytes_of, gibibytes
 from ..api.pod import PodSettings
 from ..api.resource import InferenceService
 from ..api.spec import InferenceServiceSpec
-from ..serving import middleware
 from ..settings import Settings
-from ..vllm import (
-    CA_PATH,
-    CACHE_DIR,
-    MIDDLEWARE_PATH,
-    MODELS_DIR,
-    PORT,
-    TEMPLATE_PATH,
-    argv,
-    claims,
-    configuration,
-    drain_timeout_seconds,
-    environment,
-    ranks,
-)
-from .claim import claim_name
-from .metadata import REVISION_LABEL, Manifest, compact, identity, labels
+from ..vllm import middleware
+from ..vllm.argv import PORT, argv, drain_timeout_seconds, ranks
+from ..vllm.environment import configuration, environment, media_hosts
+from ..vllm.paths import CA_PATH, CACHE_DIR, HOME_DIR, MIDDLEWARE_PATH, MODELS_DIR, TEMPLATE_PATH, claims
+from .amounts import STARTUP_TIMEOUT_SECONDS, GiB, memory_beside_bytes, memory_limit_bytes, shared_memory_bytes
+from .literal import literal, literal_values
+from .metadata import Manifest, compact, identity, labels
+from .names import CLASS_LABEL, CONTAINER, PORT_NAME, PRODUCT_LABELS, REVISION_LABEL
+from .security import container_security, pod_security
 
-USER_ID = 1000
-PORT_NAME = "http"
-CONTAINER = "vllm"
-GiB = 2**30
 # Rolls the pods even where a fresh rendering comes out the same.
 RESTARTED_ANNOTATION = f"{GROUP}/restarted-at"
 # The source of our middleware, which the kubelet makes a file of. A ConfigMap would need rights on all ConfigMaps, and
 # would have to live exactly as long as templates and pods that name it; here it is part of the kept template.
 MIDDLEWARE_ANNOTATION = f"{GROUP}/middleware"
 
-STARTUP_TIMEOUT_SECONDS = 1800
 PROBE_PERIOD_SECONDS = 5
 # Beyond the drain: what is still in flight, and stopping the engine.
 STOP_SECONDS = 30
 # An engine that hangs, or that is still loading, drains nothing: waiting for it would hold its GPUs for longer.
 KILL_GRACE_SECONDS = 15
-
-PRODUCT_LABELS = {"nvidia.com/gpu": "nvidia.com/gpu.product", "amd.com/gpu": "amd.com/gpu.product-name"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +49,13 @@ class Rendering:
     """GPU products that the pods are pinned to, where others would not do; empty: no restriction."""
 
 
-def pod_template(
-    service: InferenceService, revision: str, settings: Settings, rendering: Rendering = Rendering()
-) -> Manifest:
-    """The PodTemplateSpec of a service. `revision` names this rendering (see revision.py)."""
+def pod_template(service: InferenceService, settings: Settings, rendering: Rendering = Rendering()) -> Manifest:
+    """The PodTemplateSpec of a service, labelled with the service's revision."""
     spec, pod = service.spec, service.spec.pod or PodSettings.model_validate({})
+    of_class = {CLASS_LABEL: spec.serving_class_name} if spec.serving_class_name else {}
     template = {
         "metadata": {
-            "labels": {**(pod.labels or {}), **labels(service), REVISION_LABEL: revision},
+            "labels": {**(pod.labels or {}), **labels(service), **of_class, REVISION_LABEL: service.revision},
             "annotations": _annotations(spec, pod),
         },
         "spec": {
@@ -80,16 +64,9 @@ def pod_template(
             # A Service called `vllm` would otherwise set VLLM_PORT to an URL, which vLLM refuses to start with.
             "enableServiceLinks": False,
             "automountServiceAccountToken": False,
-            # The preStop hook (serving/middleware.py) pauses, then drains.
+            # The preStop hook (vllm/middleware.py) pauses, then drains.
             "terminationGracePeriodSeconds": int(middleware.PAUSE_SECONDS) + drain_timeout_seconds(spec) + STOP_SECONDS,
-            "securityContext": {
-                "runAsNonRoot": True,
-                "runAsUser": USER_ID,
-                "runAsGroup": USER_ID,
-                "fsGroup": pod.fs_group or USER_ID,
-                "fsGroupChangePolicy": "OnRootMismatch",
-                "seccompProfile": {"type": "RuntimeDefault"},
-            },
+            "securityContext": pod_security(pod.fs_group),
             **_scheduling(service, pod, rendering),
         },
     }
@@ -117,8 +94,8 @@ def _container(service: InferenceService, settings: Settings, rendering: Renderi
         "image": spec.image or settings.default_image(spec.accelerator.resource),
         "imagePullPolicy": "IfNotPresent",
         "command": ["vllm", "serve"],
-        "args": argv(spec, service.name, rendering.commit),
-        "env": environment(spec, settings),
+        "args": [literal(argument) for argument in argv(spec, service.name, rendering.commit, media_hosts(settings))],
+        "env": literal_values(environment(spec, settings)),
         "ports": [{"name": PORT_NAME, "containerPort": PORT, "protocol": "TCP"}],
         "resources": _resources(spec),
         "volumeMounts": _mounts(service, settings),
@@ -141,11 +118,7 @@ def _container(service: InferenceService, settings: Settings, rendering: Renderi
         "lifecycle": {"preStop": {"exec": {"command": drain}}},
         # A failed container's last lines then stand in its status, where the diagnosis finds them.
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
+        "securityContext": container_security(),
     }
 
 
@@ -153,26 +126,9 @@ def _get(path: str) -> Manifest:
     return {"httpGet": {"path": path, "port": PORT_NAME}, "timeoutSeconds": 5}
 
 
-def shared_memory_bytes(spec: InferenceServiceSpec) -> int:
-    """Size of /dev/shm in bytes. Ranks exchange tensors there, and Kubernetes' default of 64 MiB breaks NCCL."""
-    count = ranks(spec)
-    return GiB if count == 1 else 2 * GiB * count
-
-
-def _offload_bytes(spec: InferenceServiceSpec) -> int:
-    return bytes_of(spec.kv_cache.cpu_offload) if spec.kv_cache and spec.kv_cache.cpu_offload else 0
-
-
-def memory_limit_bytes(spec: InferenceServiceSpec) -> int | None:
-    """The container's limit in bytes, with what lives in memory beside it; None where the spec sets none."""
-    limit = spec.resources.limits.memory if spec.resources and spec.resources.limits else None
-    return bytes_of(limit) + shared_memory_bytes(spec) + _offload_bytes(spec) if limit else None
-
-
 def _resources(spec: InferenceServiceSpec) -> Manifest:
     """Requests are always there. /dev/shm and the KV cache offload live in memory, so they are added to them."""
     count = ranks(spec)
-    extra = shared_memory_bytes(spec) + _offload_bytes(spec)
     given = spec.resources
     requests = given.requests if given else None
     limits = given.limits if given else None
@@ -183,7 +139,7 @@ def _resources(spec: InferenceServiceSpec) -> Manifest:
     resource = spec.accelerator.resource
     devices = {} if resource == "cpu" else {resource: str(count)}
     return {
-        "requests": {"cpu": cpu, "memory": gibibytes(bytes_of(memory) + extra), **devices},
+        "requests": {"cpu": cpu, "memory": gibibytes(bytes_of(memory) + memory_beside_bytes(spec)), **devices},
         "limits": {
             "cpu": cpu_limit,
             "memory": gibibytes(whole) if (whole := memory_limit_bytes(spec)) else None,
@@ -200,19 +156,20 @@ _MIDDLEWARE_FILE = {
 
 def _volumes(service: InferenceService, settings: Settings) -> list[Manifest]:
     spec = service.spec
-    cache = claim_name(service)
+    cache = service.cache_claim_name
     volumes: list[Manifest] = [
         {"name": "cache", **({"persistentVolumeClaim": {"claimName": cache}} if cache else {"emptyDir": {}})},
+        {"name": "home", "emptyDir": {}},
         {"name": "tmp", "emptyDir": {}},
         {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": gibibytes(shared_memory_bytes(spec))}},
         {"name": "middleware", "downwardAPI": {"items": [_MIDDLEWARE_FILE]}},
     ]
     if sources := _configuration(spec):
         volumes.append({"name": "configuration", "projected": {"sources": sources}})
-    for claim in claims(spec):
-        volumes.append(
-            {"name": _volume_name(spec, claim), "persistentVolumeClaim": {"claimName": claim, "readOnly": True}}
-        )
+    volumes.extend(
+        {"name": _volume_name(spec, claim), "persistentVolumeClaim": {"claimName": claim, "readOnly": True}}
+        for claim in claims(spec)
+    )
     if spec.chat_template:
         ref = spec.chat_template.config_map_key_ref
         volumes.append(
@@ -254,6 +211,7 @@ def _mounts(service: InferenceService, settings: Settings) -> list[Manifest]:
     spec = service.spec
     mounts: list[Manifest] = [
         {"name": "cache", "mountPath": CACHE_DIR},
+        {"name": "home", "mountPath": HOME_DIR},
         {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - a volume of the container, not ours
         {"name": "shm", "mountPath": "/dev/shm"},  # noqa: S108
         {"name": "middleware", "mountPath": str(PurePosixPath(MIDDLEWARE_PATH).parent), "readOnly": True},

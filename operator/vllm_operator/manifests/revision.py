@@ -4,43 +4,29 @@ A template is rendered once per change of what the pods are made of, and kept. A
 therefore roll nothing by themselves, and a repair knows what to repair to.
 """
 
-import hashlib
-import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ..api.resource import InferenceService
-from ..effects import OTHER_FIELDS, POD_FIELDS
-from .claim import claim_name
-from .metadata import REVISION_LABEL, Manifest, metadata
-
-# Old renderings kept, so that a spec that is put back finds its running pods' template unchanged.
-KEPT_REVISIONS = 3
+from .metadata import Manifest, metadata
+from .names import REVISION_LABEL
 
 
-def revision_name(service: InferenceService) -> str:
-    """Hash of the parts of the spec that the pods are made of; equal specs share a rendering."""
-    spec = service.spec.to_manifest()
-    for path in OTHER_FIELDS:
-        _remove(spec, path.split("."))
-    parts = {field: spec[field] for field in POD_FIELDS if field in spec}
-    parts["cache"] = claim_name(service)  # the pods see the claim's name, not its size or class
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:10]
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A pod template, and the values that it was made with beside the user's spec, as they are kept."""
+
+    template: Manifest
+    resolved: Sequence[Manifest] | None = None
+    """None: kept by an operator that knew no ServingClasses. The data of a ControllerRevision cannot be changed."""
 
 
-def _remove(node: dict[str, Any], steps: list[str]) -> None:
-    """Takes a field out, and the object that held it where nothing else is in it."""
-    if len(steps) == 1:
-        node.pop(steps[0], None)
-    elif node.get(steps[0]):
-        _remove(node[steps[0]], steps[1:])
-        if not node[steps[0]]:
-            del node[steps[0]]
-
-
-def controller_revision(service: InferenceService, number: int, template: Manifest) -> Manifest:
-    """The object that keeps `template`; `number` orders the renderings of one service."""
-    name = revision_name(service)
-    meta = metadata(service, f"{service.name}-{name}")
-    meta["labels"] = {**meta["labels"], REVISION_LABEL: name}
-    kept: dict[str, Any] = {"template": template}
+def controller_revision(service: InferenceService, number: int, rendered: Rendered) -> Manifest:
+    """The object that keeps a rendering; `number` orders those of one service."""
+    meta = metadata(service, f"{service.name}-{service.revision}")
+    meta["labels"] = {**meta["labels"], REVISION_LABEL: service.revision}
+    kept: dict[str, Any] = {"template": rendered.template}
+    if rendered.resolved is not None:
+        kept["resolved"] = list(rendered.resolved)
     return {"apiVersion": "apps/v1", "kind": "ControllerRevision", "metadata": meta, "revision": number, "data": kept}

@@ -5,10 +5,10 @@ and overhead must hold one sequence of the full length, and one block more.
 """
 
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from math import ceil
 
 from ..api import InferenceServiceSpec
+from ..api.reasons import Reason
 from .accelerators import GIB, MIB, Gpu
 from .engine import Engine, engine_of
 from .kv_cache import KNOWN_KV_DTYPES, Layout, layout
@@ -23,19 +23,6 @@ MACHETE_GROUPS = frozenset({-1, 0, 64, 128})
 """Inputs to a scale that Machete takes (quantization/utils/machete_utils.py); Marlin has the others."""
 PLANNED_VERSION = "0.26.0"
 """The vLLM whose engines the constants were measured on."""
-
-
-class Reason(StrEnum):
-    """One word for the verdict, where no rule refuses. They are API: conditions carry them."""
-
-    FITS = "Fits"
-    WEIGHTS_TOO_LARGE = "WeightsTooLarge"
-    CONTEXT_TOO_LONG = "ContextTooLong"
-    WITHIN_MARGIN = "WithinMargin"
-    SHARE_TOO_LARGE = "GpuMemoryUtilizationTooLarge"
-    UNKNOWN_QUANTIZATION = "QuantizationNotPlanned"
-    UNKNOWN_KV_DTYPE = "KVCacheTypeNotPlanned"
-    UNKNOWN_PIPELINE = "PipelineNotPlanned"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +46,12 @@ class Memory:
 
     @property
     def kv_cache(self) -> int:
-        """Size of the KV cache."""
+        """Bytes that are left for the KV cache."""
         return max(0, self.left)
 
     @property
     def used(self) -> int:
-        """All of it together."""
+        """Bytes of weights, overhead and KV cache."""
         return self.weights + self.overhead + self.kv_cache
 
 
@@ -96,7 +83,7 @@ class Plan:
 
     fits: bool | None
     """None: unknown, also where it is too close to say."""
-    reason: str
+    reason: Reason
     message: str
     gpu: Gpu
     gpus_per_replica: int
@@ -119,7 +106,7 @@ class _Budget:
 
     @property
     def blocks(self) -> float:
-        """Blocks that it holds."""
+        """How many blocks the available memory holds; bytes, where the model caches nothing by blocks."""
         return self.available / self.layout.block_bytes if self.layout.block_bytes else self.available
 
 
@@ -158,7 +145,7 @@ def _share_is_taken(engine: Engine, gpu: Gpu, requested: int) -> str | None:
 
 
 def _unknown(model: Model, engine: Engine, scheme: Scheme | None, asked: str | None) -> tuple[Reason, str] | None:
-    """Why nothing can be reckoned; None: it can."""
+    """Why nothing can be calculated; None where it can."""
     if scheme is None:
         name = method_of(model) or str(asked)
         return Reason.UNKNOWN_QUANTIZATION, (
@@ -197,7 +184,7 @@ def _verdict(model: Model, engine: Engine, gpu: Gpu, budget: _Budget) -> Plan:
         exact = spare < 0
         spare = spare if exact else gpu.total_bytes - capacity.memory.used
     fits = None if abs(spare) < capacity.margin_bytes and not exact else spare >= 0
-    reason, message = _words(fits, capacity, gpu, engine.ranks.gpus)
+    reason, message = _words(capacity, gpu, engine.ranks.gpus, fits=fits)
     return Plan(fits, reason, message, gpu, engine.ranks.gpus, capacity, model.approximate)
 
 
@@ -249,7 +236,7 @@ def _minor(version: str) -> list[str]:
     return version.split(".")[:2]
 
 
-def _words(fits: bool | None, capacity: Capacity, gpu: Gpu, gpus: int) -> tuple[Reason, str]:
+def _words(capacity: Capacity, gpu: Gpu, gpus: int, *, fits: bool | None) -> tuple[Reason, str]:
     each, memory = f"each {gpu.name}" if gpus > 1 else gpu.name, capacity.memory
     needed, left, length = _size(capacity.needed_bytes), _size(memory.kv_cache), f"{capacity.max_model_len:,} tokens"
     if fits and capacity.max_concurrency is None:

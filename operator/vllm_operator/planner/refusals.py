@@ -4,7 +4,7 @@ Tests hold every rule against the pinned vLLM: one fails when the text of the re
 Rules on quantizations are in `methods.py`, rules on parallel sizes in `splits.py`.
 """
 
-from . import methods, splits
+from ..planner import methods, splits
 from .engine import UNSTABLE_IN_FLOAT16
 from .rules import Check, Question, Refusal, Rule
 from .shapes import Cached

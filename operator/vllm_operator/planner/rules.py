@@ -5,42 +5,16 @@ The rules themselves are in `refusals.py`, `methods.py` (quantizations) and `spl
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
 
 from ..api import InferenceServiceSpec
+from ..api.reasons import Reason
 from .accelerators import Gpu
 from .engine import Engine
 from .quantization import Scheme
 from .shapes import Model
 
-
-class Rule(StrEnum):
-    """One word for what is wrong. They are API: conditions carry them."""
-
-    ATTENTION_HEADS = "AttentionHeadsNotDivisible"
-    KV_HEADS = "KVHeadsNotDivisible"
-    INTERMEDIATE = "IntermediateSizeNotDivisible"
-    EXPERT_WIDTH = "ExpertSizeNotDivisible"
-    VOCABULARY = "VocabularyNotDivisible"
-    STATE_HEADS = "LinearAttentionHeadsNotDivisible"
-    QUANTIZATION_GROUP = "QuantizationGroupSplit"
-    FP8_BLOCK = "Fp8BlockSplit"
-    NO_EXPERTS = "NoExperts"
-    PIPELINE = "PipelineParallelNotSupported"
-    QUANTIZATION_GONE = "QuantizationGone"
-    QUANTIZATION_UNKNOWN = "QuantizationUnknown"
-    QUANTIZATION_DEPRECATED = "QuantizationDeprecated"
-    QUANTIZATION_MISMATCH = "QuantizationMismatch"
-    QUANTIZATION_GPU = "QuantizationNotOnThisGPU"
-    QUANTIZATION_DTYPE = "QuantizationNeedsOtherDtype"
-    BFLOAT16_GPU = "BFloat16NotOnThisGPU"
-    FLOAT16_MODEL = "Float16NotForThisModel"
-    KV_DTYPE_GPU = "KVCacheTypeNotOnThisGPU"
-    LENGTH = "MaxModelLenTooLong"
-    BATCH = "BatchTooSmall"
-    GPUS_PER_NODE = "TooManyGPUs"
-
-
+Rule = Reason
+"""What a rule refuses is a reason of the condition `Fits`."""
 SPLITS = frozenset({
     Rule.ATTENTION_HEADS, Rule.KV_HEADS, Rule.INTERMEDIATE, Rule.EXPERT_WIDTH, Rule.VOCABULARY, Rule.STATE_HEADS,
     Rule.QUANTIZATION_GROUP, Rule.FP8_BLOCK,

@@ -5,13 +5,10 @@ from collections.abc import Iterator
 import pytest
 
 from cluster.control_plane import ControlPlane
-from control_plane.conftest import PATIENCE, await_garbage_collection
 from control_plane.faults.proxy import FaultProxy
-from kube import Kube
-from operator_process import OperatorProcess, install_rights
-
-# As in a pod, whose containers may be restarted.
-ENVIRONMENT = {"POD_NAME": "operator-0"}
+from support.kube import Kube
+from support.operator_process import IN_A_POD, OperatorProcess, install_rights
+from support.services import PATIENCE, await_garbage_collection
 
 
 @pytest.fixture(scope="package")
@@ -42,7 +39,7 @@ def proxy(plane: ControlPlane) -> Iterator[FaultProxy]:
 def process(plane: ControlPlane, proxy: FaultProxy) -> Iterator[OperatorProcess]:
     """The operator."""
     kubeconfig = proxy.kubeconfig(install_rights(plane))
-    running = OperatorProcess(plane, kubeconfig, env=ENVIRONMENT)
+    running = OperatorProcess(plane, kubeconfig, env=IN_A_POD)
     await_garbage_collection(Kube(plane.kubeconfig, "default"))
     try:
         yield running

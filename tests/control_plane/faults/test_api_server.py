@@ -9,9 +9,9 @@ import pytest
 
 from cluster.control_plane import ControlPlane
 from control_plane.faults.proxy import READS, Asked, FaultProxy, Refusal
-from control_plane.services import children, ready, service
-from kube import Kube
-from operator_process import OperatorProcess
+from support.kube import Kube
+from support.operator_process import OperatorProcess
+from support.services import children, ready, service
 
 pytestmark = pytest.mark.control_plane
 

@@ -11,9 +11,9 @@ import pytest
 
 from cluster.control_plane import ControlPlane
 from control_plane.faults.proxy import READS, Asked, FaultProxy
-from control_plane.services import CHILDREN, service
-from kube import Kube, conditions
-from operator_process import OperatorProcess
+from support.kube import Kube, conditions
+from support.operator_process import OperatorProcess
+from support.services import CHILDREN, service
 
 pytestmark = pytest.mark.control_plane
 SERVICES = 50

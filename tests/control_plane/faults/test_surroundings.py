@@ -11,11 +11,10 @@ import pytest
 
 from cluster.control_plane import ControlPlane, free_ports
 from cluster.host import require
-from control_plane.faults.conftest import ENVIRONMENT
 from control_plane.faults.proxy import FaultProxy
-from control_plane.services import args, ready, reason, service
-from kube import Kube, Object, conditions
-from operator_process import OperatorProcess, lease
+from support.kube import Kube, Object, conditions
+from support.operator_process import IN_A_POD, OperatorProcess, lease
+from support.services import args, ready, reason, service
 
 pytestmark = pytest.mark.control_plane
 
@@ -142,7 +141,7 @@ def test_a_clock_that_is_set(kube: Kube, plane: ControlPlane, process: OperatorP
     clock.write_text("+0")
     process.stop()
     process.env = {
-        **ENVIRONMENT,
+        **IN_A_POD,
         "LD_PRELOAD": str(library),
         "FAKETIME_TIMESTAMP_FILE": str(clock),
         "FAKETIME_NO_CACHE": "1",
@@ -168,4 +167,4 @@ def test_a_clock_that_is_set(kube: Kube, plane: ControlPlane, process: OperatorP
         assert lease(kube)["acquireTime"] == held["acquireTime"], "the Lease was lost meanwhile"
     finally:
         process.stop()
-        process.env = ENVIRONMENT
+        process.env = IN_A_POD

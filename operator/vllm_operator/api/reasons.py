@@ -1,0 +1,347 @@
+"""The reasons that conditions and Events carry: each with where it may stand, whether it passes, and what it means.
+
+The one place for them: `Stalled`, what a failed inspection means for Ready, the CRD's text and docs/reasons.md follow.
+A new reason is a row here and a place that gives it; tests/unit/api says what else is missing. When a reason is given
+is decided elsewhere. Imports nothing heavy, as the inspect Job does not.
+"""
+
+from enum import StrEnum, unique
+
+from .conditions import ConditionType
+
+PASSES, LASTS, FINE = True, False, None
+STOPS_VLLM = True
+
+_SPEC = frozenset({ConditionType.SPEC_VALID})
+_FIT = frozenset({ConditionType.FITS})
+_PODS = frozenset({ConditionType.WORKLOAD_AVAILABLE})
+_CHAT = frozenset({ConditionType.CHAT_AVAILABLE})
+_MONITORING = frozenset({ConditionType.MONITORING_AVAILABLE})
+_SCALING = frozenset({ConditionType.SCALING_ACTIVE})
+_ADMITTED = frozenset({ConditionType.ADMITTED})
+_OUTDATED = frozenset({ConditionType.OUTDATED})
+_RECONCILING = frozenset({ConditionType.RECONCILING})
+
+
+@unique
+class Reason(StrEnum):
+    """One word for why a condition is as it is. They are API: scripts and alerts match on them."""
+
+    types: frozenset[ConditionType]
+    """Conditions that have it of their own. Ready and Stalled have it of the condition that they summarize."""
+    passes: bool | None
+    """Whether what it tells of may go away without any change to the service: it only needs time, others free what it
+    waits for, or a restart helps. A service whose pods wait for what does not is stalled. None: nothing is wrong."""
+    words: str
+    """What it means and, where something can be done, what to do."""
+    stops_vllm: bool
+    """Of an inspection: whether it will keep vLLM from starting as well, which is worth saying before vLLM does."""
+
+    def __new__(
+        cls, value: str, types: frozenset[ConditionType], passes: bool | None, words: str = "", stops_vllm: bool = False
+    ) -> "Reason":
+        """A row of the registry: the word, and what is to be known of it. Raises TypeError where a part is missing."""
+        if not words:
+            raise TypeError(f"{value}: its row has its conditions; PASSES, LASTS or FINE; and the words for people")
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.types, member.passes, member.words, member.stops_vllm = types, passes, words, stops_vllm
+        return member
+
+    # fmt: off
+    VALID = ("Valid", _SPEC, FINE,
+        "the operator can act on the spec")
+    INVALID = ("Invalid", _SPEC, LASTS,
+        "the spec breaks a rule that the API server did not check: correct the field that the message names")
+    IMAGE_NOT_ALLOWED = ("ImageNotAllowed", _SPEC | _ADMITTED, LASTS,
+        "the operator's settings do not allow the spec's image or its class's: use another, or ask the platform team")
+    REMOTE_CODE_NOT_ALLOWED = ("RemoteCodeNotAllowed", _SPEC, LASTS,
+        "the setting allowTrustRemoteCode is off: use a model that needs no code of its own, or ask the platform team")
+    HUB_ORGANISATION_NOT_ALLOWED = ("HubOrganisationNotAllowed", _SPEC, LASTS,
+        "the setting allowedHubOrganisations does not have the model's organisation: use a model of another one")
+    CLAIM_NOT_ALLOWED = ("ClaimNotAllowed", _SPEC, PASSES,
+        "a claim has not the labels that the setting allowedClaims asks for: use another, or have it labelled")
+    PRIORITY_CLASS_NOT_ALLOWED = ("PriorityClassNotAllowed", _SPEC, LASTS,
+        "the setting allowedPriorityClasses does not have pod.priorityClassName: leave it out, or use another")
+    SERVICE_ACCOUNT_NOT_ALLOWED = ("ServiceAccountNotAllowed", _SPEC, LASTS,
+        "the setting allowedServiceAccounts does not have pod.serviceAccountName: leave it out")
+    RUNTIME_CLASS_NOT_ALLOWED = ("RuntimeClassNotAllowed", _SPEC, LASTS,
+        "the setting allowedRuntimeClasses does not have pod.runtimeClassName: leave it out")
+    POD_LABEL_NOT_ALLOWED = ("PodLabelNotAllowed", _SPEC, LASTS,
+        "the setting allowedPodLabels does not have a key of pod.labels: leave it out")
+    POD_ANNOTATION_NOT_ALLOWED = ("PodAnnotationNotAllowed", _SPEC, LASTS,
+        "the setting allowedPodAnnotations does not have a key of pod.annotations: leave it out")
+    TRIGGER_NOT_ALLOWED = ("TriggerNotAllowed", _SPEC, LASTS,
+        "the setting allowedTriggers does not have the type of a trigger: use autoscaling.targets")
+    MEDIA_DOMAIN_NOT_ALLOWED = ("MediaDomainNotAllowed", _SPEC, LASTS,
+        "the setting allowedMediaDomains does not have a host of allowedMediaDomains: leave it out")
+
+    # The ServingClass.
+    CLASS_NOT_FOUND = ("ClassNotFound", _ADMITTED, LASTS,
+        "there is no ServingClass of that name: correct servingClassName, or ask the platform team")
+    CLASS_NOT_ALLOWED = ("ClassNotAllowed", _ADMITTED, LASTS,
+        "the ServingClass is not for this namespace: name another one, or ask the platform team")
+    CLASS_LIMIT_EXCEEDED = ("ClassLimitExceeded", _ADMITTED, LASTS,
+        "the service asks for more than its ServingClass allows: change the field that the message names")
+    CLASS_CONTRADICTED = ("ClassContradicted", _ADMITTED, LASTS,
+        "the spec and its ServingClass say things that cannot both hold: see the message")
+    CLASS_UNREADABLE = ("ClassUnreadable", _ADMITTED, LASTS,
+        "the operator cannot read the ServingClass: give it the right that the message names, or correct the class")
+
+    # The memory plan.
+    INSPECTING = ("Inspecting", _FIT | _PODS, PASSES,
+        "a Job reads what the model is made of; the first pods wait for it for two minutes at most")
+    FITS = ("Fits", _FIT, FINE,
+        "weights, overhead and the KV cache of one full sequence fit")
+    WITHIN_MARGIN = ("WithinMargin", _FIT, LASTS,
+        "too close to say: the need is within the plan's margin of error of what there is")
+    WEIGHTS_TOO_LARGE = ("WeightsTooLarge", _FIT, LASTS,
+        "weights and overhead alone do not fit: use more or larger GPUs, or a quantized model")
+    CONTEXT_TOO_LONG = ("ContextTooLong", _FIT, LASTS,
+        "the KV cache that is left is too small for one sequence of full length: lower maxModelLen")
+    SHARE_TOO_LARGE = ("GpuMemoryUtilizationTooLarge", _FIT, LASTS,
+        "vLLM would find less memory free than its share: lower kvCache.gpuMemoryUtilizationPercent")
+    UNKNOWN_QUANTIZATION = ("QuantizationNotPlanned", _FIT, LASTS,
+        "the planner does not know how this quantization stores weights, so it cannot say")
+    UNKNOWN_KV_DTYPE = ("KVCacheTypeNotPlanned", _FIT, LASTS,
+        "the planner does not know how large a KV cache of this type is, so it cannot say")
+    UNKNOWN_PIPELINE = ("PipelineNotPlanned", _FIT, LASTS,
+        "there are more pipeline stages than layers, so the planner cannot say")
+    MODEL_NOT_PLANNED = ("ModelNotPlanned", _FIT, LASTS,
+        "the planner cannot read the model's config.json, so it cannot say")
+    GPU_UNKNOWN = ("GpuUnknown", _FIT, LASTS,
+        "nothing tells the GPU or its memory: set accelerator.product, or accelerator.memory")
+    WITHHELD = ("Withheld", _PODS | _SCALING, LASTS,
+        "no pods are made, as the model does not fit (see Fits, or planPolicy) or the ServingClass is against it")
+
+    # What vLLM would refuse before it loads a weight, as the plan knows.
+    ATTENTION_HEADS = ("AttentionHeadsNotDivisible", _FIT, LASTS,
+        "the attention heads cannot be split over so many GPUs: set a tensorParallelSize that the message names")
+    KV_HEADS = ("KVHeadsNotDivisible", _FIT, LASTS,
+        "the heads of keys and values can be neither split nor repeated: set a tensorParallelSize as the message says")
+    INTERMEDIATE = ("IntermediateSizeNotDivisible", _FIT, LASTS,
+        "a layer's width cannot be split over so many GPUs: set a tensorParallelSize that the message names")
+    EXPERT_WIDTH = ("ExpertSizeNotDivisible", _FIT, LASTS,
+        "the experts' width cannot be split over so many GPUs: lower tensorParallelSize, or set expertParallel")
+    VOCABULARY = ("VocabularyNotDivisible", _FIT, LASTS,
+        "the vocabulary cannot be split over so many GPUs: set a tensorParallelSize that the message names")
+    STATE_HEADS = ("LinearAttentionHeadsNotDivisible", _FIT, LASTS,
+        "the heads of linear attention cannot be split so: set a tensorParallelSize that the message names")
+    QUANTIZATION_GROUP = ("QuantizationGroupSplit", _FIT, LASTS,
+        "a split would cut through a group of quantized weights: lower tensorParallelSize")
+    FP8_BLOCK = ("Fp8BlockSplit", _FIT, LASTS,
+        "a split would cut through a block of fp8 weights: lower tensorParallelSize")
+    NO_EXPERTS = ("NoExperts", _FIT, LASTS,
+        "expertParallel is set for a model without experts: remove it")
+    PIPELINE = ("PipelineParallelNotSupported", _FIT, LASTS,
+        "the model cannot be split into pipeline stages: remove pipelineParallelSize")
+    QUANTIZATION_GONE = ("QuantizationGone", _FIT, LASTS,
+        "vLLM no longer has this quantization: use another checkpoint")
+    QUANTIZATION_UNKNOWN = ("QuantizationUnknown", _FIT, LASTS,
+        "vLLM does not know this quantization: use another checkpoint, or correct quantization")
+    QUANTIZATION_DEPRECATED = ("QuantizationDeprecated", _FIT, LASTS,
+        "vLLM refuses this quantization as deprecated: use another checkpoint")
+    QUANTIZATION_MISMATCH = ("QuantizationMismatch", _FIT, LASTS,
+        "quantization contradicts what the checkpoint says: remove it")
+    QUANTIZATION_GPU = ("QuantizationNotOnThisGPU", _FIT, LASTS,
+        "the GPU cannot run this quantization: use a newer GPU, or another checkpoint")
+    QUANTIZATION_DTYPE = ("QuantizationNeedsOtherDtype", _FIT, LASTS,
+        "the quantization does not go with this type of activations: set dtype as the message says")
+    BFLOAT16_GPU = ("BFloat16NotOnThisGPU", _FIT, LASTS,
+        "the GPU has no bfloat16: set dtype to float16")
+    FLOAT16_MODEL = ("Float16NotForThisModel", _FIT, LASTS,
+        "the model is not stable in float16: remove dtype, or set it to bfloat16")
+    KV_DTYPE_GPU = ("KVCacheTypeNotOnThisGPU", _FIT, LASTS,
+        "the GPU cannot have a KV cache of this type: change or remove kvCache.dtype, or use a newer GPU")
+    LENGTH = ("MaxModelLenTooLong", _FIT, LASTS,
+        "maxModelLen is more than the model was made for: lower it")
+    BATCH = ("BatchTooSmall", _FIT, LASTS,
+        "a batch has fewer tokens than maxNumSeqs: raise maxNumBatchedTokens, or lower maxNumSeqs")
+    GPUS_PER_NODE = ("TooManyGPUs", _FIT, LASTS,
+        "no node has as many GPUs as one replica needs: lower tensorParallelSize or pipelineParallelSize")
+
+    # The model and where it comes from, as the inspect Job or vLLM finds it.
+    MODEL_NOT_FOUND = ("ModelNotFound", _FIT | _PODS, LASTS,
+        "there is no such model, or not for this token: check model.uri and model.tokenSecretRef", STOPS_VLLM)
+    REVISION_NOT_FOUND = ("RevisionNotFound", _FIT | _PODS, LASTS,
+        "the model has no such revision: check model.revision, or model.tokenizer.revision", STOPS_VLLM)
+    MODEL_GATED = ("ModelGated", _FIT | _PODS, LASTS,
+        "the model is gated: accept its terms on the hub, and set model.tokenSecretRef", STOPS_VLLM)
+    HUB_TOKEN_REFUSED = ("HubTokenRefused", _FIT | _PODS, LASTS,
+        "the hub refuses the token of model.tokenSecretRef: put a valid one into the Secret", STOPS_VLLM)
+    HUB_RATE_LIMITED = ("HubRateLimited", _FIT | _PODS, PASSES,
+        "the hub's rate limit is reached: it is tried again; a token has a higher limit, a kept cache needs none")
+    HUB_UNREACHABLE = ("HubUnreachable", _FIT | _PODS, PASSES,
+        "the hub cannot be reached: check egress and proxy, or serve from pvc://")
+    NO_CONFIG = ("NoModelConfig", _FIT, LASTS,
+        "there is no config.json: model.uri is to name a model in the format of transformers", STOPS_VLLM)
+    UNREADABLE = ("ModelUnreadable", _FIT, LASTS,
+        "the inspect Job could not make sense of the model's files, so the plan cannot say")
+    NOT_INSPECTED = ("NotInspected", _FIT, PASSES,
+        "there was no inspection, or it took too long, so the plan cannot say: see the inspect Job's pod")
+    ADAPTER_NOT_FOUND = ("AdapterNotFound", _PODS, LASTS,
+        "there is no such LoRA adapter: check the uri in lora.adapters")
+    MODEL_UNSUPPORTED = ("ModelUnsupported", _PODS, LASTS,
+        "vLLM does not know the model's architecture, or it is code of its own: use a newer image, or trustRemoteCode")
+    TOKENIZER_MISSING = ("TokenizerMissing", _PODS, LASTS,
+        "the model has no tokenizer that can be loaded: set model.tokenizer.uri")
+    TOKENIZER_MISMATCH = ("TokenizerMismatch", _PODS, LASTS,
+        "the tokenizer makes tokens that the model does not have: set model.tokenizer to the one that it was made with")
+    CHAT_TEMPLATE_MISSING = ("ChatTemplateMissing", _CHAT, LASTS,
+        "the model's files have no chat template: set chatTemplate, or model.tokenizer.uri")
+    CHAT_TEMPLATE_INVALID = ("ChatTemplateInvalid", _PODS, LASTS,
+        "the chat template cannot be read: check chatTemplate.configMapKeyRef")
+    NO_SPACE_LEFT = ("NoSpaceLeft", _PODS, LASTS,
+        "the volume that vLLM writes to is full: raise cache.claim.storage, or the pod's and node's storage")
+    CACHE_NOT_WRITABLE = ("CacheNotWritable", _PODS, LASTS,
+        "vLLM may not write its cache: set pod.fsGroup to the group of the volume")
+
+    # Pods in general.
+    AVAILABLE = ("Available", _PODS, FINE,
+        "enough pods of the current spec serve")
+    STARTING = ("Starting", _PODS, PASSES,
+        "pods are being made, or load the model")
+    ROLLING_OUT = ("RollingOut", _PODS, PASSES,
+        "pods are being replaced by those of the current spec")
+    SCALED_TO_ZERO = ("ScaledToZero", _PODS | _SCALING, FINE,
+        "there are no pods, as the spec or the autoscaler asks for none")
+    SUSPENDED = ("Suspended", _PODS, FINE,
+        "there are no pods, as spec.suspend asks: suspend: false starts them again")
+    NAME_TAKEN = ("NameTaken", _PODS, LASTS,
+        "an object of somebody else has the name of one that the service needs: delete it, or rename the service")
+    REFUSED = ("Refused", _PODS, LASTS,
+        "the API server refuses an object that the service needs: see the message")
+    PROGRESSING = ("Progressing", _RECONCILING, PASSES,
+        "not all pods are of the current spec and serve yet")
+
+    # Before a container starts.
+    IMAGE_PULL_FAILED = ("ImagePullFailed", _PODS, LASTS,
+        "the node cannot pull the image: check its name and tag, and pod.imagePullSecrets")
+    SECRET_MISSING = ("SecretMissing", _PODS, LASTS,
+        "a Secret that the pod uses, or a key in it, does not exist: create it")
+    CONFIG_MAP_MISSING = ("ConfigMapMissing", _PODS, LASTS,
+        "a ConfigMap that the pod uses, or a key in it, does not exist: create it")
+    CONTAINER_CONFIG = ("ContainerConfigError", _PODS, LASTS,
+        "the container cannot be made, or its image has no vLLM: see the message")
+    VOLUME_NOT_MOUNTED = ("VolumeNotMounted", _PODS, PASSES,
+        "the node does not mount a volume: see the message, and the storage class's driver")
+    VOLUME_IN_USE = ("VolumeInUse", _PODS, PASSES,
+        "another node holds the volume: use ReadWriteMany, or wait until that node lets it go")
+    SANDBOX_FAILED = ("PodSandboxFailed", _PODS, PASSES,
+        "the node cannot set the pod up: see the message, most often its network or runtime class")
+    PODS_REFUSED = ("PodsRefused", _PODS | _SCALING, LASTS,
+        "Kubernetes refuses to create the pods: see the message")
+    QUOTA_EXCEEDED = ("QuotaExceeded", _PODS | _SCALING, PASSES,
+        "the namespace's ResourceQuota is used up: scale another service down, or have it raised")
+    EVICTED = ("Evicted", _PODS, PASSES,
+        "the node gave the pod up: see the message for what it ran out of")
+
+    # No volume, or no node.
+    CLAIM_MISSING = ("ClaimMissing", _FIT | _PODS | _SCALING, LASTS,
+        "a PersistentVolumeClaim does not exist, or is going: create it, or check the pvc:// URIs", STOPS_VLLM)
+    VOLUME_NOT_BOUND = ("VolumeNotBound", _FIT | _PODS | _SCALING, PASSES,
+        "a claim is not bound yet: check its storage class with kubectl describe pvc", STOPS_VLLM)
+    VOLUME_ELSEWHERE = ("VolumeElsewhere", _PODS | _SCALING, PASSES,
+        "the volume is only for nodes elsewhere: use ReadWriteMany, or free a node in its zone")
+    INSUFFICIENT_GPUS = ("InsufficientGpus", _PODS | _SCALING, PASSES,
+        "no node has enough GPUs free: wait, scale a service down, or add nodes")
+    GPUS_FRAGMENTED = ("GpusFragmented", _PODS | _SCALING, PASSES,
+        "enough GPUs are free, but not on one node: scale a service down, or lower tensorParallelSize")
+    GPU_NODES_TOO_SMALL = ("GpuNodesTooSmall", _PODS | _SCALING, PASSES,
+        "no node has as many GPUs even when empty: lower tensorParallelSize, or add larger nodes")
+    NO_MATCHING_NODE = ("NoMatchingNode", _PODS | _SCALING, PASSES,
+        "no node has the labels that the pod asks for: check accelerator.product and pod.nodeSelector")
+    UNTOLERATED_TAINTS = ("UntoleratedTaints", _PODS | _SCALING, PASSES,
+        "all fitting nodes have taints: add them to pod.tolerations")
+    UNSCHEDULABLE = ("Unschedulable", _PODS | _SCALING, PASSES,
+        "no node takes the pod: see the scheduler's words in the message")
+
+    # Memory and GPUs.
+    MODEL_TOO_LARGE = ("ModelTooLarge", _PODS, LASTS,
+        "the weights did not fit the GPU: raise tensorParallelSize, or use a quantized model")
+    KV_CACHE_TOO_SMALL = ("KvCacheTooSmall", _PODS, LASTS,
+        "what is left for the KV cache is too small: lower maxModelLen, or give vLLM more memory")
+    OUT_OF_GPU_MEMORY = ("OutOfGpuMemory", _PODS, LASTS,
+        "GPU memory ran out: lower kvCache.gpuMemoryUtilizationPercent or maxNumSeqs, or use more GPUs")
+    GPU_MEMORY_IN_USE = ("GpuMemoryInUse", _PODS, LASTS,
+        "another process holds the GPU or its memory: end it")
+    GPU_UNAVAILABLE = ("GpuUnavailable", _PODS, LASTS,
+        "the pod sees no GPU, or too few: check the node's device plugin and driver, and pod.runtimeClassName")
+    GPU_UNSUITABLE = ("GpuUnsuitable", _PODS, LASTS,
+        "the GPU is too old for the image, the type or the quantization: use a newer GPU, or another image")
+    GPU_ERROR = ("GpuError", _PODS, PASSES,
+        "a GPU failed, or GPUs could not exchange data: if it happens again, look for Xid errors and drain the node")
+    KERNEL_MISSING = ("KernelMissing", _PODS, LASTS,
+        "vLLM's build for this processor lacks a kernel: use another checkpoint, or other nodes")
+    DRIVER_UNSUITABLE = ("DriverUnsuitable", _PODS, LASTS,
+        "the node's NVIDIA driver does not suit the image's CUDA: update it, or use an older image")
+    OUT_OF_MEMORY = ("OutOfMemory", _PODS, LASTS,
+        "host memory ran out: raise resources.limits.memory, or set resources.requests.memory")
+
+    # The container's life.
+    INVALID_ARGUMENTS = ("InvalidArguments", _PODS, LASTS,
+        "vLLM refuses its arguments: correct the field that the message names")
+    STARTUP_TIMEOUT = ("StartupTimeout", _PODS, LASTS,
+        "vLLM was not ready in time: raise startupTimeoutSeconds, or keep downloads with cache.claim")
+    NOT_ANSWERING = ("NotAnswering", _PODS, PASSES,
+        "vLLM served and no longer answers its probes: it gets no requests, and is restarted if that lasts")
+    LIVENESS_FAILED = ("LivenessFailed", _PODS, PASSES,
+        "Kubernetes killed vLLM, as it no longer answered: it is started again; its log shows more")
+    ENGINE_DIED = ("EngineDied", _PODS, PASSES,
+        "vLLM's engine died: it is started again; its log shows more")
+    ENGINE_HUNG = ("EngineHung", _PODS, PASSES,
+        "vLLM's engine made no step while requests waited: it is started again; look for errors of the GPU")
+    CONTAINER_FAILED = ("ContainerFailed", _PODS, LASTS,
+        "vLLM ended for a cause that is not known: see its last words in the message, and its log")
+
+    # What gates nothing.
+    CONFIGURATION_CHANGED = ("ConfigurationChanged", _OUTDATED, LASTS,
+        "a Secret or ConfigMap changed after the pods had started: set rollout.restartedAt to roll them")
+    CLASS_CHANGED = ("ClassChanged", _OUTDATED, LASTS,
+        "the ServingClass, or which one is the default, changed: set rollout.restartedAt to take it as it is now")
+    DEFAULT_CHANGED = ("OperatorDefaultChanged", _OUTDATED, LASTS,
+        "a default of the operator changed: set rollout.restartedAt to take it as it is now")
+    SERVICE_MONITOR_APPLIED = ("ServiceMonitorApplied", _MONITORING, FINE,
+        "a ServiceMonitor selects the Service")
+    API_MISSING = ("ServiceMonitorApiMissing", _MONITORING, LASTS,
+        "the cluster has no ServiceMonitor API: install the Prometheus Operator, or scrape the Service yourself")
+
+    # The autoscaler.
+    SCALING = ("Scaling", _SCALING, FINE,
+        "the number of pods follows the load, within its bounds")
+    AUTOSCALER_STARTING = ("AutoscalerStarting", _SCALING, PASSES,
+        "the autoscaler has not looked at the metrics yet")
+    AUTOSCALER_FAILED = ("AutoscalerFailed", _SCALING, LASTS,
+        "the autoscaler cannot scale: see its words in the message")
+    AUTOSCALER_REFUSED = ("AutoscalerRefused", _SCALING, LASTS,
+        "the API server refuses the autoscaler: see the message")
+    AUTOSCALER_PAUSED = ("AutoscalerPaused", _SCALING, LASTS,
+        "an annotation of the ScaledObject pauses KEDA: remove it")
+    KEDA_API_MISSING = ("KedaApiMissing", _SCALING, LASTS,
+        "the cluster has no ScaledObject API: install KEDA, or set autoscaling.provider to HPA")
+    METRICS_API_MISSING = ("MetricsApiMissing", _SCALING, LASTS,
+        "the metrics API does not answer: install prometheus-adapter with the chart's rules, or check KEDA's server")
+    NO_METRIC_YET = ("NoMetricYet", _SCALING, PASSES,
+        "there is no metric of the pods: so it is while they load; else check that Prometheus scrapes them")
+    TRIGGER_FAILED = ("TriggerFailed", _SCALING, LASTS,
+        "KEDA gets no answer for a trigger: check prometheusUrl of the operator, and autoscaling.triggers")
+    TARGET_UNREACHABLE = ("TargetUnreachable", _SCALING, LASTS,
+        "vLLM's own limits keep a target from ever being passed: lower the target")
+    AT_MAXIMUM = ("AtMaximum", _SCALING, PASSES,
+        "the load asks for more than autoscaling.maxReplicas: raise it, or let requests wait")
+    # fmt: on
+
+    @classmethod
+    def named(cls, name: str) -> "Reason":
+        """The reason of that name, or with that name before. Raises ValueError where there is none."""
+        found = next((member for member in cls if member == name), None) or FORMER.get(name)
+        if found is None:
+            raise ValueError(f"{name} is no reason of a condition")
+        return found
+
+
+FORMER = {"TokenRefused": Reason.HUB_TOKEN_REFUSED, "ClaimNotBound": Reason.VOLUME_NOT_BOUND}
+"""Names of earlier versions. An inspect Job of such a version may still say one."""
+
+Finding = tuple[Reason, str]
+"""Why something is as it is: the reason, and the sentence for people."""

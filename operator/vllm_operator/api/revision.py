@@ -1,0 +1,38 @@
+"""Which parts of a spec the pods are made of, as one short hash: equal specs share a rendering. Pure."""
+
+import hashlib
+import json
+from typing import Any
+
+from .effects import OTHER_FIELDS, POD_FIELDS
+from .spec import InferenceServiceSpec
+
+
+def revision_of(name: str, spec: InferenceServiceSpec) -> str:
+    """Hash of the spec of the service called `name`, 10 hexadecimal digits."""
+    fields = spec.to_manifest()
+    for path in OTHER_FIELDS:
+        _remove(fields, path.split("."))
+    parts = {field: fields[field] for field in POD_FIELDS if field in fields}
+    parts["cache"] = cache_claim_name(name, spec)  # the pods see the claim's name, not its size or class
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:10]
+
+
+def cache_claim_name(name: str, spec: InferenceServiceSpec) -> str | None:
+    """The claim that the pods mount as their cache, made by us or by the user; None: the cache is in the pod."""
+    return (spec.cache.existing_claim or made_claim_name(name)) if spec.cache else None
+
+
+def made_claim_name(name: str) -> str:
+    """The claim that the operator makes for the service called `name`."""
+    return f"{name}-cache"
+
+
+def _remove(node: dict[str, Any], steps: list[str]) -> None:
+    """Takes a field out, and the object that held it where nothing else is in it."""
+    if len(steps) == 1:
+        node.pop(steps[0], None)
+    elif node.get(steps[0]):
+        _remove(node[steps[0]], steps[1:])
+        if not node[steps[0]]:
+            del node[steps[0]]

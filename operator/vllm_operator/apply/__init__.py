@@ -1,0 +1,1 @@
+"""Which children need an apply or a delete, and doing it."""

@@ -1,0 +1,201 @@
+"""The plan of changes to one service's children: what to apply, delete, keep or withhold, in order, and why. Pure.
+
+A pod template is rendered once per change of the spec and kept in a ControllerRevision. Where the spec's own pods must
+not be made, what is deployed stays. Nothing is decided here about the status, and nothing is written.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from ..api.reasons import Reason
+from ..assess.fits import Assessment, keeps_from_running
+from ..inspection.kept import facts_of
+from ..manifests import (
+    Manifest,
+    Rendered,
+    Rendering,
+    Scaling,
+    controller_revision,
+    desired,
+    inspection,
+    kept_model,
+    kept_model_name,
+    pod_template,
+)
+from ..manifests.amounts import KEPT_REVISIONS
+from ..manifests.kinds import BY_KIND, Pruned
+from ..manifests.names import REVISION_LABEL
+from ..settings import Settings
+from ..snapshots.child import Child, kept_models, revisions
+from ..status.evidence import Evidence
+from .decision import Act, Change, Sight, decide
+from .ledger import Ledger
+
+_NO_CLAIM = (Reason.CLAIM_MISSING, Reason.VOLUME_NOT_BOUND)
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """All changes of one service. Printed, they are a line per child, with the reason."""
+
+    template: Manifest | None
+    """The pod template that stands; None while there must be no pods."""
+    rendered: Rendered | None
+    """What is kept for the spec; None while its pods are withheld."""
+    withheld: str
+    """Why the spec's own pods are not made; empty where they are."""
+    steps: tuple[Change, ...]
+    """In the order in which they are to be done."""
+
+    def __str__(self) -> str:
+        """A line per change, for people."""
+        held = [f"withhold the pods of the spec: {self.withheld}"] if self.withheld else []
+        return "\n".join([*held, *map(str, self.steps)])
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a plan of changes is made from, beside the evidence."""
+
+    assessment: Assessment
+    settings: Settings
+    ledger: Ledger
+    rendered: Mapping[str, Rendered]
+    """Renderings by revision that were rendered a moment ago, and that the watch may not show yet."""
+    now: float
+    """Seconds of the clock that the ledger's times are of."""
+
+
+def plan_changes(evidence: Evidence, known: Known) -> Changes:
+    """What to do so that the children of the service are as they should be."""
+    withheld, rendered = withholds(evidence, known.assessment), None
+    if withheld:
+        template = deployed_template(evidence)
+        if template is not None and _revision(template) == evidence.service.revision:
+            withheld = ""
+        keeping: list[Change] = []
+    else:
+        rendered = _spec_rendering(evidence, known)
+        template = rendered.template
+        keeping = list(_keep_rendering(evidence, known, rendered))
+    scaling = Scaling(evidence.startup_seconds, known.settings.prometheus_url)
+    children = desired(evidence.service, template, served=evidence.served, scaling=scaling)
+    # Without the kept template of what is deployed, it is left as it is.
+    complete = template is not None or deployed_revision(evidence) is None
+    steps = [
+        *_keep_model(evidence, known),
+        *keeping,
+        *(_prune(evidence, children, Pruned.FIRST) if complete else ()),
+        *(_change(evidence, known, child) for child in children),
+    ]
+    if (job := inspect_job(evidence, known.settings)) is not None:
+        steps.append(_job_change(evidence, known, job))
+        children = [*children, job]
+    if complete:
+        steps += _prune(evidence, children, Pruned.LAST)
+    return Changes(template, rendered, withheld, tuple(steps))
+
+
+def withholds(evidence: Evidence, assessment: Assessment) -> str:
+    """Why the spec's own pods must not be made (yet); empty: they may. What is deployed is never taken away again."""
+    if deployed_revision(evidence) == evidence.service.revision:
+        return ""
+    if evidence.refusal:
+        return evidence.refusal[1]
+    return assessment.message if keeps_from_running(evidence.service.spec, assessment) else ""
+
+
+def deployed_revision(evidence: Evidence) -> str | None:
+    """The revision that the Deployment's pods are of; None where there is no Deployment of this service."""
+    child = evidence.live.get(("Deployment", evidence.service.name))
+    return child.revision if child and child.owner_uid == evidence.service.uid else None
+
+
+def deployed_template(evidence: Evidence) -> Manifest | None:
+    """The kept template of the pods that are deployed, to repair them to; None where there are none."""
+    deployed, kept = deployed_revision(evidence), revisions(evidence.live, evidence.service.uid)
+    if deployed is None:  # deleted by hand: what was rendered last
+        return max(kept, key=lambda child: child.revision_number).template if kept else None
+    return next((child.template for child in kept if child.revision == deployed), None)
+
+
+def _revision(template: Manifest) -> str:
+    return str(template["metadata"]["labels"][REVISION_LABEL])
+
+
+def _spec_rendering(evidence: Evidence, known: Known) -> Rendered:
+    """What was rendered when the spec last changed; rendered now, if it has just changed."""
+    service = evidence.service
+    current = _current(evidence)
+    if kept := known.rendered.get(service.revision) or (current and current.rendered):
+        return kept
+    template = pod_template(service, known.settings, _rendering(evidence, known.assessment))
+    return Rendered(template, [one.to_manifest() for one in evidence.resolved])
+
+
+def _current(evidence: Evidence) -> Child | None:
+    kept = revisions(evidence.live, evidence.service.uid)
+    return next((child for child in kept if child.revision == evidence.service.revision), None)
+
+
+def _keep_rendering(evidence: Evidence, known: Known, rendered: Rendered) -> Iterator[Change]:
+    """The ControllerRevision of the spec's rendering, as the newest; and of the older ones only so many."""
+    current = _current(evidence)
+    others = [child for child in revisions(evidence.live, evidence.service.uid) if child is not current]
+    others.sort(key=lambda child: child.revision_number)
+    number = current.revision_number if current else max((other.revision_number for other in others), default=0) + 1
+    yield _change(evidence, known, controller_revision(evidence.service, number, rendered))
+    for old in others[: 1 - KEPT_REVISIONS]:
+        yield Change(Act.DELETE, (old.kind, old.name), f"more than {KEPT_REVISIONS} renderings are kept")
+
+
+def _keep_model(evidence: Evidence, known: Known) -> Iterator[Change]:
+    """The ControllerRevision of what is known of the model, and none of other models.
+
+    Its data is immutable: what is there is left. Deleted by hand, it is an order to inspect the model anew.
+    """
+    service, name = evidence.service, kept_model_name(evidence.service)
+    kept = {child.name: child for child in kept_models(evidence.live, service.uid)}
+    for old in kept.keys() - {name}:
+        yield Change(Act.DELETE, ("ControllerRevision", old), "the spec names another model now")
+    if name in kept:
+        yield Change(Act.KEEP, ("ControllerRevision", name), "what is known of the model is kept")
+    elif evidence.inspection.packed:
+        yield _change(evidence, known, kept_model(service, evidence.inspection.packed))
+
+
+def _rendering(evidence: Evidence, assessment: Assessment) -> Rendering:
+    packed = evidence.inspection.packed
+    return Rendering(facts_of(packed).commit if packed else None, assessment.products)
+
+
+def _change(evidence: Evidence, known: Known, manifest: Manifest) -> Change:
+    key = (manifest["kind"], manifest["metadata"]["name"])
+    sight = Sight(evidence.live.get(key), known.ledger.get(key), known.now)
+    change = decide(evidence.service, manifest, sight, evidence.start_replicas)
+    first_pods = key[0] == "Deployment" and key not in evidence.live and change.act is not Act.KEEP
+    return replace(change, gives_way=True) if first_pods else change
+
+
+def _job_change(evidence: Evidence, known: Known, job: Manifest) -> Change:
+    """A Job's pod template is immutable: what runs is left to run."""
+    key = ("Job", job["metadata"]["name"])
+    return Change(Act.KEEP, key, "it runs", job) if key in evidence.live else _change(evidence, known, job)
+
+
+def inspect_job(evidence: Evidence, settings: Settings) -> Manifest | None:
+    """The Job that should exist now: none once the model is known, and none that could not run."""
+    if evidence.inspection.packed:
+        return None
+    error = evidence.inspection.error
+    unbound = error is not None and error.reason in _NO_CLAIM
+    return None if unbound or not settings.images.operator else inspection(evidence.service, settings)
+
+
+def _prune(evidence: Evidence, wanted: Iterable[Manifest], when: Pruned) -> Iterator[Change]:
+    """Deletes what is no longer desired, of the kinds that go at this time. What has no owner stays."""
+    names = {(manifest["kind"], manifest["metadata"]["name"]) for manifest in wanted}
+    for key, child in evidence.live.items():
+        pruned = BY_KIND[child.kind].pruned is when
+        if pruned and key not in names and child.owner_uid == evidence.service.uid:
+            yield Change(Act.DELETE, key, "the spec asks for none any more")

@@ -1,0 +1,149 @@
+"""Carries a plan of changes out, one request after the other. Decides nothing but what a read has to show first."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from ..api.reasons import Reason
+from ..api.resource import InferenceService
+from ..cluster import Cluster, GoneError, RefusedError
+from ..manifests import Manifest
+from ..manifests.kinds import AUTOSCALERS, OPTIONAL_KINDS
+from ..manifests.names import INSTANCE_LABEL, MANAGED_BY, MANAGED_BY_LABEL
+from ..snapshots.child import Child, ChildKey, owner_uid
+from ..snapshots.child import child as child_of
+from ..status.evidence import Outcome
+from .changes import Changes
+from .decision import Act, Change, Sight, decide, digest
+from .ledger import Ledger
+
+
+class NameTakenError(Exception):
+    """Somebody else's object has the name of a child."""
+
+
+class StillDeletingError(Exception):
+    """A child of a deleted service of the same name is not gone yet: try again soon."""
+
+
+class GivesWayError(Exception):
+    """Other services have nothing yet: the pods of this one come after them (loop/arrivals.py)."""
+
+
+class Hands(NamedTuple):
+    """What a plan is carried out with."""
+
+    cluster: Cluster
+    ledger: Ledger
+    clock: Callable[[], float]
+    start_replicas: int
+    """Pods that a new Deployment starts with under an autoscaler, as in the evidence."""
+    gives_way: Callable[[], bool]
+    """Whether the first pods of this service wait for other services."""
+
+
+async def execute(service: InferenceService, changes: Changes, hands: Hands) -> Outcome:
+    """Makes all changes in order, and says what stands then.
+
+    Raises GivesWayError, StillDeletingError, GoneError, UnavailableError.
+
+    What the API server refuses ends it, with the error in the outcome; but on an autoscaler nothing else depends.
+    """
+    image = changes.template["spec"]["containers"][0]["image"] if changes.template else None
+    refused = ""
+    for change in changes.steps:
+        kind = change.key[0]
+        try:
+            await _Child(service, hands).bring_about(change)
+        except (NameTakenError, RefusedError) as error:
+            if kind in AUTOSCALERS and change.act is not Act.DELETE:
+                refused = str(error)
+                continue
+            return Outcome(image, bool(changes.withheld), _finding(error), refused)
+        except GoneError:
+            # That an API is gone is noticed a little later (watch/optional.py); the rest of the children stands.
+            if kind not in OPTIONAL_KINDS or change.act is Act.DELETE:
+                raise
+    return Outcome(image, bool(changes.withheld), autoscaler_refused=refused)
+
+
+def _finding(error: NameTakenError | RefusedError) -> tuple[Reason, str]:
+    if isinstance(error, NameTakenError):
+        return Reason.NAME_TAKEN, str(error)
+    return Reason.REFUSED, f"the API server refuses what the spec leads to: {error}"
+
+
+class _Child:
+    """One child of one service."""
+
+    def __init__(self, service: InferenceService, hands: Hands) -> None:
+        self._service, self._hands = service, hands
+
+    async def bring_about(self, change: Change) -> None:
+        """Does what the change says."""
+        if change.gives_way and self._hands.gives_way():
+            raise GivesWayError
+        match change.act:
+            case Act.CREATE:
+                await self._create(change)
+            case Act.LOOK:
+                await self._look(change)
+            case Act.APPLY:
+                await self._apply(change)
+            case Act.DELETE:
+                await self._hands.cluster.delete(change.key[0], self._service.namespace, change.key[1])
+                self._hands.ledger.forget(change.key)
+            case Act.REFUSE:
+                raise NameTakenError(change.why)
+            case Act.WAIT:
+                raise StillDeletingError(change.why)
+            case Act.KEEP:
+                pass
+
+    async def _create(self, change: Change) -> None:
+        if made := await self._hands.cluster.apply_new(_manifest(change)):
+            self._record(change, made)
+        else:
+            await self._look(change)
+
+    async def _look(self, change: Change) -> None:
+        """Decides again, with what has the name."""
+        child = await self._read(change.key)
+        sight = Sight(child, self._hands.ledger.get(change.key), self._hands.clock(), looked=True)
+        again = decide(self._service, _manifest(change), sight, self._hands.start_replicas)
+        await self.bring_about(again)
+
+    async def _read(self, key: ChildKey) -> Child | None:
+        """What has the name of a child that the watch does not show. Raises NameTakenError for somebody else's."""
+        body = await self._hands.cluster.read(key[0], self._service.namespace, key[1])
+        if body and not _has_our_labels(self._service, body):
+            raise NameTakenError(
+                f"the {key[0]} {key[1]} in namespace {self._service.namespace} does not belong to this service:"
+                " rename the service, or delete that object"
+            )
+        return child_of(body) if body else None
+
+    async def _apply(self, change: Change) -> None:
+        """Applies it, and sees to it that we are not the only owner of replicas when our apply leaves them out."""
+        cluster, manifest = self._hands.cluster, _manifest(change)
+        if share := change.sharing:
+            first = not share.exists and share.start != 1  # 1 is what a new Deployment has by default
+            if first:
+                await cluster.apply({**manifest, "spec": {**manifest["spec"], "replicas": share.start}})
+            if first or share.held:
+                await cluster.hold_replicas(self._service.namespace, change.key[1], share.start)
+        self._record(change, await cluster.apply(manifest))
+
+    def _record(self, change: Change, made: Manifest) -> None:
+        self._hands.ledger.record(change.key, digest(_manifest(change)), made, self._hands.clock())
+
+
+def _manifest(change: Change) -> Manifest:
+    if change.manifest is None:
+        raise ValueError(f"nothing to apply: {change}")
+    return change.manifest
+
+
+def _has_our_labels(service: InferenceService, body: Manifest) -> bool:
+    labels = body["metadata"].get("labels", {})
+    owned = owner_uid(body["metadata"]) == service.uid
+    return owned or (labels.get(MANAGED_BY_LABEL) == MANAGED_BY and labels.get(INSTANCE_LABEL) == service.name)

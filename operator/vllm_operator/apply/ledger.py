@@ -1,0 +1,68 @@
+"""What was applied last, for the children of one service. Empty after a restart: then each child is applied once more.
+
+Pure but for the memory: times are seconds of the caller's clock.
+"""
+
+from dataclasses import dataclass
+
+from ..manifests import Manifest
+from ..snapshots.child import Child, ChildKey, Live
+from ..snapshots.child import child as child_of
+
+# How long the watch may lag behind our own apply before a missing child counts as deleted.
+WATCH_LAG_SECONDS = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """One child as our last apply left it."""
+
+    digest: str
+    owned_fields: str
+    resource_version: int
+    at: float
+    seen: bool = False
+    """Whether the watch has shown it: what was seen and is missing now was deleted."""
+
+    def lags(self, child: Child) -> bool:
+        """Whether the watch shows a version from before our apply."""
+        return child.resource_version < self.resource_version
+
+    def is_edited(self, child: Child) -> bool:
+        """Whether somebody else has changed a field of ours since."""
+        return not self.lags(child) and child.owned_fields != self.owned_fields
+
+    def may_come(self, now: float) -> bool:
+        """Whether a child that the watch does not show may still be on its way."""
+        return not self.seen and now - self.at < WATCH_LAG_SECONDS
+
+
+class Ledger:
+    """The children of one service, by kind and name."""
+
+    def __init__(self) -> None:
+        self._applied: dict[ChildKey, Applied] = {}
+
+    def note(self, live: Live) -> None:
+        """Takes in what the watch shows, before anything is applied."""
+        for key, last in self._applied.items():
+            child = live.get(key)
+            if not last.seen and child is not None and not last.lags(child):
+                self._applied[key] = Applied(last.digest, last.owned_fields, last.resource_version, last.at, seen=True)
+
+    def get(self, key: ChildKey) -> Applied | None:
+        """What was applied last; None where nothing was, or it was deleted."""
+        return self._applied.get(key)
+
+    def record(self, key: ChildKey, digest: str, result: Manifest, now: float) -> None:
+        """Notes what the API server made of an apply."""
+        child = child_of(result)
+        self._applied[key] = Applied(digest, child.owned_fields, child.resource_version, now)
+
+    def forget(self, key: ChildKey) -> None:
+        """The child is being deleted."""
+        self._applied.pop(key, None)
+
+    def unseen(self) -> bool:
+        """Whether the watch has yet to show something that was applied."""
+        return any(not applied.seen for applied in self._applied.values())

@@ -1,0 +1,183 @@
+"""Whether a service fits the GPUs that it may get: from what is known of its model and of nodes to one verdict. Pure.
+
+The arithmetic is the planner's; here is which GPUs to plan for, and what several kinds of them come to together.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from ..api.base import bytes_of
+from ..api.reasons import Reason
+from ..api.resource import InferenceService
+from ..api.spec import InferenceServiceSpec
+from ..inspection.kept import facts_of
+from ..inspection.report import InspectionError
+from ..manifests.amounts import memory_limit_bytes
+from ..manifests.names import PRODUCT_LABELS
+from ..planner.accelerators import CATALOGUE, Gpu, cpu, find, of_label
+from ..planner.alternatives import Alternative, Loss, alternatives
+from ..planner.architectures import model_of
+from ..planner.config import ModelConfigError
+from ..planner.plan import Plan, plan
+from ..planner.shapes import Model
+from ..snapshots.node import Node
+from .nodes import Devices, devices
+
+UNKNOWN_CAPABILITY = (0, 0)
+"""The compute capability of a GPU where nothing tells it; no rule about GPUs refuses anything for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What is known of a model now: what was found, or why nothing was, or that the Job is still at it."""
+
+    key: str
+    packed: bytes = b""
+    """What was found: see inspection/kept.py."""
+    error: InspectionError | None = None
+    pending: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """The verdict on one service. `fits` is None where it is not known."""
+
+    fits: bool | None
+    reason: Reason
+    message: str
+    pending: bool = False
+    """Whether it will be known soon."""
+    plan: Plan | None = None
+    product: str = ""
+    """What the plan is for, as nodes are labelled."""
+    products: tuple[str, ...] = ()
+    """GPU products that the pods have to be pinned to, where others that they could get would not do."""
+
+
+NOT_ASSESSED = Assessment(None, Reason.INSPECTING, "the model is being inspected", pending=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """A kind of device that the pods could get."""
+
+    gpu: Gpu
+    product: str = ""
+    most: int | None = None
+    """The most that one node has, where nodes are known."""
+
+
+class _UnknownError(Exception):
+    """There is nothing to plan with: the reason and a sentence for people."""
+
+
+@lru_cache(maxsize=256)
+def _model(packed: bytes) -> Model:
+    facts = facts_of(packed)
+    return model_of(facts.config, facts.quantization, facts.weights_bytes)
+
+
+def assess(service: InferenceService, inspection: Inspection, nodes: Sequence[Node], image: str) -> Assessment:
+    """Whether the service fits. `image`: what runs where the spec names none."""
+    if inspection.pending:
+        return NOT_ASSESSED
+    if inspection.error:
+        return Assessment(None, inspection.error.reason, f"the model could not be inspected: {inspection.error}")
+    spec = service.spec.model_copy(update={"image": service.spec.image or image})
+    try:
+        model = _model(inspection.packed)
+        plans = [(one, plan(spec, model, one.gpu, one.most)) for one in _candidates(spec, nodes)]
+    except ModelConfigError as error:
+        return Assessment(None, Reason.MODEL_NOT_PLANNED, f"the planner cannot read the model's config.json: {error}")
+    except _UnknownError as error:
+        return Assessment(None, *error.args)
+    return _together(spec, model, plans, nodes)
+
+
+def keeps_from_running(spec: InferenceServiceSpec, assessment: Assessment) -> bool:
+    """Whether pods of this spec must not be made, or not yet: the spec's planPolicy decides."""
+    return assessment.pending or (assessment.fits is False and spec.plan_policy != "Warn")
+
+
+def _together(
+    spec: InferenceServiceSpec, model: Model, plans: Sequence[tuple[_Candidate, Plan]], nodes: Sequence[Node]
+) -> Assessment:
+    """One verdict for all kinds: the worst of those that fit stands for them, and the others are kept away from."""
+    usable = [entry for entry in plans if entry[1].fits] or [entry for entry in plans if entry[1].fits is None]
+    if not usable:
+        candidate, best = max(plans, key=lambda entry: _left(entry[1]))
+        offers = alternatives(spec, model, candidate.gpu, candidate.most, _at_hand(spec, nodes))
+        message = f"{best.message}{_ways_out(offers)}"
+        return Assessment(False, best.reason, message, plan=best, product=candidate.product)
+    possible = [entry for entry in plans if entry[1].fits is not False]
+    products = tuple(candidate.product for candidate, _ in possible) if len(possible) < len(plans) else ()
+    candidate, worst = min(usable, key=lambda entry: _left(entry[1]))
+    pinned = f"; the pods are kept to {', '.join(products)}" if products else ""
+    return Assessment(
+        worst.fits, worst.reason, worst.message + pinned, plan=worst, product=candidate.product, products=products
+    )
+
+
+def _at_hand(spec: InferenceServiceSpec, nodes: Sequence[Node]) -> Iterable[Gpu]:
+    """GPUs that may be offered instead: those of the cluster, or any where no nodes are known."""
+    label = PRODUCT_LABELS.get(spec.accelerator.resource, "")
+    products = {dict(node.labels).get(label, "") for node in nodes}
+    return [gpu for product in sorted(products) if (gpu := find(product))] if nodes else CATALOGUE
+
+
+def _ways_out(offers: Sequence[Alternative]) -> str:
+    """The cheapest, and the cheapest that gives up nothing."""
+    lossless = [offer for offer in offers if offer.loss == Loss.NONE]
+    shown = dict.fromkeys(offer.change for offer in [*offers[:1], *lossless[:1]])
+    return f": it fits with {', or with '.join(shown)}" if shown else ""
+
+
+def _left(plan: Plan) -> int:
+    """Memory for the KV cache over all GPUs of a replica, to compare plans by."""
+    return plan.capacity.memory.left * plan.gpus_per_replica if plan.capacity else 0
+
+
+def _candidates(spec: InferenceServiceSpec, nodes: Sequence[Node]) -> list[_Candidate]:
+    """The kinds of device to plan for. Raises _UnknownError where none is known."""
+    accelerator = spec.accelerator
+    if accelerator.resource == "cpu":
+        return [_Candidate(_cpu(spec))]
+    found = devices(spec, nodes)
+    if accelerator.product:
+        most = max((one.most for one in found), default=None)
+        return [_Candidate(_gpu(spec, accelerator.product, found), accelerator.product, most)]
+    if found:
+        return [_Candidate(_gpu(spec, one.product, [one]), one.product, one.most) for one in found]
+    if accelerator.memory:
+        return [_Candidate(Gpu("the GPU", bytes_of(accelerator.memory), UNKNOWN_CAPABILITY))]
+    raise _UnknownError(
+        Reason.GPU_UNKNOWN,
+        f"no node that the pods could be on tells its kind of {accelerator.resource}: set accelerator.product",
+    )
+
+
+def _gpu(spec: InferenceServiceSpec, product: str, found: Sequence[Devices]) -> Gpu:
+    """A product as the catalogue has it, else as the nodes' labels say, else as the spec says."""
+    if known := find(product):
+        return known
+    for one in found:
+        if one.memory_mib:
+            major, _, minor = (one.capability or "").partition(".")
+            capability = (int(major), int(minor or 0)) if major else UNKNOWN_CAPABILITY
+            return of_label(product, one.memory_mib, capability)
+    if spec.accelerator.memory:
+        return Gpu(product, bytes_of(spec.accelerator.memory), UNKNOWN_CAPABILITY)
+    raise _UnknownError(
+        Reason.GPU_UNKNOWN, f"neither the catalogue nor a node's label tells {product}'s memory: set accelerator.memory"
+    )
+
+
+def _cpu(spec: InferenceServiceSpec) -> Gpu:
+    limit = memory_limit_bytes(spec)
+    if limit is None:
+        raise _UnknownError(
+            Reason.GPU_UNKNOWN,
+            "on the CPU the plan needs to know the memory: set resources.limits.memory",
+        )
+    return cpu(limit)

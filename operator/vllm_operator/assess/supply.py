@@ -1,0 +1,71 @@
+"""Which GPUs the nodes have that suit a service, and which services hold them. Pure.
+
+What is known is what the pods of InferenceServices hold; pods of others can hold more.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from ..api.resource import Key
+from ..api.spec import InferenceServiceSpec
+from ..manifests.names import PRODUCT_LABELS
+from ..snapshots.node import Node
+from ..snapshots.pod import PodSnapshot
+from .nodes import is_selected, untolerated
+
+
+@dataclass(frozen=True, slots=True)
+class NodeGpus:
+    """The GPUs of one node, used or not, and how many of them no InferenceService holds."""
+
+    name: str
+    total: int
+    free: int
+
+
+@dataclass(frozen=True, slots=True)
+class Supply:
+    """GPUs for the pods of one service."""
+
+    nodes: tuple[NodeGpus, ...]
+    """Nodes that the pods select and tolerate; the one with the most free GPUs first."""
+    holders: tuple[tuple[Key, int], ...]
+    """Services with GPUs on these nodes, and how many; the largest first."""
+    taints: tuple[str, ...]
+    """Taints of nodes that the pods select and do not tolerate."""
+    products: tuple[tuple[str, int], ...]
+    """Every product of the cluster, and the number of its nodes."""
+    in_namespace: tuple[tuple[Key, int], ...]
+    """Services of the namespace with such GPUs anywhere: they use up its quota."""
+
+
+def supply(
+    namespace: str, spec: InferenceServiceSpec, nodes: Sequence[Node], pods: Iterable[tuple[Key, PodSnapshot]]
+) -> Supply:
+    """What there is for a service of the namespace. `pods`: those of all InferenceServices, by service."""
+    resource = spec.accelerator.resource
+    equipped = [node for node in nodes if node.count(resource)]
+    selected = [node for node in equipped if is_selected(spec, node)]
+    suitable = {node.name: node for node in selected if not untolerated(spec, node)}
+    holding = [(key, pod) for key, pod in pods if pod.node and not pod.failed and pod.asked.resource == resource]
+    held: Counter[str] = Counter()
+    for _, pod in holding:
+        held[pod.node] += pod.asked.count
+    label = PRODUCT_LABELS.get(resource, "")
+    products = Counter(product for node in equipped if (product := dict(node.labels).get(label)))
+    found = [NodeGpus(name, node.count(resource), node.count(resource) - held[name]) for name, node in suitable.items()]
+    return Supply(
+        nodes=tuple(sorted(found, key=lambda node: (-node.free, node.name))),
+        holders=_holders((key, pod) for key, pod in holding if pod.node in suitable),
+        taints=tuple(sorted({str(taint) for node in selected for taint in untolerated(spec, node)})),
+        products=tuple(sorted(products.items())),
+        in_namespace=_holders((key, pod) for key, pod in holding if key[0] == namespace),
+    )
+
+
+def _holders(pods: Iterable[tuple[Key, PodSnapshot]]) -> tuple[tuple[Key, int], ...]:
+    held: Counter[Key] = Counter()
+    for key, pod in pods:
+        held[key] += pod.asked.count
+    return tuple(sorted(held.items(), key=lambda entry: (-entry[1], entry[0])))

@@ -1,0 +1,1 @@
+"""What a person runs, with or without a cluster."""

@@ -1,0 +1,128 @@
+"""A user's connection to the cluster: as the kubeconfig says, read-only, every failure in one sentence."""
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import yaml
+from kubernetes.aio import config
+from kubernetes.aio.client import ApiClient, Configuration
+from kubernetes.aio.config import kube_config
+from kubernetes.aio.dynamic import DynamicClient
+from kubernetes.aio.dynamic.exceptions import DynamicApiError
+
+from ...cluster import LOG_LINES
+from ...resources import RESOURCES
+from ...vllm.argv import PORT
+
+Object = dict[str, Any]
+# A cluster that is out of reach should not keep anybody waiting; one slow pod not the whole table.
+TIMEOUT_SECONDS = 30
+PROXY_SECONDS = 3
+PARALLEL = 32
+# What the library raises for a kubeconfig that is not as it should be.
+_UNUSABLE = (config.ConfigException, yaml.YAMLError, OSError, AttributeError, LookupError, TypeError, ValueError)
+
+
+class FleetError(Exception):
+    """What is asked for cannot be shown; says why in one sentence."""
+
+
+class NotThereError(FleetError):
+    """The API server knows no such object, or no such kind."""
+
+
+class UserClient:
+    """Reads what the user may read."""
+
+    def __init__(self, client: ApiClient, namespace: str) -> None:
+        # As in cluster.py, only its `request` is used, which needs no discovery.
+        self._client = DynamicClient(client)
+        self._host = client.configuration.host
+        self.namespace = namespace
+        self._proxies = asyncio.Semaphore(PARALLEL)
+
+    async def find(self, kind: str, namespace: str | None, selector: str = "") -> list[Object]:
+        """All objects of a kind in a namespace, or in all; their items lack kind and apiVersion. Raises FleetError."""
+        text = await self._get(_path(kind, namespace), [("labelSelector", selector)] if selector else [])
+        return list(json.loads(text)["items"])
+
+    async def get(self, kind: str, namespace: str, name: str) -> Object:
+        """One object. Raises NotThereError, FleetError."""
+        return dict(json.loads(await self._get(_path(kind, namespace, name))))
+
+    async def log(self, namespace: str, pod: str, container: str, *, previous: bool) -> str:
+        """The last lines of a container's log, or of the one before it. Raises FleetError."""
+        query = [("container", container), ("previous", str(previous).lower()), ("tailLines", str(LOG_LINES))]
+        return await self._get(f"{_path('Pod', namespace, pod)}/log", query)
+
+    async def metrics(self, namespace: str, pod: str) -> str | None:
+        """vLLM's /metrics, through the API server; None where that is not allowed, or not answered in time."""
+        async with self._proxies:
+            try:
+                async with asyncio.timeout(PROXY_SECONDS):
+                    return await self._get(f"{_path('Pod', namespace, pod)}:{PORT}/proxy/metrics")
+            except (FleetError, TimeoutError):
+                return None
+
+    async def _get(self, path: str, query: Sequence[tuple[str, str]] = ()) -> str:
+        try:
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                response = await self._client.request("get", path, serialize=False, query_params=list(query))
+                return bytes(await response.read()).decode(errors="replace")
+        except DynamicApiError as error:
+            raise _refused(error) from error
+        except TimeoutError as error:
+            raise FleetError(f"the cluster at {self._host} does not answer within {TIMEOUT_SECONDS} s") from error
+        except (OSError, aiohttp.ClientError) as error:
+            raise FleetError(f"cannot reach the cluster at {self._host}: {error}") from error
+
+
+def _path(kind: str, namespace: str | None, name: str = "") -> str:
+    resource = RESOURCES[kind]
+    parts = ["/apis" if resource.group else "/api", resource.api_version]
+    parts += ["namespaces", namespace] if namespace else []
+    return "/".join(filter(None, [*parts, resource.plural, name]))
+
+
+def _refused(error: DynamicApiError) -> FleetError:
+    try:
+        answer: Mapping[str, Any] = json.loads(error.body)
+    except (TypeError, ValueError):
+        answer = {}
+    said = str(answer.get("message") or error.reason or f"HTTP status {error.status}")
+    match error.status:
+        case 401:
+            return FleetError("the cluster does not accept your credentials: log in again, or use another context")
+        case 404 if not answer:  # a path that no API has, rather than an object that is not there
+            return NotThereError("the cluster has no InferenceServices: install the operator's chart")
+        case 404:
+            return NotThereError(said)
+        case _:
+            return FleetError(said)
+
+
+def _is_there(paths: str) -> bool:
+    return any(Path(path).expanduser().is_file() for path in paths.split(os.pathsep) if path)
+
+
+@asynccontextmanager
+async def connect(kubeconfig: str | None, context: str | None) -> AsyncIterator[UserClient]:
+    """A connection as a context of the kubeconfig says. Raises FleetError where there is none to be had."""
+    paths = kubeconfig or kube_config.KUBE_CONFIG_DEFAULT_LOCATION
+    if not _is_there(paths):
+        raise FleetError(f"no cluster: there is no kubeconfig {paths}; set KUBECONFIG or --kubeconfig")
+    configuration = Configuration()
+    try:
+        loader = await config.load_kube_config(paths, context, configuration, persist_config=False)
+        client = ApiClient(configuration=configuration)
+    except _UNUSABLE as error:
+        raise FleetError(f"no cluster: kubeconfig {paths} cannot be used: {' '.join(str(error).split())}") from error
+    namespace = loader.current_context["context"].get("namespace") or "default"
+    async with client:
+        yield UserClient(client, namespace)

@@ -1,0 +1,78 @@
+"""`kubectl vllm status`, `logs` and `classes`: what they ask the cluster, and what they print."""
+
+import argparse
+import asyncio
+from contextlib import suppress
+
+from ...api import CLASS_KIND, KIND
+from ...manifests.names import CONTAINER, INSPECTION_LABEL, INSTANCE_LABEL, MANAGED_BY, MANAGED_BY_LABEL
+from . import classes
+from .client import FleetError, NotThereError, Object, UserClient, connect
+from .explanation import Log, explanation, telling
+from .rows import Key, Requests, as_json, as_text, counted, is_ready, key, rows
+
+_PODS = f"{MANAGED_BY_LABEL}={MANAGED_BY},!{INSPECTION_LABEL}"
+
+
+def run(arguments: argparse.Namespace) -> str:
+    """What is to be printed. Raises FleetError."""
+    if arguments.command == "logs":
+        return asyncio.run(_logs(arguments))
+    if arguments.command == "classes":
+        return asyncio.run(_classes(arguments))
+    if arguments.name and arguments.all_namespaces:
+        raise FleetError("a NAME is in one namespace: leave out -A, or the name")
+    return asyncio.run(_status(arguments))
+
+
+async def _status(arguments: argparse.Namespace) -> str:
+    async with connect(arguments.kubeconfig, arguments.context) as client:
+        namespace = None if arguments.all_namespaces else arguments.namespace or client.namespace
+        if arguments.name:
+            services, pods = await _one(client, str(namespace), arguments.name)
+        else:
+            # One after the other: who may see neither is to be told of the services.
+            services, pods = await client.find(KIND, namespace), await client.find("Pod", namespace, _PODS)
+        fleet = rows(services, pods, await _requests(client, pods))
+    return as_json(fleet) if arguments.output == "json" else as_text(fleet)
+
+
+async def _classes(arguments: argparse.Namespace) -> str:
+    async with connect(arguments.kubeconfig, arguments.context) as client:
+        found = await client.find(CLASS_KIND, None)
+        services: list[Object] | None = None
+        with suppress(FleetError):  # most teams see their own namespaces only
+            services = await client.find(KIND, None)
+    return classes.as_json(found, services) if arguments.output == "json" else classes.as_text(found, services)
+
+
+async def _one(client: UserClient, namespace: str, name: str) -> tuple[list[Object], list[Object]]:
+    """A service as a list, and its pods. Raises FleetError."""
+    try:
+        service = await client.get(KIND, namespace, name)
+    except NotThereError as error:
+        raise FleetError(f"{error} in namespace {namespace}" if name in str(error) else str(error)) from error
+    return [service], await client.find("Pod", namespace, f"{_PODS},{INSTANCE_LABEL}={name}")
+
+
+async def _requests(client: UserClient, pods: list[Object]) -> dict[Key, Requests]:
+    ready = [key(pod) for pod in pods if is_ready(pod)]
+    texts = await asyncio.gather(*(client.metrics(*pod) for pod in ready))
+    return {pod: counted(text) for pod, text in zip(ready, texts, strict=True) if text is not None}
+
+
+async def _logs(arguments: argparse.Namespace) -> str:
+    async with connect(arguments.kubeconfig, arguments.context) as client:
+        namespace = arguments.namespace or client.namespace
+        (service,), pods = await _one(client, namespace, arguments.name)
+        which = telling(pods)
+        log, trouble = await _read(client, namespace, which) if which else (None, "")
+    return explanation(service, pods, log) + trouble
+
+
+async def _read(client: UserClient, namespace: str, which: Log) -> tuple[tuple[Log, str] | None, str]:
+    """The log, or why it cannot be read."""
+    try:
+        return (which, await client.log(namespace, which.pod, CONTAINER, previous=which.previous)), ""
+    except FleetError as error:
+        return None, f"\n\nThe log of pod {which.pod} cannot be read: {error}"

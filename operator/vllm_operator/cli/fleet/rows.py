@@ -1,0 +1,155 @@
+"""A fleet at a glance: a row per service, from services, pods and what vLLM counts. Pure."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ...api.conditions import ConditionType
+from ...manifests.names import INSTANCE_LABEL
+from .table import columns
+
+Object = Mapping[str, Any]
+# (namespace, name), of a service or of a pod
+Key = tuple[str, str]
+_HEADER = (
+    "NAMESPACE", "NAME", "MODEL", "READY", "GPUS", "GPUS WAITING", "KV CACHE TOKENS", "REQUESTS RUNNING", "WAITING",
+    "REASON",
+)  # fmt: skip
+_NUMBERS = range(3, 9)
+_COUNTED = re.compile(r"^vllm:num_requests_(running|waiting)(?:\{.*\})? (\S+)$", re.MULTILINE)
+_OVER = ("Succeeded", "Failed")
+
+
+@dataclass(frozen=True, slots=True)
+class Requests:
+    """What one vLLM has to do now."""
+
+    running: int
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One service, as a row of the table."""
+
+    namespace: str
+    name: str
+    model: str
+    ready: int
+    wanted: int
+    gpus: int
+    """Of pods that have a node."""
+    gpus_waiting: int
+    """Of pods that wait for a node."""
+    kv_cache_tokens: int | None
+    """Of all ready pods together; None while vLLM has not told."""
+    requests: Requests | None
+    """Of the pods that could be asked; None where that is none."""
+    pods_unasked: int
+    """Ready pods that did not answer, or that the user may not ask."""
+    reason: str
+
+
+def counted(metrics: str) -> Requests:
+    """The requests of one vLLM, over all its engines, from its /metrics."""
+    sums = {"running": 0.0, "waiting": 0.0}
+    for kind, value in _COUNTED.findall(metrics):
+        sums[kind] += float(value)
+    return Requests(int(sums["running"]), int(sums["waiting"]))
+
+
+def is_ready(pod: Object) -> bool:
+    """Whether a pod serves."""
+    conditions = pod.get("status", {}).get("conditions") or ()
+    return any(entry["type"] == "Ready" and entry["status"] == "True" for entry in conditions)
+
+
+def key(item: Object) -> Key:
+    """Namespace and name."""
+    return item["metadata"]["namespace"], item["metadata"]["name"]
+
+
+def rows(services: Sequence[Object], pods: Sequence[Object], requests: Mapping[Key, Requests]) -> list[Row]:
+    """A row per service. `requests` has those pods that have answered."""
+    by_service: dict[Key, list[Object]] = {}
+    for pod in pods:
+        meta = pod["metadata"]
+        by_service.setdefault((meta["namespace"], meta["labels"][INSTANCE_LABEL]), []).append(pod)
+    return [_row(service, by_service.get(key(service), []), requests) for service in sorted(services, key=key)]
+
+
+def _row(service: Object, pods: Sequence[Object], requests: Mapping[Key, Requests]) -> Row:
+    spec, status = service["spec"], service.get("status") or {}
+    live = [pod for pod in pods if pod.get("status", {}).get("phase") not in _OVER]
+    serving = [key(pod) for pod in live if is_ready(pod)]
+    asked = [requests[pod] for pod in serving if pod in requests]
+    ready = int(status.get("readyReplicas", 0))
+    tokens = (status.get("engine") or {}).get("kvCacheTokens")
+    return Row(
+        *key(service),
+        model=spec["model"]["uri"],
+        ready=ready,
+        wanted=_wanted(spec, status),
+        gpus=sum(_gpus(pod) for pod in live if pod["spec"].get("nodeName")),
+        gpus_waiting=sum(_gpus(pod) for pod in live if not pod["spec"].get("nodeName")),
+        kv_cache_tokens=tokens * ready if tokens is not None else None,
+        requests=Requests(sum(one.running for one in asked), sum(one.waiting for one in asked)) if asked else None,
+        pods_unasked=len(serving) - len(asked),
+        reason=_reason(service, status),
+    )
+
+
+def _wanted(spec: Object, status: Object) -> int:
+    """Pods that there should be: under an autoscaler, as many as it asked for last."""
+    if spec.get("suspend"):
+        return 0
+    return int(status.get("wantedReplicas", 0)) if "autoscaling" in spec else int(spec.get("replicas", 1))
+
+
+def _gpus(pod: Object) -> int:
+    limits = [container.get("resources", {}).get("limits") or {} for container in pod["spec"]["containers"]]
+    return sum(int(count) for one in limits for name, count in one.items() if name.endswith(".com/gpu"))
+
+
+def _reason(service: Object, status: Object) -> str:
+    if "deletionTimestamp" in service["metadata"]:
+        return "BeingDeleted"
+    if status.get("observedGeneration") != service["metadata"]["generation"]:
+        return "NotSeenByOperator"
+    ready = next((entry for entry in status.get("conditions") or () if entry["type"] == ConditionType.READY), None)
+    return ready["reason"] if ready else ""
+
+
+def as_text(fleet: Sequence[Row]) -> str:
+    """The table, with the sum of the GPUs below it where there are several services."""
+    if not fleet:
+        return "no InferenceServices found"
+    lines = columns([_HEADER, *(_cells(row) for row in fleet)], right=_NUMBERS)
+    if len(fleet) > 1:
+        up = sum(row.ready >= row.wanted for row in fleet)
+        used, waiting = sum(row.gpus for row in fleet), sum(row.gpus_waiting for row in fleet)
+        lines += ["", f"{up} of {len(fleet)} services have all their pods; GPUs: {used} used, {waiting} waiting"]
+    return "\n".join(lines)
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    # A sum over some of the pods only is a lower bound.
+    more = "+" if row.pods_unasked else ""
+    tokens = "-" if row.kv_cache_tokens is None else f"{row.kv_cache_tokens:,}"
+    counts = [f"{row.requests.running}{more}", f"{row.requests.waiting}{more}"] if row.requests else ["-", "-"]
+    pods = f"{row.ready}/{row.wanted}"
+    texts = (row.namespace, row.name, row.model, pods, str(row.gpus), str(row.gpus_waiting), tokens, *counts)
+    return (*texts, row.reason)
+
+
+def as_json(fleet: Sequence[Row]) -> str:
+    """The same for scripts; null is what is not known."""
+    return json.dumps({"services": [_camel(asdict(row)) for row in fleet]}, indent=2)
+
+
+def _camel(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    return {re.sub("_(.)", lambda at: at[1].upper(), name): _camel(inner) for name, inner in value.items()}

@@ -1,0 +1,112 @@
+"""The options of every command. Decides nothing, and imports nothing that takes long: `--help` is there at once."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from .. import __version__
+
+BAD_INPUT = 2
+CLASS_HELP = "manifest with the ServingClass that a service names (default: in the same file)"
+DESCRIPTION = """Run the operator, print its CRDs or RBAC rules; show a fleet's status or its classes, or explain one
+service with logs; and without a cluster plan a service's memory, render its children or inspect a model. As
+kubectl-vllm on the PATH it is `kubectl vllm` as well."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """End the program with the message."""
+        self.exit(BAD_INPUT, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+class _Version(argparse.Action):
+    """Prints the versions, and imports the vocabulary only then."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str) -> None:
+        super().__init__(option_strings, dest, nargs=0, help="print the version, and the vLLM that it is made for")
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
+        from ..api.vocabulary import VLLM_VERSION  # noqa: PLC0415
+
+        print(f"vllm-operator {__version__}, made for vLLM {VLLM_VERSION}")  # noqa: T201
+        parser.exit()
+
+
+def command_line(name: str) -> Parser:
+    """The parser of all commands. `name` is that of the program: kubectl finds its plugins as `kubectl-vllm`."""
+    parser = Parser(prog="kubectl vllm" if name.startswith("kubectl") else "vllm-operator", description=DESCRIPTION)
+    parser.add_argument("--version", action=_Version)
+    commands = parser.add_subparsers(dest="command", required=True)
+    definitions = commands.add_parser("crd", help="print the CustomResourceDefinitions")
+    definitions.add_argument("plural", nargs="?", metavar="PLURAL", help="of one kind (default: of all)")
+    commands.add_parser("rbac", help="print the rules of RBAC that the operator needs")
+    run = commands.add_parser("run", help="run the operator")
+    run.add_argument("--metrics-port", type=int, default=8080, help="port of /metrics (default: %(default)s)")
+    run.add_argument("--health-port", type=int, default=8081, help="port of /healthz (default: %(default)s)")
+    render = commands.add_parser("render", help="print the children of the services in a file, without a cluster")
+    render.add_argument("-f", "--filename", type=Path, required=True, help="manifest with InferenceServices")
+    render.add_argument("--class", dest="class_file", type=Path, metavar="FILE", help=CLASS_HELP)
+    plan = commands.add_parser("plan", help="say whether a service fits a GPU, and what it would serve")
+    for command in (run, render, plan):
+        command.add_argument("--settings", type=Path, help="YAML file with the operator's settings")
+    _add_plan(plan)
+    _add_status(commands.add_parser("status", help="show the services of a namespace or of the cluster at a glance"))
+    _add_logs(commands.add_parser("logs", help="explain one service: conditions, pods, and what tells in their logs"))
+    _add_classes(commands.add_parser("classes", help="show what the ServingClasses give and limit, and who uses them"))
+    _add_inspect(commands.add_parser("inspect", help="say what a model is made of, without its weights"))
+    for command in commands.choices.values():
+        command.set_defaults(prog=command.prog)
+    return parser
+
+
+def _add_plan(parser: Parser) -> None:
+    parser.add_argument("-f", "--filename", type=Path, required=True, help="manifest with an InferenceService")
+    parser.add_argument("--name", help="which of the file's services, where it has several")
+    parser.add_argument("--class", dest="class_file", type=Path, metavar="FILE", help=CLASS_HELP)
+    model = parser.add_mutually_exclusive_group()
+    model.add_argument(
+        "--model-config", type=Path, metavar="CONFIG", help="the model's config.json, or its folder (default: the hub)"
+    )
+    model.add_argument("--report", type=Path, help="what `vllm-operator inspect` wrote about the model")
+    parser.add_argument("--gpu", metavar="NAME", help="a GPU of the catalogue, or all (default: the spec's product)")
+    parser.add_argument(
+        "--gpu-memory", metavar="BYTES", help="memory of a GPU as CUDA reports it, or of the CPU's node, like 80Gi"
+    )
+    parser.add_argument("--compute-capability", metavar="X.Y", help="of the GPU with --gpu-memory, like 9.0")
+    parser.add_argument("--gpus-per-node", type=int, metavar="N", help="GPUs of the largest node")
+    parser.add_argument("-o", "--output", choices=["text", "json"], default="text", help="default: %(default)s")
+
+
+def _add_status(parser: Parser) -> None:
+    parser.add_argument("name", nargs="?", help="one service (default: all of the namespace)")
+    _add_cluster(parser)
+    parser.add_argument("-A", "--all-namespaces", action="store_true", help="the services of all namespaces")
+    parser.add_argument("-o", "--output", choices=["text", "json"], default="text", help="default: %(default)s")
+
+
+def _add_logs(parser: Parser) -> None:
+    parser.add_argument("name", help="the service")
+    _add_cluster(parser)
+
+
+def _add_classes(parser: Parser) -> None:
+    _add_cluster(parser, namespace=False)
+    parser.add_argument("-o", "--output", choices=["text", "json"], default="text", help="default: %(default)s")
+
+
+def _add_cluster(parser: Parser, *, namespace: bool = True) -> None:
+    if namespace:
+        parser.add_argument("-n", "--namespace", help="default: the namespace of the kubeconfig's context")
+    parser.add_argument("--kubeconfig", metavar="FILE", help="default: $KUBECONFIG, ~/.kube/config")
+    parser.add_argument("--context", help="of the kubeconfig (default: the current one)")
+
+
+def _add_inspect(parser: Parser) -> None:
+    model = parser.add_mutually_exclusive_group(required=True)
+    model.add_argument("--hub", metavar="ORGANISATION/NAME", help="a model on the hub; HF_TOKEN and HF_ENDPOINT hold")
+    model.add_argument("--folder", type=Path, help="a folder with config.json and safetensors")
+    parser.add_argument("--revision", help="commit, tag or branch on the hub")
+    parser.add_argument("--output", type=Path, default=Path("/dev/null"), help="where to leave the report as well")

@@ -1,0 +1,246 @@
+"""What `vllm-operator plan` is asked about: a service, a model and a GPU, from files, the hub and the options.
+
+Whatever is wrong with them becomes one line, a `PlanInputError`. Nothing is calculated here.
+"""
+
+import argparse
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from ..api import API_VERSION, InferenceServiceSpec
+from ..api.base import bytes_of
+from ..assess.resolution import OPERATOR
+from ..inspection.report import Facts, InspectionError, decode
+from ..manifests.amounts import memory_limit_bytes
+from ..planner import accelerators
+from ..planner.accelerators import MIB, Gpu
+from ..planner.architectures import load_model, model_of
+from ..planner.config import ModelConfigError
+from ..planner.shapes import Model
+from ..settings import Settings, load
+from .class_file import ClassInputError, read_classes, with_class
+from .service_file import Manifest, services_in
+
+LEAST_BYTES, MOST_BYTES = 16 * MIB, 1 << 50
+VENDORS = {"nvidia.com/gpu": "nvidia", "amd.com/gpu": "amd", "cpu": "cpu"}
+# What a config.json with values of wrong types raises, whatever reads it.
+UNREADABLE = (ValueError, TypeError, KeyError, IndexError, ZeroDivisionError, AttributeError, OverflowError)
+
+
+class PlanInputError(Exception):
+    """Input that no plan can be made of. The text is one line for the user."""
+
+
+def read_service(options: argparse.Namespace) -> tuple[str, InferenceServiceSpec]:
+    """The name of the service in the file, and its spec with what its class gives it. Raises PlanInputError."""
+    path: Path = options.filename
+    try:
+        manifests = services_in(path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise PlanInputError(f"{path}: {said(error)}") from error
+    except yaml.YAMLError as error:
+        raise PlanInputError(f"{path}: is not YAML: {_where(error)}") from error
+    manifest = _chosen(path, manifests, options.name)
+    name, given = str(_metadata(manifest).get("name") or "service"), manifest.get("spec")
+    if not isinstance(given, Mapping):
+        raise PlanInputError(f"{path}: {name} has no spec")
+    try:
+        spec = InferenceServiceSpec.model_validate(given)
+    except ValidationError as error:
+        faults = [_fault(fault) for fault in error.errors()]
+        more = f" (and {len(faults) - 3} more)" if len(faults) > 3 else ""
+        raise PlanInputError(f"{path}: {name}: {'; '.join(faults[:3])}{more}") from error
+    if unknown := next(_dropped(given, spec.to_manifest(), "spec"), None):
+        raise PlanInputError(f"{path}: {name}: {unknown}: there is no such field")
+    spec = _with_class(options, name, spec)
+    if (resource := spec.accelerator.resource) not in VENDORS:
+        raise PlanInputError(f"{path}: {name}: spec.accelerator.resource: {resource} is not planned for")
+    return name, spec
+
+
+def read_settings(path: Path | None) -> Settings:
+    """The operator's settings, or the defaults without a file. Raises PlanInputError."""
+    try:
+        return load(path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise PlanInputError(f"{path}: {said(error)}") from error
+    except yaml.YAMLError as error:
+        raise PlanInputError(f"{path}: is not YAML: {_where(error)}") from error
+    except ValidationError as error:
+        fault = error.errors()[0]
+        raise PlanInputError(f"{path}: {'.'.join(map(str, fault['loc']))}: {fault['msg']}") from error
+
+
+def _with_class(options: argparse.Namespace, name: str, spec: InferenceServiceSpec) -> InferenceServiceSpec:
+    try:
+        classes = read_classes([options.filename, *([options.class_file] if options.class_file else [])])
+        # The operator's settings are not known here: neither which images they allow, nor the default.
+        result = with_class(name, spec, classes, Settings(allowed_images=("**",)))
+    except ClassInputError as error:
+        raise PlanInputError(str(error)) from error
+    unset = {"image": None} if any(one.field == "image" and one.source == OPERATOR for one in result.resolved) else {}
+    return result.spec.model_copy(update=unset)
+
+
+def _chosen(path: Path, manifests: list[Manifest], name: str | None) -> Manifest:
+    foreign = [str(one.get("apiVersion")) for one in manifests if one.get("apiVersion") != API_VERSION]
+    manifests = [one for one in manifests if one.get("apiVersion") == API_VERSION]
+    if not manifests:
+        what = f"its InferenceService is of {foreign[0]}, not {API_VERSION}" if foreign else "has no InferenceService"
+        raise PlanInputError(f"{path}: {what}")
+    names = [str(_metadata(one).get("name")) for one in manifests]
+    if name is not None and name not in names:
+        raise PlanInputError(f"{path}: has no InferenceService {name}, but {', '.join(names)}")
+    if name is None and len(manifests) > 1:
+        raise PlanInputError(
+            f"{path}: has {len(manifests)} InferenceServices, pick one with --name: {', '.join(names)}"
+        )
+    return manifests[0 if name is None else names.index(name)]
+
+
+def _metadata(manifest: Manifest) -> Mapping[str, Any]:
+    metadata = manifest.get("metadata")
+    return metadata if isinstance(metadata, Mapping) else {}
+
+
+def _fault(fault: Mapping[str, Any]) -> str:
+    path = ".".join(["spec", *(str(part) for part in fault["loc"] if part not in {"int", "literal['auto']"})])
+    return f"{path}: {str(fault['msg']).removeprefix('Value error, ')}"
+
+
+def _dropped(given: Any, kept: Any, path: str) -> Iterator[str]:
+    """Fields that were given and that the API does not have: most often misspelt, and then the plan would be wrong."""
+    if isinstance(given, Mapping) and isinstance(kept, Mapping):
+        for key, value in given.items():
+            if value is not None and key not in kept:
+                yield f"{path}.{key}"
+            else:
+                yield from _dropped(value, kept.get(key), f"{path}.{key}")
+    elif isinstance(given, list) and isinstance(kept, list):
+        for index, (one, other) in enumerate(zip(given, kept, strict=False)):
+            yield from _dropped(one, other, f"{path}[{index}]")
+
+
+def read_model(options: argparse.Namespace, spec: InferenceServiceSpec) -> Model:
+    """The model: from a config.json, a report or the hub. Raises PlanInputError."""
+    path: Path | None = options.model_config or options.report
+    try:
+        if options.model_config and not options.model_config.is_dir():
+            model = load_model(options.model_config)
+        else:
+            facts = _facts(options, spec)
+            model = model_of(facts.config, facts.quantization, facts.weights_bytes)
+    except ModelConfigError as error:
+        raise PlanInputError(str(error) if path is None or str(path) in str(error) else f"{path}: {error}") from error
+    except InspectionError as error:
+        hub = " (here the token is HF_TOKEN; offline, pass --model-config)" if path is None else ""
+        raise PlanInputError(f"{error}{hub}") from error
+    except UNREADABLE as error:
+        raise PlanInputError(f"{path or spec.model.uri}: cannot be read as a config.json: {said(error)}") from error
+    sizes = {"layers": len(model.layers), "attention heads": model.heads, "width": model.hidden}
+    if missing := next((what for what, size in sizes.items() if size < 1), None):
+        raise PlanInputError(f"{path or spec.model.uri}: this config.json is of a model with no {missing}")
+    return model
+
+
+def _facts(options: argparse.Namespace, spec: InferenceServiceSpec) -> Facts:
+    if options.report:
+        try:
+            return decode(options.report.read_text())
+        except (OSError, UnicodeDecodeError) as error:
+            raise PlanInputError(f"{options.report}: {said(error)}") from error
+    uri = spec.model.uri
+    if not options.model_config and not uri.startswith("hf://"):
+        raise PlanInputError(f"{uri} cannot be read from here: pass its config.json with --model-config")
+    # huggingface_hub takes a second to import, and most plans need no hub.
+    from ..inspection.sources import read_folder, read_hub  # noqa: PLC0415
+
+    if options.model_config:
+        return read_folder(options.model_config)
+    return read_hub(uri.removeprefix("hf://"), spec.model.revision, os.environ.get("HF_TOKEN"))
+
+
+def read_gpu(options: argparse.Namespace, spec: InferenceServiceSpec) -> Gpu | None:
+    """The GPU to plan for; None: all of the catalogue. Raises PlanInputError."""
+    vendor = VENDORS[spec.accelerator.resource]
+    asked, memory = options.gpu is not None, options.gpu_memory is not None
+    if asked and memory:
+        raise PlanInputError("give --gpu or --gpu-memory, not both")
+    if options.compute_capability is not None and not memory:
+        raise PlanInputError("--compute-capability goes with --gpu-memory: the catalogue knows that of its GPUs")
+    capability = (0, 0) if options.compute_capability is None else _capability(options.compute_capability)
+    if memory:
+        size = _memory(options.gpu_memory)
+        name = "CPU" if vendor == "cpu" else f"GPU of {size / accelerators.GIB:.4g} GiB"
+        return Gpu(name, size, capability, vendor=vendor)
+    if vendor == "cpu":
+        return _cpu(options, spec)
+    if asked and options.gpu.lower() == "all":
+        return None
+    return _named(options, spec, vendor)
+
+
+def _named(options: argparse.Namespace, spec: InferenceServiceSpec, vendor: str) -> Gpu:
+    """The GPU that the options name, else the spec: by its product, or by the memory that it says."""
+    own = spec.accelerator
+    name: str | None = own.product if options.gpu is None else options.gpu
+    gpu = accelerators.find(name) if name else None
+    if gpu is None and own.memory and options.gpu is None:
+        return Gpu(name or f"GPU of {own.memory}", bytes_of(own.memory), (0, 0), vendor=vendor)
+    if name is None:
+        raise PlanInputError(
+            "which GPU? The spec has no accelerator.product: pass --gpu NAME, --gpu all or --gpu-memory"
+        )
+    if gpu is None:
+        catalogue = ", ".join(accelerators.names())
+        raise PlanInputError(f"the catalogue has no GPU {name!r}: pass --gpu-memory, or one of {catalogue}")
+    if gpu.vendor != vendor:
+        raise PlanInputError(f"{gpu.name} is none of the GPUs that spec.accelerator.resource asks for ({vendor})")
+    return gpu
+
+
+def _cpu(options: argparse.Namespace, spec: InferenceServiceSpec) -> Gpu:
+    if options.gpu is not None:
+        raise PlanInputError(
+            f"--gpu {options.gpu}: spec.accelerator.resource is cpu; pass the node's with --gpu-memory"
+        )
+    if limit := memory_limit_bytes(spec):
+        return accelerators.cpu(limit)
+    raise PlanInputError("how much memory? Set spec.resources.limits.memory, or pass the node's with --gpu-memory")
+
+
+def _memory(quantity: str) -> int:
+    try:
+        size = bytes_of(quantity)
+    except (ValueError, OverflowError):
+        raise PlanInputError(f"--gpu-memory {quantity}: must be bytes, or a quantity like 80Gi") from None
+    if size < LEAST_BYTES:
+        raise PlanInputError(f"--gpu-memory {quantity}: {size:,} bytes are too few, give a quantity like 80Gi")
+    if size > MOST_BYTES:
+        raise PlanInputError(f"--gpu-memory {quantity}: no GPU has that much, give a quantity like 80Gi")
+    return size
+
+
+def _capability(text: str) -> tuple[int, int]:
+    major, dot, minor = text.partition(".")
+    if not (major.isdecimal() and dot and minor.isdecimal() and len(minor) == 1 and 1 <= int(major) < 100):
+        raise PlanInputError(f"--compute-capability {text}: must be like 9.0")
+    return int(major), int(minor)
+
+
+def _where(error: yaml.YAMLError) -> str:
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
+        mark = error.problem_mark
+        return f"{error.problem} in line {mark.line + 1}, column {mark.column + 1}"
+    return said(error)
+
+
+def said(error: Exception) -> str:
+    """What an exception says, on one line."""
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join(text.split()) or type(error).__name__

@@ -1,0 +1,1 @@
+"""When a key is worked on, and how one reconcile goes: read reconcile.py first."""

@@ -1,0 +1,49 @@
+"""What a kind of ours brings to the loop: what is watched for it, and what is done with a key of it."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from prometheus_client.registry import Collector
+
+from ..api.resource import Key
+from ..cluster import Cluster
+from ..settings import Settings
+from ..watch.sources import Indices, Source
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a reconciler works with. Whatever changes while the operator runs is asked for."""
+
+    cluster: Cluster
+    settings: Settings
+    indices: Indices
+    """What the watches have shown: always the newest."""
+    served: Callable[[], frozenset[str]]
+    """The optional kinds that the cluster knows now."""
+    requeue: Callable[[Key], None]
+    """Makes a key of this kind come back at once."""
+    clock: Callable[[], float]
+    """Seconds that only go up."""
+
+
+class Reconciler(Protocol):
+    """Brings objects of one kind to their desired state. One call per key at a time."""
+
+    async def reconcile(self, key: Key) -> float | None:
+        """Returns seconds after which to look again; None: wait for a change. What is raised is tried again."""
+
+    def known(self) -> Iterable[Key]:
+        """All objects of the kind."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One row: a kind, its watches, and its reconciler."""
+
+    name: str
+    sources: tuple[Source, ...]
+    reconciler: Callable[[Surroundings], Reconciler]
+    collectors: tuple[Collector, ...] = ()
+    """What Prometheus is told of its objects."""

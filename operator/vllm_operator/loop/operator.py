@@ -1,0 +1,181 @@
+"""The running operator: its queue, Leases and watches, from start to end. What is done with a key, its kind decides.
+
+An operator that waits for its Lease watches as well, so that it can act at once.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import kopf
+from prometheus_client import REGISTRY, start_http_server
+
+from .. import metrics, settings
+from ..cluster import Cluster, connect
+from ..watch.optional import OptionalApis
+from ..watch.registration import kopf_settings, register
+from ..watch.sources import Item, Source
+from ..watch.watches import Watches
+from . import health
+from .kinds import Kind, Reconciler, Surroundings
+from .lease import Leases
+from .workqueue import WorkQueue
+
+STOP_SECONDS = 8.0
+# How often rights that are missing are asked for again.
+RIGHTS_SECONDS = 60.0
+
+log = logging.getLogger(__name__)
+
+
+class Operator:
+    """The parts of a running operator. Its reconcilers exist from `begin` on, when kopf shows its indices."""
+
+    def __init__(self, kinds: Sequence[Kind], own: settings.Settings, stop: asyncio.Event) -> None:
+        self._kinds, self._own = kinds, own
+        # Rights on some namespaces are none on what belongs to the whole cluster.
+        sources = [source for kind in kinds for source in kind.sources]
+        out_of_reach = [one for one in sources if one.resource.cluster_scoped and not one.resource.granted]
+        self.sources = [one for one in sources if not (own.watch_namespaces and one in out_of_reach)]
+        self.stop = stop
+        self._ungranted: list[Source] = []
+        self._reconcilers: dict[str, Reconciler] = {}
+        self.queue: WorkQueue[Item] = WorkQueue(self._work, own.workers)
+        self.watches = Watches(stop.set, _plurals_of_optional(self.sources))
+        self.leases = Leases(own.watch_namespaces, self._queue_all)
+
+    async def leave_out_ungranted(self, cluster: Cluster) -> None:
+        """What an operator for some namespaces may have rights for, and has not, is not watched."""
+        self._ungranted = [
+            one for one in self.sources if one.resource.granted and not await self._may_watch(cluster, one)
+        ]
+        for one in self._ungranted:
+            log.warning("may not list %s: what needs them is told so", one.resource.plural)
+        self.sources = [one for one in self.sources if one not in self._ungranted]
+
+    async def await_rights(self, cluster: Cluster) -> None:
+        """Ends this operator, so that it starts again, once it has been given rights that it had not."""
+        while True:
+            await asyncio.sleep(RIGHTS_SECONDS)
+            for one in self._ungranted:
+                if await self._may_watch(cluster, one):
+                    log.warning("may list %s now: starting again", one.resource.plural)
+                    self.stop.set()
+
+    async def _may_watch(self, cluster: Cluster, source: Source) -> bool:
+        return not self._own.watch_namespaces or await cluster.may_list(source.resource)
+
+    def begin(self, cluster: Cluster, apis: OptionalApis, indices: dict[str, Any]) -> None:
+        """kopf has made its indices; they fill before the first event is handled."""
+        for kind in self._kinds:
+            requeue = partial(self._requeue, kind.name)
+            surroundings = Surroundings(cluster, self._own, indices, apis.served, requeue, time.monotonic)
+            self._reconcilers[kind.name] = kind.reconciler(surroundings)
+
+    def _requeue(self, kind: str, key: Any) -> None:
+        self.queue.add(Item(kind, key))
+
+    async def _work(self, item: Item) -> float | None:
+        # Without the Lease nothing is to be done; when it is held, every key comes back.
+        if not self.leases.allow(item.key.namespace):
+            return None
+        return await self._reconcilers[item.kind].reconcile(item.key)
+
+    def _queue_all(self, namespace: str | None = None) -> None:
+        for kind, reconciler in self._reconcilers.items():
+            for key in reconciler.known():
+                if namespace in (None, key.namespace):
+                    self.queue.add(Item(kind, key))
+
+    def queue_all(self) -> None:
+        """Something that concerns every object has changed."""
+        self._queue_all()
+
+    def trouble(self) -> str:
+        """What only a restart helps against; empty when all is well, or when the API server is what fails."""
+        dead = self.watches.dead() if self.leases.api_answers() else []
+        return f"these watches are dead: {', '.join(dead)}" if dead else ""
+
+
+def _plurals_of_optional(sources: Iterable[Source]) -> frozenset[str]:
+    return frozenset(source.resource.plural for source in sources if source.optional)
+
+
+async def _operate(kinds: Sequence[Kind], own: settings.Settings, health_port: int) -> int:
+    """Runs until a signal, a gap in a watch or a failure; returns the process's exit status."""
+    stop = asyncio.Event()
+    registry = kopf.OperatorRegistry()
+    operator = Operator(kinds, own, stop)
+    async with connect(operator.leases.allow) as cluster:
+        apis = OptionalApis(cluster, operator.watches, operator.queue_all)
+        await apis.look()
+        await operator.leave_out_ungranted(cluster)
+        register(registry, operator.watches, operator.sources, operator.queue.add)
+
+        async def begin(**indices: Any) -> None:
+            _stop_on_signals(stop)
+            operator.begin(cluster, apis, indices)
+
+        kopf.on.startup(registry=registry)(begin)
+        # Started before kopf, which at its end cancels every task that was started later.
+        jobs = [operator.queue.run(), apis.watch(), operator.await_rights(cluster), *operator.leases.tasks(cluster)]
+        working = [asyncio.create_task(job) for job in jobs]
+        watching = asyncio.create_task(_watch(registry, own, operator, stop))
+        async with health.serve(health_port, operator.trouble):
+            ending = [*working, watching, asyncio.create_task(stop.wait())]
+            done, _ = await asyncio.wait(ending, return_when=asyncio.FIRST_COMPLETED)
+            status = 0 if stop.is_set() else 1
+            for task in working:
+                task.cancel()
+            _, still_working = await asyncio.wait(working, timeout=STOP_SECONDS)
+            # Nothing is written any more: the next one may act.
+            await operator.leases.release(cluster)
+            stop.set()
+            _, still_watching = await asyncio.wait([watching], timeout=STOP_SECONDS)
+    for task in done:
+        if not task.cancelled() and (error := task.exception()):
+            log.error("ends after %s: %s", type(error).__name__, error, exc_info=error)
+    # kopf's watches can overlook that they are to end, and the event loop would wait for them.
+    if still_watching or still_working:
+        logging.shutdown()
+        os._exit(status)
+    return status
+
+
+async def _watch(
+    registry: kopf.OperatorRegistry, own: settings.Settings, operator: Operator, stop: asyncio.Event
+) -> None:
+    """kopf, until `stop` is set."""
+    await kopf.operator(
+        registry=registry,
+        settings=kopf_settings(own, operator.watches, operator.sources),
+        standalone=True,
+        clusterwide=not own.watch_namespaces,
+        namespaces=own.watch_namespaces,
+        stop_flag=stop,
+    )
+
+
+def _stop_on_signals(stop: asyncio.Event) -> None:
+    """In place of kopf's own way: what writes ends first, and then the watches."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+
+
+def run_operator(kinds: Sequence[Kind], path: Path | None, metrics_port: int, health_port: int) -> None:
+    """Runs until SIGTERM, or until it has to start again. Serves /metrics and /healthz at the ports."""
+    own = settings.load(path)
+    kopf.configure(log_format=kopf.LogFormat.JSON if own.log_format == "json" else kopf.LogFormat.FULL)
+    for noisy in ("kopf", "aiohttp.access"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    for collector in (metrics.watches, *(collector for kind in kinds for collector in kind.collectors)):
+        REGISTRY.register(collector)
+    start_http_server(metrics_port)
+    sys.exit(asyncio.run(_operate(kinds, own, health_port)))

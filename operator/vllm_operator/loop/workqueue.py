@@ -1,0 +1,115 @@
+"""A keyed work queue: a key waits at most once, is worked on by one worker at a time, and comes back after a failure.
+
+Knows nothing of Kubernetes. Times are seconds of the event loop's clock. An error that is expected to pass
+says as `retry_after` how many seconds the key has to wait at least.
+"""
+
+import asyncio
+import heapq
+import logging
+from collections.abc import Awaitable, Callable, Hashable
+from contextlib import suppress
+from typing import Generic, TypeVar
+
+from .. import metrics
+
+log = logging.getLogger(__name__)
+Key = TypeVar("Key", bound=Hashable)
+
+FIRST_BACKOFF_SECONDS = 0.5
+LONGEST_BACKOFF_SECONDS = 60.0
+
+
+class WorkQueue(Generic[Key]):
+    """Calls `work(key)` for every added key. `work` returns seconds after which it wants the key again, or None."""
+
+    def __init__(self, work: Callable[[Key], Awaitable[float | None]], workers: int) -> None:
+        self._work = work
+        self._workers = workers
+        self._due: dict[Key, float] = {}
+        self._heap: list[tuple[float, int, Key]] = []
+        self._sequence = 0
+        self._running: set[Key] = set()
+        # Wanted again while being worked on: queued when the worker ends.
+        self._again: dict[Key, float] = {}
+        self._failures: dict[Key, int] = {}
+        # No event brings a key back earlier.
+        self._not_before: dict[Key, float] = {}
+        self._wake = asyncio.Event()
+
+    def add(self, key: Key, delay: float = 0.0) -> None:
+        """Wants the key worked on in `delay` seconds, or earlier if it waits for an earlier time already."""
+        self._add_at(key, asyncio.get_running_loop().time() + delay)
+
+    def _add_at(self, key: Key, due: float) -> None:
+        if key in self._running:
+            self._again[key] = min(due, self._again.get(key, due))
+            return
+        due = max(due, self._not_before.get(key, due))
+        if self._due.get(key, due + 1) <= due:
+            return
+        self._due[key] = due
+        self._sequence += 1
+        heapq.heappush(self._heap, (due, self._sequence, key))
+        self._wake.set()
+
+    def _overdue(self, now: float) -> list[float]:
+        """For how many seconds each key that waits for a worker has been due."""
+        return [now - due for due in list(self._due.values()) if due <= now]
+
+    async def run(self) -> None:
+        """Works until cancelled. The metrics ask from another thread when they are scraped."""
+        clock = asyncio.get_running_loop().time
+        metrics.queue_depth.set_function(lambda: len(self._overdue(clock())))
+        metrics.queue_age.set_function(lambda: max(self._overdue(clock()), default=0.0))
+        slots = asyncio.Semaphore(self._workers)
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                await slots.acquire()
+                key = await self._next()
+                self._running.add(key)
+                tasks.create_task(self._run_one(key, slots))
+
+    async def _next(self) -> Key:
+        """Waits for the key that is due first, and takes it off the queue."""
+        while True:
+            wait: float | None = None
+            while self._heap:
+                due, _, key = self._heap[0]
+                if self._due.get(key) != due:
+                    heapq.heappop(self._heap)  # was moved to an earlier time, and has been worked on since
+                    continue
+                wait = due - asyncio.get_running_loop().time()
+                if wait > 0:
+                    break
+                heapq.heappop(self._heap)
+                del self._due[key]
+                return key
+            self._wake.clear()
+            with suppress(TimeoutError):
+                # Not wait_for: that of Python 3.11 forgets a cancellation that comes together with an event.
+                async with asyncio.timeout(wait):
+                    await self._wake.wait()
+
+    async def _run_one(self, key: Key, slots: asyncio.Semaphore) -> None:
+        again: float | None = None
+        try:
+            self._not_before.pop(key, None)
+            again = await self._work(key)
+            self._failures.pop(key, None)
+        except Exception as error:
+            failures = self._failures[key] = self._failures.get(key, 0) + 1
+            again = min(FIRST_BACKOFF_SECONDS * 2 ** min(failures - 1, 16), LONGEST_BACKOFF_SECONDS)
+            wait: float | None = getattr(error, "retry_after", None)
+            if wait:
+                self._not_before[key] = asyncio.get_running_loop().time() + wait
+            metrics.reconcile_errors.labels(type(error).__name__).inc()
+            trace = failures == 1 and wait is None
+            log.warning("%s failed (%s: %s), again in %.1f s", key, type(error).__name__, error, again, exc_info=trace)
+        finally:
+            self._running.discard(key)
+            if again is not None:
+                self.add(key, again)
+            if key in self._again:
+                self._add_at(key, self._again.pop(key))
+            slots.release()

@@ -1,0 +1,174 @@
+"""The kinds of children, one row each: the one place that says what a kind of child is.
+
+What goes by kind follows from the rows: which children a service has and in which order they are applied (`desired`),
+watches, pruning, whose an object is (apply/), the operator's rights (resources.py, and from there the chart) and what
+the tests go through. A new kind is a builder in a file of its own, and a row; tests/unit/manifests/test_kinds.py says
+what is still missing.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+from ..api.resource import InferenceService
+from .autoscaling import Scaling, horizontal_pod_autoscaler, scaled_object
+from .availability import disruption_budget
+from .claim import cache_claim
+from .deployment import deployment
+from .metadata import Manifest
+from .monitoring import service_monitor
+from .network import network_policy, service
+
+
+class Pruned(Enum):
+    """When a child that is no longer desired is deleted."""
+
+    FIRST = "before anything is applied"
+    LAST = "after all else is applied"
+    BY_NUMBER = "when there are newer ones enough"
+    NEVER = "while the service is there it is desired, so there is no right to delete it"
+
+
+class Proof(Enum):
+    """What shows that an object is this service's own child. Nothing else is ever changed or deleted."""
+
+    OWNER = "its controlling owner is this very service, by uid"
+    OWNER_OR_LABELS = "or it has no owner, so that it outlives its service, and our labels"
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the children of one service are made of. `template`: kept pod template; None while there must be no pods."""
+
+    service: InferenceService
+    template: Manifest | None
+    scaling: Scaling
+
+
+# None where the service has no such child.
+Build = Callable[[Parts], Manifest | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChildKind:
+    """A kind of child, and where it lives in the API. `plural` is the resource's name there."""
+
+    kind: str
+    api_version: str
+    plural: str
+    build: Build | None
+    """None: it comes at a time of its own, from what only the loop knows (a revision's number, a model unknown)."""
+    pruned: Pruned
+    proof: Proof = Proof.OWNER
+    optional: bool = False
+    """Its API may be missing in a cluster, may come and go: everything else goes on without it."""
+    autoscaler: bool = False
+    """Its conditions are read, and that the API server refuses it keeps nothing else from being made."""
+
+    @property
+    def verbs(self) -> tuple[str, ...]:
+        """What the operator needs to do with it. Read, because an object may be there that no watch shows."""
+        reads, writes = ("get", "list", "watch"), ("create", "patch")
+        return (*reads, *writes) if self.pruned is Pruned.NEVER else (*reads, *writes, "delete")
+
+
+def _always(build: Callable[[InferenceService], Manifest | None]) -> Build:
+    return lambda parts: build(parts.service)
+
+
+def _with_pods(build: Callable[[InferenceService], Manifest | None]) -> Build:
+    return lambda parts: build(parts.service) if parts.template else None
+
+
+def _with_template(build: Callable[[InferenceService, Manifest], Manifest | None]) -> Build:
+    return lambda parts: build(parts.service, parts.template) if parts.template else None
+
+
+def _with_scaling(build: Callable[[InferenceService, Scaling], Manifest | None]) -> Build:
+    return lambda parts: build(parts.service, parts.scaling) if parts.template else None
+
+
+# In the order in which they are applied.
+CHILD_KINDS = (
+    ChildKind(
+        kind="ControllerRevision",
+        api_version="apps/v1",
+        plural="controllerrevisions",
+        build=None,  # revision.py: a template is kept before anything is made of it
+        pruned=Pruned.BY_NUMBER,
+    ),
+    ChildKind(
+        kind="PersistentVolumeClaim",
+        api_version="v1",
+        plural="persistentvolumeclaims",
+        build=_always(cache_claim),
+        pruned=Pruned.LAST,
+        proof=Proof.OWNER_OR_LABELS,
+    ),
+    ChildKind(
+        kind="NetworkPolicy",
+        api_version="networking.k8s.io/v1",
+        plural="networkpolicies",
+        build=_always(network_policy),
+        pruned=Pruned.LAST,
+    ),
+    ChildKind(
+        kind="Service",
+        api_version="v1",
+        plural="services",
+        build=_always(service),
+        pruned=Pruned.NEVER,
+    ),
+    ChildKind(
+        kind="Deployment",
+        api_version="apps/v1",
+        plural="deployments",
+        build=_with_template(deployment),
+        pruned=Pruned.NEVER,
+    ),
+    ChildKind(
+        kind="PodDisruptionBudget",
+        api_version="policy/v1",
+        plural="poddisruptionbudgets",
+        build=_with_pods(disruption_budget),
+        pruned=Pruned.LAST,
+    ),
+    # Two autoscalers at once, or one and a fixed number of pods, would disagree: the one that goes goes first.
+    ChildKind(
+        kind="HorizontalPodAutoscaler",
+        api_version="autoscaling/v2",
+        plural="horizontalpodautoscalers",
+        build=_with_scaling(horizontal_pod_autoscaler),
+        pruned=Pruned.FIRST,
+        autoscaler=True,
+    ),
+    ChildKind(
+        kind="ScaledObject",
+        api_version="keda.sh/v1alpha1",
+        plural="scaledobjects",
+        build=_with_scaling(scaled_object),
+        pruned=Pruned.FIRST,
+        optional=True,
+        autoscaler=True,
+    ),
+    ChildKind(
+        kind="ServiceMonitor",
+        api_version="monitoring.coreos.com/v1",
+        plural="servicemonitors",
+        build=_always(service_monitor),
+        pruned=Pruned.NEVER,
+        optional=True,
+    ),
+    ChildKind(
+        kind="Job",
+        api_version="batch/v1",
+        plural="jobs",
+        build=None,  # inspection.py: only where the model is not known yet
+        pruned=Pruned.LAST,
+    ),
+)
+
+BY_KIND = {row.kind: row for row in CHILD_KINDS}
+# What a cluster may not know.
+OPTIONAL_KINDS = frozenset(row.kind for row in CHILD_KINDS if row.optional)
+AUTOSCALERS = frozenset(row.kind for row in CHILD_KINDS if row.autoscaler)

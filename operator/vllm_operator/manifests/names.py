@@ -1,0 +1,40 @@
+"""Names by which the rest of the operator, and whoever looks at the cluster, knows the children and what is in them.
+
+Constants only, and names made of a service's own: what builds a child is in the child's file.
+"""
+
+from ..api import GROUP
+from ..api.resource import InferenceService
+from ..vllm.argv import PORT
+
+# Owns the fields that we apply, and says who posted an Event.
+FIELD_MANAGER = "vllm-operator"
+MANAGED_BY = "vllm-operator"
+MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
+INSTANCE_LABEL = "app.kubernetes.io/instance"
+# On pods and revisions: which rendering of the spec they belong to.
+REVISION_LABEL = f"{GROUP}/revision"
+# On pods: the ServingClass that they were made of.
+CLASS_LABEL = f"{GROUP}/serving-class"
+# On the inspect Job, its pod and what is kept of what it said: what was inspected. The Service selects none of them.
+INSPECTION_LABEL = f"{GROUP}/inspection"
+# On every metric of a service's pods: the name of the service.
+SERVICE_LABEL = "inferenceservice"
+# On nodes: which product their GPUs are, by the resource that pods ask for.
+PRODUCT_LABELS = {"nvidia.com/gpu": "nvidia.com/gpu.product", "amd.com/gpu": "amd.com/gpu.product-name"}
+
+# vLLM's container in a pod, and its port.
+CONTAINER = "vllm"
+PORT_NAME = "http"
+
+
+def service_url(owner: InferenceService) -> str:
+    """Base URL of the OpenAI API within the cluster."""
+    return f"http://{owner.name}.{owner.namespace}.svc:{PORT}/v1"
+
+
+def hpa_of(service: InferenceService) -> tuple[str, str]:
+    """Kind and name of the HorizontalPodAutoscaler that scales the service: ours, or the one that KEDA keeps."""
+    scaling = service.spec.autoscaling
+    by_keda = scaling is not None and scaling.provider == "KEDA"
+    return "HorizontalPodAutoscaler", f"keda-hpa-{service.name}" if by_keda else service.name

@@ -1,0 +1,1 @@
+"""What is read on demand, in the background, beside the watches."""

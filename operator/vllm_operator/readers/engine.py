@@ -1,0 +1,56 @@
+"""Reads what vLLM reports of itself, version and KV cache size, once per container that became ready."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+from ..again import Again
+from ..snapshots.pod import PodSnapshot
+from ..status.evidence import Engine, Evidence
+from .pod_http import EngineError, container_of, read_engine
+from .reader import Clock
+
+log = logging.getLogger(__name__)
+RETRY_SECONDS = (5.0, 15.0, 60.0, 300.0)
+
+
+class EngineReader:
+    """One service's engine. `done()` is called when one has answered, or has not in time."""
+
+    def __init__(self, clock: Clock, done: Callable[[], None]) -> None:
+        self._clock, self._done = clock, done
+        self._answer: tuple[str, Engine] | None = None
+        self._attempts = 0
+        self._next = 0.0
+        self._task: asyncio.Task[None] | None = None
+
+    async def read(self, evidence: Evidence) -> Evidence:
+        """What one of the pods reported; until one has, what the status says stands."""
+        engine = self.get(evidence.pods)
+        return replace(evidence, engine=engine) if engine else evidence
+
+    def waits(self) -> Iterator[Again]:
+        """Another try is due, while one is worth it."""
+        if self._attempts:
+            yield Again(max(self._next - self._clock(), 0.1), "vLLM is asked again for its KV cache size")
+
+    def get(self, pods: Sequence[PodSnapshot]) -> Engine | None:
+        """What one of these pods reported; None while that is not known, and then a ready one is being asked."""
+        ready = {container_of(pod): pod.ip for pod in pods if pod.ready and pod.ip}
+        if self._answer and self._answer[0] in ready:
+            return self._answer[1]
+        if ready and self._clock() >= self._next and (self._task is None or self._task.done()):
+            container, ip = next(iter(ready.items()))
+            self._next = self._clock() + RETRY_SECONDS[min(self._attempts, len(RETRY_SECONDS) - 1)]
+            self._attempts += 1
+            self._task = asyncio.create_task(self._ask(container, str(ip)))
+        return None
+
+    async def _ask(self, container: str, ip: str) -> None:
+        try:
+            self._answer = (container, await read_engine(ip))
+            self._attempts, self._next = 0, 0.0
+        except EngineError as error:
+            log.info("vLLM in %s does not tell its KV cache size: %s", container, error)
+        self._done()

@@ -1,0 +1,110 @@
+"""What is known of one service's model: from what is kept of it, or from what the inspect Job's pod left."""
+
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
+
+from ..again import Again
+from ..api.reasons import Reason
+from ..api.resource import InferenceService
+from ..assess.fits import Inspection
+from ..inspection.kept import content_of, pack
+from ..inspection.report import InspectionError, decode
+from ..manifests import Manifest, inspection_key, kept_model_name, model_claim
+from ..snapshots.child import kept_models
+from ..status.evidence import Evidence
+from .reader import Clock
+
+# The first pods wait this long for the Job; it never keeps a service from running.
+PATIENCE_SECONDS = 120.0
+CLAIM_RETRY_SECONDS = 30.0
+
+ReadClaim = Callable[[str], Awaitable[Manifest | None]]
+
+
+class InspectionReader:
+    """Follows the inspections of one service. Losing it costs a request, never a result.
+
+    `read_claim(name)` gets a claim; `possible`: whether the operator knows the image that inspects.
+    """
+
+    def __init__(self, read_claim: ReadClaim, clock: Clock, *, possible: bool) -> None:
+        self._read_claim, self._clock, self._possible = read_claim, clock, possible
+        self._known: Inspection | None = None
+        self._kept = False
+        self._since: tuple[str, float] = ("", 0.0)
+        self._claim_bound = False
+        self._again: Again | None = None
+
+    async def read(self, evidence: Evidence) -> Evidence:
+        """The inspection, from what is kept or from what the Job's pod left."""
+        return replace(evidence, inspection=await self._look(evidence))
+
+    def waits(self) -> Iterator[Again]:
+        """The Job is waited for, or the claim."""
+        if self._again:
+            yield self._again
+
+    async def _look(self, evidence: Evidence) -> Inspection:
+        key, pod = inspection_key(evidence.service), evidence.inspection_pod
+        self._again = None
+        if packed := _kept(evidence):
+            self._known, self._kept = Inspection(key, packed), True
+            return self._known
+        # What was kept and is gone was deleted by hand: the model is to be inspected anew.
+        if self._kept or self._known is None or self._known.key != key:
+            self._known, self._kept = _of_earlier_version(evidence, key), False
+        if (self._known is None or self._known.error) and pod and pod.ended:
+            self._known = _decoded(key, pod.message)
+        if self._known and self._known.packed:
+            return self._known
+        if trouble := await self._trouble(evidence.service):
+            return Inspection(key, error=trouble)
+        return self._known or self._wait(key)
+
+    async def _trouble(self, service: InferenceService) -> InspectionError | None:
+        """Why there can be no Job. A Job would bind a claim that waits for its first consumer, on the wrong node."""
+        if not self._possible:
+            text = "the operator does not know its own image (settings: images.operator)"
+            return InspectionError(Reason.NOT_INSPECTED, text)
+        claim = model_claim(service)
+        if claim is None or self._claim_bound:
+            return None
+        body = await self._read_claim(claim)
+        self._claim_bound = bool(body) and (body or {}).get("status", {}).get("phase") == "Bound"
+        if self._claim_bound:
+            return None
+        self._again = Again(CLAIM_RETRY_SECONDS, f"the claim {claim} is looked at again")
+        if body:
+            return InspectionError(Reason.VOLUME_NOT_BOUND, f"the claim {claim} is not bound yet")
+        return InspectionError(Reason.CLAIM_MISSING, f"there is no claim {claim}: check model.uri")
+
+    def _wait(self, key: str) -> Inspection:
+        if self._since[0] != key:
+            self._since = (key, self._clock())
+        left = self._since[1] + PATIENCE_SECONDS - self._clock()
+        if left > 0:
+            self._again = Again(left + 1, "the inspect Job has not ended")
+            return Inspection(key, pending=True)
+        text = f"the inspection has not ended within {PATIENCE_SECONDS:.0f} s: kubectl describe the inspect Job's pod"
+        return Inspection(key, error=InspectionError(Reason.NOT_INSPECTED, text))
+
+
+def _kept(evidence: Evidence) -> bytes | None:
+    """What the watch shows that is kept of the model that the spec names."""
+    name = kept_model_name(evidence.service)
+    kept = kept_models(evidence.live, evidence.service.uid)
+    return next((child.packed_model for child in kept if child.name == name), None)
+
+
+def _of_earlier_version(evidence: Evidence, key: str) -> Inspection | None:
+    """What the first versions of the operator kept in the status; it goes with the next write of the status."""
+    model = evidence.before.get("model") or {}
+    report = model.get("report") if model.get("inspected") == key else None
+    return _decoded(key, report) if report else None
+
+
+def _decoded(key: str, report: str) -> Inspection:
+    try:
+        return Inspection(key, pack(content_of(decode(report))))
+    except InspectionError as error:
+        return Inspection(key, error=error)

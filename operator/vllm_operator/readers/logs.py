@@ -1,0 +1,72 @@
+"""Reads the log of a container that failed, once, where the 2 KiB that the kubelet keeps do not tell the cause."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from ..again import Again
+from ..diagnosis import wants_log
+from ..snapshots.pod import PodSnapshot
+from ..status.evidence import Evidence
+from .reader import Clock, Pending
+
+# A pod that fails again and again says the same each time.
+MOST_READS = 6
+# The kubelet may not have the log yet, while it puts another container in the place of the one that ended.
+RETRY_SECONDS = (0.0, 1.0, 3.0)
+# What a log tells is worth waiting for; a kubelet that does not answer is not.
+PATIENCE_SECONDS = 5.0
+
+ReadLog = Callable[[PodSnapshot], Awaitable[str]]
+
+
+class _Ended(NamedTuple):
+    """A container that ended. When another takes its place its log moves, and what is read on the way is that one's."""
+
+    pod: str
+    started: str
+    replaced: bool
+
+
+class LogReader:
+    """The logs of one service's failed containers. `done()` is called when one has been read."""
+
+    def __init__(self, read: ReadLog, clock: Clock, done: Callable[[], None]) -> None:
+        self._read = read
+        self._texts: dict[_Ended, str] = {}
+        self._pending = Pending[_Ended](PATIENCE_SECONDS, clock, done)
+
+    async def read(self, evidence: Evidence) -> Evidence:
+        """The pods, with the log of what failed in them as far as it was read; what is missing is being read."""
+        return replace(evidence, pods=self.fill(evidence.pods))
+
+    def waits(self) -> Iterator[Again]:
+        """A log that is being read is worth waiting for."""
+        return self._pending.waits("a log is being read")
+
+    def fill(self, pods: Sequence[PodSnapshot]) -> list[PodSnapshot]:
+        """As `read`, for the pods alone."""
+        names = {pod.name for pod in pods}
+        self._texts = {key: text for key, text in self._texts.items() if key.pod in names}
+        return [self._filled(pod) if wants_log(pod) else pod for pod in pods]
+
+    def _filled(self, pod: PodSnapshot) -> PodSnapshot:
+        if not pod.ending:
+            return pod
+        key = _Ended(pod.name, pod.ending.started, pod.ending.replaced)
+        earlier = {other: text for other, text in self._texts.items() if other.pod == pod.name}
+        if key not in earlier and key not in self._pending and len(earlier) < MOST_READS:
+            self._pending.start(key, self._fetch(key, pod))
+        text = earlier.get(key) or next(filter(None, reversed(earlier.values())), "")
+        return replace(pod, ending=replace(pod.ending, log=text)) if text else pod
+
+    async def _fetch(self, key: _Ended, pod: PodSnapshot) -> None:
+        text = ""
+        try:
+            for seconds in RETRY_SECONDS:
+                await asyncio.sleep(seconds)
+                if text := await self._read(pod):
+                    break
+        finally:
+            self._texts[key] = text

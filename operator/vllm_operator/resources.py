@@ -1,0 +1,80 @@
+"""Every resource that the operator touches, where it lives in the API, and what the operator may do with it.
+
+The chart's rules of RBAC are written from here (`make generated`): exactly what is used, which a test compares with
+the API server's audit log. Kinds of children stand in manifests/kinds.py.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from .api import API_VERSION, CLASS_KIND, CLASS_PLURAL, KIND, PLURAL
+from .manifests.kinds import CHILD_KINDS
+
+# The name of every Lease of an operator.
+LEASE_NAME = "vllm-operator"
+_WATCH = ("list", "watch")
+
+
+class Resource(NamedTuple):
+    """Where a kind lives in the API, and what the operator does with it."""
+
+    api_version: str
+    plural: str
+    verbs: tuple[str, ...]
+    # Verbs by subresource.
+    subresources: Mapping[str, tuple[str, ...]] = {}
+    # Only the objects of this name.
+    name: str = ""
+    # Belongs to no namespace: out of reach of an operator that has rights in some namespaces only.
+    cluster_scoped: bool = False
+    # Of such ones: that operator may be given the right to read them all the same.
+    granted: bool = False
+
+    @property
+    def group(self) -> str:
+        """The API group; empty for the core one."""
+        return self.api_version.rpartition("/")[0]
+
+
+RESOURCES = {
+    KIND: Resource(API_VERSION, PLURAL, _WATCH, {"status": ("patch",)}),
+    **{row.kind: Resource(row.api_version, row.plural, row.verbs) for row in CHILD_KINDS},
+    # Logs: of failed containers.
+    "Pod": Resource("v1", "pods", _WATCH, {"log": ("get",)}),
+    # List: those about pods in trouble.
+    "Event": Resource("v1", "events", ("create", "list")),
+    # Of operators: only the one that holds it acts.
+    "Lease": Resource("coordination.k8s.io/v1", "leases", ("get", "create", "update"), name=LEASE_NAME),
+    # Which GPUs there are, for the memory plan.
+    "Node": Resource("v1", "nodes", _WATCH, cluster_scoped=True),
+    # Classes, and the labels of namespaces, which say who may use them.
+    CLASS_KIND: Resource(API_VERSION, CLASS_PLURAL, _WATCH, {"status": ("patch",)}, cluster_scoped=True, granted=True),
+    "Namespace": Resource("v1", "namespaces", _WATCH, cluster_scoped=True, granted=True),
+    # kopf looks for CRDs that come and go.
+    "CustomResourceDefinition": Resource(
+        "apiextensions.k8s.io/v1", "customresourcedefinitions", _WATCH, cluster_scoped=True
+    ),
+}
+
+
+def rules(resources: Mapping[str, Resource] = RESOURCES) -> dict[str, list[dict[str, Any]]]:
+    """The rules of RBAC that the operator needs: `namespaced` wherever it looks after services, the others once.
+
+    Where it may only see some namespaces it does without `cluster`, and tells services what it misses of `granted`.
+    """
+    places: dict[str, list[dict[str, Any]]] = {"namespaced": [], "granted": [], "cluster": []}
+    for resource in resources.values():
+        own, *parts = _rules(resource)
+        places["granted" if resource.granted else "cluster" if resource.cluster_scoped else "namespaced"].append(own)
+        places["cluster" if resource.cluster_scoped else "namespaced"] += parts
+    return places
+
+
+def _rules(resource: Resource) -> Iterator[dict[str, Any]]:
+    parts = {resource.plural: resource.verbs}
+    parts |= {f"{resource.plural}/{name}": verbs for name, verbs in resource.subresources.items()}
+    for part, verbs in parts.items():
+        rule: dict[str, Any] = {"apiGroups": [resource.group], "resources": [part]}
+        # That holds for `create` as well where an object is made by a PUT, which names it, as a Lease is.
+        names = {"resourceNames": [resource.name]} if resource.name else {}
+        yield {**rule, **names, "verbs": list(verbs)}

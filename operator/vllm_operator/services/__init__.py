@@ -1,0 +1,1 @@
+"""InferenceService: read reconcile.py first."""

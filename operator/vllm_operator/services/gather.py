@@ -1,0 +1,109 @@
+"""All that is known of a service, as one frozen value. Reads what the watches do not show; decides nothing."""
+
+from dataclasses import replace
+
+from pydantic import ValidationError
+
+from ..api.reasons import Reason
+from ..api.resource import InferenceService, Key
+from ..api.spec import InferenceServiceSpec
+from ..assess.fits import Inspection
+from ..assess.policy import named_claims, refused
+from ..assess.supply import supply
+from ..assess.terms import Terms
+from ..diagnosis import Autoscaler, Finding, asks_for_gpus
+from ..loop.kinds import Surroundings
+from ..manifests import inspection_key
+from ..manifests.names import hpa_of
+from ..settings import Settings
+from ..snapshots.child import deployment_of
+from ..snapshots.own import ObjectSnapshot
+from ..status.evidence import Engine, Evidence
+from .agreement import Agreement
+from .memory import Memory
+from .view import View
+
+# Stands in for a spec that cannot be read: only the status is written then.
+_UNREADABLE = InferenceServiceSpec.model_validate({"model": {"uri": "hf://unreadable/spec"}, "replicas": 0})
+
+
+async def gather(
+    key: Key, snapshot: ObjectSnapshot, memory: Memory, surroundings: Surroundings, agreement: Agreement
+) -> Evidence:
+    """The evidence on which the service is decided. What is still being read, `memory.waits()` tells."""
+    view = View(surroundings.indices)
+    evidence = _watched(key, snapshot, memory, surroundings, agreement)
+    if not evidence.spec_error and (settings := surroundings.settings).allowed_claims:
+        written = parse(key, snapshot, memory, settings)[0].spec
+        claims = await memory.claims.labels(named_claims(written))
+        evidence = replace(evidence, spec_error=refused(written, settings, claims))
+    if evidence.spec_error:
+        return evidence
+    for reader in memory.readers:
+        evidence = await reader.read(evidence)
+    nodes = evidence.nodes
+    if nodes and asks_for_gpus(evidence.deployment, evidence.pods):
+        gpus = supply(key.namespace, evidence.service.spec, nodes, view.all_pods())
+        evidence = replace(evidence, supply=gpus)
+    return evidence
+
+
+def _watched(
+    key: Key, snapshot: ObjectSnapshot, memory: Memory, surroundings: Surroundings, agreement: Agreement
+) -> Evidence:
+    """What the watches show, and what is remembered of what they showed."""
+    view = View(surroundings.indices)
+    service, spec_error = parse(key, snapshot, memory, surroundings.settings)
+    before = memory.writer.newest(snapshot.resource_version, snapshot.status)
+    terms = Terms(service.spec) if spec_error else agreement.terms(service, before, memory)
+    service = replace(service, spec=terms.spec)
+    live, pods, served = view.children(key), view.pods(key), surroundings.served()
+    memory.ledger.note(live)
+    memory.replicas.note(deployment_of(live, service.name, service.uid), pods, before)
+    inspected = inspection_key(service)
+    hpa, scaled_object = live.get(hpa_of(service)), live.get(("ScaledObject", service.name))
+    return Evidence(
+        service=service,
+        before=before,
+        spec_error=spec_error,
+        live=live,
+        pods=[pod for pod in pods if pod.revision == service.revision],
+        old_pods=[pod for pod in pods if pod.revision != service.revision],
+        nodes=view.nodes(),
+        served=served,
+        autoscaler=Autoscaler(
+            hpa.autoscaler if hpa else None,
+            scaled_object.autoscaler if scaled_object else None,
+            keda="ScaledObject" in served,
+        ),
+        start_replicas=memory.replicas.at_start(service),
+        startup_seconds=memory.replicas.startup_seconds,
+        inspection_pod=view.inspection(key, inspected),
+        inspection=Inspection(inspected, pending=True),
+        resolved=terms.resolved,
+        refusal=terms.refusal,
+        held_back=terms.held_back,
+        drift=terms.drift,
+        engine=Engine.known(before, service.generation),
+    )
+
+
+def parse(
+    key: Key, snapshot: ObjectSnapshot, memory: Memory, settings: Settings
+) -> tuple[InferenceService, Finding | None]:
+    """The service and what is wrong with its spec, beyond the schema that the API server has checked."""
+    if memory.parsed is None or memory.parsed[0].generation != snapshot.generation:
+        memory.parsed = _parsed(key, snapshot, settings)
+    return memory.parsed
+
+
+def _parsed(key: Key, snapshot: ObjectSnapshot, settings: Settings) -> tuple[InferenceService, Finding | None]:
+    try:
+        spec = InferenceServiceSpec.model_validate(snapshot.spec)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        unread = InferenceService(*key, snapshot.uid, snapshot.generation, _UNREADABLE)
+        return unread, (Reason.INVALID, f"spec.{where}: {first['msg'].removeprefix('Value error, ')}")
+    service = InferenceService(*key, snapshot.uid, snapshot.generation, spec)
+    return service, refused(spec, settings)

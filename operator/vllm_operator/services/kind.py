@@ -1,0 +1,100 @@
+"""InferenceService, as the loop knows it: its watches, and its reconciler."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ..api import CLASS_KIND, KIND
+from ..api.resource import Key
+from ..api.serving_class import ServingClass
+from ..loop.kinds import Kind
+from ..manifests.kinds import CHILD_KINDS, ChildKind
+from ..manifests.names import INSPECTION_LABEL
+from ..resources import RESOURCES
+from ..snapshots import inspection_pod
+from ..snapshots.child import Child, child, instance
+from ..snapshots.node import Node
+from ..snapshots.node import snapshot as node
+from ..snapshots.own import ObjectSnapshot, key_of, snapshot
+from ..snapshots.pod import PodSnapshot, pod
+from ..snapshots.serving_class import UnreadClass, serving_class
+from ..status.figures import fleet
+from ..watch.sources import Body, Indices, Item, Source
+from .reconcile import ServiceReconciler
+from .view import CHILDREN, CLASSES, INSPECTIONS, NAMESPACES, NODES, PODS, SERVICES
+
+# Several events of a rollout come at once; they are worth one look.
+CHILD_EVENT_DELAY_SECONDS = 0.5
+# Nodes come in groups, and each concerns the plan of every service.
+NODE_EVENT_DELAY_SECONDS = 2.0
+
+
+def _service(body: Body) -> Mapping[Key, ObjectSnapshot]:
+    return {key_of(body): snapshot(body)}
+
+
+def _child(body: Body) -> Mapping[Key, Child]:
+    return {instance(body): child(body)}
+
+
+def _pod(body: Body) -> Mapping[Key, PodSnapshot]:
+    inspects = INSPECTION_LABEL in (body["metadata"].get("labels") or {})
+    return {} if inspects else {instance(body): pod(body)}
+
+
+def _inspection(body: Body) -> Mapping[Key, inspection_pod.InspectionPod]:
+    kept = inspection_pod.snapshot(body, INSPECTION_LABEL)
+    return {instance(body): kept} if kept else {}
+
+
+def _node(body: Body) -> Mapping[str, Node]:
+    kept = node(body)
+    return {kept.name: kept} if kept.devices else {}
+
+
+def _itself(body: Body, _: Indices) -> Iterable[Item]:
+    return [Item(KIND, key_of(body))]
+
+
+def _owner(body: Body, _: Indices) -> Iterable[Item]:
+    return [Item(KIND, instance(body))]
+
+
+def _all(_: Body, indices: Indices) -> Iterable[Item]:
+    return [Item(KIND, key) for key in indices[SERVICES]]
+
+
+def _class(body: Body) -> Mapping[str, ServingClass | UnreadClass]:
+    return {body["metadata"]["name"]: serving_class(body)}
+
+
+def _namespace(body: Body) -> Mapping[str, Mapping[str, str]]:
+    return {body["metadata"]["name"]: dict(body["metadata"].get("labels") or {})}
+
+
+def _of_class(body: Body, indices: Indices) -> Iterable[Item]:
+    """Services that name a class, or that have no other: it may be the default, or have been."""
+    wanted = (None, body["metadata"]["name"])
+    shown = ((key, next(iter(found), None)) for key, found in indices[SERVICES].items())
+    return [Item(KIND, key) for key, one in shown if one and one.spec.get("servingClassName") in wanted]
+
+
+def _in_namespace(body: Body, indices: Indices) -> Iterable[Item]:
+    name = body["metadata"]["name"]
+    return [Item(KIND, key) for key in indices[SERVICES] if key.namespace == name]
+
+
+def _child_source(row: ChildKind) -> Source:
+    indices: dict[str, Any] = {CHILDREN: _child}
+    delay = CHILD_EVENT_DELAY_SECONDS
+    return Source(RESOURCES[row.kind], indices, _owner, delay, labelled=True, optional=row.optional)
+
+
+SOURCES = (
+    Source(RESOURCES[KIND], {SERVICES: _service}, _itself),
+    *map(_child_source, CHILD_KINDS),
+    Source(RESOURCES["Pod"], {PODS: _pod, INSPECTIONS: _inspection}, _owner, CHILD_EVENT_DELAY_SECONDS, labelled=True),
+    Source(RESOURCES["Node"], {NODES: _node}, _all, NODE_EVENT_DELAY_SECONDS, by_snapshot=True),
+    Source(RESOURCES[CLASS_KIND], {CLASSES: _class}, _of_class, by_snapshot=True),
+    Source(RESOURCES["Namespace"], {NAMESPACES: _namespace}, _in_namespace, by_snapshot=True),
+)
+INFERENCE_SERVICE = Kind(KIND, SOURCES, ServiceReconciler, (fleet,))

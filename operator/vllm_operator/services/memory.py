@@ -1,0 +1,87 @@
+"""What is remembered of one service between reconciles. Losing it costs requests, never correctness."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+
+from ..again import Again
+from ..api.resource import InferenceService, Key
+from ..apply.ledger import Ledger
+from ..apply.replicas import Replicas
+from ..assess.fits import Assessment
+from ..assess.resolution import Resolution
+from ..assess.terms import Terms
+from ..cluster import Cluster
+from ..diagnosis import Finding
+from ..loop.kinds import Surroundings
+from ..loop.write import StatusWriter
+from ..manifests import Rendered
+from ..manifests.names import CONTAINER
+from ..readers.configuration import ConfigurationReader
+from ..readers.engine import EngineReader
+from ..readers.events import EventReader
+from ..readers.hangs import HangReader
+from ..readers.inspection import InspectionReader
+from ..readers.logs import LogReader
+from ..readers.reader import Reader
+from ..snapshots.pod import PodSnapshot
+from ..status.figures import Restarts
+from .claims import Claims
+
+
+@dataclass(slots=True)
+class Memory:
+    """Of one very service: another one of the same name has another uid, and a memory of its own."""
+
+    uid: str
+    readers: tuple[Reader, ...]
+    """In the order in which they are asked."""
+    writer: StatusWriter
+    claims: Claims
+    ledger: Ledger = field(default_factory=Ledger)
+    replicas: Replicas = field(default_factory=Replicas)
+    restarts: Restarts = field(default_factory=Restarts)
+    parsed: tuple[InferenceService, Finding | None] | None = None
+    resolution: tuple[object, Resolution] | None = None
+    """What the spec came to with its class, and what that was made of."""
+    terms: tuple[object, Terms] | None = None
+    """What held then, with what was kept, and what that was made of."""
+    rendered: Mapping[str, Rendered] = field(default_factory=dict)
+    """The rendering of the current spec, by its revision: the watch may not show what keeps it yet."""
+    assessed: tuple[object, Assessment] | None = None
+    """What the last assessment was made of, and what came of it."""
+    settled_at: float | None = None
+    """When the children were first as they should be."""
+
+    def waits(self) -> list[Again]:
+        """What is being read, or due."""
+        return [*self.claims.waits(), *(wait for reader in self.readers for wait in reader.waits())]
+
+
+def remember(key: Key, uid: str, surroundings: Surroundings) -> Memory:
+    """The memory of a service that was not seen before."""
+    cluster, clock = surroundings.cluster, surroundings.clock
+    claims = Claims(partial(cluster.read, "PersistentVolumeClaim", key.namespace), clock)
+    return Memory(uid, _readers(key, surroundings), StatusWriter(cluster, clock), claims)
+
+
+def _readers(key: Key, surroundings: Surroundings) -> tuple[Reader, ...]:
+    cluster, settings, clock = surroundings.cluster, surroundings.settings, surroundings.clock
+    done = partial(surroundings.requeue, key)
+    read_claim = partial(cluster.read, "PersistentVolumeClaim", key.namespace)
+    asks_pods: tuple[Reader, ...] = (EngineReader(clock, done), ConfigurationReader(clock, done))
+    return (
+        InspectionReader(read_claim, clock, possible=bool(settings.images.operator)),
+        EventReader(partial(cluster.read_events, key.namespace), clock),
+        *((HangReader(clock, done),) if settings.engine_metrics else ()),
+        LogReader(_log_reader(cluster, key.namespace), clock, done),
+        *(asks_pods if settings.engine_metrics else ()),
+    )
+
+
+def _log_reader(cluster: Cluster, namespace: str) -> Callable[[PodSnapshot], Awaitable[str]]:
+    async def read(pod: PodSnapshot) -> str:
+        previous = pod.ending is not None and pod.ending.replaced
+        return await cluster.read_log(namespace, pod.name, CONTAINER, previous=previous)
+
+    return read

@@ -1,0 +1,163 @@
+"""One service, from spec to children to status. Read this first.
+
+gather (evidence) -> assess (does it fit) -> plan the changes (a value) -> execute them -> status (pure) -> write it.
+The user's trouble becomes a condition and waits for a change; the world's is raised, and the queue tries again.
+"""
+
+import logging
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from .. import metrics
+from ..again import Again, soonest
+from ..api import API_VERSION, KIND
+from ..api.resource import Key, Reference
+from ..apply.changes import Known, plan_changes
+from ..apply.execute import GivesWayError, Hands, StillDeletingError, execute
+from ..apply.ledger import WATCH_LAG_SECONDS
+from ..assess.fits import Assessment, assess
+from ..cluster import GoneError
+from ..loop.arrivals import Arrivals
+from ..loop.kinds import Surroundings
+from ..loop.write import ready
+from ..snapshots.own import ObjectSnapshot
+from ..status.evidence import Account, Evidence, Outcome
+from ..status.figures import figures, fleet
+from ..status.status import status
+from .agreement import Agreement
+from .first_status import FirstStatus, seconds_to_hold_first_status
+from .gather import gather
+from .memory import Memory, remember
+from .view import View
+
+log = logging.getLogger(__name__)
+
+# The children of a deleted service of the same name are soon gone.
+PREDECESSOR_SECONDS = 3.0
+# Who holds the GPUs that pods wait for changes without an event of theirs.
+SUPPLY_SECONDS = 30.0
+# Of those that a class has no room for in their namespace, each would concern every other one.
+CLASS_SECONDS = 30.0
+# What the API server refused may be allowed later without any event of ours: a quota, an admission policy.
+REFUSED_RETRY_SECONDS = 30.0
+
+
+class ServiceReconciler:
+    """Reconciles InferenceServices."""
+
+    def __init__(self, surroundings: Surroundings) -> None:
+        self._surroundings = surroundings
+        self._view = View(surroundings.indices)
+        self._memories: dict[Key, Memory] = {}
+        self._agreement = Agreement(self._view, surroundings.settings)
+        self._arrivals = Arrivals(surroundings.requeue, surroundings.clock)
+
+    def known(self) -> list[Key]:
+        """All services."""
+        return self._view.known()
+
+    async def reconcile(self, key: Key) -> float | None:
+        """Brings a service to its desired state. Returns seconds after which to look again; None: wait for a change."""
+        snapshot = self._view.service(key)
+        if snapshot is None:
+            self._forget(key)
+            return None
+        if self._arrivals.is_held(key):
+            return None
+        with metrics.reconcile_seconds.time():
+            try:
+                again = soonest(await self._reconcile(key, snapshot, self._remember(key, snapshot.uid)))
+            except GivesWayError:
+                return None
+            except (GoneError, StillDeletingError) as error:
+                # The service or its namespace is going away, or the children of its predecessor are.
+                again = Again(PREDECESSOR_SECONDS, str(error))
+        if again:
+            log.debug("%s: again in %.1f s, as %s", key, again.seconds, again.why)
+        return again.seconds if again else None
+
+    async def _reconcile(self, key: Key, snapshot: ObjectSnapshot, memory: Memory) -> list[Again]:
+        evidence = await gather(key, snapshot, memory, self._surroundings, self._agreement)
+        if evidence.spec_error:
+            self._arrivals.settled(key)
+            return [*await self._tell(Account(evidence), memory), *memory.claims.waits()]
+        assessment = self._assess(evidence, memory)
+        outcome = await self._bring_about(evidence, assessment, memory)
+        account = Account(evidence, assessment, outcome)
+        waits = [*memory.waits(), *self._rules(account, memory)]
+        if not any(wait.holds_status for wait in waits):
+            waits += await self._tell(account, memory)
+        return waits
+
+    def _assess(self, evidence: Evidence, memory: Memory) -> Assessment:
+        """Whether the service fits; worked out anew when its spec, its model or the nodes have changed."""
+        service = evidence.service
+        made_of = (service.generation, tuple(evidence.resolved), evidence.inspection, list(evidence.nodes))
+        if memory.assessed is None or memory.assessed[0] != made_of:
+            image = self._surroundings.settings.default_image(service.spec.accelerator.resource)
+            memory.assessed = (made_of, assess(service, evidence.inspection, evidence.nodes, image))
+        return memory.assessed[1]
+
+    async def _bring_about(self, evidence: Evidence, assessment: Assessment, memory: Memory) -> Outcome:
+        """Plans the changes of the children, and executes them."""
+        service, around = evidence.service, self._surroundings
+        known = Known(assessment, around.settings, memory.ledger, memory.rendered, around.clock())
+        changes = plan_changes(evidence, known)
+        if changes.rendered:
+            memory.rendered = {service.revision: changes.rendered}
+        hands = Hands(
+            around.cluster,
+            memory.ledger,
+            around.clock,
+            evidence.start_replicas,
+            lambda: self._arrivals.holds_pods(service.key),
+        )
+        outcome = await execute(service, changes, hands)
+        self._arrivals.settled(service.key)
+        memory.settled_at = around.clock() if memory.settled_at is None else memory.settled_at
+        return outcome
+
+    def _rules(self, account: Account, memory: Memory) -> Iterator[Again]:
+        """Why to come back, beside what is being read."""
+        if wait := self._first_status(account, memory):
+            yield wait
+        if memory.ledger.unseen():
+            yield Again(WATCH_LAG_SECONDS, "the watch has yet to show what was applied")
+        if account.outcome.error or account.outcome.autoscaler_refused:
+            yield Again(REFUSED_RETRY_SECONDS, "the API server may allow later what it refused")
+        if account.evidence.refusal:
+            yield Again(CLASS_SECONDS, "other services of the class may ask for less")
+        if account.evidence.supply:
+            yield Again(SUPPLY_SECONDS, "GPUs may have become free")
+
+    def _first_status(self, account: Account, memory: Memory) -> Again | None:
+        first = FirstStatus(
+            account,
+            written=memory.writer.written is not None,
+            settled_at=memory.settled_at,
+            others_wait=self._arrivals.holds_status(),
+        )
+        return seconds_to_hold_first_status(first, self._surroundings.clock())
+
+    async def _tell(self, account: Account, memory: Memory) -> list[Again]:
+        """Brings the metrics up to date, and writes the status where that is due."""
+        service, before = account.service, account.evidence.before
+        after = status(account, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
+        restarts = memory.restarts.count(self._view.pods(service.key))
+        fleet.show(service.key, figures(account, ready(after), restarts))
+        about = Reference(API_VERSION, KIND, service.key, service.uid)
+        wait = await memory.writer.write(about, before, after)
+        return [wait] if wait else []
+
+    def _remember(self, key: Key, uid: str) -> Memory:
+        memory = self._memories.get(key)
+        if memory is None or memory.uid != uid:
+            self._forget(key)
+            memory = self._memories[key] = remember(key, uid, self._surroundings)
+            self._arrivals.arrived(key)
+        return memory
+
+    def _forget(self, key: Key) -> None:
+        self._arrivals.settled(key)
+        self._memories.pop(key, None)
+        fleet.forget(key)

@@ -1,0 +1,73 @@
+"""What the watches have shown, by service. kopf's indices hold it; this gives them names and types."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from ..api.resource import Key
+from ..api.serving_class import ServingClass
+from ..assess.classes import Classes
+from ..snapshots.child import Live
+from ..snapshots.inspection_pod import InspectionPod
+from ..snapshots.node import Node
+from ..snapshots.own import ObjectSnapshot
+from ..snapshots.pod import PodSnapshot
+from ..snapshots.serving_class import UnreadClass
+from ..watch.sources import Indices
+
+SERVICES, CHILDREN, PODS, INSPECTIONS, NODES = "services", "children", "pods", "inspections", "nodes"
+CLASSES, NAMESPACES = "classes", "namespaces"
+_UNREADABLE = (
+    "the operator may not read ServingClasses; a cluster role with list and watch on servingclasses.vllm-operator.dev "
+    "gives it that (value servingClasses.read of the chart)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Read-only, and always the newest that the watches have shown."""
+
+    indices: Indices
+
+    def service(self, key: Key) -> ObjectSnapshot | None:
+        """The service, or None after it was deleted."""
+        return next(iter(self.indices[SERVICES].get(key, ())), None)
+
+    def children(self, key: Key) -> Live:
+        """The service's children."""
+        return {(child.kind, child.name): child for child in self.indices[CHILDREN].get(key, ())}
+
+    def pods(self, key: Key) -> list[PodSnapshot]:
+        """The service's pods that are not being deleted, by name."""
+        pods: Iterable[PodSnapshot] = self.indices[PODS].get(key, ())
+        return sorted((pod for pod in pods if not pod.terminating), key=lambda pod: pod.name)
+
+    def all_pods(self) -> Iterator[tuple[Key, PodSnapshot]]:
+        """The pods of all services, those that are being deleted too: they hold their GPUs until they have ended."""
+        for key, pods in self.indices[PODS].items():
+            for pod in pods:
+                yield key, pod
+
+    def inspection(self, key: Key, inspected: str) -> InspectionPod | None:
+        """The pod of an inspect Job that is about `inspected`; None before it exists."""
+        pods: Iterable[InspectionPod] = self.indices[INSPECTIONS].get(key, ())
+        return max((pod for pod in pods if pod.key == inspected), key=lambda pod: pod.ended, default=None)
+
+    def nodes(self) -> list[Node]:
+        """All nodes with GPUs; none where the operator may not see nodes."""
+        return [node for nodes in self.indices.get(NODES, {}).values() for node in nodes]
+
+    def classes(self, namespace: str) -> Classes:
+        """The ServingClasses, and what is known of who may use them."""
+        if CLASSES not in self.indices:
+            return Classes(unreadable=_UNREADABLE)
+        shown = [one for found in self.indices[CLASSES].values() for one in found]
+        labels = next(iter(self.indices.get(NAMESPACES, {}).get(namespace, ())), None)
+        return Classes(
+            {one.name: one for one in shown if isinstance(one, ServingClass)},
+            {one.name: one.fault for one in shown if isinstance(one, UnreadClass)},
+            namespace_labels=labels,
+        )
+
+    def known(self) -> list[Key]:
+        """All services."""
+        return list(self.indices[SERVICES])

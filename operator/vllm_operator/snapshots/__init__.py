@@ -1,0 +1,1 @@
+"""The values that the watches' bodies are turned into. Pure."""

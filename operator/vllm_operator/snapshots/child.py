@@ -1,0 +1,201 @@
+"""A child of a service as the API server shows it. Memory is per object, and there may be ten thousand services.
+
+Pure: a watch event's body in, a snapshot out.
+"""
+
+import hashlib
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..api.resource import Key
+from ..inspection.kept import pack
+from ..manifests import Rendered
+from ..manifests.kinds import AUTOSCALERS
+from ..manifests.metadata import Manifest
+from ..manifests.names import FIELD_MANAGER, INSTANCE_LABEL, REVISION_LABEL
+
+Body = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ConditionSnapshot:
+    """A condition of a Deployment or an autoscaler."""
+
+    type: str
+    status: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentSnapshot:
+    """What the Deployment controller has made of a Deployment."""
+
+    generation: int
+    observed_generation: int
+    replicas: int
+    wanted: int
+    conditions: tuple[ConditionSnapshot, ...]
+
+    @property
+    def rolled_out(self) -> bool:
+        """Whether the newest pod template has once had all its pods."""
+        progressing = [entry.reason for entry in self.conditions if entry.type == "Progressing"]
+        return self.generation == self.observed_generation and progressing == ["NewReplicaSetAvailable"]
+
+
+@dataclass(frozen=True, slots=True)
+class AutoscalerSnapshot:
+    """What a HorizontalPodAutoscaler, or KEDA's ScaledObject, says of itself."""
+
+    conditions: tuple[ConditionSnapshot, ...]
+
+    def condition(self, kind: str) -> ConditionSnapshot | None:
+        """The condition of a type; None while there is none."""
+        return next((entry for entry in self.conditions if entry.type == kind), None)
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimSnapshot:
+    """What cannot be changed of a PersistentVolumeClaim, and the size that it cannot be below."""
+
+    storage: str
+    storage_class: str | None
+    access_mode: str
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A child as it stands. `owned_fields` changes exactly when somebody else edits a field that we applied."""
+
+    kind: str
+    name: str
+    owner_uid: str | None
+    resource_version: int
+    owned_fields: str
+    # Of a ControllerRevision and a Deployment: the rendering that it keeps, or that its pods are of.
+    revision: str | None = None
+    revision_number: int = 0
+    packed_template: bytes | None = None
+    packed_resolved: str | None = None
+    # Of a ControllerRevision that keeps what is known of a model: see inspection/kept.py.
+    packed_model: bytes | None = None
+    deployment: DeploymentSnapshot | None = None
+    owns_replicas: bool = False
+    autoscaler: AutoscalerSnapshot | None = None
+    claim: ClaimSnapshot | None = None
+
+    @property
+    def template(self) -> Manifest:
+        """The pod template that a ControllerRevision keeps."""
+        if self.packed_template is None:
+            raise ValueError(f"{self.kind} {self.name} keeps no pod template")
+        return dict(json.loads(zlib.decompress(self.packed_template)))
+
+    @property
+    def rendered(self) -> Rendered:
+        """What a ControllerRevision keeps."""
+        return Rendered(self.template, self.resolved)
+
+    @property
+    def resolved(self) -> list[Manifest] | None:
+        """The values that a ControllerRevision keeps beside the template."""
+        return None if self.packed_resolved is None else list(json.loads(self.packed_resolved))
+
+
+# Children by kind and name.
+ChildKey = tuple[str, str]
+Live = Mapping[ChildKey, Child]
+
+
+def owned_fields(metadata: Body) -> str:
+    """Digest of the fields that our last apply owns. An edit by somebody else takes fields away from us.
+
+    See https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management
+    """
+    fields = _applied_fields(metadata)
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16] if fields else ""
+
+
+def _applied_fields(metadata: Body) -> Body:
+    for entry in metadata.get("managedFields") or ():
+        if entry.get("manager") == FIELD_MANAGER and entry.get("operation") == "Apply" and not entry.get("subresource"):
+            return dict(entry.get("fieldsV1") or {})
+    return {}
+
+
+def owner_uid(metadata: Body) -> str | None:
+    """The uid of the controlling owner."""
+    return next((str(ref["uid"]) for ref in metadata.get("ownerReferences") or () if ref.get("controller")), None)
+
+
+def child(body: Body) -> Child:
+    """Snapshot of one of the children."""
+    metadata = body["metadata"]
+    kind = body["kind"]
+    revision = kind == "ControllerRevision"
+    kept = body["data"] if revision else {}
+    rendered = body["spec"]["template"]["metadata"] if kind == "Deployment" else metadata
+    return Child(
+        kind=kind,
+        name=metadata["name"],
+        owner_uid=owner_uid(metadata),
+        resource_version=int(metadata["resourceVersion"]),
+        owned_fields=owned_fields(metadata),
+        revision=(rendered.get("labels") or {}).get(REVISION_LABEL),
+        revision_number=int(body.get("revision", 0)) if revision else 0,
+        packed_template=zlib.compress(json.dumps(kept["template"]).encode()) if "template" in kept else None,
+        packed_resolved=json.dumps(kept["resolved"]) if "resolved" in kept else None,
+        packed_model=pack(kept["model"]) if "model" in kept else None,
+        claim=_claim(body["spec"]) if kind == "PersistentVolumeClaim" else None,
+        deployment=_deployment(body) if kind == "Deployment" else None,
+        owns_replicas="f:replicas" in _applied_fields(metadata).get("f:spec", {}),
+        autoscaler=AutoscalerSnapshot(_conditions(body.get("status") or {})) if kind in AUTOSCALERS else None,
+    )
+
+
+def _claim(spec: Body) -> ClaimSnapshot:
+    return ClaimSnapshot(spec["resources"]["requests"]["storage"], spec.get("storageClassName"), spec["accessModes"][0])
+
+
+def _conditions(status: Body) -> tuple[ConditionSnapshot, ...]:
+    return tuple(
+        ConditionSnapshot(entry["type"], entry["status"], entry.get("reason", ""), entry.get("message", ""))
+        for entry in status.get("conditions") or ()
+    )
+
+
+def _deployment(body: Body) -> DeploymentSnapshot:
+    status = body.get("status") or {}
+    return DeploymentSnapshot(
+        generation=int(body["metadata"].get("generation", 0)),
+        observed_generation=int(status.get("observedGeneration", 0)),
+        replicas=int(status.get("replicas", 0)),
+        wanted=int(body["spec"].get("replicas", 1)),
+        conditions=_conditions(status),
+    )
+
+
+def instance(body: Body) -> Key:
+    """The service that a child or a pod belongs to."""
+    metadata = body["metadata"]
+    return Key(metadata["namespace"], metadata.get("labels", {}).get(INSTANCE_LABEL, ""))
+
+
+def deployment_of(live: Live, name: str, uid: str) -> DeploymentSnapshot | None:
+    """What became of the Deployment of the very service with this name and uid."""
+    child = live.get(("Deployment", name))
+    return child.deployment if child and child.owner_uid == uid else None
+
+
+def revisions(live: Live, uid: str) -> list[Child]:
+    """The kept pod templates of the very service with this uid."""
+    return [child for child in live.values() if child.packed_template is not None and child.owner_uid == uid]
+
+
+def kept_models(live: Live, uid: str) -> list[Child]:
+    """What is kept of the models of the very service with this uid."""
+    return [child for child in live.values() if child.packed_model is not None and child.owner_uid == uid]

@@ -1,0 +1,201 @@
+"""A pod of a service as the API server shows it. What explains its trouble is kept only while it does not serve.
+
+Pure: a watch event's body in, a snapshot out.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+
+from ..manifests.names import CONTAINER, REVISION_LABEL
+from .child import Body
+from .pod_event import PodEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a container ended. `log` is what Kubernetes keeps of its last lines, at most 4 KiB."""
+
+    reason: str
+    exit_code: int
+    seconds: int
+    # Whether the pod was ready while this container ran.
+    served: bool
+    log: str = ""
+    # Whether another container has been made in its place.
+    replaced: bool = False
+    # When it started, in RFC 3339.
+    started: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a pod asks of the cluster: for the explanation of why it has no node, or lost it.
+
+    Of a pod that serves only the devices are kept, which others may wait for.
+    """
+
+    resource: str = ""
+    count: int = 0
+    selector: str = ""
+    memory_limit: str = ""
+    startup_seconds: int = 0
+    # What the kubelet needs before it starts the container: the volume's name, and what it is, as "Secret name".
+    mounts: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PodSnapshot:
+    """A pod: whether it serves, and otherwise what is known of why. What explains is kept only while it does not."""
+
+    name: str
+    revision: str
+    ip: str | None
+    ready: bool
+    terminating: bool
+    scheduled: bool
+    restarts: int
+    started: bool
+    # Kubernetes' own word and sentence for what the pod waits for or was refused, empty where it only needs time.
+    reason: str = ""
+    message: str = ""
+    image: str = ""
+    node: str = ""
+    # The node has ended the whole pod, or never took it; the ReplicaSet has made another.
+    failed: bool = False
+    was_ready: bool = False
+    # From the pod's start until it was ready; 0 while it is not, and after its container was restarted.
+    startup_seconds: int = 0
+    # Whether the sandbox is there: volumes are mounted and the network is set up.
+    sandboxed: bool = True
+    # Whether the container that runs was ready, and is not any more.
+    silent: bool = False
+    # Read on demand (readers/hangs.py): whether requests wait there and the engine makes no step.
+    hangs: bool = False
+    ending: Ending | None = None
+    asked: Asked = Asked()
+    uid: str = ""
+    # Read on demand (readers/events.py), oldest first.
+    events: tuple[PodEvent, ...] = ()
+
+
+def pod(body: Body) -> PodSnapshot:
+    """Snapshot of one of the pods."""
+    metadata, spec, status = body["metadata"], body["spec"], body.get("status") or {}
+    conditions = {entry["type"]: entry for entry in status.get("conditions") or ()}
+    container = _ours(status.get("containerStatuses") or ())
+    readiness = conditions.get("Ready", {})
+    ready = readiness.get("status") == "True"
+    running = container.get("state", {}).get("running")
+    reason, message = ("", "") if ready else _trouble(status, conditions.get("PodScheduled", {}), container)
+    return PodSnapshot(
+        name=metadata["name"],
+        revision=metadata.get("labels", {}).get(REVISION_LABEL, ""),
+        ip=status.get("podIP"),
+        ready=ready,
+        terminating="deletionTimestamp" in metadata,
+        scheduled=conditions.get("PodScheduled", {}).get("status") == "True",
+        restarts=int(container.get("restartCount", 0)),
+        started=running is not None,
+        reason=reason,
+        message=message,
+        image=_ours(spec["containers"]).get("image", ""),
+        node=spec.get("nodeName", ""),
+        failed=status.get("phase") == "Failed",
+        startup_seconds=_startup(status, readiness, container) if ready else 0,
+        was_ready=ready or _later(readiness.get("lastTransitionTime"), status.get("startTime")),
+        sandboxed=conditions.get("PodReadyToStartContainers", {}).get("status") != "False",
+        silent=not ready and bool(running) and _later(readiness.get("lastTransitionTime"), running.get("startedAt")),
+        ending=None if ready else _ending(container, readiness),
+        asked=_holds(*_devices(spec)) if ready else _asked(spec),
+        uid=metadata.get("uid", ""),
+    )
+
+
+def _ours(containers: Iterable[Body]) -> Body:
+    """vLLM's own container: a service mesh or a policy may have put others beside it."""
+    return next((container for container in containers if container.get("name") == CONTAINER), {})
+
+
+# A condition gets its time when the kubelet first reports the pod; vLLM needs longer than this to become ready.
+_READY_AFTER_SECONDS = 5
+
+
+def _seconds(start: str | None, end: str | None) -> int:
+    """Seconds between two of Kubernetes' times; 0 where one of them is not known."""
+    if not start or not end:
+        return 0
+    return int((datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds())
+
+
+def _startup(status: Body, readiness: Body, container: Body) -> int:
+    if container.get("restartCount"):
+        return 0
+    return max(_seconds(status.get("startTime"), readiness.get("lastTransitionTime")), 1)
+
+
+def _later(transition: str | None, start: str | None) -> bool:
+    """Whether a readiness that is False now was ever True since `start`: its last change was not the first one."""
+    return _seconds(start, transition) > _READY_AFTER_SECONDS
+
+
+def _trouble(status: Body, scheduled: Body, container: Body) -> tuple[str, str]:
+    if scheduled.get("status") == "False":
+        return scheduled.get("reason", "Unschedulable"), scheduled.get("message", "")
+    waiting = container.get("state", {}).get("waiting", {})
+    if waiting.get("reason") and waiting["reason"] not in ("ContainerCreating", "PodInitializing", "CrashLoopBackOff"):
+        return waiting["reason"], waiting.get("message", "")
+    return status.get("reason", ""), status.get("message", "")
+
+
+def _ending(container: Body, readiness: Body) -> Ending | None:
+    """How the container ended last. It stays the newest evidence while the next one is being started."""
+    ended = container.get("state", {}).get("terminated") or container.get("lastState", {}).get("terminated")
+    if not ended:
+        return None
+    return Ending(
+        reason=ended.get("reason") or "Error",
+        exit_code=int(ended.get("exitCode", 0)),
+        seconds=_seconds(ended.get("startedAt"), ended.get("finishedAt")),
+        served=_later(readiness.get("lastTransitionTime"), ended.get("startedAt")),
+        log=ended.get("message") or "",
+        replaced="terminated" not in container.get("state", {}),
+        started=ended.get("startedAt") or "",
+    )
+
+
+def _devices(spec: Body) -> tuple[str, int]:
+    limits = _ours(spec["containers"]).get("resources", {}).get("limits") or {}
+    return next(((name, int(count)) for name, count in limits.items() if "/" in name), ("", 0))
+
+
+@lru_cache(maxsize=256)
+def _holds(resource: str, count: int) -> Asked:
+    """One object for all pods with the same devices."""
+    return Asked(resource, count)
+
+
+def _asked(spec: Body) -> Asked:
+    container = _ours(spec["containers"])
+    limits = container.get("resources", {}).get("limits") or {}
+    resource, count = _devices(spec)
+    probe = container.get("startupProbe") or {}
+    return Asked(
+        resource=resource,
+        count=count,
+        selector=", ".join(f"{key}={value}" for key, value in (spec.get("nodeSelector") or {}).items()),
+        memory_limit=limits.get("memory", ""),
+        startup_seconds=int(probe.get("failureThreshold", 0)) * int(probe.get("periodSeconds", 10)),
+        mounts=tuple(_mounts(spec.get("volumes") or ())),
+    )
+
+
+def _mounts(volumes: Iterable[Body]) -> Iterator[tuple[str, str]]:
+    for volume in volumes:
+        if "configMap" in volume:
+            yield volume["name"], f"ConfigMap {volume['configMap']['name']}"
+        if "secret" in volume:
+            yield volume["name"], f"Secret {volume['secret']['secretName']}"
+        if "persistentVolumeClaim" in volume:
+            yield volume["name"], f"PersistentVolumeClaim {volume['persistentVolumeClaim']['claimName']}"

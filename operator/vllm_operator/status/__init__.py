@@ -1,0 +1,1 @@
+"""What is said of a service: evidence in, conditions and figures out. Pure."""

@@ -1,0 +1,226 @@
+"""What each condition of a service says: one function per condition, from the account of a service. Pure.
+
+Which of them there are, in which order, and what Ready makes of them is decided in status.py.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from .. import diagnosis
+from ..api.conditions import ConditionType
+from ..api.reasons import Reason
+from ..api.resource import InferenceService
+from ..inspection.kept import facts_of
+from ..manifests.amounts import surge
+from .evidence import Account
+
+_MOST_NAMES = 3
+_MEMORY = (Reason.MODEL_TOO_LARGE, Reason.KV_CACHE_TOO_SMALL, Reason.OUT_OF_GPU_MEMORY)
+_BOOLEANS = {"True": True, "False": False}
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One condition before it gets its time."""
+
+    type: ConditionType
+    status: bool | None
+    """None: Unknown."""
+    reason: str
+    message: str
+
+
+def wanted(account: Account) -> int:
+    """Pods that there should be now: the spec's number or, under an autoscaler, the live one."""
+    if account.service.wanted_replicas is not None:
+        return account.service.wanted_replicas
+    return account.evidence.deployment.wanted if account.evidence.deployment else account.evidence.start_replicas
+
+
+def spec_valid(account: Account) -> Verdict:
+    """Whether the operator can act on the spec."""
+    if account.evidence.spec_error:
+        return Verdict(ConditionType.SPEC_VALID, False, *account.evidence.spec_error)
+    return Verdict(ConditionType.SPEC_VALID, True, Reason.VALID, "the spec is valid")
+
+
+def fits(account: Account) -> Verdict:
+    """Whether the model fits the GPUs. What was known of this very spec stands while it is looked at again."""
+    known = account.assessment
+    if known.pending:
+        for entry in account.evidence.before.get("conditions") or ():
+            if entry["type"] == ConditionType.FITS and entry["observedGeneration"] == account.service.generation:
+                return Verdict(ConditionType.FITS, _BOOLEANS.get(entry["status"]), entry["reason"], entry["message"])
+    return Verdict(ConditionType.FITS, known.fits, known.reason, known.message)
+
+
+def not_admitted(account: Account) -> Verdict | None:
+    """Why its ServingClass does not let the service have (more) pods; None where it does, or there is none."""
+    refusal = account.evidence.refusal
+    return Verdict(ConditionType.ADMITTED, False, *refusal) if refusal else None
+
+
+def withheld(account: Account) -> Verdict:
+    """Why the spec's pods are not made."""
+    known = account.assessment
+    if refused := not_admitted(account):
+        message = f"no pods are made: {refused.message}{_old(account)}"
+        return Verdict(ConditionType.WORKLOAD_AVAILABLE, False, Reason.WITHHELD, message)
+    if known.pending:
+        return Verdict(ConditionType.WORKLOAD_AVAILABLE, False, known.reason, f"{known.message}{_old(account)}")
+    message = f"no pods are made (planPolicy: Enforce): {known.message}{_old(account)}"
+    return Verdict(ConditionType.WORKLOAD_AVAILABLE, False, Reason.WITHHELD, message)
+
+
+def workload_available(account: Account) -> Verdict:
+    """Whether enough pods of the current spec serve: all but the one that a rollout or a drain may take."""
+    total = wanted(account)
+    ready = sum(pod.ready for pod in account.evidence.pods)
+    if account.outcome.error:
+        return Verdict(ConditionType.WORKLOAD_AVAILABLE, False, *account.outcome.error)
+    kept_away = account.outcome.withheld or (account.evidence.held_back and total == 0)
+    if account.service.spec.suspend or (total == 0 and not kept_away):
+        return _no_pods(account.service)
+    if kept_away:
+        return withheld(account)
+    if ready >= max(1, total - 1):
+        return Verdict(ConditionType.WORKLOAD_AVAILABLE, True, Reason.AVAILABLE, f"{ready} of {total} pods serve")
+    if finding := diagnosis.workload(account.evidence.deployment, account.evidence.pods, account.evidence.supply):
+        told = f"{ready} of {total} pods serve: {finding[1]}{_planned(account, finding[0])}{_old(account)}"
+        told += _down(account, total)
+        return Verdict(ConditionType.WORKLOAD_AVAILABLE, False, finding[0], told)
+    doing = diagnosis.progress(account.evidence.pods)
+    reason = Reason.ROLLING_OUT if account.evidence.old_pods or _rolls(account) else Reason.STARTING
+    return Verdict(
+        ConditionType.WORKLOAD_AVAILABLE,
+        False,
+        reason,
+        f"{ready} of {total} pods serve: {doing}{_old(account)}{_down(account, total)}",
+    )
+
+
+def _no_pods(service: InferenceService) -> Verdict:
+    if service.spec.suspend:
+        message = "no pods, as spec.suspend asks; everything else is kept, and suspend: false starts them again"
+        return Verdict(ConditionType.WORKLOAD_AVAILABLE, False, Reason.SUSPENDED, message)
+    who = "the autoscaler" if service.spec.autoscaling else "the spec"
+    return Verdict(ConditionType.WORKLOAD_AVAILABLE, True, Reason.SCALED_TO_ZERO, f"no pods, as {who} asks for none")
+
+
+def _rolls(account: Account) -> bool:
+    """Whether pods are being replaced, after the last old one is gone too."""
+    return (
+        account.evidence.replaces
+        and account.evidence.deployment is not None
+        and not account.evidence.deployment.rolled_out
+    )
+
+
+def _down(account: Account, total: int) -> str:
+    """What a rollout costs a single replica."""
+    if (
+        not _rolls(account)
+        or total > 1
+        or surge(account.service.spec)
+        or any(pod.ready for pod in account.evidence.old_pods)
+    ):
+        return ""
+    return (
+        "; the only replica ends before the new one starts, so the service is down until that serves:"
+        " rollout.maxSurge: 1 avoids it where GPUs are spare"
+    )
+
+
+def _planned(account: Account, reason: Reason) -> str:
+    """What the plan knows that vLLM does not: with which tensor parallel size, or what else, the model would fit."""
+    if reason not in _MEMORY or account.assessment.fits is not False:
+        return ""
+    return f"; the plan says: {account.assessment.message}"
+
+
+def _old(account: Account) -> str:
+    """Which pods of earlier specs still serve: names, by revision."""
+    serving: dict[str, list[str]] = {}
+    for pod in account.evidence.old_pods:
+        if pod.ready:
+            serving.setdefault(pod.revision, []).append(pod.name)
+    told = [f"{_names(names)} with revision {revision}" for revision, names in serving.items()]
+    return f"; of the previous spec still serve: {', '.join(told)}" if told else ""
+
+
+def _names(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return f"{', '.join(names[:_MOST_NAMES])}{more}"
+
+
+def chat_unavailable(account: Account) -> Verdict | None:
+    """That chats will be refused, where the model's files say so: completions work, so it does not gate Ready."""
+    spec, packed = account.service.spec, account.evidence.inspection.packed
+    if spec.chat_template or spec.model.tokenizer or not packed or facts_of(packed).chat_template is not False:
+        return None
+    return Verdict(
+        ConditionType.CHAT_AVAILABLE,
+        False,
+        Reason.CHAT_TEMPLATE_MISSING,
+        "the model's files have no chat template, so /v1/chat/completions answers 400 unless vLLM brings one for this "
+        "kind of model: set chatTemplate, or model.tokenizer.uri to the tokenizer of a model that is tuned for chats",
+    )
+
+
+def monitoring_available(account: Account) -> Verdict:
+    """Whether Prometheus is told to scrape the pods. It does not gate Ready."""
+    if account.evidence.monitoring:
+        return Verdict(
+            ConditionType.MONITORING_AVAILABLE,
+            True,
+            Reason.SERVICE_MONITOR_APPLIED,
+            "a ServiceMonitor selects the Service",
+        )
+    return Verdict(
+        ConditionType.MONITORING_AVAILABLE,
+        False,
+        Reason.API_MISSING,
+        "the cluster has no ServiceMonitor API: install the Prometheus Operator, or scrape the Service yourself",
+    )
+
+
+def scaling_active(account: Account) -> Verdict | None:
+    """Whether the number of pods follows the load; None where it is fixed. It does not gate Ready."""
+    if account.service.wanted_replicas is not None:
+        return None
+    seen, refused = account.evidence, account.outcome.autoscaler_refused
+    if account.outcome.withheld and seen.deployment is None:
+        message = "no pods are made, so there is nothing to scale"
+        return Verdict(ConditionType.SCALING_ACTIVE, False, Reason.WITHHELD, message)
+    autoscaler = replace(seen.autoscaler, refused=refused)
+    pods = [*seen.pods, *seen.old_pods]
+    finding = diagnosis.scaling(account.service.spec, autoscaler, seen.deployment, pods, seen.supply)
+    return Verdict(ConditionType.SCALING_ACTIVE, *finding) if finding else None
+
+
+def outdated(account: Account) -> Verdict | None:
+    """There while pods run with what was right earlier. One cause at a time: the way out of all of them is the same."""
+    finding = _configuration_changed(account) or account.evidence.drift
+    return Verdict(ConditionType.OUTDATED, True, *finding) if finding else None
+
+
+def _configuration_changed(account: Account) -> tuple[str, str] | None:
+    """Pods with an old version of a Secret or ConfigMap. What was known stands until they are asked."""
+    if account.evidence.changed is None:
+        known = account.evidence.before.get("conditions") or ()
+        return next(
+            (
+                (entry["reason"], entry["message"])
+                for entry in known
+                if entry["type"] == ConditionType.OUTDATED and entry["reason"] == Reason.CONFIGURATION_CHANGED
+            ),
+            None,
+        )
+    if not account.evidence.changed:
+        return None
+    names = ", ".join(name.replace("/", " ", 1) for name in account.evidence.changed)
+    return (
+        Reason.CONFIGURATION_CHANGED,
+        f"{names} changed after the pods had started, and they still run with the old one: set rollout.restartedAt to "
+        "the current time to roll them",
+    )

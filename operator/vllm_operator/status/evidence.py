@@ -1,0 +1,119 @@
+"""What a status is made of: what was gathered of a service, what was concluded, and what became of its children.
+
+Each is whole from the line on where it exists, and never changed afterwards.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..api.resource import InferenceService
+from ..assess.fits import NOT_ASSESSED, Assessment, Inspection
+from ..assess.resolution import Resolved
+from ..assess.supply import Supply
+from ..diagnosis import Autoscaler, Finding
+from ..snapshots.child import DeploymentSnapshot, Live, deployment_of, revisions
+from ..snapshots.inspection_pod import InspectionPod
+from ..snapshots.node import Node
+from ..snapshots.pod import PodSnapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """What vLLM reports of itself, read once from a pod that became ready."""
+
+    version: str | None = None
+    kv_cache_tokens: int | None = None
+    max_model_len: int | None = None
+
+    @classmethod
+    def known(cls, status_of: Mapping[str, Any], generation: int) -> "Engine":
+        """What a status of this very spec says. It stands until vLLM answers anew: a restart changes nothing."""
+        if status_of.get("observedGeneration") != generation:
+            return cls()
+        figures = status_of.get("engine") or {}
+        return cls(status_of.get("vllmVersion"), figures.get("kvCacheTokens"), figures.get("maxModelLen"))
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """All that is known of a service when it is decided on, from the watches and from what was read on demand."""
+
+    service: InferenceService
+    before: Mapping[str, Any] = field(default_factory=dict)
+    """The status as it stands."""
+    spec_error: Finding | None = None
+    live: Live = field(default_factory=dict)
+    """The children."""
+    pods: Sequence[PodSnapshot] = ()
+    """Pods of the current rendering."""
+    old_pods: Sequence[PodSnapshot] = ()
+    """Pods of earlier renderings."""
+    nodes: Sequence[Node] = ()
+    """All nodes with GPUs; empty where the operator may not see nodes."""
+    served: frozenset[str] = frozenset()
+    """The optional kinds that the cluster knows."""
+    autoscaler: Autoscaler = field(default_factory=Autoscaler)
+    start_replicas: int = 1
+    """Pods that a Deployment would start with under an autoscaler."""
+    startup_seconds: int | None = None
+    """How long a pod takes to start, rounded up; None until one was seen."""
+    inspection_pod: InspectionPod | None = None
+    inspection: Inspection = field(default_factory=lambda: Inspection("", pending=True))
+    """What is known of the model."""
+    supply: Supply | None = None
+    """The GPUs that there are for the pods, where that is asked for and known."""
+    resolved: Sequence[Resolved] = ()
+    """The values of the service's spec that did not come from its user."""
+    refusal: Finding | None = None
+    """Why its ServingClass does not let it have (more) pods."""
+    held_back: bool = False
+    """Whether it has fewer pods than its spec asks for because of that."""
+    drift: Finding | None = None
+    """What has changed since its pods were rendered."""
+    engine: Engine = field(default_factory=Engine)
+    changed: Sequence[str] | None = ()
+    """Secrets and ConfigMaps, as kind/name, that the pods have an old version of; None: not known yet."""
+
+    @property
+    def deployment(self) -> DeploymentSnapshot | None:
+        """What became of the Deployment of this very service."""
+        return deployment_of(self.live, self.service.name, self.service.uid)
+
+    @property
+    def replaces(self) -> bool:
+        """Whether there were other renderings before the current one."""
+        return len(revisions(self.live, self.service.uid)) > 1
+
+    @property
+    def monitoring(self) -> bool:
+        """Whether the cluster knows ServiceMonitors."""
+        return "ServiceMonitor" in self.served
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of the children: what stands, and what is in the way of the spec's own pods."""
+
+    image: str | None = None
+    """Of the pod template that stands."""
+    withheld: bool = False
+    """Whether the spec's own pods are not made."""
+    error: Finding | None = None
+    """Why the children could not be brought to what the spec asks for."""
+    autoscaler_refused: str = ""
+    """Why the API server refuses the autoscaler, which keeps nothing else from being made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Evidence, what was concluded from it, and what was done: all that a status says, beside the time."""
+
+    evidence: Evidence
+    assessment: Assessment = NOT_ASSESSED
+    outcome: Outcome = field(default_factory=Outcome)
+
+    @property
+    def service(self) -> InferenceService:
+        """The service whose status it is."""
+        return self.evidence.service

@@ -1,0 +1,176 @@
+"""From the account of a service to its status. Pure, with the time given.
+
+Ready is the summary that people, `kubectl wait` and GitOps tools look at; Reconciling and Stalled are kstatus' two
+conditions (https://github.com/kubernetes-sigs/cli-utils/tree/master/pkg/kstatus), there only while they hold.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..api.conditions import ConditionType
+from ..api.reasons import Reason
+from ..assess.limits import gpus_of_pod
+from ..inspection.kept import facts_of
+from ..manifests.metadata import compact, identity
+from ..manifests.names import service_url
+from .conditions import (
+    Verdict,
+    chat_unavailable,
+    fits,
+    monitoring_available,
+    not_admitted,
+    outdated,
+    scaling_active,
+    spec_valid,
+    wanted,
+    workload_available,
+)
+from .evidence import Account
+
+_WORDS = {True: "True", False: "False", None: "Unknown"}
+
+
+def verdicts(account: Account) -> list[Verdict]:
+    """All conditions, in the order in which people should read them."""
+    valid, workload = spec_valid(account), workload_available(account)
+    if not valid.status:
+        ready = Verdict(ConditionType.READY, False, valid.reason, valid.message)
+        return [ready, valid, Verdict(ConditionType.STALLED, True, valid.reason, valid.message)]
+    fit = fits(account)
+    gate = _gate(account, fit, workload)
+    ready = Verdict(ConditionType.READY, gate.status, gate.reason, gate.message)
+    facts = (not_admitted(account), fit, workload, chat_unavailable(account), monitoring_available(account))
+    result = [ready, valid, *filter(None, (*facts, scaling_active(account)))]
+    total = wanted(account)
+    settled = sum(pod.ready for pod in account.evidence.pods) == total and not account.evidence.old_pods
+    lasts = not workload.status and Reason.named(workload.reason).passes is False
+    if lasts or gate.type is ConditionType.ADMITTED:
+        result.append(Verdict(ConditionType.STALLED, True, gate.reason, gate.message))
+    elif not settled:
+        result.append(Verdict(ConditionType.RECONCILING, True, Reason.PROGRESSING, workload.message))
+    return [*result, *filter(None, [outdated(account)])]
+
+
+def _gate(account: Account, fit: Verdict, workload: Verdict) -> Verdict:
+    """What Ready says: what keeps (more) pods from being made, or what a failed inspection means for new pods."""
+    if account.outcome.error or account.service.spec.suspend:
+        return workload
+    if (refused := not_admitted(account)) and (account.outcome.withheld or account.evidence.held_back):
+        held = workload.message if account.outcome.withheld else f"no more pods are made: {refused.message}"
+        return Verdict(ConditionType.ADMITTED, False, refused.reason, held)
+    if workload.status:
+        return workload
+    if account.outcome.withheld and not account.assessment.pending:
+        return Verdict(ConditionType.FITS, False, fit.reason, workload.message)
+    error = account.evidence.inspection.error
+    if error and error.reason.stops_vllm and workload.reason in (Reason.STARTING, Reason.ROLLING_OUT):
+        return Verdict(ConditionType.FITS, False, fit.reason, f"{fit.message}; {workload.message}")
+    return workload
+
+
+def conditions(
+    verdicts: Sequence[Verdict], before: Sequence[Mapping[str, Any]], generation: int, now: str
+) -> list[dict[str, Any]]:
+    """The conditions as they are written. lastTransitionTime moves only when the status flips."""
+    previous = {entry.get("type"): entry for entry in before}
+    result = []
+    for verdict in verdicts:
+        value = _WORDS[verdict.status]
+        old = previous.get(verdict.type, {})
+        result.append(
+            {
+                "type": str(verdict.type),
+                "status": value,
+                "reason": str(verdict.reason),
+                "message": verdict.message[:1024],
+                "lastTransitionTime": old["lastTransitionTime"] if old.get("status") == value else now,
+                "observedGeneration": generation,
+            }
+        )
+    return result
+
+
+def _resolved(account: Account) -> list[dict[str, str]] | None:
+    """By field, for people: two reconciles of one spec write the same."""
+    shown = sorted(account.evidence.resolved, key=lambda one: one.field)
+    return [{"field": one.field, "value": one.text(), "from": one.source} for one in shown] or None
+
+
+def _short(text: str | None) -> str | None:
+    """A word of somebody else's file, in the length that the API allows."""
+    return text[:253] if text else None
+
+
+def _model(account: Account) -> dict[str, Any] | None:
+    inspection = account.evidence.inspection
+    if not inspection.packed:
+        # Inspected once more, it is what it was until that is known.
+        before = account.evidence.before.get("model") or {}
+        same = before.get("inspected") == inspection.key
+        return {name: value for name, value in before.items() if name != "report"} if same else None
+    facts = facts_of(inspection.packed)
+    return {
+        "inspected": inspection.key,
+        "commit": facts.commit,
+        "weightsBytes": facts.weights_bytes,
+        "architecture": _short(facts.architecture),
+        "quantization": _short(facts.quantization_method),
+        "chatTemplate": facts.chat_template,
+    }
+
+
+def plan_error(account: Account) -> float | None:
+    """By what share of the plan the engine's KV cache is larger (or, negative, smaller); None where one is unknown."""
+    plan, actual = account.assessment.plan, account.evidence.engine.kv_cache_tokens
+    planned = plan.capacity.kv_cache_tokens if plan and plan.capacity else None
+    return (actual - planned) / planned if actual and planned else None
+
+
+def _plan(account: Account) -> dict[str, Any] | None:
+    """The plan, and by how much the engine's KV cache differs from it."""
+    plan, error = account.assessment.plan, plan_error(account)
+    if plan is None or plan.capacity is None:
+        return None
+    capacity, memory = plan.capacity, plan.capacity.memory
+    return {
+        "gpu": account.assessment.product or plan.gpu.name,
+        "vllmVersion": plan.vllm_version,
+        "totalBytes": memory.total,
+        "weightsBytes": memory.weights,
+        "overheadBytes": memory.overhead,
+        "kvCacheBytes": memory.kv_cache,
+        "kvCacheTokens": capacity.kv_cache_tokens,
+        "maxModelLen": capacity.max_model_len,
+        "maxModelLenThatFits": capacity.max_model_len_that_fits,
+        "differencePercent": None if error is None else f"{100 * error:+.1f}",
+    }
+
+
+def status(account: Account, now: str) -> dict[str, Any]:
+    """The whole status. `now`: the time in RFC 3339."""
+    seen = account.evidence
+    engine = {
+        "kvCacheTokens": seen.engine.kv_cache_tokens,
+        "maxModelLen": seen.engine.max_model_len,
+    }
+    return compact(
+        {
+            "observedGeneration": account.service.generation,
+            "conditions": conditions(
+                verdicts(account), seen.before.get("conditions") or (), account.service.generation, now
+            ),
+            "replicas": len(seen.pods) + len(seen.old_pods),
+            "wantedReplicas": wanted(account),
+            "readyReplicas": sum(pod.ready for pod in seen.pods),
+            "selector": ",".join(f"{key}={value}" for key, value in identity(account.service).items()),
+            "gpus": gpus_of_pod(account.service.spec) * wanted(account),
+            "startupSeconds": seen.startup_seconds,
+            "url": service_url(account.service),
+            "image": account.outcome.image,
+            "resolved": _resolved(account),
+            "vllmVersion": seen.engine.version,
+            "model": _model(account),
+            "plan": _plan(account),
+            "engine": engine if any(engine.values()) else None,
+        }
+    )

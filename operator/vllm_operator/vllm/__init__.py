@@ -1,0 +1,1 @@
+"""All that knows vLLM: its argv and environment, and our middleware inside its server."""

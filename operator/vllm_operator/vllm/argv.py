@@ -1,0 +1,100 @@
+"""From the spec to vLLM's argv.
+
+The flag of a field stands on the field (api/fields.py); here is how its value is written. An omitted field omits the
+flag, so that vLLM's own default stands. Arguments are a list and never meet a shell.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import PurePosixPath
+from typing import Any
+
+from ..api import InferenceServiceSpec
+from ..api.base import bytes_of
+from ..api.fields import Passed, fields
+from ..api.spec import Speculative
+from .middleware import READY, STATE
+from .paths import MIDDLEWARE_PATH, TEMPLATE_PATH, location
+
+PORT = 8000
+# vLLM finishes requests in flight for this long after SIGTERM, then stops its engine. Without it, streams are cut.
+DRAIN_TIMEOUT_SECONDS = 120
+
+# vLLM takes an empty list for "any". No host can have this name; vLLM shows it to whoever sends an address.
+NO_HOST = "no-host-see-allowed-media-domains.invalid"
+
+_SWITCHES: dict[bool, str] = {True: "--", False: "--no-"}
+_FIELDS = tuple(fields(InferenceServiceSpec))
+
+
+def ranks(spec: InferenceServiceSpec) -> int:
+    """Processes with a device each, in one pod."""
+    return (spec.tensor_parallel_size or 1) * (spec.pipeline_parallel_size or 1)
+
+
+def drain_timeout_seconds(spec: InferenceServiceSpec) -> int:
+    """Seconds that requests in flight get to finish after SIGTERM."""
+    return (spec.rollout.drain_timeout_seconds if spec.rollout else None) or DRAIN_TIMEOUT_SECONDS
+
+
+def _speculative_config(speculative: Speculative) -> str:
+    config: dict[str, Any] = {"method": speculative.method}
+    if speculative.model:
+        config["model"] = location(speculative.model)
+    config["num_speculative_tokens"] = speculative.num_speculative_tokens
+    return json.dumps(config)
+
+
+# What vLLM gets of a field's value, by what the field says of its flag. What is `otherwise` is in `argv`.
+_CONVERTERS: dict[Passed, Callable[[Any], Any]] = {
+    "value": lambda value: value,
+    "fraction": lambda percent: f"{percent / 100:g}",
+    "bytes": bytes_of,
+    "GiB": lambda quantity: f"{bytes_of(quantity) / 2**30:g}",
+    "location": location,
+    "JSON": _speculative_config,
+    "presence": lambda _: True,
+    "path": lambda _: TEMPLATE_PATH,
+}
+
+
+def flag_values(spec: InferenceServiceSpec, commit: str | None = None) -> dict[str, Any]:
+    """What each flag of a field gets, in the order of the fields; a field that is left out leaves its flags out.
+
+    `commit` is what the model's branch stands for: it takes the place of the branch.
+    """
+    values = {}
+    for field in _FIELDS:
+        value = commit if commit and field.path == "model.revision" else field.value_in(spec)
+        for flag in field.flags:
+            if value is not None and flag.passed != "otherwise":
+                values[flag.name] = _CONVERTERS[flag.passed](value)
+    return values
+
+
+def _flags(spec: InferenceServiceSpec, commit: str | None) -> Iterator[str]:
+    for flag, value in flag_values(spec, commit).items():
+        yield f"{_SWITCHES[value]}{flag}" if isinstance(value, bool) else f"--{flag}={value}"
+
+
+def argv(
+    spec: InferenceServiceSpec, name: str, commit: str | None = None, media: Sequence[str] | None = None
+) -> list[str]:
+    """Arguments of `vllm serve` for a service called `name`; `commit` is what the model's branch stands for.
+
+    `media`: hosts that media may come from, where the spec names none; None: any. An empty list stands for no host.
+    """
+    arguments = [location(spec.model.uri), "--served-model-name", *(spec.model.served_model_names or [name])]
+    arguments += ["--host=0.0.0.0", f"--port={PORT}", f"--shutdown-timeout={drain_timeout_seconds(spec)}"]
+    arguments += [f"--middleware={PurePosixPath(MIDDLEWARE_PATH).stem}.Middleware"]
+    domains = media if spec.allowed_media_domains is None else spec.allowed_media_domains
+    if domains is not None:
+        arguments += ["--allowed-media-domains", *(domains or [NO_HOST])]
+    # Probes and scrapes would fill the log that `kubectl logs` shows.
+    arguments += [f"--disable-access-log-for-endpoints=/health,/metrics,{READY},{STATE}"]
+    arguments += _flags(spec, commit)
+    if spec.tool_call_parser:
+        arguments.append("--enable-auto-tool-choice")
+    if spec.lora:
+        arguments += ["--lora-modules", *(f"{adapter.name}={location(adapter.uri)}" for adapter in spec.lora.adapters)]
+    return [*arguments, *(spec.extra_args or [])]

@@ -1,0 +1,75 @@
+"""The environment of vLLM's container, and what of the cluster's configuration it is made of."""
+
+from pathlib import PurePosixPath
+from typing import Any
+
+from ..api import InferenceServiceSpec
+from ..settings import Settings
+from .paths import CA_PATH, CACHE_DIR, HOME_DIR, MIDDLEWARE_PATH
+
+
+def configuration(spec: InferenceServiceSpec) -> dict[tuple[str, str], set[str]]:
+    """Keys of the Secrets and ConfigMaps that a pod reads once, when it starts, by kind and name."""
+    found: dict[tuple[str, str], set[str]] = {}
+    variables = [variable.value_from for variable in spec.env or [] if variable.value_from]
+    refs: list[tuple[str, Any]] = [("Secret", spec.model.token_secret_ref), ("Secret", spec.api_key_secret_ref)]
+    refs += [("Secret", source.secret_key_ref) for source in variables]
+    refs += [("ConfigMap", source.config_map_key_ref) for source in variables]
+    refs += [("ConfigMap", spec.chat_template.config_map_key_ref if spec.chat_template else None)]
+    for kind, ref in refs:
+        if ref:
+            found.setdefault((kind, ref.name), set()).add(ref.key)
+    return found
+
+
+def _secret(name: str, ref: Any) -> dict[str, Any]:
+    return {"name": name, "valueFrom": {"secretKeyRef": {"name": ref.name, "key": ref.key}}}
+
+
+def hub_environment(spec: InferenceServiceSpec, settings: Settings) -> list[dict[str, Any]]:
+    """How a pod reaches the model hub: the operator's settings, and the user's token."""
+    hub = {
+        "HF_ENDPOINT": settings.hub_endpoint,
+        "HTTP_PROXY": settings.http_proxy,
+        "HTTPS_PROXY": settings.https_proxy,
+        "NO_PROXY": settings.no_proxy,
+        "SSL_CERT_FILE": CA_PATH if settings.ca_config_map else None,
+        "REQUESTS_CA_BUNDLE": CA_PATH if settings.ca_config_map else None,
+    }
+    variables: list[dict[str, Any]] = [{"name": key, "value": value} for key, value in hub.items() if value]
+    return [*variables, *([_secret("HF_TOKEN", spec.model.token_secret_ref)] if spec.model.token_secret_ref else [])]
+
+
+def media_hosts(settings: Settings) -> tuple[str, ...] | None:
+    """Hosts that media may come from where the spec names none; None: any."""
+    return None if "*" in settings.allowed_media_domains else settings.allowed_media_domains
+
+
+def environment(spec: InferenceServiceSpec, settings: Settings) -> list[dict[str, Any]]:
+    """Environment of vLLM's container, as in a PodSpec: the operator's, the hub settings, then the user's own."""
+    owned = {
+        # Libraries read settings there, and Python code: it is never on a claim, which others may write. What was
+        # below it and takes long to make stays on the claim.
+        "HOME": HOME_DIR,
+        "FLASHINFER_WORKSPACE_BASE": f"{CACHE_DIR}/home",
+        "CUDA_CACHE_PATH": f"{CACHE_DIR}/home/.nv/ComputeCache",
+        # The user has no name in upstream's image; torch and getpass look here before they give up.
+        "USER": "vllm",
+        "HF_HOME": f"{CACHE_DIR}/huggingface",
+        "VLLM_CACHE_ROOT": f"{CACHE_DIR}/vllm",
+        "VLLM_CONFIG_ROOT": f"{CACHE_DIR}/vllm-config",
+        "TRITON_CACHE_DIR": f"{CACHE_DIR}/triton",
+        "TORCHINDUCTOR_CACHE_DIR": f"{CACHE_DIR}/torchinductor",
+        "XDG_CACHE_HOME": f"{CACHE_DIR}/xdg",
+        "VLLM_NO_USAGE_STATS": "1",
+        "DO_NOT_TRACK": "1",
+        "PYTHONNOUSERSITE": "1",
+        "PYTHONPATH": str(PurePosixPath(MIDDLEWARE_PATH).parent),
+    }
+    variables = [{"name": key, "value": value} for key, value in owned.items()]
+    if spec.allowed_media_domains is not None or media_hosts(settings) is not None:
+        variables.append({"name": "VLLM_MEDIA_URL_ALLOW_REDIRECTS", "value": "0"})
+    variables += hub_environment(spec, settings)
+    if spec.api_key_secret_ref:
+        variables.append(_secret("VLLM_API_KEY", spec.api_key_secret_ref))
+    return variables + [variable.to_manifest() for variable in spec.env or []]

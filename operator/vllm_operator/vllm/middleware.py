@@ -1,0 +1,262 @@
+"""In front of vLLM's HTTP server, in its process: drains, asks every route for the key, notices an engine that hangs.
+
+This file is mounted into the pods and must work in any image with vLLM: it needs the standard library, and vLLM's own
+prometheus_client. Run as a program it is the preStop hook: python3 FILE PORT SECONDS
+"""
+
+import hashlib
+import hmac
+import http.client
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Message, Receive, Send], Awaitable[None]]
+
+# Left by the preStop hook. /tmp outlives a container that is restarted, so a new process takes it away.
+MARK = Path("/tmp/draining")  # noqa: S108 - a volume of the container
+# Kind/name/key of what the pod was given as environment, which does not change while it runs; the kubelet renews these.
+CONFIGURATION = Path("/etc/vllm/configuration")
+TERMINATION_MESSAGE = Path("/dev/termination-log")
+READY, STATE = "/-/ready", "/-/state"
+# What probes and Prometheus ask; all else wants the key. vLLM guards some prefixes only, and not /invocations.
+OPEN = frozenset({"/health", "/ping", "/metrics", "/version", "/load", READY, STATE})
+# Readiness fails after the first of these: with two probes, a hang is known within a minute of the last step. Liveness
+# fails after the second: to load a model again costs more than to wait for a slow step.
+HANG_SECONDS, HANG_KILL_SECONDS = 35.0, 120.0
+HUNG = "vllm-operator: engine hung: "  # the diagnosis knows a pod's last words by it
+# And a running pod by this: the kubelet tells of an answer the status alone; vLLM never gives this one.
+HUNG_STATUS = 504
+# Endpoints learn of a pod's end within seconds; until then it takes requests as ever.
+PAUSE_SECONDS = 10.0
+_PROGRESS = (
+    "vllm:iteration_tokens_total_count",
+    "vllm:generation_tokens_total",
+    "vllm:kv_cache_usage_perc",  # moves in a long prefill, which gives no tokens
+    "vllm:num_requests_waiting",
+)
+_RUNNING = "vllm:num_requests_running"
+
+
+class Middleware:
+    """The ASGI middleware; vLLM makes one, when it starts to listen."""
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+        key = os.environ.get("VLLM_API_KEY")
+        self.key = _digest(key.encode()) if key else None
+        self.started_with = _configuration()
+        self.requests = self.waiting = self.stuck = 0
+        self.last_end = self.seen_at = time.monotonic()
+        self.seen: tuple[float, ...] = ()
+        self.hang = ""
+        MARK.unlink(missing_ok=True)
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] not in ("http", "websocket"):
+            await self.app(scope, receive, send)
+            return
+        path = scope["path"]
+        if not (path in OPEN or scope.get("method") == "OPTIONS" or self._has_key(scope)):
+            await _refuse(scope, send)
+        elif path in OPEN:
+            await self._probe(path, scope, receive, _closing(send))
+        else:
+            self.requests += 1
+            try:
+                await self._serve(scope, receive, _closing(send))
+            finally:
+                self.requests -= 1
+                self.last_end = time.monotonic()
+
+    async def _serve(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Counts what waits for vLLM: a request from its last byte on, except while its client takes what is sent."""
+        since: float | None = None
+
+        def wait(waits: bool) -> None:
+            nonlocal since
+            self.waiting += waits - (since is not None)
+            since = time.monotonic() if waits else None
+
+        async def receiving() -> Message:
+            message = await receive()
+            # What vLLM sends after its client has gone is no answer.
+            wait(message["type"] == "http.request" and not message.get("more_body"))
+            return message
+
+        async def sending(message: Message) -> None:
+            if since is not None and time.monotonic() - since >= HANG_SECONDS:
+                self.seen = ()  # it came at last
+            wait(False)
+            await send(message)
+            wait(message["type"] == "http.response.start" or bool(message.get("more_body")))
+
+        try:
+            await self.app(scope, receiving, sending)
+        finally:
+            wait(False)
+
+    async def _probe(self, path: str, scope: Message, receive: Receive, send: Send) -> None:
+        if path == STATE:
+            await _answer(send, 200, json.dumps(self.state()), b"application/json")
+        elif path == READY and _draining():
+            await _answer(send, 503, "draining")
+        elif path in (READY, "/health") and self._stalled() >= (HANG_SECONDS if path == READY else HANG_KILL_SECONDS):
+            await _answer(send, HUNG_STATUS, self.hang)
+        else:
+            inner = {**scope, "path": "/health", "raw_path": b"/health"} if path == READY else scope
+            await self.app(inner, receive, send)
+
+    def state(self) -> dict[str, Any]:
+        """For the preStop hook and the operator; holds no content of anything."""
+        before, now = self.started_with, _configuration()
+        changed = [path for path in before.keys() | now.keys() if before.get(path) != now.get(path)]
+        return {
+            "draining": _draining(),
+            "requests": self.requests,
+            "quietSeconds": round(time.monotonic() - self.last_end, 1) if not self.requests else 0.0,
+            "stale": sorted({path.rpartition("/")[0] for path in changed}),
+            "hang": self.hang,
+        }
+
+    def _has_key(self, scope: Message) -> bool:
+        if self.key is None:
+            return True
+        given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
+        scheme, _, token = given.partition(b" ")
+        # Digests of one length: comparing takes as long whatever differs.
+        return hmac.compare_digest(_digest(token), self.key) and scheme.lower() == b"bearer"
+
+    def _stalled(self) -> float:
+        """Seconds for which requests have waited and the engine has made no step.
+
+        An engine that hangs in its first step after a pause never reports the request as running. Once it is known to
+        hang, it is of no help that its clients give up.
+        """
+        running, *progress = _figures()
+        now = time.monotonic()
+        if self.seen != (running, *progress) or not (running or self.waiting or self.hang):
+            self.seen, self.seen_at, self.stuck = (running, *progress), now, 0
+        self.stuck = max(self.stuck, self.waiting, int(running))
+        stalled = now - self.seen_at
+        passed = max((limit for limit in (HANG_SECONDS, HANG_KILL_SECONDS) if stalled >= limit), default=0.0)
+        hang = f"{HUNG}{self.stuck} requests waited, no step for {passed:.0f} s" if passed else ""
+        if hang != self.hang:
+            self.hang = hang
+            # The operator reads it in the pod's status after the liveness probe has ended this process.
+            TERMINATION_MESSAGE.write_text(hang)
+        return stalled
+
+
+def _draining() -> bool:
+    return MARK.exists()
+
+
+def _figures() -> tuple[float, ...]:
+    """Requests that run, then what changes with every step of the engine."""
+    from prometheus_client import REGISTRY  # noqa: PLC0415 - not in the preStop hook
+
+    totals = dict.fromkeys((_RUNNING, *_PROGRESS), 0.0)
+    for metric in REGISTRY.restricted_registry(totals).collect():
+        for sample in metric.samples:
+            totals[sample.name] += sample.value
+    return tuple(totals.values())
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.sha256(content).digest()
+
+
+def _configuration() -> dict[str, bytes]:
+    """A digest of each value in a Secret or ConfigMap, by kind/name/key."""
+    # Beside these the kubelet has folders of its own, ..data and one for each version.
+    found = [path for kind in ("Secret", "ConfigMap") for path in CONFIGURATION.glob(f"{kind}/*/*")]
+    return {str(path.relative_to(CONFIGURATION)): _digest(path.read_bytes()) for path in found if path.is_file()}
+
+
+def _closing(send: Send) -> Send:
+    """While the pod drains, every answer asks the client to use another connection: that leads to another pod."""
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start" and _draining():
+            headers = [header for header in message.get("headers", ()) if header[0].lower() != b"connection"]
+            message = {**message, "headers": [*headers, (b"connection", b"close")]}
+        await send(message)
+
+    return sending
+
+
+async def _answer(send: Send, status: int, text: str, kind: bytes = b"text/plain") -> None:
+    body = text.encode()
+    headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _refuse(scope: Message, send: Send) -> None:
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": 1008})
+    else:
+        await _answer(_closing(send), 401, '{"error":"Unauthorized"}', b"application/json")
+
+
+def drain(port: int, seconds: float) -> None:
+    """Returns when no request runs and no kept-alive connection can be open any more, or when the time is up.
+
+    A stream that began before the pause ends without `Connection: close`: its connection is waited for as well.
+    Where vLLM does not listen (any more), there is nothing to wait for, and its processes are ended.
+    """
+    MARK.touch()
+    # uvicorn closes a connection that is idle for so long.
+    quiet = float(os.environ.get("VLLM_HTTP_TIMEOUT_KEEP_ALIVE", "5")) + 1
+    start = time.monotonic()
+    while (elapsed := time.monotonic() - start) < PAUSE_SECONDS + seconds:
+        try:
+            state = _ask(port)
+        except ConnectionRefusedError:
+            if not _end_loading():
+                return
+            state = None
+        except (OSError, http.client.HTTPException, ValueError):
+            state = None  # too busy to answer
+        if state and elapsed >= PAUSE_SECONDS and not state["requests"] and state["quietSeconds"] >= quiet:
+            return
+        time.sleep(0.5)
+
+
+def _end_loading() -> bool:
+    """Ends vLLM while it loads its model; False where this is not a container of vLLM's.
+
+    vLLM ignores SIGTERM until it listens, and SIGKILL does not reach the first process of a container from inside:
+    but without the others, which hold the GPUs, it gives up.
+    """
+    if b"vllm" not in Path("/proc/1/cmdline").read_bytes().lower():
+        return False
+    for process in Path("/proc").glob("[0-9]*"):
+        if process.name not in ("1", str(os.getpid())):
+            with suppress(OSError):
+                os.kill(int(process.name), signal.SIGKILL)
+    return True
+
+
+def _ask(port: int) -> Any:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)  # no proxy, whatever the environment says
+    try:
+        connection.request("GET", STATE)
+        return json.load(connection.getresponse())
+    finally:
+        connection.close()
+
+
+if __name__ == "__main__":
+    drain(int(sys.argv[1]), float(sys.argv[2]))

@@ -1,0 +1,83 @@
+"""Tells kopf what to watch, and that every event queues the keys that it concerns. No decision is made here.
+
+kopf runs no event handler before every indexed resource was listed, so the first reconcile sees all children: after a
+restart, kept pod templates are found and not rendered anew.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+import kopf
+
+from .. import metrics, settings
+from ..manifests.names import MANAGED_BY, MANAGED_BY_LABEL
+from .informer import NoDiffBase, NoProgress
+from .sources import Body, Item, Source
+from .watches import Watches
+
+Queue = Callable[[Item, float], None]
+
+
+def register(registry: kopf.OperatorRegistry, watches: Watches, sources: Iterable[Source], queue: Queue) -> None:
+    """Watches all sources. `queue(item, delay)` gets what an event concerns, and how long it may wait."""
+    kopf.on.login(registry=registry)(watches.login)
+    for source in sources:
+        selector = _selector(source)
+        if not source.optional:
+            metrics.watches.wanted(source.resource.plural)
+        for name, snapshot in source.indices.items():
+            kopf.index(*selector, id=name, registry=registry)(_keeping(snapshot))
+        handler = _by_snapshot(source, queue) if source.by_snapshot else _by_event(source, queue)
+        kopf.on.event(*selector, registry=registry)(handler)
+
+
+def _selector(source: Source) -> tuple[str, ...]:
+    return (*source.resource.api_version.split("/"), source.resource.plural)
+
+
+def _keeping(snapshot: Callable[[Body], Any]) -> Callable[..., Awaitable[Any]]:
+    async def keep(body: kopf.Body, **_: Any) -> Any:
+        return snapshot(body)
+
+    return keep
+
+
+def _by_event(source: Source, queue: Queue) -> Callable[..., Awaitable[None]]:
+    async def changed(body: kopf.Body, **indices: Any) -> None:
+        for item in source.concerns(body, indices):
+            queue(item, source.delay)
+
+    return changed
+
+
+def _by_snapshot(source: Source, queue: Queue) -> Callable[..., Awaitable[None]]:
+    last: dict[tuple[str, str], list[Any]] = {}
+
+    async def changed(event: kopf.RawEvent, body: kopf.Body, **indices: Any) -> None:
+        where = (body["metadata"].get("namespace", ""), body["metadata"]["name"])
+        gone = event["type"] == "DELETED"
+        now = [] if gone else [kept for snapshot in source.indices.values() if (kept := snapshot(body))]
+        before = last.pop(where, [])
+        if now:
+            last[where] = now
+        if before != now:
+            for item in source.concerns(body, indices):
+                queue(item, source.delay)
+
+    return changed
+
+
+def kopf_settings(own: settings.Settings, watches: Watches, sources: Iterable[Source]) -> kopf.OperatorSettings:
+    """kopf as a plain informer: only objects with our label, no Events, nothing written to any object."""
+    result = kopf.OperatorSettings()
+    result.posting.enabled = False
+    result.scanning.disabled = bool(own.watch_namespaces)
+    watches.configure(result.watching, result.networking)
+    # kopf keeps a task and the last event of each object for a while: of a fleet, that is much.
+    result.queueing.idle_timeout = 0.5
+    result.persistence.diffbase_storage = NoDiffBase()
+    result.persistence.progress_storage = NoProgress()
+    for source in sources:
+        if source.labelled:
+            result.watching.label_selectors[_selector(source)] = f"{MANAGED_BY_LABEL}={MANAGED_BY}"  # type: ignore[index]
+    return result

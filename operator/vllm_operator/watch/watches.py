@@ -1,0 +1,125 @@
+"""Whether kopf's watches live, and whether they have shown everything: told from the requests that kopf makes.
+
+Each watch is opened anew at least once in WATCH_SECONDS, from the version where the last one ended, so that one whose
+connection was cut in silence misses nothing. One that is not opened any more is dead. And where the API server does not
+know any longer what happened since that version, kopf lists everything again, but keeps what was deleted meanwhile in
+its indices: then only a fresh start shows the cluster as it is.
+"""
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import aiohttp
+import kopf
+
+from .. import metrics
+
+log = logging.getLogger(__name__)
+
+# A watch ends after so long, by itself; where it does not, or says nothing for the longer time, kopf opens a new one.
+WATCH_SECONDS = 30
+SILENCE_SECONDS = 40
+CONNECT_SECONDS = 10
+# Two tries of kopf, and some more.
+DEAD_SECONDS = 90.0
+# kopf logs in again for every 401.
+LOGIN_SECONDS = 5.0
+GONE_API_SECONDS = 1.0
+# Longer than it takes to list everything before the first watch.
+OVERLOOKED_SECONDS = 60.0
+
+
+class Watches:
+    """The watches of one operator. `on_gap()` is called when one has missed something: all has to start again.
+
+    `optional` are the resources (plurals) that the cluster may come to serve, and cease to serve.
+    """
+
+    def __init__(self, on_gap: Callable[[], None], optional: Collection[str] = ()) -> None:
+        self._on_gap, self._optional = on_gap, optional
+        self._opened: dict[str, float] = {}
+        self._overlooked: dict[str, float] = {}
+        self._login_at = -LOGIN_SECONDS
+
+    async def login(self, **kwargs: Any) -> kopf.AiohttpSession | None:
+        """kopf's connection to the API server, of which every request is seen here."""
+        await asyncio.sleep(self._login_at + LOGIN_SECONDS - time.monotonic())
+        self._login_at = time.monotonic()
+        found = kopf.login_with_service_account(**kwargs)
+        if found is not None:
+            # By address, as every other client does: the operator needs no DNS.
+            host, port = os.environ["KUBERNETES_SERVICE_HOST"], os.environ["KUBERNETES_SERVICE_PORT"]
+            found = replace(found, server=f"https://{f'[{host}]' if ':' in host else host}:{port}")
+        else:
+            found = kopf.login_with_kubeconfig(**kwargs)
+        if found is None:
+            return None
+        session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, ssl=found.as_ssl_context()),
+            headers=found.as_http_headers(),
+            proxy=found.proxy_url,
+            trace_configs=[self._trace()],
+            middlewares=(self._outlive_api,),
+        )
+        return kopf.AiohttpSession(server=found.server, aiohttp_session=session, expiration=found.expiration)
+
+    def configure(self, watching: Any, networking: Any) -> None:
+        """kopf's settings that a silent cut is found by."""
+        watching.server_timeout = WATCH_SECONDS
+        watching.inactivity_timeout = SILENCE_SECONDS
+        watching.connect_timeout = networking.connect_timeout = CONNECT_SECONDS
+        networking.request_timeout = 2 * SILENCE_SECONDS  # a list of everything
+
+    def expect(self, plural: str) -> None:
+        """The cluster serves these objects. kopf looks when their API is made, and overlooks one that comes late."""
+        now = time.monotonic()
+        if any(path.rpartition("/")[2] == plural for path in self._opened):
+            self._overlooked.pop(plural, None)
+        elif now - self._overlooked.setdefault(plural, now) > OVERLOOKED_SECONDS:
+            log.warning("%s are not watched: starting again", plural)
+            self._on_gap()
+
+    def forget(self, plural: str) -> None:
+        """The cluster does not serve these objects any more."""
+        self._overlooked.pop(plural, None)
+        self._opened = {path: at for path, at in self._opened.items() if path.rpartition("/")[2] != plural}
+        metrics.watches.forget(plural)
+
+    def dead(self) -> list[str]:
+        """The paths of watches that ought to have been opened again, and were not."""
+        now = time.monotonic()
+        return sorted(path for path, at in self._opened.items() if now - at > DEAD_SECONDS)
+
+    async def _outlive_api(
+        self, request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        """Holds back that an optional API is gone: kopf would end. It ends that watch once it has seen the API go."""
+        response = await send(request)
+        while response.status == 404 and request.url.name in self._optional:
+            response.release()
+            await asyncio.sleep(GONE_API_SECONDS)
+            response = await send(request)
+        return response
+
+    def _trace(self) -> aiohttp.TraceConfig:
+        trace = aiohttp.TraceConfig()
+        trace.on_request_end.append(self._answered)
+        return trace
+
+    async def _answered(
+        self, _session: aiohttp.ClientSession, _context: SimpleNamespace, params: aiohttp.TraceRequestEndParams
+    ) -> None:
+        if params.response.status != 200:
+            return
+        if "watch" in params.url.query:
+            self._opened[params.url.path] = time.monotonic()
+            metrics.watches.accepted(params.url.path)
+        elif params.url.path in self._opened:
+            log.warning("the watch of %s may have missed something: starting again", params.url.path)
+            self._on_gap()

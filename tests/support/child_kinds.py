@@ -1,0 +1,95 @@
+"""For each kind of child an example: the spec that asks for it, an edit by hand, and somebody else's object.
+
+The tests go through the operator's own rows (manifests/kinds.py) and take the example of each from here: a kind without
+one fails them, and none is passed over.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from vllm_operator.cli.render import service_of
+from vllm_operator.manifests import inspection_key
+from vllm_operator.manifests.kinds import ChildKind
+
+Object = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Example:
+    """An example of one kind of child."""
+
+    others: Object
+    """The content of somebody else's object of this kind: all but its name."""
+    edit: Object | None
+    """A change by hand that is put right; None: what is there stands, whatever becomes of it."""
+    spec: Object = field(default_factory=dict)
+    """The fields of the spec that lead to it; empty: every service has it."""
+    suffix: str = ""
+    """Of its name, behind the service's."""
+    condition: str = "Stalled"
+    """Where it is told that its name is taken."""
+
+    def name(self, service: Object) -> str:
+        """The child's name, for a service's manifest."""
+        owner = service_of(service)
+        return owner.name + self.suffix.format(revision=owner.revision, inspection=inspection_key(owner))
+
+
+_SELECTOR = {"matchLabels": {"app": "other"}}
+_RELABELLED = {"metadata": {"labels": {"app.kubernetes.io/name": "x"}}}
+_BY_KEDA = {"minReplicas": 1, "maxReplicas": 2, "provider": "KEDA"}
+
+
+def _template(restart: str) -> Object:
+    spec = {"containers": [{"name": "web", "image": "web"}], "restartPolicy": restart}
+    return {"metadata": {"labels": {"app": "other"}}, "spec": spec}
+
+
+def _spec(**spec: Any) -> Object:
+    return {"spec": spec}
+
+
+EXAMPLES = {
+    "ControllerRevision": Example({"revision": 7, "data": {}}, edit=_RELABELLED, suffix="-{revision}"),
+    "PersistentVolumeClaim": Example(
+        _spec(accessModes=["ReadWriteOnce"], resources={"requests": {"storage": "1Mi"}}, storageClassName="none"),
+        edit=_RELABELLED,
+        spec={"cache": {"claim": {"storage": "1Gi", "accessMode": "ReadWriteOnce"}}},
+        suffix="-cache",
+    ),
+    "NetworkPolicy": Example(
+        _spec(podSelector=_SELECTOR), edit=_spec(ingress=[{}]), spec={"networkPolicy": {"allowFrom": []}}
+    ),
+    "Service": Example(
+        _spec(ports=[{"port": 80, "protocol": "TCP"}]), edit=_spec(selector={"app.kubernetes.io/name": "x"})
+    ),
+    "Deployment": Example(
+        _spec(selector=_SELECTOR, template=_template("Always")),
+        edit=_spec(replicas=5, strategy={"rollingUpdate": {"maxSurge": 3}}),
+    ),
+    "PodDisruptionBudget": Example(_spec(selector=_SELECTOR), edit=_spec(maxUnavailable=2), spec={"replicas": 2}),
+    "HorizontalPodAutoscaler": Example(
+        _spec(scaleTargetRef={"kind": "Deployment", "name": "other", "apiVersion": "apps/v1"}, maxReplicas=1),
+        edit=_spec(maxReplicas=3),
+        spec={"autoscaling": {"minReplicas": 1, "maxReplicas": 2}},
+        condition="ScalingActive",
+    ),
+    "ScaledObject": Example(
+        _spec(scaleTargetRef={"name": "other"}, triggers=[{"type": "cpu", "metadata": {"value": "60"}}]),
+        edit=_spec(maxReplicaCount=3),
+        spec={"autoscaling": _BY_KEDA},
+        condition="ScalingActive",
+    ),
+    "ServiceMonitor": Example(
+        _spec(selector=_SELECTOR, endpoints=[]), edit=_spec(selector={"matchLabels": {"app.kubernetes.io/name": "x"}})
+    ),
+    # A Job's pod template is immutable: what runs is left to run.
+    "Job": Example(_spec(template=_template("Never")), edit=None, suffix="-inspect-{inspection}"),
+}
+
+
+def example(row: ChildKind, examples: Mapping[str, Example] = EXAMPLES) -> Example:
+    """The example of a kind. Raises AssertionError for a kind that has none."""
+    assert row.kind in examples, f"{row.kind} has no example: add it to EXAMPLES in tests/support/child_kinds.py"
+    return examples[row.kind]

@@ -1,0 +1,131 @@
+"""An API server in memory, for tests of the loop in milliseconds: server-side apply, status, deletes and Events.
+
+It keeps what is asked of it, and shows it as the operator's own watches would. What a real API server makes of a
+manifest (defaults, validation, fields of several managers) it does not do: tests/control_plane asks a real one.
+"""
+
+import asyncio
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from itertools import count
+from types import SimpleNamespace
+from typing import Any
+
+from kubernetes.aio.client.exceptions import ApiException
+from kubernetes.aio.dynamic.exceptions import api_exception
+
+from vllm_operator.manifests.names import FIELD_MANAGER
+from vllm_operator.watch.sources import Source
+
+Object = dict[str, Any]
+
+
+def refusal(status: int, message: str, headers: Mapping[str, str] | None = None) -> Exception:
+    """What the client raises for an answer of the API server."""
+    error = ApiException(status=status, reason=message)
+    error.body = json.dumps({"kind": "Status", "message": message, "code": status})
+    error.headers = dict(headers or {})
+    refused: Exception = api_exception(error)
+    return refused
+
+
+class _Answer(SimpleNamespace):
+    status = 200
+
+    async def read(self) -> bytes:
+        return (self.body if isinstance(self.body, str) else json.dumps(self.body)).encode()
+
+
+@dataclass
+class FakeApi:
+    """Objects by URL path. `requests` has (verb, path) of each request; `refuse` what to raise for one, by these."""
+
+    objects: dict[str, Object] = field(default_factory=dict)
+    requests: list[tuple[str, str]] = field(default_factory=list)
+    events: list[Object] = field(default_factory=list)
+    refuse: dict[tuple[str, str], Exception] = field(default_factory=dict)
+    logs: dict[str, str] = field(default_factory=dict)
+    _versions: Iterable[int] = field(default_factory=lambda: count(100))
+
+    async def request(self, verb: str, url: str, **options: Any) -> Any:
+        """One request, as kubernetes' DynamicClient makes it."""
+        self.requests.append((verb, url))
+        await asyncio.sleep(0)  # others go on meanwhile
+        if error := self.refuse.get((verb, url)):
+            raise error
+        match verb:
+            case "get" if url.endswith("/log"):
+                return _Answer(body=self.logs.get(url, ""))
+            case "get" if url.endswith("/events"):
+                return _Answer(body={"items": self.events})
+            case "get":
+                return _Answer(body=self._existing(url))
+            case "patch":
+                return _Answer(body=self._apply(url, options["body"]))
+            case "delete":
+                self._existing(url)
+                return _Answer(body=self.objects.pop(url))
+            case "post":
+                return _Answer(body=options["body"])
+        raise AssertionError(f"the operator asks for {verb} {url}")
+
+    def _existing(self, url: str) -> Object:
+        if url not in self.objects:
+            raise refusal(404, f"{url} not found")
+        return self.objects[url]
+
+    def _apply(self, url: str, body: Object) -> Object:
+        if url.endswith("/status"):
+            stored = self._existing(url.removesuffix("/status"))
+            stored["status"] = body["status"]
+            stored["metadata"]["resourceVersion"] = self._version()
+            return stored
+        before = self.objects.get(url)
+        wanted = body["metadata"].get("resourceVersion")
+        if before and wanted not in (None, before["metadata"]["resourceVersion"]):
+            raise refusal(409, "the object has been modified")
+        self.put(url, {**(before or {}), **body})
+        return self.objects[url]
+
+    def put(self, url: str, body: Object) -> None:
+        """Makes an object, or changes it, as an apply of ours would."""
+        before = self.objects.get(url, {}).get("metadata", {})
+        meta = {
+            "uid": before.get("uid") or f"uid-of-{url}",
+            "generation": before.get("generation", 0) + 1,
+            **body["metadata"],
+            "resourceVersion": self._version(),
+            "managedFields": [_entry(body)],
+        }
+        self.objects[url] = {**body, "metadata": meta}
+
+    def edit(self, url: str) -> None:
+        """Somebody else changes a field of ours: the API server takes it off our entry."""
+        meta = self.objects[url]["metadata"]
+        meta["managedFields"] = [{**meta["managedFields"][0], "fieldsV1": {"f:spec": {}}}]
+        meta["resourceVersion"] = self._version()
+
+    def _version(self) -> str:
+        return str(next(iter(self._versions)))
+
+    def shown(self, sources: Iterable[Source]) -> dict[str, dict[Any, list[Any]]]:
+        """All objects as kopf's indices would hold them."""
+        indices: dict[str, dict[Any, list[Any]]] = {}
+        for source in sources:
+            for name, snapshot in source.indices.items():
+                index = indices.setdefault(name, {})
+                for body in self._of(source):
+                    for key, kept in snapshot(body).items():
+                        index.setdefault(key, []).append(kept)
+        return indices
+
+    def _of(self, source: Source) -> list[Object]:
+        root = "/apis" if source.resource.group else "/api"
+        prefix, plural = f"{root}/{source.resource.api_version}/", f"/{source.resource.plural}/"
+        return [body for url, body in self.objects.items() if url.startswith(prefix) and plural in url]
+
+
+def _entry(body: Object) -> Object:
+    fields: Object = {f"f:{key}": {"f:replicas": {}} if "replicas" in (body.get("spec") or {}) else {} for key in body}
+    return {"manager": FIELD_MANAGER, "operation": "Apply", "fieldsV1": fields}

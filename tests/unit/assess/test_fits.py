@@ -1,0 +1,117 @@
+"""Which GPUs a plan is for, and what several kinds of them come to together."""
+
+import pytest
+
+from support.model_reports import LLAMA_8B, LLAMA_70B, inspected
+from support.nodes import H100
+from support.snapshots import service
+from vllm_operator.api.reasons import Reason
+from vllm_operator.api.resource import InferenceService
+from vllm_operator.assess.fits import Assessment, Inspection, assess, keeps_from_running
+from vllm_operator.inspection.kept import content_of, pack
+from vllm_operator.inspection.report import Facts
+from vllm_operator.planner.plan import PLANNED_VERSION
+from vllm_operator.snapshots.node import Node
+
+
+def assessed(wanted: InferenceService, found: Inspection, nodes: list[Node], vllm: str = PLANNED_VERSION) -> Assessment:
+    return assess(wanted, found, nodes, f"vllm/vllm-openai:v{vllm}")
+
+
+def node(name: str, product: str, count: int = 8, memory: int | None = None) -> Node:
+    labels = {"nvidia.com/gpu.product": product, **({"nvidia.com/gpu.memory": str(memory)} if memory else {})}
+    return Node(name, tuple(sorted(labels.items())), (("nvidia.com/gpu", count),), ())
+
+
+def test_the_product_of_the_spec_is_planned_for_without_any_node() -> None:
+    found = assessed(service(accelerator={"product": H100}), inspected(LLAMA_8B), [])
+    assert found.fits is True
+    assert found.product == H100
+
+
+def test_nodes_tell_the_product_where_the_spec_does_not() -> None:
+    found = assessed(service(), inspected(LLAMA_8B), [node("a", "NVIDIA-L40S")])
+    assert found.product == "NVIDIA-L40S"
+    assert found.products == ()
+
+
+def test_pods_are_pinned_where_only_some_products_fit() -> None:
+    found = assessed(
+        service(), inspected(LLAMA_8B), [node("a", H100), node("b", "NVIDIA-L4"), node("c", "NVIDIA-H200")]
+    )
+    assert found.fits is True
+    assert found.products == (H100, "NVIDIA-H200")
+    assert found.product == H100  # the one that holds less
+
+
+def test_what_fits_nowhere_tells_the_best_and_a_way_out() -> None:
+    found = assessed(service(), inspected(LLAMA_70B), [node("a", "NVIDIA-L4"), node("b", H100)])
+    assert found.fits is False
+    assert "H100" in found.message
+    assert "tensorParallelSize" in found.message
+
+
+def test_only_gpus_of_the_cluster_are_offered() -> None:
+    wanted = service(accelerator={"product": "NVIDIA-L4"})
+    small = node("a", "NVIDIA-L4", count=1)
+    near = assessed(wanted, inspected(LLAMA_8B), [small, node("b", "NVIDIA-H200")])
+    assert near.fits is False
+    assert "accelerator.product: NVIDIA-H200" in near.message
+    alone = assessed(wanted, inspected(LLAMA_8B), [small])
+    assert alone.fits is False
+    assert "accelerator.product" not in alone.message
+
+
+def test_more_ranks_than_a_node_has_gpus() -> None:
+    found = assessed(service(tensorParallelSize=8), inspected(LLAMA_70B), [node("a", H100, count=4)])
+    assert found.fits is False
+    assert "no node has more than 4" in found.message
+
+
+@pytest.mark.parametrize(("vllm", "cautious"), [(f"{PLANNED_VERSION}.post1", False), ("0.32.0", True)])
+def test_a_vllm_that_the_constants_are_not_of_widens_the_margin(vllm: str, *, cautious: bool) -> None:
+    wanted = service(accelerator={"product": H100})
+    margins = [
+        found.plan.capacity.margin_bytes
+        for version in (PLANNED_VERSION, vllm)
+        if (found := assessed(wanted, inspected(LLAMA_8B), [], version)).plan and found.plan.capacity
+    ]
+    assert (margins[1] > margins[0] + 256 * 2**20) is cautious
+
+
+def test_a_product_that_the_catalogue_lacks_is_planned_by_its_label_less_a_margin() -> None:
+    found = assessed(service(), inspected(LLAMA_8B), [node("a", "NVIDIA-X900", memory=98304)])
+    assert found.fits is True
+    assert found.plan
+    assert found.plan.capacity
+    assert 94 * 2**30 < found.plan.capacity.memory.total < 96 * 2**30
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "nodes", "words"),
+    [
+        ({}, [], "set accelerator.product"),
+        ({"product": "NVIDIA-X900"}, [], "set accelerator.memory"),
+        ({"resource": "cpu"}, [], "set resources.limits.memory"),
+    ],
+)
+def test_nothing_known_is_unknown_and_deployed(accelerator: dict[str, str], nodes: list[Node], words: str) -> None:
+    found = assessed(service(accelerator=accelerator), inspected(LLAMA_8B), nodes)
+    assert found.fits is None
+    assert found.reason == Reason.GPU_UNKNOWN
+    assert words in found.message
+    assert not keeps_from_running(service().spec, found)
+
+
+def test_the_spec_tells_the_memory_where_neither_product_nor_nodes_do() -> None:
+    found = assessed(service(accelerator={"memory": "40Gi"}), inspected(LLAMA_8B), [])
+    assert found.plan
+    assert found.plan.capacity
+    assert found.plan.capacity.memory.total == 40 * 2**30
+
+
+def test_a_config_that_no_planner_can_read() -> None:
+    bare = Inspection("key", pack(content_of(Facts({"architectures": ["LlamaForCausalLM"]}))))
+    found = assessed(service(accelerator={"product": H100}), bare, [])
+    assert found.fits is None
+    assert found.reason == Reason.MODEL_NOT_PLANNED

@@ -1,0 +1,59 @@
+"""The table of `kubectl vllm status`. With a cluster: tests/control_plane."""
+
+import json
+
+import pytest
+
+from support.kube import Object
+from unit.cli.fleet.objects import pod, service
+from vllm_operator.cli.fleet.rows import Requests, as_json, as_text, counted, rows
+
+METRICS = """\
+# HELP vllm:num_requests_running Number of requests in model execution batches.
+# TYPE vllm:num_requests_running gauge
+vllm:num_requests_running{engine="0",model_name="a} b"} 3.0
+vllm:num_requests_running{engine="1",model_name="a} b"} 4.0
+vllm:num_requests_waiting{engine="0",model_name="a} b"} 5.0
+vllm:num_requests_waiting_by_reason{engine="0",model_name="a} b",reason="capacity"} 100.0
+"""
+
+
+def test_requests_of_all_engines_are_counted_once() -> None:
+    assert counted(METRICS) == Requests(7, 5)
+    assert counted("") == Requests(0, 0)
+
+
+def test_a_row_sums_over_the_pods() -> None:
+    pods = [
+        pod("a1"),
+        pod("a2"),
+        pod("a3", node="", ready=False, phase="Pending"),
+        pod("a4", ready=False, phase="Failed"),
+    ]
+    pods.append(pod("b1", of="other"))
+    chat = service("chat", {"replicas": 3}, readyReplicas=2, engine={"kvCacheTokens": 1000})
+    (row,) = rows([chat], pods, {("team-a", "a1"): Requests(7, 5), ("team-a", "b1"): Requests(100, 100)})
+    assert (row.ready, row.wanted, row.gpus, row.gpus_waiting) == (2, 3, 8, 4)
+    assert (row.kv_cache_tokens, row.requests, row.pods_unasked) == (2000, Requests(7, 5), 1)
+    (line,) = as_text([row]).splitlines()[1:]
+    assert line.split() == ["team-a", "chat", "hf://org/name", "2/3", "8", "4", "2,000", "7+", "5+", "Available"]
+    assert json.loads(as_json([row]))["services"][0]["requests"] == {"running": 7, "waiting": 5}
+
+
+@pytest.mark.parametrize(
+    ("spec", "wanted"), [({}, 1), ({"replicas": 0}, 0), ({"autoscaling": {}}, 5), ({"replicas": 3, "suspend": True}, 0)]
+)
+def test_wanted_pods(spec: Object, wanted: int) -> None:
+    assert rows([service("chat", spec, replicas=4, wantedReplicas=5)], [], {})[0].wanted == wanted
+
+
+def test_what_is_not_known_is_a_dash() -> None:
+    new = service("new", conditions=[], observedGeneration=-1)
+    gone = service("gone")
+    gone["metadata"]["deletionTimestamp"] = "2026-11-24T12:00:00Z"
+    first, second = rows([new, gone], [], {})
+    assert (first.name, first.reason) == ("gone", "BeingDeleted")
+    assert (second.name, second.reason) == ("new", "NotSeenByOperator")
+    assert as_text([second]).splitlines()[1].split()[3:] == ["0/1", "0", "0", "-", "-", "-", "NotSeenByOperator"]
+    assert as_text([]) == "no InferenceServices found"
+    assert "0 of 2 services have all their pods; GPUs: 0 used, 0 waiting" in as_text([first, second])

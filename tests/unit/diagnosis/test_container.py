@@ -1,0 +1,88 @@
+"""What is said of a container that ended: before it served and after, by exit code, time and the end of its log."""
+
+from support.pod_status import ENDED, SERVED, STARTED, failed, found, pod
+from support.vllm_logs import BAD_VALUE, NO_KERNEL, TORCH_OOM
+from vllm_operator.api.reasons import Reason
+
+
+def test_an_unknown_flag_or_value_is_told_in_vllms_sentence() -> None:
+    reason, message = found(failed(BAD_VALUE, code=2))
+    assert reason == Reason.INVALID_ARGUMENTS
+    assert "refuses its arguments: vllm serve: error: argument --block-size: invalid int value: ***" in message
+
+
+def test_a_kernel_that_the_build_lacks_is_named_after_the_first_request() -> None:
+    reason, message = found(failed(NO_KERNEL, code=0, reason="Completed", ready_changed=SERVED))
+    assert reason == Reason.KERNEL_MISSING
+    assert "has no cpu_gemm_wna16: use another checkpoint" in message
+
+
+SECRET_PROMPT = "RuntimeError: cannot tokenize 'my diagnosis is a secret'"
+
+
+def test_what_users_may_have_sent_is_never_shown() -> None:
+    _, before = found(failed(SECRET_PROMPT))
+    assert "my diagnosis" in before
+    reason, after = found(failed(SECRET_PROMPT, ready_changed=SERVED))
+    assert reason == Reason.CONTAINER_FAILED
+    assert "my diagnosis" not in after
+    assert "exit code 1 (its last exception: RuntimeError)" in after
+    _, known = found(failed("No adapter found for /models/a-secret;please", ready_changed=SERVED))
+    assert "secret" not in known
+
+
+def test_out_of_memory_while_serving_still_shows_the_numbers() -> None:
+    reason, message = found(failed(TORCH_OOM, code=0, reason="Completed", ready_changed=SERVED))
+    assert reason == Reason.OUT_OF_GPU_MEMORY
+    assert message.startswith("vLLM in pod llama-0 stopped: GPU memory ran out: 896.00 MiB")
+
+
+def test_host_memory_is_told_with_the_limit() -> None:
+    reason, message = found(failed("INFO Loading\n", code=137, reason="OOMKilled"))
+    assert reason == Reason.OUT_OF_MEMORY
+    assert "its limit of 64Gi" in message
+
+
+def test_a_start_that_took_too_long_is_told_from_one_that_stopped_answering() -> None:
+    loading = "(EngineCore pid=9) INFO 11-24 12:31:00 [weights.py:1] Loading shards: 45%\n"
+    late = failed(loading, code=137, ended="2026-11-24T12:31:10Z")
+    assert found(late)[0] == Reason.STARTUP_TIMEOUT
+    assert "not ready within 1800 s (its last line: Loading shards: 45%): raise startupTimeoutSeconds" in found(late)[1]
+    hung = failed(code=137, ended="2026-11-24T14:00:00Z", ready_changed=SERVED)
+    assert found(hung)[0] == Reason.LIVENESS_FAILED
+    died = failed(code=0, reason="Completed", ended="2026-11-24T14:00:00Z", ready_changed=SERVED)
+    assert found(died)[0] == Reason.ENGINE_DIED
+
+
+def test_a_failed_restart_after_serving_is_not_taken_for_an_end_of_serving() -> None:
+    """Ready was lost at 13:00; the container that ended was started after that and never ready."""
+    ending = {
+        "exitCode": 137,
+        "reason": "Error",
+        "startedAt": "2026-11-24T13:01:00Z",
+        "finishedAt": "2026-11-24T13:02:00Z",
+    }
+    again = pod({"state": {"waiting": {}}, "lastState": {"terminated": ending}}, ready_changed=SERVED)
+    reason, message = found(again)
+    assert reason == Reason.CONTAINER_FAILED
+    assert "does not start: it was ended by SIGKILL" in message
+
+
+def test_a_signal_is_told_by_name() -> None:
+    assert "SIGILL: the image's code is not for this CPU" in found(failed(code=132))[1]
+    assert "signal 99" in found(failed(code=227))[1]
+
+
+def test_restarts_change_the_message_only_when_they_double() -> None:
+    told = [found(failed("ValueError: x", restarts=restarts))[1] for restarts in range(1, 100)]
+    assert len(set(told)) == 7
+    assert told[0].endswith("x (exit code 1)")
+    assert told[99 - 1].endswith("; restarted 64 times or more")
+
+
+def test_the_message_stands_while_the_next_container_starts() -> None:
+    ending = {"exitCode": 1, "startedAt": STARTED, "finishedAt": ENDED, "message": "ValueError: x"}
+    running = pod({"state": {"running": {}}, "lastState": {"terminated": ending}})
+    backing_off = pod({"state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": {"terminated": ending}})
+    just_ended = pod({"state": {"terminated": ending}})
+    assert found(running) == found(backing_off) == found(just_ended)

@@ -1,0 +1,42 @@
+"""Which line of a log tells the cause."""
+
+import time
+
+import pytest
+
+from support.pod_status import SERVED, failed, found
+from support.vllm_logs import BAD_VALUE, CONTRADICTION, NO_CACHE, NO_OPERATOR, WRAPPER
+from vllm_operator.diagnosis.log import last_error, last_line
+
+
+def test_the_error_that_matters_is_found_in_a_log() -> None:
+    assert last_error(CONTRADICTION) == (
+        "Quantization method specified in the model config (awq) does not match the quantization method specified "
+        "in the `quantization` argument (gptq)."
+    )
+    assert last_error(NO_CACHE).startswith("ValueError: No available memory for the cache blocks.")
+    assert last_error(WRAPPER).startswith("RuntimeError: Engine core initialization failed.")
+    assert last_error(BAD_VALUE) == "vllm serve: error: argument --block-size: invalid int value: 'abc'"
+    assert last_error(NO_OPERATOR).startswith("RuntimeError: _C::static_scaled_fp8_quant() expected")
+    assert last_error("") == ""
+    assert last_error("AssertionError\n\nLoading safetensors checkpoint shards:   0% Completed | 0/1 [00:00<?]\n") == (
+        "AssertionError"
+    )
+    two_processes = (
+        "(A pid=1) ERROR 11-24 12:00:00 [a.py:1] ValueError: x\n(B pid=2) INFO 11-24 12:00:01 [b.py:1] bye\n"
+    )
+    assert last_error(two_processes) == "ValueError: x"
+    assert last_line("(APIServer pid=1) INFO 11-24 12:00:00 [api.py:1] Loading\n\n") == "Loading"
+    assert last_line("W1125 01:40:34.474000 1 torch/utils/flop_counter.py:29] triton not found\n") == "triton not found"
+
+
+@pytest.mark.parametrize(
+    "piece", ["a", "eyJ-", "token", "token ", "No adapter found for'", "ValueError: ", "(A pid=1) "]
+)
+def test_no_log_keeps_the_operator_busy(piece: str) -> None:
+    """A log may hold anything, and the operator reads it in its one thread."""
+    log = (piece * 4096)[:4096]
+    start = time.process_time()
+    found(failed(log))
+    found(failed(log, ready_changed=SERVED))
+    assert time.process_time() - start < 0.25

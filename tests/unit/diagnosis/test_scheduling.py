@@ -1,0 +1,66 @@
+"""Why a pod has no node, from the scheduler's message."""
+
+import pytest
+
+from support.pod_status import found, unscheduled
+from vllm_operator.api.reasons import Reason
+
+NOT_HELPFUL = (
+    "preemption: 0/5 nodes are available: {} Preemption is not helpful for scheduling, {} No preemption victims"
+)
+
+
+@pytest.mark.parametrize(
+    ("message", "reason", "told"),
+    [
+        (
+            "0/5 nodes are available: 1 node(s) had untolerated taint(s), 2 Insufficient nvidia.com/gpu, 2 node(s) "
+            f"didn't match Pod's node affinity/selector. no new claims to deallocate, {NOT_HELPFUL.format(3, 2)}",
+            Reason.INSUFFICIENT_GPUS,
+            "among 5: 1 with taints that it does not tolerate; 2 with less free nvidia.com/gpu than the 4 that it "
+            "needs; 2 without the labels that it asks for (nvidia.com/gpu.product=H100)",
+        ),
+        (
+            "0/5 nodes are available: 1 node(s) had untolerated taint {node-role.kubernetes.io/control-plane: }, "
+            f"4 Insufficient nvidia.com/gpu. {NOT_HELPFUL.format(5, 0)}",
+            Reason.GPU_NODES_TOO_SMALL,
+            "even when empty: lower tensorParallelSize",
+        ),
+        (
+            "0/3 nodes are available: 3 node(s) didn't match Pod's node affinity/selector. preemption: 0/3 nodes",
+            Reason.NO_MATCHING_NODE,
+            "check accelerator.product",
+        ),
+        ("0/3 nodes are available: 3 node(s) had untolerated taint(s).", Reason.UNTOLERATED_TAINTS, "pod.tolerations"),
+        (
+            "0/3 nodes are available: 1 node(s) didn't match PersistentVolume's node affinity, 2 node(s) had "
+            "untolerated taint(s).",
+            Reason.VOLUME_ELSEWHERE,
+            "1 out of its volume's reach",
+        ),
+        (
+            "0/3 nodes are available: 3 Insufficient memory.",
+            Reason.UNSCHEDULABLE,
+            "3 with less free memory than it needs",
+        ),
+        (
+            '0/3 nodes are available: persistentvolumeclaim "weights" not found. preemption: 0/3 nodes are available',
+            Reason.CLAIM_MISSING,
+            "PersistentVolumeClaim weights does not exist",
+        ),
+        (
+            "0/3 nodes are available: pod has unbound immediate PersistentVolumeClaims. preemption: 0/3",
+            Reason.VOLUME_NOT_BOUND,
+            "(weights)",
+        ),
+        ("no nodes available to schedule pods", Reason.UNSCHEDULABLE, "no nodes available to schedule pods"),
+    ],
+)
+def test_a_pod_without_a_node_is_told_with_counts(message: str, reason: Reason, told: str) -> None:
+    got, text = found(unscheduled(message))
+    assert (got, told in text) == (reason, True), text
+
+
+def test_a_gated_pod_waits_for_its_queue() -> None:
+    reason, message = found(unscheduled("Scheduling is blocked due to non-empty scheduling gates", "SchedulingGated"))
+    assert (reason, "scheduling gate" in message) == (Reason.UNSCHEDULABLE, True)

@@ -1,0 +1,111 @@
+"""What each known line of a log is told as: reason, values, and what to do."""
+
+from typing import Any
+
+import pytest
+
+from support.pod_status import failed, found
+from support.vllm_logs import (
+    CACHE_TOO_SMALL,
+    CONTRADICTION,
+    GATED,
+    IN_USE,
+    NO_ADAPTER,
+    NO_CACHE,
+    NO_HUB,
+    NO_TOKENIZER,
+    TOO_LONG,
+    TORCH_OOM,
+    WRAPPER,
+)
+from vllm_operator.api.reasons import Reason
+from vllm_operator.diagnosis.catalogue import SYMPTOMS
+
+
+@pytest.mark.parametrize(
+    ("log", "reason", "told"),
+    [
+        (CONTRADICTION, Reason.INVALID_ARGUMENTS, "does not match the quantization method"),
+        (
+            NO_CACHE,
+            Reason.KV_CACHE_TOO_SMALL,
+            "raise kvCache.memoryPerGPU where it is set, or raise tensorParallelSize",
+        ),
+        (CACHE_TOO_SMALL, Reason.KV_CACHE_TOO_SMALL, "takes 1.5 GiB, and 0.9 GiB are left; set maxModelLen to 1152"),
+        (NO_TOKENIZER, Reason.TOKENIZER_MISSING, "set model.tokenizer.uri"),
+        (NO_ADAPTER, Reason.ADAPTER_NOT_FOUND, "no LoRA adapter at /models/adapters/none: check"),
+        (TOO_LONG, Reason.INVALID_ARGUMENTS, "maxModelLen 999999 is more than the model was made for (4096)"),
+        (NO_HUB, Reason.HUB_UNREACHABLE, "cannot reach https://huggingface.co: check"),
+        (
+            TORCH_OOM,
+            Reason.OUT_OF_GPU_MEMORY,
+            "896.00 MiB were asked for, and 512.00 MiB of 79.10 GiB were free on GPU 0",
+        ),
+        (f"ERROR Failed to load model - not enough GPU memory. Try\n{TORCH_OOM}", Reason.MODEL_TOO_LARGE, "weights"),
+        (
+            f"    self.model_runner.load_model(\n{TORCH_OOM}",
+            Reason.MODEL_TOO_LARGE,
+            "the 79.10 GiB of GPU 0: raise tensor",
+        ),
+        (IN_USE, Reason.GPU_MEMORY_IN_USE, "GPU cuda:0 on node gpu-1: 10.2 of 79.1 GiB are free"),
+        (GATED, Reason.MODEL_GATED, "accept its terms on the hub"),
+        (
+            "RuntimeError: CUDA error: uncorrectable ECC error encountered\nCUDA kernel",
+            Reason.GPU_ERROR,
+            "encountered)",
+        ),
+        ("RuntimeError: NCCL error: unhandled system error", Reason.GPU_ERROR, "(NCCL error: unhandled system error)"),
+        (
+            "RuntimeError: The NVIDIA driver on your system is too old (found version 12040). Please update",
+            Reason.DRIVER_UNSUITABLE,
+            "node gpu-1 is too old (CUDA 12040)",
+        ),
+        ("OSError: [Errno 28] No space left on device: '/cache/x'", Reason.NO_SPACE_LEFT, "raise cache.claim.storage"),
+        (
+            "OSError: [Errno 30] Read-only file system: '/models/m/.lock'",
+            Reason.CACHE_NOT_WRITABLE,
+            "must write /models/m/.lock",
+        ),
+        (
+            "huggingface_hub.errors.HfHubHTTPError: \n\n429 Too Many Requests: you have reached your 'api' rate limit.",
+            Reason.HUB_RATE_LIMITED,
+            "rate limit",
+        ),
+        (
+            "OSError: v9 is not a valid git identifier (branch name, tag name or commit id) that exists",
+            Reason.REVISION_NOT_FOUND,
+            "no revision v9: check",
+        ),
+        (
+            "OSError: org/nothing is not a local folder and is not a valid model identifier listed on 'https://'",
+            Reason.MODEL_NOT_FOUND,
+            "the hub has no model org/nothing, or",
+        ),
+        (
+            WRAPPER,
+            Reason.CONTAINER_FAILED,
+            "the cause stands further up in its log: see kubectl logs llama-0 --previous",
+        ),
+        ("torch.SomeError: an unknown end", Reason.CONTAINER_FAILED, "torch.SomeError: an unknown end (exit code 1)"),
+        ("a plain line\n", Reason.CONTAINER_FAILED, "a plain line (exit code 1)"),
+        ("", Reason.CONTAINER_FAILED, "exit code 1; kubectl logs llama-0 --previous shows more"),
+    ],
+)
+def test_a_container_that_fails_to_start_is_explained_in_its_own_words(log: str, reason: Reason, told: str) -> None:
+    got, message = found(failed(log))
+    assert (got, told in message) == (reason, True), message
+    assert message.startswith("vLLM in pod llama-0 does not start: ")
+    assert len(message) < 1000
+
+
+@pytest.mark.parametrize("symptom", SYMPTOMS, ids=lambda symptom: symptom.says[:40])
+def test_every_symptom_is_found_with_its_values_and_says_what_to_do(symptom: Any) -> None:
+    values = dict.fromkeys(symptom.pattern.groupindex, "7")
+    said = symptom.says.replace("{}", "and so on").format(**values)
+    match = symptom.pattern.search(f"INFO before\nValueError: {said} after")
+    assert match
+    assert all(value.startswith("7") for value in match.groupdict().values())
+    message = symptom.message.format(node="gpu-1", **values)
+    assert "{" not in message
+    assert len(message) < 400
+    assert ": " in message or "; " in message

@@ -1,0 +1,52 @@
+"""Why a container is not started on its node, from what the kubelet says while it waits."""
+
+import pytest
+
+from support.pod_status import failed, found, waiting
+from vllm_operator.api.reasons import Reason
+
+
+@pytest.mark.parametrize(
+    ("message", "told"),
+    [
+        ('rpc error: code = NotFound desc = failed to pull image "x": not found', "does not exist: check name and tag"),
+        ("pull access denied, repository does not exist or may require authorization", "pod.imagePullSecrets"),
+        ("failed to do request: Head: dial tcp: lookup registry: no such host", "cannot reach the registry"),
+        ("toomanyrequests: You have reached your pull rate limit", "rate limit"),
+    ],
+)
+def test_an_image_that_is_not_pulled_is_told_with_the_cause(message: str, told: str) -> None:
+    reason, text = found(waiting("ErrImagePull", message))
+    assert (reason, told in text) == (Reason.IMAGE_PULL_FAILED, True), text
+    assert "image registry/vllm:1 cannot be pulled" in text
+    again = f'Back-off pulling image "registry/vllm:1": ErrImagePull: {message}'
+    assert found(waiting("ImagePullBackOff", again))[1] == text
+
+
+def test_an_unknown_pull_error_reads_the_same_while_the_kubelet_waits() -> None:
+    back_off = 'Back-off pulling image "registry/vllm:1": ErrImagePull: something odd'
+    assert found(waiting("ErrImagePull", "something odd")) == found(waiting("ImagePullBackOff", back_off))
+
+
+@pytest.mark.parametrize(
+    ("message", "reason", "told"),
+    [
+        ('secret "hub" not found', Reason.SECRET_MISSING, "Secret hub does not exist: create it"),
+        ('configmap "chat" not found', Reason.CONFIG_MAP_MISSING, "ConfigMap chat does not exist"),
+        ("couldn't find key token in Secret team-a/hub", Reason.SECRET_MISSING, "Secret hub has no key token"),
+        ("something else", Reason.CONTAINER_CONFIG, "something else"),
+    ],
+)
+def test_what_the_pod_refers_to_is_named_when_it_is_missing(message: str, reason: Reason, told: str) -> None:
+    got, text = found(waiting("CreateContainerConfigError", message))
+    assert (got, told in text) == (reason, True), text
+
+
+def test_an_image_without_vllm_is_told() -> None:
+    said = (
+        "failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create failed: "
+        'unable to start container process: exec: "vllm": executable file not found in $PATH'
+    )
+    reason, message = found(failed(said, code=128, reason="StartError"))
+    assert reason == Reason.CONTAINER_CONFIG
+    assert "image registry/vllm:1 has no command `vllm`" in message

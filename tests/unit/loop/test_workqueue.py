@@ -1,0 +1,219 @@
+"""The work queue: what operators rely on when a hundred events arrive for one service.
+
+The event loop's clock does not wait: where nothing is ready, it jumps to what is due next.
+"""
+
+import asyncio
+import selectors
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
+
+import pytest
+
+from vllm_operator.loop.workqueue import WorkQueue
+
+T = TypeVar("T")
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    """Has a clock that jumps over the time in which it would wait."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        loop = self
+
+        class Selector(selectors.DefaultSelector):
+            def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+                loop.now += timeout or 0.0
+                return super().select(0)
+
+        super().__init__(Selector())
+
+    def time(self) -> float:
+        return self.now
+
+
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """Runs to the end, in no time."""
+    with asyncio.Runner(loop_factory=_Loop) as runner:
+        return runner.run(main)
+
+
+def drive(
+    work: Callable[[str], Awaitable[float | None]],
+    scenario: Callable[[WorkQueue[str]], Awaitable[None]],
+    workers: int = 4,
+) -> None:
+    """Runs the queue while the scenario plays, then ends it."""
+
+    async def main() -> None:
+        queue = WorkQueue(work, workers)
+        runner = asyncio.create_task(queue.run())
+        await asyncio.wait_for(scenario(queue), 30)
+        runner.cancel()
+
+    run(main())
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Waits for it, and a little longer, in which nothing more should happen."""
+    while not condition():  # noqa: ASYNC110 - the condition is a plain variable of the test
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.1)
+
+
+def test_many_adds_of_a_waiting_key_are_worked_on_once() -> None:
+    seen: list[str] = []
+
+    async def work(key: str) -> None:
+        seen.append(key)
+
+    async def scenario(queue: WorkQueue[str]) -> None:
+        for _ in range(100):
+            queue.add("a", 1.0)
+        queue.add("b")
+        await until(lambda: len(seen) >= 2)
+
+    drive(work, scenario)
+    assert seen == ["b", "a"]
+
+
+def test_an_earlier_time_wins_over_a_later_one() -> None:
+    seen: list[str] = []
+
+    async def work(key: str) -> None:
+        seen.append(key)
+
+    async def scenario(queue: WorkQueue[str]) -> None:
+        queue.add("a", 60)
+        queue.add("a", 0.01)
+        queue.add("a", 60)
+        await until(lambda: bool(seen))
+
+    drive(work, scenario)
+    assert seen == ["a"]
+
+
+def test_a_key_is_never_worked_on_twice_at_once_and_comes_back_when_added_meanwhile() -> None:
+    running = 0
+    most = 0
+    count = 0
+
+    async def work(key: str) -> None:
+        nonlocal running, most, count
+        running += 1
+        count += 1
+        most = max(most, running)
+        await asyncio.sleep(0.3)
+        running -= 1
+
+    async def scenario(queue: WorkQueue[str]) -> None:
+        queue.add("a")
+        await until(lambda: bool(running))
+        queue.add("a")
+        queue.add("a")
+        await until(lambda: count >= 2)
+
+    drive(work, scenario)
+    assert (most, count) == (1, 2)
+
+
+def test_no_more_keys_at_once_than_workers() -> None:
+    running = 0
+    most = 0
+    count = 0
+
+    async def work(key: str) -> None:
+        nonlocal running, most, count
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0.01)
+        running -= 1
+        count += 1
+
+    async def scenario(queue: WorkQueue[str]) -> None:
+        for number in range(20):
+            queue.add(str(number))
+        await until(lambda: count == 20)
+
+    drive(work, scenario, workers=3)
+    assert most == 3
+
+
+def test_a_failure_is_tried_again_with_growing_pauses_and_does_not_stop_others() -> None:
+    times: list[float] = []
+    others: list[str] = []
+
+    async def work(key: str) -> None:
+        if key == "other":
+            others.append(key)
+            return
+        times.append(asyncio.get_running_loop().time())
+        if len(times) < 3:
+            raise OSError("the API server is away")
+
+    async def scenario(queue: WorkQueue[str]) -> None:
+        queue.add("failing")
+        queue.add("other")
+        await until(lambda: len(times) >= 3)
+
+    drive(work, scenario)
+    assert others == ["other"]
+    assert [times[1] - times[0], times[2] - times[1]] == pytest.approx([0.5, 1.0])
+
+
+def test_the_worker_may_ask_for_the_key_again() -> None:
+    count = 0
+
+    async def work(key: str) -> float | None:
+        nonlocal count
+        count += 1
+        return 0.02 if count < 3 else None
+
+    async def scenario(queue: WorkQueue[str]) -> None:
+        queue.add("a")
+        await until(lambda: count >= 3)
+
+    drive(work, scenario)
+    assert count == 3
+
+
+def test_who_is_told_to_wait_waits_whatever_happens() -> None:
+    class BusyError(Exception):
+        retry_after = 0.5
+
+    seen: list[float] = []
+
+    async def work(_: str) -> None:
+        seen.append(asyncio.get_running_loop().time())
+        if len(seen) == 1:
+            raise BusyError
+
+    async def scenario(queue: WorkQueue[str]) -> None:
+        queue.add("a")
+        await until(lambda: len(seen) == 1)
+        queue.add("a")
+        await until(lambda: len(seen) >= 2)
+
+    drive(work, scenario)
+    assert len(seen) == 2
+    assert seen[1] - seen[0] == pytest.approx(0.5)
+
+
+def test_a_cancellation_that_comes_with_an_event_ends_it() -> None:
+    """As when a process goes on that was suspended: everything is due at once."""
+
+    async def work(_: str) -> None:
+        return
+
+    async def main() -> bool:
+        queue = WorkQueue(work, 1)
+        runner = asyncio.create_task(queue.run())
+        queue.add("later", 60)
+        await asyncio.sleep(0.01)
+        queue.add("earlier", 30)
+        runner.cancel()
+        await asyncio.wait([runner], timeout=1)
+        return runner.done()
+
+    assert run(main())

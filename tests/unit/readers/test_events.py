@@ -1,0 +1,52 @@
+"""How often the Events of a pod are read."""
+
+import asyncio
+from typing import Any
+
+from support.clock import Clock
+from support.pod_status import CREATING, ENDED, NOT_SET_UP, failed, pod
+from vllm_operator.again import soonest
+from vllm_operator.readers.events import EventReader
+from vllm_operator.snapshots.pod import PodSnapshot
+from vllm_operator.snapshots.pod_event import PodEvent
+
+
+def due(reader: EventReader) -> float | None:
+    """Seconds until another look."""
+    again = soonest(reader.waits())
+    return again.seconds if again else None
+
+
+def test_events_are_read_once_per_end_and_again_while_a_pod_waits() -> None:
+    clock, reads = Clock(), list[str]()
+    answer: tuple[PodEvent, ...] = ()
+
+    async def read(uid: str) -> tuple[PodEvent, ...]:
+        reads.append(uid)
+        return answer
+
+    def look(reader: EventReader, of: PodSnapshot) -> Any:
+        return asyncio.run(reader.fill([of]))[0].events
+
+    reader = EventReader(read, clock)
+    ended = failed(code=137)
+    look(reader, ended)
+    look(reader, ended)
+    assert (len(reads), due(reader)) == (1, None)
+    look(reader, failed(code=137, restarts=9))
+    assert len(reads) == 1, "it is the same end"
+    waits = pod(CREATING, conditions=NOT_SET_UP)
+    look(reader, waits)
+    assert (len(reads), due(reader)) == (1, 3.0)
+    clock.now += 3
+    look(reader, waits)
+    assert (len(reads), due(reader)) == (2, 5.0)
+    clock.now += 4
+    look(reader, waits)
+    assert len(reads) == 2
+    answer = (PodEvent("FailedMount", 'configmap "chat" not found', ENDED),)
+    clock.now += 1
+    assert look(reader, waits) == answer
+    assert (len(reads), due(reader)) == (3, 30.0)
+    look(reader, pod({"state": {"running": {}}}))
+    assert due(reader) is None

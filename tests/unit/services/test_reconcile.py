@@ -1,0 +1,313 @@
+"""The loop over one service, in milliseconds: what it asks of the API server, when it writes, when it comes back."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from support.fake_api import refusal
+from support.world import CONFIG, LARGE, NAMESPACE, World, serving
+from vllm_operator.cluster import UnavailableError, path
+from vllm_operator.inspection.report import Facts, encode
+from vllm_operator.loop.write import PROGRESS_SECONDS, SETTLE_SECONDS
+from vllm_operator.services.claims import CLAIMS_SECONDS
+from vllm_operator.services.first_status import FIRST_STATUS_SECONDS, GIVE_WAY_SECONDS
+from vllm_operator.services.reconcile import PREDECESSOR_SECONDS, REFUSED_RETRY_SECONDS
+
+
+def test_a_new_service_gets_its_children_without_a_read_and_no_pods_before_the_inspection() -> None:
+    world = World()
+    again = world.reconcile(world.service())
+    assert [verb for verb, _ in world.api.requests] == ["patch"] * 2
+    assert world.children("Service") == ["llama"]
+    assert len(world.children("Job")) == 1
+    assert not world.children("Deployment")
+    assert again == FIRST_STATUS_SECONDS
+
+
+def test_an_inspected_service_gets_its_pods_and_keeps_their_template() -> None:
+    world, _ = serving()
+    assert world.children("Deployment") == ["llama"]
+    assert len(world.children("ControllerRevision")) == 2, "the template, and what is known of the model"
+    assert not world.children("Job"), "the model is known: the Job is deleted"
+    assert world.reason() == "Starting"
+
+
+def test_a_second_look_writes_nothing() -> None:
+    world, key = serving()
+    world.reconcile(key)
+    assert world.reconcile(key) is None
+    assert world.api.requests == []
+
+
+def test_a_restarted_operator_applies_each_child_once_and_writes_no_status() -> None:
+    world, key = serving()
+    world.reconcile(key)
+    after = World()
+    after.api.objects = world.api.objects
+    after.clock.now = 5.0
+    after.watch()
+    after.reconcile(key)
+    assert after.writes()
+    assert not any("status" in write for write in after.writes())
+    after.reconcile(key)
+    assert after.writes() == []
+
+
+def test_the_first_status_waits_for_the_deployment_controller_for_some_seconds() -> None:
+    world = World()
+    key = world.service()
+    assert world.reconcile(key) == FIRST_STATUS_SECONDS
+    assert world.status() == {}
+    world.clock.now += FIRST_STATUS_SECONDS
+    world.reconcile(key)
+    assert world.reason("Fits") == "Inspecting"
+
+
+def test_a_plan_that_does_not_fit_is_told_at_once_and_keeps_pods_away() -> None:
+    world = World()
+    key = world.service()
+    world.reconcile(key)
+    world.inspected(config=LARGE)
+    world.reconcile(key)
+    assert not world.children("Deployment")
+    assert world.reason("WorkloadAvailable") == "Withheld"
+
+
+def test_a_spec_that_no_longer_fits_takes_no_pod_away() -> None:
+    world, key = serving()
+    before = world.api.objects[path("Deployment", NAMESPACE, "llama")]["spec"]
+    world.service(kvCache={"memoryPerGPU": "2Ti"})
+    world.reconcile(key)
+    assert world.api.objects[path("Deployment", NAMESPACE, "llama")]["spec"] == before
+
+
+def test_the_watch_that_lags_makes_nothing_twice() -> None:
+    world = World()
+    key = world.service()
+    world.reconcile(key, watched=False)
+    world.reconcile(key, watched=False)
+    assert world.writes() == []
+
+
+def test_what_was_seen_and_is_gone_is_made_again() -> None:
+    world, key = serving()
+    world.api.objects.pop(path("Service", NAMESPACE, "llama"))
+    world.watch()
+    world.reconcile(key)
+    assert world.writes() == ["patch services/llama"]
+
+
+def test_what_somebody_edited_is_applied_again_and_nothing_else() -> None:
+    world, key = serving()
+    world.api.edit(path("Service", NAMESPACE, "llama"))
+    world.watch()
+    world.reconcile(key)
+    assert world.writes() == ["patch services/llama"]
+
+
+def test_an_object_of_somebody_else_is_never_adopted() -> None:
+    world = World()
+    url = path("Service", NAMESPACE, "llama")
+    world.api.put(url, {"kind": "Service", "metadata": {"name": "llama", "namespace": NAMESPACE}, "spec": {"own": 1}})
+    again = world.reconcile(world.service())
+    assert world.api.objects[url]["spec"] == {"own": 1}
+    assert world.reason() == "NameTaken"
+    assert again == REFUSED_RETRY_SECONDS
+
+
+def test_what_the_api_server_refuses_becomes_a_condition_and_is_tried_again_later() -> None:
+    world = World()
+    key = world.service()
+    world.api.refuse["patch", path("Service", NAMESPACE, "llama")] = refusal(403, "exceeded quota")
+    assert world.reconcile(key) == REFUSED_RETRY_SECONDS
+    assert world.reason() == "Refused"
+
+
+def test_an_api_server_that_cannot_now_is_raised_for_the_queue() -> None:
+    world = World()
+    key = world.service()
+    world.api.refuse["patch", path("Service", NAMESPACE, "llama")] = refusal(503, "busy", {"Retry-After": "7"})
+    with pytest.raises(UnavailableError) as raised:
+        world.reconcile(key)
+    assert raised.value.retry_after == 7
+
+
+def test_children_of_a_deleted_service_of_this_name_are_waited_for() -> None:
+    world, key = serving()
+    url = path("InferenceService", NAMESPACE, "llama")
+    world.api.objects.pop(url)
+    world.service()
+    world.api.objects[url]["metadata"]["uid"] = "uid-of-another"
+    world.watch()
+    assert world.reconcile(key) == PREDECESSOR_SECONDS
+
+
+def test_a_message_that_only_tells_progress_settles_and_waits() -> None:
+    world, key = serving()
+    url = path("Deployment", NAMESPACE, "llama")
+    pod = {
+        "metadata": {
+            "name": "llama-1",
+            "namespace": NAMESPACE,
+            "uid": "p",
+            "labels": world.api.objects[url]["spec"]["template"]["metadata"]["labels"],
+        },
+        "spec": {"containers": [{"name": "vllm", "image": "i"}]},
+        "status": {},
+    }
+    world.api.objects[path("Pod", NAMESPACE, "llama-1")] = pod
+    world.watch()
+    assert world.reconcile(key) == max(PROGRESS_SECONDS, SETTLE_SECONDS)
+    assert world.writes() == []
+    world.clock.now += PROGRESS_SECONDS
+    world.reconcile(key)
+    assert world.writes() == ["patch inferenceservices/llama/status"]
+
+
+def test_a_wrong_spec_writes_the_status_and_touches_no_child() -> None:
+    world, key = serving()
+    world.service(image="elsewhere/vllm:1")
+    world.reconcile(key)
+    assert world.writes() == ["patch inferenceservices/llama/status", "post events"]
+    assert world.reason() == "ImageNotAllowed"
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"model": {"uri": "hf://a/b", "trustRemoteCode": True}}, "RemoteCodeNotAllowed"),
+        ({"pod": {"priorityClassName": "system-node-critical"}}, "PriorityClassNotAllowed"),
+        ({"pod": {"labels": {"app": "payments"}}}, "PodLabelNotAllowed"),
+        ({"env": [{"name": "Https_proxy", "value": "http://mine"}]}, "Invalid"),
+    ],
+)
+def test_what_the_platform_does_not_allow_is_told_and_a_running_service_keeps_its_pods(
+    change: dict[str, Any], reason: str
+) -> None:
+    world, key = serving()
+    before = world.children("Deployment")
+    world.service(**change)
+    world.reconcile(key)
+    assert world.writes() == ["patch inferenceservices/llama/status", "post events"]
+    assert world.reason() == reason
+    assert world.children("Deployment") == before == ["llama"]
+
+
+def test_a_claim_without_the_labels_is_refused_until_it_has_them() -> None:
+    world = World(inspects=False, allowed_claims={"llm": "yes"})
+    claim: dict[str, Any] = {
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "models", "namespace": NAMESPACE, "labels": {}},
+        "spec": {"resources": {"requests": {"storage": "1Gi"}}, "accessModes": ["ReadOnlyMany"]},
+    }
+    world.api.put(path("PersistentVolumeClaim", NAMESPACE, "models"), claim)
+    key = world.service(model={"uri": "pvc://models/one"})
+    again = world.reconcile(key)
+    assert world.reason() == "ClaimNotAllowed"
+    assert world.children("Deployment") == []
+    assert again == CLAIMS_SECONDS
+    world.api.objects[path("PersistentVolumeClaim", NAMESPACE, "models")]["metadata"]["labels"] = {"llm": "yes"}
+    world.clock.now += CLAIMS_SECONDS
+    world.reconcile(key)
+    assert world.children("Deployment") == ["llama"]
+
+
+def test_pods_of_an_older_service_give_way_while_newer_ones_come_in() -> None:
+    world = World(inspects=False)
+    first, second = world.service("first"), world.service("second")
+
+    async def both() -> list[float | None]:
+        return await asyncio.gather(*map(world.reconciler.reconcile, (first, second)))
+
+    assert asyncio.run(both()) == [None, GIVE_WAY_SECONDS]
+    assert world.children("Service") == ["first", "second"]
+    assert world.children("Deployment") == ["second"]
+
+
+def test_a_service_that_is_gone_is_forgotten() -> None:
+    world, key = serving()
+    world.api.objects.pop(path("InferenceService", NAMESPACE, "llama"))
+    world.watch()
+    assert world.reconcile(key) is None
+    assert world.api.requests == []
+
+
+def test_what_is_known_of_the_model_is_kept_and_the_status_tells_people() -> None:
+    world, _ = serving()
+    (name,) = [name for name in world.children("ControllerRevision") if "-model-" in name]
+    kept = world.api.objects[path("ControllerRevision", NAMESPACE, name)]
+    assert kept["data"]["model"]["config"] == CONFIG
+    assert world.status()["model"] == {"inspected": name.rpartition("-")[2], "architecture": "LlamaForCausalLM"}
+
+
+def test_a_restarted_operator_knows_the_model_from_what_is_kept() -> None:
+    world, key = serving()
+    after = World()
+    after.api.objects = world.api.objects
+    after.watch()
+    after.reconcile(key)
+    assert not after.children("Job")
+    assert after.reason("Fits") == "Fits"
+
+
+def test_what_is_kept_of_the_model_and_deleted_by_hand_is_inspected_anew_and_rolls_nothing() -> None:
+    world, key = serving()
+    (name,) = [name for name in world.children("ControllerRevision") if "-model-" in name]
+    template = world.api.objects[path("Deployment", NAMESPACE, "llama")]["spec"]["template"]
+    world.api.objects.pop(path("ControllerRevision", NAMESPACE, name))
+    world.pods_of_jobs_go()
+    world.reconcile(key)
+    (job,) = world.children("Job")
+    assert world.writes()[0] == f"patch jobs/{job}"
+    assert "model" in world.status(), "it is what it was until that is known"
+    world.inspected()
+    world.reconcile(key)
+    assert name in world.children("ControllerRevision")
+    assert not world.children("Job")
+    assert world.api.objects[path("Deployment", NAMESPACE, "llama")]["spec"]["template"] == template
+
+
+def test_another_model_is_inspected_and_what_was_kept_of_the_first_goes() -> None:
+    world, key = serving()
+    world.service(model={"uri": "hf://a/other"})
+    world.reconcile(key)
+    assert not [name for name in world.children("ControllerRevision") if "-model-" in name]
+    world.inspected()
+    world.reconcile(key)
+    assert len([name for name in world.children("ControllerRevision") if "-model-" in name]) == 1
+
+
+def test_a_report_in_the_status_of_the_first_versions_is_taken_over_with_one_write() -> None:
+    world, key = serving()
+    (name,) = [name for name in world.children("ControllerRevision") if "-model-" in name]
+    kept = world.api.objects.pop(path("ControllerRevision", NAMESPACE, name))
+    old = {"inspected": name.rpartition("-")[2], "report": encode(Facts(CONFIG))}
+    world.status()["model"] = old
+    after = World()
+    after.api.objects = world.api.objects
+    after.clock.now = 50.0
+    after.watch()
+    template = world.api.objects[path("Deployment", NAMESPACE, "llama")]["spec"]["template"]
+    statuses = []
+    for _ in range(4):
+        after.reconcile(key)
+        statuses += [write for write in after.writes() if write.endswith("/status")]
+        assert not after.children("Job")
+        after.clock.now += PROGRESS_SECONDS
+    assert len(statuses) == 1
+    assert "report" not in after.status()["model"]
+    assert after.api.objects[path("ControllerRevision", NAMESPACE, name)]["data"] == kept["data"]
+    assert after.api.objects[path("Deployment", NAMESPACE, "llama")]["spec"]["template"] == template
+
+
+def test_what_was_found_stands_while_the_watch_lags_behind_its_keeping() -> None:
+    world = World()
+    key = world.service()
+    world.reconcile(key)
+    world.inspected()
+    world.reconcile(key, watched=False)
+    world.indices["inspections_by_key"] = {}  # the pod goes with its Job
+    world.reconcile(key, watched=False)
+    assert [write for write in world.writes() if "revisions/" in write or "patch jobs/" in write] == []
+    assert not world.children("Job")

@@ -1,0 +1,107 @@
+"""What is kept of a pod's body: little while it serves, and what explains it while it does not."""
+
+from typing import Any
+
+from vllm_operator.snapshots.pod import Asked, Ending
+from vllm_operator.snapshots.pod import pod as pod_of
+
+
+def body(state: dict[str, Any], **status: Any) -> dict[str, Any]:
+    return {
+        "metadata": {"name": "llama-0", "labels": {"vllm-operator.dev/revision": "r1"}},
+        "spec": {"containers": [{"name": "vllm", "image": "vllm:1"}]},
+        "status": {
+            "podIP": "10.244.0.7",
+            "conditions": [{"type": "PodScheduled", "status": "True"}],
+            "containerStatuses": [{"name": "vllm", "restartCount": 3, "ready": False, **state}],
+            **status,
+        },
+    }
+
+
+def test_a_crash_loop_shows_how_the_last_container_ended() -> None:
+    times = {"startedAt": "2026-11-24T12:00:10Z", "finishedAt": "2026-11-24T12:00:22Z"}
+    ended = {"exitCode": 1, "reason": "Error", "message": "Traceback\nValueError: no such model\n\n", **times}
+    pod = pod_of(body({"state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": {"terminated": ended}}))
+    assert (pod.reason, pod.message, pod.restarts) == ("", "", 3)
+    log = "Traceback\nValueError: no such model\n\n"
+    assert pod.ending == Ending("Error", 1, 12, served=False, log=log, replaced=True, started="2026-11-24T12:00:10Z")
+
+
+def test_a_waiting_container_shows_the_kubelets_sentence() -> None:
+    pod = pod_of(body({"state": {"waiting": {"reason": "ErrImagePull", "message": "not found"}}}))
+    assert (pod.reason, pod.message, pod.started) == ("ErrImagePull", "not found", False)
+
+
+def test_a_pod_without_a_node_shows_the_schedulers_sentence() -> None:
+    scheduled = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes"}
+    pod = pod_of(body({}, conditions=[scheduled]))
+    assert (pod.reason, pod.message, pod.scheduled) == ("Unschedulable", "0/1 nodes", False)
+
+
+def test_a_container_that_starts_is_no_trouble() -> None:
+    assert pod_of(body({"state": {"waiting": {"reason": "ContainerCreating"}}})).reason == ""
+    assert pod_of(body({"state": {"running": {}}})).started
+
+
+def readiness(status: str, since: str) -> list[dict[str, Any]]:
+    scheduled = {"type": "PodScheduled", "status": "True"}
+    return [scheduled, {"type": "Ready", "status": status, "lastTransitionTime": since}]
+
+
+def test_a_pod_was_ready_if_its_readiness_changed_after_it_was_first_reported() -> None:
+    start, moment, later = "2026-11-24T12:00:00Z", "2026-11-24T12:00:01Z", "2026-11-24T12:05:00Z"
+    never = pod_of(body({}, startTime=start, conditions=readiness("False", moment)))
+    once = pod_of(body({}, startTime=start, conditions=readiness("False", later)))
+    now = pod_of(body({}, startTime=start, conditions=readiness("True", later)))
+    assert (never.was_ready, once.was_ready, now.was_ready) == (False, True, True)
+
+
+def test_a_pod_that_serves_keeps_nothing_of_how_it_once_failed() -> None:
+    ended = {"terminated": {"exitCode": 1, "reason": "Error", "message": "x" * 2048}}
+    status = {"conditions": readiness("True", "2026-11-24T12:05:00Z")}
+    pod = pod_of(body({"state": {"running": {}}, "lastState": ended, "ready": True}, **status))
+    assert pod.ready
+    assert (pod.ending, pod.reason, pod.message, pod.asked) == (None, "", "", Asked())
+
+
+def test_a_pod_that_serves_keeps_how_many_gpus_it_holds() -> None:
+    manifest = body({"state": {"running": {}}}, conditions=readiness("True", "2026-11-24T12:05:00Z"))
+    limits = {"nvidia.com/gpu": "4", "memory": "64Gi"}
+    manifest["spec"] = {"containers": [{"name": "vllm", "resources": {"limits": limits}}], "nodeName": "gpu-1"}
+    assert pod_of(manifest).asked == Asked("nvidia.com/gpu", 4)
+
+
+def test_what_a_pod_without_service_asks_for_is_kept() -> None:
+    manifest = body({})
+    manifest["spec"] = {
+        "nodeSelector": {"nvidia.com/gpu.product": "H100"},
+        "containers": [
+            {
+                "name": "vllm",
+                "image": "vllm:1",
+                "resources": {"limits": {"nvidia.com/gpu": "4", "memory": "64Gi"}},
+                "startupProbe": {"failureThreshold": 360, "periodSeconds": 5},
+            }
+        ],
+        "volumes": [
+            {"name": "chat", "configMap": {"name": "chat"}},
+            {"name": "models", "persistentVolumeClaim": {"claimName": "weights"}},
+        ],
+    }
+    assert pod_of(manifest).asked == Asked(
+        resource="nvidia.com/gpu",
+        count=4,
+        selector="nvidia.com/gpu.product=H100",
+        memory_limit="64Gi",
+        startup_seconds=1800,
+        mounts=(("chat", "ConfigMap chat"), ("models", "PersistentVolumeClaim weights")),
+    )
+
+
+def test_a_container_that_somebody_put_beside_ours_is_not_taken_for_it() -> None:
+    manifest = body({"state": {"running": {}}})
+    manifest["spec"]["containers"].insert(0, {"name": "istio-proxy", "image": "mesh:1"})
+    manifest["status"]["containerStatuses"].insert(0, {"name": "istio-proxy", "restartCount": 9, "state": {}})
+    pod = pod_of(manifest)
+    assert (pod.image, pod.restarts, pod.started) == ("vllm:1", 3, True)

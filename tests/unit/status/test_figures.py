@@ -1,0 +1,46 @@
+"""What of a service's evidence goes into the operator's metrics."""
+
+import pytest
+
+from support.accounts import Scene
+from support.model_reports import LLAMA_8B, inspected
+from support.snapshots import deployment, pod, service
+from vllm_operator.assess.fits import assess
+from vllm_operator.planner.plan import PLANNED_VERSION
+from vllm_operator.status.evidence import Engine
+from vllm_operator.status.figures import Restarts, figures
+
+READY = {"status": "False", "reason": "InsufficientGpus"}
+
+
+def test_pods_on_the_cpu_want_no_gpu() -> None:
+    on_cpu = service(tensorParallelSize=1, accelerator={"resource": "cpu"})
+    found = figures(Scene(pods=[pod("a")]).account(on_cpu), READY, 0)
+    assert (found.gpus_wanted, found.gpus_granted) == (0, 0)
+
+
+@pytest.mark.parametrize(("least", "most", "shown_as"), [(1, 8, 8), (8, 8, None)])
+def test_an_autoscaler_has_a_maximum_where_it_has_a_choice(least: int, most: int, shown_as: int | None) -> None:
+    scaled = service(autoscaling={"minReplicas": least, "maxReplicas": most})
+    found = figures(Scene(deployment=deployment(5)).account(scaled), READY, 0)
+    assert (found.replicas_wanted, found.replicas_max) == (5, shown_as)
+
+
+def test_restarts_only_ever_grow() -> None:
+    restarts = Restarts()
+    assert restarts.count([pod("a", restarts=7)]) == 0  # before the operator's time
+    assert restarts.count([pod("a", restarts=8), pod("b")]) == 1
+    assert restarts.count([pod("b", restarts=2)]) == 3
+    assert restarts.count([]) == 3
+    assert restarts.count([pod("c", restarts=1)]) == 4  # two events of a new pod came as one
+
+
+def test_the_plans_error_is_a_share_of_the_plan() -> None:
+    wanted = service(tensorParallelSize=4, accelerator={"product": "NVIDIA-H100-80GB-HBM3"})
+    plan = assess(wanted, inspected(LLAMA_8B), [], f"vllm/vllm-openai:v{PLANNED_VERSION}")
+    assert plan.plan
+    assert plan.plan.capacity
+    assert figures(Scene(assessment=plan).account(wanted), READY, 0).plan_error is None
+    tokens = plan.plan.capacity.kv_cache_tokens
+    served = Scene(assessment=plan, engine=Engine(PLANNED_VERSION, tokens * 9 // 10, 1024))
+    assert figures(served.account(wanted), READY, 0).plan_error == pytest.approx(-0.1, abs=0.001)

@@ -1,0 +1,68 @@
+"""How the status tells whether the model fits, and what a plan that it does not means for Ready."""
+
+from typing import Any
+
+from support.accounts import Scene
+from support.model_reports import LLAMA_8B, inspected
+from support.nodes import H100
+from support.snapshots import pod, service
+from vllm_operator.api.reasons import Reason
+from vllm_operator.assess.fits import Assessment, Inspection, assess
+from vllm_operator.inspection.report import InspectionError
+from vllm_operator.planner.plan import PLANNED_VERSION
+from vllm_operator.status.evidence import Engine
+from vllm_operator.status.status import status
+
+NOW = "2026-11-24T12:00:00Z"
+IMAGE = f"vllm/vllm-openai:v{PLANNED_VERSION}"
+INSPECTED = inspected(LLAMA_8B)
+
+
+def conditions(observed: Scene, before: dict[str, Any] | None = None) -> dict[str, Any]:
+    written = status(observed.account(service(), before or {}), NOW)
+    return {entry["type"]: entry for entry in written["conditions"]}
+
+
+def test_what_is_withheld_is_stalled_with_the_plans_reason() -> None:
+    verdict = Assessment(False, Reason.WEIGHTS_TOO_LARGE, "60 GiB are missing")
+    found = conditions(Scene(assessment=verdict, withheld=True))
+    assert found["Fits"]["status"] == "False"
+    assert found["Ready"]["reason"] == found["Stalled"]["reason"] == "WeightsTooLarge"
+    assert "60 GiB are missing" in found["Ready"]["message"]
+    assert found["WorkloadAvailable"]["reason"] == Reason.WITHHELD
+
+
+def test_what_is_unknown_does_not_gate_ready() -> None:
+    found = conditions(Scene(pods=[pod("a")], assessment=Assessment(None, Reason.GPU_UNKNOWN, "no node")))
+    assert found["Ready"]["status"] == "True"
+    assert found["Fits"]["status"] == "Unknown"
+
+
+def test_a_failed_inspection_speaks_before_vllm_does() -> None:
+    error = InspectionError(Reason.MODEL_GATED, "accept its terms")
+    verdict = assess(service(), Inspection("key", error=error), [], IMAGE)
+    found = conditions(Scene(inspection=Inspection("key", error=error), assessment=verdict))
+    assert found["Ready"]["reason"] == "ModelGated"
+    assert "accept its terms" in found["Ready"]["message"]
+    assert "Stalled" not in found
+
+
+def test_what_was_known_stands_while_it_is_looked_at_again() -> None:
+    entry = {
+        "type": "Fits", "status": "Unknown", "reason": "HubUnreachable", "message": "503",
+        "lastTransitionTime": NOW, "observedGeneration": 3,
+    }  # fmt: skip
+    found = conditions(Scene(), {"conditions": [entry]})
+    assert found["Fits"] == entry
+
+
+def test_the_plan_stands_beside_what_vllm_did() -> None:
+    verdict = assess(service(accelerator={"product": H100}), INSPECTED, [], IMAGE)
+    assert verdict.plan
+    assert verdict.plan.capacity
+    tokens = verdict.plan.capacity.kv_cache_tokens
+    observed = Scene(inspection=INSPECTED, assessment=verdict, engine=Engine("0.32.0", tokens * 2, 131072))
+    written = status(observed.account(service(), {}), NOW)
+    assert written["plan"]["kvCacheTokens"] == tokens
+    assert written["plan"]["differencePercent"] == "+100.0"
+    assert written["model"]["commit"] == "1" * 40

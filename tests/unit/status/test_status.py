@@ -1,0 +1,136 @@
+"""The status: what people, `kubectl wait` and GitOps tools read off it."""
+
+from typing import Any
+
+import pytest
+
+from support.accounts import Scene
+from support.snapshots import deployment, failing, loading, pod, service, unscheduled
+from vllm_operator.api.reasons import Reason
+from vllm_operator.snapshots.child import ConditionSnapshot
+from vllm_operator.status.evidence import Engine
+from vllm_operator.status.status import status
+
+NOW = "2026-11-24T12:00:00Z"
+LATER = "2026-11-24T13:00:00Z"
+
+
+def conditions(observed: Scene, before: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
+    written = status(observed.account(service(**spec), before or {}), NOW)
+    return {entry["type"]: entry for entry in written["conditions"]}
+
+
+def test_a_service_whose_pods_all_serve_is_ready_and_settled() -> None:
+    found = conditions(Scene(deployment=deployment(2), pods=[pod("a"), pod("b")]), replicas=2)
+    assert found["Ready"]["status"] == "True"
+    assert found["Ready"]["message"] == "2 of 2 pods serve"
+    assert {"Reconciling", "Stalled"}.isdisjoint(found)
+
+
+def test_one_pod_short_of_many_is_ready_but_reconciling() -> None:
+    found = conditions(Scene(deployment=deployment(2), pods=[pod("a"), loading("b")]), replicas=2)
+    assert found["Ready"]["status"] == "True"
+    assert found["Reconciling"]["status"] == "True"
+
+
+def test_old_pods_that_still_serve_do_not_make_a_failed_rollout_ready() -> None:
+    broken = failing("new", "ValueError: no such model")
+    found = conditions(Scene(deployment=deployment(2), pods=[broken], old_pods=[pod("old")]), replicas=2)
+    assert found["Ready"]["status"] == "False"
+    assert found["Ready"]["reason"] == Reason.CONTAINER_FAILED
+    assert "no such model" in found["Ready"]["message"]
+    assert "; of the previous spec still serve: old with revision r" in found["Ready"]["message"]
+    assert found["Stalled"]["status"] == "True"
+
+
+def test_a_single_replica_that_rolls_says_that_it_is_down() -> None:
+    rolling = (ConditionSnapshot("Progressing", "True", "ReplicaSetUpdated", ""),)
+    observed = Scene(deployment=deployment(1, rolling), pods=[loading("new")], replaces=True)
+    found = conditions(observed)["Ready"]
+    assert found["reason"] == Reason.ROLLING_OUT
+    assert "the service is down until that serves: rollout.maxSurge: 1 avoids it" in found["message"]
+    assert "down" not in conditions(observed, rollout={"maxSurge": 1})["Ready"]["message"]
+    assert "down" not in conditions(observed, replicas=2)["Ready"]["message"]
+    observed.replaces = False
+    assert conditions(observed)["Ready"]["reason"] == Reason.STARTING
+
+
+def test_a_restart_is_no_rollout() -> None:
+    done = (ConditionSnapshot("Progressing", "True", "NewReplicaSetAvailable", ""),)
+    observed = Scene(deployment=deployment(1, done), pods=[loading("again")], replaces=True)
+    found = conditions(observed)["Ready"]
+    assert found["reason"] == Reason.STARTING
+    assert "down" not in found["message"]
+
+
+@pytest.mark.parametrize("withheld", [True, False])
+def test_a_suspended_service_is_neither_ready_nor_stalled(*, withheld: bool) -> None:
+    observed = Scene(deployment=deployment(0), withheld=withheld)
+    found = conditions(observed, suspend=True, autoscaling={"maxReplicas": 3})
+    assert (found["Ready"]["status"], found["Ready"]["reason"]) == ("False", Reason.SUSPENDED)
+    assert {"Reconciling", "Stalled"}.isdisjoint(found)
+
+
+def test_a_pod_without_a_node_is_progress_not_a_stall() -> None:
+    waiting = unscheduled("a", "0/3 nodes are available: 3 Insufficient nvidia.com/gpu.")
+    found = conditions(Scene(deployment=deployment(1), pods=[waiting]))
+    assert found["Ready"]["reason"] == Reason.UNSCHEDULABLE
+    assert "3 with less free nvidia.com/gpu" in found["Ready"]["message"]
+    assert "Stalled" not in found
+    assert found["Reconciling"]["status"] == "True"
+
+
+def test_an_invalid_spec_stalls_and_says_nothing_of_the_workload() -> None:
+    found = conditions(Scene(spec_error=(Reason.IMAGE_NOT_ALLOWED, "image x is not allowed")))
+    assert found["Ready"]["message"] == "image x is not allowed"
+    assert found["Stalled"]["reason"] == Reason.IMAGE_NOT_ALLOWED
+    assert "WorkloadAvailable" not in found
+
+
+def test_a_missing_service_monitor_api_informs_but_does_not_gate_ready() -> None:
+    found = conditions(Scene(deployment=deployment(1), pods=[pod("a")], monitoring=False))
+    assert found["MonitoringAvailable"]["status"] == "False"
+    assert found["Ready"]["status"] == "True"
+
+
+def test_a_changed_secret_is_told_until_the_pods_are_known_to_have_it() -> None:
+    observed = Scene(deployment=deployment(1), pods=[pod("a")], changed=("Secret/hf-token",))
+    told = status(observed.account(service(), {}), NOW)
+    outdated = told["conditions"][-1]
+    assert (outdated["type"], outdated["status"], outdated["reason"]) == ("Outdated", "True", "ConfigurationChanged")
+    assert outdated["message"].startswith("Secret hf-token changed after the pods had started")
+    assert "rollout.restartedAt" in outdated["message"]
+    observed.changed = None
+    assert status(observed.account(service(), told), LATER) == told
+    observed.changed = ()
+    assert "Outdated" not in conditions(observed, told)
+
+
+def test_the_transition_time_moves_only_when_the_status_flips() -> None:
+    serving = Scene(deployment=deployment(1), pods=[pod("a")])
+    before = status(serving.account(service(), {}), NOW)
+    assert status(serving.account(service(), before), LATER) == before
+    gone = status(Scene(deployment=deployment(1), pods=[loading("a")]).account(service(), before), LATER)
+    times = {entry["type"]: entry["lastTransitionTime"] for entry in gone["conditions"]}
+    assert times["Ready"] == LATER
+    assert times["SpecValid"] == NOW
+
+
+@pytest.mark.parametrize(
+    ("spec", "gpus"),
+    [
+        ({"tensorParallelSize": 4, "replicas": 2}, 8),
+        ({"tensorParallelSize": 4, "pipelineParallelSize": 2}, 8),
+        ({"accelerator": {"resource": "cpu"}}, 0),
+        ({"replicas": 0}, 0),
+        ({"replicas": 2, "suspend": True}, 0),
+    ],
+)
+def test_gpus_are_those_of_all_wanted_replicas(spec: dict[str, Any], gpus: int) -> None:
+    assert status(Scene().account(service(**spec), {}), NOW)["gpus"] == gpus
+
+
+def test_what_vllm_reported_stands_for_the_same_spec_only() -> None:
+    before = {"observedGeneration": 3, "vllmVersion": "0.32.0", "engine": {"kvCacheTokens": 1024, "maxModelLen": 512}}
+    assert Engine.known(before, 3) == Engine("0.32.0", 1024, 512)
+    assert Engine.known(before, 4) == Engine()

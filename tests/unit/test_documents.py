@@ -1,0 +1,40 @@
+"""The documents name what is there: every folder has its paragraph, every link leads somewhere, every target exists."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cluster.host import REPOSITORY
+
+OPERATOR = REPOSITORY / "operator" / "vllm_operator"
+DOCUMENTS = sorted([*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").glob("*.md")])
+
+
+def test_every_folder_and_module_has_a_paragraph() -> None:
+    there = {path.name + "/" * path.is_dir() for path in OPERATOR.iterdir() if not path.name.startswith(("__", "py."))}
+    headings = re.findall(r"^\*\*(.*?)\*\*:", (REPOSITORY / "docs" / "architecture.md").read_text(), re.M)
+    written = {name for heading in headings for name in re.findall(r"`(\w+(?:\.py|/))`", heading)}
+    assert written - {"__main__.py"} == there, "docs/architecture.md: a paragraph for each folder and module"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=[path.name for path in DOCUMENTS])
+def test_links_lead_somewhere(document: Path) -> None:
+    links = re.findall(r"\]\(([^)#\s]+)", document.read_text())
+    local = [link for link in links if "://" not in link]
+    assert [link for link in local if not (document.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=[path.name for path in DOCUMENTS])
+def test_commands_of_make_exist(document: Path) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(), re.M))
+    text = document.read_text()
+    named = set(re.findall(r"`make ([a-z-]+)", text)) | set(re.findall(r"^make ([a-z-]+)", text, re.M))
+    assert named <= targets
+
+
+def test_hooks_run_what_is_installed_and_download_nothing() -> None:
+    repositories = yaml.safe_load((REPOSITORY / ".pre-commit-config.yaml").read_text())["repos"]
+    assert {one["repo"] for one in repositories} == {"local"}
+    assert {hook["language"] for one in repositories for hook in one["hooks"]} == {"system"}

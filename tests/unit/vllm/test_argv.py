@@ -1,0 +1,73 @@
+"""The value of each field goes to vLLM's argv as the flag on the field says."""
+
+from typing import Any
+
+import pytest
+
+from cluster.host import REPOSITORY
+from vllm_operator.api.fields import Passed, fields
+from vllm_operator.api.spec import InferenceServiceSpec
+from vllm_operator.cli.service_file import services_in
+from vllm_operator.vllm.argv import argv, flag_values
+
+COMPLETE = REPOSITORY / "tests" / "control_plane" / "complete.yaml"
+FIELDS = list(fields(InferenceServiceSpec))
+
+
+def spec_of(**changes: Any) -> InferenceServiceSpec:
+    """A spec with some fields beside the model."""
+    return InferenceServiceSpec.model_validate({"model": {"uri": "hf://org/name"}, **changes})
+
+
+@pytest.mark.parametrize(
+    ("passed", "changes", "flags"),
+    [
+        ("value", {"kvCache": {"blockSize": 16}}, {"block-size": 16}),
+        ("fraction", {"kvCache": {"gpuMemoryUtilizationPercent": 90}}, {"gpu-memory-utilization": "0.9"}),
+        ("bytes", {"kvCache": {"memoryPerGPU": "1Gi"}}, {"kv-cache-memory-bytes": 2**30}),
+        ("GiB", {"kvCache": {"cpuOffload": "1536Mi"}}, {"kv-offloading-size": "1.5"}),
+        (
+            "location",
+            {"model": {"uri": "pvc://a/b", "tokenizer": {"uri": "pvc://c/d"}}},
+            {"tokenizer": "/models/c/d"},
+        ),
+        (
+            "JSON",
+            {"speculative": {"method": "eagle", "model": "hf://a/b", "numSpeculativeTokens": 2}},
+            {"speculative-config": '{"method": "eagle", "model": "a/b", "num_speculative_tokens": 2}'},
+        ),
+        ("presence", {"lora": {"adapters": [{"name": "a", "uri": "pvc://a/b"}]}}, {"enable-lora": True}),
+        (
+            "path",
+            {"chatTemplate": {"configMapKeyRef": {"name": "a", "key": "b"}}},
+            {"chat-template": "/etc/vllm/chat-template/template.jinja"},
+        ),
+        ("otherwise", {"rollout": {"drainTimeoutSeconds": 5}}, {}),
+    ],
+)
+def test_a_value_is_passed_as_its_field_says(passed: Passed, changes: dict[str, Any], flags: dict[str, Any]) -> None:
+    assert flag_values(spec_of(**changes)) == flags
+    assert {flag.passed for field in FIELDS for flag in field.flags if flag.name in flags} <= {passed}
+
+
+def test_a_switch_has_two_forms_in_argv() -> None:
+    assert "--enforce-eager" in argv(spec_of(enforceEager=True), "test")
+    assert "--no-enforce-eager" in argv(spec_of(enforceEager=False), "test")
+
+
+@pytest.mark.parametrize("model", [{"uri": "hf://org/name"}, {"uri": "hf://org/name", "revision": "main"}])
+def test_the_commit_stands_for_the_branch(model: dict[str, Any]) -> None:
+    assert "--revision=abc" in argv(spec_of(model=model), "test", commit="abc")
+
+
+# The first argument of `vllm serve`, and what reaches it as HF_TOKEN and VLLM_API_KEY.
+WITHOUT_A_FLAG = {"model", "hf-token", "api-key"}
+
+
+def test_a_flag_that_is_passed_otherwise_is_passed() -> None:
+    (service,) = services_in(COMPLETE)
+    names = {argument.partition("=")[0] for argument in argv(InferenceServiceSpec.model_validate(service["spec"]), "a")}
+    for field in FIELDS:
+        for flag in field.flags:
+            if flag.passed == "otherwise" and flag.name not in WITHOUT_A_FLAG:
+                assert f"--{flag.name}" in names, f"spec.{field.path} says `otherwise`, but argv() does not pass it"

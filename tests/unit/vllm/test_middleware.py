@@ -1,0 +1,338 @@
+"""The middleware of vLLM's pods: what it answers itself, what it lets through, what it adds."""
+
+import asyncio
+import json
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client import REGISTRY, Gauge, Histogram
+
+from vllm_operator.vllm import middleware
+from vllm_operator.vllm.middleware import Message, Middleware, Receive, Send
+
+KEY = "sk-one"
+
+
+@pytest.fixture(autouse=True)
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The places in the pod, in a folder of the test."""
+    monkeypatch.setattr(middleware, "MARK", tmp_path / "draining")
+    monkeypatch.setattr(middleware, "CONFIGURATION", tmp_path / "configuration")
+    monkeypatch.setattr(middleware, "TERMINATION_MESSAGE", tmp_path / "termination-log")
+    monkeypatch.delenv("VLLM_API_KEY", raising=False)
+    return tmp_path
+
+
+async def vllm(scope: Message, receive: Receive, send: Send) -> None:
+    """Stands for the application behind: answers with the path that it is asked for."""
+    headers = [(b"content-type", b"text/plain"), (b"connection", b"keep-alive")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": scope["path"].encode()})
+
+
+def ask(app: Middleware, path: str, method: str = "GET", **headers: str) -> tuple[int, str, dict[str, str]]:
+    """Status, text and headers of an answer."""
+    sent: list[Any] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    pairs = [(name.encode(), value.encode()) for name, value in headers.items()]
+    scope: Message = {"type": "http", "method": method, "path": path, "headers": pairs}
+    asyncio.run(app(scope, receive, send))
+    start, body = sent
+    return start["status"], body["body"].decode(), {k.decode(): v.decode() for k, v in start["headers"]}
+
+
+def test_without_a_key_all_is_let_through() -> None:
+    app = Middleware(vllm)
+    assert ask(app, "/invocations", "POST")[:2] == (200, "/invocations")
+    assert ask(app, "/v1/models")[0] == 200
+
+
+def test_with_a_key_all_but_probes_and_metrics_need_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VLLM_API_KEY", KEY)
+    app = Middleware(vllm)
+    for path in (
+        "/invocations",
+        "/pooling",
+        "/v1/models",
+        "/tokenize",
+        "//health",
+        "/health/../score",
+        "/openapi.json",
+    ):
+        for given in ({}, {"authorization": "Bearer wrong"}, {"authorization": f"Basic {KEY}"}, {"authorization": KEY}):
+            status, text, _ = ask(app, path, "POST", **given)
+            assert (status, json.loads(text)) == (401, {"error": "Unauthorized"}), (path, given)
+        assert ask(app, path, "POST", authorization=f"bearer {KEY}")[0] == 200
+    for path in ("/health", "/metrics", "/version", "/ping", "/-/ready", "/-/state"):
+        assert ask(app, path)[0] == 200, path
+    assert ask(app, "/invocations", "OPTIONS")[0] == 200  # a browser asks so before it sends the key
+
+
+def test_a_draining_pod_is_not_ready_and_asks_clients_to_leave() -> None:
+    app = Middleware(vllm)
+    assert ask(app, "/-/ready")[:2] == (200, "/health")
+    assert ask(app, "/v1/models")[2]["connection"] == "keep-alive"
+    middleware.MARK.touch()
+    assert ask(app, "/-/ready")[:2] == (503, "draining")
+    assert ask(app, "/health")[0] == 200
+    status, text, headers = ask(app, "/v1/models")
+    assert (status, text, headers["connection"]) == (200, "/v1/models", "close")
+    assert json.loads(ask(app, "/-/state")[1])["draining"] is True
+
+
+def test_a_restarted_container_does_not_drain() -> None:
+    middleware.MARK.touch()
+    assert ask(Middleware(vllm), "/-/ready")[0] == 200
+
+
+@pytest.fixture
+def engine() -> Iterator[tuple[Gauge, Histogram]]:
+    """vLLM's metrics that tell of running requests and of steps."""
+    running = Gauge("vllm:num_requests_running", "", ["engine"])
+    steps = Histogram("vllm:iteration_tokens_total", "", ["engine"])
+    yield running, steps
+    REGISTRY.unregister(running)
+    REGISTRY.unregister(steps)
+
+
+def test_an_engine_that_makes_no_step_hangs(
+    engine: tuple[Gauge, Histogram], monkeypatch: pytest.MonkeyPatch, files: Path
+) -> None:
+    running, steps = engine[0].labels("0"), engine[1].labels("0")
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    app = Middleware(vllm)
+
+    def healthy_after(seconds: float) -> bool:
+        now[0] += seconds
+        return ask(app, "/health")[0] == 200
+
+    assert healthy_after(0)
+    assert healthy_after(300)  # idle
+    running.set(2)
+    assert healthy_after(300)  # the first look at these
+    assert healthy_after(34)
+    steps.observe(8)
+    assert healthy_after(34)
+    assert healthy_after(35)
+    status, text, _ = ask(app, "/-/ready")
+    assert (status, text) == (504, "vllm-operator: engine hung: 2 requests waited, no step for 35 s")
+    assert (files / "termination-log").read_text() == text
+    assert healthy_after(84)
+    assert not healthy_after(1)
+    assert (files / "termination-log").read_text().endswith("no step for 120 s")
+    steps.observe(8)
+    assert healthy_after(1)
+    assert ask(app, "/-/ready")[0] == 200
+    assert (files / "termination-log").read_text() == ""
+
+
+class Request:
+    """A request in two parts that is answered in two parts, and that stays where it is told to."""
+
+    def __init__(self, stays: str) -> None:
+        self.stays, self.go = stays, asyncio.Event()
+        self.parts: list[Message] = [{"type": "http.request", "more_body": more} for more in (True, False)]
+
+    async def at(self, place: str) -> None:
+        if place == self.stays:
+            await self.go.wait()
+
+    async def receive(self) -> Message:
+        if len(self.parts) == 1:
+            await self.at("upload")
+        return self.parts.pop(0)
+
+    def give_up(self) -> None:
+        """The client goes away; vLLM notices it, and answers all the same."""
+        self.parts.append({"type": "http.disconnect"})
+        self.go.set()
+
+    async def send(self, message: Message) -> None:
+        if message.get("more_body"):
+            await self.at("read slowly")
+
+    async def answer(self, scope: Message, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/health":
+            await vllm(scope, receive, send)
+            return
+        while (await receive())["more_body"]:
+            pass
+        await self.at("wait for the engine")
+        if self.parts:
+            await receive()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"a", "more_body": True})
+        await self.at("wait for more")
+        await send({"type": "http.response.body", "body": b""})
+
+
+async def probed(
+    doing: str,
+    monkeypatch: pytest.MonkeyPatch,
+    then: Callable[[Request, asyncio.Future[None]], object] | None = None,
+) -> list[int]:
+    """What readiness is answered when a request comes to where it stays, 35 s later, and after what happens then."""
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    statuses: list[int] = []
+
+    async def note(message: Message) -> None:
+        statuses.extend([message["status"]] if "status" in message else [])
+
+    request = Request(doing)
+    app = Middleware(request.answer)
+    scope: Message = {"type": "http", "method": "POST", "path": "/v1/completions", "headers": []}
+    sent = asyncio.ensure_future(app(scope, request.receive, request.send))
+
+    async def probe(seconds: int) -> None:
+        await asyncio.sleep(0)
+        now[0] += seconds
+        await app({**scope, "path": "/-/ready"}, request.receive, note)
+
+    await probe(0)
+    await probe(35)
+    if then:
+        then(request, sent)
+        await probe(1)
+    sent.cancel()
+    await asyncio.wait([sent])
+    assert app.waiting == 0
+    return statuses
+
+
+@pytest.mark.parametrize(
+    ("doing", "ready"),
+    [("wait for the engine", 504), ("wait for more", 504), ("upload", 200), ("read slowly", 200), ("end", 200)],
+)
+def test_a_request_that_the_engine_never_takes_up_is_a_hang_and_a_slow_client_is_none(
+    engine: tuple[Gauge, Histogram], monkeypatch: pytest.MonkeyPatch, doing: str, ready: int
+) -> None:
+    engine[0].labels("0").set(0)  # the engine has not told of it
+    assert asyncio.run(probed(doing, monkeypatch)) == [200, ready]
+
+
+def test_an_answer_ends_a_hang_and_a_client_that_gives_up_does_not(
+    engine: tuple[Gauge, Histogram], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    doing, steps = "wait for the engine", engine[1].labels("0")
+    for then, ready in (
+        (lambda request, _: request.go.set(), 200),
+        (lambda request, _: request.give_up(), 504),
+        (lambda _, sent: sent.cancel(), 504),
+        (lambda _, __: steps.observe(8), 200),
+    ):
+        assert asyncio.run(probed(doing, monkeypatch, then)) == [200, 504, ready]
+
+
+def project(files: Path, version: str, values: dict[str, str]) -> None:
+    """Writes a projected volume as the kubelet does: a folder for each version, and links that are switched at once."""
+    volume = files / "configuration"
+    for path, value in values.items():
+        file = volume / f"..{version}" / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(value)
+    link = volume / "..data"
+    link.unlink(missing_ok=True)
+    link.symlink_to(f"..{version}")
+    for kind in {path.partition("/")[0] for path in values}:
+        if not (volume / kind).is_symlink():
+            (volume / kind).symlink_to(f"..data/{kind}")
+
+
+def test_a_changed_secret_is_named_and_its_content_is_not(files: Path) -> None:
+    values = {"Secret/hf-token/token": "hf_old", "Secret/same/a": "1", "ConfigMap/templates/llama.jinja": "{{ old }}"}
+    project(files, "one", values)
+    app = Middleware(vllm)
+
+    def stale() -> list[str]:
+        text = ask(app, "/-/state")[1]
+        assert "hf_" not in text
+        names: list[str] = json.loads(text)["stale"]
+        return names
+
+    assert stale() == []
+    project(files, "two", values)
+    assert stale() == []
+    project(files, "three", {**values, "Secret/hf-token/token": "hf_new"})
+    assert stale() == ["Secret/hf-token"]
+    project(files, "four", {key: value for key, value in values.items() if "templates" not in key})
+    assert stale() == ["ConfigMap/templates"]
+
+
+class Server(threading.Thread):
+    """Answers /-/state on a port of its own, with what the test says."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self.socket.getsockname()[1])
+        self.state = {"requests": 1, "quietSeconds": 0.0}
+        self.start()
+
+    def run(self) -> None:
+        while True:
+            connection, _ = self.socket.accept()
+            with connection:
+                connection.recv(4096)
+                body = json.dumps(self.state).encode()
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+
+
+@pytest.fixture
+def short_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hook's pause and the time between its looks are a tenth and less of what they are in a pod."""
+    sleep = time.sleep
+    monkeypatch.setattr(middleware, "PAUSE_SECONDS", 0.1)
+    monkeypatch.setattr(time, "sleep", lambda seconds: sleep(seconds / 10))
+
+
+@pytest.mark.usefixtures("short_pause")
+def test_the_hook_waits_for_requests_and_for_connections_to_close() -> None:
+    server = Server()
+    hook = threading.Thread(target=middleware.drain, args=(server.port, 30))
+    hook.start()
+    hook.join(0.4)
+    assert hook.is_alive()
+    assert middleware.MARK.exists()
+    server.state = {"requests": 0, "quietSeconds": 4.0}
+    hook.join(0.4)
+    assert hook.is_alive()
+    server.state = {"requests": 0, "quietSeconds": 6.5}
+    hook.join(20)
+    assert not hook.is_alive()
+
+
+@pytest.mark.usefixtures("short_pause")
+def test_the_hook_ends_when_its_time_is_up_or_nothing_listens() -> None:
+    server = Server()
+    start = time.monotonic()
+    middleware.drain(server.port, 0.2)
+    assert 0.3 <= time.monotonic() - start < 15
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    start = time.monotonic()
+    middleware.drain(port, 30)
+    assert time.monotonic() - start < 15
+
+
+def test_the_hook_runs_with_the_standard_library_alone() -> None:
+    command = [sys.executable, "-I", "-S", middleware.__file__, "1", "5"]
+    try:
+        assert subprocess.run(command, check=False, timeout=10).returncode == 0
+        assert Path("/tmp/draining").exists()
+    finally:
+        Path("/tmp/draining").unlink()
