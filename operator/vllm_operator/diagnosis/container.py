@@ -107,7 +107,7 @@ def _killed_for_memory(pod: PodSnapshot, ending: Ending) -> Finding | None:
 def _known(pod: PodSnapshot, ending: Ending) -> Finding | None:
     text = cleaned(ending.log)
     for symptom in SYMPTOMS:
-        if match := symptom.pattern.search(text):
+        if match := symptom.search(text):
             values = {name: _value(value, pod) for name, value in match.groupdict().items()}
             return symptom.reason, symptom.message.format(node=pod.node, **values)
     return None
