@@ -124,23 +124,23 @@ class Cluster:
         """The Events about the object of this uid; none where they cannot be read."""
         query = [("fieldSelector", f"involvedObject.uid={uid}"), ("limit", str(EVENTS))]
         try:
-            found = await self._request("get", path("Event", namespace), query_params=query)
+            listed = await self._request("get", path("Event", namespace), query_params=query)
         except (RefusedError, GoneError, UnavailableError) as error:
             log.info("no Events of %s in %s: %s", uid, namespace, error)
             return ()
-        return snapshots(found["items"])
+        return snapshots(listed["items"])
 
     async def serves(self, kind: str) -> bool | None:
         """Whether the cluster knows an optional kind; None where the API server does not say."""
         resource = RESOURCES[kind]
         try:
-            found = await self._request("get", f"/apis/{resource.api_version}")
+            group = await self._request("get", f"/apis/{resource.api_version}")
         except GoneError:
             return False
         except (RefusedError, UnavailableError) as error:
             log.warning("cannot tell whether the cluster serves %s: %s", kind, error)
             return None
-        return any(entry["name"] == resource.plural for entry in found.get("resources", ()))
+        return any(entry["name"] == resource.plural for entry in group.get("resources", ()))
 
     async def may_list(self, resource: Resource) -> bool:
         """Whether there is such an API, and this operator may list its objects in the whole cluster."""
@@ -176,12 +176,12 @@ class Cluster:
         A field that its only owner drops goes back to its default: the Deployment would fall to one pod. The live count
         is kept, as it is in this moment; in place of 0, which no HorizontalPodAutoscaler scales, it becomes `least`.
         """
-        found = await self.read("Deployment", namespace, name)
-        if found is None:
+        deployment = await self.read("Deployment", namespace, name)
+        if deployment is None:
             return
-        spec = {"replicas": found["spec"].get("replicas", 1) or least}
+        spec = {"replicas": deployment["spec"].get("replicas", 1) or least}
         meta = {"name": name, "namespace": namespace}
-        body = {"apiVersion": found["apiVersion"], "kind": "Deployment", "metadata": meta, "spec": spec}
+        body = {"apiVersion": deployment["apiVersion"], "kind": "Deployment", "metadata": meta, "spec": spec}
         await self._apply(path("Deployment", namespace, name), body, f"{FIELD_MANAGER}-replicas")
 
     async def apply_status(self, about: Reference, status: Mapping[str, Any]) -> Manifest:

@@ -1,7 +1,7 @@
 """Why vLLM's container ended: from its exit, how long it ran, and its last words. Pure.
 
 What a log says is shown as it is only where the pod was never ready: later lines may hold what users sent. Then only
-texts of the table (symptoms.py) and the names of exceptions are told.
+texts of the table (catalogue.py) and the names of exceptions are told.
 """
 
 import re
@@ -107,7 +107,7 @@ def _killed_for_memory(pod: PodSnapshot, ending: Ending) -> Finding | None:
 def _known(pod: PodSnapshot, ending: Ending) -> Finding | None:
     text = cleaned(ending.log)
     for symptom in SYMPTOMS:
-        if match := symptom.pattern.search(text):
+        if match := symptom.search(text):
             values = {name: _value(value, pod) for name, value in match.groupdict().items()}
             return symptom.reason, symptom.message.format(node=pod.node, **values)
     return None

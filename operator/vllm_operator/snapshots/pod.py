@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 
+from ..api.resource import Body
 from ..manifests.names import CONTAINER, REVISION_LABEL
-from .child import Body
 from .pod_event import PodEvent
 
 

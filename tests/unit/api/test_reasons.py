@@ -127,7 +127,7 @@ def test_a_hidden_symptom_is_told() -> None:
     (told,) = hidden([*SYMPTOMS, NEW, replace(NEW, says="ERROR: The flux capacitor is empty. Fill it.")])
     assert told == (
         "the symptom 'ERROR: The flux capacitor is empty. Fill it.' is hidden by the earlier 'The flux capacitor is "
-        "empty.': move it up in diagnosis/symptoms.py or its table"
+        "empty.': move it up in diagnosis/catalogue.py or its table"
     )
 
 
