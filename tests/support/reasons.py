@@ -38,6 +38,7 @@ GIVES: Mapping[str, frozenset[ConditionType]] = {
     "readers/": _FITS,
     "services/": _SPEC,
     "status/conditions.py:workload_available": _PODS,
+    "status/conditions.py:operator_failed": _PODS | _SCALING | frozenset({ConditionType.CHAT_AVAILABLE}),
 }
 _SAYS_ITSELF = ("status/", "api/status.py")
 # Words of others that are also ours: where they stand, and whose they are.

@@ -7,6 +7,7 @@ to spare, so that whoever meets it has something odd. Pure; imports nothing heav
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -59,6 +60,8 @@ EVENTS_BYTES = 1 * MIB
 EVENT_CHARACTERS = 2000
 WORD_CHARACTERS = 253
 TEMPLATE_BYTES = 512 * KIB
+DEVICES = 1 << 20
+"""Of one node, or one pod."""
 
 # The operator's own memory of it.
 CACHE_BYTES = 16 * MIB
@@ -121,6 +124,24 @@ def _number(digits: str) -> float | None:
 def whole(value: Any, most: int, least: int = 0) -> int | None:
     """A whole number within its range; None for anything else."""
     return value if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most else None
+
+
+# https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity
+_QUANTITY = re.compile(r"([0-9]{1,18}(?:\.[0-9]{0,18})?)(?:([eE])([0-9]{1,2})|(Ki|Mi|Gi|Ti|Pi|Ei|[munkMGTPE]))?")
+_SUFFIXES = {"n": -3, "u": -2, "m": -1, "k": 1, "M": 2, "G": 3, "T": 4, "P": 5, "E": 6}
+
+
+def count_of(quantity: Any) -> int:
+    """Devices, as a Pod or a Node has them: any form of a quantity. 0 for what is none, DEVICES at most."""
+    found = _QUANTITY.fullmatch(str(quantity)[:64])
+    if found is None:
+        return 0
+    number, _, exponent, suffix = found.groups()
+    if suffix and suffix.endswith("i"):
+        scale = 1024.0 ** (1 + "KMGTPE".index(suffix[0]))
+    else:
+        scale = 10.0 ** int(exponent) if exponent else 1000.0 ** _SUFFIXES.get(suffix, 0)
+    return int(min(float(number) * scale, DEVICES))
 
 
 def text_of(value: Any, most: int) -> str:

@@ -19,6 +19,7 @@ _CHAT = frozenset({ConditionType.CHAT_AVAILABLE})
 _MONITORING = frozenset({ConditionType.MONITORING_AVAILABLE})
 _SCALING = frozenset({ConditionType.SCALING_ACTIVE})
 _OUTDATED = frozenset({ConditionType.OUTDATED})
+_INCOMPLETE = frozenset({ConditionType.INCOMPLETE})
 _RECONCILING = frozenset({ConditionType.RECONCILING})
 
 
@@ -264,6 +265,12 @@ class Reason(StrEnum):
     # What gates nothing.
     CONFIGURATION_CHANGED = ("ConfigurationChanged", _OUTDATED, LASTS,
         "a Secret or ConfigMap changed after the pods had started: set rollout.restartedAt to roll them")
+    PART_UNREADABLE = ("PartUnreadable", _INCOMPLETE, PASSES,
+        "a part of what is known of the service is odd or too large, and is not looked at: see the message")
+    VALUE_LEFT_OUT = ("ValueLeftOut", _INCOMPLETE, LASTS,
+        "a value that others gave is none that a status may have, and is left out: see the message")
+    OPERATOR_FAILED = ("OperatorFailed", _PODS | _SCALING | _CHAT, PASSES,
+        "the operator fails at this service, and tries again: its log has the traceback, for a report of the fault")
     SERVICE_MONITOR_APPLIED = ("ServiceMonitorApplied", _MONITORING, FINE,
         "a ServiceMonitor selects the Service")
     API_MISSING = ("ServiceMonitorApiMissing", _MONITORING, LASTS,

@@ -22,7 +22,7 @@ from ..manifests.amounts import KEPT_REVISIONS
 from ..manifests.kinds import BY_KIND, Pruned
 from ..manifests.names import REVISION_LABEL
 from ..settings import Settings
-from ..snapshots.child import Child, revisions
+from ..snapshots.child import Child, odd_revisions, revisions
 from ..status.evidence import Evidence
 from .decision import Act, Change, Sight, decide
 from .ledger import Ledger
@@ -132,7 +132,13 @@ def _keep_template(evidence: Evidence, known: Known, template: Manifest) -> Iter
     others = [child for child in revisions(evidence.live, evidence.service.uid) if child is not current]
     others.sort(key=lambda child: child.revision_number)
     number = current.revision_number if current else max((other.revision_number for other in others), default=0) + 1
-    yield _change(evidence, known, controller_revision(evidence.service, number, template))
+    revision = controller_revision(evidence.service, number, template)
+    key = ("ControllerRevision", str(revision["metadata"]["name"]))
+    odd = {(child.kind, child.name) for child in odd_revisions(evidence.live, evidence.service.uid)}
+    # What a ControllerRevision keeps never changes: in the place of one, another is made.
+    yield from (Change(Act.DELETE, other, "it keeps no pod template of ours") for other in sorted(odd))
+    missing = Change(Act.APPLY, key, "what had its name kept no pod template", revision)
+    yield missing if key in odd else _change(evidence, known, revision)
     for old in others[: 1 - KEPT_REVISIONS]:
         yield Change(Act.DELETE, (old.kind, old.name), f"more than {KEPT_REVISIONS} renderings are kept")
 

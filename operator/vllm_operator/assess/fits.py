@@ -3,6 +3,7 @@
 The arithmetic is the planner's; here is which GPUs to plan for, and what several kinds of them come to together.
 """
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -23,6 +24,7 @@ from ..planner.shapes import Model
 from ..snapshots.node import Node
 from .nodes import Devices, devices
 
+log = logging.getLogger(__name__)
 UNKNOWN_CAPABILITY = (0, 0)
 """No rule refuses by it."""
 
@@ -92,11 +94,24 @@ def assess(service: InferenceService, inspection: Inspection, nodes: Sequence[No
     try:
         model = _model(inspection.report)
         plans = [(one, plan(spec, model, one.gpu, one.most)) for one in _candidates(spec, nodes)]
+        return _together(spec, model, plans, nodes)
     except ModelConfigError as error:
         return Assessment(None, Reason.MODEL_NOT_PLANNED, f"the planner cannot read the model's config.json: {error}")
     except _UnknownError as error:
         return Assessment(None, *error.args)
-    return _together(spec, model, plans, nodes)
+    except Exception as error:  # anybody writes a config.json, and whatever it leads to is about this one model
+        _log_once(inspection.report, type(error).__name__)
+        text = (
+            f"the planner cannot make a plan of the model's config.json ({type(error).__name__}; the operator's log "
+            "has more): the pods are made without one, and vLLM says whether it can serve the model"
+        )
+        return Assessment(None, Reason.MODEL_NOT_PLANNED, text)
+
+
+@lru_cache(maxsize=1024)
+def _log_once(report: str, what: str) -> None:
+    """The traceback, for a planner that is to be mended: once for each model."""
+    log.warning("no plan of a model, after %s", what, exc_info=True)
 
 
 def keeps_from_running(spec: InferenceServiceSpec, assessment: Assessment) -> bool:

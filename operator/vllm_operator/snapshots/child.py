@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..api.limits import JSON_DEPTH, KIB, TEMPLATE_BYTES, is_deeper, mapping
 from ..api.resource import Key
 from ..manifests.kinds import AUTOSCALERS
 from ..manifests.metadata import Manifest
@@ -69,6 +70,8 @@ class Child:
     revision: str | None = None
     revision_number: int = 0
     packed_template: bytes | None = None
+    # Of a ControllerRevision whose template is none that we have kept: why. It is as if it were not there.
+    odd: str = ""
     deployment: DeploymentSnapshot | None = None
     owns_replicas: bool = False
     autoscaler: AutoscalerSnapshot | None = None
@@ -112,6 +115,7 @@ def child(body: Body) -> Child:
     metadata = body["metadata"]
     kind = body["kind"]
     revision = kind == "ControllerRevision"
+    packed, odd = _kept(body) if revision else (None, "")
     rendered = body["spec"]["template"]["metadata"] if kind == "Deployment" else metadata
     return Child(
         kind=kind,
@@ -121,11 +125,27 @@ def child(body: Body) -> Child:
         owned_fields=owned_fields(metadata),
         revision=(rendered.get("labels") or {}).get(REVISION_LABEL),
         revision_number=int(body.get("revision", 0)) if revision else 0,
-        packed_template=zlib.compress(json.dumps(body["data"]["template"]).encode()) if revision else None,
+        packed_template=packed,
+        odd=odd,
         deployment=_deployment(body) if kind == "Deployment" else None,
         owns_replicas="f:replicas" in _applied_fields(metadata).get("f:spec", {}),
         autoscaler=AutoscalerSnapshot(_conditions(body.get("status") or {})) if kind in AUTOSCALERS else None,
     )
+
+
+def _kept(body: Body) -> tuple[bytes | None, str]:
+    """The pod template in a ControllerRevision, packed; else why it is none. Whoever edits there may write it."""
+    template: Any = mapping(body.get("data")).get("template")
+    text = json.dumps(template) if not is_deeper(template, JSON_DEPTH) else ""
+    if not text or len(text) > TEMPLATE_BYTES:
+        return None, f"it is larger than {TEMPLATE_BYTES // KIB} KiB, or nested deeper than {JSON_DEPTH} levels"
+    try:
+        read = (template["metadata"]["labels"][REVISION_LABEL], template["spec"]["containers"][0]["image"])
+    except (KeyError, IndexError, TypeError):
+        read = (None, None)
+    if not all(isinstance(part, str) for part in read):
+        return None, "it is no pod template of ours"
+    return zlib.compress(text.encode()), ""
 
 
 def _conditions(status: Body) -> tuple[ConditionSnapshot, ...]:
@@ -160,4 +180,13 @@ def deployment_of(live: Live, name: str, uid: str) -> DeploymentSnapshot | None:
 
 def revisions(live: Live, uid: str) -> list[Child]:
     """The kept pod templates of the very service with this uid."""
+    return [child for child in _revisions(live, uid) if not child.odd]
+
+
+def odd_revisions(live: Live, uid: str) -> list[Child]:
+    """What stands in the place of kept pod templates of the very service with this uid, and is none."""
+    return [child for child in _revisions(live, uid) if child.odd]
+
+
+def _revisions(live: Live, uid: str) -> list[Child]:
     return [child for child in live.values() if child.kind == "ControllerRevision" and child.owner_uid == uid]

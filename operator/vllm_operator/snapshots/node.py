@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..api.limits import count_of
 from ..manifests.names import PRODUCT_LABELS
 
 Body = Mapping[str, Any]
@@ -48,7 +49,7 @@ def snapshot(body: Body) -> Node:
         name=metadata["name"],
         labels=tuple(sorted((metadata.get("labels") or {}).items())),
         devices=tuple(
-            (resource, int(allocatable[resource])) for resource in PRODUCT_LABELS if allocatable.get(resource)
+            (resource, count) for resource in PRODUCT_LABELS if (count := count_of(allocatable.get(resource, "0")))
         ),
         taints=tuple(
             Taint(taint["key"], taint.get("value", ""), taint["effect"])

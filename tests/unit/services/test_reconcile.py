@@ -14,6 +14,8 @@ from vllm_operator.inspection.report import Facts, encode
 from vllm_operator.loop.kinds import Surroundings
 from vllm_operator.loop.write import PROGRESS_SECONDS, SETTLE_SECONDS
 from vllm_operator.manifests.names import INSPECTION_LABEL, INSTANCE_LABEL
+from vllm_operator.readers.logs import LogReader
+from vllm_operator.services import reconcile
 from vllm_operator.services.first_status import FIRST_STATUS_SECONDS, GIVE_WAY_SECONDS
 from vllm_operator.services.kind import SOURCES
 from vllm_operator.services.reconcile import PREDECESSOR_SECONDS, REFUSED_RETRY_SECONDS, ServiceReconciler
@@ -38,8 +40,8 @@ LARGE = {**CONFIG, "hidden_size": 16384, "intermediate_size": 65536, "num_hidden
 class World:
     """A reconciler, the API server that it asks, and a clock."""
 
-    def __init__(self, *, inspects: bool = True) -> None:
-        self.api, self.clock = FakeApi(), Clock()
+    def __init__(self, *, inspects: bool = True, api: FakeApi | None = None) -> None:
+        self.api, self.clock = api or FakeApi(), Clock()
         self.indices: dict[str, Any] = {}
         self.requeued: list[Key] = []
         settings = Settings(images=Images(operator="operator:1" if inspects else None), engine_metrics=False)
@@ -114,6 +116,11 @@ class World:
         """The reason of a condition."""
         reasons = {entry["type"]: entry["reason"] for entry in self.status()["conditions"]}
         return str(reasons[kind])
+
+    def message(self, kind: str) -> str:
+        """The message of a condition."""
+        messages = {entry["type"]: entry["message"] for entry in self.status()["conditions"]}
+        return str(messages[kind])
 
 
 def serving(**spec: Any) -> tuple[World, Key]:
@@ -305,3 +312,96 @@ def test_a_service_that_is_gone_is_forgotten() -> None:
     world.watch()
     assert world.reconcile(key) is None
     assert world.api.requests == []
+
+
+STATUS = path("InferenceService", NAMESPACE, "llama", "status")
+
+
+class PickyApi(FakeApi):
+    """Refuses a status that has one of these values."""
+
+    picky: tuple[str, ...] = ()
+
+    async def request(self, verb: str, url: str, **options: Any) -> Any:
+        """As the API server in memory, and pickier."""
+        if url == STATUS and set(self.picky) & set(options["body"]["status"]):
+            self.requests.append((verb, url))
+            raise refusal(422, "status.selector: Invalid value")
+        return await super().request(verb, url, **options)
+
+
+def test_a_status_that_the_api_server_refuses_is_written_in_outline_and_says_so() -> None:
+    world = World(api=PickyApi())
+    key = world.service()
+    assert isinstance(world.api, PickyApi)
+    world.api.picky = ("selector",)
+    world.clock.now += FIRST_STATUS_SECONDS
+    world.reconcile(key)
+    world.clock.now += FIRST_STATUS_SECONDS
+    world.reconcile(key)
+    assert set(world.status()) == {"observedGeneration", "conditions"}
+    assert world.reason("Incomplete") == "PartUnreadable"
+    assert "status.selector: Invalid value" in world.message("Incomplete")
+    assert world.reason()
+    world.clock.now += PROGRESS_SECONDS
+    world.reconcile(key)
+    assert world.writes() == ["patch inferenceservices/llama/status"], "it is tried, and not written a second time"
+    world.api.picky = ()
+    world.clock.now += PROGRESS_SECONDS
+    world.reconcile(key)
+    assert "selector" in world.status()
+
+
+@pytest.mark.parametrize("error", [TypeError, RecursionError, KeyError])
+def test_a_fault_of_the_operator_itself_is_told_and_tried_again(
+    monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    def fails(*_: object) -> None:
+        raise error
+
+    world, key = serving()
+    monkeypatch.setattr(reconcile, "plan_changes", fails)
+    assert world.reconcile(key) == REFUSED_RETRY_SECONDS
+    assert world.reason("WorkloadAvailable") == "OperatorFailed"
+    assert error.__name__ in world.message("WorkloadAvailable")
+    assert world.reason("SpecValid") == "Valid"
+
+
+def test_a_reader_that_fails_costs_its_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise TypeError
+
+    world, key = serving()
+    monkeypatch.setattr(LogReader, "fill", fails)
+    world.reconcile(key)
+    assert world.reason("Incomplete") == "PartUnreadable"
+    assert "LogReader" in world.message("Incomplete")
+    assert world.reason() == "Starting"
+
+
+def test_a_kept_template_that_somebody_has_spoilt_is_told_and_rendered_anew() -> None:
+    world, key = serving()
+    (name,) = world.children("ControllerRevision")
+    url = path("ControllerRevision", NAMESPACE, name)
+    world.api.objects[url]["data"] = {"template": {"spec": "spoilt"}}
+    world.watch()
+    world.reconcile(key)
+    assert f"delete controllerrevisions/{name}" in world.writes()
+    assert world.api.objects[url]["data"]["template"]["spec"]["containers"]
+    world.clock.now += PROGRESS_SECONDS
+    world.reconcile(key)
+    assert "Incomplete" not in {entry["type"] for entry in world.status()["conditions"]}
+
+
+def test_an_odd_status_is_read_as_far_as_it_is_one() -> None:
+    world, key = serving()
+    world.api.objects[path("InferenceService", NAMESPACE, "llama")]["status"] = {
+        "conditions": [{"type": "Fits"}, 7, {"type": "Outdated", "status": "True"}],
+        "model": [],
+        "engine": "x",
+        "wantedReplicas": "many",
+    }
+    world.watch()
+    world.clock.now += PROGRESS_SECONDS
+    world.reconcile(key)
+    assert world.reason()

@@ -2,7 +2,10 @@
 
 from typing import Any
 
-from vllm_operator.snapshots.child import owned_fields
+import pytest
+
+from vllm_operator.manifests.names import REVISION_LABEL
+from vllm_operator.snapshots.child import child, odd_revisions, owned_fields, revisions
 
 
 def managed(fields: dict[str, Any], manager: str = "vllm-operator") -> dict[str, Any]:
@@ -18,3 +21,47 @@ def test_losing_a_field_to_somebody_else_changes_the_digest_and_other_edits_do_n
     assert owned_fields(with_others) == digest
     assert owned_fields(managed({"f:spec": {}})) != digest
     assert owned_fields(managed(ours, manager="kubectl")) == ""
+
+
+TEMPLATE = {"metadata": {"labels": {REVISION_LABEL: "r1"}}, "spec": {"containers": [{"image": "vllm:1"}]}}
+
+
+def kept(data: Any) -> dict[str, Any]:
+    owner = {"uid": "u", "controller": True}
+    meta = {"name": "llama-r1", "resourceVersion": "1", "ownerReferences": [owner]}
+    return {"kind": "ControllerRevision", "metadata": meta, "data": data, "revision": 1}
+
+
+def deep(levels: int) -> dict[str, Any]:
+    node: dict[str, Any] = {}
+    for _ in range(levels):
+        node = {"a": node}
+    return node
+
+
+def test_a_kept_template_is_read_back() -> None:
+    found = child(kept({"template": TEMPLATE}))
+    assert (found.template, found.odd) == (TEMPLATE, "")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        None,
+        {},
+        [],
+        {"template": None},
+        {"template": 7},
+        {"template": {**TEMPLATE, "spec": {"containers": []}}},
+        {"template": {**TEMPLATE, "metadata": {}}},
+        {"template": {**TEMPLATE, "metadata": {"labels": {REVISION_LABEL: ["r1"]}}}},
+        {"template": {**TEMPLATE, "spec": {"containers": [{"image": "vllm:1", "args": ["x" * 600_000]}]}}},
+        {"template": {**TEMPLATE, "spec": {"containers": [{"image": "vllm:1", "env": deep(5000)}]}}},
+    ],
+)
+def test_a_revision_that_keeps_no_template_of_ours_is_as_if_it_were_not_there(data: Any) -> None:
+    found = child(kept(data))
+    assert found.odd
+    live = {("ControllerRevision", "llama-r1"): found}
+    assert revisions(live, "u") == []
+    assert odd_revisions(live, "u") == [found]
