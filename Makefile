@@ -60,8 +60,8 @@ bench-autoscaling: setup  ## The autoscaling policy against the HPA's defaults, 
 generated: crd docs dashboards  ## Write all files that are made from others: run it before a commit
 
 crd: setup  ## Write crds/ and the chart's CRDs from api/, and the chart's rules of RBAC from resources.py
-	$(BIN)/python -m vllm_operator crd > crds/inferenceservices.yaml
-	cp crds/inferenceservices.yaml charts/vllm-operator/files/
+	for plural in inferenceservices servingclasses; do $(BIN)/python -m vllm_operator crd $$plural > crds/$$plural.yaml || exit; done
+	cp crds/*.yaml charts/vllm-operator/files/
 	$(BIN)/python -m vllm_operator rbac > charts/vllm-operator/files/rbac.yaml
 
 docs: setup  ## Write docs/reasons.md and README's table of conditions from api/conditions.py and api/reasons.py

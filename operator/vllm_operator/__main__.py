@@ -25,23 +25,17 @@ def main() -> None:
 def _execute(arguments: argparse.Namespace) -> None:
     match arguments.command:
         case "crd":
-            from .api.crd import custom_resource_definition
-            from .cli.documents import print_yaml
-
-            print_yaml(custom_resource_definition())
+            _crd(arguments)
         case "rbac":
             from .cli.documents import print_yaml
             from .resources import rules
 
             print_yaml(rules())
         case "render":
-            from .cli.documents import print_yaml
-            from .cli.render import render_file
-
-            print_yaml(*render_file(arguments.filename, arguments.settings))
+            _render(arguments)
         case "plan":
             _plan(arguments)
-        case "status" | "logs":
+        case "status" | "logs" | "classes":
             _fleet(arguments)
         case "inspect":
             from .inspection.command import inspect
@@ -52,6 +46,29 @@ def _execute(arguments: argparse.Namespace) -> None:
             from .loop.operator import run_operator
 
             run_operator(KINDS, arguments.settings, arguments.metrics_port, arguments.health_port)
+
+
+def _crd(arguments: argparse.Namespace) -> None:
+    from .api.crd import KINDS, custom_resource_definition
+    from .cli.documents import print_yaml
+
+    wanted = [kind for kind in KINDS if arguments.plural in (None, kind.plural)]
+    if not wanted:
+        print(f"{arguments.prog}: {arguments.plural} is none of {', '.join(k.plural for k in KINDS)}", file=sys.stderr)
+        sys.exit(BAD_INPUT)
+    print_yaml(*(custom_resource_definition(kind) for kind in wanted))
+
+
+def _render(arguments: argparse.Namespace) -> None:
+    from .cli.class_file import ClassInputError
+    from .cli.documents import print_yaml
+    from .cli.render import render_file
+
+    try:
+        print_yaml(*render_file(arguments.filename, arguments.settings, arguments.class_file))
+    except ClassInputError as error:
+        print(f"{arguments.prog}: {error}", file=sys.stderr)
+        sys.exit(BAD_INPUT)
 
 
 def _plan(arguments: argparse.Namespace) -> NoReturn:

@@ -19,7 +19,7 @@ from . import metrics
 from .api.resource import Reference
 from .manifests.metadata import Manifest, compact
 from .manifests.names import FIELD_MANAGER
-from .resources import RESOURCES
+from .resources import RESOURCES, Resource
 from .snapshots.pod_event import PodEvent, snapshots
 
 log = logging.getLogger(__name__)
@@ -141,6 +141,16 @@ class Cluster:
             log.warning("cannot tell whether the cluster serves %s: %s", kind, error)
             return None
         return any(entry["name"] == resource.plural for entry in found.get("resources", ()))
+
+    async def may_list(self, resource: Resource) -> bool:
+        """Whether there is such an API, and this operator may list its objects in the whole cluster."""
+        root = f"/apis/{resource.api_version}" if resource.group else f"/api/{resource.api_version}"
+        try:
+            await self._request("get", f"{root}/{resource.plural}", query_params=[("limit", "1")])
+        except (RefusedError, GoneError, UnavailableError) as error:
+            log.info("cannot list %s: %s", resource.plural, error)
+            return False
+        return True
 
     async def apply(self, manifest: Manifest) -> Manifest:
         """Server-side apply of everything that we own in the object; returns it as it then stands.

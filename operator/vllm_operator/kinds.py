@@ -1,5 +1,6 @@
 """The kinds of ours: a folder each, and a row here."""
 
+from .classes.kind import SERVING_CLASS
 from .services.kind import INFERENCE_SERVICE
 
-KINDS = (INFERENCE_SERVICE,)
+KINDS = (INFERENCE_SERVICE, SERVING_CLASS)

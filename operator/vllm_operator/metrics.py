@@ -25,7 +25,7 @@ class Watches(Collector):
         self._accepted: dict[str, float] = {}
 
     def wanted(self, plural: str) -> None:
-        """A resource that there must be a watch of: until one is accepted, its age is reckoned from now on."""
+        """A resource that there must be a watch of: until one is accepted, its age counts from now on."""
         self._wanted[plural] = self._clock()
 
     def accepted(self, path: str) -> None:

@@ -7,7 +7,7 @@ the API server's audit log. Kinds of children stand in manifests/kinds.py.
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from .api import API_VERSION, KIND, PLURAL
+from .api import API_VERSION, CLASS_KIND, CLASS_PLURAL, KIND, PLURAL
 from .manifests.kinds import CHILD_KINDS
 
 # The name of every Lease of an operator.
@@ -27,6 +27,8 @@ class Resource(NamedTuple):
     name: str = ""
     # Belongs to no namespace: out of reach of an operator that has rights in some namespaces only.
     cluster_scoped: bool = False
+    # Of such ones: that operator may be given the right to read them all the same.
+    granted: bool = False
 
     @property
     def group(self) -> str:
@@ -45,6 +47,9 @@ RESOURCES = {
     "Lease": Resource("coordination.k8s.io/v1", "leases", ("get", "create", "update"), name=LEASE_NAME),
     # Which GPUs there are, for the memory plan.
     "Node": Resource("v1", "nodes", _WATCH, cluster_scoped=True),
+    # Classes, and the labels of namespaces, which say who may use them.
+    CLASS_KIND: Resource(API_VERSION, CLASS_PLURAL, _WATCH, {"status": ("patch",)}, cluster_scoped=True, granted=True),
+    "Namespace": Resource("v1", "namespaces", _WATCH, cluster_scoped=True, granted=True),
     # kopf looks for CRDs that come and go.
     "CustomResourceDefinition": Resource(
         "apiextensions.k8s.io/v1", "customresourcedefinitions", _WATCH, cluster_scoped=True
@@ -53,13 +58,15 @@ RESOURCES = {
 
 
 def rules(resources: Mapping[str, Resource] = RESOURCES) -> dict[str, list[dict[str, Any]]]:
-    """The rules of RBAC that the operator needs: `namespaced` wherever it looks after services, `cluster` once.
+    """The rules of RBAC that the operator needs: `namespaced` wherever it looks after services, the others once.
 
-    It does without the latter where it may only see some namespaces.
+    Where it may only see some namespaces it does without `cluster`, and tells services what it misses of `granted`.
     """
-    places: dict[str, list[dict[str, Any]]] = {"namespaced": [], "cluster": []}
+    places: dict[str, list[dict[str, Any]]] = {"namespaced": [], "granted": [], "cluster": []}
     for resource in resources.values():
-        places["cluster" if resource.cluster_scoped else "namespaced"] += _rules(resource)
+        own, *parts = _rules(resource)
+        places["granted" if resource.granted else "cluster" if resource.cluster_scoped else "namespaced"].append(own)
+        places["cluster" if resource.cluster_scoped else "namespaced"] += parts
     return places
 
 

@@ -63,8 +63,10 @@ def plot(*columns: Column) -> str:
         parts.append(f'<text x="{x}" y="16" font-size="14">{escape(column.title)}</text>')
         for place, (name, colour) in enumerate(zip(column.names, COLOURS, strict=True)):
             parts.append(f'<text x="{x + place * 130}" y="34" fill="{colour}">{escape(name)}</text>')
-        for row in range(len(_ROWS)):
-            parts.append(f'<g transform="translate({x},{TOP + row * (HEIGHT + GAP)})">{_panel(column, row)}</g>')
+        parts += [
+            f'<g transform="translate({x},{TOP + row * (HEIGHT + GAP)})">{_panel(column, row)}</g>'
+            for row in range(len(_ROWS))
+        ]
     width, height = LEFT + len(columns) * (WIDTH + LEFT), TOP + len(_ROWS) * (HEIGHT + GAP)
     style = 'font-family="sans-serif" font-size="11"'
     return (

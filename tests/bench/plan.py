@@ -108,7 +108,7 @@ def engines(path: Path) -> list[dict[str, Any]]:
 
 
 def row_of(entry: dict[str, Any]) -> Row:
-    """Both answers for one engine start. Where only bytes were measured, tokens are reckoned from them as planned."""
+    """Both answers for one engine start. Where only bytes were measured, tokens are calculated from them as planned."""
     measured, config, engine = entry["measured"], entry["modelConfig"], entry["engineArgs"]
     spec, model, gpu = spec_of(engine), model_of(config), gpu_of(entry["gpu"], measured["totalBytes"])
     took = []

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.chart
 
 TEAMS = ("team-a", "team-b")
 PLATFORM = "platform"
+CLASSES = "servingclasses.vllm-operator.dev"
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +107,17 @@ def test_editors_create_services_and_viewers_look(installed: Client) -> None:
     installed.kubectl("delete", CRD_NAME, "edited", "--namespace=team-a", "--as=editer").ok()
 
 
+def test_everybody_may_list_the_classes_and_the_platform_team_writes_them(installed: Client) -> None:
+    wait_until("a team may list them", lambda: allowed(installed, "somebody", "list", CLASSES, "default"))
+    assert not allowed(installed, "editer", "create", CLASSES, "default")
+    role = f"--clusterrole={NAMESPACE}-{RELEASE}-classes-edit"
+    installed.kubectl("create", "clusterrolebinding", "platform-team", role, "--user=platformer").ok()
+    try:
+        wait_until("the platform team may", lambda: allowed(installed, "platformer", "create", CLASSES, "default"))
+    finally:
+        installed.kubectl("delete", "clusterrolebinding", "platform-team").ok()
+
+
 def test_an_upgrade_serves_a_new_field(installed: Client, tmp_path: Path) -> None:
     assert 'unknown field "spec.novelty"' in create_service(installed, "early", novelty="yes").refused()
     installed.helm("upgrade", changed_chart(tmp_path)).ok()
@@ -174,14 +186,25 @@ def test_an_operator_for_namespaces_has_no_rights_outside_them(installed: Client
             assert allowed(installed, account, "patch", "deployments.apps", team)
             assert not allowed(installed, account, "get", "secrets", team)
         assert not allowed(installed, account, "list", CRD_NAME, "default")
-        assert not allowed(installed, account, "list", "namespaces", "default")
+        # Beside the classes, and the labels that say who may use them.
+        wait_until("the ClusterRole holds", lambda: allowed(installed, account, "list", CLASSES, "default"))
+        assert not allowed(installed, account, "patch", f"{CLASSES}/status", "default")
+        assert not allowed(installed, account, "list", "nodes", "default")
         roles = installed.names("clusterroles", f"--selector=app.kubernetes.io/instance={RELEASE}")
         assert {one for one in roles if one.startswith(PLATFORM)} == {
-            f"{PLATFORM}-{RELEASE}-{x}" for x in ("view", "edit")
+            f"{PLATFORM}-{RELEASE}-{x}" for x in ("view", "edit", "classes", "classes-view", "classes-edit")
         }
         bindings = installed.get("clusterrolebindings")["items"]
-        subjects = [subject for binding in bindings for subject in binding.get("subjects", [])]
-        assert PLATFORM not in [subject.get("namespace") for subject in subjects]
+        held = {
+            binding["roleRef"]["name"]
+            for binding in bindings
+            for subject in binding.get("subjects", [])
+            if subject.get("namespace") == PLATFORM
+        }
+        assert held == {f"{PLATFORM}-{RELEASE}-classes"}
+        words += ("--set=servingClasses.read=false,servingClasses.public=false",)
+        installed.helm("upgrade", CHART, *words, namespace=PLATFORM).ok()
+        assert not allowed(installed, account, "list", "namespaces", "default")
     finally:
         installed.helm("uninstall", namespace=PLATFORM).ok()
 

@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from cluster.host import REPOSITORY
-from support.chart import CHART, CRD, CRD_SOURCE, RELEASE, VALUES, documents, helm, one_of, template
+from support.chart import CHART, CRD_SOURCE, CRDS, RELEASE, VALUES, documents, helm, one_of, template
 from vllm_operator.settings import Images, Settings
 
 pytestmark = pytest.mark.chart
@@ -81,23 +81,24 @@ def test_refuses_a_wrong_value(value: str, message: str) -> None:
     assert message in said
 
 
-def test_has_the_current_crd() -> None:
-    command = [sys.executable, "-m", "vllm_operator", "crd"]
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY / "operator")}
-    printed = subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
-    for file in (CRD, CHART / "files" / CRD.name):
-        same = file.read_text() == printed  # pytest would print a difference of thousands of lines
-        assert same, f"{file.relative_to(REPOSITORY)} is stale: run `make generated`"
+def test_has_the_current_crds() -> None:
+    for crd in CRDS:
+        command = [sys.executable, "-m", "vllm_operator", "crd", crd.stem]
+        environment = os.environ | {"PYTHONPATH": str(REPOSITORY / "operator")}
+        printed = subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
+        for file in (crd, CHART / "files" / crd.name):
+            same = file.read_text() == printed  # pytest would print a difference of thousands of lines
+            assert same, f"{file.relative_to(REPOSITORY)} is stale: run `make generated`"
 
 
-def test_renders_the_crd_as_it_is() -> None:
+def test_renders_the_crds_as_they_are() -> None:
     """YAML to YAML in helm goes through JSON: a number or a text could change on its way."""
     printed = helm("template", "test", CHART, "--show-only=templates/crd.yaml").ok()
     assert CRD_SOURCE in printed
-    (rendered,) = documents(printed)
-    assert rendered["metadata"].pop("annotations") == {"helm.sh/resource-policy": "keep"}
-    assert rendered["metadata"].pop("labels")["app.kubernetes.io/managed-by"] == "Helm"
-    assert rendered == yaml.load(CRD.read_text(), yaml.CSafeLoader)
+    for rendered, crd in zip(documents(printed), CRDS, strict=True):
+        assert rendered["metadata"].pop("annotations") == {"helm.sh/resource-policy": "keep"}
+        assert rendered["metadata"].pop("labels")["app.kubernetes.io/managed-by"] == "Helm"
+        assert rendered == yaml.load(crd.read_text(), yaml.CSafeLoader)
 
 
 def schema() -> dict[str, Any]:

@@ -250,3 +250,35 @@ NAMES = [
     ("llama.70b", "metadata.name must be a DNS-1035 label"),
     ("a" * 47, "metadata.name must have at most 46 characters"),
 ]
+
+# Of ServingClasses: the whole spec.
+CLASSES = [
+    ("accelerator: {resource: nvidia.com/mig-1g.10gb}", "MIG slices are not supported yet"),
+    ("accelerator: {resource: cpu, product: NVIDIA-L4}", "accelerator.product is for GPUs: remove it"),
+    ("images: {cuda: 'https://registry/vllm'}", "must be an image like vllm/vllm-openai:v0.32.0"),
+    ("images: {tpu: a}", 'unknown field "spec.images.tpu"'),
+    ("pod: {serviceAccountName: a}", 'unknown field "spec.pod.serviceAccountName"'),
+    ("cache: {retain: false}", 'unknown field "spec.cache.retain"'),
+    ("cache: {storage: '200'}", "must be a size like 512Mi or 20Gi"),
+    ("defaults: {model: {uri: hf://a/b}}", 'unknown field "spec.defaults.model"'),
+    ("defaults: {replicas: 2}", 'unknown field "spec.defaults.replicas"'),
+    ("defaults: {quantization: gguf}", "vLLM no longer has this quantization"),
+    ("defaults: {maxNumSeqs: 512, maxNumBatchedTokens: 256}", "maxNumBatchedTokens must be at least maxNumSeqs"),
+    ("defaults: {kvCache: {gpuMemoryUtilizationPercent: 90, memoryPerGPU: 20Gi}}", "memoryPerGPU, not both"),
+    ("defaults: {extraArgs: [--middleware=a]}", "--middleware is not a flag that extraArgs may pass"),
+    ("defaults: {rollout: {restartedAt: '2026-11-24T12:00:00Z'}}", "defaults.rollout.restartedAt would roll nothing"),
+    ("{defaults: {maxModelLen: 8192}, limits: {maxModelLen: 4096}}", "not above limits.maxModelLen"),
+    ("{defaults: {maxModelLen: auto}, limits: {maxModelLen: 4096}}", "not above limits.maxModelLen"),
+    ("limits: {maxReplicas: 0}", "should be greater than or equal to 1"),
+    ("limits: {allowed: {kvcache.dtype: [fp8]}}", "must be a field of an InferenceService that holds one value"),
+    ("limits: {allowed: {env: [A]}}", "must be a field of an InferenceService that holds one value"),
+    (
+        "namespaces: {matchExpressions: [{key: a, operator: Exists, values: [b]}]}",
+        "take no values; the others need some",
+    ),
+]
+CLASS_NAMES = [
+    ("H100", "a-z"),
+    ("h100.pool", "metadata.name must be a label (a-z, 0-9 and -, at most 63 characters)"),
+    ("a" * 64, "metadata.name must be a label"),
+]

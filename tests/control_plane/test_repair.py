@@ -118,18 +118,18 @@ def test_an_autoscaler_takes_over_and_gives_back_the_live_count(kube: Kube) -> N
     ready(kube, replicas=3)
     seen: list[int] = []
 
-    def settled(kind: bool) -> bool:
+    def settled(*, autoscaled: bool) -> bool:
         seen.append(replicas(kube))
-        return ("HorizontalPodAutoscaler" in children(kube)) == kind
+        return ("HorizontalPodAutoscaler" in children(kube)) == autoscaled
 
     kube.run("replace", "-f", "-", stdin=json.dumps(service(autoscaling={"minReplicas": 2, "maxReplicas": 5})))
-    kube.wait("the autoscaler is there", 10, lambda: settled(True))
+    kube.wait("the autoscaler is there", 10, lambda: settled(autoscaled=True))
     kube.run("scale", "deployment", "llama", "--replicas=4")  # as the autoscaler does
     kube.wait("four serve", 20, lambda: (kube.get("vis", "llama") or {})["status"].get("readyReplicas") == 4)
     kube.merge("vis", "llama", {"spec": {"maxModelLen": 1024}})
     kube.wait("the change has arrived", 10, lambda: "--max-model-len=1024" in args(kube))
     assert replicas(kube) == 4
     kube.run("replace", "-f", "-", stdin=json.dumps(service(replicas=2)))
-    kube.wait("the autoscaler is gone", 10, lambda: settled(False))
+    kube.wait("the autoscaler is gone", 10, lambda: settled(autoscaled=False))
     kube.wait("two are wanted", 10, lambda: replicas(kube) == 2)
     assert min(seen) >= 2

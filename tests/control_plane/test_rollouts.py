@@ -11,7 +11,7 @@ from support.services import LABEL, children, ready, reason, replicas, service
 pytestmark = pytest.mark.control_plane
 
 
-def suspend(kube: Kube, value: bool) -> None:
+def suspend(kube: Kube, *, value: bool) -> None:
     """Suspends the service, or goes on."""
     kube.merge("vis", "llama", {"spec": {"suspend": value}})
 
@@ -30,7 +30,7 @@ def test_a_suspension_takes_the_pods_and_nothing_else(kube: Kube) -> None:
     claim = {"claim": {"storage": "1Gi", "accessMode": "ReadWriteMany"}}
     ready(kube, replicas=2, cache=claim, networkPolicy={"allowFrom": []})
     before = children(kube)
-    suspend(kube, True)
+    suspend(kube, value=True)
     kube.wait("the pods are gone", 20, lambda: not pods(kube))
     kube.wait("it says so", 10, lambda: reason(kube) == "Suspended")
     found = conditions(kube.get("vis", "llama") or {})
@@ -42,7 +42,7 @@ def test_a_suspension_takes_the_pods_and_nothing_else(kube: Kube) -> None:
     assert template(kube) == before["Deployment"]["spec"]["template"]
     for kind in set(before) - {"Deployment"}:
         assert now[kind]["metadata"]["uid"] == before[kind]["metadata"]["uid"]
-    suspend(kube, False)
+    suspend(kube, value=False)
     assert kube.ready("llama", 30)["status"]["readyReplicas"] == 2
 
 
@@ -50,13 +50,13 @@ def test_no_autoscaler_fights_a_suspension(kube: Kube) -> None:
     ready(kube, autoscaling={"minReplicas": 2, "maxReplicas": 5})
     kube.run("scale", "deployment", "llama", "--replicas=4")  # as the autoscaler does
     kube.wait("four serve", 20, lambda: (kube.get("vis", "llama") or {})["status"].get("readyReplicas") == 4)
-    suspend(kube, True)
+    suspend(kube, value=True)
     kube.wait("the pods are gone", 20, lambda: not pods(kube))
     # At 0 an HPA would do nothing, but KEDA would: while a service is suspended there is neither.
     assert not kube.get("hpa", "llama")
     assert replicas(kube) == 0
     kube.wait("it says so", 20, lambda: reason(kube) == "Suspended")
-    suspend(kube, False)
+    suspend(kube, value=False)
     kube.wait("the autoscaler's least are back", 20, lambda: replicas(kube) == 2)
     kube.ready("llama", 30)
     manager = next(
@@ -71,13 +71,13 @@ def test_no_autoscaler_fights_a_suspension(kube: Kube) -> None:
 
 def test_an_edit_while_suspended_arrives_with_the_pods(kube: Kube) -> None:
     ready(kube)
-    suspend(kube, True)
+    suspend(kube, value=True)
     kube.wait("the pods are gone", 20, lambda: not pods(kube))
     kube.merge("vis", "llama", {"spec": {"maxModelLen": 1024, "suspend": True}})
     kube.wait("the template is new", 10, lambda: "--max-model-len=1024" in json.dumps(template(kube)))
     assert replicas(kube) == 0
     assert not pods(kube)
-    suspend(kube, False)
+    suspend(kube, value=False)
     kube.ready("llama", 30)
 
 

@@ -14,12 +14,13 @@ from cluster.host import REPOSITORY
 from cluster.tools import tool
 from control_plane import refused
 from support.kube import Kube
-from vllm_operator.api import API_VERSION, KIND
+from vllm_operator.api import API_VERSION, CLASS_KIND, KIND
 
 pytestmark = pytest.mark.control_plane
 
 SERVICES = "/apis/vllm-operator.dev/v1alpha1/namespaces/default/inferenceservices"
 # What `kubectl apply` asks for.
+CLASSES = "/apis/vllm-operator.dev/v1alpha1/servingclasses"
 STRICT = "fieldValidation=Strict"
 COMPLETE = Path(__file__).parent / "complete.yaml"
 
@@ -35,12 +36,13 @@ def kubectl(control_plane: ControlPlane, *words: str | Path, text: str | None = 
 
 @pytest.fixture(scope="module")
 def api(control_plane: ControlPlane) -> Api:
-    """An API server that knows our CRD."""
-    crd = REPOSITORY / "crds" / "inferenceservices.yaml"
-    status, said = kubectl(control_plane, "apply", "--server-side", "--force-conflicts", "-f", crd)
+    """An API server that knows our CRDs."""
+    status, said = kubectl(control_plane, "apply", "--server-side", "--force-conflicts", "-f", REPOSITORY / "crds")
     assert status == 0, said
     api = control_plane.api()
-    Kube(control_plane.kubeconfig, "default").wait("it does", 60, lambda: api.request("GET", SERVICES)[0] == 200)
+    Kube(control_plane.kubeconfig, "default").wait(
+        "it does", 60, lambda: {api.request("GET", url)[0] for url in (SERVICES, CLASSES)} == {200}
+    )
     return api
 
 
@@ -131,6 +133,43 @@ def test_examples_are_accepted(api: Api, path: Path) -> None:
         if manifest.get("kind") == KIND:
             manifest["metadata"].pop("namespace", None)
             assert answer(api, manifest) == (201, "")
+        if manifest.get("kind") == CLASS_KIND:
+            assert answer_to_class(api, manifest["spec"], manifest["metadata"]["name"]) == (201, "")
+
+
+def answer_to_class(api: Api, spec: Any, name: str = "test") -> tuple[int, str]:
+    """As `answer`, about a ServingClass."""
+    manifest = {"apiVersion": API_VERSION, "kind": CLASS_KIND, "metadata": {"name": name}, "spec": spec}
+    status, body = api.request("POST", f"{CLASSES}?{STRICT}&dryRun=All", manifest)
+    return status, json.loads(body).get("message", "")
+
+
+@pytest.mark.parametrize(("text", "message"), refused.CLASSES)
+def test_a_wrong_class_is_refused(api: Api, text: str, message: str) -> None:
+    status, said = answer_to_class(api, yaml.safe_load(text))
+    assert message in said
+    assert status in (400, 422)
+
+
+@pytest.mark.parametrize(("name", "message"), refused.CLASS_NAMES)
+def test_a_wrong_name_of_a_class_is_refused(api: Api, name: str, message: str) -> None:
+    status, said = answer_to_class(api, {}, name)
+    assert (status, message in said) == (422, True), said
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{}",
+        "default: true",
+        "limits: {allowed: {tensorParallelSize: [1, 2, '4'], image: ['registry/*'], enforceEager: ['false']}}",
+        "{defaults: {maxModelLen: 4096}, limits: {maxModelLen: 4096}}",
+        "cache: {storageClassName: fast}",
+        "namespaces: {}",
+    ],
+)
+def test_a_right_class_is_accepted(api: Api, text: str) -> None:
+    assert answer_to_class(api, yaml.safe_load(text)) == (201, "")
 
 
 UPDATES = [

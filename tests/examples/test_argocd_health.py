@@ -5,6 +5,7 @@ import yaml
 
 from support.gitops import EXAMPLES, HEALTH, argocd, condition, recorded
 from support.kube import Object
+from vllm_operator.api import CLASS_KIND, KIND
 
 READY = condition("Ready", "True", "Available", "2 of 2 pods serve")
 STARTING = condition("Ready", "False", "Starting", "0 of 2 pods serve: pod a loads the model")
@@ -54,4 +55,26 @@ def test_a_service_that_is_being_deleted_is_progressing() -> None:
 
 def test_the_config_map_has_the_same_script() -> None:
     data = yaml.safe_load((EXAMPLES / "argocd" / "argocd-cm.yaml").read_text())["data"]
-    assert data == {"resource.customizations.health.vllm-operator.dev_InferenceService": HEALTH.read_text()}
+    key = "resource.customizations.health.vllm-operator.dev_"
+    assert data == {f"{key}{kind}": HEALTH.read_text() for kind in (KIND, CLASS_KIND)}
+
+
+def serving_class(*conditions: Object, generation: int = 1) -> Object:
+    item = {**recorded(conditions, generation=generation), "kind": CLASS_KIND}
+    return item if conditions else {key: value for key, value in item.items() if key != "status"}
+
+
+@pytest.mark.parametrize(
+    ("item", "found"),
+    [
+        (serving_class(), ("Healthy", "no operator of the whole cluster has looked at this class yet")),
+        (serving_class(condition("Ready", "True", "Valid", "it can be used")), ("Healthy", "it can be used")),
+        (serving_class(READY, generation=2), ("Progressing", UNSEEN)),
+        (
+            serving_class(condition("Ready", "False", "ImageNotAllowed"), STALLED),
+            ("Degraded", "ask for access"),
+        ),
+    ],
+)
+def test_health_of_a_class(item: Object, found: tuple[str, str]) -> None:
+    assert argocd(item) == found

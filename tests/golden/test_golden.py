@@ -17,7 +17,7 @@ from support.every_field import SAMPLES, dotted
 from vllm_operator.api.resource import InferenceService
 from vllm_operator.cli.render import render_file, service_of
 from vllm_operator.cli.service_file import services_in
-from vllm_operator.manifests import controller_revision, inspection, pod_template
+from vllm_operator.manifests import Rendered, controller_revision, inspection, pod_template
 from vllm_operator.manifests.pod import MIDDLEWARE_ANNOTATION
 from vllm_operator.settings import Images, Settings
 from vllm_operator.vllm import middleware
@@ -26,6 +26,8 @@ HERE = Path(__file__).parent
 SERVICES = {
     "tiny": REPOSITORY / "examples" / "tiny.yaml",
     "llama-70b": REPOSITORY / "examples" / "llama-70b.yaml",
+    "class-h100": REPOSITORY / "examples" / "classes" / "h100.yaml",
+    "class-cpu": REPOSITORY / "examples" / "classes" / "cpu.yaml",
     "complete": REPOSITORY / "tests" / "control_plane" / "complete.yaml",
     "autoscaled": HERE / "services" / "autoscaled.yaml",
     "keda": HERE / "services" / "keda.yaml",
@@ -94,7 +96,9 @@ def test_children(name: str) -> None:
 def test_kept_template() -> None:
     owner = parsed("minimal")
     template = hidden(pod_template(owner, Settings()))
-    compare("kept-template", [controller_revision(owner, 1, template)])
+    compare("kept-template", [controller_revision(owner, 1, Rendered(template))])
+    resolved = [{"field": "maxModelLen", "value": 4096, "from": "ServingClass h100"}]
+    compare("kept-template-of-a-class", [controller_revision(owner, 1, Rendered(template, resolved))])
 
 
 def test_inspection() -> None:
@@ -102,5 +106,6 @@ def test_inspection() -> None:
 
 
 def test_every_example_has_a_golden_file() -> None:
-    examples = [path for path in (REPOSITORY / "examples").glob("*.yaml") if render_file(path, None)]
+    folder = REPOSITORY / "examples"
+    examples = [path for path in [*folder.glob("*.yaml"), *folder.glob("classes/*.yaml")] if render_file(path, None)]
     assert set(examples) <= set(SERVICES.values())

@@ -87,7 +87,7 @@ def test_a_model_of_the_hub(served: Hub, tmp_path: Path, name: str, size: int | 
         ({"tokenizer_config.json": b"["}, None),
     ],
 )
-def test_whether_there_is_a_chat_template(tmp_path: Path, files: dict[str, bytes], found: bool | None) -> None:
+def test_whether_there_is_a_chat_template(tmp_path: Path, files: dict[str, bytes], *, found: bool | None) -> None:
     folder = tmp_path / "model"
     folder.mkdir()
     for name, content in {**FILES, **files}.items():

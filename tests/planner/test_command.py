@@ -106,6 +106,54 @@ def test_a_service_that_does_not(command: Command) -> None:
     assert all(other["change"] and other["gpu"] and other["kvCacheTokens"] for other in content["alternatives"])
 
 
+def serving_class(name: str = "h100", **fields: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": "vllm-operator.dev/v1alpha1",
+        "kind": "ServingClass",
+        "metadata": {"name": name},
+        "spec": {"accelerator": {"product": "NVIDIA-H100-80GB-HBM3"}, **fields},
+    }
+
+
+def test_the_class_says_which_gpu_and_what_is_left_out(command: Command) -> None:
+    command.config(LLAMA_8B)
+    command.service(servingClassName="h100")
+    file = command.write("class.yaml", serving_class(defaults={"maxModelLen": 4096}, namespaces={}))
+    status, out, _ = command.plan("--class", str(file), "-o", "json")
+    found = json.loads(out)
+    assert (status, found["gpu"], found["maxModelLen"]) == (0, "H100-80GB", 4096)
+
+
+def test_a_service_that_names_no_class_has_the_default_and_no_other(command: Command) -> None:
+    command.config(LLAMA_8B)
+    assert "which GPU?" in command.refusal("--class", str(command.write("class.yaml", serving_class())))
+    own = serving_class(default=True, images={"cuda": "registry.example.com/vllm:v0.32.0"})
+    both = command.write("both.yaml", own, manifest("a"))
+    status, out, _ = command.plan("-f", str(both), "--model-config", str(command.folder / "config.json"), files=False)
+    assert (status, "H100-80GB" in out) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("service", "fields", "said"),
+    [
+        ({"servingClassName": "l4"}, {}, "big names the ServingClass l4: pass a file that has it with --class"),
+        ({"servingClassName": "h100", "replicas": 9}, {"limits": {"maxReplicas": 4}}, "allows 4 replicas"),
+        ({"servingClassName": "h100"}, {"images": {"cuda": "a b"}}, "h100: spec.images.cuda: must be an image like"),
+        (
+            {"servingClassName": "h100", "accelerator": {"product": "NVIDIA-L4"}},
+            {},
+            "its accelerator.product is NVIDIA-H100-80GB-HBM3, and this service's is NVIDIA-L4",
+        ),
+    ],
+)
+def test_what_the_class_does_not_allow_is_one_line(
+    command: Command, service: dict[str, Any], fields: dict[str, Any], said: str
+) -> None:
+    command.service(**service)
+    file = command.write("class.yaml", serving_class(**fields))
+    assert said in command.refusal("--class", str(file))
+
+
 def test_a_service_of_which_nothing_is_known(command: Command) -> None:
     command.service(kvCache={"dtype": "turboquant_4bit_nc"})
     status, out, _ = command.plan("--gpu", "H200", "-o", "json")

@@ -65,5 +65,7 @@ class Scene:
             live["Deployment", service.name] = child
         for number in range(2 if self.replaces else 1):
             name = f"{service.name}-{number}"
-            live["ControllerRevision", name] = Child("ControllerRevision", name, service.uid, 1, "")
+            live["ControllerRevision", name] = Child(
+                "ControllerRevision", name, service.uid, 1, "", packed_template=b""
+            )
         return live

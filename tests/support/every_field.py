@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any
 
 from support.places import PLACES, Place
-from vllm_operator.api.crd import custom_resource_definition
+from vllm_operator.api.crd import INFERENCE_SERVICE, custom_resource_definition
 from vllm_operator.api.resource import InferenceService
 from vllm_operator.api.spec import InferenceServiceSpec
 
@@ -86,7 +86,7 @@ ARRIVED: dict[str, tuple[Any, Any]] = {
 @cache
 def spec_schema() -> Schema:
     """The structural schema of the spec."""
-    (version,) = custom_resource_definition()["spec"]["versions"]
+    (version,) = custom_resource_definition(INFERENCE_SERVICE)["spec"]["versions"]
     schema: Schema = version["schema"]["openAPIV3Schema"]["properties"]["spec"]
     return schema
 

@@ -62,8 +62,7 @@ class Kube:
         for service in self.list("vis"):
             lines = [f"{c['type']}={c['status']} {c['reason']}: {c['message']}" for c in conditions(service).values()]
             parts.append("\n".join([service["metadata"]["name"], *lines]))
-        for pod in self.list("pods"):
-            parts.append(self.run("logs", pod["metadata"]["name"], "--tail=15", check=False))
+        parts += [self.run("logs", pod["metadata"]["name"], "--tail=15", check=False) for pod in self.list("pods")]
         return "\n".join(parts)
 
     def ready(self, name: str, seconds: float = 480) -> Object:

@@ -65,13 +65,18 @@ class Load:
                 self.tally.sent += 1
                 await asyncio.sleep(max(0.0, start + self.tally.sent / self._rate - time.monotonic()))
 
+    async def _answer(self, session: aiohttp.ClientSession, *, stream: bool) -> str:
+        """The body of an answer with status 200. Raises ValueError for another status."""
+        async with session.post(self._url, json={**self._body, "stream": stream}) as response:
+            text = await response.text()
+        if response.status != 200:
+            raise ValueError(f"HTTP {response.status}: {text[:200]}")
+        return text
+
     async def _one(self, session: aiohttp.ClientSession, *, stream: bool) -> None:
         start = time.monotonic()
         try:
-            async with session.post(self._url, json={**self._body, "stream": stream}) as response:
-                text = await response.text()
-            if response.status != 200:
-                raise ValueError(f"HTTP {response.status}: {text[:200]}")
+            text = await self._answer(session, stream=stream)
             reason = _end_of_stream(text) if stream else json.loads(text)["choices"][0]["finish_reason"]
             self.tally.aborted += reason == "abort"
         except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, IndexError) as error:

@@ -1,7 +1,9 @@
 """Models that the inspect Jobs of fake nodes report on."""
 
 from vllm_operator.api.reasons import Reason
-from vllm_operator.inspection.report import Facts, InspectionError, encode, encode_error
+from vllm_operator.assess.fits import Inspection
+from vllm_operator.inspection.kept import content_of, pack
+from vllm_operator.inspection.report import Facts, InspectionError, decode, encode, encode_error
 
 LLAMA_8B, LLAMA_70B = "org/llama-8b", "org/llama-70b"
 
@@ -29,3 +31,8 @@ REPORTS = {
     f"--hub={LLAMA_70B}": _llama(8192, 28672, 80, 64),
     "--hub=org/gone": encode_error(_GONE),
 }
+
+
+def inspected(model: str) -> Inspection:
+    """What the operator knows of a model once its Job has said so."""
+    return Inspection("key", pack(content_of(decode(REPORTS[f"--hub={model}"]))))

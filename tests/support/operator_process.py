@@ -16,6 +16,7 @@ from cluster.control_plane import ControlPlane, free_ports
 from cluster.host import REPOSITORY
 from support.chart import CHART, NAMESPACE, RELEASE, helm
 from support.kube import Kube, Object, established
+from vllm_operator.api import GROUP, PLURALS
 
 RIGHTS = ("ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
 # For `env`: as in a pod, whose containers may be restarted.
@@ -49,8 +50,9 @@ def install_rights(control_plane: ControlPlane) -> Path:
     """Applies the CRD and the chart's rights; returns a kubeconfig of the chart's account."""
     kube = Kube(control_plane.kubeconfig, NAMESPACE)
     kube.run("create", "namespace", NAMESPACE)
-    kube.run("apply", "--server-side", "-f", str(REPOSITORY / "crds" / "inferenceservices.yaml"))
-    kube.wait("the API is there", 30, lambda: established(kube.get("crd", "inferenceservices.vllm-operator.dev")))
+    kube.run("apply", "--server-side", "-f", str(REPOSITORY / "crds"))
+    for plural in PLURALS:
+        kube.wait("the API is there", 30, lambda crd=f"{plural}.{GROUP}": established(kube.get("crd", crd)))
     return add_account(control_plane, RELEASE)
 
 

@@ -22,6 +22,7 @@ _CONTAINER = "spec.containers.0"
 _OTHERS: dict[str, Place] = {
     "model.uri": Place("argv", "model_tag"),
     "model.tokenSecretRef": Place("env", "HF_TOKEN"),
+    "servingClassName": Place("pod", "metadata.labels"),
     "image": Place("pod", f"{_CONTAINER}.image"),
     "accelerator.resource": Place("pod", f"{_CONTAINER}.resources.limits"),
     "accelerator.product": Place("pod", "spec.nodeSelector"),

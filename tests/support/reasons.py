@@ -22,12 +22,20 @@ Sources = Mapping[str, str]
 
 _FITS, _PODS = frozenset({ConditionType.FITS}), frozenset({ConditionType.WORKLOAD_AVAILABLE})
 _SCALING, _SPEC = frozenset({ConditionType.SCALING_ACTIVE}), frozenset({ConditionType.SPEC_VALID})
+_ADMITTED = frozenset({ConditionType.ADMITTED})
 # To which conditions the reasons go that a folder, a module or a function of it names: the most exact entry counts.
 # status/ says it itself, in the calls that name a type and a reason; what it only compares with, nothing gives.
 GIVES: Mapping[str, frozenset[ConditionType]] = {
     "apply/": _PODS,
     "assess/": _FITS,
+    "assess/admission.py": _ADMITTED,
+    "assess/classes.py": _ADMITTED,
+    "assess/limits.py": _ADMITTED,
+    "assess/resolution.py": _ADMITTED,
+    "assess/terms.py": frozenset({ConditionType.OUTDATED}),
     "assess/fits.py:": _FITS | _PODS,  # that the inspection is still at it is why there are no pods
+    "classes/": _SPEC,
+    "cli/render.py": _FITS,
     "diagnosis/": _PODS,
     "diagnosis/autoscaling.py": _SCALING,
     "diagnosis/gpus.py": _PODS | _SCALING,
@@ -37,10 +45,11 @@ GIVES: Mapping[str, frozenset[ConditionType]] = {
     "planner/": _FITS,
     "readers/": _FITS,
     "services/": _SPEC,
+    "status/conditions.py:_configuration_changed": frozenset({ConditionType.OUTDATED}),
     "status/conditions.py:workload_available": _PODS,
-    "status/conditions.py:operator_failed": _PODS | _SCALING | frozenset({ConditionType.CHAT_AVAILABLE}),
+    "status/conditions.py:operator_failed": _SPEC | _PODS | _SCALING | frozenset({ConditionType.CHAT_AVAILABLE}),
 }
-_SAYS_ITSELF = ("status/", "api/status.py")
+_SAYS_ITSELF = ("status/", "api/status.py", "api/serving_class.py")
 # Words of others that are also ours: where they stand, and whose they are.
 FOREIGN: Mapping[tuple[str, str], str] = {
     ("cli/fleet/rows.py", "Ready"): "a pod's condition",
@@ -142,11 +151,13 @@ def undeclared(modules: Sources) -> list[str]:
             wrong.append(f"{found}: say for which condition, in tests/support/reasons.py, GIVES")
         elif found.name in Reason.__members__:
             seen.setdefault(found.name, set()).update(kinds)
-            for kind in sorted(kinds - Reason[found.name].types):
-                wrong.append(f"{found} for {kind}: add the type to its row in {REGISTRY}")
-    for reason in Reason:
-        for kind in sorted(reason.types - seen.get(reason.name, set())):
-            wrong.append(f"Reason.{reason.name} may stand in {kind}, and nothing gives it there: correct {REGISTRY}")
+            lacking = sorted(kinds - Reason[found.name].types)
+            wrong += [f"{found} for {kind}: add the type to its row in {REGISTRY}" for kind in lacking]
+    wrong += [
+        f"Reason.{reason.name} may stand in {kind}, and nothing gives it there: correct {REGISTRY}"
+        for reason in Reason
+        for kind in sorted(reason.types - seen.get(reason.name, set()))
+    ]
     scopes = {scope for found in mentions(modules) for scope in _scopes(found)}
     return wrong + [f"{scope} gives no reasons: remove it from GIVES" for scope in sorted(GIVES.keys() - scopes)]
 

@@ -1,4 +1,4 @@
--- The health of an InferenceService for Argo CD, which knows Healthy, Progressing, Degraded and Suspended.
+-- The health of an InferenceService or a ServingClass for Argo CD: Healthy, Progressing, Degraded or Suspended.
 -- It belongs into the ConfigMap argocd-cm, as in argocd-cm.yaml. Argo CD gives it no other input than `obj`.
 local function health(status, message)
   return {status = status, message = message}
@@ -14,6 +14,9 @@ for _, condition in ipairs(status.conditions or {}) do
   conditions[condition.type] = condition
 end
 local ready = conditions.Ready
+if obj.kind == "ServingClass" and ready == nil then
+  return health("Healthy", "no operator of the whole cluster has looked at this class yet")
+end
 if ready == nil or status.observedGeneration ~= obj.metadata.generation then
   return health("Progressing", "the operator has not looked at this spec yet")
 end

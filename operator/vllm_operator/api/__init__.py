@@ -14,13 +14,19 @@ GROUP = "vllm-operator.dev"
 VERSION = "v1alpha1"
 KIND = "InferenceService"
 PLURAL = "inferenceservices"
+CLASS_KIND = "ServingClass"
+CLASS_PLURAL = "servingclasses"
+PLURALS = (PLURAL, CLASS_PLURAL)
 API_VERSION = f"{GROUP}/{VERSION}"
 
 __all__ = [
     "API_VERSION",
+    "CLASS_KIND",
+    "CLASS_PLURAL",
     "GROUP",
     "KIND",
     "PLURAL",
+    "PLURALS",
     "VERSION",
     "InferenceServiceSpec",
     "InferenceServiceStatus",

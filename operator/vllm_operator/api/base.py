@@ -26,12 +26,15 @@ Limits = StringConstraints
 LABEL_KEY = r"([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?"
 LABEL_VALUE = r"([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?"
 RULES = "x-kubernetes-validations"
+# Of a field whose default is not the API server's to fill in: who reads the object has to see that it was left out.
+LEFT_OPEN = "left_open"
 _KEYWORDS = {
     "list_type": "x-kubernetes-list-type",
     "list_map_keys": "x-kubernetes-list-map-keys",
     "rules": RULES,
     "item_rules": "item_rules",
     "format": "format",
+    "left_open": LEFT_OPEN,
 }
 
 
@@ -49,8 +52,9 @@ def required(description: str, example: Any, default: Any = ..., **limits: Any) 
     """A field that is always there: what it is, with its unit, and an example.
 
     `limits` are pydantic's, and of Kubernetes `list_type`, `list_map_keys`, `rules` (of the field) and `item_rules`
-    (of each item of a list). Beside the schema: `flag`, what of vLLM's argv the field sets (a name, a Flag, or several
-    of them), and `rolls=False` where a change of the field changes no pod.
+    (of each item of a list); with `left_open` the API server does not fill in the default. Beside the schema: `flag`,
+    what of vLLM's argv the field sets (a name, a Flag, or several of them), and `rolls=False` where a change of the
+    field changes no pod.
     """
     behaviour = Behaviour(_flags(limits.pop("flag", ())), limits.pop("rolls", True))
     extra = {_KEYWORDS[key]: limits.pop(key) for key in list(limits) if key in _KEYWORDS}
@@ -91,6 +95,10 @@ class ApiModel(BaseModel):
     def to_manifest(self) -> dict[str, Any]:
         """The value as it stands in YAML: wire names, nothing that the user left out."""
         return self.model_dump(by_alias=True, exclude_none=True, mode="json")
+
+    def given(self) -> dict[str, Any]:
+        """As `to_manifest`, without the defaults: only what was written."""
+        return self.model_dump(by_alias=True, exclude_none=True, exclude_unset=True, mode="json")
 
 
 def with_rules(*rules: Rule) -> ConfigDict:

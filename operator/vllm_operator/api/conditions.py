@@ -35,6 +35,8 @@ class ConditionType(StrEnum):
         "pods with the current spec serve; if not, the first reason why")
     SPEC_VALID = ("SpecValid", GOOD, ALWAYS, "the spec is valid",
         "the operator can act on the spec; Ready summarizes it")
+    ADMITTED = ("Admitted", GOOD, WHILE_FALSE, "its ServingClass lets it run",
+        "its ServingClass is there, is for its namespace, and its limits are kept; if not, no new pods are made")
     FITS = ("Fits", GOOD, ALWAYS, "the model fits the GPUs",
         "the model fits the GPUs, with the numbers and what would; Unknown, with why, never keeps pods from running")
     WORKLOAD_AVAILABLE = ("WorkloadAvailable", GOOD, ALWAYS, "enough of its pods serve",
@@ -45,8 +47,9 @@ class ConditionType(StrEnum):
         "Prometheus has a ServiceMonitor for the pods; gates nothing")
     SCALING_ACTIVE = ("ScalingActive", GOOD, "only with `autoscaling`", "its number of pods follows the load",
         "the number of pods follows the load; if not, why; gates nothing")
-    OUTDATED = ("Outdated", TROUBLE, WHILE_TRUE, "its pods run with an old Secret or ConfigMap",
-        "pods run with an old version of a Secret or ConfigMap, and how to roll them; gates nothing")
+    OUTDATED = ("Outdated", TROUBLE, WHILE_TRUE, "its pods run with what was right earlier",
+        "pods run with an old version of a Secret, ConfigMap, ServingClass or default, and how to roll them; gates "
+        "nothing")
     INCOMPLETE = ("Incomplete", TROUBLE, WHILE_TRUE, "its status lacks what cannot be read or told",
         "part of what the status is made of is odd or too large, and was left out; which, and why; gates nothing")
     RECONCILING = ("Reconciling", TROUBLE, WHILE_TRUE, "it is still being brought to its spec",

@@ -1,15 +1,17 @@
-"""Turns the API models into a structural CustomResourceDefinition.
+"""Turns the API models into structural CustomResourceDefinitions, one for each kind of ours.
 
 Pydantic's JSON schema has `$ref`, `anyOf` and `title`; a structural schema may have none of them. Anything else that
 this module meets is an error at generation time, not a field that silently loses its validation.
 """
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
-from ..api import GROUP, KIND, PLURAL, VERSION, InferenceServiceSpec, InferenceServiceStatus
-from .base import RULES, rule
+from ..api import CLASS_KIND, CLASS_PLURAL, GROUP, KIND, PLURAL, VERSION, InferenceServiceSpec, InferenceServiceStatus
+from .base import LEFT_OPEN, RULES, ApiModel, Rule, rule
 from .conditions import ConditionType
+from .serving_class import ServingClassSpec, ServingClassStatus
 
 Schema = dict[str, Any]
 
@@ -23,6 +25,12 @@ _NAME_RULES = [
     rule(
         f"size(self.metadata.name) <= {MAX_NAME_LENGTH}",
         f"metadata.name must have at most {MAX_NAME_LENGTH} characters: the names of the pods are longer and end at 63",
+    ),
+]
+_CLASS_NAME_RULES = [
+    rule(
+        "size(self.metadata.name) <= 63 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
+        "metadata.name must be a label (a-z, 0-9 and -, at most 63 characters): the pods of the class carry it",
     ),
 ]
 # Stands for the generation that a status is about until the operator has written one.
@@ -75,6 +83,7 @@ _DROPPED = (
     "propertyNames",
     "items",
     "item_rules",
+    LEFT_OPEN,
     "$defs",
 )
 
@@ -90,6 +99,8 @@ def structural(schema: Schema, definitions: Schema) -> Schema:
     if unknown := schema.keys() - kept - set(_DROPPED):
         raise ValueError(f"no structural schema for {sorted(unknown)} in {schema}")
     result: Schema = {key: schema[key] for key in schema if key in kept}
+    if LEFT_OPEN in schema:
+        result.pop("default")
     if description := _describe(schema):
         result["description"] = description
     if "const" in schema:
@@ -104,18 +115,40 @@ def structural(schema: Schema, definitions: Schema) -> Schema:
     return result
 
 
-def _object_schema() -> Schema:
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of ours, as its CustomResourceDefinition has it."""
+
+    name: str
+    plural: str
+    short_name: str
+    namespaced: bool
+    description: str
+    spec: type[ApiModel]
+    status: type[ApiModel]
+    columns: tuple[tuple[str, str, str, str], ...]
+    """Name, type, JSON path and description of what `kubectl get` shows."""
+    rules: tuple[Rule, ...]
+    """CEL rules on the whole object: on its name."""
+    scales: bool = False
+    """Whether `kubectl scale` and an autoscaler may set spec.replicas."""
+    unfinished: bool = False
+    """Whether a new object is not finished before the operator has written its status."""
+
+
+def _object_schema(kind: Kind) -> Schema:
     parts = {}
-    for name, model in (("spec", InferenceServiceSpec), ("status", InferenceServiceStatus)):
+    for name, model in (("spec", kind.spec), ("status", kind.status)):
         full = model.model_json_schema(by_alias=True, mode="validation")
         parts[name] = structural(full, full.get("$defs", {}))
-    # kstatus takes an object without a status for finished. Flux's own kinds have this default for the same reason.
-    parts["status"]["default"] = {"observedGeneration": UNSEEN}
+    if kind.unfinished:
+        # kstatus takes an object without a status for finished. Flux's own kinds have this default for that reason.
+        parts["status"]["default"] = {"observedGeneration": UNSEEN}
     return {
         "type": "object",
-        "description": "A model served by vLLM's OpenAI-compatible server.",
+        "description": kind.description,
         "required": ["spec"],
-        RULES: _NAME_RULES,
+        RULES: list(kind.rules),
         "properties": {
             "apiVersion": {"type": "string"},
             "kind": {"type": "string"},
@@ -129,54 +162,85 @@ def _ready(field: str) -> str:
     return f'.status.conditions[?(@.type=="{ConditionType.READY}")].{field}'
 
 
-_COLUMNS = (
-    ("Model", "string", ".spec.model.uri", "Where the model is."),
-    (
-        ConditionType.READY.value,
-        "string",
-        _ready("status"),
-        "Whether the service answers requests with its current spec.",
+_AGE = ("Age", "date", ".metadata.creationTimestamp", "")
+INFERENCE_SERVICE = Kind(
+    name=KIND,
+    plural=PLURAL,
+    short_name="vis",
+    namespaced=True,
+    description="A model served by vLLM's OpenAI-compatible server.",
+    spec=InferenceServiceSpec,
+    status=InferenceServiceStatus,
+    columns=(
+        ("Model", "string", ".spec.model.uri", "Where the model is."),
+        (
+            ConditionType.READY.value,
+            "string",
+            _ready("status"),
+            "Whether the service answers requests with its current spec.",
+        ),
+        ("Replicas", "integer", ".status.readyReplicas", "Pods that serve the current spec."),
+        ("GPUs", "integer", ".status.gpus", "GPUs that all wanted replicas take together."),
+        ("Reason", "string", _ready("reason"), "Why it is ready, or not."),
+        _AGE,
     ),
-    ("Replicas", "integer", ".status.readyReplicas", "Pods that serve the current spec."),
-    ("GPUs", "integer", ".status.gpus", "GPUs that all wanted replicas take together."),
-    ("Reason", "string", _ready("reason"), "Why it is ready, or not."),
-    ("Age", "date", ".metadata.creationTimestamp", ""),
+    rules=tuple(_NAME_RULES),
+    scales=True,
+    unfinished=True,
 )
+SERVING_CLASS = Kind(
+    name=CLASS_KIND,
+    plural=CLASS_PLURAL,
+    short_name="vsc",
+    namespaced=False,
+    description="What a platform team gives and allows InferenceServices that name it.",
+    spec=ServingClassSpec,
+    status=ServingClassStatus,
+    columns=(
+        ("Default", "boolean", ".spec.default", "Whether services that name no class have this one."),
+        ("Resource", "string", ".spec.accelerator.resource", "What each rank asks for."),
+        ("Product", "string", ".spec.accelerator.product", "GPU product as the nodes are labelled."),
+        (ConditionType.READY.value, "string", _ready("status"), "Whether services can be made of the class."),
+        ("Reason", "string", _ready("reason"), "Why it is ready, or not."),
+        _AGE,
+    ),
+    rules=tuple(_CLASS_NAME_RULES),
+    # Operators for named namespaces use classes, and write nothing to what belongs to the whole cluster.
+)
+KINDS = (INFERENCE_SERVICE, SERVING_CLASS)
 
 
-def custom_resource_definition() -> dict[str, Any]:
-    """The CustomResourceDefinition of InferenceService, as a manifest."""
+def custom_resource_definition(kind: Kind) -> dict[str, Any]:
+    """The CustomResourceDefinition of one kind, as a manifest."""
+    scale = {
+        "specReplicasPath": ".spec.replicas",
+        "statusReplicasPath": ".status.replicas",
+        "labelSelectorPath": ".status.selector",
+    }
     version = {
         "name": VERSION,
         "served": True,
         "storage": True,
-        "schema": {"openAPIV3Schema": _object_schema()},
-        "subresources": {
-            "status": {},
-            "scale": {
-                "specReplicasPath": ".spec.replicas",
-                "statusReplicasPath": ".status.replicas",
-                "labelSelectorPath": ".status.selector",
-            },
-        },
+        "schema": {"openAPIV3Schema": _object_schema(kind)},
+        "subresources": {"status": {}, **({"scale": scale} if kind.scales else {})},
         "additionalPrinterColumns": [
-            {"name": name, "type": kind, "jsonPath": path, **({"description": text} if text else {})}
-            for name, kind, path, text in _COLUMNS
+            {"name": name, "type": form, "jsonPath": path, **({"description": text} if text else {})}
+            for name, form, path, text in kind.columns
         ],
     }
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{PLURAL}.{GROUP}"},
+        "metadata": {"name": f"{kind.plural}.{GROUP}"},
         "spec": {
             "group": GROUP,
-            "scope": "Namespaced",
+            "scope": "Namespaced" if kind.namespaced else "Cluster",
             "names": {
-                "kind": KIND,
-                "listKind": f"{KIND}List",
-                "plural": PLURAL,
-                "singular": "inferenceservice",
-                "shortNames": ["vis"],
+                "kind": kind.name,
+                "listKind": f"{kind.name}List",
+                "plural": kind.plural,
+                "singular": kind.name.lower(),
+                "shortNames": [kind.short_name],
                 "categories": ["vllm"],
             },
             "versions": [version],

@@ -5,7 +5,7 @@ refusals of extraArgs and the revision of the pods all follow from here. Spells 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -49,6 +49,10 @@ class SpecField:
     """Whether a change of it, or of anything below it, rolls the pods."""
     switch: bool
     """Whether it is a truth value."""
+    leaf: bool = field(default=True, compare=False)
+    """Whether it has no fields of its own: a value, or a list or map of them."""
+    scalar: bool = field(default=True, compare=False)
+    """Whether it holds one value: a leaf that is no list and no map."""
 
     def value_in(self, spec: BaseModel) -> Any:
         """The field's value; None where it, or an object that holds it, is left out."""
@@ -63,17 +67,19 @@ def fields(model: type[BaseModel], holder: SpecField | None = None) -> Iterator[
     for name, info in model.model_fields.items():
         said = next((item for item in info.metadata if isinstance(item, Behaviour)), Behaviour())
         kinds = _kinds(info.annotation)
-        field = SpecField(
+        models = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
+        found = SpecField(
             path=".".join(([holder.path] if holder else []) + [info.alias or name]),
             attributes=(*(holder.attributes if holder else ()), name),
             flags=said.flags,
             rolls=said.rolls and (holder is None or holder.rolls),
             switch=bool in kinds,
+            leaf=not models,
+            scalar=not models and not any(get_origin(kind) in (list, dict) for kind in kinds),
         )
-        yield field
-        for kind in kinds:
-            if isinstance(kind, type) and issubclass(kind, BaseModel):
-                yield from fields(kind, field)
+        yield found
+        for inner in models:
+            yield from fields(inner, found)
 
 
 def _kinds(annotation: Any) -> list[Any]:

@@ -8,6 +8,7 @@ to spare, so that whoever meets it has something odd. Pure; imports nothing heav
 import json
 import math
 import re
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,13 +33,15 @@ TENSORS = 1_000_000
 """Of one safetensors file."""
 
 # The Job's report, unpacked by the operator, and what is kept of it in a ControllerRevision.
+MESSAGE_BYTES = 16 * KIB
+"""Four times what Kubernetes keeps of a termination message."""
 REPORT_BYTES = 256 * KIB
+REPORT_VALUES = 64_000
 NAMES = 32_768
 """Names of modules in all lists of a config."""
-NAMES_CHARACTERS = 2 * MIB
+NAMES_CHARACTERS = 4 * MIB
 """Of these names together."""
 WEIGHTS_BYTES = 1 << 50
-COMMIT_CHARACTERS = 64
 ERROR_CHARACTERS = 1024
 
 # What a pod answers over HTTP.
@@ -60,11 +63,15 @@ EVENTS_BYTES = 1 * MIB
 EVENT_CHARACTERS = 2000
 WORD_CHARACTERS = 253
 TEMPLATE_BYTES = 512 * KIB
+RESOLVED_BYTES = 64 * KIB
+"""What was resolved for a pod template, kept beside it."""
 DEVICES = 1 << 20
 """Of one node, or one pod."""
 
 # The operator's own memory of it.
 CACHE_BYTES = 16 * MIB
+OBJECTS_PER_BYTE = 24
+"""Bytes in memory for each byte of JSON, at the worst: a list that is empty has two bytes and a comma."""
 
 
 class OverLimitError(ValueError):
@@ -91,6 +98,18 @@ def parsed(text: str, what: str, most_bytes: int, most_values: int = JSON_VALUES
     if deep:
         raise OverLimitError(f"{what} is nested deeper than {JSON_DEPTH} levels")
     return value
+
+
+def unpacked(packed: bytes, what: str, most_bytes: int) -> str:
+    """The text that was packed with zlib. Raises OverLimitError where it is larger, ValueError where it is none."""
+    unpacking = zlib.decompressobj()
+    try:
+        plain = unpacking.decompress(packed, most_bytes)
+    except zlib.error as error:
+        raise ValueError(f"{what} cannot be unpacked") from error
+    if unpacking.unconsumed_tail or not unpacking.eof:
+        raise OverLimitError(f"{what} is larger than {_size(most_bytes)}, or cut off")
+    return plain.decode()
 
 
 def is_deeper(value: Any, most: int) -> bool:

@@ -95,6 +95,9 @@ def _enough(name: str, quantity: str) -> Rule:
     )
 
 
+CPU_RULE, MEMORY_RULE = _enough("cpu", "string({})"), _enough("memory", "{}")
+
+
 class ResourceList(ApiModel):
     """CPU and memory. GPUs follow from the parallel sizes and are not set here."""
 
@@ -107,7 +110,7 @@ class ResourceList(ApiModel):
 class Resources(ApiModel):
     """CPU and memory of each pod. Omitted requests get defaults that grow with the number of GPUs."""
 
-    model_config = with_rules(_enough("cpu", "string({})"), _enough("memory", "{}"))
+    model_config = with_rules(CPU_RULE, MEMORY_RULE)
 
     requests: ResourceList | None = optional("What is reserved on the node.", {"cpu": "8", "memory": "64Gi"})
     limits: ResourceList | None = optional("What may not be exceeded.", {"memory": "96Gi"})

@@ -18,6 +18,7 @@ _PODS = frozenset({ConditionType.WORKLOAD_AVAILABLE})
 _CHAT = frozenset({ConditionType.CHAT_AVAILABLE})
 _MONITORING = frozenset({ConditionType.MONITORING_AVAILABLE})
 _SCALING = frozenset({ConditionType.SCALING_ACTIVE})
+_ADMITTED = frozenset({ConditionType.ADMITTED})
 _OUTDATED = frozenset({ConditionType.OUTDATED})
 _INCOMPLETE = frozenset({ConditionType.INCOMPLETE})
 _RECONCILING = frozenset({ConditionType.RECONCILING})
@@ -53,8 +54,20 @@ class Reason(StrEnum):
         "the operator can act on the spec")
     INVALID = ("Invalid", _SPEC, LASTS,
         "the spec breaks a rule that the API server did not check: correct the field that the message names")
-    IMAGE_NOT_ALLOWED = ("ImageNotAllowed", _SPEC, LASTS,
-        "the operator's settings do not allow spec.image: leave it out, or ask the platform team")
+    IMAGE_NOT_ALLOWED = ("ImageNotAllowed", _SPEC | _ADMITTED, LASTS,
+        "the operator's settings do not allow the spec's image or its class's: use another, or ask the platform team")
+
+    # The ServingClass.
+    CLASS_NOT_FOUND = ("ClassNotFound", _ADMITTED, LASTS,
+        "there is no ServingClass of that name: correct servingClassName, or ask the platform team")
+    CLASS_NOT_ALLOWED = ("ClassNotAllowed", _ADMITTED, LASTS,
+        "the ServingClass is not for this namespace: name another one, or ask the platform team")
+    CLASS_LIMIT_EXCEEDED = ("ClassLimitExceeded", _ADMITTED, LASTS,
+        "the service asks for more than its ServingClass allows: change the field that the message names")
+    CLASS_CONTRADICTED = ("ClassContradicted", _ADMITTED, LASTS,
+        "the spec and its ServingClass say things that cannot both hold: see the message")
+    CLASS_UNREADABLE = ("ClassUnreadable", _ADMITTED, LASTS,
+        "the operator cannot read the ServingClass: give it the right that the message names, or correct the class")
 
     # The memory plan.
     INSPECTING = ("Inspecting", _FIT | _PODS, PASSES,
@@ -80,7 +93,7 @@ class Reason(StrEnum):
     GPU_UNKNOWN = ("GpuUnknown", _FIT, LASTS,
         "nothing tells the GPU or its memory: set accelerator.product, or accelerator.memory")
     WITHHELD = ("Withheld", _PODS | _SCALING, LASTS,
-        "no pods are made, as the model does not fit: see Fits, or set planPolicy: Warn to try all the same")
+        "no pods are made, as the model does not fit (see Fits, or planPolicy) or the ServingClass is against it")
 
     # What vLLM would refuse before it loads a weight, as the plan knows.
     ATTENTION_HEADS = ("AttentionHeadsNotDivisible", _FIT, LASTS,
@@ -145,6 +158,8 @@ class Reason(StrEnum):
         "there is no config.json: model.uri is to name a model in the format of transformers", STOPS_VLLM)
     UNREADABLE = ("ModelUnreadable", _FIT, LASTS,
         "the inspect Job could not make sense of the model's files, so the plan cannot say")
+    OVER_LIMIT = ("ModelFilesTooLarge", _FIT, LASTS,
+        "the model's config.json, or another of its files, is larger or deeper than any model's: the plan cannot say")
     NOT_INSPECTED = ("NotInspected", _FIT, PASSES,
         "there was no inspection, or it took too long, so the plan cannot say: see the inspect Job's pod")
     ADAPTER_NOT_FOUND = ("AdapterNotFound", _PODS, LASTS,
@@ -265,11 +280,15 @@ class Reason(StrEnum):
     # What gates nothing.
     CONFIGURATION_CHANGED = ("ConfigurationChanged", _OUTDATED, LASTS,
         "a Secret or ConfigMap changed after the pods had started: set rollout.restartedAt to roll them")
+    CLASS_CHANGED = ("ClassChanged", _OUTDATED, LASTS,
+        "the ServingClass, or which one is the default, changed: set rollout.restartedAt to take it as it is now")
+    DEFAULT_CHANGED = ("OperatorDefaultChanged", _OUTDATED, LASTS,
+        "a default of the operator changed: set rollout.restartedAt to take it as it is now")
     PART_UNREADABLE = ("PartUnreadable", _INCOMPLETE, PASSES,
         "a part of what is known of the service is odd or too large, and is not looked at: see the message")
     VALUE_LEFT_OUT = ("ValueLeftOut", _INCOMPLETE, LASTS,
         "a value that others gave is none that a status may have, and is left out: see the message")
-    OPERATOR_FAILED = ("OperatorFailed", _PODS | _SCALING | _CHAT, PASSES,
+    OPERATOR_FAILED = ("OperatorFailed", _SPEC | _PODS | _SCALING | _CHAT, PASSES,
         "the operator fails at this service, and tries again: its log has the traceback, for a report of the fault")
     SERVICE_MONITOR_APPLIED = ("ServiceMonitorApplied", _MONITORING, FINE,
         "a ServiceMonitor selects the Service")

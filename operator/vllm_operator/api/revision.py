@@ -20,7 +20,12 @@ def revision_of(name: str, spec: InferenceServiceSpec) -> str:
 
 def cache_claim_name(name: str, spec: InferenceServiceSpec) -> str | None:
     """The claim that the pods mount as their cache, made by us or by the user; None: the cache is in the pod."""
-    return (spec.cache.existing_claim or f"{name}-cache") if spec.cache else None
+    return (spec.cache.existing_claim or made_claim_name(name)) if spec.cache else None
+
+
+def made_claim_name(name: str) -> str:
+    """The claim that the operator makes for the service called `name`."""
+    return f"{name}-cache"
 
 
 def _remove(node: dict[str, Any], steps: list[str]) -> None:

@@ -9,6 +9,7 @@ from pydantic import Field, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
+from .accelerator import Accelerator
 from .autoscaling import Autoscaling
 from .base import RULES, ApiModel, Bytes, Form, KeyRef, Limits, optional, required, rule, with_rules
 from .environment import EnvVar
@@ -26,6 +27,20 @@ ParserName = Annotated[
     str,
     Limits(max_length=64),
     Form(r"[a-z0-9][a-z0-9_-]*", "must be the name of one of vLLM's parsers, like hermes or deepseek_r1"),
+]
+
+Image = Annotated[
+    str,
+    Limits(max_length=512),
+    Form(
+        r"[A-Za-z0-9][A-Za-z0-9._:/@-]*", "must be an image like vllm/vllm-openai:v0.32.0, without a scheme or spaces"
+    ),
+]
+IMAGE_RULES = [rule("!self.contains('://')", "must be an image like vllm/vllm-openai:v0.32.0, without a scheme")]
+ServingClassName = Annotated[
+    str,
+    Limits(max_length=63),  # it is a label of the pods
+    Form(r"([a-z0-9]([-a-z0-9]*[a-z0-9])?)?", 'must be the name of a ServingClass: a-z, 0-9 and -, or "" for none'),
 ]
 
 
@@ -70,75 +85,17 @@ class KvCache(ApiModel):
     )
 
 
-_MIG, _SHARED = "self.startsWith('nvidia.com/mig-')", "self.endsWith('.shared')"
-
-
-class Accelerator(ApiModel):
-    """The kind of device that each rank runs on."""
-
-    model_config = with_rules(
-        rule(
-            "!has(self.product) || self.resource != 'cpu'",
-            "accelerator.product is for GPUs: remove it, or set accelerator.resource to nvidia.com/gpu or amd.com/gpu",
-        ),
-        rule(
-            "!has(self.memory) || self.resource != 'cpu'",
-            "accelerator.memory is for GPUs: remove it; on the CPU, resources.limits.memory says how much there is",
-        ),
-    )
-
-    resource: Annotated[str, Limits(max_length=128)] = required(
-        "Resource that each rank asks for: nvidia.com/gpu, amd.com/gpu or cpu.",
-        "nvidia.com/gpu",
-        default="nvidia.com/gpu",
-        rules=[
-            rule(
-                f"!{_MIG}",
-                "MIG slices are not supported yet: a slice's memory is not planned for, and slices cannot reach each "
-                "other; use nvidia.com/gpu (whole GPUs)",
-            ),
-            rule(
-                f"!{_SHARED}",
-                "time-sliced GPUs are not supported yet: nothing separates the memory of those who share one; "
-                "use nvidia.com/gpu (whole GPUs)",
-            ),
-            rule(
-                f"{_MIG} || {_SHARED} || self in ['nvidia.com/gpu', 'amd.com/gpu', 'cpu']",
-                "must be nvidia.com/gpu, amd.com/gpu or cpu",
-            ),
-        ],
-    )
-    product: (
-        Annotated[
-            str,
-            Limits(max_length=63),
-            Form(
-                r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?",
-                "must be the value of the nodes' product label, like NVIDIA-H100-80GB-HBM3",
-            ),
-        ]
-        | None
-    ) = optional(
-        "GPU product as the nodes are labelled (nvidia.com/gpu.product, amd.com/gpu.product-name).",
-        "NVIDIA-H100-80GB-HBM3",
-    )
-    memory: Bytes | None = optional(
-        "Memory of each GPU, for the memory plan, where neither the product nor the nodes' labels tell.",
-        "80Gi",
-        rolls=False,
-    )
+STEPS_RULE = rule(
+    "!has(self.maxUnavailable) || self.maxUnavailable > 0 || (has(self.maxSurge) && self.maxSurge > 0)",
+    "with rollout.maxSurge and rollout.maxUnavailable both 0 no pod could be replaced: set maxSurge to 1, "
+    "where GPUs are spare, or maxUnavailable to 1",
+)
 
 
 class Rollout(ApiModel):
     """How changes reach the pods, and how pods end."""
 
-    model_config = with_rules(
-        rule(
-            "!has(self.maxUnavailable) || self.maxUnavailable > 0 || (has(self.maxSurge) && self.maxSurge > 0)",
-            "with rollout.maxSurge and rollout.maxUnavailable both 0 no pod could be replaced: set maxSurge to 1, "
-            "where GPUs are spare, or maxUnavailable to 1",
-        )
-    )
+    model_config = with_rules(STEPS_RULE)
 
     max_surge: int | None = optional(
         "Pods that a rollout may start beyond the number asked for, on GPUs that are spare (default 0). With 1, a "
@@ -186,33 +143,37 @@ class _AllowList:
         return {**handler(schema), RULES: whole, "item_rules": items}
 
 
-_ON_CPU = "has(self.accelerator) && self.accelerator.resource == 'cpu'"
+_ON_CPU = "has(self.accelerator) && has(self.accelerator.resource) && self.accelerator.resource == 'cpu'"
 
+TOKENS_RULE = rule(
+    "!has(self.maxNumBatchedTokens) || !has(self.maxNumSeqs) || self.maxNumBatchedTokens >= self.maxNumSeqs",
+    "maxNumBatchedTokens must be at least maxNumSeqs: every running sequence takes a token of each batch",
+)
+SHARED_VOLUME_RULE = rule(
+    "!has(self.cache) || !has(self.cache.claim)"
+    " || (has(self.cache.claim.accessMode) && self.cache.claim.accessMode == 'ReadWriteMany')"
+    " || ((!has(self.replicas) || self.replicas <= 1)"
+    " && (!has(self.autoscaling) || self.autoscaling.maxReplicas <= 1))",
+    "more than one replica needs cache.claim.accessMode ReadWriteMany: "
+    "a ReadWriteOnce volume can be mounted on one node only",
+)
+CPU_PIPELINE_RULE = rule(
+    f"!({_ON_CPU}) || !has(self.pipelineParallelSize) || self.pipelineParallelSize == 1",
+    "pipelineParallelSize must be 1 on the CPU: vLLM's CPU build crashes with more",
+)
+CPU_OFFLOAD_RULE = rule(
+    f"!({_ON_CPU}) || !has(self.kvCache) || !has(self.kvCache.cpuOffload)",
+    "kvCache.cpuOffload is for GPUs: on the CPU the KV cache is in host memory already",
+)
 SPEC_RULES = (
-    rule(
-        "!has(self.maxNumBatchedTokens) || !has(self.maxNumSeqs) || self.maxNumBatchedTokens >= self.maxNumSeqs",
-        "maxNumBatchedTokens must be at least maxNumSeqs: every running sequence takes a token of each batch",
-    ),
+    TOKENS_RULE,
     rule(
         "!(has(self.replicas) && has(self.autoscaling))",
         "set replicas or autoscaling, not both: the autoscaler decides the number of replicas",
     ),
-    rule(
-        "!has(self.cache) || !has(self.cache.claim)"
-        " || (has(self.cache.claim.accessMode) && self.cache.claim.accessMode == 'ReadWriteMany')"
-        " || ((!has(self.replicas) || self.replicas <= 1)"
-        " && (!has(self.autoscaling) || self.autoscaling.maxReplicas <= 1))",
-        "more than one replica needs cache.claim.accessMode ReadWriteMany: "
-        "a ReadWriteOnce volume can be mounted on one node only",
-    ),
-    rule(
-        f"!({_ON_CPU}) || !has(self.pipelineParallelSize) || self.pipelineParallelSize == 1",
-        "pipelineParallelSize must be 1 on the CPU: vLLM's CPU build crashes with more",
-    ),
-    rule(
-        f"!({_ON_CPU}) || !has(self.kvCache) || !has(self.kvCache.cpuOffload)",
-        "kvCache.cpuOffload is for GPUs: on the CPU the KV cache is in host memory already",
-    ),
+    SHARED_VOLUME_RULE,
+    CPU_PIPELINE_RULE,
+    CPU_OFFLOAD_RULE,
     rule(
         "!has(self.model.tokenSecretRef) || self.model.uri.startsWith('hf://')"
         " || (has(self.model.tokenizer) && self.model.tokenizer.uri.startsWith('hf://'))"
@@ -234,20 +195,16 @@ class InferenceServiceSpec(ApiModel):
     model_config = with_rules(*SPEC_RULES)
 
     model: Model = required("Which model is served, and under which names.", {"uri": "hf://Qwen/Qwen3-8B-AWQ"})
-    image: (
-        Annotated[
-            str,
-            Limits(max_length=512),
-            Form(
-                r"[A-Za-z0-9][A-Za-z0-9._:/@-]*",
-                "must be an image like vllm/vllm-openai:v0.32.0, without a scheme or spaces",
-            ),
-        ]
-        | None
-    ) = optional(
-        "Image with vLLM's OpenAI server; default: the operator's setting, which also says which images are allowed.",
+    serving_class_name: ServingClassName | None = optional(
+        'The ServingClass that fills in what is left out here; omitted: the default class, where there is one; "": '
+        "none. A changed name rolls the pods.",
+        "h100",
+    )
+    image: Image | None = optional(
+        "Image with vLLM's OpenAI server; default: the ServingClass's, else the operator's setting, which also says "
+        "which images are allowed.",
         "vllm/vllm-openai:v0.32.0",
-        rules=[rule("!self.contains('://')", "must be an image like vllm/vllm-openai:v0.32.0, without a scheme")],
+        rules=IMAGE_RULES,
     )
     quantization: Annotated[str, Limits(max_length=64)] | None = optional(
         "How the weights are quantized; omitted: what the checkpoint says.",

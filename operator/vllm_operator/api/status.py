@@ -32,6 +32,14 @@ class EngineStatus(ApiModel):
     max_model_len: int | None = optional("Longest prompt and answer together, in tokens, that vLLM accepts.", 32768)
 
 
+class ResolvedValue(ApiModel):
+    """A value that did not come from the service's spec."""
+
+    field: ShortText = required("The field, as the spec would have it.", "maxModelLen")
+    value: ShortText = required("Its value; a long one is shortened.", "32768")
+    source: ShortText = required("Where it is from: a ServingClass, or operator.", "ServingClass h100", alias="from")
+
+
 class ModelStatus(ApiModel):
     """What the inspection of the model found."""
 
@@ -41,8 +49,15 @@ class ModelStatus(ApiModel):
         "64d255621f40b42adaf6d1f32a47e1d4534c0f14",
     )
     weights_bytes: int | None = optional("Bytes of the model's weights, as stored.", 39770000000, format="int64")
+    architecture: ShortText | None = optional("Class of the model, as its config.json names it.", "LlamaForCausalLM")
+    quantization: ShortText | None = optional(
+        "How the weights are quantized, in the checkpoint's own word; omitted: it says nothing of that.", "awq"
+    )
+    chat_template: bool | None = optional(
+        "Whether a chat template is among the model's files; omitted: they do not tell.", True
+    )
     report: Annotated[str, Limits(max_length=4096)] | None = optional(
-        "What the plan is made from: config.json, packed.", "c-n"
+        "Written by the first versions of the operator only, which kept config.json here, packed.", "c-n"
     )
 
 
@@ -94,6 +109,14 @@ class InferenceServiceStatus(ApiModel):
         "Base URL of the OpenAI API within the cluster.", "http://llama-70b.team-a.svc:8000/v1", max_length=512
     )
     image: str | None = optional("Image that the pods run.", "vllm/vllm-openai:v0.32.0", max_length=512)
+    resolved: list[ResolvedValue] | None = optional(
+        "The values that did not come from the spec, as they hold for the pods. They are kept with the pods' template: "
+        "a changed ServingClass is told by the condition Outdated.",
+        [{"field": "maxModelLen", "value": "32768", "from": "ServingClass h100"}],
+        max_length=128,
+        list_type="map",
+        list_map_keys=["field"],
+    )
     vllm_version: ShortText | None = optional("Version that vLLM reports.", "0.32.0")
     model: ModelStatus | None = optional("What the model is made of.", {"commit": "64d2556"})
     plan: PlanStatus | None = optional(

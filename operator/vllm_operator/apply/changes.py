@@ -8,21 +8,25 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from ..api.reasons import Reason
-from ..assess.fits import Assessment, facts_of, keeps_from_running
+from ..assess.fits import Assessment, keeps_from_running
+from ..inspection.kept import facts_of
 from ..manifests import (
     Manifest,
+    Rendered,
     Rendering,
     Scaling,
     controller_revision,
     desired,
     inspection,
+    kept_model,
+    kept_model_name,
     pod_template,
 )
 from ..manifests.amounts import KEPT_REVISIONS
 from ..manifests.kinds import BY_KIND, Pruned
 from ..manifests.names import REVISION_LABEL
 from ..settings import Settings
-from ..snapshots.child import Child, odd_revisions, revisions
+from ..snapshots.child import Child, kept_models, odd_revisions, revisions
 from ..status.evidence import Evidence
 from .decision import Act, Change, Sight, decide
 from .ledger import Ledger
@@ -32,17 +36,19 @@ _NO_CLAIM = (Reason.CLAIM_MISSING, Reason.VOLUME_NOT_BOUND)
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """All of it. Printed, it is a line per child, with the reason."""
+    """All changes of one service. Printed, they are a line per child, with the reason."""
 
     template: Manifest | None
     """The pod template that stands; None while there must be no pods."""
+    rendered: Rendered | None
+    """What is kept for the spec; None while its pods are withheld."""
     withheld: str
     """Why the spec's own pods are not made; empty where they are."""
     steps: tuple[Change, ...]
     """In the order in which they are to be done."""
 
     def __str__(self) -> str:
-        """For people."""
+        """A line per change, for people."""
         held = [f"withhold the pods of the spec: {self.withheld}"] if self.withheld else []
         return "\n".join([*held, *map(str, self.steps)])
 
@@ -54,28 +60,31 @@ class Known:
     assessment: Assessment
     settings: Settings
     ledger: Ledger
-    rendered: Mapping[str, Manifest]
-    """Pod templates by revision that were rendered a moment ago, and that the watch may not show yet."""
+    rendered: Mapping[str, Rendered]
+    """Renderings by revision that were rendered a moment ago, and that the watch may not show yet."""
     now: float
     """Seconds of the clock that the ledger's times are of."""
 
 
 def plan_changes(evidence: Evidence, known: Known) -> Changes:
     """What to do so that the children of the service are as they should be."""
-    withheld = withholds(evidence, known.assessment)
+    withheld, rendered = withholds(evidence, known.assessment), None
     if withheld:
         template = deployed_template(evidence)
         if template is not None and _revision(template) == evidence.service.revision:
             withheld = ""
         keeping: list[Change] = []
     else:
-        template = _spec_template(evidence, known)
-        keeping = list(_keep_template(evidence, known, template))
+        rendered = _spec_rendering(evidence, known)
+        template = rendered.template
+        keeping = list(_keep_rendering(evidence, known, rendered))
     scaling = Scaling(evidence.startup_seconds, known.settings.prometheus_url)
     children = desired(evidence.service, template, served=evidence.served, scaling=scaling)
     # Without the kept template of what is deployed, it is left as it is.
     complete = template is not None or deployed_revision(evidence) is None
     steps = [
+        *_clear(evidence),
+        *_keep_model(evidence, known),
         *keeping,
         *(_prune(evidence, children, Pruned.FIRST) if complete else ()),
         *(_change(evidence, known, child) for child in children),
@@ -85,13 +94,15 @@ def plan_changes(evidence: Evidence, known: Known) -> Changes:
         children = [*children, job]
     if complete:
         steps += _prune(evidence, children, Pruned.LAST)
-    return Changes(template, withheld, tuple(steps))
+    return Changes(template, rendered, withheld, tuple(steps))
 
 
 def withholds(evidence: Evidence, assessment: Assessment) -> str:
     """Why the spec's own pods must not be made (yet); empty: they may. What is deployed is never taken away again."""
     if deployed_revision(evidence) == evidence.service.revision:
         return ""
+    if evidence.refusal:
+        return evidence.refusal[1]
     return assessment.message if keeps_from_running(evidence.service.spec, assessment) else ""
 
 
@@ -113,12 +124,14 @@ def _revision(template: Manifest) -> str:
     return str(template["metadata"]["labels"][REVISION_LABEL])
 
 
-def _spec_template(evidence: Evidence, known: Known) -> Manifest:
-    """The pod template rendered when the spec last changed; rendered now, if it has just changed."""
+def _spec_rendering(evidence: Evidence, known: Known) -> Rendered:
+    """What was rendered when the spec last changed; rendered now, if it has just changed."""
     service = evidence.service
     current = _current(evidence)
-    kept = known.rendered.get(service.revision) or (current and current.template)
-    return kept or pod_template(service, known.settings, _rendering(evidence, known.assessment))
+    if kept := known.rendered.get(service.revision) or (current and current.rendered):
+        return kept
+    template = pod_template(service, known.settings, _rendering(evidence, known.assessment))
+    return Rendered(template, [one.to_manifest() for one in evidence.resolved])
 
 
 def _current(evidence: Evidence) -> Child | None:
@@ -126,30 +139,47 @@ def _current(evidence: Evidence) -> Child | None:
     return next((child for child in kept if child.revision == evidence.service.revision), None)
 
 
-def _keep_template(evidence: Evidence, known: Known, template: Manifest) -> Iterator[Change]:
-    """The ControllerRevision of the spec's template, as the newest; and of the older ones only so many."""
+def _keep_rendering(evidence: Evidence, known: Known, rendered: Rendered) -> Iterator[Change]:
+    """The ControllerRevision of the spec's rendering, as the newest; and of the older ones only so many."""
     current = _current(evidence)
     others = [child for child in revisions(evidence.live, evidence.service.uid) if child is not current]
     others.sort(key=lambda child: child.revision_number)
     number = current.revision_number if current else max((other.revision_number for other in others), default=0) + 1
-    revision = controller_revision(evidence.service, number, template)
-    key = ("ControllerRevision", str(revision["metadata"]["name"]))
-    odd = {(child.kind, child.name) for child in odd_revisions(evidence.live, evidence.service.uid)}
-    # What a ControllerRevision keeps never changes: in the place of one, another is made.
-    yield from (Change(Act.DELETE, other, "it keeps no pod template of ours") for other in sorted(odd))
-    missing = Change(Act.APPLY, key, "what had its name kept no pod template", revision)
-    yield missing if key in odd else _change(evidence, known, revision)
+    yield _change(evidence, known, controller_revision(evidence.service, number, rendered))
     for old in others[: 1 - KEPT_REVISIONS]:
         yield Change(Act.DELETE, (old.kind, old.name), f"more than {KEPT_REVISIONS} renderings are kept")
 
 
+def _keep_model(evidence: Evidence, known: Known) -> Iterator[Change]:
+    """The ControllerRevision of what is known of the model, and none of other models.
+
+    Its data is immutable: what is there is left. Deleted by hand, it is an order to inspect the model anew.
+    """
+    service, name = evidence.service, kept_model_name(evidence.service)
+    kept = {child.name: child for child in kept_models(evidence.live, service.uid)}
+    for old in kept.keys() - {name}:
+        yield Change(Act.DELETE, ("ControllerRevision", old), "the spec names another model now")
+    if name in kept:
+        yield Change(Act.KEEP, ("ControllerRevision", name), "what is known of the model is kept")
+    elif evidence.inspection.packed:
+        yield _change(evidence, known, kept_model(service, evidence.inspection.packed))
+
+
+def _clear(evidence: Evidence) -> Iterator[Change]:
+    """Deletes what stands in the place of a kept rendering or model and is none: what one keeps never changes."""
+    for odd in odd_revisions(evidence.live, evidence.service.uid):
+        yield Change(Act.DELETE, (odd.kind, odd.name), f"it keeps nothing of ours: {odd.odd}")
+
+
 def _rendering(evidence: Evidence, assessment: Assessment) -> Rendering:
-    report = evidence.inspection.report
-    return Rendering(facts_of(report).commit if report else None, assessment.products)
+    packed = evidence.inspection.packed
+    return Rendering(facts_of(packed).commit if packed else None, assessment.products)
 
 
 def _change(evidence: Evidence, known: Known, manifest: Manifest) -> Change:
     key = (manifest["kind"], manifest["metadata"]["name"])
+    if key in evidence.live and evidence.live[key].odd:
+        return Change(Act.APPLY, key, "what had its name kept nothing of ours", manifest)
     sight = Sight(evidence.live.get(key), known.ledger.get(key), known.now)
     change = decide(evidence.service, manifest, sight, evidence.start_replicas)
     first_pods = key[0] == "Deployment" and key not in evidence.live and change.act is not Act.KEEP
@@ -163,8 +193,8 @@ def _job_change(evidence: Evidence, known: Known, job: Manifest) -> Change:
 
 
 def inspect_job(evidence: Evidence, settings: Settings) -> Manifest | None:
-    """The Job that should exist now: none once the status has the report, and none that could not run."""
-    if (evidence.before.get("model") or {}).get("inspected") == evidence.inspection.key:
+    """The Job that should exist now: none once the model is known, and none that could not run."""
+    if evidence.inspection.packed:
         return None
     error = evidence.inspection.error
     unbound = error is not None and error.reason in _NO_CLAIM

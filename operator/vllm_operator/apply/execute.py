@@ -36,13 +36,15 @@ class Hands(NamedTuple):
     ledger: Ledger
     clock: Callable[[], float]
     start_replicas: int
-    """As in the evidence."""
+    """Pods that a new Deployment starts with under an autoscaler, as in the evidence."""
     gives_way: Callable[[], bool]
     """Whether the first pods of this service wait for other services."""
 
 
 async def execute(service: InferenceService, changes: Changes, hands: Hands) -> Outcome:
-    """Does all of it, and says what stands then. Raises GivesWayError, StillDeletingError, GoneError, UnavailableError.
+    """Makes all changes in order, and says what stands then.
+
+    Raises GivesWayError, StillDeletingError, GoneError, UnavailableError.
 
     What the API server refuses ends it, with the error in the outcome; but on an autoscaler nothing else depends.
     """

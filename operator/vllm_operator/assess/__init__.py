@@ -1,1 +1,1 @@
-"""Whether a service fits, and which GPUs there are for it. Pure."""
+"""Whether a service fits, which GPUs there are for it, and what its ServingClass gives it and allows. Pure."""

@@ -9,10 +9,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from ..api.base import bytes_of
+from ..api.limits import CACHE_BYTES, KIB
 from ..api.reasons import Reason
 from ..api.resource import InferenceService
 from ..api.spec import InferenceServiceSpec
-from ..inspection.report import Facts, InspectionError, decode
+from ..inspection.cache import SizedCache
+from ..inspection.kept import facts_of, size_of
+from ..inspection.report import InspectionError
 from ..manifests.amounts import memory_limit_bytes
 from ..manifests.names import PRODUCT_LABELS
 from ..planner.accelerators import CATALOGUE, Gpu, cpu, find, of_label
@@ -25,16 +28,18 @@ from ..snapshots.node import Node
 from .nodes import Devices, devices
 
 log = logging.getLogger(__name__)
+_BYTES_OF_A_LAYER = 2 * KIB
 UNKNOWN_CAPABILITY = (0, 0)
-"""No rule refuses by it."""
+"""The compute capability of a GPU where nothing tells it; no rule about GPUs refuses anything for it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What is known of a model now: the report, or why there is none, or that the Job is still at it."""
+    """What is known of a model now: what was found, or why nothing was, or that the Job is still at it."""
 
     key: str
-    report: str = ""
+    packed: bytes = b""
+    """What was found: see inspection/kept.py."""
     error: InspectionError | None = None
     pending: bool = False
 
@@ -72,16 +77,17 @@ class _UnknownError(Exception):
     """There is nothing to plan with: the reason and a sentence for people."""
 
 
-@lru_cache(maxsize=512)
-def facts_of(report: str) -> Facts:
-    """What an inspection found. Raises InspectionError."""
-    return decode(report)
+_MODELS = SizedCache[Model](CACHE_BYTES)
 
 
-@lru_cache(maxsize=256)
-def _model(report: str) -> Model:
-    facts = facts_of(report)
-    return model_of(facts.config, facts.quantization, facts.weights_bytes)
+def _model(packed: bytes) -> Model:
+    return _MODELS.get(packed, lambda: _worked_out(packed))
+
+
+def _worked_out(packed: bytes) -> tuple[Model, int]:
+    facts = facts_of(packed)
+    model = model_of(facts.config, facts.quantization, facts.weights_bytes)
+    return model, _BYTES_OF_A_LAYER * (1 + len(model.layers)) + size_of(packed)
 
 
 def assess(service: InferenceService, inspection: Inspection, nodes: Sequence[Node], image: str) -> Assessment:
@@ -92,7 +98,7 @@ def assess(service: InferenceService, inspection: Inspection, nodes: Sequence[No
         return Assessment(None, inspection.error.reason, f"the model could not be inspected: {inspection.error}")
     spec = service.spec.model_copy(update={"image": service.spec.image or image})
     try:
-        model = _model(inspection.report)
+        model = _model(inspection.packed)
         plans = [(one, plan(spec, model, one.gpu, one.most)) for one in _candidates(spec, nodes)]
         return _together(spec, model, plans, nodes)
     except ModelConfigError as error:
@@ -100,7 +106,7 @@ def assess(service: InferenceService, inspection: Inspection, nodes: Sequence[No
     except _UnknownError as error:
         return Assessment(None, *error.args)
     except Exception as error:  # anybody writes a config.json, and whatever it leads to is about this one model
-        _log_once(inspection.report, type(error).__name__)
+        _log_once(inspection.key, type(error).__name__)
         text = (
             f"the planner cannot make a plan of the model's config.json ({type(error).__name__}; the operator's log "
             "has more): the pods are made without one, and vLLM says whether it can serve the model"
@@ -109,9 +115,9 @@ def assess(service: InferenceService, inspection: Inspection, nodes: Sequence[No
 
 
 @lru_cache(maxsize=1024)
-def _log_once(report: str, what: str) -> None:
+def _log_once(model: str, what: str) -> None:
     """The traceback, for a planner that is to be mended: once for each model."""
-    log.warning("no plan of a model, after %s", what, exc_info=True)
+    log.warning("no plan of the model that was inspected as %s, after %s", model, what, exc_info=True)
 
 
 def keeps_from_running(spec: InferenceServiceSpec, assessment: Assessment) -> bool:

@@ -94,12 +94,13 @@ def _matches(term: NodeSelectorTerm, node: Node) -> bool:
     if not term.match_expressions and not term.match_fields:
         return False  # an empty term matches nothing
     labels, fields = dict(node.labels), {"metadata.name": node.name}
-    return all(_holds(requirement, labels) for requirement in term.match_expressions or []) and all(
-        _holds(requirement, fields) for requirement in term.match_fields or []
+    return all(holds(requirement, labels) for requirement in term.match_expressions or []) and all(
+        holds(requirement, fields) for requirement in term.match_fields or []
     )
 
 
-def _holds(requirement: Requirement, labels: Mapping[str, str]) -> bool:
+def holds(requirement: Requirement, labels: Mapping[str, str]) -> bool:
+    """Whether a comparison holds for an object's labels."""
     value, values = labels.get(requirement.key), requirement.values or []
     match requirement.operator:
         case "In":

@@ -8,7 +8,7 @@ import yaml
 class _Dumper(yaml.SafeDumper):
     """Writes repeated parts out in full: anchors would make the CRD unreadable."""
 
-    def ignore_aliases(self, data: object) -> bool:
+    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 - PyYAML's own parameter
         return True
 
 

@@ -8,9 +8,10 @@ from typing import Any, NoReturn
 from .. import __version__
 
 BAD_INPUT = 2
-DESCRIPTION = """Run the operator, print its CRD or its RBAC rules; show a fleet's status, or explain one service with
-logs; and without a cluster plan a service's memory, render its children or inspect a model. As kubectl-vllm on the PATH
-it is `kubectl vllm` as well."""
+CLASS_HELP = "manifest with the ServingClass that a service names (default: in the same file)"
+DESCRIPTION = """Run the operator, print its CRDs or RBAC rules; show a fleet's status or its classes, or explain one
+service with logs; and without a cluster plan a service's memory, render its children or inspect a model. As
+kubectl-vllm on the PATH it is `kubectl vllm` as well."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -39,18 +40,21 @@ def command_line(name: str) -> Parser:
     parser = Parser(prog="kubectl vllm" if name.startswith("kubectl") else "vllm-operator", description=DESCRIPTION)
     parser.add_argument("--version", action=_Version)
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("crd", help="print the CustomResourceDefinition")
+    definitions = commands.add_parser("crd", help="print the CustomResourceDefinitions")
+    definitions.add_argument("plural", nargs="?", metavar="PLURAL", help="of one kind (default: of all)")
     commands.add_parser("rbac", help="print the rules of RBAC that the operator needs")
     run = commands.add_parser("run", help="run the operator")
     run.add_argument("--metrics-port", type=int, default=8080, help="port of /metrics (default: %(default)s)")
     run.add_argument("--health-port", type=int, default=8081, help="port of /healthz (default: %(default)s)")
     render = commands.add_parser("render", help="print the children of the services in a file, without a cluster")
     render.add_argument("-f", "--filename", type=Path, required=True, help="manifest with InferenceServices")
+    render.add_argument("--class", dest="class_file", type=Path, metavar="FILE", help=CLASS_HELP)
     for command in (run, render):
         command.add_argument("--settings", type=Path, help="YAML file with the operator's settings")
     _add_plan(commands.add_parser("plan", help="say whether a service fits a GPU, and what it would serve"))
     _add_status(commands.add_parser("status", help="show the services of a namespace or of the cluster at a glance"))
     _add_logs(commands.add_parser("logs", help="explain one service: conditions, pods, and what tells in their logs"))
+    _add_classes(commands.add_parser("classes", help="show what the ServingClasses give and limit, and who uses them"))
     _add_inspect(commands.add_parser("inspect", help="say what a model is made of, without its weights"))
     for command in commands.choices.values():
         command.set_defaults(prog=command.prog)
@@ -60,6 +64,7 @@ def command_line(name: str) -> Parser:
 def _add_plan(parser: Parser) -> None:
     parser.add_argument("-f", "--filename", type=Path, required=True, help="manifest with an InferenceService")
     parser.add_argument("--name", help="which of the file's services, where it has several")
+    parser.add_argument("--class", dest="class_file", type=Path, metavar="FILE", help=CLASS_HELP)
     model = parser.add_mutually_exclusive_group()
     model.add_argument(
         "--model-config", type=Path, metavar="CONFIG", help="the model's config.json, or its folder (default: the hub)"
@@ -86,8 +91,14 @@ def _add_logs(parser: Parser) -> None:
     _add_cluster(parser)
 
 
-def _add_cluster(parser: Parser) -> None:
-    parser.add_argument("-n", "--namespace", help="default: the namespace of the kubeconfig's context")
+def _add_classes(parser: Parser) -> None:
+    _add_cluster(parser, namespace=False)
+    parser.add_argument("-o", "--output", choices=["text", "json"], default="text", help="default: %(default)s")
+
+
+def _add_cluster(parser: Parser, *, namespace: bool = True) -> None:
+    if namespace:
+        parser.add_argument("-n", "--namespace", help="default: the namespace of the kubeconfig's context")
     parser.add_argument("--kubeconfig", metavar="FILE", help="default: $KUBECONFIG, ~/.kube/config")
     parser.add_argument("--context", help="of the kubeconfig (default: the current one)")
 

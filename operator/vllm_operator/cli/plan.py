@@ -1,6 +1,6 @@
 """`vllm-operator plan`: the plan of a service in a file, as text for people or JSON for scripts. Needs no cluster.
 
-What it is asked about is read in `plan_question`; what is reckoned is decided in `planner`.
+What it is asked about is read in `plan_question`; the arithmetic is in `planner`.
 """
 
 import argparse
@@ -33,7 +33,7 @@ def run(options: argparse.Namespace) -> tuple[str, int]:
         else:
             text, fits = _planned(name, spec, model, gpu, options)
     except UNREADABLE as error:
-        raise PlanInputError(f"the model's config.json cannot be reckoned with: {said(error)}") from error
+        raise PlanInputError(f"no plan can be made of the model's config.json: {said(error)}") from error
     return text, STATUS[fits]
 
 

@@ -1,6 +1,6 @@
 """What `vllm-operator plan` is asked about: a service, a model and a GPU, from files, the hub and the options.
 
-Whatever is wrong with them becomes one line, a `PlanInputError`. Nothing is reckoned here.
+Whatever is wrong with them becomes one line, a `PlanInputError`. Nothing is calculated here.
 """
 
 import argparse
@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from ..api import API_VERSION, InferenceServiceSpec
 from ..api.base import bytes_of
+from ..assess.resolution import OPERATOR
 from ..inspection.report import Facts, InspectionError, decode
 from ..manifests.amounts import memory_limit_bytes
 from ..planner import accelerators
@@ -21,6 +22,8 @@ from ..planner.accelerators import MIB, Gpu
 from ..planner.architectures import load_model, model_of
 from ..planner.config import ModelConfigError
 from ..planner.shapes import Model
+from ..settings import Settings
+from .class_file import ClassInputError, read_classes, with_class
 from .service_file import Manifest, services_in
 
 LEAST_BYTES, MOST_BYTES = 16 * MIB, 1 << 50
@@ -34,7 +37,7 @@ class PlanInputError(Exception):
 
 
 def read_service(options: argparse.Namespace) -> tuple[str, InferenceServiceSpec]:
-    """The name and the spec of the service in the file. Raises PlanInputError."""
+    """The name of the service in the file, and its spec with what its class gives it. Raises PlanInputError."""
     path: Path = options.filename
     try:
         manifests = services_in(path)
@@ -54,9 +57,21 @@ def read_service(options: argparse.Namespace) -> tuple[str, InferenceServiceSpec
         raise PlanInputError(f"{path}: {name}: {'; '.join(faults[:3])}{more}") from error
     if unknown := next(_dropped(given, spec.to_manifest(), "spec"), None):
         raise PlanInputError(f"{path}: {name}: {unknown}: there is no such field")
+    spec = _with_class(options, name, spec)
     if (resource := spec.accelerator.resource) not in VENDORS:
         raise PlanInputError(f"{path}: {name}: spec.accelerator.resource: {resource} is not planned for")
     return name, spec
+
+
+def _with_class(options: argparse.Namespace, name: str, spec: InferenceServiceSpec) -> InferenceServiceSpec:
+    try:
+        classes = read_classes([options.filename, *([options.class_file] if options.class_file else [])])
+        # The operator's settings are not known here: neither which images they allow, nor the default.
+        result = with_class(name, spec, classes, Settings(allowed_images=("*",)))
+    except ClassInputError as error:
+        raise PlanInputError(str(error)) from error
+    unset = {"image": None} if any(one.field == "image" and one.source == OPERATOR for one in result.resolved) else {}
+    return result.spec.model_copy(update=unset)
 
 
 def _chosen(path: Path, manifests: list[Manifest], name: str | None) -> Manifest:
@@ -169,8 +184,8 @@ def _named(options: argparse.Namespace, spec: InferenceServiceSpec, vendor: str)
             "which GPU? The spec has no accelerator.product: pass --gpu NAME, --gpu all or --gpu-memory"
         )
     if gpu is None:
-        known = ", ".join(accelerators.names())
-        raise PlanInputError(f"the catalogue has no GPU {name!r}: pass --gpu-memory, or one of {known}")
+        catalogue = ", ".join(accelerators.names())
+        raise PlanInputError(f"the catalogue has no GPU {name!r}: pass --gpu-memory, or one of {catalogue}")
     if gpu.vendor != vendor:
         raise PlanInputError(f"{gpu.name} is none of the GPUs that spec.accelerator.resource asks for ({vendor})")
     return gpu

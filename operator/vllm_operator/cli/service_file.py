@@ -1,4 +1,4 @@
-"""Reads InferenceServices from a file of manifests, for people without a cluster. Makes nothing of them."""
+"""Reads objects of ours from a file of manifests, for people without a cluster. Makes nothing of them."""
 
 from pathlib import Path
 from typing import Any
@@ -21,5 +21,10 @@ class _Loader(yaml.SafeLoader):
 
 def services_in(path: Path) -> list[Manifest]:
     """The manifests of all InferenceServices in a YAML file. Raises OSError, yaml.YAMLError and UnicodeDecodeError."""
+    return manifests_in(path, KIND)
+
+
+def manifests_in(path: Path, kind: str) -> list[Manifest]:
+    """The manifests of a kind in a YAML file. Raises OSError, yaml.YAMLError and UnicodeDecodeError."""
     documents = yaml.load_all(path.read_text(), _Loader)
-    return [document for document in documents if isinstance(document, dict) and document.get("kind") == KIND]
+    return [document for document in documents if isinstance(document, dict) and document.get("kind") == kind]

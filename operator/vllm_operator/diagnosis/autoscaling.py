@@ -100,8 +100,8 @@ def _unreachable(spec: InferenceServiceSpec) -> str:
     return ""
 
 
-def _keda(found: AutoscalerSnapshot, deployment: DeploymentSnapshot | None) -> Scaling | None:
-    ready, paused = found.condition("Ready"), found.condition("Paused")
+def _keda(scaled_object: AutoscalerSnapshot, deployment: DeploymentSnapshot | None) -> Scaling | None:
+    ready, paused = scaled_object.condition("Ready"), scaled_object.condition("Paused")
     if paused and paused.status == "True":
         return (
             False,
@@ -130,9 +130,9 @@ def _keda(found: AutoscalerSnapshot, deployment: DeploymentSnapshot | None) -> S
     return False, Reason.AUTOSCALER_FAILED, f"KEDA cannot scale: {shorten(ready.message or ready.reason)}"
 
 
-def _metrics(found: AutoscalerSnapshot | None, *, by_keda: bool) -> Scaling | None:
-    able = found.condition("AbleToScale") if found else None
-    active = found.condition("ScalingActive") if found else None
+def _metrics(hpa: AutoscalerSnapshot | None, *, by_keda: bool) -> Scaling | None:
+    able = hpa.condition("AbleToScale") if hpa else None
+    active = hpa.condition("ScalingActive") if hpa else None
     if able and able.status == "False":
         return False, Reason.AUTOSCALER_FAILED, f"the autoscaler cannot scale: {shorten(able.message)}"
     if active is None:
@@ -174,8 +174,8 @@ def _missing(
     return (False, reason, f"{missing} of {wanted} wanted pods are missing: {message}") if missing else None
 
 
-def _limited(spec: InferenceServiceSpec, found: AutoscalerSnapshot | None) -> Scaling | None:
-    limited = found.condition("ScalingLimited") if found else None
+def _limited(spec: InferenceServiceSpec, hpa: AutoscalerSnapshot | None) -> Scaling | None:
+    limited = hpa.condition("ScalingLimited") if hpa else None
     if spec.autoscaling and limited and limited.status == "True" and limited.reason == "TooManyReplicas":
         most = spec.autoscaling.max_replicas
         return (

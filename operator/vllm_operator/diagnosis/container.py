@@ -20,7 +20,7 @@ _BAD_USAGE = 2
 _VALUE_MAX = 120
 _PLAIN_VALUE = re.compile(r"[\w./:-]{1,64}(?: [kKMGT]?i?B| bytes)?")
 # What the operator's middleware leaves as termination message when requests run and the engine makes no step.
-_HUNG = re.compile(re.escape(HUNG) + r"(?P<told>[\w ,.:=/()-]{1,200})")
+_HUNG = re.compile(re.escape(HUNG) + r"(?P<words>[\w ,.:=/()-]{1,200})")
 _KILLING = re.compile(r"failed (?P<probe>liveness|startup) probe")
 _PROBED = re.compile(r"^(?:Liveness|Readiness|Startup) probe failed: (?:Get \"[^\"]*\": )?")
 _HANGING = f"statuscode: {HUNG_STATUS}"
@@ -34,7 +34,7 @@ _SIGNALS: dict[int, str] = {
 def ended(pod: PodSnapshot, ending: Ending) -> Finding:
     """The most telling cause: what Kubernetes knows for sure, what vLLM is known to say, who ended it, other words."""
     causes = (*_SURE, _ended_by_kubernetes, _unknown, _exited)
-    reason, message = next(found for cause in causes if (found := cause(pod, ending)))
+    reason, message = next(finding for cause in causes if (finding := cause(pod, ending)))
     doing = "stopped" if ending.served else "does not start"
     return reason, f"vLLM in pod {pod.name} {doing}: {message}{restarted(pod.restarts)}"
 
@@ -77,13 +77,13 @@ def restarted(restarts: int) -> str:
 
 
 def _hung(_: PodSnapshot, ending: Ending) -> Finding | None:
-    if not (found := _HUNG.match(ending.log)):
+    if not (hung := _HUNG.match(ending.log)):
         return None
-    told = shorten(redact(found["told"]), _VALUE_MAX).rstrip(".")
+    words = shorten(redact(hung["words"]), _VALUE_MAX).rstrip(".")
     return (
         Reason.ENGINE_HUNG,
-        f"its engine hung ({told}), and it was started anew: if that happens again, look for errors of the GPU on that "
-        "node, or use another image",
+        f"its engine hung ({words}), and it was started anew: if that happens again, look for errors of the GPU on "
+        "that node, or use another image",
     )
 
 
@@ -107,9 +107,9 @@ def _killed_for_memory(pod: PodSnapshot, ending: Ending) -> Finding | None:
 def _known(pod: PodSnapshot, ending: Ending) -> Finding | None:
     text = cleaned(ending.log)
     for symptom in SYMPTOMS:
-        if found := symptom.pattern.search(text):
-            values = {name: _value(value, pod) for name, value in found.groupdict().items()}
-            return symptom.reason, symptom.told.format(node=pod.node, **values)
+        if match := symptom.pattern.search(text):
+            values = {name: _value(value, pod) for name, value in match.groupdict().items()}
+            return symptom.reason, symptom.message.format(node=pod.node, **values)
     return None
 
 
@@ -158,8 +158,8 @@ def _ended_by_kubernetes(pod: PodSnapshot, ending: Ending) -> Finding | None:
 def _failed_probe(pod: PodSnapshot, ending: Ending) -> str:
     """The probe for which the kubelet killed this very container, as its Events tell; empty where they do not."""
     event = last((event for event in pod.events if event.last >= ending.started), "Killing")
-    found = _KILLING.search(event.message) if event else None
-    return found["probe"] if found else ""
+    match = _KILLING.search(event.message) if event else None
+    return match["probe"] if match else ""
 
 
 def _answer(pod: PodSnapshot) -> str:

@@ -1,4 +1,4 @@
-"""What is said when memory runs out, or vLLM cannot use a GPU or its driver. Order is priority."""
+"""Lines of a log that tell of memory that ran out, a GPU, or its driver. Order is priority."""
 
 from ..api.reasons import Reason
 from .symptom import Symptom

@@ -39,8 +39,8 @@ def largest(resource: str, supply: Supply) -> str:
 
 def products(supply: Supply) -> str:
     """The products that there are."""
-    found = _listed(f"{product} on {nodes} node{'s' if nodes > 1 else ''}" for product, nodes in supply.products)
-    return f" (the cluster has {found})" if found else " (no node of the cluster tells of any)"
+    products = _listed(f"{product} on {nodes} node{'s' if nodes > 1 else ''}" for product, nodes in supply.products)
+    return f" (the cluster has {products})" if products else " (no node of the cluster tells of any)"
 
 
 def taints(supply: Supply) -> str:
@@ -58,5 +58,5 @@ def _held(holders: Iterable[tuple[Key, int]]) -> str:
 
 
 def _listed(words: Iterable[str]) -> str:
-    found = list(words)
-    return ", ".join(found[:_MOST]) + (f" and {len(found) - _MOST} more" if len(found) > _MOST else "")
+    listed = list(words)
+    return ", ".join(listed[:_MOST]) + (f" and {len(listed) - _MOST} more" if len(listed) > _MOST else "")

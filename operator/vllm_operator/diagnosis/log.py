@@ -40,7 +40,7 @@ def cleaned(text: str) -> str:
 def exception_names(text: str) -> list[str]:
     """Names of the exceptions in the text, without the modules they are from: nothing of what they say."""
     return [
-        found[0].split(":", 1)[0].rsplit(".", 1)[-1] for _, line in _lines(text) if (found := _EXCEPTION.match(line))
+        match[0].split(":", 1)[0].rsplit(".", 1)[-1] for _, line in _lines(text) if (match := _EXCEPTION.match(line))
     ]
 
 
@@ -52,9 +52,9 @@ def last_error(text: str) -> str:
     """
     lines = _lines(text)
     exceptions = [at for at, (_, line) in enumerate(lines) if _EXCEPTION.match(line)]
-    told = [words for at in reversed(exceptions) if (words := _exception(lines, at))]
+    causes = [words for at in reversed(exceptions) if (words := _exception(lines, at))]
     usage = [line for _, line in reversed(lines) if _USAGE.match(line)]
-    return next(iter([*(words for words in told if not only_points_elsewhere(words)), *usage, *told]), "")
+    return next(iter([*(words for words in causes if not only_points_elsewhere(words)), *usage, *causes]), "")
 
 
 def last_line(text: str) -> str:
@@ -65,12 +65,12 @@ def last_line(text: str) -> str:
 
 def _lines(text: str) -> list[tuple[str, str]]:
     """Prefix and rest of each line."""
-    found = []
+    lines = []
     for line in _COLOUR.sub("", text).splitlines():
         prefix = _PREFIX.match(line)
         end = prefix.end() if prefix else 0
-        found.append((line[:end].rstrip(), line[end:].rstrip()))
-    return found
+        lines.append((line[:end].rstrip(), line[end:].rstrip()))
+    return lines
 
 
 def only_points_elsewhere(words: str) -> bool:

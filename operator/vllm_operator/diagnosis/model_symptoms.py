@@ -1,4 +1,4 @@
-"""What is said when vLLM cannot use the model or an argument: hub, cache, files, flags. Order is priority."""
+"""Lines of a log that tell of the model or an argument: hub, cache, files, vLLM's flags. Order is priority."""
 
 from ..api.reasons import Reason
 from .symptom import Symptom

@@ -37,7 +37,7 @@ def redact(text: str) -> str:
     """The text without credentials and without what changes each time."""
     for pattern, instead in _CREDENTIALS:
         text = pattern.sub(instead, text)
-    return _VARIES.sub(lambda found: "" if found[0].startswith(" (") else "...", text)
+    return _VARIES.sub(lambda match: "" if match[0].startswith(" (") else "...", text)
 
 
 def shorten(text: str, limit: int = WORDS_MAX) -> str:

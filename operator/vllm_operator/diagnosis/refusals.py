@@ -83,24 +83,24 @@ def of_pods(deployment: DeploymentSnapshot | None) -> str | None:
 
 def pods(message: str, supply: Supply | None) -> Finding:
     """Why the API server refuses to create the pods."""
-    if found := _QUOTA.search(message):
-        limit = found["limit"].rstrip(" .")
-        holders = in_namespace(supply) if supply and "gpu" in found["asked"] else ""
+    if match := _QUOTA.search(message):
+        limit = match["limit"].rstrip(" .")
+        holders = in_namespace(supply) if supply and "gpu" in match["asked"] else ""
         return (
             Reason.QUOTA_EXCEEDED,
-            f"ResourceQuota {found['name']} is used up: a pod asks for {found['asked']}, {found['used']} is taken, of "
+            f"ResourceQuota {match['name']} is used up: a pod asks for {match['asked']}, {match['used']} is taken, of "
             f"{limit}{holders}; scale another service of the namespace down, or have the quota raised",
         )
-    if found := _ACCOUNT.search(message):
+    if match := _ACCOUNT.search(message):
         return (
             Reason.PODS_REFUSED,
-            f"ServiceAccount {found['name']} does not exist: create it, or change pod.serviceAccountName",
+            f"ServiceAccount {match['name']} does not exist: create it, or change pod.serviceAccountName",
         )
     return Reason.PODS_REFUSED, f"Kubernetes refuses to create the pods: {_words(message)}"
 
 
 def _image(message: str) -> str:
-    cause = next((told for pattern, told in _IMAGE_CAUSES if pattern.search(message)), "")
+    cause = next((cause for pattern, cause in _IMAGE_CAUSES if pattern.search(message)), "")
     return (
         cause or f"{_words(_BACK_OFF.sub('', message)) or 'no cause given'}: check the name, and pod.imagePullSecrets"
     )
@@ -108,13 +108,13 @@ def _image(message: str) -> str:
 
 def missing_object(pod: PodSnapshot, message: str) -> Finding | None:
     """The Secret or ConfigMap that the kubelet misses, or the key in it; None where it says something else."""
-    if found := _MISSING.search(message):
-        kind, reason = _KINDS[found["kind"]]
-        return reason, f"{kind} {found['name']} does not exist: create it; pod {pod.name} waits"
-    if found := _NO_KEY.search(message):
-        name = found["name"].split("/")[-1]
-        reason = _KINDS[found["kind"].lower()][1]
-        return reason, f"{found['kind']} {name} has no key {found['key']}: add it; pod {pod.name} waits"
+    if match := _MISSING.search(message):
+        kind, reason = _KINDS[match["kind"]]
+        return reason, f"{kind} {match['name']} does not exist: create it; pod {pod.name} waits"
+    if match := _NO_KEY.search(message):
+        name = match["name"].split("/")[-1]
+        reason = _KINDS[match["kind"].lower()][1]
+        return reason, f"{match['kind']} {name} has no key {match['key']}: add it; pod {pod.name} waits"
     return None
 
 

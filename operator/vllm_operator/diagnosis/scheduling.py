@@ -38,8 +38,8 @@ def no_node(pod: PodSnapshot, supply: Supply | None) -> Finding:
             Reason.UNSCHEDULABLE,
             f"pod {pod.name} is held back by a scheduling gate: its owner (a queue) must lift it",
         )
-    if found := _claim(pod):
-        return found
+    if trouble := _claim(pod):
+        return trouble
     main = text.split(" preemption:")[0]
     nodes = _NODES.search(text)
     causes: dict[str, int] = {}
@@ -53,13 +53,13 @@ def no_node(pod: PodSnapshot, supply: Supply | None) -> Finding:
 
 
 def _claim(pod: PodSnapshot) -> Finding | None:
-    if found := _CLAIM.search(pod.message):
-        if found["trouble"] == "not found":
+    if match := _CLAIM.search(pod.message):
+        if match["trouble"] == "not found":
             return (
                 Reason.CLAIM_MISSING,
-                f"PersistentVolumeClaim {found['name']} does not exist: create it, or check the pvc:// URIs",
+                f"PersistentVolumeClaim {match['name']} does not exist: create it, or check the pvc:// URIs",
             )
-        return Reason.CLAIM_MISSING, f"PersistentVolumeClaim {found['name']} or its volume is gone or going: replace it"
+        return Reason.CLAIM_MISSING, f"PersistentVolumeClaim {match['name']} or its volume is gone or going: replace it"
     if "unbound immediate PersistentVolumeClaims" in pod.message:
         return (
             Reason.VOLUME_NOT_BOUND,
@@ -80,18 +80,18 @@ def _told(pod: PodSnapshot, words: str, count: int) -> str:
         wanted = f" than the {pod.asked.count} that it needs" if resource == pod.asked.resource else " than it needs"
         return f"{count} with less free {resource}{wanted}"
     selector = f" ({pod.asked.selector})" if pod.asked.selector else ""
-    told = next((told for known, told in _WORDS if known in words), "")
-    return told.format(count=count, selector=selector) if told else f"{count} {words}"
+    meaning = next((meaning for part, meaning in _WORDS if part in words), "")
+    return meaning.format(count=count, selector=selector) if meaning else f"{count} {words}"
 
 
 def _too_small(text: str, nodes: int, causes: Mapping[str, int]) -> int:
     """Nodes that lack a resource even when empty; 0 where the sentence does not tell (nodes with several causes)."""
-    found = _HOPELESS_NODES.search(text)
-    if not found or sum(causes.values()) != nodes:
+    match = _HOPELESS_NODES.search(text)
+    if not match or sum(causes.values()) != nodes:
         return 0
     wrong = sum(count for words, count in causes.items() if words.startswith("node(s)"))
     lacking = sum(count for words, count in causes.items() if words.startswith("Insufficient "))
-    return min(lacking, max(0, int(found[1]) - wrong))
+    return min(lacking, max(0, int(match[1]) - wrong))
 
 
 def _verdict(pod: PodSnapshot, causes: Mapping[str, int], too_small: int, supply: Supply | None) -> Finding:
@@ -117,7 +117,7 @@ def _verdict(pod: PodSnapshot, causes: Mapping[str, int], too_small: int, supply
 def _elsewhere(pod: PodSnapshot, causes: Mapping[str, int], supply: Supply | None) -> Finding:
     """Where no node lacks GPUs: which nodes the pod may not be on, and why."""
     tainted = any(_TAINTS in words for words in causes)
-    if any(known in words for words in causes for known in _ELSEWHERE):
+    if any(part in words for words in causes for part in _ELSEWHERE):
         return (
             Reason.VOLUME_ELSEWHERE,
             f"the volume of {_claims(pod)} is only for nodes elsewhere: use a ReadWriteMany volume, or free a node in "

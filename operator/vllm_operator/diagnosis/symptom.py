@@ -18,7 +18,7 @@ _WORD, _REST = r"[^\s'\",]{1,160}", r"[^\n.;'\"]{1,100}"
 
 @dataclass(frozen=True)
 class Symptom:
-    """One text. `told` is what the user reads; it may use the values of `says`, and {node}.
+    """One text. `message` is what the user reads; it may use the values of `says`, and {node}.
 
     `source` is a file below site-packages, Python's or a compiled one, or "errno" for the operating system's own words.
     """
@@ -26,7 +26,7 @@ class Symptom:
     source: str
     says: str
     reason: Reason
-    told: str
+    message: str
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:

@@ -47,25 +47,25 @@ def _container(pod: PodSnapshot) -> Finding | None:
     for event in reversed(pod.events):
         if event.reason == "Failed" and event.message.startswith(_PULL):
             return refusals.image(pod, event.message)
-        if event.reason == "Failed" and (found := refusals.missing_object(pod, event.message)):
-            return found
+        if event.reason == "Failed" and (missing := refusals.missing_object(pod, event.message)):
+            return missing
     return None
 
 
 def _volume(pod: PodSnapshot, message: str) -> Finding:
     if missing := refusals.missing_object(pod, message):
         return missing
-    if found := _NO_KEY.search(message):
-        kind, reason = _KINDS[found["kind"]]
-        return reason, f"{_mounted(pod, kind, message)} has no key {found['key']}: add it; pod {pod.name} waits"
-    if found := _IN_USE.search(message):
+    if match := _NO_KEY.search(message):
+        kind, reason = _KINDS[match["kind"]]
+        return reason, f"{_mounted(pod, kind, message)} has no key {match['key']}: add it; pod {pod.name} waits"
+    if match := _IN_USE.search(message):
         return (
             Reason.VOLUME_IN_USE,
-            f"volume {found['volume']} is attached to another node, and pod {pod.name} is on {pod.node} "
-            f"({shorten(found['who'])}): use a ReadWriteMany claim, or wait until the other pod has ended",
+            f"volume {match['volume']} is attached to another node, and pod {pod.name} is on {pod.node} "
+            f"({shorten(match['who'])}): use a ReadWriteMany claim, or wait until the other pod has ended",
         )
-    if found := _TIMED_OUT.search(message):
-        names = [name for name in re.split(r"[ ,]+", found["volumes"]) if name]
+    if match := _TIMED_OUT.search(message):
+        names = [name for name in re.split(r"[ ,]+", match["volumes"]) if name]
         objects = ", ".join(dict(pod.asked.mounts).get(name, f"volume {name}") for name in names)
         cause = "node and driver do not say why: see kubectl describe"
         return Reason.VOLUME_NOT_MOUNTED, f"node {pod.node} does not mount {objects} for pod {pod.name}; {cause}"
@@ -86,10 +86,10 @@ def _mounted(pod: PodSnapshot, kind: str, message: str) -> str:
 
 
 def _sandbox(pod: PodSnapshot, message: str) -> Finding:
-    if found := _NO_HANDLER.search(message):
+    if match := _NO_HANDLER.search(message):
         return (
             Reason.SANDBOX_FAILED,
-            f"node {pod.node} has no container runtime {found['handler']}: check pod.runtimeClassName, and what is "
+            f"node {pod.node} has no container runtime {match['handler']}: check pod.runtimeClassName, and what is "
             "installed there",
         )
     words = shorten(redact(_ATTEMPT.sub("", message)))

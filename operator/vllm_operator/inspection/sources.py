@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, BinaryIO
 
 from httpx2 import HTTPError
 from huggingface_hub import HfApi, hf_hub_download
@@ -80,14 +80,19 @@ def _parsed(text: str, name: str) -> dict[str, Any]:
     return content
 
 
+def _header_bytes(file: BinaryIO) -> int:
+    """The length of a safetensors header, which stands before it. Raises ValueError for what can be none."""
+    length = int.from_bytes(file.read(_LENGTH_BYTES), "little")
+    if length > _LONGEST_HEADER_BYTES:
+        raise ValueError(f"a header of {length} bytes")
+    return length
+
+
 def _data_bytes(path: Path) -> int:
     """Bytes of the tensors in a safetensors file, as its header says: of a file that is cut off, too."""
     try:
         with path.open("rb") as file:
-            length = int.from_bytes(file.read(_LENGTH_BYTES), "little")
-            if length > _LONGEST_HEADER_BYTES:
-                raise ValueError(f"a header of {length} bytes")
-            header = json.loads(file.read(length))
+            header = json.loads(file.read(_header_bytes(file)))
         return max(int(tensor["data_offsets"][1]) for name, tensor in header.items() if name != "__metadata__")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InspectionError(
@@ -99,7 +104,7 @@ def read_hub(repository: str, revision: str | None, token: str | None) -> Facts:
     """Facts from the hub, at the endpoint that HF_ENDPOINT names. Raises InspectionError."""
     where = f"hf://{repository}" + (f" at {revision}" if revision else "")
     try:
-        return _read_hub(repository, revision, token or False)
+        return _read_hub(repository, revision, token)
     except GatedRepoError as error:
         what = "the token's account has no access to it" if token else "model.tokenSecretRef is not set"
         message = f"{where} is gated and {what}: accept its terms on the hub, and name a Secret with a token"
@@ -126,8 +131,8 @@ def read_hub(repository: str, revision: str | None, token: str | None) -> Facts:
         raise _unreachable(error) from error
 
 
-def _read_hub(repository: str, revision: str | None, token: str | bool) -> Facts:
-    api = HfApi(token=token)
+def _read_hub(repository: str, revision: str | None, token: str | None) -> Facts:
+    api = HfApi(token=token or False)  # False: not that of this machine's user
     info = api.model_info(repository, revision=revision, timeout=TIMEOUT_SECONDS)
     commit, names = info.sha, [file.rfilename for file in info.siblings or ()]
     config = _hub_file(repository, "config.json", commit, token)
@@ -145,10 +150,10 @@ def _read_hub(repository: str, revision: str | None, token: str | bool) -> Facts
     return Facts(config, quantization, size, commit, template)
 
 
-def _hub_file(repository: str, name: str, commit: str | None, token: str | bool) -> dict[str, Any]:
+def _hub_file(repository: str, name: str, commit: str | None, token: str | None) -> dict[str, Any]:
     with TemporaryDirectory() as folder:
         path = hf_hub_download(
-            repository, name, revision=commit, token=token, local_dir=folder, etag_timeout=TIMEOUT_SECONDS
+            repository, name, revision=commit, token=token or False, local_dir=folder, etag_timeout=TIMEOUT_SECONDS
         )
         return _parsed(Path(path).read_text(), name)
 

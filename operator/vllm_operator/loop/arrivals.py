@@ -2,7 +2,7 @@
 
 A Deployment costs the API server ten times what its apply does (pods, nodes, endpoints), and a status is worth less
 than another service's children. So pods wait until no newer service comes in, and first statuses until all have their
-pods; neither for ever.
+pods; neither waits longer than LONGEST_SECONDS.
 """
 
 import asyncio

@@ -29,6 +29,8 @@ from .lease import Leases
 from .workqueue import WorkQueue
 
 STOP_SECONDS = 8.0
+# How often rights that are missing are asked for again.
+RIGHTS_SECONDS = 60.0
 
 log = logging.getLogger(__name__)
 
@@ -40,11 +42,35 @@ class _Operator:
         self._kinds, self._own = kinds, own
         # Rights on some namespaces are none on what belongs to the whole cluster.
         sources = [source for kind in kinds for source in kind.sources]
-        self.sources = [source for source in sources if not (own.watch_namespaces and source.cluster_scoped)]
+        out_of_reach = [one for one in sources if one.resource.cluster_scoped and not one.resource.granted]
+        self.sources = [one for one in sources if not (own.watch_namespaces and one in out_of_reach)]
+        self._stop = stop
+        self._ungranted: list[Source] = []
         self._reconcilers: dict[str, Reconciler] = {}
         self.queue: WorkQueue[Item] = WorkQueue(self._work, own.workers)
         self.watches = Watches(stop.set, _plurals_of_optional(self.sources))
         self.leases = Leases(own.watch_namespaces, self._queue_all)
+
+    async def leave_out_ungranted(self, cluster: Cluster) -> None:
+        """What an operator for some namespaces may have rights for, and has not, is not watched."""
+        self._ungranted = [
+            one for one in self.sources if one.resource.granted and not await self._may_watch(cluster, one)
+        ]
+        for one in self._ungranted:
+            log.warning("may not list %s: what needs them is told so", one.resource.plural)
+        self.sources = [one for one in self.sources if one not in self._ungranted]
+
+    async def await_rights(self, cluster: Cluster) -> None:
+        """Ends this operator, so that it starts again, once it has been given rights that it had not."""
+        while True:
+            await asyncio.sleep(RIGHTS_SECONDS)
+            for one in self._ungranted:
+                if await self._may_watch(cluster, one):
+                    log.warning("may list %s now: starting again", one.resource.plural)
+                    self._stop.set()
+
+    async def _may_watch(self, cluster: Cluster, source: Source) -> bool:
+        return not self._own.watch_namespaces or await cluster.may_list(source.resource)
 
     def begin(self, cluster: Cluster, apis: OptionalApis, indices: dict[str, Any]) -> None:
         """kopf has made its indices; they fill before the first event is handled."""
@@ -90,6 +116,7 @@ async def _operate(kinds: Sequence[Kind], own: settings.Settings, health_port: i
     async with connect(operator.leases.allow) as cluster:
         apis = OptionalApis(cluster, operator.watches, operator.queue_all)
         await apis.look()
+        await operator.leave_out_ungranted(cluster)
         register(registry, operator.watches, operator.sources, operator.queue.add)
 
         async def begin(**indices: Any) -> None:
@@ -98,7 +125,7 @@ async def _operate(kinds: Sequence[Kind], own: settings.Settings, health_port: i
 
         kopf.on.startup(registry=registry)(begin)
         # Started before kopf, which at its end cancels every task that was started later.
-        jobs = [operator.queue.run(), apis.watch(), *operator.leases.tasks(cluster)]
+        jobs = [operator.queue.run(), apis.watch(), operator.await_rights(cluster), *operator.leases.tasks(cluster)]
         working = [asyncio.create_task(job) for job in jobs]
         watching = asyncio.create_task(_watch(registry, own, operator, stop))
         async with health.serve(health_port, operator.trouble):

@@ -7,21 +7,24 @@ from collections.abc import Collection
 
 from ..api.resource import InferenceService
 from .autoscaling import Scaling
-from .inspection import inspection, inspection_key, model_claim
+from .inspection import inspection, inspection_key, kept_model, kept_model_name, model_claim
 from .kinds import CHILD_KINDS, OPTIONAL_KINDS, Parts
 from .metadata import Manifest
 from .pod import Rendering, pod_template
-from .revision import controller_revision
+from .revision import Rendered, controller_revision
 
 __all__ = [
     "OPTIONAL_KINDS",
     "Manifest",
+    "Rendered",
     "Rendering",
     "Scaling",
     "controller_revision",
     "desired",
     "inspection",
     "inspection_key",
+    "kept_model",
+    "kept_model_name",
     "model_claim",
     "pod_template",
 ]

@@ -1,4 +1,4 @@
-"""Amounts in the children that others reckon with as well: memory, pods of a rollout, the steps of a start-up time."""
+"""Amounts in the children that others calculate with too: memory, pods of a rollout, the steps of a start-up time."""
 
 from ..api.base import bytes_of
 from ..api.spec import InferenceServiceSpec
@@ -14,7 +14,7 @@ KEPT_REVISIONS = 3
 
 
 def surge(spec: InferenceServiceSpec) -> int:
-    """Pods more than asked for during a rollout. GPUs are scarce: on a full cluster one more would wait for ever."""
+    """Pods more than asked for during a rollout. GPUs are scarce: on a full cluster one more would wait without end."""
     return (spec.rollout.max_surge if spec.rollout else None) or 0
 
 

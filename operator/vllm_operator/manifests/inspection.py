@@ -1,10 +1,16 @@
-"""The inspect Job: reads what the model is made of, without a GPU, where the service may run."""
+"""The inspect Job, which reads what the model is made of, without a GPU, where the service may run; and what is kept.
+
+What the Job says goes with its pod. A ControllerRevision keeps it: the operator writes those anyway, for pod templates,
+nobody can edit its data, and it goes with the service.
+"""
 
 import hashlib
 import json
+from typing import Any
 
 from ..api.pod import PodSettings
 from ..api.resource import InferenceService
+from ..inspection.kept import unpack
 from ..settings import Settings
 from ..vllm.environment import hub_environment
 from ..vllm.paths import CA_PATH, MODELS_DIR, location
@@ -48,6 +54,19 @@ def inspection(service: InferenceService, settings: Settings) -> Manifest:
             },
         }
     )
+
+
+def kept_model_name(service: InferenceService) -> str:
+    """The name of the ControllerRevision that keeps what is known of the model that the spec names."""
+    return f"{service.name}-model-{inspection_key(service)}"
+
+
+def kept_model(service: InferenceService, packed: bytes) -> Manifest:
+    """The ControllerRevision that keeps what an inspection found; `packed` is of inspection/kept.py."""
+    meta = metadata(service, kept_model_name(service))
+    meta["labels"] = {**meta["labels"], INSPECTION_LABEL: inspection_key(service)}
+    kept: dict[str, Any] = {"model": unpack(packed)}
+    return {"apiVersion": "apps/v1", "kind": "ControllerRevision", "metadata": meta, "revision": 1, "data": kept}
 
 
 def _pod(service: InferenceService, settings: Settings) -> Manifest:

@@ -14,7 +14,9 @@ MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
 INSTANCE_LABEL = "app.kubernetes.io/instance"
 # On pods and revisions: which rendering of the spec they belong to.
 REVISION_LABEL = f"{GROUP}/revision"
-# On the inspect Job and its pod: what was inspected. The pod has none of the labels that the Service selects.
+# On pods: the ServingClass that they were made of.
+CLASS_LABEL = f"{GROUP}/serving-class"
+# On the inspect Job, its pod and what is kept of what it said: what was inspected. The Service selects none of them.
 INSPECTION_LABEL = f"{GROUP}/inspection"
 # On every metric of a service's pods: the name of the service.
 SERVICE_LABEL = "inferenceservice"

@@ -22,7 +22,7 @@ from ..vllm.environment import configuration, environment
 from ..vllm.paths import CA_PATH, CACHE_DIR, MIDDLEWARE_PATH, MODELS_DIR, TEMPLATE_PATH, claims
 from .amounts import STARTUP_TIMEOUT_SECONDS, GiB, memory_beside_bytes, memory_limit_bytes, shared_memory_bytes
 from .metadata import Manifest, compact, identity, labels
-from .names import CONTAINER, PORT_NAME, PRODUCT_LABELS, REVISION_LABEL
+from .names import CLASS_LABEL, CONTAINER, PORT_NAME, PRODUCT_LABELS, REVISION_LABEL
 from .security import container_security, pod_security
 
 # Rolls the pods even where a fresh rendering comes out the same.
@@ -51,9 +51,10 @@ class Rendering:
 def pod_template(service: InferenceService, settings: Settings, rendering: Rendering = Rendering()) -> Manifest:
     """The PodTemplateSpec of a service, labelled with the service's revision."""
     spec, pod = service.spec, service.spec.pod or PodSettings.model_validate({})
+    of_class = {CLASS_LABEL: spec.serving_class_name} if spec.serving_class_name else {}
     template = {
         "metadata": {
-            "labels": {**(pod.labels or {}), **labels(service), REVISION_LABEL: service.revision},
+            "labels": {**(pod.labels or {}), **labels(service), **of_class, REVISION_LABEL: service.revision},
             "annotations": _annotations(spec, pod),
         },
         "spec": {
@@ -163,10 +164,10 @@ def _volumes(service: InferenceService, settings: Settings) -> list[Manifest]:
     ]
     if sources := _configuration(spec):
         volumes.append({"name": "configuration", "projected": {"sources": sources}})
-    for claim in claims(spec):
-        volumes.append(
-            {"name": _volume_name(spec, claim), "persistentVolumeClaim": {"claimName": claim, "readOnly": True}}
-        )
+    volumes.extend(
+        {"name": _volume_name(spec, claim), "persistentVolumeClaim": {"claimName": claim, "readOnly": True}}
+        for claim in claims(spec)
+    )
     if spec.chat_template:
         ref = spec.chat_template.config_map_key_ref
         volumes.append(

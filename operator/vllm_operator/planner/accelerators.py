@@ -1,7 +1,7 @@
 """The catalogue of GPUs: memory as CUDA reports it, and what each can compute.
 
 The label of GPU feature discovery (nvidia.com/gpu.memory) is nvidia-smi's total, more than a program gets: 81,559
-against 81,079 MiB on an H100. vLLM reckons with the latter.
+against 81,079 MiB on an H100. vLLM plans with the latter.
 """
 
 from dataclasses import dataclass

@@ -52,12 +52,12 @@ def gated(config: Config, prefix: str, width: int, *, bias: bool = False) -> tup
     )
 
 
-def _dense(config: Config, index: int) -> tuple[tuple[Linear, ...], None]:
+def _dense(config: Config, _: int) -> tuple[tuple[Linear, ...], None]:
     return gated(config, "mlp", config.intermediate, bias=bool(config.get("mlp_bias", False))), None
 
 
 def _plain(first: str, second: str) -> Feed:
-    def feed(config: Config, index: int) -> tuple[tuple[Linear, ...], None]:
+    def feed(config: Config, _: int) -> tuple[tuple[Linear, ...], None]:
         bias, width, hidden = bool(config.get("enable_bias", True)), config.intermediate, config.hidden
         return (
             Linear(first, width, hidden, Split.ROWS, bias=bias),
@@ -71,7 +71,7 @@ def _router(config: Config, name: str, count: int, *, bias: bool = False) -> Lin
     return Linear(name, count, config.hidden, bias=bias, quantizable=False)
 
 
-def _mixtral(config: Config, index: int) -> tuple[tuple[Linear, ...], Experts]:
+def _mixtral(config: Config, _: int) -> tuple[tuple[Linear, ...], Experts]:
     count = config.integer("num_local_experts", 8)
     name = "block_sparse_moe"
     experts = Experts(f"{name}.experts", count, config.integer("num_experts_per_tok", 2), config.hidden,
@@ -79,7 +79,7 @@ def _mixtral(config: Config, index: int) -> tuple[tuple[Linear, ...], Experts]:
     return (_router(config, f"{name}.gate", count),), experts
 
 
-def _gpt_oss(config: Config, index: int) -> tuple[tuple[Linear, ...], Experts]:
+def _gpt_oss(config: Config, _: int) -> tuple[tuple[Linear, ...], Experts]:
     count = config.integer("num_local_experts", 32)
     experts = Experts("mlp.experts", count, config.integer("num_experts_per_tok", 4), config.hidden,
                       config.intermediate, bias=True)  # fmt: skip
@@ -112,7 +112,7 @@ def _deepseek(config: Config, index: int) -> tuple[tuple[Linear, ...], Experts |
     return linears, experts
 
 
-def _olmoe(config: Config, index: int) -> tuple[tuple[Linear, ...], Experts]:
+def _olmoe(config: Config, _: int) -> tuple[tuple[Linear, ...], Experts]:
     count = config.integer("num_experts", 64)
     experts = Experts("mlp.experts", count, config.integer("num_experts_per_tok", 8), config.hidden,
                       config.intermediate)  # fmt: skip
@@ -244,7 +244,7 @@ def _layer(config: Config, traits: Traits, index: int) -> Layer:
             mixer.linears + feed, mixer.cache, experts, norms + mixer.elements, mixer.split_elements,
             mixer.float32_elements,
         )  # fmt: skip
-    linears = attention(config, traits.qkv_bias, traits.output_bias, gate=traits.gate)
+    linears = attention(config, qkv_bias=traits.qkv_bias, output_bias=traits.output_bias, gate=traits.gate)
     split = config.heads if traits.sinks else 0
     float32 = 0
     if config.latent:

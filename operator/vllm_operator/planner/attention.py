@@ -5,7 +5,7 @@ from .shapes import Cache, Cached, Layer, Linear, Split
 
 
 def attention(
-    config: Config, qkv_bias: bool | None, output_bias: bool | None, *, gate: bool = False
+    config: Config, *, qkv_bias: bool | None, output_bias: bool | None, gate: bool = False
 ) -> tuple[Linear, ...]:
     """The matrices; a bias of None is as the config says. `gate`: queries carry a gate of their own size."""
     if config.latent:

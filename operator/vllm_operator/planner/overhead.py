@@ -53,7 +53,7 @@ class Overhead:
 
     @property
     def total(self) -> int:
-        """All of it."""
+        """Bytes of all parts."""
         return self.activation + self.graphs + self.other
 
 

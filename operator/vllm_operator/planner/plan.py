@@ -46,12 +46,12 @@ class Memory:
 
     @property
     def kv_cache(self) -> int:
-        """Size of the KV cache."""
+        """Bytes that are left for the KV cache."""
         return max(0, self.left)
 
     @property
     def used(self) -> int:
-        """All of it together."""
+        """Bytes of weights, overhead and KV cache."""
         return self.weights + self.overhead + self.kv_cache
 
 
@@ -106,7 +106,7 @@ class _Budget:
 
     @property
     def blocks(self) -> float:
-        """Blocks that it holds."""
+        """How many blocks the available memory holds; bytes, where the model caches nothing by blocks."""
         return self.available / self.layout.block_bytes if self.layout.block_bytes else self.available
 
 
@@ -145,7 +145,7 @@ def _share_is_taken(engine: Engine, gpu: Gpu, requested: int) -> str | None:
 
 
 def _unknown(model: Model, engine: Engine, scheme: Scheme | None, asked: str | None) -> tuple[Reason, str] | None:
-    """Why nothing can be reckoned; None: it can."""
+    """Why nothing can be calculated; None where it can."""
     if scheme is None:
         name = method_of(model) or str(asked)
         return Reason.UNKNOWN_QUANTIZATION, (
@@ -184,7 +184,7 @@ def _verdict(model: Model, engine: Engine, gpu: Gpu, budget: _Budget) -> Plan:
         exact = spare < 0
         spare = spare if exact else gpu.total_bytes - capacity.memory.used
     fits = None if abs(spare) < capacity.margin_bytes and not exact else spare >= 0
-    reason, message = _words(fits, capacity, gpu, engine.ranks.gpus)
+    reason, message = _words(capacity, gpu, engine.ranks.gpus, fits=fits)
     return Plan(fits, reason, message, gpu, engine.ranks.gpus, capacity, model.approximate)
 
 
@@ -236,7 +236,7 @@ def _minor(version: str) -> list[str]:
     return version.split(".")[:2]
 
 
-def _words(fits: bool | None, capacity: Capacity, gpu: Gpu, gpus: int) -> tuple[Reason, str]:
+def _words(capacity: Capacity, gpu: Gpu, gpus: int, *, fits: bool | None) -> tuple[Reason, str]:
     each, memory = f"each {gpu.name}" if gpus > 1 else gpu.name, capacity.memory
     needed, left, length = _size(capacity.needed_bytes), _size(memory.kv_cache), f"{capacity.max_model_len:,} tokens"
     if fits and capacity.max_concurrency is None:

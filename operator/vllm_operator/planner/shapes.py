@@ -17,7 +17,7 @@ class Split(StrEnum):
     COLUMNS = "columns"
     """Each rank takes a part of the inputs, and the results are summed (vLLM: RowParallelLinear)."""
     NONE = "none"
-    """Every rank has all of it."""
+    """Every rank holds the whole matrix."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,7 +56,7 @@ class Weights:
 
     @property
     def total(self) -> int:
-        """All of it."""
+        """Bytes of all parts."""
         return self.parameters + self.tables + self.copies + self.rounding
 
 

@@ -1,4 +1,4 @@
-"""What is known of one service's model: from the status, or from what the inspect Job's pod left."""
+"""What is known of one service's model: from what is kept of it, or from what the inspect Job's pod left."""
 
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
@@ -6,9 +6,11 @@ from dataclasses import replace
 from ..again import Again
 from ..api.reasons import Reason
 from ..api.resource import InferenceService
-from ..assess.fits import Inspection, facts_of
-from ..inspection.report import InspectionError
-from ..manifests import Manifest, inspection_key, model_claim
+from ..assess.fits import Inspection
+from ..inspection.kept import checked, pack
+from ..inspection.report import InspectionError, content_in
+from ..manifests import Manifest, inspection_key, kept_model_name, model_claim
+from ..snapshots.child import kept_models
 from ..status.evidence import Evidence
 from .reader import Clock
 
@@ -28,12 +30,15 @@ class InspectionReader:
     def __init__(self, read_claim: ReadClaim, clock: Clock, *, possible: bool) -> None:
         self._read_claim, self._clock, self._possible = read_claim, clock, possible
         self._known: Inspection | None = None
+        self._kept = False
+        # Of the pod that was read last: what it says costs time.
+        self._message: str | None = None
         self._since: tuple[str, float] = ("", 0.0)
         self._claim_bound = False
         self._again: Again | None = None
 
     async def read(self, evidence: Evidence) -> Evidence:
-        """The inspection, from the status or from what the Job's pod left."""
+        """The inspection, from what is kept or from what the Job's pod left."""
         return replace(evidence, inspection=await self._look(evidence))
 
     def waits(self) -> Iterator[Again]:
@@ -44,13 +49,15 @@ class InspectionReader:
     async def _look(self, evidence: Evidence) -> Inspection:
         key, pod = inspection_key(evidence.service), evidence.inspection_pod
         self._again = None
-        if self._known is None or self._known.key != key:
-            model = evidence.before.get("model") or {}
-            report = model.get("report", "") if model.get("inspected") == key else ""
-            self._known = _decoded(key, report) if report else None
-        if (self._known is None or self._known.error) and pod and pod.ended:
-            self._known = _decoded(key, pod.message)
-        if self._known and self._known.report:
+        if packed := _kept(evidence):
+            self._known, self._kept = Inspection(key, packed), True
+            return self._known
+        # What was kept and is gone was deleted by hand: the model is to be inspected anew.
+        if self._kept or self._known is None or self._known.key != key:
+            self._known, self._kept, self._message = _of_earlier_version(evidence, key), False, None
+        if (self._known is None or self._known.error) and pod and pod.ended and self._message != pod.message:
+            self._known, self._message = _decoded(key, pod.message), pod.message
+        if self._known and self._known.packed:
             return self._known
         if trouble := await self._trouble(evidence.service):
             return Inspection(key, error=trouble)
@@ -84,9 +91,22 @@ class InspectionReader:
         return Inspection(key, error=InspectionError(Reason.NOT_INSPECTED, text))
 
 
+def _kept(evidence: Evidence) -> bytes | None:
+    """What the watch shows that is kept of the model that the spec names."""
+    name = kept_model_name(evidence.service)
+    kept = kept_models(evidence.live, evidence.service.uid)
+    return next((child.packed_model for child in kept if child.name == name), None)
+
+
+def _of_earlier_version(evidence: Evidence, key: str) -> Inspection | None:
+    """What the first versions of the operator kept in the status; it goes with the next write of the status."""
+    model = evidence.before.get("model") or {}
+    report = model.get("report") if model.get("inspected") == key else None
+    return _decoded(key, report) if report else None
+
+
 def _decoded(key: str, report: str) -> Inspection:
     try:
-        facts_of(report)
+        return Inspection(key, pack(checked(content_in(report))))
     except InspectionError as error:
         return Inspection(key, error=error)
-    return Inspection(key, report)

@@ -108,8 +108,6 @@ async def read_state(ip: str) -> State | None:
 async def _ask(session: aiohttp.ClientSession, path: str, read: Callable[[str], _Answer]) -> _Answer:
     try:
         async with session.get(path, allow_redirects=False) as response:
-            if response.status != 200:
-                raise EngineError(f"{path} is answered with status {response.status}")
             text = await _bounded(response)
         return read(text)
     except EngineError:
@@ -123,7 +121,9 @@ async def _ask(session: aiohttp.ClientSession, path: str, read: Callable[[str], 
 
 
 async def _bounded(response: aiohttp.ClientResponse) -> str:
-    """The body, as far as the limit. Raises OverLimitError where there is more."""
+    """The body, as far as the limit. Raises OverLimitError where there is more, EngineError for another status."""
+    if response.status != 200:
+        raise EngineError(f"{response.url.path} is answered with status {response.status}")
     body = bytearray()
     async for chunk in response.content.iter_chunked(_CHUNK):
         body += chunk

@@ -30,7 +30,7 @@ class FirstStatus(NamedTuple):
 def seconds_to_hold_first_status(first: FirstStatus, now: float) -> Again | None:
     """None where the status is to be written now, or is not the first one."""
     evidence, outcome = first.account.evidence, first.account.outcome
-    verdict = outcome.withheld and not first.account.assessment.pending
+    verdict = outcome.withheld and (evidence.refusal or not first.account.assessment.pending)
     if "conditions" in evidence.before or first.written or outcome.error or verdict:
         return None
     if first.others_wait:

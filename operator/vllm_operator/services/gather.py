@@ -1,7 +1,9 @@
 """All that is known of a service, as one frozen value. Reads what the watches do not show; decides nothing."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -10,6 +12,7 @@ from ..api.resource import InferenceService, Key
 from ..api.spec import InferenceServiceSpec
 from ..assess.fits import Inspection
 from ..assess.supply import supply
+from ..assess.terms import Terms
 from ..diagnosis import Autoscaler, Finding, asks_for_gpus
 from ..loop.kinds import Surroundings
 from ..manifests import inspection_key
@@ -18,8 +21,10 @@ from ..readers.reader import Reader
 from ..settings import Settings
 from ..snapshots.child import deployment_of, odd_revisions
 from ..snapshots.own import ObjectSnapshot
+from ..status.conditions import operator_failed
 from ..status.evidence import Engine, Evidence
 from ..status.taken import taken
+from .agreement import Agreement
 from .memory import Memory
 from .view import View
 
@@ -28,10 +33,12 @@ log = logging.getLogger(__name__)
 _UNREADABLE = InferenceServiceSpec.model_validate({"model": {"uri": "hf://unreadable/spec"}, "replicas": 0})
 
 
-async def gather(key: Key, snapshot: ObjectSnapshot, memory: Memory, surroundings: Surroundings) -> Evidence:
+async def gather(
+    key: Key, snapshot: ObjectSnapshot, memory: Memory, surroundings: Surroundings, agreement: Agreement
+) -> Evidence:
     """The evidence on which the service is decided. What is still being read, `memory.waits()` tells."""
     view = View(surroundings.indices)
-    evidence = _watched(key, snapshot, memory, surroundings)
+    evidence = _watched(key, snapshot, memory, surroundings, agreement)
     if evidence.spec_error:
         return evidence
     for reader in memory.readers:
@@ -52,11 +59,17 @@ async def _read(reader: Reader, evidence: Evidence) -> Evidence:
         return evidence.without(f"what the operator's {type(reader).__name__} reads ({type(error).__name__})")
 
 
-def _watched(key: Key, snapshot: ObjectSnapshot, memory: Memory, surroundings: Surroundings) -> Evidence:
+def _watched(
+    key: Key, snapshot: ObjectSnapshot, memory: Memory, surroundings: Surroundings, agreement: Agreement
+) -> Evidence:
     """What the watches show, and what is remembered of what they showed."""
     view = View(surroundings.indices)
     service, spec_error = parse(key, snapshot, memory, surroundings.settings)
     before, _ = taken(memory.writer.newest(snapshot.resource_version, snapshot.status))
+    terms = Terms(service.spec)
+    if not spec_error:
+        terms, spec_error = _terms(service, before, memory, agreement)
+    service = replace(service, spec=terms.spec)
     live, pods, served = view.children(key), view.pods(key), surroundings.served()
     memory.ledger.note(live)
     memory.replicas.note(deployment_of(live, service.name, service.uid), pods, before)
@@ -81,9 +94,24 @@ def _watched(key: Key, snapshot: ObjectSnapshot, memory: Memory, surroundings: S
         startup_seconds=memory.replicas.startup_seconds,
         inspection_pod=view.inspection(key, inspected),
         inspection=Inspection(inspected, pending=True),
+        resolved=terms.resolved,
+        refusal=terms.refusal,
+        held_back=terms.held_back,
+        drift=terms.drift,
         engine=Engine.known(before, service.generation),
         missing=tuple(f"the pod template that {child.kind} {child.name} keeps: {child.odd}" for child in odd),
     )
+
+
+def _terms(
+    service: InferenceService, before: Mapping[str, Any], memory: Memory, agreement: Agreement
+) -> tuple[Terms, Finding | None]:
+    """The terms of a service. Where they cannot be worked out, nothing may be done for it, and that is told."""
+    try:
+        return agreement.terms(service, before, memory), None
+    except Exception as error:
+        log.exception("%s: its terms cannot be worked out", service.key)
+        return Terms(service.spec), operator_failed(error)
 
 
 def parse(

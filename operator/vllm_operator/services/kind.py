@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ..api import KIND
+from ..api import CLASS_KIND, KIND
 from ..api.resource import Key
+from ..api.serving_class import ServingClass
 from ..loop.kinds import Kind
 from ..manifests.kinds import CHILD_KINDS, ChildKind
 from ..manifests.names import INSPECTION_LABEL
@@ -15,10 +16,11 @@ from ..snapshots.node import Node
 from ..snapshots.node import snapshot as node
 from ..snapshots.own import ObjectSnapshot, key_of, snapshot
 from ..snapshots.pod import PodSnapshot, pod
+from ..snapshots.serving_class import UnreadClass, serving_class
 from ..status.figures import fleet
 from ..watch.sources import Body, Indices, Item, Source
 from .reconcile import ServiceReconciler
-from .view import CHILDREN, INSPECTIONS, NODES, PODS, SERVICES
+from .view import CHILDREN, CLASSES, INSPECTIONS, NAMESPACES, NODES, PODS, SERVICES
 
 # Several events of a rollout come at once; they are worth one look.
 CHILD_EVENT_DELAY_SECONDS = 0.5
@@ -61,6 +63,26 @@ def _all(_: Body, indices: Indices) -> Iterable[Item]:
     return [Item(KIND, key) for key in indices[SERVICES]]
 
 
+def _class(body: Body) -> Mapping[str, ServingClass | UnreadClass]:
+    return {body["metadata"]["name"]: serving_class(body)}
+
+
+def _namespace(body: Body) -> Mapping[str, Mapping[str, str]]:
+    return {body["metadata"]["name"]: dict(body["metadata"].get("labels") or {})}
+
+
+def _of_class(body: Body, indices: Indices) -> Iterable[Item]:
+    """Services that name a class, or that have no other: it may be the default, or have been."""
+    wanted = (None, body["metadata"]["name"])
+    shown = ((key, next(iter(found), None)) for key, found in indices[SERVICES].items())
+    return [Item(KIND, key) for key, one in shown if one and one.spec.get("servingClassName") in wanted]
+
+
+def _in_namespace(body: Body, indices: Indices) -> Iterable[Item]:
+    name = body["metadata"]["name"]
+    return [Item(KIND, key) for key in indices[SERVICES] if key.namespace == name]
+
+
 def _child_source(row: ChildKind) -> Source:
     indices: dict[str, Any] = {CHILDREN: _child}
     delay = CHILD_EVENT_DELAY_SECONDS
@@ -71,6 +93,8 @@ SOURCES = (
     Source(RESOURCES[KIND], {SERVICES: _service}, _itself),
     *map(_child_source, CHILD_KINDS),
     Source(RESOURCES["Pod"], {PODS: _pod, INSPECTIONS: _inspection}, _owner, CHILD_EVENT_DELAY_SECONDS, labelled=True),
-    Source(RESOURCES["Node"], {NODES: _node}, _all, NODE_EVENT_DELAY_SECONDS, cluster_scoped=True, by_snapshot=True),
+    Source(RESOURCES["Node"], {NODES: _node}, _all, NODE_EVENT_DELAY_SECONDS, by_snapshot=True),
+    Source(RESOURCES[CLASS_KIND], {CLASSES: _class}, _of_class, by_snapshot=True),
+    Source(RESOURCES["Namespace"], {NAMESPACES: _namespace}, _in_namespace, by_snapshot=True),
 )
 INFERENCE_SERVICE = Kind(KIND, SOURCES, ServiceReconciler, (fleet,))

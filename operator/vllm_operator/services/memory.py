@@ -8,12 +8,14 @@ from ..again import Again
 from ..api.resource import InferenceService, Key
 from ..apply.ledger import Ledger
 from ..apply.replicas import Replicas
-from ..assess.fits import Assessment, Inspection
+from ..assess.fits import Assessment
+from ..assess.resolution import Resolution
+from ..assess.terms import Terms
 from ..cluster import Cluster
 from ..diagnosis import Finding
 from ..loop.kinds import Surroundings
 from ..loop.write import StatusWriter
-from ..manifests import Manifest
+from ..manifests import Rendered
 from ..manifests.names import CONTAINER
 from ..readers.configuration import ConfigurationReader
 from ..readers.engine import EngineReader
@@ -22,7 +24,6 @@ from ..readers.hangs import HangReader
 from ..readers.inspection import InspectionReader
 from ..readers.logs import LogReader
 from ..readers.reader import Reader
-from ..snapshots.node import Node
 from ..snapshots.pod import PodSnapshot
 from ..status.figures import Restarts
 
@@ -39,9 +40,13 @@ class Memory:
     replicas: Replicas = field(default_factory=Replicas)
     restarts: Restarts = field(default_factory=Restarts)
     parsed: tuple[InferenceService, Finding | None] | None = None
-    rendered: Mapping[str, Manifest] = field(default_factory=dict)
-    """The pod template of the current spec, by its revision: the watch may not show what keeps it yet."""
-    assessed: tuple[tuple[int, Inspection, list[Node]], Assessment] | None = None
+    resolution: tuple[object, Resolution] | None = None
+    """What the spec came to with its class, and what that was made of."""
+    terms: tuple[object, Terms] | None = None
+    """What held then, with what was kept, and what that was made of."""
+    rendered: Mapping[str, Rendered] = field(default_factory=dict)
+    """The rendering of the current spec, by its revision: the watch may not show what keeps it yet."""
+    assessed: tuple[object, Assessment] | None = None
     """What the last assessment was made of, and what came of it."""
     settled_at: float | None = None
     """When the children were first as they should be."""

@@ -25,6 +25,7 @@ from ..status.conditions import operator_failed
 from ..status.evidence import Account, Evidence, Outcome
 from ..status.figures import figures, fleet
 from ..status.status import outline, status
+from .agreement import Agreement
 from .first_status import FirstStatus, seconds_to_hold_first_status
 from .gather import gather
 from .memory import Memory, remember
@@ -36,6 +37,8 @@ log = logging.getLogger(__name__)
 PREDECESSOR_SECONDS = 3.0
 # Who holds the GPUs that pods wait for changes without an event of theirs.
 SUPPLY_SECONDS = 30.0
+# Of those that a class has no room for in their namespace, each would concern every other one.
+CLASS_SECONDS = 30.0
 # What the API server refused may be allowed later without any event of ours: a quota, an admission policy.
 REFUSED_RETRY_SECONDS = 30.0
 
@@ -47,6 +50,7 @@ class ServiceReconciler:
         self._surroundings = surroundings
         self._view = View(surroundings.indices)
         self._memories: dict[Key, Memory] = {}
+        self._agreement = Agreement(self._view, surroundings.settings)
         self._arrivals = Arrivals(surroundings.requeue, surroundings.clock)
 
     def known(self) -> list[Key]:
@@ -74,7 +78,7 @@ class ServiceReconciler:
         return again.seconds if again else None
 
     async def _reconcile(self, key: Key, snapshot: ObjectSnapshot, memory: Memory) -> list[Again]:
-        evidence = await gather(key, snapshot, memory, self._surroundings)
+        evidence = await gather(key, snapshot, memory, self._surroundings, self._agreement)
         if evidence.spec_error:
             self._arrivals.settled(key)
             return [*await self._tell(Account(evidence), memory)]
@@ -88,10 +92,11 @@ class ServiceReconciler:
 
     def _assess(self, evidence: Evidence, memory: Memory) -> Assessment:
         """Whether the service fits; worked out anew when its spec, its model or the nodes have changed."""
-        made_of = (evidence.service.generation, evidence.inspection, list(evidence.nodes))
+        service = evidence.service
+        made_of = (service.generation, tuple(evidence.resolved), evidence.inspection, list(evidence.nodes))
         if memory.assessed is None or memory.assessed[0] != made_of:
-            image = self._surroundings.settings.default_image(evidence.service.spec.accelerator.resource)
-            memory.assessed = (made_of, assess(evidence.service, evidence.inspection, evidence.nodes, image))
+            image = self._surroundings.settings.default_image(service.spec.accelerator.resource)
+            memory.assessed = (made_of, assess(service, evidence.inspection, evidence.nodes, image))
         return memory.assessed[1]
 
     async def _outcome(self, evidence: Evidence, assessment: Assessment, memory: Memory) -> Outcome:
@@ -111,8 +116,8 @@ class ServiceReconciler:
         service, around = evidence.service, self._surroundings
         known = Known(assessment, around.settings, memory.ledger, memory.rendered, around.clock())
         changes = plan_changes(evidence, known)
-        if changes.template and not changes.withheld:
-            memory.rendered = {service.revision: changes.template}
+        if changes.rendered:
+            memory.rendered = {service.revision: changes.rendered}
         hands = Hands(
             around.cluster,
             memory.ledger,
@@ -133,6 +138,8 @@ class ServiceReconciler:
             yield Again(WATCH_LAG_SECONDS, "the watch has yet to show what was applied")
         if account.outcome.error or account.outcome.autoscaler_refused:
             yield Again(REFUSED_RETRY_SECONDS, "the API server may allow later what it refused")
+        if account.evidence.refusal:
+            yield Again(CLASS_SECONDS, "other services of the class may ask for less")
         if account.evidence.supply:
             yield Again(SUPPLY_SECONDS, "GPUs may have become free")
 

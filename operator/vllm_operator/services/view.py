@@ -4,14 +4,22 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from ..api.resource import Key
+from ..api.serving_class import ServingClass
+from ..assess.classes import Classes
 from ..snapshots.child import Live
 from ..snapshots.inspection_pod import InspectionPod
 from ..snapshots.node import Node
 from ..snapshots.own import ObjectSnapshot
 from ..snapshots.pod import PodSnapshot
+from ..snapshots.serving_class import UnreadClass
 from ..watch.sources import Indices
 
 SERVICES, CHILDREN, PODS, INSPECTIONS, NODES = "services", "children", "pods", "inspections", "nodes"
+CLASSES, NAMESPACES = "classes", "namespaces"
+_UNREADABLE = (
+    "the operator may not read ServingClasses; a cluster role with list and watch on servingclasses.vllm-operator.dev "
+    "gives it that (value servingClasses.read of the chart)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +55,18 @@ class View:
     def nodes(self) -> list[Node]:
         """All nodes with GPUs; none where the operator may not see nodes."""
         return [node for nodes in self.indices.get(NODES, {}).values() for node in nodes]
+
+    def classes(self, namespace: str) -> Classes:
+        """The ServingClasses, and what is known of who may use them."""
+        if CLASSES not in self.indices:
+            return Classes(unreadable=_UNREADABLE)
+        shown = [one for found in self.indices[CLASSES].values() for one in found]
+        labels = next(iter(self.indices.get(NAMESPACES, {}).get(namespace, ())), None)
+        return Classes(
+            {one.name: one for one in shown if isinstance(one, ServingClass)},
+            {one.name: one.fault for one in shown if isinstance(one, UnreadClass)},
+            namespace_labels=labels,
+        )
 
     def known(self) -> list[Key]:
         """All services."""

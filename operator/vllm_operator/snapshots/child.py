@@ -10,11 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..api.limits import JSON_DEPTH, KIB, TEMPLATE_BYTES, is_deeper, mapping
 from ..api.resource import Key
+from ..manifests import Rendered
 from ..manifests.kinds import AUTOSCALERS
 from ..manifests.metadata import Manifest
 from ..manifests.names import FIELD_MANAGER, INSTANCE_LABEL, REVISION_LABEL
+from .revision import Kept
+from .revision import kept as kept_in
 
 Body = Mapping[str, Any]
 
@@ -58,6 +60,15 @@ class AutoscalerSnapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class ClaimSnapshot:
+    """What cannot be changed of a PersistentVolumeClaim, and the size that it cannot be below."""
+
+    storage: str
+    storage_class: str | None
+    access_mode: str
+
+
+@dataclass(frozen=True, slots=True)
 class Child:
     """A child as it stands. `owned_fields` changes exactly when somebody else edits a field that we applied."""
 
@@ -70,11 +81,15 @@ class Child:
     revision: str | None = None
     revision_number: int = 0
     packed_template: bytes | None = None
-    # Of a ControllerRevision whose template is none that we have kept: why. It is as if it were not there.
+    packed_resolved: str | None = None
+    # Of a ControllerRevision that keeps what is known of a model: see inspection/kept.py.
+    packed_model: bytes | None = None
+    # Of a ControllerRevision that keeps nothing of ours: why. It is as if it were not there.
     odd: str = ""
     deployment: DeploymentSnapshot | None = None
     owns_replicas: bool = False
     autoscaler: AutoscalerSnapshot | None = None
+    claim: ClaimSnapshot | None = None
 
     @property
     def template(self) -> Manifest:
@@ -82,6 +97,16 @@ class Child:
         if self.packed_template is None:
             raise ValueError(f"{self.kind} {self.name} keeps no pod template")
         return dict(json.loads(zlib.decompress(self.packed_template)))
+
+    @property
+    def rendered(self) -> Rendered:
+        """What a ControllerRevision keeps."""
+        return Rendered(self.template, self.resolved)
+
+    @property
+    def resolved(self) -> list[Manifest] | None:
+        """The values that a ControllerRevision keeps beside the template."""
+        return None if self.packed_resolved is None else list(json.loads(self.packed_resolved))
 
 
 # Children by kind and name.
@@ -115,7 +140,7 @@ def child(body: Body) -> Child:
     metadata = body["metadata"]
     kind = body["kind"]
     revision = kind == "ControllerRevision"
-    packed, odd = _kept(body) if revision else (None, "")
+    kept = kept_in(body.get("data")) if revision else Kept()
     rendered = body["spec"]["template"]["metadata"] if kind == "Deployment" else metadata
     return Child(
         kind=kind,
@@ -125,27 +150,19 @@ def child(body: Body) -> Child:
         owned_fields=owned_fields(metadata),
         revision=(rendered.get("labels") or {}).get(REVISION_LABEL),
         revision_number=int(body.get("revision", 0)) if revision else 0,
-        packed_template=packed,
-        odd=odd,
+        packed_template=kept.template,
+        packed_resolved=kept.resolved,
+        packed_model=kept.model,
+        odd=kept.odd,
+        claim=_claim(body["spec"]) if kind == "PersistentVolumeClaim" else None,
         deployment=_deployment(body) if kind == "Deployment" else None,
         owns_replicas="f:replicas" in _applied_fields(metadata).get("f:spec", {}),
         autoscaler=AutoscalerSnapshot(_conditions(body.get("status") or {})) if kind in AUTOSCALERS else None,
     )
 
 
-def _kept(body: Body) -> tuple[bytes | None, str]:
-    """The pod template in a ControllerRevision, packed; else why it is none. Whoever edits there may write it."""
-    template: Any = mapping(body.get("data")).get("template")
-    text = json.dumps(template) if not is_deeper(template, JSON_DEPTH) else ""
-    if not text or len(text) > TEMPLATE_BYTES:
-        return None, f"it is larger than {TEMPLATE_BYTES // KIB} KiB, or nested deeper than {JSON_DEPTH} levels"
-    try:
-        read = (template["metadata"]["labels"][REVISION_LABEL], template["spec"]["containers"][0]["image"])
-    except (KeyError, IndexError, TypeError):
-        read = (None, None)
-    if not all(isinstance(part, str) for part in read):
-        return None, "it is no pod template of ours"
-    return zlib.compress(text.encode()), ""
+def _claim(spec: Body) -> ClaimSnapshot:
+    return ClaimSnapshot(spec["resources"]["requests"]["storage"], spec.get("storageClassName"), spec["accessModes"][0])
 
 
 def _conditions(status: Body) -> tuple[ConditionSnapshot, ...]:
@@ -180,13 +197,14 @@ def deployment_of(live: Live, name: str, uid: str) -> DeploymentSnapshot | None:
 
 def revisions(live: Live, uid: str) -> list[Child]:
     """The kept pod templates of the very service with this uid."""
-    return [child for child in _revisions(live, uid) if not child.odd]
+    return [child for child in live.values() if child.packed_template is not None and child.owner_uid == uid]
 
 
 def odd_revisions(live: Live, uid: str) -> list[Child]:
-    """What stands in the place of kept pod templates of the very service with this uid, and is none."""
-    return [child for child in _revisions(live, uid) if child.odd]
+    """ControllerRevisions of the very service with this uid that keep nothing of ours."""
+    return [child for child in live.values() if child.odd and child.owner_uid == uid]
 
 
-def _revisions(live: Live, uid: str) -> list[Child]:
-    return [child for child in live.values() if child.kind == "ControllerRevision" and child.owner_uid == uid]
+def kept_models(live: Live, uid: str) -> list[Child]:
+    """What is kept of the models of the very service with this uid."""
+    return [child for child in live.values() if child.packed_model is not None and child.owner_uid == uid]

@@ -23,7 +23,7 @@ class Taint:
     effect: str
 
     def __str__(self) -> str:
-        """As kubectl writes it."""
+        """key=value:effect, as kubectl writes a taint."""
         return f"{self.key}{'=' if self.value else ''}{self.value}:{self.effect}"
 
 

@@ -12,6 +12,7 @@ class ObjectSnapshot:
     """Identity, spec and status of an object whose spec users write."""
 
     uid: str
+    created: str
     generation: int
     resource_version: int
     spec: Mapping[str, Any]
@@ -28,6 +29,7 @@ def snapshot(body: Mapping[str, Any]) -> ObjectSnapshot:
     meta = body["metadata"]
     return ObjectSnapshot(
         uid=meta["uid"],
+        created=str(meta.get("creationTimestamp", "")),
         generation=int(meta["generation"]),
         resource_version=int(meta["resourceVersion"]),
         spec=dict(body["spec"]),

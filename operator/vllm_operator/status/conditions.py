@@ -10,9 +10,8 @@ from .. import diagnosis
 from ..api.conditions import ConditionType
 from ..api.reasons import Finding, Reason
 from ..api.resource import InferenceService
-from ..assess.fits import facts_of
+from ..inspection.kept import facts_of
 from ..manifests.amounts import surge
-from ..vllm.argv import ranks
 from .evidence import Account
 
 _MOST_NAMES = 3
@@ -49,11 +48,6 @@ def wanted(account: Account) -> int:
     return account.evidence.deployment.wanted if account.evidence.deployment else account.evidence.start_replicas
 
 
-def devices(service: InferenceService) -> int:
-    """GPUs that one pod takes."""
-    return 0 if service.spec.accelerator.resource == "cpu" else ranks(service.spec)
-
-
 def spec_valid(account: Account) -> Verdict:
     """Whether the operator can act on the spec."""
     if account.evidence.spec_error:
@@ -71,9 +65,18 @@ def fits(account: Account) -> Verdict:
     return Verdict(ConditionType.FITS, known.fits, known.reason, known.message)
 
 
+def not_admitted(account: Account) -> Verdict | None:
+    """Why its ServingClass does not let the service have (more) pods; None where it does, or there is none."""
+    refusal = account.evidence.refusal
+    return Verdict(ConditionType.ADMITTED, False, *refusal) if refusal else None
+
+
 def withheld(account: Account) -> Verdict:
     """Why the spec's pods are not made."""
     known = account.assessment
+    if refused := not_admitted(account):
+        message = f"no pods are made: {refused.message}{_old(account)}"
+        return Verdict(ConditionType.WORKLOAD_AVAILABLE, False, Reason.WITHHELD, message)
     if known.pending:
         return Verdict(ConditionType.WORKLOAD_AVAILABLE, False, known.reason, f"{known.message}{_old(account)}")
     message = f"no pods are made (planPolicy: Enforce): {known.message}{_old(account)}"
@@ -162,8 +165,8 @@ def _names(names: Sequence[str]) -> str:
 
 def chat_unavailable(account: Account) -> Verdict | None:
     """That chats will be refused, where the model's files say so: completions work, so it does not gate Ready."""
-    spec, report = account.service.spec, account.evidence.inspection.report
-    if spec.chat_template or spec.model.tokenizer or not report or facts_of(report).chat_template is not False:
+    spec, packed = account.service.spec, account.evidence.inspection.packed
+    if spec.chat_template or spec.model.tokenizer or not packed or facts_of(packed).chat_template is not False:
         return None
     return Verdict(
         ConditionType.CHAT_AVAILABLE,
@@ -205,20 +208,29 @@ def scaling_active(account: Account) -> Verdict | None:
     return Verdict(ConditionType.SCALING_ACTIVE, *finding) if finding else None
 
 
-def outdated(account: Account) -> list[Verdict]:
-    """There while pods run with an old version of a Secret or ConfigMap. What was known stands until they are asked."""
+def outdated(account: Account) -> Verdict | None:
+    """There while pods run with what was right earlier. One cause at a time: the way out of all of them is the same."""
+    finding = _configuration_changed(account) or account.evidence.drift
+    return Verdict(ConditionType.OUTDATED, True, *finding) if finding else None
+
+
+def _configuration_changed(account: Account) -> tuple[str, str] | None:
+    """Pods with an old version of a Secret or ConfigMap. What was known stands until they are asked."""
     if account.evidence.changed is None:
-        known = [
-            entry
-            for entry in account.evidence.before.get("conditions") or ()
-            if entry["type"] == ConditionType.OUTDATED
-        ]
-        return [Verdict(ConditionType.OUTDATED, True, entry["reason"], entry["message"]) for entry in known]
+        known = account.evidence.before.get("conditions") or ()
+        return next(
+            (
+                (entry["reason"], entry["message"])
+                for entry in known
+                if entry["type"] == ConditionType.OUTDATED and entry["reason"] == Reason.CONFIGURATION_CHANGED
+            ),
+            None,
+        )
     if not account.evidence.changed:
-        return []
+        return None
     names = ", ".join(name.replace("/", " ", 1) for name in account.evidence.changed)
-    message = (
+    return (
+        Reason.CONFIGURATION_CHANGED,
         f"{names} changed after the pods had started, and they still run with the old one: set rollout.restartedAt to "
-        "the current time to roll them"
+        "the current time to roll them",
     )
-    return [Verdict(ConditionType.OUTDATED, True, Reason.CONFIGURATION_CHANGED, message)]

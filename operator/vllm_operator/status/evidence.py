@@ -9,6 +9,7 @@ from typing import Any
 
 from ..api.resource import InferenceService
 from ..assess.fits import NOT_ASSESSED, Assessment, Inspection
+from ..assess.resolution import Resolved
 from ..assess.supply import Supply
 from ..diagnosis import Autoscaler, Finding
 from ..snapshots.child import DeploymentSnapshot, Live, deployment_of, revisions
@@ -62,6 +63,14 @@ class Evidence:
     """What is known of the model."""
     supply: Supply | None = None
     """The GPUs that there are for the pods, where that is asked for and known."""
+    resolved: Sequence[Resolved] = ()
+    """The values of the service's spec that did not come from its user."""
+    refusal: Finding | None = None
+    """Why its ServingClass does not let it have (more) pods."""
+    held_back: bool = False
+    """Whether it has fewer pods than its spec asks for because of that."""
+    drift: Finding | None = None
+    """What has changed since its pods were rendered."""
     engine: Engine = field(default_factory=Engine)
     changed: Sequence[str] | None = ()
     """Secrets and ConfigMaps, as kind/name, that the pods have an old version of; None: not known yet."""
@@ -112,5 +121,5 @@ class Account:
 
     @property
     def service(self) -> InferenceService:
-        """Whose status it is."""
+        """The service whose status it is."""
         return self.evidence.service

@@ -13,8 +13,9 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from ..api.resource import Key
+from ..assess.limits import gpus_of_pod
 from ..snapshots.pod import PodSnapshot
-from .conditions import devices, wanted
+from .conditions import wanted
 from .evidence import Account
 from .status import plan_error
 
@@ -71,7 +72,7 @@ class Fleet(Collector):
         self._figures[key] = figures
 
     def forget(self, key: Key) -> None:
-        """The service is gone."""
+        """Drop the series of a service that is gone."""
         self._figures.pop(key, None)
 
     def collect(self) -> Iterator[Metric]:
@@ -135,8 +136,8 @@ def figures(account: Account, ready: Mapping[str, Any], restarts: int) -> Figure
         replicas_ready=sum(pod.ready for pod in account.evidence.pods),
         # Where there is nothing to choose, being at the maximum means nothing.
         replicas_max=scaling.max_replicas if scaling and scaling.max_replicas > scaling.min_replicas else None,
-        gpus_wanted=devices(account.service) * total,
-        gpus_granted=devices(account.service) * sum(pod.scheduled and not pod.failed for pod in pods),
+        gpus_wanted=gpus_of_pod(account.service.spec) * total,
+        gpus_granted=gpus_of_pod(account.service.spec) * sum(pod.scheduled and not pod.failed for pod in pods),
         plan_error=plan_error(account),
         restarts=restarts,
     )

@@ -11,16 +11,17 @@ from typing import Any, TypeVar
 from ..api.conditions import ConditionType
 from ..api.limits import printable
 from ..api.reasons import Reason
-from ..assess.fits import facts_of
+from ..assess.limits import gpus_of_pod
+from ..inspection.kept import facts_of
 from ..manifests.metadata import compact, identity
 from ..manifests.names import service_url
 from .conditions import (
     Verdict,
     chat_unavailable,
-    devices,
     failed,
     fits,
     monitoring_available,
+    not_admitted,
     outdated,
     scaling_active,
     spec_valid,
@@ -53,19 +54,19 @@ def verdicts(account: Account) -> list[Verdict]:
         return [ready, valid, Verdict(ConditionType.STALLED, True, valid.reason, valid.message)]
     fit = fits(account)
     gate = _gate(account, fit, workload)
-    result = [Verdict(ConditionType.READY, gate.status, gate.reason, gate.message), valid, fit, workload]
-    if chat := _sure(ConditionType.CHAT_AVAILABLE, chat_unavailable, account):
-        result.append(chat)
-    result.append(monitoring_available(account))
-    if scaling := _sure(ConditionType.SCALING_ACTIVE, scaling_active, account):
-        result.append(scaling)
+    ready = Verdict(ConditionType.READY, gate.status, gate.reason, gate.message)
+    chat = _sure(ConditionType.CHAT_AVAILABLE, chat_unavailable, account)
+    scaling = _sure(ConditionType.SCALING_ACTIVE, scaling_active, account)
+    facts = (not_admitted(account), fit, workload, chat, monitoring_available(account), scaling)
+    result = [ready, valid, *filter(None, facts)]
     total = wanted(account)
     settled = sum(pod.ready for pod in account.evidence.pods) == total and not account.evidence.old_pods
-    if not workload.status and Reason.named(workload.reason).passes is False:
+    lasts = not workload.status and Reason.named(workload.reason).passes is False
+    if lasts or gate.type is ConditionType.ADMITTED:
         result.append(Verdict(ConditionType.STALLED, True, gate.reason, gate.message))
     elif not settled:
         result.append(Verdict(ConditionType.RECONCILING, True, Reason.PROGRESSING, workload.message))
-    return [*result, *outdated(account)]
+    return [*result, *filter(None, [outdated(account)])]
 
 
 def incomplete(missing: Sequence[str], left_out: Sequence[str]) -> list[Verdict]:
@@ -84,8 +85,13 @@ def incomplete(missing: Sequence[str], left_out: Sequence[str]) -> list[Verdict]
 
 
 def _gate(account: Account, fit: Verdict, workload: Verdict) -> Verdict:
-    """What Ready says: a plan that keeps the pods from being made, or what a failed inspection means for new pods."""
-    if workload.status or account.outcome.error or account.service.spec.suspend:
+    """What Ready says: what keeps (more) pods from being made, or what a failed inspection means for new pods."""
+    if account.outcome.error or account.service.spec.suspend:
+        return workload
+    if (refused := not_admitted(account)) and (account.outcome.withheld or account.evidence.held_back):
+        held = workload.message if account.outcome.withheld else f"no more pods are made: {refused.message}"
+        return Verdict(ConditionType.ADMITTED, False, refused.reason, held)
+    if workload.status:
         return workload
     if account.outcome.withheld and not account.assessment.pending:
         return Verdict(ConditionType.FITS, False, fit.reason, workload.message)
@@ -117,16 +123,32 @@ def conditions(
     return result
 
 
+def _resolved(account: Account) -> list[dict[str, str]] | None:
+    """By field, for people: two reconciles of one spec write the same."""
+    shown = sorted(account.evidence.resolved, key=lambda one: one.field)
+    return [{"field": one.field, "value": one.text(), "from": one.source} for one in shown] or None
+
+
+def _short(text: str | None) -> str | None:
+    """A word of somebody else's file, in the length that the API allows."""
+    return text[:253] if text else None
+
+
 def _model(account: Account) -> dict[str, Any] | None:
     inspection = account.evidence.inspection
-    if not inspection.report:
-        return None
-    facts = facts_of(inspection.report)
+    if not inspection.packed:
+        # Inspected once more, it is what it was until that is known.
+        before = account.evidence.before.get("model") or {}
+        same = before.get("inspected") == inspection.key
+        return {name: value for name, value in before.items() if name != "report"} if same else None
+    facts = facts_of(inspection.packed)
     return {
         "inspected": inspection.key,
         "commit": facts.commit,
         "weightsBytes": facts.weights_bytes,
-        "report": inspection.report,
+        "architecture": _short(facts.architecture),
+        "quantization": _short(facts.quantization_method),
+        "chatTemplate": facts.chat_template,
     }
 
 
@@ -191,10 +213,11 @@ def _status(account: Account, now: str) -> dict[str, Any]:
             "wantedReplicas": wanted(account),
             "readyReplicas": sum(pod.ready for pod in seen.pods),
             "selector": ",".join(f"{key}={value}" for key, value in identity(account.service).items()),
-            "gpus": devices(account.service) * wanted(account),
+            "gpus": gpus_of_pod(account.service.spec) * wanted(account),
             "startupSeconds": seen.startup_seconds,
             "url": service_url(account.service),
             "image": account.outcome.image,
+            "resolved": _resolved(account),
             "vllmVersion": seen.engine.version,
             "model": _model(account),
             "plan": _plan(account),

@@ -13,7 +13,7 @@ class NoDiffBase(kopf.DiffBaseStorage):
 
     def build(self, **_: Any) -> kopf.BodyEssence:
         """Nothing of the object."""
-        return cast(kopf.BodyEssence, {})
+        return cast("kopf.BodyEssence", {})
 
     def fetch(self, **_: Any) -> kopf.BodyEssence | None:
         """Nothing was stored."""
@@ -33,10 +33,10 @@ class NoProgress(kopf.ProgressStorage):
         """Stores nothing."""
 
     def purge(self, **_: Any) -> None:
-        """Nothing is there to remove."""
+        """Removes nothing: no progress is kept."""
 
     def touch(self, **_: Any) -> None:
-        """Nothing is there to touch."""
+        """Touches nothing: no progress is kept."""
 
     def clear(self, *, essence: kopf.BodyEssence) -> kopf.BodyEssence:
         """As it is: nothing of ours is in it."""

@@ -37,7 +37,5 @@ class Source:
     """Whether only objects with our label are watched."""
     optional: bool = False
     """Whether a cluster may not know the API."""
-    cluster_scoped: bool = False
-    """Whether it takes rights on the whole cluster: left out by an operator for some namespaces."""
     by_snapshot: bool = False
     """Whether an event counts only where it changes what is kept: objects that are written every few seconds."""

@@ -113,7 +113,7 @@ class Watches:
         return trace
 
     async def _answered(
-        self, session: aiohttp.ClientSession, context: SimpleNamespace, params: aiohttp.TraceRequestEndParams
+        self, _session: aiohttp.ClientSession, _context: SimpleNamespace, params: aiohttp.TraceRequestEndParams
     ) -> None:
         if params.response.status != 200:
             return

@@ -14,7 +14,7 @@ QUESTION = "What is vLLM?"
 
 
 @contextmanager
-def reachable(kubectl: Kubectl, namespace: str, service: str, routed: bool) -> Iterator[tuple[str, str]]:
+def reachable(kubectl: Kubectl, namespace: str, service: str, *, routed: bool) -> Iterator[tuple[str, str]]:
     """The base URL of a Service of port 8000 as seen from this machine, and how it is reached."""
     if routed:  # this machine has routes to the cluster's Services
         found = kubectl.get("service", service, f"--namespace={namespace}")

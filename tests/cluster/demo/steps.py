@@ -21,6 +21,7 @@ from cluster.tools import tool
 SYSTEM, DEMO = "vllm-operator-system", "demo"
 RELEASE, SERVICE, JOB = "vllm-operator", "tiny", "tiny-model"
 DEFINITION = "inferenceservices.vllm-operator.dev"
+DEFINITIONS = (DEFINITION, "servingclasses.vllm-operator.dev")
 MARK = {"app.kubernetes.io/managed-by": "vllm-operator-demo"}
 IMAGES = ("vllm-cpu", "operator")
 
@@ -144,9 +145,9 @@ def _install(kubectl: Kubectl, record: Record, helm: Path, references: Mapping[s
     _helm(kubectl, helm, "upgrade", "--install", RELEASE, chart, *settings, "--wait", "--timeout=4m")
 
 
-def _answer(kubectl: Kubectl, progress: Progress, routed: bool) -> None:
+def _answer(kubectl: Kubectl, progress: Progress, *, routed: bool) -> None:
     """Ask one question and print the answer as it comes."""
-    with reachable(kubectl, DEMO, SERVICE, routed) as (base_url, way):
+    with reachable(kubectl, DEMO, SERVICE, routed=routed) as (base_url, way):
         await_connection(base_url)
         progress.line(f"  by {way}")
         progress.line(f"  user:      {QUESTION}")
@@ -204,11 +205,11 @@ def _remove_from(kubectl: Kubectl, record: Record) -> None:
         record.save()
     _delete_namespace(kubectl, record, SYSTEM)
     if record.definitions and kubectl.get("customresourcedefinition", DEFINITION):
-        others = kubectl.get("inferenceservices", "--all-namespaces") or {"items": []}
+        others = kubectl.get("inferenceservices,servingclasses", "--all-namespaces") or {"items": []}
         if others["items"]:
-            say(f"The definition {DEFINITION} stays, as {len(others['items'])} services of others exist.")
+            say(f"The definitions {', '.join(DEFINITIONS)} stay, as {len(others['items'])} objects of others exist.")
         else:
-            kubectl.run("delete", "customresourcedefinition", DEFINITION)
+            kubectl.run("delete", "customresourcedefinition", *DEFINITIONS)
 
 
 def _delete_namespace(kubectl: Kubectl, record: Record, name: str) -> None:

@@ -7,17 +7,19 @@ from typing import Any
 
 import pytest
 import yaml
+from pydantic.alias_generators import to_camel
 
 from cluster.host import REPOSITORY
-from vllm_operator.api import InferenceServiceSpec
-from vllm_operator.api.crd import custom_resource_definition, structural
+from vllm_operator.api import PLURALS
+from vllm_operator.api.crd import INFERENCE_SERVICE, KINDS, SERVING_CLASS, Kind, custom_resource_definition, structural
+from vllm_operator.api.serving_class import NOT_DEFAULTED, NOT_OF_THE_CACHE, NOT_OF_THE_POD
 
 Schema = dict[str, Any]
 
 
-def root() -> Schema:
-    """The schema of an InferenceService."""
-    (version,) = custom_resource_definition()["spec"]["versions"]
+def root(kind: Kind = INFERENCE_SERVICE) -> Schema:
+    """The schema of an object of a kind."""
+    (version,) = custom_resource_definition(kind)["spec"]["versions"]
     schema: Schema = version["schema"]["openAPIV3Schema"]
     return schema
 
@@ -32,25 +34,30 @@ def nodes(path: str, schema: Schema) -> Iterator[tuple[str, Schema]]:
             yield from nodes(path + mark, schema[key])
 
 
-ALL = [node for part in ("spec", "status") for node in nodes(part, root()["properties"][part])]
+OF_KIND = {
+    kind.name: [node for part in ("spec", "status") for node in nodes(part, root(kind)["properties"][part])]
+    for kind in KINDS
+}
+# What both kinds share is looked at once.
+ALL = list({json.dumps(node): (path, node) for kind in KINDS[::-1] for path, node in OF_KIND[kind.name]}.values())
 PROPERTIES = [(path, node) for path, node in ALL if "." in path and not path.endswith(("[]", "{}"))]
 
 
-def test_the_file_is_fresh() -> None:
-    for file in ("crds/inferenceservices.yaml", "charts/vllm-operator/files/inferenceservices.yaml"):
+@pytest.mark.parametrize("kind", KINDS, ids=PLURALS)
+def test_the_file_is_fresh(kind: Kind) -> None:
+    for file in (f"crds/{kind.plural}.yaml", f"charts/vllm-operator/files/{kind.plural}.yaml"):
         kept = yaml.load((REPOSITORY / file).read_text(), Loader=yaml.CSafeLoader)
-        assert kept == custom_resource_definition(), (
-            f"{file} is stale at {_first_difference(kept)}: run `make generated`"
-        )
+        current = custom_resource_definition(kind)
+        assert kept == current, f"{file} is stale at {_first_difference(kind, kept)}: run `make generated`"
 
 
-def _first_difference(kept: Schema) -> str:
+def _first_difference(kind: Kind, kept: Schema) -> str:
     """The innermost field of the spec or the status that a file does not have as the models do."""
     (version,) = kept["spec"]["versions"]
-    parts = version["schema"]["openAPIV3Schema"]["properties"]
+    parts, now = version["schema"]["openAPIV3Schema"]["properties"], dict(OF_KIND[kind.name])
     before = dict(node for part in ("spec", "status") for node in nodes(part, parts[part]))
-    changed = [path for path, node in ALL if before.get(path) != node] + [
-        path for path in before if path not in dict(ALL)
+    changed = [path for path, node in now.items() if before.get(path) != node] + [
+        path for path in before if path not in now
     ]
     return max(changed, key=lambda path: path.count("."), default="its own description")
 
@@ -90,21 +97,22 @@ def test_a_node_is_bounded(path: str, node: Schema) -> None:
 
 
 def test_every_rule_says_what_to_do() -> None:
-    messages = [
-        rule["message"] for _, node in [("", root()), *ALL] for rule in node.get("x-kubernetes-validations", [])
-    ]
+    roots = [("", root(kind)) for kind in KINDS]
+    messages = [rule["message"] for _, node in [*roots, *ALL] for rule in node.get("x-kubernetes-validations", [])]
     assert len(messages) > 100
     for message in messages:
         assert len(message) > 20
         assert "^" not in message, "an expression is not a sentence"
 
 
-def test_examples_are_valid() -> None:
-    for path, node in PROPERTIES:
-        if path.startswith("spec.") and path.count(".") == 1:
+@pytest.mark.parametrize("kind", KINDS, ids=PLURALS)
+def test_examples_are_valid(kind: Kind) -> None:
+    least = {"model": {"uri": "hf://org/name"}} if kind is INFERENCE_SERVICE else {}
+    for path, node in OF_KIND[kind.name]:
+        if path.startswith("spec.") and path.count(".") == 1 and not path.endswith(("[]", "{}")):
             name, example = path.removeprefix("spec."), node["description"].partition(" Example: ")[2]
             value = example if node.get("type") == "string" else json.loads(example)
-            InferenceServiceSpec.model_validate({"model": {"uri": "hf://org/name"}, name: value})
+            kind.spec.model_validate({**least, name: value})
 
 
 def test_what_a_structural_schema_cannot_say_is_an_error() -> None:
@@ -113,5 +121,23 @@ def test_what_a_structural_schema_cannot_say_is_an_error() -> None:
             structural(schema, {})
 
 
-def test_a_new_service_does_not_pass_for_finished() -> None:
+def test_a_new_service_does_not_pass_for_finished_and_a_class_does() -> None:
     assert root()["properties"]["status"]["default"] == {"observedGeneration": -1}
+    assert "default" not in root(SERVING_CLASS)["properties"]["status"]
+
+
+def test_a_class_defaults_every_field_of_a_service_but_those_with_a_reason() -> None:
+    spec, of_class = root()["properties"]["spec"]["properties"], root(SERVING_CLASS)["properties"]["spec"]["properties"]
+    left_out = {to_camel(name) for name in NOT_DEFAULTED}
+    assert of_class["defaults"]["properties"].keys() == spec.keys() - left_out
+    assert left_out <= spec.keys(), "a field that is left out of the defaults is none of the spec any more"
+    for name, without in (("pod", NOT_OF_THE_POD), ("cache", NOT_OF_THE_CACHE)):
+        service = spec[name]["properties"]["claim"] if name == "cache" else spec[name]
+        assert of_class[name]["properties"].keys() == service["properties"].keys() - {to_camel(one) for one in without}
+        assert "required" not in of_class[name]
+    assert of_class["defaults"]["properties"]["kvCache"] == spec["kvCache"], "the rules are those of a service"
+
+
+def test_the_api_server_fills_in_nothing_that_a_class_may() -> None:
+    filled = {path for path, node in OF_KIND[INFERENCE_SERVICE.name] if path.startswith("spec") and "default" in node}
+    assert {path.split(".")[1] for path in filled} == {"autoscaling"}

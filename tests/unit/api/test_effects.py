@@ -12,7 +12,8 @@ from support.every_field import SAMPLES, Sample, at, dotted, is_at, listed, samp
 from support.places import PLACES
 from vllm_operator.api.resource import InferenceService
 from vllm_operator.assess.fits import Inspection, assess, keeps_from_running
-from vllm_operator.inspection.report import Facts, encode
+from vllm_operator.inspection.kept import content_of, pack
+from vllm_operator.inspection.report import Facts
 from vllm_operator.manifests import OPTIONAL_KINDS, desired, pod_template
 from vllm_operator.settings import Settings
 from vllm_operator.snapshots.node import Node
@@ -32,10 +33,9 @@ def planned(service: InferenceService) -> dict[str, Any]:
         "num_hidden_layers": 126, "num_attention_heads": 128, "num_key_value_heads": 8, "vocab_size": 128256,
         "max_position_embeddings": 131072, "torch_dtype": "bfloat16",
     }  # fmt: skip
-    report = encode(Facts(config))
     nodes = [Node("one", (("nvidia.com/gpu.product", "NVIDIA-L4"),), (("nvidia.com/gpu", 8),), ())]
     known = [] if service.spec.accelerator.memory else nodes
-    assessment = assess(service, Inspection("key", report), known, "vllm/vllm-openai:v0.32.0")
+    assessment = assess(service, Inspection("key", pack(content_of(Facts(config)))), known, "vllm/vllm-openai:v0.32.0")
     assert assessment.plan
     assert assessment.plan.capacity
     return {

@@ -12,23 +12,33 @@ from vllm_operator.apply.changes import Changes, Known, plan_changes
 from vllm_operator.apply.decision import Act
 from vllm_operator.apply.ledger import Ledger
 from vllm_operator.assess.fits import Assessment, Inspection
-from vllm_operator.manifests import pod_template
+from vllm_operator.inspection.kept import content_of, pack
+from vllm_operator.inspection.report import Facts
+from vllm_operator.manifests import kept_model, kept_model_name, pod_template
 from vllm_operator.manifests.amounts import KEPT_REVISIONS
 from vllm_operator.manifests.kinds import CHILD_KINDS, ChildKind, Pruned
 from vllm_operator.settings import Images, Settings
-from vllm_operator.snapshots.child import Child, ChildKey, child
+from vllm_operator.snapshots.child import Child, ChildKey, child, kept_models, revisions
 from vllm_operator.status.evidence import Evidence
 
 SETTINGS = Settings(images=Images(operator="operator:1"))
 FITS = Assessment(True, Reason.FITS, "it fits")
 TOO_LARGE = Assessment(False, Reason.WEIGHTS_TOO_LARGE, "the weights are larger than the GPU")
-INSPECTED = Inspection("key", error=None)
+INSPECTED = Inspection("key", pack(content_of(Facts({}, commit="c" * 40))))
+INSPECTING = Inspection("key", pending=True)
+PENDING = Assessment(None, Reason.INSPECTING, "it is inspected", pending=True)
 
 
 def plan(owner: InferenceService, live: dict[ChildKey, Child], assessment: Assessment = FITS, **more: Any) -> Changes:
-    """The plan for a service with these children."""
-    evidence = Evidence(owner, live=live, inspection=INSPECTED, before={"model": {"inspected": "key"}}, **more)
+    """The plan for a service with these children, of a model that is known and kept."""
+    evidence = Evidence(owner, live={**dict([kept_model_of(owner)]), **live}, inspection=INSPECTED, **more)
     return plan_changes(evidence, Known(assessment, SETTINGS, Ledger(), {}, 1000.0))
+
+
+def kept_model_of(owner: InferenceService) -> tuple[ChildKey, Child]:
+    """What is kept of the model that a service names."""
+    key = ("ControllerRevision", kept_model_name(owner))
+    return key, Child(*key, owner.uid, 5, "", packed_model=INSPECTED.packed)
 
 
 def kept(owner: InferenceService, number: int = 1) -> tuple[ChildKey, Child]:
@@ -64,6 +74,7 @@ def done(changes: Changes) -> list[str]:
 def test_a_new_service_keeps_its_template_first_and_its_pods_come_last_but_for_the_monitoring() -> None:
     changes = plan(service(replicas=2), {}, served=frozenset({"ServiceMonitor"}))
     assert done(changes) == [
+        "keep ControllerRevision",
         "create ControllerRevision",
         "create Service",
         "create Deployment",
@@ -71,13 +82,13 @@ def test_a_new_service_keeps_its_template_first_and_its_pods_come_last_but_for_t
         "create ServiceMonitor",
     ]
     assert [change.key[0] for change in changes.steps if change.gives_way] == ["Deployment"]
-    assert str(changes).splitlines()[1] == f"create Service {service().name}: is not there"
+    assert str(changes).splitlines()[2] == f"create Service {service().name}: is not there"
 
 
 def test_pods_that_do_not_fit_are_withheld_and_the_rest_is_made() -> None:
     changes = plan(service(), {}, TOO_LARGE)
     assert changes.template is None
-    assert done(changes) == ["create Service"]
+    assert done(changes) == ["keep ControllerRevision", "create Service"]
     assert str(changes).startswith("withhold the pods of the spec: the weights are larger than the GPU")
 
 
@@ -101,7 +112,7 @@ def test_a_plan_that_fails_later_for_the_deployed_spec_withholds_nothing() -> No
 def test_without_the_template_of_what_is_deployed_nothing_of_it_is_touched() -> None:
     after = service(maxModelLen=2048)
     live = dict([deployed(after, "lost"), other("HorizontalPodAutoscaler", after)])
-    assert done(plan(after, live, TOO_LARGE)) == ["create Service"]
+    assert done(plan(after, live, TOO_LARGE)) == ["keep ControllerRevision", "create Service"]
 
 
 def test_the_kept_template_is_rendered_once_whatever_the_settings_become() -> None:
@@ -124,7 +135,7 @@ def test_an_autoscaler_goes_before_anything_is_applied_and_the_rest_after() -> N
         ]
     )
     acts = done(plan(owner, live))
-    assert acts[1] == "delete HorizontalPodAutoscaler"
+    assert acts[2] == "delete HorizontalPodAutoscaler"
     assert acts[-1] == "delete NetworkPolicy"
 
 
@@ -149,13 +160,49 @@ def test_old_renderings_are_kept_up_to_a_number_the_oldest_go_first() -> None:
     assert gone == [f"{specs[0].name}-{spec.revision}" for spec in specs[:2]]
 
 
-def test_the_inspect_job_is_made_once_and_goes_with_the_report_in_the_status() -> None:
+def test_the_inspect_job_is_made_once_and_goes_when_the_model_is_known() -> None:
     owner = service()
-    evidence = Evidence(owner, inspection=Inspection("key", pending=True))
-    known = Known(Assessment(None, Reason.INSPECTING, "it is inspected", pending=True), SETTINGS, Ledger(), {}, 1000.0)
+    evidence = Evidence(owner, inspection=INSPECTING)
+    known = Known(PENDING, SETTINGS, Ledger(), {}, 1000.0)
     changes = plan_changes(evidence, known)
     assert done(changes)[-1] == "create Job"
     name = changes.steps[-1].key[1]
     running = dict([other("Job", owner, name)])
     assert done(plan_changes(replace(evidence, live=running), known))[-1] == "keep Job"
     assert done(plan(owner, running))[-1] == "delete Job"
+
+
+def test_what_is_known_of_a_model_is_kept_before_anything_is_made_of_it() -> None:
+    owner = service()
+    evidence = Evidence(owner, inspection=INSPECTED)
+    first = plan_changes(evidence, Known(FITS, SETTINGS, Ledger(), {}, 1000.0)).steps[0]
+    assert (first.act, first.key) == (Act.CREATE, ("ControllerRevision", kept_model_name(owner)))
+    assert first.manifest == kept_model(owner, INSPECTED.packed)
+
+
+def test_what_is_kept_of_a_model_is_no_rendering_and_no_rendering_is_a_model() -> None:
+    owner = service()
+    live = dict([kept(owner), kept_model_of(owner)])
+    assert [child.name for child in revisions(live, owner.uid)] == [f"{owner.name}-{owner.revision}"]
+    assert [child.name for child in kept_models(live, owner.uid)] == [kept_model_name(owner)]
+
+
+def test_what_is_kept_of_another_model_is_deleted_and_its_template_stays() -> None:
+    before, after = service(), service(model={"uri": "hf://org/other"})
+    live = dict([kept_model_of(before), kept(before), deployed(before, before.revision)])
+    evidence = Evidence(after, live=live, inspection=INSPECTING)
+    changes = plan_changes(evidence, Known(PENDING, SETTINGS, Ledger(), {}, 1000.0))
+    assert changes.template == pod_template(before, SETTINGS)
+    gone = [change.key for change in changes.steps if change.act is Act.DELETE]
+    assert gone == [("ControllerRevision", kept_model_name(before))]
+    assert done(changes)[-1] == "create Job"
+
+
+def test_what_is_kept_and_was_deleted_by_hand_is_inspected_anew_and_rolls_nothing() -> None:
+    owner = service()
+    live = dict([kept(owner), deployed(owner, owner.revision)])
+    evidence = Evidence(owner, live=live, inspection=INSPECTING)
+    changes = plan_changes(evidence, Known(PENDING, SETTINGS, Ledger(), {}, 1000.0))
+    assert not changes.withheld
+    assert changes.template == pod_template(owner, SETTINGS)
+    assert done(changes)[-1] == "create Job"

@@ -81,7 +81,7 @@ def test_a_deployment_whose_pods_an_autoscaler_counts_is_looked_at_before_it_is_
     ],
 )
 def test_replicas_that_we_own_are_handed_over_before_we_give_them_up(
-    shown: Child, last: Applied | None, held: bool
+    shown: Child, last: Applied | None, *, held: bool
 ) -> None:
     change = needs(SHARED, shown, last)
     assert (change.act, change.sharing) == (Act.APPLY, Sharing(3, exists=True, held=held))

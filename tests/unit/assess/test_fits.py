@@ -4,20 +4,17 @@ import re
 
 import pytest
 
-from support.model_reports import LLAMA_8B, LLAMA_70B, REPORTS
+from support.model_reports import LLAMA_8B, LLAMA_70B, inspected
 from support.nodes import H100
 from support.snapshots import service
 from vllm_operator.api.reasons import Reason
 from vllm_operator.api.resource import InferenceService
 from vllm_operator.assess import fits
 from vllm_operator.assess.fits import Assessment, Inspection, assess, keeps_from_running
-from vllm_operator.inspection.report import Facts, encode
+from vllm_operator.inspection.kept import content_of, pack
+from vllm_operator.inspection.report import Facts
 from vllm_operator.planner.plan import PLANNED_VERSION
 from vllm_operator.snapshots.node import Node
-
-
-def inspected(model: str) -> Inspection:
-    return Inspection("key", REPORTS[f"--hub={model}"])
 
 
 def assessed(wanted: InferenceService, found: Inspection, nodes: list[Node], vllm: str = PLANNED_VERSION) -> Assessment:
@@ -117,8 +114,8 @@ def test_the_spec_tells_the_memory_where_neither_product_nor_nodes_do() -> None:
 
 
 def test_a_config_that_no_planner_can_read() -> None:
-    report = Inspection("key", encode(Facts({"architectures": ["LlamaForCausalLM"]})))
-    found = assessed(service(accelerator={"product": H100}), report, [])
+    bare = Inspection("key", pack(content_of(Facts({"architectures": ["LlamaForCausalLM"]}))))
+    found = assessed(service(accelerator={"product": H100}), bare, [])
     assert found.fits is None
     assert found.reason == Reason.MODEL_NOT_PLANNED
 

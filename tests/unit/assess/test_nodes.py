@@ -62,6 +62,6 @@ def test_selectors(fields: dict[str, Any], found: list[str]) -> None:
         ({"operator": "Exists"}, True),
     ],
 )
-def test_taints(toleration: dict[str, str] | None, suits: bool) -> None:
+def test_taints(toleration: dict[str, str] | None, *, suits: bool) -> None:
     service = spec(pod={"tolerations": [toleration]}) if toleration else spec()
     assert bool(products(service, node("a", taint="nvidia.com/gpu=yes:NoSchedule"))) == suits

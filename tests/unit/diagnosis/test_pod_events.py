@@ -157,7 +157,7 @@ def test_an_earlier_kill_explains_no_later_end() -> None:
         (waiting("ErrImagePull"), False, False),
     ],
 )
-def test_only_what_can_tell_more_is_read(of: PodSnapshot, events_tell: bool, log_tells: bool) -> None:
+def test_only_what_can_tell_more_is_read(of: PodSnapshot, *, events_tell: bool, log_tells: bool) -> None:
     assert (wants_events(of), wants_log(of)) == (events_tell, log_tells)
 
 

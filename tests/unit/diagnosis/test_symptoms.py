@@ -100,7 +100,7 @@ def test_every_symptom_is_found_with_its_values_and_says_what_to_do(symptom: Any
     match = symptom.pattern.search(f"INFO before\nValueError: {said} after")
     assert match
     assert all(value.startswith("7") for value in match.groupdict().values())
-    told = symptom.told.format(node="gpu-1", **values)
-    assert "{" not in told
-    assert len(told) < 400
-    assert ": " in told or "; " in told
+    message = symptom.message.format(node="gpu-1", **values)
+    assert "{" not in message
+    assert len(message) < 400
+    assert ": " in message or "; " in message

@@ -5,135 +5,15 @@ from typing import Any
 
 import pytest
 
-from support.clock import Clock
 from support.fake_api import FakeApi, refusal
-from vllm_operator.api import API_VERSION
-from vllm_operator.api.resource import Key
-from vllm_operator.cluster import Cluster, UnavailableError, path
+from support.world import CONFIG, LARGE, NAMESPACE, World, serving
+from vllm_operator.cluster import UnavailableError, path
 from vllm_operator.inspection.report import Facts, encode
-from vllm_operator.loop.kinds import Surroundings
 from vllm_operator.loop.write import PROGRESS_SECONDS, SETTLE_SECONDS
-from vllm_operator.manifests.names import INSPECTION_LABEL, INSTANCE_LABEL
 from vllm_operator.readers.logs import LogReader
 from vllm_operator.services import reconcile
 from vllm_operator.services.first_status import FIRST_STATUS_SECONDS, GIVE_WAY_SECONDS
-from vllm_operator.services.kind import SOURCES
-from vllm_operator.services.reconcile import PREDECESSOR_SECONDS, REFUSED_RETRY_SECONDS, ServiceReconciler
-from vllm_operator.settings import Images, Settings
-
-NAMESPACE = "team-a"
-CONFIG = {
-    "architectures": ["LlamaForCausalLM"],
-    "model_type": "llama",
-    "hidden_size": 64,
-    "intermediate_size": 128,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 4,
-    "vocab_size": 256,
-    "max_position_embeddings": 128,
-    "torch_dtype": "bfloat16",
-}
-LARGE = {**CONFIG, "hidden_size": 16384, "intermediate_size": 65536, "num_hidden_layers": 128, "vocab_size": 128000}
-
-
-class World:
-    """A reconciler, the API server that it asks, and a clock."""
-
-    def __init__(self, *, inspects: bool = True, api: FakeApi | None = None) -> None:
-        self.api, self.clock = api or FakeApi(), Clock()
-        self.indices: dict[str, Any] = {}
-        self.requeued: list[Key] = []
-        settings = Settings(images=Images(operator="operator:1" if inspects else None), engine_metrics=False)
-        around = Surroundings(
-            Cluster(self.api, lambda _: True),
-            settings,
-            self.indices,
-            frozenset,
-            self.requeued.append,
-            self.clock,
-        )
-        self.reconciler = ServiceReconciler(around)
-        self.watch()
-
-    def watch(self) -> None:
-        """The watches show all that is there now."""
-        self.indices.clear()
-        self.indices |= self.api.shown(SOURCES)
-
-    def service(self, name: str = "llama", **spec: Any) -> Key:
-        """A user applies a service."""
-        body = {
-            "apiVersion": API_VERSION,
-            "kind": "InferenceService",
-            "metadata": {"name": name, "namespace": NAMESPACE, "uid": f"uid-{name}"},
-            "spec": {"model": {"uri": "hf://a/b"}, "accelerator": {"product": "NVIDIA-L4"}, **spec},
-        }
-        self.api.put(path("InferenceService", NAMESPACE, name), body)
-        self.watch()
-        return Key(NAMESPACE, name)
-
-    def inspected(self, name: str = "llama", config: dict[str, Any] = CONFIG) -> None:
-        """The inspect Job's pod ends with a report."""
-        job = next(child for child in self.children("Job") if child.startswith(f"{name}-inspect"))
-        key = self.api.objects[path("Job", NAMESPACE, job)]["metadata"]["labels"][INSPECTION_LABEL]
-        ended = {"state": {"terminated": {"message": encode(Facts(config))}}}
-        body = {
-            "metadata": {
-                "name": job,
-                "namespace": NAMESPACE,
-                "labels": {INSTANCE_LABEL: name, INSPECTION_LABEL: key},
-            },
-            "spec": {"containers": []},
-            "status": {"containerStatuses": [ended]},
-        }
-        self.api.objects[path("Pod", NAMESPACE, job)] = body
-        self.watch()
-
-    def reconcile(self, key: Key, *, watched: bool = True) -> float | None:
-        """One reconcile; then the watches show what came of it, if they do not lag."""
-        self.api.requests.clear()
-        again = asyncio.run(self.reconciler.reconcile(key))
-        if watched:
-            self.watch()
-        return again
-
-    def children(self, kind: str) -> list[str]:
-        """Names of the objects of a kind."""
-        prefix = path(kind, NAMESPACE) + "/"
-        return [url.removeprefix(prefix) for url in self.api.objects if url.startswith(prefix)]
-
-    def writes(self) -> list[str]:
-        """What the last reconcile asked for, without the reads: the verb and what it was about."""
-        return [f"{verb} {url.split(NAMESPACE + '/')[1]}" for verb, url in self.api.requests if verb != "get"]
-
-    def status(self, name: str = "llama") -> dict[str, Any]:
-        """The status that stands."""
-        status: dict[str, Any] = self.api.objects[path("InferenceService", NAMESPACE, name)].get("status", {})
-        return status
-
-    def reason(self, kind: str = "Ready") -> str:
-        """The reason of a condition."""
-        reasons = {entry["type"]: entry["reason"] for entry in self.status()["conditions"]}
-        return str(reasons[kind])
-
-    def message(self, kind: str) -> str:
-        """The message of a condition."""
-        messages = {entry["type"]: entry["message"] for entry in self.status()["conditions"]}
-        return str(messages[kind])
-
-
-def serving(**spec: Any) -> tuple[World, Key]:
-    """A service whose children are all there, and whose first status is written."""
-    world = World()
-    key = world.service(**spec)
-    world.reconcile(key)
-    world.inspected()
-    world.reconcile(key)
-    world.clock.now += FIRST_STATUS_SECONDS
-    world.reconcile(key)  # the status has the report now
-    world.reconcile(key)
-    return world, key
+from vllm_operator.services.reconcile import PREDECESSOR_SECONDS, REFUSED_RETRY_SECONDS
 
 
 def test_a_new_service_gets_its_children_without_a_read_and_no_pods_before_the_inspection() -> None:
@@ -149,8 +29,8 @@ def test_a_new_service_gets_its_children_without_a_read_and_no_pods_before_the_i
 def test_an_inspected_service_gets_its_pods_and_keeps_their_template() -> None:
     world, _ = serving()
     assert world.children("Deployment") == ["llama"]
-    assert len(world.children("ControllerRevision")) == 1
-    assert not world.children("Job"), "the report is in the status: the Job is deleted"
+    assert len(world.children("ControllerRevision")) == 2, "the template, and what is known of the model"
+    assert not world.children("Job"), "the model is known: the Job is deleted"
     assert world.reason() == "Starting"
 
 
@@ -314,6 +194,86 @@ def test_a_service_that_is_gone_is_forgotten() -> None:
     assert world.api.requests == []
 
 
+def test_what_is_known_of_the_model_is_kept_and_the_status_tells_people() -> None:
+    world, _ = serving()
+    (name,) = [name for name in world.children("ControllerRevision") if "-model-" in name]
+    kept = world.api.objects[path("ControllerRevision", NAMESPACE, name)]
+    assert kept["data"]["model"]["config"] == CONFIG
+    assert world.status()["model"] == {"inspected": name.rpartition("-")[2], "architecture": "LlamaForCausalLM"}
+
+
+def test_a_restarted_operator_knows_the_model_from_what_is_kept() -> None:
+    world, key = serving()
+    after = World()
+    after.api.objects = world.api.objects
+    after.watch()
+    after.reconcile(key)
+    assert not after.children("Job")
+    assert after.reason("Fits") == "Fits"
+
+
+def test_what_is_kept_of_the_model_and_deleted_by_hand_is_inspected_anew_and_rolls_nothing() -> None:
+    world, key = serving()
+    (name,) = [name for name in world.children("ControllerRevision") if "-model-" in name]
+    template = world.api.objects[path("Deployment", NAMESPACE, "llama")]["spec"]["template"]
+    world.api.objects.pop(path("ControllerRevision", NAMESPACE, name))
+    world.pods_of_jobs_go()
+    world.reconcile(key)
+    (job,) = world.children("Job")
+    assert world.writes()[0] == f"patch jobs/{job}"
+    assert "model" in world.status(), "it is what it was until that is known"
+    world.inspected()
+    world.reconcile(key)
+    assert name in world.children("ControllerRevision")
+    assert not world.children("Job")
+    assert world.api.objects[path("Deployment", NAMESPACE, "llama")]["spec"]["template"] == template
+
+
+def test_another_model_is_inspected_and_what_was_kept_of_the_first_goes() -> None:
+    world, key = serving()
+    world.service(model={"uri": "hf://a/other"})
+    world.reconcile(key)
+    assert not [name for name in world.children("ControllerRevision") if "-model-" in name]
+    world.inspected()
+    world.reconcile(key)
+    assert len([name for name in world.children("ControllerRevision") if "-model-" in name]) == 1
+
+
+def test_a_report_in_the_status_of_the_first_versions_is_taken_over_with_one_write() -> None:
+    world, key = serving()
+    (name,) = [name for name in world.children("ControllerRevision") if "-model-" in name]
+    kept = world.api.objects.pop(path("ControllerRevision", NAMESPACE, name))
+    old = {"inspected": name.rpartition("-")[2], "report": encode(Facts(CONFIG))}
+    world.status()["model"] = old
+    after = World()
+    after.api.objects = world.api.objects
+    after.clock.now = 50.0
+    after.watch()
+    template = world.api.objects[path("Deployment", NAMESPACE, "llama")]["spec"]["template"]
+    statuses = []
+    for _ in range(4):
+        after.reconcile(key)
+        statuses += [write for write in after.writes() if write.endswith("/status")]
+        assert not after.children("Job")
+        after.clock.now += PROGRESS_SECONDS
+    assert len(statuses) == 1
+    assert "report" not in after.status()["model"]
+    assert after.api.objects[path("ControllerRevision", NAMESPACE, name)]["data"] == kept["data"]
+    assert after.api.objects[path("Deployment", NAMESPACE, "llama")]["spec"]["template"] == template
+
+
+def test_what_was_found_stands_while_the_watch_lags_behind_its_keeping() -> None:
+    world = World()
+    key = world.service()
+    world.reconcile(key)
+    world.inspected()
+    world.reconcile(key, watched=False)
+    world.indices["inspections_by_key"] = {}  # the pod goes with its Job
+    world.reconcile(key, watched=False)
+    assert [write for write in world.writes() if "revisions/" in write or "patch jobs/" in write] == []
+    assert not world.children("Job")
+
+
 STATUS = path("InferenceService", NAMESPACE, "llama", "status")
 
 
@@ -381,13 +341,17 @@ def test_a_reader_that_fails_costs_its_part(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_kept_template_that_somebody_has_spoilt_is_told_and_rendered_anew() -> None:
     world, key = serving()
-    (name,) = world.children("ControllerRevision")
-    url = path("ControllerRevision", NAMESPACE, name)
-    world.api.objects[url]["data"] = {"template": {"spec": "spoilt"}}
+    before = {}
+    for name in world.children("ControllerRevision"):
+        url = path("ControllerRevision", NAMESPACE, name)
+        before[url] = world.api.objects[url]["data"]
+        world.api.objects[url]["data"] = {"template": {"spec": "spoilt"}}
     world.watch()
     world.reconcile(key)
-    assert f"delete controllerrevisions/{name}" in world.writes()
-    assert world.api.objects[url]["data"]["template"]["spec"]["containers"]
+    assert world.writes().count("patch inferenceservices/llama/status") <= 1
+    world.clock.now += PROGRESS_SECONDS
+    world.reconcile(key)
+    assert {url: world.api.objects[url]["data"] for url in before} == before
     world.clock.now += PROGRESS_SECONDS
     world.reconcile(key)
     assert "Incomplete" not in {entry["type"] for entry in world.status()["conditions"]}

@@ -4,8 +4,12 @@ from typing import Any
 
 import pytest
 
+from support.snapshots import service
+from vllm_operator.inspection.kept import content_of, facts_of, pack
+from vllm_operator.inspection.report import Facts
+from vllm_operator.manifests import kept_model
 from vllm_operator.manifests.names import REVISION_LABEL
-from vllm_operator.snapshots.child import child, odd_revisions, owned_fields, revisions
+from vllm_operator.snapshots.child import child, kept_models, odd_revisions, owned_fields, revisions
 
 
 def managed(fields: dict[str, Any], manager: str = "vllm-operator") -> dict[str, Any]:
@@ -23,6 +27,21 @@ def test_losing_a_field_to_somebody_else_changes_the_digest_and_other_edits_do_n
     assert owned_fields(managed(ours, manager="kubectl")) == ""
 
 
+def test_a_revision_keeps_a_template_or_what_is_known_of_a_model() -> None:
+    facts = Facts({"architectures": ["LlamaForCausalLM"], "sliding_window": None}, weights_bytes=1, commit="c")
+    owner = service()
+    body = kept_model(owner, pack(content_of(facts)))
+    body["metadata"]["resourceVersion"] = "5"
+    model = child(body)
+    assert model.packed_model
+    assert facts_of(model.packed_model) == facts
+    with pytest.raises(ValueError, match="keeps no pod template"):
+        _ = model.template
+    body["data"] = {"template": TEMPLATE}
+    assert (child(body).template, child(body).packed_model) == (TEMPLATE, None)
+
+
+MODEL = content_of(Facts({}))
 TEMPLATE = {"metadata": {"labels": {REVISION_LABEL: "r1"}}, "spec": {"containers": [{"image": "vllm:1"}]}}
 
 
@@ -54,6 +73,18 @@ def test_a_kept_template_is_read_back() -> None:
         {"template": 7},
         {"template": {**TEMPLATE, "spec": {"containers": []}}},
         {"template": {**TEMPLATE, "metadata": {}}},
+        {"template": TEMPLATE, "resolved": "x"},
+        {"template": TEMPLATE, "resolved": [{"field": "image"}]},
+        {"template": TEMPLATE, "resolved": [{"field": "image", "from": "operator", "value": "x" * 70_000}]},
+        {"template": TEMPLATE, "resolved": 7},
+        {"model": None},
+        {"model": {"config": {}}},
+        {"model": {**MODEL, "config": []}},
+        {"model": {**MODEL, "weightsBytes": 10**100}},
+        {"model": {**MODEL, "commit": "c" * 300}},
+        {"model": {**MODEL, "config": {"x": {"$folded": [["x", 2_000_000_000, []]]}}}},
+        {"model": {**MODEL, "config": {"x": deep(5000)}}},
+        {"model": {**MODEL, "config": {"x": [[]] * 200_000}}},
         {"template": {**TEMPLATE, "metadata": {"labels": {REVISION_LABEL: ["r1"]}}}},
         {"template": {**TEMPLATE, "spec": {"containers": [{"image": "vllm:1", "args": ["x" * 600_000]}]}}},
         {"template": {**TEMPLATE, "spec": {"containers": [{"image": "vllm:1", "env": deep(5000)}]}}},
@@ -63,5 +94,5 @@ def test_a_revision_that_keeps_no_template_of_ours_is_as_if_it_were_not_there(da
     found = child(kept(data))
     assert found.odd
     live = {("ControllerRevision", "llama-r1"): found}
-    assert revisions(live, "u") == []
+    assert revisions(live, "u") == kept_models(live, "u") == []
     assert odd_revisions(live, "u") == [found]

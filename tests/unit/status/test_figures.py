@@ -3,9 +3,9 @@
 import pytest
 
 from support.accounts import Scene
-from support.model_reports import LLAMA_8B, REPORTS
+from support.model_reports import LLAMA_8B, inspected
 from support.snapshots import deployment, pod, service
-from vllm_operator.assess.fits import Inspection, assess
+from vllm_operator.assess.fits import assess
 from vllm_operator.planner.plan import PLANNED_VERSION
 from vllm_operator.status.evidence import Engine
 from vllm_operator.status.figures import Restarts, figures
@@ -36,9 +36,8 @@ def test_restarts_only_ever_grow() -> None:
 
 
 def test_the_plans_error_is_a_share_of_the_plan() -> None:
-    inspected = Inspection("key", REPORTS[f"--hub={LLAMA_8B}"])
     wanted = service(tensorParallelSize=4, accelerator={"product": "NVIDIA-H100-80GB-HBM3"})
-    plan = assess(wanted, inspected, [], f"vllm/vllm-openai:v{PLANNED_VERSION}")
+    plan = assess(wanted, inspected(LLAMA_8B), [], f"vllm/vllm-openai:v{PLANNED_VERSION}")
     assert plan.plan
     assert plan.plan.capacity
     assert figures(Scene(assessment=plan).account(wanted), READY, 0).plan_error is None

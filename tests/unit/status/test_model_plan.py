@@ -3,7 +3,7 @@
 from typing import Any
 
 from support.accounts import Scene
-from support.model_reports import LLAMA_8B, REPORTS
+from support.model_reports import LLAMA_8B, inspected
 from support.nodes import H100
 from support.snapshots import pod, service
 from vllm_operator.api.reasons import Reason
@@ -15,7 +15,7 @@ from vllm_operator.status.status import status
 
 NOW = "2026-11-24T12:00:00Z"
 IMAGE = f"vllm/vllm-openai:v{PLANNED_VERSION}"
-INSPECTED = Inspection("key", REPORTS[f"--hub={LLAMA_8B}"])
+INSPECTED = inspected(LLAMA_8B)
 
 
 def conditions(observed: Scene, before: dict[str, Any] | None = None) -> dict[str, Any]:

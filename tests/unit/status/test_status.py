@@ -64,7 +64,7 @@ def test_a_restart_is_no_rollout() -> None:
 
 
 @pytest.mark.parametrize("withheld", [True, False])
-def test_a_suspended_service_is_neither_ready_nor_stalled(withheld: bool) -> None:
+def test_a_suspended_service_is_neither_ready_nor_stalled(*, withheld: bool) -> None:
     observed = Scene(deployment=deployment(0), withheld=withheld)
     found = conditions(observed, suspend=True, autoscaling={"maxReplicas": 3})
     assert (found["Ready"]["status"], found["Ready"]["reason"]) == ("False", Reason.SUSPENDED)

@@ -44,9 +44,9 @@ def test_what_is_left_out_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     facts = Facts({}, weights_bytes=10**100, commit="c" * 300)
     monkeypatch.setattr(status, "facts_of", lambda _: facts)
     monkeypatch.setattr(conditions, "facts_of", lambda _: facts)
-    seen = Scene(deployment=deployment(1), pods=[pod()], inspection=Inspection("key", "report"))
+    seen = Scene(deployment=deployment(1), pods=[pod()], inspection=Inspection("key", b"packed"))
     after = status.status(seen.account(service()), NOW)
-    assert after["model"] == {"inspected": "key", "report": "report"}
+    assert after["model"] == {"inspected": "key"}
     incomplete = told(after)[ConditionType.INCOMPLETE]
     assert (incomplete["status"], incomplete["reason"]) == ("True", Reason.VALUE_LEFT_OUT)
     assert "model.commit, model.weightsBytes" in incomplete["message"]

@@ -1,1 +1,1 @@
-"""What `kubectl vllm status` and `kubectl vllm logs` show, with the rights of who asks."""
+"""What `kubectl vllm status`, `logs` and `classes` show, with the rights of who asks."""

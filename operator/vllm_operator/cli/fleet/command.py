@@ -1,10 +1,12 @@
-"""`kubectl vllm status` and `kubectl vllm logs`: what they ask the cluster, and what they print."""
+"""`kubectl vllm status`, `logs` and `classes`: what they ask the cluster, and what they print."""
 
 import argparse
 import asyncio
+from contextlib import suppress
 
-from ...api import KIND
+from ...api import CLASS_KIND, KIND
 from ...manifests.names import CONTAINER, INSPECTION_LABEL, INSTANCE_LABEL, MANAGED_BY, MANAGED_BY_LABEL
+from . import classes
 from .client import FleetError, NotThereError, Object, UserClient, connect
 from .explanation import Log, explanation, telling
 from .rows import Key, Requests, as_json, as_text, counted, is_ready, key, rows
@@ -16,6 +18,8 @@ def run(arguments: argparse.Namespace) -> str:
     """What is to be printed. Raises FleetError."""
     if arguments.command == "logs":
         return asyncio.run(_logs(arguments))
+    if arguments.command == "classes":
+        return asyncio.run(_classes(arguments))
     if arguments.name and arguments.all_namespaces:
         raise FleetError("a NAME is in one namespace: leave out -A, or the name")
     return asyncio.run(_status(arguments))
@@ -29,8 +33,17 @@ async def _status(arguments: argparse.Namespace) -> str:
         else:
             # One after the other: who may see neither is to be told of the services.
             services, pods = await client.find(KIND, namespace), await client.find("Pod", namespace, _PODS)
-        found = rows(services, pods, await _requests(client, pods))
-    return as_json(found) if arguments.output == "json" else as_text(found)
+        fleet = rows(services, pods, await _requests(client, pods))
+    return as_json(fleet) if arguments.output == "json" else as_text(fleet)
+
+
+async def _classes(arguments: argparse.Namespace) -> str:
+    async with connect(arguments.kubeconfig, arguments.context) as client:
+        found = await client.find(CLASS_KIND, None)
+        services: list[Object] | None = None
+        with suppress(FleetError):  # most teams see their own namespaces only
+            services = await client.find(KIND, None)
+    return classes.as_json(found, services) if arguments.output == "json" else classes.as_text(found, services)
 
 
 async def _one(client: UserClient, namespace: str, name: str) -> tuple[list[Object], list[Object]]:

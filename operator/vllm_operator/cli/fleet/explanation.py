@@ -34,19 +34,19 @@ class Log:
 def telling(pods: Sequence[Object]) -> Log | None:
     """The log that tells most: of a container that failed, else of the newest that has started; None: there is none."""
     newest_first = sorted(pods, key=lambda pod: str(pod["metadata"]["creationTimestamp"]), reverse=True)
-    found = [pod_of(pod) for pod in newest_first]
-    for pod in found:
+    snapshots = [pod_of(pod) for pod in newest_first]
+    for pod in snapshots:
         if pod.ending:
             return Log(pod.name, pod.ending.replaced)
-    return next((Log(pod.name, previous=False) for pod in found if pod.ready or pod.started), None)
+    return next((Log(pod.name, previous=False) for pod in snapshots if pod.ready or pod.started), None)
 
 
 def explanation(service: Object, pods: Sequence[Object], log: tuple[Log, str] | None) -> str:
     """A service as text, with its conditions and pods. `log`: which log tells most, and what it says; None: no log."""
-    found = [_with_log(pod_of(pod), log) for pod in pods]
-    parts = [_headline(service), _conditions(service), _pods(found)]
+    snapshots = [_with_log(pod_of(pod), log) for pod in pods]
+    parts = [_headline(service), _conditions(service), _pods(snapshots)]
     if log:
-        pod = next(one for one in found if one.name == log[0].pod)
+        pod = next(one for one in snapshots if one.name == log[0].pod)
         parts.append(_log(pod, *log))
     return "\n\n".join("\n".join(lines) for lines in parts)
 
@@ -84,16 +84,16 @@ def _wrapped(text: str, indent: str = "  ") -> list[str]:
 
 
 def _conditions(service: Object) -> list[str]:
-    found = _by_type(service)
-    lines = ["Conditions"] if found else ["No conditions yet"]
-    told = {found[ConditionType.READY]["message"]} if ConditionType.READY in found else set()
-    for kind, entry in found.items():
-        known = ConditionType.named(kind)
-        words = known.holds if known else kind
+    conditions = _by_type(service)
+    lines = ["Conditions"] if conditions else ["No conditions yet"]
+    messages = {conditions[ConditionType.READY]["message"]} if ConditionType.READY in conditions else set()
+    for kind, entry in conditions.items():
+        condition = ConditionType.named(kind)
+        words = condition.holds if condition else kind
         lines.append(f"  {words}: {_HOLDS.get(entry['status'], entry['status'])} ({entry['reason']})")
-        if entry["message"] not in told:
+        if entry["message"] not in messages:
             lines += _wrapped(entry["message"], "    ")
-            told.add(entry["message"])
+            messages.add(entry["message"])
     return lines
 
 
@@ -148,6 +148,6 @@ def _of_serving(text: str) -> list[str]:
     """What cannot hold anything that users have sent."""
     names = list(dict.fromkeys(exception_names(text)))
     lines = [f"  exceptions: {', '.join(names)}"] if names else []
-    reports = [found["report"] for found in _REPORT.finditer(text)]
+    reports = [match["report"] for match in _REPORT.finditer(text)]
     lines += [f"  {shorten(report, _LINE_MAX)}" for report in reports[-1:]]
     return lines or ["  nothing but what could hold users' requests"]

@@ -32,7 +32,7 @@ class Requests:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One service."""
+    """One service, as a row of the table."""
 
     namespace: str
     name: str
@@ -122,15 +122,15 @@ def _reason(service: Object, status: Object) -> str:
     return ready["reason"] if ready else ""
 
 
-def as_text(found: Sequence[Row]) -> str:
+def as_text(fleet: Sequence[Row]) -> str:
     """The table, with the sum of the GPUs below it where there are several services."""
-    if not found:
+    if not fleet:
         return "no InferenceServices found"
-    lines = columns([_HEADER, *(_cells(row) for row in found)], right=_NUMBERS)
-    if len(found) > 1:
-        up = sum(row.ready >= row.wanted for row in found)
-        used, waiting = sum(row.gpus for row in found), sum(row.gpus_waiting for row in found)
-        lines += ["", f"{up} of {len(found)} services have all their pods; GPUs: {used} used, {waiting} waiting"]
+    lines = columns([_HEADER, *(_cells(row) for row in fleet)], right=_NUMBERS)
+    if len(fleet) > 1:
+        up = sum(row.ready >= row.wanted for row in fleet)
+        used, waiting = sum(row.gpus for row in fleet), sum(row.gpus_waiting for row in fleet)
+        lines += ["", f"{up} of {len(fleet)} services have all their pods; GPUs: {used} used, {waiting} waiting"]
     return "\n".join(lines)
 
 
@@ -144,9 +144,9 @@ def _cells(row: Row) -> tuple[str, ...]:
     return (*texts, row.reason)
 
 
-def as_json(found: Sequence[Row]) -> str:
+def as_json(fleet: Sequence[Row]) -> str:
     """The same for scripts; null is what is not known."""
-    return json.dumps({"services": [_camel(asdict(row)) for row in found]}, indent=2)
+    return json.dumps({"services": [_camel(asdict(row)) for row in fleet]}, indent=2)
 
 
 def _camel(value: Any) -> Any:

@@ -1,0 +1,59 @@
+"""Whether a spec that a ServingClass filled in still keeps the rules between fields. Pure.
+
+The API server has checked what the user wrote and what the class says, each for itself; that both together keep the
+rules, only we can tell. The sentences are those of the rules in api/: a test holds this list against all of them.
+"""
+
+from collections.abc import Callable
+
+from ..api import accelerator, pod, spec
+from ..api.base import Rule, bytes_of
+from ..api.pod import Resources
+from ..api.spec import InferenceServiceSpec
+from .limits import most_replicas
+
+
+def _on_cpu(given: InferenceServiceSpec) -> bool:
+    return given.accelerator.resource == "cpu"
+
+
+def _shares_volume(given: InferenceServiceSpec) -> bool:
+    claim = given.cache.claim if given.cache else None
+    return claim is None or claim.access_mode == "ReadWriteMany" or most_replicas(given) <= 1
+
+
+def _can_roll(given: InferenceServiceSpec) -> bool:
+    rollout = given.rollout
+    return rollout is None or rollout.max_unavailable != 0 or bool(rollout.max_surge)
+
+
+def _cores(quantity: str) -> float:
+    return float(quantity.removesuffix("m")) / 1000 if quantity.endswith("m") else float(quantity)
+
+
+def _enough(resources: Resources | None, name: str, size: Callable[[str], float]) -> bool:
+    limit = getattr(resources.limits, name) if resources and resources.limits else None
+    request = getattr(resources.requests, name) if resources and resources.requests else None
+    return limit is None or request is None or size(limit) >= size(request)
+
+
+# Each rule between fields that a class can set, and whether a spec keeps it.
+CHECKS: tuple[tuple[Rule, Callable[[InferenceServiceSpec], bool]], ...] = (
+    (
+        spec.TOKENS_RULE,
+        lambda s: not (s.max_num_batched_tokens and s.max_num_seqs) or s.max_num_batched_tokens >= s.max_num_seqs,
+    ),
+    (spec.SHARED_VOLUME_RULE, _shares_volume),
+    (spec.CPU_PIPELINE_RULE, lambda s: not _on_cpu(s) or s.pipeline_parallel_size in (None, 1)),
+    (spec.CPU_OFFLOAD_RULE, lambda s: not _on_cpu(s) or not (s.kv_cache and s.kv_cache.cpu_offload)),
+    (accelerator.PRODUCT_RULE, lambda s: not _on_cpu(s) or not s.accelerator.product),
+    (accelerator.MEMORY_RULE, lambda s: not _on_cpu(s) or not s.accelerator.memory),
+    (spec.STEPS_RULE, _can_roll),
+    (pod.CPU_RULE, lambda s: _enough(s.resources, "cpu", _cores)),
+    (pod.MEMORY_RULE, lambda s: _enough(s.resources, "memory", bytes_of)),
+)
+
+
+def broken(given: InferenceServiceSpec) -> str | None:
+    """The sentence of the first rule that the spec does not keep; None where it keeps all of them."""
+    return next((str(rule["message"]) for rule, keeps in CHECKS if not keeps(given)), None)

@@ -1,0 +1,106 @@
+"""What a ServingClass lets its services ask for: each alone, and all of a namespace together. Pure.
+
+A refusal keeps new pods from being made. It never takes away what is deployed: that is for who acts on it to see to.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from ..api.reasons import Finding, Reason
+from ..api.resource import Key
+from ..api.serving_class import ServingClass, ServingLimits
+from ..api.spec import InferenceServiceSpec
+from ..vllm.argv import ranks
+from .classes import ASK
+from .merging import at
+
+
+def most_replicas(spec: InferenceServiceSpec) -> int:
+    """The most pods that a service asks for: an autoscaler may use all that it is given."""
+    if spec.autoscaling:
+        return spec.autoscaling.max_replicas
+    return 1 if spec.replicas is None else spec.replicas
+
+
+def gpus_of_pod(spec: InferenceServiceSpec) -> int:
+    """GPUs of one pod."""
+    return 0 if spec.accelerator.resource == "cpu" else ranks(spec)
+
+
+def most_gpus(spec: InferenceServiceSpec) -> int:
+    """GPUs of all pods that a service may come to have; none while it is suspended."""
+    return 0 if spec.suspend else most_replicas(spec) * gpus_of_pod(spec)
+
+
+def exceeded(own: ServingClass, spec: InferenceServiceSpec, sources: Mapping[str, str]) -> Finding | None:
+    """The first limit that a spec does not keep. `sources`: of values that the user did not set, by field."""
+    limits = own.spec.limits
+    if limits is None:
+        return None
+    sentence = next(_counts(limits, spec), None) or next(_values(limits, spec, sources), None)
+    return (Reason.CLASS_LIMIT_EXCEEDED, f"ServingClass {own.name} allows {sentence}, {ASK}") if sentence else None
+
+
+def _counts(limits: ServingLimits, spec: InferenceServiceSpec) -> Iterator[str]:
+    gpus, replicas = most_gpus(spec), most_replicas(spec)
+    field = "autoscaling.maxReplicas" if spec.autoscaling else "replicas"
+    if limits.max_replicas is not None and replicas > limits.max_replicas:
+        yield f"{limits.max_replicas} replicas (limits.maxReplicas), and {field} is {replicas}: lower it"
+    if limits.gpus_per_service is not None and gpus > limits.gpus_per_service:
+        each = f"{replicas} x {gpus_of_pod(spec)}"
+        yield (
+            f"{limits.gpus_per_service} GPUs for a service (limits.gpusPerService), and this one asks for {gpus} "
+            f"({each}): lower {field} or tensorParallelSize"
+        )
+    most, asked = limits.max_model_len, spec.max_model_len
+    if most is not None and not (isinstance(asked, int) and asked <= most):
+        has = "not set" if asked is None else asked
+        yield f"{most:,} tokens (limits.maxModelLen), and maxModelLen is {has}: set it to {most} or less"
+
+
+def _values(limits: ServingLimits, spec: InferenceServiceSpec, sources: Mapping[str, str]) -> Iterator[str]:
+    manifest = spec.to_manifest()
+    for path, patterns in sorted((limits.allowed or {}).items()):
+        value = at(manifest, path)
+        text = value if isinstance(value, str) else str(value).lower()  # as in YAML: true, 8192
+        if value is not None and not any(fnmatchcase(text, pattern) for pattern in patterns):
+            origin = f", from {sources[path]}" if path in sources else ""
+            words = " or ".join(patterns) or "no value"
+            yield f"{path} {words} (limits.allowed), and it is {text}{origin}: set it to one of these"
+
+
+@dataclass(frozen=True, slots=True)
+class Claimant:
+    """A service of a class in one namespace, as its GPUs are counted."""
+
+    key: Key
+    created: str
+    has_pods: bool
+    held: int
+    """GPUs of the pods that it has."""
+    asked: int
+    """GPUs that it may come to have."""
+
+
+def over_budget(own: ServingClass, claimants: Sequence[Claimant]) -> dict[Key, Finding]:
+    """Services that limits.gpusPerNamespace has no room for, of all those of the class in one namespace.
+
+    Those with pods come first, then the oldest. What is refused keeps the GPUs that it holds, and they count.
+    """
+    limit = own.spec.limits.gpus_per_namespace if own.spec.limits else None
+    refused: dict[Key, Finding] = {}
+    if limit is None:
+        return refused
+    used = 0
+    for one in sorted(claimants, key=lambda one: (not one.has_pods, one.created, one.key.name)):
+        if used + one.asked <= limit:
+            used += one.asked
+            continue
+        refused[one.key] = (
+            Reason.CLASS_LIMIT_EXCEEDED,
+            f"ServingClass {own.name} allows {limit} GPUs for all its services in a namespace (limits.gpusPerNamespace)"
+            f"; {used} go to others and this one asks for {one.asked}: lower what services ask for, {ASK}",
+        )
+        used += one.held
+    return refused

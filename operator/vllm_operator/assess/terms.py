@@ -1,0 +1,81 @@
+"""On what terms a service's pods run: the values that were kept with their template, and what its class says now. Pure.
+
+As long as the rendering of the user's spec is kept, the values that were resolved for it hold for everything: a class
+or a default that has changed since is told, and rolls nothing by itself.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pydantic import ValidationError
+
+from ..api.reasons import Finding, Reason
+from ..api.spec import InferenceServiceSpec
+from .merging import ContradictionError
+from .resolution import OPERATOR, Resolution, Resolved, changes, effective
+
+_MOST_CHANGES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What holds for a service now."""
+
+    spec: InferenceServiceSpec
+    """The user's, with what was resolved."""
+    resolved: tuple[Resolved, ...] = ()
+    refusal: Finding | None = None
+    """Why its class does not let it have (more) pods."""
+    drift: Finding | None = None
+    """What has changed since the pods were rendered."""
+    held_back: bool = False
+    """Whether it has fewer pods than its spec asks for because of the refusal."""
+
+
+def kept_values(kept: Sequence[Mapping[str, Any]]) -> tuple[Resolved, ...]:
+    """What was kept with a pod template."""
+    return tuple(Resolved.of(one) for one in kept)
+
+
+def values_before_classes(spec: InferenceServiceSpec, image: str) -> tuple[Resolved, ...]:
+    """What an operator that knew no classes resolved. `image`: of the template that it kept."""
+    unset = "resource" not in spec.accelerator.model_fields_set
+    device = [Resolved("accelerator.resource", spec.accelerator.resource, OPERATOR)] if unset else []
+    return (*device, *([] if spec.image else [Resolved("image", image, OPERATOR)]))
+
+
+def terms(spec: InferenceServiceSpec, now: Resolution, kept: Sequence[Resolved] | None) -> Terms:
+    """What holds: the kept values where there are some, else what the spec comes to now."""
+    if kept is None:
+        return Terms(now.spec, now.resolved, now.refusal)
+    try:
+        held = effective(spec, kept)
+    except (ContradictionError, ValidationError):  # of another version of the operator: nothing can be made of it
+        return Terms(now.spec, now.resolved, now.refusal)
+    drift = None if now.refusal else _drift(kept, now.resolved)
+    return Terms(held, tuple(kept), now.refusal, drift)
+
+
+def _drift(kept: Sequence[Resolved], now: Sequence[Resolved]) -> Finding | None:
+    changed = changes(kept, now)
+    if not changed:
+        return None
+    shown = "; ".join(one.text for one in changed[:_MOST_CHANGES])
+    more = f" and {len(changed) - _MOST_CHANGES} more" if len(changed) > _MOST_CHANGES else ""
+    told = f"{shown}{more}: set rollout.restartedAt to the current time to roll the pods with what holds now"
+    if any(one.of_class for one in changed):
+        return Reason.CLASS_CHANGED, f"the pods run with what their ServingClass gave them earlier: {told}"
+    return Reason.DEFAULT_CHANGED, f"the pods run with earlier defaults of the operator: {told}"
+
+
+def hold_back(given: Terms, pods: int) -> Terms:
+    """The terms of a service that is refused more pods than the `pods` that are deployed: these stay, or fewer."""
+    spec, scaling = given.spec, given.spec.autoscaling
+    if scaling and scaling.max_replicas > max(pods, 1):
+        most = max(pods, 1)
+        held = scaling.model_copy(update={"max_replicas": most, "min_replicas": min(scaling.min_replicas, most)})
+        return replace(given, spec=spec.model_copy(update={"autoscaling": held}), held_back=True)
+    if not scaling and (1 if spec.replicas is None else spec.replicas) > pods:
+        return replace(given, spec=spec.model_copy(update={"replicas": pods}), held_back=True)
+    return given

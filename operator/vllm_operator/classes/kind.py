@@ -1,0 +1,30 @@
+"""ServingClass, as the loop knows it: its watch, and its reconciler."""
+
+from collections.abc import Iterable, Mapping
+
+from ..api import CLASS_KIND
+from ..api.resource import Key
+from ..api.serving_class import ServingClass
+from ..loop.kinds import Kind
+from ..resources import RESOURCES
+from ..snapshots.own import ObjectSnapshot, key_of, snapshot
+from ..snapshots.serving_class import UnreadClass, serving_class
+from ..watch.sources import Body, Indices, Item, Source
+from .reconcile import PARSED, STATUSES, ClassReconciler
+
+
+def _status(body: Body) -> Mapping[Key, ObjectSnapshot]:
+    return {key_of(body): snapshot(body)}
+
+
+def _parsed(body: Body) -> Mapping[Key, ServingClass | UnreadClass]:
+    return {key_of(body): serving_class(body)}
+
+
+def _all(_: Body, indices: Indices) -> Iterable[Item]:
+    """Which classes are defaults, each default says."""
+    return [Item(CLASS_KIND, key) for key in indices[STATUSES]]
+
+
+SOURCES = (Source(RESOURCES[CLASS_KIND], {STATUSES: _status, PARSED: _parsed}, _all),)
+SERVING_CLASS = Kind(CLASS_KIND, SOURCES, ClassReconciler)

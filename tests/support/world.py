@@ -1,0 +1,152 @@
+"""The loop over services in memory: a reconciler, the API server that it asks, and a clock that tests move."""
+
+import asyncio
+from typing import Any
+
+from support.clock import Clock
+from support.fake_api import FakeApi
+from vllm_operator.api import API_VERSION
+from vllm_operator.api.resource import Key
+from vllm_operator.cluster import Cluster, path
+from vllm_operator.inspection.report import Facts, encode
+from vllm_operator.loop.kinds import Surroundings
+from vllm_operator.manifests.names import INSPECTION_LABEL, INSTANCE_LABEL
+from vllm_operator.services.first_status import FIRST_STATUS_SECONDS
+from vllm_operator.services.kind import SOURCES
+from vllm_operator.services.reconcile import ServiceReconciler
+from vllm_operator.settings import Images, Settings
+
+NAMESPACE = "team-a"
+CONFIG = {
+    "architectures": ["LlamaForCausalLM"],
+    "model_type": "llama",
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 4,
+    "vocab_size": 256,
+    "max_position_embeddings": 128,
+    "torch_dtype": "bfloat16",
+}
+LARGE = {**CONFIG, "hidden_size": 16384, "intermediate_size": 65536, "num_hidden_layers": 128, "vocab_size": 128000}
+
+
+class World:
+    """A reconciler, the API server that it asks, and a clock."""
+
+    def __init__(self, *, inspects: bool = True, api: FakeApi | None = None) -> None:
+        self.api, self.clock = api or FakeApi(), Clock()
+        self.indices: dict[str, Any] = {}
+        self.requeued: list[Key] = []
+        self.settings = Settings(images=Images(operator="operator:1" if inspects else None), engine_metrics=False)
+        self.begin()
+
+    def begin(self, image: str = "") -> None:
+        """An operator begins, with nothing remembered; perhaps one with another default image."""
+        if image:
+            self.settings = self.settings.model_copy(update={"images": Images(gpu=image, operator="operator:1")})
+        around = Surroundings(
+            Cluster(self.api, lambda _: True),
+            self.settings,
+            self.indices,
+            frozenset,
+            self.requeued.append,
+            self.clock,
+        )
+        self.reconciler = ServiceReconciler(around)
+        self.watch()
+
+    def watch(self) -> None:
+        """The watches show all that is there now."""
+        self.indices.clear()
+        self.indices |= self.api.shown(SOURCES)
+
+    def service(self, name: str = "llama", **spec: Any) -> Key:
+        """A user applies a service."""
+        body = {
+            "apiVersion": API_VERSION,
+            "kind": "InferenceService",
+            "metadata": {"name": name, "namespace": NAMESPACE, "uid": f"uid-{name}"},
+            "spec": {"model": {"uri": "hf://a/b"}, "accelerator": {"product": "NVIDIA-L4"}, **spec},
+        }
+        url = path("InferenceService", NAMESPACE, name)
+        self.api.put(url, {**body, "status": self.api.objects.get(url, {}).get("status", {})})
+        self.watch()
+        return Key(NAMESPACE, name)
+
+    def serving_class(self, name: str = "h100", created: str = "2026-11-24T12:00:00Z", **spec: Any) -> None:
+        """A platform team applies a class."""
+        meta = {"name": name, "uid": f"uid-{name}", "creationTimestamp": created}
+        body = {"apiVersion": API_VERSION, "kind": "ServingClass", "metadata": meta, "spec": spec}
+        self.api.put(path("ServingClass", "", name), body)
+        self.watch()
+
+    def inspected(self, name: str = "llama", config: dict[str, Any] = CONFIG) -> None:
+        """The inspect Job's pod ends with a report."""
+        job = next(child for child in self.children("Job") if child.startswith(f"{name}-inspect"))
+        key = self.api.objects[path("Job", NAMESPACE, job)]["metadata"]["labels"][INSPECTION_LABEL]
+        ended = {"state": {"terminated": {"message": encode(Facts(config))}}}
+        body = {
+            "metadata": {
+                "name": job,
+                "namespace": NAMESPACE,
+                "labels": {INSTANCE_LABEL: name, INSPECTION_LABEL: key},
+            },
+            "spec": {"containers": []},
+            "status": {"containerStatuses": [ended]},
+        }
+        self.api.objects[path("Pod", NAMESPACE, job)] = body
+        self.watch()
+
+    def pods_of_jobs_go(self) -> None:
+        """The garbage collector deletes the pods of Jobs that are gone."""
+        for name in self.children("Pod"):
+            if name not in self.children("Job"):
+                self.api.objects.pop(path("Pod", NAMESPACE, name))
+        self.watch()
+
+    def reconcile(self, key: Key, *, watched: bool = True) -> float | None:
+        """One reconcile; then the watches show what came of it, if they do not lag."""
+        self.api.requests.clear()
+        again = asyncio.run(self.reconciler.reconcile(key))
+        if watched:
+            self.watch()
+        return again
+
+    def children(self, kind: str) -> list[str]:
+        """Names of the objects of a kind."""
+        prefix = path(kind, NAMESPACE) + "/"
+        return [url.removeprefix(prefix) for url in self.api.objects if url.startswith(prefix)]
+
+    def writes(self) -> list[str]:
+        """What the last reconcile asked for, without the reads: the verb and what it was about."""
+        return [f"{verb} {url.split(NAMESPACE + '/')[1]}" for verb, url in self.api.requests if verb != "get"]
+
+    def status(self, name: str = "llama") -> dict[str, Any]:
+        """The status that stands."""
+        status: dict[str, Any] = self.api.objects[path("InferenceService", NAMESPACE, name)].get("status", {})
+        return status
+
+    def reason(self, kind: str = "Ready") -> str:
+        """The reason of a condition."""
+        reasons = {entry["type"]: entry["reason"] for entry in self.status()["conditions"]}
+        return str(reasons[kind])
+
+    def message(self, kind: str) -> str:
+        """The message of a condition."""
+        messages = {entry["type"]: entry["message"] for entry in self.status()["conditions"]}
+        return str(messages[kind])
+
+
+def serving(**spec: Any) -> tuple[World, Key]:
+    """A service whose children are all there, and whose first status is written."""
+    world = World()
+    key = world.service(**spec)
+    world.reconcile(key)
+    world.inspected()
+    world.reconcile(key)
+    world.clock.now += FIRST_STATUS_SECONDS
+    world.reconcile(key)  # the status is written
+    world.reconcile(key)
+    return world, key

@@ -1,0 +1,270 @@
+"""Services with a ServingClass, through the loop: what reaches the children, the status, and what is kept of it."""
+
+from typing import Any
+
+from support.world import NAMESPACE, World
+from vllm_operator.api.resource import Key
+from vllm_operator.cluster import path
+from vllm_operator.services.first_status import FIRST_STATUS_SECONDS
+from vllm_operator.services.reconcile import CLASS_SECONDS
+
+L4 = {"accelerator": {"product": "NVIDIA-L4"}}
+RESTARTED = {"rollout": {"restartedAt": "2026-11-24T12:00:00Z"}}
+
+
+def settle(world: World, key: Key) -> None:
+    """Until all children are there and the status is written."""
+    world.reconcile(key)
+    if world.children("Job"):
+        world.inspected(key.name)
+    for _ in range(3):
+        world.clock.now += FIRST_STATUS_SECONDS
+        world.reconcile(key)
+
+
+def serving(world: World, name: str = "llama", **spec: Any) -> Key:
+    """A service of what its user writes, as far as it comes."""
+    key = world.service(name, **{"accelerator": {}, **spec})
+    settle(world, key)
+    return key
+
+
+def container(world: World, name: str = "llama") -> dict[str, Any]:
+    found: dict[str, Any] = world.api.objects[path("Deployment", NAMESPACE, name)]["spec"]["template"]["spec"]
+    return dict(found["containers"][0])
+
+
+def condition(world: World, kind: str, name: str = "llama") -> dict[str, Any] | None:
+    return next((entry for entry in world.status(name)["conditions"] if entry["type"] == kind), None)
+
+
+def replicas(world: World, name: str = "llama") -> int:
+    return int(world.api.objects[path("Deployment", NAMESPACE, name)]["spec"]["replicas"])
+
+
+def resolved(world: World) -> dict[str, str]:
+    return {one["field"]: f"{one['value']} from {one['from']}" for one in world.status()["resolved"]}
+
+
+def test_a_class_reaches_the_pods_and_the_status_says_what_it_gave() -> None:
+    world = World()
+    world.serving_class(**L4, defaults={"maxModelLen": 64}, cache={"storage": "10Gi"})
+    serving(world, servingClassName="h100")
+    assert "--max-model-len=64" in container(world)["args"]
+    assert world.children("PersistentVolumeClaim") == ["llama-cache"]
+    assert resolved(world) == {
+        "accelerator.product": "NVIDIA-L4 from ServingClass h100",
+        "accelerator.resource": "nvidia.com/gpu from operator",
+        "cache.claim.storage": "10Gi from ServingClass h100",
+        "image": f"{world.settings.images.gpu} from operator",
+        "maxModelLen": "64 from ServingClass h100",
+    }
+    assert condition(world, "Admitted") is None
+    (revision,) = (one for one in world.api.objects.values() if "template" in one.get("data", ()))
+    assert {one["field"] for one in revision["data"]["resolved"]} == resolved(world).keys()
+
+
+def test_a_service_without_a_class_says_what_the_operator_gave() -> None:
+    world = World()
+    serving(world, accelerator={"product": "NVIDIA-L4"})
+    assert resolved(world) == {
+        "accelerator.resource": "nvidia.com/gpu from operator",
+        "image": f"{world.settings.images.gpu} from operator",
+    }
+
+
+def test_a_changed_class_is_told_and_reaches_the_pods_with_a_restart() -> None:
+    world = World()
+    world.serving_class(**L4, defaults={"maxModelLen": 64})
+    key = serving(world, servingClassName="h100")
+    world.serving_class(**L4, defaults={"maxModelLen": 32})
+    for operator in ("the one that rendered it", "another one"):
+        settle(world, key)
+        assert "--max-model-len=64" in container(world)["args"], operator
+        outdated = condition(world, "Outdated")
+        assert outdated
+        assert (outdated["status"], outdated["reason"]) == ("True", "ClassChanged")
+        assert "maxModelLen 64 -> 32: set rollout.restartedAt to the current time" in outdated["message"]
+        assert resolved(world)["maxModelLen"] == "64 from ServingClass h100"
+        world.begin()
+    world.service(accelerator={}, servingClassName="h100", **RESTARTED)
+    settle(world, key)
+    assert "--max-model-len=32" in container(world)["args"]
+    assert condition(world, "Outdated") is None
+
+
+def test_a_field_that_changes_no_pod_is_the_kept_one_too() -> None:
+    world = World()
+    world.serving_class(**L4, defaults={"networkPolicy": {"allowFrom": []}})
+    key = serving(world, servingClassName="h100")
+    world.serving_class(**L4)
+    settle(world, key)
+    assert world.children("NetworkPolicy") == ["llama"]
+    assert condition(world, "Outdated")
+
+
+def test_a_new_default_of_the_operator_is_told_as_well() -> None:
+    world = World()
+    key = serving(world, accelerator={"product": "NVIDIA-L4"})
+    before = container(world)["image"]
+    world.begin(image="vllm/vllm-openai:v0.99.0")
+    settle(world, key)
+    outdated = condition(world, "Outdated")
+    assert outdated
+    assert outdated["reason"] == "OperatorDefaultChanged"
+    assert f"image {before} -> vllm/vllm-openai:v0.99.0" in outdated["message"]
+    assert container(world)["image"] == before
+
+
+def test_what_an_earlier_operator_kept_is_neither_rewritten_nor_rolled() -> None:
+    world = World()
+    key = serving(world, accelerator={"product": "NVIDIA-L4"})
+    (url,) = (url for url, one in world.api.objects.items() if "template" in one.get("data", ()))
+    kept = {**world.api.objects[url], "data": {"template": world.api.objects[url]["data"]["template"]}}
+    world.api.put(url, kept)
+    world.serving_class(**L4, default=True, defaults={"maxModelLen": 64})
+    pods = world.api.objects[path("Deployment", NAMESPACE, "llama")]["spec"]
+    world.begin()
+    settle(world, key)
+    assert world.api.objects[url]["data"] == kept["data"]
+    assert world.api.objects[path("Deployment", NAMESPACE, "llama")]["spec"] == pods
+    assert "maxModelLen" not in resolved(world)
+    outdated = condition(world, "Outdated")
+    assert outdated
+    assert "servingClassName unset -> h100" in outdated["message"]
+
+
+def test_a_class_that_is_not_there_keeps_pods_from_being_made_until_it_is() -> None:
+    world = World()
+    key = serving(world, servingClassName="h100")
+    assert not world.children("Deployment")
+    ready, admitted = condition(world, "Ready"), condition(world, "Admitted")
+    assert ready
+    assert admitted
+    assert (ready["status"], ready["reason"], admitted["reason"]) == ("False", "ClassNotFound", "ClassNotFound")
+    assert ready["message"].startswith("no pods are made: there is no ServingClass h100")
+    assert condition(world, "Stalled")
+    world.serving_class(**L4)
+    settle(world, key)
+    assert world.children("Deployment") == ["llama"]
+    assert condition(world, "Admitted") is None
+
+
+def test_a_deleted_class_takes_nothing_away() -> None:
+    world = World()
+    world.serving_class(**L4, defaults={"maxModelLen": 64, "networkPolicy": {"allowFrom": []}})
+    key = serving(world, servingClassName="h100")
+    pods = world.api.objects[path("Deployment", NAMESPACE, "llama")]["spec"]
+    del world.api.objects[path("ServingClass", "", "h100")]
+    world.watch()
+    settle(world, key)
+    assert world.api.objects[path("Deployment", NAMESPACE, "llama")]["spec"] == pods
+    assert (condition(world, "Admitted") or {})["reason"] == "ClassNotFound"
+    assert resolved(world)["maxModelLen"] == "64 from ServingClass h100"
+    # And where the user changes the spec: what is deployed stays, with all that goes with it.
+    world.service(accelerator={}, servingClassName="h100", maxNumSeqs=8)
+    settle(world, key)
+    assert world.api.objects[path("Deployment", NAMESPACE, "llama")]["spec"]["template"] == pods["template"]
+    assert world.children("NetworkPolicy") == ["llama"]
+    # It is repaired, too.
+    del world.api.objects[path("Deployment", NAMESPACE, "llama")]
+    world.watch()
+    settle(world, key)
+    assert world.api.objects[path("Deployment", NAMESPACE, "llama")]["spec"] == pods
+
+
+def test_a_tightened_limit_keeps_the_pods_that_there_are_and_no_more_are_made() -> None:
+    world = World()
+    world.serving_class(**L4, limits={"maxReplicas": 4})
+    key = serving(world, servingClassName="h100", replicas=2)
+    world.serving_class(**L4, limits={"maxReplicas": 1})
+    settle(world, key)
+    assert replicas(world) == 2
+    assert (condition(world, "Admitted") or {})["reason"] == "ClassLimitExceeded"
+    assert (condition(world, "Ready") or {})["reason"] == "Starting", "its pods are what it asks for"
+    world.service(accelerator={}, servingClassName="h100", replicas=3)
+    settle(world, key)
+    ready = condition(world, "Ready")
+    assert ready
+    assert (replicas(world), ready["reason"]) == (2, "ClassLimitExceeded")
+    assert "no more pods are made: ServingClass h100 allows 1 replicas" in ready["message"]
+    world.service(accelerator={}, servingClassName="h100", replicas=1)
+    settle(world, key)
+    assert (replicas(world), condition(world, "Admitted")) == (1, None)
+
+
+def test_an_autoscaler_is_held_as_well() -> None:
+    world = World()
+    world.serving_class(**L4, limits={"maxReplicas": 4})
+    key = serving(world, servingClassName="h100", autoscaling={"maxReplicas": 4})
+    world.serving_class(**L4, limits={"maxReplicas": 2})
+    settle(world, key)
+    hpa = world.api.objects[path("HorizontalPodAutoscaler", NAMESPACE, "llama")]["spec"]
+    assert (hpa["minReplicas"], hpa["maxReplicas"]) == (1, 1), "the one pod that there is stays, and no other comes"
+
+
+def test_a_namespaces_gpus_are_for_those_that_have_them_and_then_for_the_others() -> None:
+    world = World()
+    world.serving_class(**L4, limits={"gpusPerNamespace": 2})
+    first, second = serving(world, "first", servingClassName="h100"), serving(world, "second", servingClassName="h100")
+    third = serving(world, "third", servingClassName="h100")
+    assert world.children("Deployment") == ["first", "second"]
+    assert (condition(world, "Admitted", "third") or {})["reason"] == "ClassLimitExceeded"
+    assert world.reconcile(third) == CLASS_SECONDS
+    for key in (first, second):
+        assert world.reconcile(key) is None
+        assert condition(world, "Admitted", key.name) is None
+    del world.api.objects[path("InferenceService", NAMESPACE, "first")]
+    world.watch()
+    settle(world, third)
+    assert condition(world, "Admitted", "third") is None
+
+
+def test_a_namespace_that_may_not_use_the_class_is_told_so() -> None:
+    world = World()
+    world.serving_class(**L4, namespaces={"matchLabels": {"team": "a"}})
+    key = serving(world, servingClassName="h100")
+    assert (condition(world, "Ready") or {})["reason"] == "ClassUnreadable", "nothing is known of the namespace"
+    labelled = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": {"team": "b"}}}
+    world.api.put(path("Namespace", "", NAMESPACE), labelled)
+    world.watch()
+    settle(world, key)
+    assert (condition(world, "Ready") or {})["reason"] == "ClassNotAllowed"
+    labelled["metadata"]["labels"] = {"team": "a"}
+    world.api.put(path("Namespace", "", NAMESPACE), labelled)
+    world.watch()
+    settle(world, key)
+    assert world.children("Deployment") == ["llama"]
+
+
+def test_without_rights_services_that_name_a_class_are_told_and_others_untouched() -> None:
+    world = World()
+    world.serving_class(**L4, default=True)
+
+    def blind() -> None:
+        for index in ("classes", "namespaces"):
+            world.indices.pop(index)
+
+    first, second = world.service("named", servingClassName="h100"), world.service("plain")
+    for key in (first, second):
+        for _ in range(3):
+            blind()
+            world.clock.now += FIRST_STATUS_SECONDS
+            world.reconcile(key)
+    named = condition(world, "Admitted", "named")
+    assert named
+    assert named["reason"] == "ClassUnreadable"
+    assert "list and watch on servingclasses.vllm-operator.dev" in named["message"]
+    assert condition(world, "Admitted", "plain") is None
+
+
+def test_a_claim_that_is_there_keeps_its_class_and_its_size() -> None:
+    world = World()
+    world.serving_class(**L4, cache={"storage": "20Gi", "storageClassName": "slow", "accessMode": "ReadWriteOnce"})
+    key = serving(world, servingClassName="h100")
+    world.serving_class(**L4, cache={"storage": "10Gi", "storageClassName": "fast", "accessMode": "ReadWriteMany"})
+    world.service(accelerator={}, servingClassName="h100", **RESTARTED)
+    settle(world, key)
+    claim = world.api.objects[path("PersistentVolumeClaim", NAMESPACE, "llama-cache")]["spec"]
+    assert (claim["storageClassName"], claim["accessModes"]) == ("slow", ["ReadWriteOnce"])
+    assert claim["resources"]["requests"]["storage"] == "20Gi"
