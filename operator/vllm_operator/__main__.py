@@ -62,11 +62,11 @@ def _crd(arguments: argparse.Namespace) -> None:
 def _render(arguments: argparse.Namespace) -> None:
     from .cli.class_file import ClassInputError
     from .cli.documents import print_yaml
-    from .cli.render import render_file
+    from .cli.render import RenderError, render_file
 
     try:
         print_yaml(*render_file(arguments.filename, arguments.settings, arguments.class_file))
-    except ClassInputError as error:
+    except (ClassInputError, RenderError) as error:
         print(f"{arguments.prog}: {error}", file=sys.stderr)
         sys.exit(BAD_INPUT)
 

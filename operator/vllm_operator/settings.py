@@ -3,7 +3,9 @@
 The chart renders `values.settings` into a file; a typo in it stops the operator with one clear error.
 """
 
-from fnmatch import fnmatchcase
+import re
+from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,12 +31,55 @@ class Images(_Settings):
     operator: str | None = None
 
 
-class Settings(_Settings):
+class Allowed(_Settings):
+    """What services may ask for that could do harm. assess/policy.py checks it; docs/settings.md documents it.
+
+    Lists hold patterns: `*` stands for anything without a slash, `**` for anything.
+    """
+
+    # Images that `spec.image` may name.
+    allowed_images: tuple[str, ...] = ("vllm/vllm-openai:*", "vllm/vllm-openai@sha256:*")
+    # Whether Python code from a model's repository may run.
+    allow_trust_remote_code: bool = False
+    # Organisations of the hub whose models, tokenizers, adapters and draft models may be served.
+    allowed_hub_organisations: tuple[str, ...] = ("*",)
+    # Labels that a claim must have to be mounted; None: any claim in the service's namespace.
+    allowed_claims: Mapping[str, str] | None = None
+    # `*` does not stand for system-*: those have to be written out.
+    allowed_priority_classes: tuple[str, ...] = ("*",)
+    allowed_service_accounts: tuple[str, ...] = ("default",)
+    allowed_runtime_classes: tuple[str, ...] = ("nvidia", "nvidia-cdi", "amd")
+    # Keys of labels and annotations. Those of kubernetes.io and k8s.io are never allowed.
+    allowed_pod_labels: tuple[str, ...] = (
+        "team",
+        "owner",
+        "environment",
+        "cost-center",
+        "cost-centre",
+        "kueue.x-k8s.io/queue-name",
+    )
+    allowed_pod_annotations: tuple[str, ...] = (
+        "team",
+        "owner",
+        "environment",
+        "cost-center",
+        "cost-centre",
+        "gke-gcsfuse/volumes",
+    )
+    # Types of KEDA's triggers. Most connect, with KEDA's rights, to an address that the service names.
+    allowed_triggers: tuple[str, ...] = ("cron", "kubernetes-workload")
+    # Hosts that requests may have vLLM fetch images, audio and video from; `*` alone: any, the cluster's inside too.
+    allowed_media_domains: tuple[str, ...] = ()
+
+    def allows_image(self, image: str) -> bool:
+        """Whether a service may run this image."""
+        return matches(self.allowed_images, image)
+
+
+class Settings(Allowed):
     """All settings, with the defaults that hold when the file leaves them out."""
 
     images: Images = Field(default_factory=Images)
-    # Shell patterns of images that `spec.image` may name. The default images are always allowed.
-    allowed_images: tuple[str, ...] = ("vllm/vllm-openai:*", "vllm/vllm-openai@sha256:*")
     # Namespaces to watch; empty: all.
     watch_namespaces: tuple[str, ...] = ()
     # How the pods reach the model hub, for every pod alike.
@@ -54,13 +99,29 @@ class Settings(_Settings):
     log_format: Literal["json", "text"] = "json"
 
     def allows_image(self, image: str) -> bool:
-        """Whether a service may run this image."""
-        defaults = (self.images.gpu, self.images.cpu)
-        return image in defaults or any(fnmatchcase(image, pattern) for pattern in self.allowed_images)
+        """Whether a service may run this image. The default images are always allowed."""
+        return image in (self.images.gpu, self.images.cpu) or super().allows_image(image)
 
     def default_image(self, resource: str) -> str:
         """The image for an accelerator resource (nvidia.com/gpu, amd.com/gpu or cpu)."""
         return self.images.cpu if resource == "cpu" else self.images.gpu
+
+
+def matches(patterns: Iterable[str], text: str) -> bool:
+    """Whether one of the patterns stands for the whole text.
+
+    `*` is anything without a slash, `**` anything, and `?` one character that is no slash.
+    """
+    return any(_expression(pattern).fullmatch(text) for pattern in patterns)
+
+
+@cache
+def _expression(pattern: str) -> re.Pattern[str]:
+    parts = re.split(r"(\*+|\?)", pattern)
+    return re.compile("".join(_WILD.get(part) or re.escape(part) for part in parts))
+
+
+_WILD = {"*": "[^/]*", "**": ".*", "?": "[^/]"}
 
 
 def load(path: Path | None) -> Settings:

@@ -26,7 +26,7 @@ from support.rights import WRITES, requests, writes
 from support.services import service
 from vllm_operator.cli.render import service_of
 from vllm_operator.cluster import path
-from vllm_operator.manifests import controller_revision, desired, pod_template
+from vllm_operator.manifests import Rendered, controller_revision, desired, pod_template
 from vllm_operator.settings import Settings
 
 NAMESPACE = "bench"
@@ -101,7 +101,7 @@ def applies(count: int) -> list[Request]:
     for number in range(count):
         owner = service_of(service(f"s{number}"))
         template = pod_template(owner, Settings())
-        children += [controller_revision(owner, 1, template), *desired(owner, template, served=())]
+        children += [controller_revision(owner, 1, Rendered(template)), *desired(owner, template, served=())]
     children.sort(key=lambda child: child["kind"] == "Deployment")
     query = "fieldManager=bench&force=true&fieldValidation=Ignore"
     for child in children:

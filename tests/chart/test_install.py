@@ -202,8 +202,8 @@ def test_an_operator_for_namespaces_has_no_rights_outside_them(installed: Client
             if subject.get("namespace") == PLATFORM
         }
         assert held == {f"{PLATFORM}-{RELEASE}-classes"}
-        words += ("--set=servingClasses.read=false,servingClasses.public=false",)
-        installed.helm("upgrade", CHART, *words, namespace=PLATFORM).ok()
+        without = "--set=servingClasses.read=false,servingClasses.public=false"
+        installed.helm("upgrade", CHART, *words, without, namespace=PLATFORM).ok()
         assert not allowed(installed, account, "list", "namespaces", "default")
     finally:
         installed.helm("uninstall", namespace=PLATFORM).ok()

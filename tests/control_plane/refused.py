@@ -218,31 +218,50 @@ ARGUMENTS = [
     ("extraArgs: [--api-key=secret]", "--api-key is set by spec.apiKeySecretRef: use that field"),
 ]
 
-_FORBIDDEN = "is not allowed in env: it can load code, or it is set by the operator or the platform team"
+_UNLISTED = "is not a variable that env may set: the list has the full names, in upper case"
+_FIELDS = {
+    "HF_TOKEN": "use model.tokenSecretRef",
+    "HUGGING_FACE_HUB_TOKEN": "use model.tokenSecretRef",
+    "VLLM_API_KEY": "use apiKeySecretRef",
+    "HF_HOME": "use cache",
+    "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "use lora.adapters",
+    "CUDA_VISIBLE_DEVICES": "use accelerator and tensorParallelSize",
+    "HF_ENDPOINT": "it is the operator's setting hubEndpoint",
+    "HTTPS_PROXY": "it is the operator's setting httpsProxy",
+    "Https_proxy": "it is the operator's setting httpsProxy",
+    "no_proxy": "it is the operator's setting noProxy",
+    "SSL_CERT_FILE": "it is the operator's setting caConfigMap",
+    "VLLM_SERVER_DEV_MODE": "the operator sets it",
+    "PATH": "it decides which code runs",
+    "LD_LIBRARY_PATH": "it decides which code runs",
+}
+_FROM_A_SECRET = "valueFrom: {secretKeyRef: {name: a, key: b}}"
 
 ENVIRONMENT = [
     ("env: {VLLM_LOGGING_LEVEL: DEBUG}", 'unknown field "spec.env.VLLM_LOGGING_LEVEL"'),
-    ("env: [{name: A, value: 1}]", "must be of type string"),
-    ("env: [{name: A}]", "an env entry needs either value or valueFrom, and not both"),
+    ("env: [{name: TZ, value: 1}]", "must be of type string"),
+    ("env: [{name: TZ}]", "an env entry needs either value or valueFrom, and not both"),
     (
-        "env: [{name: A, value: b, valueFrom: {fieldRef: {fieldPath: status.podIP}}}]",
+        "env: [{name: TZ, value: b, valueFrom: {fieldRef: {fieldPath: status.podIP}}}]",
         "an env entry needs either value or valueFrom, and not both",
     ),
-    ("env: [{name: A, valueFrom: {}}]", "valueFrom needs exactly one of secretKeyRef, configMapKeyRef or fieldRef"),
-    ("env: [{name: A, value: a}, {name: A, value: b}]", "Duplicate value"),
+    ("env: [{name: TZ, valueFrom: {}}]", "valueFrom needs exactly one of secretKeyRef, configMapKeyRef or fieldRef"),
+    ("env: [{name: TZ, value: a}, {name: TZ, value: b}]", "Duplicate value"),
     ("env: [{name: A-B, value: a}]", "must be letters, digits and _, and not begin with a digit"),
     ("env: [{name: 1A, value: a}]", "must be letters, digits and _, and not begin with a digit"),
-    ("env: [{name: A, valueFrom: {fieldRef: {fieldPath: spec.serviceAccountName}}}]", "Unsupported value"),
+    ("env: [{name: TZ, valueFrom: {fieldRef: {fieldPath: spec.serviceAccountName}}}]", "Unsupported value"),
+    *((f"env: [{{name: {name}, value: x}}]", f"{name} is not for env: {said}") for name, said in _FIELDS.items()),
     *(
-        (f"env: [{{name: {name}, value: x}}]", f"{name} {_FORBIDDEN}")
+        (f"env: [{{name: {name}, value: x}}]", f"{name} {_UNLISTED}")
         for name in (
-            "PATH", "PYTHONPATH", "PYTHONSTARTUP", "LD_PRELOAD", "LD_LIBRARY_PATH", "BASH_ENV", "VLLM_PLUGINS",
-            "VLLM_SERVER_DEV_MODE", "VLLM_NCCL_SO_PATH", "VLLM_CUDART_SO_PATH", "VLLM_LOGGING_CONFIG_PATH",
-            "VLLM_ALLOW_INSECURE_SERIALIZATION", "VLLM_ALLOW_RUNTIME_LORA_UPDATING", "VLLM_API_KEY", "HF_TOKEN",
-            "HF_ENDPOINT", "HTTPS_PROXY", "CUDA_VISIBLE_DEVICES", "NCCL_NET_PLUGIN", "OPENSSL_CONF",
-            "TRITON_PTXAS_PATH",
+            "PYTHONSTARTUP", "PYTHONWARNINGS", "BASH_ENV", "GCC_EXEC_PREFIX", "PYTORCH_NVCC", "NVCC_CCBIN",
+            "DG_JIT_NVCC_COMPILER", "FLASHINFER_EXTRA_CFLAGS", "VLLM_LOGGING_STREAM", "HUGGINGFACE_CO_STAGING",
+            "VLLM_DEBUG_LOG_API_SERVER_RESPONSE", "VLLM_NCCL_SO_PATH", "VLLM_CUDART_SO_PATH", "OPENSSL_CONF",
+            "VLLM_LOGGING_CONFIG_PATH", "VLLM_ALLOW_INSECURE_SERIALIZATION", "NCCL_NET_PLUGIN", "nccl_debug", "A",
         )
     ),
+    (f"env: [{{name: VLLM_LOGGING_LEVEL, {_FROM_A_SECRET}}}]", "VLLM_LOGGING_LEVEL takes no Secret: vLLM prints"),
+    (f"env: [{{name: HF_TOKEN, {_FROM_A_SECRET}}}]", "HF_TOKEN is not for env: use model.tokenSecretRef"),
 ]  # fmt: skip
 
 NAMES = [

@@ -2,6 +2,9 @@
 
 import subprocess
 import tarfile
+import time
+from collections import Counter
+from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -9,13 +12,22 @@ from typing import Any
 import pytest
 
 from cluster.host import REPOSITORY
-from support.kube import Kube
-from support.operator_process import OperatorProcess
-from support.services import args, ready
+from support.kube import Kube, conditions
+from support.model_reports import LLAMA_8B
+from support.operator_process import ACCOUNT, OperatorProcess, version
+from support.rights import writes
+from support.services import CHILDREN, LABEL, args, ready, service
 
 pytestmark = pytest.mark.control_plane
+GIT = ("git", "-C", str(REPOSITORY))
 # Changes of the operator between the two versions.
 BACK = 12
+# The version that the changelog calls the last one, and a fleet of it.
+RELEASED = "b23be15d18a952abbb382f00ef569c3f654b5f6b"
+SERVICES = 50
+# What that version does not keep: what is known of a model stood in its statuses.
+NEW_KINDS = {"ControllerRevision"}
+H100 = {"resource": "nvidia.com/gpu", "product": "NVIDIA-H100-80GB-HBM3"}
 SPECS: dict[str, dict[str, Any]] = {
     "plain": {},
     "two": {"replicas": 2, "maxModelLen": 1024},
@@ -26,13 +38,17 @@ SPECS: dict[str, dict[str, Any]] = {
 
 def earlier_version(folder: Path) -> Path | None:
     """The operator's source as it was some changes ago; None where git does not go back so far."""
-    git = ["git", "-C", str(REPOSITORY)]
-    log = [*git, "log", "--format=%H", f"--skip={BACK}", "-1", "--", "operator/vllm_operator"]
+    log = [*GIT, "log", "--format=%H", f"--skip={BACK}", "-1", "--", "operator/vllm_operator"]
     commit = subprocess.run(log, capture_output=True, text=True, check=False).stdout.strip()
-    if not commit:
+    return source_of(commit, folder) if commit else None
+
+
+def source_of(commit: str, folder: Path) -> Path | None:
+    """The operator's source as it was at a commit; None where git does not have it."""
+    packed = subprocess.run([*GIT, "archive", commit, "operator"], capture_output=True, check=False)
+    if packed.returncode:
         return None
-    packed = subprocess.run([*git, "archive", commit, "operator"], capture_output=True, check=True).stdout
-    with tarfile.open(fileobj=BytesIO(packed)) as archive:
+    with tarfile.open(fileobj=BytesIO(packed.stdout)) as archive:
         archive.extractall(folder, filter="data")
     return folder / "operator"
 
@@ -78,3 +94,60 @@ def test_an_upgrade_changes_no_pod(kube: Kube, operator: OperatorProcess, tmp_pa
     assert "--max-model-len=2048" in args(kube, "plain")
     operator.stop()
     operator.start()
+
+
+def of_fleet(number: int) -> dict[str, Any]:
+    """A service of the fleet: five forms in turn, one of them with a model that was inspected."""
+    forms: list[dict[str, Any]] = [
+        {},
+        {"replicas": 2, "cache": {"claim": {"storage": "1Gi", "accessMode": "ReadWriteMany"}}},
+        {"autoscaling": {"minReplicas": 2, "maxReplicas": 3}},
+        {"networkPolicy": {"allowFrom": [{"podSelector": {}}]}, "maxModelLen": 1024},
+        {"model": {"uri": f"hf://{LLAMA_8B}"}, "accelerator": H100},
+    ]
+    return service(f"s{number}", **forms[number % len(forms)])
+
+
+def test_an_upgrade_of_a_fleet_rolls_no_pod_and_writes_each_status_at_most_once(
+    kube: Kube, operator: OperatorProcess, tmp_path: Path
+) -> None:
+    source = source_of(RELEASED, tmp_path)
+    if source is None:
+        pytest.skip("git does not have the last version: a shallow clone")
+    images = {"operator": "vllm-operator:test"}
+    operator.stop()
+    before = OperatorProcess(operator.control_plane, operator.kubeconfig, "before", env={"PYTHONPATH": str(source)})
+    try:
+        before.start(images=images)
+        kube.apply(*map(of_fleet, range(SERVICES)))
+        kube.wait("all are Ready", 240, lambda: all_ready(kube, SERVICES))
+        time.sleep(15)  # what was still on its way
+    finally:
+        before.stop()
+    pods = {item["metadata"]["uid"] for kind in ("pods", "replicasets") for item in kube.list(kind)}
+    children = {version(item): item["kind"] for item in kube.list(CHILDREN)}
+    since = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    operator.start(images=images)
+    kube.apply(service("new"))
+    kube.wait("all were looked at", 240, lambda: all_ready(kube, SERVICES + 1) and not reports(kube))
+    time.sleep(15)
+    assert pods <= {item["metadata"]["uid"] for kind in ("pods", "replicasets") for item in kube.list(kind)}
+    now = {version(item): item for item in kube.list(CHILDREN) if item["metadata"]["labels"][LABEL] != "new"}
+    assert children.keys() - now.keys() == set(), "these were written or deleted"
+    assert {item["kind"] for name, item in now.items() if name not in children} <= NEW_KINDS
+    told = [one.split()[2] for one in writes(operator.control_plane.audit_log, ACCOUNT, since) if "/status " in one]
+    often = {name: count for name, count in Counter(told).items() if count > 1 and not name.endswith("/new")}
+    assert often == {}
+    operator.stop()
+    operator.start()
+
+
+def all_ready(kube: Kube, count: int) -> bool:
+    """Whether so many services are Ready."""
+    states = [conditions(item).get("Ready", {}).get("status") for item in kube.list("vis")]
+    return states == ["True"] * count
+
+
+def reports(kube: Kube) -> list[str]:
+    """Services whose status still has what the inspection left, packed."""
+    return [item["metadata"]["name"] for item in kube.list("vis") if "report" in item["status"].get("model", {})]

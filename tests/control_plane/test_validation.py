@@ -116,7 +116,8 @@ ACCEPTED = [
     "pod: {imagePullSecrets: [{name: key}], tolerations: [{operator: Exists}]}",
     "networkPolicy: {allowFrom: []}",
     "extraArgs: [--seed=1, --no-enable-chunked-prefill, '--limit-mm-per-prompt={\"image\": 4}']",
-    "env: [{name: NCCL_DEBUG, value: INFO}, {name: A, valueFrom: {secretKeyRef: {name: a, key: b, optional: true}}}]",
+    "env: [{name: NCCL_DEBUG, value: INFO}, {name: TZ, valueFrom: {configMapKeyRef: {name: a, key: b}}}]",
+    "env: [{name: AWS_SECRET_ACCESS_KEY, valueFrom: {secretKeyRef: {name: a, key: b, optional: true}}}]",
 ]
 
 

@@ -42,6 +42,7 @@ VALUES: dict[str, tuple[Any, Any]] = {
     "rollout.maxUnavailable": (1, 2),
     "rollout.restartedAt": ("2026-11-24T12:00:00Z", "2026-11-25T12:00:00Z"),
     "extraArgs": (["--seed=1"], ["--seed=2"]),
+    "env[].name": ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
 }
 _BY_TYPE: dict[str, tuple[Any, Any]] = {
     "string": ("one", "two"),

@@ -51,15 +51,15 @@ def install_rights(control_plane: ControlPlane) -> Path:
     kube = Kube(control_plane.kubeconfig, NAMESPACE)
     kube.run("create", "namespace", NAMESPACE)
     kube.run("apply", "--server-side", "-f", str(REPOSITORY / "crds"))
-    for plural in PLURALS:
-        kube.wait("the API is there", 30, lambda crd=f"{plural}.{GROUP}": established(kube.get("crd", crd)))
+    crds = [f"{plural}.{GROUP}" for plural in PLURALS]
+    kube.wait("the APIs are there", 30, lambda: all(established(kube.get("crd", crd)) for crd in crds))
     return add_account(control_plane, RELEASE)
 
 
-def add_account(control_plane: ControlPlane, release: str) -> Path:
-    """Applies the rights of one more release; returns a kubeconfig of its account."""
+def add_account(control_plane: ControlPlane, release: str, *words: str) -> Path:
+    """Applies the rights of one more release, with values of the chart; returns a kubeconfig of its account."""
     kube = Kube(control_plane.kubeconfig, NAMESPACE)
-    kube.apply(*chart_rights(release=release))
+    kube.apply(*chart_rights(*words, release=release))
     config: Object = yaml.safe_load(control_plane.kubeconfig.read_text())
     token = kube.run("create", "token", release, "--duration=24h").strip()
     config["users"][0]["user"] = {"token": token}

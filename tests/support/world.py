@@ -35,11 +35,12 @@ LARGE = {**CONFIG, "hidden_size": 16384, "intermediate_size": 65536, "num_hidden
 class World:
     """A reconciler, the API server that it asks, and a clock."""
 
-    def __init__(self, *, inspects: bool = True, api: FakeApi | None = None) -> None:
+    def __init__(self, *, inspects: bool = True, api: FakeApi | None = None, **allowed: Any) -> None:
         self.api, self.clock = api or FakeApi(), Clock()
         self.indices: dict[str, Any] = {}
         self.requeued: list[Key] = []
-        self.settings = Settings(images=Images(operator="operator:1" if inspects else None), engine_metrics=False)
+        images = Images(operator="operator:1" if inspects else None)
+        self.settings = Settings(images=images, engine_metrics=False, **allowed)
         self.begin()
 
     def begin(self, image: str = "") -> None:

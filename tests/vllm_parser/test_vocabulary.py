@@ -5,7 +5,7 @@ import re
 import pytest
 
 from support.real_vllm.environment import Parser
-from vllm_operator.api import flags, vocabulary
+from vllm_operator.api import environment, flags, vocabulary
 from vllm_operator.api.spec import InferenceServiceSpec
 
 # Words of a flag's name that stand for code, files, or what the operator owns.
@@ -102,3 +102,14 @@ def test_speculative_methods(vllm: Parser) -> None:
 def test_block_sizes(vllm: Parser) -> None:
     for size in vocabulary.BLOCK_SIZES:
         assert vllm.parse(["model", f"--block-size={size}"])["block_size"] == size
+
+
+def test_variables_of_vllm_that_env_may_set_exist(vllm: Parser) -> None:
+    assert set(environment.OF_VLLM) <= set(vllm.facts["variables"])
+
+
+def test_no_variable_that_env_may_set_is_a_path_or_a_name_of_code(vllm: Parser) -> None:
+    owned = re.compile(r"_(PATH|DIR|FOLDER|ROOT|HOME|PLUGINS|STREAM|HOST|IP|PORT|URL|SERVER|CONFIG|TOKEN|KEY)(_|$)")
+    dangerous = {name for name in vllm.facts["variables"] if owned.search(name)}
+    assert dangerous > {"VLLM_PLUGINS", "VLLM_LOGGING_CONFIG_PATH", "VLLM_PORT", "VLLM_RPC_BASE_PATH"}
+    assert not dangerous & set(environment.OF_VLLM)

@@ -27,10 +27,9 @@ TOKENIZER_CONFIG_BYTES = 8 * MIB
 CONFIG_VALUES = 500_000
 FILES = 10_000
 """Names of files that are looked at."""
-HEADER_BYTES = 64 * MIB
-"""Of one safetensors file; the format itself allows 100 MB."""
-TENSORS = 1_000_000
-"""Of one safetensors file."""
+HEADER_BYTES = 16 * MIB
+"""Of one safetensors file; the format itself allows 100 MB, and a header of 16 MiB has 100,000 tensors."""
+HEADER_VALUES = 3_000_000
 
 # The Job's report, unpacked by the operator, and what is kept of it in a ControllerRevision.
 MESSAGE_BYTES = 16 * KIB
@@ -82,7 +81,7 @@ def parsed(text: str, what: str, most_bytes: int, most_values: int = JSON_VALUES
     """The JSON value in `text`. `what` it is, for people.
 
     Raises OverLimitError where it is larger, deeper or has more values than that, and ValueError where it is no JSON.
-    Numbers that JSON does not have, or that do not fit 64 bits, become None: no plan is made from them.
+    Numbers that JSON does not have become None, and those that do not fit 64 bits lose digits.
     """
     if len(text) > most_bytes:
         raise OverLimitError(f"{what} is larger than {_size(most_bytes)}")
@@ -132,8 +131,8 @@ def _size(most: int) -> str:
     return f"{most // MIB} MiB" if most >= MIB else f"{most // KIB} KiB"
 
 
-def _integer(digits: str) -> int | None:
-    return value if len(digits) < 21 and abs(value := int(digits)) <= LARGEST_INTEGER else None
+def _integer(digits: str) -> int | float | None:
+    return value if len(digits) < 21 and abs(value := int(digits)) <= LARGEST_INTEGER else _number(digits)
 
 
 def _number(digits: str) -> float | None:

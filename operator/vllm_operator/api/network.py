@@ -1,10 +1,15 @@
-"""Who may reach the service's port, typed as in Kubernetes' NetworkPolicy."""
+"""Who may reach the service's port, typed as in Kubernetes' NetworkPolicy, and which hosts media may come from."""
 
 from typing import Annotated
 
-from .base import ApiModel, Limits, optional, required, rule, with_rules
+from .base import ApiModel, Form, Limits, optional, required, rule, with_rules
 from .scheduling import LabelSelector
 
+MediaDomain = Annotated[
+    str,
+    Limits(max_length=253),
+    Form(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?", "must be the name of a host like images.example.com, without a scheme"),
+]
 _CIDR = Annotated[str, Limits(max_length=64)]
 
 

@@ -56,6 +56,26 @@ class Reason(StrEnum):
         "the spec breaks a rule that the API server did not check: correct the field that the message names")
     IMAGE_NOT_ALLOWED = ("ImageNotAllowed", _SPEC | _ADMITTED, LASTS,
         "the operator's settings do not allow the spec's image or its class's: use another, or ask the platform team")
+    REMOTE_CODE_NOT_ALLOWED = ("RemoteCodeNotAllowed", _SPEC, LASTS,
+        "the setting allowTrustRemoteCode is off: use a model that needs no code of its own, or ask the platform team")
+    HUB_ORGANISATION_NOT_ALLOWED = ("HubOrganisationNotAllowed", _SPEC, LASTS,
+        "the setting allowedHubOrganisations does not have the model's organisation: use a model of another one")
+    CLAIM_NOT_ALLOWED = ("ClaimNotAllowed", _SPEC, PASSES,
+        "a claim has not the labels that the setting allowedClaims asks for: use another, or have it labelled")
+    PRIORITY_CLASS_NOT_ALLOWED = ("PriorityClassNotAllowed", _SPEC, LASTS,
+        "the setting allowedPriorityClasses does not have pod.priorityClassName: leave it out, or use another")
+    SERVICE_ACCOUNT_NOT_ALLOWED = ("ServiceAccountNotAllowed", _SPEC, LASTS,
+        "the setting allowedServiceAccounts does not have pod.serviceAccountName: leave it out")
+    RUNTIME_CLASS_NOT_ALLOWED = ("RuntimeClassNotAllowed", _SPEC, LASTS,
+        "the setting allowedRuntimeClasses does not have pod.runtimeClassName: leave it out")
+    POD_LABEL_NOT_ALLOWED = ("PodLabelNotAllowed", _SPEC, LASTS,
+        "the setting allowedPodLabels does not have a key of pod.labels: leave it out")
+    POD_ANNOTATION_NOT_ALLOWED = ("PodAnnotationNotAllowed", _SPEC, LASTS,
+        "the setting allowedPodAnnotations does not have a key of pod.annotations: leave it out")
+    TRIGGER_NOT_ALLOWED = ("TriggerNotAllowed", _SPEC, LASTS,
+        "the setting allowedTriggers does not have the type of a trigger: use autoscaling.targets")
+    MEDIA_DOMAIN_NOT_ALLOWED = ("MediaDomainNotAllowed", _SPEC, LASTS,
+        "the setting allowedMediaDomains does not have a host of allowedMediaDomains: leave it out")
 
     # The ServingClass.
     CLASS_NOT_FOUND = ("ClassNotFound", _ADMITTED, LASTS,

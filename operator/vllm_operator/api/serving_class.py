@@ -93,7 +93,7 @@ class ServingImages(ApiModel):
         return {"nvidia.com/gpu": self.cuda, "amd.com/gpu": self.rocm, "cpu": self.cpu}.get(resource)
 
 
-# A value as it stands in YAML, or a shell pattern of it; a number may be written without quotes.
+# A value as it stands in YAML, or a pattern of it; a number may be written without quotes.
 AllowedValue = Annotated[
     str,
     BeforeValidator(lambda value: str(value) if isinstance(value, int) else value),
@@ -127,8 +127,8 @@ class ServingLimits(ApiModel):
         le=100000000,
     )
     allowed: dict[Annotated[str, Limits(max_length=64)], AllowedValues] | None = optional(
-        "By field of the service, the values that it may have; * and ? stand for any characters and for one. A field "
-        "that has no value is not restricted.",
+        "By field of the service, the values that it may have; * and ? stand for any characters and for one, but not "
+        "for a slash, and ** for anything. A field that has no value is not restricted.",
         {"quantization": ["fp8", "awq"], "image": ["registry.example.com/vllm:*"]},
         max_length=64,
         rules=[

@@ -16,7 +16,7 @@ from .environment import EnvVar
 from .fields import Flag
 from .flags import extra_args_rules
 from .model import ChatTemplate, Lora, Model, Speculative
-from .network import NetworkPolicySettings
+from .network import MediaDomain, NetworkPolicySettings
 from .pod import PodSettings, Resources
 from .storage import Cache
 from .vocabulary import GONE_QUANTIZATIONS, QUANTIZATIONS, BlockSize, Dtype, KvCacheDtype
@@ -319,6 +319,14 @@ class InferenceServiceSpec(ApiModel):
         "A chat template other than the tokenizer's own.",
         {"configMapKeyRef": {"name": "chat", "key": "chat.jinja"}},
         flag=Flag("chat-template", "path"),
+    )
+    allowed_media_domains: list[MediaDomain] | None = optional(
+        "Hosts from which vLLM may fetch media that requests name by an address; omitted: those of the operator's "
+        "setting allowedMediaDomains, and only those are allowed here. What a request holds (data:) is always taken.",
+        ["images.example.com"],
+        flag=Flag("allowed-media-domains", "otherwise"),
+        max_length=32,
+        list_type="set",
     )
     network_policy: NetworkPolicySettings | None = optional(
         "Restricts who may reach the port; omitted: no NetworkPolicy.",

@@ -5,12 +5,12 @@ A refusal keeps new pods from being made. It never takes away what is deployed: 
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
 from ..api.reasons import Finding, Reason
 from ..api.resource import Key
 from ..api.serving_class import ServingClass, ServingLimits
 from ..api.spec import InferenceServiceSpec
+from ..settings import matches
 from ..vllm.argv import ranks
 from .classes import ASK
 from .merging import at
@@ -64,7 +64,7 @@ def _values(limits: ServingLimits, spec: InferenceServiceSpec, sources: Mapping[
     for path, patterns in sorted((limits.allowed or {}).items()):
         value = at(manifest, path)
         text = value if isinstance(value, str) else str(value).lower()  # as in YAML: true, 8192
-        if value is not None and not any(fnmatchcase(text, pattern) for pattern in patterns):
+        if value is not None and not matches(patterns, text):
             origin = f", from {sources[path]}" if path in sources else ""
             words = " or ".join(patterns) or "no value"
             yield f"{path} {words} (limits.allowed), and it is {text}{origin}: set it to one of these"

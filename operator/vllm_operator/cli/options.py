@@ -49,9 +49,10 @@ def command_line(name: str) -> Parser:
     render = commands.add_parser("render", help="print the children of the services in a file, without a cluster")
     render.add_argument("-f", "--filename", type=Path, required=True, help="manifest with InferenceServices")
     render.add_argument("--class", dest="class_file", type=Path, metavar="FILE", help=CLASS_HELP)
-    for command in (run, render):
+    plan = commands.add_parser("plan", help="say whether a service fits a GPU, and what it would serve")
+    for command in (run, render, plan):
         command.add_argument("--settings", type=Path, help="YAML file with the operator's settings")
-    _add_plan(commands.add_parser("plan", help="say whether a service fits a GPU, and what it would serve"))
+    _add_plan(plan)
     _add_status(commands.add_parser("status", help="show the services of a namespace or of the cluster at a glance"))
     _add_logs(commands.add_parser("logs", help="explain one service: conditions, pods, and what tells in their logs"))
     _add_classes(commands.add_parser("classes", help="show what the ServingClasses give and limit, and who uses them"))

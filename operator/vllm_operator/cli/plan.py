@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator
 
 from ..api import InferenceServiceSpec
+from ..assess.policy import refused
 from ..planner import accelerators
 from ..planner.accelerators import CATALOGUE, Gpu
 from ..planner.alternatives import alternatives, hints
@@ -15,7 +16,7 @@ from ..planner.form import as_json
 from ..planner.picture import comparison, picture
 from ..planner.plan import Plan, plan
 from ..planner.shapes import Model
-from .plan_question import UNREADABLE, VENDORS, PlanInputError, read_gpu, read_model, read_service, said
+from .plan_question import UNREADABLE, VENDORS, PlanInputError, read_gpu, read_model, read_service, read_settings, said
 
 STATUS = {True: 0, False: 3, None: 4}
 
@@ -42,7 +43,7 @@ def _planned(
 ) -> tuple[str, bool | None]:
     result = plan(spec, model, gpu, options.gpus_per_node)
     others = alternatives(spec, model, gpu, options.gpus_per_node)
-    notes = list(_notes(spec, model, result))
+    notes = [*_notes(spec, model, result), *_refusal(spec, options)]
     if not result.fits:
         notes += hints(spec, model, gpu, options.gpus_per_node)
     if options.output == "json":
@@ -59,9 +60,16 @@ def _compared(
     verdicts = {result.fits for result in results}
     fits = True if True in verdicts else None if None in verdicts else False
     if options.output == "json":
-        content = [as_json(result, (), _notes(spec, model, result)) for result in results]
+        refusal = list(_refusal(spec, options))
+        content = [as_json(result, (), [*_notes(spec, model, result), *refusal]) for result in results]
         return json.dumps({"service": name, "fits": fits, "gpus": content}, indent=2), fits
     return comparison(name, results), fits
+
+
+def _refusal(spec: InferenceServiceSpec, options: argparse.Namespace) -> Iterator[str]:
+    """What the operator would say instead of making pods, by the settings that are given or its defaults."""
+    if finding := refused(spec, read_settings(options.settings)):
+        yield f"no pods would be made ({finding[0]}): {finding[1]}"
 
 
 def _notes(spec: InferenceServiceSpec, model: Model, result: Plan) -> Iterator[str]:

@@ -22,7 +22,7 @@ from ..planner.accelerators import MIB, Gpu
 from ..planner.architectures import load_model, model_of
 from ..planner.config import ModelConfigError
 from ..planner.shapes import Model
-from ..settings import Settings
+from ..settings import Settings, load
 from .class_file import ClassInputError, read_classes, with_class
 from .service_file import Manifest, services_in
 
@@ -63,11 +63,24 @@ def read_service(options: argparse.Namespace) -> tuple[str, InferenceServiceSpec
     return name, spec
 
 
+def read_settings(path: Path | None) -> Settings:
+    """The operator's settings, or the defaults without a file. Raises PlanInputError."""
+    try:
+        return load(path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise PlanInputError(f"{path}: {said(error)}") from error
+    except yaml.YAMLError as error:
+        raise PlanInputError(f"{path}: is not YAML: {_where(error)}") from error
+    except ValidationError as error:
+        fault = error.errors()[0]
+        raise PlanInputError(f"{path}: {'.'.join(map(str, fault['loc']))}: {fault['msg']}") from error
+
+
 def _with_class(options: argparse.Namespace, name: str, spec: InferenceServiceSpec) -> InferenceServiceSpec:
     try:
         classes = read_classes([options.filename, *([options.class_file] if options.class_file else [])])
         # The operator's settings are not known here: neither which images they allow, nor the default.
-        result = with_class(name, spec, classes, Settings(allowed_images=("*",)))
+        result = with_class(name, spec, classes, Settings(allowed_images=("**",)))
     except ClassInputError as error:
         raise PlanInputError(str(error)) from error
     unset = {"image": None} if any(one.field == "image" and one.source == OPERATOR for one in result.resolved) else {}

@@ -3,6 +3,9 @@
 from dataclasses import replace
 from pathlib import Path
 
+import yaml
+from pydantic import ValidationError
+
 from .. import settings
 from ..api.reasons import Reason
 from ..api.resource import InferenceService
@@ -11,6 +14,7 @@ from ..apply.changes import Known, plan_changes
 from ..apply.ledger import Ledger
 from ..assess.classes import Classes
 from ..assess.fits import Assessment
+from ..assess.policy import refused
 from ..manifests import OPTIONAL_KINDS, Manifest
 from ..manifests.kinds import BY_KIND
 from ..status.evidence import Evidence
@@ -31,14 +35,55 @@ def service_of(manifest: Manifest) -> InferenceService:
 def render(manifest: Manifest, own: settings.Settings, classes: Classes) -> list[Manifest]:
     """The children of one InferenceService, as the loop plans them. Raises ValidationError and ClassInputError."""
     written = service_of(manifest)
-    service = replace(written, spec=with_class(written.name, written.spec, classes, own).spec)
+    result = with_class(written.name, written.spec, classes, own)
+    service = replace(written, spec=result.spec)
     # A cluster that serves every optional kind, and has nothing of this service yet.
-    evidence = Evidence(service, served=OPTIONAL_KINDS)
+    evidence = Evidence(service, served=OPTIONAL_KINDS, resolved=result.resolved)
     changes = plan_changes(evidence, Known(_NOT_PLANNED, own, Ledger(), rendered={}, now=0.0))
     return [change.manifest for change in changes.steps if change.manifest and BY_KIND[change.key[0]].build]
 
 
+class RenderError(Exception):
+    """What cannot be rendered. The text is one line for the user."""
+
+
 def render_file(path: Path, settings_path: Path | None, class_path: Path | None = None) -> list[Manifest]:
-    """The children of all InferenceServices in a YAML file. Classes may be in it, or in a file of their own."""
-    own, classes = settings.load(settings_path), read_classes([path, *([class_path] if class_path else [])])
-    return [child for manifest in services_in(path) for child in render(manifest, own, classes)]
+    """The children of all InferenceServices in a YAML file. Classes may be in it, or in a file of their own.
+
+    Raises ClassInputError, and RenderError for what else is wrong or not allowed.
+    """
+    own, classes = _loaded(settings_path), read_classes([path, *([class_path] if class_path else [])])
+    try:
+        manifests = services_in(path)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise RenderError(f"{path}: {' '.join(str(error).split())}") from error
+    return [child for manifest in manifests for child in _allowed(path, manifest, own, classes)]
+
+
+def _loaded(path: Path | None) -> settings.Settings:
+    try:
+        return settings.load(path)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise RenderError(f"{path}: {' '.join(str(error).split())}") from error
+    except ValidationError as error:
+        raise RenderError(f"{path}: {_first(error)}") from error
+
+
+def _allowed(path: Path, manifest: Manifest, own: settings.Settings, classes: Classes) -> list[Manifest]:
+    name = (manifest.get("metadata") or {}).get("name")
+    try:
+        finding = refused(service_of(manifest).spec, own)
+    except (KeyError, TypeError) as error:
+        raise RenderError(f"{path}: {name or 'a service'} has no metadata.name, or no spec") from error
+    except ValidationError as error:
+        raise RenderError(f"{path}: {name}: spec.{_first(error)}") from error
+    if finding:
+        reason, said = finding
+        raise RenderError(f"{path}: {name}: {reason}: {said} (--settings names the operator's settings)")
+    return render(manifest, own, classes)
+
+
+def _first(error: ValidationError) -> str:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return f"{where}: {first['msg'].removeprefix('Value error, ')}"

@@ -13,7 +13,7 @@ from ..assess.supply import Supply
 from ..diagnosis import refusals, scheduling
 from ..snapshots.child import AutoscalerSnapshot, DeploymentSnapshot
 from ..snapshots.pod import PodSnapshot
-from .redaction import shorten
+from .redaction import redact, shorten
 
 # The status (None: Unknown), its reason and the sentence.
 Scaling = tuple[bool | None, Reason, str]
@@ -72,7 +72,7 @@ def _not_made(spec: InferenceServiceSpec, seen: Autoscaler, *, by_keda: bool) ->
             "the cluster has no ScaledObject API: install KEDA, or set autoscaling.provider to HPA",
         )
     if seen.refused:
-        return False, Reason.AUTOSCALER_REFUSED, f"the autoscaler cannot be made: {shorten(seen.refused)}"
+        return False, Reason.AUTOSCALER_REFUSED, f"the autoscaler cannot be made: {shorten(redact(seen.refused))}"
     if unreachable := _unreachable(spec):
         return False, Reason.TARGET_UNREACHABLE, unreachable
     made = seen.scaled_object if by_keda else seen.hpa
@@ -127,14 +127,14 @@ def _keda(scaled_object: AutoscalerSnapshot, deployment: DeploymentSnapshot | No
             f"KEDA gets no answer for a trigger: {why}; else check the operator's setting prometheusUrl, and "
             "autoscaling.triggers",
         )
-    return False, Reason.AUTOSCALER_FAILED, f"KEDA cannot scale: {shorten(ready.message or ready.reason)}"
+    return False, Reason.AUTOSCALER_FAILED, f"KEDA cannot scale: {shorten(redact(ready.message or ready.reason))}"
 
 
 def _metrics(hpa: AutoscalerSnapshot | None, *, by_keda: bool) -> Scaling | None:
     able = hpa.condition("AbleToScale") if hpa else None
     active = hpa.condition("ScalingActive") if hpa else None
     if able and able.status == "False":
-        return False, Reason.AUTOSCALER_FAILED, f"the autoscaler cannot scale: {shorten(able.message)}"
+        return False, Reason.AUTOSCALER_FAILED, f"the autoscaler cannot scale: {shorten(redact(able.message))}"
     if active is None:
         return None, Reason.AUTOSCALER_STARTING, "the HorizontalPodAutoscaler has not looked at the metrics yet"
     return None if active.status == "True" else _without_metrics(active.message, by_keda=by_keda)
@@ -156,7 +156,7 @@ def _without_metrics(message: str, *, by_keda: bool) -> Scaling:
             f"there is no {named['name'] if named else 'metric'} of the pods: that is so while they load the model; "
             "else check that Prometheus scrapes them, and the rules of the metrics API",
         )
-    return False, Reason.AUTOSCALER_FAILED, f"the autoscaler cannot scale: {shorten(message)}"
+    return False, Reason.AUTOSCALER_FAILED, f"the autoscaler cannot scale: {shorten(redact(message))}"
 
 
 def _missing(

@@ -117,7 +117,7 @@ def _value(value: str, pod: PodSnapshot) -> str:
     """A value out of the log. Once the pod has served, only what is a number, a size or a name."""
     if pod.was_ready and not _PLAIN_VALUE.fullmatch(value):
         return "..."
-    return redact(shorten(value.removesuffix(".0"), _VALUE_MAX))
+    return shorten(redact(value.removesuffix(".0")), _VALUE_MAX)
 
 
 def _no_command(pod: PodSnapshot, ending: Ending) -> Finding | None:

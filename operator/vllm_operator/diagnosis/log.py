@@ -6,6 +6,8 @@ lines or 2 KiB, so it often starts in the middle of a traceback.
 
 import re
 
+from .redaction import LINE_MAX
+
 # vLLM puts the process, and its logger the level, time and place, before each line; torchrun-like launchers the rank.
 # torch's logger has a form of its own.
 _PREFIX = re.compile(
@@ -66,7 +68,7 @@ def last_line(text: str) -> str:
 def _lines(text: str) -> list[tuple[str, str]]:
     """Prefix and rest of each line."""
     lines = []
-    for line in _COLOUR.sub("", text).splitlines():
+    for line in (_COLOUR.sub("", line[:LINE_MAX]) for line in text.splitlines()):
         prefix = _PREFIX.match(line)
         end = prefix.end() if prefix else 0
         lines.append((line[:end].rstrip(), line[end:].rstrip()))

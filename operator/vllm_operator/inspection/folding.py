@@ -69,7 +69,7 @@ class Unfolding:
         return node
 
     def _run(self, pattern: str, count: int, steps: list[list[int]]) -> list[str]:
-        if pattern.count("#") != len(steps) or any(len(column) != count for column in steps):
+        if count < 0 or pattern.count("#") != len(steps) or any(len(column) != count for column in steps):
             raise ValueError("a list of names does not add up")
         if not all(type(step) is int for column in steps for step in column):
             raise TypeError("a step is no whole number")

@@ -35,7 +35,7 @@ RIGHTS_SECONDS = 60.0
 log = logging.getLogger(__name__)
 
 
-class _Operator:
+class Operator:
     """The parts of a running operator. Its reconcilers exist from `begin` on, when kopf shows its indices."""
 
     def __init__(self, kinds: Sequence[Kind], own: settings.Settings, stop: asyncio.Event) -> None:
@@ -44,7 +44,7 @@ class _Operator:
         sources = [source for kind in kinds for source in kind.sources]
         out_of_reach = [one for one in sources if one.resource.cluster_scoped and not one.resource.granted]
         self.sources = [one for one in sources if not (own.watch_namespaces and one in out_of_reach)]
-        self._stop = stop
+        self.stop = stop
         self._ungranted: list[Source] = []
         self._reconcilers: dict[str, Reconciler] = {}
         self.queue: WorkQueue[Item] = WorkQueue(self._work, own.workers)
@@ -67,7 +67,7 @@ class _Operator:
             for one in self._ungranted:
                 if await self._may_watch(cluster, one):
                     log.warning("may list %s now: starting again", one.resource.plural)
-                    self._stop.set()
+                    self.stop.set()
 
     async def _may_watch(self, cluster: Cluster, source: Source) -> bool:
         return not self._own.watch_namespaces or await cluster.may_list(source.resource)
@@ -112,7 +112,7 @@ async def _operate(kinds: Sequence[Kind], own: settings.Settings, health_port: i
     """Runs until a signal, a gap in a watch or a failure; returns the process's exit status."""
     stop = asyncio.Event()
     registry = kopf.OperatorRegistry()
-    operator = _Operator(kinds, own, stop)
+    operator = Operator(kinds, own, stop)
     async with connect(operator.leases.allow) as cluster:
         apis = OptionalApis(cluster, operator.watches, operator.queue_all)
         await apis.look()
@@ -150,7 +150,7 @@ async def _operate(kinds: Sequence[Kind], own: settings.Settings, health_port: i
 
 
 async def _watch(
-    registry: kopf.OperatorRegistry, own: settings.Settings, operator: _Operator, stop: asyncio.Event
+    registry: kopf.OperatorRegistry, own: settings.Settings, operator: Operator, stop: asyncio.Event
 ) -> None:
     """kopf, until `stop` is set."""
     await kopf.operator(

@@ -14,6 +14,7 @@ from ..inspection.kept import unpack
 from ..settings import Settings
 from ..vllm.environment import hub_environment
 from ..vllm.paths import CA_PATH, MODELS_DIR, location
+from .literal import literal, literal_values
 from .metadata import Manifest, compact, metadata
 from .names import INSPECTION_LABEL, INSTANCE_LABEL, MANAGED_BY, MANAGED_BY_LABEL, PRODUCT_LABELS
 from .security import container_security, pod_security
@@ -84,14 +85,19 @@ def _pod(service: InferenceService, settings: Settings) -> Manifest:
         "name": "inspect",
         "image": settings.images.operator,
         "imagePullPolicy": "IfNotPresent",
-        "args": _arguments(service),
-        "env": [{"name": "HOME", "value": _TMP}, *(hub_environment(service.spec, settings) if not claim else [])],
+        "args": [literal(argument) for argument in _arguments(service)],
+        "env": literal_values(_environment(service, settings)),
         "resources": {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}},
         "volumeMounts": mounts,
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "securityContext": container_security(),
     }
     return {**_placement(service), "restartPolicy": "Never", "containers": [container], "volumes": volumes}
+
+
+def _environment(service: InferenceService, settings: Settings) -> list[Manifest]:
+    hub = [] if model_claim(service) else hub_environment(service.spec, settings)
+    return [{"name": "HOME", "value": _TMP}, *hub]
 
 
 def _arguments(service: InferenceService) -> list[str]:

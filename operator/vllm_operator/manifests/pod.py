@@ -18,9 +18,10 @@ from ..api.spec import InferenceServiceSpec
 from ..settings import Settings
 from ..vllm import middleware
 from ..vllm.argv import PORT, argv, drain_timeout_seconds, ranks
-from ..vllm.environment import configuration, environment
-from ..vllm.paths import CA_PATH, CACHE_DIR, MIDDLEWARE_PATH, MODELS_DIR, TEMPLATE_PATH, claims
+from ..vllm.environment import configuration, environment, media_hosts
+from ..vllm.paths import CA_PATH, CACHE_DIR, HOME_DIR, MIDDLEWARE_PATH, MODELS_DIR, TEMPLATE_PATH, claims
 from .amounts import STARTUP_TIMEOUT_SECONDS, GiB, memory_beside_bytes, memory_limit_bytes, shared_memory_bytes
+from .literal import literal, literal_values
 from .metadata import Manifest, compact, identity, labels
 from .names import CLASS_LABEL, CONTAINER, PORT_NAME, PRODUCT_LABELS, REVISION_LABEL
 from .security import container_security, pod_security
@@ -93,8 +94,8 @@ def _container(service: InferenceService, settings: Settings, rendering: Renderi
         "image": spec.image or settings.default_image(spec.accelerator.resource),
         "imagePullPolicy": "IfNotPresent",
         "command": ["vllm", "serve"],
-        "args": argv(spec, service.name, rendering.commit),
-        "env": environment(spec, settings),
+        "args": [literal(argument) for argument in argv(spec, service.name, rendering.commit, media_hosts(settings))],
+        "env": literal_values(environment(spec, settings)),
         "ports": [{"name": PORT_NAME, "containerPort": PORT, "protocol": "TCP"}],
         "resources": _resources(spec),
         "volumeMounts": _mounts(service, settings),
@@ -158,6 +159,7 @@ def _volumes(service: InferenceService, settings: Settings) -> list[Manifest]:
     cache = service.cache_claim_name
     volumes: list[Manifest] = [
         {"name": "cache", **({"persistentVolumeClaim": {"claimName": cache}} if cache else {"emptyDir": {}})},
+        {"name": "home", "emptyDir": {}},
         {"name": "tmp", "emptyDir": {}},
         {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": gibibytes(shared_memory_bytes(spec))}},
         {"name": "middleware", "downwardAPI": {"items": [_MIDDLEWARE_FILE]}},
@@ -209,6 +211,7 @@ def _mounts(service: InferenceService, settings: Settings) -> list[Manifest]:
     spec = service.spec
     mounts: list[Manifest] = [
         {"name": "cache", "mountPath": CACHE_DIR},
+        {"name": "home", "mountPath": HOME_DIR},
         {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - a volume of the container, not ours
         {"name": "shm", "mountPath": "/dev/shm"},  # noqa: S108
         {"name": "middleware", "mountPath": str(PurePosixPath(MIDDLEWARE_PATH).parent), "readOnly": True},

@@ -11,6 +11,7 @@ from ..api.reasons import Reason
 from ..api.resource import InferenceService, Key
 from ..api.spec import InferenceServiceSpec
 from ..assess.fits import Inspection
+from ..assess.policy import named_claims, refused
 from ..assess.supply import supply
 from ..assess.terms import Terms
 from ..diagnosis import Autoscaler, Finding, asks_for_gpus
@@ -39,6 +40,10 @@ async def gather(
     """The evidence on which the service is decided. What is still being read, `memory.waits()` tells."""
     view = View(surroundings.indices)
     evidence = _watched(key, snapshot, memory, surroundings, agreement)
+    if not evidence.spec_error and (settings := surroundings.settings).allowed_claims:
+        written = parse(key, snapshot, memory, settings)[0].spec
+        claims = await memory.claims.labels(named_claims(written))
+        evidence = replace(evidence, spec_error=refused(written, settings, claims))
     if evidence.spec_error:
         return evidence
     for reader in memory.readers:
@@ -130,10 +135,6 @@ def _parsed(key: Key, snapshot: ObjectSnapshot, settings: Settings) -> tuple[Inf
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         unread = InferenceService(*key, snapshot.uid, snapshot.generation, _UNREADABLE)
-        return unread, (Reason.INVALID, f"spec.{where}: {first['msg']}")
+        return unread, (Reason.INVALID, f"spec.{where}: {first['msg'].removeprefix('Value error, ')}")
     service = InferenceService(*key, snapshot.uid, snapshot.generation, spec)
-    if spec.image and not settings.allows_image(spec.image):
-        allowed = ", ".join(settings.allowed_images) or "only the operator's default"
-        message = f"image {spec.image} is not allowed ({allowed}): leave spec.image out, or ask the platform team"
-        return service, (Reason.IMAGE_NOT_ALLOWED, message)
-    return service, None
+    return service, refused(spec, settings)

@@ -26,6 +26,7 @@ from ..readers.logs import LogReader
 from ..readers.reader import Reader
 from ..snapshots.pod import PodSnapshot
 from ..status.figures import Restarts
+from .claims import Claims
 
 
 @dataclass(slots=True)
@@ -36,6 +37,7 @@ class Memory:
     readers: tuple[Reader, ...]
     """In the order in which they are asked."""
     writer: StatusWriter
+    claims: Claims
     ledger: Ledger = field(default_factory=Ledger)
     replicas: Replicas = field(default_factory=Replicas)
     restarts: Restarts = field(default_factory=Restarts)
@@ -53,12 +55,14 @@ class Memory:
 
     def waits(self) -> list[Again]:
         """What is being read, or due."""
-        return [wait for reader in self.readers for wait in reader.waits()]
+        return [*self.claims.waits(), *(wait for reader in self.readers for wait in reader.waits())]
 
 
 def remember(key: Key, uid: str, surroundings: Surroundings) -> Memory:
     """The memory of a service that was not seen before."""
-    return Memory(uid, _readers(key, surroundings), StatusWriter(surroundings.cluster, surroundings.clock))
+    cluster, clock = surroundings.cluster, surroundings.clock
+    claims = Claims(partial(cluster.read, "PersistentVolumeClaim", key.namespace), clock)
+    return Memory(uid, _readers(key, surroundings), StatusWriter(cluster, clock), claims)
 
 
 def _readers(key: Key, surroundings: Surroundings) -> tuple[Reader, ...]:

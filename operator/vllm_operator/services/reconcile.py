@@ -81,7 +81,7 @@ class ServiceReconciler:
         evidence = await gather(key, snapshot, memory, self._surroundings, self._agreement)
         if evidence.spec_error:
             self._arrivals.settled(key)
-            return [*await self._tell(Account(evidence), memory)]
+            return [*await self._tell(Account(evidence), memory), *memory.claims.waits()]
         assessment = self._assess(evidence, memory)
         outcome = await self._outcome(evidence, assessment, memory)
         account = Account(evidence, assessment, outcome)

@@ -89,9 +89,10 @@ def workload_available(account: Account) -> Verdict:
     ready = sum(pod.ready for pod in account.evidence.pods)
     if account.outcome.error:
         return Verdict(ConditionType.WORKLOAD_AVAILABLE, False, *account.outcome.error)
-    if account.service.spec.suspend or (total == 0 and not account.outcome.withheld):
+    kept_away = account.outcome.withheld or (account.evidence.held_back and total == 0)
+    if account.service.spec.suspend or (total == 0 and not kept_away):
         return _no_pods(account.service)
-    if account.outcome.withheld:
+    if kept_away:
         return withheld(account)
     if ready >= max(1, total - 1):
         return Verdict(ConditionType.WORKLOAD_AVAILABLE, True, Reason.AVAILABLE, f"{ready} of {total} pods serve")

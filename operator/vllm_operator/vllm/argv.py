@@ -5,7 +5,7 @@ flag, so that vLLM's own default stands. Arguments are a list and never meet a s
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -19,6 +19,9 @@ from .paths import MIDDLEWARE_PATH, TEMPLATE_PATH, location
 PORT = 8000
 # vLLM finishes requests in flight for this long after SIGTERM, then stops its engine. Without it, streams are cut.
 DRAIN_TIMEOUT_SECONDS = 120
+
+# vLLM takes an empty list for "any". No host can have this name; vLLM shows it to whoever sends an address.
+NO_HOST = "no-host-see-allowed-media-domains.invalid"
 
 _SWITCHES: dict[bool, str] = {True: "--", False: "--no-"}
 _FIELDS = tuple(fields(InferenceServiceSpec))
@@ -74,11 +77,19 @@ def _flags(spec: InferenceServiceSpec, commit: str | None) -> Iterator[str]:
         yield f"{_SWITCHES[value]}{flag}" if isinstance(value, bool) else f"--{flag}={value}"
 
 
-def argv(spec: InferenceServiceSpec, name: str, commit: str | None = None) -> list[str]:
-    """Arguments of `vllm serve` for a service called `name`; `commit` is what the model's branch stands for."""
+def argv(
+    spec: InferenceServiceSpec, name: str, commit: str | None = None, media: Sequence[str] | None = None
+) -> list[str]:
+    """Arguments of `vllm serve` for a service called `name`; `commit` is what the model's branch stands for.
+
+    `media`: hosts that media may come from, where the spec names none; None: any. An empty list stands for no host.
+    """
     arguments = [location(spec.model.uri), "--served-model-name", *(spec.model.served_model_names or [name])]
     arguments += ["--host=0.0.0.0", f"--port={PORT}", f"--shutdown-timeout={drain_timeout_seconds(spec)}"]
     arguments += [f"--middleware={PurePosixPath(MIDDLEWARE_PATH).stem}.Middleware"]
+    domains = media if spec.allowed_media_domains is None else spec.allowed_media_domains
+    if domains is not None:
+        arguments += ["--allowed-media-domains", *(domains or [NO_HOST])]
     # Probes and scrapes would fill the log that `kubectl logs` shows.
     arguments += [f"--disable-access-log-for-endpoints=/health,/metrics,{READY},{STATE}"]
     arguments += _flags(spec, commit)

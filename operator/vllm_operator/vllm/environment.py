@@ -5,7 +5,7 @@ from typing import Any
 
 from ..api import InferenceServiceSpec
 from ..settings import Settings
-from .paths import CA_PATH, CACHE_DIR, MIDDLEWARE_PATH
+from .paths import CA_PATH, CACHE_DIR, HOME_DIR, MIDDLEWARE_PATH
 
 
 def configuration(spec: InferenceServiceSpec) -> dict[tuple[str, str], set[str]]:
@@ -40,11 +40,20 @@ def hub_environment(spec: InferenceServiceSpec, settings: Settings) -> list[dict
     return [*variables, *([_secret("HF_TOKEN", spec.model.token_secret_ref)] if spec.model.token_secret_ref else [])]
 
 
+def media_hosts(settings: Settings) -> tuple[str, ...] | None:
+    """Hosts that media may come from where the spec names none; None: any."""
+    return None if "*" in settings.allowed_media_domains else settings.allowed_media_domains
+
+
 def environment(spec: InferenceServiceSpec, settings: Settings) -> list[dict[str, Any]]:
     """Environment of vLLM's container, as in a PodSpec: the operator's, the hub settings, then the user's own."""
     owned = {
+        # Libraries read settings there, and Python code: it is never on a claim, which others may write. What was
+        # below it and takes long to make stays on the claim.
+        "HOME": HOME_DIR,
+        "FLASHINFER_WORKSPACE_BASE": f"{CACHE_DIR}/home",
+        "CUDA_CACHE_PATH": f"{CACHE_DIR}/home/.nv/ComputeCache",
         # The user has no name in upstream's image; torch and getpass look here before they give up.
-        "HOME": f"{CACHE_DIR}/home",
         "USER": "vllm",
         "HF_HOME": f"{CACHE_DIR}/huggingface",
         "VLLM_CACHE_ROOT": f"{CACHE_DIR}/vllm",
@@ -54,9 +63,12 @@ def environment(spec: InferenceServiceSpec, settings: Settings) -> list[dict[str
         "XDG_CACHE_HOME": f"{CACHE_DIR}/xdg",
         "VLLM_NO_USAGE_STATS": "1",
         "DO_NOT_TRACK": "1",
+        "PYTHONNOUSERSITE": "1",
         "PYTHONPATH": str(PurePosixPath(MIDDLEWARE_PATH).parent),
     }
     variables = [{"name": key, "value": value} for key, value in owned.items()]
+    if spec.allowed_media_domains is not None or media_hosts(settings) is not None:
+        variables.append({"name": "VLLM_MEDIA_URL_ALLOW_REDIRECTS", "value": "0"})
     variables += hub_environment(spec, settings)
     if spec.api_key_secret_ref:
         variables.append(_secret("VLLM_API_KEY", spec.api_key_secret_ref))

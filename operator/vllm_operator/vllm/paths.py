@@ -4,6 +4,7 @@ from ..api import InferenceServiceSpec
 
 MODELS_DIR = "/models"
 CACHE_DIR = "/cache"
+HOME_DIR = "/home/vllm"
 TEMPLATE_PATH = "/etc/vllm/chat-template/template.jinja"
 CA_PATH = "/etc/vllm/ca/ca.crt"
 MIDDLEWARE_PATH = "/etc/vllm/operator/vllm_operator_middleware.py"

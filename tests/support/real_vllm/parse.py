@@ -1,8 +1,8 @@
 """Runs in vLLM's own environment: parses command lines as `vllm serve` does.
 
-First it prints one line of JSON with what it knows: each flag's `dest`, `choices` and whether it is a `switch`, and
-words that vLLM checks only later. Then, for each line of stdin (a JSON list of what follows `vllm serve`), it prints
-one line: the namespace, or {"error": message}.
+First it prints one line of JSON with what it knows: each flag's `dest`, `choices` and whether it is a `switch`, words
+that vLLM checks only later, and the names of its environment variables. Then, for each line of stdin (a JSON list of
+what follows `vllm serve`), it prints one line: the namespace, or {"error": message}.
 """
 
 import argparse
@@ -12,6 +12,7 @@ import json
 import sys
 from typing import Any, get_args
 
+from vllm import envs
 from vllm.config.attention import AttentionBackendEnum
 from vllm.config.speculative import SpeculativeMethod
 from vllm.entrypoints.cli.serve import ServeSubcommand
@@ -41,6 +42,7 @@ def facts(serve: argparse.ArgumentParser) -> dict[str, Any]:
         "quantizations": sorted(set(QUANTIZATION_METHODS) - set(DEPRECATED_QUANTIZATION_METHODS)),
         "speculativeMethods": words(SpeculativeMethod),
         "attentionBackends": [backend.name for backend in AttentionBackendEnum],
+        "variables": sorted(envs.environment_variables),
         "tokenizerModes": ["auto", "slow", *TokenizerRegistry.tokenizers],
     }
 

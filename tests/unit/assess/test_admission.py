@@ -183,7 +183,7 @@ def test_a_namespaces_gpus_go_to_those_that_have_pods_then_to_the_oldest() -> No
     assert over_budget(own, [new, old]) == {}
     refused = over_budget(own, [new, old, serving])
     assert refused.keys() == {("team-a", "new")}
-    assert refused["team-a", "new"] == (
+    assert refused[Key("team-a", "new")] == (
         Reason.CLASS_LIMIT_EXCEEDED,
         "ServingClass h100 allows 8 GPUs for all its services in a namespace (limits.gpusPerNamespace); 8 go to others "
         "and this one asks for 4: lower what services ask for, or ask the platform team",

@@ -124,7 +124,7 @@ def test_where_pods_may_run_holds_together() -> None:
             "imagePullSecrets": [{"name": "registry"}],
             "affinity": {"nodeAffinity": {required: {"nodeSelectorTerms": [term]}}, **near},
         },
-        defaults={"env": [{"name": "NCCL_DEBUG", "value": "WARN"}, {"name": "B", "value": "class"}]},
+        defaults={"env": [{"name": "NCCL_DEBUG", "value": "WARN"}, {"name": "TZ", "value": "class"}]},
     )
     found = resolve(
         spec(
@@ -134,7 +134,7 @@ def test_where_pods_may_run_holds_together() -> None:
                 "imagePullSecrets": [{"name": "mine"}],
                 "affinity": {"nodeAffinity": {required: {"nodeSelectorTerms": [other, {**other, "matchFields": []}]}}},
             },
-            env=[{"name": "B", "value": "service"}],
+            env=[{"name": "TZ", "value": "service"}],
         ),
         own,
         SETTINGS,
@@ -150,7 +150,7 @@ def test_where_pods_may_run_holds_together() -> None:
     assert pod.affinity.to_manifest() == {
         "nodeAffinity": {required: {"nodeSelectorTerms": [joined, joined]}}, **near
     }  # fmt: skip
-    assert [(one.name, one.value) for one in env] == [("B", "service"), ("NCCL_DEBUG", "WARN")]
+    assert [(one.name, one.value) for one in env] == [("TZ", "service"), ("NCCL_DEBUG", "WARN")]
     assert "pod.tolerations" not in resolved(found), "the service tolerates it itself"
 
 

@@ -1,5 +1,7 @@
 """What is taken out of a log before anybody reads it, and what is not."""
 
+from time import process_time
+
 import pytest
 
 from support.pod_status import failed, found, waiting
@@ -18,6 +20,19 @@ from vllm_operator.diagnosis.redaction import redact
         ("sk-proj-abcdefgh1234", "***", "abcdefgh"),
         ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIi.abc", "***", "hbGci"),
         ("key AbCdEfGhIjKlMnOpQrStUvWxYz0123456789", "key ***", "AbCdEf"),
+        ("key 0123456789abcdef0123456789abcdef given", "key *** given", "89abcdef"),
+        ("key wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKE9 given", "key *** given", "K7MDENG"),
+        ("account 123e4567-e89b-12d3-a456-426614174000 given", "account *** given", "426614174000"),
+        ("Server=db;Uid=app;Pwd=correct-horse; failed", "failed", "correct-horse"),
+        ("Cookie: session=correct-horse; theme=dark", "Cookie: ***", "correct-horse"),
+        ("set-cookie: id=correct-horse", "set-cookie: ***", "correct-horse"),
+        ("key nvapi-abcdefgh12345678 given", "key *** given", "abcdefgh"),
+        ("key npm_abcdefgh12345678 given", "key *** given", "abcdefgh"),
+        ("key dckr_pat_abcdefgh12345678 given", "key *** given", "abcdefgh"),
+        ("key ya29.abcdefgh-12345678 given", "key *** given", "abcdefgh"),
+        ("key SG.abcdefgh12345678.abcdefgh12345678 given", "key *** given", "abcdefgh"),
+        ("key cGFzc3dvcmQgb2YgbWluZQ0K0w== given", "key *** given", "cGFzc3"),
+        ("redis://:correct-horse@cache:6379 failed", "redis://***@cache:6379 failed", "correct-horse"),
     ],
 )
 def test_credentials_are_taken_out(text: str, kept: str, gone: str) -> None:
@@ -35,10 +50,68 @@ def test_credentials_are_taken_out(text: str, kept: str, gone: str) -> None:
         "tokenizer: /models/org/tiny is missing",
         "DeepSeek-R1-Distill-Qwen-32B-AWQ-quantized-by-somebody",
         "image@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+        "/cache/huggingface/hub/models--org--name/snapshots/64d255621f40b42adaf6d1f32a47e1d4534c0f14/config.json",
+        "there is no revision 64d255621f40b42adaf6d1f32a47e1d4534c0f14",
+        "GPU-123e4567-e89b-12d3-a456-426614174000 is lost",
+        "/models/claim/Qwen3/weights/part1/shard01",
+        "(see https://docs.vllm.ai/en/latest/usage?)",
     ],
 )
 def test_what_explains_is_not_taken_for_a_credential(text: str) -> None:
     assert redact(text) == text
+
+
+SECRET = "correct-horse-Battery9"
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        (f"vllm serve: error: argument --seed: invalid int value: '{SECRET}'", "argument --seed: invalid int value"),
+        (
+            f"vllm serve: error: argument --dtype: invalid choice: '{SECRET}' (choose from 'auto', 'half')",
+            "argument --dtype: invalid choice: *** (choose from 'auto', 'half')",
+        ),
+        (f"vllm serve: error: unrecognized arguments: --old-flag={SECRET} {SECRET}", "arguments: --old-flag"),
+        (f"ValueError: invalid literal for int() with base 10: '{SECRET}'", "invalid literal for int() with base 10"),
+        (f"ValueError: could not convert string to float: '{SECRET}'", "could not convert string to float"),
+        (
+            f"ValueError: Invalid value '{SECRET}' for VLLM_KV_CACHE_LAYOUT. Valid options: ['NHD', 'HND'].",
+            "for VLLM_KV_CACHE_LAYOUT. Valid options: ['NHD', 'HND']",
+        ),
+        (f"argument --pooler-config: Value {SECRET} cannot be converted to <function>.", "argument --pooler-config"),
+        (f"ValueError: VLLM_PORT '{SECRET}' appears to be a URI.", "VLLM_PORT *** appears to be a URI"),
+        (
+            "pydantic_core.ValidationError: 1 validation error for ModelConfig\nseed\n"
+            f"  Input should be a valid integer [type=int_parsing, input_value='{SECRET}', input_type=str]",
+            "Input should be a valid integer",
+        ),
+    ],
+)
+def test_a_value_that_cannot_be_read_is_not_shown(text: str, kept: str) -> None:
+    assert kept in redact(text)
+    for shown in (redact(text), found(failed(text, code=2))[1], found(failed(text))[1]):
+        assert SECRET not in shown
+    assert kept in found(failed(text, code=2))[1]
+
+
+def cpu_seconds(text: str) -> float:
+    """What redacting takes."""
+    start = process_time()
+    redact(text)
+    return process_time() - start
+
+
+@pytest.mark.parametrize(
+    "unit",
+    ["http://", "x", "aB3", "token ", "secret-", "a" * 31 + "/", "Cookie", "unrecognized arguments: ", "=", "eyJa",
+     "invalid choice: ", "Invalid value ", "://", "0x", "(choose from ", "basic ", "0123abcd-"],
+)  # fmt: skip
+@pytest.mark.parametrize("line", [1999, 65536])
+def test_a_log_of_64_kib_takes_less_than_50_ms(unit: str, line: int) -> None:
+    one = (unit * line)[:line]
+    text = "\n".join([one] * (65536 // line))
+    assert min(cpu_seconds(text) for _ in range(3)) < 0.05
 
 
 def test_what_is_said_anew_each_time_is_left_out() -> None:

@@ -8,8 +8,8 @@ from vllm_operator.cluster import path
 from vllm_operator.services.first_status import FIRST_STATUS_SECONDS
 from vllm_operator.services.reconcile import CLASS_SECONDS
 
-L4 = {"accelerator": {"product": "NVIDIA-L4"}}
-RESTARTED = {"rollout": {"restartedAt": "2026-11-24T12:00:00Z"}}
+L4: dict[str, Any] = {"accelerator": {"product": "NVIDIA-L4"}}
+RESTARTED: dict[str, Any] = {"rollout": {"restartedAt": "2026-11-24T12:00:00Z"}}
 
 
 def settle(world: World, key: Key) -> None:
@@ -193,6 +193,20 @@ def test_a_tightened_limit_keeps_the_pods_that_there_are_and_no_more_are_made() 
     assert (replicas(world), condition(world, "Admitted")) == (1, None)
 
 
+def test_a_suspended_service_gets_its_pods_again_only_within_the_limits() -> None:
+    world = World()
+    world.serving_class(**L4)
+    key = serving(world, servingClassName="h100", suspend=True)
+    world.serving_class(**L4, limits={"allowed": {"dtype": ["auto"]}})
+    world.service(accelerator={}, servingClassName="h100", suspend=False, dtype="bfloat16")
+    settle(world, key)
+    workload = condition(world, "WorkloadAvailable")
+    assert workload
+    assert (replicas(world), workload["reason"]) == (0, "Withheld")
+    assert workload["message"].startswith("no pods are made: ServingClass h100 allows dtype auto")
+    assert (condition(world, "Ready") or {})["reason"] == "ClassLimitExceeded"
+
+
 def test_an_autoscaler_is_held_as_well() -> None:
     world = World()
     world.serving_class(**L4, limits={"maxReplicas": 4})
@@ -225,7 +239,11 @@ def test_a_namespace_that_may_not_use_the_class_is_told_so() -> None:
     world.serving_class(**L4, namespaces={"matchLabels": {"team": "a"}})
     key = serving(world, servingClassName="h100")
     assert (condition(world, "Ready") or {})["reason"] == "ClassUnreadable", "nothing is known of the namespace"
-    labelled = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": {"team": "b"}}}
+    labelled: dict[str, Any] = {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {"name": NAMESPACE, "labels": {"team": "b"}},
+    }
     world.api.put(path("Namespace", "", NAMESPACE), labelled)
     world.watch()
     settle(world, key)

@@ -12,6 +12,7 @@ from vllm_operator.inspection.report import Facts, encode
 from vllm_operator.loop.write import PROGRESS_SECONDS, SETTLE_SECONDS
 from vllm_operator.readers.logs import LogReader
 from vllm_operator.services import reconcile
+from vllm_operator.services.claims import CLAIMS_SECONDS
 from vllm_operator.services.first_status import FIRST_STATUS_SECONDS, GIVE_WAY_SECONDS
 from vllm_operator.services.reconcile import PREDECESSOR_SECONDS, REFUSED_RETRY_SECONDS
 
@@ -172,6 +173,46 @@ def test_a_wrong_spec_writes_the_status_and_touches_no_child() -> None:
     world.reconcile(key)
     assert world.writes() == ["patch inferenceservices/llama/status", "post events"]
     assert world.reason() == "ImageNotAllowed"
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"model": {"uri": "hf://a/b", "trustRemoteCode": True}}, "RemoteCodeNotAllowed"),
+        ({"pod": {"priorityClassName": "system-node-critical"}}, "PriorityClassNotAllowed"),
+        ({"pod": {"labels": {"app": "payments"}}}, "PodLabelNotAllowed"),
+        ({"env": [{"name": "Https_proxy", "value": "http://mine"}]}, "Invalid"),
+    ],
+)
+def test_what_the_platform_does_not_allow_is_told_and_a_running_service_keeps_its_pods(
+    change: dict[str, Any], reason: str
+) -> None:
+    world, key = serving()
+    before = world.children("Deployment")
+    world.service(**change)
+    world.reconcile(key)
+    assert world.writes() == ["patch inferenceservices/llama/status", "post events"]
+    assert world.reason() == reason
+    assert world.children("Deployment") == before == ["llama"]
+
+
+def test_a_claim_without_the_labels_is_refused_until_it_has_them() -> None:
+    world = World(inspects=False, allowed_claims={"llm": "yes"})
+    claim: dict[str, Any] = {
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "models", "namespace": NAMESPACE, "labels": {}},
+        "spec": {"resources": {"requests": {"storage": "1Gi"}}, "accessModes": ["ReadOnlyMany"]},
+    }
+    world.api.put(path("PersistentVolumeClaim", NAMESPACE, "models"), claim)
+    key = world.service(model={"uri": "pvc://models/one"})
+    again = world.reconcile(key)
+    assert world.reason() == "ClaimNotAllowed"
+    assert world.children("Deployment") == []
+    assert again == CLAIMS_SECONDS
+    world.api.objects[path("PersistentVolumeClaim", NAMESPACE, "models")]["metadata"]["labels"] = {"llm": "yes"}
+    world.clock.now += CLAIMS_SECONDS
+    world.reconcile(key)
+    assert world.children("Deployment") == ["llama"]
 
 
 def test_pods_of_an_older_service_give_way_while_newer_ones_come_in() -> None:

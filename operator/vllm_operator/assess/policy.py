@@ -1,0 +1,195 @@
+"""What the platform team allows: one ordered list of rules over a spec. Pure: reads no cluster, changes nothing.
+
+Each rule finds what a service asks for and may not have, and names the setting that says so. The first that does is
+told. Whoever may narrow further (a class of services, for some namespaces) asks the same rules with another `Allowed`.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ..api.reasons import Finding, Reason
+from ..api.spec import InferenceServiceSpec
+from ..settings import Allowed, matches
+from ..vllm.paths import claims as mounted_claims
+
+# Domains of keys that Kubernetes and its parts act on.
+_KUBERNETES = ("kubernetes.io", "k8s.io")
+_SHOWN = 6
+Labels = Mapping[str, str]
+
+
+class Question(NamedTuple):
+    """What a rule is asked about."""
+
+    spec: InferenceServiceSpec
+    allowed: Allowed
+    claims: Mapping[str, Labels]
+    """Labels of the claims that were looked up, by name."""
+
+
+class Refused(NamedTuple):
+    """What is not allowed, and what to do about it."""
+
+    what: str
+    instead: str
+    allowed: tuple[str, ...] = ()
+    """What would be, where that is a list."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule: the setting that it enforces, the reason for the condition, and how it finds what is not allowed."""
+
+    setting: str
+    reason: Reason
+    refuses: Callable[[Question], Refused | None]
+
+
+def refused(
+    spec: InferenceServiceSpec,
+    allowed: Allowed,
+    claims: Mapping[str, Labels] | None = None,
+    whose: str = "the operator's setting",
+) -> Finding | None:
+    """The first thing that the spec asks for and may not have; None where all is allowed.
+
+    `claims`: labels of the claims that `named_claims` names, as far as they exist; those left out are not judged.
+    `whose`: what the setting belongs to, for the sentence.
+    """
+    question = Question(spec, allowed, claims or {})
+    for rule in RULES:
+        if found := rule.refuses(question):
+            listed = f" ({_listed(found.allowed)})" if found.allowed else ""
+            message = f"{found.what} is not allowed by {whose} {rule.setting}{listed}: {found.instead}"
+            return rule.reason, f"{message}, or ask the platform team"
+    return None
+
+
+def named_claims(spec: InferenceServiceSpec) -> list[str]:
+    """Claims that the spec names and the operator did not make."""
+    existing = spec.cache.existing_claim if spec.cache else None
+    return sorted({*mounted_claims(spec), *([existing] if existing else [])})
+
+
+def _listed(patterns: tuple[str, ...]) -> str:
+    shown = ", ".join(patterns[:_SHOWN])
+    return f"{shown}, ..." if len(patterns) > _SHOWN else shown
+
+
+def _image(question: Question) -> Refused | None:
+    image, allowed = question.spec.image, question.allowed
+    if not image or allowed.allows_image(image):
+        return None
+    return Refused(f"image {image}", "leave spec.image out", allowed.allowed_images)
+
+
+def _remote_code(question: Question) -> Refused | None:
+    if not question.spec.model.trust_remote_code or question.allowed.allow_trust_remote_code:
+        return None
+    return Refused("model.trustRemoteCode", "use a model that vLLM knows without it")
+
+
+def _hub_uris(spec: InferenceServiceSpec) -> Iterator[str]:
+    yield spec.model.uri
+    if spec.model.tokenizer:
+        yield spec.model.tokenizer.uri
+    yield from (adapter.uri for adapter in (spec.lora.adapters if spec.lora else ()))
+    if spec.speculative and spec.speculative.model:
+        yield spec.speculative.model
+
+
+def _organisation(question: Question) -> Refused | None:
+    allowed = question.allowed.allowed_hub_organisations
+    # The hub does not tell names apart by case.
+    patterns = [pattern.lower() for pattern in allowed]
+    for uri in _hub_uris(question.spec):
+        organisation = uri.removeprefix("hf://").split("/", 1)[0]
+        if uri.startswith("hf://") and not matches(patterns, organisation.lower()):
+            return Refused(f"organisation {organisation} of {uri}", "use a model of another one", allowed)
+    return None
+
+
+def _claim(question: Question) -> Refused | None:
+    wanted = question.allowed.allowed_claims
+    if not wanted:
+        return None
+    for name in named_claims(question.spec):
+        has = question.claims.get(name)
+        if has is not None and not wanted.items() <= has.items():
+            labels = tuple(f"{key}={value}" for key, value in sorted(wanted.items()))
+            return Refused(f"claim {name}", "use a claim that has these labels", labels)
+    return None
+
+
+def _priority_class(question: Question) -> Refused | None:
+    name, allowed = question.spec.pod and question.spec.pod.priority_class_name, question.allowed
+    patterns = allowed.allowed_priority_classes
+    if not name or name in patterns or (matches(patterns, name) and not name.startswith("system-")):
+        return None
+    return Refused(f"pod.priorityClassName {name}", "leave it out, or use another", patterns)
+
+
+def _service_account(question: Question) -> Refused | None:
+    name = question.spec.pod and question.spec.pod.service_account_name
+    patterns = question.allowed.allowed_service_accounts
+    if not name or matches(patterns, name):
+        return None
+    return Refused(f"pod.serviceAccountName {name}", "leave it out", patterns)
+
+
+def _runtime_class(question: Question) -> Refused | None:
+    name = question.spec.pod and question.spec.pod.runtime_class_name
+    patterns = question.allowed.allowed_runtime_classes
+    if not name or matches(patterns, name):
+        return None
+    return Refused(f"pod.runtimeClassName {name}", "leave it out", patterns)
+
+
+def _key(keys: Mapping[str, str] | None, patterns: tuple[str, ...], field: str) -> Refused | None:
+    for key in keys or ():
+        domain = key.rpartition("/")[0]
+        if any(domain == known or domain.endswith(f".{known}") for known in _KUBERNETES) or not matches(patterns, key):
+            return Refused(f"{key} in {field}", "leave it out", patterns)
+    return None
+
+
+def _pod_label(question: Question) -> Refused | None:
+    pod = question.spec.pod
+    return _key(pod.labels if pod else None, question.allowed.allowed_pod_labels, "pod.labels")
+
+
+def _pod_annotation(question: Question) -> Refused | None:
+    pod = question.spec.pod
+    return _key(pod.annotations if pod else None, question.allowed.allowed_pod_annotations, "pod.annotations")
+
+
+def _trigger(question: Question) -> Refused | None:
+    scaling, patterns = question.spec.autoscaling, question.allowed.allowed_triggers
+    for trigger in (scaling.triggers if scaling else None) or ():
+        if not matches(patterns, trigger.type):
+            return Refused(f"a trigger of type {trigger.type}", "use autoscaling.targets", patterns)
+    return None
+
+
+def _media_domain(question: Question) -> Refused | None:
+    allowed = question.allowed.allowed_media_domains
+    for domain in question.spec.allowed_media_domains or ():
+        if "*" not in allowed and domain not in allowed:
+            return Refused(f"{domain} in allowedMediaDomains", "leave it out", allowed)
+    return None
+
+
+RULES = (
+    Rule("allowedImages", Reason.IMAGE_NOT_ALLOWED, _image),
+    Rule("allowTrustRemoteCode", Reason.REMOTE_CODE_NOT_ALLOWED, _remote_code),
+    Rule("allowedHubOrganisations", Reason.HUB_ORGANISATION_NOT_ALLOWED, _organisation),
+    Rule("allowedClaims", Reason.CLAIM_NOT_ALLOWED, _claim),
+    Rule("allowedPriorityClasses", Reason.PRIORITY_CLASS_NOT_ALLOWED, _priority_class),
+    Rule("allowedServiceAccounts", Reason.SERVICE_ACCOUNT_NOT_ALLOWED, _service_account),
+    Rule("allowedRuntimeClasses", Reason.RUNTIME_CLASS_NOT_ALLOWED, _runtime_class),
+    Rule("allowedPodLabels", Reason.POD_LABEL_NOT_ALLOWED, _pod_label),
+    Rule("allowedPodAnnotations", Reason.POD_ANNOTATION_NOT_ALLOWED, _pod_annotation),
+    Rule("allowedTriggers", Reason.TRIGGER_NOT_ALLOWED, _trigger),
+    Rule("allowedMediaDomains", Reason.MEDIA_DOMAIN_NOT_ALLOWED, _media_domain),
+)
