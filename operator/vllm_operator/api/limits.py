@@ -54,10 +54,14 @@ KV_CACHE_TOKENS = 1 << 40
 MODEL_LENGTH = (1 << 31) - 1
 
 # What Kubernetes keeps for others: logs, Events, Pods, kept pod templates.
+LOG_READ_BYTES = 1 * MIB
+"""Of the last lines; of these, the end is looked at."""
 LOG_BYTES = 64 * KIB
 LOG_LINES = 400
+"""Of a failed container: enough for the tracebacks of all of vLLM's processes."""
 LINE_CHARACTERS = 2000
 EVENTS = 100
+"""Of one pod: equal ones are counted in one Event."""
 EVENTS_BYTES = 1 * MIB
 EVENT_CHARACTERS = 2000
 WORD_CHARACTERS = 253

@@ -77,9 +77,9 @@ class Evidence:
     missing: tuple[str, ...] = ()
     """What is not in the evidence though it should be, and why: a clause for each part that cannot be read."""
 
-    def without(self, part: str) -> "Evidence":
-        """The same, and that a part of it cannot be read."""
-        return replace(self, missing=(*self.missing, part))
+    def without(self, *parts: str) -> "Evidence":
+        """The same, and that parts of it cannot be read."""
+        return replace(self, missing=(*self.missing, *parts))
 
     @property
     def deployment(self) -> DeploymentSnapshot | None:
