@@ -6,7 +6,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONPATH := tests:operator
 
-.PHONY: help setup test test-fast lint demo demo-down bench-scale bench-plan bench-rollout bench-autoscaling generated crd docs dashboards lock
+# The Python that has vLLM, on a machine with NVIDIA GPUs; ROWS: where measured engines are added.
+GPU_PYTHON ?= python3
+ROWS ?= build/gpu/engines.jsonl
+
+.PHONY: gpu-check gpu-engines gpu-serving gpu-failures help setup test test-fast lint demo demo-down bench-scale bench-plan bench-rollout bench-autoscaling generated crd docs dashboards lock
 
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -56,6 +60,20 @@ bench-rollout: setup  ## Requests while pods are rolled, evicted, drained and sc
 
 bench-autoscaling: setup  ## The autoscaling policy against the HPA's defaults, on the HPA's own algorithm: table and plot
 	$(BIN)/python -m bench.autoscaling --plot build/bench-autoscaling.svg
+
+gpu-check:  ## On a machine with GPUs and vLLM: engines, serving, failures (docs/gpu-check.md; 2 h on one GPU)
+	@failed=; for part in gpu-engines gpu-serving gpu-failures; do $(MAKE) --no-print-directory $$part || failed="$$failed $$part"; done; \
+	test -z "$$failed" || { echo "failed:$$failed"; exit 1; }
+
+gpu-engines:  ## Engines with random weights: what they took of the GPU beside what is planned
+	mkdir -p $(dir $(ROWS))
+	$(GPU_PYTHON) -m gpu.engines --output $(ROWS)
+
+gpu-serving:  ## Two replicas as the operator runs them: clients, saturation, drain, hang (needs root)
+	$(GPU_PYTHON) -m gpu.serving
+
+gpu-failures:  ## Real failures on a GPU, and whether the diagnosis names them
+	$(GPU_PYTHON) -m gpu.failures
 
 generated: crd docs dashboards  ## Write all files that are made from others: run it before a commit
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from .cli.options import BAD_INPUT, command_line
+from .cli.terminal import printable
 
 
 def main() -> None:
@@ -67,7 +68,7 @@ def _render(arguments: argparse.Namespace) -> None:
     try:
         print_yaml(*render_file(arguments.filename, arguments.settings, arguments.class_file))
     except (ClassInputError, RenderError) as error:
-        print(f"{arguments.prog}: {error}", file=sys.stderr)
+        print(printable(f"{arguments.prog}: {error}"), file=sys.stderr)
         sys.exit(BAD_INPUT)
 
 
@@ -78,9 +79,9 @@ def _plan(arguments: argparse.Namespace) -> NoReturn:
     try:
         text, status = plan.run(arguments)
     except PlanInputError as error:
-        print(f"{arguments.prog}: {error}", file=sys.stderr)
+        print(printable(f"{arguments.prog}: {error}"), file=sys.stderr)
         sys.exit(BAD_INPUT)
-    print(text, flush=True)
+    print(printable(text), flush=True)
     sys.exit(status)
 
 
@@ -92,9 +93,9 @@ def _fleet(arguments: argparse.Namespace) -> None:
 
     logging.getLogger("kubernetes").setLevel(logging.ERROR)  # its warnings would stand before the one clear line
     try:
-        print(command.run(arguments), flush=True)
+        print(printable(command.run(arguments)), flush=True)
     except FleetError as error:
-        print(f"{arguments.prog}: {error}", file=sys.stderr)
+        print(printable(f"{arguments.prog}: {error}"), file=sys.stderr)
         sys.exit(1)
 
 

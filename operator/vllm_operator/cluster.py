@@ -26,7 +26,7 @@ from .snapshots.pod_event import PodEvent, snapshots
 log = logging.getLogger(__name__)
 # Server-side apply refuses unknown fields in any case. To look for keys that are there twice, which JSON made of a dict
 # cannot have, the API server would parse the body once more: 7 % of its CPU time in a burst of new services.
-_VALIDATION = ("fieldValidation", "Ignore")
+_NO_SECOND_PARSING = ("fieldValidation", "Ignore")
 # A version that no object of ours can have: a cluster's first write is of it. Server-side apply refuses (409) to change
 # an object of another version than the one named, and still makes an object that is not there.
 NO_VERSION = "1"
@@ -138,13 +138,13 @@ class Cluster:
         """Whether the cluster knows an optional kind; None where the API server does not say."""
         resource = RESOURCES[kind]
         try:
-            found = await self._request("get", f"/apis/{resource.api_version}")
+            group = await self._request("get", f"/apis/{resource.api_version}")
         except GoneError:
             return False
         except (RefusedError, UnavailableError) as error:
             log.warning("cannot tell whether the cluster serves %s: %s", kind, error)
             return None
-        return any(entry["name"] == resource.plural for entry in found.get("resources", ()))
+        return any(entry["name"] == resource.plural for entry in group.get("resources", ()))
 
     async def may_list(self, resource: Resource) -> bool:
         """Whether there is such an API, and this operator may list its objects in the whole cluster."""
@@ -180,12 +180,12 @@ class Cluster:
         A field that its only owner drops goes back to its default: the Deployment would fall to one pod. The live count
         is kept, as it is in this moment; in place of 0, which no HorizontalPodAutoscaler scales, it becomes `least`.
         """
-        found = await self.read("Deployment", namespace, name)
-        if found is None:
+        deployment = await self.read("Deployment", namespace, name)
+        if deployment is None:
             return
-        spec = {"replicas": found["spec"].get("replicas", 1) or least}
+        spec = {"replicas": deployment["spec"].get("replicas", 1) or least}
         meta = {"name": name, "namespace": namespace}
-        body = {"apiVersion": found["apiVersion"], "kind": "Deployment", "metadata": meta, "spec": spec}
+        body = {"apiVersion": deployment["apiVersion"], "kind": "Deployment", "metadata": meta, "spec": spec}
         await self._apply(path("Deployment", namespace, name), body, f"{FIELD_MANAGER}-replicas")
 
     async def apply_status(self, about: Reference, status: Mapping[str, Any]) -> Manifest:
@@ -197,7 +197,7 @@ class Cluster:
 
     async def _apply(self, url: str, body: Manifest, manager: str = FIELD_MANAGER) -> Manifest:
         self._check(body["metadata"].get("namespace", ""))
-        query = [("fieldManager", manager), ("force", "true"), _VALIDATION]
+        query = [("fieldManager", manager), ("force", "true"), _NO_SECOND_PARSING]
         return await self._request(
             "patch", url, body=body, content_type="application/apply-patch+yaml", query_params=query
         )

@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from cluster.host import REPOSITORY
-from support.chart import CHART, CRD_SOURCE, CRDS, RELEASE, VALUES, documents, helm, one_of, template
+from support.chart import CHART, CRD_SOURCE, CRDS, NAMESPACE, RELEASE, VALUES, documents, helm, one_of, template
 from vllm_operator.settings import Images, Settings
 
 pytestmark = pytest.mark.chart
@@ -163,13 +163,16 @@ def test_two_releases_of_one_name_in_two_namespaces_share_no_cluster_object() ->
 def test_grants_the_rules_of_the_file_and_those_of_the_cluster_only_where_it_sees_all_of_it() -> None:
     rules = yaml.safe_load((CHART / "files" / "rbac.yaml").read_text())
 
-    def granted(case: str, kind: str) -> list[Any]:
+    def granted(case: str, kind: str, name: str = RELEASE) -> list[Any]:
         roles = [one for one in documents(template(*CASES[case])) if one["kind"] == kind]
-        return [role["rules"] for role in roles if role["metadata"]["name"] == RELEASE]
+        return [role["rules"] for role in roles if role["metadata"]["name"] == name]
 
-    assert granted("default", "ClusterRole") == [rules["namespaced"] + rules["cluster"]]
+    assert granted("default", "ClusterRole") == [rules["namespaced"] + rules["granted"] + rules["cluster"]]
     assert granted("default", "Role") == granted("namespaces", "ClusterRole") == []
     assert granted("namespaces", "Role") == [rules["namespaced"]] * 2
+    classes = f"{NAMESPACE}-{RELEASE}-classes"
+    assert granted("namespaces", "ClusterRole", classes) == [rules["granted"]]
+    assert granted("default", "ClusterRole", classes) == granted("all", "ClusterRole", classes) == []
 
 
 def test_asks_for_no_secret_and_no_wildcard() -> None:

@@ -32,6 +32,7 @@ MODELS = [
 ]
 
 ENGINE = [
+    ("allowedMediaDomains: ['https://images.example.com']", "must be the name of a host like images.example.com"),
     ("tensorParalelSize: 4", 'unknown field "spec.tensorParalelSize"'),
     ("tensorParallelSize: '4'", "must be of type integer"),
     ("tensorParallelSize: 0", "should be greater than or equal to 1"),
@@ -40,6 +41,8 @@ ENGINE = [
     ("quantization: gguf", "vLLM no longer has this quantization"),
     ("quantization: awk", "leave it out to use what the checkpoint says"),
     ("dtype: fp16", 'supported values: "auto", "bfloat16"'),
+    ("{tensorParallelSize: 64, pipelineParallelSize: 2}", "must be at most 64: a pod is on one node"),
+    ("lora: {adapters: [{name: test, uri: hf://a/b}]}", "has the name of the service, which is the model's"),
     ("maxModelLen: 32k", "must be a number of tokens from 1, without a unit, or auto"),
     ("maxModelLen: -1", "must be a number of tokens from 1, without a unit, or auto"),
     ("maxNumSeqs: -1", "should be greater than or equal to 1"),
@@ -135,6 +138,18 @@ WORKLOAD = [
     ("networkPolicy: {allowFrom: [{ipBlock: {cidr: 10.0.0.0}}]}", "must be a range of addresses like 192.0.2.0/24"),
     ("networkPolicy: {allowFrom: [{ipBlock: {cidr: 10.0.0.0/8}, podSelector: {}}]}", "ipBlock stands alone"),
     ("networkPolicy: {}", "spec.networkPolicy.allowFrom: Required value"),
+    (
+        "networkPolicy: {allowFrom: [{ipBlock: {cidr: 10.0.0.0/8, except: [192.168.0.0/16]}}]}",
+        "each range in except must be a smaller one within cidr",
+    ),
+    (
+        "networkPolicy: {allowFrom: [{ipBlock: {cidr: 10.0.0.0/8, except: [10.0.0.0/8]}}]}",
+        "each range in except must be a smaller one within cidr",
+    ),
+    ("resources: {requests: {cpu: 0}}", "cpu must be more than 0: leave it out"),
+    ("resources: {requests: {cpu: 0.0}}", "cpu must be more than 0: leave it out"),
+    ("resources: {requests: {memory: 0Gi}}", "memory must be more than 0: leave it out"),
+    ("cache: {claim: {storage: 100000000000Ti}}", "must be a size like 512Mi or 20Gi, below 1000000Ti"),
 ]
 
 POD = [
@@ -144,6 +159,18 @@ POD = [
     ("pod: {labels: {app.kubernetes.io/name: x}}", "belong to the operator: use another prefix"),
     ("pod: {labels: {vllm-operator.dev/revision: x}}", "belong to the operator: use another prefix"),
     ("pod: {annotations: {vllm-operator.dev/restarted-at: x}}", "belong to the operator: use another prefix"),
+    ("pod: {labels: {topology.kubernetes.io/zone: x}}", "labels of kubernetes.io and k8s.io are not for users"),
+    (
+        "pod: {annotations: {container.apparmor.security.beta.kubernetes.io/vllm: unconfined}}",
+        "annotations of kubernetes.io and k8s.io are not for users",
+    ),
+    ("pod: {annotations: {k8s.io/x: y}}", "annotations of kubernetes.io and k8s.io are not for users"),
+    (f"pod: {{labels: {{{'a' * 64}: x}}}}", "at most 63 of them"),
+    (
+        "pod: {affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms:"
+        " [{matchFields: [{key: spec.unschedulable, operator: In, values: [a]}]}]}}}}",
+        "must be metadata.name, the only field of nodes to compare",
+    ),
     ("pod: {labels: {'my team': x}}", "a key of labels must be like team or example.com/team"),
     ("pod: {labels: {team: 'a b'}}", "a value of labels must be letters, digits"),
     ("pod: {annotations: {'a b': x}}", "a key of annotations must be like team"),
@@ -266,6 +293,7 @@ ENVIRONMENT = [
 
 NAMES = [
     ("7b-chat", "metadata.name must be a DNS-1035 label"),
+    ("kubernetes", "metadata.name must not be kubernetes"),
     ("llama.70b", "metadata.name must be a DNS-1035 label"),
     ("a" * 47, "metadata.name must have at most 46 characters"),
 ]

@@ -38,7 +38,7 @@ def operator(cluster: LocalCluster) -> LocalCluster:
     install_operator(
         cluster,
         f"--set=settings.hubEndpoint=http://{HUB_ADDRESS}",
-        f"--set=settings.allowedImages={{localhost:{REGISTRY_PORT}/*}}",
+        f"--set=settings.allowedImages={{localhost:{REGISTRY_PORT}/**}}",
         f"--set=settings.prometheusUrl=http://{MetricsStack(cluster).prometheus}:9090",
     )
     return cluster

@@ -159,7 +159,7 @@ def test_a_folder(tmp_path: Path) -> None:
     ("files", "reason", "words"),
     [
         (None, "ModelNotFound", "the claim has no folder model"),
-        ({"notes.txt": b""}, "NoModelConfig", r"no config.json \(it has notes.txt\)"),
+        ({"notes.txt": b""}, "NoModelConfig", "no config.json: name the folder of the model$"),
         ({"config.json": b"[]"}, "ModelUnreadable", "no JSON object"),
         ({**FILES, "model.safetensors": b"cut"}, "ModelUnreadable", "model.safetensors has no safetensors header"),
     ],

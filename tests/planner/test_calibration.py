@@ -1,6 +1,6 @@
 """The planner against engines that really started on an H100 or H200 with vLLM 0.26 (calibration.json).
 
-`given` rows came with the project: what vLLM printed. The others were measured with tests/bench/measure_engines.py:
+`given` rows came with the project: what vLLM printed. The others were measured as docs/gpu-check.md tells:
 what vLLM set aside, term by term. An engine's budget is what it left for the KV cache. `heldOut` rows set no constant:
 the planner's answers were written down before they were measured, and no term has been changed since.
 """

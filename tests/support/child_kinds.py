@@ -8,11 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from support.kube import Object
 from vllm_operator.cli.render import service_of
 from vllm_operator.manifests import inspection_key
 from vllm_operator.manifests.kinds import ChildKind
-
-Object = dict[str, Any]
 
 
 @dataclass(frozen=True)

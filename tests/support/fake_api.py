@@ -15,10 +15,9 @@ from typing import Any
 from kubernetes.aio.client.exceptions import ApiException
 from kubernetes.aio.dynamic.exceptions import api_exception
 
+from support.kube import Object
 from vllm_operator.manifests.names import FIELD_MANAGER
 from vllm_operator.watch.sources import Source
-
-Object = dict[str, Any]
 
 
 def refusal(status: int, message: str, headers: Mapping[str, str] | None = None) -> Exception:

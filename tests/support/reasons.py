@@ -205,7 +205,7 @@ def hidden(symptoms: Sequence[Symptom]) -> list[str]:
         first = next((one for one in symptoms if one.pattern.search(sample(symptom))), None)
         if first is not symptom:
             by = f"hidden by the earlier {first.says!r}" if first else "not found in its own text"
-            wrong.append(f"the symptom {symptom.says!r} is {by}: move it up in diagnosis/symptoms.py or its table")
+            wrong.append(f"the symptom {symptom.says!r} is {by}: move it up in diagnosis/catalogue.py or its table")
     return wrong
 
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from support.real_vllm.source import missing, words_of
+from support.real_vllm.source import code_of, missing, words_of
+from vllm_operator.diagnosis.catalogue import SYMPTOMS
 from vllm_operator.diagnosis.log import WRAPPERS
 from vllm_operator.diagnosis.symptom import Symptom
-from vllm_operator.diagnosis.symptoms import SYMPTOMS
 
 # A text that is made of shorter pieces only could be found anywhere.
 TELLING = 10
@@ -16,6 +16,11 @@ def test_what_a_symptom_relies_on_is_still_said(symptom: Symptom) -> None:
     unsaid = missing(symptom.source, symptom.pieces())
     assert not unsaid, f"{symptom.source} no longer says {unsaid}"
     assert any(len(piece.strip()) >= TELLING for piece in symptom.pieces())
+
+
+@pytest.mark.parametrize("line", sorted({symptom.within for symptom in SYMPTOMS if symptom.within}))
+def test_the_lines_that_tell_a_step_are_still_vllms(line: str) -> None:
+    assert line in code_of("vllm/v1/worker/gpu_worker.py")
 
 
 @pytest.mark.parametrize("wrapper", WRAPPERS)

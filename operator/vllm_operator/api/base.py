@@ -23,7 +23,7 @@ from .fields import Behaviour, Flag
 
 Rule = dict[str, Any]
 Limits = StringConstraints
-LABEL_KEY = r"([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?"
+LABEL_KEY = r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
 LABEL_VALUE = r"([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?"
 RULES = "x-kubernetes-validations"
 # Of a field whose default is not the API server's to fill in: who reads the object has to see that it was left out.
@@ -77,8 +77,9 @@ def label_rules(what: str) -> list[Rule]:
     """Rules of a map of labels, which are called `what`."""
     return [
         rule(
-            f"self.all(k, size(k) <= 317 && k.matches(r'^{LABEL_KEY}$'))",
-            f"a key of {what} must be like team or example.com/team: letters, digits, -, _ and .",
+            f"self.all(k, k.matches(r'^{LABEL_KEY}$'))",
+            f"a key of {what} must be like team or example.com/team: letters, digits, -, _ and ., at most 63 of them "
+            "(253 before the slash)",
         ),
         rule(
             f"self.all(k, self[k].matches(r'^{LABEL_VALUE}$'))",
@@ -134,9 +135,13 @@ class IntOrString:
         return {**node, "anyOf": [{"type": "integer"}, {"type": "string"}]}
 
 
-# A size in bytes, as Kubernetes writes it: 512Mi, 20Gi, 1.5Ti. A number without a unit is nearly always a mistake.
+# A size in bytes, as Kubernetes writes it: 512Mi, 20Gi, 1.5Ti. A number without a unit is nearly always a mistake, and
+# one of more than 10**18 bytes does not fit Kubernetes' numbers.
+_SIZES = "|".join(f"[0-9]{{1,{digits}}}([.][0-9]{{1,9}})?{unit}i?" for unit, digits in (("M", 12), ("G", 9), ("T", 6)))
 Bytes = Annotated[
-    str, Limits(max_length=32), Form(r"[0-9]+([.][0-9]+)?(Ki|Mi|Gi|Ti|k|M|G|T)", "must be a size like 512Mi or 20Gi")
+    str,
+    Limits(max_length=32),
+    Form(rf"[0-9]{{1,15}}([.][0-9]{{1,9}})?(Ki|k)|{_SIZES}", "must be a size like 512Mi or 20Gi, below 1000000Ti"),
 ]
 Cpu = Annotated[
     str,

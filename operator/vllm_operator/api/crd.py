@@ -26,6 +26,16 @@ _NAME_RULES = [
         f"size(self.metadata.name) <= {MAX_NAME_LENGTH}",
         f"metadata.name must have at most {MAX_NAME_LENGTH} characters: the names of the pods are longer and end at 63",
     ),
+    rule(
+        "self.metadata.name != 'kubernetes'",
+        "metadata.name must not be kubernetes: pods of the namespace would take its Service for the API server",
+    ),
+    rule(
+        "!has(self.spec.lora) || has(self.spec.model.servedModelNames)"
+        " || !self.spec.lora.adapters.exists(a, a.name == self.metadata.name)",
+        "an adapter in lora.adapters has the name of the service, which is the model's: rename it, or set "
+        "model.servedModelNames",
+    ),
 ]
 _CLASS_NAME_RULES = [
     rule(

@@ -16,6 +16,14 @@ _CIDR = Annotated[str, Limits(max_length=64)]
 class IpBlock(ApiModel):
     """A range of addresses."""
 
+    model_config = with_rules(
+        rule(
+            "!has(self.except) || !isCIDR(self.cidr) || self.except.all(e, !isCIDR(e)"
+            " || cidr(self.cidr).containsCIDR(e) && cidr(e).prefixLength() > cidr(self.cidr).prefixLength())",
+            "each range in except must be a smaller one within cidr",
+        )
+    )
+
     cidr: _CIDR = required(
         "The range.",
         "192.0.2.0/24",

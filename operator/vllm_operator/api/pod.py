@@ -31,6 +31,13 @@ def _not_ours(what: str) -> Rule:
     )
 
 
+def _not_kubernetes(what: str) -> Rule:
+    return rule(
+        "self.all(k, k.startsWith('app.kubernetes.io/') || !k.matches('^([^/]*[.])?(kubernetes|k8s)[.]io/'))",
+        f"{what} of kubernetes.io and k8s.io are not for users: Kubernetes and its parts act on them",
+    )
+
+
 class SecretName(ApiModel):
     """A Secret by its name."""
 
@@ -72,14 +79,17 @@ class PodSettings(ApiModel):
     )
     service_account_name: ObjectName | None = optional("ServiceAccount of the pods; its token is never mounted.", "llm")
     labels: Labels | None = optional(
-        "Labels added to the pods.", {"team": "a"}, max_length=32, rules=[*label_rules("labels"), _not_ours("labels")]
+        "Labels added to the pods.",
+        {"team": "a"},
+        max_length=32,
+        rules=[*label_rules("labels"), _not_ours("labels"), _not_kubernetes("labels")],
     )
     annotations: dict[Annotated[str, Limits(max_length=317)], Annotated[str, Limits(max_length=4096)]] | None = (
         optional(
             "Annotations added to the pods.",
             {"example.com/cost-centre": "42"},
             max_length=32,
-            rules=[label_rules("annotations")[0], _not_ours("annotations")],
+            rules=[label_rules("annotations")[0], _not_ours("annotations"), _not_kubernetes("annotations")],
         )
     )
     fs_group: int | None = optional("Group that owns the mounted volumes (default 1000).", 2000, ge=1, le=2147483647)
@@ -98,12 +108,21 @@ def _enough(name: str, quantity: str) -> Rule:
 CPU_RULE, MEMORY_RULE = _enough("cpu", "string({})"), _enough("memory", "{}")
 
 
+def _some(name: str, quantity: str) -> Rule:
+    return rule(
+        f"{quantity}.matches('^[^0-9]|[1-9]')",
+        f"{name} must be more than 0: leave it out for the operator's default",
+    )
+
+
 class ResourceList(ApiModel):
     """CPU and memory. GPUs follow from the parallel sizes and are not set here."""
 
-    cpu: Cpu | None = optional("CPU cores.", 8)
+    cpu: Cpu | None = optional("CPU cores.", 8, rules=[_some("cpu", "string(self)")])
     memory: Bytes | None = optional(
-        "Memory of vLLM's processes; /dev/shm and kvCache.cpuOffload are added to it.", "64Gi"
+        "Memory of vLLM's processes; /dev/shm and kvCache.cpuOffload are added to it.",
+        "64Gi",
+        rules=[_some("memory", "self")],
     )
 
 

@@ -1,10 +1,14 @@
 """Objects of our kinds as the operator works with them: what names them, and an InferenceService's parsed spec."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .revision import cache_claim_name, revision_of
 from .spec import InferenceServiceSpec
+
+# An object of any kind as the API server gives it. Nobody changes it: it is shared.
+Body = Mapping[str, Any]
 
 
 class Key(NamedTuple):

@@ -54,6 +54,20 @@ class Requirement(ApiModel):
     )
 
 
+class FieldRequirement(ApiModel):
+    """One comparison of a node's field: Kubernetes knows the node's name only."""
+
+    key: ShortText = required(
+        "The field.",
+        "metadata.name",
+        rules=[rule("self == 'metadata.name'", "must be metadata.name, the only field of nodes to compare")],
+    )
+    operator: Literal["In", "NotIn"] = required("How to compare.", "In")
+    values: list[ShortText] = required(
+        "The name of the node.", ["node-1"], min_length=1, max_length=1, list_type="atomic"
+    )
+
+
 class LabelSelector(ApiModel):
     """Selects objects by their labels; an empty selector selects all."""
 
@@ -73,7 +87,7 @@ class NodeSelectorTerm(ApiModel):
     match_expressions: list[Requirement] | None = optional(
         "Comparisons of the node's labels.", _GPU_NODES["matchExpressions"], max_length=16, list_type="atomic"
     )
-    match_fields: list[Requirement] | None = optional(
+    match_fields: list[FieldRequirement] | None = optional(
         "Comparisons of the node's fields (metadata.name).",
         [{"key": "metadata.name", "operator": "In", "values": ["node-1"]}],
         max_length=8,

@@ -165,8 +165,17 @@ CPU_OFFLOAD_RULE = rule(
     f"!({_ON_CPU}) || !has(self.kvCache) || !has(self.kvCache.cpuOffload)",
     "kvCache.cpuOffload is for GPUs: on the CPU the KV cache is in host memory already",
 )
+# GPUs of one pod: no node has more.
+MOST_RANKS = 64
+RANKS_RULE = rule(
+    f"(has(self.tensorParallelSize) ? self.tensorParallelSize : 1)"
+    f" * (has(self.pipelineParallelSize) ? self.pipelineParallelSize : 1) <= {MOST_RANKS}",
+    f"tensorParallelSize times pipelineParallelSize must be at most {MOST_RANKS}: a pod is on one node",
+)
+
 SPEC_RULES = (
     TOKENS_RULE,
+    RANKS_RULE,
     rule(
         "!(has(self.replicas) && has(self.autoscaling))",
         "set replicas or autoscaling, not both: the autoscaler decides the number of replicas",

@@ -10,6 +10,7 @@ from ..api import accelerator, pod, spec
 from ..api.base import Rule, bytes_of
 from ..api.pod import Resources
 from ..api.spec import InferenceServiceSpec
+from ..vllm.argv import ranks
 from .limits import most_replicas
 
 
@@ -43,6 +44,7 @@ CHECKS: tuple[tuple[Rule, Callable[[InferenceServiceSpec], bool]], ...] = (
         spec.TOKENS_RULE,
         lambda s: not (s.max_num_batched_tokens and s.max_num_seqs) or s.max_num_batched_tokens >= s.max_num_seqs,
     ),
+    (spec.RANKS_RULE, lambda s: ranks(s) <= spec.MOST_RANKS),
     (spec.SHARED_VOLUME_RULE, _shares_volume),
     (spec.CPU_PIPELINE_RULE, lambda s: not _on_cpu(s) or s.pipeline_parallel_size in (None, 1)),
     (spec.CPU_OFFLOAD_RULE, lambda s: not _on_cpu(s) or not (s.kv_cache and s.kv_cache.cpu_offload)),

@@ -42,6 +42,11 @@ def exceeded(own: ServingClass, spec: InferenceServiceSpec, sources: Mapping[str
     return (Reason.CLASS_LIMIT_EXCEEDED, f"ServingClass {own.name} allows {sentence}, {ASK}") if sentence else None
 
 
+def is_limit(refusal: Finding | None) -> bool:
+    """Whether a service is refused for a limit: of a namespace's GPUs, others may come to ask for less."""
+    return refusal is not None and refusal[0] is Reason.CLASS_LIMIT_EXCEEDED
+
+
 def _counts(limits: ServingLimits, spec: InferenceServiceSpec) -> Iterator[str]:
     gpus, replicas = most_gpus(spec), most_replicas(spec)
     field = "autoscaling.maxReplicas" if spec.autoscaling else "replicas"

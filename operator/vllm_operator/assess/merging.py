@@ -7,7 +7,8 @@ secrets of the class are added to the service's own.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-Manifest = dict[str, Any]
+from ..manifests.metadata import Manifest
+
 # Of two ways to say one thing, the class's yields to the service's; and a claim of the user's own needs none of ours.
 _YIELDS = {
     "kvCache.memoryPerGPU": "kvCache.gpuMemoryUtilizationPercent",

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ..api.pod import PodSettings
-from ..api.scheduling import NodeSelectorTerm, Requirement, Toleration
+from ..api.scheduling import FieldRequirement, NodeSelectorTerm, Requirement, Toleration
 from ..api.spec import InferenceServiceSpec
 from ..manifests.names import PRODUCT_LABELS
 from ..snapshots.node import Node, Taint
@@ -99,7 +99,7 @@ def _matches(term: NodeSelectorTerm, node: Node) -> bool:
     )
 
 
-def holds(requirement: Requirement, labels: Mapping[str, str]) -> bool:
+def holds(requirement: Requirement | FieldRequirement, labels: Mapping[str, str]) -> bool:
     """Whether a comparison holds for an object's labels."""
     value, values = labels.get(requirement.key), requirement.values or []
     match requirement.operator:

@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Mapping
 
 from ..api import CLASS_KIND
-from ..api.resource import Key
+from ..api.resource import Body, Key
 from ..api.serving_class import ServingClass
 from ..loop.kinds import Kind
 from ..resources import RESOURCES
 from ..snapshots.own import ObjectSnapshot, key_of, snapshot
 from ..snapshots.serving_class import UnreadClass, serving_class
-from ..watch.sources import Body, Indices, Item, Source
+from ..watch.sources import Indices, Item, Source
 from .reconcile import PARSED, STATUSES, ClassReconciler
 
 

@@ -15,8 +15,9 @@ from ..api.spec import InferenceServiceSpec
 from ..assess.admission import admit
 from ..assess.classes import Classes
 from ..assess.resolution import Resolution
+from ..manifests.metadata import Manifest
 from ..settings import Settings
-from .service_file import Manifest, manifests_in
+from .service_file import manifests_in
 
 
 class ClassInputError(Exception):

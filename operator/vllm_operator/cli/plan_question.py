@@ -17,6 +17,7 @@ from ..api.base import bytes_of
 from ..assess.resolution import OPERATOR
 from ..inspection.report import Facts, InspectionError, decode
 from ..manifests.amounts import memory_limit_bytes
+from ..manifests.metadata import Manifest
 from ..planner import accelerators
 from ..planner.accelerators import MIB, Gpu
 from ..planner.architectures import load_model, model_of
@@ -24,7 +25,7 @@ from ..planner.config import ModelConfigError
 from ..planner.shapes import Model
 from ..settings import Settings, load
 from .class_file import ClassInputError, read_classes, with_class
-from .service_file import Manifest, services_in
+from .service_file import services_in
 
 LEAST_BYTES, MOST_BYTES = 16 * MIB, 1 << 50
 VENDORS = {"nvidia.com/gpu": "nvidia", "amd.com/gpu": "amd", "cpu": "cpu"}

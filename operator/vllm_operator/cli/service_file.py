@@ -1,13 +1,11 @@
 """Reads objects of ours from a file of manifests, for people without a cluster. Makes nothing of them."""
 
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from ..api import KIND
-
-Manifest = dict[str, Any]
+from ..manifests.metadata import Manifest
 
 
 class _Loader(yaml.SafeLoader):

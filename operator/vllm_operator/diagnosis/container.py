@@ -1,7 +1,7 @@
 """Why vLLM's container ended: from its exit, how long it ran, and its last words. Pure.
 
 What a log says is shown as it is only where the pod was never ready: later lines may hold what users sent. Then only
-texts of the table (symptoms.py) and the names of exceptions are told.
+texts of the table (catalogue.py) and the names of exceptions are told.
 """
 
 import re
@@ -12,10 +12,10 @@ from ..api.reasons import Finding, Reason
 from ..snapshots.pod import Ending, PodSnapshot
 from ..snapshots.pod_event import last
 from ..vllm.middleware import HANG_SECONDS, HUNG, HUNG_STATUS
+from .catalogue import SYMPTOMS
 from .log import cleaned, exception_names, last_error, last_line, only_points_elsewhere
 from .redaction import redact, shorten
 from .symptom import Symptom
-from .symptoms import SYMPTOMS
 
 _SIGKILL, _SIGTERM = 128 + signal.SIGKILL, 128 + signal.SIGTERM
 _BAD_USAGE = 2
@@ -118,7 +118,7 @@ def _known(pod: PodSnapshot, ending: Ending) -> Finding | None:
 def _symptom(log: str) -> tuple[Symptom, dict[str, str]] | None:
     """The first symptom in a log, with its values."""
     text = cleaned(log)
-    found = ((symptom, symptom.pattern.search(text)) for symptom in SYMPTOMS)
+    found = ((symptom, symptom.search(text)) for symptom in SYMPTOMS)
     return next(((symptom, match.groupdict()) for symptom, match in found if match), None)
 
 

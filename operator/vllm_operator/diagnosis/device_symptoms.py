@@ -80,6 +80,16 @@ MEMORY = (
         Reason.MODEL_TOO_LARGE,
         "the model's weights do not fit the GPU's memory: raise tensorParallelSize, or use a quantized model",
     ),
+    # The newer of vLLM's two model runners says nothing of its own: the traceback tells the step.
+    Symptom(
+        _TORCH,
+        "out of memory. Tried to allocate {asked}. GPU {device} has a total capacity of {total} of which {free} is "
+        "free",
+        Reason.MODEL_TOO_LARGE,
+        "the model's weights do not fit the {total} of GPU {device}: raise tensorParallelSize, or use a quantized "
+        "model",
+        within="self.model_runner.load_model(",
+    ),
     Symptom(
         _RUNNER,
         "CUDA out of memory occurred when warming up sampler with {count} dummy requests.",

@@ -9,6 +9,8 @@ import re
 
 LINE_MAX = 2000
 WORDS_MAX = 500
+# What a terminal would act on. kubectl prints a status as it is.
+_CONTROL = re.compile(r"\x1b\[[0-?]{0,64}[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 # What Python, argparse, pydantic and vLLM say of a value that they cannot read. It takes the rest of the line, or
 # ends where the second expression is found last. It may have come from a Secret; the name of the argument or variable
@@ -80,6 +82,7 @@ def redact(text: str) -> str:
 
 
 def _line(text: str) -> str:
+    text = _CONTROL.sub("", text)
     for says, after in _VALUES:
         if found := says.search(text):
             text = text[: found.end(1)] + _without_value(found[2], after)

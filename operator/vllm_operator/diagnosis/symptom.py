@@ -1,4 +1,4 @@
-"""One text that vLLM or a library under it says when it fails -> the reason, and what to do. See symptoms.py.
+"""One text that vLLM or a library under it says when it fails -> the reason, and what to do. See catalogue.py.
 
 `says` is the text as its source has it, with `{name}` where a value stands and `{}` where anything may: the pattern is
 made of it, and a test looks for its pieces in the named source of the pinned vLLM.
@@ -21,6 +21,9 @@ _WORD, _REST = r"[^\s'\",]{1,160}", r"[^\n.;'\"]{1,100}"
 class Symptom:
     """One text. `message` is what the user reads; it may use the values of `says`, and {node}.
 
+    `within` is a line of vLLM's own code (vllm/v1/worker/gpu_worker.py) that a traceback must show as well: the same
+    words mean one thing while the model is loaded, and another later.
+
     `source` is a file below site-packages, Python's or a compiled one, or "errno" for the operating system's own words.
     """
 
@@ -28,6 +31,11 @@ class Symptom:
     says: str
     reason: Reason
     message: str
+    within: str = ""
+
+    def search(self, text: str) -> re.Match[str] | None:
+        """Where the text says it; None where it does not, or not within the step that is meant."""
+        return self.pattern.search(text) if self.within in text else None
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:

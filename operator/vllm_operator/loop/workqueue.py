@@ -14,34 +14,34 @@ from typing import Generic, TypeVar
 from .. import metrics
 
 log = logging.getLogger(__name__)
-Key = TypeVar("Key", bound=Hashable)
+Queued = TypeVar("Queued", bound=Hashable)
 
 FIRST_BACKOFF_SECONDS = 0.5
 LONGEST_BACKOFF_SECONDS = 60.0
 
 
-class WorkQueue(Generic[Key]):
+class WorkQueue(Generic[Queued]):
     """Calls `work(key)` for every added key. `work` returns seconds after which it wants the key again, or None."""
 
-    def __init__(self, work: Callable[[Key], Awaitable[float | None]], workers: int) -> None:
+    def __init__(self, work: Callable[[Queued], Awaitable[float | None]], workers: int) -> None:
         self._work = work
         self._workers = workers
-        self._due: dict[Key, float] = {}
-        self._heap: list[tuple[float, int, Key]] = []
+        self._due: dict[Queued, float] = {}
+        self._heap: list[tuple[float, int, Queued]] = []
         self._sequence = 0
-        self._running: set[Key] = set()
+        self._running: set[Queued] = set()
         # Wanted again while being worked on: queued when the worker ends.
-        self._again: dict[Key, float] = {}
-        self._failures: dict[Key, int] = {}
+        self._again: dict[Queued, float] = {}
+        self._failures: dict[Queued, int] = {}
         # No event brings a key back earlier.
-        self._not_before: dict[Key, float] = {}
+        self._not_before: dict[Queued, float] = {}
         self._wake = asyncio.Event()
 
-    def add(self, key: Key, delay: float = 0.0) -> None:
+    def add(self, key: Queued, delay: float = 0.0) -> None:
         """Wants the key worked on in `delay` seconds, or earlier if it waits for an earlier time already."""
         self._add_at(key, asyncio.get_running_loop().time() + delay)
 
-    def _add_at(self, key: Key, due: float) -> None:
+    def _add_at(self, key: Queued, due: float) -> None:
         if key in self._running:
             self._again[key] = min(due, self._again.get(key, due))
             return
@@ -70,7 +70,7 @@ class WorkQueue(Generic[Key]):
                 self._running.add(key)
                 tasks.create_task(self._run_one(key, slots))
 
-    async def _next(self) -> Key:
+    async def _next(self) -> Queued:
         """Waits for the key that is due first, and takes it off the queue."""
         while True:
             wait: float | None = None
@@ -91,7 +91,7 @@ class WorkQueue(Generic[Key]):
                 async with asyncio.timeout(wait):
                     await self._wake.wait()
 
-    async def _run_one(self, key: Key, slots: asyncio.Semaphore) -> None:
+    async def _run_one(self, key: Queued, slots: asyncio.Semaphore) -> None:
         again: float | None = None
         try:
             self._not_before.pop(key, None)

@@ -4,6 +4,11 @@ from ..api.resource import InferenceService
 from .metadata import Manifest, identity, metadata
 from .names import PORT_NAME, SERVICE_LABEL
 
+# vLLM tells some hundred samples, and some hundred more for each adapter and engine. More than this is no vLLM, and
+# must not fill a Prometheus that others share: it then counts the pod as down.
+SAMPLE_LIMIT = 20_000
+BODY_SIZE_LIMIT = "16MB"
+
 
 def service_monitor(service: InferenceService) -> Manifest:
     """Has Prometheus scrape every pod's /metrics, with the service, namespace and pod as labels."""
@@ -14,6 +19,8 @@ def service_monitor(service: InferenceService) -> Manifest:
         "metadata": metadata(service),
         "spec": {
             "selector": {"matchLabels": identity(service)},
+            "sampleLimit": SAMPLE_LIMIT,
+            "bodySizeLimit": BODY_SIZE_LIMIT,
             "endpoints": [{"port": PORT_NAME, "path": "/metrics", "interval": "15s", "relabelings": relabel}],
         },
     }

@@ -23,19 +23,20 @@ _BLOCKED = frozenset({"fp8", "compressed-tensors"})
 _FINEST_BLOCK = 32
 """Experts' fp8 blocks are made finer down to this (fused_moe/oracle/fp8.py)."""
 
-Finding = tuple[Rule, str]
+# The rule that a split breaks, and what does not divide.
+Misfit = tuple[Rule, str]
 
 
 def check(question: Question) -> Refusal | None:
     """The first part of the model that the service's tensor parallel size does not divide, with sizes that work."""
-    for rule, what in _findings(question, question.engine.ranks.tensor):
+    for rule, what in _misfits(question, question.engine.ranks.tensor):
         return Refusal(rule, f"{what}: {_way_out(question)}")
     return None
 
 
 def tensor_sizes(question: Question, limit: int = LARGEST_TENSOR_SIZE) -> list[int]:
     """Tensor parallel sizes, from 1 to `limit`, that all parts of the model can be split by."""
-    return [size for size in range(1, limit + 1) if not any(True for _ in _findings(question, size))]
+    return [size for size in range(1, limit + 1) if not any(True for _ in _misfits(question, size))]
 
 
 def _way_out(question: Question) -> str:
@@ -53,11 +54,11 @@ def _whole_experts(question: Question) -> str:
     """The hint at whole experts on each GPU, where that is all it takes."""
     ranks = replace(question.engine.ranks, experts=True)
     other = replace(question, engine=replace(question.engine, ranks=ranks))
-    works = not any(True for _ in _findings(other, ranks.tensor))
+    works = not any(True for _ in _misfits(other, ranks.tensor))
     return ", or set expertParallel: true, which gives whole experts to each GPU" if works else ""
 
 
-def _findings(question: Question, tensor: int) -> Iterator[Finding]:
+def _misfits(question: Question, tensor: int) -> Iterator[Misfit]:
     model = question.model
     if model.heads % tensor:
         yield Rule.ATTENTION_HEADS, f"{model.heads} attention heads cannot be split over {tensor} GPUs"
@@ -73,7 +74,7 @@ def _findings(question: Question, tensor: int) -> Iterator[Finding]:
     yield from _blocks(question, tensor)
 
 
-def _attention(question: Question, layers: list[Layer], tensor: int) -> Iterator[Finding]:
+def _attention(question: Question, layers: list[Layer], tensor: int) -> Iterator[Misfit]:
     kinds = {layer.cache.kind for layer in layers if layer.cache}
     kv = question.model.kv_heads
     if kinds != {Cached.LATENT} and (kv % tensor if kv >= tensor else tensor % kv):
@@ -85,7 +86,7 @@ def _attention(question: Question, layers: list[Layer], tensor: int) -> Iterator
             return
 
 
-def _feed_forward(question: Question, layers: list[Layer], tensor: int) -> Iterator[Finding]:
+def _feed_forward(question: Question, layers: list[Layer], tensor: int) -> Iterator[Misfit]:
     for layer in layers:
         for linear in layer.linears:
             width = {Split.ROWS: linear.rows, Split.COLUMNS: linear.columns, Split.NONE: 0}[linear.split]
@@ -115,7 +116,7 @@ def _quantized(question: Question) -> list[Linear]:
     return list(found.values())
 
 
-def _groups(question: Question, tensor: int) -> Iterator[Finding]:
+def _groups(question: Question, tensor: int) -> Iterator[Misfit]:
     """Groups of inputs that share a scale: a rank must have a whole number of them."""
     scheme = question.scheme
     if scheme is None or scheme.method not in _GROUPED or scheme.group <= 0:
@@ -128,7 +129,7 @@ def _groups(question: Question, tensor: int) -> Iterator[Finding]:
             yield Rule.QUANTIZATION_GROUP, _straddle(f"{linear.name} has {linear.columns} inputs", tensor, unit)
 
 
-def _blocks(question: Question, tensor: int) -> Iterator[Finding]:
+def _blocks(question: Question, tensor: int) -> Iterator[Misfit]:
     """Blocks of an fp8 checkpoint: layers/quantization/utils/fp8_utils.py, validate_fp8_block_shape."""
     scheme = question.scheme
     if scheme is None or scheme.method not in _BLOCKED or not scheme.block:

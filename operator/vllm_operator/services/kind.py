@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..api import CLASS_KIND, KIND
-from ..api.resource import Key
+from ..api.resource import Body, Key
 from ..api.serving_class import ServingClass
 from ..loop.kinds import Kind
 from ..manifests.kinds import CHILD_KINDS, ChildKind
@@ -18,7 +18,7 @@ from ..snapshots.own import ObjectSnapshot, key_of, snapshot
 from ..snapshots.pod import PodSnapshot, pod
 from ..snapshots.serving_class import UnreadClass, serving_class
 from ..status.figures import fleet
-from ..watch.sources import Body, Indices, Item, Source
+from ..watch.sources import Indices, Item, Source
 from .reconcile import ServiceReconciler
 from .view import CHILDREN, CLASSES, INSPECTIONS, NAMESPACES, NODES, PODS, SERVICES
 

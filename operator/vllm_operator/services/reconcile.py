@@ -16,6 +16,7 @@ from ..apply.changes import Known, plan_changes
 from ..apply.execute import GivesWayError, Hands, StillDeletingError, execute
 from ..apply.ledger import WATCH_LAG_SECONDS
 from ..assess.fits import Assessment, assess
+from ..assess.limits import is_limit
 from ..cluster import GoneError, RefusedError, UnavailableError
 from ..loop.arrivals import Arrivals
 from ..loop.kinds import Surroundings
@@ -138,7 +139,7 @@ class ServiceReconciler:
             yield Again(WATCH_LAG_SECONDS, "the watch has yet to show what was applied")
         if account.outcome.error or account.outcome.autoscaler_refused:
             yield Again(REFUSED_RETRY_SECONDS, "the API server may allow later what it refused")
-        if account.evidence.refusal:
+        if is_limit(account.evidence.refusal):
             yield Again(CLASS_SECONDS, "other services of the class may ask for less")
         if account.evidence.supply:
             yield Again(SUPPLY_SECONDS, "GPUs may have become free")

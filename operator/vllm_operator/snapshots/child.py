@@ -8,17 +8,14 @@ import json
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from ..api.resource import Key
+from ..api.resource import Body, Key
 from ..manifests import Rendered
 from ..manifests.kinds import AUTOSCALERS
 from ..manifests.metadata import Manifest
 from ..manifests.names import FIELD_MANAGER, INSTANCE_LABEL, REVISION_LABEL
 from .revision import Kept
 from .revision import kept as kept_in
-
-Body = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

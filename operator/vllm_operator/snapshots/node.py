@@ -1,14 +1,10 @@
 """What a plan needs to know of a node. Pure: a node's body in, a snapshot out."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from ..api.limits import count_of
+from ..api.resource import Body
 from ..manifests.names import PRODUCT_LABELS
-
-Body = Mapping[str, Any]
-
 
 # A node that is made ready, or drained, for a while: its GPUs are still there to plan for.
 _PASSING = ("node.kubernetes.io/", "node.cloudprovider.kubernetes.io/")

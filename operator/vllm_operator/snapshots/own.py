@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..api.resource import Key
+from ..api.resource import Body, Key
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +19,12 @@ class ObjectSnapshot:
     status: Mapping[str, Any]
 
 
-def key_of(body: Mapping[str, Any]) -> Key:
+def key_of(body: Body) -> Key:
     """What names the object."""
     return Key(body["metadata"].get("namespace", ""), body["metadata"]["name"])
 
 
-def snapshot(body: Mapping[str, Any]) -> ObjectSnapshot:
+def snapshot(body: Body) -> ObjectSnapshot:
     """Snapshot of an object."""
     meta = body["metadata"]
     return ObjectSnapshot(

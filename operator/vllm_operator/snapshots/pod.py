@@ -9,8 +9,8 @@ from datetime import datetime
 from functools import lru_cache
 
 from ..api.limits import count_of, cut_lines
+from ..api.resource import Body
 from ..manifests.names import CONTAINER, REVISION_LABEL
-from .child import Body
 from .pod_event import PodEvent
 
 

@@ -117,7 +117,7 @@ class Middleware:
             inner = {**scope, "path": "/health", "raw_path": b"/health"} if path == READY else scope
             await self.app(inner, receive, send)
 
-    def state(self) -> Message:
+    def state(self) -> dict[str, Any]:
         """For the preStop hook and the operator; holds no content of anything."""
         before, now = self.started_with, _configuration()
         changed = [path for path in before.keys() | now.keys() if before.get(path) != now.get(path)]

@@ -11,9 +11,10 @@ from typing import Any
 import kopf
 
 from .. import metrics, settings
+from ..api.resource import Body
 from ..manifests.names import MANAGED_BY, MANAGED_BY_LABEL
 from .informer import NoDiffBase, NoProgress
-from .sources import Body, Item, Source
+from .sources import Item, Source
 from .watches import Watches
 
 log = logging.getLogger(__name__)

@@ -4,10 +4,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from ..api.resource import Key
+from ..api.resource import Body, Key
 from ..resources import Resource
 
-Body = Mapping[str, Any]
 # kopf's indices by their names: of each, what was kept of all objects, by key.
 Indices = Mapping[str, Mapping[Any, Iterable[Any]]]
 

@@ -51,23 +51,23 @@ class Watches:
         """kopf's connection to the API server, of which every request is seen here."""
         await asyncio.sleep(self._login_at + LOGIN_SECONDS - time.monotonic())
         self._login_at = time.monotonic()
-        found = kopf.login_with_service_account(**kwargs)
-        if found is not None:
+        connection = kopf.login_with_service_account(**kwargs)
+        if connection is not None:
             # By address, as every other client does: the operator needs no DNS.
             host, port = os.environ["KUBERNETES_SERVICE_HOST"], os.environ["KUBERNETES_SERVICE_PORT"]
-            found = replace(found, server=f"https://{f'[{host}]' if ':' in host else host}:{port}")
+            connection = replace(connection, server=f"https://{f'[{host}]' if ':' in host else host}:{port}")
         else:
-            found = kopf.login_with_kubeconfig(**kwargs)
-        if found is None:
+            connection = kopf.login_with_kubeconfig(**kwargs)
+        if connection is None:
             return None
         session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ssl=found.as_ssl_context()),
-            headers=found.as_http_headers(),
-            proxy=found.proxy_url,
+            connector=aiohttp.TCPConnector(limit=0, ssl=connection.as_ssl_context()),
+            headers=connection.as_http_headers(),
+            proxy=connection.proxy_url,
             trace_configs=[self._trace()],
             middlewares=(self._outlive_api,),
         )
-        return kopf.AiohttpSession(server=found.server, aiohttp_session=session, expiration=found.expiration)
+        return kopf.AiohttpSession(server=connection.server, aiohttp_session=session, expiration=connection.expiration)
 
     def configure(self, watching: Any, networking: Any) -> None:
         """kopf's settings that a silent cut is found by."""

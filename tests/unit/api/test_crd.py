@@ -3,18 +3,16 @@
 import json
 import re
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 import yaml
 from pydantic.alias_generators import to_camel
 
 from cluster.host import REPOSITORY
+from support.every_field import Schema
 from vllm_operator.api import PLURALS
 from vllm_operator.api.crd import INFERENCE_SERVICE, KINDS, SERVING_CLASS, Kind, custom_resource_definition, structural
 from vllm_operator.api.serving_class import NOT_DEFAULTED, NOT_OF_THE_CACHE, NOT_OF_THE_POD
-
-Schema = dict[str, Any]
 
 
 def root(kind: Kind = INFERENCE_SERVICE) -> Schema:

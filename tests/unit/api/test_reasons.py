@@ -21,8 +21,8 @@ from support.reasons import (
 )
 from vllm_operator.api.conditions import ConditionType
 from vllm_operator.api.reasons import FORMER, Reason
+from vllm_operator.diagnosis.catalogue import SYMPTOMS
 from vllm_operator.diagnosis.symptom import Symptom
-from vllm_operator.diagnosis.symptoms import SYMPTOMS
 
 SOURCES = sources()
 TABLE = "diagnosis/device_symptoms.py"
@@ -127,7 +127,7 @@ def test_a_hidden_symptom_is_told() -> None:
     (told,) = hidden([*SYMPTOMS, NEW, replace(NEW, says="ERROR: The flux capacitor is empty. Fill it.")])
     assert told == (
         "the symptom 'ERROR: The flux capacitor is empty. Fill it.' is hidden by the earlier 'The flux capacitor is "
-        "empty.': move it up in diagnosis/symptoms.py or its table"
+        "empty.': move it up in diagnosis/catalogue.py or its table"
     )
 
 

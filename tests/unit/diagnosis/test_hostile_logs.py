@@ -6,7 +6,7 @@ import pytest
 
 from support.pod_status import failed, found
 from vllm_operator.api.limits import cut_lines
-from vllm_operator.diagnosis.symptoms import SYMPTOMS
+from vllm_operator.diagnosis.catalogue import SYMPTOMS
 
 MOST_SECONDS = 0.25
 """Of CPU: five times what is promised, since the machine may be busy."""

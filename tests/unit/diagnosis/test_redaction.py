@@ -116,3 +116,7 @@ def test_a_log_of_64_kib_takes_less_than_50_ms(unit: str, line: int) -> None:
 
 def test_what_is_said_anew_each_time_is_left_out() -> None:
     assert redact("404 Client Error. (Request ID: Root=1-6;f) at 0x7f00aa11bb22") == "404 Client Error. at 0x..."
+
+
+def test_what_would_steer_a_terminal_is_left_out() -> None:
+    assert redact("no file \x1b[2J\x1b]0;owned\x07a\x9b31mb\x00c") == "no file ]0;owneda31mbc"

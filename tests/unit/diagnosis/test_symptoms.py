@@ -19,7 +19,7 @@ from support.vllm_logs import (
     WRAPPER,
 )
 from vllm_operator.api.reasons import Reason
-from vllm_operator.diagnosis.symptoms import SYMPTOMS
+from vllm_operator.diagnosis.catalogue import SYMPTOMS
 
 
 @pytest.mark.parametrize(
@@ -42,6 +42,11 @@ from vllm_operator.diagnosis.symptoms import SYMPTOMS
             "896.00 MiB were asked for, and 512.00 MiB of 79.10 GiB were free on GPU 0",
         ),
         (f"ERROR Failed to load model - not enough GPU memory. Try\n{TORCH_OOM}", Reason.MODEL_TOO_LARGE, "weights"),
+        (
+            f"    self.model_runner.load_model(\n{TORCH_OOM}",
+            Reason.MODEL_TOO_LARGE,
+            "the 79.10 GiB of GPU 0: raise tensor",
+        ),
         (IN_USE, Reason.GPU_MEMORY_IN_USE, "GPU cuda:0 on node gpu-1: 10.2 of 79.1 GiB are free"),
         (GATED, Reason.MODEL_GATED, "accept its terms on the hub"),
         (

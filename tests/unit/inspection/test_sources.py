@@ -65,15 +65,6 @@ def test_a_usual_header() -> None:
     assert data_bytes(safetensors(a=("BF16", [8, 8], 128), b=("U8", [10], 10))[8:].decode()) == 138
 
 
-def test_names_of_files_are_shown_as_text(tmp_path: Path) -> None:
-    (tmp_path / "\x1b[2J\x1b]0;title\x07").write_bytes(b"")
-    (tmp_path / ("x" * 200)).write_bytes(b"")
-    with pytest.raises(InspectionError) as told:
-        read_folder(tmp_path)
-    assert str(told.value).isprintable()
-    assert len(str(told.value)) < 250
-
-
 def test_a_tokenizer_config_that_is_none_leaves_its_template_unknown(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_bytes(CONFIG)
     (tmp_path / "tokenizer_config.json").write_bytes(b"[" * 100_000)

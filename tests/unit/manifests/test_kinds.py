@@ -11,6 +11,7 @@ import yaml
 
 from cluster.host import REPOSITORY
 from support.child_kinds import EXAMPLES, Example
+from support.kube import Object
 from support.places import PLACES
 from support.rights import Right, granted
 from vllm_operator.api.resource import InferenceService
@@ -20,8 +21,6 @@ from vllm_operator.manifests.kinds import AUTOSCALERS, BY_KIND, CHILD_KINDS, Chi
 from vllm_operator.services.kind import SOURCES
 from vllm_operator.watch.registration import register
 from vllm_operator.watch.watches import Watches
-
-Object = dict[str, Any]
 
 RIGHTS_FILE = "charts/vllm-operator/files/rbac.yaml"
 

@@ -2,13 +2,12 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 from ...api.conditions import ConditionType
+from ...api.resource import Body
 from .table import columns
 
-Object = Mapping[str, Any]
 _HEADER = ("NAME", "DEFAULT", "ACCELERATOR", "NAMESPACES", "LIMITS", "SERVICES", "READY", "REASON")
 _OPERATORS = {"In": "in", "NotIn": "notin"}
 _LIMITS = {
@@ -19,7 +18,7 @@ _LIMITS = {
 }
 
 
-def class_of(service: Object) -> str:
+def class_of(service: Body) -> str:
     """The class that a service has: the one that it names, or the default that it was given; empty: none."""
     named = service["spec"].get("servingClassName")
     resolved = service.get("status", {}).get("resolved") or ()
@@ -27,7 +26,7 @@ def class_of(service: Object) -> str:
     return str(next(given, "") if named is None else named)
 
 
-def as_text(classes: Sequence[Object], services: Iterable[Object] | None) -> str:
+def as_text(classes: Sequence[Body], services: Iterable[Body] | None) -> str:
     """The table. `services`: those of all namespaces; None where the user may not see them."""
     if not classes:
         return "no ServingClasses found"
@@ -35,7 +34,7 @@ def as_text(classes: Sequence[Object], services: Iterable[Object] | None) -> str
     return "\n".join(columns([_HEADER, *(_cells(one, used) for one in _sorted(classes))]))
 
 
-def as_json(classes: Sequence[Object], services: Iterable[Object] | None) -> str:
+def as_json(classes: Sequence[Body], services: Iterable[Body] | None) -> str:
     """The same for scripts; null is what is not known."""
     used = None if services is None else Counter(map(class_of, services))
     rows = [
@@ -54,11 +53,11 @@ def as_json(classes: Sequence[Object], services: Iterable[Object] | None) -> str
     return json.dumps({"classes": rows}, indent=2)
 
 
-def _sorted(classes: Sequence[Object]) -> list[Object]:
+def _sorted(classes: Sequence[Body]) -> list[Body]:
     return sorted(classes, key=lambda one: str(one["metadata"]["name"]))
 
 
-def _cells(one: Object, used: Counter[str] | None) -> tuple[str, ...]:
+def _cells(one: Body, used: Counter[str] | None) -> tuple[str, ...]:
     name, spec, ready = str(one["metadata"]["name"]), one["spec"], _ready(one)
     services = "-" if used is None else str(used[name])
     default = "yes" if spec.get("default") else ""
@@ -66,31 +65,31 @@ def _cells(one: Object, used: Counter[str] | None) -> tuple[str, ...]:
     return (*cells, services, str(ready.get("status", "-")), str(ready.get("reason", "")))
 
 
-def _ready(one: Object) -> Object:
+def _ready(one: Body) -> Body:
     conditions = one.get("status", {}).get("conditions") or ()
     return next((entry for entry in conditions if entry["type"] == ConditionType.READY), {})
 
 
-def _accelerator(spec: Object) -> str:
+def _accelerator(spec: Body) -> str:
     device = spec.get("accelerator") or {}
     return str(device.get("product") or device.get("resource") or "any")
 
 
-def _who(selector: Object | None) -> str:
+def _who(selector: Body | None) -> str:
     if selector is None:
         return "all"
     labels = [f"{key}={value}" for key, value in (selector.get("matchLabels") or {}).items()]
     return ",".join([*labels, *map(_requirement, selector.get("matchExpressions") or ())]) or "all"
 
 
-def _requirement(one: Object) -> str:
+def _requirement(one: Body) -> str:
     """As kubectl writes it: tier in (production,staging)."""
     if one["operator"] in ("Exists", "DoesNotExist"):
         return str(one["key"]) if one["operator"] == "Exists" else f"!{one['key']}"
     return f"{one['key']} {_OPERATORS.get(one['operator'], one['operator'])} ({','.join(one.get('values') or ())})"
 
 
-def _limits(limits: Object) -> str:
+def _limits(limits: Body) -> str:
     numbers = [text.format(limits[key]) for key, text in _LIMITS.items() if key in limits]
     allowed = [f"{field}: {'|'.join(map(str, some))}" for field, some in (limits.get("allowed") or {}).items()]
     return ", ".join([*numbers, *allowed]) or "none"

@@ -17,14 +17,17 @@ from kubernetes.aio.dynamic import DynamicClient
 from kubernetes.aio.dynamic.exceptions import DynamicApiError
 
 from ...api.limits import LOG_LINES
+from ...manifests.metadata import Manifest
 from ...resources import RESOURCES
 from ...vllm.argv import PORT
 
-Object = dict[str, Any]
 # A cluster that is out of reach should not keep anybody waiting; one slow pod not the whole table.
 TIMEOUT_SECONDS = 30
 PROXY_SECONDS = 3
 PARALLEL = 32
+# Pods answer what they like; lists of objects are as large as the cluster.
+POD_BYTES = 1 << 20
+LIST_BYTES = 1 << 28
 # What the library raises for a kubeconfig that is not as it should be.
 _UNUSABLE = (config.ConfigException, yaml.YAMLError, OSError, AttributeError, LookupError, TypeError, ValueError)
 
@@ -47,40 +50,52 @@ class UserClient:
         self.namespace = namespace
         self._proxies = asyncio.Semaphore(PARALLEL)
 
-    async def find(self, kind: str, namespace: str | None, selector: str = "") -> list[Object]:
+    async def find(self, kind: str, namespace: str | None, selector: str = "") -> list[Manifest]:
         """All objects of a kind in a namespace, or in all; their items lack kind and apiVersion. Raises FleetError."""
         text = await self._get(_path(kind, namespace), [("labelSelector", selector)] if selector else [])
         return list(json.loads(text)["items"])
 
-    async def get(self, kind: str, namespace: str, name: str) -> Object:
+    async def get(self, kind: str, namespace: str, name: str) -> Manifest:
         """One object. Raises NotThereError, FleetError."""
         return dict(json.loads(await self._get(_path(kind, namespace, name))))
 
     async def log(self, namespace: str, pod: str, container: str, *, previous: bool) -> str:
         """The last lines of a container's log, or of the one before it. Raises FleetError."""
         query = [("container", container), ("previous", str(previous).lower()), ("tailLines", str(LOG_LINES))]
-        return await self._get(f"{_path('Pod', namespace, pod)}/log", query)
+        return await self._get(f"{_path('Pod', namespace, pod)}/log", [*query, ("limitBytes", str(POD_BYTES))])
 
     async def metrics(self, namespace: str, pod: str) -> str | None:
         """vLLM's /metrics, through the API server; None where that is not allowed, or not answered in time."""
         async with self._proxies:
             try:
                 async with asyncio.timeout(PROXY_SECONDS):
-                    return await self._get(f"{_path('Pod', namespace, pod)}:{PORT}/proxy/metrics")
+                    return await self._get(f"{_path('Pod', namespace, pod)}:{PORT}/proxy/metrics", most=POD_BYTES)
             except (FleetError, TimeoutError):
                 return None
 
-    async def _get(self, path: str, query: Sequence[tuple[str, str]] = ()) -> str:
+    async def _get(self, path: str, query: Sequence[tuple[str, str]] = (), most: int | None = None) -> str:
         try:
             async with asyncio.timeout(TIMEOUT_SECONDS):
                 response = await self._client.request("get", path, serialize=False, query_params=list(query))
-                return bytes(await response.read()).decode(errors="replace")
+                return (await _read(response, most or LIST_BYTES)).decode(errors="replace")
         except DynamicApiError as error:
             raise _refused(error) from error
         except TimeoutError as error:
             raise FleetError(f"the cluster at {self._host} does not answer within {TIMEOUT_SECONDS} s") from error
         except (OSError, aiohttp.ClientError) as error:
             raise FleetError(f"cannot reach the cluster at {self._host}: {error}") from error
+
+
+async def _read(response: aiohttp.ClientResponse, most: int) -> bytes:
+    """The whole of an answer. Raises FleetError where it is larger than `most` bytes."""
+    parts, size = [], 0
+    async for part in response.content.iter_any():
+        parts.append(part)
+        size += len(part)
+        if size > most:
+            response.close()
+            raise FleetError(f"an answer is larger than {most >> 20} MiB: ask for less, with --namespace or a name")
+    return b"".join(parts)
 
 
 def _path(kind: str, namespace: str | None, name: str = "") -> str:

@@ -5,11 +5,14 @@ import asyncio
 from contextlib import suppress
 
 from ...api import CLASS_KIND, KIND
+from ...api.resource import Key
+from ...manifests.metadata import Manifest
 from ...manifests.names import CONTAINER, INSPECTION_LABEL, INSTANCE_LABEL, MANAGED_BY, MANAGED_BY_LABEL
+from ...snapshots.own import key_of
 from . import classes
-from .client import FleetError, NotThereError, Object, UserClient, connect
+from .client import FleetError, NotThereError, UserClient, connect
 from .explanation import Log, explanation, telling
-from .rows import Key, Requests, as_json, as_text, counted, is_ready, key, rows
+from .rows import Requests, as_json, as_text, counted, is_ready, rows
 
 _PODS = f"{MANAGED_BY_LABEL}={MANAGED_BY},!{INSPECTION_LABEL}"
 
@@ -39,14 +42,15 @@ async def _status(arguments: argparse.Namespace) -> str:
 
 async def _classes(arguments: argparse.Namespace) -> str:
     async with connect(arguments.kubeconfig, arguments.context) as client:
-        found = await client.find(CLASS_KIND, None)
-        services: list[Object] | None = None
+        served_classes = await client.find(CLASS_KIND, None)
+        services: list[Manifest] | None = None
         with suppress(FleetError):  # most teams see their own namespaces only
             services = await client.find(KIND, None)
-    return classes.as_json(found, services) if arguments.output == "json" else classes.as_text(found, services)
+    show = classes.as_json if arguments.output == "json" else classes.as_text
+    return show(served_classes, services)
 
 
-async def _one(client: UserClient, namespace: str, name: str) -> tuple[list[Object], list[Object]]:
+async def _one(client: UserClient, namespace: str, name: str) -> tuple[list[Manifest], list[Manifest]]:
     """A service as a list, and its pods. Raises FleetError."""
     try:
         service = await client.get(KIND, namespace, name)
@@ -55,8 +59,8 @@ async def _one(client: UserClient, namespace: str, name: str) -> tuple[list[Obje
     return [service], await client.find("Pod", namespace, f"{_PODS},{INSTANCE_LABEL}={name}")
 
 
-async def _requests(client: UserClient, pods: list[Object]) -> dict[Key, Requests]:
-    ready = [key(pod) for pod in pods if is_ready(pod)]
+async def _requests(client: UserClient, pods: list[Manifest]) -> dict[Key, Requests]:
+    ready = [key_of(pod) for pod in pods if is_ready(pod)]
     texts = await asyncio.gather(*(client.metrics(*pod) for pod in ready))
     return {pod: counted(text) for pod, text in zip(ready, texts, strict=True) if text is not None}
 

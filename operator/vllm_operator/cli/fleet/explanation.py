@@ -1,20 +1,19 @@
 """One service explained: its conditions in plain words, its pods, and what tells in the log of one of them. Pure."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from textwrap import wrap
-from typing import Any
 
 from ... import diagnosis
 from ...api.conditions import ConditionType
+from ...api.resource import Body
 from ...diagnosis.log import cleaned, exception_names, last_error
 from ...diagnosis.redaction import redact, shorten
 from ...snapshots.pod import PodSnapshot
 from ...snapshots.pod import pod as pod_of
 from .table import columns
 
-Object = Mapping[str, Any]
 COLUMNS = 100
 LAST_LINES = 12
 _LINE_MAX = 300
@@ -31,7 +30,7 @@ class Log:
     previous: bool
 
 
-def telling(pods: Sequence[Object]) -> Log | None:
+def telling(pods: Sequence[Body]) -> Log | None:
     """The log that tells most: of a container that failed, else of the newest that has started; None: there is none."""
     newest_first = sorted(pods, key=lambda pod: str(pod["metadata"]["creationTimestamp"]), reverse=True)
     snapshots = [pod_of(pod) for pod in newest_first]
@@ -41,7 +40,7 @@ def telling(pods: Sequence[Object]) -> Log | None:
     return next((Log(pod.name, previous=False) for pod in snapshots if pod.ready or pod.started), None)
 
 
-def explanation(service: Object, pods: Sequence[Object], log: tuple[Log, str] | None) -> str:
+def explanation(service: Body, pods: Sequence[Body], log: tuple[Log, str] | None) -> str:
     """A service as text, with its conditions and pods. `log`: which log tells most, and what it says; None: no log."""
     snapshots = [_with_log(pod_of(pod), log) for pod in pods]
     parts = [_headline(service), _conditions(service), _pods(snapshots)]
@@ -58,11 +57,11 @@ def _with_log(pod: PodSnapshot, log: tuple[Log, str] | None) -> PodSnapshot:
     return pod
 
 
-def _by_type(service: Object) -> dict[str, Object]:
+def _by_type(service: Body) -> dict[str, Body]:
     return {entry["type"]: entry for entry in service.get("status", {}).get("conditions") or ()}
 
 
-def _headline(service: Object) -> list[str]:
+def _headline(service: Body) -> list[str]:
     meta, ready = service["metadata"], _by_type(service).get(ConditionType.READY)
     title = f"{meta['namespace']}/{meta['name']}, {service['spec']['model']['uri']}"
     if "deletionTimestamp" in meta:
@@ -83,7 +82,7 @@ def _wrapped(text: str, indent: str = "  ") -> list[str]:
     )
 
 
-def _conditions(service: Object) -> list[str]:
+def _conditions(service: Body) -> list[str]:
     conditions = _by_type(service)
     lines = ["Conditions"] if conditions else ["No conditions yet"]
     messages = {conditions[ConditionType.READY]["message"]} if ConditionType.READY in conditions else set()

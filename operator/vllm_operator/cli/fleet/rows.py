@@ -3,22 +3,24 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from ...api.conditions import ConditionType
+from ...api.resource import Body, Key
 from ...manifests.names import INSTANCE_LABEL
+from ...snapshots.own import key_of
 from .table import columns
 
-Object = Mapping[str, Any]
-# (namespace, name), of a service or of a pod
-Key = tuple[str, str]
 _HEADER = (
     "NAMESPACE", "NAME", "MODEL", "READY", "GPUS", "GPUS WAITING", "KV CACHE TOKENS", "REQUESTS RUNNING", "WAITING",
     "REASON",
 )  # fmt: skip
 _NUMBERS = range(3, 9)
-_COUNTED = re.compile(r"^vllm:num_requests_(running|waiting)(?:\{.*\})? (\S+)$", re.MULTILINE)
+_COUNTED = "vllm:num_requests_"
+# More requests than this no vLLM has: what a pod exports may be anything.
+_MOST_REQUESTS = 10**9
 _OVER = ("Succeeded", "Failed")
 
 
@@ -53,42 +55,45 @@ class Row:
 
 
 def counted(metrics: str) -> Requests:
-    """The requests of one vLLM, over all its engines, from its /metrics."""
-    sums = {"running": 0.0, "waiting": 0.0}
-    for kind, value in _COUNTED.findall(metrics):
-        sums[kind] += float(value)
-    return Requests(int(sums["running"]), int(sums["waiting"]))
+    """The requests of one vLLM, over all its engines, from its /metrics; what is no such number does not count."""
+    sums = {"running": 0, "waiting": 0}
+    for line in metrics.splitlines():
+        series, _, value = line.rpartition(" ")
+        name = series.partition("{")[0].removeprefix(_COUNTED)
+        if line.startswith(_COUNTED) and name in sums:
+            with suppress(ValueError):
+                sums[name] += _requests(float(value))
+    return Requests(**sums)
 
 
-def is_ready(pod: Object) -> bool:
+def _requests(value: float) -> int:
+    return int(value) if 0 <= value <= _MOST_REQUESTS else 0
+
+
+def is_ready(pod: Body) -> bool:
     """Whether a pod serves."""
     conditions = pod.get("status", {}).get("conditions") or ()
     return any(entry["type"] == "Ready" and entry["status"] == "True" for entry in conditions)
 
 
-def key(item: Object) -> Key:
-    """Namespace and name."""
-    return item["metadata"]["namespace"], item["metadata"]["name"]
-
-
-def rows(services: Sequence[Object], pods: Sequence[Object], requests: Mapping[Key, Requests]) -> list[Row]:
+def rows(services: Sequence[Body], pods: Sequence[Body], requests: Mapping[Key, Requests]) -> list[Row]:
     """A row per service. `requests` has those pods that have answered."""
-    by_service: dict[Key, list[Object]] = {}
+    by_service: dict[Key, list[Body]] = {}
     for pod in pods:
         meta = pod["metadata"]
-        by_service.setdefault((meta["namespace"], meta["labels"][INSTANCE_LABEL]), []).append(pod)
-    return [_row(service, by_service.get(key(service), []), requests) for service in sorted(services, key=key)]
+        by_service.setdefault(Key(meta["namespace"], meta["labels"][INSTANCE_LABEL]), []).append(pod)
+    return [_row(service, by_service.get(key_of(service), []), requests) for service in sorted(services, key=key_of)]
 
 
-def _row(service: Object, pods: Sequence[Object], requests: Mapping[Key, Requests]) -> Row:
+def _row(service: Body, pods: Sequence[Body], requests: Mapping[Key, Requests]) -> Row:
     spec, status = service["spec"], service.get("status") or {}
     live = [pod for pod in pods if pod.get("status", {}).get("phase") not in _OVER]
-    serving = [key(pod) for pod in live if is_ready(pod)]
+    serving = [key_of(pod) for pod in live if is_ready(pod)]
     asked = [requests[pod] for pod in serving if pod in requests]
     ready = int(status.get("readyReplicas", 0))
     tokens = (status.get("engine") or {}).get("kvCacheTokens")
     return Row(
-        *key(service),
+        *key_of(service),
         model=spec["model"]["uri"],
         ready=ready,
         wanted=_wanted(spec, status),
@@ -101,19 +106,19 @@ def _row(service: Object, pods: Sequence[Object], requests: Mapping[Key, Request
     )
 
 
-def _wanted(spec: Object, status: Object) -> int:
+def _wanted(spec: Body, status: Body) -> int:
     """Pods that there should be: under an autoscaler, as many as it asked for last."""
     if spec.get("suspend"):
         return 0
     return int(status.get("wantedReplicas", 0)) if "autoscaling" in spec else int(spec.get("replicas", 1))
 
 
-def _gpus(pod: Object) -> int:
+def _gpus(pod: Body) -> int:
     limits = [container.get("resources", {}).get("limits") or {} for container in pod["spec"]["containers"]]
     return sum(int(count) for one in limits for name, count in one.items() if name.endswith(".com/gpu"))
 
 
-def _reason(service: Object, status: Object) -> str:
+def _reason(service: Body, status: Body) -> str:
     if "deletionTimestamp" in service["metadata"]:
         return "BeingDeleted"
     if status.get("observedGeneration") != service["metadata"]["generation"]:

@@ -6,6 +6,7 @@ import pytest
 
 from support.kube import Object
 from unit.cli.fleet.objects import pod, service
+from vllm_operator.api.resource import Key
 from vllm_operator.cli.fleet.rows import Requests, as_json, as_text, counted, rows
 
 METRICS = """\
@@ -23,6 +24,12 @@ def test_requests_of_all_engines_are_counted_once() -> None:
     assert counted("") == Requests(0, 0)
 
 
+@pytest.mark.parametrize("value", ["NaN", "+Inf", "-Inf", "1e400", "-3", "1e300", "x", "", "0x10"])
+def test_what_is_no_count_of_requests_does_not_count(value: str) -> None:
+    line = f'vllm:num_requests_running{{engine="2"}} {value}\n'
+    assert counted(METRICS + line) == Requests(7, 5)
+
+
 def test_a_row_sums_over_the_pods() -> None:
     pods = [
         pod("a1"),
@@ -32,7 +39,7 @@ def test_a_row_sums_over_the_pods() -> None:
     ]
     pods.append(pod("b1", of="other"))
     chat = service("chat", {"replicas": 3}, readyReplicas=2, engine={"kvCacheTokens": 1000})
-    (row,) = rows([chat], pods, {("team-a", "a1"): Requests(7, 5), ("team-a", "b1"): Requests(100, 100)})
+    (row,) = rows([chat], pods, {Key("team-a", "a1"): Requests(7, 5), Key("team-a", "b1"): Requests(100, 100)})
     assert (row.ready, row.wanted, row.gpus, row.gpus_waiting) == (2, 3, 8, 4)
     assert (row.kv_cache_tokens, row.requests, row.pods_unasked) == (2000, Requests(7, 5), 1)
     (line,) = as_text([row]).splitlines()[1:]

@@ -1,0 +1,152 @@
+"""examples/policies on a real API server: what they let a tenant do, and what a hostile one tries."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+
+from cluster.control_plane import ControlPlane
+from cluster.host import REPOSITORY
+from support.kube import Kube
+from vllm_operator.api import API_VERSION, CLASS_KIND, KIND
+
+pytestmark = pytest.mark.control_plane
+
+POLICIES = REPOSITORY / "examples" / "policies"
+ALICE = ("--as=alice", "--as-group=team-a", "--as-group=system:authenticated")
+REVIEWER = ("--as=reviewer", "--as-group=team-a", "--as-group=system:authenticated")
+CODE = {"model": {"uri": "hf://org/name", "trustRemoteCode": True}}
+
+
+@pytest.fixture(scope="module")
+def cluster(control_plane: ControlPlane) -> Iterator[Kube]:
+    """The CRDs, the namespaces, the tenant's role and two classes; no policy yet."""
+    kube = Kube(control_plane.kubeconfig, "team-a")
+    for crd in ("inferenceservices", "servingclasses"):
+        kube.run("apply", "--server-side", "--force-conflicts", "-f", str(REPOSITORY / "crds" / f"{crd}.yaml"))
+        kube.run("wait", "--for=condition=Established", f"crd/{crd}.vllm-operator.dev", "--timeout=60s")
+    for namespace in ("team-a", "team-b"):
+        kube.run("create", "namespace", namespace)
+    kube.run("apply", "-f", str(POLICIES / "tenant.yaml"))
+    for name in ("h100", "small"):
+        kube.apply({"apiVersion": API_VERSION, "kind": CLASS_KIND, "metadata": {"name": name}, "spec": {}})
+    yield kube
+    kube.run("delete", "servingclass", "h100", "small")
+    kube.run("delete", "namespace", "team-a", "team-b", "--wait=false")
+
+
+def service(name: str, **spec: Any) -> str:
+    """A manifest."""
+    whole = {"model": {"uri": "hf://org/name"}, **spec}
+    return json.dumps({"apiVersion": API_VERSION, "kind": KIND, "metadata": {"name": name}, "spec": whole})
+
+
+def refusal(kube: Kube, *words: str, stdin: str | None = None) -> str:
+    """What kubectl says against a command; empty where it does it."""
+    try:
+        kube.run(*words, stdin=stdin)
+    except AssertionError as error:
+        return str(error)
+    return ""
+
+
+@pytest.fixture
+def policy(request: pytest.FixtureRequest, cluster: Kube) -> Iterator[Kube]:
+    """One of the policies, in force."""
+    file = str(POLICIES / f"{request.param}.yaml")
+    cluster.run("apply", "-f", file)
+    try:
+        forbidden = service("probe", servingClassName="none", **CODE)
+        attempt = ("create", "--dry-run=server", "-f", "-", *ALICE)
+        cluster.wait("the policy holds", 60, lambda: "policy" in refusal(cluster, *attempt, stdin=forbidden))
+        yield cluster
+    finally:
+        cluster.run("delete", "-f", file)
+        cluster.run("delete", "inferenceservices", "--all")
+
+
+def test_a_tenant_writes_services_and_sees_their_pods(cluster: Kube) -> None:
+    cluster.run("create", "-f", "-", *ALICE, stdin=service("mine"))
+    cluster.run("scale", "inferenceservice/mine", "--replicas=2", *ALICE)
+    cluster.run("get", "inferenceservices,pods,events", *ALICE)
+    assert cluster.run("auth", "can-i", "patch", "inferenceservices.vllm-operator.dev", *ALICE).strip() == "yes"
+    cluster.run("delete", "inferenceservice", "mine", *ALICE)
+
+
+@pytest.mark.parametrize(
+    ("verb", "resource"),
+    [(verb, resource) for resource in (
+        "pods", "pods/exec", "pods/proxy", "pods/portforward", "secrets", "configmaps", "deployments.apps",
+        "jobs.batch", "controllerrevisions.apps", "leases.coordination.k8s.io", "persistentvolumeclaims", "services",
+        "roles", "rolebindings", "serviceaccounts/token", "inferenceservices/status.vllm-operator.dev",
+        "servingclasses.vllm-operator.dev", "scaledobjects.keda.sh",
+    ) for verb in ("create", "update", "patch", "delete")]
+    + [("get", "secrets"), ("list", "secrets"), ("get", "configmaps"), ("impersonate", "users"),
+       ("trust-remote-code", "inferenceservices.vllm-operator.dev"), ("use", "servingclasses.vllm-operator.dev")],
+)  # fmt: skip
+def test_a_tenant_may_do_nothing_else(cluster: Kube, verb: str, resource: str) -> None:
+    assert cluster.run("auth", "can-i", verb, resource, *ALICE, check=False).strip() == "no"
+
+
+def test_a_tenant_may_do_nothing_in_another_namespace(cluster: Kube) -> None:
+    other = Kube(cluster.kubeconfig, "team-b")
+    assert "forbidden" in refusal(other, "create", "-f", "-", *ALICE, stdin=service("mine"))
+    assert "forbidden" in refusal(other, "get", "inferenceservices", *ALICE)
+
+
+def bind(kube: Kube, role: str, user: str) -> None:
+    """Gives a user a ClusterRole in the team's namespace."""
+    kube.run("create", "rolebinding", f"{role}-{user}", f"--clusterrole={role}", f"--user={user}")
+
+
+@pytest.mark.parametrize("policy", ["trust-remote-code"], indirect=True)
+def test_only_whom_rbac_lets_may_have_remote_code_run(policy: Kube) -> None:
+    bind(policy, "vllm-trust-remote-code", "reviewer")
+    said = "you may not ask for that here"
+    policy.run("create", "-f", "-", *ALICE, stdin=service("plain"))
+    for words in (["create"], ["apply"], ["apply", "--server-side"]):
+        assert said in refusal(policy, *words, "-f", "-", *ALICE, stdin=service("code", **CODE))
+    patch = json.dumps({"spec": CODE})
+    assert said in refusal(policy, "patch", "inferenceservice", "plain", "--type=merge", "-p", patch, *ALICE)
+    policy.run("create", "-f", "-", *REVIEWER, stdin=service("code", **CODE))
+
+    def patched(change: dict[str, Any]) -> str:
+        words = ("patch", "inferenceservice", "code", "--type=merge", "-p", json.dumps({"spec": change}))
+        return refusal(policy, *words, *ALICE)
+
+    assert patched({"maxModelLen": 4096}) == "", "what is not about the code"
+    assert said in patched({"model": {"uri": "hf://evil/name"}}), "the reviewed service, with other code"
+    assert said in patched({"model": {"revision": "evil"}})
+    assert said in patched({"model": {"tokenizer": {"uri": "hf://evil/name"}}})
+    assert said in patched({"speculative": {"method": "eagle", "model": "hf://evil/draft", "numSpeculativeTokens": 2}})
+    assert said in patched({"lora": {"adapters": [{"name": "a", "uri": "hf://evil/adapter"}]}})
+    policy.run("scale", "inferenceservice/code", "--replicas=2", *ALICE)
+    assert patched({"model": {"uri": "hf://evil/name", "trustRemoteCode": False}}) == ""
+    assert said in patched({"model": {"trustRemoteCode": True}}), "switched off, and on again"
+
+
+@pytest.mark.parametrize("policy", ["serving-classes"], indirect=True)
+def test_only_whom_rbac_lets_may_use_a_class(policy: Kube) -> None:
+    bind(policy, "vllm-class-h100", "alice")
+    assert "every service here names a ServingClass" in refusal(
+        policy, "create", "-f", "-", *ALICE, stdin=service("no")
+    )
+    small = service("small", servingClassName="small")
+    assert "you may not use the ServingClass small" in refusal(policy, "create", "-f", "-", *ALICE, stdin=small)
+    policy.run("create", "-f", "-", *ALICE, stdin=service("mine", servingClassName="h100"))
+    for change, said in (
+        ({"servingClassName": "small"}, "you may not use the ServingClass small"),
+        ({"servingClassName": None}, "every service here names a ServingClass"),
+    ):
+        words = ("patch", "inferenceservice", "mine", "--type=merge", "-p", json.dumps({"spec": change}))
+        assert said in refusal(policy, *words, *ALICE)
+    policy.run("scale", "inferenceservice/mine", "--replicas=2", *ALICE)
+
+
+def test_the_readme_names_every_file() -> None:
+    text = (POLICIES / "README.md").read_text()
+    for path in POLICIES.glob("*.yaml"):
+        assert f"[{path.name}]({path.name})" in text
+        assert all(document["kind"] for document in yaml.safe_load_all(path.read_text()))
