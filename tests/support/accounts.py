@@ -34,6 +34,7 @@ class Scene:
     withheld: bool = False
     engine: Engine = field(default_factory=Engine)
     changed: Sequence[str] | None = ()
+    missing: tuple[str, ...] = ()
 
     def account(self, service: InferenceService, before: Mapping[str, Any] | None = None) -> Account:
         """The account of it for a service; `before` is the status as it stands."""
@@ -52,6 +53,7 @@ class Scene:
             supply=self.supply,
             engine=self.engine,
             changed=self.changed,
+            missing=self.missing,
         )
         outcome = Outcome(self.image, self.withheld, self.apply_error, self.autoscaler.refused)
         return Account(evidence, self.assessment, outcome)

@@ -48,6 +48,7 @@ GIVES: Mapping[str, frozenset[ConditionType]] = {
     "services/": _SPEC,
     "status/conditions.py:_configuration_changed": frozenset({ConditionType.OUTDATED}),
     "status/conditions.py:workload_available": _PODS,
+    "status/conditions.py:operator_failed": _SPEC | _PODS | _SCALING | frozenset({ConditionType.CHAT_AVAILABLE}),
 }
 _SAYS_ITSELF = ("status/", "api/status.py", "api/serving_class.py")
 # Words of others that are also ours: where they stand, and whose they are.

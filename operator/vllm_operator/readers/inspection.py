@@ -7,8 +7,8 @@ from ..again import Again
 from ..api.reasons import Reason
 from ..api.resource import InferenceService
 from ..assess.fits import Inspection
-from ..inspection.kept import content_of, pack
-from ..inspection.report import InspectionError, decode
+from ..inspection.kept import checked, pack
+from ..inspection.report import InspectionError, content_in
 from ..manifests import Manifest, inspection_key, kept_model_name, model_claim
 from ..snapshots.child import kept_models
 from ..status.evidence import Evidence
@@ -31,6 +31,8 @@ class InspectionReader:
         self._read_claim, self._clock, self._possible = read_claim, clock, possible
         self._known: Inspection | None = None
         self._kept = False
+        # Of the pod that was read last: what it says costs time.
+        self._message: str | None = None
         self._since: tuple[str, float] = ("", 0.0)
         self._claim_bound = False
         self._again: Again | None = None
@@ -52,9 +54,9 @@ class InspectionReader:
             return self._known
         # What was kept and is gone was deleted by hand: the model is to be inspected anew.
         if self._kept or self._known is None or self._known.key != key:
-            self._known, self._kept = _of_earlier_version(evidence, key), False
-        if (self._known is None or self._known.error) and pod and pod.ended:
-            self._known = _decoded(key, pod.message)
+            self._known, self._kept, self._message = _of_earlier_version(evidence, key), False, None
+        if (self._known is None or self._known.error) and pod and pod.ended and self._message != pod.message:
+            self._known, self._message = _decoded(key, pod.message), pod.message
         if self._known and self._known.packed:
             return self._known
         if trouble := await self._trouble(evidence.service):
@@ -105,6 +107,6 @@ def _of_earlier_version(evidence: Evidence, key: str) -> Inspection | None:
 
 def _decoded(key: str, report: str) -> Inspection:
     try:
-        return Inspection(key, pack(content_of(decode(report))))
+        return Inspection(key, pack(checked(content_in(report))))
     except InspectionError as error:
         return Inspection(key, error=error)
