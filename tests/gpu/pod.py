@@ -69,7 +69,8 @@ class Pod:
     def command(self, argv: list[str]) -> list[str]:
         """A command in the container's mounts, as its user."""
         script = []
-        for source, target in self._mounts:
+        # /tmp comes last: the sources may lie in it.
+        for source, target in sorted(self._mounts, key=lambda mount: mount[1] == "/tmp"):
             script.append(f"mkdir -p {target}")
             if source.startswith("tmpfs,"):
                 script.append(f"mount -t tmpfs -o mode=1777,size={source.removeprefix('tmpfs,')} tmpfs {target}")

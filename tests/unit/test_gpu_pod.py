@@ -21,7 +21,7 @@ def pod(template: Object, tmp_path: Path) -> Pod:
 
 
 def test_every_volume_is_mounted_where_the_container_has_it(template: Object, pod: Pod, tmp_path: Path) -> None:
-    script = pod.command(["vllm"])[5]
+    script = pod.command(["vllm"])[6]
     targets = [mount["mountPath"] for mount in template["spec"]["containers"][0]["volumeMounts"]]
     assert all(f"mkdir -p {target}\n" in script for target in targets)
     assert f"mount --bind {tmp_path / 'models'} /models/models" in script
