@@ -25,6 +25,7 @@ class Scene:
     replaces: bool = False
     supply: Supply | None = None
     image: str | None = None
+    arguments: tuple[str, ...] = ()
     monitoring: bool = False
     autoscaler: Autoscaler = field(default_factory=Autoscaler)
     start_replicas: int = 1
@@ -55,7 +56,7 @@ class Scene:
             changed=self.changed,
             missing=self.missing,
         )
-        outcome = Outcome(self.image, self.withheld, self.apply_error, self.autoscaler.refused)
+        outcome = Outcome(self.image, self.arguments, self.withheld, self.apply_error, self.autoscaler.refused)
         return Account(evidence, self.assessment, outcome)
 
     def _live(self, service: InferenceService) -> dict[ChildKey, Child]:

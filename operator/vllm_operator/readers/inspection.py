@@ -9,7 +9,7 @@ from ..api.resource import InferenceService
 from ..assess.fits import Inspection
 from ..inspection.kept import checked, pack
 from ..inspection.report import InspectionError, content_in
-from ..manifests import Manifest, inspection_key, kept_model_name, model_claim
+from ..manifests import Manifest, inspection_key, inspection_name, kept_model_name, model_claim
 from ..snapshots.child import kept_models
 from ..status.evidence import Evidence
 from .reader import Clock
@@ -61,7 +61,7 @@ class InspectionReader:
             return self._known
         if trouble := await self._trouble(evidence.service):
             return Inspection(key, error=trouble)
-        return self._known or self._wait(key)
+        return self._known or self._wait(evidence, key)
 
     async def _trouble(self, service: InferenceService) -> InspectionError | None:
         """Why there can be no Job. A Job would bind a claim that waits for its first consumer, on the wrong node."""
@@ -80,14 +80,17 @@ class InspectionReader:
             return InspectionError(Reason.VOLUME_NOT_BOUND, f"the claim {claim} is not bound yet")
         return InspectionError(Reason.CLAIM_MISSING, f"there is no claim {claim}: check model.uri")
 
-    def _wait(self, key: str) -> Inspection:
+    def _wait(self, evidence: Evidence, key: str) -> Inspection:
         if self._since[0] != key:
             self._since = (key, self._clock())
         left = self._since[1] + PATIENCE_SECONDS - self._clock()
         if left > 0:
             self._again = Again(left + 1, "the inspect Job has not ended")
             return Inspection(key, pending=True)
-        text = f"the inspection has not ended within {PATIENCE_SECONDS:.0f} s: kubectl describe the inspect Job's pod"
+        job = inspection_name(evidence.service)
+        text = f"the inspection has not ended within {PATIENCE_SECONDS:.0f} s: see kubectl describe job {job}"
+        if evidence.inspection_pod is None:
+            text += ", which has no pod: a ResourceQuota or an admission policy may refuse it"
         return Inspection(key, error=InspectionError(Reason.NOT_INSPECTED, text))
 
 

@@ -103,6 +103,8 @@ class Outcome:
 
     image: str | None = None
     """Of the pod template that stands."""
+    arguments: tuple[str, ...] = ()
+    """Of vLLM, in the pod template that stands."""
     withheld: bool = False
     """Whether the spec's own pods are not made."""
     error: Finding | None = None

@@ -144,12 +144,17 @@ def _model(account: Account) -> dict[str, Any] | None:
     facts = facts_of(inspection.packed)
     return {
         "inspected": inspection.key,
-        "commit": facts.commit,
+        "commit": facts.commit if _is_served(facts.commit, account) else None,
         "weightsBytes": facts.weights_bytes,
         "architecture": _short(facts.architecture),
         "quantization": _short(facts.quantization_method),
         "chatTemplate": facts.chat_template,
     }
+
+
+def _is_served(commit: str | None, account: Account) -> bool:
+    """Whether the pods are pinned to a commit, or will be: an inspection that came too late pins none."""
+    return account.outcome.image is None or f"--revision={commit}" in account.outcome.arguments
 
 
 def plan_error(account: Account) -> float | None:
