@@ -7,11 +7,11 @@ import pytest
 from control_plane.models import LLAMA_8B, LLAMA_70B, REPORTS
 from vllm_operator.api.resource import InferenceService
 from vllm_operator.api.spec import InferenceServiceSpec
+from vllm_operator.api.vocabulary import VLLM_VERSION
 from vllm_operator.fits import Assessment, Inspection, assess, keeps_from_running
 from vllm_operator.inspection.report import Facts, InspectionError, InspectionReason, encode
 from vllm_operator.nodes import Node
 from vllm_operator.observed import PodSnapshot
-from vllm_operator.planner.plan import PLANNED_VERSION
 from vllm_operator.reasons import Reason
 from vllm_operator.status import status
 from vllm_operator.verdicts import Engine, Observed
@@ -29,7 +29,7 @@ def inspected(model: str) -> Inspection:
     return Inspection("key", REPORTS[f"--hub={model}"])
 
 
-def assessed(wanted: InferenceService, found: Inspection, nodes: list[Node], vllm: str = PLANNED_VERSION) -> Assessment:
+def assessed(wanted: InferenceService, found: Inspection, nodes: list[Node], vllm: str = VLLM_VERSION) -> Assessment:
     return assess(wanted, found, nodes, f"vllm/vllm-openai:v{vllm}")
 
 
@@ -83,12 +83,12 @@ def test_more_ranks_than_a_node_has_gpus() -> None:
     assert "no node has more than 4" in found.message
 
 
-@pytest.mark.parametrize(("vllm", "cautious"), [(f"{PLANNED_VERSION}.post1", False), ("0.32.0", True)])
+@pytest.mark.parametrize(("vllm", "cautious"), [(f"{VLLM_VERSION}.post1", False), ("0.33.0", True)])
 def test_a_vllm_that_the_constants_are_not_of_widens_the_margin(vllm: str, *, cautious: bool) -> None:
     wanted = service(accelerator={"product": H100})
     margins = [
         found.plan.capacity.margin_bytes
-        for version in (PLANNED_VERSION, vllm)
+        for version in (VLLM_VERSION, vllm)
         if (found := assessed(wanted, inspected(LLAMA_8B), [], version)).plan and found.plan.capacity
     ]
     assert (margins[1] > margins[0] + 256 * 2**20) is cautious

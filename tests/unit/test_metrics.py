@@ -9,11 +9,11 @@ from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
 from control_plane.models import LLAMA_8B, REPORTS
 from vllm_operator.api.resource import InferenceService
 from vllm_operator.api.spec import InferenceServiceSpec
+from vllm_operator.api.vocabulary import VLLM_VERSION
 from vllm_operator.figures import Restarts, figures
 from vllm_operator.fits import Inspection, assess
 from vllm_operator.metrics import Figures, Fleet, Watches
 from vllm_operator.observed import DeploymentSnapshot, PodSnapshot
-from vllm_operator.planner.plan import PLANNED_VERSION
 from vllm_operator.verdicts import Engine, Observed
 from vllm_operator.workqueue import WorkQueue
 
@@ -143,10 +143,10 @@ def test_only_keys_that_are_due_wait_for_a_worker() -> None:
 def test_the_plans_error_is_a_share_of_the_plan() -> None:
     inspected = Inspection("key", REPORTS[f"--hub={LLAMA_8B}"])
     wanted = service(accelerator={"product": "NVIDIA-H100-80GB-HBM3"})
-    plan = assess(wanted, inspected, [], f"vllm/vllm-openai:v{PLANNED_VERSION}")
+    plan = assess(wanted, inspected, [], f"vllm/vllm-openai:v{VLLM_VERSION}")
     assert plan.plan
     assert plan.plan.capacity
     assert figures(wanted, Observed(assessment=plan), READY, 0).plan_error is None
     tokens = plan.plan.capacity.kv_cache_tokens
-    served = Observed(assessment=plan, engine=Engine(PLANNED_VERSION, tokens * 9 // 10, 1024))
+    served = Observed(assessment=plan, engine=Engine(VLLM_VERSION, tokens * 9 // 10, 1024))
     assert figures(wanted, served, READY, 0).plan_error == pytest.approx(-0.1, abs=0.001)

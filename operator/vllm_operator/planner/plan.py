@@ -17,12 +17,11 @@ from .quantization import Scheme, method_of, scheme_of
 from .refusals import first_refusal
 from .rules import SPLITS, Question
 from .shapes import Model
+from .versions import MINOR_MARGIN, MINOR_MARGIN_BYTES
 from .weights import Storage, Weights, rank_weights
 
 MACHETE_GROUPS = frozenset({-1, 0, 64, 128})
 """Inputs to a scale that Machete takes (quantization/utils/machete_utils.py); Marlin has the others."""
-PLANNED_VERSION = "0.26.0"
-"""The vLLM whose engines the constants were measured on."""
 
 
 class Reason(StrEnum):
@@ -104,7 +103,8 @@ class Plan:
     """None where a replica could not be laid out at all."""
     approximate: bool
     """Whether the planner does not know the model's architecture."""
-    vllm_version: str = PLANNED_VERSION
+    vllm_version: str
+    """The vLLM whose measurements were used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +132,10 @@ def plan(spec: InferenceServiceSpec, model: Model, gpu: Gpu, gpus_per_node: int 
     unknown = _unknown(model, engine, scheme, spec.quantization)
     gpus = engine.ranks.gpus
     if refusal and (unknown or refusal.rule in SPLITS):
-        return Plan(False, refusal.rule, refusal.message, gpu, gpus, None, model.approximate)
+        return Plan(False, refusal.rule, refusal.message, gpu, gpus, None, model.approximate, engine.release.version)
     if unknown or scheme is None:
         reason, message = unknown or (Reason.UNKNOWN_QUANTIZATION, "")
-        return Plan(None, reason, message, gpu, gpus, None, model.approximate)
+        return Plan(None, reason, message, gpu, gpus, None, model.approximate, engine.release.version)
     budgets = [_budget(model, engine, gpu, scheme, stage) for stage in range(engine.ranks.pipeline)]
     result = _verdict(model, engine, gpu, min(budgets, key=lambda budget: budget.blocks))
     if refusal:
@@ -175,7 +175,7 @@ def _unknown(model: Model, engine: Engine, scheme: Scheme | None, asked: str | N
 
 def _budget(model: Model, engine: Engine, gpu: Gpu, scheme: Scheme, stage: int) -> _Budget:
     weights = rank_weights(model, storage(scheme, gpu), engine.ranks, stage)
-    extra = overhead(model, engine, scheme)
+    extra = overhead(model, engine, scheme, stage)
     requested = ceil(gpu.total_bytes * engine.utilization)
     left = requested - weights.total - extra.total
     return _Budget(weights, extra, layout(model, engine, stage), requested, engine.kv_cache_bytes or left)
@@ -198,7 +198,7 @@ def _verdict(model: Model, engine: Engine, gpu: Gpu, budget: _Budget) -> Plan:
         spare = spare if exact else gpu.total_bytes - capacity.memory.used
     fits = None if abs(spare) < capacity.margin_bytes and not exact else spare >= 0
     reason, message = _words(fits, capacity, gpu, engine.ranks.gpus)
-    return Plan(fits, reason, message, gpu, engine.ranks.gpus, capacity, model.approximate)
+    return Plan(fits, reason, message, gpu, engine.ranks.gpus, capacity, model.approximate, engine.release.version)
 
 
 def _capacity(model: Model, engine: Engine, gpu: Gpu, budget: _Budget) -> Capacity:
@@ -240,13 +240,9 @@ def _margin(model: Model, engine: Engine, gpu: Gpu, budget: _Budget) -> int:
         margin += GIB  # the pass through the vision tower
     if model.approximate:
         margin += 0.5 * extra.total + 0.1 * weights.total
-    if engine.version and not engine.on_cpu and _minor(engine.version) != _minor(PLANNED_VERSION):
-        margin += 0.25 * extra.total + 256 * MIB  # kernels and their workspaces change between releases
+    if not engine.on_cpu:  # kernels, their workspaces and what is profiled change between releases
+        margin += engine.planned.minors * (MINOR_MARGIN * extra.total + MINOR_MARGIN_BYTES)
     return int(margin)
-
-
-def _minor(version: str) -> list[str]:
-    return version.split(".")[:2]
 
 
 def _words(fits: bool | None, capacity: Capacity, gpu: Gpu, gpus: int) -> tuple[Reason, str]:
