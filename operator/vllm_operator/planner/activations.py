@@ -4,6 +4,7 @@ Each term is what was alive at that peak on real GPUs (tests/planner/calibration
 counts, where kernels are tuned while the model runs.
 """
 
+from collections import Counter
 from dataclasses import dataclass
 
 from .accelerators import MIB
@@ -39,10 +40,21 @@ class Pass:
     model: Model
     engine: Engine
     scheme: Scheme
-    first: bool = True
+    layers: tuple[tuple[Layer, int], ...]
+    """The layers of this rank's stage that differ, and how many there are of each."""
+    first: bool
     """Whether this rank is of the first stage of the pipeline, which has the embedding."""
-    last: bool = True
+    last: bool
     """Whether it is of the last stage, which samples."""
+
+    @classmethod
+    def of(cls, model: Model, engine: Engine, scheme: Scheme, stage: int) -> "Pass":
+        """The pass of a rank of a pipeline stage."""
+        own = [model.layers[index] for index in engine.ranks.stages(len(model.layers))[stage]]
+        # By identity: equal layers mostly are one object, and comparing them takes long.
+        counts = Counter(map(id, own))
+        alike = tuple((layer, counts[key]) for key, layer in {id(layer): layer for layer in own}.items())
+        return cls(model, engine, scheme, alike, stage == 0, stage == engine.ranks.pipeline - 1)
 
     @property
     def size(self) -> int:
@@ -75,11 +87,12 @@ def activation_bytes(whole: Pass) -> int:
     """The highest of: the widest layer, the sampler, and what a first start compiles with."""
     engine = whole.engine
     workspace = experts_bytes(whole)
-    sparse = sum(layer.experts is not None for layer in whole.model.layers)
+    sparse = sum(count for layer, count in whole.layers if layer.experts)
     # In the attention of the first layer with experts, their workspace is not there yet.
     earlier = workspace if sparse > 1 else 0
-    layers = set(whole.model.layers)
-    forward = max(max(layer_bytes(whole, one, workspace), _mixer_bytes(whole, one, earlier)) for one in layers)
+    forward = max(
+        max(layer_bytes(whole, layer, workspace), _mixer_bytes(whole, layer, earlier)) for layer, _ in whole.layers
+    )
     matrices = 0 if quantized(whole) and engine.second_runner else MATRIX_WORKSPACE_BYTES
     peaks = [forward + matrices]
     if whole.last and not whole.model.pooling:

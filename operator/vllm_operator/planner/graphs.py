@@ -55,9 +55,8 @@ def _second_runner_bytes(whole: Pass) -> int:
     engine, release = whole.engine, whole.engine.release
     sizes = graph_sizes(engine, whole.model)
     full = [size for size in sizes if size <= engine.max_num_seqs] or sizes[:1]
-    layers = whole.model.layers[:: engine.ranks.pipeline]
     cases = 2 if engine.lora else 1
-    pieces = sum(_units(whole, layer) for layer in layers) + 1
+    pieces = sum(count * _units(whole, layer) for layer, count in whole.layers) + 1
     pool, run = _batch_bytes(whole, sizes[-1]), _batch_bytes(whole, full[-1])
     parts = _parts_bytes(whole, full[-1]) + _parts_bytes(whole, full[-2] if len(full) > 1 else full[-1])
     rest = (cases * len(full) - 1) * LEAST_GRAPH_BYTES + (0 if quantized(whole) else MATRIX_WORKSPACE_BYTES)
@@ -68,7 +67,7 @@ def _second_runner_bytes(whole: Pass) -> int:
 def _batch_bytes(whole: Pass, tokens: int) -> int:
     """The widest layer with a batch of so many tokens."""
     small = replace(whole, engine=replace(whole.engine, max_num_batched_tokens=tokens, eager=True))
-    return max(layer_bytes(small, layer, 0) for layer in set(whole.model.layers))
+    return max(layer_bytes(small, layer, 0) for layer, _ in whole.layers)
 
 
 def _units(whole: Pass, layer: Layer) -> int:
@@ -83,13 +82,12 @@ def _units(whole: Pass, layer: Layer) -> int:
 def _parts_bytes(whole: Pass, sequences: int) -> int:
     """Attention's parts for a batch of one token a sequence."""
     model = whole.model
-    kinds = {layer.cache.kind for layer in model.layers if layer.cache}
+    caches = [layer.cache for layer, _ in whole.layers if layer.cache]
+    kinds = {cache.kind for cache in caches}
     # Flash attention does not divide where the softmax has sinks.
     if model.pooling or model.architecture == "GptOssForCausalLM":
         return 0
-    latent = next(
-        (layer.cache.elements for layer in model.layers if layer.cache and layer.cache.kind is Cached.LATENT), 0
-    )
+    latent = next((cache.elements for cache in caches if cache.kind is Cached.LATENT), 0)
     # The cached vector is a compressed one and, an eighth of it, the position.
     value = latent // 9 * 8 or model.head_size
     splits = 0 if kinds >= {Cached.FULL, Cached.SLIDING} and not whole.engine.second_runner else SPLITS
@@ -100,7 +98,7 @@ def _first_runner_bytes(whole: Pass) -> int:
     """Each kind of graph is captured twice: the first, and so much for each other as for the second."""
     engine, model = whole.engine, whole.model
     sizes = graph_sizes(engine, model)
-    each = max(2 * LEAST_GRAPH_BYTES, GRAPH_BYTES_PER_LAYER * len(model.layers) / engine.ranks.pipeline)
+    each = max(2 * LEAST_GRAPH_BYTES, GRAPH_BYTES_PER_LAYER * sum(count for _, count in whole.layers))
     first = FIRST_GRAPH_BYTES
     if model.experts and whole.scheme.method == "mxfp4":
         experts = model.experts

@@ -12,7 +12,7 @@ from .activations import MATRIX_WORKSPACE_BYTES, Pass, activation_bytes, fused_t
 from .engine import Engine
 from .graphs import graph_bytes
 from .loading import left_over
-from .quantization import DTYPE_BYTES, Scheme
+from .quantization import DTYPE_BYTES, MXFP4_BLOCK, Scheme
 from .shapes import Model
 from .weights import LARGE_TENSOR
 
@@ -45,8 +45,8 @@ def overhead(model: Model, engine: Engine, scheme: Scheme, stage: int = 0) -> Ov
     """The overhead of one rank of a pipeline stage."""
     if engine.on_cpu:
         return Overhead(_cpu_activation_bytes(model, engine), 0, CPU_PROCESS_BYTES)
-    whole = Pass(model, engine, scheme, stage == 0, stage == engine.ranks.pipeline - 1)
-    other = _libraries(engine) + adapter_bytes(model, engine)
+    whole = Pass.of(model, engine, scheme, stage)
+    other = _libraries(engine) + _adapter_bytes(whole)
     other += left_over(model, scheme, engine.ranks, engine.ranks.stages(len(model.layers))[stage])
     if quantized(whole) and not (engine.release.free_memory_counts and not scheme.method):
         other += MATRIX_WORKSPACE_BYTES  # taken while the weights are repacked, and kept
@@ -91,27 +91,28 @@ def _places_bytes(whole: Pass) -> int:
     """Small scales of MXFP4 experts are put in another order, and the places that they leave stay with torch."""
     if whole.scheme.method != "mxfp4":
         return 0
-    ranks, total = whole.engine.ranks, 0
-    for layer in whole.model.layers[:: ranks.pipeline]:
+    total = 0
+    for layer, count in whole.layers:
         if experts := layer.experts:
-            scales = experts.count * experts.hidden * experts.intermediate // 32 // ranks.tensor
-            total += scales if scales < LARGE_TENSOR else 0
+            weights = experts.count * experts.hidden * experts.intermediate // whole.engine.ranks.tensor
+            scales = weights // MXFP4_BLOCK
+            total += count * scales if scales < LARGE_TENSOR else 0
     return total
 
 
-def adapter_bytes(model: Model, engine: Engine) -> int:
+def _adapter_bytes(whole: Pass) -> int:
     """LoRA's two narrow matrices beside every matrix of the layers and the output head, for each adapter on the GPU."""
-    if engine.lora is None:
+    model, lora, split = whole.model, whole.engine.lora, whole.engine.ranks.tensor
+    if lora is None:
         return 0
-    split = engine.ranks.tensor
     widths = sum(
-        linear.rank_rows(split) + linear.rank_columns(split)
-        for layer in model.layers
+        count * (linear.rank_rows(split) + linear.rank_columns(split))
+        for layer, count in whole.layers
         for linear in layer.linears
         if linear.quantizable
     )
-    head = model.vocabulary + model.hidden
-    return engine.lora.slots * engine.lora.rank * (widths // engine.ranks.pipeline + head) * DTYPE_BYTES[engine.dtype]
+    head = model.vocabulary + model.hidden if whole.last else 0
+    return lora.slots * lora.rank * (widths + head) * whole.size
 
 
 def _cpu_activation_bytes(model: Model, engine: Engine) -> int:
