@@ -16,7 +16,6 @@ import statistics
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -75,30 +74,22 @@ def _from_torch(rows: Sequence[Entry], release: Release) -> Release:
 
 
 def _from_free_memory(rows: Sequence[Entry], release: Release) -> Release:
-    """Libraries: what is left of the memory that is not of the KV cache. Graphs: a line through what was estimated."""
-    bare = replace(
-        release, libraries=0, first_runner_libraries=0, joined_libraries=0, piece_bytes=0, first_graph_bytes=0
-    )
+    """Libraries: what is left of the memory that is not of the KV cache. Graphs: what is left of their estimate."""
+    bare = replace(release, libraries=0, first_runner_libraries=0, joined_libraries=0, piece_bytes=0)
     one = replace(bare, piece_bytes=1)
     rest: dict[bool, list[float]] = {True: [], False: []}
-    points = []
+    pieces = []
     for entry in rows:
         measured, without = entry["measured"], terms(entry, bare)
         rest[entry.get("gpus", 1) > 1].append(measured["nonKvGiB"] * GIB - without.without_graphs)
-        if not entry["engineArgs"].get("enforce_eager"):
-            pieces = terms(entry, one).overhead.graphs - without.overhead.graphs
-            points.append((pieces, measured["graphEstimateGiB"] * GIB - without.overhead.graphs))
-    slope = statistics.median((two[1] - one[1]) / (two[0] - one[0]) for one, two in combinations(points, 2)
-                              if two[0] != one[0])  # fmt: skip
-    first = statistics.median(bytes_ - slope * pieces for pieces, bytes_ in points)
+        if count := terms(entry, one).overhead.graphs - without.overhead.graphs:
+            pieces.append((measured["graphEstimateGiB"] * GIB - without.overhead.graphs) / count)
     alone, joined = (
         _whole(statistics.median(rest[several])) if rest[several] else before
         for several, before in ((False, release.libraries), (True, release.joined_libraries))
     )
-    return replace(
-        release, libraries=alone, first_runner_libraries=alone, joined_libraries=joined,
-        piece_bytes=round(slope / PIECE_STEP) * PIECE_STEP, first_graph_bytes=_whole(max(0, first)),
-    )  # fmt: skip
+    piece = round(statistics.median(pieces) / PIECE_STEP) * PIECE_STEP
+    return replace(release, libraries=alone, first_runner_libraries=alone, joined_libraries=joined, piece_bytes=piece)
 
 
 def _second_runner(entry: Entry, release: Release) -> bool:
@@ -128,9 +119,8 @@ def left_out(rows: Sequence[Entry], release: Release) -> list[float]:
 
 
 def used(path: Path, release: Release) -> list[Entry]:
-    """The engines of a file that set a release's constants: those that started and are not held out."""
-    rows = [entry for entry in engines(path) if entry["vllm"] == release.version]
-    return [row for row in rows if not row.get("heldOut") and not row["measured"].get("refusedMaxModelLen")]
+    """The engines of a file that set a release's constants: those that are not held out."""
+    return [row for row in engines(path) if row["vllm"] == release.version and not row.get("heldOut")]
 
 
 def main() -> int:

@@ -83,6 +83,8 @@ def _start(case: dict[str, Any], folder: Path, result: Path, *, peak: bool) -> N
             "parameterBytes": sum(p.numel() * p.element_size() for p in runner.get_model().parameters()),
             "weightsBytes": int(runner.model_memory_usage),
             "nonTorchBytes": getattr(worker, "non_torch_memory", None),
+            # 0.32 says what is gone of the free memory, and counts the graphs to the peak.
+            "consumedBytes": getattr(worker, "total_consumed", None),
             "peakBytes": getattr(worker, "peak_activation_memory", None),
             "cudaGraphEstimateBytes": worker.cudagraph_memory_estimate,
             "allocatedBeforeBytes": before,

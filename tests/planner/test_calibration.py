@@ -33,8 +33,8 @@ GIVEN = [row for row in ROWS if row["source"] == "given"]
 MEASURED = [row for row in ROWS if "peakBytes" in row["measured"]]
 MEDIAN, WORST = 0.001, 0.005
 """Stricter than what is promised (0.5 % and 2 %), so that a term that gets worse is seen."""
-HELD_OUT_MEDIAN, HELD_OUT_WORST = 0.0005, 0.0045
-"""What was achieved, rounded up: 0.03 % and 0.41 %."""
+HELD_OUT_MEDIAN, HELD_OUT_WORST = {"0.26.0": 0.0005, "0.32.0": 0.002}, {"0.26.0": 0.0045, "0.32.0": 0.015}
+"""What was achieved, rounded up."""
 
 
 def name_of(row: Row) -> str:
@@ -159,13 +159,16 @@ def test_context_that_fits_is_the_one_that_vllm_would_name(row: Row) -> None:
 
 @pytest.mark.parametrize("row", HELD_OUT, ids=name_of)
 def test_held_out_engine_has_the_budget_that_was_planned(row: Row) -> None:
-    assert abs(error_of(row)) <= HELD_OUT_WORST
+    worst = HELD_OUT_WORST[row["vllm"]]
+    assert abs(error_of(row)) <= worst
     if tokens := row["measured"].get("kvTokens"):
-        assert capacity_of(planned(row)).kv_cache_tokens == pytest.approx(tokens, rel=HELD_OUT_WORST)
+        assert capacity_of(planned(row)).kv_cache_tokens == pytest.approx(tokens, rel=worst)
 
 
-def test_held_out_budgets_are_right_in_the_median() -> None:
-    assert statistics.median(abs(error_of(row)) for row in HELD_OUT) <= HELD_OUT_MEDIAN
+@pytest.mark.parametrize("vllm", VERSIONS)
+def test_held_out_budgets_are_right_in_the_median(vllm: str) -> None:
+    errors = [abs(error_of(row)) for row in HELD_OUT if row["vllm"] == vllm]
+    assert statistics.median(errors) <= HELD_OUT_MEDIAN[vllm]
 
 
 @pytest.mark.parametrize("row", HELD_OUT, ids=name_of)
@@ -175,4 +178,4 @@ def test_held_out_engine_starts_only_where_it_is_not_said_that_it_cannot(row: Ro
         assert result.fits, result.message
     else:
         assert result.fits is not True, result.message
-        assert capacity_of(result).max_model_len_that_fits == pytest.approx(estimated, rel=HELD_OUT_WORST)
+        assert capacity_of(result).max_model_len_that_fits == pytest.approx(estimated, rel=HELD_OUT_WORST[row["vllm"]])

@@ -91,7 +91,7 @@ def activation_bytes(whole: Pass) -> int:
     # In the attention of the first layer with experts, their workspace is not there yet.
     earlier = workspace if sparse > 1 else 0
     forward = max(
-        max(layer_bytes(whole, layer, workspace), _mixer_bytes(whole, layer, earlier)) for layer, _ in whole.layers
+        max(_layer_bytes(whole, layer, workspace), _mixer_bytes(whole, layer, earlier)) for layer, _ in whole.layers
     )
     matrices = 0 if quantized(whole) and engine.second_runner else MATRIX_WORKSPACE_BYTES
     peaks = [forward + matrices]
@@ -122,13 +122,13 @@ def _embedding_bytes(whole: Pass) -> int:
     return rows * model.hidden * whole.size + 2 * whole.hidden + narrow
 
 
-def layer_bytes(whole: Pass, layer: Layer, workspace: int) -> int:
+def _layer_bytes(whole: Pass, layer: Layer, workspace: int) -> int:
     """What is alive where a layer's MLP is widest: its inputs and outputs, and what the attention has left."""
     split, size, tokens = whole.engine.ranks.tensor, whole.size, whole.tokens
     tuning = 0 if whole.engine.eager else TUNING_BUFFER_BYTES
     queries = tokens * whole.model.heads * whole.model.head_size * size // split
     residual = 2 * whole.hidden + max(whole.hidden, queries)
-    dense, shared = _widths(layer)
+    dense, shared = mlp_widths(layer)
     inner = tokens * dense // split
     if any(linear.name.endswith("gate_proj") for linear in layer.linears) or not dense:
         feed = residual + inner * 2 * size + inner * whole.narrow + (tuning if dense else 0)
@@ -137,12 +137,12 @@ def layer_bytes(whole: Pass, layer: Layer, workspace: int) -> int:
         copies = max(whole.hidden + inner * size, 0 if whole.engine.eager else tuning + 2 * inner * size)
         feed = residual + copies
     if layer.experts:
-        feed = workspace + _passing_bytes(whole) + residual + whole.hidden + tokens * 3 * shared * size // split
+        feed = workspace + passing_bytes(whole) + residual + whole.hidden + tokens * 3 * shared * size // split
         feed += whole.hidden if shared else 0
     return feed
 
 
-def _widths(layer: Layer) -> tuple[int, int]:
+def mlp_widths(layer: Layer) -> tuple[int, int]:
     """Width inside the dense MLP and inside the shared experts of a layer; 0 where it has none."""
 
     def width(linear: Linear) -> int:
@@ -196,7 +196,7 @@ def experts_bytes(whole: Pass) -> int:
     return rows * (max(width, experts.hidden) + max(wide, experts.hidden))
 
 
-def _passing_bytes(whole: Pass) -> int:
+def passing_bytes(whole: Pass) -> int:
     """MXFP4 experts take no workspace: what they compute is freed after each layer."""
     experts = whole.model.experts
     if experts is None or whole.scheme.method != "mxfp4":

@@ -5,12 +5,12 @@ The estimate is what counts here, not what the graphs really take. The first mod
 nothing back.
 """
 
-from dataclasses import replace
-
 from .accelerators import MIB
-from .activations import MATRIX_WORKSPACE_BYTES, Pass, layer_bytes, quantized
+from .activations import MATRIX_WORKSPACE_BYTES, Pass, fused_tokens, mlp_widths, passing_bytes
 from .engine import Engine
 from .shapes import Cached, Layer, Model
+from .torch_memory import SHARED_SEGMENT
+from .trial import Order, Widths, taken
 
 SPLITS = 32
 """Parts that flash attention divides a sequence into, at most, in a CUDA graph; each keeps its own float32 output."""
@@ -20,8 +20,8 @@ LEAST_GRAPH_BYTES = MIB
 """vLLM counts at least so much for each graph that it does not capture."""
 FIRST_GRAPH_BYTES = 25 * MIB
 """First runner: between 0 and 50 in nine engines of four architectures."""
-WIDE_LAYER_NORMS = 4
-"""Norms of a layer that has them before and after attention and MLP."""
+TRIAL_LAYERS = 4
+"""After so many layers each finds the memory as the one before."""
 
 
 def graph_sizes(engine: Engine, model: Model) -> list[int]:
@@ -56,42 +56,75 @@ def _second_runner_bytes(whole: Pass) -> int:
     sizes = graph_sizes(engine, whole.model)
     full = [size for size in sizes if size <= engine.max_num_seqs] or sizes[:1]
     cases = 2 if engine.lora else 1
-    pieces = sum(count * _units(whole, layer) for layer, count in whole.layers) + 1
-    pool, run = _batch_bytes(whole, sizes[-1]), _batch_bytes(whole, full[-1])
-    parts = _parts_bytes(whole, full[-1]) + _parts_bytes(whole, full[-2] if len(full) > 1 else full[-1])
-    rest = (cases * len(full) - 1) * LEAST_GRAPH_BYTES + (0 if quantized(whole) else MATRIX_WORKSPACE_BYTES)
-    first = release.first_graph_bytes
-    return pool + run + parts + rest + first + cases * len(sizes) * pieces * release.piece_bytes
+    pieces = cases * len(sizes) * (sum(count for _, count in whole.layers) + 1)
+    order = Order(fused_tokens(whole) > 0, whole.scheme.fused_input == "fp8")
+    tensors = taken(_trial(whole), order, sizes[-1], full[-1], full[-2] if len(full) > 1 else full[-1])
+    rest = (cases * len(full) - 1) * LEAST_GRAPH_BYTES + MATRIX_WORKSPACE_BYTES
+    return tensors + _side_bytes(whole) + rest + pieces * release.piece_bytes
 
 
-def _batch_bytes(whole: Pass, tokens: int) -> int:
-    """The widest layer with a batch of so many tokens."""
-    small = replace(whole, engine=replace(whole.engine, max_num_batched_tokens=tokens, eager=True))
-    return max(layer_bytes(small, layer, 0) for layer, _ in whole.layers)
+def _side_bytes(whole: Pass) -> int:
+    """Shared experts run beside the routed ones, on a stream of their own: torch keeps a segment for it, and cuBLAS a
+    workspace, in the graphs' pool and for the runs before (layers/fused_moe/runner)."""
+    shared = any("shared_expert" in linear.name for layer, _ in whole.layers for linear in layer.linears)
+    return 2 * (SHARED_SEGMENT + MATRIX_WORKSPACE_BYTES) if shared else 0
 
 
-def _units(whole: Pass, layer: Layer) -> int:
-    """Units of memory that the graph of a layer's piece takes: one for the eight or nine kernels of a dense layer, and
-    one more for each thing that adds as many."""
-    state = layer.cache is not None and layer.cache.kind is Cached.STATE
-    norms = layer.elements >= WIDE_LAYER_NORMS * whole.model.hidden
-    narrowed = whole.scheme.fused_input == "fp8" and not whole.model.quantization
-    return 1 + sum((layer.experts is not None, state, norms, narrowed))
+def _trial(whole: Pass) -> tuple[Widths, ...]:
+    """Layers enough for the memory to be as after all of them: those at the start, and one of each other kind."""
+    start = list(whole.model.layers[:TRIAL_LAYERS])
+    others = [layer for layer, _ in whole.layers if layer not in start]
+    return tuple(_tensors(whole, layer) for layer in (*start, *others))
 
 
-def _parts_bytes(whole: Pass, sequences: int) -> int:
-    """Attention's parts for a batch of one token a sequence."""
-    model = whole.model
+def _tensors(whole: Pass, layer: Layer) -> Widths:
+    """What one layer computes for a token, on one rank."""
+    model, size, split = whole.model, whole.size, whole.engine.ranks.tensor
+    dense, shared = mlp_widths(layer)
+    inner = (dense + shared) // split
+    gated = any(linear.name.endswith("gate_proj") for linear in layer.linears)
+    narrow = whole.narrow if whole.scheme.fused_input == "fp8" else size
+    rows = {linear.name.rsplit(".", 1)[-1]: linear.rank_rows(split) for linear in layer.linears}
+    heads, value = max(1, model.heads // split), head_width(whole)
+    latent = layer.cache is not None and layer.cache.kind is Cached.LATENT
+    queries, keys = rows.get("q_proj", rows.get("q_b_proj", 0)), rows.get("k_proj", 0)
+    projected = queries + 2 * keys + rows.get("kv_a_proj_with_mqa", 0)
+    mixed = queries
+    if latent:
+        # Queries and what attention leaves have the compressed vector's width, for each head.
+        queries = keys = heads * value
+    elif layer.cache is not None and layer.cache.kind is Cached.STATE:
+        mixed = next(linear.columns for linear in layer.linears if linear.name.endswith("out_proj")) // split
+        projected = max(rows.values())
+        queries, keys = projected - mixed, mixed
+    parts = parts_of_token(whole) if layer.cache and layer.cache.kind is not Cached.STATE else 0
+    routed = layer.experts is not None
+    passing = passing_bytes(whole) // whole.tokens if routed else 0
+    return Widths(
+        hidden=model.hidden * size, normed=model.hidden * narrow, projected=projected * size, queries=queries * size,
+        keys=keys * size, mixed=mixed * size, parts=parts, sums=parts // value if value else 0,
+        narrowed=mixed * narrow if narrow < size else 0, wide=2 * inner * size if gated else passing,
+        inner=inner * narrow, routed=model.hidden * size if routed else 0,
+    )  # fmt: skip
+
+
+def head_width(whole: Pass) -> int:
+    """Elements that attention computes for one head: with MLA, of the compressed vector less the position."""
     caches = [layer.cache for layer, _ in whole.layers if layer.cache]
-    kinds = {cache.kind for cache in caches}
-    # Flash attention does not divide where the softmax has sinks.
-    if model.pooling or model.architecture == "GptOssForCausalLM":
-        return 0
     latent = next((cache.elements for cache in caches if cache.kind is Cached.LATENT), 0)
-    # The cached vector is a compressed one and, an eighth of it, the position.
-    value = latent // 9 * 8 or model.head_size
-    splits = 0 if kinds >= {Cached.FULL, Cached.SLIDING} and not whole.engine.second_runner else SPLITS
-    return splits * sequences * (model.heads // whole.engine.ranks.tensor) * value * 4
+    return latent // 9 * 8 or whole.model.head_size
+
+
+def parts_of_token(whole: Pass) -> int:
+    """Bytes of attention's parts for a batch's token, where each sequence has one."""
+    model, engine = whole.model, whole.engine
+    kinds = {layer.cache.kind for layer, _ in whole.layers if layer.cache}
+    # Only the third flash attention divides so, which is Hopper's, and not where the softmax has sinks.
+    if model.pooling or model.architecture == "GptOssForCausalLM" or engine.capability[0] not in {0, 9}:
+        return 0
+    if kinds >= {Cached.FULL, Cached.SLIDING} and not engine.second_runner:
+        return 0
+    return SPLITS * (model.heads // engine.ranks.tensor) * head_width(whole) * 4
 
 
 def _first_runner_bytes(whole: Pass) -> int:
@@ -103,5 +136,5 @@ def _first_runner_bytes(whole: Pass) -> int:
     if model.experts and whole.scheme.method == "mxfp4":
         experts = model.experts
         first += 4 * sizes[-1] * experts.per_token * (experts.intermediate + experts.hidden) * whole.size
-    parts = _parts_bytes(whole, min(sizes[-1], engine.max_num_seqs))
+    parts = parts_of_token(whole) * min(sizes[-1], engine.max_num_seqs)
     return int(parts + (len(sizes) - 1) * each + first)

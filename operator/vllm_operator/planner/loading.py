@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from .accelerators import MIB
 from .quantization import DTYPE_BYTES, Scheme
 from .shapes import Layer, Model
+from .torch_memory import TorchMemory
 from .weights import LARGE_STEP, LARGE_TENSOR, Ranks
 
 UNDIVIDED = 20 * MIB
-"""From this size on a block is not divided, and given away whole where at most so much of it is too much."""
 SETTLED = 3
 """Layers after which each takes as much as the one before."""
 
@@ -21,27 +21,16 @@ def left_over(model: Model, scheme: Scheme, ranks: Ranks, layers: range) -> int:
     """Bytes that the layers of one rank hold beyond what torch's steps make of their quantized matrices."""
     if model.quantization or not scheme.method:
         return 0
-    kept: list[int] = []
-    free: list[int] = []
+    memory = TorchMemory(UNDIVIDED)
+    total = last = 0
     for index in layers[:SETTLED]:
-        before = sum(kept)
+        last = 0
         for wide, narrow in _matrices(model.layers[index], scheme, ranks, DTYPE_BYTES[model.dtype]):
-            whole = _take(free, wide)
-            kept.append(_take(free, narrow) - _stepped(narrow))
-            free.append(whole)
-        last = sum(kept) - before
-    return sum(kept) + last * max(0, len(layers) - SETTLED)
-
-
-def _take(free: list[int], size: int) -> int:
-    """The block that torch gives for a tensor: the smallest free one that is not far too large, or a new one."""
-    wanted = _stepped(size)
-    fitting = [block for block in free if wanted <= block < wanted + UNDIVIDED] if wanted >= UNDIVIDED else []
-    if not fitting:
-        return wanted
-    block = min(fitting)
-    free.remove(block)
-    return block
+            before, after = memory.take(wide), memory.take(narrow)
+            memory.give(before)
+            last += after.size - _stepped(narrow) if after else 0
+        total += last
+    return total + last * max(0, len(layers) - SETTLED)
 
 
 def _stepped(size: int) -> int:
