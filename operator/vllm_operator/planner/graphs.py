@@ -57,7 +57,8 @@ def _second_runner_bytes(whole: Pass) -> int:
     full = [size for size in sizes if size <= engine.max_num_seqs] or sizes[:1]
     cases = 2 if engine.lora else 1
     pieces = cases * len(sizes) * (sum(count for _, count in whole.layers) + 1)
-    order = Order(fused_tokens(whole) > 0, whole.scheme.fused_input == "fp8")
+    fused = fused_tokens(whole) >= sizes[-1]
+    order = Order(fused, whole.scheme.fused_input == "fp8", engine.ranks.tensor > 1 and not fused)
     tensors = taken(_trial(whole), order, sizes[-1], full[-1], full[-2] if len(full) > 1 else full[-1])
     rest = (cases * len(full) - 1) * LEAST_GRAPH_BYTES + MATRIX_WORKSPACE_BYTES
     return tensors + _side_bytes(whole) + rest + pieces * release.piece_bytes

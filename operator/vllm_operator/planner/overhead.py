@@ -52,6 +52,7 @@ def overhead(model: Model, engine: Engine, scheme: Scheme, stage: int = 0) -> Ov
         other += MATRIX_WORKSPACE_BYTES  # taken while the weights are repacked, and kept
     if engine.release.free_memory_counts:
         other += _sampler_state(whole) + _stage_input(whole) + _reduction_bytes(whole) + _places_bytes(whole)
+        other += whole.hidden if model.multimodal else 0  # the batch's embeddings, text's and images' beside each other
     return Overhead(activation_bytes(whole), graph_bytes(whole), other)
 
 
@@ -101,7 +102,8 @@ def _places_bytes(whole: Pass) -> int:
 
 
 def _adapter_bytes(whole: Pass) -> int:
-    """LoRA's two narrow matrices beside every matrix of the layers and the output head, for each adapter on the GPU."""
+    """LoRA's two narrow matrices beside every matrix of the layers, the embedding and the output head, for each adapter
+    on the GPU."""
     model, lora, split = whole.model, whole.engine.lora, whole.engine.ranks.tensor
     if lora is None:
         return 0
@@ -111,8 +113,8 @@ def _adapter_bytes(whole: Pass) -> int:
         for linear in layer.linears
         if linear.quantizable
     )
-    head = model.vocabulary + model.hidden if whole.last else 0
-    return lora.slots * lora.rank * (widths + head) * whole.size
+    ends = (whole.first + whole.last) * (model.vocabulary + model.hidden)
+    return lora.slots * lora.rank * (widths + ends) * whole.size
 
 
 def _cpu_activation_bytes(model: Model, engine: Engine) -> int:

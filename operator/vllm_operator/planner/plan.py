@@ -229,7 +229,7 @@ def _margin(model: Model, engine: Engine, gpu: Gpu, budget: _Budget) -> int:
     extra, weights = budget.overhead, budget.weights
     margin = 100 * MIB + 0.04 * extra.total + gpu.margin * gpu.total_bytes
     if engine.ranks.gpus > 1:
-        margin += 512 * MIB  # buffers of collective operations
+        margin += 256 * MIB  # buffers of collective operations, which depend on how the GPUs are connected
     if gpu.capability != (9, 0):
         margin += 0.15 * extra.total
     if model.pooling or (engine.speculative_tokens and engine.speculative_method != "ngram"):

@@ -44,6 +44,8 @@ class Order:
     """A kernel that sums over ranks and normalizes keeps the residual where it is."""
     reuses: bool
     """One that normalizes and quantizes writes the residual over what was added to it."""
+    sums: bool
+    """A sum over ranks has a tensor of its own."""
 
 
 @lru_cache(maxsize=1024)
@@ -105,7 +107,7 @@ def _feed(
 ) -> tuple[Block | None, Block | None]:
     """The output matrix and the MLP. Returns the next residual and what is normed for the next projection."""
     narrowed = memory.take(layer.narrowed * tokens)
-    added = memory.take(layer.hidden * tokens)
+    added = _summed(memory, memory.take(layer.hidden * tokens), order, layer.hidden * tokens)
     memory.give(narrowed)
     normed = memory.take(layer.normed * tokens)
     if order.in_place:
@@ -116,6 +118,7 @@ def _feed(
     inner = memory.take(layer.inner * tokens)
     memory.give(wide)
     down = memory.take(layer.hidden * tokens) if layer.inner else routed
+    down = _summed(memory, down, order, layer.hidden * tokens)
     memory.give(inner)
     if order.in_place:
         normed = memory.take(layer.normed * tokens)
@@ -124,3 +127,11 @@ def _feed(
     after = down if order.reuses else memory.take(layer.hidden * tokens)
     memory.give(added, *(() if order.reuses else (down,)), *((routed,) if layer.inner else ()))
     return after, memory.take(layer.normed * tokens)
+
+
+def _summed(memory: TorchMemory, part: Block | None, order: Order, size: int) -> Block | None:
+    if not order.sums:
+        return part
+    whole = memory.take(size)
+    memory.give(part)
+    return whole
