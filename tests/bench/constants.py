@@ -75,21 +75,35 @@ def _from_torch(rows: Sequence[Entry], release: Release) -> Release:
 
 def _from_free_memory(rows: Sequence[Entry], release: Release) -> Release:
     """Libraries: what is left of the memory that is not of the KV cache. Graphs: what is left of their estimate."""
-    bare = replace(release, libraries=0, first_runner_libraries=0, joined_libraries=0, piece_bytes=0)
+    bare = replace(
+        release, libraries=0, first_runner_libraries=0, joined_libraries=0, expert_libraries=0, piece_bytes=0
+    )
     one = replace(bare, piece_bytes=1)
-    rest: dict[bool, list[float]] = {True: [], False: []}
+    rest: dict[str, list[float]] = {"alone": [], "joined": [], "experts": []}
     pieces = []
     for entry in rows:
         measured, without = entry["measured"], terms(entry, bare)
-        rest[entry.get("gpus", 1) > 1].append(measured["nonKvGiB"] * GIB - without.without_graphs)
+        rest[_group(entry)].append(measured["nonKvGiB"] * GIB - without.without_graphs)
         if count := terms(entry, one).overhead.graphs - without.overhead.graphs:
             pieces.append((measured["graphEstimateGiB"] * GIB - without.overhead.graphs) / count)
-    alone, joined = (
-        _whole(statistics.median(rest[several])) if rest[several] else before
-        for several, before in ((False, release.libraries), (True, release.joined_libraries))
-    )
+    before = {
+        "alone": release.libraries,
+        "joined": release.joined_libraries,
+        "experts": release.joined_libraries + release.expert_libraries,
+    }
+    found = {group: _whole(statistics.median(rest[group])) if rest[group] else before[group] for group in rest}
     piece = round(statistics.median(pieces) / PIECE_STEP) * PIECE_STEP
-    return replace(release, libraries=alone, first_runner_libraries=alone, joined_libraries=joined, piece_bytes=piece)
+    return replace(
+        release, libraries=found["alone"], first_runner_libraries=found["alone"], joined_libraries=found["joined"],
+        expert_libraries=found["experts"] - found["joined"], piece_bytes=piece,
+    )  # fmt: skip
+
+
+def _group(entry: Entry) -> str:
+    """Whose libraries an engine's are like."""
+    if entry["engineArgs"].get("enable_expert_parallel"):
+        return "experts"
+    return "joined" if entry.get("gpus", 1) > 1 else "alone"
 
 
 def _second_runner(entry: Entry, release: Release) -> bool:

@@ -125,7 +125,8 @@ def row_of(entry: dict[str, Any]) -> Row:
         took.append(time.perf_counter() - start)
     assert result.capacity, result.message
     ours, kept = result.capacity.kv_cache_tokens, result.capacity.memory.kv_cache
-    actual = measured.get("kvTokens") or round(ours * measured["availableBytes"] / kept)
+    left = measured.get("availableBytes") or measured["availableKvGiB"] * GIB
+    actual = measured.get("kvTokens") or round(ours * left / kept)
     weights = measured.get("parameterBytes") or measured["weightsGiB"] * GIB
     gpus = result.gpus_per_replica
     # KAITO divides the weights by the GPUs, and gives each the whole of the other numbers.

@@ -91,8 +91,11 @@ def activation_bytes(whole: Pass) -> int:
     # In the attention of the first layer with experts, their workspace is not there yet.
     earlier = workspace if sparse > 1 else 0
     forward = max(
-        max(_layer_bytes(whole, layer, workspace), _mixer_bytes(whole, layer, earlier)) for layer, _ in whole.layers
-    )
+        max(
+            _layer_bytes(whole, layer, workspace), _mixer_bytes(whole, layer, earlier),
+            earlier + _piece_bytes(whole, layer),
+        ) for layer, _ in whole.layers
+    )  # fmt: skip
     matrices = 0 if quantized(whole) and engine.second_runner else MATRIX_WORKSPACE_BYTES
     peaks = [forward + matrices]
     if whole.last and not whole.model.pooling:
@@ -103,8 +106,9 @@ def activation_bytes(whole: Pass) -> int:
 
 
 def quantized(whole: Pass) -> bool:
-    """Whether cuBLAS's workspace is taken while the weights are repacked, before the pass."""
-    return bool(whole.scheme.method and not whole.scheme.experts_only) or whole.engine.kv_dtype.startswith("fp8")
+    """Whether cuBLAS's workspace is taken before the pass: weights are repacked, or the cache has scales."""
+    cache = whole.engine.kv_dtype.startswith("fp8") and not whole.engine.release.free_memory_counts
+    return bool(whole.scheme.method and not whole.scheme.experts_only) or cache
 
 
 def _embedding_bytes(whole: Pass) -> int:
@@ -140,6 +144,16 @@ def _layer_bytes(whole: Pass, layer: Layer, workspace: int) -> int:
         feed = workspace + passing_bytes(whole) + residual + whole.hidden + tokens * 3 * shared * size // split
         feed += whole.hidden if shared else 0
     return feed
+
+
+def _piece_bytes(whole: Pass, layer: Layer) -> int:
+    """The end of a compiled piece, where the next queries are there and what went into the piece still is."""
+    rows = {linear.name: linear.rank_rows(whole.engine.ranks.tensor) for linear in layer.linears}
+    queries, keys = rows.get("self_attn.q_proj", 0), rows.get("self_attn.k_proj", 0)
+    if whole.engine.eager or not keys:
+        return 0
+    # Residual and attention's output, before and after; the projection; queries and keys with their positions.
+    return 2 * whole.hidden + whole.tokens * whole.size * (2 * queries + (queries + 2 * keys) + queries + keys)
 
 
 def mlp_widths(layer: Layer) -> tuple[int, int]:

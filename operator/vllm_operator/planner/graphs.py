@@ -20,6 +20,8 @@ LEAST_GRAPH_BYTES = MIB
 """vLLM counts at least so much for each graph that it does not capture."""
 FIRST_GRAPH_BYTES = 25 * MIB
 """First runner: between 0 and 50 in nine engines of four architectures."""
+WIDE_LAYER_NORMS = 4
+"""Norms of a layer that has them before and after attention and MLP."""
 TRIAL_LAYERS = 4
 """After so many layers each finds the memory as the one before."""
 
@@ -58,7 +60,8 @@ def _second_runner_bytes(whole: Pass) -> int:
     cases = 2 if engine.lora else 1
     pieces = cases * len(sizes) * (sum(count for _, count in whole.layers) + 1)
     fused = fused_tokens(whole) >= sizes[-1]
-    order = Order(fused, whole.scheme.fused_input == "fp8", engine.ranks.tensor > 1 and not fused)
+    renews = any(layer.elements >= WIDE_LAYER_NORMS * whole.model.hidden for layer, _ in whole.layers)
+    order = Order(fused, renews, engine.ranks.tensor > 1 and not fused)
     tensors = taken(_trial(whole), order, sizes[-1], full[-1], full[-2] if len(full) > 1 else full[-1])
     rest = (cases * len(full) - 1) * LEAST_GRAPH_BYTES + MATRIX_WORKSPACE_BYTES
     return tensors + _side_bytes(whole) + rest + pieces * release.piece_bytes
@@ -102,11 +105,19 @@ def _tensors(whole: Pass, layer: Layer) -> Widths:
     routed = layer.experts is not None
     passing = passing_bytes(whole) // whole.tokens if routed else 0
     return Widths(
-        hidden=model.hidden * size, normed=model.hidden * narrow, projected=projected * size, queries=queries * size,
+        hidden=model.hidden * size, normed=model.hidden * narrow, projected=projected * size,
+        normed_heads=_normed_heads(model, layer, queries + keys) * size, queries=queries * size,
         keys=keys * size, mixed=mixed * size, parts=parts, sums=parts // value if value else 0,
         narrowed=mixed * narrow if narrow < size else 0, wide=2 * inner * size if gated else passing,
         inner=inner * narrow, routed=model.hidden * size if routed else 0,
     )  # fmt: skip
+
+
+def _normed_heads(model: Model, layer: Layer, heads: int) -> int:
+    """Queries and keys where they have a norm, which shows in the layer's elements beside the norms of its input."""
+    norms = WIDE_LAYER_NORMS if layer.elements >= WIDE_LAYER_NORMS * model.hidden else 2
+    full = layer.cache is not None and layer.cache.kind in {Cached.FULL, Cached.SLIDING}
+    return heads if full and layer.elements >= norms * model.hidden + 2 * model.head_size else 0
 
 
 def head_width(whole: Pass) -> int:
@@ -124,6 +135,8 @@ def parts_of_token(whole: Pass) -> int:
     if model.pooling or model.architecture == "GptOssForCausalLM" or engine.capability[0] not in {0, 9}:
         return 0
     if kinds >= {Cached.FULL, Cached.SLIDING} and not engine.second_runner:
+        return 0
+    if Cached.LATENT in kinds and engine.kv_dtype.startswith("fp8"):  # FlashMLA
         return 0
     return SPLITS * (model.heads // engine.ranks.tensor) * head_width(whole) * 4
 

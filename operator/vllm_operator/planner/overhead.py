@@ -48,7 +48,7 @@ def overhead(model: Model, engine: Engine, scheme: Scheme, stage: int = 0) -> Ov
     whole = Pass.of(model, engine, scheme, stage)
     other = _libraries(engine) + _adapter_bytes(whole)
     other += left_over(model, scheme, engine.ranks, engine.ranks.stages(len(model.layers))[stage])
-    if quantized(whole) and not (engine.release.free_memory_counts and not scheme.method):
+    if quantized(whole):
         other += MATRIX_WORKSPACE_BYTES  # taken while the weights are repacked, and kept
     if engine.release.free_memory_counts:
         other += _sampler_state(whole) + _stage_input(whole) + _reduction_bytes(whole) + _places_bytes(whole)
@@ -59,7 +59,7 @@ def overhead(model: Model, engine: Engine, scheme: Scheme, stage: int = 0) -> Ov
 def _libraries(engine: Engine) -> int:
     release = engine.release
     if engine.ranks.gpus > 1:
-        return release.joined_libraries
+        return release.joined_libraries + (release.expert_libraries if engine.ranks.experts else 0)
     return release.libraries if engine.second_runner else release.first_runner_libraries
 
 

@@ -19,8 +19,10 @@ class Widths:
     """The hidden state as the next matrix takes it."""
     projected: int
     """Queries, keys and values in one; or what goes into a state."""
+    normed_heads: int
+    """Queries and keys after a norm of their own."""
     queries: int
-    """Queries with their position, or normed."""
+    """Queries with their position."""
     keys: int
     mixed: int
     """What attention makes of the values."""
@@ -38,12 +40,12 @@ class Widths:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Where the compiler puts the residual; a tensor of its own, where neither holds."""
+    """Where the compiler puts what a layer adds to; over the MLP's output, where nothing here holds."""
 
     in_place: bool
     """A kernel that sums over ranks and normalizes keeps the residual where it is."""
-    reuses: bool
-    """One that normalizes and quantizes writes the residual over what was added to it."""
+    renews: bool
+    """The MLP's output is normed before it is added, so that the sum has a tensor of its own."""
     sums: bool
     """A sum over ranks has a tensor of its own."""
 
@@ -68,8 +70,8 @@ def taken(layers: tuple[Widths, ...], order: Order, largest: int, first: int, se
 def _without_parts(layer: Widths) -> Widths:
     """Pieces end before attention, which then takes its memory elsewhere."""
     return Widths(
-        layer.hidden, layer.normed, layer.projected, layer.queries, layer.keys, layer.mixed, 0, 0, layer.narrowed,
-        layer.wide, layer.inner, layer.routed,
+        layer.hidden, layer.normed, layer.projected, layer.normed_heads, layer.queries, layer.keys, layer.mixed,
+        0, 0, layer.narrowed, layer.wide, layer.inner, layer.routed,
     )  # fmt: skip
 
 
@@ -95,7 +97,10 @@ def _mix(
     projected = memory.take(layer.projected * tokens)
     if held:  # the first layer's norm is done beside the embedding, and outlives the projection
         memory.give(normed)
-    queries, keys, mixed = (memory.take(width * tokens) for width in (layer.queries, layer.keys, layer.mixed))
+    heads = memory.take(layer.normed_heads * tokens)
+    queries, keys = memory.take(layer.queries * tokens), memory.take(layer.keys * tokens)
+    memory.give(heads)
+    mixed = memory.take(layer.mixed * tokens)
     memory.give(*held) if held else memory.give(normed)
     memory.give(*[memory.take(width * tokens) for width in (layer.parts, layer.sums)])
     memory.give(projected, queries, keys)
@@ -124,8 +129,8 @@ def _feed(
         normed = memory.take(layer.normed * tokens)
         memory.give(down)
         return residual, normed
-    after = down if order.reuses else memory.take(layer.hidden * tokens)
-    memory.give(added, *(() if order.reuses else (down,)), *((routed,) if layer.inner else ()))
+    after = memory.take(layer.hidden * tokens) if order.renews else down
+    memory.give(added, down if order.renews else None, routed if layer.inner else None)
     return after, memory.take(layer.normed * tokens)
 
 
