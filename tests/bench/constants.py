@@ -50,7 +50,7 @@ def terms(entry: Entry, release: Release) -> Terms:
     """The planner's terms for an engine, with the constants of `release`."""
     spec, gpu = spec_of(entry["engineArgs"], release.version), gpu_of(entry["gpu"], entry["measured"]["totalBytes"])
     model = model_of(entry["modelConfig"])
-    engine: Engine = replace(engine_of(spec, model, gpu), planned=Planned(release, 0))
+    engine: Engine = replace(engine_of(spec, model, gpu), planned=Planned(release, 0, release.version))
     model = replace(model, dtype=engine.dtype)
     scheme = scheme_of(model, spec.quantization)
     assert scheme, f"{entry['case']}: the planner does not know how its weights are stored"

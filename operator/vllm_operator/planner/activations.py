@@ -27,6 +27,7 @@ FUSED_BYTES = {
 (passes/fusion/allreduce_rms_fusion.py)."""
 PROCESSORS = 132
 """Multiprocessors of an H100 or H200: the sampler's top-k kernel has a row of the vocabulary for each."""
+STATE_INPUTS = frozenset({"in_proj", "in_proj_qkvz", "in_proj_qkv", "in_proj_z"})
 STATE_CHUNK = 64
 """Tokens that the gated delta rule takes at once."""
 PREFILL_TOKENS = 64 * 1024
@@ -180,21 +181,29 @@ def _state_bytes(whole: Pass, layer: Layer) -> int:
     between chunks (layers/fla/ops/chunk.py)."""
     assert layer.cache is not None
     split = whole.engine.ranks.tensor
-    into = max(linear.rows for linear in layer.linears if linear.name.endswith(("in_proj", "in_proj_qkvz")))
-    values = next(linear.columns for linear in layer.linears if linear.name.endswith("out_proj"))
+    into, values = state_widths(layer)
     chunks = -(-whole.tokens // STATE_CHUNK)
     inner = whole.tokens * (into + (into - values) + 3 * values) + chunks * layer.cache.state_elements
     return inner * whole.size // split
 
 
+def state_widths(layer: Layer) -> tuple[int, int]:
+    """Width of what goes into a layer's state, and of what comes out."""
+    names = [(linear.name.rsplit(".", 1)[-1], linear) for linear in layer.linears]
+    values = next((linear.columns for name, linear in names if name in {"out_proj", "o_proj"}), 0)
+    into = sum(linear.rows for name, linear in names if name in STATE_INPUTS)
+    return into or 3 * values, values
+
+
 def _latent_bytes(whole: Pass, layer: Layer) -> int:
     """MLA: room for the longest prefix's keys and values, the queries, the output, and the compressed vector."""
     assert layer.cache is not None
-    named = {linear.name.rsplit(".", 1)[-1]: linear for linear in layer.linears}
-    query = named.get("q_b_proj") or named["q_proj"]
+    names = [(linear.name.rsplit(".", 1)[-1], linear) for linear in layer.linears]
+    rows = {name: linear.rows for name, linear in names}
+    columns = {name: linear.columns for name, linear in names}
     split = whole.engine.ranks.tensor
-    prefix = PREFILL_TOKENS * named["kv_b_proj"].rows // split * whole.size
-    here = query.rows + named["o_proj"].columns
+    prefix = PREFILL_TOKENS * rows.get("kv_b_proj", 0) // split * whole.size
+    here = rows.get("q_b_proj", rows.get("q_proj", 0)) + columns.get("o_proj", 0)
     return prefix + whole.hidden + whole.tokens * whole.size * (here // split + layer.cache.elements)
 
 

@@ -79,6 +79,11 @@ class Engine:
         return self.planned.release
 
     @property
+    def version(self) -> str | None:
+        """Of vLLM; None: the image's tag does not tell it."""
+        return self.planned.version
+
+    @property
     def in_flight_tokens(self) -> int:
         """Tokens scheduled and not yet settled: a batch for each step under way (config/vllm.py)."""
         pipeline = self.ranks.pipeline

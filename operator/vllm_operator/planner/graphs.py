@@ -6,7 +6,7 @@ nothing back.
 """
 
 from .accelerators import MIB
-from .activations import MATRIX_WORKSPACE_BYTES, Pass, fused_tokens, mlp_widths, passing_bytes
+from .activations import MATRIX_WORKSPACE_BYTES, Pass, fused_tokens, mlp_widths, passing_bytes, state_widths
 from .engine import Engine
 from .shapes import Cached, Layer, Model
 from .torch_memory import SHARED_SEGMENT
@@ -98,8 +98,7 @@ def _tensors(whole: Pass, layer: Layer) -> Widths:
         # Queries and what attention leaves have the compressed vector's width, for each head.
         queries = keys = heads * value
     elif layer.cache is not None and layer.cache.kind is Cached.STATE:
-        mixed = next(linear.columns for linear in layer.linears if linear.name.endswith("out_proj")) // split
-        projected = max(rows.values())
+        projected, mixed = (width // split for width in state_widths(layer))
         queries, keys = projected - mixed, mixed
     parts = parts_of_token(whole) if layer.cache and layer.cache.kind is not Cached.STATE else 0
     routed = layer.experts is not None

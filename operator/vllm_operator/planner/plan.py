@@ -16,7 +16,7 @@ from .overhead import CPU_STARTED_BYTES, STARTED_BYTES, Overhead, overhead
 from .quantization import Scheme, method_of, scheme_of
 from .refusals import first_refusal
 from .rules import SPLITS, Question
-from .shapes import Model
+from .shapes import Cached, Model
 from .versions import MINOR_MARGIN, MINOR_MARGIN_BYTES
 from .weights import Storage, Weights, rank_weights
 
@@ -236,6 +236,8 @@ def _margin(model: Model, engine: Engine, gpu: Gpu, budget: _Budget) -> int:
         margin += 0.15 * extra.total
     if engine.speculative_tokens and engine.speculative_method != "ngram":
         margin += 0.1 * weights.total  # a draft model of unknown size
+    if any(layer.cache and layer.cache.kind is Cached.LATENT for layer in model.layers):
+        margin += 0.3 * extra.graphs  # which tensors of MLA leave room for attention's parts was seen for two models
     if model.multimodal:
         margin += GIB  # the pass through the vision tower
     if model.approximate:

@@ -62,6 +62,8 @@ class Planned:
     release: Release
     minors: int
     """Minor releases between the two; 0: the row was measured on it."""
+    version: str | None
+    """The vLLM that will run; None: the image's tag does not tell it."""
 
 
 def version_of(image: str | None) -> str | None:
@@ -76,7 +78,7 @@ def planned_for(image: str | None) -> Planned:
     wanted = _minor(version or VLLM_VERSION)
     nearest = min(RELEASES, key=lambda row: (_distance(_minor(row.version), wanted), -_minor(row.version)[1]))
     minors = _distance(_minor(nearest.version), wanted) if version else UNNAMED_MINORS
-    return Planned(nearest, min(minors, MOST_MINORS))
+    return Planned(nearest, min(minors, MOST_MINORS), version)
 
 
 def _minor(version: str) -> tuple[int, int]:
