@@ -11,6 +11,7 @@ from typing import Any
 
 from .attention import attention, cache_of, state_layer
 from .config import Config, ModelConfigError
+from .quantization import check_quantization, settings_of
 from .shapes import Experts, Layer, Linear, Model, Split
 from .vision import vision_elements
 
@@ -160,6 +161,10 @@ _ARCHITECTURES: dict[str, Traits] = {
     "XLMRobertaForSequenceClassification": _BERT,
     "RobertaForSequenceClassification": _BERT,
 }
+_UNREADABLE = (ValueError, TypeError, KeyError, IndexError, ZeroDivisionError, AttributeError, OverflowError,
+               RecursionError)  # fmt: skip
+MOST_BYTES = 1 << 50
+_EXPERT_KEYS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts", "num_routed_experts")
 # The same decoder, read out as an embedding, a score or a class: the head is not loaded.
 _READ_OUT = ("Model", "ForSequenceClassification", "ForRewardModel", "ForProcessRewardModel", "ForTokenClassification")
 
@@ -183,7 +188,7 @@ def load_model(config: Path) -> Model:
         quantization = json.loads(beside.read_text()) if beside.is_file() else None
     except OSError as error:
         raise ModelConfigError(f"{config}: {error.strerror or error}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelConfigError(f"{config}: is not JSON: {error}") from error
     if not isinstance(content, dict):
         raise ModelConfigError(f"{config}: is not a config.json: it holds no object")
@@ -195,8 +200,19 @@ def model_of(
 ) -> Model:
     """The model of a config.json, with hf_quant_config.json and the bytes of all tensors where they are known.
 
-    Raises ModelConfigError for a config that lacks what any model has.
+    Raises ModelConfigError for a config that lacks what any model has, or says what none can have.
     """
+    try:
+        model = _model(content, quantization, header_bytes)
+    except ModelConfigError:
+        raise
+    except _UNREADABLE as error:
+        raise ModelConfigError(f"the model config has a value that no model has: {error}") from error
+    check_quantization(model)
+    return model
+
+
+def _model(content: Mapping[str, Any], beside: Mapping[str, Any] | None, header_bytes: int | None) -> Model:
     config = Config.of(content)
     traits, known = _traits(config.architecture)
     layers = tuple(_layer(config, traits, index) for index in range(config.layers))
@@ -212,7 +228,7 @@ def model_of(
         head_size=config.head_size,
         intermediate=config.intermediate,
         dtype=config.dtype,
-        tied=bool(config.top("tie_word_embeddings", traits.tied)) or not traits.head,
+        tied=config.tied(default=traits.tied) or not traits.head,
         embedded=config.integer("word_embed_proj_dim", config.hidden),
         longest=longest,
         raw_longest=raw,
@@ -220,13 +236,37 @@ def model_of(
         edge_linears=edge_linears,
         edge_elements=edge_elements,
         rope_bytes=config.rope_bytes(),
-        quantization=quantization or config.top("quantization_config") or config.get("quantization_config"),
-        header_bytes=header_bytes,
-        approximate=not known,
+        quantization=settings_of(content, beside),
+        header_bytes=_plausible(header_bytes),
+        approximate=_doubt(config, layers, known=known),
+        known=known,
+        stored_dtype=config.stored_dtype,
         pooling=traits.pooling,
         multimodal=config.vision is not None,
         softcap=bool(config.get("final_logit_softcapping")),
     )
+
+
+def _plausible(size: int | None) -> int | None:
+    """Bytes of all tensors, where the headers made sense."""
+    return size if isinstance(size, int) and 0 < size < MOST_BYTES else None
+
+
+def _doubt(config: Config, layers: tuple[Layer, ...], *, known: bool) -> str:
+    """Why the matrices are not known for sure."""
+    if not known:
+        return f"the planner does not know the architecture {config.architecture}"
+    counted = any(layer.experts for layer in layers)
+    named = next((key for key in _EXPERT_KEYS if _some(config.text.get(key))), None)
+    if named and not counted:
+        return f"the model config has experts ({named}), and the planner knows none of {config.architecture}"
+    return ""
+
+
+def _some(value: Any) -> bool:
+    """Whether a number of experts, or a list of them, says that there are several."""
+    values = value if isinstance(value, list) else [value]
+    return any(isinstance(one, int) and one > 1 for one in values)
 
 
 def _shared(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
@@ -242,7 +282,7 @@ def _layer(config: Config, traits: Traits, index: int) -> Layer:
         mixer = state_layer(config)
         return Layer(
             mixer.linears + feed, mixer.cache, experts, norms + mixer.elements, mixer.split_elements,
-            mixer.float32_elements,
+            split_float32_elements=mixer.split_float32_elements,
         )  # fmt: skip
     linears = attention(config, traits.qkv_bias, traits.output_bias, gate=traits.gate)
     split = config.heads if traits.sinks else 0

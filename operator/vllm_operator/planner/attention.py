@@ -68,4 +68,4 @@ def state_layer(config: Config) -> Layer:
     )
     cache = Cache(Cached.STATE, conv_elements=(kernel - 1) * mixed, state_elements=value_heads * value_size * key_size)
     # The convolution and the time bias are split, the norm is not; the decay is kept in float32.
-    return Layer(linears, cache, None, value_size, mixed * kernel + value_heads, value_heads)
+    return Layer(linears, cache, None, value_size, mixed * kernel + value_heads, split_float32_elements=value_heads)

@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .values import MOST_POSITIONS, ModelConfigError, flag, mapping, number, whole, words
 
-class ModelConfigError(ValueError):
-    """The config lacks what a plan needs. The text is one clear sentence for the user."""
-
+__all__ = ["Config", "ModelConfigError"]
 
 # vLLM 0.32, config/model.py, transformers_utils/model_arch_config_convertor.py: the smallest of these is the limit.
 _LENGTH_KEYS = (
@@ -24,6 +23,7 @@ _NAMES = {
     "intermediate_size": ("intermediate_size", "ffn_dim", "n_inner", "ffn_hidden_size"),
     "vocab_size": ("vocab_size", "padded_vocab_size"),
 }
+_TEXT_PARTS = ("text_config", "llm_config", "language_config")
 _LATENT = frozenset({
     "deepseek_v2", "deepseek_v3", "deepseek_v32", "kimi_k2", "glm4_moe_lite", "longcat_flash", "pangu_ultra_moe",
     "axk1", "glm_moe_dsa",
@@ -58,10 +58,9 @@ class Config:
     @classmethod
     def of(cls, content: Mapping[str, Any]) -> "Config":
         """Of a config.json as parsed. Raises ModelConfigError where it names no architecture."""
-        text = content.get("text_config") or content.get("llm_config") or content.get("language_config") or content
-        if not isinstance(text, Mapping):
-            raise ModelConfigError("the model config's text_config is not an object")
-        if not content.get("architectures") and not text.get("architectures"):
+        name = next((name for name in _TEXT_PARTS if content.get(name)), None)
+        text = mapping(name, content[name]) if name else content
+        if not words("architectures", content.get("architectures") or text.get("architectures")):
             raise ModelConfigError("the model config names no architecture: is it the config.json of a language model?")
         vision = content.get("vision_config")
         defaults = _DEFAULTS.get(str(text.get("model_type")), {})
@@ -77,17 +76,27 @@ class Config:
         value = self.whole.get(key)
         return self.get(key, default) if value is None else value
 
-    def integer(self, key: str, default: int | None = None) -> int:
-        """A whole number. Raises ModelConfigError where it is missing without a default, or is something else."""
+    def integer(self, key: str, default: int | None = None, kind: str = "") -> int:
+        """A whole number in the range of its kind.
+
+        Raises ModelConfigError where it is missing without a default, or is something else.
+        """
         for name in _NAMES.get(key, (key,)):
             value = self.text.get(name)
             if value is not None:
-                if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-                    raise ModelConfigError(f"the model config's {name} is {value!r}, not a whole number")
-                return value
+                return whole(name, value, kind or key)
         if default is None:
             raise ModelConfigError(f"the model config has no {key}")
         return default
+
+    def flag(self, key: str, default: bool = False) -> bool:
+        """True or false, of the text part. Raises ModelConfigError for anything else."""
+        value = self.text.get(key)
+        return default if value is None else flag(key, value)
+
+    def tied(self, *, default: bool) -> bool:
+        """Whether the output head is the embedding. Raises ModelConfigError where that is neither true nor false."""
+        return flag("tie_word_embeddings", self.top("tie_word_embeddings", default))
 
     @property
     def architecture(self) -> str:
@@ -117,7 +126,8 @@ class Config:
     @property
     def kv_heads(self) -> int:
         """Heads of keys and values."""
-        return next((self.integer(key) for key in _KV_HEADS if self.text.get(key) is not None), self.heads)
+        found = (self.integer(key, kind="num_key_value_heads") for key in _KV_HEADS if self.text.get(key) is not None)
+        return next(found, self.heads)
 
     @property
     def head_size(self) -> int:
@@ -135,18 +145,25 @@ class Config:
         return self.get("model_type") not in {"bert", "roberta", "xlm-roberta", "modernbert", "nomic_bert", "new"}
 
     @property
+    def stored_dtype(self) -> str:
+        """Type of the checkpoint's values; "" where the config does not say."""
+        return str(self.top("torch_dtype") or self.top("dtype") or "").removeprefix("torch.")
+
+    @property
     def dtype(self) -> str:
         """Type of what is not quantized, as vLLM loads it."""
-        name = str(self.top("torch_dtype") or self.top("dtype") or "float32").removeprefix("torch.")
+        name = self.stored_dtype or "float32"
         if name == "float32" and (self.get("model_type") in {"bert", "roberta", "xlm-roberta", "opt"}):
             return "float16"
         return _DTYPES.get(name, name if name in {"bfloat16", "float16"} else "bfloat16")
 
     def kind(self, index: int) -> str:
         """full_attention, sliding_attention or linear_attention, for one layer."""
-        kinds = self.get("layer_types")
+        kinds = words("layer_types", self.get("layer_types"))
         if kinds:
-            return str(kinds[index])
+            if index >= len(kinds):
+                raise ModelConfigError(f"the model config's layer_types has {len(kinds)} layers of {self.layers}")
+            return kinds[index]
         model_type, window = self.get("model_type"), self.get("sliding_window")
         if model_type == "qwen3_next":
             interval = self.integer("full_attention_interval", 4)
@@ -177,21 +194,24 @@ class Config:
 
     def longest(self) -> tuple[int, int, str]:
         """Longest sequence in tokens: vLLM's derived limit, the config's own number, and that number's key."""
-        known = {key: self.text[key] for key in _LENGTH_KEYS if isinstance(self.text.get(key), int)}
+        present = [key for key in _LENGTH_KEYS if self.text.get(key) is not None]
+        known = {key: whole(key, self.text[key], "max_position_embeddings") for key in present}
         if not known:
             return 2048, 0, "max_position_embeddings"
         key = min(known, key=lambda name: known[name])
-        raw = int(known[key])
+        raw = known[key]
         derived = float(raw)
         if "gemma3" not in str(self.get("model_type")):
             factors = [rope.get("factor") for kind, rope in self.ropes() if kind not in _SCALED]
-            derived *= next((float(factor) for factor in reversed(factors) if factor), 1.0)
+            derived *= next((number("rope factor", factor) for factor in reversed(factors) if factor is not None), 1.0)
+        if not 1 <= derived <= MOST_POSITIONS:
+            raise ModelConfigError(f"the model config's positions come to {derived:.3g} tokens, which no model has")
         return int(derived), raw, key
 
     def default_length(self) -> int:
         """Length that vLLM takes where the user names none: for longrope, the one before scaling."""
         if any(kind == "longrope" for kind, _ in self.ropes()):
-            return self.integer("original_max_position_embeddings", self.longest()[0])
+            return self.integer("original_max_position_embeddings", self.longest()[0], "max_position_embeddings")
         return self.longest()[0]
 
     def rope_bytes(self) -> int:
@@ -199,14 +219,17 @@ class Config:
         if self.get("model_type") in {"opt", "gpt2", "bert", "roberta", "xlm-roberta"}:
             return 0
         positions = self.integer("max_position_embeddings", 2048)
-        width = self.integer("qk_rope_head_dim", 0) or int(self.head_size * float(self.get("partial_rotary_factor", 1)))
+        part = number("partial_rotary_factor", self.get("partial_rotary_factor", 1), 1)
+        width = self.integer("qk_rope_head_dim", 0) or int(self.head_size * part)
         # gpt-oss alone keeps its table in float32.
         size = 4 if self.get("model_type") == "gpt_oss" else 2
         local = positions * width * size if "gemma3" in str(self.get("model_type")) else 0
         factor = 1.0
         for kind, rope in self.ropes():
             if kind in {"yarn", "deepseek_yarn"} and rope.get("original_max_position_embeddings"):
-                positions = int(rope["original_max_position_embeddings"] * float(rope.get("factor", 1)))
+                first = whole("original_max_position_embeddings", rope["original_max_position_embeddings"],
+                              "max_position_embeddings")  # fmt: skip
+                positions = min(MOST_POSITIONS, int(first * number("rope factor", rope.get("factor", 1))))
             elif kind in {"linear", "dynamic"}:
-                factor = float(rope.get("factor", 1))
+                factor = number("rope factor", rope.get("factor", 1))
         return int(positions * width * size * factor) + local

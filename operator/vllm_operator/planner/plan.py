@@ -11,13 +11,14 @@ from math import ceil
 from ..api import InferenceServiceSpec
 from .accelerators import GIB, MIB, Gpu
 from .engine import Engine, engine_of
+from .headers import Weighed, weighed
 from .kv_cache import KNOWN_KV_DTYPES, Layout, layout
 from .overhead import CPU_STARTED_BYTES, STARTED_BYTES, Overhead, overhead
 from .quantization import Scheme, method_of, scheme_of
 from .refusals import first_refusal
 from .rules import SPLITS, Question
 from .shapes import Model
-from .weights import Storage, Weights, rank_weights
+from .weights import Storage
 
 MACHETE_GROUPS = frozenset({-1, 0, 64, 128})
 """Inputs to a scale that Machete takes (quantization/utils/machete_utils.py); Marlin has the others."""
@@ -33,6 +34,7 @@ class Reason(StrEnum):
     CONTEXT_TOO_LONG = "ContextTooLong"
     WITHIN_MARGIN = "WithinMargin"
     SHARE_TOO_LARGE = "GpuMemoryUtilizationTooLarge"
+    UNKNOWN_ARCHITECTURE = "ArchitectureNotPlanned"
     UNKNOWN_QUANTIZATION = "QuantizationNotPlanned"
     UNKNOWN_KV_DTYPE = "KVCacheTypeNotPlanned"
     UNKNOWN_PIPELINE = "PipelineNotPlanned"
@@ -102,8 +104,8 @@ class Plan:
     gpus_per_replica: int
     capacity: Capacity | None
     """None where a replica could not be laid out at all."""
-    approximate: bool
-    """Whether the planner does not know the model's architecture."""
+    approximate: str
+    """Why the numbers are approximate, as a clause; "" where they are not."""
     vllm_version: str = PLANNED_VERSION
 
 
@@ -111,7 +113,7 @@ class Plan:
 class _Budget:
     """What a stage of a replica has for the KV cache; all stages get as many blocks as the poorest."""
 
-    weights: Weights
+    weighed: Weighed
     overhead: Overhead
     layout: Layout
     requested: int
@@ -137,12 +139,21 @@ def plan(spec: InferenceServiceSpec, model: Model, gpu: Gpu, gpus_per_node: int 
         reason, message = unknown or (Reason.UNKNOWN_QUANTIZATION, "")
         return Plan(None, reason, message, gpu, gpus, None, model.approximate)
     budgets = [_budget(model, engine, gpu, scheme, stage) for stage in range(engine.ranks.pipeline)]
-    result = _verdict(model, engine, gpu, min(budgets, key=lambda budget: budget.blocks))
+    budget = min(budgets, key=lambda budget: budget.blocks)
+    result = _verdict(model, engine, gpu, budget)
+    if not budget.weighed.sure:
+        result = _unsure(result, budget.weighed.why)
     if refusal:
         return replace(result, fits=False, reason=refusal.rule, message=refusal.message)
     if share := _share_is_taken(engine, gpu, budgets[0].requested):
         return replace(result, fits=False, reason=Reason.SHARE_TOO_LARGE, message=share)
     return result
+
+
+def _unsure(result: Plan, why: str) -> Plan:
+    """Neither yes nor no, and no numbers: what they would rest on is a guess."""
+    message = f"{why}: whether it fits can be told only from the checkpoint's safetensors headers"
+    return replace(result, fits=None, reason=Reason.UNKNOWN_ARCHITECTURE, message=message, capacity=None)
 
 
 def _share_is_taken(engine: Engine, gpu: Gpu, requested: int) -> str | None:
@@ -164,6 +175,11 @@ def _unknown(model: Model, engine: Engine, scheme: Scheme | None, asked: str | N
         return Reason.UNKNOWN_QUANTIZATION, (
             f"the planner does not know how {name} stores weights, so it cannot say whether the model fits"
         )
+    if scheme.rules.undecided:
+        return Reason.UNKNOWN_QUANTIZATION, (
+            f"the planner cannot run a pattern in the {scheme.method} settings of config.json, so it does not know which "
+            "weights are quantized"
+        )
     if engine.kv_dtype not in KNOWN_KV_DTYPES:
         return Reason.UNKNOWN_KV_DTYPE, f"the planner does not know how large a KV cache of type {engine.kv_dtype} is"
     layers, stages = len(model.layers), engine.ranks.pipeline
@@ -174,11 +190,11 @@ def _unknown(model: Model, engine: Engine, scheme: Scheme | None, asked: str | N
 
 
 def _budget(model: Model, engine: Engine, gpu: Gpu, scheme: Scheme, stage: int) -> _Budget:
-    weights = rank_weights(model, storage(scheme, gpu), engine.ranks, stage)
+    found = weighed(model, engine, storage(scheme, gpu), stage)
     extra = overhead(model, engine, scheme)
     requested = ceil(gpu.total_bytes * engine.utilization)
-    left = requested - weights.total - extra.total
-    return _Budget(weights, extra, layout(model, engine, stage), requested, engine.kv_cache_bytes or left)
+    left = requested - found.weights.total - extra.total
+    return _Budget(found, extra, layout(model, engine, stage), requested, engine.kv_cache_bytes or left)
 
 
 def storage(scheme: Scheme, gpu: Gpu) -> Storage:
@@ -197,8 +213,16 @@ def _verdict(model: Model, engine: Engine, gpu: Gpu, budget: _Budget) -> Plan:
         exact = spare < 0
         spare = spare if exact else gpu.total_bytes - capacity.memory.used
     fits = None if abs(spare) < capacity.margin_bytes and not exact else spare >= 0
+    if fits is False and model.approximate and not _too_large(budget, gpu):
+        fits = None  # only the weights are known, from their bytes
     reason, message = _words(fits, capacity, gpu, engine.ranks.gpus)
-    return Plan(fits, reason, message, gpu, engine.ranks.gpus, capacity, model.approximate)
+    return Plan(fits, reason, message, gpu, engine.ranks.gpus, capacity, budget.weighed.why)
+
+
+def _too_large(budget: _Budget, gpu: Gpu) -> bool:
+    """Whether the weights alone, at the least that they can be, are more than vLLM may use."""
+    least = budget.weighed.weights.parameters - budget.weighed.margin
+    return least > min(budget.requested, gpu.total_bytes)
 
 
 def _capacity(model: Model, engine: Engine, gpu: Gpu, budget: _Budget) -> Capacity:
@@ -209,7 +233,7 @@ def _capacity(model: Model, engine: Engine, gpu: Gpu, budget: _Budget) -> Capaci
     length = max(1, min(engine.max_model_len, longest)) if engine.auto else engine.max_model_len
     tokens, concurrency = places.tokens(available, length, engine)
     memory = Memory(
-        gpu.total_bytes, budget.requested, budget.weights.total, budget.overhead.activation, budget.overhead.graphs,
+        gpu.total_bytes, budget.requested, budget.weighed.weights.total, budget.overhead.activation, budget.overhead.graphs,
         budget.overhead.other, available,
     )  # fmt: skip
     return Capacity(
@@ -226,8 +250,8 @@ def _margin(model: Model, engine: Engine, gpu: Gpu, budget: _Budget) -> int:
     Little where every term was measured (one Hopper GPU, a model that generates): 4 % of the overhead and 100 MiB are
     more than the largest error there. Each thing that was not measured adds its share of what it could change.
     """
-    extra, weights = budget.overhead, budget.weights
-    margin = 100 * MIB + 0.04 * extra.total + gpu.margin * gpu.total_bytes
+    extra, weights = budget.overhead, budget.weighed.weights
+    margin = budget.weighed.margin + 100 * MIB + 0.04 * extra.total + gpu.margin * gpu.total_bytes
     if engine.ranks.gpus > 1:
         margin += 512 * MIB  # buffers of collective operations
     if gpu.capability != (9, 0):
@@ -238,8 +262,8 @@ def _margin(model: Model, engine: Engine, gpu: Gpu, budget: _Budget) -> int:
         margin += 0.1 * weights.total  # a draft model of unknown size
     if model.multimodal:
         margin += GIB  # the pass through the vision tower
-    if model.approximate:
-        margin += 0.5 * extra.total + 0.1 * weights.total
+    if model.approximate:  # neither activations nor the KV cache are known
+        margin += 0.5 * (extra.total + budget.layout.needed_bytes(engine.max_model_len, engine))
     if engine.version and not engine.on_cpu and _minor(engine.version) != _minor(PLANNED_VERSION):
         margin += 0.25 * extra.total + 256 * MIB  # kernels and their workspaces change between releases
     return int(margin)

@@ -73,7 +73,7 @@ def _pipeline(question: Question) -> Refusal | None:
 
 
 def _experts(question: Question) -> Refusal | None:
-    if not question.engine.ranks.experts or question.model.experts or question.model.approximate:
+    if not question.engine.ranks.experts or question.model.experts or not question.model.known:
         return None
     return Refusal(
         Rule.NO_EXPERTS, "expertParallel is for mixture-of-experts models and this one has no experts: remove it"

@@ -100,7 +100,11 @@ class Layer:
     split_elements: int = 0
     """Elements that ranks share out between them: sinks, convolutions."""
     float32_elements: int = 0
+    """Elements that every rank has, kept in float32."""
+    split_float32_elements: int = 0
     """Elements that ranks share out, kept in float32."""
+    more: tuple[Cache, ...] = ()
+    """What the layer keeps besides `cache`: an indexer's keys, the state of a mixer beside the attention."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +135,14 @@ class Model:
     quantization: Mapping[str, Any] | None = None
     header_bytes: int | None = None
     """Bytes of all tensors, from the safetensors headers; None: not known."""
-    approximate: bool = False
-    """Whether the architecture is not one that the planner knows."""
+    approximate: str = ""
+    """Why the matrices are not known for sure, as a clause; "" where they are."""
+    known: bool = True
+    """Whether the architecture is one that the planner knows."""
+    stored_dtype: str = ""
+    """Type of the checkpoint's own values, where config.json says it; "" where not."""
+    draft_bytes: int = 0
+    """Bytes in the checkpoint that vLLM loads only to draft with: layers that predict further tokens."""
     pooling: bool = False
     """Whether it embeds or classifies instead of generating."""
     multimodal: bool = False
