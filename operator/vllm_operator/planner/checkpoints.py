@@ -180,10 +180,10 @@ def _mixed(layers: Settings, left: Rules) -> Scheme | None:
         groups.append((Selection.of(tuple(names)), _MODELOPT[algorithm](group)))
     if not groups:
         return None
-    head = any(name.endswith("lm_head") for name in layers)
     widest = max((scheme for _, scheme in groups if scheme), key=lambda scheme: scheme.bits)
-    rules = Rules(left.ignored, tuple(groups), rest=False)
-    return Scheme("modelopt_mixed", widest.bits, widest.group, widest.scale_bytes, head=head, rules=rules)
+    head = next((scheme for selection, scheme in groups if "lm_head" in selection.names), None)
+    rules = Rules(left.ignored, tuple(groups), rest=False, head=head)
+    return replace(widest, method="modelopt_mixed", head=head is not None, rules=rules)
 
 
 def mxfp4(settings: Settings) -> Scheme:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .defaults import DEFAULTS
 from .values import MOST_POSITIONS, ModelConfigError, flag, mapping, number, whole, words
 
 __all__ = ["Config", "ModelConfigError"]
@@ -17,34 +18,19 @@ _LENGTH_KEYS = (
 _SCALED = frozenset({"su", "longrope", "llama3", "yarn", "deepseek_yarn", "deepseek_llama_scaling"})
 _KV_HEADS = ("n_head_kv", "num_kv_heads", "num_key_value_heads", "multi_query_group_num", "num_attention_groups")
 _NAMES = {
-    "num_hidden_layers": ("num_hidden_layers", "n_layer", "num_layers", "n_layers"),
+    "num_hidden_layers": ("num_hidden_layers", "n_layer", "num_layers", "n_layers", "decoder_layers"),
     "hidden_size": ("hidden_size", "n_embd", "d_model", "dim"),
-    "num_attention_heads": ("num_attention_heads", "n_head", "n_heads"),
+    "num_attention_heads": ("num_attention_heads", "n_head", "n_heads", "decoder_attention_heads"),
     "intermediate_size": ("intermediate_size", "ffn_dim", "n_inner", "ffn_hidden_size"),
     "vocab_size": ("vocab_size", "padded_vocab_size"),
 }
+_NO_HEADS = frozenset({"mamba", "mamba2", "falcon_mamba"})
 _TEXT_PARTS = ("text_config", "llm_config", "language_config")
 _LATENT = frozenset({
     "deepseek_v2", "deepseek_v3", "deepseek_v32", "kimi_k2", "glm4_moe_lite", "longcat_flash", "pangu_ultra_moe",
     "axk1", "glm_moe_dsa",
 })  # fmt: skip
 _DTYPES = {"float32": "bfloat16"}  # vLLM loads a float32 checkpoint as bfloat16 (config/model.py)
-# What transformers fills in where a Gemma 3 config.json leaves it out (configuration_gemma3.py).
-_GEMMA3 = {
-    "vocab_size": 262208, "hidden_size": 2304, "intermediate_size": 9216, "num_hidden_layers": 26,
-    "num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 256, "max_position_embeddings": 131072,
-    "sliding_window": 4096,
-}  # fmt: skip
-_DEFAULTS: dict[str, dict[str, Any]] = {
-    "gemma3_text": _GEMMA3,
-    "gemma3": _GEMMA3,
-    "gemma2": {"head_dim": 256, "sliding_window": 4096},
-    "gemma": {"head_dim": 256},
-    "gpt_oss": {"head_dim": 64, "sliding_window": 128},
-    "qwen3": {"head_dim": 128},
-    "qwen3_moe": {"head_dim": 128},
-    "opt": {"max_position_embeddings": 2048},
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +40,8 @@ class Config:
     whole: Mapping[str, Any]
     text: Mapping[str, Any]
     vision: Mapping[str, Any] | None
+    given: frozenset[str] = frozenset()
+    """Keys that config.json has itself, without what transformers fills in."""
 
     @classmethod
     def of(cls, content: Mapping[str, Any]) -> "Config":
@@ -63,8 +51,8 @@ class Config:
         if not words("architectures", content.get("architectures") or text.get("architectures")):
             raise ModelConfigError("the model config names no architecture: is it the config.json of a language model?")
         vision = content.get("vision_config")
-        defaults = _DEFAULTS.get(str(text.get("model_type")), {})
-        return cls(content, {**defaults, **text}, vision if isinstance(vision, Mapping) else None)
+        defaults = DEFAULTS.get(_type_of(content, text), {})
+        return cls(content, {**defaults, **text}, vision if isinstance(vision, Mapping) else None, frozenset(text))
 
     def get(self, key: str, default: Any = None) -> Any:
         """A value of the text part."""
@@ -89,6 +77,26 @@ class Config:
             raise ModelConfigError(f"the model config has no {key}")
         return default
 
+    def element(self, key: str, index: int, kind: str = "") -> int:
+        """A whole number, or the one of a list for a layer (the last, where the list is too short)."""
+        value = self.text.get(key)
+        if isinstance(value, list | tuple) and value:
+            value = value[min(index, len(value) - 1)]
+        return whole(key, value, kind or key)
+
+    def either(self, keys: tuple[str, ...], default: int) -> int:
+        """The first of several keys that is there."""
+        return next((self.integer(key) for key in keys if self.text.get(key) is not None), default)
+
+    def part(self, key: str) -> "Config":
+        """An object within the text part, read in the same way."""
+        return Config(self.whole, mapping(key, self.text.get(key)), None)
+
+    def tower(self, key: str) -> "Config":
+        """An object of the whole, with what transformers fills in."""
+        content = mapping(key, self.whole.get(key))
+        return Config(self.whole, {**DEFAULTS.get(str(content.get("model_type")), {}), **content}, None)
+
     def flag(self, key: str, default: bool = False) -> bool:
         """True or false, of the text part. Raises ModelConfigError for anything else."""
         value = self.text.get(key)
@@ -96,7 +104,15 @@ class Config:
 
     def tied(self, *, default: bool) -> bool:
         """Whether the output head is the embedding. Raises ModelConfigError where that is neither true nor false."""
-        return flag("tie_word_embeddings", self.top("tie_word_embeddings", default))
+        key = "tie_word_embeddings"
+        outer = DEFAULTS.get(str(self.whole.get("model_type")), {}) if self.parted else {}
+        found = next((value for value in (self.whole.get(key), outer.get(key)) if value is not None), None)
+        return flag(key, self.get(key, default) if found is None else found)
+
+    @property
+    def parted(self) -> bool:
+        """Whether the text has a part of its own in config.json."""
+        return any(self.whole.get(name) for name in _TEXT_PARTS)
 
     @property
     def architecture(self) -> str:
@@ -105,7 +121,10 @@ class Config:
 
     @property
     def layers(self) -> int:
-        """Decoder layers."""
+        """Decoder layers; some configs only list their kinds."""
+        listed = self.get("layers_block_type")
+        if isinstance(listed, list) and all(self.text.get(name) is None for name in _NAMES["num_hidden_layers"]):
+            return whole("num_hidden_layers", len(listed))
         return self.integer("num_hidden_layers")
 
     @property
@@ -115,13 +134,16 @@ class Config:
 
     @property
     def intermediate(self) -> int:
-        """Width inside a dense MLP."""
-        return self.integer("intermediate_size", 4 * self.hidden)
+        """Width inside a dense MLP; of the first layer where they differ."""
+        for name in _NAMES["intermediate_size"]:
+            if self.text.get(name) is not None:
+                return self.element(name, 0, "intermediate_size")
+        return 4 * self.hidden
 
     @property
     def heads(self) -> int:
         """Heads of queries."""
-        return self.integer("num_attention_heads")
+        return self.integer("num_attention_heads", 1 if self.get("model_type") in _NO_HEADS else None)
 
     @property
     def kv_heads(self) -> int:
@@ -156,30 +178,6 @@ class Config:
         if name == "float32" and (self.get("model_type") in {"bert", "roberta", "xlm-roberta", "opt"}):
             return "float16"
         return _DTYPES.get(name, name if name in {"bfloat16", "float16"} else "bfloat16")
-
-    def kind(self, index: int) -> str:
-        """full_attention, sliding_attention or linear_attention, for one layer."""
-        kinds = words("layer_types", self.get("layer_types"))
-        if kinds:
-            if index >= len(kinds):
-                raise ModelConfigError(f"the model config's layer_types has {len(kinds)} layers of {self.layers}")
-            return kinds[index]
-        model_type, window = self.get("model_type"), self.get("sliding_window")
-        if model_type == "qwen3_next":
-            interval = self.integer("full_attention_interval", 4)
-            return "linear_attention" if (index + 1) % interval else "full_attention"
-        if not window or self.get("use_sliding_window") is False:
-            return "full_attention"
-        sliding = {
-            "gemma2": index % 2 == 0,
-            "gpt_oss": index % 2 == 0,
-            "gemma3": (index + 1) % self.integer("sliding_window_pattern", 6) != 0,
-        }
-        if model_type and model_type.startswith("qwen"):
-            slides = bool(self.get("use_sliding_window")) and index >= self.integer("max_window_layers", 28)
-        else:
-            slides = sliding.get(str(model_type).removesuffix("_text"), True)
-        return "sliding_attention" if slides else "full_attention"
 
     def ropes(self) -> list[tuple[str, Mapping[str, Any]]]:
         """Rope scaling as (type, parameters), one for each kind of layer; none where positions are learned."""
@@ -233,3 +231,12 @@ class Config:
             elif kind in {"linear", "dynamic"}:
                 factor = number("rope factor", rope.get("factor", 1))
         return int(positions * width * size * factor) + local
+
+
+def _type_of(content: Mapping[str, Any], text: Mapping[str, Any]) -> str:
+    """The text's model type; where its part does not say it, that of the whole."""
+    own = text.get("model_type")
+    if own:
+        return str(own)
+    outer = str(content.get("model_type") or "")
+    return f"{outer}_text" if f"{outer}_text" in DEFAULTS else outer

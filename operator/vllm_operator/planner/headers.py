@@ -1,6 +1,6 @@
 """What the bytes of a checkpoint, read from its safetensors headers, say about the weights that were reckoned.
 
-Where the matrices of an architecture are known, the headers are a check. Where they are not, the headers are the weights.
+Where the matrices of an architecture are known, the headers are a check; where not, the headers are the weights.
 Nothing is decided here: `plan.py` makes the verdict of it.
 """
 

@@ -37,6 +37,10 @@ _OF_ALGORITHMS = {
     "NVFP4": "modelopt_fp4", "W4A16_NVFP4": "modelopt_fp4", "MXFP8": "modelopt_mxfp8", "MIXED_PRECISION": "modelopt_mixed",
 }  # fmt: skip
 
+# transformers_utils/model_arch_config_convertor.py, `_normalize_quantization_config`.
+_OF_PRODUCER = {
+    "FP8": "modelopt", "FP8_PER_CHANNEL_PER_TOKEN": "modelopt", "FP8_PB_WO": "modelopt", "NVFP4": "modelopt_fp4",
+}  # fmt: skip
 _KV_DTYPES = {"fp8": "fp8", "nvfp4": "nvfp4"}
 
 
@@ -58,13 +62,24 @@ def method_of(model: Model) -> str:
     config = model.quantization
     if not config:
         return ""
+    method = str(config.get("quant_method") or "").lower().replace("compressed_tensors", "compressed-tensors")
     inner = config.get("quantization")
     content = inner if isinstance(inner, Mapping) else config
-    method = str(config.get("quant_method") or ("modelopt" if content is not config else "")).lower()
-    method = method.replace("compressed_tensors", "compressed-tensors")
+    algorithm = str(content.get("quant_algo") or "").upper()
+    if not method:
+        return _of_producer(config, content, algorithm)
     if method == "modelopt":
-        return _OF_ALGORITHMS.get(str(content.get("quant_algo") or "").upper(), method)
+        return _OF_ALGORITHMS.get(algorithm, method)
     return ALIASES.get(method, method)
+
+
+def _of_producer(config: Mapping[str, Any], content: Mapping[str, Any], algorithm: str) -> str:
+    """hf_quant_config.json names no method: ModelOpt's is told by who made it and the algorithm, if vLLM knows that."""
+    producer = config.get("producer")
+    made = isinstance(producer, Mapping) and producer.get("name") == "modelopt"
+    if content is config or not algorithm or not (made or "modelopt_quant_config" in content):
+        return ""
+    return _OF_PRODUCER.get(algorithm, f"modelopt {algorithm}")
 
 
 def scheme_of(model: Model, requested: str | None) -> Scheme | None:
@@ -83,6 +98,9 @@ def scheme_of(model: Model, requested: str | None) -> Scheme | None:
 
 def kv_dtype_of(model: Model) -> str:
     """The type of the KV cache that the checkpoint asks for; "auto" where it says nothing."""
+    method = method_of(model)
+    if not method:
+        return "auto"
     config = model.quantization or {}
     inner = config.get("quantization")
     content = inner if isinstance(inner, Mapping) else config
@@ -90,7 +108,7 @@ def kv_dtype_of(model: Model) -> str:
     algorithm = content.get("kv_cache_quant_algo") or config.get("kv_cache_quant_algo")
     if isinstance(scheme, Mapping):
         bits = scheme.get("num_bits")
-        return "fp8" if bits == 8 else "nvfp4" if bits == 4 and method_of(model).startswith("modelopt") else "auto"
+        return "fp8" if bits == 8 else "nvfp4" if bits == 4 and method.startswith("modelopt") else "auto"
     return _KV_DTYPES.get(str(scheme or algorithm).lower(), "auto")
 
 

@@ -20,6 +20,8 @@ class Rules:
     """What is not quantized."""
     groups: tuple[tuple[Selection, "Scheme | None"], ...] = ()
     """Schemes of parts of the model, the first that matches; None: not quantized."""
+    head: "Scheme | None" = None
+    """The output head's scheme, where it is another one."""
     rest: bool = True
     """Whether what no group matches has the scheme that the rules belong to; otherwise it is not quantized."""
 
@@ -60,6 +62,11 @@ class Scheme:
     rules: Rules = NO_RULES
     fused_input: str = ""
     """fp8 or int8 where inputs are quantized too, in one kernel with what comes before; "" where they are not."""
+
+    @property
+    def of_head(self) -> "Scheme":
+        """The scheme of the output head, where it is quantized."""
+        return self.rules.head or self
 
     def matrix_bytes(self, rows: int, columns: int) -> int:
         """Bytes of a matrix of `rows` outputs and `columns` inputs on one rank."""

@@ -104,7 +104,7 @@ def _of(entries: tuple[str, ...], match: Match) -> Selection:
             sources.append(entry[3:])
         elif "*" in entry:
             sources.append(".*".join(re2.escape(part) for part in entry.split("*")) + r"(\..*)?$")
-        elif match in {Match.PARTS, Match.WILDCARDS} and not entry.startswith(("model.", "language_model.", "layers.")):
+        elif match in {Match.PARTS, Match.WILDCARDS} and not short(entry).startswith("layers."):
             parts.append(entry)
         else:
             names.add(short(entry))

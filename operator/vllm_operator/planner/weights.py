@@ -3,12 +3,11 @@
 Held against bytes that vLLM 0.32 allocates (tests/planner/golden.json).
 """
 
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from .schemes import DTYPE_BYTES, MXFP4_BLOCK, Scheme, plain, schemes_of
-from .shapes import Experts, Layer, Linear, Model
+from .shapes import Cached, Experts, Layer, Linear, Model
 
 LARGE_TENSOR = 10 << 20
 """From this size on torch's allocator takes memory for a tensor alone, in steps of LARGE_STEP."""
@@ -76,28 +75,35 @@ def rank_weights(model: Model, storage: Storage, ranks: Ranks, stage: int) -> We
     size = DTYPE_BYTES[model.dtype]
     parameters = _edge_bytes(model, storage.scheme, ranks, (stage == 0, stage == ranks.pipeline - 1))
     rounding = 0
-    for (index, schemes), count in _kinds(model, storage.scheme, layers).items():
-        own = _layer_bytes(model.layers[index], schemes, storage, ranks, size)
-        parameters += count * own.parameters
-        rounding += count * own.rounding
+    for kind in _kinds(model, storage.scheme, layers):
+        own = _layer_bytes(model.layers[kind.index], kind.schemes, storage, ranks, size)
+        parameters += kind.count * own.parameters
+        rounding += kind.count * own.rounding
     copies = sum(_latent_copy(model.layers[index], ranks, size) for index in layers)
     return Weights(parameters, model.rope_bytes, copies, rounding)
 
 
-def _kinds(model: Model, scheme: Scheme, layers: range) -> dict[tuple[int, tuple[Scheme, ...]], int]:
-    """How many layers are equal, and stored in the same way: the first of them, and the schemes of its matrices."""
+@dataclass(slots=True)
+class _Kind:
+    """Equal layers that are stored in the same way: the first of them, and how many they are."""
+
+    index: int
+    schemes: tuple[Scheme, ...]
+    count: int = 0
+
+
+def _kinds(model: Model, scheme: Scheme, layers: range) -> Iterable[_Kind]:
     none = plain(DTYPE_BYTES[model.dtype])
-    first: dict[tuple[int, tuple[int, ...]], tuple[int, tuple[Scheme, ...]]] = {}
-    counted: Counter[tuple[int, tuple[Scheme, ...]]] = Counter()
     alike = not scheme.rules.ignored and not scheme.rules.groups
     known: dict[int, tuple[Scheme, ...]] = {}
+    found: dict[tuple[int, ...], _Kind] = {}
     for index in layers:
         layer = model.layers[index]
         schemes = known.get(id(layer)) if alike else None
         if schemes is None:
             schemes = known[id(layer)] = schemes_of(scheme, layer, index, none)
-        counted[first.setdefault((id(layer), tuple(map(id, schemes))), (index, schemes))] += 1
-    return counted
+        found.setdefault((id(layer), *map(id, schemes)), _Kind(index, schemes)).count += 1
+    return found.values()
 
 
 def _edge_bytes(model: Model, scheme: Scheme, ranks: Ranks, ends: tuple[bool, bool]) -> int:
@@ -109,13 +115,21 @@ def _edge_bytes(model: Model, scheme: Scheme, ranks: Ranks, ends: tuple[bool, bo
     if first or (model.tied and last):
         total += table
     if last and not model.tied:
-        total += scheme.matrix_bytes(rows, model.hidden) if scheme.head else table
+        total += scheme.of_head.matrix_bytes(rows, model.hidden) if scheme.head else table
     if last or first:
         total += model.edge_elements * size if last else 0
-    plain = Scheme("", 8 * size)
     if last:
-        total += sum(sum(_linear_bytes(linear, plain, 1, size)) for linear in model.edge_linears)
-    return total
+        none = plain(size)
+        total += sum(sum(_linear_bytes(linear, none, 1, size)) for linear in model.edge_linears)
+    return total + (_tower_bytes(model, ranks, size) if first else 0)
+
+
+def _tower_bytes(model: Model, ranks: Ranks, size: int) -> int:
+    none, storage = plain(size), Storage(plain(size))
+    return sum(
+        count * _layer_bytes(layer, (none,) * (len(layer.linears) + 1), storage, ranks, size).parameters
+        for layer, count in model.towers
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +166,9 @@ def _layer_bytes(layer: Layer, schemes: tuple[Scheme, ...], storage: Storage, ra
 
 def _fused(name: str) -> str:
     """The tensor that vLLM keeps a matrix in: queries, keys and values are one, gate and up are one."""
-    for part in ("q_proj", "k_proj", "v_proj"):
-        if name == f"self_attn.{part}":
-            return "self_attn.qkv_proj"
+    stem, _, last = name.rpartition(".")
+    if last in {"q_proj", "k_proj", "v_proj"}:
+        return f"{stem}.qkv_proj"
     return name.replace("gate_proj", "gate_up_proj").replace(".up_proj", ".gate_up_proj")
 
 
@@ -197,6 +211,8 @@ def _round_up(value: int, multiple: int) -> int:
 
 def _latent_copy(layer: Layer, ranks: Ranks, size: int) -> int:
     """MLA keeps the expansion of keys and values a second time, unquantized (layers/attention/mla_attention.py)."""
+    if layer.cache is None or layer.cache.kind is not Cached.LATENT:
+        return 0
     return sum(
         linear.rank_rows(ranks.tensor) * linear.columns * size
         for linear in layer.linears
