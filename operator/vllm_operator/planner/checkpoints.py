@@ -79,11 +79,22 @@ def gptq(settings: Settings) -> Scheme:
 def fp8(settings: Settings) -> Scheme:
     """8 bits: a scale for each matrix, or for each block."""
     left = words("ignored_layers", settings.get("ignored_layers") or settings.get("modules_to_not_convert"))
-    rules = _rules(left)
+    rules = Rules(Selection.of(left), _fp4_experts(settings))
     if block := settings.get("weight_block_size"):
         return Scheme("fp8", 8, block=_block(block), rules=rules)
     static = 4 if settings.get("activation_scheme") == "static" else 0
     return Scheme("fp8", 8, tensor_bytes=4 + static, rules=rules, fused_input="fp8")
+
+
+def _fp4_experts(settings: Settings) -> tuple[tuple[Selection, Scheme | None], ...]:
+    """DeepSeek V4's experts have 4 bits beside matrices of 8 (expert_dtype)."""
+    if settings.get("moe_quant_algo") == "NVFP4":
+        scheme = _MODELOPT["NVFP4"](_algorithm_group(settings))
+    elif settings.get("expert_dtype") == "fp4":
+        scheme = Scheme("mxfp4", 4, MXFP4_BLOCK, scale_bytes=1)
+    else:
+        return ()
+    return ((Selection.of(("ffn.experts", "mlp.experts")), scheme),)
 
 
 def compressed_tensors(settings: Settings) -> Scheme:

@@ -21,7 +21,7 @@ _NAMES = {
     "num_hidden_layers": ("num_hidden_layers", "n_layer", "num_layers", "n_layers", "decoder_layers"),
     "hidden_size": ("hidden_size", "n_embd", "d_model", "dim"),
     "num_attention_heads": ("num_attention_heads", "n_head", "n_heads", "decoder_attention_heads"),
-    "intermediate_size": ("intermediate_size", "ffn_dim", "n_inner", "ffn_hidden_size"),
+    "intermediate_size": ("intermediate_size", "decoder_ffn_dim", "ffn_dim", "n_inner", "ffn_hidden_size"),
     "vocab_size": ("vocab_size", "padded_vocab_size"),
 }
 _NO_HEADS = frozenset({"mamba", "mamba2", "falcon_mamba"})

@@ -120,6 +120,8 @@ def layout(model: Model, engine: Engine, stage: int) -> Layout:
     if not kinds:
         return Layout((), 0)
     here = engine.ranks.stages(len(model.layers))[stage]
+    if any(cache.block for cache in kinds):
+        return _packed(kinds, here)
     together = _alike(list(kinds))
     pages = _pages(list(kinds), engine, together=together)
     sizes = [len(indices) for indices in kinds.values()]
@@ -130,6 +132,26 @@ def layout(model: Model, engine: Engine, stage: int) -> Layout:
     ]
     own = [group.page_bytes * sum(index in here for index in group.layers) for group in groups]
     return Layout(tuple(groups), sum(own) if together else max(own), together)
+
+
+def _packed(kinds: dict[Cache, list[int]], here: range) -> Layout:
+    """Layers with blocks of their own: kinds with the same blocks are packed side by side, and where only a window is
+    kept, as many layers as fit into the widest of the others (kv_cache_utils.py, `_get_packed_kv_cache_groups`)."""
+    buckets: dict[tuple[bool, int, int], list[Cache]] = {}
+    for cache in kinds:
+        windowed = cache.kind is Cached.SLIDING
+        buckets.setdefault((windowed, cache.block, cache.window), []).append(cache)
+    widths = {key: sum(cache.page_bytes * len(kinds[cache]) for cache in found) for key, found in buckets.items()}
+    widest = max([width for (windowed, *_), width in widths.items() if not windowed] or [max(widths.values())])
+    groups, block_bytes = [], 0
+    for (windowed, block, _), found in buckets.items():
+        layers = [index for cache in found for index in kinds[cache]]
+        pages = [cache.page_bytes for cache in found for index in kinds[cache] if index in here]
+        least = min(cache.page_bytes for cache in found)
+        count = _ceil(len(layers), max(1, widest // least)) if windowed else 1
+        groups += [Group(found[0], block, found[0].page_bytes, tuple(layers[start::count])) for start in range(count)]
+        block_bytes = max(block_bytes, sum(sorted(pages, reverse=True)[: _ceil(len(pages), count)]))
+    return Layout(tuple(groups), block_bytes)
 
 
 def _alike(kinds: list[Cache]) -> bool:

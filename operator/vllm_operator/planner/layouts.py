@@ -6,13 +6,14 @@ Source: vLLM 0.32, model_executor/models: nemotron_h.py, falcon_h1.py, mamba.py,
 from collections.abc import Callable
 from dataclasses import replace
 
+from . import deepseek_v4
 from .attention import attend, expanded
 from .config import Config
 from .families import Family
 from .feeds import experts_of, feed, first_of, mlp
 from .kinds import STATE, kind
 from .mixers import MIXERS
-from .shapes import Layer, Linear
+from .shapes import Cached, Layer, Linear
 from .values import ModelConfigError, mapping
 
 _NOTHING = Layer((), None)
@@ -206,7 +207,21 @@ def _lfm2(config: Config, family: Family, index: int) -> Layer:
     return joined(mixer(config, family, index), dense, _norms(config, family))
 
 
+def _deepseek_v4(config: Config, family: Family, index: int) -> Layer:
+    return deepseek_v4.layer(config, index)
+
+
+def _whisper(config: Config, family: Family, index: int) -> Layer:
+    """Whisper's decoder: attention to itself, then to what the encoder has heard, each with a norm."""
+    across = replace(family.attention, name="encoder_attn")
+    heard = attend(config, across, index)
+    assert heard.cache, "attention is cached"
+    cache = replace(heard.cache, kind=Cached.CROSS, window=config.integer("max_source_positions", 1500))
+    both = joined(attend(config, family.attention, index), replace(heard, cache=cache))
+    return joined(both, feed(config, family, index), _norms(config, family))
+
+
 LAYOUTS: dict[str, Callable[[Config, Family, int], Layer]] = {
     "": _in_turn, "parallel": _parallel, "mixers": _mixers, "one_of": _one_of, "expanded": _expanded, "blocks": _blocks,
-    "gemma4": _gemma4, "gemma3n": _gemma3n, "lfm2": _lfm2,
+    "deepseek_v4": _deepseek_v4, "whisper": _whisper, "gemma4": _gemma4, "gemma3n": _gemma3n, "lfm2": _lfm2,
 }  # fmt: skip

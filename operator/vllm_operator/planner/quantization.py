@@ -53,7 +53,9 @@ def settings_of(config: Mapping[str, Any], beside: Mapping[str, Any] | None) -> 
     inner = text.get("quantization_config") if isinstance(text, Mapping) else None
     for found in (config.get("quantization_config"), config.get("compression_config"), beside, inner):
         if found is not None:
-            return mapping("quantization_config", found) or None
+            settings = mapping("quantization_config", found)
+            types = {"expert_dtype": config["expert_dtype"]} if config.get("expert_dtype") else {}
+            return {**settings, **types} if settings else None
     return None
 
 

@@ -99,6 +99,10 @@ class Cache:
     """Type of the state; "" for the model's."""
     checkpoints: int = 0
     """States that vLLM keeps of a sequence beyond two, where it caches prefixes."""
+    block: int = 0
+    """Tokens of a block, where the layer says it itself; 0: it does not."""
+    page_bytes: int = 0
+    """Bytes of such a block."""
     token_bytes: int = 0
     """Bytes of a token where they do not depend on any type; 0: they do."""
 

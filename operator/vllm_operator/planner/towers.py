@@ -241,10 +241,19 @@ def _glm4v(config: Config, part: Config) -> list[Part]:
     return [block.parts(), (merger, 1), _only(edge)]
 
 
+def _whisper(config: Config, part: Config) -> list[Part]:
+    """Whisper's encoder, which config.json describes beside the decoder: two convolutions, learned places."""
+    width, bins = config.hidden, config.integer("num_mel_bins", 80)
+    inner = config.integer("encoder_ffn_dim", 4 * width)
+    block = _Block(width, inner, config.integer("encoder_layers"))
+    edge = 3 * bins * width + 3 * width * width + 2 * width
+    return [block.parts(), _only(edge + config.integer("max_source_positions", 1500) * width + 2 * width)]
+
+
 TOWERS: dict[str, Callable[[Config, Config], list[Part]]] = {
     "gemma3": _gemma3, "paligemma": _paligemma, "llava": _llava, "mistral3": _mistral3, "qwen2": _qwen2,
     "qwen2_5": _qwen2_5, "qwen3": _qwen3, "llama4": _llama4, "gemma4": _gemma4, "kimi": _kimi, "minimax": _minimax,
-    "internvl": _internvl, "glm4v": _glm4v,
+    "internvl": _internvl, "glm4v": _glm4v, "whisper": _whisper,
 }  # fmt: skip
 # Models with a tower: the text's architecture, "" where its own config.json part names it, and the tower.
 MULTIMODAL: dict[str, tuple[str, str]] = {
