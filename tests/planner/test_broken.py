@@ -90,7 +90,7 @@ def test_many_patterns_and_names_are_no_trouble() -> None:
         planned(quantized({**LLAMA_8B, "num_hidden_layers": 512}, {**COMPRESSED, "ignore": ignored}))
 
 
-UNKNOWN = {**LLAMA_8B, "architectures": ["NobodyKnowsForCausalLM"], "model_type": "nobody"}
+UNKNOWN = {**LLAMA_8B, "architectures": ["PersimmonForCausalLM"], "model_type": "persimmon"}
 
 
 @pytest.mark.parametrize("gpus", [1, 8])
@@ -99,7 +99,7 @@ def test_an_unknown_architecture_without_headers_is_unknown(gpus: int, length: i
     result = planned(UNKNOWN, maxModelLen=length, tensorParallelSize=gpus)
     assert result.fits is None
     assert result.reason == Reason.UNKNOWN_ARCHITECTURE
-    assert "NobodyKnowsForCausalLM" in result.approximate
+    assert "PersimmonForCausalLM" in result.approximate
 
 
 @pytest.mark.parametrize(("size", "gpus", "fits"), [

@@ -58,7 +58,11 @@ def _attention(config: Config) -> tuple[Linear, ...]:
 
 def _experts(config: Config, index: int) -> tuple[tuple[Linear, ...], Experts, int]:
     """Router, shared expert and routed ones; the first layers choose by a table of tokens."""
-    count, width, hidden = config.integer("n_routed_experts", kind="experts"), config.integer("moe_intermediate_size"), config.hidden
+    count, width, hidden = (
+        config.integer("n_routed_experts", kind="experts"),
+        config.integer("moe_intermediate_size"),
+        config.hidden,
+    )
     per_token = config.integer("num_experts_per_tok", 6, "experts")
     shared = width * config.integer("n_shared_experts", 1, "experts")
     linears = (
