@@ -180,10 +180,13 @@ def _algorithm_group(content: Settings) -> int:
 
 def _mixed(layers: Settings, left: Rules) -> Scheme | None:
     named: dict[tuple[str, int], list[str]] = {}
+    kinds: dict[tuple[Any, Any], tuple[str, int]] = {}
     for name, entry in layers.items():
         content = mapping("quantized_layers", entry)
-        kind = (str(content.get("quant_algo") or "").upper(), _algorithm_group(content))
-        named.setdefault(kind, []).append(name)
+        said = (str(content.get("quant_algo")), str(content.get("group_size")))
+        if said not in kinds:  # files name tens of thousands of modules, of a few kinds
+            kinds[said] = str(content.get("quant_algo") or "").upper(), _algorithm_group(content)
+        named.setdefault(kinds[said], []).append(name)
     groups: list[tuple[Selection, Scheme | None]] = []
     for (algorithm, group), names in named.items():
         if algorithm not in _MODELOPT:

@@ -5,9 +5,11 @@ Whether a GPU can run it is decided in `methods.py`.
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from .checkpoints import BUILDERS
+from .identity import Same
 from .schemes import DTYPE_BYTES, MXFP4_BLOCK, Scheme
 from .shapes import Model
 from .values import ModelConfigError, mapping
@@ -94,8 +96,14 @@ def scheme_of(model: Model, requested: str | None) -> Scheme | None:
         if not requested:
             return Scheme("", 8 * DTYPE_BYTES[model.dtype])
         return _ONLINE.get(requested)
+    return _built(method, Same(model.quantization or {}))
+
+
+@lru_cache(maxsize=128)
+def _built(method: str, settings: Same[Mapping[str, Any]]) -> Scheme | None:
+    """Those of one model are read once, however often it is planned."""
     build = BUILDERS.get(method)
-    return build(model.quantization or {}) if build else None
+    return build(settings.value) if build else None
 
 
 def kv_dtype_of(model: Model) -> str:

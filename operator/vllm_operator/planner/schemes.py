@@ -4,7 +4,9 @@ Formulas: vLLM 0.32, model_executor/layers/quantization. Reading a checkpoint's 
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
+from .identity import Same
 from .selection import Selection
 from .shapes import Layer, Linear
 
@@ -31,7 +33,7 @@ class Rules:
         return self.ignored.undecided or any(selection.undecided for selection, _ in self.groups)
 
 
-NO_RULES = Rules(Selection(frozenset(), (), None))
+NO_RULES = Rules(Selection(frozenset(), (), {}, None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,18 +86,28 @@ def plain(size: int) -> Scheme:
     return Scheme("", 8 * size)
 
 
+def schemes_of_all(layers: tuple[Layer, ...], scheme: Scheme, size: int) -> tuple[tuple[Scheme, ...], ...]:
+    """The schemes of each layer, as `schemes_of` gives them. `size`: bytes of a value that is not quantized."""
+    return _schemes_of_all(Same(layers), Same(scheme), size)
+
+
+@lru_cache(maxsize=64)
+def _schemes_of_all(layers: Same[tuple[Layer, ...]], scheme: Same[Scheme], size: int) -> tuple[tuple[Scheme, ...], ...]:
+    none, rules = plain(size), scheme.value.rules
+    if rules.ignored or rules.groups:
+        return tuple(schemes_of(scheme.value, layer, index, none) for index, layer in enumerate(layers.value))
+    known: dict[int, tuple[Scheme, ...]] = {}
+    for index, layer in enumerate(layers.value):
+        if id(layer) not in known:
+            known[id(layer)] = schemes_of(scheme.value, layer, index, none)
+    return tuple(known[id(layer)] for layer in layers.value)
+
+
 def schemes_of(scheme: Scheme, layer: Layer, index: int, none: Scheme) -> tuple[Scheme, ...]:
     """The scheme of each matrix of a layer, and last that of its experts. `none`: what is not quantized."""
     name = f"layers.{index}"
     own = [_of_linear(scheme, linear, name, none) for linear in layer.linears]
     return (*own, _of_experts(scheme, layer, name, none))
-
-
-def quantized(scheme: Scheme, linear: Linear, index: int) -> Scheme | None:
-    """The scheme of one matrix in a layer; None where it is not quantized."""
-    none = plain(0)
-    found = _of_linear(scheme, linear, f"layers.{index}", none)
-    return None if found is none else found
 
 
 def _of_linear(scheme: Scheme, linear: Linear, layer: str, none: Scheme) -> Scheme:

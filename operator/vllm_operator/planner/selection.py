@@ -4,6 +4,8 @@ Patterns come from config.json files of strangers: RE2 runs them, in linear time
 for one) is not guessed: the selection is then `undecided`, and so is the plan.
 """
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
@@ -23,7 +25,10 @@ _FUSED = {
     "q_a_proj": "fused_qkv_a_proj", "kv_a_proj_with_mqa": "fused_qkv_a_proj",
 }  # fmt: skip
 # An expert's first matrix, as checkpoints name it.
-_FIRST_EXPERT = (".0.gate_proj", ".0.up_proj", ".0.w1", ".0.down_proj", ".0.w2", ".gate_up_proj", ".down_proj")
+_FIRST_EXPERT = (".0.gate_proj", ".0.down_proj", ".0.up_proj", ".0.w1", ".gate_up_proj")
+
+
+_IN_LAYER = re.compile(r"layers\.[0-9]+\.")
 
 
 class Match(StrEnum):
@@ -45,8 +50,12 @@ class Selection:
 
     names: frozenset[str]
     parts: tuple[str, ...]
+    starts: Mapping[str, tuple[str, ...]]
+    """Starts of names within a layer, by the layer."""
     pattern: Any
     """All patterns in one, compiled; None: there is none."""
+    prefixes: tuple[str, ...] = ("model.",)
+    """What the names that patterns are tried on start with."""
     undecided: bool = False
     """Whether a pattern is among them that cannot be run."""
 
@@ -56,7 +65,7 @@ class Selection:
         return _of(entries, match)
 
     def __bool__(self) -> bool:
-        return bool(self.names or self.parts or self.pattern is not None or self.undecided)
+        return bool(self.names or self.parts or self.starts or self.pattern is not None or self.undecided)
 
     def has(self, layer: str, name: str) -> bool:
         """Whether a module of a layer (`layers.3`, `mlp.down_proj`) is among them."""
@@ -93,15 +102,20 @@ class Selection:
         return any(part in whole for part in self.parts) or self._fits(layer, name)
 
     def _fits(self, layer: str, name: str) -> bool:
-        return self.pattern is not None and any(self.pattern.match(f"{part}{layer}.{name}") for part in _TEXT_PARTS)
+        if name.startswith(self.starts.get(layer, ())):
+            return True
+        return self.pattern is not None and any(self.pattern.match(f"{part}{layer}.{name}") for part in self.prefixes)
 
 
 @lru_cache(maxsize=64)
 def _of(entries: tuple[str, ...], match: Match) -> Selection:
-    names, parts, sources = set(), [], []
+    names, parts, sources, starts = set[str](), list[str](), list[str](), dict[str, list[str]]()
     for entry in entries:
         if entry.startswith("re:"):
             sources.append(entry[3:])
+        elif _is_start(entry):
+            layer, number, rest = short(entry)[:-1].split(".", 2)
+            starts.setdefault(f"{layer}.{number}", []).append(rest)
         elif "*" in entry:
             sources.append(".*".join(re2.escape(part) for part in entry.split("*")) + r"(\..*)?$")
         elif match in {Match.PARTS, Match.WILDCARDS} and not short(entry).startswith("layers."):
@@ -109,7 +123,14 @@ def _of(entries: tuple[str, ...], match: Match) -> Selection:
         else:
             names.add(short(entry))
     pattern, undecided = _together(sources)
-    return Selection(frozenset(names), tuple(parts), pattern, undecided)
+    within = {layer: tuple(rest) for layer, rest in starts.items()}
+    prefixes = _TEXT_PARTS if any("language" in source for source in sources) else _TEXT_PARTS[:1]
+    return Selection(frozenset(names), tuple(parts), within, pattern, prefixes, undecided)
+
+
+def _is_start(entry: str) -> bool:
+    """Whether an entry is a start of names in one layer, like `model.layers.3.self_attn*`."""
+    return entry.endswith("*") and entry.count("*") == 1 and _IN_LAYER.match(short(entry)) is not None
 
 
 def _together(sources: list[str]) -> tuple[Any, bool]:

@@ -9,8 +9,8 @@ from dataclasses import replace
 from math import gcd
 
 from .rules import Question, Refusal, Rule
-from .schemes import Scheme, quantized
-from .shapes import Cached, Layer, Linear, Split
+from .schemes import DTYPE_BYTES, Scheme, schemes_of_all
+from .shapes import Cached, Layer, Linear, Model, Split
 from .weights import VOCABULARY_PADDING
 
 LARGEST_TENSOR_SIZE = 16
@@ -20,6 +20,8 @@ _ATTENTION = ("self_attn.", "linear_attn.")
 # compressed_tensors/schemes/compressed_tensors_wNa16.py. Experts are refined instead, and MXFP4's are padded.
 _GROUPED = frozenset({"awq", "gptq", "compressed-tensors"})
 _BLOCKED = frozenset({"fp8", "compressed-tensors"})
+_ONE_MATRIX = frozenset({"MiMoV2FlashForCausalLM", "MiMoV2ForCausalLM", "DeepseekV4ForCausalLM"})
+"""Models whose queries, keys and values are one matrix to vLLM, of whatever width."""
 _FINEST_BLOCK = 32
 """Experts' fp8 blocks are made finer down to this (fused_moe/oracle/fp8.py)."""
 
@@ -59,7 +61,7 @@ def _whole_experts(question: Question) -> str:
 
 def _findings(question: Question, tensor: int) -> Iterator[Finding]:
     model = question.model
-    if model.heads % tensor:
+    if model.heads % tensor and not _without_attention(model):
         yield Rule.ATTENTION_HEADS, f"{model.heads} attention heads cannot be split over {tensor} GPUs"
     if not model.known:  # of an unknown architecture nothing else is certain
         return
@@ -73,10 +75,15 @@ def _findings(question: Question, tensor: int) -> Iterator[Finding]:
     yield from _blocks(question, tensor)
 
 
+def _without_attention(model: Model) -> bool:
+    """Mamba has no heads to share out but those of its states."""
+    return bool(model.layers) and all(layer.cache and layer.cache.kind is Cached.STATE for layer in model.layers)
+
+
 def _attention(question: Question, layers: list[Layer], tensor: int) -> Iterator[Finding]:
     kinds = {layer.cache.kind for layer in layers if layer.cache}
     kv = question.model.kv_heads
-    if kinds != {Cached.LATENT} and (kv % tensor if kv >= tensor else tensor % kv):
+    if kinds & {Cached.FULL, Cached.SLIDING, Cached.CHUNKED} and (kv % tensor if kv >= tensor else tensor % kv):
         yield Rule.KV_HEADS, f"{kv} heads of keys and values can be neither split over {tensor} GPUs nor repeated"
     for layer in layers:
         if layer.cache is not None and layer.cache.kind is Cached.STATE and layer.split_float32_elements % tensor:
@@ -103,15 +110,17 @@ def _quantized(question: Question) -> list[tuple[Linear, Scheme]]:
     if scheme is None or not scheme.method or scheme.experts_only:
         return []
     found: dict[tuple[str, int, int], tuple[Linear, Scheme]] = {}
-    alike, seen = not scheme.rules.ignored and not scheme.rules.groups, set[int]()
-    for index, layer in enumerate(model.layers):
-        if id(layer) in seen and alike:
+    seen: set[tuple[int, ...]] = set()
+    for layer, schemes in zip(
+        model.layers, schemes_of_all(model.layers, scheme, DTYPE_BYTES[model.dtype]), strict=True
+    ):
+        kind = (id(layer), *map(id, schemes))
+        if kind in seen:
             continue
-        seen.add(id(layer))
-        for linear in layer.linears:
-            key = (linear.name, linear.rows, linear.columns)
-            if key not in found and (stored := quantized(scheme, linear, index)):
-                found[key] = linear, stored
+        seen.add(kind)
+        for linear, stored in zip(layer.linears, schemes, strict=False):
+            if stored.method:
+                found.setdefault((linear.name, linear.rows, linear.columns), (linear, stored))
     return list(found.values())
 
 
@@ -129,7 +138,8 @@ def _groups(question: Question, tensor: int) -> Iterator[Finding]:
 
 def _blocks(question: Question, tensor: int) -> Iterator[Finding]:
     """Blocks of an fp8 checkpoint: layers/quantization/utils/fp8_utils.py, validate_fp8_block_shape."""
-    for linear, scheme in _quantized(question) if tensor > 1 else ():
+    fused = question.model.architecture in _ONE_MATRIX
+    for linear, scheme in _quantized(question) if tensor > 1 and not fused else ():
         if scheme.method not in _BLOCKED or not scheme.block:
             continue
         rows, columns = scheme.block

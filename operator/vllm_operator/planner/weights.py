@@ -6,7 +6,7 @@ Held against bytes that vLLM 0.32 allocates (tests/planner/golden.json).
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from .schemes import DTYPE_BYTES, MXFP4_BLOCK, Scheme, plain, schemes_of
+from .schemes import DTYPE_BYTES, MXFP4_BLOCK, Scheme, plain, schemes_of_all
 from .shapes import Cached, Experts, Layer, Linear, Model
 
 LARGE_TENSOR = 10 << 20
@@ -93,16 +93,11 @@ class _Kind:
 
 
 def _kinds(model: Model, scheme: Scheme, layers: range) -> Iterable[_Kind]:
-    none = plain(DTYPE_BYTES[model.dtype])
-    alike = not scheme.rules.ignored and not scheme.rules.groups
-    known: dict[int, tuple[Scheme, ...]] = {}
+    schemes = schemes_of_all(model.layers, scheme, DTYPE_BYTES[model.dtype])
     found: dict[tuple[int, ...], _Kind] = {}
     for index in layers:
-        layer = model.layers[index]
-        schemes = known.get(id(layer)) if alike else None
-        if schemes is None:
-            schemes = known[id(layer)] = schemes_of(scheme, layer, index, none)
-        found.setdefault((id(layer), *map(id, schemes)), _Kind(index, schemes)).count += 1
+        key = (id(model.layers[index]), *map(id, schemes[index]))
+        found.setdefault(key, _Kind(index, schemes[index])).count += 1
     return found.values()
 
 
