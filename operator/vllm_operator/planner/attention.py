@@ -42,10 +42,13 @@ def attend(config: Config, row: Attention, index: int) -> Layer:
     hidden, prefix = config.hidden, f"{row.name}." if row.name else ""
     queries, keys, values = shape.heads * shape.size, shape.kv_heads * shape.size, shape.kv_heads * shape.value
     wide = queries * (2 if row.gate == "heads" else 1) + shape.index * shape.index_heads
-    linears = [
-        Linear(f"{prefix}q_proj", wide, hidden, Split.ROWS, bias=into),
+    own = (
         Linear(f"{prefix}k_proj", keys, hidden, Split.ROWS, shape.kv_heads, bias=into),
         Linear(f"{prefix}v_proj", values, hidden, Split.ROWS, shape.kv_heads, bias=into),
+    )
+    linears = [
+        Linear(f"{prefix}q_proj", wide, hidden, Split.ROWS, bias=into),
+        *(own if shape.cached else ()),
         Linear(f"{prefix}o_proj", hidden, shape.heads * shape.value, Split.COLUMNS, bias=out),
     ]
     if shape.index:

@@ -122,25 +122,19 @@ def _compressed(group: Settings) -> Scheme:
     bits, strategy = _bits(weights, "num_bits", default=8), weights.get("strategy")
     size, name = _group(weights, "group_size", default=0), "compressed-tensors"
     floats = weights.get("type") == "float"
-    if bits == 4 and floats:
-        if size == MXFP4_BLOCK:
-            return Scheme(name, 4, MXFP4_BLOCK, scale_bytes=1)
+    if floats and size == MXFP4_BLOCK:
+        return Scheme(name, bits, MXFP4_BLOCK, scale_bytes=1)
+    if floats and bits == 4:
         return Scheme(name, 4, 16, scale_bytes=1, tensor_bytes=8)
-    if bits == 8 and floats and size == MXFP4_BLOCK:
-        return Scheme(name, 8, MXFP4_BLOCK, scale_bytes=1)
     if block := weights.get("block_structure"):
         return Scheme(name, bits, block=_block(block))
     fused = ("fp8" if floats else "int8") if inputs else ""
     if strategy == "tensor":
-        return Scheme(name, bits, tensor_bytes=_tensor_bytes(inputs), fused_input=fused)
+        return Scheme(name, bits, tensor_bytes=8 if inputs else 4, fused_input=fused)
     if strategy in {"group", "tensor_group"} or not inputs:
         zeros = 0 if _truth(weights, "symmetric", default=True) else bits
         return Scheme(name, bits, size, scale_bytes=2, zero_bits=zeros)
     return Scheme(name, bits, scale_bytes=4, fused_input=fused)
-
-
-def _tensor_bytes(inputs: Any) -> int:
-    return 8 if inputs else 4
 
 
 # Of ModelOpt's algorithms: what each stores.

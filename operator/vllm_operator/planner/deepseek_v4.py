@@ -1,6 +1,6 @@
 """DeepSeek V4: compressed attention, streams that are mixed between layers, and a KV cache of five kinds of page.
 
-Source: vLLM 0.32, models/deepseek_v4 and v1/attention/backends/mla/sparse_swa.py; held against what its classes allocate.
+Source: vLLM 0.32, models/deepseek_v4 and v1/attention/backends/mla/sparse_swa.py.
 """
 
 from .config import Config

@@ -1,7 +1,7 @@
 """What transformers fills in where a config.json leaves it out: whole numbers and truths, by model type.
 
-Made by tests/planner/oracle/defaults.py from transformers 5.19, and cut to the model types that the planner knows. Sizes
-of the model itself are left to config.json, but for parts of other models, which often say nothing.
+Made by tests/planner/oracle/tables.py from transformers 5.19, and cut to the model types that the planner knows.
+Sizes of the model itself are left to config.json, but for parts of other models, which often say nothing.
 """
 
 from typing import Any

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from .config import Config
 from .families import Family
-from .shapes import Layer, Linear
+from .shapes import Layer, Linear, Split
+from .values import whole
 
 _TYPES = 2
 """Types of tokens that BERT's embedding tells apart, where config.json does not say."""
@@ -35,8 +36,8 @@ def edges(config: Config, family: Family) -> Edges:
         elements += config.either((family.positions, "n_positions"), 0) * hidden
     if family.pooling and not config.causal:
         elements -= config.either((family.positions,), 0) * hidden if family.positions else 0
-        towers.append((Layer((), None, split_elements=_tables(config, family) * hidden), 1))
-        linears += _pooler(config, name)
+        tables, classifier = _tables(config, family) * hidden, _classifier(config, name)
+        towers.append((Layer((), None, split_elements=tables, float32_elements=classifier), 1))
     if family.head_bias:
         elements += config.integer("vocab_size")
     if inner := config.integer("hidden_size_per_layer_input", 0):
@@ -52,19 +53,19 @@ def _tables(config: Config, family: Family) -> int:
     return sum(-(-count // VOCABULARY_PADDING) * VOCABULARY_PADDING for count in rows)
 
 
-def _pooler(config: Config, name: str) -> list[Linear]:
-    hidden = config.hidden
-    if not name.endswith("Classification"):
-        return []
-    if name.endswith("ForTokenClassification"):
-        return []
+def _classifier(config: Config, name: str) -> int:
+    """Elements of what makes a score or a class of a text: a matrix and the labels', in float32."""
+    if not name.endswith("ForSequenceClassification"):
+        return 0
     labels = config.whole.get("num_labels") or len(config.whole.get("id2label") or ()) or 1
-    dense = Linear("classifier.dense", hidden, hidden, bias=True)
-    return [dense, Linear("classifier.out_proj", int(labels), hidden, bias=True)]
+    return (config.hidden + 1) * (config.hidden + whole("num_labels", labels))
 
 
 def _layer_inputs(config: Config, inner: int) -> tuple[Layer, int]:
     """Gemma's inputs of each layer: a table of their own, and a projection."""
     wide, rows = inner * config.layers, config.integer("vocab_size_per_layer_input", config.integer("vocab_size"))
     rows = -(-rows // VOCABULARY_PADDING) * VOCABULARY_PADDING
-    return Layer((Linear("projection", wide, config.hidden),), None, elements=inner, split_elements=rows * wide), 1
+    linears = [Linear("projection", wide, config.hidden, Split.ROWS)]
+    if (streams := config.integer("altup_num_inputs", 0)) > 1:  # Gemma 3n: into its other streams, and out of them
+        linears.append(Linear("streams", 2 * (streams - 1) * config.hidden, config.hidden, Split.ROWS))
+    return Layer(tuple(linears), None, elements=inner, split_elements=rows * wide), 1

@@ -69,7 +69,7 @@ class Attention:
     whole_norms: bool = False
     """Whether those over all heads are on every rank as a whole."""
     gate: str = ""
-    """A gate on the output: "heads" for one in the queries, "wide" for a matrix of its own, "each" for one number a head."""
+    """A gate on the output: "heads" among the queries, "wide" a matrix of its own, "each" one number a head."""
     sinks: str = ""
     """Which layers have one number a head to attend to: "all", "sliding"."""
     sinks_whole: bool = False
@@ -93,7 +93,7 @@ class Family:
     mixer: str = ""
     """What layers have in place of attention, by the name of a function in `mixers.py`."""
     layout: str = ""
-    """How layers are put together where it is not mixer and MLP in turn, by the name of a rule in `architectures.py`."""
+    """How layers are put together where it is not mixer and MLP in turn, by the name of a rule in `layouts.py`."""
     tied: bool = False
     """Whether embeddings are tied where neither config.json nor transformers' defaults say."""
     head_bias: bool = False
@@ -195,7 +195,7 @@ FAMILIES: dict[str, Family] = {
     "Gemma4ForCausalLM": Family(replace(_QWEN3, shape="gemma4"), norms=4, tied=True, layout="gemma4",
                                 moe=Moe(name="", router="router.proj", per_token=("top_k_experts",), beside=True,
                                         width=("moe_intermediate_size", "expert_intermediate_size"), sparse="enabled")),
-    "Gemma3nForCausalLM": Family(_QWEN3, norms=4, tied=True, layout="gemma3n"),
+    "Gemma3nForCausalLM": Family(replace(_QWEN3, shape="gemma3n"), norms=4, tied=True, layout="gemma3n"),
     "GlmForCausalLM": Family(_OPEN),
     "Glm4ForCausalLM": Family(_OPEN, norms=4),
     "Glm4MoeForCausalLM": Family(Attention(output_bias=False, head_norms="use_qk_norm"),
@@ -219,7 +219,8 @@ FAMILIES: dict[str, Family] = {
     "MiniMaxM2ForCausalLM": Family(Attention(qkv_bias=False, output_bias=False, wide_norms=True),
                                    moe=replace(_MIXTRAL_MOE, router_float32=True, correction=True)),
     "MiniMaxM3SparseForCausalLM": Family(
-        replace(_NONE, head_norms=True, shape="minimax_m3"), Mlp(width=("dense_intermediate_size", "intermediate_size")),
+        replace(_NONE, head_norms=True, shape="minimax_m3"),
+        Mlp(width=("dense_intermediate_size", "intermediate_size")),
         moe=Moe(name="block_sparse_moe", width=("moe_intermediate_size", "intermediate_size"), router_float32=True,
                 correction=True, shared="shared_experts", shared_count=_SHARED_ONES,
                 shared_width=("shared_intermediate_size",), sparse="frequency")),
@@ -248,7 +249,8 @@ FAMILIES: dict[str, Family] = {
         moe=Moe(count=("moe_num_experts",), per_token=("moe_k",), router_float32=True, correction=True,
                 shared="shared_experts", shared_count=_SHARED_ONES, sparse="ernie")),
     "HunYuanDenseV1ForCausalLM": Family(_QWEN3, transformers=True),
-    "HunYuanMoEV1ForCausalLM": Family(_QWEN3, moe=Moe(router="gate.wg", width=("moe_intermediate_size", "intermediate_size"),
+    "HunYuanMoEV1ForCausalLM": Family(_QWEN3, moe=Moe(router="gate.wg",
+                                                      width=("moe_intermediate_size", "intermediate_size"),
                                                       shared="shared_mlp", shared_count=("num_shared_expert",)),
                                       transformers=True),
     "HYV3ForCausalLM": Family(_QWEN3, moe=Moe(width=("expert_hidden_dim", "moe_intermediate_size"), correction=True,
@@ -273,8 +275,8 @@ FAMILIES: dict[str, Family] = {
     "FalconMambaForCausalLM": Family(mixer="mamba", layout="mixers", norms=1, tied=True),
     "Mamba2ForCausalLM": Family(mixer="mamba2", layout="mixers", norms=1),
     "FalconH1ForCausalLM": Family(mlp=Mlp("feed_forward", bias="mlp_bias"), mixer="mamba2", layout="parallel"),
-    "NemotronHForCausalLM": Family(Attention("mixer"), Mlp("mixer", gated=False, bias="mlp_bias"), _NEMOTRON_MOE, norms=1,
-                                   mixer="mamba2", layout="one_of"),
+    "NemotronHForCausalLM": Family(Attention("mixer"), Mlp("mixer", gated=False, bias="mlp_bias"), _NEMOTRON_MOE,
+                                   norms=1, mixer="mamba2", layout="one_of"),
     "Lfm2ForCausalLM": Family(Attention(qkv_bias=False, output_bias=False, head_norms=True), Mlp("feed_forward"),
                               mixer="short_conv", layout="lfm2", tied=True),
     "Lfm2MoeForCausalLM": Family(Attention(qkv_bias=False, output_bias=False, head_norms=True), Mlp("feed_forward"),

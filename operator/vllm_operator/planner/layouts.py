@@ -13,7 +13,7 @@ from .families import Family
 from .feeds import experts_of, feed, first_of, mlp
 from .kinds import STATE, kind
 from .mixers import MIXERS
-from .shapes import Cached, Layer, Linear
+from .shapes import Cached, Layer, Linear, Split
 from .values import ModelConfigError, mapping
 
 _NOTHING = Layer((), None)
@@ -158,7 +158,7 @@ def _block_width(config: Config, ffn: object) -> int:
 
 
 def _gemma4(config: Config, family: Family, index: int) -> Layer:
-    """Gemma 4: a scale for the router's input and each expert, inputs of each layer's own, wider MLPs without a cache."""
+    """Gemma 4: scales of the router and its experts, inputs of each layer's own, wider MLPs without a cache."""
     own = joined(attend(config, family.attention, index), feed(config, family, index), _norms(config, family))
     elements = 0
     if own.experts:
@@ -184,8 +184,8 @@ def _gemma3n(config: Config, family: Family, index: int) -> Layer:
     linears = (
         Linear("per_layer_input_gate", inner, hidden),
         Linear("per_layer_projection", hidden, inner),
-        Linear("laurel.linear_left", rank, hidden),
-        Linear("laurel.linear_right", hidden, rank),
+        Linear("laurel.linear_left", rank, hidden, Split.ROWS),
+        Linear("laurel.linear_right", hidden, rank, Split.COLUMNS),
         Linear("altup.correction_coefs", streams, streams, quantizable=False),
         Linear("altup.prediction_coefs", streams * streams, streams, quantizable=False),
         Linear("altup.modality_router", streams, hidden, quantizable=False),

@@ -106,8 +106,8 @@ def _order(question: Question) -> Refusal | None:
         return None
     return Refusal(
         Rule.ACTIVATION_ORDER,
-        f"vLLM {VLLM_VERSION} does not serve {own} checkpoints whose groups are ordered by activation (desc_act, actorder): "
-        "use a checkpoint of the model without it, or with static order",
+        f"vLLM {VLLM_VERSION} does not serve {own} checkpoints whose groups are ordered by activation (desc_act, "
+        "actorder): use a checkpoint of the model without it, or with static order",
     )
 
 

@@ -6,6 +6,7 @@ and overhead must hold one sequence of the full length, and one block more.
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from itertools import pairwise
 from math import ceil
 
 from ..api import InferenceServiceSpec
@@ -17,7 +18,7 @@ from .overhead import CPU_STARTED_BYTES, STARTED_BYTES, Overhead, overhead
 from .quantization import Scheme, method_of, scheme_of
 from .refusals import first_refusal
 from .rules import SPLITS, Question
-from .shapes import Model
+from .shapes import Cached, Model
 from .weights import Storage
 
 MACHETE_GROUPS = frozenset({-1, 0, 64, 128})
@@ -127,7 +128,8 @@ class _Budget:
 
 def plan(spec: InferenceServiceSpec, model: Model, gpu: Gpu, gpus_per_node: int | None = None) -> Plan:
     """The plan for one service on one kind of GPU. `gpus_per_node`: of the largest node, where it is known."""
-    engine = engine_of(spec, model, gpu)
+    model = _as_asked(spec, model)
+    engine = _with_sparse_cache(engine_of(spec, model, gpu), model, gpu)
     model = replace(model, dtype=engine.dtype)  # whatever the checkpoint has, weights are loaded as this
     scheme = scheme_of(model, spec.quantization)
     refusal = first_refusal(Question(spec, model, engine, gpu, scheme, gpus_per_node))
@@ -148,6 +150,20 @@ def plan(spec: InferenceServiceSpec, model: Model, gpu: Gpu, gpus_per_node: int 
     if share := _share_is_taken(engine, gpu, budgets[0].requested):
         return replace(result, fits=False, reason=Reason.SHARE_TOO_LARGE, message=share)
     return result
+
+
+def _as_asked(spec: InferenceServiceSpec, model: Model) -> Model:
+    """The model without its output head, where vLLM is to embed with it or to score (--runner pooling)."""
+    words = " ".join(spec.extra_args or []).replace("=", " ").split()
+    pooling = any(pair == ("--runner", "pooling") for pair in pairwise(words))
+    return replace(model, pooling=True, tied=True) if pooling and not model.pooling else model
+
+
+def _with_sparse_cache(engine: Engine, model: Model, gpu: Gpu) -> Engine:
+    """An fp8 cache of sparse latent attention has a format of its own on Hopper (layers/attention/mla_attention.py)."""
+    sparse = any(cache.kind is Cached.INDEX and cache.token_bytes for layer in model.layers for cache in layer.more)
+    packed = sparse and gpu.capability == (9, 0) and engine.kv_dtype.startswith("fp8")
+    return replace(engine, kv_dtype="fp8_ds_mla") if packed else engine
 
 
 def _unsure(result: Plan, why: str) -> Plan:
@@ -177,8 +193,8 @@ def _unknown(model: Model, engine: Engine, scheme: Scheme | None, asked: str | N
         )
     if scheme.rules.undecided:
         return Reason.UNKNOWN_QUANTIZATION, (
-            f"the planner cannot run a pattern in the {scheme.method} settings of config.json, so it does not know which "
-            "weights are quantized"
+            f"the planner cannot run a pattern in the {scheme.method} settings of config.json, so it does not know "
+            "which weights are quantized"
         )
     if engine.kv_dtype not in KNOWN_KV_DTYPES:
         return Reason.UNKNOWN_KV_DTYPE, f"the planner does not know how large a KV cache of type {engine.kv_dtype} is"
@@ -233,8 +249,8 @@ def _capacity(model: Model, engine: Engine, gpu: Gpu, budget: _Budget) -> Capaci
     length = max(1, min(engine.max_model_len, longest)) if engine.auto else engine.max_model_len
     tokens, concurrency = places.tokens(available, length, engine)
     memory = Memory(
-        gpu.total_bytes, budget.requested, budget.weighed.weights.total, budget.overhead.activation, budget.overhead.graphs,
-        budget.overhead.other, available,
+        gpu.total_bytes, budget.requested, budget.weighed.weights.total, budget.overhead.activation,
+        budget.overhead.graphs, budget.overhead.other, available,
     )  # fmt: skip
     return Capacity(
         memory, tokens, concurrency if places.groups else None, length, longest,

@@ -36,7 +36,8 @@ ALIASES = {
 }  # fmt: skip
 # ModelOpt writes one method for all, and vLLM takes the one of the algorithm.
 _OF_ALGORITHMS = {
-    "NVFP4": "modelopt_fp4", "W4A16_NVFP4": "modelopt_fp4", "MXFP8": "modelopt_mxfp8", "MIXED_PRECISION": "modelopt_mixed",
+    "NVFP4": "modelopt_fp4", "W4A16_NVFP4": "modelopt_fp4", "MXFP8": "modelopt_mxfp8",
+    "MIXED_PRECISION": "modelopt_mixed",
 }  # fmt: skip
 
 # transformers_utils/model_arch_config_convertor.py, `_normalize_quantization_config`.

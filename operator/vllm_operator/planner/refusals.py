@@ -143,5 +143,6 @@ def _per_node(question: Question) -> Refusal | None:
 
 
 _CHECKS: tuple[Check, ...] = (
-    _architecture, _old_gpu, *methods.CHECKS, _types, _length, _experts, _pipeline, splits.check, _batch, _per_node, _kv_dtype,
+    _architecture, _old_gpu, *methods.CHECKS, _types, _length, _experts, _pipeline, splits.check, _batch, _per_node,
+    _kv_dtype,
 )  # fmt: skip

@@ -1,6 +1,6 @@
-"""Which architectures the vLLM that is shipped can serve: its own classes, and transformers' that it can run in their place.
+"""Which architectures the vLLM that is shipped can serve: its own classes, and transformers' that it may run instead.
 
-Made by tests/planner/oracle/defaults.py from vLLM 0.32's registry and transformers 5.19. A name that is in neither is
+Made by tests/planner/oracle/tables.py from vLLM 0.32's registry and transformers 5.19. A name that is in neither is
 refused by vLLM, unless the checkpoint brings code of its own and vLLM is told to trust it.
 """
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from .config import Config
 from .shapes import Layer, Linear, Split
 
+GEMMA3N_ELEMENTS = 975_475_552
+"""Parameters of both towers of Gemma 3n, as vLLM 0.32 builds them."""
 Part = tuple[Layer, int]
 """A layer, and how many there are of it."""
 
@@ -44,15 +46,16 @@ class _Block:
         return Layer(tuple(linears), None, elements=self.norms * width + self.extra), self.depth
 
 
-def _pair(first: tuple[int, int], second: tuple[int, int], *, bias: bool, split: bool = True, count: int = 1,
-          elements: int = 0) -> Part:  # fmt: skip
+def _pair(
+    first: tuple[int, int], second: tuple[int, int], *, bias: bool, split: bool = True, elements: int = 0
+) -> Part:
     """Two matrices in a row, as (outputs, inputs): a projector."""
     rows, columns = (Split.ROWS, Split.COLUMNS) if split else (Split.NONE, Split.NONE)
     linears = (
         Linear("linear_1", *first, rows, bias=bias, quantizable=False),
         Linear("linear_2", *second, columns, bias=bias, quantizable=False),
     )
-    return Layer(linears, None, elements=elements), count
+    return Layer(linears, None, elements=elements), 1
 
 
 def _only(elements: int) -> Part:
@@ -156,7 +159,7 @@ def _qwen3(config: Config, part: Config) -> list[Part]:
     edge = _patches(part, width, patch) + width + part.integer("num_position_embeddings", 2304) * width
     block = _Block(width, part.integer("intermediate_size", 4304), part.integer("depth", 27))
     merger = _pair((joined, joined), (out, joined), bias=True, elements=2 * width)
-    deeper = _pair((joined, joined), (out, joined), bias=True, count=more, elements=2 * joined)
+    deeper = _pair((joined, joined), (out, joined), bias=True, elements=2 * joined)[0], more
     return [block.parts(), merger, deeper, _only(edge)]
 
 
@@ -250,14 +253,21 @@ def _whisper(config: Config, part: Config) -> list[Part]:
     return [block.parts(), _only(edge + config.integer("max_source_positions", 1500) * width + 2 * width)]
 
 
+def _gemma3n(config: Config, part: Config) -> list[Part]:
+    """Gemma 3n: MobileNetV5 and a sound encoder, whole on every rank. There is one size of each, which no key tells."""
+    projections = Linear("projection", config.hidden, 2048 + 1536, Split.ROWS, quantizable=False)
+    return [(Layer((projections,), None, elements=GEMMA3N_ELEMENTS), 1)]
+
+
 TOWERS: dict[str, Callable[[Config, Config], list[Part]]] = {
     "gemma3": _gemma3, "paligemma": _paligemma, "llava": _llava, "mistral3": _mistral3, "qwen2": _qwen2,
     "qwen2_5": _qwen2_5, "qwen3": _qwen3, "llama4": _llama4, "gemma4": _gemma4, "kimi": _kimi, "minimax": _minimax,
-    "internvl": _internvl, "glm4v": _glm4v, "whisper": _whisper,
+    "internvl": _internvl, "glm4v": _glm4v, "whisper": _whisper, "gemma3n": _gemma3n,
 }  # fmt: skip
 # Models with a tower: the text's architecture, "" where its own config.json part names it, and the tower.
 MULTIMODAL: dict[str, tuple[str, str]] = {
     "Gemma3ForConditionalGeneration": ("Gemma3ForCausalLM", "gemma3"),
+    "Gemma3nForConditionalGeneration": ("Gemma3nForCausalLM", "gemma3n"),
     "Gemma4ForConditionalGeneration": ("Gemma4ForCausalLM", "gemma4"),
     "PaliGemmaForConditionalGeneration": ("", "paligemma"),
     "LlavaForConditionalGeneration": ("", "llava"),
