@@ -147,6 +147,8 @@ def _latent(config: Config, row: Attention, index: int) -> Layer:
     rank = config.integer("q_lora_rank", 0)
     cache = Cache(Cached.LATENT, 1, latent + rope)
     linears, elements = latent_linears(config), latent + rank
+    if config.flag("mla_use_output_gate"):
+        linears += (Linear("self_attn.g_proj", config.heads * config.integer("v_head_dim"), config.hidden, Split.ROWS),)
     if not row.indexer or not _indexes(config, index):
         return Layer(linears, cache, None, elements)
     size, heads = config.integer("index_head_dim", 128), config.integer("index_n_heads", 64)

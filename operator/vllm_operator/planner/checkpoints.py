@@ -4,15 +4,19 @@ Sources: vLLM 0.32, model_executor/layers/quantization/{auto_awq,auto_gptq,fp8,m
 quark/, inc/. Values come from strangers: a ModelConfigError says which one no checkpoint can have.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sized
 from dataclasses import replace
 from typing import Any
 
-from .schemes import MXFP4_BLOCK, Rules, Scheme
+from .schemes import MXFP4_BLOCK, NO_RULES, Rules, Scheme
 from .selection import Match, Selection
 from .values import ModelConfigError, flag, mapping, whole, words
 
 Settings = Mapping[str, Any]
+MOST_MODULES = 1 << 16
+"""Entries of quantized_layers: each expert of each layer has three."""
+MOST_KINDS = 16
+"""Ways to store a matrix within one model."""
 _WIDTHS = (2, 3, 4, 8)
 _ALL = ("Linear", "FusedMoE", "LinearBase")
 
@@ -49,6 +53,25 @@ def _truth(settings: Settings, name: str, *, default: bool = False) -> bool:
     return default if value is None else flag(name, value)
 
 
+def _few(kinds: Sized) -> None:
+    """Raises ModelConfigError where a checkpoint stores its matrices in more ways than any does."""
+    if len(kinds) > MOST_KINDS:
+        raise ModelConfigError(
+            f"the model config's quantization has {len(kinds)} kinds of matrices, which no model has"
+        )
+
+
+def _by_scheme(
+    entries: Iterable[tuple[str, Scheme | None]], match: Match
+) -> tuple[tuple[Selection, Scheme | None], ...]:
+    """Modules by how they are stored, so that each way is looked for once."""
+    found: dict[Scheme | None, list[str]] = {}
+    for name, scheme in entries:
+        found.setdefault(scheme, []).append(name)
+    _few(found)
+    return tuple((Selection.of(tuple(names), match), scheme) for scheme, names in found.items())
+
+
 def awq(settings: Settings) -> Scheme:
     """4 bits, groups with zero points."""
     bits, group = _bits(settings, "bits", "w_bit"), _group(settings, "group_size", "q_group_size")
@@ -61,13 +84,14 @@ def gptq(settings: Settings) -> Scheme:
     """2 to 8 bits, groups with zero points; `dynamic` leaves modules out (-:) or stores them otherwise (+:)."""
     bits, group = _bits(settings, "bits"), _group(settings, "group_size")
     base = Scheme("gptq", bits, group, scale_bytes=2, zero_bits=bits, head=_truth(settings, "lm_head"))
-    left, groups = [], []
+    left, others = list[str](), list[tuple[str, Scheme | None]]()
     for key, change in mapping("dynamic", settings.get("dynamic")).items():
         if key.startswith("-:"):
             left.append(f"re:{key[2:]}")
         else:
             own = {**settings, **mapping("dynamic", change), "dynamic": None}
-            groups.append((Selection.of((f"re:{key.removeprefix('+:')}",), Match.PATTERNS), gptq(own)))
+            others.append((f"re:{key.removeprefix('+:')}", replace(gptq(own), rules=NO_RULES)))
+    groups = [*_by_scheme(others, Match.PATTERNS)]
     inside = settings.get("modules_in_block_to_quantize")
     if inside:
         names = tuple(name for row in inside for name in (row if isinstance(row, list) else [row]))
@@ -100,6 +124,7 @@ def _fp4_experts(settings: Settings) -> tuple[tuple[Selection, Scheme | None], .
 def compressed_tensors(settings: Settings) -> Scheme:
     """Groups of modules, each with a scheme of its own; `targets` are classes, names or patterns."""
     groups = mapping("config_groups", settings.get("config_groups"))
+    _few(groups)
     left = Selection.of(words("ignore", settings.get("ignore")), Match.PATTERNS)
     found: list[tuple[Selection, Scheme | None]] = []
     rest: Scheme | None = None
@@ -175,13 +200,18 @@ def _algorithm_group(content: Settings) -> int:
 def _mixed(layers: Settings, left: Rules) -> Scheme | None:
     named: dict[tuple[str, int], list[str]] = {}
     kinds: dict[tuple[Any, Any], tuple[str, int]] = {}
+    if len(layers) > MOST_MODULES:
+        raise ModelConfigError(f"the model config's quantized_layers names {len(layers):,} modules, which no model has")
     for name, entry in layers.items():
+        if ".experts." in name and ".experts.0." not in name:
+            continue  # all experts of a layer are alike, or vLLM would refuse
         content = mapping("quantized_layers", entry)
         said = (str(content.get("quant_algo")), str(content.get("group_size")))
         if said not in kinds:  # files name tens of thousands of modules, of a few kinds
             kinds[said] = str(content.get("quant_algo") or "").upper(), _algorithm_group(content)
         named.setdefault(kinds[said], []).append(name)
     groups: list[tuple[Selection, Scheme | None]] = []
+    _few(named)
     for (algorithm, group), names in named.items():
         if algorithm not in _MODELOPT:
             return None
@@ -204,13 +234,12 @@ def quark(settings: Settings) -> Scheme | None:
     """AMD Quark: one scheme for all, others for modules that are named."""
     general = mapping("global_quant_config", settings.get("global_quant_config"))
     base = _quark(general)
-    groups: list[tuple[Selection, Scheme | None]] = []
-    for name, entry in mapping("layer_quant_config", settings.get("layer_quant_config")).items():
-        groups.append((Selection.of((name,), Match.WILDCARDS), _quark(mapping("layer_quant_config", entry))))
-    if base is None or any(scheme is None for _, scheme in groups):
+    named = mapping("layer_quant_config", settings.get("layer_quant_config"))
+    others = [(name, _quark(mapping("layer_quant_config", entry))) for name, entry in named.items()]
+    if base is None or any(scheme is None for _, scheme in others):
         return None
     left = Selection.of(words("exclude", settings.get("exclude")), Match.PATTERNS)
-    return replace(base, rules=Rules(left, tuple(groups)))
+    return replace(base, rules=Rules(left, _by_scheme(others, Match.WILDCARDS)))
 
 
 def _quark(settings: Settings) -> Scheme | None:
@@ -234,12 +263,12 @@ def auto_round(settings: Settings) -> Scheme | None:
     if str(settings.get("data_type") or "int") not in {"int", "int_sym", "int_asym"}:
         return None
     base = _rounded(settings)
-    groups: list[tuple[Selection, Scheme | None]] = []
+    others: list[tuple[str, Scheme | None]] = []
     for name, entry in mapping("extra_config", settings.get("extra_config")).items():
         own = {**settings, **mapping("extra_config", entry)}
         pattern = f"re:{name}" if any(sign in name for sign in "*^$|[\\") else name
-        groups.append((Selection.of((pattern,), Match.PATTERNS), None if own.get("bits") == 16 else _rounded(own)))
-    return replace(base, rules=Rules(Selection.of(()), tuple(groups)))
+        others.append((pattern, None if own.get("bits") == 16 else _rounded(own)))
+    return replace(base, rules=Rules(Selection.of(()), _by_scheme(others, Match.PATTERNS)))
 
 
 def _rounded(settings: Settings) -> Scheme:

@@ -27,8 +27,8 @@ _NAMES = {
 _NO_HEADS = frozenset({"mamba", "mamba2", "falcon_mamba"})
 _TEXT_PARTS = ("text_config", "llm_config", "language_config")
 _LATENT = frozenset({
-    "deepseek_v2", "deepseek_v3", "deepseek_v32", "kimi_k2", "glm4_moe_lite", "longcat_flash", "pangu_ultra_moe",
-    "axk1", "glm_moe_dsa",
+    "deepseek_v2", "deepseek_v3", "deepseek_v32", "kimi_k2", "kimi_linear", "glm4_moe_lite", "glm_moe_dsa", "axk1",
+    "longcat_flash", "pangu_ultra_moe", "hy_v4",
 })  # fmt: skip
 _DTYPES = {"float32": "bfloat16"}  # vLLM loads a float32 checkpoint as bfloat16 (config/model.py)
 

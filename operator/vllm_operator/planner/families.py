@@ -284,7 +284,8 @@ FAMILIES: dict[str, Family] = {
                                  mixer="short_conv", tied=True),
     "KimiLinearForCausalLM": Family(mixer="kimi_delta", moe=Moe(
         "block_sparse_moe", count=("num_experts",), per_token=("num_experts_per_token",), correction=True,
-        shared="shared_experts", shared_count=_SHARED_ONES, sparse="after_dense")),
+        shared="shared_experts", shared_count=_SHARED_ONES, sparse="after_dense",
+        hidden=("routed_expert_hidden_size",))),
     "DeciLMForCausalLM": Family(mlp=_MLP_BIAS, layout="blocks"),
     "OPTForCausalLM": Family(Attention(qkv_bias="enable_bias", output_bias="enable_bias"),
                              Mlp("", gated=False, first="fc1", second="fc2", bias="enable_bias", width=("ffn_dim",)),

@@ -14,7 +14,8 @@ FULL, SLIDING, CHUNKED, STATE, NONE = "full", "sliding", "chunked", "state", "no
 _WORDS = {
     "full_attention": FULL, "attention": FULL, "indexed_attention": FULL, "sliding_attention": SLIDING,
     "chunked_attention": CHUNKED, "linear_attention": STATE, "mamba": STATE, "mamba2": STATE, "conv": STATE,
-    "hybrid": FULL, "sparse": FULL, "compressed_sparse_attention": FULL, "heavily_compressed_attention": FULL,
+    "hybrid": FULL, "sparse": FULL, "compressed_sparse_attention": FULL,
+    "deepseek_sparse_attention": FULL, "heavily_compressed_attention": FULL,
 }  # fmt: skip
 
 # What only Nemotron-H's layers are called.

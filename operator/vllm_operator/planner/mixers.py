@@ -37,23 +37,27 @@ def gated_delta(config: Config, name: str) -> Layer:
 
 
 def kimi_delta(config: Config, name: str) -> Layer:
-    """Kimi Linear's delta rule (kda.py): gates of low rank, three convolutions, a state in float32."""
+    """Kimi's delta rule (models/kimi_k3): three convolutions, a state in float32, a gate of low rank or a whole one."""
     settings = config.part("linear_attn_config")
     heads, size = settings.integer("num_heads"), settings.integer("head_dim")
     kernel, hidden, prefix = settings.integer("short_conv_kernel_size", 4), config.hidden, "self_attn"
     wide = heads * size
+    gate: tuple[Linear, ...]
+    if settings.flag("use_full_rank_gate"):
+        gate = (Linear(f"{prefix}.g_proj", wide, hidden, Split.ROWS),)
+    else:
+        gate = (Linear(f"{prefix}.g_a_proj", size, hidden), Linear(f"{prefix}.g_b_proj", wide, size, Split.ROWS))
     linears = (
         *(Linear(f"{prefix}.{part}_proj", wide, hidden, Split.ROWS) for part in ("q", "k", "v")),
+        *gate,
         Linear(f"{prefix}.f_a_proj", size, hidden),
         Linear(f"{prefix}.f_b_proj", wide, size, Split.ROWS),
         Linear(f"{prefix}.b_proj", heads, hidden, Split.ROWS),
-        Linear(f"{prefix}.g_a_proj", size, hidden),
-        Linear(f"{prefix}.g_b_proj", wide, size, Split.ROWS),
         Linear(f"{prefix}.o_proj", hidden, wide, Split.COLUMNS),
     )
     cache = Cache(Cached.STATE, conv_elements=(kernel - 1) * 3 * wide, state_elements=heads * size * size,
                   state_dtype="float32")  # fmt: skip
-    return _layer(linears, cache, size, 3 * wide * kernel, heads + wide)
+    return _layer(linears, cache, size, 0, heads + wide + 3 * wide * kernel)
 
 
 def mamba2(config: Config, name: str) -> Layer:

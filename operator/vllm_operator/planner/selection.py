@@ -13,8 +13,9 @@ from typing import Any
 
 import re2
 
-MOST_CHARACTERS = 20_000
+MOST_CHARACTERS = 4000
 """Of all patterns of a list together; the longest real one has some hundreds."""
+MOST_PARTS = 128
 # Where a model's text part is, in the names of checkpoints and of vLLM's own modules.
 _LEADING = ("model.", "language_model.", "text_model.", "transformer.", "backbone.", "thinker.", "llm.", "decoder.")
 _TEXT_PARTS = ("model.", "language_model.model.", "model.language_model.")
@@ -111,6 +112,8 @@ class Selection:
 def _of(entries: tuple[str, ...], match: Match) -> Selection:
     names, parts, sources, starts = set[str](), list[str](), list[str](), dict[str, list[str]]()
     for entry in entries:
+        if ".experts." in entry and ".experts.0." not in entry and "*" not in entry and not entry.startswith("re:"):
+            continue  # experts are stored alike: the first stands for all
         if entry.startswith("re:"):
             sources.append(entry[3:])
         elif _is_start(entry):
@@ -123,6 +126,8 @@ def _of(entries: tuple[str, ...], match: Match) -> Selection:
         else:
             names.add(short(entry))
     pattern, undecided = _together(sources)
+    if len(parts) > MOST_PARTS:
+        parts, undecided = [], True
     within = {layer: tuple(rest) for layer, rest in starts.items()}
     prefixes = _TEXT_PARTS if any("language" in source for source in sources) else _TEXT_PARTS[:1]
     return Selection(frozenset(names), tuple(parts), within, pattern, prefixes, undecided)

@@ -282,6 +282,7 @@ MULTIMODAL: dict[str, tuple[str, str]] = {
     "Qwen3_5MoeForConditionalGeneration": ("Qwen3_5MoeForCausalLM", "qwen3"),
     "Llama4ForConditionalGeneration": ("Llama4ForCausalLM", "llama4"),
     "KimiK25ForConditionalGeneration": ("DeepseekV3ForCausalLM", "kimi"),
+    "KimiK3ForConditionalGeneration": ("KimiLinearForCausalLM", "kimi"),
     "KimiVLForConditionalGeneration": ("DeepseekV3ForCausalLM", "kimi"),
     "MiniMaxM3SparseForConditionalGeneration": ("MiniMaxM3SparseForCausalLM", "minimax"),
     "InternVLForConditionalGeneration": ("", "internvl"),

@@ -12,7 +12,8 @@ class ModelConfigError(ValueError):
     """The config lacks what a plan needs, or says what no model can be. The text is one clear sentence for the user."""
 
 
-MOST_LAYERS = 512
+MOST_LAYERS = 320
+MOST_NAMES = 1 << 13
 MOST_EXPERTS = 8192
 MOST_POSITIONS = 1 << 28
 # The least and the most of a number, by the name that this project uses for it.
@@ -66,11 +67,15 @@ def flag(name: str, value: Any) -> bool:
     return bool(value)
 
 
-def words(name: str, value: Any, most: int = 1 << 17) -> tuple[str, ...]:
+def words(name: str, value: Any) -> tuple[str, ...]:
     """A list of texts; none where there is no value. Raises ModelConfigError."""
     if value is None:
         return ()
-    if not isinstance(value, list | tuple) or len(value) > most or not all(isinstance(item, str) for item in value):
+    if (
+        not isinstance(value, list | tuple)
+        or len(value) > MOST_NAMES
+        or not all(isinstance(item, str) for item in value)
+    ):
         raise ModelConfigError(f"the model config's {name} is {shown(value)}, not a list of names")
     return tuple(value)
 

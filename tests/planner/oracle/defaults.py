@@ -20,11 +20,13 @@ from vllm.model_executor.models import registry
 from vllm.transformers_utils import config as vllm_config
 
 # Says nothing about memory.
-_NOISE = tuple(
-    """chunk_size dropout token output_ return_dict use_cache is_encoder router_ norm_topk seed logit rope_ pretraining
-    transformers eps residual_in _range scale mamba_kernels mambapy associative time_step_min rescale overlap topk_group
-    n_group tokenizer _id deterministic sparse_pred prune problem gradient fused ep_ index_topk""".split()
-)
+_NOISE = (
+    "chunk_size", "dropout", "token", "output_", "return_dict", "use_cache", "is_encoder", "router_",
+    "norm_topk", "seed", "logit", "rope_", "pretraining", "transformers", "eps", "residual_in", "_range",
+    "scale", "mamba_kernels", "mambapy", "associative", "time_step_min", "rescale", "overlap", "topk_group",
+    "n_group", "tokenizer", "_id", "deterministic", "sparse_pred", "prune", "problem", "gradient", "fused",
+    "ep_", "index_topk",
+)  # fmt: skip
 _GENERATE = ("ForCausalLM", "ForConditionalGeneration", "LMHeadModel", "ForSequenceClassification")
 _KEPT = ("rope_head_dim", "qk_rope", "n_groups")
 CHANGES = ({"hidden_size": 7680}, {"num_attention_heads": 64}, {"num_attention_heads": 16}, {"num_hidden_layers": 12})

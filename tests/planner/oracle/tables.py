@@ -2,8 +2,8 @@
 
     PYTHONPATH=tests:operator python -m planner.oracle.tables
 
-To be run when vLLM is bumped. The model types are those that the table of defaults has already; a new one is added there
-with an empty object first.
+To be run when vLLM is bumped. The model types are those that the table of defaults has already; a new one is added
+there with an empty object first.
 """
 
 import json
