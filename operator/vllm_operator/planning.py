@@ -89,7 +89,7 @@ def _notes(spec: InferenceServiceSpec, model: Model, result: Plan) -> Iterator[s
     if gpu.vendor == "nvidia" and gpu.capability == (0, 0):
         yield "without --compute-capability, rules on what the GPU can compute were not checked"
     if result.approximate:
-        yield f"the planner does not know the architecture {model.architecture}, so the numbers are approximate"
+        yield f"{result.approximate}, so the numbers are approximate"
     if gpu.vendor == "cpu":
         yield "on the CPU, GPU stands for the process of a rank, and its memory for the node's or the pod's limit"
     product = spec.accelerator.product

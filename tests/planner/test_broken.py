@@ -1,6 +1,11 @@
 """A config.json may come from anyone: whatever is in it ends in a plan or in one clear sentence, and soon."""
 
+import json
+import random
 import time
+from contextlib import suppress
+from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +26,7 @@ from vllm_operator.planner.architectures import model_of
 from vllm_operator.planner.config import ModelConfigError
 from vllm_operator.planner.plan import Plan, Reason, plan
 
+GOLDEN = Path(__file__).with_name("architectures.json")
 MOST_SECONDS = 0.5
 """Of CPU. Ten times what is promised, since the machine may be busy; the broken ones took minutes, or never ended."""
 
@@ -88,6 +94,27 @@ def test_many_patterns_and_names_are_no_trouble() -> None:
     names = [f"model.layers.{index}.mlp.{part}_proj" for index in range(320) for part in ("gate", "up", "down")]
     for ignored in (names, [f"re:.*layers.{index}.mlp.*" for index in range(64)], [f"re:{name}" for name in names]):
         planned(quantized({**LLAMA_8B, "num_hidden_layers": 320}, {**COMPRESSED, "ignore": ignored}))
+
+
+ODD: tuple[Any, ...] = (
+    None, -1, 0, 1e400, float("nan"), "x", [], {}, [1], 10**30, True, 1.5, {"a": {}}, [None], "re:(",
+)  # fmt: skip
+
+
+def test_whatever_value_is_odd_it_is_a_plan_or_a_sentence() -> None:
+    models = [model["config"] for model in json.loads(GOLDEN.read_text()).values()]
+    chance = random.Random(1)
+    for _ in range(1500):
+        content = deepcopy(chance.choice(models))
+        part = content
+        while part:
+            key = chance.choice(sorted(part))
+            if not isinstance(part[key], dict) or chance.random() < 0.3:
+                part[key] = chance.choice(ODD)
+                break
+            part = part[key]
+        with suppress(ModelConfigError):
+            planned(content, tensorParallelSize=chance.choice([1, 2, 8]))
 
 
 UNKNOWN = {**LLAMA_8B, "architectures": ["PersimmonForCausalLM"], "model_type": "persimmon"}

@@ -74,4 +74,4 @@ def checkpoint_bytes(model: Model) -> int:
     scheme: Scheme | None = scheme_of(model, None)
     if scheme is None:
         return 0
-    return rank_weights(model, Storage(scheme), Ranks(), 0).parameters + model.draft_bytes
+    return rank_weights(model, Storage(scheme), Ranks(), 0).parameters

@@ -162,8 +162,6 @@ class Model:
     """Whether the architecture is one that the planner knows."""
     stored_dtype: str = ""
     """Type of the checkpoint's own values, where config.json says it; "" where not."""
-    draft_bytes: int = 0
-    """Bytes in the checkpoint that vLLM loads only to draft with: layers that predict further tokens."""
     pooling: bool = False
     """Whether it embeds or classifies instead of generating."""
     multimodal: bool = False

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from .config import Config
 from .shapes import Layer, Linear, Split
+from .values import whole
 
 GEMMA3N_ELEMENTS = 975_475_552
 """Parameters of both towers of Gemma 3n, as vLLM 0.32 builds them."""
@@ -115,6 +116,33 @@ def pixtral_tower(config: Config, part: Config) -> list[Part]:
     inner, depth = part.integer("intermediate_size", 4 * width), part.integer("num_hidden_layers", 24)
     block = _Block(width, inner, _used_layers(config, depth), qkv_bias=False, bias=False, gated=True, norms=2)
     return [block.parts(), _only(3 * patch * patch * width + width)]
+
+
+def _idefics3(config: Config, part: Config) -> list[Part]:
+    """Idefics 3 and SmolVLM: SigLIP, and a matrix that takes several patches at once, whole on every rank."""
+    width, scale = part.integer("hidden_size", 1152), config.whole.get("scale_factor") or 2
+    return [*siglip(config, part), _only(width * whole("scale_factor", scale) ** 2 * config.hidden)]
+
+
+def _cohere2(config: Config, part: Config) -> list[Part]:
+    """Command A Vision: SigLIP, and a gated projector from several patches at once."""
+    factor = whole("downsample_factor", config.whole.get("downsample_factor") or 2)
+    inner = whole("alignment_intermediate_size", config.whole.get("alignment_intermediate_size") or 36864)
+    joined = part.integer("hidden_size", 1152) * factor**2
+    return [*siglip(config, part), _pair((inner, joined), (config.hidden, inner // 2), bias=True)]
+
+
+def _qwen2_audio(config: Config, part: Config) -> list[Part]:
+    """Qwen2-Audio: Whisper's encoder and a matrix, whole on every rank."""
+    sound = config.tower("audio_config")
+    width, bins, depth = (
+        sound.integer("d_model", 1280),
+        sound.integer("num_mel_bins", 128),
+        sound.integer("encoder_layers", 32),
+    )
+    block = _Block(width, sound.integer("encoder_ffn_dim", 4 * width), depth, split=False)
+    edge = 3 * bins * width + 3 * width * width + 2 * width + sound.integer("max_source_positions", 1500) * width
+    return [block.parts(), _only(edge + 2 * width + width * config.hidden + config.hidden)]
 
 
 def _mistral3(config: Config, part: Config) -> list[Part]:
@@ -262,7 +290,8 @@ def _gemma3n(config: Config, part: Config) -> list[Part]:
 TOWERS: dict[str, Callable[[Config, Config], list[Part]]] = {
     "gemma3": _gemma3, "paligemma": _paligemma, "llava": _llava, "mistral3": _mistral3, "qwen2": _qwen2,
     "qwen2_5": _qwen2_5, "qwen3": _qwen3, "llama4": _llama4, "gemma4": _gemma4, "kimi": _kimi, "minimax": _minimax,
-    "internvl": _internvl, "glm4v": _glm4v, "whisper": _whisper, "gemma3n": _gemma3n,
+    "internvl": _internvl, "glm4v": _glm4v, "whisper": _whisper, "gemma3n": _gemma3n, "idefics3": _idefics3, "cohere2": _cohere2,
+    "qwen2_audio": _qwen2_audio,
 }  # fmt: skip
 # Models with a tower: the text's architecture, "" where its own config.json part names it, and the tower.
 MULTIMODAL: dict[str, tuple[str, str]] = {
@@ -272,7 +301,12 @@ MULTIMODAL: dict[str, tuple[str, str]] = {
     "PaliGemmaForConditionalGeneration": ("", "paligemma"),
     "LlavaForConditionalGeneration": ("", "llava"),
     "LlavaNextForConditionalGeneration": ("", "llava"),
+    "LlavaNextVideoForConditionalGeneration": ("", "llava"),
     "LlavaOnevisionForConditionalGeneration": ("", "llava"),
+    "Idefics3ForConditionalGeneration": ("", "idefics3"),
+    "SmolVLMForConditionalGeneration": ("", "idefics3"),
+    "Cohere2VisionForConditionalGeneration": ("", "cohere2"),
+    "Qwen2AudioForConditionalGeneration": ("", "qwen2_audio"),
     "Mistral3ForConditionalGeneration": ("", "mistral3"),
     "Qwen2VLForConditionalGeneration": ("Qwen2ForCausalLM", "qwen2"),
     "Qwen2_5_VLForConditionalGeneration": ("Qwen2ForCausalLM", "qwen2_5"),

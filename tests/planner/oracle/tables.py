@@ -40,7 +40,7 @@ def _facts() -> dict[str, Any]:
     own = {key: value for key, value in os.environ.items() if key not in {"PYTHONPATH", "VIRTUAL_ENV"}}
     ended = subprocess.run(
         [interpreter(), Path(__file__).with_name("defaults.py"), *defaults.DEFAULTS],
-        stdout=subprocess.PIPE,
+        capture_output=True,  # transformers warns of every class that it does not like
         text=True,
         check=True,
         env=own,
