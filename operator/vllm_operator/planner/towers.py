@@ -290,8 +290,8 @@ def _gemma3n(config: Config, part: Config) -> list[Part]:
 TOWERS: dict[str, Callable[[Config, Config], list[Part]]] = {
     "gemma3": _gemma3, "paligemma": _paligemma, "llava": _llava, "mistral3": _mistral3, "qwen2": _qwen2,
     "qwen2_5": _qwen2_5, "qwen3": _qwen3, "llama4": _llama4, "gemma4": _gemma4, "kimi": _kimi, "minimax": _minimax,
-    "internvl": _internvl, "glm4v": _glm4v, "whisper": _whisper, "gemma3n": _gemma3n, "idefics3": _idefics3, "cohere2": _cohere2,
-    "qwen2_audio": _qwen2_audio,
+    "internvl": _internvl, "glm4v": _glm4v, "whisper": _whisper, "gemma3n": _gemma3n, "idefics3": _idefics3,
+    "cohere2": _cohere2, "qwen2_audio": _qwen2_audio,
 }  # fmt: skip
 # Models with a tower: the text's architecture, "" where its own config.json part names it, and the tower.
 MULTIMODAL: dict[str, tuple[str, str]] = {
