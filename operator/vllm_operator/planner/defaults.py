@@ -20,10 +20,6 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "qk_head_dim": 192, "qk_nope_head_dim": 128, "qk_rope_head_dim": 64, "tie_word_embeddings": False,
         "v_head_dim": 128,
     },
-    "bamba": {
-        "mamba_conv_bias": True, "mamba_d_conv": 4, "mamba_d_state": 256, "mamba_expand": 2, "mamba_n_groups": 1,
-        "mamba_n_heads": 128, "num_key_value_heads": 8, "tie_word_embeddings": False,
-    },
     "bert": {"tie_word_embeddings": True, "type_vocab_size": 2},
     "bloom": {"tie_word_embeddings": True},
     "clip_vision_model": {

@@ -234,7 +234,6 @@ FAMILIES: dict[str, Family] = {
     "GraniteMoeSWAForCausalLM": Family(Attention(sinks="all"), moe=_GRANITE_MOE),
     "GraniteMoeHybridForCausalLM": Family(mlp=Mlp("shared_mlp", width=("shared_intermediate_size",)), moe=_GRANITE_MOE,
                                           mixer="mamba2"),
-    "BambaForCausalLM": Family(mlp=Mlp("feed_forward", bias="mlp_bias"), mixer="mamba2"),
     "Llama4ForCausalLM": Family(mlp=Mlp("feed_forward", width=("intermediate_size_mlp",)),
                                 moe=Moe("feed_forward", router="router", width=("intermediate_size",),
                                         shared="shared_expert", shared_width=("intermediate_size",),

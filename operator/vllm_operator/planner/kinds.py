@@ -131,7 +131,7 @@ _RULES: dict[str, Callable[[Config, int], str]] = {
     "gemma3": _every(6, keys=("sliding_window_pattern", "_sliding_window_pattern")),
     "gemma3n": _every(5), "gemma4": _every(6), "cohere2": _every(4), "cohere2_moe": _every(4), "olmo3": _every(4),
     "exaone4": _exaone, "exaone_moe": _exaone, "llama4": _llama4, "jamba": _jamba,
-    "bamba": _listed("attn_layer_indices"), "lfm2": _listed("full_attn_idxs"), "lfm2_moe": _listed("full_attn_idxs"),
+    "lfm2": _listed("full_attn_idxs"), "lfm2_moe": _listed("full_attn_idxs"),
     "kimi_linear": _kimi, "mimo_v2_flash": _mimo, "mamba": lambda _config, _index: STATE,
     "falcon_mamba": lambda _config, _index: STATE, "mamba2": lambda _config, _index: STATE,
     "granitemoehybrid": lambda _config, _index: STATE, "afmoe": _every(4, keys=("global_attn_every_n_layers",)),

@@ -97,7 +97,7 @@ _OWN = """
 """
 _OF_TRANSFORMERS = """
     AXK1ForSequenceClassification AXK2ForCausalLM AXK2ForSequenceClassification AlbertForSequenceClassification
-    ArceeForSequenceClassification AriaTextForCausalLM AyaVisionForConditionalGeneration BambaForCausalLM
+    ArceeForSequenceClassification AriaTextForCausalLM AyaVisionForConditionalGeneration 
     BartForCausalLM BartForConditionalGeneration BartForSequenceClassification BertLMHeadModel BigBirdForCausalLM
     BigBirdForSequenceClassification BigBirdPegasusForCausalLM BigBirdPegasusForConditionalGeneration
     BigBirdPegasusForSequenceClassification BioGptForCausalLM BioGptForSequenceClassification BitNetForCausalLM

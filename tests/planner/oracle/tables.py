@@ -25,6 +25,8 @@ _PARTS = ("_text", "_vision", "_vision_model")
 _WHOLE = {"whisper", "pixtral"}
 # False is what the planner takes where nothing is said; these are asked for without that.
 _TOLD = {"tie_word_embeddings", "use_sliding_window"}
+# Transformers has these, and vLLM cannot run the states of their mixers through it.
+_STATES = {"BambaForCausalLM"}
 # vLLM's own defaults.
 _OWN: dict[str, dict[str, Any]] = {"opt": {"max_position_embeddings": 2048}}
 
@@ -85,7 +87,7 @@ def _served(facts: dict[str, Any]) -> str:
         lines = wrap(" ".join(names), 116, break_long_words=False, break_on_hyphens=False)
         return "\n".join(f"    {line}" for line in lines)
 
-    others = sorted(set(facts["transformers"]) - set(facts["own"]))
+    others = sorted(set(facts["transformers"]) - set(facts["own"]) - _STATES)
     return (
         f'_OWN = """\n{block(sorted(facts["own"]))}\n"""\n_OF_TRANSFORMERS = """\n{block(others)}\n"""\n'
         "SERVED = frozenset((_OWN + _OF_TRANSFORMERS).split())\n"
