@@ -23,8 +23,8 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "bert": {"tie_word_embeddings": True, "type_vocab_size": 2},
     "bloom": {"tie_word_embeddings": True},
     "clip_vision_model": {
-        "hidden_size": 768, "image_size": 224, "intermediate_size": 3072, "num_attention_heads": 12, "num_channels":
-        3, "num_hidden_layers": 12, "patch_size": 32, "projection_dim": 512,
+        "hidden_size": 768, "image_size": 224, "intermediate_size": 3072, "num_attention_heads": 12,
+        "num_channels": 3, "num_hidden_layers": 12, "patch_size": 32, "projection_dim": 512,
     },
     "cohere": {"tie_word_embeddings": True},
     "cohere2": {"sliding_window": 4096, "tie_word_embeddings": True},
@@ -37,8 +37,8 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "dbrx": {"max_seq_len": 2048, "num_key_value_heads": 1, "tie_word_embeddings": False},
     "deepseek_v2": {
         "first_k_dense_replace": 0, "kv_lora_rank": 512, "moe_intermediate_size": 1407, "n_routed_experts": 64,
-        "n_shared_experts": 2, "q_lora_rank": 1536, "qk_head_dim": 192, "qk_nope_head_dim": 128, "qk_rope_head_dim":
-        64, "tie_word_embeddings": False, "v_head_dim": 128,
+        "n_shared_experts": 2, "q_lora_rank": 1536, "qk_head_dim": 192, "qk_nope_head_dim": 128,
+        "qk_rope_head_dim": 64, "tie_word_embeddings": False, "v_head_dim": 128,
     },
     "deepseek_v3": {
         "first_k_dense_replace": 3, "kv_lora_rank": 512, "moe_intermediate_size": 2048, "n_routed_experts": 256,
@@ -47,8 +47,8 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "tie_word_embeddings": False, "v_head_dim": 128,
     },
     "dots1": {
-        "first_k_dense_replace": 0, "max_window_layers": 62, "moe_intermediate_size": 1408, "num_key_value_heads":
-        32, "sliding_window": 4096, "tie_word_embeddings": False,
+        "first_k_dense_replace": 0, "max_window_layers": 62, "moe_intermediate_size": 1408,
+        "num_key_value_heads": 32, "sliding_window": 4096, "tie_word_embeddings": False,
     },
     "ernie4_5": {"head_dim": 128, "num_key_value_heads": 2, "tie_word_embeddings": True},
     "ernie4_5_moe": {
@@ -86,8 +86,9 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "gemma3": {"tie_word_embeddings": True},
     "gemma3_text": {
         "_sliding_window_pattern": 6, "head_dim": 256, "hidden_size": 2304, "intermediate_size": 9216,
-        "max_position_embeddings": 131072, "num_attention_heads": 8, "num_hidden_layers": 26, "num_key_value_heads":
-        4, "query_pre_attn_scalar": 256, "sliding_window": 4096, "tie_word_embeddings": True, "vocab_size": 262208,
+        "max_position_embeddings": 131072, "num_attention_heads": 8, "num_hidden_layers": 26,
+        "num_key_value_heads": 4, "query_pre_attn_scalar": 256, "sliding_window": 4096, "tie_word_embeddings": True,
+        "vocab_size": 262208,
     },
     "gemma3n": {"tie_word_embeddings": True},
     "gemma3n_text": {
@@ -99,9 +100,9 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "gemma4": {"tie_word_embeddings": True},
     "gemma4_text": {
         "head_dim": 256, "hidden_size": 2304, "hidden_size_per_layer_input": 256, "intermediate_size": 9216,
-        "max_position_embeddings": 131072, "num_attention_heads": 8, "num_hidden_layers": 30, "num_key_value_heads":
-        4, "num_kv_shared_layers": 0, "sliding_window": 512, "tie_word_embeddings": True, "vocab_size": 262144,
-        "vocab_size_per_layer_input": 262144,
+        "max_position_embeddings": 131072, "num_attention_heads": 8, "num_hidden_layers": 30,
+        "num_key_value_heads": 4, "num_kv_shared_layers": 0, "sliding_window": 512, "tie_word_embeddings": True,
+        "vocab_size": 262144, "vocab_size_per_layer_input": 262144,
     },
     "gemma4_vision": {
         "head_dim": 64, "hidden_size": 768, "intermediate_size": 3072, "max_position_embeddings": 131072,
@@ -116,8 +117,8 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     },
     "glm4_moe": {
         "first_k_dense_replace": 1, "moe_intermediate_size": 1408, "n_routed_experts": 128, "n_shared_experts": 1,
-        "num_experts_per_tok": 8, "num_key_value_heads": 8, "num_nextn_predict_layers": 1, "tie_word_embeddings":
-        False,
+        "num_experts_per_tok": 8, "num_key_value_heads": 8, "num_nextn_predict_layers": 1,
+        "tie_word_embeddings": False,
     },
     "glm4_moe_lite": {
         "kv_lora_rank": 512, "moe_intermediate_size": 1536, "n_routed_experts": 64, "n_shared_experts": 1,
@@ -133,8 +134,8 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "num_key_value_heads": 8, "tie_word_embeddings": False, "vocab_size": 151424,
     },
     "glm4v_text": {
-        "hidden_size": 4096, "intermediate_size": 13696, "max_position_embeddings": 32768, "num_attention_heads":
-        32, "num_hidden_layers": 40, "num_key_value_heads": 2, "vocab_size": 151552,
+        "hidden_size": 4096, "intermediate_size": 13696, "max_position_embeddings": 32768,
+        "num_attention_heads": 32, "num_hidden_layers": 40, "num_key_value_heads": 2, "vocab_size": 151552,
     },
     "glm4v_vision": {
         "depth": 24, "hidden_size": 1536, "image_size": 336, "in_channels": 3, "intermediate_size": 13696,
@@ -168,8 +169,8 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "tie_word_embeddings": False,
     },
     "granitemoeshared": {
-        "num_experts_per_tok": 2, "num_local_experts": 8, "shared_intermediate_size": 0, "tie_word_embeddings":
-        False,
+        "num_experts_per_tok": 2, "num_local_experts": 8, "shared_intermediate_size": 0,
+        "tie_word_embeddings": False,
     },
     "hunyuan_v1_dense": {"tie_word_embeddings": False},
     "hunyuan_v1_moe": {"moe_topk": 1, "num_experts": 1, "tie_word_embeddings": False},
@@ -196,8 +197,8 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "kimi_k25": {"projection_hidden_size": 1152, "tie_word_embeddings": True},
     "kimi_linear": {
         "first_k_dense_replace": 0, "moe_layer_freq": 1, "moe_renormalize": True, "num_expert_group": 1,
-        "num_nextn_predict_layers": 0, "num_shared_experts": 0, "tie_word_embeddings": False, "use_grouped_topk":
-        True,
+        "num_nextn_predict_layers": 0, "num_shared_experts": 0, "tie_word_embeddings": False,
+        "use_grouped_topk": True,
     },
     "laguna": {
         "gating": True, "head_dim": 128, "moe_intermediate_size": 512, "num_experts": 256, "num_experts_per_tok": 8,
@@ -221,8 +222,8 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "num_local_experts": 16, "tie_word_embeddings": False, "use_qk_norm": True, "vocab_size": 202048,
     },
     "llama4_vision_model": {
-        "hidden_size": 768, "image_size": 448, "intermediate_size": 5632, "num_attention_heads": 16, "num_channels":
-        3, "num_hidden_layers": 34, "patch_size": 14, "projector_input_dim": 4096,
+        "hidden_size": 768, "image_size": 448, "intermediate_size": 5632, "num_attention_heads": 16,
+        "num_channels": 3, "num_hidden_layers": 34, "patch_size": 14, "projector_input_dim": 4096,
     },
     "llava": {
         "image_seq_length": 576, "multimodal_projector_bias": True, "tie_word_embeddings": False,
@@ -247,8 +248,8 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "num_key_value_heads": 4, "sliding_window": 128, "tie_word_embeddings": False, "v_head_dim": 128,
     },
     "minicpm3": {
-        "dim_model_base": 256, "kv_lora_rank": 256, "num_key_value_heads": 40, "q_lora_rank": 768, "qk_head_dim":
-        96, "qk_nope_head_dim": 64, "qk_rope_head_dim": 32, "tie_word_embeddings": True,
+        "dim_model_base": 256, "kv_lora_rank": 256, "num_key_value_heads": 40, "q_lora_rank": 768,
+        "qk_head_dim": 96, "qk_nope_head_dim": 64, "qk_rope_head_dim": 32, "tie_word_embeddings": True,
     },
     "minimax_m2": {
         "head_dim": 128, "num_experts_per_tok": 8, "num_key_value_heads": 8, "num_local_experts": 256,
@@ -257,9 +258,9 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "minimax_m3_vl_text": {
         "dense_intermediate_size": 12288, "head_dim": 128, "hidden_size": 6144, "index_block_size": 128,
         "index_head_dim": 128, "index_local_blocks": 1, "index_n_heads": 4, "intermediate_size": 3072,
-        "max_position_embeddings": 524288, "num_attention_heads": 64, "num_experts_per_tok": 4, "num_hidden_layers":
-        60, "num_key_value_heads": 4, "num_local_experts": 128, "rotary_dim": 64, "shared_intermediate_size": 3072,
-        "tie_word_embeddings": False, "vocab_size": 200064,
+        "max_position_embeddings": 524288, "num_attention_heads": 64, "num_experts_per_tok": 4,
+        "num_hidden_layers": 60, "num_key_value_heads": 4, "num_local_experts": 128, "rotary_dim": 64,
+        "shared_intermediate_size": 3072, "tie_word_embeddings": False, "vocab_size": 200064,
     },
     "ministral3": {"head_dim": 128, "num_key_value_heads": 8, "tie_word_embeddings": False},
     "mistral": {"num_key_value_heads": 8, "sliding_window": 4096, "tie_word_embeddings": False},
@@ -295,8 +296,8 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "num_channels": 3, "num_hidden_layers": 24, "patch_size": 16,
     },
     "qwen2": {
-        "max_window_layers": 28, "num_key_value_heads": 32, "tie_word_embeddings": False, "use_sliding_window":
-        False,
+        "max_window_layers": 28, "num_key_value_heads": 32, "tie_word_embeddings": False,
+        "use_sliding_window": False,
     },
     "qwen2_5_vl": {"tie_word_embeddings": False},
     "qwen2_5_vl_text": {
@@ -310,8 +311,9 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     },
     "qwen2_moe": {
         "decoder_sparse_step": 1, "max_window_layers": 28, "moe_intermediate_size": 1408, "num_experts": 60,
-        "num_experts_per_tok": 4, "num_key_value_heads": 16, "qkv_bias": True, "shared_expert_intermediate_size":
-        5632, "sliding_window": 0, "tie_word_embeddings": False, "use_sliding_window": False,
+        "num_experts_per_tok": 4, "num_key_value_heads": 16, "qkv_bias": True,
+        "shared_expert_intermediate_size": 5632, "sliding_window": 0, "tie_word_embeddings": False,
+        "use_sliding_window": False,
     },
     "qwen2_vl": {"tie_word_embeddings": False},
     "qwen2_vl_text": {
@@ -332,8 +334,8 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "qwen3_5_moe_text": {
         "head_dim": 256, "hidden_size": 2048, "linear_conv_kernel_dim": 4, "linear_key_head_dim": 128,
         "linear_num_key_heads": 16, "linear_num_value_heads": 32, "linear_value_head_dim": 128,
-        "max_position_embeddings": 32768, "moe_intermediate_size": 512, "num_attention_heads": 16, "num_experts":
-        256, "num_experts_per_tok": 8, "num_hidden_layers": 40, "num_key_value_heads": 2,
+        "max_position_embeddings": 32768, "moe_intermediate_size": 512, "num_attention_heads": 16,
+        "num_experts": 256, "num_experts_per_tok": 8, "num_hidden_layers": 40, "num_key_value_heads": 2,
         "shared_expert_intermediate_size": 512, "tie_word_embeddings": False, "vocab_size": 248320,
     },
     "qwen3_5_text": {
@@ -364,16 +366,17 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "num_attention_heads": 32, "num_hidden_layers": 32, "num_key_value_heads": 32, "vocab_size": 151936,
     },
     "qwen3_vl_vision": {
-        "depth": 27, "hidden_size": 1152, "in_channels": 3, "intermediate_size": 4304, "num_position_embeddings":
-        2304, "out_hidden_size": 3584, "patch_size": 16, "spatial_merge_size": 2, "temporal_patch_size": 2,
+        "depth": 27, "hidden_size": 1152, "in_channels": 3, "intermediate_size": 4304,
+        "num_position_embeddings": 2304, "out_hidden_size": 3584, "patch_size": 16, "spatial_merge_size": 2,
+        "temporal_patch_size": 2,
     },
     "roberta": {"tie_word_embeddings": True, "type_vocab_size": 2},
     "seed_oss": {
         "attention_bias": True, "head_dim": 128, "num_key_value_heads": 8, "tie_word_embeddings": False,
     },
     "siglip_vision_model": {
-        "hidden_size": 768, "image_size": 224, "intermediate_size": 3072, "num_attention_heads": 12, "num_channels":
-        3, "num_hidden_layers": 12, "patch_size": 16,
+        "hidden_size": 768, "image_size": 224, "intermediate_size": 3072, "num_attention_heads": 12,
+        "num_channels": 3, "num_hidden_layers": 12, "patch_size": 16,
     },
     "smollm3": {"num_key_value_heads": 4, "tie_word_embeddings": True, "use_sliding_window": False},
     "smolvlm": {"tie_word_embeddings": False},
@@ -382,8 +385,8 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "whisper": {
         "classifier_proj_size": 256, "decoder_attention_heads": 6, "decoder_ffn_dim": 1536, "decoder_layers": 4,
         "encoder_ffn_dim": 1536, "mask_feature_length": 10, "mask_feature_min_masks": 0, "mask_time_length": 10,
-        "mask_time_min_masks": 2, "max_source_positions": 1500, "max_target_positions": 448, "median_filter_width":
-        7, "num_mel_bins": 80, "tie_word_embeddings": True, "vocab_size": 51865,
+        "mask_time_min_masks": 2, "max_source_positions": 1500, "max_target_positions": 448,
+        "median_filter_width": 7, "num_mel_bins": 80, "tie_word_embeddings": True, "vocab_size": 51865,
     },
     "xlm-roberta": {"tie_word_embeddings": True, "type_vocab_size": 2},
 }  # fmt: skip

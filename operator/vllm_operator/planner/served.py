@@ -97,8 +97,8 @@ _OWN = """
 """
 _OF_TRANSFORMERS = """
     AXK1ForSequenceClassification AXK2ForCausalLM AXK2ForSequenceClassification AlbertForSequenceClassification
-    ArceeForSequenceClassification AriaTextForCausalLM AyaVisionForConditionalGeneration 
-    BartForCausalLM BartForConditionalGeneration BartForSequenceClassification BertLMHeadModel BigBirdForCausalLM
+    ArceeForSequenceClassification AriaTextForCausalLM AyaVisionForConditionalGeneration BartForCausalLM
+    BartForConditionalGeneration BartForSequenceClassification BertLMHeadModel BigBirdForCausalLM
     BigBirdForSequenceClassification BigBirdPegasusForCausalLM BigBirdPegasusForConditionalGeneration
     BigBirdPegasusForSequenceClassification BioGptForCausalLM BioGptForSequenceClassification BitNetForCausalLM
     BlenderbotForCausalLM BlenderbotForConditionalGeneration BlenderbotSmallForCausalLM

@@ -27,6 +27,7 @@ _WHOLE = {"whisper", "pixtral"}
 _TOLD = {"tie_word_embeddings", "use_sliding_window"}
 # Transformers has these, and vLLM cannot run the states of their mixers through it.
 _STATES = {"BambaForCausalLM"}
+_TIED = "~"
 # vLLM's own defaults.
 _OWN: dict[str, dict[str, Any]] = {"opt": {"max_position_embeddings": 2048}}
 
@@ -73,11 +74,12 @@ def _kept(name: str, values: dict[str, Any]) -> dict[str, Any]:
 def _defaults(found: dict[str, dict[str, Any]]) -> str:
     text = "DEFAULTS: dict[str, dict[str, Any]] = {\n"
     for name, values in sorted(found.items()):
-        body = ", ".join(f'"{key}": {value!r}' for key, value in _kept(name, values).items())
+        # A key and its value stay on one line.
+        body = ", ".join(f'"{key}":{_TIED}{value!r}' for key, value in _kept(name, values).items())
         if len(body) < 90:
-            text += f'    "{name}": {{{body}}},\n'
+            text += f'    "{name}": {{{body.replace(_TIED, " ")}}},\n'
         else:
-            lines = "\n".join(f"        {line}" for line in wrap(body, 108, break_on_hyphens=False))
+            lines = "\n".join(f"        {line}" for line in wrap(body, 108)).replace(_TIED, " ")
             text += f'    "{name}": {{\n{lines},\n    }},\n'
     return text + "}  # fmt: skip\n"
 
