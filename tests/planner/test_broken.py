@@ -158,6 +158,19 @@ def test_headers_that_agree_change_nothing(content: Content) -> None:
         assert not both.approximate
 
 
+def test_an_output_head_may_be_stored_or_left_out() -> None:
+    tied, own = {**LLAMA_8B, "tie_word_embeddings": True}, LLAMA_8B
+    head = LLAMA_8B["vocab_size"] * LLAMA_8B["hidden_size"] * 2
+    for content, there in ((tied, head), (own, -head)):
+        alone = planned(content, maxModelLen=8192)
+        assert alone.capacity
+        size = alone.capacity.memory.weights - model_of(content).rope_bytes
+        both = planned(content, size + there, maxModelLen=8192)
+        assert not both.approximate
+        assert both.capacity
+        assert both.capacity.memory.weights == alone.capacity.memory.weights + min(0, there)
+
+
 def test_headers_that_do_not_agree_win_and_widen_the_margin() -> None:
     result = planned(LLAMA_8B, 60 << 30, maxModelLen=8192)
     assert result.fits is not True

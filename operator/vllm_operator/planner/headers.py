@@ -12,8 +12,10 @@ from .schemes import DTYPE_BYTES
 from .shapes import Model
 from .weights import Ranks, Storage, Weights, rank_weights
 
-FEWER, MORE = 0.97, 1.06
-"""A checkpoint may lack what vLLM pads or ties, and have what it does not load: a draft head, a table of positions."""
+FEWER, MORE = 0.97, 1.1
+"""A checkpoint may lack what vLLM pads, and have what it does not load: layers to draft with, a table of positions."""
+HEAD_SHARE = 0.01
+"""Of the whole, that the bytes with or without an output head may be off by."""
 TWICE = (1.94, 2.12)
 """The same weights in two forms, or in float32: vLLM loads one, in its own type."""
 UNSPLIT_SHARE = 0.1
@@ -42,7 +44,8 @@ def weighed(model: Model, engine: Engine, storage: Storage, stage: int) -> Weigh
         return Weighed(reckoned, 0, model.approximate, sure=not model.approximate)
     if model.approximate:
         return _by_bytes(model, engine, storage, reckoned)
-    return _checked(model, reckoned)
+    last = stage == engine.ranks.pipeline - 1
+    return _checked(model, reckoned, _head_bytes(model, engine.ranks) if last else 0)
 
 
 def _by_bytes(model: Model, engine: Engine, storage: Storage, reckoned: Weights) -> Weighed:
@@ -57,16 +60,29 @@ def _by_bytes(model: Model, engine: Engine, storage: Storage, reckoned: Weights)
     return Weighed(replace(reckoned, parameters=part, copies=0, rounding=0), int(extra * part), model.approximate)
 
 
-def _checked(model: Model, reckoned: Weights) -> Weighed:
+def _checked(model: Model, reckoned: Weights, own_head: int) -> Weighed:
     """As reckoned, unless the headers are far from it: then by them, and the difference is doubt."""
-    expected = checkpoint_bytes(model)
+    expected, head = checkpoint_bytes(model), _head_bytes(model, Ranks())
     held = model.header_bytes or 0
     ratio = held / expected if expected else 1.0
     if FEWER <= ratio <= MORE or TWICE[0] <= ratio <= TWICE[1]:
         return Weighed(reckoned)
+    if model.tied and _near(held, expected + head):  # stored all the same, and not loaded
+        return Weighed(reckoned)
+    if not model.tied and _near(held, expected - head):  # an embedder: vLLM takes no head either
+        return Weighed(replace(reckoned, parameters=reckoned.parameters - own_head))
     parameters = int(reckoned.parameters * ratio)
     why = f"the checkpoint has {held / 1e9:.2f} GB and its config.json describes a model of {expected / 1e9:.2f} GB"
     return Weighed(replace(reckoned, parameters=parameters), abs(parameters - reckoned.parameters), why)
+
+
+def _near(held: int, expected: int) -> bool:
+    return any(abs(held - times * expected) <= HEAD_SHARE * times * expected for times in (1, 2))
+
+
+def _head_bytes(model: Model, ranks: Ranks) -> int:
+    """Bytes of an output head that is not quantized."""
+    return model.vocabulary * (model.embedded or model.hidden) * DTYPE_BYTES[model.dtype] // ranks.tensor
 
 
 def checkpoint_bytes(model: Model) -> int:
