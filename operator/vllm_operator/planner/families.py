@@ -66,13 +66,10 @@ class Attention:
     """Whether queries and keys are normalized per head."""
     wide_norms: bool = False
     """Whether queries and keys are normalized over all heads."""
-    whole_norms: bool = False
-    """Whether those over all heads are on every rank as a whole."""
     gate: str = ""
     """A gate on the output: "heads" among the queries, "wide" a matrix of its own, "each" one number a head."""
     sinks: str = ""
     """Which layers have one number a head to attend to: "all", "sliding"."""
-    sinks_whole: bool = False
     indexer: bool = False
     """Whether a few tokens are chosen by an indexer (DeepSeek's sparse attention)."""
     shape: str = ""
@@ -104,8 +101,6 @@ class Family:
     """Key of the length of a table of learned positions; "" for none."""
     tower: str = ""
     """How the tower for images or sound is built, by the name of a row in `towers.py`."""
-    transformers: bool = False
-    """Whether vLLM runs transformers' own class, having none."""
 
 
 _OPEN = Attention(output_bias=False)
@@ -169,7 +164,7 @@ FAMILIES: dict[str, Family] = {
     "StableLmForCausalLM": Family(Attention(qkv_bias="use_qkv_bias", output_bias=False), norms=4, final=2),
     "Starcoder2ForCausalLM": Family(Attention(qkv_bias="use_bias", output_bias="use_bias"),
                                     Mlp(gated=False, first="c_fc", second="c_proj", bias="use_bias"), norms=4, final=2,
-                                    tied=True, transformers=True),
+                                    tied=True),
     "CohereForCausalLM": Family(Attention(wide_norms=False, head_norms="use_qk_norm"), norms=1, tied=True),
     "Cohere2ForCausalLM": Family(Attention(head_norms="use_qk_norm"), norms=1, tied=True),
     "Cohere2MoeForCausalLM": Family(_NONE, moe=Moe(width=("intermediate_size",), shared="shared_experts",
@@ -247,11 +242,10 @@ FAMILIES: dict[str, Family] = {
         Attention(qkv_bias="use_bias", output_bias="use_bias"), Mlp(bias="use_bias"), tied=True,
         moe=Moe(count=("moe_num_experts",), per_token=("moe_k",), router_float32=True, correction=True,
                 shared="shared_experts", shared_count=_SHARED_ONES, sparse="ernie")),
-    "HunYuanDenseV1ForCausalLM": Family(_QWEN3, transformers=True),
+    "HunYuanDenseV1ForCausalLM": Family(_QWEN3),
     "HunYuanMoEV1ForCausalLM": Family(_QWEN3, moe=Moe(router="gate.wg",
                                                       width=("moe_intermediate_size", "intermediate_size"),
-                                                      shared="shared_mlp", shared_count=("num_shared_expert",)),
-                                      transformers=True),
+                                                      shared="shared_mlp", shared_count=("num_shared_expert",))),
     "HYV3ForCausalLM": Family(_QWEN3, moe=Moe(width=("expert_hidden_dim", "moe_intermediate_size"), correction=True,
                                               router_float32=True, shared="shared_mlp", shared_count=_SHARED_ONES,
                                               sparse="after_dense")),
@@ -291,15 +285,15 @@ FAMILIES: dict[str, Family] = {
                              norms=4, final=2, tied=True),
     "GPT2LMHeadModel": _GPT2,
     "GPTBigCodeForCausalLM": replace(_GPT2, attention=replace(_GPT2.attention, shape="multi_query"),
-                                     mlp=replace(_GPT2.mlp, split=False), transformers=True),
+                                     mlp=replace(_GPT2.mlp, split=False)),
     "GPTJForCausalLM": Family(Attention("attn", False, False),
                               Mlp(gated=False, first="fc_in", second="fc_out", bias=True), norms=2, final=2,
                               head_bias=True),
     "GPTNeoXForCausalLM": Family(Attention("attention", True, True),
                                  Mlp(gated=False, first="dense_h_to_4h", second="dense_4h_to_h", bias=True), norms=4,
-                                 final=2, transformers=True),
+                                 final=2),
     "PhiForCausalLM": Family(_ALL_BIASES, Mlp(gated=False, first="fc1", second="fc2", bias=True), norms=2, final=2,
-                             head_bias=True, transformers=True),
+                             head_bias=True),
     "FalconForCausalLM": Family(Attention("self_attention", "bias", "bias", shape="falcon"),
                                 Mlp(gated=False, first="dense_h_to_4h", second="dense_4h_to_h", bias="bias",
                                     width=("ffn_hidden_size",)), norms=2, final=2, tied=True),

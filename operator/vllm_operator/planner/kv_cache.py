@@ -6,7 +6,6 @@ Source: vLLM 0.32, v1/core/kv_cache_utils.py, v1/kv_cache_interface.py; held aga
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import groupby
 
 from .engine import Engine
 from .schemes import DTYPE_BYTES
@@ -197,11 +196,6 @@ def _state_bytes(cache: Cache, dtype: str, engine: Engine) -> int:
     spec_rows = 1 + engine.speculative_tokens / 3 if engine.speculative_tokens else 1
     inputs = int((cache.conv_elements // split + cache.conv_whole) * size * spec_rows)
     return inputs + cache.state_elements // split * DTYPE_BYTES.get(cache.state_dtype, size)
-
-
-def runs_of(layout_: Layout) -> list[tuple[Cache, int]]:
-    """Kinds of cache and how many groups each has, for the text form."""
-    return [(cache, len(list(run))) for cache, run in groupby(layout_.groups, key=lambda group: group.cache)]
 
 
 def _ceil(value: int, by: int) -> int:
