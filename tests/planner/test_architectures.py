@@ -83,3 +83,24 @@ def test_a_large_gpu_holds_every_model() -> None:
         length = min(row["maxModelLen"] for row in model["ranks"].values())
         result = plan(spec_of(maxModelLen=length), model_of(model["config"], model.get("hfQuantConfig")), large)
         assert result.fits is True, (name, result.message)
+
+
+def test_an_fp8_cache_of_sparse_attention_has_a_format_of_its_own_on_hopper() -> None:
+    model = model_of(MODELS["default-DeepseekV32ForCausalLM"]["config"])
+    fields = {"maxModelLen": 4096, "kvCache": {"dtype": "fp8", "memoryPerGPU": "16Gi"}, "tensorParallelSize": 16}
+    results = [plan(spec_of(**fields), model, gpu_of(gpu)).capacity for gpu in ("H200", "B200")]
+    hopper, blackwell = (result.kv_cache_tokens if result else 0 for result in results)
+    assert blackwell / hopper == pytest.approx((656 + 132) / (576 + 132), rel=0.001)
+
+
+@pytest.mark.parametrize("argument", [["--runner", "pooling"], ["--runner=pooling"]])
+def test_a_model_that_embeds_has_no_output_head(argument: list[str]) -> None:
+    config = MODELS["Qwen3-14B"]["config"]
+    head = config["vocab_size"] * config["hidden_size"] * 2
+    generating, embedding = (
+        plan(spec_of(maxModelLen=4096, **fields), model_of(config), gpu_of("H100")).capacity
+        for fields in ({}, {"extraArgs": argument})
+    )
+    assert generating
+    assert embedding
+    assert generating.memory.weights - embedding.memory.weights == pytest.approx(head, abs=4 << 20)
