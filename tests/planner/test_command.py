@@ -132,7 +132,7 @@ def test_memory_and_capability_instead_of_a_name(command: Command) -> None:
     same = KEYS - {"message", "alternatives"}
     assert {key: by_size[key] for key in same} == {key: by_name[key] for key in same}
     old = json.loads(command.plan(*size, "--compute-capability", "7.0", "-o", "json")[1])
-    assert old["reason"] == "QuantizationNotOnThisGPU"
+    assert old["reason"] == "GPUTooOld"
     unknown = json.loads(command.plan(*size, "-o", "json")[1])
     assert unknown["fits"] is True
     assert "rules on what the GPU can compute were not checked" in unknown["notes"][0]

@@ -76,13 +76,24 @@ SAYS: dict[Rule, tuple[tuple[str, str], ...]] = {
     ),
     Rule.LENGTH: (("vllm/config/model.py", "is greater than the derived max_model_len ("),),
     Rule.BATCH: (("vllm/config/scheduler.py", "must be greater than or equal to max_num_seqs"),),
+    # CUDA 13, which PyTorch is built with, compiles for compute capability 7.5 and later.
+    Rule.GPU_TOO_OLD: (("torch/version.py", "13."),),
+    Rule.ARCHITECTURE: (("vllm/model_executor/models/registry.py", "are not supported for now."),),
+    Rule.ACTIVATION_ORDER: (
+        (f"{LOADERS}/quantization/utils/gptq_utils.py", "GPTQ group activation ordering (desc_act=True) is no longer"),
+        (f"{LOADERS}/quantization/compressed_tensors/compressed_tensors.py", "group/dynamic activation ordering"),
+    ),
     Rule.GPUS_PER_NODE: (("vllm/config/parallel.py", "is larger than the number of available GPUs"),),
 }
 
+EARLIER = {"image": "vllm/vllm-openai:v0.26.0"}
+NEWER = {"image": "vllm/vllm-openai:v0.40.0"}
+NOBODYS: Content = {**LLAMA_8B, "architectures": ["NobodyKnowsForCausalLM"]}
+DESC_ACT: Content = {**GPTQ, "desc_act": True}
 EIGHT, SIX = {"tensorParallelSize": 8}, {"tensorParallelSize": 6}
 ROWS: list[tuple[str, Content, Content, str, Rule, tuple[str, ...]]] = [
     ("heads", QWEN25_7B, EIGHT, "H100", Rule.ATTENTION_HEADS, ("28 attention heads", "8 GPUs", "1, 2 or 4")),
-    ("unknown heads", {**LLAMA_8B, "architectures": ["NewForCausalLM"], "num_attention_heads": 30}, EIGHT, "H100",
+    ("unknown heads", {**LLAMA_8B, "architectures": ["PersimmonForCausalLM"], "num_attention_heads": 30}, EIGHT, "H100",
      Rule.ATTENTION_HEADS, ("30 attention heads", "tensorParallelSize to 1, 2, 3, 5, 6, 10 or 15")),
     ("kv heads", {**LLAMA_8B, "num_key_value_heads": 6}, {"tensorParallelSize": 4}, "H100", Rule.KV_HEADS,
      ("6 heads of keys and values", "1 or 2")),
@@ -124,13 +135,20 @@ ROWS: list[tuple[str, Content, Content, str, Rule, tuple[str, ...]]] = [
      ("awq", "gptq", "remove quantization")),
     ("online on fp8", quantized(LLAMA_8B, FP8), {"quantization": "fp8_per_tensor"}, "H100",
      Rule.QUANTIZATION_MISMATCH, ("fp8_per_tensor", "remove quantization")),
-    ("awq on V100", quantized(LLAMA_8B, AWQ), {}, "V100-32GB", Rule.QUANTIZATION_GPU,
+    ("old GPU", LLAMA_8B, {}, "V100-32GB", Rule.GPU_TOO_OLD, ("7.5", "V100-32GB has 7.0")),
+    ("architecture", NOBODYS, {}, "H100", Rule.ARCHITECTURE, ("NobodyKnowsForCausalLM", "another model")),
+    ("ordered groups", quantized(LLAMA_8B, DESC_ACT), {}, "H100", Rule.ACTIVATION_ORDER, ("gptq", "desc_act")),
+    ("ordered compressed", quantized(LLAMA_8B, {**COMPRESSED, "config_groups": {"group_0": {
+        "targets": ["Linear"], "weights": {"num_bits": 4, "type": "int", "strategy": "group", "group_size": 128,
+                                           "actorder": "group"}}}}), {}, "H100", Rule.ACTIVATION_ORDER, ("static",)),
+    ("awq on V100", quantized(LLAMA_8B, AWQ), EARLIER, "V100-32GB", Rule.QUANTIZATION_GPU,
      ("awq", "7.5", "V100-32GB has 7.0", "newer GPU")),
-    ("fp8 on V100", LLAMA_8B, {"quantization": "fp8"}, "V100-32GB", Rule.QUANTIZATION_GPU, ("fp8", "7.5", "7.0")),
+    ("fp8 on V100", LLAMA_8B, {"quantization": "fp8", **EARLIER}, "V100-32GB", Rule.QUANTIZATION_GPU,
+     ("fp8", "7.5", "7.0")),
     ("mxfp4 on T4", GPT_OSS_20B, {}, "T4", Rule.QUANTIZATION_GPU, ("mxfp4", "8.0", "7.5")),
     ("online nvfp4", QWEN3_30B, {"quantization": "nvfp4_per_token"}, "H100", Rule.QUANTIZATION_GPU,
      ("10.0", "9.0")),
-    ("compressed-tensors on V100", quantized(LLAMA_8B, COMPRESSED), {}, "V100-32GB", Rule.QUANTIZATION_GPU,
+    ("compressed-tensors on V100", quantized(LLAMA_8B, COMPRESSED), EARLIER, "V100-32GB", Rule.QUANTIZATION_GPU,
      ("compressed-tensors", "7.5")),
     ("experts on AMD", QWEN3_30B, {"quantization": "experts_int8"}, "MI300X", Rule.QUANTIZATION_GPU,
      ("experts_int8 on AMD",)),
@@ -178,7 +196,11 @@ TAKEN: list[tuple[str, Content, Content, str]] = [
     ("modelopt overrides what is asked",
      quantized(LLAMA_8B, {"quant_method": "modelopt", "quant_algo": "FP8"}), {"quantization": "fp8"}, "H100"),
     ("gpt-oss overrides what is asked", GPT_OSS_20B, {"quantization": "fp8"}, "H100"),
-    ("gptq on V100", quantized(LLAMA_8B, GPTQ), {}, "V100-32GB"),
+    ("ordered columns", quantized(LLAMA_8B, {**DESC_ACT, "group_size": -1}), {}, "H100"),
+    ("ordered groups before", quantized(LLAMA_8B, DESC_ACT), EARLIER, "H100"),
+    ("an architecture of a newer vLLM", NOBODYS, NEWER, "H100"),
+    ("an architecture of the checkpoint's own", NOBODYS, {"extraArgs": ["--trust-remote-code"]}, "H100"),
+    ("gptq on V100", quantized(LLAMA_8B, GPTQ), EARLIER, "V100-32GB"),
     ("a bfloat16 model on T4", LLAMA_8B, {"maxModelLen": 1024}, "T4"),
     ("fp8 weights on A100", LLAMA_8B, {"quantization": "fp8"}, "A100-80GB"),
     ("fp8 cache on A100", LLAMA_8B, {"kvCache": {"dtype": "fp8"}}, "A100-80GB"),

@@ -4,7 +4,10 @@ Source: vLLM 0.32, config/model.py (`_verify_quantization`), config/vllm.py (`_g
 method's `override_quantization_method`, `get_min_capability` and `get_supported_act_dtypes`.
 """
 
-from ..api.vocabulary import GONE_QUANTIZATIONS, QUANTIZATIONS
+from collections.abc import Mapping
+from typing import Any
+
+from ..api.vocabulary import GONE_QUANTIZATIONS, QUANTIZATIONS, VLLM_VERSION
 from .quantization import ALIASES, method_of
 from .rules import Check, Question, Refusal, Rule
 
@@ -92,6 +95,30 @@ def _deprecated(question: Question) -> Refusal | None:
     )
 
 
+def _order(question: Question) -> Refusal | None:
+    """Matrices whose inputs are ordered by activation in groups (utils/gptq_utils.py, compressed_tensors.py)."""
+    own = _checkpoint(question)
+    if (
+        not question.as_shipped
+        or own not in {"gptq", "compressed-tensors"}
+        or not _ordered(question.model.quantization or {})
+    ):
+        return None
+    return Refusal(
+        Rule.ACTIVATION_ORDER,
+        f"vLLM {VLLM_VERSION} does not serve {own} checkpoints whose groups are ordered by activation (desc_act, "
+        "actorder): use a checkpoint of the model without it, or with static order",
+    )
+
+
+def _ordered(settings: Mapping[str, Any]) -> bool:
+    if settings.get("desc_act") and settings.get("group_size", 128) != -1:
+        return True
+    groups = settings.get("config_groups")
+    weights = [group.get("weights") or {} for group in groups.values()] if isinstance(groups, Mapping) else []
+    return any(one.get("actorder") in {"group", "dynamic"} for one in weights)
+
+
 def _mismatch(question: Question) -> Refusal | None:
     asked, own = question.spec.quantization, _checkpoint(question)
     if not asked or not own or own in _ALWAYS or asked == "humming":
@@ -154,4 +181,4 @@ def _dtype(question: Question) -> Refusal | None:
     return Refusal(Rule.QUANTIZATION_DTYPE, f"{method} does not work with {dtype}: remove dtype, or set it to {either}")
 
 
-CHECKS: tuple[Check, ...] = (_gone, _unknown, _mismatch, _deprecated, _on_this_gpu, _dtype)
+CHECKS: tuple[Check, ...] = (_gone, _unknown, _mismatch, _order, _deprecated, _on_this_gpu, _dtype)

@@ -6,11 +6,13 @@ and overhead must hold one sequence of the full length, and one block more.
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from itertools import pairwise
 from math import ceil
 
 from ..api import InferenceServiceSpec
 from .accelerators import GIB, MIB, Gpu
 from .engine import Engine, engine_of
+from .headers import Weighed, weighed
 from .kv_cache import KNOWN_KV_DTYPES, Layout, layout
 from .overhead import CPU_STARTED_BYTES, STARTED_BYTES, Overhead, overhead
 from .quantization import Scheme, method_of, scheme_of
@@ -18,7 +20,7 @@ from .refusals import first_refusal
 from .rules import SPLITS, Question
 from .shapes import Cached, Model
 from .versions import MINOR_MARGIN, MINOR_MARGIN_BYTES
-from .weights import Storage, Weights, rank_weights
+from .weights import Storage
 
 MACHETE_GROUPS = frozenset({-1, 0, 64, 128})
 """Inputs to a scale that Machete takes (quantization/utils/machete_utils.py); Marlin has the others."""
@@ -32,6 +34,7 @@ class Reason(StrEnum):
     CONTEXT_TOO_LONG = "ContextTooLong"
     WITHIN_MARGIN = "WithinMargin"
     SHARE_TOO_LARGE = "GpuMemoryUtilizationTooLarge"
+    UNKNOWN_ARCHITECTURE = "ArchitectureNotPlanned"
     UNKNOWN_QUANTIZATION = "QuantizationNotPlanned"
     UNKNOWN_KV_DTYPE = "KVCacheTypeNotPlanned"
     UNKNOWN_PIPELINE = "PipelineNotPlanned"
@@ -101,8 +104,8 @@ class Plan:
     gpus_per_replica: int
     capacity: Capacity | None
     """None where a replica could not be laid out at all."""
-    approximate: bool
-    """Whether the planner does not know the model's architecture."""
+    approximate: str
+    """Why the numbers are approximate, as a clause; "" where they are not."""
     vllm_version: str
     """The vLLM whose measurements were used."""
 
@@ -111,7 +114,7 @@ class Plan:
 class _Budget:
     """What a stage of a replica has for the KV cache; all stages get as many blocks as the poorest."""
 
-    weights: Weights
+    weighed: Weighed
     overhead: Overhead
     layout: Layout
     requested: int
@@ -125,7 +128,8 @@ class _Budget:
 
 def plan(spec: InferenceServiceSpec, model: Model, gpu: Gpu, gpus_per_node: int | None = None) -> Plan:
     """The plan for one service on one kind of GPU. `gpus_per_node`: of the largest node, where it is known."""
-    engine = engine_of(spec, model, gpu)
+    model = _as_asked(spec, model)
+    engine = _with_sparse_cache(engine_of(spec, model, gpu), model, gpu)
     model = replace(model, dtype=engine.dtype)  # whatever the checkpoint has, weights are loaded as this
     scheme = scheme_of(model, spec.quantization)
     refusal = first_refusal(Question(spec, model, engine, gpu, scheme, gpus_per_node))
@@ -137,12 +141,35 @@ def plan(spec: InferenceServiceSpec, model: Model, gpu: Gpu, gpus_per_node: int 
         reason, message = unknown or (Reason.UNKNOWN_QUANTIZATION, "")
         return Plan(None, reason, message, gpu, gpus, None, model.approximate, engine.release.version)
     budgets = [_budget(model, engine, gpu, scheme, stage) for stage in range(engine.ranks.pipeline)]
-    result = _verdict(model, engine, gpu, min(budgets, key=lambda budget: budget.blocks))
+    budget = min(budgets, key=lambda budget: budget.blocks)
+    result = _verdict(model, engine, gpu, budget)
+    if not budget.weighed.sure:
+        result = _unsure(result, budget.weighed.why)
     if refusal:
         return replace(result, fits=False, reason=refusal.rule, message=refusal.message)
     if share := _share_is_taken(engine, gpu, budgets[0].requested):
         return replace(result, fits=False, reason=Reason.SHARE_TOO_LARGE, message=share)
     return result
+
+
+def _as_asked(spec: InferenceServiceSpec, model: Model) -> Model:
+    """The model without its output head, where vLLM is to embed with it or to score (--runner pooling)."""
+    words = " ".join(spec.extra_args or []).replace("=", " ").split()
+    pooling = any(pair == ("--runner", "pooling") for pair in pairwise(words))
+    return replace(model, pooling=True, tied=True) if pooling and not model.pooling else model
+
+
+def _with_sparse_cache(engine: Engine, model: Model, gpu: Gpu) -> Engine:
+    """An fp8 cache of sparse latent attention has a format of its own on Hopper (layers/attention/mla_attention.py)."""
+    sparse = any(cache.kind is Cached.INDEX and cache.token_bytes for layer in model.layers for cache in layer.more)
+    packed = sparse and gpu.capability == (9, 0) and engine.kv_dtype.startswith("fp8")
+    return replace(engine, kv_dtype="fp8_ds_mla") if packed else engine
+
+
+def _unsure(result: Plan, why: str) -> Plan:
+    """Neither yes nor no, and no numbers: what they would rest on is a guess."""
+    message = f"{why}: whether it fits can be told only from the checkpoint's safetensors headers"
+    return replace(result, fits=None, reason=Reason.UNKNOWN_ARCHITECTURE, message=message, capacity=None)
 
 
 def _share_is_taken(engine: Engine, gpu: Gpu, requested: int) -> str | None:
@@ -164,6 +191,11 @@ def _unknown(model: Model, engine: Engine, scheme: Scheme | None, asked: str | N
         return Reason.UNKNOWN_QUANTIZATION, (
             f"the planner does not know how {name} stores weights, so it cannot say whether the model fits"
         )
+    if scheme.rules.undecided:
+        return Reason.UNKNOWN_QUANTIZATION, (
+            f"the planner cannot run a pattern in the {scheme.method} settings of config.json, so it does not know "
+            "which weights are quantized"
+        )
     if engine.kv_dtype not in KNOWN_KV_DTYPES:
         return Reason.UNKNOWN_KV_DTYPE, f"the planner does not know how large a KV cache of type {engine.kv_dtype} is"
     layers, stages = len(model.layers), engine.ranks.pipeline
@@ -174,11 +206,11 @@ def _unknown(model: Model, engine: Engine, scheme: Scheme | None, asked: str | N
 
 
 def _budget(model: Model, engine: Engine, gpu: Gpu, scheme: Scheme, stage: int) -> _Budget:
-    weights = rank_weights(model, storage(scheme, gpu), engine.ranks, stage)
+    found = weighed(model, engine, storage(scheme, gpu), stage)
     extra = overhead(model, engine, scheme, stage)
     requested = ceil(gpu.total_bytes * engine.utilization)
-    left = requested - weights.total - extra.total
-    return _Budget(weights, extra, layout(model, engine, stage), requested, engine.kv_cache_bytes or left)
+    left = requested - found.weights.total - extra.total
+    return _Budget(found, extra, layout(model, engine, stage), requested, engine.kv_cache_bytes or left)
 
 
 def storage(scheme: Scheme, gpu: Gpu) -> Storage:
@@ -197,8 +229,16 @@ def _verdict(model: Model, engine: Engine, gpu: Gpu, budget: _Budget) -> Plan:
         exact = spare < 0
         spare = spare if exact else gpu.total_bytes - capacity.memory.used
     fits = None if abs(spare) < capacity.margin_bytes and not exact else spare >= 0
+    if fits is False and model.approximate and not _too_large(budget, gpu):
+        fits = None  # only the weights are known, from their bytes
     reason, message = _words(fits, capacity, gpu, engine.ranks.gpus)
-    return Plan(fits, reason, message, gpu, engine.ranks.gpus, capacity, model.approximate, engine.release.version)
+    return Plan(fits, reason, message, gpu, engine.ranks.gpus, capacity, budget.weighed.why, engine.release.version)
+
+
+def _too_large(budget: _Budget, gpu: Gpu) -> bool:
+    """Whether the weights alone, at the least that they can be, are more than vLLM may use."""
+    least = budget.weighed.weights.parameters - budget.weighed.margin
+    return least > min(budget.requested, gpu.total_bytes)
 
 
 def _capacity(model: Model, engine: Engine, gpu: Gpu, budget: _Budget) -> Capacity:
@@ -209,8 +249,8 @@ def _capacity(model: Model, engine: Engine, gpu: Gpu, budget: _Budget) -> Capaci
     length = max(1, min(engine.max_model_len, longest)) if engine.auto else engine.max_model_len
     tokens, concurrency = places.tokens(available, length, engine)
     memory = Memory(
-        gpu.total_bytes, budget.requested, budget.weights.total, budget.overhead.activation, budget.overhead.graphs,
-        budget.overhead.other, available,
+        gpu.total_bytes, budget.requested, budget.weighed.weights.total, budget.overhead.activation,
+        budget.overhead.graphs, budget.overhead.other, available,
     )  # fmt: skip
     return Capacity(
         memory, tokens, concurrency if places.groups else None, length, longest,
@@ -226,8 +266,8 @@ def _margin(model: Model, engine: Engine, gpu: Gpu, budget: _Budget) -> int:
     Little where every term was measured (one Hopper GPU, a model that generates): 4 % of the overhead and 100 MiB are
     more than the largest error there. Each thing that was not measured adds its share of what it could change.
     """
-    extra, weights = budget.overhead, budget.weights
-    margin = 100 * MIB + 0.04 * extra.total + gpu.margin * gpu.total_bytes
+    extra, weights = budget.overhead, budget.weighed.weights
+    margin = budget.weighed.margin + 100 * MIB + 0.04 * extra.total + gpu.margin * gpu.total_bytes
     if engine.ranks.gpus > 1:
         margin += 256 * MIB  # buffers of collective operations, which depend on how the GPUs are connected
     if gpu.capability != (9, 0):
@@ -240,8 +280,8 @@ def _margin(model: Model, engine: Engine, gpu: Gpu, budget: _Budget) -> int:
         margin += 0.3 * extra.graphs  # which tensors of MLA leave room for attention's parts was seen for two models
     if model.multimodal:
         margin += GIB  # the pass through the vision tower
-    if model.approximate:
-        margin += 0.5 * extra.total + 0.1 * weights.total
+    if model.approximate:  # neither activations nor the KV cache are known
+        margin += 0.5 * (extra.total + budget.layout.needed_bytes(engine.max_model_len, engine))
     if not engine.on_cpu:  # kernels, their workspaces and what is profiled change between releases
         margin += engine.planned.minors * (MINOR_MARGIN * extra.total + MINOR_MARGIN_BYTES)
     return int(margin)

@@ -4,9 +4,11 @@ Tests hold every rule against the pinned vLLM: one fails when the text of the re
 Rules on quantizations are in `methods.py`, rules on parallel sizes in `splits.py`.
 """
 
+from ..api.vocabulary import VLLM_VERSION
 from . import methods, splits
 from .engine import UNSTABLE_IN_FLOAT16
 from .rules import Check, Question, Refusal, Rule
+from .served import SERVED
 from .shapes import Cached
 
 _ENCODERS = ("Bert", "Roberta", "XLMRoberta")
@@ -14,11 +16,35 @@ _ENCODERS = ("Bert", "Roberta", "XLMRoberta")
 _FLASHINFER_HEADS = (64, 128, 256, 512)
 _FLASHINFER_FP8 = ("fp8", "fp8_e4m3", "fp8_e5m2")
 _TRUE = ("1", "true")
+_OLDEST = (7, 5)
 
 
 def first_refusal(question: Question) -> Refusal | None:
     """The first rule that the service breaks, in the order in which vLLM would notice; None: none."""
     return next((refusal for check in _CHECKS if (refusal := check(question))), None)
+
+
+def _architecture(question: Question) -> Refusal | None:
+    """Architectures that neither vLLM nor transformers has (model_executor/models/registry.py)."""
+    name = question.model.architecture
+    trusted = "--trust-remote-code" in (question.spec.extra_args or [])
+    if not question.as_shipped or trusted or question.model.known or name in SERVED:
+        return None
+    return Refusal(
+        Rule.ARCHITECTURE,
+        f"vLLM {VLLM_VERSION} has no architecture {name}: set an image whose vLLM has it, or use another model",
+    )
+
+
+def _old_gpu(question: Question) -> Refusal | None:
+    """The PyTorch of vLLM 0.32 has no kernels for GPUs before Turing."""
+    capability = question.capability
+    if not question.as_shipped or capability is None or capability >= _OLDEST:
+        return None
+    return Refusal(
+        Rule.GPU_TOO_OLD,
+        f"vLLM {VLLM_VERSION} needs a GPU of compute capability 7.5 and {question.capability_words}: use a newer GPU",
+    )
 
 
 def _types(question: Question) -> Refusal | None:
@@ -73,7 +99,7 @@ def _pipeline(question: Question) -> Refusal | None:
 
 
 def _experts(question: Question) -> Refusal | None:
-    if not question.engine.ranks.experts or question.model.experts or question.model.approximate:
+    if not question.engine.ranks.experts or question.model.experts or not question.model.known:
         return None
     return Refusal(
         Rule.NO_EXPERTS, "expertParallel is for mixture-of-experts models and this one has no experts: remove it"
@@ -117,5 +143,6 @@ def _per_node(question: Question) -> Refusal | None:
 
 
 _CHECKS: tuple[Check, ...] = (
-    *methods.CHECKS, _types, _length, _experts, _pipeline, splits.check, _batch, _per_node, _kv_dtype,
+    _architecture, _old_gpu, *methods.CHECKS, _types, _length, _experts, _pipeline, splits.check, _batch, _per_node,
+    _kv_dtype,
 )  # fmt: skip

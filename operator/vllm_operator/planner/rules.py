@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from ..api import InferenceServiceSpec
+from ..api.vocabulary import VLLM_VERSION
 from .accelerators import Gpu
 from .engine import Engine
 from .quantization import Scheme
@@ -38,6 +39,9 @@ class Rule(StrEnum):
     KV_DTYPE_GPU = "KVCacheTypeNotOnThisGPU"
     LENGTH = "MaxModelLenTooLong"
     BATCH = "BatchTooSmall"
+    GPU_TOO_OLD = "GPUTooOld"
+    ARCHITECTURE = "ArchitectureNotServed"
+    ACTIVATION_ORDER = "ActivationOrderNotServed"
     GPUS_PER_NODE = "TooManyGPUs"
 
 
@@ -68,6 +72,11 @@ class Question:
     """How the weights are stored; None: not known."""
     gpus_per_node: int | None = None
     """GPUs of the largest node that the service may run on; None: not known."""
+
+    @property
+    def as_shipped(self) -> bool:
+        """Whether it is about the vLLM of the project's own images, as far as the image's tag tells."""
+        return self.engine.version is None or self.engine.version.split(".")[:2] == VLLM_VERSION.split(".")[:2]
 
     @property
     def capability(self) -> tuple[int, int] | None:
