@@ -179,7 +179,7 @@ def test_a_class_says_whether_it_can_be_used(kube: Kube, own: str) -> None:
         return str(conditions(kube.get("vsc", name) or {}).get("Ready", {}).get("message", ""))
 
     kube.wait("both say which one holds", 20, lambda: all("of 2 default classes" in told(one) for one in (own, older)))
-    kube.wait("the wrong one says why", 20, lambda: "operator's settings do not allow" in told(wrong))
+    kube.wait("the wrong one says why", 20, lambda: "setting allowedImages does not allow" in told(wrong))
     good, bad = kube.get("vsc", own), kube.get("vsc", wrong)
     assert good
     assert bad

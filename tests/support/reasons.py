@@ -195,7 +195,8 @@ def undecided(symptoms: Sequence[Symptom]) -> list[str]:
 def sample(symptom: Symptom) -> str:
     """A log that holds the symptom's text."""
     values = dict.fromkeys(symptom.pattern.groupindex, "7")
-    return f"INFO before\n{symptom.within}\nValueError: {symptom.says.replace('{}', 'and so on').format(**values)} after"
+    said = symptom.says.replace("{}", "and so on").format(**values)
+    return f"INFO before\n{symptom.within}\nValueError: {said} after"
 
 
 def hidden(symptoms: Sequence[Symptom]) -> list[str]:

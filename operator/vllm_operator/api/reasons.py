@@ -54,8 +54,8 @@ class Reason(StrEnum):
         "the operator can act on the spec")
     INVALID = ("Invalid", _SPEC, LASTS,
         "the spec breaks a rule that the API server did not check: correct the field that the message names")
-    IMAGE_NOT_ALLOWED = ("ImageNotAllowed", _SPEC | _ADMITTED, LASTS,
-        "the operator's settings do not allow the spec's image or its class's: use another, or ask the platform team")
+    IMAGE_NOT_ALLOWED = ("ImageNotAllowed", _SPEC, LASTS,
+        "the operator's settings do not allow spec.image: leave it out, or ask the platform team")
     REMOTE_CODE_NOT_ALLOWED = ("RemoteCodeNotAllowed", _SPEC, LASTS,
         "the setting allowTrustRemoteCode is off: use a model that needs no code of its own, or ask the platform team")
     HUB_ORGANISATION_NOT_ALLOWED = ("HubOrganisationNotAllowed", _SPEC, LASTS,
@@ -86,6 +86,8 @@ class Reason(StrEnum):
         "the service asks for more than its ServingClass allows: change the field that the message names")
     CLASS_CONTRADICTED = ("ClassContradicted", _ADMITTED, LASTS,
         "the spec and its ServingClass say things that cannot both hold: see the message")
+    CLASS_BEYOND_SETTINGS = ("ClassBeyondSettings", _ADMITTED, LASTS,
+        "the ServingClass gives what the operator's settings do not allow: name another one, or ask the platform team")
     CLASS_UNREADABLE = ("ClassUnreadable", _ADMITTED, LASTS,
         "the operator cannot read the ServingClass: give it the right that the message names, or correct the class")
 

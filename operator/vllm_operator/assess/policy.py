@@ -57,13 +57,18 @@ def refused(
     `claims`: labels of the claims that `named_claims` names, as far as they exist; those left out are not judged.
     `whose`: what the setting belongs to, for the sentence.
     """
-    question = Question(spec, allowed, claims or {})
-    for rule in RULES:
-        if found := rule.refuses(question):
-            listed = f" ({_listed(found.allowed)})" if found.allowed else ""
-            message = f"{found.what} is not allowed by {whose} {rule.setting}{listed}: {found.instead}"
-            return rule.reason, f"{message}, or ask the platform team"
-    return None
+    first = first_refused(Question(spec, allowed, claims or {}))
+    if first is None:
+        return None
+    rule, found = first
+    listed = f" ({_listed(found.allowed)})" if found.allowed else ""
+    message = f"{found.what} is not allowed by {whose} {rule.setting}{listed}: {found.instead}"
+    return rule.reason, f"{message}, or ask the platform team"
+
+
+def first_refused(question: Question) -> tuple[Rule, Refused] | None:
+    """The first rule that a spec does not keep, and what of it."""
+    return next(((rule, found) for rule in RULES if (found := rule.refuses(question))), None)
 
 
 def named_claims(spec: InferenceServiceSpec) -> list[str]:

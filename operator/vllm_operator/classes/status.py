@@ -6,7 +6,7 @@ from typing import Any
 from ..api.conditions import ConditionType
 from ..api.reasons import Finding, Reason
 from ..api.serving_class import ServingClass
-from ..assess.admission import faults
+from ..assess.admission import fault
 from ..assess.classes import defaults
 from ..settings import Settings
 from ..snapshots.serving_class import UnreadClass
@@ -31,7 +31,7 @@ def verdicts(own: ServingClass | UnreadClass, others: Iterable[ServingClass], se
 def _fault(own: ServingClass | UnreadClass, settings: Settings) -> Finding | None:
     if isinstance(own, UnreadClass):
         return Reason.INVALID, own.fault
-    return next(faults(own.spec, settings), None)
+    return fault(own, settings)
 
 
 def _default(name: str, marked: Sequence[ServingClass]) -> str:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from ..api import API_VERSION, CLASS_KIND
 from ..api.serving_class import ServingClass, ServingClassSpec
 from ..api.spec import InferenceServiceSpec
-from ..assess.admission import admit
+from ..assess.admission import admit, is_beyond_settings
 from ..assess.classes import Classes
 from ..assess.resolution import Resolution
 from ..manifests.metadata import Manifest
@@ -53,11 +53,14 @@ def _read(path: Path, manifest: Manifest) -> ServingClass:
 
 
 def with_class(name: str, spec: InferenceServiceSpec, classes: Classes, settings: Settings) -> Resolution:
-    """What the spec of the service `name` comes to. Raises ClassInputError where it may not have its class."""
+    """What the spec of the service `name` comes to. Raises ClassInputError where it may not have its class.
+
+    Where only the operator's settings are in the way, the resolution says so.
+    """
     wanted = spec.serving_class_name
     if wanted and wanted not in classes.by_name:
         raise ClassInputError(f"{name} names the ServingClass {wanted}: pass a file that has it with --class")
     result, _ = admit(spec, classes, settings)
-    if result.refusal:
+    if result.refusal and not is_beyond_settings(result.refusal):
         raise ClassInputError(f"{name}: {result.refusal[1]}")
     return result

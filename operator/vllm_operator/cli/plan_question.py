@@ -80,11 +80,12 @@ def read_settings(path: Path | None) -> Settings:
 def _with_class(options: argparse.Namespace, name: str, spec: InferenceServiceSpec) -> InferenceServiceSpec:
     try:
         classes = read_classes([options.filename, *([options.class_file] if options.class_file else [])])
-        # The operator's settings are not known here: neither which images they allow, nor the default.
-        result = with_class(name, spec, classes, Settings(allowed_images=("**",)))
+        result = with_class(name, spec, classes, read_settings(options.settings))
     except ClassInputError as error:
         raise PlanInputError(str(error)) from error
-    unset = {"image": None} if any(one.field == "image" and one.source == OPERATOR for one in result.resolved) else {}
+    # Without the settings, the operator's default image is not known.
+    default = any(one.field == "image" and one.source == OPERATOR for one in result.resolved)
+    unset = {"image": None} if default and not options.settings else {}
     return result.spec.model_copy(update=unset)
 
 

@@ -18,7 +18,7 @@ from ..assess.policy import refused
 from ..manifests import OPTIONAL_KINDS, Manifest
 from ..manifests.kinds import BY_KIND
 from ..status.evidence import Evidence
-from .class_file import read_classes, with_class
+from .class_file import ClassInputError, read_classes, with_class
 from .service_file import services_in
 
 # Without a cluster nothing is known of the model, which never keeps pods from being made.
@@ -36,6 +36,8 @@ def render(manifest: Manifest, own: settings.Settings, classes: Classes) -> list
     """The children of one InferenceService, as the loop plans them. Raises ValidationError and ClassInputError."""
     written = service_of(manifest)
     result = with_class(written.name, written.spec, classes, own)
+    if result.refusal:
+        raise ClassInputError(f"{written.name}: {result.refusal[1]}")
     service = replace(written, spec=result.spec)
     # A cluster that serves every optional kind, and has nothing of this service yet.
     evidence = Evidence(service, served=OPTIONAL_KINDS, resolved=result.resolved)

@@ -7,8 +7,8 @@ import pytest
 from support.serving_classes import serving_class, spec
 from vllm_operator.api.reasons import Reason
 from vllm_operator.api.resource import Key
-from vllm_operator.api.serving_class import ServingClass, ServingClassSpec
-from vllm_operator.assess.admission import admit, faults
+from vllm_operator.api.serving_class import ServingClass
+from vllm_operator.assess.admission import admit, fault
 from vllm_operator.assess.classes import Classes, defaults
 from vllm_operator.assess.limits import Claimant, most_gpus, over_budget
 from vllm_operator.settings import Settings
@@ -161,15 +161,46 @@ def test_a_classs_own_default_must_keep_its_limits_too() -> None:
 
 def test_a_class_narrows_what_the_settings_allow_and_never_widens_it() -> None:
     own = serving_class(images={"cuda": "elsewhere/vllm:1"})
-    reason, message = refusal(classes(own), servingClassName="h100")
-    assert (reason, "elsewhere/vllm:1, which the operator's settings do not allow" in message) == (
-        Reason.IMAGE_NOT_ALLOWED, True
-    )  # fmt: skip
+    assert refusal(classes(own), servingClassName="h100") == (
+        Reason.CLASS_BEYOND_SETTINGS,
+        "ServingClass h100 gives image elsewhere/vllm:1, which the operator's setting allowedImages does not allow: "
+        "name another class, or ask the platform team",
+    )
     wide = Settings(allowed_images=("elsewhere/*",))
     assert admit(spec(servingClassName="h100"), classes(own), wide)[0].refusal is None
-    assert list(faults(own.spec, wide)) == []
-    assert [reason for reason, _ in faults(own.spec, SETTINGS)] == [Reason.IMAGE_NOT_ALLOWED]
-    assert list(faults(ServingClassSpec(), SETTINGS)) == []
+    assert fault(own, wide) is None
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"images": {"rocm": "elsewhere/vllm:1"}},
+        {"accelerator": {"resource": "cpu"}, "images": {"cpu": "elsewhere/vllm:1"}},
+        {"pod": {"priorityClassName": "system-node-critical"}},
+        {"pod": {"runtimeClassName": "gvisor"}},
+        {"defaults": {"allowedMediaDomains": ["example.com"]}},
+    ],
+)
+def test_a_class_that_gives_what_the_settings_do_not_allow_says_so_itself(given: dict[str, Any]) -> None:
+    found = fault(serving_class(**given), SETTINGS)
+    assert found
+    assert found[0] == Reason.CLASS_BEYOND_SETTINGS
+
+
+def test_a_class_that_could_be_used_has_no_fault() -> None:
+    assert fault(serving_class(), SETTINGS) is None
+    gpus_only = {"kvCache": {"cpuOffload": "1Gi"}}
+    assert fault(serving_class(defaults=gpus_only), SETTINGS) is None, "services on GPUs can have it"
+    contradicted = fault(serving_class(accelerator={"resource": "cpu"}, defaults=gpus_only), SETTINGS)
+    assert contradicted
+    assert contradicted[0] == Reason.CLASS_CONTRADICTED
+    own = serving_class(images={"cuda": SETTINGS.images.gpu})
+    assert fault(own, Settings(allowed_hub_organisations=("mine",))) is None
+
+
+def test_what_the_user_asks_for_is_not_the_fault_of_the_class() -> None:
+    found, _ = admit(spec(servingClassName="h100", image="elsewhere/vllm:1"), classes(serving_class()), SETTINGS)
+    assert found.refusal is None, "the spec is refused for that by itself"
 
 
 def claimant(name: str, asked: int, held: int = 0, created: str = "2026-11-24T12:00:00Z") -> Claimant:

@@ -44,11 +44,12 @@ def test_each_of_several_defaults_says_which_one_holds() -> None:
 def test_a_class_that_cannot_be_used_is_stalled() -> None:
     wrong = serving_class(images={"cuda": "elsewhere/vllm:1"})
     message = (
-        "images has elsewhere/vllm:1, which the operator's settings do not allow: add it to settings.allowedImages"
+        "it gives image elsewhere/vllm:1, which the operator's setting allowedImages does not allow: change it, or the "
+        "setting"
     )
     assert told(wrong, wrong) == [
-        ("Ready", False, "ImageNotAllowed", message),
-        ("Stalled", True, "ImageNotAllowed", message),
+        ("Ready", False, "ClassBeyondSettings", message),
+        ("Stalled", True, "ClassBeyondSettings", message),
     ]
     unread = UnreadClass("new", "spec.default: must be true")
     assert [(kind, reason) for kind, _, reason, _ in told(unread)] == [("Ready", "Invalid"), ("Stalled", "Invalid")]

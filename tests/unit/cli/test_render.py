@@ -60,7 +60,7 @@ def test_a_class_of_another_revision_leaves_the_name_of_the_pods_revision(
         (None, "llama names the ServingClass h100: pass a file that has it with --class"),
         (manifest("ServingClass", "h100", limits={"maxReplicas": "x"}), "h100: spec.limits.maxReplicas: Input should"),
         ({**OWN, "apiVersion": "other/v1"}, "its ServingClass is of other/v1, not vllm-operator.dev/v1alpha1"),
-        (manifest("ServingClass", "h100", images={"cuda": "elsewhere/vllm:1"}), "the operator's settings do not allow"),
+        (manifest("ServingClass", "h100", images={"cuda": "elsewhere/vllm:1"}), "setting allowedImages does not allow"),
     ],
 )
 def test_what_is_wrong_is_one_line(
