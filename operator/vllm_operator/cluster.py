@@ -16,6 +16,7 @@ from kubernetes.aio.dynamic import DynamicClient
 from kubernetes.aio.dynamic.exceptions import DynamicApiError, NotFoundError, UnprocessibleEntityError
 
 from . import metrics
+from .api import limits
 from .api.resource import Reference
 from .manifests.metadata import Manifest, compact
 from .manifests.names import FIELD_MANAGER
@@ -23,11 +24,6 @@ from .resources import RESOURCES, Resource
 from .snapshots.pod_event import PodEvent, snapshots
 
 log = logging.getLogger(__name__)
-# Of a failed container: enough for the tracebacks of all of vLLM's processes.
-LOG_LINES = 400
-LOG_BYTES = 64 * 1024
-# Of one pod: equal ones are counted in one Event.
-EVENTS = 100
 # Server-side apply refuses unknown fields in any case. To look for keys that are there twice, which JSON made of a dict
 # cannot have, the API server would parse the body once more: 7 % of its CPU time in a burst of new services.
 _NO_SECOND_PARSING = ("fieldValidation", "Ignore")
@@ -81,13 +77,15 @@ class Cluster:
     async def _request(self, verb: str, url: str, *, seconds: float = REQUEST_SECONDS, **options: Any) -> Manifest:
         return dict(json.loads(await self._body(verb, url, seconds, **options)))
 
-    async def _body(self, verb: str, url: str, seconds: float = REQUEST_SECONDS, **options: Any) -> bytes:
+    async def _body(
+        self, verb: str, url: str, seconds: float = REQUEST_SECONDS, most: int = 0, **options: Any
+    ) -> bytes:
         started = perf_counter()
         code = "error"
         try:
             response = await self._client.request(verb, url, serialize=False, _request_timeout=seconds, **options)
             code = str(response.status)
-            return bytes(await response.read())
+            return await _bounded(response, most) if most else bytes(await response.read())
         except NotFoundError as error:
             code = "404"
             raise GoneError(_reason(error)) from error
@@ -110,25 +108,31 @@ class Cluster:
             return None
 
     async def read_log(self, namespace: str, pod: str, container: str, *, previous: bool) -> str:
-        """The last lines of a container's log, or of the one before it; empty where there is none (any more)."""
+        """The last lines of a container's log, or of the one before it; empty where there is none (any more).
+
+        Raises OverLimitError where these lines are longer than any of vLLM's.
+        """
         url = path("Pod", namespace, pod, "log")
-        query = [("container", container), ("previous", str(previous).lower()), ("tailLines", str(LOG_LINES))]
+        query = [("container", container), ("previous", str(previous).lower()), ("tailLines", str(limits.LOG_LINES))]
         try:
-            text = await self._body("get", url, query_params=query)
+            text = await self._body("get", url, most=limits.LOG_READ_BYTES, query_params=query)
         except (RefusedError, GoneError, UnavailableError) as error:
             log.info("no log of %s/%s: %s", namespace, pod, error)
             return ""
-        return text[-LOG_BYTES:].decode(errors="replace")
+        return limits.cut_lines(text[-limits.LOG_BYTES :].decode(errors="replace"))
 
     async def read_events(self, namespace: str, uid: str) -> tuple[PodEvent, ...]:
-        """The Events about the object of this uid; none where they cannot be read."""
-        query = [("fieldSelector", f"involvedObject.uid={uid}"), ("limit", str(EVENTS))]
+        """The Events about the object of this uid; none where they cannot be read.
+
+        Raises OverLimitError where they are larger than Kubernetes' own.
+        """
+        query = [("fieldSelector", f"involvedObject.uid={uid}"), ("limit", str(limits.EVENTS))]
         try:
-            listed = await self._request("get", path("Event", namespace), query_params=query)
+            text = await self._body("get", path("Event", namespace), most=limits.EVENTS_BYTES, query_params=query)
         except (RefusedError, GoneError, UnavailableError) as error:
             log.info("no Events of %s in %s: %s", uid, namespace, error)
             return ()
-        return snapshots(listed["items"])
+        return snapshots(limits.parsed(text.decode(), "the list", limits.EVENTS_BYTES)["items"])
 
     async def serves(self, kind: str) -> bool | None:
         """Whether the cluster knows an optional kind; None where the API server does not say."""
@@ -254,6 +258,17 @@ class Cluster:
     def _check(self, namespace: str) -> None:
         if not self._allows(namespace):
             raise UnavailableError(f"this operator does not hold the Lease for namespace {namespace} (any more)")
+
+
+async def _bounded(response: Any, most: int) -> bytes:
+    """The body of an answer. Raises OverLimitError where it is larger than `most` bytes, without reading the rest."""
+    body = bytearray()
+    async for chunk in response.response.content.iter_chunked(most):
+        body += chunk
+        if len(body) > most:
+            response.response.close()
+            raise limits.OverLimitError(f"larger than {most // limits.MIB} MiB")
+    return bytes(body)
 
 
 def _is_conflict(error: UnavailableError) -> bool:

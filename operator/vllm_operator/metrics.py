@@ -12,6 +12,9 @@ reconcile_seconds = Histogram("vllm_operator_reconcile_seconds", "Time that one 
 reconcile_errors = Counter("vllm_operator_reconcile_errors", "Reconciles that failed and are tried again.", ["kind"])
 queue_depth = Gauge("vllm_operator_queue_depth", "Services that are due to be reconciled and wait for a worker.")
 queue_age = Gauge("vllm_operator_queue_age_seconds", "For how long the service that is due first has been due.")
+loop_lag = Gauge(
+    "vllm_operator_event_loop_lag_seconds", "The longest that the operator's event loop was late in the last minute."
+)
 api_requests = Counter("vllm_operator_api_requests", "Requests to the API server.", ["verb", "code"])
 api_seconds = Histogram("vllm_operator_api_request_seconds", "Time that a request to the API server takes.", ["verb"])
 

@@ -119,7 +119,7 @@ ACCEPTED = [
     "{tensorParallelSize: 8, pipelineParallelSize: 8}",
     "allowedMediaDomains: []",
     "pod: {labels: {kueue.x-k8s.io/queue-name: a}, annotations: {gke-gcsfuse/volumes: 'true'}}",
-    "resources: {requests: {cpu: 0.5, memory: 0.5Gi}, limits: {memory: 999999Ti}}",
+    "resources: {requests: {cpu: '0.5', memory: 0.5Gi}, limits: {memory: 999999Ti}}",
     "extraArgs: [--seed=1, --no-enable-chunked-prefill, '--limit-mm-per-prompt={\"image\": 4}']",
     "env: [{name: NCCL_DEBUG, value: INFO}, {name: TZ, valueFrom: {configMapKeyRef: {name: a, key: b}}}]",
     "env: [{name: AWS_SECRET_ACCESS_KEY, valueFrom: {secretKeyRef: {name: a, key: b, optional: true}}}]",

@@ -69,7 +69,8 @@ class Pod:
     def command(self, argv: list[str]) -> list[str]:
         """A command in the container's mounts, as its user."""
         script = []
-        for source, target in self._mounts:
+        # /tmp comes last: the sources may lie in it.
+        for source, target in sorted(self._mounts, key=lambda mount: mount[1] == "/tmp"):
             script.append(f"mkdir -p {target}")
             if source.startswith("tmpfs,"):
                 script.append(f"mount -t tmpfs -o mode=1777,size={source.removeprefix('tmpfs,')} tmpfs {target}")
@@ -84,7 +85,8 @@ class Pod:
         rendered["PYTHONPATH"] = ":".join(filter(None, [rendered["PYTHONPATH"], os.environ.get("PYTHONPATH", "")]))
         return {**os.environ, **rendered, "CUDA_VISIBLE_DEVICES": self._gpus}
 
-    def _argv(self, words: list[str]) -> list[str]:
+    def words(self, words: list[str]) -> list[str]:
+        """A command as rendered, but with the replica's own port."""
         port = f"--port={self.port}"
         return [port if word == "--port=8000" else str(self.port) if word == "8000" else word for word in words]
 
@@ -94,7 +96,7 @@ class Pod:
         program = container["command"]
         if shutil.which(program[0]) is None:
             program = [sys.executable, "-m", "vllm.entrypoints.cli.main", *program[1:]]
-        argv = self.command(self._argv([*program, *container["args"]]))
+        argv = self.command(self.words([*program, *container["args"]]))
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 argv, env=self._environment(), stdout=log, stderr=log, start_new_session=True, cwd="/"
@@ -128,7 +130,7 @@ class Pod:
     def pre_stop(self) -> subprocess.Popen[bytes]:
         """The preStop hook, which the kubelet runs before SIGTERM."""
         hook = self._container["lifecycle"]["preStop"]["exec"]["command"]
-        return subprocess.Popen(self.command(self._argv(hook)), env=self._environment(), cwd="/")
+        return subprocess.Popen(self.command(self.words(hook)), env=self._environment(), cwd="/")
 
     def terminate(self, seconds: float) -> int:
         """SIGTERM to the container's first process; its exit status. SIGKILL after so many seconds."""

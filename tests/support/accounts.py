@@ -25,6 +25,7 @@ class Scene:
     replaces: bool = False
     supply: Supply | None = None
     image: str | None = None
+    arguments: tuple[str, ...] = ()
     monitoring: bool = False
     autoscaler: Autoscaler = field(default_factory=Autoscaler)
     start_replicas: int = 1
@@ -34,6 +35,7 @@ class Scene:
     withheld: bool = False
     engine: Engine = field(default_factory=Engine)
     changed: Sequence[str] | None = ()
+    missing: tuple[str, ...] = ()
 
     def account(self, service: InferenceService, before: Mapping[str, Any] | None = None) -> Account:
         """The account of it for a service; `before` is the status as it stands."""
@@ -52,8 +54,9 @@ class Scene:
             supply=self.supply,
             engine=self.engine,
             changed=self.changed,
+            missing=self.missing,
         )
-        outcome = Outcome(self.image, self.withheld, self.apply_error, self.autoscaler.refused)
+        outcome = Outcome(self.image, self.arguments, self.withheld, self.apply_error, self.autoscaler.refused)
         return Account(evidence, self.assessment, outcome)
 
     def _live(self, service: InferenceService) -> dict[ChildKey, Child]:

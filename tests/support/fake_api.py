@@ -6,7 +6,7 @@ manifest (defaults, validation, fields of several managers) it does not do: test
 
 import asyncio
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 from types import SimpleNamespace
@@ -31,6 +31,17 @@ def refusal(status: int, message: str, headers: Mapping[str, str] | None = None)
 
 class _Answer(SimpleNamespace):
     status = 200
+
+    @property
+    def response(self) -> SimpleNamespace:
+        """As aiohttp gives it: to be read in chunks."""
+        return SimpleNamespace(content=self, close=lambda: None)
+
+    async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
+        """The body, piece by piece."""
+        body = await self.read()
+        for at in range(0, len(body), size):
+            yield body[at : at + size]
 
     async def read(self) -> bytes:
         return (self.body if isinstance(self.body, str) else json.dumps(self.body)).encode()

@@ -48,6 +48,7 @@ GIVES: Mapping[str, frozenset[ConditionType]] = {
     "services/": _SPEC,
     "status/conditions.py:_configuration_changed": frozenset({ConditionType.OUTDATED}),
     "status/conditions.py:workload_available": _PODS,
+    "status/conditions.py:operator_failed": _SPEC | _PODS | _SCALING | frozenset({ConditionType.CHAT_AVAILABLE}),
 }
 _SAYS_ITSELF = ("status/", "api/status.py", "api/serving_class.py")
 # Words of others that are also ours: where they stand, and whose they are.
@@ -194,14 +195,15 @@ def undecided(symptoms: Sequence[Symptom]) -> list[str]:
 def sample(symptom: Symptom) -> str:
     """A log that holds the symptom's text."""
     values = dict.fromkeys(symptom.pattern.groupindex, "7")
-    return f"INFO before\nValueError: {symptom.says.replace('{}', 'and so on').format(**values)} after"
+    said = symptom.says.replace("{}", "and so on").format(**values)
+    return f"INFO before\n{symptom.within}\nValueError: {said} after"
 
 
 def hidden(symptoms: Sequence[Symptom]) -> list[str]:
     """Symptoms that are never found, as an earlier one is found in their text."""
     wrong = []
     for symptom in symptoms:
-        first = next((one for one in symptoms if one.pattern.search(sample(symptom))), None)
+        first = next((one for one in symptoms if one.search(sample(symptom))), None)
         if first is not symptom:
             by = f"hidden by the earlier {first.says!r}" if first else "not found in its own text"
             wrong.append(f"the symptom {symptom.says!r} is {by}: move it up in diagnosis/catalogue.py or its table")

@@ -35,8 +35,8 @@ LARGE = {**CONFIG, "hidden_size": 16384, "intermediate_size": 65536, "num_hidden
 class World:
     """A reconciler, the API server that it asks, and a clock."""
 
-    def __init__(self, *, inspects: bool = True, **allowed: Any) -> None:
-        self.api, self.clock = FakeApi(), Clock()
+    def __init__(self, *, inspects: bool = True, api: FakeApi | None = None, **allowed: Any) -> None:
+        self.api, self.clock = api or FakeApi(), Clock()
         self.indices: dict[str, Any] = {}
         self.requeued: list[Key] = []
         images = Images(operator="operator:1" if inspects else None)
@@ -133,6 +133,11 @@ class World:
         """The reason of a condition."""
         reasons = {entry["type"]: entry["reason"] for entry in self.status()["conditions"]}
         return str(reasons[kind])
+
+    def message(self, kind: str) -> str:
+        """The message of a condition."""
+        messages = {entry["type"]: entry["message"] for entry in self.status()["conditions"]}
+        return str(messages[kind])
 
 
 def serving(**spec: Any) -> tuple[World, Key]:

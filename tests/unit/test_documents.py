@@ -19,6 +19,12 @@ def test_every_folder_and_module_has_a_paragraph() -> None:
     assert written - {"__main__.py"} == there, "docs/architecture.md: a paragraph for each folder and module"
 
 
+def test_every_document_is_in_the_index() -> None:
+    index = REPOSITORY / "docs" / "README.md"
+    listed = {(index.parent / link).resolve() for link in re.findall(r"\]\(([^)#\s]+)", index.read_text())}
+    assert [path.name for path in DOCUMENTS if path != index and path not in listed] == [], "add it to docs/README.md"
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=[path.name for path in DOCUMENTS])
 def test_links_lead_somewhere(document: Path) -> None:
     links = re.findall(r"\]\(([^)#\s]+)", document.read_text())

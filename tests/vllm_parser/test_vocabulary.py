@@ -109,7 +109,7 @@ def test_variables_of_vllm_that_env_may_set_exist(vllm: Parser) -> None:
 
 
 def test_no_variable_that_env_may_set_is_a_path_or_a_name_of_code(vllm: Parser) -> None:
-    owned = re.compile(r"_(PATH|DIR|FOLDER|ROOT|HOME|PLUGINS|STREAM|HOST|IP|PORT|URL|SERVER|CONFIG|TOKEN|KEY)$")
+    owned = re.compile(r"_(PATH|DIR|FOLDER|ROOT|HOME|PLUGINS|LOGGING_STREAM|HOST|IP|PORT|URL|SERVER|CONFIG|TOKEN|KEY)$")
     dangerous = {name for name in vllm.facts["variables"] if owned.search(name)}
     assert dangerous > {"VLLM_PLUGINS", "VLLM_LOGGING_CONFIG_PATH", "VLLM_PORT", "VLLM_RPC_BASE_PATH"}
     assert not dangerous & set(environment.OF_VLLM)

@@ -50,6 +50,8 @@ class ConditionType(StrEnum):
     OUTDATED = ("Outdated", TROUBLE, WHILE_TRUE, "its pods run with what was right earlier",
         "pods run with an old version of a Secret, ConfigMap, ServingClass or default, and how to roll them; gates "
         "nothing")
+    INCOMPLETE = ("Incomplete", TROUBLE, WHILE_TRUE, "its status lacks what cannot be read or told",
+        "part of what the status is made of is odd or too large, and was left out; which, and why; gates nothing")
     RECONCILING = ("Reconciling", TROUBLE, WHILE_TRUE, "it is still being brought to its spec",
         "the service is still being brought to its spec; for `kubectl wait`, Flux and Argo CD (kstatus)")
     STALLED = ("Stalled", TROUBLE, WHILE_TRUE, "it waits for somebody to change something",

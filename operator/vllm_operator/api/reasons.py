@@ -20,6 +20,7 @@ _MONITORING = frozenset({ConditionType.MONITORING_AVAILABLE})
 _SCALING = frozenset({ConditionType.SCALING_ACTIVE})
 _ADMITTED = frozenset({ConditionType.ADMITTED})
 _OUTDATED = frozenset({ConditionType.OUTDATED})
+_INCOMPLETE = frozenset({ConditionType.INCOMPLETE})
 _RECONCILING = frozenset({ConditionType.RECONCILING})
 
 
@@ -179,6 +180,8 @@ class Reason(StrEnum):
         "there is no config.json: model.uri is to name a model in the format of transformers", STOPS_VLLM)
     UNREADABLE = ("ModelUnreadable", _FIT, LASTS,
         "the inspect Job could not make sense of the model's files, so the plan cannot say")
+    OVER_LIMIT = ("ModelFilesTooLarge", _FIT, LASTS,
+        "the model's config.json, or another of its files, is larger or deeper than any model's: the plan cannot say")
     NOT_INSPECTED = ("NotInspected", _FIT, PASSES,
         "there was no inspection, or it took too long, so the plan cannot say: see the inspect Job's pod")
     ADAPTER_NOT_FOUND = ("AdapterNotFound", _PODS, LASTS,
@@ -303,6 +306,12 @@ class Reason(StrEnum):
         "the ServingClass, or which one is the default, changed: set rollout.restartedAt to take it as it is now")
     DEFAULT_CHANGED = ("OperatorDefaultChanged", _OUTDATED, LASTS,
         "a default of the operator changed: set rollout.restartedAt to take it as it is now")
+    PART_UNREADABLE = ("PartUnreadable", _INCOMPLETE, PASSES,
+        "a part of what is known of the service is odd or too large, and is not looked at: see the message")
+    VALUE_LEFT_OUT = ("ValueLeftOut", _INCOMPLETE, LASTS,
+        "a value that others gave is none that a status may have, and is left out: see the message")
+    OPERATOR_FAILED = ("OperatorFailed", _SPEC | _PODS | _SCALING | _CHAT, PASSES,
+        "the operator fails at this service, and tries again: its log has the traceback, for a report of the fault")
     SERVICE_MONITOR_APPLIED = ("ServiceMonitorApplied", _MONITORING, FINE,
         "a ServiceMonitor selects the Service")
     API_MISSING = ("ServiceMonitorApiMissing", _MONITORING, LASTS,

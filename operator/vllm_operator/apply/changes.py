@@ -26,7 +26,7 @@ from ..manifests.amounts import KEPT_REVISIONS
 from ..manifests.kinds import BY_KIND, Pruned
 from ..manifests.names import REVISION_LABEL
 from ..settings import Settings
-from ..snapshots.child import Child, kept_models, revisions
+from ..snapshots.child import Child, kept_models, odd_revisions, revisions
 from ..status.evidence import Evidence
 from .decision import Act, Change, Sight, decide
 from .ledger import Ledger
@@ -83,6 +83,7 @@ def plan_changes(evidence: Evidence, known: Known) -> Changes:
     # Without the kept template of what is deployed, it is left as it is.
     complete = template is not None or deployed_revision(evidence) is None
     steps = [
+        *_clear(evidence),
         *_keep_model(evidence, known),
         *keeping,
         *(_prune(evidence, children, Pruned.FIRST) if complete else ()),
@@ -164,6 +165,12 @@ def _keep_model(evidence: Evidence, known: Known) -> Iterator[Change]:
         yield _change(evidence, known, kept_model(service, evidence.inspection.packed))
 
 
+def _clear(evidence: Evidence) -> Iterator[Change]:
+    """Deletes what stands in the place of a kept rendering or model and is none: what one keeps never changes."""
+    for odd in odd_revisions(evidence.live, evidence.service.uid):
+        yield Change(Act.DELETE, (odd.kind, odd.name), f"it keeps nothing of ours: {odd.odd}")
+
+
 def _rendering(evidence: Evidence, assessment: Assessment) -> Rendering:
     packed = evidence.inspection.packed
     return Rendering(facts_of(packed).commit if packed else None, assessment.products)
@@ -171,6 +178,8 @@ def _rendering(evidence: Evidence, assessment: Assessment) -> Rendering:
 
 def _change(evidence: Evidence, known: Known, manifest: Manifest) -> Change:
     key = (manifest["kind"], manifest["metadata"]["name"])
+    if key in evidence.live and evidence.live[key].odd:
+        return Change(Act.APPLY, key, "what had its name kept nothing of ours", manifest)
     sight = Sight(evidence.live.get(key), known.ledger.get(key), known.now)
     change = decide(evidence.service, manifest, sight, evidence.start_replicas)
     first_pods = key[0] == "Deployment" and key not in evidence.live and change.act is not Act.KEEP

@@ -1,6 +1,7 @@
 """Carries a plan of changes out, one request after the other. Decides nothing but what a read has to show first."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 
 from ..api.reasons import Reason
@@ -48,7 +49,8 @@ async def execute(service: InferenceService, changes: Changes, hands: Hands) -> 
 
     What the API server refuses ends it, with the error in the outcome; but on an autoscaler nothing else depends.
     """
-    image = changes.template["spec"]["containers"][0]["image"] if changes.template else None
+    container = changes.template["spec"]["containers"][0] if changes.template else {}
+    stands = Outcome(container.get("image"), tuple(container.get("args", ())), bool(changes.withheld))
     refused = ""
     for change in changes.steps:
         kind = change.key[0]
@@ -58,12 +60,12 @@ async def execute(service: InferenceService, changes: Changes, hands: Hands) -> 
             if kind in AUTOSCALERS and change.act is not Act.DELETE:
                 refused = str(error)
                 continue
-            return Outcome(image, bool(changes.withheld), _finding(error), refused)
+            return replace(stands, error=_finding(error), autoscaler_refused=refused)
         except GoneError:
             # That an API is gone is noticed a little later (watch/optional.py); the rest of the children stands.
             if kind not in OPTIONAL_KINDS or change.act is Act.DELETE:
                 raise
-    return Outcome(image, bool(changes.withheld), autoscaler_refused=refused)
+    return replace(stands, autoscaler_refused=refused)
 
 
 def _finding(error: NameTakenError | RefusedError) -> tuple[Reason, str]:

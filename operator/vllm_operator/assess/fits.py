@@ -3,15 +3,18 @@
 The arithmetic is the planner's; here is which GPUs to plan for, and what several kinds of them come to together.
 """
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 from ..api.base import bytes_of
+from ..api.limits import CACHE_BYTES, KIB
 from ..api.reasons import Reason
 from ..api.resource import InferenceService
 from ..api.spec import InferenceServiceSpec
-from ..inspection.kept import facts_of
+from ..inspection.cache import SizedCache
+from ..inspection.kept import facts_of, size_of
 from ..inspection.report import InspectionError
 from ..manifests.amounts import memory_limit_bytes
 from ..manifests.names import PRODUCT_LABELS
@@ -24,6 +27,8 @@ from ..planner.shapes import Model
 from ..snapshots.node import Node
 from .nodes import Devices, devices
 
+log = logging.getLogger(__name__)
+_BYTES_OF_A_LAYER = 2 * KIB
 UNKNOWN_CAPABILITY = (0, 0)
 """The compute capability of a GPU where nothing tells it; no rule about GPUs refuses anything for it."""
 
@@ -72,10 +77,17 @@ class _UnknownError(Exception):
     """There is nothing to plan with: the reason and a sentence for people."""
 
 
-@lru_cache(maxsize=256)
+_MODELS = SizedCache[Model](CACHE_BYTES)
+
+
 def _model(packed: bytes) -> Model:
+    return _MODELS.get(packed, lambda: _worked_out(packed))
+
+
+def _worked_out(packed: bytes) -> tuple[Model, int]:
     facts = facts_of(packed)
-    return model_of(facts.config, facts.quantization, facts.weights_bytes)
+    model = model_of(facts.config, facts.quantization, facts.weights_bytes)
+    return model, _BYTES_OF_A_LAYER * (1 + len(model.layers)) + size_of(packed)
 
 
 def assess(service: InferenceService, inspection: Inspection, nodes: Sequence[Node], image: str) -> Assessment:
@@ -88,11 +100,24 @@ def assess(service: InferenceService, inspection: Inspection, nodes: Sequence[No
     try:
         model = _model(inspection.packed)
         plans = [(one, plan(spec, model, one.gpu, one.most)) for one in _candidates(spec, nodes)]
+        return _together(spec, model, plans, nodes)
     except ModelConfigError as error:
         return Assessment(None, Reason.MODEL_NOT_PLANNED, f"the planner cannot read the model's config.json: {error}")
     except _UnknownError as error:
         return Assessment(None, *error.args)
-    return _together(spec, model, plans, nodes)
+    except Exception as error:  # anybody writes a config.json, and whatever it leads to is about this one model
+        _log_once(inspection.key, type(error).__name__)
+        text = (
+            f"the planner cannot make a plan of the model's config.json ({type(error).__name__}; the operator's log "
+            "has more): the pods are made without one, and vLLM says whether it can serve the model"
+        )
+        return Assessment(None, Reason.MODEL_NOT_PLANNED, text)
+
+
+@lru_cache(maxsize=1024)
+def _log_once(model: str, what: str) -> None:
+    """The traceback, for a planner that is to be mended: once for each model."""
+    log.warning("no plan of the model that was inspected as %s, after %s", model, what, exc_info=True)
 
 
 def keeps_from_running(spec: InferenceServiceSpec, assessment: Assessment) -> bool:

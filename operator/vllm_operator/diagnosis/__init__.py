@@ -4,6 +4,7 @@ Messages are written to the status, so they hold no counter or time that changes
 """
 
 from collections.abc import Sequence
+from itertools import islice
 
 from ..api.reasons import Finding
 from ..assess.supply import Supply
@@ -27,6 +28,8 @@ __all__ = [
 ]
 
 wants_log = container.wants_log
+# Pods of one service fail alike, and each log takes its time.
+_MOST_FINDINGS = 8
 
 
 def workload(
@@ -39,7 +42,7 @@ def workload(
     A pod that a node has given up (evicted, refused) stays as a record: it counts where no other took its place.
     """
     live = [pod for pod in pods if not pod.failed] or pods
-    findings = [finding for pod in live if (finding := _pod(pod, supply))]
+    findings = list(islice((finding for pod in live if (finding := _pod(pod, supply))), _MOST_FINDINGS))
     if findings:
         return min(findings, key=lambda finding: bool(finding[0].passes))
     message = refusals.of_pods(deployment)

@@ -6,6 +6,7 @@ texts of the table (catalogue.py) and the names of exceptions are told.
 
 import re
 import signal
+from functools import lru_cache
 
 from ..api.reasons import Finding, Reason
 from ..snapshots.pod import Ending, PodSnapshot
@@ -14,6 +15,7 @@ from ..vllm.middleware import HANG_SECONDS, HUNG, HUNG_STATUS
 from .catalogue import SYMPTOMS
 from .log import cleaned, exception_names, last_error, last_line, only_points_elsewhere
 from .redaction import redact, shorten
+from .symptom import Symptom
 
 _SIGKILL, _SIGTERM = 128 + signal.SIGKILL, 128 + signal.SIGTERM
 _BAD_USAGE = 2
@@ -105,12 +107,19 @@ def _killed_for_memory(pod: PodSnapshot, ending: Ending) -> Finding | None:
 
 
 def _known(pod: PodSnapshot, ending: Ending) -> Finding | None:
-    text = cleaned(ending.log)
-    for symptom in SYMPTOMS:
-        if match := symptom.search(text):
-            values = {name: _value(value, pod) for name, value in match.groupdict().items()}
-            return symptom.reason, symptom.message.format(node=pod.node, **values)
-    return None
+    if (known := _symptom(ending.log)) is None:
+        return None
+    symptom, said = known
+    values = {name: _value(value, pod) for name, value in said.items()}
+    return symptom.reason, symptom.message.format(node=pod.node, **values)
+
+
+@lru_cache(maxsize=64)  # of logs of 64 KiB at most: each is looked at again and again
+def _symptom(log: str) -> tuple[Symptom, dict[str, str]] | None:
+    """The first symptom in a log, with its values."""
+    text = cleaned(log)
+    found = ((symptom, symptom.search(text)) for symptom in SYMPTOMS)
+    return next(((symptom, match.groupdict()) for symptom, match in found if match), None)
 
 
 def _value(value: str, pod: PodSnapshot) -> str:

@@ -50,11 +50,11 @@ _CREDENTIALS: tuple[tuple[re.Pattern[str], str], ...] = (
         ),
         "***",
     ),
-    # A commit of a model and the digest of an image are no secrets, and neither is what a driver calls a GPU.
+    # A commit of a model and the digest of an image are no secrets, and neither is what drivers call a GPU or a volume.
     (
         re.compile(
             r"(?i)\b(?<!sha256:)(?<!snapshots/)(?<!revision[ =])(?<!commit[ =])[0-9a-f]{32,}\b"
-            r"|\b(?<!GPU-)(?<!MIG-)[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b"
+            r"|\b(?<!GPU-)(?<!MIG-)(?<!pvc-)[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b"
         ),
         "***",
     ),

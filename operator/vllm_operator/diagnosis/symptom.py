@@ -13,6 +13,7 @@ from ..api.reasons import Reason
 _FIELD = re.compile(r"\{(\w*)\}")
 # Values are short, on one line, and no sentence: what stands between two known texts can then be no prompt.
 _VALUE = r"[^\n]{0,160}?"
+_BEGINS = r"(?<![^\s'\",])"
 _WORD, _REST = r"[^\s'\",]{1,160}", r"[^\n.;'\"]{1,100}"
 
 
@@ -44,7 +45,8 @@ class Symptom:
         values = [f"(?P<{name}>{_VALUE})" if name else _VALUE for name in parts[1::2]] + [""]
         # Nothing bounds a value at either end of a text but the end of its word, or of its line.
         if not literals[0]:
-            values[0] = f"(?P<{parts[1]}>{_WORD})"
+            # From the word's beginning only: else each letter of a long one would be tried as such.
+            values[0] = f"(?P<{parts[1]}>{_BEGINS}{_WORD})"
         if not literals[-1]:
             values[-2] = f"(?P<{parts[-2]}>{_WORD if parts[-2] == 'path' else _REST})"
         return re.compile("".join(literal + value for literal, value in zip(literals, values, strict=True)))

@@ -6,10 +6,12 @@ A plan is made from it for as long as the same model is named, without another l
 import json
 import zlib
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any
 
-from .report import Facts, fold, unfold
+from ..api.limits import CACHE_BYTES, OBJECTS_PER_BYTE, mapping
+from .cache import SizedCache
+from .folding import fold
+from .report import Facts, facts_in
 
 Content = Mapping[str, Any]
 
@@ -27,7 +29,12 @@ def content_of(facts: Facts) -> Content:
 
 def pack(content: Content) -> bytes:
     """The content for the memory of the operator; equal contents give equal bytes."""
-    return zlib.compress(json.dumps(content, sort_keys=True, separators=(",", ":")).encode())
+    return pack_text(json.dumps(content, sort_keys=True, separators=(",", ":")))
+
+
+def pack_text(text: str) -> bytes:
+    """The same of a content that is JSON already, with its keys in order."""
+    return zlib.compress(text.encode(), level=1)
 
 
 def unpack(packed: bytes) -> Content:
@@ -35,14 +42,27 @@ def unpack(packed: bytes) -> Content:
     return dict(json.loads(zlib.decompress(packed)))
 
 
-@lru_cache(maxsize=512)
+def checked(content: Any) -> Content:
+    """The content, if it is one of facts. Raises InspectionError: anybody who may edit a namespace may write one."""
+    facts_in(mapping(content))
+    return mapping(content)
+
+
+_FACTS = SizedCache[tuple[Facts, int]](CACHE_BYTES)
+
+
 def facts_of(packed: bytes) -> Facts:
-    """The facts that were packed. Raises KeyError where something else was."""
-    content = json.loads(zlib.decompress(packed), object_hook=unfold)
-    return Facts(
-        content["config"],
-        content["quantization"],
-        content["weightsBytes"],
-        content["commit"],
-        content["chatTemplate"],
-    )
+    """The facts that were packed. Raises InspectionError where something else was."""
+    return _FACTS.get(packed, lambda: _facts(packed))[0]
+
+
+def size_of(packed: bytes) -> int:
+    """About how many bytes the facts that were packed take in memory, when they are read. Raises InspectionError."""
+    return _FACTS.get(packed, lambda: _facts(packed))[1]
+
+
+def _facts(packed: bytes) -> tuple[tuple[Facts, int], int]:
+    text = zlib.decompress(packed)
+    facts, names = facts_in(json.loads(text))
+    size = len(packed) + OBJECTS_PER_BYTE * len(text) + names
+    return (facts, size), size

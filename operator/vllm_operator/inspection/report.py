@@ -4,15 +4,20 @@ import base64
 import json
 import re
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import Any
 
+from ..api import limits
+from ..api.conditions import ConditionType
+from ..api.limits import OverLimitError
 from ..api.reasons import Reason
+from .folding import Unfolding, fold
 
 LONGEST_BYTES = 4096
-# What is kept of it unpacked is an object of its own; an API server takes 1.5 MiB at most.
-LONGEST_KEPT_BYTES = 512 * 1024
+_COMMIT = re.compile(r"[0-9A-Za-z._-]{1,64}")
+_SHOWN = 300
+_BYTES_OF_A_NAME = 80
 # Says nothing about memory, and does not shrink: the names of classes, and what training left behind.
 _NOISE = frozenset(
     {"id2label", "label2id", "task_specific_params", "auto_map", "_name_or_path", "transformers_version"}
@@ -63,8 +68,11 @@ class Facts:
 
 
 def encode(facts: Facts) -> str:
-    """The message for a model that was read. Raises InspectionError where the config is too large for it."""
-    folded = fold({"config": _without_noise(facts.config), "quantization": facts.quantization})
+    """The message for a model that was read. Raises InspectionError where the config is larger than any is."""
+    try:
+        folded = fold({"config": _without_noise(facts.config), "quantization": facts.quantization})
+    except ValueError as error:
+        raise InspectionError(Reason.UNREADABLE, f"config.json is none of a model: {error}") from error
     plain = json.dumps(folded, separators=(",", ":")).encode()
     content = zlib.compress(plain, level=9)
     message = json.dumps(
@@ -75,33 +83,86 @@ def encode(facts: Facts) -> str:
             "model": base64.b85encode(content).decode(),
         }
     )
-    if len(plain) > LONGEST_KEPT_BYTES:
-        size = f"{len(plain):,} bytes, of {LONGEST_KEPT_BYTES:,} at most"
-        raise InspectionError(Reason.UNREADABLE, f"config.json is too large to keep ({size})")
+    if len(plain) > limits.REPORT_BYTES:
+        size = f"{len(plain):,} bytes, of {limits.REPORT_BYTES:,} at most"
+        raise InspectionError(Reason.OVER_LIMIT, f"config.json is too large to keep ({size})")
     if len(message) > LONGEST_BYTES:
         size = f"{len(message):,} bytes packed, of {LONGEST_BYTES:,} at most"
-        raise InspectionError(Reason.UNREADABLE, f"config.json is too large to hand over ({size})")
+        raise InspectionError(Reason.OVER_LIMIT, f"config.json is too large to hand over ({size})")
     return message
 
 
 def encode_error(error: InspectionError) -> str:
     """The message for a model that could not be read."""
-    return json.dumps({"reason": error.reason, "message": str(error)[:1024]})
+    return json.dumps({"reason": error.reason, "message": str(error)[: limits.ERROR_CHARACTERS]})
 
 
 def decode(message: str) -> Facts:
     """What is in the message of an inspect Job. Raises InspectionError: what the Job says, or that it says neither."""
+    return facts_in(content_in(message))[0]
+
+
+def content_in(message: str) -> dict[str, Any]:
+    """The JSON object that is kept of the message of an inspect Job; lists in it are folded. Raises as `decode`."""
     try:
-        content = json.loads(message)
-        if "reason" in content:
-            raise InspectionError(Reason.named(content["reason"]), content["message"])
-        model = json.loads(zlib.decompress(base64.b85decode(content["model"])), object_hook=unfold)
-        template = content.get("chatTemplate")
-        return Facts(model["config"], model["quantization"], content["weightsBytes"], content["commit"], template)
-    except (ValueError, KeyError, TypeError, zlib.error) as error:
-        said = message.strip().splitlines()[-1:] or ["nothing"]
-        text = f"the inspect Job ended without a report; it said: {said[0][:300]}"
+        said = limits.parsed(message, "the report", limits.MESSAGE_BYTES)
+        if "reason" in said:
+            raise _told(said)
+        plain = limits.unpacked(base64.b85decode(said["model"]), "the report", limits.REPORT_BYTES)
+        model = limits.parsed(plain, "the report", limits.REPORT_BYTES, limits.REPORT_VALUES)
+        content = {name: said.get(name) for name in ("commit", "weightsBytes", "chatTemplate")}
+        return content | {name: model[name] for name in ("config", "quantization")}
+    except OverLimitError as error:
+        raise InspectionError(Reason.OVER_LIMIT, str(error)) from error
+    except (ValueError, KeyError, TypeError) as error:
+        last = message[-limits.MESSAGE_BYTES :].strip().splitlines()[-1:] or ["nothing"]
+        text = f"the inspect Job ended without a report; it said: {limits.text_of(last[0], _SHOWN)}"
         raise InspectionError(Reason.UNREADABLE, text) from error
+
+
+def facts_in(content: Mapping[str, Any]) -> tuple[Facts, int]:
+    """The facts in what is kept of a model, and about how many bytes they take in memory.
+
+    Raises InspectionError where it is nothing of the kind, or over a limit.
+    """
+    unfolding = Unfolding()
+    try:
+        facts = _checked(
+            Facts(
+                unfolding.unfold(content["config"]),
+                unfolding.unfold(content["quantization"]),
+                content["weightsBytes"],
+                content["commit"],
+                content["chatTemplate"],
+            )
+        )
+    except OverLimitError as error:
+        raise InspectionError(Reason.OVER_LIMIT, f"what was found of the model is not looked at: {error}") from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        text = f"what was found of the model is no report of an inspection ({error})"
+        raise InspectionError(Reason.UNREADABLE, text) from error
+    return facts, unfolding.characters + _BYTES_OF_A_NAME * unfolding.names
+
+
+def _checked(facts: Facts) -> Facts:
+    """The facts, if each is of its type and in its range. Raises OverLimitError, ValueError or TypeError."""
+    if not isinstance(facts.config, dict) or not isinstance(facts.quantization, dict | None):
+        raise TypeError("config.json is no JSON object")
+    if facts.weights_bytes is not None and limits.whole(facts.weights_bytes, limits.WEIGHTS_BYTES) is None:
+        raise OverLimitError(f"the weights have no bytes from 0 to {limits.WEIGHTS_BYTES:,}")
+    if facts.commit is not None and not _COMMIT.fullmatch(facts.commit):
+        raise ValueError("the commit is none")
+    if not isinstance(facts.chat_template, bool | None):
+        raise TypeError("chatTemplate is neither true nor false")
+    return facts
+
+
+def _told(said: Mapping[str, Any]) -> InspectionError:
+    """What the Job could not do. Raises ValueError for a reason that none has."""
+    reason = Reason.named(str(said["reason"]))
+    if ConditionType.FITS not in reason.types:
+        raise ValueError(f"no inspection ends with {reason}")
+    return InspectionError(reason, limits.text_of(said["message"], limits.ERROR_CHARACTERS))
 
 
 def _without_noise(config: dict[str, Any]) -> dict[str, Any]:
@@ -110,52 +171,3 @@ def _without_noise(config: dict[str, Any]) -> dict[str, Any]:
         for key, value in config.items()
         if key not in _NOISE
     }
-
-
-_FOLDED = "$folded"
-_LONG = 32
-
-
-def fold(node: Any) -> Any:
-    """A JSON value with its long lists of module names in a shorter form."""
-    if isinstance(node, dict):
-        return {key: fold(value) for key, value in node.items()}
-    return _fold(node) if isinstance(node, list) else node
-
-
-def _fold(items: list[Any]) -> Any:
-    """A long list of module names as runs of one pattern, like layers.#.mlp.#, with the steps of each number.
-
-    A list of unquantized modules may name thousands. The steps are nearly all 0 or 1, which packs to almost nothing.
-    """
-    if len(items) < _LONG or not all(isinstance(item, str) and "#" not in item for item in items):
-        return items
-    runs: list[tuple[str, list[list[int]]]] = []
-    for item in items:
-        pattern, numbers = re.sub(r"0|[1-9][0-9]*", "#", item), [int(n) for n in re.findall(r"0|[1-9][0-9]*", item)]
-        if not runs or runs[-1][0] != pattern:
-            runs.append((pattern, []))
-        runs[-1][1].append(numbers)
-    return {
-        _FOLDED: [
-            [pattern, len(rows), [_steps(column) for column in zip(*rows, strict=True)]] for pattern, rows in runs
-        ]
-    }
-
-
-def _steps(column: tuple[int, ...]) -> list[int]:
-    return [b - a for a, b in zip((0, *column), column, strict=False)]
-
-
-def unfold(node: dict[str, Any]) -> Any:
-    """The list that an object stands for, or the object itself. For `object_hook` of json.loads."""
-    if set(node) != {_FOLDED}:
-        return node
-    items: list[str] = []
-    for pattern, count, steps in node[_FOLDED]:
-        columns = [list(accumulate(column)) for column in steps]
-        for row in range(count):
-            parts = pattern.split("#")
-            numbers = [str(column[row]) for column in columns]
-            items.append("".join(part + number for part, number in zip(parts, [*numbers, ""], strict=True)))
-    return items

@@ -1,10 +1,10 @@
 """Where the facts about a model are read from: the hub, or a folder of a mounted claim. Reads no weights."""
 
-import json
 from collections.abc import Callable, Sequence
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, BinaryIO
+from typing import Any
 
 from httpx2 import HTTPError
 from huggingface_hub import HfApi, hf_hub_download
@@ -20,13 +20,14 @@ from huggingface_hub.errors import (
     SafetensorsParsingError,
 )
 
+from ..api import limits
+from ..api.limits import OverLimitError
 from ..api.reasons import Reason
 from .report import Facts, InspectionError
 
 TIMEOUT_SECONDS = 20
 # https://huggingface.co/docs/safetensors/index#format: the length of the header, 8 bytes, little-endian.
 _LENGTH_BYTES = 8
-_LONGEST_HEADER_BYTES = 100_000_000
 _TOKENIZER_CONFIG = "tokenizer_config.json"
 
 
@@ -39,11 +40,16 @@ def read_folder(folder: Path) -> Facts:
     if config is None:
         # Which files there are is not told: the claim may be another application's.
         raise InspectionError(Reason.NO_CONFIG, "the folder has no config.json: name the folder of the model")
-    weights = sorted(folder.glob("*.safetensors"))
-    size = sum(_data_bytes(path) for path in weights) if weights else None
-    files = [path.name for path in folder.iterdir()]
+    files = _names(folder)
+    weights = sorted(name for name in files if name.endswith(".safetensors"))
+    size = sum(_data_bytes(folder / name) for name in weights) if weights else None
     template = _has_chat_template(files, lambda: _file(folder / _TOKENIZER_CONFIG))
     return Facts(config, _file(folder / "hf_quant_config.json"), size, chat_template=template)
+
+
+def _names(folder: Path) -> list[str]:
+    """The names in a folder, as many as a model has at most."""
+    return [path.name for path in islice(folder.iterdir(), limits.FILES)]
 
 
 def _has_chat_template(names: Sequence[str], tokenizer_config: Callable[[], dict[str, Any] | None]) -> bool | None:
@@ -61,16 +67,23 @@ def _has_chat_template(names: Sequence[str], tokenizer_config: Callable[[], dict
 
 def _file(path: Path) -> dict[str, Any] | None:
     try:
-        return _parsed(path.read_text(), path.name)
+        return _parsed(path)
     except FileNotFoundError:
         return None
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise InspectionError(Reason.UNREADABLE, f"{path.name} cannot be read: {error}") from error
 
 
-def _parsed(text: str, name: str) -> dict[str, Any]:
+def _parsed(path: Path) -> dict[str, Any]:
+    """The JSON object in a file, as far as it is no larger than a model's is. Raises InspectionError and OSError."""
+    name = path.name
+    most = limits.TOKENIZER_CONFIG_BYTES if name == _TOKENIZER_CONFIG else limits.CONFIG_BYTES
+    with path.open("rb") as file:
+        text = file.read(most + 1)
     try:
-        content = json.loads(text)
+        content = limits.parsed(text.decode(), name, most, limits.CONFIG_VALUES)
+    except OverLimitError as error:
+        raise InspectionError(Reason.OVER_LIMIT, f"{error}, and no model's is") from error
     except ValueError as error:
         raise InspectionError(Reason.UNREADABLE, f"{name} is no JSON: {error}") from error
     if not isinstance(content, dict):
@@ -78,24 +91,32 @@ def _parsed(text: str, name: str) -> dict[str, Any]:
     return content
 
 
-def _header_bytes(file: BinaryIO) -> int:
-    """The length of a safetensors header, which stands before it. Raises ValueError for what can be none."""
-    length = int.from_bytes(file.read(_LENGTH_BYTES), "little")
-    if length > _LONGEST_HEADER_BYTES:
-        raise ValueError(f"a header of {length} bytes")
-    return length
-
-
 def _data_bytes(path: Path) -> int:
     """Bytes of the tensors in a safetensors file, as its header says: of a file that is cut off, too."""
     try:
         with path.open("rb") as file:
-            header = json.loads(file.read(_header_bytes(file)))
-        return max(int(tensor["data_offsets"][1]) for name, tensor in header.items() if name != "__metadata__")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InspectionError(
-            Reason.UNREADABLE, f"{path.name} has no safetensors header ({error}): copy it again"
-        ) from error
+            length = int.from_bytes(file.read(_LENGTH_BYTES), "little")
+            # One more than allowed is enough to be told.
+            return data_bytes(file.read(min(length, limits.HEADER_BYTES + 1)).decode())
+    except OverLimitError as error:
+        raise InspectionError(Reason.OVER_LIMIT, f"{path.name} is no model's file: {error}") from error
+    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+        text = f"{path.name} has no safetensors header ({error}): copy it again"
+        raise InspectionError(Reason.UNREADABLE, text) from error
+
+
+def data_bytes(header: str) -> int:
+    """Bytes of all tensors of a safetensors header, by where the last one ends.
+
+    Raises OverLimitError for a header that no model has, and ValueError, KeyError, TypeError or IndexError for none.
+    """
+    tensors = limits.parsed(header, "the header", limits.HEADER_BYTES, limits.HEADER_VALUES)
+    if not isinstance(tensors, dict):
+        raise TypeError("it is no JSON object")
+    ends = [tensor["data_offsets"][1] for name, tensor in tensors.items() if name != "__metadata__"]
+    if any(limits.whole(end, limits.WEIGHTS_BYTES) is None for end in ends):
+        raise OverLimitError(f"a tensor does not end between 0 and {limits.WEIGHTS_BYTES:,} bytes")
+    return int(max(ends))
 
 
 def read_hub(repository: str, revision: str | None, token: str | None) -> Facts:
@@ -132,7 +153,7 @@ def read_hub(repository: str, revision: str | None, token: str | None) -> Facts:
 def _read_hub(repository: str, revision: str | None, token: str | None) -> Facts:
     api = HfApi(token=token or False)  # False: not that of this machine's user
     info = api.model_info(repository, revision=revision, timeout=TIMEOUT_SECONDS)
-    commit, names = info.sha, [file.rfilename for file in info.siblings or ()]
+    commit, names = info.sha, [file.rfilename for file in (info.siblings or ())[: limits.FILES]]
     config = _hub_file(repository, "config.json", commit, token)
     try:
         quantization = _hub_file(repository, "hf_quant_config.json", commit, token)
@@ -145,6 +166,8 @@ def _read_hub(repository: str, revision: str | None, token: str | None) -> Facts
         return Facts(config, quantization, None, commit, template)
     tensors = (tensor for file in headers.files_metadata.values() for tensor in file.tensors.values())
     size = sum(tensor.data_offsets[1] - tensor.data_offsets[0] for tensor in tensors)
+    if limits.whole(size, limits.WEIGHTS_BYTES) is None:
+        raise InspectionError(Reason.OVER_LIMIT, f"the weights have no bytes from 0 to {limits.WEIGHTS_BYTES:,}")
     return Facts(config, quantization, size, commit, template)
 
 
@@ -153,7 +176,7 @@ def _hub_file(repository: str, name: str, commit: str | None, token: str | None)
         path = hf_hub_download(
             repository, name, revision=commit, token=token or False, local_dir=folder, etag_timeout=TIMEOUT_SECONDS
         )
-        return _parsed(Path(path).read_text(), name)
+        return _parsed(Path(path))
 
 
 def _unreachable(error: Exception) -> InspectionError:

@@ -25,6 +25,7 @@ from ..watch.sources import Item, Source
 from ..watch.watches import Watches
 from . import health
 from .kinds import Kind, Reconciler, Surroundings
+from .lag import Lag
 from .lease import Leases
 from .workqueue import WorkQueue
 
@@ -125,8 +126,8 @@ async def _operate(kinds: Sequence[Kind], own: settings.Settings, health_port: i
 
         kopf.on.startup(registry=registry)(begin)
         # Started before kopf, which at its end cancels every task that was started later.
-        jobs = [operator.queue.run(), apis.watch(), operator.await_rights(cluster), *operator.leases.tasks(cluster)]
-        working = [asyncio.create_task(job) for job in jobs]
+        jobs = [operator.queue.run(), Lag().measure(), apis.watch(), operator.await_rights(cluster)]
+        working = [asyncio.create_task(job) for job in [*jobs, *operator.leases.tasks(cluster)]]
         watching = asyncio.create_task(_watch(registry, own, operator, stop))
         async with health.serve(health_port, operator.trouble):
             ending = [*working, watching, asyncio.create_task(stop.wait())]

@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 from ..api.resource import InferenceService
 from .autoscaling import Scaling
-from .inspection import inspection, inspection_key, kept_model, kept_model_name, model_claim
+from .inspection import inspection, inspection_key, inspection_name, kept_model, kept_model_name, model_claim
 from .kinds import CHILD_KINDS, OPTIONAL_KINDS, Parts
 from .metadata import Manifest
 from .pod import Rendering, pod_template
@@ -23,6 +23,7 @@ __all__ = [
     "desired",
     "inspection",
     "inspection_key",
+    "inspection_name",
     "kept_model",
     "kept_model_name",
     "model_claim",

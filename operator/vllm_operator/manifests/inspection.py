@@ -33,6 +33,11 @@ def inspection_key(service: InferenceService) -> str:
     return hashlib.sha256(json.dumps([model.uri, model.revision, token, restarted]).encode()).hexdigest()[:8]
 
 
+def inspection_name(service: InferenceService) -> str:
+    """Name of the Job that inspects the service's model."""
+    return f"{service.name}-inspect-{inspection_key(service)}"
+
+
 def inspection(service: InferenceService, settings: Settings) -> Manifest:
     """The Job that inspects the service's model. Needs `settings.images.operator`."""
     labels = {
@@ -41,7 +46,7 @@ def inspection(service: InferenceService, settings: Settings) -> Manifest:
         MANAGED_BY_LABEL: MANAGED_BY,
         INSPECTION_LABEL: inspection_key(service),
     }
-    meta = metadata(service, f"{service.name}-inspect-{inspection_key(service)}")
+    meta = metadata(service, inspection_name(service))
     return compact(
         {
             "apiVersion": "batch/v1",

@@ -27,9 +27,12 @@ class ConfigurationReader:
 
     async def read(self, evidence: Evidence) -> Evidence:
         """What has changed, as kind/name; None while that is not known."""
-        if not configuration(evidence.service.spec):
+        read = {f"{kind}/{name}" for kind, name in configuration(evidence.service.spec)}
+        if not read:
             return evidence
-        return replace(evidence, changed=self.get(evidence.pods))
+        # A pod may name what it likes.
+        changed = self.get(evidence.pods)
+        return replace(evidence, changed=None if changed is None else tuple(name for name in changed if name in read))
 
     def waits(self) -> Iterator[Again]:
         """Another look is due as long as there are pods to ask."""

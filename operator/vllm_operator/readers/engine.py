@@ -8,7 +8,7 @@ from dataclasses import replace
 from ..again import Again
 from ..snapshots.pod import PodSnapshot
 from ..status.evidence import Engine, Evidence
-from .pod_http import EngineError, container_of, read_engine
+from .pod_http import EngineError, OddAnswerError, container_of, read_engine
 from .reader import Clock
 
 log = logging.getLogger(__name__)
@@ -24,11 +24,15 @@ class EngineReader:
         self._attempts = 0
         self._next = 0.0
         self._task: asyncio.Task[None] | None = None
+        self._odd: tuple[str, str] = ("", "")
 
     async def read(self, evidence: Evidence) -> Evidence:
         """What one of the pods reported; until one has, what the status says stands."""
-        engine = self.get(evidence.pods)
-        return replace(evidence, engine=engine) if engine else evidence
+        if engine := self.get(evidence.pods):
+            return replace(evidence, engine=engine)
+        container, odd = self._odd
+        asked = any(container_of(pod) == container for pod in evidence.pods)
+        return evidence.without(f"what vLLM says of itself: {odd}") if odd and asked else evidence
 
     def waits(self) -> Iterator[Again]:
         """Another try is due, while one is worth it."""
@@ -50,7 +54,8 @@ class EngineReader:
     async def _ask(self, container: str, ip: str) -> None:
         try:
             self._answer = (container, await read_engine(ip))
-            self._attempts, self._next = 0, 0.0
+            self._attempts, self._next, self._odd = 0, 0.0, ("", "")
         except EngineError as error:
+            self._odd = (container, str(error)) if isinstance(error, OddAnswerError) else ("", "")
             log.info("vLLM in %s does not tell its KV cache size: %s", container, error)
         self._done()

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from ..again import Again
+from ..api.limits import OverLimitError
 from ..diagnosis import unstarted, waits, wants_events
 from ..snapshots.pod import PodSnapshot
 from ..snapshots.pod_event import PodEvent
@@ -28,10 +29,13 @@ ReadEvents = Callable[[str], Awaitable[tuple[PodEvent, ...]]]
 class _Look:
     """What was read of one pod in one state, and when to read it again; None: never, while the state lasts."""
 
+    pod: str
     state: str
     due: float | None
     looks: int = 0
     events: tuple[PodEvent, ...] = ()
+    odd: str = ""
+    """Why they cannot be looked at."""
 
 
 class EventReader:
@@ -43,7 +47,9 @@ class EventReader:
 
     async def read(self, evidence: Evidence) -> Evidence:
         """The pods, with the Events of those that are in trouble."""
-        return replace(evidence, pods=await self.fill(evidence.pods))
+        evidence = replace(evidence, pods=await self.fill(evidence.pods))
+        odd = sorted(f"the Events of pod {look.pod}: {look.odd}" for look in self._looks.values() if look.odd)
+        return evidence.without(*odd)
 
     def waits(self) -> Iterator[Again]:
         """A pod that waits on its node is due again."""
@@ -63,9 +69,13 @@ class EventReader:
         now = self._clock()
         look = self._looks.get(pod.uid)
         if look is None or look.state != state:
-            look = _Look(state, now + FIRST_LOOK_SECONDS if waits(pod) else now)
+            look = _Look(pod.name, state, now + FIRST_LOOK_SECONDS if waits(pod) else now)
         if look.due is not None and look.due <= now:
-            look.events, look.looks = await self._read(pod.uid), look.looks + 1
+            look.looks += 1
+            try:
+                look.events, look.odd = await self._read(pod.uid), ""
+            except OverLimitError as error:
+                look.odd = str(error)
             look.due = now + _pause(replace(pod, events=look.events), look.looks) if waits(pod) else None
         return look
 

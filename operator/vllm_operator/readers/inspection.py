@@ -7,9 +7,9 @@ from ..again import Again
 from ..api.reasons import Reason
 from ..api.resource import InferenceService
 from ..assess.fits import Inspection
-from ..inspection.kept import content_of, pack
-from ..inspection.report import InspectionError, decode
-from ..manifests import Manifest, inspection_key, kept_model_name, model_claim
+from ..inspection.kept import checked, pack
+from ..inspection.report import InspectionError, content_in
+from ..manifests import Manifest, inspection_key, inspection_name, kept_model_name, model_claim
 from ..snapshots.child import kept_models
 from ..status.evidence import Evidence
 from .reader import Clock
@@ -31,6 +31,8 @@ class InspectionReader:
         self._read_claim, self._clock, self._possible = read_claim, clock, possible
         self._known: Inspection | None = None
         self._kept = False
+        # Of the pod that was read last: what it says costs time.
+        self._message: str | None = None
         self._since: tuple[str, float] = ("", 0.0)
         self._claim_bound = False
         self._again: Again | None = None
@@ -52,14 +54,14 @@ class InspectionReader:
             return self._known
         # What was kept and is gone was deleted by hand: the model is to be inspected anew.
         if self._kept or self._known is None or self._known.key != key:
-            self._known, self._kept = _of_earlier_version(evidence, key), False
-        if (self._known is None or self._known.error) and pod and pod.ended:
-            self._known = _decoded(key, pod.message)
+            self._known, self._kept, self._message = _of_earlier_version(evidence, key), False, None
+        if (self._known is None or self._known.error) and pod and pod.ended and self._message != pod.message:
+            self._known, self._message = _decoded(key, pod.message), pod.message
         if self._known and self._known.packed:
             return self._known
         if trouble := await self._trouble(evidence.service):
             return Inspection(key, error=trouble)
-        return self._known or self._wait(key)
+        return self._known or self._wait(evidence, key)
 
     async def _trouble(self, service: InferenceService) -> InspectionError | None:
         """Why there can be no Job. A Job would bind a claim that waits for its first consumer, on the wrong node."""
@@ -78,14 +80,17 @@ class InspectionReader:
             return InspectionError(Reason.VOLUME_NOT_BOUND, f"the claim {claim} is not bound yet")
         return InspectionError(Reason.CLAIM_MISSING, f"there is no claim {claim}: check model.uri")
 
-    def _wait(self, key: str) -> Inspection:
+    def _wait(self, evidence: Evidence, key: str) -> Inspection:
         if self._since[0] != key:
             self._since = (key, self._clock())
         left = self._since[1] + PATIENCE_SECONDS - self._clock()
         if left > 0:
             self._again = Again(left + 1, "the inspect Job has not ended")
             return Inspection(key, pending=True)
-        text = f"the inspection has not ended within {PATIENCE_SECONDS:.0f} s: kubectl describe the inspect Job's pod"
+        job = inspection_name(evidence.service)
+        text = f"the inspection has not ended within {PATIENCE_SECONDS:.0f} s: see kubectl describe job {job}"
+        if evidence.inspection_pod is None:
+            text += ", which has no pod: a ResourceQuota or an admission policy may refuse it"
         return Inspection(key, error=InspectionError(Reason.NOT_INSPECTED, text))
 
 
@@ -105,6 +110,6 @@ def _of_earlier_version(evidence: Evidence, key: str) -> Inspection | None:
 
 def _decoded(key: str, report: str) -> Inspection:
     try:
-        return Inspection(key, pack(content_of(decode(report))))
+        return Inspection(key, pack(checked(content_in(report))))
     except InspectionError as error:
         return Inspection(key, error=error)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from ..again import Again
+from ..api.limits import OverLimitError
 from ..diagnosis import wants_log
 from ..snapshots.pod import PodSnapshot
 from ..status.evidence import Evidence
@@ -13,6 +14,8 @@ from .reader import Clock, Pending
 
 # A pod that fails again and again says the same each time.
 MOST_READS = 6
+# Pods of one service fail alike.
+MOST_PODS = 3
 # The kubelet may not have the log yet, while it puts another container in the place of the one that ended.
 RETRY_SECONDS = (0.0, 1.0, 3.0)
 # What a log tells is worth waiting for; a kubelet that does not answer is not.
@@ -35,11 +38,13 @@ class LogReader:
     def __init__(self, read: ReadLog, clock: Clock, done: Callable[[], None]) -> None:
         self._read = read
         self._texts: dict[_Ended, str] = {}
+        self._odd: dict[_Ended, str] = {}
         self._pending = Pending[_Ended](PATIENCE_SECONDS, clock, done)
 
     async def read(self, evidence: Evidence) -> Evidence:
         """The pods, with the log of what failed in them as far as it was read; what is missing is being read."""
-        return replace(evidence, pods=self.fill(evidence.pods))
+        evidence = replace(evidence, pods=self.fill(evidence.pods))
+        return evidence.without(*sorted(f"the log of pod {key.pod}: {why}" for key, why in self._odd.items()))
 
     def waits(self) -> Iterator[Again]:
         """A log that is being read is worth waiting for."""
@@ -49,7 +54,9 @@ class LogReader:
         """As `read`, for the pods alone."""
         names = {pod.name for pod in pods}
         self._texts = {key: text for key, text in self._texts.items() if key.pod in names}
-        return [self._filled(pod) if wants_log(pod) else pod for pod in pods]
+        self._odd = {key: why for key, why in self._odd.items() if key.pod in names}
+        failed = [pod.name for pod in pods if pod.ending][:MOST_PODS]
+        return [self._filled(pod) if pod.name in failed and wants_log(pod) else pod for pod in pods]
 
     def _filled(self, pod: PodSnapshot) -> PodSnapshot:
         if not pod.ending:
@@ -68,5 +75,7 @@ class LogReader:
                 await asyncio.sleep(seconds)
                 if text := await self._read(pod):
                     break
+        except OverLimitError as error:
+            self._odd[key] = str(error)
         finally:
             self._texts[key] = text

@@ -1,12 +1,14 @@
 """What all readers are: they fill in what the watches do not show, read in the background while the loop goes on."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, Generic, Protocol, TypeVar
 
 from ..again import Again
 from ..status.evidence import Evidence
 
+log = logging.getLogger(__name__)
 Clock = Callable[[], float]
 Topic = TypeVar("Topic")
 
@@ -47,6 +49,8 @@ class Pending(Generic[Topic]):
     async def _run(self, topic: Topic, read: Coroutine[Any, Any, None]) -> None:
         try:
             await read
+        except Exception:
+            log.exception("what is read about %s fails", topic)
         finally:
             del self._tasks[topic]
         self._done()

@@ -1,6 +1,9 @@
 """All that is known of a service, as one frozen value. Reads what the watches do not show; decides nothing."""
 
+import logging
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -15,14 +18,18 @@ from ..diagnosis import Autoscaler, Finding, asks_for_gpus
 from ..loop.kinds import Surroundings
 from ..manifests import inspection_key
 from ..manifests.names import hpa_of
+from ..readers.reader import Reader
 from ..settings import Settings
-from ..snapshots.child import deployment_of
+from ..snapshots.child import deployment_of, odd_revisions
 from ..snapshots.own import ObjectSnapshot
+from ..status.conditions import operator_failed
 from ..status.evidence import Engine, Evidence
+from ..status.taken import taken
 from .agreement import Agreement
 from .memory import Memory
 from .view import View
 
+log = logging.getLogger(__name__)
 # Stands in for a spec that cannot be read: only the status is written then.
 _UNREADABLE = InferenceServiceSpec.model_validate({"model": {"uri": "hf://unreadable/spec"}, "replicas": 0})
 
@@ -40,12 +47,21 @@ async def gather(
     if evidence.spec_error:
         return evidence
     for reader in memory.readers:
-        evidence = await reader.read(evidence)
+        evidence = await _read(reader, evidence)
     nodes = evidence.nodes
     if nodes and asks_for_gpus(evidence.deployment, evidence.pods):
         gpus = supply(key.namespace, evidence.service.spec, nodes, view.all_pods())
         evidence = replace(evidence, supply=gpus)
     return evidence
+
+
+async def _read(reader: Reader, evidence: Evidence) -> Evidence:
+    """The evidence with a reader's part of it; where that fails, without: the other parts are told all the same."""
+    try:
+        return await reader.read(evidence)
+    except Exception as error:
+        log.exception("%s: %s fails", evidence.service.key, type(reader).__name__)
+        return evidence.without(f"what the operator's {type(reader).__name__} reads ({type(error).__name__})")
 
 
 def _watched(
@@ -54,13 +70,16 @@ def _watched(
     """What the watches show, and what is remembered of what they showed."""
     view = View(surroundings.indices)
     service, spec_error = parse(key, snapshot, memory, surroundings.settings)
-    before = memory.writer.newest(snapshot.resource_version, snapshot.status)
-    terms = Terms(service.spec) if spec_error else agreement.terms(service, before, memory)
+    before, _ = taken(memory.writer.newest(snapshot.resource_version, snapshot.status))
+    terms = Terms(service.spec)
+    if not spec_error:
+        terms, spec_error = _terms(service, before, memory, agreement)
     service = replace(service, spec=terms.spec)
     live, pods, served = view.children(key), view.pods(key), surroundings.served()
     memory.ledger.note(live)
     memory.replicas.note(deployment_of(live, service.name, service.uid), pods, before)
     inspected = inspection_key(service)
+    odd = odd_revisions(live, service.uid)
     hpa, scaled_object = live.get(hpa_of(service)), live.get(("ScaledObject", service.name))
     return Evidence(
         service=service,
@@ -85,7 +104,19 @@ def _watched(
         held_back=terms.held_back,
         drift=terms.drift,
         engine=Engine.known(before, service.generation),
+        missing=tuple(f"the pod template that {child.kind} {child.name} keeps: {child.odd}" for child in odd),
     )
+
+
+def _terms(
+    service: InferenceService, before: Mapping[str, Any], memory: Memory, agreement: Agreement
+) -> tuple[Terms, Finding | None]:
+    """The terms of a service. Where they cannot be worked out, nothing may be done for it, and that is told."""
+    try:
+        return agreement.terms(service, before, memory), None
+    except Exception as error:
+        log.exception("%s: its terms cannot be worked out", service.key)
+        return Terms(service.spec), operator_failed(error)
 
 
 def parse(

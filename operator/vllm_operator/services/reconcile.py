@@ -17,14 +17,15 @@ from ..apply.execute import GivesWayError, Hands, StillDeletingError, execute
 from ..apply.ledger import WATCH_LAG_SECONDS
 from ..assess.fits import Assessment, assess
 from ..assess.limits import is_limit
-from ..cluster import GoneError
+from ..cluster import GoneError, RefusedError, UnavailableError
 from ..loop.arrivals import Arrivals
 from ..loop.kinds import Surroundings
 from ..loop.write import ready
 from ..snapshots.own import ObjectSnapshot
+from ..status.conditions import operator_failed
 from ..status.evidence import Account, Evidence, Outcome
 from ..status.figures import figures, fleet
-from ..status.status import status
+from ..status.status import outline, status
 from .agreement import Agreement
 from .first_status import FirstStatus, seconds_to_hold_first_status
 from .gather import gather
@@ -83,7 +84,7 @@ class ServiceReconciler:
             self._arrivals.settled(key)
             return [*await self._tell(Account(evidence), memory), *memory.claims.waits()]
         assessment = self._assess(evidence, memory)
-        outcome = await self._bring_about(evidence, assessment, memory)
+        outcome = await self._outcome(evidence, assessment, memory)
         account = Account(evidence, assessment, outcome)
         waits = [*memory.waits(), *self._rules(account, memory)]
         if not any(wait.holds_status for wait in waits):
@@ -98,6 +99,18 @@ class ServiceReconciler:
             image = self._surroundings.settings.default_image(service.spec.accelerator.resource)
             memory.assessed = (made_of, assess(service, evidence.inspection, evidence.nodes, image))
         return memory.assessed[1]
+
+    async def _outcome(self, evidence: Evidence, assessment: Assessment, memory: Memory) -> Outcome:
+        """What became of the children. A fault of ours is told as well, in place of a status that is never written."""
+        try:
+            return await self._bring_about(evidence, assessment, memory)
+        except (GivesWayError, StillDeletingError, GoneError, UnavailableError):
+            raise
+        except Exception as error:
+            log.exception("%s: its children cannot be seen to", evidence.service.key)
+            metrics.reconcile_errors.labels(type(error).__name__).inc()
+            self._arrivals.settled(evidence.service.key)
+            return Outcome(error=operator_failed(error))
 
     async def _bring_about(self, evidence: Evidence, assessment: Assessment, memory: Memory) -> Outcome:
         """Plans the changes of the children, and executes them."""
@@ -143,11 +156,15 @@ class ServiceReconciler:
     async def _tell(self, account: Account, memory: Memory) -> list[Again]:
         """Brings the metrics up to date, and writes the status where that is due."""
         service, before = account.service, account.evidence.before
-        after = status(account, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        after = status(account, now)
         restarts = memory.restarts.count(self._view.pods(service.key))
         fleet.show(service.key, figures(account, ready(after), restarts))
         about = Reference(API_VERSION, KIND, service.key, service.uid)
-        wait = await memory.writer.write(about, before, after)
+        try:
+            wait = await memory.writer.write(about, before, after)
+        except RefusedError as error:
+            wait = await memory.writer.write(about, before, outline(account, after, str(error), now))
         return [wait] if wait else []
 
     def _remember(self, key: Key, uid: str) -> Memory:

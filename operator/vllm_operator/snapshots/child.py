@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..api.resource import Body, Key
-from ..inspection.kept import pack
 from ..manifests import Rendered
 from ..manifests.kinds import AUTOSCALERS
 from ..manifests.metadata import Manifest
 from ..manifests.names import FIELD_MANAGER, INSTANCE_LABEL, REVISION_LABEL
+from .revision import Kept
+from .revision import kept as kept_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,8 @@ class Child:
     packed_resolved: str | None = None
     # Of a ControllerRevision that keeps what is known of a model: see inspection/kept.py.
     packed_model: bytes | None = None
+    # Of a ControllerRevision that keeps nothing of ours: why. It is as if it were not there.
+    odd: str = ""
     deployment: DeploymentSnapshot | None = None
     owns_replicas: bool = False
     autoscaler: AutoscalerSnapshot | None = None
@@ -134,7 +137,7 @@ def child(body: Body) -> Child:
     metadata = body["metadata"]
     kind = body["kind"]
     revision = kind == "ControllerRevision"
-    kept = body["data"] if revision else {}
+    kept = kept_in(body.get("data")) if revision else Kept()
     rendered = body["spec"]["template"]["metadata"] if kind == "Deployment" else metadata
     return Child(
         kind=kind,
@@ -144,9 +147,10 @@ def child(body: Body) -> Child:
         owned_fields=owned_fields(metadata),
         revision=(rendered.get("labels") or {}).get(REVISION_LABEL),
         revision_number=int(body.get("revision", 0)) if revision else 0,
-        packed_template=zlib.compress(json.dumps(kept["template"]).encode()) if "template" in kept else None,
-        packed_resolved=json.dumps(kept["resolved"]) if "resolved" in kept else None,
-        packed_model=pack(kept["model"]) if "model" in kept else None,
+        packed_template=kept.template,
+        packed_resolved=kept.resolved,
+        packed_model=kept.model,
+        odd=kept.odd,
         claim=_claim(body["spec"]) if kind == "PersistentVolumeClaim" else None,
         deployment=_deployment(body) if kind == "Deployment" else None,
         owns_replicas="f:replicas" in _applied_fields(metadata).get("f:spec", {}),
@@ -191,6 +195,11 @@ def deployment_of(live: Live, name: str, uid: str) -> DeploymentSnapshot | None:
 def revisions(live: Live, uid: str) -> list[Child]:
     """The kept pod templates of the very service with this uid."""
     return [child for child in live.values() if child.packed_template is not None and child.owner_uid == uid]
+
+
+def odd_revisions(live: Live, uid: str) -> list[Child]:
+    """ControllerRevisions of the very service with this uid that keep nothing of ours."""
+    return [child for child in live.values() if child.odd and child.owner_uid == uid]
 
 
 def kept_models(live: Live, uid: str) -> list[Child]:

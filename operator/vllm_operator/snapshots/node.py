@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from ..api.limits import count_of
 from ..api.resource import Body
 from ..manifests.names import PRODUCT_LABELS
 
@@ -44,7 +45,7 @@ def snapshot(body: Body) -> Node:
         name=metadata["name"],
         labels=tuple(sorted((metadata.get("labels") or {}).items())),
         devices=tuple(
-            (resource, int(allocatable[resource])) for resource in PRODUCT_LABELS if allocatable.get(resource)
+            (resource, count) for resource in PRODUCT_LABELS if (count := count_of(allocatable.get(resource, "0")))
         ),
         taints=tuple(
             Taint(taint["key"], taint.get("value", ""), taint["effect"])

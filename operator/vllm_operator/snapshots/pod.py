@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 
+from ..api.limits import count_of, cut_lines
 from ..api.resource import Body
 from ..manifests.names import CONTAINER, REVISION_LABEL
 from .pod_event import PodEvent
@@ -159,7 +160,7 @@ def _ending(container: Body, readiness: Body) -> Ending | None:
         exit_code=int(ended.get("exitCode", 0)),
         seconds=_seconds(ended.get("startedAt"), ended.get("finishedAt")),
         served=_later(readiness.get("lastTransitionTime"), ended.get("startedAt")),
-        log=ended.get("message") or "",
+        log=cut_lines(ended.get("message") or ""),
         replaced="terminated" not in container.get("state", {}),
         started=ended.get("startedAt") or "",
     )
@@ -167,7 +168,7 @@ def _ending(container: Body, readiness: Body) -> Ending | None:
 
 def _devices(spec: Body) -> tuple[str, int]:
     limits = _ours(spec["containers"]).get("resources", {}).get("limits") or {}
-    return next(((name, int(count)) for name, count in limits.items() if "/" in name), ("", 0))
+    return next(((name, count_of(count)) for name, count in limits.items() if "/" in name), ("", 0))
 
 
 @lru_cache(maxsize=256)

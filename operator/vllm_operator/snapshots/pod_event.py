@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..api.limits import EVENT_CHARACTERS, WORD_CHARACTERS, text_of
+
 
 @dataclass(frozen=True, slots=True)
 class PodEvent:
@@ -28,7 +30,8 @@ def _snapshot(body: Mapping[str, Any]) -> PodEvent:
     series = body.get("series") or {}
     times = (body.get("lastTimestamp"), series.get("lastObservedTime"), body.get("eventTime"))
     last = next((str(time) for time in times if time), "")
-    return PodEvent(body.get("reason") or "", body.get("message") or "", f"{last[:19]}Z" if last else "")
+    reason, message = text_of(body.get("reason"), WORD_CHARACTERS), text_of(body.get("message"), EVENT_CHARACTERS)
+    return PodEvent(reason, message, f"{last[:19]}Z" if last else "")
 
 
 def last(events: Iterable[PodEvent], *reasons: str) -> PodEvent | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from .. import diagnosis
 from ..api.conditions import ConditionType
-from ..api.reasons import Reason
+from ..api.reasons import Finding, Reason
 from ..api.resource import InferenceService
 from ..inspection.kept import facts_of
 from ..manifests.amounts import surge
@@ -28,6 +28,17 @@ class Verdict:
     """None: Unknown."""
     reason: str
     message: str
+
+
+def failed(kind: ConditionType, error: Exception) -> Verdict:
+    """That the operator could not work a condition out."""
+    return Verdict(kind, None, *operator_failed(error))
+
+
+def operator_failed(error: Exception) -> Finding:
+    """What is told of a fault of the operator's own."""
+    text = f"the operator fails at this service ({type(error).__name__}) and tries again: see the operator's log"
+    return Reason.OPERATOR_FAILED, text
 
 
 def wanted(account: Account) -> int:

@@ -4,7 +4,7 @@ Each is whole from the line on where it exists, and never changed afterwards.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..api.resource import InferenceService
@@ -74,6 +74,12 @@ class Evidence:
     engine: Engine = field(default_factory=Engine)
     changed: Sequence[str] | None = ()
     """Secrets and ConfigMaps, as kind/name, that the pods have an old version of; None: not known yet."""
+    missing: tuple[str, ...] = ()
+    """What is not in the evidence though it should be, and why: a clause for each part that cannot be read."""
+
+    def without(self, *parts: str) -> "Evidence":
+        """The same, and that parts of it cannot be read."""
+        return replace(self, missing=(*self.missing, *parts))
 
     @property
     def deployment(self) -> DeploymentSnapshot | None:
@@ -97,6 +103,8 @@ class Outcome:
 
     image: str | None = None
     """Of the pod template that stands."""
+    arguments: tuple[str, ...] = ()
+    """Of vLLM, in the pod template that stands."""
     withheld: bool = False
     """Whether the spec's own pods are not made."""
     error: Finding | None = None

@@ -4,10 +4,12 @@ Ready is the summary that people, `kubectl wait` and GitOps tools look at; Recon
 conditions (https://github.com/kubernetes-sigs/cli-utils/tree/master/pkg/kstatus), there only while they hold.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from ..api.conditions import ConditionType
+from ..api.limits import printable
 from ..api.reasons import Reason
 from ..assess.limits import gpus_of_pod
 from ..inspection.kept import facts_of
@@ -16,6 +18,7 @@ from ..manifests.names import service_url
 from .conditions import (
     Verdict,
     chat_unavailable,
+    failed,
     fits,
     monitoring_available,
     not_admitted,
@@ -26,21 +29,36 @@ from .conditions import (
     workload_available,
 )
 from .evidence import Account
+from .taken import taken
 
+log = logging.getLogger(__name__)
+T = TypeVar("T")
 _WORDS = {True: "True", False: "False", None: "Unknown"}
+
+
+def _sure(kind: ConditionType, tell: Callable[[Account], T], account: Account) -> T | Verdict:
+    """What a condition says; where that fails, that it does: the other conditions are told all the same."""
+    try:
+        return tell(account)
+    except Exception as error:
+        log.exception("%s: nothing can be told of %s", account.service.key, kind)
+        return failed(kind, error)
 
 
 def verdicts(account: Account) -> list[Verdict]:
     """All conditions, in the order in which people should read them."""
-    valid, workload = spec_valid(account), workload_available(account)
+    workload = _sure(ConditionType.WORKLOAD_AVAILABLE, workload_available, account)
+    valid = spec_valid(account)
     if not valid.status:
         ready = Verdict(ConditionType.READY, False, valid.reason, valid.message)
         return [ready, valid, Verdict(ConditionType.STALLED, True, valid.reason, valid.message)]
     fit = fits(account)
     gate = _gate(account, fit, workload)
     ready = Verdict(ConditionType.READY, gate.status, gate.reason, gate.message)
-    facts = (not_admitted(account), fit, workload, chat_unavailable(account), monitoring_available(account))
-    result = [ready, valid, *filter(None, (*facts, scaling_active(account)))]
+    chat = _sure(ConditionType.CHAT_AVAILABLE, chat_unavailable, account)
+    scaling = _sure(ConditionType.SCALING_ACTIVE, scaling_active, account)
+    facts = (not_admitted(account), fit, workload, chat, monitoring_available(account), scaling)
+    result = [ready, valid, *filter(None, facts)]
     total = wanted(account)
     settled = sum(pod.ready for pod in account.evidence.pods) == total and not account.evidence.old_pods
     lasts = not workload.status and Reason.named(workload.reason).passes is False
@@ -49,6 +67,21 @@ def verdicts(account: Account) -> list[Verdict]:
     elif not settled:
         result.append(Verdict(ConditionType.RECONCILING, True, Reason.PROGRESSING, workload.message))
     return [*result, *filter(None, [outdated(account)])]
+
+
+def incomplete(missing: Sequence[str], left_out: Sequence[str]) -> list[Verdict]:
+    """There while something is not in the status that should be: parts that cannot be read, values that it cannot have.
+
+    `missing`: clauses. `left_out`: paths in the status.
+    """
+    told = f"not read: {'; '.join(missing)}" if missing else ""
+    if left_out:
+        told += f"{'; ' if told else ''}left out, as a status cannot have such a value: {', '.join(left_out)}"
+    if not told:
+        return []
+    if missing:
+        return [Verdict(ConditionType.INCOMPLETE, True, Reason.PART_UNREADABLE, told)]
+    return [Verdict(ConditionType.INCOMPLETE, True, Reason.VALUE_LEFT_OUT, told)]
 
 
 def _gate(account: Account, fit: Verdict, workload: Verdict) -> Verdict:
@@ -82,8 +115,8 @@ def conditions(
                 "type": str(verdict.type),
                 "status": value,
                 "reason": str(verdict.reason),
-                "message": verdict.message[:1024],
-                "lastTransitionTime": old["lastTransitionTime"] if old.get("status") == value else now,
+                "message": printable(verdict.message[:1024]),
+                "lastTransitionTime": old.get("lastTransitionTime", now) if old.get("status") == value else now,
                 "observedGeneration": generation,
             }
         )
@@ -111,12 +144,17 @@ def _model(account: Account) -> dict[str, Any] | None:
     facts = facts_of(inspection.packed)
     return {
         "inspected": inspection.key,
-        "commit": facts.commit,
+        "commit": facts.commit if _is_served(facts.commit, account) else None,
         "weightsBytes": facts.weights_bytes,
         "architecture": _short(facts.architecture),
         "quantization": _short(facts.quantization_method),
         "chatTemplate": facts.chat_template,
     }
+
+
+def _is_served(commit: str | None, account: Account) -> bool:
+    """Whether the pods are pinned to a commit, or will be: an inspection that came too late pins none."""
+    return account.outcome.image is None or f"--revision={commit}" in account.outcome.arguments
 
 
 def plan_error(account: Account) -> float | None:
@@ -147,7 +185,26 @@ def _plan(account: Account) -> dict[str, Any] | None:
 
 
 def status(account: Account, now: str) -> dict[str, Any]:
-    """The whole status. `now`: the time in RFC 3339."""
+    """The whole status, as the API takes it. `now`: the time in RFC 3339."""
+    found, left_out = taken(_status(account, now))
+    if not (wrong := incomplete(account.evidence.missing, left_out)):
+        return found
+    return {**found, "conditions": [*found["conditions"], *_conditions(account, wrong, now)]}
+
+
+def outline(account: Account, after: Mapping[str, Any], why: str, now: str) -> dict[str, Any]:
+    """What is left of a status that the API server refuses: its conditions, and one more that says so."""
+    kept = [entry for entry in after["conditions"] if entry["type"] != ConditionType.INCOMPLETE]
+    wrong = incomplete([f"the API server refuses the rest of the status: {why}"], ())
+    conditions = [*kept, *_conditions(account, wrong, now)]
+    return {"observedGeneration": account.service.generation, "conditions": conditions}
+
+
+def _conditions(account: Account, verdicts: Sequence[Verdict], now: str) -> list[dict[str, Any]]:
+    return conditions(verdicts, account.evidence.before.get("conditions") or (), account.service.generation, now)
+
+
+def _status(account: Account, now: str) -> dict[str, Any]:
     seen = account.evidence
     engine = {
         "kvCacheTokens": seen.engine.kv_cache_tokens,
@@ -156,9 +213,7 @@ def status(account: Account, now: str) -> dict[str, Any]:
     return compact(
         {
             "observedGeneration": account.service.generation,
-            "conditions": conditions(
-                verdicts(account), seen.before.get("conditions") or (), account.service.generation, now
-            ),
+            "conditions": _conditions(account, verdicts(account), now),
             "replicas": len(seen.pods) + len(seen.old_pods),
             "wantedReplicas": wanted(account),
             "readyReplicas": sum(pod.ready for pod in seen.pods),

@@ -4,6 +4,7 @@ kopf runs no event handler before every indexed resource was listed, so the firs
 restart, kept pod templates are found and not rendered anew.
 """
 
+import logging
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
@@ -16,6 +17,7 @@ from .informer import NoDiffBase, NoProgress
 from .sources import Item, Source
 from .watches import Watches
 
+log = logging.getLogger(__name__)
 Queue = Callable[[Item, float], None]
 
 
@@ -27,7 +29,7 @@ def register(registry: kopf.OperatorRegistry, watches: Watches, sources: Iterabl
         if not source.optional:
             metrics.watches.wanted(source.resource.plural)
         for name, snapshot in source.indices.items():
-            kopf.index(*selector, id=name, registry=registry)(_keeping(snapshot))
+            kopf.index(*selector, id=name, registry=registry)(_keeping(source, snapshot))
         handler = _by_snapshot(source, queue) if source.by_snapshot else _by_event(source, queue)
         kopf.on.event(*selector, registry=registry)(handler)
 
@@ -36,11 +38,21 @@ def _selector(source: Source) -> tuple[str, ...]:
     return (*source.resource.api_version.split("/"), source.resource.plural)
 
 
-def _keeping(snapshot: Callable[[Body], Any]) -> Callable[..., Awaitable[Any]]:
+def _keeping(source: Source, snapshot: Callable[[Body], Any]) -> Callable[..., Awaitable[Any]]:
     async def keep(body: kopf.Body, **_: Any) -> Any:
-        return snapshot(body)
+        return _kept(source, snapshot, body)
 
     return keep
+
+
+def _kept(source: Source, snapshot: Callable[[Body], Any], body: Body) -> Any:
+    """What is kept of an object; nothing of one that is so odd that it cannot be read."""
+    try:
+        return snapshot(body)
+    except Exception as error:  # whoever wrote the object: it costs this one
+        where = f"{body['metadata'].get('namespace', '')}/{body['metadata']['name']}"
+        log.warning("%s %s is left out: %s: %s", source.resource.plural, where, type(error).__name__, error)
+        return {}
 
 
 def _by_event(source: Source, queue: Queue) -> Callable[..., Awaitable[None]]:
@@ -57,7 +69,7 @@ def _by_snapshot(source: Source, queue: Queue) -> Callable[..., Awaitable[None]]
     async def changed(event: kopf.RawEvent, body: kopf.Body, **indices: Any) -> None:
         where = (body["metadata"].get("namespace", ""), body["metadata"]["name"])
         gone = event["type"] == "DELETED"
-        now = [] if gone else [kept for snapshot in source.indices.values() if (kept := snapshot(body))]
+        now = [] if gone else [kept for snapshot in source.indices.values() if (kept := _kept(source, snapshot, body))]
         before = last.pop(where, [])
         if now:
             last[where] = now

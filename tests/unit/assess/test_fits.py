@@ -1,5 +1,7 @@
 """Which GPUs a plan is for, and what several kinds of them come to together."""
 
+import re
+
 import pytest
 
 from support.model_reports import LLAMA_8B, LLAMA_70B, inspected
@@ -7,6 +9,7 @@ from support.nodes import H100
 from support.snapshots import service
 from vllm_operator.api.reasons import Reason
 from vllm_operator.api.resource import InferenceService
+from vllm_operator.assess import fits
 from vllm_operator.assess.fits import Assessment, Inspection, assess, keeps_from_running
 from vllm_operator.inspection.kept import content_of, pack
 from vllm_operator.inspection.report import Facts
@@ -115,3 +118,22 @@ def test_a_config_that_no_planner_can_read() -> None:
     found = assessed(service(accelerator={"product": H100}), bare, [])
     assert found.fits is None
     assert found.reason == Reason.MODEL_NOT_PLANNED
+
+
+@pytest.mark.parametrize(
+    "error", [TypeError, KeyError, ZeroDivisionError, OverflowError, re.error, RecursionError, MemoryError]
+)
+def test_whatever_the_planner_meets_is_told_and_the_traceback_logged_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: type[Exception]
+) -> None:
+    def fails(*_: object) -> None:
+        raise error("odd")
+
+    monkeypatch.setattr(fits, "plan", fails)
+    fits._log_once.cache_clear()
+    for _ in range(2):
+        found = assessed(service(accelerator={"product": H100}), inspected(LLAMA_8B), [])
+        assert (found.fits, found.reason) == (None, Reason.MODEL_NOT_PLANNED)
+        assert f"({error.__name__}; " in found.message
+        assert not keeps_from_running(service().spec, found)
+    assert [record.exc_info is not None for record in caplog.records] == [True]

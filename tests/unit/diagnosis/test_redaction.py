@@ -53,6 +53,7 @@ def test_credentials_are_taken_out(text: str, kept: str, gone: str) -> None:
         "/cache/huggingface/hub/models--org--name/snapshots/64d255621f40b42adaf6d1f32a47e1d4534c0f14/config.json",
         "there is no revision 64d255621f40b42adaf6d1f32a47e1d4534c0f14",
         "GPU-123e4567-e89b-12d3-a456-426614174000 is lost",
+        "volume pvc-123e4567-e89b-12d3-a456-426614174000 is not attached",
         "/models/claim/Qwen3/weights/part1/shard01",
         "(see https://docs.vllm.ai/en/latest/usage?)",
     ],

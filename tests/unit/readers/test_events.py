@@ -5,10 +5,13 @@ from typing import Any
 
 from support.clock import Clock
 from support.pod_status import CREATING, ENDED, NOT_SET_UP, failed, pod
+from support.snapshots import service
 from vllm_operator.again import soonest
+from vllm_operator.api.limits import OverLimitError
 from vllm_operator.readers.events import EventReader
 from vllm_operator.snapshots.pod import PodSnapshot
 from vllm_operator.snapshots.pod_event import PodEvent
+from vllm_operator.status.evidence import Evidence
 
 
 def due(reader: EventReader) -> float | None:
@@ -50,3 +53,12 @@ def test_events_are_read_once_per_end_and_again_while_a_pod_waits() -> None:
     assert (len(reads), due(reader)) == (3, 30.0)
     look(reader, pod({"state": {"running": {}}}))
     assert due(reader) is None
+
+
+def test_events_that_are_too_large_are_told() -> None:
+    async def read(_: str) -> tuple[PodEvent, ...]:
+        raise OverLimitError("larger than 1 MiB")
+
+    found = asyncio.run(EventReader(read, Clock()).read(Evidence(service(), pods=[failed(code=137)])))
+    assert len(found.missing) == 1
+    assert found.missing[0].endswith(": larger than 1 MiB")

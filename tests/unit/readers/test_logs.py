@@ -6,10 +6,13 @@ from collections.abc import Sequence
 
 import pytest
 
-from support.snapshots import loading
+from support.snapshots import loading, service
+from vllm_operator.again import Again
+from vllm_operator.api.limits import OverLimitError
 from vllm_operator.readers import logs
 from vllm_operator.readers.logs import LogReader
 from vllm_operator.snapshots.pod import Ending, PodSnapshot
+from vllm_operator.status.evidence import Evidence
 
 
 def ended(started: str = "2026-11-25T10:00:00Z", *, replaced: bool = False) -> PodSnapshot:
@@ -68,3 +71,35 @@ def test_a_pod_that_fails_again_and_again_is_not_read_for_ever() -> None:
     told, asked = read(pods, [str(minute) for minute in range(9)])
     assert len(asked) == logs.MOST_READS
     assert told[-1] == "5"
+
+
+def test_a_log_that_is_too_large_is_told_and_costs_only_itself() -> None:
+    async def fetch(_: PodSnapshot) -> str:
+        raise OverLimitError("larger than 1 MiB")
+
+    async def run() -> Evidence:
+        reader = LogReader(fetch, time.monotonic, done.set)
+        seen = Evidence(service(), pods=[ended()])
+        await reader.read(seen)
+        await done.wait()
+        return await reader.read(seen)
+
+    done = asyncio.Event()
+    found = asyncio.run(run())
+    assert found.missing == ("the log of pod llama-0: larger than 1 MiB",)
+    assert [pod.name for pod in found.pods] == ["llama-0"]
+
+
+def test_a_read_that_fails_leaves_nothing_waiting(caplog: pytest.LogCaptureFixture) -> None:
+    async def fetch(_: PodSnapshot) -> str:
+        raise TypeError
+
+    async def run() -> list[Again]:
+        reader = LogReader(fetch, time.monotonic, done.set)
+        reader.fill([ended()])
+        await done.wait()
+        return list(reader.waits())
+
+    done = asyncio.Event()
+    assert asyncio.run(run()) == []
+    assert "TypeError" in caplog.text

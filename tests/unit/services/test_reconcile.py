@@ -5,11 +5,13 @@ from typing import Any
 
 import pytest
 
-from support.fake_api import refusal
+from support.fake_api import FakeApi, refusal
 from support.world import CONFIG, LARGE, NAMESPACE, World, serving
 from vllm_operator.cluster import UnavailableError, path
 from vllm_operator.inspection.report import Facts, encode
 from vllm_operator.loop.write import PROGRESS_SECONDS, SETTLE_SECONDS
+from vllm_operator.readers.logs import LogReader
+from vllm_operator.services import reconcile
 from vllm_operator.services.claims import CLAIMS_SECONDS
 from vllm_operator.services.first_status import FIRST_STATUS_SECONDS, GIVE_WAY_SECONDS
 from vllm_operator.services.reconcile import PREDECESSOR_SECONDS, REFUSED_RETRY_SECONDS
@@ -311,3 +313,100 @@ def test_what_was_found_stands_while_the_watch_lags_behind_its_keeping() -> None
     world.reconcile(key, watched=False)
     assert [write for write in world.writes() if "revisions/" in write or "patch jobs/" in write] == []
     assert not world.children("Job")
+
+
+STATUS = path("InferenceService", NAMESPACE, "llama", "status")
+
+
+class PickyApi(FakeApi):
+    """Refuses a status that has one of these values."""
+
+    picky: tuple[str, ...] = ()
+
+    async def request(self, verb: str, url: str, **options: Any) -> Any:
+        """As the API server in memory, and pickier."""
+        if url == STATUS and set(self.picky) & set(options["body"]["status"]):
+            self.requests.append((verb, url))
+            raise refusal(422, "status.selector: Invalid value")
+        return await super().request(verb, url, **options)
+
+
+def test_a_status_that_the_api_server_refuses_is_written_in_outline_and_says_so() -> None:
+    world = World(api=PickyApi())
+    key = world.service()
+    assert isinstance(world.api, PickyApi)
+    world.api.picky = ("selector",)
+    world.clock.now += FIRST_STATUS_SECONDS
+    world.reconcile(key)
+    world.clock.now += FIRST_STATUS_SECONDS
+    world.reconcile(key)
+    assert set(world.status()) == {"observedGeneration", "conditions"}
+    assert world.reason("Incomplete") == "PartUnreadable"
+    assert "status.selector: Invalid value" in world.message("Incomplete")
+    assert world.reason()
+    world.clock.now += PROGRESS_SECONDS
+    world.reconcile(key)
+    assert world.writes() == ["patch inferenceservices/llama/status"], "it is tried, and not written a second time"
+    world.api.picky = ()
+    world.clock.now += PROGRESS_SECONDS
+    world.reconcile(key)
+    assert "selector" in world.status()
+
+
+@pytest.mark.parametrize("error", [TypeError, RecursionError, KeyError])
+def test_a_fault_of_the_operator_itself_is_told_and_tried_again(
+    monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    def fails(*_: object) -> None:
+        raise error
+
+    world, key = serving()
+    monkeypatch.setattr(reconcile, "plan_changes", fails)
+    assert world.reconcile(key) == REFUSED_RETRY_SECONDS
+    assert world.reason("WorkloadAvailable") == "OperatorFailed"
+    assert error.__name__ in world.message("WorkloadAvailable")
+    assert world.reason("SpecValid") == "Valid"
+
+
+def test_a_reader_that_fails_costs_its_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise TypeError
+
+    world, key = serving()
+    monkeypatch.setattr(LogReader, "fill", fails)
+    world.reconcile(key)
+    assert world.reason("Incomplete") == "PartUnreadable"
+    assert "LogReader" in world.message("Incomplete")
+    assert world.reason() == "Starting"
+
+
+def test_a_kept_template_that_somebody_has_spoilt_is_told_and_rendered_anew() -> None:
+    world, key = serving()
+    before = {}
+    for name in world.children("ControllerRevision"):
+        url = path("ControllerRevision", NAMESPACE, name)
+        before[url] = world.api.objects[url]["data"]
+        world.api.objects[url]["data"] = {"template": {"spec": "spoilt"}}
+    world.watch()
+    world.reconcile(key)
+    assert world.writes().count("patch inferenceservices/llama/status") <= 1
+    world.clock.now += PROGRESS_SECONDS
+    world.reconcile(key)
+    assert {url: world.api.objects[url]["data"] for url in before} == before
+    world.clock.now += PROGRESS_SECONDS
+    world.reconcile(key)
+    assert "Incomplete" not in {entry["type"] for entry in world.status()["conditions"]}
+
+
+def test_an_odd_status_is_read_as_far_as_it_is_one() -> None:
+    world, key = serving()
+    world.api.objects[path("InferenceService", NAMESPACE, "llama")]["status"] = {
+        "conditions": [{"type": "Fits"}, 7, {"type": "Outdated", "status": "True"}],
+        "model": [],
+        "engine": "x",
+        "wantedReplicas": "many",
+    }
+    world.watch()
+    world.clock.now += PROGRESS_SECONDS
+    world.reconcile(key)
+    assert world.reason()

@@ -8,7 +8,8 @@ from support.snapshots import service
 from vllm_operator.inspection.kept import content_of, facts_of, pack
 from vllm_operator.inspection.report import Facts
 from vllm_operator.manifests import kept_model
-from vllm_operator.snapshots.child import child, owned_fields
+from vllm_operator.manifests.names import REVISION_LABEL
+from vllm_operator.snapshots.child import child, kept_models, odd_revisions, owned_fields, revisions
 
 
 def managed(fields: dict[str, Any], manager: str = "vllm-operator") -> dict[str, Any]:
@@ -36,5 +37,62 @@ def test_a_revision_keeps_a_template_or_what_is_known_of_a_model() -> None:
     assert facts_of(model.packed_model) == facts
     with pytest.raises(ValueError, match="keeps no pod template"):
         _ = model.template
-    body["data"] = {"template": {"spec": {}}}
-    assert (child(body).template, child(body).packed_model) == ({"spec": {}}, None)
+    body["data"] = {"template": TEMPLATE}
+    assert (child(body).template, child(body).packed_model) == (TEMPLATE, None)
+
+
+MODEL = content_of(Facts({}))
+TEMPLATE = {"metadata": {"labels": {REVISION_LABEL: "r1"}}, "spec": {"containers": [{"image": "vllm:1"}]}}
+
+
+def kept(data: Any) -> dict[str, Any]:
+    owner = {"uid": "u", "controller": True}
+    meta = {"name": "llama-r1", "resourceVersion": "1", "ownerReferences": [owner]}
+    return {"kind": "ControllerRevision", "metadata": meta, "data": data, "revision": 1}
+
+
+def deep(levels: int) -> dict[str, Any]:
+    node: dict[str, Any] = {}
+    for _ in range(levels):
+        node = {"a": node}
+    return node
+
+
+def test_a_kept_template_is_read_back() -> None:
+    found = child(kept({"template": TEMPLATE}))
+    assert (found.template, found.odd) == (TEMPLATE, "")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        None,
+        {},
+        [],
+        {"template": None},
+        {"template": 7},
+        {"template": {**TEMPLATE, "spec": {"containers": []}}},
+        {"template": {**TEMPLATE, "metadata": {}}},
+        {"template": TEMPLATE, "resolved": "x"},
+        {"template": TEMPLATE, "resolved": [{"field": "image"}]},
+        {"template": TEMPLATE, "resolved": [{"field": "image", "from": "operator", "value": "x" * 70_000}]},
+        {"template": TEMPLATE, "resolved": 7},
+        {"model": None},
+        {"model": {"config": {}}},
+        {"model": {**MODEL, "config": []}},
+        {"model": {**MODEL, "weightsBytes": 10**100}},
+        {"model": {**MODEL, "commit": "c" * 300}},
+        {"model": {**MODEL, "config": {"x": {"$folded": [["x", 2_000_000_000, []]]}}}},
+        {"model": {**MODEL, "config": {"x": deep(5000)}}},
+        {"model": {**MODEL, "config": {"x": [[]] * 200_000}}},
+        {"template": {**TEMPLATE, "metadata": {"labels": {REVISION_LABEL: ["r1"]}}}},
+        {"template": {**TEMPLATE, "spec": {"containers": [{"image": "vllm:1", "args": ["x" * 600_000]}]}}},
+        {"template": {**TEMPLATE, "spec": {"containers": [{"image": "vllm:1", "env": deep(5000)}]}}},
+    ],
+)
+def test_a_revision_that_keeps_no_template_of_ours_is_as_if_it_were_not_there(data: Any) -> None:
+    found = child(kept(data))
+    assert found.odd
+    live = {("ControllerRevision", "llama-r1"): found}
+    assert revisions(live, "u") == kept_models(live, "u") == []
+    assert odd_revisions(live, "u") == [found]

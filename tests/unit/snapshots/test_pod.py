@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from vllm_operator.snapshots.pod import Asked, Ending
 from vllm_operator.snapshots.pod import pod as pod_of
 
@@ -24,7 +26,7 @@ def test_a_crash_loop_shows_how_the_last_container_ended() -> None:
     ended = {"exitCode": 1, "reason": "Error", "message": "Traceback\nValueError: no such model\n\n", **times}
     pod = pod_of(body({"state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": {"terminated": ended}}))
     assert (pod.reason, pod.message, pod.restarts) == ("", "", 3)
-    log = "Traceback\nValueError: no such model\n\n"
+    log = "Traceback\nValueError: no such model"
     assert pod.ending == Ending("Error", 1, 12, served=False, log=log, replaced=True, started="2026-11-24T12:00:10Z")
 
 
@@ -105,3 +107,24 @@ def test_a_container_that_somebody_put_beside_ours_is_not_taken_for_it() -> None
     manifest["status"]["containerStatuses"].insert(0, {"name": "istio-proxy", "restartCount": 9, "state": {}})
     pod = pod_of(manifest)
     assert (pod.image, pod.restarts, pod.started) == ("vllm:1", 3, True)
+
+
+@pytest.mark.parametrize(
+    ("quantity", "count"),
+    [
+        *[("8", 8), (8, 8), ("1k", 1000), ("1e1", 10), ("1Ki", 1024), ("2500m", 2), ("0", 0), ("1E", 1 << 20)],
+        *[("", 0), ("-1", 0), ("x", 0), ("9" * 5000, 0), (None, 0), ([], 0), ("1e99", 1 << 20), ("99E999", 0)],
+    ],
+)
+def test_devices_are_counted_in_any_form_of_a_quantity(quantity: Any, count: int) -> None:
+    odd = body({})
+    odd["spec"]["containers"][0]["resources"] = {"limits": {"example.com/dev": quantity}}
+    assert pod_of(odd).asked.count == count
+
+
+def test_lines_of_a_log_are_cut_before_anybody_looks_for_something_in_them() -> None:
+    log = "http://" * 9000 + "\n\n" + "x\n" * 900
+    found = pod_of(body({"state": {"terminated": {"exitCode": 1, "message": log}}})).ending
+    assert found is not None
+    lines = found.log.split("\n")
+    assert (len(lines), max(map(len, lines))) == (400, 1)

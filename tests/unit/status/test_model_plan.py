@@ -66,3 +66,10 @@ def test_the_plan_stands_beside_what_vllm_did() -> None:
     assert written["plan"]["kvCacheTokens"] == tokens
     assert written["plan"]["differencePercent"] == "+100.0"
     assert written["model"]["commit"] == "1" * 40
+
+
+def test_a_commit_that_no_pod_is_pinned_to_is_not_told() -> None:
+    commit = "1" * 40
+    for arguments, shown in (((f"--revision={commit}",), commit), (("--revision=main",), None)):
+        seen = Scene(inspection=INSPECTED, image="vllm:1", arguments=arguments)
+        assert status(seen.account(service()), "2026-11-24T12:00:00Z")["model"].get("commit") == shown

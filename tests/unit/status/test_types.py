@@ -45,6 +45,7 @@ def test_a_service_without_trouble_has_those_that_are_always_there_and_all_are_g
         (ConditionType.RECONCILING, Scene(deployment=DEPLOYMENT, pods=[loading()])),
         (ConditionType.OUTDATED, Scene(deployment=DEPLOYMENT, pods=[SERVES], changed=["Secret/a"])),
         (ConditionType.CHAT_AVAILABLE, Scene(deployment=DEPLOYMENT, pods=[SERVES], inspection=NO_TEMPLATE)),
+        (ConditionType.INCOMPLETE, Scene(deployment=DEPLOYMENT, pods=[SERVES], missing=("the Events: too many",))),
     ],
 )
 def test_the_others_are_there_only_while_they_tell_of_trouble(kind: ConditionType, observed: Scene) -> None:

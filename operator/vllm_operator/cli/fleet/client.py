@@ -16,7 +16,7 @@ from kubernetes.aio.config import kube_config
 from kubernetes.aio.dynamic import DynamicClient
 from kubernetes.aio.dynamic.exceptions import DynamicApiError
 
-from ...cluster import LOG_LINES
+from ...api.limits import LOG_LINES
 from ...manifests.metadata import Manifest
 from ...resources import RESOURCES
 from ...vllm.argv import PORT

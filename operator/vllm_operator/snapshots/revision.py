@@ -1,0 +1,74 @@
+"""What a ControllerRevision of ours keeps: a pod template with what was resolved for it, or what is known of a model.
+
+Whoever may edit the namespace may write one. One that is too large, or lacks what is read of it, is as if it were not
+there. Pure: a watch event's body in, a value out.
+"""
+
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..api.limits import (
+    JSON_DEPTH,
+    KIB,
+    REPORT_BYTES,
+    RESOLVED_BYTES,
+    TEMPLATE_BYTES,
+    OverLimitError,
+    is_deeper,
+    mapping,
+)
+from ..inspection.kept import checked, pack_text
+from ..inspection.report import InspectionError
+from ..manifests.names import REVISION_LABEL
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Packed, as there may be ten thousand services; `odd`: why it is nothing that we have kept."""
+
+    template: bytes | None = None
+    resolved: str | None = None
+    model: bytes | None = None
+    odd: str = ""
+
+
+def kept(data: Any) -> Kept:
+    """What the data of a ControllerRevision keep."""
+    content = mapping(data)
+    try:
+        if "model" in content:
+            text = _bounded(content["model"], REPORT_BYTES)
+            checked(content["model"])
+            return Kept(model=pack_text(text))
+        text = _bounded(content.get("template"), TEMPLATE_BYTES)
+        resolved = _bounded(content["resolved"], RESOLVED_BYTES) if "resolved" in content else None
+        if not _is_template(content["template"]) or not all(map(_is_resolved, content.get("resolved", ()))):
+            return Kept(odd="it is no pod template of ours")
+        return Kept(zlib.compress(text.encode()), resolved)
+    except (OverLimitError, InspectionError) as error:
+        return Kept(odd=str(error))
+    except (KeyError, IndexError, TypeError):
+        return Kept(odd="it is nothing that the operator keeps")
+
+
+def _bounded(value: Any, most_bytes: int) -> str:
+    """The value as JSON. Raises OverLimitError."""
+    if is_deeper(value, JSON_DEPTH):
+        raise OverLimitError(f"it is nested deeper than {JSON_DEPTH} levels")
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    if len(text) > most_bytes:
+        raise OverLimitError(f"it is larger than {most_bytes // KIB} KiB")
+    return text
+
+
+def _is_template(template: Any) -> bool:
+    """Whether it has all that is read of one. Raises KeyError, IndexError or TypeError where a part is no object."""
+    read = (template["metadata"]["labels"][REVISION_LABEL], template["spec"]["containers"][0]["image"])
+    return isinstance(template["spec"], Mapping) and all(isinstance(part, str) for part in read)
+
+
+def _is_resolved(value: Any) -> bool:
+    return isinstance(value["field"], str) and isinstance(value["from"], str) and "value" in value

@@ -1,0 +1,52 @@
+"""What is read of others through the API server is bounded, and one part that cannot be read is one part."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from support.fake_api import FakeApi, refusal
+from vllm_operator.api import limits
+from vllm_operator.api.limits import OverLimitError
+from vllm_operator.cluster import Cluster, path
+
+LOG = path("Pod", "team-a", "p", "log")
+EVENTS = path("Event", "team-a")
+
+
+def cluster(api: FakeApi) -> Cluster:
+    return Cluster(api, lambda _: True)
+
+
+def log(text: str) -> str:
+    return asyncio.run(cluster(FakeApi(logs={LOG: text})).read_log("team-a", "p", "vllm", previous=False))
+
+
+def event(**fields: Any) -> dict[str, Any]:
+    return {"reason": "Killing", "message": "m", "lastTimestamp": "2026-11-24T12:00:00Z", **fields}
+
+
+def test_the_end_of_a_log_is_read_with_its_lines_cut() -> None:
+    assert log("first\n\n" + "http://" * 9000 + "\nlast\n") == "first\n" + ("http://" * 9000)[:2000] + "\nlast"
+    assert len(log("x" * 100 + "\n" + "y\n" * 100_000).splitlines()) == limits.LOG_LINES
+
+
+def test_a_log_that_is_larger_than_any_is_not_read_to_its_end() -> None:
+    with pytest.raises(OverLimitError, match="larger than 1 MiB"):
+        log("x" * (2 << 20))
+
+
+def test_events_are_cut_and_more_of_them_than_any_pod_has_are_not_read() -> None:
+    api = FakeApi(events=[event(message="m" * 9000, reason="r" * 900), event(message=7, reason=None)])
+    found = asyncio.run(cluster(api).read_events("team-a", "u"))
+    assert [(len(one.message), len(one.reason)) for one in found] == [(2000, 253), (0, 0)]
+    api = FakeApi(events=[event(message="m" * 20_000)] * 100)
+    with pytest.raises(OverLimitError, match="larger than 1 MiB"):
+        asyncio.run(cluster(api).read_events("team-a", "u"))
+
+
+@pytest.mark.parametrize("status", [403, 404, 500, 503])
+def test_what_cannot_be_read_now_is_none(status: int) -> None:
+    api = FakeApi(refuse={("get", EVENTS): refusal(status, "no"), ("get", LOG): refusal(status, "no")})
+    assert asyncio.run(cluster(api).read_events("team-a", "u")) == ()
+    assert asyncio.run(cluster(api).read_log("team-a", "p", "vllm", previous=False)) == ""
