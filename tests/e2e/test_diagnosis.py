@@ -31,7 +31,7 @@ CASES: dict[str, tuple[Object, str, str]] = {
     "wrong-value": (
         {"extraArgs": ["--seed=soon"]},
         "InvalidArguments",
-        r"refuses its arguments: vllm serve: error: argument --seed: .*'soon'",
+        r"refuses its arguments: vllm serve: error: argument --seed: invalid int value: \*\*\*",
     ),
     "no-model": (
         {"model": {"uri": "pvc://tiny-model/nothing"}},
