@@ -10,7 +10,7 @@ export PYTHONPATH := tests:operator
 GPU_PYTHON ?= python3
 ROWS ?= build/gpu/engines.jsonl
 
-.PHONY: gpu-check gpu-engines gpu-serving gpu-failures help setup test test-fast lint demo demo-down bench-scale bench-plan bench-rollout bench-autoscaling generated crd docs dashboards lock
+.PHONY: gpu-check gpu-engines gpu-serving gpu-failures help setup test test-fast lint demo demo-down bench-scale bench-plan bench-rollout bench-autoscaling generated crd docs dashboards lock fuzz
 
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -42,6 +42,9 @@ test-fast: setup lint  ## What needs no node, and does not wait for an operator 
 test: setup lint  ## All tests; sets up the cluster and the images itself
 	$(BIN)/python -m cluster prepare operator vllm-cpu
 	$(BIN)/pytest --numprocesses=2 --dist=loadscope --no-loadscope-reorder --durations=30
+
+fuzz: setup  ## Inputs that anybody may write, for three minutes a target
+	FUZZ_SECONDS=180 $(BIN)/pytest tests/fuzz --numprocesses=2
 
 demo: setup  ## A cluster, the operator, a model, an answer
 	$(BIN)/python -m cluster.demo up

@@ -33,7 +33,9 @@ _FIELDS = {
     "tensor_parallel_size": "tensorParallelSize", "pipeline_parallel_size": "pipelineParallelSize",
     "enable_expert_parallel": "expertParallel",
 }  # fmt: skip
-_OTHERS = {"kv_cache_dtype", "gpu_memory_utilization", "enable_lora", "max_lora_rank", "speculative_config"}
+_OTHERS = {
+    "kv_cache_dtype", "gpu_memory_utilization", "enable_lora", "max_lora_rank", "max_loras", "speculative_config",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ class Row:
     ours: int
     kaito: int
     seconds: float
+    vllm: str
     held_out: bool = False
     """Whether none of the planner's constants comes from it."""
 
@@ -72,9 +75,10 @@ def kaito_tokens(config: dict[str, Any], weights: float, total: int, utilization
     return max(0, int(left / (elements * text["num_hidden_layers"] * 2)))
 
 
-def spec_of(engine: dict[str, Any]) -> InferenceServiceSpec:
-    """The service that an engine's arguments are the arguments of."""
+def spec_of(engine: dict[str, Any], vllm: str) -> InferenceServiceSpec:
+    """The service that an engine's arguments are the arguments of, with the image of a version of vLLM."""
     fields: dict[str, Any] = {_FIELDS[name]: value for name, value in engine.items() if name in _FIELDS}
+    fields["image"] = f"vllm/vllm-openai:v{vllm}"
     cache: dict[str, Any] = {}
     if "kv_cache_dtype" in engine:
         cache["dtype"] = engine["kv_cache_dtype"]
@@ -83,6 +87,8 @@ def spec_of(engine: dict[str, Any]) -> InferenceServiceSpec:
     if engine.get("enable_lora"):
         rank = {"maxRank": engine["max_lora_rank"]} if "max_lora_rank" in engine else {}
         fields["lora"] = {"adapters": [{"name": "a", "uri": "pvc://adapters/a"}], **rank}
+    if "max_loras" in engine:
+        fields["extraArgs"] = [f"--max-loras={engine['max_loras']}"]
     if guess := engine.get("speculative_config"):
         fields["speculative"] = {"method": guess["method"], "numSpeculativeTokens": guess["num_speculative_tokens"]}
     left = set(engine) - set(_FIELDS) - _OTHERS
@@ -110,7 +116,8 @@ def engines(path: Path) -> list[dict[str, Any]]:
 def row_of(entry: dict[str, Any]) -> Row:
     """Both answers for one engine start. Where only bytes were measured, tokens are calculated from them as planned."""
     measured, config, engine = entry["measured"], entry["modelConfig"], entry["engineArgs"]
-    spec, model, gpu = spec_of(engine), model_of(config), gpu_of(entry["gpu"], measured["totalBytes"])
+    vllm = entry["vllm"]
+    spec, model, gpu = spec_of(engine, vllm), model_of(config), gpu_of(entry["gpu"], measured["totalBytes"])
     took = []
     for _ in range(REPEATS):
         start = time.perf_counter()
@@ -118,27 +125,40 @@ def row_of(entry: dict[str, Any]) -> Row:
         took.append(time.perf_counter() - start)
     assert result.capacity, result.message
     ours, kept = result.capacity.kv_cache_tokens, result.capacity.memory.kv_cache
-    actual = measured.get("kvTokens") or round(ours * measured["availableBytes"] / kept)
+    left = measured.get("availableBytes") or measured["availableKvGiB"] * GIB
+    actual = measured.get("kvTokens") or round(ours * left / kept)
     weights = measured.get("parameterBytes") or measured["weightsGiB"] * GIB
-    kaito = kaito_tokens(config, weights, gpu.total_bytes, engine.get("gpu_memory_utilization", 0.92))
-    return Row(entry["case"], gpu.name, actual, ours, kaito, statistics.median(took), entry.get("heldOut", False))
+    gpus = result.gpus_per_replica
+    # KAITO divides the weights by the GPUs, and gives each the whole of the other numbers.
+    kaito = kaito_tokens(config, weights, gpu.total_bytes, engine.get("gpu_memory_utilization", 0.92)) * gpus
+    return Row(entry["case"], gpu.name, actual, ours, kaito, statistics.median(took), vllm, entry.get("heldOut", False))
 
 
 def table(rows: list[Row]) -> str:
-    """All rows, and how far each planner is off in the median and at worst: over all, and over those held out (*)."""
-    lines = [f"{'engine':<36}{'GPU':<11}{'vLLM':>11}{'this':>11}{'off by':>9}{'KAITO':>11}{'off by':>9}"]
+    """All rows, and how far each planner is off in the median and at worst: for each version of vLLM, over all its
+    engines and over those held out (*)."""
+    lines = [f"{'engine':<29}{'vLLM':<7}{'GPU':<11}{'vLLM':>11}{'this':>11}{'off by':>9}{'KAITO':>11}{'off by':>9}"]
     lines += [
-        f"{row.name[:33] + ' *' * row.held_out:<36}{row.gpu:<11}{row.actual:>11,}{row.ours:>11,}"
+        f"{row.name[:26] + ' *' * row.held_out:<29}{row.vllm:<7}{row.gpu:<11}{row.actual:>11,}{row.ours:>11,}"
         f"{row.error(row.ours):>+9.2%}{row.kaito:>11,}{row.error(row.kaito):>+9.2%}"
         for row in rows
     ]
-    held_out = [row for row in rows if row.held_out]
-    for which, those in (("", rows), (", held out", held_out)):
+    for which, those in parts(rows):
         for what, value_of in (("median", statistics.median), ("worst", max)):
-            if those:
-                ours, kaito = (value_of(errors(those, who)) for who in ("ours", "kaito"))
-                lines.append(f"{what + which:<47}{'':>22}{ours:>9.2%}{'':>11}{kaito:>9.2%}")
+            ours, kaito = (value_of(errors(those, who)) for who in ("ours", "kaito"))
+            lines.append(f"{f'{which}: {what} of {len(those)}':<47}{'':>22}{ours:>9.2%}{'':>11}{kaito:>9.2%}")
     return "\n".join(lines)
+
+
+def parts(rows: list[Row]) -> list[tuple[str, list[Row]]]:
+    """The engines that are judged together, with a name: those of one vLLM, and of these the ones held out."""
+    found = []
+    for vllm in sorted({row.vllm for row in rows}):
+        whole = [row for row in rows if row.vllm == vllm]
+        found.append((f"vLLM {vllm}", whole))
+        if held_out := [row for row in whole if row.held_out]:
+            found.append((f"vLLM {vllm}, held out", held_out))
+    return found
 
 
 def errors(rows: list[Row], who: str) -> list[float]:
@@ -189,9 +209,8 @@ def main() -> int:
         options.plot.parent.mkdir(parents=True, exist_ok=True)
         options.plot.write_text(drawing(rows))
         print(f"plot: {options.plot}")
-    parts = [part for part in (rows, [row for row in rows if row.held_out]) if part]
     missed = any(
-        statistics.median(errors(part, "ours")) > MEDIAN or max(errors(part, "ours")) > WORST for part in parts
+        statistics.median(errors(part, "ours")) > MEDIAN or max(errors(part, "ours")) > WORST for _, part in parts(rows)
     )
     return int(missed or slowest > SECONDS)
 

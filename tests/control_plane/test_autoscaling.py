@@ -1,6 +1,8 @@
 """Who owns the number of pods, and that it never falls on the way from one owner to the next."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -267,3 +269,41 @@ def test_the_time_that_pods_take_to_start_sets_the_pace(kube: Kube) -> None:
         return int(behavior["scaleUp"]["policies"][0]["periodSeconds"])
 
     kube.wait("the autoscaler has it", 20, lambda: pace() == 15)
+
+
+@contextmanager
+def no_room(kube: Kube) -> Iterator[None]:
+    """No node takes new pods."""
+    nodes = [node["metadata"]["name"] for node in kube.list("nodes")]
+    kube.run("cordon", *nodes)
+    try:
+        yield
+    finally:
+        kube.run("uncordon", *nodes)
+
+
+def evict(kube: Kube, operator: OperatorProcess, name: str) -> int:
+    """What the API that a drain uses answers: 201, or 429 where a budget says no. kubectl would ask again by itself."""
+    path = f"/api/v1/namespaces/{kube.namespace}/pods/{name}/eviction"
+    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name}}
+    return operator.control_plane.api().request("POST", path, eviction)[0]
+
+
+def test_a_drain_takes_one_pod_of_four_and_the_only_one(kube: Kube, operator: OperatorProcess) -> None:
+    ready(kube, **HPA)
+    scale(kube, 4)
+    found = kube.ready("llama", 60)
+    assert found["status"]["readyReplicas"] == 4
+
+    def allowed(count: int) -> bool:
+        status = children(kube)["PodDisruptionBudget"].get("status", {})
+        return (status.get("expectedPods"), status.get("disruptionsAllowed")) == (count, 1)
+
+    kube.wait("its budget has seen all four", 30, lambda: allowed(4))
+    names = [pod["metadata"]["name"] for pod in kube.list("pods")]
+    with no_room(kube):  # or the pod that is evicted would be replaced at once: fake nodes start pods in no time
+        assert [evict(kube, operator, name) for name in names] == [201, 429, 429, 429]
+    kube.wait("the pod is replaced, and the next may go", 60, lambda: allowed(4))
+    scale(kube, 1)
+    kube.wait("its budget has seen that one is left", 60, lambda: allowed(1) and len(kube.list("pods")) == 1)
+    assert evict(kube, operator, kube.list("pods")[0]["metadata"]["name"]) == 201

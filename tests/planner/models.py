@@ -85,8 +85,12 @@ def spec_of(**fields: Any) -> InferenceServiceSpec:
     return InferenceServiceSpec.model_validate({"model": {"uri": "hf://organisation/name"}, **fields})
 
 
+OLD_GPU = Gpu("V100-32GB", 34071379968, (7, 0))
+"""No longer in the catalogue: the PyTorch of vLLM 0.32 has nothing for it."""
+
+
 def gpu_of(name: str) -> Gpu:
-    """A GPU of the catalogue."""
-    gpu = find(name)
+    """A GPU of the catalogue, or the old one."""
+    gpu = OLD_GPU if name == OLD_GPU.name else find(name)
     assert gpu
     return gpu

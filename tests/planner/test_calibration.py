@@ -1,4 +1,4 @@
-"""The planner against engines that really started on an H100 or H200 with vLLM 0.26 (calibration.json).
+"""The planner against engines that really started on an H100 or H200, with each vLLM of its table (calibration.json).
 
 `given` rows came with the project: what vLLM printed. The others were measured as docs/gpu-check.md tells:
 what vLLM set aside, term by term. An engine's budget is what it left for the KV cache. `heldOut` rows set no constant:
@@ -13,29 +13,33 @@ from typing import Any
 
 import pytest
 
+from bench import constants
 from bench.plan import gpu_of, spec_of
 from vllm_operator.planner.accelerators import GIB, MIB, Gpu
 from vllm_operator.planner.architectures import model_of
 from vllm_operator.planner.engine import engine_of
 from vllm_operator.planner.kv_cache import layout
 from vllm_operator.planner.plan import Capacity, Plan, plan
+from vllm_operator.planner.versions import RELEASES, Release
 
 Row = dict[str, Any]
 
-CONTENT: Row = json.loads(Path(__file__).with_name("calibration.json").read_text())
+CALIBRATION = Path(__file__).with_name("calibration.json")
+CONTENT: Row = json.loads(CALIBRATION.read_text())
 ROWS: list[Row] = [row for row in CONTENT["engines"] if not row.get("heldOut")]
 HELD_OUT: list[Row] = [row for row in CONTENT["engines"] if row.get("heldOut")]
+VERSIONS = [release.version for release in RELEASES]
 GIVEN = [row for row in ROWS if row["source"] == "given"]
-MEASURED = [row for row in ROWS if row["source"] != "given"]
+MEASURED = [row for row in ROWS if "peakBytes" in row["measured"]]
 MEDIAN, WORST = 0.001, 0.005
 """Stricter than what is promised (0.5 % and 2 %), so that a term that gets worse is seen."""
-HELD_OUT_MEDIAN, HELD_OUT_WORST = 0.0005, 0.0045
-"""What was achieved, rounded up: 0.03 % and 0.41 %."""
+HELD_OUT_MEDIAN, HELD_OUT_WORST = {"0.26.0": 0.0005, "0.32.0": 0.001}, {"0.26.0": 0.0045, "0.32.0": 0.005}
+"""What was achieved, rounded up."""
 
 
 def name_of(row: Row) -> str:
     """A name for the test's list."""
-    return f"{row['case']}-{row['gpu'].split()[1]}-{row['source'].split()[0]}"
+    return f"{row['case']}-{row['gpu'].split()[1]}-{row['vllm']}-{row['source'].split()[0]}"
 
 
 def arguments_of(row: Row) -> Row:
@@ -46,9 +50,10 @@ def arguments_of(row: Row) -> Row:
 def planned(row: Row, *, less: float = 0.0) -> Plan:
     """The plan for a row, with `less` bytes fewer in the share of the GPU that vLLM may use."""
     engine = arguments_of(row)
+    vllm = row["vllm"]
     gpu = gpu_of(row["gpu"], row["measured"]["totalBytes"])
     smaller: Gpu = replace(gpu, total_bytes=gpu.total_bytes - round(less / engine.get("gpu_memory_utilization", 0.92)))
-    return plan(spec_of(engine), model_of(CONTENT["models"][row["model"]]), smaller)
+    return plan(spec_of(engine, vllm), model_of(CONTENT["models"][row["model"]]), smaller)
 
 
 def capacity_of(result: Plan) -> Capacity:
@@ -58,9 +63,12 @@ def capacity_of(result: Plan) -> Capacity:
 
 
 def budget_of(row: Row) -> float:
-    """Bytes that the real engine left for the KV cache."""
+    """Bytes that the real engine left for the KV cache, on the rank that had the least."""
     measured = row["measured"]
     exact = measured.get("availableBytes") or measured.get("kvBytes")
+    if row.get("gpus", 1) > 1 and (tokens := measured.get("kvTokens")):  # what is said of bytes is the first rank's
+        capacity = capacity_of(planned(row))
+        return capacity.memory.left * float(tokens) / capacity.kv_cache_tokens
     return float(exact or measured["availableKvGiB"] * GIB)
 
 
@@ -77,15 +85,34 @@ def test_budget_of_the_kv_cache_is_the_engines(row: Row) -> None:
     assert abs(capacity_of(result).memory.left - budget_of(row)) <= capacity_of(result).margin_bytes
 
 
-def test_budgets_are_right_in_the_median() -> None:
-    assert statistics.median(abs(error_of(row)) for row in ROWS) <= MEDIAN
+@pytest.mark.parametrize("vllm", VERSIONS)
+def test_budgets_are_right_in_the_median(vllm: str) -> None:
+    assert statistics.median(abs(error_of(row)) for row in ROWS if row["vllm"] == vllm) <= MEDIAN
+
+
+@pytest.mark.parametrize("release", RELEASES, ids=VERSIONS)
+def test_constants_are_what_the_engines_make_them(release: Release) -> None:
+    assert constants.fitted(constants.used(CALIBRATION, release), release) == release
+
+
+@pytest.mark.parametrize("release", RELEASES, ids=VERSIONS)
+def test_constants_hold_for_models_that_they_are_not_made_from(release: Release) -> None:
+    errors = constants.left_out(constants.used(CALIBRATION, release), release)
+    assert statistics.median(errors) <= MEDIAN
+    assert max(errors) <= WORST
+
+
+def test_the_row_is_that_of_the_image_and_the_plan_names_it() -> None:
+    for row in ROWS:
+        assert planned(row).vllm_version == row["vllm"]
 
 
 @pytest.mark.parametrize("row", GIVEN, ids=name_of)
 def test_tokens_and_concurrency_are_what_vllm_printed(row: Row) -> None:
     capacity, measured = capacity_of(planned(row)), row["measured"]
     assert capacity.kv_cache_tokens == pytest.approx(measured["kvTokens"], rel=WORST)
-    assert capacity.max_concurrency == pytest.approx(measured["maxConcurrency"], rel=WORST)
+    if concurrency := measured.get("maxConcurrency"):
+        assert capacity.max_concurrency == pytest.approx(concurrency, rel=WORST)
     if length := measured.get("maxModelLen"):
         assert capacity.max_model_len == length
 
@@ -118,7 +145,9 @@ def test_what_fits_by_2_percent_is_not_refused_and_what_does_not_fit_is_not_call
 def test_context_that_fits_is_the_one_that_vllm_would_name(row: Row) -> None:
     capacity = capacity_of(planned(row))
     model = model_of(CONTENT["models"][row["model"]])
-    engine = engine_of(spec_of(arguments_of(row)), model, gpu_of(row["gpu"], row["measured"]["totalBytes"]))
+    engine = engine_of(
+        spec_of(arguments_of(row), row["vllm"]), model, gpu_of(row["gpu"], row["measured"]["totalBytes"])
+    )
     real = budget_of(row)
     left = 0.9 * capacity.needed_bytes
     smaller = capacity_of(planned(row, less=real - left))
@@ -130,13 +159,16 @@ def test_context_that_fits_is_the_one_that_vllm_would_name(row: Row) -> None:
 
 @pytest.mark.parametrize("row", HELD_OUT, ids=name_of)
 def test_held_out_engine_has_the_budget_that_was_planned(row: Row) -> None:
-    assert abs(error_of(row)) <= HELD_OUT_WORST
+    worst = HELD_OUT_WORST[row["vllm"]]
+    assert abs(error_of(row)) <= worst
     if tokens := row["measured"].get("kvTokens"):
-        assert capacity_of(planned(row)).kv_cache_tokens == pytest.approx(tokens, rel=HELD_OUT_WORST)
+        assert capacity_of(planned(row)).kv_cache_tokens == pytest.approx(tokens, rel=worst)
 
 
-def test_held_out_budgets_are_right_in_the_median() -> None:
-    assert statistics.median(abs(error_of(row)) for row in HELD_OUT) <= HELD_OUT_MEDIAN
+@pytest.mark.parametrize("vllm", VERSIONS)
+def test_held_out_budgets_are_right_in_the_median(vllm: str) -> None:
+    errors = [abs(error_of(row)) for row in HELD_OUT if row["vllm"] == vllm]
+    assert statistics.median(errors) <= HELD_OUT_MEDIAN[vllm]
 
 
 @pytest.mark.parametrize("row", HELD_OUT, ids=name_of)
@@ -146,4 +178,4 @@ def test_held_out_engine_starts_only_where_it_is_not_said_that_it_cannot(row: Ro
         assert result.fits, result.message
     else:
         assert result.fits is not True, result.message
-        assert capacity_of(result).max_model_len_that_fits == pytest.approx(estimated, rel=HELD_OUT_WORST)
+        assert capacity_of(result).max_model_len_that_fits == pytest.approx(estimated, rel=HELD_OUT_WORST[row["vllm"]])

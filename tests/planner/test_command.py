@@ -13,7 +13,7 @@ import yaml
 
 from cluster.host import REPOSITORY
 from planner.models import AWQ, LLAMA_8B, LLAMA_70B, Content, quantized
-from support.hub import COMMIT, Repository, hub, safetensors
+from support.hub import COMMIT, Repository, hub
 from vllm_operator.__main__ import main
 from vllm_operator.inspection.report import Facts, encode
 from vllm_operator.planner import accelerators
@@ -180,7 +180,7 @@ def test_memory_and_capability_instead_of_a_name(command: Command) -> None:
     same = KEYS - {"message", "alternatives"}
     assert {key: by_size[key] for key in same} == {key: by_name[key] for key in same}
     old = json.loads(command.plan(*size, "--compute-capability", "7.0", "-o", "json")[1])
-    assert old["reason"] == "QuantizationNotOnThisGPU"
+    assert old["reason"] == "GPUTooOld"
     unknown = json.loads(command.plan(*size, "-o", "json")[1])
     assert unknown["fits"] is True
     assert "rules on what the GPU can compute were not checked" in unknown["notes"][0]
@@ -420,7 +420,7 @@ def test_the_hub_cannot_be_reached(command: Command, monkeypatch: pytest.MonkeyP
 
 
 def test_the_model_is_read_from_the_hub_at_its_revision(command: Command) -> None:
-    files = {"config.json": json.dumps(LLAMA_8B).encode(), "model.safetensors": safetensors(a=("BF16", [8, 8], 128))}
+    files = {"config.json": json.dumps(LLAMA_8B).encode()}
     command.service(model={"uri": "hf://org/plain", "revision": COMMIT})
     with hub({"org/plain": Repository(files)}) as serving:
         arguments = ["-f", str(command.folder / "service.yaml"), "--gpu", "L4", "-o", "json"]

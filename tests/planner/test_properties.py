@@ -221,7 +221,7 @@ def test_what_can_be_changed_is_offered() -> None:
     assert {"accelerator"} in patches
     fp8 = alternatives(spec_of(), model("gemma2-9b"), gpu_of("L4"))
     assert any("quantization" in other.patch for other in fp8)
-    cache = alternatives(spec_of(maxModelLen=50000), model("llama-8b"), gpu_of("L4"))
+    cache = alternatives(spec_of(maxModelLen=40000), model("llama-8b"), gpu_of("L4"))
     assert any(other.patch == {"kvCache": {"dtype": "fp8"}} for other in cache)
 
 

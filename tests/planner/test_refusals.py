@@ -26,138 +26,157 @@ from planner.models import (
 )
 from support.real_vllm.source import code_of, words_of
 from support.reasons import RULES
+from vllm_operator.api.reasons import Reason
 from vllm_operator.planner.architectures import model_of
 from vllm_operator.planner.plan import plan
-from vllm_operator.planner.rules import SPLITS, Rule
+from vllm_operator.planner.rules import SPLITS
 
 LOADERS = "vllm/model_executor/layers"
 # Of each rule, the texts with which vLLM refuses, and where they are.
-SAYS: dict[Rule, tuple[tuple[str, str], ...]] = {
-    Rule.ATTENTION_HEADS: (("vllm/config/model.py", "must be divisible by tensor parallel size"),),
-    Rule.KV_HEADS: (
+SAYS: dict[Reason, tuple[tuple[str, str], ...]] = {
+    Reason.ATTENTION_HEADS: (("vllm/config/model.py", "must be divisible by tensor parallel size"),),
+    Reason.KV_HEADS: (
         ("vllm/distributed/utils.py", "is not divisible by"),
         (f"{LOADERS}/linear.py", "divide(tp_size, self.total_num_kv_heads)"),
     ),
-    Rule.INTERMEDIATE: (
+    Reason.INTERMEDIATE: (
         ("vllm/distributed/utils.py", "is not divisible by"),
         (f"{LOADERS}/linear.py", "divide(output_size, self.tp_size)"),
     ),
-    Rule.EXPERT_WIDTH: ((f"{LOADERS}/fused_moe/config.py", "assert self.intermediate_size % tp_size == 0"),),
-    Rule.VOCABULARY: ((f"{LOADERS}/vocab_parallel_embedding.py", "divide(global_vocab_size, world_size)"),),
-    Rule.STATE_HEADS: ((f"{LOADERS}/mamba/gdn/qwen_gdn_linear_attn.py", "divide(self.num_v_heads, self.tp_size)"),),
-    Rule.QUANTIZATION_GROUP: (
+    Reason.EXPERT_WIDTH: ((f"{LOADERS}/fused_moe/config.py", "assert self.intermediate_size % tp_size == 0"),),
+    Reason.VOCABULARY: ((f"{LOADERS}/vocab_parallel_embedding.py", "divide(global_vocab_size, world_size)"),),
+    Reason.STATE_HEADS: ((f"{LOADERS}/mamba/gdn/qwen_gdn_linear_attn.py", "divide(self.num_v_heads, self.tp_size)"),),
+    Reason.QUANTIZATION_GROUP: (
         ("vllm/distributed/utils.py", "into shards that are not a whole number of quant groups"),
         (f"{LOADERS}/quantization/auto_awq.py", "The input size is not aligned with the quantized weight shape"),
         ("vllm/model_executor/kernels/linear/mixed_precision/marlin.py", "not divisible by group_size ="),
     ),
-    Rule.FP8_BLOCK: (
+    Reason.FP8_BLOCK: (
         (f"{LOADERS}/quantization/utils/fp8_utils.py", "is not divisible by weight quantization block_k ="),
         (f"{LOADERS}/quantization/utils/fp8_utils.py", "weight quantization block_n ="),
     ),
-    Rule.NO_EXPERTS: (("vllm/config/model.py", "Number of experts in the model must be greater than 0"),),
-    Rule.PIPELINE: (("vllm/config/model.py", "Pipeline parallelism is not supported for this model."),),
-    Rule.QUANTIZATION_GONE: (("vllm/config/model.py", "Unknown quantization method:"),),
-    Rule.QUANTIZATION_UNKNOWN: (("vllm/config/model.py", "Unknown quantization method:"),),
-    Rule.QUANTIZATION_DEPRECATED: (("vllm/config/model.py", "set `--allow-deprecated-quantization`."),),
-    Rule.QUANTIZATION_MISMATCH: (
+    Reason.NO_EXPERTS: (("vllm/config/model.py", "Number of experts in the model must be greater than 0"),),
+    Reason.PIPELINE: (("vllm/config/model.py", "Pipeline parallelism is not supported for this model."),),
+    Reason.QUANTIZATION_GONE: (("vllm/config/model.py", "Unknown quantization method:"),),
+    Reason.QUANTIZATION_UNKNOWN: (("vllm/config/model.py", "Unknown quantization method:"),),
+    Reason.QUANTIZATION_DEPRECATED: (("vllm/config/model.py", "set `--allow-deprecated-quantization`."),),
+    Reason.QUANTIZATION_MISMATCH: (
         ("vllm/config/model.py", "does not match the quantization method specified in the `quantization` argument"),
     ),
-    Rule.QUANTIZATION_GPU: (
+    Reason.QUANTIZATION_GPU: (
         ("vllm/config/vllm.py", "is not supported for the current GPU. Minimum capability:"),
         ("vllm/platforms/interface.py", "quantization is currently not supported in"),
         (f"{LOADERS}/quantization/compressed_tensors/compressed_tensors.py", "Quantization scheme is not supported"),
     ),
-    Rule.QUANTIZATION_DTYPE: (("vllm/config/vllm.py", "is not supported for quantization method"),),
-    Rule.BFLOAT16_GPU: (("vllm/platforms/cuda.py", "with compute capability of at least 8.0."),),
-    Rule.FLOAT16_MODEL: (("vllm/config/model.py", "does not support float16. Reason:"),),
-    Rule.KV_DTYPE_GPU: (
+    Reason.QUANTIZATION_DTYPE: (("vllm/config/vllm.py", "is not supported for quantization method"),),
+    Reason.BFLOAT16_GPU: (("vllm/platforms/cuda.py", "with compute capability of at least 8.0."),),
+    Reason.FLOAT16_MODEL: (("vllm/config/model.py", "does not support float16. Reason:"),),
+    Reason.KV_DTYPE_GPU: (
         ("vllm/v1/attention/backends/triton_attn.py", "FP8 KV cache is not supported by the Triton attention backend"),
         ("vllm/v1/attention/backends/triton_attn.py", "bfloat16 KV cache is not supported on"),
         ("vllm/v1/attention/backends/mla/triton_mla.py", "requires SM89+. Re-run with"),
     ),
-    Rule.LENGTH: (("vllm/config/model.py", "is greater than the derived max_model_len ("),),
-    Rule.BATCH: (("vllm/config/scheduler.py", "must be greater than or equal to max_num_seqs"),),
-    Rule.GPUS_PER_NODE: (("vllm/config/parallel.py", "is larger than the number of available GPUs"),),
+    Reason.LENGTH: (("vllm/config/model.py", "is greater than the derived max_model_len ("),),
+    Reason.BATCH: (("vllm/config/scheduler.py", "must be greater than or equal to max_num_seqs"),),
+    # CUDA 13, which PyTorch is built with, compiles for compute capability 7.5 and later.
+    Reason.GPU_TOO_OLD: (("torch/version.py", "13."),),
+    Reason.ARCHITECTURE: (("vllm/model_executor/models/registry.py", "are not supported for now."),),
+    Reason.ACTIVATION_ORDER: (
+        (f"{LOADERS}/quantization/utils/gptq_utils.py", "GPTQ group activation ordering (desc_act=True) is no longer"),
+        (f"{LOADERS}/quantization/compressed_tensors/compressed_tensors.py", "group/dynamic activation ordering"),
+    ),
+    Reason.GPUS_PER_NODE: (("vllm/config/parallel.py", "is larger than the number of available GPUs"),),
 }
 
+EARLIER = {"image": "vllm/vllm-openai:v0.26.0"}
+NEWER = {"image": "vllm/vllm-openai:v0.40.0"}
+NOBODYS: Content = {**LLAMA_8B, "architectures": ["NobodyKnowsForCausalLM"]}
+DESC_ACT: Content = {**GPTQ, "desc_act": True}
 EIGHT, SIX = {"tensorParallelSize": 8}, {"tensorParallelSize": 6}
-ROWS: list[tuple[str, Content, Content, str, Rule, tuple[str, ...]]] = [
-    ("heads", QWEN25_7B, EIGHT, "H100", Rule.ATTENTION_HEADS, ("28 attention heads", "8 GPUs", "1, 2 or 4")),
-    ("unknown heads", {**LLAMA_8B, "architectures": ["NewForCausalLM"], "num_attention_heads": 30}, EIGHT, "H100",
-     Rule.ATTENTION_HEADS, ("30 attention heads", "tensorParallelSize to 1, 2, 3, 5, 6, 10 or 15")),
-    ("kv heads", {**LLAMA_8B, "num_key_value_heads": 6}, {"tensorParallelSize": 4}, "H100", Rule.KV_HEADS,
+ROWS: list[tuple[str, Content, Content, str, Reason, tuple[str, ...]]] = [
+    ("heads", QWEN25_7B, EIGHT, "H100", Reason.ATTENTION_HEADS, ("28 attention heads", "8 GPUs", "1, 2 or 4")),
+    ("unknown heads", {**LLAMA_8B, "architectures": ["PersimmonForCausalLM"], "num_attention_heads": 30}, EIGHT, "H100",
+     Reason.ATTENTION_HEADS, ("30 attention heads", "tensorParallelSize to 1, 2, 3, 5, 6, 10 or 15")),
+    ("kv heads", {**LLAMA_8B, "num_key_value_heads": 6}, {"tensorParallelSize": 4}, "H100", Reason.KV_HEADS,
      ("6 heads of keys and values", "1 or 2")),
-    ("width", {**LLAMA_8B, "intermediate_size": 14330}, {"tensorParallelSize": 4}, "H100", Rule.INTERMEDIATE,
+    ("width", {**LLAMA_8B, "intermediate_size": 14330}, {"tensorParallelSize": 4}, "H100", Reason.INTERMEDIATE,
      ("mlp.gate_proj, 14330", "set tensorParallelSize to 1 or 2")),
     ("width of the shared expert", {**QWEN3_NEXT, "shared_expert_intermediate_size": 510}, {"tensorParallelSize": 4},
-     "H200", Rule.INTERMEDIATE, ("mlp.shared_expert.gate_proj, 510", "1 or 2")),
+     "H200", Reason.INTERMEDIATE, ("mlp.shared_expert.gate_proj, 510", "1 or 2")),
     ("width of experts", {**QWEN3_30B, "moe_intermediate_size": 770}, {"tensorParallelSize": 4}, "H100",
-     Rule.EXPERT_WIDTH, ("770", "1 or 2", "expertParallel: true")),
-    ("vocabulary", QWEN25_7B, {"tensorParallelSize": 7}, "H100", Rule.KV_HEADS, ("4 heads", "1, 2 or 4")),
+     Reason.EXPERT_WIDTH, ("770", "1 or 2", "expertParallel: true")),
+    ("vocabulary", QWEN25_7B, {"tensorParallelSize": 7}, "H100", Reason.KV_HEADS, ("4 heads", "1, 2 or 4")),
     ("vocabulary alone", {**QWEN25_7B, "num_key_value_heads": 28, "intermediate_size": 7 * 2560},
-     {"tensorParallelSize": 7}, "H100", Rule.VOCABULARY, ("152064", "7 GPUs", "1, 2 or 4")),
+     {"tensorParallelSize": 7}, "H100", Reason.VOCABULARY, ("152064", "7 GPUs", "1, 2 or 4")),
     ("linear attention", {**QWEN3_NEXT, "linear_num_value_heads": 36, "num_attention_heads": 16}, EIGHT, "H200",
-     Rule.STATE_HEADS, ("36 heads of linear attention", "1, 2 or 4")),
-    ("awq groups", quantized({**LLAMA_8B, "intermediate_size": 11008}, AWQ), EIGHT, "H100", Rule.QUANTIZATION_GROUP,
+     Reason.STATE_HEADS, ("36 heads of linear attention", "1, 2 or 4")),
+    ("awq groups", quantized({**LLAMA_8B, "intermediate_size": 11008}, AWQ), EIGHT, "H100", Reason.QUANTIZATION_GROUP,
      ("mlp.down_proj has 11008 inputs", "groups of 128", "1 or 2")),
-    ("gptq groups", quantized({**LLAMA_8B, "intermediate_size": 11008}, GPTQ), EIGHT, "H100", Rule.QUANTIZATION_GROUP,
+    ("gptq groups", quantized({**LLAMA_8B, "intermediate_size": 11008}, GPTQ), EIGHT, "H100", Reason.QUANTIZATION_GROUP,
      ("mlp.down_proj has 11008 inputs", "groups of 128", "1 or 2")),
     ("compressed-tensors groups", quantized({**LLAMA_8B, "intermediate_size": 11008}, COMPRESSED), EIGHT, "H100",
-     Rule.QUANTIZATION_GROUP, ("mlp.down_proj has 11008 inputs", "groups of 128")),
+     Reason.QUANTIZATION_GROUP, ("mlp.down_proj has 11008 inputs", "groups of 128")),
     ("small groups", quantized({**LLAMA_8B, "intermediate_size": 11024}, {**AWQ, "group_size": 32}), EIGHT, "H100",
-     Rule.QUANTIZATION_GROUP, ("11024 inputs", "groups of 32")),
+     Reason.QUANTIZATION_GROUP, ("11024 inputs", "groups of 32")),
     ("fp8 blocks of inputs", quantized({**LLAMA_8B, "intermediate_size": 11008}, FP8_BLOCKS), EIGHT, "H100",
-     Rule.FP8_BLOCK, ("mlp.gate_proj has 11008 outputs", "fp8 blocks of 128 by 128", "1 or 2")),
+     Reason.FP8_BLOCK, ("mlp.gate_proj has 11008 outputs", "fp8 blocks of 128 by 128", "1 or 2")),
     ("fp8 blocks of experts",
      quantized({**QWEN3_30B, "hidden_size": 2064, "moe_intermediate_size": 720}, FP8_BLOCKS), {"tensorParallelSize": 4},
-     "H100", Rule.FP8_BLOCK, ("fp8 blocks",)),
-    ("no experts", LLAMA_8B, {"expertParallel": True}, "H100", Rule.NO_EXPERTS, ("no experts", "remove it")),
-    ("pipeline", BERT, {"pipelineParallelSize": 2}, "H100", Rule.PIPELINE, ("BertModel", "remove pipelineParallel")),
-    ("bitsandbytes", quantized(LLAMA_8B, {"quant_method": "bitsandbytes"}), {}, "H100", Rule.QUANTIZATION_GONE,
+     "H100", Reason.FP8_BLOCK, ("fp8 blocks",)),
+    ("no experts", LLAMA_8B, {"expertParallel": True}, "H100", Reason.NO_EXPERTS, ("no experts", "remove it")),
+    ("pipeline", BERT, {"pipelineParallelSize": 2}, "H100", Reason.PIPELINE, ("BertModel", "remove pipelineParallel")),
+    ("bitsandbytes", quantized(LLAMA_8B, {"quant_method": "bitsandbytes"}), {}, "H100", Reason.QUANTIZATION_GONE,
      ("bitsandbytes", "use an AWQ, GPTQ or fp8 checkpoint")),
-    ("gguf", LLAMA_8B, {"quantization": "gguf"}, "H100", Rule.QUANTIZATION_GONE, ("gguf", "checkpoint")),
-    ("unknown checkpoint", quantized(LLAMA_8B, {"quant_method": "eetq"}), {}, "H100", Rule.QUANTIZATION_UNKNOWN,
+    ("gguf", LLAMA_8B, {"quantization": "gguf"}, "H100", Reason.QUANTIZATION_GONE, ("gguf", "checkpoint")),
+    ("unknown checkpoint", quantized(LLAMA_8B, {"quant_method": "eetq"}), {}, "H100", Reason.QUANTIZATION_UNKNOWN,
      ("eetq", "use an AWQ, GPTQ or fp8 checkpoint")),
-    ("unknown word", LLAMA_8B, {"quantization": "fp9"}, "H100", Rule.QUANTIZATION_UNKNOWN, ("fp9", "one of awq")),
-    ("deprecated", quantized(LLAMA_8B, {"quant_method": "fbgemm_fp8"}), {}, "H100", Rule.QUANTIZATION_DEPRECATED,
+    ("unknown word", LLAMA_8B, {"quantization": "fp9"}, "H100", Reason.QUANTIZATION_UNKNOWN, ("fp9", "one of awq")),
+    ("deprecated", quantized(LLAMA_8B, {"quant_method": "fbgemm_fp8"}), {}, "H100", Reason.QUANTIZATION_DEPRECATED,
      ("fbgemm_fp8", "compressed-tensors checkpoint")),
-    ("other quantization", quantized(LLAMA_8B, AWQ), {"quantization": "gptq"}, "H100", Rule.QUANTIZATION_MISMATCH,
+    ("other quantization", quantized(LLAMA_8B, AWQ), {"quantization": "gptq"}, "H100", Reason.QUANTIZATION_MISMATCH,
      ("awq", "gptq", "remove quantization")),
     ("online on fp8", quantized(LLAMA_8B, FP8), {"quantization": "fp8_per_tensor"}, "H100",
-     Rule.QUANTIZATION_MISMATCH, ("fp8_per_tensor", "remove quantization")),
-    ("awq on V100", quantized(LLAMA_8B, AWQ), {}, "V100-32GB", Rule.QUANTIZATION_GPU,
+     Reason.QUANTIZATION_MISMATCH, ("fp8_per_tensor", "remove quantization")),
+    ("old GPU", LLAMA_8B, {}, "V100-32GB", Reason.GPU_TOO_OLD, ("7.5", "V100-32GB has 7.0")),
+    ("architecture", NOBODYS, {}, "H100", Reason.ARCHITECTURE, ("NobodyKnowsForCausalLM", "another model")),
+    ("ordered groups", quantized(LLAMA_8B, DESC_ACT), {}, "H100", Reason.ACTIVATION_ORDER, ("gptq", "desc_act")),
+    ("ordered compressed", quantized(LLAMA_8B, {**COMPRESSED, "config_groups": {"group_0": {
+        "targets": ["Linear"], "weights": {"num_bits": 4, "type": "int", "strategy": "group", "group_size": 128,
+                                           "actorder": "group"}}}}), {}, "H100", Reason.ACTIVATION_ORDER, ("static",)),
+    ("awq on V100", quantized(LLAMA_8B, AWQ), EARLIER, "V100-32GB", Reason.QUANTIZATION_GPU,
      ("awq", "7.5", "V100-32GB has 7.0", "newer GPU")),
-    ("fp8 on V100", LLAMA_8B, {"quantization": "fp8"}, "V100-32GB", Rule.QUANTIZATION_GPU, ("fp8", "7.5", "7.0")),
-    ("mxfp4 on T4", GPT_OSS_20B, {}, "T4", Rule.QUANTIZATION_GPU, ("mxfp4", "8.0", "7.5")),
-    ("online nvfp4", QWEN3_30B, {"quantization": "nvfp4_per_token"}, "H100", Rule.QUANTIZATION_GPU,
+    ("fp8 on V100", LLAMA_8B, {"quantization": "fp8", **EARLIER}, "V100-32GB", Reason.QUANTIZATION_GPU,
+     ("fp8", "7.5", "7.0")),
+    ("mxfp4 on T4", GPT_OSS_20B, {}, "T4", Reason.QUANTIZATION_GPU, ("mxfp4", "8.0", "7.5")),
+    ("online nvfp4", QWEN3_30B, {"quantization": "nvfp4_per_token"}, "H100", Reason.QUANTIZATION_GPU,
      ("10.0", "9.0")),
-    ("compressed-tensors on V100", quantized(LLAMA_8B, COMPRESSED), {}, "V100-32GB", Rule.QUANTIZATION_GPU,
+    ("compressed-tensors on V100", quantized(LLAMA_8B, COMPRESSED), EARLIER, "V100-32GB", Reason.QUANTIZATION_GPU,
      ("compressed-tensors", "7.5")),
-    ("experts on AMD", QWEN3_30B, {"quantization": "experts_int8"}, "MI300X", Rule.QUANTIZATION_GPU,
+    ("experts on AMD", QWEN3_30B, {"quantization": "experts_int8"}, "MI300X", Reason.QUANTIZATION_GPU,
      ("experts_int8 on AMD",)),
-    ("awq in float32", quantized(LLAMA_8B, AWQ), {"dtype": "float32"}, "H100", Rule.QUANTIZATION_DTYPE,
+    ("awq in float32", quantized(LLAMA_8B, AWQ), {"dtype": "float32"}, "H100", Reason.QUANTIZATION_DTYPE,
      ("awq", "float32", "set it to bfloat16 or float16")),
-    ("mxfp4 in float16", GPT_OSS_20B, {"dtype": "half"}, "H100", Rule.QUANTIZATION_DTYPE,
+    ("mxfp4 in float16", GPT_OSS_20B, {"dtype": "half"}, "H100", Reason.QUANTIZATION_DTYPE,
      ("mxfp4", "float16", "set it to bfloat16")),
-    ("quantized Gemma on T4", quantized(GEMMA2_9B, AWQ), {}, "T4", Rule.QUANTIZATION_DTYPE, ("awq", "float32")),
-    ("bfloat16 on T4", LLAMA_8B, {"dtype": "bfloat16"}, "T4", Rule.BFLOAT16_GPU, ("8.0", "T4 has 7.5", "float16")),
-    ("float16 for Gemma", GEMMA2_9B, {"dtype": "half"}, "H100", Rule.FLOAT16_MODEL, ("Gemma 2", "bfloat16")),
-    ("fp8 cache on T4", LLAMA_8B, {"kvCache": {"dtype": "fp8"}, "maxModelLen": 1024}, "T4", Rule.KV_DTYPE_GPU,
+    ("quantized Gemma on T4", quantized(GEMMA2_9B, AWQ), {}, "T4", Reason.QUANTIZATION_DTYPE, ("awq", "float32")),
+    ("bfloat16 on T4", LLAMA_8B, {"dtype": "bfloat16"}, "T4", Reason.BFLOAT16_GPU, ("8.0", "T4 has 7.5", "float16")),
+    ("float16 for Gemma", GEMMA2_9B, {"dtype": "half"}, "H100", Reason.FLOAT16_MODEL, ("Gemma 2", "bfloat16")),
+    ("fp8 cache on T4", LLAMA_8B, {"kvCache": {"dtype": "fp8"}, "maxModelLen": 1024}, "T4", Reason.KV_DTYPE_GPU,
      ("8.9", "7.5", "remove kvCache.dtype")),
-    ("fp8 cache of MLA on A100", DEEPSEEK_LITE, {"kvCache": {"dtype": "fp8"}}, "A100-80GB", Rule.KV_DTYPE_GPU,
+    ("fp8 cache of MLA on A100", DEEPSEEK_LITE, {"kvCache": {"dtype": "fp8"}}, "A100-80GB", Reason.KV_DTYPE_GPU,
      ("8.9", "8.0")),
     ("scales per head on A100", LLAMA_8B, {"kvCache": {"dtype": "fp8_per_token_head"}}, "A100-80GB",
-     Rule.KV_DTYPE_GPU, ("fp8_per_token_head", "8.0")),
-    ("bfloat16 cache on T4", LLAMA_8B, {"kvCache": {"dtype": "bfloat16"}}, "T4", Rule.KV_DTYPE_GPU,
+     Reason.KV_DTYPE_GPU, ("fp8_per_token_head", "8.0")),
+    ("bfloat16 cache on T4", LLAMA_8B, {"kvCache": {"dtype": "bfloat16"}}, "T4", Reason.KV_DTYPE_GPU,
      ("bfloat16", "float16")),
-    ("length", LLAMA_8B, {"maxModelLen": 200000}, "H200", Rule.LENGTH,
+    ("length", LLAMA_8B, {"maxModelLen": 200000}, "H200", Reason.LENGTH,
      ("200,000", "131,072", "max_position_embeddings", "at most 131072")),
     ("length denied by the variable", LLAMA_8B,
-     {"maxModelLen": 200000, "env": [{"name": "VLLM_ALLOW_LONG_MAX_MODEL_LEN", "value": "0"}]}, "H200", Rule.LENGTH,
+     {"maxModelLen": 200000, "env": [{"name": "VLLM_ALLOW_LONG_MAX_MODEL_LEN", "value": "0"}]}, "H200", Reason.LENGTH,
      ("131072",)),
-    ("batch", LLAMA_8B, {"maxNumSeqs": 512, "maxNumBatchedTokens": 256}, "H100", Rule.BATCH,
+    ("batch", LLAMA_8B, {"maxNumSeqs": 512, "maxNumBatchedTokens": 256}, "H100", Reason.BATCH,
      ("256 tokens", "512", "raise maxNumBatchedTokens")),
-    ("node", LLAMA_70B, {"tensorParallelSize": 8}, "H100", Rule.GPUS_PER_NODE, ("8 GPUs", "more than 4", "lower")),
+    ("node", LLAMA_70B, {"tensorParallelSize": 8}, "H100", Reason.GPUS_PER_NODE, ("8 GPUs", "more than 4", "lower")),
 ]  # fmt: skip
 
 # What looks like a rule's case and is none: vLLM takes it.
@@ -179,7 +198,11 @@ TAKEN: list[tuple[str, Content, Content, str]] = [
     ("modelopt overrides what is asked",
      quantized(LLAMA_8B, {"quant_method": "modelopt", "quant_algo": "FP8"}), {"quantization": "fp8"}, "H100"),
     ("gpt-oss overrides what is asked", GPT_OSS_20B, {"quantization": "fp8"}, "H100"),
-    ("gptq on V100", quantized(LLAMA_8B, GPTQ), {}, "V100-32GB"),
+    ("ordered columns", quantized(LLAMA_8B, {**DESC_ACT, "group_size": -1}), {}, "H100"),
+    ("ordered groups before", quantized(LLAMA_8B, DESC_ACT), EARLIER, "H100"),
+    ("an architecture of a newer vLLM", NOBODYS, NEWER, "H100"),
+    ("an architecture of the checkpoint's own", NOBODYS, {"extraArgs": ["--trust-remote-code"]}, "H100"),
+    ("gptq on V100", quantized(LLAMA_8B, GPTQ), EARLIER, "V100-32GB"),
     ("a bfloat16 model on T4", LLAMA_8B, {"maxModelLen": 1024}, "T4"),
     ("fp8 weights on A100", LLAMA_8B, {"quantization": "fp8"}, "A100-80GB"),
     ("fp8 cache on A100", LLAMA_8B, {"kvCache": {"dtype": "fp8"}}, "A100-80GB"),
@@ -194,9 +217,9 @@ TAKEN: list[tuple[str, Content, Content, str]] = [
 @pytest.mark.parametrize(("config", "fields", "gpu", "rule", "words"), [row[1:] for row in ROWS],
                          ids=[row[0] for row in ROWS])  # fmt: skip
 def test_is_refused_with_the_way_out(
-    config: Content, fields: Content, gpu: str, rule: Rule, words: tuple[str, ...]
+    config: Content, fields: Content, gpu: str, rule: Reason, words: tuple[str, ...]
 ) -> None:
-    per_node = 4 if rule is Rule.GPUS_PER_NODE else None
+    per_node = 4 if rule is Reason.GPUS_PER_NODE else None
     result = plan(spec_of(**fields), model_of(config), gpu_of(gpu), per_node)
     assert (result.fits, result.reason) == (False, rule), result.message
     assert all(word in result.message for word in words), result.message
@@ -226,5 +249,5 @@ def test_the_sizes_that_are_named_work() -> None:
 
 
 @pytest.mark.parametrize(("rule", "source", "text"), [(rule, *one) for rule in sorted(RULES) for one in SAYS[rule]])
-def test_the_refusal_still_stands_in_vllms_source(rule: Rule, source: str, text: str) -> None:
+def test_the_refusal_still_stands_in_vllms_source(rule: Reason, source: str, text: str) -> None:
     assert text in words_of(source) or text in code_of(source), f"{rule}: {source} no longer says {text!r}"

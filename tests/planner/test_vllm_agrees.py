@@ -12,12 +12,12 @@ import pytest
 from planner.models import AWQ, BERT, COMPRESSED, FP8, GEMMA2_9B, GPTQ, LLAMA_8B, Content, quantized, spec_of
 from support.real_vllm.environment import interpreter
 from support.reasons import RULES
+from vllm_operator.api.reasons import Reason
 from vllm_operator.planner import methods
 from vllm_operator.planner.accelerators import GIB, Gpu
 from vllm_operator.planner.architectures import model_of
 from vllm_operator.planner.plan import plan
 from vllm_operator.planner.quantization import ALIASES
-from vllm_operator.planner.rules import Rule
 from vllm_operator.vllm.argv import flag_values
 
 CPU = Gpu("CPU", 64 * GIB, (0, 0), vendor="cpu")
@@ -75,22 +75,22 @@ def arguments(fields: Content) -> Content:
 
 SERVICES: dict[str, tuple[Content, Content, str | None]] = {
     "nothing wrong": (LLAMA_8B, {}, None),
-    "heads": (LLAMA_8B, {"tensorParallelSize": 3}, Rule.ATTENTION_HEADS),
+    "heads": (LLAMA_8B, {"tensorParallelSize": 3}, Reason.ATTENTION_HEADS),
     "heads that divide": (LLAMA_8B, {"tensorParallelSize": 4}, None),
-    "too long": (LLAMA_8B, {"maxModelLen": 131073}, Rule.LENGTH),
+    "too long": (LLAMA_8B, {"maxModelLen": 131073}, Reason.LENGTH),
     "as long as can be": (LLAMA_8B, {"maxModelLen": 131072}, None),
-    "no experts": (LLAMA_8B, {"expertParallel": True}, Rule.NO_EXPERTS),
-    "batch": (LLAMA_8B, {"maxNumSeqs": 64, "maxNumBatchedTokens": 63}, Rule.BATCH),
+    "no experts": (LLAMA_8B, {"expertParallel": True}, Reason.NO_EXPERTS),
+    "batch": (LLAMA_8B, {"maxNumSeqs": 64, "maxNumBatchedTokens": 63}, Reason.BATCH),
     "batch that holds all": (LLAMA_8B, {"maxNumSeqs": 64, "maxNumBatchedTokens": 64}, None),
-    "many sequences": (LLAMA_8B, {"maxNumSeqs": 65536}, Rule.BATCH),
-    "stages of an encoder": (BERT, {"pipelineParallelSize": 2}, Rule.PIPELINE),
-    "float16": (GEMMA2_9B, {"dtype": "half"}, Rule.FLOAT16_MODEL),
+    "many sequences": (LLAMA_8B, {"maxNumSeqs": 65536}, Reason.BATCH),
+    "stages of an encoder": (BERT, {"pipelineParallelSize": 2}, Reason.PIPELINE),
+    "float16": (GEMMA2_9B, {"dtype": "half"}, Reason.FLOAT16_MODEL),
     "float32": (GEMMA2_9B, {"dtype": "float32"}, None),
-    "awq in float32": (quantized(LLAMA_8B, AWQ), {"dtype": "float32"}, Rule.QUANTIZATION_DTYPE),
-    "gone": (quantized(LLAMA_8B, {"quant_method": "bitsandbytes"}), {}, Rule.QUANTIZATION_GONE),
-    "asked for and gone": (LLAMA_8B, {"quantization": "bitsandbytes"}, Rule.QUANTIZATION_GONE),
-    "unknown": (quantized(LLAMA_8B, {"quant_method": "eetq"}), {}, Rule.QUANTIZATION_UNKNOWN),
-    "deprecated": (quantized(LLAMA_8B, {"quant_method": "fbgemm_fp8"}), {}, Rule.QUANTIZATION_DEPRECATED),
+    "awq in float32": (quantized(LLAMA_8B, AWQ), {"dtype": "float32"}, Reason.QUANTIZATION_DTYPE),
+    "gone": (quantized(LLAMA_8B, {"quant_method": "bitsandbytes"}), {}, Reason.QUANTIZATION_GONE),
+    "asked for and gone": (LLAMA_8B, {"quantization": "bitsandbytes"}, Reason.QUANTIZATION_GONE),
+    "unknown": (quantized(LLAMA_8B, {"quant_method": "eetq"}), {}, Reason.QUANTIZATION_UNKNOWN),
+    "deprecated": (quantized(LLAMA_8B, {"quant_method": "fbgemm_fp8"}), {}, Reason.QUANTIZATION_DEPRECATED),
 }
 
 
@@ -116,7 +116,7 @@ def test_both_see_the_same_contradictions(vllm: Vllm, own: str, asked: str) -> N
     said = vllm.says(config, {"quantization": asked}) or ""
     mismatch = "does not match the quantization method specified in the `quantization` argument" in said
     result = plan(spec_of(quantization=asked), model_of(config), CPU)
-    assert (result.reason == Rule.QUANTIZATION_MISMATCH) == mismatch, (said, result.message)
+    assert (result.reason == Reason.QUANTIZATION_MISMATCH) == mismatch, (said, result.message)
 
 
 def test_least_capabilities_are_vllms(vllm: Vllm) -> None:

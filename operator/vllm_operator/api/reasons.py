@@ -104,6 +104,8 @@ class Reason(StrEnum):
         "the KV cache that is left is too small for one sequence of full length: lower maxModelLen")
     SHARE_TOO_LARGE = ("GpuMemoryUtilizationTooLarge", _FIT, LASTS,
         "vLLM would find less memory free than its share: lower kvCache.gpuMemoryUtilizationPercent")
+    UNKNOWN_ARCHITECTURE = ("ArchitectureNotPlanned", _FIT, LASTS,
+        "the planner does not know the model's architecture, so it cannot say")
     UNKNOWN_QUANTIZATION = ("QuantizationNotPlanned", _FIT, LASTS,
         "the planner does not know how this quantization stores weights, so it cannot say")
     UNKNOWN_KV_DTYPE = ("KVCacheTypeNotPlanned", _FIT, LASTS,
@@ -160,6 +162,12 @@ class Reason(StrEnum):
         "maxModelLen is more than the model was made for: lower it")
     BATCH = ("BatchTooSmall", _FIT, LASTS,
         "a batch has fewer tokens than maxNumSeqs: raise maxNumBatchedTokens, or lower maxNumSeqs")
+    GPU_TOO_OLD = ("GPUTooOld", _FIT, LASTS,
+        "the shipped vLLM has no kernels for GPUs of before compute capability 7.5: use a newer GPU")
+    ARCHITECTURE = ("ArchitectureNotServed", _FIT, LASTS,
+        "the shipped vLLM has no such architecture: set an image whose vLLM has it, or use another model")
+    ACTIVATION_ORDER = ("ActivationOrderNotServed", _FIT, LASTS,
+        "vLLM does not serve checkpoints whose groups are ordered by activation: use one without, or with static order")
     GPUS_PER_NODE = ("TooManyGPUs", _FIT, LASTS,
         "no node has as many GPUs as one replica needs: lower tensorParallelSize or pipelineParallelSize")
 
@@ -224,6 +232,8 @@ class Reason(StrEnum):
         "the node cannot pull the image: check its name and tag, and pod.imagePullSecrets")
     SECRET_MISSING = ("SecretMissing", _PODS, LASTS,
         "a Secret that the pod uses, or a key in it, does not exist: create it")
+    API_KEY_EMPTY = ("ApiKeyEmpty", _PODS, LASTS,
+        "the Secret of apiKeySecretRef holds an empty key, and vLLM does not start with it: put a key into the Secret")
     CONFIG_MAP_MISSING = ("ConfigMapMissing", _PODS, LASTS,
         "a ConfigMap that the pod uses, or a key in it, does not exist: create it")
     CONTAINER_CONFIG = ("ContainerConfigError", _PODS, LASTS,

@@ -43,7 +43,7 @@ def _planned(
 ) -> tuple[str, bool | None]:
     result = plan(spec, model, gpu, options.gpus_per_node)
     others = alternatives(spec, model, gpu, options.gpus_per_node)
-    notes = [*_notes(spec, model, result), *_refusal(spec, options)]
+    notes = [*_notes(spec, result), *_refusal(spec, options)]
     if not result.fits:
         notes += hints(spec, model, gpu, options.gpus_per_node)
     if options.output == "json":
@@ -61,7 +61,7 @@ def _compared(
     fits = True if True in verdicts else None if None in verdicts else False
     if options.output == "json":
         refusal = list(_refusal(spec, options))
-        content = [as_json(result, (), [*_notes(spec, model, result), *refusal]) for result in results]
+        content = [as_json(result, (), [*_notes(spec, result), *refusal]) for result in results]
         return json.dumps({"service": name, "fits": fits, "gpus": content}, indent=2), fits
     return comparison(name, results), fits
 
@@ -72,12 +72,12 @@ def _refusal(spec: InferenceServiceSpec, options: argparse.Namespace) -> Iterato
         yield f"no pods would be made ({finding[0]}): {finding[1]}"
 
 
-def _notes(spec: InferenceServiceSpec, model: Model, result: Plan) -> Iterator[str]:
+def _notes(spec: InferenceServiceSpec, result: Plan) -> Iterator[str]:
     gpu = result.gpu
     if gpu.vendor == "nvidia" and gpu.capability == (0, 0):
         yield "without --compute-capability, rules on what the GPU can compute were not checked"
-    if result.approximate:
-        yield f"the planner does not know the architecture {model.architecture}, so the numbers are approximate"
+    if result.approximate and result.capacity:
+        yield f"{result.approximate}, so the numbers are approximate"
     if gpu.vendor == "cpu":
         yield "on the CPU, GPU stands for the process of a rank, and its memory for the node's or the pod's limit"
     product = spec.accelerator.product

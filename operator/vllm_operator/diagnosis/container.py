@@ -11,7 +11,7 @@ from functools import lru_cache
 from ..api.reasons import Finding, Reason
 from ..snapshots.pod import Ending, PodSnapshot
 from ..snapshots.pod_event import last
-from ..vllm.middleware import HANG_SECONDS, HUNG, HUNG_STATUS
+from ..vllm.middleware import HANG_SECONDS, HUNG, HUNG_STATUS, NO_KEY
 from .catalogue import SYMPTOMS
 from .log import cleaned, exception_names, last_error, last_line, only_points_elsewhere
 from .redaction import redact, shorten
@@ -86,6 +86,16 @@ def _hung(_: PodSnapshot, ending: Ending) -> Finding | None:
         Reason.ENGINE_HUNG,
         f"its engine hung ({words}), and it was started anew: if that happens again, look for errors of the GPU on "
         "that node, or use another image",
+    )
+
+
+def _without_key(_: PodSnapshot, ending: Ending) -> Finding | None:
+    if not ending.log.startswith(NO_KEY):
+        return None
+    return (
+        Reason.API_KEY_EMPTY,
+        "the Secret of apiKeySecretRef holds an empty key, with which everybody could use it: put a key into the "
+        "Secret; the next restart takes it",
     )
 
 
@@ -224,4 +234,4 @@ def _more(pod: PodSnapshot) -> str:
 
 
 # What is certain without further evidence.
-_SURE = (_hung, _killed_for_memory, _known, _no_command)
+_SURE = (_hung, _without_key, _killed_for_memory, _known, _no_command)

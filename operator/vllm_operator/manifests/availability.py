@@ -5,10 +5,13 @@ from .metadata import Manifest, identity, metadata
 
 
 def disruption_budget(service: InferenceService) -> Manifest | None:
-    """At most one pod may be evicted at a time. With one replica there is none: it would block every drain."""
+    """At most one pod may be evicted at a time, wherever there can be two; None where there is never more than one.
+
+    A single pod can still be evicted, so it blocks no drain: there a budget would say nothing.
+    """
     spec = service.spec
-    least = spec.autoscaling.min_replicas if spec.autoscaling else spec.replicas or 0
-    if least < 2:
+    most = spec.autoscaling.max_replicas if spec.autoscaling else spec.replicas or 0
+    if most < 2:
         return None
     return {
         "apiVersion": "policy/v1",

@@ -48,8 +48,6 @@ CATALOGUE: tuple[Gpu, ...] = (
     _measured("H100-80GB", 85_017_493_504, (9, 0), 60, "NVIDIA-H100-80GB-HBM3", "NVIDIA-H100-PCIe"),
     _measured("H200", 150_109_880_320, (9, 0), 70, "NVIDIA-H200"),
     _published("T4", 14.56, (7, 5), 10, "Tesla-T4", "NVIDIA-T4"),
-    _published("V100-16GB", 15.77, (7, 0), 15, "Tesla-V100-SXM2-16GB", "Tesla-V100-PCIE-16GB"),
-    _published("V100-32GB", 31.73, (7, 0), 18, "Tesla-V100-SXM2-32GB", "Tesla-V100-PCIE-32GB"),
     _published("L4", 22.03, (8, 9), 20, "NVIDIA-L4"),
     _published("A10", 21.98, (8, 6), 21, "NVIDIA-A10"),
     _published("A10G", 21.98, (8, 6), 22, "NVIDIA-A10G"),

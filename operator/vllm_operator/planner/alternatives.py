@@ -106,7 +106,7 @@ def patched(spec: InferenceServiceSpec, patch: Patch) -> InferenceServiceSpec:
 
 def hints(spec: InferenceServiceSpec, model: Model, gpu: Gpu, gpus_per_node: int | None = None) -> tuple[str, ...]:
     """Checkpoints of the model with which the spec fits as it is: they have another name, so no patch can say it."""
-    if method_of(model) or spec.quantization or model.approximate:
+    if method_of(model) or spec.quantization or not model.known:
         return ()
     kinds: dict[str, dict[str, Any]] = {
         "an fp8 checkpoint (8 bits per weight)": {"quant_method": "fp8"},
@@ -194,7 +194,7 @@ def _can_halve_cache(case: _Case) -> bool:
 
 
 def _can_halve_weights(case: _Case) -> bool:
-    plain = not method_of(case.model) and not case.spec.quantization and not case.model.approximate
+    plain = not method_of(case.model) and not case.spec.quantization and case.model.known
     return plain and case.gpu.capability >= _FP8_GPU
 
 

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .defaults import DEFAULTS
+from .values import MOST_POSITIONS, ModelConfigError, flag, mapping, number, whole, words
 
-class ModelConfigError(ValueError):
-    """The config lacks what a plan needs. The text is one clear sentence for the user."""
-
+__all__ = ["Config", "ModelConfigError"]
 
 # vLLM 0.32, config/model.py, transformers_utils/model_arch_config_convertor.py: the smallest of these is the limit.
 _LENGTH_KEYS = (
@@ -18,33 +18,19 @@ _LENGTH_KEYS = (
 _SCALED = frozenset({"su", "longrope", "llama3", "yarn", "deepseek_yarn", "deepseek_llama_scaling"})
 _KV_HEADS = ("n_head_kv", "num_kv_heads", "num_key_value_heads", "multi_query_group_num", "num_attention_groups")
 _NAMES = {
-    "num_hidden_layers": ("num_hidden_layers", "n_layer", "num_layers", "n_layers"),
+    "num_hidden_layers": ("num_hidden_layers", "n_layer", "num_layers", "n_layers", "decoder_layers"),
     "hidden_size": ("hidden_size", "n_embd", "d_model", "dim"),
-    "num_attention_heads": ("num_attention_heads", "n_head", "n_heads"),
-    "intermediate_size": ("intermediate_size", "ffn_dim", "n_inner", "ffn_hidden_size"),
+    "num_attention_heads": ("num_attention_heads", "n_head", "n_heads", "decoder_attention_heads"),
+    "intermediate_size": ("intermediate_size", "decoder_ffn_dim", "ffn_dim", "n_inner", "ffn_hidden_size"),
     "vocab_size": ("vocab_size", "padded_vocab_size"),
 }
+_NO_HEADS = frozenset({"mamba", "mamba2", "falcon_mamba"})
+_TEXT_PARTS = ("text_config", "llm_config", "language_config")
 _LATENT = frozenset({
-    "deepseek_v2", "deepseek_v3", "deepseek_v32", "kimi_k2", "glm4_moe_lite", "longcat_flash", "pangu_ultra_moe",
-    "axk1", "glm_moe_dsa",
+    "deepseek_v2", "deepseek_v3", "deepseek_v32", "kimi_k2", "kimi_linear", "glm4_moe_lite", "glm_moe_dsa", "axk1",
+    "longcat_flash", "pangu_ultra_moe", "hy_v4",
 })  # fmt: skip
 _DTYPES = {"float32": "bfloat16"}  # vLLM loads a float32 checkpoint as bfloat16 (config/model.py)
-# What transformers fills in where a Gemma 3 config.json leaves it out (configuration_gemma3.py).
-_GEMMA3 = {
-    "vocab_size": 262208, "hidden_size": 2304, "intermediate_size": 9216, "num_hidden_layers": 26,
-    "num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 256, "max_position_embeddings": 131072,
-    "sliding_window": 4096,
-}  # fmt: skip
-_DEFAULTS: dict[str, dict[str, Any]] = {
-    "gemma3_text": _GEMMA3,
-    "gemma3": _GEMMA3,
-    "gemma2": {"head_dim": 256, "sliding_window": 4096},
-    "gemma": {"head_dim": 256},
-    "gpt_oss": {"head_dim": 64, "sliding_window": 128},
-    "qwen3": {"head_dim": 128},
-    "qwen3_moe": {"head_dim": 128},
-    "opt": {"max_position_embeddings": 2048},
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,18 +40,19 @@ class Config:
     whole: Mapping[str, Any]
     text: Mapping[str, Any]
     vision: Mapping[str, Any] | None
+    given: frozenset[str] = frozenset()
+    """Keys that config.json has itself, without what transformers fills in."""
 
     @classmethod
     def of(cls, content: Mapping[str, Any]) -> "Config":
         """Of a config.json as parsed. Raises ModelConfigError where it names no architecture."""
-        text = content.get("text_config") or content.get("llm_config") or content.get("language_config") or content
-        if not isinstance(text, Mapping):
-            raise ModelConfigError("the model config's text_config is not an object")
-        if not content.get("architectures") and not text.get("architectures"):
+        name = next((name for name in _TEXT_PARTS if content.get(name)), None)
+        text = mapping(name, content[name]) if name else content
+        if not words("architectures", content.get("architectures") or text.get("architectures")):
             raise ModelConfigError("the model config names no architecture: is it the config.json of a language model?")
         vision = content.get("vision_config")
-        defaults = _DEFAULTS.get(str(text.get("model_type")), {})
-        return cls(content, {**defaults, **text}, vision if isinstance(vision, Mapping) else None)
+        defaults = DEFAULTS.get(_type_of(content, text), {})
+        return cls(content, {**defaults, **text}, vision if isinstance(vision, Mapping) else None, frozenset(text))
 
     def get(self, key: str, default: Any = None) -> Any:
         """A value of the text part."""
@@ -77,17 +64,55 @@ class Config:
         value = self.whole.get(key)
         return self.get(key, default) if value is None else value
 
-    def integer(self, key: str, default: int | None = None) -> int:
-        """A whole number. Raises ModelConfigError where it is missing without a default, or is something else."""
+    def integer(self, key: str, default: int | None = None, kind: str = "") -> int:
+        """A whole number in the range of its kind.
+
+        Raises ModelConfigError where it is missing without a default, or is something else.
+        """
         for name in _NAMES.get(key, (key,)):
             value = self.text.get(name)
             if value is not None:
-                if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-                    raise ModelConfigError(f"the model config's {name} is {value!r}, not a whole number")
-                return value
+                return whole(name, value, kind or key)
         if default is None:
             raise ModelConfigError(f"the model config has no {key}")
         return default
+
+    def element(self, key: str, index: int, kind: str = "") -> int:
+        """A whole number, or the one of a list for a layer (the last, where the list is too short)."""
+        value = self.text.get(key)
+        if isinstance(value, list | tuple) and value:
+            value = value[min(index, len(value) - 1)]
+        return whole(key, value, kind or key)
+
+    def either(self, keys: tuple[str, ...], default: int) -> int:
+        """The first of several keys that is there."""
+        return next((self.integer(key) for key in keys if self.text.get(key) is not None), default)
+
+    def part(self, key: str) -> "Config":
+        """An object within the text part, read in the same way."""
+        return Config(self.whole, mapping(key, self.text.get(key)), None)
+
+    def tower(self, key: str) -> "Config":
+        """An object of the whole, with what transformers fills in."""
+        content = mapping(key, self.whole.get(key))
+        return Config(self.whole, {**DEFAULTS.get(str(content.get("model_type")), {}), **content}, None)
+
+    def flag(self, key: str, *, default: bool = False) -> bool:
+        """True or false, of the text part. Raises ModelConfigError for anything else."""
+        value = self.text.get(key)
+        return default if value is None else flag(key, value)
+
+    def tied(self, *, default: bool) -> bool:
+        """Whether the output head is the embedding. Raises ModelConfigError where that is neither true nor false."""
+        key = "tie_word_embeddings"
+        outer = DEFAULTS.get(str(self.whole.get("model_type")), {}) if self.parted else {}
+        found = next((value for value in (self.whole.get(key), outer.get(key)) if value is not None), None)
+        return flag(key, self.get(key, default) if found is None else found)
+
+    @property
+    def parted(self) -> bool:
+        """Whether the text has a part of its own in config.json."""
+        return any(self.whole.get(name) for name in _TEXT_PARTS)
 
     @property
     def architecture(self) -> str:
@@ -96,7 +121,10 @@ class Config:
 
     @property
     def layers(self) -> int:
-        """Decoder layers."""
+        """Decoder layers; some configs only list their kinds."""
+        listed = self.get("layers_block_type")
+        if isinstance(listed, list) and all(self.text.get(name) is None for name in _NAMES["num_hidden_layers"]):
+            return whole("num_hidden_layers", len(listed))
         return self.integer("num_hidden_layers")
 
     @property
@@ -106,18 +134,22 @@ class Config:
 
     @property
     def intermediate(self) -> int:
-        """Width inside a dense MLP."""
-        return self.integer("intermediate_size", 4 * self.hidden)
+        """Width inside a dense MLP; of the first layer where they differ."""
+        for name in _NAMES["intermediate_size"]:
+            if self.text.get(name) is not None:
+                return self.element(name, 0, "intermediate_size")
+        return 4 * self.hidden
 
     @property
     def heads(self) -> int:
         """Heads of queries."""
-        return self.integer("num_attention_heads")
+        return self.integer("num_attention_heads", 1 if self.get("model_type") in _NO_HEADS else None)
 
     @property
     def kv_heads(self) -> int:
         """Heads of keys and values."""
-        return next((self.integer(key) for key in _KV_HEADS if self.text.get(key) is not None), self.heads)
+        found = (self.integer(key, kind="num_key_value_heads") for key in _KV_HEADS if self.text.get(key) is not None)
+        return next(found, self.heads)
 
     @property
     def head_size(self) -> int:
@@ -135,34 +167,17 @@ class Config:
         return self.get("model_type") not in {"bert", "roberta", "xlm-roberta", "modernbert", "nomic_bert", "new"}
 
     @property
+    def stored_dtype(self) -> str:
+        """Type of the checkpoint's values; "" where the config does not say."""
+        return str(self.top("torch_dtype") or self.top("dtype") or "").removeprefix("torch.")
+
+    @property
     def dtype(self) -> str:
         """Type of what is not quantized, as vLLM loads it."""
-        name = str(self.top("torch_dtype") or self.top("dtype") or "float32").removeprefix("torch.")
+        name = self.stored_dtype or "float32"
         if name == "float32" and (self.get("model_type") in {"bert", "roberta", "xlm-roberta", "opt"}):
             return "float16"
         return _DTYPES.get(name, name if name in {"bfloat16", "float16"} else "bfloat16")
-
-    def kind(self, index: int) -> str:
-        """full_attention, sliding_attention or linear_attention, for one layer."""
-        kinds = self.get("layer_types")
-        if kinds:
-            return str(kinds[index])
-        model_type, window = self.get("model_type"), self.get("sliding_window")
-        if model_type == "qwen3_next":
-            interval = self.integer("full_attention_interval", 4)
-            return "linear_attention" if (index + 1) % interval else "full_attention"
-        if not window or self.get("use_sliding_window") is False:
-            return "full_attention"
-        sliding = {
-            "gemma2": index % 2 == 0,
-            "gpt_oss": index % 2 == 0,
-            "gemma3": (index + 1) % self.integer("sliding_window_pattern", 6) != 0,
-        }
-        if model_type and model_type.startswith("qwen"):
-            slides = bool(self.get("use_sliding_window")) and index >= self.integer("max_window_layers", 28)
-        else:
-            slides = sliding.get(str(model_type).removesuffix("_text"), True)
-        return "sliding_attention" if slides else "full_attention"
 
     def ropes(self) -> list[tuple[str, Mapping[str, Any]]]:
         """Rope scaling as (type, parameters), one for each kind of layer; none where positions are learned."""
@@ -177,21 +192,24 @@ class Config:
 
     def longest(self) -> tuple[int, int, str]:
         """Longest sequence in tokens: vLLM's derived limit, the config's own number, and that number's key."""
-        known = {key: self.text[key] for key in _LENGTH_KEYS if isinstance(self.text.get(key), int)}
+        present = [key for key in _LENGTH_KEYS if self.text.get(key) is not None]
+        known = {key: whole(key, self.text[key], "max_position_embeddings") for key in present}
         if not known:
             return 2048, 0, "max_position_embeddings"
         key = min(known, key=lambda name: known[name])
-        raw = int(known[key])
+        raw = known[key]
         derived = float(raw)
         if "gemma3" not in str(self.get("model_type")):
             factors = [rope.get("factor") for kind, rope in self.ropes() if kind not in _SCALED]
-            derived *= next((float(factor) for factor in reversed(factors) if factor), 1.0)
+            derived *= next((number("rope factor", factor) for factor in reversed(factors) if factor is not None), 1.0)
+        if not 1 <= derived <= MOST_POSITIONS:
+            raise ModelConfigError(f"the model config's positions come to {derived:.3g} tokens, which no model has")
         return int(derived), raw, key
 
     def default_length(self) -> int:
         """Length that vLLM takes where the user names none: for longrope, the one before scaling."""
         if any(kind == "longrope" for kind, _ in self.ropes()):
-            return self.integer("original_max_position_embeddings", self.longest()[0])
+            return self.integer("original_max_position_embeddings", self.longest()[0], "max_position_embeddings")
         return self.longest()[0]
 
     def rope_bytes(self) -> int:
@@ -199,14 +217,26 @@ class Config:
         if self.get("model_type") in {"opt", "gpt2", "bert", "roberta", "xlm-roberta"}:
             return 0
         positions = self.integer("max_position_embeddings", 2048)
-        width = self.integer("qk_rope_head_dim", 0) or int(self.head_size * float(self.get("partial_rotary_factor", 1)))
+        part = number("partial_rotary_factor", self.get("partial_rotary_factor", 1), 1)
+        width = self.integer("qk_rope_head_dim", 0) or int(self.head_size * part)
         # gpt-oss alone keeps its table in float32.
         size = 4 if self.get("model_type") == "gpt_oss" else 2
         local = positions * width * size if "gemma3" in str(self.get("model_type")) else 0
         factor = 1.0
         for kind, rope in self.ropes():
             if kind in {"yarn", "deepseek_yarn"} and rope.get("original_max_position_embeddings"):
-                positions = int(rope["original_max_position_embeddings"] * float(rope.get("factor", 1)))
+                first = whole("original_max_position_embeddings", rope["original_max_position_embeddings"],
+                              "max_position_embeddings")  # fmt: skip
+                positions = min(MOST_POSITIONS, int(first * number("rope factor", rope.get("factor", 1))))
             elif kind in {"linear", "dynamic"}:
-                factor = float(rope.get("factor", 1))
+                factor = number("rope factor", rope.get("factor", 1))
         return int(positions * width * size * factor) + local
+
+
+def _type_of(content: Mapping[str, Any], text: Mapping[str, Any]) -> str:
+    """The text's model type; where its part does not say it, that of the whole."""
+    own = text.get("model_type")
+    if own:
+        return str(own)
+    outer = str(content.get("model_type") or "")
+    return f"{outer}_text" if f"{outer}_text" in DEFAULTS else outer

@@ -3,7 +3,6 @@
 Defaults: vLLM 0.26 to 0.32, engine/arg_utils.py (`get_batch_defaults`), config/cache.py, config/vllm.py.
 """
 
-import re
 from dataclasses import dataclass
 
 from ..api import InferenceServiceSpec
@@ -11,16 +10,18 @@ from ..api.base import bytes_of
 from .accelerators import GIB, Gpu
 from .quantization import kv_dtype_of
 from .shapes import Cached, Model
+from .versions import Planned, Release, planned_for
 from .weights import Ranks
 
 UTILIZATION_PERCENT = 92
 BLOCK_SIZE = 16
 CPU_BLOCK_SIZE = 128
 DEFAULT_LORA_RANK = 16
-# Mixture-of-experts models that vLLM's second model runner serves by default; it serves all dense ones.
+# Mixture-of-experts models that the second model runner of vLLM 0.26 serves by default; it serves all dense ones.
 _V2_EXPERTS = frozenset({"DeepseekV2ForCausalLM", "GraniteMoeForCausalLM", "Qwen2MoeForCausalLM"})
 
-_VERSION = re.compile(r":v?(\d+\.\d+\.\d+)")
+# Ways to speculate that only the first model runner knows (config/vllm.py).
+_FIRST_RUNNER_DRAFTS = frozenset({"suffix", "medusa", "mlp_speculator"})
 
 # Models that vLLM does not run with float16 (config/model.py), and what people call them.
 UNSTABLE_IN_FLOAT16 = {
@@ -64,9 +65,23 @@ class Engine:
     speculative_method: str | None
     second_runner: bool
     """Whether vLLM uses its second model runner."""
-    on_cpu: bool = False
-    version: str | None = None
-    """Of vLLM, where the image's tag tells it."""
+    on_cpu: bool
+    planned: Planned
+    """The vLLM whose measurements are used."""
+    capability: tuple[int, int]
+    """CUDA's compute capability; (0, 0) where there is none, or it is not known."""
+    most_graph_tokens: int | None = None
+    """The largest batch that graphs are captured for, where the user sets it."""
+
+    @property
+    def release(self) -> Release:
+        """The row of the table of versions."""
+        return self.planned.release
+
+    @property
+    def version(self) -> str | None:
+        """Of vLLM; None: the image's tag does not tell it."""
+        return self.planned.version
 
     @property
     def in_flight_tokens(self) -> int:
@@ -86,7 +101,7 @@ def engine_of(spec: InferenceServiceSpec, model: Model, gpu: Gpu) -> Engine:
     percent = cache.gpu_memory_utilization_percent if cache else None
     kv_dtype = (cache.dtype if cache else None) or "auto"
     dtype = spec.dtype if spec.dtype and spec.dtype != "auto" else _own_dtype(model, gpu)
-    lora = spec.lora
+    lora, planned = spec.lora, planned_for(spec.image)
     return Engine(
         ranks=ranks,
         max_model_len=length,
@@ -98,21 +113,25 @@ def engine_of(spec: InferenceServiceSpec, model: Model, gpu: Gpu) -> Engine:
         kv_dtype=kv_dtype_of(model) if kv_dtype == "auto" else kv_dtype,
         block_size=(cache.block_size if cache else None) or (CPU_BLOCK_SIZE if on_cpu else BLOCK_SIZE),
         prefix_caching=not model.pooling and (cache is None or cache.prefix_caching is not False),
-        eager=bool(spec.enforce_eager) or on_cpu,
+        eager=bool(spec.enforce_eager) or on_cpu or _extra(spec, "optimization-level") == 0,
         quantization=spec.quantization,
         dtype={"half": "float16", "float": "float32"}.get(dtype, dtype),
-        lora=Lora(lora.max_rank or DEFAULT_LORA_RANK, 1) if lora else None,
+        lora=Lora(lora.max_rank or DEFAULT_LORA_RANK, _extra(spec, "max-loras") or 1) if lora else None,
         speculative_tokens=spec.speculative.num_speculative_tokens if spec.speculative else 0,
         speculative_method=spec.speculative.method if spec.speculative else None,
-        second_runner=_second_runner(model) and not _drafts_by_ngram(spec),
+        second_runner=_second_runner(model, spec, planned.release),
         on_cpu=on_cpu,
-        version=_version(spec.image),
+        planned=planned,
+        capability=gpu.capability,
+        most_graph_tokens=_extra(spec, "max-cudagraph-capture-size"),
     )
 
 
-def _version(image: str | None) -> str | None:
-    tag = _VERSION.search(image) if image else None
-    return tag[1] if tag else None
+def _extra(spec: InferenceServiceSpec, name: str) -> int | None:
+    """The number that extraArgs gives a flag; None: it is not there."""
+    start = f"--{name}="
+    values = [one.removeprefix(start) for one in spec.extra_args or [] if one.startswith(start)]
+    return int(values[-1]) if values and values[-1].isdecimal() else None
 
 
 def _own_dtype(model: Model, gpu: Gpu) -> str:
@@ -138,12 +157,10 @@ def _batch(spec: InferenceServiceSpec, gpu: Gpu, length: int, ranks: Ranks, *, o
     return own_seqs or min(seqs, tokens), tokens
 
 
-def _drafts_by_ngram(spec: InferenceServiceSpec) -> bool:
-    """The second model runner cannot draft by looking up n-grams."""
-    return bool(spec.speculative and spec.speculative.method == "ngram")
-
-
-def _second_runner(model: Model) -> bool:
+def _second_runner(model: Model, spec: InferenceServiceSpec, release: Release) -> bool:
+    method = spec.speculative.method if spec.speculative else None
+    if release.runner_for_all:
+        return method not in _FIRST_RUNNER_DRAFTS
     hybrid = any(layer.cache is not None and layer.cache.kind is Cached.STATE for layer in model.layers)
     dense = model.experts is None
-    return not model.pooling and not hybrid and (dense or model.architecture in _V2_EXPERTS)
+    return not model.pooling and not hybrid and (dense or model.architecture in _V2_EXPERTS) and method != "ngram"

@@ -23,7 +23,7 @@ def as_json(result: Plan, others: Iterable[Alternative] = (), notes: Iterable[st
         "gpusPerReplica": result.gpus_per_replica,
         "totalBytes": result.gpu.total_bytes,
         **_capacity(result.capacity),
-        "approximate": result.approximate,
+        "approximate": bool(result.approximate),
         "vllmVersion": result.vllm_version,
         "notes": list(notes),
         "alternatives": [_alternative(other) for other in others],

@@ -5,11 +5,10 @@ Source: vLLM 0.32, v1/core/kv_cache_utils.py, v1/kv_cache_interface.py; held aga
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from itertools import groupby
+from dataclasses import dataclass
 
 from .engine import Engine
-from .quantization import DTYPE_BYTES
+from .schemes import DTYPE_BYTES
 from .shapes import Cache, Cached, Model
 
 # Bytes of one element, and further bytes of each head and token (scales of keys and values).
@@ -20,6 +19,8 @@ _ELEMENT: dict[str, tuple[float, int]] = {
 }  # fmt: skip
 # Bytes of a token and layer, whatever the model.
 _LATENT_BYTES = {"fp8_ds_mla": 656, "nvfp4_ds_mla": 352}
+LATENT_ALIGNMENT = 128
+"""Tokens of a block of latent vectors beside states, at least (platforms/interface.py)."""
 KNOWN_KV_DTYPES = frozenset({*_ELEMENT, *_LATENT_BYTES, "auto", "bfloat16", "float16"})
 
 
@@ -38,10 +39,15 @@ class Group:
         """Blocks that one sequence of `length` tokens may take."""
         match self.cache.kind:
             case Cached.STATE:
-                return (2 if engine.prefix_caching else 1) + engine.speculative_tokens
+                kept = 2 + self.cache.checkpoints if engine.prefix_caching else 1
+                return kept + engine.speculative_tokens
             case Cached.SLIDING:
                 held = min(self.cache.window - 1 + engine.in_flight_tokens, length)
                 return _ceil(held, self.block_size) + 1
+            case Cached.CHUNKED:
+                return _ceil(min(self.cache.window + engine.in_flight_tokens, length), self.block_size)
+            case Cached.CROSS:
+                return _ceil(max(self.cache.window, engine.max_num_batched_tokens), self.block_size)
             case _:
                 return _ceil(length, self.block_size)
 
@@ -53,10 +59,13 @@ class Layout:
     groups: tuple[Group, ...]
     block_bytes: int
     """Bytes of one block over all layers of the rank."""
+    together: bool = False
+    """Whether all groups have one block table: a block is then one of each."""
 
     def blocks_per_sequence(self, length: int, engine: Engine) -> int:
         """Blocks that one sequence takes in all groups."""
-        return sum(group.blocks(length, engine) for group in self.groups)
+        each = [group.blocks(length, engine) for group in self.groups]
+        return max(each, default=0) if self.together else sum(each)
 
     def needed_bytes(self, length: int, engine: Engine) -> int:
         """Least budget with which vLLM starts: one sequence, and the block that stands for nothing."""
@@ -86,6 +95,10 @@ def _largest(limit: int, fits: Callable[[int], bool]) -> int:
 
 def token_bytes(cache: Cache, dtype: str, engine: Engine) -> int:
     """Bytes of one token in one layer on one rank, without a state."""
+    if cache.token_bytes:
+        return cache.token_bytes
+    if cache.kind is Cached.INDEX:  # kept in the model's type
+        return cache.elements * DTYPE_BYTES[dtype]
     if cache.kind is Cached.LATENT:
         if engine.kv_dtype in _LATENT_BYTES:
             return _LATENT_BYTES[engine.kv_dtype]
@@ -98,60 +111,91 @@ def token_bytes(cache: Cache, dtype: str, engine: Engine) -> int:
 
 def layout(model: Model, engine: Engine, stage: int) -> Layout:
     """The KV cache of the ranks of a pipeline stage. Groups are formed over all layers, then cut to the stage's."""
-    dtype = engine.dtype
     kinds: dict[Cache, list[int]] = {}
     for index, layer in enumerate(model.layers):
-        if layer.cache is not None:
-            kinds.setdefault(layer.cache, []).append(index)
+        for cache in (layer.cache, *layer.more):
+            if cache is not None:
+                kinds.setdefault(cache, []).append(index)
     if not kinds:
         return Layout((), 0)
-    pages = _pages(list(kinds), dtype, engine)
+    here = engine.ranks.stages(len(model.layers))[stage]
+    if any(cache.block for cache in kinds):
+        return _packed(kinds, here)
+    together = _alike(list(kinds))
+    pages = _pages(list(kinds), engine, together=together)
+    sizes = [len(indices) for indices in kinds.values()]
     groups = [
         Group(cache, *pages[cache], part)
         for cache, indices in kinds.items()
-        for part in _parts(kinds.values(), indices)
+        for part in ([tuple(indices)] if together else _parts(sizes, indices))
     ]
-    here = engine.ranks.stages(len(model.layers))[stage]
-    own = [replace(group, layers=tuple(index for index in group.layers if index in here)) for group in groups]
-    return Layout(tuple(groups), max(group.page_bytes * len(group.layers) for group in own))
+    own = [group.page_bytes * sum(index in here for index in group.layers) for group in groups]
+    return Layout(tuple(groups), sum(own) if together else max(own), together)
 
 
-def _parts(kinds: object, indices: list[int]) -> list[tuple[int, ...]]:
+def _packed(kinds: dict[Cache, list[int]], here: range) -> Layout:
+    """Layers with blocks of their own: kinds with the same blocks are packed side by side, and where only a window is
+    kept, as many layers as fit into the widest of the others (kv_cache_utils.py, `_get_packed_kv_cache_groups`)."""
+    buckets: dict[tuple[bool, int, int], list[Cache]] = {}
+    for cache in kinds:
+        windowed = cache.kind is Cached.SLIDING
+        buckets.setdefault((windowed, cache.block, cache.window), []).append(cache)
+    widths = {key: sum(cache.page_bytes * len(kinds[cache]) for cache in found) for key, found in buckets.items()}
+    widest = max([width for (windowed, *_), width in widths.items() if not windowed] or [max(widths.values())])
+    groups, block_bytes = [], 0
+    for (windowed, block, _), found in buckets.items():
+        layers = [index for cache in found for index in kinds[cache]]
+        pages = [cache.page_bytes for cache in found for index in kinds[cache] if index in here]
+        least = min(cache.page_bytes for cache in found)
+        count = _ceil(len(layers), max(1, widest // least)) if windowed else 1
+        groups += [Group(found[0], block, found[0].page_bytes, tuple(layers[start::count])) for start in range(count)]
+        block_bytes = max(block_bytes, sum(sorted(pages, reverse=True)[: _ceil(len(pages), count)]))
+    return Layout(tuple(groups), block_bytes)
+
+
+def _alike(kinds: list[Cache]) -> bool:
+    """Whether all layers need the same number of blocks, so that they share block tables whatever their pages."""
+    if len(kinds) == 1:
+        return True
+    everything = {Cached.FULL, Cached.LATENT, Cached.INDEX}
+    names = {kind.kind for kind in kinds}
+    return names <= everything or (names == {Cached.SLIDING} and len({kind.window for kind in kinds}) == 1)
+
+
+def _parts(sizes: list[int], indices: list[int]) -> list[tuple[int, ...]]:
     """One kind of layer split into groups of equal size, so that all groups of all kinds share memory."""
-    sizes = [len(kind) for kind in kinds]  # type: ignore[attr-defined]
     smallest, largest = min(sizes), max(sizes)
     size = largest if largest < 1.5 * smallest else smallest
     count = _ceil(len(indices), size)
     return [tuple(indices[start::count]) for start in range(count)]
 
 
-def _pages(kinds: list[Cache], dtype: str, engine: Engine) -> dict[Cache, tuple[int, int]]:
-    """Tokens and bytes of a block in one layer, for each kind: all kinds get pages of the same size."""
+def _pages(kinds: list[Cache], engine: Engine, *, together: bool) -> dict[Cache, tuple[int, int]]:
+    """Tokens and bytes of a block in one layer, for each kind: all kinds get pages of the same size, or keep theirs."""
+    dtype = engine.dtype
     states = [kind for kind in kinds if kind.kind is Cached.STATE]
     others = [kind for kind in kinds if kind.kind is not Cached.STATE]
     block = engine.block_size
     if states and others:
+        if any(kind.kind is Cached.LATENT for kind in others):
+            block = max(block, LATENT_ALIGNMENT)
         state = max(_state_bytes(kind, dtype, engine) for kind in states)
-        least = min(token_bytes(kind, dtype, engine) for kind in others)
-        block = engine.block_size * _ceil(state, engine.block_size * least)
+        block *= _ceil(state, block * min(token_bytes(kind, dtype, engine) for kind in others))
     pages = {kind: (block, block * token_bytes(kind, dtype, engine)) for kind in others}
+    if together:
+        return {**pages, **{kind: (block, _state_bytes(kind, dtype, engine)) for kind in states}}
     largest = max([page for _, page in pages.values()] + [_state_bytes(kind, dtype, engine) for kind in states])
     for kind, (_, page) in list(pages.items()):
-        if page < largest and largest % page == 0:
-            pages[kind] = (block * (largest // page), largest)
+        if page < largest:  # more tokens to a block, or a block with a rest that nobody uses
+            pages[kind] = (block * (largest // page), largest) if largest % page == 0 else (block, largest)
     return {**pages, **dict.fromkeys(states, (block, largest))}
 
 
 def _state_bytes(cache: Cache, dtype: str, engine: Engine) -> int:
-    split = engine.ranks.tensor
-    size = DTYPE_BYTES[dtype]
+    split, size = engine.ranks.tensor, DTYPE_BYTES[dtype]
     spec_rows = 1 + engine.speculative_tokens / 3 if engine.speculative_tokens else 1
-    return int(cache.conv_elements // split * size * spec_rows) + cache.state_elements // split * size
-
-
-def runs_of(layout_: Layout) -> list[tuple[Cache, int]]:
-    """Kinds of cache and how many groups each has, for the text form."""
-    return [(cache, len(list(run))) for cache, run in groupby(layout_.groups, key=lambda group: group.cache)]
+    inputs = int((cache.conv_elements // split + cache.conv_whole) * size * spec_rows)
+    return inputs + cache.state_elements // split * DTYPE_BYTES.get(cache.state_dtype, size)
 
 
 def _ceil(value: int, by: int) -> int:

@@ -4,9 +4,13 @@ Source: vLLM 0.32, config/model.py (`_verify_quantization`), config/vllm.py (`_g
 method's `override_quantization_method`, `get_min_capability` and `get_supported_act_dtypes`.
 """
 
-from ..api.vocabulary import GONE_QUANTIZATIONS, QUANTIZATIONS
+from collections.abc import Mapping
+from typing import Any
+
+from ..api.reasons import Reason
+from ..api.vocabulary import GONE_QUANTIZATIONS, QUANTIZATIONS, VLLM_VERSION
 from .quantization import ALIASES, method_of
-from .rules import Check, Question, Refusal, Rule
+from .rules import Check, Question, Refusal
 
 DEPRECATED = ("fbgemm_fp8", "fp_quant")
 # Of a checkpoint only; the spec's words are in the vocabulary.
@@ -60,7 +64,7 @@ def _gone(question: Question) -> Refusal | None:
     for method in (question.spec.quantization, _checkpoint(question)):
         if method in GONE_QUANTIZATIONS:
             return Refusal(
-                Rule.QUANTIZATION_GONE,
+                Reason.QUANTIZATION_GONE,
                 f"vLLM no longer has the quantization {method}: use an AWQ, GPTQ or fp8 checkpoint of the model",
             )
     return None
@@ -71,12 +75,12 @@ def _unknown(question: Question) -> Refusal | None:
     if asked and asked not in QUANTIZATIONS:
         known = ", ".join(QUANTIZATIONS)
         return Refusal(
-            Rule.QUANTIZATION_UNKNOWN,
+            Reason.QUANTIZATION_UNKNOWN,
             f"vLLM has no quantization {asked}: remove it to use what the checkpoint says, or set one of {known}",
         )
     if own and own not in _OF_CHECKPOINTS:
         return Refusal(
-            Rule.QUANTIZATION_UNKNOWN,
+            Reason.QUANTIZATION_UNKNOWN,
             f"the checkpoint is quantized with {own}, which vLLM does not have: use an AWQ, GPTQ or fp8 checkpoint",
         )
     return None
@@ -87,9 +91,33 @@ def _deprecated(question: Question) -> Refusal | None:
     if used not in DEPRECATED or "--allow-deprecated-quantization" in (question.spec.extra_args or []):
         return None
     return Refusal(
-        Rule.QUANTIZATION_DEPRECATED,
+        Reason.QUANTIZATION_DEPRECATED,
         f"vLLM no longer serves {used} checkpoints by default: use an fp8 or compressed-tensors checkpoint",
     )
+
+
+def _order(question: Question) -> Refusal | None:
+    """Matrices whose inputs are ordered by activation in groups (utils/gptq_utils.py, compressed_tensors.py)."""
+    own = _checkpoint(question)
+    if (
+        not question.as_shipped
+        or own not in {"gptq", "compressed-tensors"}
+        or not _ordered(question.model.quantization or {})
+    ):
+        return None
+    return Refusal(
+        Reason.ACTIVATION_ORDER,
+        f"vLLM {VLLM_VERSION} does not serve {own} checkpoints whose groups are ordered by activation (desc_act, "
+        "actorder): use a checkpoint of the model without it, or with static order",
+    )
+
+
+def _ordered(settings: Mapping[str, Any]) -> bool:
+    if settings.get("desc_act") and settings.get("group_size", 128) != -1:
+        return True
+    groups = settings.get("config_groups")
+    weights = [group.get("weights") or {} for group in groups.values()] if isinstance(groups, Mapping) else []
+    return any(one.get("actorder") in {"group", "dynamic"} for one in weights)
 
 
 def _mismatch(question: Question) -> Refusal | None:
@@ -102,7 +130,7 @@ def _mismatch(question: Question) -> Refusal | None:
     if asked == own or (asked in _OVERRIDES.get(own, ()) and not exact):
         return None
     return Refusal(
-        Rule.QUANTIZATION_MISMATCH,
+        Reason.QUANTIZATION_MISMATCH,
         f"the checkpoint is quantized with {own}, and the spec asks for {asked}: remove quantization from the spec",
     )
 
@@ -132,7 +160,7 @@ def _on_this_gpu(question: Question) -> Refusal | None:
         return None
     if question.gpu.vendor == "amd" and method not in ON_AMD:
         return Refusal(
-            Rule.QUANTIZATION_GPU,
+            Reason.QUANTIZATION_GPU,
             f"vLLM does not run {method} on AMD GPUs: use an AWQ, GPTQ or fp8 checkpoint, or an NVIDIA GPU",
         )
     capability = question.capability
@@ -140,7 +168,7 @@ def _on_this_gpu(question: Question) -> Refusal | None:
     if capability is None or capability[0] * _TENTHS + capability[1] >= least:
         return None
     return Refusal(
-        Rule.QUANTIZATION_GPU,
+        Reason.QUANTIZATION_GPU,
         f"{method} needs a GPU of compute capability {least / _TENTHS:.1f} and {question.capability_words}: "
         "use a newer GPU, or a checkpoint with another quantization",
     )
@@ -151,7 +179,9 @@ def _dtype(question: Question) -> Refusal | None:
     if not method or dtype in dtypes(method):
         return None
     either = " or ".join(sorted(dtypes(method)))
-    return Refusal(Rule.QUANTIZATION_DTYPE, f"{method} does not work with {dtype}: remove dtype, or set it to {either}")
+    return Refusal(
+        Reason.QUANTIZATION_DTYPE, f"{method} does not work with {dtype}: remove dtype, or set it to {either}"
+    )
 
 
-CHECKS: tuple[Check, ...] = (_gone, _unknown, _mismatch, _deprecated, _on_this_gpu, _dtype)
+CHECKS: tuple[Check, ...] = (_gone, _unknown, _mismatch, _order, _deprecated, _on_this_gpu, _dtype)

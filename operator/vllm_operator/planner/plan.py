@@ -5,24 +5,25 @@ and overhead must hold one sequence of the full length, and one block more.
 """
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from math import ceil
 
 from ..api import InferenceServiceSpec
 from ..api.reasons import Reason
 from .accelerators import GIB, MIB, Gpu
 from .engine import Engine, engine_of
+from .headers import Weighed, weighed
 from .kv_cache import KNOWN_KV_DTYPES, Layout, layout
 from .overhead import CPU_STARTED_BYTES, STARTED_BYTES, Overhead, overhead
 from .quantization import Scheme, method_of, scheme_of
 from .refusals import first_refusal
 from .rules import SPLITS, Question
-from .shapes import Model
-from .weights import Storage, Weights, rank_weights
+from .shapes import Cached, Model
+from .versions import MINOR_MARGIN, MINOR_MARGIN_BYTES
+from .weights import Storage
 
 MACHETE_GROUPS = frozenset({-1, 0, 64, 128})
 """Inputs to a scale that Machete takes (quantization/utils/machete_utils.py); Marlin has the others."""
-PLANNED_VERSION = "0.26.0"
-"""The vLLM whose engines the constants were measured on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +47,12 @@ class Memory:
 
     @property
     def kv_cache(self) -> int:
-        """Bytes that are left for the KV cache."""
+        """Size of the KV cache."""
         return max(0, self.left)
 
     @property
     def used(self) -> int:
-        """Bytes of weights, overhead and KV cache."""
+        """All of it together."""
         return self.weights + self.overhead + self.kv_cache
 
 
@@ -89,16 +90,17 @@ class Plan:
     gpus_per_replica: int
     capacity: Capacity | None
     """None where a replica could not be laid out at all."""
-    approximate: bool
-    """Whether the planner does not know the model's architecture."""
-    vllm_version: str = PLANNED_VERSION
+    approximate: str
+    """Why the numbers are approximate, as a clause; "" where they are not."""
+    vllm_version: str
+    """The vLLM whose measurements were used."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Budget:
     """What a stage of a replica has for the KV cache; all stages get as many blocks as the poorest."""
 
-    weights: Weights
+    weighed: Weighed
     overhead: Overhead
     layout: Layout
     requested: int
@@ -106,30 +108,54 @@ class _Budget:
 
     @property
     def blocks(self) -> float:
-        """How many blocks the available memory holds; bytes, where the model caches nothing by blocks."""
+        """Blocks that it holds."""
         return self.available / self.layout.block_bytes if self.layout.block_bytes else self.available
 
 
 def plan(spec: InferenceServiceSpec, model: Model, gpu: Gpu, gpus_per_node: int | None = None) -> Plan:
     """The plan for one service on one kind of GPU. `gpus_per_node`: of the largest node, where it is known."""
-    engine = engine_of(spec, model, gpu)
+    model = _as_asked(spec, model)
+    engine = _with_sparse_cache(engine_of(spec, model, gpu), model, gpu)
     model = replace(model, dtype=engine.dtype)  # whatever the checkpoint has, weights are loaded as this
     scheme = scheme_of(model, spec.quantization)
     refusal = first_refusal(Question(spec, model, engine, gpu, scheme, gpus_per_node))
     unknown = _unknown(model, engine, scheme, spec.quantization)
     gpus = engine.ranks.gpus
     if refusal and (unknown or refusal.rule in SPLITS):
-        return Plan(False, refusal.rule, refusal.message, gpu, gpus, None, model.approximate)
+        return Plan(False, refusal.rule, refusal.message, gpu, gpus, None, model.approximate, engine.release.version)
     if unknown or scheme is None:
         reason, message = unknown or (Reason.UNKNOWN_QUANTIZATION, "")
-        return Plan(None, reason, message, gpu, gpus, None, model.approximate)
+        return Plan(None, reason, message, gpu, gpus, None, model.approximate, engine.release.version)
     budgets = [_budget(model, engine, gpu, scheme, stage) for stage in range(engine.ranks.pipeline)]
-    result = _verdict(model, engine, gpu, min(budgets, key=lambda budget: budget.blocks))
+    budget = min(budgets, key=lambda budget: budget.blocks)
+    result = _verdict(model, engine, gpu, budget)
+    if not budget.weighed.sure:
+        result = _unsure(result, budget.weighed.why)
     if refusal:
         return replace(result, fits=False, reason=refusal.rule, message=refusal.message)
     if share := _share_is_taken(engine, gpu, budgets[0].requested):
         return replace(result, fits=False, reason=Reason.SHARE_TOO_LARGE, message=share)
     return result
+
+
+def _as_asked(spec: InferenceServiceSpec, model: Model) -> Model:
+    """The model without its output head, where vLLM is to embed with it or to score (--runner pooling)."""
+    words = " ".join(spec.extra_args or []).replace("=", " ").split()
+    pooling = any(pair == ("--runner", "pooling") for pair in pairwise(words))
+    return replace(model, pooling=True, tied=True) if pooling and not model.pooling else model
+
+
+def _with_sparse_cache(engine: Engine, model: Model, gpu: Gpu) -> Engine:
+    """An fp8 cache of sparse latent attention has a format of its own on Hopper (layers/attention/mla_attention.py)."""
+    sparse = any(cache.kind is Cached.INDEX and cache.token_bytes for layer in model.layers for cache in layer.more)
+    packed = sparse and gpu.capability == (9, 0) and engine.kv_dtype.startswith("fp8")
+    return replace(engine, kv_dtype="fp8_ds_mla") if packed else engine
+
+
+def _unsure(result: Plan, why: str) -> Plan:
+    """Neither yes nor no, and no numbers: what they would rest on is a guess."""
+    message = f"{why}: whether it fits can be told only from the checkpoint's safetensors headers"
+    return replace(result, fits=None, reason=Reason.UNKNOWN_ARCHITECTURE, message=message, capacity=None)
 
 
 def _share_is_taken(engine: Engine, gpu: Gpu, requested: int) -> str | None:
@@ -145,11 +171,16 @@ def _share_is_taken(engine: Engine, gpu: Gpu, requested: int) -> str | None:
 
 
 def _unknown(model: Model, engine: Engine, scheme: Scheme | None, asked: str | None) -> tuple[Reason, str] | None:
-    """Why nothing can be calculated; None where it can."""
+    """Why nothing can be reckoned; None: it can."""
     if scheme is None:
         name = method_of(model) or str(asked)
         return Reason.UNKNOWN_QUANTIZATION, (
             f"the planner does not know how {name} stores weights, so it cannot say whether the model fits"
+        )
+    if scheme.rules.undecided:
+        return Reason.UNKNOWN_QUANTIZATION, (
+            f"the planner cannot run a pattern in the {scheme.method} settings of config.json, so it does not know "
+            "which weights are quantized"
         )
     if engine.kv_dtype not in KNOWN_KV_DTYPES:
         return Reason.UNKNOWN_KV_DTYPE, f"the planner does not know how large a KV cache of type {engine.kv_dtype} is"
@@ -161,11 +192,11 @@ def _unknown(model: Model, engine: Engine, scheme: Scheme | None, asked: str | N
 
 
 def _budget(model: Model, engine: Engine, gpu: Gpu, scheme: Scheme, stage: int) -> _Budget:
-    weights = rank_weights(model, storage(scheme, gpu), engine.ranks, stage)
-    extra = overhead(model, engine, scheme)
+    found = weighed(model, engine, storage(scheme, gpu), stage)
+    extra = overhead(model, engine, scheme, stage)
     requested = ceil(gpu.total_bytes * engine.utilization)
-    left = requested - weights.total - extra.total
-    return _Budget(weights, extra, layout(model, engine, stage), requested, engine.kv_cache_bytes or left)
+    left = requested - found.weights.total - extra.total
+    return _Budget(found, extra, layout(model, engine, stage), requested, engine.kv_cache_bytes or left)
 
 
 def storage(scheme: Scheme, gpu: Gpu) -> Storage:
@@ -184,8 +215,16 @@ def _verdict(model: Model, engine: Engine, gpu: Gpu, budget: _Budget) -> Plan:
         exact = spare < 0
         spare = spare if exact else gpu.total_bytes - capacity.memory.used
     fits = None if abs(spare) < capacity.margin_bytes and not exact else spare >= 0
+    if fits is False and model.approximate and not _too_large(budget, gpu):
+        fits = None  # only the weights are known, from their bytes
     reason, message = _words(capacity, gpu, engine.ranks.gpus, fits=fits)
-    return Plan(fits, reason, message, gpu, engine.ranks.gpus, capacity, model.approximate)
+    return Plan(fits, reason, message, gpu, engine.ranks.gpus, capacity, budget.weighed.why, engine.release.version)
+
+
+def _too_large(budget: _Budget, gpu: Gpu) -> bool:
+    """Whether the weights alone, at the least that they can be, are more than vLLM may use."""
+    least = budget.weighed.weights.parameters - budget.weighed.margin
+    return least > min(budget.requested, gpu.total_bytes)
 
 
 def _capacity(model: Model, engine: Engine, gpu: Gpu, budget: _Budget) -> Capacity:
@@ -196,8 +235,8 @@ def _capacity(model: Model, engine: Engine, gpu: Gpu, budget: _Budget) -> Capaci
     length = max(1, min(engine.max_model_len, longest)) if engine.auto else engine.max_model_len
     tokens, concurrency = places.tokens(available, length, engine)
     memory = Memory(
-        gpu.total_bytes, budget.requested, budget.weights.total, budget.overhead.activation, budget.overhead.graphs,
-        budget.overhead.other, available,
+        gpu.total_bytes, budget.requested, budget.weighed.weights.total, budget.overhead.activation,
+        budget.overhead.graphs, budget.overhead.other, available,
     )  # fmt: skip
     return Capacity(
         memory, tokens, concurrency if places.groups else None, length, longest,
@@ -213,27 +252,25 @@ def _margin(model: Model, engine: Engine, gpu: Gpu, budget: _Budget) -> int:
     Little where every term was measured (one Hopper GPU, a model that generates): 4 % of the overhead and 100 MiB are
     more than the largest error there. Each thing that was not measured adds its share of what it could change.
     """
-    extra, weights = budget.overhead, budget.weights
-    margin = 100 * MIB + 0.04 * extra.total + gpu.margin * gpu.total_bytes
+    extra, weights = budget.overhead, budget.weighed.weights
+    margin = budget.weighed.margin + 100 * MIB + 0.04 * extra.total + gpu.margin * gpu.total_bytes
     if engine.ranks.gpus > 1:
-        margin += 512 * MIB  # buffers of collective operations
+        margin += 256 * MIB  # buffers of collective operations, which depend on how the GPUs are connected
     if gpu.capability != (9, 0):
         margin += 0.15 * extra.total
     if model.pooling or (engine.speculative_tokens and engine.speculative_method != "ngram"):
         margin += 0.15 * extra.total
     if engine.speculative_tokens and engine.speculative_method != "ngram":
         margin += 0.1 * weights.total  # a draft model of unknown size
+    if any(layer.cache and layer.cache.kind is Cached.LATENT for layer in model.layers):
+        margin += 0.3 * extra.graphs  # which tensors of MLA leave room for attention's parts was seen for two models
     if model.multimodal:
         margin += GIB  # the pass through the vision tower
-    if model.approximate:
-        margin += 0.5 * extra.total + 0.1 * weights.total
-    if engine.version and not engine.on_cpu and _minor(engine.version) != _minor(PLANNED_VERSION):
-        margin += 0.25 * extra.total + 256 * MIB  # kernels and their workspaces change between releases
+    if model.approximate:  # neither activations nor the KV cache are known
+        margin += 0.5 * (extra.total + budget.layout.needed_bytes(engine.max_model_len, engine))
+    if not engine.on_cpu:  # kernels, their workspaces and what is profiled change between releases
+        margin += engine.planned.minors * (MINOR_MARGIN * extra.total + MINOR_MARGIN_BYTES)
     return int(margin)
-
-
-def _minor(version: str) -> list[str]:
-    return version.split(".")[:2]
 
 
 def _words(capacity: Capacity, gpu: Gpu, gpus: int, *, fits: bool | None) -> tuple[Reason, str]:

@@ -4,9 +4,12 @@ Tests hold every rule against the pinned vLLM: one fails when the text of the re
 Rules on quantizations are in `methods.py`, rules on parallel sizes in `splits.py`.
 """
 
-from ..planner import methods, splits
+from ..api.reasons import Reason
+from ..api.vocabulary import VLLM_VERSION
+from . import methods, splits
 from .engine import UNSTABLE_IN_FLOAT16
-from .rules import Check, Question, Refusal, Rule
+from .rules import Check, Question, Refusal
+from .served import SERVED
 from .shapes import Cached
 
 _ENCODERS = ("Bert", "Roberta", "XLMRoberta")
@@ -14,6 +17,7 @@ _ENCODERS = ("Bert", "Roberta", "XLMRoberta")
 _FLASHINFER_HEADS = (64, 128, 256, 512)
 _FLASHINFER_FP8 = ("fp8", "fp8_e4m3", "fp8_e5m2")
 _TRUE = ("1", "true")
+_OLDEST = (7, 5)
 
 
 def first_refusal(question: Question) -> Refusal | None:
@@ -21,18 +25,41 @@ def first_refusal(question: Question) -> Refusal | None:
     return next((refusal for check in _CHECKS if (refusal := check(question))), None)
 
 
+def _architecture(question: Question) -> Refusal | None:
+    """Architectures that neither vLLM nor transformers has (model_executor/models/registry.py)."""
+    name = question.model.architecture
+    trusted = "--trust-remote-code" in (question.spec.extra_args or [])
+    if not question.as_shipped or trusted or question.model.known or name in SERVED:
+        return None
+    return Refusal(
+        Reason.ARCHITECTURE,
+        f"vLLM {VLLM_VERSION} has no architecture {name}: set an image whose vLLM has it, or use another model",
+    )
+
+
+def _old_gpu(question: Question) -> Refusal | None:
+    """The PyTorch of vLLM 0.32 has no kernels for GPUs before Turing."""
+    capability = question.capability
+    if not question.as_shipped or capability is None or capability >= _OLDEST:
+        return None
+    return Refusal(
+        Reason.GPU_TOO_OLD,
+        f"vLLM {VLLM_VERSION} needs a GPU of compute capability 7.5 and {question.capability_words}: use a newer GPU",
+    )
+
+
 def _types(question: Question) -> Refusal | None:
     """Types of weights and activations. With `auto`, vLLM takes another type where a GPU lacks one."""
     asked, model = question.spec.dtype, question.model
     if asked in ("float16", "half") and model.architecture in UNSTABLE_IN_FLOAT16:
         return Refusal(
-            Rule.FLOAT16_MODEL,
+            Reason.FLOAT16_MODEL,
             f"{UNSTABLE_IN_FLOAT16[model.architecture]} is not stable in float16: remove dtype, or set it to bfloat16",
         )
     capability = question.capability
     if asked == "bfloat16" and capability and capability < (8, 0):
         return Refusal(
-            Rule.BFLOAT16_GPU,
+            Reason.BFLOAT16_GPU,
             f"bfloat16 needs a GPU of compute capability 8.0 and {question.capability_words}: set dtype to float16",
         )
     return None
@@ -45,7 +72,7 @@ def _kv_dtype(question: Question) -> Refusal | None:
         return None
     if dtype == "bfloat16" and capability < (8, 0):
         return Refusal(
-            Rule.KV_DTYPE_GPU,
+            Reason.KV_DTYPE_GPU,
             f"a KV cache of bfloat16 needs a GPU of compute capability 8.0 and {question.capability_words}: "
             "set kvCache.dtype to float16",
         )
@@ -57,7 +84,7 @@ def _kv_dtype(question: Question) -> Refusal | None:
     if capability >= (8, 0) and flashinfer:
         return None
     return Refusal(
-        Rule.KV_DTYPE_GPU,
+        Reason.KV_DTYPE_GPU,
         f"a KV cache of {dtype} needs a GPU of compute capability 8.9 with this model and {question.capability_words}: "
         "remove kvCache.dtype, or use a newer GPU",
     )
@@ -67,16 +94,16 @@ def _pipeline(question: Question) -> Refusal | None:
     if question.engine.ranks.pipeline == 1 or not question.model.architecture.startswith(_ENCODERS):
         return None
     return Refusal(
-        Rule.PIPELINE,
+        Reason.PIPELINE,
         f"{question.model.architecture} cannot be split into pipeline stages: remove pipelineParallelSize",
     )
 
 
 def _experts(question: Question) -> Refusal | None:
-    if not question.engine.ranks.experts or question.model.experts or question.model.approximate:
+    if not question.engine.ranks.experts or question.model.experts or not question.model.known:
         return None
     return Refusal(
-        Rule.NO_EXPERTS, "expertParallel is for mixture-of-experts models and this one has no experts: remove it"
+        Reason.NO_EXPERTS, "expertParallel is for mixture-of-experts models and this one has no experts: remove it"
     )
 
 
@@ -88,7 +115,7 @@ def _length(question: Question) -> Refusal | None:
         if variable.name == "VLLM_ALLOW_LONG_MAX_MODEL_LEN" and str(variable.value).lower() in _TRUE:
             return None
     return Refusal(
-        Rule.LENGTH,
+        Reason.LENGTH,
         f"maxModelLen {asked:,} is longer than the model's own {model.longest:,} tokens ({model.longest_key} in "
         f"config.json): set at most {model.longest}",
     )
@@ -99,7 +126,7 @@ def _batch(question: Question) -> Refusal | None:
     if engine.max_num_batched_tokens >= engine.max_num_seqs:
         return None
     return Refusal(
-        Rule.BATCH,
+        Reason.BATCH,
         f"a batch has {engine.max_num_batched_tokens} tokens and maxNumSeqs is {engine.max_num_seqs}, but every "
         "running sequence takes a token of each batch: raise maxNumBatchedTokens or lower maxNumSeqs",
     )
@@ -110,12 +137,13 @@ def _per_node(question: Question) -> Refusal | None:
     if here is None or gpus <= here:
         return None
     return Refusal(
-        Rule.GPUS_PER_NODE,
+        Reason.GPUS_PER_NODE,
         f"one replica needs {gpus} GPUs on one node, and no node has more than {here}: lower tensorParallelSize or "
         "pipelineParallelSize, or use a smaller or quantized model",
     )
 
 
 _CHECKS: tuple[Check, ...] = (
-    *methods.CHECKS, _types, _length, _experts, _pipeline, splits.check, _batch, _per_node, _kv_dtype,
+    _architecture, _old_gpu, *methods.CHECKS, _types, _length, _experts, _pipeline, splits.check, _batch, _per_node,
+    _kv_dtype,
 )  # fmt: skip

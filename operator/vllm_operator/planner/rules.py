@@ -8,16 +8,15 @@ from dataclasses import dataclass
 
 from ..api import InferenceServiceSpec
 from ..api.reasons import Reason
+from ..api.vocabulary import VLLM_VERSION
 from .accelerators import Gpu
 from .engine import Engine
 from .quantization import Scheme
 from .shapes import Model
 
-Rule = Reason
-"""What a rule refuses is a reason of the condition `Fits`."""
 SPLITS = frozenset({
-    Rule.ATTENTION_HEADS, Rule.KV_HEADS, Rule.INTERMEDIATE, Rule.EXPERT_WIDTH, Rule.VOCABULARY, Rule.STATE_HEADS,
-    Rule.QUANTIZATION_GROUP, Rule.FP8_BLOCK,
+    Reason.ATTENTION_HEADS, Reason.KV_HEADS, Reason.INTERMEDIATE, Reason.EXPERT_WIDTH, Reason.VOCABULARY,
+    Reason.STATE_HEADS, Reason.QUANTIZATION_GROUP, Reason.FP8_BLOCK,
 })  # fmt: skip
 """Rules on parallel sizes: where one is broken, there are no bytes per rank to speak of."""
 
@@ -26,7 +25,7 @@ SPLITS = frozenset({
 class Refusal:
     """Why vLLM would not start, and what to do."""
 
-    rule: Rule
+    rule: Reason
     message: str
 
 
@@ -42,6 +41,11 @@ class Question:
     """How the weights are stored; None: not known."""
     gpus_per_node: int | None = None
     """GPUs of the largest node that the service may run on; None: not known."""
+
+    @property
+    def as_shipped(self) -> bool:
+        """Whether it is about the vLLM of the project's own images, as far as the image's tag tells."""
+        return self.engine.version is None or self.engine.version.split(".")[:2] == VLLM_VERSION.split(".")[:2]
 
     @property
     def capability(self) -> tuple[int, int] | None:

@@ -69,6 +69,12 @@ class Cached(StrEnum):
 
     FULL = "full"
     SLIDING = "sliding"
+    CHUNKED = "chunked"
+    """Of the chunk of tokens at hand."""
+    CROSS = "cross"
+    """Of what an encoder has read."""
+    INDEX = "index"
+    """Keys by which a few tokens are chosen, the same on every rank."""
     LATENT = "latent"
     """One compressed vector for all heads (MLA), the same on every rank."""
     STATE = "state"
@@ -85,7 +91,20 @@ class Cache:
     """Elements of keys and values together, of one head and token."""
     window: int = 0
     conv_elements: int = 0
+    """Elements of the last inputs of a convolution, which ranks share out; in the model's type."""
+    conv_whole: int = 0
+    """The same that every rank has."""
     state_elements: int = 0
+    state_dtype: str = ""
+    """Type of the state; "" for the model's."""
+    checkpoints: int = 0
+    """States that vLLM keeps of a sequence beyond two, where it caches prefixes."""
+    block: int = 0
+    """Tokens of a block, where the layer says it itself; 0: it does not."""
+    page_bytes: int = 0
+    """Bytes of such a block."""
+    token_bytes: int = 0
+    """Bytes of a token where they do not depend on any type; 0: they do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +119,11 @@ class Layer:
     split_elements: int = 0
     """Elements that ranks share out between them: sinks, convolutions."""
     float32_elements: int = 0
+    """Elements that every rank has, kept in float32."""
+    split_float32_elements: int = 0
     """Elements that ranks share out, kept in float32."""
+    more: tuple[Cache, ...] = ()
+    """What the layer keeps besides `cache`: an indexer's keys, the state of a mixer beside the attention."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,13 +149,19 @@ class Model:
     edge_linears: tuple[Linear, ...] = ()
     """Matrices outside the layers (projections of embeddings)."""
     edge_elements: int = 0
-    """Elements outside the layers: final norms, positions, a vision tower."""
+    """Elements outside the layers that every rank has: final norms, positions."""
+    towers: tuple[tuple[Layer, int], ...] = ()
+    """Layers outside the decoder, and how many of each: of towers for images and sound, of an encoder."""
     rope_bytes: int = 0
     quantization: Mapping[str, Any] | None = None
     header_bytes: int | None = None
     """Bytes of all tensors, from the safetensors headers; None: not known."""
-    approximate: bool = False
-    """Whether the architecture is not one that the planner knows."""
+    approximate: str = ""
+    """Why the matrices are not known for sure, as a clause; "" where they are."""
+    known: bool = True
+    """Whether the architecture is one that the planner knows."""
+    stored_dtype: str = ""
+    """Type of the checkpoint's own values, where config.json says it; "" where not."""
     pooling: bool = False
     """Whether it embeds or classifies instead of generating."""
     multimodal: bool = False

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from math import gcd
 
-from .quantization import Selection, is_quantized
-from .rules import Question, Refusal, Rule
-from .shapes import Cached, Layer, Linear, Split
+from ..api.reasons import Reason
+from .rules import Question, Refusal
+from .schemes import DTYPE_BYTES, Scheme, schemes_of_all
+from .shapes import Cached, Layer, Linear, Model, Split
 from .weights import VOCABULARY_PADDING
 
 LARGEST_TENSOR_SIZE = 16
@@ -20,11 +21,13 @@ _ATTENTION = ("self_attn.", "linear_attn.")
 # compressed_tensors/schemes/compressed_tensors_wNa16.py. Experts are refined instead, and MXFP4's are padded.
 _GROUPED = frozenset({"awq", "gptq", "compressed-tensors"})
 _BLOCKED = frozenset({"fp8", "compressed-tensors"})
+_ONE_MATRIX = frozenset({"MiMoV2FlashForCausalLM", "MiMoV2ForCausalLM", "DeepseekV4ForCausalLM"})
+"""Models whose queries, keys and values are one matrix to vLLM, of whatever width."""
 _FINEST_BLOCK = 32
 """Experts' fp8 blocks are made finer down to this (fused_moe/oracle/fp8.py)."""
 
 # The rule that a split breaks, and what does not divide.
-Misfit = tuple[Rule, str]
+Misfit = tuple[Reason, str]
 
 
 def check(question: Question) -> Refusal | None:
@@ -60,29 +63,34 @@ def _whole_experts(question: Question) -> str:
 
 def _misfits(question: Question, tensor: int) -> Iterator[Misfit]:
     model = question.model
-    if model.heads % tensor:
-        yield Rule.ATTENTION_HEADS, f"{model.heads} attention heads cannot be split over {tensor} GPUs"
-    if model.approximate:  # of an unknown architecture nothing else is certain
+    if model.heads % tensor and not _without_attention(model):
+        yield Reason.ATTENTION_HEADS, f"{model.heads} attention heads cannot be split over {tensor} GPUs"
+    if not model.known:  # of an unknown architecture nothing else is certain
         return
     layers = list({id(layer): layer for layer in model.layers}.values())
     yield from _attention(question, layers, tensor)
     yield from _feed_forward(question, layers, tensor)
     padded = -(-model.vocabulary // VOCABULARY_PADDING) * VOCABULARY_PADDING
     if padded % tensor:
-        yield Rule.VOCABULARY, f"the vocabulary, padded to {padded}, cannot be split over {tensor} GPUs"
+        yield Reason.VOCABULARY, f"the vocabulary, padded to {padded}, cannot be split over {tensor} GPUs"
     yield from _groups(question, tensor)
     yield from _blocks(question, tensor)
+
+
+def _without_attention(model: Model) -> bool:
+    """Mamba has no heads to share out but those of its states."""
+    return bool(model.layers) and all(layer.cache and layer.cache.kind is Cached.STATE for layer in model.layers)
 
 
 def _attention(question: Question, layers: list[Layer], tensor: int) -> Iterator[Misfit]:
     kinds = {layer.cache.kind for layer in layers if layer.cache}
     kv = question.model.kv_heads
-    if kinds != {Cached.LATENT} and (kv % tensor if kv >= tensor else tensor % kv):
-        yield Rule.KV_HEADS, f"{kv} heads of keys and values can be neither split over {tensor} GPUs nor repeated"
+    if kinds & {Cached.FULL, Cached.SLIDING, Cached.CHUNKED} and (kv % tensor if kv >= tensor else tensor % kv):
+        yield Reason.KV_HEADS, f"{kv} heads of keys and values can be neither split over {tensor} GPUs nor repeated"
     for layer in layers:
-        if layer.cache is not None and layer.cache.kind is Cached.STATE and layer.float32_elements % tensor:
-            heads = layer.float32_elements
-            yield Rule.STATE_HEADS, f"{heads} heads of linear attention cannot be split over {tensor} GPUs"
+        if layer.cache is not None and layer.cache.kind is Cached.STATE and layer.split_float32_elements % tensor:
+            heads = layer.split_float32_elements
+            yield Reason.STATE_HEADS, f"{heads} heads of linear attention cannot be split over {tensor} GPUs"
             return
 
 
@@ -91,66 +99,73 @@ def _feed_forward(question: Question, layers: list[Layer], tensor: int) -> Itera
         for linear in layer.linears:
             width = {Split.ROWS: linear.rows, Split.COLUMNS: linear.columns, Split.NONE: 0}[linear.split]
             if width % tensor and not linear.name.startswith(_ATTENTION):
-                yield Rule.INTERMEDIATE, f"the width of {linear.name}, {width}, cannot be split over {tensor} GPUs"
+                yield Reason.INTERMEDIATE, f"the width of {linear.name}, {width}, cannot be split over {tensor} GPUs"
                 return
     experts = question.model.experts
     if experts and not question.engine.ranks.experts and experts.intermediate % tensor:
-        yield Rule.EXPERT_WIDTH, f"the experts' width of {experts.intermediate} cannot be split over {tensor} GPUs"
+        yield Reason.EXPERT_WIDTH, f"the experts' width of {experts.intermediate} cannot be split over {tensor} GPUs"
 
 
-def _quantized(question: Question) -> list[Linear]:
-    """The matrices that the scheme stores in any layer, each shape once."""
+def _quantized(question: Question) -> list[tuple[Linear, Scheme]]:
+    """The matrices that are quantized in any layer, each shape once, with how it is stored."""
     scheme, model = question.scheme, question.model
     if scheme is None or not scheme.method or scheme.experts_only:
         return []
-    selection, found = Selection.of(scheme.ignored), dict[tuple[str, int, int], Linear]()
-    seen: set[int] = set()
-    for index, layer in enumerate(model.layers):
-        if id(layer) in seen and not scheme.ignored:
+    found: dict[tuple[str, int, int], tuple[Linear, Scheme]] = {}
+    seen: set[tuple[int, ...]] = set()
+    for layer, schemes in zip(
+        model.layers, schemes_of_all(model.layers, scheme, DTYPE_BYTES[model.dtype]), strict=True
+    ):
+        kind = (id(layer), *map(id, schemes))
+        if kind in seen:
             continue
-        seen.add(id(layer))
-        for linear in layer.linears:
-            key = (linear.name, linear.rows, linear.columns)
-            if key not in found and is_quantized(scheme, selection, linear, f"model.layers.{index}"):
-                found[key] = linear
+        seen.add(kind)
+        for linear, stored in zip(layer.linears, schemes, strict=False):
+            if stored.method:
+                found.setdefault((linear.name, linear.rows, linear.columns), (linear, stored))
     return list(found.values())
 
 
 def _groups(question: Question, tensor: int) -> Iterator[Misfit]:
     """Groups of inputs that share a scale: a rank must have a whole number of them."""
-    scheme = question.scheme
-    if scheme is None or scheme.method not in _GROUPED or scheme.group <= 0:
+    if tensor == 1:
         return
-    for linear in _quantized(question):
-        if linear.split is not Split.COLUMNS or scheme.group >= linear.columns:
+    for linear, scheme in _quantized(question):
+        if scheme.method not in _GROUPED or scheme.group <= 0 or linear.split is not Split.COLUMNS:
             continue
-        if linear.columns // tensor % scheme.group:
+        if scheme.group < linear.columns and linear.columns // tensor % scheme.group:
             unit = f"the quantization's groups of {scheme.group}"
-            yield Rule.QUANTIZATION_GROUP, _straddle(f"{linear.name} has {linear.columns} inputs", tensor, unit)
+            yield Reason.QUANTIZATION_GROUP, _straddle(f"{linear.name} has {linear.columns} inputs", tensor, unit)
 
 
 def _blocks(question: Question, tensor: int) -> Iterator[Misfit]:
     """Blocks of an fp8 checkpoint: layers/quantization/utils/fp8_utils.py, validate_fp8_block_shape."""
-    scheme = question.scheme
-    if scheme is None or scheme.method not in _BLOCKED or not scheme.block:
+    fused = question.model.architecture in _ONE_MATRIX
+    for linear, scheme in _quantized(question) if tensor > 1 and not fused else ():
+        if scheme.method not in _BLOCKED or not scheme.block:
+            continue
+        rows, columns = scheme.block
+        unit = f"fp8 blocks of {rows} by {columns}"
+        if linear.split is Split.COLUMNS and linear.columns // tensor % columns:
+            yield Reason.FP8_BLOCK, _straddle(f"{linear.name} has {linear.columns} inputs", tensor, unit)
+        if linear.split is Split.ROWS and linear.rank_rows(tensor) % rows:
+            yield Reason.FP8_BLOCK, _straddle(f"{linear.name} has {linear.rows} outputs", tensor, unit)
+    yield from _expert_blocks(question, tensor)
+
+
+def _expert_blocks(question: Question, tensor: int) -> Iterator[Misfit]:
+    scheme, experts = question.scheme, question.model.experts
+    if scheme is None or scheme.method not in _BLOCKED or not scheme.block or not experts:
         return
     rows, columns = scheme.block
-    unit = f"fp8 blocks of {rows} by {columns}"
-    for linear in _quantized(question) if tensor > 1 else ():
-        if linear.split is Split.COLUMNS and linear.columns // tensor % columns:
-            yield Rule.FP8_BLOCK, _straddle(f"{linear.name} has {linear.columns} inputs", tensor, unit)
-        if linear.split is Split.ROWS and linear.rank_rows(tensor) % rows:
-            yield Rule.FP8_BLOCK, _straddle(f"{linear.name} has {linear.rows} outputs", tensor, unit)
-    experts = question.model.experts
-    if not experts:
-        return
     ranks = 1 if question.engine.ranks.experts else tensor
     width = experts.intermediate // ranks
     whole = width % rows == 0 and (tensor == 1 or width % columns == 0)
     finer = gcd(rows, columns, width, experts.hidden) >= _FINEST_BLOCK
     padded = ranks > 1 and experts.intermediate % rows == 0 and experts.hidden % rows == 0
     if not (whole or finer or padded):
-        yield Rule.FP8_BLOCK, _straddle(f"each expert has a width of {experts.intermediate}", tensor, unit)
+        unit = f"fp8 blocks of {rows} by {columns}"
+        yield Reason.FP8_BLOCK, _straddle(f"each expert has a width of {experts.intermediate}", tensor, unit)
 
 
 def _straddle(what: str, tensor: int, unit: str) -> str:

@@ -5,10 +5,8 @@ Held against bytes that vLLM 0.32 allocates (tests/planner/golden.json).
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import groupby
 
-from .quantization import DTYPE_BYTES, MXFP4_BLOCK, Scheme, Selection, is_quantized
+from .schemes import DTYPE_BYTES, MXFP4_BLOCK, Scheme, plain, schemes_of_all
 from .shapes import Cached, Experts, Layer, Linear, Model
 
 LARGE_TENSOR = 10 << 20
@@ -74,27 +72,33 @@ class Storage:
 def rank_weights(model: Model, storage: Storage, ranks: Ranks, stage: int) -> Weights:
     """Weights of one rank of a pipeline stage."""
     layers = ranks.stages(len(model.layers))[stage]
-    first, last = stage == 0, stage == ranks.pipeline - 1
     size = DTYPE_BYTES[model.dtype]
-    parameters = _edge_bytes(model, storage.scheme, ranks, (first, last))
+    parameters = _edge_bytes(model, storage.scheme, ranks, (stage == 0, stage == ranks.pipeline - 1))
     rounding = 0
-    selection = Selection.of(storage.scheme.ignored)
-    ignoring = bool(storage.scheme.ignored)
-    runs = ((index, 1) for index in layers) if ignoring else _runs(model, layers)
-    for index, count in runs:
-        alone = _left_alone(model, storage.scheme, selection, index) if ignoring else frozenset[str]()
-        own = _layer_bytes(model.layers[index], storage, ranks, alone, size)
-        parameters += count * own.parameters
-        rounding += count * own.rounding
+    for kind in _kinds(model, storage.scheme, layers):
+        own = _layer_bytes(model.layers[kind.index], kind.schemes, storage, ranks, size)
+        parameters += kind.count * own.parameters
+        rounding += kind.count * own.rounding
     copies = sum(_latent_copy(model.layers[index], ranks, size) for index in layers)
     return Weights(parameters, model.rope_bytes, copies, rounding)
 
 
-def _runs(model: Model, layers: range) -> Iterable[tuple[int, int]]:
-    """The first of each run of equal layers, and how many they are."""
-    for _, run in groupby(layers, key=lambda index: model.layers[index]):
-        indices = list(run)
-        yield indices[0], len(indices)
+@dataclass(slots=True)
+class _Kind:
+    """Equal layers that are stored in the same way: the first of them, and how many they are."""
+
+    index: int
+    schemes: tuple[Scheme, ...]
+    count: int = 0
+
+
+def _kinds(model: Model, scheme: Scheme, layers: range) -> Iterable[_Kind]:
+    schemes = schemes_of_all(model.layers, scheme, DTYPE_BYTES[model.dtype])
+    found: dict[tuple[int, ...], _Kind] = {}
+    for index in layers:
+        key = (id(model.layers[index]), *map(id, schemes[index]))
+        found.setdefault(key, _Kind(index, schemes[index])).count += 1
+    return found.values()
 
 
 def _edge_bytes(model: Model, scheme: Scheme, ranks: Ranks, ends: tuple[bool, bool]) -> int:
@@ -106,22 +110,21 @@ def _edge_bytes(model: Model, scheme: Scheme, ranks: Ranks, ends: tuple[bool, bo
     if first or (model.tied and last):
         total += table
     if last and not model.tied:
-        total += scheme.matrix_bytes(rows, model.hidden) if scheme.head else table
+        total += scheme.of_head.matrix_bytes(rows, model.hidden) if scheme.head else table
     if last or first:
         total += model.edge_elements * size if last else 0
-    plain = Scheme("", 8 * size)
     if last:
-        total += sum(sum(_linear_bytes(linear, plain, 1, size)) for linear in model.edge_linears)
-    return total
+        none = plain(size)
+        total += sum(sum(_linear_bytes(linear, none, 1, size)) for linear in model.edge_linears)
+    return total + (_tower_bytes(model, ranks, size) if first else 0)
 
 
-def _left_alone(model: Model, scheme: Scheme, selection: Selection, index: int) -> frozenset[str]:
-    """Names of the matrices in a layer that are not quantized."""
-    layer, prefix = model.layers[index], f"model.layers.{index}"
-    names = {linear.name for linear in layer.linears if not is_quantized(scheme, selection, linear, prefix)}
-    if layer.experts and selection.has(f"{prefix}.{layer.experts.name}"):
-        names.add(layer.experts.name)
-    return frozenset(names)
+def _tower_bytes(model: Model, ranks: Ranks, size: int) -> int:
+    none, storage = plain(size), Storage(plain(size))
+    return sum(
+        count * _layer_bytes(layer, (none,) * (len(layer.linears) + 1), storage, ranks, size).parameters
+        for layer, count in model.towers
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,33 +142,28 @@ class _Bytes:
         return cls(sum(sizes), sum(_round_up(size, LARGE_STEP) - size for size in large))
 
 
-@lru_cache(maxsize=4096)
-def _layer_bytes(layer: Layer, storage: Storage, ranks: Ranks, alone: frozenset[str], size: int) -> _Bytes:
-    plain = Scheme("", 8 * size)
-    scheme = storage.scheme
-    quantized = scheme if scheme.method and not scheme.experts_only else plain
+def _layer_bytes(layer: Layer, schemes: tuple[Scheme, ...], storage: Storage, ranks: Ranks, size: int) -> _Bytes:
     tensors: dict[str, int] = {}
     rest = 0
-    for linear in layer.linears:
-        used = quantized if linear.quantizable and linear.name not in alone else plain
+    for linear, used in zip(layer.linears, schemes, strict=False):
         values, others = _linear_bytes(linear, used, ranks.tensor, size)
         fused = _fused(linear.name)
         tensors[fused] = tensors.get(fused, 0) + values
         rest += others + (_zero_bytes(linear, used, ranks.tensor) if storage.wide_zeros else 0)
     parts = list(tensors.values())
     if layer.experts:
-        used = plain if layer.experts.name in alone or scheme.linears_only else scheme
-        parts += _expert_bytes(layer.experts, used, storage.padding, ranks, size)
+        parts += _expert_bytes(layer.experts, schemes[-1], storage.padding, ranks, size)
     held = _Bytes.of(parts)
-    rest += size * (layer.elements + layer.split_elements // ranks.tensor) + 4 * _float32(layer, ranks)
+    rest += size * (layer.elements + layer.split_elements // ranks.tensor)
+    rest += 4 * (layer.float32_elements + layer.split_float32_elements // ranks.tensor)
     return _Bytes(held.parameters + rest, held.rounding)
 
 
 def _fused(name: str) -> str:
     """The tensor that vLLM keeps a matrix in: queries, keys and values are one, gate and up are one."""
-    for part in ("q_proj", "k_proj", "v_proj"):
-        if name == f"self_attn.{part}":
-            return "self_attn.qkv_proj"
+    stem, _, last = name.rpartition(".")
+    if last in {"q_proj", "k_proj", "v_proj"}:
+        return f"{stem}.qkv_proj"
     return name.replace("gate_proj", "gate_up_proj").replace(".up_proj", ".gate_up_proj")
 
 
@@ -176,12 +174,6 @@ def _zero_bytes(linear: Linear, scheme: Scheme, tensor: int) -> int:
         return 0
     groups = -(-columns // scheme.group) if scheme.group > 0 else 1
     return int(rows * groups * (16 - scheme.zero_bits) / 8)
-
-
-def _float32(layer: Layer, ranks: Ranks) -> int:
-    """The router's correction is whole on every rank; a state's decay is split."""
-    split = layer.cache is not None and layer.cache.kind is Cached.STATE
-    return layer.float32_elements // (ranks.tensor if split else 1)
 
 
 def _linear_bytes(linear: Linear, scheme: Scheme, tensor: int, size: int) -> tuple[int, int]:
@@ -221,13 +213,3 @@ def _latent_copy(layer: Layer, ranks: Ranks, size: int) -> int:
         for linear in layer.linears
         if linear.name.endswith("kv_b_proj")
     )
-
-
-def total_parameters(layers: Iterable[Layer]) -> int:
-    """Weights in the layers' matrices, for an estimate from the bytes of the headers."""
-    return sum(
-        sum(linear.rows * linear.columns for linear in layer.linears)
-        + (layer.experts.count * layer.experts.matrices * layer.experts.hidden * layer.experts.intermediate
-           if layer.experts else 0)
-        for layer in layers
-    )  # fmt: skip

@@ -15,7 +15,7 @@ import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -34,7 +34,9 @@ OPEN = frozenset({"/health", "/ping", "/metrics", "/version", "/load", READY, ST
 # fails after the second: to load a model again costs more than to wait for a slow step.
 HANG_SECONDS, HANG_KILL_SECONDS = 35.0, 120.0
 HUNG = "vllm-operator: engine hung: "  # the diagnosis knows a pod's last words by it
-# And a running pod by this: the kubelet tells of an answer the status alone; vLLM never gives this one.
+# The same of a key that would open the service to everybody.
+NO_KEY = "vllm-operator: the API key is empty"
+# And a running pod that hangs by this: the kubelet tells of an answer the status alone; vLLM never gives this one.
 HUNG_STATUS = 504
 # Endpoints learn of a pod's end within seconds; until then it takes requests as ever.
 PAUSE_SECONDS = 10.0
@@ -53,6 +55,8 @@ class Middleware:
     def __init__(self, app: App) -> None:
         self.app = app
         key = os.environ.get("VLLM_API_KEY")
+        if key is not None and not key.strip():
+            _end(NO_KEY)
         self.key = _digest(key.encode()) if key else None
         self.started_with = _configuration()
         self.requests = self.waiting = self.stuck = 0
@@ -156,6 +160,15 @@ class Middleware:
             # The operator reads it in the pod's status after the liveness probe has ended this process.
             TERMINATION_MESSAGE.write_text(hang)
         return stalled
+
+
+def _end(words: str) -> NoReturn:
+    """Ends vLLM before it answers anybody. An exception would not: uvicorn goes on after one."""
+    with suppress(OSError):
+        TERMINATION_MESSAGE.write_text(words)
+    sys.stderr.write(f"{words}\n")
+    sys.stderr.flush()
+    os._exit(1)
 
 
 def _draining() -> bool:

@@ -9,15 +9,15 @@ from support.nodes import H100
 from support.snapshots import service
 from vllm_operator.api.reasons import Reason
 from vllm_operator.api.resource import InferenceService
+from vllm_operator.api.vocabulary import VLLM_VERSION
 from vllm_operator.assess import fits
 from vllm_operator.assess.fits import Assessment, Inspection, assess, keeps_from_running
 from vllm_operator.inspection.kept import content_of, pack
 from vllm_operator.inspection.report import Facts
-from vllm_operator.planner.plan import PLANNED_VERSION
 from vllm_operator.snapshots.node import Node
 
 
-def assessed(wanted: InferenceService, found: Inspection, nodes: list[Node], vllm: str = PLANNED_VERSION) -> Assessment:
+def assessed(wanted: InferenceService, found: Inspection, nodes: list[Node], vllm: str = VLLM_VERSION) -> Assessment:
     return assess(wanted, found, nodes, f"vllm/vllm-openai:v{vllm}")
 
 
@@ -71,12 +71,12 @@ def test_more_ranks_than_a_node_has_gpus() -> None:
     assert "no node has more than 4" in found.message
 
 
-@pytest.mark.parametrize(("vllm", "cautious"), [(f"{PLANNED_VERSION}.post1", False), ("0.32.0", True)])
+@pytest.mark.parametrize(("vllm", "cautious"), [(f"{VLLM_VERSION}.post1", False), ("0.33.0", True)])
 def test_a_vllm_that_the_constants_are_not_of_widens_the_margin(vllm: str, *, cautious: bool) -> None:
     wanted = service(accelerator={"product": H100})
     margins = [
         found.plan.capacity.margin_bytes
-        for version in (PLANNED_VERSION, vllm)
+        for version in (VLLM_VERSION, vllm)
         if (found := assessed(wanted, inspected(LLAMA_8B), [], version)).plan and found.plan.capacity
     ]
     assert (margins[1] > margins[0] + 256 * 2**20) is cautious

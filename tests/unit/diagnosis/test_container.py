@@ -3,6 +3,8 @@
 from support.pod_status import ENDED, SERVED, STARTED, failed, found, pod
 from support.vllm_logs import BAD_VALUE, NO_KERNEL, TORCH_OOM
 from vllm_operator.api.reasons import Reason
+from vllm_operator.diagnosis.container import wants_log
+from vllm_operator.vllm import middleware
 
 
 def test_an_unknown_flag_or_value_is_told_in_vllms_sentence() -> None:
@@ -86,3 +88,13 @@ def test_the_message_stands_while_the_next_container_starts() -> None:
     backing_off = pod({"state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": {"terminated": ending}})
     just_ended = pod({"state": {"terminated": ending}})
     assert found(running) == found(backing_off) == found(just_ended)
+
+
+def test_an_empty_api_key_is_told_with_what_to_do_and_no_log_is_read_for_it() -> None:
+    ended = failed(middleware.NO_KEY)
+    reason, message = found(ended)
+    assert reason == Reason.API_KEY_EMPTY
+    assert message.startswith("vLLM in pod llama-0 does not start: the Secret of apiKeySecretRef holds an empty key")
+    assert not wants_log(ended)
+    later, _ = found(failed(f"users may write this: {middleware.NO_KEY}"))
+    assert later != Reason.API_KEY_EMPTY

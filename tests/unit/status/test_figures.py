@@ -5,8 +5,8 @@ import pytest
 from support.accounts import Scene
 from support.model_reports import LLAMA_8B, inspected
 from support.snapshots import deployment, pod, service
+from vllm_operator.api.vocabulary import VLLM_VERSION
 from vllm_operator.assess.fits import assess
-from vllm_operator.planner.plan import PLANNED_VERSION
 from vllm_operator.status.evidence import Engine
 from vllm_operator.status.figures import Restarts, figures
 
@@ -37,10 +37,10 @@ def test_restarts_only_ever_grow() -> None:
 
 def test_the_plans_error_is_a_share_of_the_plan() -> None:
     wanted = service(tensorParallelSize=4, accelerator={"product": "NVIDIA-H100-80GB-HBM3"})
-    plan = assess(wanted, inspected(LLAMA_8B), [], f"vllm/vllm-openai:v{PLANNED_VERSION}")
+    plan = assess(wanted, inspected(LLAMA_8B), [], f"vllm/vllm-openai:v{VLLM_VERSION}")
     assert plan.plan
     assert plan.plan.capacity
     assert figures(Scene(assessment=plan).account(wanted), READY, 0).plan_error is None
     tokens = plan.plan.capacity.kv_cache_tokens
-    served = Scene(assessment=plan, engine=Engine(PLANNED_VERSION, tokens * 9 // 10, 1024))
+    served = Scene(assessment=plan, engine=Engine(VLLM_VERSION, tokens * 9 // 10, 1024))
     assert figures(served.account(wanted), READY, 0).plan_error == pytest.approx(-0.1, abs=0.001)

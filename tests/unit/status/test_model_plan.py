@@ -7,14 +7,14 @@ from support.model_reports import LLAMA_8B, inspected
 from support.nodes import H100
 from support.snapshots import pod, service
 from vllm_operator.api.reasons import Reason
+from vllm_operator.api.vocabulary import VLLM_VERSION
 from vllm_operator.assess.fits import Assessment, Inspection, assess
 from vllm_operator.inspection.report import InspectionError
-from vllm_operator.planner.plan import PLANNED_VERSION
 from vllm_operator.status.evidence import Engine
 from vllm_operator.status.status import status
 
 NOW = "2026-11-24T12:00:00Z"
-IMAGE = f"vllm/vllm-openai:v{PLANNED_VERSION}"
+IMAGE = f"vllm/vllm-openai:v{VLLM_VERSION}"
 INSPECTED = inspected(LLAMA_8B)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from prometheus_client import REGISTRY, Gauge, Histogram
 
+from cluster.host import REPOSITORY
 from vllm_operator.vllm import middleware
 from vllm_operator.vllm.middleware import Message, Middleware, Receive, Send
 
@@ -79,6 +80,23 @@ def test_with_a_key_all_but_probes_and_metrics_need_it(monkeypatch: pytest.Monke
     for path in ("/health", "/metrics", "/version", "/ping", "/-/ready", "/-/state"):
         assert ask(app, path)[0] == 200, path
     assert ask(app, "/invocations", "OPTIONS")[0] == 200  # a browser asks so before it sends the key
+
+
+@pytest.mark.parametrize("key", ["", "\n", " "])
+def test_an_empty_key_ends_vllm_before_it_answers_anybody(key: str, files: Path) -> None:
+    """In a process of its own, with what uvicorn makes of an exception: it goes on."""
+    code = (
+        "import sys; from pathlib import Path; from vllm_operator.vllm import middleware\n"
+        "middleware.TERMINATION_MESSAGE = Path(sys.argv[1])\n"
+        "try:\n    middleware.Middleware(None)\nexcept BaseException:\n    pass\n"
+        "print('listening')"
+    )
+    words = files / "termination-log"
+    environment = {"PYTHONPATH": str(REPOSITORY / "operator"), "VLLM_API_KEY": key}
+    command = [sys.executable, "-c", code, str(words)]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=30)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.strip() == words.read_text() == middleware.NO_KEY
 
 
 def test_a_draining_pod_is_not_ready_and_asks_clients_to_leave() -> None:

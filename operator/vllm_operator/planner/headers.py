@@ -1,0 +1,93 @@
+"""What the bytes of a checkpoint, read from its safetensors headers, say about the weights that were reckoned.
+
+Where the matrices of an architecture are known, the headers are a check; where not, the headers are the weights.
+Nothing is decided here: `plan.py` makes the verdict of it.
+"""
+
+from dataclasses import dataclass, replace
+
+from .engine import Engine
+from .quantization import Scheme, scheme_of
+from .schemes import DTYPE_BYTES
+from .shapes import Model
+from .weights import Ranks, Storage, Weights, rank_weights
+
+FEWER, MORE = 0.97, 1.1
+"""A checkpoint may lack what vLLM pads, and have what it does not load: layers to draft with, a table of positions."""
+HEAD_SHARE = 0.01
+"""Of the whole, that the bytes with or without an output head may be off by."""
+TWICE = (1.94, 2.12)
+"""The same weights in two forms, or in float32: vLLM loads one, in its own type."""
+UNSPLIT_SHARE = 0.1
+"""Of a rank's part, where nobody knows what is split: what may be on every rank besides."""
+ONLINE_SHARE = 0.25
+"""The same where vLLM quantizes it while loading, and it is not known which part."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """The weights of one rank, and how sure they are."""
+
+    weights: Weights
+    margin: int = 0
+    """Bytes that a rank's weights may be off by."""
+    why: str = ""
+    """Why they are not sure, as a clause; "" where they are."""
+    sure: bool = True
+    """Whether the plan may say that it fits."""
+
+
+def weighed(model: Model, engine: Engine, storage: Storage, stage: int) -> Weighed:
+    """The weights of a rank of a pipeline stage, by what is known of them."""
+    reckoned = rank_weights(model, storage, engine.ranks, stage)
+    if model.header_bytes is None:
+        return Weighed(reckoned, 0, model.approximate, sure=not model.approximate)
+    if model.approximate:
+        return _by_bytes(model, engine, storage, reckoned)
+    last = stage == engine.ranks.pipeline - 1
+    return _checked(model, reckoned, _head_bytes(model, engine.ranks) if last else 0)
+
+
+def _by_bytes(model: Model, engine: Engine, storage: Storage, reckoned: Weights) -> Weighed:
+    """By the headers alone: an equal part for each rank."""
+    held, share = float(model.header_bytes or 0), UNSPLIT_SHARE
+    if model.stored_dtype == "float32":
+        held /= 2
+    if engine.quantization and not model.quantization:
+        held, share = held * storage.scheme.bits / (8 * DTYPE_BYTES[model.dtype]), ONLINE_SHARE
+    part = int(held / engine.ranks.gpus)
+    extra = share if engine.ranks.gpus > 1 or share > UNSPLIT_SHARE else UNSPLIT_SHARE / 2
+    return Weighed(replace(reckoned, parameters=part, copies=0, rounding=0), int(extra * part), model.approximate)
+
+
+def _checked(model: Model, reckoned: Weights, own_head: int) -> Weighed:
+    """As reckoned, unless the headers are far from it: then by them, and the difference is doubt."""
+    expected, head = checkpoint_bytes(model), _head_bytes(model, Ranks())
+    held = model.header_bytes or 0
+    ratio = held / expected if expected else 1.0
+    if FEWER <= ratio <= MORE or TWICE[0] <= ratio <= TWICE[1]:
+        return Weighed(reckoned)
+    if model.tied and _near(held, expected + head):  # stored all the same, and not loaded
+        return Weighed(reckoned)
+    if not model.tied and _near(held, expected - head):  # an embedder: vLLM takes no head either
+        return Weighed(replace(reckoned, parameters=reckoned.parameters - own_head))
+    parameters = int(reckoned.parameters * ratio)
+    why = f"the checkpoint has {held / 1e9:.2f} GB and its config.json describes a model of {expected / 1e9:.2f} GB"
+    return Weighed(replace(reckoned, parameters=parameters), abs(parameters - reckoned.parameters), why)
+
+
+def _near(held: int, expected: int) -> bool:
+    return any(abs(held - times * expected) <= HEAD_SHARE * times * expected for times in (1, 2))
+
+
+def _head_bytes(model: Model, ranks: Ranks) -> int:
+    """Bytes of an output head that is not quantized."""
+    return model.vocabulary * (model.embedded or model.hidden) * DTYPE_BYTES[model.dtype] // ranks.tensor
+
+
+def checkpoint_bytes(model: Model) -> int:
+    """Bytes that a checkpoint of the model should have: on one GPU, before vLLM quantizes anything."""
+    scheme: Scheme | None = scheme_of(model, None)
+    if scheme is None:
+        return 0
+    return rank_weights(model, Storage(scheme), Ranks(), 0).parameters

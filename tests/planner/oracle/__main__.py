@@ -1,0 +1,89 @@
+"""Asks vLLM's own classes what they allocate for every model of architectures.json, and writes the answers there.
+
+    PYTHONPATH=tests:operator python -m planner.oracle [NAME...]
+
+To be run when vLLM is bumped, and when a model is added (with its config and an empty "ranks"). It takes about two
+seconds a row. The tests hold the planner against the file; they do not run this.
+
+Where the oracle and an engine on a GPU differ, the GPU wins, and the planner follows it:
+- MXFP4 experts are padded to Marlin's tiles here, to other ones on Hopper (`Storage.padding`);
+- Machete, on Hopper, keeps AWQ's zero points as 16-bit numbers (`Storage.wide_zeros`);
+- sparse latent attention (DeepSeek V3.2, GLM-5) keeps 656 bytes of a token with an fp8 cache on Hopper, where
+  FlashMLA has a format of its own; here, and on Blackwell, it keeps 576;
+- vLLM on the CPU takes blocks of 128 tokens unless it is told; here it is told 16;
+- with chunked attention (Llama 4) a GPU engine switches the hybrid KV cache off, here it stays on.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from support.real_vllm.environment import interpreter
+
+GOLDEN = Path(__file__).parent.with_name("architectures.json")
+CACHE_BYTES = 40 << 30
+BATCH_TOKENS = 8192
+BLOCK = 16
+KEPT = ("parameterBytes", "kvTokens", "maxModelLen", "error")
+
+Content = dict[str, Any]
+
+
+def main() -> None:
+    """Ask for the models that are named, or all."""
+    content: Content = json.loads(GOLDEN.read_text())
+    names = sys.argv[1:] or sorted(content)
+    jobs = [job for name in names for job in _jobs(name, content[name])]
+    for job, answer in zip(jobs, _answers(jobs), strict=True):
+        content[job["name"]]["ranks"][str(job["tensor"])] = _row(answer)
+        print(job["name"], job["tensor"], _row(answer))
+    GOLDEN.write_text(text_of(content))
+
+
+def text_of(content: Content) -> str:
+    """The file: sorted, one model a line."""
+    lines = [f"{json.dumps(name)}: {json.dumps(content[name], sort_keys=True)}" for name in sorted(content)]
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def _jobs(name: str, model: Content) -> list[Content]:
+    arguments = {"block_size": BLOCK, "max_num_batched_tokens": BATCH_TOKENS, **model.get("arguments", {})}
+    return [
+        {
+            "name": name, "config": model["config"], "hf_quant_config": model.get("hfQuantConfig"),
+            "tensor": int(tensor), "cacheBytes": CACHE_BYTES, "dtype": "bfloat16", "arguments": arguments,
+        }
+        for tensor in model["ranks"]
+    ]  # fmt: skip
+
+
+def _answers(jobs: list[Content]) -> list[Content]:
+    own = {key: value for key, value in os.environ.items() if key not in {"PYTHONPATH", "VIRTUAL_ENV"}}
+    quiet = {
+        "VLLM_NO_USAGE_STATS": "1", "HF_HUB_OFFLINE": "1", "VLLM_LOGGING_LEVEL": "ERROR", "VLLM_CPU_KVCACHE_SPACE": "1",
+        "TRANSFORMERS_VERBOSITY": "error", "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29555",
+        "VLLM_HOST_IP": "127.0.0.1", "GLOO_SOCKET_IFNAME": "lo", "VLLM_PLUGINS": "",
+    }  # fmt: skip
+    ended = subprocess.run(
+        [interpreter(), Path(__file__).with_name("ask.py")],
+        input="".join(json.dumps(job) + "\n" for job in jobs),
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        env={**own, **quiet},
+    )
+    return [json.loads(line) for line in ended.stdout.splitlines()]
+
+
+def _row(answer: Content) -> Content:
+    names = {"parameterBytes": "param_bytes", "kvTokens": "kv_tokens", "maxModelLen": "max_model_len"}
+    if "error" in answer:
+        return {"error": answer["error"].splitlines()[-1][:200]}
+    return {key: answer[name] for key, name in names.items() if answer.get(name) is not None}
+
+
+if __name__ == "__main__":
+    main()
