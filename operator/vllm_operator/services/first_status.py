@@ -15,10 +15,9 @@ FIRST_STATUS_SECONDS = 3.0
 GIVE_WAY_SECONDS = 0.5
 
 
-class FirstStatus(NamedTuple):
-    """What the rule is decided on."""
+class Settling(NamedTuple):
+    """How far a service, and those that came with it, have got."""
 
-    account: Account
     written: bool
     """Whether this operator has written a status of it already."""
     settled_at: float | None
@@ -27,17 +26,17 @@ class FirstStatus(NamedTuple):
     """Whether services that came at the same time have no pods yet."""
 
 
-def seconds_to_hold_first_status(first: FirstStatus, now: float) -> Again | None:
+def seconds_to_hold_first_status(account: Account, settling: Settling, now: float) -> Again | None:
     """None where the status is to be written now, or is not the first one."""
-    evidence, outcome = first.account.evidence, first.account.outcome
-    verdict = outcome.withheld and (evidence.refusal or not first.account.assessment.pending)
-    if "conditions" in evidence.before or first.written or outcome.error or verdict:
+    evidence, outcome = account.evidence, account.outcome
+    verdict = outcome.withheld and (evidence.refusal or not account.assessment.pending)
+    if "conditions" in evidence.before or settling.written or outcome.error or verdict:
         return None
-    if first.others_wait:
+    if settling.others_wait:
         return Again(GIVE_WAY_SECONDS, "other services have no pods yet", holds_status=True)
     deployment = evidence.deployment
     answered = deployment and deployment.replicas >= (evidence.service.wanted_replicas or 1)
-    left = (now if first.settled_at is None else first.settled_at) + FIRST_STATUS_SECONDS - now
+    left = (now if settling.settled_at is None else settling.settled_at) + FIRST_STATUS_SECONDS - now
     if left > 0 and not answered:
         return Again(left, "the Deployment controller has not answered", holds_status=True)
     return None

@@ -5,7 +5,6 @@ The user's trouble becomes a condition and waits for a change; the world's is ra
 """
 
 import logging
-from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from .. import metrics
@@ -14,9 +13,7 @@ from ..api import API_VERSION, KIND
 from ..api.resource import Key, Reference
 from ..apply.changes import Known, plan_changes
 from ..apply.execute import GivesWayError, Hands, StillDeletingError, execute
-from ..apply.ledger import WATCH_LAG_SECONDS
 from ..assess.fits import Assessment, assess
-from ..assess.limits import is_limit
 from ..cluster import GoneError, RefusedError, UnavailableError
 from ..loop.arrivals import Arrivals
 from ..loop.kinds import Surroundings
@@ -27,21 +24,16 @@ from ..status.evidence import Account, Evidence, Outcome
 from ..status.figures import figures, fleet
 from ..status.status import outline, status
 from .agreement import Agreement
-from .first_status import FirstStatus, seconds_to_hold_first_status
+from .first_status import Settling
 from .gather import gather
 from .memory import Memory, remember
+from .rules import rules
 from .view import View
 
 log = logging.getLogger(__name__)
 
 # The children of a deleted service of the same name are soon gone.
 PREDECESSOR_SECONDS = 3.0
-# Who holds the GPUs that pods wait for changes without an event of theirs.
-SUPPLY_SECONDS = 30.0
-# Of those that a class has no room for in their namespace, each would concern every other one.
-CLASS_SECONDS = 30.0
-# What the API server refused may be allowed later without any event of ours: a quota, an admission policy.
-REFUSED_RETRY_SECONDS = 30.0
 
 
 class ServiceReconciler:
@@ -86,7 +78,12 @@ class ServiceReconciler:
         assessment = self._assess(evidence, memory)
         outcome = await self._outcome(evidence, assessment, memory)
         account = Account(evidence, assessment, outcome)
-        waits = [*memory.waits(), *self._rules(account, memory)]
+        settling = Settling(
+            written=memory.writer.written is not None,
+            settled_at=memory.settled_at,
+            others_wait=self._arrivals.holds_status(),
+        )
+        waits = [*memory.waits(), *rules(account, settling, memory.ledger, self._surroundings.clock())]
         if not any(wait.holds_status for wait in waits):
             waits += await self._tell(account, memory)
         return waits
@@ -130,28 +127,6 @@ class ServiceReconciler:
         self._arrivals.settled(service.key)
         memory.settled_at = around.clock() if memory.settled_at is None else memory.settled_at
         return outcome
-
-    def _rules(self, account: Account, memory: Memory) -> Iterator[Again]:
-        """Why to come back, beside what is being read."""
-        if wait := self._first_status(account, memory):
-            yield wait
-        if memory.ledger.unseen():
-            yield Again(WATCH_LAG_SECONDS, "the watch has yet to show what was applied")
-        if account.outcome.error or account.outcome.autoscaler_refused:
-            yield Again(REFUSED_RETRY_SECONDS, "the API server may allow later what it refused")
-        if is_limit(account.evidence.refusal):
-            yield Again(CLASS_SECONDS, "other services of the class may ask for less")
-        if account.evidence.supply:
-            yield Again(SUPPLY_SECONDS, "GPUs may have become free")
-
-    def _first_status(self, account: Account, memory: Memory) -> Again | None:
-        first = FirstStatus(
-            account,
-            written=memory.writer.written is not None,
-            settled_at=memory.settled_at,
-            others_wait=self._arrivals.holds_status(),
-        )
-        return seconds_to_hold_first_status(first, self._surroundings.clock())
 
     async def _tell(self, account: Account, memory: Memory) -> list[Again]:
         """Brings the metrics up to date, and writes the status where that is due."""

@@ -6,7 +6,7 @@ from support.world import NAMESPACE, World
 from vllm_operator.api.resource import Key
 from vllm_operator.cluster import path
 from vllm_operator.services.first_status import FIRST_STATUS_SECONDS
-from vllm_operator.services.reconcile import CLASS_SECONDS
+from vllm_operator.services.rules import CLASS_SECONDS
 
 L4: dict[str, Any] = {"accelerator": {"product": "NVIDIA-L4"}}
 RESTARTED: dict[str, Any] = {"rollout": {"restartedAt": "2026-11-24T12:00:00Z"}}

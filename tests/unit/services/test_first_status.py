@@ -11,7 +11,7 @@ from vllm_operator.assess.fits import Assessment
 from vllm_operator.services.first_status import (
     FIRST_STATUS_SECONDS,
     GIVE_WAY_SECONDS,
-    FirstStatus,
+    Settling,
     seconds_to_hold_first_status,
 )
 
@@ -21,7 +21,7 @@ NOW = 1000.0
 def held(scene: Scene, before: dict[str, Any] | None = None, **given: Any) -> float | None:
     """Seconds for which it waits."""
     first = {"written": False, "settled_at": NOW - 1, "others_wait": False, **given}
-    again = seconds_to_hold_first_status(FirstStatus(scene.account(service(replicas=2), before), **first), NOW)
+    again = seconds_to_hold_first_status(scene.account(service(replicas=2), before), Settling(**first), NOW)
     assert again is None or again.holds_status
     return again.seconds if again else None
 

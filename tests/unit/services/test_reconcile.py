@@ -14,7 +14,8 @@ from vllm_operator.readers.logs import LogReader
 from vllm_operator.services import reconcile
 from vllm_operator.services.claims import CLAIMS_SECONDS
 from vllm_operator.services.first_status import FIRST_STATUS_SECONDS, GIVE_WAY_SECONDS
-from vllm_operator.services.reconcile import PREDECESSOR_SECONDS, REFUSED_RETRY_SECONDS
+from vllm_operator.services.reconcile import PREDECESSOR_SECONDS
+from vllm_operator.services.rules import REFUSED_RETRY_SECONDS
 
 
 def test_a_new_service_gets_its_children_without_a_read_and_no_pods_before_the_inspection() -> None:
