@@ -22,7 +22,7 @@ from typing import Any
 from bench.plan import ROWS, engines, gpu_of, spec_of
 from vllm_operator.planner.accelerators import GIB, MIB
 from vllm_operator.planner.architectures import model_of
-from vllm_operator.planner.engine import Engine, engine_of
+from vllm_operator.planner.effective import EngineSettings, engine_of
 from vllm_operator.planner.overhead import Overhead, overhead
 from vllm_operator.planner.plan import storage
 from vllm_operator.planner.quantization import scheme_of
@@ -50,7 +50,7 @@ def terms(entry: Entry, release: Release) -> Terms:
     """The planner's terms for an engine, with the constants of `release`."""
     spec, gpu = spec_of(entry["engineArgs"], release.version), gpu_of(entry["gpu"], entry["measured"]["totalBytes"])
     model = model_of(entry["modelConfig"])
-    engine: Engine = replace(engine_of(spec, model, gpu), planned=Planned(release, 0, release.version))
+    engine: EngineSettings = replace(engine_of(spec, model, gpu), planned=Planned(release, 0, release.version))
     model = replace(model, dtype=engine.dtype)
     scheme = scheme_of(model, spec.quantization)
     assert scheme, f"{entry['case']}: the planner does not know how its weights are stored"

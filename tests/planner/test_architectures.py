@@ -15,7 +15,7 @@ from planner.models import gpu_of, spec_of
 from planner.oracle.__main__ import BATCH_TOKENS, CACHE_BYTES
 from vllm_operator.planner.accelerators import GIB, Gpu
 from vllm_operator.planner.architectures import model_of
-from vllm_operator.planner.engine import engine_of
+from vllm_operator.planner.effective import engine_of
 from vllm_operator.planner.families import FAMILIES
 from vllm_operator.planner.kv_cache import layout
 from vllm_operator.planner.plan import plan

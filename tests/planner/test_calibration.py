@@ -17,7 +17,7 @@ from bench import constants
 from bench.plan import gpu_of, spec_of
 from vllm_operator.planner.accelerators import GIB, MIB, Gpu
 from vllm_operator.planner.architectures import model_of
-from vllm_operator.planner.engine import engine_of
+from vllm_operator.planner.effective import engine_of
 from vllm_operator.planner.kv_cache import layout
 from vllm_operator.planner.plan import Capacity, Plan, plan
 from vllm_operator.planner.versions import RELEASES, Release

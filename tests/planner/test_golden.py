@@ -13,7 +13,7 @@ import pytest
 
 from planner.models import gpu_of, spec_of
 from vllm_operator.planner.architectures import model_of
-from vllm_operator.planner.engine import engine_of
+from vllm_operator.planner.effective import engine_of
 from vllm_operator.planner.kv_cache import Layout, layout
 from vllm_operator.planner.quantization import scheme_of
 from vllm_operator.planner.weights import Ranks, Storage, rank_weights

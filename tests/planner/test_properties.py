@@ -34,7 +34,7 @@ from vllm_operator.planner.alternatives import Alternative, Loss, alternatives, 
 from vllm_operator.planner.architectures import model_of
 from vllm_operator.planner.plan import Plan, plan
 from vllm_operator.planner.rules import SPLITS
-from vllm_operator.planner.shapes import Model
+from vllm_operator.planner.shapes import ModelShape
 
 CONFIGS: dict[str, Content] = {
     "llama-8b": LLAMA_8B, "llama-70b": LLAMA_70B, "llama-70b-awq": quantized(LLAMA_70B, AWQ),
@@ -47,7 +47,7 @@ every_model = pytest.mark.parametrize("name", CONFIGS)
 
 
 @cache
-def model(name: str) -> Model:
+def model(name: str) -> ModelShape:
     """The model of this name."""
     return model_of(CONFIGS[name])
 

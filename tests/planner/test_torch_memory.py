@@ -3,7 +3,7 @@
 from vllm_operator.planner.accelerators import MIB
 from vllm_operator.planner.loading import left_over
 from vllm_operator.planner.quantization import Scheme
-from vllm_operator.planner.shapes import Layer, Linear, Model, Split
+from vllm_operator.planner.shapes import Layer, Linear, ModelShape, Split
 from vllm_operator.planner.torch_memory import TorchMemory
 from vllm_operator.planner.weights import Ranks
 
@@ -76,12 +76,12 @@ def test_quantizing_while_loading_leaves_what_vllm_measured_for_phi_4() -> None:
     shapes = {"self_attn.qkv_proj": (7680, 5120), "self_attn.o_proj": (5120, 5120),
               "mlp.gate_up_proj": (35840, 5120), "mlp.down_proj": (5120, 17920)}  # fmt: skip
     layer = Layer(tuple(Linear(name, rows, columns, Split.NONE) for name, (rows, columns) in shapes.items()), None)
-    model = Model(
+    model = ModelShape(
         "Phi3ForCausalLM", (layer,) * 40, 5120, 100352, 40, 10, 128, 17920, "bfloat16", False, 16384, 16384, ""
     )
     left = left_over(model, Scheme("fp8", 8, fused_input="fp8"), Ranks(), range(40))
     assert abs(left / MIB - (15.19 * 1024 - 14961 - 124)) < 8
-    checkpoint = Model(
+    checkpoint = ModelShape(
         "Phi3ForCausalLM", (layer,), 5120, 100352, 40, 10, 128, 17920, "bfloat16", False, 16384, 16384, "",
         quantization={"quant_method": "fp8"},
     )  # fmt: skip

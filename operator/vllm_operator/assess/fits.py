@@ -23,7 +23,7 @@ from ..planner.alternatives import Alternative, Loss, alternatives
 from ..planner.architectures import model_of
 from ..planner.config import ModelConfigError
 from ..planner.plan import Plan, plan
-from ..planner.shapes import Model
+from ..planner.shapes import ModelShape
 from ..snapshots.node import Node
 from .nodes import Devices, devices
 
@@ -77,14 +77,14 @@ class _UnknownError(Exception):
     """There is nothing to plan with: the reason and a sentence for people."""
 
 
-_MODELS = SizedCache[Model](CACHE_BYTES)
+_MODELS = SizedCache[ModelShape](CACHE_BYTES)
 
 
-def _model(packed: bytes) -> Model:
+def _model(packed: bytes) -> ModelShape:
     return _MODELS.get(packed, lambda: _worked_out(packed))
 
 
-def _worked_out(packed: bytes) -> tuple[Model, int]:
+def _worked_out(packed: bytes) -> tuple[ModelShape, int]:
     facts = facts_of(packed)
     model = model_of(facts.config, facts.quantization, facts.weights_bytes)
     return model, _BYTES_OF_A_LAYER * (1 + len(model.layers)) + size_of(packed)
@@ -126,7 +126,7 @@ def keeps_from_running(spec: InferenceServiceSpec, assessment: Assessment) -> bo
 
 
 def _together(
-    spec: InferenceServiceSpec, model: Model, plans: Sequence[tuple[_Candidate, Plan]], nodes: Sequence[Node]
+    spec: InferenceServiceSpec, model: ModelShape, plans: Sequence[tuple[_Candidate, Plan]], nodes: Sequence[Node]
 ) -> Assessment:
     """One verdict for all kinds: the worst of those that fit stands for them, and the others are kept away from."""
     usable = [entry for entry in plans if entry[1].fits] or [entry for entry in plans if entry[1].fits is None]

@@ -15,7 +15,7 @@ from ..planner.alternatives import alternatives, hints
 from ..planner.form import as_json
 from ..planner.picture import comparison, picture
 from ..planner.plan import Plan, plan
-from ..planner.shapes import Model
+from ..planner.shapes import ModelShape
 from .plan_question import UNREADABLE, VENDORS, PlanInputError, read_gpu, read_model, read_service, read_settings, said
 
 STATUS = {True: 0, False: 3, None: 4}
@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> tuple[str, int]:
 
 
 def _planned(
-    name: str, spec: InferenceServiceSpec, model: Model, gpu: Gpu, options: argparse.Namespace
+    name: str, spec: InferenceServiceSpec, model: ModelShape, gpu: Gpu, options: argparse.Namespace
 ) -> tuple[str, bool | None]:
     result = plan(spec, model, gpu, options.gpus_per_node)
     others = alternatives(spec, model, gpu, options.gpus_per_node)
@@ -52,7 +52,7 @@ def _planned(
 
 
 def _compared(
-    name: str, spec: InferenceServiceSpec, model: Model, options: argparse.Namespace
+    name: str, spec: InferenceServiceSpec, model: ModelShape, options: argparse.Namespace
 ) -> tuple[str, bool | None]:
     vendor = VENDORS[spec.accelerator.resource]
     gpus = sorted((gpu for gpu in CATALOGUE if gpu.vendor == vendor), key=lambda gpu: gpu.cost)

@@ -22,7 +22,7 @@ from ..planner import accelerators
 from ..planner.accelerators import MIB, Gpu
 from ..planner.architectures import load_model, model_of
 from ..planner.config import ModelConfigError
-from ..planner.shapes import Model
+from ..planner.shapes import ModelShape
 from ..settings import Settings, load
 from .class_file import ClassInputError, read_classes, with_class
 from .service_file import services_in
@@ -128,7 +128,7 @@ def _dropped(given: Any, kept: Any, path: str) -> Iterator[str]:
             yield from _dropped(one, other, f"{path}[{index}]")
 
 
-def read_model(options: argparse.Namespace, spec: InferenceServiceSpec) -> Model:
+def read_model(options: argparse.Namespace, spec: InferenceServiceSpec) -> ModelShape:
     """The model: from a config.json, a report or the hub. Raises PlanInputError."""
     path: Path | None = options.model_config or options.report
     try:

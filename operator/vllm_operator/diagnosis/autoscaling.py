@@ -16,7 +16,7 @@ from ..snapshots.pod import PodSnapshot
 from .redaction import redact, shorten
 
 # The status (None: Unknown), its reason and the sentence.
-Scaling = tuple[bool | None, Reason, str]
+ScalingFinding = tuple[bool | None, Reason, str]
 
 # Pods are added at more than this much above a target.
 _TOLERANCE = 1.1
@@ -49,7 +49,7 @@ def scaling(
     deployment: DeploymentSnapshot | None,
     pods: Sequence[PodSnapshot],
     supply: Supply | None = None,
-) -> Scaling | None:
+) -> ScalingFinding | None:
     """Whether the number of pods follows the load; None for a fixed number."""
     if not spec.autoscaling:
         return None
@@ -64,7 +64,7 @@ def scaling(
     )
 
 
-def _not_made(spec: InferenceServiceSpec, seen: Autoscaler, *, by_keda: bool) -> Scaling | None:
+def _not_made(spec: InferenceServiceSpec, seen: Autoscaler, *, by_keda: bool) -> ScalingFinding | None:
     if by_keda and not seen.keda:
         return (
             False,
@@ -100,7 +100,7 @@ def _unreachable(spec: InferenceServiceSpec) -> str:
     return ""
 
 
-def _keda(scaled_object: AutoscalerSnapshot, deployment: DeploymentSnapshot | None) -> Scaling | None:
+def _keda(scaled_object: AutoscalerSnapshot, deployment: DeploymentSnapshot | None) -> ScalingFinding | None:
     ready, paused = scaled_object.condition("Ready"), scaled_object.condition("Paused")
     if paused and paused.status == "True":
         return (
@@ -130,7 +130,7 @@ def _keda(scaled_object: AutoscalerSnapshot, deployment: DeploymentSnapshot | No
     return False, Reason.AUTOSCALER_FAILED, f"KEDA cannot scale: {shorten(redact(ready.message or ready.reason))}"
 
 
-def _metrics(hpa: AutoscalerSnapshot | None, *, by_keda: bool) -> Scaling | None:
+def _metrics(hpa: AutoscalerSnapshot | None, *, by_keda: bool) -> ScalingFinding | None:
     able = hpa.condition("AbleToScale") if hpa else None
     active = hpa.condition("ScalingActive") if hpa else None
     if able and able.status == "False":
@@ -140,7 +140,7 @@ def _metrics(hpa: AutoscalerSnapshot | None, *, by_keda: bool) -> Scaling | None
     return None if active.status == "True" else _without_metrics(active.message, by_keda=by_keda)
 
 
-def _without_metrics(message: str, *, by_keda: bool) -> Scaling:
+def _without_metrics(message: str, *, by_keda: bool) -> ScalingFinding:
     if _NO_API.search(message):
         kind, fix = (
             ("external", "check KEDA's metrics server")
@@ -161,7 +161,7 @@ def _without_metrics(message: str, *, by_keda: bool) -> Scaling:
 
 def _missing(
     deployment: DeploymentSnapshot | None, pods: Sequence[PodSnapshot], supply: Supply | None
-) -> Scaling | None:
+) -> ScalingFinding | None:
     """Pods that the autoscaler has asked for and that the cluster does not give."""
     wanted = deployment.wanted if deployment else 0
     live = [pod for pod in pods if not pod.failed]
@@ -174,7 +174,7 @@ def _missing(
     return (False, reason, f"{missing} of {wanted} wanted pods are missing: {message}") if missing else None
 
 
-def _limited(spec: InferenceServiceSpec, hpa: AutoscalerSnapshot | None) -> Scaling | None:
+def _limited(spec: InferenceServiceSpec, hpa: AutoscalerSnapshot | None) -> ScalingFinding | None:
     limited = hpa.condition("ScalingLimited") if hpa else None
     if spec.autoscaling and limited and limited.status == "True" and limited.reason == "TooManyReplicas":
         most = spec.autoscaling.max_replicas

@@ -8,9 +8,9 @@ from collections import Counter
 from dataclasses import dataclass
 
 from .accelerators import MIB
-from .engine import Engine
+from .effective import EngineSettings
 from .quantization import DTYPE_BYTES, Scheme
-from .shapes import Cached, Layer, Linear, Model
+from .shapes import Cached, Layer, Linear, ModelShape
 from .weights import VOCABULARY_PADDING
 
 MATRIX_WORKSPACE_BYTES = 32 * MIB
@@ -38,8 +38,8 @@ PREFILL_TOKENS = 64 * 1024
 class Pass:
     """A pass over a full batch on one rank. Sizes are bytes of one tensor over all its tokens."""
 
-    model: Model
-    engine: Engine
+    model: ModelShape
+    engine: EngineSettings
     scheme: Scheme
     layers: tuple[tuple[Layer, int], ...]
     """The layers of this rank's stage that differ, and how many there are of each."""
@@ -49,7 +49,7 @@ class Pass:
     """Whether it is of the last stage, which samples."""
 
     @classmethod
-    def of(cls, model: Model, engine: Engine, scheme: Scheme, stage: int) -> "Pass":
+    def of(cls, model: ModelShape, engine: EngineSettings, scheme: Scheme, stage: int) -> "Pass":
         """The pass of a rank of a pipeline stage."""
         own = [model.layers[index] for index in engine.ranks.stages(len(model.layers))[stage]]
         # By identity: equal layers mostly are one object, and comparing them takes long.

@@ -10,11 +10,11 @@ from typing import Any
 
 from ..api import InferenceServiceSpec
 from .accelerators import CATALOGUE, Gpu
-from .engine import engine_of
+from .effective import engine_of
 from .plan import Plan, plan
 from .quantization import method_of, scheme_of
 from .rules import Question
-from .shapes import Model
+from .shapes import ModelShape
 from .splits import tensor_sizes
 
 GPUS_PER_NODE = 8
@@ -59,7 +59,7 @@ class _Case:
     """What stays the same in all alternatives."""
 
     spec: InferenceServiceSpec
-    model: Model
+    model: ModelShape
     gpu: Gpu
     gpus_per_node: int | None
 
@@ -75,7 +75,7 @@ class _Case:
 
 def alternatives(
     spec: InferenceServiceSpec,
-    model: Model,
+    model: ModelShape,
     gpu: Gpu,
     gpus_per_node: int | None = None,
     catalogue: Iterable[Gpu] = CATALOGUE,
@@ -104,7 +104,7 @@ def patched(spec: InferenceServiceSpec, patch: Patch) -> InferenceServiceSpec:
     return InferenceServiceSpec.model_validate(_merged(spec.to_manifest(), patch)) if patch else spec
 
 
-def hints(spec: InferenceServiceSpec, model: Model, gpu: Gpu, gpus_per_node: int | None = None) -> tuple[str, ...]:
+def hints(spec: InferenceServiceSpec, model: ModelShape, gpu: Gpu, gpus_per_node: int | None = None) -> tuple[str, ...]:
     """Checkpoints of the model with which the spec fits as it is: they have another name, so no patch can say it."""
     if method_of(model) or spec.quantization or not model.known:
         return ()

@@ -15,7 +15,7 @@ from .families import FAMILIES, Family
 from .kinds import unknown_kind
 from .layouts import layer
 from .quantization import check_quantization, settings_of
-from .shapes import Layer, Model
+from .shapes import Layer, ModelShape
 from .towers import BY_TYPE, MULTIMODAL, TOWERS
 
 _UNREADABLE = (ValueError, TypeError, KeyError, IndexError, ZeroDivisionError, AttributeError, OverflowError,
@@ -43,7 +43,7 @@ def family_of(config: Config) -> Family | None:
     return None
 
 
-def load_model(config: Path) -> Model:
+def load_model(config: Path) -> ModelShape:
     """The model that a config.json describes, with a hf_quant_config.json beside it. Raises ModelConfigError."""
     try:
         content = json.loads(config.read_text())
@@ -60,7 +60,7 @@ def load_model(config: Path) -> Model:
 
 def model_of(
     content: Mapping[str, Any], quantization: Mapping[str, Any] | None = None, header_bytes: int | None = None
-) -> Model:
+) -> ModelShape:
     """The model of a config.json, with hf_quant_config.json and the bytes of all tensors where they are known.
 
     Raises ModelConfigError for a config that lacks what any model has, or says what none can have.
@@ -75,7 +75,7 @@ def model_of(
     return model
 
 
-def _model(content: Mapping[str, Any], beside: Mapping[str, Any] | None, header_bytes: int | None) -> Model:
+def _model(content: Mapping[str, Any], beside: Mapping[str, Any] | None, header_bytes: int | None) -> ModelShape:
     config = Config.of(content)
     found = family_of(config)
     family = found or _UNKNOWN
@@ -84,7 +84,7 @@ def _model(content: Mapping[str, Any], beside: Mapping[str, Any] | None, header_
     tower = config.tower("vision_config")
     towers = tuple(TOWERS[family.tower](config, tower)) if family.tower else ()
     longest, raw, key = config.longest()
-    return Model(
+    return ModelShape(
         architecture=config.architecture,
         layers=layers,
         hidden=config.hidden,

@@ -11,7 +11,7 @@ from .config import Config
 from .families import Attention
 from .feeds import biased, first_of
 from .kinds import CHUNKED, SLIDING, kind, window
-from .shapes import Cache, Cached, Layer, Linear, Split
+from .shapes import Cached, Layer, LayerCache, Linear, Split
 
 INDEXER_SCALE_BYTES = 4
 
@@ -64,15 +64,15 @@ def attend(config: Config, row: Attention, index: int) -> Layer:
     return Layer(tuple(linears), _cache(shape), None, elements, split, more=_index_cache(shape))
 
 
-def _cache(shape: Shape) -> Cache | None:
+def _cache(shape: Shape) -> LayerCache | None:
     if not shape.cached:
         return None
     kinds = {SLIDING: Cached.SLIDING, CHUNKED: Cached.CHUNKED}
-    return Cache(kinds.get(shape.kind, Cached.FULL), shape.kv_heads, shape.size + shape.value, shape.window)
+    return LayerCache(kinds.get(shape.kind, Cached.FULL), shape.kv_heads, shape.size + shape.value, shape.window)
 
 
-def _index_cache(shape: Shape) -> tuple[Cache, ...]:
-    return (Cache(Cached.INDEX, 1, shape.index),) if shape.index and shape.cached else ()
+def _index_cache(shape: Shape) -> tuple[LayerCache, ...]:
+    return (LayerCache(Cached.INDEX, 1, shape.index),) if shape.index and shape.cached else ()
 
 
 def _shape(config: Config, row: Attention, index: int) -> Shape:
@@ -145,7 +145,7 @@ def _latent(config: Config, row: Attention, index: int) -> Layer:
     """DeepSeek's: a compressed vector for all heads, which every rank computes, and its expansions, which are split."""
     latent, rope = config.integer("kv_lora_rank"), config.integer("qk_rope_head_dim")
     rank = config.integer("q_lora_rank", 0)
-    cache = Cache(Cached.LATENT, 1, latent + rope)
+    cache = LayerCache(Cached.LATENT, 1, latent + rope)
     linears, elements = latent_linears(config), latent + rank
     if config.flag("mla_use_output_gate"):
         linears += (Linear("self_attn.g_proj", config.heads * config.integer("v_head_dim"), config.hidden, Split.ROWS),)
@@ -156,7 +156,7 @@ def _latent(config: Config, row: Attention, index: int) -> Layer:
         Linear("self_attn.indexer.wq_b", heads * size, rank),
         Linear("self_attn.indexer.wk_weights_proj", size + heads, config.hidden, quantizable=False),
     )
-    keys = Cache(Cached.INDEX, 1, 0, token_bytes=size + INDEXER_SCALE_BYTES)
+    keys = LayerCache(Cached.INDEX, 1, 0, token_bytes=size + INDEXER_SCALE_BYTES)
     return Layer(linears, cache, None, elements, float32_elements=2 * size, more=(keys,))
 
 

@@ -4,7 +4,7 @@ Source: vLLM 0.32, models/deepseek_v4 and v1/attention/backends/mla/sparse_swa.p
 """
 
 from .config import Config
-from .shapes import Cache, Cached, Experts, Layer, Linear, Split
+from .shapes import Cached, Experts, Layer, LayerCache, Linear, Split
 from .values import ModelConfigError
 
 ALIGNMENT = 576
@@ -28,7 +28,7 @@ def layer(config: Config, index: int) -> Layer:
     mixed = (2 + streams) * streams
     float32 += 2 * (mixed * streams * hidden + mixed + 3)
     elements = config.integer("q_lora_rank") + config.integer("head_dim") + 2 * hidden
-    caches = [Cache(Cached.SLIDING, 1, 0, config.integer("sliding_window", 128), block=WINDOW_BLOCK,
+    caches = [LayerCache(Cached.SLIDING, 1, 0, config.integer("sliding_window", 128), block=WINDOW_BLOCK,
                     page_bytes=_page(WINDOW_BLOCK * TOKEN_BYTES))]  # fmt: skip
     if ratio:
         more, caches_of, extra = _compressed(config, ratio)
@@ -76,12 +76,12 @@ def _experts(config: Config, index: int) -> tuple[tuple[Linear, ...], Experts, i
     return linears, Experts("ffn.experts", count, per_token, hidden, width), table
 
 
-def _compressed(config: Config, ratio: int) -> tuple[tuple[Linear, ...], list[Cache], tuple[int, int]]:
+def _compressed(config: Config, ratio: int) -> tuple[tuple[Linear, ...], list[LayerCache], tuple[int, int]]:
     """What makes compressed vectors, and keeps them and those under way; with its elements, and those in float32."""
     hidden, size, overlap = config.hidden, config.integer("head_dim"), 2 if ratio == FINE else 1
     linears = [Linear("attn.compressor", 2 * overlap * size, hidden, quantizable=False)]
     caches = [
-        Cache(Cached.LATENT, block=BLOCK, page_bytes=_page(BLOCK // max(1, ratio) * TOKEN_BYTES)),
+        LayerCache(Cached.LATENT, block=BLOCK, page_bytes=_page(BLOCK // max(1, ratio) * TOKEN_BYTES)),
         _under_way(size, ratio, overlap),
     ]
     elements, float32 = size, ratio * overlap * size
@@ -93,17 +93,19 @@ def _compressed(config: Config, ratio: int) -> tuple[tuple[Linear, ...], list[Ca
             Linear("attn.indexer.compressor", 2 * overlap * own, hidden, quantizable=False),
         ]
         caches += [
-            Cache(Cached.INDEX, block=BLOCK, page_bytes=_page(BLOCK // ratio * (own + INDEX_SCALE_BYTES))),
+            LayerCache(Cached.INDEX, block=BLOCK, page_bytes=_page(BLOCK // ratio * (own + INDEX_SCALE_BYTES))),
             _under_way(own, ratio, overlap),
         ]
         elements, float32 = elements + own, float32 + ratio * overlap * own
     return tuple(linears), caches, (elements, float32)
 
 
-def _under_way(size: int, ratio: int, overlap: int) -> Cache:
+def _under_way(size: int, ratio: int, overlap: int) -> LayerCache:
     """Values and gates in float32 of tokens that are not compressed yet."""
     block = 4 if ratio == FINE else 8
-    return Cache(Cached.SLIDING, 1, 0, ratio * overlap, block=block, page_bytes=_page(block * 2 * overlap * size * 4))
+    return LayerCache(
+        Cached.SLIDING, 1, 0, ratio * overlap, block=block, page_bytes=_page(block * 2 * overlap * size * 4)
+    )
 
 
 def _page(size: int) -> int:

@@ -7,8 +7,8 @@ nothing back.
 
 from .accelerators import MIB
 from .activations import MATRIX_WORKSPACE_BYTES, Pass, fused_tokens, mlp_widths, passing_bytes, state_widths
-from .engine import Engine
-from .shapes import Cached, Layer, Model
+from .effective import EngineSettings
+from .shapes import Cached, Layer, ModelShape
 from .torch_memory import SHARED_SEGMENT
 from .trial import Order, Widths, taken
 
@@ -26,7 +26,7 @@ TRIAL_LAYERS = 4
 """After so many layers each finds the memory as the one before."""
 
 
-def graph_sizes(engine: Engine, model: Model) -> list[int]:
+def graph_sizes(engine: EngineSettings, model: ModelShape) -> list[int]:
     """Batch sizes that graphs are captured for (config/vllm.py, `_set_cudagraph_sizes`)."""
     # gpt-oss asks for larger batches (model_executor/models/config.py).
     highest = 1024 if engine.capability[0] == 10 or model.architecture == "GptOssForCausalLM" else 512
@@ -112,7 +112,7 @@ def _tensors(whole: Pass, layer: Layer) -> Widths:
     )  # fmt: skip
 
 
-def _normed_heads(model: Model, layer: Layer, heads: int) -> int:
+def _normed_heads(model: ModelShape, layer: Layer, heads: int) -> int:
     """Queries and keys where they have a norm, which shows in the layer's elements beside the norms of its input."""
     norms = WIDE_LAYER_NORMS if layer.elements >= WIDE_LAYER_NORMS * model.hidden else 2
     full = layer.cache is not None and layer.cache.kind in {Cached.FULL, Cached.SLIDING}

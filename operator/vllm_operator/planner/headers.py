@@ -6,10 +6,10 @@ Nothing is decided here: `plan.py` makes the verdict of it.
 
 from dataclasses import dataclass, replace
 
-from .engine import Engine
+from .effective import EngineSettings
 from .quantization import Scheme, scheme_of
 from .schemes import DTYPE_BYTES
-from .shapes import Model
+from .shapes import ModelShape
 from .weights import Ranks, Storage, Weights, rank_weights
 
 FEWER, MORE = 0.97, 1.1
@@ -37,7 +37,7 @@ class Weighed:
     """Whether the plan may say that it fits."""
 
 
-def weighed(model: Model, engine: Engine, storage: Storage, stage: int) -> Weighed:
+def weighed(model: ModelShape, engine: EngineSettings, storage: Storage, stage: int) -> Weighed:
     """The weights of a rank of a pipeline stage, by what is known of them."""
     reckoned = rank_weights(model, storage, engine.ranks, stage)
     if model.header_bytes is None:
@@ -48,7 +48,7 @@ def weighed(model: Model, engine: Engine, storage: Storage, stage: int) -> Weigh
     return _checked(model, reckoned, _head_bytes(model, engine.ranks) if last else 0)
 
 
-def _by_bytes(model: Model, engine: Engine, storage: Storage, reckoned: Weights) -> Weighed:
+def _by_bytes(model: ModelShape, engine: EngineSettings, storage: Storage, reckoned: Weights) -> Weighed:
     """By the headers alone: an equal part for each rank."""
     held, share = float(model.header_bytes or 0), UNSPLIT_SHARE
     if model.stored_dtype == "float32":
@@ -60,7 +60,7 @@ def _by_bytes(model: Model, engine: Engine, storage: Storage, reckoned: Weights)
     return Weighed(replace(reckoned, parameters=part, copies=0, rounding=0), int(extra * part), model.approximate)
 
 
-def _checked(model: Model, reckoned: Weights, own_head: int) -> Weighed:
+def _checked(model: ModelShape, reckoned: Weights, own_head: int) -> Weighed:
     """As reckoned, unless the headers are far from it: then by them, and the difference is doubt."""
     expected, head = checkpoint_bytes(model), _head_bytes(model, Ranks())
     held = model.header_bytes or 0
@@ -80,12 +80,12 @@ def _near(held: int, expected: int) -> bool:
     return any(abs(held - times * expected) <= HEAD_SHARE * times * expected for times in (1, 2))
 
 
-def _head_bytes(model: Model, ranks: Ranks) -> int:
+def _head_bytes(model: ModelShape, ranks: Ranks) -> int:
     """Bytes of an output head that is not quantized."""
     return model.vocabulary * (model.embedded or model.hidden) * DTYPE_BYTES[model.dtype] // ranks.tensor
 
 
-def checkpoint_bytes(model: Model) -> int:
+def checkpoint_bytes(model: ModelShape) -> int:
     """Bytes that a checkpoint of the model should have: on one GPU, before vLLM quantizes anything."""
     scheme: Scheme | None = scheme_of(model, None)
     if scheme is None:

@@ -7,9 +7,9 @@ Source: vLLM 0.32, v1/core/kv_cache_utils.py, v1/kv_cache_interface.py; held aga
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .engine import Engine
+from .effective import EngineSettings
 from .schemes import DTYPE_BYTES
-from .shapes import Cache, Cached, Model
+from .shapes import Cached, LayerCache, ModelShape
 
 # Bytes of one element, and further bytes of each head and token (scales of keys and values).
 _ELEMENT: dict[str, tuple[float, int]] = {
@@ -28,14 +28,14 @@ KNOWN_KV_DTYPES = frozenset({*_ELEMENT, *_LATENT_BYTES, "auto", "bfloat16", "flo
 class Group:
     """Layers that share block tables, and so the memory of a block with the other groups."""
 
-    cache: Cache
+    cache: LayerCache
     block_size: int
     """Tokens of a block; for a state, the sequence's."""
     page_bytes: int
     """Bytes of a block in one layer."""
     layers: tuple[int, ...]
 
-    def blocks(self, length: int, engine: Engine) -> int:
+    def blocks(self, length: int, engine: EngineSettings) -> int:
         """Blocks that one sequence of `length` tokens may take."""
         match self.cache.kind:
             case Cached.STATE:
@@ -62,23 +62,23 @@ class Layout:
     together: bool = False
     """Whether all groups have one block table: a block is then one of each."""
 
-    def blocks_per_sequence(self, length: int, engine: Engine) -> int:
+    def blocks_per_sequence(self, length: int, engine: EngineSettings) -> int:
         """Blocks that one sequence takes in all groups."""
         each = [group.blocks(length, engine) for group in self.groups]
         return max(each, default=0) if self.together else sum(each)
 
-    def needed_bytes(self, length: int, engine: Engine) -> int:
+    def needed_bytes(self, length: int, engine: EngineSettings) -> int:
         """Least budget with which vLLM starts: one sequence, and the block that stands for nothing."""
         return self.block_bytes * (self.blocks_per_sequence(length, engine) + 1)
 
-    def tokens(self, budget: int, length: int, engine: Engine) -> tuple[int, float]:
+    def tokens(self, budget: int, length: int, engine: EngineSettings) -> tuple[int, float]:
         """Tokens and sequences of full length that a budget holds, as vLLM prints them."""
         if not self.groups or budget <= 0:
             return 0, 0.0
         concurrency = budget // self.block_bytes / self.blocks_per_sequence(length, engine)
         return int(concurrency * length), concurrency
 
-    def longest(self, budget: int, limit: int, engine: Engine) -> int:
+    def longest(self, budget: int, limit: int, engine: EngineSettings) -> int:
         """The longest sequence up to `limit` that a budget holds; 0 where not even one token does."""
         if not self.groups:
             return limit
@@ -93,7 +93,7 @@ def _largest(limit: int, fits: Callable[[int], bool]) -> int:
     return low
 
 
-def token_bytes(cache: Cache, dtype: str, engine: Engine) -> int:
+def token_bytes(cache: LayerCache, dtype: str, engine: EngineSettings) -> int:
     """Bytes of one token in one layer on one rank, without a state."""
     if cache.token_bytes:
         return cache.token_bytes
@@ -109,9 +109,9 @@ def token_bytes(cache: Cache, dtype: str, engine: Engine) -> int:
     return int(heads * (cache.elements * element + extra))
 
 
-def layout(model: Model, engine: Engine, stage: int) -> Layout:
+def layout(model: ModelShape, engine: EngineSettings, stage: int) -> Layout:
     """The KV cache of the ranks of a pipeline stage. Groups are formed over all layers, then cut to the stage's."""
-    kinds: dict[Cache, list[int]] = {}
+    kinds: dict[LayerCache, list[int]] = {}
     for index, layer in enumerate(model.layers):
         for cache in (layer.cache, *layer.more):
             if cache is not None:
@@ -133,10 +133,10 @@ def layout(model: Model, engine: Engine, stage: int) -> Layout:
     return Layout(tuple(groups), sum(own) if together else max(own), together)
 
 
-def _packed(kinds: dict[Cache, list[int]], here: range) -> Layout:
+def _packed(kinds: dict[LayerCache, list[int]], here: range) -> Layout:
     """Layers with blocks of their own: kinds with the same blocks are packed side by side, and where only a window is
     kept, as many layers as fit into the widest of the others (kv_cache_utils.py, `_get_packed_kv_cache_groups`)."""
-    buckets: dict[tuple[bool, int, int], list[Cache]] = {}
+    buckets: dict[tuple[bool, int, int], list[LayerCache]] = {}
     for cache in kinds:
         windowed = cache.kind is Cached.SLIDING
         buckets.setdefault((windowed, cache.block, cache.window), []).append(cache)
@@ -153,7 +153,7 @@ def _packed(kinds: dict[Cache, list[int]], here: range) -> Layout:
     return Layout(tuple(groups), block_bytes)
 
 
-def _alike(kinds: list[Cache]) -> bool:
+def _alike(kinds: list[LayerCache]) -> bool:
     """Whether all layers need the same number of blocks, so that they share block tables whatever their pages."""
     if len(kinds) == 1:
         return True
@@ -170,7 +170,7 @@ def _parts(sizes: list[int], indices: list[int]) -> list[tuple[int, ...]]:
     return [tuple(indices[start::count]) for start in range(count)]
 
 
-def _pages(kinds: list[Cache], engine: Engine, *, together: bool) -> dict[Cache, tuple[int, int]]:
+def _pages(kinds: list[LayerCache], engine: EngineSettings, *, together: bool) -> dict[LayerCache, tuple[int, int]]:
     """Tokens and bytes of a block in one layer, for each kind: all kinds get pages of the same size, or keep theirs."""
     dtype = engine.dtype
     states = [kind for kind in kinds if kind.kind is Cached.STATE]
@@ -191,7 +191,7 @@ def _pages(kinds: list[Cache], engine: Engine, *, together: bool) -> dict[Cache,
     return {**pages, **dict.fromkeys(states, (block, largest))}
 
 
-def _state_bytes(cache: Cache, dtype: str, engine: Engine) -> int:
+def _state_bytes(cache: LayerCache, dtype: str, engine: EngineSettings) -> int:
     split, size = engine.ranks.tensor, DTYPE_BYTES[dtype]
     spec_rows = 1 + engine.speculative_tokens / 3 if engine.speculative_tokens else 1
     inputs = int((cache.conv_elements // split + cache.conv_whole) * size * spec_rows)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from .accelerators import MIB
 from .quantization import DTYPE_BYTES, Scheme
-from .shapes import Layer, Model
+from .shapes import Layer, ModelShape
 from .torch_memory import TorchMemory
 from .weights import LARGE_STEP, LARGE_TENSOR, Ranks
 
@@ -17,7 +17,7 @@ SETTLED = 3
 """Layers after which each takes as much as the one before."""
 
 
-def left_over(model: Model, scheme: Scheme, ranks: Ranks, layers: range) -> int:
+def left_over(model: ModelShape, scheme: Scheme, ranks: Ranks, layers: range) -> int:
     """Bytes that the layers of one rank hold beyond what torch's steps make of their quantized matrices."""
     if model.quantization or not scheme.method:
         return 0

@@ -9,10 +9,10 @@ from collections.abc import Callable
 
 from .config import Config
 from .feeds import first_of
-from .shapes import Cache, Cached, Layer, Linear, Split
+from .shapes import Cached, Layer, LayerCache, Linear, Split
 
 
-def _layer(linears: tuple[Linear, ...], cache: Cache, elements: int, split: int, float32: int = 0) -> Layer:
+def _layer(linears: tuple[Linear, ...], cache: LayerCache, elements: int, split: int, float32: int = 0) -> Layer:
     """A layer of which ranks share out the float32 part."""
     return Layer(linears, cache, None, elements, split, split_float32_elements=float32)
 
@@ -30,8 +30,12 @@ def gated_delta(config: Config, name: str) -> Layer:
         Linear(f"{prefix}.in_proj_ba", 2 * value_heads, hidden, Split.ROWS),
         Linear(f"{prefix}.out_proj", hidden, values, Split.COLUMNS),
     )
-    cache = Cache(Cached.STATE, conv_elements=(kernel - 1) * mixed, state_elements=value_heads * value_size * key_size,
-                  state_dtype=_dtype(config, "mamba_ssm_dtype"))  # fmt: skip
+    cache = LayerCache(
+        Cached.STATE,
+        conv_elements=(kernel - 1) * mixed,
+        state_elements=value_heads * value_size * key_size,
+        state_dtype=_dtype(config, "mamba_ssm_dtype"),
+    )
     # The convolution and the time bias are split, the norm is not; the decay is kept in float32.
     return _layer(linears, cache, value_size, mixed * kernel + value_heads, value_heads)
 
@@ -55,7 +59,7 @@ def kimi_delta(config: Config, name: str) -> Layer:
         Linear(f"{prefix}.b_proj", heads, hidden, Split.ROWS),
         Linear(f"{prefix}.o_proj", hidden, wide, Split.COLUMNS),
     )
-    cache = Cache(Cached.STATE, conv_elements=(kernel - 1) * 3 * wide, state_elements=heads * size * size,
+    cache = LayerCache(Cached.STATE, conv_elements=(kernel - 1) * 3 * wide, state_elements=heads * size * size,
                   state_dtype="float32")  # fmt: skip
     return _layer(linears, cache, size, 0, heads + wide + 3 * wide * kernel)
 
@@ -81,7 +85,7 @@ def mamba2(config: Config, name: str) -> Layer:
     conv = kernel + config.flag("mamba_conv_bias", default=config.flag("use_conv_bias", default=True))
     norm = inner if config.flag("mamba_rms_norm", default=True) else 0
     split = inner * conv + (0 if whole else shared * conv) + 2 * heads + norm
-    cache = Cache(
+    cache = LayerCache(
         Cached.STATE, conv_elements=(kernel - 1) * (inner + (0 if whole else shared)),
         conv_whole=(kernel - 1) * shared if whole else 0, state_elements=heads * size * state,
         state_dtype=_nemotron_dtype(config), checkpoints=1,
@@ -106,7 +110,7 @@ def mamba(config: Config, name: str) -> Layer:
         Linear(f"{name}.out_proj", hidden, inner, Split.COLUMNS, bias=bias),
     )
     conv = kernel + config.flag("mamba_conv_bias", default=config.flag("use_conv_bias", default=True))
-    cache = Cache(Cached.STATE, conv_elements=(kernel - 1) * inner, state_elements=inner * state)
+    cache = LayerCache(Cached.STATE, conv_elements=(kernel - 1) * inner, state_elements=inner * state)
     return _layer(linears, cache, rank + 2 * state, inner * conv + inner, inner * state)
 
 
@@ -127,7 +131,7 @@ def short_conv(config: Config, name: str) -> Layer:
         Linear("conv.in_proj", 3 * wide, hidden, Split.ROWS, bias=bias),
         Linear("conv.out_proj", hidden, wide, Split.COLUMNS, bias=bias),
     )
-    return _layer(linears, Cache(Cached.STATE, conv_elements=(kernel - 1) * wide), 0, wide * (kernel + bias))
+    return _layer(linears, LayerCache(Cached.STATE, conv_elements=(kernel - 1) * wide), 0, wide * (kernel + bias))
 
 
 def _nemotron_dtype(config: Config) -> str:

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 from .accelerators import MIB
 from .activations import MATRIX_WORKSPACE_BYTES, Pass, activation_bytes, fused_tokens, quantized
-from .engine import Engine
+from .effective import EngineSettings
 from .graphs import graph_bytes
 from .loading import left_over
 from .quantization import DTYPE_BYTES, MXFP4_BLOCK, Scheme
-from .shapes import Model
+from .shapes import ModelShape
 from .weights import LARGE_TENSOR
 
 CPU_PROCESS_BYTES = 565 * MIB
@@ -41,7 +41,7 @@ class Overhead:
         return self.activation + self.graphs + self.other
 
 
-def overhead(model: Model, engine: Engine, scheme: Scheme, stage: int = 0) -> Overhead:
+def overhead(model: ModelShape, engine: EngineSettings, scheme: Scheme, stage: int = 0) -> Overhead:
     """The overhead of one rank of a pipeline stage."""
     if engine.on_cpu:
         return Overhead(_cpu_activation_bytes(model, engine), 0, CPU_PROCESS_BYTES)
@@ -56,7 +56,7 @@ def overhead(model: Model, engine: Engine, scheme: Scheme, stage: int = 0) -> Ov
     return Overhead(activation_bytes(whole), graph_bytes(whole), other)
 
 
-def _libraries(engine: Engine) -> int:
+def _libraries(engine: EngineSettings) -> int:
     release = engine.release
     if engine.ranks.gpus > 1:
         return release.joined_libraries + (release.expert_libraries if engine.ranks.experts else 0)
@@ -117,7 +117,7 @@ def _adapter_bytes(whole: Pass) -> int:
     return lora.slots * lora.rank * (widths + ends) * whole.size
 
 
-def _cpu_activation_bytes(model: Model, engine: Engine) -> int:
+def _cpu_activation_bytes(model: ModelShape, engine: EngineSettings) -> int:
     """Hidden states, residual, and the widest matrix's inputs and outputs; or the logits."""
     size, tokens = DTYPE_BYTES[engine.dtype], engine.max_num_batched_tokens
     width = model.intermediate // engine.ranks.tensor

@@ -11,14 +11,14 @@ from math import ceil
 from ..api import InferenceServiceSpec
 from ..api.reasons import Reason
 from .accelerators import GIB, MIB, Gpu
-from .engine import Engine, engine_of
+from .effective import EngineSettings, engine_of
 from .headers import Weighed, weighed
 from .kv_cache import KNOWN_KV_DTYPES, Layout, layout
 from .overhead import CPU_STARTED_BYTES, STARTED_BYTES, Overhead, overhead
 from .quantization import Scheme, method_of, scheme_of
 from .refusals import first_refusal
 from .rules import SPLITS, Question
-from .shapes import Cached, Model
+from .shapes import Cached, ModelShape
 from .versions import MINOR_MARGIN, MINOR_MARGIN_BYTES
 from .weights import Storage
 
@@ -112,7 +112,7 @@ class _Budget:
         return self.available / self.layout.block_bytes if self.layout.block_bytes else self.available
 
 
-def plan(spec: InferenceServiceSpec, model: Model, gpu: Gpu, gpus_per_node: int | None = None) -> Plan:
+def plan(spec: InferenceServiceSpec, model: ModelShape, gpu: Gpu, gpus_per_node: int | None = None) -> Plan:
     """The plan for one service on one kind of GPU. `gpus_per_node`: of the largest node, where it is known."""
     model = _as_asked(spec, model)
     engine = _with_sparse_cache(engine_of(spec, model, gpu), model, gpu)
@@ -138,14 +138,14 @@ def plan(spec: InferenceServiceSpec, model: Model, gpu: Gpu, gpus_per_node: int 
     return result
 
 
-def _as_asked(spec: InferenceServiceSpec, model: Model) -> Model:
+def _as_asked(spec: InferenceServiceSpec, model: ModelShape) -> ModelShape:
     """The model without its output head, where vLLM is to embed with it or to score (--runner pooling)."""
     words = " ".join(spec.extra_args or []).replace("=", " ").split()
     pooling = any(pair == ("--runner", "pooling") for pair in pairwise(words))
     return replace(model, pooling=True, tied=True) if pooling and not model.pooling else model
 
 
-def _with_sparse_cache(engine: Engine, model: Model, gpu: Gpu) -> Engine:
+def _with_sparse_cache(engine: EngineSettings, model: ModelShape, gpu: Gpu) -> EngineSettings:
     """An fp8 cache of sparse latent attention has a format of its own on Hopper (layers/attention/mla_attention.py)."""
     sparse = any(cache.kind is Cached.INDEX and cache.token_bytes for layer in model.layers for cache in layer.more)
     packed = sparse and gpu.capability == (9, 0) and engine.kv_dtype.startswith("fp8")
@@ -158,7 +158,7 @@ def _unsure(result: Plan, why: str) -> Plan:
     return replace(result, fits=None, reason=Reason.UNKNOWN_ARCHITECTURE, message=message, capacity=None)
 
 
-def _share_is_taken(engine: Engine, gpu: Gpu, requested: int) -> str | None:
+def _share_is_taken(engine: EngineSettings, gpu: Gpu, requested: int) -> str | None:
     """vLLM refuses where less is free at its start than its share (v1/worker/utils.py; on the CPU, v1/worker)."""
     started = CPU_STARTED_BYTES if engine.on_cpu else STARTED_BYTES
     if requested <= gpu.total_bytes - started or (engine.on_cpu and engine.kv_cache_bytes):
@@ -170,7 +170,9 @@ def _share_is_taken(engine: Engine, gpu: Gpu, requested: int) -> str | None:
     )
 
 
-def _unknown(model: Model, engine: Engine, scheme: Scheme | None, asked: str | None) -> tuple[Reason, str] | None:
+def _unknown(
+    model: ModelShape, engine: EngineSettings, scheme: Scheme | None, asked: str | None
+) -> tuple[Reason, str] | None:
     """Why nothing can be reckoned; None: it can."""
     if scheme is None:
         name = method_of(model) or str(asked)
@@ -191,7 +193,7 @@ def _unknown(model: Model, engine: Engine, scheme: Scheme | None, asked: str | N
     return None
 
 
-def _budget(model: Model, engine: Engine, gpu: Gpu, scheme: Scheme, stage: int) -> _Budget:
+def _budget(model: ModelShape, engine: EngineSettings, gpu: Gpu, scheme: Scheme, stage: int) -> _Budget:
     found = weighed(model, engine, storage(scheme, gpu), stage)
     extra = overhead(model, engine, scheme, stage)
     requested = ceil(gpu.total_bytes * engine.utilization)
@@ -207,7 +209,7 @@ def storage(scheme: Scheme, gpu: Gpu) -> Storage:
     return Storage(scheme, (1, 64) if hopper else (256, 128), wide)
 
 
-def _verdict(model: Model, engine: Engine, gpu: Gpu, budget: _Budget) -> Plan:
+def _verdict(model: ModelShape, engine: EngineSettings, gpu: Gpu, budget: _Budget) -> Plan:
     capacity = _capacity(model, engine, gpu, budget)
     spare, exact = capacity.memory.left - capacity.needed_bytes, False
     if engine.kv_cache_bytes:
@@ -227,7 +229,7 @@ def _too_large(budget: _Budget, gpu: Gpu) -> bool:
     return least > min(budget.requested, gpu.total_bytes)
 
 
-def _capacity(model: Model, engine: Engine, gpu: Gpu, budget: _Budget) -> Capacity:
+def _capacity(model: ModelShape, engine: EngineSettings, gpu: Gpu, budget: _Budget) -> Capacity:
     available, places = budget.available, budget.layout
     margin = _margin(model, engine, gpu, budget)
     limit = max(model.longest, engine.max_model_len)
@@ -246,7 +248,7 @@ def _capacity(model: Model, engine: Engine, gpu: Gpu, budget: _Budget) -> Capaci
     )  # fmt: skip
 
 
-def _margin(model: Model, engine: Engine, gpu: Gpu, budget: _Budget) -> int:
+def _margin(model: ModelShape, engine: EngineSettings, gpu: Gpu, budget: _Budget) -> int:
     """How far the budget may be off.
 
     Little where every term was measured (one Hopper GPU, a model that generates): 4 % of the overhead and 100 MiB are

@@ -11,7 +11,7 @@ from typing import Any
 from .checkpoints import BUILDERS
 from .identity import Same
 from .schemes import DTYPE_BYTES, MXFP4_BLOCK, Scheme
-from .shapes import Model
+from .shapes import ModelShape
 from .values import ModelConfigError, mapping
 
 __all__ = ["ALIASES", "DTYPE_BYTES", "MXFP4_BLOCK", "Scheme", "kv_dtype_of", "method_of", "scheme_of", "settings_of"]
@@ -62,7 +62,7 @@ def settings_of(config: Mapping[str, Any], beside: Mapping[str, Any] | None) -> 
     return None
 
 
-def method_of(model: Model) -> str:
+def method_of(model: ModelShape) -> str:
     """The quantization that the checkpoint says it has, as vLLM spells it; "" for none."""
     config = model.quantization
     if not config:
@@ -87,7 +87,7 @@ def _of_producer(config: Mapping[str, Any], content: Mapping[str, Any], algorith
     return _OF_PRODUCER.get(algorithm, f"modelopt {algorithm}")
 
 
-def scheme_of(model: Model, requested: str | None) -> Scheme | None:
+def scheme_of(model: ModelShape, requested: str | None) -> Scheme | None:
     """How the matrices are stored; None for a quantization whose storage the planner does not know.
 
     Raises ModelConfigError for settings that no checkpoint can have.
@@ -107,7 +107,7 @@ def _built(method: str, settings: Same[Mapping[str, Any]]) -> Scheme | None:
     return build(settings.value) if build else None
 
 
-def kv_dtype_of(model: Model) -> str:
+def kv_dtype_of(model: ModelShape) -> str:
     """The type of the KV cache that the checkpoint asks for; "auto" where it says nothing."""
     method = method_of(model)
     if not method:
@@ -123,7 +123,7 @@ def kv_dtype_of(model: Model) -> str:
     return _KV_DTYPES.get(str(scheme or algorithm).lower(), "auto")
 
 
-def check_quantization(model: Model) -> None:
+def check_quantization(model: ModelShape) -> None:
     """Raise ModelConfigError where the checkpoint's settings make no sense: a plan does not, then."""
     try:
         scheme_of(model, None)

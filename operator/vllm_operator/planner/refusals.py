@@ -7,7 +7,7 @@ Rules on quantizations are in `methods.py`, rules on parallel sizes in `splits.p
 from ..api.reasons import Reason
 from ..api.vocabulary import VLLM_VERSION
 from . import methods, splits
-from .engine import UNSTABLE_IN_FLOAT16
+from .effective import UNSTABLE_IN_FLOAT16
 from .rules import Check, Question, Refusal
 from .served import SERVED
 from .shapes import Cached

@@ -10,9 +10,9 @@ from ..api import InferenceServiceSpec
 from ..api.reasons import Reason
 from ..api.vocabulary import VLLM_VERSION
 from .accelerators import Gpu
-from .engine import Engine
+from .effective import EngineSettings
 from .quantization import Scheme
-from .shapes import Model
+from .shapes import ModelShape
 
 SPLITS = frozenset({
     Reason.ATTENTION_HEADS, Reason.KV_HEADS, Reason.INTERMEDIATE, Reason.EXPERT_WIDTH, Reason.VOCABULARY,
@@ -34,8 +34,8 @@ class Question:
     """All that a rule may look at."""
 
     spec: InferenceServiceSpec
-    model: Model
-    engine: Engine
+    model: ModelShape
+    engine: EngineSettings
     gpu: Gpu
     scheme: Scheme | None
     """How the weights are stored; None: not known."""

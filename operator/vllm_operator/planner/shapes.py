@@ -82,7 +82,7 @@ class Cached(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Cache:
+class LayerCache:
     """What one layer keeps. Elements are of the KV cache's type, per token; for STATE, per sequence."""
 
     kind: Cached
@@ -112,7 +112,7 @@ class Layer:
     """One decoder layer."""
 
     linears: tuple[Linear, ...]
-    cache: Cache | None
+    cache: LayerCache | None
     experts: Experts | None = None
     elements: int = 0
     """Elements that every rank has: norms, and biases without a matrix."""
@@ -122,12 +122,12 @@ class Layer:
     """Elements that every rank has, kept in float32."""
     split_float32_elements: int = 0
     """Elements that ranks share out, kept in float32."""
-    more: tuple[Cache, ...] = ()
+    more: tuple[LayerCache, ...] = ()
     """What the layer keeps besides `cache`: an indexer's keys, the state of a mixer beside the attention."""
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
+class ModelShape:
     """A model as the planner sees it: derived from config.json, without its weights."""
 
     architecture: str

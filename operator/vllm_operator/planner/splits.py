@@ -11,7 +11,7 @@ from math import gcd
 from ..api.reasons import Reason
 from .rules import Question, Refusal
 from .schemes import DTYPE_BYTES, Scheme, schemes_of_all
-from .shapes import Cached, Layer, Linear, Model, Split
+from .shapes import Cached, Layer, Linear, ModelShape, Split
 from .weights import VOCABULARY_PADDING
 
 LARGEST_TENSOR_SIZE = 16
@@ -77,7 +77,7 @@ def _misfits(question: Question, tensor: int) -> Iterator[Misfit]:
     yield from _blocks(question, tensor)
 
 
-def _without_attention(model: Model) -> bool:
+def _without_attention(model: ModelShape) -> bool:
     """Mamba has no heads to share out but those of its states."""
     return bool(model.layers) and all(layer.cache and layer.cache.kind is Cached.STATE for layer in model.layers)
 

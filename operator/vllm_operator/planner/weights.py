@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from .schemes import DTYPE_BYTES, MXFP4_BLOCK, Scheme, plain, schemes_of_all
-from .shapes import Cached, Experts, Layer, Linear, Model
+from .shapes import Cached, Experts, Layer, Linear, ModelShape
 
 LARGE_TENSOR = 10 << 20
 """From this size on torch's allocator takes memory for a tensor alone, in steps of LARGE_STEP."""
@@ -69,7 +69,7 @@ class Storage:
     """Whether the kernel keeps zero points as 16-bit numbers: Machete, on Hopper (kernels/mixed_precision)."""
 
 
-def rank_weights(model: Model, storage: Storage, ranks: Ranks, stage: int) -> Weights:
+def rank_weights(model: ModelShape, storage: Storage, ranks: Ranks, stage: int) -> Weights:
     """Weights of one rank of a pipeline stage."""
     layers = ranks.stages(len(model.layers))[stage]
     size = DTYPE_BYTES[model.dtype]
@@ -92,7 +92,7 @@ class _Kind:
     count: int = 0
 
 
-def _kinds(model: Model, scheme: Scheme, layers: range) -> Iterable[_Kind]:
+def _kinds(model: ModelShape, scheme: Scheme, layers: range) -> Iterable[_Kind]:
     schemes = schemes_of_all(model.layers, scheme, DTYPE_BYTES[model.dtype])
     found: dict[tuple[int, ...], _Kind] = {}
     for index in layers:
@@ -101,7 +101,7 @@ def _kinds(model: Model, scheme: Scheme, layers: range) -> Iterable[_Kind]:
     return found.values()
 
 
-def _edge_bytes(model: Model, scheme: Scheme, ranks: Ranks, ends: tuple[bool, bool]) -> int:
+def _edge_bytes(model: ModelShape, scheme: Scheme, ranks: Ranks, ends: tuple[bool, bool]) -> int:
     """Embedding, output head and what else is outside the layers, on the first and the last stage."""
     size, (first, last) = DTYPE_BYTES[model.dtype], ends
     rows = -(-model.vocabulary // VOCABULARY_PADDING) * VOCABULARY_PADDING // ranks.tensor
@@ -119,7 +119,7 @@ def _edge_bytes(model: Model, scheme: Scheme, ranks: Ranks, ends: tuple[bool, bo
     return total + (_tower_bytes(model, ranks, size) if first else 0)
 
 
-def _tower_bytes(model: Model, ranks: Ranks, size: int) -> int:
+def _tower_bytes(model: ModelShape, ranks: Ranks, size: int) -> int:
     none, storage = plain(size), Storage(plain(size))
     return sum(
         count * _layer_bytes(layer, (none,) * (len(layer.linears) + 1), storage, ranks, size).parameters

@@ -9,7 +9,7 @@ from ..api import InferenceServiceSpec
 from ..api.base import bytes_of
 from .accelerators import GIB, Gpu
 from .quantization import kv_dtype_of
-from .shapes import Cached, Model
+from .shapes import Cached, ModelShape
 from .versions import Planned, Release, planned_for
 from .weights import Ranks
 
@@ -31,7 +31,7 @@ UNSTABLE_IN_FLOAT16 = {
 
 
 @dataclass(frozen=True, slots=True)
-class Lora:
+class LoraSettings:
     """Adapters beside the model."""
 
     rank: int
@@ -40,7 +40,7 @@ class Lora:
 
 
 @dataclass(frozen=True, slots=True)
-class Engine:
+class EngineSettings:
     """vLLM's effective settings for one replica."""
 
     ranks: Ranks
@@ -60,7 +60,7 @@ class Engine:
     quantization: str | None
     """What the user asks for."""
     dtype: str
-    lora: Lora | None
+    lora: LoraSettings | None
     speculative_tokens: int
     speculative_method: str | None
     second_runner: bool
@@ -91,7 +91,7 @@ class Engine:
         return batches * self.max_num_batched_tokens
 
 
-def engine_of(spec: InferenceServiceSpec, model: Model, gpu: Gpu) -> Engine:
+def engine_of(spec: InferenceServiceSpec, model: ModelShape, gpu: Gpu) -> EngineSettings:
     """The settings for a service of this model on this GPU."""
     ranks = Ranks(spec.tensor_parallel_size or 1, spec.pipeline_parallel_size or 1, bool(spec.expert_parallel))
     on_cpu = spec.accelerator.resource == "cpu"
@@ -102,7 +102,7 @@ def engine_of(spec: InferenceServiceSpec, model: Model, gpu: Gpu) -> Engine:
     kv_dtype = (cache.dtype if cache else None) or "auto"
     dtype = spec.dtype if spec.dtype and spec.dtype != "auto" else _own_dtype(model, gpu)
     lora, planned = spec.lora, planned_for(spec.image)
-    return Engine(
+    return EngineSettings(
         ranks=ranks,
         max_model_len=length,
         auto=spec.max_model_len == "auto",
@@ -116,7 +116,7 @@ def engine_of(spec: InferenceServiceSpec, model: Model, gpu: Gpu) -> Engine:
         eager=bool(spec.enforce_eager) or on_cpu or _extra(spec, "optimization-level") == 0,
         quantization=spec.quantization,
         dtype={"half": "float16", "float": "float32"}.get(dtype, dtype),
-        lora=Lora(lora.max_rank or DEFAULT_LORA_RANK, _extra(spec, "max-loras") or 1) if lora else None,
+        lora=LoraSettings(lora.max_rank or DEFAULT_LORA_RANK, _extra(spec, "max-loras") or 1) if lora else None,
         speculative_tokens=spec.speculative.num_speculative_tokens if spec.speculative else 0,
         speculative_method=spec.speculative.method if spec.speculative else None,
         second_runner=_second_runner(model, spec, planned.release),
@@ -134,7 +134,7 @@ def _extra(spec: InferenceServiceSpec, name: str) -> int | None:
     return int(values[-1]) if values and values[-1].isdecimal() else None
 
 
-def _own_dtype(model: Model, gpu: Gpu) -> str:
+def _own_dtype(model: ModelShape, gpu: Gpu) -> str:
     """The type that vLLM takes where the user names none: GPUs before Ampere have no bfloat16 (config/model.py)."""
     if model.dtype != "bfloat16" or gpu.vendor != "nvidia" or not (0, 0) < gpu.capability < (8, 0):
         return model.dtype
@@ -157,7 +157,7 @@ def _batch(spec: InferenceServiceSpec, gpu: Gpu, length: int, ranks: Ranks, *, o
     return own_seqs or min(seqs, tokens), tokens
 
 
-def _second_runner(model: Model, spec: InferenceServiceSpec, release: Release) -> bool:
+def _second_runner(model: ModelShape, spec: InferenceServiceSpec, release: Release) -> bool:
     method = spec.speculative.method if spec.speculative else None
     if release.runner_for_all:
         return method not in _FIRST_RUNNER_DRAFTS
