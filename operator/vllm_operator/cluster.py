@@ -263,10 +263,10 @@ class Cluster:
 async def _bounded(response: Any, most: int) -> bytes:
     """The body of an answer. Raises OverLimitError where it is larger than `most` bytes, without reading the rest."""
     body = bytearray()
-    async for chunk in response.response.content.iter_chunked(most):
+    async for chunk in response.content.iter_chunked(most):
         body += chunk
         if len(body) > most:
-            response.response.close()
+            response.close()
             raise limits.OverLimitError(f"larger than {most // limits.MIB} MiB")
     return bytes(body)
 

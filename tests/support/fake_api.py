@@ -33,9 +33,12 @@ class _Answer(SimpleNamespace):
     status = 200
 
     @property
-    def response(self) -> SimpleNamespace:
-        """As aiohttp gives it: to be read in chunks."""
-        return SimpleNamespace(content=self, close=lambda: None)
+    def content(self) -> "_Answer":
+        """As aiohttp's answers have it: to be read in chunks."""
+        return self
+
+    def close(self) -> None:
+        """Nothing is open."""
 
     async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
         """The body, piece by piece."""
