@@ -36,7 +36,7 @@ MODELS: dict[str, Object] = {
 
 def hub_pod() -> list[Object]:
     """The hub as a pod with a Service, from the operator's own image."""
-    source = (REPOSITORY / "tests" / "inspection" / "hub.py").read_text()
+    source = (REPOSITORY / "tests" / "support" / "hub.py").read_text()
     labels = {"app": "hub"}
     container = {
         "name": "hub",
