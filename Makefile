@@ -17,18 +17,19 @@ help:  ## Show the targets
 
 setup: $(VENV)/.installed  ## Make the virtual environment with pinned packages
 
-$(VENV)/.installed: requirements/dev.txt pyproject.toml Makefile
+$(VENV)/.installed: requirements/dev.txt requirements/uv.txt pyproject.toml Makefile
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet "uv==$(UV_VERSION)"
-	$(BIN)/uv pip sync --quiet --python $(BIN)/python --no-config requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/uv.txt
+	$(BIN)/uv pip sync --quiet --require-hashes --python $(BIN)/python --no-config requirements/dev.txt requirements/uv.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-config --offline --no-deps --no-build-isolation -e .
 	touch $@
 
-lock:  ## Pin again what pyproject.toml asks for
-	$(BIN)/uv pip compile --quiet --no-header --no-emit-index-url --no-annotate --upgrade pyproject.toml -o requirements/operator.txt
-	$(BIN)/uv pip compile --quiet --no-header --no-emit-index-url --no-annotate --extra clients --extra test \
-	  -c requirements/operator.txt pyproject.toml -o requirements/dev.txt
-	echo "uv==$(UV_VERSION)" >> requirements/dev.txt
+PIN := $(BIN)/uv pip compile --quiet --no-header --no-emit-index-url --no-annotate --generate-hashes
+
+lock:  ## Pin again what pyproject.toml asks for, each file of a package by its hash
+	$(PIN) --upgrade pyproject.toml -o requirements/operator.txt
+	$(PIN) --extra clients --extra test -c requirements/operator.txt pyproject.toml -o requirements/dev.txt
+	echo "uv==$(UV_VERSION)" | $(PIN) - -o requirements/uv.txt
 
 lint: setup  ## ruff, mypy and the import contracts
 	$(BIN)/ruff check .
