@@ -24,7 +24,6 @@ from ..snapshots.child import deployment_of, odd_revisions
 from ..snapshots.own import ObjectSnapshot
 from ..status.conditions import operator_failed
 from ..status.evidence import Engine, Evidence
-from ..status.taken import taken
 from .agreement import Agreement
 from .memory import Memory
 from .view import View
@@ -38,7 +37,6 @@ async def gather(
     key: Key, snapshot: ObjectSnapshot, memory: Memory, surroundings: Surroundings, agreement: Agreement
 ) -> Evidence:
     """The evidence on which the service is decided. What is still being read, `memory.waits()` tells."""
-    view = View(surroundings.indices)
     evidence = _watched(key, snapshot, memory, surroundings, agreement)
     if not evidence.spec_error and (settings := surroundings.settings).allowed_claims:
         written = parse(key, snapshot, memory, settings)[0].spec
@@ -50,7 +48,7 @@ async def gather(
         evidence = await _read(reader, evidence)
     nodes = evidence.nodes
     if nodes and asks_for_gpus(evidence.deployment, evidence.pods):
-        gpus = supply(key.namespace, evidence.service.spec, nodes, view.all_pods())
+        gpus = supply(key.namespace, evidence.service.spec, nodes, View(surroundings.indices).all_pods())
         evidence = replace(evidence, supply=gpus)
     return evidence
 
@@ -70,7 +68,7 @@ def _watched(
     """What the watches show, and what is remembered of what they showed."""
     view = View(surroundings.indices)
     service, spec_error = parse(key, snapshot, memory, surroundings.settings)
-    before, _ = taken(memory.writer.newest(snapshot.resource_version, snapshot.status))
+    before = memory.writer.newest(snapshot.resource_version, snapshot.status)
     terms = Terms(service.spec)
     if not spec_error:
         terms, spec_error = _terms(service, before, memory, agreement)
