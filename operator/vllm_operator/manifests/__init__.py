@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 from ..api.resource import InferenceService
 from .autoscaling import Scaling
-from .inspection import inspection, inspection_key, inspection_name, kept_model, kept_model_name, model_claim
+from .inspection import inspection, inspection_name, kept_model, kept_model_name, model_claim
 from .kinds import CHILD_KINDS, OPTIONAL_KINDS, Parts
 from .metadata import Manifest
 from .packing import Packed, pack
@@ -24,7 +24,6 @@ __all__ = [
     "controller_revision",
     "desired",
     "inspection",
-    "inspection_key",
     "inspection_name",
     "kept_model",
     "kept_model_name",

@@ -16,7 +16,6 @@ from ..assess.supply import supply
 from ..assess.terms import Terms
 from ..diagnosis import Autoscaler, Finding, asks_for_gpus
 from ..loop.kinds import Surroundings
-from ..manifests import inspection_key
 from ..manifests.names import hpa_of
 from ..readers.reader import Reader
 from ..settings import Settings
@@ -76,7 +75,6 @@ def _watched(
     live, pods, served = view.children(key), view.pods(key), surroundings.served()
     memory.ledger.note(live)
     memory.replicas.note(deployment_of(live, service.name, service.uid), pods, before)
-    inspected = inspection_key(service)
     odd = odd_revisions(live, service.uid)
     hpa, scaled_object = live.get(hpa_of(service)), live.get(("ScaledObject", service.name))
     return Evidence(
@@ -95,8 +93,8 @@ def _watched(
         ),
         start_replicas=memory.replicas.at_start(service),
         startup_seconds=memory.replicas.startup_seconds,
-        inspection_pod=view.inspection(key, inspected),
-        inspection=Inspection(inspected, pending=True),
+        inspection_pod=view.inspection(key, service.inspected),
+        inspection=Inspection(service.inspected, pending=True),
         resolved=terms.resolved,
         refusal=terms.refusal,
         held_back=terms.held_back,

@@ -62,7 +62,7 @@ def _object(value: Mapping[str, Any], schema: Schema, path: str, left_out: list[
 def _is_text(text: str, schema: Schema) -> bool:
     within = schema.get("minLength", 0) <= len(text) <= schema.get("maxLength", len(text))
     listed = text in schema.get("enum", (text,))
-    return within and listed and bool(re.search(schema.get("pattern", ""), text))
+    return within and listed and ("pattern" not in schema or bool(re.search(schema["pattern"], text)))
 
 
 def _is_number(value: int, schema: Schema) -> bool:
