@@ -18,6 +18,7 @@ from ..snapshots.own import ObjectSnapshot, key_of, snapshot
 from ..snapshots.pod import PodSnapshot, pod
 from ..snapshots.serving_class import UnreadClass, serving_class
 from ..status.figures import fleet
+from ..status.schema import conform
 from ..watch.sources import Indices, Item, Source
 from .reconcile import ServiceReconciler
 from .view import CHILDREN, CLASSES, INSPECTIONS, NAMESPACES, NODES, PODS, SERVICES
@@ -29,7 +30,9 @@ NODE_EVENT_DELAY_SECONDS = 2.0
 
 
 def _service(body: Body) -> Mapping[Key, ObjectSnapshot]:
-    return {key_of(body): snapshot(body)}
+    # Whoever may edit the status, or another version of the operator, may have left there what is none.
+    status, _ = conform(body.get("status") or {})
+    return {key_of(body): snapshot({**body, "status": status})}
 
 
 def _child(body: Body) -> Mapping[Key, Child]:

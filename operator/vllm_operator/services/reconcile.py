@@ -79,7 +79,7 @@ class ServiceReconciler:
         outcome = await self._outcome(evidence, assessment, memory)
         account = Account(evidence, assessment, outcome)
         settling = Settling(
-            written=memory.writer.written is not None,
+            written=memory.writer.has_written,
             settled_at=memory.settled_at,
             others_wait=self._arrivals.holds_status(),
         )

@@ -79,7 +79,7 @@ class Evidence:
 
     def without(self, *parts: str) -> "Evidence":
         """The same, and that parts of it cannot be read."""
-        return replace(self, missing=(*self.missing, *parts))
+        return replace(self, missing=(*self.missing, *parts)) if parts else self
 
     @property
     def deployment(self) -> DeploymentSnapshot | None:
