@@ -37,6 +37,16 @@ class Proof(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Pods:
+    """How a child comes to have pods: only what is controlled so, link by link, is a pod of it."""
+
+    through: tuple[str, ...] = ()
+    """The kinds that stand between the child and its pods, each the controlling owner of the next one."""
+    inspect: bool = False
+    """Whether they tell what the model is made of, and serve nobody."""
+
+
+@dataclass(frozen=True, slots=True)
 class Parts:
     """What the children of one service are made of. `template`: kept pod template; None while there must be no pods."""
 
@@ -62,6 +72,8 @@ class ChildKind:
     proof: Proof = Proof.OWNER
     optional: bool = False
     """Its API may be missing in a cluster, may come and go: everything else goes on without it."""
+    pods: Pods | None = None
+    """None: it has none."""
     autoscaler: bool = False
     """Its conditions are read, and that the API server refuses it keeps nothing else from being made."""
 
@@ -125,6 +137,7 @@ CHILD_KINDS = (
         plural="deployments",
         build=_with_template(deployment),
         pruned=Pruned.NEVER,
+        pods=Pods(through=("ReplicaSet",)),
     ),
     ChildKind(
         kind="PodDisruptionBudget",
@@ -165,6 +178,7 @@ CHILD_KINDS = (
         plural="jobs",
         build=None,  # inspection.py: only where the model is not known yet
         pruned=Pruned.LAST,
+        pods=Pods(inspect=True),
     ),
 )
 
@@ -172,3 +186,5 @@ BY_KIND = {row.kind: row for row in CHILD_KINDS}
 # What a cluster may not know.
 OPTIONAL_KINDS = frozenset(row.kind for row in CHILD_KINDS if row.optional)
 AUTOSCALERS = frozenset(row.kind for row in CHILD_KINDS if row.autoscaler)
+# What stands between children and their pods: made by Kubernetes, and only looked at.
+LINKS = tuple(sorted({kind for row in CHILD_KINDS if row.pods for kind in row.pods.through}))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from ..api.resource import Body, Key
 from ..manifests import Rendered
-from ..manifests.kinds import AUTOSCALERS
+from ..manifests.kinds import AUTOSCALERS, BY_KIND
 from ..manifests.metadata import Manifest
 from ..manifests.names import FIELD_MANAGER, INSTANCE_LABEL, REVISION_LABEL
 from .revision import Kept
@@ -87,6 +87,8 @@ class Child:
     owns_replicas: bool = False
     autoscaler: AutoscalerSnapshot | None = None
     claim: ClaimSnapshot | None = None
+    # Of what has pods.
+    uid: str = ""
 
     @property
     def template(self) -> Manifest:
@@ -155,6 +157,7 @@ def child(body: Body) -> Child:
         deployment=_deployment(body) if kind == "Deployment" else None,
         owns_replicas="f:replicas" in _applied_fields(metadata).get("f:spec", {}),
         autoscaler=AutoscalerSnapshot(_conditions(body.get("status") or {})) if kind in AUTOSCALERS else None,
+        uid=metadata["uid"] if BY_KIND[kind].pods else "",
     )
 
 

@@ -1,0 +1,84 @@
+"""Nobody is believed by labels alone: pods that others forge do not count, are not read, and tell of no model."""
+
+from typing import Any
+
+import pytest
+
+from support.kube import Object
+from support.world import CONFIG, NAMESPACE, World, serving
+from vllm_operator.api.resource import Key
+from vllm_operator.cluster import path
+from vllm_operator.inspection.report import Facts, encode
+from vllm_operator.services.kind import SOURCES
+from vllm_operator.services.view import View
+
+READY: Object = {"podIP": "10.244.0.7", "conditions": [{"type": "Ready", "status": "True"}]}
+FORGED: dict[str, list[Object] | None] = {
+    "no owner": None,
+    "the service itself": [{"uid": "uid-llama", "controller": True}],
+    "an owner that does not control": [{"uid": f"uid-of-{path('ReplicaSet', NAMESPACE, 'llama-5d8')}"}],
+    "an owner that is not there": [{"uid": "guessed", "controller": True}],
+    "the Deployment": [{"uid": f"uid-of-{path('Deployment', NAMESPACE, 'llama')}", "controller": True}],
+}
+
+
+def names(world: World, key: Key) -> list[str]:
+    return [pod.name for pod in View(world.indices).pods(key)]
+
+
+@pytest.mark.parametrize("owners", FORGED.values(), ids=FORGED.keys())
+def test_a_forged_pod_is_not_counted(owners: list[Object] | None) -> None:
+    world, key = serving()
+    real = world.pod(status=READY)
+    body = world.api.objects[real]
+    meta = {**body["metadata"], "name": "forged", "uid": "f", "ownerReferences": owners}
+    world.api.objects[path("Pod", NAMESPACE, "forged")] = {**body, "metadata": meta}
+    world.watch()
+    world.reconcile(key)
+    assert names(world, key) == ["llama-1"]
+    assert [(key, pod.name) for key, pod in View(world.indices).all_pods()] == [(key, "llama-1")]
+    assert world.message("WorkloadAvailable") == "1 of 1 pods serve"
+
+
+def test_a_pod_counts_once_its_replica_set_is_seen_and_that_event_brings_the_service_back() -> None:
+    world, key = serving()
+    world.pod(status=READY)
+    url = path("ReplicaSet", NAMESPACE, "llama-5d8")
+    replica_set = world.api.objects.pop(url)
+    world.watch()
+    assert names(world, key) == []
+    world.api.objects[url] = replica_set
+    world.watch()
+    assert names(world, key) == ["llama-1"]
+    (source,) = [source for source in SOURCES if source.resource.plural == "replicasets"]
+    assert [item.key for item in source.concerns(replica_set, world.indices)] == [key]
+
+
+def test_pods_that_end_hold_their_gpus_after_their_owners_are_gone() -> None:
+    world, key = serving()
+    url = world.pod(status=READY)
+    world.api.objects[url]["metadata"]["deletionTimestamp"] = "2026-11-27T12:00:00Z"
+    for kind, name in (("ReplicaSet", "llama-5d8"), ("Deployment", "llama"), ("InferenceService", "llama")):
+        world.api.objects.pop(path(kind, NAMESPACE, name))
+    world.watch()
+    assert names(world, key) == []
+    assert [pod.name for _, pod in View(world.indices).all_pods()] == ["llama-1"]
+
+
+@pytest.mark.parametrize("owner", [None, f"uid-of-{path('Deployment', NAMESPACE, 'llama')}"])
+def test_a_forged_report_is_not_taken(owner: str | None) -> None:
+    world = World()
+    key = world.service()
+    world.reconcile(key)
+    world.inspected()
+    (url,) = [url for url in world.api.objects if "/pods/" in url]
+    forged: dict[str, Any] = world.api.objects[url]
+    forged["status"]["containerStatuses"][0]["state"]["terminated"]["message"] = encode(Facts(CONFIG, commit="f" * 40))
+    forged["metadata"]["ownerReferences"] = [{"uid": owner, "controller": True}] if owner else []
+    world.watch()
+    world.reconcile(key)
+    assert "commit" not in world.status().get("model", {})
+    assert world.children("ControllerRevision") == []
+    world.inspected()
+    world.reconcile(key)
+    assert len(world.children("ControllerRevision")) == 2
