@@ -79,7 +79,8 @@ def plan_changes(evidence: Evidence, known: Known) -> Changes:
         template = rendered.template
         keeping = list(_keep_rendering(evidence, known, rendered))
     scaling = Scaling(evidence.startup_seconds, known.settings.prometheus_url)
-    children = desired(evidence.service, template, served=evidence.served, scaling=scaling)
+    pods = [pod.service_uid for pod in (*evidence.pods, *evidence.old_pods) if not pod.failed]
+    children = desired(evidence.service, template, served=evidence.served, scaling=scaling, pod_uids=pods)
     # Without the kept template of what is deployed, it is left as it is.
     complete = template is not None or deployed_revision(evidence) is None
     steps = [

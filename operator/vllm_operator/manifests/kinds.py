@@ -6,7 +6,7 @@ the tests go through. A new kind is a builder in a file of its own, and a row; t
 what is still missing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from enum import Enum
 
@@ -17,7 +17,7 @@ from .claim import cache_claim
 from .deployment import deployment
 from .metadata import Manifest
 from .monitoring import service_monitor
-from .network import network_policy, service
+from .network import network_policy, selects_by_uid, service
 
 
 class Pruned(Enum):
@@ -48,11 +48,14 @@ class Pods:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What the children of one service are made of. `template`: kept pod template; None while there must be no pods."""
+    """What the children of one service are made of."""
 
     service: InferenceService
     template: Manifest | None
+    """The kept pod template; None while there must be no pods."""
     scaling: Scaling
+    pod_uids: Collection[str] = ()
+    """Of each pod that there is, the label of its service's uid; empty where it has none."""
 
 
 # None where the service has no such child.
@@ -86,6 +89,10 @@ class ChildKind:
 
 def _always(build: Callable[[InferenceService], Manifest | None]) -> Build:
     return lambda parts: build(parts.service)
+
+
+def _service(parts: Parts) -> Manifest:
+    return service(parts.service, by_uid=selects_by_uid(parts.service, parts.template, parts.pod_uids))
 
 
 def _with_pods(build: Callable[[InferenceService], Manifest | None]) -> Build:
@@ -128,7 +135,7 @@ CHILD_KINDS = (
         kind="Service",
         api_version="v1",
         plural="services",
-        build=_always(service),
+        build=_service,
         pruned=Pruned.NEVER,
     ),
     ChildKind(

@@ -11,7 +11,7 @@ from sys import intern
 
 from ..api.limits import count_of, cut_lines
 from ..api.resource import Body
-from ..manifests.names import CONTAINER, REVISION_LABEL
+from ..manifests.names import CONTAINER, REVISION_LABEL, SERVICE_UID_LABEL
 from .child import owner_uid
 from .pod_event import PodEvent
 
@@ -81,6 +81,8 @@ class PodSnapshot:
     uid: str = ""
     # The uid of its controlling owner: see owners.py.
     owner: str = ""
+    # The label of its service's uid; empty for a pod of an earlier version of the operator.
+    service_uid: str = ""
     # Read on demand (readers/events.py), oldest first.
     events: tuple[PodEvent, ...] = ()
 
@@ -116,6 +118,7 @@ def pod(body: Body) -> PodSnapshot:
         asked=_holds(*_devices(spec)) if ready else _asked(spec),
         uid=metadata.get("uid", ""),
         owner=intern(owner_uid(metadata) or ""),
+        service_uid=intern(metadata.get("labels", {}).get(SERVICE_UID_LABEL, "")),
     )
 
 

@@ -9,6 +9,7 @@ from support.world import CONFIG, NAMESPACE, World, serving
 from vllm_operator.api.resource import Key
 from vllm_operator.cluster import path
 from vllm_operator.inspection.report import Facts, encode
+from vllm_operator.manifests.names import SERVICE_UID_LABEL
 from vllm_operator.services.kind import SOURCES
 from vllm_operator.services.view import View
 
@@ -82,3 +83,43 @@ def test_a_forged_report_is_not_taken(owner: str | None) -> None:
     world.inspected()
     world.reconcile(key)
     assert len(world.children("ControllerRevision")) == 2
+
+
+def selector(world: World) -> Object:
+    found: Object = world.api.objects[path("Service", NAMESPACE, "llama")]["spec"]["selector"]
+    return found
+
+
+def test_a_service_of_an_earlier_version_selects_by_uid_once_its_pods_have_rolled() -> None:
+    world, key = serving()
+    assert selector(world)[SERVICE_UID_LABEL] == "uid-llama"
+    for url, body in world.api.objects.items():  # as that version left it
+        if "/controllerrevisions/" in url and "template" in body["data"]:
+            del body["data"]["template"]["metadata"]["labels"][SERVICE_UID_LABEL]
+    world.api.objects[path("Deployment", NAMESPACE, "llama")]["spec"]["template"]["metadata"]["labels"].pop(
+        SERVICE_UID_LABEL
+    )
+    del selector(world)[SERVICE_UID_LABEL]
+    old = world.pod("old", status=READY)
+    world.begin()
+    world.reconcile(key)
+    assert SERVICE_UID_LABEL not in selector(world)
+    world.service(rollout={"restartedAt": "2026-11-27T12:00:00Z"})
+    world.reconcile(key)
+    world.inspected()
+    world.reconcile(key)
+    world.pod("new", status=READY)
+    world.reconcile(key)
+    assert [pod.service_uid for pod in View(world.indices).pods(key)] == ["uid-llama", ""]
+    assert SERVICE_UID_LABEL not in selector(world)
+    del world.api.objects[old]
+    world.watch()
+    world.reconcile(key)
+    assert selector(world)[SERVICE_UID_LABEL] == "uid-llama"
+    world.service()  # back to what the kept template of that version has
+    world.reconcile(key)
+    world.inspected()
+    world.reconcile(key)
+    written = [write for write in world.writes() if "services/llama" in write or "deployments/" in write]
+    assert written[:2] == ["patch services/llama", "patch deployments/llama"]
+    assert SERVICE_UID_LABEL not in selector(world)
