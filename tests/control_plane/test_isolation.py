@@ -16,11 +16,13 @@ from support.model_reports import LLAMA_8B, REPORTS
 from support.operator_process import OperatorProcess
 from support.services import LABEL, ready, reason, service
 from vllm_operator.inspection.report import decode, encode
-from vllm_operator.manifests.names import INSPECTION_LABEL
+from vllm_operator.manifests.hardening import VERSION_ANNOTATION
+from vllm_operator.manifests.names import INSPECTION_LABEL, SERVICE_UID_LABEL
 from vllm_operator.watch.watches import Watches
 
 pytestmark = pytest.mark.control_plane
 POD: Object = {"apiVersion": "v1", "kind": "Pod"}
+NODE = {"path": "/", "type": "Directory"}
 
 
 def forged(real: Object, name: str, owners: list[Object]) -> Object:
@@ -97,3 +99,64 @@ def test_of_replica_sets_only_metadata_are_read(
     assert found["kind"] == "PartialObjectMetadataList"
     assert {key for item in found["items"] for key in item} <= {"apiVersion", "kind", "metadata"}
     assert [item for item in found["items"] if item["metadata"]["namespace"] == kube.namespace]
+
+
+def test_a_forged_template_reaches_no_pod(kube: Kube, operator: OperatorProcess) -> None:
+    ready(kube)
+    (kept,) = kube.list("controllerrevisions", f"{LABEL}=llama")
+    pods = {pod["metadata"]["uid"] for pod in kube.list("pods")}
+    operator.stop()  # it would put back what it has kept
+    kube.run("delete", "controllerrevision", kept["metadata"]["name"])
+    template = kept["data"]["template"]
+    template["spec"] |= {
+        "hostNetwork": True,
+        "volumes": [*template["spec"]["volumes"], {"name": "x", "hostPath": NODE}],
+    }
+    meta = {key: kept["metadata"][key] for key in ("name", "labels", "ownerReferences")}
+    body = {
+        "apiVersion": "apps/v1",
+        "kind": "ControllerRevision",
+        "metadata": meta,
+        "revision": 1,
+        "data": kept["data"],
+    }
+    kube.apply(body)
+    operator.start()
+    kube.wait("it is told", 30, lambda: reason(kube) == "TemplateNotAllowed")
+    kube.merge("deployment", "llama", {"spec": {"template": {"metadata": {"labels": {"mine": "yes"}}}}})
+    time.sleep(3)
+    deployment = kube.get("deployment", "llama")
+    assert deployment
+    assert deployment["spec"]["template"]["spec"].get("hostNetwork") is None
+    kube.merge("deployment", "llama", {"spec": {"template": {"metadata": {"labels": {"mine": None}}}}})
+    kube.merge("vis", "llama", {"spec": {"rollout": {"restartedAt": "2026-11-27T12:00:00Z"}}})
+    kube.ready("llama", 60)
+    assert "hostPath" not in json.dumps(kube.get("deployment", "llama"))
+    assert not pods & {
+        pod["metadata"]["uid"] for pod in kube.list("pods") if "deletionTimestamp" not in pod["metadata"]
+    }
+
+
+def test_a_template_without_a_security_fix_is_told_and_stays(kube: Kube, operator: OperatorProcess) -> None:
+    ready(kube)
+    (kept,) = kube.list("controllerrevisions", f"{LABEL}=llama")
+    operator.stop()
+    kube.run("delete", "controllerrevision", kept["metadata"]["name"])
+    template = kept["data"]["template"]["metadata"]
+    del template["labels"][SERVICE_UID_LABEL], template["annotations"][VERSION_ANNOTATION]
+    meta = {key: kept["metadata"][key] for key in ("name", "labels", "ownerReferences")}
+    body = {
+        "apiVersion": "apps/v1",
+        "kind": "ControllerRevision",
+        "metadata": meta,
+        "revision": 1,
+        "data": kept["data"],
+    }
+    kube.apply(body)
+    operator.start()
+    kube.wait("it is told", 30, lambda: reason(kube, "Outdated") == "TemplateOutdated")
+    kube.merge("vis", "llama", {"spec": {"rollout": {"restartedAt": "2026-11-27T12:00:00Z"}}})
+    kube.wait("it has rolled", 60, lambda: not reason(kube, "Outdated"))
+    kube.ready("llama", 60)
+    selector = (kube.get("service", "llama") or {})["spec"]["selector"]
+    assert selector[SERVICE_UID_LABEL] == (kube.get("vis", "llama") or {})["metadata"]["uid"]

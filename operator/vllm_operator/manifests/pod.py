@@ -21,6 +21,7 @@ from ..vllm.argv import PORT, argv, drain_timeout_seconds, ranks
 from ..vllm.environment import configuration, environment, media_hosts
 from ..vllm.paths import CA_PATH, CACHE_DIR, HOME_DIR, MIDDLEWARE_PATH, MODELS_DIR, TEMPLATE_PATH, claims
 from .amounts import STARTUP_TIMEOUT_SECONDS, GiB, memory_beside_bytes, memory_limit_bytes, shared_memory_bytes
+from .hardening import VERSION, VERSION_ANNOTATION
 from .literal import literal, literal_values
 from .metadata import Manifest, compact, identity, labels
 from .names import CLASS_LABEL, CONTAINER, PORT_NAME, PRODUCT_LABELS, REVISION_LABEL, SERVICE_UID_LABEL
@@ -87,7 +88,8 @@ def _middleware_source() -> str:
 
 def _annotations(spec: InferenceServiceSpec, pod: PodSettings) -> dict[str, str]:
     restarted = {RESTARTED_ANNOTATION: spec.rollout.restarted_at} if spec.rollout and spec.rollout.restarted_at else {}
-    return {**(pod.annotations or {}), **restarted, MIDDLEWARE_ANNOTATION: _middleware_source()}
+    ours = {VERSION_ANNOTATION: str(VERSION), MIDDLEWARE_ANNOTATION: _middleware_source()}
+    return {**(pod.annotations or {}), **restarted, **ours}
 
 
 def _container(service: InferenceService, settings: Settings, rendering: Rendering) -> Manifest:

@@ -14,6 +14,7 @@ from ..manifests import Rendered
 from ..manifests.kinds import AUTOSCALERS, BY_KIND
 from ..manifests.metadata import Manifest
 from ..manifests.names import FIELD_MANAGER, INSTANCE_LABEL, REVISION_LABEL
+from ..manifests.privileges import privileges
 from .revision import Kept
 from .revision import kept as kept_in
 
@@ -89,6 +90,9 @@ class Child:
     claim: ClaimSnapshot | None = None
     # Of what has pods.
     uid: str = ""
+    # Of a kept template: see manifests/hardening.py. Of a Deployment: see manifests/privileges.py.
+    template_version: int = 0
+    privileges: str = ""
 
     @property
     def template(self) -> Manifest:
@@ -158,6 +162,8 @@ def child(body: Body) -> Child:
         owns_replicas="f:replicas" in _applied_fields(metadata).get("f:spec", {}),
         autoscaler=AutoscalerSnapshot(_conditions(body.get("status") or {})) if kind in AUTOSCALERS else None,
         uid=metadata["uid"] if BY_KIND[kind].pods else "",
+        template_version=kept.version,
+        privileges=privileges(body["spec"]["template"]).digest() if kind == "Deployment" else "",
     )
 
 

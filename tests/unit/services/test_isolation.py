@@ -1,5 +1,6 @@
 """Nobody is believed by labels alone: pods that others forge do not count, are not read, and tell of no model."""
 
+import copy
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from support.world import CONFIG, NAMESPACE, World, serving
 from vllm_operator.api.resource import Key
 from vllm_operator.cluster import path
 from vllm_operator.inspection.report import Facts, encode
+from vllm_operator.manifests.hardening import VERSION_ANNOTATION
 from vllm_operator.manifests.names import SERVICE_UID_LABEL
 from vllm_operator.services.kind import SOURCES
 from vllm_operator.services.view import View
@@ -123,3 +125,107 @@ def test_a_service_of_an_earlier_version_selects_by_uid_once_its_pods_have_rolle
     written = [write for write in world.writes() if "services/llama" in write or "deployments/" in write]
     assert written[:2] == ["patch services/llama", "patch deployments/llama"]
     assert SERVICE_UID_LABEL not in selector(world)
+
+
+def template_of(world: World) -> Object:
+    """What the ControllerRevision of the current spec keeps."""
+    (url,) = [url for url in kept(world) if "template" in world.api.objects[url]["data"]]
+    found: Object = world.api.objects[url]["data"]["template"]
+    return found
+
+
+def kept(world: World) -> list[str]:
+    return [url for url in world.api.objects if "/controllerrevisions/" in url]
+
+
+def roll(world: World, key: Key, **spec: Any) -> None:
+    """What the messages say to do."""
+    world.service(rollout={"restartedAt": "2026-11-27T12:00:00Z"}, **spec)
+    world.reconcile(key)
+    world.inspected()
+    for _ in range(3):
+        world.clock.now += 60
+        world.reconcile(key)
+
+
+def forge(template: Object) -> None:
+    """Whoever has `edit` puts a volume into a kept template, which takes a ControllerRevision in the place of ours."""
+    template["spec"]["volumes"].append({"name": "node", "hostPath": {"path": "/"}})
+
+
+def test_a_forged_template_of_what_is_deployed_is_not_applied_and_what_runs_stays() -> None:
+    world, key = serving(replicas=2)
+    deployment = path("Deployment", NAMESPACE, "llama")
+    forge(copied := copy.deepcopy(template_of(world)))
+    template_of(world)["spec"] = copied["spec"]
+    before = copy.deepcopy(world.api.objects[deployment]["spec"])
+    world.api.edit(deployment)
+    world.begin()
+    world.clock.now += 60
+    world.reconcile(key)
+    assert world.api.objects[deployment]["spec"] == before
+    assert world.reason() == "TemplateNotAllowed"
+    assert "keeps must not be applied: its volume node is of a kind" in world.message("Ready")
+    assert "the pods stay as they are, and rollout.restartedAt" in world.message("Ready")
+    assert world.children("PodDisruptionBudget") == ["llama"]
+    roll(world, key, replicas=2)
+    assert world.reason() != "TemplateNotAllowed"
+    assert "hostPath" not in str(world.api.objects[deployment])
+
+
+def test_a_forged_template_of_what_nothing_runs_of_is_rendered_anew() -> None:
+    world, key = serving()
+    first = copy.deepcopy(template_of(world))
+    (url,) = [url for url in kept(world) if "template" in world.api.objects[url]["data"]]
+    world.service(maxModelLen=64)
+    world.reconcile(key)
+    forge(world.api.objects[url]["data"]["template"])
+    world.begin()
+    world.service()
+    world.reconcile(key)
+    assert f"delete controllerrevisions/{url.rpartition('/')[2]}" in world.writes()
+    assert world.api.objects[url]["data"]["template"] == first
+    assert world.api.objects[path("Deployment", NAMESPACE, "llama")]["spec"]["template"] == first
+
+
+def test_what_a_stricter_setting_forbids_runs_on() -> None:
+    world, key = serving()
+    template_of(world)["spec"]["containers"][0]["image"] = "registry.example.com/earlier:1"
+    world.api.objects[path("Deployment", NAMESPACE, "llama")]["spec"]["template"] = copy.deepcopy(template_of(world))
+    world.begin()
+    world.reconcile(key)
+    assert "patch deployments/llama" in world.writes()
+    assert world.reason() == "Starting"
+    world.api.objects.pop(path("Deployment", NAMESPACE, "llama"))
+    world.begin()
+    world.reconcile(key)
+    made = world.api.objects[path("Deployment", NAMESPACE, "llama")]["spec"]["template"]
+    assert made["spec"]["containers"][0]["image"] == world.settings.images.gpu
+
+
+def test_pods_without_a_security_fix_are_told_and_roll_at_the_users_word() -> None:
+    world, key = serving()
+    assert "Outdated" not in {entry["type"] for entry in world.status()["conditions"]}
+    del template_of(world)["metadata"]["annotations"][VERSION_ANNOTATION]
+    template = copy.deepcopy(template_of(world))
+    world.api.objects[path("Deployment", NAMESPACE, "llama")]["spec"]["template"] = template
+    world.begin()
+    world.clock.now += 60
+    world.reconcile(key)
+    assert world.reason("Outdated") == "TemplateOutdated"
+    assert "an empty API key opens the service" in world.message("Outdated")
+    assert "set rollout.restartedAt" in world.message("Outdated")
+    assert world.api.objects[path("Deployment", NAMESPACE, "llama")]["spec"]["template"] == template
+    roll(world, key)
+    assert "Outdated" not in {entry["type"] for entry in world.status()["conditions"]}
+
+
+def test_values_that_somebody_forges_beside_a_template_are_not_taken() -> None:
+    world, key = serving()
+    (url,) = [url for url in kept(world) if "template" in world.api.objects[url]["data"]]
+    forged = {"field": "pod.serviceAccountName", "value": "admin", "from": "ServingClass h100"}
+    world.api.objects[url]["data"]["resolved"] = [forged]
+    world.begin()
+    world.clock.now += 60
+    world.reconcile(key)
+    assert [one for one in world.status()["resolved"] if one["field"] == "pod.serviceAccountName"] == []
