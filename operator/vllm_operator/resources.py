@@ -29,6 +29,8 @@ class Resource(NamedTuple):
     cluster_scoped: bool = False
     # Of such ones: that operator may be given the right to read them all the same.
     granted: bool = False
+    # Nothing but its metadata is asked for.
+    metadata_only: bool = False
 
     @property
     def group(self) -> str:
@@ -39,6 +41,8 @@ class Resource(NamedTuple):
 RESOURCES = {
     KIND: Resource(API_VERSION, PLURAL, _WATCH, {"status": ("patch",)}),
     **{row.kind: Resource(row.api_version, row.plural, row.verbs) for row in CHILD_KINDS},
+    # Which Deployment a pod is of.
+    "ReplicaSet": Resource("apps/v1", "replicasets", _WATCH, metadata_only=True),
     # Logs: of failed containers.
     "Pod": Resource("v1", "pods", _WATCH, {"log": ("get",)}),
     # List: those about pods in trouble.

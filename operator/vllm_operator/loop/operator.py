@@ -49,7 +49,8 @@ class Operator:
         self._ungranted: list[Source] = []
         self._reconcilers: dict[str, Reconciler] = {}
         self.queue: WorkQueue[Item] = WorkQueue(self._work, own.workers)
-        self.watches = Watches(stop.set, _plurals_of_optional(self.sources))
+        metadata_only = frozenset(one.resource.plural for one in self.sources if one.resource.metadata_only)
+        self.watches = Watches(stop.set, _plurals_of_optional(self.sources), metadata_only)
         self.leases = Leases(own.watch_namespaces, self._queue_all)
 
     async def leave_out_ungranted(self, cluster: Cluster) -> None:
