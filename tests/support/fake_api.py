@@ -7,6 +7,7 @@ manifest (defaults, validation, fields of several managers) it does not do: test
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
 from itertools import count
 from types import SimpleNamespace
@@ -111,7 +112,7 @@ class FakeApi:
             "resourceVersion": self._version(),
             "managedFields": [_entry(body)],
         }
-        self.objects[url] = {**body, "metadata": meta}
+        self.objects[url] = deepcopy({**body, "metadata": meta})
 
     def edit(self, url: str) -> None:
         """Somebody else changes a field of ours: the API server takes it off our entry."""
