@@ -48,7 +48,7 @@ class Operator:
         self.stop = stop
         self._ungranted: list[Source] = []
         self._reconcilers: dict[str, Reconciler] = {}
-        self.queue: WorkQueue[Item] = WorkQueue(self._work, own.workers)
+        self.queue: WorkQueue[Item] = WorkQueue(self._work, own.workers, lambda item: item.key.namespace)
         self.watches = Watches(stop.set, _plurals_of_optional(self.sources))
         self.leases = Leases(own.watch_namespaces, self._queue_all)
 
