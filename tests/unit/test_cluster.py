@@ -15,7 +15,7 @@ EVENTS = path("Event", "team-a")
 
 
 def cluster(api: FakeApi) -> Cluster:
-    return Cluster(api, lambda _: True)
+    return Cluster(api, lambda _: 10.0)
 
 
 def log(text: str) -> str:

@@ -54,7 +54,7 @@ class ServiceReconciler:
         """Brings a service to its desired state. Returns seconds after which to look again; None: wait for a change."""
         snapshot = self._view.service(key)
         if snapshot is None:
-            self._forget(key)
+            self.forget(key)
             return None
         if self._arrivals.is_held(key):
             return None
@@ -145,12 +145,13 @@ class ServiceReconciler:
     def _remember(self, key: Key, uid: str) -> Memory:
         memory = self._memories.get(key)
         if memory is None or memory.uid != uid:
-            self._forget(key)
+            self.forget(key)
             memory = self._memories[key] = remember(key, uid, self._surroundings)
             self._arrivals.arrived(key)
         return memory
 
-    def _forget(self, key: Key) -> None:
+    def forget(self, key: Key) -> None:
+        """The service is gone, or another operator sees to it."""
         self._arrivals.settled(key)
         self._memories.pop(key, None)
         fleet.forget(key)
