@@ -82,7 +82,7 @@ class ServiceReconciler:
         if evidence.spec_error:
             self._arrivals.settled(key)
             return [*await self._tell(Account(evidence), memory), *memory.claims.waits()]
-        assessment = self._assess(evidence, memory)
+        assessment = await self._assess(evidence, memory)
         outcome = await self._outcome(evidence, assessment, memory)
         account = Account(evidence, assessment, outcome)
         settling = Settling(
@@ -99,11 +99,16 @@ class ServiceReconciler:
         for key in await self._stock.look():
             self._surroundings.requeue(key)
 
-    def _assess(self, evidence: Evidence, memory: Memory) -> Assessment:
+    async def _assess(self, evidence: Evidence, memory: Memory) -> Assessment:
         """Whether the service fits; worked out anew when its spec, its model or the kinds of nodes have changed."""
         service = evidence.service
+        asked = (service.generation, tuple(evidence.resolved), evidence.inspection)
+        if memory.asked != asked:
+            memory.asked = asked
+            # Pods may be rendered of this, once: a node that came a moment ago counts.
+            await self._look_at_nodes()
         offer = self._stock.offer(service.key, service.spec, waits=evidence.supply is not None)
-        made_of = (service.generation, tuple(evidence.resolved), evidence.inspection, offer.kinds)
+        made_of = (asked, offer.kinds)
         if memory.assessed is None or memory.assessed[0] != made_of:
             image = self._surroundings.settings.default_image(service.spec.accelerator.resource)
             memory.assessed = (made_of, assess(service, evidence.inspection, offer.nodes, image))

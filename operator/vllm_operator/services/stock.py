@@ -54,6 +54,7 @@ class Stock:
         self._demands: dict[Key, Demand] = {}
         # Services that wait for GPUs, whose status tells which nodes have some.
         self._waiting: set[Key] = set()
+        self._looking = asyncio.Lock()
 
     def offer(self, key: Key, spec: InferenceServiceSpec, *, waits: bool) -> Offer:
         """What there is for a service. From now on it comes back when that changes; while it waits, at any change."""
@@ -82,6 +83,10 @@ class Stock:
 
     async def look(self) -> set[Key]:
         """Looks at the nodes anew; returns the services that have to be looked at because of what changed."""
+        async with self._looking:
+            return await self._look()
+
+    async def _look(self) -> set[Key]:
         before, now = self._known(), _by_name(self._show())
         self._nodes = now
         changes = [(before.get(name), now.get(name)) for name in before.keys() | now.keys()]

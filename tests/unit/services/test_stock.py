@@ -116,6 +116,20 @@ def with_nodes(world: World, *nodes: Node) -> None:
     world.indices["nodes"] = {one.name: [one] for one in nodes}
 
 
+def test_a_node_that_came_a_moment_ago_counts_for_what_is_rendered_now() -> None:
+    world = World()
+    with_nodes(world, node("n1"))
+    key = world.service(accelerator={"resource": "nvidia.com/gpu"}, model={"uri": "hf://a/b"})
+    with_nodes(world, node("n1"))
+    world.reconcile(key)
+    world.inspected()
+    with_nodes(world, node("n1"), node("n2", product=L4, gpus=1))
+    world.reconcile(key, watched=False)
+    memory = world.reconciler._memories[key]
+    assert memory.assessed
+    assert {kind.product for kind in memory.assessed[0][1]} == {H100, L4}  # type: ignore[index]
+
+
 def test_a_change_of_nodes_is_looked_at_once_and_queues_the_services_that_it_concerns() -> None:
     world, key = serving(accelerator={"resource": "nvidia.com/gpu"})
     assert NODES_CHANGED in world.reconciler.known()
