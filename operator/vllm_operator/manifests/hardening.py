@@ -23,6 +23,7 @@ FIXES = (
     Fix(2, "$(NAME) in arguments stands for a variable, Secrets included"),
     Fix(2, "Python takes modules and settings from the cache's claim"),
     Fix(2, "an empty API key opens the service"),
+    Fix(2, "who reaches the port reads names of Secrets that changed"),
     Fix(2, "any pod with the service's labels gets some of its requests"),
 )
 VERSION = FIXES[-1].version

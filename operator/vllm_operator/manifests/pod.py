@@ -164,6 +164,12 @@ _MIDDLEWARE_FILE = {
 }
 
 
+_UID_FILE = {
+    "path": middleware.UID_FILE.name,
+    "fieldRef": {"fieldPath": f"metadata.labels['{SERVICE_UID_LABEL}']"},
+}
+
+
 def _volumes(service: InferenceService, settings: Settings) -> list[Manifest]:
     spec = service.spec
     cache = service.cache_claim_name
@@ -172,7 +178,7 @@ def _volumes(service: InferenceService, settings: Settings) -> list[Manifest]:
         {"name": "home", "emptyDir": {}},
         {"name": "tmp", "emptyDir": {}},
         {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": gibibytes(shared_memory_bytes(spec))}},
-        {"name": "middleware", "downwardAPI": {"items": [_MIDDLEWARE_FILE]}},
+        {"name": "middleware", "downwardAPI": {"items": [_MIDDLEWARE_FILE, *([_UID_FILE] if service.uid else [])]}},
     ]
     if sources := _configuration(spec):
         volumes.append({"name": "configuration", "projected": {"sources": sources}})

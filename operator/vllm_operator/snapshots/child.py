@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from sys import intern
 
 from ..api.resource import Body, Key
 from ..manifests import Packed
@@ -156,7 +157,7 @@ def child(body: Body) -> Child:
         deployment=_deployment(body) if kind == "Deployment" else None,
         owns_replicas="f:replicas" in _applied_fields(metadata).get("f:spec", {}),
         autoscaler=AutoscalerSnapshot(_conditions(body.get("status") or {})) if kind in AUTOSCALERS else None,
-        uid=metadata["uid"] if BY_KIND[kind].pods else "",
+        uid=intern(str(metadata["uid"])) if BY_KIND[kind].pods else "",
         template_version=kept.version,
         privileges=privileges(body["spec"]["template"]).digest() if kind == "Deployment" else "",
     )

@@ -6,6 +6,7 @@ namespace; what it names has to be there, as a child that the service controls. 
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from sys import intern
 
 from ..api.resource import Body
 from ..manifests.kinds import BY_KIND
@@ -25,7 +26,8 @@ class Link:
 def link(body: Body, kind: str) -> Link | None:
     """Snapshot of an object of such a kind; None for one that nothing controls."""
     owner = owner_uid(body["metadata"])
-    return Link(kind, body["metadata"]["uid"], owner) if owner else None
+    # One text for an object and all that names it: there are tens of thousands.
+    return Link(kind, intern(str(body["metadata"]["uid"])), intern(owner)) if owner else None
 
 
 def pod_owners(
