@@ -19,12 +19,12 @@ from ..snapshots.pod import PodSnapshot, pod
 from ..snapshots.serving_class import UnreadClass, serving_class
 from ..status.figures import fleet
 from ..watch.sources import Indices, Item, Source
-from .reconcile import ServiceReconciler
+from .reconcile import NODES_CHANGED, ServiceReconciler
 from .view import CHILDREN, CLASSES, INSPECTIONS, NAMESPACES, NODES, PODS, SERVICES
 
 # Several events of a rollout come at once; they are worth one look.
 CHILD_EVENT_DELAY_SECONDS = 0.5
-# Nodes come in groups, and each concerns the plan of every service.
+# Nodes come in groups.
 NODE_EVENT_DELAY_SECONDS = 2.0
 
 
@@ -59,8 +59,9 @@ def _owner(body: Body, _: Indices) -> Iterable[Item]:
     return [Item(KIND, instance(body))]
 
 
-def _all(_: Body, indices: Indices) -> Iterable[Item]:
-    return [Item(KIND, key) for key in indices[SERVICES]]
+def _nodes(_: Body, __: Indices) -> Iterable[Item]:
+    """One look for all nodes that change within the delay: whom that concerns, it finds out."""
+    return [Item(KIND, NODES_CHANGED)]
 
 
 def _class(body: Body) -> Mapping[str, ServingClass | UnreadClass]:
@@ -93,7 +94,7 @@ SOURCES = (
     Source(RESOURCES[KIND], {SERVICES: _service}, _itself),
     *map(_child_source, CHILD_KINDS),
     Source(RESOURCES["Pod"], {PODS: _pod, INSPECTIONS: _inspection}, _owner, CHILD_EVENT_DELAY_SECONDS, labelled=True),
-    Source(RESOURCES["Node"], {NODES: _node}, _all, NODE_EVENT_DELAY_SECONDS, by_snapshot=True),
+    Source(RESOURCES["Node"], {NODES: _node}, _nodes, NODE_EVENT_DELAY_SECONDS, by_snapshot=True),
     Source(RESOURCES[CLASS_KIND], {CLASSES: _class}, _of_class, by_snapshot=True),
     Source(RESOURCES["Namespace"], {NAMESPACES: _namespace}, _in_namespace, by_snapshot=True),
 )

@@ -28,10 +28,13 @@ from .first_status import Settling
 from .gather import gather
 from .memory import Memory, remember
 from .rules import rules
+from .stock import Stock
 from .view import View
 
 log = logging.getLogger(__name__)
 
+# A key that no service has: the nodes are to be looked at anew.
+NODES_CHANGED = Key("", "nodes")
 # The children of a deleted service of the same name are soon gone.
 PREDECESSOR_SECONDS = 3.0
 
@@ -45,13 +48,17 @@ class ServiceReconciler:
         self._memories: dict[Key, Memory] = {}
         self._agreement = Agreement(self._view, surroundings.settings)
         self._arrivals = Arrivals(surroundings.requeue, surroundings.clock)
+        self._stock = Stock(self._view.nodes)
 
     def known(self) -> list[Key]:
-        """All services."""
-        return self._view.known()
+        """All services, and before them the nodes, on which their plans rest."""
+        return [NODES_CHANGED, *self._view.known()]
 
     async def reconcile(self, key: Key) -> float | None:
         """Brings a service to its desired state. Returns seconds after which to look again; None: wait for a change."""
+        if key == NODES_CHANGED:
+            await self._look_at_nodes()
+            return None
         snapshot = self._view.service(key)
         if snapshot is None:
             self.forget(key)
@@ -75,7 +82,7 @@ class ServiceReconciler:
         if evidence.spec_error:
             self._arrivals.settled(key)
             return [*await self._tell(Account(evidence), memory), *memory.claims.waits()]
-        assessment = self._assess(evidence, memory)
+        assessment = await self._assess(evidence, memory)
         outcome = await self._outcome(evidence, assessment, memory)
         account = Account(evidence, assessment, outcome)
         settling = Settling(
@@ -88,13 +95,23 @@ class ServiceReconciler:
             waits += await self._tell(account, memory)
         return waits
 
-    def _assess(self, evidence: Evidence, memory: Memory) -> Assessment:
-        """Whether the service fits; worked out anew when its spec, its model or the nodes have changed."""
+    async def _look_at_nodes(self) -> None:
+        for key in await self._stock.look():
+            self._surroundings.requeue(key)
+
+    async def _assess(self, evidence: Evidence, memory: Memory) -> Assessment:
+        """Whether the service fits; worked out anew when its spec, its model or the kinds of nodes have changed."""
         service = evidence.service
-        made_of = (service.generation, tuple(evidence.resolved), evidence.inspection, list(evidence.nodes))
+        asked = (service.generation, tuple(evidence.resolved), evidence.inspection)
+        if memory.asked != asked:
+            memory.asked = asked
+            # Pods may be rendered of this, once: a node that came a moment ago counts.
+            await self._look_at_nodes()
+        offer = self._stock.offer(service.key, service.spec, waits=evidence.supply is not None)
+        made_of = (asked, offer.kinds)
         if memory.assessed is None or memory.assessed[0] != made_of:
             image = self._surroundings.settings.default_image(service.spec.accelerator.resource)
-            memory.assessed = (made_of, assess(service, evidence.inspection, evidence.nodes, image))
+            memory.assessed = (made_of, assess(service, evidence.inspection, offer.nodes, image))
         return memory.assessed[1]
 
     async def _outcome(self, evidence: Evidence, assessment: Assessment, memory: Memory) -> Outcome:
@@ -154,4 +171,5 @@ class ServiceReconciler:
         """The service is gone, or another operator sees to it."""
         self._arrivals.settled(key)
         self._memories.pop(key, None)
+        self._stock.forget(key)
         fleet.forget(key)
