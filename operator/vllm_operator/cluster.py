@@ -35,6 +35,8 @@ REQUEST_SECONDS = 30.0
 # Where the Events about cluster-scoped objects are.
 EVENTS_OF_CLUSTER = "default"
 LEASE_REQUEST_SECONDS = 4.0
+# As long as the queue waits after failures.
+LONGEST_RETRY_SECONDS = 60.0
 
 
 class RefusedError(Exception):
@@ -284,11 +286,9 @@ def _is_conflict(error: UnavailableError) -> bool:
 
 
 def _retry_after(error: DynamicApiError) -> float:
-    """Seconds that the API server asks to wait."""
-    try:
-        return max(float((error.headers or {})["Retry-After"]), 0.0)
-    except (KeyError, ValueError):
-        return 0.0
+    """Seconds that the API server, or what stands before it, asks to wait; no more than it makes sense to obey."""
+    text = (error.headers or {}).get("Retry-After") or ""
+    return min(float(text), LONGEST_RETRY_SECONDS) if text.isdecimal() else 0.0
 
 
 def _reason(error: DynamicApiError) -> str:

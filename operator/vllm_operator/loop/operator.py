@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import kopf
-from prometheus_client import REGISTRY, start_http_server
+from prometheus_client import REGISTRY
 
 from .. import metrics, settings
 from ..cluster import Cluster, connect
@@ -23,7 +23,7 @@ from ..watch.optional import OptionalApis
 from ..watch.registration import kopf_settings, register
 from ..watch.sources import Item, Source
 from ..watch.watches import Watches
-from . import health
+from . import health, scrape
 from .kinds import Kind, Reconciler, Surroundings
 from .lag import Lag
 from .leases import Leases, Told
@@ -190,5 +190,5 @@ def run_operator(kinds: Sequence[Kind], path: Path | None, metrics_port: int, he
         logging.getLogger(noisy).setLevel(logging.WARNING)
     for collector in (metrics.watches, *(collector for kind in kinds for collector in kind.collectors)):
         REGISTRY.register(collector)
-    start_http_server(metrics_port)
+    scrape.serve(metrics_port)
     sys.exit(asyncio.run(_operate(kinds, own, health_port)))
