@@ -10,41 +10,18 @@ says as `retry_after` how many seconds the key has to wait at least.
 import asyncio
 import heapq
 import logging
-from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Hashable
 from contextlib import suppress
 from typing import Generic, TypeVar
 
 from .. import metrics
+from .turns import Turns
 
 log = logging.getLogger(__name__)
 Queued = TypeVar("Queued", bound=Hashable)
 
 FIRST_BACKOFF_SECONDS = 0.5
 LONGEST_BACKOFF_SECONDS = 60.0
-
-
-class _Turns(Generic[Queued]):
-    """Keys that are due, in the order in which they are worked on: round robin between their groups."""
-
-    def __init__(self, group: Callable[[Queued], Hashable]) -> None:
-        self._group = group
-        # The group whose turn is next is first. None of them is empty.
-        self._groups: OrderedDict[Hashable, deque[Queued]] = OrderedDict()
-
-    def add(self, key: Queued) -> None:
-        """The key comes last of its group; a new group comes last of all."""
-        self._groups.setdefault(self._group(key), deque()).append(key)
-
-    def take(self) -> Queued | None:
-        """The next key, of the group whose turn it is; None where nothing is due."""
-        if not self._groups:
-            return None
-        group, keys = self._groups.popitem(last=False)
-        key = keys.popleft()
-        if keys:
-            self._groups[group] = keys
-        return key
 
 
 class WorkQueue(Generic[Queued]):
@@ -61,7 +38,7 @@ class WorkQueue(Generic[Queued]):
         # When each key that waits is due, with the number of its entry in the heap: an older entry counts no more.
         self._due: dict[Queued, tuple[float, int]] = {}
         # Those that are due, and have left the heap.
-        self._turns = _Turns(group)
+        self._turns = Turns(group)
         self._heap: list[tuple[float, int, Queued]] = []
         self._sequence = 0
         self._running: set[Queued] = set()

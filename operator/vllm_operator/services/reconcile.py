@@ -6,6 +6,7 @@ The user's trouble becomes a condition and waits for a change; the world's is ra
 
 import logging
 from datetime import UTC, datetime
+from functools import partial
 
 from .. import metrics
 from ..again import Again, soonest
@@ -16,6 +17,7 @@ from ..apply.execute import GivesWayError, Hands, StillDeletingError, execute
 from ..assess.fits import Assessment, assess
 from ..cluster import GoneError, RefusedError, UnavailableError
 from ..loop.arrivals import Arrivals
+from ..loop.aside import Aside
 from ..loop.kinds import Surroundings
 from ..loop.write import ready
 from ..snapshots.own import ObjectSnapshot
@@ -49,6 +51,7 @@ class ServiceReconciler:
         self._agreement = Agreement(self._view, surroundings.settings)
         self._arrivals = Arrivals(surroundings.requeue, surroundings.clock)
         self._stock = Stock(self._view.nodes)
+        self._aside = Aside()
 
     def known(self) -> list[Key]:
         """All services, and before them the nodes, on which their plans rest."""
@@ -111,7 +114,9 @@ class ServiceReconciler:
         made_of = (asked, offer.kinds)
         if memory.assessed is None or memory.assessed[0] != made_of:
             image = self._surroundings.settings.default_image(service.spec.accelerator.resource)
-            memory.assessed = (made_of, assess(service, evidence.inspection, offer.nodes, image))
+            work = partial(assess, service, evidence.inspection, offer.nodes, image)
+            # A plan, and what else would fit, take up to a tenth of a second of a large model's config.
+            memory.assessed = (made_of, await self._aside.do(service.namespace, work))
         return memory.assessed[1]
 
     async def _outcome(self, evidence: Evidence, assessment: Assessment, memory: Memory) -> Outcome:
