@@ -20,7 +20,7 @@ MOST_MIB = 200
 LEASE_SECONDS = 8
 # How much longer an honest edit may take beside an attack, on a machine that both share; and what no edit is held to.
 # Where one tenant holds up another, it is a minute, or never.
-MOST_RATIO, ALWAYS_FINE_SECONDS = 10, 2.0
+MOST_RATIO, ALWAYS_FINE_SECONDS = 10, 5.0
 
 
 @dataclass
