@@ -49,7 +49,7 @@ class World:
         if image:
             self.settings = self.settings.model_copy(update={"images": Images(gpu=image, operator="operator:1")})
         around = Surroundings(
-            Cluster(self.api, lambda _: True),
+            Cluster(self.api, lambda _: 10.0),
             self.settings,
             self.indices,
             frozenset,

@@ -1,6 +1,6 @@
 """The reasons that conditions and Events carry: each with where it may stand, whether it passes, and what it means.
 
-The one place for them: `Stalled`, what a failed inspection means for Ready, the CRD's text and docs/reasons.md follow.
+The one place for them: `Stalled`, what a failed inspection means for Ready, and docs/reasons.md follow.
 A new reason is a row here and a place that gives it; tests/unit/api says what else is missing. When a reason is given
 is decided elsewhere. Imports nothing heavy, as the inspect Job does not.
 """

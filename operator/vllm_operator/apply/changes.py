@@ -13,6 +13,7 @@ from ..assess.kept import bars
 from ..inspection.kept import facts_of
 from ..manifests import (
     Manifest,
+    Packed,
     Rendered,
     Rendering,
     Scaling,
@@ -21,6 +22,7 @@ from ..manifests import (
     inspection,
     kept_model,
     kept_model_name,
+    pack,
     pod_template,
 )
 from ..manifests.amounts import KEPT_REVISIONS
@@ -41,7 +43,7 @@ class Changes:
 
     template: Manifest | None
     """The pod template that stands; None while there must be no pods."""
-    rendered: Rendered | None
+    rendered: Packed | None
     """What is kept for the spec; None while its pods are withheld."""
     withheld: str
     """Why the spec's own pods are not made; empty where they are."""
@@ -64,7 +66,7 @@ class Known:
     assessment: Assessment
     settings: Settings
     ledger: Ledger
-    rendered: Mapping[str, Rendered]
+    rendered: Mapping[str, Packed]
     """Renderings by revision that were rendered a moment ago, and that the watch may not show yet."""
     now: float
     """Seconds of the clock that the ledger's times are of."""
@@ -82,8 +84,9 @@ def plan_changes(evidence: Evidence, known: Known) -> Changes:
             withheld = ""
     elif not held:
         rendered = _spec_rendering(evidence, known)
-        template = rendered.template
-        keeping = list(_keep_rendering(evidence, known, rendered))
+        unpacked = rendered.unpack()
+        template = unpacked.template
+        keeping = list(_keep_rendering(evidence, known, unpacked))
     scaling = Scaling(evidence.startup_seconds, known.settings.prometheus_url)
     pods = [pod.service_uid for pod in (*evidence.pods, *evidence.old_pods) if not pod.failed]
     children = desired(evidence.service, template, served=evidence.served, scaling=scaling, pod_uids=pods)
@@ -161,14 +164,14 @@ def _revision(template: Manifest) -> str:
     return str(template["metadata"]["labels"][REVISION_LABEL])
 
 
-def _spec_rendering(evidence: Evidence, known: Known) -> Rendered:
+def _spec_rendering(evidence: Evidence, known: Known) -> Packed:
     """What was rendered when the spec last changed; rendered now, if it has just changed."""
     service = evidence.service
     current = _current(evidence)
-    if kept := known.rendered.get(service.revision) or (current and current.rendered):
+    if kept := known.rendered.get(service.revision) or (current and current.packed):
         return kept
     template = pod_template(service, known.settings, _rendering(evidence, known.assessment))
-    return Rendered(template, [one.to_manifest() for one in evidence.resolved])
+    return pack(Rendered(template, [one.to_manifest() for one in evidence.resolved]))
 
 
 def _current(evidence: Evidence) -> Child | None:
@@ -182,7 +185,11 @@ def _keep_rendering(evidence: Evidence, known: Known, rendered: Rendered) -> Ite
     others = [child for child in revisions(evidence.live, evidence.service.uid) if child is not current]
     others.sort(key=lambda child: child.revision_number)
     number = current.revision_number if current else max((other.revision_number for other in others), default=0) + 1
-    yield _change(evidence, known, controller_revision(evidence.service, number, rendered))
+    last = known.ledger.get((current.kind, current.name)) if current else None
+    if current and last and not last.is_edited(current):  # its data is immutable
+        yield Change(Act.KEEP, (current.kind, current.name), "as it was applied")
+    else:
+        yield _change(evidence, known, controller_revision(evidence.service, number, rendered))
     for old in others[: 1 - KEPT_REVISIONS]:
         yield Change(Act.DELETE, (old.kind, old.name), f"more than {KEPT_REVISIONS} renderings are kept")
 

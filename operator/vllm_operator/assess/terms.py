@@ -51,6 +51,8 @@ def terms(spec: InferenceServiceSpec, now: Resolution, kept: Sequence[Resolved] 
     """What holds: the kept values where there are some and are `allowed` today, else what the spec comes to now."""
     if kept is None:
         return Terms(now.spec, now.resolved, now.refusal)
+    if tuple(kept) == now.resolved:  # as nearly always: one spec in memory, not two
+        return Terms(now.spec, now.resolved, now.refusal)
     try:
         held = effective(spec, kept)
     except (ContradictionError, ValidationError):  # of another version of the operator: nothing can be made of it

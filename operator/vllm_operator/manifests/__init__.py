@@ -7,26 +7,28 @@ from collections.abc import Collection
 
 from ..api.resource import InferenceService
 from .autoscaling import Scaling
-from .inspection import inspection, inspection_key, inspection_name, kept_model, kept_model_name, model_claim
+from .inspection import inspection, inspection_name, kept_model, kept_model_name, model_claim
 from .kinds import CHILD_KINDS, OPTIONAL_KINDS, Parts
 from .metadata import Manifest
+from .packing import Packed, pack
 from .pod import Rendering, pod_template
 from .revision import Rendered, controller_revision
 
 __all__ = [
     "OPTIONAL_KINDS",
     "Manifest",
+    "Packed",
     "Rendered",
     "Rendering",
     "Scaling",
     "controller_revision",
     "desired",
     "inspection",
-    "inspection_key",
     "inspection_name",
     "kept_model",
     "kept_model_name",
     "model_claim",
+    "pack",
     "pod_template",
 ]
 

@@ -82,13 +82,14 @@ def pod_template(service: InferenceService, settings: Settings, rendering: Rende
 
 
 @cache
-def _middleware_source() -> str:
+def middleware_source() -> str:
+    """The text of our middleware, as it goes into every template."""
     return Path(middleware.__file__).read_text()
 
 
 def _annotations(spec: InferenceServiceSpec, pod: PodSettings) -> dict[str, str]:
     restarted = {RESTARTED_ANNOTATION: spec.rollout.restarted_at} if spec.rollout and spec.rollout.restarted_at else {}
-    ours = {VERSION_ANNOTATION: str(VERSION), MIDDLEWARE_ANNOTATION: _middleware_source()}
+    ours = {VERSION_ANNOTATION: str(VERSION), MIDDLEWARE_ANNOTATION: middleware_source()}
     return {**(pod.annotations or {}), **restarted, **ours}
 
 

@@ -16,9 +16,9 @@ from ..assess.classes import ClassRefusedError, class_of
 from ..assess.limits import Claimant, most_gpus, over_budget
 from ..assess.resolution import Claim, Resolution, Resolved
 from ..assess.terms import Terms, hold_back, kept_values, terms, values_before_classes
-from ..manifests import Rendered
+from ..manifests import Packed
 from ..settings import Settings
-from ..snapshots.child import Child, Live, deployment_of, revisions
+from ..snapshots.child import Live, deployment_of, revisions
 from ..snapshots.own import ObjectSnapshot
 from .memory import Memory
 from .view import View
@@ -104,17 +104,19 @@ def _claim(service: InferenceService, live: Live) -> Claim | None:
     return Claim(found.storage, found.storage_class, found.access_mode) if found else None
 
 
-def _kept(service: InferenceService, live: Live, now: Resolution) -> Child | None:
+def _kept(service: InferenceService, live: Live, now: Resolution) -> Packed | None:
     """What keeps the user's spec; where that may have no pods, what keeps those that are deployed."""
     kept = {child.revision: child for child in revisions(live, service.uid)}
     deployment = live.get(("Deployment", service.name))
     deployed = kept.get(deployment.revision) if now.refusal and deployment else None
-    return kept.get(service.revision) or deployed
+    child = kept.get(service.revision) or deployed
+    return child.packed if child else None
 
 
-def _values(spec: InferenceServiceSpec, kept: Rendered | Child | None) -> Sequence[Resolved] | None:
+def _values(spec: InferenceServiceSpec, kept: Packed | None) -> Sequence[Resolved] | None:
     if kept is None:
         return None
-    if kept.resolved is None:
-        return values_before_classes(spec, str(kept.template["spec"]["containers"][0]["image"]))
-    return kept_values(kept.resolved)
+    rendered = kept.unpack()
+    if rendered.resolved is None:
+        return values_before_classes(spec, str(rendered.template["spec"]["containers"][0]["image"]))
+    return kept_values(rendered.resolved)

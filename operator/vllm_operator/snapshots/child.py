@@ -5,16 +5,16 @@ Pure: a watch event's body in, a snapshot out.
 
 import hashlib
 import json
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from sys import intern
 
 from ..api.resource import Body, Key
-from ..manifests import Rendered
+from ..manifests import Packed
 from ..manifests.kinds import AUTOSCALERS, BY_KIND
 from ..manifests.metadata import Manifest
 from ..manifests.names import FIELD_MANAGER, INSTANCE_LABEL, REVISION_LABEL
+from ..manifests.packing import unpack_template
 from ..manifests.privileges import privileges
 from .revision import Kept
 from .revision import kept as kept_in
@@ -100,17 +100,12 @@ class Child:
         """The pod template that a ControllerRevision keeps."""
         if self.packed_template is None:
             raise ValueError(f"{self.kind} {self.name} keeps no pod template")
-        return dict(json.loads(zlib.decompress(self.packed_template)))
+        return unpack_template(self.packed_template)
 
     @property
-    def rendered(self) -> Rendered:
-        """What a ControllerRevision keeps."""
-        return Rendered(self.template, self.resolved)
-
-    @property
-    def resolved(self) -> list[Manifest] | None:
-        """The values that a ControllerRevision keeps beside the template."""
-        return None if self.packed_resolved is None else list(json.loads(self.packed_resolved))
+    def packed(self) -> Packed | None:
+        """The rendering that a ControllerRevision keeps; None where it keeps none."""
+        return None if self.packed_template is None else Packed(self.packed_template, self.packed_resolved)
 
 
 # Children by kind and name.

@@ -5,7 +5,6 @@ there. Pure: a watch event's body in, a value out.
 """
 
 import json
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +23,7 @@ from ..inspection.kept import checked, pack_text
 from ..inspection.report import InspectionError
 from ..manifests.hardening import version_of
 from ..manifests.names import REVISION_LABEL
+from ..manifests.packing import pack_template
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def kept(data: Any) -> Kept:
         resolved = _bounded(content["resolved"], RESOLVED_BYTES) if "resolved" in content else None
         if not _is_template(content["template"]) or not all(map(_is_resolved, content.get("resolved", ()))):
             return Kept(odd="it is no pod template of ours")
-        return Kept(zlib.compress(text.encode()), resolved, version=version_of(content["template"]))
+        return Kept(pack_template(text), resolved, version=version_of(content["template"]))
     except (OverLimitError, InspectionError) as error:
         return Kept(odd=str(error))
     except (KeyError, IndexError, TypeError, AttributeError):
