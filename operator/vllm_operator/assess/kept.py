@@ -1,8 +1,8 @@
 """Whether a pod template that was kept may be applied today, whoever has written it. Pure; clauses for people.
 
-Whoever may edit a namespace can put a template of his own in the place of a kept one. What is applied has the shape
-that the operator gives its pods, of this version or an earlier one, and asks for what the platform team allows today,
-or for what the Deployment has in any case. It says nothing of the numbers in it.
+Whoever may write ControllerRevisions in a namespace can put a template of his own in the place of a kept one. What is
+applied has the shape that the operator gives its pods, of this version or an earlier one, and asks for what the
+platform team allows today, or for what the Deployment has in any case. It says nothing of the numbers in it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

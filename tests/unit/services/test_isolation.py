@@ -149,7 +149,7 @@ def roll(world: World, key: Key, **spec: Any) -> None:
 
 
 def forge(template: Object) -> None:
-    """Whoever has `edit` puts a volume into a kept template, which takes a ControllerRevision in the place of ours."""
+    """Somebody puts a volume into a kept template, which takes a ControllerRevision in the place of ours."""
     template["spec"]["volumes"].append({"name": "node", "hostPath": {"path": "/"}})
 
 
