@@ -186,6 +186,30 @@ def test_memory_and_capability_instead_of_a_name(command: Command) -> None:
     assert "rules on what the GPU can compute were not checked" in unknown["notes"][0]
 
 
+def test_what_the_plan_does_not_know_is_said_in_text_and_json(command: Command) -> None:
+    command.config(LLAMA_8B)
+    content = json.loads(command.plan("--gpu", "H100", "-o", "json")[1])
+    assert (content["approximate"], content["approximateBecause"]) == (False, [])
+    command.service(image="registry.example.com/vllm:latest")
+    other = json.loads(command.plan("--gpu", "H100", "-o", "json")[1])
+    assert other["approximate"] is True
+    (why,) = other["approximateBecause"]
+    assert "the image's tag names no version of vLLM" in why
+    assert f"the numbers are approximate: {why}" in " ".join(command.plan("--gpu", "H100")[1].split())
+    assert other["marginBytes"] > content["marginBytes"]
+
+
+def test_the_image_that_is_planned_for_is_the_operators_own(command: Command) -> None:
+    command.config(LLAMA_8B)
+    settings = command.write("settings.yaml", {"images": {"gpu": "vllm/vllm-openai:v0.33.0"}})
+    given = json.loads(command.plan("--gpu", "H100", "-o", "json", "--settings", str(settings))[1])
+    default = json.loads(command.plan("--gpu", "H100", "-o", "json")[1])
+    command.service(image="vllm/vllm-openai:v0.33.0")
+    named = json.loads(command.plan("--gpu", "H100", "-o", "json")[1])
+    assert given == named
+    assert given["marginBytes"] > default["marginBytes"]
+
+
 def test_a_quantity_of_memory(command: Command) -> None:
     assert json.loads(command.plan("--gpu-memory", "80Gi", "-o", "json")[1])["totalBytes"] == 80 << 30
 

@@ -66,6 +66,13 @@ class PlanStatus(ApiModel):
 
     gpu: ShortText | None = optional("GPU product that the plan is for.", "NVIDIA-H100-80GB-HBM3")
     vllm_version: ShortText | None = optional("Version of vLLM whose memory use the plan knows.", "0.32.0")
+    approximate: list[ShortText] | None = optional(
+        "Why the numbers are approximate: what was not measured, or is not known of the model, its GPU or its image; "
+        "omitted where all was.",
+        ["vLLM 0.33.0 was not measured, and 0.32.0 is the nearest"],
+        max_length=16,
+        list_type="atomic",
+    )
     total_bytes: int | None = optional("Memory of one GPU as CUDA reports it, in bytes.", 85017493504, format="int64")
     weights_bytes: int | None = optional("Weights on one GPU, in bytes.", 9943924736, format="int64")
     overhead_bytes: int | None = optional(

@@ -133,15 +133,25 @@ def _together(
     if not usable:
         candidate, best = max(plans, key=lambda entry: _left(entry[1]))
         offers = alternatives(spec, model, candidate.gpu, candidate.most, _at_hand(spec, nodes))
-        message = f"{best.message}{_ways_out(offers)}"
+        message = f"{best.message}{_ways_out(offers)}{_note(best)}"
         return Assessment(False, best.reason, message, plan=best, product=candidate.product)
     possible = [entry for entry in plans if entry[1].fits is not False]
     products = tuple(candidate.product for candidate, _ in possible) if len(possible) < len(plans) else ()
     candidate, worst = min(usable, key=lambda entry: _left(entry[1]))
     pinned = f"; the pods are kept to {', '.join(products)}" if products else ""
     return Assessment(
-        worst.fits, worst.reason, worst.message + pinned, plan=worst, product=candidate.product, products=products
+        worst.fits,
+        worst.reason,
+        f"{worst.message}{pinned}{_note(worst)}",
+        plan=worst,
+        product=candidate.product,
+        products=products,
     )
+
+
+def _note(plan: Plan) -> str:
+    """What the plan does not know."""
+    return f"; {plan.note}" if plan.note else ""
 
 
 def _at_hand(spec: InferenceServiceSpec, nodes: Sequence[Node]) -> Iterable[Gpu]:

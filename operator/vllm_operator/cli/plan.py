@@ -74,10 +74,8 @@ def _refusal(spec: InferenceServiceSpec, options: argparse.Namespace) -> Iterato
 
 def _notes(spec: InferenceServiceSpec, result: Plan) -> Iterator[str]:
     gpu = result.gpu
-    if gpu.vendor == "nvidia" and gpu.capability == (0, 0):
-        yield "without --compute-capability, rules on what the GPU can compute were not checked"
-    if result.approximate and result.capacity:
-        yield f"{result.approximate}, so the numbers are approximate"
+    if result.note:
+        yield result.note
     if gpu.vendor == "cpu":
         yield "on the CPU, GPU stands for the process of a rank, and its memory for the node's or the pod's limit"
     product = spec.accelerator.product

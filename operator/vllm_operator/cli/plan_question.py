@@ -14,7 +14,6 @@ from pydantic import ValidationError
 
 from ..api import API_VERSION, InferenceServiceSpec
 from ..api.base import bytes_of
-from ..assess.resolution import OPERATOR
 from ..inspection.report import Facts, InspectionError, decode
 from ..manifests.amounts import memory_limit_bytes
 from ..manifests.metadata import Manifest
@@ -83,10 +82,7 @@ def _with_class(options: argparse.Namespace, name: str, spec: InferenceServiceSp
         result = with_class(name, spec, classes, read_settings(options.settings))
     except ClassInputError as error:
         raise PlanInputError(str(error)) from error
-    # Without the settings, the operator's default image is not known.
-    default = any(one.field == "image" and one.source == OPERATOR for one in result.resolved)
-    unset = {"image": None} if default and not options.settings else {}
-    return result.spec.model_copy(update=unset)
+    return result.spec
 
 
 def _chosen(path: Path, manifests: list[Manifest], name: str | None) -> Manifest:

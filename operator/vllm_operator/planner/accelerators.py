@@ -26,6 +26,8 @@ class Gpu:
     cost: int = 0
     """Rank by price, cheapest first: an order, not an amount."""
     vendor: str = "nvidia"
+    doubt: str = ""
+    """What is not known of the total, as a clause; "" where it is known."""
 
 
 def _measured(name: str, total: int, capability: tuple[int, int], cost: int, *products: str) -> Gpu:
@@ -40,7 +42,8 @@ def _published(name: str, gib: float, capability: tuple[int, int], cost: int, *p
 
 def _with_or_without_ecc(name: str, gib: float, capability: tuple[int, int], cost: int, *products: str) -> Gpu:
     """The mean of both totals: error correction can be switched on, and takes a sixteenth."""
-    return Gpu(name, int(gib * (1 - 1 / 32) * GIB), capability, 0.036, products, cost)
+    doubt = f"the memory of {name} depends on whether error correction is on"
+    return Gpu(name, int(gib * (1 - 1 / 32) * GIB), capability, 0.036, products, cost, doubt=doubt)
 
 
 # The first two: cudaMemGetInfo on the devices. The others: totals in messages of torch (driver 535 to 580).
@@ -107,7 +110,8 @@ def cpu(memory_bytes: int) -> Gpu:
 def of_label(product: str, label_mib: int, capability: tuple[int, int]) -> Gpu:
     """A GPU that the catalogue lacks, from its node's labels: nvidia-smi's total, less what a program may not get."""
     label = label_mib * MIB
-    return Gpu(product, label - min(int(label * _LABEL_LOSS), _LABEL_LOSS_BYTES), capability, 0.01)
+    total = label - min(int(label * _LABEL_LOSS), _LABEL_LOSS_BYTES)
+    return Gpu(product, total, capability, 0.01, doubt=f"the memory of {product} is taken from its nodes' label")
 
 
 def _plain(name: str) -> str:

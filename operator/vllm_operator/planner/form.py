@@ -24,6 +24,7 @@ def as_json(result: Plan, others: Iterable[Alternative] = (), notes: Iterable[st
         "totalBytes": result.gpu.total_bytes,
         **_capacity(result.capacity),
         "approximate": bool(result.approximate),
+        "approximateBecause": list(result.approximate),
         "vllmVersion": result.vllm_version,
         "notes": list(notes),
         "alternatives": [_alternative(other) for other in others],

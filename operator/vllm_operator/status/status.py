@@ -167,12 +167,18 @@ def plan_error(account: Account) -> float | None:
 def _plan(account: Account) -> dict[str, Any] | None:
     """The plan, and by how much the engine's KV cache differs from it."""
     plan, error = account.assessment.plan, plan_error(account)
-    if plan is None or plan.capacity is None:
+    if plan is None or not (plan.capacity or plan.approximate):
         return None
-    capacity, memory = plan.capacity, plan.capacity.memory
-    return {
+    about = {
         "gpu": account.assessment.product or plan.gpu.name,
         "vllmVersion": plan.vllm_version,
+        "approximate": [_short(why) for why in plan.approximate] or None,
+    }
+    if plan.capacity is None:
+        return about
+    capacity, memory = plan.capacity, plan.capacity.memory
+    return {
+        **about,
         "totalBytes": memory.total,
         "weightsBytes": memory.weights,
         "overheadBytes": memory.overhead,

@@ -137,3 +137,19 @@ def test_whatever_the_planner_meets_is_told_and_the_traceback_logged_once(
         assert f"({error.__name__}; " in found.message
         assert not keeps_from_running(service().spec, found)
     assert [record.exc_info is not None for record in caplog.records] == [True]
+
+
+def test_what_the_plan_does_not_know_is_said_in_the_condition() -> None:
+    wanted = service(accelerator={"product": H100})
+    exact = assessed(wanted, inspected(LLAMA_8B), [])
+    assert exact.plan
+    assert (exact.plan.approximate, "approximate" in exact.message) == ((), False)
+    for version, words in (("0.33.0", "vLLM 0.33.0 was not measured, and 0.32.0 is the nearest"),
+                           ("latest", "the image's tag names no version of vLLM")):  # fmt: skip
+        found = assess(wanted, inspected(LLAMA_8B), [], f"vllm/vllm-openai:{'v' * version[0].isdigit()}{version}")
+        assert f"the numbers are approximate: {words}" in found.message
+    old = assessed(service(accelerator={"product": "NVIDIA-L4"}, maxModelLen=8192), inspected(LLAMA_8B), [])
+    assert "what vLLM itself takes was not measured on L4" in old.message
+    labelled = assessed(service(), inspected(LLAMA_8B), [node("a", "NVIDIA-X900", memory=98304)])
+    assert "the memory of NVIDIA-X900 is taken from its nodes' label" in labelled.message
+    assert "rules on what the GPU can compute were not checked" in labelled.message
