@@ -263,10 +263,40 @@ def test_all_gpus_are_compared(command: Command) -> None:
     nvidia = [gpu.name for gpu in accelerators.CATALOGUE if gpu.vendor == "nvidia"]
     assert status == 0
     assert max(map(len, out.splitlines())) <= COLUMNS
-    assert {line.split()[0] for line in out.splitlines()[3:]} == set(nvidia)
+    rows = {line.split()[0]: line.split() for line in out.splitlines()[3:]}
+    assert set(rows) == set(nvidia)
+    assert rows["H200"][1:4] == ["2", "150", "fits"]  # the fewest that fit, whatever the spec's own size
+    assert rows["L4"][1:4] == ["-", "-", "no"]
+    assert rows["L4"][-1] == "ContextTooLong"
     content = json.loads(command.plan("--gpu", "all", "-o", "json")[1])
+    smallest = {one["gpu"]: (one["smallestTensorParallelSize"], one["priceRank"]) for one in content["gpus"]}
+    assert (smallest["H200"], smallest["H100-80GB"], smallest["L4"]) == ((2, 150), (4, 240), (None, None))
+    assert all(one["gpusPerReplica"] == 4 for one in content["gpus"])
+    assert all(one["smallest"]["message"] for one in content["gpus"])
     assert {one["gpu"] for one in content["gpus"]} == set(nvidia)
     assert all(set(one) >= KEYS for one in content["gpus"])
+
+
+def test_the_platforms_prices_decide_what_is_cheap(command: Command) -> None:
+    def first(*more: str) -> str:
+        return command.plan("--gpu", "all", *more)[1].splitlines()[3].split()[0]
+
+    settings = command.write("settings.yaml", {"gpuPrices": {"NVIDIA-B200": 0.2}})
+    assert first() != "B200"
+    assert first("--gpu-prices", "B200=0.1") == "B200"
+    assert first("--settings", str(settings)) == "B200"
+    assert first("--settings", str(settings), "--gpu-prices", "B200=1000,H200=0.1") == "H200"
+    others = json.loads(command.plan("--gpu", "L4", "--gpu-prices", "H200=0.1", "-o", "json")[1])["alternatives"]
+    assert (others[0]["gpu"], others[0]["priceRank"], others[0]["gpusPerReplica"]) == ("H200", 0.2, 2)
+
+
+def test_without_an_alternative_it_is_said_why(command: Command) -> None:
+    command.config({**LLAMA_70B, "num_hidden_layers": 300, "hidden_size": 16384, "intermediate_size": 65536})
+    content = json.loads(command.plan("--gpu", "H100", "-o", "json")[1])
+    assert content["alternatives"] == []
+    assert "none of" in content["noAlternatives"]
+    assert content["noAlternatives"] in content["notes"]
+    assert "the roomiest, 8 x B200" in " ".join(command.plan("--gpu", "H100")[1].split())
 
 
 def test_no_gpu_fits(command: Command) -> None:
@@ -342,6 +372,10 @@ def test_the_example_is_a_service_that_can_be_planned(command: Command) -> None:
 BAD_ARGUMENTS: list[tuple[list[str], tuple[str, ...]]] = [
     ([], ("which GPU?", "--gpu NAME")),
     (["--gpu", "H300"], ("no GPU 'H300'", "H100-80GB", "--gpu-memory")),
+    (["--gpu", "H100", "--gpu-prices", "H300=1"], ("--gpu-prices H300=1", "no GPU 'H300'")),
+    (["--gpu", "H100", "--gpu-prices", "H100"], ("--gpu-prices H100", "like H100=2.5")),
+    (["--gpu", "H100", "--gpu-prices", "H100=-1"], ("H100=-1", "above 0")),
+    (["--gpu", "H100", "--gpu-prices", "H100=nan"], ("H100=nan", "above 0")),
     (["--gpu", "H100", "--gpu-memory", "80Gi"], ("--gpu or --gpu-memory, not both",)),
     (["--gpu", "MI300X"], ("MI300X", "accelerator.resource")),
     (["--gpu", "H100", "--compute-capability", "9.0"], ("--compute-capability goes with --gpu-memory",)),

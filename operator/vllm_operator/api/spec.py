@@ -357,3 +357,8 @@ class InferenceServiceSpec(ApiModel):
         list_type="map",
         list_map_keys=["name"],
     )
+
+    @property
+    def tensor_size(self) -> int:
+        """The tensor parallel size; 1 where it is left out."""
+        return self.tensor_parallel_size or 1

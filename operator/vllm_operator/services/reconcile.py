@@ -93,8 +93,10 @@ class ServiceReconciler:
         service = evidence.service
         made_of = (service.generation, tuple(evidence.resolved), evidence.inspection, list(evidence.nodes))
         if memory.assessed is None or memory.assessed[0] != made_of:
-            image = self._surroundings.settings.default_image(service.spec.accelerator.resource)
-            memory.assessed = (made_of, assess(service, evidence.inspection, evidence.nodes, image))
+            settings = self._surroundings.settings
+            image = settings.default_image(service.spec.accelerator.resource)
+            found = assess(service, evidence.inspection, evidence.nodes, image, settings.gpu_prices)
+            memory.assessed = (made_of, found)
         return memory.assessed[1]
 
     async def _outcome(self, evidence: Evidence, assessment: Assessment, memory: Memory) -> Outcome:
