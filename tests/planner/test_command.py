@@ -299,6 +299,20 @@ def test_without_an_alternative_it_is_said_why(command: Command) -> None:
     assert "the roomiest, 8 x B200" in " ".join(command.plan("--gpu", "H100")[1].split())
 
 
+def test_auto_is_the_smallest_that_fits_the_gpu(command: Command) -> None:
+    command.service(tensorParallelSize="auto")
+    status, out, _ = command.plan("--gpu", "H200", "-o", "json")
+    content = json.loads(out)
+    assert (status, content["gpusPerReplica"]) == (0, 2)
+    assert content["notes"][0].startswith("tensorParallelSize auto: 2 is the smallest that fits H200")
+    status, out, _ = command.plan("--gpu", "L4", "-o", "json")
+    assert status == 3
+    assert "no size fits L4" in json.loads(out)["notes"][0]
+    status, out, _ = command.plan("--gpu", "all", "-o", "json")
+    assert status == 0
+    assert {one["gpu"]: one["gpusPerReplica"] for one in json.loads(out)["gpus"]}["H100-80GB"] == 4
+
+
 def test_no_gpu_fits(command: Command) -> None:
     command.service(tensorParallelSize=3)
     assert command.plan("--gpu", "all")[0] == 3

@@ -37,7 +37,14 @@ class ResolvedValue(ApiModel):
 
     field: ShortText = required("The field, as the spec would have it.", "maxModelLen")
     value: ShortText = required("Its value; a long one is shortened.", "32768")
-    source: ShortText = required("Where it is from: a ServingClass, or operator.", "ServingClass h100", alias="from")
+    source: ShortText = required(
+        "Where it is from: a ServingClass, operator, or plan (tensorParallelSize: auto).",
+        "ServingClass h100",
+        alias="from",
+    )
+    why: ShortText | None = optional(
+        "Why the plan chose it.", "2 x NVIDIA-L40S is the cheapest of 3 kinds of this cluster that fit"
+    )
 
 
 class ModelStatus(ApiModel):

@@ -4,7 +4,7 @@ The arithmetic is the planner's; here is which GPUs to plan for, and what severa
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -12,7 +12,7 @@ from ..api.base import bytes_of
 from ..api.limits import CACHE_BYTES, KIB
 from ..api.reasons import Reason
 from ..api.resource import InferenceService
-from ..api.spec import InferenceServiceSpec
+from ..api.spec import AUTO, InferenceServiceSpec
 from ..inspection.cache import SizedCache
 from ..inspection.kept import facts_of, size_of
 from ..inspection.report import InspectionError
@@ -25,6 +25,7 @@ from ..planner.plan import Plan, plan
 from ..planner.shapes import ModelShape
 from ..snapshots.node import Node
 from .nodes import Devices, devices
+from .resolution import Resolved
 
 log = logging.getLogger(__name__)
 _BYTES_OF_A_LAYER = 2 * KIB
@@ -57,6 +58,8 @@ class Assessment:
     """What the plan is for, as nodes are labelled."""
     products: tuple[str, ...] = ()
     """GPU products that the pods have to be pinned to, where others that they could get would not do."""
+    chosen: tuple[Resolved, ...] = ()
+    """What tensorParallelSize: auto comes to, where that was asked."""
 
 
 NOT_ASSESSED = Assessment(None, Reason.INSPECTING, "the model is being inspected", pending=True)
@@ -97,16 +100,23 @@ def assess(
     prices: Mapping[str, float] | None = None,
 ) -> Assessment:
     """Whether the service fits. `image`: what runs where the spec names none. `prices`: the platform team's own."""
+    spec, own = service.spec.model_copy(update={"image": service.spec.image or image}), prices or {}
+
+    def verdict(model: ModelShape) -> Assessment:
+        plans = [(one, plan(spec, model, priced(one.gpu, own), one.most)) for one in _candidates(spec, nodes)]
+        return _together(spec, model, plans, _Market.of(spec, nodes, own))
+
+    return of_model(inspection, verdict)
+
+
+def of_model(inspection: Inspection, verdict: Callable[[ModelShape], Assessment]) -> Assessment:
+    """The verdict on what is known of a model; where that is nothing, or nothing can be made of it, that is told."""
     if inspection.pending:
         return NOT_ASSESSED
     if inspection.error:
         return Assessment(None, inspection.error.reason, f"the model could not be inspected: {inspection.error}")
-    spec = service.spec.model_copy(update={"image": service.spec.image or image})
     try:
-        model = _model(inspection.packed)
-        own = prices or {}
-        plans = [(one, plan(spec, model, priced(one.gpu, own), one.most)) for one in _candidates(spec, nodes)]
-        return _together(spec, model, plans, _Market.of(spec, nodes, own))
+        return verdict(_model(inspection.packed))
     except ModelConfigError as error:
         return Assessment(None, Reason.MODEL_NOT_PLANNED, f"the planner cannot read the model's config.json: {error}")
     except _UnknownError as error:
@@ -128,6 +138,8 @@ def _log_once(model: str, what: str) -> None:
 
 def keeps_from_running(spec: InferenceServiceSpec, assessment: Assessment) -> bool:
     """Whether pods of this spec must not be made, or not yet: the spec's planPolicy decides."""
+    if spec.tensor_parallel_size == AUTO:  # nobody knows how many GPUs a pod is to have
+        return True
     return assessment.pending or (assessment.fits is False and spec.plan_policy != "Warn")
 
 
@@ -145,17 +157,20 @@ class _Market:
         if not nodes:
             return cls([priced(gpu, prices) for gpu in CATALOGUE], None)
         known: dict[str, Candidate] = {}
-        for one in products_of(spec, nodes):
+        for one in products_of(_anywhere(spec), nodes):
             known[one.gpu.name] = max(one, known.get(one.gpu.name, one), key=lambda kind: kind.most or 0)
         gpus = [priced(one.gpu, prices) for one in known.values()]
         return cls(gpus, {name: one.most for name, one in known.items() if one.most})
 
 
+def _anywhere(spec: InferenceServiceSpec) -> InferenceServiceSpec:
+    """The spec with any product."""
+    return spec.model_copy(update={"accelerator": spec.accelerator.model_copy(update={"product": None})})
+
+
 def products_of(spec: InferenceServiceSpec, nodes: Sequence[Node]) -> list[Candidate]:
-    """The kinds of GPU on nodes that the pods could be on, whatever product the spec asks for; none of unknown size."""
-    device = spec.accelerator.model_copy(update={"product": None, "memory": None})
-    found = devices(spec.model_copy(update={"accelerator": device}), nodes)
-    kinds = [(one, known_gpu(one.product, [one])) for one in found]
+    """The kinds of GPU on nodes that the pods could be on, by product; none of which nothing tells the memory."""
+    kinds = [(one, known_gpu(one.product, [one])) for one in devices(spec, nodes)]
     return [Candidate(gpu, one.product, one.most) for one, gpu in kinds if gpu]
 
 

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from ..api import InferenceServiceSpec
+from ..api.spec import AUTO, InferenceServiceSpec
 from ..assess.policy import refused
 from ..planner import accelerators
 from ..planner.accelerators import Gpu, by_price, priced
@@ -17,7 +17,7 @@ from ..planner.form import as_json, as_row
 from ..planner.picture import comparison, picture
 from ..planner.plan import Plan, plan
 from ..planner.shapes import ModelShape
-from ..planner.survey import survey
+from ..planner.survey import Shape, sized, survey
 from ..settings import Settings
 from .plan_question import (
     UNREADABLE,
@@ -70,10 +70,13 @@ def run(options: argparse.Namespace) -> tuple[str, int]:
 
 
 def _planned(asked: _Question, gpu: Gpu) -> tuple[str, bool | None]:
-    spec = asked.spec
+    spec, chosen = asked.spec, ""
+    if spec.tensor_parallel_size == AUTO:
+        (shape,) = survey(spec, asked.model, [gpu], asked.per_node)
+        spec, chosen = sized(spec, shape.tensor), _chosen(shape)
     result = plan(spec, asked.model, gpu, asked.per_node)
     found = advice(spec, asked.model, gpu, asked.per_node, asked.catalogue)
-    notes = [*_notes(spec, result), *_refusal(asked)]
+    notes = [*([chosen] if chosen else []), *_notes(spec, result), *_refusal(asked)]
     if not result.fits:
         notes += hints(spec, asked.model, gpu, asked.per_node)
     if found.none:
@@ -84,11 +87,25 @@ def _planned(asked: _Question, gpu: Gpu) -> tuple[str, bool | None]:
     return picture(asked.name, result, found.alternatives, notes), result.fits
 
 
+def _chosen(shape: Shape) -> str:
+    """What tensorParallelSize: auto comes to on one kind of GPU."""
+    size, name = shape.tensor, shape.plan.gpu.name
+    if shape.plan.fits:
+        return (
+            f"tensorParallelSize auto: {size} is the smallest that fits {name}; in a cluster the cheapest shape counts"
+        )
+    return f"tensorParallelSize auto: no size fits {name}, and this is the plan for {size}"
+
+
 def _compared(asked: _Question) -> tuple[str, bool | None]:
     """The service on each kind of GPU: as it is written, and the smallest shape that fits."""
     gpus = asked.catalogue
     shapes = survey(asked.spec, asked.model, gpus, asked.per_node)
-    results = [plan(asked.spec, asked.model, gpu, asked.per_node) for gpu in gpus]
+    auto = asked.spec.tensor_parallel_size == AUTO
+    results = [
+        shape.plan if auto else plan(asked.spec, asked.model, gpu, asked.per_node)
+        for gpu, shape in zip(gpus, shapes, strict=True)
+    ]
     verdicts = {result.fits for result in results}
     fits = True if True in verdicts else None if None in verdicts else False
     if asked.json:

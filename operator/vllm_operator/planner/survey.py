@@ -51,7 +51,7 @@ def survey(spec: InferenceServiceSpec, model: ModelShape, gpus: Iterable[Gpu], p
         sizes = sizes or sizes_of(spec, model, gpu)
         most = known(per_node, gpu)
         room = (most or GPUS_PER_NODE) // (spec.pipeline_parallel_size or 1)
-        found.append(_smallest(spec, model, gpu, [size for size in sizes if size <= room], most))
+        found.append(smallest(spec, model, gpu, [size for size in sizes if size <= room], most))
     return found
 
 
@@ -72,7 +72,7 @@ def sized(spec: InferenceServiceSpec, tensor: int) -> InferenceServiceSpec:
     return spec.model_copy(update={"tensor_parallel_size": tensor})
 
 
-def _smallest(spec: InferenceServiceSpec, model: ModelShape, gpu: Gpu, sizes: Sequence[int], most: int | None) -> Shape:
+def smallest(spec: InferenceServiceSpec, model: ModelShape, gpu: Gpu, sizes: Sequence[int], most: int | None) -> Shape:
     tried: Shape | None = None
     for size in sizes:
         if tried and size != sizes[-1] and _is_hopeless(tried, size):

@@ -11,8 +11,10 @@ from .. import metrics
 from ..again import Again, soonest
 from ..api import API_VERSION, KIND
 from ..api.resource import Key, Reference
+from ..api.spec import AUTO
 from ..apply.changes import Known, plan_changes
 from ..apply.execute import GivesWayError, Hands, StillDeletingError, execute
+from ..assess.choice import Terrain, choose
 from ..assess.fits import Assessment, assess
 from ..cluster import GoneError, RefusedError, UnavailableError
 from ..loop.arrivals import Arrivals
@@ -76,6 +78,8 @@ class ServiceReconciler:
             self._arrivals.settled(key)
             return [*await self._tell(Account(evidence), memory), *memory.claims.waits()]
         assessment = self._assess(evidence, memory)
+        if assessment.chosen:
+            evidence = evidence.with_chosen(assessment.chosen)
         outcome = await self._outcome(evidence, assessment, memory)
         account = Account(evidence, assessment, outcome)
         settling = Settling(
@@ -91,11 +95,16 @@ class ServiceReconciler:
     def _assess(self, evidence: Evidence, memory: Memory) -> Assessment:
         """Whether the service fits; worked out anew when its spec, its model or the nodes have changed."""
         service = evidence.service
-        made_of = (service.generation, tuple(evidence.resolved), evidence.inspection, list(evidence.nodes))
+        known = (evidence.inspection, list(evidence.nodes))
+        made_of = (service.generation, tuple(evidence.resolved), evidence.bounds, *known)
         if memory.assessed is None or memory.assessed[0] != made_of:
             settings = self._surroundings.settings
             image = settings.default_image(service.spec.accelerator.resource)
-            found = assess(service, evidence.inspection, evidence.nodes, image, settings.gpu_prices)
+            if service.spec.tensor_parallel_size == AUTO:
+                terrain = Terrain(evidence.nodes, settings.gpu_prices, evidence.bounds, image)
+                found = choose(service, evidence.inspection, terrain)
+            else:
+                found = assess(service, evidence.inspection, evidence.nodes, image, settings.gpu_prices)
             memory.assessed = (made_of, found)
         return memory.assessed[1]
 

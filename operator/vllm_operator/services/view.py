@@ -52,6 +52,11 @@ class View:
         pods: Iterable[InspectionPod] = self.indices[INSPECTIONS].get(key, ())
         return max((pod for pod in pods if pod.key == inspected), key=lambda pod: pod.ended, default=None)
 
+    @property
+    def sees_nodes(self) -> bool:
+        """Whether the operator may see nodes."""
+        return NODES in self.indices
+
     def nodes(self) -> list[Node]:
         """All nodes with GPUs; none where the operator may not see nodes."""
         return [node for nodes in self.indices.get(NODES, {}).values() for node in nodes]

@@ -123,10 +123,12 @@ def conditions(
     return result
 
 
-def _resolved(account: Account) -> list[dict[str, str]] | None:
+def _resolved(account: Account) -> list[dict[str, str | None]] | None:
     """By field, for people: two reconciles of one spec write the same."""
     shown = sorted(account.evidence.resolved, key=lambda one: one.field)
-    return [{"field": one.field, "value": one.text(), "from": one.source} for one in shown] or None
+    return [
+        {"field": one.field, "value": one.text(), "from": one.source, "why": one.why or None} for one in shown
+    ] or None
 
 
 def _short(text: str | None) -> str | None:
