@@ -10,25 +10,26 @@ export PYTHONPATH := tests:operator
 GPU_PYTHON ?= python3
 ROWS ?= build/gpu/engines.jsonl
 
-.PHONY: gpu-check gpu-engines gpu-serving gpu-failures help setup test test-fast lint demo demo-down bench-scale bench-plan bench-rollout bench-autoscaling generated crd docs dashboards lock fuzz
+.PHONY: gpu-check gpu-engines gpu-serving gpu-failures help setup test test-fast lint demo demo-down bench-scale bench-plan bench-rollout bench-autoscaling bench-hostile generated crd docs dashboards lock fuzz
 
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
 setup: $(VENV)/.installed  ## Make the virtual environment with pinned packages
 
-$(VENV)/.installed: requirements/dev.txt pyproject.toml Makefile
+$(VENV)/.installed: requirements/dev.txt requirements/uv.txt pyproject.toml Makefile
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet "uv==$(UV_VERSION)"
-	$(BIN)/uv pip sync --quiet --python $(BIN)/python --no-config requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/uv.txt
+	$(BIN)/uv pip sync --quiet --require-hashes --python $(BIN)/python --no-config requirements/dev.txt requirements/uv.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-config --offline --no-deps --no-build-isolation -e .
 	touch $@
 
-lock:  ## Pin again what pyproject.toml asks for
-	$(BIN)/uv pip compile --quiet --no-header --no-emit-index-url --no-annotate --upgrade pyproject.toml -o requirements/operator.txt
-	$(BIN)/uv pip compile --quiet --no-header --no-emit-index-url --no-annotate --extra clients --extra test \
-	  -c requirements/operator.txt pyproject.toml -o requirements/dev.txt
-	echo "uv==$(UV_VERSION)" >> requirements/dev.txt
+PIN := $(BIN)/uv pip compile --quiet --no-header --no-emit-index-url --no-annotate --generate-hashes
+
+lock:  ## Pin again what pyproject.toml asks for, each file of a package by its hash
+	$(PIN) --upgrade pyproject.toml -o requirements/operator.txt
+	$(PIN) --extra clients --extra test -c requirements/operator.txt pyproject.toml -o requirements/dev.txt
+	echo "uv==$(UV_VERSION)" | $(PIN) - -o requirements/uv.txt
 
 lint: setup  ## ruff, mypy and the import contracts
 	$(BIN)/ruff check .
@@ -60,6 +61,9 @@ bench-plan: setup  ## The memory planner, and KAITO's formula, against engines t
 
 bench-rollout: setup  ## Requests while pods are rolled, evicted, drained and scaled away, with the real vLLM: none may fail
 	$(BIN)/python -m bench.rollout
+
+bench-hostile: setup  ## An honest team's edits while another attacks: p99 of 500 (15 min)
+	$(BIN)/python -m bench.hostile
 
 bench-autoscaling: setup  ## The autoscaling policy against the HPA's defaults, on the HPA's own algorithm: table and plot
 	$(BIN)/python -m bench.autoscaling --plot build/bench-autoscaling.svg

@@ -66,6 +66,10 @@ def test_all_values_means_all() -> None:
         ("image.name=x", "name"),
         ("image.pullPolicy=Sometimes", "pullPolicy"),
         ("image.repository=", "repository"),
+        ("replicas=two", "replicas"),
+        ("networkPolicy=true", "networkPolicy"),
+        ("networkPolicy.metricsFrom[0]=monitoring", "metricsFrom"),
+        ("settings.imagePullSecrets[0].name=registry-key", "imagePullSecrets"),
         ("crds.keep=true", "keep"),
         ("imagePullSecrets[0]=registry-key", "imagePullSecrets"),
         ("serviceMonitor=true", "serviceMonitor"),
@@ -181,3 +185,31 @@ def test_asks_for_no_secret_and_no_wildcard() -> None:
             for rule in one.get("rules", []):
                 assert "secrets" not in rule["resources"]
                 assert "*" not in [*rule["apiGroups"], *rule["resources"], *rule["verbs"]]
+
+
+def test_a_drain_takes_one_replica_at_a_time_and_the_only_one_is_in_nobodys_way() -> None:
+    manifests = documents(template())
+    deployment, budget = one_of("Deployment", manifests), one_of("PodDisruptionBudget", manifests)
+    assert deployment["spec"]["replicas"] == 2
+    assert budget["spec"]["maxUnavailable"] == 1
+    assert budget["spec"]["selector"] == deployment["spec"]["selector"]
+    assert "PodDisruptionBudget" not in {one["kind"] for one in documents(template("--set=replicas=1"))}
+
+
+def test_only_the_metrics_can_be_reached_and_only_from_where_they_are_read() -> None:
+    def policy(*words: str) -> dict[str, Any]:
+        manifests = documents(template(*words))
+        found: dict[str, Any] = one_of("NetworkPolicy", manifests)["spec"]
+        assert found["podSelector"] == one_of("Deployment", manifests)["spec"]["selector"]
+        return found
+
+    (rule,) = policy()["ingress"]
+    labels = {"kubernetes.io/metadata.name": "monitoring"}
+    assert rule == {
+        "from": [{"namespaceSelector": {"matchLabels": labels}}],
+        "ports": [{"port": "metrics", "protocol": "TCP"}],
+    }
+    # A rule without a source would let everybody in.
+    assert policy("--set-json=networkPolicy.metricsFrom=[]")["ingress"] == []
+    without = documents(template("--set=networkPolicy.enabled=false"))
+    assert "NetworkPolicy" not in {one["kind"] for one in without}

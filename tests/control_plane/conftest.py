@@ -14,7 +14,7 @@ from support.services import PATIENCE, await_garbage_collection
 
 
 def add_volumes(plane: ControlPlane, count: int) -> None:
-    """Volumes for claims without a class: nobody makes any here, and fake nodes mount none."""
+    """Volumes for claims without a class: nobody makes any here or gives one free again, and fake nodes mount none."""
     for number in range(count):
         spec = {
             "capacity": {"storage": "1Gi"},
@@ -33,7 +33,7 @@ def operator() -> Iterator[OperatorProcess]:
     try:
         plane.start_kwok(REPORTS)
         plane.add_kwok_nodes(2)
-        add_volumes(plane, 12)
+        add_volumes(plane, 40)
         process = OperatorProcess(plane, install_rights(plane))
         await_garbage_collection(Kube(plane.kubeconfig, "default"))
         process.start()

@@ -4,6 +4,7 @@ import http.client
 import json
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from urllib.parse import urlsplit
 
 import pytest
@@ -21,6 +22,11 @@ REFERENCE = {"name": "rolled-key", "key": "key"}
 def pods(kube: Kube) -> dict[str, Object]:
     """The service's pods by name, those that end included."""
     return {pod["metadata"]["name"]: pod for pod in kube.list("pods", LABEL)}
+
+
+def connect(pod: Object) -> http.client.HTTPConnection:
+    """A connection to a pod itself, that stays open over several requests."""
+    return http.client.HTTPConnection(pod["status"]["podIP"], 8000, timeout=120)
 
 
 @pytest.fixture(scope="module")
@@ -46,26 +52,25 @@ def test_a_rolling_update_fails_no_request(rolled: Kube) -> None:
 
 def test_a_pod_that_ends_finishes_what_it_began_and_sends_clients_away(rolled: Kube) -> None:
     name, pod = next(iter(pods(rolled).items()))
-    connection = http.client.HTTPConnection(pod["status"]["podIP"], 8000, timeout=120)
-    body = {"model": NAME, "prompt": "Once", "max_tokens": 900, "ignore_eos": True, "stream": True}
-    body["stream_options"] = {"include_usage": True}
-    connection.request("POST", "/v1/completions", json.dumps(body), {"Content-Type": "application/json"})
-    answer = connection.getresponse()
-    assert answer.headers["connection"] != "close"
-    rolled.run("delete", "pod", name, "--wait=false")
-    other = http.client.HTTPConnection(pod["status"]["podIP"], 8000, timeout=120)
+    with closing(connect(pod)) as connection, closing(connect(pod)) as other:
+        body = {"model": NAME, "prompt": "Once", "max_tokens": 900, "ignore_eos": True, "stream": True}
+        body["stream_options"] = {"include_usage": True}
+        connection.request("POST", "/v1/completions", json.dumps(body), {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        assert answer.headers["connection"] != "close"
+        rolled.run("delete", "pod", name, "--wait=false")
 
-    def asked_to_leave() -> bool:
-        other.request("GET", "/v1/models")
-        found = other.getresponse()
-        found.read()
-        assert found.status == 200
-        return found.headers["connection"] == "close"
+        def asked_to_leave() -> bool:
+            other.request("GET", "/v1/models")
+            found = other.getresponse()
+            found.read()
+            assert found.status == 200
+            return found.headers["connection"] == "close"
 
-    rolled.wait("answers say so", 30, asked_to_leave)
-    assert call(f"http://{pod['status']['podIP']}:8000/-/ready")[0] == 503
-    assert call(f"http://{pod['status']['podIP']}:8000/health")[0] == 200
-    events = [line for line in answer.read().decode().splitlines() if line.startswith("data: ")]
+        rolled.wait("answers say so", 30, asked_to_leave)
+        assert call(f"http://{pod['status']['podIP']}:8000/-/ready")[0] == 503
+        assert call(f"http://{pod['status']['podIP']}:8000/health")[0] == 200
+        events = [line for line in answer.read().decode().splitlines() if line.startswith("data: ")]
     assert events[-1] == "data: [DONE]"
     # An event may hold several tokens.
     assert json.loads(events[-2].removeprefix("data: "))["usage"]["completion_tokens"] == 900
@@ -109,9 +114,9 @@ def test_every_route_wants_the_key(keyed: str) -> None:
     assert {"/invocations", "/v1/chat/completions", "/tokenize"} <= {path for path, _ in routes}
     host = urlsplit(keyed).netloc
     for path, method in routes:
-        connection = http.client.HTTPConnection(host, timeout=60)
-        connection.request(method, path, "{}", {"Content-Type": "application/json"})
-        status = connection.getresponse().status
+        with closing(http.client.HTTPConnection(host, timeout=60)) as connection:
+            connection.request(method, path, "{}", {"Content-Type": "application/json"})
+            status = connection.getresponse().status
         assert status == (200 if path in OPEN else 401), f"{method} {path} without a key: {status}"
 
 

@@ -156,7 +156,7 @@ def main(models: str, port: str) -> None:
 
     class Loud(list[str]):
         def append(self, line: str) -> None:
-            print(line, flush=True)
+            print(f"{line}\n", end="", flush=True)  # at once: threads write here
 
     serving.asked = Loud()
     ThreadingHTTPServer(("", int(port)), answers(serving)).serve_forever()

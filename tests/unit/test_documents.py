@@ -44,3 +44,25 @@ def test_hooks_run_what_is_installed_and_download_nothing() -> None:
     repositories = yaml.safe_load((REPOSITORY / ".pre-commit-config.yaml").read_text())["repos"]
     assert {one["repo"] for one in repositories} == {"local"}
     assert {hook["language"] for one in repositories for hook in one["hooks"]} == {"system"}
+
+
+@pytest.mark.parametrize("file", ["operator.txt", "dev.txt", "uv.txt"])
+def test_every_pinned_package_has_its_hashes(file: str) -> None:
+    """Without one, pip and uv would refuse the whole file: `make lock` writes them."""
+    pins = re.split(r"\n(?=\S)", (REPOSITORY / "requirements" / file).read_text().strip())
+    assert [
+        pin.splitlines()[0]
+        for pin in pins
+        if not re.fullmatch(r"[\w.\[\],-]+==\S+( ?\\\n +--hash=sha256:[0-9a-f]{64})+", pin)
+    ] == []
+
+
+def test_packages_are_installed_by_their_hashes() -> None:
+    for path in ("Makefile", "images/operator/Dockerfile"):
+        installs = [
+            line
+            for line in (REPOSITORY / path).read_text().splitlines()
+            if re.search(r"pip (install|sync)\b.*\.txt", line)
+        ]
+        assert installs, path
+        assert [line for line in installs if "--require-hashes" not in line] == []

@@ -97,7 +97,13 @@ def _pod(service: InferenceService, settings: Settings) -> Manifest:
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "securityContext": container_security(),
     }
-    return {**_placement(service), "restartPolicy": "Never", "containers": [container], "volumes": volumes}
+    return {**_placement(service, settings), "restartPolicy": "Never", "containers": [container], "volumes": volumes}
+
+
+def _pull_secrets(pod: PodSettings, settings: Settings) -> list[Manifest]:
+    """The service's own, and those of the operator's image; each once."""
+    own = [secret.name for secret in pod.image_pull_secrets or []]
+    return [{"name": name} for name in dict.fromkeys([*own, *settings.image_pull_secrets])]
 
 
 def _environment(service: InferenceService, settings: Settings) -> list[Manifest]:
@@ -118,7 +124,7 @@ def model_claim(service: InferenceService) -> str | None:
     return rest.split("/", 1)[0] if scheme == "pvc" else None
 
 
-def _placement(service: InferenceService) -> Manifest:
+def _placement(service: InferenceService, settings: Settings) -> Manifest:
     """Nodes that the service's pods could be on, where its claim can be mounted; no GPU, and no place of theirs."""
     accelerator, pod = service.spec.accelerator, service.spec.pod or PodSettings.model_validate({})
     product = {PRODUCT_LABELS[accelerator.resource]: accelerator.product} if accelerator.product else {}
@@ -127,7 +133,7 @@ def _placement(service: InferenceService) -> Manifest:
         "nodeSelector": {**(pod.node_selector or {}), **product} or None,
         "tolerations": [toleration.to_manifest() for toleration in pod.tolerations] if pod.tolerations else None,
         "affinity": {"nodeAffinity": affinity["nodeAffinity"]} if "nodeAffinity" in affinity else None,
-        "imagePullSecrets": [secret.to_manifest() for secret in pod.image_pull_secrets or []] or None,
+        "imagePullSecrets": _pull_secrets(pod, settings) or None,
         "serviceAccountName": pod.service_account_name,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
