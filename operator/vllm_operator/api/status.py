@@ -91,6 +91,15 @@ class PlanStatus(ApiModel):
     max_model_len_that_fits: int | None = optional(
         "Longest prompt and answer that the KV cache has room for, in tokens.", 131072
     )
+    learned_bytes: int | None = optional(
+        "By how much the KV cache on one GPU is planned larger (or, negative, smaller) as other engines got more or "
+        "less than planned; at most the plan's margin of error, in bytes.",
+        -104857600,
+        format="int64",
+    )
+    learned_from: ShortText | None = optional(
+        "Whose engines taught that, by GPU product.", "NVIDIA-L40S: services llama-8b, qwen and 2 other namespaces"
+    )
     difference_percent: ShortText | None = optional(
         "By how many percent the KV cache that vLLM reports is larger (or, negative, smaller) than planned.", "-0.3"
     )

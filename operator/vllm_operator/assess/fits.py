@@ -5,8 +5,9 @@ The arithmetic is the planner's; here is which GPUs to plan for, and what severa
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
 from ..api.base import bytes_of
 from ..api.limits import CACHE_BYTES, KIB
@@ -25,7 +26,7 @@ from ..planner.plan import Plan, plan
 from ..planner.shapes import ModelShape
 from ..snapshots.node import Node
 from .nodes import Devices, devices
-from .resolution import Resolved
+from .resolution import LEARNED, Resolved
 
 log = logging.getLogger(__name__)
 _BYTES_OF_A_LAYER = 2 * KIB
@@ -60,6 +61,16 @@ class Assessment:
     """GPU products that the pods have to be pinned to, where others that they could get would not do."""
     chosen: tuple[Resolved, ...] = ()
     """What tensorParallelSize: auto comes to, where that was asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What bears on a verdict beside the spec, the model and the nodes."""
+
+    prices: Mapping[str, float] = field(default_factory=dict)
+    """What GPUs cost, where the platform team says so."""
+    learned: Mapping[str, int] = field(default_factory=dict)
+    """By product, the bytes of KV cache on a GPU that other engines got more, or less, than planned."""
 
 
 NOT_ASSESSED = Assessment(None, Reason.INSPECTING, "the model is being inspected", pending=True)
@@ -97,16 +108,27 @@ def assess(
     inspection: Inspection,
     nodes: Sequence[Node],
     image: str,
-    prices: Mapping[str, float] | None = None,
+    outlook: Outlook | None = None,
 ) -> Assessment:
-    """Whether the service fits. `image`: what runs where the spec names none. `prices`: the platform team's own."""
-    spec, own = service.spec.model_copy(update={"image": service.spec.image or image}), prices or {}
+    """Whether the service fits. `image`: what runs where the spec names none."""
+    spec, known = service.spec.model_copy(update={"image": service.spec.image or image}), outlook or Outlook()
 
     def verdict(model: ModelShape) -> Assessment:
-        plans = [(one, plan(spec, model, priced(one.gpu, own), one.most)) for one in _candidates(spec, nodes)]
-        return _together(spec, model, plans, _Market.of(spec, nodes, own))
+        plans = [(one, _planned(spec, model, one, known)) for one in _candidates(spec, nodes)]
+        return _together(spec, model, plans, _Market.of(spec, nodes, known.prices))
 
     return of_model(inspection, verdict)
+
+
+def _planned(spec: InferenceServiceSpec, model: ModelShape, one: Candidate, outlook: Outlook) -> Plan:
+    learned = outlook.learned.get(one.product or one.gpu.name, 0)
+    return plan(spec, model, priced(one.gpu, outlook.prices), one.most, learned)
+
+
+def learned_by(resolved: Sequence[Resolved]) -> Mapping[str, int]:
+    """What was learned when the spec was resolved, by product."""
+    values: Any = next((one.value for one in resolved if one.field == LEARNED), {})
+    return values if isinstance(values, Mapping) else {}
 
 
 def of_model(inspection: Inspection, verdict: Callable[[ModelShape], Assessment]) -> Assessment:

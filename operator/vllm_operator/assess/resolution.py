@@ -27,6 +27,8 @@ OPERATOR = "operator"
 PLAN = "plan"
 """The source of what the memory plan chose for tensorParallelSize: auto."""
 TENSOR_SIZE = "tensorParallelSize"
+LEARNED = "plan.learnedBytes"
+"""No field of a spec: what the plan learned of other engines, by product. It is kept as the other values are."""
 # What status.resolved shows of a value.
 _MOST_CHARACTERS = 253
 _WAY_OUT = "change the service, or name another class"
@@ -108,6 +110,7 @@ def resolve(
 
 def effective(spec: InferenceServiceSpec, resolved: Sequence[Resolved]) -> InferenceServiceSpec:
     """The spec with what was resolved. Raises ContradictionError, and pydantic.ValidationError."""
+    resolved = [one for one in resolved if one.field != LEARNED]
     if all(one.field in _SIMPLE for one in resolved):
         found = {one.field: one.value for one in resolved}
         device = spec.accelerator.model_copy(update={"resource": found[_SIMPLE[1]]} if _SIMPLE[1] in found else {})

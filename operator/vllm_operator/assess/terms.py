@@ -32,6 +32,8 @@ class Terms:
     """What has changed since the pods were rendered."""
     held_back: bool = False
     """Whether it has fewer pods than its spec asks for because of the refusal."""
+    kept: bool = False
+    """Whether the rendering of the user's spec is kept."""
     bounds: Bounds = field(default_factory=Bounds)
     """What bounds the GPUs that may be chosen for tensorParallelSize: auto."""
 

@@ -76,6 +76,8 @@ class Capacity:
     """Least KV cache with which vLLM starts."""
     margin_bytes: int
     """How far the budget of the KV cache may be off."""
+    learned_bytes: int = 0
+    """By how much what other engines got has moved the budget; at most the margin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +121,13 @@ class _Budget:
         return self.available / self.layout.block_bytes if self.layout.block_bytes else self.available
 
 
-def plan(spec: InferenceServiceSpec, model: ModelShape, gpu: Gpu, gpus_per_node: int | None = None) -> Plan:
-    """The plan for one service on one kind of GPU. `gpus_per_node`: of the largest node, where it is known."""
+def plan(
+    spec: InferenceServiceSpec, model: ModelShape, gpu: Gpu, gpus_per_node: int | None = None, learned: int = 0
+) -> Plan:
+    """The plan for one service on one kind of GPU. `gpus_per_node`: of the largest node, where it is known.
+
+    `learned`: bytes of KV cache on a GPU that other engines got more, or less, than planned.
+    """
     model = _as_asked(spec, model)
     engine = _with_sparse_cache(engine_of(spec, model, gpu), model, gpu)
     model = replace(model, dtype=engine.dtype)  # whatever the checkpoint has, weights are loaded as this
@@ -135,7 +142,7 @@ def plan(spec: InferenceServiceSpec, model: ModelShape, gpu: Gpu, gpus_per_node:
         return Plan(None, reason, message, gpu, gpus, None, doubt, engine.release.version)
     budgets = [_budget(model, engine, gpu, scheme, stage) for stage in range(engine.ranks.pipeline)]
     budget = min(budgets, key=lambda budget: budget.blocks)
-    result = _verdict(model, engine, gpu, budget)
+    result = _taught(model, engine, gpu, budget, learned)
     if not budget.weighed.sure:
         result = _unsure(result, budget.weighed.why)
     if refusal:
@@ -214,6 +221,21 @@ def storage(scheme: Scheme, gpu: Gpu) -> Storage:
     # GPTQ's zero points are all alike: no kernel reads them, and they stay packed.
     wide = hopper and scheme.group in MACHETE_GROUPS and scheme.method != "gptq"
     return Storage(scheme, (1, 64) if hopper else (256, 128), wide)
+
+
+def _taught(model: ModelShape, engine: EngineSettings, gpu: Gpu, budget: _Budget, learned: int) -> Plan:
+    """The verdict with what is learned, within the margin: what others say alone keeps nothing from running."""
+    result = _verdict(model, engine, gpu, budget)
+    if not learned or engine.kv_cache_bytes or result.capacity is None:
+        return result
+    most = result.capacity.margin_bytes
+    moved = max(-most, min(most, learned))
+    extra = replace(budget.overhead, other=budget.overhead.other - moved)
+    again = _verdict(model, engine, gpu, replace(budget, overhead=extra, available=budget.available + moved))
+    capacity = replace(again.capacity or result.capacity, margin_bytes=most, learned_bytes=moved)
+    fits = None if result.fits is None and again.fits is False else again.fits
+    reason, message = _words(capacity, gpu, engine.ranks.gpus, fits=fits)
+    return replace(again, fits=fits, reason=reason, message=message, capacity=capacity)
 
 
 def _verdict(model: ModelShape, engine: EngineSettings, gpu: Gpu, budget: _Budget) -> Plan:

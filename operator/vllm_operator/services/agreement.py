@@ -21,6 +21,7 @@ from ..settings import Settings
 from ..snapshots.child import Child, Live, deployment_of, revisions
 from ..snapshots.own import ObjectSnapshot
 from .memory import Memory
+from .teaching import learned
 from .view import View
 
 
@@ -33,6 +34,11 @@ class Agreement:
 
     def terms(self, service: InferenceService, before: Mapping[str, Any], memory: Memory) -> Terms:
         """The terms of a service as its user wrote it. `before`: its status as it stands."""
+        result = self._terms(service, before, memory)
+        taught = learned(service, result, memory, self._view, self._settings)
+        return replace(result, resolved=(*result.resolved, *taught))
+
+    def _terms(self, service: InferenceService, before: Mapping[str, Any], memory: Memory) -> Terms:
         live = self._view.children(service.key)
         own, refusal = self._class_of(service.key, service.spec)
         claim = _claim(service, live)
@@ -45,7 +51,7 @@ class Agreement:
         now = memory.resolution[1]
         if own and not now.refusal:
             now = replace(now, refusal=self._without_room(service.key, own))
-        result = self._held(service, before, now, memory)
+        result = replace(self._held(service, before, now, memory), kept=kept is not None)
         if chose and not kept:
             spec, resolved = with_chosen(result.spec, result.resolved, chose)
             return replace(result, spec=spec, resolved=resolved)

@@ -15,7 +15,7 @@ from ..api.spec import AUTO
 from ..apply.changes import Known, plan_changes
 from ..apply.execute import GivesWayError, Hands, StillDeletingError, execute
 from ..assess.choice import Terrain, choose
-from ..assess.fits import Assessment, assess
+from ..assess.fits import Assessment, Outlook, assess, learned_by
 from ..cluster import GoneError, RefusedError, UnavailableError
 from ..loop.arrivals import Arrivals
 from ..loop.kinds import Surroundings
@@ -104,7 +104,8 @@ class ServiceReconciler:
                 terrain = Terrain(evidence.nodes, settings.gpu_prices, evidence.bounds, image)
                 found = choose(service, evidence.inspection, terrain)
             else:
-                found = assess(service, evidence.inspection, evidence.nodes, image, settings.gpu_prices)
+                outlook = Outlook(settings.gpu_prices, learned_by(evidence.resolved))
+                found = assess(service, evidence.inspection, evidence.nodes, image, outlook)
             memory.assessed = (made_of, found)
         return memory.assessed[1]
 

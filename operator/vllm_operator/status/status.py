@@ -12,9 +12,11 @@ from ..api.conditions import ConditionType
 from ..api.limits import printable
 from ..api.reasons import Reason
 from ..assess.limits import gpus_of_pod
+from ..assess.resolution import LEARNED
 from ..inspection.kept import facts_of
 from ..manifests.metadata import compact, identity
 from ..manifests.names import service_url
+from ..planner.plan import Capacity
 from .conditions import (
     Verdict,
     chat_unavailable,
@@ -125,7 +127,7 @@ def conditions(
 
 def _resolved(account: Account) -> list[dict[str, str | None]] | None:
     """By field, for people: two reconciles of one spec write the same."""
-    shown = sorted(account.evidence.resolved, key=lambda one: one.field)
+    shown = sorted((one for one in account.evidence.resolved if one.field != LEARNED), key=lambda one: one.field)
     return [
         {"field": one.field, "value": one.text(), "from": one.source, "why": one.why or None} for one in shown
     ] or None
@@ -188,8 +190,17 @@ def _plan(account: Account) -> dict[str, Any] | None:
         "kvCacheTokens": capacity.kv_cache_tokens,
         "maxModelLen": capacity.max_model_len,
         "maxModelLenThatFits": capacity.max_model_len_that_fits,
+        **_learned(account, capacity),
         "differencePercent": None if error is None else f"{100 * error:+.1f}",
     }
+
+
+def _learned(account: Account, capacity: Capacity) -> dict[str, Any]:
+    """What other engines have taught the plan, and which."""
+    known = next((one for one in account.evidence.resolved if one.field == LEARNED), None)
+    if known is None or not capacity.learned_bytes:
+        return {}
+    return {"learnedBytes": capacity.learned_bytes, "learnedFrom": _short(known.why)}
 
 
 def status(account: Account, now: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from vllm_operator.api.reasons import Reason
 from vllm_operator.api.resource import InferenceService
 from vllm_operator.api.vocabulary import VLLM_VERSION
 from vllm_operator.assess import fits
-from vllm_operator.assess.fits import Assessment, Inspection, assess, keeps_from_running
+from vllm_operator.assess.fits import Assessment, Inspection, Outlook, assess, keeps_from_running
 from vllm_operator.inspection.kept import content_of, pack
 from vllm_operator.inspection.report import Facts
 from vllm_operator.snapshots.node import Node
@@ -82,7 +82,7 @@ def test_the_platforms_prices_decide_which_is_offered_first() -> None:
     nodes = [node("a", "NVIDIA-L4", count=1), node("b", "NVIDIA-H200"), node("c", "NVIDIA-B200")]
     cheap: list[tuple[dict[str, float], str]] = [({}, "NVIDIA-H200"), ({"NVIDIA-B200": 1.0}, "NVIDIA-B200")]
     for prices, first in cheap:
-        found = assess(wanted, inspected(LLAMA_8B), nodes, IMAGE, prices)
+        found = assess(wanted, inspected(LLAMA_8B), nodes, IMAGE, Outlook(prices))
         assert re.findall(r"accelerator[.]product: (\S+?)[,;]", found.message) == [first]
 
 
