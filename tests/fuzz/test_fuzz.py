@@ -26,8 +26,8 @@ from vllm_operator.manifests.names import REVISION_LABEL
 from vllm_operator.readers import pod_http
 from vllm_operator.snapshots import pod_event
 from vllm_operator.snapshots.revision import kept
+from vllm_operator.status.schema import conform
 from vllm_operator.status.status import status
-from vllm_operator.status.taken import taken
 
 pytestmark = pytest.mark.fuzz
 
@@ -165,4 +165,4 @@ def test_logs(unit: str, times: int, between: str) -> None:
 @example({"engine": deep(60)})
 def test_statuses(value: Any) -> None:
     before = value if isinstance(value, dict) else {"conditions": value, "model": value, "engine": value}
-    bounded(lambda: status(Scene().account(service(), taken(before)[0]), "2026-11-24T12:00:00Z"))
+    bounded(lambda: status(Scene().account(service(), conform(before)[0]), "2026-11-24T12:00:00Z"))

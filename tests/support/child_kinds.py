@@ -10,7 +10,6 @@ from typing import Any
 
 from support.kube import Object
 from vllm_operator.cli.render import service_of
-from vllm_operator.manifests import inspection_key
 from vllm_operator.manifests.kinds import ChildKind
 
 
@@ -32,7 +31,7 @@ class Example:
     def name(self, service: Object) -> str:
         """The child's name, for a service's manifest."""
         owner = service_of(service)
-        return owner.name + self.suffix.format(revision=owner.revision, inspection=inspection_key(owner))
+        return owner.name + self.suffix.format(revision=owner.revision, inspection=owner.inspected)
 
 
 _SELECTOR = {"matchLabels": {"app": "other"}}

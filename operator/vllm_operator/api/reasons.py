@@ -1,6 +1,6 @@
 """The reasons that conditions and Events carry: each with where it may stand, whether it passes, and what it means.
 
-The one place for them: `Stalled`, what a failed inspection means for Ready, the CRD's text and docs/reasons.md follow.
+The one place for them: `Stalled`, what a failed inspection means for Ready, and docs/reasons.md follow.
 A new reason is a row here and a place that gives it; tests/unit/api says what else is missing. When a reason is given
 is decided elsewhere. Imports nothing heavy, as the inspect Job does not.
 """
@@ -121,6 +121,8 @@ class Reason(StrEnum):
         "nothing tells the GPU or its memory: set accelerator.product, or accelerator.memory")
     NOTHING_FITS = ("NothingFits", _FIT, LASTS,
         "tensorParallelSize is auto, and no GPUs that the pods may have fit: add larger nodes, or see the message")
+    TEMPLATE_NOT_ALLOWED = ("TemplateNotAllowed", _PODS, LASTS,
+        "the pod template that is kept is none of the operator's, or asks for what is not allowed: see the message")
     WITHHELD = ("Withheld", _PODS | _SCALING, LASTS,
         "no pods are made, as the model does not fit (see Fits, or planPolicy) or the ServingClass is against it")
 
@@ -321,6 +323,8 @@ class Reason(StrEnum):
         "the ServingClass, or which one is the default, changed: set rollout.restartedAt to take it as it is now")
     DEFAULT_CHANGED = ("OperatorDefaultChanged", _OUTDATED, LASTS,
         "a default of the operator changed: set rollout.restartedAt to take it as it is now")
+    TEMPLATE_OUTDATED = ("TemplateOutdated", _OUTDATED, LASTS,
+        "the pods lack a security fix of the operator: set rollout.restartedAt to roll them")
     PART_UNREADABLE = ("PartUnreadable", _INCOMPLETE, PASSES,
         "a part of what is known of the service is odd or too large, and is not looked at: see the message")
     VALUE_LEFT_OUT = ("ValueLeftOut", _INCOMPLETE, LASTS,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from .revision import cache_claim_name, revision_of
+from .revision import cache_claim_name, inspection_of, revision_of
 from .spec import InferenceServiceSpec
 
 # An object of any kind as the API server gives it. Nobody changes it: it is shared.
@@ -41,10 +41,14 @@ class InferenceService:
     spec: InferenceServiceSpec
     revision: str = ""
     """Names the rendering of the pods that belongs to the user's spec; worked out where it is not given."""
+    inspected: str = ""
+    """Names what an inspection of the model holds for; worked out in the same way. No class changes it."""
 
     def __post_init__(self) -> None:
         if not self.revision:
             object.__setattr__(self, "revision", revision_of(self.name, self.spec))
+        if not self.inspected:
+            object.__setattr__(self, "inspected", inspection_of(self.spec))
 
     @property
     def key(self) -> Key:

@@ -1,4 +1,7 @@
-"""Which parts of a spec the pods are made of, as one short hash: equal specs share a rendering. Pure."""
+"""Which parts of a spec the pods are made of, and which are inspected, each as one short hash. Pure.
+
+Equal specs share a rendering.
+"""
 
 import hashlib
 import json
@@ -16,6 +19,14 @@ def revision_of(name: str, spec: InferenceServiceSpec) -> str:
     parts = {field: fields[field] for field in POD_FIELDS if field in fields}
     parts["cache"] = cache_claim_name(name, spec)  # the pods see the claim's name, not its size or class
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:10]
+
+
+def inspection_of(spec: InferenceServiceSpec) -> str:
+    """Hash of what is inspected, 8 hexadecimal digits: it holds as long as the same model and token are named."""
+    model = spec.model
+    token = model.token_secret_ref.to_manifest() if model.token_secret_ref else None
+    restarted = spec.rollout.restarted_at if spec.rollout else None
+    return hashlib.sha256(json.dumps([model.uri, model.revision, token, restarted]).encode()).hexdigest()[:8]
 
 
 def cache_claim_name(name: str, spec: InferenceServiceSpec) -> str | None:

@@ -15,7 +15,10 @@ class Condition(ApiModel):
 
     type: ShortText = required(f"Aspect: {', '.join(f'{kind} ({kind.holds})' for kind in ConditionType)}.", _READY)
     status: Literal["True", "False", "Unknown"] = required("Whether it holds.", "True")
-    reason: ShortText = required(f"One word for why: {', '.join(Reason)}.", _AVAILABLE)
+    reason: ShortText = required(
+        "One word for why. docs/reasons.md of vllm-operator has them all, with the aspects they are of and what to do.",
+        _AVAILABLE,
+    )
     message: Annotated[str, Limits(max_length=4096)] = required(
         "One or two sentences for why, and what to do.", "2 of 2 pods serve"
     )

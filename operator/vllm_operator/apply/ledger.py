@@ -6,8 +6,7 @@ Pure but for the memory: times are seconds of the caller's clock.
 from dataclasses import dataclass
 
 from ..manifests import Manifest
-from ..snapshots.child import Child, ChildKey, Live
-from ..snapshots.child import child as child_of
+from ..snapshots.child import Child, ChildKey, Live, owned_fields
 
 # How long the watch may lag behind our own apply before a missing child counts as deleted.
 WATCH_LAG_SECONDS = 15.0
@@ -56,8 +55,8 @@ class Ledger:
 
     def record(self, key: ChildKey, digest: str, result: Manifest, now: float) -> None:
         """Notes what the API server made of an apply."""
-        child = child_of(result)
-        self._applied[key] = Applied(digest, child.owned_fields, child.resource_version, now)
+        meta = result["metadata"]
+        self._applied[key] = Applied(digest, owned_fields(meta), int(meta["resourceVersion"]), now)
 
     def forget(self, key: ChildKey) -> None:
         """The child is being deleted."""

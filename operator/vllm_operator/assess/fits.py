@@ -128,7 +128,8 @@ def _planned(spec: InferenceServiceSpec, model: ModelShape, one: Candidate, outl
 def learned_by(resolved: Sequence[Resolved]) -> Mapping[str, int]:
     """What was learned when the spec was resolved, by product."""
     values: Any = next((one.value for one in resolved if one.field == LEARNED), {})
-    return values if isinstance(values, Mapping) else {}
+    known = values if isinstance(values, Mapping) else {}
+    return {product: size for product, size in known.items() if isinstance(size, int)}
 
 
 def of_model(inspection: Inspection, verdict: Callable[[ModelShape], Assessment]) -> Assessment:

@@ -24,7 +24,7 @@ Status = Mapping[str, Any]
 
 
 class Written(NamedTuple):
-    """Our last write of a status: the watch may not have shown it yet."""
+    """A status that we wrote, and that the watch has not shown yet."""
 
     resource_version: int
     status: dict[str, Any]
@@ -56,15 +56,21 @@ class StatusWriter:
 
     def __init__(self, cluster: Cluster, clock: Callable[[], float]) -> None:
         self._cluster, self._clock = cluster, clock
-        self.written: Written | None = None
+        self.unseen: Written | None = None
         self._written_at: float | None = None
         # Since when the status that stands is not what it should be.
         self._differs_since: float | None = None
 
+    @property
+    def has_written(self) -> bool:
+        """Whether a status was written."""
+        return self._written_at is not None
+
     def newest(self, resource_version: int, shown: Status) -> dict[str, Any]:
         """The status as it stands, of the one that the watch shows and our last write."""
-        if self.written and self.written.resource_version > resource_version:
-            return self.written.status
+        if self.unseen and self.unseen.resource_version > resource_version:
+            return self.unseen.status
+        self.unseen = None
         return dict(shown)
 
     async def write(self, about: Reference, before: Status, after: dict[str, Any]) -> Again | None:
@@ -79,7 +85,7 @@ class StatusWriter:
             return Again(left, "the status only tells progress")
         result = await self._cluster.apply_status(about, after)
         self._differs_since, self._written_at = None, self._clock()
-        self.written = Written(int(result["metadata"]["resourceVersion"]), after)
+        self.unseen = Written(int(result["metadata"]["resourceVersion"]), after)
         await self._tell(about, ready(before), after)
         return None
 

@@ -7,26 +7,28 @@ from collections.abc import Collection
 
 from ..api.resource import InferenceService
 from .autoscaling import Scaling
-from .inspection import inspection, inspection_key, inspection_name, kept_model, kept_model_name, model_claim
+from .inspection import inspection, inspection_name, kept_model, kept_model_name, model_claim
 from .kinds import CHILD_KINDS, OPTIONAL_KINDS, Parts
 from .metadata import Manifest
+from .packing import Packed, pack
 from .pod import Rendering, pod_template
 from .revision import Rendered, controller_revision
 
 __all__ = [
     "OPTIONAL_KINDS",
     "Manifest",
+    "Packed",
     "Rendered",
     "Rendering",
     "Scaling",
     "controller_revision",
     "desired",
     "inspection",
-    "inspection_key",
     "inspection_name",
     "kept_model",
     "kept_model_name",
     "model_claim",
+    "pack",
     "pod_template",
 ]
 
@@ -34,14 +36,19 @@ _SCALING = Scaling()
 
 
 def desired(
-    owner: InferenceService, template: Manifest | None, *, served: Collection[str], scaling: Scaling = _SCALING
+    owner: InferenceService,
+    template: Manifest | None,
+    *,
+    served: Collection[str],
+    scaling: Scaling = _SCALING,
+    pod_uids: Collection[str] = (),
 ) -> list[Manifest]:
     """The children that a service should have, in the order in which they are applied.
 
     `template` is the kept pod template, or None while there must be no pods; `served` the optional kinds that the
-    cluster knows. The kept template itself, and the inspect Job, come at times of their own.
+    cluster knows; `pod_uids` as in Parts. The kept template itself, and the inspect Job, come at times of their own.
     """
-    parts = Parts(owner, template, scaling)
+    parts = Parts(owner, template, scaling, pod_uids)
     rows = [row for row in CHILD_KINDS if not row.optional or row.kind in served]
     children = [row.build(parts) for row in rows if row.build]
     return [child for child in children if child is not None]

@@ -12,21 +12,18 @@ _PROGRESS_MARGIN_SECONDS = 600
 def deployment(service: InferenceService, template: Manifest) -> Manifest:
     """The Deployment of a service with its kept pod template. Replicas are left out while an autoscaler owns them."""
     budget = service.spec.startup_timeout_seconds or STARTUP_TIMEOUT_SECONDS
-    return compact(
+    spec = compact(
         {
-            "apiVersion": "apps/v1",
-            "kind": "Deployment",
-            "metadata": metadata(service),
-            "spec": {
-                "replicas": service.wanted_replicas,
-                "selector": {"matchLabels": identity(service)},
-                "progressDeadlineSeconds": budget + _PROGRESS_MARGIN_SECONDS,
-                "revisionHistoryLimit": 3,
-                "strategy": {"type": "RollingUpdate", "rollingUpdate": _steps(service.spec)},
-                "template": template,
-            },
+            "replicas": service.wanted_replicas,
+            "selector": {"matchLabels": identity(service)},
+            "progressDeadlineSeconds": budget + _PROGRESS_MARGIN_SECONDS,
+            "revisionHistoryLimit": 3,
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": _steps(service.spec)},
         }
     )
+    # A kept template holds no None, and is the larger part: it is not gone through again.
+    spec["template"] = template
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata(service), "spec": spec}
 
 
 def _steps(spec: InferenceServiceSpec) -> dict[str, int]:

@@ -4,8 +4,6 @@ What the Job says goes with its pod. A ControllerRevision keeps it: the operator
 nobody can edit its data, and it goes with the service.
 """
 
-import hashlib
-import json
 from typing import Any
 
 from ..api.pod import PodSettings
@@ -25,17 +23,9 @@ RETRY_SECONDS = 600
 _TMP = "/tmp"  # noqa: S108 - a volume of the container
 
 
-def inspection_key(service: InferenceService) -> str:
-    """Hash of what is inspected: an inspection holds as long as the same model, revision and token are named."""
-    model = service.spec.model
-    token = model.token_secret_ref.to_manifest() if model.token_secret_ref else None
-    restarted = service.spec.rollout.restarted_at if service.spec.rollout else None
-    return hashlib.sha256(json.dumps([model.uri, model.revision, token, restarted]).encode()).hexdigest()[:8]
-
-
 def inspection_name(service: InferenceService) -> str:
     """Name of the Job that inspects the service's model."""
-    return f"{service.name}-inspect-{inspection_key(service)}"
+    return f"{service.name}-inspect-{service.inspected}"
 
 
 def inspection(service: InferenceService, settings: Settings) -> Manifest:
@@ -44,7 +34,7 @@ def inspection(service: InferenceService, settings: Settings) -> Manifest:
         "app.kubernetes.io/name": "vllm-inspect",
         INSTANCE_LABEL: service.name,
         MANAGED_BY_LABEL: MANAGED_BY,
-        INSPECTION_LABEL: inspection_key(service),
+        INSPECTION_LABEL: service.inspected,
     }
     meta = metadata(service, inspection_name(service))
     return compact(
@@ -64,13 +54,13 @@ def inspection(service: InferenceService, settings: Settings) -> Manifest:
 
 def kept_model_name(service: InferenceService) -> str:
     """The name of the ControllerRevision that keeps what is known of the model that the spec names."""
-    return f"{service.name}-model-{inspection_key(service)}"
+    return f"{service.name}-model-{service.inspected}"
 
 
 def kept_model(service: InferenceService, packed: bytes) -> Manifest:
     """The ControllerRevision that keeps what an inspection found; `packed` is of inspection/kept.py."""
     meta = metadata(service, kept_model_name(service))
-    meta["labels"] = {**meta["labels"], INSPECTION_LABEL: inspection_key(service)}
+    meta["labels"] = {**meta["labels"], INSPECTION_LABEL: service.inspected}
     kept: dict[str, Any] = {"model": unpack(packed)}
     return {"apiVersion": "apps/v1", "kind": "ControllerRevision", "metadata": meta, "revision": 1, "data": kept}
 

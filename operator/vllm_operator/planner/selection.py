@@ -8,10 +8,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
-
-import re2
 
 MOST_CHARACTERS = 4000
 """Of all patterns of a list together; the longest real one has some hundreds."""
@@ -120,7 +118,7 @@ def _of(entries: tuple[str, ...], match: Match) -> Selection:
             layer, number, rest = short(entry)[:-1].split(".", 2)
             starts.setdefault(f"{layer}.{number}", []).append(rest)
         elif "*" in entry:
-            sources.append(".*".join(re2.escape(part) for part in entry.split("*")) + r"(\..*)?$")
+            sources.append(".*".join(_re2().escape(part) for part in entry.split("*")) + r"(\..*)?$")
         elif match in {Match.PARTS, Match.WILDCARDS} and not short(entry).startswith("layers."):
             parts.append(entry)
         else:
@@ -157,7 +155,16 @@ def short(name: str) -> str:
     return name[at:]
 
 
+@cache
+def _re2() -> Any:
+    """Imported with the first pattern: 2 MiB that an operator without such a model does without."""
+    import re2  # noqa: PLC0415
+
+    return re2
+
+
 def _compiled(source: str) -> Any:
+    re2 = _re2()
     options = re2.Options()
     options.log_errors = False
     options.max_mem = 4 << 20

@@ -9,7 +9,7 @@ from ..api.resource import InferenceService
 from ..assess.fits import Inspection
 from ..inspection.kept import checked, pack
 from ..inspection.report import InspectionError, content_in
-from ..manifests import Manifest, inspection_key, inspection_name, kept_model_name, model_claim
+from ..manifests import Manifest, inspection_name, kept_model_name, model_claim
 from ..snapshots.child import kept_models
 from ..status.evidence import Evidence
 from .reader import Clock
@@ -47,7 +47,7 @@ class InspectionReader:
             yield self._again
 
     async def _look(self, evidence: Evidence) -> Inspection:
-        key, pod = inspection_key(evidence.service), evidence.inspection_pod
+        key, pod = evidence.service.inspected, evidence.inspection_pod
         self._again = None
         if packed := _kept(evidence):
             self._known, self._kept = Inspection(key, packed), True

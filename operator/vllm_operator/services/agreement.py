@@ -1,5 +1,6 @@
 """What a service and its ServingClass come to, from what the watches show. What that is, assess/ decides."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -16,12 +17,12 @@ from ..assess.classes import ClassRefusedError, class_of
 from ..assess.limits import Bounds, Claimant, most_gpus, over_budget, room
 from ..assess.resolution import TENSOR_SIZE, Claim, Resolution, Resolved, with_chosen
 from ..assess.terms import Terms, chosen, chosen_before, hold_back, kept_values, terms, values_before_classes
-from ..manifests import Rendered
+from ..manifests import Packed
 from ..settings import Settings
-from ..snapshots.child import Child, Live, deployment_of, revisions
+from ..snapshots.child import Live, deployment_of, revisions
 from ..snapshots.own import ObjectSnapshot
 from .memory import Memory
-from .teaching import learned
+from .teaching import Teaching
 from .view import View
 
 
@@ -31,11 +32,12 @@ class Agreement:
     def __init__(self, view: View, settings: Settings) -> None:
         self._view, self._settings = view, settings
         self._asked: dict[Key, tuple[object, int | None]] = {}
+        self._teaching = Teaching(view, settings)
 
     def terms(self, service: InferenceService, before: Mapping[str, Any], memory: Memory) -> Terms:
         """The terms of a service as its user wrote it. `before`: its status as it stands."""
         result = self._terms(service, before, memory)
-        taught = learned(service, result, memory, self._view, self._settings)
+        taught = self._teaching.learned(service, result, memory)
         return replace(result, resolved=(*result.resolved, *taught))
 
     def _terms(self, service: InferenceService, before: Mapping[str, Any], memory: Memory) -> Terms:
@@ -70,7 +72,7 @@ class Agreement:
         kept = memory.rendered.get(service.revision) or _kept(service, live, now)
         made_of = (now.spec, now.resolved, now.refusal, kept)
         if memory.terms is None or memory.terms[0] != made_of:
-            memory.terms = (made_of, terms(service.spec, now, _values(service.spec, kept)))
+            memory.terms = (made_of, terms(service.spec, now, _values(service.spec, kept), self._settings))
         result = memory.terms[1]
         deployment = deployment_of(live, service.name, service.uid)
         if not result.refusal or not (deployment or revisions(live, service.uid)):
@@ -113,7 +115,7 @@ class Agreement:
         live = self._view.children(key)
         deployment = live.get(("Deployment", key.name))
         kept = [one for one in revisions(live, uid) if deployment and one.revision == deployment.revision]
-        return _chosen(kept[0]) if kept else ()
+        return _chosen(kept[0].packed) if kept else ()
 
     def _worked_out(
         self, key: Key, given: Mapping[str, Any], own: ServingClass, size: Sequence[Resolved]
@@ -142,27 +144,32 @@ def _with_size(spec: InferenceServiceSpec, chosen: Sequence[Resolved]) -> Infere
     return spec.model_copy(update={"tensor_parallel_size": size}) if size and open_to_it else spec
 
 
-def _chosen(kept: Rendered | Child) -> tuple[Resolved, ...]:
+def _chosen(kept: Packed | None) -> tuple[Resolved, ...]:
     """What the plan chose for a template that is kept."""
-    return chosen(kept_values(kept.resolved or ()))
+    if kept is None or not kept.resolved or TENSOR_SIZE not in kept.resolved:
+        return ()
+    return chosen(kept_values(json.loads(kept.resolved)))
 
 
-def _of_revision(service: InferenceService, live: Live) -> Child | None:
+def _of_revision(service: InferenceService, live: Live) -> Packed | None:
     """What keeps the rendering of the user's spec."""
-    return next((one for one in revisions(live, service.uid) if one.revision == service.revision), None)
+    found = (one for one in revisions(live, service.uid) if one.revision == service.revision)
+    return next((one.packed for one in found), None)
 
 
-def _kept(service: InferenceService, live: Live, now: Resolution) -> Child | None:
+def _kept(service: InferenceService, live: Live, now: Resolution) -> Packed | None:
     """What keeps the user's spec; where that may have no pods, what keeps those that are deployed."""
     kept = {child.revision: child for child in revisions(live, service.uid)}
     deployment = live.get(("Deployment", service.name))
     deployed = kept.get(deployment.revision) if now.refusal and deployment else None
-    return kept.get(service.revision) or deployed
+    child = kept.get(service.revision) or deployed
+    return child.packed if child else None
 
 
-def _values(spec: InferenceServiceSpec, kept: Rendered | Child | None) -> Sequence[Resolved] | None:
+def _values(spec: InferenceServiceSpec, kept: Packed | None) -> Sequence[Resolved] | None:
     if kept is None:
         return None
-    if kept.resolved is None:
-        return values_before_classes(spec, str(kept.template["spec"]["containers"][0]["image"]))
-    return kept_values(kept.resolved)
+    rendered = kept.unpack()
+    if rendered.resolved is None:
+        return values_before_classes(spec, str(rendered.template["spec"]["containers"][0]["image"]))
+    return kept_values(rendered.resolved)

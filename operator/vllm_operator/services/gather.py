@@ -16,7 +16,6 @@ from ..assess.supply import supply
 from ..assess.terms import Terms
 from ..diagnosis import Autoscaler, Finding, asks_for_gpus
 from ..loop.kinds import Surroundings
-from ..manifests import inspection_key
 from ..manifests.names import hpa_of
 from ..readers.reader import Reader
 from ..settings import Settings
@@ -24,7 +23,6 @@ from ..snapshots.child import deployment_of, odd_revisions
 from ..snapshots.own import ObjectSnapshot
 from ..status.conditions import operator_failed
 from ..status.evidence import Engine, Evidence
-from ..status.taken import taken
 from .agreement import Agreement
 from .memory import Memory
 from .view import View
@@ -42,7 +40,6 @@ async def gather(
     key: Key, snapshot: ObjectSnapshot, memory: Memory, surroundings: Surroundings, agreement: Agreement
 ) -> Evidence:
     """The evidence on which the service is decided. What is still being read, `memory.waits()` tells."""
-    view = View(surroundings.indices)
     evidence = _watched(key, snapshot, memory, surroundings, agreement)
     if not evidence.spec_error and (settings := surroundings.settings).allowed_claims:
         written = parse(key, snapshot, memory, settings)[0].spec
@@ -52,8 +49,8 @@ async def gather(
         return evidence
     for reader in memory.readers:
         evidence = await _read(reader, evidence)
-    nodes = evidence.nodes
-    if nodes and asks_for_gpus(evidence.deployment, evidence.pods):
+    view = View(surroundings.indices)
+    if asks_for_gpus(evidence.deployment, evidence.pods) and (nodes := view.nodes()):
         gpus = supply(key.namespace, evidence.service.spec, nodes, view.all_pods())
         evidence = replace(evidence, supply=gpus)
     return evidence
@@ -74,7 +71,7 @@ def _watched(
     """What the watches show, and what is remembered of what they showed."""
     view = View(surroundings.indices)
     service, spec_error = parse(key, snapshot, memory, surroundings.settings)
-    before, _ = taken(memory.writer.newest(snapshot.resource_version, snapshot.status))
+    before = memory.writer.newest(snapshot.resource_version, snapshot.status)
     terms = Terms(service.spec)
     if not spec_error:
         terms, spec_error = _terms(service, before, memory, agreement)
@@ -83,7 +80,6 @@ def _watched(
     live, pods, served = view.children(key), view.pods(key), surroundings.served()
     memory.ledger.note(live)
     memory.replicas.note(deployment_of(live, service.name, service.uid), pods, before)
-    inspected = inspection_key(service)
     odd = odd_revisions(live, service.uid)
     hpa, scaled_object = live.get(hpa_of(service)), live.get(("ScaledObject", service.name))
     return Evidence(
@@ -93,7 +89,6 @@ def _watched(
         live=live,
         pods=[pod for pod in pods if pod.revision == service.revision],
         old_pods=[pod for pod in pods if pod.revision != service.revision],
-        nodes=view.nodes(),
         served=served,
         autoscaler=Autoscaler(
             hpa.autoscaler if hpa else None,
@@ -102,8 +97,8 @@ def _watched(
         ),
         start_replicas=memory.replicas.at_start(service),
         startup_seconds=memory.replicas.startup_seconds,
-        inspection_pod=view.inspection(key, inspected),
-        inspection=Inspection(inspected, pending=True),
+        inspection_pod=view.inspection(key, service.inspected),
+        inspection=Inspection(service.inspected, pending=True),
         resolved=terms.resolved,
         refusal=terms.refusal,
         held_back=terms.held_back,

@@ -15,7 +15,7 @@ from ..cluster import Cluster
 from ..diagnosis import Finding
 from ..loop.kinds import Surroundings
 from ..loop.write import StatusWriter
-from ..manifests import Rendered
+from ..manifests import Packed
 from ..manifests.names import CONTAINER
 from ..readers.configuration import ConfigurationReader
 from ..readers.engine import EngineReader
@@ -46,10 +46,12 @@ class Memory:
     """What the spec came to with its class, and what that was made of."""
     terms: tuple[object, Terms] | None = None
     """What held then, with what was kept, and what that was made of."""
-    rendered: Mapping[str, Rendered] = field(default_factory=dict)
+    rendered: Mapping[str, Packed] = field(default_factory=dict)
     """The rendering of the current spec, by its revision: the watch may not show what keeps it yet."""
     learned: tuple[str, tuple[Resolved, ...]] | None = None
     """What other services taught the plan of a spec, by its revision."""
+    asked: object = None
+    """What was to be assessed last, nodes aside."""
     assessed: tuple[object, Assessment] | None = None
     """What the last assessment was made of, and what came of it."""
     settled_at: float | None = None

@@ -5,7 +5,9 @@ The user's trouble becomes a condition and waits for a change; the world's is ra
 """
 
 import logging
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 
 from .. import metrics
 from ..again import Again, soonest
@@ -18,6 +20,7 @@ from ..assess.choice import Terrain, choose
 from ..assess.fits import Assessment, Outlook, assess, learned_by
 from ..cluster import GoneError, RefusedError, UnavailableError
 from ..loop.arrivals import Arrivals
+from ..loop.aside import Aside
 from ..loop.kinds import Surroundings
 from ..loop.write import ready
 from ..snapshots.own import ObjectSnapshot
@@ -30,10 +33,13 @@ from .first_status import Settling
 from .gather import gather
 from .memory import Memory, remember
 from .rules import rules
+from .stock import Offer, Stock
 from .view import View
 
 log = logging.getLogger(__name__)
 
+# A key that no service has: the nodes are to be looked at anew.
+NODES_CHANGED = Key("", "nodes")
 # The children of a deleted service of the same name are soon gone.
 PREDECESSOR_SECONDS = 3.0
 
@@ -47,16 +53,21 @@ class ServiceReconciler:
         self._memories: dict[Key, Memory] = {}
         self._agreement = Agreement(self._view, surroundings.settings)
         self._arrivals = Arrivals(surroundings.requeue, surroundings.clock)
+        self._stock = Stock(self._view.nodes)
+        self._aside = Aside()
 
     def known(self) -> list[Key]:
-        """All services."""
-        return self._view.known()
+        """All services, and before them the nodes, on which their plans rest."""
+        return [NODES_CHANGED, *self._view.known()]
 
     async def reconcile(self, key: Key) -> float | None:
         """Brings a service to its desired state. Returns seconds after which to look again; None: wait for a change."""
+        if key == NODES_CHANGED:
+            await self._look_at_nodes()
+            return None
         snapshot = self._view.service(key)
         if snapshot is None:
-            self._forget(key)
+            self.forget(key)
             return None
         if self._arrivals.is_held(key):
             return None
@@ -77,13 +88,13 @@ class ServiceReconciler:
         if evidence.spec_error:
             self._arrivals.settled(key)
             return [*await self._tell(Account(evidence), memory), *memory.claims.waits()]
-        assessment = self._assess(evidence, memory)
+        assessment = await self._assess(evidence, memory)
         if assessment.chosen:
             evidence = evidence.with_chosen(assessment.chosen)
         outcome = await self._outcome(evidence, assessment, memory)
         account = Account(evidence, assessment, outcome)
         settling = Settling(
-            written=memory.writer.written is not None,
+            written=memory.writer.has_written,
             settled_at=memory.settled_at,
             others_wait=self._arrivals.holds_status(),
         )
@@ -92,22 +103,35 @@ class ServiceReconciler:
             waits += await self._tell(account, memory)
         return waits
 
-    def _assess(self, evidence: Evidence, memory: Memory) -> Assessment:
-        """Whether the service fits; worked out anew when its spec, its model or the nodes have changed."""
+    async def _look_at_nodes(self) -> None:
+        for key in await self._stock.look():
+            self._surroundings.requeue(key)
+
+    async def _assess(self, evidence: Evidence, memory: Memory) -> Assessment:
+        """Whether the service fits; worked out anew when its spec, its model or the kinds of nodes have changed."""
         service = evidence.service
-        known = (evidence.inspection, list(evidence.nodes))
-        made_of = (service.generation, tuple(evidence.resolved), evidence.bounds, *known)
+        asked = (service.generation, tuple(evidence.resolved), evidence.bounds, evidence.inspection)
+        if memory.asked != asked:
+            memory.asked = asked
+            # Pods may be rendered of this, once: a node that came a moment ago counts.
+            await self._look_at_nodes()
+        offer = self._stock.offer(service.key, service.spec, waits=evidence.supply is not None)
+        made_of = (asked, offer.kinds)
         if memory.assessed is None or memory.assessed[0] != made_of:
-            settings = self._surroundings.settings
-            image = settings.default_image(service.spec.accelerator.resource)
-            if service.spec.tensor_parallel_size == AUTO:
-                terrain = Terrain(evidence.nodes, settings.gpu_prices, evidence.bounds, image)
-                found = choose(service, evidence.inspection, terrain)
-            else:
-                outlook = Outlook(settings.gpu_prices, learned_by(evidence.resolved))
-                found = assess(service, evidence.inspection, evidence.nodes, image, outlook)
-            memory.assessed = (made_of, found)
+            # A plan, and what else would fit, take up to a tenth of a second of a large model's config.
+            work = self._work(evidence, offer)
+            memory.assessed = (made_of, await self._aside.do(service.namespace, work))
         return memory.assessed[1]
+
+    def _work(self, evidence: Evidence, offer: Offer) -> Callable[[], Assessment]:
+        """What is to be worked out: whether the GPUs of the spec fit or, where it leaves them open, which do."""
+        service, settings = evidence.service, self._surroundings.settings
+        image = settings.default_image(service.spec.accelerator.resource)
+        if service.spec.tensor_parallel_size == AUTO:
+            terrain = Terrain(offer.nodes, settings.gpu_prices, evidence.bounds, image)
+            return partial(choose, service, evidence.inspection, terrain)
+        outlook = Outlook(settings.gpu_prices, learned_by(evidence.resolved))
+        return partial(assess, service, evidence.inspection, offer.nodes, image, outlook)
 
     async def _outcome(self, evidence: Evidence, assessment: Assessment, memory: Memory) -> Outcome:
         """What became of the children. A fault of ours is told as well, in place of a status that is never written."""
@@ -157,12 +181,14 @@ class ServiceReconciler:
     def _remember(self, key: Key, uid: str) -> Memory:
         memory = self._memories.get(key)
         if memory is None or memory.uid != uid:
-            self._forget(key)
+            self.forget(key)
             memory = self._memories[key] = remember(key, uid, self._surroundings)
             self._arrivals.arrived(key)
         return memory
 
-    def _forget(self, key: Key) -> None:
+    def forget(self, key: Key) -> None:
+        """The service is gone, or another operator sees to it."""
         self._arrivals.settled(key)
         self._memories.pop(key, None)
+        self._stock.forget(key)
         fleet.forget(key)

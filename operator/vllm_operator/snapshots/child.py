@@ -5,15 +5,17 @@ Pure: a watch event's body in, a snapshot out.
 
 import hashlib
 import json
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from sys import intern
 
 from ..api.resource import Body, Key
-from ..manifests import Rendered
-from ..manifests.kinds import AUTOSCALERS
+from ..manifests import Packed
+from ..manifests.kinds import AUTOSCALERS, BY_KIND
 from ..manifests.metadata import Manifest
 from ..manifests.names import FIELD_MANAGER, INSTANCE_LABEL, REVISION_LABEL
+from ..manifests.packing import unpack_template
+from ..manifests.privileges import privileges
 from .revision import Kept
 from .revision import kept as kept_in
 
@@ -87,23 +89,23 @@ class Child:
     owns_replicas: bool = False
     autoscaler: AutoscalerSnapshot | None = None
     claim: ClaimSnapshot | None = None
+    # Of what has pods.
+    uid: str = ""
+    # Of a kept template: see manifests/hardening.py. Of a Deployment: see manifests/privileges.py.
+    template_version: int = 0
+    privileges: str = ""
 
     @property
     def template(self) -> Manifest:
         """The pod template that a ControllerRevision keeps."""
         if self.packed_template is None:
             raise ValueError(f"{self.kind} {self.name} keeps no pod template")
-        return dict(json.loads(zlib.decompress(self.packed_template)))
+        return unpack_template(self.packed_template)
 
     @property
-    def rendered(self) -> Rendered:
-        """What a ControllerRevision keeps."""
-        return Rendered(self.template, self.resolved)
-
-    @property
-    def resolved(self) -> list[Manifest] | None:
-        """The values that a ControllerRevision keeps beside the template."""
-        return None if self.packed_resolved is None else list(json.loads(self.packed_resolved))
+    def packed(self) -> Packed | None:
+        """The rendering that a ControllerRevision keeps; None where it keeps none."""
+        return None if self.packed_template is None else Packed(self.packed_template, self.packed_resolved)
 
 
 # Children by kind and name.
@@ -155,6 +157,9 @@ def child(body: Body) -> Child:
         deployment=_deployment(body) if kind == "Deployment" else None,
         owns_replicas="f:replicas" in _applied_fields(metadata).get("f:spec", {}),
         autoscaler=AutoscalerSnapshot(_conditions(body.get("status") or {})) if kind in AUTOSCALERS else None,
+        uid=intern(str(metadata["uid"])) if BY_KIND[kind].pods else "",
+        template_version=kept.version,
+        privileges=privileges(body["spec"]["template"]).digest() if kind == "Deployment" else "",
     )
 
 

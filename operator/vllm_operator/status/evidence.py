@@ -15,7 +15,6 @@ from ..assess.supply import Supply
 from ..diagnosis import Autoscaler, Finding
 from ..snapshots.child import DeploymentSnapshot, Live, deployment_of, revisions
 from ..snapshots.inspection_pod import InspectionPod
-from ..snapshots.node import Node
 from ..snapshots.pod import PodSnapshot
 
 
@@ -50,8 +49,6 @@ class Evidence:
     """Pods of the current rendering."""
     old_pods: Sequence[PodSnapshot] = ()
     """Pods of earlier renderings."""
-    nodes: Sequence[Node] = ()
-    """All nodes with GPUs; empty where the operator may not see nodes."""
     served: frozenset[str] = frozenset()
     """The optional kinds that the cluster knows."""
     autoscaler: Autoscaler = field(default_factory=Autoscaler)
@@ -82,7 +79,7 @@ class Evidence:
 
     def without(self, *parts: str) -> "Evidence":
         """The same, and that parts of it cannot be read."""
-        return replace(self, missing=(*self.missing, *parts))
+        return replace(self, missing=(*self.missing, *parts)) if parts else self
 
     def with_chosen(self, chosen: Sequence[Resolved]) -> "Evidence":
         """The same, with what the plan has chosen for the service."""

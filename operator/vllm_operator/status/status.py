@@ -31,7 +31,7 @@ from .conditions import (
     workload_available,
 )
 from .evidence import Account
-from .taken import taken
+from .schema import conform
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -205,7 +205,10 @@ def _learned(account: Account, capacity: Capacity) -> dict[str, Any]:
 
 def status(account: Account, now: str) -> dict[str, Any]:
     """The whole status, as the API takes it. `now`: the time in RFC 3339."""
-    found, left_out = taken(_status(account, now))
+    whole = _status(account, now)
+    if whole == account.evidence.before and not account.evidence.missing:  # what stands is as the API takes it
+        return whole
+    found, left_out = conform(whole)
     if not (wrong := incomplete(account.evidence.missing, left_out)):
         return found
     return {**found, "conditions": [*found["conditions"], *_conditions(account, wrong, now)]}

@@ -86,8 +86,8 @@ def kopf_settings(own: settings.Settings, watches: Watches, sources: Iterable[So
     result.posting.enabled = False
     result.scanning.disabled = bool(own.watch_namespaces)
     watches.configure(result.watching, result.networking)
-    # kopf keeps a task and the last event of each object for a while: of a fleet, that is much.
-    result.queueing.idle_timeout = 0.5
+    # kopf keeps a task and the last event of each object for so long: of a fleet whose pods all start, that is much.
+    result.queueing.idle_timeout = 0.1
     result.persistence.diffbase_storage = NoDiffBase()
     result.persistence.progress_storage = NoProgress()
     for source in sources:

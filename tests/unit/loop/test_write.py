@@ -29,7 +29,7 @@ class Desk:
     def __init__(self) -> None:
         self.api, self.clock = FakeApi(), Clock()
         self.api.put(path(KIND, *ABOUT.key), {"kind": KIND, "metadata": {"name": "llama", "namespace": "team-a"}})
-        self.writer = StatusWriter(Cluster(self.api, lambda _: True), self.clock)
+        self.writer = StatusWriter(Cluster(self.api, lambda _: 10.0), self.clock)
 
     def write(self, before: dict[str, Any], after: dict[str, Any]) -> Again | None:
         """One call."""
@@ -111,10 +111,12 @@ def test_our_own_write_stands_until_the_watch_shows_it() -> None:
     desk = Desk()
     after = status("b", ready="True")
     desk.write(status("a"), after)
-    assert desk.writer.written
-    version = desk.writer.written.resource_version
+    assert desk.writer.unseen
+    version = desk.writer.unseen.resource_version
     assert desk.writer.newest(version - 1, status("a")) == after
     assert desk.writer.newest(version, status("of the watch")) == status("of the watch")
+    assert desk.writer.unseen is None, "one status in memory is enough"
+    assert desk.writer.has_written
 
 
 def test_a_transition_is_told_once_by_an_event_and_a_line_of_the_log(caplog: pytest.LogCaptureFixture) -> None:

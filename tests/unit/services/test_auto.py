@@ -7,6 +7,7 @@ from support.world import LARGE, NAMESPACE, World
 from vllm_operator.api.resource import Key
 from vllm_operator.cluster import path
 from vllm_operator.services.first_status import FIRST_STATUS_SECONDS
+from vllm_operator.services.reconcile import NODES_CHANGED
 from vllm_operator.services.view import NODES
 
 L40S = "NVIDIA-L40S"
@@ -23,6 +24,7 @@ def add_node(world: World, name: str, product: str, gpus: int = 8) -> None:
     status = {"allocatable": {"nvidia.com/gpu": str(gpus)}}
     world.api.put(path("Node", "", name), {"metadata": {"name": name, "labels": labels}, "status": status})
     world.watch()
+    world.reconcile(NODES_CHANGED)
 
 
 def settle(world: World, key: Key, config: dict[str, Any] = SEVENTY) -> None:

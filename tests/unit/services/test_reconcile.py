@@ -109,6 +109,36 @@ def test_what_somebody_edited_is_applied_again_and_nothing_else() -> None:
     assert world.writes() == ["patch services/llama"]
 
 
+def test_a_kept_template_is_put_back_as_it_was() -> None:
+    world, key = serving()
+    name = next(one for one in world.children("ControllerRevision") if "-model-" not in one)
+    url = path("ControllerRevision", NAMESPACE, name)
+    kept = world.api.objects[url]["data"]
+    world.api.edit(url)
+    world.watch()
+    world.reconcile(key)
+    assert world.writes() == [f"patch controllerrevisions/{name}"], "somebody edited its metadata"
+    world.reconcile(key)
+    assert world.writes() == []
+    world.api.objects.pop(url)
+    world.watch()
+    world.reconcile(key)
+    assert world.writes() == [f"patch controllerrevisions/{name}"], "somebody deleted it"
+    assert world.api.objects[url]["data"] == kept
+
+
+def test_a_status_that_somebody_has_spoilt_is_written_anew() -> None:
+    world, key = serving()
+    world.reconcile(key)
+    before = world.status()
+    url = path("InferenceService", NAMESPACE, "llama")
+    world.api.objects[url]["status"] = {**before, "replicas": "many", "conditions": [7, *before["conditions"][1:]]}
+    world.watch()
+    world.reconcile(key)
+    assert world.status()["replicas"] == before["replicas"]
+    assert world.reason() == "Starting"
+
+
 def test_an_object_of_somebody_else_is_never_adopted() -> None:
     world = World()
     url = path("Service", NAMESPACE, "llama")
@@ -148,19 +178,7 @@ def test_children_of_a_deleted_service_of_this_name_are_waited_for() -> None:
 
 def test_a_message_that_only_tells_progress_settles_and_waits() -> None:
     world, key = serving()
-    url = path("Deployment", NAMESPACE, "llama")
-    pod = {
-        "metadata": {
-            "name": "llama-1",
-            "namespace": NAMESPACE,
-            "uid": "p",
-            "labels": world.api.objects[url]["spec"]["template"]["metadata"]["labels"],
-        },
-        "spec": {"containers": [{"name": "vllm", "image": "i"}]},
-        "status": {},
-    }
-    world.api.objects[path("Pod", NAMESPACE, "llama-1")] = pod
-    world.watch()
+    world.pod()
     assert world.reconcile(key) == max(PROGRESS_SECONDS, SETTLE_SECONDS)
     assert world.writes() == []
     world.clock.now += PROGRESS_SECONDS

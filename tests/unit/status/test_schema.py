@@ -12,7 +12,7 @@ from vllm_operator.assess.fits import Inspection
 from vllm_operator.inspection.report import Facts
 from vllm_operator.status import conditions, status
 from vllm_operator.status.evidence import Engine
-from vllm_operator.status.taken import taken
+from vllm_operator.status.schema import conform
 
 NOW = "2026-11-24T12:00:00Z"
 
@@ -34,9 +34,9 @@ def told(after: dict[str, Any]) -> dict[str, dict[str, Any]]:
     ],
 )
 def test_what_a_status_cannot_have_is_left_out(value: dict[str, Any], kept: dict[str, Any]) -> None:
-    found, left_out = taken(value)
+    found, left_out = conform(value)
     assert found == kept
-    assert taken(found) == (found, ())
+    assert conform(found) == (found, ())
     assert bool(left_out) is ("vllmVersion" not in value)
 
 

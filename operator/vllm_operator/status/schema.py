@@ -23,19 +23,19 @@ def _schema() -> Schema:
     return structural(full, full.get("$defs", {}))
 
 
-def taken(status: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+def conform(status: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The status as the API takes it, and the paths of the values that are left out."""
     left_out: list[str] = []
-    found = _taken(dict(status), _schema(), "", left_out)
+    found = _conform(dict(status), _schema(), "", left_out)
     return (found if isinstance(found, dict) else {}), tuple(left_out)
 
 
-def _taken(value: Any, schema: Schema, path: str, left_out: list[str]) -> Any:
+def _conform(value: Any, schema: Schema, path: str, left_out: list[str]) -> Any:
     match schema["type"]:
         case "object" if isinstance(value, Mapping):
             return _object(value, schema, path, left_out)
         case "array" if isinstance(value, list):
-            items = [_taken(item, schema["items"], f"{path}[{at}]", left_out) for at, item in enumerate(value)]
+            items = [_conform(item, schema["items"], f"{path}[{at}]", left_out) for at, item in enumerate(value)]
             return [item for item in items if item is not _LEFT_OUT][: schema.get("maxItems")]
         case "string" if isinstance(value, str) and _is_text(text := printable(value), schema):
             return text
@@ -54,7 +54,7 @@ def _object(value: Mapping[str, Any], schema: Schema, path: str, left_out: list[
         where = f"{path}.{name}" if path else str(name)
         if name not in fields:
             left_out.append(where)
-        elif (one := _taken(part, fields[name], where, left_out)) is not _LEFT_OUT:
+        elif (one := _conform(part, fields[name], where, left_out)) is not _LEFT_OUT:
             found[name] = one
     return found if all(name in found for name in schema.get("required", ())) else _LEFT_OUT
 
@@ -62,7 +62,7 @@ def _object(value: Mapping[str, Any], schema: Schema, path: str, left_out: list[
 def _is_text(text: str, schema: Schema) -> bool:
     within = schema.get("minLength", 0) <= len(text) <= schema.get("maxLength", len(text))
     listed = text in schema.get("enum", (text,))
-    return within and listed and bool(re.search(schema.get("pattern", ""), text))
+    return within and listed and ("pattern" not in schema or bool(re.search(schema["pattern"], text)))
 
 
 def _is_number(value: int, schema: Schema) -> bool:
