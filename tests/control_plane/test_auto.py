@@ -7,7 +7,7 @@ import pytest
 
 from support.kube import Kube, Object, conditions
 from support.model_reports import LLAMA_8B, LLAMA_70B
-from support.operator_process import OperatorProcess
+from support.operator_process import OperatorProcess, add_account
 from support.services import args, reason, service
 
 pytestmark = pytest.mark.control_plane
@@ -102,11 +102,15 @@ def test_a_model_that_cannot_be_inspected_gets_no_pods(kube: Kube) -> None:
 
 
 def test_without_a_right_to_see_nodes_it_is_refused(kube: Kube, operator: OperatorProcess) -> None:
-    operator.restart(images={"operator": "vllm-operator:test"}, watchNamespaces=[kube.namespace])
+    account = add_account(operator.control_plane, "blind", f"--set=watchNamespaces[0]={kube.namespace}")
+    operator.stop()
+    blind = OperatorProcess(operator.control_plane, account, "blind")
     try:
+        blind.start(images={"operator": "vllm-operator:test"}, watchNamespaces=[kube.namespace])
         kube.apply(left_open())
         kube.wait("it says so", 60, lambda: reason(kube, "SpecValid") == "NodesUnreadable")
         assert "set a number" in conditions(kube.get("vis", "llama") or {})["SpecValid"]["message"]
         assert not kube.get("deployment", "llama")
     finally:
-        operator.restart(images={"operator": "vllm-operator:test"})
+        blind.stop()
+        operator.start(images={"operator": "vllm-operator:test"})
