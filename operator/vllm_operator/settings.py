@@ -7,13 +7,16 @@ import re
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from .api.vocabulary import VLLM_VERSION
+
+MOST_PRICE = 1e9
+"""Of a GPU, in whatever unit."""
 
 
 class _Settings(BaseModel):
@@ -99,6 +102,11 @@ class Settings(Allowed):
     engine_metrics: bool = True
     # Where KEDA asks Prometheus for vLLM's metrics.
     prometheus_url: str = "http://prometheus-operated.monitoring.svc:9090"
+    # What GPUs cost, by product label or the planner's name: numbers in any unit, for the order of what is offered.
+    # One that is not named has the planner's own number (docs/plan.md).
+    gpu_prices: Mapping[str, Annotated[float, Field(gt=0, le=MOST_PRICE)]] = Field(default_factory=dict)
+    # Other namespaces whose engines teach the plans of a namespace, as patterns; each has one vote (docs/plan.md).
+    learn_from_namespaces: tuple[str, ...] = ()
     # Services reconciled at the same time. More are no faster, and each holds a connection to the API server (0.3 MiB).
     workers: int = Field(32, ge=1, le=256)
     # json: one object per line, for log collectors; text: for people.

@@ -105,6 +105,8 @@ ACCEPTED = [
     "model: {uri: 'pvc://claim/models--org--name/snapshots/abc.1_x'}",
     "{model: {uri: pvc://c/m, tokenSecretRef: {name: a, key: b}}, lora: {adapters: [{name: a, uri: hf://o/n}]}}",
     "maxModelLen: auto",
+    "tensorParallelSize: auto",
+    "{tensorParallelSize: auto, pipelineParallelSize: 2, accelerator: {product: NVIDIA-L4}}",
     "resources: {requests: {cpu: 8, memory: 64Gi}, limits: {cpu: '8.5'}}",
     "replicas: 0",
     "{replicas: 4, cache: {claim: {storage: 10Gi, accessMode: ReadWriteMany}}}",

@@ -6,6 +6,7 @@ After a change that is meant, write the files again with `UPDATE_GOLDEN=1 pytest
 import difflib
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import yaml
 from cluster.host import REPOSITORY
 from support.every_field import SAMPLES, dotted
 from vllm_operator.api.resource import InferenceService
+from vllm_operator.assess.resolution import PLAN, Resolved, effective
 from vllm_operator.cli.render import render_file, service_of
 from vllm_operator.cli.service_file import services_in
 from vllm_operator.manifests import Rendered, controller_revision, inspection, pod_template
@@ -101,6 +103,16 @@ def test_kept_template() -> None:
     compare("kept-template", [controller_revision(owner, 1, Rendered(template))])
     resolved = [{"field": "maxModelLen", "value": 4096, "from": "ServingClass h100"}]
     compare("kept-template-of-a-class", [controller_revision(owner, 1, Rendered(template, resolved))])
+
+
+def test_kept_choice() -> None:
+    """What the plan chose for tensorParallelSize: auto is kept with the template that it was chosen for."""
+    owner = service_of(yaml.safe_load((REPOSITORY / "examples" / "gpus" / "auto.yaml").read_text()))
+    why = "2 x NVIDIA-L40S: the only kind of GPU of this cluster that fits"
+    chosen = [Resolved("tensorParallelSize", 2, PLAN, why), Resolved("accelerator.product", "NVIDIA-L40S", PLAN, why)]
+    template = hidden(pod_template(replace(owner, spec=effective(owner.spec, chosen)), Settings()))
+    kept = Rendered(template, [one.to_manifest() for one in chosen])
+    compare("kept-template-of-a-choice", [controller_revision(owner, 1, kept)])
 
 
 def test_inspection() -> None:

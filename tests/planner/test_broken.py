@@ -127,7 +127,7 @@ def test_an_unknown_architecture_without_headers_is_unknown(gpus: int, length: i
     result = planned(UNKNOWN, maxModelLen=length, tensorParallelSize=gpus)
     assert result.fits is None
     assert result.reason == Reason.UNKNOWN_ARCHITECTURE
-    assert "PersimmonForCausalLM" in result.approximate
+    assert "PersimmonForCausalLM" in result.approximate[0]
 
 
 @pytest.mark.parametrize(("size", "gpus", "fits"), [
@@ -145,7 +145,7 @@ def test_headers_are_the_weights_of_an_unknown_architecture(size: int, gpus: int
 def test_experts_that_nobody_counted_never_fit() -> None:
     result = planned({**LLAMA_8B, "num_local_experts": 16}, maxModelLen=2048)
     assert result.fits is None
-    assert "num_local_experts" in result.approximate
+    assert "num_local_experts" in result.approximate[0]
 
 
 @pytest.mark.parametrize("content", [LLAMA_8B, QWEN3_30B, DEEPSEEK_LITE, quantized(LLAMA_8B, GPTQ)])
@@ -175,6 +175,6 @@ def test_an_output_head_may_be_stored_or_left_out() -> None:
 def test_headers_that_do_not_agree_win_and_widen_the_margin() -> None:
     result = planned(LLAMA_8B, 60 << 30, maxModelLen=8192)
     assert result.fits is not True
-    assert "GB" in result.approximate
+    assert "GB" in result.approximate[0]
     assert result.capacity
     assert result.capacity.memory.weights > 59 << 30

@@ -186,6 +186,30 @@ def test_memory_and_capability_instead_of_a_name(command: Command) -> None:
     assert "rules on what the GPU can compute were not checked" in unknown["notes"][0]
 
 
+def test_what_the_plan_does_not_know_is_said_in_text_and_json(command: Command) -> None:
+    command.config(LLAMA_8B)
+    content = json.loads(command.plan("--gpu", "H100", "-o", "json")[1])
+    assert (content["approximate"], content["approximateBecause"]) == (False, [])
+    command.service(image="registry.example.com/vllm:latest")
+    other = json.loads(command.plan("--gpu", "H100", "-o", "json")[1])
+    assert other["approximate"] is True
+    (why,) = other["approximateBecause"]
+    assert "the image's tag names no version of vLLM" in why
+    assert f"the numbers are approximate: {why}" in " ".join(command.plan("--gpu", "H100")[1].split())
+    assert other["marginBytes"] > content["marginBytes"]
+
+
+def test_the_image_that_is_planned_for_is_the_operators_own(command: Command) -> None:
+    command.config(LLAMA_8B)
+    settings = command.write("settings.yaml", {"images": {"gpu": "vllm/vllm-openai:v0.33.0"}})
+    given = json.loads(command.plan("--gpu", "H100", "-o", "json", "--settings", str(settings))[1])
+    default = json.loads(command.plan("--gpu", "H100", "-o", "json")[1])
+    command.service(image="vllm/vllm-openai:v0.33.0")
+    named = json.loads(command.plan("--gpu", "H100", "-o", "json")[1])
+    assert given == named
+    assert given["marginBytes"] > default["marginBytes"]
+
+
 def test_a_quantity_of_memory(command: Command) -> None:
     assert json.loads(command.plan("--gpu-memory", "80Gi", "-o", "json")[1])["totalBytes"] == 80 << 30
 
@@ -239,10 +263,54 @@ def test_all_gpus_are_compared(command: Command) -> None:
     nvidia = [gpu.name for gpu in accelerators.CATALOGUE if gpu.vendor == "nvidia"]
     assert status == 0
     assert max(map(len, out.splitlines())) <= COLUMNS
-    assert {line.split()[0] for line in out.splitlines()[3:]} == set(nvidia)
+    rows = {line.split()[0]: line.split() for line in out.splitlines()[3:]}
+    assert set(rows) == set(nvidia)
+    assert rows["H200"][1:4] == ["2", "150", "fits"]  # the fewest that fit, whatever the spec's own size
+    assert rows["L4"][1:4] == ["-", "-", "no"]
+    assert rows["L4"][-1] == "ContextTooLong"
     content = json.loads(command.plan("--gpu", "all", "-o", "json")[1])
+    smallest = {one["gpu"]: (one["smallestTensorParallelSize"], one["priceRank"]) for one in content["gpus"]}
+    assert (smallest["H200"], smallest["H100-80GB"], smallest["L4"]) == ((2, 150), (4, 240), (None, None))
+    assert all(one["gpusPerReplica"] == 4 for one in content["gpus"])
+    assert all(one["smallest"]["message"] for one in content["gpus"])
     assert {one["gpu"] for one in content["gpus"]} == set(nvidia)
     assert all(set(one) >= KEYS for one in content["gpus"])
+
+
+def test_the_platforms_prices_decide_what_is_cheap(command: Command) -> None:
+    def first(*more: str) -> str:
+        return command.plan("--gpu", "all", *more)[1].splitlines()[3].split()[0]
+
+    settings = command.write("settings.yaml", {"gpuPrices": {"NVIDIA-B200": 0.2}})
+    assert first() != "B200"
+    assert first("--gpu-prices", "B200=0.1") == "B200"
+    assert first("--settings", str(settings)) == "B200"
+    assert first("--settings", str(settings), "--gpu-prices", "B200=1000,H200=0.1") == "H200"
+    others = json.loads(command.plan("--gpu", "L4", "--gpu-prices", "H200=0.1", "-o", "json")[1])["alternatives"]
+    assert (others[0]["gpu"], others[0]["priceRank"], others[0]["gpusPerReplica"]) == ("H200", 0.2, 2)
+
+
+def test_without_an_alternative_it_is_said_why(command: Command) -> None:
+    command.config({**LLAMA_70B, "num_hidden_layers": 300, "hidden_size": 16384, "intermediate_size": 65536})
+    content = json.loads(command.plan("--gpu", "H100", "-o", "json")[1])
+    assert content["alternatives"] == []
+    assert "none of" in content["noAlternatives"]
+    assert content["noAlternatives"] in content["notes"]
+    assert "the roomiest, 8 x B200" in " ".join(command.plan("--gpu", "H100")[1].split())
+
+
+def test_auto_is_the_smallest_that_fits_the_gpu(command: Command) -> None:
+    command.service(tensorParallelSize="auto")
+    status, out, _ = command.plan("--gpu", "H200", "-o", "json")
+    content = json.loads(out)
+    assert (status, content["gpusPerReplica"]) == (0, 2)
+    assert content["notes"][0].startswith("tensorParallelSize auto: 2 is the smallest that fits H200")
+    status, out, _ = command.plan("--gpu", "L4", "-o", "json")
+    assert status == 3
+    assert "no size fits L4" in json.loads(out)["notes"][0]
+    status, out, _ = command.plan("--gpu", "all", "-o", "json")
+    assert status == 0
+    assert {one["gpu"]: one["gpusPerReplica"] for one in json.loads(out)["gpus"]}["H100-80GB"] == 4
 
 
 def test_no_gpu_fits(command: Command) -> None:
@@ -318,6 +386,10 @@ def test_the_example_is_a_service_that_can_be_planned(command: Command) -> None:
 BAD_ARGUMENTS: list[tuple[list[str], tuple[str, ...]]] = [
     ([], ("which GPU?", "--gpu NAME")),
     (["--gpu", "H300"], ("no GPU 'H300'", "H100-80GB", "--gpu-memory")),
+    (["--gpu", "H100", "--gpu-prices", "H300=1"], ("--gpu-prices H300=1", "no GPU 'H300'")),
+    (["--gpu", "H100", "--gpu-prices", "H100"], ("--gpu-prices H100", "like H100=2.5")),
+    (["--gpu", "H100", "--gpu-prices", "H100=-1"], ("H100=-1", "above 0")),
+    (["--gpu", "H100", "--gpu-prices", "H100=nan"], ("H100=nan", "above 0")),
     (["--gpu", "H100", "--gpu-memory", "80Gi"], ("--gpu or --gpu-memory, not both",)),
     (["--gpu", "MI300X"], ("MI300X", "accelerator.resource")),
     (["--gpu", "H100", "--compute-capability", "9.0"], ("--compute-capability goes with --gpu-memory",)),

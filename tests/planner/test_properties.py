@@ -246,7 +246,7 @@ def test_no_more_gpus_than_a_node_has_are_offered() -> None:
 def test_only_gpus_that_there_are_are_offered() -> None:
     spec, there = spec_of(tensorParallelSize=2), (gpu_of("L40S"), gpu_of("B200"))
     names = {other.plan.gpu.name for other in alternatives(spec, model("llama-70b"), gpu_of("H100"), catalogue=there)}
-    assert names == {"H100-80GB", "B200"}
+    assert names == {"H100-80GB", "L40S", "B200"}
 
 
 def test_a_service_that_does_not_split_is_offered_sizes_that_do() -> None:

@@ -22,6 +22,7 @@ VALUES: dict[str, tuple[Any, Any]] = {
     "speculative.model": ("hf://org/one", "pvc://models/two"),
     "speculative.method": ("eagle", "eagle3"),
     "maxModelLen": (4096, "auto"),
+    "tensorParallelSize": (1, 2),
     "quantization": ("awq", "gptq"),
     "kvCache.memoryPerGPU": ("1Gi", "20Gi"),
     "kvCache.cpuOffload": ("1Gi", "32Gi"),

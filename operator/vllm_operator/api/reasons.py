@@ -77,6 +77,9 @@ class Reason(StrEnum):
     MEDIA_DOMAIN_NOT_ALLOWED = ("MediaDomainNotAllowed", _SPEC, LASTS,
         "the setting allowedMediaDomains does not have a host of allowedMediaDomains: leave it out")
 
+    NODES_UNREADABLE = ("NodesUnreadable", _SPEC, LASTS,
+        "tensorParallelSize is auto, and the operator may not read nodes: set a number")
+
     # The ServingClass.
     CLASS_NOT_FOUND = ("ClassNotFound", _ADMITTED, LASTS,
         "there is no ServingClass of that name: correct servingClassName, or ask the platform team")
@@ -116,6 +119,8 @@ class Reason(StrEnum):
         "the planner cannot read the model's config.json, so it cannot say")
     GPU_UNKNOWN = ("GpuUnknown", _FIT, LASTS,
         "nothing tells the GPU or its memory: set accelerator.product, or accelerator.memory")
+    NOTHING_FITS = ("NothingFits", _FIT, LASTS,
+        "tensorParallelSize is auto, and no GPUs that the pods may have fit: add larger nodes, or see the message")
     TEMPLATE_NOT_ALLOWED = ("TemplateNotAllowed", _PODS, LASTS,
         "the pod template that is kept is none of the operator's, or asks for what is not allowed: see the message")
     WITHHELD = ("Withheld", _PODS | _SCALING, LASTS,

@@ -165,10 +165,16 @@ CPU_OFFLOAD_RULE = rule(
     f"!({_ON_CPU}) || !has(self.kvCache) || !has(self.kvCache.cpuOffload)",
     "kvCache.cpuOffload is for GPUs: on the CPU the KV cache is in host memory already",
 )
+AUTO = "auto"
+"""Of a tensor parallel size that is yet to be chosen."""
+AUTO_ON_CPU_RULE = rule(
+    f"!({_ON_CPU}) || !has(self.tensorParallelSize) || type(self.tensorParallelSize) == int",
+    "tensorParallelSize: auto chooses among GPUs: on the CPU set a number",
+)
 # GPUs of one pod: no node has more.
 MOST_RANKS = 64
 RANKS_RULE = rule(
-    f"(has(self.tensorParallelSize) ? self.tensorParallelSize : 1)"
+    f"(has(self.tensorParallelSize) && type(self.tensorParallelSize) == int ? self.tensorParallelSize : 1)"
     f" * (has(self.pipelineParallelSize) ? self.pipelineParallelSize : 1) <= {MOST_RANKS}",
     f"tensorParallelSize times pipelineParallelSize must be at most {MOST_RANKS}: a pod is on one node",
 )
@@ -183,6 +189,7 @@ SPEC_RULES = (
     SHARED_VOLUME_RULE,
     CPU_PIPELINE_RULE,
     CPU_OFFLOAD_RULE,
+    AUTO_ON_CPU_RULE,
     rule(
         "!has(self.model.tokenSecretRef) || self.model.uri.startsWith('hf://')"
         " || (has(self.model.tokenizer) && self.model.tokenizer.uri.startsWith('hf://'))"
@@ -231,8 +238,17 @@ class InferenceServiceSpec(ApiModel):
         ],
     )
     dtype: Dtype | None = optional("Type of weights and activations that are not quantized.", "bfloat16", flag="dtype")
-    tensor_parallel_size: int | None = optional(
-        "GPUs that each layer is split over; they are all on one node.", 4, flag="tensor-parallel-size", ge=1, le=64
+    tensor_parallel_size: Annotated[int, Field(ge=1, le=MOST_RANKS)] | Literal["auto"] | None = optional(
+        "GPUs that each layer is split over; they are all on one node. auto: the cheapest GPUs of this cluster that "
+        "fit, by product and number; chosen when the spec changes, and told in status.resolved.",
+        4,
+        flag="tensor-parallel-size",
+        rules=[
+            rule(
+                f"type(self) == string ? self == 'auto' : (self >= 1 && self <= {MOST_RANKS})",
+                f"must be a number of GPUs from 1 to {MOST_RANKS}, or auto",
+            )
+        ],
     )
     pipeline_parallel_size: int | None = optional(
         "Groups of layers, each on its own GPUs.", 1, flag="pipeline-parallel-size", ge=1, le=64
@@ -357,3 +373,8 @@ class InferenceServiceSpec(ApiModel):
         list_type="map",
         list_map_keys=["name"],
     )
+
+    @property
+    def tensor_size(self) -> int:
+        """The tensor parallel size; 1 where it is left out, or not chosen yet."""
+        return self.tensor_parallel_size if isinstance(self.tensor_parallel_size, int) else 1

@@ -40,7 +40,14 @@ class ResolvedValue(ApiModel):
 
     field: ShortText = required("The field, as the spec would have it.", "maxModelLen")
     value: ShortText = required("Its value; a long one is shortened.", "32768")
-    source: ShortText = required("Where it is from: a ServingClass, or operator.", "ServingClass h100", alias="from")
+    source: ShortText = required(
+        "Where it is from: a ServingClass, operator, or plan (tensorParallelSize: auto).",
+        "ServingClass h100",
+        alias="from",
+    )
+    why: ShortText | None = optional(
+        "Why the plan chose it.", "2 x NVIDIA-L40S is the cheapest of 3 kinds of this cluster that fit"
+    )
 
 
 class ModelStatus(ApiModel):
@@ -69,6 +76,13 @@ class PlanStatus(ApiModel):
 
     gpu: ShortText | None = optional("GPU product that the plan is for.", "NVIDIA-H100-80GB-HBM3")
     vllm_version: ShortText | None = optional("Version of vLLM whose memory use the plan knows.", "0.32.0")
+    approximate: list[ShortText] | None = optional(
+        "Why the numbers are approximate: what was not measured, or is not known of the model, its GPU or its image; "
+        "omitted where all was.",
+        ["vLLM 0.33.0 was not measured, and 0.32.0 is the nearest"],
+        max_length=16,
+        list_type="atomic",
+    )
     total_bytes: int | None = optional("Memory of one GPU as CUDA reports it, in bytes.", 85017493504, format="int64")
     weights_bytes: int | None = optional("Weights on one GPU, in bytes.", 9943924736, format="int64")
     overhead_bytes: int | None = optional(
@@ -79,6 +93,15 @@ class PlanStatus(ApiModel):
     max_model_len: int | None = optional("Longest prompt and answer together, in tokens.", 32768)
     max_model_len_that_fits: int | None = optional(
         "Longest prompt and answer that the KV cache has room for, in tokens.", 131072
+    )
+    learned_bytes: int | None = optional(
+        "By how much the KV cache on one GPU is planned larger (or, negative, smaller) as other engines got more or "
+        "less than planned; at most the plan's margin of error, in bytes.",
+        -104857600,
+        format="int64",
+    )
+    learned_from: ShortText | None = optional(
+        "Whose engines taught that, by GPU product.", "NVIDIA-L40S: services llama-8b, qwen and 2 other namespaces"
     )
     difference_percent: ShortText | None = optional(
         "By how many percent the KV cache that vLLM reports is larger (or, negative, smaller) than planned.", "-0.3"

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from ..api.reasons import Reason
+from ..api.spec import AUTO
 from ..assess.fits import Assessment, keeps_from_running
 from ..assess.kept import bars
 from ..inspection.kept import facts_of
@@ -109,7 +110,8 @@ def plan_changes(evidence: Evidence, known: Known) -> Changes:
 
 def withholds(evidence: Evidence, assessment: Assessment) -> str:
     """Why the spec's own pods must not be made (yet); empty: they may. What is deployed is never taken away again."""
-    if deployed_revision(evidence) == evidence.service.revision:
+    undecided = evidence.service.spec.tensor_parallel_size == AUTO
+    if deployed_revision(evidence) == evidence.service.revision and not undecided:
         return ""
     if evidence.refusal:
         return evidence.refusal[1]

@@ -47,6 +47,7 @@ CHECKS: tuple[tuple[Rule, Callable[[InferenceServiceSpec], bool]], ...] = (
     (spec.RANKS_RULE, lambda s: ranks(s) <= spec.MOST_RANKS),
     (spec.SHARED_VOLUME_RULE, _shares_volume),
     (spec.CPU_PIPELINE_RULE, lambda s: not _on_cpu(s) or s.pipeline_parallel_size in (None, 1)),
+    (spec.AUTO_ON_CPU_RULE, lambda s: not _on_cpu(s) or s.tensor_parallel_size != spec.AUTO),
     (spec.CPU_OFFLOAD_RULE, lambda s: not _on_cpu(s) or not (s.kv_cache and s.kv_cache.cpu_offload)),
     (accelerator.PRODUCT_RULE, lambda s: not _on_cpu(s) or not s.accelerator.product),
     (accelerator.MEMORY_RULE, lambda s: not _on_cpu(s) or not s.accelerator.memory),

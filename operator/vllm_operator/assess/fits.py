@@ -4,28 +4,29 @@ The arithmetic is the planner's; here is which GPUs to plan for, and what severa
 """
 
 import logging
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
 from ..api.base import bytes_of
 from ..api.limits import CACHE_BYTES, KIB
 from ..api.reasons import Reason
 from ..api.resource import InferenceService
-from ..api.spec import InferenceServiceSpec
+from ..api.spec import AUTO, InferenceServiceSpec
 from ..inspection.cache import SizedCache
 from ..inspection.kept import facts_of, size_of
 from ..inspection.report import InspectionError
 from ..manifests.amounts import memory_limit_bytes
-from ..manifests.names import PRODUCT_LABELS
-from ..planner.accelerators import CATALOGUE, Gpu, cpu, find, of_label
-from ..planner.alternatives import Alternative, Loss, alternatives
+from ..planner.accelerators import CATALOGUE, Gpu, cpu, find, of_label, priced
+from ..planner.alternatives import Advice, Loss, advice
 from ..planner.architectures import model_of
 from ..planner.config import ModelConfigError
 from ..planner.plan import Plan, plan
 from ..planner.shapes import ModelShape
 from ..snapshots.node import Node
 from .nodes import Devices, devices
+from .resolution import LEARNED, Resolved
 
 log = logging.getLogger(__name__)
 _BYTES_OF_A_LAYER = 2 * KIB
@@ -58,13 +59,25 @@ class Assessment:
     """What the plan is for, as nodes are labelled."""
     products: tuple[str, ...] = ()
     """GPU products that the pods have to be pinned to, where others that they could get would not do."""
+    chosen: tuple[Resolved, ...] = ()
+    """What tensorParallelSize: auto comes to, where that was asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What bears on a verdict beside the spec, the model and the nodes."""
+
+    prices: Mapping[str, float] = field(default_factory=dict)
+    """What GPUs cost, where the platform team says so."""
+    learned: Mapping[str, int] = field(default_factory=dict)
+    """By product, the bytes of KV cache on a GPU that other engines got more, or less, than planned."""
 
 
 NOT_ASSESSED = Assessment(None, Reason.INSPECTING, "the model is being inspected", pending=True)
 
 
 @dataclass(frozen=True, slots=True)
-class _Candidate:
+class Candidate:
     """A kind of device that the pods could get."""
 
     gpu: Gpu
@@ -90,17 +103,43 @@ def _worked_out(packed: bytes) -> tuple[ModelShape, int]:
     return model, _BYTES_OF_A_LAYER * (1 + len(model.layers)) + size_of(packed)
 
 
-def assess(service: InferenceService, inspection: Inspection, nodes: Sequence[Node], image: str) -> Assessment:
+def assess(
+    service: InferenceService,
+    inspection: Inspection,
+    nodes: Sequence[Node],
+    image: str,
+    outlook: Outlook | None = None,
+) -> Assessment:
     """Whether the service fits. `image`: what runs where the spec names none."""
+    spec, known = service.spec.model_copy(update={"image": service.spec.image or image}), outlook or Outlook()
+
+    def verdict(model: ModelShape) -> Assessment:
+        plans = [(one, _planned(spec, model, one, known)) for one in _candidates(spec, nodes)]
+        return _together(spec, model, plans, _Market.of(spec, nodes, known.prices))
+
+    return of_model(inspection, verdict)
+
+
+def _planned(spec: InferenceServiceSpec, model: ModelShape, one: Candidate, outlook: Outlook) -> Plan:
+    learned = outlook.learned.get(one.product or one.gpu.name, 0)
+    return plan(spec, model, priced(one.gpu, outlook.prices), one.most, learned)
+
+
+def learned_by(resolved: Sequence[Resolved]) -> Mapping[str, int]:
+    """What was learned when the spec was resolved, by product."""
+    values: Any = next((one.value for one in resolved if one.field == LEARNED), {})
+    known = values if isinstance(values, Mapping) else {}
+    return {product: size for product, size in known.items() if isinstance(size, int)}
+
+
+def of_model(inspection: Inspection, verdict: Callable[[ModelShape], Assessment]) -> Assessment:
+    """The verdict on what is known of a model; where that is nothing, or nothing can be made of it, that is told."""
     if inspection.pending:
         return NOT_ASSESSED
     if inspection.error:
         return Assessment(None, inspection.error.reason, f"the model could not be inspected: {inspection.error}")
-    spec = service.spec.model_copy(update={"image": service.spec.image or image})
     try:
-        model = _model(inspection.packed)
-        plans = [(one, plan(spec, model, one.gpu, one.most)) for one in _candidates(spec, nodes)]
-        return _together(spec, model, plans, nodes)
+        return verdict(_model(inspection.packed))
     except ModelConfigError as error:
         return Assessment(None, Reason.MODEL_NOT_PLANNED, f"the planner cannot read the model's config.json: {error}")
     except _UnknownError as error:
@@ -122,40 +161,74 @@ def _log_once(model: str, what: str) -> None:
 
 def keeps_from_running(spec: InferenceServiceSpec, assessment: Assessment) -> bool:
     """Whether pods of this spec must not be made, or not yet: the spec's planPolicy decides."""
+    if spec.tensor_parallel_size == AUTO:  # nobody knows how many GPUs a pod is to have
+        return True
     return assessment.pending or (assessment.fits is False and spec.plan_policy != "Warn")
 
 
+@dataclass(frozen=True, slots=True)
+class _Market:
+    """GPUs that may be offered: those of the nodes that the pods could be on, or any where no nodes are known."""
+
+    gpus: Sequence[Gpu]
+    per_node: Mapping[str, int] | None
+    """The most of one node, by the name of the GPU."""
+
+    @classmethod
+    def of(cls, spec: InferenceServiceSpec, nodes: Sequence[Node], prices: Mapping[str, float]) -> "_Market":
+        """What there is for a service, whatever product it asks for now."""
+        if not nodes:
+            return cls([priced(gpu, prices) for gpu in CATALOGUE], None)
+        known: dict[str, Candidate] = {}
+        for one in products_of(_anywhere(spec), nodes):
+            known[one.gpu.name] = max(one, known.get(one.gpu.name, one), key=lambda kind: kind.most or 0)
+        gpus = [priced(one.gpu, prices) for one in known.values()]
+        return cls(gpus, {name: one.most for name, one in known.items() if one.most})
+
+
+def _anywhere(spec: InferenceServiceSpec) -> InferenceServiceSpec:
+    """The spec with any product."""
+    return spec.model_copy(update={"accelerator": spec.accelerator.model_copy(update={"product": None})})
+
+
+def products_of(spec: InferenceServiceSpec, nodes: Sequence[Node]) -> list[Candidate]:
+    """The kinds of GPU on nodes that the pods could be on, by product; none of which nothing tells the memory."""
+    kinds = [(one, known_gpu(one.product, [one])) for one in devices(spec, nodes)]
+    return [Candidate(gpu, one.product, one.most) for one, gpu in kinds if gpu]
+
+
 def _together(
-    spec: InferenceServiceSpec, model: ModelShape, plans: Sequence[tuple[_Candidate, Plan]], nodes: Sequence[Node]
+    spec: InferenceServiceSpec, model: ModelShape, plans: Sequence[tuple[Candidate, Plan]], market: _Market
 ) -> Assessment:
     """One verdict for all kinds: the worst of those that fit stands for them, and the others are kept away from."""
     usable = [entry for entry in plans if entry[1].fits] or [entry for entry in plans if entry[1].fits is None]
     if not usable:
         candidate, best = max(plans, key=lambda entry: _left(entry[1]))
-        offers = alternatives(spec, model, candidate.gpu, candidate.most, _at_hand(spec, nodes))
-        message = f"{best.message}{_ways_out(offers)}"
+        per_node = (
+            candidate.most if market.per_node is None else {best.gpu.name: candidate.most or 0, **market.per_node}
+        )
+        found = advice(spec, model, candidate.gpu, per_node, market.gpus)
+        message = f"{best.message}{_ways_out(found)}{_note(best)}"
         return Assessment(False, best.reason, message, plan=best, product=candidate.product)
     possible = [entry for entry in plans if entry[1].fits is not False]
     products = tuple(candidate.product for candidate, _ in possible) if len(possible) < len(plans) else ()
     candidate, worst = min(usable, key=lambda entry: _left(entry[1]))
     pinned = f"; the pods are kept to {', '.join(products)}" if products else ""
-    return Assessment(
-        worst.fits, worst.reason, worst.message + pinned, plan=worst, product=candidate.product, products=products
-    )
+    message = f"{worst.message}{pinned}{_note(worst)}"
+    return Assessment(worst.fits, worst.reason, message, plan=worst, product=candidate.product, products=products)
 
 
-def _at_hand(spec: InferenceServiceSpec, nodes: Sequence[Node]) -> Iterable[Gpu]:
-    """GPUs that may be offered instead: those of the cluster, or any where no nodes are known."""
-    label = PRODUCT_LABELS.get(spec.accelerator.resource, "")
-    products = {dict(node.labels).get(label, "") for node in nodes}
-    return [gpu for product in sorted(products) if (gpu := find(product))] if nodes else CATALOGUE
+def _note(plan: Plan) -> str:
+    """What the plan does not know."""
+    return f"; {plan.note}" if plan.note else ""
 
 
-def _ways_out(offers: Sequence[Alternative]) -> str:
-    """The cheapest, and the cheapest that gives up nothing."""
+def _ways_out(found: Advice) -> str:
+    """The cheapest, and the cheapest that gives up nothing; or why there is none."""
+    offers = found.alternatives
     lossless = [offer for offer in offers if offer.loss == Loss.NONE]
     shown = dict.fromkeys(offer.change for offer in [*offers[:1], *lossless[:1]])
-    return f": it fits with {', or with '.join(shown)}" if shown else ""
+    return f": it fits with {', or with '.join(shown)}" if shown else f"; {found.none}"
 
 
 def _left(plan: Plan) -> int:
@@ -163,19 +236,19 @@ def _left(plan: Plan) -> int:
     return plan.capacity.memory.left * plan.gpus_per_replica if plan.capacity else 0
 
 
-def _candidates(spec: InferenceServiceSpec, nodes: Sequence[Node]) -> list[_Candidate]:
+def _candidates(spec: InferenceServiceSpec, nodes: Sequence[Node]) -> list[Candidate]:
     """The kinds of device to plan for. Raises _UnknownError where none is known."""
     accelerator = spec.accelerator
     if accelerator.resource == "cpu":
-        return [_Candidate(_cpu(spec))]
+        return [Candidate(_cpu(spec))]
     found = devices(spec, nodes)
     if accelerator.product:
         most = max((one.most for one in found), default=None)
-        return [_Candidate(_gpu(spec, accelerator.product, found), accelerator.product, most)]
+        return [Candidate(_gpu(spec, accelerator.product, found), accelerator.product, most)]
     if found:
-        return [_Candidate(_gpu(spec, one.product, [one]), one.product, one.most) for one in found]
+        return [Candidate(_gpu(spec, one.product, [one]), one.product, one.most) for one in found]
     if accelerator.memory:
-        return [_Candidate(Gpu("the GPU", bytes_of(accelerator.memory), UNKNOWN_CAPABILITY))]
+        return [Candidate(Gpu("the GPU", bytes_of(accelerator.memory), UNKNOWN_CAPABILITY))]
     raise _UnknownError(
         Reason.GPU_UNKNOWN,
         f"no node that the pods could be on tells its kind of {accelerator.resource}: set accelerator.product",
@@ -184,6 +257,17 @@ def _candidates(spec: InferenceServiceSpec, nodes: Sequence[Node]) -> list[_Cand
 
 def _gpu(spec: InferenceServiceSpec, product: str, found: Sequence[Devices]) -> Gpu:
     """A product as the catalogue has it, else as the nodes' labels say, else as the spec says."""
+    if known := known_gpu(product, found):
+        return known
+    if spec.accelerator.memory:
+        return Gpu(product, bytes_of(spec.accelerator.memory), UNKNOWN_CAPABILITY)
+    raise _UnknownError(
+        Reason.GPU_UNKNOWN, f"neither the catalogue nor a node's label tells {product}'s memory: set accelerator.memory"
+    )
+
+
+def known_gpu(product: str, found: Sequence[Devices]) -> Gpu | None:
+    """A product as the catalogue has it, else as the nodes' labels say; None: neither tells its memory."""
     if known := find(product):
         return known
     for one in found:
@@ -191,11 +275,7 @@ def _gpu(spec: InferenceServiceSpec, product: str, found: Sequence[Devices]) -> 
             major, _, minor = (one.capability or "").partition(".")
             capability = (int(major), int(minor or 0)) if major else UNKNOWN_CAPABILITY
             return of_label(product, one.memory_mib, capability)
-    if spec.accelerator.memory:
-        return Gpu(product, bytes_of(spec.accelerator.memory), UNKNOWN_CAPABILITY)
-    raise _UnknownError(
-        Reason.GPU_UNKNOWN, f"neither the catalogue nor a node's label tells {product}'s memory: set accelerator.memory"
-    )
+    return None
 
 
 def _cpu(spec: InferenceServiceSpec) -> Gpu:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ..api.reasons import Finding, Reason
 from ..api.resource import Key
 from ..api.serving_class import ServingClass, ServingLimits
-from ..api.spec import InferenceServiceSpec
+from ..api.spec import AUTO, InferenceServiceSpec
 from ..settings import matches
 from ..vllm.argv import ranks
 from .classes import ASK
@@ -24,8 +24,8 @@ def most_replicas(spec: InferenceServiceSpec) -> int:
 
 
 def gpus_of_pod(spec: InferenceServiceSpec) -> int:
-    """GPUs of one pod."""
-    return 0 if spec.accelerator.resource == "cpu" else ranks(spec)
+    """GPUs of one pod; none as long as they are yet to be chosen (tensorParallelSize: auto)."""
+    return 0 if spec.accelerator.resource == "cpu" or spec.tensor_parallel_size == AUTO else ranks(spec)
 
 
 def most_gpus(spec: InferenceServiceSpec) -> int:
@@ -68,11 +68,30 @@ def _values(limits: ServingLimits, spec: InferenceServiceSpec, sources: Mapping[
     manifest = spec.to_manifest()
     for path, patterns in sorted((limits.allowed or {}).items()):
         value = at(manifest, path)
+        if path == "tensorParallelSize" and value == AUTO:
+            continue  # what it comes to is
         text = value if isinstance(value, str) else str(value).lower()  # as in YAML: true, 8192
         if value is not None and not matches(patterns, text):
             origin = f", from {sources[path]}" if path in sources else ""
             words = " or ".join(patterns) or "no value"
             yield f"{path} {words} (limits.allowed), and it is {text}{origin}: set it to one of these"
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What bounds the GPUs of a service beside the nodes."""
+
+    own: ServingClass | None = None
+    room: int | None = None
+    """GPUs that the class has left for it in its namespace; None: any number."""
+
+    def refuses(self, spec: InferenceServiceSpec) -> str:
+        """Why a spec may not have its GPUs, as a clause; "" where it may."""
+        finding = exceeded(self.own, spec, {}) if self.own else None
+        if finding:
+            return finding[1]
+        over = self.room is not None and most_gpus(spec) > self.room
+        return f"its ServingClass has {self.room} GPUs left in the namespace (limits.gpusPerNamespace)" if over else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,3 +128,12 @@ def over_budget(own: ServingClass, claimants: Sequence[Claimant]) -> dict[Key, F
         )
         used += one.held
     return refused
+
+
+def room(own: ServingClass, claimants: Sequence[Claimant], key: Key) -> int | None:
+    """GPUs that limits.gpusPerNamespace leaves for a service beside all others; None without that limit."""
+    limit = own.spec.limits.gpus_per_namespace if own.spec.limits else None
+    if limit is None:
+        return None
+    refused = over_budget(own, claimants)
+    return limit - sum(one.held if one.key in refused else one.asked for one in claimants if one.key != key)

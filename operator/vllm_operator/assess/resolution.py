@@ -18,12 +18,17 @@ from ..api.base import ApiModel, bytes_of
 from ..api.fields import SpecField, fields
 from ..api.reasons import Finding, Reason
 from ..api.serving_class import ServingCache, ServingClass, ServingDefaults, ServingPod
-from ..api.spec import InferenceServiceSpec
+from ..api.spec import AUTO, InferenceServiceSpec
 from ..settings import Settings
 from .consistency import broken
 from .merging import ContradictionError, at, join
 
 OPERATOR = "operator"
+PLAN = "plan"
+"""The source of what the memory plan chose for tensorParallelSize: auto."""
+TENSOR_SIZE = "tensorParallelSize"
+LEARNED = "plan.learnedBytes"
+"""No field of a spec: what the plan learned of other engines, by product. It is kept as the other values are."""
 # What status.resolved shows of a value.
 _MOST_CHARACTERS = 253
 _WAY_OUT = "change the service, or name another class"
@@ -40,7 +45,9 @@ class Resolved:
     value: Any
     """As it stands in YAML; where it is added to the service's own, without that."""
     source: str
-    """`ServingClass h100`, or `operator`."""
+    """`ServingClass h100`, `operator`, or `plan`."""
+    why: str = ""
+    """Why the plan chose it."""
 
     def text(self) -> str:
         """The value, for people."""
@@ -49,12 +56,13 @@ class Resolved:
 
     def to_manifest(self) -> dict[str, Any]:
         """As it is kept."""
-        return {"field": self.field, "value": self.value, "from": self.source}
+        why = {"why": self.why} if self.why else {}
+        return {"field": self.field, "value": self.value, "from": self.source, **why}
 
     @classmethod
     def of(cls, kept: Mapping[str, Any]) -> "Resolved":
         """What was kept. Raises KeyError for anything else."""
-        return cls(kept["field"], kept["value"], kept["from"])
+        return cls(kept["field"], kept["value"], kept["from"], kept.get("why", ""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,15 +110,26 @@ def resolve(
 
 def effective(spec: InferenceServiceSpec, resolved: Sequence[Resolved]) -> InferenceServiceSpec:
     """The spec with what was resolved. Raises ContradictionError, and pydantic.ValidationError."""
+    resolved = [one for one in resolved if one.field != LEARNED]
     if all(one.field in _SIMPLE for one in resolved):
         found = {one.field: one.value for one in resolved}
         device = spec.accelerator.model_copy(update={"resource": found[_SIMPLE[1]]} if _SIMPLE[1] in found else {})
         return spec.model_copy(update={"accelerator": device, "image": found.get("image", spec.image)})
     given = spec.given()
+    if given.get(TENSOR_SIZE) == AUTO and any(one.source == PLAN for one in resolved):
+        del given[TENSOR_SIZE]  # the plan's to fill in
     manifest = copy.deepcopy(given)
     for one in resolved:
         join(manifest, given, one.field, one.value)
     return InferenceServiceSpec.model_validate(manifest)
+
+
+def with_chosen(
+    spec: InferenceServiceSpec, resolved: Sequence[Resolved], chosen: Sequence[Resolved]
+) -> tuple[InferenceServiceSpec, tuple[Resolved, ...]]:
+    """The spec, and what was resolved of it, with what the plan chose."""
+    fields = {one.field for one in chosen}
+    return effective(spec, chosen), (*(one for one in resolved if one.field not in fields), *chosen)
 
 
 class Changed(NamedTuple):

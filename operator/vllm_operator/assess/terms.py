@@ -5,17 +5,18 @@ or a default that has changed since is told, and rolls nothing by itself.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydantic import ValidationError
 
 from ..api.reasons import Finding, Reason
-from ..api.spec import InferenceServiceSpec
+from ..api.spec import AUTO, InferenceServiceSpec
 from ..settings import Allowed
+from .limits import Bounds
 from .merging import ContradictionError
 from .policy import refused
-from .resolution import OPERATOR, Resolution, Resolved, changes, effective
+from .resolution import OPERATOR, PLAN, Resolution, Resolved, changes, effective
 
 _MOST_CHANGES = 3
 
@@ -33,11 +34,29 @@ class Terms:
     """What has changed since the pods were rendered."""
     held_back: bool = False
     """Whether it has fewer pods than its spec asks for because of the refusal."""
+    kept: bool = False
+    """Whether the rendering of the user's spec is kept."""
+    bounds: Bounds = field(default_factory=Bounds)
+    """What bounds the GPUs that may be chosen for tensorParallelSize: auto."""
 
 
 def kept_values(kept: Sequence[Mapping[str, Any]]) -> tuple[Resolved, ...]:
     """What was kept with a pod template."""
     return tuple(Resolved.of(one) for one in kept)
+
+
+def chosen(values: Sequence[Resolved]) -> tuple[Resolved, ...]:
+    """Those of the values that the plan chose."""
+    return tuple(one for one in values if one.source == PLAN)
+
+
+def chosen_before(status: Mapping[str, Any], generation: int) -> tuple[Resolved, ...]:
+    """What a status of this very spec says that the plan chose: where somebody has deleted what was kept."""
+    if status.get("observedGeneration") != generation:
+        return ()
+    shown = [one for one in status.get("resolved") or () if one["from"] == PLAN]
+    values = {one["field"]: int(one["value"]) if one["value"].isdecimal() else one["value"] for one in shown}
+    return tuple(Resolved(one["field"], values[one["field"]], PLAN, one.get("why", "")) for one in shown)
 
 
 def values_before_classes(spec: InferenceServiceSpec, image: str) -> tuple[Resolved, ...]:
@@ -60,8 +79,14 @@ def terms(spec: InferenceServiceSpec, now: Resolution, kept: Sequence[Resolved] 
     # The image is judged with the template that has it: see kept.py.
     if refused(held.model_copy(update={"image": None}), allowed):
         return Terms(now.spec, now.resolved, now.refusal)
-    drift = None if now.refusal else _drift(kept, now.resolved)
+    drift = None if now.refusal else _drift(_to_compare(kept, now.resolved), now.resolved)
     return Terms(held, tuple(kept), now.refusal, drift)
+
+
+def _to_compare(kept: Sequence[Resolved], now: Sequence[Resolved]) -> list[Resolved]:
+    """The kept values without what the plan chose, unless somebody else says that now: a choice stands as it is."""
+    said = {one.field for one in now if one.value != AUTO}
+    return [one for one in kept if one.source != PLAN or one.field in said]
 
 
 def _drift(kept: Sequence[Resolved], now: Sequence[Resolved]) -> Finding | None:

@@ -77,6 +77,9 @@ def _add_plan(parser: Parser) -> None:
     )
     parser.add_argument("--compute-capability", metavar="X.Y", help="of the GPU with --gpu-memory, like 9.0")
     parser.add_argument("--gpus-per-node", type=int, metavar="N", help="GPUs of the largest node")
+    parser.add_argument(
+        "--gpu-prices", metavar="NAME=PRICE,...", help="what GPUs cost, in any unit (default: the settings', else ours)"
+    )
     parser.add_argument("-o", "--output", choices=["text", "json"], default="text", help="default: %(default)s")
 
 

@@ -5,20 +5,51 @@ What it is asked about is read in `plan_question`; the arithmetic is in `planner
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
-from ..api import InferenceServiceSpec
+from ..api.spec import AUTO, InferenceServiceSpec
 from ..assess.policy import refused
 from ..planner import accelerators
-from ..planner.accelerators import CATALOGUE, Gpu
-from ..planner.alternatives import alternatives, hints
-from ..planner.form import as_json
+from ..planner.accelerators import Gpu, by_price, priced
+from ..planner.alternatives import advice, hints
+from ..planner.form import as_json, as_row
 from ..planner.picture import comparison, picture
 from ..planner.plan import Plan, plan
 from ..planner.shapes import ModelShape
-from .plan_question import UNREADABLE, VENDORS, PlanInputError, read_gpu, read_model, read_service, read_settings, said
+from ..planner.survey import Shape, sized, survey
+from ..settings import Settings
+from .plan_question import (
+    UNREADABLE,
+    VENDORS,
+    PlanInputError,
+    read_gpu,
+    read_model,
+    read_prices,
+    read_service,
+    read_settings,
+    said,
+)
 
 STATUS = {True: 0, False: 3, None: 4}
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """What is asked: a service by its name, and what it is planned with."""
+
+    name: str
+    spec: InferenceServiceSpec
+    model: ModelShape
+    settings: Settings
+    prices: Mapping[str, float]
+    per_node: int | None
+    json: bool
+
+    @property
+    def catalogue(self) -> list[Gpu]:
+        """The GPUs of the spec's vendor, cheapest first."""
+        return by_price(VENDORS[self.spec.accelerator.resource], self.prices)
 
 
 def run(options: argparse.Namespace) -> tuple[str, int]:
@@ -27,59 +58,79 @@ def run(options: argparse.Namespace) -> tuple[str, int]:
     if options.gpus_per_node is not None and options.gpus_per_node < 1:
         raise PlanInputError(f"--gpus-per-node {options.gpus_per_node}: must be at least 1")
     gpu = read_gpu(options, spec)
+    settings = read_settings(options.settings)
+    prices = read_prices(options.gpu_prices, settings)
     model = read_model(options, spec)
+    asked = _Question(name, spec, model, settings, prices, options.gpus_per_node, options.output == "json")
     try:
-        if gpu is None:
-            text, fits = _compared(name, spec, model, options)
-        else:
-            text, fits = _planned(name, spec, model, gpu, options)
+        text, fits = _compared(asked) if gpu is None else _planned(asked, priced(gpu, prices))
     except UNREADABLE as error:
         raise PlanInputError(f"no plan can be made of the model's config.json: {said(error)}") from error
     return text, STATUS[fits]
 
 
-def _planned(
-    name: str, spec: InferenceServiceSpec, model: ModelShape, gpu: Gpu, options: argparse.Namespace
-) -> tuple[str, bool | None]:
-    result = plan(spec, model, gpu, options.gpus_per_node)
-    others = alternatives(spec, model, gpu, options.gpus_per_node)
-    notes = [*_notes(spec, result), *_refusal(spec, options)]
+def _planned(asked: _Question, gpu: Gpu) -> tuple[str, bool | None]:
+    spec, chosen = asked.spec, ""
+    if spec.tensor_parallel_size == AUTO:
+        (shape,) = survey(spec, asked.model, [gpu], asked.per_node)
+        spec, chosen = sized(spec, shape.tensor), _chosen(shape)
+    result = plan(spec, asked.model, gpu, asked.per_node)
+    found = advice(spec, asked.model, gpu, asked.per_node, asked.catalogue)
+    notes = [*([chosen] if chosen else []), *_notes(spec, result), *_refusal(asked)]
     if not result.fits:
-        notes += hints(spec, model, gpu, options.gpus_per_node)
-    if options.output == "json":
-        return json.dumps({"service": name, **as_json(result, others, notes)}, indent=2), result.fits
-    return picture(name, result, others, notes), result.fits
+        notes += hints(spec, asked.model, gpu, asked.per_node)
+    if found.none:
+        notes.append(found.none)
+    if asked.json:
+        content = {"service": asked.name, **as_json(result, found.alternatives, notes)}
+        return json.dumps({**content, "noAlternatives": found.none or None}, indent=2), result.fits
+    return picture(asked.name, result, found.alternatives, notes), result.fits
 
 
-def _compared(
-    name: str, spec: InferenceServiceSpec, model: ModelShape, options: argparse.Namespace
-) -> tuple[str, bool | None]:
-    vendor = VENDORS[spec.accelerator.resource]
-    gpus = sorted((gpu for gpu in CATALOGUE if gpu.vendor == vendor), key=lambda gpu: gpu.cost)
-    results = [plan(spec, model, gpu, options.gpus_per_node) for gpu in gpus]
+def _chosen(shape: Shape) -> str:
+    """What tensorParallelSize: auto comes to on one kind of GPU."""
+    size, name = shape.tensor, shape.plan.gpu.name
+    if shape.plan.fits:
+        return (
+            f"tensorParallelSize auto: {size} is the smallest that fits {name}; in a cluster the cheapest shape counts"
+        )
+    return f"tensorParallelSize auto: no size fits {name}, and this is the plan for {size}"
+
+
+def _compared(asked: _Question) -> tuple[str, bool | None]:
+    """The service on each kind of GPU: as it is written, and the smallest shape that fits."""
+    gpus = asked.catalogue
+    shapes = survey(asked.spec, asked.model, gpus, asked.per_node)
+    auto = asked.spec.tensor_parallel_size == AUTO
+    results = [
+        shape.plan if auto else plan(asked.spec, asked.model, gpu, asked.per_node)
+        for gpu, shape in zip(gpus, shapes, strict=True)
+    ]
     verdicts = {result.fits for result in results}
     fits = True if True in verdicts else None if None in verdicts else False
-    if options.output == "json":
-        refusal = list(_refusal(spec, options))
-        content = [as_json(result, (), [*_notes(spec, result), *refusal]) for result in results]
-        return json.dumps({"service": name, "fits": fits, "gpus": content}, indent=2), fits
-    return comparison(name, results), fits
+    if asked.json:
+        refusal = list(_refusal(asked))
+        content = [
+            {**as_json(result, (), [*_notes(asked.spec, result), *refusal]), **as_row(shape)}
+            for result, shape in zip(results, shapes, strict=True)
+        ]
+        return json.dumps({"service": asked.name, "fits": fits, "gpus": content}, indent=2), fits
+    return comparison(asked.name, shapes), fits
 
 
-def _refusal(spec: InferenceServiceSpec, options: argparse.Namespace) -> Iterator[str]:
+def _refusal(asked: _Question) -> Iterator[str]:
     """What the operator would say instead of making pods, by the settings that are given or its defaults."""
-    if finding := refused(spec, read_settings(options.settings)):
+    if finding := refused(asked.spec, asked.settings):
         yield f"no pods would be made ({finding[0]}): {finding[1]}"
 
 
 def _notes(spec: InferenceServiceSpec, result: Plan) -> Iterator[str]:
     gpu = result.gpu
-    if gpu.vendor == "nvidia" and gpu.capability == (0, 0):
-        yield "without --compute-capability, rules on what the GPU can compute were not checked"
-    if result.approximate and result.capacity:
-        yield f"{result.approximate}, so the numbers are approximate"
+    if result.note:
+        yield result.note
     if gpu.vendor == "cpu":
         yield "on the CPU, GPU stands for the process of a rank, and its memory for the node's or the pod's limit"
     product = spec.accelerator.product
-    if product and accelerators.find(product) not in {None, gpu}:
+    known = accelerators.find(product) if product else None
+    if known and known.name != gpu.name:
         yield f"the spec asks for {product}, and this is the plan for {gpu.name}"

@@ -14,7 +14,6 @@ from pydantic import ValidationError
 
 from ..api import API_VERSION, InferenceServiceSpec
 from ..api.base import bytes_of
-from ..assess.resolution import OPERATOR
 from ..inspection.report import Facts, InspectionError, decode
 from ..manifests.amounts import memory_limit_bytes
 from ..manifests.metadata import Manifest
@@ -23,7 +22,7 @@ from ..planner.accelerators import MIB, Gpu
 from ..planner.architectures import load_model, model_of
 from ..planner.config import ModelConfigError
 from ..planner.shapes import ModelShape
-from ..settings import Settings, load
+from ..settings import MOST_PRICE, Settings, load
 from .class_file import ClassInputError, read_classes, with_class
 from .service_file import services_in
 
@@ -77,16 +76,35 @@ def read_settings(path: Path | None) -> Settings:
         raise PlanInputError(f"{path}: {'.'.join(map(str, fault['loc']))}: {fault['msg']}") from error
 
 
+def read_prices(given: str | None, settings: Settings) -> Mapping[str, float]:
+    """What GPUs cost: those of --gpu-prices first, then the settings'. Raises PlanInputError."""
+    found: dict[str, float] = {}
+    for pair in given.split(",") if given is not None else ():
+        name, _, price = (part.strip() for part in pair.partition("="))
+        if not accelerators.find(name):
+            catalogue = ", ".join(accelerators.names())
+            raise PlanInputError(f"--gpu-prices {pair}: the catalogue has no GPU {name!r}, but {catalogue}")
+        found[name] = _price(pair, price)
+    return {**found, **{name: price for name, price in settings.gpu_prices.items() if name not in found}}
+
+
+def _price(pair: str, text: str) -> float:
+    try:
+        price = float(text)
+    except ValueError:
+        price = 0.0
+    if not 0 < price <= MOST_PRICE:
+        raise PlanInputError(f"--gpu-prices {pair}: must be like H100=2.5,L40S=0.9, with numbers above 0")
+    return price
+
+
 def _with_class(options: argparse.Namespace, name: str, spec: InferenceServiceSpec) -> InferenceServiceSpec:
     try:
         classes = read_classes([options.filename, *([options.class_file] if options.class_file else [])])
         result = with_class(name, spec, classes, read_settings(options.settings))
     except ClassInputError as error:
         raise PlanInputError(str(error)) from error
-    # Without the settings, the operator's default image is not known.
-    default = any(one.field == "image" and one.source == OPERATOR for one in result.resolved)
-    unset = {"image": None} if default and not options.settings else {}
-    return result.spec.model_copy(update=unset)
+    return result.spec
 
 
 def _chosen(path: Path, manifests: list[Manifest], name: str | None) -> Manifest:

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from .. import settings
 from ..api.reasons import Reason
 from ..api.resource import InferenceService
-from ..api.spec import InferenceServiceSpec
+from ..api.spec import AUTO, InferenceServiceSpec
 from ..apply.changes import Known, plan_changes
 from ..apply.ledger import Ledger
 from ..assess.classes import Classes
@@ -38,6 +38,10 @@ def render(manifest: Manifest, own: settings.Settings, classes: Classes) -> list
     result = with_class(written.name, written.spec, classes, own)
     if result.refusal:
         raise ClassInputError(f"{written.name}: {result.refusal[1]}")
+    if result.spec.tensor_parallel_size == AUTO:
+        raise ClassInputError(
+            f"{written.name}: tensorParallelSize: auto is chosen in a cluster: set a number to render it"
+        )
     service = replace(written, spec=result.spec)
     # A cluster that serves every optional kind, and has nothing of this service yet.
     evidence = Evidence(service, served=OPTIONAL_KINDS, resolved=result.resolved)

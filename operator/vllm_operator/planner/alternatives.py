@@ -12,17 +12,15 @@ from ..api import InferenceServiceSpec
 from .accelerators import CATALOGUE, Gpu
 from .effective import engine_of
 from .plan import Plan, plan
-from .quantization import method_of, scheme_of
-from .rules import Question
+from .quantization import method_of
 from .shapes import ModelShape
-from .splits import tensor_sizes
+from .survey import GPUS_PER_NODE, PerNode, Shape, known, sizes_of, survey
 
-GPUS_PER_NODE = 8
-"""GPUs of a node, where it is not known."""
 FEWEST_TOKENS = 2048
 """A shorter context is not worth a suggestion."""
 _STEP = 1024
-MOST_OTHER_GPUS = 4
+MOST_SERVER_GPUS, MOST_CARDS = 4, 2
+"""Other GPUs that are offered: of those of servers, and of those for consumers and workstations."""
 _FP8_GPU = (8, 9)
 
 Patch = Mapping[str, Any]
@@ -49,9 +47,23 @@ class Alternative:
     loss: Loss
 
     @property
-    def order(self) -> tuple[int, int, int]:
-        """Cheapest first: fewer GPUs, then less loss, then the GPU's price."""
-        return self.plan.gpus_per_replica, int(self.loss), self.plan.gpu.cost
+    def price(self) -> float:
+        """Price rank of one replica, in no unit; infinite where the GPU's is not known."""
+        return self.plan.gpu.cost * self.plan.gpus_per_replica
+
+    @property
+    def order(self) -> tuple[float, int, int]:
+        """Cheapest first; of equal price fewer GPUs, then less loss."""
+        return self.price, self.plan.gpus_per_replica, int(self.loss)
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What else there is for a service."""
+
+    alternatives: tuple[Alternative, ...]
+    none: str = ""
+    """Why there is no alternative, as a sentence; "" where there is one, or the service fits as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,42 +73,55 @@ class _Case:
     spec: InferenceServiceSpec
     model: ModelShape
     gpu: Gpu
-    gpus_per_node: int | None
+    per_node: PerNode
 
     @property
-    def most_gpus(self) -> int:
-        """GPUs that one replica may take."""
-        return self.gpus_per_node or GPUS_PER_NODE
+    def most_gpus(self) -> int | None:
+        """GPUs of the largest node, where that is known."""
+        return known(self.per_node, self.gpu)
 
-    def planned(self, patch: Patch, gpu: Gpu) -> Plan:
+    def planned(self, patch: Patch) -> Plan:
         """The plan with the spec changed."""
-        return plan(patched(self.spec, patch), self.model, gpu, self.gpus_per_node)
+        return plan(patched(self.spec, patch), self.model, self.gpu, self.most_gpus)
 
 
 def alternatives(
     spec: InferenceServiceSpec,
     model: ModelShape,
     gpu: Gpu,
-    gpus_per_node: int | None = None,
+    gpus_per_node: PerNode = None,
     catalogue: Iterable[Gpu] = CATALOGUE,
 ) -> tuple[Alternative, ...]:
-    """Changes with which the service fits, best first. For one that fits: only those that take fewer or cheaper GPUs.
+    """The alternatives alone: see `advice`."""
+    return advice(spec, model, gpu, gpus_per_node, catalogue).alternatives
+
+
+def advice(
+    spec: InferenceServiceSpec,
+    model: ModelShape,
+    gpu: Gpu,
+    gpus_per_node: PerNode = None,
+    catalogue: Iterable[Gpu] = CATALOGUE,
+) -> Advice:
+    """Changes with which the service fits, cheapest first. For one that fits: only those that are cheaper.
 
     None loses what another with as many GPUs keeps. `catalogue`: GPUs that may be taken instead, those of the cluster
-    for example. Takes some tens of milliseconds.
+    for example, each with its price. Takes some tens of milliseconds.
     """
     case = _Case(spec, model, gpu, gpus_per_node)
-    own = plan(spec, model, gpu, gpus_per_node)
+    own = plan(spec, model, gpu, case.most_gpus)
     found: list[Alternative] = []
-    for tensor in _tensor_sizes(case):
+    for tensor in sizes_of(spec, model, gpu, case.most_gpus or GPUS_PER_NODE):
         most = Loss.NONE if own.fits else Loss(sum(Loss))
         found += _of_tensor_size(case, tensor, most)
-    found += _other_gpus(case, catalogue)
+    shapes = survey(spec, model, _others(case, catalogue), gpus_per_node)
+    found += _cheapest([_taken(case, shape) for shape in shapes if shape.plan.fits])
     if own.fits:
-        now = (own.gpus_per_replica, gpu.cost)
-        found = [other for other in found if (other.plan.gpus_per_replica, other.plan.gpu.cost) < now]
+        now = (gpu.cost * own.gpus_per_replica, own.gpus_per_replica)
+        found = [other for other in found if other.order[:2] < now]
     kept = [other for other in found if other.patch and not any(_is_better(one, other) for one in found)]
-    return tuple(sorted(kept, key=lambda other: other.order))
+    offered = tuple(sorted(kept, key=lambda other: other.order))
+    return Advice(offered, "" if offered or own.fits else _why_none(own, shapes))
 
 
 def patched(spec: InferenceServiceSpec, patch: Patch) -> InferenceServiceSpec:
@@ -137,22 +162,14 @@ def _merged(base: Mapping[str, Any], patch: Patch) -> dict[str, Any]:
     return result
 
 
-def _tensor_sizes(case: _Case) -> list[int]:
-    """Tensor parallel sizes that the model can be split by and a node has GPUs for; the spec's own first."""
-    engine = engine_of(case.spec, case.model, case.gpu)
-    scheme = scheme_of(case.model, case.spec.quantization)
-    question = Question(case.spec, case.model, engine, case.gpu, scheme, case.gpus_per_node)
-    return tensor_sizes(question, case.most_gpus // engine.ranks.pipeline)
-
-
 def _of_tensor_size(case: _Case, tensor: int, most: Loss) -> Iterator[Alternative]:
     """Changes that fit with this tensor parallel size, least loss first, none that loses more than another of them."""
-    start: dict[str, Any] = {} if tensor == (case.spec.tensor_parallel_size or 1) else {"tensorParallelSize": tensor}
+    start: dict[str, Any] = {} if tensor == case.spec.tensor_size else {"tensorParallelSize": tensor}
     found: list[Loss] = []
     for loss, patch in _savings(case, start):
         if loss & ~most or _holds_any(loss, found):
             continue
-        tried = Alternative(_change(patch), patch, case.planned(patch, case.gpu), loss)
+        tried = Alternative(_change(patch), patch, case.planned(patch), loss)
         if not tried.plan.fits and Loss.CONTEXT & most and not _holds_any(loss | Loss.CONTEXT, found):
             tried = _with_shorter_context(case, tried)
         if tried.plan.fits:
@@ -171,7 +188,7 @@ def _with_shorter_context(case: _Case, tried: Alternative) -> Alternative:
     if capacity is None or not FEWEST_TOKENS <= capacity.safe_max_model_len < capacity.max_model_len:
         return tried
     patch = {**tried.patch, "maxModelLen": capacity.safe_max_model_len // _STEP * _STEP}
-    return Alternative(_change(patch), patch, case.planned(patch, case.gpu), tried.loss | Loss.CONTEXT)
+    return Alternative(_change(patch), patch, case.planned(patch), tried.loss | Loss.CONTEXT)
 
 
 def _savings(case: _Case, start: dict[str, Any]) -> Iterator[tuple[Loss, dict[str, Any]]]:
@@ -198,24 +215,42 @@ def _can_halve_weights(case: _Case) -> bool:
     return plain and case.gpu.capability >= _FP8_GPU
 
 
-def _other_gpus(case: _Case, catalogue: Iterable[Gpu]) -> list[Alternative]:
-    """Other GPUs that take the spec as it is, or with a smaller parallel size: the cheapest few."""
-    if case.gpu.vendor != "nvidia":
-        return []
-    found: list[Alternative] = []
-    sizes = [size for size in _tensor_sizes(case) if size <= (case.spec.tensor_parallel_size or 1)]
-    for gpu in sorted(catalogue, key=lambda gpu: gpu.cost):
-        if gpu.vendor != case.gpu.vendor or gpu.name == case.gpu.name or not gpu.products:
-            continue
-        for tensor in sizes:
-            patch: dict[str, Any] = {"accelerator": {"product": gpu.products[0]}}
-            if tensor != (case.spec.tensor_parallel_size or 1):
-                patch["tensorParallelSize"] = tensor
-            result = case.planned(patch, gpu)
-            if result.fits:
-                found.append(Alternative(_change(patch), patch, result, Loss.NONE))
-                break
-    return sorted(found, key=lambda other: other.order)[:MOST_OTHER_GPUS]
+def _others(case: _Case, catalogue: Iterable[Gpu]) -> list[Gpu]:
+    """GPUs that could be taken instead, cheapest first."""
+    others = (gpu for gpu in catalogue if gpu.vendor == case.gpu.vendor != "cpu" and gpu.name != case.gpu.name)
+    return sorted((gpu for gpu in others if gpu.products), key=lambda gpu: gpu.cost)
+
+
+def _taken(case: _Case, shape: Shape) -> Alternative:
+    """That so many of another GPU are taken."""
+    patch: dict[str, Any] = {"accelerator": {"product": shape.plan.gpu.products[0]}}
+    if shape.tensor != case.spec.tensor_size:
+        patch["tensorParallelSize"] = shape.tensor
+    return Alternative(_change(patch), patch, shape.plan, Loss.NONE)
+
+
+def _cheapest(found: list[Alternative]) -> list[Alternative]:
+    """Those that are worth naming: of servers' the cheapest few, and the cheapest of each number of GPUs; few others.
+
+    Which of them somebody may have is not known here, so neither kind hides the other.
+    """
+    found = sorted(found, key=lambda other: other.order)
+    cards = [other for other in found if not other.plan.gpu.of_servers][:MOST_CARDS]
+    servers = [other for other in found if other.plan.gpu.of_servers]
+    counts = {other.plan.gpus_per_replica: other for other in reversed(servers)}
+    shown = {id(other) for other in (*cards, *servers[:MOST_SERVER_GPUS], *counts.values())}
+    return [other for other in found if id(other) in shown]
+
+
+def _why_none(own: Plan, shapes: Iterable[Shape]) -> str:
+    """Why nothing else would fit: what the roomiest of all comes to."""
+    tried = [shape.plan for shape in shapes]
+    best = max([own, *tried], key=lambda one: (one.capacity is not None, one.gpus_per_replica * one.gpu.total_bytes))
+    kinds = f"none of {len(tried)} other GPUs fits either" if tried else "there is no other GPU to try"
+    count = best.gpus_per_replica
+    shape = f"{count} x {best.gpu.name}" if count > 1 else best.gpu.name
+    tells = "" if best is own else f"; the roomiest, {shape}: {best.message}"
+    return f"no change that was tried makes it fit, and {kinds}{tells}"
 
 
 def _change(patch: Patch) -> str:

@@ -93,7 +93,7 @@ class EngineSettings:
 
 def engine_of(spec: InferenceServiceSpec, model: ModelShape, gpu: Gpu) -> EngineSettings:
     """The settings for a service of this model on this GPU."""
-    ranks = Ranks(spec.tensor_parallel_size or 1, spec.pipeline_parallel_size or 1, bool(spec.expert_parallel))
+    ranks = Ranks(spec.tensor_size, spec.pipeline_parallel_size or 1, bool(spec.expert_parallel))
     on_cpu = spec.accelerator.resource == "cpu"
     length = spec.max_model_len if isinstance(spec.max_model_len, int) else model.longest
     seqs, tokens = _batch(spec, gpu, length, ranks, on_cpu=on_cpu)

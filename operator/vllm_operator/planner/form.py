@@ -1,10 +1,12 @@
 """The plan as JSON for scripts: the keys are API (`vllm-operator plan -o json`). Decides nothing."""
 
 from collections.abc import Iterable
+from math import isfinite
 from typing import Any
 
 from .alternatives import Alternative, Loss
 from .plan import Capacity, Plan
+from .survey import Shape
 
 _LOSSES = {
     Loss.KV_CACHE_PRECISION: "kvCachePrecision",
@@ -24,10 +26,33 @@ def as_json(result: Plan, others: Iterable[Alternative] = (), notes: Iterable[st
         "totalBytes": result.gpu.total_bytes,
         **_capacity(result.capacity),
         "approximate": bool(result.approximate),
+        "approximateBecause": list(result.approximate),
         "vllmVersion": result.vllm_version,
         "notes": list(notes),
         "alternatives": [_alternative(other) for other in others],
     }
+
+
+def as_row(shape: Shape) -> dict[str, Any]:
+    """The fewest GPUs of a kind that fit, beside the plan of the spec as it is; null: none do, or it is not known."""
+    fits, capacity = bool(shape.plan.fits), shape.plan.capacity
+    return {
+        "smallestTensorParallelSize": shape.tensor if fits else None,
+        "priceRank": _price(shape.price) if fits else None,
+        "smallest": {
+            "reason": str(shape.plan.reason),
+            "message": shape.plan.message,
+            "tensorParallelSize": shape.tensor,
+            "gpusPerReplica": shape.plan.gpus_per_replica,
+            "kvCacheTokens": capacity and capacity.kv_cache_tokens,
+            "maxConcurrency": capacity and _rounded(capacity.max_concurrency),
+            "maxModelLenThatFits": capacity and capacity.max_model_len_that_fits,
+        },
+    }
+
+
+def _price(price: float) -> float | None:
+    return round(price, 4) if isfinite(price) else None
 
 
 def _capacity(capacity: Capacity | None) -> dict[str, Any]:
@@ -66,4 +91,5 @@ def _alternative(other: Alternative) -> dict[str, Any]:
         "kvCacheTokens": capacity.kv_cache_tokens,
         "maxConcurrency": _rounded(capacity.max_concurrency),
         "maxModelLen": capacity.max_model_len,
+        "priceRank": _price(other.price),
     }

@@ -4,11 +4,13 @@ Plain characters, at most 100 columns, so that it reads the same in a pipe. Deci
 """
 
 from collections.abc import Iterable, Sequence
+from math import isfinite
 from textwrap import wrap
 
 from .accelerators import GIB
 from .alternatives import Alternative, Loss
 from .plan import Capacity, Memory, Plan
+from .survey import Shape
 
 COLUMNS = 100
 _BAR = 60
@@ -40,22 +42,31 @@ def picture(title: str, result: Plan, others: Sequence[Alternative], notes: Iter
     return "\n".join(line.rstrip() for line in lines)
 
 
-def comparison(title: str, results: Sequence[Plan]) -> str:
-    """One service on each kind of GPU, as a table."""
-    rows = [["GPU", "GPUS", "VERDICT", "KV CACHE TOKENS", "CONCURRENCY", "LONGEST CONTEXT", "REASON"]]
-    for result in results:
-        capacity = result.capacity
-        numbers = ["-", "-", "-"]
-        if capacity:
-            concurrency = capacity.max_concurrency
-            numbers = [
-                f"{capacity.kv_cache_tokens:,}",
-                "-" if concurrency is None else f"{concurrency:.2f}",
-                f"{capacity.max_model_len_that_fits:,}",
-            ]
-        verdict = _VERDICTS[result.fits].lower()
-        rows.append([result.gpu.name, str(result.gpus_per_replica), verdict, *numbers, str(result.reason)])
-    return "\n".join([title, "", *_columns(rows, right={1, 3, 4, 5})])
+def comparison(title: str, shapes: Sequence[Shape]) -> str:
+    """One service on each kind of GPU, as a table: the fewest of them that fit, cheapest first, then those that do not.
+
+    TP: tensor parallel size. PRICE: what those GPUs cost against others, in no unit.
+    """
+    rows = [["GPU", "TP", "PRICE", "VERDICT", "KV CACHE TOKENS", "CONCURRENCY", "LONGEST", "REASON"]]
+    rows += [_row(shape) for shape in sorted(shapes, key=lambda shape: (shape.plan.fits is not True, *shape.order))]
+    return "\n".join([title, "", *_columns(rows, right={1, 2, 4, 5, 6})])
+
+
+def _row(shape: Shape) -> list[str]:
+    plan, capacity = shape.plan, shape.plan.capacity
+    if not plan.fits or capacity is None:
+        return [plan.gpu.name, "-", "-", "no" if plan.fits is False else "unknown", "-", "-", "-", str(plan.reason)]
+    concurrency = capacity.max_concurrency
+    return [
+        plan.gpu.name,
+        str(shape.tensor),
+        f"{shape.price:g}" if isfinite(shape.price) else "-",
+        "fits",
+        f"{capacity.kv_cache_tokens:,}",
+        "-" if concurrency is None else f"{concurrency:.2f}",
+        f"{capacity.max_model_len_that_fits:,}",
+        str(plan.reason),
+    ]
 
 
 def _memory(memory: Memory, count: int) -> list[str]:

@@ -14,12 +14,12 @@ from .accelerators import GIB, MIB, Gpu
 from .effective import EngineSettings, engine_of
 from .headers import Weighed, weighed
 from .kv_cache import KNOWN_KV_DTYPES, Layout, layout
+from .margin import Case, margin_bytes, reasons
 from .overhead import CPU_STARTED_BYTES, STARTED_BYTES, Overhead, overhead
 from .quantization import Scheme, method_of, scheme_of
 from .refusals import first_refusal
 from .rules import SPLITS, Question
 from .shapes import Cached, ModelShape
-from .versions import MINOR_MARGIN, MINOR_MARGIN_BYTES
 from .weights import Storage
 
 MACHETE_GROUPS = frozenset({-1, 0, 64, 128})
@@ -76,6 +76,8 @@ class Capacity:
     """Least KV cache with which vLLM starts."""
     margin_bytes: int
     """How far the budget of the KV cache may be off."""
+    learned_bytes: int = 0
+    """By how much what other engines got has moved the budget; at most the margin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +92,17 @@ class Plan:
     gpus_per_replica: int
     capacity: Capacity | None
     """None where a replica could not be laid out at all."""
-    approximate: str
-    """Why the numbers are approximate, as a clause; "" where they are not."""
+    approximate: tuple[str, ...]
+    """Why the numbers are approximate, as clauses; none where they are not."""
     vllm_version: str
     """The vLLM whose measurements were used."""
+
+    @property
+    def note(self) -> str:
+        """That the numbers are approximate, and why; "" where they are not, or there are none."""
+        return (
+            f"the numbers are approximate: {'; '.join(self.approximate)}" if self.approximate and self.capacity else ""
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,23 +121,28 @@ class _Budget:
         return self.available / self.layout.block_bytes if self.layout.block_bytes else self.available
 
 
-def plan(spec: InferenceServiceSpec, model: ModelShape, gpu: Gpu, gpus_per_node: int | None = None) -> Plan:
-    """The plan for one service on one kind of GPU. `gpus_per_node`: of the largest node, where it is known."""
+def plan(
+    spec: InferenceServiceSpec, model: ModelShape, gpu: Gpu, gpus_per_node: int | None = None, learned: int = 0
+) -> Plan:
+    """The plan for one service on one kind of GPU. `gpus_per_node`: of the largest node, where it is known.
+
+    `learned`: bytes of KV cache on a GPU that other engines got more, or less, than planned.
+    """
     model = _as_asked(spec, model)
     engine = _with_sparse_cache(engine_of(spec, model, gpu), model, gpu)
     model = replace(model, dtype=engine.dtype)  # whatever the checkpoint has, weights are loaded as this
     scheme = scheme_of(model, spec.quantization)
     refusal = first_refusal(Question(spec, model, engine, gpu, scheme, gpus_per_node))
     unknown = _unknown(model, engine, scheme, spec.quantization)
-    gpus = engine.ranks.gpus
+    gpus, doubt = engine.ranks.gpus, (model.approximate,) if model.approximate else ()
     if refusal and (unknown or refusal.rule in SPLITS):
-        return Plan(False, refusal.rule, refusal.message, gpu, gpus, None, model.approximate, engine.release.version)
+        return Plan(False, refusal.rule, refusal.message, gpu, gpus, None, doubt, engine.release.version)
     if unknown or scheme is None:
         reason, message = unknown or (Reason.UNKNOWN_QUANTIZATION, "")
-        return Plan(None, reason, message, gpu, gpus, None, model.approximate, engine.release.version)
+        return Plan(None, reason, message, gpu, gpus, None, doubt, engine.release.version)
     budgets = [_budget(model, engine, gpu, scheme, stage) for stage in range(engine.ranks.pipeline)]
     budget = min(budgets, key=lambda budget: budget.blocks)
-    result = _verdict(model, engine, gpu, budget)
+    result = _taught(model, engine, gpu, budget, learned)
     if not budget.weighed.sure:
         result = _unsure(result, budget.weighed.why)
     if refusal:
@@ -209,6 +223,21 @@ def storage(scheme: Scheme, gpu: Gpu) -> Storage:
     return Storage(scheme, (1, 64) if hopper else (256, 128), wide)
 
 
+def _taught(model: ModelShape, engine: EngineSettings, gpu: Gpu, budget: _Budget, learned: int) -> Plan:
+    """The verdict with what is learned, within the margin: what others say alone keeps nothing from running."""
+    result = _verdict(model, engine, gpu, budget)
+    if not learned or engine.kv_cache_bytes or result.capacity is None:
+        return result
+    most = result.capacity.margin_bytes
+    moved = max(-most, min(most, learned))
+    extra = replace(budget.overhead, other=budget.overhead.other - moved)
+    again = _verdict(model, engine, gpu, replace(budget, overhead=extra, available=budget.available + moved))
+    capacity = replace(again.capacity or result.capacity, margin_bytes=most, learned_bytes=moved)
+    fits = None if result.fits is None and again.fits is False else again.fits
+    reason, message = _words(capacity, gpu, engine.ranks.gpus, fits=fits)
+    return replace(again, fits=fits, reason=reason, message=message, capacity=capacity)
+
+
 def _verdict(model: ModelShape, engine: EngineSettings, gpu: Gpu, budget: _Budget) -> Plan:
     capacity = _capacity(model, engine, gpu, budget)
     spare, exact = capacity.memory.left - capacity.needed_bytes, False
@@ -220,7 +249,13 @@ def _verdict(model: ModelShape, engine: EngineSettings, gpu: Gpu, budget: _Budge
     if fits is False and model.approximate and not _too_large(budget, gpu):
         fits = None  # only the weights are known, from their bytes
     reason, message = _words(capacity, gpu, engine.ranks.gpus, fits=fits)
-    return Plan(fits, reason, message, gpu, engine.ranks.gpus, capacity, budget.weighed.why, engine.release.version)
+    why = reasons(_case(model, engine, gpu, budget))
+    return Plan(fits, reason, message, gpu, engine.ranks.gpus, capacity, why, engine.release.version)
+
+
+def _case(model: ModelShape, engine: EngineSettings, gpu: Gpu, budget: _Budget) -> Case:
+    needed = budget.layout.needed_bytes(engine.max_model_len, engine)
+    return Case(model, engine, gpu, budget.weighed, budget.overhead, needed)
 
 
 def _too_large(budget: _Budget, gpu: Gpu) -> bool:
@@ -231,7 +266,7 @@ def _too_large(budget: _Budget, gpu: Gpu) -> bool:
 
 def _capacity(model: ModelShape, engine: EngineSettings, gpu: Gpu, budget: _Budget) -> Capacity:
     available, places = budget.available, budget.layout
-    margin = _margin(model, engine, gpu, budget)
+    margin = margin_bytes(_case(model, engine, gpu, budget))
     limit = max(model.longest, engine.max_model_len)
     longest = places.longest(available, limit, engine) if available >= 0 else 0
     length = max(1, min(engine.max_model_len, longest)) if engine.auto else engine.max_model_len
@@ -246,33 +281,6 @@ def _capacity(model: ModelShape, engine: EngineSettings, gpu: Gpu, budget: _Budg
         max((group.block_size for group in places.groups), default=0),
         places.needed_bytes(1 if engine.auto else length, engine), margin,
     )  # fmt: skip
-
-
-def _margin(model: ModelShape, engine: EngineSettings, gpu: Gpu, budget: _Budget) -> int:
-    """How far the budget may be off.
-
-    Little where every term was measured (one Hopper GPU, a model that generates): 4 % of the overhead and 100 MiB are
-    more than the largest error there. Each thing that was not measured adds its share of what it could change.
-    """
-    extra, weights = budget.overhead, budget.weighed.weights
-    margin = budget.weighed.margin + 100 * MIB + 0.04 * extra.total + gpu.margin * gpu.total_bytes
-    if engine.ranks.gpus > 1:
-        margin += 256 * MIB  # buffers of collective operations, which depend on how the GPUs are connected
-    if gpu.capability != (9, 0):
-        margin += 0.15 * extra.total
-    if model.pooling or (engine.speculative_tokens and engine.speculative_method != "ngram"):
-        margin += 0.15 * extra.total
-    if engine.speculative_tokens and engine.speculative_method != "ngram":
-        margin += 0.1 * weights.total  # a draft model of unknown size
-    if any(layer.cache and layer.cache.kind is Cached.LATENT for layer in model.layers):
-        margin += 0.3 * extra.graphs  # which tensors of MLA leave room for attention's parts was seen for two models
-    if model.multimodal:
-        margin += GIB  # the pass through the vision tower
-    if model.approximate:  # neither activations nor the KV cache are known
-        margin += 0.5 * (extra.total + budget.layout.needed_bytes(engine.max_model_len, engine))
-    if not engine.on_cpu:  # kernels, their workspaces and what is profiled change between releases
-        margin += engine.planned.minors * (MINOR_MARGIN * extra.total + MINOR_MARGIN_BYTES)
-    return int(margin)
 
 
 def _words(capacity: Capacity, gpu: Gpu, gpus: int, *, fits: bool | None) -> tuple[Reason, str]:

@@ -73,7 +73,7 @@ def version_of(image: str | None) -> str | None:
 
 
 def planned_for(image: str | None) -> Planned:
-    """The row for an image. Without one the operator's own runs, whose version is known."""
+    """The row for an image. Without one the shipped vLLM is planned for."""
     version = version_of(image) if image else VLLM_VERSION
     wanted = _minor(version or VLLM_VERSION)
     nearest = min(RELEASES, key=lambda row: (_distance(_minor(row.version), wanted), -_minor(row.version)[1]))

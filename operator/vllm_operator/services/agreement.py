@@ -1,5 +1,6 @@
 """What a service and its ServingClass come to, from what the watches show. What that is, assess/ decides."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,17 +11,18 @@ from ..api.reasons import Finding
 from ..api.resource import InferenceService, Key
 from ..api.revision import made_claim_name
 from ..api.serving_class import ServingClass
-from ..api.spec import InferenceServiceSpec
+from ..api.spec import AUTO, InferenceServiceSpec
 from ..assess.admission import admit_to
 from ..assess.classes import ClassRefusedError, class_of
-from ..assess.limits import Claimant, most_gpus, over_budget
-from ..assess.resolution import Claim, Resolution, Resolved
-from ..assess.terms import Terms, hold_back, kept_values, terms, values_before_classes
+from ..assess.limits import Bounds, Claimant, most_gpus, over_budget, room
+from ..assess.resolution import TENSOR_SIZE, Claim, Resolution, Resolved, with_chosen
+from ..assess.terms import Terms, chosen, chosen_before, hold_back, kept_values, terms, values_before_classes
 from ..manifests import Packed
 from ..settings import Settings
 from ..snapshots.child import Live, deployment_of, revisions
 from ..snapshots.own import ObjectSnapshot
 from .memory import Memory
+from .teaching import Teaching
 from .view import View
 
 
@@ -30,19 +32,40 @@ class Agreement:
     def __init__(self, view: View, settings: Settings) -> None:
         self._view, self._settings = view, settings
         self._asked: dict[Key, tuple[object, int | None]] = {}
+        self._teaching = Teaching(view, settings)
 
     def terms(self, service: InferenceService, before: Mapping[str, Any], memory: Memory) -> Terms:
         """The terms of a service as its user wrote it. `before`: its status as it stands."""
+        result = self._terms(service, before, memory)
+        taught = self._teaching.learned(service, result, memory)
+        return replace(result, resolved=(*result.resolved, *taught))
+
+    def _terms(self, service: InferenceService, before: Mapping[str, Any], memory: Memory) -> Terms:
         live = self._view.children(service.key)
         own, refusal = self._class_of(service.key, service.spec)
         claim = _claim(service, live)
-        made_of = (service.generation, own, refusal, claim)
+        kept = memory.rendered.get(service.revision) or _of_revision(service, live)
+        chose = _chosen(kept) if kept else chosen_before(before, service.generation)
+        written = _with_size(service.spec, chose)
+        made_of = (service.generation, written.tensor_parallel_size, own, refusal, claim)
         if memory.resolution is None or memory.resolution[0] != made_of:
-            memory.resolution = (made_of, admit_to(service.spec, own, self._settings, claim, refusal))
+            memory.resolution = (made_of, admit_to(written, own, self._settings, claim, refusal))
         now = memory.resolution[1]
         if own and not now.refusal:
             now = replace(now, refusal=self._without_room(service.key, own))
-        return self._held(service, before, now, memory)
+        result = replace(self._held(service, before, now, memory), kept=kept is not None)
+        if chose and not kept:
+            spec, resolved = with_chosen(result.spec, result.resolved, chose)
+            return replace(result, spec=spec, resolved=resolved)
+        if own and result.spec.tensor_parallel_size == AUTO:
+            return replace(result, bounds=Bounds(own, self._room(service.key, own)))
+        return result
+
+    def _room(self, key: Key, own: ServingClass) -> int | None:
+        """GPUs that the class has left for a service in its namespace; None: any number."""
+        if own.spec.limits is None or own.spec.limits.gpus_per_namespace is None:
+            return None
+        return room(own, list(self._claimants(key.namespace, own)), key)
 
     def _held(self, service: InferenceService, before: Mapping[str, Any], now: Resolution, memory: Memory) -> Terms:
         live = self._view.children(service.key)
@@ -81,14 +104,24 @@ class Agreement:
 
     def _asks(self, key: Key, snapshot: ObjectSnapshot, own: ServingClass) -> int | None:
         """The most GPUs that a service may come to have; 0 where it is refused anyway, None without this class."""
-        made_of = (snapshot.uid, snapshot.generation, own)
+        size = self._deployed_size(key, snapshot.uid)
+        made_of = (snapshot.uid, snapshot.generation, own, size)
         if key not in self._asked or self._asked[key][0] != made_of:
-            self._asked[key] = (made_of, self._worked_out(key, snapshot.spec, own))
+            self._asked[key] = (made_of, self._worked_out(key, snapshot.spec, own, size))
         return self._asked[key][1]
 
-    def _worked_out(self, key: Key, given: Mapping[str, Any], own: ServingClass) -> int | None:
+    def _deployed_size(self, key: Key, uid: str) -> Sequence[Resolved]:
+        """What the plan chose for the pods that a service has."""
+        live = self._view.children(key)
+        deployment = live.get(("Deployment", key.name))
+        kept = [one for one in revisions(live, uid) if deployment and one.revision == deployment.revision]
+        return _chosen(kept[0].packed) if kept else ()
+
+    def _worked_out(
+        self, key: Key, given: Mapping[str, Any], own: ServingClass, size: Sequence[Resolved]
+    ) -> int | None:
         try:
-            spec = InferenceServiceSpec.model_validate(given)
+            spec = _with_size(InferenceServiceSpec.model_validate(given), size)
         except ValidationError:
             return None
         if self._class_of(key, spec)[0] != own:
@@ -102,6 +135,26 @@ def _claim(service: InferenceService, live: Live) -> Claim | None:
     child = live.get(("PersistentVolumeClaim", made_claim_name(service.name)))
     found = child.claim if child else None
     return Claim(found.storage, found.storage_class, found.access_mode) if found else None
+
+
+def _with_size(spec: InferenceServiceSpec, chosen: Sequence[Resolved]) -> InferenceServiceSpec:
+    """The spec with the tensor parallel size that the plan chose, where that was left to it."""
+    size = next((one.value for one in chosen if one.field == TENSOR_SIZE), None)
+    open_to_it = spec.tensor_parallel_size in (None, AUTO)
+    return spec.model_copy(update={"tensor_parallel_size": size}) if size and open_to_it else spec
+
+
+def _chosen(kept: Packed | None) -> tuple[Resolved, ...]:
+    """What the plan chose for a template that is kept."""
+    if kept is None or not kept.resolved or TENSOR_SIZE not in kept.resolved:
+        return ()
+    return chosen(kept_values(json.loads(kept.resolved)))
+
+
+def _of_revision(service: InferenceService, live: Live) -> Packed | None:
+    """What keeps the rendering of the user's spec."""
+    found = (one for one in revisions(live, service.uid) if one.revision == service.revision)
+    return next((one.packed for one in found), None)
 
 
 def _kept(service: InferenceService, live: Live, now: Resolution) -> Packed | None:

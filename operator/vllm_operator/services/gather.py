@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from ..api.reasons import Reason
 from ..api.resource import InferenceService, Key
-from ..api.spec import InferenceServiceSpec
+from ..api.spec import AUTO, InferenceServiceSpec
 from ..assess.fits import Inspection
 from ..assess.policy import named_claims, refused
 from ..assess.supply import supply
@@ -28,6 +28,10 @@ from .memory import Memory
 from .view import View
 
 log = logging.getLogger(__name__)
+_BLIND = (
+    "tensorParallelSize: auto chooses among the GPUs of the nodes, and the operator may not read nodes, as it looks "
+    "after some namespaces only: set a number"
+)
 # Stands in for a spec that cannot be read: only the status is written then.
 _UNREADABLE = InferenceServiceSpec.model_validate({"model": {"uri": "hf://unreadable/spec"}, "replicas": 0})
 
@@ -71,6 +75,7 @@ def _watched(
     terms = Terms(service.spec)
     if not spec_error:
         terms, spec_error = _terms(service, before, memory, agreement)
+        spec_error = spec_error or _blind(terms, view)
     service = replace(service, spec=terms.spec)
     live, pods, served = view.children(key), view.pods(key), surroundings.served()
     memory.ledger.note(live)
@@ -98,6 +103,7 @@ def _watched(
         refusal=terms.refusal,
         held_back=terms.held_back,
         drift=terms.drift,
+        bounds=terms.bounds,
         engine=Engine.known(before, service.generation),
         missing=tuple(f"the pod template that {child.kind} {child.name} keeps: {child.odd}" for child in odd),
     )
@@ -112,6 +118,12 @@ def _terms(
     except Exception as error:
         log.exception("%s: its terms cannot be worked out", service.key)
         return Terms(service.spec), operator_failed(error)
+
+
+def _blind(terms: Terms, view: View) -> Finding | None:
+    """That GPUs are to be chosen, and that nobody knows which there are."""
+    undecided = terms.spec.tensor_parallel_size == AUTO
+    return (Reason.NODES_UNREADABLE, _BLIND) if undecided and not view.sees_nodes else None
 
 
 def parse(

@@ -9,7 +9,7 @@ from ..api.resource import InferenceService, Key
 from ..apply.ledger import Ledger
 from ..apply.replicas import Replicas
 from ..assess.fits import Assessment
-from ..assess.resolution import Resolution
+from ..assess.resolution import Resolution, Resolved
 from ..assess.terms import Terms
 from ..cluster import Cluster
 from ..diagnosis import Finding
@@ -48,6 +48,8 @@ class Memory:
     """What held then, with what was kept, and what that was made of."""
     rendered: Mapping[str, Packed] = field(default_factory=dict)
     """The rendering of the current spec, by its revision: the watch may not show what keeps it yet."""
+    learned: tuple[str, tuple[Resolved, ...]] | None = None
+    """What other services taught the plan of a spec, by its revision."""
     asked: object = None
     """What was to be assessed last, nodes aside."""
     assessed: tuple[object, Assessment] | None = None

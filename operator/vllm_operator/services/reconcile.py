@@ -5,6 +5,7 @@ The user's trouble becomes a condition and waits for a change; the world's is ra
 """
 
 import logging
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 
@@ -12,9 +13,11 @@ from .. import metrics
 from ..again import Again, soonest
 from ..api import API_VERSION, KIND
 from ..api.resource import Key, Reference
+from ..api.spec import AUTO
 from ..apply.changes import Known, plan_changes
 from ..apply.execute import GivesWayError, Hands, StillDeletingError, execute
-from ..assess.fits import Assessment, assess
+from ..assess.choice import Terrain, choose
+from ..assess.fits import Assessment, Outlook, assess, learned_by
 from ..cluster import GoneError, RefusedError, UnavailableError
 from ..loop.arrivals import Arrivals
 from ..loop.aside import Aside
@@ -30,7 +33,7 @@ from .first_status import Settling
 from .gather import gather
 from .memory import Memory, remember
 from .rules import rules
-from .stock import Stock
+from .stock import Offer, Stock
 from .view import View
 
 log = logging.getLogger(__name__)
@@ -86,6 +89,8 @@ class ServiceReconciler:
             self._arrivals.settled(key)
             return [*await self._tell(Account(evidence), memory), *memory.claims.waits()]
         assessment = await self._assess(evidence, memory)
+        if assessment.chosen:
+            evidence = evidence.with_chosen(assessment.chosen)
         outcome = await self._outcome(evidence, assessment, memory)
         account = Account(evidence, assessment, outcome)
         settling = Settling(
@@ -105,7 +110,7 @@ class ServiceReconciler:
     async def _assess(self, evidence: Evidence, memory: Memory) -> Assessment:
         """Whether the service fits; worked out anew when its spec, its model or the kinds of nodes have changed."""
         service = evidence.service
-        asked = (service.generation, tuple(evidence.resolved), evidence.inspection)
+        asked = (service.generation, tuple(evidence.resolved), evidence.bounds, evidence.inspection)
         if memory.asked != asked:
             memory.asked = asked
             # Pods may be rendered of this, once: a node that came a moment ago counts.
@@ -113,11 +118,20 @@ class ServiceReconciler:
         offer = self._stock.offer(service.key, service.spec, waits=evidence.supply is not None)
         made_of = (asked, offer.kinds)
         if memory.assessed is None or memory.assessed[0] != made_of:
-            image = self._surroundings.settings.default_image(service.spec.accelerator.resource)
-            work = partial(assess, service, evidence.inspection, offer.nodes, image)
             # A plan, and what else would fit, take up to a tenth of a second of a large model's config.
+            work = self._work(evidence, offer)
             memory.assessed = (made_of, await self._aside.do(service.namespace, work))
         return memory.assessed[1]
+
+    def _work(self, evidence: Evidence, offer: Offer) -> Callable[[], Assessment]:
+        """What is to be worked out: whether the GPUs of the spec fit or, where it leaves them open, which do."""
+        service, settings = evidence.service, self._surroundings.settings
+        image = settings.default_image(service.spec.accelerator.resource)
+        if service.spec.tensor_parallel_size == AUTO:
+            terrain = Terrain(offer.nodes, settings.gpu_prices, evidence.bounds, image)
+            return partial(choose, service, evidence.inspection, terrain)
+        outlook = Outlook(settings.gpu_prices, learned_by(evidence.resolved))
+        return partial(assess, service, evidence.inspection, offer.nodes, image, outlook)
 
     async def _outcome(self, evidence: Evidence, assessment: Assessment, memory: Memory) -> Outcome:
         """What became of the children. A fault of ours is told as well, in place of a status that is never written."""

@@ -1,11 +1,12 @@
 """What the watches have shown, by service. kopf's indices hold it; this gives them names and types."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ..api.resource import Key
 from ..api.serving_class import ServingClass
 from ..assess.classes import Classes
+from ..settings import matches
 from ..snapshots.child import Child, Live
 from ..snapshots.inspection_pod import InspectionPod
 from ..snapshots.node import Node
@@ -32,6 +33,13 @@ class View:
     def service(self, key: Key) -> ObjectSnapshot | None:
         """The service, or None after it was deleted."""
         return next(iter(self.indices[SERVICES].get(key, ())), None)
+
+    def services(self, namespace: str, others: Sequence[str]) -> Iterator[tuple[Key, ObjectSnapshot]]:
+        """All services of a namespace, and of those that match one of the patterns."""
+        for key, found in self.indices[SERVICES].items():
+            if key.namespace == namespace or (others and matches(others, key.namespace)):
+                for one in found:
+                    yield key, one
 
     def children(self, key: Key) -> Live:
         """The service's children."""
@@ -69,6 +77,11 @@ class View:
         children: Iterable[Child] = self.indices[CHILDREN].get(key, ())
         links: Iterable[Link] = self.indices[POD_LINKS].get(key, ())
         return pod_owners(children, links, service.uid, inspect=inspect)
+
+    @property
+    def sees_nodes(self) -> bool:
+        """Whether the operator may see nodes."""
+        return NODES in self.indices
 
     def nodes(self) -> list[Node]:
         """All nodes with GPUs; none where the operator may not see nodes."""

@@ -10,6 +10,7 @@ from .. import diagnosis
 from ..api.conditions import ConditionType
 from ..api.reasons import Finding, Reason
 from ..api.resource import InferenceService
+from ..api.spec import AUTO
 from ..inspection.kept import facts_of
 from ..manifests.amounts import surge
 from ..manifests.hardening import missing
@@ -81,7 +82,8 @@ def withheld(account: Account) -> Verdict:
         return Verdict(ConditionType.WORKLOAD_AVAILABLE, False, Reason.WITHHELD, message)
     if known.pending:
         return Verdict(ConditionType.WORKLOAD_AVAILABLE, False, known.reason, f"{known.message}{_old(account)}")
-    message = f"no pods are made (planPolicy: Enforce): {known.message}{_old(account)}"
+    policy = "" if account.service.spec.tensor_parallel_size == AUTO else " (planPolicy: Enforce)"
+    message = f"no pods are made{policy}: {known.message}{_old(account)}"
     return Verdict(ConditionType.WORKLOAD_AVAILABLE, False, Reason.WITHHELD, message)
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from ..api.resource import InferenceService
 from ..assess.fits import NOT_ASSESSED, Assessment, Inspection
-from ..assess.resolution import Resolved
+from ..assess.limits import Bounds
+from ..assess.resolution import Resolved, with_chosen
 from ..assess.supply import Supply
 from ..diagnosis import Autoscaler, Finding
 from ..snapshots.child import DeploymentSnapshot, Live, deployment_of, revisions
@@ -68,6 +69,8 @@ class Evidence:
     """Whether it has fewer pods than its spec asks for because of that."""
     drift: Finding | None = None
     """What has changed since its pods were rendered."""
+    bounds: Bounds = field(default_factory=Bounds)
+    """What bounds the GPUs that may be chosen for it."""
     engine: Engine = field(default_factory=Engine)
     changed: Sequence[str] | None = ()
     """Secrets and ConfigMaps, as kind/name, that the pods have an old version of; None: not known yet."""
@@ -77,6 +80,11 @@ class Evidence:
     def without(self, *parts: str) -> "Evidence":
         """The same, and that parts of it cannot be read."""
         return replace(self, missing=(*self.missing, *parts)) if parts else self
+
+    def with_chosen(self, chosen: Sequence[Resolved]) -> "Evidence":
+        """The same, with what the plan has chosen for the service."""
+        spec, resolved = with_chosen(self.service.spec, self.resolved, chosen)
+        return replace(self, service=replace(self.service, spec=spec), resolved=resolved)
 
     @property
     def deployment(self) -> DeploymentSnapshot | None:

@@ -12,9 +12,11 @@ from ..api.conditions import ConditionType
 from ..api.limits import printable
 from ..api.reasons import Reason
 from ..assess.limits import gpus_of_pod
+from ..assess.resolution import LEARNED
 from ..inspection.kept import facts_of
 from ..manifests.metadata import compact, identity
 from ..manifests.names import service_url
+from ..planner.plan import Capacity
 from .conditions import (
     Verdict,
     chat_unavailable,
@@ -123,10 +125,12 @@ def conditions(
     return result
 
 
-def _resolved(account: Account) -> list[dict[str, str]] | None:
+def _resolved(account: Account) -> list[dict[str, str | None]] | None:
     """By field, for people: two reconciles of one spec write the same."""
-    shown = sorted(account.evidence.resolved, key=lambda one: one.field)
-    return [{"field": one.field, "value": one.text(), "from": one.source} for one in shown] or None
+    shown = sorted((one for one in account.evidence.resolved if one.field != LEARNED), key=lambda one: one.field)
+    return [
+        {"field": one.field, "value": one.text(), "from": one.source, "why": one.why or None} for one in shown
+    ] or None
 
 
 def _short(text: str | None) -> str | None:
@@ -167,12 +171,18 @@ def plan_error(account: Account) -> float | None:
 def _plan(account: Account) -> dict[str, Any] | None:
     """The plan, and by how much the engine's KV cache differs from it."""
     plan, error = account.assessment.plan, plan_error(account)
-    if plan is None or plan.capacity is None:
+    if plan is None or not (plan.capacity or plan.approximate):
         return None
-    capacity, memory = plan.capacity, plan.capacity.memory
-    return {
+    about = {
         "gpu": account.assessment.product or plan.gpu.name,
         "vllmVersion": plan.vllm_version,
+        "approximate": [_short(why) for why in plan.approximate] or None,
+    }
+    if plan.capacity is None:
+        return about
+    capacity, memory = plan.capacity, plan.capacity.memory
+    return {
+        **about,
         "totalBytes": memory.total,
         "weightsBytes": memory.weights,
         "overheadBytes": memory.overhead,
@@ -180,8 +190,17 @@ def _plan(account: Account) -> dict[str, Any] | None:
         "kvCacheTokens": capacity.kv_cache_tokens,
         "maxModelLen": capacity.max_model_len,
         "maxModelLenThatFits": capacity.max_model_len_that_fits,
+        **_learned(account, capacity),
         "differencePercent": None if error is None else f"{100 * error:+.1f}",
     }
+
+
+def _learned(account: Account, capacity: Capacity) -> dict[str, Any]:
+    """What other engines have taught the plan, and which."""
+    known = next((one for one in account.evidence.resolved if one.field == LEARNED), None)
+    if known is None or not capacity.learned_bytes:
+        return {}
+    return {"learnedBytes": capacity.learned_bytes, "learnedFrom": _short(known.why)}
 
 
 def status(account: Account, now: str) -> dict[str, Any]:

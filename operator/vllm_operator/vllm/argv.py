@@ -28,8 +28,8 @@ _FIELDS = tuple(fields(InferenceServiceSpec))
 
 
 def ranks(spec: InferenceServiceSpec) -> int:
-    """Processes with a device each, in one pod."""
-    return (spec.tensor_parallel_size or 1) * (spec.pipeline_parallel_size or 1)
+    """Processes with a device each, in one pod; of tensorParallelSize auto, as if it were 1."""
+    return spec.tensor_size * (spec.pipeline_parallel_size or 1)
 
 
 def drain_timeout_seconds(spec: InferenceServiceSpec) -> int:

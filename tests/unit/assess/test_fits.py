@@ -1,6 +1,7 @@
 """Which GPUs a plan is for, and what several kinds of them come to together."""
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -11,10 +12,12 @@ from vllm_operator.api.reasons import Reason
 from vllm_operator.api.resource import InferenceService
 from vllm_operator.api.vocabulary import VLLM_VERSION
 from vllm_operator.assess import fits
-from vllm_operator.assess.fits import Assessment, Inspection, assess, keeps_from_running
+from vllm_operator.assess.fits import Assessment, Inspection, Outlook, assess, keeps_from_running
 from vllm_operator.inspection.kept import content_of, pack
 from vllm_operator.inspection.report import Facts
 from vllm_operator.snapshots.node import Node
+
+IMAGE = f"vllm/vllm-openai:v{VLLM_VERSION}"
 
 
 def assessed(wanted: InferenceService, found: Inspection, nodes: list[Node], vllm: str = VLLM_VERSION) -> Assessment:
@@ -63,6 +66,31 @@ def test_only_gpus_of_the_cluster_are_offered() -> None:
     alone = assessed(wanted, inspected(LLAMA_8B), [small])
     assert alone.fits is False
     assert "accelerator.product" not in alone.message
+
+
+def test_several_gpus_of_another_product_of_the_cluster_are_offered() -> None:
+    wanted = service(accelerator={"product": "NVIDIA-L4"})
+    nodes = [node("a", "NVIDIA-L4", count=1), node("b", "NVIDIA-H200", count=2)]
+    found = assessed(wanted, inspected(LLAMA_70B), nodes)
+    assert "it fits with accelerator.product: NVIDIA-H200, tensorParallelSize: 2" in found.message
+    small = assessed(wanted, inspected(LLAMA_70B), [nodes[0], node("b", "NVIDIA-H200", count=1)])
+    assert "none of 1 other GPUs fits either; the roomiest, H200" in small.message
+
+
+def test_the_platforms_prices_decide_which_is_offered_first() -> None:
+    wanted = service(accelerator={"product": "NVIDIA-L4"})
+    nodes = [node("a", "NVIDIA-L4", count=1), node("b", "NVIDIA-H200"), node("c", "NVIDIA-B200")]
+    cheap: list[tuple[dict[str, float], str]] = [({}, "NVIDIA-H200"), ({"NVIDIA-B200": 1.0}, "NVIDIA-B200")]
+    for prices, first in cheap:
+        found = assess(wanted, inspected(LLAMA_8B), nodes, IMAGE, Outlook(prices))
+        assert re.findall(r"accelerator[.]product: (\S+?)[,;]", found.message) == [first]
+
+
+def test_gpus_that_the_pods_may_not_go_to_are_not_offered() -> None:
+    wanted = service(accelerator={"product": "NVIDIA-L4"}, pod={"nodeSelector": {"pool": "small"}})
+    small = replace(node("a", "NVIDIA-L4", 1), labels=(("nvidia.com/gpu.product", "NVIDIA-L4"), ("pool", "small")))
+    found = assessed(wanted, inspected(LLAMA_8B), [small, node("b", "NVIDIA-H200")])
+    assert "NVIDIA-H200" not in found.message
 
 
 def test_more_ranks_than_a_node_has_gpus() -> None:
@@ -137,3 +165,19 @@ def test_whatever_the_planner_meets_is_told_and_the_traceback_logged_once(
         assert f"({error.__name__}; " in found.message
         assert not keeps_from_running(service().spec, found)
     assert [record.exc_info is not None for record in caplog.records] == [True]
+
+
+def test_what_the_plan_does_not_know_is_said_in_the_condition() -> None:
+    wanted = service(accelerator={"product": H100})
+    exact = assessed(wanted, inspected(LLAMA_8B), [])
+    assert exact.plan
+    assert (exact.plan.approximate, "approximate" in exact.message) == ((), False)
+    for version, words in (("0.33.0", "vLLM 0.33.0 was not measured, and 0.32.0 is the nearest"),
+                           ("latest", "the image's tag names no version of vLLM")):  # fmt: skip
+        found = assess(wanted, inspected(LLAMA_8B), [], f"vllm/vllm-openai:{'v' * version[0].isdigit()}{version}")
+        assert f"the numbers are approximate: {words}" in found.message
+    old = assessed(service(accelerator={"product": "NVIDIA-L4"}, maxModelLen=8192), inspected(LLAMA_8B), [])
+    assert "what vLLM itself takes was not measured on L4" in old.message
+    labelled = assessed(service(), inspected(LLAMA_8B), [node("a", "NVIDIA-X900", memory=98304)])
+    assert "the memory of NVIDIA-X900 is taken from its nodes' label" in labelled.message
+    assert "rules on what the GPU can compute were not checked" in labelled.message

@@ -73,3 +73,14 @@ def test_a_commit_that_no_pod_is_pinned_to_is_not_told() -> None:
     for arguments, shown in (((f"--revision={commit}",), commit), (("--revision=main",), None)):
         seen = Scene(inspection=INSPECTED, image="vllm:1", arguments=arguments)
         assert status(seen.account(service()), "2026-11-24T12:00:00Z")["model"].get("commit") == shown
+
+
+def test_why_a_plan_is_approximate_is_in_the_status_and_absent_where_it_is_exact() -> None:
+    def plan_of(image: str) -> dict[str, Any]:
+        wanted = service(accelerator={"product": H100})
+        return dict(status(Scene(assessment=assess(wanted, INSPECTED, [], image)).account(wanted), NOW)["plan"])
+
+    assert "approximate" not in plan_of(f"vllm/vllm-openai:v{VLLM_VERSION}")
+    assert plan_of("vllm/vllm-openai:v0.33.0")["approximate"] == [
+        "vLLM 0.33.0 was not measured, and 0.32.0 is the nearest"
+    ]
