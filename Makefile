@@ -2,6 +2,7 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 UV_VERSION := 0.13.9
+SBOM_VERSION := 7.5.0
 VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONPATH := tests:operator
@@ -10,7 +11,7 @@ export PYTHONPATH := tests:operator
 GPU_PYTHON ?= python3
 ROWS ?= build/gpu/engines.jsonl
 
-.PHONY: gpu-check gpu-engines gpu-serving gpu-failures help setup test test-fast lint demo demo-down bench-scale bench-plan bench-rollout bench-autoscaling bench-hostile generated crd docs dashboards lock fuzz
+.PHONY: gpu-check gpu-engines gpu-serving gpu-failures help setup test test-fast lint demo demo-down bench-scale bench-plan bench-rollout bench-autoscaling bench-hostile generated crd docs dashboards lock digests fuzz
 
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -30,6 +31,10 @@ lock:  ## Pin again what pyproject.toml asks for, each file of a package by its 
 	$(PIN) --upgrade pyproject.toml -o requirements/operator.txt
 	$(PIN) --extra clients --extra test -c requirements/operator.txt pyproject.toml -o requirements/dev.txt
 	echo "uv==$(UV_VERSION)" | $(PIN) - -o requirements/uv.txt
+	echo "cyclonedx-bom==$(SBOM_VERSION)" | $(PIN) --python-version 3.11 - -o requirements/sbom.txt
+
+digests: setup  ## Pin what images are built from by the digests that registries answer with
+	$(BIN)/python -m cluster.digests
 
 lint: setup  ## ruff, mypy and the import contracts
 	$(BIN)/ruff check .

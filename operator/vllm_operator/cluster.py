@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from time import perf_counter
@@ -30,11 +30,13 @@ _NO_SECOND_PARSING = ("fieldValidation", "Ignore")
 # A version that no object of ours can have: a cluster's first write is of it. Server-side apply refuses (409) to change
 # an object of another version than the one named, and still makes an object that is not there.
 NO_VERSION = "1"
-# A request that gets no answer is tried again. Longer than an API server waits for its webhooks.
+# A read that gets no answer is tried again. A write has as long as the Lease allows: at most 14 s.
 REQUEST_SECONDS = 30.0
 # Where the Events about cluster-scoped objects are.
 EVENTS_OF_CLUSTER = "default"
 LEASE_REQUEST_SECONDS = 4.0
+# As long as the queue waits after failures.
+LONGEST_RETRY_SECONDS = 60.0
 
 
 class RefusedError(Exception):
@@ -69,10 +71,14 @@ class Requests(Protocol):
 
 
 class Cluster:
-    """A connection to one API server. `allows(namespace)`: whether this operator may write there, as the Lease says."""
+    """A connection to one API server.
 
-    def __init__(self, client: Requests, allows: Callable[[str], bool]) -> None:
-        self._client, self._allows = client, allows
+    `may_write(namespace)`: for how many seconds this operator may write there, as the Leases say; 0: not now. A write
+    is over by then, also at the API server, which would else go on with what is queued after we have hung up.
+    """
+
+    def __init__(self, client: Requests, may_write: Callable[[str], float]) -> None:
+        self._client, self._may_write = client, may_write
 
     async def _request(self, verb: str, url: str, *, seconds: float = REQUEST_SECONDS, **options: Any) -> Manifest:
         return dict(json.loads(await self._body(verb, url, seconds, **options)))
@@ -196,25 +202,32 @@ class Cluster:
         return await self._apply(path(about.kind, *about.key, "status"), body)
 
     async def _apply(self, url: str, body: Manifest, manager: str = FIELD_MANAGER) -> Manifest:
-        self._check(body["metadata"].get("namespace", ""))
         query = [("fieldManager", manager), ("force", "true"), _NO_SECOND_PARSING]
-        return await self._request(
-            "patch", url, body=body, content_type="application/apply-patch+yaml", query_params=query
+        namespace = body["metadata"].get("namespace", "")
+        return await self._write(
+            "patch", url, namespace, body=body, content_type="application/apply-patch+yaml", query_params=query
         )
+
+    async def _write(
+        self, verb: str, url: str, namespace: str, query_params: Iterable[tuple[str, str]] = (), **options: Any
+    ) -> Manifest:
+        seconds = self._may_write(namespace)
+        if seconds <= 0:
+            raise UnavailableError(f"this operator does not hold the Lease for namespace {namespace} (any more)")
+        query = [*query_params, ("timeout", f"{int(seconds * 1000)}ms")]
+        return await self._request(verb, url, seconds=seconds, query_params=query, **options)
 
     async def delete(self, kind: str, namespace: str, name: str) -> None:
         """Deletes an object and, in the background, what it owns. An object that is gone already is no error."""
-        self._check(namespace)
+        url = path(kind, namespace, name)
         try:
-            await self._request("delete", path(kind, namespace, name), body={"propagationPolicy": "Background"})
+            await self._write("delete", url, namespace, body={"propagationPolicy": "Background"})
         except GoneError:
             log.debug("%s %s/%s was gone already", kind, namespace, name)
 
     async def post_event(self, about: Reference, kind: str, reason: str, message: str) -> None:
         """Posts an Event about an object; `kind` is Normal or Warning. Never fails: an Event is a courtesy."""
         namespace = about.key.namespace or EVENTS_OF_CLUSTER
-        if not self._allows(about.key.namespace):
-            return
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         named = {"namespace": about.key.namespace or None, "name": about.key.name, "uid": about.uid}
         event = {
@@ -231,7 +244,7 @@ class Cluster:
             "count": 1,
         }
         try:
-            await self._request("post", path("Event", namespace), body=event)
+            await self._write("post", path("Event", namespace), about.key.namespace, body=event)
         except (RefusedError, GoneError, UnavailableError) as error:
             log.info("no Event for %s: %s", about.key, error)
 
@@ -255,10 +268,6 @@ class Cluster:
                 return None
             raise
 
-    def _check(self, namespace: str) -> None:
-        if not self._allows(namespace):
-            raise UnavailableError(f"this operator does not hold the Lease for namespace {namespace} (any more)")
-
 
 async def _bounded(response: Any, most: int) -> bytes:
     """The body of an answer. Raises OverLimitError where it is larger than `most` bytes, without reading the rest."""
@@ -277,11 +286,9 @@ def _is_conflict(error: UnavailableError) -> bool:
 
 
 def _retry_after(error: DynamicApiError) -> float:
-    """Seconds that the API server asks to wait."""
-    try:
-        return max(float((error.headers or {})["Retry-After"]), 0.0)
-    except (KeyError, ValueError):
-        return 0.0
+    """Seconds that the API server, or what stands before it, asks to wait; no more than it makes sense to obey."""
+    text = (error.headers or {}).get("Retry-After") or ""
+    return min(float(text), LONGEST_RETRY_SECONDS) if text.isdecimal() else 0.0
 
 
 def _reason(error: DynamicApiError) -> str:
@@ -293,7 +300,7 @@ def _reason(error: DynamicApiError) -> str:
 
 
 @asynccontextmanager
-async def connect(allows: Callable[[str], bool]) -> AsyncIterator[Cluster]:
+async def connect(may_write: Callable[[str], float]) -> AsyncIterator[Cluster]:
     """A connection as the pod's service account or, outside a cluster, as the current kubeconfig context."""
     configuration = Configuration()
     # As the watches do it. aiohttp would look for a proxy and a .netrc, each in a thread of its own, at every request.
@@ -303,4 +310,4 @@ async def connect(allows: Callable[[str], bool]) -> AsyncIterator[Cluster]:
     except config.ConfigException:
         await config.load_kube_config(client_configuration=configuration)
     async with ApiClient(configuration=configuration) as client:
-        yield Cluster(DynamicClient(client), allows)
+        yield Cluster(DynamicClient(client), may_write)

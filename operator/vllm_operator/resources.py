@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 from .api import API_VERSION, CLASS_KIND, CLASS_PLURAL, KIND, PLURAL
 from .manifests.kinds import CHILD_KINDS
 
-# The name of every Lease of an operator.
-LEASE_NAME = "vllm-operator"
+# The only Lease that versions up to 0.1 know: in this namespace for the cluster, else in the watched one.
+OLD_LEASE, OLD_CLUSTER_NAMESPACE = "vllm-operator", "default"
 _WATCH = ("list", "watch")
 
 
@@ -23,12 +23,14 @@ class Resource(NamedTuple):
     verbs: tuple[str, ...]
     # Verbs by subresource.
     subresources: Mapping[str, tuple[str, ...]] = {}
-    # Only the objects of this name.
-    name: str = ""
+    # Only objects that are named where the right is given.
+    by_name: bool = False
     # Belongs to no namespace: out of reach of an operator that has rights in some namespaces only.
     cluster_scoped: bool = False
     # Of such ones: that operator may be given the right to read them all the same.
     granted: bool = False
+    # Nothing but its metadata is asked for.
+    metadata_only: bool = False
 
     @property
     def group(self) -> str:
@@ -39,12 +41,14 @@ class Resource(NamedTuple):
 RESOURCES = {
     KIND: Resource(API_VERSION, PLURAL, _WATCH, {"status": ("patch",)}),
     **{row.kind: Resource(row.api_version, row.plural, row.verbs) for row in CHILD_KINDS},
+    # Which Deployment a pod is of.
+    "ReplicaSet": Resource("apps/v1", "replicasets", _WATCH, metadata_only=True),
     # Logs: of failed containers.
     "Pod": Resource("v1", "pods", _WATCH, {"log": ("get",)}),
     # List: those about pods in trouble.
     "Event": Resource("v1", "events", ("create", "list")),
-    # Of operators: only the one that holds it acts.
-    "Lease": Resource("coordination.k8s.io/v1", "leases", ("get", "create", "update"), name=LEASE_NAME),
+    # Of operators: only the one that holds them acts.
+    "Lease": Resource("coordination.k8s.io/v1", "leases", ("get", "create", "update"), by_name=True),
     # Which GPUs there are, for the memory plan.
     "Node": Resource("v1", "nodes", _WATCH, cluster_scoped=True),
     # Classes, and the labels of namespaces, which say who may use them.
@@ -57,16 +61,24 @@ RESOURCES = {
 }
 
 
+def lease_of(namespace: str | None) -> str:
+    """The name of the Lease for a namespace, or for the whole cluster."""
+    return f"vllm-operator-in-{namespace}" if namespace else "vllm-operator-all"
+
+
 def rules(resources: Mapping[str, Resource] = RESOURCES) -> dict[str, list[dict[str, Any]]]:
     """The rules of RBAC that the operator needs: `namespaced` wherever it looks after services, the others once.
 
     Where it may only see some namespaces it does without `cluster`, and tells services what it misses of `granted`.
+    Those `named` are for objects whose names stand in the chart. They hold for `create` as well, where an object is
+    made by a PUT, which names it, as a Lease is.
     """
-    places: dict[str, list[dict[str, Any]]] = {"namespaced": [], "granted": [], "cluster": []}
+    places: dict[str, list[dict[str, Any]]] = {"namespaced": [], "granted": [], "cluster": [], "named": []}
     for resource in resources.values():
         own, *parts = _rules(resource)
-        places["granted" if resource.granted else "cluster" if resource.cluster_scoped else "namespaced"].append(own)
-        places["cluster" if resource.cluster_scoped else "namespaced"] += parts
+        place = "cluster" if resource.cluster_scoped else "named" if resource.by_name else "namespaced"
+        places["granted" if resource.granted else place].append(own)
+        places[place] += parts
     return places
 
 
@@ -74,7 +86,4 @@ def _rules(resource: Resource) -> Iterator[dict[str, Any]]:
     parts = {resource.plural: resource.verbs}
     parts |= {f"{resource.plural}/{name}": verbs for name, verbs in resource.subresources.items()}
     for part, verbs in parts.items():
-        rule: dict[str, Any] = {"apiGroups": [resource.group], "resources": [part]}
-        # That holds for `create` as well where an object is made by a PUT, which names it, as a Lease is.
-        names = {"resourceNames": [resource.name]} if resource.name else {}
-        yield {**rule, **names, "verbs": list(verbs)}
+        yield {"apiGroups": [resource.group], "resources": [part], "verbs": list(verbs)}

@@ -82,6 +82,10 @@ class Settings(Allowed):
     images: Images = Field(default_factory=Images)
     # Namespaces to watch; empty: all.
     watch_namespaces: tuple[str, ...] = ()
+    # Where the Leases lie that decide which operator acts: the same for all releases, and nobody else may write there.
+    lease_namespace: str = Field("kube-system", min_length=1)
+    # Whether an operator of version 0.1 is given way: its Lease lies where tenants may write it.
+    heed_old_leases: bool = True
     # How the pods reach the model hub, for every pod alike.
     hub_endpoint: str | None = None
     http_proxy: str | None = None

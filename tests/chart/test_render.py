@@ -17,6 +17,8 @@ import yaml
 
 from cluster.host import REPOSITORY
 from support.chart import CHART, CRD_SOURCE, CRDS, NAMESPACE, RELEASE, VALUES, documents, helm, one_of, template
+from vllm_operator.loop.lease import Place
+from vllm_operator.loop.leases import places
 from vllm_operator.settings import Images, Settings
 
 pytestmark = pytest.mark.chart
@@ -177,6 +179,24 @@ def test_grants_the_rules_of_the_file_and_those_of_the_cluster_only_where_it_see
     classes = f"{NAMESPACE}-{RELEASE}-classes"
     assert granted("namespaces", "ClusterRole", classes) == [rules["granted"]]
     assert granted("default", "ClusterRole", classes) == granted("all", "ClusterRole", classes) == []
+
+
+@pytest.mark.parametrize(
+    ("case", "wanted"),
+    [
+        ("default", places(None, Settings())),
+        ("namespaces", [*places("team-a", Settings()), *places("team-b", Settings())]),
+        ("all", places("team-a", Settings(lease_namespace="platform", heed_old_leases=False))),
+    ],
+)
+def test_grants_exactly_the_leases_that_the_operator_holds(case: str, wanted: list[Place]) -> None:
+    found = documents(template(*CASES[case]))
+    roles = [one for one in found if one["kind"] == "Role" and "leases" in str(one["rules"])]
+    granted = {(role["metadata"]["namespace"], name) for role in roles for name in role["rules"][0]["resourceNames"]}
+    assert granted == {(place.namespace, place.name) for place in wanted}
+    assert [rule for role in roles for rule in role["rules"] if "resourceNames" not in rule] == []
+    bound = {one["roleRef"]["name"] for one in found if one["kind"] == "RoleBinding"}
+    assert bound >= {role["metadata"]["name"] for role in roles}
 
 
 def test_asks_for_no_secret_and_no_wildcard() -> None:

@@ -7,8 +7,9 @@ import yaml
 
 from control_plane import monitors
 from control_plane.monitors import MONITORS
+from support.chart import RELEASE
 from support.kube import Kube, Object, conditions
-from support.operator_process import OperatorProcess
+from support.operator_process import OperatorProcess, add_lease_rights
 from support.services import args, children, ready, reason, service
 
 pytestmark = pytest.mark.control_plane
@@ -69,6 +70,7 @@ def test_a_new_default_image_waits_for_a_change_of_the_spec(kube: Kube, operator
 
 
 def test_only_the_namespaces_that_are_watched(kube: Kube, operator: OperatorProcess) -> None:
+    add_lease_rights(operator.control_plane, RELEASE, "default")
     operator.restart(watchNamespaces=["default"])
     kube.apply(service())
     elsewhere = Kube(kube.kubeconfig, "default", kube.patience)

@@ -1,17 +1,16 @@
 """Another version of the operator, with other default images, changes no pod that runs."""
 
 import subprocess
-import tarfile
 import time
 from collections import Counter
 from datetime import UTC, datetime
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cluster.host import REPOSITORY
+from support.earlier import GIT, RELEASED, source_of
 from support.kube import Kube, conditions
 from support.model_reports import LLAMA_8B
 from support.operator_process import ACCOUNT, OperatorProcess, version
@@ -19,11 +18,9 @@ from support.rights import writes
 from support.services import CHILDREN, LABEL, args, ready, service
 
 pytestmark = pytest.mark.control_plane
-GIT = ("git", "-C", str(REPOSITORY))
 # Changes of the operator between the two versions.
 BACK = 12
-# The version that the changelog calls the last one, and a fleet of it.
-RELEASED = "b23be15d18a952abbb382f00ef569c3f654b5f6b"
+# A fleet of the last version.
 SERVICES = 50
 # What that version does not keep: what is known of a model stood in its statuses.
 NEW_KINDS = {"ControllerRevision"}
@@ -41,16 +38,6 @@ def earlier_version(folder: Path) -> Path | None:
     log = [*GIT, "log", "--format=%H", f"--skip={BACK}", "-1", "--", "operator/vllm_operator"]
     commit = subprocess.run(log, capture_output=True, text=True, check=False).stdout.strip()
     return source_of(commit, folder) if commit else None
-
-
-def source_of(commit: str, folder: Path) -> Path | None:
-    """The operator's source as it was at a commit; None where git does not have it."""
-    packed = subprocess.run([*GIT, "archive", commit, "operator"], capture_output=True, check=False)
-    if packed.returncode:
-        return None
-    with tarfile.open(fileobj=BytesIO(packed.stdout)) as archive:
-        archive.extractall(folder, filter="data")
-    return folder / "operator"
 
 
 def running(kube: Kube) -> dict[str, Any]:

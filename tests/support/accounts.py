@@ -8,6 +8,7 @@ from vllm_operator.api.resource import InferenceService
 from vllm_operator.assess.fits import NOT_ASSESSED, Assessment, Inspection
 from vllm_operator.assess.supply import Supply
 from vllm_operator.diagnosis import Autoscaler, Finding
+from vllm_operator.manifests.hardening import VERSION
 from vllm_operator.snapshots.child import Child, ChildKey, DeploymentSnapshot
 from vllm_operator.snapshots.pod import PodSnapshot
 from vllm_operator.status.evidence import Account, Engine, Evidence, Outcome
@@ -67,6 +68,6 @@ class Scene:
         for number in range(2 if self.replaces else 1):
             name = f"{service.name}-{number}"
             live["ControllerRevision", name] = Child(
-                "ControllerRevision", name, service.uid, 1, "", packed_template=b""
+                "ControllerRevision", name, service.uid, 1, "", packed_template=b"", template_version=VERSION
             )
         return live

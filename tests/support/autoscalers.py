@@ -26,7 +26,7 @@ def autoscalers(
     owner: InferenceService, scaling: Scaling | None = None, served: frozenset[str] = OPTIONAL_KINDS
 ) -> list[dict[str, Any]]:
     """What scales a service that may have pods, where the cluster serves these optional kinds."""
-    children = desired(owner, {"spec": {}}, served=served, scaling=scaling or Scaling())
+    children = desired(owner, {"metadata": {}, "spec": {}}, served=served, scaling=scaling or Scaling())
     return [child for child in children if child["kind"] in AUTOSCALERS]
 
 

@@ -7,6 +7,7 @@ manifest (defaults, validation, fields of several managers) it does not do: test
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
 from itertools import count
 from types import SimpleNamespace
@@ -67,20 +68,24 @@ class FakeApi:
         await asyncio.sleep(0)  # others go on meanwhile
         if error := self.refuse.get((verb, url)):
             raise error
+        return _Answer(body=self._read(url) if verb == "get" else self._write(verb, url, options["body"]))
+
+    def _read(self, url: str) -> Any:
+        if url.endswith("/log"):
+            return self.logs.get(url, "")
+        return {"items": self.events} if url.endswith("/events") else self._existing(url)
+
+    def _write(self, verb: str, url: str, body: Object) -> Object:
         match verb:
-            case "get" if url.endswith("/log"):
-                return _Answer(body=self.logs.get(url, ""))
-            case "get" if url.endswith("/events"):
-                return _Answer(body={"items": self.events})
-            case "get":
-                return _Answer(body=self._existing(url))
             case "patch":
-                return _Answer(body=self._apply(url, options["body"]))
+                return self._apply(url, body)
+            case "put":
+                return self._replace(url, body)
             case "delete":
                 self._existing(url)
-                return _Answer(body=self.objects.pop(url))
+                return self.objects.pop(url)
             case "post":
-                return _Answer(body=options["body"])
+                return body
         raise AssertionError(f"the operator asks for {verb} {url}")
 
     def _existing(self, url: str) -> Object:
@@ -101,6 +106,18 @@ class FakeApi:
         self.put(url, {**(before or {}), **body})
         return self.objects[url]
 
+    def _replace(self, url: str, body: Object) -> Object:
+        """As it is for Leases: what exists is replaced only by who names its version."""
+        before, wanted = self.objects.get(url), body["metadata"].get("resourceVersion")
+        if before and wanted is None:
+            raise refusal(422, "metadata.resourceVersion: must be specified for an update")
+        if wanted is not None:
+            version = self._existing(url)["metadata"]["resourceVersion"]
+            if wanted != version:
+                raise refusal(409, "the object has been modified")
+        self.put(url, body)
+        return self.objects[url]
+
     def put(self, url: str, body: Object) -> None:
         """Makes an object, or changes it, as an apply of ours would."""
         before = self.objects.get(url, {}).get("metadata", {})
@@ -111,7 +128,7 @@ class FakeApi:
             "resourceVersion": self._version(),
             "managedFields": [_entry(body)],
         }
-        self.objects[url] = {**body, "metadata": meta}
+        self.objects[url] = deepcopy({**body, "metadata": meta})
 
     def edit(self, url: str) -> None:
         """Somebody else changes a field of ours: the API server takes it off our entry."""

@@ -40,10 +40,15 @@ ACCOUNT = account(RELEASE)
 
 
 def chart_rules() -> list[Object]:
-    """The rules of the operator's ClusterRole."""
-    role = next(one for one in chart_rights() if one["kind"] == "ClusterRole" and one["metadata"]["name"] == RELEASE)
-    rules: list[Object] = role["rules"]
-    return rules
+    """The rules of the operator's own roles: of all that is bound to its account and not to others."""
+    rights = chart_rights()
+    bound = [
+        one["roleRef"]["name"]
+        for one in rights
+        if one["kind"] in ("RoleBinding", "ClusterRoleBinding")
+        and {"kind": "ServiceAccount", "name": RELEASE, "namespace": NAMESPACE} in one["subjects"]
+    ]
+    return [rule for one in rights if one["metadata"]["name"] in bound for rule in one.get("rules", [])]
 
 
 def install_rights(control_plane: ControlPlane) -> Path:
@@ -67,6 +72,19 @@ def add_account(control_plane: ControlPlane, release: str, *words: str) -> Path:
     path = control_plane.state / f"{release}.kubeconfig"
     path.write_text(yaml.safe_dump(config))
     return path
+
+
+def add_lease_rights(control_plane: ControlPlane, release: str, *namespaces: str) -> None:
+    """Lets a release that has the rights of a whole cluster hold the Leases of some namespaces as well."""
+    words = (f"--set=watchNamespaces={{{','.join(namespaces)}}}", "--set=crds.install=false")
+    for item in chart_rights(*words, release=release):
+        if not item["metadata"]["name"].endswith(("-leases", "-old-lease")):
+            continue
+        name = f"{item['metadata']['name']}-{namespaces[0]}"
+        item["metadata"]["name"] = name
+        if "roleRef" in item:
+            item["roleRef"]["name"] = name
+        Kube(control_plane.kubeconfig, item["metadata"]["namespace"]).apply(item)
 
 
 @dataclass
@@ -167,9 +185,9 @@ class OperatorProcess:
         return int(line.split()[1]) / 1024
 
 
-def lease(kube: Kube) -> Object:
+def lease(kube: Kube, namespace: str = "kube-system", name: str = "vllm-operator-all") -> Object:
     """What the operators of a cluster share."""
-    found = Kube(kube.kubeconfig, "default").get("lease", "vllm-operator")
+    found = Kube(kube.kubeconfig, namespace).get("lease", name)
     assert found
     return dict(found["spec"])
 

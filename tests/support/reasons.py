@@ -47,6 +47,7 @@ GIVES: Mapping[str, frozenset[ConditionType]] = {
     "readers/": _FITS,
     "services/": _SPEC,
     "status/conditions.py:_configuration_changed": frozenset({ConditionType.OUTDATED}),
+    "status/conditions.py:_unhardened": frozenset({ConditionType.OUTDATED}),
     "status/conditions.py:workload_available": _PODS,
     "status/conditions.py:operator_failed": _SPEC | _PODS | _SCALING | frozenset({ConditionType.CHAT_AVAILABLE}),
 }

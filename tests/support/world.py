@@ -5,6 +5,7 @@ from typing import Any
 
 from support.clock import Clock
 from support.fake_api import FakeApi
+from support.kube import Object
 from vllm_operator.api import API_VERSION
 from vllm_operator.api.resource import Key
 from vllm_operator.cluster import Cluster, path
@@ -48,7 +49,7 @@ class World:
         if image:
             self.settings = self.settings.model_copy(update={"images": Images(gpu=image, operator="operator:1")})
         around = Surroundings(
-            Cluster(self.api, lambda _: True),
+            Cluster(self.api, lambda _: 10.0),
             self.settings,
             self.indices,
             frozenset,
@@ -93,12 +94,47 @@ class World:
                 "name": job,
                 "namespace": NAMESPACE,
                 "labels": {INSTANCE_LABEL: name, INSPECTION_LABEL: key},
+                "ownerReferences": self._controller("Job", job),
             },
             "spec": {"containers": []},
             "status": {"containerStatuses": [ended]},
         }
         self.api.objects[path("Pod", NAMESPACE, job)] = body
         self.watch()
+
+    def pod(self, name: str = "llama-1", service: str = "llama", status: Object | None = None) -> str:
+        """The Deployment controller makes a pod of what the Deployment asks for now. Returns its URL path."""
+        replica_set = self.replica_set(service)
+        labels = self.api.objects[path("Deployment", NAMESPACE, service)]["spec"]["template"]["metadata"]["labels"]
+        owners = self._controller("ReplicaSet", replica_set)
+        url = path("Pod", NAMESPACE, name)
+        self.api.objects[url] = {
+            "metadata": {
+                "name": name,
+                "namespace": NAMESPACE,
+                "uid": f"uid-{name}",
+                "labels": labels,
+                "ownerReferences": owners,
+            },
+            "spec": {"containers": [{"name": "vllm", "image": "i"}]},
+            "status": status or {},
+        }
+        self.watch()
+        return url
+
+    def replica_set(self, service: str = "llama") -> str:
+        """The Deployment controller makes the ReplicaSet of a Deployment. Returns its name."""
+        name = f"{service}-5d8"
+        labels = self.api.objects[path("Deployment", NAMESPACE, service)]["spec"]["template"]["metadata"]["labels"]
+        owners = self._controller("Deployment", service)
+        meta = {"name": name, "namespace": NAMESPACE, "labels": labels, "ownerReferences": owners}
+        self.api.put(path("ReplicaSet", NAMESPACE, name), {"metadata": meta})
+        self.watch()
+        return name
+
+    def _controller(self, kind: str, name: str) -> list[Object]:
+        uid = self.api.objects[path(kind, NAMESPACE, name)]["metadata"]["uid"]
+        return [{"kind": kind, "name": name, "uid": uid, "controller": True}]
 
     def pods_of_jobs_go(self) -> None:
         """The garbage collector deletes the pods of Jobs that are gone."""

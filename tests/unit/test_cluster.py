@@ -8,14 +8,15 @@ import pytest
 from support.fake_api import FakeApi, refusal
 from vllm_operator.api import limits
 from vllm_operator.api.limits import OverLimitError
-from vllm_operator.cluster import Cluster, path
+from vllm_operator.api.resource import Key, Reference
+from vllm_operator.cluster import Cluster, UnavailableError, path
 
 LOG = path("Pod", "team-a", "p", "log")
 EVENTS = path("Event", "team-a")
 
 
 def cluster(api: FakeApi) -> Cluster:
-    return Cluster(api, lambda _: True)
+    return Cluster(api, lambda _: 10.0)
 
 
 def log(text: str) -> str:
@@ -50,3 +51,50 @@ def test_what_cannot_be_read_now_is_none(status: int) -> None:
     api = FakeApi(refuse={("get", EVENTS): refusal(status, "no"), ("get", LOG): refusal(status, "no")})
     assert asyncio.run(cluster(api).read_events("team-a", "u")) == ()
     assert asyncio.run(cluster(api).read_log("team-a", "p", "vllm", previous=False)) == ""
+
+
+@pytest.mark.parametrize(
+    ("told", "waits"),
+    [
+        ("3", 3.0),
+        ("0", 0.0),
+        ("60", 60.0),
+        ("86400", 60.0),
+        ("9" * 400, 60.0),
+        ("-5", 0.0),
+        ("nan", 0.0),
+        ("inf", 0.0),
+        ("Wed, 21 Oct 2026 07:28:00 GMT", 0.0),
+        (None, 0.0),
+    ],
+)
+@pytest.mark.parametrize("status", [429, 503])
+def test_who_is_told_to_come_later_comes_later_but_not_never(status: int, told: str | None, waits: float) -> None:
+    url = path("Deployment", "team-a", "llama")
+    headers = {"Retry-After": told} if told else {}
+    api = FakeApi(refuse={("patch", url): refusal(status, "too many requests", headers)})
+    manifest = {"kind": "Deployment", "metadata": {"name": "llama", "namespace": "team-a"}}
+    with pytest.raises(UnavailableError) as caught:
+        asyncio.run(cluster(api).apply(manifest))
+    assert caught.value.retry_after == waits
+
+
+def test_a_write_has_as_long_as_the_lease_allows_and_the_api_server_is_told() -> None:
+    asked: list[dict[str, Any]] = []
+
+    class Api(FakeApi):
+        async def request(self, verb: str, url: str, **options: Any) -> Any:
+            asked.append(options)
+            return await super().request(verb, url, **options)
+
+    left = [12.5]
+    held = Cluster(Api(), lambda _: left[0])
+    manifest = {"kind": "Deployment", "metadata": {"name": "llama", "namespace": "team-a"}}
+    asyncio.run(held.apply(manifest))
+    asyncio.run(held.delete("Deployment", "team-a", "llama"))
+    asyncio.run(held.post_event(Reference("v1", "Deployment", Key("team-a", "llama"), "u"), "Normal", "R", "m"))
+    assert [(one["_request_timeout"], dict(one["query_params"])["timeout"]) for one in asked] == [(12.5, "12500ms")] * 3
+    left[0] = 0.0
+    with pytest.raises(UnavailableError, match="does not hold the Lease"):
+        asyncio.run(held.apply(manifest))
+    assert len(asked) == 3

@@ -46,10 +46,13 @@ def test_hooks_run_what_is_installed_and_download_nothing() -> None:
     assert {hook["language"] for one in repositories for hook in one["hooks"]} == {"system"}
 
 
-@pytest.mark.parametrize("file", ["operator.txt", "dev.txt", "uv.txt"])
+PINS = ("requirements/operator.txt", "requirements/dev.txt", "requirements/uv.txt", "requirements/sbom.txt")
+
+
+@pytest.mark.parametrize("file", [*PINS, "images/vllm-cpu/requirements.txt"])
 def test_every_pinned_package_has_its_hashes(file: str) -> None:
     """Without one, pip and uv would refuse the whole file: `make lock` writes them."""
-    pins = re.split(r"\n(?=\S)", (REPOSITORY / "requirements" / file).read_text().strip())
+    pins = re.split(r"\n(?=\S)", (REPOSITORY / file).read_text().strip())
     assert [
         pin.splitlines()[0]
         for pin in pins
@@ -58,7 +61,7 @@ def test_every_pinned_package_has_its_hashes(file: str) -> None:
 
 
 def test_packages_are_installed_by_their_hashes() -> None:
-    for path in ("Makefile", "images/operator/Dockerfile"):
+    for path in ("Makefile", "images/operator/Dockerfile", "images/vllm-cpu/Dockerfile"):
         installs = [
             line
             for line in (REPOSITORY / path).read_text().splitlines()

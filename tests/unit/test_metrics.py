@@ -89,7 +89,7 @@ def test_only_keys_that_are_due_wait_for_a_worker() -> None:
         await blocked.wait()
 
     async def main() -> None:
-        queue: WorkQueue[str] = WorkQueue(work, workers=1)
+        queue: WorkQueue[str] = WorkQueue(work, workers=1, group=str)
         runner = asyncio.create_task(queue.run())
         for key in "abc":
             queue.add(key)

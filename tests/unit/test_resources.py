@@ -25,10 +25,17 @@ def test_nothing_is_asked_for_that_reads_secrets_or_means_everything() -> None:
 
 
 def test_a_rule_for_each_part_of_a_resource() -> None:
-    made = rules({"Pod": Resource("v1", "pods", ("list",), {"log": ("get",)}, name="one")})
+    made = rules({"Pod": Resource("v1", "pods", ("list",), {"log": ("get",)})})
     assert granted(made["namespaced"]) == {Right("list", "", "pods"), Right("get", "", "pods/log")}
-    assert [rule["resourceNames"] for rule in made["namespaced"]] == [["one"], ["one"]]
-    assert made["cluster"] == []
+    assert (made["cluster"], made["named"]) == ([], [])
+
+
+def test_what_is_granted_by_name_is_in_no_rule_without_names() -> None:
+    made = rules()
+    assert {right.resource for right in granted(made["named"])} == {"leases"}
+    assert not any(
+        right.resource == "leases" for place in ("namespaced", "granted", "cluster") for right in granted(made[place])
+    )
 
 
 def test_what_belongs_to_no_namespace_is_asked_for_apart() -> None:

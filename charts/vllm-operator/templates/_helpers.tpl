@@ -26,3 +26,27 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- $_ := set $settings "images" $images -}}
 {{ toYaml $settings }}
 {{- end }}
+
+{{- /* A Role for some Leases in a namespace, and its binding. The release's namespace in the name keeps releases of one name apart. */ -}}
+{{- define "vllm-operator.leases" }}
+{{- $name := printf "%s-%s-%s" .root.Release.Namespace .root.Release.Name .what }}
+{{- $rules := list }}
+{{- range .rules }}{{ $rules = append $rules (merge (dict "resourceNames" $.names) .) }}{{ end }}
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata:
+  name: {{ $name }}
+  namespace: {{ .namespace }}
+  labels: {{- include "vllm-operator.labels" .root | nindent 4 }}
+rules: {{- toYaml $rules | nindent 2 }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata:
+  name: {{ $name }}
+  namespace: {{ .namespace }}
+  labels: {{- include "vllm-operator.labels" .root | nindent 4 }}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: {{ $name }}}
+subjects:
+  - {kind: ServiceAccount, name: {{ .root.Release.Name }}, namespace: {{ .root.Release.Namespace }}}
+{{- end }}

@@ -48,8 +48,8 @@ class ConditionType(StrEnum):
     SCALING_ACTIVE = ("ScalingActive", GOOD, "only with `autoscaling`", "its number of pods follows the load",
         "the number of pods follows the load; if not, why; gates nothing")
     OUTDATED = ("Outdated", TROUBLE, WHILE_TRUE, "its pods run with what was right earlier",
-        "pods run with an old version of a Secret, ConfigMap, ServingClass or default, and how to roll them; gates "
-        "nothing")
+        "pods run with an old version of a Secret, ConfigMap, ServingClass or default, or without a security fix, and "
+        "how to roll them; gates nothing")
     INCOMPLETE = ("Incomplete", TROUBLE, WHILE_TRUE, "its status lacks what cannot be read or told",
         "part of what the status is made of is odd or too large, and was left out; which, and why; gates nothing")
     RECONCILING = ("Reconciling", TROUBLE, WHILE_TRUE, "it is still being brought to its spec",

@@ -116,6 +116,8 @@ class Reason(StrEnum):
         "the planner cannot read the model's config.json, so it cannot say")
     GPU_UNKNOWN = ("GpuUnknown", _FIT, LASTS,
         "nothing tells the GPU or its memory: set accelerator.product, or accelerator.memory")
+    TEMPLATE_NOT_ALLOWED = ("TemplateNotAllowed", _PODS, LASTS,
+        "the pod template that is kept is none of the operator's, or asks for what is not allowed: see the message")
     WITHHELD = ("Withheld", _PODS | _SCALING, LASTS,
         "no pods are made, as the model does not fit (see Fits, or planPolicy) or the ServingClass is against it")
 
@@ -316,6 +318,8 @@ class Reason(StrEnum):
         "the ServingClass, or which one is the default, changed: set rollout.restartedAt to take it as it is now")
     DEFAULT_CHANGED = ("OperatorDefaultChanged", _OUTDATED, LASTS,
         "a default of the operator changed: set rollout.restartedAt to take it as it is now")
+    TEMPLATE_OUTDATED = ("TemplateOutdated", _OUTDATED, LASTS,
+        "the pods lack a security fix of the operator: set rollout.restartedAt to roll them")
     PART_UNREADABLE = ("PartUnreadable", _INCOMPLETE, PASSES,
         "a part of what is known of the service is odd or too large, and is not looked at: see the message")
     VALUE_LEFT_OUT = ("ValueLeftOut", _INCOMPLETE, LASTS,

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from ..api.reasons import Reason
 from ..assess.fits import Assessment, keeps_from_running
+from ..assess.kept import bars
 from ..inspection.kept import facts_of
 from ..manifests import (
     Manifest,
@@ -46,13 +47,16 @@ class Changes:
     """What is kept for the spec; None while its pods are withheld."""
     withheld: str
     """Why the spec's own pods are not made; empty where they are."""
+    held: str
+    """Why the template of what is deployed is not applied: it stays as it is. Empty where it is."""
     steps: tuple[Change, ...]
     """In the order in which they are to be done."""
 
     def __str__(self) -> str:
         """A line per change, for people."""
-        held = [f"withhold the pods of the spec: {self.withheld}"] if self.withheld else []
-        return "\n".join([*held, *map(str, self.steps)])
+        withheld = [f"withhold the pods of the spec: {self.withheld}"] if self.withheld else []
+        held = [f"leave the Deployment: {self.held}"] if self.held else []
+        return "\n".join([*withheld, *held, *map(str, self.steps)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,18 +75,21 @@ class Known:
 def plan_changes(evidence: Evidence, known: Known) -> Changes:
     """What to do so that the children of the service are as they should be."""
     withheld, rendered = withholds(evidence, known.assessment), None
-    if withheld:
+    evidence, held = _trusted(evidence, known, withheld=bool(withheld))
+    template: Manifest | None = None
+    keeping: list[Change] = []
+    if withheld and not held:
         template = deployed_template(evidence)
         if template is not None and _revision(template) == evidence.service.revision:
             withheld = ""
-        keeping: list[Change] = []
-    else:
+    elif not held:
         rendered = _spec_rendering(evidence, known)
         unpacked = rendered.unpack()
         template = unpacked.template
         keeping = list(_keep_rendering(evidence, known, unpacked))
     scaling = Scaling(evidence.startup_seconds, known.settings.prometheus_url)
-    children = desired(evidence.service, template, served=evidence.served, scaling=scaling)
+    pods = [pod.service_uid for pod in (*evidence.pods, *evidence.old_pods) if not pod.failed]
+    children = desired(evidence.service, template, served=evidence.served, scaling=scaling, pod_uids=pods)
     # Without the kept template of what is deployed, it is left as it is.
     complete = template is not None or deployed_revision(evidence) is None
     steps = [
@@ -97,7 +104,7 @@ def plan_changes(evidence: Evidence, known: Known) -> Changes:
         children = [*children, job]
     if complete:
         steps += _prune(evidence, children, Pruned.LAST)
-    return Changes(template, rendered, withheld, tuple(steps))
+    return Changes(template, rendered, withheld, held, tuple(steps))
 
 
 def withholds(evidence: Evidence, assessment: Assessment) -> str:
@@ -117,10 +124,40 @@ def deployed_revision(evidence: Evidence) -> str | None:
 
 def deployed_template(evidence: Evidence) -> Manifest | None:
     """The kept template of the pods that are deployed, to repair them to; None where there are none."""
+    keeps = _keeps_deployed(evidence)
+    return keeps.template if keeps else None
+
+
+def _keeps_deployed(evidence: Evidence) -> Child | None:
     deployed, kept = deployed_revision(evidence), revisions(evidence.live, evidence.service.uid)
     if deployed is None:  # deleted by hand: what was rendered last
-        return max(kept, key=lambda child: child.revision_number).template if kept else None
-    return next((child.template for child in kept if child.revision == deployed), None)
+        return max(kept, key=lambda child: child.revision_number, default=None)
+    return next((child for child in kept if child.revision == deployed), None)
+
+
+def _trusted(evidence: Evidence, known: Known, *, withheld: bool) -> tuple[Evidence, str]:
+    """Holds the template that was read back, and is about to be applied, against today's rules.
+
+    One that must not be applied is as if it were not there, and is rendered anew; but what is deployed stays then, and
+    the text says why. What was rendered or looked at a moment ago is known to be right.
+    """
+    deployed = deployed_revision(evidence)
+    while child := _read_back(evidence, known, withheld=withheld):
+        runs = evidence.live[("Deployment", evidence.service.name)].privileges if child.revision == deployed else ""
+        why = bars(child.template, evidence.service.spec, known.settings, runs)
+        if not why:
+            break
+        if child.revision == deployed:
+            return evidence, f"the pod template that {child.kind} {child.name} keeps must not be applied: {why}"
+        spoilt = replace(child, packed_template=None, odd=why)
+        evidence = replace(evidence, live={**evidence.live, (child.kind, child.name): spoilt})
+    return evidence, ""
+
+
+def _read_back(evidence: Evidence, known: Known, *, withheld: bool) -> Child | None:
+    if withheld:
+        return _keeps_deployed(evidence)
+    return None if evidence.service.revision in known.rendered else _current(evidence)
 
 
 def _revision(template: Manifest) -> str:

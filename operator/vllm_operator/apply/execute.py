@@ -17,6 +17,8 @@ from .changes import Changes
 from .decision import Act, Change, Sight, decide, digest
 from .ledger import Ledger
 
+_ROLL = "the pods stay as they are, and rollout.restartedAt with the current time has new ones rendered"
+
 
 class NameTakenError(Exception):
     """Somebody else's object has the name of a child."""
@@ -50,7 +52,8 @@ async def execute(service: InferenceService, changes: Changes, hands: Hands) -> 
     What the API server refuses ends it, with the error in the outcome; but on an autoscaler nothing else depends.
     """
     container = changes.template["spec"]["containers"][0] if changes.template else {}
-    stands = Outcome(container.get("image"), tuple(container.get("args", ())), bool(changes.withheld))
+    held = (Reason.TEMPLATE_NOT_ALLOWED, f"{changes.held}; {_ROLL}") if changes.held else None
+    stands = Outcome(container.get("image"), tuple(container.get("args", ())), bool(changes.withheld), held)
     refused = ""
     for change in changes.steps:
         kind = change.key[0]

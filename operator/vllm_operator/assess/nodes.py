@@ -5,13 +5,16 @@ As the scheduler filters by what the pods ask for, without what is free now: a p
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from ..api.pod import PodSettings
-from ..api.scheduling import FieldRequirement, NodeSelectorTerm, Requirement, Toleration
+from ..api.scheduling import FieldRequirement, NodeSelector, NodeSelectorTerm, Requirement, Toleration
 from ..api.spec import InferenceServiceSpec
 from ..manifests.names import PRODUCT_LABELS
 from ..snapshots.node import Node, Taint
 from ..vllm.argv import ranks
+
+# As GPU feature discovery labels nodes.
+_MEMORY, _MAJOR, _MINOR = "nvidia.com/gpu.memory", "nvidia.com/gpu.compute.major", "nvidia.com/gpu.compute.minor"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,19 +45,66 @@ def devices(spec: InferenceServiceSpec, nodes: Iterable[Node]) -> list[Devices]:
     return [found[product] for product in sorted(found)]
 
 
+class Demand(NamedTuple):
+    """What a spec asks of nodes, whatever product it names. Equal demands are met by the same nodes."""
+
+    resource: str
+    node_selector: tuple[tuple[str, str], ...]
+    affinity: str
+    tolerations: str
+
+
+class NodeKind(NamedTuple):
+    """What of a node counts for a demand. As long as the same kinds are there, no plan of such a spec changes."""
+
+    suits: bool
+    product: str
+    devices: int
+    memory_mib: int | None
+    capability: str | None
+
+
+def demand_of(spec: InferenceServiceSpec) -> Demand:
+    """What the spec asks of nodes."""
+    pod, affinity = spec.pod, _required(spec)
+    return Demand(
+        spec.accelerator.resource,
+        tuple(sorted((pod.node_selector or {}).items())) if pod else (),
+        affinity.model_dump_json() if affinity else "",
+        " ".join(one.model_dump_json() for one in (pod.tolerations if pod else None) or ()),
+    )
+
+
+def labels_that_count(spec: InferenceServiceSpec) -> frozenset[str]:
+    """The labels by which a node can be of another kind for the spec's demand."""
+    selector = (spec.pod.node_selector if spec.pod else None) or {}
+    affinity = _required(spec)
+    terms = affinity.node_selector_terms if affinity else ()
+    compared = (one.key for term in terms for one in term.match_expressions or ())
+    return frozenset([*PRODUCT_LABELS.values(), _MEMORY, _MAJOR, _MINOR, *selector, *compared])
+
+
+def kind_of(spec: InferenceServiceSpec, node: Node) -> NodeKind:
+    """The node's kind for the spec's demand."""
+    labels, resource = dict(node.labels), spec.accelerator.resource
+    suits = _is_selected(spec, node, labels, product=None) and not untolerated(spec, node)
+    product = labels.get(PRODUCT_LABELS.get(resource, ""), "")
+    return NodeKind(suits, product, node.count(resource), _memory(labels), _capability(labels))
+
+
 def enough(spec: InferenceServiceSpec, found: Devices) -> bool:
     """Whether one node has a device for each rank of a pod."""
     return found.most >= ranks(spec)
 
 
 def _memory(labels: Mapping[str, str]) -> int | None:
-    text = labels.get("nvidia.com/gpu.memory", "")
+    text = labels.get(_MEMORY, "")
     return int(text) if text.isdigit() else None
 
 
 def _capability(labels: Mapping[str, str]) -> str | None:
-    major = labels.get("nvidia.com/gpu.compute.major")
-    return f"{major}.{labels.get('nvidia.com/gpu.compute.minor', '0')}" if major else None
+    major = labels.get(_MAJOR)
+    return f"{major}.{labels.get(_MINOR, '0')}" if major else None
 
 
 def _suits(spec: InferenceServiceSpec, node: Node) -> bool:
@@ -69,16 +119,23 @@ def untolerated(spec: InferenceServiceSpec, node: Node) -> list[Taint]:
 
 def is_selected(spec: InferenceServiceSpec, node: Node) -> bool:
     """Whether the service's pods may be on the node by its labels: product, node selector and affinity."""
-    pod = spec.pod or PodSettings.model_validate({})
-    labels = dict(node.labels)
-    wanted = dict(pod.node_selector or {})
-    if spec.accelerator.product:
-        wanted[PRODUCT_LABELS[spec.accelerator.resource]] = spec.accelerator.product
-    if any(labels.get(key) != value for key, value in wanted.items()):
+    return _is_selected(spec, node, dict(node.labels), spec.accelerator.product)
+
+
+def _is_selected(spec: InferenceServiceSpec, node: Node, labels: Mapping[str, str], product: str | None) -> bool:
+    if product and labels.get(PRODUCT_LABELS[spec.accelerator.resource]) != product:
         return False
-    affinity = pod.affinity.node_affinity if pod.affinity else None
-    required = affinity.required_during_scheduling_ignored_during_execution if affinity else None
-    return required is None or any(_matches(term, node) for term in required.node_selector_terms)
+    selector = (spec.pod.node_selector if spec.pod else None) or {}
+    if any(labels.get(key) != value for key, value in selector.items()):
+        return False
+    required = _required(spec)
+    return required is None or any(_matches(term, node.name, labels) for term in required.node_selector_terms)
+
+
+def _required(spec: InferenceServiceSpec) -> NodeSelector | None:
+    """The nodes that the pods need by their affinity; None: any."""
+    affinity = spec.pod.affinity.node_affinity if spec.pod and spec.pod.affinity else None
+    return affinity.required_during_scheduling_ignored_during_execution if affinity else None
 
 
 def _tolerates(toleration: Toleration, taint: Taint) -> bool:
@@ -90,10 +147,10 @@ def _tolerates(toleration: Toleration, taint: Taint) -> bool:
     return toleration.operator == "Exists" or (bool(toleration.key) and (toleration.value or "") == taint.value)
 
 
-def _matches(term: NodeSelectorTerm, node: Node) -> bool:
+def _matches(term: NodeSelectorTerm, name: str, labels: Mapping[str, str]) -> bool:
     if not term.match_expressions and not term.match_fields:
         return False  # an empty term matches nothing
-    labels, fields = dict(node.labels), {"metadata.name": node.name}
+    fields = {"metadata.name": name}
     return all(holds(requirement, labels) for requirement in term.match_expressions or []) and all(
         holds(requirement, fields) for requirement in term.match_fields or []
     )

@@ -12,7 +12,9 @@ from pydantic import ValidationError
 
 from ..api.reasons import Finding, Reason
 from ..api.spec import InferenceServiceSpec
+from ..settings import Allowed
 from .merging import ContradictionError
+from .policy import refused
 from .resolution import OPERATOR, Resolution, Resolved, changes, effective
 
 _MOST_CHANGES = 3
@@ -45,8 +47,8 @@ def values_before_classes(spec: InferenceServiceSpec, image: str) -> tuple[Resol
     return (*device, *([] if spec.image else [Resolved("image", image, OPERATOR)]))
 
 
-def terms(spec: InferenceServiceSpec, now: Resolution, kept: Sequence[Resolved] | None) -> Terms:
-    """What holds: the kept values where there are some, else what the spec comes to now."""
+def terms(spec: InferenceServiceSpec, now: Resolution, kept: Sequence[Resolved] | None, allowed: Allowed) -> Terms:
+    """What holds: the kept values where there are some and are `allowed` today, else what the spec comes to now."""
     if kept is None:
         return Terms(now.spec, now.resolved, now.refusal)
     if tuple(kept) == now.resolved:  # as nearly always: one spec in memory, not two
@@ -54,6 +56,9 @@ def terms(spec: InferenceServiceSpec, now: Resolution, kept: Sequence[Resolved] 
     try:
         held = effective(spec, kept)
     except (ContradictionError, ValidationError):  # of another version of the operator: nothing can be made of it
+        return Terms(now.spec, now.resolved, now.refusal)
+    # The image is judged with the template that has it: see kept.py.
+    if refused(held.model_copy(update={"image": None}), allowed):
         return Terms(now.spec, now.resolved, now.refusal)
     drift = None if now.refusal else _drift(kept, now.resolved)
     return Terms(held, tuple(kept), now.refusal, drift)

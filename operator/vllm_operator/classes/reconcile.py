@@ -27,12 +27,16 @@ class ClassReconciler:
         """All classes."""
         return list(self._surroundings.indices.get(STATUSES, {}))
 
+    def forget(self, key: Key) -> None:
+        """The class is gone, or another operator sees to it."""
+        self._writers.pop(key, None)
+
     async def reconcile(self, key: Key) -> float | None:
         """Brings the status of a class up to date. Returns seconds after which to look again."""
         shown: ObjectSnapshot | None = next(iter(self._surroundings.indices[STATUSES].get(key, ())), None)
         own: ServingClass | UnreadClass | None = next(iter(self._surroundings.indices[PARSED].get(key, ())), None)
         if shown is None or own is None:
-            self._writers.pop(key, None)
+            self.forget(key)
             return None
         writer = self._writer(key, shown.uid)
         before = writer.newest(shown.resource_version, shown.status)

@@ -37,6 +37,9 @@ class Reconciler(Protocol):
     def known(self) -> Iterable[Key]:
         """All objects of the kind."""
 
+    def forget(self, key: Key) -> None:
+        """Another operator may have changed the object: drops what is remembered of it, and tells nothing of it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Kind:

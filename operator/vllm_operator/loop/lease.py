@@ -1,54 +1,61 @@
-"""Who acts: of all operators in a cluster, the one that holds the Lease.
-
-An operator for the whole cluster holds one Lease of a fixed name in a fixed namespace, whatever its release is called.
-One for some namespaces holds a Lease in each of them and acts where it holds it, so that operators for different
-namespaces do not wait for each other. An operator for the whole cluster and one for a namespace of it do not know of
-each other.
+"""One Lease: whether this operator holds it, and for how long it may write because of that.
 
 No two clocks are compared, and none that can be set is read: a Lease is free when it was seen unchanged for its
-duration. Its holder writes nothing when it could not renew it in time, and ends when somebody else has taken it.
+duration. Whoever takes it has seen our last renewal, so that is `DURATION_SECONDS` after it was sent at the earliest.
+The holder begins no write when that renewal is older than `DEADLINE_SECONDS`, and each write has its time-out, at the
+API server too: it is over `MARGIN_SECONDS` before anybody else may act.
 """
 
-import asyncio
 import logging
-import os
-import platform
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
-from uuid import uuid4
+from typing import NamedTuple
 
 from ..cluster import Cluster, GoneError, RefusedError, UnavailableError
 from ..manifests import Manifest
-from ..resources import LEASE_NAME
 
 log = logging.getLogger(__name__)
 
-# Every cluster has it, nobody can delete it, and hosted clusters that keep kube-system to themselves let us write here.
-CLUSTER_NAMESPACE = "default"
-DURATION_SECONDS = 15
-# The holder writes nothing when its last renewal was sent longer ago.
+# As in every version: what one counts as free, another must not hold any more.
+DURATION_SECONDS = 15.0
+# The holder begins no write when its last renewal was sent longer ago.
 DEADLINE_SECONDS = 10.0
+# Between the end of a write and the first one of another operator.
+MARGIN_SECONDS = 1.0
 RENEW_SECONDS = 5.0
-# How often one that waits looks.
-LOOK_SECONDS = 2.0
+# What the API takes: whoever may write a contested Lease can have counted that far.
+_MOST_TRANSITIONS = 2**31 - 1
 
 
-class LeaseLostError(Exception):
-    """Somebody else has taken the Lease: what we remember of the cluster may be wrong."""
-
-
-def _now() -> float:
+def now() -> float:
     """Seconds that nobody can set, and that go on while the machine is suspended."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-class Lease:
-    """The Lease of one namespace. `on_held()` is called whenever it is held after it was not."""
+def seconds_to_write(age: float) -> float:
+    """How long a write may take that begins `age` seconds after the last renewal was sent; 0: it must not begin."""
+    return DURATION_SECONDS - MARGIN_SECONDS - age if age < DEADLINE_SECONDS else 0.0
 
-    def __init__(self, namespace: str, identity: str, on_held: Callable[[], None]) -> None:
-        self._namespace, self._identity, self._on_held = namespace, identity, on_held
+
+class Place(NamedTuple):
+    """Where a Lease lies."""
+
+    namespace: str
+    name: str
+    contested: bool = False
+    """Whether people may write it who must not decide who acts: see `Lease.look`."""
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+class Lease:
+    """A Lease, as the operator with this identity sees it."""
+
+    def __init__(self, place: Place, identity: str, clock: Callable[[], float] = now) -> None:
+        self.place = place
+        self._identity, self._clock = identity, clock
         self._lease: Manifest | None = None
         self._changed = 0.0
         self._renewed: float | None = None
@@ -56,113 +63,98 @@ class Lease:
         # When the API server answered last.
         self.answered = 0.0
 
-    @property
-    def held(self) -> bool:
-        """Whether nobody else can hold it now."""
-        return self._renewed is not None and _now() - self._renewed < DEADLINE_SECONDS
+    def seconds(self) -> float:
+        """For how many seconds nobody else can hold it: a write has to be over by then. 0: none may begin."""
+        return 0.0 if self._renewed is None else seconds_to_write(self._clock() - self._renewed)
 
-    async def hold(self, cluster: Cluster) -> None:
-        """Waits until the Lease is free, takes it and renews it, until cancelled. Raises LeaseLostError."""
-        while True:
-            held = self.held
-            try:
-                await self._step(cluster)
-            except (UnavailableError, RefusedError, GoneError) as error:
-                self._say(f"cannot read or write the Lease {self._namespace}/{LEASE_NAME}: {error}", logging.WARNING)
-            if self.held and not held:
-                self._say(f"holds the Lease {self._namespace}/{LEASE_NAME}: acts")
-                self._on_held()
-            elif held and not self.held:
-                log.warning("could not renew the Lease %s/%s in time: writes nothing", self._namespace, LEASE_NAME)
-            await asyncio.sleep(LOOK_SECONDS)
+    async def look(self, cluster: Cluster, *, take: bool = True) -> bool:
+        """Renews the Lease when that is due, or looks whether it is free and takes it. True when another has taken it.
+
+        Without `take` it is only looked at, so that it is known to be free when it may be taken.
+        A contested one that somebody else wrote while we held it is taken back: it was not free, so no operator did it.
+        """
+        try:
+            return await (self._hold(cluster) if take else self._watch(cluster))
+        except (UnavailableError, RefusedError, GoneError) as error:
+            self.say(f"cannot read or write the Lease {self.place}: {error}", logging.WARNING)
+            return False
 
     async def release(self, cluster: Cluster) -> None:
         """Lets the next one take it at once."""
-        if self._renewed is not None and self._lease:
-            self._renewed = None
+        held, self._renewed = self._renewed is not None, None
+        if held and self._lease:
             try:
                 await cluster.write_lease(self._written(self._lease, holder=""))
             except (UnavailableError, RefusedError, GoneError) as error:
-                log.info("could not release the Lease %s/%s: %s", self._namespace, LEASE_NAME, error)
+                log.info("could not release the Lease %s: %s", self.place, error)
 
-    async def _step(self, cluster: Cluster) -> None:
-        """Renews the Lease when that is due, or looks whether it is free and takes it."""
-        if self._renewed is not None and _now() - self._renewed < RENEW_SECONDS:
-            return
-        if self._renewed is not None and self._lease and await self._write(cluster, self._lease):
-            return
-        found = await cluster.read("Lease", self._namespace, LEASE_NAME)
-        self.answered = _now()
+    async def _watch(self, cluster: Cluster) -> bool:
+        if self._renewed is None:
+            await self._read(cluster)
+        return False
+
+    async def _read(self, cluster: Cluster) -> Manifest | None:
+        found = await cluster.read("Lease", self.place.namespace, self.place.name)
+        self.answered = self._clock()
         if found is None or _version(found) != _version(self._lease):
-            self._changed = _now()
+            self._changed = self._clock()
         self._lease = found
+        return found
+
+    async def _hold(self, cluster: Cluster) -> bool:
+        if self._renewed is not None and self._clock() - self._renewed < RENEW_SECONDS:
+            return False
+        if self._renewed is not None and self._lease and await self._write(cluster, self._lease):
+            return False
+        found = await self._read(cluster)
         holder = _holder(found)
-        if self._renewed is not None and holder not in ("", self._identity):
-            self._renewed = None  # so that the end of this operator does not release what is another's
-            raise LeaseLostError(f"{holder} has taken the Lease {self._namespace}/{LEASE_NAME}")
-        if holder in ("", self._identity) or _now() - self._changed >= DURATION_SECONDS:
+        if self._renewed is not None and holder != self._identity:
+            # Also where nobody holds it now: somebody may have, since we did.
+            if not (self.place.contested and self.seconds()):
+                self._renewed = None
+                return True
+            self.say(f"somebody wrote the Lease {self.place}, which was not free: takes it back", logging.WARNING)
+            await self._write(cluster, found)
+        elif holder in ("", self._identity) or self._clock() - self._changed >= DURATION_SECONDS:
             await self._write(cluster, found)
         else:
-            self._say(f"waits: {holder} holds the Lease {self._namespace}/{LEASE_NAME}")
+            self.say(f"waits: {holder} holds the Lease {self.place}")
+        return False
 
     async def _write(self, cluster: Cluster, found: Manifest | None) -> bool:
         """Takes or renews the Lease as it was found; False when somebody has changed it since."""
-        sent = _now()
+        sent = self._clock()
         written = await cluster.write_lease(self._written(found, self._identity))
-        self.answered = _now()
+        self.answered = self._clock()
         if written:
             self._lease, self._renewed = written, sent
         return written is not None
 
     def _written(self, found: Manifest | None, holder: str) -> Manifest:
         """The Lease to write. Times are for people who look at it."""
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        before = dict(found["spec"]) if found else {}
-        spec = {**before, "holderIdentity": holder, "leaseDurationSeconds": DURATION_SECONDS, "renewTime": now}
+        time_now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        before = (found or {}).get("spec") or {}
+        spec = {
+            "holderIdentity": holder,
+            "leaseDurationSeconds": int(DURATION_SECONDS),
+            "renewTime": time_now,
+            "acquireTime": before.get("acquireTime", time_now),
+            "leaseTransitions": before.get("leaseTransitions", -1),
+        }
         if holder and _holder(found) != holder:
-            spec |= {"acquireTime": now, "leaseTransitions": before.get("leaseTransitions", -1) + 1}
-        meta = found["metadata"] if found else {"name": LEASE_NAME, "namespace": self._namespace}
+            spec |= {"acquireTime": time_now, "leaseTransitions": min(spec["leaseTransitions"] + 1, _MOST_TRANSITIONS)}
+        meta = found["metadata"] if found else {"name": self.place.name, "namespace": self.place.namespace}
         return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": meta, "spec": spec}
 
-    def _say(self, text: str, level: int = logging.INFO) -> None:
+    def say(self, text: str, level: int = logging.INFO) -> None:
         """Logs what is not what was said last."""
         if text != self._said:
             log.log(level, "%s", text)
             self._said = text
 
 
-class Leases:
-    """The Leases of one operator. `on_held(namespace)` is called when it may act there; None: in all namespaces."""
-
-    def __init__(self, namespaces: Iterable[str], on_held: Callable[[str | None], None]) -> None:
-        # A container that was restarted in its pod goes on at once; outside of a pod, every process is another one.
-        identity = os.environ.get("POD_NAME") or f"{platform.node()}_{uuid4().hex[:12]}"
-
-        def lease(namespace: str | None) -> Lease:
-            return Lease(namespace or CLUSTER_NAMESPACE, identity, lambda: on_held(namespace))
-
-        self._by_namespace: dict[str | None, Lease] = {name: lease(name) for name in namespaces} or {None: lease(None)}
-
-    def allow(self, namespace: str) -> bool:
-        """Whether this operator may write in a namespace now."""
-        found = self._by_namespace.get(None) or self._by_namespace.get(namespace)
-        return found is not None and found.held
-
-    def tasks(self, cluster: Cluster) -> list[Any]:
-        """What has to run for the Leases to be held."""
-        return [lease.hold(cluster) for lease in self._by_namespace.values()]
-
-    async def release(self, cluster: Cluster) -> None:
-        """Lets others act."""
-        await asyncio.gather(*(lease.release(cluster) for lease in self._by_namespace.values()))
-
-    def api_answers(self) -> bool:
-        """Whether the API server has answered a moment ago."""
-        return any(_now() - lease.answered < DEADLINE_SECONDS for lease in self._by_namespace.values())
-
-
 def _holder(lease: Manifest | None) -> str:
-    return (lease or {}).get("spec", {}).get("holderIdentity") or ""
+    return ((lease or {}).get("spec") or {}).get("holderIdentity") or ""
 
 
 def _version(lease: Manifest | None) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import kopf
-from prometheus_client import REGISTRY, start_http_server
+from prometheus_client import REGISTRY
 
 from .. import metrics, settings
 from ..cluster import Cluster, connect
@@ -23,10 +23,10 @@ from ..watch.optional import OptionalApis
 from ..watch.registration import kopf_settings, register
 from ..watch.sources import Item, Source
 from ..watch.watches import Watches
-from . import health
+from . import health, scrape
 from .kinds import Kind, Reconciler, Surroundings
 from .lag import Lag
-from .lease import Leases
+from .leases import Leases, Told
 from .workqueue import WorkQueue
 
 STOP_SECONDS = 8.0
@@ -48,9 +48,10 @@ class Operator:
         self.stop = stop
         self._ungranted: list[Source] = []
         self._reconcilers: dict[str, Reconciler] = {}
-        self.queue: WorkQueue[Item] = WorkQueue(self._work, own.workers)
-        self.watches = Watches(stop.set, _plurals_of_optional(self.sources))
-        self.leases = Leases(own.watch_namespaces, self._queue_all)
+        self.queue: WorkQueue[Item] = WorkQueue(self._work, own.workers, lambda item: item.key.namespace)
+        metadata_only = frozenset(one.resource.plural for one in self.sources if one.resource.metadata_only)
+        self.watches = Watches(stop.set, _plurals_of_optional(self.sources), metadata_only)
+        self.leases = Leases(own, Told(held=self._queue_all, lost=self._lose))
 
     async def leave_out_ungranted(self, cluster: Cluster) -> None:
         """What an operator for some namespaces may have rights for, and has not, is not watched."""
@@ -84,16 +85,28 @@ class Operator:
         self.queue.add(Item(kind, key))
 
     async def _work(self, item: Item) -> float | None:
-        # Without the Lease nothing is to be done; when it is held, every key comes back.
-        if not self.leases.allow(item.key.namespace):
+        reconciler = self._reconcilers[item.kind]
+        # Without the Lease nothing is to be done, nor told; when it is held, every key comes back.
+        if not self.leases.seconds(item.key.namespace):
+            reconciler.forget(item.key)
             return None
-        return await self._reconcilers[item.kind].reconcile(item.key)
+        return await reconciler.reconcile(item.key)
 
     def _queue_all(self, namespace: str | None = None) -> None:
+        for item in self._known(namespace):
+            self.queue.add(item)
+
+    def _lose(self, namespace: str | None) -> None:
+        """Another operator acts there: what we remember of these objects may be wrong."""
+        for item in self._known(namespace):
+            self._reconcilers[item.kind].forget(item.key)
+            # Of one that is being worked on, something may be remembered again.
+            self.queue.add(item)
+
+    def _known(self, namespace: str | None) -> Iterable[Item]:
+        """All objects in a namespace, or in all."""
         for kind, reconciler in self._reconcilers.items():
-            for key in reconciler.known():
-                if namespace in (None, key.namespace):
-                    self.queue.add(Item(kind, key))
+            yield from (Item(kind, key) for key in reconciler.known() if namespace in (None, key.namespace))
 
     def queue_all(self) -> None:
         """Something that concerns every object has changed."""
@@ -114,7 +127,7 @@ async def _operate(kinds: Sequence[Kind], own: settings.Settings, health_port: i
     stop = asyncio.Event()
     registry = kopf.OperatorRegistry()
     operator = Operator(kinds, own, stop)
-    async with connect(operator.leases.allow) as cluster:
+    async with connect(operator.leases.seconds) as cluster:
         apis = OptionalApis(cluster, operator.watches, operator.queue_all)
         await apis.look()
         await operator.leave_out_ungranted(cluster)
@@ -178,5 +191,5 @@ def run_operator(kinds: Sequence[Kind], path: Path | None, metrics_port: int, he
         logging.getLogger(noisy).setLevel(logging.WARNING)
     for collector in (metrics.watches, *(collector for kind in kinds for collector in kind.collectors)):
         REGISTRY.register(collector)
-    start_http_server(metrics_port)
+    scrape.serve(metrics_port)
     sys.exit(asyncio.run(_operate(kinds, own, health_port)))

@@ -1,5 +1,8 @@
 """A keyed work queue: a key waits at most once, is worked on by one worker at a time, and comes back after a failure.
 
+Keys that are due wait in groups, which take turns: three hundred keys of one group do not delay the one key of another.
+Within a group, the key that was due first is first.
+
 Knows nothing of Kubernetes. Times are seconds of the event loop's clock. An error that is expected to pass
 says as `retry_after` how many seconds the key has to wait at least.
 """
@@ -12,6 +15,7 @@ from contextlib import suppress
 from typing import Generic, TypeVar
 
 from .. import metrics
+from .turns import Turns
 
 log = logging.getLogger(__name__)
 Queued = TypeVar("Queued", bound=Hashable)
@@ -21,12 +25,20 @@ LONGEST_BACKOFF_SECONDS = 60.0
 
 
 class WorkQueue(Generic[Queued]):
-    """Calls `work(key)` for every added key. `work` returns seconds after which it wants the key again, or None."""
+    """Calls `work(key)` for every added key. `work` returns seconds after which it wants the key again, or None.
 
-    def __init__(self, work: Callable[[Queued], Awaitable[float | None]], workers: int) -> None:
+    `group(key)` names those with whom a key shares its turns.
+    """
+
+    def __init__(
+        self, work: Callable[[Queued], Awaitable[float | None]], workers: int, group: Callable[[Queued], Hashable]
+    ) -> None:
         self._work = work
         self._workers = workers
-        self._due: dict[Queued, float] = {}
+        # When each key that waits is due, with the number of its entry in the heap: an older entry counts no more.
+        self._due: dict[Queued, tuple[float, int]] = {}
+        # Those that are due, and have left the heap.
+        self._turns = Turns(group)
         self._heap: list[tuple[float, int, Queued]] = []
         self._sequence = 0
         self._running: set[Queued] = set()
@@ -46,16 +58,16 @@ class WorkQueue(Generic[Queued]):
             self._again[key] = min(due, self._again.get(key, due))
             return
         due = max(due, self._not_before.get(key, due))
-        if self._due.get(key, due + 1) <= due:
+        if key in self._due and self._due[key][0] <= due:
             return
-        self._due[key] = due
         self._sequence += 1
+        self._due[key] = (due, self._sequence)
         heapq.heappush(self._heap, (due, self._sequence, key))
         self._wake.set()
 
     def _overdue(self, now: float) -> list[float]:
         """For how many seconds each key that waits for a worker has been due."""
-        return [now - due for due in list(self._due.values()) if due <= now]
+        return [now - due for due, _ in list(self._due.values()) if due <= now]
 
     async def run(self) -> None:
         """Works until cancelled. The metrics ask from another thread when they are scraped."""
@@ -71,18 +83,11 @@ class WorkQueue(Generic[Queued]):
                 tasks.create_task(self._run_one(key, slots))
 
     async def _next(self) -> Queued:
-        """Waits for the key that is due first, and takes it off the queue."""
+        """Waits for a key that is due, and takes it off the queue."""
         while True:
-            wait: float | None = None
-            while self._heap:
-                due, _, key = self._heap[0]
-                if self._due.get(key) != due:
-                    heapq.heappop(self._heap)  # was moved to an earlier time, and has been worked on since
-                    continue
-                wait = due - asyncio.get_running_loop().time()
-                if wait > 0:
-                    break
-                heapq.heappop(self._heap)
+            wait = self._collect_due()
+            key = self._turns.take()
+            if key is not None:
                 del self._due[key]
                 return key
             self._wake.clear()
@@ -90,6 +95,20 @@ class WorkQueue(Generic[Queued]):
                 # Not wait_for: that of Python 3.11 forgets a cancellation that comes together with an event.
                 async with asyncio.timeout(wait):
                     await self._wake.wait()
+
+    def _collect_due(self) -> float | None:
+        """Gives keys that have become due their turns. Returns seconds until the next is due; None without one."""
+        now = asyncio.get_running_loop().time()
+        while self._heap:
+            due, number, key = self._heap[0]
+            # Of a key that was moved to an earlier time, the later entry is still there.
+            counts = self._due.get(key) == (due, number)
+            if counts and due > now:
+                return due - now
+            heapq.heappop(self._heap)
+            if counts:
+                self._turns.add(key)
+        return None
 
     async def _run_one(self, key: Queued, slots: asyncio.Semaphore) -> None:
         again: float | None = None

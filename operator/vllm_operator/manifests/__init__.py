@@ -36,14 +36,19 @@ _SCALING = Scaling()
 
 
 def desired(
-    owner: InferenceService, template: Manifest | None, *, served: Collection[str], scaling: Scaling = _SCALING
+    owner: InferenceService,
+    template: Manifest | None,
+    *,
+    served: Collection[str],
+    scaling: Scaling = _SCALING,
+    pod_uids: Collection[str] = (),
 ) -> list[Manifest]:
     """The children that a service should have, in the order in which they are applied.
 
     `template` is the kept pod template, or None while there must be no pods; `served` the optional kinds that the
-    cluster knows. The kept template itself, and the inspect Job, come at times of their own.
+    cluster knows; `pod_uids` as in Parts. The kept template itself, and the inspect Job, come at times of their own.
     """
-    parts = Parts(owner, template, scaling)
+    parts = Parts(owner, template, scaling, pod_uids)
     rows = [row for row in CHILD_KINDS if not row.optional or row.kind in served]
     children = [row.build(parts) for row in rows if row.build]
     return [child for child in children if child is not None]

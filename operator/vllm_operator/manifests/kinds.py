@@ -6,7 +6,7 @@ the tests go through. A new kind is a builder in a file of its own, and a row; t
 what is still missing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from enum import Enum
 
@@ -17,7 +17,7 @@ from .claim import cache_claim
 from .deployment import deployment
 from .metadata import Manifest
 from .monitoring import service_monitor
-from .network import network_policy, service
+from .network import network_policy, selects_by_uid, service
 
 
 class Pruned(Enum):
@@ -37,12 +37,25 @@ class Proof(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Pods:
+    """How a child comes to have pods: only what is controlled so, link by link, is a pod of it."""
+
+    through: tuple[str, ...] = ()
+    """The kinds that stand between the child and its pods, each the controlling owner of the next one."""
+    inspect: bool = False
+    """Whether they tell what the model is made of, and serve nobody."""
+
+
+@dataclass(frozen=True, slots=True)
 class Parts:
-    """What the children of one service are made of. `template`: kept pod template; None while there must be no pods."""
+    """What the children of one service are made of."""
 
     service: InferenceService
     template: Manifest | None
+    """The kept pod template; None while there must be no pods."""
     scaling: Scaling
+    pod_uids: Collection[str] = ()
+    """Of each pod that there is, the label of its service's uid; empty where it has none."""
 
 
 # None where the service has no such child.
@@ -62,6 +75,8 @@ class ChildKind:
     proof: Proof = Proof.OWNER
     optional: bool = False
     """Its API may be missing in a cluster, may come and go: everything else goes on without it."""
+    pods: Pods | None = None
+    """None: it has none."""
     autoscaler: bool = False
     """Its conditions are read, and that the API server refuses it keeps nothing else from being made."""
 
@@ -74,6 +89,10 @@ class ChildKind:
 
 def _always(build: Callable[[InferenceService], Manifest | None]) -> Build:
     return lambda parts: build(parts.service)
+
+
+def _service(parts: Parts) -> Manifest:
+    return service(parts.service, by_uid=selects_by_uid(parts.service, parts.template, parts.pod_uids))
 
 
 def _with_pods(build: Callable[[InferenceService], Manifest | None]) -> Build:
@@ -116,7 +135,7 @@ CHILD_KINDS = (
         kind="Service",
         api_version="v1",
         plural="services",
-        build=_always(service),
+        build=_service,
         pruned=Pruned.NEVER,
     ),
     ChildKind(
@@ -125,6 +144,7 @@ CHILD_KINDS = (
         plural="deployments",
         build=_with_template(deployment),
         pruned=Pruned.NEVER,
+        pods=Pods(through=("ReplicaSet",)),
     ),
     ChildKind(
         kind="PodDisruptionBudget",
@@ -165,6 +185,7 @@ CHILD_KINDS = (
         plural="jobs",
         build=None,  # inspection.py: only where the model is not known yet
         pruned=Pruned.LAST,
+        pods=Pods(inspect=True),
     ),
 )
 
@@ -172,3 +193,5 @@ BY_KIND = {row.kind: row for row in CHILD_KINDS}
 # What a cluster may not know.
 OPTIONAL_KINDS = frozenset(row.kind for row in CHILD_KINDS if row.optional)
 AUTOSCALERS = frozenset(row.kind for row in CHILD_KINDS if row.autoscaler)
+# What stands between children and their pods: made by Kubernetes, and only looked at.
+LINKS = tuple(sorted({kind for row in CHILD_KINDS if row.pods for kind in row.pods.through}))

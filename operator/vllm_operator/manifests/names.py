@@ -14,6 +14,8 @@ MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
 INSTANCE_LABEL = "app.kubernetes.io/instance"
 # On pods and revisions: which rendering of the spec they belong to.
 REVISION_LABEL = f"{GROUP}/revision"
+# On pods: the uid of their service, which no other pod has by accident.
+SERVICE_UID_LABEL = f"{GROUP}/service-uid"
 # On pods: the ServingClass that they were made of.
 CLASS_LABEL = f"{GROUP}/serving-class"
 # On the inspect Job, its pod and what is kept of what it said: what was inspected. The Service selects none of them.

@@ -1,20 +1,37 @@
 """How the pods are reached: the Service, and who may use it."""
 
+from collections.abc import Iterable
+
 from ..api.resource import InferenceService
 from ..vllm.argv import PORT
 from .metadata import Manifest, identity, metadata
-from .names import INSTANCE_LABEL, PORT_NAME
+from .names import INSTANCE_LABEL, PORT_NAME, SERVICE_UID_LABEL
 
 
-def service(owner: InferenceService) -> Manifest:
-    """The Service in front of the pods, named after the InferenceService."""
+def selects_by_uid(owner: InferenceService, template: Manifest | None, pod_uids: Iterable[str]) -> bool:
+    """Whether the Service may select the pods by the uid of their service as well: only if it loses none of them.
+
+    Pods of an earlier version of the operator have no such label, and neither does the template that was kept for them;
+    the Service is applied before the Deployment, so that it has the pods that come next as well. `pod_uids`: the label
+    of each pod that serves or may come to; empty where it has none.
+    """
+    return _carries(owner, template) and all(uid == owner.uid for uid in pod_uids)
+
+
+def _carries(owner: InferenceService, template: Manifest | None) -> bool:
+    labels = template["metadata"].get("labels", {}) if template else {SERVICE_UID_LABEL: owner.uid}
+    return bool(owner.uid) and labels.get(SERVICE_UID_LABEL) == owner.uid
+
+
+def service(owner: InferenceService, *, by_uid: bool) -> Manifest:
+    """The Service in front of the pods, named after the InferenceService. `by_uid`: see `selects_by_uid`."""
     return {
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": metadata(owner),
         "spec": {
             "type": "ClusterIP",
-            "selector": identity(owner),
+            "selector": identity(owner) | ({SERVICE_UID_LABEL: owner.uid} if by_uid else {}),
             # `protocol` is part of the list's key: left out, server-side apply cannot merge the port.
             "ports": [{"name": PORT_NAME, "port": PORT, "targetPort": PORT_NAME, "protocol": "TCP"}],
         },

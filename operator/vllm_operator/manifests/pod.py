@@ -21,9 +21,10 @@ from ..vllm.argv import PORT, argv, drain_timeout_seconds, ranks
 from ..vllm.environment import configuration, environment, media_hosts
 from ..vllm.paths import CA_PATH, CACHE_DIR, HOME_DIR, MIDDLEWARE_PATH, MODELS_DIR, TEMPLATE_PATH, claims
 from .amounts import STARTUP_TIMEOUT_SECONDS, GiB, memory_beside_bytes, memory_limit_bytes, shared_memory_bytes
+from .hardening import VERSION, VERSION_ANNOTATION
 from .literal import literal, literal_values
 from .metadata import Manifest, compact, identity, labels
-from .names import CLASS_LABEL, CONTAINER, PORT_NAME, PRODUCT_LABELS, REVISION_LABEL
+from .names import CLASS_LABEL, CONTAINER, PORT_NAME, PRODUCT_LABELS, REVISION_LABEL, SERVICE_UID_LABEL
 from .security import container_security, pod_security
 
 # Rolls the pods even where a fresh rendering comes out the same.
@@ -53,9 +54,16 @@ def pod_template(service: InferenceService, settings: Settings, rendering: Rende
     """The PodTemplateSpec of a service, labelled with the service's revision."""
     spec, pod = service.spec, service.spec.pod or PodSettings.model_validate({})
     of_class = {CLASS_LABEL: spec.serving_class_name} if spec.serving_class_name else {}
+    of_service = {SERVICE_UID_LABEL: service.uid} if service.uid else {}
     template = {
         "metadata": {
-            "labels": {**(pod.labels or {}), **labels(service), **of_class, REVISION_LABEL: service.revision},
+            "labels": {
+                **(pod.labels or {}),
+                **labels(service),
+                **of_service,
+                **of_class,
+                REVISION_LABEL: service.revision,
+            },
             "annotations": _annotations(spec, pod),
         },
         "spec": {
@@ -81,7 +89,8 @@ def middleware_source() -> str:
 
 def _annotations(spec: InferenceServiceSpec, pod: PodSettings) -> dict[str, str]:
     restarted = {RESTARTED_ANNOTATION: spec.rollout.restarted_at} if spec.rollout and spec.rollout.restarted_at else {}
-    return {**(pod.annotations or {}), **restarted, MIDDLEWARE_ANNOTATION: middleware_source()}
+    ours = {VERSION_ANNOTATION: str(VERSION), MIDDLEWARE_ANNOTATION: middleware_source()}
+    return {**(pod.annotations or {}), **restarted, **ours}
 
 
 def _container(service: InferenceService, settings: Settings, rendering: Rendering) -> Manifest:
@@ -155,6 +164,12 @@ _MIDDLEWARE_FILE = {
 }
 
 
+_UID_FILE = {
+    "path": middleware.UID_FILE.name,
+    "fieldRef": {"fieldPath": f"metadata.labels['{SERVICE_UID_LABEL}']"},
+}
+
+
 def _volumes(service: InferenceService, settings: Settings) -> list[Manifest]:
     spec = service.spec
     cache = service.cache_claim_name
@@ -163,7 +178,7 @@ def _volumes(service: InferenceService, settings: Settings) -> list[Manifest]:
         {"name": "home", "emptyDir": {}},
         {"name": "tmp", "emptyDir": {}},
         {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": gibibytes(shared_memory_bytes(spec))}},
-        {"name": "middleware", "downwardAPI": {"items": [_MIDDLEWARE_FILE]}},
+        {"name": "middleware", "downwardAPI": {"items": [_MIDDLEWARE_FILE, *([_UID_FILE] if service.uid else [])]}},
     ]
     if sources := _configuration(spec):
         volumes.append({"name": "configuration", "projected": {"sources": sources}})

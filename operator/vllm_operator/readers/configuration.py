@@ -8,6 +8,7 @@ from ..again import Again
 from ..snapshots.pod import PodSnapshot
 from ..status.evidence import Evidence
 from ..vllm.environment import configuration
+from ..vllm.middleware import hidden
 from .pod_http import read_state
 from .reader import Clock
 
@@ -30,9 +31,12 @@ class ConfigurationReader:
         read = {f"{kind}/{name}" for kind, name in configuration(evidence.service.spec)}
         if not read:
             return evidence
-        # A pod may name what it likes.
         changed = self.get(evidence.pods)
-        return replace(evidence, changed=None if changed is None else tuple(name for name in changed if name in read))
+        if changed is None:
+            return replace(evidence, changed=None)
+        # A pod may say what it likes. Those of earlier versions say the names.
+        uid = evidence.service.uid
+        return replace(evidence, changed=tuple(name for name in sorted(read) if {name, hidden(uid, name)} & {*changed}))
 
     def waits(self) -> Iterator[Again]:
         """Another look is due as long as there are pods to ask."""

@@ -31,7 +31,7 @@ _Answer = TypeVar("_Answer")
 class State(NamedTuple):
     """What our middleware has noticed."""
 
-    # Secrets and ConfigMaps, as kind/name, that have changed since the pod started.
+    # Secrets and ConfigMaps that have changed since the pod started: what stands for kind/name, or that itself.
     stale: frozenset[str]
     # Whether requests wait and the engine makes no step.
     hangs: bool

@@ -49,7 +49,7 @@ class Agreement:
         kept = memory.rendered.get(service.revision) or _kept(service, live, now)
         made_of = (now.spec, now.resolved, now.refusal, kept)
         if memory.terms is None or memory.terms[0] != made_of:
-            memory.terms = (made_of, terms(service.spec, now, _values(service.spec, kept)))
+            memory.terms = (made_of, terms(service.spec, now, _values(service.spec, kept), self._settings))
         result = memory.terms[1]
         deployment = deployment_of(live, service.name, service.uid)
         if not result.refusal or not (deployment or revisions(live, service.uid)):

@@ -45,9 +45,9 @@ async def gather(
         return evidence
     for reader in memory.readers:
         evidence = await _read(reader, evidence)
-    nodes = evidence.nodes
-    if nodes and asks_for_gpus(evidence.deployment, evidence.pods):
-        gpus = supply(key.namespace, evidence.service.spec, nodes, View(surroundings.indices).all_pods())
+    view = View(surroundings.indices)
+    if asks_for_gpus(evidence.deployment, evidence.pods) and (nodes := view.nodes()):
+        gpus = supply(key.namespace, evidence.service.spec, nodes, view.all_pods())
         evidence = replace(evidence, supply=gpus)
     return evidence
 
@@ -84,7 +84,6 @@ def _watched(
         live=live,
         pods=[pod for pod in pods if pod.revision == service.revision],
         old_pods=[pod for pod in pods if pod.revision != service.revision],
-        nodes=view.nodes(),
         served=served,
         autoscaler=Autoscaler(
             hpa.autoscaler if hpa else None,

@@ -7,7 +7,7 @@ from ..api import CLASS_KIND, KIND
 from ..api.resource import Body, Key
 from ..api.serving_class import ServingClass
 from ..loop.kinds import Kind
-from ..manifests.kinds import CHILD_KINDS, ChildKind
+from ..manifests.kinds import CHILD_KINDS, LINKS, ChildKind
 from ..manifests.names import INSPECTION_LABEL
 from ..resources import RESOURCES
 from ..snapshots import inspection_pod
@@ -15,17 +15,18 @@ from ..snapshots.child import Child, child, instance
 from ..snapshots.node import Node
 from ..snapshots.node import snapshot as node
 from ..snapshots.own import ObjectSnapshot, key_of, snapshot
+from ..snapshots.owners import Link, link
 from ..snapshots.pod import PodSnapshot, pod
 from ..snapshots.serving_class import UnreadClass, serving_class
 from ..status.figures import fleet
 from ..status.schema import conform
 from ..watch.sources import Indices, Item, Source
-from .reconcile import ServiceReconciler
-from .view import CHILDREN, CLASSES, INSPECTIONS, NAMESPACES, NODES, PODS, SERVICES
+from .reconcile import NODES_CHANGED, ServiceReconciler
+from .view import CHILDREN, CLASSES, INSPECTIONS, NAMESPACES, NODES, POD_LINKS, PODS, SERVICES
 
 # Several events of a rollout come at once; they are worth one look.
 CHILD_EVENT_DELAY_SECONDS = 0.5
-# Nodes come in groups, and each concerns the plan of every service.
+# Nodes come in groups.
 NODE_EVENT_DELAY_SECONDS = 2.0
 
 
@@ -62,8 +63,9 @@ def _owner(body: Body, _: Indices) -> Iterable[Item]:
     return [Item(KIND, instance(body))]
 
 
-def _all(_: Body, indices: Indices) -> Iterable[Item]:
-    return [Item(KIND, key) for key in indices[SERVICES]]
+def _nodes(_: Body, __: Indices) -> Iterable[Item]:
+    """One look for all nodes that change within the delay: whom that concerns, it finds out."""
+    return [Item(KIND, NODES_CHANGED)]
 
 
 def _class(body: Body) -> Mapping[str, ServingClass | UnreadClass]:
@@ -92,11 +94,23 @@ def _child_source(row: ChildKind) -> Source:
     return Source(RESOURCES[row.kind], indices, _owner, delay, labelled=True, optional=row.optional)
 
 
+def _link_source(kind: str) -> Source:
+    """Who controls it is said when it is made; it is written at every step of a rollout."""
+
+    def keep(body: Body) -> Mapping[Key, Link]:
+        kept = link(body, kind)
+        return {instance(body): kept} if kept else {}
+
+    indices: dict[str, Any] = {POD_LINKS: keep}
+    return Source(RESOURCES[kind], indices, _owner, CHILD_EVENT_DELAY_SECONDS, labelled=True, by_snapshot=True)
+
+
 SOURCES = (
     Source(RESOURCES[KIND], {SERVICES: _service}, _itself),
     *map(_child_source, CHILD_KINDS),
+    *map(_link_source, LINKS),
     Source(RESOURCES["Pod"], {PODS: _pod, INSPECTIONS: _inspection}, _owner, CHILD_EVENT_DELAY_SECONDS, labelled=True),
-    Source(RESOURCES["Node"], {NODES: _node}, _all, NODE_EVENT_DELAY_SECONDS, by_snapshot=True),
+    Source(RESOURCES["Node"], {NODES: _node}, _nodes, NODE_EVENT_DELAY_SECONDS, by_snapshot=True),
     Source(RESOURCES[CLASS_KIND], {CLASSES: _class}, _of_class, by_snapshot=True),
     Source(RESOURCES["Namespace"], {NAMESPACES: _namespace}, _in_namespace, by_snapshot=True),
 )

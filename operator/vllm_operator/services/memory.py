@@ -48,6 +48,8 @@ class Memory:
     """What held then, with what was kept, and what that was made of."""
     rendered: Mapping[str, Packed] = field(default_factory=dict)
     """The rendering of the current spec, by its revision: the watch may not show what keeps it yet."""
+    asked: object = None
+    """What was to be assessed last, nodes aside."""
     assessed: tuple[object, Assessment] | None = None
     """What the last assessment was made of, and what came of it."""
     settled_at: float | None = None

@@ -6,6 +6,7 @@ The user's trouble becomes a condition and waits for a change; the world's is ra
 
 import logging
 from datetime import UTC, datetime
+from functools import partial
 
 from .. import metrics
 from ..again import Again, soonest
@@ -16,6 +17,7 @@ from ..apply.execute import GivesWayError, Hands, StillDeletingError, execute
 from ..assess.fits import Assessment, assess
 from ..cluster import GoneError, RefusedError, UnavailableError
 from ..loop.arrivals import Arrivals
+from ..loop.aside import Aside
 from ..loop.kinds import Surroundings
 from ..loop.write import ready
 from ..snapshots.own import ObjectSnapshot
@@ -28,10 +30,13 @@ from .first_status import Settling
 from .gather import gather
 from .memory import Memory, remember
 from .rules import rules
+from .stock import Stock
 from .view import View
 
 log = logging.getLogger(__name__)
 
+# A key that no service has: the nodes are to be looked at anew.
+NODES_CHANGED = Key("", "nodes")
 # The children of a deleted service of the same name are soon gone.
 PREDECESSOR_SECONDS = 3.0
 
@@ -45,16 +50,21 @@ class ServiceReconciler:
         self._memories: dict[Key, Memory] = {}
         self._agreement = Agreement(self._view, surroundings.settings)
         self._arrivals = Arrivals(surroundings.requeue, surroundings.clock)
+        self._stock = Stock(self._view.nodes)
+        self._aside = Aside()
 
     def known(self) -> list[Key]:
-        """All services."""
-        return self._view.known()
+        """All services, and before them the nodes, on which their plans rest."""
+        return [NODES_CHANGED, *self._view.known()]
 
     async def reconcile(self, key: Key) -> float | None:
         """Brings a service to its desired state. Returns seconds after which to look again; None: wait for a change."""
+        if key == NODES_CHANGED:
+            await self._look_at_nodes()
+            return None
         snapshot = self._view.service(key)
         if snapshot is None:
-            self._forget(key)
+            self.forget(key)
             return None
         if self._arrivals.is_held(key):
             return None
@@ -75,7 +85,7 @@ class ServiceReconciler:
         if evidence.spec_error:
             self._arrivals.settled(key)
             return [*await self._tell(Account(evidence), memory), *memory.claims.waits()]
-        assessment = self._assess(evidence, memory)
+        assessment = await self._assess(evidence, memory)
         outcome = await self._outcome(evidence, assessment, memory)
         account = Account(evidence, assessment, outcome)
         settling = Settling(
@@ -88,13 +98,25 @@ class ServiceReconciler:
             waits += await self._tell(account, memory)
         return waits
 
-    def _assess(self, evidence: Evidence, memory: Memory) -> Assessment:
-        """Whether the service fits; worked out anew when its spec, its model or the nodes have changed."""
+    async def _look_at_nodes(self) -> None:
+        for key in await self._stock.look():
+            self._surroundings.requeue(key)
+
+    async def _assess(self, evidence: Evidence, memory: Memory) -> Assessment:
+        """Whether the service fits; worked out anew when its spec, its model or the kinds of nodes have changed."""
         service = evidence.service
-        made_of = (service.generation, tuple(evidence.resolved), evidence.inspection, list(evidence.nodes))
+        asked = (service.generation, tuple(evidence.resolved), evidence.inspection)
+        if memory.asked != asked:
+            memory.asked = asked
+            # Pods may be rendered of this, once: a node that came a moment ago counts.
+            await self._look_at_nodes()
+        offer = self._stock.offer(service.key, service.spec, waits=evidence.supply is not None)
+        made_of = (asked, offer.kinds)
         if memory.assessed is None or memory.assessed[0] != made_of:
             image = self._surroundings.settings.default_image(service.spec.accelerator.resource)
-            memory.assessed = (made_of, assess(service, evidence.inspection, evidence.nodes, image))
+            work = partial(assess, service, evidence.inspection, offer.nodes, image)
+            # A plan, and what else would fit, take up to a tenth of a second of a large model's config.
+            memory.assessed = (made_of, await self._aside.do(service.namespace, work))
         return memory.assessed[1]
 
     async def _outcome(self, evidence: Evidence, assessment: Assessment, memory: Memory) -> Outcome:
@@ -145,12 +167,14 @@ class ServiceReconciler:
     def _remember(self, key: Key, uid: str) -> Memory:
         memory = self._memories.get(key)
         if memory is None or memory.uid != uid:
-            self._forget(key)
+            self.forget(key)
             memory = self._memories[key] = remember(key, uid, self._surroundings)
             self._arrivals.arrived(key)
         return memory
 
-    def _forget(self, key: Key) -> None:
+    def forget(self, key: Key) -> None:
+        """The service is gone, or another operator sees to it."""
         self._arrivals.settled(key)
         self._memories.pop(key, None)
+        self._stock.forget(key)
         fleet.forget(key)

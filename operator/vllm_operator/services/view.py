@@ -6,16 +6,17 @@ from dataclasses import dataclass
 from ..api.resource import Key
 from ..api.serving_class import ServingClass
 from ..assess.classes import Classes
-from ..snapshots.child import Live
+from ..snapshots.child import Child, Live
 from ..snapshots.inspection_pod import InspectionPod
 from ..snapshots.node import Node
 from ..snapshots.own import ObjectSnapshot
+from ..snapshots.owners import Link, pod_owners
 from ..snapshots.pod import PodSnapshot
 from ..snapshots.serving_class import UnreadClass
 from ..watch.sources import Indices
 
 SERVICES, CHILDREN, PODS, INSPECTIONS, NODES = "services", "children", "pods", "inspections", "nodes"
-CLASSES, NAMESPACES = "classes", "namespaces"
+CLASSES, NAMESPACES, POD_LINKS = "classes", "namespaces", "links"
 _UNREADABLE = (
     "the operator may not read ServingClasses; a cluster role with list and watch on servingclasses.vllm-operator.dev "
     "gives it that (value servingClasses.read of the chart)"
@@ -37,20 +38,37 @@ class View:
         return {(child.kind, child.name): child for child in self.indices[CHILDREN].get(key, ())}
 
     def pods(self, key: Key) -> list[PodSnapshot]:
-        """The service's pods that are not being deleted, by name."""
+        """The service's own pods that are not being deleted, by name."""
+        owners = self._owners(key)
         pods: Iterable[PodSnapshot] = self.indices[PODS].get(key, ())
-        return sorted((pod for pod in pods if not pod.terminating), key=lambda pod: pod.name)
+        return sorted((pod for pod in pods if not pod.terminating and pod.owner in owners), key=lambda pod: pod.name)
 
     def all_pods(self) -> Iterator[tuple[Key, PodSnapshot]]:
-        """The pods of all services, those that are being deleted too: they hold their GPUs until they have ended."""
+        """The pods of all services, those that are being deleted too: they hold their GPUs until they have ended.
+
+        By then their owners may be gone.
+        """
         for key, pods in self.indices[PODS].items():
+            owners = self._owners(key)
             for pod in pods:
-                yield key, pod
+                if pod.terminating or pod.owner in owners:
+                    yield key, pod
 
     def inspection(self, key: Key, inspected: str) -> InspectionPod | None:
-        """The pod of an inspect Job that is about `inspected`; None before it exists."""
+        """The pod of an inspect Job of the service that is about `inspected`; None before it exists."""
         pods: Iterable[InspectionPod] = self.indices[INSPECTIONS].get(key, ())
-        return max((pod for pod in pods if pod.key == inspected), key=lambda pod: pod.ended, default=None)
+        about = [pod for pod in pods if pod.key == inspected]
+        owners = self._owners(key, inspect=True) if about else frozenset()
+        return max((pod for pod in about if pod.owner in owners), key=lambda pod: pod.ended, default=None)
+
+    def _owners(self, key: Key, *, inspect: bool = False) -> frozenset[str]:
+        """Uids of what controls the service's own pods."""
+        service = self.service(key)
+        if service is None:
+            return frozenset()
+        children: Iterable[Child] = self.indices[CHILDREN].get(key, ())
+        links: Iterable[Link] = self.indices[POD_LINKS].get(key, ())
+        return pod_owners(children, links, service.uid, inspect=inspect)
 
     def nodes(self) -> list[Node]:
         """All nodes with GPUs; none where the operator may not see nodes."""

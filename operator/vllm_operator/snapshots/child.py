@@ -7,13 +7,15 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from sys import intern
 
 from ..api.resource import Body, Key
 from ..manifests import Packed
-from ..manifests.kinds import AUTOSCALERS
+from ..manifests.kinds import AUTOSCALERS, BY_KIND
 from ..manifests.metadata import Manifest
 from ..manifests.names import FIELD_MANAGER, INSTANCE_LABEL, REVISION_LABEL
 from ..manifests.packing import unpack_template
+from ..manifests.privileges import privileges
 from .revision import Kept
 from .revision import kept as kept_in
 
@@ -87,6 +89,11 @@ class Child:
     owns_replicas: bool = False
     autoscaler: AutoscalerSnapshot | None = None
     claim: ClaimSnapshot | None = None
+    # Of what has pods.
+    uid: str = ""
+    # Of a kept template: see manifests/hardening.py. Of a Deployment: see manifests/privileges.py.
+    template_version: int = 0
+    privileges: str = ""
 
     @property
     def template(self) -> Manifest:
@@ -150,6 +157,9 @@ def child(body: Body) -> Child:
         deployment=_deployment(body) if kind == "Deployment" else None,
         owns_replicas="f:replicas" in _applied_fields(metadata).get("f:spec", {}),
         autoscaler=AutoscalerSnapshot(_conditions(body.get("status") or {})) if kind in AUTOSCALERS else None,
+        uid=intern(str(metadata["uid"])) if BY_KIND[kind].pods else "",
+        template_version=kept.version,
+        privileges=privileges(body["spec"]["template"]).digest() if kind == "Deployment" else "",
     )
 
 

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .child import owner_uid
+
 
 @dataclass(frozen=True, slots=True)
 class InspectionPod:
@@ -13,6 +15,8 @@ class InspectionPod:
     """What was inspected: see manifests/inspection.py."""
     ended: bool
     message: str
+    owner: str
+    """The uid of its controlling owner: see owners.py."""
 
 
 def snapshot(body: Mapping[str, Any], label: str) -> InspectionPod | None:
@@ -20,10 +24,11 @@ def snapshot(body: Mapping[str, Any], label: str) -> InspectionPod | None:
     key = (body["metadata"].get("labels") or {}).get(label)
     if key is None:
         return None
+    owner = owner_uid(body["metadata"]) or ""
     status = body.get("status") or {}
     containers: list[Mapping[str, Any]] = status.get("containerStatuses") or [{}]
     ended = containers[0].get("state", {}).get("terminated")
     if ended:
-        return InspectionPod(key, True, ended.get("message") or ended.get("reason") or "")
+        return InspectionPod(key, True, ended.get("message") or ended.get("reason") or "", owner)
     # Without a container's word: evicted, or past the Job's deadline.
-    return InspectionPod(key, status.get("phase") in ("Failed", "Succeeded"), status.get("message") or "")
+    return InspectionPod(key, status.get("phase") in ("Failed", "Succeeded"), status.get("message") or "", owner)

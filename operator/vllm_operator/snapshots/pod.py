@@ -7,10 +7,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+from sys import intern
 
 from ..api.limits import count_of, cut_lines
 from ..api.resource import Body
-from ..manifests.names import CONTAINER, REVISION_LABEL
+from ..manifests.names import CONTAINER, REVISION_LABEL, SERVICE_UID_LABEL
+from .child import owner_uid
 from .pod_event import PodEvent
 
 
@@ -77,6 +79,10 @@ class PodSnapshot:
     ending: Ending | None = None
     asked: Asked = Asked()
     uid: str = ""
+    # The uid of its controlling owner: see owners.py.
+    owner: str = ""
+    # The label of its service's uid; empty for a pod of an earlier version of the operator.
+    service_uid: str = ""
     # Read on demand (readers/events.py), oldest first.
     events: tuple[PodEvent, ...] = ()
 
@@ -111,6 +117,8 @@ def pod(body: Body) -> PodSnapshot:
         ending=None if ready else _ending(container, readiness),
         asked=_holds(*_devices(spec)) if ready else _asked(spec),
         uid=metadata.get("uid", ""),
+        owner=intern(owner_uid(metadata) or ""),
+        service_uid=intern(metadata.get("labels", {}).get(SERVICE_UID_LABEL, "")),
     )
 
 

@@ -21,18 +21,22 @@ from ..api.limits import (
 )
 from ..inspection.kept import checked, pack_text
 from ..inspection.report import InspectionError
+from ..manifests.hardening import version_of
 from ..manifests.names import REVISION_LABEL
 from ..manifests.packing import pack_template
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """Packed, as there may be ten thousand services; `odd`: why it is nothing that we have kept."""
+    """Packed, as there may be ten thousand services."""
 
     template: bytes | None = None
     resolved: str | None = None
     model: bytes | None = None
+    version: int = 0
+    """Of the template."""
     odd: str = ""
+    """Why it is nothing that we have kept."""
 
 
 def kept(data: Any) -> Kept:
@@ -47,10 +51,10 @@ def kept(data: Any) -> Kept:
         resolved = _bounded(content["resolved"], RESOLVED_BYTES) if "resolved" in content else None
         if not _is_template(content["template"]) or not all(map(_is_resolved, content.get("resolved", ()))):
             return Kept(odd="it is no pod template of ours")
-        return Kept(pack_template(text), resolved)
+        return Kept(pack_template(text), resolved, version=version_of(content["template"]))
     except (OverLimitError, InspectionError) as error:
         return Kept(odd=str(error))
-    except (KeyError, IndexError, TypeError):
+    except (KeyError, IndexError, TypeError, AttributeError):
         return Kept(odd="it is nothing that the operator keeps")
 
 

@@ -12,6 +12,8 @@ from ..api.reasons import Finding, Reason
 from ..api.resource import InferenceService
 from ..inspection.kept import facts_of
 from ..manifests.amounts import surge
+from ..manifests.hardening import missing
+from ..snapshots.child import revisions
 from .evidence import Account
 
 _MOST_NAMES = 3
@@ -211,8 +213,23 @@ def scaling_active(account: Account) -> Verdict | None:
 
 def outdated(account: Account) -> Verdict | None:
     """There while pods run with what was right earlier. One cause at a time: the way out of all of them is the same."""
-    finding = _configuration_changed(account) or account.evidence.drift
+    finding = _configuration_changed(account) or _unhardened(account) or account.evidence.drift
     return Verdict(ConditionType.OUTDATED, True, *finding) if finding else None
+
+
+def _unhardened(account: Account) -> Finding | None:
+    """Pods that were rendered before a security fix of the operator."""
+    seen = account.evidence
+    deployment = seen.live.get(("Deployment", account.service.name))
+    kept = (child for child in revisions(seen.live, account.service.uid) if deployment)
+    template = next((child for child in kept if deployment and child.revision == deployment.revision), None)
+    if template is None or not (open_to := missing(template.template_version)):
+        return None
+    return (
+        Reason.TEMPLATE_OUTDATED,
+        f"the pods were rendered by an earlier version of the operator, in whose pods {'; '.join(open_to)}: set "
+        "rollout.restartedAt to the current time to roll them",
+    )
 
 
 def _configuration_changed(account: Account) -> tuple[str, str] | None:

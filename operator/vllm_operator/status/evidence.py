@@ -14,7 +14,6 @@ from ..assess.supply import Supply
 from ..diagnosis import Autoscaler, Finding
 from ..snapshots.child import DeploymentSnapshot, Live, deployment_of, revisions
 from ..snapshots.inspection_pod import InspectionPod
-from ..snapshots.node import Node
 from ..snapshots.pod import PodSnapshot
 
 
@@ -49,8 +48,6 @@ class Evidence:
     """Pods of the current rendering."""
     old_pods: Sequence[PodSnapshot] = ()
     """Pods of earlier renderings."""
-    nodes: Sequence[Node] = ()
-    """All nodes with GPUs; empty where the operator may not see nodes."""
     served: frozenset[str] = frozenset()
     """The optional kinds that the cluster knows."""
     autoscaler: Autoscaler = field(default_factory=Autoscaler)

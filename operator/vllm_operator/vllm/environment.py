@@ -7,6 +7,29 @@ from ..api import InferenceServiceSpec
 from ..settings import Settings
 from .paths import CA_PATH, CACHE_DIR, HOME_DIR, MIDDLEWARE_PATH
 
+_OWNED = {
+    # Libraries read settings there, and Python code: it is never on a claim, which others may write. What was
+    # below it and takes long to make stays on the claim.
+    "HOME": HOME_DIR,
+    "FLASHINFER_WORKSPACE_BASE": f"{CACHE_DIR}/home",
+    "CUDA_CACHE_PATH": f"{CACHE_DIR}/home/.nv/ComputeCache",
+    # The user has no name in upstream's image; torch and getpass look here before they give up.
+    "USER": "vllm",
+    "HF_HOME": f"{CACHE_DIR}/huggingface",
+    "VLLM_CACHE_ROOT": f"{CACHE_DIR}/vllm",
+    "VLLM_CONFIG_ROOT": f"{CACHE_DIR}/vllm-config",
+    "TRITON_CACHE_DIR": f"{CACHE_DIR}/triton",
+    "TORCHINDUCTOR_CACHE_DIR": f"{CACHE_DIR}/torchinductor",
+    "XDG_CACHE_HOME": f"{CACHE_DIR}/xdg",
+    "VLLM_NO_USAGE_STATS": "1",
+    "DO_NOT_TRACK": "1",
+    "PYTHONNOUSERSITE": "1",
+    "PYTHONPATH": str(PurePosixPath(MIDDLEWARE_PATH).parent),
+}
+_HUB = ("HF_ENDPOINT", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "HF_TOKEN")
+# The operator's own: it sets no others, and has set no others.
+OWN_NAMES = frozenset({*_OWNED, *_HUB, "VLLM_API_KEY", "VLLM_MEDIA_URL_ALLOW_REDIRECTS"})
+
 
 def configuration(spec: InferenceServiceSpec) -> dict[tuple[str, str], set[str]]:
     """Keys of the Secrets and ConfigMaps that a pod reads once, when it starts, by kind and name."""
@@ -47,26 +70,7 @@ def media_hosts(settings: Settings) -> tuple[str, ...] | None:
 
 def environment(spec: InferenceServiceSpec, settings: Settings) -> list[dict[str, Any]]:
     """Environment of vLLM's container, as in a PodSpec: the operator's, the hub settings, then the user's own."""
-    owned = {
-        # Libraries read settings there, and Python code: it is never on a claim, which others may write. What was
-        # below it and takes long to make stays on the claim.
-        "HOME": HOME_DIR,
-        "FLASHINFER_WORKSPACE_BASE": f"{CACHE_DIR}/home",
-        "CUDA_CACHE_PATH": f"{CACHE_DIR}/home/.nv/ComputeCache",
-        # The user has no name in upstream's image; torch and getpass look here before they give up.
-        "USER": "vllm",
-        "HF_HOME": f"{CACHE_DIR}/huggingface",
-        "VLLM_CACHE_ROOT": f"{CACHE_DIR}/vllm",
-        "VLLM_CONFIG_ROOT": f"{CACHE_DIR}/vllm-config",
-        "TRITON_CACHE_DIR": f"{CACHE_DIR}/triton",
-        "TORCHINDUCTOR_CACHE_DIR": f"{CACHE_DIR}/torchinductor",
-        "XDG_CACHE_HOME": f"{CACHE_DIR}/xdg",
-        "VLLM_NO_USAGE_STATS": "1",
-        "DO_NOT_TRACK": "1",
-        "PYTHONNOUSERSITE": "1",
-        "PYTHONPATH": str(PurePosixPath(MIDDLEWARE_PATH).parent),
-    }
-    variables = [{"name": key, "value": value} for key, value in owned.items()]
+    variables = [{"name": key, "value": value} for key, value in _OWNED.items()]
     if spec.allowed_media_domains is not None or media_hosts(settings) is not None:
         variables.append({"name": "VLLM_MEDIA_URL_ALLOW_REDIRECTS", "value": "0"})
     variables += hub_environment(spec, settings)

@@ -26,6 +26,8 @@ App = Callable[[Message, Receive, Send], Awaitable[None]]
 MARK = Path("/tmp/draining")  # noqa: S108 - a volume of the container
 # Kind/name/key of what the pod was given as environment, which does not change while it runs; the kubelet renews these.
 CONFIGURATION = Path("/etc/vllm/configuration")
+# Beside this file: the uid of the service, which whoever reaches only the port does not know.
+UID_FILE = Path(__file__).with_name("service-uid")
 TERMINATION_MESSAGE = Path("/dev/termination-log")
 READY, STATE = "/-/ready", "/-/state"
 # What probes and Prometheus ask; all else wants the key. vLLM guards some prefixes only, and not /invocations.
@@ -59,6 +61,7 @@ class Middleware:
             _end(NO_KEY)
         self.key = _digest(key.encode()) if key else None
         self.started_with = _configuration()
+        self.uid = UID_FILE.read_text().strip() if UID_FILE.is_file() else ""
         self.requests = self.waiting = self.stuck = 0
         self.last_end = self.seen_at = time.monotonic()
         self.seen: tuple[float, ...] = ()
@@ -122,14 +125,14 @@ class Middleware:
             await self.app(inner, receive, send)
 
     def state(self) -> dict[str, Any]:
-        """For the preStop hook and the operator; holds no content of anything."""
+        """For the preStop hook and the operator; holds no content of anything, and no name. Anybody may ask for it."""
         before, now = self.started_with, _configuration()
         changed = [path for path in before.keys() | now.keys() if before.get(path) != now.get(path)]
         return {
             "draining": _draining(),
             "requests": self.requests,
             "quietSeconds": round(time.monotonic() - self.last_end, 1) if not self.requests else 0.0,
-            "stale": sorted({path.rpartition("/")[0] for path in changed}),
+            "stale": sorted({hidden(self.uid, path.rpartition("/")[0]) for path in changed} - {""}),
             "hang": self.hang,
         }
 
@@ -160,6 +163,14 @@ class Middleware:
             # The operator reads it in the pod's status after the liveness probe has ended this process.
             TERMINATION_MESSAGE.write_text(hang)
         return stalled
+
+
+def hidden(uid: str, name: str) -> str:
+    """What stands for a name of a Secret or ConfigMap where anybody may read it; empty without the service's uid.
+
+    Who knows the uid, which is random, can tell of which name it is. Else it cannot be found by trying names.
+    """
+    return hmac.new(uid.encode(), name.encode(), hashlib.sha256).hexdigest() if uid else ""
 
 
 def _end(words: str) -> NoReturn:

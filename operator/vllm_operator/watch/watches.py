@@ -35,14 +35,26 @@ GONE_API_SECONDS = 1.0
 OVERLOOKED_SECONDS = 60.0
 
 
+class _Answer(aiohttp.ClientResponse):
+    """An answer of the API server. A list of no metadata has `null` for its items, which kopf does not take."""
+
+    async def json(self, **options: Any) -> Any:
+        """The body, as kopf reads a list."""
+        found = await super().json(**options)
+        return {**found, "items": []} if isinstance(found, dict) and found.get("items", ...) is None else found
+
+
 class Watches:
     """The watches of one operator. `on_gap()` is called when one has missed something: all has to start again.
 
-    `optional` are the resources (plurals) that the cluster may come to serve, and cease to serve.
+    `optional` are the resources (plurals) that the cluster may come to serve, and cease to serve; of those in
+    `metadata_only` nothing but the metadata is asked for.
     """
 
-    def __init__(self, on_gap: Callable[[], None], optional: Collection[str] = ()) -> None:
-        self._on_gap, self._optional = on_gap, optional
+    def __init__(
+        self, on_gap: Callable[[], None], optional: Collection[str] = (), metadata_only: Collection[str] = ()
+    ) -> None:
+        self._on_gap, self._optional, self._metadata_only = on_gap, optional, metadata_only
         self._opened: dict[str, float] = {}
         self._overlooked: dict[str, float] = {}
         self._login_at = -LOGIN_SECONDS
@@ -65,7 +77,8 @@ class Watches:
             headers=connection.as_http_headers(),
             proxy=connection.proxy_url,
             trace_configs=[self._trace()],
-            middlewares=(self._outlive_api,),
+            response_class=_Answer,
+            middlewares=(self._outlive_api, self._ask_for_metadata),
         )
         return kopf.AiohttpSession(server=connection.server, aiohttp_session=session, expiration=connection.expiration)
 
@@ -106,6 +119,15 @@ class Watches:
             await asyncio.sleep(GONE_API_SECONDS)
             response = await send(request)
         return response
+
+    async def _ask_for_metadata(
+        self, request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        """See https://kubernetes.io/docs/reference/using-api/api-concepts/#alternate-representations-of-resources."""
+        if request.url.name in self._metadata_only:
+            kind = "PartialObjectMetadata" if "watch" in request.url.query else "PartialObjectMetadataList"
+            request.headers["Accept"] = f"application/json;as={kind};g=meta.k8s.io;v=v1"
+        return await send(request)
 
     def _trace(self) -> aiohttp.TraceConfig:
         trace = aiohttp.TraceConfig()

@@ -1,17 +1,39 @@
 """What an operator watches: all of its kinds' sources, as far as it may."""
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 
 from support.fake_api import FakeApi, refusal
+from vllm_operator.api.resource import Key
 from vllm_operator.cluster import Cluster, path
 from vllm_operator.kinds import KINDS
+from vllm_operator.loop.kinds import Kind
+from vllm_operator.loop.lease import Place
 from vllm_operator.loop.operator import Operator
 from vllm_operator.settings import Settings
+from vllm_operator.watch.optional import OptionalApis
 
 ALL = {source.resource.plural for kind in KINDS for source in kind.sources}
 CLASSES, NAMESPACES = path("ServingClass", ""), path("Namespace", "")
+
+
+class Recording:
+    """A reconciler that writes down what is done with its one object, and looks at nothing."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+
+    async def reconcile(self, key: Key) -> float | None:
+        self.done.append(f"reconcile {key}")
+        return None
+
+    def known(self) -> list[Key]:
+        return [Key("team-a", "llama"), Key("team-b", "llama")]
+
+    def forget(self, key: Key) -> None:
+        self.done.append(f"forget {key}")
 
 
 def watched(operator: Operator) -> set[str]:
@@ -20,7 +42,7 @@ def watched(operator: Operator) -> set[str]:
 
 def operator(api: FakeApi, *namespaces: str) -> Operator:
     found = Operator(KINDS, Settings(watch_namespaces=namespaces), asyncio.Event())
-    asyncio.run(found.leave_out_ungranted(Cluster(api, lambda _: False)))
+    asyncio.run(found.leave_out_ungranted(Cluster(api, lambda _: 0.0)))
     return found
 
 
@@ -52,7 +74,7 @@ def test_it_starts_again_once_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
     found = operator(api, "team-a")
 
     async def wait() -> None:
-        looks = asyncio.create_task(found.await_rights(Cluster(api, lambda _: False)))
+        looks = asyncio.create_task(found.await_rights(Cluster(api, lambda _: 0.0)))
         await asyncio.sleep(0.05)
         assert not found.stop.is_set()
         api.objects[CLASSES] = {"items": []}
@@ -61,3 +83,32 @@ def test_it_starts_again_once_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
         looks.cancel()
 
     asyncio.run(wait())
+
+
+def test_what_another_operator_has_taken_is_forgotten_and_looked_at_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vllm_operator.loop.leases.LOOK_SECONDS", 0.01)
+    monkeypatch.setattr("vllm_operator.loop.lease.RENEW_SECONDS", 0.02)
+    api, reconciler = FakeApi(), Recording()
+    kind = Kind("Thing", (), lambda _: reconciler)
+    settings = Settings(watch_namespaces=("team-a", "team-b"), heed_old_leases=False)
+
+    async def play() -> None:
+        found = Operator((kind,), settings, asyncio.Event())
+        cluster = Cluster(api, found.leases.seconds)
+        found.begin(cluster, OptionalApis(cluster, found.watches, found.queue_all), {})
+        tasks = [asyncio.create_task(job) for job in (found.queue.run(), *found.leases.tasks(cluster))]
+        await asyncio.sleep(0.1)
+        assert sorted(reconciler.done) == ["reconcile team-a/llama", "reconcile team-b/llama"]
+        reconciler.done.clear()
+        lease = path("Lease", *Place("kube-system", "vllm-operator-in-team-a")[:2])
+        api.put(lease, {**api.objects[lease], "spec": {"holderIdentity": "another"}})
+        await asyncio.sleep(0.1)
+        found.queue_all()
+        await asyncio.sleep(0.1)
+        for task in tasks:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    asyncio.run(play())
+    assert set(reconciler.done) == {"forget team-a/llama", "reconcile team-b/llama"}

@@ -39,6 +39,11 @@ def run(main: Coroutine[Any, Any, T]) -> T:
         return runner.run(main)
 
 
+def team(key: str) -> str:
+    """The group of a key: what stands before the slash."""
+    return key.partition("/")[0]
+
+
 def drive(
     work: Callable[[str], Awaitable[float | None]],
     scenario: Callable[[WorkQueue[str]], Awaitable[None]],
@@ -47,7 +52,7 @@ def drive(
     """Runs the queue while the scenario plays, then ends it."""
 
     async def main() -> None:
-        queue = WorkQueue(work, workers)
+        queue = WorkQueue(work, workers, group=team)
         runner = asyncio.create_task(queue.run())
         await asyncio.wait_for(scenario(queue), 30)
         runner.cancel()
@@ -140,6 +145,68 @@ def test_no_more_keys_at_once_than_workers() -> None:
     assert most == 3
 
 
+def test_groups_take_turns_and_within_one_the_first_is_first() -> None:
+    seen: list[str] = []
+
+    async def work(key: str) -> None:
+        seen.append(key)
+
+    async def scenario(queue: WorkQueue[str]) -> None:
+        for number in range(300):
+            queue.add(f"a/{number}")
+        queue.add("b/0", 0.0)
+        queue.add("c/0")
+        queue.add("c/1")
+        await until(lambda: len(seen) == 303)
+
+    drive(work, scenario, workers=1)
+    assert seen[:6] == ["a/0", "b/0", "c/0", "a/1", "c/1", "a/2"]
+    assert [key for key in seen if team(key) == "a"] == [f"a/{number}" for number in range(300)]
+
+
+def test_a_group_that_never_stops_adding_delays_another_by_one_key() -> None:
+    seen: list[str] = []
+
+    async def scenario(queue: WorkQueue[str]) -> None:
+        for number in range(300):
+            queue.add(f"a/{number}")
+        await until(lambda: "b/late" in seen)
+
+    async def main() -> None:
+        async def work(key: str) -> float | None:
+            seen.append(key)
+            if len(seen) == 50:
+                queue.add("b/late")
+            await asyncio.sleep(0.01)
+            return 0.0 if team(key) == "a" else None  # an edit follows each
+
+        queue = WorkQueue(work, 1, group=team)
+        runner = asyncio.create_task(queue.run())
+        await asyncio.wait_for(scenario(queue), 60)
+        runner.cancel()
+
+    run(main())
+    assert seen.index("b/late") <= 51
+
+
+def test_a_key_that_is_due_is_not_queued_again_by_its_older_and_later_entry() -> None:
+    seen: list[tuple[str, float]] = []
+
+    async def work(key: str) -> None:
+        seen.append((key, asyncio.get_running_loop().time()))
+
+    async def scenario(queue: WorkQueue[str]) -> None:
+        start = asyncio.get_running_loop().time()
+        queue.add("a", 4.0)
+        queue.add("a", 1.0)
+        await asyncio.sleep(start + 2.0 - asyncio.get_running_loop().time())
+        queue.add("a", start + 4.0 - asyncio.get_running_loop().time())
+        await asyncio.sleep(5.0)
+
+    drive(work, scenario, workers=1)
+    assert [at for _, at in seen] == pytest.approx([1.0, 4.0], abs=0.01)
+
+
 def test_a_failure_is_tried_again_with_growing_pauses_and_does_not_stop_others() -> None:
     times: list[float] = []
     others: list[str] = []
@@ -207,7 +274,7 @@ def test_a_cancellation_that_comes_with_an_event_ends_it() -> None:
         return
 
     async def main() -> bool:
-        queue = WorkQueue(work, 1)
+        queue = WorkQueue(work, 1, group=team)
         runner = asyncio.create_task(queue.run())
         queue.add("later", 60)
         await asyncio.sleep(0.01)

@@ -29,7 +29,7 @@ class Desk:
     def __init__(self) -> None:
         self.api, self.clock = FakeApi(), Clock()
         self.api.put(path(KIND, *ABOUT.key), {"kind": KIND, "metadata": {"name": "llama", "namespace": "team-a"}})
-        self.writer = StatusWriter(Cluster(self.api, lambda _: True), self.clock)
+        self.writer = StatusWriter(Cluster(self.api, lambda _: 10.0), self.clock)
 
     def write(self, before: dict[str, Any], after: dict[str, Any]) -> Again | None:
         """One call."""

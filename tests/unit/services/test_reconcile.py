@@ -178,19 +178,7 @@ def test_children_of_a_deleted_service_of_this_name_are_waited_for() -> None:
 
 def test_a_message_that_only_tells_progress_settles_and_waits() -> None:
     world, key = serving()
-    url = path("Deployment", NAMESPACE, "llama")
-    pod = {
-        "metadata": {
-            "name": "llama-1",
-            "namespace": NAMESPACE,
-            "uid": "p",
-            "labels": world.api.objects[url]["spec"]["template"]["metadata"]["labels"],
-        },
-        "spec": {"containers": [{"name": "vllm", "image": "i"}]},
-        "status": {},
-    }
-    world.api.objects[path("Pod", NAMESPACE, "llama-1")] = pod
-    world.watch()
+    world.pod()
     assert world.reconcile(key) == max(PROGRESS_SECONDS, SETTLE_SECONDS)
     assert world.writes() == []
     world.clock.now += PROGRESS_SECONDS

@@ -16,7 +16,7 @@ from prometheus_client import REGISTRY, Gauge, Histogram
 
 from cluster.host import REPOSITORY
 from vllm_operator.vllm import middleware
-from vllm_operator.vllm.middleware import Message, Middleware, Receive, Send
+from vllm_operator.vllm.middleware import Message, Middleware, Receive, Send, hidden
 
 KEY = "sk-one"
 
@@ -271,14 +271,19 @@ def project(files: Path, version: str, values: dict[str, str]) -> None:
             (volume / kind).symlink_to(f"..data/{kind}")
 
 
-def test_a_changed_secret_is_named_and_its_content_is_not(files: Path) -> None:
+def test_a_changed_secret_is_told_to_who_knows_the_service_and_neither_name_nor_content_to_others(
+    files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uid = files / "service-uid"
+    uid.write_text("4a8e")
+    monkeypatch.setattr(middleware, "UID_FILE", uid)
     values = {"Secret/hf-token/token": "hf_old", "Secret/same/a": "1", "ConfigMap/templates/llama.jinja": "{{ old }}"}
     project(files, "one", values)
     app = Middleware(vllm)
 
     def stale() -> list[str]:
         text = ask(app, "/-/state")[1]
-        assert "hf_" not in text
+        assert not [word for word in ("hf", "templates", "Secret", "ConfigMap") if word in text]
         names: list[str] = json.loads(text)["stale"]
         return names
 
@@ -286,9 +291,17 @@ def test_a_changed_secret_is_named_and_its_content_is_not(files: Path) -> None:
     project(files, "two", values)
     assert stale() == []
     project(files, "three", {**values, "Secret/hf-token/token": "hf_new"})
-    assert stale() == ["Secret/hf-token"]
+    assert stale() == [hidden("4a8e", "Secret/hf-token")]
     project(files, "four", {key: value for key, value in values.items() if "templates" not in key})
-    assert stale() == ["ConfigMap/templates"]
+    assert stale() == [hidden("4a8e", "ConfigMap/templates")]
+
+
+def test_without_the_uid_of_the_service_nothing_stands_for_a_name(files: Path) -> None:
+    project(files, "one", {"Secret/hf-token/token": "hf_old"})
+    app = Middleware(vllm)
+    project(files, "two", {"Secret/hf-token/token": "hf_new"})
+    assert app.state()["stale"] == []
+    assert hidden("a", "Secret/x") != hidden("b", "Secret/x")
 
 
 class Server(threading.Thread):

@@ -1,0 +1,156 @@
+"""Whether a pod template that was kept may be applied today, whoever has written it. Pure; clauses for people.
+
+Whoever may edit a namespace can put a template of his own in the place of a kept one. What is applied has the shape
+that the operator gives its pods, of this version or an earlier one, and asks for what the platform team allows today,
+or for what the Deployment has in any case. It says nothing of the numbers in it.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from ..api.environment import refusal
+from ..api.pod import PodSettings
+from ..api.spec import InferenceServiceSpec
+from ..manifests.names import CONTAINER, PORT_NAME
+from ..manifests.privileges import Privileges, privileges
+from ..manifests.security import container_security, pod_security
+from ..settings import Settings
+from ..vllm.argv import PORT
+from ..vllm.environment import OWN_NAMES
+from ..vllm.paths import MIDDLEWARE_PATH
+from .policy import refused
+
+# What the operator's templates have, of this version and of all earlier ones: manifests/pod.py.
+_OF_POD = frozenset(
+    {
+        "affinity",
+        "automountServiceAccountToken",
+        "containers",
+        "enableServiceLinks",
+        "imagePullSecrets",
+        "nodeSelector",
+        "priorityClassName",
+        "runtimeClassName",
+        "schedulerName",
+        "securityContext",
+        "serviceAccountName",
+        "terminationGracePeriodSeconds",
+        "tolerations",
+        "topologySpreadConstraints",
+        "volumes",
+    }
+)
+_OF_CONTAINER = frozenset(
+    {
+        "args",
+        "command",
+        "env",
+        "image",
+        "imagePullPolicy",
+        "lifecycle",
+        "livenessProbe",
+        "name",
+        "ports",
+        "readinessProbe",
+        "resources",
+        "securityContext",
+        "startupProbe",
+        "terminationMessagePolicy",
+        "volumeMounts",
+    }
+)
+_KINDS_OF_VOLUMES = frozenset({"configMap", "downwardAPI", "emptyDir", "persistentVolumeClaim", "projected"})
+_ODD = "it is no pod template of ours"
+_MODULES = MIDDLEWARE_PATH.rpartition("/")[0]
+
+
+def bars(template: Mapping[str, Any], spec: InferenceServiceSpec, settings: Settings, deployed: str = "") -> str:
+    """Why a kept template must not be applied, as a clause; empty where it may.
+
+    `spec`: of the service, with what was resolved. `deployed`: the digest of what the Deployment asks for, if it is of
+    the same rendering: then nothing more is asked for.
+    """
+    try:
+        if told := next(_shapes(template), ""):
+            return told
+        asked = privileges(template)
+        return "" if asked.digest() == deployed else _not_allowed(asked, spec, settings)
+    except (KeyError, IndexError, TypeError, AttributeError, ValueError):
+        return _ODD
+
+
+def _shapes(template: Mapping[str, Any]) -> Iterator[str]:
+    """What is not as in any template that the operator has ever rendered."""
+    spec = template["spec"]
+    yield from _others("spec", spec, _OF_POD)
+    if spec["securityContext"] != pod_security(spec["securityContext"]["fsGroup"]):
+        yield "its pods have another securityContext"
+    if spec["automountServiceAccountToken"] is not False:
+        yield "its pods have a token of the API server"
+    yield from _shapes_of_container(spec["containers"])
+    for volume in spec["volumes"]:
+        yield from _shapes_of_volume(volume)
+
+
+def _shapes_of_container(containers: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    (container,) = containers
+    yield from _others("container", container, _OF_CONTAINER)
+    if (container["name"], container["command"]) != (CONTAINER, ["vllm", "serve"]):
+        yield "its container runs something else than vLLM's server"
+    if container["securityContext"] != container_security():
+        yield "its container has another securityContext"
+    if container["ports"] != [{"name": PORT_NAME, "containerPort": PORT, "protocol": "TCP"}]:
+        yield "its container has other ports"
+    hook = container["lifecycle"]["preStop"]["exec"]["command"]
+    if list(container["lifecycle"]) != ["preStop"] or hook[:3] != ["python3", "-I", MIDDLEWARE_PATH]:
+        yield "its container runs something else before it stops"
+    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+        if set(container[probe]["httpGet"]) != {"path", "port"}:
+            yield f"its {probe} asks something else than vLLM"
+    for variable in container["env"]:
+        if variable["name"] == "PYTHONPATH" and variable.get("value") != _MODULES:
+            yield "its PYTHONPATH leads elsewhere"
+
+
+def _shapes_of_volume(volume: Mapping[str, Any]) -> Iterator[str]:
+    name, kinds = volume["name"], set(volume) - {"name"}
+    if len(kinds) != 1 or not kinds <= _KINDS_OF_VOLUMES:
+        yield f"its volume {name} is of a kind that the operator mounts none of"
+    for source in volume.get("projected", {}).get("sources", ()):
+        if not set(source) <= {"secret", "configMap"}:
+            yield f"its volume {name} holds something else than keys of Secrets and ConfigMaps"
+
+
+def _others(what: str, found: Mapping[str, Any], known: frozenset[str]) -> Iterator[str]:
+    if others := sorted(set(found) - known):
+        yield f"its {what} has {', '.join(others)}, which the operator sets nowhere"
+
+
+def _not_allowed(asked: Privileges, spec: InferenceServiceSpec, settings: Settings) -> str:
+    """What is not allowed today, in the words for a spec that asked for it."""
+    for name in asked.environment:
+        if name not in OWN_NAMES and (told := refusal(name)):
+            return told
+    pod = PodSettings.model_validate({}).model_copy(
+        update={
+            "labels": dict.fromkeys(asked.labels, ""),
+            "annotations": dict.fromkeys(asked.annotations, ""),
+            "priority_class_name": asked.priority_class,
+            "runtime_class_name": asked.runtime_class,
+            "service_account_name": asked.service_account,
+        }
+    )
+    model = spec.model.model_copy(update={"trust_remote_code": asked.remote_code})
+    image = None if _is_of_default(asked.image, settings) else asked.image
+    finding = refused(spec.model_copy(update={"image": image, "model": model, "pod": pod}), settings)
+    return finding[1] if finding else ""
+
+
+def _is_of_default(image: str, settings: Settings) -> bool:
+    """Whether it is a default image, of this version of the operator or of another one."""
+    return _repository(image) in {_repository(settings.images.gpu), _repository(settings.images.cpu)}
+
+
+def _repository(image: str) -> str:
+    folder, slash, name = image.partition("@")[0].rpartition("/")
+    return f"{folder}{slash}{name.partition(':')[0]}"

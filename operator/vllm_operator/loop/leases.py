@@ -1,0 +1,127 @@
+"""Who acts: of all operators in a cluster, the one that holds the Leases, for the cluster or namespace by namespace.
+
+An operator for the whole cluster needs a Lease of a fixed name; one for some namespaces needs one for each of them, and
+acts where it holds it, so that operators for different namespaces do not wait for each other. All of these lie in one
+namespace that is the same for all releases and that only the platform team writes (the setting leaseNamespace): who may
+edit in a tenant's namespace has no say. An operator for the whole cluster and one for a namespace of it do not know of
+each other.
+
+Versions up to 0.1 know only an older Lease: in `default` for the cluster, else in the watched namespace itself, where
+tenants may write it. So that one operator acts at each moment of an upgrade, and of the way back, this version holds
+that one too, after the other. A tenant must not end the operator by it. An operator takes a Lease only when it was seen
+unchanged for its duration; so what is written into one that was renewed in time was not written by an operator, and is
+taken back. What a tenant still can do is to keep this operator from beginning: in his own namespace, or from `default`
+in the whole cluster. Hence the setting heedOldLeases, to be switched off when no such version runs any more.
+
+A Lease that is lost ends the work on what it covers, and nothing else: the process goes on, forgets what it remembered
+of these objects, as another operator may have changed them, and waits for its turn.
+"""
+
+import asyncio
+import logging
+import os
+import platform
+from collections.abc import Callable, Coroutine
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+from ..cluster import Cluster
+from ..resources import OLD_CLUSTER_NAMESPACE, OLD_LEASE, lease_of
+from ..settings import Settings
+from .lease import DEADLINE_SECONDS, Lease, Place, now
+
+log = logging.getLogger(__name__)
+
+# How often each Lease is looked at.
+LOOK_SECONDS = 2.0
+
+
+class Told(NamedTuple):
+    """Who wants to know, of a namespace (None: of all), that this operator may act, and that another one has acted."""
+
+    held: Callable[[str | None], None]
+    lost: Callable[[str | None], None]
+
+
+def places(namespace: str | None, settings: Settings) -> list[Place]:
+    """The Leases that an operator needs to act in a namespace (None: in all), in the order in which it takes them."""
+    old = Place(namespace or OLD_CLUSTER_NAMESPACE, OLD_LEASE, contested=True)
+    return [Place(settings.lease_namespace, lease_of(namespace)), *([old] if settings.heed_old_leases else [])]
+
+
+class Hold:
+    """What it takes to act in one namespace, or in all: every one of these Leases, each after the one before it."""
+
+    def __init__(self, leases: list[Lease], on_held: Callable[[], None], on_lost: Callable[[], None]) -> None:
+        self._leases, self._on_held, self._on_lost = leases, on_held, on_lost
+        self._held = False
+
+    def seconds(self) -> float:
+        """For how many seconds no other operator acts: a write has to be over by then. 0: none may begin."""
+        return min(lease.seconds() for lease in self._leases)
+
+    def tasks(self, cluster: Cluster) -> list[Coroutine[Any, Any, None]]:
+        """What has to run for the Leases to be held: each is renewed by itself, so that none waits for another."""
+        return [self._hold(cluster, number) for number in range(len(self._leases))]
+
+    async def _hold(self, cluster: Cluster, number: int) -> None:
+        while True:
+            await self.look(cluster, number)
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def look(self, cluster: Cluster, number: int) -> None:
+        """Looks at one of the Leases; it is taken and renewed only where the ones before it are held."""
+        lease = self._leases[number]
+        if await lease.look(cluster, take=all(before.seconds() for before in self._leases[:number])):
+            log.warning("another operator has taken the Lease %s: leaves to it what that covers", lease.place)
+            self._held = False
+            self._on_lost()
+            # Whoever has taken this one needs the ones after it.
+            await asyncio.gather(*(after.release(cluster) for after in self._leases[number + 1 :]))
+        held, self._held = self._held, bool(self.seconds())
+        if self._held and not held:
+            lease.say(f"holds {' and '.join(f'the Lease {one.place}' for one in self._leases)}: acts")
+            self._on_held()
+        elif held and not self._held:
+            log.warning("could not renew the Lease %s in time: writes nothing", lease.place)
+
+    async def release(self, cluster: Cluster) -> None:
+        """Lets others act."""
+        await asyncio.gather(*(lease.release(cluster) for lease in self._leases))
+
+    def answered(self) -> float:
+        """When the API server has answered last."""
+        return max(lease.answered for lease in self._leases)
+
+
+class Leases:
+    """All Leases of one operator, as its settings have it."""
+
+    def __init__(self, settings: Settings, told: Told, clock: Callable[[], float] = now) -> None:
+        self._clock = clock
+        # A container that was restarted in its pod goes on at once; outside of a pod, every process is another one.
+        identity = os.environ.get("POD_NAME") or f"{platform.node()}_{uuid4().hex[:12]}"
+
+        def hold(namespace: str | None) -> Hold:
+            leases = [Lease(place, identity, clock) for place in places(namespace, settings)]
+            return Hold(leases, lambda: told.held(namespace), lambda: told.lost(namespace))
+
+        namespaces: tuple[str | None, ...] = settings.watch_namespaces or (None,)
+        self._holds = {namespace: hold(namespace) for namespace in namespaces}
+
+    def seconds(self, namespace: str) -> float:
+        """For how many seconds this operator may write in a namespace; 0: not now."""
+        found = self._holds.get(None) or self._holds.get(namespace)
+        return found.seconds() if found else 0.0
+
+    def tasks(self, cluster: Cluster) -> list[Any]:
+        """What has to run for the Leases to be held."""
+        return [task for hold in self._holds.values() for task in hold.tasks(cluster)]
+
+    async def release(self, cluster: Cluster) -> None:
+        """Lets others act."""
+        await asyncio.gather(*(hold.release(cluster) for hold in self._holds.values()))
+
+    def api_answers(self) -> bool:
+        """Whether the API server has answered a moment ago."""
+        return any(self._clock() - hold.answered() < DEADLINE_SECONDS for hold in self._holds.values())

@@ -1,0 +1,129 @@
+"""Kept pod templates: what any version of the operator rendered may be applied, and nothing that reaches further."""
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import yaml
+
+from cluster.host import REPOSITORY
+from support.snapshots import service
+from vllm_operator.api.resource import InferenceService
+from vllm_operator.assess.kept import bars
+from vllm_operator.cli.render import service_of
+from vllm_operator.manifests import Rendering, pod_template
+from vllm_operator.manifests.privileges import privileges
+from vllm_operator.settings import Images, Settings
+
+SETTINGS = Settings()
+TEMPLATE = pod_template(service(), SETTINGS)
+Template = dict[str, Any]
+TOKEN = {"sources": [{"serviceAccountToken": {"path": "token"}}]}
+
+
+def bad(change: Callable[[Template, Template, Template], object], **settings: Any) -> str:
+    """Why a template with a change to (all of it, its pods' spec, their container) is not applied."""
+    template = copy.deepcopy(TEMPLATE)
+    change(template, template["spec"], template["spec"]["containers"][0])
+    return bars(template, service().spec, Settings(**settings))
+
+
+def complete() -> tuple[InferenceService, Settings]:
+    own = Settings.model_validate(yaml.safe_load((REPOSITORY / "tests/golden/services/settings.yaml").read_text()))
+    written = service_of(yaml.safe_load((REPOSITORY / "tests/control_plane/complete.yaml").read_text()))
+    every = {"hub_endpoint": "x", "http_proxy": "x", "https_proxy": "x", "no_proxy": "x", "ca_config_map": "x"}
+    return written, own.model_copy(update=every)
+
+
+def test_what_is_rendered_may_be_applied() -> None:
+    assert bars(TEMPLATE, service().spec, SETTINGS) == ""
+    owner, own = complete()
+    template = pod_template(owner, own, Rendering("1" * 40, ("NVIDIA-H100-80GB-HBM3",)))
+    assert bars(template, owner.spec, own) == ""
+
+
+def test_what_the_first_version_rendered_may_be_applied() -> None:
+    template = copy.deepcopy(TEMPLATE)
+    template["metadata"]["annotations"] = {"vllm-operator.dev/middleware": "import asyncio"}
+    pod = template["spec"]
+    pod["volumes"] = [volume for volume in pod["volumes"] if volume["name"] != "home"]
+    container = pod["containers"][0]
+    container["env"] = [
+        {"name": "HOME", "value": "/cache/home"},
+        {"name": "USER", "value": "vllm"},
+        {"name": "PYTHONPATH", "value": "/etc/vllm/operator"},
+    ]
+    assert bars(template, service().spec, SETTINGS) == ""
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda _, pod, __: pod.update(hostNetwork=True), "its spec has hostNetwork"),
+        (lambda _, pod, __: pod.update(initContainers=[]), "its spec has initContainers"),
+        (lambda _, pod, __: pod.update(nodeName="n"), "its spec has nodeName"),
+        (lambda _, pod, __: pod["securityContext"].update(runAsUser=0), "another securityContext"),
+        (lambda _, pod, __: pod["securityContext"].update(fsGroup=0), "another securityContext"),
+        (lambda _, pod, __: pod.update(automountServiceAccountToken=True), "token of the API server"),
+        (lambda _, pod, __: pod["containers"].append({"name": "x"}), "no pod template of ours"),
+        (lambda _, pod, __: pod["volumes"].append({"name": "x", "hostPath": {"path": "/"}}), "volume x is of a kind"),
+        (lambda _, pod, __: pod["volumes"].append({"name": "x", "csi": {}}), "volume x is of a kind"),
+        (lambda _, pod, __: pod["volumes"].append({"name": "x", "projected": TOKEN}), "volume x holds something else"),
+        (lambda *parts: parts[2]["securityContext"].update(privileged=True), "another securityContext"),
+        (lambda *parts: parts[2].update(command=["sh"]), "runs something else than vLLM's server"),
+        (lambda *parts: parts[2].update(envFrom=[]), "its container has envFrom"),
+        (lambda *parts: parts[2]["ports"][0].update(hostPort=80), "other ports"),
+        (lambda *parts: parts[2]["lifecycle"].update(postStart={}), "before it stops"),
+        (lambda *parts: parts[2]["lifecycle"]["preStop"]["exec"].update(command=["sh"]), "before it stops"),
+        (lambda *parts: parts[2]["startupProbe"]["httpGet"].update(host="h"), "its startupProbe asks"),
+        (lambda *parts: parts[2]["livenessProbe"].pop("httpGet"), "no pod template of ours"),
+        (lambda *parts: parts[2]["env"].append({"name": "PYTHONPATH", "value": "/cache"}), "its PYTHONPATH"),
+        (lambda whole, *_: whole.pop("spec"), "no pod template of ours"),
+        (lambda _, pod, __: pod.update(volumes=7), "no pod template of ours"),
+    ],
+)  # fmt: skip
+def test_another_shape(change: Callable[[Template, Template, Template], object], told: str) -> None:
+    assert told in bad(change)
+
+
+@pytest.mark.parametrize(
+    ("change", "setting"),
+    [
+        (lambda *parts: parts[2].update(image="evil/vllm:1"), "allowedImages"),
+        (lambda *parts: parts[2]["args"].append("--trust-remote-code"), "allowTrustRemoteCode"),
+        (lambda *parts: parts[2]["args"].append("--trust-remote-code=true"), "allowTrustRemoteCode"),
+        (lambda *parts: parts[1].update(serviceAccountName="admin"), "allowedServiceAccounts"),
+        (lambda *parts: parts[1].update(priorityClassName="system-node-critical"), "allowedPriorityClasses"),
+        (lambda *parts: parts[1].update(runtimeClassName="kata"), "allowedRuntimeClasses"),
+        (lambda *parts: parts[0]["metadata"]["labels"].update(app="payments"), "allowedPodLabels"),
+        (lambda *parts: parts[0]["metadata"]["annotations"].update({"k8s.io/x": ""}), "allowedPodAnnotations"),
+        (lambda *parts: parts[2]["env"].append({"name": "LD_PRELOAD", "value": "x"}), "LD_PRELOAD is not for env"),
+    ],
+)
+def test_what_is_not_allowed_today(change: Callable[[Template, Template, Template], object], setting: str) -> None:
+    assert setting in bad(change)
+    template = copy.deepcopy(TEMPLATE)
+    change(template, template["spec"], template["spec"]["containers"][0])
+    deployed = privileges(template).digest()
+    assert bars(template, service().spec, SETTINGS, deployed) == "", "the Deployment asks for it in any case"
+
+
+def test_an_earlier_default_image_may_stay_and_one_of_another_registry_may_not() -> None:
+    def image(name: str) -> str:
+        return bad(lambda *parts: parts[2].update(image=name), images=Images(gpu="registry.example.com:5000/vllm:2"))
+
+    assert image("registry.example.com:5000/vllm:1") == ""
+    assert image("registry.example.com:5000/vllm@sha256:" + "0" * 64) == ""
+    assert "allowedImages" in image("registry.example.com:5000/vllm/evil:1")
+    assert "allowedImages" in image("registry.example.com/vllm:1")
+
+
+def test_the_digest_says_whether_two_ask_for_the_same_whatever_the_api_server_fills_in() -> None:
+    filled = copy.deepcopy(TEMPLATE)
+    filled["metadata"]["creationTimestamp"] = None
+    filled["spec"] |= {"restartPolicy": "Always", "dnsPolicy": "ClusterFirst", "schedulerName": "default-scheduler"}
+    filled["spec"]["containers"][0]["terminationMessagePath"] = "/dev/termination-log"
+    assert privileges(filled).digest() == privileges(TEMPLATE).digest()
+    filled["spec"]["serviceAccountName"] = "admin"
+    assert privileges(filled).digest() != privileges(TEMPLATE).digest()

@@ -1,0 +1,67 @@
+"""The metrics port: whoever connects and says nothing keeps neither a thread nor Prometheus away."""
+
+import socket
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from vllm_operator.loop import scrape
+
+
+@pytest.fixture
+def server() -> Iterator[scrape.Server]:
+    before = threading.active_count()
+    server = scrape.serve(0)
+    yield server
+    server.shutdown()
+    server.server_close()
+    until(lambda: threading.active_count() <= before)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def silent(server: scrape.Server) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", server.server_port), timeout=10)
+
+
+def scraped(server: scrape.Server) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{server.server_port}/metrics", timeout=10) as answer:
+        return str(answer.read().decode())
+
+
+def test_silent_connections_end(server: scrape.Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scrape._Handler, "timeout", 0.2)
+    threads = threading.active_count()
+    opened = [silent(server) for _ in range(5)]
+    until(lambda: threading.active_count() == threads + 5)
+    assert [one.recv(1) for one in opened] == [b""] * 5
+    until(lambda: threading.active_count() == threads)
+    for one in opened:
+        one.close()
+
+
+def test_many_silent_connections_keep_few_threads_and_prometheus_gets_in(server: scrape.Server) -> None:
+    threads = threading.active_count()
+    opened = [silent(server) for _ in range(200)]
+    assert "vllm_operator_queue_depth" in scraped(server)
+    until(lambda: threading.active_count() <= threads + scrape.MOST_CONNECTIONS)
+    assert opened[0].recv(1) == b"", "the oldest makes room"
+    for one in opened:
+        one.close()
+
+
+def test_one_that_sends_half_a_request_is_answered_when_the_rest_comes(server: scrape.Server) -> None:
+    one = silent(server)
+    one.sendall(b"GET /metrics HTTP/1.1\r\n")
+    assert "vllm_operator_queue_depth" in scraped(server)
+    one.sendall(b"Host: x\r\n\r\n")
+    assert one.recv(12).startswith(b"HTTP/1.0 200")
+    one.close()

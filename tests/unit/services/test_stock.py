@@ -1,0 +1,142 @@
+"""Whom a change of nodes concerns, and that a node of each kind is as good for a plan as all of them."""
+
+import asyncio
+import random
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from support.model_reports import LLAMA_70B, inspected
+from support.nodes import H100, L4, node
+from support.snapshots import service, spec
+from support.world import World, serving
+from vllm_operator.api.resource import Key
+from vllm_operator.api.vocabulary import VLLM_VERSION
+from vllm_operator.assess.fits import assess
+from vllm_operator.assess.nodes import devices
+from vllm_operator.services.reconcile import NODES_CHANGED
+from vllm_operator.services.stock import Stock
+from vllm_operator.snapshots.node import Node
+
+ANY, POOL, TOLERANT, HELD = Key("a", "any"), Key("b", "pool"), Key("c", "tolerant"), Key("d", "held")
+SPECS: dict[Key, dict[str, Any]] = {
+    ANY: {},
+    POOL: {"pod": {"nodeSelector": {"pool": "x"}}},
+    TOLERANT: {"pod": {"tolerations": [{"key": "team", "operator": "Exists"}]}},
+    HELD: {"accelerator": {"product": L4}},
+}
+
+
+class Cluster:
+    """Nodes that change, and what is asked of them."""
+
+    def __init__(self, *nodes: Node) -> None:
+        self.nodes = {one.name: one for one in nodes}
+        self.stock = Stock(self.nodes.values)
+        for key, fields in SPECS.items():
+            self.stock.offer(key, spec(**fields), waits=False)
+
+    def change(self, *nodes: Node, gone: str = "") -> set[Key]:
+        """Who has to be looked at after nodes were added, changed or deleted."""
+        self.nodes |= {one.name: one for one in nodes}
+        self.nodes.pop(gone, None)
+        return asyncio.run(self.stock.look())
+
+
+@pytest.mark.parametrize(
+    ("change", "concerned"),
+    [
+        ([], set()),
+        ([node("n1", heartbeat="2")], set()),
+        ([node("n3")], set()),
+        ([node("n3", pool="x")], {POOL}),
+        ([node("n3", gpus=4)], set(SPECS)),
+        ([node("n3", product=L4)], set(SPECS)),
+        ([node("n3", taint="team=a:NoSchedule")], {ANY, HELD}),
+        ([node("n1", pool="x"), node("n2", pool="x")], {POOL}),
+    ],
+)
+def test_only_those_whose_kinds_of_nodes_changed_come_back(change: list[Node], concerned: set[Key]) -> None:
+    assert Cluster(node("n1"), node("n2")).change(*change) == concerned
+
+
+def test_the_last_node_of_a_kind_takes_it_along_and_the_one_before_does_not() -> None:
+    cluster = Cluster(node("n1"), node("n2"), node("n3", product=L4))
+    assert cluster.change(gone="n1") == set()
+    assert cluster.change(gone="n3") == set(SPECS)
+    assert cluster.change(node("n3", product=L4)) == set(SPECS)
+
+
+def test_one_that_waits_for_gpus_comes_back_for_every_node() -> None:
+    cluster = Cluster(node("n1"))
+    cluster.stock.offer(ANY, spec(), waits=True)
+    assert cluster.change(node("n1", heartbeat="2")) == set()
+    assert cluster.change(node("n2")) == {ANY}
+    cluster.stock.offer(ANY, spec(), waits=False)
+    assert cluster.change(node("n3")) == set()
+
+
+def test_one_that_asks_for_something_else_now_comes_back_for_that() -> None:
+    cluster = Cluster(node("n1"))
+    cluster.stock.offer(ANY, spec(**SPECS[POOL]), waits=False)
+    assert cluster.change(node("n2", pool="x")) == {ANY, POOL}
+    cluster.stock.forget(POOL)
+    assert cluster.change(gone="n2") == {ANY}
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_node_of_each_kind_makes_the_plan_of_all(seed: int) -> None:
+    chance = random.Random(seed)
+
+    def some(name: str) -> Node:
+        made = node(
+            name,
+            chance.choice([1, 4, 8]),
+            chance.choice([H100, L4]),
+            taint=chance.choice(["", "team=a:NoSchedule"]),
+            **{"pool": chance.choice("xy"), "kubernetes.io/hostname": name},
+        )
+        return replace(made, devices=made.devices if chance.random() < 0.9 else (("amd.com/gpu", 8),))
+
+    cluster = Cluster()
+    for _ in range(5):
+        cluster.change(*(some(f"n{chance.randrange(40)}") for _ in range(30)), gone=f"n{chance.randrange(40)}")
+        for key, fields in SPECS.items():
+            wanted = spec(**fields)
+            offer, nodes = cluster.stock.offer(key, wanted, waits=False), list(cluster.nodes.values())
+            assert devices(wanted, offer.nodes) == devices(wanted, nodes)
+            assert len(offer.nodes) <= 24
+    service_of_held, image = service(**SPECS[HELD]), f"vllm/vllm-openai:v{VLLM_VERSION}"
+    few, every = (assess(service_of_held, inspected(LLAMA_70B), some, image) for some in (offer.nodes, nodes))
+    assert few == every
+
+
+def with_nodes(world: World, *nodes: Node) -> None:
+    world.indices["nodes"] = {one.name: [one] for one in nodes}
+
+
+def test_a_node_that_came_a_moment_ago_counts_for_what_is_rendered_now() -> None:
+    world = World()
+    with_nodes(world, node("n1"))
+    key = world.service(accelerator={"resource": "nvidia.com/gpu"}, model={"uri": "hf://a/b"})
+    with_nodes(world, node("n1"))
+    world.reconcile(key)
+    world.inspected()
+    with_nodes(world, node("n1"), node("n2", product=L4, gpus=1))
+    world.reconcile(key, watched=False)
+    memory = world.reconciler._memories[key]
+    assert memory.assessed
+    assert {kind.product for kind in memory.assessed[0][1]} == {H100, L4}  # type: ignore[index]
+
+
+def test_a_change_of_nodes_is_looked_at_once_and_queues_the_services_that_it_concerns() -> None:
+    world, key = serving(accelerator={"resource": "nvidia.com/gpu"})
+    assert NODES_CHANGED in world.reconciler.known()
+    with_nodes(world, node("n1"))
+    world.reconcile(NODES_CHANGED, watched=False)
+    assert world.requeued == [key]
+    world.requeued.clear()
+    with_nodes(world, node("n1", heartbeat="2"), node("n2"))
+    world.reconcile(NODES_CHANGED, watched=False)
+    assert world.requeued == []
