@@ -58,7 +58,14 @@ class Hold:
 
     def seconds(self) -> float:
         """For how many seconds no other operator acts: a write has to be over by then. 0: none may begin."""
-        return min(lease.seconds() for lease in self._leases)
+        left = min(lease.seconds() for lease in self._leases)
+        if self._held and not left:
+            log.warning("could not renew %s in time: writes nothing", self)
+            self._held = False  # who is turned away now is to come back when it is held again
+        return left
+
+    def __str__(self) -> str:
+        return " and ".join(f"the Lease {lease.place}" for lease in self._leases)
 
     def tasks(self, cluster: Cluster) -> list[Coroutine[Any, Any, None]]:
         """What has to run for the Leases to be held: each is renewed by itself, so that none waits for another."""
@@ -78,12 +85,10 @@ class Hold:
             self._on_lost()
             # Whoever has taken this one needs the ones after it.
             await asyncio.gather(*(after.release(cluster) for after in self._leases[number + 1 :]))
-        held, self._held = self._held, bool(self.seconds())
-        if self._held and not held:
-            lease.say(f"holds {' and '.join(f'the Lease {one.place}' for one in self._leases)}: acts")
+        if self.seconds() and not self._held:
+            self._held = True
+            lease.say(f"holds {self}: acts")
             self._on_held()
-        elif held and not self._held:
-            log.warning("could not renew the Lease %s in time: writes nothing", lease.place)
 
     async def release(self, cluster: Cluster) -> None:
         """Lets others act."""

@@ -175,6 +175,16 @@ def test_what_it_holds_too_long_without_renewal_allows_no_write_until_it_is_rene
     assert operator.told == ["held", "held"]
 
 
+def test_who_is_turned_away_between_two_looks_comes_back() -> None:
+    scene = Scene()
+    member = scene.member("slow", NEW)
+    member.look()
+    scene.clock.now += DEADLINE_SECONDS + 1
+    assert member.hold.seconds() == 0, "a key that comes now is dropped"
+    assert member.look() > 0
+    assert member.told == ["held", "held"], "so all keys are queued again"
+
+
 def test_a_lease_lost_in_one_namespace_leaves_the_others() -> None:
     scene, told = Scene(), list[tuple[str, str | None]]()
     settings = Settings(watch_namespaces=("team-a", "team-b"), heed_old_leases=False)
