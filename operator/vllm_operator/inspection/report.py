@@ -31,6 +31,13 @@ class InspectionError(Exception):
         super().__init__(message)
         self.reason = reason
 
+    def __eq__(self, other: object) -> bool:
+        """Whether they say the same: what follows from one is not worked out anew for another."""
+        return isinstance(other, InspectionError) and (self.reason, self.args) == (other.reason, other.args)
+
+    def __hash__(self) -> int:
+        return hash((self.reason, self.args))
+
 
 @dataclass(frozen=True, slots=True)
 class Facts:

@@ -2,12 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
 
 from support.world import CONFIG, World
+from vllm_operator.loop.aside import Aside
 from vllm_operator.planner.values import MOST_LAYERS
 
 MOST_CPU_SECONDS = 0.05
@@ -49,3 +50,21 @@ def test_the_largest_model_that_is_planned_does_not_hold_up_the_loop(monkeypatch
     assert world.reconciler._memories[key].assessed, "the model was not planned"
     assert longest < MOST_CPU_SECONDS
     assert time.process_time() - start > longest, "nothing was done aside"
+
+
+def test_nothing_is_planned_again_before_something_is_known_that_was_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    plans: list[object] = []
+    do = Aside.do
+
+    async def counted(self: Aside, group: str, work: Callable[[], Any]) -> Any:
+        plans.append(work)
+        return await do(self, group, work)
+
+    monkeypatch.setattr(Aside, "do", counted)
+    for world in (World(), World(inspects=False)):
+        key = world.service()
+        plans.clear()
+        for _ in range(3):
+            world.reconcile(key)
+            world.watch()
+        assert len(plans) == 1
