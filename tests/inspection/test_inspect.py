@@ -22,6 +22,9 @@ FILES = {
 }
 PARTS = {f"model-{i}-of-2.safetensors": safetensors(**{f"t{i}": ("BF16", [i, 500], 1000 * i)}) for i in (1, 2)}
 INDEX = {"metadata": {"total_size": 1}, "weight_map": {f"t{i}": f"model-{i}-of-2.safetensors" for i in (1, 2)}}
+FIRST = "model-1-of-2.safetensors"
+# The weights in two forms, as many repositories have them: vLLM loads those of the index.
+TWICE = {**FILES, **PARTS, "model.safetensors.index.json": json.dumps(INDEX).encode(), "fp16/a.safetensors": b"no"}
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +41,9 @@ def served() -> Iterator[Hub]:
                     **PARTS,
                 }
             ),
+            "org/twice": Repository(TWICE),
+            "org/mistral": Repository({**TWICE, "consolidated.safetensors": FILES["model.safetensors"]}),
+            "org/unusual": Repository({"config.json": FILES["config.json"], "weights.safetensors": PARTS[FIRST]}),
             "org/modelopt": Repository({**FILES, "hf_quant_config.json": json.dumps(quantized).encode()}),
             "org/pickled": Repository({"config.json": FILES["config.json"], "pytorch_model.bin": b"no"}),
             "org/empty": Repository({"README.md": b"nothing here"}),
@@ -66,7 +72,17 @@ def inspect(*arguments: str | Path, endpoint: str = "", token: str = "", output:
 
 
 @pytest.mark.parametrize(
-    ("name", "size"), [("plain", 138), ("renamed", 138), ("sharded", 3000), ("modelopt", 138), ("pickled", None)]
+    ("name", "size"),
+    [
+        ("plain", 138),
+        ("renamed", 138),
+        ("sharded", 3000),
+        ("twice", 3000),
+        ("mistral", 138),
+        ("unusual", 1000),
+        ("modelopt", 138),
+        ("pickled", None),
+    ],
 )
 def test_a_model_of_the_hub(served: Hub, tmp_path: Path, name: str, size: int | None) -> None:
     facts = inspect(f"--hub=org/{name}", "--revision=v1", endpoint=served.endpoint, output=tmp_path / "report")
@@ -153,6 +169,10 @@ def test_a_folder(tmp_path: Path) -> None:
     for name, content in {**FILES, **PARTS}.items():
         (folder / name).write_bytes(content)
     assert inspect("--folder", folder, output=tmp_path / "report") == Facts(NOTED, None, 3138, None)
+    (folder / "model.safetensors.index.json").write_text(json.dumps(INDEX))
+    assert inspect("--folder", folder, output=tmp_path / "report") == Facts(NOTED, None, 3000, None)
+    (folder / "consolidated.safetensors").write_bytes(FILES["model.safetensors"])
+    assert inspect("--folder", folder, output=tmp_path / "report") == Facts(NOTED, None, 138, None)
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,9 @@ LARGEST_INTEGER = (1 << 63) - 1
 CONFIG_BYTES = 2 * MIB
 TOKENIZER_CONFIG_BYTES = 8 * MIB
 CONFIG_VALUES = 500_000
+INDEX_BYTES = 64 * MIB
+"""Which file has which tensor: 9 MiB for DeepSeek-V3."""
+INDEX_VALUES = 1_000_000
 FILES = 10_000
 """Names of files that are looked at."""
 HEADER_BYTES = 16 * MIB

@@ -1,6 +1,7 @@
 """Where the facts about a model are read from: the hub, or a folder of a mounted claim. Reads no weights."""
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,7 +15,6 @@ from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
     LocalEntryNotFoundError,
-    NotASafetensorsRepoError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
     SafetensorsParsingError,
@@ -24,11 +24,13 @@ from ..api import limits
 from ..api.limits import OverLimitError
 from ..api.reasons import Reason
 from .report import Facts, InspectionError
+from .weights import INDEXES, loaded
 
 TIMEOUT_SECONDS = 20
 # https://huggingface.co/docs/safetensors/index#format: the length of the header, 8 bytes, little-endian.
 _LENGTH_BYTES = 8
 _TOKENIZER_CONFIG = "tokenizer_config.json"
+_HEADERS_AT_ONCE = 8
 
 
 def read_folder(folder: Path) -> Facts:
@@ -41,7 +43,7 @@ def read_folder(folder: Path) -> Facts:
         # Which files there are is not told: the claim may be another application's.
         raise InspectionError(Reason.NO_CONFIG, "the folder has no config.json: name the folder of the model")
     files = _names(folder)
-    weights = sorted(name for name in files if name.endswith(".safetensors"))
+    weights = loaded(files, lambda name: _parsed(folder / name))
     size = sum(_data_bytes(folder / name) for name in weights) if weights else None
     template = _has_chat_template(files, lambda: _file(folder / _TOKENIZER_CONFIG))
     return Facts(config, _file(folder / "hf_quant_config.json"), size, chat_template=template)
@@ -77,11 +79,15 @@ def _file(path: Path) -> dict[str, Any] | None:
 def _parsed(path: Path) -> dict[str, Any]:
     """The JSON object in a file, as far as it is no larger than a model's is. Raises InspectionError and OSError."""
     name = path.name
-    most = limits.TOKENIZER_CONFIG_BYTES if name == _TOKENIZER_CONFIG else limits.CONFIG_BYTES
+    most, values = limits.CONFIG_BYTES, limits.CONFIG_VALUES
+    if name == _TOKENIZER_CONFIG:
+        most = limits.TOKENIZER_CONFIG_BYTES
+    elif name in INDEXES:
+        most, values = limits.INDEX_BYTES, limits.INDEX_VALUES
     with path.open("rb") as file:
         text = file.read(most + 1)
     try:
-        content = limits.parsed(text.decode(), name, most, limits.CONFIG_VALUES)
+        content = limits.parsed(text.decode(), name, most, values)
     except OverLimitError as error:
         raise InspectionError(Reason.OVER_LIMIT, f"{error}, and no model's is") from error
     except ValueError as error:
@@ -160,12 +166,16 @@ def _read_hub(repository: str, revision: str | None, token: str | None) -> Facts
     except EntryNotFoundError:
         quantization = None
     template = _has_chat_template(names, lambda: _hub_file(repository, _TOKENIZER_CONFIG, commit, token))
-    try:
-        headers = api.get_safetensors_metadata(repository, revision=commit, timeout=TIMEOUT_SECONDS)
-    except NotASafetensorsRepoError:
+    files = loaded(names, lambda name: _hub_file(repository, name, commit, token))
+    if not files:
         return Facts(config, quantization, None, commit, template)
-    tensors = (tensor for file in headers.files_metadata.values() for tensor in file.tensors.values())
-    size = sum(tensor.data_offsets[1] - tensor.data_offsets[0] for tensor in tensors)
+
+    def data_size(name: str) -> int:
+        header = api.parse_safetensors_file_metadata(repository, name, revision=commit, timeout=TIMEOUT_SECONDS)
+        return sum(tensor.data_offsets[1] - tensor.data_offsets[0] for tensor in header.tensors.values())
+
+    with ThreadPoolExecutor(_HEADERS_AT_ONCE) as pool:
+        size = sum(pool.map(data_size, files))
     if limits.whole(size, limits.WEIGHTS_BYTES) is None:
         raise InspectionError(Reason.OVER_LIMIT, f"the weights have no bytes from 0 to {limits.WEIGHTS_BYTES:,}")
     return Facts(config, quantization, size, commit, template)

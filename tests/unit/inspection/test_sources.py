@@ -41,10 +41,15 @@ def tensor(end: object) -> bytes:
         ("model.safetensors", tensor(-1), Reason.OVER_LIMIT, "does not end between 0 and"),
         ("model.safetensors", tensor("9"), Reason.OVER_LIMIT, "does not end between 0 and"),
         ("model.safetensors", b"", Reason.UNREADABLE, "has no safetensors header"),
+        ("model.safetensors.index.json", b"{}", Reason.UNREADABLE, "has no weight_map: copy it again"),
+        ("model.safetensors.index.json", b'{"weight_map": 1}', Reason.UNREADABLE, "has no weight_map"),
+        ("model.safetensors.index.json", b'{"weight_map": {"a": "b"}}', Reason.UNREADABLE, "are not there.*: b: copy"),
+        ("model.safetensors.index.json", b"[" * 100_000, Reason.OVER_LIMIT, "nested deeper"),
     ],
 )
 def test_what_is_no_models_file(tmp_path: Path, name: str, content: bytes, reason: Reason, words: str) -> None:
     (tmp_path / "config.json").write_bytes(CONFIG)
+    (tmp_path / "model.safetensors").write_bytes(tensor(8))
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InspectionError, match=words) as told:
         read_folder(tmp_path)
