@@ -96,7 +96,7 @@ class ServiceReconciler:
         settling = Settling(
             written=memory.writer.has_written,
             settled_at=memory.settled_at,
-            others_wait=self._arrivals.holds_status(),
+            others_wait=self._arrivals.holds_status(key.namespace),
         )
         waits = [*memory.waits(), *rules(account, settling, memory.ledger, self._surroundings.clock())]
         if not any(wait.holds_status for wait in waits):

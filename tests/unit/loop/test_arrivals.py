@@ -33,7 +33,7 @@ def test_a_single_service_waits_for_nothing() -> None:
         found.arrived(one)
         assert not found.holds_pods(one)
         found.settled(one)
-        assert not found.holds_status()
+        assert not found.holds_status("default")
 
     played(scenario)
 
@@ -63,7 +63,7 @@ def test_a_stream_that_never_ends_holds_nobody_for_ever(monkeypatch: pytest.Monk
         found.arrived(first)
         found.arrived(last)
         assert not found.holds_pods(first)
-        assert not found.holds_status()
+        assert not found.holds_status("default")
 
     played(scenario)
 
@@ -75,9 +75,25 @@ def test_a_status_waits_for_the_pods_of_all() -> None:
         found.arrived(first)
         found.arrived(last)
         found.settled(first)
-        assert found.holds_status()
+        assert found.holds_status("default")
         found.settled(last)
-        assert not found.holds_status()
+        assert not found.holds_status("default")
+
+    played(scenario)
+
+
+def test_nobody_waits_for_another_namespace() -> None:
+    first, last = keys(2)
+    other = Key("other", "s0")
+
+    def scenario(found: Arrivals, _: list[Key]) -> None:
+        for key in (first, other, last):
+            found.arrived(key)
+        assert found.holds_pods(first)
+        assert not found.holds_pods(other)
+        found.settled(other)
+        assert not found.holds_status("other")
+        assert found.holds_status("default")
 
     played(scenario)
 
