@@ -82,7 +82,7 @@ def _pod(service: InferenceService, settings: Settings) -> Manifest:
         "imagePullPolicy": "IfNotPresent",
         "args": [literal(argument) for argument in _arguments(service)],
         "env": literal_values(_environment(service, settings)),
-        "resources": {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}},
+        "resources": {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"cpu": "1", "memory": "512Mi"}},
         "volumeMounts": mounts,
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "securityContext": container_security(),
