@@ -5,22 +5,17 @@ The user's trouble becomes a condition and waits for a change; the world's is ra
 """
 
 import logging
-from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import partial
 
 from .. import metrics
 from ..again import Again, soonest
 from ..api import API_VERSION, KIND
 from ..api.resource import Key, Reference
-from ..api.spec import AUTO
 from ..apply.changes import Known, plan_changes
 from ..apply.execute import GivesWayError, Hands, StillDeletingError, execute
-from ..assess.choice import Terrain, choose
-from ..assess.fits import Assessment, Outlook, assess, learned_by
+from ..assess.fits import Assessment
 from ..cluster import GoneError, RefusedError, UnavailableError
 from ..loop.arrivals import Arrivals
-from ..loop.aside import Aside
 from ..loop.kinds import Surroundings
 from ..loop.write import ready
 from ..snapshots.own import ObjectSnapshot
@@ -31,9 +26,9 @@ from ..status.status import outline, status
 from .agreement import Agreement
 from .first_status import Settling
 from .gather import gather
+from .judge import Judge
 from .memory import Memory, remember
 from .rules import rules
-from .stock import Offer, Stock
 from .view import View
 
 log = logging.getLogger(__name__)
@@ -53,8 +48,7 @@ class ServiceReconciler:
         self._memories: dict[Key, Memory] = {}
         self._agreement = Agreement(self._view, surroundings.settings)
         self._arrivals = Arrivals(surroundings.requeue, surroundings.clock)
-        self._stock = Stock(self._view.nodes)
-        self._aside = Aside()
+        self._judge = Judge(surroundings, self._view.nodes)
 
     def known(self) -> list[Key]:
         """All services, and before them the nodes, on which their plans rest."""
@@ -63,7 +57,7 @@ class ServiceReconciler:
     async def reconcile(self, key: Key) -> float | None:
         """Brings a service to its desired state. Returns seconds after which to look again; None: wait for a change."""
         if key == NODES_CHANGED:
-            await self._look_at_nodes()
+            await self._judge.look_at_nodes()
             return None
         snapshot = self._view.service(key)
         if snapshot is None:
@@ -88,7 +82,7 @@ class ServiceReconciler:
         if evidence.spec_error:
             self._arrivals.settled(key)
             return [*await self._tell(Account(evidence), memory), *memory.claims.waits()]
-        assessment = await self._assess(evidence, memory)
+        assessment = await self._judge.assess(evidence, memory)
         if assessment.chosen:
             evidence = evidence.with_chosen(assessment.chosen)
         outcome = await self._outcome(evidence, assessment, memory)
@@ -102,36 +96,6 @@ class ServiceReconciler:
         if not any(wait.holds_status for wait in waits):
             waits += await self._tell(account, memory)
         return waits
-
-    async def _look_at_nodes(self) -> None:
-        for key in await self._stock.look():
-            self._surroundings.requeue(key)
-
-    async def _assess(self, evidence: Evidence, memory: Memory) -> Assessment:
-        """Whether the service fits; worked out anew when its spec, its model or the kinds of nodes have changed."""
-        service = evidence.service
-        asked = (service.generation, tuple(evidence.resolved), evidence.bounds, evidence.inspection)
-        if memory.asked != asked:
-            memory.asked = asked
-            # Pods may be rendered of this, once: a node that came a moment ago counts.
-            await self._look_at_nodes()
-        offer = self._stock.offer(service.key, service.spec, waits=evidence.supply is not None)
-        made_of = (asked, offer.kinds)
-        if memory.assessed is None or memory.assessed[0] != made_of:
-            # A plan, and what else would fit, take up to a tenth of a second of a large model's config.
-            work = self._work(evidence, offer)
-            memory.assessed = (made_of, await self._aside.do(service.namespace, work))
-        return memory.assessed[1]
-
-    def _work(self, evidence: Evidence, offer: Offer) -> Callable[[], Assessment]:
-        """What is to be worked out: whether the GPUs of the spec fit or, where it leaves them open, which do."""
-        service, settings = evidence.service, self._surroundings.settings
-        image = settings.default_image(service.spec.accelerator.resource)
-        if service.spec.tensor_parallel_size == AUTO:
-            terrain = Terrain(offer.nodes, settings.gpu_prices, evidence.bounds, image)
-            return partial(choose, service, evidence.inspection, terrain)
-        outlook = Outlook(settings.gpu_prices, learned_by(evidence.resolved))
-        return partial(assess, service, evidence.inspection, offer.nodes, image, outlook)
 
     async def _outcome(self, evidence: Evidence, assessment: Assessment, memory: Memory) -> Outcome:
         """What became of the children. A fault of ours is told as well, in place of a status that is never written."""
@@ -190,5 +154,5 @@ class ServiceReconciler:
         """The service is gone, or another operator sees to it."""
         self._arrivals.settled(key)
         self._memories.pop(key, None)
-        self._stock.forget(key)
+        self._judge.forget(key)
         fleet.forget(key)
