@@ -69,8 +69,10 @@ def end_state(kube: Kube) -> dict[str, Any]:
         if kind == "ControllerRevision":  # how many are kept depends on what was seen
             continue
         spec = {key: value for key, value in item["spec"].items() if key not in ("clusterIP", "clusterIPs")}
-        text = json.dumps([spec, meta.get("labels")])
-        found[f"{kind}/{meta['name']}"] = json.loads(text.replace(kube.namespace, "NAMESPACE"))
+        text = json.dumps([spec, meta.get("labels")]).replace(kube.namespace, "NAMESPACE")
+        for owner in meta.get("ownerReferences", ()):
+            text = text.replace(owner["uid"], "UID")
+        found[f"{kind}/{meta['name']}"] = json.loads(text)
     return found
 
 
