@@ -60,9 +60,9 @@ def policy(request: pytest.FixtureRequest, cluster: Kube) -> Iterator[Kube]:
     try:
         forbidden = service("probe", servingClassName="none", **CODE)
         attempt = ("create", "--dry-run=server", "-f", "-", *ALICE)
-        cluster.wait(
-            "the policy holds", 60, lambda: "ValidatingAdmissionPolicy" in refusal(cluster, *attempt, stdin=forbidden)
-        )
+        # By its name: the one of the test before may still hold.
+        says = f"ValidatingAdmissionPolicy 'vllm-{request.param}'"
+        cluster.wait("the policy holds", 60, lambda: says in refusal(cluster, *attempt, stdin=forbidden))
         yield cluster
     finally:
         cluster.run("delete", "-f", file)
