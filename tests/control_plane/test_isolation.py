@@ -14,7 +14,7 @@ import pytest
 from support.kube import Kube, Object, conditions
 from support.model_reports import LLAMA_8B, REPORTS
 from support.operator_process import OperatorProcess
-from support.services import LABEL, ready, reason, service
+from support.services import LABEL, forge_revision, ready, reason, service
 from vllm_operator.inspection.report import decode, encode
 from vllm_operator.manifests.hardening import VERSION_ANNOTATION
 from vllm_operator.manifests.names import INSPECTION_LABEL, SERVICE_UID_LABEL
@@ -106,21 +106,12 @@ def test_a_forged_template_reaches_no_pod(kube: Kube, operator: OperatorProcess)
     (kept,) = kube.list("controllerrevisions", f"{LABEL}=llama")
     pods = {pod["metadata"]["uid"] for pod in kube.list("pods")}
     operator.stop()  # it would put back what it has kept
-    kube.run("delete", "controllerrevision", kept["metadata"]["name"])
     template = kept["data"]["template"]
     template["spec"] |= {
         "hostNetwork": True,
         "volumes": [*template["spec"]["volumes"], {"name": "x", "hostPath": NODE}],
     }
-    meta = {key: kept["metadata"][key] for key in ("name", "labels", "ownerReferences")}
-    body = {
-        "apiVersion": "apps/v1",
-        "kind": "ControllerRevision",
-        "metadata": meta,
-        "revision": 1,
-        "data": kept["data"],
-    }
-    kube.apply(body)
+    forge_revision(kube, kept)
     operator.start()
     kube.wait("it is told", 30, lambda: reason(kube) == "TemplateNotAllowed")
     kube.merge("deployment", "llama", {"spec": {"template": {"metadata": {"labels": {"mine": "yes"}}}}})
@@ -141,18 +132,9 @@ def test_a_template_without_a_security_fix_is_told_and_stays(kube: Kube, operato
     ready(kube)
     (kept,) = kube.list("controllerrevisions", f"{LABEL}=llama")
     operator.stop()
-    kube.run("delete", "controllerrevision", kept["metadata"]["name"])
     template = kept["data"]["template"]["metadata"]
     del template["labels"][SERVICE_UID_LABEL], template["annotations"][VERSION_ANNOTATION]
-    meta = {key: kept["metadata"][key] for key in ("name", "labels", "ownerReferences")}
-    body = {
-        "apiVersion": "apps/v1",
-        "kind": "ControllerRevision",
-        "metadata": meta,
-        "revision": 1,
-        "data": kept["data"],
-    }
-    kube.apply(body)
+    forge_revision(kube, kept)
     operator.start()
     kube.wait("it is told", 30, lambda: reason(kube, "Outdated") == "TemplateOutdated")
     kube.merge("vis", "llama", {"spec": {"rollout": {"restartedAt": "2026-11-27T12:00:00Z"}}})

@@ -9,7 +9,7 @@ from hostile.attacks import MODELS, model
 from hostile.lying_pods import ANSWERS, LyingPods
 from hostile.tenants import Honest, Tenant, Watched
 from support.kube import Object
-from support.services import reason, service
+from support.services import forge_revision, reason, service
 
 pytestmark = [pytest.mark.control_plane, pytest.mark.slow]
 
@@ -54,15 +54,13 @@ def test_a_kept_template_of_hers_is_not_run(watched: Watched, honest: Honest, ed
     edith.kube.ready("kept", 30)
     revisions = edith.kube.list("controllerrevisions", "app.kubernetes.io/instance=kept")
     revision = next(one for one in revisions if "template" in one["data"])
-    meta = {key: revision["metadata"][key] for key in ("name", "labels", "ownerReferences")}
     evil = revision["data"]["template"]
     evil["spec"] |= {"hostNetwork": True, "volumes": [{"name": "root", "hostPath": {"path": "/"}}]}
     evil["spec"]["containers"][0] |= {"image": "evil", "securityContext": {"privileged": True}}
     watched.operator.stop()
     try:
-        edith.kube.run("delete", "controllerrevision", meta["name"])
         edith.kube.run("delete", "deployment", "kept", *edith.identity)
-        edith.kube.apply({**revision, "metadata": meta, "data": {**revision["data"], "template": evil}})
+        forge_revision(edith.kube, revision)
     finally:
         watched.operator.start(**watched.settings)
     edith.kube.wait("it was looked at", 60, lambda: "Progressing" not in edith.told("kept", "Ready"))
