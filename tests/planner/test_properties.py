@@ -30,7 +30,7 @@ from planner.models import (
 from vllm_operator.api.reasons import Reason
 from vllm_operator.planner import accelerators
 from vllm_operator.planner.accelerators import GIB, Gpu
-from vllm_operator.planner.alternatives import Alternative, Loss, alternatives, patched
+from vllm_operator.planner.alternatives import Alternative, Loss, advice, patched
 from vllm_operator.planner.architectures import model_of
 from vllm_operator.planner.plan import Plan, plan
 from vllm_operator.planner.rules import SPLITS
@@ -182,7 +182,7 @@ def test_a_length_of_auto_is_the_longest_that_fits(name: str) -> None:
 def some_alternatives(name: str) -> Iterator[tuple[Content, Gpu, tuple[Alternative, ...]]]:
     for fields in fields_of(name, 4):
         for gpu in (gpu_of("H100"), gpu_of("L4"), gpu_of("A10G")):
-            yield fields, gpu, alternatives(spec_of(**fields), model(name), gpu)
+            yield fields, gpu, advice(spec_of(**fields), model(name), gpu).alternatives
 
 
 @every_model
@@ -213,46 +213,48 @@ def test_alternatives_are_cheapest_first_and_none_loses_for_nothing(name: str) -
 
 
 def test_what_can_be_changed_is_offered() -> None:
-    found = alternatives(spec_of(tensorParallelSize=2), model("llama-70b"), gpu_of("H100"))
+    found = advice(spec_of(tensorParallelSize=2), model("llama-70b"), gpu_of("H100")).alternatives
     patches = [set(other.patch) for other in found]
     assert {"tensorParallelSize"} in patches
     assert {"quantization"} in patches
     assert {"maxModelLen"} in patches
     assert {"accelerator"} in patches
-    fp8 = alternatives(spec_of(), model("gemma2-9b"), gpu_of("L4"))
+    fp8 = advice(spec_of(), model("gemma2-9b"), gpu_of("L4")).alternatives
     assert any("quantization" in other.patch for other in fp8)
-    cache = alternatives(spec_of(maxModelLen=40000), model("llama-8b"), gpu_of("L4"))
+    cache = advice(spec_of(maxModelLen=40000), model("llama-8b"), gpu_of("L4")).alternatives
     assert any(other.patch == {"kvCache": {"dtype": "fp8"}} for other in cache)
 
 
 def test_nothing_that_the_gpu_cannot_do_is_offered() -> None:
     for name in ("llama-8b", "llama-70b", "gemma2-9b"):
-        for other in alternatives(spec_of(), model(name), gpu_of("T4")):
+        for other in advice(spec_of(), model(name), gpu_of("T4")).alternatives:
             assert other.plan.gpu != gpu_of("T4") or not other.loss & (Loss.KV_CACHE_PRECISION | Loss.WEIGHT_PRECISION)
 
 
 def test_fp8_is_offered_where_the_gpu_computes_with_it() -> None:
     precision = Loss.KV_CACHE_PRECISION | Loss.WEIGHT_PRECISION
     for gpu, offered in (("L4", True), ("A30", False), ("A10", False)):
-        others = alternatives(spec_of(maxModelLen=80000), model("llama-8b"), gpu_of(gpu))
+        others = advice(spec_of(maxModelLen=80000), model("llama-8b"), gpu_of(gpu)).alternatives
         assert any(other.loss & precision for other in others) == offered, gpu
 
 
 def test_no_more_gpus_than_a_node_has_are_offered() -> None:
-    for other in alternatives(spec_of(), model("llama-70b"), gpu_of("H100"), 2):
+    for other in advice(spec_of(), model("llama-70b"), gpu_of("H100"), 2).alternatives:
         assert other.plan.gpus_per_replica <= 2
 
 
 def test_only_gpus_that_there_are_are_offered() -> None:
     spec, there = spec_of(tensorParallelSize=2), (gpu_of("L40S"), gpu_of("B200"))
-    names = {other.plan.gpu.name for other in alternatives(spec, model("llama-70b"), gpu_of("H100"), catalogue=there)}
+    names = {
+        other.plan.gpu.name for other in advice(spec, model("llama-70b"), gpu_of("H100"), catalogue=there).alternatives
+    }
     assert names == {"H100-80GB", "L40S", "B200"}
 
 
 def test_a_service_that_does_not_split_is_offered_sizes_that_do() -> None:
     spec = spec_of(tensorParallelSize=8)
     assert plan(spec, model("qwen2.5-7b"), gpu_of("L4")).reason in SPLITS
-    assert any(other.plan.gpu == gpu_of("L4") for other in alternatives(spec, model("qwen2.5-7b"), gpu_of("L4")))
+    assert any(other.plan.gpu == gpu_of("L4") for other in advice(spec, model("qwen2.5-7b"), gpu_of("L4")).alternatives)
 
 
 def test_the_verdict_is_open_where_it_is_too_close_to_say() -> None:

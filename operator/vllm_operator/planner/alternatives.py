@@ -85,17 +85,6 @@ class _Case:
         return plan(patched(self.spec, patch), self.model, self.gpu, self.most_gpus)
 
 
-def alternatives(
-    spec: InferenceServiceSpec,
-    model: ModelShape,
-    gpu: Gpu,
-    gpus_per_node: PerNode = None,
-    catalogue: Iterable[Gpu] = CATALOGUE,
-) -> tuple[Alternative, ...]:
-    """The alternatives alone: see `advice`."""
-    return advice(spec, model, gpu, gpus_per_node, catalogue).alternatives
-
-
 def advice(
     spec: InferenceServiceSpec,
     model: ModelShape,
