@@ -1,0 +1,192 @@
+"""Flags whose place in the spec depends on more than their value: on a volume, on another flag, on a Secret."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from ....api.vocabulary import VLLM_VERSION
+from ..report import Origin, Went
+from ..secrets import path_of, take_credential
+from ..server import NotTakenError, Server
+from ..values import UnfitError, number
+from ..volumes import locate, take_cache
+from .grammar import Given, Line, read_json
+
+# What older versions called a backend.
+ALIASES: dict[str, dict[str, str]] = {
+    "--attention-backend": {
+        "FLASH_ATTN_VLLM_V1": "FLASH_ATTN", "TRITON_ATTN_VLLM_V1": "TRITON_ATTN", "FLASHINFER_VLLM_V1": "FLASHINFER",
+        "TRITON_MLA_VLLM_V1": "TRITON_MLA", "FLASHMLA_VLLM_V1": "FLASHMLA",
+    },
+}  # fmt: skip
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]*")
+_TASKS = {
+    "embed": ("--runner=pooling", "--convert=embed"), "embedding": ("--runner=pooling", "--convert=embed"),
+    "classify": ("--runner=pooling", "--convert=classify"), "score": ("--runner=pooling", "--convert=classify"),
+    "reward": ("--runner=pooling",),
+}  # fmt: skip
+
+
+def set_model(server: Server, text: str, origin: Origin) -> None:
+    """The model that is served. Raises NotTakenError where it has no URI."""
+    server.draft.put("model.uri", locate(server, text), origin)
+
+
+def _model(server: Server, flag: Given, line: Line) -> None:
+    """Was taken first of all: here is only said what became of a second name."""
+    if line.positional and line.positional[0].text != flag.value:
+        server.draft.say(flag.origin, Went.OPERATOR, "the model at the beginning of the command line counts")
+
+
+def _served_names(server: Server, flag: Given, line: Line) -> None:
+    names = [name for value in flag.values for name in value.split(",") if name]
+    wrong = [name for name in names if not _NAME.fullmatch(name)]
+    if wrong:
+        raise UnfitError(f"{wrong[0]} is no name that clients can use: letters, digits, ., _, :, / and -")
+    most = 8
+    if len(names) > most:
+        server.draft.say(
+            flag.origin, Went.LEFT, f"a service has at most {most} names: {', '.join(names[most:])} left out"
+        )
+    names = list(dict.fromkeys(names))[:most]
+    if names == [server.draft.name]:
+        server.draft.say(flag.origin, Went.OPERATOR, "the name of the service, which is the model's")
+    else:
+        server.draft.put("model.servedModelNames", names, flag.origin)
+
+
+def _credential(server: Server, flag: Given, line: Line) -> None:
+    name = flag.name.removeprefix("--")
+    if len(flag.values) > 1 and "Refs" not in path_of(name):
+        server.draft.say(flag.hidden, Went.LEFT, "a service has one key, the first of these: rotate it in its Secret")
+    if not flag.values or not flag.value:
+        server.draft.say(flag.hidden, Went.OPERATOR, "is empty")
+        return
+    if not server.variables.named_by(flag.value):
+        server.draft.report.secrets.update(flag.values)
+    take_credential(server, name, server.variables.named_by(flag.value), flag.hidden)
+    if variable := server.variables.named_by(flag.value):
+        server.variables.used.add(variable.name)
+
+
+def _adapters(server: Server, flag: Given, line: Line) -> None:
+    adapters = []
+    for value in flag.values:
+        content = read_json(value)
+        for one in content if isinstance(content, list) else [content]:
+            name, path = _adapter(one)
+            try:
+                adapters.append({"name": name, "uri": locate(server, path)})
+            except NotTakenError as error:
+                server.draft.say(flag.origin._replace(what=f"adapter {name}"), Went.LEFT, str(error))
+    if adapters:
+        server.draft.put("lora.adapters", adapters, flag.origin)
+
+
+def _adapter(one: Any) -> tuple[str, str]:
+    if isinstance(one, dict):
+        return str(one.get("name", "")), str(one.get("path", ""))
+    name, _, path = str(one).partition("=")
+    return name, path
+
+
+def _enable_lora(server: Server, flag: Given, line: Line) -> None:
+    if flag.off or any(other.name == "--lora-modules" for other in line.flags):
+        server.draft.say(flag.origin, Went.OPERATOR, "follows from lora.adapters")
+    else:
+        server.draft.say(
+            flag.origin, Went.LEFT, "adapters that are loaded while vLLM runs are not taken: name them in lora.adapters"
+        )
+
+
+def _lora_rank(server: Server, flag: Given, line: Line) -> None:
+    if not any(other.name == "--lora-modules" for other in line.flags):
+        server.draft.say(flag.origin, Went.LEFT, "is of no use without adapters: set lora.maxRank beside lora.adapters")
+    else:
+        server.draft.put("lora.maxRank", number(flag.value), flag.origin)
+
+
+def _tool_choice(server: Server, flag: Given, line: Line) -> None:
+    if flag.off or any(other.name == "--tool-call-parser" for other in line.flags):
+        server.draft.say(flag.origin, Went.OPERATOR, "follows from toolCallParser")
+    else:
+        server.draft.say(flag.origin, Went.LEFT, "needs toolCallParser, the name of the parser for this model's calls")
+
+
+def _drain(server: Server, flag: Given, line: Line) -> None:
+    server.draft.put("rollout.drainTimeoutSeconds", number(flag.value), flag.origin)
+
+
+def _download_dir(server: Server, flag: Given, line: Line) -> None:
+    if not take_cache(server, flag.value, flag.origin):
+        server.draft.say(flag.origin, Went.OPERATOR, "downloads are kept in the cache")
+
+
+def _chat_template(server: Server, flag: Given, line: Line) -> None:
+    found = server.mounted(flag.value) if flag.value.startswith("/") else None
+    if found and found[0].kind == "configMap":
+        mount, rest = found
+        key = mount.sub or rest.strip("/") or flag.value.rsplit("/", 1)[-1]
+        for item in mount.source.at("items").each():
+            if item.at("path").text == key:
+                key = item.at("key").text
+        server.uses[mount.path] = "has the chat template"
+        ref = {"name": mount.source.at("name").text, "key": key}
+        server.draft.put("chatTemplate.configMapKeyRef", ref, flag.origin, "the ConfigMap has to stay")
+        return
+    image = path_of("chat-template")
+    raise NotTakenError(
+        f"spec.{image} takes the template from a ConfigMap: kubectl create configmap {server.draft.name}-template "
+        f"--from-file=template.jinja={flag.value}, and set chatTemplate.configMapKeyRef"
+    )
+
+
+def _domains(server: Server, flag: Given, line: Line) -> None:
+    server.draft.put("allowedMediaDomains", list(flag.values), flag.origin)
+
+
+def _speculation(server: Server, flag: Given, line: Line) -> None:
+    """--spec-method and its like: keys of the same field."""
+    names = {"--spec-method": "method", "--spec-model": "model", "--spec-tokens": "numSpeculativeTokens"}
+    given = {names[one.name]: one.value for one in line.flags if one.name in names}
+    value: dict[str, Any] = dict(given)
+    if "model" in value:
+        value["model"] = locate(server, value["model"])
+    if "numSpeculativeTokens" in value:
+        value["numSpeculativeTokens"] = number(value["numSpeculativeTokens"])
+    server.draft.put("speculative", value, flag.origin)
+
+
+Take = Callable[[Server, Given, Line], None]
+SPECIAL: dict[str, Take] = {
+    "--model": _model,
+    "--served-model-name": _served_names,
+    "--hf-token": _credential,
+    "--api-key": _credential,
+    "--lora-modules": _adapters,
+    "--enable-lora": _enable_lora,
+    "--max-lora-rank": _lora_rank,
+    "--enable-auto-tool-choice": _tool_choice,
+    "--shutdown-timeout": _drain,
+    "--download-dir": _download_dir,
+    "--chat-template": _chat_template,
+    "--allowed-media-domains": _domains,
+    "--spec-method": _speculation,
+    "--spec-model": _speculation,
+    "--spec-tokens": _speculation,
+}
+
+
+def renamed(server: Server, flag: Given) -> bool:
+    """Whether something that is gone was written in today's words."""
+    if flag.name == "--task":
+        extra = _TASKS.get(flag.value, ())
+        if flag.value not in (*_TASKS, "auto", "generate"):
+            return False
+        for item in extra:
+            server.draft.pass_on(item, (item.split("=", 1)[0],))
+        words = " and ".join(extra)
+        said = f"in extraArgs {words} say the same" if words else "what vLLM does without it"
+        server.draft.say(flag.origin, Went.GONE, f"vLLM {VLLM_VERSION} has it no more: {said}")
+        return True
+    return False
