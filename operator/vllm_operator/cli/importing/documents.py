@@ -105,7 +105,7 @@ def _filled(sources: Sources, name: str, text: str) -> Sources:
 
 def _folder(root: Path) -> Sources:
     sources = Sources(folder=root)
-    for path in _files(root):
+    for path in yaml_files(root):
         name = str(path.relative_to(root))
         if not path.resolve().is_relative_to(root):
             sources.unread.append((name, "is a link out of the folder, which is not followed"))
@@ -123,7 +123,8 @@ def _folder(root: Path) -> Sources:
     return sources
 
 
-def _files(root: Path) -> Iterator[Path]:
+def yaml_files(root: Path) -> Iterator[Path]:
+    """All YAML files below a folder, in the order of their names. Raises ImportInputError for too many."""
     count = 0
     for folder, folders, names in os.walk(root):
         folders[:] = sorted(name for name in folders if not name.startswith("."))

@@ -29,6 +29,7 @@ class Draft:
         """Of the object that it is made of."""
         self.metadata: dict[str, dict[str, str]] = {}
         """Its labels and annotations."""
+        self._origins: dict[str, Origin] = {}
         self.service_names: set[str] = set()
         """Services of the source that lead to its pods."""
         self.service_labels: dict[str, str] = {}
@@ -51,11 +52,20 @@ class Draft:
             self.say(origin, Went.LEFT, f"{path}: {found}")
             return False
         self.spec = tried
+        self._origins[path] = origin
         text = f"{path}: {shown(value)}" + (f" ({note})" if note else "")
         if before is not None and before != value:
             text += f", instead of {shown(before)}"
         self.say(origin, Went.FIELD, text)
         return True
+
+    def take_back(self, path: str, why: str) -> None:
+        """Leave a field of the spec out again, for a reason that its row then tells."""
+        if path in self.spec:
+            self.spec = {key: item for key, item in self.spec.items() if key != path}
+            origin = self._origins[path]
+            self.report.rows = [row for row in self.report.rows if row.origin != origin]
+            self.say(origin, Went.OPERATOR, why)
 
     def put_if_allowed(self, path: str, value: Any, origin: Origin) -> None:
         """Set a field that the service serves without as well: left out where the platform's settings refuse it."""

@@ -11,7 +11,7 @@ from .documents import Sources
 from .launch.variables import Variable, Variables
 from .part import Part
 from .report import Origin, Went
-from .secrets import HIDDEN, is_secret, take_credential
+from .secrets import HIDDEN, announce, is_secret, take_credential
 from .server import Server
 from .values import in_bytes
 from .volumes import take_cache
@@ -174,7 +174,7 @@ def _pass_on(server: Server, variable: Variable) -> None:
         return
     elif variable.name in CREDENTIALS:
         ref = {"name": f"{draft.name}-storage", "key": variable.name}
-        draft.commands.append(f"kubectl create secret generic {ref['name']} --from-literal={variable.name}=REPLACE_ME")
+        announce(server, ref)
         value = {**item, "valueFrom": {"secretKeyRef": ref}}
     else:
         value = {**item, "value": variable.value}

@@ -29,13 +29,40 @@ def servers_of(document: Document, sources: Sources) -> list[tuple[str, Take]]:
     """What may be a server in a document, by name, with what takes it over."""
     if document.file == command_line.KIND:
         return [("", command_line.take)]
+    if document.kind in _OTHER_KINDS:
+        return []
     if document.kind:
-        return [(document.name or "vllm", TAKERS[document.kind])] if document.kind in TAKERS else []
+        return [(document.name or "vllm", TAKERS.get(document.kind, workloads.take))]
     if document.root.at("servingEngineSpec"):
         return [(name, stack.take) for name in stack.models(document)]
     if isinstance(document.root.at("services").value, dict):
         return [(name, compose.take) for name in compose.services(document, sources)]
     return [("vllm", chart.take)] if chart.is_chart(document) else []
+
+
+_SEVERAL = "runs one engine over several pods, which is not served: a pod holds all ranks; use a node with more GPUs"
+# Kinds that have to do with vLLM and are no server that can be taken over, with why.
+_OTHER_KINDS = {
+    "HelmRelease": "is made into objects by Flux: import one of them from the cluster (deployment/NAME), or the output "
+    "of helm template",
+    "Application": "is made into objects by Argo CD: import one of them from the cluster (deployment/NAME)",
+    "Kustomization": "only names other files: import the output of kubectl kustomize",
+    "LLMInferenceServiceConfig": "is a part of LLMInferenceServices: import one that uses it, from the cluster",
+    "ServingRuntime": "is a template for InferenceServices: import one that uses it",
+    "ClusterServingRuntime": "is a template for InferenceServices: import one that uses it",
+    "ModelAdapter": "loads an adapter into pods of others: name it in lora.adapters of the service",
+    **dict.fromkeys(("RayCluster", "RayService", "RayJob", "RayClusterFleet", "RayClusterReplicaSet"), _SEVERAL),
+    "DynamoGraphDeployment": "is a graph of NVIDIA Dynamo's own parts, not vLLM's server alone: take over each vLLM "
+    "worker with -- vllm serve",
+    "StormService": "splits a server into roles, such as prefill and decode, which is not served: a pod does all of a "
+    "request",
+    "RoleSet": "splits a server into roles, such as prefill and decode, which is not served: a pod does all of a "
+    "request",
+    "ModelServing": "splits a server into roles of several pods, which is not served: a pod does all of a request",
+    "ModelBooster": "is made into ModelServings by Kthena: take its model over with -- vllm serve",
+    "NIMCache": "only downloads weights: import the NIMService",
+    "ConfigMap": "is no server: import what runs it, with it",
+}
 
 
 @dataclass
@@ -106,8 +133,6 @@ def _complete(document: Document, draft: Draft) -> None:
 
 
 def _labels(document: Document) -> dict[str, Any]:
-    if document.kind not in workloads.KINDS:
-        return {}
     labels = workloads.template_of(document).at("metadata", "labels").value
     return labels if isinstance(labels, dict) else {}
 
@@ -122,9 +147,18 @@ def _tell_rest(report: Report, document: Document) -> None:
 
 
 def _nothing(sources: Sources) -> str:
-    kinds = sorted({document.kind or document.file for document in sources.documents})
+    for document in sources.documents:
+        if document.kind in _OTHER_KINDS:
+            return f"{document.label} {_OTHER_KINDS[document.kind]}"
+    if all(not document.kind for document in sources.documents):
+        return (
+            f"{sources.documents[0].file} is neither a manifest nor a file that is known here: of a chart's values, "
+            "give "
+            "what comes out of `helm template`"
+        )
+    kinds = list(dict.fromkeys(document.kind or document.file for document in sources.documents))
     return (
-        f"no vLLM server in {', '.join(kinds[:6])}: none of them has a container that runs `vllm serve`, or vLLM's "
-        "OpenAI "
-        "server, as its image or command line says"
+        f"no vLLM server in {', '.join(kinds[:6])}: no container there runs `vllm serve`, or vLLM's OpenAI server, "
+        "as far "
+        "as its image and command line say"
     )

@@ -39,7 +39,7 @@ def take_credential(server: Server, flag: str, variable: Variable | None, origin
         if variable is not None and variable.value:
             server.draft.report.secrets.add(variable.value)
         ref = {"name": f"{server.draft.name}-{flag}", "key": "token" if flag == "hf-token" else "key"}
-        server.draft.commands.append(_command(server, ref))
+        announce(server, ref)
         note = "make the Secret first: the command stands below"
     value: Any = [ref] if schema_at(path).get("type") == "array" else ref
     if flag == "hf-token" and not _downloads(server):
@@ -55,6 +55,8 @@ def _downloads(server: Server) -> bool:
     return "hf://" in str(server.draft.spec)
 
 
-def _command(server: Server, ref: dict[str, str]) -> str:
+def announce(server: Server, ref: dict[str, str]) -> None:
+    """The command that makes a Secret, with a placeholder for what was written out in the source."""
     namespace = f" -n {server.draft.namespace}" if server.draft.namespace else ""
-    return f"kubectl create secret generic {ref['name']}{namespace} --from-literal={ref['key']}=REPLACE_ME"
+    command = f"kubectl create secret generic {ref['name']}{namespace} --from-literal={ref['key']}=REPLACE_ME"
+    server.draft.commands.append(command)

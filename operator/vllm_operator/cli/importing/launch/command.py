@@ -55,6 +55,7 @@ _QUIET = (
     "cat",
     "df",
     "free",
+    "sync",
     "which",
 )
 _OTHERS = {

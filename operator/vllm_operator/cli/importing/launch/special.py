@@ -8,7 +8,7 @@ from ....api.vocabulary import VLLM_VERSION
 from ..report import Origin, Went
 from ..secrets import path_of, take_credential
 from ..server import NotTakenError, Server
-from ..values import UnfitError, number
+from ..values import number, schema_at
 from ..volumes import locate, take_cache
 from .grammar import Given, Line, read_json
 
@@ -40,10 +40,13 @@ def _model(server: Server, flag: Given, line: Line) -> None:
 
 def _served_names(server: Server, flag: Given, line: Line) -> None:
     names = [name for value in flag.values for name in value.split(",") if name]
-    wrong = [name for name in names if not _NAME.fullmatch(name)]
-    if wrong:
-        raise UnfitError(f"{wrong[0]} is no name that clients can use: letters, digits, ., _, :, / and -")
-    most = 8
+    for wrong in [name for name in names if not _NAME.fullmatch(name)]:
+        text = f"{wrong} is no name that clients can use: letters, digits, ., _, :, / and -"
+        server.draft.say(flag.origin._replace(what=f"{flag.spelled} {wrong}"), Went.LEFT, text)
+    names = [name for name in names if _NAME.fullmatch(name)]
+    if not names:
+        return
+    most = schema_at("model.servedModelNames").get("maxItems", len(names))
     if len(names) > most:
         server.draft.say(
             flag.origin, Went.LEFT, f"a service has at most {most} names: {', '.join(names[most:])} left out"

@@ -26,6 +26,17 @@ _QUIET = (
     "--no-healthcheck", "--platform", "--workdir", "-w", "-h", "-l", "--log-driver", "--log-opt", "-u", "--user",
     "--group-add", "--health-start-period", "--health-timeout", "--stop-timeout", "--publish", "-p", "--expose",
 )  # fmt: skip
+_LEFT = {
+    "--ulimit": "pods have the node's limits",
+    "--cap-add": "pods have no capabilities: they run as Kubernetes' restricted standard wants",
+    "--security-opt": "pods run as Kubernetes' restricted standard wants",
+    "--device": "devices come by accelerator.resource",
+    "--memory": "set resources.limits.memory",
+    "-m": "set resources.limits.memory",
+    "--cpus": "set resources.limits.cpu",
+    "--env-file": "is not read, as it holds secrets: name each variable",
+    "--add-host": "put names into the cluster's DNS",
+}
 
 
 def document_of(words: Sequence[str], number: int) -> Document:
@@ -115,5 +126,7 @@ def _option(server: Server, container: Container, name: str, given: tuple[str, O
         container.entrypoint = [Part(value, origin.place)]
     elif name in _QUIET or _SWITCHES.fullmatch(name):
         server.draft.say(origin, Went.OPERATOR, "pods and their Service have it, or need none")
+    elif name in _LEFT:
+        server.draft.say(origin, Went.LEFT, _LEFT[name])
     else:
         server.draft.say(origin, Went.LEFT, "has no place in a service: see `kubectl explain vis.spec`")

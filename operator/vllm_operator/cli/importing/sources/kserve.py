@@ -151,10 +151,7 @@ def _workload(server: Server, spec: Part) -> None:
     if scaling := spec.at("scaling"):
         bounds = (scaling.at("minReplicas").text, scaling.at("maxReplicas").text)
         autoscale(server.draft, bounds, [], scaling.origin("scaling"), keda=False)
-    for kind in ("labels", "annotations"):
-        for key, part in spec.at(kind).items():
-            path = f"pod.{kind}"
-            server.draft.put_if_allowed(path, {**(server.draft.get(path) or {}), key: part.text}, part.origin())
+    objects.put_on_pods(server.draft, spec, {})
 
 
 def take_inference_service(document: Document, sources: Sources, draft: Draft) -> bool:

@@ -1,5 +1,6 @@
 """What stands beside a workload: labels, Services, autoscalers, budgets, monitors; other objects stay as they are."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ..documents import Document, Sources
@@ -11,7 +12,9 @@ from .scaling import take_autoscaler
 _TOOLS = (
     "helm.sh/", "app.kubernetes.io/", "kustomize.toolkit", "argocd.argoproj.io/", "kubectl.kubernetes.io/",
     "deployment.kubernetes.io/", "meta.helm.sh/", "fluxcd.io", "reloader.stakater.com/", "vllm-operator.dev/",
+    "serving.kserve.io/", "kubeai.org/", "kaito.sh/",
 )  # fmt: skip
+_NAMES = ("app", "name", "component", "pod-template-hash", "k8s-app", "version", "tier")
 _SCRAPED = ("prometheus.io/", "prometheus.istio.io/")
 _OWN_KINDS = {
     "PodDisruptionBudget": "the operator makes one, where there is more than one replica",
@@ -45,32 +48,31 @@ def take_metadata(draft: Draft, metadata: Part) -> None:
 
 
 def take_pod_metadata(draft: Draft, metadata: Part, document: Document) -> None:
-    """Labels and annotations of the pods: those that select them are the operator's, others are put on its pods."""
-    selected = {
-        **(document.root.at("spec", "selector", "matchLabels").value or {}),
-        **dict.fromkeys(("app", "name", "component", "pod-template-hash"), ""),
-    }
+    """Labels and annotations of a pod template."""
     if metadata.place == document.root.at("metadata").place:
         return
-    for key, part in metadata.at("labels").items():
+    put_on_pods(draft, metadata, document.root.at("spec", "selector", "matchLabels").value or {})
+    for key in ("name", "namespace", "creationTimestamp"):
+        if metadata.at(key):
+            draft.say(metadata.at(key).origin(), Went.OPERATOR, "the operator names pods")
+
+
+def put_on_pods(draft: Draft, holder: Part, selected: Mapping[str, Any]) -> None:
+    """Labels that select pods are the operator's; other labels, and annotations, are put on its pods."""
+    for key, part in holder.at("labels").items():
         origin = part.origin(f"pod label {key}")
-        if key in selected or key.startswith(_TOOLS):
+        if key in selected or key in _NAMES or key.startswith(_TOOLS):
             draft.say(origin, Went.OPERATOR, "pods have the operator's labels: app.kubernetes.io/instance, and others")
         else:
-            labels = {**(draft.get("pod.labels") or {}), key: part.text}
-            draft.put_if_allowed("pod.labels", labels, origin)
-    for key, part in metadata.at("annotations").items():
+            draft.put_if_allowed("pod.labels", {**(draft.get("pod.labels") or {}), key: part.text}, origin)
+    for key, part in holder.at("annotations").items():
         origin = part.origin(f"pod annotation {key}")
         if key.startswith(_SCRAPED):
             draft.say(origin, Went.OPERATOR, "a ServiceMonitor, or port 8000 and /metrics, take its place")
         elif key.startswith((*_TOOLS, "checksum/")):
             draft.say(origin, Went.OPERATOR, "belongs to the tool that applied it")
         else:
-            notes = {**(draft.get("pod.annotations") or {}), key: part.text}
-            draft.put_if_allowed("pod.annotations", notes, origin)
-    for key in ("name", "namespace", "creationTimestamp"):
-        if metadata.at(key):
-            draft.say(metadata.at(key).origin(), Went.OPERATOR, "the operator names pods")
+            draft.put_if_allowed("pod.annotations", {**(draft.get("pod.annotations") or {}), key: part.text}, origin)
 
 
 class Taken(NamedTuple):

@@ -162,7 +162,7 @@ _NIM_VARIABLES = {
 
 
 def take_nim(document: Document, sources: Sources, draft: Draft) -> bool:
-    """NVIDIA's NIMService, where its model is on the hub as well. Raises ImportInputError where it is not known to be."""
+    """NVIDIA's NIMService, where its model is on the hub as well. Raises ImportInputError for others."""
     server, spec = begun(document, sources, draft)
     image = spec.at("image")
     server.variables = variables_of(spec, sources)
@@ -173,7 +173,6 @@ def take_nim(document: Document, sources: Sources, draft: Draft) -> bool:
         )
     take_uri(server, Part(_nim_uri(server, document, image), image.at("repository").place))
     texts = {
-        "repository": "vLLM serves the model with the operator's image",
         "tag": "see model.revision",
         "pullPolicy": "IfNotPresent",
         "pullSecrets": "are for NVIDIA's registry",
@@ -197,7 +196,7 @@ def _nim_uri(server: Server, document: Document, image: Part) -> str:
     repository = image.at("repository").text
     named = server.variables.by_name.pop("NIM_MODEL_NAME", None)
     text = (named.value if named else "") or ""
-    known = _NIMS.get(repository.rpartition("/nim/")[2])
+    known = _NIMS.get(repository.rpartition("/nim/")[2]) or _cached(server, document)
     if named and "://" in text:
         server.draft.say(named.origin, Went.FIELD, "model.uri")
         return text
@@ -209,6 +208,19 @@ def _nim_uri(server: Server, document: Document, image: Part) -> str:
     return f"hf://{known}"
 
 
+def _cached(server: Server, document: Document) -> str | None:
+    """The model that the service's NIMCache downloads, where it is in the source."""
+    name = document.root.at("spec", "storage", "nimCache", "name").text
+    cache = server.sources.find("NIMCache", name) if name else None
+    if cache is None:
+        return None
+    source = cache.root.at("spec", "source")
+    hub = source.at("hf")
+    if hub.at("modelName").text:
+        return f"{hub.at('namespace').text}/{hub.at('modelName').text}"
+    return _NIMS.get(source.at("ngc", "modelPuller").text.rpartition("/nim/")[2].split(":")[0].split("@")[0])
+
+
 def _nim_rest(server: Server, spec: Part) -> None:
     draft = server.draft
     scale = spec.at("scale")
@@ -216,6 +228,7 @@ def _nim_rest(server: Server, spec: Part) -> None:
         hpa = scale.at("hpa")
         metrics = [(one, one) for one in hpa.at("metrics").each()]
         autoscale(draft, (hpa.at("minReplicas").text, hpa.at("maxReplicas").text), metrics, scale.origin(), keda=False)
+        said(server, spec, {"replicas": "the autoscaler decides"})
     elif replicas := spec.at("replicas"):
         draft.put("replicas", int(replicas.text or 1), replicas.origin())
     pvc = spec.at("storage", "pvc")
@@ -234,7 +247,6 @@ def _nim_rest(server: Server, spec: Part) -> None:
         "expose": "clients use the Service, port 8000; an Ingress has to lead there",
         "metrics": "the operator makes a ServiceMonitor",
         "scale": "is off",
-        "replicas": "the autoscaler decides",
         "userID": "pods run as user 1000",
         "groupID": "see pod.fsGroup",
         "inferencePlatform": "pods of the operator's own",

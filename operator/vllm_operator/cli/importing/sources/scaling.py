@@ -58,8 +58,7 @@ def autoscale(
         value["minReplicas"] = 1
         note = "0 replicas need a trigger of KEDA's that is not vLLM's own metric"
         draft.say(origin._replace(what="minReplicas 0"), Went.LEFT, note)
-    if draft.spec.get("replicas") is not None:
-        draft.spec = {key: item for key, item in draft.spec.items() if key != "replicas"}
+    draft.take_back("replicas", "the autoscaler decides")
     draft.put("autoscaling", value, origin)
 
 

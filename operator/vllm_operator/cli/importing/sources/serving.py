@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from ..documents import MOST_BYTES, ImportInputError, documents_of
+from ..documents import MOST_BYTES, ImportInputError, documents_of, yaml_files
 from ..draft import service_name
 from ..environment import take_env_from, take_variables
 from ..launch.command import Launched, Word, launched
@@ -48,8 +48,13 @@ def take_container_of(server: Server, pod: Part, container: Part, result: Launch
 
 def take_words(server: Server, words: Sequence[Word]) -> None:
     """Take the words after `vllm serve` over. Raises ImportInputError where they name no model that can be served."""
-    line = with_config(server, parse(words))
+    given = parse(words)
+    line = with_config(server, given)
     _refuse_as_a_whole(line)
+    if len(line.flags) < len(given.flags) and not _names_model(line) and not server.draft.get("model.uri"):
+        raise ImportInputError(
+            "the model is named in the file for --config, which is not in the source: give the folder that has it"
+        )
     model = next((flag for flag in reversed(line.flags) if flag.name == "--model" and flag.values), None)
     if line.positional:
         word = line.positional[0]
@@ -59,6 +64,10 @@ def take_words(server: Server, words: Sequence[Word]) -> None:
     for word in line.positional[1:]:
         server.draft.say(Origin(word.place, word.text), Went.LEFT, "belongs to no flag: vLLM would not start with it")
     take_flags(server, line)
+
+
+def _names_model(line: Line) -> bool:
+    return bool(line.positional) or any(flag.name == "--model" for flag in line.flags)
 
 
 def _model(server: Server, text: str, origin: Origin) -> None:
@@ -118,6 +127,8 @@ def _config(server: Server, given: Given) -> tuple[Part | None, str]:
     if server.sources.folder:
         file = _below(server.sources.folder, path)
         if file:
+            if found:
+                server.uses[found[0].path] = "has the flags, which were taken over one by one"
             return Part(_yaml(name, file.read_text()), given.place), f"each flag of {file.name} was taken over"
     return (
         None,
@@ -132,7 +143,9 @@ def _below(folder: Path, path: str) -> Path | None:
         file = folder.joinpath(*parts[-length:]).resolve()
         if file.is_relative_to(folder) and file.is_file() and file.stat().st_size <= MOST_BYTES:
             return file
-    return None
+    # Kustomize makes ConfigMaps of files that lie elsewhere.
+    named = [file for file in yaml_files(folder) if parts and file.name == parts[-1]]
+    return named[0] if len(named) == 1 and named[0].resolve().is_relative_to(folder) else None
 
 
 def _yaml(name: str, text: str) -> object:

@@ -1,5 +1,7 @@
 """Workloads of Kubernetes that run vLLM: Deployment, StatefulSet, Pod, Job and others, LeaderWorkerSet of one node."""
 
+from collections.abc import Iterator
+
 from ..documents import Document, ImportInputError, Sources
 from ..draft import Draft
 from ..environment import variables_of
@@ -44,11 +46,27 @@ _SPEC = {
 
 
 def template_of(document: Document) -> Part:
-    """The pod template of a workload; a Part of None where there is none."""
+    """The pod template of a workload; of a kind that is not known, the only one in it. A Part of None without one."""
+    if document.kind not in _TEMPLATES:
+        found = list(_templates(document.root))
+        return found[0] if len(found) == 1 else document.root.at("none")
     steps = _TEMPLATES[document.kind]
     if document.kind == "LeaderWorkerSet" and document.root.at("spec", "leaderWorkerTemplate", "leaderTemplate"):
         steps = ("spec", "leaderWorkerTemplate", "leaderTemplate")
     return document.root.at(*steps) if steps else document.root
+
+
+def _templates(part: Part) -> Iterator[Part]:
+    """Whatever has a PodSpec with containers."""
+    if part.at("spec", "containers").value:
+        yield part
+        return
+    for key, item in part.items():
+        if key != "metadata":
+            yield from _templates(item)
+    if isinstance(part.value, list):
+        for item in part.each():
+            yield from _templates(item)
 
 
 def candidate(document: Document, sources: Sources, draft: Draft) -> tuple[Part, Launched, Server] | None:
