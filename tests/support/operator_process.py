@@ -14,7 +14,7 @@ import yaml
 
 from cluster.control_plane import ControlPlane, free_ports
 from cluster.host import REPOSITORY
-from support.chart import CHART, NAMESPACE, RELEASE, helm
+from support.chart import CHART, IMAGE, NAMESPACE, RELEASE, helm
 from support.kube import Kube, Object, established
 from vllm_operator.api import GROUP, PLURALS
 
@@ -32,7 +32,7 @@ def account(release: str) -> str:
 
 def chart_rights(*words: str, release: str = RELEASE) -> list[Object]:
     """The chart's manifests that give its account its rights."""
-    printed = helm("template", release, CHART, f"--namespace={NAMESPACE}", *words).ok()
+    printed = helm("template", release, CHART, f"--namespace={NAMESPACE}", IMAGE, *words).ok()
     return [one for one in yaml.load_all(printed, yaml.CSafeLoader) if one and one["kind"] in RIGHTS]
 
 
