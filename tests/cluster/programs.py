@@ -24,8 +24,8 @@ def program(name: str) -> Path:
         return Path(found)
     if found:
         told = f"is {'.'.join(map(str, own))}" if own else "tells no version"
-        say(f"  {found} {told}, and {oldest} or newer is needed: another one is built")
-    elif shutil.which("go") is None:
+        say(f"  {found} {told}, and {oldest} or newer is needed")
+    if shutil.which("go") is None:
         raise ClusterError(f"{name} is missing: install {name} {oldest} or newer, or Go 1.26 to build it with.")
     return tool(name)
 
