@@ -63,11 +63,15 @@ def install_rights(control_plane: ControlPlane) -> Path:
 
 def add_account(control_plane: ControlPlane, release: str, *words: str) -> Path:
     """Applies the rights of one more release, with values of the chart; returns a kubeconfig of its account."""
-    kube = Kube(control_plane.kubeconfig, NAMESPACE)
     for item in chart_rights(*words, release=release):
         Kube(control_plane.kubeconfig, item["metadata"].get("namespace", NAMESPACE)).apply(item)
+    return kubeconfig_of(control_plane, release)
+
+
+def kubeconfig_of(control_plane: ControlPlane, release: str) -> Path:
+    """A kubeconfig of a release's account, which is there."""
     config: Object = yaml.safe_load(control_plane.kubeconfig.read_text())
-    token = kube.run("create", "token", release, "--duration=24h").strip()
+    token = Kube(control_plane.kubeconfig, NAMESPACE).run("create", "token", release, "--duration=24h").strip()
     config["users"][0]["user"] = {"token": token}
     path = control_plane.state / f"{release}.kubeconfig"
     path.write_text(yaml.safe_dump(config))

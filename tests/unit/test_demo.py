@@ -1,5 +1,6 @@
 """What the demo takes from the machine that it runs on."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -29,12 +30,13 @@ def test_the_chart_gets_an_image_however_it_is_named(reference: str, repository:
 
 
 @pytest.fixture
-def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty folder that is the whole PATH."""
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(programs, "tool", lambda name: Path(f"built/{name}"))
     program.cache_clear()
-    return tmp_path
+    yield tmp_path
+    program.cache_clear()
 
 
 def put(folder: Path, name: str, says: str) -> Path:
