@@ -4,7 +4,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from cluster.builders import Docker, builder, docker_answers
 from cluster.demo.kubectl import Kubectl
@@ -17,19 +17,10 @@ from cluster.tools import tool
 NAME = "demo"
 KIND_NAME = "vllm-operator-demo"
 DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
-# Where a cluster of kind's has nothing that makes volumes: a folder of its node.
+# The class that kind makes where the node's image brings no other: its volumes are root's alone.
+HOST_PATH = "kubernetes.io/host-path"
+# In the node.
 FOLDER = "/var/lib/vllm-operator-demo"
-VOLUME = {
-    "apiVersion": "v1",
-    "kind": "PersistentVolume",
-    "metadata": {"name": "vllm-operator-demo"},
-    "spec": {
-        "capacity": {"storage": "1Gi"},
-        "accessModes": ["ReadWriteOnce"],
-        "persistentVolumeReclaimPolicy": "Retain",
-        "hostPath": {"path": FOLDER, "type": "Directory"},
-    },
-}
 # Images that are there already, and need no build.
 IMAGE_VARIABLES = {"operator": "OPERATOR_IMAGE", "vllm-cpu": "VLLM_CPU_IMAGE"}
 
@@ -127,10 +118,12 @@ class Kind:
         return Kubectl(program("kubectl"), self._kubeconfig)
 
     def provide_volume(self, kubectl: Kubectl) -> None:
-        """Make one in the node, where its image brings nothing that makes volumes."""
-        if not has_default_class(kubectl):
-            command(["docker", "exec", f"{KIND_NAME}-control-plane", "install", "--directory", "--mode=777", FOLDER])
-            kubectl.run("apply", "--server-side", "--filename=-", text=json.dumps(VOLUME))
+        """Make one in the node, where its image brings nothing that makes volumes which all users may write."""
+        found = default_class(kubectl)
+        if found and found["provisioner"] != HOST_PATH:
+            return
+        command(["docker", "exec", f"{KIND_NAME}-control-plane", "install", "--directory", "--mode=777", FOLDER])
+        kubectl.run("apply", "--server-side", "--filename=-", text=json.dumps(volume(found)))
 
     def build(self, image: str) -> str:
         """The image that the environment names, or one built with Docker."""
@@ -190,7 +183,7 @@ class Current:
 
     def provide_volume(self, kubectl: Kubectl) -> None:
         """Nothing is made in a cluster of the user's that would outlive the demo."""
-        if not has_default_class(kubectl):
+        if default_class(kubectl) is None:
             raise ClusterError(
                 "This cluster has no default StorageClass, so the demo's claim of 100 Mi would get no volume: mark one "
                 f"with `kubectl annotate storageclass NAME {DEFAULT_CLASS}=true`."
@@ -212,10 +205,23 @@ class Current:
         """Nothing: it is the user's."""
 
 
-def has_default_class(kubectl: Kubectl) -> bool:
-    """Whether a claim that names no StorageClass gets one."""
-    found = kubectl.get("storageclasses") or {"items": []}
-    return any(one["metadata"].get("annotations", {}).get(DEFAULT_CLASS) == "true" for one in found["items"])
+def default_class(kubectl: Kubectl) -> dict[str, Any] | None:
+    """The StorageClass of a claim that names none; None where there is none."""
+    found: list[dict[str, Any]] = (kubectl.get("storageclasses") or {"items": []})["items"]
+    marked = (one for one in found if one["metadata"].get("annotations", {}).get(DEFAULT_CLASS) == "true")
+    return next(marked, None)
+
+
+def volume(of: dict[str, Any] | None) -> dict[str, Any]:
+    """A volume in the node, for a claim that gets this class."""
+    spec = {
+        "capacity": {"storage": "1Gi"},
+        "accessModes": ["ReadWriteOnce"],
+        "persistentVolumeReclaimPolicy": "Retain",
+        "storageClassName": of["metadata"]["name"] if of else "",
+        "hostPath": {"path": FOLDER, "type": "Directory"},
+    }
+    return {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "vllm-operator-demo"}, "spec": spec}
 
 
 def current_context() -> str:
