@@ -86,6 +86,14 @@ ENGINE = [
     ),
     ("chatTemplate: {configMapKeyRef: {name: templates}}", "spec.chatTemplate.configMapKeyRef.key: Required value"),
     ("apiKeySecretRef: {name: secret, key: 'a/b'}", "must be the name of a key"),
+    ("apiKeySecretRef: [{name: a, key: key}, {name: b, key: key}]", "must be of type object"),
+    ("apiKeySecretRefs: []", "should have at least 1 items"),
+    ("apiKeySecretRefs: [{name: a, key: key}, {name: a, key: key}]", "Duplicate value"),
+    ("apiKeySecretRefs: [{name: A, key: key}]", "must be the name of an object"),
+    (
+        "{apiKeySecretRef: {name: a, key: key}, apiKeySecretRefs: [{name: b, key: key}]}",
+        "set apiKeySecretRef or apiKeySecretRefs, not both: put all keys into the list",
+    ),
 ]
 
 WORKLOAD = [

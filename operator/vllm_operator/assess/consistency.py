@@ -45,6 +45,7 @@ CHECKS: tuple[tuple[Rule, Callable[[InferenceServiceSpec], bool]], ...] = (
         lambda s: not (s.max_num_batched_tokens and s.max_num_seqs) or s.max_num_batched_tokens >= s.max_num_seqs,
     ),
     (spec.RANKS_RULE, lambda s: ranks(s) <= spec.MOST_RANKS),
+    (spec.API_KEYS_RULE, lambda s: not (s.api_key_secret_ref and s.api_key_secret_refs)),
     (spec.SHARED_VOLUME_RULE, _shares_volume),
     (spec.CPU_PIPELINE_RULE, lambda s: not _on_cpu(s) or s.pipeline_parallel_size in (None, 1)),
     (spec.AUTO_ON_CPU_RULE, lambda s: not _on_cpu(s) or s.tensor_parallel_size != spec.AUTO),

@@ -26,6 +26,10 @@ App = Callable[[Message, Receive, Send], Awaitable[None]]
 MARK = Path("/tmp/draining")  # noqa: S108 - a volume of the container
 # Kind/name/key of what the pod was given as environment, which does not change while it runs; the kubelet renews these.
 CONFIGURATION = Path("/etc/vllm/configuration")
+# Keys that clients may send, a file each, which the kubelet renews too: what is put there counts at once, and what is
+# taken away no more. Where the folder is, a key is needed, also while it is empty.
+API_KEYS = Path("/etc/vllm/api-keys")
+KEYS_SECONDS = 1.0  # between two looks at them
 # Beside this file: the uid of the service, which whoever reaches only the port does not know.
 UID_FILE = Path(__file__).with_name("service-uid")
 TERMINATION_MESSAGE = Path("/dev/termination-log")
@@ -38,6 +42,7 @@ HANG_SECONDS, HANG_KILL_SECONDS = 35.0, 120.0
 HUNG = "vllm-operator: engine hung: "  # the diagnosis knows a pod's last words by it
 # The same of a key that would open the service to everybody.
 NO_KEY = "vllm-operator: the API key is empty"
+NO_KEYS = "vllm-operator: none of the API keys is there"
 # And a running pod that hangs by this: the kubelet tells of an answer the status alone; vLLM never gives this one.
 HUNG_STATUS = 504
 # Endpoints learn of a pod's end within seconds; until then it takes requests as ever.
@@ -59,7 +64,12 @@ class Middleware:
         key = os.environ.get("VLLM_API_KEY")
         if key is not None and not key.strip():
             _end(NO_KEY)
-        self.key = _digest(key.encode()) if key else None
+        self.guarded = bool(key) or API_KEYS.is_dir()
+        self.keys = [_digest(key.encode())] if key else _api_keys()
+        if self.guarded and not self.keys:
+            _end(NO_KEYS)
+        self.renewed = self.guarded and not key
+        self.looked_at = time.monotonic()
         self.started_with = _configuration()
         self.uid = UID_FILE.read_text().strip() if UID_FILE.is_file() else ""
         self.requests = self.waiting = self.stuck = 0
@@ -137,12 +147,16 @@ class Middleware:
         }
 
     def _has_key(self, scope: Message) -> bool:
-        if self.key is None:
+        if not self.guarded:
             return True
+        if self.renewed and time.monotonic() - self.looked_at >= KEYS_SECONDS:
+            with suppress(OSError):  # others take their place just now: those known hold until the next request
+                self.keys, self.looked_at = _api_keys(), time.monotonic()
         given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
         scheme, _, token = given.partition(b" ")
-        # Digests of one length: comparing takes as long whatever differs.
-        return hmac.compare_digest(_digest(token), self.key) and scheme.lower() == b"bearer"
+        # Digests of one length, and all of them: comparing takes as long whatever differs.
+        fitting = [hmac.compare_digest(_digest(token), key) for key in self.keys]
+        return any(fitting) and scheme.lower() == b"bearer"
 
     def _stalled(self) -> float:
         """Seconds for which requests have waited and the engine has made no step.
@@ -199,6 +213,12 @@ def _figures() -> tuple[float, ...]:
 
 def _digest(content: bytes) -> bytes:
     return hashlib.sha256(content).digest()
+
+
+def _api_keys() -> list[bytes]:
+    """A digest of each key that is there and not empty. Raises OSError where one goes while it is read."""
+    paths = [path for path in API_KEYS.glob("*/*") if not path.parent.name.startswith("..")]  # the kubelet's own
+    return [_digest(key) for key in (path.read_bytes().strip() for path in paths) if key]
 
 
 def _configuration() -> dict[str, bytes]:
