@@ -1,12 +1,14 @@
 """What our API may say to vLLM is what the pinned vLLM understands, and nothing of it loads code or names files."""
 
 import re
+from typing import get_args
 
 import pytest
 
 from support.real_vllm.environment import Parser
 from vllm_operator.api import environment, flags, vocabulary
 from vllm_operator.api.spec import InferenceServiceSpec
+from vllm_operator.api.speculation import Speculative
 
 # Words of a flag's name that stand for code, files, or what the operator owns.
 DANGEROUS = re.compile(
@@ -97,6 +99,15 @@ def test_speculative_methods(vllm: Parser) -> None:
     """custom_class loads code by its name; extract_hidden_states writes files."""
     known = set(vllm.facts["speculativeMethods"])
     assert set(vocabulary.SPECULATIVE_METHODS) == known - {"custom_class", "extract_hidden_states"}
+
+
+def test_words_and_keys_of_speculation(vllm: Parser) -> None:
+    """CUSTOM is code by its name; synthetic takes wrong tokens for right ones."""
+    assert set(Speculative.model_fields) <= set(vllm.facts["speculativeKeys"])
+    assert set(vocabulary.ATTENTION_BACKENDS) == set(vllm.facts["attentionBackends"]) - {"CUSTOM"}
+    assert set(vocabulary.MOE_BACKENDS) == set(vllm.facts["flags"]["--moe-backend"]["choices"])
+    assert set(get_args(vocabulary.DraftSampleMethod)) == set(vllm.facts["draftSampleMethods"])
+    assert set(get_args(vocabulary.RejectionSampleMethod)) == set(vllm.facts["rejectionSampleMethods"]) - {"synthetic"}
 
 
 def test_block_sizes(vllm: Parser) -> None:

@@ -11,14 +11,15 @@ from pydantic_core import CoreSchema
 
 from .accelerator import Accelerator
 from .autoscaling import Autoscaling
-from .base import RULES, ApiModel, Form, KeyRef, Limits, optional, required, rule, with_rules
+from .base import RULES, ApiModel, Bytes, Form, KeyRef, Limits, optional, required, rule, with_rules
 from .environment import EnvVar
 from .fields import Flag
 from .flags import extra_args_rules
 from .kv_cache import KvCache
-from .model import ChatTemplate, Lora, Model, Speculative
+from .model import ChatTemplate, Lora, Model
 from .network import MediaDomain, NetworkPolicySettings
 from .pod import PodSettings, Resources
+from .speculation import Speculative
 from .storage import Cache
 from .vocabulary import GONE_QUANTIZATIONS, QUANTIZATIONS, Dtype
 
@@ -117,6 +118,13 @@ SHARED_VOLUME_RULE = rule(
     "more than one replica needs cache.claim.accessMode ReadWriteMany: "
     "a ReadWriteOnce volume can be mounted on one node only",
 )
+DRAFT_RANKS_RULE = rule(
+    "!has(self.speculative) || !has(self.speculative.draftTensorParallelSize)"
+    " || self.speculative.draftTensorParallelSize == 1 || !has(self.tensorParallelSize)"
+    " || (type(self.tensorParallelSize) == int"
+    " && self.speculative.draftTensorParallelSize == self.tensorParallelSize)",
+    "speculative.draftTensorParallelSize must be 1 or equal to tensorParallelSize",
+)
 API_KEYS_RULE = rule(
     "!(has(self.apiKeySecretRef) && has(self.apiKeySecretRefs))",
     "set apiKeySecretRef or apiKeySecretRefs, not both: put all keys into the list",
@@ -128,6 +136,10 @@ CPU_PIPELINE_RULE = rule(
 CPU_OFFLOAD_RULE = rule(
     f"!({_ON_CPU}) || !has(self.kvCache) || !has(self.kvCache.cpuOffload)",
     "kvCache.cpuOffload is for GPUs: on the CPU the KV cache is in host memory already",
+)
+CPU_WEIGHTS_RULE = rule(
+    f"!({_ON_CPU}) || !has(self.weightsCpuOffloadPerGPU)",
+    "weightsCpuOffloadPerGPU is for GPUs: on the CPU the weights are in host memory already",
 )
 AUTO = "auto"
 """Of a tensor parallel size that is yet to be chosen."""
@@ -150,10 +162,12 @@ SPEC_RULES = (
         "!(has(self.replicas) && has(self.autoscaling))",
         "set replicas or autoscaling, not both: the autoscaler decides the number of replicas",
     ),
+    DRAFT_RANKS_RULE,
     API_KEYS_RULE,
     SHARED_VOLUME_RULE,
     CPU_PIPELINE_RULE,
     CPU_OFFLOAD_RULE,
+    CPU_WEIGHTS_RULE,
     AUTO_ON_CPU_RULE,
     rule(
         "!has(self.model.tokenSecretRef) || self.model.uri.startsWith('hf://')"
@@ -250,6 +264,13 @@ class InferenceServiceSpec(ApiModel):
         "Whether CUDA graphs and compilation are skipped: starts sooner, serves slower.", False, flag="enforce-eager"
     )
     kv_cache: KvCache | None = optional("The KV cache.", {"dtype": "fp8"})
+    weights_cpu_offload_per_gpu: Bytes | None = optional(
+        "Weights of each GPU's share that stay in host memory, from where the GPU reads them in every step: a larger "
+        "model fits, and is slower. Added to the pod's memory request, for all GPUs and half as much again.",
+        "10Gi",
+        alias="weightsCpuOffloadPerGPU",
+        flag=Flag("cpu-offload-gb", "GiB"),
+    )
     accelerator: Accelerator = Field(
         default_factory=lambda: Accelerator.model_validate({}),
         description="The kind of device that each rank runs on.",

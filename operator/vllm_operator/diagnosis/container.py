@@ -117,7 +117,7 @@ def _killed_for_memory(pod: PodSnapshot, ending: Ending) -> Finding | None:
         )
     return (
         Reason.OUT_OF_MEMORY,
-        f"it took more host memory than its limit of {limit} (with /dev/shm and kvCache.cpuOffload): raise "
+        f"it took more host memory than its limit of {limit} (with /dev/shm and what GPUs keep in it): raise "
         "resources.limits.memory",
     )
 

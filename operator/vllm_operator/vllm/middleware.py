@@ -72,10 +72,9 @@ class Middleware:
         self.looked_at = time.monotonic()
         self.started_with = _configuration()
         self.uid = UID_FILE.read_text().strip() if UID_FILE.is_file() else ""
-        self.requests = self.waiting = self.stuck = 0
-        self.last_end = self.seen_at = time.monotonic()
-        self.seen: tuple[float, ...] = ()
-        self.hang = ""
+        self.requests = self.waiting = 0
+        self.last_end = time.monotonic()
+        self.watch = _Watch()
         MARK.unlink(missing_ok=True)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -113,7 +112,7 @@ class Middleware:
 
         async def sending(message: Message) -> None:
             if since is not None and time.monotonic() - since >= HANG_SECONDS:
-                self.seen = ()  # it came at last
+                self.watch.came()
             wait(False)
             await send(message)
             wait(message["type"] == "http.response.start" or bool(message.get("more_body")))
@@ -128,8 +127,10 @@ class Middleware:
             await _answer(send, 200, json.dumps(self.state()), b"application/json")
         elif path == READY and _draining():
             await _answer(send, 503, "draining")
-        elif path in (READY, "/health") and self._stalled() >= (HANG_SECONDS if path == READY else HANG_KILL_SECONDS):
-            await _answer(send, HUNG_STATUS, self.hang)
+        elif path in (READY, "/health") and self._stalled(scope.get("app")) >= (
+            HANG_SECONDS if path == READY else HANG_KILL_SECONDS
+        ):
+            await _answer(send, HUNG_STATUS, self.watch.hang)
         else:
             inner = {**scope, "path": "/health", "raw_path": b"/health"} if path == READY else scope
             await self.app(inner, receive, send)
@@ -143,7 +144,7 @@ class Middleware:
             "requests": self.requests,
             "quietSeconds": round(time.monotonic() - self.last_end, 1) if not self.requests else 0.0,
             "stale": sorted({hidden(self.uid, path.rpartition("/")[0]) for path in changed} - {""}),
-            "hang": self.hang,
+            "hang": self.watch.hang,
         }
 
     def _has_key(self, scope: Message) -> bool:
@@ -158,25 +159,56 @@ class Middleware:
         fitting = [hmac.compare_digest(_digest(token), key) for key in self.keys]
         return any(fitting) and scheme.lower() == b"bearer"
 
-    def _stalled(self) -> float:
-        """Seconds for which requests have waited and the engine has made no step.
+    def _stalled(self, app: Any) -> float:
+        """Seconds for which an engine has had requests and made no step: the one that has stood still longest."""
+        figures = _figures()
+        held = _in_flight(app)
+        if len(held) == len(figures) > 1:
+            waiting = dict(zip(figures, held, strict=True))
+        else:  # with several engines, it is not known whose they are as long as one runs any
+            whose = len(figures) == 1 or not any(running for running, *_ in figures.values())
+            waiting = dict.fromkeys(figures, self.waiting if whose else 0)
+        return self.watch.stalled(figures, waiting)
 
-        An engine that hangs in its first step after a pause never reports the request as running. Once it is known to
-        hang, it is of no help that its clients give up.
-        """
-        running, *progress = _figures()
+
+class _Watch:
+    """What each engine was seen to do last. vLLM has one of them for each data parallel rank.
+
+    An engine that hangs in its first step after a pause never reports the request as running: what waits counts as
+    well. Once one is known to hang, it is of no help that its clients give up.
+    """
+
+    def __init__(self) -> None:
+        self.seen: dict[str, tuple[float, ...]] = {}
+        self.seen_at: dict[str, float] = {}
+        self.stuck: dict[str, int] = {}
+        self.hanging: set[str] = set()
+        self.hang = ""
+
+    def came(self) -> None:
+        """An answer came after all. Of several engines, it is not known whose."""
+        if len(self.seen) == 1:
+            self.seen = {}
+
+    def stalled(self, figures: dict[str, tuple[float, ...]], waiting: dict[str, int]) -> float:
+        """Seconds of the engine that has stood still longest, while it had requests."""
         now = time.monotonic()
-        if self.seen != (running, *progress) or not (running or self.waiting or self.hang):
-            self.seen, self.seen_at, self.stuck = (running, *progress), now, 0
-        self.stuck = max(self.stuck, self.waiting, int(running))
-        stalled = now - self.seen_at
-        passed = max((limit for limit in (HANG_SECONDS, HANG_KILL_SECONDS) if stalled >= limit), default=0.0)
-        hang = f"{HUNG}{self.stuck} requests waited, no step for {passed:.0f} s" if passed else ""
+        for engine, figure in figures.items():
+            held = max(waiting[engine], int(figure[0]))
+            if self.seen.get(engine) != figure or not (held or engine in self.hanging):
+                self.seen[engine], self.seen_at[engine], self.stuck[engine] = figure, now, 0
+            self.stuck[engine] = max(self.stuck[engine], held)
+        self.hanging = {engine for engine in figures if now - self.seen_at[engine] >= HANG_SECONDS}
+        worst = min(figures, key=lambda engine: self.seen_at[engine])
+        seconds = now - self.seen_at[worst]
+        passed = max((limit for limit in (HANG_SECONDS, HANG_KILL_SECONDS) if seconds >= limit), default=0.0)
+        which = f"engine {worst} of {len(figures)}: " if len(figures) > 1 else ""
+        hang = f"{HUNG}{which}{self.stuck[worst]} requests waited, no step for {passed:.0f} s" if passed else ""
         if hang != self.hang:
             self.hang = hang
             # The operator reads it in the pod's status after the liveness probe has ended this process.
             TERMINATION_MESSAGE.write_text(hang)
-        return stalled
+        return seconds
 
 
 def hidden(uid: str, name: str) -> str:
@@ -200,15 +232,27 @@ def _draining() -> bool:
     return MARK.exists()
 
 
-def _figures() -> tuple[float, ...]:
-    """Requests that run, then what changes with every step of the engine."""
+def _figures() -> dict[str, tuple[float, ...]]:
+    """By engine, in the order of their numbers: requests that run, then what changes with every step of it."""
     from prometheus_client import REGISTRY  # noqa: PLC0415 - not in the preStop hook
 
-    totals = dict.fromkeys((_RUNNING, *_PROGRESS), 0.0)
-    for metric in REGISTRY.restricted_registry(totals).collect():
+    none = dict.fromkeys((_RUNNING, *_PROGRESS), 0.0)
+    totals: dict[str, dict[str, float]] = {}
+    for metric in REGISTRY.restricted_registry(none).collect():
         for sample in metric.samples:
-            totals[sample.name] += sample.value
-    return tuple(totals.values())
+            of_engine = totals.setdefault(sample.labels.get("engine", ""), {**none})
+            of_engine[sample.name] += sample.value
+    by_number = sorted(totals or {"": none}, key=lambda engine: (len(engine), engine))
+    return {engine: tuple(totals.get(engine, none).values()) for engine in by_number}
+
+
+def _in_flight(app: Any) -> list[int]:
+    """Requests that each of several engines has, by their numbers; empty where vLLM has one, or does not tell."""
+    try:
+        client = app.state.engine_client.engine_core
+        return [int(client.engine_inflight[engine]) for engine in client.core_engines]
+    except AttributeError:
+        return []
 
 
 def _digest(content: bytes) -> bytes:
