@@ -63,6 +63,8 @@ ENGINE = [
     ("kvCache: {dtype: int8}", "Unsupported value"),
     ("{accelerator: {resource: cpu}, pipelineParallelSize: 2}", "pipelineParallelSize must be 1 on the CPU"),
     ("{accelerator: {resource: cpu}, kvCache: {cpuOffload: 1Gi}}", "kvCache.cpuOffload is for GPUs"),
+    ("{accelerator: {resource: cpu}, weightsCpuOffloadPerGPU: 1Gi}", "weightsCpuOffloadPerGPU is for GPUs"),
+    ("weightsCpuOffloadPerGPU: 60", "must be of type string"),
     ("accelerator: {resource: cpu, product: NVIDIA-L4}", "accelerator.product is for GPUs: remove it"),
     ("accelerator: {resource: nvidia.com/mig-1g.10gb}", "MIG slices are not supported yet"),
     ("accelerator: {resource: nvidia.com/gpu.shared}", "time-sliced GPUs are not supported yet"),
@@ -76,6 +78,42 @@ ENGINE = [
     ("speculative: {method: ngram, model: hf://a/b, numSpeculativeTokens: 3}", "speculative.model is not used"),
     ("speculative: {method: ngram}", "spec.speculative.numSpeculativeTokens: Required value"),
     ("speculative: {method: custom_class, model: hf://a/b, numSpeculativeTokens: 3}", "Unsupported value"),
+    (
+        "speculative: {method: ngram, numSpeculativeTokens: 3, moeBackend: triton}",
+        "this method has no draft model: of speculative, keep method",
+    ),
+    (
+        "speculative: {method: mtp, numSpeculativeTokens: 3, promptLookupMax: 4}",
+        "promptLookupMin and promptLookupMax are for the methods ngram and ngram_gpu: remove them",
+    ),
+    (
+        "speculative: {method: ngram, numSpeculativeTokens: 3, promptLookupMin: 5, promptLookupMax: 4}",
+        "speculative.promptLookupMin must not be above promptLookupMax",
+    ),
+    (
+        "speculative: {method: mtp, numSpeculativeTokens: 3, revision: main}",
+        "speculative.revision is for a draft model from hf:// only: remove it",
+    ),
+    (
+        "speculative: {method: mtp, numSpeculativeTokens: 3, dsparkDraftTopk: 8}",
+        "enableAdaptiveVerification and dsparkDraftTopk are for the method dspark: remove them",
+    ),
+    (
+        "speculative: {method: mtp, numSpeculativeTokens: 3, useHeterogeneousVocab: true}",
+        "speculative.useHeterogeneousVocab is for the method draft_model",
+    ),
+    (
+        "speculative: {method: mtp, numSpeculativeTokens: 3, useLocalArgmaxReduction: true, "
+        "draftSampleMethod: probabilistic}",
+        "speculative.useLocalArgmaxReduction is for draftSampleMethod greedy",
+    ),
+    ("speculative: {method: mtp, numSpeculativeTokens: 3, quantization: bitsandbytes}", "must be one of awq, "),
+    ("speculative: {method: mtp, numSpeculativeTokens: 3, attentionBackend: CUSTOM}", "Unsupported value"),
+    ("speculative: {method: mtp, numSpeculativeTokens: 3, rejectionSampleMethod: synthetic}", "Unsupported value"),
+    (
+        "{tensorParallelSize: 4, speculative: {method: mtp, numSpeculativeTokens: 3, draftTensorParallelSize: 2}}",
+        "speculative.draftTensorParallelSize must be 1 or equal to tensorParallelSize",
+    ),
     ("lora: {adapters: []}", "should have at least 1 items"),
     ("lora: {adapters: [{name: a, uri: hf://a/b}, {name: a, uri: hf://a/c}]}", "Duplicate value"),
     ("lora: {adapters: [{name: a, uri: hf://a/b}], maxRank: 24}", 'supported values: "1", "8", "16"'),
@@ -86,6 +124,14 @@ ENGINE = [
     ),
     ("chatTemplate: {configMapKeyRef: {name: templates}}", "spec.chatTemplate.configMapKeyRef.key: Required value"),
     ("apiKeySecretRef: {name: secret, key: 'a/b'}", "must be the name of a key"),
+    ("apiKeySecretRef: [{name: a, key: key}, {name: b, key: key}]", "must be of type object"),
+    ("apiKeySecretRefs: []", "should have at least 1 items"),
+    ("apiKeySecretRefs: [{name: a, key: key}, {name: a, key: key}]", "Duplicate value"),
+    ("apiKeySecretRefs: [{name: A, key: key}]", "must be the name of an object"),
+    (
+        "{apiKeySecretRef: {name: a, key: key}, apiKeySecretRefs: [{name: b, key: key}]}",
+        "set apiKeySecretRef or apiKeySecretRefs, not both: put all keys into the list",
+    ),
 ]
 
 # Fields that are not there, with values of the type that people write.

@@ -1,11 +1,11 @@
-"""Which model is served, and what goes with it: adapters, a draft model, a chat template."""
+"""Which model is served, and what goes with it: adapters, a chat template."""
 
 from typing import Annotated
 
 from .base import ApiModel, Form, KeyRef, Limits, optional, required, rule, with_rules
 from .fields import Flag
 from .storage import URI_RULES, Uri
-from .vocabulary import MODEL_FREE_SPECULATION, LoraRank, SpeculativeMethod
+from .vocabulary import LoraRank
 
 Revision = Annotated[
     str,
@@ -110,29 +110,6 @@ class Lora(ApiModel):
     max_rank: LoraRank | None = optional(
         "Largest rank among the adapters (vLLM's default: 16).", 16, flag="max-lora-rank"
     )
-
-
-_FREE = f"(self.method in {list(MODEL_FREE_SPECULATION)!r})"
-
-
-class Speculative(ApiModel):
-    """Speculative decoding: a cheap guess of the next tokens that the model checks."""
-
-    model_config = with_rules(
-        rule(
-            f"{_FREE} || self.method.endsWith('mtp') || has(self.model)",
-            "speculative.model is needed with this method: name the draft model (hf:// or pvc://)",
-        ),
-        rule(f"!{_FREE} || !has(self.model)", "speculative.model is not used with this method: remove it"),
-    )
-
-    method: SpeculativeMethod = required("How tokens are guessed.", "eagle3")
-    model: Uri | None = optional(
-        "Draft model: hf://organisation/name or pvc://claim/path.",
-        "hf://yuhuili/EAGLE3-LLaMA3.1-Instruct-8B",
-        rules=URI_RULES,
-    )
-    num_speculative_tokens: int = required("Tokens guessed per step.", 4, ge=1, le=64)
 
 
 class ChatTemplate(ApiModel):

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..api import GROUP
-from ..api.base import bytes_of, gibibytes
+from ..api.base import KeyRef, bytes_of, gibibytes
 from ..api.pod import PodSettings
 from ..api.resource import InferenceService
 from ..api.spec import InferenceServiceSpec
@@ -182,6 +182,8 @@ def _volumes(service: InferenceService, settings: Settings) -> list[Manifest]:
     ]
     if sources := _configuration(spec):
         volumes.append({"name": "configuration", "projected": {"sources": sources}})
+    if keys := spec.api_key_secret_refs:
+        volumes.append({"name": "api-keys", "projected": {"sources": [_api_key(ref) for ref in keys]}})
     volumes.extend(
         {"name": _volume_name(spec, claim), "persistentVolumeClaim": {"claimName": claim, "readOnly": True}}
         for claim in claims(spec)
@@ -218,6 +220,12 @@ def _configuration(spec: InferenceServiceSpec) -> list[Manifest]:
     ]
 
 
+def _api_key(ref: KeyRef) -> Manifest:
+    """A key that clients may send, as Secret/key. Optional: one that is gone counts no more, and stops no pod."""
+    item = {"key": ref.key, "path": f"{ref.name}/{ref.key}"}
+    return {"secret": {"name": ref.name, "items": [item], "optional": True}}
+
+
 def _volume_name(spec: InferenceServiceSpec, claim: str) -> str:
     # A claim's name may be longer than a volume's, and may hold dots.
     return f"models-{claims(spec).index(claim)}"
@@ -234,6 +242,8 @@ def _mounts(service: InferenceService, settings: Settings) -> list[Manifest]:
     ]
     if configuration(spec):
         mounts.append({"name": "configuration", "mountPath": str(middleware.CONFIGURATION), "readOnly": True})
+    if spec.api_key_secret_refs:
+        mounts.append({"name": "api-keys", "mountPath": str(middleware.API_KEYS), "readOnly": True})
     mounts += [
         {"name": _volume_name(spec, claim), "mountPath": f"{MODELS_DIR}/{claim}", "readOnly": True}
         for claim in claims(spec)

@@ -74,7 +74,15 @@ def _sampler_state(whole: Pass) -> int:
     each = 4 * (model.vocabulary + words * (2 + engine.speculative_tokens)) + REQUEST_BYTES
     # Looking up n-grams needs all tokens of all sequences on the GPU (v1/worker/gpu/states.py).
     each += 4 * engine.max_model_len if engine.speculative_method == "ngram" else 0
-    return engine.max_num_seqs * each
+    return engine.max_num_seqs * (each + _draft_logits(whole))
+
+
+def _draft_logits(whole: Pass) -> int:
+    """Bytes for each sequence of what a probabilistic draft model said of each token that it guessed
+    (v1/worker/gpu/spec_decode/speculator.py); dflash has them as 32-bit numbers."""
+    engine = whole.engine
+    size = 4 if engine.speculative_method == "dflash" else whole.size
+    return engine.speculative_tokens * whole.model.vocabulary * size if engine.draft_logits else 0
 
 
 def _stage_input(whole: Pass) -> int:

@@ -260,7 +260,8 @@ def _case(model: ModelShape, engine: EngineSettings, gpu: Gpu, budget: _Budget) 
 
 def _too_large(budget: _Budget, gpu: Gpu) -> bool:
     """Whether the weights alone, at the least that they can be, are more than vLLM may use."""
-    least = budget.weighed.weights.parameters - budget.weighed.margin
+    weights = budget.weighed.weights
+    least = weights.parameters - weights.offloaded - budget.weighed.margin
     return least > min(budget.requested, gpu.total_bytes)
 
 

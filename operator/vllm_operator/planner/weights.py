@@ -51,11 +51,13 @@ class Weights:
     """What is made of the parameters after loading and kept beside them."""
     rounding: int = 0
     """What torch's allocator takes beyond that: it rounds large tensors up."""
+    offloaded: int = 0
+    """Of the parameters, what stays in the host's memory."""
 
     @property
     def total(self) -> int:
-        """Bytes of all parts."""
-        return self.parameters + self.tables + self.copies + self.rounding
+        """Bytes of all parts on the GPU."""
+        return self.parameters + self.tables + self.copies + self.rounding - self.offloaded
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,12 @@ def rank_weights(model: ModelShape, storage: Storage, ranks: Ranks, stage: int) 
         rounding += kind.count * own.rounding
     copies = sum(_latent_copy(model.layers[index], ranks, size) for index in layers)
     return Weights(parameters, model.rope_bytes, copies, rounding)
+
+
+def offloadable_bytes(model: ModelShape, storage: Storage, ranks: Ranks, stage: int, parameters: int) -> int:
+    """Of a rank's parameters, what may stay in the host's memory: the layers' (model_executor/offloader/uva.py)."""
+    ends = (stage == 0, stage == ranks.pipeline - 1)
+    return max(0, parameters - _edge_bytes(model, storage.scheme, ranks, ends))
 
 
 @dataclass(slots=True)

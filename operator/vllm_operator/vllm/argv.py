@@ -12,7 +12,7 @@ from typing import Any
 from ..api import InferenceServiceSpec
 from ..api.base import bytes_of
 from ..api.fields import Passed, fields
-from ..api.spec import Speculative
+from ..api.speculation import Speculative
 from .middleware import READY, STATE
 from .paths import MIDDLEWARE_PATH, TEMPLATE_PATH, location
 
@@ -38,11 +38,9 @@ def drain_timeout_seconds(spec: InferenceServiceSpec) -> int:
 
 
 def _speculative_config(speculative: Speculative) -> str:
-    config: dict[str, Any] = {"method": speculative.method}
-    if speculative.model:
-        config["model"] = location(speculative.model)
-    config["num_speculative_tokens"] = speculative.num_speculative_tokens
-    return json.dumps(config)
+    """The fields are called as vLLM's keys are."""
+    config: dict[str, Any] = speculative.model_dump(exclude_none=True)
+    return json.dumps({**config, "model": location(speculative.model)} if speculative.model else config)
 
 
 # What vLLM gets of a field's value, by what the field says of its flag. What is `otherwise` is in `argv`.

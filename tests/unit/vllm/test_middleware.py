@@ -26,6 +26,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The places in the pod, in a folder of the test."""
     monkeypatch.setattr(middleware, "MARK", tmp_path / "draining")
     monkeypatch.setattr(middleware, "CONFIGURATION", tmp_path / "configuration")
+    monkeypatch.setattr(middleware, "API_KEYS", tmp_path / "api-keys")
     monkeypatch.setattr(middleware, "TERMINATION_MESSAGE", tmp_path / "termination-log")
     monkeypatch.delenv("VLLM_API_KEY", raising=False)
     return tmp_path
@@ -97,6 +98,74 @@ def test_an_empty_key_ends_vllm_before_it_answers_anybody(key: str, files: Path)
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=30)
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr.strip() == words.read_text() == middleware.NO_KEY
+
+
+def put(folder: Path, version: str, keys: dict[str, str]) -> None:
+    """What the kubelet makes of Secrets: a folder for each version, one link to the newest, and links through it."""
+    made = folder / f"..{version}"
+    for path, key in keys.items():
+        (made / path).parent.mkdir(parents=True, exist_ok=True)
+        (made / path).write_text(key)
+    made.mkdir(parents=True, exist_ok=True)
+    (folder / "..next").symlink_to(made.name)
+    (folder / "..next").replace(folder / "..data")
+    for name in {path.partition("/")[0] for path in keys} - {entry.name for entry in folder.iterdir()}:
+        (folder / name).symlink_to(f"..data/{name}")
+
+
+def test_each_of_several_keys_opens_and_a_change_counts_without_a_restart(
+    files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    put(files / "api-keys", "1", {"team-a/key": "sk-a\n", "team-b/old": "sk-old", "team-b/new": " "})
+    app = Middleware(vllm)
+
+    def opens(key: str) -> bool:
+        return ask(app, "/v1/models", authorization=f"Bearer {key}")[0] == 200
+
+    assert opens("sk-a")
+    assert opens("sk-old")
+    assert not opens("sk-new")
+    assert not opens("")
+    assert ask(app, "/v1/models")[0] == 401
+    assert ask(app, "/metrics")[0] == 200
+    put(files / "api-keys", "2", {"team-a/key": "sk-a", "team-b/old": "sk-old", "team-b/new": "sk-new"})
+    assert not opens("sk-new")
+    now[0] += middleware.KEYS_SECONDS
+    assert opens("sk-new")
+    assert opens("sk-old")
+    put(files / "api-keys", "3", {})  # the Secrets are gone: nobody comes in, rather than everybody
+    now[0] += middleware.KEYS_SECONDS
+    assert not any(map(opens, ("sk-a", "sk-old", "sk-new", "")))
+    assert ask(app, "/-/state")[0] == 200
+
+
+def test_a_key_that_cannot_be_read_for_a_moment_shuts_nobody_out(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    put(files / "api-keys", "1", {"team-a/key": "sk-a"})
+    app = Middleware(vllm)
+    (files / "api-keys" / "..1" / "team-a" / "key").unlink()
+    (files / "api-keys" / "..1" / "team-a" / "key").symlink_to("nowhere")
+    now[0] += middleware.KEYS_SECONDS
+    assert ask(app, "/v1/models", authorization="Bearer sk-a")[0] == 200
+
+
+@pytest.mark.parametrize("keys", [{}, {"team-a/key": "\n"}])
+def test_without_any_of_its_keys_vllm_ends(keys: dict[str, str], files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended: list[int] = []
+
+    def end(code: int) -> None:
+        ended.append(code)
+        raise SystemExit
+
+    monkeypatch.setattr("os._exit", end)
+    put(files / "api-keys", "1", keys)
+    with pytest.raises(SystemExit):
+        Middleware(vllm)
+    assert ended == [1]
+    assert (files / "termination-log").read_text() == middleware.NO_KEYS
 
 
 def test_a_draining_pod_is_not_ready_and_asks_clients_to_leave() -> None:
