@@ -28,6 +28,7 @@ VALUES: dict[str, tuple[Any, Any]] = {
     "quantization": ("awq", "gptq"),
     "kvCache.memoryPerGPU": ("1Gi", "20Gi"),
     "kvCache.cpuOffload": ("1Gi", "32Gi"),
+    "kvCache.offloadBackend": ("native", "lmcache"),  # to vLLM's parser; the CRD takes the first
     "weightsCpuOffloadPerGPU": ("1Gi", "10Gi"),
     "accelerator.resource": ("nvidia.com/gpu", "amd.com/gpu"),
     "autoscaling.minReplicas": (1, 2),
@@ -72,6 +73,12 @@ ARRIVED: dict[str, tuple[Any, Any]] = {
     "kvCache.memoryPerGPU": (2**30, 20 * 2**30),
     "kvCache.cpuOffload": (1.0, 32.0),
     "weightsCpuOffloadPerGPU": (1.0, 10.0),
+    "chatTemplate.fromImage": (
+        "/vllm-workspace/examples/template_alpaca.jinja",
+        "/vllm-workspace/examples/template_chatglm.jinja",
+    ),
+    "kvCache.events.port": ("tcp://*:1024", "tcp://*:1025"),
+    "kvCache.events.replayPort": ("tcp://*:1024", "tcp://*:1025"),
     "accelerator.resource": ({"nvidia.com/gpu": "1"}, {"amd.com/gpu": "1"}),
     "accelerator.product": ({"nvidia.com/gpu.product": "one"}, {"nvidia.com/gpu.product": "two"}),
     "autoscaling.provider": (None, "Deployment"),

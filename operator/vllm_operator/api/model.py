@@ -5,6 +5,7 @@ from typing import Annotated
 from .base import ApiModel, Form, KeyRef, Limits, optional, required, rule, with_rules
 from .fields import Flag
 from .storage import URI_RULES, Uri
+from .templates import TemplateName
 from .vocabulary import LoraRank
 
 Revision = Annotated[
@@ -115,6 +116,18 @@ class Lora(ApiModel):
 class ChatTemplate(ApiModel):
     """A chat template other than the tokenizer's own."""
 
-    config_map_key_ref: KeyRef = required(
+    model_config = with_rules(
+        rule(
+            "has(self.configMapKeyRef) != has(self.fromImage)",
+            "chatTemplate needs either configMapKeyRef or fromImage, and not both",
+        )
+    )
+
+    config_map_key_ref: KeyRef | None = optional(
         "The ConfigMap and key that hold the Jinja template.", {"name": "templates", "key": "chat.jinja"}
+    )
+    from_image: TemplateName | None = optional(
+        "A template that vLLM's own images carry in their folder examples, without .jinja. An image of your own must "
+        "have it there too: in /vllm-workspace/examples, with amd.com/gpu in /app/vllm/examples.",
+        "tool_chat_template_gemma4",
     )

@@ -129,6 +129,12 @@ API_KEYS_RULE = rule(
     "!(has(self.apiKeySecretRef) && has(self.apiKeySecretRefs))",
     "set apiKeySecretRef or apiKeySecretRefs, not both: put all keys into the list",
 )
+EVENTS_RULE = rule(
+    "!has(self.kvCache) || !has(self.kvCache.events) || has(self.networkPolicy)"
+    " || !(has(self.apiKeySecretRef) || has(self.apiKeySecretRefs))",
+    "kvCache.events tells the tokens of prompts to whoever reaches its port, without an API key: set networkPolicy "
+    "as well, with the router and the clients in allowFrom",
+)
 CPU_PIPELINE_RULE = rule(
     f"!({_ON_CPU}) || !has(self.pipelineParallelSize) || self.pipelineParallelSize == 1",
     "pipelineParallelSize must be 1 on the CPU: vLLM's CPU build crashes with more",
@@ -151,8 +157,10 @@ AUTO_ON_CPU_RULE = rule(
 MOST_RANKS = 64
 RANKS_RULE = rule(
     f"(has(self.tensorParallelSize) && type(self.tensorParallelSize) == int ? self.tensorParallelSize : 1)"
-    f" * (has(self.pipelineParallelSize) ? self.pipelineParallelSize : 1) <= {MOST_RANKS}",
-    f"tensorParallelSize times pipelineParallelSize must be at most {MOST_RANKS}: a pod is on one node",
+    f" * (has(self.pipelineParallelSize) ? self.pipelineParallelSize : 1)"
+    f" * (has(self.dataParallelSize) ? self.dataParallelSize : 1) <= {MOST_RANKS}",
+    f"tensorParallelSize times pipelineParallelSize times dataParallelSize must be at most {MOST_RANKS}: a pod is on "
+    "one node",
 )
 
 SPEC_RULES = (
@@ -164,6 +172,7 @@ SPEC_RULES = (
     ),
     DRAFT_RANKS_RULE,
     API_KEYS_RULE,
+    EVENTS_RULE,
     SHARED_VOLUME_RULE,
     CPU_PIPELINE_RULE,
     CPU_OFFLOAD_RULE,
@@ -231,6 +240,14 @@ class InferenceServiceSpec(ApiModel):
     )
     pipeline_parallel_size: int | None = optional(
         "Groups of layers, each on its own GPUs.", 1, flag="pipeline-parallel-size", ge=1, le=64
+    )
+    data_parallel_size: int | None = optional(
+        "Engines in each pod, which share requests out: each has tensorParallelSize times pipelineParallelSize GPUs, "
+        "all weights but experts, and a KV cache of its own. With expertParallel, experts are spread over all GPUs.",
+        4,
+        flag="data-parallel-size",
+        ge=1,
+        le=MOST_RANKS,
     )
     expert_parallel: bool | None = optional(
         "Whether whole experts, instead of slices of each, go to each GPU (mixture-of-experts models).",

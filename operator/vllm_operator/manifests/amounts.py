@@ -2,7 +2,7 @@
 
 from ..api.base import bytes_of
 from ..api.spec import InferenceServiceSpec
-from ..vllm.argv import ranks
+from ..vllm.argv import engines, ranks
 
 GiB = 2**30
 # What a start-up time is rounded up to, so that noise changes no autoscaler. The last is the API's longest period.
@@ -37,7 +37,8 @@ def offloaded_weights_bytes(spec: InferenceServiceSpec) -> int:
 def memory_beside_bytes(spec: InferenceServiceSpec) -> int:
     """What lives in the container's memory beside the process, in bytes: /dev/shm, and what GPUs keep in the host's."""
     offload = spec.kv_cache.cpu_offload if spec.kv_cache else None
-    return shared_memory_bytes(spec) + (bytes_of(offload) if offload else 0) + offloaded_weights_bytes(spec)
+    blocks = bytes_of(offload) * engines(spec) if offload else 0
+    return shared_memory_bytes(spec) + blocks + offloaded_weights_bytes(spec)
 
 
 def memory_limit_bytes(spec: InferenceServiceSpec) -> int | None:

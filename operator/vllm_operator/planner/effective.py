@@ -99,7 +99,9 @@ class EngineSettings:
 
 def engine_of(spec: InferenceServiceSpec, model: ModelShape, gpu: Gpu) -> EngineSettings:
     """The settings for a service of this model on this GPU."""
-    ranks = Ranks(spec.tensor_size, spec.pipeline_parallel_size or 1, bool(spec.expert_parallel))
+    ranks = Ranks(
+        spec.tensor_size, spec.pipeline_parallel_size or 1, bool(spec.expert_parallel), spec.data_parallel_size or 1
+    )
     on_cpu = spec.accelerator.resource == "cpu"
     length = spec.max_model_len if isinstance(spec.max_model_len, int) else model.longest
     seqs, tokens = _batch(spec, gpu, length, ranks, on_cpu=on_cpu)
@@ -153,7 +155,7 @@ def _own_dtype(model: ModelShape, gpu: Gpu) -> str:
 def _batch(spec: InferenceServiceSpec, gpu: Gpu, length: int, ranks: Ranks, *, on_cpu: bool) -> tuple[int, int]:
     """Sequences and tokens of a batch: vLLM's defaults grow with the GPU's memory."""
     if on_cpu:
-        seqs, tokens = 128 * ranks.gpus, 2048 * ranks.gpus
+        seqs, tokens = 128 * ranks.engine_gpus, 2048 * ranks.engine_gpus
     elif gpu.total_bytes >= 160 * GIB:
         seqs, tokens = 1024, 16384
     elif gpu.total_bytes >= 70 * GIB and "a100" not in gpu.name.lower():

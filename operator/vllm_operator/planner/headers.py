@@ -63,8 +63,8 @@ def _by_bytes(model: ModelShape, engine: EngineSettings, storage: Storage, recko
         held /= 2
     if engine.quantization and not model.quantization:
         held, share = held * storage.scheme.bits / (8 * DTYPE_BYTES[model.dtype]), ONLINE_SHARE
-    part = int(held / engine.ranks.gpus)
-    extra = share if engine.ranks.gpus > 1 or share > UNSPLIT_SHARE else UNSPLIT_SHARE / 2
+    part = int(held / engine.ranks.engine_gpus)
+    extra = share if engine.ranks.engine_gpus > 1 or share > UNSPLIT_SHARE else UNSPLIT_SHARE / 2
     return Weighed(replace(reckoned, parameters=part, copies=0, rounding=0), int(extra * part), model.approximate)
 
 

@@ -85,7 +85,10 @@ def _of_gpu(case: Case) -> Iterator[Doubt]:
         yield Doubt(0, f"the compute capability of {gpu.name} is not known, so {UNCHECKED}")
     if gpu.capability != MEASURED:
         yield Doubt(0.15 * case.overhead.total, f"what vLLM itself takes was not measured on {gpu.name}")
-    if case.engine.ranks.gpus > 1:
+    ranks = case.engine.ranks
+    if ranks.data > 1 and case.model.experts:
+        yield Doubt(GIB + 0.15 * case.overhead.total, "what engines of a pod exchange was not measured")
+    if ranks.engine_gpus > 1:
         # Buffers of collective operations, which depend on how the GPUs are connected.
         yield Doubt(256 * MIB)
 

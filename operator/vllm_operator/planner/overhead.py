@@ -58,7 +58,7 @@ def overhead(model: ModelShape, engine: EngineSettings, scheme: Scheme, stage: i
 
 def _libraries(engine: EngineSettings) -> int:
     release = engine.release
-    if engine.ranks.gpus > 1:
+    if engine.ranks.engine_gpus > 1 or (engine.ranks.data > 1 and engine.ranks.experts):
         return release.joined_libraries + (release.expert_libraries if engine.ranks.experts else 0)
     return release.libraries if engine.second_runner else release.first_runner_libraries
 
@@ -103,7 +103,7 @@ def _places_bytes(whole: Pass) -> int:
     total = 0
     for layer, count in whole.layers:
         if experts := layer.experts:
-            weights = experts.count * experts.hidden * experts.intermediate // whole.engine.ranks.tensor
+            weights = experts.count * experts.hidden * experts.intermediate // whole.engine.ranks.sharing_experts
             scales = weights // MXFP4_BLOCK
             total += count * scales if scales < LARGE_TENSOR else 0
     return total

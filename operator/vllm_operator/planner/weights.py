@@ -24,11 +24,23 @@ class Ranks:
     pipeline: int = 1
     experts: bool = False
     """Whether whole experts go to each rank, instead of slices of each."""
+    data: int = 1
+    """Engines of one replica. Each has all weights but experts, which all share out, and a KV cache of its own."""
+
+    @property
+    def engine_gpus(self) -> int:
+        """GPUs of one engine."""
+        return self.tensor * self.pipeline
 
     @property
     def gpus(self) -> int:
         """GPUs of one replica."""
-        return self.tensor * self.pipeline
+        return self.engine_gpus * self.data
+
+    @property
+    def sharing_experts(self) -> int:
+        """GPUs that share out the experts of a layer (layers/fused_moe/config.py, FusedMoEParallelConfig)."""
+        return self.tensor * self.data
 
     def stages(self, layers: int) -> list[range]:
         """The layers of each pipeline stage: what is left over goes to the stages before the last, from the back."""
@@ -193,9 +205,9 @@ def _linear_bytes(linear: Linear, scheme: Scheme, tensor: int, size: int) -> tup
 
 def _expert_bytes(experts: Experts, scheme: Scheme, padding: tuple[int, int], ranks: Ranks, size: int) -> list[int]:
     """Bytes of each tensor: the values of both matrices, their scales, and the biases."""
-    spread = ranks.tensor if ranks.experts else 1
+    spread = ranks.sharing_experts if ranks.experts else 1
     count = -(-experts.count // spread)
-    width = -(-experts.intermediate // (1 if ranks.experts else ranks.tensor))
+    width = -(-experts.intermediate // (1 if ranks.experts else ranks.sharing_experts))
     hidden = experts.hidden
     if scheme.group == MXFP4_BLOCK and scheme.bits == 4:
         hidden, width = _round_up(hidden, padding[0]), _round_up(width, padding[1])

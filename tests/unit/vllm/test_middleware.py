@@ -7,8 +7,10 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -39,8 +41,10 @@ async def vllm(scope: Message, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": scope["path"].encode()})
 
 
-def ask(app: Middleware, path: str, method: str = "GET", **headers: str) -> tuple[int, str, dict[str, str]]:
-    """Status, text and headers of an answer."""
+def ask(
+    middleware: Middleware, path: str, method: str = "GET", app: object = None, **headers: str
+) -> tuple[int, str, dict[str, str]]:
+    """Status, text and headers of an answer. `app`: what Starlette says the application is."""
     sent: list[Any] = []
 
     async def receive() -> Message:
@@ -50,8 +54,8 @@ def ask(app: Middleware, path: str, method: str = "GET", **headers: str) -> tupl
         sent.append(message)
 
     pairs = [(name.encode(), value.encode()) for name, value in headers.items()]
-    scope: Message = {"type": "http", "method": method, "path": path, "headers": pairs}
-    asyncio.run(app(scope, receive, send))
+    scope: Message = {"type": "http", "method": method, "path": path, "headers": pairs, "app": app}
+    asyncio.run(middleware(scope, receive, send))
     start, body = sent
     return start["status"], body["body"].decode(), {k.decode(): v.decode() for k, v in start["headers"]}
 
@@ -225,6 +229,61 @@ def test_an_engine_that_makes_no_step_hangs(
     assert healthy_after(1)
     assert ask(app, "/-/ready")[0] == 200
     assert (files / "termination-log").read_text() == ""
+
+
+def in_two(monkeypatch: pytest.MonkeyPatch, files: Path) -> tuple[Middleware, list[float], SimpleNamespace]:
+    """The middleware of a pod with two engines, its clock, and the application, which knows whose each request is."""
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    client = SimpleNamespace(core_engines=[b"\0\0", b"\1\0"], engine_inflight=Counter[bytes]())
+    state = SimpleNamespace(engine_client=SimpleNamespace(engine_core=client))
+    return Middleware(vllm), now, SimpleNamespace(state=state)
+
+
+def test_one_of_two_engines_that_hangs_is_named_while_the_other_serves(
+    engine: tuple[Gauge, Histogram], monkeypatch: pytest.MonkeyPatch, files: Path
+) -> None:
+    app, now, vllms = in_two(monkeypatch, files)
+    in_flight = vllms.state.engine_client.engine_core.engine_inflight
+    running, steps = engine
+    for number in "01":
+        running.labels(number).set(0)
+
+    def ready_after(seconds: float) -> tuple[int, str]:
+        now[0] += seconds
+        steps.labels("0").observe(8)  # the other one serves on
+        return ask(app, "/-/ready", app=vllms)[:2]
+
+    assert ready_after(0)[0] == 200
+    assert ready_after(300)[0] == 200  # an engine without requests makes no steps
+    in_flight.update({b"\0\0": 5, b"\1\0": 3})  # it never tells of these as running
+    assert ready_after(34)[0] == 200
+    status, text = ready_after(1)
+    assert (status, text) == (504, "vllm-operator: engine hung: engine 1 of 2: 3 requests waited, no step for 35 s")
+    in_flight[b"\1\0"] = 0
+    assert ready_after(1)[0] == 504  # its clients gave up, and it hangs all the same
+    assert ask(app, "/health", app=vllms)[0] == 200
+    assert ready_after(84)[0] == 504
+    assert ask(app, "/health", app=vllms)[0] == 504
+    steps.labels("1").observe(8)
+    assert ready_after(1)[0] == 200
+    assert ready_after(300)[0] == 200
+
+
+def test_without_knowing_whose_requests_are_an_engine_that_runs_some_is_watched(
+    engine: tuple[Gauge, Histogram], monkeypatch: pytest.MonkeyPatch, files: Path
+) -> None:
+    app, now, _ = in_two(monkeypatch, files)
+    running, steps = engine
+    running.labels("0").set(0)
+    running.labels("1").set(2)
+
+    def ready_after(seconds: float) -> int:
+        now[0] += seconds
+        steps.labels("0").observe(8)
+        return ask(app, "/-/ready")[0]
+
+    assert [ready_after(0), ready_after(34), ready_after(1)] == [200, 200, 504]
 
 
 class Request:
