@@ -24,7 +24,7 @@ def test_a_flag_has_one_standing(name: str) -> None:
 
 def test_what_is_said_of_flags_names_fields_and_flags_that_there_are() -> None:
     for entry in CATALOGUE.values():
-        words = re.findall(r"(?<![\w.-])[a-z]+(?:[A-Z][a-z]+)+(?:\.\w+)*|\b\w+\.[a-z]\w*[A-Z]\w*", entry.says)
+        words = re.findall(r"(?<![\w.-])[a-z]+(?:[A-Z][a-z]+)+(?:GPU)?(?:\.\w+)*|\b\w+\.[a-z]\w*[A-Z]\w*", entry.says)
         paths = [word for word in words if word not in ("extraArgs", "minReplicas") and "_" not in word]
         assert [path for path in paths if path not in PATHS] == [], entry.name
         for flag in re.findall(r"--[a-z][a-z0-9-]*", entry.says):
@@ -64,7 +64,7 @@ def test_rows_about_words_and_settings_are_about_allowed_flags() -> None:
         ("--disable_log_req", "--disable-log-requests", False),
     ],
 )
-def test_a_flag_is_found_by_its_spellings(written: str, spelled: str, off: bool) -> None:
+def test_a_flag_is_found_by_its_spellings(written: str, spelled: str, *, off: bool) -> None:
     found = find(written)
     assert (found.spelled, found.off, found.keys) == (spelled, off, ())
 
