@@ -44,6 +44,8 @@ class Allowed(_Settings):
     allowed_images: tuple[str, ...] = ("vllm/vllm-openai:*", "vllm/vllm-openai@sha256:*")
     # Whether Python code from a model's repository may run.
     allow_trust_remote_code: bool = False
+    # Whether requests and answers may be written into the log of a pod: they are private.
+    allow_request_logs: bool = False
     # Organisations of the hub whose models, tokenizers, adapters and draft models may be served.
     allowed_hub_organisations: tuple[str, ...] = ("*",)
     # Labels that a claim must have to be mounted; None: any claim in the service's namespace.

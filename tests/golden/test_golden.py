@@ -34,6 +34,7 @@ SERVICES = {
     "autoscaled": HERE / "services" / "autoscaled.yaml",
     "keda": HERE / "services" / "keda.yaml",
     "minimal": HERE / "services" / "minimal.yaml",
+    "tuned": HERE / "services" / "tuned.yaml",
 }
 # Those that ask for what the platform team has to allow first, as services/settings.yaml does.
 ALLOWED = {"complete", "keda"}

@@ -21,6 +21,13 @@ VALUES: dict[str, tuple[Any, Any]] = {
     "uri": ("hf://org/one", "pvc://models/two"),
     "speculative.model": ("hf://org/one", "pvc://models/two"),
     "speculative.method": ("eagle", "eagle3"),
+    "architectures": (["OneForSequenceClassification"], ["TwoForSequenceClassification"]),
+    "cudagraphCaptureSizes": ([1, 2], [1, 4]),
+    "compileSizes": ([1, 2], [1, 4]),
+    "customOps": (["+one"], ["-two"]),
+    "passConfig": ({"eliminate_noops": True}, {"eliminate_noops": False}),
+    "tuning.attention.backend": ("FLASH_ATTN", "FLASHINFER"),
+    "tuning.attention.mlaPrefillBackend": ("FLASH_ATTN", "FLASHINFER"),
     "maxModelLen": (4096, "auto"),
     "tensorParallelSize": (1, 2),
     "quantization": ("awq", "gptq"),
@@ -194,7 +201,9 @@ def at(node: Any, steps: tuple[str, ...]) -> Any:
 def is_at(value: Any, found: Any) -> bool:
     """Whether a value arrived: as it is, as a part of a map, or as one of the scalars of something larger."""
     if isinstance(value, dict) and isinstance(found, dict):
-        return value.items() <= found.items()
+        return value.items() <= found.items() or any(is_at(value, inner) for inner in found.values())
+    if isinstance(value, list) and isinstance(found, dict):
+        return any(is_at(value, inner) for inner in found.values())
     if isinstance(found, dict | list) and not isinstance(value, dict | list):
         return value in list(scalars(found))
     return bool(found == value) and type(found) is type(value)

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
-Passed = Literal["value", "fraction", "bytes", "GiB", "location", "JSON", "presence", "path", "otherwise"]
+Passed = Literal["value", "fraction", "bytes", "GiB", "location", "JSON", "keys", "presence", "path", "otherwise"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +19,10 @@ class Flag:
     """A flag of `vllm serve` that a field sets: its full name without dashes, and what it gets of the field's value.
 
     `value`: the value itself; a switch gets its --no- form for false. `fraction`: a percentage as a part of 1. `bytes`
-    and `GiB`: a quantity as a number. `location`: what vLLM is told for a URI. `JSON`: an object in one value.
-    `presence`: true where the field is there. `path`: where the pod has the field's content as a file. `otherwise`:
-    argv writes it at a place of its own, or the value reaches vLLM by another way (a Secret by the environment).
+    and `GiB`: a quantity as a number. `location`: what vLLM is told for a URI. `JSON`: an object in one value; `keys`:
+    one whose fields are called as vLLM's keys. `presence`: true where the field is there. `path`: where the pod has the
+    field's content as a file. `otherwise`: argv writes it at a place of its own, or the value reaches vLLM by another
+    way (a Secret by the environment).
     """
 
     name: str

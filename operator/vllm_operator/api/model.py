@@ -1,6 +1,6 @@
 """Which model is served, and what goes with it: adapters, a draft model, a chat template."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from .base import ApiModel, Form, KeyRef, Limits, optional, required, rule, with_rules
 from .fields import Flag
@@ -16,6 +16,16 @@ ModelName = Annotated[
     str,
     Limits(max_length=128),
     Form(r"[A-Za-z0-9][A-Za-z0-9._:/-]*", "must be a name like llama-70b: letters, digits, ., _, :, / and -"),
+]
+
+
+ClassifierName = Annotated[
+    str,
+    Limits(max_length=128),
+    Form(
+        r"[A-Z][A-Za-z0-9]*ForSequenceClassification",
+        "must be a model of vLLM's that scores, like Qwen3ForSequenceClassification",
+    ),
 ]
 
 
@@ -39,6 +49,30 @@ class Tokenizer(ApiModel):
         "Commit, tag or branch of the tokenizer's repository.",
         "5206a32e0bd3067aef1ce90f5528ade7d866253f",
         flag="tokenizer-revision",
+    )
+
+
+class Classifier(ApiModel):
+    """What the config.json of a model leaves out that is to score: the keys that published rerankers need."""
+
+    architectures: list[ClassifierName] = required(
+        "The model that scores, by vLLM's name.",
+        ["Qwen3ForSequenceClassification"],
+        min_length=1,
+        max_length=1,
+        list_type="atomic",
+    )
+    classifier_from_token: list[Annotated[str, Limits(min_length=1, max_length=64)]] | None = optional(
+        "Words whose probability is the score, instead of a classifier's weights.",
+        ["no", "yes"],
+        max_length=64,
+        list_type="atomic",
+    )
+    is_original_qwen3_reranker: bool | None = optional(
+        "Whether the checkpoint is a Qwen3 reranker as it was published.", True
+    )
+    method: Literal["from_2_way_softmax", "no_post_processing"] | None = optional(
+        "How the score is made of the words.", "from_2_way_softmax"
     )
 
 
@@ -68,7 +102,7 @@ class Model(ApiModel):
         ["llama-70b"],
         flag=Flag("served-model-name", "otherwise"),
         min_length=1,
-        max_length=8,
+        max_length=32,
         list_type="set",
     )
     token_secret_ref: KeyRef | None = optional(
@@ -78,6 +112,12 @@ class Model(ApiModel):
     )
     tokenizer: Tokenizer | None = optional(
         "A tokenizer other than the model's own.", {"uri": "hf://meta-llama/Llama-3.1-8B-Instruct"}
+    )
+    classifier: Classifier | None = optional(
+        "What config.json leaves out of a model that is to score: for rerankers as they were published. Further keys "
+        "belong into the checkpoint's config.json.",
+        {"architectures": ["Qwen3ForSequenceClassification"], "classifierFromToken": ["no", "yes"]},
+        flag=Flag("hf-overrides", "keys"),
     )
     trust_remote_code: bool | None = optional(
         "Whether Python code from the model's repository may run in the pod. Only for repositories that you trust.",

@@ -19,7 +19,8 @@ from .model import ChatTemplate, Lora, Model, Speculative
 from .network import MediaDomain, NetworkPolicySettings
 from .pod import PodSettings, Resources
 from .storage import Cache
-from .vocabulary import GONE_QUANTIZATIONS, QUANTIZATIONS, BlockSize, Dtype, KvCacheDtype
+from .tuning import TUNING_RULES, Tuning
+from .vocabulary import GONE_QUANTIZATIONS, OLDEST_VLLM_VERSION, QUANTIZATIONS, BlockSize, Dtype, KvCacheDtype
 
 __all__ = ["InferenceServiceSpec", "KvCache", "Speculative"]
 
@@ -189,6 +190,7 @@ SPEC_RULES = (
     SHARED_VOLUME_RULE,
     CPU_PIPELINE_RULE,
     CPU_OFFLOAD_RULE,
+    *TUNING_RULES,
     AUTO_ON_CPU_RULE,
     rule(
         "!has(self.model.tokenSecretRef) || self.model.uri.startsWith('hf://')"
@@ -218,7 +220,7 @@ class InferenceServiceSpec(ApiModel):
     )
     image: Image | None = optional(
         "Image with vLLM's OpenAI server; default: the ServingClass's, else the operator's setting, which also says "
-        "which images are allowed.",
+        f"which images are allowed. It has vLLM {OLDEST_VLLM_VERSION} or newer.",
         "vllm/vllm-openai:v0.32.0",
         rules=IMAGE_RULES,
     )
@@ -344,6 +346,9 @@ class InferenceServiceSpec(ApiModel):
         "A chat template other than the tokenizer's own.",
         {"configMapKeyRef": {"name": "chat", "key": "chat.jinja"}},
         flag=Flag("chat-template", "path"),
+    )
+    tuning: Tuning | None = optional(
+        "Settings of vLLM's inner parts, as its recipes have them.", {"compilation": {"cudagraphMode": "PIECEWISE"}}
     )
     allowed_media_domains: list[MediaDomain] | None = optional(
         "Hosts from which vLLM may fetch media that requests name by an address; omitted: those of the operator's "

@@ -14,7 +14,7 @@ from ..apply.changes import Known, plan_changes
 from ..apply.ledger import Ledger
 from ..assess.classes import Classes
 from ..assess.fits import Assessment
-from ..assess.policy import refused
+from ..assess.policy import fault
 from ..manifests import OPTIONAL_KINDS, Manifest
 from ..manifests.kinds import BY_KIND
 from ..status.evidence import Evidence
@@ -78,7 +78,7 @@ def _loaded(path: Path | None) -> settings.Settings:
 def _allowed(path: Path, manifest: Manifest, own: settings.Settings, classes: Classes) -> list[Manifest]:
     name = (manifest.get("metadata") or {}).get("name")
     try:
-        finding = refused(service_of(manifest).spec, own)
+        finding = fault(service_of(manifest).spec, own)
     except (KeyError, TypeError) as error:
         raise RenderError(f"{path}: {name or 'a service'} has no metadata.name, or no spec") from error
     except ValidationError as error:

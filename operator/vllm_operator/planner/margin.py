@@ -82,12 +82,13 @@ def _of_gpu(case: Case) -> Iterator[Doubt]:
     if gpu.vendor == "nvidia" and gpu.capability == (0, 0):
         yield Doubt(0, f"the compute capability of {gpu.name} is not known, so {UNCHECKED}")
     if gpu.capability != MEASURED:
-        yield Doubt(0.15 * case.overhead.total, f"what vLLM itself takes was not measured on {gpu.name}")
+        yield Doubt(0.15 * case.overhead.total, f"{WHAT} was not measured on {gpu.name}")
     if case.engine.ranks.gpus > 1:
         # Buffers of collective operations, which depend on how the GPUs are connected.
         yield Doubt(256 * MIB)
 
 
+WHAT = "what vLLM itself takes"
 UNCHECKED = "rules on what the GPU can compute were not checked"
 
 
@@ -96,11 +97,14 @@ def _of_model(case: Case) -> Iterator[Doubt]:
     drafts = engine.speculative_tokens and engine.speculative_method != "ngram"
     if model.pooling or drafts:
         what = "models that do not generate" if model.pooling else "a draft model"
-        yield Doubt(0.15 * case.overhead.total, f"what vLLM itself takes was not measured with {what}")
+        yield Doubt(0.15 * case.overhead.total, f"{WHAT} was not measured with {what}")
     if drafts:
         yield Doubt(0.1 * case.weighed.weights.total, "the size of the draft model is not known")
     if any(layer.cache and layer.cache.kind is Cached.LATENT for layer in model.layers):
         # Which tensors of MLA leave room for attention's parts was seen for two models.
         yield Doubt(0.3 * case.overhead.graphs)
+    if engine.tuned:
+        # Other graphs, other kernels: each has a workspace of its own.
+        yield Doubt(0.15 * case.overhead.total + case.overhead.graphs, f"{WHAT} was not measured with {engine.tuned}")
     if model.multimodal:
         yield Doubt(GIB, "the pass through the vision tower was not measured")

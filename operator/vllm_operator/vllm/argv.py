@@ -12,6 +12,7 @@ from typing import Any
 from ..api import InferenceServiceSpec
 from ..api.base import bytes_of
 from ..api.fields import Passed, fields
+from ..api.flags.versions import needs
 from ..api.spec import Speculative
 from .middleware import READY, STATE
 from .paths import MIDDLEWARE_PATH, TEMPLATE_PATH, location
@@ -53,6 +54,7 @@ _CONVERTERS: dict[Passed, Callable[[Any], Any]] = {
     "GiB": lambda quantity: f"{bytes_of(quantity) / 2**30:g}",
     "location": location,
     "JSON": _speculative_config,
+    "keys": lambda value: json.dumps(value.model_dump(exclude_none=True)),
     "presence": lambda _: True,
     "path": lambda _: TEMPLATE_PATH,
 }
@@ -77,6 +79,11 @@ def _flags(spec: InferenceServiceSpec, commit: str | None) -> Iterator[str]:
         yield f"{_SWITCHES[value]}{flag}" if isinstance(value, bool) else f"--{flag}={value}"
 
 
+def _if_known(spec: InferenceServiceSpec, flag: str, value: str) -> list[str]:
+    """A flag of the operator's own, where the image's vLLM has it."""
+    return [] if needs(flag, spec.image) else [f"{flag}={value}"]
+
+
 def argv(
     spec: InferenceServiceSpec, name: str, commit: str | None = None, media: Sequence[str] | None = None
 ) -> list[str]:
@@ -85,13 +92,15 @@ def argv(
     `media`: hosts that media may come from, where the spec names none; None: any. An empty list stands for no host.
     """
     arguments = [location(spec.model.uri), "--served-model-name", *(spec.model.served_model_names or [name])]
-    arguments += ["--host=0.0.0.0", f"--port={PORT}", f"--shutdown-timeout={drain_timeout_seconds(spec)}"]
+    arguments += ["--host=0.0.0.0", f"--port={PORT}"]
+    # Where vLLM does not wait by itself after SIGTERM, the preStop hook has waited before it.
+    arguments += _if_known(spec, "--shutdown-timeout", str(drain_timeout_seconds(spec)))
     arguments += [f"--middleware={PurePosixPath(MIDDLEWARE_PATH).stem}.Middleware"]
     domains = media if spec.allowed_media_domains is None else spec.allowed_media_domains
     if domains is not None:
         arguments += ["--allowed-media-domains", *(domains or [NO_HOST])]
     # Probes and scrapes would fill the log that `kubectl logs` shows.
-    arguments += [f"--disable-access-log-for-endpoints=/health,/metrics,{READY},{STATE}"]
+    arguments += _if_known(spec, "--disable-access-log-for-endpoints", f"/health,/metrics,{READY},{STATE}")
     arguments += _flags(spec, commit)
     if spec.tool_call_parser:
         arguments.append("--enable-auto-tool-choice")

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from ..fields import fields
-from .allowed import BY_SETTING, CHOICES, SWITCHES, VALUES
+from .allowed import CHOICES, REQUEST_LOGS, SWITCHES, VALUES
 from .facts import Fact, Kind, facts
 from .standings import GONE, MEANT_BY_FIELD, OWNED, REFUSED, VERSION
 
@@ -140,5 +140,5 @@ def _entry(fact: Fact, found: list[Standing], field: str | None) -> Entry:
         standing=found[0],
         field=field,
         says=says,
-        setting=BY_SETTING.get(bare),
+        setting="allowRequestLogs" if fact.name in REQUEST_LOGS else None,
     )

@@ -63,6 +63,7 @@ OWNED: dict[str, tuple[str, ...]] = {
 
 # Fields that stand for flags which they do not pass: --spec-tokens is one key of --speculative-config.
 MEANT_BY_FIELD = {
+    "cudagraph-capture-sizes": "tuning.compilation.cudagraphCaptureSizes",
     "spec-method": "speculative.method",
     "spec-model": "speculative.model",
     "spec-tokens": "speculative.numSpeculativeTokens",
@@ -153,18 +154,10 @@ REFUSED: dict[str, tuple[str, ...]] = {
     _WEIGHTS: (
         "config-format", "ignore-patterns", "load-format", "model-loader-extra-config", "pt-load-map-location",
     ),
-    "passes any Python class or key to the model's config: leave it out, and put the keys into the checkpoint's "
-    "config.json": ("hf-overrides",),
-    "takes JSON that may name code or files: use extraArgs with --attention-backend": ("attention-config",),
-    "takes JSON that may name code or files: use extraArgs with --max-cudagraph-capture-size, or enforceEager": (
-        "compilation-config", "cudagraph-capture-sizes",
-    ),
-    "takes JSON that may name a file: leave it out, vLLM chooses by the request": ("structured-outputs-config",),
-    "has no field: leave it out, thinking has vLLM's own limits": ("reasoning-config",),
 }  # fmt: skip
 
 # Flags that vLLM had in 0.6 to 0.31, with what replaces them, as it follows "gone from vLLM 0.32: ".
-_GUIDED = "leave it out, vLLM chooses by the request"
+_GUIDED = "leave it out, vLLM chooses by the request; or use tuning.structuredOutputs"
 _SPECULATION = "use the field speculative, which has all of vLLM's settings"
 GONE: dict[str, tuple[str, ...]] = {
     "leave it out, requests are not logged unless asked for": ("disable-log-requests",),
@@ -177,7 +170,7 @@ GONE: dict[str, tuple[str, ...]] = {
     ),
     "leave it out; for KV cache in host memory use kvCache.cpuOffload": ("swap-space",),
     "leave it out, scales come from the checkpoint": ("calculate-kv-scales", "quantization-param-path"),
-    "leave it out, or use extraArgs with --max-cudagraph-capture-size": (
+    "leave it out, or use tuning.compilation.cudagraphCaptureSizes": (
         "cuda-graph-sizes", "max-context-len-to-capture", "max-seq-len-to-capture",
     ),
     "leave it out, accelerator decides it": ("device",),
