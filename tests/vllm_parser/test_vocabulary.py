@@ -160,6 +160,13 @@ def test_variables_of_vllm_that_env_may_set_exist(vllm: Parser) -> None:
     assert set(environment.OF_VLLM) <= set(vllm.facts["variables"])
 
 
+def test_variables_that_are_gone_are_gone(vllm: Parser) -> None:
+    gone = {name for names in environment.GONE.values() for name in names}
+    assert not gone & set(vllm.facts["variables"])
+    for instead in environment.GONE:
+        assert {*re.findall(r"--[a-z0-9-]+", instead)} <= {*flags.EXTRA_VALUE_FLAGS}
+
+
 def test_no_variable_that_env_may_set_is_a_path_or_a_name_of_code(vllm: Parser) -> None:
     owned = re.compile(r"_(PATH|DIR|FOLDER|ROOT|HOME|PLUGINS|LOGGING_STREAM|HOST|IP|PORT|URL|SERVER|CONFIG|TOKEN|KEY)$")
     dangerous = {name for name in vllm.facts["variables"] if owned.search(name)}

@@ -97,7 +97,7 @@ def field_of_flag(spec: type[BaseModel]) -> dict[str, str]:
     carried: dict[str, str] = {}
     for name, path in fields_by_flag(spec).items():
         long = [other for other in known[name].also if other.startswith("--")]
-        carried |= dict.fromkeys([name, *([known[name].negative] if known[name].negative else []), *long], path)
+        carried |= dict.fromkeys([one for one in (name, known[name].negative, *long) if one], path)
     return dict(sorted(carried.items()))
 
 
