@@ -13,9 +13,9 @@ _HEAD = f"""\
 # What becomes of each flag of vLLM
 <!-- written by `make docs` from operator/vllm_operator/api/flags/ -->
 Every flag of `vllm serve` {VLLM_VERSION}: those that a field of the spec sets, those that `extraArgs` passes on, those
-that are the operator's, those that are refused, and those that older versions had. `kubectl apply` says the same of a flag
-in `extraArgs` that does not belong there, also of an abbreviation or of underscores. A test holds this list against the
-parser of the pinned vLLM.
+that are the operator's, those that are refused, and those that older versions had. `kubectl apply` says the same of a
+flag in `extraArgs` that does not belong there, also of an abbreviation or of underscores. A test holds this list
+against the parser of the pinned vLLM.
 
 In `extraArgs` a flag is one item, with its full name and its value after an equals sign: `--seed=1`. A switch has no
 value, and most have a form that turns them off: `--no-enable-chunked-prefill`. Of a JSON flag that is a field, the keys

@@ -33,6 +33,7 @@ SERVICES = {
     "complete": REPOSITORY / "tests" / "control_plane" / "complete.yaml",
     "autoscaled": HERE / "services" / "autoscaled.yaml",
     "keda": HERE / "services" / "keda.yaml",
+    "others": HERE / "services" / "others.yaml",
     "minimal": HERE / "services" / "minimal.yaml",
     "tuned": HERE / "services" / "tuned.yaml",
 }

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import asdict
+from typing import get_args
 
 import pytest
 
@@ -12,6 +13,7 @@ from vllm_operator.api.flags.catalogue import GONE_SAYS
 from vllm_operator.api.flags.facts import facts
 from vllm_operator.api.flags.finding import UnknownFlagError, find
 from vllm_operator.api.spec import InferenceServiceSpec
+from vllm_operator.api.speculation import Speculative
 
 # Words of a flag's name that stand for code, files, or what the operator owns.
 DANGEROUS = re.compile(
@@ -149,6 +151,15 @@ def test_speculative_methods(vllm: Parser) -> None:
     """custom_class loads code by its name; extract_hidden_states writes files."""
     known = set(vllm.facts["speculativeMethods"])
     assert set(vocabulary.SPECULATIVE_METHODS) == known - {"custom_class", "extract_hidden_states"}
+
+
+def test_words_and_keys_of_speculation(vllm: Parser) -> None:
+    """CUSTOM is code by its name; synthetic takes wrong tokens for right ones."""
+    assert set(Speculative.model_fields) <= set(vllm.facts["speculativeKeys"])
+    assert set(vocabulary.ATTENTION_BACKENDS) == set(vllm.facts["attentionBackends"]) - {"CUSTOM"}
+    assert set(vocabulary.MOE_BACKENDS) == set(vllm.facts["flags"]["--moe-backend"]["choices"])
+    assert set(get_args(vocabulary.DraftSampleMethod)) == set(vllm.facts["draftSampleMethods"])
+    assert set(get_args(vocabulary.RejectionSampleMethod)) == set(vllm.facts["rejectionSampleMethods"]) - {"synthetic"}
 
 
 def test_block_sizes(vllm: Parser) -> None:

@@ -8,6 +8,7 @@ Then, for each line of stdin (a JSON list of what follows `vllm serve`), it prin
 
 import argparse
 import contextlib
+import dataclasses
 import io
 import json
 import sys
@@ -16,7 +17,7 @@ from typing import Any, get_args
 
 from vllm import envs
 from vllm.config.attention import AttentionBackendEnum
-from vllm.config.speculative import SpeculativeMethod
+from vllm.config.speculative import DraftSampleMethod, RejectionSampleMethod, SpeculativeConfig, SpeculativeMethod
 from vllm.entrypoints.cli.serve import ServeSubcommand
 from vllm.model_executor.layers.quantization import DEPRECATED_QUANTIZATION_METHODS, QUANTIZATION_METHODS
 from vllm.tokenizers.registry import TokenizerRegistry
@@ -78,6 +79,9 @@ def facts(serve: argparse.ArgumentParser) -> dict[str, Any]:
         "catalogue": [catalogued(action) for action in serve._actions if action.option_strings],
         "quantizations": sorted(set(QUANTIZATION_METHODS) - set(DEPRECATED_QUANTIZATION_METHODS)),
         "speculativeMethods": words(SpeculativeMethod),
+        "speculativeKeys": [field.name for field in dataclasses.fields(SpeculativeConfig)],
+        "draftSampleMethods": words(DraftSampleMethod),
+        "rejectionSampleMethods": words(RejectionSampleMethod),
         "attentionBackends": [backend.name for backend in AttentionBackendEnum],
         "variables": sorted(envs.environment_variables),
         "tokenizerModes": ["auto", "slow", *TokenizerRegistry.tokenizers],

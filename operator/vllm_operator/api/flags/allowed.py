@@ -50,7 +50,6 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "jit-monitor-mode": ("error", "warn"),
     "kda-decode-backend": ("auto", "flashinfer", "native", "triton"),
     "kda-prefill-backend": ("auto", "flashinfer", "flashkda", "fused", "triton"),
-    "kv-offloading-backend": ("native",),
     "linear-backend": (
         "auto", "aiter", "b12x", "conch", "cutlass", "deep_gemm", "emulation", "exllama", "fbgemm", "flashinfer_b12x",
         "flashinfer_cudnn", "flashinfer_cutedsl", "flashinfer_cutlass", "flashinfer_trtllm", "humming", "machete",

@@ -37,10 +37,13 @@ _PLAIN_FLAGS = (
     "takes JSON that may name code or files: each of its settings that is safe has a flag or field of its own"
 )
 _NO_SERVER = "starts another server than the HTTP one that probes, draining and metrics rely on: leave it out"
-_RANKS = "is about data parallel engines, which a pod does not have here: leave it out and use replicas"
+_RANKS = "is about data parallel engines in several pods or processes: leave it out and use dataParallelSize"
 _WEIGHTS = "decides how vLLM reads weights, and some ways run code from files: leave it out"
-_CONNECTOR = "names classes and other pods for KV caches to go to, which services do not have: leave it out"
-_OFFLOAD = "moves weights to host memory, which no plan counts: leave it out and use more GPUs"
+_CONNECTOR = (
+    "is out of scope, as prefill and decode in pods of their own need a router that knows both: use llm-d or KServe's "
+    "LLMInferenceService for that; for KV cache in host memory use kvCache.cpuOffload, for events kvCache.events"
+)
+_OFFLOAD = "moves weights to host memory, which no plan counts: leave it out and use weightsCpuOffloadPerGPU"
 _FILES = "names a file or folder of the pod: leave it out"
 _PROFILER = "is for profiling, writes files and slows vLLM down: leave it out, and profile outside the cluster"
 
@@ -76,22 +79,23 @@ REFUSED: dict[str, tuple[str, ...]] = {
     ),
     _RANKS: (
         "data-parallel-address", "data-parallel-backend", "data-parallel-external-lb", "data-parallel-hybrid-lb",
-        "data-parallel-multi-port-external-lb", "data-parallel-rank", "data-parallel-rpc-port", "data-parallel-size",
+        "data-parallel-multi-port-external-lb", "data-parallel-rank", "data-parallel-rpc-port",
         "data-parallel-size-local", "data-parallel-start-rank", "data-parallel-supervisor-port",
         "disable-nccl-for-dp-synchronization", "dp-supervisor-probe-failure-threshold",
         "dp-supervisor-probe-interval-s", "dp-supervisor-probe-timeout-s",
         "dp-sync-interval", "elastic-ep-max-dp-size", "enable-elastic-ep",
         "enable-fault-tolerance", "fault-tolerance-config",
     ),
-    "starts several API processes, and a pod drains and reports as one: leave it out and use replicas": (
+    "is 1 here: requests in flight, draining and an engine that hangs are known to one API process only; leave it out, "
+    "and use replicas for more": (
         "api-server-count",
     ),
     _PARTS: (
         "ec-manager-config", "ec-transfer-config", "enable-scale-out", "mm-encoder-only", "tokens-only",
     ),
-    _CONNECTOR: ("kv-events-config", "kv-transfer-config"),
+    _CONNECTOR: ("kv-transfer-config",),
     _OFFLOAD: (
-        "cpu-offload-gb", "cpu-offload-params", "offload-backend", "offload-group-size", "offload-num-in-group",
+        "cpu-offload-params", "offload-backend", "offload-group-size", "offload-num-in-group",
         "offload-params", "offload-prefetch-step",
     ),
     _ASLEEP: (
