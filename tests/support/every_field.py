@@ -47,6 +47,7 @@ VALUES: dict[str, tuple[Any, Any]] = {
     "cache.claim.storage": ("10Gi", "20Gi"),
     "cpu": (8, "500m"),
     "memory": ("8Gi", "16Gi"),
+    "ephemeral-storage": ("8Gi", "16Gi"),
     "startupTimeoutSeconds": (600, 1200),
     "pod.fsGroup": (1001, 1002),
     "cidr": ("192.0.2.0/24", "198.51.100.0/24"),

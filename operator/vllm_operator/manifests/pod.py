@@ -165,11 +165,18 @@ def _resources(spec: InferenceServiceSpec) -> Manifest:
     memory = (requests.memory if requests else None) or memory_limit or gibibytes((8 + 4 * count) * GiB)
     resource = spec.accelerator.resource
     devices = {} if resource == "cpu" else {resource: str(count)}
+    disk, disk_limit = (given.ephemeral_storage if given else None for given in (requests, limits))
     return {
-        "requests": {"cpu": cpu, "memory": gibibytes(bytes_of(memory) + memory_beside_bytes(spec)), **devices},
+        "requests": {
+            "cpu": cpu,
+            "memory": gibibytes(bytes_of(memory) + memory_beside_bytes(spec)),
+            "ephemeral-storage": disk,
+            **devices,
+        },
         "limits": {
             "cpu": cpu_limit,
             "memory": gibibytes(whole) if (whole := memory_limit_bytes(spec)) else None,
+            "ephemeral-storage": disk_limit,
             **devices,
         },
     }

@@ -15,8 +15,6 @@ _FLAG = f"{_NAME}.split('.', 2)[0].replace('_', '-').replace('--no-', '--')"
 _SPELLED = r"self.matches(r'^--[^ =]+(=|$)')"
 _SHORT = r"self.matches(r'^-[a-zA-Z]+([ =.].*)?$')"
 
-_ITEMS = [f"{name}={word}" for name, words in EXTRA_CHOICE_FLAGS.items() for word in words]
-
 _ONCE = rule(
     "self.map(a, a.split('=', 2)[0]).all(n, self.exists_one(a, a.split('=', 2)[0] == n))",
     "a flag is there twice: keep one of them",
@@ -45,7 +43,8 @@ def extra_args_rules(spec: type[BaseModel]) -> tuple[list[Rule], list[Rule]]:
             "this flag needs a value in the same item, after an equals sign: --flag=value",
         ),
         rule(
-            f"!({_NAME} in {words}) || !self.matches('=.') || self in {_ITEMS!r}",
+            f"!({_NAME} in {list(EXTRA_CHOICE_FLAGS)!r}) || !self.matches('=.') || (!self.contains(',')"
+            f" && (', ' + {words}[{_NAME}] + ', ').contains(', ' + self.split('=', 2)[1] + ', '))",
             "this value is not one that the flag may have",
             message_expression=f"{_NAME} + ' must be one of ' + {words}[{_NAME}]",
         ),
