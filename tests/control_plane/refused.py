@@ -328,7 +328,7 @@ ARGUMENTS = [
         "extraArgs: [--config=/models/claim/config.yaml]",
         "--config is the operator's, which writes the command line itself: write each flag of the file into the spec",
     ),
-    ("extraArgs: [--worker-cls=evil.Worker]", "--worker-cls loads code by its name: put it into an image of your own"),
+    ("extraArgs: [--worker-cls=evil.Worker]", "--worker-cls loads code by its name: leave it out, or ask"),
     (
         "extraArgs: [--tool-parser-plugin=/models/claim/a.py]",
         "--tool-parser-plugin loads Python code from a file: build an image",

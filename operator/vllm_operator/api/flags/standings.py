@@ -19,10 +19,7 @@ _TLS = (
     "is not for pods, which speak plain HTTP inside the cluster: end TLS at a gateway or Ingress, or let a service "
     "mesh encrypt what goes to the pods"
 )
-_IMAGE = (
-    "loads code by its name: put it into an image of your own, as a Python package with an entry point of "
-    "vllm.general_plugins, and ask the platform team to allow the image"
-)
+_CODE = "loads code by its name: leave it out, or ask the platform team for an image that does it without the flag"
 _PARSER = (
     "loads Python code from a file: build an image whose Python packages register the parser (entry point "
     "vllm.general_plugins), ask the platform team to allow it, and name the parser in toolCallParser or reasoningParser"
@@ -106,10 +103,11 @@ REFUSED: dict[str, tuple[str, ...]] = {
         "enable-ssl-refresh", "ssl-ca-certs", "ssl-cert-reqs", "ssl-certfile", "ssl-ciphers", "ssl-keyfile",
     ),
     _PARSER: ("reasoning-parser-plugin", "tool-parser-plugin"),
-    _IMAGE: (
-        "io-processor-plugin", "logits-processors", "model-class-overrides", "scheduler-cls", "worker-cls",
-        "worker-extension-cls",
-    ),
+    "loads code by its name: build an image whose Python packages register the model (entry point "
+    "vllm.general_plugins), and ask the platform team to allow it": ("model-class-overrides",),
+    "loads code by its name: build an image whose Python packages have it (entry point vllm.logits_processors), and ask "
+    "the platform team to allow it": ("logits-processors",),
+    _CODE: ("io-processor-plugin", "scheduler-cls", "worker-cls", "worker-extension-cls"),
     _NO_SERVER: ("grpc", "grpc-port", "uds"),
     _TRUSTED: ("trust-request-chat-template", "trust-request-mm-kwargs"),
     _TENSORS: ("enable-mm-embeds", "enable-prompt-embeds"),
