@@ -105,8 +105,8 @@ REFUSED: dict[str, tuple[str, ...]] = {
     _PARSER: ("reasoning-parser-plugin", "tool-parser-plugin"),
     "loads code by its name: build an image whose Python packages register the model (entry point "
     "vllm.general_plugins), and ask the platform team to allow it": ("model-class-overrides",),
-    "loads code by its name: build an image whose Python packages have it (entry point vllm.logits_processors), and ask "
-    "the platform team to allow it": ("logits-processors",),
+    "loads code by its name: build an image whose Python packages have it (entry point vllm.logits_processors), and "
+    "ask the platform team to allow it": ("logits-processors",),
     _CODE: ("io-processor-plugin", "scheduler-cls", "worker-cls", "worker-extension-cls"),
     _NO_SERVER: ("grpc", "grpc-port", "uds"),
     _TRUSTED: ("trust-request-chat-template", "trust-request-mm-kwargs"),
