@@ -66,8 +66,9 @@ def oldest() -> Path:
             with step(f"unpacking vLLM {OLDEST_VLLM_VERSION} (some seconds)"):
                 part, log = home.with_name(f"{home.name}.part"), cache_root() / "logs" / "vllm-oldest.log"
                 shutil.rmtree(part, ignore_errors=True)
-                install = [find_uv_bin(), "pip", "install", "--python", interpreter(), "--target", part, "--no-deps"]
-                logged([*install, "--require-hashes", "-r", requirements], log, env=_environment())
+                where: list[str | Path] = ["--python", interpreter(), "--target", part, "-r", requirements]
+                install = [find_uv_bin(), "pip", "install", "--no-deps", "--require-hashes", *where]
+                logged(install, log, env=_environment())
                 part.rename(home)
     return home
 
