@@ -33,6 +33,8 @@ SERVICES = {
     "complete": REPOSITORY / "tests" / "control_plane" / "complete.yaml",
     "autoscaled": HERE / "services" / "autoscaled.yaml",
     "keda": HERE / "services" / "keda.yaml",
+    "bucket": HERE / "services" / "bucket.yaml",
+    "image": HERE / "services" / "image.yaml",
     "minimal": HERE / "services" / "minimal.yaml",
 }
 # Those that ask for what the platform team has to allow first, as services/settings.yaml does.

@@ -39,6 +39,7 @@ class World:
     def __init__(self, *, inspects: bool = True, api: FakeApi | None = None, **allowed: Any) -> None:
         self.api, self.clock = api or FakeApi(), Clock()
         self.indices: dict[str, Any] = {}
+        self.served: frozenset[str] = frozenset()
         self.requeued: list[Key] = []
         images = Images(operator="operator:1" if inspects else None)
         self.settings = Settings(images=images, engine_metrics=False, **allowed)
@@ -52,7 +53,7 @@ class World:
             Cluster(self.api, lambda _: 10.0),
             self.settings,
             self.indices,
-            frozenset,
+            lambda: self.served,
             self.requeued.append,
             self.clock,
         )

@@ -2,8 +2,8 @@
 
 On the list is what neither loads code, nor names files, nor belongs to the operator or to a field of the spec. It is
 an allow-list of full names, because vLLM's parser takes any unambiguous abbreviation (--middlewar=x). Not on it on
-purpose: `mm-processor-kwargs` and `media-io-kwargs` (free keyword arguments of classes that load files), `load-format`
-(pickles), `hf-overrides`, `*-cls`, `*-plugin`, `middleware`, `logits-processors`, `compilation-config`,
+purpose: `mm-processor-kwargs` and `media-io-kwargs` (free keyword arguments of classes that load files),
+`hf-overrides`, `*-cls`, `*-plugin`, `middleware`, `logits-processors`, `compilation-config`,
 `kv-transfer-config` and the other JSON that names modules or classes.
 """
 
@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from .base import Rule, rule
 from .fields import fields
+from .loading import ALLOWED as LOAD_FORMATS
 
 # Flags whose value is a number, an URL, or JSON with nothing in it but numbers and words.
 _VALUES = (
@@ -37,12 +38,14 @@ _CHOICES: dict[str, tuple[str, ...]] = {
         "ROCM_AITER_MLA", "ROCM_AITER_TRITON_MLA", "ROCM_AITER_UNIFIED_ATTN",
     ),
     "chat-template-content-format": ("auto", "openai", "string"),
+    "config-format": ("auto", "hf", "mistral"),
     "convert": ("auto", "classify", "embed", "none"),
     "generation-config": ("auto", "vllm"),
     "linear-backend": (
         "auto", "aiter", "cutlass", "deep_gemm", "emulation", "exllama", "fbgemm", "flashinfer_cudnn",
         "flashinfer_cutlass", "flashinfer_trtllm", "machete", "marlin", "torch", "triton",
     ),
+    "load-format": (*LOAD_FORMATS, "mistral"),
     "logprobs-mode": ("processed_logits", "processed_logprobs", "raw_logits", "raw_logprobs"),
     "lora-dtype": ("auto", "bfloat16", "float16"),
     "mamba-cache-dtype": _MAMBA_DTYPES,
@@ -92,6 +95,8 @@ def field_of_flag(spec: type[BaseModel]) -> dict[str, str]:
     carried = {}
     for field in fields(spec):
         for flag in field.flags:
+            if flag.shared:
+                continue
             carried[f"--{flag.name}"] = field.path
             if field.switch:
                 carried[f"--no-{flag.name}"] = field.path

@@ -18,7 +18,7 @@ from .flags import extra_args_rules
 from .model import ChatTemplate, Lora, Model, Speculative
 from .network import MediaDomain, NetworkPolicySettings
 from .pod import PodSettings, Resources
-from .storage import Cache
+from .storage import STORE_VARIABLES, Cache
 from .vocabulary import GONE_QUANTIZATIONS, QUANTIZATIONS, BlockSize, Dtype, KvCacheDtype
 
 __all__ = ["InferenceServiceSpec", "KvCache", "Speculative"]
@@ -179,6 +179,24 @@ RANKS_RULE = rule(
     f"tensorParallelSize times pipelineParallelSize must be at most {MOST_RANKS}: a pod is on one node",
 )
 
+
+def _passes(*flags: str) -> str:
+    """Whether extraArgs has one of the flags."""
+    return "self.extraArgs.exists(a, " + " || ".join(f"a.startsWith('{flag}=')" for flag in flags) + ")"
+
+
+SHARED_FLAGS_RULE = rule(
+    f"!has(self.extraArgs) || ((!has(self.model.loadFormat) || !{_passes('--load-format')})"
+    f" && (!has(self.model.format) || !{_passes('--load-format', '--config-format', '--tokenizer-mode')}))",
+    "model.format and model.loadFormat stand for --load-format, --config-format and --tokenizer-mode: leave these out "
+    "of extraArgs",
+)
+
+STORE_RULE = rule(
+    f"!has(self.model.objectStore) || !has(self.env) || !self.env.exists(e, e.name in {list(STORE_VARIABLES)!r})",
+    "model.objectStore sets the AWS_ variables of the pod: leave them out of env",
+)
+
 SPEC_RULES = (
     TOKENS_RULE,
     RANKS_RULE,
@@ -197,6 +215,8 @@ SPEC_RULES = (
         " || (has(self.speculative) && has(self.speculative.model) && self.speculative.model.startsWith('hf://'))",
         "model.tokenSecretRef is for hf:// only: nothing here is downloaded, remove it",
     ),
+    SHARED_FLAGS_RULE,
+    STORE_RULE,
     rule(
         "!has(self.lora) || !has(self.model.servedModelNames)"
         " || !self.lora.adapters.exists(a, a.name in self.model.servedModelNames)",

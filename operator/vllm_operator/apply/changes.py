@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from ..api.reasons import Reason
 from ..api.spec import AUTO
+from ..api.storage import BUCKETS
 from ..assess.fits import Assessment, keeps_from_running
 from ..assess.kept import bars
 from ..inspection.kept import facts_of
@@ -241,6 +242,8 @@ def _job_change(evidence: Evidence, known: Known, job: Manifest) -> Change:
 def inspect_job(evidence: Evidence, settings: Settings) -> Manifest | None:
     """The Job that should exist now: none once the model is known, and none that could not run."""
     if evidence.inspection.packed:
+        return None
+    if evidence.service.spec.model.uri.startswith(BUCKETS):
         return None
     error = evidence.inspection.error
     unbound = error is not None and error.reason in _NO_CLAIM

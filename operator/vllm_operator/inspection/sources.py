@@ -23,6 +23,7 @@ from huggingface_hub.errors import (
 from ..api import limits
 from ..api.limits import OverLimitError
 from ..api.reasons import Reason
+from .mistral import PARAMS, config_of
 from .report import Facts, InspectionError
 from .weights import INDEXES, loaded
 
@@ -36,9 +37,11 @@ _HEADERS_AT_ONCE = 8
 def read_folder(folder: Path) -> Facts:
     """Facts from a folder. Raises InspectionError."""
     if not folder.is_dir():
-        message = f"the claim has no folder {folder.name}: check the path in model.uri"
+        message = f"there is no folder {folder.name} in the volume: check the path in model.uri, or model.imagePath"
         raise InspectionError(Reason.MODEL_NOT_FOUND, message)
     config = _file(folder / "config.json")
+    if config is None and (params := _file(folder / PARAMS)):
+        config = config_of(params)
     if config is None:
         # Which files there are is not told: the claim may be another application's.
         raise InspectionError(Reason.NO_CONFIG, "the folder has no config.json: name the folder of the model")
@@ -160,7 +163,10 @@ def _read_hub(repository: str, revision: str | None, token: str | None) -> Facts
     api = HfApi(token=token or False)  # False: not that of this machine's user
     info = api.model_info(repository, revision=revision, timeout=TIMEOUT_SECONDS)
     commit, names = info.sha, [file.rfilename for file in (info.siblings or ())[: limits.FILES]]
-    config = _hub_file(repository, "config.json", commit, token)
+    if "config.json" not in names and PARAMS in names:
+        config = config_of(_hub_file(repository, PARAMS, commit, token))
+    else:
+        config = _hub_file(repository, "config.json", commit, token)
     try:
         quantization = _hub_file(repository, "hf_quant_config.json", commit, token)
     except EntryNotFoundError:

@@ -19,9 +19,10 @@ from ..settings import Settings
 from ..vllm import middleware
 from ..vllm.argv import PORT, argv, drain_timeout_seconds, ranks
 from ..vllm.environment import configuration, environment, media_hosts
-from ..vllm.paths import CA_PATH, CACHE_DIR, HOME_DIR, MIDDLEWARE_PATH, MODELS_DIR, TEMPLATE_PATH, claims
+from ..vllm.paths import CA_PATH, CACHE_DIR, HOME_DIR, MIDDLEWARE_PATH, MODELS_DIR, TEMPLATE_PATH, claims, model_image
 from .amounts import STARTUP_TIMEOUT_SECONDS, GiB, memory_beside_bytes, memory_limit_bytes, shared_memory_bytes
 from .hardening import VERSION, VERSION_ANNOTATION
+from .image_volume import IMAGE_MOUNT, image_volume
 from .literal import literal, literal_values
 from .metadata import Manifest, compact, identity, labels
 from .names import CLASS_LABEL, CONTAINER, PORT_NAME, PRODUCT_LABELS, REVISION_LABEL, SERVICE_UID_LABEL
@@ -186,6 +187,8 @@ def _volumes(service: InferenceService, settings: Settings) -> list[Manifest]:
         {"name": _volume_name(spec, claim), "persistentVolumeClaim": {"claimName": claim, "readOnly": True}}
         for claim in claims(spec)
     )
+    if image := model_image(spec.model):
+        volumes.append(image_volume(image))
     if spec.chat_template:
         ref = spec.chat_template.config_map_key_ref
         volumes.append(
@@ -238,6 +241,8 @@ def _mounts(service: InferenceService, settings: Settings) -> list[Manifest]:
         {"name": _volume_name(spec, claim), "mountPath": f"{MODELS_DIR}/{claim}", "readOnly": True}
         for claim in claims(spec)
     ]
+    if model_image(spec.model):
+        mounts.append(IMAGE_MOUNT)
     if spec.chat_template:
         mounts.append({"name": "chat-template", "mountPath": TEMPLATE_PATH.rsplit("/", 1)[0], "readOnly": True})
     if settings.ca_config_map:

@@ -17,6 +17,7 @@ from vllm.config.attention import AttentionBackendEnum
 from vllm.config.speculative import SpeculativeMethod
 from vllm.entrypoints.cli.serve import ServeSubcommand
 from vllm.model_executor.layers.quantization import DEPRECATED_QUANTIZATION_METHODS, QUANTIZATION_METHODS
+from vllm.model_executor.model_loader import LoadFormats
 from vllm.tokenizers.registry import TokenizerRegistry
 from vllm.utils.argparse_utils import FlexibleArgumentParser
 
@@ -43,6 +44,7 @@ def facts(serve: argparse.ArgumentParser) -> dict[str, Any]:
         "speculativeMethods": words(SpeculativeMethod),
         "attentionBackends": [backend.name for backend in AttentionBackendEnum],
         "variables": sorted(envs.environment_variables),
+        "loadFormats": words(LoadFormats),
         "tokenizerModes": ["auto", "slow", *TokenizerRegistry.tokenizers],
     }
 
