@@ -220,6 +220,11 @@ class Reason(StrEnum):
     CACHE_NOT_WRITABLE = ("CacheNotWritable", _PODS, LASTS,
         "vLLM may not write its cache: set pod.fsGroup to the group of the volume")
 
+    DOWNLOADING = ("Downloading", _PODS, PASSES,
+        "a Job without a GPU fetches the model into the cache; pods are made when it is there, or if no Job can start")
+    DOWNLOAD_FAILED = ("DownloadFailed", _PODS, PASSES,
+        "the download Job failed, and is made again after 10 minutes: see the message, and the Job's log")
+
     # Pods in general.
     AVAILABLE = ("Available", _PODS, FINE,
         "enough pods of the current spec serve")

@@ -12,6 +12,7 @@ from ..inspection.kept import unpack
 from ..settings import Settings
 from ..vllm.environment import hub_environment
 from ..vllm.paths import CA_PATH, MODELS_DIR, model_image, model_location
+from .affinity import node_affinity
 from .image_volume import IMAGE_MOUNT, image_volume
 from .literal import literal, literal_values
 from .metadata import Manifest, compact, metadata
@@ -91,7 +92,7 @@ def _pod(service: InferenceService, settings: Settings) -> Manifest:
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "securityContext": container_security(),
     }
-    return {**_placement(service, settings), "restartPolicy": "Never", "containers": [container], "volumes": volumes}
+    return {**placement(service, settings), "restartPolicy": "Never", "containers": [container], "volumes": volumes}
 
 
 def _pull_secrets(pod: PodSettings, settings: Settings) -> list[Manifest]:
@@ -123,11 +124,15 @@ def model_claim(service: InferenceService) -> str | None:
     return rest.split("/", 1)[0] if scheme == "pvc" else None
 
 
-def _placement(service: InferenceService, settings: Settings) -> Manifest:
-    """Nodes that the service's pods could be on, where its claim can be mounted; no GPU, and no place of theirs."""
-    accelerator, pod = service.spec.accelerator, service.spec.pod or PodSettings.model_validate({})
+def placement(service: InferenceService, settings: Settings, products: tuple[str, ...] = ()) -> Manifest:
+    """Nodes that the service's pods could be on, where its claim can be mounted; no GPU, and no place of theirs.
+
+    `products`: the GPU products that the pods are pinned to, where they are.
+    """
+    spec, pod = service.spec, service.spec.pod or PodSettings.model_validate({})
+    accelerator = spec.accelerator
     product = {PRODUCT_LABELS[accelerator.resource]: accelerator.product} if accelerator.product else {}
-    affinity = pod.affinity.to_manifest() if pod.affinity else {}
+    affinity = node_affinity(spec, pod, products) or {}
     return {
         "nodeSelector": {**(pod.node_selector or {}), **product} or None,
         "tolerations": [toleration.to_manifest() for toleration in pod.tolerations] if pod.tolerations else None,

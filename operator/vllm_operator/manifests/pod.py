@@ -20,6 +20,7 @@ from ..vllm import middleware
 from ..vllm.argv import PORT, argv, drain_timeout_seconds, ranks
 from ..vllm.environment import configuration, environment, media_hosts
 from ..vllm.paths import CA_PATH, CACHE_DIR, HOME_DIR, MIDDLEWARE_PATH, MODELS_DIR, TEMPLATE_PATH, claims, model_image
+from .affinity import node_affinity
 from .amounts import STARTUP_TIMEOUT_SECONDS, GiB, memory_beside_bytes, memory_limit_bytes, shared_memory_bytes
 from .hardening import VERSION, VERSION_ANNOTATION
 from .image_volume import IMAGE_MOUNT, image_volume
@@ -250,22 +251,6 @@ def _mounts(service: InferenceService, settings: Settings) -> list[Manifest]:
     return mounts
 
 
-def _affinity(spec: InferenceServiceSpec, pod: PodSettings, products: tuple[str, ...]) -> Manifest | None:
-    affinity = pod.affinity.to_manifest() if pod.affinity else None
-    if not products:
-        return affinity
-    key = PRODUCT_LABELS[spec.accelerator.resource]
-    pinned = {"key": key, "operator": "In", "values": list(products)}
-    required = "requiredDuringSchedulingIgnoredDuringExecution"
-    nodes = (affinity or {}).get("nodeAffinity", {})
-    # The terms are alternatives, so each has to name the products.
-    terms = [
-        {**term, "matchExpressions": [*term.get("matchExpressions", []), pinned]}
-        for term in nodes.get(required, {}).get("nodeSelectorTerms", [{}])
-    ]
-    return {**(affinity or {}), "nodeAffinity": {**nodes, required: {"nodeSelectorTerms": terms}}}
-
-
 def _scheduling(service: InferenceService, pod: PodSettings, rendering: Rendering) -> dict[str, Any]:
     accelerator = service.spec.accelerator
     product = {PRODUCT_LABELS[accelerator.resource]: accelerator.product} if accelerator.product else {}
@@ -277,7 +262,7 @@ def _scheduling(service: InferenceService, pod: PodSettings, rendering: Renderin
     return {
         "nodeSelector": selector or None,
         "tolerations": [toleration.to_manifest() for toleration in pod.tolerations] if pod.tolerations else None,
-        "affinity": _affinity(service.spec, pod, rendering.products),
+        "affinity": node_affinity(service.spec, pod, rendering.products),
         "topologySpreadConstraints": spread or None,
         "priorityClassName": pod.priority_class_name,
         "runtimeClassName": pod.runtime_class_name,

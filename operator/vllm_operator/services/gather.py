@@ -104,6 +104,7 @@ def _watched(
         start_replicas=memory.replicas.at_start(service),
         startup_seconds=memory.replicas.startup_seconds,
         inspection_pod=view.inspection(key, service.inspected),
+        download_pod=view.download(key),
         inspection=Inspection(service.inspected, pending=True),
         resolved=terms.resolved,
         refusal=terms.refusal,

@@ -69,6 +69,13 @@ _CONVERTERS: dict[Passed, Callable[[Any], Any]] = {
 }
 
 
+def load_format(spec: InferenceServiceSpec) -> str | None:
+    """How vLLM is told to load the weights: by a field, or by extraArgs; None: it looks for itself."""
+    flag = "--load-format="
+    passed = [one.removeprefix(flag) for one in spec.extra_args or () if one.startswith(flag)]
+    return spec.model.load_format or spec.model.format or next(iter(passed), None)
+
+
 def flag_values(spec: InferenceServiceSpec, commit: str | None = None) -> dict[str, Any]:
     """What each flag of a field gets, in the order of the fields; a field that is left out leaves its flags out.
 
