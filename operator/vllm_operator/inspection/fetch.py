@@ -13,14 +13,14 @@ import os
 import shutil
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from huggingface_hub import HfApi, snapshot_download
+from huggingface_hub import HfApi, hf_hub_download
 from huggingface_hub.hf_api import RepoSibling
 
 from ..api import limits
@@ -37,7 +37,7 @@ RETRY_SECONDS = (10.0, 30.0, 60.0, 120.0, 240.0)
 STALE_SECONDS = 3600.0
 _PASSES = (Reason.HUB_UNREACHABLE, Reason.HUB_RATE_LIMITED)
 _CHUNK = 8 * limits.MIB
-_AT_ONCE = 4
+_FETCHED_AT_ONCE, _COMPARED_AT_ONCE = 8, 4
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -116,13 +116,15 @@ def _fetch(order: Order, token: str | None) -> None:
     with _alone(order, wanted):
         _has_room(order, wanted)
         _clear(order)
-        patterns = [glob.escape(name) for name in names]
         fetch = partial(
-            snapshot_download, order.repository, revision=order.commit, cache_dir=order.home / "hub",
-            allow_patterns=patterns, token=token or False, etag_timeout=TIMEOUT_SECONDS,
+            hf_hub_download, order.repository, revision=order.commit, cache_dir=order.home / "hub",
+            token=token or False, etag_timeout=TIMEOUT_SECONDS,
         )  # fmt: skip
-        with ThreadPoolExecutor(1) as pool:
-            _tell(pool.submit(fetch), order, wanted)
+        pool = ThreadPoolExecutor(_FETCHED_AT_ONCE)
+        try:
+            _tell([pool.submit(fetch, name) for name in names], order, wanted)
+        finally:
+            pool.shutdown(cancel_futures=True)
         _check(order, wanted)
 
 
@@ -131,18 +133,19 @@ def _wanted(file: RepoSibling) -> Wanted:
     return Wanted(file.rfilename, file.size or 0, digest or "", large=file.lfs is not None)
 
 
-def _tell(work: Future[object], order: Order, wanted: Sequence[Wanted]) -> None:
-    """Says how far it is until the work is done. Raises what the work raises."""
+def _tell(work: Sequence[Future[str]], order: Order, wanted: Sequence[Wanted]) -> None:
+    """Says how far it is until the work is done. Raises what a part of the work raises."""
     before: list[tuple[float, int]] = []
-    while True:
+    left: Iterable[Future[str]] = work
+    while left:
         now, there = time.monotonic(), present(order, wanted)
         before = [*before[-5:], (now, there)]
         spent, more = now - before[0][0], there - before[0][1]
         rate = int(max(0, more) / spent) if spent else 0
         _say(line(Progress(there, _total(wanted), rate)))
-        if wait([work], timeout=PERIOD_SECONDS).done:
-            work.result()
-            return
+        done, left = wait(left, timeout=PERIOD_SECONDS, return_when=FIRST_EXCEPTION)
+        for part in done:
+            part.result()
 
 
 def _check(order: Order, wanted: Sequence[Wanted]) -> None:
@@ -154,7 +157,7 @@ def _check(order: Order, wanted: Sequence[Wanted]) -> None:
     if new:
         _say(line(Progress(total, total, checks=True)))
     snapshot = order.folder / "snapshots" / order.commit
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
+    with ThreadPoolExecutor(_COMPARED_AT_ONCE) as pool:
         right = list(pool.map(lambda file: file.is_content_of(snapshot / file.name), new))
     wrong = [file for file, is_right in zip(new, right, strict=True) if not is_right]
     for file in new:

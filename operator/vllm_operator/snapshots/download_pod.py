@@ -46,7 +46,7 @@ def _state(status: Mapping[str, Any]) -> tuple[State, str, bool]:
     if ended or phase == "Failed":
         told = (ended.get("message") or ended.get("reason")) if ended else status.get("message")
         return "failed", told or "", False
-    if of_container.get("running"):
+    if "running" in of_container:
         return "runs", "", False
     conditions: list[Mapping[str, Any]] = status.get("conditions") or []
     scheduled = next((one for one in conditions if one.get("type") == "PodScheduled"), None)
