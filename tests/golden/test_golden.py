@@ -36,6 +36,7 @@ SERVICES = {
     "keda": HERE / "services" / "keda.yaml",
     "bucket": HERE / "services" / "bucket.yaml",
     "image": HERE / "services" / "image.yaml",
+    "others": HERE / "services" / "others.yaml",
     "minimal": HERE / "services" / "minimal.yaml",
 }
 # Those that ask for what the platform team has to allow first, as services/settings.yaml does.

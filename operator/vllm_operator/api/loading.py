@@ -117,3 +117,16 @@ LOADER_RULES = (
         "npcache writes beside the weights, and claims are mounted read-only: use hf, or safetensors",
     ),
 )
+
+
+def _passes(*flags: str) -> str:
+    """Whether extraArgs has one of the flags."""
+    return "self.extraArgs.exists(a, " + " || ".join(f"a.startsWith('{flag}=')" for flag in flags) + ")"
+
+
+SHARED_FLAGS_RULE = rule(
+    f"!has(self.extraArgs) || ((!has(self.model.loadFormat) || !{_passes('--load-format')})"
+    f" && (!has(self.model.format) || !{_passes('--load-format', '--config-format', '--tokenizer-mode')}))",
+    "model.format and model.loadFormat stand for --load-format, --config-format and --tokenizer-mode: leave these out "
+    "of extraArgs",
+)

@@ -171,3 +171,10 @@ class ObjectStore(ApiModel):
         "where there is one). Omitted: the rights of pod.serviceAccountName.",
         "s3-keys",
     )
+
+
+# Of the whole spec.
+STORE_RULE = rule(
+    f"!has(self.model.objectStore) || !has(self.env) || !self.env.exists(e, e.name in {list(STORE_VARIABLES)!r})",
+    "model.objectStore sets the AWS_ variables of the pod: leave them out of env",
+)
