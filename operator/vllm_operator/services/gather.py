@@ -16,6 +16,7 @@ from ..assess.supply import supply
 from ..assess.terms import Terms
 from ..diagnosis import Autoscaler, Finding, asks_for_gpus
 from ..loop.kinds import Surroundings
+from ..manifests.image_volume import IMAGE_VOLUMES
 from ..manifests.names import hpa_of
 from ..readers.reader import Reader
 from ..settings import Settings
@@ -23,6 +24,7 @@ from ..snapshots.child import deployment_of, odd_revisions
 from ..snapshots.own import ObjectSnapshot
 from ..status.conditions import operator_failed
 from ..status.evidence import Engine, Evidence
+from ..vllm.paths import model_image
 from .agreement import Agreement
 from .memory import Memory
 from .view import View
@@ -31,6 +33,10 @@ log = logging.getLogger(__name__)
 _BLIND = (
     "tensorParallelSize: auto chooses among the GPUs of the nodes, and the operator may not read nodes, as it looks "
     "after some namespaces only: set a number"
+)
+_OLD = (
+    "model.uri is an image (oci://), and this Kubernetes mounts none: it does from version 1.35 on; copy the model "
+    "into a claim and use pvc://claim/path, or hf://"
 )
 # Stands in for a spec that cannot be read: only the status is written then.
 _UNREADABLE = InferenceServiceSpec.model_validate({"model": {"uri": "hf://unreadable/spec"}, "replicas": 0})
@@ -75,7 +81,7 @@ def _watched(
     terms = Terms(service.spec)
     if not spec_error:
         terms, spec_error = _terms(service, before, memory, agreement)
-        spec_error = spec_error or _blind(terms, view)
+        spec_error = spec_error or _blind(terms, view) or _no_image_volumes(terms, surroundings.served())
     service = replace(service, spec=terms.spec)
     live, pods, served = view.children(key), view.pods(key), surroundings.served()
     memory.ledger.note(live)
@@ -98,6 +104,7 @@ def _watched(
         start_replicas=memory.replicas.at_start(service),
         startup_seconds=memory.replicas.startup_seconds,
         inspection_pod=view.inspection(key, service.inspected),
+        download_pod=view.download(key),
         inspection=Inspection(service.inspected, pending=True),
         resolved=terms.resolved,
         refusal=terms.refusal,
@@ -124,6 +131,12 @@ def _blind(terms: Terms, view: View) -> Finding | None:
     """That GPUs are to be chosen, and that nobody knows which there are."""
     undecided = terms.spec.tensor_parallel_size == AUTO
     return (Reason.NODES_UNREADABLE, _BLIND) if undecided and not view.sees_nodes else None
+
+
+def _no_image_volumes(terms: Terms, served: frozenset[str]) -> Finding | None:
+    """That the model is in an image, and that this Kubernetes mounts none."""
+    missing = model_image(terms.spec.model) and IMAGE_VOLUMES not in served
+    return (Reason.IMAGE_VOLUMES_MISSING, _OLD) if missing else None
 
 
 def parse(

@@ -33,7 +33,7 @@ def extra_args_rules(spec: type[BaseModel]) -> tuple[list[Rule], list[Rule]]:
     item = [
         rule(f"{_SPELLED} || {_SHORT}", _ONE_FLAG),
         rule(f"{_SPELLED} || !{_SHORT}", _ONE_FLAG, message_expression=_of_short(catalogue)),
-        *_of_refused(catalogue),
+        _of_refused(catalogue),
         rule(
             f"!({_NAME} in {switches!r}) || !self.contains('=')",
             "this flag is a switch: write it without a value; its opposite begins with --no-",
@@ -65,32 +65,24 @@ def _of_short(catalogue: Mapping[str, Entry]) -> str:
     return f"{name} in {_cel(short)} ? {name} + ' is short for ' + {_cel(short)}[{name}] + ': use that' : '{quoted}'"
 
 
-def _of_refused(catalogue: Mapping[str, Entry]) -> tuple[Rule, Rule]:
-    """The rules about flags that extraArgs does not pass on, by their names, and about what is no flag's full name."""
+def _of_refused(catalogue: Mapping[str, Entry]) -> Rule:
+    """The rule about flags that extraArgs does not pass on: one sentence for each, one for what is no full name."""
     sentences: dict[str, str] = {}
-    carried = {name: str(entry.field) for name, entry in _long(catalogue) if entry.field}
+    carried = {name: str(entry.field) for name, entry in _long(catalogue) if entry.standing == Standing.FIELD}
     numbered = {
         name: sentences.setdefault(said("", entry).strip(), str(len(sentences)))
         for name, entry in _long(catalogue)
         if entry.standing in (Standing.OWNED, Standing.REFUSED, Standing.GONE)
     }
     by_number = {number: says for says, number in sentences.items()}
-    refused = f"{_FLAG} in {[*carried, *numbered]!r}"
-    listed = f"{_NAME} in {[*EXTRA_SWITCH_FLAGS, *EXTRA_VALUE_FLAGS]!r}"
-    return (
-        rule(
-            f"!{_SPELLED} || !({refused})",
-            "not a flag that extraArgs may pass: docs/flags.md says what becomes of it",
-            message_expression=f"{_NAME} + ' ' + ({_FLAG} in {_cel(carried)}"
-            f" ? 'is set by spec.' + {_cel(carried)}[{_FLAG}] + ': use that field'"
-            f" : {_cel(by_number)}[{_cel(numbered)}[{_FLAG}]])",
-        ),
-        rule(
-            f"!{_SPELLED} || {listed} || {refused}",
-            f"not the full name of a flag of vLLM {VERSION}: docs/flags.md has all of them",
-            message_expression=f"{_NAME} + ' is not the full name of a flag of vLLM {VERSION}: ' + {_FLAG}"
-            f" + {_rest_of_name(catalogue)}",
-        ),
+    return rule(
+        f"!{_SPELLED} || {_NAME} in {[*EXTRA_SWITCH_FLAGS, *EXTRA_VALUE_FLAGS]!r}",
+        "not a flag that extraArgs may pass: docs/flags.md says what becomes of it",
+        message_expression=f"{_FLAG} in {_cel(carried)}"
+        f" ? {_NAME} + ' is set by spec.' + {_cel(carried)}[{_FLAG}] + ': use that field'"
+        f" : {_FLAG} in {list(numbered)!r}"
+        f" ? {_NAME} + ' ' + {_cel(by_number)}[{_cel(numbered)}[{_FLAG}]]"
+        f" : {_NAME} + ' is not the full name of a flag of vLLM {VERSION}: ' + {_FLAG} + {_rest_of_name(catalogue)}",
     )
 
 

@@ -154,7 +154,7 @@ REFUSED: dict[str, tuple[str, ...]] = {
     ),
     _PROFILER: ("enable-layerwise-nvtx-tracing", "profiler-config"),
     _WEIGHTS: (
-        "config-format", "ignore-patterns", "load-format", "model-loader-extra-config", "pt-load-map-location",
+        "ignore-patterns", "pt-load-map-location",
     ),
 }  # fmt: skip
 
