@@ -11,7 +11,7 @@ export PYTHONPATH := tests:operator
 GPU_PYTHON ?= python3
 ROWS ?= build/gpu/engines.jsonl
 
-.PHONY: gpu-check gpu-engines gpu-serving gpu-failures help setup test test-fast lint demo demo-down bench-scale bench-plan bench-rollout bench-autoscaling bench-hostile generated crd docs engine-flags dashboards lock digests fuzz
+.PHONY: gpu-check gpu-engines gpu-serving gpu-failures help setup test test-fast lint demo demo-down bench-scale bench-plan bench-rollout bench-autoscaling bench-hostile generated crd docs engine-flags dashboards lock digests fuzz release
 
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -57,6 +57,9 @@ demo: setup  ## A cluster, the operator, a model, an answer
 
 demo-down: setup  ## Remove what `make demo` started
 	$(BIN)/python -m cluster.demo down
+
+release: setup  ## Images, chart, CRDs, kubectl plugin: REGISTRY=registry.example.com/team VERSION=1.2.3 [URL=https://... IMAGES="operator vllm-cpu vllm"]
+	$(BIN)/python -m release --registry "$(REGISTRY)" --version "$(VERSION)" --url "$(URL)" $(if $(IMAGES),--images $(IMAGES))
 
 bench-scale: setup  ## 300 services at once: how fast, at what cost, and then silence (12 min)
 	$(BIN)/python -m bench.scale

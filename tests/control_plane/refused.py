@@ -150,6 +150,25 @@ ENGINE = [
     ),
 ]
 
+# Fields that are not there, with values of the type that people write.
+ELSEWHERE = [
+    ("args: [--seed=1]", "there is no args: use the fields of the spec"),
+    ("command: [vllm, serve]", "there is no command: the operator starts vLLM"),
+    ("containers: [{name: proxy, image: envoy}]", "there is no containers: the operator makes the pods"),
+    ("envFrom: [{secretRef: {name: all}}]", "there is no envFrom: name each variable in env, with valueFrom"),
+    ("gpus: 4", "there is no gpus: use tensorParallelSize"),
+    ("initContainers: [{name: fetch, image: curl}]", "there is no initContainers: the operator makes the pods"),
+    ("nodeSelector: {pool: gpu}", "there is no nodeSelector: use pod.nodeSelector"),
+    ("serviceAccountName: reader", "there is no serviceAccountName: use pod.serviceAccountName"),
+    ("tolerations: [{operator: Exists}]", "there is no tolerations: use pod.tolerations"),
+    ("volumeMounts: [{name: models, mountPath: /models}]", "there is no volumeMounts: weights come from model.uri"),
+    ("volumes: [{name: models, hostPath: {path: /models}}]", "there is no volumes: weights come from model.uri"),
+    ("rollout: {canary: {image: 'vllm:2', percent: 5}}", "by the weights of an HTTPRoute"),
+    ("pod: {runAsUser: 1000}", "there is no pod.runAsUser: the platform team decides"),
+    ("pod: {securityContext: {fsGroup: 5}}", "there is no pod.securityContext"),
+    ("pod: {volumes: [{name: a, emptyDir: {}}]}", "there is no pod.volumes: use model.uri"),
+]
+
 WORKLOAD = [
     ("replicas: -1", "should be greater than or equal to 0"),
     ("{replicas: 2, autoscaling: {maxReplicas: 4}}", "set replicas or autoscaling, not both"),
@@ -219,7 +238,7 @@ WORKLOAD = [
 ]
 
 POD = [
-    ("pod: {securityContext: {runAsUser: 0}}", 'unknown field "spec.pod.securityContext"'),
+    ("pod: {securityContext: {runAsUser: 0}}", "there is no pod.securityContext"),
     ("pod: {containers: []}", 'unknown field "spec.pod.containers"'),
     ("pod: {hostNetwork: true}", 'unknown field "spec.pod.hostNetwork"'),
     ("pod: {labels: {app.kubernetes.io/name: x}}", "belong to the operator: use another prefix"),

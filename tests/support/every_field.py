@@ -11,6 +11,7 @@ from typing import Any
 
 from support.places import PLACES, Place
 from vllm_operator.api.crd import INFERENCE_SERVICE, custom_resource_definition
+from vllm_operator.api.elsewhere import ELSEWHERE
 from vllm_operator.api.resource import InferenceService
 from vllm_operator.api.spec import InferenceServiceSpec
 
@@ -96,6 +97,9 @@ ARRIVED: dict[str, tuple[Any, Any]] = {
 }
 
 
+NOT_FIELDS = {row.path for row in ELSEWHERE}
+
+
 @cache
 def spec_schema() -> Schema:
     """The structural schema of the spec."""
@@ -108,7 +112,8 @@ def leaves(schema: Schema, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[s
     """Every field that has no fields of its own, as the steps to it."""
     if "properties" in schema:
         for name, field in schema["properties"].items():
-            yield from leaves(field, (*path, name))
+            if dotted((*path, name)) not in NOT_FIELDS:
+                yield from leaves(field, (*path, name))
     elif schema.get("type") == "array" and "properties" in schema["items"]:
         yield from leaves(schema["items"], (*path, "[]"))
     else:

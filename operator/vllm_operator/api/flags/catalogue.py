@@ -97,7 +97,8 @@ def field_of_flag(spec: type[BaseModel]) -> dict[str, str]:
     carried: dict[str, str] = {}
     for name, path in fields_by_flag(spec).items():
         long = [other for other in known[name].also if other.startswith("--")]
-        carried |= dict.fromkeys([name, *([known[name].negative] if known[name].negative else []), *long], path)
+        off = known[name].negative
+        carried |= dict.fromkeys([name, *([off] if off else []), *long], path)
     return dict(sorted(carried.items()))
 
 

@@ -64,7 +64,7 @@ def test_rows_about_words_and_settings_are_about_allowed_flags() -> None:
         ("--disable_log_req", "--disable-log-requests", False),
     ],
 )
-def test_a_flag_is_found_by_its_spellings(written: str, spelled: str, off: bool) -> None:
+def test_a_flag_is_found_by_its_spellings(written: str, spelled: str, *, off: bool) -> None:
     found = find(written)
     assert (found.spelled, found.off, found.keys) == (spelled, off, ())
 
