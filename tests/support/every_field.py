@@ -20,8 +20,19 @@ Schema = dict[str, Any]
 # Values that a string of no particular form will not do for, by the path or by its last name.
 VALUES: dict[str, tuple[Any, Any]] = {
     "uri": ("hf://org/one", "pvc://models/two"),
+    "model.imagePath": ("one", "models/two"),
+    "model.loadFormat": ("hf", "safetensors"),
+    "model.objectStore.endpoint": ("http://one:9000", "https://two"),
+    "memoryLimit": ("1Gi", "8Gi"),
     "speculative.model": ("hf://org/one", "pvc://models/two"),
     "speculative.method": ("eagle", "eagle3"),
+    "architectures": (["OneForSequenceClassification"], ["TwoForSequenceClassification"]),
+    "cudagraphCaptureSizes": ([1, 2], [1, 4]),
+    "compileSizes": ([1, 2], [1, 4]),
+    "customOps": (["+one"], ["-two"]),
+    "passConfig": ({"eliminate_noops": True}, {"eliminate_noops": False}),
+    "tuning.attention.backend": ("FLASH_ATTN", "FLASHINFER"),
+    "tuning.attention.mlaPrefillBackend": ("FLASH_ATTN", "FLASHINFER"),
     "speculative.maxModelLen": (4096, 8192),
     "maxModelLen": (4096, "auto"),
     "tensorParallelSize": (1, 2),
@@ -40,6 +51,7 @@ VALUES: dict[str, tuple[Any, Any]] = {
     "cache.claim.storage": ("10Gi", "20Gi"),
     "cpu": (8, "500m"),
     "memory": ("8Gi", "16Gi"),
+    "ephemeral-storage": ("8Gi", "16Gi"),
     "startupTimeoutSeconds": (600, 1200),
     "pod.fsGroup": (1001, 1002),
     "cidr": ("192.0.2.0/24", "198.51.100.0/24"),
@@ -67,6 +79,8 @@ COMPANIONS: dict[str, Schema] = {
 ARRIVED: dict[str, tuple[Any, Any]] = {
     "uri": ("org/one", "/models/models/two"),
     "speculative.model": ("org/one", "/models/models/two"),
+    "model.imagePath": ("org/one/one", "org/one/models/two"),
+    "memoryLimit": (2**30, 8 * 2**30),
     "speculative.maxModelLen": (4096, 8192),
     "maxModelLen": (4096, -1),
     "kvCache.gpuMemoryUtilizationPercent": (0.01, 0.02),
@@ -210,7 +224,9 @@ def at(node: Any, steps: tuple[str, ...]) -> Any:
 def is_at(value: Any, found: Any) -> bool:
     """Whether a value arrived: as it is, as a part of a map, or as one of the scalars of something larger."""
     if isinstance(value, dict) and isinstance(found, dict):
-        return value.items() <= found.items()
+        return value.items() <= found.items() or any(is_at(value, inner) for inner in found.values())
+    if isinstance(value, list) and isinstance(found, dict):
+        return any(is_at(value, inner) for inner in found.values())
     if isinstance(found, dict | list) and not isinstance(value, dict | list):
         return value in list(scalars(found))
     return bool(found == value) and type(found) is type(value)

@@ -21,6 +21,10 @@ _CONTAINER = "spec.containers.0"
 
 _OTHERS: dict[str, Place] = {
     "model.uri": Place("argv", "model_tag"),
+    "model.imagePath": Place("argv", "model_tag"),
+    "model.objectStore.endpoint": Place("env", "AWS_ENDPOINT_URL"),
+    "model.objectStore.region": Place("env", "AWS_REGION"),
+    "model.objectStore.credentialsSecretName": Place("env", "AWS_SECRET_ACCESS_KEY"),
     "model.tokenSecretRef": Place("env", "HF_TOKEN"),
     "servingClassName": Place("pod", "metadata.labels"),
     "image": Place("pod", f"{_CONTAINER}.image"),
@@ -62,6 +66,8 @@ _OTHERS: dict[str, Place] = {
     "cache.existingClaim": Place("pod", "spec.volumes.cache.persistentVolumeClaim.claimName"),
     "resources.requests.cpu": Place("pod", f"{_CONTAINER}.resources.requests.cpu"),
     "resources.requests.memory": Place("pod", f"{_CONTAINER}.resources.requests.memory"),
+    "resources.requests.ephemeral-storage": Place("pod", f"{_CONTAINER}.resources.requests.ephemeral-storage"),
+    "resources.limits.ephemeral-storage": Place("pod", f"{_CONTAINER}.resources.limits.ephemeral-storage"),
     "resources.limits.cpu": Place("pod", f"{_CONTAINER}.resources.limits.cpu"),
     "resources.limits.memory": Place("pod", f"{_CONTAINER}.resources.limits.memory"),
     "pod.nodeSelector": Place("pod", "spec.nodeSelector"),

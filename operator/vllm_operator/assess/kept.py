@@ -11,6 +11,7 @@ from typing import Any
 from ..api.environment import refusal
 from ..api.pod import PodSettings
 from ..api.spec import InferenceServiceSpec
+from ..api.storage import IMAGE
 from ..manifests.names import CONTAINER, PORT_NAME
 from ..manifests.privileges import Privileges, privileges
 from ..manifests.security import container_security, pod_security
@@ -59,7 +60,7 @@ _OF_CONTAINER = frozenset(
         "volumeMounts",
     }
 )
-_KINDS_OF_VOLUMES = frozenset({"configMap", "downwardAPI", "emptyDir", "persistentVolumeClaim", "projected"})
+_KINDS_OF_VOLUMES = frozenset({"configMap", "downwardAPI", "emptyDir", "image", "persistentVolumeClaim", "projected"})
 _ODD = "it is no pod template of ours"
 _MODULES = MIDDLEWARE_PATH.rpartition("/")[0]
 
@@ -143,6 +144,10 @@ def _not_allowed(asked: Privileges, spec: InferenceServiceSpec, settings: Settin
         }
     )
     model = spec.model.model_copy(update={"trust_remote_code": asked.remote_code})
+    for held in asked.model_images:
+        named = model.model_copy(update={"uri": f"{IMAGE}{held}"})
+        if finding := refused(spec.model_copy(update={"model": named}), settings):
+            return finding[1]
     image = None if _is_of_default(asked.image, settings) else asked.image
     finding = refused(spec.model_copy(update={"image": image, "model": model, "pod": pod}), settings)
     return finding[1] if finding else ""

@@ -11,7 +11,9 @@ from ..api.resource import InferenceService
 from ..inspection.kept import unpack
 from ..settings import Settings
 from ..vllm.environment import hub_environment
-from ..vllm.paths import CA_PATH, MODELS_DIR, location
+from ..vllm.paths import CA_PATH, MODELS_DIR, model_image, model_location
+from .affinity import node_affinity
+from .image_volume import IMAGE_MOUNT, image_volume
 from .literal import literal, literal_values
 from .metadata import Manifest, compact, metadata
 from .names import INSPECTION_LABEL, INSTANCE_LABEL, MANAGED_BY, MANAGED_BY_LABEL, PRODUCT_LABELS
@@ -72,6 +74,9 @@ def _pod(service: InferenceService, settings: Settings) -> Manifest:
     if claim:
         volumes.append({"name": "model", "persistentVolumeClaim": {"claimName": claim, "readOnly": True}})
         mounts.append({"name": "model", "mountPath": f"{MODELS_DIR}/{claim}", "readOnly": True})
+    if image := model_image(service.spec.model):
+        volumes.append(image_volume(image))
+        mounts.append(IMAGE_MOUNT)
     if settings.ca_config_map:
         items = [{"key": "ca.crt", "path": "ca.crt"}]
         volumes.append({"name": "ca", "configMap": {"name": settings.ca_config_map, "items": items}})
@@ -87,7 +92,7 @@ def _pod(service: InferenceService, settings: Settings) -> Manifest:
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "securityContext": container_security(),
     }
-    return {**_placement(service, settings), "restartPolicy": "Never", "containers": [container], "volumes": volumes}
+    return {**placement(service, settings), "restartPolicy": "Never", "containers": [container], "volumes": volumes}
 
 
 def _pull_secrets(pod: PodSettings, settings: Settings) -> list[Manifest]:
@@ -97,28 +102,37 @@ def _pull_secrets(pod: PodSettings, settings: Settings) -> list[Manifest]:
 
 
 def _environment(service: InferenceService, settings: Settings) -> list[Manifest]:
-    hub = [] if model_claim(service) else hub_environment(service.spec, settings)
+    hub = [] if _is_folder(service) else hub_environment(service.spec, settings)
     return [{"name": "HOME", "value": _TMP}, *hub]
 
 
 def _arguments(service: InferenceService) -> list[str]:
     model = service.spec.model
-    where = "--folder" if model_claim(service) else "--hub"
+    where = "--folder" if _is_folder(service) else "--hub"
     revision = [f"--revision={model.revision}"] if model.revision else []
-    return ["inspect", f"{where}={location(model.uri)}", *revision, "--output=/dev/termination-log"]
+    return ["inspect", f"{where}={model_location(model)}", *revision, "--output=/dev/termination-log"]
+
+
+def _is_folder(service: InferenceService) -> bool:
+    """Whether the Job has the model in a folder."""
+    return bool(model_claim(service) or model_image(service.spec.model))
 
 
 def model_claim(service: InferenceService) -> str | None:
-    """The claim that the model is on; None for a model on the hub."""
+    """The claim that the model is on; None for a model elsewhere."""
     scheme, _, rest = service.spec.model.uri.partition("://")
     return rest.split("/", 1)[0] if scheme == "pvc" else None
 
 
-def _placement(service: InferenceService, settings: Settings) -> Manifest:
-    """Nodes that the service's pods could be on, where its claim can be mounted; no GPU, and no place of theirs."""
-    accelerator, pod = service.spec.accelerator, service.spec.pod or PodSettings.model_validate({})
+def placement(service: InferenceService, settings: Settings, products: tuple[str, ...] = ()) -> Manifest:
+    """Nodes that the service's pods could be on, where its claim can be mounted; no GPU, and no place of theirs.
+
+    `products`: the GPU products that the pods are pinned to, where they are.
+    """
+    spec, pod = service.spec, service.spec.pod or PodSettings.model_validate({})
+    accelerator = spec.accelerator
     product = {PRODUCT_LABELS[accelerator.resource]: accelerator.product} if accelerator.product else {}
-    affinity = pod.affinity.to_manifest() if pod.affinity else {}
+    affinity = node_affinity(spec, pod, products) or {}
     return {
         "nodeSelector": {**(pod.node_selector or {}), **product} or None,
         "tolerations": [toleration.to_manifest() for toleration in pod.tolerations] if pod.tolerations else None,

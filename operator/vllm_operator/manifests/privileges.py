@@ -27,6 +27,8 @@ class Privileges(NamedTuple):
     priority_class: str | None
     runtime_class: str | None
     service_account: str | None
+    model_images: tuple[str, ...] = ()
+    """Images that are mounted as volumes."""
 
     def digest(self) -> str:
         """Short hash: what asks for the same has the same."""
@@ -46,6 +48,7 @@ def privileges(template: Mapping[str, Any]) -> Privileges:
         priority_class=spec.get("priorityClassName"),
         runtime_class=spec.get("runtimeClassName"),
         service_account=spec.get("serviceAccountName"),
+        model_images=tuple(str(one["image"]["reference"]) for one in spec.get("volumes") or () if "image" in one),
     )
 
 

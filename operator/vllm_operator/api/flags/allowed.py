@@ -5,6 +5,9 @@ an allow-list of full names, because vLLM's parser takes any unambiguous abbrevi
 it is in standings.py, with the reason.
 """
 
+from ..loading import ALLOWED as LOAD_FORMATS
+from ..loading import REFUSED as REFUSED_FORMATS
+from ..vocabulary import ATTENTION_BACKENDS
 from .facts import facts
 
 # Flags whose value is a number, an URL, or JSON with nothing in it but numbers and words.
@@ -25,18 +28,6 @@ VALUES = (
     "stream-interval", "ubatch-size", "video-pruning-rate", "watermark",
 )  # fmt: skip
 
-# Of those that vLLM has for layers of language models.
-ATTENTION_BACKENDS = (
-    "FLASH_ATTN", "FLASH_ATTN_DIFFKV", "TRITON_ATTN", "TRITON_ATTN_DIFFKV", "TRITON_FLASH_ATTN", "ROCM_ATTN",
-    "ROCM_SEGMENTED_ATTN", "ROCM_AITER_MLA", "ROCM_AITER_TRITON_MLA", "ROCM_AITER_FA", "ROCM_AITER_MLA_SPARSE",
-    "XPU_MLA_SPARSE", "FLASHINFER", "TRITON_FLASHINFER", "FLASHINFER_MLA", "TOKENSPEED_MLA",
-    "FLASHINFER_MLA_SPARSE", "FLASHINFER_MLA_SPARSE_SM120", "FLASHINFER_MLA_SPARSE_SM90", "TRITON_MLA",
-    "CUTLASS_MLA", "FLASHMLA", "FLASHMLA_SPARSE", "FLASHMLA_SPARSE_DSV4", "FLASHINFER_MLA_SPARSE_DSV4",
-    "ROCM_FLASHMLA_SPARSE_DSV4", "FLASHMLA_SPARSE_DSV41", "FLASHINFER_MLA_SPARSE_DSV41", "FLASHMLA_MEGA_ATTN_DSV41",
-    "B12X", "FLASH_ATTN_MLA", "FLASH_ATTN_MLA_SPARSE", "MINIMAX_M3_SPARSE", "CUTLASS_MSA", "TRITON_MSA",
-    "FLEX_ATTENTION", "HPC_ATTN", "ROCM_AITER_UNIFIED_ATTN", "CPU_ATTN", "CPU_MLA", "AMX_MLA", "TURBOQUANT",
-    "ULTRAQUANT",
-)  # fmt: skip
 _MAMBA_DTYPES = ("auto", "bfloat16", "float16", "float32")
 # Flags that take one of a few words. Words that name a path or a plug-in are left out: a folder for generation-config,
 # CUSTOM for attention-backend, torchao for safetensors-load-strategy.
@@ -51,6 +42,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "chat-template-content-format": ("auto", "openai", "string"),
     "cohere-format": ("cmd3", "cmd4"),
     "collect-detailed-traces": ("all", "model", "worker"),
+    "config-format": ("auto", "hf", "mistral"),
     "convert": ("auto", "classify", "embed", "none"),
     "dcp-comm-backend": ("a2a", "ag_rs"),
     "distributed-executor-backend": ("mp", "uni"),
@@ -66,6 +58,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
         "flashinfer_cudnn", "flashinfer_cutedsl", "flashinfer_cutlass", "flashinfer_trtllm", "humming", "machete",
         "marlin", "torch", "triton", "xpu", "xpu_woq",
     ),
+    "load-format": (*LOAD_FORMATS, "mistral"),
     "log-level": ("CRITICAL", "DEBUG", "ERROR", "INFO", "NOTSET", "WARNING"),
     "logprobs-mode": ("processed_logits", "processed_logprobs", "raw_logits", "raw_logprobs"),
     "lora-dtype": ("auto", "bfloat16", "float16"),
@@ -122,12 +115,11 @@ SWITCHES = (
     "use-fp64-gumbel", "use-tqdm-on-load",
 )  # fmt: skip
 # Flags that the platform team allows by a setting, as they write prompts and answers, which are private, into the log.
-BY_SETTING = dict.fromkeys(
-    ("enable-log-deltas", "enable-log-outputs", "enable-log-requests", "max-log-len"), "allowRequestLogs"
-)
+REQUEST_LOGS = ("--enable-log-deltas", "--enable-log-outputs", "--enable-log-requests", "--max-log-len")
 # Words that vLLM takes and we do not: they name a path, a plug-in or Ray, or are for what is refused as a whole.
 LEFT_OUT = {
     "attention-backend": ("CUSTOM", "TORCH_SDPA", "NO_ATTENTION"),
+    "load-format": tuple(word for word in REFUSED_FORMATS if word != "mistral"),
     "runner": ("draft",),
     "safetensors-load-strategy": ("torchao",),
 }

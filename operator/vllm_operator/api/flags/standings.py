@@ -19,10 +19,7 @@ _TLS = (
     "is not for pods, which speak plain HTTP inside the cluster: end TLS at a gateway or Ingress, or let a service "
     "mesh encrypt what goes to the pods"
 )
-_IMAGE = (
-    "loads code by its name: put it into an image of your own, as a Python package with an entry point of "
-    "vllm.general_plugins, and ask the platform team to allow the image"
-)
+_CODE = "loads code by its name: leave it out, or ask the platform team for an image that does it without the flag"
 _PARSER = (
     "loads Python code from a file: build an image whose Python packages register the parser (entry point "
     "vllm.general_plugins), ask the platform team to allow it, and name the parser in toolCallParser or reasoningParser"
@@ -66,6 +63,7 @@ OWNED: dict[str, tuple[str, ...]] = {
 
 # Fields that stand for flags which they do not pass: --spec-tokens is one key of --speculative-config.
 MEANT_BY_FIELD = {
+    "cudagraph-capture-sizes": "tuning.compilation.cudagraphCaptureSizes",
     "spec-method": "speculative.method",
     "spec-model": "speculative.model",
     "spec-tokens": "speculative.numSpeculativeTokens",
@@ -105,10 +103,11 @@ REFUSED: dict[str, tuple[str, ...]] = {
         "enable-ssl-refresh", "ssl-ca-certs", "ssl-cert-reqs", "ssl-certfile", "ssl-ciphers", "ssl-keyfile",
     ),
     _PARSER: ("reasoning-parser-plugin", "tool-parser-plugin"),
-    _IMAGE: (
-        "io-processor-plugin", "logits-processors", "model-class-overrides", "scheduler-cls", "worker-cls",
-        "worker-extension-cls",
-    ),
+    "loads code by its name: build an image whose Python packages register the model (entry point "
+    "vllm.general_plugins), and ask the platform team to allow it": ("model-class-overrides",),
+    "loads code by its name: build an image whose Python packages have it (entry point vllm.logits_processors), and "
+    "ask the platform team to allow it": ("logits-processors",),
+    _CODE: ("io-processor-plugin", "scheduler-cls", "worker-cls", "worker-extension-cls"),
     _NO_SERVER: ("grpc", "grpc-port", "uds"),
     _TRUSTED: ("trust-request-chat-template", "trust-request-mm-kwargs"),
     _TENSORS: ("enable-mm-embeds", "enable-prompt-embeds"),
@@ -155,20 +154,12 @@ REFUSED: dict[str, tuple[str, ...]] = {
     ),
     _PROFILER: ("enable-layerwise-nvtx-tracing", "profiler-config"),
     _WEIGHTS: (
-        "config-format", "ignore-patterns", "load-format", "model-loader-extra-config", "pt-load-map-location",
+        "ignore-patterns", "pt-load-map-location",
     ),
-    "passes any Python class or key to the model's config: leave it out, and put the keys into the checkpoint's "
-    "config.json": ("hf-overrides",),
-    "takes JSON that may name code or files: use extraArgs with --attention-backend": ("attention-config",),
-    "takes JSON that may name code or files: use extraArgs with --max-cudagraph-capture-size, or enforceEager": (
-        "compilation-config", "cudagraph-capture-sizes",
-    ),
-    "takes JSON that may name a file: leave it out, vLLM chooses by the request": ("structured-outputs-config",),
-    "has no field: leave it out, thinking has vLLM's own limits": ("reasoning-config",),
 }  # fmt: skip
 
 # Flags that vLLM had in 0.6 to 0.31, with what replaces them, as it follows "gone from vLLM 0.32: ".
-_GUIDED = "leave it out, vLLM chooses by the request"
+_GUIDED = "leave it out, vLLM chooses by the request; or use tuning.structuredOutputs"
 _SPECULATION = "use the field speculative, which has all of vLLM's settings"
 GONE: dict[str, tuple[str, ...]] = {
     "leave it out, requests are not logged unless asked for": ("disable-log-requests",),
@@ -181,7 +172,7 @@ GONE: dict[str, tuple[str, ...]] = {
     ),
     "leave it out; for KV cache in host memory use kvCache.cpuOffload": ("swap-space",),
     "leave it out, scales come from the checkpoint": ("calculate-kv-scales", "quantization-param-path"),
-    "leave it out, or use extraArgs with --max-cudagraph-capture-size": (
+    "leave it out, or use tuning.compilation.cudagraphCaptureSizes": (
         "cuda-graph-sizes", "max-context-len-to-capture", "max-seq-len-to-capture",
     ),
     "leave it out, accelerator decides it": ("device",),
