@@ -10,8 +10,9 @@ from ...api.crd import MAX_NAME_LENGTH
 from ...api.spec import InferenceServiceSpec
 from ...assess.policy import RULES, Question
 from ...settings import Settings
-from .faults import faults
+from ..validation import faults
 from .report import Origin, Report, Went
+from .uris import sentence
 
 _ANY_MODEL = {"uri": "hf://organisation/name"}
 
@@ -47,8 +48,7 @@ class Draft:
         """Set a field, if the API takes it with what is there already; say so, or why not."""
         tried = copy.deepcopy(self.spec)
         before = _set(tried, path.split("."), value)
-        found = faults(self.manifest(tried))
-        if found:
+        if found := self._fault(tried):
             self.say(origin, Went.LEFT, f"{path}: {found}")
             return False
         self.spec = tried
@@ -93,13 +93,23 @@ class Draft:
         """Add an item to extraArgs, in the place of another spelling of the flag; say so where it has an origin."""
         items = [one for one in self.get("extraArgs") or [] if one.split("=", 1)[0] not in spellings]
         tried = {**self.spec, "extraArgs": [*items, item]}
-        found = faults(self.manifest(tried))
+        found = self._fault(tried)
         if not found:
             self.spec = tried
         if origin:
             went = Went.LEFT if found else Went.FIELD
             self.say(origin, went, f"extraArgs: {found}" if found else f"extraArgs: {shown(item)}")
         return not found
+
+    def fault(self, path: str, value: Any) -> str:
+        """Why the API does not take a value, with what is there already; empty where it does."""
+        tried = copy.deepcopy(self.spec)
+        _set(tried, path.split("."), value)
+        return self._fault(tried)
+
+    def _fault(self, spec: dict[str, Any]) -> str:
+        found = faults(self.manifest(spec), KIND)
+        return sentence(found[0]) if found else ""
 
     def get(self, path: str) -> Any:
         """The value of a field; None where it is not set."""

@@ -88,7 +88,7 @@ def _field(server: Server, flag: Given, entry: Entry) -> None:
         server.draft.say(flag.origin, Went.LEFT, f"spec.{entry.field} stands for it: set that field")
     elif passed.passed == "location":
         server.draft.put(field.path, locate(server, flag.value), flag.origin)
-    elif passed.passed == "JSON" or schema_at(field.path).get("type") == "object":
+    elif passed.passed in ("JSON", "keys") or schema_at(field.path).get("type") == "object":
         _structure(server, flag, field)
     elif entry.kind == "switch":
         server.draft.put(field.path, not flag.off, flag.origin)
@@ -104,20 +104,32 @@ def _structure(server: Server, flag: Given, field: SpecField) -> None:
     if not isinstance(content, dict):
         raise UnfitError(f"{flag.value!r} is not an object in JSON")
     known = schema_at(field.path).get("properties", {})
-    taken, lost = {}, {}
+    taken: dict[str, Any] = {}
     for key, value in content.items():
         name = camel(str(key))
-        if name not in known or value is None:
-            lost[key] = value
-        elif name == "model" and isinstance(value, str):
-            taken[name] = locate(server, value)
+        if value is None:
+            continue
+        if name not in known:
+            _lost(server, flag, (str(key), value), f"spec.{field.path} has no field for it: vLLM's own choice holds")
         else:
-            taken[name] = value
-    if server.draft.put(field.path, taken, flag.origin):
-        for key, value in lost.items():
-            if value is not None:
-                text = f"spec.{field.path} has no field for {key}: vLLM's own choice holds"
-                server.draft.say(flag.origin._replace(what=f"{flag.spelled} {key}={value}"), Went.LEFT, text)
+            taken[name] = locate(server, value) if name == "model" and isinstance(value, str) else value
+    for name in _unfit(server, field.path, taken):
+        _lost(server, flag, (name, taken.pop(name)), f"spec.{field.path}.{name} does not take it")
+    if taken:
+        server.draft.put(field.path, taken, flag.origin)
+
+
+def _lost(server: Server, flag: Given, pair: tuple[str, Any], why: str) -> None:
+    server.draft.say(flag.origin._replace(what=f"{flag.spelled} {pair[0]}={json.dumps(pair[1])}"), Went.LEFT, why)
+
+
+def _unfit(server: Server, path: str, value: dict[str, Any]) -> list[str]:
+    """The key without which the API would take an object; none where it takes it, or no single key is at fault."""
+    if not server.draft.fault(path, value):
+        return []
+    return [
+        key for key in value if not server.draft.fault(path, {name: one for name, one in value.items() if name != key})
+    ][:1]
 
 
 def _extra(server: Server, flag: Given, entry: Entry) -> None:

@@ -4,11 +4,12 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from ....api.templates import IMAGE_TEMPLATES
 from ....api.vocabulary import VLLM_VERSION
 from ..report import Origin, Went
-from ..secrets import path_of, take_credential
+from ..secrets import announce, take_credential
 from ..server import NotTakenError, Server
-from ..values import number, schema_at
+from ..values import in_bytes, number, schema_at
 from ..volumes import locate, take_cache
 from .grammar import Given, Line, read_json
 
@@ -60,16 +61,33 @@ def _served_names(server: Server, flag: Given, line: Line) -> None:
 
 def _credential(server: Server, flag: Given, line: Line) -> None:
     name = flag.name.removeprefix("--")
-    if len(flag.values) > 1 and "Refs" not in path_of(name):
-        server.draft.say(flag.hidden, Went.LEFT, "a service has one key, the first of these: rotate it in its Secret")
-    if not flag.values or not flag.value:
+    values = [value for value in flag.values if value]
+    if not values:
         server.draft.say(flag.hidden, Went.OPERATOR, "is empty")
-        return
-    if not server.variables.named_by(flag.value):
-        server.draft.report.secrets.update(flag.values)
-    take_credential(server, name, server.variables.named_by(flag.value), flag.hidden)
-    if variable := server.variables.named_by(flag.value):
-        server.variables.used.add(variable.name)
+    elif len(values) == 1:
+        variable = server.variables.named_by(values[0])
+        if variable is None:
+            server.draft.report.secrets.add(values[0])
+        else:
+            server.variables.used.add(variable.name)
+        take_credential(server, name, variable, flag.hidden)
+    else:
+        _keys(server, flag, values)
+
+
+def _keys(server: Server, flag: Given, values: list[str]) -> None:
+    """Several API keys: references where they have one, else keys of a Secret that is to be made."""
+    refs = []
+    for at, value in enumerate(values, 1):
+        variable = server.variables.named_by(value)
+        if variable is not None and variable.source == "secretKeyRef":
+            server.variables.used.add(variable.name)
+            refs.append({"name": str(variable.ref.get("name")), "key": str(variable.ref.get("key"))})
+        else:
+            server.draft.report.secrets.add(value)
+            refs.append({"name": f"{server.draft.name}-api-key", "key": f"key-{at}"})
+            announce(server, refs[-1])
+    server.draft.put("apiKeySecretRefs", refs, flag.hidden, "make the Secret first, where a command stands below")
 
 
 def _adapters(server: Server, flag: Given, line: Line) -> None:
@@ -137,15 +155,75 @@ def _chat_template(server: Server, flag: Given, line: Line) -> None:
         ref = {"name": mount.source.at("name").text, "key": key}
         server.draft.put("chatTemplate.configMapKeyRef", ref, flag.origin, "the ConfigMap has to stay")
         return
-    image = path_of("chat-template")
+    name = flag.value.rsplit("/", 1)[-1].removesuffix(".jinja")
+    if found is None and name in IMAGE_TEMPLATES:
+        server.draft.put("chatTemplate.fromImage", name, flag.origin)
+        return
     raise NotTakenError(
-        f"spec.{image} takes the template from a ConfigMap: kubectl create configmap {server.draft.name}-template "
+        f"chatTemplate takes a template from a ConfigMap: kubectl create configmap {server.draft.name}-template "
         f"--from-file=template.jinja={flag.value}, and set chatTemplate.configMapKeyRef"
     )
 
 
 def _domains(server: Server, flag: Given, line: Line) -> None:
     server.draft.put("allowedMediaDomains", list(flag.values), flag.origin)
+
+
+_MISTRAL = ("--load-format", "--config-format")
+
+
+def _format(server: Server, flag: Given, line: Line) -> None:
+    """Mistral's own format is one field; other load formats have theirs."""
+    mistral = any(other.name in _MISTRAL and other.value == "mistral" for other in line.flags)
+    entry = flag.entry
+    if entry and flag.value == str(entry.default):
+        server.draft.say(flag.origin, Went.DEFAULT, "vLLM's default")
+    elif flag.value == "mistral" and mistral:
+        server.draft.put("model.format", "mistral", flag.origin)
+    elif flag.name == "--tokenizer-mode":
+        server.draft.pass_on(f"{flag.name}={flag.value}", (flag.name,), flag.origin)
+    else:
+        path = "model.format" if flag.name == "--config-format" else "model.loadFormat"
+        server.draft.put(path, flag.value, flag.origin)
+
+
+def _loader(server: Server, flag: Given, line: Line) -> None:
+    content = read_json(flag.value)
+    value: dict[str, Any] = {}
+    for key, one in content.items() if isinstance(content, dict) else ():
+        if key in ("concurrency", "distributed"):
+            value[key] = one
+        elif key == "memory_limit" and isinstance(one, int) and one > 0:
+            value["memoryLimit"] = in_bytes(one)
+        elif key == "num_threads":
+            value["threads"] = one
+        elif key != "enable_multithread_load":
+            said = "spec.model.loaderOptions has no field for it: vLLM's own choice holds"
+            server.draft.say(flag.origin._replace(what=f"{flag.spelled} {key}"), Went.LEFT, said)
+    if value:
+        server.draft.put("model.loaderOptions", value, flag.origin)
+    else:
+        server.draft.say(flag.origin, Went.DEFAULT, "vLLM's default")
+
+
+def _events(server: Server, flag: Given, line: Line) -> None:
+    content = read_json(flag.value)
+    if not isinstance(content, dict) or content.get("enable_kv_cache_events") is False:
+        server.draft.say(flag.origin, Went.DEFAULT, "events are off, as by default")
+        return
+    value: dict[str, Any] = {}
+    for key, field in (("endpoint", "port"), ("replay_endpoint", "replayPort")):
+        if match := re.search(r":(\d+)$", str(content.get(key, ""))):
+            value[field] = int(match[1])
+    if content.get("topic"):
+        topic = str(content["topic"])
+        for name in ("POD_IP", "POD_NAME"):
+            topic = topic.replace(f"${{{name}}}", f"$({name})")
+        server.variables.used |= {name for name in ("POD_IP", "POD_NAME") if name in topic}
+        value["topic"] = topic
+    for key in set(content) - {"enable_kv_cache_events", "publisher", "endpoint", "replay_endpoint", "topic"}:
+        server.draft.say(flag.origin._replace(what=f"{flag.spelled} {key}"), Went.LEFT, "vLLM's own choice holds")
+    server.draft.put("kvCache.events", value, flag.origin)
 
 
 def _speculation(server: Server, flag: Given, line: Line) -> None:
@@ -174,6 +252,11 @@ SPECIAL: dict[str, Take] = {
     "--download-dir": _download_dir,
     "--chat-template": _chat_template,
     "--allowed-media-domains": _domains,
+    "--load-format": _format,
+    "--config-format": _format,
+    "--tokenizer-mode": _format,
+    "--model-loader-extra-config": _loader,
+    "--kv-events-config": _events,
     "--spec-method": _speculation,
     "--spec-model": _speculation,
     "--spec-tokens": _speculation,

@@ -2,14 +2,13 @@
 
 import re
 
-from ....api.vocabulary import VLLM_VERSION
+from ....api.flags.versions import too_old
+from ....api.vocabulary import OLDEST_VLLM_VERSION, VLLM_VERSION
 from ..documents import ImportInputError
 from ..part import Part
 from ..report import Went
 from ..server import Server
 
-OLDEST = (0, 18)
-"""The oldest vLLM that knows every flag which the operator always passes."""
 _STOCK = re.compile(r"(?:docker\.io/|index\.docker\.io/)?vllm/vllm-openai(?:[:@].*)?")
 _VLLM = re.compile(r"vllm|nvcr\.io/nim/|huggingfaceserver", re.IGNORECASE)
 _NOT_VLLM = re.compile(
@@ -57,12 +56,11 @@ def take_image(server: Server, image: Part) -> None:
     origin = image.origin(f"image {text}")
     if "$" in text or "{{" in text:
         draft.say(origin, Went.LEFT, f"is not written out: the operator's own image (vLLM {VLLM_VERSION}) is used")
-    elif known and known < OLDEST:
-        oldest = ".".join(map(str, OLDEST))
+    elif too_old(text):
         draft.say(
             origin,
             Went.GONE,
-            f"the operator serves vLLM {oldest} to {VLLM_VERSION}: its own image ({VLLM_VERSION}) takes the place",
+            f"the operator serves vLLM {OLDEST_VLLM_VERSION} to {VLLM_VERSION}: its own image takes the place",
         )
     elif _STOCK.fullmatch(text) and (known is None or f"v{VLLM_VERSION}" in text) and "@" not in text:
         draft.say(

@@ -20,7 +20,7 @@ def take_resources(server: Server, resources: Part) -> None:
         for name, amount in resources.at(kind).items():
             if any(name.startswith(other) or other in name for other in _OTHER_DEVICES):
                 raise ImportInputError(f"{name} is asked for: only GPUs of NVIDIA and AMD, and CPUs, are served")
-            if name in ("cpu", "memory"):
+            if name in ("cpu", "memory", "ephemeral-storage"):
                 _amount(server, kind, name, amount)
             elif _is_gpu(name):
                 counts[name] = (_whole(amount.text), amount)
@@ -47,7 +47,7 @@ def _whole(text: str) -> int:
 def _amount(server: Server, kind: str, name: str, amount: Part) -> None:
     origin = amount.origin(f"{kind} {name}={amount.text}")
     try:
-        value = size(amount.text) if name == "memory" else amount.text
+        value = amount.text if name == "cpu" else size(amount.text)
     except UnfitError as error:
         server.draft.say(origin, Went.LEFT, str(error))
         return
@@ -57,9 +57,7 @@ def _amount(server: Server, kind: str, name: str, amount: Part) -> None:
 
 def _other(server: Server, kind: str, name: str, amount: Part) -> None:
     origin = amount.origin(f"{kind} {name}={amount.text}")
-    if name == "ephemeral-storage":
-        text = "pods have no field for the node's disk: what is downloaded goes to the cache, so give that a claim"
-    elif name.startswith("hugepages"):
+    if name.startswith("hugepages"):
         text = "pods get no huge pages: vLLM runs without"
     elif "rdma" in name or "/efa" in name:
         text = "RDMA devices are for engines on several nodes: a pod holds all ranks here"
