@@ -1,4 +1,4 @@
-"""What `kubectl vllm import` prints passes `kubectl apply --dry-run=server`, and it reads a workload from the cluster."""
+"""What `kubectl vllm import` prints passes `kubectl apply --dry-run=server`; it reads workloads from the cluster."""
 
 import subprocess
 import sys
@@ -20,7 +20,7 @@ SERVICES = "/apis/vllm-operator.dev/v1alpha1/namespaces/default/inferenceservice
 
 def kubectl(control_plane: ControlPlane, *words: str, text: str = "") -> tuple[int, str]:
     """Exit status and output of a kubectl command."""
-    command = [tool("kubectl"), "--kubeconfig", str(control_plane.kubeconfig), *words]
+    command = [str(tool("kubectl")), "--kubeconfig", str(control_plane.kubeconfig), *words]
     done = subprocess.run(command, input=text, text=True, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     return done.returncode, done.stdout
 
@@ -28,9 +28,7 @@ def kubectl(control_plane: ControlPlane, *words: str, text: str = "") -> tuple[i
 @pytest.fixture(scope="module")
 def api(control_plane: ControlPlane) -> Api:
     """An API server that knows our CRDs, with the namespaces of the cases."""
-    status, said = kubectl(
-        control_plane, "apply", "--server-side", "--force-conflicts", "-f", str(REPOSITORY / "crds")
-    )
+    status, said = kubectl(control_plane, "apply", "--server-side", "--force-conflicts", "-f", str(REPOSITORY / "crds"))
     assert status == 0, said
     api = control_plane.api()
     Kube(control_plane.kubeconfig, "default").wait("it does", 60, lambda: api.request("GET", SERVICES)[0] == 200)

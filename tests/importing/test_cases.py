@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from cluster.host import REPOSITORY
 from support.imports import CASES, FOLDER, REFUSED, expected, leaves, result, sources, updating
 from vllm_operator.__main__ import main
 from vllm_operator.cli.importing.command import told
@@ -77,14 +78,16 @@ def test_no_credential_is_printed(
     assert "=REPLACE_ME" in err
 
 
-def test_files_outside_the_folder_are_not_read(tmp_path: Path) -> None:
-    folder, outside = tmp_path / "folder", tmp_path / "outside.yaml"
-    folder.mkdir()
-    (folder / "pod.yaml").write_text((FOLDER / "amd.yaml").read_text())
-    outside.write_text((FOLDER / "cpu.yaml").read_text())
-    (folder / "link.yaml").symlink_to(outside)
-    from vllm_operator.cli.importing.documents import read  # noqa: PLC0415
-
-    found = read(folder)
-    assert [document.name for document in found.documents] == ["on-amd"]
-    assert found.unread == [("link.yaml", "is a link out of the folder, which is not followed")]
+def test_the_transcript_in_the_documentation_is_what_is_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = (REPOSITORY / "docs" / "import.md").read_text()
+    source = page.split("```yaml\n")[1].split("```")[0]
+    shown = page.split("$ kubectl vllm import -f deployment.yaml\n")[1].split("$ echo $?\n")[0]
+    (tmp_path / "deployment.yaml").write_text(source)
+    monkeypatch.setattr(sys, "argv", ["kubectl-vllm", "import", "-f", str(tmp_path / "deployment.yaml")])
+    with pytest.raises(SystemExit) as end:
+        main()
+    said = capsys.readouterr()
+    assert f"{said.out.strip()}\n\n{said.err.strip()}\n" == shown
+    assert f"$ echo $?\n{end.value.code}\n" in page

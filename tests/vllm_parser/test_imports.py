@@ -7,6 +7,10 @@ import pytest
 from support.imports import CASES, services
 from support.real_vllm.environment import Parser
 from vllm_operator.api.spec import InferenceServiceSpec
+from vllm_operator.cli.importing.documents import Sources
+from vllm_operator.cli.importing.imports import imported
+from vllm_operator.cli.importing.sources.command_line import document_of
+from vllm_operator.settings import Settings
 from vllm_operator.vllm.argv import argv
 
 
@@ -36,10 +40,6 @@ LINES = [
 
 @pytest.mark.parametrize("line", LINES)
 def test_an_imported_command_line_means_the_same_to_vllm(vllm: Parser, line: str) -> None:
-    from vllm_operator.cli.importing.documents import Sources  # noqa: PLC0415
-    from vllm_operator.cli.importing.imports import imported  # noqa: PLC0415
-    from vllm_operator.cli.importing.sources.command_line import document_of  # noqa: PLC0415
-    from vllm_operator.settings import Settings  # noqa: PLC0415
 
     sources = Sources(documents=[document_of(["vllm", "serve", *line.split()], 0)])
     (service,) = imported(sources, Settings()).documents

@@ -11,9 +11,9 @@ BAD_INPUT = 2
 CLASS_HELP = "manifest with the ServingClass that a service names (default: in the same file)"
 IMPORT_HELP = """an object of the cluster, like deployment/llama; or the command line after --: vllm serve ..., or
 docker run ... vllm/vllm-openai ..."""
-DESCRIPTION = """Run the operator, print its CRDs or RBAC rules; show a fleet's status or its classes, or explain one
-service with logs; and without a cluster plan a service's memory, render its children or inspect a model. As
-kubectl-vllm on the PATH it is `kubectl vllm` as well."""
+DESCRIPTION = """Run the operator, print its CRDs or RBAC rules; show a fleet's status or its classes, explain one
+service with logs, or import what serves with vLLM today; and without a cluster plan a service's memory, render its
+children or inspect a model. As kubectl-vllm on the PATH it is `kubectl vllm` as well."""
 
 
 class Parser(argparse.ArgumentParser):

@@ -148,7 +148,9 @@ def documents_of(name: str, text: str) -> list[Any]:
         found = list(yaml.load_all(text, TextLoader))
     except yaml.YAMLError as error:
         raise ImportInputError(f"{name}: {_not_yaml(text, error)}") from error
-    except (RecursionError, ValueError, TypeError) as error:
+    except RecursionError as error:
+        raise ImportInputError(f"{name}: is nested too deep to be read") from error
+    except (ValueError, TypeError) as error:
         raise ImportInputError(f"{name}: is no YAML that can be read: {type(error).__name__}") from error
     return found
 

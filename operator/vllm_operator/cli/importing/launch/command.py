@@ -8,10 +8,9 @@ from typing import NamedTuple
 from ..part import Part
 from ..report import Origin, Place
 from .shell import commands_of
-from .variables import Variable, Variables
+from .variables import ASSIGNMENT, Variable, Variables
 
 _SHELLS = re.compile(r"(?:.*/)?(?:ba|da|z|k)?sh")
-_ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
 _MODULES = ("vllm.entrypoints.openai.api_server", "vllm.entrypoints.api_server", "vllm.entrypoints.cli.main", "vllm")
 # Words before a program that change nothing of what it is told.
 _WRAPPERS = (
@@ -146,7 +145,7 @@ def _take(result: Launched, words: list[Word], variables: Variables) -> None:
 
 def _without_prefix(words: list[Word], variables: Variables) -> list[Word]:
     for at, word in enumerate(words):
-        if _ASSIGNMENT.fullmatch(word.text) and not word.text.startswith("-"):
+        if ASSIGNMENT.fullmatch(word.text) and not word.text.startswith("-"):
             _assign(word, variables)
         elif word.text.rsplit("/", 1)[-1] not in _WRAPPERS and not (at and word.text.startswith("-")):
             return words[at:]
@@ -154,7 +153,7 @@ def _without_prefix(words: list[Word], variables: Variables) -> list[Word]:
 
 
 def _assign(word: Word, variables: Variables) -> None:
-    if match := _ASSIGNMENT.fullmatch(word.text):
+    if match := ASSIGNMENT.fullmatch(word.text):
         variables.add(Variable(match[1], Origin(word.place, f"{match[1]}= in the script"), match[2]))
 
 

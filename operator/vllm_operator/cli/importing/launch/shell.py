@@ -6,7 +6,8 @@ What a command in `$( )` or backticks would print is not known: such a word keep
 
 from dataclasses import dataclass, field
 
-from .variables import Variables
+from ..report import Origin
+from .variables import ASSIGNMENT, Variable, Variables
 
 _ENDS = ";|&\n"
 MOST_WORDS = 20_000
@@ -48,7 +49,7 @@ class _Reader:
         elif char in "<>":
             self._redirect()
         elif char in "()" or (char in "{}" and self.word is None):
-            self._end_word()
+            self._end_command()
             self.at += 1
         else:
             self._add(char)
@@ -139,7 +140,16 @@ class _Reader:
     def _end_command(self) -> None:
         self._end_word()
         if self.commands[-1]:
+            self._assign(self.commands[-1])
             self.commands.append([])
+
+    def _assign(self, words: list[str]) -> None:
+        """What a command sets for those after it: `X=1`, or `export X=1`."""
+        names = words[1:] if words[0] == "export" else words
+        found = [match for word in names if (match := ASSIGNMENT.fullmatch(word))]
+        if len(found) == len(names):
+            for match in found:
+                self.variables.add(Variable(match[1], Origin((), match[1]), match[2]))
 
 
 def commands_of(script: str, variables: Variables) -> list[list[str]]:
