@@ -31,8 +31,6 @@ VALUES: dict[str, tuple[Any, Any]] = {
     "compileSizes": ([1, 2], [1, 4]),
     "customOps": (["+one"], ["-two"]),
     "passConfig": ({"eliminate_noops": True}, {"eliminate_noops": False}),
-    "tuning.attention.backend": ("FLASH_ATTN", "FLASHINFER"),
-    "tuning.attention.mlaPrefillBackend": ("FLASH_ATTN", "FLASHINFER"),
     "speculative.maxModelLen": (4096, 8192),
     "maxModelLen": (4096, "auto"),
     "tensorParallelSize": (1, 2),
