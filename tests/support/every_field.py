@@ -29,6 +29,7 @@ VALUES: dict[str, tuple[Any, Any]] = {
     "architectures": (["OneForSequenceClassification"], ["TwoForSequenceClassification"]),
     "cudagraphCaptureSizes": ([1, 2], [1, 4]),
     "compileSizes": ([1, 2], [1, 4]),
+    "splittingOps": (["vllm::one"], ["vllm::two"]),
     "customOps": (["+one"], ["-two"]),
     "passConfig": ({"eliminate_noops": True}, {"eliminate_noops": False}),
     "speculative.maxModelLen": (4096, 8192),

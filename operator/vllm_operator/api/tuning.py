@@ -18,6 +18,11 @@ CustomOp = Annotated[
     Limits(max_length=64),
     Form(r"all|none|[+-][a-z0-9_]+", "must be all, none, or the name of an op with + or - before it, like +rms_norm"),
 ]
+SplittingOp = Annotated[
+    str,
+    Limits(max_length=128),
+    Form(r"[a-z0-9_]+::[A-Za-z0-9_.]+", "must be the name of an op of torch, like vllm::unified_attention"),
+]
 BatchSize = Annotated[int, Field(ge=1, le=65536)]
 
 
@@ -47,6 +52,12 @@ class Compilation(ApiModel):
     custom_ops: list[CustomOp] | None = optional(
         "Ops of vLLM's own that take the place of compiled ones (+name) or do not (-name).",
         ["+rms_norm", "+silu_and_mul"],
+        max_length=32,
+        list_type="atomic",
+    )
+    splitting_ops: list[SplittingOp] | None = optional(
+        "Ops at which the graph is cut into pieces; an empty list: nowhere.",
+        ["vllm::unified_attention_with_output"],
         max_length=32,
         list_type="atomic",
     )
