@@ -33,6 +33,7 @@ SERVICES = {
     "complete": REPOSITORY / "tests" / "control_plane" / "complete.yaml",
     "autoscaled": HERE / "services" / "autoscaled.yaml",
     "keda": HERE / "services" / "keda.yaml",
+    "others": HERE / "services" / "others.yaml",
     "minimal": HERE / "services" / "minimal.yaml",
 }
 # Those that ask for what the platform team has to allow first, as services/settings.yaml does.

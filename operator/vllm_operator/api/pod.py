@@ -120,7 +120,7 @@ class ResourceList(ApiModel):
 
     cpu: Cpu | None = optional("CPU cores.", 8, rules=[_some("cpu", "string(self)")])
     memory: Bytes | None = optional(
-        "Memory of vLLM's processes; /dev/shm and kvCache.cpuOffload are added to it.",
+        "Memory of vLLM's processes; /dev/shm, kvCache.cpuOffload and weightsCpuOffloadPerGPU are added to it.",
         "64Gi",
         rules=[_some("memory", "self")],
     )
