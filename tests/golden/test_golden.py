@@ -33,10 +33,11 @@ SERVICES = {
     "complete": REPOSITORY / "tests" / "control_plane" / "complete.yaml",
     "autoscaled": HERE / "services" / "autoscaled.yaml",
     "keda": HERE / "services" / "keda.yaml",
+    "devices": HERE / "services" / "devices.yaml",
     "minimal": HERE / "services" / "minimal.yaml",
 }
 # Those that ask for what the platform team has to allow first, as services/settings.yaml does.
-ALLOWED = {"complete", "keda"}
+ALLOWED = {"complete", "devices", "keda"}
 
 
 class _Plain(yaml.SafeDumper):

@@ -105,6 +105,7 @@ def plan_changes(evidence: Evidence, known: Known) -> Changes:
         children = [*children, job]
     if complete:
         steps += _prune(evidence, children, Pruned.LAST)
+        steps += _prune(evidence, children, Pruned.WITH_OLD_PODS) if not evidence.old_pods else []
     return Changes(template, rendered, withheld, held, tuple(steps))
 
 

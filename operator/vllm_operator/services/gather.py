@@ -32,6 +32,10 @@ _BLIND = (
     "tensorParallelSize: auto chooses among the GPUs of the nodes, and the operator may not read nodes, as it looks "
     "after some namespaces only: set a number"
 )
+_NO_CLAIMS = (
+    "accelerator.deviceClass needs the API resource.k8s.io/v1 (Kubernetes 1.34 or newer), which the cluster does not "
+    "serve: remove it, and use accelerator.resource"
+)
 # Stands in for a spec that cannot be read: only the status is written then.
 _UNREADABLE = InferenceServiceSpec.model_validate({"model": {"uri": "hf://unreadable/spec"}, "replicas": 0})
 
@@ -75,7 +79,7 @@ def _watched(
     terms = Terms(service.spec)
     if not spec_error:
         terms, spec_error = _terms(service, before, memory, agreement)
-        spec_error = spec_error or _blind(terms, view)
+        spec_error = spec_error or _blind(terms, view) or _unserved(terms, surroundings.served())
     service = replace(service, spec=terms.spec)
     live, pods, served = view.children(key), view.pods(key), surroundings.served()
     memory.ledger.note(live)
@@ -124,6 +128,12 @@ def _blind(terms: Terms, view: View) -> Finding | None:
     """That GPUs are to be chosen, and that nobody knows which there are."""
     undecided = terms.spec.tensor_parallel_size == AUTO
     return (Reason.NODES_UNREADABLE, _BLIND) if undecided and not view.sees_nodes else None
+
+
+def _unserved(terms: Terms, served: frozenset[str]) -> Finding | None:
+    """That devices are to be claimed, and the cluster knows no claims."""
+    claims = terms.spec.accelerator.device_class is not None
+    return (Reason.DEVICE_CLAIMS_UNSERVED, _NO_CLAIMS) if claims and "ResourceClaimTemplate" not in served else None
 
 
 def parse(

@@ -32,6 +32,11 @@ def ranks(spec: InferenceServiceSpec) -> int:
     return spec.tensor_size * (spec.pipeline_parallel_size or 1)
 
 
+def devices_of(spec: InferenceServiceSpec) -> int:
+    """Devices of one pod: one for each rank, or so many slices of one GPU."""
+    return spec.accelerator.count or ranks(spec)
+
+
 def drain_timeout_seconds(spec: InferenceServiceSpec) -> int:
     """Seconds that requests in flight get to finish after SIGTERM."""
     return (spec.rollout.drain_timeout_seconds if spec.rollout else None) or DRAIN_TIMEOUT_SECONDS
