@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from ..api.scheduling import FieldRequirement, NodeSelector, NodeSelectorTerm, Requirement, Toleration
 from ..api.spec import InferenceServiceSpec
-from ..manifests.names import is_slice, product_label
+from ..manifests.names import device_taints, is_slice, product_label
 from ..snapshots.node import Node, Taint
 from ..vllm.argv import devices_of
 
@@ -163,7 +163,9 @@ def _suits(spec: InferenceServiceSpec, node: Node) -> bool:
 def untolerated(spec: InferenceServiceSpec, node: Node) -> list[Taint]:
     """The node's taints that keep the service's pods away."""
     tolerations = (spec.pod.tolerations if spec.pod else None) or []
-    return [taint for taint in node.taints if not any(_tolerates(one, taint) for one in tolerations)]
+    of_devices = device_taints(spec.accelerator.resource)  # which the pods tolerate in any case: manifests/placement.py
+    others = [taint for taint in node.taints if taint.key not in of_devices]
+    return [taint for taint in others if not any(_tolerates(one, taint) for one in tolerations)]
 
 
 def is_selected(spec: InferenceServiceSpec, node: Node) -> bool:

@@ -14,7 +14,8 @@ from ..settings import Settings
 from ..vllm.paths import CA_PATH
 from .literal import literal, literal_values
 from .metadata import Manifest, compact, metadata
-from .names import INSTANCE_LABEL, MANAGED_BY, MANAGED_BY_LABEL, device_taints, product_label
+from .names import INSTANCE_LABEL, MANAGED_BY, MANAGED_BY_LABEL
+from .placement import node_selector, tolerations
 from .security import container_security, pod_security
 
 TMP = "/tmp"  # noqa: S108 - a volume of the container
@@ -101,12 +102,11 @@ def job_pod(service: InferenceService, settings: Settings, program: Program) -> 
 
 def _placement(service: InferenceService, settings: Settings) -> Manifest:
     """Nodes that the service's pods could be on, where its claim can be mounted; no GPU, and no place of theirs."""
-    accelerator, pod = service.spec.accelerator, service.spec.pod or PodSettings.model_validate({})
-    product = {product_label(accelerator.resource): accelerator.product} if accelerator.product else {}
+    pod = service.spec.pod or PodSettings.model_validate({})
     affinity = pod.affinity.to_manifest() if pod.affinity else {}
     return {
-        "nodeSelector": {**(pod.node_selector or {}), **product} or None,
-        "tolerations": _tolerations(accelerator.resource, pod) or None,
+        "nodeSelector": node_selector(service.spec),
+        "tolerations": tolerations(service.spec),
         "affinity": {"nodeAffinity": affinity["nodeAffinity"]} if "nodeAffinity" in affinity else None,
         "schedulerName": pod.scheduler_name,
         "imagePullSecrets": _pull_secrets(pod, settings) or None,
@@ -115,16 +115,6 @@ def _placement(service: InferenceService, settings: Settings) -> Manifest:
         "enableServiceLinks": False,
         "securityContext": pod_security(pod.fs_group, settings.pod_security),
     }
-
-
-def _tolerations(resource: str, pod: PodSettings) -> list[Manifest]:
-    """The service's own; and the taint of nodes with its GPUs, which the API server lets only pods with GPUs tolerate.
-
-    See https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/#extendedresourcetoleration
-    """
-    own = [toleration.to_manifest() for toleration in pod.tolerations or ()]
-    added = [{"key": key, "operator": "Exists"} for key in device_taints(resource)]
-    return [*own, *(one for one in added if one not in own)]
 
 
 def _pull_secrets(pod: PodSettings, settings: Settings) -> list[Manifest]:

@@ -26,6 +26,7 @@ from .hardening import VERSION, VERSION_ANNOTATION
 from .literal import literal, literal_values
 from .metadata import Manifest, compact, identity, labels
 from .names import CLASS_LABEL, CONTAINER, PORT_NAME, REVISION_LABEL, SERVICE_UID_LABEL, product_label
+from .placement import node_selector, tolerations
 from .security import FOR_RDMA, container_security, pod_security
 
 # Rolls the pods even where a fresh rendering comes out the same.
@@ -274,16 +275,13 @@ def _affinity(spec: InferenceServiceSpec, pod: PodSettings, products: tuple[str,
 
 
 def _scheduling(service: InferenceService, pod: PodSettings, rendering: Rendering) -> dict[str, Any]:
-    accelerator = service.spec.accelerator
-    product = {product_label(accelerator.resource): accelerator.product} if accelerator.product else {}
-    selector = {**(pod.node_selector or {}), **product}
     spread = [
         {**constraint.to_manifest(), "labelSelector": {"matchLabels": identity(service)}}
         for constraint in pod.topology_spread_constraints or []
     ]
     return {
-        "nodeSelector": selector or None,
-        "tolerations": [toleration.to_manifest() for toleration in pod.tolerations] if pod.tolerations else None,
+        "nodeSelector": node_selector(service.spec),
+        "tolerations": tolerations(service.spec),
         "affinity": _affinity(service.spec, pod, rendering.products),
         "topologySpreadConstraints": spread or None,
         "priorityClassName": pod.priority_class_name,
