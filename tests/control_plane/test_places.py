@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from control_plane.test_plan import fits, planned
 from support.kube import Kube, Object, conditions
 from support.model_reports import LLAMA_8B
 from support.operator_process import OperatorProcess
+from support.planned import fits, planned
 from support.services import reason, service
 
 pytestmark = pytest.mark.control_plane

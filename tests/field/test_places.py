@@ -117,7 +117,7 @@ def test_a_word_of_quantization_for_each_layer_is_read() -> None:
     names = [f"layers.{layer}.experts.{expert}.{part}" for layer in range(40) for expert in range(256) for part in "ab"]
     words = {"quant_method": "modelopt", "quant_algo": "MIXED_PRECISION"}
     config = {
-        **LLAMA_8B,
+        **LLAMA,
         "quantization_config": {**words, "quantized_layers": {n: {"quant_algo": "FP8"} for n in names}},
     }
     found = planned(case("modelopt-config-too-large", accelerator={"product": "NVIDIA-H200"}), [], config)

@@ -39,7 +39,7 @@ _QUOTA = re.compile(
     r"exceeded quota: (?P<name>\S+), requested: (?P<asked>.+), used: (?P<used>.+), limited: (?P<limit>.+)"
 )
 # A quota that wants a request or a limit of everything.
-_UNSAID = re.compile(r"failed quota: (?P<name>[^\s:]+): must specify (?P<what>[^;]+)")
+_UNSAID = re.compile(r"failed quota: (?P<name>[^\s:]+): must specify (?P<what>.+)")
 # What passes: the API server's own words for webhooks and parts of it that do not answer, or not in time.
 _PASSING = re.compile(
     r"(?i)failed calling webhook|failed to call webhook|internal error occurred|context deadline exceeded|"
@@ -156,7 +156,7 @@ def _of_pods(message: str) -> Finding:
 
 def _sentence(what: str) -> str:
     """`limits.cpu for: vllm; limits.memory for: vllm` without the containers."""
-    return ", ".join(dict.fromkeys(part.partition(" for: ")[0].strip() for part in what.split(",")))
+    return ", ".join(dict.fromkeys(part.partition(" for: ")[0].strip() for part in re.split("[,;]", what)))
 
 
 def _image(message: str) -> str:

@@ -23,4 +23,4 @@ def tolerations(spec: InferenceServiceSpec) -> list[Manifest] | None:
     pod = spec.pod or PodSettings.model_validate({})
     own = [toleration.to_manifest() for toleration in pod.tolerations or ()]
     added = [{"key": key, "operator": "Exists"} for key in device_taints(spec.accelerator.resource)]
-    return [*own, *(one for one in added if one not in own)] or None
+    return [*(one for one in added if one not in own), *own] or None
