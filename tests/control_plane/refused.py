@@ -63,6 +63,22 @@ ENGINE = [
     ("kvCache: {dtype: int8}", "Unsupported value"),
     ("{accelerator: {resource: cpu}, pipelineParallelSize: 2}", "pipelineParallelSize must be 1 on the CPU"),
     ("{accelerator: {resource: cpu}, kvCache: {cpuOffload: 1Gi}}", "kvCache.cpuOffload is for GPUs"),
+    (
+        "kvCache: {offloadBackend: lmcache}",
+        "must be native: with lmcache, vLLM wants an LMCache server on the pod's node",
+    ),
+    ("kvCache: {events: {topic: 'kv@$(HF_TOKEN)'}}", "with $(POD_IP) or $(POD_NAME) for the pod's own"),
+    ("kvCache: {events: {port: 80}}", "should be greater than or equal to 1024"),
+    ("kvCache: {events: {port: 8000}}", "a port from 7936 to 8000 is vLLM's own or would lead to it"),
+    ("kvCache: {events: {port: 5557, replayPort: 5558}}", "replayPort must be 64 or more away from port"),
+    (
+        "{kvCache: {events: {}}, apiKeySecretRef: {name: a, key: b}}",
+        "kvCache.events tells the tokens of prompts to whoever reaches its port, without an API key: set networkPolicy",
+    ),
+    ("{tensorParallelSize: 16, dataParallelSize: 8}", "times dataParallelSize must be at most 64"),
+    ("dataParallelSize: 0", "should be greater than or equal to 1"),
+    ("{accelerator: {resource: cpu}, weightsCpuOffloadPerGPU: 1Gi}", "weightsCpuOffloadPerGPU is for GPUs"),
+    ("weightsCpuOffloadPerGPU: 60", "must be of type string"),
     ("accelerator: {resource: cpu, product: NVIDIA-L4}", "accelerator.product is for GPUs: remove it"),
     ("{tensorParallelSize: 2, accelerator: {resource: nvidia.com/mig-1g.10gb}}", "cannot serve one model together"),
     ("{tensorParallelSize: auto, accelerator: {resource: nvidia.com/gpu.shared}}", "cannot serve one model together"),
@@ -97,6 +113,42 @@ ENGINE = [
     ("speculative: {method: ngram, model: hf://a/b, numSpeculativeTokens: 3}", "speculative.model is not used"),
     ("speculative: {method: ngram}", "spec.speculative.numSpeculativeTokens: Required value"),
     ("speculative: {method: custom_class, model: hf://a/b, numSpeculativeTokens: 3}", "Unsupported value"),
+    (
+        "speculative: {method: ngram, numSpeculativeTokens: 3, moeBackend: triton}",
+        "this method has no draft model: of speculative, keep method",
+    ),
+    (
+        "speculative: {method: mtp, numSpeculativeTokens: 3, promptLookupMax: 4}",
+        "promptLookupMin and promptLookupMax are for the methods ngram and ngram_gpu: remove them",
+    ),
+    (
+        "speculative: {method: ngram, numSpeculativeTokens: 3, promptLookupMin: 5, promptLookupMax: 4}",
+        "speculative.promptLookupMin must not be above promptLookupMax",
+    ),
+    (
+        "speculative: {method: mtp, numSpeculativeTokens: 3, revision: main}",
+        "speculative.revision is for a draft model from hf:// only: remove it",
+    ),
+    (
+        "speculative: {method: mtp, numSpeculativeTokens: 3, dsparkDraftTopk: 8}",
+        "enableAdaptiveVerification and dsparkDraftTopk are for the method dspark: remove them",
+    ),
+    (
+        "speculative: {method: mtp, numSpeculativeTokens: 3, useHeterogeneousVocab: true}",
+        "speculative.useHeterogeneousVocab is for the method draft_model",
+    ),
+    (
+        "speculative: {method: mtp, numSpeculativeTokens: 3, useLocalArgmaxReduction: true, "
+        "draftSampleMethod: probabilistic}",
+        "speculative.useLocalArgmaxReduction is for draftSampleMethod greedy",
+    ),
+    ("speculative: {method: mtp, numSpeculativeTokens: 3, quantization: bitsandbytes}", "must be one of awq, "),
+    ("speculative: {method: mtp, numSpeculativeTokens: 3, attentionBackend: CUSTOM}", "Unsupported value"),
+    ("speculative: {method: mtp, numSpeculativeTokens: 3, rejectionSampleMethod: synthetic}", "Unsupported value"),
+    (
+        "{tensorParallelSize: 4, speculative: {method: mtp, numSpeculativeTokens: 3, draftTensorParallelSize: 2}}",
+        "speculative.draftTensorParallelSize must be 1 or equal to tensorParallelSize",
+    ),
     ("lora: {adapters: []}", "should have at least 1 items"),
     ("lora: {adapters: [{name: a, uri: hf://a/b}, {name: a, uri: hf://a/c}]}", "Duplicate value"),
     ("lora: {adapters: [{name: a, uri: hf://a/b}], maxRank: 24}", 'supported values: "1", "8", "16"'),
@@ -105,8 +157,37 @@ ENGINE = [
         "{model: {uri: hf://org/name, servedModelNames: [a]}, lora: {adapters: [{name: a, uri: hf://a/b}]}}",
         "has the name of the model: clients could not choose between them, rename one",
     ),
+    ("chatTemplate: {}", "chatTemplate needs either configMapKeyRef or fromImage, and not both"),
+    ("chatTemplate: {fromImage: /vllm-workspace/examples/tool_chat_template_gemma4.jinja}", "Unsupported value"),
     ("chatTemplate: {configMapKeyRef: {name: templates}}", "spec.chatTemplate.configMapKeyRef.key: Required value"),
     ("apiKeySecretRef: {name: secret, key: 'a/b'}", "must be the name of a key"),
+    ("apiKeySecretRef: [{name: a, key: key}, {name: b, key: key}]", "must be of type object"),
+    ("apiKeySecretRefs: []", "should have at least 1 items"),
+    ("apiKeySecretRefs: [{name: a, key: key}, {name: a, key: key}]", "Duplicate value"),
+    ("apiKeySecretRefs: [{name: A, key: key}]", "must be the name of an object"),
+    (
+        "{apiKeySecretRef: {name: a, key: key}, apiKeySecretRefs: [{name: b, key: key}]}",
+        "set apiKeySecretRef or apiKeySecretRefs, not both: put all keys into the list",
+    ),
+]
+
+# Fields that are not there, with values of the type that people write.
+ELSEWHERE = [
+    ("args: [--seed=1]", "there is no args: use the fields of the spec"),
+    ("command: [vllm, serve]", "there is no command: the operator starts vLLM"),
+    ("containers: [{name: proxy, image: envoy}]", "there is no containers: the operator makes the pods"),
+    ("envFrom: [{secretRef: {name: all}}]", "there is no envFrom: name each variable in env, with valueFrom"),
+    ("gpus: 4", "there is no gpus: use tensorParallelSize"),
+    ("initContainers: [{name: fetch, image: curl}]", "there is no initContainers: the operator makes the pods"),
+    ("nodeSelector: {pool: gpu}", "there is no nodeSelector: use pod.nodeSelector"),
+    ("serviceAccountName: reader", "there is no serviceAccountName: use pod.serviceAccountName"),
+    ("tolerations: [{operator: Exists}]", "there is no tolerations: use pod.tolerations"),
+    ("volumeMounts: [{name: models, mountPath: /models}]", "there is no volumeMounts: weights come from model.uri"),
+    ("volumes: [{name: models, hostPath: {path: /models}}]", "there is no volumes: weights come from model.uri"),
+    ("rollout: {canary: {image: 'vllm:2', percent: 5}}", "by the weights of an HTTPRoute"),
+    ("pod: {runAsUser: 1000}", "there is no pod.runAsUser: the platform team decides"),
+    ("pod: {securityContext: {fsGroup: 5}}", "there is no pod.securityContext"),
+    ("pod: {volumes: [{name: a, emptyDir: {}}]}", "there is no pod.volumes: use model.uri"),
 ]
 
 WORKLOAD = [
@@ -152,9 +233,9 @@ WORKLOAD = [
     ("resources: {requests: {cpu: eight}}", "must be a number of CPU cores like 8, 0.5 or 500m"),
     ("resources: {requests: {cpu: 4}, limits: {cpu: 3500m}}", "resources.limits.cpu must not be below"),
     ("resources: {requests: {memory: 2Gi}, limits: {memory: 2G}}", "resources.limits.memory must not be below"),
-    ("resources: {requests: {rdma/hca: '8'}}", "set accelerator.rdma, which the operator's setting"),
+    ("resources: {requests: {rdma/hca: '8'}}", "use accelerator.rdma, which the operator's setting"),
     ("pod: {runAsUser: 1000770000}", "the operator's setting podSecurity.runAsUser: fromNamespace leaves it to that"),
-    ("resources: {limits: {nvidia.com/gpu: 4}}", "GPUs are not set in resources: remove them there"),
+    ("resources: {limits: {nvidia.com/gpu: 4}}", "there is no resources.limits.nvidia.com/gpu: use tensorParallelSize"),
     ("rollout: {maxUnavailable: 0}", "no pod could be replaced: set maxSurge to 1"),
     ("rollout: {maxSurge: 0, maxUnavailable: 0}", "no pod could be replaced: set maxSurge to 1"),
     ("rollout: {maxSurge: 25%}", "must be of type integer"),
@@ -180,7 +261,7 @@ WORKLOAD = [
 ]
 
 POD = [
-    ("pod: {securityContext: {runAsUser: 0}}", 'unknown field "spec.pod.securityContext"'),
+    ("pod: {securityContext: {runAsUser: 0}}", "there is no pod.securityContext"),
     ("pod: {containers: []}", 'unknown field "spec.pod.containers"'),
     ("pod: {hostNetwork: true}", 'unknown field "spec.pod.hostNetwork"'),
     ("pod: {labels: {app.kubernetes.io/name: x}}", "belong to the operator: use another prefix"),

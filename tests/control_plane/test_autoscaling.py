@@ -79,7 +79,7 @@ def test_kedas_api_is_asked_for_where_it_is_missing_and_used_when_it_comes_and_g
         install_api(kube)
         kube.wait("it is used", 60, lambda: kube.get(SCALED_OBJECTS, "llama"))
         kube.merge(SCALED_OBJECTS, "llama", {"spec": {"maxReplicaCount": 50}})
-        kube.wait("an edit is repaired", 150, repaired)
+        kube.wait("an edit is repaired", 240, repaired)
         kube.wait("its operator is missed", 30, lambda: reason(kube, "ScalingActive") == "AutoscalerStarting")
         scale(kube, 3)
         remove_api(kube)

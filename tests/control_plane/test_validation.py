@@ -1,7 +1,9 @@
 """`kubectl apply` refuses what is wrong and says what to do; it takes what is right. On a real API server."""
 
 import json
+import random
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,10 @@ from cluster.control_plane import ControlPlane
 from cluster.host import REPOSITORY
 from cluster.tools import tool
 from control_plane import refused
+from support.field_cases import CASES, Case
 from support.kube import Kube
 from vllm_operator.api import API_VERSION, CLASS_KIND, KIND
+from vllm_operator.cli.validation import faults
 
 pytestmark = pytest.mark.control_plane
 
@@ -72,12 +76,31 @@ def test_a_wrong_model_is_refused(api: Api, text: str, message: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [*refused.ENGINE, *refused.WORKLOAD, *refused.POD, *refused.ARGUMENTS, *refused.ENVIRONMENT],
+    [
+        *refused.ENGINE,
+        *refused.ELSEWHERE,
+        *refused.WORKLOAD,
+        *refused.POD,
+        *refused.ARGUMENTS,
+        *refused.ENVIRONMENT,
+    ],
 )
 def test_a_wrong_field_is_refused(api: Api, text: str, message: str) -> None:
     status, said = answer(api, service(spec_of(text)))
     assert message in said
     assert status in (400, 422)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_what_people_write_gets_the_answer_that_render_gives(api: Api, case: Case) -> None:
+    status, said = answer(api, case.manifest)
+    found = faults(case.manifest, KIND)
+    assert (status == 201) == (found == []), said
+    # One unknown field hides everything else here, and one wrong value hides every rule.
+    if len(found) == 1:
+        field, _, sentence = found[0].partition(": ")
+        expected = field if field.startswith("unknown field") else sentence.removeprefix("Invalid value: ")
+        assert expected in said.replace("\\", "")
 
 
 @pytest.mark.parametrize(("name", "message"), refused.NAMES)
@@ -131,6 +154,41 @@ ACCEPTED = [
 @pytest.mark.parametrize("text", ACCEPTED)
 def test_what_is_right_is_accepted(api: Api, text: str) -> None:
     assert answer(api, service(spec_of(text))) == (201, "")
+    assert faults(service(spec_of(text)), KIND) == []
+
+
+ODD: list[Any] = [
+    None, True, 0, -1, 1, 3, 65, 1.5, 10**12, "", "a", "A b", "auto", "../x", "hf://a/b", "8", "500m", "9Gi", "-1Gi",
+    [], ["a"], ["--seed=1"], [{"name": "a"}], {}, {"a": "b"}, {"name": "a", "key": "b"},
+]  # fmt: skip
+
+
+def test_without_a_cluster_the_same_is_accepted(api: Api) -> None:
+    """Each leaf of a complete spec, in turn, with values that nobody thought of: both accept it, or neither."""
+    complete = next(yaml.safe_load_all(COMPLETE.read_text()))["spec"]
+    choose, differ = random.Random(7), []
+    for path, value in ((path, value) for path in _places(complete) for value in choose.sample(ODD, 5)):
+        changed = service(_with(complete, path, value))
+        status, said = answer(api, changed)
+        if (status == 201) != (faults(changed, KIND) == []):
+            differ.append((path, value, said, faults(changed, KIND)))
+    assert differ == []
+
+
+def _places(node: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The way to each value in a manifest, objects and lists too."""
+    if path:
+        yield path
+    for key, value in node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ():
+        yield from _places(value, (*path, key))
+
+
+def _with(node: Any, path: tuple[Any, ...], value: Any) -> Any:
+    if not path:
+        return value
+    copied = node.copy()
+    copied[path[0]] = _with(node[path[0]], path[1:], value)
+    return copied
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,7 @@ SERVICES = {
     "autoscaled": HERE / "services" / "autoscaled.yaml",
     "keda": HERE / "services" / "keda.yaml",
     "devices": HERE / "services" / "devices.yaml",
+    "others": HERE / "services" / "others.yaml",
     "minimal": HERE / "services" / "minimal.yaml",
 }
 # Those that ask for what the platform team has to allow first, as services/settings.yaml does.

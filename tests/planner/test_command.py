@@ -138,7 +138,7 @@ def test_a_service_that_names_no_class_has_the_default_and_no_other(command: Com
     [
         ({"servingClassName": "l4"}, {}, "big names the ServingClass l4: pass a file that has it with --class"),
         ({"servingClassName": "h100", "replicas": 9}, {"limits": {"maxReplicas": 4}}, "allows 4 replicas"),
-        ({"servingClassName": "h100"}, {"images": {"cuda": "a b"}}, "h100: spec.images.cuda: must be an image like"),
+        ({"servingClassName": "h100"}, {"images": {"cuda": "a b"}}, "must be an image like"),
         (
             {"servingClassName": "h100", "accelerator": {"product": "NVIDIA-L4"}},
             {},
@@ -432,25 +432,36 @@ BAD_SERVICES: dict[str, tuple[str, tuple[str, ...]]] = {
     "a list": ("- 1\n- 2\n", ("has no InferenceService",)),
     "something else": ("kind: Pod\n", ("has no InferenceService",)),
     "of KServe": ("apiVersion: serving.kserve.io/v1beta1\nkind: InferenceService\n", ("serving.kserve.io/v1beta1",)),
-    "no spec": ("metadata: {name: x}\n", ("x has no spec",)),
-    "no metadata": ("metadata: 3\nspec: {}\n", ("spec.model", "required")),
-    "no model": ("spec: {maxModelLen: 4096}\n", ("spec.model", "required")),
+    "no spec": ("metadata: {name: x}\n", ("x: spec: Required value",)),
+    "no metadata": ("metadata: {}\nspec: {model: {uri: 'hf://a/b'}}\n", ("metadata.name", "Required value")),
+    "no model": ("spec: {maxModelLen: 4096}\n", ("spec.model: Required value",)),
     "no number": ("spec: {model: {uri: 'hf://a/b'}, tensorParallelSize: four}\n",
-                  ("spec.tensorParallelSize", "integer")),
-    "too large": ("spec: {model: {uri: 'hf://a/b'}, tensorParallelSize: 100}\n", ("spec.tensorParallelSize", "64")),
+                  ("spec.tensorParallelSize", "four", "a number of GPUs")),
+    "too small": ("spec: {model: {uri: 'hf://a/b'}, tensorParallelSize: 0}\n", ("spec.tensorParallelSize", "1 to 64")),
     "a unit": ("spec: {model: {uri: 'hf://a/b'}, maxModelLen: 32k}\n", ("spec.maxModelLen",)),
     "misspelt": ("spec: {model: {uri: 'hf://a/b'}, tensorParalelSize: 4}\n",
-                 ("spec.tensorParalelSize", "no such field")),
+                 ('unknown field "spec.tensorParalelSize": tensorParallelSize is meant?',)),
     "misspelt below": ("spec: {model: {uri: 'hf://a/b'}, kvCache: {dtyp: fp8}}\n", ("spec.kvCache.dtyp",)),
     "no quantity": ("spec: {model: {uri: 'hf://a/b'}, kvCache: {memoryPerGPU: 20}}\n", ("spec.kvCache.memoryPerGPU",)),
-    "a slice": ("spec: {model: {uri: 'hf://a/b'}, accelerator: {resource: nvidia.com/mig-1g.5gb}}\n", ("mig-1g.5gb",)),
+    "twice": ("spec: {model: {uri: 'hf://a/b'}, maxModelLen: 1, maxModelLen: 2}\n", ("maxModelLen", "is there twice")),
 }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "accelerator", ["count: 2", "product: NVIDIA-L4-SHARED", "resource: nvidia.com/gpu.shared, product: NVIDIA-L4"]
+)
+def test_a_share_of_a_gpu_is_planned_in_a_cluster(command: Command, accelerator: str) -> None:
+    head = "apiVersion: vllm-operator.dev/v1alpha1\nkind: InferenceService\nmetadata: {name: x}\n"
+    text = f"{head}spec: {{model: {{uri: 'hf://a/b'}}, accelerator: {{{accelerator}}}}}\n"
+    (command.folder / "service.yaml").write_text(text)
+    assert "only nodes tell how many pods share a GPU" in command.refusal()
 
 
 @pytest.mark.parametrize(("text", "words"), BAD_SERVICES.values(), ids=BAD_SERVICES)
 def test_bad_services(command: Command, text: str, words: tuple[str, ...]) -> None:
     ours = text.startswith(("spec", "metadata"))
     head = "apiVersion: vllm-operator.dev/v1alpha1\nkind: InferenceService\n" if ours else ""
+    head += "metadata: {name: x}\n" if text.startswith("spec") else ""
     (command.folder / "service.yaml").write_text(head + text)
     line = command.refusal("--gpu", "H100")
     assert all(word in line for word in ("service.yaml", *words)), line

@@ -10,8 +10,8 @@ from functools import cache
 from typing import Any
 
 from support.places import PLACES, Place
-from vllm_operator.api.base import NEVER, RULES
 from vllm_operator.api.crd import INFERENCE_SERVICE, custom_resource_definition
+from vllm_operator.api.elsewhere import ELSEWHERE
 from vllm_operator.api.resource import InferenceService
 from vllm_operator.api.spec import InferenceServiceSpec
 
@@ -22,11 +22,14 @@ VALUES: dict[str, tuple[Any, Any]] = {
     "uri": ("hf://org/one", "pvc://models/two"),
     "speculative.model": ("hf://org/one", "pvc://models/two"),
     "speculative.method": ("eagle", "eagle3"),
+    "speculative.maxModelLen": (4096, 8192),
     "maxModelLen": (4096, "auto"),
     "tensorParallelSize": (1, 2),
     "quantization": ("awq", "gptq"),
     "kvCache.memoryPerGPU": ("1Gi", "20Gi"),
     "kvCache.cpuOffload": ("1Gi", "32Gi"),
+    "kvCache.offloadBackend": ("native", "lmcache"),  # to vLLM's parser; the CRD takes the first
+    "weightsCpuOffloadPerGPU": ("1Gi", "10Gi"),
     "accelerator.resource": ("nvidia.com/gpu", "amd.com/gpu"),
     "accelerator.rdma.resource": ("rdma/hca", "rdma/ib"),
     "autoscaling.minReplicas": (1, 2),
@@ -66,10 +69,18 @@ COMPANIONS: dict[str, Schema] = {
 ARRIVED: dict[str, tuple[Any, Any]] = {
     "uri": ("org/one", "/models/models/two"),
     "speculative.model": ("org/one", "/models/models/two"),
+    "speculative.maxModelLen": (4096, 8192),
     "maxModelLen": (4096, -1),
     "kvCache.gpuMemoryUtilizationPercent": (0.01, 0.02),
     "kvCache.memoryPerGPU": (2**30, 20 * 2**30),
     "kvCache.cpuOffload": (1.0, 32.0),
+    "weightsCpuOffloadPerGPU": (1.0, 10.0),
+    "chatTemplate.fromImage": (
+        "/vllm-workspace/examples/template_alpaca.jinja",
+        "/vllm-workspace/examples/template_chatglm.jinja",
+    ),
+    "kvCache.events.port": ("tcp://*:1024", "tcp://*:1025"),
+    "kvCache.events.replayPort": ("tcp://*:1024", "tcp://*:1025"),
     "accelerator.resource": ({"nvidia.com/gpu": "1"}, {"amd.com/gpu": "1"}),
     "accelerator.product": ({"nvidia.com/gpu.product": "one"}, {"nvidia.com/gpu.product": "two"}),
     "accelerator.count": ({"nvidia.com/gpu": "1"}, {"nvidia.com/gpu": "2"}),
@@ -96,6 +107,9 @@ ARRIVED: dict[str, tuple[Any, Any]] = {
 }
 
 
+NOT_FIELDS = {row.path for row in ELSEWHERE}
+
+
 @cache
 def spec_schema() -> Schema:
     """The structural schema of the spec."""
@@ -105,12 +119,11 @@ def spec_schema() -> Schema:
 
 
 def leaves(schema: Schema, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Schema]]:
-    """Every field that has no fields of its own, as the steps to it. Those that are always refused are left out."""
-    if any(one["rule"] == NEVER for one in schema.get(RULES, ())):
-        return
+    """Every field that has no fields of its own, as the steps to it."""
     if "properties" in schema:
         for name, field in schema["properties"].items():
-            yield from leaves(field, (*path, name))
+            if dotted((*path, name)) not in NOT_FIELDS:
+                yield from leaves(field, (*path, name))
     elif schema.get("type") == "array" and "properties" in schema["items"]:
         yield from leaves(schema["items"], (*path, "[]"))
     else:

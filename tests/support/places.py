@@ -83,6 +83,10 @@ _OTHERS: dict[str, Place] = {
     "pod.fsGroup": Place("pod", "spec.securityContext.fsGroup"),
     "startupTimeoutSeconds": Place("pod", f"{_CONTAINER}.startupProbe.failureThreshold"),
     "apiKeySecretRef": Place("env", "VLLM_API_KEY"),
+    # Of these, the last step is the field's own name.
+    "apiKeySecretRefs[].name": Place("pod", "spec.volumes.api-keys.projected.sources.0.secret"),
+    "apiKeySecretRefs[].key": Place("pod", "spec.volumes.api-keys.projected.sources.0.secret.items.0"),
+    "chatTemplate.fromImage": Place("argv", "chat_template"),
     "chatTemplate.configMapKeyRef.name": Place("pod", "spec.volumes.chat-template.configMap.name"),
     "chatTemplate.configMapKeyRef.key": Place("pod", "spec.volumes.chat-template.configMap.items.0.key"),
     "networkPolicy.allowFrom": Place("child", "NetworkPolicy spec.ingress.0.from"),

@@ -11,6 +11,7 @@ from typing import Any
 from ..api import CLASS_KIND, CLASS_PLURAL, GROUP, KIND, PLURAL, VERSION, InferenceServiceSpec, InferenceServiceStatus
 from .base import LEFT_OPEN, RULES, ApiModel, Rule, rule
 from .conditions import ConditionType
+from .elsewhere import with_refusals
 from .serving_class import ServingClassSpec, ServingClassStatus
 
 Schema = dict[str, Any]
@@ -151,6 +152,8 @@ def _object_schema(kind: Kind) -> Schema:
     for name, model in (("spec", kind.spec), ("status", kind.status)):
         full = model.model_json_schema(by_alias=True, mode="validation")
         parts[name] = structural(full, full.get("$defs", {}))
+    if kind.name == KIND:
+        parts["spec"] = with_refusals(parts["spec"])
     if kind.unfinished:
         # kstatus takes an object without a status for finished. Flux's own kinds have this default for that reason.
         parts["status"]["default"] = {"observedGeneration": UNSEEN}

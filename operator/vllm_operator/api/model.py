@@ -1,11 +1,12 @@
-"""Which model is served, and what goes with it: adapters, a draft model, a chat template."""
+"""Which model is served, and what goes with it: adapters, a chat template."""
 
 from typing import Annotated
 
 from .base import ApiModel, Form, KeyRef, Limits, optional, required, rule, with_rules
 from .fields import Flag
 from .storage import URI_RULES, Uri
-from .vocabulary import MODEL_FREE_SPECULATION, LoraRank, SpeculativeMethod
+from .templates import TemplateName
+from .vocabulary import LoraRank
 
 Revision = Annotated[
     str,
@@ -112,32 +113,21 @@ class Lora(ApiModel):
     )
 
 
-_FREE = f"(self.method in {list(MODEL_FREE_SPECULATION)!r})"
-
-
-class Speculative(ApiModel):
-    """Speculative decoding: a cheap guess of the next tokens that the model checks."""
-
-    model_config = with_rules(
-        rule(
-            f"{_FREE} || self.method.endsWith('mtp') || has(self.model)",
-            "speculative.model is needed with this method: name the draft model (hf:// or pvc://)",
-        ),
-        rule(f"!{_FREE} || !has(self.model)", "speculative.model is not used with this method: remove it"),
-    )
-
-    method: SpeculativeMethod = required("How tokens are guessed.", "eagle3")
-    model: Uri | None = optional(
-        "Draft model: hf://organisation/name or pvc://claim/path.",
-        "hf://yuhuili/EAGLE3-LLaMA3.1-Instruct-8B",
-        rules=URI_RULES,
-    )
-    num_speculative_tokens: int = required("Tokens guessed per step.", 4, ge=1, le=64)
-
-
 class ChatTemplate(ApiModel):
     """A chat template other than the tokenizer's own."""
 
-    config_map_key_ref: KeyRef = required(
+    model_config = with_rules(
+        rule(
+            "has(self.configMapKeyRef) != has(self.fromImage)",
+            "chatTemplate needs either configMapKeyRef or fromImage, and not both",
+        )
+    )
+
+    config_map_key_ref: KeyRef | None = optional(
         "The ConfigMap and key that hold the Jinja template.", {"name": "templates", "key": "chat.jinja"}
+    )
+    from_image: TemplateName | None = optional(
+        "A template that vLLM's own images carry in their folder examples, without .jinja. An image of your own must "
+        "have it there too: in /vllm-workspace/examples, with amd.com/gpu in /app/vllm/examples.",
+        "tool_chat_template_gemma4",
     )

@@ -246,7 +246,7 @@ class Reason(StrEnum):
     SECRET_MISSING = ("SecretMissing", _PODS, LASTS,
         "a Secret that the pod uses, or a key in it, does not exist: create it")
     API_KEY_EMPTY = ("ApiKeyEmpty", _PODS, LASTS,
-        "the Secret of apiKeySecretRef holds an empty key, and vLLM does not start with it: put a key into the Secret")
+        "the Secrets of apiKeySecretRef or apiKeySecretRefs hold no key, and vLLM does not start: put a key into them")
     CONFIG_MAP_MISSING = ("ConfigMapMissing", _PODS, LASTS,
         "a ConfigMap that the pod uses, or a key in it, does not exist: create it")
     CONTAINER_CONFIG = ("ContainerConfigError", _PODS, LASTS,

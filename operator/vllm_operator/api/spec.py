@@ -16,13 +16,15 @@ from .base import RULES, ApiModel, Bytes, Form, KeyRef, Limits, optional, requir
 from .environment import EnvVar
 from .fields import Flag
 from .flags import extra_args_rules
-from .model import ChatTemplate, Lora, Model, Speculative
+from .kv_cache import KvCache
+from .model import ChatTemplate, Lora, Model
 from .network import MediaDomain, NetworkPolicySettings
 from .pod import PodSettings, Resources
+from .speculation import Speculative
 from .storage import Cache
-from .vocabulary import GONE_QUANTIZATIONS, QUANTIZATIONS, BlockSize, Dtype, KvCacheDtype
+from .vocabulary import GONE_QUANTIZATIONS, QUANTIZATIONS, Dtype
 
-__all__ = ["InferenceServiceSpec", "KvCache", "Speculative"]
+__all__ = ["InferenceServiceSpec", "Speculative"]
 
 ParserName = Annotated[
     str,
@@ -43,47 +45,6 @@ ServingClassName = Annotated[
     Limits(max_length=63),  # it is a label of the pods
     Form(r"([a-z0-9]([-a-z0-9]*[a-z0-9])?)?", 'must be the name of a ServingClass: a-z, 0-9 and -, or "" for none'),
 ]
-
-
-class KvCache(ApiModel):
-    """The KV cache: how much memory it gets, and how it is stored."""
-
-    model_config = with_rules(
-        rule(
-            "!(has(self.gpuMemoryUtilizationPercent) && has(self.memoryPerGPU))",
-            "set gpuMemoryUtilizationPercent or memoryPerGPU, not both: memoryPerGPU makes vLLM ignore the other",
-        )
-    )
-
-    dtype: KvCacheDtype | None = optional(
-        "Type of the stored keys and values. fp8 halves the memory per token of bfloat16.",
-        "fp8",
-        flag="kv-cache-dtype",
-    )
-    gpu_memory_utilization_percent: int | None = optional(
-        "Percent of each GPU's memory that vLLM may use for everything (vLLM's default: 92).",
-        90,
-        flag=Flag("gpu-memory-utilization", "fraction"),
-        ge=1,
-        le=100,
-    )
-    memory_per_gpu: Bytes | None = optional(
-        "Size of the KV cache on each GPU, in bytes (on the CPU: of each rank), instead of a percentage.",
-        "20Gi",
-        alias="memoryPerGPU",
-        flag=Flag("kv-cache-memory-bytes", "bytes"),
-    )
-    block_size: BlockSize | None = optional("Tokens per KV cache block.", 16, flag="block-size")
-    prefix_caching: bool | None = optional(
-        "Whether requests that start alike share their KV cache (vLLM's default: yes).",
-        True,
-        flag="enable-prefix-caching",
-    )
-    cpu_offload: Bytes | None = optional(
-        "Host memory for KV cache blocks that leave the GPU, over all ranks; added to the pod's memory request.",
-        "32Gi",
-        flag=Flag("kv-offloading-size", "GiB"),
-    )
 
 
 STEPS_RULE = rule(
@@ -158,6 +119,23 @@ SHARED_VOLUME_RULE = rule(
     "more than one replica needs cache.claim.accessMode ReadWriteMany: "
     "a ReadWriteOnce volume can be mounted on one node only",
 )
+DRAFT_RANKS_RULE = rule(
+    "!has(self.speculative) || !has(self.speculative.draftTensorParallelSize)"
+    " || self.speculative.draftTensorParallelSize == 1 || !has(self.tensorParallelSize)"
+    " || (type(self.tensorParallelSize) == int"
+    " && self.speculative.draftTensorParallelSize == self.tensorParallelSize)",
+    "speculative.draftTensorParallelSize must be 1 or equal to tensorParallelSize",
+)
+API_KEYS_RULE = rule(
+    "!(has(self.apiKeySecretRef) && has(self.apiKeySecretRefs))",
+    "set apiKeySecretRef or apiKeySecretRefs, not both: put all keys into the list",
+)
+EVENTS_RULE = rule(
+    "!has(self.kvCache) || !has(self.kvCache.events) || has(self.networkPolicy)"
+    " || !(has(self.apiKeySecretRef) || has(self.apiKeySecretRefs))",
+    "kvCache.events tells the tokens of prompts to whoever reaches its port, without an API key: set networkPolicy "
+    "as well, with the router and the clients in allowFrom",
+)
 CPU_PIPELINE_RULE = rule(
     f"!({_ON_CPU}) || !has(self.pipelineParallelSize) || self.pipelineParallelSize == 1",
     "pipelineParallelSize must be 1 on the CPU: vLLM's CPU build crashes with more",
@@ -165,6 +143,10 @@ CPU_PIPELINE_RULE = rule(
 CPU_OFFLOAD_RULE = rule(
     f"!({_ON_CPU}) || !has(self.kvCache) || !has(self.kvCache.cpuOffload)",
     "kvCache.cpuOffload is for GPUs: on the CPU the KV cache is in host memory already",
+)
+CPU_WEIGHTS_RULE = rule(
+    f"!({_ON_CPU}) || !has(self.weightsCpuOffloadPerGPU)",
+    "weightsCpuOffloadPerGPU is for GPUs: on the CPU the weights are in host memory already",
 )
 AUTO = "auto"
 """Of a tensor parallel size that is yet to be chosen."""
@@ -176,8 +158,10 @@ AUTO_ON_CPU_RULE = rule(
 MOST_RANKS = 64
 RANKS_RULE = rule(
     f"(has(self.tensorParallelSize) && type(self.tensorParallelSize) == int ? self.tensorParallelSize : 1)"
-    f" * (has(self.pipelineParallelSize) ? self.pipelineParallelSize : 1) <= {MOST_RANKS}",
-    f"tensorParallelSize times pipelineParallelSize must be at most {MOST_RANKS}: a pod is on one node",
+    f" * (has(self.pipelineParallelSize) ? self.pipelineParallelSize : 1)"
+    f" * (has(self.dataParallelSize) ? self.dataParallelSize : 1) <= {MOST_RANKS}",
+    f"tensorParallelSize times pipelineParallelSize times dataParallelSize must be at most {MOST_RANKS}: a pod is on "
+    "one node",
 )
 
 SPEC_RULES = (
@@ -187,9 +171,13 @@ SPEC_RULES = (
         "!(has(self.replicas) && has(self.autoscaling))",
         "set replicas or autoscaling, not both: the autoscaler decides the number of replicas",
     ),
+    DRAFT_RANKS_RULE,
+    API_KEYS_RULE,
+    EVENTS_RULE,
     SHARED_VOLUME_RULE,
     CPU_PIPELINE_RULE,
     CPU_OFFLOAD_RULE,
+    CPU_WEIGHTS_RULE,
     AUTO_ON_CPU_RULE,
     *ACCELERATOR_RULES,
     rule(
@@ -255,6 +243,14 @@ class InferenceServiceSpec(ApiModel):
     pipeline_parallel_size: int | None = optional(
         "Groups of layers, each on its own GPUs.", 1, flag="pipeline-parallel-size", ge=1, le=64
     )
+    data_parallel_size: int | None = optional(
+        "Engines in each pod, which share requests out: each has tensorParallelSize times pipelineParallelSize GPUs, "
+        "all weights but experts, and a KV cache of its own. With expertParallel, experts are spread over all GPUs.",
+        4,
+        flag="data-parallel-size",
+        ge=1,
+        le=MOST_RANKS,
+    )
     expert_parallel: bool | None = optional(
         "Whether whole experts, instead of slices of each, go to each GPU (mixture-of-experts models).",
         True,
@@ -287,6 +283,13 @@ class InferenceServiceSpec(ApiModel):
         "Whether CUDA graphs and compilation are skipped: starts sooner, serves slower.", False, flag="enforce-eager"
     )
     kv_cache: KvCache | None = optional("The KV cache.", {"dtype": "fp8"})
+    weights_cpu_offload_per_gpu: Bytes | None = optional(
+        "Weights of each GPU's share that stay in host memory, from where the GPU reads them in every step: a larger "
+        "model fits, and is slower. Added to the pod's memory request, for all GPUs and half as much again.",
+        "10Gi",
+        alias="weightsCpuOffloadPerGPU",
+        flag=Flag("cpu-offload-gb", "GiB"),
+    )
     accelerator: Accelerator = Field(
         default_factory=lambda: Accelerator.model_validate({}),
         description="The kind of device that each rank runs on.",
@@ -320,9 +323,18 @@ class InferenceServiceSpec(ApiModel):
         le=86400,
     )
     api_key_secret_ref: KeyRef | None = optional(
-        "The key that clients must send as Bearer token.",
+        "The key that clients must send as Bearer token. A changed key counts in pods that start after it.",
         {"name": "llama-key", "key": "key"},
         flag=Flag("api-key", "otherwise"),
+    )
+    api_key_secret_refs: list[KeyRef] | None = optional(
+        "Several keys, each of which clients may send as Bearer token: one for each tenant, or the old and the new one "
+        "during a rotation. What changes in the Secrets counts within two minutes, without a restart.",
+        [{"name": "team-a", "key": "key"}, {"name": "team-b", "key": "key"}],
+        min_length=1,
+        max_length=32,
+        list_type="map",
+        list_map_keys=["name", "key"],
     )
     lora: Lora | None = optional(
         "LoRA adapters served beside the model.",

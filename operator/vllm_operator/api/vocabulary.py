@@ -33,8 +33,34 @@ SpeculativeMethod = Literal[
     "mimo_v2_mtp", "minimax_m3_mtp", "nemotron_h_mtp", "pangu_ultra_moe_mtp", "qwen3_5_mtp", "qwen3_next_mtp",
     "qwen4_exp_mtp", "step3p5_mtp",
 ]  # fmt: skip
+# Their heads may be in the model's own checkpoint (deepseek-ai's), or in one of their own.
+MODEL_OPTIONAL_SPECULATION = ("dspark",)
 # These guess from the prompt itself and take no draft model; the *mtp ones use the model's own heads.
 MODEL_FREE_SPECULATION = ("ngram", "ngram_gpu", "suffix")
+
+# All but CUSTOM, which is code of somebody's own.
+AttentionBackend = Literal[
+    "FLASH_ATTN", "FLASH_ATTN_DIFFKV", "TRITON_ATTN", "TRITON_ATTN_DIFFKV", "TRITON_FLASH_ATTN", "ROCM_ATTN",
+    "ROCM_SEGMENTED_ATTN", "ROCM_AITER_MLA", "ROCM_AITER_TRITON_MLA", "ROCM_AITER_FA", "ROCM_AITER_MLA_SPARSE",
+    "XPU_MLA_SPARSE", "TORCH_SDPA", "FLASHINFER", "TRITON_FLASHINFER", "FLASHINFER_MLA", "TOKENSPEED_MLA",
+    "FLASHINFER_MLA_SPARSE", "FLASHINFER_MLA_SPARSE_SM120", "FLASHINFER_MLA_SPARSE_SM90", "TRITON_MLA",
+    "CUTLASS_MLA", "FLASHMLA", "FLASHMLA_SPARSE", "FLASHMLA_SPARSE_DSV4", "FLASHINFER_MLA_SPARSE_DSV4",
+    "ROCM_FLASHMLA_SPARSE_DSV4", "FLASHMLA_SPARSE_DSV41", "FLASHINFER_MLA_SPARSE_DSV41", "FLASHMLA_MEGA_ATTN_DSV41",
+    "B12X", "FLASH_ATTN_MLA", "FLASH_ATTN_MLA_SPARSE", "MINIMAX_M3_SPARSE", "CUTLASS_MSA", "TRITON_MSA",
+    "NO_ATTENTION", "FLEX_ATTENTION", "HPC_ATTN", "ROCM_AITER_UNIFIED_ATTN", "CPU_ATTN", "CPU_MLA", "AMX_MLA",
+    "TURBOQUANT", "ULTRAQUANT",
+]  # fmt: skip
+
+MoeBackend = Literal[
+    "auto", "triton", "batched_triton", "deep_gemm", "deep_gemm_mega_moe", "cutlass", "flashinfer_trtllm",
+    "flashinfer_cutlass", "flashinfer_cutedsl", "flashinfer_moe_ep_cutedsl", "flashinfer_b12x", "b12x",
+    "flashinfer_moe_ep_mega_deep_gemm", "marlin", "humming", "triton_unfused", "aiter", "aiter_mega_moe",
+    "aiter_triton_mxfp4_bf16", "flydsl", "hpc", "emulation", "rdna3",
+]  # fmt: skip
+
+DraftSampleMethod = Literal["greedy", "probabilistic"]
+# All but synthetic, which takes tokens for right that are not.
+RejectionSampleMethod = Literal["standard", "block"]
 
 LoraRank = Literal[1, 8, 16, 32, 64, 128, 256, 320, 512]
 BlockSize = Literal[1, 8, 16, 32, 64, 128, 256]
@@ -44,3 +70,5 @@ BLOCK_SIZES = get_args(BlockSize)
 DTYPES = get_args(Dtype)
 KV_CACHE_DTYPES = get_args(KvCacheDtype)
 SPECULATIVE_METHODS = get_args(SpeculativeMethod)
+ATTENTION_BACKENDS = get_args(AttentionBackend)
+MOE_BACKENDS = get_args(MoeBackend)

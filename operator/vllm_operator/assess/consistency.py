@@ -18,6 +18,17 @@ def _on_cpu(given: InferenceServiceSpec) -> bool:
     return given.accelerator.resource == "cpu"
 
 
+def _can_draft(given: InferenceServiceSpec) -> bool:
+    ranks_of_draft = given.speculative.draft_tensor_parallel_size if given.speculative else None
+    return ranks_of_draft in (None, 1) or given.tensor_parallel_size in (None, ranks_of_draft)
+
+
+def _keeps_prompts(given: InferenceServiceSpec) -> bool:
+    events = given.kv_cache.events if given.kv_cache else None
+    guarded = given.api_key_secret_ref or given.api_key_secret_refs
+    return events is None or given.network_policy is not None or not guarded
+
+
 def _shares_volume(given: InferenceServiceSpec) -> bool:
     claim = given.cache.claim if given.cache else None
     return claim is None or claim.access_mode == "ReadWriteMany" or most_replicas(given) <= 1
@@ -42,7 +53,8 @@ _WHOLE_OR_CPU = (*accelerator.WHOLE, "cpu")
 
 
 def _one_rank(given: InferenceServiceSpec) -> bool:
-    return given.tensor_parallel_size in (None, 1) and given.pipeline_parallel_size in (None, 1)
+    sizes = (given.tensor_parallel_size, given.pipeline_parallel_size, given.data_parallel_size)
+    return all(size in (None, 1) for size in sizes)
 
 
 # Each rule between fields that a class can set, and whether a spec keeps it.
@@ -52,6 +64,9 @@ CHECKS: tuple[tuple[Rule, Callable[[InferenceServiceSpec], bool]], ...] = (
         lambda s: not (s.max_num_batched_tokens and s.max_num_seqs) or s.max_num_batched_tokens >= s.max_num_seqs,
     ),
     (spec.RANKS_RULE, lambda s: ranks(s) <= spec.MOST_RANKS),
+    (spec.DRAFT_RANKS_RULE, _can_draft),
+    (spec.API_KEYS_RULE, lambda s: not (s.api_key_secret_ref and s.api_key_secret_refs)),
+    (spec.EVENTS_RULE, _keeps_prompts),
     (spec.SHARED_VOLUME_RULE, _shares_volume),
     (spec.CPU_PIPELINE_RULE, lambda s: not _on_cpu(s) or s.pipeline_parallel_size in (None, 1)),
     (spec.AUTO_ON_CPU_RULE, lambda s: not _on_cpu(s) or s.tensor_parallel_size != spec.AUTO),
@@ -74,6 +89,7 @@ CHECKS: tuple[tuple[Rule, Callable[[InferenceServiceSpec], bool]], ...] = (
         lambda s: not s.accelerator.device_class or s.accelerator.resource in accelerator.WHOLE,
     ),
     (accelerator.SELECTOR_RULE, lambda s: not s.accelerator.device_selector or bool(s.accelerator.device_class)),
+    (spec.CPU_WEIGHTS_RULE, lambda s: not _on_cpu(s) or not s.weights_cpu_offload_per_gpu),
     (accelerator.PRODUCT_RULE, lambda s: not _on_cpu(s) or not s.accelerator.product),
     (accelerator.MEMORY_RULE, lambda s: not _on_cpu(s) or not s.accelerator.memory),
     (spec.STEPS_RULE, _can_roll),

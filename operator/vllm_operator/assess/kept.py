@@ -116,7 +116,9 @@ def _shapes_of_container(containers: Sequence[Mapping[str, Any]]) -> Iterator[st
         yield "its container runs something else than vLLM's server"
     if container["securityContext"] not in (container_security(), container_security(FOR_RDMA)):
         yield "its container has another securityContext"
-    if container["ports"] != [{"name": PORT_NAME, "containerPort": PORT, "protocol": "TCP"}]:
+    first, *others = container["ports"]
+    events = all(set(port) == set(first) and port["name"].startswith("kv-") for port in others)
+    if first != {"name": PORT_NAME, "containerPort": PORT, "protocol": "TCP"} or not events:
         yield "its container has other ports"
     hook = container["lifecycle"]["preStop"]["exec"]["command"]
     if list(container["lifecycle"]) != ["preStop"] or hook[:3] != ["python3", "-I", MIDDLEWARE_PATH]:

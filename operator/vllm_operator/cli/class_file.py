@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import yaml
-from pydantic import ValidationError
 
 from ..api import API_VERSION, CLASS_KIND
 from ..api.serving_class import ServingClass, ServingClassSpec
@@ -17,11 +16,12 @@ from ..assess.classes import Classes
 from ..assess.resolution import Resolution
 from ..manifests.metadata import Manifest
 from ..settings import Settings
-from .service_file import manifests_in
+from .service_file import manifests_in, name_of
+from .validation import faults, listed
 
 
 class ClassInputError(Exception):
-    """A class that cannot be read, or that the service may not have. The text is one line for the user."""
+    """A class that cannot be read, or that the service may not have. The text is for the user."""
 
 
 def read_classes(paths: Iterable[Path]) -> Classes:
@@ -41,14 +41,10 @@ def read_classes(paths: Iterable[Path]) -> Classes:
 def _read(path: Path, manifest: Manifest) -> ServingClass:
     if manifest.get("apiVersion") != API_VERSION:
         raise ClassInputError(f"{path}: its ServingClass is of {manifest.get('apiVersion')}, not {API_VERSION}")
-    name = str((manifest.get("metadata") or {}).get("name"))
-    try:
-        spec = ServingClassSpec.model_validate(manifest.get("spec") or {})
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        said = str(first["msg"]).removeprefix("Value error, ")
-        raise ClassInputError(f"{path}: {name}: spec.{where}: {said}") from error
+    name = name_of(manifest)
+    if found := faults(manifest, CLASS_KIND):
+        raise ClassInputError(f"{path}: {listed(name, found)}")
+    spec = ServingClassSpec.model_validate(manifest["spec"])
     return ServingClass(name, "", 1, "", spec.model_copy(update={"namespaces": None}))
 
 

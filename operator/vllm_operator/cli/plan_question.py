@@ -1,18 +1,17 @@
 """What `vllm-operator plan` is asked about: a service, a model and a GPU, from files, the hub and the options.
 
-Whatever is wrong with them becomes one line, a `PlanInputError`. Nothing is calculated here.
+Whatever is wrong with them becomes a `PlanInputError`. Nothing is calculated here.
 """
 
 import argparse
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
-from ..api import API_VERSION, InferenceServiceSpec
+from ..api import API_VERSION, KIND, InferenceServiceSpec
 from ..api.base import bytes_of
 from ..inspection.report import Facts, InspectionError, decode
 from ..manifests.amounts import memory_limit_bytes
@@ -26,7 +25,8 @@ from ..planner.shapes import ModelShape
 from ..planner.slices import SHARED_SUFFIX, mig
 from ..settings import MOST_PRICE, Settings, load
 from .class_file import ClassInputError, read_classes, with_class
-from .service_file import services_in
+from .service_file import name_of, services_in
+from .validation import faults, listed
 
 LEAST_BYTES, MOST_BYTES = 16 * MIB, 1 << 50
 # What a config.json with values of wrong types raises, whatever reads it.
@@ -34,7 +34,7 @@ UNREADABLE = (ValueError, TypeError, KeyError, IndexError, ZeroDivisionError, At
 
 
 class PlanInputError(Exception):
-    """Input that no plan can be made of. The text is one line for the user."""
+    """Input that no plan can be made of. The text is for the user: one line for each thing that is wrong."""
 
 
 def read_service(options: argparse.Namespace) -> tuple[str, InferenceServiceSpec]:
@@ -47,18 +47,10 @@ def read_service(options: argparse.Namespace) -> tuple[str, InferenceServiceSpec
     except yaml.YAMLError as error:
         raise PlanInputError(f"{path}: is not YAML: {_where(error)}") from error
     manifest = _chosen(path, manifests, options.name)
-    name, given = str(_metadata(manifest).get("name") or "service"), manifest.get("spec")
-    if not isinstance(given, Mapping):
-        raise PlanInputError(f"{path}: {name} has no spec")
-    try:
-        spec = InferenceServiceSpec.model_validate(given)
-    except ValidationError as error:
-        faults = [_fault(fault) for fault in error.errors()]
-        more = f" (and {len(faults) - 3} more)" if len(faults) > 3 else ""
-        raise PlanInputError(f"{path}: {name}: {'; '.join(faults[:3])}{more}") from error
-    if unknown := next(_dropped(given, spec.to_manifest(), "spec"), None):
-        raise PlanInputError(f"{path}: {name}: {unknown}: there is no such field")
-    spec = _with_class(options, name, spec)
+    name = name_of(manifest)
+    if found := faults(manifest, KIND):
+        raise PlanInputError(f"{path}: {listed(name, found)}")
+    spec = _with_class(options, name, InferenceServiceSpec.model_validate(manifest["spec"]))
     if (resource := spec.accelerator.resource) != "cpu" and not is_gpu(resource):
         raise PlanInputError(f"{path}: {name}: spec.accelerator.resource: {resource} is not planned for")
     return name, spec
@@ -119,7 +111,7 @@ def _chosen(path: Path, manifests: list[Manifest], name: str | None) -> Manifest
     if not manifests:
         what = f"its InferenceService is of {foreign[0]}, not {API_VERSION}" if foreign else "has no InferenceService"
         raise PlanInputError(f"{path}: {what}")
-    names = [str(_metadata(one).get("name")) for one in manifests]
+    names = [name_of(one) for one in manifests]
     if name is not None and name not in names:
         raise PlanInputError(f"{path}: has no InferenceService {name}, but {', '.join(names)}")
     if name is None and len(manifests) > 1:
@@ -127,29 +119,6 @@ def _chosen(path: Path, manifests: list[Manifest], name: str | None) -> Manifest
             f"{path}: has {len(manifests)} InferenceServices, pick one with --name: {', '.join(names)}"
         )
     return manifests[0 if name is None else names.index(name)]
-
-
-def _metadata(manifest: Manifest) -> Mapping[str, Any]:
-    metadata = manifest.get("metadata")
-    return metadata if isinstance(metadata, Mapping) else {}
-
-
-def _fault(fault: Mapping[str, Any]) -> str:
-    path = ".".join(["spec", *(str(part) for part in fault["loc"] if part not in {"int", "literal['auto']"})])
-    return f"{path}: {str(fault['msg']).removeprefix('Value error, ')}"
-
-
-def _dropped(given: Any, kept: Any, path: str) -> Iterator[str]:
-    """Fields that were given and that the API does not have: most often misspelt, and then the plan would be wrong."""
-    if isinstance(given, Mapping) and isinstance(kept, Mapping):
-        for key, value in given.items():
-            if value is not None and key not in kept:
-                yield f"{path}.{key}"
-            else:
-                yield from _dropped(value, kept.get(key), f"{path}.{key}")
-    elif isinstance(given, list) and isinstance(kept, list):
-        for index, (one, other) in enumerate(zip(given, kept, strict=False)):
-            yield from _dropped(one, other, f"{path}[{index}]")
 
 
 def read_model(options: argparse.Namespace, spec: InferenceServiceSpec) -> ModelShape:

@@ -7,6 +7,7 @@ import yaml
 from pydantic import ValidationError
 
 from .. import settings
+from ..api import KIND
 from ..api.reasons import Reason
 from ..api.resource import InferenceService
 from ..api.spec import AUTO, InferenceServiceSpec
@@ -19,7 +20,8 @@ from ..manifests import OPTIONAL_KINDS, Manifest
 from ..manifests.kinds import BY_KIND
 from ..status.evidence import Evidence
 from .class_file import ClassInputError, read_classes, with_class
-from .service_file import services_in
+from .service_file import name_of, services_in
+from .validation import faults, listed
 
 # Without a cluster nothing is known of the model, which never keeps pods from being made.
 _NOT_PLANNED = Assessment(None, Reason.NOT_INSPECTED, "render does not look at the model")
@@ -50,7 +52,7 @@ def render(manifest: Manifest, own: settings.Settings, classes: Classes) -> list
 
 
 class RenderError(Exception):
-    """What cannot be rendered. The text is one line for the user."""
+    """What cannot be rendered. The text is for the user: one line for each thing that is wrong."""
 
 
 def render_file(path: Path, settings_path: Path | None, class_path: Path | None = None) -> list[Manifest]:
@@ -76,14 +78,10 @@ def _loaded(path: Path | None) -> settings.Settings:
 
 
 def _allowed(path: Path, manifest: Manifest, own: settings.Settings, classes: Classes) -> list[Manifest]:
-    name = (manifest.get("metadata") or {}).get("name")
-    try:
-        finding = refused(service_of(manifest).spec, own)
-    except (KeyError, TypeError) as error:
-        raise RenderError(f"{path}: {name or 'a service'} has no metadata.name, or no spec") from error
-    except ValidationError as error:
-        raise RenderError(f"{path}: {name}: spec.{_first(error)}") from error
-    if finding:
+    name = name_of(manifest)
+    if found := faults(manifest, KIND):
+        raise RenderError(f"{path}: {listed(name, found)}")
+    if finding := refused(service_of(manifest).spec, own):
         reason, said = finding
         raise RenderError(f"{path}: {name}: {reason}: {said} (--settings names the operator's settings)")
     return render(manifest, own, classes)

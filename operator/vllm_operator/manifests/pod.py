@@ -11,14 +11,14 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..api import GROUP
-from ..api.base import bytes_of, gibibytes
+from ..api.base import KeyRef, bytes_of, gibibytes
 from ..api.pod import PodSettings
 from ..api.resource import InferenceService
 from ..api.spec import InferenceServiceSpec
 from ..settings import Settings
 from ..vllm import middleware
-from ..vllm.argv import PORT, argv, devices_of, drain_timeout_seconds, ranks
-from ..vllm.environment import configuration, environment, media_hosts
+from ..vllm.argv import PORT, argv, devices_of, drain_timeout_seconds, engines, event_ports, ranks
+from ..vllm.environment import POD_VARIABLES, configuration, environment, media_hosts
 from ..vllm.paths import CA_PATH, CACHE_DIR, HOME_DIR, MIDDLEWARE_PATH, MODELS_DIR, TEMPLATE_PATH, claims
 from .amounts import STARTUP_TIMEOUT_SECONDS, GiB, memory_beside_bytes, memory_limit_bytes, shared_memory_bytes
 from .devices import CLAIM, REQUEST_ANNOTATION, device_request, pod_claims
@@ -109,9 +109,9 @@ def _container(service: InferenceService, settings: Settings, rendering: Renderi
         "image": spec.image or settings.default_image(spec.accelerator.resource),
         "imagePullPolicy": "IfNotPresent",
         "command": ["vllm", "serve"],
-        "args": [literal(argument) for argument in argv(spec, service.name, rendering.commit, media_hosts(settings))],
+        "args": [_argument(argument) for argument in argv(spec, service.name, rendering.commit, media_hosts(settings))],
         "env": literal_values(environment(spec, settings)),
-        "ports": [{"name": PORT_NAME, "containerPort": PORT, "protocol": "TCP"}],
+        "ports": _ports(spec),
         "resources": _resources(spec),
         "volumeMounts": _mounts(service, settings),
         # vLLM listens only once its engine is ready, so the start-up probe is exact.
@@ -135,6 +135,23 @@ def _container(service: InferenceService, settings: Settings, rendering: Renderi
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "securityContext": container_security(FOR_RDMA if spec.accelerator.rdma else ()),
     }
+
+
+def _argument(argument: str) -> str:
+    """As it must stand in `args`. The topic of KV cache events alone may refer to variables: the pod's own."""
+    text = literal(argument)
+    for name in POD_VARIABLES if argument.startswith("--kv-events-config=") else ():
+        text = text.replace(f"$$({name})", f"$({name})")
+    return text
+
+
+def _ports(spec: InferenceServiceSpec) -> list[Manifest]:
+    of_events = [
+        (f"{name}-{engine}" if engine else name, first + engine)
+        for name, first in event_ports(spec).items()
+        for engine in range(engines(spec))
+    ]
+    return [{"name": name, "containerPort": port, "protocol": "TCP"} for name, port in [(PORT_NAME, PORT), *of_events]]
 
 
 def _get(path: str) -> Manifest:
@@ -195,12 +212,13 @@ def _volumes(service: InferenceService, settings: Settings) -> list[Manifest]:
     ]
     if sources := _configuration(spec):
         volumes.append({"name": "configuration", "projected": {"sources": sources}})
+    if keys := spec.api_key_secret_refs:
+        volumes.append({"name": "api-keys", "projected": {"sources": [_api_key(ref) for ref in keys]}})
     volumes.extend(
         {"name": _volume_name(spec, claim), "persistentVolumeClaim": {"claimName": claim, "readOnly": True}}
         for claim in claims(spec)
     )
-    if spec.chat_template:
-        ref = spec.chat_template.config_map_key_ref
+    if spec.chat_template and (ref := spec.chat_template.config_map_key_ref):
         volumes.append(
             {
                 "name": "chat-template",
@@ -231,6 +249,12 @@ def _configuration(spec: InferenceServiceSpec) -> list[Manifest]:
     ]
 
 
+def _api_key(ref: KeyRef) -> Manifest:
+    """A key that clients may send, as Secret/key. Optional: one that is gone counts no more, and stops no pod."""
+    item = {"key": ref.key, "path": f"{ref.name}/{ref.key}"}
+    return {"secret": {"name": ref.name, "items": [item], "optional": True}}
+
+
 def _volume_name(spec: InferenceServiceSpec, claim: str) -> str:
     # A claim's name may be longer than a volume's, and may hold dots.
     return f"models-{claims(spec).index(claim)}"
@@ -247,11 +271,13 @@ def _mounts(service: InferenceService, settings: Settings) -> list[Manifest]:
     ]
     if configuration(spec):
         mounts.append({"name": "configuration", "mountPath": str(middleware.CONFIGURATION), "readOnly": True})
+    if spec.api_key_secret_refs:
+        mounts.append({"name": "api-keys", "mountPath": str(middleware.API_KEYS), "readOnly": True})
     mounts += [
         {"name": _volume_name(spec, claim), "mountPath": f"{MODELS_DIR}/{claim}", "readOnly": True}
         for claim in claims(spec)
     ]
-    if spec.chat_template:
+    if spec.chat_template and spec.chat_template.config_map_key_ref:
         mounts.append({"name": "chat-template", "mountPath": TEMPLATE_PATH.rsplit("/", 1)[0], "readOnly": True})
     if settings.ca_config_map:
         mounts.append({"name": "ca", "mountPath": CA_PATH.rsplit("/", 1)[0], "readOnly": True})

@@ -263,7 +263,8 @@ def _case(model: ModelShape, engine: EngineSettings, gpu: Gpu, budget: _Budget) 
 
 def _too_large(budget: _Budget, gpu: Gpu) -> bool:
     """Whether the weights alone, at the least that they can be, are more than vLLM may use."""
-    least = budget.weighed.weights.parameters - budget.weighed.margin
+    weights = budget.weighed.weights
+    least = weights.parameters - weights.offloaded - budget.weighed.margin
     return least > min(budget.requested, gpu.total_bytes)
 
 
@@ -274,12 +275,13 @@ def _capacity(model: ModelShape, engine: EngineSettings, gpu: Gpu, budget: _Budg
     longest = places.longest(available, limit, engine) if available >= 0 else 0
     length = max(1, min(engine.max_model_len, longest)) if engine.auto else engine.max_model_len
     tokens, concurrency = places.tokens(available, length, engine)
+    engines = engine.ranks.data
     memory = Memory(
         gpu.total_bytes, budget.requested, budget.weighed.weights.total, budget.overhead.activation,
         budget.overhead.graphs, budget.overhead.other, available,
     )  # fmt: skip
     return Capacity(
-        memory, tokens, concurrency if places.groups else None, length, longest,
+        memory, engines * tokens, engines * concurrency if places.groups else None, length, longest,
         places.longest(available - margin, limit, engine) if available >= margin else 0,
         max((group.block_size for group in places.groups), default=0),
         places.needed_bytes(1 if engine.auto else length, engine), margin,

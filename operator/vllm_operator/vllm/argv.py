@@ -12,9 +12,10 @@ from typing import Any
 from ..api import InferenceServiceSpec
 from ..api.base import bytes_of
 from ..api.fields import Passed, fields
-from ..api.spec import Speculative
+from ..api.kv_cache import EVENTS_PORT, KvEvents
+from ..api.speculation import Speculative
 from .middleware import READY, STATE
-from .paths import MIDDLEWARE_PATH, TEMPLATE_PATH, location
+from .paths import MIDDLEWARE_PATH, location, template_path
 
 PORT = 8000
 # vLLM finishes requests in flight for this long after SIGTERM, then stops its engine. Without it, streams are cut.
@@ -29,7 +30,21 @@ _FIELDS = tuple(fields(InferenceServiceSpec))
 
 def ranks(spec: InferenceServiceSpec) -> int:
     """Processes with a device each, in one pod; of tensorParallelSize auto, as if it were 1."""
-    return spec.tensor_size * (spec.pipeline_parallel_size or 1)
+    return spec.tensor_size * (spec.pipeline_parallel_size or 1) * engines(spec)
+
+
+def engines(spec: InferenceServiceSpec) -> int:
+    """Engines in one pod, one for each data parallel rank."""
+    return spec.data_parallel_size or 1
+
+
+def event_ports(spec: InferenceServiceSpec) -> dict[str, int]:
+    """First port of each kind that KV cache events have, by a name for it; the other engines have the next ones."""
+    events = spec.kv_cache.events if spec.kv_cache else None
+    if events is None:
+        return {}
+    replay = {"kv-replay": events.replay_port} if events.replay_port else {}
+    return {"kv-events": events.port or EVENTS_PORT, **replay}
 
 
 def devices_of(spec: InferenceServiceSpec) -> int:
@@ -43,11 +58,21 @@ def drain_timeout_seconds(spec: InferenceServiceSpec) -> int:
 
 
 def _speculative_config(speculative: Speculative) -> str:
-    config: dict[str, Any] = {"method": speculative.method}
-    if speculative.model:
-        config["model"] = location(speculative.model)
-    config["num_speculative_tokens"] = speculative.num_speculative_tokens
-    return json.dumps(config)
+    """The fields are called as vLLM's keys are."""
+    config: dict[str, Any] = speculative.model_dump(exclude_none=True)
+    return json.dumps({**config, "model": location(speculative.model)} if speculative.model else config)
+
+
+def _events_config(events: KvEvents) -> str:
+    config: dict[str, Any] = {"enable_kv_cache_events": True, "publisher": "zmq"}
+    config["endpoint"] = f"tcp://*:{events.port or EVENTS_PORT}"
+    if events.replay_port:
+        config["replay_endpoint"] = f"tcp://*:{events.replay_port}"
+    return json.dumps({**config, "topic": events.topic} if events.topic else config)
+
+
+def _as_json(value: Any) -> str:
+    return _events_config(value) if isinstance(value, KvEvents) else _speculative_config(value)
 
 
 # What vLLM gets of a field's value, by what the field says of its flag. What is `otherwise` is in `argv`.
@@ -57,9 +82,8 @@ _CONVERTERS: dict[Passed, Callable[[Any], Any]] = {
     "bytes": bytes_of,
     "GiB": lambda quantity: f"{bytes_of(quantity) / 2**30:g}",
     "location": location,
-    "JSON": _speculative_config,
+    "JSON": _as_json,
     "presence": lambda _: True,
-    "path": lambda _: TEMPLATE_PATH,
 }
 
 
@@ -72,7 +96,9 @@ def flag_values(spec: InferenceServiceSpec, commit: str | None = None) -> dict[s
     for field in _FIELDS:
         value = commit if commit and field.path == "model.revision" else field.value_in(spec)
         for flag in field.flags:
-            if value is not None and flag.passed != "otherwise":
+            if value is not None and flag.passed == "path":
+                values[flag.name] = template_path(spec)
+            elif value is not None and flag.passed != "otherwise":
                 values[flag.name] = _CONVERTERS[flag.passed](value)
     return values
 
@@ -98,6 +124,9 @@ def argv(
     # Probes and scrapes would fill the log that `kubectl logs` shows.
     arguments += [f"--disable-access-log-for-endpoints=/health,/metrics,{READY},{STATE}"]
     arguments += _flags(spec, commit)
+    if engines(spec) > 1:
+        # vLLM would start as many API processes: one alone knows all requests, and which engine has them.
+        arguments.append("--api-server-count=1")
     if spec.tool_call_parser:
         arguments.append("--enable-auto-tool-choice")
     if spec.lora:

@@ -27,8 +27,13 @@ _OWNED = {
     "PYTHONPATH": str(PurePosixPath(MIDDLEWARE_PATH).parent),
 }
 _HUB = ("HF_ENDPOINT", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "HF_TOKEN")
+# A pod's own, which the topic of KV cache events may have in it.
+POD_VARIABLES = {"POD_IP": "status.podIP", "POD_NAME": "metadata.name"}
+# Replicas, and a router beside them, call blocks with the same tokens the same only where this is the same; the same
+# value whatever vLLM's version and algorithm.
+_HASH_SEED = {"name": "PYTHONHASHSEED", "value": "0"}
 # The operator's own: it sets no others, and has set no others.
-OWN_NAMES = frozenset({*_OWNED, *_HUB, "VLLM_API_KEY", "VLLM_MEDIA_URL_ALLOW_REDIRECTS"})
+OWN_NAMES = frozenset({*_OWNED, *_HUB, *POD_VARIABLES, "VLLM_API_KEY", "VLLM_MEDIA_URL_ALLOW_REDIRECTS"})
 
 
 def configuration(spec: InferenceServiceSpec) -> dict[tuple[str, str], set[str]]:
@@ -76,4 +81,13 @@ def environment(spec: InferenceServiceSpec, settings: Settings) -> list[dict[str
     variables += hub_environment(spec, settings)
     if spec.api_key_secret_ref:
         variables.append(_secret("VLLM_API_KEY", spec.api_key_secret_ref))
-    return variables + [variable.to_manifest() for variable in spec.env or []]
+    return variables + _of_events(spec) + [variable.to_manifest() for variable in spec.env or []]
+
+
+def _of_events(spec: InferenceServiceSpec) -> list[dict[str, Any]]:
+    events = spec.kv_cache.events if spec.kv_cache else None
+    if events is None:
+        return []
+    seed = [] if any(variable.name == _HASH_SEED["name"] for variable in spec.env or []) else [_HASH_SEED]
+    named = [(name, path) for name, path in POD_VARIABLES.items() if f"$({name})" in (events.topic or "")]
+    return [*seed, *({"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}} for name, path in named)]

@@ -1,11 +1,14 @@
 """Where vLLM's container has its files, and what vLLM is told for a URI. Mounts nothing itself."""
 
 from ..api import InferenceServiceSpec
+from ..api.templates import IMAGE_TEMPLATES
 
 MODELS_DIR = "/models"
 CACHE_DIR = "/cache"
 HOME_DIR = "/home/vllm"
 TEMPLATE_PATH = "/etc/vllm/chat-template/template.jinja"
+# Where vLLM's images have its folder `examples`: docker/Dockerfile, Dockerfile.cpu and Dockerfile.rocm of 0.32.
+EXAMPLES_DIR, ROCM_EXAMPLES_DIR = "/vllm-workspace/examples", "/app/vllm/examples"
 CA_PATH = "/etc/vllm/ca/ca.crt"
 MIDDLEWARE_PATH = "/etc/vllm/operator/vllm_operator_middleware.py"
 
@@ -14,6 +17,14 @@ def location(uri: str) -> str:
     """What vLLM is told for a URI: the repository of hf://, or the path at which a claim is mounted."""
     scheme, rest = uri.split("://", 1)
     return rest if scheme == "hf" else f"{MODELS_DIR}/{rest}"
+
+
+def template_path(spec: InferenceServiceSpec) -> str | None:
+    """Where the pod has the chat template; None where the spec names none."""
+    if spec.chat_template is None or spec.chat_template.from_image is None:
+        return TEMPLATE_PATH if spec.chat_template else None
+    folder = ROCM_EXAMPLES_DIR if spec.accelerator.resource == "amd.com/gpu" else EXAMPLES_DIR
+    return f"{folder}/{IMAGE_TEMPLATES[spec.chat_template.from_image]}"
 
 
 def claims(spec: InferenceServiceSpec) -> list[str]:

@@ -31,6 +31,8 @@ DEAD_SECONDS = 90.0
 # kopf logs in again for every 401.
 LOGIN_SECONDS = 5.0
 GONE_API_SECONDS = 1.0
+# A watch that lives was opened since, unless the API server is slow.
+ENDED_SECONDS = SILENCE_SECONDS + CONNECT_SECONDS
 # Longer than it takes to list everything before the first watch.
 OVERLOOKED_SECONDS = 60.0
 
@@ -90,9 +92,13 @@ class Watches:
         networking.request_timeout = 2 * SILENCE_SECONDS  # a list of everything
 
     def expect(self, plural: str) -> None:
-        """The cluster serves these objects. kopf looks when their API is made, and overlooks one that comes late."""
+        """The cluster serves these objects.
+
+        kopf looks when their API is made. It overlooks one that comes late, and ends the watch of one that came back
+        before it had seen it go.
+        """
         now = time.monotonic()
-        if any(path.rpartition("/")[2] == plural for path in self._opened):
+        if any(path.rpartition("/")[2] == plural and now - at < ENDED_SECONDS for path, at in self._opened.items()):
             self._overlooked.pop(plural, None)
         elif now - self._overlooked.setdefault(plural, now) > OVERLOOKED_SECONDS:
             log.warning("%s are not watched: starting again", plural)

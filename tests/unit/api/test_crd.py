@@ -12,7 +12,10 @@ from cluster.host import REPOSITORY
 from support.every_field import Schema
 from vllm_operator.api import PLURALS
 from vllm_operator.api.crd import INFERENCE_SERVICE, KINDS, SERVING_CLASS, Kind, custom_resource_definition, structural
+from vllm_operator.api.elsewhere import ELSEWHERE
 from vllm_operator.api.serving_class import NOT_DEFAULTED, NOT_OF_THE_CACHE, NOT_OF_THE_POD
+
+NOT_FIELDS = {f"spec.{row.path}" for row in ELSEWHERE}
 
 
 def root(kind: Kind = INFERENCE_SERVICE) -> Schema:
@@ -26,7 +29,8 @@ def nodes(path: str, schema: Schema) -> Iterator[tuple[str, Schema]]:
     """Every node below a schema, with its path."""
     yield path, schema
     for name, field in schema.get("properties", {}).items():
-        yield from nodes(f"{path}.{name}", field)
+        if f"{path}.{name}" not in NOT_FIELDS:
+            yield from nodes(f"{path}.{name}", field)
     for key, mark in (("items", "[]"), ("additionalProperties", "{}")):
         if key in schema:
             yield from nodes(path + mark, schema[key])
@@ -127,11 +131,13 @@ def test_a_new_service_does_not_pass_for_finished_and_a_class_does() -> None:
 def test_a_class_defaults_every_field_of_a_service_but_those_with_a_reason() -> None:
     spec, of_class = root()["properties"]["spec"]["properties"], root(SERVING_CLASS)["properties"]["spec"]["properties"]
     left_out = {to_camel(name) for name in NOT_DEFAULTED}
-    assert of_class["defaults"]["properties"].keys() == spec.keys() - left_out
+    fields = {name for name in spec if f"spec.{name}" not in NOT_FIELDS}
+    assert of_class["defaults"]["properties"].keys() == fields - left_out
     assert left_out <= spec.keys(), "a field that is left out of the defaults is none of the spec any more"
     for name, without in (("pod", NOT_OF_THE_POD), ("cache", NOT_OF_THE_CACHE)):
         service = spec[name]["properties"]["claim"] if name == "cache" else spec[name]
-        assert of_class[name]["properties"].keys() == service["properties"].keys() - {to_camel(one) for one in without}
+        fields = {field for field in service["properties"] if f"spec.{name}.{field}" not in NOT_FIELDS}
+        assert of_class[name]["properties"].keys() == fields - {to_camel(one) for one in without}
         assert "required" not in of_class[name]
     assert of_class["defaults"]["properties"]["kvCache"] == spec["kvCache"], "the rules are those of a service"
 

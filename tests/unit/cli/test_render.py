@@ -58,7 +58,10 @@ def test_a_class_of_another_revision_leaves_the_name_of_the_pods_revision(
     ("own", "said"),
     [
         (None, "llama names the ServingClass h100: pass a file that has it with --class"),
-        (manifest("ServingClass", "h100", limits={"maxReplicas": "x"}), "h100: spec.limits.maxReplicas: Input should"),
+        (
+            manifest("ServingClass", "h100", limits={"maxReplicas": "x"}),
+            'h100: spec.limits.maxReplicas: Invalid value: "x": must be of type integer',
+        ),
         ({**OWN, "apiVersion": "other/v1"}, "its ServingClass is of other/v1, not vllm-operator.dev/v1alpha1"),
         (manifest("ServingClass", "h100", images={"cuda": "elsewhere/vllm:1"}), "setting allowedImages does not allow"),
     ],

@@ -1,30 +1,61 @@
 """An optional API that comes to be served, and that kopf does or does not come to watch."""
 
 import asyncio
+from types import SimpleNamespace
 
 import pytest
 from yarl import URL
 
 from vllm_operator.watch import watches
-from vllm_operator.watch.watches import OVERLOOKED_SECONDS, Watches
+from vllm_operator.watch.watches import ENDED_SECONDS, OVERLOOKED_SECONDS, WATCH_SECONDS, Watches
+
+
+class Followed:
+    """The watches of ScaledObjects, with a clock of their own, and how often they asked for a fresh start."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now, self.gaps = 100.0, 0
+        monkeypatch.setattr(watches, "time", type("Clock", (), {"monotonic": staticmethod(lambda: self.now)}))
+        self.watches = Watches(self._gap, ("scaledobjects",))
+
+    def _gap(self) -> None:
+        self.gaps += 1
+
+    def expect_after(self, seconds: float) -> int:
+        self.now += seconds
+        self.watches.expect("scaledobjects")
+        return self.gaps
+
+    def open(self) -> None:
+        url = URL("https://api/apis/keda.sh/v1alpha1/scaledobjects?watch=true")
+        answered = SimpleNamespace(response=SimpleNamespace(status=200), url=url)
+        asyncio.run(self.watches._answered(None, SimpleNamespace(), answered))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def followed(monkeypatch: pytest.MonkeyPatch) -> Followed:
+    return Followed(monkeypatch)
 
 
 @pytest.mark.parametrize("forgotten", [False, True])
-def test_kopf_overlooks_an_api(monkeypatch: pytest.MonkeyPatch, *, forgotten: bool) -> None:
-    now, gaps = 100.0, 0
-
-    def gap() -> None:
-        nonlocal gaps
-        gaps += 1
-
-    monkeypatch.setattr(watches, "time", type("Clock", (), {"monotonic": staticmethod(lambda: now)}))
-    found = Watches(gap, ("scaledobjects",))
-    found.expect("scaledobjects")
-    now += OVERLOOKED_SECONDS + 1
+def test_kopf_overlooks_an_api(followed: Followed, *, forgotten: bool) -> None:
+    followed.expect_after(0)
     if forgotten:
-        found.forget("scaledobjects")
-    found.expect("scaledobjects")
-    assert gaps == (0 if forgotten else 1)
+        followed.watches.forget("scaledobjects")
+    assert followed.expect_after(OVERLOOKED_SECONDS + 1) == (0 if forgotten else 1)
+
+
+def test_kopf_ends_the_watch_of_an_api_that_came_back(followed: Followed) -> None:
+    followed.open()
+    assert followed.expect_after(ENDED_SECONDS - 1) == 0
+    assert followed.expect_after(2) == 0
+    assert followed.expect_after(OVERLOOKED_SECONDS + 1) == 1
+
+
+def test_a_watch_that_is_opened_again_and_again_lives(followed: Followed) -> None:
+    for _ in range(10):
+        followed.open()
+        assert followed.expect_after(WATCH_SECONDS) == 0
 
 
 class Sent:

@@ -1,0 +1,95 @@
+"""CEL expressions as the API server evaluates them, with those of Kubernetes' own functions that our CRDs use.
+
+See https://kubernetes.io/docs/reference/using-api/cel/#cel-options-language-features-and-libraries.
+"""
+
+import ipaddress
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any
+
+from cel_expr_python import cel
+from cel_expr_python.ext import ext_strings
+
+from ..api.base import bytes_of
+
+
+def evaluate(expression: str, value: Any) -> Any:
+    """What an expression about `self` comes to. Raises ValueError where it fails, as with a field that is not there."""
+    named = _as_named(value) if "__slash__" in expression and isinstance(value, Mapping) else value
+    result = _compiled(expression).eval(data={"self": named})
+    if result.type() == cel.Type.ERROR:
+        raise ValueError(str(result.plain_value()))
+    return result.plain_value()
+
+
+def _as_named(value: Mapping[str, Any]) -> dict[str, Any]:
+    """An object with its fields as an expression names them: a field like rdma/hca is none of CEL's."""
+    return {key.replace(".", "__dot__").replace("/", "__slash__"): one for key, one in value.items()}
+
+
+@cache
+def _compiled(expression: str) -> Any:
+    try:
+        return _environment().compile(expression)
+    except Exception as error:  # the library raises what it likes
+        raise ValueError(str(error)) from error
+
+
+@cache
+def _environment() -> Any:
+    text, truth, number = cel.Type.STRING, cel.Type.BOOL, cel.Type.DOUBLE
+    functions = [
+        _declared("isQuantity", _is_quantity, truth, text),
+        _declared("quantity", _quantity, number, text),
+        _declared("compareTo", _compare, cel.Type.INT, number, number, member=True),
+        _declared("isCIDR", _is_cidr, truth, text),
+        _declared("cidr", _itself, text, text),
+        _declared("containsCIDR", _contains, truth, text, text, member=True),
+        _declared("prefixLength", _prefix, cel.Type.INT, text, member=True),
+    ]
+    return cel.NewEnv(variables={"self": cel.Type.DYN}, extensions=[ext_strings.ExtStrings()], functions=functions)
+
+
+def _declared(name: str, does: Callable[..., Any], returns: Any, *takes: Any, member: bool = False) -> Any:
+    overload = cel.Overload(
+        id=f"{name}_of_kubernetes", return_type=returns, parameters=list(takes), is_member=member, impl=does
+    )
+    return cel.FunctionDecl(name, [overload])
+
+
+def _is_quantity(text: str) -> bool:
+    try:
+        _quantity(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _quantity(text: str) -> float:
+    return float(text[:-1]) / 1000 if text.endswith("m") else float(bytes_of(text))
+
+
+def _compare(left: float, right: float) -> int:
+    return (left > right) - (left < right)
+
+
+def _is_cidr(text: str) -> bool:
+    try:
+        ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return False
+    return "/" in text
+
+
+def _itself(network: str) -> str:
+    return network
+
+
+def _contains(outer: str, inner: str) -> bool:
+    one, other = ipaddress.ip_network(outer, strict=False), ipaddress.ip_network(inner, strict=False)
+    return one.version == other.version and other.subnet_of(one)  # type: ignore[arg-type]
+
+
+def _prefix(network: str) -> int:
+    return ipaddress.ip_network(network, strict=False).prefixlen

@@ -1,0 +1,114 @@
+"""What is said without a cluster of objects that `kubectl apply` refuses, and of those that it takes.
+
+tests/control_plane/test_validation.py holds the same tables, and the same function, against a real API server.
+"""
+
+from typing import Any
+
+import pytest
+import yaml
+
+from cluster.host import REPOSITORY
+from control_plane import refused
+from vllm_operator.api import CLASS_KIND, KIND
+from vllm_operator.cli.expressions import evaluate
+from vllm_operator.cli.validation import faults, listed
+
+SERVICES = [
+    *refused.ENGINE,
+    *refused.ELSEWHERE,
+    *refused.WORKLOAD,
+    *refused.POD,
+    *refused.ARGUMENTS,
+    *refused.ENVIRONMENT,
+]
+# Where a value is of a wrong type, the fields in it are not looked at.
+_TYPE_ONLY = 'unknown field "spec.env.VLLM_LOGGING_LEVEL"'
+
+
+def service(spec: Any, name: str = "test") -> dict[str, Any]:
+    return {"kind": KIND, "metadata": {"name": name}, "spec": spec}
+
+
+def with_model(text: str) -> dict[str, Any]:
+    return {**yaml.safe_load(refused.MODEL), **yaml.safe_load(text)}
+
+
+@pytest.mark.parametrize(("text", "message"), [pair for pair in SERVICES if pair[1] != _TYPE_ONLY])
+def test_a_wrong_field(text: str, message: str) -> None:
+    assert any(message in said for said in faults(service(with_model(text)), KIND))
+
+
+@pytest.mark.parametrize(("text", "message"), refused.MODELS)
+def test_a_wrong_model(text: str, message: str) -> None:
+    assert any(message in said for said in faults(service(yaml.safe_load(text)), KIND))
+
+
+@pytest.mark.parametrize(("name", "message"), refused.NAMES)
+def test_a_wrong_name(name: str, message: str) -> None:
+    assert any(message in said for said in faults(service(with_model("{}"), name), KIND))
+
+
+@pytest.mark.parametrize(("text", "message"), refused.CLASSES)
+def test_a_wrong_class(text: str, message: str) -> None:
+    own = {"kind": CLASS_KIND, "metadata": {"name": "test"}, "spec": yaml.safe_load(text)}
+    assert any(message in said for said in faults(own, CLASS_KIND))
+
+
+@pytest.mark.parametrize("path", sorted((REPOSITORY / "examples").rglob("*.yaml")), ids=lambda path: path.name)
+def test_examples_have_no_fault(path: Any) -> None:
+    for manifest in yaml.safe_load_all(path.read_text()):
+        if manifest.get("kind") in (KIND, CLASS_KIND):
+            assert faults(manifest, manifest["kind"]) == []
+
+
+def test_all_that_is_wrong_is_said_at_once() -> None:
+    text = "{tensorParalelSize: 4, maxNumSeqs: 0, extraArgs: [--middleware=a.B], kvCache: {memoryPerGPU: 20GB}}"
+    found = faults(service(with_model(text)), KIND)
+    said = listed("test", found)
+    assert 'unknown field "spec.tensorParalelSize": tensorParallelSize is meant?' in said
+    for part in ("spec.maxNumSeqs: Invalid value: 0", "--middleware", '"20GB": must be a size like'):
+        assert part in said
+    assert said.splitlines()[0] == "test: 4 things are wrong:"
+
+
+def test_one_fault_is_one_line() -> None:
+    assert listed("test", faults(service(with_model("maxNumSeqs: 0")), KIND)) == (
+        "test: spec.maxNumSeqs: Invalid value: 0: should be greater than or equal to 1"
+    )
+
+
+@pytest.mark.parametrize(
+    ("metadata", "said"),
+    [
+        ({}, "metadata.name: Required value: name or generateName is required"),
+        ({"name": "a", "labels": {"team": 1}}, "metadata.labels.team: must be a string: write it in quotes"),
+        ({"name": "a", "annotations": {"on": True}}, "metadata.annotations.on: must be a string: write it in quotes"),
+    ],
+)
+def test_wrong_metadata(metadata: dict[str, Any], said: str) -> None:
+    assert faults({"kind": KIND, "metadata": metadata, "spec": with_model("{}")}, KIND) == [said]
+
+
+@pytest.mark.parametrize(
+    ("expression", "value", "found"),
+    [
+        ("quantity(self).compareTo(quantity('1Gi')) < 0", "1000Mi", True),
+        ("quantity(self).compareTo(quantity('1')) == 0", "1000m", True),
+        ("isQuantity(self)", "1Gb", False),
+        ("isCIDR(self)", "10.0.0.0/33", False),
+        ("isCIDR(self)", "10.0.0.1", False),
+        ("cidr(self).containsCIDR('10.1.0.0/16') && cidr(self).prefixLength() == 8", "10.0.0.0/8", True),
+        ("cidr(self).containsCIDR('fd00::/64')", "10.0.0.0/8", False),
+        ("self.split('=', 2)", "a=b=c", ["a", "b=c"]),
+        ("self.upperAscii()", "ab", "AB"),
+    ],
+)
+def test_functions_of_kubernetes(expression: str, value: str, found: Any) -> None:
+    assert evaluate(expression, value) == found
+
+
+@pytest.mark.parametrize("expression", ["self.other == 1", "self +", "nothing(self)"])
+def test_an_expression_that_fails(expression: str) -> None:
+    with pytest.raises(ValueError, match=r"not|undeclared|Syntax"):
+        evaluate(expression, {"field": 1})
