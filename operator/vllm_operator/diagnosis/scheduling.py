@@ -24,7 +24,7 @@ _HOPELESS_NODES = re.compile(r"(\d+) Preemption is not helpful for scheduling")
 _CLAIM = re.compile(r'persistentvolumeclaim "(?P<name>[^"]+)" (?P<trouble>not found|is being deleted|bound to)')
 
 # Reasons of Kueue's Events about a Workload that is not admitted (pkg/scheduler/scheduler.go).
-_OF_QUEUE = ("Pending", "SecondPassFailed")
+OF_QUEUE = ("Pending", "SecondPassFailed")
 _CLAIMS = "cannot allocate all claims"
 _TAINTS, _SELECTOR = "untolerated taint", "didn't match Pod's node affinity/selector"
 _ELSEWHERE = ("PersistentVolume's node affinity", "volume node affinity conflict", "no available volume zone")
@@ -64,7 +64,7 @@ def is_held(pod: PodSnapshot) -> bool:
 
 def _held(pod: PodSnapshot) -> Finding:
     """In the words of Kueue, whose Events are about a Workload of its own."""
-    if event := last(pod.events, *_OF_QUEUE):
+    if event := last(pod.events, *OF_QUEUE):
         return Reason.QUEUED, f"pod {pod.name} waits in its queue: {shorten(redact(event.message))}"
     return (
         Reason.UNSCHEDULABLE,

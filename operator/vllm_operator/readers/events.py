@@ -12,7 +12,7 @@ from ..diagnosis import is_held, unstarted, waits, wants_events
 from ..snapshots.pod import PodSnapshot
 from ..snapshots.pod_event import PodEvent
 from ..status.evidence import Evidence
-from .queued import workload_of
+from .queued import about_workload
 from .reader import Clock
 
 # Most pods are started by then.
@@ -90,7 +90,7 @@ def _stays(pod: PodSnapshot) -> bool:
 def _about(pod: PodSnapshot) -> str:
     """Whose Events tell of the pod. A queue says why it holds a pod back of an object of its own."""
     if is_held(pod):
-        return f"involvedObject.kind=Workload,involvedObject.name={workload_of(pod.name, pod.uid)}"
+        return about_workload("Pod", pod.name, pod.uid)
     return f"involvedObject.uid={pod.uid}"
 
 

@@ -10,6 +10,7 @@ from ..api.resource import InferenceService
 from ..assess.fits import Inspection
 from ..diagnosis import refusals
 from ..diagnosis.redaction import redact, shorten
+from ..diagnosis.scheduling import OF_QUEUE
 from ..inspection.kept import checked, pack
 from ..inspection.report import InspectionError, content_in
 from ..manifests import Manifest, inspection_name, kept_model_name, model_claim
@@ -17,6 +18,7 @@ from ..snapshots.child import Child, kept_models
 from ..snapshots.pod_event import last
 from ..status.evidence import Evidence
 from .events import ReadEvents
+from .queued import QUEUE_LABEL, about_workload
 from .reader import Clock
 
 # The first pods wait this long for the Job; it never keeps a service from running.
@@ -49,6 +51,7 @@ class InspectionReader:
         # Of the Job: when to look at its Events, and what they said.
         self._look_at = 0.0
         self._refused = ""
+        self._held = ""
 
     async def read(self, evidence: Evidence) -> Evidence:
         """The inspection, from what is kept or from what the Job's pod left."""
@@ -96,7 +99,8 @@ class InspectionReader:
     async def _wait(self, evidence: Evidence, key: str) -> Inspection:
         now = self._clock()
         if self._since[0] != key:
-            self._since, self._look_at, self._refused = (key, now), now + REFUSED_SECONDS, ""
+            self._since, self._look_at = (key, now), now + REFUSED_SECONDS
+            self._refused = self._held = ""
         await self._look_for_refusal(evidence, now)
         refused = f"the pod of the inspect Job is refused: {self._refused}" if self._refused else ""
         left = self._since[1] + PATIENCE_SECONDS - now
@@ -105,31 +109,39 @@ class InspectionReader:
             due = min(left, max(self._look_at - now, 0.0)) if looks else left
             self._again = Again(due + 1, "the inspect Job has not ended")
             return Inspection(key, pending=True)
-        text = refused or f"the inspection has not ended within {PATIENCE_SECONDS:.0f} s{_why(evidence)}"
+        text = refused or f"the inspection has not ended within {PATIENCE_SECONDS:.0f} s{_why(evidence, self._held)}"
         return Inspection(key, error=InspectionError(Reason.NOT_INSPECTED, text))
 
     async def _look_for_refusal(self, evidence: Evidence, now: float) -> None:
         """Reads the Events of a Job that has no pod: they alone say why."""
         if evidence.inspection_pod is not None:
-            self._refused = ""
+            self._refused = self._held = ""
             return
         job = _job(evidence)
         if job is None or now < self._look_at:
             return
         self._look_at = now + REFUSED_AGAIN_SECONDS
+        self._refused = await self._said(f"involvedObject.uid={job.uid}", "FailedCreate")
+        pod = evidence.service.spec.pod
+        if QUEUE_LABEL in ((pod.labels if pod else None) or {}):
+            self._held = await self._said(about_workload("Job", job.name, job.uid), *OF_QUEUE) or self._held
+
+    async def _said(self, about: str, *reasons: str) -> str:
+        """The message of the newest Event with one of these reasons; empty where there is none."""
         try:
-            events = await self._read_events(f"involvedObject.uid={job.uid}")
+            event = last(await self._read_events(about), *reasons)
         except OverLimitError:
-            return
-        event = last(events, "FailedCreate")
-        self._refused = shorten(redact(event.message)) if event else ""
+            return ""
+        return shorten(redact(event.message)) if event else ""
 
 
 def _job(evidence: Evidence) -> Child | None:
     return evidence.live.get(("Job", inspection_name(evidence.service)))
 
 
-def _why(evidence: Evidence) -> str:
+def _why(evidence: Evidence, held: str) -> str:
+    if held:
+        return f", as the inspect Job waits in its queue: {held}"
     pod, job = evidence.inspection_pod, inspection_name(evidence.service)
     if pod and pod.waits:
         return f", as its pod waits: {shorten(redact(pod.waits))}"

@@ -1,4 +1,4 @@
-"""Which Workload of Kueue's stands for a pod, whose Events say why the pod is held back. Decides nothing."""
+"""Which Workload of Kueue's stands for a pod or a Job, whose Events say why it is held back. Decides nothing."""
 
 import hashlib
 
@@ -7,10 +7,16 @@ _LONGEST = 253
 _HASH = 5
 
 
-def workload_of(pod: str, uid: str) -> str:
-    """The name that Kueue gives the Workload of a pod.
+QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
+_GROUPS = {"Pod": "", "Job": "batch"}
 
-    Source: Kueue v0.17, pkg/controller/jobframework/workload_names.go.
+
+def about_workload(kind: str, name: str, uid: str) -> str:
+    """The Events about the Workload of a Pod or a Job, as a field selector.
+
+    Source of its name: Kueue v0.17, pkg/controller/jobframework/workload_names.go.
     """
-    digest = hashlib.sha1(f"Pod\n\n{pod}\n{uid}".encode(), usedforsecurity=False).hexdigest()
-    return f"{f'pod-{pod}'[: _LONGEST - 1 - _HASH]}-{digest[:_HASH]}"
+    owner = f"{kind}\n{_GROUPS[kind]}\n{name}\n{uid}"
+    digest = hashlib.sha1(owner.encode(), usedforsecurity=False).hexdigest()
+    workload = f"{f'{kind.lower()}-{name}'[: _LONGEST - 1 - _HASH]}-{digest[:_HASH]}"
+    return f"involvedObject.kind=Workload,involvedObject.name={workload}"

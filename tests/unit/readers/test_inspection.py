@@ -7,6 +7,7 @@ from support.clock import Clock
 from support.snapshots import service
 from vllm_operator.again import soonest
 from vllm_operator.api.reasons import Reason
+from vllm_operator.api.resource import InferenceService
 from vllm_operator.assess.fits import Inspection
 from vllm_operator.manifests import inspection_name
 from vllm_operator.manifests.metadata import Manifest
@@ -24,8 +25,8 @@ QUOTA = 'pods "x" is forbidden: exceeded quota: q, requested: cpu=1, used: cpu=2
 class Bench:
     """A reader whose Events and clock the test decides."""
 
-    def __init__(self, said: str) -> None:
-        self.clock, self.said, self.asked = Clock(), said, list[str]()
+    def __init__(self, said: str, reason: str = "FailedCreate") -> None:
+        self.clock, self.said, self.reason, self.asked = Clock(), said, reason, list[str]()
         self.reader = InspectionReader(self._claim, self._events, self.clock, possible=True)
 
     async def _claim(self, _: str) -> Manifest | None:
@@ -33,11 +34,11 @@ class Bench:
 
     async def _events(self, about: str) -> tuple[PodEvent, ...]:
         self.asked.append(about)
-        return (PodEvent("FailedCreate", self.said, "2026-11-28T00:00:00Z"),) if self.said else ()
+        return (PodEvent(self.reason, self.said, "2026-11-28T00:00:00Z"),) if self.said else ()
 
-    def look(self, pod: InspectionPod | None = None) -> Inspection:
+    def look(self, pod: InspectionPod | None = None, owner: InferenceService = OWNER) -> Inspection:
         """One look at a service whose Job is there."""
-        evidence = Evidence(OWNER, live={("Job", JOB.name): JOB}, inspection_pod=pod)
+        evidence = Evidence(owner, live={("Job", JOB.name): JOB}, inspection_pod=pod)
         return asyncio.run(self.reader.read(evidence)).inspection
 
 
@@ -66,6 +67,18 @@ def test_a_refusal_that_may_pass_is_waited_for_and_then_told() -> None:
     assert "exceeded quota" in str(bench.look().error)
     pod = InspectionPod(OWNER.inspected, ended=False, message="", waits="", owner="job-uid")
     assert "exceeded" not in str(bench.look(pod).error), "its pod is there by now"
+
+
+def test_a_job_that_a_queue_holds_is_told_in_the_queues_words() -> None:
+    bench = Bench("insufficient unused quota for cpu", reason="Pending")
+    owner = service(pod={"labels": {"kueue.x-k8s.io/queue-name": "team"}})
+    bench.look(owner=owner)
+    bench.clock.now += 4
+    assert bench.look(owner=owner).pending
+    assert bench.asked[1].startswith(f"involvedObject.kind=Workload,involvedObject.name=job-{JOB.name}-")
+    bench.clock.now += PATIENCE_SECONDS
+    words = "as the inspect Job waits in its queue: insufficient unused quota for cpu"
+    assert str(bench.look(owner=owner).error).endswith(words)
 
 
 def test_why_a_pod_waits_is_told() -> None:
