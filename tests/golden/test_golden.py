@@ -37,10 +37,11 @@ SERVICES = {
     "bucket": HERE / "services" / "bucket.yaml",
     "image": HERE / "services" / "image.yaml",
     "others": HERE / "services" / "others.yaml",
+    "devices": HERE / "services" / "devices.yaml",
     "minimal": HERE / "services" / "minimal.yaml",
 }
 # Those that ask for what the platform team has to allow first, as services/settings.yaml does.
-ALLOWED = {"complete", "keda"}
+ALLOWED = {"complete", "devices", "keda"}
 
 
 class _Plain(yaml.SafeDumper):

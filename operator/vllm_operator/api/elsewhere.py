@@ -69,10 +69,6 @@ ELSEWHERE = (
         "of an HTTPRoute (Gateway API) in front of both",
     ),
     Elsewhere(
-        ("pod",), "runAsUser", _NUMBER,
-        "the platform team decides the user of all pods in the operator's settings: leave it out",
-    ),
-    Elsewhere(
         ("pod",), "securityContext", _OBJECT,
         "pods are restricted as Kubernetes' restricted policy wants; pod.fsGroup sets the group of volumes",
     ),

@@ -57,6 +57,13 @@ def _enough(resources: Resources | None, name: str, size: Callable[[str], float]
     return limit is None or request is None or size(limit) >= size(request)
 
 
+_WHOLE_OR_CPU = (*accelerator.WHOLE, "cpu")
+
+
+def _one_rank(given: InferenceServiceSpec) -> bool:
+    return given.tensor_parallel_size in (None, 1) and given.pipeline_parallel_size in (None, 1)
+
+
 # Each rule between fields that a class can set, and whether a spec keeps it.
 CHECKS: tuple[tuple[Rule, Callable[[InferenceServiceSpec], bool]], ...] = (
     (
@@ -77,6 +84,24 @@ CHECKS: tuple[tuple[Rule, Callable[[InferenceServiceSpec], bool]], ...] = (
         lambda s: not s.model.object_store or not {one.name for one in s.env or ()} & {*storage.STORE_VARIABLES},
     ),
     (spec.CPU_WEIGHTS_RULE, lambda s: not _on_cpu(s) or not s.weights_cpu_offload_per_gpu),
+    (accelerator.ONE_SLICE_RULE, lambda s: s.accelerator.resource in _WHOLE_OR_CPU or _one_rank(s)),
+    (
+        accelerator.AUTO_CLAIMS_RULE,
+        lambda s: not s.accelerator.device_class or s.tensor_parallel_size != spec.AUTO,
+    ),
+    (accelerator.ONE_RANK_RULE, lambda s: not s.accelerator.count or _one_rank(s)),
+    (
+        accelerator.COUNT_RULE,
+        lambda s: (
+            not s.accelerator.count
+            or (s.accelerator.resource in ("nvidia.com/gpu", accelerator.SHARED) and not s.accelerator.device_class)
+        ),
+    ),
+    (
+        accelerator.CLASS_RULE,
+        lambda s: not s.accelerator.device_class or s.accelerator.resource in accelerator.WHOLE,
+    ),
+    (accelerator.SELECTOR_RULE, lambda s: not s.accelerator.device_selector or bool(s.accelerator.device_class)),
     (accelerator.PRODUCT_RULE, lambda s: not _on_cpu(s) or not s.accelerator.product),
     (accelerator.MEMORY_RULE, lambda s: not _on_cpu(s) or not s.accelerator.memory),
     (spec.STEPS_RULE, _can_roll),

@@ -144,7 +144,7 @@ def test_what_is_not_wanted_goes_where_its_kind_is_pruned_by_the_spec(row: Child
     owner = service()
     stale = other(row.kind, owner, "stale")
     gone = [change.key for change in plan(owner, dict([kept(owner), stale])).steps if change.act is Act.DELETE]
-    assert gone == ([stale[0]] if row.pruned in (Pruned.FIRST, Pruned.LAST) else [])
+    assert gone == ([stale[0]] if row.pruned in (Pruned.FIRST, Pruned.LAST, Pruned.WITH_OLD_PODS) else [])
 
 
 def test_what_is_not_ours_is_not_deleted() -> None:
