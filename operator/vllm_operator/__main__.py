@@ -42,6 +42,12 @@ def _execute(arguments: argparse.Namespace) -> None:
             from .inspection.command import inspect
 
             sys.exit(inspect(arguments.hub, arguments.folder, arguments.revision, arguments.output))
+        case "download":
+            from .inspection.fetch import Order, download
+
+            home = Path(os.environ.get("HF_HOME", Path.home() / ".cache" / "huggingface"))
+            order = Order(arguments.hub, arguments.revision, home, arguments.load_format)
+            sys.exit(download(order, arguments.output))
         case "run":
             from .kinds import KINDS
             from .loop.operator import run_operator

@@ -152,6 +152,15 @@ class Cluster:
             return None
         return any(entry["name"] == resource.plural for entry in group.get("resources", ()))
 
+    async def version(self) -> tuple[int, int] | None:
+        """Kubernetes' version, major and minor, as the API server says it; None where it does not say."""
+        try:
+            said = await self._request("get", "/version")
+            return int(said["major"]), int(str(said["minor"]).rstrip("+"))
+        except (RefusedError, GoneError, UnavailableError, KeyError, ValueError) as error:
+            log.warning("cannot tell the API server's version: %s", error)
+            return None
+
     async def may_list(self, resource: Resource) -> bool:
         """Whether there is such an API, and this operator may list its objects in the whole cluster."""
         root = f"/apis/{resource.api_version}" if resource.group else f"/api/{resource.api_version}"

@@ -69,6 +69,8 @@ class Allowed(_Settings):
     allow_trust_remote_code: bool = False
     # Organisations of the hub whose models, tokenizers, adapters and draft models may be served.
     allowed_hub_organisations: tuple[str, ...] = ("*",)
+    # Images that `model.uri` may name (oci://): they are mounted, and not run.
+    allowed_model_images: tuple[str, ...] = ("**",)
     # Labels that a claim must have to be mounted; None: any claim in the service's namespace.
     allowed_claims: Mapping[str, str] | None = None
     # `*` does not stand for system-*: those have to be written out.

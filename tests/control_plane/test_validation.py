@@ -146,6 +146,12 @@ ACCEPTED = [
     "pod: {labels: {kueue.x-k8s.io/queue-name: a}, annotations: {gke-gcsfuse/volumes: 'true'}}",
     "resources: {requests: {cpu: '0.5', memory: 0.5Gi}, limits: {memory: 999999Ti}}",
     "extraArgs: [--seed=1, --no-enable-chunked-prefill, '--limit-mm-per-prompt={\"image\": 4}']",
+    "extraArgs: [--load-format=fastsafetensors, --config-format=mistral, --tokenizer-mode=mistral]",
+    "model: {uri: s3://models/mistral-7b-awq/, loadFormat: runai_streamer, loaderOptions: {concurrency: 16}}",
+    "model: {uri: gs://models/gemma-3-4b-it}",
+    "model: {uri: 'oci://registry.example.com:5000/team/llama:v1', imagePath: models/llama}",
+    f"model: {{uri: 'oci://registry.example.com/llama@sha256:{'0' * 64}'}}",
+    "model: {uri: hf://org/name, format: mistral}",
     "env: [{name: NCCL_DEBUG, value: INFO}, {name: TZ, valueFrom: {configMapKeyRef: {name: a, key: b}}}]",
     "env: [{name: AWS_SECRET_ACCESS_KEY, valueFrom: {secretKeyRef: {name: a, key: b, optional: true}}}]",
 ]

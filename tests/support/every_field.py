@@ -20,6 +20,10 @@ Schema = dict[str, Any]
 # Values that a string of no particular form will not do for, by the path or by its last name.
 VALUES: dict[str, tuple[Any, Any]] = {
     "uri": ("hf://org/one", "pvc://models/two"),
+    "model.imagePath": ("one", "models/two"),
+    "model.loadFormat": ("hf", "safetensors"),
+    "model.objectStore.endpoint": ("http://one:9000", "https://two"),
+    "memoryLimit": ("1Gi", "8Gi"),
     "speculative.model": ("hf://org/one", "pvc://models/two"),
     "speculative.method": ("eagle", "eagle3"),
     "speculative.maxModelLen": (4096, 8192),
@@ -69,6 +73,8 @@ COMPANIONS: dict[str, Schema] = {
 ARRIVED: dict[str, tuple[Any, Any]] = {
     "uri": ("org/one", "/models/models/two"),
     "speculative.model": ("org/one", "/models/models/two"),
+    "model.imagePath": ("org/one/one", "org/one/models/two"),
+    "memoryLimit": (2**30, 8 * 2**30),
     "speculative.maxModelLen": (4096, 8192),
     "maxModelLen": (4096, -1),
     "kvCache.gpuMemoryUtilizationPercent": (0.01, 0.02),

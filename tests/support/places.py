@@ -21,6 +21,10 @@ _CONTAINER = "spec.containers.0"
 
 _OTHERS: dict[str, Place] = {
     "model.uri": Place("argv", "model_tag"),
+    "model.imagePath": Place("argv", "model_tag"),
+    "model.objectStore.endpoint": Place("env", "AWS_ENDPOINT_URL"),
+    "model.objectStore.region": Place("env", "AWS_REGION"),
+    "model.objectStore.credentialsSecretName": Place("env", "AWS_SECRET_ACCESS_KEY"),
     "model.tokenSecretRef": Place("env", "HF_TOKEN"),
     "servingClassName": Place("pod", "metadata.labels"),
     "image": Place("pod", f"{_CONTAINER}.image"),

@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 
 from support.real_vllm.environment import Parser
-from vllm_operator.api import environment, flags, vocabulary
+from vllm_operator.api import environment, flags, loading, vocabulary
 from vllm_operator.api.flags.allowed import LEFT_OUT
 from vllm_operator.api.flags.catalogue import GONE_SAYS
 from vllm_operator.api.flags.facts import facts
@@ -58,7 +58,14 @@ def test_flags_that_load_code_are_not_on_the_list(vllm: Parser) -> None:
     known = vllm.facts["flags"]
     dangerous = {flag for flag in known if DANGEROUS.search(flag.removeprefix("--"))}
     assert dangerous > {"--middleware", "--worker-cls", "--kv-transfer-config", "--ssl-keyfile", "--host"}
-    assert not dangerous & {*flags.EXTRA_VALUE_FLAGS, *flags.EXTRA_SWITCH_FLAGS}
+    # Those of formats take words that are known, and a name of code is none of them.
+    by_words = {"--load-format", "--config-format"}
+    assert by_words <= {*flags.EXTRA_CHOICE_FLAGS}
+    assert not dangerous & {*flags.EXTRA_VALUE_FLAGS, *flags.EXTRA_SWITCH_FLAGS} - by_words
+
+
+def test_load_formats_are_those_of_vllm(vllm: Parser) -> None:
+    assert set(loading.LOAD_FORMATS) == set(vllm.facts["loadFormats"])
 
 
 def test_no_other_flag_takes_a_path_or_a_name_of_code(vllm: Parser) -> None:

@@ -1,10 +1,11 @@
 """Which model is served, and what goes with it: adapters, a chat template."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from .base import ApiModel, Form, KeyRef, Limits, optional, required, rule, with_rules
 from .fields import Flag
-from .storage import URI_RULES, Uri
+from .loading import LOAD_FORMAT_RULES, LOADER_RULES, LoaderOptions, LoadFormatName
+from .storage import MODEL_URI_RULES, URI_RULES, ObjectStore, Uri
 from .templates import TemplateName
 from .vocabulary import LoraRank
 
@@ -12,6 +13,14 @@ Revision = Annotated[
     str,
     Limits(max_length=128),
     Form(r"[A-Za-z0-9][A-Za-z0-9._/-]*", "must be a commit, tag or branch: letters, digits, ., _, / and -"),
+]
+ImagePath = Annotated[
+    str,
+    Limits(max_length=256),
+    Form(
+        r"[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*",
+        "must be a path within the image like models/llama, without a slash at its ends",
+    ),
 ]
 ModelName = Annotated[
     str,
@@ -48,21 +57,52 @@ class Model(ApiModel):
 
     model_config = with_rules(
         rule(
-            "!has(self.revision) || !self.uri.startsWith('pvc://')",
-            "model.revision is for hf:// only: a claim has no revisions",
-        )
+            "!has(self.revision) || self.uri.startsWith('hf://')",
+            "model.revision is for hf:// only: a claim, a bucket and an image have no revisions",
+        ),
+        rule(
+            "!has(self.imagePath) || self.uri.startsWith('oci://')",
+            "model.imagePath is for oci:// only: elsewhere the folder is a part of model.uri",
+        ),
+        rule(
+            "!has(self.objectStore) || self.uri.startsWith('s3://')",
+            "model.objectStore is for s3:// only: a gs:// bucket is read with the rights of pod.serviceAccountName",
+        ),
+        *LOADER_RULES,
     )
 
     uri: Uri = required(
-        "Where the model is: hf://organisation/name, or pvc://claim/path in this namespace.",
+        "Where the model is: hf://organisation/name; pvc://claim/path in this namespace; s3://bucket/path or "
+        "gs://bucket/path, which vLLM streams; or oci://registry/repository:tag, an image that holds the model.",
         "hf://Qwen/Qwen3-8B-AWQ",
         flag=Flag("model", "otherwise"),
-        rules=URI_RULES,
+        rules=MODEL_URI_RULES,
     )
     revision: Revision | None = optional(
         "Commit of the model's repository; pin it, so that every replica serves the same weights.",
         "9216db5781bf21249d130ec9da846c4624c16137",
         flag="revision",
+    )
+    image_path: ImagePath | None = optional(
+        "Folder of the model within the image of oci://; omitted: its top.", "models/llama"
+    )
+    object_store: ObjectStore | None = optional(
+        "How the bucket of s3:// is reached.", {"endpoint": "https://minio.storage.svc:9000"}
+    )
+    format: Literal["hf", "mistral"] | None = optional(
+        "Whose format of config, weights and tokenizer is read, where a repository has both: transformers' (hf), or "
+        "Mistral's own (params.json, consolidated*.safetensors, tekken.json). Omitted: vLLM looks.",
+        "mistral",
+        flag=Flag("config-format", shared=True),
+    )
+    load_format: LoadFormatName | None = optional(
+        "How vLLM loads the weights, from those of its load formats that run no code (docs/weights.md). Omitted: auto.",
+        "fastsafetensors",
+        flag=Flag("load-format", shared=True),
+        rules=LOAD_FORMAT_RULES,
+    )
+    loader_options: LoaderOptions | None = optional(
+        "How the load format reads.", {"concurrency": 16}, flag=Flag("model-loader-extra-config", "loader")
     )
     served_model_names: list[ModelName] | None = optional(
         "Names that clients may use as `model`; default: the name of the service. The first one labels the metrics.",

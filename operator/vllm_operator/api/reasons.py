@@ -60,6 +60,10 @@ class Reason(StrEnum):
         "the setting allowTrustRemoteCode is off: use a model that needs no code of its own, or ask the platform team")
     HUB_ORGANISATION_NOT_ALLOWED = ("HubOrganisationNotAllowed", _SPEC, LASTS,
         "the setting allowedHubOrganisations does not have the model's organisation: use a model of another one")
+    MODEL_IMAGE_NOT_ALLOWED = ("ModelImageNotAllowed", _SPEC, LASTS,
+        "the setting allowedModelImages does not have the image of model.uri: use one of another registry")
+    IMAGE_VOLUMES_MISSING = ("ImageVolumesMissing", _SPEC, LASTS,
+        "model.uri is an image (oci://), which Kubernetes mounts from 1.35 on: use pvc:// or hf:// in an older cluster")
     CLAIM_NOT_ALLOWED = ("ClaimNotAllowed", _SPEC, PASSES,
         "a claim has not the labels that the setting allowedClaims asks for: use another, or have it labelled")
     PRIORITY_CLASS_NOT_ALLOWED = ("PriorityClassNotAllowed", _SPEC, LASTS,
@@ -221,6 +225,11 @@ class Reason(StrEnum):
         "the volume that vLLM writes to is full: raise cache.claim.storage, or the pod's and node's storage")
     CACHE_NOT_WRITABLE = ("CacheNotWritable", _PODS, LASTS,
         "vLLM may not write its cache: set pod.fsGroup to the group of the volume")
+
+    DOWNLOADING = ("Downloading", _PODS, PASSES,
+        "a Job without a GPU fetches the model into the cache; pods are made when it is there, or if no Job can start")
+    DOWNLOAD_FAILED = ("DownloadFailed", _PODS, PASSES,
+        "the download Job failed, and is made again after 10 minutes: see the message, and the Job's log")
 
     # Pods in general.
     AVAILABLE = ("Available", _PODS, FINE,

@@ -17,11 +17,12 @@ from .environment import EnvVar
 from .fields import Flag
 from .flags import extra_args_rules
 from .kv_cache import KvCache
+from .loading import SHARED_FLAGS_RULE
 from .model import ChatTemplate, Lora, Model
 from .network import MediaDomain, NetworkPolicySettings
 from .pod import PodSettings, Resources
 from .speculation import Speculative
-from .storage import Cache
+from .storage import STORE_RULE, Cache
 from .vocabulary import GONE_QUANTIZATIONS, QUANTIZATIONS, Dtype
 
 __all__ = ["InferenceServiceSpec", "Speculative"]
@@ -187,6 +188,8 @@ SPEC_RULES = (
         " || (has(self.speculative) && has(self.speculative.model) && self.speculative.model.startsWith('hf://'))",
         "model.tokenSecretRef is for hf:// only: nothing here is downloaded, remove it",
     ),
+    SHARED_FLAGS_RULE,
+    STORE_RULE,
     rule(
         "!has(self.lora) || !has(self.model.servedModelNames)"
         " || !self.lora.adapters.exists(a, a.name in self.model.servedModelNames)",

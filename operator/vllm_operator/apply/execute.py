@@ -55,7 +55,13 @@ async def execute(service: InferenceService, changes: Changes, hands: Hands) -> 
     """
     container = changes.template["spec"]["containers"][0] if changes.template else {}
     held = (Reason.TEMPLATE_NOT_ALLOWED, f"{changes.held}; {_ROLL}") if changes.held else None
-    stands = Outcome(container.get("image"), tuple(container.get("args", ())), bool(changes.withheld), held)
+    stands = Outcome(
+        container.get("image"),
+        tuple(container.get("args", ())),
+        bool(changes.withheld),
+        held,
+        downloads=changes.downloads,
+    )
     refused = ""
     for change in changes.steps:
         kind = change.key[0]

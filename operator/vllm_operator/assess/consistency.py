@@ -6,7 +6,7 @@ rules, only we can tell. The sentences are those of the rules in api/: a test ho
 
 from collections.abc import Callable
 
-from ..api import accelerator, pod, spec
+from ..api import accelerator, loading, pod, spec, storage
 from ..api.base import Rule, bytes_of
 from ..api.pod import Resources
 from ..api.spec import InferenceServiceSpec
@@ -37,6 +37,14 @@ def _shares_volume(given: InferenceServiceSpec) -> bool:
 def _can_roll(given: InferenceServiceSpec) -> bool:
     rollout = given.rollout
     return rollout is None or rollout.max_unavailable != 0 or bool(rollout.max_surge)
+
+
+def _sets_once(given: InferenceServiceSpec) -> bool:
+    """Whether no flag is in extraArgs that model.format or model.loadFormat stands for."""
+    flags = {argument.partition("=")[0] for argument in given.extra_args or ()}
+    of_format = {"--load-format", "--config-format", "--tokenizer-mode"} if given.model.format else set()
+    of_loading = {"--load-format"} if given.model.load_format else set()
+    return not flags & (of_format | of_loading)
 
 
 def _cores(quantity: str) -> float:
@@ -71,6 +79,12 @@ CHECKS: tuple[tuple[Rule, Callable[[InferenceServiceSpec], bool]], ...] = (
     (spec.CPU_PIPELINE_RULE, lambda s: not _on_cpu(s) or s.pipeline_parallel_size in (None, 1)),
     (spec.AUTO_ON_CPU_RULE, lambda s: not _on_cpu(s) or s.tensor_parallel_size != spec.AUTO),
     (spec.CPU_OFFLOAD_RULE, lambda s: not _on_cpu(s) or not (s.kv_cache and s.kv_cache.cpu_offload)),
+    (loading.SHARED_FLAGS_RULE, _sets_once),
+    (
+        storage.STORE_RULE,
+        lambda s: not s.model.object_store or not {one.name for one in s.env or ()} & {*storage.STORE_VARIABLES},
+    ),
+    (spec.CPU_WEIGHTS_RULE, lambda s: not _on_cpu(s) or not s.weights_cpu_offload_per_gpu),
     (accelerator.ONE_SLICE_RULE, lambda s: s.accelerator.resource in _WHOLE_OR_CPU or _one_rank(s)),
     (
         accelerator.AUTO_CLAIMS_RULE,
@@ -89,7 +103,6 @@ CHECKS: tuple[tuple[Rule, Callable[[InferenceServiceSpec], bool]], ...] = (
         lambda s: not s.accelerator.device_class or s.accelerator.resource in accelerator.WHOLE,
     ),
     (accelerator.SELECTOR_RULE, lambda s: not s.accelerator.device_selector or bool(s.accelerator.device_class)),
-    (spec.CPU_WEIGHTS_RULE, lambda s: not _on_cpu(s) or not s.weights_cpu_offload_per_gpu),
     (accelerator.PRODUCT_RULE, lambda s: not _on_cpu(s) or not s.accelerator.product),
     (accelerator.MEMORY_RULE, lambda s: not _on_cpu(s) or not s.accelerator.memory),
     (spec.STEPS_RULE, _can_roll),

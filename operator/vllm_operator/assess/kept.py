@@ -12,6 +12,7 @@ from ..api.accelerator import Rdma
 from ..api.environment import refusal
 from ..api.pod import PodSettings
 from ..api.spec import InferenceServiceSpec
+from ..api.storage import IMAGE
 from ..manifests.devices import request_in
 from ..manifests.names import CONTAINER, PORT_NAME
 from ..manifests.privileges import Privileges, privileges
@@ -62,7 +63,7 @@ _OF_CONTAINER = frozenset(
         "volumeMounts",
     }
 )
-_KINDS_OF_VOLUMES = frozenset({"configMap", "downwardAPI", "emptyDir", "persistentVolumeClaim", "projected"})
+_KINDS_OF_VOLUMES = frozenset({"configMap", "downwardAPI", "emptyDir", "image", "persistentVolumeClaim", "projected"})
 _ODD = "it is no pod template of ours"
 _MODULES = MIDDLEWARE_PATH.rpartition("/")[0]
 
@@ -167,6 +168,10 @@ def _not_allowed(asked: Privileges, spec: InferenceServiceSpec, settings: Settin
         return "its container has devices, or may lock memory, as none with a device for RDMA has"
     rdma = Rdma(resource=asked.devices[0]) if asked.devices else None
     model = spec.model.model_copy(update={"trust_remote_code": asked.remote_code})
+    for held in asked.model_images:
+        named = model.model_copy(update={"uri": f"{IMAGE}{held}"})
+        if finding := refused(spec.model_copy(update={"model": named}), settings):
+            return finding[1]
     image = None if _is_of_default(asked.image, settings) else asked.image
     accelerator = spec.accelerator.model_copy(update={"rdma": rdma})
     own = {"image": image, "model": model, "pod": pod, "accelerator": accelerator}

@@ -12,6 +12,7 @@ from ..api.reasons import Finding, Reason
 from ..api.spec import InferenceServiceSpec
 from ..settings import Allowed, matches
 from ..vllm.paths import claims as mounted_claims
+from ..vllm.paths import model_image
 
 # Domains of keys that Kubernetes and its parts act on.
 _KUBERNETES = ("kubernetes.io", "k8s.io")
@@ -115,6 +116,13 @@ def _organisation(question: Question) -> Refused | None:
     return None
 
 
+def _model_image(question: Question) -> Refused | None:
+    image, patterns = model_image(question.spec.model), question.allowed.allowed_model_images
+    if not image or matches(patterns, image):
+        return None
+    return Refused(f"image {image} of model.uri", "use a model of another registry", patterns)
+
+
 def _claim(question: Question) -> Refused | None:
     wanted = question.allowed.allowed_claims
     if not wanted:
@@ -196,6 +204,7 @@ RULES = (
     Rule("allowedImages", Reason.IMAGE_NOT_ALLOWED, _image),
     Rule("allowTrustRemoteCode", Reason.REMOTE_CODE_NOT_ALLOWED, _remote_code),
     Rule("allowedHubOrganisations", Reason.HUB_ORGANISATION_NOT_ALLOWED, _organisation),
+    Rule("allowedModelImages", Reason.MODEL_IMAGE_NOT_ALLOWED, _model_image),
     Rule("allowedClaims", Reason.CLAIM_NOT_ALLOWED, _claim),
     Rule("allowedPriorityClasses", Reason.PRIORITY_CLASS_NOT_ALLOWED, _priority_class),
     Rule("allowedServiceAccounts", Reason.SERVICE_ACCOUNT_NOT_ALLOWED, _service_account),

@@ -57,6 +57,7 @@ def command_line(name: str) -> Parser:
     _add_logs(commands.add_parser("logs", help="explain one service: conditions, pods, and what tells in their logs"))
     _add_classes(commands.add_parser("classes", help="show what the ServingClasses give and limit, and who uses them"))
     _add_inspect(commands.add_parser("inspect", help="say what a model is made of, without its weights"))
+    _add_download(commands.add_parser("download", help="fetch a model of the hub into a cache, as the Job does"))
     for command in commands.choices.values():
         command.set_defaults(prog=command.prog)
     return parser
@@ -113,3 +114,10 @@ def _add_inspect(parser: Parser) -> None:
     model.add_argument("--folder", type=Path, help="a folder with config.json and safetensors")
     parser.add_argument("--revision", help="commit, tag or branch on the hub")
     parser.add_argument("--output", type=Path, default=Path("/dev/null"), help="where to leave the report as well")
+
+
+def _add_download(parser: Parser) -> None:
+    parser.add_argument("--hub", metavar="ORGANISATION/NAME", required=True, help="HF_TOKEN and HF_ENDPOINT hold")
+    parser.add_argument("--revision", metavar="COMMIT", required=True, help="the commit to fetch")
+    parser.add_argument("--load-format", help="how vLLM will load it (default: vLLM looks)")
+    parser.add_argument("--output", type=Path, default=Path("/dev/null"), help="where to leave why it failed")

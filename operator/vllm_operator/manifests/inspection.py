@@ -10,7 +10,8 @@ from ..api.resource import InferenceService
 from ..inspection.kept import unpack
 from ..settings import Settings
 from ..vllm.environment import hub_environment
-from ..vllm.paths import MODELS_DIR, location
+from ..vllm.paths import MODELS_DIR, model_image, model_location
+from .image_volume import IMAGE_MOUNT, image_volume
 from .job import Amounts, Program, job, job_labels, job_pod
 from .metadata import Manifest, metadata
 from .names import INSPECTION_LABEL
@@ -53,26 +54,37 @@ def kept_model(service: InferenceService, packed: bytes) -> Manifest:
 
 def _program(service: InferenceService, settings: Settings) -> Program:
     claim = model_claim(service)
-    volume = {"name": "model", "persistentVolumeClaim": {"claimName": claim, "readOnly": True}}
-    mount = {"name": "model", "mountPath": f"{MODELS_DIR}/{claim}", "readOnly": True}
+    volumes: list[Manifest] = []
+    mounts: list[Manifest] = []
+    if claim:
+        volumes.append({"name": "model", "persistentVolumeClaim": {"claimName": claim, "readOnly": True}})
+        mounts.append({"name": "model", "mountPath": f"{MODELS_DIR}/{claim}", "readOnly": True})
+    if image := model_image(service.spec.model):
+        volumes.append(image_volume(image))
+        mounts.append(IMAGE_MOUNT)
     return Program(
         name="inspect",
         arguments=_arguments(service),
-        environment=[] if claim else hub_environment(service.spec, settings),
+        environment=[] if _is_folder(service) else hub_environment(service.spec, settings),
         amounts=AMOUNTS,
-        volumes=[volume] if claim else [],
-        mounts=[mount] if claim else [],
+        volumes=volumes,
+        mounts=mounts,
     )
 
 
 def _arguments(service: InferenceService) -> list[str]:
     model = service.spec.model
-    where = "--folder" if model_claim(service) else "--hub"
+    where = "--folder" if _is_folder(service) else "--hub"
     revision = [f"--revision={model.revision}"] if model.revision else []
-    return ["inspect", f"{where}={location(model.uri)}", *revision, "--output=/dev/termination-log"]
+    return ["inspect", f"{where}={model_location(model)}", *revision, "--output=/dev/termination-log"]
+
+
+def _is_folder(service: InferenceService) -> bool:
+    """Whether the Job has the model in a folder."""
+    return bool(model_claim(service) or model_image(service.spec.model))
 
 
 def model_claim(service: InferenceService) -> str | None:
-    """The claim that the model is on; None for a model on the hub."""
+    """The claim that the model is on; None for a model elsewhere."""
     scheme, _, rest = service.spec.model.uri.partition("://")
     return rest.split("/", 1)[0] if scheme == "pvc" else None

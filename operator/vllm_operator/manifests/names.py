@@ -20,6 +20,8 @@ SERVICE_UID_LABEL = f"{GROUP}/service-uid"
 CLASS_LABEL = f"{GROUP}/serving-class"
 # On the inspect Job, its pod and what is kept of what it said: what was inspected. The Service selects none of them.
 INSPECTION_LABEL = f"{GROUP}/inspection"
+# On the download Job and its pod: what is fetched. The Service selects none of them.
+DOWNLOAD_LABEL = f"{GROUP}/download"
 # On every metric of a service's pods: the name of the service.
 SERVICE_LABEL = "inferenceservice"
 # On nodes: which product their GPUs are, by the resource that pods ask for.

@@ -19,13 +19,15 @@ from ..settings import Settings
 from ..vllm import middleware
 from ..vllm.argv import PORT, argv, devices_of, drain_timeout_seconds, engines, event_ports, ranks
 from ..vllm.environment import POD_VARIABLES, configuration, environment, media_hosts
-from ..vllm.paths import CA_PATH, CACHE_DIR, HOME_DIR, MIDDLEWARE_PATH, MODELS_DIR, TEMPLATE_PATH, claims
+from ..vllm.paths import CA_PATH, CACHE_DIR, HOME_DIR, MIDDLEWARE_PATH, MODELS_DIR, TEMPLATE_PATH, claims, model_image
+from .affinity import node_affinity
 from .amounts import STARTUP_TIMEOUT_SECONDS, GiB, memory_beside_bytes, memory_limit_bytes, shared_memory_bytes
 from .devices import CLAIM, REQUEST_ANNOTATION, device_request, pod_claims
 from .hardening import VERSION, VERSION_ANNOTATION
+from .image_volume import IMAGE_MOUNT, image_volume
 from .literal import literal, literal_values
 from .metadata import Manifest, compact, identity, labels
-from .names import CLASS_LABEL, CONTAINER, PORT_NAME, REVISION_LABEL, SERVICE_UID_LABEL, product_label
+from .names import CLASS_LABEL, CONTAINER, PORT_NAME, REVISION_LABEL, SERVICE_UID_LABEL
 from .placement import node_selector, tolerations
 from .security import FOR_RDMA, container_security, pod_security
 
@@ -218,6 +220,8 @@ def _volumes(service: InferenceService, settings: Settings) -> list[Manifest]:
         {"name": _volume_name(spec, claim), "persistentVolumeClaim": {"claimName": claim, "readOnly": True}}
         for claim in claims(spec)
     )
+    if image := model_image(spec.model):
+        volumes.append(image_volume(image))
     if spec.chat_template and (ref := spec.chat_template.config_map_key_ref):
         volumes.append(
             {
@@ -277,27 +281,13 @@ def _mounts(service: InferenceService, settings: Settings) -> list[Manifest]:
         {"name": _volume_name(spec, claim), "mountPath": f"{MODELS_DIR}/{claim}", "readOnly": True}
         for claim in claims(spec)
     ]
+    if model_image(spec.model):
+        mounts.append(IMAGE_MOUNT)
     if spec.chat_template and spec.chat_template.config_map_key_ref:
         mounts.append({"name": "chat-template", "mountPath": TEMPLATE_PATH.rsplit("/", 1)[0], "readOnly": True})
     if settings.ca_config_map:
         mounts.append({"name": "ca", "mountPath": CA_PATH.rsplit("/", 1)[0], "readOnly": True})
     return mounts
-
-
-def _affinity(spec: InferenceServiceSpec, pod: PodSettings, products: tuple[str, ...]) -> Manifest | None:
-    affinity = pod.affinity.to_manifest() if pod.affinity else None
-    if not products:
-        return affinity
-    key = product_label(spec.accelerator.resource)
-    pinned = {"key": key, "operator": "In", "values": list(products)}
-    required = "requiredDuringSchedulingIgnoredDuringExecution"
-    nodes = (affinity or {}).get("nodeAffinity", {})
-    # The terms are alternatives, so each has to name the products.
-    terms = [
-        {**term, "matchExpressions": [*term.get("matchExpressions", []), pinned]}
-        for term in nodes.get(required, {}).get("nodeSelectorTerms", [{}])
-    ]
-    return {**(affinity or {}), "nodeAffinity": {**nodes, required: {"nodeSelectorTerms": terms}}}
 
 
 def _scheduling(service: InferenceService, pod: PodSettings, rendering: Rendering) -> dict[str, Any]:
@@ -308,7 +298,7 @@ def _scheduling(service: InferenceService, pod: PodSettings, rendering: Renderin
     return {
         "nodeSelector": node_selector(service.spec),
         "tolerations": tolerations(service.spec),
-        "affinity": _affinity(service.spec, pod, rendering.products),
+        "affinity": node_affinity(service.spec, pod, rendering.products),
         "topologySpreadConstraints": spread or None,
         "priorityClassName": pod.priority_class_name,
         "runtimeClassName": pod.runtime_class_name,

@@ -33,6 +33,8 @@ class Privileges(NamedTuple):
     capabilities: tuple[str, ...]
     devices: tuple[str, ...]
     """Extended resources beside GPUs."""
+    model_images: tuple[str, ...] = ()
+    """Images that are mounted as volumes."""
 
     def digest(self) -> str:
         """Short hash: what asks for the same has the same."""
@@ -53,6 +55,7 @@ def privileges(template: Mapping[str, Any]) -> Privileges:
         priority_class=spec.get("priorityClassName"),
         runtime_class=spec.get("runtimeClassName"),
         service_account=spec.get("serviceAccountName"),
+        model_images=tuple(str(one["image"]["reference"]) for one in spec.get("volumes") or () if "image" in one),
         groups=tuple(sorted((spec.get("securityContext") or {}).get("supplementalGroups") or ())),
         capabilities=tuple((container.get("securityContext") or {}).get("capabilities", {}).get("add") or ()),
         devices=tuple(sorted(name for name in limits if "/" in name and not is_gpu(name))),

@@ -7,6 +7,7 @@ from ..again import Again
 from ..api.limits import OverLimitError
 from ..api.reasons import Reason
 from ..api.resource import InferenceService
+from ..api.storage import BUCKETS
 from ..assess.fits import Inspection
 from ..diagnosis import refusals
 from ..diagnosis.redaction import redact, shorten
@@ -83,6 +84,10 @@ class InspectionReader:
         """Why there can be no Job. A Job would bind a claim that waits for its first consumer, on the wrong node."""
         if not self._possible:
             text = "the operator does not know its own image (settings: images.operator)"
+            return InspectionError(Reason.NOT_INSPECTED, text)
+        uri = service.spec.model.uri
+        if uri.startswith(BUCKETS):
+            text = f"{uri} is in a bucket, which only vLLM reads: nothing is planned, and vLLM says whether it fits"
             return InspectionError(Reason.NOT_INSPECTED, text)
         claim = model_claim(service)
         if claim is None or self._claim_bound:

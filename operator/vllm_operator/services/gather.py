@@ -16,6 +16,7 @@ from ..assess.supply import supply
 from ..assess.terms import Terms
 from ..diagnosis import Autoscaler, Finding, asks_for_gpus
 from ..loop.kinds import Surroundings
+from ..manifests.image_volume import IMAGE_VOLUMES
 from ..manifests.names import hpa_of
 from ..readers.reader import Reader
 from ..settings import Settings
@@ -23,6 +24,7 @@ from ..snapshots.child import deployment_of, odd_revisions
 from ..snapshots.own import ObjectSnapshot
 from ..status.conditions import operator_failed
 from ..status.evidence import Engine, Evidence
+from ..vllm.paths import model_image
 from .agreement import Agreement
 from .memory import Memory
 from .view import View
@@ -31,6 +33,10 @@ log = logging.getLogger(__name__)
 _BLIND = (
     "tensorParallelSize: auto chooses among the GPUs of the nodes, and the operator may not read nodes, as it looks "
     "after some namespaces only: set a number"
+)
+_OLD = (
+    "model.uri is an image (oci://), and this Kubernetes mounts none: it does from version 1.35 on; copy the model "
+    "into a claim and use pvc://claim/path, or hf://"
 )
 _NO_CLAIMS = (
     "accelerator.deviceClass needs the API resource.k8s.io/v1 (Kubernetes 1.34 or newer), which the cluster does not "
@@ -102,6 +108,7 @@ def _watched(
         start_replicas=memory.replicas.at_start(service),
         startup_seconds=memory.replicas.startup_seconds,
         inspection_pod=view.inspection(key, service.inspected),
+        download_pod=view.download(key),
         inspection=Inspection(service.inspected, pending=True),
         resolved=terms.resolved,
         refusal=terms.refusal,
@@ -131,9 +138,11 @@ def _blind(terms: Terms, view: View) -> Finding | None:
 
 
 def _unserved(terms: Terms, served: frozenset[str]) -> Finding | None:
-    """That devices are to be claimed, and the cluster knows no claims."""
-    claims = terms.spec.accelerator.device_class is not None
-    return (Reason.DEVICE_CLAIMS_UNSERVED, _NO_CLAIMS) if claims and "ResourceClaimTemplate" not in served else None
+    """That devices are to be claimed, and the cluster knows no claims; or that it mounts no images."""
+    if terms.spec.accelerator.device_class is not None and "ResourceClaimTemplate" not in served:
+        return Reason.DEVICE_CLAIMS_UNSERVED, _NO_CLAIMS
+    missing = model_image(terms.spec.model) and IMAGE_VOLUMES not in served
+    return (Reason.IMAGE_VOLUMES_MISSING, _OLD) if missing else None
 
 
 def parse(

@@ -16,8 +16,10 @@ from ..diagnosis import Finding
 from ..loop.kinds import Surroundings
 from ..loop.write import StatusWriter
 from ..manifests import Packed
+from ..manifests.download import DOWNLOADER
 from ..manifests.names import CONTAINER
 from ..readers.configuration import ConfigurationReader
+from ..readers.download import DownloadReader
 from ..readers.engine import EngineReader
 from ..readers.events import EventReader
 from ..readers.hangs import HangReader
@@ -77,11 +79,19 @@ def _readers(key: Key, surroundings: Surroundings) -> tuple[Reader, ...]:
     asks_pods: tuple[Reader, ...] = (EngineReader(clock, done), ConfigurationReader(clock, done))
     return (
         InspectionReader(read_claim, read_events, clock, possible=bool(settings.images.operator)),
+        DownloadReader(_download_log(cluster, key.namespace), clock, done, settings),
         EventReader(read_events, clock),
         *((HangReader(clock, done),) if settings.engine_metrics else ()),
         LogReader(_log_reader(cluster, key.namespace), clock, done),
         *(asks_pods if settings.engine_metrics else ()),
     )
+
+
+def _download_log(cluster: Cluster, namespace: str) -> Callable[[str], Awaitable[str]]:
+    async def read(pod: str) -> str:
+        return await cluster.read_log(namespace, pod, DOWNLOADER, previous=False)
+
+    return read
 
 
 def _log_reader(cluster: Cluster, namespace: str) -> Callable[[PodSnapshot], Awaitable[str]]:

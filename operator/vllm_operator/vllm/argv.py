@@ -13,9 +13,10 @@ from ..api import InferenceServiceSpec
 from ..api.base import bytes_of
 from ..api.fields import Passed, fields
 from ..api.kv_cache import EVENTS_PORT, KvEvents
+from ..api.loading import LoaderOptions
 from ..api.speculation import Speculative
 from .middleware import READY, STATE
-from .paths import MIDDLEWARE_PATH, location, template_path
+from .paths import MIDDLEWARE_PATH, location, model_location, template_path
 
 PORT = 8000
 # vLLM finishes requests in flight for this long after SIGTERM, then stops its engine. Without it, streams are cut.
@@ -75,6 +76,15 @@ def _as_json(value: Any) -> str:
     return _events_config(value) if isinstance(value, KvEvents) else _speculative_config(value)
 
 
+def _loader_config(options: LoaderOptions) -> str:
+    """With the keys of vLLM's loaders: model_executor/model_loader, vLLM 0.32."""
+    config: dict[str, Any] = {"concurrency": options.concurrency, "distributed": options.distributed}
+    config["memory_limit"] = bytes_of(options.memory_limit) if options.memory_limit else None
+    if options.threads:
+        config |= {"enable_multithread_load": True, "num_threads": options.threads}
+    return json.dumps({key: value for key, value in config.items() if value is not None})
+
+
 # What vLLM gets of a field's value, by what the field says of its flag. What is `otherwise` is in `argv`.
 _CONVERTERS: dict[Passed, Callable[[Any], Any]] = {
     "value": lambda value: value,
@@ -83,8 +93,16 @@ _CONVERTERS: dict[Passed, Callable[[Any], Any]] = {
     "GiB": lambda quantity: f"{bytes_of(quantity) / 2**30:g}",
     "location": location,
     "JSON": _as_json,
+    "loader": _loader_config,
     "presence": lambda _: True,
 }
+
+
+def load_format(spec: InferenceServiceSpec) -> str | None:
+    """How vLLM is told to load the weights: by a field, or by extraArgs; None: it looks for itself."""
+    flag = "--load-format="
+    passed = [one.removeprefix(flag) for one in spec.extra_args or () if one.startswith(flag)]
+    return spec.model.load_format or spec.model.format or next(iter(passed), None)
 
 
 def flag_values(spec: InferenceServiceSpec, commit: str | None = None) -> dict[str, Any]:
@@ -115,7 +133,7 @@ def argv(
 
     `media`: hosts that media may come from, where the spec names none; None: any. An empty list stands for no host.
     """
-    arguments = [location(spec.model.uri), "--served-model-name", *(spec.model.served_model_names or [name])]
+    arguments = [model_location(spec.model), "--served-model-name", *(spec.model.served_model_names or [name])]
     arguments += ["--host=0.0.0.0", f"--port={PORT}", f"--shutdown-timeout={drain_timeout_seconds(spec)}"]
     arguments += [f"--middleware={PurePosixPath(MIDDLEWARE_PATH).stem}.Middleware"]
     domains = media if spec.allowed_media_domains is None else spec.allowed_media_domains
@@ -124,6 +142,9 @@ def argv(
     # Probes and scrapes would fill the log that `kubectl logs` shows.
     arguments += [f"--disable-access-log-for-endpoints=/health,/metrics,{READY},{STATE}"]
     arguments += _flags(spec, commit)
+    if whose := spec.model.format:
+        arguments += [] if spec.model.load_format else [f"--load-format={whose}"]
+        arguments.append(f"--tokenizer-mode={whose}")
     if engines(spec) > 1:
         # vLLM would start as many API processes: one alone knows all requests, and which engine has them.
         arguments.append("--api-server-count=1")

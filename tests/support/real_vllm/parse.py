@@ -20,6 +20,7 @@ from vllm.config.attention import AttentionBackendEnum
 from vllm.config.speculative import DraftSampleMethod, RejectionSampleMethod, SpeculativeConfig, SpeculativeMethod
 from vllm.entrypoints.cli.serve import ServeSubcommand
 from vllm.model_executor.layers.quantization import DEPRECATED_QUANTIZATION_METHODS, QUANTIZATION_METHODS
+from vllm.model_executor.model_loader import LoadFormats
 from vllm.tokenizers.registry import TokenizerRegistry
 from vllm.utils.argparse_utils import FlexibleArgumentParser
 
@@ -84,6 +85,7 @@ def facts(serve: argparse.ArgumentParser) -> dict[str, Any]:
         "rejectionSampleMethods": words(RejectionSampleMethod),
         "attentionBackends": [backend.name for backend in AttentionBackendEnum],
         "variables": sorted(envs.environment_variables),
+        "loadFormats": words(LoadFormats),
         "tokenizerModes": ["auto", "slow", *TokenizerRegistry.tokenizers],
     }
 

@@ -51,6 +51,12 @@ CASES: list[tuple[Reason, dict[str, Any], dict[str, Any], dict[str, Any]]] = [
         {"allowedHubOrganisations": ["other"]},
     ),
     (
+        Reason.MODEL_IMAGE_NOT_ALLOWED,
+        {"model": {"uri": "oci://registry.example.com/other/llama:1"}},
+        {"allowedModelImages": ["registry.example.com/models/*"]},
+        {"allowedModelImages": ["registry.example.com/**"]},
+    ),
+    (
         Reason.PRIORITY_CLASS_NOT_ALLOWED,
         pod(priorityClassName="system-node-critical"),
         {},

@@ -5,6 +5,8 @@ an allow-list of full names, because vLLM's parser takes any unambiguous abbrevi
 it is in standings.py, with the reason.
 """
 
+from ..loading import ALLOWED as LOAD_FORMATS
+from ..loading import REFUSED as REFUSED_FORMATS
 from .facts import facts
 
 # Flags whose value is a number, an URL, or JSON with nothing in it but numbers and words.
@@ -51,6 +53,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "chat-template-content-format": ("auto", "openai", "string"),
     "cohere-format": ("cmd3", "cmd4"),
     "collect-detailed-traces": ("all", "model", "worker"),
+    "config-format": ("auto", "hf", "mistral"),
     "convert": ("auto", "classify", "embed", "none"),
     "dcp-comm-backend": ("a2a", "ag_rs"),
     "distributed-executor-backend": ("mp", "uni"),
@@ -66,6 +69,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
         "flashinfer_cudnn", "flashinfer_cutedsl", "flashinfer_cutlass", "flashinfer_trtllm", "humming", "machete",
         "marlin", "torch", "triton", "xpu", "xpu_woq",
     ),
+    "load-format": (*LOAD_FORMATS, "mistral"),
     "log-level": ("CRITICAL", "DEBUG", "ERROR", "INFO", "NOTSET", "WARNING"),
     "logprobs-mode": ("processed_logits", "processed_logprobs", "raw_logits", "raw_logprobs"),
     "lora-dtype": ("auto", "bfloat16", "float16"),
@@ -128,6 +132,7 @@ BY_SETTING = dict.fromkeys(
 # Words that vLLM takes and we do not: they name a path, a plug-in or Ray, or are for what is refused as a whole.
 LEFT_OUT = {
     "attention-backend": ("CUSTOM", "TORCH_SDPA", "NO_ATTENTION"),
+    "load-format": tuple(word for word in REFUSED_FORMATS if word != "mistral"),
     "runner": ("draft",),
     "safetensors-load-strategy": ("torchao",),
 }

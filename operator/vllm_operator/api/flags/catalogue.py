@@ -87,7 +87,7 @@ ALLOWED = frozenset(f"--{name}" for name in (*VALUES, *CHOICES, *SWITCHES))
 
 def fields_by_flag(spec: type[BaseModel]) -> dict[str, str]:
     """The field that sets each flag, by the flag's full name: --block-size -> kvCache.blockSize."""
-    carried = {f"--{flag.name}": field.path for field in fields(spec) for flag in field.flags}
+    carried = {f"--{flag.name}": field.path for field in fields(spec) for flag in field.flags if not flag.shared}
     return carried | {f"--{name}": path for name, path in MEANT_BY_FIELD.items()}
 
 

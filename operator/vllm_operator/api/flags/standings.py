@@ -155,7 +155,7 @@ REFUSED: dict[str, tuple[str, ...]] = {
     ),
     _PROFILER: ("enable-layerwise-nvtx-tracing", "profiler-config"),
     _WEIGHTS: (
-        "config-format", "ignore-patterns", "load-format", "model-loader-extra-config", "pt-load-map-location",
+        "ignore-patterns", "pt-load-map-location",
     ),
     "passes any Python class or key to the model's config: leave it out, and put the keys into the checkpoint's "
     "config.json": ("hf-overrides",),
