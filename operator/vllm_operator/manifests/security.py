@@ -20,7 +20,9 @@ def pod_security(fs_group: int | None, chosen: PodSecurity, resource: str = "cpu
     return {
         "runAsNonRoot": True,
         **({} if chosen.run_as_user == "fromNamespace" else {"runAsUser": USER_ID, "runAsGroup": USER_ID}),
-        **({"fsGroup": group, "fsGroupChangePolicy": "OnRootMismatch"} if group else {}),
+        **({"fsGroup": group} if group else {}),
+        # Also where the namespace gives the group: a cache of some terabytes is not walked at each start.
+        "fsGroupChangePolicy": "OnRootMismatch",
         **({"supplementalGroups": list(groups)} if groups else {}),
         "seccompProfile": {"type": "RuntimeDefault"},
     }
