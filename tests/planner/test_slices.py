@@ -7,6 +7,7 @@ from support.snapshots import spec
 from vllm_operator.api.reasons import Reason
 from vllm_operator.inspection.report import decode
 from vllm_operator.planner.accelerators import GIB, find
+from vllm_operator.planner.alternatives import advice
 from vllm_operator.planner.architectures import model_of
 from vllm_operator.planner.plan import Plan, plan
 from vllm_operator.planner.slices import is_mig, mig, shared, whole
@@ -80,3 +81,13 @@ def test_slices_of_mig_are_no_ranks_of_one_model() -> None:
     assert gpu
     assert plan(spec(maxModelLen=8192), MODEL, gpu).fits is True
     assert plan(spec(maxModelLen=8192, tensorParallelSize=2), MODEL, gpu).reason is Reason.SLICES
+
+
+def test_whole_gpus_in_the_place_of_a_slice_are_another_resource() -> None:
+    gpu = mig("nvidia.com/mig-1g.10gb")
+    assert gpu
+    found = advice(spec(maxModelLen=8192, accelerator={"resource": "nvidia.com/mig-1g.10gb"}), MODEL, gpu)
+    assert found.alternatives
+    for one in found.alternatives:
+        assert one.patch["accelerator"]["resource"] == "nvidia.com/gpu"
+        assert "accelerator.resource: nvidia.com/gpu" in one.change
