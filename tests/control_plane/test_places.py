@@ -147,6 +147,7 @@ def webhook(kube: Kube, operator: OperatorProcess, resources: list[str], group: 
     finally:
         kube.run("delete", kind, kube.namespace)
         server.shutdown()
+        server.server_close()
 
 
 @pytest.mark.parametrize(("resource", "group"), [("pods", ""), ("deployments", "apps")])

@@ -10,7 +10,6 @@ from functools import cache
 from typing import Any
 
 from support.places import PLACES, Place
-from vllm_operator.api.base import NEVER, RULES
 from vllm_operator.api.crd import INFERENCE_SERVICE, custom_resource_definition
 from vllm_operator.api.elsewhere import ELSEWHERE
 from vllm_operator.api.resource import InferenceService
@@ -126,9 +125,7 @@ def spec_schema() -> Schema:
 
 
 def leaves(schema: Schema, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Schema]]:
-    """Every field that has no fields of its own, as the steps to it. Those that are always refused are left out."""
-    if any(one["rule"] == NEVER for one in schema.get(RULES, ())):
-        return
+    """Every field that has no fields of its own, as the steps to it."""
     if "properties" in schema:
         for name, field in schema["properties"].items():
             if dotted((*path, name)) not in NOT_FIELDS:

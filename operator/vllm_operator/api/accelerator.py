@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from .base import ApiModel, Bytes, Form, Limits, ObjectName, Refused, optional, required, rule, with_rules
+from .base import ApiModel, Bytes, Form, Limits, ObjectName, optional, required, rule, with_rules
 
 _CPU = "has(self.resource) && self.resource == 'cpu'"
 _SLICES = r"nvidia\.com/mig-[1-7]g\.[0-9]{1,3}gb(\.me)?"
@@ -34,18 +34,19 @@ SELECTOR_RULE = rule(
 _ONE_RANK = (
     "(!has(self.tensorParallelSize) || (type(self.tensorParallelSize) == int && self.tensorParallelSize == 1))"
     " && (!has(self.pipelineParallelSize) || self.pipelineParallelSize == 1)"
+    " && (!has(self.dataParallelSize) || self.dataParallelSize == 1)"
 )
 ONE_SLICE_RULE = rule(
     "!has(self.accelerator) || !has(self.accelerator.resource) ||"
     " (!self.accelerator.resource.startsWith('nvidia.com/mig-') && !self.accelerator.resource.endsWith('.shared'))"
     f" || ({_ONE_RANK})",
-    "slices of GPUs cannot serve one model together: with MIG slices or shared GPUs set tensorParallelSize and "
-    "pipelineParallelSize to 1, or use nvidia.com/gpu (whole GPUs)",
+    "slices of GPUs cannot serve one model together: with MIG slices or shared GPUs set all parallel sizes to 1, or "
+    "use nvidia.com/gpu (whole GPUs)",
 )
 ONE_RANK_RULE = rule(
     f"!has(self.accelerator) || !has(self.accelerator.count) || ({_ONE_RANK})",
-    "accelerator.count is a number of slices of one GPU, on which vLLM runs with one rank: set tensorParallelSize and "
-    "pipelineParallelSize to 1, or remove accelerator.count, as other GPUs follow from these",
+    "accelerator.count is a number of slices of one GPU, on which vLLM runs with one rank: set all parallel "
+    "sizes to 1, or remove accelerator.count, as other GPUs follow from these",
 )
 AUTO_CLAIMS_RULE = rule(
     "!has(self.accelerator) || !has(self.accelerator.deviceClass) || !has(self.tensorParallelSize)"
@@ -60,22 +61,19 @@ SPEC_RULES = (ONE_SLICE_RULE, ONE_RANK_RULE, AUTO_CLAIMS_RULE)
 class Rdma(ApiModel):
     """Devices by which a pod's memory is read and written over the network."""
 
-    resource: Annotated[
-        str,
-        Limits(max_length=128),
-        Form(
-            r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?",
-            "must be an extended resource like rdma/hca",
-        ),
-    ] = required(
+    resource: Annotated[str, Limits(max_length=128)] = required(
         "Extended resource that the pods ask for. The operator's setting allowedRdmaResources must allow it.",
         "rdma/hca",
         rules=[
             rule(
+                r"self.matches(r'^[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$')",
+                "must be an extended resource like rdma/hca",
+            ),
+            rule(
                 "!self.startsWith('nvidia.com/gpu') && !self.startsWith('nvidia.com/mig-')"
                 " && !self.startsWith('amd.com/gpu') && !self.contains('kubernetes.io/')",
                 "accelerator.rdma is for network devices: GPUs follow from accelerator.resource and tensorParallelSize",
-            )
+            ),
         ],
     )
     count: int = required("Devices of each pod.", 8, default=1, left_open=True, ge=1, le=64)
@@ -134,17 +132,6 @@ class Accelerator(ApiModel):
         "CEL expression that the devices must meet, as in a ResourceClaim.",
         "device.capacity['gpu.nvidia.com'].memory.compareTo(quantity('80Gi')) >= 0",
     )
-    resource_claim_template_name: (
-        Annotated[
-            str,
-            Limits(max_length=253),
-            Refused(
-                "the operator makes the ResourceClaimTemplate: remove accelerator.resourceClaimTemplateName, name the "
-                "DeviceClass in accelerator.deviceClass, and what the template selects in accelerator.deviceSelector"
-            ),
-        ]
-        | None
-    ) = optional("Not to be set: deviceClass says which devices the pods claim.", "two-gpus", there=False)
     rdma: Rdma | None = optional(
         "Network devices for RDMA beside the GPUs; the container may then lock memory (IPC_LOCK).",
         {"resource": "rdma/hca", "count": 8},

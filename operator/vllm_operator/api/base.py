@@ -26,8 +26,6 @@ Limits = StringConstraints
 LABEL_KEY = r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
 LABEL_VALUE = r"([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?"
 RULES = "x-kubernetes-validations"
-NEVER = "false"
-"""The CEL rule of a field that is there to be refused."""
 # Of a field whose default is not the API server's to fill in: who reads the object has to see that it was left out.
 LEFT_OPEN = "left_open"
 _KEYWORDS = {
@@ -55,10 +53,10 @@ def required(description: str, example: Any, default: Any = ..., **limits: Any) 
 
     `limits` are pydantic's, and of Kubernetes `list_type`, `list_map_keys`, `rules` (of the field) and `item_rules`
     (of each item of a list); with `left_open` the API server does not fill in the default. Beside the schema: `flag`,
-    what of vLLM's argv the field sets (a name, a Flag, or several of them), `rolls=False` where a change of the field
-    changes no pod, and `there=False` for one that is only there to be refused.
+    what of vLLM's argv the field sets (a name, a Flag, or several of them), and `rolls=False` where a change of the
+    field changes no pod.
     """
-    behaviour = Behaviour(_flags(limits.pop("flag", ())), limits.pop("rolls", True), limits.pop("there", True))
+    behaviour = Behaviour(_flags(limits.pop("flag", ())), limits.pop("rolls", True))
     extra = {_KEYWORDS[key]: limits.pop(key) for key in list(limits) if key in _KEYWORDS}
     field = Field(default, description=description, examples=[example], json_schema_extra=extra or None, **limits)
     field.metadata.append(behaviour)
@@ -127,25 +125,6 @@ class Form:
         if not re.fullmatch(self._pattern, text):
             raise ValueError(self._message)
         return text
-
-
-class Refused:
-    """A field that people write and that there is not: the sentence says what there is instead.
-
-    Left out of the schema, the API server would only call it unknown.
-    """
-
-    def __init__(self, message: str) -> None:
-        self._message = message
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_after_validator_function(self._check, handler(source))
-
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        return {**handler(schema), RULES: [rule(NEVER, self._message)]}
-
-    def _check(self, _: Any) -> Any:
-        raise ValueError(self._message)
 
 
 class IntOrString:

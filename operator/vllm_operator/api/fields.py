@@ -37,7 +37,6 @@ class Behaviour:
 
     flags: tuple[Flag, ...] = ()
     rolls: bool = True
-    there: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +66,9 @@ class SpecField:
 
 
 def fields(model: type[BaseModel], holder: SpecField | None = None) -> Iterator[SpecField]:
-    """Every field of a model in the order of its declaration, each before those within it; no item of a list.
-
-    Those that are only there to be refused are left out.
-    """
+    """Every field of a model in the order of its declaration, each before those within it; no item of a list."""
     for name, info in model.model_fields.items():
         said = next((item for item in info.metadata if isinstance(item, Behaviour)), Behaviour())
-        if not said.there:
-            continue
         kinds = _kinds(info.annotation)
         models = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
         found = SpecField(

@@ -5,17 +5,13 @@ It holds nothing that could undo what the operator sets (security context, comma
 
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field
-
 from .base import (
     ApiModel,
     Bytes,
     Cpu,
-    IntOrString,
     Labels,
     Limits,
     ObjectName,
-    Refused,
     Rule,
     label_rules,
     optional,
@@ -96,17 +92,6 @@ class PodSettings(ApiModel):
             rules=[label_rules("annotations")[0], _not_ours("annotations"), _not_kubernetes("annotations")],
         )
     )
-    run_as_user: (
-        Annotated[
-            int,
-            Field(ge=0, le=2147483647),
-            Refused(
-                "whom pods run as is not a service's to say: remove pod.runAsUser; where the namespace has a range of "
-                "users, as on OpenShift, the operator's setting podSecurity.runAsUser: fromNamespace leaves it to that"
-            ),
-        ]
-        | None
-    ) = optional("Not to be set: the operator's setting podSecurity says it.", 1000, there=False)
     fs_group: int | None = optional("Group that owns the mounted volumes (default 1000).", 2000, ge=1, le=2147483647)
 
 
@@ -130,32 +115,6 @@ def _some(name: str, quantity: str) -> Rule:
     )
 
 
-_Amount = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int) else value), IntOrString()]
-_Devices = (
-    Annotated[
-        _Amount,
-        Refused(
-            "GPUs are not set in resources: remove them there; tensorParallelSize times pipelineParallelSize says how "
-            "many each pod has, and accelerator.resource of which kind"
-        ),
-    ]
-    | None
-)
-_Network = (
-    Annotated[
-        _Amount,
-        Refused(
-            "devices for RDMA are not set in resources: remove them there, and set accelerator.rdma, which the "
-            "operator's setting allowedRdmaResources must allow"
-        ),
-    ]
-    | None
-)
-
-
-_GPUS, _RDMA = "Not to be set: tensorParallelSize says how many.", "Not to be set: accelerator.rdma says how many."
-
-
 class ResourceList(ApiModel):
     """CPU and memory. GPUs follow from the parallel sizes and are not set here."""
 
@@ -165,10 +124,6 @@ class ResourceList(ApiModel):
         "64Gi",
         rules=[_some("memory", "self")],
     )
-    nvidia: _Devices = optional(_GPUS, 1, there=False, alias="nvidia.com/gpu")
-    amd: _Devices = optional(_GPUS, 1, there=False, alias="amd.com/gpu")
-    rdma_hca: _Network = optional(_RDMA, 1, there=False, alias="rdma/hca")
-    rdma_ib: _Network = optional(_RDMA, 1, there=False, alias="rdma/ib")
 
 
 class Resources(ApiModel):

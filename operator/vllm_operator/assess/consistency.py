@@ -61,7 +61,8 @@ _WHOLE_OR_CPU = (*accelerator.WHOLE, "cpu")
 
 
 def _one_rank(given: InferenceServiceSpec) -> bool:
-    return given.tensor_parallel_size in (None, 1) and given.pipeline_parallel_size in (None, 1)
+    sizes = (given.tensor_parallel_size, given.pipeline_parallel_size, given.data_parallel_size)
+    return all(size in (None, 1) for size in sizes)
 
 
 # Each rule between fields that a class can set, and whether a spec keeps it.
@@ -83,7 +84,6 @@ CHECKS: tuple[tuple[Rule, Callable[[InferenceServiceSpec], bool]], ...] = (
         storage.STORE_RULE,
         lambda s: not s.model.object_store or not {one.name for one in s.env or ()} & {*storage.STORE_VARIABLES},
     ),
-    (spec.CPU_WEIGHTS_RULE, lambda s: not _on_cpu(s) or not s.weights_cpu_offload_per_gpu),
     (accelerator.ONE_SLICE_RULE, lambda s: s.accelerator.resource in _WHOLE_OR_CPU or _one_rank(s)),
     (
         accelerator.AUTO_CLAIMS_RULE,
@@ -102,6 +102,7 @@ CHECKS: tuple[tuple[Rule, Callable[[InferenceServiceSpec], bool]], ...] = (
         lambda s: not s.accelerator.device_class or s.accelerator.resource in accelerator.WHOLE,
     ),
     (accelerator.SELECTOR_RULE, lambda s: not s.accelerator.device_selector or bool(s.accelerator.device_class)),
+    (spec.CPU_WEIGHTS_RULE, lambda s: not _on_cpu(s) or not s.weights_cpu_offload_per_gpu),
     (accelerator.PRODUCT_RULE, lambda s: not _on_cpu(s) or not s.accelerator.product),
     (accelerator.MEMORY_RULE, lambda s: not _on_cpu(s) or not s.accelerator.memory),
     (spec.STEPS_RULE, _can_roll),
