@@ -119,7 +119,7 @@ def test_kubectl_shows_the_message(api: Api, control_plane: ControlPlane) -> Non
     manifest = service(spec_of("extraArgs: [--middleware=evil.Middleware]"))
     status, said = kubectl(control_plane, "apply", "-f", "-", text=json.dumps(manifest))
     assert status == 1
-    assert "--middleware is not a flag that extraArgs may pass" in said
+    assert "--middleware is the operator's, for its own middleware" in said
 
 
 ACCEPTED = [

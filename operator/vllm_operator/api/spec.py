@@ -9,6 +9,7 @@ from pydantic import Field, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
+from .accelerator import SPEC_RULES as ACCELERATOR_RULES
 from .accelerator import Accelerator
 from .autoscaling import Autoscaling
 from .base import RULES, ApiModel, Bytes, Form, KeyRef, Limits, optional, required, rule, with_rules
@@ -181,6 +182,7 @@ SPEC_RULES = (
     *TUNING_RULES,
     CPU_WEIGHTS_RULE,
     AUTO_ON_CPU_RULE,
+    *ACCELERATOR_RULES,
     rule(
         "!has(self.model.tokenSecretRef) || self.model.uri.startsWith('hf://')"
         " || (has(self.model.tokenizer) && self.model.tokenizer.uri.startsWith('hf://'))"

@@ -78,6 +78,14 @@ FIELDS = tuple(fields(InferenceServiceSpec))
 # Flags that the operator leaves out where vLLM lacks them: what their fields say holds all the same.
 OPTIONAL = ("shutdown-timeout",)
 
+_WHOLE_OR_CPU = (*accelerator.WHOLE, "cpu")
+
+
+def _one_rank(given: InferenceServiceSpec) -> bool:
+    sizes = (given.tensor_parallel_size, given.pipeline_parallel_size, given.data_parallel_size)
+    return all(size in (None, 1) for size in sizes)
+
+
 # Each rule between fields that a class can set, and whether a spec keeps it.
 CHECKS: tuple[tuple[Rule, Callable[[InferenceServiceSpec], bool]], ...] = (
     (
@@ -106,6 +114,24 @@ CHECKS: tuple[tuple[Rule, Callable[[InferenceServiceSpec], bool]], ...] = (
         tuning.GRAPHS_TWICE_RULE,
         lambda s: _compilation(s).max_cudagraph_capture_size is None or not _passes(s, "--max-cudagraph-capture-size"),
     ),
+    (accelerator.ONE_SLICE_RULE, lambda s: s.accelerator.resource in _WHOLE_OR_CPU or _one_rank(s)),
+    (
+        accelerator.AUTO_CLAIMS_RULE,
+        lambda s: not s.accelerator.device_class or s.tensor_parallel_size != spec.AUTO,
+    ),
+    (accelerator.ONE_RANK_RULE, lambda s: not s.accelerator.count or _one_rank(s)),
+    (
+        accelerator.COUNT_RULE,
+        lambda s: (
+            not s.accelerator.count
+            or (s.accelerator.resource in ("nvidia.com/gpu", accelerator.SHARED) and not s.accelerator.device_class)
+        ),
+    ),
+    (
+        accelerator.CLASS_RULE,
+        lambda s: not s.accelerator.device_class or s.accelerator.resource in accelerator.WHOLE,
+    ),
+    (accelerator.SELECTOR_RULE, lambda s: not s.accelerator.device_selector or bool(s.accelerator.device_class)),
     (accelerator.PRODUCT_RULE, lambda s: not _on_cpu(s) or not s.accelerator.product),
     (accelerator.MEMORY_RULE, lambda s: not _on_cpu(s) or not s.accelerator.memory),
     (spec.STEPS_RULE, _can_roll),

@@ -177,6 +177,7 @@ GONE: dict[str, tuple[str, ...]] = {
     ),
     "leave it out, accelerator decides it": ("device",),
     "leave it out, the API server has a process of its own": ("disable-frontend-multiprocessing",),
+    "leave it out, or use extraArgs with --mm-processor-cache-gb": ("mm-cache-preprocessor",),
     "use extraArgs with --mm-processor-cache-gb=0": ("disable-mm-preprocessor-cache",),
     "use extraArgs with --mm-encoder-tp-mode=data": ("enable-multimodal-encoder-data-parallel",),
     "leave it out, vLLM chooses the kernel": ("enable-bf16x3-router-gemm",),
