@@ -133,7 +133,6 @@ def not_in_image(given: InferenceServiceSpec) -> str | None:
         if since := next(filter(None, (needs(name, image) for name in passed)), None):
             return f"{field.path} needs vLLM {since}, and {image} has {version}: {_NEWER}"
     for one in given.extra_args or ():
-        flag = one.split("=", 1)[0]
-        if since := needs(flag, image):
-            return f"{flag} in extraArgs needs vLLM {since}, and {image} has {version}: {_NEWER}"
+        if since := needs(one, image):
+            return f"{one.split('=', 1)[0]} in extraArgs needs vLLM {since}, and {image} has {version}: {_NEWER}"
     return None
