@@ -177,7 +177,6 @@ ENGINE = [
     ("chatTemplate: {fromImage: /vllm-workspace/examples/tool_chat_template_gemma4.jinja}", "Unsupported value"),
     ("chatTemplate: {configMapKeyRef: {name: templates}}", "spec.chatTemplate.configMapKeyRef.key: Required value"),
     ("apiKeySecretRef: {name: secret, key: 'a/b'}", "must be the name of a key"),
-    ("apiKeySecretRef: [{name: a, key: key}, {name: b, key: key}]", "unknown field"),
     ("apiKeySecretRefs: []", "should have at least 1 items"),
     ("apiKeySecretRefs: [{name: a, key: key}, {name: a, key: key}]", "Duplicate value"),
     ("apiKeySecretRefs: [{name: A, key: key}]", "must be the name of an object"),
