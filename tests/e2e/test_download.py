@@ -14,18 +14,20 @@ def fetched(name: str) -> Object:
     return service
 
 
+def made(kube: Kube, name: str) -> None:
+    """Waits until a service has its Deployment, and its Jobs are gone."""
+    kube.wait("its pods are made", 110, lambda: kube.get("deployment", name))
+    kube.wait("its Jobs are gone", 60, lambda: not kube.list("jobs", f"app.kubernetes.io/instance={name}"))
+
+
 def test_the_model_is_fetched_before_the_pods_and_once_for_two_services(kube: Kube) -> None:
     kube.apply(*hub_pod())
     kube.run("wait", "pod/hub", "--for=condition=Ready", "--timeout=110s")
     for name in ("first", "second"):
         kube.apply(fetched(name))
-        kube.wait("its pods are made", 110, lambda name=name: kube.get("deployment", name))
+        made(kube, name)
         events = [one["reason"] for one in kube.list("events") if one["involvedObject"]["name"] == name]
         assert "Downloading" in events
-        kube.wait(
-            "its Jobs are gone", 60, lambda name=name: not kube.list("jobs", f"app.kubernetes.io/instance={name}")
-        )
     asked = kube.run("logs", "hub").splitlines()
-    whole = f"GET /org/cached/resolve/{COMMIT}/model.safetensors"
-    assert asked.count(whole) == 1, asked
+    assert asked.count(f"GET /org/cached/resolve/{COMMIT}/model.safetensors") == 1, asked
     kube.run("delete", "vis", "first", "second")
