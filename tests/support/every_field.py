@@ -41,6 +41,7 @@ VALUES: dict[str, tuple[Any, Any]] = {
     "kvCache.offloadBackend": ("native", "lmcache"),  # to vLLM's parser; the CRD takes the first
     "weightsCpuOffloadPerGPU": ("1Gi", "10Gi"),
     "accelerator.resource": ("nvidia.com/gpu", "amd.com/gpu"),
+    "accelerator.rdma.resource": ("rdma/hca", "rdma/ib"),
     "autoscaling.minReplicas": (1, 2),
     "autoscaling.maxReplicas": (1, 2),
     "autoscaling.targets.waitingRequests": (5, 6),
@@ -75,6 +76,7 @@ COMPANIONS: dict[str, Schema] = {
     "disableAdditionalProperties": {"backend": "guidance"},
     "tolerationSeconds": {"effect": "NoExecute"},
     "triggers": {"provider": "KEDA"},
+    "deviceSelector": {"deviceClass": "one"},
 }
 # What becomes of those that do not arrive as they are written.
 ARRIVED: dict[str, tuple[Any, Any]] = {
@@ -96,6 +98,14 @@ ARRIVED: dict[str, tuple[Any, Any]] = {
     "kvCache.events.replayPort": ("tcp://*:1024", "tcp://*:1025"),
     "accelerator.resource": ({"nvidia.com/gpu": "1"}, {"amd.com/gpu": "1"}),
     "accelerator.product": ({"nvidia.com/gpu.product": "one"}, {"nvidia.com/gpu.product": "two"}),
+    "accelerator.count": ({"nvidia.com/gpu": "1"}, {"nvidia.com/gpu": "2"}),
+    "accelerator.deviceClass": ('{"count": 1, "deviceClassName": "one"}', '{"count": 1, "deviceClassName": "two"}'),
+    "accelerator.deviceSelector": (
+        '{"count": 1, "deviceClassName": "one", "selector": "one"}',
+        '{"count": 1, "deviceClassName": "one", "selector": "two"}',
+    ),
+    "accelerator.rdma.resource": ({"rdma/hca": "1"}, {"rdma/ib": "1"}),
+    "accelerator.rdma.count": ({"rdma/hca": "1"}, {"rdma/hca": "2"}),
     "autoscaling.provider": (None, "Deployment"),
     "autoscaling.targets.waitingRequests": ("5", "6"),
     "autoscaling.targets.runningRequests": ("100", "200"),

@@ -49,6 +49,11 @@ def event_ports(spec: InferenceServiceSpec) -> dict[str, int]:
     return {"kv-events": events.port or EVENTS_PORT, **replay}
 
 
+def devices_of(spec: InferenceServiceSpec) -> int:
+    """Devices of one pod: one for each rank, or so many slices of one GPU."""
+    return spec.accelerator.count or ranks(spec)
+
+
 def drain_timeout_seconds(spec: InferenceServiceSpec) -> int:
     """Seconds that requests in flight get to finish after SIGTERM."""
     return (spec.rollout.drain_timeout_seconds if spec.rollout else None) or DRAIN_TIMEOUT_SECONDS
