@@ -217,3 +217,16 @@ GONE: dict[str, tuple[str, ...]] = {
         "tokenizer-pool-extra-config", "tokenizer-pool-size", "tokenizer-pool-type",
     ),
 }  # fmt: skip
+
+# What followed them, where that was no single value; each switch had a --no- form in its last years.
+GONE_SWITCHES = (
+    "calculate-kv-scales", "disable-async-output-proc", "disable-frontend-multiprocessing", "disable-log-requests",
+    "disable-mm-preprocessor-cache", "enable-bf16x3-router-gemm", "enable-lora-bias",
+    "enable-mamba-fine-grained-prefix-cache", "enable-multimodal-encoder-data-parallel", "enable-prompt-adapter",
+    "enable-reasoning", "engine-use-ray", "eplb-log-balancedness", "expand-tools-even-if-tool-choice-none",
+    "guided-decoding-disable-additional-properties", "guided-decoding-disable-any-whitespace",
+    "guided-decoding-disable-fallback", "mm-cache-preprocessor", "speculative-disable-mqa-scorer",
+    "use-gpu-for-pooling-score", "use-v2-block-manager", "worker-use-ray",
+)  # fmt: skip
+GONE_WORDS = ("cuda-graph-sizes", "prompt-adapters")
+GONE_JSON = ("override-neuron-config", "override-pooler-config", "rope-scaling", "tokenizer-pool-extra-config")
