@@ -7,6 +7,7 @@ from typing import Any
 
 from ...api.environment import CREDENTIALS, INSTEAD, refusal
 from ...api.vocabulary import VLLM_VERSION
+from .bucket import take_bucket
 from .documents import Sources
 from .launch.variables import Variable, Variables
 from .part import Part
@@ -107,7 +108,10 @@ def take_env_from(server: Server, container: Part) -> None:
 def take_variables(server: Server) -> None:
     """Take every variable over, or say why not. Credentials come last: whether they are needed depends on the rest."""
     later = []
+    taken = take_bucket(server)
     for variable in list(server.variables.by_name.values()):
+        if variable.name in taken:
+            continue
         if variable.name in (*_TOKENS, "VLLM_API_KEY"):
             later.append(variable)
         else:

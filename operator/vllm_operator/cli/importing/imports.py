@@ -9,7 +9,7 @@ from .documents import Document, ImportInputError, Sources
 from .draft import Draft
 from .environment import secret_values
 from .report import Origin, Report, Went, dotted
-from .sources import chart, command_line, compose, kserve, objects, operators, presets, stack, workloads
+from .sources import app_template, chart, command_line, compose, kserve, objects, operators, presets, stack, workloads
 from .sources.objects import Taken
 
 Take = Callable[[Document, Sources, Draft], bool]
@@ -29,10 +29,17 @@ def servers_of(document: Document, sources: Sources) -> list[tuple[str, Take]]:
     """What may be a server in a document, by name, with what takes it over."""
     if document.file == command_line.KIND:
         return [("", command_line.take)]
+    if document.kind in ("", "HelmRelease") and (found := app_template.servers(document, sources)):
+        return [(name, app_template.take) for name in found]
+    if not document.kind:
+        return _in_values(document, sources)
     if document.kind in _OTHER_KINDS:
         return []
-    if document.kind:
-        return [(document.name or "vllm", TAKERS.get(document.kind, workloads.take))]
+    return [(document.name or "vllm", TAKERS.get(document.kind, workloads.take))]
+
+
+def _in_values(document: Document, sources: Sources) -> list[tuple[str, Take]]:
+    """Of a file that is no manifest: values of a chart, or docker compose."""
     if document.root.at("servingEngineSpec"):
         return [(name, stack.take) for name in stack.models(document)]
     if isinstance(document.root.at("services").value, dict):
@@ -81,7 +88,16 @@ class Imported:
         for draft in self.drafts:
             found += [other for other in draft.others if other not in found]
             found.append(draft.manifest())
-        return found
+        hidden: list[dict[str, Any]] = [self._hidden(document) for document in found]
+        return hidden
+
+    def _hidden(self, node: Any) -> Any:
+        """A part of what is printed, without values of Secrets that stood elsewhere in the source as well."""
+        if isinstance(node, dict):
+            return {key: self._hidden(item) for key, item in node.items()}
+        if isinstance(node, list):
+            return [self._hidden(item) for item in node]
+        return self.report.hide(node) if isinstance(node, str) else node
 
 
 def imported(sources: Sources, settings: Settings) -> Imported:

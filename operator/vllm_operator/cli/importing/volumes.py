@@ -68,9 +68,22 @@ def _in_volume(server: Server, path: str) -> str:
     mount, rest = found
     if snapshot := _cached_repository(rest):
         return snapshot
-    claim = claim_of(server, mount, "the model")
     server.uses[mount.path] = "has the model"
+    if elsewhere := _mounted_uri(server, mount, rest.strip("/")):
+        return elsewhere
+    claim = claim_of(server, mount, "the model")
     return f"pvc://{posixpath.join(claim, mount.sub, rest.strip('/'))}".rstrip("/")
+
+
+def _mounted_uri(server: Server, mount: Mount, path: str) -> str:
+    """The URI of an image, or of a bucket of Google's, that is mounted as a volume; empty for other volumes."""
+    if mount.kind == "image":
+        server.image_path = path
+        return f"oci://{mount.source.at('reference').text}"
+    bucket = mount.source.at("volumeAttributes", "bucketName").text
+    if mount.kind == "csi" and "gcsfuse" in mount.source.at("driver").text and bucket:
+        return f"gs://{posixpath.join(bucket, path)}"
+    return ""
 
 
 def _cached_repository(path: str) -> str | None:

@@ -31,6 +31,8 @@ _TASKS = {
 def set_model(server: Server, text: str, origin: Origin) -> None:
     """The model that is served. Raises NotTakenError where it has no URI."""
     server.draft.put("model.uri", locate(server, text), origin)
+    if server.image_path:
+        server.draft.put("model.imagePath", server.image_path, origin)
 
 
 def _model(server: Server, flag: Given, line: Line) -> None:

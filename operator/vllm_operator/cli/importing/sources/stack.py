@@ -30,9 +30,14 @@ _FLAGS = {
     "maxLoras": "max-loras",
     "gpuMemoryUtilization": "gpu-memory-utilization",
     "runner": "runner",
+    "pipelineParallelSize": "pipeline-parallel-size",
+    "toolCallParser": "tool-call-parser",
     "convert": "convert",
 }
 _MODEL = {
+    "pdb": "the operator makes one, where there is more than one replica",
+    "extraVolumes": "see the mounts",
+    "extraVolumeMounts": "see the mounts",
     "name": "metadata.name",
     "enabled": "only models that are enabled are taken over",
     "repository": "see image",
@@ -53,6 +58,7 @@ _MODEL = {
     "serviceName": "metadata.name",
 }
 _MODEL_LEFT = {
+    "chatTemplateConfigMap": "name the ConfigMap and its key in chatTemplate.configMapKeyRef",
     "initContainer": "pods run vLLM alone: do its work in the image, or in a Job that fills a claim",
     "raySpec": "one engine on several nodes is not served: a pod is on one node",
     "requestGPUMem": "shares of a GPU are not planned: ask for whole GPUs",
@@ -68,6 +74,7 @@ _MODEL_LEFT = {
     "enableTool": "needs toolCallParser, the name of the parser",
 }
 _SPEC = {
+    "nodeSelector": "see pod.nodeSelector",
     "enableEngine": "apply the services or not",
     "labels": "the operator's own labels",
     "containerPort": "8000",
@@ -124,6 +131,8 @@ def take(document: Document, sources: Sources, draft: Draft) -> bool:
     config = part.at("vllmConfig")
     take_keys(server, config, _FLAGS)
     take_words_of(server, config.at("extraArgs"))
+    take_words_of(server, part.at("extraArgs"))
+    take_keys(server, part, {"toolCallParser": "tool-call-parser"})
     said(
         server,
         config,
@@ -205,8 +214,10 @@ def _affinity(server: Server, part: Part, spec: Part) -> None:
     elif terms and terms.value:
         required = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms.value}}
         server.draft.put("pod.affinity", {"nodeAffinity": required}, terms.origin())
-    if (selector := part.at("nodeSelector")) and selector.value:
-        server.draft.put("pod.nodeSelector", selector.value, selector.origin())
+    for holder in (spec, part):
+        if (selector := holder.at("nodeSelector")) and selector.value:
+            value = {**(server.draft.get("pod.nodeSelector") or {}), **selector.value}
+            server.draft.put("pod.nodeSelector", value, selector.origin())
 
 
 def _resources(server: Server, part: Part) -> None:
