@@ -53,7 +53,7 @@ def variable_of(item: Part, sources: Sources) -> Variable:
     source = next((key for key, _ in item.at("valueFrom").items()), "")
     if not source:
         return Variable(name, origin, item.at("value").text)
-    ref = item.at("valueFrom", source).value or {}
+    ref = {key: part.value for key, part in item.at("valueFrom", source).items()}
     value = None
     if source == "configMapKeyRef":
         value = _config(sources, str(ref.get("name")), str(ref.get("key")))

@@ -11,6 +11,7 @@ from .environment import secret_values
 from .report import Origin, Report, Went, dotted
 from .sources import app_template, chart, command_line, compose, kserve, objects, operators, presets, stack, workloads
 from .sources.objects import Taken
+from .values import UnfitError
 
 Take = Callable[[Document, Sources, Draft], bool]
 # What takes an object of a kind over; it says no where the object runs no vLLM.
@@ -129,10 +130,11 @@ def _taken(document: Document, sources: Sources, draft: Draft, take: Take, resul
         if not take(document, sources, draft):
             return False
         _complete(document, draft)
-    except ImportInputError as error:
+    except (ImportInputError, UnfitError) as error:
         del result.report.rows[before:]
-        result.refused.append(str(error))
-        result.report.add(document.root.origin(document.label), Went.LEFT, str(error))
+        said = f"{document.label}: {error}" if isinstance(error, UnfitError) else str(error)
+        result.refused.append(said)
+        result.report.add(document.root.origin(document.label), Went.LEFT, said)
         return False
     while any((other.name, other.namespace) == (draft.name, draft.namespace) for other in result.drafts):
         draft.name += "-2"

@@ -126,8 +126,9 @@ def _keep(server: Server, name: str) -> None:
     found = server.sources.find("PersistentVolumeClaim", name)
     if found is None:
         return
-    spec = {key: item for key, item in found.body.get("spec", {}).items() if item is not None}
-    metadata = {key: item for key, item in found.body["metadata"].items() if key in ("name", "namespace", "labels")}
+    spec = {key: part.value for key, part in found.root.at("spec").items() if part}
+    kept = ("name", "namespace", "labels")
+    metadata = {key: part.value for key, part in found.root.at("metadata").items() if key in kept}
     claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": spec}
     if claim not in server.draft.others:
         server.draft.others.append(claim)
@@ -140,7 +141,7 @@ def _written(server: Server, mount: Mount, purpose: str) -> str:
     name = service_name(f"{draft.name}-{mount.name}")
     modes = ["ReadOnlyMany" if purpose == "the model" else "ReadWriteMany"]
     amount = {"storage": "1Ti"}
-    source = {key: item for key, item in mount.source.value.items() if item is not None}
+    source = {key: part.value for key, part in mount.source.items() if part}
     spec: dict[str, Any] = {
         "capacity": amount,
         "accessModes": modes,

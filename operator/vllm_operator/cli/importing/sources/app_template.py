@@ -16,6 +16,7 @@ from ..pods.resources import take_resources
 from ..report import Went
 from ..secrets import is_secret
 from ..server import Mount, Server
+from ..values import number
 from ..volumes import CACHES, finish, take_cache
 from . import objects
 from .fields import said
@@ -163,7 +164,7 @@ def _pod(server: Server, values: Part, controller: Part, container: Part) -> Non
                 text = "pods run vLLM alone: do its work in the image, or in a Deployment or Job of its own"
                 server.draft.say(part.origin(f"container {other}"), Went.LEFT, text)
     if replicas := controller.at("replicas"):
-        server.draft.put("replicas", int(replicas.text or 1), replicas.origin("replicas"))
+        server.draft.put("replicas", number(replicas.text or "1"), replicas.origin("replicas"))
     said(server, controller, _CONTROLLER)
     said(server, container, {"probes": "the operator's own: start, readiness with draining, and hangs"})
 

@@ -10,6 +10,7 @@ from ..pods.resources import take_resources
 from ..report import Origin, Went
 from ..secrets import is_secret
 from ..server import Mount, Server
+from ..values import number
 from ..volumes import finish
 from .fields import said
 from .scaling import autoscale
@@ -120,4 +121,4 @@ def _scale(server: Server, root: Part) -> None:
     if scaling:
         server.draft.say(scaling.origin(), Went.OPERATOR, "is off")
     if replicas:
-        server.draft.put("replicas", int(replicas.text or 1), replicas.origin())
+        server.draft.put("replicas", number(replicas.text or "1"), replicas.origin())

@@ -51,7 +51,7 @@ def take_pod_metadata(draft: Draft, metadata: Part, document: Document) -> None:
     """Labels and annotations of a pod template."""
     if metadata.place == document.root.at("metadata").place:
         return
-    put_on_pods(draft, metadata, document.root.at("spec", "selector", "matchLabels").value or {})
+    put_on_pods(draft, metadata, dict(document.root.at("spec", "selector", "matchLabels").items()))
     for key in ("name", "namespace", "creationTimestamp"):
         if metadata.at(key):
             draft.say(metadata.at(key).origin(), Went.OPERATOR, "the operator names pods")
@@ -107,7 +107,8 @@ def _name_services(sources: Sources, taken: list[Taken]) -> None:
         for one in taken:
             if isinstance(selector, dict) and selector and selector.items() <= one.labels.items():
                 one.draft.service_names.add(document.name)
-                one.draft.service_labels |= document.root.at("metadata", "labels").value or {}
+                labels = document.root.at("metadata", "labels")
+                one.draft.service_labels |= {key: part.text for key, part in labels.items()}
 
 
 def _of(document: Document, taken: list[Taken]) -> Draft | None:

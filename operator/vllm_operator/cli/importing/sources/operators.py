@@ -13,7 +13,7 @@ from ..pods.resources import take_devices
 from ..report import Went
 from ..secrets import is_secret, take_credential
 from ..server import Server
-from ..values import size
+from ..values import number, size
 from . import objects
 from .fields import said, take_keys
 from .kserve import take_uri
@@ -110,7 +110,7 @@ def _scale(server: Server, spec: Part) -> None:
         if least:
             server.draft.say(least.origin("minReplicas"), Went.FIELD, "autoscaling.minReplicas")
     elif count := fixed or (least if least.text not in ("", "0") else Part(None, least.place)):
-        server.draft.put("replicas", int(count.text), count.origin())
+        server.draft.put("replicas", number(count.text), count.origin())
     for part in (least, most, fixed, target, spec.at("autoscalingDisabled")):
         if part:
             server.draft.say(part.origin(), Went.OPERATOR, "see replicas and autoscaling")
@@ -193,7 +193,7 @@ def _runtime_token(server: Server, token: Part) -> None:
 def _runtime_pods(server: Server, deployment: Part) -> None:
     draft = server.draft
     if replicas := deployment.at("replicas"):
-        draft.put("replicas", int(replicas.text or 1), replicas.origin())
+        draft.put("replicas", number(replicas.text or "1"), replicas.origin())
     _runtime_resources(server, deployment.at("resources"))
     image = deployment.at("image")
     if name := image.at("name"):
@@ -217,7 +217,7 @@ def _runtime_resources(server: Server, resources: Part) -> None:
             value = size(amount.text) if name == "memory" else amount.text
             server.draft.put(f"resources.requests.{name}", value, amount.origin())
     if gpus := resources.at("gpu"):
-        take_devices(server, resources.at("gpuType").text or "nvidia.com/gpu", int(gpus.text or 1), gpus)
+        take_devices(server, resources.at("gpuType").text or "nvidia.com/gpu", number(gpus.text or "1"), gpus)
     said(server, resources, {"gpuType": "accelerator.resource"})
 
 

@@ -12,7 +12,7 @@ from ..pods.resources import take_resources
 from ..report import Went
 from ..secrets import take_credential
 from ..server import Server
-from ..values import size
+from ..values import number, size
 from .fields import said
 from .kserve import take_uri
 from .operators import begun, hide
@@ -230,7 +230,7 @@ def _nim_rest(server: Server, spec: Part) -> None:
         autoscale(draft, (hpa.at("minReplicas").text, hpa.at("maxReplicas").text), metrics, scale.origin(), keda=False)
         said(server, spec, {"replicas": "the autoscaler decides"})
     elif replicas := spec.at("replicas"):
-        draft.put("replicas", int(replicas.text or 1), replicas.origin())
+        draft.put("replicas", number(replicas.text or "1"), replicas.origin())
     pvc = spec.at("storage", "pvc")
     if pvc.at("name").text and pvc.at("create").value is not True:
         draft.put("cache.existingClaim", pvc.at("name").text, spec.at("storage").origin(), "downloaded once more")

@@ -13,7 +13,7 @@ from ..pods.resources import take_devices, take_resources
 from ..report import Went
 from ..secrets import is_secret, take_credential
 from ..server import Server
-from ..values import UnfitError, size
+from ..values import UnfitError, number, size
 from ..volumes import finish, mounts_of
 from .fields import said, take_keys
 from .operators import lmcache, take_words_of
@@ -180,7 +180,7 @@ def _credential(server: Server, flag: str, part: Part) -> None:
 def _pods(server: Server, spec: Part, part: Part) -> None:
     draft = server.draft
     if replicas := part.at("replicaCount"):
-        draft.put("replicas", int(replicas.text or 1), replicas.origin())
+        draft.put("replicas", number(replicas.text or "1"), replicas.origin())
     _resources(server, part)
     for secret in part.at("imagePullSecret"), spec.at("imagePullSecret"):
         if secret and secret.text and not draft.get("pod.imagePullSecrets"):
