@@ -72,6 +72,8 @@ COMPANIONS: dict[str, Schema] = {
     "matchExpressions": {"values": ["one"]},
     "matchFields": {"key": "metadata.name", "values": ["one"]},
     "tolerations": {"key": "one"},
+    "disableAnyWhitespace": {"backend": "guidance"},
+    "disableAdditionalProperties": {"backend": "guidance"},
     "tolerationSeconds": {"effect": "NoExecute"},
     "triggers": {"provider": "KEDA"},
     "deviceSelector": {"deviceClass": "one"},
@@ -109,6 +111,7 @@ ARRIVED: dict[str, tuple[Any, Any]] = {
     "autoscaling.targets.runningRequests": ("100", "200"),
     "autoscaling.targets.kvCacheUtilizationPercent": ("700m", "800m"),
     "autoscaling.targets.timeToFirstTokenMilliseconds": ("1", "2500m"),
+    "tuning.compilation.mode": (0, 1),  # vLLM's numbers
     "accelerator.memory": (8 * 2**30, 16 * 2**30),
     "planPolicy": (True, False),
     "suspend": (0, 1),

@@ -16,7 +16,7 @@ from vllm_operator.services.first_status import FIRST_STATUS_SECONDS
 
 COMMIT = "1" * 40
 CACHE = {"claim": {"storage": "10Gi"}}
-RUNS = {"containerStatuses": [{"state": {"running": {}}}]}
+RUNS: dict[str, Any] = {"containerStatuses": [{"state": {"running": {}}}]}
 DONE = {"phase": "Succeeded"}
 
 

@@ -86,7 +86,10 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "sparse-indexer-topk-backend": (
         "auto", "aiter", "cooperative", "deep_select", "flashinfer", "per_row", "persistent", "torch",
     ),
-    "tokenizer-mode": ("auto", "hf", "slow", "mistral", "deepseek_v32", "deepseek_v4", "deepseek_v41"),
+    "tokenizer-mode": (
+        "auto", "hf", "slow", "mistral", "cohere", "deepseek_v32", "deepseek_v4", "deepseek_v41", "inkling",
+        "kimi_audio", "kimi_k3",
+    ),
     "tool-strict-level": ("auto", "function", "parameter"),
     "uvicorn-log-level": ("critical", "debug", "error", "info", "trace", "warning"),
     "video-pruning-method": ("evs", "vidcom2"),

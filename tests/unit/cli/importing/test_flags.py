@@ -62,6 +62,11 @@ def test_every_flag_of_vllm_has_an_answer(name: str) -> None:
         (["--compilation-config", '{"cudagraph_mode": "PIECEWISE"}'], {
             "tuning": {"compilation": {"cudagraphMode": "PIECEWISE"}},
         }),
+        (["--cudagraph-capture-sizes", "1", "2"], {"tuning": {"compilation": {"cudagraphCaptureSizes": [1, 2]}}}),
+        (["-cc.custom_ops+=+rms_norm,-gelu", "--compilation_config.custom_ops+", "+quant_fp8"], {
+            "tuning": {"compilation": {"customOps": ["+rms_norm", "-gelu", "+quant_fp8"]}},
+        }),
+        (["--disable-log-requests", "--max-num-seqs", "8"], {"maxNumSeqs": 8}),
         (["--data-parallel-size", "2"], {"dataParallelSize": 2}),
         (["--api-key", "one-secret", "two-secret"], {
             "apiKeySecretRefs": [{"name": "m-api-key", "key": "key-1"}, {"name": "m-api-key", "key": "key-2"}],

@@ -13,7 +13,7 @@ from ....api.spec import InferenceServiceSpec
 from ....api.vocabulary import VLLM_VERSION
 from ..report import Went
 from ..server import NotTakenError, Server
-from ..values import UnfitError, camel, of_flag, schema_at
+from ..values import UnfitError, camel, of_flag, schema_at, typed
 from ..volumes import locate
 from .grammar import Given, Line, read_json
 from .special import ALIASES, SPECIAL, renamed
@@ -85,7 +85,7 @@ def _field(server: Server, flag: Given, entry: Entry) -> None:
     if is_default(flag, entry):
         server.draft.say(flag.origin, Went.DEFAULT, "vLLM's default")
     elif field is None or passed is None:
-        server.draft.say(flag.origin, Went.LEFT, f"spec.{entry.field} stands for it: set that field")
+        _one_key(server, flag, str(entry.field))
     elif passed.passed == "location":
         server.draft.put(field.path, locate(server, flag.value), flag.origin)
     elif passed.passed in ("JSON", "keys") or schema_at(field.path).get("type") == "object":
@@ -96,6 +96,14 @@ def _field(server: Server, flag: Given, entry: Entry) -> None:
         server.draft.put(field.path, list(flag.values), flag.origin)
     else:
         server.draft.put(field.path, of_flag(field, passed, flag.value), flag.origin)
+
+
+def _one_key(server: Server, flag: Given, path: str) -> None:
+    """A flag that says one key of another one's JSON: --cudagraph-capture-sizes."""
+    schema = schema_at(path)
+    listed = schema.get("type") == "array"
+    value = [typed(schema["items"], word) for word in flag.values] if listed else typed(schema, flag.value)
+    server.draft.put(path, value, flag.origin)
 
 
 def _structure(server: Server, flag: Given, field: SpecField) -> None:

@@ -31,6 +31,8 @@ class Given:
     off: bool = False
     """Whether it is a switch that was turned off."""
     keys: tuple[str, ...] = ()
+    adds: bool = False
+    """Whether it adds to a list: --x.a+=b."""
     """The key of its JSON that is set; empty where all of it is."""
     unknown: str = ""
     """Why there is no entry."""
@@ -94,7 +96,7 @@ def _flag(word: Word) -> Given:
         return Given(None, spelled, word.place, values, unknown=str(error))
     values = (found.value,) if found.value else values
     truth = _TRUTH.get(value.lower()) if found.entry.kind == "switch" and equals else None
-    return Given(found.entry, spelled, word.place, values, found.off == (truth is not False), found.keys)
+    return Given(found.entry, spelled, word.place, values, found.off == (truth is not False), found.keys, found.adds)
 
 
 def _with_values(given: Given, rest: list[Word]) -> Given:
@@ -129,7 +131,12 @@ def _joined(flags: Sequence[Given]) -> Iterator[Given]:
         for key in flag.keys[:-1]:
             inner = holder.setdefault(key, {})
             holder = inner if isinstance(inner, dict) else {}
-        holder[flag.keys[-1]] = read_json(flag.value) if flag.values else True
+        last = flag.keys[-1]
+        if flag.adds:
+            there = holder.get(last)
+            holder[last] = [*(there if isinstance(there, list) else []), *flag.value.split(",")]
+        else:
+            holder[last] = read_json(flag.value) if flag.values else True
     for name, value in keyed.items():
         yield replace(first[name], spelled=name, values=(json.dumps(value),), keys=(), also=places[name])
 
