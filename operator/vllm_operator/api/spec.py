@@ -17,7 +17,7 @@ from .environment import EnvVar
 from .fields import Flag
 from .flags import extra_args_rules
 from .kv_cache import KvCache
-from .loading import SHARED_FLAGS_RULE
+from .loading import SHARED_FLAGS_RULE, STREAMER_RULE
 from .model import ChatTemplate, Lora, Model
 from .network import MediaDomain, NetworkPolicySettings
 from .pod import PodSettings, Resources
@@ -189,6 +189,7 @@ SPEC_RULES = (
         "model.tokenSecretRef is for hf:// only: nothing here is downloaded, remove it",
     ),
     SHARED_FLAGS_RULE,
+    STREAMER_RULE,
     STORE_RULE,
     rule(
         "!has(self.lora) || !has(self.model.servedModelNames)"

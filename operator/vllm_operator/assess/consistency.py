@@ -10,7 +10,7 @@ from ..api import accelerator, loading, pod, spec, storage
 from ..api.base import Rule, bytes_of
 from ..api.pod import Resources
 from ..api.spec import InferenceServiceSpec
-from ..vllm.argv import ranks
+from ..vllm.argv import load_format, ranks
 from .limits import most_replicas
 
 
@@ -47,6 +47,13 @@ def _sets_once(given: InferenceServiceSpec) -> bool:
     return not flags & (of_format | of_loading)
 
 
+def _streams(given: InferenceServiceSpec) -> bool:
+    """Whether options of the streamer stand beside it."""
+    options = given.model.loader_options
+    told = options and (options.concurrency or options.memory_limit or options.distributed is not None)
+    return not told or given.model.uri.startswith(storage.BUCKETS) or load_format(given) == "runai_streamer"
+
+
 def _cores(quantity: str) -> float:
     return float(quantity.removesuffix("m")) / 1000 if quantity.endswith("m") else float(quantity)
 
@@ -80,6 +87,7 @@ CHECKS: tuple[tuple[Rule, Callable[[InferenceServiceSpec], bool]], ...] = (
     (spec.AUTO_ON_CPU_RULE, lambda s: not _on_cpu(s) or s.tensor_parallel_size != spec.AUTO),
     (spec.CPU_OFFLOAD_RULE, lambda s: not _on_cpu(s) or not (s.kv_cache and s.kv_cache.cpu_offload)),
     (loading.SHARED_FLAGS_RULE, _sets_once),
+    (loading.STREAMER_RULE, _streams),
     (
         storage.STORE_RULE,
         lambda s: not s.model.object_store or not {one.name for one in s.env or ()} & {*storage.STORE_VARIABLES},
