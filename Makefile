@@ -97,8 +97,9 @@ crd: setup  ## Write crds/ and the chart's CRDs from api/, and the chart's rules
 	cp crds/*.yaml charts/vllm-operator/files/
 	$(BIN)/python -m vllm_operator rbac > charts/vllm-operator/files/rbac.yaml
 
-docs: setup  ## Write docs/reasons.md, README's table of conditions and that of load formats from the registries in api/
+docs: setup  ## Write docs/reasons.md, docs/flags.md and the tables of conditions and load formats from the registries in api/
 	$(BIN)/python -m documents.conditions
+	$(BIN)/python -m documents.flags
 	$(BIN)/python -m documents.load_formats
 
 engine-flags: setup  ## Write what the pinned vLLM's parser knows of its flags to api/flags/vllm.json (installs vLLM)

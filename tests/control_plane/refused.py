@@ -198,7 +198,6 @@ ENGINE = [
     ("chatTemplate: {fromImage: /vllm-workspace/examples/tool_chat_template_gemma4.jinja}", "Unsupported value"),
     ("chatTemplate: {configMapKeyRef: {name: templates}}", "spec.chatTemplate.configMapKeyRef.key: Required value"),
     ("apiKeySecretRef: {name: secret, key: 'a/b'}", "must be the name of a key"),
-    ("apiKeySecretRef: [{name: a, key: key}, {name: b, key: key}]", "must be of type object"),
     ("apiKeySecretRefs: []", "should have at least 1 items"),
     ("apiKeySecretRefs: [{name: a, key: key}, {name: a, key: key}]", "Duplicate value"),
     ("apiKeySecretRefs: [{name: A, key: key}]", "must be the name of an object"),
@@ -348,13 +347,14 @@ POD = [
 ]
 
 _ONE_FLAG = "write one flag per item, with two dashes and its value after an equals sign"
-_NOT_LISTED = "is not a flag that extraArgs may pass: it wants the full names of vLLM flags"
 
 ARGUMENTS = [
     ("extraArgs: --seed=1", "must be of type array"),
     ("extraArgs: [--seed 1]", _ONE_FLAG),
     ("extraArgs: [--seed, '1']", _ONE_FLAG),
-    ("extraArgs: [-tp=2]", _ONE_FLAG),
+    ("extraArgs: [-tp=2]", "-tp is short for spec.tensorParallelSize: use that"),
+    ("extraArgs: [-dcp 2]", "-dcp is short for --decode-context-parallel-size: use that"),
+    ("extraArgs: [-x=2]", _ONE_FLAG),
     ("extraArgs: [seed=1]", _ONE_FLAG),
     ("extraArgs: ['']", _ONE_FLAG),
     ("extraArgs: [--seed]", "this flag needs a value in the same item, after an equals sign"),
@@ -364,29 +364,67 @@ ARGUMENTS = [
     ("extraArgs: [--scheduling-policy=lifo]", "--scheduling-policy must be one of fcfs, priority"),
     ("extraArgs: [--attention-backend=CUSTOM]", "--attention-backend must be one of FLASH_ATTN"),
     ("extraArgs: [--generation-config=/models/claim/folder]", "--generation-config must be one of auto, vllm"),
-    ("extraArgs: [--middlewar=x]", f"--middlewar {_NOT_LISTED}"),
-    ("extraArgs: [--middleware=evil.Middleware]", f"--middleware {_NOT_LISTED}"),
-    ("extraArgs: [--tensor-parallel=2]", f"--tensor-parallel {_NOT_LISTED}"),
-    ("extraArgs: [--tensor_parallel_size=2]", f"--tensor_parallel_size {_NOT_LISTED}"),
-    ("extraArgs: [--see=1]", f"--see {_NOT_LISTED}"),
-    ("extraArgs: [--host=127.0.0.1]", f"--host {_NOT_LISTED}"),
-    ("extraArgs: [--port=1]", f"--port {_NOT_LISTED}"),
-    ("extraArgs: [--config=/models/claim/config.yaml]", f"--config {_NOT_LISTED}"),
-    ("extraArgs: [--worker-cls=evil.Worker]", f"--worker-cls {_NOT_LISTED}"),
-    ("extraArgs: [--tool-parser-plugin=/models/claim/a.py]", f"--tool-parser-plugin {_NOT_LISTED}"),
+    (
+        "extraArgs: [--middlewar=x]",
+        "--middlewar is not the full name of a flag of vLLM 0.32: --middleware is",
+    ),
+    ("extraArgs: [--middleware=evil.Middleware]", "--middleware is the operator's, for its own middleware"),
+    (
+        "extraArgs: [--tensor-parallel=2]",
+        "of vLLM 0.32: --tensor-parallel-size is, use spec.tensorParallelSize",
+    ),
+    (
+        "extraArgs: [--tensor_parallel_size=2]",
+        "--tensor_parallel_size is set by spec.tensorParallelSize: use that field",
+    ),
+    ("extraArgs: [--see=1]", "--see is not the full name of a flag of vLLM 0.32: --seed is"),
+    (
+        "extraArgs: [--host=127.0.0.1]",
+        "--host is the operator's, which the Service, the probes and the NetworkPolicy rely on",
+    ),
+    ("extraArgs: [--port=1]", "--port is the operator's"),
+    (
+        "extraArgs: [--config=/models/claim/config.yaml]",
+        "--config is the operator's, which writes the command line itself: write each flag of the file into the spec",
+    ),
+    ("extraArgs: [--worker-cls=evil.Worker]", "--worker-cls loads code by its name: leave it out, or ask"),
+    (
+        "extraArgs: [--tool-parser-plugin=/models/claim/a.py]",
+        "--tool-parser-plugin loads Python code from a file: build an image",
+    ),
     ("extraArgs: [--load-format=pt]", "--load-format must be one of auto, hf, safetensors, fastsafetensors"),
     ("extraArgs: [--config-format=/models/claim]", "--config-format must be one of auto, hf, mistral"),
     ("{model: {uri: hf://a/b, loadFormat: hf}, extraArgs: [--load-format=hf]}", "leave these out of extraArgs"),
     ("{model: {uri: hf://a/b, format: mistral}, extraArgs: [--tokenizer-mode=hf]}", "leave these out of extraArgs"),
     (
         'extraArgs: [\'--kv-transfer-config={"kv_connector_module_path": "evil"}\']',
-        f"--kv-transfer-config {_NOT_LISTED}",
+        "--kv-transfer-config is out of scope, as prefill and decode",
     ),
-    ("extraArgs: [--override-generation-config.temperature=1]", _NOT_LISTED),
+    (
+        "extraArgs: [--override-generation-config.temperature=1]",
+        "of vLLM 0.32: --override-generation-config is",
+    ),
     (
         "extraArgs: [--tensor-parallel-size=2]",
         "--tensor-parallel-size is set by spec.tensorParallelSize: use that field",
     ),
+    (
+        "extraArgs: [--kv-cache-memory=1]",
+        "of vLLM 0.32: --kv-cache-memory-bytes is, use spec.kvCache.memoryPerGPU",
+    ),
+    ("extraArgs: [--mamba_ssm_cache_dtype=float16]", "of a flag of vLLM 0.32: --mamba-ssm-cache-dtype is"),
+    (
+        "extraArgs: [--max-num-s=1]",
+        "of vLLM 0.32: --max-num-seqs is, use spec.maxNumSeqs",
+    ),
+    (
+        "extraArgs: [--no-such=1]",
+        "--no-such is not the full name of a flag of vLLM 0.32: --such begins none, docs/flags.md has",
+    ),
+    ("extraArgs: [--disable-log-requests]", "--disable-log-requests is gone from vLLM 0.32: leave it out"),
+    ("extraArgs: [--swap-space=4]", "for KV cache in host memory use kvCache.cpuOffload"),
+    ("extraArgs: [--enable-sleep-mode]", "is out of scope: models do not sleep on a GPU that they share"),
+    ("extraArgs: [--ssl-keyfile=/tls/key]", "end TLS at a gateway or Ingress"),
     ("extraArgs: [--gpu-memory-utilization=0.9]", "is set by spec.kvCache.gpuMemoryUtilizationPercent: use that field"),
     ("extraArgs: [--no-enforce-eager]", "--no-enforce-eager is set by spec.enforceEager: use that field"),
     ("extraArgs: [--shutdown-timeout=9]", "is set by spec.rollout.drainTimeoutSeconds: use that field"),
@@ -406,7 +444,7 @@ _FIELDS = {
     "Https_proxy": "it is the operator's setting httpsProxy",
     "no_proxy": "it is the operator's setting noProxy",
     "SSL_CERT_FILE": "it is the operator's setting caConfigMap",
-    "VLLM_SERVER_DEV_MODE": "the operator sets it",
+    "VLLM_SERVER_DEV_MODE": "it opens routes by which anybody ends or changes the server",
     "PATH": "it decides which code runs",
     "LD_LIBRARY_PATH": "it decides which code runs",
 }
@@ -460,7 +498,7 @@ CLASSES = [
     ("defaults: {quantization: gguf}", "vLLM no longer has this quantization"),
     ("defaults: {maxNumSeqs: 512, maxNumBatchedTokens: 256}", "maxNumBatchedTokens must be at least maxNumSeqs"),
     ("defaults: {kvCache: {gpuMemoryUtilizationPercent: 90, memoryPerGPU: 20Gi}}", "memoryPerGPU, not both"),
-    ("defaults: {extraArgs: [--middleware=a]}", "--middleware is not a flag that extraArgs may pass"),
+    ("defaults: {extraArgs: [--middleware=a]}", "--middleware is the operator's, for its own middleware"),
     ("defaults: {rollout: {restartedAt: '2026-11-24T12:00:00Z'}}", "defaults.rollout.restartedAt would roll nothing"),
     ("{defaults: {maxModelLen: 8192}, limits: {maxModelLen: 4096}}", "not above limits.maxModelLen"),
     ("{defaults: {maxModelLen: auto}, limits: {maxModelLen: 4096}}", "not above limits.maxModelLen"),

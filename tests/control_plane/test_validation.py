@@ -101,7 +101,7 @@ def test_what_people_write_gets_the_answer_that_render_gives(api: Api, case: Cas
     if len(found) == 1:
         field, _, sentence = found[0].partition(": ")
         expected = field if field.startswith("unknown field") else sentence.removeprefix("Invalid value: ")
-        assert expected in said.replace("\\", "")
+        assert expected.replace("\\", "") in said.replace("\\", "")
 
 
 @pytest.mark.parametrize(("name", "message"), refused.NAMES)
@@ -120,7 +120,7 @@ def test_kubectl_shows_the_message(api: Api, control_plane: ControlPlane) -> Non
     manifest = service(spec_of("extraArgs: [--middleware=evil.Middleware]"))
     status, said = kubectl(control_plane, "apply", "-f", "-", text=json.dumps(manifest))
     assert status == 1
-    assert "--middleware is not a flag that extraArgs may pass" in said
+    assert "--middleware is the operator's, for its own middleware" in said
 
 
 ACCEPTED = [

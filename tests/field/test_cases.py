@@ -12,7 +12,7 @@ from support.field_cases import CASES, FOLDER, Case
 from vllm_operator import settings
 from vllm_operator.api import KIND
 from vllm_operator.assess.classes import Classes
-from vllm_operator.assess.policy import refused
+from vllm_operator.assess.policy import fault
 from vllm_operator.cli.render import render, service_of
 from vllm_operator.cli.validation import faults
 
@@ -26,7 +26,7 @@ def said_of(case: Case) -> str:
     """Everything that is said against a manifest: by the CRD, else by the settings as they come."""
     if found := faults(case.manifest, KIND):
         return "\n".join(found)
-    finding = refused(service_of(case.manifest).spec, allowed(case))
+    finding = fault(service_of(case.manifest).spec, allowed(case))
     return finding[1] if finding else ""
 
 

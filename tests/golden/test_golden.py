@@ -39,6 +39,7 @@ SERVICES = {
     "others": HERE / "services" / "others.yaml",
     "devices": HERE / "services" / "devices.yaml",
     "minimal": HERE / "services" / "minimal.yaml",
+    "tuned": HERE / "services" / "tuned.yaml",
 }
 # Those that ask for what the platform team has to allow first, as services/settings.yaml does.
 ALLOWED = {"complete", "devices", "keda"}

@@ -26,6 +26,12 @@ VALUES: dict[str, tuple[Any, Any]] = {
     "memoryLimit": ("1Gi", "8Gi"),
     "speculative.model": ("hf://org/one", "pvc://models/two"),
     "speculative.method": ("eagle", "eagle3"),
+    "architectures": (["OneForSequenceClassification"], ["TwoForSequenceClassification"]),
+    "cudagraphCaptureSizes": ([1, 2], [1, 4]),
+    "compileSizes": ([1, 2], [1, 4]),
+    "splittingOps": (["vllm::one"], ["vllm::two"]),
+    "customOps": (["+one"], ["-two"]),
+    "passConfig": ({"eliminate_noops": True}, {"eliminate_noops": False}),
     "speculative.maxModelLen": (4096, 8192),
     "maxModelLen": (4096, "auto"),
     "tensorParallelSize": (1, 2),
@@ -45,6 +51,7 @@ VALUES: dict[str, tuple[Any, Any]] = {
     "cache.claim.storage": ("10Gi", "20Gi"),
     "cpu": (8, "500m"),
     "memory": ("8Gi", "16Gi"),
+    "ephemeral-storage": ("8Gi", "16Gi"),
     "startupTimeoutSeconds": (600, 1200),
     "pod.fsGroup": (1001, 1002),
     "cidr": ("192.0.2.0/24", "198.51.100.0/24"),
@@ -65,6 +72,8 @@ COMPANIONS: dict[str, Schema] = {
     "matchExpressions": {"values": ["one"]},
     "matchFields": {"key": "metadata.name", "values": ["one"]},
     "tolerations": {"key": "one"},
+    "disableAnyWhitespace": {"backend": "guidance"},
+    "disableAdditionalProperties": {"backend": "guidance"},
     "tolerationSeconds": {"effect": "NoExecute"},
     "triggers": {"provider": "KEDA"},
     "deviceSelector": {"deviceClass": "one"},
@@ -102,6 +111,7 @@ ARRIVED: dict[str, tuple[Any, Any]] = {
     "autoscaling.targets.runningRequests": ("100", "200"),
     "autoscaling.targets.kvCacheUtilizationPercent": ("700m", "800m"),
     "autoscaling.targets.timeToFirstTokenMilliseconds": ("1", "2500m"),
+    "tuning.compilation.mode": (0, 1),  # vLLM's numbers
     "accelerator.memory": (8 * 2**30, 16 * 2**30),
     "planPolicy": (True, False),
     "suspend": (0, 1),
@@ -226,7 +236,9 @@ def at(node: Any, steps: tuple[str, ...]) -> Any:
 def is_at(value: Any, found: Any) -> bool:
     """Whether a value arrived: as it is, as a part of a map, or as one of the scalars of something larger."""
     if isinstance(value, dict) and isinstance(found, dict):
-        return value.items() <= found.items()
+        return value.items() <= found.items() or any(is_at(value, inner) for inner in found.values())
+    if isinstance(value, list) and isinstance(found, dict):
+        return any(is_at(value, inner) for inner in found.values())
     if isinstance(found, dict | list) and not isinstance(value, dict | list):
         return value in list(scalars(found))
     return bool(found == value) and type(found) is type(value)

@@ -71,6 +71,8 @@ _OTHERS: dict[str, Place] = {
     "cache.existingClaim": Place("pod", "spec.volumes.cache.persistentVolumeClaim.claimName"),
     "resources.requests.cpu": Place("pod", f"{_CONTAINER}.resources.requests.cpu"),
     "resources.requests.memory": Place("pod", f"{_CONTAINER}.resources.requests.memory"),
+    "resources.requests.ephemeral-storage": Place("pod", f"{_CONTAINER}.resources.requests.ephemeral-storage"),
+    "resources.limits.ephemeral-storage": Place("pod", f"{_CONTAINER}.resources.limits.ephemeral-storage"),
     "resources.limits.cpu": Place("pod", f"{_CONTAINER}.resources.limits.cpu"),
     "resources.limits.memory": Place("pod", f"{_CONTAINER}.resources.limits.memory"),
     "pod.nodeSelector": Place("pod", "spec.nodeSelector"),

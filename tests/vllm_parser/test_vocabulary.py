@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 
 from support.real_vllm.environment import Parser
-from vllm_operator.api import environment, flags, loading, vocabulary
+from vllm_operator.api import environment, flags, loading, tuning, vocabulary
 from vllm_operator.api.flags.allowed import LEFT_OUT
 from vllm_operator.api.flags.catalogue import GONE_SAYS
 from vllm_operator.api.flags.facts import facts
@@ -61,7 +61,9 @@ def test_flags_that_load_code_are_not_on_the_list(vllm: Parser) -> None:
     # Those of formats take words that are known, and a name of code is none of them.
     by_words = {"--load-format", "--config-format"}
     assert by_words <= {*flags.EXTRA_CHOICE_FLAGS}
-    assert not dangerous & {*flags.EXTRA_VALUE_FLAGS, *flags.EXTRA_SWITCH_FLAGS} - by_words
+    # A path of requests, and a number of labels.
+    harmless = {"--root-path", "--max-lora-cls-labels"}
+    assert not dangerous & {*flags.EXTRA_VALUE_FLAGS, *flags.EXTRA_SWITCH_FLAGS} - by_words - harmless
 
 
 def test_load_formats_are_those_of_vllm(vllm: Parser) -> None:
@@ -169,6 +171,23 @@ def test_words_and_keys_of_speculation(vllm: Parser) -> None:
     assert set(get_args(vocabulary.RejectionSampleMethod)) == set(vllm.facts["rejectionSampleMethods"]) - {"synthetic"}
 
 
+def test_words_of_tuning_are_all_that_vllm_has_but_code_and_cpus(vllm: Parser) -> None:
+    known = vllm.facts["tuning"]
+    assert set(vocabulary.PASSES) == set(known["passes"])
+    assert set(get_args(vocabulary.MlaPrefillBackend)) == set(known["mlaPrefillBackends"]) - {
+        "CUSTOM", "CPU", "ZEN_CPU"
+    }  # fmt: skip
+    for model, key, words in (
+        (tuning.Compilation, "mode", known["modes"]),
+        (tuning.Compilation, "cudagraph_mode", known["cudagraphModes"]),
+        (tuning.Attention, "indexer_kv_dtype", known["indexerTypes"]),
+        (tuning.Attention, "minimax_m3_msa_decode_backend", known["msaBackends"]),
+        (tuning.StructuredOutputs, "backend", known["structuredOutputs"]),
+    ):
+        literal, _ = get_args(model.model_fields[key].annotation)
+        assert set(get_args(literal)) == set(words), key
+
+
 def test_block_sizes(vllm: Parser) -> None:
     for size in vocabulary.BLOCK_SIZES:
         assert vllm.parse(["model", f"--block-size={size}"])["block_size"] == size
@@ -176,6 +195,13 @@ def test_block_sizes(vllm: Parser) -> None:
 
 def test_variables_of_vllm_that_env_may_set_exist(vllm: Parser) -> None:
     assert set(environment.OF_VLLM) <= set(vllm.facts["variables"])
+
+
+def test_variables_that_are_gone_are_gone(vllm: Parser) -> None:
+    gone = {name for names in environment.GONE.values() for name in names}
+    assert not gone & set(vllm.facts["variables"])
+    for instead in environment.GONE:
+        assert {*re.findall(r"--[a-z0-9-]+", instead)} <= {*flags.EXTRA_VALUE_FLAGS}
 
 
 def test_no_variable_that_env_may_set_is_a_path_or_a_name_of_code(vllm: Parser) -> None:

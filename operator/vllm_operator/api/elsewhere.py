@@ -39,6 +39,11 @@ class Elsewhere:
 _POD = "the operator makes the pods"
 ELSEWHERE = (
     Elsewhere((), "args", _WORDS, "use the fields of the spec, and extraArgs for flags that have none"),
+    Elsewhere((), "apiKeys", _LIST, "use apiKeySecretRefs, the keys of Secrets that hold them"),
+    Elsewhere(
+        (), "apiServerCount", _NUMBER,
+        "a pod has one API process, which alone knows all requests when it drains: use replicas",
+    ),
     Elsewhere((), "command", _WORDS, "the operator starts vLLM: use the fields of the spec, and extraArgs"),
     Elsewhere(
         (), "containers", _LIST,

@@ -29,6 +29,16 @@ ModelName = Annotated[
 ]
 
 
+ClassifierName = Annotated[
+    str,
+    Limits(max_length=128),
+    Form(
+        r"[A-Z][A-Za-z0-9]*ForSequenceClassification",
+        "must be a model of vLLM's that scores, like Qwen3ForSequenceClassification",
+    ),
+]
+
+
 class Tokenizer(ApiModel):
     """A tokenizer other than the model's own."""
 
@@ -49,6 +59,30 @@ class Tokenizer(ApiModel):
         "Commit, tag or branch of the tokenizer's repository.",
         "5206a32e0bd3067aef1ce90f5528ade7d866253f",
         flag="tokenizer-revision",
+    )
+
+
+class Classifier(ApiModel):
+    """What the config.json of a model leaves out that is to score: the keys that published rerankers need."""
+
+    architectures: list[ClassifierName] = required(
+        "The model that scores, by vLLM's name.",
+        ["Qwen3ForSequenceClassification"],
+        min_length=1,
+        max_length=1,
+        list_type="atomic",
+    )
+    classifier_from_token: list[Annotated[str, Limits(min_length=1, max_length=64)]] | None = optional(
+        "Words whose probability is the score, instead of a classifier's weights.",
+        ["no", "yes"],
+        max_length=64,
+        list_type="atomic",
+    )
+    is_original_qwen3_reranker: bool | None = optional(
+        "Whether the checkpoint is a Qwen3 reranker as it was published.", True
+    )
+    method: Literal["from_2_way_softmax", "no_post_processing"] | None = optional(
+        "How the score is made of the words.", "from_2_way_softmax"
     )
 
 
@@ -109,7 +143,7 @@ class Model(ApiModel):
         ["llama-70b"],
         flag=Flag("served-model-name", "otherwise"),
         min_length=1,
-        max_length=8,
+        max_length=32,
         list_type="set",
     )
     token_secret_ref: KeyRef | None = optional(
@@ -119,6 +153,12 @@ class Model(ApiModel):
     )
     tokenizer: Tokenizer | None = optional(
         "A tokenizer other than the model's own.", {"uri": "hf://meta-llama/Llama-3.1-8B-Instruct"}
+    )
+    classifier: Classifier | None = optional(
+        "What config.json leaves out of a model that is to score: for rerankers as they were published. Further keys "
+        "belong into the checkpoint's config.json.",
+        {"architectures": ["Qwen3ForSequenceClassification"], "classifierFromToken": ["no", "yes"]},
+        flag=Flag("hf-overrides", "keys"),
     )
     trust_remote_code: bool | None = optional(
         "Whether Python code from the model's repository may run in the pod. Only for repositories that you trust.",
@@ -171,3 +211,13 @@ class ChatTemplate(ApiModel):
         "have it there too: in /vllm-workspace/examples, with amd.com/gpu in /app/vllm/examples.",
         "tool_chat_template_gemma4",
     )
+
+
+# Of the whole spec.
+TOKEN_RULE = rule(
+    "!has(self.model.tokenSecretRef) || self.model.uri.startsWith('hf://')"
+    " || (has(self.model.tokenizer) && self.model.tokenizer.uri.startsWith('hf://'))"
+    " || (has(self.lora) && self.lora.adapters.exists(a, a.uri.startsWith('hf://')))"
+    " || (has(self.speculative) && has(self.speculative.model) && self.speculative.model.startsWith('hf://'))",
+    "model.tokenSecretRef is for hf:// only: nothing here is downloaded, remove it",
+)

@@ -56,8 +56,12 @@ class Reason(StrEnum):
         "the spec breaks a rule that the API server did not check: correct the field that the message names")
     IMAGE_NOT_ALLOWED = ("ImageNotAllowed", _SPEC, LASTS,
         "the operator's settings do not allow spec.image: leave it out, or ask the platform team")
+    IMAGE_TOO_OLD = ("ImageTooOld", _SPEC, LASTS,
+        "the image's vLLM is older than the operator supports, or than a field or flag needs: use a newer image")
     REMOTE_CODE_NOT_ALLOWED = ("RemoteCodeNotAllowed", _SPEC, LASTS,
         "the setting allowTrustRemoteCode is off: use a model that needs no code of its own, or ask the platform team")
+    REQUEST_LOGS_NOT_ALLOWED = ("RequestLogsNotAllowed", _SPEC, LASTS,
+        "the setting allowRequestLogs is off: leave out the flag of extraArgs that writes requests into the log")
     HUB_ORGANISATION_NOT_ALLOWED = ("HubOrganisationNotAllowed", _SPEC, LASTS,
         "the setting allowedHubOrganisations does not have the model's organisation: use a model of another one")
     MODEL_IMAGE_NOT_ALLOWED = ("ModelImageNotAllowed", _SPEC, LASTS,

@@ -18,12 +18,13 @@ from .fields import Flag
 from .flags import extra_args_rules
 from .kv_cache import KvCache
 from .loading import SHARED_FLAGS_RULE, STREAMER_RULE
-from .model import ChatTemplate, Lora, Model
+from .model import TOKEN_RULE, ChatTemplate, Lora, Model
 from .network import MediaDomain, NetworkPolicySettings
 from .pod import PodSettings, Resources
 from .speculation import Speculative
 from .storage import STORE_RULE, Cache
-from .vocabulary import GONE_QUANTIZATIONS, QUANTIZATIONS, Dtype
+from .tuning import TUNING_RULES, Tuning
+from .vocabulary import GONE_QUANTIZATIONS, OLDEST_VLLM_VERSION, QUANTIZATIONS, Dtype
 
 __all__ = ["InferenceServiceSpec", "Speculative"]
 
@@ -178,16 +179,11 @@ SPEC_RULES = (
     SHARED_VOLUME_RULE,
     CPU_PIPELINE_RULE,
     CPU_OFFLOAD_RULE,
+    *TUNING_RULES,
     CPU_WEIGHTS_RULE,
     AUTO_ON_CPU_RULE,
     *ACCELERATOR_RULES,
-    rule(
-        "!has(self.model.tokenSecretRef) || self.model.uri.startsWith('hf://')"
-        " || (has(self.model.tokenizer) && self.model.tokenizer.uri.startsWith('hf://'))"
-        " || (has(self.lora) && self.lora.adapters.exists(a, a.uri.startsWith('hf://')))"
-        " || (has(self.speculative) && has(self.speculative.model) && self.speculative.model.startsWith('hf://'))",
-        "model.tokenSecretRef is for hf:// only: nothing here is downloaded, remove it",
-    ),
+    TOKEN_RULE,
     SHARED_FLAGS_RULE,
     STREAMER_RULE,
     STORE_RULE,
@@ -212,7 +208,7 @@ class InferenceServiceSpec(ApiModel):
     )
     image: Image | None = optional(
         "Image with vLLM's OpenAI server; default: the ServingClass's, else the operator's setting, which also says "
-        "which images are allowed.",
+        f"which images are allowed. It has vLLM {OLDEST_VLLM_VERSION} or newer.",
         "vllm/vllm-openai:v0.32.0",
         rules=IMAGE_RULES,
     )
@@ -362,6 +358,9 @@ class InferenceServiceSpec(ApiModel):
         "A chat template other than the tokenizer's own.",
         {"configMapKeyRef": {"name": "chat", "key": "chat.jinja"}},
         flag=Flag("chat-template", "path"),
+    )
+    tuning: Tuning | None = optional(
+        "Settings of vLLM's inner parts, as its recipes have them.", {"compilation": {"cudagraphMode": "PIECEWISE"}}
     )
     allowed_media_domains: list[MediaDomain] | None = optional(
         "Hosts from which vLLM may fetch media that requests name by an address; omitted: those of the operator's "

@@ -6,6 +6,8 @@ Read off vLLM 0.32's parser; a test holds these lists against the parser of the 
 from typing import Literal, get_args
 
 VLLM_VERSION = "0.32.0"
+OLDEST_VLLM_VERSION = "0.11.2"
+"""The oldest that images may have."""
 
 Dtype = Literal["auto", "bfloat16", "float16", "half", "float32", "float"]
 
@@ -35,6 +37,16 @@ SpeculativeMethod = Literal[
 ]  # fmt: skip
 # Their heads may be in the model's own checkpoint (deepseek-ai's), or in one of their own.
 MODEL_OPTIONAL_SPECULATION = ("dspark",)
+
+# All but CUSTOM, and those of the CPU, which are chosen there anyway.
+MlaPrefillBackend = Literal["FLASH_ATTN", "FLASHINFER", "TRTLLM_RAGGED", "TOKENSPEED_MLA", "ROCM_AITER_FA"]
+# Passes over a compiled graph that are on or off (config/compilation.py).
+PASSES = (
+    "fuse_norm_quant", "fuse_act_quant", "fuse_attn_quant", "eliminate_noops", "fuse_allreduce_rms",
+    "enable_qk_norm_rope_fusion", "fuse_rope_kvcache_cat_mla", "fuse_act_padding", "fuse_mla_dual_rms_norm",
+    "fuse_rope_kvcache", "fuse_qk_norm_rope_kvcache",
+)  # fmt: skip
+
 # These guess from the prompt itself and take no draft model; the *mtp ones use the model's own heads.
 MODEL_FREE_SPECULATION = ("ngram", "ngram_gpu", "suffix")
 

@@ -6,10 +6,14 @@ rules, only we can tell. The sentences are those of the rules in api/: a test ho
 
 from collections.abc import Callable
 
-from ..api import accelerator, loading, pod, spec, storage
+from ..api import accelerator, loading, pod, spec, storage, tuning
 from ..api.base import Rule, bytes_of
+from ..api.fields import fields
+from ..api.flags.versions import engine_version, needs, too_old
 from ..api.pod import Resources
 from ..api.spec import InferenceServiceSpec
+from ..api.tuning import Attention, Compilation
+from ..api.vocabulary import OLDEST_VLLM_VERSION
 from ..vllm.argv import load_format, ranks
 from .limits import most_replicas
 
@@ -72,6 +76,23 @@ def _one_rank(given: InferenceServiceSpec) -> bool:
     return all(size in (None, 1) for size in sizes)
 
 
+def _passes(given: InferenceServiceSpec, flag: str) -> bool:
+    return any(one.startswith(f"{flag}=") for one in given.extra_args or [])
+
+
+def _attention(given: InferenceServiceSpec) -> Attention:
+    return (given.tuning.attention if given.tuning else None) or Attention()
+
+
+def _compilation(given: InferenceServiceSpec) -> Compilation:
+    return (given.tuning.compilation if given.tuning else None) or Compilation()
+
+
+_NEWER = "use a newer image, or leave it out"
+FIELDS = tuple(fields(InferenceServiceSpec))
+# Flags that the operator leaves out where vLLM lacks them: what their fields say holds all the same.
+OPTIONAL = ("shutdown-timeout",)
+
 # Each rule between fields that a class can set, and whether a spec keeps it.
 CHECKS: tuple[tuple[Rule, Callable[[InferenceServiceSpec], bool]], ...] = (
     (
@@ -111,6 +132,14 @@ CHECKS: tuple[tuple[Rule, Callable[[InferenceServiceSpec], bool]], ...] = (
     ),
     (accelerator.SELECTOR_RULE, lambda s: not s.accelerator.device_selector or bool(s.accelerator.device_class)),
     (spec.CPU_WEIGHTS_RULE, lambda s: not _on_cpu(s) or not s.weights_cpu_offload_per_gpu),
+    (
+        tuning.BACKEND_TWICE_RULE,
+        lambda s: _attention(s).backend is None or not _passes(s, "--attention-backend"),
+    ),
+    (
+        tuning.GRAPHS_TWICE_RULE,
+        lambda s: _compilation(s).max_cudagraph_capture_size is None or not _passes(s, "--max-cudagraph-capture-size"),
+    ),
     (accelerator.PRODUCT_RULE, lambda s: not _on_cpu(s) or not s.accelerator.product),
     (accelerator.MEMORY_RULE, lambda s: not _on_cpu(s) or not s.accelerator.memory),
     (spec.STEPS_RULE, _can_roll),
@@ -122,3 +151,22 @@ CHECKS: tuple[tuple[Rule, Callable[[InferenceServiceSpec], bool]], ...] = (
 def broken(given: InferenceServiceSpec) -> str | None:
     """The sentence of the first rule that the spec does not keep; None where it keeps all of them."""
     return next((str(rule["message"]) for rule, keeps in CHECKS if not keeps(given)), None)
+
+
+def not_in_image(given: InferenceServiceSpec) -> str | None:
+    """What the image's vLLM is too old for, with what to do; None where it has all, or its tag does not tell."""
+    image, version = given.image, engine_version(given.image)
+    if too_old(image):
+        return (
+            f"the operator supports vLLM {OLDEST_VLLM_VERSION} and newer, and {image} has {version}: use a newer image"
+        )
+    for field in FIELDS:
+        passed = (
+            [] if field.value_in(given) is None else [flag.name for flag in field.flags if flag.name not in OPTIONAL]
+        )
+        if since := next(filter(None, (needs(name, image) for name in passed)), None):
+            return f"{field.path} needs vLLM {since}, and {image} has {version}: {_NEWER}"
+    for one in given.extra_args or ():
+        if since := needs(one, image):
+            return f"{one.split('=', 1)[0]} in extraArgs needs vLLM {since}, and {image} has {version}: {_NEWER}"
+    return None

@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from ..api.flags.allowed import REQUEST_LOGS
 from ..api.reasons import Finding, Reason
 from ..api.spec import InferenceServiceSpec
-from ..settings import Allowed, matches
+from ..settings import Allowed, Settings, matches
 from ..vllm.paths import claims as mounted_claims
 from ..vllm.paths import model_image
+from .consistency import not_in_image
 
 # Domains of keys that Kubernetes and its parts act on.
 _KUBERNETES = ("kubernetes.io", "k8s.io")
@@ -67,6 +69,15 @@ def refused(
     return rule.reason, f"{message}, or ask the platform team"
 
 
+def fault(spec: InferenceServiceSpec, settings: Settings, claims: Mapping[str, Labels] | None = None) -> Finding | None:
+    """Why the operator does not act on a spec that the API server took: the settings, or an image that is too old."""
+    if finding := refused(spec, settings, claims):
+        return finding
+    image = spec.image or settings.default_image(spec.accelerator.resource)
+    said = not_in_image(spec.model_copy(update={"image": image}))
+    return (Reason.IMAGE_TOO_OLD, said) if said else None
+
+
 def first_refused(question: Question) -> tuple[Rule, Refused] | None:
     """The first rule that a spec does not keep, and what of it."""
     return next(((rule, found) for rule in RULES if (found := rule.refuses(question))), None)
@@ -94,6 +105,17 @@ def _remote_code(question: Question) -> Refused | None:
     if not question.spec.model.trust_remote_code or question.allowed.allow_trust_remote_code:
         return None
     return Refused("model.trustRemoteCode", "use a model that vLLM knows without it")
+
+
+def _request_logs(question: Question) -> Refused | None:
+    if question.allowed.allow_request_logs:
+        return None
+    for one in question.spec.extra_args or ():
+        flag = one.split("=", 1)[0]
+        # --no-enable-log-requests only says aloud what vLLM does anyway.
+        if flag in REQUEST_LOGS:
+            return Refused(f"{flag} in extraArgs, which writes what clients send into the log,", "leave it out")
+    return None
 
 
 def _hub_uris(spec: InferenceServiceSpec) -> Iterator[str]:
@@ -203,6 +225,7 @@ def _media_domain(question: Question) -> Refused | None:
 RULES = (
     Rule("allowedImages", Reason.IMAGE_NOT_ALLOWED, _image),
     Rule("allowTrustRemoteCode", Reason.REMOTE_CODE_NOT_ALLOWED, _remote_code),
+    Rule("allowRequestLogs", Reason.REQUEST_LOGS_NOT_ALLOWED, _request_logs),
     Rule("allowedHubOrganisations", Reason.HUB_ORGANISATION_NOT_ALLOWED, _organisation),
     Rule("allowedModelImages", Reason.MODEL_IMAGE_NOT_ALLOWED, _model_image),
     Rule("allowedClaims", Reason.CLAIM_NOT_ALLOWED, _claim),

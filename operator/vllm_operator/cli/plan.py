@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from ..api.spec import AUTO, InferenceServiceSpec
-from ..assess.policy import refused
+from ..assess.policy import fault
 from ..planner import accelerators
 from ..planner.accelerators import Gpu, by_price, priced
 from ..planner.alternatives import advice, hints
@@ -120,7 +120,7 @@ def _compared(asked: _Question) -> tuple[str, bool | None]:
 
 def _refusal(asked: _Question) -> Iterator[str]:
     """What the operator would say instead of making pods, by the settings that are given or its defaults."""
-    if finding := refused(asked.spec, asked.settings):
+    if finding := fault(asked.spec, asked.settings):
         yield f"no pods would be made ({finding[0]}): {finding[1]}"
 
 

@@ -171,12 +171,19 @@ def _resources(spec: InferenceServiceSpec) -> Manifest:
     cpu = (requests.cpu if requests else None) or cpu_limit or str(2 + count)
     memory = (requests.memory if requests else None) or memory_limit or gibibytes((8 + 4 * count) * GiB)
     devices = _devices(spec)
+    disk, disk_limit = (given.ephemeral_storage if given else None for given in (requests, limits))
     return {
         "claims": [{"name": CLAIM}] if spec.accelerator.device_class else None,
-        "requests": {"cpu": cpu, "memory": gibibytes(bytes_of(memory) + memory_beside_bytes(spec)), **devices},
+        "requests": {
+            "cpu": cpu,
+            "memory": gibibytes(bytes_of(memory) + memory_beside_bytes(spec)),
+            "ephemeral-storage": disk,
+            **devices,
+        },
         "limits": {
             "cpu": cpu_limit,
             "memory": gibibytes(whole) if (whole := memory_limit_bytes(spec)) else None,
+            "ephemeral-storage": disk_limit,
             **devices,
         },
     }

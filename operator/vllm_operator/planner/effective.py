@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ..api import InferenceServiceSpec
 from ..api.base import bytes_of
+from ..api.tuning import Compilation, Tuning
 from .accelerators import GIB, Gpu
 from .quantization import kv_dtype_of
 from .shapes import Cached, ModelShape
@@ -77,7 +78,9 @@ class EngineSettings:
     capability: tuple[int, int]
     """CUDA's compute capability; (0, 0) where there is none, or it is not known."""
     most_graph_tokens: int | None = None
-    """The largest batch that graphs are captured for, where the user sets it."""
+    """The largest batch that graphs are captured for, where the user sets it; 0: there are none."""
+    tuned: str = ""
+    """Fields of the spec by which vLLM takes other memory than what was measured; "" for none."""
 
     @property
     def release(self) -> Release:
@@ -134,8 +137,25 @@ def engine_of(spec: InferenceServiceSpec, model: ModelShape, gpu: Gpu) -> Engine
         on_cpu=on_cpu,
         planned=planned,
         capability=gpu.capability,
-        most_graph_tokens=_extra(spec, "max-cudagraph-capture-size"),
+        most_graph_tokens=_most_graph_tokens(spec),
+        tuned=_tuned(spec),
     )
+
+
+def _most_graph_tokens(spec: InferenceServiceSpec) -> int | None:
+    """Tokens of the largest batch with a graph, where the user says so; 0: there are no graphs."""
+    compilation = (spec.tuning.compilation if spec.tuning else None) or Compilation()
+    sizes, most = compilation.cudagraph_capture_sizes, compilation.max_cudagraph_capture_size
+    if compilation.cudagraph_mode == "NONE":
+        return 0
+    return max(sizes) if sizes else _extra(spec, "max-cudagraph-capture-size") if most is None else most
+
+
+def _tuned(spec: InferenceServiceSpec) -> str:
+    """The fields by which vLLM takes other memory than what was measured."""
+    tuning = spec.tuning or Tuning()
+    named = {"tuning.compilation": tuning.compilation, "tuning.attention": tuning.attention}
+    return " and ".join(name for name, value in named.items() if value)
 
 
 def _extra(spec: InferenceServiceSpec, name: str) -> int | None:

@@ -86,7 +86,7 @@ def _of_gpu(case: Case) -> Iterator[Doubt]:
     if gpu.vendor == "nvidia" and gpu.capability == (0, 0):
         yield Doubt(0, f"the compute capability of {gpu.name} is not known, so {UNCHECKED}")
     if gpu.capability != MEASURED:
-        yield Doubt(0.15 * case.overhead.total, f"what vLLM itself takes was not measured on {gpu.name}")
+        yield Doubt(0.15 * case.overhead.total, f"{WHAT} was not measured on {gpu.name}")
     ranks = case.engine.ranks
     if ranks.data > 1 and case.model.experts:
         yield Doubt(GIB + 0.15 * case.overhead.total, "what engines of a pod exchange was not measured")
@@ -95,6 +95,7 @@ def _of_gpu(case: Case) -> Iterator[Doubt]:
         yield Doubt(256 * MIB)
 
 
+WHAT = "what vLLM itself takes"
 UNCHECKED = "rules on what the GPU can compute were not checked"
 
 
@@ -103,7 +104,7 @@ def _of_model(case: Case) -> Iterator[Doubt]:
     drafts = engine.speculative_tokens and engine.speculative_method != "ngram"
     if model.pooling or drafts:
         what = "models that do not generate" if model.pooling else "a draft model"
-        yield Doubt(0.15 * case.overhead.total, f"what vLLM itself takes was not measured with {what}")
+        yield Doubt(0.15 * case.overhead.total, f"{WHAT} was not measured with {what}")
     if drafts:
         whole = (
             engine.ranks.tensor if engine.draft_ranks == 1 else 1
@@ -112,5 +113,8 @@ def _of_model(case: Case) -> Iterator[Doubt]:
     if any(layer.cache and layer.cache.kind is Cached.LATENT for layer in model.layers):
         # Which tensors of MLA leave room for attention's parts was seen for two models.
         yield Doubt(0.3 * case.overhead.graphs)
+    if engine.tuned:
+        # Other graphs, other kernels: each has a workspace of its own.
+        yield Doubt(0.15 * case.overhead.total + case.overhead.graphs, f"{WHAT} was not measured with {engine.tuned}")
     if model.multimodal:
         yield Doubt(GIB, "the pass through the vision tower was not measured")

@@ -158,7 +158,7 @@ def plan(
 def _as_asked(spec: InferenceServiceSpec, model: ModelShape) -> ModelShape:
     """The model without its output head, where vLLM is to embed with it or to score (--runner pooling)."""
     words = " ".join(spec.extra_args or []).replace("=", " ").split()
-    pooling = any(pair == ("--runner", "pooling") for pair in pairwise(words))
+    pooling = any(pair == ("--runner", "pooling") for pair in pairwise(words)) or spec.model.classifier is not None
     return replace(model, pooling=True, tied=True) if pooling and not model.pooling else model
 
 

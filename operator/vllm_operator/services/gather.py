@@ -11,7 +11,7 @@ from ..api.reasons import Reason
 from ..api.resource import InferenceService, Key
 from ..api.spec import AUTO, InferenceServiceSpec
 from ..assess.fits import Inspection
-from ..assess.policy import named_claims, refused
+from ..assess.policy import fault, named_claims
 from ..assess.supply import supply
 from ..assess.terms import Terms
 from ..diagnosis import Autoscaler, Finding, asks_for_gpus
@@ -54,7 +54,7 @@ async def gather(
     if not evidence.spec_error and (settings := surroundings.settings).allowed_claims:
         written = parse(key, snapshot, memory, settings)[0].spec
         claims = await memory.claims.labels(named_claims(written))
-        evidence = replace(evidence, spec_error=refused(written, settings, claims))
+        evidence = replace(evidence, spec_error=fault(written, settings, claims))
     if evidence.spec_error:
         return evidence
     for reader in memory.readers:
@@ -163,4 +163,4 @@ def _parsed(key: Key, snapshot: ObjectSnapshot, settings: Settings) -> tuple[Inf
         unread = InferenceService(*key, snapshot.uid, snapshot.generation, _UNREADABLE)
         return unread, (Reason.INVALID, f"spec.{where}: {first['msg'].removeprefix('Value error, ')}")
     service = InferenceService(*key, snapshot.uid, snapshot.generation, spec)
-    return service, refused(spec, settings)
+    return service, fault(spec, settings)

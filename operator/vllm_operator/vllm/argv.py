@@ -12,6 +12,7 @@ from typing import Any
 from ..api import InferenceServiceSpec
 from ..api.base import bytes_of
 from ..api.fields import Passed, fields
+from ..api.flags.versions import needs
 from ..api.kv_cache import EVENTS_PORT, KvEvents
 from ..api.loading import LoaderOptions
 from ..api.speculation import Speculative
@@ -92,6 +93,7 @@ _CONVERTERS: dict[Passed, Callable[[Any], Any]] = {
     "bytes": bytes_of,
     "GiB": lambda quantity: f"{bytes_of(quantity) / 2**30:g}",
     "location": location,
+    "keys": lambda value: json.dumps(value.model_dump(exclude_none=True)),
     "JSON": _as_json,
     "loader": _loader_config,
     "presence": lambda _: True,
@@ -126,6 +128,12 @@ def _flags(spec: InferenceServiceSpec, commit: str | None) -> Iterator[str]:
         yield f"{_SWITCHES[value]}{flag}" if isinstance(value, bool) else f"--{flag}={value}"
 
 
+def _if_known(spec: InferenceServiceSpec, flag: str, value: str) -> list[str]:
+    """A flag of the operator's own, where the image's vLLM has it."""
+    said = f"{flag}={value}"
+    return [] if needs(said, spec.image) else [said]
+
+
 def argv(
     spec: InferenceServiceSpec, name: str, commit: str | None = None, media: Sequence[str] | None = None
 ) -> list[str]:
@@ -134,17 +142,19 @@ def argv(
     `media`: hosts that media may come from, where the spec names none; None: any. An empty list stands for no host.
     """
     arguments = [model_location(spec.model), "--served-model-name", *(spec.model.served_model_names or [name])]
-    arguments += ["--host=0.0.0.0", f"--port={PORT}", f"--shutdown-timeout={drain_timeout_seconds(spec)}"]
+    arguments += ["--host=0.0.0.0", f"--port={PORT}"]
+    # Where vLLM does not wait by itself after SIGTERM, the preStop hook has waited before it.
+    arguments += _if_known(spec, "--shutdown-timeout", str(drain_timeout_seconds(spec)))
     arguments += [f"--middleware={PurePosixPath(MIDDLEWARE_PATH).stem}.Middleware"]
     domains = media if spec.allowed_media_domains is None else spec.allowed_media_domains
     if domains is not None:
         arguments += ["--allowed-media-domains", *(domains or [NO_HOST])]
     # Probes and scrapes would fill the log that `kubectl logs` shows.
-    arguments += [f"--disable-access-log-for-endpoints=/health,/metrics,{READY},{STATE}"]
+    arguments += _if_known(spec, "--disable-access-log-for-endpoints", f"/health,/metrics,{READY},{STATE}")
     arguments += _flags(spec, commit)
     if whose := spec.model.format:
         arguments += [] if spec.model.load_format else [f"--load-format={whose}"]
-        arguments.append(f"--tokenizer-mode={whose}")
+        arguments += _if_known(spec, "--tokenizer-mode", whose)
     if engines(spec) > 1:
         # vLLM would start as many API processes: one alone knows all requests, and which engine has them.
         arguments.append("--api-server-count=1")

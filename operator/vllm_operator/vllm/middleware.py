@@ -72,7 +72,7 @@ class Middleware:
         self.looked_at = time.monotonic()
         self.started_with = _configuration()
         self.uid = UID_FILE.read_text().strip() if UID_FILE.is_file() else ""
-        self.requests = self.waiting = 0
+        self.requests = self.waiting = self.sockets = 0
         self.last_end = time.monotonic()
         self.watch = _Watch()
         MARK.unlink(missing_ok=True)
@@ -88,11 +88,12 @@ class Middleware:
         elif path in OPEN:
             await self._probe(path, scope, receive, _closing(send))
         else:
-            self.requests += 1
+            socket = scope["type"] == "websocket"
+            self.requests, self.sockets = self.requests + 1, self.sockets + socket
             try:
                 await self._serve(scope, receive, _closing(send))
             finally:
-                self.requests -= 1
+                self.requests, self.sockets = self.requests - 1, self.sockets - socket
                 self.last_end = time.monotonic()
 
     async def _serve(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -162,7 +163,8 @@ class Middleware:
     def _stalled(self, app: Any) -> float:
         """Seconds for which an engine has had requests and made no step: the one that has stood still longest."""
         figures = _figures()
-        held = _in_flight(app)
+        # What comes in over a WebSocket is with an engine while its client says nothing, and waits for no step.
+        held = [] if self.sockets else _in_flight(app)
         if len(held) == len(figures) > 1:
             waiting = dict(zip(figures, held, strict=True))
         else:  # with several engines, it is not known whose they are as long as one runs any

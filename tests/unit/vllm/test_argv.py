@@ -78,6 +78,16 @@ def test_a_flag_that_is_passed_otherwise_is_passed() -> None:
                 assert f"--{flag.name}" in names, f"spec.{field.path} says `otherwise`, but argv() does not pass it"
 
 
+def test_an_older_vllm_gets_no_flag_that_it_lacks() -> None:
+    def names(image: str) -> set[str]:
+        return {one.split("=")[0] for one in argv(spec_of(image=image), "test")}
+
+    now, before = names("vllm/vllm-openai:v0.32.0"), names("vllm/vllm-openai:v0.15.1")
+    assert now - before == {"--shutdown-timeout", "--disable-access-log-for-endpoints"}
+    assert names("vllm/vllm-openai:v0.17.1") == now - {"--shutdown-timeout"}
+    assert names("vllm/vllm-openai:nightly") == now
+
+
 @pytest.mark.parametrize(
     ("model", "told"),
     [

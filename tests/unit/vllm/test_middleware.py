@@ -270,6 +270,42 @@ def test_one_of_two_engines_that_hangs_is_named_while_the_other_serves(
     assert ready_after(300)[0] == 200
 
 
+def test_a_client_that_says_nothing_over_a_websocket_is_no_hang(
+    engine: tuple[Gauge, Histogram], monkeypatch: pytest.MonkeyPatch, files: Path
+) -> None:
+    _, now, vllms = in_two(monkeypatch, files)
+    engine[0].labels("0").set(0)
+    engine[0].labels("1").set(0)
+    vllms.state.engine_client.engine_core.engine_inflight[b"\1\0"] = 1
+    statuses: list[int] = []
+
+    async def note(message: Message) -> None:
+        statuses.extend([message["status"]] if "status" in message else [])
+
+    async def silent(scope: Message, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await asyncio.Event().wait()
+        await vllm(scope, receive, send)
+
+    async def talk() -> None:
+        app = Middleware(silent)
+        spoken = asyncio.ensure_future(app({"type": "websocket", "path": "/v1/realtime", "headers": []}, never, note))
+        probe: Message = {"type": "http", "method": "GET", "path": "/-/ready", "headers": [], "app": vllms}
+        for seconds in (0, 300, 300):
+            await asyncio.sleep(0)
+            now[0] += seconds
+            await app(probe, never, note)
+        spoken.cancel()
+        await asyncio.wait([spoken])
+        assert (app.sockets, app.requests) == (0, 0)
+
+    async def never() -> Message:
+        return {"type": "http.request"}
+
+    asyncio.run(talk())
+    assert statuses == [200, 200, 200]
+
+
 def test_without_knowing_whose_requests_are_an_engine_that_runs_some_is_watched(
     engine: tuple[Gauge, Histogram], monkeypatch: pytest.MonkeyPatch, files: Path
 ) -> None:

@@ -7,6 +7,7 @@ it is in standings.py, with the reason.
 
 from ..loading import ALLOWED as LOAD_FORMATS
 from ..loading import REFUSED as REFUSED_FORMATS
+from ..vocabulary import ATTENTION_BACKENDS, MOE_BACKENDS
 from .facts import facts
 
 # Flags whose value is a number, an URL, or JSON with nothing in it but numbers and words.
@@ -27,18 +28,6 @@ VALUES = (
     "stream-interval", "ubatch-size", "video-pruning-rate", "watermark",
 )  # fmt: skip
 
-# Of those that vLLM has for layers of language models.
-ATTENTION_BACKENDS = (
-    "FLASH_ATTN", "FLASH_ATTN_DIFFKV", "TRITON_ATTN", "TRITON_ATTN_DIFFKV", "TRITON_FLASH_ATTN", "ROCM_ATTN",
-    "ROCM_SEGMENTED_ATTN", "ROCM_AITER_MLA", "ROCM_AITER_TRITON_MLA", "ROCM_AITER_FA", "ROCM_AITER_MLA_SPARSE",
-    "XPU_MLA_SPARSE", "FLASHINFER", "TRITON_FLASHINFER", "FLASHINFER_MLA", "TOKENSPEED_MLA",
-    "FLASHINFER_MLA_SPARSE", "FLASHINFER_MLA_SPARSE_SM120", "FLASHINFER_MLA_SPARSE_SM90", "TRITON_MLA",
-    "CUTLASS_MLA", "FLASHMLA", "FLASHMLA_SPARSE", "FLASHMLA_SPARSE_DSV4", "FLASHINFER_MLA_SPARSE_DSV4",
-    "ROCM_FLASHMLA_SPARSE_DSV4", "FLASHMLA_SPARSE_DSV41", "FLASHINFER_MLA_SPARSE_DSV41", "FLASHMLA_MEGA_ATTN_DSV41",
-    "B12X", "FLASH_ATTN_MLA", "FLASH_ATTN_MLA_SPARSE", "MINIMAX_M3_SPARSE", "CUTLASS_MSA", "TRITON_MSA",
-    "FLEX_ATTENTION", "HPC_ATTN", "ROCM_AITER_UNIFIED_ATTN", "CPU_ATTN", "CPU_MLA", "AMX_MLA", "TURBOQUANT",
-    "ULTRAQUANT",
-)  # fmt: skip
 _MAMBA_DTYPES = ("auto", "bfloat16", "float16", "float32")
 # Flags that take one of a few words. Words that name a path or a plug-in are left out: a folder for generation-config,
 # CUSTOM for attention-backend, torchao for safetensors-load-strategy.
@@ -86,12 +75,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "mm-processor-device": ("auto", "cpu"),
     "mm-tensor-ipc": ("direct_rpc",),
     "model-impl": ("auto", "transformers", "vllm"),
-    "moe-backend": (
-        "auto", "aiter", "aiter_mega_moe", "aiter_triton_mxfp4_bf16", "b12x", "batched_triton", "cutlass", "deep_gemm",
-        "deep_gemm_mega_moe", "emulation", "flashinfer_b12x", "flashinfer_cutedsl", "flashinfer_cutlass",
-        "flashinfer_moe_ep_cutedsl", "flashinfer_moe_ep_mega_deep_gemm", "flashinfer_trtllm", "flydsl", "hpc",
-        "humming", "marlin", "rdna3", "triton", "triton_unfused",
-    ),
+    "moe-backend": MOE_BACKENDS,
     "optimization-level": ("0", "1", "2", "3"),
     "per-request-spec-decode-metrics": ("detailed", "none", "summary"),
     "performance-mode": ("balanced", "interactivity", "throughput"),
@@ -102,7 +86,10 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "sparse-indexer-topk-backend": (
         "auto", "aiter", "cooperative", "deep_select", "flashinfer", "per_row", "persistent", "torch",
     ),
-    "tokenizer-mode": ("auto", "hf", "slow", "mistral", "deepseek_v32", "deepseek_v4", "deepseek_v41"),
+    "tokenizer-mode": (
+        "auto", "hf", "slow", "mistral", "cohere", "deepseek_v32", "deepseek_v4", "deepseek_v41", "inkling",
+        "kimi_audio", "kimi_k3",
+    ),
     "tool-strict-level": ("auto", "function", "parameter"),
     "uvicorn-log-level": ("critical", "debug", "error", "info", "trace", "warning"),
     "video-pruning-method": ("evs", "vidcom2"),
@@ -126,13 +113,12 @@ SWITCHES = (
     "use-fp64-gumbel", "use-tqdm-on-load",
 )  # fmt: skip
 # Flags that the platform team allows by a setting, as they write prompts and answers, which are private, into the log.
-BY_SETTING = dict.fromkeys(
-    ("enable-log-deltas", "enable-log-outputs", "enable-log-requests", "max-log-len"), "allowRequestLogs"
-)
+REQUEST_LOGS = ("--enable-log-deltas", "--enable-log-outputs", "--enable-log-requests", "--max-log-len")
 # Words that vLLM takes and we do not: they name a path, a plug-in or Ray, or are for what is refused as a whole.
 LEFT_OUT = {
-    "attention-backend": ("CUSTOM", "TORCH_SDPA", "NO_ATTENTION"),
+    "attention-backend": ("CUSTOM",),
     "load-format": tuple(word for word in REFUSED_FORMATS if word != "mistral"),
+    "mm-tensor-ipc": ("torch_shm",),
     "runner": ("draft",),
     "safetensors-load-strategy": ("torchao",),
 }

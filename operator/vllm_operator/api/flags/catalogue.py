@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from ..fields import fields
-from .allowed import BY_SETTING, CHOICES, SWITCHES, VALUES
+from .allowed import CHOICES, REQUEST_LOGS, SWITCHES, VALUES
 from .facts import Fact, Kind, facts
 from .standings import GONE, MEANT_BY_FIELD, OWNED, REFUSED, VERSION
 
@@ -97,8 +97,7 @@ def field_of_flag(spec: type[BaseModel]) -> dict[str, str]:
     carried: dict[str, str] = {}
     for name, path in fields_by_flag(spec).items():
         long = [other for other in known[name].also if other.startswith("--")]
-        off = known[name].negative
-        carried |= dict.fromkeys([name, *([off] if off else []), *long], path)
+        carried |= dict.fromkeys([one for one in (name, known[name].negative, *long) if one], path)
     return dict(sorted(carried.items()))
 
 
@@ -141,5 +140,5 @@ def _entry(fact: Fact, found: list[Standing], field: str | None) -> Entry:
         standing=found[0],
         field=field,
         says=says,
-        setting=BY_SETTING.get(bare),
+        setting="allowRequestLogs" if fact.name in REQUEST_LOGS else None,
     )

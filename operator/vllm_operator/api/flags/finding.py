@@ -9,8 +9,8 @@ from .standings import VERSION
 CATALOGUE = entries(InferenceServiceSpec)
 """Every flag of the pinned vLLM and every one that is gone, by its full name."""
 
+MOST_SHOWN = 6
 _SPELLINGS = {spelling: entry for entry in CATALOGUE.values() for spelling in entry.spellings}
-_SHOWN = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,5 +66,5 @@ def _abbreviated(name: str) -> str:
         return there[0]
     if not there or len(name) <= len("--"):
         raise UnknownFlagError(f"{name} is not a flag of vLLM {VERSION}: see docs/flags.md for those that there are")
-    shown = ", ".join(sorted(there)[:_SHOWN]) + (", ..." if len(there) > _SHOWN else "")
+    shown = f"one of {len(there)} flags" if len(there) > MOST_SHOWN else " or ".join(there)
     raise UnknownFlagError(f"{name} could be {shown}: write the full name")

@@ -19,10 +19,7 @@ _TLS = (
     "is not for pods, which speak plain HTTP inside the cluster: end TLS at a gateway or Ingress, or let a service "
     "mesh encrypt what goes to the pods"
 )
-_IMAGE = (
-    "loads code by its name: put it into an image of your own, as a Python package with an entry point of "
-    "vllm.general_plugins, and ask the platform team to allow the image"
-)
+_CODE = "loads code by its name: leave it out, or ask the platform team for an image that does it without the flag"
 _PARSER = (
     "loads Python code from a file: build an image whose Python packages register the parser (entry point "
     "vllm.general_plugins), ask the platform team to allow it, and name the parser in toolCallParser or reasoningParser"
@@ -44,7 +41,7 @@ _CONNECTOR = (
     "LLMInferenceService for that; for KV cache in host memory use kvCache.cpuOffload, for events kvCache.events"
 )
 _OFFLOAD = "moves weights to host memory, which no plan counts: leave it out and use weightsCpuOffloadPerGPU"
-_FILES = "names a file or folder of the pod: leave it out"
+_FILES = "is about files of scales in the pod: leave it out, scales are worked out as the model runs"
 _PROFILER = "is for profiling, writes files and slows vLLM down: leave it out, and profile outside the cluster"
 
 OWNED: dict[str, tuple[str, ...]] = {
@@ -66,6 +63,7 @@ OWNED: dict[str, tuple[str, ...]] = {
 
 # Fields that stand for flags which they do not pass: --spec-tokens is one key of --speculative-config.
 MEANT_BY_FIELD = {
+    "cudagraph-capture-sizes": "tuning.compilation.cudagraphCaptureSizes",
     "spec-method": "speculative.method",
     "spec-model": "speculative.model",
     "spec-tokens": "speculative.numSpeculativeTokens",
@@ -73,9 +71,13 @@ MEANT_BY_FIELD = {
 
 REFUSED: dict[str, tuple[str, ...]] = {
     _ONE_NODE: (
-        "headless", "master-addr", "master-port", "nnodes", "node-rank", "prefill-context-parallel-size",
-        "ray-workers-use-nsight",
+        "headless", "master-addr", "master-port", "nnodes", "node-rank", "ray-workers-use-nsight",
     ),
+    "takes GPUs beside those that the spec counts: leave it out and use tensorParallelSize": (
+        "prefill-context-parallel-size",
+    ),
+    "takes more of /dev/shm than the pod has: leave it out": ("enable-shm-tensor-arena",),
+    "passes free settings to plug-ins of other hardware: leave it out": ("additional-config",),
     _RANKS: (
         "data-parallel-address", "data-parallel-backend", "data-parallel-external-lb", "data-parallel-hybrid-lb",
         "data-parallel-multi-port-external-lb", "data-parallel-rank", "data-parallel-rpc-port",
@@ -105,10 +107,11 @@ REFUSED: dict[str, tuple[str, ...]] = {
         "enable-ssl-refresh", "ssl-ca-certs", "ssl-cert-reqs", "ssl-certfile", "ssl-ciphers", "ssl-keyfile",
     ),
     _PARSER: ("reasoning-parser-plugin", "tool-parser-plugin"),
-    _IMAGE: (
-        "io-processor-plugin", "logits-processors", "model-class-overrides", "scheduler-cls", "worker-cls",
-        "worker-extension-cls",
-    ),
+    "loads code by its name: build an image whose Python packages register the model (entry point "
+    "vllm.general_plugins), and ask the platform team to allow it": ("model-class-overrides",),
+    "loads code by its name: build an image whose Python packages have it (entry point vllm.logits_processors), and "
+    "ask the platform team to allow it": ("logits-processors",),
+    _CODE: ("io-processor-plugin", "scheduler-cls", "worker-cls", "worker-extension-cls"),
     _NO_SERVER: ("grpc", "grpc-port", "uds"),
     _TRUSTED: ("trust-request-chat-template", "trust-request-mm-kwargs"),
     _TENSORS: ("enable-mm-embeds", "enable-prompt-embeds"),
@@ -142,13 +145,13 @@ REFUSED: dict[str, tuple[str, ...]] = {
     ),
     _MEMORY: (
         "dcp-q-replicate", "enable-cumem-allocator", "enable-mixed-moe-lora-format", "enable-moe-shared-loras",
-        "enable-shm-tensor-arena", "enable-tower-connector-lora", "engram-config", "eplb-config",
+        "enable-tower-connector-lora", "engram-config", "eplb-config",
         "kv-cache-dtype-skip-layers", "lora-target-modules", "mm-ipc-gpu-memory-gb", "replayssm-buffer-len",
         "specialize-active-lora", "swa-bounded-replay", "use-replayssm",
     ),
     "decides how text diffusion models decode, which no plan knows: leave it out": ("diffusion-config",),
     "marks the text that is generated, with a key that would stand in the pod: leave it out": ("watermark-config",),
-    _PLAIN_FLAGS: ("additional-config", "ir-op-priority", "kernel-config"),
+    _PLAIN_FLAGS: ("ir-op-priority", "kernel-config"),
     "may name a file: leave it out, and set VLLM_LOGGING_LEVEL in env": ("log-config-file", "logging-config"),
     _FILES: (
         "mm-encoder-fp8-scale-path", "mm-encoder-fp8-scale-save-margin", "mm-encoder-fp8-scale-save-path",
@@ -157,18 +160,10 @@ REFUSED: dict[str, tuple[str, ...]] = {
     _WEIGHTS: (
         "ignore-patterns", "pt-load-map-location",
     ),
-    "passes any Python class or key to the model's config: leave it out, and put the keys into the checkpoint's "
-    "config.json": ("hf-overrides",),
-    "takes JSON that may name code or files: use extraArgs with --attention-backend": ("attention-config",),
-    "takes JSON that may name code or files: use extraArgs with --max-cudagraph-capture-size, or enforceEager": (
-        "compilation-config", "cudagraph-capture-sizes",
-    ),
-    "takes JSON that may name a file: leave it out, vLLM chooses by the request": ("structured-outputs-config",),
-    "has no field: leave it out, thinking has vLLM's own limits": ("reasoning-config",),
 }  # fmt: skip
 
 # Flags that vLLM had in 0.6 to 0.31, with what replaces them, as it follows "gone from vLLM 0.32: ".
-_GUIDED = "leave it out, vLLM chooses by the request"
+_GUIDED = "leave it out, vLLM chooses by the request; or use tuning.structuredOutputs"
 _SPECULATION = "use the field speculative, which has all of vLLM's settings"
 GONE: dict[str, tuple[str, ...]] = {
     "leave it out, requests are not logged unless asked for": ("disable-log-requests",),
@@ -181,11 +176,12 @@ GONE: dict[str, tuple[str, ...]] = {
     ),
     "leave it out; for KV cache in host memory use kvCache.cpuOffload": ("swap-space",),
     "leave it out, scales come from the checkpoint": ("calculate-kv-scales", "quantization-param-path"),
-    "leave it out, or use extraArgs with --max-cudagraph-capture-size": (
+    "leave it out, or use tuning.compilation.cudagraphCaptureSizes": (
         "cuda-graph-sizes", "max-context-len-to-capture", "max-seq-len-to-capture",
     ),
     "leave it out, accelerator decides it": ("device",),
     "leave it out, the API server has a process of its own": ("disable-frontend-multiprocessing",),
+    "leave it out, or use extraArgs with --mm-processor-cache-gb": ("mm-cache-preprocessor",),
     "use extraArgs with --mm-processor-cache-gb=0": ("disable-mm-preprocessor-cache",),
     "use extraArgs with --mm-encoder-tp-mode=data": ("enable-multimodal-encoder-data-parallel",),
     "leave it out, vLLM chooses the kernel": ("enable-bf16x3-router-gemm",),
