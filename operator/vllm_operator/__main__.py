@@ -36,6 +36,8 @@ def _execute(arguments: argparse.Namespace) -> None:
             _render(arguments)
         case "plan":
             _plan(arguments)
+        case "import":
+            _import(arguments)
         case "status" | "logs" | "classes":
             _fleet(arguments)
         case "inspect":
@@ -88,6 +90,18 @@ def _plan(arguments: argparse.Namespace) -> NoReturn:
         print(printable(f"{arguments.prog}: {error}"), file=sys.stderr)
         sys.exit(BAD_INPUT)
     print(printable(text), flush=True)
+    sys.exit(status)
+
+
+def _import(arguments: argparse.Namespace) -> NoReturn:
+    from .cli.importing import command
+    from .cli.importing.documents import ImportInputError
+
+    try:
+        status = command.run(arguments)
+    except ImportInputError as error:
+        print(printable(f"{arguments.prog}: {error}"), file=sys.stderr)
+        sys.exit(BAD_INPUT)
     sys.exit(status)
 
 

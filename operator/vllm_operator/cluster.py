@@ -127,16 +127,16 @@ class Cluster:
             return ""
         return limits.cut_lines(text[-limits.LOG_BYTES :].decode(errors="replace"))
 
-    async def read_events(self, namespace: str, uid: str) -> tuple[PodEvent, ...]:
-        """The Events about the object of this uid; none where they cannot be read.
+    async def read_events(self, namespace: str, about: str) -> tuple[PodEvent, ...]:
+        """The Events about an object, by a field selector like involvedObject.uid=U; none where they cannot be read.
 
         Raises OverLimitError where they are larger than Kubernetes' own.
         """
-        query = [("fieldSelector", f"involvedObject.uid={uid}"), ("limit", str(limits.EVENTS))]
+        query = [("fieldSelector", about), ("limit", str(limits.EVENTS))]
         try:
             text = await self._body("get", path("Event", namespace), most=limits.EVENTS_BYTES, query_params=query)
         except (RefusedError, GoneError, UnavailableError) as error:
-            log.info("no Events of %s in %s: %s", uid, namespace, error)
+            log.info("no Events of %s in %s: %s", about, namespace, error)
             return ()
         return snapshots(limits.parsed(text.decode(), "the list", limits.EVENTS_BYTES)["items"])
 

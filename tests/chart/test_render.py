@@ -60,7 +60,7 @@ def test_all_values_means_all() -> None:
         ("watchNamespaces=team-a", "watchNamespaces"),
         ("settings.hubEndpiont=https://hub.example.com", "hubEndpiont"),
         ("settings.watchNamespaces[0]=team-a", "watchNamespaces"),
-        ("settings.images.rocm=x", "rocm"),
+        ("settings.images.tpu=x", "tpu"),
         ("settings.workers=0", "workers"),
         ("settings.engineMetrics=sometimes", "engineMetrics"),
         ("image.digest=sha256:0123", "digest"),

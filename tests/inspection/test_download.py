@@ -149,7 +149,7 @@ def test_a_full_volume_is_told_before_anything_is_fetched(here: pytest.MonkeyPat
     with hub({NAME: Repository(FILES)}) as served:
         of_hub(here, served)
         usage = type("Usage", (), {"free": 100})
-        here.setattr(fetch.shutil, "disk_usage", lambda _: usage)
+        here.setattr("shutil.disk_usage", lambda _: usage)
         assert download(order(tmp_path), tmp_path / "report", Paused()) == 1
         assert not [asked for asked in served.asked if "resolve" in asked]
     error = failure((tmp_path / "report").read_text())

@@ -29,10 +29,9 @@ VALUES: dict[str, tuple[Any, Any]] = {
     "architectures": (["OneForSequenceClassification"], ["TwoForSequenceClassification"]),
     "cudagraphCaptureSizes": ([1, 2], [1, 4]),
     "compileSizes": ([1, 2], [1, 4]),
+    "splittingOps": (["vllm::one"], ["vllm::two"]),
     "customOps": (["+one"], ["-two"]),
     "passConfig": ({"eliminate_noops": True}, {"eliminate_noops": False}),
-    "tuning.attention.backend": ("FLASH_ATTN", "FLASHINFER"),
-    "tuning.attention.mlaPrefillBackend": ("FLASH_ATTN", "FLASHINFER"),
     "speculative.maxModelLen": (4096, 8192),
     "maxModelLen": (4096, "auto"),
     "tensorParallelSize": (1, 2),
@@ -42,6 +41,7 @@ VALUES: dict[str, tuple[Any, Any]] = {
     "kvCache.offloadBackend": ("native", "lmcache"),  # to vLLM's parser; the CRD takes the first
     "weightsCpuOffloadPerGPU": ("1Gi", "10Gi"),
     "accelerator.resource": ("nvidia.com/gpu", "amd.com/gpu"),
+    "accelerator.rdma.resource": ("rdma/hca", "rdma/ib"),
     "autoscaling.minReplicas": (1, 2),
     "autoscaling.maxReplicas": (1, 2),
     "autoscaling.targets.waitingRequests": (5, 6),
@@ -72,8 +72,11 @@ COMPANIONS: dict[str, Schema] = {
     "matchExpressions": {"values": ["one"]},
     "matchFields": {"key": "metadata.name", "values": ["one"]},
     "tolerations": {"key": "one"},
+    "disableAnyWhitespace": {"backend": "guidance"},
+    "disableAdditionalProperties": {"backend": "guidance"},
     "tolerationSeconds": {"effect": "NoExecute"},
     "triggers": {"provider": "KEDA"},
+    "deviceSelector": {"deviceClass": "one"},
 }
 # What becomes of those that do not arrive as they are written.
 ARRIVED: dict[str, tuple[Any, Any]] = {
@@ -95,11 +98,20 @@ ARRIVED: dict[str, tuple[Any, Any]] = {
     "kvCache.events.replayPort": ("tcp://*:1024", "tcp://*:1025"),
     "accelerator.resource": ({"nvidia.com/gpu": "1"}, {"amd.com/gpu": "1"}),
     "accelerator.product": ({"nvidia.com/gpu.product": "one"}, {"nvidia.com/gpu.product": "two"}),
+    "accelerator.count": ({"nvidia.com/gpu": "1"}, {"nvidia.com/gpu": "2"}),
+    "accelerator.deviceClass": ('{"count": 1, "deviceClassName": "one"}', '{"count": 1, "deviceClassName": "two"}'),
+    "accelerator.deviceSelector": (
+        '{"count": 1, "deviceClassName": "one", "selector": "one"}',
+        '{"count": 1, "deviceClassName": "one", "selector": "two"}',
+    ),
+    "accelerator.rdma.resource": ({"rdma/hca": "1"}, {"rdma/ib": "1"}),
+    "accelerator.rdma.count": ({"rdma/hca": "1"}, {"rdma/hca": "2"}),
     "autoscaling.provider": (None, "Deployment"),
     "autoscaling.targets.waitingRequests": ("5", "6"),
     "autoscaling.targets.runningRequests": ("100", "200"),
     "autoscaling.targets.kvCacheUtilizationPercent": ("700m", "800m"),
     "autoscaling.targets.timeToFirstTokenMilliseconds": ("1", "2500m"),
+    "tuning.compilation.mode": (0, 1),  # vLLM's numbers
     "accelerator.memory": (8 * 2**30, 16 * 2**30),
     "planPolicy": (True, False),
     "suspend": (0, 1),

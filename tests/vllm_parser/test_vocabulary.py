@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 
 from support.real_vllm.environment import Parser
-from vllm_operator.api import environment, flags, loading, vocabulary
+from vllm_operator.api import environment, flags, loading, tuning, vocabulary
 from vllm_operator.api.flags.allowed import LEFT_OUT
 from vllm_operator.api.flags.catalogue import GONE_SAYS
 from vllm_operator.api.flags.facts import facts
@@ -61,7 +61,9 @@ def test_flags_that_load_code_are_not_on_the_list(vllm: Parser) -> None:
     # Those of formats take words that are known, and a name of code is none of them.
     by_words = {"--load-format", "--config-format"}
     assert by_words <= {*flags.EXTRA_CHOICE_FLAGS}
-    assert not dangerous & {*flags.EXTRA_VALUE_FLAGS, *flags.EXTRA_SWITCH_FLAGS} - by_words
+    # A path of requests, and a number of labels.
+    harmless = {"--root-path", "--max-lora-cls-labels"}
+    assert not dangerous & {*flags.EXTRA_VALUE_FLAGS, *flags.EXTRA_SWITCH_FLAGS} - by_words - harmless
 
 
 def test_load_formats_are_those_of_vllm(vllm: Parser) -> None:
@@ -128,7 +130,7 @@ def test_words_that_the_parser_does_not_check(vllm: Parser) -> None:
     assert set(flags.EXTRA_CHOICE_FLAGS["--attention-backend"]) < set(backends)
     assert "CUSTOM" in backends
     assert set(flags.EXTRA_CHOICE_FLAGS["--mm-encoder-attn-backend"]) < set(backends)
-    assert set(flags.EXTRA_CHOICE_FLAGS["--tokenizer-mode"]) < set(modes)
+    assert set(flags.EXTRA_CHOICE_FLAGS["--tokenizer-mode"]) <= set(modes)
 
 
 def test_an_abbreviation_would_reach_the_flag(vllm: Parser) -> None:
@@ -167,6 +169,23 @@ def test_words_and_keys_of_speculation(vllm: Parser) -> None:
     assert set(vocabulary.MOE_BACKENDS) == set(vllm.facts["flags"]["--moe-backend"]["choices"])
     assert set(get_args(vocabulary.DraftSampleMethod)) == set(vllm.facts["draftSampleMethods"])
     assert set(get_args(vocabulary.RejectionSampleMethod)) == set(vllm.facts["rejectionSampleMethods"]) - {"synthetic"}
+
+
+def test_words_of_tuning_are_all_that_vllm_has_but_code_and_cpus(vllm: Parser) -> None:
+    known = vllm.facts["tuning"]
+    assert set(vocabulary.PASSES) == set(known["passes"])
+    assert set(get_args(vocabulary.MlaPrefillBackend)) == set(known["mlaPrefillBackends"]) - {
+        "CUSTOM", "CPU", "ZEN_CPU"
+    }  # fmt: skip
+    for model, key, words in (
+        (tuning.Compilation, "mode", known["modes"]),
+        (tuning.Compilation, "cudagraph_mode", known["cudagraphModes"]),
+        (tuning.Attention, "indexer_kv_dtype", known["indexerTypes"]),
+        (tuning.Attention, "minimax_m3_msa_decode_backend", known["msaBackends"]),
+        (tuning.StructuredOutputs, "backend", known["structuredOutputs"]),
+    ):
+        literal, _ = get_args(model.model_fields[key].annotation)
+        assert set(get_args(literal)) == set(words), key
 
 
 def test_block_sizes(vllm: Parser) -> None:

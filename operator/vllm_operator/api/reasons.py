@@ -80,11 +80,15 @@ class Reason(StrEnum):
         "the setting allowedPodLabels does not have a key of pod.labels: leave it out")
     POD_ANNOTATION_NOT_ALLOWED = ("PodAnnotationNotAllowed", _SPEC, LASTS,
         "the setting allowedPodAnnotations does not have a key of pod.annotations: leave it out")
+    RDMA_NOT_ALLOWED = ("RdmaNotAllowed", _SPEC, LASTS,
+        "the setting allowedRdmaResources does not have the resource of accelerator.rdma: leave it out")
     TRIGGER_NOT_ALLOWED = ("TriggerNotAllowed", _SPEC, LASTS,
         "the setting allowedTriggers does not have the type of a trigger: use autoscaling.targets")
     MEDIA_DOMAIN_NOT_ALLOWED = ("MediaDomainNotAllowed", _SPEC, LASTS,
         "the setting allowedMediaDomains does not have a host of allowedMediaDomains: leave it out")
 
+    DEVICE_CLAIMS_UNSERVED = ("DeviceClaimsUnserved", _SPEC, LASTS,
+        "accelerator.deviceClass needs the API resource.k8s.io/v1, which the cluster does not serve: remove it")
     NODES_UNREADABLE = ("NodesUnreadable", _SPEC, LASTS,
         "tensorParallelSize is auto, and the operator may not read nodes: set a number")
 
@@ -115,6 +119,8 @@ class Reason(StrEnum):
         "the KV cache that is left is too small for one sequence of full length: lower maxModelLen")
     SHARE_TOO_LARGE = ("GpuMemoryUtilizationTooLarge", _FIT, LASTS,
         "vLLM would find less memory free than its share: lower kvCache.gpuMemoryUtilizationPercent")
+    SLICES = ("GpuIsShared", _FIT, LASTS,
+        "a slice of a GPU is not a whole one: slices serve no model together, and more of them than one GPU has none")
     UNKNOWN_ARCHITECTURE = ("ArchitectureNotPlanned", _FIT, LASTS,
         "the planner does not know the model's architecture, so it cannot say")
     UNKNOWN_QUANTIZATION = ("QuantizationNotPlanned", _FIT, LASTS,
@@ -266,6 +272,8 @@ class Reason(StrEnum):
         "the node cannot set the pod up: see the message, most often its network or runtime class")
     PODS_REFUSED = ("PodsRefused", _PODS | _SCALING, LASTS,
         "Kubernetes refuses to create the pods: see the message")
+    ADMISSION_FAILED = ("AdmissionFailed", _PODS | _SCALING, PASSES,
+        "a webhook, or the API server, fails as an object is made: Kubernetes or the operator tries again")
     QUOTA_EXCEEDED = ("QuotaExceeded", _PODS | _SCALING, PASSES,
         "the namespace's ResourceQuota is used up: scale another service down, or have it raised")
     EVICTED = ("Evicted", _PODS, PASSES,
@@ -288,6 +296,8 @@ class Reason(StrEnum):
         "no node has the labels that the pod asks for: check accelerator.product and pod.nodeSelector")
     UNTOLERATED_TAINTS = ("UntoleratedTaints", _PODS | _SCALING, PASSES,
         "all fitting nodes have taints: add them to pod.tolerations")
+    QUEUED = ("HeldByQueue", _PODS | _SCALING, PASSES,
+        "a queue holds the pods back, and lets them go when it is their turn: see its words in the message")
     UNSCHEDULABLE = ("Unschedulable", _PODS | _SCALING, PASSES,
         "no node takes the pod: see the scheduler's words in the message")
 

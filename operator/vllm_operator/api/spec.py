@@ -9,6 +9,7 @@ from pydantic import Field, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
+from .accelerator import SPEC_RULES as ACCELERATOR_RULES
 from .accelerator import Accelerator
 from .autoscaling import Autoscaling
 from .base import RULES, ApiModel, Bytes, Form, KeyRef, Limits, optional, required, rule, with_rules
@@ -20,6 +21,7 @@ from .loading import SHARED_FLAGS_RULE
 from .model import ChatTemplate, Lora, Model
 from .network import MediaDomain, NetworkPolicySettings
 from .pod import PodSettings, Resources
+from .rollout import Rollout
 from .speculation import Speculative
 from .storage import STORE_RULE, Cache
 from .tuning import TUNING_RULES, Tuning
@@ -46,56 +48,6 @@ ServingClassName = Annotated[
     Limits(max_length=63),  # it is a label of the pods
     Form(r"([a-z0-9]([-a-z0-9]*[a-z0-9])?)?", 'must be the name of a ServingClass: a-z, 0-9 and -, or "" for none'),
 ]
-
-
-STEPS_RULE = rule(
-    "!has(self.maxUnavailable) || self.maxUnavailable > 0 || (has(self.maxSurge) && self.maxSurge > 0)",
-    "with rollout.maxSurge and rollout.maxUnavailable both 0 no pod could be replaced: set maxSurge to 1, "
-    "where GPUs are spare, or maxUnavailable to 1",
-)
-
-
-class Rollout(ApiModel):
-    """How changes reach the pods, and how pods end."""
-
-    model_config = with_rules(STEPS_RULE)
-
-    max_surge: int | None = optional(
-        "Pods that a rollout may start beyond the number asked for, on GPUs that are spare (default 0). With 1, a "
-        "single replica serves until its successor does.",
-        1,
-        rolls=False,
-        ge=0,
-        le=1000,
-    )
-    max_unavailable: int | None = optional(
-        "Pods that a rollout may take away before their successors serve (default: 1, or 0 with a maxSurge).",
-        1,
-        rolls=False,
-        ge=0,
-        le=1000,
-    )
-    drain_timeout_seconds: int | None = optional(
-        "Seconds that requests in flight get to finish when a pod ends (default 120); then they are cut.",
-        120,
-        flag=Flag("shutdown-timeout", "otherwise"),
-        ge=1,
-        le=86400,
-    )
-    restarted_at: (
-        Annotated[
-            str,
-            Limits(max_length=40),
-            Form(
-                r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})",
-                "must be a time like 2026-11-24T12:00:00Z",
-            ),
-        ]
-        | None
-    ) = optional(
-        "A time (RFC 3339). Changing it renders the pods anew, with the operator's current defaults, and rolls them.",
-        "2026-11-24T12:00:00Z",
-    )
 
 
 class _AllowList:
@@ -181,6 +133,7 @@ SPEC_RULES = (
     *TUNING_RULES,
     CPU_WEIGHTS_RULE,
     AUTO_ON_CPU_RULE,
+    *ACCELERATOR_RULES,
     rule(
         "!has(self.model.tokenSecretRef) || self.model.uri.startsWith('hf://')"
         " || (has(self.model.tokenizer) && self.model.tokenizer.uri.startsWith('hf://'))"

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from .base import ApiModel, Form, Limits, Rule, optional, rule, with_rules
 from .fields import Flag
-from .vocabulary import ATTENTION_BACKENDS, MLA_PREFILL_BACKENDS, PASSES
+from .vocabulary import PASSES, AttentionBackend, MlaPrefillBackend
 
 # A custom op of vLLM that is switched on or off, or all of them.
 CustomOp = Annotated[
@@ -18,10 +18,11 @@ CustomOp = Annotated[
     Limits(max_length=64),
     Form(r"all|none|[+-][a-z0-9_]+", "must be all, none, or the name of an op with + or - before it, like +rms_norm"),
 ]
-_BACKEND_RULE = rule(
-    f"self.upperAscii() in {list(ATTENTION_BACKENDS)!r}",
-    f"must be one of {', '.join(ATTENTION_BACKENDS)}",
-)
+SplittingOp = Annotated[
+    str,
+    Limits(max_length=128),
+    Form(r"[a-z0-9_]+::[A-Za-z0-9_.]+", "must be the name of an op of torch, like vllm::unified_attention"),
+]
 BatchSize = Annotated[int, Field(ge=1, le=65536)]
 
 
@@ -54,6 +55,12 @@ class Compilation(ApiModel):
         max_length=32,
         list_type="atomic",
     )
+    splitting_ops: list[SplittingOp] | None = optional(
+        "Ops at which the graph is cut into pieces; an empty list: nowhere.",
+        ["vllm::unified_attention_with_output"],
+        max_length=32,
+        list_type="atomic",
+    )
     compile_sizes: list[BatchSize] | None = optional(
         "Batches to compile kernels for.", [1, 8], max_length=64, list_type="set"
     )
@@ -71,20 +78,12 @@ class Compilation(ApiModel):
 class Attention(ApiModel):
     """How vLLM computes attention."""
 
-    backend: Annotated[str, Limits(max_length=64)] | None = optional(
+    backend: AttentionBackend | None = optional(
         "The backend, by vLLM's name; omitted: the fastest that the GPU and the model allow.",
         "FLASHINFER_MLA",
-        rules=[_BACKEND_RULE],
     )
-    mla_prefill_backend: Annotated[str, Limits(max_length=64)] | None = optional(
-        "The backend for prompts with multi-head latent attention.",
-        "FLASHINFER",
-        rules=[
-            rule(
-                f"self.upperAscii() in {list(MLA_PREFILL_BACKENDS)!r}",
-                f"must be one of {', '.join(MLA_PREFILL_BACKENDS)}",
-            )
-        ],
+    mla_prefill_backend: MlaPrefillBackend | None = optional(
+        "The backend for prompts with multi-head latent attention.", "FLASHINFER"
     )
     flash_attn_version: Literal[2, 3, 4] | None = optional("The version of FlashAttention.", 3)
     flash_attn_max_num_splits_for_cuda_graph: int | None = optional(

@@ -114,6 +114,7 @@ def plan_changes(evidence: Evidence, known: Known) -> Changes:
         children = [*children, job]
     if complete:
         steps += _prune(evidence, children, Pruned.LAST)
+        steps += _prune(evidence, children, Pruned.WITH_OLD_PODS) if not evidence.old_pods else []
     return Changes(template, rendered, withheld, bool(withheld and commit), held, tuple(steps))
 
 

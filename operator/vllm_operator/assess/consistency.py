@@ -6,7 +6,7 @@ rules, only we can tell. The sentences are those of the rules in api/: a test ho
 
 from collections.abc import Callable
 
-from ..api import accelerator, loading, pod, spec, storage, tuning
+from ..api import accelerator, loading, pod, rollout, spec, storage, tuning
 from ..api.base import Rule, bytes_of
 from ..api.fields import fields
 from ..api.flags.versions import engine_version, needs, too_old
@@ -39,8 +39,8 @@ def _shares_volume(given: InferenceServiceSpec) -> bool:
 
 
 def _can_roll(given: InferenceServiceSpec) -> bool:
-    rollout = given.rollout
-    return rollout is None or rollout.max_unavailable != 0 or bool(rollout.max_surge)
+    steps = given.rollout
+    return steps is None or steps.max_unavailable != 0 or bool(steps.max_surge)
 
 
 def _sets_once(given: InferenceServiceSpec) -> bool:
@@ -78,6 +78,14 @@ FIELDS = tuple(fields(InferenceServiceSpec))
 # Flags that the operator leaves out where vLLM lacks them: what their fields say holds all the same.
 OPTIONAL = ("shutdown-timeout",)
 
+_WHOLE_OR_CPU = (*accelerator.WHOLE, "cpu")
+
+
+def _one_rank(given: InferenceServiceSpec) -> bool:
+    sizes = (given.tensor_parallel_size, given.pipeline_parallel_size, given.data_parallel_size)
+    return all(size in (None, 1) for size in sizes)
+
+
 # Each rule between fields that a class can set, and whether a spec keeps it.
 CHECKS: tuple[tuple[Rule, Callable[[InferenceServiceSpec], bool]], ...] = (
     (
@@ -106,9 +114,27 @@ CHECKS: tuple[tuple[Rule, Callable[[InferenceServiceSpec], bool]], ...] = (
         tuning.GRAPHS_TWICE_RULE,
         lambda s: _compilation(s).max_cudagraph_capture_size is None or not _passes(s, "--max-cudagraph-capture-size"),
     ),
+    (accelerator.ONE_SLICE_RULE, lambda s: s.accelerator.resource in _WHOLE_OR_CPU or _one_rank(s)),
+    (
+        accelerator.AUTO_CLAIMS_RULE,
+        lambda s: not s.accelerator.device_class or s.tensor_parallel_size != spec.AUTO,
+    ),
+    (accelerator.ONE_RANK_RULE, lambda s: not s.accelerator.count or _one_rank(s)),
+    (
+        accelerator.COUNT_RULE,
+        lambda s: (
+            not s.accelerator.count
+            or (s.accelerator.resource in ("nvidia.com/gpu", accelerator.SHARED) and not s.accelerator.device_class)
+        ),
+    ),
+    (
+        accelerator.CLASS_RULE,
+        lambda s: not s.accelerator.device_class or s.accelerator.resource in accelerator.WHOLE,
+    ),
+    (accelerator.SELECTOR_RULE, lambda s: not s.accelerator.device_selector or bool(s.accelerator.device_class)),
     (accelerator.PRODUCT_RULE, lambda s: not _on_cpu(s) or not s.accelerator.product),
     (accelerator.MEMORY_RULE, lambda s: not _on_cpu(s) or not s.accelerator.memory),
-    (spec.STEPS_RULE, _can_roll),
+    (rollout.STEPS_RULE, _can_roll),
     (pod.CPU_RULE, lambda s: _enough(s.resources, "cpu", _cores)),
     (pod.MEMORY_RULE, lambda s: _enough(s.resources, "memory", bytes_of)),
 )
@@ -133,7 +159,6 @@ def not_in_image(given: InferenceServiceSpec) -> str | None:
         if since := next(filter(None, (needs(name, image) for name in passed)), None):
             return f"{field.path} needs vLLM {since}, and {image} has {version}: {_NEWER}"
     for one in given.extra_args or ():
-        flag = one.split("=", 1)[0]
-        if since := needs(flag, image):
-            return f"{flag} in extraArgs needs vLLM {since}, and {image} has {version}: {_NEWER}"
+        if since := needs(one, image):
+            return f"{one.split('=', 1)[0]} in extraArgs needs vLLM {since}, and {image} has {version}: {_NEWER}"
     return None

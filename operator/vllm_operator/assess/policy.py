@@ -199,6 +199,13 @@ def _pod_annotation(question: Question) -> Refused | None:
     return _key(pod.annotations if pod else None, question.allowed.allowed_pod_annotations, "pod.annotations")
 
 
+def _rdma(question: Question) -> Refused | None:
+    rdma, patterns = question.spec.accelerator.rdma, question.allowed.allowed_rdma_resources
+    if rdma is None or matches(patterns, rdma.resource):
+        return None
+    return Refused(f"accelerator.rdma.resource {rdma.resource}", "leave accelerator.rdma out", patterns)
+
+
 def _trigger(question: Question) -> Refused | None:
     scaling, patterns = question.spec.autoscaling, question.allowed.allowed_triggers
     for trigger in (scaling.triggers if scaling else None) or ():
@@ -227,6 +234,7 @@ RULES = (
     Rule("allowedRuntimeClasses", Reason.RUNTIME_CLASS_NOT_ALLOWED, _runtime_class),
     Rule("allowedPodLabels", Reason.POD_LABEL_NOT_ALLOWED, _pod_label),
     Rule("allowedPodAnnotations", Reason.POD_ANNOTATION_NOT_ALLOWED, _pod_annotation),
+    Rule("allowedRdmaResources", Reason.RDMA_NOT_ALLOWED, _rdma),
     Rule("allowedTriggers", Reason.TRIGGER_NOT_ALLOWED, _trigger),
     Rule("allowedMediaDomains", Reason.MEDIA_DOMAIN_NOT_ALLOWED, _media_domain),
 )

@@ -21,7 +21,6 @@ from ..planner.survey import Shape, sized, survey
 from ..settings import Settings
 from .plan_question import (
     UNREADABLE,
-    VENDORS,
     PlanInputError,
     read_gpu,
     read_model,
@@ -29,6 +28,7 @@ from .plan_question import (
     read_service,
     read_settings,
     said,
+    vendor_of,
 )
 
 STATUS = {True: 0, False: 3, None: 4}
@@ -49,7 +49,7 @@ class _Question:
     @property
     def catalogue(self) -> list[Gpu]:
         """The GPUs of the spec's vendor, cheapest first."""
-        return by_price(VENDORS[self.spec.accelerator.resource], self.prices)
+        return by_price(vendor_of(self.spec.accelerator.resource), self.prices)
 
 
 def run(options: argparse.Namespace) -> tuple[str, int]:

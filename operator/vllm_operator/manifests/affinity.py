@@ -3,7 +3,7 @@
 from ..api.pod import PodSettings
 from ..api.spec import InferenceServiceSpec
 from .metadata import Manifest
-from .names import PRODUCT_LABELS
+from .names import product_label
 
 
 def node_affinity(spec: InferenceServiceSpec, pod: PodSettings, products: tuple[str, ...]) -> Manifest | None:
@@ -11,7 +11,7 @@ def node_affinity(spec: InferenceServiceSpec, pod: PodSettings, products: tuple[
     affinity = pod.affinity.to_manifest() if pod.affinity else None
     if not products:
         return affinity
-    key = PRODUCT_LABELS[spec.accelerator.resource]
+    key = product_label(spec.accelerator.resource)
     pinned = {"key": key, "operator": "In", "values": list(products)}
     required = "requiredDuringSchedulingIgnoredDuringExecution"
     nodes = (affinity or {}).get("nodeAffinity", {})

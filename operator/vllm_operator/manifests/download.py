@@ -7,23 +7,23 @@ and beside those that run already, as most volumes can be on one node only. It h
 import hashlib
 import json
 
+from ..api.pod import PodSettings
 from ..api.resource import InferenceService
 from ..settings import Settings
 from ..vllm.argv import load_format
 from ..vllm.environment import hub_environment
-from ..vllm.paths import CA_PATH, CACHE_DIR, location
-from .inspection import placement
-from .literal import literal, literal_values
-from .metadata import Manifest, compact, identity, metadata
-from .names import DOWNLOAD_LABEL, INSTANCE_LABEL, MANAGED_BY, MANAGED_BY_LABEL
-from .security import container_security
+from ..vllm.paths import CACHE_DIR, location
+from .affinity import node_affinity
+from .job import Amounts, Program, job, job_labels, job_pod
+from .metadata import Manifest, identity
+from .names import DOWNLOAD_LABEL
 
 # A Job that failed goes by itself, and is then made again: it goes on with what is there.
 RETRY_SECONDS = 600
 DEADLINE_SECONDS = 24 * 3600
+AMOUNTS = Amounts(cpu=("500m", "4"), memory=("1Gi", "4Gi"), ephemeral_storage=("64Mi", "256Mi"))
 DOWNLOADER = "download"
 """The container's name."""
-_TMP = "/tmp"  # noqa: S108 - a volume of the container
 _FAILED = 1
 """The exit status of a download that failed; anything else is the node's."""
 
@@ -50,62 +50,43 @@ def download_name(service: InferenceService, key: str) -> str:
 def download(service: InferenceService, commit: str, products: tuple[str, ...], settings: Settings) -> Manifest:
     """The Job that fetches a commit of the model. `products`: as of the pods' rendering."""
     key = download_key(service, commit)
-    labels = {
-        "app.kubernetes.io/name": "vllm-download",
-        INSTANCE_LABEL: service.name,
-        MANAGED_BY_LABEL: MANAGED_BY,
-        DOWNLOAD_LABEL: key,
-    }
+    labels = job_labels(service, "vllm-download", **{DOWNLOAD_LABEL: key})
     # A pod that a node takes away costs no try; one that says why it failed is not tried at once.
     policy = [
         {"action": "FailJob", "onExitCodes": {"operator": "In", "values": [_FAILED]}},
         {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
     ]
-    return compact(
-        {
-            "apiVersion": "batch/v1",
-            "kind": "Job",
-            "metadata": {**metadata(service, download_name(service, key)), "labels": labels},
-            "spec": {
-                "backoffLimit": 3,
-                "podFailurePolicy": {"rules": policy},
-                "activeDeadlineSeconds": DEADLINE_SECONDS,
-                "ttlSecondsAfterFinished": RETRY_SECONDS,
-                "template": {"metadata": {"labels": labels}, "spec": _pod(service, commit, products, settings)},
-            },
-        }
+    spec = {
+        "backoffLimit": 3,
+        "podFailurePolicy": {"rules": policy},
+        "activeDeadlineSeconds": DEADLINE_SECONDS,
+        "ttlSecondsAfterFinished": RETRY_SECONDS,
+    }
+    pod = {**job_pod(service, settings, _program(service, commit, settings)), "affinity": _affinity(service, products)}
+    return job(service, download_name(service, key), labels, spec, pod)
+
+
+def _program(service: InferenceService, commit: str, settings: Settings) -> Program:
+    home = {"HF_HOME": f"{CACHE_DIR}/huggingface", "HF_HUB_DISABLE_TELEMETRY": "1"}
+    environment = [{"name": name, "value": value} for name, value in home.items()]
+    return Program(
+        name=DOWNLOADER,
+        arguments=_arguments(service, commit),
+        environment=[*environment, *hub_environment(service.spec, settings)],
+        amounts=AMOUNTS,
+        volumes=[{"name": "cache", "persistentVolumeClaim": {"claimName": service.cache_claim_name}}],
+        mounts=[{"name": "cache", "mountPath": CACHE_DIR}],
     )
 
 
-def _pod(service: InferenceService, commit: str, products: tuple[str, ...], settings: Settings) -> Manifest:
-    volumes: list[Manifest] = [
-        {"name": "cache", "persistentVolumeClaim": {"claimName": service.cache_claim_name}},
-        {"name": "tmp", "emptyDir": {}},
-    ]
-    mounts: list[Manifest] = [{"name": "cache", "mountPath": CACHE_DIR}, {"name": "tmp", "mountPath": _TMP}]
-    if settings.ca_config_map:
-        items = [{"key": "ca.crt", "path": "ca.crt"}]
-        volumes.append({"name": "ca", "configMap": {"name": settings.ca_config_map, "items": items}})
-        mounts.append({"name": "ca", "mountPath": CA_PATH.rsplit("/", 1)[0], "readOnly": True})
-    home = {"HOME": _TMP, "HF_HOME": f"{CACHE_DIR}/huggingface", "HF_HUB_DISABLE_TELEMETRY": "1"}
-    environment = [{"name": name, "value": value} for name, value in home.items()]
-    container = {
-        "name": DOWNLOADER,
-        "image": settings.images.operator,
-        "imagePullPolicy": "IfNotPresent",
-        "args": [literal(argument) for argument in _arguments(service, commit)],
-        "env": literal_values([*environment, *hub_environment(service.spec, settings)]),
-        "resources": {"requests": {"cpu": "500m", "memory": "1Gi"}, "limits": {"cpu": "4", "memory": "4Gi"}},
-        "volumeMounts": mounts,
-        "terminationMessagePolicy": "FallbackToLogsOnError",
-        "securityContext": container_security(),
-    }
-    placed = placement(service, settings, products)
+def _affinity(service: InferenceService, products: tuple[str, ...]) -> Manifest:
+    """To the nodes of the service's pods, and rather to those that have one."""
+    pod = service.spec.pod or PodSettings.model_validate({})
+    own = node_affinity(service.spec, pod, products) or {}
     neighbour = {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": identity(service)}}
     beside = {"weight": 100, "podAffinityTerm": neighbour}
     near = {"podAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [beside]}}
-    affinity = {**(placed["affinity"] or {}), **near}
-    return {**placed, "affinity": affinity, "restartPolicy": "Never", "containers": [container], "volumes": volumes}
+    return {**({"nodeAffinity": own["nodeAffinity"]} if "nodeAffinity" in own else {}), **near}
 
 
 def _arguments(service: InferenceService, commit: str) -> list[str]:

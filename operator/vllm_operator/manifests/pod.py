@@ -17,17 +17,19 @@ from ..api.resource import InferenceService
 from ..api.spec import InferenceServiceSpec
 from ..settings import Settings
 from ..vllm import middleware
-from ..vllm.argv import PORT, argv, drain_timeout_seconds, engines, event_ports, ranks
+from ..vllm.argv import PORT, argv, devices_of, drain_timeout_seconds, engines, event_ports, ranks
 from ..vllm.environment import POD_VARIABLES, configuration, environment, media_hosts
 from ..vllm.paths import CA_PATH, CACHE_DIR, HOME_DIR, MIDDLEWARE_PATH, MODELS_DIR, TEMPLATE_PATH, claims, model_image
 from .affinity import node_affinity
 from .amounts import STARTUP_TIMEOUT_SECONDS, GiB, memory_beside_bytes, memory_limit_bytes, shared_memory_bytes
+from .devices import CLAIM, REQUEST_ANNOTATION, device_request, pod_claims
 from .hardening import VERSION, VERSION_ANNOTATION
 from .image_volume import IMAGE_MOUNT, image_volume
 from .literal import literal, literal_values
 from .metadata import Manifest, compact, identity, labels
-from .names import CLASS_LABEL, CONTAINER, PORT_NAME, PRODUCT_LABELS, REVISION_LABEL, SERVICE_UID_LABEL
-from .security import container_security, pod_security
+from .names import CLASS_LABEL, CONTAINER, PORT_NAME, REVISION_LABEL, SERVICE_UID_LABEL
+from .placement import node_selector, tolerations
+from .security import FOR_RDMA, container_security, pod_security
 
 # Rolls the pods even where a fresh rendering comes out the same.
 RESTARTED_ANNOTATION = f"{GROUP}/restarted-at"
@@ -76,7 +78,8 @@ def pod_template(service: InferenceService, settings: Settings, rendering: Rende
             "automountServiceAccountToken": False,
             # The preStop hook (vllm/middleware.py) pauses, then drains.
             "terminationGracePeriodSeconds": int(middleware.PAUSE_SECONDS) + drain_timeout_seconds(spec) + STOP_SECONDS,
-            "securityContext": pod_security(pod.fs_group),
+            "securityContext": pod_security(pod.fs_group, settings.pod_security, spec.accelerator.resource),
+            "resourceClaims": pod_claims(service),
             **_scheduling(service, pod, rendering),
         },
     }
@@ -91,8 +94,10 @@ def middleware_source() -> str:
 
 def _annotations(spec: InferenceServiceSpec, pod: PodSettings) -> dict[str, str]:
     restarted = {RESTARTED_ANNOTATION: spec.rollout.restarted_at} if spec.rollout and spec.rollout.restarted_at else {}
+    request = device_request(spec)
     ours = {VERSION_ANNOTATION: str(VERSION), MIDDLEWARE_ANNOTATION: middleware_source()}
-    return {**(pod.annotations or {}), **restarted, **ours}
+    claimed = {REQUEST_ANNOTATION: request} if request else {}
+    return {**(pod.annotations or {}), **restarted, **ours, **claimed}
 
 
 def _container(service: InferenceService, settings: Settings, rendering: Rendering) -> Manifest:
@@ -130,7 +135,7 @@ def _container(service: InferenceService, settings: Settings, rendering: Renderi
         "lifecycle": {"preStop": {"exec": {"command": drain}}},
         # A failed container's last lines then stand in its status, where the diagnosis finds them.
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "securityContext": container_security(),
+        "securityContext": container_security(FOR_RDMA if spec.accelerator.rdma else ()),
     }
 
 
@@ -165,10 +170,10 @@ def _resources(spec: InferenceServiceSpec) -> Manifest:
     # Without a request, Kubernetes takes the limit; so do we, before a default that could lie above it.
     cpu = (requests.cpu if requests else None) or cpu_limit or str(2 + count)
     memory = (requests.memory if requests else None) or memory_limit or gibibytes((8 + 4 * count) * GiB)
-    resource = spec.accelerator.resource
-    devices = {} if resource == "cpu" else {resource: str(count)}
+    devices = _devices(spec)
     disk, disk_limit = (given.ephemeral_storage if given else None for given in (requests, limits))
     return {
+        "claims": [{"name": CLAIM}] if spec.accelerator.device_class else None,
         "requests": {
             "cpu": cpu,
             "memory": gibibytes(bytes_of(memory) + memory_beside_bytes(spec)),
@@ -182,6 +187,14 @@ def _resources(spec: InferenceServiceSpec) -> Manifest:
             **devices,
         },
     }
+
+
+def _devices(spec: InferenceServiceSpec) -> dict[str, str]:
+    """What is asked for by number. Devices of a class are claimed (devices.py)."""
+    own, rdma = spec.accelerator, spec.accelerator.rdma
+    claimed = own.resource == "cpu" or own.device_class
+    devices = {} if claimed else {own.resource: str(devices_of(spec))}
+    return devices | ({rdma.resource: str(rdma.count)} if rdma else {})
 
 
 _MIDDLEWARE_FILE = {
@@ -285,16 +298,13 @@ def _mounts(service: InferenceService, settings: Settings) -> list[Manifest]:
 
 
 def _scheduling(service: InferenceService, pod: PodSettings, rendering: Rendering) -> dict[str, Any]:
-    accelerator = service.spec.accelerator
-    product = {PRODUCT_LABELS[accelerator.resource]: accelerator.product} if accelerator.product else {}
-    selector = {**(pod.node_selector or {}), **product}
     spread = [
         {**constraint.to_manifest(), "labelSelector": {"matchLabels": identity(service)}}
         for constraint in pod.topology_spread_constraints or []
     ]
     return {
-        "nodeSelector": selector or None,
-        "tolerations": [toleration.to_manifest() for toleration in pod.tolerations] if pod.tolerations else None,
+        "nodeSelector": node_selector(service.spec),
+        "tolerations": tolerations(service.spec),
         "affinity": node_affinity(service.spec, pod, rendering.products),
         "topologySpreadConstraints": spread or None,
         "priorityClassName": pod.priority_class_name,

@@ -81,6 +81,8 @@ def _of_weights(case: Case) -> Iterator[Doubt]:
 def _of_gpu(case: Case) -> Iterator[Doubt]:
     gpu = case.gpu
     yield Doubt(gpu.margin * gpu.total_bytes, gpu.doubt)
+    if gpu.share < 1:
+        yield Doubt(0, f"nothing keeps other pods to their share of {gpu.name}")
     if gpu.vendor == "nvidia" and gpu.capability == (0, 0):
         yield Doubt(0, f"the compute capability of {gpu.name} is not known, so {UNCHECKED}")
     if gpu.capability != MEASURED:

@@ -10,6 +10,7 @@ from math import ceil
 
 from ..api import InferenceServiceSpec
 from ..api.reasons import Reason
+from . import slices
 from .accelerators import GIB, MIB, Gpu
 from .effective import EngineSettings, engine_of
 from .headers import Weighed, weighed
@@ -132,7 +133,8 @@ def plan(
     engine = _with_sparse_cache(engine_of(spec, model, gpu), model, gpu)
     model = replace(model, dtype=engine.dtype)  # whatever the checkpoint has, weights are loaded as this
     scheme = scheme_of(model, spec.quantization)
-    refusal = first_refusal(Question(spec, model, engine, gpu, scheme, gpus_per_node))
+    question = Question(spec, model, engine, gpu, scheme, gpus_per_node)
+    refusal = slices.check(question) or first_refusal(question)
     unknown = _unknown(model, engine, scheme, spec.quantization)
     gpus, doubt = engine.ranks.gpus, (model.approximate,) if model.approximate else ()
     if refusal and (unknown or refusal.rule in SPLITS):
@@ -147,7 +149,8 @@ def plan(
         result = _unsure(result, budget.weighed.why)
     if refusal:
         return replace(result, fits=False, reason=refusal.rule, message=refusal.message)
-    if share := _share_is_taken(engine, gpu, budgets[0].requested):
+    requested = budgets[0].requested
+    if share := slices.over_share(engine, gpu, requested) or _share_is_taken(engine, gpu, requested):
         return replace(result, fits=False, reason=Reason.SHARE_TOO_LARGE, message=share)
     return result
 
@@ -244,7 +247,7 @@ def _verdict(model: ModelShape, engine: EngineSettings, gpu: Gpu, budget: _Budge
     if engine.kv_cache_bytes:
         # vLLM takes it without asking whether the rest has room beside it; what it holds is no estimate.
         exact = spare < 0
-        spare = spare if exact else gpu.total_bytes - capacity.memory.used
+        spare = spare if exact else gpu.own_bytes - capacity.memory.used
     fits = None if abs(spare) < capacity.margin_bytes and not exact else spare >= 0
     if fits is False and model.approximate and not _too_large(budget, gpu):
         fits = None  # only the weights are known, from their bytes

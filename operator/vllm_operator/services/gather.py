@@ -38,6 +38,10 @@ _OLD = (
     "model.uri is an image (oci://), and this Kubernetes mounts none: it does from version 1.35 on; copy the model "
     "into a claim and use pvc://claim/path, or hf://"
 )
+_NO_CLAIMS = (
+    "accelerator.deviceClass needs the API resource.k8s.io/v1 (Kubernetes 1.34 or newer), which the cluster does not "
+    "serve: remove it, and use accelerator.resource"
+)
 # Stands in for a spec that cannot be read: only the status is written then.
 _UNREADABLE = InferenceServiceSpec.model_validate({"model": {"uri": "hf://unreadable/spec"}, "replicas": 0})
 
@@ -81,7 +85,7 @@ def _watched(
     terms = Terms(service.spec)
     if not spec_error:
         terms, spec_error = _terms(service, before, memory, agreement)
-        spec_error = spec_error or _blind(terms, view) or _no_image_volumes(terms, surroundings.served())
+        spec_error = spec_error or _blind(terms, view) or _unserved(terms, surroundings.served())
     service = replace(service, spec=terms.spec)
     live, pods, served = view.children(key), view.pods(key), surroundings.served()
     memory.ledger.note(live)
@@ -133,8 +137,10 @@ def _blind(terms: Terms, view: View) -> Finding | None:
     return (Reason.NODES_UNREADABLE, _BLIND) if undecided and not view.sees_nodes else None
 
 
-def _no_image_volumes(terms: Terms, served: frozenset[str]) -> Finding | None:
-    """That the model is in an image, and that this Kubernetes mounts none."""
+def _unserved(terms: Terms, served: frozenset[str]) -> Finding | None:
+    """That devices are to be claimed, and the cluster knows no claims; or that it mounts no images."""
+    if terms.spec.accelerator.device_class is not None and "ResourceClaimTemplate" not in served:
+        return Reason.DEVICE_CLAIMS_UNSERVED, _NO_CLAIMS
     missing = model_image(terms.spec.model) and IMAGE_VOLUMES not in served
     return (Reason.IMAGE_VOLUMES_MISSING, _OLD) if missing else None
 

@@ -75,11 +75,12 @@ def _readers(key: Key, surroundings: Surroundings) -> tuple[Reader, ...]:
     cluster, settings, clock = surroundings.cluster, surroundings.settings, surroundings.clock
     done = partial(surroundings.requeue, key)
     read_claim = partial(cluster.read, "PersistentVolumeClaim", key.namespace)
+    read_events = partial(cluster.read_events, key.namespace)
     asks_pods: tuple[Reader, ...] = (EngineReader(clock, done), ConfigurationReader(clock, done))
     return (
-        InspectionReader(read_claim, clock, possible=bool(settings.images.operator)),
+        InspectionReader(read_claim, read_events, clock, possible=bool(settings.images.operator)),
         DownloadReader(_download_log(cluster, key.namespace), clock, done, settings),
-        EventReader(partial(cluster.read_events, key.namespace), clock),
+        EventReader(read_events, clock),
         *((HangReader(clock, done),) if settings.engine_metrics else ()),
         LogReader(_log_reader(cluster, key.namespace), clock, done),
         *(asks_pods if settings.engine_metrics else ()),

@@ -49,6 +49,11 @@ def event_ports(spec: InferenceServiceSpec) -> dict[str, int]:
     return {"kv-events": events.port or EVENTS_PORT, **replay}
 
 
+def devices_of(spec: InferenceServiceSpec) -> int:
+    """Devices of one pod: one for each rank, or so many slices of one GPU."""
+    return spec.accelerator.count or ranks(spec)
+
+
 def drain_timeout_seconds(spec: InferenceServiceSpec) -> int:
     """Seconds that requests in flight get to finish after SIGTERM."""
     return (spec.rollout.drain_timeout_seconds if spec.rollout else None) or DRAIN_TIMEOUT_SECONDS
@@ -125,7 +130,8 @@ def _flags(spec: InferenceServiceSpec, commit: str | None) -> Iterator[str]:
 
 def _if_known(spec: InferenceServiceSpec, flag: str, value: str) -> list[str]:
     """A flag of the operator's own, where the image's vLLM has it."""
-    return [] if needs(flag, spec.image) else [f"{flag}={value}"]
+    said = f"{flag}={value}"
+    return [] if needs(said, spec.image) else [said]
 
 
 def argv(
@@ -148,7 +154,7 @@ def argv(
     arguments += _flags(spec, commit)
     if whose := spec.model.format:
         arguments += [] if spec.model.load_format else [f"--load-format={whose}"]
-        arguments.append(f"--tokenizer-mode={whose}")
+        arguments += _if_known(spec, "--tokenizer-mode", whose)
     if engines(spec) > 1:
         # vLLM would start as many API processes: one alone knows all requests, and which engine has them.
         arguments.append("--api-server-count=1")

@@ -16,13 +16,16 @@ from enum import Enum
 from typing import Any, get_args
 
 from vllm import envs
-from vllm.config.attention import AttentionBackendEnum
+from vllm.config.attention import AttentionBackendEnum, IndexerKVDType, MiniMaxM3MSADecodeBackend
+from vllm.config.compilation import CompilationMode, CUDAGraphMode, PassConfig
 from vllm.config.speculative import DraftSampleMethod, RejectionSampleMethod, SpeculativeConfig, SpeculativeMethod
+from vllm.config.structured_outputs import StructuredOutputsBackend
 from vllm.entrypoints.cli.serve import ServeSubcommand
 from vllm.model_executor.layers.quantization import DEPRECATED_QUANTIZATION_METHODS, QUANTIZATION_METHODS
 from vllm.model_executor.model_loader import LoadFormats
 from vllm.tokenizers.registry import TokenizerRegistry
 from vllm.utils.argparse_utils import FlexibleArgumentParser
+from vllm.v1.attention.backends.mla.prefill.registry import MLAPrefillBackendEnum
 
 
 def words(literal: Any) -> list[str]:
@@ -64,6 +67,19 @@ def catalogued(action: argparse.Action) -> dict[str, Any]:
     }
 
 
+def tuning() -> dict[str, list[str]]:
+    """The words of settings that vLLM takes in JSON."""
+    return {
+        "passes": [field.name for field in dataclasses.fields(PassConfig) if field.type in (bool, "bool")],
+        "modes": [mode.name for mode in CompilationMode],
+        "cudagraphModes": [mode.name for mode in CUDAGraphMode],
+        "mlaPrefillBackends": [backend.name for backend in MLAPrefillBackendEnum],
+        "indexerTypes": words(IndexerKVDType),
+        "msaBackends": words(MiniMaxM3MSADecodeBackend),
+        "structuredOutputs": words(StructuredOutputsBackend),
+    }
+
+
 def facts(serve: argparse.ArgumentParser) -> dict[str, Any]:
     """What the parser accepts, and what vLLM checks after it."""
     flags = {
@@ -78,6 +94,7 @@ def facts(serve: argparse.ArgumentParser) -> dict[str, Any]:
     return {
         "flags": flags,
         "catalogue": [catalogued(action) for action in serve._actions if action.option_strings],
+        "tuning": tuning(),
         "quantizations": sorted(set(QUANTIZATION_METHODS) - set(DEPRECATED_QUANTIZATION_METHODS)),
         "speculativeMethods": words(SpeculativeMethod),
         "speculativeKeys": [field.name for field in dataclasses.fields(SpeculativeConfig)],

@@ -86,6 +86,12 @@ CASES: list[tuple[Reason, dict[str, Any], dict[str, Any], dict[str, Any]]] = [
         {"allowedPodAnnotations": ["sidecar.istio.io/*"]},
     ),
     (
+        Reason.RDMA_NOT_ALLOWED,
+        {"accelerator": {"rdma": {"resource": "rdma/hca", "count": 8}}},
+        {},
+        {"allowedRdmaResources": ["rdma/*"]},
+    ),
+    (
         Reason.TRIGGER_NOT_ALLOWED,
         {"autoscaling": {"maxReplicas": 2, "provider": "KEDA", "triggers": [QUEUE]}},
         {},

@@ -7,7 +7,7 @@ it is in standings.py, with the reason.
 
 from ..loading import ALLOWED as LOAD_FORMATS
 from ..loading import REFUSED as REFUSED_FORMATS
-from ..vocabulary import ATTENTION_BACKENDS
+from ..vocabulary import ATTENTION_BACKENDS, MOE_BACKENDS
 from .facts import facts
 
 # Flags whose value is a number, an URL, or JSON with nothing in it but numbers and words.
@@ -75,12 +75,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "mm-processor-device": ("auto", "cpu"),
     "mm-tensor-ipc": ("direct_rpc",),
     "model-impl": ("auto", "transformers", "vllm"),
-    "moe-backend": (
-        "auto", "aiter", "aiter_mega_moe", "aiter_triton_mxfp4_bf16", "b12x", "batched_triton", "cutlass", "deep_gemm",
-        "deep_gemm_mega_moe", "emulation", "flashinfer_b12x", "flashinfer_cutedsl", "flashinfer_cutlass",
-        "flashinfer_moe_ep_cutedsl", "flashinfer_moe_ep_mega_deep_gemm", "flashinfer_trtllm", "flydsl", "hpc",
-        "humming", "marlin", "rdna3", "triton", "triton_unfused",
-    ),
+    "moe-backend": MOE_BACKENDS,
     "optimization-level": ("0", "1", "2", "3"),
     "per-request-spec-decode-metrics": ("detailed", "none", "summary"),
     "performance-mode": ("balanced", "interactivity", "throughput"),
@@ -91,7 +86,10 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "sparse-indexer-topk-backend": (
         "auto", "aiter", "cooperative", "deep_select", "flashinfer", "per_row", "persistent", "torch",
     ),
-    "tokenizer-mode": ("auto", "hf", "slow", "mistral", "deepseek_v32", "deepseek_v4", "deepseek_v41"),
+    "tokenizer-mode": (
+        "auto", "hf", "slow", "mistral", "cohere", "deepseek_v32", "deepseek_v4", "deepseek_v41", "inkling",
+        "kimi_audio", "kimi_k3",
+    ),
     "tool-strict-level": ("auto", "function", "parameter"),
     "uvicorn-log-level": ("critical", "debug", "error", "info", "trace", "warning"),
     "video-pruning-method": ("evs", "vidcom2"),
@@ -118,8 +116,9 @@ SWITCHES = (
 REQUEST_LOGS = ("--enable-log-deltas", "--enable-log-outputs", "--enable-log-requests", "--max-log-len")
 # Words that vLLM takes and we do not: they name a path, a plug-in or Ray, or are for what is refused as a whole.
 LEFT_OUT = {
-    "attention-backend": ("CUSTOM", "TORCH_SDPA", "NO_ATTENTION"),
+    "attention-backend": ("CUSTOM",),
     "load-format": tuple(word for word in REFUSED_FORMATS if word != "mistral"),
+    "mm-tensor-ipc": ("torch_shm",),
     "runner": ("draft",),
     "safetensors-load-strategy": ("torchao",),
 }

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from ..fields import fields
 from .allowed import CHOICES, REQUEST_LOGS, SWITCHES, VALUES
 from .facts import Fact, Kind, facts
-from .standings import GONE, MEANT_BY_FIELD, OWNED, REFUSED, VERSION
+from .standings import GONE, GONE_JSON, GONE_SWITCHES, GONE_WORDS, MEANT_BY_FIELD, OWNED, REFUSED, VERSION
 
 
 class Standing(StrEnum):
@@ -42,7 +42,7 @@ class Entry:
     also: tuple[str, ...]
     """Other spellings: -tp."""
     kind: Kind
-    """What follows it in vLLM; of a flag that is gone, `value`."""
+    """What follows it, or followed it, in vLLM."""
     default: Any
     """vLLM's own, as JSON; None also where vLLM works it out when it starts."""
     choices: tuple[str, ...]
@@ -118,10 +118,14 @@ def entries(spec: type[BaseModel]) -> dict[str, Entry]:
     """Every flag by its full name. Raises ValueError where nobody has said what becomes of one."""
     carried = fields_by_flag(spec)
     known = {name: _entry(fact, standings(spec, name), carried.get(name)) for name, fact in facts().items()}
-    gone = {
-        name: Entry(name, None, (), "value", None, (), Standing.GONE, says=says) for name, says in GONE_SAYS.items()
-    }
-    return known | gone
+    return known | {name: _gone(name.removeprefix("--"), says) for name, says in GONE_SAYS.items()}
+
+
+def _gone(bare: str, says: str) -> Entry:
+    kinds: dict[Kind, tuple[str, ...]] = {"switch": GONE_SWITCHES, "words": GONE_WORDS, "JSON": GONE_JSON}
+    kind: Kind = next((kind for kind, names in kinds.items() if bare in names), "value")
+    negative = f"--no-{bare}" if kind == "switch" else None
+    return Entry(f"--{bare}", negative, (), kind, None, (), Standing.GONE, says=says)
 
 
 def _entry(fact: Fact, found: list[Standing], field: str | None) -> Entry:

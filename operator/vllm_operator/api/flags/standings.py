@@ -41,7 +41,7 @@ _CONNECTOR = (
     "LLMInferenceService for that; for KV cache in host memory use kvCache.cpuOffload, for events kvCache.events"
 )
 _OFFLOAD = "moves weights to host memory, which no plan counts: leave it out and use weightsCpuOffloadPerGPU"
-_FILES = "names a file or folder of the pod: leave it out"
+_FILES = "is about files of scales in the pod: leave it out, scales are worked out as the model runs"
 _PROFILER = "is for profiling, writes files and slows vLLM down: leave it out, and profile outside the cluster"
 
 OWNED: dict[str, tuple[str, ...]] = {
@@ -71,9 +71,13 @@ MEANT_BY_FIELD = {
 
 REFUSED: dict[str, tuple[str, ...]] = {
     _ONE_NODE: (
-        "headless", "master-addr", "master-port", "nnodes", "node-rank", "prefill-context-parallel-size",
-        "ray-workers-use-nsight",
+        "headless", "master-addr", "master-port", "nnodes", "node-rank", "ray-workers-use-nsight",
     ),
+    "takes GPUs beside those that the spec counts: leave it out and use tensorParallelSize": (
+        "prefill-context-parallel-size",
+    ),
+    "takes more of /dev/shm than the pod has: leave it out": ("enable-shm-tensor-arena",),
+    "passes free settings to plug-ins of other hardware: leave it out": ("additional-config",),
     _RANKS: (
         "data-parallel-address", "data-parallel-backend", "data-parallel-external-lb", "data-parallel-hybrid-lb",
         "data-parallel-multi-port-external-lb", "data-parallel-rank", "data-parallel-rpc-port",
@@ -141,13 +145,13 @@ REFUSED: dict[str, tuple[str, ...]] = {
     ),
     _MEMORY: (
         "dcp-q-replicate", "enable-cumem-allocator", "enable-mixed-moe-lora-format", "enable-moe-shared-loras",
-        "enable-shm-tensor-arena", "enable-tower-connector-lora", "engram-config", "eplb-config",
+        "enable-tower-connector-lora", "engram-config", "eplb-config",
         "kv-cache-dtype-skip-layers", "lora-target-modules", "mm-ipc-gpu-memory-gb", "replayssm-buffer-len",
         "specialize-active-lora", "swa-bounded-replay", "use-replayssm",
     ),
     "decides how text diffusion models decode, which no plan knows: leave it out": ("diffusion-config",),
     "marks the text that is generated, with a key that would stand in the pod: leave it out": ("watermark-config",),
-    _PLAIN_FLAGS: ("additional-config", "ir-op-priority", "kernel-config"),
+    _PLAIN_FLAGS: ("ir-op-priority", "kernel-config"),
     "may name a file: leave it out, and set VLLM_LOGGING_LEVEL in env": ("log-config-file", "logging-config"),
     _FILES: (
         "mm-encoder-fp8-scale-path", "mm-encoder-fp8-scale-save-margin", "mm-encoder-fp8-scale-save-path",
@@ -177,6 +181,7 @@ GONE: dict[str, tuple[str, ...]] = {
     ),
     "leave it out, accelerator decides it": ("device",),
     "leave it out, the API server has a process of its own": ("disable-frontend-multiprocessing",),
+    "leave it out, or use extraArgs with --mm-processor-cache-gb": ("mm-cache-preprocessor",),
     "use extraArgs with --mm-processor-cache-gb=0": ("disable-mm-preprocessor-cache",),
     "use extraArgs with --mm-encoder-tp-mode=data": ("enable-multimodal-encoder-data-parallel",),
     "leave it out, vLLM chooses the kernel": ("enable-bf16x3-router-gemm",),
@@ -212,3 +217,16 @@ GONE: dict[str, tuple[str, ...]] = {
         "tokenizer-pool-extra-config", "tokenizer-pool-size", "tokenizer-pool-type",
     ),
 }  # fmt: skip
+
+# What followed them, where that was no single value; each switch had a --no- form in its last years.
+GONE_SWITCHES = (
+    "calculate-kv-scales", "disable-async-output-proc", "disable-frontend-multiprocessing", "disable-log-requests",
+    "disable-mm-preprocessor-cache", "enable-bf16x3-router-gemm", "enable-lora-bias",
+    "enable-mamba-fine-grained-prefix-cache", "enable-multimodal-encoder-data-parallel", "enable-prompt-adapter",
+    "enable-reasoning", "engine-use-ray", "eplb-log-balancedness", "expand-tools-even-if-tool-choice-none",
+    "guided-decoding-disable-additional-properties", "guided-decoding-disable-any-whitespace",
+    "guided-decoding-disable-fallback", "mm-cache-preprocessor", "speculative-disable-mqa-scorer",
+    "use-gpu-for-pooling-score", "use-v2-block-manager", "worker-use-ray",
+)  # fmt: skip
+GONE_WORDS = ("cuda-graph-sizes", "prompt-adapters")
+GONE_JSON = ("override-neuron-config", "override-pooler-config", "rope-scaling", "tokenizer-pool-extra-config")

@@ -8,9 +8,12 @@ import re
 
 from ..vocabulary import OLDEST_VLLM_VERSION
 
-# Flags that a field, extraArgs or the operator passes, by the first minor release that has them.
+# Flags that a field, extraArgs or the operator passes, and words of some, by the first minor release that has them.
 SINCE: dict[str, tuple[str, ...]] = {
-    "0.12": ("cp-kv-cache-interleave-size", "kv-cache-metrics", "kv-cache-metrics-sample", "optimization-level"),
+    "0.12": (
+        "cp-kv-cache-interleave-size", "kv-cache-metrics", "kv-cache-metrics-sample", "optimization-level",
+        "tokenizer-mode=hf",
+    ),
     "0.13": ("attention-backend", "attention-config", "cudagraph-metrics"),
     "0.14": (
         "default-chat-template-kwargs", "enable-log-deltas", "enable-logging-iteration-details", "enable-mfu-metrics",
@@ -72,11 +75,12 @@ def too_old(image: str | None) -> bool:
 def needs(flag: str, image: str | None) -> str | None:
     """The release that first had a flag, where the image's vLLM is older; None where it has the flag.
 
-    `flag`: with or without its dashes and its --no-.
+    `flag`: with or without its dashes and its --no-, and with its value.
     """
     version = engine_version(image)
-    name = flag.removeprefix("--")
-    since = _SINCE.get(name) or _SINCE.get(name.removeprefix("no-"))
+    said = flag.removeprefix("--")
+    name = said.split("=", 1)[0]
+    since = _SINCE.get(said) or _SINCE.get(name) or _SINCE.get(name.removeprefix("no-"))
     older = version is not None and since is not None and _numbers(version)[:2] < _numbers(since)
     return since if older else None
 

@@ -105,6 +105,13 @@ def test_what_is_no_flag_or_several_is_said(written: str, says: str) -> None:
     assert says in str(raised.value)
 
 
+def test_what_followed_flags_that_are_gone() -> None:
+    """So that what stands after a switch is not taken for its value."""
+    names = ("disable-log-requests", "swap-space", "cuda-graph-sizes", "rope-scaling")
+    assert [CATALOGUE[f"--{name}"].kind for name in names] == ["switch", "value", "words", "JSON"]
+    assert find("--no-disable-log-requests").off
+
+
 def test_sentences_begin_with_what_was_written() -> None:
     assert said("--no-enforce-eager", CATALOGUE["--enforce-eager"]) == (
         "--no-enforce-eager is set by spec.enforceEager: use that field"
