@@ -67,6 +67,8 @@ class Allowed(_Settings):
     )
     # Whether Python code from a model's repository may run.
     allow_trust_remote_code: bool = False
+    # Whether vLLM may load parsers from Python files that teams write.
+    allow_parser_plugins: bool = False
     # Whether requests and answers may be written into the log of a pod: they are private.
     allow_request_logs: bool = False
     # Organisations of the hub whose models, tokenizers, adapters and draft models may be served.

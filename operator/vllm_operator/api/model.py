@@ -213,7 +213,32 @@ class ChatTemplate(ApiModel):
     )
 
 
+class ParserPlugins(ApiModel):
+    """Parsers of one's own: Python files that vLLM loads and runs, so the platform team has to allow them."""
+
+    model_config = with_rules(
+        rule("has(self.toolCall) || has(self.reasoning)", "parserPlugins needs toolCall or reasoning: name a file"),
+    )
+
+    tool_call: KeyRef | None = optional(
+        "The ConfigMap and key with the Python file that registers the parser which toolCallParser names.",
+        {"name": "parsers", "key": "tool_calls.py"},
+        flag=Flag("tool-parser-plugin", "path"),
+    )
+    reasoning: KeyRef | None = optional(
+        "The ConfigMap and key with the Python file that registers the parser which reasoningParser names.",
+        {"name": "parsers", "key": "reasoning.py"},
+        flag=Flag("reasoning-parser-plugin", "path"),
+    )
+
+
 # Of the whole spec.
+PLUGIN_RULE = rule(
+    "!has(self.parserPlugins) || (!has(self.parserPlugins.toolCall) || has(self.toolCallParser))"
+    " && (!has(self.parserPlugins.reasoning) || has(self.reasoningParser))",
+    "parserPlugins.toolCall needs toolCallParser, and parserPlugins.reasoning needs reasoningParser: the name that the "
+    "file registers",
+)
 TOKEN_RULE = rule(
     "!has(self.model.tokenSecretRef) || self.model.uri.startsWith('hf://')"
     " || (has(self.model.tokenizer) && self.model.tokenizer.uri.startsWith('hf://'))"

@@ -60,6 +60,8 @@ class Reason(StrEnum):
         "the image's vLLM is older than the operator supports, or than a field or flag needs: use a newer image")
     REMOTE_CODE_NOT_ALLOWED = ("RemoteCodeNotAllowed", _SPEC, LASTS,
         "the setting allowTrustRemoteCode is off: use a model that needs no code of its own, or ask the platform team")
+    PARSER_PLUGINS_NOT_ALLOWED = ("ParserPluginsNotAllowed", _SPEC, LASTS,
+        "the setting allowParserPlugins is off: leave parserPlugins out, or use an image that has the parser")
     REQUEST_LOGS_NOT_ALLOWED = ("RequestLogsNotAllowed", _SPEC, LASTS,
         "the setting allowRequestLogs is off: leave out the flag of extraArgs that writes requests into the log")
     HUB_ORGANISATION_NOT_ALLOWED = ("HubOrganisationNotAllowed", _SPEC, LASTS,

@@ -27,6 +27,7 @@ NOT_DEFAULTED = {
     "lora": "belongs to the model",
     "speculative": "belongs to the model",
     "chat_template": "belongs to the model",
+    "parser_plugins": "belongs to the model",
     "serving_class_name": "names the class",
     "image": "ServingClass.images, by accelerator",
     "accelerator": "ServingClass.accelerator",

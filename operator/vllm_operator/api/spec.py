@@ -18,7 +18,7 @@ from .fields import Flag
 from .flags import extra_args_rules
 from .kv_cache import KvCache
 from .loading import SHARED_FLAGS_RULE, STREAMER_RULE
-from .model import TOKEN_RULE, ChatTemplate, Lora, Model
+from .model import PLUGIN_RULE, TOKEN_RULE, ChatTemplate, Lora, Model, ParserPlugins
 from .network import MediaDomain, NetworkPolicySettings
 from .pod import PodSettings, Resources
 from .rollout import Rollout
@@ -135,6 +135,7 @@ SPEC_RULES = (
     AUTO_ON_CPU_RULE,
     *ACCELERATOR_RULES,
     TOKEN_RULE,
+    PLUGIN_RULE,
     SHARED_FLAGS_RULE,
     STREAMER_RULE,
     STORE_RULE,
@@ -309,6 +310,10 @@ class InferenceServiceSpec(ApiModel):
         "A chat template other than the tokenizer's own.",
         {"configMapKeyRef": {"name": "chat", "key": "chat.jinja"}},
         flag=Flag("chat-template", "path"),
+    )
+    parser_plugins: ParserPlugins | None = optional(
+        "Parsers of one's own, where the operator's setting allowParserPlugins allows code.",
+        {"toolCall": {"name": "parsers", "key": "tool_calls.py"}},
     )
     tuning: Tuning | None = optional(
         "Settings of vLLM's inner parts, as its recipes have them.", {"compilation": {"cudagraphMode": "PIECEWISE"}}

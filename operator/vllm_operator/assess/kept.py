@@ -10,6 +10,7 @@ from typing import Any
 
 from ..api.accelerator import Rdma
 from ..api.environment import refusal
+from ..api.model import ParserPlugins
 from ..api.pod import PodSettings
 from ..api.spec import InferenceServiceSpec
 from ..api.storage import IMAGE
@@ -21,6 +22,7 @@ from ..settings import PodSecurity, Settings
 from ..vllm.argv import PORT
 from ..vllm.environment import OWN_NAMES
 from ..vllm.paths import MIDDLEWARE_PATH
+from .command_line import odd_arguments
 from .policy import refused
 
 # What the operator's templates have, of this version and of all earlier ones: manifests/pod.py.
@@ -127,6 +129,7 @@ def _shapes_of_container(containers: Sequence[Mapping[str, Any]]) -> Iterator[st
     for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
         if set(container[probe]["httpGet"]) != {"path", "port"}:
             yield f"its {probe} asks something else than vLLM"
+    yield from odd_arguments(container["args"])
     for variable in container["env"]:
         if variable["name"] == "PYTHONPATH" and variable.get("value") != _MODULES:
             yield "its PYTHONPATH leads elsewhere"
@@ -174,7 +177,9 @@ def _not_allowed(asked: Privileges, spec: InferenceServiceSpec, settings: Settin
             return finding[1]
     image = None if _is_of_default(asked.image, settings) else asked.image
     accelerator = spec.accelerator.model_copy(update={"rdma": rdma})
-    own = {"image": image, "model": model, "pod": pod, "accelerator": accelerator}
+    own: dict[str, object] = {"image": image, "model": model, "pod": pod, "accelerator": accelerator}
+    own["parser_plugins"] = ParserPlugins() if asked.parser_plugins else None
+    own["extra_args"] = [*asked.request_logs]
     finding = refused(spec.model_copy(update=own), settings)
     return finding[1] if finding else ""
 

@@ -107,6 +107,12 @@ def _remote_code(question: Question) -> Refused | None:
     return Refused("model.trustRemoteCode", "use a model that vLLM knows without it")
 
 
+def _parser_plugins(question: Question) -> Refused | None:
+    if not question.spec.parser_plugins or question.allowed.allow_parser_plugins:
+        return None
+    return Refused("parserPlugins", "leave it out, or use an image that has the parser (vllm.general_plugins)")
+
+
 def _request_logs(question: Question) -> Refused | None:
     if question.allowed.allow_request_logs:
         return None
@@ -225,6 +231,7 @@ def _media_domain(question: Question) -> Refused | None:
 RULES = (
     Rule("allowedImages", Reason.IMAGE_NOT_ALLOWED, _image),
     Rule("allowTrustRemoteCode", Reason.REMOTE_CODE_NOT_ALLOWED, _remote_code),
+    Rule("allowParserPlugins", Reason.PARSER_PLUGINS_NOT_ALLOWED, _parser_plugins),
     Rule("allowRequestLogs", Reason.REQUEST_LOGS_NOT_ALLOWED, _request_logs),
     Rule("allowedHubOrganisations", Reason.HUB_ORGANISATION_NOT_ALLOWED, _organisation),
     Rule("allowedModelImages", Reason.MODEL_IMAGE_NOT_ALLOWED, _model_image),

@@ -19,7 +19,18 @@ from ..settings import Settings
 from ..vllm import middleware
 from ..vllm.argv import PORT, argv, devices_of, drain_timeout_seconds, engines, event_ports, ranks
 from ..vllm.environment import POD_VARIABLES, configuration, environment, media_hosts
-from ..vllm.paths import CA_PATH, CACHE_DIR, HOME_DIR, MIDDLEWARE_PATH, MODELS_DIR, TEMPLATE_PATH, claims, model_image
+from ..vllm.paths import (
+    CA_PATH,
+    CACHE_DIR,
+    HOME_DIR,
+    MIDDLEWARE_PATH,
+    MODELS_DIR,
+    PLUGINS_DIR,
+    TEMPLATE_PATH,
+    claims,
+    model_image,
+    plugins,
+)
 from .affinity import node_affinity
 from .amounts import STARTUP_TIMEOUT_SECONDS, GiB, memory_beside_bytes, memory_limit_bytes, shared_memory_bytes
 from .devices import CLAIM, REQUEST_ANNOTATION, device_request, pod_claims
@@ -236,6 +247,10 @@ def _volumes(service: InferenceService, settings: Settings) -> list[Manifest]:
                 "configMap": {"name": ref.name, "items": [{"key": ref.key, "path": TEMPLATE_PATH.rsplit("/", 1)[1]}]},
             }
         )
+    volumes += [
+        {"name": flag, "configMap": {"name": ref.name, "items": [{"key": ref.key, "path": "plugin.py"}]}}
+        for flag, ref in plugins(spec).items()
+    ]
     if settings.ca_config_map:
         volumes.append(
             {
@@ -292,6 +307,7 @@ def _mounts(service: InferenceService, settings: Settings) -> list[Manifest]:
         mounts.append(IMAGE_MOUNT)
     if spec.chat_template and spec.chat_template.config_map_key_ref:
         mounts.append({"name": "chat-template", "mountPath": TEMPLATE_PATH.rsplit("/", 1)[0], "readOnly": True})
+    mounts += [{"name": flag, "mountPath": f"{PLUGINS_DIR}/{flag}", "readOnly": True} for flag in plugins(spec)]
     if settings.ca_config_map:
         mounts.append({"name": "ca", "mountPath": CA_PATH.rsplit("/", 1)[0], "readOnly": True})
     return mounts

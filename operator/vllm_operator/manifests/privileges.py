@@ -8,10 +8,12 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ..api import GROUP
+from ..api.flags.allowed import REQUEST_LOGS
 from .names import is_gpu
 
 _OURS = ("app.kubernetes.io/", f"{GROUP}/")
 _REMOTE_CODE = "--trust-remote-code"
+_PLUGINS = ("--reasoning-parser-plugin", "--tool-parser-plugin")
 
 
 class Privileges(NamedTuple):
@@ -20,6 +22,10 @@ class Privileges(NamedTuple):
     image: str
     remote_code: bool
     """Whether vLLM runs code from the model's repository."""
+    parser_plugins: bool
+    """Whether vLLM runs code of the team's own."""
+    request_logs: tuple[str, ...]
+    """Flags that write what clients send into the log."""
     environment: tuple[str, ...]
     """Names of variables."""
     labels: tuple[str, ...]
@@ -45,10 +51,13 @@ def privileges(template: Mapping[str, Any]) -> Privileges:
     """What a pod template asks for. Raises KeyError, IndexError, TypeError or AttributeError for what is none."""
     meta, spec = template["metadata"], template["spec"]
     container = spec["containers"][0]
+    flags = [str(argument).partition("=")[0] for argument in container.get("args") or ()]
     limits = (container.get("resources") or {}).get("limits") or {}
     return Privileges(
         image=container["image"],
-        remote_code=any(str(argument).startswith(_REMOTE_CODE) for argument in container.get("args") or ()),
+        remote_code=any(flag.startswith(_REMOTE_CODE) for flag in flags),
+        parser_plugins=any(flag in _PLUGINS for flag in flags),
+        request_logs=tuple(sorted({flag for flag in flags if flag in REQUEST_LOGS})),
         environment=tuple(sorted({str(one["name"]) for one in container.get("env") or ()})),
         labels=_keys(meta.get("labels")),
         annotations=_keys(meta.get("annotations")),

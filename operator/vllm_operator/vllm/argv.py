@@ -17,7 +17,7 @@ from ..api.kv_cache import EVENTS_PORT, KvEvents
 from ..api.loading import LoaderOptions
 from ..api.speculation import Speculative
 from .middleware import READY, STATE
-from .paths import MIDDLEWARE_PATH, location, model_location, template_path
+from .paths import MIDDLEWARE_PATH, file_path, location, model_location
 
 PORT = 8000
 # vLLM finishes requests in flight for this long after SIGTERM, then stops its engine. Without it, streams are cut.
@@ -117,7 +117,7 @@ def flag_values(spec: InferenceServiceSpec, commit: str | None = None) -> dict[s
         value = commit if commit and field.path == "model.revision" else field.value_in(spec)
         for flag in field.flags:
             if value is not None and flag.passed == "path":
-                values[flag.name] = template_path(spec)
+                values[flag.name] = file_path(spec, flag.name)
             elif value is not None and flag.passed != "otherwise":
                 values[flag.name] = _CONVERTERS[flag.passed](value)
     return values

@@ -6,7 +6,7 @@ from typing import Any
 from ..api import InferenceServiceSpec
 from ..api.storage import STORE_KEYS, STORE_VARIABLES, ObjectStore
 from ..settings import Settings
-from .paths import CA_PATH, CACHE_DIR, HOME_DIR, MIDDLEWARE_PATH
+from .paths import CA_PATH, CACHE_DIR, HOME_DIR, MIDDLEWARE_PATH, plugins
 
 _OWNED = {
     # Libraries read settings there, and Python code: it is never on a claim, which others may write. What was
@@ -47,6 +47,7 @@ def configuration(spec: InferenceServiceSpec) -> dict[tuple[str, str], set[str]]
     refs += [("Secret", source.secret_key_ref) for source in variables]
     refs += [("ConfigMap", source.config_map_key_ref) for source in variables]
     refs += [("ConfigMap", spec.chat_template.config_map_key_ref if spec.chat_template else None)]
+    refs += [("ConfigMap", ref) for ref in plugins(spec).values()]
     for kind, ref in refs:
         if ref:
             found.setdefault((kind, ref.name), set()).add(ref.key)

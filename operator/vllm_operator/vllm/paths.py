@@ -1,6 +1,7 @@
 """Where vLLM's container has its files, and what vLLM is told for a URI. Mounts nothing itself."""
 
 from ..api import InferenceServiceSpec
+from ..api.base import KeyRef
 from ..api.model import Model
 from ..api.storage import IMAGE
 from ..api.templates import IMAGE_TEMPLATES
@@ -12,6 +13,7 @@ HOME_DIR = "/home/vllm"
 TEMPLATE_PATH = "/etc/vllm/chat-template/template.jinja"
 # Where vLLM's images have its folder `examples`: docker/Dockerfile, Dockerfile.cpu and Dockerfile.rocm of 0.32.
 EXAMPLES_DIR, ROCM_EXAMPLES_DIR = "/vllm-workspace/examples", "/app/vllm/examples"
+PLUGINS_DIR = "/etc/vllm/plugins"
 CA_PATH = "/etc/vllm/ca/ca.crt"
 MIDDLEWARE_PATH = "/etc/vllm/operator/vllm_operator_middleware.py"
 
@@ -43,6 +45,18 @@ def template_path(spec: InferenceServiceSpec) -> str | None:
         return TEMPLATE_PATH if spec.chat_template else None
     folder = ROCM_EXAMPLES_DIR if spec.accelerator.resource == "amd.com/gpu" else EXAMPLES_DIR
     return f"{folder}/{IMAGE_TEMPLATES[spec.chat_template.from_image]}"
+
+
+def plugins(spec: InferenceServiceSpec) -> dict[str, KeyRef]:
+    """Python files that vLLM is to load, by the flag that names them."""
+    own = spec.parser_plugins
+    found = {"tool-parser-plugin": own and own.tool_call, "reasoning-parser-plugin": own and own.reasoning}
+    return {flag: ref for flag, ref in found.items() if ref}
+
+
+def file_path(spec: InferenceServiceSpec, flag: str) -> str | None:
+    """Where the pod has the file that a flag names."""
+    return f"{PLUGINS_DIR}/{flag}/plugin.py" if flag in plugins(spec) else template_path(spec)
 
 
 def claims(spec: InferenceServiceSpec) -> list[str]:

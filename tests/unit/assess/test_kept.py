@@ -130,3 +130,30 @@ def test_the_digest_says_whether_two_ask_for_the_same_whatever_the_api_server_fi
     assert privileges(filled).digest() == privileges(TEMPLATE).digest()
     filled["spec"]["serviceAccountName"] = "admin"
     assert privileges(filled).digest() != privileges(TEMPLATE).digest()
+
+
+def argument(*more: str) -> Callable[[Template, Template, Template], object]:
+    """A template whose command line says more."""
+    return lambda _all, _pod, container: container["args"].extend(more)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ("--worker-cls=evil.Worker", "its command line has --worker-cls, which the operator passes nowhere"),
+        ("--middlewar=evil.Middleware", "its command line has --middlewar, which the operator passes nowhere"),
+        ("--middleware=evil.Middleware", "its command line has another --middleware than the operator's"),
+        ("--load-format=pt", "its command line has another --load-format than the operator's"),
+        ("-tp=2", "its command line has -tp, which the operator passes nowhere"),
+        ("--tool-parser-plugin=/models/a/evil.py", "parserPlugins is not allowed by the operator's setting"),
+        ("--enable-log-requests", "--enable-log-requests in extraArgs, which writes what clients send into the log"),
+    ],
+)
+def test_a_command_line_that_nobody_rendered_or_allows(more: str, said: str) -> None:
+    assert bad(argument(more)).startswith(said)
+
+
+def test_a_command_line_that_is_allowed() -> None:
+    assert bad(argument("--tool-parser-plugin=/etc/vllm/plugins/a/plugin.py"), allow_parser_plugins=True) == ""
+    assert bad(argument("--enable-log-requests"), allow_request_logs=True) == ""
+    assert bad(argument("--seed=1", "--no-async-scheduling", "--load-format=mistral")) == ""

@@ -31,6 +31,12 @@ CASES: list[tuple[Reason, dict[str, Any], dict[str, Any], dict[str, Any]]] = [
         {},
         {"allowTrustRemoteCode": True},
     ),
+    (
+        Reason.PARSER_PLUGINS_NOT_ALLOWED,
+        {"parserPlugins": {"toolCall": {"name": "parsers", "key": "calls.py"}}, "toolCallParser": "mine"},
+        {},
+        {"allowParserPlugins": True},
+    ),
     (Reason.REQUEST_LOGS_NOT_ALLOWED, {"extraArgs": ["--enable-log-requests"]}, {}, {"allowRequestLogs": True}),
     (Reason.REQUEST_LOGS_NOT_ALLOWED, {"extraArgs": ["--seed=1", "--max-log-len=9"]}, {}, {"allowRequestLogs": True}),
     (Reason.HUB_ORGANISATION_NOT_ALLOWED, {}, {"allowedHubOrganisations": []}, {"allowedHubOrganisations": ["Org"]}),

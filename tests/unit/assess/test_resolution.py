@@ -242,6 +242,8 @@ def test_every_rule_between_fields_that_a_class_can_set_is_checked_of_both_toget
         "set replicas or autoscaling, not both: the autoscaler decides the number of replicas": "a class sets neither",
         "set gpuMemoryUtilizationPercent or memoryPerGPU, not both: memoryPerGPU makes vLLM ignore the other": "yields",
         "model.tokenSecretRef is for hf:// only: nothing here is downloaded, remove it": "a class sets no model",
+        "parserPlugins.toolCall needs toolCallParser, and parserPlugins.reasoning needs reasoningParser: the name that "
+        "the file registers": "a class sets no plugin",
         "an adapter in lora.adapters has the name of the model: clients could not choose between them, rename one": (
             "a class sets no model"
         ),

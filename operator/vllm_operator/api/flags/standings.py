@@ -20,10 +20,6 @@ _TLS = (
     "mesh encrypt what goes to the pods"
 )
 _CODE = "loads code by its name: leave it out, or ask the platform team for an image that does it without the flag"
-_PARSER = (
-    "loads Python code from a file: build an image whose Python packages register the parser (entry point "
-    "vllm.general_plugins), ask the platform team to allow it, and name the parser in toolCallParser or reasoningParser"
-)
 _TRUSTED = (
     "lets every request change what the server renders or decodes: leave it out, and set it for all requests here"
 )
@@ -106,7 +102,6 @@ REFUSED: dict[str, tuple[str, ...]] = {
     _TLS: (
         "enable-ssl-refresh", "ssl-ca-certs", "ssl-cert-reqs", "ssl-certfile", "ssl-ciphers", "ssl-keyfile",
     ),
-    _PARSER: ("reasoning-parser-plugin", "tool-parser-plugin"),
     "loads code by its name: build an image whose Python packages register the model (entry point "
     "vllm.general_plugins), and ask the platform team to allow it": ("model-class-overrides",),
     "loads code by its name: build an image whose Python packages have it (entry point vllm.logits_processors), and "
