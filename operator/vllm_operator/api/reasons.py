@@ -15,6 +15,10 @@ STOPS_VLLM = True
 _SPEC = frozenset({ConditionType.SPEC_VALID})
 _FIT = frozenset({ConditionType.FITS})
 _PODS = frozenset({ConditionType.WORKLOAD_AVAILABLE})
+_INPUT = frozenset({ConditionType.INPUT_VALID})
+_RUNNING = frozenset({ConditionType.RUNNING})
+_COMPLETE = frozenset({ConditionType.COMPLETE})
+_FAILED = frozenset({ConditionType.FAILED})
 _CHAT = frozenset({ConditionType.CHAT_AVAILABLE})
 _MONITORING = frozenset({ConditionType.MONITORING_AVAILABLE})
 _SCALING = frozenset({ConditionType.SCALING_ACTIVE})
@@ -225,7 +229,7 @@ class Reason(StrEnum):
         "pods are being replaced by those of the current spec")
     SCALED_TO_ZERO = ("ScaledToZero", _PODS | _SCALING, FINE,
         "there are no pods, as the spec or the autoscaler asks for none")
-    SUSPENDED = ("Suspended", _PODS, FINE,
+    SUSPENDED = ("Suspended", _PODS | _RUNNING, FINE,
         "there are no pods, as spec.suspend asks: suspend: false starts them again")
     NAME_TAKEN = ("NameTaken", _PODS, LASTS,
         "an object of somebody else has the name of one that the service needs: delete it, or rename the service")
@@ -359,6 +363,44 @@ class Reason(StrEnum):
         "vLLM's own limits keep a target from ever being passed: lower the target")
     AT_MAXIMUM = ("AtMaximum", _SCALING, PASSES,
         "the load asks for more than autoscaling.maxReplicas: raise it, or let requests wait")
+
+    # Batches.
+    SERVICE_NOT_FOUND = ("ServiceNotFound", _SPEC, LASTS,
+        "there is no InferenceService of the name in serviceRef: correct it, or use template")
+    CLAIM_NOT_SHARED = ("ClaimNotShared", _SPEC, LASTS,
+        "a claim is for one node, and the pods may lie on several: use a ReadWriteMany claim, or set parallelism to 1")
+    CHECKING_INPUT = ("CheckingInput", _INPUT, PASSES,
+        "a Job without a GPU reads the input: invalid lines, duplicates and totals")
+    INPUT_CHECKED = ("InputChecked", _INPUT, FINE,
+        "the input was read, and there are requests to answer")
+    INPUT_INVALID = ("InputInvalid", _INPUT | _FAILED, LASTS,
+        "the input has lines that are no requests: correct them, or set onInvalid to Skip in a new batch")
+    INPUT_UNREADABLE = ("InputUnreadable", _INPUT | _FAILED, LASTS,
+        "the input could not be read: see the message, and the log of the check Job's pod")
+    NOT_STARTED = ("NotStarted", _RUNNING, PASSES,
+        "no pod takes a GPU before the input is checked and the plan is made")
+    NOT_FITTING = ("NotFitting", _RUNNING, LASTS,
+        "no pods are made, as the model does not fit: see Fits, or template.planPolicy")
+    QUEUED = ("Queued", _RUNNING, PASSES,
+        "Kueue holds the batch until its queue has room: see the message")
+    PODS_STARTING = ("PodsStarting", _RUNNING, PASSES,
+        "pods are being made, or load the model")
+    ANSWERING = ("Answering", _RUNNING, FINE,
+        "pods answer requests")
+    RUN_ENDED = ("RunEnded", _RUNNING, FINE,
+        "the pods have ended, and what they answered is kept")
+    UNFINISHED = ("Unfinished", _COMPLETE, PASSES,
+        "not all requests are answered yet")
+    MERGING = ("Merging", _COMPLETE, PASSES,
+        "a Job makes the output of what the pods have answered")
+    MERGED = ("Merged", _COMPLETE, FINE,
+        "each request is in the output or in the error file, once")
+    EXPIRED = ("Expired", _FAILED, LASTS,
+        "expireAfterSeconds ended it: what was answered by then is in the output")
+    RUN_FAILED = ("RunFailed", _FAILED, LASTS,
+        "pods failed too often: what was answered is in the output, the rest in the error file")
+    MERGE_FAILED = ("MergeFailed", _FAILED, LASTS,
+        "the output could not be made of what was answered, which is kept: see the log of the merge Job's pod")
     # fmt: on
 
     @classmethod

@@ -20,6 +20,10 @@ SERVICE_UID_LABEL = f"{GROUP}/service-uid"
 CLASS_LABEL = f"{GROUP}/serving-class"
 # On the inspect Job, its pod and what is kept of what it said: what was inspected. The Service selects none of them.
 INSPECTION_LABEL = f"{GROUP}/inspection"
+# On the Jobs of a batch and their pods: its name, and which of its steps they are. No Service selects them.
+BATCH_LABEL, STEP_LABEL = f"{GROUP}/batch", f"{GROUP}/batch-step"
+# Kueue's: which queue a Job waits in. See https://kueue.sigs.k8s.io/docs/tasks/run/jobs/
+QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 # On every metric of a service's pods: the name of the service.
 SERVICE_LABEL = "inferenceservice"
 # On nodes: which product their GPUs are, by the resource that pods ask for.

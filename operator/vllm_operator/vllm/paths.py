@@ -8,6 +8,9 @@ HOME_DIR = "/home/vllm"
 TEMPLATE_PATH = "/etc/vllm/chat-template/template.jinja"
 CA_PATH = "/etc/vllm/ca/ca.crt"
 MIDDLEWARE_PATH = "/etc/vllm/operator/vllm_operator_middleware.py"
+RUNNER_PATH = "/etc/vllm/operator/vllm_operator_batch_runner.py"
+# Where the claims of a batch are mounted, or its ConfigMap.
+INPUT_DIR, OUTPUT_DIR = "/batch/input", "/batch/output"
 
 
 def location(uri: str) -> str:
