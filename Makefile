@@ -90,7 +90,7 @@ gpu-failures:  ## Real failures on a GPU, and whether the diagnosis names them
 generated: crd docs dashboards  ## Write all files that are made from others: run it before a commit
 
 crd: setup  ## Write crds/ and the chart's CRDs from api/, and the chart's rules of RBAC from resources.py
-	for plural in inferenceservices servingclasses; do $(BIN)/python -m vllm_operator crd $$plural > crds/$$plural.yaml || exit; done
+	for plural in inferenceservices servingclasses inferencebatches; do $(BIN)/python -m vllm_operator crd $$plural > crds/$$plural.yaml || exit; done
 	cp crds/*.yaml charts/vllm-operator/files/
 	$(BIN)/python -m vllm_operator rbac > charts/vllm-operator/files/rbac.yaml
 

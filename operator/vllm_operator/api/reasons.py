@@ -5,12 +5,10 @@ A new reason is a row here and a place that gives it; tests/unit/api says what e
 is decided elsewhere. Imports nothing heavy, as the inspect Job does not.
 """
 
-from enum import StrEnum, unique
+from enum import unique
 
 from .conditions import ConditionType
-
-PASSES, LASTS, FINE = True, False, None
-STOPS_VLLM = True
+from .row import FINE, LASTS, PASSES, STOPS_VLLM, Row
 
 _SPEC = frozenset({ConditionType.SPEC_VALID})
 _FIT = frozenset({ConditionType.FITS})
@@ -29,29 +27,8 @@ _RECONCILING = frozenset({ConditionType.RECONCILING})
 
 
 @unique
-class Reason(StrEnum):
+class Reason(Row):
     """One word for why a condition is as it is. They are API: scripts and alerts match on them."""
-
-    types: frozenset[ConditionType]
-    """Conditions that have it of their own. Ready and Stalled have it of the condition that they summarize."""
-    passes: bool | None
-    """Whether what it tells of may go away without any change to the service: it only needs time, others free what it
-    waits for, or a restart helps. A service whose pods wait for what does not is stalled. None: nothing is wrong."""
-    words: str
-    """What it means and, where something can be done, what to do."""
-    stops_vllm: bool
-    """Of an inspection: whether it will keep vLLM from starting as well, which is worth saying before vLLM does."""
-
-    def __new__(
-        cls, value: str, types: frozenset[ConditionType], passes: bool | None, words: str = "", stops_vllm: bool = False
-    ) -> "Reason":
-        """A row of the registry: the word, and what is to be known of it. Raises TypeError where a part is missing."""
-        if not words:
-            raise TypeError(f"{value}: its row has its conditions; PASSES, LASTS or FINE; and the words for people")
-        member = str.__new__(cls, value)
-        member._value_ = value
-        member.types, member.passes, member.words, member.stops_vllm = types, passes, words, stops_vllm
-        return member
 
     # fmt: off
     VALID = ("Valid", _SPEC, FINE,
@@ -127,7 +104,7 @@ class Reason(StrEnum):
         "tensorParallelSize is auto, and no GPUs that the pods may have fit: add larger nodes, or see the message")
     TEMPLATE_NOT_ALLOWED = ("TemplateNotAllowed", _PODS, LASTS,
         "the pod template that is kept is none of the operator's, or asks for what is not allowed: see the message")
-    WITHHELD = ("Withheld", _PODS | _SCALING, LASTS,
+    WITHHELD = ("Withheld", _PODS | _SCALING | _RUNNING, LASTS,
         "no pods are made, as the model does not fit (see Fits, or planPolicy) or the ServingClass is against it")
 
     # What vLLM would refuse before it loads a weight, as the plan knows.
@@ -223,7 +200,7 @@ class Reason(StrEnum):
     # Pods in general.
     AVAILABLE = ("Available", _PODS, FINE,
         "enough pods of the current spec serve")
-    STARTING = ("Starting", _PODS, PASSES,
+    STARTING = ("Starting", _PODS | _RUNNING, PASSES,
         "pods are being made, or load the model")
     ROLLING_OUT = ("RollingOut", _PODS, PASSES,
         "pods are being replaced by those of the current spec")
@@ -369,7 +346,7 @@ class Reason(StrEnum):
         "there is no InferenceService of the name in serviceRef: correct it, or use template")
     CLAIM_NOT_SHARED = ("ClaimNotShared", _SPEC, LASTS,
         "a claim is for one node, and the pods may lie on several: use a ReadWriteMany claim, or set parallelism to 1")
-    CHECKING_INPUT = ("CheckingInput", _INPUT, PASSES,
+    CHECKING_INPUT = ("CheckingInput", _INPUT | _RUNNING, PASSES,
         "a Job without a GPU reads the input: invalid lines, duplicates and totals")
     INPUT_CHECKED = ("InputChecked", _INPUT, FINE,
         "the input was read, and there are requests to answer")
@@ -377,14 +354,8 @@ class Reason(StrEnum):
         "the input has lines that are no requests: correct them, or set onInvalid to Skip in a new batch")
     INPUT_UNREADABLE = ("InputUnreadable", _INPUT | _FAILED, LASTS,
         "the input could not be read: see the message, and the log of the check Job's pod")
-    NOT_STARTED = ("NotStarted", _RUNNING, PASSES,
-        "no pod takes a GPU before the input is checked and the plan is made")
-    NOT_FITTING = ("NotFitting", _RUNNING, LASTS,
-        "no pods are made, as the model does not fit: see Fits, or template.planPolicy")
-    QUEUED = ("Queued", _RUNNING, PASSES,
-        "Kueue holds the batch until its queue has room: see the message")
-    PODS_STARTING = ("PodsStarting", _RUNNING, PASSES,
-        "pods are being made, or load the model")
+    QUEUED = ("InQueue", _RUNNING, PASSES,
+        "it waits in its queue until Kueue has room for it: see the message")
     ANSWERING = ("Answering", _RUNNING, FINE,
         "pods answer requests")
     RUN_ENDED = ("RunEnded", _RUNNING, FINE,

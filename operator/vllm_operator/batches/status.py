@@ -149,7 +149,7 @@ def _running(account: BatchAccount) -> Verdict:
     if finding := diagnosis.workload(None, pods):
         return Verdict(ConditionType.RUNNING, False, *finding)
     text = f"0 of {total} pods answer: {diagnosis.progress(pods)}"
-    return Verdict(ConditionType.RUNNING, False, Reason.PODS_STARTING, text)
+    return Verdict(ConditionType.RUNNING, False, Reason.STARTING, text)
 
 
 def _no_pods(account: BatchAccount) -> Finding | None:
@@ -161,19 +161,20 @@ def _no_pods(account: BatchAccount) -> Finding | None:
     if seen.batch.spec.suspend:
         return Reason.SUSPENDED, "no pods, as spec.suspend asks; what was answered is kept, and suspend: false goes on"
     if plan.withheld:
-        return Reason.NOT_FITTING, f"no pods are made: {account.assessment.message}"
+        return Reason.WITHHELD, f"no pods are made: {account.assessment.message}"
     if run is None:
-        return Reason.NOT_STARTED, "no pods yet: the input is checked and the plan is made first"
+        return Reason.CHECKING_INPUT, "no pods yet: the input is checked and the plan is made first"
     if run.suspended:
         return Reason.QUEUED, seen.queue or f"Job {run.name} is suspended, as Kueue does until its queue has room"
     return None
 
 
 def _complete(account: BatchAccount) -> Verdict:
-    seen, kind = account.evidence, ConditionType.COMPLETE
+    seen = account.evidence
     if account.plan.complete:
         counts = _counts(account)
-        return Verdict(kind, True, Reason.MERGED, f"{counts.done} answered, {counts.failed} in the error file")
+        text = f"{counts.done} answered, {counts.failed} in the error file"
+        return Verdict(ConditionType.COMPLETE, True, Reason.MERGED, text)
     if MERGE in seen.jobs or MERGE in account.plan.make:
-        return Verdict(kind, False, Reason.MERGING, "the output is being made of what was answered")
-    return Verdict(kind, False, Reason.UNFINISHED, "not all requests are answered yet")
+        return Verdict(ConditionType.COMPLETE, False, Reason.MERGING, "the output is being made of what was answered")
+    return Verdict(ConditionType.COMPLETE, False, Reason.UNFINISHED, "not all requests are answered yet")

@@ -29,7 +29,7 @@ def test_from_the_check_to_the_output() -> None:
     world.runs()
     assert world.condition("InputValid") == ("True", "InputChecked")
     assert world.condition("Fits") == ("True", "Fits")
-    assert world.condition("Running") == ("False", "PodsStarting")
+    assert world.condition("Running") == ("False", "Starting")
     assert world.condition("Reconciling")[0] == "True"
     world.ends("run", {"index": 0, "total": 10, "done": 10, "failed": 0, "promptTokens": 100, "outputTokens": 50})
     world.reconcile()
@@ -80,7 +80,7 @@ def test_invalid_lines_end_it_before_a_gpu_is_taken() -> None:
     first = [{"file": "in.jsonl", "line": 7, "why": "no custom_id"}]
     world.ends("check", {**REPORT, "valid": 8, "invalid": 2, "first": first}, exit_code=3)
     world.reconcile()
-    assert world.condition("InputValid") == world.condition("InputValid")
+    assert world.condition("InputValid") == ("False", "InputInvalid")
     assert world.condition("Failed") == world.condition("Stalled") == ("True", "InputInvalid")
     assert world.message() == "of 10 lines 2 invalid (first: in.jsonl:7: no custom_id)"
     world.reconcile(2)
@@ -106,7 +106,7 @@ def test_a_model_that_does_not_fit_takes_no_gpu() -> None:
     again = world.reconcile()
     assert "run" not in world.steps()
     assert world.condition("Fits")[0] == "False"
-    assert world.condition("Stalled") == ("True", "NotFitting")
+    assert world.condition("Stalled") == ("True", "Withheld")
     assert again is not None
 
 
@@ -153,7 +153,7 @@ def test_a_queue_is_named_on_the_run_alone_and_a_job_that_is_held_is_told() -> N
     world.job("run")["spec"]["suspend"] = True
     world.watch()
     world.reconcile()
-    assert world.condition("Running") == ("False", "Queued")
+    assert world.condition("Running") == ("False", "InQueue")
 
 
 def test_what_was_answered_when_it_expires_is_merged_and_told() -> None:
@@ -164,7 +164,8 @@ def test_what_was_answered_when_it_expires_is_merged_and_told() -> None:
     assert world.steps() == ["merge"]
     world.ends("merge", {**MERGED, "done": 4, "unanswered": 6})
     world.reconcile()
-    assert world.condition("Failed") == world.condition("Ready")[:0] + ("True", "Expired")
+    assert world.condition("Failed") == ("True", "Expired")
+    assert world.condition("Ready") == ("False", "Expired")
     assert world.status()["done"] == 4
 
 
