@@ -49,6 +49,8 @@ RESOURCES = {
     "Pod": Resource("v1", "pods", _WATCH, {"log": ("get",)}),
     # List: those about pods in trouble.
     "Event": Resource("v1", "events", ("create", "list")),
+    # Why Kueue holds a batch, where there is Kueue.
+    "Workload": Resource("kueue.x-k8s.io/v1beta2", "workloads", ("list",)),
     # Of operators: only the one that holds them acts.
     "Lease": Resource("coordination.k8s.io/v1", "leases", ("get", "create", "update"), by_name=True),
     # Which GPUs there are, for the memory plan.

@@ -19,7 +19,7 @@ from ..snapshots.own import ObjectSnapshot
 from ..status.evidence import Evidence
 from .engine import Engine, claims_of, claims_refused, engine_of
 from .evidence import BatchEvidence
-from .memory import CLAIMS_SECONDS, BatchMemory
+from .memory import CLAIMS_SECONDS, QUEUE_SECONDS, BatchMemory
 from .view import BatchView
 
 log = logging.getLogger(__name__)
@@ -53,7 +53,19 @@ async def gather(
     for reader in memory.readers:
         engine = await reader.read(engine)
     progress = memory.progress.read(evidence.pods)
-    return replace(evidence, engine=engine, progress=progress, pace=memory.progress.pace())
+    queue = await _queue(evidence, memory, surroundings)
+    return replace(evidence, engine=engine, progress=progress, pace=memory.progress.pace(), queue=queue)
+
+
+async def _queue(evidence: BatchEvidence, memory: BatchMemory, surroundings: Surroundings) -> str:
+    """What Kueue says of why it holds the Job whose pods answer, as it was read some time ago at most."""
+    run, now = evidence.jobs.get(RUN), surroundings.clock()
+    if run is None or not run.suspended:
+        memory.queue = None
+        return ""
+    if memory.queue is None or now >= memory.queue[1] + QUEUE_SECONDS:
+        memory.queue = (await surroundings.cluster.read_queue(evidence.batch.namespace, run.uid), now)
+    return memory.queue[0]
 
 
 async def _claims(

@@ -20,6 +20,8 @@ from .progress import ProgressReader
 
 # Claims of others are not watched: one that changes counts after so long.
 CLAIMS_SECONDS = 60.0
+# Nor is what Kueue says.
+QUEUE_SECONDS = 15.0
 
 
 @dataclass(slots=True)
@@ -36,6 +38,8 @@ class BatchMemory:
     claims: Mapping[str, Mapping[str, Any] | None] = field(default_factory=dict)
     """What was read of the claims that the batch names."""
     claims_at: float = 0.0
+    queue: tuple[str, float] | None = None
+    """What Kueue said of why it holds the batch, and when."""
 
     def waits(self) -> list[Again]:
         """What is being read, or due."""

@@ -37,7 +37,7 @@ from ..snapshots.own import ObjectSnapshot
 from .evidence import BatchEvidence
 from .figures import batch_fleet
 from .gather import gather
-from .memory import BatchMemory, remember
+from .memory import QUEUE_SECONDS, BatchMemory, remember
 from .status import BatchAccount, status
 from .steps import Plan, plan
 from .view import BatchView
@@ -178,5 +178,5 @@ def _rules(evidence: BatchEvidence, planned: Plan) -> list[Again]:
     if seconds and evidence.created and not evidence.finished and not evidence.expired:
         found.append(Again(max(evidence.left(evidence.created, seconds), 0.1), "it expires then"))
     if evidence.jobs and evidence.jobs.get(RUN) and evidence.jobs[RUN].suspended:
-        found.append(Again(LOOK_SECONDS / 4, "Kueue may say something else of why it waits"))
+        found.append(Again(QUEUE_SECONDS, "Kueue may say something else of why it waits"))
     return found

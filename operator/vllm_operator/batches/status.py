@@ -165,7 +165,8 @@ def _no_pods(account: BatchAccount) -> Finding | None:
     if run is None:
         return Reason.CHECKING_INPUT, "no pods yet: the input is checked and the plan is made first"
     if run.suspended:
-        return Reason.QUEUED, seen.queue or f"Job {run.name} is suspended, as Kueue does until its queue has room"
+        text = f"Job {run.name} is suspended, as Kueue does until its queue has room"
+        return Reason.QUEUED, f"{text}: {seen.queue}" if seen.queue else text
     return None
 
 

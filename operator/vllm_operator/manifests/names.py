@@ -24,6 +24,8 @@ INSPECTION_LABEL = f"{GROUP}/inspection"
 BATCH_LABEL, STEP_LABEL = f"{GROUP}/batch", f"{GROUP}/batch-step"
 # Kueue's: which queue a Job waits in. See https://kueue.sigs.k8s.io/docs/tasks/run/jobs/
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
+# Kueue's, on what it keeps of a Job: the uid of that.
+JOB_UID_LABEL = "kueue.x-k8s.io/job-uid"
 # On every metric of a service's pods: the name of the service.
 SERVICE_LABEL = "inferenceservice"
 # On nodes: which product their GPUs are, by the resource that pods ask for.

@@ -151,9 +151,28 @@ def test_a_queue_is_named_on_the_run_alone_and_a_job_that_is_held_is_told() -> N
     assert "kueue.x-k8s.io/queue-name" not in world.job("check")["metadata"]["labels"]
     assert "kueue.x-k8s.io/queue-name" not in world.job("run")["spec"]["template"]["metadata"]["labels"]
     world.job("run")["spec"]["suspend"] = True
+    said = "insufficient unused quota for nvidia.com/gpu in flavor h100, 2 more needed"
+    condition = {"type": "QuotaReserved", "status": "False", "reason": "Pending", "message": said}
+    world.api.workloads = [{"status": {"conditions": [condition]}}]
+    world.watch()
+    again = world.reconcile()
+    assert world.condition("Running") == ("False", "InQueue")
+    assert world.message("Running") == f"Job nightly-run is suspended, as Kueue does until its queue has room: {said}"
+    assert world.condition("Reconciling")[0] == "True"
+    assert again is not None, "Kueue may say something else"
+
+
+@pytest.mark.parametrize(
+    "said", [[], [{}], [{"status": []}], [{"status": {"conditions": [{"type": "QuotaReserved"}]}}]]
+)
+def test_a_job_that_is_held_without_a_word_is_told_all_the_same(said: list[Object]) -> None:
+    world = BatchWorld()
+    world.runs()
+    world.job("run")["spec"]["suspend"] = True
+    world.api.workloads = said
     world.watch()
     world.reconcile()
-    assert world.condition("Running") == ("False", "InQueue")
+    assert world.message("Running") == "Job nightly-run is suspended, as Kueue does until its queue has room"
 
 
 def test_what_was_answered_when_it_expires_is_merged_and_told() -> None:
