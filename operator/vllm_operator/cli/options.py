@@ -46,8 +46,10 @@ def command_line(name: str) -> Parser:
     run = commands.add_parser("run", help="run the operator")
     run.add_argument("--metrics-port", type=int, default=8080, help="port of /metrics (default: %(default)s)")
     run.add_argument("--health-port", type=int, default=8081, help="port of /healthz (default: %(default)s)")
-    render = commands.add_parser("render", help="print the children of the services in a file, without a cluster")
-    render.add_argument("-f", "--filename", type=Path, required=True, help="manifest with InferenceServices")
+    render = commands.add_parser(
+        "render", help="print what is made of the services and batches in a file, without a cluster"
+    )
+    render.add_argument("-f", "--filename", type=Path, required=True, help="manifest with InferenceServices or batches")
     render.add_argument("--class", dest="class_file", type=Path, metavar="FILE", help=CLASS_HELP)
     plan = commands.add_parser("plan", help="say whether a service fits a GPU, and what it would serve")
     for command in (run, render, plan):

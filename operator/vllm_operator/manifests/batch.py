@@ -28,7 +28,7 @@ from .names import (
     QUEUE_LABEL,
     STEP_LABEL,
 )
-from .pod import MIDDLEWARE_ANNOTATION, Rendering, pod_template
+from .pod import Rendering, pod_template
 
 RUNNER_ANNOTATION = f"{GROUP}/batch-runner"
 INSPECT, CHECK, RUN, MERGE = STEPS = ("inspect", "check", "run", "merge")
@@ -204,10 +204,9 @@ def _pod_metadata(batch: InferenceBatch, step: str, engine: InferenceService, gi
     pod = engine.spec.pod
     own = {key: value for key, value in ((pod.labels if pod else None) or {}).items() if key != QUEUE_LABEL}
     of_class = {key: value for key, value in given["labels"].items() if key == CLASS_LABEL}
-    annotations = {key: value for key, value in given["annotations"].items() if key != MIDDLEWARE_ANNOTATION}
     return {
         "labels": {**own, **of_class, **_labels(batch, step)},
-        "annotations": {**annotations, RUNNER_ANNOTATION: source()},
+        "annotations": {**((pod.annotations if pod else None) or {}), RUNNER_ANNOTATION: source()},
     }
 
 
