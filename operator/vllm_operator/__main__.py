@@ -36,7 +36,7 @@ def _execute(arguments: argparse.Namespace) -> None:
             _render(arguments)
         case "plan":
             _plan(arguments)
-        case "status" | "logs" | "classes":
+        case "status" | "logs" | "classes" | "batch":
             _fleet(arguments)
         case "inspect":
             from .inspection.command import inspect

@@ -1,13 +1,13 @@
 """Batches on a real API server, with fake nodes whose pods of Jobs end at once: from the check to the output."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from support.gitops import argocd, kstatus
-from support.kube import Kube, Object, conditions
-from support.operator_process import OperatorProcess
+from support.kube import Kube, Object, conditions, established
 
 pytestmark = pytest.mark.control_plane
 
@@ -80,6 +80,62 @@ def test_a_batch_that_is_suspended_has_no_pods_and_goes_on(kube: Kube) -> None:
     ends(kube)
 
 
+WORKLOADS = {
+    "apiVersion": "apiextensions.k8s.io/v1",
+    "kind": "CustomResourceDefinition",
+    "metadata": {
+        "name": "workloads.kueue.x-k8s.io",
+        "annotations": {"api-approved.kubernetes.io": "https://github.com/kubernetes-sigs/kueue/tree/main/config"},
+    },
+    "spec": {
+        "group": "kueue.x-k8s.io",
+        "scope": "Namespaced",
+        "names": {"kind": "Workload", "plural": "workloads", "singular": "workload"},
+        "versions": [
+            {
+                "name": "v1beta2",
+                "served": True,
+                "storage": True,
+                "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}},
+            }
+        ],
+    },
+}
+
+
+@pytest.fixture
+def workloads(kube: Kube) -> Iterator[None]:
+    """The API in which Kueue says why it holds a Job."""
+    kube.apply(WORKLOADS)
+    kube.wait("it is there", 30, lambda: established(kube.get("crd", "workloads.kueue.x-k8s.io")))
+    yield
+    kube.run("delete", "crd", "workloads.kueue.x-k8s.io")
+
+
+@pytest.mark.usefixtures("workloads")
+def test_a_batch_that_kueue_holds_says_what_it_waits_for(kube: Kube) -> None:
+    gpus = {"resource": "nvidia.com/gpu", "product": "NVIDIA-H100-80GB-HBM3"}
+    # No node has so many GPUs: the pods wait, as they do on a full cluster.
+    template = {"model": {"uri": "hf://org/name"}, "accelerator": gpus, "tensorParallelSize": 16, "planPolicy": "Warn"}
+    kube.apply(claim("data"), batch(labels={"kueue.x-k8s.io/queue-name": "gpus"}, template=template))
+    kube.wait("its pods wait", 60, lambda: reason(kube, "Running") == "GpuNodesTooSmall")
+    job = kube.get("job", "nightly-run")
+    assert job
+    assert job["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "gpus"
+    said = "insufficient unused quota for nvidia.com/gpu in flavor h100, 2 more needed"
+    condition = {"type": "QuotaReserved", "status": "False", "reason": "Pending", "message": said}
+    labels = {"kueue.x-k8s.io/job-uid": job["metadata"]["uid"]}
+    workload = {"apiVersion": "kueue.x-k8s.io/v1beta2", "kind": "Workload"}
+    kube.apply({**workload, "metadata": {"name": "w", "labels": labels}, "status": {"conditions": [condition]}})
+    kube.merge("job", "nightly-run", {"spec": {"suspend": True}})
+    kube.wait("it is held", 30, lambda: reason(kube, "Running") == "InQueue")
+    found = kube.get("vib", "nightly")
+    assert said in conditions(found or {})["Running"]["message"]
+    assert argocd(found or {}).status == "Progressing"
+    kube.merge("job", "nightly-run", {"spec": {"suspend": False}})
+    kube.wait("it goes on", 30, lambda: reason(kube, "Running") != "InQueue")
+
+
 def test_a_batch_goes_by_itself_after_its_time(kube: Kube) -> None:
     kube.apply(claim("data"), batch(ttlSecondsAfterFinished=1))
     kube.wait("it is gone", 90, lambda: kube.get("vib", "nightly") is None)
@@ -99,7 +155,7 @@ def test_a_service_lends_its_model_and_stays_as_it_is(kube: Kube) -> None:
     assert kube.ready("nightly", 30)["status"]["replicas"] == 1
 
 
-def test_what_can_not_change_is_refused(kube: Kube, operator: OperatorProcess) -> None:
+def test_what_cannot_change_is_refused(kube: Kube) -> None:
     kube.apply(claim("data"), batch(suspend=True))
     for change, said in (
         ({"parallelism": 2}, "parallelism cannot be changed: make a new batch"),

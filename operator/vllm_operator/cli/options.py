@@ -9,8 +9,8 @@ from .. import __version__
 
 BAD_INPUT = 2
 CLASS_HELP = "manifest with the ServingClass that a service names (default: in the same file)"
-DESCRIPTION = """Run the operator, print its CRDs or RBAC rules; show a fleet's status or its classes, or explain one
-service with logs; and without a cluster plan a service's memory, render its children or inspect a model. As
+DESCRIPTION = """Run the operator, print its CRDs or RBAC rules; show a fleet's status, its classes or its batches, or
+explain one service with logs; and without a cluster plan a service's memory, render its children or inspect a model. As
 kubectl-vllm on the PATH it is `kubectl vllm` as well."""
 
 
@@ -58,6 +58,7 @@ def command_line(name: str) -> Parser:
     _add_status(commands.add_parser("status", help="show the services of a namespace or of the cluster at a glance"))
     _add_logs(commands.add_parser("logs", help="explain one service: conditions, pods, and what tells in their logs"))
     _add_classes(commands.add_parser("classes", help="show what the ServingClasses give and limit, and who uses them"))
+    _add_batch(commands.add_parser("batch", help="show how far the batches are"))
     _add_inspect(commands.add_parser("inspect", help="say what a model is made of, without its weights"))
     for command in commands.choices.values():
         command.set_defaults(prog=command.prog)
@@ -100,6 +101,15 @@ def _add_logs(parser: Parser) -> None:
 def _add_classes(parser: Parser) -> None:
     _add_cluster(parser, namespace=False)
     parser.add_argument("-o", "--output", choices=["text", "json"], default="text", help="default: %(default)s")
+
+
+def _add_batch(parser: Parser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True)
+    status = actions.add_parser("status", help="how far the batches of a namespace or of the cluster are")
+    status.add_argument("name", nargs="?", help="one batch (default: all of the namespace)")
+    _add_cluster(status)
+    status.add_argument("-A", "--all-namespaces", action="store_true", help="the batches of all namespaces")
+    status.add_argument("-o", "--output", choices=["text", "json"], default="text", help="default: %(default)s")
 
 
 def _add_cluster(parser: Parser, *, namespace: bool = True) -> None:
