@@ -22,6 +22,7 @@ from ..settings import Settings
 # Stands in for what cannot be read: only the status is written then.
 UNREADABLE = InferenceServiceSpec.model_validate({"model": {"uri": "hf://unreadable/spec"}, "replicas": 0})
 _ONE_NODE = ("ReadWriteOnce", "ReadWriteOncePod")
+_HOSTNAME = "kubernetes.io/hostname"
 
 
 class Engine(NamedTuple):
@@ -115,13 +116,22 @@ def claims_refused(
                 return Reason.CLAIM_NOT_ALLOWED, f"{text}: use a claim that has them"
         if finding := refused(spec, settings, labels):
             return finding
-    if batch.pods == 1:
-        return None
+    return _not_shared(batch, spec, claims) if batch.pods > 1 else None
+
+
+def _not_shared(
+    batch: InferenceBatch, spec: InferenceServiceSpec, claims: Mapping[str, Mapping[str, Any] | None]
+) -> Finding | None:
+    """Why several pods could not all mount their claims: they may lie on several nodes, unless the spec names one."""
+    on_one_node = bool(spec.pod and spec.pod.node_selector and _HOSTNAME in spec.pod.node_selector)
     for name in claims_of(batch, spec):
         modes = ((claims.get(name) or {}).get("spec") or {}).get("accessModes") or []
-        if modes and all(mode in _ONE_NODE for mode in modes):
+        shared = any(mode not in _ONE_NODE for mode in modes)
+        if modes and not shared and not (on_one_node and _ONE_NODE[0] in modes):
             text = (
-                f"claim {name} is {modes[0]}: only one node can mount it, and the {batch.pods} pods may lie on several"
+                f"claim {name} is {modes[0]}, which one node can mount, and the {batch.pods} pods may lie on several: use "
+                f"a ReadWriteMany claim, make a batch with parallelism 1, or keep the pods on one node by {_HOSTNAME} "
+                "in pod.nodeSelector"
             )
-            return Reason.CLAIM_NOT_SHARED, f"{text}: use a ReadWriteMany claim, or make a batch with parallelism 1"
+            return Reason.CLAIM_NOT_SHARED, text
     return None

@@ -13,7 +13,7 @@ from ..api import API_VERSION, BATCH_KIND
 from ..api.reasons import Finding, Reason
 from ..api.resource import Key, Reference
 from ..assess.fits import NOT_ASSESSED, Assessment
-from ..cluster import GoneError, RefusedError
+from ..cluster import GoneError, RefusedError, UnavailableError
 from ..inspection.kept import facts_of
 from ..loop.kinds import Surroundings
 from ..manifests.batch import (
@@ -34,6 +34,7 @@ from ..services.judge import Judge
 from ..services.view import View
 from ..snapshots.child import owner_uid
 from ..snapshots.own import ObjectSnapshot
+from ..status.conditions import operator_failed
 from .evidence import BatchEvidence
 from .figures import batch_fleet
 from .gather import gather
@@ -96,22 +97,33 @@ class BatchReconciler:
     async def _reconcile(self, key: Key, snapshot: ObjectSnapshot, memory: BatchMemory) -> list[Again]:
         before = memory.writer.newest(snapshot.resource_version, snapshot.status)
         evidence = await gather(key, snapshot, before, memory, self._surroundings)
-        assessment = await self._assess(evidence, memory)
-        if assessment.chosen:
-            evidence = replace(evidence, engine=evidence.engine.with_chosen(assessment.chosen))
-        possible = bool(self._surroundings.settings.images.operator)
-        planned = plan(evidence, assessment, inspects=possible)
-        error = await self._carry_out(evidence, planned, assessment)
-        account = BatchAccount(evidence, assessment, planned, error)
+        account = await self._bring_about(evidence, memory)
         after = status(account)
         batch_fleet.show(key, after)
-        waits = [*memory.waits(), *_rules(evidence, planned)]
         if evidence.finished:
             return await self._finish(evidence)
+        waits = [*memory.waits(), *_rules(account)]
         if any(wait.holds_status for wait in waits):
             return waits
         wait = await memory.writer.write(Reference(API_VERSION, BATCH_KIND, key, snapshot.uid), before, after)
         return [*waits, wait] if wait else waits
+
+    async def _bring_about(self, evidence: BatchEvidence, memory: BatchMemory) -> BatchAccount:
+        """What is concluded and done. A fault of ours is told as well, in place of a status that is never written."""
+        possible = bool(self._surroundings.settings.images.operator)
+        try:
+            assessment = await self._assess(evidence, memory)
+            if assessment.chosen:
+                evidence = replace(evidence, engine=evidence.engine.with_chosen(assessment.chosen))
+            planned = plan(evidence, assessment, inspects=possible)
+            fault = await self._carry_out(evidence, planned, assessment)
+        except (GoneError, PredecessorError, UnavailableError):
+            raise
+        except Exception as error:
+            log.exception("%s: its Jobs cannot be seen to", evidence.batch.key)
+            metrics.reconcile_errors.labels(type(error).__name__).inc()
+            return BatchAccount(evidence, error=operator_failed(error))
+        return BatchAccount(evidence, assessment, planned, fault)
 
     async def _assess(self, evidence: BatchEvidence, memory: BatchMemory) -> Assessment:
         """Whether it fits, as long as there are no pods yet: then what was known stands."""
@@ -169,14 +181,14 @@ class BatchReconciler:
         return memory
 
 
-def _rules(evidence: BatchEvidence, planned: Plan) -> list[Again]:
+def _rules(account: BatchAccount) -> list[Again]:
     """What wants another look without an event."""
-    found = []
-    if evidence.spec_error or planned.withheld:
+    evidence, found = account.evidence, []
+    if evidence.spec_error or account.plan.withheld or account.error:
         found.append(Again(LOOK_SECONDS, "others may have changed what keeps it from running"))
     seconds = evidence.batch.spec.expire_after_seconds
-    if seconds and evidence.created and not evidence.finished and not evidence.expired:
+    if seconds and evidence.created and not evidence.expired:
         found.append(Again(max(evidence.left(evidence.created, seconds), 0.1), "it expires then"))
-    if evidence.jobs and evidence.jobs.get(RUN) and evidence.jobs[RUN].suspended:
+    if RUN in evidence.jobs and evidence.jobs[RUN].suspended:
         found.append(Again(QUEUE_SECONDS, "Kueue may say something else of why it waits"))
     return found

@@ -7,6 +7,7 @@ from support.fake_api import refusal
 from support.kube import Object
 from support.world import LARGE, NAMESPACE
 from vllm_operator.api import BATCH_KIND
+from vllm_operator.batches import reconcile
 from vllm_operator.cluster import path
 from vllm_operator.loop.write import PROGRESS_SECONDS
 
@@ -233,6 +234,20 @@ def test_a_claim_for_one_node_is_refused_for_several_pods() -> None:
     assert world.steps() == ["check", "inspect"]
 
 
+def test_several_pods_of_one_node_may_share_a_claim_of_it() -> None:
+    world = BatchWorld()
+    pod = {"nodeSelector": {"kubernetes.io/hostname": "a"}}
+    template = {"model": {"uri": "hf://a/b"}, "accelerator": {"product": "NVIDIA-L4"}, "pod": pod}
+    world.batch(parallelism=2, output={"uri": "pvc://one/out"}, template=template)
+    world.reconcile()
+    assert world.steps() == ["check", "inspect"]
+    world = BatchWorld()
+    world.claim("one", "ReadWriteOncePod")
+    world.batch(parallelism=2, output={"uri": "pvc://one/out"}, template=template)
+    world.reconcile()
+    assert world.condition("Ready") == ("False", "ClaimNotShared")
+
+
 def test_a_claim_that_is_not_there_is_told() -> None:
     world = BatchWorld()
     world.batch(input={"uri": "pvc://nowhere/in.jsonl"})
@@ -289,8 +304,21 @@ def test_what_the_api_server_refuses_is_told() -> None:
     world = BatchWorld()
     world.api.refuse["patch", path("Job", NAMESPACE, f"{KEY.name}-check")] = refusal(403, "quota")
     world.batch()
-    world.reconcile()
+    again = world.reconcile()
     assert world.condition("Running") == ("False", "Refused")
+    assert again is not None, "somebody may mend it"
+
+
+def test_a_fault_of_the_operators_own_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(reconcile, "plan", fails)
+    world = BatchWorld()
+    world.batch()
+    again = world.reconcile()
+    assert world.condition("Ready") == ("False", "OperatorFailed")
+    assert again is not None
 
 
 def test_a_batch_goes_after_its_time() -> None:
