@@ -1,4 +1,4 @@
-"""A batch with the real vLLM: requests in a ConfigMap, answers on a claim, each once; one that is wrong in the errors."""
+"""A batch with the real vLLM: requests in a ConfigMap, answers on a claim, each once, and what is wrong in the errors."""
 
 import json
 from collections.abc import Iterator
