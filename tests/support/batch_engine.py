@@ -1,12 +1,14 @@
 """An engine to run a batch with where vLLM would take too long. As a command, the batch's program with this engine.
 
-What it answers follows from the request alone. A prompt says what the engine is to do: `die` ends it with all that is in
-flight, `crash` ends the process, `refuse` is refused, `fail N` fails N times before it is answered, `raise` is a fault.
+What it answers follows from the request alone. A prompt says what is to happen: `die` ends the engine with all that is
+in flight, `crash` ends the process, `stop` sends it SIGTERM; `refuse` is refused, `fail N` fails N times, and `raise` is
+a fault in a handler.
 """
 
 import asyncio
 import json
 import os
+import signal
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -41,6 +43,8 @@ class StandIn:
         self.asked[prompt] += 1
         self.flying += 1
         self.most = max(self.most, self.flying)
+        if prompt == "stop":
+            os.kill(os.getpid(), signal.SIGTERM)
         try:
             await asyncio.sleep(self.seconds)
             return self._outcome(prompt)
