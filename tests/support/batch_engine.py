@@ -1,8 +1,7 @@
 """An engine to run a batch with where vLLM would take too long. As a command, the batch's program with this engine.
 
-What it answers follows from the request alone. A prompt says what is to happen: `die` ends the engine with all that is
-in flight, `crash` ends the process, `stop` sends it SIGTERM; `refuse` is refused, `fail N` fails N times, and `raise` is
-a fault in a handler.
+What it answers follows from the request alone. A prompt says what is to happen: `die` ends the engine with all that it
+has, `crash` ends the process, `stop` sends it SIGTERM; `refuse` is refused, `fail N` fails N times, `raise` is a fault.
 """
 
 import asyncio
@@ -46,7 +45,7 @@ class StandIn:
         if prompt == "stop":
             os.kill(os.getpid(), signal.SIGTERM)
         try:
-            await asyncio.sleep(self.seconds)
+            await asyncio.sleep(0 if prompt == "die" else self.seconds)
             return self._outcome(prompt)
         finally:
             self.flying -= 1

@@ -124,14 +124,18 @@ def test_a_request_that_ends_the_engine_twice_is_failed_and_the_rest_goes_on(tmp
     assert (failed["custom_id"], failed["error"]["code"]) == ("r1", "ends_engine")
 
 
-def test_suspects_run_alone_before_the_others(tmp_path: Path, output: Path) -> None:
+def test_suspects_run_after_the_others_and_alone(tmp_path: Path, output: Path) -> None:
     source = write_input(tmp_path / "in.jsonl", ["a", "die", *"bcdefghijkl"])
-    first = StandIn()
-    assert run(source, output, first, "--max-inflight=4") == AGAIN
+    assert run(source, output, StandIn(0.01), "--max-inflight=4") == AGAIN
     second = StandIn(0.001)
     assert run(source, output, second, "--max-inflight=4") == AGAIN
-    assert second.most == 1
-    assert set(second.asked) <= {"a", "die", "b", "c"}
+    order = list(second.asked)
+    assert set(order[:9]) == set("defghijkl")
+    assert order[9:] in (["die"], ["a", "die"])
+    third = StandIn()
+    assert run(source, output, third, "--max-inflight=4") == DONE
+    assert set(third.asked) <= {"a", "b", "c"}
+    assert third.most == 1
 
 
 def test_two_that_end_the_engine_are_both_found(tmp_path: Path, output: Path) -> None:
