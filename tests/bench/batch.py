@@ -17,50 +17,20 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from random import Random
 from statistics import median
 from typing import Any
 
 from cluster.host import REPOSITORY
-from support.batch_process import Pod, free_port, written
+from support.batch_kills import Killing, finish, serve_words, write_requests
+from support.batch_process import written
 from support.batches import rows, where, write_input
 from support.real_vllm.environment import interpreter
 from support.real_vllm.tiny import QUIET, tiny_model
 
 LEAST_SPEED, MOST_MEMORY = 0.9, 1.2
 SEQUENCES = 64
-START_SECONDS = 300.0
-WORDS = ("the", "capital", "of", "France", "weather", "joke", "pod", "model", "served", "what", "is", "tiny", "answer")
-
-
-def prompts(count: int) -> list[str]:
-    """Different prompts of about 40 tokens, so that no answer comes from the prefix cache."""
-    random = Random(1)
-    return [f"{number} " + " ".join(random.choices(WORDS, k=15)) for number in range(count)]
-
-
-def write_requests(path: Path, count: int, tokens: int) -> Path:
-    """Requests whose answers all have as many tokens."""
-    with path.open("w") as file:
-        for number, prompt in enumerate(prompts(count)):
-            body = {"prompt": prompt, "max_tokens": tokens, "temperature": 0, "ignore_eos": True}
-            row = {"custom_id": f"r{number}", "method": "POST", "url": "/v1/completions", "body": body}
-            file.write(json.dumps(row) + "\n")
-    return path
-
-
-def serve_words(sequences: int) -> list[str]:
-    """What follows `vllm serve`, as for LLM in offline_generate.py."""
-    return [str(tiny_model()), "--enforce-eager", "--max-model-len=1024", f"--max-num-seqs={sequences}"]
-
-
-def finish(folder: Path, source: Path, count: int) -> dict[str, int]:
-    """Merges; the totals."""
-    command = [sys.executable, written(folder), "merge", *where(source, folder / "out"), f"--count={count}"]
-    totals: dict[str, int] = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-    return totals
+KILL_REQUESTS = 500
 
 
 def last_line(*command: str | Path) -> dict[str, Any]:
@@ -73,7 +43,7 @@ def last_line(*command: str | Path) -> dict[str, Any]:
 def speed(folder: Path, options: argparse.Namespace) -> bool:
     """Both on the same prompts, in turn."""
     python = options.python or interpreter()
-    source = write_requests(folder / "in.jsonl", options.requests, 64)
+    source = write_requests(folder / "in.jsonl", options.requests)
     ratios = []
     for number in range(options.rounds):
         home = folder / f"round-{number}"
@@ -103,45 +73,15 @@ def speed(folder: Path, options: argparse.Namespace) -> bool:
 
 def kills(folder: Path, options: argparse.Namespace) -> bool:
     """Two pods over one input, each killed half of the times."""
-    python = options.python or interpreter()
-    source = write_requests(folder / "in.jsonl", 500, 64)
-    program = written(folder)
-    random = Random(options.seed)
-    dice = [Random(random.random()) for _ in range(2)]
-
-    def share(index: int) -> int:
-        lives = 0
-        while True:
-            port = free_port()
-            words = [f"--index={index}", "--count=2", f"--port={port}", "--max-inflight=8", "--", *serve_words(8)]
-            env = {**QUIET, "POD_UID": f"pod-{lives}"}
-            command = [python, program, "run", *where(source, folder / "out"), *words]
-            pod = Pod(command, port, folder / f"pod-{index}.log", env)
-            if lives < options.kills // 2:
-                loading = dice[index].random() < 0.2
-                until = time.monotonic() + (dice[index].uniform(0, 20) if loading else START_SECONDS)
-                alive = pod.wait_until(until, ready=not loading)
-                if alive and not loading:
-                    alive = pod.wait_until(time.monotonic() + dice[index].uniform(0, 3))
-                pod.kill()
-                lives += 1
-                print(f"kills: pod {index}, {'while it loads' if loading else 'at work'}: {alive}", flush=True)
-                continue
-            while pod.ended() is None:
-                time.sleep(0.2)
-            return pod.ended() or 0
-
-    with ThreadPoolExecutor(2) as pool:
-        statuses = list(pool.map(share, range(2)))
-    totals = finish(folder, source, 2)
-    answered = Counter(row["custom_id"] for row in rows(folder / "out" / "in.jsonl"))
-    failed = rows(folder / "out" / "in.errors.jsonl")
-    good = statuses == [0, 0] and answered == Counter(f"r{number}" for number in range(500)) and not failed
+    source = write_requests(folder / "in.jsonl", KILL_REQUESTS)
+    killing = Killing(options.python or interpreter(), folder, source, lambda text: print(f"kills: {text}", flush=True))
+    left = killing.run([options.kills - options.kills // 2, options.kills // 2], options.seed)
+    good = left.statuses == [0, 0] and left.answered == Counter(f"r{number}" for number in range(KILL_REQUESTS))
     print(
-        f"kills: {options.kills} kills, {totals}, statuses {statuses}: {'as it should' if good else failed[:3]}",
+        f"kills: {options.kills}, {left.killed_at_work} at work; {left.totals}, failed: {left.failed}",
         flush=True,
     )
-    return bool(good)
+    return good and not left.failed
 
 
 def peak_mebibytes(command: list[str | Path], env: dict[str, str]) -> float:
