@@ -11,7 +11,7 @@ export PYTHONPATH := tests:operator
 GPU_PYTHON ?= python3
 ROWS ?= build/gpu/engines.jsonl
 
-.PHONY: gpu-check gpu-engines gpu-serving gpu-failures help setup test test-fast lint demo demo-down bench-scale bench-plan bench-rollout bench-autoscaling bench-hostile generated crd docs dashboards lock digests fuzz
+.PHONY: bench-batch gpu-check gpu-engines gpu-serving gpu-failures help setup test test-fast lint demo demo-down bench-scale bench-plan bench-rollout bench-autoscaling bench-hostile generated crd docs dashboards lock digests fuzz
 
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -69,6 +69,9 @@ bench-rollout: setup  ## Requests while pods are rolled, evicted, drained and sc
 
 bench-hostile: setup  ## An honest team's edits while another attacks: p99 of 500 (15 min)
 	$(BIN)/python -m bench.hostile
+
+bench-batch: setup  ## The program in a batch's pods against LLM.generate, under 20 kills, and its memory (30 min)
+	$(BIN)/python -m bench.batch
 
 bench-autoscaling: setup  ## The autoscaling policy against the HPA's defaults, on the HPA's own algorithm: table and plot
 	$(BIN)/python -m bench.autoscaling --plot build/bench-autoscaling.svg

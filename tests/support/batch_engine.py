@@ -1,12 +1,13 @@
 """An engine to run a batch with where vLLM would take too long. As a command, the batch's program with this engine.
 
-What it answers follows from the request alone. A prompt says what the engine is to do: `die` ends it with all that is in
-flight, `crash` ends the process, `refuse` is refused, `fail N` fails N times before it is answered, `raise` is a fault.
+What it answers follows from the request alone. A prompt says what is to happen: `die` ends the engine with all that it
+has, `crash` ends the process, `stop` sends it SIGTERM; `refuse` is refused, `fail N` fails N times, `raise` is a fault.
 """
 
 import asyncio
 import json
 import os
+import signal
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -25,12 +26,13 @@ def answer_to(prompt: str) -> dict[str, Any]:
 
 
 class StandIn:
-    """The engine; `asked` counts how often it was asked each prompt."""
+    """The engine; `asked` counts how often it was asked each prompt, unless it is to take no memory."""
 
     sequences = 8
 
-    def __init__(self, seconds: float = 0.0) -> None:
+    def __init__(self, seconds: float = 0.0, *, counting: bool = True) -> None:
         self.seconds = seconds
+        self._counting = counting
         self.asked: Counter[str] = Counter()
         self.flying = self.most = 0
         self.dead = False
@@ -38,11 +40,14 @@ class StandIn:
     async def ask(self, url: str, body: bytes) -> tuple[int, bytes]:
         """The answer, after a while."""
         prompt = json.loads(body)["prompt"]
-        self.asked[prompt] += 1
+        if self._counting or prompt.startswith("fail "):
+            self.asked[prompt] += 1
         self.flying += 1
         self.most = max(self.most, self.flying)
+        if prompt == "stop":
+            os.kill(os.getpid(), signal.SIGTERM)
         try:
-            await asyncio.sleep(self.seconds)
+            await asyncio.sleep(0 if prompt == "die" else self.seconds)
             return self._outcome(prompt)
         finally:
             self.flying -= 1
@@ -74,7 +79,7 @@ class StandIn:
 @asynccontextmanager
 async def open_stand_in(arguments: list[str]) -> AsyncIterator[Engine]:
     """The stand-in; its argument is the time that an answer takes, in seconds."""
-    yield StandIn(float(arguments[0]) if arguments else 0.0)
+    yield StandIn(float(arguments[0]) if arguments else 0.0, counting=False)
 
 
 if __name__ == "__main__":

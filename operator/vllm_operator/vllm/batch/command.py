@@ -7,12 +7,12 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
 from .context import ModelLimits
-from .engine import OpenEngine, open_vllm
+from .engine import Engine, OpenEngine, open_vllm
 from .faults import AGAIN, BAD_INPUT, DONE, STOPPED, BatchError, InputError
 from .journal import Journal, history
 from .lines import input_files
@@ -106,20 +106,23 @@ async def _run(options: argparse.Namespace, engine_arguments: list[str], open_en
     known = history(folder, options.count)
     worker = Worker(share, known_survey(options.input, parts), known, Journal(folder, _pod()))
     pages = Pages(options.port, worker.progress)
-    if worker.finished():
-        done = True
-    else:
-        opened = open_engine(engine_arguments)
-        engine = await opened.__aenter__()
-        pages.metrics = engine.metrics
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, worker.stop)
-        try:
-            done = await worker.work(engine)
-        finally:
-            with suppress(Exception):  # the engine may be dead
-                await asyncio.wait_for(opened.__aexit__(None, None, None), _CLOSE_SECONDS)
+    try:
+        done = worker.finished() or await _work(worker, pages, open_engine(engine_arguments))
+    finally:
+        pages.close()
     _last_words(json.dumps(worker.progress()))
     return DONE if done else STOPPED
+
+
+async def _work(worker: Worker, pages: Pages, opened: AbstractAsyncContextManager[Engine]) -> bool:
+    engine = await opened.__aenter__()
+    pages.metrics = engine.metrics
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, worker.stop)
+    try:
+        return await worker.work(engine)
+    finally:
+        with suppress(Exception):  # the engine may be dead
+            await asyncio.wait_for(opened.__aexit__(None, None, None), _CLOSE_SECONDS)
 
 
 def _pod() -> str:

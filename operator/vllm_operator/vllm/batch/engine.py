@@ -35,7 +35,7 @@ class Engine(Protocol):
 class OpenEngine(Protocol):
     """Loads an engine from the arguments of `vllm serve`, and ends it."""
 
-    def __call__(self, arguments: list[str]) -> AbstractAsyncContextManager[Engine]: ...
+    def __call__(self, arguments: list[str], /) -> AbstractAsyncContextManager[Engine]: ...
 
 
 class VllmEngine:

@@ -1,6 +1,8 @@
 """What the pod tells over HTTP: whether its engine is loaded, how far it is, and metrics. In threads of its own."""
 
 import json
+import socket
+import socketserver
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -14,6 +16,22 @@ _METRICS = (
     ("vllm_batch_tokens_total", "counter", "", "outputTokens", "output"),
     ("vllm_batch_requests_in_flight", "gauge", "Requests that the engine has.", "inFlight", ""),
 )
+
+
+_POLL_SECONDS = 0.1
+
+
+class _Server(ThreadingHTTPServer):
+    """On all addresses, of both IPs where there are both."""
+
+    daemon_threads = True
+    address_family = socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET
+
+    def server_bind(self) -> None:
+        """Binds, and does not look up names, which may take long in a pod."""
+        if self.address_family == socket.AF_INET6:
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        socketserver.TCPServer.server_bind(self)
 
 
 class Pages:
@@ -38,9 +56,14 @@ class Pages:
             def log_message(self, *_: Any) -> None:
                 """Probes would fill the log."""
 
-        self.server = ThreadingHTTPServer(("", port), Handler)
-        self.server.daemon_threads = True
-        Thread(target=self.server.serve_forever, daemon=True).start()
+        self._server = _Server(("", port), Handler)
+        self.port: int = self._server.server_address[1]
+        Thread(target=self._server.serve_forever, args=(_POLL_SECONDS,), daemon=True).start()
+
+    def close(self) -> None:
+        """Ends the server."""
+        self._server.shutdown()
+        self._server.server_close()
 
     def page(self, path: str) -> tuple[int, bytes]:
         """Status and content."""

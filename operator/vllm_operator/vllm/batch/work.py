@@ -6,7 +6,7 @@ A share is every COUNT-th request. So which pod has which needs no claims: it fo
 import asyncio
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +52,7 @@ class Worker:
         self._durable = self._counts()
         self._answers = self._flying = 0
         self._since = time.monotonic()
+        self._until: float | None = None
         self._stop = asyncio.Event()
 
     def stop(self) -> None:
@@ -59,9 +60,9 @@ class Worker:
         self._stop.set()
 
     def progress(self) -> dict[str, Any]:
-        """How far the share is. Counts what is on the disk, by earlier attempts too; tokens of answers."""
+        """How far the share is: what is on the disk, by earlier attempts too. Seconds are those of this one."""
         total = len(range(self._share.index, self._survey.total, self._share.count))
-        seconds = round(time.monotonic() - self._since, 1)
+        seconds = round((self._until or time.monotonic()) - self._since, 2)
         now = {"inFlight": self._flying, "seconds": seconds}
         return {"index": self._share.index, "total": total, **self._durable, **now}
 
@@ -88,6 +89,7 @@ class Worker:
         finally:
             await _cancelled(main, stopping, *guards)
             self._sync()
+            self._until = time.monotonic()
         return done or self.finished()
 
     def finished(self) -> bool:
@@ -96,12 +98,13 @@ class Worker:
         return bool(counts["done"] + counts["failed"] == counts["total"])
 
     async def _phases(self, engine: Engine, inflight: int) -> None:
-        """Suspects first, by themselves: what ends the engine must not take others with it again."""
+        """Suspects last, the most suspect at the very end: what ends the engine takes as little as can be with it."""
         suspects = self._known.suspects
-        for width in sorted({one.width(inflight) for one in suspects.values()}):
-            chosen = {number for number, one in suspects.items() if one.width(inflight) == width}
-            await self._crowd(engine, (request for request in self._open() if request.number in chosen), width)
-        await self._crowd(engine, self._open(), inflight)
+        ranks = {number: (-one.width(inflight), one.alone) for number, one in suspects.items()}
+        await self._crowd(engine, self._open(lambda number: number not in ranks), inflight)
+        for rank in sorted(set(ranks.values())):
+            chosen = {number for number in ranks if ranks[number] == rank}
+            await self._crowd(engine, self._open(chosen.__contains__), -rank[0])
 
     async def _crowd(self, engine: Engine, requests: Iterator[Request], width: int) -> None:
         """Asks all of them, `width` at once: whoever is free takes the next one."""
@@ -118,15 +121,17 @@ class Worker:
         finally:
             await _cancelled(*askers)
 
-    def _open(self) -> Iterator[Request]:
-        """Requests of the share that nobody has finished. Those that cannot be asked are failed here."""
+    def _open(self, wanted: Callable[[int], bool]) -> Iterator[Request]:
+        """Those wanted of the share's requests that nobody has finished. What cannot be asked is failed here."""
         twice = duplicates(self._share.parts)
         number, first = next(twice, (-1, -1))
         for path, file in zip(input_files(self._share.source), self._survey.files, strict=True):
             for raw in raw_lines(path, file.first):
                 while 0 <= number < raw.number:
                     number, first = next(twice, (-1, -1))
-                if raw.number % self._share.count != self._share.index or raw.number in self._known.finished:
+                if raw.number % self._share.count != self._share.index or not wanted(raw.number):
+                    continue
+                if raw.number in self._known.finished:
                     continue
                 try:
                     request = request_of(raw)
