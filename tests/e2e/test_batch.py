@@ -1,4 +1,4 @@
-"""A batch with the real vLLM: requests in a ConfigMap, answers on a claim, each once, and what is wrong in the errors."""
+"""A batch with the real vLLM: requests in a ConfigMap, answers on a claim, each once, and errors beside them."""
 
 import json
 from collections.abc import Iterator
