@@ -129,8 +129,8 @@ def _not_shared(
         shared = any(mode not in _ONE_NODE for mode in modes)
         if modes and not shared and not (on_one_node and _ONE_NODE[0] in modes):
             text = (
-                f"claim {name} is {modes[0]}: one node can mount it, and the {batch.pods} pods may lie on several: use a "
-                "ReadWriteMany claim, make a batch with parallelism 1, or keep the pods on one node by "
+                f"claim {name} is {modes[0]}: one node can mount it, and the {batch.pods} pods may lie on several: use "
+                "a ReadWriteMany claim, make a batch with parallelism 1, or keep the pods on one node by "
                 f"{_HOSTNAME} in pod.nodeSelector"
             )
             return Reason.CLAIM_NOT_SHARED, text
