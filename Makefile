@@ -11,7 +11,7 @@ export PYTHONPATH := tests:operator
 GPU_PYTHON ?= python3
 ROWS ?= build/gpu/engines.jsonl
 
-.PHONY: bench-batch gpu-check gpu-engines gpu-serving gpu-failures help setup test test-fast lint demo demo-down bench-scale bench-plan bench-rollout bench-autoscaling bench-hostile generated crd docs dashboards lock digests fuzz
+.PHONY: bench-batch gpu-check gpu-engines gpu-serving gpu-failures help setup test test-fast lint demo demo-down bench-scale bench-plan bench-rollout bench-autoscaling bench-hostile generated crd docs engine-flags dashboards lock digests fuzz release
 
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -58,6 +58,9 @@ demo: setup  ## A cluster, the operator, a model, an answer
 demo-down: setup  ## Remove what `make demo` started
 	$(BIN)/python -m cluster.demo down
 
+release: setup  ## Images, chart, CRDs, kubectl plugin: REGISTRY=registry.example.com/team VERSION=1.2.3 [URL=https://... IMAGES="operator vllm-cpu vllm"]
+	$(BIN)/python -m release --registry "$(REGISTRY)" --version "$(VERSION)" --url "$(URL)" $(if $(IMAGES),--images $(IMAGES))
+
 bench-scale: setup  ## 300 services at once: how fast, at what cost, and then silence (12 min)
 	$(BIN)/python -m bench.scale
 
@@ -97,8 +100,13 @@ crd: setup  ## Write crds/ and the chart's CRDs from api/, and the chart's rules
 	cp crds/*.yaml charts/vllm-operator/files/
 	$(BIN)/python -m vllm_operator rbac > charts/vllm-operator/files/rbac.yaml
 
-docs: setup  ## Write docs/reasons.md and README's table of conditions from api/conditions.py and api/reasons.py
+docs: setup  ## Write docs/reasons.md, docs/flags.md and the tables of conditions and load formats from the registries in api/
 	$(BIN)/python -m documents.conditions
+	$(BIN)/python -m documents.flags
+	$(BIN)/python -m documents.load_formats
+
+engine-flags: setup  ## Write what the pinned vLLM's parser knows of its flags to api/flags/vllm.json (installs vLLM)
+	$(BIN)/python -m documents.engine_flags
 
 dashboards: setup  ## Write the chart's Grafana dashboards from tests/monitoring/dashboards.py
 	$(BIN)/python -m monitoring.dashboards

@@ -36,12 +36,20 @@ def _execute(arguments: argparse.Namespace) -> None:
             _render(arguments)
         case "plan":
             _plan(arguments)
+        case "import":
+            _import(arguments)
         case "status" | "logs" | "classes" | "batch":
             _fleet(arguments)
         case "inspect":
             from .inspection.command import inspect
 
             sys.exit(inspect(arguments.hub, arguments.folder, arguments.revision, arguments.output))
+        case "download":
+            from .inspection.fetch import Order, download
+
+            home = Path(os.environ.get("HF_HOME", Path.home() / ".cache" / "huggingface"))
+            order = Order(arguments.hub, arguments.revision, home, arguments.load_format)
+            sys.exit(download(order, arguments.output))
         case "run":
             from .kinds import KINDS
             from .loop.operator import run_operator
@@ -82,6 +90,18 @@ def _plan(arguments: argparse.Namespace) -> NoReturn:
         print(printable(f"{arguments.prog}: {error}"), file=sys.stderr)
         sys.exit(BAD_INPUT)
     print(printable(text), flush=True)
+    sys.exit(status)
+
+
+def _import(arguments: argparse.Namespace) -> NoReturn:
+    from .cli.importing import command
+    from .cli.importing.documents import ImportInputError
+
+    try:
+        status = command.run(arguments)
+    except ImportInputError as error:
+        print(printable(f"{arguments.prog}: {error}"), file=sys.stderr)
+        sys.exit(BAD_INPUT)
     sys.exit(status)
 
 

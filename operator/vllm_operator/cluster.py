@@ -127,16 +127,16 @@ class Cluster:
             return ""
         return limits.cut_lines(text[-limits.LOG_BYTES :].decode(errors="replace"))
 
-    async def read_events(self, namespace: str, uid: str) -> tuple[PodEvent, ...]:
-        """The Events about the object of this uid; none where they cannot be read.
+    async def read_events(self, namespace: str, about: str) -> tuple[PodEvent, ...]:
+        """The Events about an object, by a field selector like involvedObject.uid=U; none where they cannot be read.
 
         Raises OverLimitError where they are larger than Kubernetes' own.
         """
-        query = [("fieldSelector", f"involvedObject.uid={uid}"), ("limit", str(limits.EVENTS))]
+        query = [("fieldSelector", about), ("limit", str(limits.EVENTS))]
         try:
             text = await self._body("get", path("Event", namespace), most=limits.EVENTS_BYTES, query_params=query)
         except (RefusedError, GoneError, UnavailableError) as error:
-            log.info("no Events of %s in %s: %s", uid, namespace, error)
+            log.info("no Events of %s in %s: %s", about, namespace, error)
             return ()
         return snapshots(limits.parsed(text.decode(), "the list", limits.EVENTS_BYTES)["items"])
 
@@ -165,6 +165,15 @@ class Cluster:
             log.warning("cannot tell whether the cluster serves %s: %s", kind, error)
             return None
         return any(entry["name"] == resource.plural for entry in group.get("resources", ()))
+
+    async def version(self) -> tuple[int, int] | None:
+        """Kubernetes' version, major and minor, as the API server says it; None where it does not say."""
+        try:
+            said = await self._request("get", "/version")
+            return int(said["major"]), int(str(said["minor"]).rstrip("+"))
+        except (RefusedError, GoneError, UnavailableError, KeyError, ValueError) as error:
+            log.warning("cannot tell the API server's version: %s", error)
+            return None
 
     async def may_list(self, resource: Resource) -> bool:
         """Whether there is such an API, and this operator may list its objects in the whole cluster."""

@@ -24,14 +24,32 @@ class _Settings(BaseModel):
 
 
 class Images(_Settings):
-    """Images that run vLLM where a service names none. Both carry the same vLLM version, so that the flags agree.
+    """Images that run vLLM where a service names none. All carry the same vLLM version, so that the flags agree.
 
     `operator` is the operator's own, which inspects models too; without it no model is inspected.
     """
 
     gpu: str = f"vllm/vllm-openai:v{VLLM_VERSION}"
+    rocm: str = f"vllm/vllm-openai-rocm:v{VLLM_VERSION}"
     cpu: str = f"localhost/vllm-cpu:{VLLM_VERSION}"
     operator: str | None = None
+
+    @property
+    def of_vllm(self) -> tuple[str, ...]:
+        """Those that run vLLM."""
+        return self.gpu, self.rocm, self.cpu
+
+
+class PodSecurity(_Settings):
+    """Whom pods and Jobs run as."""
+
+    # fixed: user and group 1000. fromNamespace: nothing is set, as OpenShift's restricted-v2 gives a user of its own.
+    run_as_user: Literal["fixed", "fromNamespace"] = "fixed"
+    # Groups that the files of devices belong to on the nodes, by the resource: pods that ask for it are in them.
+    # By default `video` of Debian and its kin, and what `render` most often is there.
+    device_groups: Mapping[str, tuple[Annotated[int, Field(ge=1, le=2147483647)], ...]] = Field(
+        default_factory=lambda: {"amd.com/gpu": (44, 109, 110)}
+    )
 
 
 class Allowed(_Settings):
@@ -41,11 +59,20 @@ class Allowed(_Settings):
     """
 
     # Images that `spec.image` may name.
-    allowed_images: tuple[str, ...] = ("vllm/vllm-openai:*", "vllm/vllm-openai@sha256:*")
+    allowed_images: tuple[str, ...] = (
+        "vllm/vllm-openai:*",
+        "vllm/vllm-openai@sha256:*",
+        "vllm/vllm-openai-rocm:*",
+        "vllm/vllm-openai-rocm@sha256:*",
+    )
     # Whether Python code from a model's repository may run.
     allow_trust_remote_code: bool = False
+    # Whether requests and answers may be written into the log of a pod: they are private.
+    allow_request_logs: bool = False
     # Organisations of the hub whose models, tokenizers, adapters and draft models may be served.
     allowed_hub_organisations: tuple[str, ...] = ("*",)
+    # Images that `model.uri` may name (oci://): they are mounted, and not run.
+    allowed_model_images: tuple[str, ...] = ("**",)
     # Labels that a claim must have to be mounted; None: any claim in the service's namespace.
     allowed_claims: Mapping[str, str] | None = None
     # `*` does not stand for system-*: those have to be written out.
@@ -69,6 +96,8 @@ class Allowed(_Settings):
         "cost-centre",
         "gke-gcsfuse/volumes",
     )
+    # Extended resources of accelerator.rdma; the containers of such pods may lock memory (IPC_LOCK).
+    allowed_rdma_resources: tuple[str, ...] = ()
     # Types of KEDA's triggers. Most connect, with KEDA's rights, to an address that the service names.
     allowed_triggers: tuple[str, ...] = ("cron", "kubernetes-workload")
     # Hosts that requests may have vLLM fetch images, audio and video from; `*` alone: any, the cluster's inside too.
@@ -83,6 +112,7 @@ class Settings(Allowed):
     """All settings, with the defaults that hold when the file leaves them out."""
 
     images: Images = Field(default_factory=Images)
+    pod_security: PodSecurity = Field(default_factory=PodSecurity)
     # Namespaces to watch; empty: all.
     watch_namespaces: tuple[str, ...] = ()
     # Where the Leases lie that decide which operator acts: the same for all releases, and nobody else may write there.
@@ -114,11 +144,11 @@ class Settings(Allowed):
 
     def allows_image(self, image: str) -> bool:
         """Whether a service may run this image. The default images are always allowed."""
-        return image in (self.images.gpu, self.images.cpu) or super().allows_image(image)
+        return image in self.images.of_vllm or super().allows_image(image)
 
     def default_image(self, resource: str) -> str:
         """The image for an accelerator resource (nvidia.com/gpu, amd.com/gpu or cpu)."""
-        return self.images.cpu if resource == "cpu" else self.images.gpu
+        return {"cpu": self.images.cpu, "amd.com/gpu": self.images.rocm}.get(resource, self.images.gpu)
 
 
 def matches(patterns: Iterable[str], text: str) -> bool:

@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from cluster.host import REPOSITORY
-from support.chart import CHART, CRD_SOURCE, CRDS, NAMESPACE, RELEASE, VALUES, documents, helm, one_of, template
+from support.chart import CHART, CRD_SOURCE, CRDS, IMAGE, NAMESPACE, RELEASE, VALUES, documents, helm, one_of, template
 from vllm_operator.loop.lease import Place
 from vllm_operator.loop.leases import places
 from vllm_operator.settings import Images, Settings
@@ -33,7 +33,7 @@ CASES: dict[str, list[str]] = {
 
 @pytest.mark.parametrize("case", CASES)
 def test_helm_finds_no_fault(case: str) -> None:
-    helm("lint", "--strict", CHART, *CASES[case]).ok()
+    helm("lint", "--strict", CHART, IMAGE, *CASES[case]).ok()
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -60,14 +60,14 @@ def test_all_values_means_all() -> None:
         ("watchNamespaces=team-a", "watchNamespaces"),
         ("settings.hubEndpiont=https://hub.example.com", "hubEndpiont"),
         ("settings.watchNamespaces[0]=team-a", "watchNamespaces"),
-        ("settings.images.rocm=x", "rocm"),
+        ("settings.images.tpu=x", "tpu"),
         ("settings.workers=0", "workers"),
         ("settings.engineMetrics=sometimes", "engineMetrics"),
         ("image.digest=sha256:0123", "digest"),
         ("image.digest=0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", "digest"),
         ("image.name=x", "name"),
         ("image.pullPolicy=Sometimes", "pullPolicy"),
-        ("image.repository=", "repository"),
+        ("image.repository=true", "repository"),
         ("replicas=two", "replicas"),
         ("networkPolicy=true", "networkPolicy"),
         ("networkPolicy.metricsFrom[0]=monitoring", "metricsFrom"),
@@ -82,9 +82,26 @@ def test_all_values_means_all() -> None:
     ],
 )
 def test_refuses_a_wrong_value(value: str, message: str) -> None:
-    said = helm("template", "test", CHART, f"--set={value}").refused()
+    said = helm("template", "test", CHART, IMAGE, f"--set={value}").refused()
     assert "values don't meet the specifications of the schema" in said
     assert message in said
+
+
+@pytest.mark.parametrize("verb", ["template", "install"])
+def test_without_an_image_it_says_so_at_once_and_how_to_get_one(verb: str) -> None:
+    dry = ["--dry-run=client"] if verb == "install" else []
+    said = helm(verb, "test", CHART, *dry).refused()
+    assert "image.repository is not set" in said
+    assert "make release REGISTRY=" in said
+
+
+def test_the_notes_tell_the_image_and_that_none_is_set_for_the_cpu() -> None:
+    def notes(*words: str) -> str:
+        return helm("install", "test", CHART, IMAGE, "--dry-run=client", *words).ok().partition("NOTES:")[2]
+
+    assert "It runs localhost/vllm-operator:dev." in notes()
+    assert "settings.images.cpu" in notes()
+    assert "settings.images.cpu" not in notes("--set=settings.images.cpu=example.com/vllm-cpu:0.32.0")
 
 
 def test_has_the_current_crds() -> None:
@@ -99,7 +116,7 @@ def test_has_the_current_crds() -> None:
 
 def test_renders_the_crds_as_they_are() -> None:
     """YAML to YAML in helm goes through JSON: a number or a text could change on its way."""
-    printed = helm("template", "test", CHART, "--show-only=templates/crd.yaml").ok()
+    printed = helm("template", "test", CHART, IMAGE, "--show-only=templates/crd.yaml").ok()
     assert CRD_SOURCE in printed
     for rendered, crd in zip(documents(printed), CRDS, strict=True):
         assert rendered["metadata"].pop("annotations") == {"helm.sh/resource-policy": "keep"}
@@ -159,7 +176,7 @@ def test_names_fit_with_any_release_name(release: str) -> None:
 def test_two_releases_of_one_name_in_two_namespaces_share_no_cluster_object() -> None:
     def names(namespace: str) -> set[tuple[str, str]]:
         words = [f"--namespace={namespace}", "--set=crds.install=false", f"--set=watchNamespaces[0]={namespace}"]
-        found = documents(helm("template", "vllm", CHART, *words).ok())
+        found = documents(helm("template", "vllm", CHART, IMAGE, *words).ok())
         return {(one["kind"], one["metadata"]["name"]) for one in found if "namespace" not in one["metadata"]}
 
     assert names("team-a")

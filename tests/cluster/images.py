@@ -2,14 +2,16 @@
 
 import configparser
 import fcntl
+import io
 import json
 import os
 import re
 import shlex
 import shutil
+import tarfile
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -44,6 +46,7 @@ rm -f etc/resolv.conf etc/hostname usr/lib/python3*/EXTERNALLY-MANAGED
 ln -s /usr/bin/python3 usr/local/bin/python
 """
 TAGS = {"operator": "localhost/vllm-operator:dev", "vllm-cpu": "localhost/vllm-cpu:0.32.0"}
+VERSION_LABEL = "org.opencontainers.image.version"
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 # Where a build finds the package caches of this machine.
 PIP_CACHE, UV_CACHE = "/mnt/pip", "/mnt/uv"
@@ -65,7 +68,8 @@ def build(name: str) -> tuple[str, Path]:
     if not dockerfile.is_file():
         raise ClusterError(f"No such image: {name} ({dockerfile} is missing).")
     files = _context_files(dockerfile)
-    key = content_hash(files, *(str(f.relative_to(REPOSITORY)) for f in files), SUITE, *BASE_PACKAGES, reference(name))
+    words = [str(f.relative_to(REPOSITORY)) for f in files]
+    key = content_hash(files, *words, SUITE, *BASE_PACKAGES, reference(name), *filter(None, [_other_base()]))
     archive = cache_root() / "images" / f"{name}-{key}.tar"
     if archive.is_file():
         return reference(name), archive
@@ -73,14 +77,65 @@ def build(name: str) -> tuple[str, Path]:
     require(IMAGE_PROGRAMS)
     with lock(f"image-{name}"):
         if not archive.is_file():
-            base = base_image()
-            with _storage_in_use(), step(f"building the image {reference(name)} (its output: {_log(name)})"):
-                _bud(name, dockerfile, files, base)
+            _bud(name, reference(name), files, {})
             with step(f"writing the image {reference(name)} to a file"):
                 _push(reference(name), archive)
             _forget_older(name, archive)
             _prune()
     return reference(name), archive
+
+
+def build_tagged(name: str, tag: str, labels: Mapping[str, str]) -> None:
+    """Build images/<name> in buildah's storage under a tag, with labels; layers that are there already are used."""
+    dockerfile = REPOSITORY / "images" / name / "Dockerfile"
+    if not dockerfile.is_file():
+        raise ClusterError(f"No such image: {name} ({dockerfile} is missing).")
+    require_linux_root("Building images")
+    require(IMAGE_PROGRAMS)
+    with lock(f"image-{name}"):
+        _bud(name, tag, _context_files(dockerfile), labels)
+
+
+def build_arguments(labels: Mapping[str, str]) -> list[str]:
+    """The options that give an image labels, and its program the version among them."""
+    words = [word for key, value in labels.items() for word in ("--label", f"{key}={value}")]
+    version = labels.get(VERSION_LABEL)
+    return [*words, "--build-arg", f"VERSION={version}"] if version else words
+
+
+def push(tag: str, log: Path) -> str:
+    """Push a tag of buildah's storage to its registry; returns the digest there."""
+    with tempfile.TemporaryDirectory(prefix="vllm-operator-push-") as scratch:
+        digest = Path(scratch) / "digest"
+        # As Docker does: a registry on this machine is asked without TLS.
+        host = tag.partition("/")[0].rpartition(":")[0] or tag.partition("/")[0]
+        checked = "false" if host == "localhost" or host.startswith("127.") else "true"
+        logged([*_buildah(), "push", f"--tls-verify={checked}", f"--digestfile={digest}", tag, f"docker://{tag}"], log)
+        return digest.read_text().strip()
+
+
+def read(tag: str, path: str) -> bytes:
+    """A file of an image in buildah's storage."""
+    container = command([*_buildah(), "from", "--pull-never", tag]).strip()
+    try:
+        root = command([*_buildah(), "mount", container]).strip()
+        return Path(root, path.lstrip("/")).read_bytes()
+    finally:
+        command([*_buildah(), "rm", container])
+
+
+def first_file(archive: bytes) -> bytes:
+    """The content of the only file in a tar archive."""
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        for member in tar:
+            if file := tar.extractfile(member):
+                return file.read()
+    raise ClusterError("The archive holds no file.")
+
+
+def _other_base() -> str:
+    """The base image to use instead of one that is made here."""
+    return os.environ.get("BASE_IMAGE", "")
 
 
 def base_image() -> str:
@@ -180,15 +235,18 @@ def _stage(files: list[Path], context: Path) -> None:
         os.utime(target, (FILE_TIME, FILE_TIME))
 
 
-def _bud(name: str, dockerfile: Path, files: list[Path], base: str) -> None:
-    with tempfile.TemporaryDirectory(prefix="vllm-operator-image-") as scratch:
+def _bud(name: str, tag: str, files: list[Path], labels: Mapping[str, str]) -> None:
+    base = _other_base() or base_image()
+    said = step(f"building the image {tag} (its output: {_log(name)})")
+    with _storage_in_use(), said, tempfile.TemporaryDirectory(prefix="vllm-operator-image-") as scratch:
         context = Path(scratch) / "context"
         _stage(files, context)
-        arguments = ["bud", "--isolation=chroot", "--network=host", "--layers", "--force-rm", "--pull-never"]
-        arguments += ["--build-arg", f"BASE={base}", "--tag", reference(name), "--timestamp", str(FILE_TIME)]
+        arguments = ["bud", "--isolation=chroot", "--network=host", "--layers", "--force-rm"]
+        arguments += ["--pull=false" if _other_base() else "--pull-never", "--build-arg", f"BASE={base}"]
+        arguments += ["--tag", tag, "--timestamp", str(FILE_TIME), *build_arguments(labels)]
         for volume in _volumes(Path(scratch)):
             arguments += ["--volume", volume]
-        arguments += ["--file", str(context / dockerfile.relative_to(REPOSITORY)), str(context)]
+        arguments += ["--file", str(context / "images" / name / "Dockerfile"), str(context)]
         logged([*_buildah(), *arguments], _log(name))
 
 

@@ -117,6 +117,10 @@ SOURCES = {
         others={name: f"{_KEDA}/cmd/{name.removeprefix('keda-')}" for name in ("keda-adapter", "keda-webhooks")},
         usual="about 5 min at 2 cores",
     ),
+    "crane": _Source(
+        "github.com/google/go-containerregistry/cmd/crane",
+        "github.com/google/go-containerregistry",  # also a registry, for tests
+    ),
     "pause": _Source("."),
 }
 

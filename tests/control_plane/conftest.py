@@ -1,13 +1,12 @@
 """One control plane with fake nodes and one operator for all tests of its behaviour; each test has its namespace."""
 
-import re
 from collections.abc import Iterator
 
 import pytest
 
 from cluster.control_plane import ControlPlane
 from control_plane import keda, monitors
-from support.kube import Kube
+from support.kube import Kube, namespace_of
 from support.model_reports import REPORTS
 from support.operator_process import OperatorProcess, install_rights
 from support.services import PATIENCE, await_garbage_collection
@@ -49,7 +48,7 @@ def kube(operator: OperatorProcess, request: pytest.FixtureRequest) -> Iterator[
     """An empty namespace, and an operator that runs with its default settings before and after."""
     if operator.process is None:
         operator.start()
-    name = re.sub("[^a-z0-9]+", "-", request.node.name.removeprefix("test_").lower())[:60].strip("-")
+    name = namespace_of(request.node)
     kube = Kube(operator.control_plane.kubeconfig, name, PATIENCE)
     kube.run("create", "namespace", name)
     try:

@@ -128,12 +128,12 @@ def test_a_batch_that_kueue_holds_says_what_it_waits_for(kube: Kube) -> None:
     workload = {"apiVersion": "kueue.x-k8s.io/v1beta2", "kind": "Workload"}
     kube.apply({**workload, "metadata": {"name": "w", "labels": labels}, "status": {"conditions": [condition]}})
     kube.merge("job", "nightly-run", {"spec": {"suspend": True}})
-    kube.wait("it is held", 30, lambda: reason(kube, "Running") == "InQueue")
+    kube.wait("it is held", 30, lambda: reason(kube, "Running") == "HeldByQueue")
     found = kube.get("vib", "nightly")
     assert said in conditions(found or {})["Running"]["message"]
     assert argocd(found or {}).status == "Progressing"
     kube.merge("job", "nightly-run", {"spec": {"suspend": False}})
-    kube.wait("it goes on", 30, lambda: reason(kube, "Running") != "InQueue")
+    kube.wait("it goes on", 30, lambda: reason(kube, "Running") != "HeldByQueue")
 
 
 def test_a_batch_goes_by_itself_after_its_time(kube: Kube) -> None:

@@ -3,20 +3,19 @@
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 
 from support.kube import Kube, Object, conditions
 from support.model_reports import LLAMA_8B, LLAMA_70B, REPORTS
 from support.operator_process import ACCOUNT, OperatorProcess
+from support.planned import H100, fits, planned
 from support.rights import writes
-from support.services import args, reason, service
+from support.services import args, reason
 from vllm_operator.api import API_VERSION, KIND
 from vllm_operator.manifests.names import FIELD_MANAGER, INSPECTION_LABEL
 
 pytestmark = pytest.mark.control_plane
-H100 = {"resource": "nvidia.com/gpu", "product": "NVIDIA-H100-80GB-HBM3"}
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -25,17 +24,6 @@ def inspecting(operator: OperatorProcess) -> Iterator[None]:
     operator.restart(images={"operator": "vllm-operator:test"})
     yield
     operator.restart()
-
-
-def planned(model: str, **spec: Any) -> Object:
-    """A service of a model that the fake nodes know."""
-    return service(**{"model": {"uri": f"hf://{model}"}, "accelerator": H100, **spec})
-
-
-def fits(kube: Kube) -> Object:
-    """The condition; empty while there is none that is settled."""
-    found = conditions(kube.get("vis", "llama") or {}).get("Fits", {})
-    return found if found.get("reason") != "Inspecting" else {}
 
 
 def grace(kube: Kube) -> int:

@@ -21,6 +21,7 @@ from vllm_operator.cli.render import render_file, service_of
 from vllm_operator.cli.service_file import services_in
 from vllm_operator.manifests import Rendered, controller_revision, inspection, pod_template
 from vllm_operator.manifests.batch import RUNNER_ANNOTATION
+from vllm_operator.manifests.download import download
 from vllm_operator.manifests.pod import MIDDLEWARE_ANNOTATION
 from vllm_operator.settings import Images, Settings
 from vllm_operator.vllm import middleware
@@ -35,10 +36,15 @@ SERVICES = {
     "complete": REPOSITORY / "tests" / "control_plane" / "complete.yaml",
     "autoscaled": HERE / "services" / "autoscaled.yaml",
     "keda": HERE / "services" / "keda.yaml",
+    "bucket": HERE / "services" / "bucket.yaml",
+    "image": HERE / "services" / "image.yaml",
+    "others": HERE / "services" / "others.yaml",
+    "devices": HERE / "services" / "devices.yaml",
     "minimal": HERE / "services" / "minimal.yaml",
+    "tuned": HERE / "services" / "tuned.yaml",
 }
 # Those that ask for what the platform team has to allow first, as services/settings.yaml does.
-ALLOWED = {"complete", "keda"}
+ALLOWED = {"complete", "devices", "keda"}
 # Their Jobs alone.
 BATCHES = {
     "batch": REPOSITORY / "examples" / "batch" / "batch.yaml",
@@ -124,6 +130,11 @@ def test_kept_choice() -> None:
 
 def test_inspection() -> None:
     compare("inspection", [inspection(parsed("complete"), Settings(images=Images(operator="vllm-operator:1")))])
+
+
+def test_download() -> None:
+    settings = Settings(images=Images(operator="vllm-operator:1"))
+    compare("download", [download(parsed("complete"), "1" * 40, ("NVIDIA-H100-80GB-HBM3",), settings)])
 
 
 def test_every_example_has_a_golden_file() -> None:

@@ -178,7 +178,7 @@ def test_a_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("files", "reason", "words"),
     [
-        (None, "ModelNotFound", "the claim has no folder model"),
+        (None, "ModelNotFound", "there is no folder model in the volume"),
         ({"notes.txt": b""}, "NoModelConfig", "no config.json: name the folder of the model$"),
         ({"config.json": b"[]"}, "ModelUnreadable", "no JSON object"),
         ({**FILES, "model.safetensors": b"cut"}, "ModelUnreadable", "model.safetensors has no safetensors header"),

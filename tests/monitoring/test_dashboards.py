@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from cluster.tools import tool
 from monitoring.dashboards import DIRECTORY, dashboards
-from support.chart import CHART, DASHBOARDS_SOURCE, Said, documents, helm, run
+from support.chart import CHART, DASHBOARDS_SOURCE, IMAGE, Said, documents, helm, run
 from support.promql import VLLM_PAGE, known, names, parse
 from support.shipped_queries import DASHBOARDS, QUERIES, as_run
 from vllm_operator import metrics
@@ -121,9 +121,9 @@ def test_a_query_that_finds_nothing_is_noticed(operators_page: list[Metric], tmp
 
 
 def test_the_chart_gives_them_to_grafana() -> None:
-    assert DASHBOARDS_SOURCE not in helm("template", "test", CHART).ok()
+    assert DASHBOARDS_SOURCE not in helm("template", "test", CHART, IMAGE).ok()
     words = ["--set=dashboards.enabled=true", "--show-only=templates/dashboards.yaml"]
-    found = documents(helm("template", "test", CHART, *words).ok())
+    found = documents(helm("template", "test", CHART, IMAGE, *words).ok())
     assert len(found) == len(DASHBOARDS)
     shown = {}
     for one in found:

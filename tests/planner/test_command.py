@@ -444,8 +444,17 @@ BAD_SERVICES: dict[str, tuple[str, tuple[str, ...]]] = {
     "misspelt below": ("spec: {model: {uri: 'hf://a/b'}, kvCache: {dtyp: fp8}}\n", ("spec.kvCache.dtyp",)),
     "no quantity": ("spec: {model: {uri: 'hf://a/b'}, kvCache: {memoryPerGPU: 20}}\n", ("spec.kvCache.memoryPerGPU",)),
     "twice": ("spec: {model: {uri: 'hf://a/b'}, maxModelLen: 1, maxModelLen: 2}\n", ("maxModelLen", "is there twice")),
-    "a slice": ("spec: {model: {uri: 'hf://a/b'}, accelerator: {resource: nvidia.com/mig-1g.5gb}}\n", ("mig-1g.5gb",)),
 }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "accelerator", ["count: 2", "product: NVIDIA-L4-SHARED", "resource: nvidia.com/gpu.shared, product: NVIDIA-L4"]
+)
+def test_a_share_of_a_gpu_is_planned_in_a_cluster(command: Command, accelerator: str) -> None:
+    head = "apiVersion: vllm-operator.dev/v1alpha1\nkind: InferenceService\nmetadata: {name: x}\n"
+    text = f"{head}spec: {{model: {{uri: 'hf://a/b'}}, accelerator: {{{accelerator}}}}}\n"
+    (command.folder / "service.yaml").write_text(text)
+    assert "only nodes tell how many pods share a GPU" in command.refusal()
 
 
 @pytest.mark.parametrize(("text", "words"), BAD_SERVICES.values(), ids=BAD_SERVICES)

@@ -20,6 +20,8 @@ NAMESPACE = "vllm-system"
 CRD_SOURCE = "# Source: vllm-operator/templates/crd.yaml"
 DASHBOARDS_SOURCE = "# Source: vllm-operator/templates/dashboards.yaml"
 VALUES = REPOSITORY / "tests" / "chart" / "values"
+# The chart of the source names none. What comes after it wins.
+IMAGE = f"--values={VALUES / 'image.yaml'}"
 
 Word = str | Path
 
@@ -61,7 +63,7 @@ def documents(text: str) -> list[dict[str, Any]]:
 
 def template(*words: Word, release: str = RELEASE) -> str:
     """What `helm template` prints, without the CRD and the dashboards: tests of their own compare those."""
-    printed = helm("template", release, CHART, f"--namespace={NAMESPACE}", *words).ok()
+    printed = helm("template", release, CHART, f"--namespace={NAMESPACE}", IMAGE, *words).ok()
     parts = printed.removeprefix("---\n").split("\n---\n")
     return (
         "\n---\n".join(part.rstrip() for part in parts if not part.startswith((CRD_SOURCE, DASHBOARDS_SOURCE))) + "\n"
@@ -88,7 +90,8 @@ class Client:
     def helm(self, verb: str, *words: Word, release: str = RELEASE, namespace: str = NAMESPACE) -> Said:
         """A helm command about a release."""
         config = f"--kubeconfig={self.control_plane.kubeconfig}"
-        return helm(verb, release, *words, config, f"--namespace={namespace}")
+        image = [IMAGE] if verb in ("install", "upgrade") else []
+        return helm(verb, release, *image, *words, config, f"--namespace={namespace}")
 
     def get(self, *words: Word) -> dict[str, Any]:
         """An object or a list of them."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from support.kube import Object
 from vllm_operator.cli.render import service_of
+from vllm_operator.manifests.devices import request_hash
 from vllm_operator.manifests.kinds import ChildKind
 
 
@@ -31,7 +32,9 @@ class Example:
     def name(self, service: Object) -> str:
         """The child's name, for a service's manifest."""
         owner = service_of(service)
-        return owner.name + self.suffix.format(revision=owner.revision, inspection=owner.inspected)
+        return owner.name + self.suffix.format(
+            revision=owner.revision, inspection=owner.inspected, request=request_hash(owner.spec)
+        )
 
 
 _SELECTOR = {"matchLabels": {"app": "other"}}
@@ -61,6 +64,13 @@ EXAMPLES = {
     ),
     "Service": Example(
         _spec(ports=[{"port": 80, "protocol": "TCP"}]), edit=_spec(selector={"app.kubernetes.io/name": "x"})
+    ),
+    # Its spec cannot be changed.
+    "ResourceClaimTemplate": Example(
+        _spec(spec={"devices": {"requests": [{"name": "one", "exactly": {"deviceClassName": "other"}}]}}),
+        edit=_RELABELLED,
+        spec={"accelerator": {"deviceClass": "gpu.example.com", "memory": "80Gi"}},
+        suffix="-gpus-{request}",
     ),
     "Deployment": Example(
         _spec(selector=_SELECTOR, template=_template("Always")),

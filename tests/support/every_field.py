@@ -20,14 +20,28 @@ Schema = dict[str, Any]
 # Values that a string of no particular form will not do for, by the path or by its last name.
 VALUES: dict[str, tuple[Any, Any]] = {
     "uri": ("hf://org/one", "pvc://models/two"),
+    "model.imagePath": ("one", "models/two"),
+    "model.loadFormat": ("hf", "safetensors"),
+    "model.objectStore.endpoint": ("http://one:9000", "https://two"),
+    "memoryLimit": ("1Gi", "8Gi"),
     "speculative.model": ("hf://org/one", "pvc://models/two"),
     "speculative.method": ("eagle", "eagle3"),
+    "architectures": (["OneForSequenceClassification"], ["TwoForSequenceClassification"]),
+    "cudagraphCaptureSizes": ([1, 2], [1, 4]),
+    "compileSizes": ([1, 2], [1, 4]),
+    "splittingOps": (["vllm::one"], ["vllm::two"]),
+    "customOps": (["+one"], ["-two"]),
+    "passConfig": ({"eliminate_noops": True}, {"eliminate_noops": False}),
+    "speculative.maxModelLen": (4096, 8192),
     "maxModelLen": (4096, "auto"),
     "tensorParallelSize": (1, 2),
     "quantization": ("awq", "gptq"),
     "kvCache.memoryPerGPU": ("1Gi", "20Gi"),
     "kvCache.cpuOffload": ("1Gi", "32Gi"),
+    "kvCache.offloadBackend": ("native", "lmcache"),  # to vLLM's parser; the CRD takes the first
+    "weightsCpuOffloadPerGPU": ("1Gi", "10Gi"),
     "accelerator.resource": ("nvidia.com/gpu", "amd.com/gpu"),
+    "accelerator.rdma.resource": ("rdma/hca", "rdma/ib"),
     "autoscaling.minReplicas": (1, 2),
     "autoscaling.maxReplicas": (1, 2),
     "autoscaling.targets.waitingRequests": (5, 6),
@@ -37,6 +51,7 @@ VALUES: dict[str, tuple[Any, Any]] = {
     "cache.claim.storage": ("10Gi", "20Gi"),
     "cpu": (8, "500m"),
     "memory": ("8Gi", "16Gi"),
+    "ephemeral-storage": ("8Gi", "16Gi"),
     "startupTimeoutSeconds": (600, 1200),
     "pod.fsGroup": (1001, 1002),
     "cidr": ("192.0.2.0/24", "198.51.100.0/24"),
@@ -57,24 +72,46 @@ COMPANIONS: dict[str, Schema] = {
     "matchExpressions": {"values": ["one"]},
     "matchFields": {"key": "metadata.name", "values": ["one"]},
     "tolerations": {"key": "one"},
+    "disableAnyWhitespace": {"backend": "guidance"},
+    "disableAdditionalProperties": {"backend": "guidance"},
     "tolerationSeconds": {"effect": "NoExecute"},
     "triggers": {"provider": "KEDA"},
+    "deviceSelector": {"deviceClass": "one"},
 }
 # What becomes of those that do not arrive as they are written.
 ARRIVED: dict[str, tuple[Any, Any]] = {
     "uri": ("org/one", "/models/models/two"),
     "speculative.model": ("org/one", "/models/models/two"),
+    "model.imagePath": ("org/one/one", "org/one/models/two"),
+    "memoryLimit": (2**30, 8 * 2**30),
+    "speculative.maxModelLen": (4096, 8192),
     "maxModelLen": (4096, -1),
     "kvCache.gpuMemoryUtilizationPercent": (0.01, 0.02),
     "kvCache.memoryPerGPU": (2**30, 20 * 2**30),
     "kvCache.cpuOffload": (1.0, 32.0),
+    "weightsCpuOffloadPerGPU": (1.0, 10.0),
+    "chatTemplate.fromImage": (
+        "/vllm-workspace/examples/template_alpaca.jinja",
+        "/vllm-workspace/examples/template_chatglm.jinja",
+    ),
+    "kvCache.events.port": ("tcp://*:1024", "tcp://*:1025"),
+    "kvCache.events.replayPort": ("tcp://*:1024", "tcp://*:1025"),
     "accelerator.resource": ({"nvidia.com/gpu": "1"}, {"amd.com/gpu": "1"}),
     "accelerator.product": ({"nvidia.com/gpu.product": "one"}, {"nvidia.com/gpu.product": "two"}),
+    "accelerator.count": ({"nvidia.com/gpu": "1"}, {"nvidia.com/gpu": "2"}),
+    "accelerator.deviceClass": ('{"count": 1, "deviceClassName": "one"}', '{"count": 1, "deviceClassName": "two"}'),
+    "accelerator.deviceSelector": (
+        '{"count": 1, "deviceClassName": "one", "selector": "one"}',
+        '{"count": 1, "deviceClassName": "one", "selector": "two"}',
+    ),
+    "accelerator.rdma.resource": ({"rdma/hca": "1"}, {"rdma/ib": "1"}),
+    "accelerator.rdma.count": ({"rdma/hca": "1"}, {"rdma/hca": "2"}),
     "autoscaling.provider": (None, "Deployment"),
     "autoscaling.targets.waitingRequests": ("5", "6"),
     "autoscaling.targets.runningRequests": ("100", "200"),
     "autoscaling.targets.kvCacheUtilizationPercent": ("700m", "800m"),
     "autoscaling.targets.timeToFirstTokenMilliseconds": ("1", "2500m"),
+    "tuning.compilation.mode": (0, 1),  # vLLM's numbers
     "accelerator.memory": (8 * 2**30, 16 * 2**30),
     "planPolicy": (True, False),
     "suspend": (0, 1),
@@ -199,7 +236,9 @@ def at(node: Any, steps: tuple[str, ...]) -> Any:
 def is_at(value: Any, found: Any) -> bool:
     """Whether a value arrived: as it is, as a part of a map, or as one of the scalars of something larger."""
     if isinstance(value, dict) and isinstance(found, dict):
-        return value.items() <= found.items()
+        return value.items() <= found.items() or any(is_at(value, inner) for inner in found.values())
+    if isinstance(value, list) and isinstance(found, dict):
+        return any(is_at(value, inner) for inner in found.values())
     if isinstance(found, dict | list) and not isinstance(value, dict | list):
         return value in list(scalars(found))
     return bool(found == value) and type(found) is type(value)

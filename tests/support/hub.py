@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from hashlib import sha256
+from hashlib import sha1, sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
@@ -29,6 +29,8 @@ class Repository:
     status: int = 0
     """What to answer instead, as when the hub is overloaded."""
     moved_to: str = ""
+    told: dict[str, bytes] = field(default_factory=dict)
+    """Files of which something else is told than what is served."""
 
 
 @dataclass
@@ -117,7 +119,7 @@ def respond(repositories: dict[str, Repository], path: str, authorization: str) 
     if found["revision"] not in (None, "main", "v1", COMMIT):
         return 404, {"X-Error-Code": "RevisionNotFound"}, b"{}"
     if found["api"]:
-        return 200, {"Content-Type": "application/json"}, model_info(found["name"], list(repository.files))
+        return 200, {"Content-Type": "application/json"}, model_info(found["name"], repository)
     return _file(repository, found["file"])
 
 
@@ -135,12 +137,32 @@ def _file(repository: Repository, name: str) -> Answer:
     if name not in repository.files:
         return 404, {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": COMMIT}, b"{}"
     body = repository.files[name]
-    return 200, {"X-Repo-Commit": COMMIT, "ETag": f'"{sha256(body).hexdigest()}"', "Accept-Ranges": "bytes"}, body
+    told = repository.told.get(name, body)
+    return 200, {"X-Repo-Commit": COMMIT, "ETag": f'"{digest(name, told)}"', "Accept-Ranges": "bytes"}, body
 
 
-def model_info(name: str, files: list[str]) -> bytes:
-    """What the hub tells of a model."""
-    siblings = [{"rfilename": file} for file in files]
+def digest(name: str, body: bytes) -> str:
+    """What the hub names a file's content: by SHA-256 in LFS, where weights are, else as git does."""
+    return sha256(body).hexdigest() if _is_large(name) else _git(body)
+
+
+def _is_large(name: str) -> bool:
+    return name.endswith((".safetensors", ".bin"))
+
+
+def _git(body: bytes) -> str:
+    return sha1(f"blob {len(body)}\0".encode() + body, usedforsecurity=False).hexdigest()
+
+
+def model_info(name: str, repository: Repository) -> bytes:
+    """What the hub tells of a model, and of each file."""
+    siblings = []
+    for file, body in repository.files.items():
+        told = repository.told.get(file, body)
+        sibling: dict[str, Any] = {"rfilename": file, "size": len(told), "blobId": _git(told)}
+        if _is_large(file):
+            sibling["lfs"] = {"sha256": sha256(told).hexdigest(), "size": len(told), "pointerSize": 135}
+        siblings.append(sibling)
     return json.dumps({"_id": "1", "id": name, "sha": COMMIT, "siblings": siblings, "private": False}).encode()
 
 

@@ -1,6 +1,7 @@
 """kubectl against the cluster under test, with JSON in and out, and waits that say what they saw last."""
 
 import json
+import re
 import socket
 import subprocess
 import time
@@ -8,6 +9,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from cluster.tools import tool
 
@@ -92,6 +95,13 @@ class Kube:
 
         self.wait(f"{name} is reached", 30, reached)
         return "http://{}:{}/v1".format(*where)
+
+
+def namespace_of(test: pytest.Item) -> str:
+    """The namespace of a test: its own, and another one where it is tried again."""
+    name = re.sub("[^a-z0-9]+", "-", test.name.removeprefix("test_").lower())[:58].strip("-")
+    tries = getattr(test, "execution_count", 1)
+    return f"{name}-{tries}" if tries > 1 else name
 
 
 def established(crd: Object | None) -> bool:

@@ -14,7 +14,7 @@ import yaml
 
 from cluster.control_plane import ControlPlane, free_ports
 from cluster.host import REPOSITORY
-from support.chart import CHART, NAMESPACE, RELEASE, helm
+from support.chart import CHART, IMAGE, NAMESPACE, RELEASE, helm
 from support.kube import Kube, Object, established
 from vllm_operator.api import GROUP, PLURALS
 
@@ -32,7 +32,7 @@ def account(release: str) -> str:
 
 def chart_rights(*words: str, release: str = RELEASE) -> list[Object]:
     """The chart's manifests that give its account its rights."""
-    printed = helm("template", release, CHART, f"--namespace={NAMESPACE}", *words).ok()
+    printed = helm("template", release, CHART, f"--namespace={NAMESPACE}", IMAGE, *words).ok()
     return [one for one in yaml.load_all(printed, yaml.CSafeLoader) if one and one["kind"] in RIGHTS]
 
 
@@ -63,11 +63,15 @@ def install_rights(control_plane: ControlPlane) -> Path:
 
 def add_account(control_plane: ControlPlane, release: str, *words: str) -> Path:
     """Applies the rights of one more release, with values of the chart; returns a kubeconfig of its account."""
-    kube = Kube(control_plane.kubeconfig, NAMESPACE)
     for item in chart_rights(*words, release=release):
         Kube(control_plane.kubeconfig, item["metadata"].get("namespace", NAMESPACE)).apply(item)
+    return kubeconfig_of(control_plane, release)
+
+
+def kubeconfig_of(control_plane: ControlPlane, release: str) -> Path:
+    """A kubeconfig of a release's account, which is there."""
     config: Object = yaml.safe_load(control_plane.kubeconfig.read_text())
-    token = kube.run("create", "token", release, "--duration=24h").strip()
+    token = Kube(control_plane.kubeconfig, NAMESPACE).run("create", "token", release, "--duration=24h").strip()
     config["users"][0]["user"] = {"token": token}
     path = control_plane.state / f"{release}.kubeconfig"
     path.write_text(yaml.safe_dump(config))

@@ -11,7 +11,7 @@ from vllm_operator.api.resource import Key
 from vllm_operator.cluster import Cluster, path
 from vllm_operator.inspection.report import Facts, encode
 from vllm_operator.loop.kinds import Surroundings
-from vllm_operator.manifests.names import INSPECTION_LABEL, INSTANCE_LABEL
+from vllm_operator.manifests.names import DOWNLOAD_LABEL, INSPECTION_LABEL, INSTANCE_LABEL
 from vllm_operator.services.first_status import FIRST_STATUS_SECONDS
 from vllm_operator.services.kind import SOURCES
 from vllm_operator.services.reconcile import ServiceReconciler
@@ -39,6 +39,7 @@ class World:
     def __init__(self, *, inspects: bool = True, api: FakeApi | None = None, **allowed: Any) -> None:
         self.api, self.clock = api or FakeApi(), Clock()
         self.indices: dict[str, Any] = {}
+        self.served: frozenset[str] = frozenset()
         self.requeued: list[Key] = []
         images = Images(operator="operator:1" if inspects else None)
         self.settings = Settings(images=images, engine_metrics=False, **allowed)
@@ -52,7 +53,7 @@ class World:
             Cluster(self.api, lambda _: 10.0),
             self.settings,
             self.indices,
-            frozenset,
+            lambda: self.served,
             self.requeued.append,
             self.clock,
         )
@@ -84,11 +85,11 @@ class World:
         self.api.put(path("ServingClass", "", name), body)
         self.watch()
 
-    def inspected(self, name: str = "llama", config: dict[str, Any] = CONFIG) -> None:
+    def inspected(self, name: str = "llama", config: dict[str, Any] = CONFIG, commit: str | None = None) -> None:
         """The inspect Job's pod ends with a report."""
         job = next(child for child in self.children("Job") if child.startswith(f"{name}-inspect"))
         key = self.api.objects[path("Job", NAMESPACE, job)]["metadata"]["labels"][INSPECTION_LABEL]
-        ended = {"state": {"terminated": {"message": encode(Facts(config))}}}
+        ended = {"state": {"terminated": {"message": encode(Facts(config, commit=commit))}}}
         body = {
             "metadata": {
                 "name": job,
@@ -100,6 +101,17 @@ class World:
             "status": {"containerStatuses": [ended]},
         }
         self.api.objects[path("Pod", NAMESPACE, job)] = body
+        self.watch()
+
+    def downloads(self, status: Object, name: str = "llama") -> None:
+        """The download Job's pod is in a state."""
+        job = next(child for child in self.children("Job") if child.startswith(f"{name}-download"))
+        key = self.api.objects[path("Job", NAMESPACE, job)]["metadata"]["labels"][DOWNLOAD_LABEL]
+        labels, owners = {INSTANCE_LABEL: name, DOWNLOAD_LABEL: key}, self._controller("Job", job)
+        meta = {"name": f"{job}-x", "namespace": NAMESPACE, "labels": labels, "ownerReferences": owners}
+        self.api.objects[path("Pod", NAMESPACE, f"{job}-x")] = {
+            "metadata": meta, "spec": {"containers": []}, "status": status,
+        }  # fmt: skip
         self.watch()
 
     def pod(self, name: str = "llama-1", service: str = "llama", status: Object | None = None) -> str:
@@ -146,9 +158,15 @@ class World:
     def reconcile(self, key: Key, *, watched: bool = True) -> float | None:
         """One reconcile; then the watches show what came of it, if they do not lag."""
         self.api.requests.clear()
-        again = asyncio.run(self.reconciler.reconcile(key))
+        again = asyncio.run(self._reconcile(key))
         if watched:
             self.watch()
+        return again
+
+    async def _reconcile(self, key: Key) -> float | None:
+        """What is read meanwhile is read to its end."""
+        again = await self.reconciler.reconcile(key)
+        await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()})
         return again
 
     def children(self, kind: str) -> list[str]:

@@ -49,7 +49,7 @@ def test_hooks_run_what_is_installed_and_download_nothing() -> None:
 PINS = ("requirements/operator.txt", "requirements/dev.txt", "requirements/uv.txt", "requirements/sbom.txt")
 
 
-@pytest.mark.parametrize("file", [*PINS, "images/vllm-cpu/requirements.txt"])
+@pytest.mark.parametrize("file", [*PINS, "images/vllm-cpu/requirements.txt", "tests/support/real_vllm/oldest.txt"])
 def test_every_pinned_package_has_its_hashes(file: str) -> None:
     """Without one, pip and uv would refuse the whole file: `make lock` writes them."""
     pins = re.split(r"\n(?=\S)", (REPOSITORY / file).read_text().strip())

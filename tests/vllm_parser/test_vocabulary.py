@@ -1,12 +1,19 @@
 """What our API may say to vLLM is what the pinned vLLM understands, and nothing of it loads code or names files."""
 
 import re
+from dataclasses import asdict
+from typing import get_args
 
 import pytest
 
 from support.real_vllm.environment import Parser
-from vllm_operator.api import environment, flags, vocabulary
+from vllm_operator.api import environment, flags, loading, tuning, vocabulary
+from vllm_operator.api.flags.allowed import LEFT_OUT
+from vllm_operator.api.flags.catalogue import GONE_SAYS
+from vllm_operator.api.flags.facts import facts
+from vllm_operator.api.flags.finding import UnknownFlagError, find
 from vllm_operator.api.spec import InferenceServiceSpec
+from vllm_operator.api.speculation import Speculative
 
 # Words of a flag's name that stand for code, files, or what the operator owns.
 DANGEROUS = re.compile(
@@ -15,12 +22,19 @@ DANGEROUS = re.compile(
 )
 # Free text and JSON that was read in vLLM's source: no value of theirs is imported, opened or unpickled.
 REVIEWED = {
+    "--allowed-headers",  # what browsers may send, as a list of words
+    "--allowed-methods",
+    "--allowed-origins",
+    "--custom-histogram-buckets",  # numbers
     "--default-chat-template-kwargs",  # variables of the sandboxed template
+    "--fingerprint-value",  # a word in answers
     "--limit-mm-per-prompt",  # counts
     "--otlp-traces-endpoint",  # where spans are sent
     "--override-generation-config",  # sampling parameters; all others are dropped
     "--pooler-config",  # a dataclass of numbers and words
     "--response-role",  # a word in answers
+    "--root-path",  # what a proxy puts before the paths of requests
+    "--show-hidden-metrics-for-version",  # a version
 }
 
 
@@ -44,13 +58,62 @@ def test_flags_that_load_code_are_not_on_the_list(vllm: Parser) -> None:
     known = vllm.facts["flags"]
     dangerous = {flag for flag in known if DANGEROUS.search(flag.removeprefix("--"))}
     assert dangerous > {"--middleware", "--worker-cls", "--kv-transfer-config", "--ssl-keyfile", "--host"}
-    assert not dangerous & {*flags.EXTRA_VALUE_FLAGS, *flags.EXTRA_SWITCH_FLAGS}
+    # Those of formats take words that are known, and a name of code is none of them.
+    by_words = {"--load-format", "--config-format"}
+    assert by_words <= {*flags.EXTRA_CHOICE_FLAGS}
+    # A path of requests, and a number of labels.
+    harmless = {"--root-path", "--max-lora-cls-labels"}
+    assert not dangerous & {*flags.EXTRA_VALUE_FLAGS, *flags.EXTRA_SWITCH_FLAGS} - by_words - harmless
+
+
+def test_load_formats_are_those_of_vllm(vllm: Parser) -> None:
+    assert set(loading.LOAD_FORMATS) == set(vllm.facts["loadFormats"])
 
 
 def test_no_other_flag_takes_a_path_or_a_name_of_code(vllm: Parser) -> None:
     for flag in set(flags.EXTRA_VALUE_FLAGS) - set(flags.EXTRA_CHOICE_FLAGS) - REVIEWED:
         for value in ("/models/claim/evil.py", "evil.Class", '{"module": "evil"}'):
             assert "error" in vllm.parse(["model", f"{flag}={value}"]), flag
+
+
+def test_the_catalogue_is_what_the_parser_says(vllm: Parser) -> None:
+    """A difference is what a new vLLM changed: names, short forms, kinds, defaults, choices."""
+    kept, current = facts(), {flag["name"]: flag for flag in vllm.facts["catalogue"]}
+    assert sorted(kept) == sorted(current), "run `make engine-flags`, and say in api/flags/ what becomes of each"
+    for name, fact in kept.items():
+        assert asdict(fact) == {**current[name], "also": tuple(fact.also), "choices": tuple(current[name]["choices"])}
+        assert list(fact.also) == current[name]["also"]
+
+
+def test_flags_that_are_gone_are_gone(vllm: Parser) -> None:
+    for flag in GONE_SAYS:
+        assert flag not in vllm.facts["flags"]
+
+
+def test_words_of_flags_are_all_that_the_parser_takes_but_those_left_out(vllm: Parser) -> None:
+    known = {flag: set(fact.choices) for flag, fact in facts().items() if fact.choices}
+    known["--attention-backend"] = set(vllm.facts["attentionBackends"])
+    known["--tokenizer-mode"] = set(vllm.facts["tokenizerModes"])
+    for flag, words in flags.EXTRA_CHOICE_FLAGS.items():
+        if flag in known:
+            assert {*words, *LEFT_OUT.get(flag.removeprefix("--"), ())} == known[flag], flag
+
+
+def test_a_spelling_leads_to_the_flag_that_the_parser_takes_it_for(vllm: Parser) -> None:
+    for written, value in (
+        ("--max_num_s", "8"),
+        ("-tp", "2"),
+        ("--kv-cache-memory", "5"),
+        ("--no-enable-prefix-c", ""),
+    ):
+        namespace = vllm.parse(["model", written, *([value] if value else [])])
+        try:
+            entry = find(written).entry
+        except UnknownFlagError:
+            assert "ambiguous" in namespace["error"]
+        else:
+            dest = vllm.facts["flags"][entry.name]["dest"]
+            assert str(namespace[dest]) == (value or "False")
 
 
 def test_words_of_flags_are_choices_of_the_parser(vllm: Parser) -> None:
@@ -67,7 +130,7 @@ def test_words_that_the_parser_does_not_check(vllm: Parser) -> None:
     assert set(flags.EXTRA_CHOICE_FLAGS["--attention-backend"]) < set(backends)
     assert "CUSTOM" in backends
     assert set(flags.EXTRA_CHOICE_FLAGS["--mm-encoder-attn-backend"]) < set(backends)
-    assert set(flags.EXTRA_CHOICE_FLAGS["--tokenizer-mode"]) < set(modes)
+    assert set(flags.EXTRA_CHOICE_FLAGS["--tokenizer-mode"]) <= set(modes)
 
 
 def test_an_abbreviation_would_reach_the_flag(vllm: Parser) -> None:
@@ -99,6 +162,32 @@ def test_speculative_methods(vllm: Parser) -> None:
     assert set(vocabulary.SPECULATIVE_METHODS) == known - {"custom_class", "extract_hidden_states"}
 
 
+def test_words_and_keys_of_speculation(vllm: Parser) -> None:
+    """CUSTOM is code by its name; synthetic takes wrong tokens for right ones."""
+    assert set(Speculative.model_fields) <= set(vllm.facts["speculativeKeys"])
+    assert set(vocabulary.ATTENTION_BACKENDS) == set(vllm.facts["attentionBackends"]) - {"CUSTOM"}
+    assert set(vocabulary.MOE_BACKENDS) == set(vllm.facts["flags"]["--moe-backend"]["choices"])
+    assert set(get_args(vocabulary.DraftSampleMethod)) == set(vllm.facts["draftSampleMethods"])
+    assert set(get_args(vocabulary.RejectionSampleMethod)) == set(vllm.facts["rejectionSampleMethods"]) - {"synthetic"}
+
+
+def test_words_of_tuning_are_all_that_vllm_has_but_code_and_cpus(vllm: Parser) -> None:
+    known = vllm.facts["tuning"]
+    assert set(vocabulary.PASSES) == set(known["passes"])
+    assert set(get_args(vocabulary.MlaPrefillBackend)) == set(known["mlaPrefillBackends"]) - {
+        "CUSTOM", "CPU", "ZEN_CPU"
+    }  # fmt: skip
+    for model, key, words in (
+        (tuning.Compilation, "mode", known["modes"]),
+        (tuning.Compilation, "cudagraph_mode", known["cudagraphModes"]),
+        (tuning.Attention, "indexer_kv_dtype", known["indexerTypes"]),
+        (tuning.Attention, "minimax_m3_msa_decode_backend", known["msaBackends"]),
+        (tuning.StructuredOutputs, "backend", known["structuredOutputs"]),
+    ):
+        literal, _ = get_args(model.model_fields[key].annotation)
+        assert set(get_args(literal)) == set(words), key
+
+
 def test_block_sizes(vllm: Parser) -> None:
     for size in vocabulary.BLOCK_SIZES:
         assert vllm.parse(["model", f"--block-size={size}"])["block_size"] == size
@@ -106,6 +195,13 @@ def test_block_sizes(vllm: Parser) -> None:
 
 def test_variables_of_vllm_that_env_may_set_exist(vllm: Parser) -> None:
     assert set(environment.OF_VLLM) <= set(vllm.facts["variables"])
+
+
+def test_variables_that_are_gone_are_gone(vllm: Parser) -> None:
+    gone = {name for names in environment.GONE.values() for name in names}
+    assert not gone & set(vllm.facts["variables"])
+    for instead in environment.GONE:
+        assert {*re.findall(r"--[a-z0-9-]+", instead)} <= {*flags.EXTRA_VALUE_FLAGS}
 
 
 def test_no_variable_that_env_may_set_is_a_path_or_a_name_of_code(vllm: Parser) -> None:

@@ -11,6 +11,9 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
 {{- define "vllm-operator.image" -}}
+{{- if not .Values.image.repository -}}
+{{- fail "image.repository is not set, so there is no image to run: `make release REGISTRY=registry.example.com/team VERSION=1.2.3` in the source builds the images, pushes them, and packages a chart that names them; or name one that the cluster can pull, with --set image.repository=...,image.tag=..." -}}
+{{- end -}}
 {{- if .Values.image.digest -}}
 {{ .Values.image.repository }}@{{ .Values.image.digest }}
 {{- else -}}

@@ -7,20 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
+from pydantic.alias_generators import to_camel
+
 from .base import ApiModel, KeyRef, Limits, ObjectName, ShortText, optional, required, rule, with_rules
 from .conditions import ConditionType
 from .parts import part_of
 from .reasons import Reason
 from .resource import Key
-from .spec import (
-    AUTO_ON_CPU_RULE,
-    CPU_OFFLOAD_RULE,
-    CPU_PIPELINE_RULE,
-    RANKS_RULE,
-    TOKENS_RULE,
-    InferenceServiceSpec,
-    ServingClassName,
-)
+from .spec import SPEC_RULES, InferenceServiceSpec, ServingClassName
 from .status import Condition
 
 # Fields of a service that the engine of a batch does not have, each with why.
@@ -31,6 +25,7 @@ NOT_OF_A_BATCH: Mapping[str, str] = {
     "suspend": "spec.suspend of the batch",
     "network_policy": "nobody sends requests to a batch",
     "api_key_secret_ref": "nobody sends requests to a batch",
+    "api_key_secret_refs": "nobody sends requests to a batch",
     "max_queued_requests": "nobody sends requests to a batch",
     "rollout": "the pods of a batch are never replaced by others",
     "startup_timeout_seconds": "spec.expireAfterSeconds of the batch",
@@ -44,6 +39,7 @@ CLAIM_RULES = [
     rule(f"!{_DOTS}", "must not contain . or .. as a part of the path"),
     rule(f"{_S3} || {_DOTS} || self.matches(r'^({_CLAIM})$')", "must be pvc://claim or pvc://claim/path"),
 ]
+NO_DEVICE_CLASS = "a batch cannot have devices of a class: use accelerator.resource"
 ClaimUri = Annotated[str, Limits(max_length=512)]
 
 if TYPE_CHECKING:  # what is made at import has no type that mypy could know: it is a part of this
@@ -55,15 +51,16 @@ else:
         "A model, and how vLLM runs it: the part of an InferenceService's spec that an engine has.",
         NOT_OF_A_BATCH,
         rules=[
-            TOKENS_RULE,
-            RANKS_RULE,
-            CPU_PIPELINE_RULE,
-            CPU_OFFLOAD_RULE,
-            AUTO_ON_CPU_RULE,
+            *(one for one in SPEC_RULES if not any(f"self.{to_camel(name)}" in one["rule"] for name in NOT_OF_A_BATCH)),
             rule(
                 "!has(self.cache) || !has(self.cache.claim)",
                 "a batch makes no claim: name one that is there in cache.existingClaim",
             ),
+            rule(
+                "!has(self.kvCache) || !has(self.kvCache.events)",
+                "kvCache.events is for those who route requests to a service: leave it out of a batch",
+            ),
+            rule("!has(self.accelerator) || !has(self.accelerator.deviceClass)", NO_DEVICE_CLASS),
         ],
         required=("model", "accelerator"),
     )

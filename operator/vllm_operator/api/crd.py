@@ -216,6 +216,7 @@ INFERENCE_SERVICE = Kind(
         ("Replicas", "integer", ".status.readyReplicas", "Pods that serve the current spec."),
         ("GPUs", "integer", ".status.gpus", "GPUs that all wanted replicas take together."),
         ("Reason", "string", _ready("reason"), "Why it is ready, or not."),
+        ("Progress", "string", ".status.download.progress", "How far the download is that it waits for."),
         _AGE,
     ),
     rules=tuple(_NAME_RULES),

@@ -15,6 +15,8 @@ _LIST = {"type": "array", "maxItems": 64, "x-kubernetes-list-type": "atomic", "i
 _WORDS = {"type": "array", "maxItems": 256, "x-kubernetes-list-type": "atomic", "items": {"type": "string"}}
 _TEXT = {"type": "string", "maxLength": 1024}
 _NUMBER = {"type": "integer"}
+_AMOUNT = {"x-kubernetes-int-or-string": True, "maxLength": 16, "anyOf": [{"type": "integer"}, {"type": "string"}]}
+_RESOURCES = ("requests", "limits")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,11 @@ class Elsewhere:
 _POD = "the operator makes the pods"
 ELSEWHERE = (
     Elsewhere((), "args", _WORDS, "use the fields of the spec, and extraArgs for flags that have none"),
+    Elsewhere((), "apiKeys", _LIST, "use apiKeySecretRefs, the keys of Secrets that hold them"),
+    Elsewhere(
+        (), "apiServerCount", _NUMBER,
+        "a pod has one API process, which alone knows all requests when it drains: use replicas",
+    ),
     Elsewhere((), "command", _WORDS, "the operator starts vLLM: use the fields of the spec, and extraArgs"),
     Elsewhere(
         (), "containers", _LIST,
@@ -70,11 +77,31 @@ ELSEWHERE = (
     ),
     Elsewhere(
         ("pod",), "runAsUser", _NUMBER,
-        "the platform team decides the user of all pods in the operator's settings: leave it out",
+        "the platform team decides the user of all pods: leave it out; where the namespace has a range of users, as on "
+        "OpenShift, the operator's setting podSecurity.runAsUser: fromNamespace leaves it to that",
     ),
     Elsewhere(
         ("pod",), "securityContext", _OBJECT,
         "pods are restricted as Kubernetes' restricted policy wants; pod.fsGroup sets the group of volumes",
+    ),
+    Elsewhere(
+        ("accelerator",), "resourceClaimTemplateName", _TEXT,
+        "the operator makes the ResourceClaimTemplate: name the DeviceClass in accelerator.deviceClass, and what the "
+        "template selects in accelerator.deviceSelector",
+    ),
+    *(
+        Elsewhere(
+            ("resources", amounts), name, _AMOUNT,
+            "use tensorParallelSize, the number of GPUs of a replica, and accelerator.resource for their kind",
+        )
+        for amounts in _RESOURCES for name in ("nvidia.com/gpu", "amd.com/gpu")
+    ),
+    *(
+        Elsewhere(
+            ("resources", amounts), name, _AMOUNT,
+            "use accelerator.rdma, which the operator's setting allowedRdmaResources must allow",
+        )
+        for amounts in _RESOURCES for name in ("rdma/hca", "rdma/ib")
     ),
     Elsewhere(("pod",), "volumes", _LIST, "use model.uri: pvc://claim/path for weights, and cache for what is kept"),
 )  # fmt: skip
@@ -93,7 +120,9 @@ def _with(schema: dict[str, Any], row: Elsewhere, steps: tuple[str, ...]) -> dic
         return {**schema, "properties": {**properties, steps[0]: _with(properties[steps[0]], row, steps[1:])}}
     if row.name in properties:
         raise ValueError(f"{row.path} is a field")
-    refusal = rule(f"!has(self.{row.name})", f"there is no {row.path}: {row.instead}", path=f".{row.name}")
+    escaped = row.name.replace(".", "__dot__").replace("/", "__slash__")
+    place = f".{row.name}" if escaped == row.name else f"['{row.name}']"
+    refusal = rule(f"!has(self.{escaped})", f"there is no {row.path}: {row.instead}", path=place)
     described = {**row.form, "description": f"Not a field: {row.instead}."}
     return {
         **schema,

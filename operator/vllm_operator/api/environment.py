@@ -87,6 +87,39 @@ ALLOWED = (*OF_VLLM, *_HUB, *_PROCESSORS, *_NETWORK, *_PROCESS, *CREDENTIALS)
 
 _OPERATOR = "the operator sets it: leave it out"
 _IMAGE = "it decides which code runs: leave it out, or use an image that has it"
+# Variables that vLLM no longer reads, by what took their place. Not all of them: those that people still set.
+GONE: dict[str, tuple[str, ...]] = {
+    "leave it out": (
+        "VLLM_DISABLE_PAD_FOR_CUDAGRAPH", "VLLM_ENABLE_FUSED_MOE_ACTIVATION_CHUNKING", "VLLM_ENABLE_MOE_DP_CHUNK",
+        "VLLM_ENGINE_ITERATION_TIMEOUT_S", "VLLM_FUSED_MOE_CHUNK_SIZE", "VLLM_MOE_DP_CHUNK_SIZE",
+        "VLLM_NO_DEPRECATION_WARNING", "VLLM_ROCM_CUSTOM_PAGED_ATTN", "VLLM_ROCM_USE_AITER_PAGED_ATTN",
+        "VLLM_RPC_TIMEOUT", "VLLM_SKIP_DEEP_GEMM_WARMUP", "VLLM_SLEEP_WHEN_IDLE", "VLLM_USE_RAY_COMPILED_DAG",
+        "VLLM_USE_RAY_SPMD_WORKER", "VLLM_USE_TRITON_FLASH_ATTN", "VLLM_USE_TRTLLM_FP4_GEMM", "VLLM_USE_V1",
+    ),
+    "use extraArgs with --attention-backend": (
+        "VLLM_ATTENTION_BACKEND", "VLLM_USE_AITER_UNIFIED_ATTENTION", "VLLM_V1_USE_PREFILL_DECODE_ATTENTION",
+    ),
+    "use tuning.attention": (
+        "VLLM_DISABLE_FLASHINFER_PREFILL", "VLLM_FLASHINFER_DISABLE_Q_QUANTIZATION",
+        "VLLM_FLASH_ATTN_MAX_NUM_SPLITS_FOR_CUDA_GRAPH", "VLLM_FLASH_ATTN_VERSION", "VLLM_USE_CUDNN_PREFILL",
+        "VLLM_USE_TRTLLM_ATTENTION", "VLLM_USE_TRTLLM_RAGGED_DEEPSEEK_PREFILL",
+    ),
+    "use extraArgs with --moe-backend": (
+        "VLLM_FLASHINFER_MOE_BACKEND", "VLLM_MXFP4_USE_MARLIN", "VLLM_USE_FLASHINFER_MOE_FP16",
+        "VLLM_USE_FLASHINFER_MOE_FP4", "VLLM_USE_FLASHINFER_MOE_FP8", "VLLM_USE_FLASHINFER_MOE_MXFP4_BF16",
+        "VLLM_USE_FLASHINFER_MOE_MXFP4_MXFP8", "VLLM_USE_FLASHINFER_MOE_MXFP4_MXFP8_CUTLASS",
+    ),
+    "use extraArgs with --linear-backend": (
+        "VLLM_NVFP4_GEMM_BACKEND", "VLLM_TEST_FORCE_FP8_MARLIN", "VLLM_USE_FBGEMM", "VLLM_USE_NVFP4_CT_EMULATIONS",
+    ),
+    "use extraArgs with --all2all-backend": ("VLLM_ALL2ALL_BACKEND",),
+    "use extraArgs with --mm-processor-cache-gb": ("VLLM_MM_INPUT_CACHE_GIB",),
+    "use extraArgs with --mm-hasher-algorithm": ("VLLM_MM_HASHER_ALGORITHM",),
+    "use extraArgs with --prefix-cache-retention-interval": ("VLLM_PREFIX_CACHE_RETENTION_INTERVAL",),
+    "leave it out, and profile outside the cluster": ("VLLM_TORCH_PROFILER_DIR",),
+}  # fmt: skip
+_GONE = {name: f"it is gone from vLLM: {instead}" for instead, names in GONE.items() for name in names}
+
 # What people set, and where it belongs. Compared in upper case.
 INSTEAD: dict[str, str] = {
     **dict.fromkeys(
@@ -115,15 +148,18 @@ INSTEAD: dict[str, str] = {
         "use accelerator and tensorParallelSize: Kubernetes gives the pod its GPUs",
     ),
     "NVIDIA_DRIVER_CAPABILITIES": "vLLM's images set it: leave it out",
-    "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "use lora.adapters",
-    "VLLM_ATTENTION_BACKEND": "it is gone from vLLM: use extraArgs with --attention-backend",
-    "VLLM_USE_V1": "it is gone from vLLM: leave it out",
+    "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "use lora.adapters: list every adapter there, a change rolls the pods",
+    "VLLM_SERVER_DEV_MODE": (
+        "it opens routes by which anybody ends or changes the server: leave it out; models do not sleep here, suspend "
+        "frees a service's GPUs"
+    ),
+    **_GONE,
     "VLLM_CPU_KVCACHE_SPACE": "use kvCache.memoryPerGPU, which counts for each rank",
     "VLLM_KEEP_ALIVE_ON_ENGINE_DEATH": _OPERATOR,
     "VLLM_MEDIA_URL_ALLOW_REDIRECTS": "use allowedMediaDomains, which turns redirects off",
     **dict.fromkeys(
         ("HOME", "USER", "TMPDIR", "HOST", "PORT", "VLLM_HOST_IP", "VLLM_PORT", "VLLM_NO_USAGE_STATS", "DO_NOT_TRACK",
-         "VLLM_SERVER_DEV_MODE", "VLLM_USE_RUST_FRONTEND", "PYTHONNOUSERSITE"),
+         "VLLM_USE_RUST_FRONTEND", "PYTHONNOUSERSITE"),
         _OPERATOR,
     ),
     **dict.fromkeys(

@@ -11,7 +11,9 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
-Passed = Literal["value", "fraction", "bytes", "GiB", "location", "JSON", "presence", "path", "otherwise"]
+Passed = Literal[
+    "value", "fraction", "bytes", "GiB", "location", "JSON", "keys", "loader", "presence", "path", "otherwise"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,13 +21,16 @@ class Flag:
     """A flag of `vllm serve` that a field sets: its full name without dashes, and what it gets of the field's value.
 
     `value`: the value itself; a switch gets its --no- form for false. `fraction`: a percentage as a part of 1. `bytes`
-    and `GiB`: a quantity as a number. `location`: what vLLM is told for a URI. `JSON`: an object in one value.
-    `presence`: true where the field is there. `path`: where the pod has the field's content as a file. `otherwise`:
-    argv writes it at a place of its own, or the value reaches vLLM by another way (a Secret by the environment).
+    and `GiB`: a quantity as a number. `location`: what vLLM is told for a URI. `JSON`: an object in one value; `keys`:
+    one whose fields are called as vLLM's keys; `loader`: with the keys of vLLM's loaders. `presence`: true where the
+    field is there. `path`: where the pod has the field's content as a file. `otherwise`: argv writes it at a place of
+    its own, or the value reaches vLLM by another way (a Secret by the environment).
     """
 
     name: str
     passed: Passed = "value"
+    shared: bool = False
+    """Whether extraArgs may pass the flag in place of the field, as recipes do."""
 
 
 @dataclass(frozen=True, slots=True)

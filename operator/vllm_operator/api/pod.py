@@ -116,13 +116,19 @@ def _some(name: str, quantity: str) -> Rule:
 
 
 class ResourceList(ApiModel):
-    """CPU and memory. GPUs follow from the parallel sizes and are not set here."""
+    """CPU, memory and disk. GPUs follow from the parallel sizes and are not set here."""
 
     cpu: Cpu | None = optional("CPU cores.", 8, rules=[_some("cpu", "string(self)")])
     memory: Bytes | None = optional(
-        "Memory of vLLM's processes; /dev/shm and kvCache.cpuOffload are added to it.",
+        "Memory of vLLM's processes; /dev/shm, kvCache.cpuOffload and weightsCpuOffloadPerGPU are added to it.",
         "64Gi",
         rules=[_some("memory", "self")],
+    )
+    ephemeral_storage: Bytes | None = optional(
+        "Disk of the node for what the pod writes: downloads where there is no cache.",
+        "200Gi",
+        alias="ephemeral-storage",
+        rules=[_some("ephemeral-storage", "self")],
     )
 
 

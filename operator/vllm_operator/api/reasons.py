@@ -8,22 +8,18 @@ is decided elsewhere. Imports nothing heavy, as the inspect Job does not.
 from enum import unique
 
 from .conditions import ConditionType
-from .row import FINE, LASTS, PASSES, STOPS_VLLM, Row
+from .row import FINE, LASTS, PASSES, STOPS_VLLM, Row, of
 
-_SPEC = frozenset({ConditionType.SPEC_VALID})
-_FIT = frozenset({ConditionType.FITS})
-_PODS = frozenset({ConditionType.WORKLOAD_AVAILABLE})
-_INPUT = frozenset({ConditionType.INPUT_VALID})
-_RUNNING = frozenset({ConditionType.RUNNING})
-_COMPLETE = frozenset({ConditionType.COMPLETE})
-_FAILED = frozenset({ConditionType.FAILED})
-_CHAT = frozenset({ConditionType.CHAT_AVAILABLE})
-_MONITORING = frozenset({ConditionType.MONITORING_AVAILABLE})
-_SCALING = frozenset({ConditionType.SCALING_ACTIVE})
-_ADMITTED = frozenset({ConditionType.ADMITTED})
-_OUTDATED = frozenset({ConditionType.OUTDATED})
-_INCOMPLETE = frozenset({ConditionType.INCOMPLETE})
-_RECONCILING = frozenset({ConditionType.RECONCILING})
+# fmt: off
+_SPEC, _FIT, _ADMITTED, _PODS, _CHAT = map(of, (
+    ConditionType.SPEC_VALID, ConditionType.FITS, ConditionType.ADMITTED, ConditionType.WORKLOAD_AVAILABLE,
+    ConditionType.CHAT_AVAILABLE))
+_MONITORING, _SCALING, _OUTDATED, _INCOMPLETE, _RECONCILING = map(of, (
+    ConditionType.MONITORING_AVAILABLE, ConditionType.SCALING_ACTIVE, ConditionType.OUTDATED, ConditionType.INCOMPLETE,
+    ConditionType.RECONCILING))
+_INPUT, _RUNNING, _COMPLETE, _FAILED = map(of, (
+    ConditionType.INPUT_VALID, ConditionType.RUNNING, ConditionType.COMPLETE, ConditionType.FAILED))
+# fmt: on
 
 
 @unique
@@ -37,10 +33,18 @@ class Reason(Row):
         "the spec breaks a rule that the API server did not check: correct the field that the message names")
     IMAGE_NOT_ALLOWED = ("ImageNotAllowed", _SPEC, LASTS,
         "the operator's settings do not allow spec.image: leave it out, or ask the platform team")
+    IMAGE_TOO_OLD = ("ImageTooOld", _SPEC, LASTS,
+        "the image's vLLM is older than the operator supports, or than a field or flag needs: use a newer image")
     REMOTE_CODE_NOT_ALLOWED = ("RemoteCodeNotAllowed", _SPEC, LASTS,
         "the setting allowTrustRemoteCode is off: use a model that needs no code of its own, or ask the platform team")
+    REQUEST_LOGS_NOT_ALLOWED = ("RequestLogsNotAllowed", _SPEC, LASTS,
+        "the setting allowRequestLogs is off: leave out the flag of extraArgs that writes requests into the log")
     HUB_ORGANISATION_NOT_ALLOWED = ("HubOrganisationNotAllowed", _SPEC, LASTS,
         "the setting allowedHubOrganisations does not have the model's organisation: use a model of another one")
+    MODEL_IMAGE_NOT_ALLOWED = ("ModelImageNotAllowed", _SPEC, LASTS,
+        "the setting allowedModelImages does not have the image of model.uri: use one of another registry")
+    IMAGE_VOLUMES_MISSING = ("ImageVolumesMissing", _SPEC, LASTS,
+        "model.uri is an image (oci://), which Kubernetes mounts from 1.35 on: use pvc:// or hf:// in an older cluster")
     CLAIM_NOT_ALLOWED = ("ClaimNotAllowed", _SPEC, PASSES,
         "a claim has not the labels that the setting allowedClaims asks for: use another, or have it labelled")
     PRIORITY_CLASS_NOT_ALLOWED = ("PriorityClassNotAllowed", _SPEC, LASTS,
@@ -53,11 +57,15 @@ class Reason(Row):
         "the setting allowedPodLabels does not have a key of pod.labels: leave it out")
     POD_ANNOTATION_NOT_ALLOWED = ("PodAnnotationNotAllowed", _SPEC, LASTS,
         "the setting allowedPodAnnotations does not have a key of pod.annotations: leave it out")
+    RDMA_NOT_ALLOWED = ("RdmaNotAllowed", _SPEC, LASTS,
+        "the setting allowedRdmaResources does not have the resource of accelerator.rdma: leave it out")
     TRIGGER_NOT_ALLOWED = ("TriggerNotAllowed", _SPEC, LASTS,
         "the setting allowedTriggers does not have the type of a trigger: use autoscaling.targets")
     MEDIA_DOMAIN_NOT_ALLOWED = ("MediaDomainNotAllowed", _SPEC, LASTS,
         "the setting allowedMediaDomains does not have a host of allowedMediaDomains: leave it out")
 
+    DEVICE_CLAIMS_UNSERVED = ("DeviceClaimsUnserved", _SPEC, LASTS,
+        "accelerator.deviceClass needs the API resource.k8s.io/v1, which the cluster does not serve: remove it")
     NODES_UNREADABLE = ("NodesUnreadable", _SPEC, LASTS,
         "tensorParallelSize is auto, and the operator may not read nodes: set a number")
 
@@ -88,6 +96,8 @@ class Reason(Row):
         "the KV cache that is left is too small for one sequence of full length: lower maxModelLen")
     SHARE_TOO_LARGE = ("GpuMemoryUtilizationTooLarge", _FIT, LASTS,
         "vLLM would find less memory free than its share: lower kvCache.gpuMemoryUtilizationPercent")
+    SLICES = ("GpuIsShared", _FIT, LASTS,
+        "a slice of a GPU is not a whole one: slices serve no model together, and more of them than one GPU has none")
     UNKNOWN_ARCHITECTURE = ("ArchitectureNotPlanned", _FIT, LASTS,
         "the planner does not know the model's architecture, so it cannot say")
     UNKNOWN_QUANTIZATION = ("QuantizationNotPlanned", _FIT, LASTS,
@@ -197,6 +207,11 @@ class Reason(Row):
     CACHE_NOT_WRITABLE = ("CacheNotWritable", _PODS, LASTS,
         "vLLM may not write its cache: set pod.fsGroup to the group of the volume")
 
+    DOWNLOADING = ("Downloading", _PODS, PASSES,
+        "a Job without a GPU fetches the model into the cache; pods are made when it is there, or if no Job can start")
+    DOWNLOAD_FAILED = ("DownloadFailed", _PODS, PASSES,
+        "the download Job failed, and is made again after 10 minutes: see the message, and the Job's log")
+
     # Pods in general.
     AVAILABLE = ("Available", _PODS, FINE,
         "enough pods of the current spec serve")
@@ -221,7 +236,7 @@ class Reason(Row):
     SECRET_MISSING = ("SecretMissing", _PODS, LASTS,
         "a Secret that the pod uses, or a key in it, does not exist: create it")
     API_KEY_EMPTY = ("ApiKeyEmpty", _PODS, LASTS,
-        "the Secret of apiKeySecretRef holds an empty key, and vLLM does not start with it: put a key into the Secret")
+        "the Secrets of apiKeySecretRef or apiKeySecretRefs hold no key, and vLLM does not start: put a key into them")
     CONFIG_MAP_MISSING = ("ConfigMapMissing", _PODS, LASTS,
         "a ConfigMap that the pod uses, or a key in it, does not exist: create it")
     CONTAINER_CONFIG = ("ContainerConfigError", _PODS, LASTS,
@@ -234,6 +249,8 @@ class Reason(Row):
         "the node cannot set the pod up: see the message, most often its network or runtime class")
     PODS_REFUSED = ("PodsRefused", _PODS | _SCALING, LASTS,
         "Kubernetes refuses to create the pods: see the message")
+    ADMISSION_FAILED = ("AdmissionFailed", _PODS | _SCALING, PASSES,
+        "a webhook, or the API server, fails as an object is made: Kubernetes or the operator tries again")
     QUOTA_EXCEEDED = ("QuotaExceeded", _PODS | _SCALING, PASSES,
         "the namespace's ResourceQuota is used up: scale another service down, or have it raised")
     EVICTED = ("Evicted", _PODS, PASSES,
@@ -256,6 +273,8 @@ class Reason(Row):
         "no node has the labels that the pod asks for: check accelerator.product and pod.nodeSelector")
     UNTOLERATED_TAINTS = ("UntoleratedTaints", _PODS | _SCALING, PASSES,
         "all fitting nodes have taints: add them to pod.tolerations")
+    QUEUED = ("HeldByQueue", _PODS | _SCALING | _RUNNING, PASSES,
+        "a queue holds the pods back, and lets them go when it is their turn: see its words in the message")
     UNSCHEDULABLE = ("Unschedulable", _PODS | _SCALING, PASSES,
         "no node takes the pod: see the scheduler's words in the message")
 
@@ -348,26 +367,17 @@ class Reason(Row):
         "a claim is for one node, and the pods may lie on several: use a ReadWriteMany claim, or set parallelism to 1")
     CHECKING_INPUT = ("CheckingInput", _INPUT | _RUNNING, PASSES,
         "a Job without a GPU reads the input: invalid lines, duplicates and totals")
-    INPUT_CHECKED = ("InputChecked", _INPUT, FINE,
-        "the input was read, and there are requests to answer")
+    INPUT_CHECKED = ("InputChecked", _INPUT, FINE, "the input was read, and there are requests to answer")
     INPUT_INVALID = ("InputInvalid", _INPUT | _FAILED, LASTS,
         "the input has lines that are no requests: correct them, or set onInvalid to Skip in a new batch")
     INPUT_UNREADABLE = ("InputUnreadable", _INPUT | _FAILED, LASTS,
         "the input could not be read: see the message, and the log of the check Job's pod")
-    QUEUED = ("InQueue", _RUNNING, PASSES,
-        "it waits in its queue until Kueue has room for it: see the message")
-    ANSWERING = ("Answering", _RUNNING, FINE,
-        "pods answer requests")
-    RUN_ENDED = ("RunEnded", _RUNNING, FINE,
-        "the pods have ended, and what they answered is kept")
-    UNFINISHED = ("Unfinished", _COMPLETE, PASSES,
-        "not all requests are answered yet")
-    MERGING = ("Merging", _COMPLETE, PASSES,
-        "a Job makes the output of what the pods have answered")
-    MERGED = ("Merged", _COMPLETE, FINE,
-        "each request is in the output or in the error file, once")
-    EXPIRED = ("Expired", _FAILED, LASTS,
-        "expireAfterSeconds ended it: what was answered by then is in the output")
+    ANSWERING = ("Answering", _RUNNING, FINE, "pods answer requests")
+    RUN_ENDED = ("RunEnded", _RUNNING, FINE, "the pods have ended, and what they answered is kept")
+    UNFINISHED = ("Unfinished", _COMPLETE, PASSES, "not all requests are answered yet")
+    MERGING = ("Merging", _COMPLETE, PASSES, "a Job makes the output of what the pods have answered")
+    MERGED = ("Merged", _COMPLETE, FINE, "each request is in the output or in the error file, once")
+    EXPIRED = ("Expired", _FAILED, LASTS, "expireAfterSeconds ended it: what was answered by then is in the output")
     RUN_FAILED = ("RunFailed", _FAILED, LASTS,
         "pods failed too often: what was answered is in the output, the rest in the error file")
     MERGE_FAILED = ("MergeFailed", _FAILED, LASTS,

@@ -26,7 +26,9 @@ def inspection_of(spec: InferenceServiceSpec) -> str:
     model = spec.model
     token = model.token_secret_ref.to_manifest() if model.token_secret_ref else None
     restarted = spec.rollout.restarted_at if spec.rollout else None
-    return hashlib.sha256(json.dumps([model.uri, model.revision, token, restarted]).encode()).hexdigest()[:8]
+    parts = [model.uri, model.revision, token, restarted]
+    parts += [model.image_path] if model.image_path else []
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:8]
 
 
 def cache_claim_name(name: str, spec: InferenceServiceSpec) -> str | None:

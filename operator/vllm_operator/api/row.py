@@ -9,6 +9,11 @@ PASSES, LASTS, FINE = True, False, None
 STOPS_VLLM = True
 
 
+def of(kind: ConditionType) -> frozenset[ConditionType]:
+    """That a reason may stand in one type of condition."""
+    return frozenset({kind})
+
+
 class Row(StrEnum):
     """A word, and what is to be known of it."""
 

@@ -67,7 +67,7 @@ else:
 class ServingImages(ApiModel):
     """Images with vLLM's OpenAI server, by accelerator."""
 
-    cuda: Image | None = optional("With nvidia.com/gpu.", "vllm/vllm-openai:v0.32.0", rules=IMAGE_RULES)
+    cuda: Image | None = optional("With NVIDIA GPUs and slices of them.", "vllm/vllm-openai:v0.32.0", rules=IMAGE_RULES)
     rocm: Image | None = optional("With amd.com/gpu.", "vllm/vllm-openai-rocm:v0.32.0", rules=IMAGE_RULES)
     cpu: Image | None = optional(
         "With cpu.", "public.ecr.aws/q9t5s3a7/vllm-cpu-release-repo:v0.32.0", rules=IMAGE_RULES
@@ -75,7 +75,7 @@ class ServingImages(ApiModel):
 
     def of(self, resource: str) -> str | None:
         """The image for an accelerator resource."""
-        return {"nvidia.com/gpu": self.cuda, "amd.com/gpu": self.rocm, "cpu": self.cpu}.get(resource)
+        return {"amd.com/gpu": self.rocm, "cpu": self.cpu}.get(resource, self.cuda)
 
 
 # A value as it stands in YAML, or a pattern of it; a number may be written without quotes.

@@ -9,19 +9,25 @@ from pydantic import Field, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
+from .accelerator import SPEC_RULES as ACCELERATOR_RULES
 from .accelerator import Accelerator
 from .autoscaling import Autoscaling
 from .base import RULES, ApiModel, Bytes, Form, KeyRef, Limits, optional, required, rule, with_rules
 from .environment import EnvVar
 from .fields import Flag
 from .flags import extra_args_rules
-from .model import ChatTemplate, Lora, Model, Speculative
+from .kv_cache import KvCache
+from .loading import SHARED_FLAGS_RULE
+from .model import ChatTemplate, Lora, Model
 from .network import MediaDomain, NetworkPolicySettings
 from .pod import PodSettings, Resources
-from .storage import Cache
-from .vocabulary import GONE_QUANTIZATIONS, QUANTIZATIONS, BlockSize, Dtype, KvCacheDtype
+from .rollout import Rollout
+from .speculation import Speculative
+from .storage import STORE_RULE, Cache
+from .tuning import TUNING_RULES, Tuning
+from .vocabulary import GONE_QUANTIZATIONS, OLDEST_VLLM_VERSION, QUANTIZATIONS, Dtype
 
-__all__ = ["InferenceServiceSpec", "KvCache", "Speculative"]
+__all__ = ["InferenceServiceSpec", "Speculative"]
 
 ParserName = Annotated[
     str,
@@ -42,97 +48,6 @@ ServingClassName = Annotated[
     Limits(max_length=63),  # it is a label of the pods
     Form(r"([a-z0-9]([-a-z0-9]*[a-z0-9])?)?", 'must be the name of a ServingClass: a-z, 0-9 and -, or "" for none'),
 ]
-
-
-class KvCache(ApiModel):
-    """The KV cache: how much memory it gets, and how it is stored."""
-
-    model_config = with_rules(
-        rule(
-            "!(has(self.gpuMemoryUtilizationPercent) && has(self.memoryPerGPU))",
-            "set gpuMemoryUtilizationPercent or memoryPerGPU, not both: memoryPerGPU makes vLLM ignore the other",
-        )
-    )
-
-    dtype: KvCacheDtype | None = optional(
-        "Type of the stored keys and values. fp8 halves the memory per token of bfloat16.",
-        "fp8",
-        flag="kv-cache-dtype",
-    )
-    gpu_memory_utilization_percent: int | None = optional(
-        "Percent of each GPU's memory that vLLM may use for everything (vLLM's default: 92).",
-        90,
-        flag=Flag("gpu-memory-utilization", "fraction"),
-        ge=1,
-        le=100,
-    )
-    memory_per_gpu: Bytes | None = optional(
-        "Size of the KV cache on each GPU, in bytes (on the CPU: of each rank), instead of a percentage.",
-        "20Gi",
-        alias="memoryPerGPU",
-        flag=Flag("kv-cache-memory-bytes", "bytes"),
-    )
-    block_size: BlockSize | None = optional("Tokens per KV cache block.", 16, flag="block-size")
-    prefix_caching: bool | None = optional(
-        "Whether requests that start alike share their KV cache (vLLM's default: yes).",
-        True,
-        flag="enable-prefix-caching",
-    )
-    cpu_offload: Bytes | None = optional(
-        "Host memory for KV cache blocks that leave the GPU, over all ranks; added to the pod's memory request.",
-        "32Gi",
-        flag=Flag("kv-offloading-size", "GiB"),
-    )
-
-
-STEPS_RULE = rule(
-    "!has(self.maxUnavailable) || self.maxUnavailable > 0 || (has(self.maxSurge) && self.maxSurge > 0)",
-    "with rollout.maxSurge and rollout.maxUnavailable both 0 no pod could be replaced: set maxSurge to 1, "
-    "where GPUs are spare, or maxUnavailable to 1",
-)
-
-
-class Rollout(ApiModel):
-    """How changes reach the pods, and how pods end."""
-
-    model_config = with_rules(STEPS_RULE)
-
-    max_surge: int | None = optional(
-        "Pods that a rollout may start beyond the number asked for, on GPUs that are spare (default 0). With 1, a "
-        "single replica serves until its successor does.",
-        1,
-        rolls=False,
-        ge=0,
-        le=1000,
-    )
-    max_unavailable: int | None = optional(
-        "Pods that a rollout may take away before their successors serve (default: 1, or 0 with a maxSurge).",
-        1,
-        rolls=False,
-        ge=0,
-        le=1000,
-    )
-    drain_timeout_seconds: int | None = optional(
-        "Seconds that requests in flight get to finish when a pod ends (default 120); then they are cut.",
-        120,
-        flag=Flag("shutdown-timeout", "otherwise"),
-        ge=1,
-        le=86400,
-    )
-    restarted_at: (
-        Annotated[
-            str,
-            Limits(max_length=40),
-            Form(
-                r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})",
-                "must be a time like 2026-11-24T12:00:00Z",
-            ),
-        ]
-        | None
-    ) = optional(
-        "A time (RFC 3339). Changing it renders the pods anew, with the operator's current defaults, and rolls them.",
-        "2026-11-24T12:00:00Z",
-    )
 
 
 class _AllowList:
@@ -157,6 +72,23 @@ SHARED_VOLUME_RULE = rule(
     "more than one replica needs cache.claim.accessMode ReadWriteMany: "
     "a ReadWriteOnce volume can be mounted on one node only",
 )
+DRAFT_RANKS_RULE = rule(
+    "!has(self.speculative) || !has(self.speculative.draftTensorParallelSize)"
+    " || self.speculative.draftTensorParallelSize == 1 || !has(self.tensorParallelSize)"
+    " || (type(self.tensorParallelSize) == int"
+    " && self.speculative.draftTensorParallelSize == self.tensorParallelSize)",
+    "speculative.draftTensorParallelSize must be 1 or equal to tensorParallelSize",
+)
+API_KEYS_RULE = rule(
+    "!(has(self.apiKeySecretRef) && has(self.apiKeySecretRefs))",
+    "set apiKeySecretRef or apiKeySecretRefs, not both: put all keys into the list",
+)
+EVENTS_RULE = rule(
+    "!has(self.kvCache) || !has(self.kvCache.events) || has(self.networkPolicy)"
+    " || !(has(self.apiKeySecretRef) || has(self.apiKeySecretRefs))",
+    "kvCache.events tells the tokens of prompts to whoever reaches its port, without an API key: set networkPolicy "
+    "as well, with the router and the clients in allowFrom",
+)
 CPU_PIPELINE_RULE = rule(
     f"!({_ON_CPU}) || !has(self.pipelineParallelSize) || self.pipelineParallelSize == 1",
     "pipelineParallelSize must be 1 on the CPU: vLLM's CPU build crashes with more",
@@ -164,6 +96,10 @@ CPU_PIPELINE_RULE = rule(
 CPU_OFFLOAD_RULE = rule(
     f"!({_ON_CPU}) || !has(self.kvCache) || !has(self.kvCache.cpuOffload)",
     "kvCache.cpuOffload is for GPUs: on the CPU the KV cache is in host memory already",
+)
+CPU_WEIGHTS_RULE = rule(
+    f"!({_ON_CPU}) || !has(self.weightsCpuOffloadPerGPU)",
+    "weightsCpuOffloadPerGPU is for GPUs: on the CPU the weights are in host memory already",
 )
 AUTO = "auto"
 """Of a tensor parallel size that is yet to be chosen."""
@@ -175,8 +111,10 @@ AUTO_ON_CPU_RULE = rule(
 MOST_RANKS = 64
 RANKS_RULE = rule(
     f"(has(self.tensorParallelSize) && type(self.tensorParallelSize) == int ? self.tensorParallelSize : 1)"
-    f" * (has(self.pipelineParallelSize) ? self.pipelineParallelSize : 1) <= {MOST_RANKS}",
-    f"tensorParallelSize times pipelineParallelSize must be at most {MOST_RANKS}: a pod is on one node",
+    f" * (has(self.pipelineParallelSize) ? self.pipelineParallelSize : 1)"
+    f" * (has(self.dataParallelSize) ? self.dataParallelSize : 1) <= {MOST_RANKS}",
+    f"tensorParallelSize times pipelineParallelSize times dataParallelSize must be at most {MOST_RANKS}: a pod is on "
+    "one node",
 )
 
 SPEC_RULES = (
@@ -186,10 +124,16 @@ SPEC_RULES = (
         "!(has(self.replicas) && has(self.autoscaling))",
         "set replicas or autoscaling, not both: the autoscaler decides the number of replicas",
     ),
+    DRAFT_RANKS_RULE,
+    API_KEYS_RULE,
+    EVENTS_RULE,
     SHARED_VOLUME_RULE,
     CPU_PIPELINE_RULE,
     CPU_OFFLOAD_RULE,
+    *TUNING_RULES,
+    CPU_WEIGHTS_RULE,
     AUTO_ON_CPU_RULE,
+    *ACCELERATOR_RULES,
     rule(
         "!has(self.model.tokenSecretRef) || self.model.uri.startsWith('hf://')"
         " || (has(self.model.tokenizer) && self.model.tokenizer.uri.startsWith('hf://'))"
@@ -197,6 +141,8 @@ SPEC_RULES = (
         " || (has(self.speculative) && has(self.speculative.model) && self.speculative.model.startsWith('hf://'))",
         "model.tokenSecretRef is for hf:// only: nothing here is downloaded, remove it",
     ),
+    SHARED_FLAGS_RULE,
+    STORE_RULE,
     rule(
         "!has(self.lora) || !has(self.model.servedModelNames)"
         " || !self.lora.adapters.exists(a, a.name in self.model.servedModelNames)",
@@ -218,7 +164,7 @@ class InferenceServiceSpec(ApiModel):
     )
     image: Image | None = optional(
         "Image with vLLM's OpenAI server; default: the ServingClass's, else the operator's setting, which also says "
-        "which images are allowed.",
+        f"which images are allowed. It has vLLM {OLDEST_VLLM_VERSION} or newer.",
         "vllm/vllm-openai:v0.32.0",
         rules=IMAGE_RULES,
     )
@@ -253,6 +199,14 @@ class InferenceServiceSpec(ApiModel):
     pipeline_parallel_size: int | None = optional(
         "Groups of layers, each on its own GPUs.", 1, flag="pipeline-parallel-size", ge=1, le=64
     )
+    data_parallel_size: int | None = optional(
+        "Engines in each pod, which share requests out: each has tensorParallelSize times pipelineParallelSize GPUs, "
+        "all weights but experts, and a KV cache of its own. With expertParallel, experts are spread over all GPUs.",
+        4,
+        flag="data-parallel-size",
+        ge=1,
+        le=MOST_RANKS,
+    )
     expert_parallel: bool | None = optional(
         "Whether whole experts, instead of slices of each, go to each GPU (mixture-of-experts models).",
         True,
@@ -285,6 +239,13 @@ class InferenceServiceSpec(ApiModel):
         "Whether CUDA graphs and compilation are skipped: starts sooner, serves slower.", False, flag="enforce-eager"
     )
     kv_cache: KvCache | None = optional("The KV cache.", {"dtype": "fp8"})
+    weights_cpu_offload_per_gpu: Bytes | None = optional(
+        "Weights of each GPU's share that stay in host memory, from where the GPU reads them in every step: a larger "
+        "model fits, and is slower. Added to the pod's memory request, for all GPUs and half as much again.",
+        "10Gi",
+        alias="weightsCpuOffloadPerGPU",
+        flag=Flag("cpu-offload-gb", "GiB"),
+    )
     accelerator: Accelerator = Field(
         default_factory=lambda: Accelerator.model_validate({}),
         description="The kind of device that each rank runs on.",
@@ -318,9 +279,18 @@ class InferenceServiceSpec(ApiModel):
         le=86400,
     )
     api_key_secret_ref: KeyRef | None = optional(
-        "The key that clients must send as Bearer token.",
+        "The key that clients must send as Bearer token. A changed key counts in pods that start after it.",
         {"name": "llama-key", "key": "key"},
         flag=Flag("api-key", "otherwise"),
+    )
+    api_key_secret_refs: list[KeyRef] | None = optional(
+        "Several keys, each of which clients may send as Bearer token: one for each tenant, or the old and the new one "
+        "during a rotation. What changes in the Secrets counts within two minutes, without a restart.",
+        [{"name": "team-a", "key": "key"}, {"name": "team-b", "key": "key"}],
+        min_length=1,
+        max_length=32,
+        list_type="map",
+        list_map_keys=["name", "key"],
     )
     lora: Lora | None = optional(
         "LoRA adapters served beside the model.",
@@ -344,6 +314,9 @@ class InferenceServiceSpec(ApiModel):
         "A chat template other than the tokenizer's own.",
         {"configMapKeyRef": {"name": "chat", "key": "chat.jinja"}},
         flag=Flag("chat-template", "path"),
+    )
+    tuning: Tuning | None = optional(
+        "Settings of vLLM's inner parts, as its recipes have them.", {"compilation": {"cudagraphMode": "PIECEWISE"}}
     )
     allowed_media_domains: list[MediaDomain] | None = optional(
         "Hosts from which vLLM may fetch media that requests name by an address; omitted: those of the operator's "

@@ -71,6 +71,16 @@ class ModelStatus(ApiModel):
     )
 
 
+class DownloadStatus(ApiModel):
+    """How far the download into the cache is; there while pods wait for it. Written every 10 seconds at most."""
+
+    progress: ShortText | None = optional("How much is there, in percent.", "43 %")
+    bytes: int | None = optional("Bytes that are there.", 60300000000, format="int64")
+    total_bytes: int | None = optional("Bytes of all files that are fetched.", 140200000000, format="int64")
+    bytes_per_second: int | None = optional("Bytes per second, of late.", 850000000, format="int64")
+    seconds_left: int | None = optional("Seconds until all is there, at that rate.", 94, format="int64")
+
+
 class PlanStatus(ApiModel):
     """How the memory of each GPU will be used, worked out before a GPU is taken."""
 
@@ -145,6 +155,9 @@ class InferenceServiceStatus(ApiModel):
     )
     vllm_version: ShortText | None = optional("Version that vLLM reports.", "0.32.0")
     model: ModelStatus | None = optional("What the model is made of.", {"commit": "64d2556"})
+    download: DownloadStatus | None = optional(
+        "How far the download into the cache is; there while pods wait for it.", {"progress": "43 %"}
+    )
     plan: PlanStatus | None = optional(
         "How the memory of each GPU will be used, worked out before a GPU is taken.", {"kvCacheTokens": 409600}
     )

@@ -2,22 +2,75 @@
 
 from typing import Annotated, Literal
 
-from .base import ApiModel, Bytes, Limits, ObjectName, optional, required, rule, with_rules
+from .base import ApiModel, Bytes, Form, Limits, ObjectName, optional, required, rule, with_rules
 
 # hf://organisation/name, pvc://claim or pvc://claim/path/in/the/claim
 _HUB = r"hf://[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*"
 _CLAIM = r"pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?(/[A-Za-z0-9._-]+)*"
-_LATER = "(self.startsWith('s3://') || self.startsWith('oci://'))"
+_BUCKET = r"(s3|gs)://[a-z0-9][a-z0-9._-]{1,61}[a-z0-9](/[A-Za-z0-9._=+@-]+)*/?"
+# As container runtimes take it, with a tag, a digest or both.
+_IMAGE = (
+    r"oci://[a-z0-9]([-a-z0-9.]*[a-z0-9])?(:[0-9]{1,5})?(/[a-z0-9]+(([.]|_{1,2}|-+)[a-z0-9]+)*)+"
+    r"(:[A-Za-z0-9_][A-Za-z0-9._-]{0,127}(@sha256:[a-f0-9]{64})?|@sha256:[a-f0-9]{64})"
+)
+BUCKETS = ("s3://", "gs://")
+IMAGE = "oci://"
+# Whoever makes the volume decides which folder pods see. In one line: a message of the API server has no more.
+_VOLUME = (
+    "a folder of the nodes is not mounted by a service, as it could read any file of theirs: a cluster administrator "
+    "makes a volume of it once, {apiVersion: v1, kind: PersistentVolume, metadata: {name: models}, spec: {capacity: "
+    '{storage: 1Ti}, accessModes: [ReadOnlyMany], storageClassName: "", persistentVolumeReclaimPolicy: Retain, local: '
+    "{path: PATH}, nodeAffinity: {required: {nodeSelectorTerms: [{matchExpressions: [{key: kubernetes.io/hostname, "
+    "operator: In, values: [NODE]}]}]}}}}, and you a claim, {apiVersion: v1, kind: PersistentVolumeClaim, metadata: "
+    '{name: models}, spec: {volumeName: models, accessModes: [ReadOnlyMany], storageClassName: "", resources: '
+    "{requests: {storage: 1Ti}}}}; then use pvc://models"
+)
+_OF_NODE = "(self.startsWith('hostpath://') || self.startsWith('file://') || self.startsWith('/'))"
+_PATH = "self.replace('hostpath://', '').replace('file://', '')"
+_GGUF = "self.lowerAscii().endsWith('.gguf')"
+_FILE = "(self.matches('^hf://[^/]+/[^/]+/'))"
 _DOTS = "self.matches(r'(^|/)[.][.]?(/|$)')"
-URI_RULES = [
+
+
+def _quoted(text: str) -> str:
+    """A string of CEL."""
+    return "'" + text.replace("'", "\\'") + "'"
+
+
+_KNOWN = rule(f"!{_OF_NODE}", _VOLUME, message_expression=f" + {_PATH} + ".join(map(_quoted, _VOLUME.split("PATH"))))
+_FORMS = [
+    _KNOWN,
     rule(
-        f"!{_LATER}",
-        "s3:// and oci:// are not supported yet: copy the model into a PersistentVolumeClaim and use pvc://claim/path",
+        f"{_OF_NODE} || !{_GGUF}",
+        "vLLM serves no GGUF any more: name a repository, or a folder, with the model's safetensors (an AWQ, GPTQ or "
+        "fp8 checkpoint is as small)",
     ),
-    rule(f"!{_DOTS}", "must not contain . or .. as a part of the path"),
     rule(
-        f"{_LATER} || {_DOTS} || self.matches(r'^({_HUB}|{_CLAIM})$')",
+        f"{_OF_NODE} || {_GGUF} || !{_FILE}",
+        "names a file or a folder within a repository, and vLLM serves a repository as a whole: leave out what comes "
+        "after hf://organisation/name (a commit goes into `revision`), or copy the folder into a claim",
+    ),
+    rule(f"{_OF_NODE} || {_GGUF} || {_FILE} || !{_DOTS}", "must not contain . or .. as a part of the path"),
+]
+_SAID = f"{_OF_NODE} || {_GGUF} || {_FILE} || {_DOTS}"
+_ELSEWHERE = f"self.matches('^({'|'.join((*BUCKETS, IMAGE))})')"
+URI_RULES = [
+    *_FORMS,
+    rule(
+        f"{_SAID} || !{_ELSEWHERE}",
+        "s3://, gs:// and oci:// are for model.uri only: use hf://organisation/name or pvc://claim/path",
+    ),
+    rule(
+        f"{_SAID} || {_ELSEWHERE} || self.matches(r'^({_HUB}|{_CLAIM})$')",
         "must be hf://organisation/name (a commit goes into `revision`) or pvc://claim/path",
+    ),
+]
+MODEL_URI_RULES = [
+    *_FORMS,
+    rule(
+        f"{_SAID} || self.matches(r'^({_HUB}|{_CLAIM}|{_BUCKET}|{_IMAGE})$')",
+        "must be hf://organisation/name (a commit goes into `revision`), pvc://claim/path, s3://bucket/path, "
+        "gs://bucket/path or oci://registry/repository:tag",
     ),
 ]
 Uri = Annotated[str, Limits(max_length=512)]
@@ -78,3 +131,50 @@ class Cache(ApiModel):
         {"storage": "200Gi", "accessMode": "ReadWriteMany"},
     )
     existing_claim: ObjectName | None = optional("A claim that exists in this namespace.", "shared-cache")
+
+
+# What the clients of S3 read: boto3, for the small files, and https://github.com/run-ai/runai-model-streamer.
+STORE_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+STORE_VARIABLES = (
+    *STORE_KEYS, "AWS_ENDPOINT_URL", "RUNAI_STREAMER_S3_ENDPOINT", "RUNAI_STREAMER_S3_USE_VIRTUAL_ADDRESSING",
+    "AWS_EC2_METADATA_DISABLED", "AWS_REGION", "AWS_DEFAULT_REGION",
+)  # fmt: skip
+
+
+class ObjectStore(ApiModel):
+    """How a bucket is reached; omitted: the service account's rights, at the cloud's own address."""
+
+    model_config = with_rules(
+        rule(
+            "has(self.endpoint) || has(self.region) || has(self.credentialsSecretName)",
+            "objectStore is empty: set endpoint, region or credentialsSecretName, or leave it out",
+        )
+    )
+
+    endpoint: (
+        Annotated[
+            str,
+            Limits(max_length=253),
+            Form(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?", "must be an address like https://minio.storage.svc:9000"),
+        ]
+        | None
+    ) = optional(
+        "Address of a store with the API of S3; buckets are named in the path. Omitted: AWS.",
+        "https://minio.storage.svc:9000",
+    )
+    region: (
+        Annotated[str, Limits(max_length=64), Form(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", "must be a region like us-east-1")]
+        | None
+    ) = optional("Region of the bucket.", "us-east-1")
+    credentials_secret_name: ObjectName | None = optional(
+        "Secret in this namespace with the keys AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (and AWS_SESSION_TOKEN, "
+        "where there is one). Omitted: the rights of pod.serviceAccountName.",
+        "s3-keys",
+    )
+
+
+# Of the whole spec.
+STORE_RULE = rule(
+    f"!has(self.model.objectStore) || !has(self.env) || !self.env.exists(e, e.name in {list(STORE_VARIABLES)!r})",
+    "model.objectStore sets the AWS_ variables of the pod: leave them out of env",
+)

@@ -6,6 +6,8 @@ Read off vLLM 0.32's parser; a test holds these lists against the parser of the 
 from typing import Literal, get_args
 
 VLLM_VERSION = "0.32.0"
+OLDEST_VLLM_VERSION = "0.11.2"
+"""The oldest that images may have."""
 
 Dtype = Literal["auto", "bfloat16", "float16", "half", "float32", "float"]
 
@@ -33,8 +35,44 @@ SpeculativeMethod = Literal[
     "mimo_v2_mtp", "minimax_m3_mtp", "nemotron_h_mtp", "pangu_ultra_moe_mtp", "qwen3_5_mtp", "qwen3_next_mtp",
     "qwen4_exp_mtp", "step3p5_mtp",
 ]  # fmt: skip
+# Their heads may be in the model's own checkpoint (deepseek-ai's), or in one of their own.
+MODEL_OPTIONAL_SPECULATION = ("dspark",)
+
+# All but CUSTOM, and those of the CPU, which are chosen there anyway.
+MlaPrefillBackend = Literal["FLASH_ATTN", "FLASHINFER", "TRTLLM_RAGGED", "TOKENSPEED_MLA", "ROCM_AITER_FA"]
+# Passes over a compiled graph that are on or off (config/compilation.py).
+PASSES = (
+    "fuse_norm_quant", "fuse_act_quant", "fuse_attn_quant", "eliminate_noops", "fuse_allreduce_rms",
+    "enable_qk_norm_rope_fusion", "fuse_rope_kvcache_cat_mla", "fuse_act_padding", "fuse_mla_dual_rms_norm",
+    "fuse_rope_kvcache", "fuse_qk_norm_rope_kvcache",
+)  # fmt: skip
+
 # These guess from the prompt itself and take no draft model; the *mtp ones use the model's own heads.
 MODEL_FREE_SPECULATION = ("ngram", "ngram_gpu", "suffix")
+
+# All but CUSTOM, which is code of somebody's own.
+AttentionBackend = Literal[
+    "FLASH_ATTN", "FLASH_ATTN_DIFFKV", "TRITON_ATTN", "TRITON_ATTN_DIFFKV", "TRITON_FLASH_ATTN", "ROCM_ATTN",
+    "ROCM_SEGMENTED_ATTN", "ROCM_AITER_MLA", "ROCM_AITER_TRITON_MLA", "ROCM_AITER_FA", "ROCM_AITER_MLA_SPARSE",
+    "XPU_MLA_SPARSE", "TORCH_SDPA", "FLASHINFER", "TRITON_FLASHINFER", "FLASHINFER_MLA", "TOKENSPEED_MLA",
+    "FLASHINFER_MLA_SPARSE", "FLASHINFER_MLA_SPARSE_SM120", "FLASHINFER_MLA_SPARSE_SM90", "TRITON_MLA",
+    "CUTLASS_MLA", "FLASHMLA", "FLASHMLA_SPARSE", "FLASHMLA_SPARSE_DSV4", "FLASHINFER_MLA_SPARSE_DSV4",
+    "ROCM_FLASHMLA_SPARSE_DSV4", "FLASHMLA_SPARSE_DSV41", "FLASHINFER_MLA_SPARSE_DSV41", "FLASHMLA_MEGA_ATTN_DSV41",
+    "B12X", "FLASH_ATTN_MLA", "FLASH_ATTN_MLA_SPARSE", "MINIMAX_M3_SPARSE", "CUTLASS_MSA", "TRITON_MSA",
+    "NO_ATTENTION", "FLEX_ATTENTION", "HPC_ATTN", "ROCM_AITER_UNIFIED_ATTN", "CPU_ATTN", "CPU_MLA", "AMX_MLA",
+    "TURBOQUANT", "ULTRAQUANT",
+]  # fmt: skip
+
+MoeBackend = Literal[
+    "auto", "triton", "batched_triton", "deep_gemm", "deep_gemm_mega_moe", "cutlass", "flashinfer_trtllm",
+    "flashinfer_cutlass", "flashinfer_cutedsl", "flashinfer_moe_ep_cutedsl", "flashinfer_b12x", "b12x",
+    "flashinfer_moe_ep_mega_deep_gemm", "marlin", "humming", "triton_unfused", "aiter", "aiter_mega_moe",
+    "aiter_triton_mxfp4_bf16", "flydsl", "hpc", "emulation", "rdna3",
+]  # fmt: skip
+
+DraftSampleMethod = Literal["greedy", "probabilistic"]
+# All but synthetic, which takes tokens for right that are not.
+RejectionSampleMethod = Literal["standard", "block"]
 
 LoraRank = Literal[1, 8, 16, 32, 64, 128, 256, 320, 512]
 BlockSize = Literal[1, 8, 16, 32, 64, 128, 256]
@@ -44,3 +82,5 @@ BLOCK_SIZES = get_args(BlockSize)
 DTYPES = get_args(Dtype)
 KV_CACHE_DTYPES = get_args(KvCacheDtype)
 SPECULATIVE_METHODS = get_args(SpeculativeMethod)
+ATTENTION_BACKENDS = get_args(AttentionBackend)
+MOE_BACKENDS = get_args(MoeBackend)

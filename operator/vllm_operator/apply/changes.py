@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from ..api.reasons import Reason
 from ..api.spec import AUTO
+from ..api.storage import BUCKETS
 from ..assess.fits import Assessment, keeps_from_running
 from ..assess.kept import bars
 from ..inspection.kept import facts_of
@@ -27,11 +28,14 @@ from ..manifests import (
     pod_template,
 )
 from ..manifests.amounts import KEPT_REVISIONS
+from ..manifests.download import download, download_key, is_downloaded
 from ..manifests.kinds import BY_KIND, Pruned
 from ..manifests.names import REVISION_LABEL
 from ..settings import Settings
 from ..snapshots.child import Child, kept_models, odd_revisions, revisions
 from ..status.evidence import Evidence
+from ..vllm.argv import load_format
+from ..vllm.paths import model_location
 from .decision import Act, Change, Sight, decide
 from .ledger import Ledger
 
@@ -48,6 +52,8 @@ class Changes:
     """What is kept for the spec; None while its pods are withheld."""
     withheld: str
     """Why the spec's own pods are not made; empty where they are."""
+    downloads: bool
+    """Whether that is because the model is being downloaded."""
     held: str
     """Why the template of what is deployed is not applied: it stays as it is. Empty where it is."""
     steps: tuple[Change, ...]
@@ -76,6 +82,9 @@ class Known:
 def plan_changes(evidence: Evidence, known: Known) -> Changes:
     """What to do so that the children of the service are as they should be."""
     withheld, rendered = withholds(evidence, known.assessment), None
+    commit = None if withheld else awaited_commit(evidence, known.settings)
+    if commit:
+        withheld = "the model is being downloaded into the cache"
     evidence, held = _trusted(evidence, known, withheld=bool(withheld))
     template: Manifest | None = None
     keeping: list[Change] = []
@@ -100,12 +109,13 @@ def plan_changes(evidence: Evidence, known: Known) -> Changes:
         *(_prune(evidence, children, Pruned.FIRST) if complete else ()),
         *(_change(evidence, known, child) for child in children),
     ]
-    if (job := inspect_job(evidence, known.settings)) is not None:
+    for job in _jobs(evidence, known, commit):
         steps.append(_job_change(evidence, known, job))
         children = [*children, job]
     if complete:
         steps += _prune(evidence, children, Pruned.LAST)
-    return Changes(template, rendered, withheld, held, tuple(steps))
+        steps += _prune(evidence, children, Pruned.WITH_OLD_PODS) if not evidence.old_pods else []
+    return Changes(template, rendered, withheld, bool(withheld and commit), held, tuple(steps))
 
 
 def withholds(evidence: Evidence, assessment: Assessment) -> str:
@@ -116,6 +126,47 @@ def withholds(evidence: Evidence, assessment: Assessment) -> str:
     if evidence.refusal:
         return evidence.refusal[1]
     return assessment.message if keeps_from_running(evidence.service.spec, assessment) else ""
+
+
+def awaited_commit(evidence: Evidence, settings: Settings) -> str | None:
+    """The commit that is to be downloaded before the spec's own pods are made; None: they are not to wait for that.
+
+    They never wait for a Job that does not start, and not where other pods serve the same files from the same claim.
+    """
+    service, known = evidence.service, evidence.download
+    commit = _commit(evidence)
+    if commit is None or service.wanted_replicas == 0 or not is_downloaded(service, settings):
+        return None
+    if deployed_revision(evidence) == service.revision or _is_served(evidence, commit):
+        return None
+    same = known is not None and known.key == download_key(service, commit)
+    return None if known and same and (known.done or known.late) else commit
+
+
+def _is_served(evidence: Evidence, commit: str) -> bool:
+    """Whether pods of an earlier spec serve this commit from this claim, loaded in the same way."""
+    template = deployed_template(evidence) if any(pod.ready for pod in evidence.old_pods) else None
+    if template is None:
+        return False
+    spec, service = template["spec"], evidence.service
+    arguments = [str(argument) for argument in spec["containers"][0].get("args") or ()]
+    claims = [one.get("persistentVolumeClaim", {}).get("claimName") for one in spec.get("volumes") or ()]
+    loads = [argument for argument in arguments if argument.startswith("--load-format=")]
+    wanted = load_format(service.spec)
+    return (
+        arguments[:1] == [model_location(service.spec.model)]
+        and f"--revision={commit}" in arguments
+        and service.cache_claim_name in claims
+        and loads == ([f"--load-format={wanted}"] if wanted else [])
+    )
+
+
+def _jobs(evidence: Evidence, known: Known, commit: str | None) -> Iterator[Manifest]:
+    """The Jobs that should exist now."""
+    if (job := inspect_job(evidence, known.settings)) is not None:
+        yield job
+    if commit:
+        yield download(evidence.service, commit, known.assessment.products, known.settings)
 
 
 def deployed_revision(evidence: Evidence) -> str | None:
@@ -218,8 +269,12 @@ def _clear(evidence: Evidence) -> Iterator[Change]:
 
 
 def _rendering(evidence: Evidence, assessment: Assessment) -> Rendering:
+    return Rendering(_commit(evidence), assessment.products)
+
+
+def _commit(evidence: Evidence) -> str | None:
     packed = evidence.inspection.packed
-    return Rendering(facts_of(packed).commit if packed else None, assessment.products)
+    return facts_of(packed).commit if packed else None
 
 
 def _change(evidence: Evidence, known: Known, manifest: Manifest) -> Change:
@@ -241,6 +296,8 @@ def _job_change(evidence: Evidence, known: Known, job: Manifest) -> Change:
 def inspect_job(evidence: Evidence, settings: Settings) -> Manifest | None:
     """The Job that should exist now: none once the model is known, and none that could not run."""
     if evidence.inspection.packed:
+        return None
+    if evidence.service.spec.model.uri.startswith(BUCKETS):
         return None
     error = evidence.inspection.error
     unbound = error is not None and error.reason in _NO_CLAIM

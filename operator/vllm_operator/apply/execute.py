@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from ..api.reasons import Reason
 from ..api.resource import InferenceService
-from ..cluster import Cluster, GoneError, RefusedError
+from ..cluster import Cluster, GoneError, RefusedError, UnavailableError
+from ..diagnosis import refusals
 from ..manifests import Manifest
 from ..manifests.kinds import AUTOSCALERS, OPTIONAL_KINDS
 from ..manifests.names import INSTANCE_LABEL, MANAGED_BY, MANAGED_BY_LABEL
@@ -49,11 +50,18 @@ async def execute(service: InferenceService, changes: Changes, hands: Hands) -> 
 
     Raises GivesWayError, StillDeletingError, GoneError, UnavailableError.
 
-    What the API server refuses ends it, with the error in the outcome; but on an autoscaler nothing else depends.
+    What the API server refuses, or a webhook fails at, ends it, with the error in the outcome; but on an autoscaler
+    nothing else depends.
     """
     container = changes.template["spec"]["containers"][0] if changes.template else {}
     held = (Reason.TEMPLATE_NOT_ALLOWED, f"{changes.held}; {_ROLL}") if changes.held else None
-    stands = Outcome(container.get("image"), tuple(container.get("args", ())), bool(changes.withheld), held)
+    stands = Outcome(
+        container.get("image"),
+        tuple(container.get("args", ())),
+        bool(changes.withheld),
+        held,
+        downloads=changes.downloads,
+    )
     refused = ""
     for change in changes.steps:
         kind = change.key[0]
@@ -64,6 +72,11 @@ async def execute(service: InferenceService, changes: Changes, hands: Hands) -> 
                 refused = str(error)
                 continue
             return replace(stands, error=_finding(error), autoscaler_refused=refused)
+        except UnavailableError as error:
+            # The API server answers, and so the status can tell: it may be so for long.
+            if not (failed := refusals.webhook(str(error))):
+                raise
+            return replace(stands, error=failed, autoscaler_refused=refused)
         except GoneError:
             # That an API is gone is noticed a little later (watch/optional.py); the rest of the children stands.
             if kind not in OPTIONAL_KINDS or change.act is Act.DELETE:
@@ -74,6 +87,8 @@ async def execute(service: InferenceService, changes: Changes, hands: Hands) -> 
 def _finding(error: NameTakenError | RefusedError) -> tuple[Reason, str]:
     if isinstance(error, NameTakenError):
         return Reason.NAME_TAKEN, str(error)
+    if passing := refusals.objects(str(error)):
+        return passing
     return Reason.REFUSED, f"the API server refuses what the spec leads to: {error}"
 
 

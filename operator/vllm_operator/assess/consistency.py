@@ -6,10 +6,14 @@ rules, only we can tell. The sentences are those of the rules in api/: a test ho
 
 from collections.abc import Callable
 
-from ..api import accelerator, pod, spec
+from ..api import accelerator, loading, pod, rollout, spec, storage, tuning
 from ..api.base import Rule, bytes_of
+from ..api.fields import fields
+from ..api.flags.versions import engine_version, needs, too_old
 from ..api.pod import Resources
 from ..api.spec import InferenceServiceSpec
+from ..api.tuning import Attention, Compilation
+from ..api.vocabulary import OLDEST_VLLM_VERSION
 from ..vllm.argv import ranks
 from .limits import most_replicas
 
@@ -18,14 +22,33 @@ def _on_cpu(given: InferenceServiceSpec) -> bool:
     return given.accelerator.resource == "cpu"
 
 
+def _can_draft(given: InferenceServiceSpec) -> bool:
+    ranks_of_draft = given.speculative.draft_tensor_parallel_size if given.speculative else None
+    return ranks_of_draft in (None, 1) or given.tensor_parallel_size in (None, ranks_of_draft)
+
+
+def _keeps_prompts(given: InferenceServiceSpec) -> bool:
+    events = given.kv_cache.events if given.kv_cache else None
+    guarded = given.api_key_secret_ref or given.api_key_secret_refs
+    return events is None or given.network_policy is not None or not guarded
+
+
 def _shares_volume(given: InferenceServiceSpec) -> bool:
     claim = given.cache.claim if given.cache else None
     return claim is None or claim.access_mode == "ReadWriteMany" or most_replicas(given) <= 1
 
 
 def _can_roll(given: InferenceServiceSpec) -> bool:
-    rollout = given.rollout
-    return rollout is None or rollout.max_unavailable != 0 or bool(rollout.max_surge)
+    steps = given.rollout
+    return steps is None or steps.max_unavailable != 0 or bool(steps.max_surge)
+
+
+def _sets_once(given: InferenceServiceSpec) -> bool:
+    """Whether no flag is in extraArgs that model.format or model.loadFormat stands for."""
+    flags = {argument.partition("=")[0] for argument in given.extra_args or ()}
+    of_format = {"--load-format", "--config-format", "--tokenizer-mode"} if given.model.format else set()
+    of_loading = {"--load-format"} if given.model.load_format else set()
+    return not flags & (of_format | of_loading)
 
 
 def _cores(quantity: str) -> float:
@@ -38,6 +61,31 @@ def _enough(resources: Resources | None, name: str, size: Callable[[str], float]
     return limit is None or request is None or size(limit) >= size(request)
 
 
+def _passes(given: InferenceServiceSpec, flag: str) -> bool:
+    return any(one.startswith(f"{flag}=") for one in given.extra_args or [])
+
+
+def _attention(given: InferenceServiceSpec) -> Attention:
+    return (given.tuning.attention if given.tuning else None) or Attention()
+
+
+def _compilation(given: InferenceServiceSpec) -> Compilation:
+    return (given.tuning.compilation if given.tuning else None) or Compilation()
+
+
+_NEWER = "use a newer image, or leave it out"
+FIELDS = tuple(fields(InferenceServiceSpec))
+# Flags that the operator leaves out where vLLM lacks them: what their fields say holds all the same.
+OPTIONAL = ("shutdown-timeout",)
+
+_WHOLE_OR_CPU = (*accelerator.WHOLE, "cpu")
+
+
+def _one_rank(given: InferenceServiceSpec) -> bool:
+    sizes = (given.tensor_parallel_size, given.pipeline_parallel_size, given.data_parallel_size)
+    return all(size in (None, 1) for size in sizes)
+
+
 # Each rule between fields that a class can set, and whether a spec keeps it.
 CHECKS: tuple[tuple[Rule, Callable[[InferenceServiceSpec], bool]], ...] = (
     (
@@ -45,13 +93,48 @@ CHECKS: tuple[tuple[Rule, Callable[[InferenceServiceSpec], bool]], ...] = (
         lambda s: not (s.max_num_batched_tokens and s.max_num_seqs) or s.max_num_batched_tokens >= s.max_num_seqs,
     ),
     (spec.RANKS_RULE, lambda s: ranks(s) <= spec.MOST_RANKS),
+    (spec.DRAFT_RANKS_RULE, _can_draft),
+    (spec.API_KEYS_RULE, lambda s: not (s.api_key_secret_ref and s.api_key_secret_refs)),
+    (spec.EVENTS_RULE, _keeps_prompts),
     (spec.SHARED_VOLUME_RULE, _shares_volume),
     (spec.CPU_PIPELINE_RULE, lambda s: not _on_cpu(s) or s.pipeline_parallel_size in (None, 1)),
     (spec.AUTO_ON_CPU_RULE, lambda s: not _on_cpu(s) or s.tensor_parallel_size != spec.AUTO),
     (spec.CPU_OFFLOAD_RULE, lambda s: not _on_cpu(s) or not (s.kv_cache and s.kv_cache.cpu_offload)),
+    (loading.SHARED_FLAGS_RULE, _sets_once),
+    (
+        storage.STORE_RULE,
+        lambda s: not s.model.object_store or not {one.name for one in s.env or ()} & {*storage.STORE_VARIABLES},
+    ),
+    (spec.CPU_WEIGHTS_RULE, lambda s: not _on_cpu(s) or not s.weights_cpu_offload_per_gpu),
+    (
+        tuning.BACKEND_TWICE_RULE,
+        lambda s: _attention(s).backend is None or not _passes(s, "--attention-backend"),
+    ),
+    (
+        tuning.GRAPHS_TWICE_RULE,
+        lambda s: _compilation(s).max_cudagraph_capture_size is None or not _passes(s, "--max-cudagraph-capture-size"),
+    ),
+    (accelerator.ONE_SLICE_RULE, lambda s: s.accelerator.resource in _WHOLE_OR_CPU or _one_rank(s)),
+    (
+        accelerator.AUTO_CLAIMS_RULE,
+        lambda s: not s.accelerator.device_class or s.tensor_parallel_size != spec.AUTO,
+    ),
+    (accelerator.ONE_RANK_RULE, lambda s: not s.accelerator.count or _one_rank(s)),
+    (
+        accelerator.COUNT_RULE,
+        lambda s: (
+            not s.accelerator.count
+            or (s.accelerator.resource in ("nvidia.com/gpu", accelerator.SHARED) and not s.accelerator.device_class)
+        ),
+    ),
+    (
+        accelerator.CLASS_RULE,
+        lambda s: not s.accelerator.device_class or s.accelerator.resource in accelerator.WHOLE,
+    ),
+    (accelerator.SELECTOR_RULE, lambda s: not s.accelerator.device_selector or bool(s.accelerator.device_class)),
     (accelerator.PRODUCT_RULE, lambda s: not _on_cpu(s) or not s.accelerator.product),
     (accelerator.MEMORY_RULE, lambda s: not _on_cpu(s) or not s.accelerator.memory),
-    (spec.STEPS_RULE, _can_roll),
+    (rollout.STEPS_RULE, _can_roll),
     (pod.CPU_RULE, lambda s: _enough(s.resources, "cpu", _cores)),
     (pod.MEMORY_RULE, lambda s: _enough(s.resources, "memory", bytes_of)),
 )
@@ -60,3 +143,22 @@ CHECKS: tuple[tuple[Rule, Callable[[InferenceServiceSpec], bool]], ...] = (
 def broken(given: InferenceServiceSpec) -> str | None:
     """The sentence of the first rule that the spec does not keep; None where it keeps all of them."""
     return next((str(rule["message"]) for rule, keeps in CHECKS if not keeps(given)), None)
+
+
+def not_in_image(given: InferenceServiceSpec) -> str | None:
+    """What the image's vLLM is too old for, with what to do; None where it has all, or its tag does not tell."""
+    image, version = given.image, engine_version(given.image)
+    if too_old(image):
+        return (
+            f"the operator supports vLLM {OLDEST_VLLM_VERSION} and newer, and {image} has {version}: use a newer image"
+        )
+    for field in FIELDS:
+        passed = (
+            [] if field.value_in(given) is None else [flag.name for flag in field.flags if flag.name not in OPTIONAL]
+        )
+        if since := next(filter(None, (needs(name, image) for name in passed)), None):
+            return f"{field.path} needs vLLM {since}, and {image} has {version}: {_NEWER}"
+    for one in given.extra_args or ():
+        if since := needs(one, image):
+            return f"{one.split('=', 1)[0]} in extraArgs needs vLLM {since}, and {image} has {version}: {_NEWER}"
+    return None

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from ..api.base import bytes_of
 from ..api.limits import CACHE_BYTES, KIB
 from ..api.reasons import Reason
 from ..api.resource import InferenceService
@@ -18,20 +17,20 @@ from ..inspection.cache import SizedCache
 from ..inspection.kept import facts_of, size_of
 from ..inspection.report import InspectionError
 from ..manifests.amounts import memory_limit_bytes
-from ..planner.accelerators import CATALOGUE, Gpu, cpu, find, of_label, priced
+from ..manifests.names import is_slice
+from ..planner.accelerators import CATALOGUE, Gpu, cpu, priced
 from ..planner.alternatives import Advice, Loss, advice
 from ..planner.architectures import model_of
 from ..planner.config import ModelConfigError
 from ..planner.plan import Plan, plan
 from ..planner.shapes import ModelShape
 from ..snapshots.node import Node
-from .nodes import Devices, devices
+from .gpu_kinds import UnknownGpuError, gpu_of, known_gpu
+from .nodes import devices
 from .resolution import LEARNED, Resolved
 
 log = logging.getLogger(__name__)
 _BYTES_OF_A_LAYER = 2 * KIB
-UNKNOWN_CAPABILITY = (0, 0)
-"""The compute capability of a GPU where nothing tells it; no rule about GPUs refuses anything for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +85,6 @@ class Candidate:
     """The most that one node has, where nodes are known."""
 
 
-class _UnknownError(Exception):
-    """There is nothing to plan with: the reason and a sentence for people."""
-
-
 _MODELS = SizedCache[ModelShape](CACHE_BYTES)
 
 
@@ -142,7 +137,7 @@ def of_model(inspection: Inspection, verdict: Callable[[ModelShape], Assessment]
         return verdict(_model(inspection.packed))
     except ModelConfigError as error:
         return Assessment(None, Reason.MODEL_NOT_PLANNED, f"the planner cannot read the model's config.json: {error}")
-    except _UnknownError as error:
+    except UnknownGpuError as error:
         return Assessment(None, *error.args)
     except Exception as error:  # anybody writes a config.json, and whatever it leads to is about this one model
         _log_once(inspection.key, type(error).__name__)
@@ -193,7 +188,7 @@ def _anywhere(spec: InferenceServiceSpec) -> InferenceServiceSpec:
 
 def products_of(spec: InferenceServiceSpec, nodes: Sequence[Node]) -> list[Candidate]:
     """The kinds of GPU on nodes that the pods could be on, by product; none of which nothing tells the memory."""
-    kinds = [(one, known_gpu(one.product, [one])) for one in devices(spec, nodes)]
+    kinds = [(one, known_gpu(spec, one.product, [one])) for one in devices(spec, nodes)]
     return [Candidate(gpu, one.product, one.most) for one, gpu in kinds if gpu]
 
 
@@ -237,51 +232,33 @@ def _left(plan: Plan) -> int:
 
 
 def _candidates(spec: InferenceServiceSpec, nodes: Sequence[Node]) -> list[Candidate]:
-    """The kinds of device to plan for. Raises _UnknownError where none is known."""
+    """The kinds of device to plan for. Raises UnknownGpuError where none is known."""
     accelerator = spec.accelerator
     if accelerator.resource == "cpu":
         return [Candidate(_cpu(spec))]
-    found = devices(spec, nodes)
+    # What a class has, no label tells.
+    found = [] if accelerator.device_class else devices(spec, nodes)
     if accelerator.product:
         most = max((one.most for one in found), default=None)
-        return [Candidate(_gpu(spec, accelerator.product, found), accelerator.product, most)]
+        return [Candidate(gpu_of(spec, accelerator.product, found), accelerator.product, most)]
     if found:
-        return [Candidate(_gpu(spec, one.product, [one]), one.product, one.most) for one in found]
+        return [Candidate(gpu_of(spec, one.product, [one]), one.product, one.most) for one in found]
+    if is_slice(accelerator.resource):
+        return [Candidate(gpu_of(spec, accelerator.resource, []))]
     if accelerator.memory:
-        return [Candidate(Gpu("the GPU", bytes_of(accelerator.memory), UNKNOWN_CAPABILITY))]
-    raise _UnknownError(
-        Reason.GPU_UNKNOWN,
-        f"no node that the pods could be on tells its kind of {accelerator.resource}: set accelerator.product",
+        return [Candidate(gpu_of(spec, "the GPU", []))]
+    told = (
+        f"nothing tells the memory of devices of class {accelerator.device_class}: set accelerator.memory"
+        if accelerator.device_class
+        else f"no node that the pods could be on tells its kind of {accelerator.resource}: set accelerator.product"
     )
-
-
-def _gpu(spec: InferenceServiceSpec, product: str, found: Sequence[Devices]) -> Gpu:
-    """A product as the catalogue has it, else as the nodes' labels say, else as the spec says."""
-    if known := known_gpu(product, found):
-        return known
-    if spec.accelerator.memory:
-        return Gpu(product, bytes_of(spec.accelerator.memory), UNKNOWN_CAPABILITY)
-    raise _UnknownError(
-        Reason.GPU_UNKNOWN, f"neither the catalogue nor a node's label tells {product}'s memory: set accelerator.memory"
-    )
-
-
-def known_gpu(product: str, found: Sequence[Devices]) -> Gpu | None:
-    """A product as the catalogue has it, else as the nodes' labels say; None: neither tells its memory."""
-    if known := find(product):
-        return known
-    for one in found:
-        if one.memory_mib:
-            major, _, minor = (one.capability or "").partition(".")
-            capability = (int(major), int(minor or 0)) if major else UNKNOWN_CAPABILITY
-            return of_label(product, one.memory_mib, capability)
-    return None
+    raise UnknownGpuError(Reason.GPU_UNKNOWN, told)
 
 
 def _cpu(spec: InferenceServiceSpec) -> Gpu:
     limit = memory_limit_bytes(spec)
     if limit is None:
-        raise _UnknownError(
+        raise UnknownGpuError(
             Reason.GPU_UNKNOWN,
             "on the CPU the plan needs to know the memory: set resources.limits.memory",
         )

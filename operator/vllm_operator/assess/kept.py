@@ -8,13 +8,16 @@ platform team allows today, or for what the Deployment has in any case. It says 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from ..api.accelerator import Rdma
 from ..api.environment import refusal
 from ..api.pod import PodSettings
 from ..api.spec import InferenceServiceSpec
+from ..api.storage import IMAGE
+from ..manifests.devices import request_in
 from ..manifests.names import CONTAINER, PORT_NAME
 from ..manifests.privileges import Privileges, privileges
-from ..manifests.security import container_security, pod_security
-from ..settings import Settings
+from ..manifests.security import FOR_RDMA, container_security, pod_security
+from ..settings import PodSecurity, Settings
 from ..vllm.argv import PORT
 from ..vllm.environment import OWN_NAMES
 from ..vllm.paths import MIDDLEWARE_PATH
@@ -30,6 +33,7 @@ _OF_POD = frozenset(
         "imagePullSecrets",
         "nodeSelector",
         "priorityClassName",
+        "resourceClaims",
         "runtimeClassName",
         "schedulerName",
         "securityContext",
@@ -59,7 +63,7 @@ _OF_CONTAINER = frozenset(
         "volumeMounts",
     }
 )
-_KINDS_OF_VOLUMES = frozenset({"configMap", "downwardAPI", "emptyDir", "persistentVolumeClaim", "projected"})
+_KINDS_OF_VOLUMES = frozenset({"configMap", "downwardAPI", "emptyDir", "image", "persistentVolumeClaim", "projected"})
 _ODD = "it is no pod template of ours"
 _MODULES = MIDDLEWARE_PATH.rpartition("/")[0]
 
@@ -83,13 +87,27 @@ def _shapes(template: Mapping[str, Any]) -> Iterator[str]:
     """What is not as in any template that the operator has ever rendered."""
     spec = template["spec"]
     yield from _others("spec", spec, _OF_POD)
-    if spec["securityContext"] != pod_security(spec["securityContext"]["fsGroup"]):
+    if _plain(spec["securityContext"]) not in _securities(spec["securityContext"].get("fsGroup")):
         yield "its pods have another securityContext"
     if spec["automountServiceAccountToken"] is not False:
         yield "its pods have a token of the API server"
+    if len(spec.get("resourceClaims", ())) != (request_in(template) is not None):
+        yield "its pods claim other devices than it says"
+    for claim in spec.get("resourceClaims", ()):
+        yield from _others("claim", claim, frozenset({"name", "resourceClaimTemplateName"}))
     yield from _shapes_of_container(spec["containers"])
     for volume in spec["volumes"]:
         yield from _shapes_of_volume(volume)
+
+
+def _plain(security: Mapping[str, Any]) -> dict[str, Any]:
+    """A securityContext without what privileges.py looks at."""
+    return {key: value for key, value in security.items() if key != "supplementalGroups"}
+
+
+def _securities(fs_group: int | None) -> list[dict[str, Any]]:
+    """What the operator gives pods, whatever its settings are."""
+    return [pod_security(fs_group, PodSecurity(run_as_user=user)) for user in ("fixed", "fromNamespace")]
 
 
 def _shapes_of_container(containers: Sequence[Mapping[str, Any]]) -> Iterator[str]:
@@ -97,9 +115,11 @@ def _shapes_of_container(containers: Sequence[Mapping[str, Any]]) -> Iterator[st
     yield from _others("container", container, _OF_CONTAINER)
     if (container["name"], container["command"]) != (CONTAINER, ["vllm", "serve"]):
         yield "its container runs something else than vLLM's server"
-    if container["securityContext"] != container_security():
+    if container["securityContext"] not in (container_security(), container_security(FOR_RDMA)):
         yield "its container has another securityContext"
-    if container["ports"] != [{"name": PORT_NAME, "containerPort": PORT, "protocol": "TCP"}]:
+    first, *others = container["ports"]
+    events = all(set(port) == set(first) and port["name"].startswith("kv-") for port in others)
+    if first != {"name": PORT_NAME, "containerPort": PORT, "protocol": "TCP"} or not events:
         yield "its container has other ports"
     hook = container["lifecycle"]["preStop"]["exec"]["command"]
     if list(container["lifecycle"]) != ["preStop"] or hook[:3] != ["python3", "-I", MIDDLEWARE_PATH]:
@@ -140,15 +160,28 @@ def _not_allowed(asked: Privileges, spec: InferenceServiceSpec, settings: Settin
             "service_account_name": asked.service_account,
         }
     )
+    device = spec.accelerator.resource
+    if others := set(asked.groups) - set(settings.pod_security.device_groups.get(device, ())):
+        listed = ", ".join(str(one) for one in sorted(others))
+        return f"its pods are in groups ({listed}) that the operator's setting podSecurity.deviceGroups does not have"
+    if len(asked.devices) > 1 or (asked.capabilities and not asked.devices):
+        return "its container has devices, or may lock memory, as none with a device for RDMA has"
+    rdma = Rdma(resource=asked.devices[0]) if asked.devices else None
     model = spec.model.model_copy(update={"trust_remote_code": asked.remote_code})
+    for held in asked.model_images:
+        named = model.model_copy(update={"uri": f"{IMAGE}{held}"})
+        if finding := refused(spec.model_copy(update={"model": named}), settings):
+            return finding[1]
     image = None if _is_of_default(asked.image, settings) else asked.image
-    finding = refused(spec.model_copy(update={"image": image, "model": model, "pod": pod}), settings)
+    accelerator = spec.accelerator.model_copy(update={"rdma": rdma})
+    own = {"image": image, "model": model, "pod": pod, "accelerator": accelerator}
+    finding = refused(spec.model_copy(update=own), settings)
     return finding[1] if finding else ""
 
 
 def _is_of_default(image: str, settings: Settings) -> bool:
     """Whether it is a default image, of this version of the operator or of another one."""
-    return _repository(image) in {_repository(settings.images.gpu), _repository(settings.images.cpu)}
+    return _repository(image) in {_repository(own) for own in settings.images.of_vllm}
 
 
 def _repository(image: str) -> str:

@@ -11,7 +11,7 @@ from ..api.resource import Key
 from ..api.serving_class import ServingClass, ServingLimits
 from ..api.spec import AUTO, InferenceServiceSpec
 from ..settings import matches
-from ..vllm.argv import ranks
+from ..vllm.argv import devices_of
 from .classes import ASK
 from .merging import at
 
@@ -24,8 +24,8 @@ def most_replicas(spec: InferenceServiceSpec) -> int:
 
 
 def gpus_of_pod(spec: InferenceServiceSpec) -> int:
-    """GPUs of one pod; none as long as they are yet to be chosen (tensorParallelSize: auto)."""
-    return 0 if spec.accelerator.resource == "cpu" or spec.tensor_parallel_size == AUTO else ranks(spec)
+    """GPUs of one pod, or slices of them; none as long as they are yet to be chosen (tensorParallelSize: auto)."""
+    return 0 if spec.accelerator.resource == "cpu" or spec.tensor_parallel_size == AUTO else devices_of(spec)
 
 
 def most_gpus(spec: InferenceServiceSpec) -> int:

@@ -13,6 +13,8 @@ from ..manifests.metadata import Manifest
 _YIELDS = {
     "kvCache.memoryPerGPU": "kvCache.gpuMemoryUtilizationPercent",
     "kvCache.gpuMemoryUtilizationPercent": "kvCache.memoryPerGPU",
+    "apiKeySecretRef": "apiKeySecretRefs",
+    "apiKeySecretRefs": "apiKeySecretRef",
     "accelerator.memory": "accelerator.product",
     "cache.claim.storage": "cache.existingClaim",
     "cache.claim.storageClassName": "cache.existingClaim",

@@ -9,12 +9,16 @@ from typing import NamedTuple
 
 from ..api.scheduling import FieldRequirement, NodeSelector, NodeSelectorTerm, Requirement, Toleration
 from ..api.spec import InferenceServiceSpec
-from ..manifests.names import PRODUCT_LABELS
+from ..manifests.names import device_taints, is_slice, product_label
 from ..snapshots.node import Node, Taint
-from ..vllm.argv import ranks
+from ..vllm.argv import devices_of
 
-# As GPU feature discovery labels nodes.
+# As GPU feature discovery labels nodes, and the labeller of AMD's device plugin.
 _MEMORY, _MAJOR, _MINOR = "nvidia.com/gpu.memory", "nvidia.com/gpu.compute.major", "nvidia.com/gpu.compute.minor"
+_REPLICAS, _STRATEGY, _SHARED = "nvidia.com/gpu.replicas", "nvidia.com/gpu.sharing-strategy", "-SHARED"
+_AMD_MEMORY = "amd.com/gpu.vram"
+UNKNOWN_REPLICAS = 0
+_MOST_DIGITS = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,11 @@ class Devices:
     memory_mib: int | None
     """As GPU feature discovery labels it: nvidia-smi's total, which is more than CUDA has."""
     capability: str | None
+    replicas: int = 1
+    """Devices that pods are offered of each GPU: more than 1 where pods share it by time slicing or MPS.
+
+    UNKNOWN_REPLICAS: it is shared, and nothing tells how often.
+    """
 
 
 def devices(spec: InferenceServiceSpec, nodes: Iterable[Node]) -> list[Devices]:
@@ -35,12 +44,17 @@ def devices(spec: InferenceServiceSpec, nodes: Iterable[Node]) -> list[Devices]:
     found: dict[str, Devices] = {}
     for node in nodes:
         count, labels = node.count(resource), dict(node.labels)
-        product = labels.get(PRODUCT_LABELS.get(resource, ""))
+        product = labels.get(product_label(resource))
         if not count or not product or not _suits(spec, node):
             continue
         before = found.get(product)
+        most, replicas = (before.most, before.replicas) if before else (0, 1)
         found[product] = Devices(
-            product, max(count, before.most if before else 0), _memory(labels), _capability(labels)
+            product,
+            max(count, most),
+            _memory(resource, labels),
+            _capability(labels),
+            _more_shared(replicas, _replicas(resource, labels)),
         )
     return [found[product] for product in sorted(found)]
 
@@ -62,6 +76,7 @@ class NodeKind(NamedTuple):
     devices: int
     memory_mib: int | None
     capability: str | None
+    replicas: int
 
 
 def demand_of(spec: InferenceServiceSpec) -> Demand:
@@ -81,25 +96,59 @@ def labels_that_count(spec: InferenceServiceSpec) -> frozenset[str]:
     affinity = _required(spec)
     terms = affinity.node_selector_terms if affinity else ()
     compared = (one.key for term in terms for one in term.match_expressions or ())
-    return frozenset([*PRODUCT_LABELS.values(), _MEMORY, _MAJOR, _MINOR, *selector, *compared])
+    resource = spec.accelerator.resource
+    told = (product_label(resource), _memory_label(resource), _MAJOR, _MINOR, _REPLICAS, _STRATEGY)
+    return frozenset([*told, *selector, *compared])
 
 
 def kind_of(spec: InferenceServiceSpec, node: Node) -> NodeKind:
     """The node's kind for the spec's demand."""
     labels, resource = dict(node.labels), spec.accelerator.resource
     suits = _is_selected(spec, node, labels, product=None) and not untolerated(spec, node)
-    product = labels.get(PRODUCT_LABELS.get(resource, ""), "")
-    return NodeKind(suits, product, node.count(resource), _memory(labels), _capability(labels))
+    product = labels.get(product_label(resource), "")
+    memory, replicas = _memory(resource, labels), _replicas(resource, labels)
+    return NodeKind(suits, product, node.count(resource), memory, _capability(labels), replicas)
 
 
 def enough(spec: InferenceServiceSpec, found: Devices) -> bool:
-    """Whether one node has a device for each rank of a pod."""
-    return found.most >= ranks(spec)
+    """Whether one node has all devices of a pod."""
+    return found.most >= devices_of(spec)
 
 
-def _memory(labels: Mapping[str, str]) -> int | None:
-    text = labels.get(_MEMORY, "")
-    return int(text) if text.isdigit() else None
+def _memory_label(resource: str) -> str:
+    if resource == "amd.com/gpu":
+        return _AMD_MEMORY
+    return f"{resource}.memory" if is_slice(resource) else _MEMORY
+
+
+def _memory(resource: str, labels: Mapping[str, str]) -> int | None:
+    """In MiB. AMD's labeller writes GiB, as in 192G."""
+    text = labels.get(_memory_label(resource), "")
+    if resource == "amd.com/gpu":
+        text = text.removesuffix("G")
+        return int(text) * 1024 if _is_number(text) else None
+    return int(text) if _is_number(text) else None
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS
+
+
+def _replicas(resource: str, labels: Mapping[str, str]) -> int:
+    """By https://github.com/NVIDIA/k8s-device-plugin/tree/main/docs/gpu-feature-discovery."""
+    if not resource.startswith("nvidia.com/gpu"):
+        return 1
+    told = labels.get(_REPLICAS, "")
+    if _is_number(told) and int(told) > 1:
+        return int(told)
+    product, strategy = labels.get(product_label(resource), ""), labels.get(_STRATEGY, "none")
+    shared = product.endswith(_SHARED) or strategy != "none" or resource != "nvidia.com/gpu"
+    return UNKNOWN_REPLICAS if shared else 1
+
+
+def _more_shared(one: int, other: int) -> int:
+    """Of two nodes with one product, what holds on both: the smaller share."""
+    return UNKNOWN_REPLICAS if UNKNOWN_REPLICAS in (one, other) else max(one, other)
 
 
 def _capability(labels: Mapping[str, str]) -> str | None:
@@ -114,7 +163,9 @@ def _suits(spec: InferenceServiceSpec, node: Node) -> bool:
 def untolerated(spec: InferenceServiceSpec, node: Node) -> list[Taint]:
     """The node's taints that keep the service's pods away."""
     tolerations = (spec.pod.tolerations if spec.pod else None) or []
-    return [taint for taint in node.taints if not any(_tolerates(one, taint) for one in tolerations)]
+    of_devices = device_taints(spec.accelerator.resource)  # which the pods tolerate in any case: manifests/placement.py
+    others = [taint for taint in node.taints if taint.key not in of_devices]
+    return [taint for taint in others if not any(_tolerates(one, taint) for one in tolerations)]
 
 
 def is_selected(spec: InferenceServiceSpec, node: Node) -> bool:
@@ -123,7 +174,7 @@ def is_selected(spec: InferenceServiceSpec, node: Node) -> bool:
 
 
 def _is_selected(spec: InferenceServiceSpec, node: Node, labels: Mapping[str, str], product: str | None) -> bool:
-    if product and labels.get(PRODUCT_LABELS[spec.accelerator.resource]) != product:
+    if product and labels.get(product_label(spec.accelerator.resource)) != product:
         return False
     selector = (spec.pod.node_selector if spec.pod else None) or {}
     if any(labels.get(key) != value for key, value in selector.items()):

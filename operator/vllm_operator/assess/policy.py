@@ -8,10 +8,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from ..api.flags.allowed import REQUEST_LOGS
 from ..api.reasons import Finding, Reason
 from ..api.spec import InferenceServiceSpec
-from ..settings import Allowed, matches
+from ..settings import Allowed, Settings, matches
 from ..vllm.paths import claims as mounted_claims
+from ..vllm.paths import model_image
+from .consistency import not_in_image
 
 # Domains of keys that Kubernetes and its parts act on.
 _KUBERNETES = ("kubernetes.io", "k8s.io")
@@ -66,6 +69,15 @@ def refused(
     return rule.reason, f"{message}, or ask the platform team"
 
 
+def fault(spec: InferenceServiceSpec, settings: Settings, claims: Mapping[str, Labels] | None = None) -> Finding | None:
+    """Why the operator does not act on a spec that the API server took: the settings, or an image that is too old."""
+    if finding := refused(spec, settings, claims):
+        return finding
+    image = spec.image or settings.default_image(spec.accelerator.resource)
+    said = not_in_image(spec.model_copy(update={"image": image}))
+    return (Reason.IMAGE_TOO_OLD, said) if said else None
+
+
 def first_refused(question: Question) -> tuple[Rule, Refused] | None:
     """The first rule that a spec does not keep, and what of it."""
     return next(((rule, found) for rule in RULES if (found := rule.refuses(question))), None)
@@ -95,6 +107,17 @@ def _remote_code(question: Question) -> Refused | None:
     return Refused("model.trustRemoteCode", "use a model that vLLM knows without it")
 
 
+def _request_logs(question: Question) -> Refused | None:
+    if question.allowed.allow_request_logs:
+        return None
+    for one in question.spec.extra_args or ():
+        flag = one.split("=", 1)[0]
+        # --no-enable-log-requests only says aloud what vLLM does anyway.
+        if flag in REQUEST_LOGS:
+            return Refused(f"{flag} in extraArgs, which writes what clients send into the log,", "leave it out")
+    return None
+
+
 def _hub_uris(spec: InferenceServiceSpec) -> Iterator[str]:
     yield spec.model.uri
     if spec.model.tokenizer:
@@ -113,6 +136,13 @@ def _organisation(question: Question) -> Refused | None:
         if uri.startswith("hf://") and not matches(patterns, organisation.lower()):
             return Refused(f"organisation {organisation} of {uri}", "use a model of another one", allowed)
     return None
+
+
+def _model_image(question: Question) -> Refused | None:
+    image, patterns = model_image(question.spec.model), question.allowed.allowed_model_images
+    if not image or matches(patterns, image):
+        return None
+    return Refused(f"image {image} of model.uri", "use a model of another registry", patterns)
 
 
 def _claim(question: Question) -> Refused | None:
@@ -169,6 +199,13 @@ def _pod_annotation(question: Question) -> Refused | None:
     return _key(pod.annotations if pod else None, question.allowed.allowed_pod_annotations, "pod.annotations")
 
 
+def _rdma(question: Question) -> Refused | None:
+    rdma, patterns = question.spec.accelerator.rdma, question.allowed.allowed_rdma_resources
+    if rdma is None or matches(patterns, rdma.resource):
+        return None
+    return Refused(f"accelerator.rdma.resource {rdma.resource}", "leave accelerator.rdma out", patterns)
+
+
 def _trigger(question: Question) -> Refused | None:
     scaling, patterns = question.spec.autoscaling, question.allowed.allowed_triggers
     for trigger in (scaling.triggers if scaling else None) or ():
@@ -188,13 +225,16 @@ def _media_domain(question: Question) -> Refused | None:
 RULES = (
     Rule("allowedImages", Reason.IMAGE_NOT_ALLOWED, _image),
     Rule("allowTrustRemoteCode", Reason.REMOTE_CODE_NOT_ALLOWED, _remote_code),
+    Rule("allowRequestLogs", Reason.REQUEST_LOGS_NOT_ALLOWED, _request_logs),
     Rule("allowedHubOrganisations", Reason.HUB_ORGANISATION_NOT_ALLOWED, _organisation),
+    Rule("allowedModelImages", Reason.MODEL_IMAGE_NOT_ALLOWED, _model_image),
     Rule("allowedClaims", Reason.CLAIM_NOT_ALLOWED, _claim),
     Rule("allowedPriorityClasses", Reason.PRIORITY_CLASS_NOT_ALLOWED, _priority_class),
     Rule("allowedServiceAccounts", Reason.SERVICE_ACCOUNT_NOT_ALLOWED, _service_account),
     Rule("allowedRuntimeClasses", Reason.RUNTIME_CLASS_NOT_ALLOWED, _runtime_class),
     Rule("allowedPodLabels", Reason.POD_LABEL_NOT_ALLOWED, _pod_label),
     Rule("allowedPodAnnotations", Reason.POD_ANNOTATION_NOT_ALLOWED, _pod_annotation),
+    Rule("allowedRdmaResources", Reason.RDMA_NOT_ALLOWED, _rdma),
     Rule("allowedTriggers", Reason.TRIGGER_NOT_ALLOWED, _trigger),
     Rule("allowedMediaDomains", Reason.MEDIA_DOMAIN_NOT_ALLOWED, _media_domain),
 )

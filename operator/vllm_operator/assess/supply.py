@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from ..api.resource import Key
 from ..api.spec import InferenceServiceSpec
-from ..manifests.names import PRODUCT_LABELS
+from ..manifests.names import product_label
 from ..snapshots.node import Node
 from ..snapshots.pod import PodSnapshot
 from .nodes import is_selected, untolerated
@@ -52,7 +52,7 @@ def supply(
     held: Counter[str] = Counter()
     for _, pod in holding:
         held[pod.node] += pod.asked.count
-    label = PRODUCT_LABELS.get(resource, "")
+    label = product_label(resource)
     products = Counter(product for node in equipped if (product := dict(node.labels).get(label)))
     found = [NodeGpus(name, node.count(resource), node.count(resource) - held[name]) for name, node in suitable.items()]
     return Supply(

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from ..api.batch import NOT_OF_A_BATCH, InferenceBatch
+from ..api.batch import NO_DEVICE_CLASS, NOT_OF_A_BATCH, InferenceBatch
 from ..api.reasons import Finding, Reason
 from ..api.resource import InferenceService
 from ..api.revision import made_claim_name
@@ -53,6 +53,8 @@ def engine_of(
     effective = result.spec
     if effective.cache and effective.cache.claim:  # a class's: it is the services' own, and a batch makes none
         effective = effective.model_copy(update={"cache": None})
+    if effective.accelerator.device_class:  # of a service, or of a class
+        return Engine(_service(batch, effective), result.resolved, (Reason.INVALID, NO_DEVICE_CLASS))
     return Engine(_service(batch, effective), result.resolved, result.refusal)
 
 
@@ -79,6 +81,8 @@ def _of_service(spec: InferenceServiceSpec, name: str) -> dict[str, Any]:
     dropped = {fields[field].alias or field for field in NOT_OF_A_BATCH if field != "serving_class_name"}
     given = {key: value for key, value in spec.given().items() if key not in dropped}
     given["model"] = {**given["model"], "servedModelNames": spec.model.served_model_names or [name]}
+    if "events" in given.get("kvCache", {}):
+        given["kvCache"] = {key: value for key, value in given["kvCache"].items() if key != "events"}
     claim = spec.cache.claim if spec.cache else None
     if claim:
         shared = claim.access_mode == "ReadWriteMany"

@@ -55,9 +55,10 @@ def remember(key: Key, uid: str, surroundings: Surroundings) -> BatchMemory:
         return await cluster.read_log(key.namespace, pod.name, CONTAINER, previous=False)
 
     read_claim = partial(cluster.read, "PersistentVolumeClaim", key.namespace)
+    read_events = partial(cluster.read_events, key.namespace)
     readers: tuple[Reader, ...] = (
-        InspectionReader(read_claim, clock, possible=bool(surroundings.settings.images.operator)),
-        EventReader(partial(cluster.read_events, key.namespace), clock),
+        InspectionReader(read_claim, read_events, clock, possible=bool(surroundings.settings.images.operator)),
+        EventReader(read_events, clock),
         LogReader(read_log, clock, done),
     )
     return BatchMemory(uid, readers, ProgressReader(clock, done), StatusWriter(cluster, clock))

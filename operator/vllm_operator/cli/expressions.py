@@ -4,7 +4,7 @@ See https://kubernetes.io/docs/reference/using-api/cel/#cel-options-language-fea
 """
 
 import ipaddress
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
@@ -16,10 +16,16 @@ from ..api.base import bytes_of
 
 def evaluate(expression: str, value: Any) -> Any:
     """What an expression about `self` comes to. Raises ValueError where it fails, as with a field that is not there."""
-    result = _compiled(expression).eval(data={"self": value})
+    named = _as_named(value) if "__slash__" in expression and isinstance(value, Mapping) else value
+    result = _compiled(expression).eval(data={"self": named})
     if result.type() == cel.Type.ERROR:
         raise ValueError(str(result.plain_value()))
     return result.plain_value()
+
+
+def _as_named(value: Mapping[str, Any]) -> dict[str, Any]:
+    """An object with its fields as an expression names them: a field like rdma/hca is none of CEL's."""
+    return {key.replace(".", "__dot__").replace("/", "__slash__"): one for key, one in value.items()}
 
 
 @cache

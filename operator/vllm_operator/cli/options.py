@@ -9,9 +9,11 @@ from .. import __version__
 
 BAD_INPUT = 2
 CLASS_HELP = "manifest with the ServingClass that a service names (default: in the same file)"
-DESCRIPTION = """Run the operator, print its CRDs or RBAC rules; show a fleet's status, its classes or its batches, or
-explain one service with logs; and without a cluster plan a service's memory, render its children or inspect a model. As
-kubectl-vllm on the PATH it is `kubectl vllm` as well."""
+IMPORT_HELP = """an object of the cluster, like deployment/llama; or the command line after --: vllm serve ..., or
+docker run ... vllm/vllm-openai ..."""
+DESCRIPTION = """Run the operator, print its CRDs or RBAC rules; show a fleet's status, its classes or its batches,
+explain one service with logs, or import what serves with vLLM today; and without a cluster plan a service's memory,
+render its children or inspect a model. As kubectl-vllm on the PATH it is `kubectl vllm` as well."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -51,18 +53,29 @@ def command_line(name: str) -> Parser:
     )
     render.add_argument("-f", "--filename", type=Path, required=True, help="manifest with InferenceServices or batches")
     render.add_argument("--class", dest="class_file", type=Path, metavar="FILE", help=CLASS_HELP)
+    bring = commands.add_parser("import", help="write InferenceServices for what serves with vLLM today")
     plan = commands.add_parser("plan", help="say whether a service fits a GPU, and what it would serve")
-    for command in (run, render, plan):
+    for command in (run, render, bring, plan):
         command.add_argument("--settings", type=Path, help="YAML file with the operator's settings")
+    _add_import(bring)
     _add_plan(plan)
     _add_status(commands.add_parser("status", help="show the services of a namespace or of the cluster at a glance"))
     _add_logs(commands.add_parser("logs", help="explain one service: conditions, pods, and what tells in their logs"))
     _add_classes(commands.add_parser("classes", help="show what the ServingClasses give and limit, and who uses them"))
     _add_batch(commands.add_parser("batch", help="show how far the batches are"))
     _add_inspect(commands.add_parser("inspect", help="say what a model is made of, without its weights"))
+    _add_download(commands.add_parser("download", help="fetch a model of the hub into a cache, as the Job does"))
     for command in commands.choices.values():
         command.set_defaults(prog=command.prog)
     return parser
+
+
+def _add_import(parser: Parser) -> None:
+    parser.description = """Prints InferenceServices on stdout, and on stderr where each part of the source went. Exit
+    status 0: all was taken over; 3: something has to be looked at; 2: not understood."""
+    parser.add_argument("source", nargs="*", metavar="KIND/NAME | -- COMMAND", help=IMPORT_HELP)
+    parser.add_argument("-f", "--filename", type=Path, help="manifests, values.yaml, docker-compose.yaml; - is stdin")
+    _add_cluster(parser)
 
 
 def _add_plan(parser: Parser) -> None:
@@ -125,3 +138,10 @@ def _add_inspect(parser: Parser) -> None:
     model.add_argument("--folder", type=Path, help="a folder with config.json and safetensors")
     parser.add_argument("--revision", help="commit, tag or branch on the hub")
     parser.add_argument("--output", type=Path, default=Path("/dev/null"), help="where to leave the report as well")
+
+
+def _add_download(parser: Parser) -> None:
+    parser.add_argument("--hub", metavar="ORGANISATION/NAME", required=True, help="HF_TOKEN and HF_ENDPOINT hold")
+    parser.add_argument("--revision", metavar="COMMIT", required=True, help="the commit to fetch")
+    parser.add_argument("--load-format", help="how vLLM will load it (default: vLLM looks)")
+    parser.add_argument("--output", type=Path, default=Path("/dev/null"), help="where to leave why it failed")

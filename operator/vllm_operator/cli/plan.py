@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from ..api.spec import AUTO, InferenceServiceSpec
-from ..assess.policy import refused
+from ..assess.policy import fault
 from ..planner import accelerators
 from ..planner.accelerators import Gpu, by_price, priced
 from ..planner.alternatives import advice, hints
@@ -21,7 +21,6 @@ from ..planner.survey import Shape, sized, survey
 from ..settings import Settings
 from .plan_question import (
     UNREADABLE,
-    VENDORS,
     PlanInputError,
     read_gpu,
     read_model,
@@ -29,6 +28,7 @@ from .plan_question import (
     read_service,
     read_settings,
     said,
+    vendor_of,
 )
 
 STATUS = {True: 0, False: 3, None: 4}
@@ -49,7 +49,7 @@ class _Question:
     @property
     def catalogue(self) -> list[Gpu]:
         """The GPUs of the spec's vendor, cheapest first."""
-        return by_price(VENDORS[self.spec.accelerator.resource], self.prices)
+        return by_price(vendor_of(self.spec.accelerator.resource), self.prices)
 
 
 def run(options: argparse.Namespace) -> tuple[str, int]:
@@ -120,7 +120,7 @@ def _compared(asked: _Question) -> tuple[str, bool | None]:
 
 def _refusal(asked: _Question) -> Iterator[str]:
     """What the operator would say instead of making pods, by the settings that are given or its defaults."""
-    if finding := refused(asked.spec, asked.settings):
+    if finding := fault(asked.spec, asked.settings):
         yield f"no pods would be made ({finding[0]}): {finding[1]}"
 
 

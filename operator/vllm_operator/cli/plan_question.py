@@ -16,18 +16,19 @@ from ..api.base import bytes_of
 from ..inspection.report import Facts, InspectionError, decode
 from ..manifests.amounts import memory_limit_bytes
 from ..manifests.metadata import Manifest
+from ..manifests.names import is_gpu, is_slice
 from ..planner import accelerators
 from ..planner.accelerators import MIB, Gpu
 from ..planner.architectures import load_model, model_of
 from ..planner.config import ModelConfigError
 from ..planner.shapes import ModelShape
+from ..planner.slices import SHARED_SUFFIX, mig
 from ..settings import MOST_PRICE, Settings, load
 from .class_file import ClassInputError, read_classes, with_class
 from .service_file import name_of, services_in
 from .validation import faults, listed
 
 LEAST_BYTES, MOST_BYTES = 16 * MIB, 1 << 50
-VENDORS = {"nvidia.com/gpu": "nvidia", "amd.com/gpu": "amd", "cpu": "cpu"}
 # What a config.json with values of wrong types raises, whatever reads it.
 UNREADABLE = (ValueError, TypeError, KeyError, IndexError, ZeroDivisionError, AttributeError, OverflowError)
 
@@ -50,9 +51,14 @@ def read_service(options: argparse.Namespace) -> tuple[str, InferenceServiceSpec
     if found := faults(manifest, KIND):
         raise PlanInputError(f"{path}: {listed(name, found)}")
     spec = _with_class(options, name, InferenceServiceSpec.model_validate(manifest["spec"]))
-    if (resource := spec.accelerator.resource) not in VENDORS:
+    if (resource := spec.accelerator.resource) != "cpu" and not is_gpu(resource):
         raise PlanInputError(f"{path}: {name}: spec.accelerator.resource: {resource} is not planned for")
     return name, spec
+
+
+def vendor_of(resource: str) -> str:
+    """Whose devices a resource is of."""
+    return {"amd.com/gpu": "amd", "cpu": "cpu"}.get(resource, "nvidia")
 
 
 def read_settings(path: Path | None) -> Settings:
@@ -156,7 +162,7 @@ def _facts(options: argparse.Namespace, spec: InferenceServiceSpec) -> Facts:
 
 def read_gpu(options: argparse.Namespace, spec: InferenceServiceSpec) -> Gpu | None:
     """The GPU to plan for; None: all of the catalogue. Raises PlanInputError."""
-    vendor = VENDORS[spec.accelerator.resource]
+    vendor = vendor_of(spec.accelerator.resource)
     asked, memory = options.gpu is not None, options.gpu_memory is not None
     if asked and memory:
         raise PlanInputError("give --gpu or --gpu-memory, not both")
@@ -178,7 +184,13 @@ def _named(options: argparse.Namespace, spec: InferenceServiceSpec, vendor: str)
     """The GPU that the options name, else the spec: by its product, or by the memory that it says."""
     own = spec.accelerator
     name: str | None = own.product if options.gpu is None else options.gpu
-    gpu = accelerators.find(name) if name else None
+    if name is None and is_slice(own.resource):
+        name = own.resource
+    if own.count or own.resource.endswith(".shared") or (name or "").endswith(SHARED_SUFFIX):
+        raise PlanInputError(
+            "only nodes tell how many pods share a GPU: the operator plans a share of one where the service is applied"
+        )
+    gpu = (accelerators.find(name) or mig(name)) if name else None
     if gpu is None and own.memory and options.gpu is None:
         return Gpu(name or f"GPU of {own.memory}", bytes_of(own.memory), (0, 0), vendor=vendor)
     if name is None:

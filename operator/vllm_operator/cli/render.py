@@ -15,7 +15,7 @@ from ..apply.changes import Known, plan_changes
 from ..apply.ledger import Ledger
 from ..assess.classes import Classes
 from ..assess.fits import Assessment
-from ..assess.policy import refused
+from ..assess.policy import fault
 from ..manifests import OPTIONAL_KINDS, Manifest
 from ..manifests.kinds import BY_KIND
 from ..status.evidence import Evidence
@@ -88,7 +88,7 @@ def _allowed(path: Path, manifest: Manifest, own: settings.Settings, classes: Cl
     name = name_of(manifest)
     if found := faults(manifest, KIND):
         raise RenderError(f"{path}: {listed(name, found)}")
-    if finding := refused(service_of(manifest).spec, own):
+    if finding := fault(service_of(manifest).spec, own):
         reason, said = finding
         raise RenderError(f"{path}: {name}: {reason}: {said} (--settings names the operator's settings)")
     return render(manifest, own, classes)

@@ -10,7 +10,7 @@ from ..api import KIND
 from ..manifests.metadata import Manifest
 
 
-class _Loader(yaml.SafeLoader):
+class TextLoader(yaml.SafeLoader):
     """Leaves a time as the string that it is for kubectl, instead of making a date of it."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012 - PyYAML's own attribute
@@ -34,7 +34,7 @@ def services_in(path: Path) -> list[Manifest]:
 
 def manifests_in(path: Path, kind: str) -> list[Manifest]:
     """The manifests of a kind in a YAML file. Raises OSError, yaml.YAMLError and UnicodeDecodeError."""
-    documents = yaml.load_all(path.read_text(), _Loader)
+    documents = yaml.load_all(path.read_text(), TextLoader)
     return [document for document in documents if isinstance(document, dict) and document.get("kind") == kind]
 
 

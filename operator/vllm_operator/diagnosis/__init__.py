@@ -18,6 +18,7 @@ __all__ = [
     "Autoscaler",
     "Finding",
     "asks_for_gpus",
+    "is_held",
     "progress",
     "scaling",
     "unstarted",
@@ -27,7 +28,7 @@ __all__ = [
     "workload",
 ]
 
-wants_log = container.wants_log
+wants_log, is_held = container.wants_log, scheduling.is_held
 # Pods of one service fail alike, and each log takes its time.
 _MOST_FINDINGS = 8
 
@@ -73,7 +74,7 @@ def wants_events(pod: PodSnapshot) -> bool:
     """Whether the pod's Events would tell more than its status: it waits on its node, or its container was killed."""
     if pod.ready or pod.terminating or pod.failed:
         return False
-    return waits(pod) or pod.silent or container.wants_events(pod)
+    return waits(pod) or is_held(pod) or pod.silent or container.wants_events(pod)
 
 
 def progress(pods: Sequence[PodSnapshot]) -> str:

@@ -11,7 +11,7 @@ from functools import lru_cache
 from ..api.reasons import Finding, Reason
 from ..snapshots.pod import Ending, PodSnapshot
 from ..snapshots.pod_event import last
-from ..vllm.middleware import HANG_SECONDS, HUNG, HUNG_STATUS, NO_KEY
+from ..vllm.middleware import HANG_SECONDS, HUNG, HUNG_STATUS, NO_KEY, NO_KEYS
 from .catalogue import SYMPTOMS
 from .log import cleaned, exception_names, last_error, last_line, only_points_elsewhere
 from .redaction import redact, shorten
@@ -90,6 +90,12 @@ def _hung(_: PodSnapshot, ending: Ending) -> Finding | None:
 
 
 def _without_key(_: PodSnapshot, ending: Ending) -> Finding | None:
+    if ending.log.startswith(NO_KEYS):
+        return (
+            Reason.API_KEY_EMPTY,
+            "no Secret of apiKeySecretRefs has its key, so nobody could use it: put a key into one of the Secrets; the "
+            "next restart takes it",
+        )
     if not ending.log.startswith(NO_KEY):
         return None
     return (
@@ -111,7 +117,7 @@ def _killed_for_memory(pod: PodSnapshot, ending: Ending) -> Finding | None:
         )
     return (
         Reason.OUT_OF_MEMORY,
-        f"it took more host memory than its limit of {limit} (with /dev/shm and kvCache.cpuOffload): raise "
+        f"it took more host memory than its limit of {limit} (with /dev/shm and what GPUs keep in it): raise "
         "resources.limits.memory",
     )
 

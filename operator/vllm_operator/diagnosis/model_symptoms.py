@@ -142,7 +142,7 @@ MODELS = (
         "vllm/renderers/chat_utils.py",
         "The supplied chat template string ({path}) appears path-like, but doesn't exist!",
         Reason.CHAT_TEMPLATE_INVALID,
-        "the chat template {path} is not there: check chatTemplate.configMapKeyRef",
+        "the chat template {path} is not there: check chatTemplate, and that the image has it",
     ),
     Symptom(
         "vllm/renderers/chat_utils.py",

@@ -38,6 +38,15 @@ _KINDS = {"secret": ("Secret", Reason.SECRET_MISSING), "configmap": ("ConfigMap"
 _QUOTA = re.compile(
     r"exceeded quota: (?P<name>\S+), requested: (?P<asked>.+), used: (?P<used>.+), limited: (?P<limit>.+)"
 )
+# A quota that wants a request or a limit of everything.
+_UNSAID = re.compile(r"failed quota: (?P<name>[^\s:]+): must specify (?P<what>.+)")
+# What passes: the API server's own words for webhooks and parts of it that do not answer, or not in time.
+_PASSING = re.compile(
+    r"(?i)failed calling webhook|failed to call webhook|internal error occurred|context deadline exceeded|"
+    r"timed? ?out|connection refused|connection reset|no endpoints available|service unavailable|"
+    r"currently unable to handle|too many requests|etcdserver|object has been modified|try again"
+)
+_DENIED = re.compile(r"admission webhook \S+ denied the request")
 _ACCOUNT = re.compile(r'serviceaccount "(?P<name>[^"]+)" not found')
 
 
@@ -82,14 +91,60 @@ def of_pods(deployment: DeploymentSnapshot | None) -> str | None:
 
 
 def pods(message: str, supply: Supply | None) -> Finding:
-    """Why the API server refuses to create the pods."""
+    """Why the API server refuses to create the pods, and whether that may pass."""
+    return _of_quota(message, supply, "a pod asks for") or _of_pods(message)
+
+
+def objects(message: str) -> Finding | None:
+    """Why the API server refuses an object that the operator makes, where that may pass; None: it lasts."""
+    if finding := _of_quota(message, None, "it asks for"):
+        return finding
+    if passes(message):
+        return Reason.ADMISSION_FAILED, f"{_words(message)}; the operator tries again"
+    return None
+
+
+def may_pass(message: str) -> bool:
+    """Whether pods that are refused so may be taken later."""
+    return bool(_QUOTA.search(message)) or passes(message)
+
+
+def webhook(message: str) -> Finding | None:
+    """That a webhook does not answer, or answers with an error of its own; None where it is about something else."""
+    if "webhook" not in message:
+        return None
+    return Reason.ADMISSION_FAILED, f"a webhook fails: {_words(message)}; the operator tries again"
+
+
+def passes(message: str) -> bool:
+    """Whether the API server's words are about something that does not answer now, and about no object."""
+    return bool(_PASSING.search(message)) and not _DENIED.search(message)
+
+
+def _of_quota(message: str, supply: Supply | None, asks: str) -> Finding | None:
     if match := _QUOTA.search(message):
         limit = match["limit"].rstrip(" .")
         holders = in_namespace(supply) if supply and "gpu" in match["asked"] else ""
         return (
             Reason.QUOTA_EXCEEDED,
-            f"ResourceQuota {match['name']} is used up: a pod asks for {match['asked']}, {match['used']} is taken, of "
+            f"ResourceQuota {match['name']} is used up: {asks} {match['asked']}, {match['used']} is taken, of "
             f"{limit}{holders}; scale another service of the namespace down, or have the quota raised",
+        )
+    return None
+
+
+def _of_pods(message: str) -> Finding:
+    if match := _UNSAID.search(message):
+        what = match["what"].strip().rstrip(".")
+        return (
+            Reason.PODS_REFUSED,
+            f"ResourceQuota {match['name']} wants {_sentence(what)} of every pod: set it in resources, or have a "
+            "LimitRange give it",
+        )
+    if passes(message):
+        return (
+            Reason.ADMISSION_FAILED,
+            f"Kubernetes cannot create the pods now, and tries again: {_words(message)}",
         )
     if match := _ACCOUNT.search(message):
         return (
@@ -97,6 +152,11 @@ def pods(message: str, supply: Supply | None) -> Finding:
             f"ServiceAccount {match['name']} does not exist: create it, or change pod.serviceAccountName",
         )
     return Reason.PODS_REFUSED, f"Kubernetes refuses to create the pods: {_words(message)}"
+
+
+def _sentence(what: str) -> str:
+    """`limits.cpu for: vllm; limits.memory for: vllm` without the containers."""
+    return ", ".join(dict.fromkeys(part.partition(" for: ")[0].strip() for part in re.split("[,;]", what)))
 
 
 def _image(message: str) -> str:

@@ -11,14 +11,21 @@ from ..api.reasons import Finding, Reason
 from ..assess.supply import Supply
 from ..diagnosis import gpus
 from ..snapshots.pod import PodSnapshot
-from .redaction import shorten
+from ..snapshots.pod_event import last
+from .redaction import redact, shorten
 
 _NODES = re.compile(r"0/(\d+) nodes are available")
-_CAUSE = re.compile(r"(\d+) ((?:Insufficient|Too many pods|node\(s\))[^,]*?)(?=, \d|, no new claims|\. |\.?$)")
+_CAUSE = re.compile(
+    r"(\d+) ((?:Insufficient|Too many pods|node\(s\)|cannot allocate all claims)[^,]*?)"
+    r"(?=, \d|, no new claims|, still not schedulable|\. |\.?$)"
+)
 # Preemption does not help where a node would be too small, or wrong, even if it were empty.
 _HOPELESS_NODES = re.compile(r"(\d+) Preemption is not helpful for scheduling")
 _CLAIM = re.compile(r'persistentvolumeclaim "(?P<name>[^"]+)" (?P<trouble>not found|is being deleted|bound to)')
 
+# Reasons of Kueue's Events about a Workload that is not admitted (pkg/scheduler/scheduler.go).
+OF_QUEUE = ("Pending", "SecondPassFailed")
+_CLAIMS = "cannot allocate all claims"
 _TAINTS, _SELECTOR = "untolerated taint", "didn't match Pod's node affinity/selector"
 _ELSEWHERE = ("PersistentVolume's node affinity", "volume node affinity conflict", "no available volume zone")
 _WORDS = (
@@ -26,6 +33,7 @@ _WORDS = (
     (_SELECTOR, "{count} without the labels that it asks for{selector}"),
     ("were unschedulable", "{count} closed for scheduling"),
     ("didn't find available persistent volumes", "{count} without a volume for its claim"),
+    (_CLAIMS, "{count} without free devices that its claim asks for"),
     *((words, "{count} out of its volume's reach") for words in _ELSEWHERE),
 )
 
@@ -33,11 +41,8 @@ _WORDS = (
 def no_node(pod: PodSnapshot, supply: Supply | None) -> Finding:
     """The reason and the counts of nodes; the scheduler's sentence as it is where it says something else."""
     text = pod.message
-    if pod.reason == "SchedulingGated":
-        return (
-            Reason.UNSCHEDULABLE,
-            f"pod {pod.name} is held back by a scheduling gate: its owner (a queue) must lift it",
-        )
+    if is_held(pod):
+        return _held(pod)
     if trouble := _claim(pod):
         return trouble
     main = text.split(" preemption:")[0]
@@ -50,6 +55,21 @@ def no_node(pod: PodSnapshot, supply: Supply | None) -> Finding:
     counts = "; ".join(_told(pod, words, count) for words, count in causes.items())
     reason, fix = _verdict(pod, causes, _too_small(text, int(nodes[1]), causes), supply)
     return reason, f"no node for pod {pod.name} among {nodes[1]}: {shorten(counts)}; {fix}"
+
+
+def is_held(pod: PodSnapshot) -> bool:
+    """Whether a scheduling gate keeps the scheduler from looking at the pod."""
+    return pod.reason == "SchedulingGated" and not pod.scheduled
+
+
+def _held(pod: PodSnapshot) -> Finding:
+    """In the words of Kueue, whose Events are about a Workload of its own."""
+    if event := last(pod.events, *OF_QUEUE):
+        return Reason.QUEUED, f"pod {pod.name} waits in its queue: {shorten(redact(event.message))}"
+    return (
+        Reason.UNSCHEDULABLE,
+        f"pod {pod.name} is held back by a scheduling gate: its owner (a queue) must lift it",
+    )
 
 
 def _claim(pod: PodSnapshot) -> Finding | None:
@@ -116,6 +136,12 @@ def _verdict(pod: PodSnapshot, causes: Mapping[str, int], too_small: int, supply
 
 def _elsewhere(pod: PodSnapshot, causes: Mapping[str, int], supply: Supply | None) -> Finding:
     """Where no node lacks GPUs: which nodes the pod may not be on, and why."""
+    if _CLAIMS in causes:
+        return (
+            Reason.INSUFFICIENT_GPUS,
+            "all devices of a pod must be free on one node: wait until others end, scale a service down, add nodes, or "
+            "check accelerator.deviceSelector",
+        )
     tainted = any(_TAINTS in words for words in causes)
     if any(part in words for words in causes for part in _ELSEWHERE):
         return (

@@ -1,28 +1,68 @@
 """Long lists of module names in a shorter form, and back: a list of unquantized modules may name thousands. Pure.
 
-The short form is an object with one key of ours. Nothing that anybody wrote may have that key, and what is unfolded is
-counted before it is made: 200 bytes could stand for gigabytes.
+So may an object that says of each module how it is quantized. The short form is an object with one key of ours. Nothing
+that anybody wrote may have that key, and what is unfolded is counted before it is made: 200 bytes could stand for
+gigabytes.
 """
 
+import json
 import re
-from itertools import accumulate
+from itertools import accumulate, groupby, product
+from math import prod
 from typing import Any
 
 from ..api.limits import NAMES, NAMES_CHARACTERS, OverLimitError
 
-_FOLDED = "$folded"
+_FOLDED, _FOLDED_MAP = "$folded", "$foldedMap"
+_NUMBER = re.compile(r"0|[1-9][0-9]*")
 _LONG = 32
+_MOST_KINDS = 32
+"""Different values of an object of modules: there are as many ways to quantize one in a checkpoint, at most."""
 
 
 def fold(node: Any) -> Any:
-    """A JSON value with its long lists of module names in a shorter form. Raises ValueError where it has that form."""
+    """A JSON value with its long lists and objects of modules in a shorter form.
+
+    Raises ValueError where it has that form.
+    """
     if isinstance(node, dict):
-        if _FOLDED in node:
-            raise ValueError(f"it has the key {_FOLDED}, which no model has")
+        if own := next((key for key in (_FOLDED, _FOLDED_MAP) if key in node), None):
+            raise ValueError(f"it has the key {own}, which no model has")
+        if groups := _alike(node):
+            return {_FOLDED_MAP: [[fold(value), *_gridded(names)] for value, names in groups]}
         return {key: fold(value) for key, value in node.items()}
     if not isinstance(node, list):
         return node
     return _fold(node) if _are_names(node) else [fold(item) for item in node]
+
+
+def _alike(node: dict[str, Any]) -> list[tuple[Any, list[str]]]:
+    """The keys of a long object by their value; none where it is no object of modules."""
+    if not _are_names(list(node)) or not all(isinstance(value, dict) for value in node.values()):
+        return []
+    groups: dict[str, tuple[Any, list[str]]] = {}
+    for name, value in node.items():
+        groups.setdefault(json.dumps(value, sort_keys=True), (value, []))[1].append(name)
+    return [(value, sorted(names, key=_form)) for value, names in groups.values()] if len(groups) <= _MOST_KINDS else []
+
+
+def _gridded(names: list[str]) -> tuple[list[Any], list[Any]]:
+    """Sorted names as runs, and those that are each number with each other as grids: all experts of all layers."""
+    grids: list[Any] = []
+    others: list[str] = []
+    for pattern, group in groupby(names, key=lambda name: _form(name)[0]):
+        some = list(group)
+        values = [sorted(set(column)) for column in zip(*(_form(name)[1] for name in some), strict=True)]
+        if len(some) > 1 and prod(map(len, values)) == len(set(some)) == len(some):
+            grids.append([pattern, values])
+        else:
+            others += some
+    return _fold(others)[_FOLDED], grids
+
+
+def _form(name: str) -> tuple[str, list[int]]:
+    """The pattern of a name, and the numbers in it."""
+    return _NUMBER.sub("#", name), [int(number) for number in _NUMBER.findall(name)]
 
 
 def _are_names(items: list[Any]) -> bool:
@@ -36,7 +76,7 @@ def _fold(items: list[Any]) -> Any:
     """
     runs: list[tuple[str, list[list[int]]]] = []
     for item in items:
-        pattern, numbers = re.sub(r"0|[1-9][0-9]*", "#", item), [int(n) for n in re.findall(r"0|[1-9][0-9]*", item)]
+        pattern, numbers = _form(item)
         if not runs or runs[-1][0] != pattern:
             runs.append((pattern, []))
         runs[-1][1].append(numbers)
@@ -62,24 +102,52 @@ class Unfolding:
         """The value with all lists as they were. Raises OverLimitError, ValueError or TypeError for what is none."""
         if isinstance(node, dict):
             if _FOLDED in node:
-                return [name for run in node[_FOLDED] for name in self._run(*run)]
+                return self._runs(node[_FOLDED])
+            if _FOLDED_MAP in node:
+                return self._map(node[_FOLDED_MAP])
             return {key: self.unfold(value) for key, value in node.items()}
         if isinstance(node, list):
             return [self.unfold(item) if isinstance(item, dict | list) else item for item in node]
         return node
+
+    def _map(self, groups: list[Any]) -> dict[str, Any]:
+        """All modules of a group share one value: nobody changes it."""
+        found: dict[str, Any] = {}
+        for value, runs, grids in groups:
+            names = [*self._runs(runs), *(name for grid in grids for name in self._grid(*grid))]
+            found.update(dict.fromkeys(names, self.unfold(value)))
+        return found
+
+    def _grid(self, pattern: str, values: list[list[int]]) -> list[str]:
+        if pattern.count("#") != len(values) or not all(type(one) is int for column in values for one in column):
+            raise ValueError("a grid of names does not add up")
+        self._count(prod(map(len, values)), pattern)
+        form = _form_of(pattern)
+        return [form % row for row in product(*values)]
+
+    def _runs(self, runs: list[Any]) -> list[str]:
+        return [name for run in runs for name in self._run(*run)]
 
     def _run(self, pattern: str, count: int, steps: list[list[int]]) -> list[str]:
         if count < 0 or pattern.count("#") != len(steps) or any(len(column) != count for column in steps):
             raise ValueError("a list of names does not add up")
         if not all(type(step) is int for column in steps for step in column):
             raise TypeError("a step is no whole number")
-        self.names += count
-        self.characters += count * len(pattern)
+        self._count(count, pattern)
+        if not steps:
+            return [pattern] * count
+        form = _form_of(pattern)
+        return [form % row for row in zip(*map(accumulate, steps), strict=True)]
+
+    def _count(self, names: int, pattern: str) -> None:
+        self.names += names
+        self.characters += names * len(pattern)
         if self.names > NAMES or self.characters > NAMES_CHARACTERS:
             raise OverLimitError(
                 f"its lists have more than {NAMES:,} names, or more than {NAMES_CHARACTERS:,} characters in them"
             )
-        if not steps:
-            return [pattern] * count
-        form = pattern.replace("%", "%%").replace("#", "%d")
-        return [form % row for row in zip(*map(accumulate, steps), strict=True)]
+
+
+def _form_of(pattern: str) -> str:
+    """The pattern for Python's own formatting."""
+    return pattern.replace("%", "%%").replace("#", "%d")

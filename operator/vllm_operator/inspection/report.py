@@ -74,10 +74,13 @@ class Facts:
         return part if isinstance(part, dict) else {}
 
 
+_OF_MODULES = ("quantized_layers", "exclude_modules")
+
+
 def encode(facts: Facts) -> str:
     """The message for a model that was read. Raises InspectionError where the config is larger than any is."""
     try:
-        folded = fold({"config": _without_noise(facts.config), "quantization": facts.quantization})
+        folded = fold({"config": _without_noise(facts.config), "quantization": _beside(facts)})
     except ValueError as error:
         raise InspectionError(Reason.UNREADABLE, f"config.json is none of a model: {error}") from error
     plain = json.dumps(folded, separators=(",", ":")).encode()
@@ -170,6 +173,16 @@ def _told(said: Mapping[str, Any]) -> InspectionError:
     if ConditionType.FITS not in reason.types:
         raise ValueError(f"no inspection ends with {reason}")
     return InspectionError(reason, limits.text_of(said["message"], limits.ERROR_CHARACTERS))
+
+
+def _beside(facts: Facts) -> dict[str, Any] | None:
+    """What hf_quant_config.json says, without the modules where config.json, which wins, says of them as well."""
+    said = facts.quantization
+    if not said or not facts.config.get("quantization_config"):
+        return said
+    inner = said.get("quantization")
+    kept = {key: value for key, value in inner.items() if key not in _OF_MODULES} if isinstance(inner, dict) else inner
+    return {**said, "quantization": kept} if "quantization" in said else said
 
 
 def _without_noise(config: dict[str, Any]) -> dict[str, Any]:

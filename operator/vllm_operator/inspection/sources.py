@@ -7,22 +7,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from httpx2 import HTTPError
 from huggingface_hub import HfApi, hf_hub_download
-from huggingface_hub.errors import (
-    DisabledRepoError,
-    EntryNotFoundError,
-    GatedRepoError,
-    HfHubHTTPError,
-    LocalEntryNotFoundError,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-    SafetensorsParsingError,
-)
+from huggingface_hub.errors import EntryNotFoundError
 
 from ..api import limits
 from ..api.limits import OverLimitError
 from ..api.reasons import Reason
+from .hub_errors import hub_trouble
+from .mistral import PARAMS, config_of
 from .report import Facts, InspectionError
 from .weights import INDEXES, loaded
 
@@ -36,9 +28,11 @@ _HEADERS_AT_ONCE = 8
 def read_folder(folder: Path) -> Facts:
     """Facts from a folder. Raises InspectionError."""
     if not folder.is_dir():
-        message = f"the claim has no folder {folder.name}: check the path in model.uri"
+        message = f"there is no folder {folder.name} in the volume: check the path in model.uri, or model.imagePath"
         raise InspectionError(Reason.MODEL_NOT_FOUND, message)
     config = _file(folder / "config.json")
+    if config is None and (params := _file(folder / PARAMS)):
+        config = config_of(params)
     if config is None:
         # Which files there are is not told: the claim may be another application's.
         raise InspectionError(Reason.NO_CONFIG, "the folder has no config.json: name the folder of the model")
@@ -127,46 +121,24 @@ def data_bytes(header: str) -> int:
 
 def read_hub(repository: str, revision: str | None, token: str | None) -> Facts:
     """Facts from the hub, at the endpoint that HF_ENDPOINT names. Raises InspectionError."""
-    where = f"hf://{repository}" + (f" at {revision}" if revision else "")
-    try:
+    with hub_trouble(repository, revision, token):
         return _read_hub(repository, revision, token)
-    except GatedRepoError as error:
-        what = "the token's account has no access to it" if token else "model.tokenSecretRef is not set"
-        message = f"{where} is gated and {what}: accept its terms on the hub, and name a Secret with a token"
-        raise InspectionError(Reason.MODEL_GATED, message) from error
-    except DisabledRepoError as error:
-        raise InspectionError(Reason.MODEL_NOT_FOUND, f"the hub has disabled {where}") from error
-    except RevisionNotFoundError as error:
-        message = f"hf://{repository} has no revision {revision}: check model.revision"
-        raise InspectionError(Reason.REVISION_NOT_FOUND, message) from error
-    except RepositoryNotFoundError as error:
-        secret = "the token may not read it" if token else "it is private and model.tokenSecretRef is not set"
-        message = f"there is no model {where}, or {secret}: check model.uri"
-        raise InspectionError(Reason.MODEL_NOT_FOUND, message) from error
-    except LocalEntryNotFoundError as error:  # the library's word for a connection that broke off
-        raise _unreachable(error) from error
-    except EntryNotFoundError as error:
-        message = f"{where} has no config.json: it is no model in the format of transformers"
-        raise InspectionError(Reason.NO_CONFIG, message) from error
-    except HfHubHTTPError as error:
-        raise _http_trouble(where, error.response.status_code) from error
-    except SafetensorsParsingError as error:
-        raise InspectionError(Reason.UNREADABLE, f"{where}: {error}") from error
-    except (HTTPError, OSError) as error:
-        raise _unreachable(error) from error
 
 
 def _read_hub(repository: str, revision: str | None, token: str | None) -> Facts:
     api = HfApi(token=token or False)  # False: not that of this machine's user
     info = api.model_info(repository, revision=revision, timeout=TIMEOUT_SECONDS)
     commit, names = info.sha, [file.rfilename for file in (info.siblings or ())[: limits.FILES]]
-    config = _hub_file(repository, "config.json", commit, token)
+    if "config.json" not in names and PARAMS in names:
+        config = config_of(hub_file(repository, PARAMS, commit, token))
+    else:
+        config = hub_file(repository, "config.json", commit, token)
     try:
-        quantization = _hub_file(repository, "hf_quant_config.json", commit, token)
+        quantization = hub_file(repository, "hf_quant_config.json", commit, token)
     except EntryNotFoundError:
         quantization = None
-    template = _has_chat_template(names, lambda: _hub_file(repository, _TOKENIZER_CONFIG, commit, token))
-    files = loaded(names, lambda name: _hub_file(repository, name, commit, token))
+    template = _has_chat_template(names, lambda: hub_file(repository, _TOKENIZER_CONFIG, commit, token))
+    files = loaded(names, lambda name: hub_file(repository, name, commit, token))
     if not files:
         return Facts(config, quantization, None, commit, template)
 
@@ -181,27 +153,9 @@ def _read_hub(repository: str, revision: str | None, token: str | None) -> Facts
     return Facts(config, quantization, size, commit, template)
 
 
-def _hub_file(repository: str, name: str, commit: str | None, token: str | None) -> dict[str, Any]:
+def hub_file(repository: str, name: str, commit: str | None, token: str | None) -> dict[str, Any]:
     with TemporaryDirectory() as folder:
         path = hf_hub_download(
             repository, name, revision=commit, token=token or False, local_dir=folder, etag_timeout=TIMEOUT_SECONDS
         )
         return _parsed(Path(path))
-
-
-def _unreachable(error: Exception) -> InspectionError:
-    message = f"the hub cannot be reached ({type(error).__name__}): check the network, the proxy and hubEndpoint"
-    return InspectionError(Reason.HUB_UNREACHABLE, message)
-
-
-def _http_trouble(where: str, status: int) -> InspectionError:
-    match status:
-        case 401 | 403:
-            message = f"the hub refuses the token ({status}) for {where}: put a valid one into model.tokenSecretRef"
-            return InspectionError(Reason.HUB_TOKEN_REFUSED, message)
-        case 429:
-            message = "the hub limits the rate of requests (429): it is tried again; a token raises the limit"
-            return InspectionError(Reason.HUB_RATE_LIMITED, message)
-        case _:
-            message = f"the hub answered {status} for {where}: it is tried again"
-            return InspectionError(Reason.HUB_UNREACHABLE, message)

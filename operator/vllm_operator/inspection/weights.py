@@ -38,3 +38,35 @@ def loaded(names: Iterable[str], index_of: Callable[[str], dict[str, Any]]) -> l
         message = f"{index} names files that are not there, and vLLM would not start: {text}: copy the model again"
         raise InspectionError(Reason.UNREADABLE, message)
     return [name for name in files if name in listed]
+
+
+_WEIGHTS = (
+    ".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".gguf", ".ggml", ".onnx", ".onnx_data", ".h5", ".msgpack", ".ot",
+    ".tflite", ".npz", ".pkl", ".nemo", ".mlmodel", ".llamafile", ".tar", ".zip", ".gz", ".mp4", ".mov", ".wav",
+)  # fmt: skip
+_ORIGINAL = "original/"
+
+
+def fetched(names: Iterable[str], index_of: Callable[[str], dict[str, Any]], load_format: str | None) -> list[str]:
+    """Files that a pod of vLLM would download for a load format (None: vLLM's default): weights, and all small ones.
+
+    `index_of` reads an index. Source: `download_weights_from_hf` of weight_utils.py, vLLM 0.32. What it does not name,
+    vLLM fetches itself, so a file too few costs time and nothing else.
+    """
+    there = sorted(set(names))
+    small = [name for name in there if not name.lower().endswith(_WEIGHTS) and not name.startswith(_ORIGINAL)]
+    return [*small, *_weights(there, index_of, load_format)]
+
+
+def _weights(there: list[str], index_of: Callable[[str], dict[str, Any]], load_format: str | None) -> list[str]:
+    kept = [name for name in there if not name.startswith(_ORIGINAL)]
+    mistral = matching(kept, _MISTRAL) if load_format in (None, "auto", "mistral") else []
+    if mistral:
+        return mistral
+    if found := matching(kept, "*.safetensors"):
+        if INDEX not in there:
+            return found
+        by_tensor = index_of(INDEX).get("weight_map")
+        listed = set(map(str, by_tensor.values())) if isinstance(by_tensor, dict) else set()
+        return [name for name in found if name in listed] or found
+    return matching(kept, "*.bin") or matching(kept, "*.pt")

@@ -161,7 +161,10 @@ def _targets(service: InferenceService, spec: Autoscaling) -> Iterator[_Target]:
     )
     for name, metric, thousandths in gauges:
         if thousandths:
-            yield _Target(name, metric, f"sum({metric}{{{labels}}})", thousandths)
+            series = f"{metric}{{{labels}}}"
+            # A share: of several engines in a pod, the fullest counts.
+            summed = f"max by (pod) ({series})" if name == "kv-cache" else series
+            yield _Target(name, metric, f"sum({summed})", thousandths)
     if milliseconds := wanted.time_to_first_token_milliseconds:
         metric = "vllm:time_to_first_token_seconds"
         per_pod = f"sum by (le, pod) (rate({metric}_bucket{{{labels}}}[2m]))"

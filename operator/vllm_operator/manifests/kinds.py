@@ -15,6 +15,7 @@ from .autoscaling import Scaling, horizontal_pod_autoscaler, scaled_object
 from .availability import disruption_budget
 from .claim import cache_claim
 from .deployment import deployment
+from .devices import claim_template
 from .metadata import Manifest
 from .monitoring import service_monitor
 from .network import network_policy, selects_by_uid, service
@@ -25,6 +26,7 @@ class Pruned(Enum):
 
     FIRST = "before anything is applied"
     LAST = "after all else is applied"
+    WITH_OLD_PODS = "after all else, once no pod of an earlier rendering is left: one that is made again needs it"
     BY_NUMBER = "when there are newer ones enough"
     NEVER = "while the service is there it is desired, so there is no right to delete it"
 
@@ -137,6 +139,14 @@ CHILD_KINDS = (
         plural="services",
         build=_service,
         pruned=Pruned.NEVER,
+    ),
+    ChildKind(
+        kind="ResourceClaimTemplate",
+        api_version="resource.k8s.io/v1",
+        plural="resourceclaimtemplates",
+        build=_with_template(claim_template),
+        pruned=Pruned.WITH_OLD_PODS,
+        optional=True,
     ),
     ChildKind(
         kind="Deployment",

@@ -20,6 +20,8 @@ SERVICE_UID_LABEL = f"{GROUP}/service-uid"
 CLASS_LABEL = f"{GROUP}/serving-class"
 # On the inspect Job, its pod and what is kept of what it said: what was inspected. The Service selects none of them.
 INSPECTION_LABEL = f"{GROUP}/inspection"
+# On the download Job and its pod: what is fetched. The Service selects none of them.
+DOWNLOAD_LABEL = f"{GROUP}/download"
 # On the Jobs of a batch and their pods: its name, and which of its steps they are. No Service selects them.
 BATCH_LABEL, STEP_LABEL = f"{GROUP}/batch", f"{GROUP}/batch-step"
 # Kueue's: which queue a Job waits in. See https://kueue.sigs.k8s.io/docs/tasks/run/jobs/
@@ -29,7 +31,37 @@ JOB_UID_LABEL = "kueue.x-k8s.io/job-uid"
 # On every metric of a service's pods: the name of the service.
 SERVICE_LABEL = "inferenceservice"
 # On nodes: which product their GPUs are, by the resource that pods ask for.
-PRODUCT_LABELS = {"nvidia.com/gpu": "nvidia.com/gpu.product", "amd.com/gpu": "amd.com/gpu.product-name"}
+_PRODUCT_LABELS = {
+    "nvidia.com/gpu": "nvidia.com/gpu.product",
+    "nvidia.com/gpu.shared": "nvidia.com/gpu.product",
+    "amd.com/gpu": "amd.com/gpu.product-name",
+}
+_MIG = "nvidia.com/mig-"
+
+
+def is_slice(resource: str) -> bool:
+    """Whether a resource is slices of GPUs, which MIG has made."""
+    return resource.startswith(_MIG)
+
+
+def is_gpu(resource: str) -> bool:
+    """Whether a resource is GPUs, or slices of them, that services can ask for."""
+    return resource in _PRODUCT_LABELS or is_slice(resource)
+
+
+def product_label(resource: str) -> str:
+    """The label of nodes that tells the product of their devices; empty where there is none.
+
+    GPU feature discovery has labels of their own for MIG slices of several sizes (strategy `mixed`).
+    """
+    return f"{resource}.product" if is_slice(resource) else _PRODUCT_LABELS.get(resource, "")
+
+
+def device_taints(resource: str) -> list[str]:
+    """Keys of taints that keep all pods off nodes with the devices, but those that ask for them."""
+    whole = "nvidia.com/gpu" if resource.startswith("nvidia.com/") else resource
+    return list(dict.fromkeys([whole, resource])) if is_gpu(resource) else []
+
 
 # vLLM's container in a pod, and its port.
 CONTAINER = "vllm"

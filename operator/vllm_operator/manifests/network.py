@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from ..api.resource import InferenceService
-from ..vllm.argv import PORT
+from ..vllm.argv import PORT, engines, event_ports
 from .metadata import Manifest, identity, metadata
 from .names import INSTANCE_LABEL, PORT_NAME, SERVICE_UID_LABEL
 
@@ -51,12 +51,17 @@ _NOBODY = {
 
 
 def network_policy(owner: InferenceService) -> Manifest | None:
-    """The NetworkPolicy of the pods' port, when the spec asks for one."""
+    """The NetworkPolicy of the pods' ports, when the spec asks for one."""
     policy = owner.spec.network_policy
     if not policy:
         return None
     peers = [peer.to_manifest() for peer in policy.allow_from] or [_NOBODY]
-    rule = {"from": peers, "ports": [{"port": PORT, "protocol": "TCP"}]}
+    last = engines(owner.spec) - 1
+    of_events = [
+        {"port": first, "protocol": "TCP", **({"endPort": first + last} if last else {})}
+        for first in event_ports(owner.spec).values()
+    ]
+    rule = {"from": peers, "ports": [{"port": PORT, "protocol": "TCP"}, *of_events]}
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",

@@ -11,21 +11,25 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..api import GROUP
-from ..api.base import bytes_of, gibibytes
+from ..api.base import KeyRef, bytes_of, gibibytes
 from ..api.pod import PodSettings
 from ..api.resource import InferenceService
 from ..api.spec import InferenceServiceSpec
 from ..settings import Settings
 from ..vllm import middleware
-from ..vllm.argv import PORT, argv, drain_timeout_seconds, ranks
-from ..vllm.environment import configuration, environment, media_hosts
-from ..vllm.paths import CA_PATH, CACHE_DIR, HOME_DIR, MIDDLEWARE_PATH, MODELS_DIR, TEMPLATE_PATH, claims
+from ..vllm.argv import PORT, argv, devices_of, drain_timeout_seconds, engines, event_ports, ranks
+from ..vllm.environment import POD_VARIABLES, configuration, environment, media_hosts
+from ..vllm.paths import CA_PATH, CACHE_DIR, HOME_DIR, MIDDLEWARE_PATH, MODELS_DIR, TEMPLATE_PATH, claims, model_image
+from .affinity import node_affinity
 from .amounts import STARTUP_TIMEOUT_SECONDS, GiB, memory_beside_bytes, memory_limit_bytes, shared_memory_bytes
+from .devices import CLAIM, REQUEST_ANNOTATION, device_request, pod_claims
 from .hardening import VERSION, VERSION_ANNOTATION
+from .image_volume import IMAGE_MOUNT, image_volume
 from .literal import literal, literal_values
 from .metadata import Manifest, compact, identity, labels
-from .names import CLASS_LABEL, CONTAINER, PORT_NAME, PRODUCT_LABELS, REVISION_LABEL, SERVICE_UID_LABEL
-from .security import container_security, pod_security
+from .names import CLASS_LABEL, CONTAINER, PORT_NAME, REVISION_LABEL, SERVICE_UID_LABEL
+from .placement import node_selector, tolerations
+from .security import FOR_RDMA, container_security, pod_security
 
 # Rolls the pods even where a fresh rendering comes out the same.
 RESTARTED_ANNOTATION = f"{GROUP}/restarted-at"
@@ -74,7 +78,8 @@ def pod_template(service: InferenceService, settings: Settings, rendering: Rende
             "automountServiceAccountToken": False,
             # The preStop hook (vllm/middleware.py) pauses, then drains.
             "terminationGracePeriodSeconds": int(middleware.PAUSE_SECONDS) + drain_timeout_seconds(spec) + STOP_SECONDS,
-            "securityContext": pod_security(pod.fs_group),
+            "securityContext": pod_security(pod.fs_group, settings.pod_security, spec.accelerator.resource),
+            "resourceClaims": pod_claims(service),
             **_scheduling(service, pod, rendering),
         },
     }
@@ -89,8 +94,10 @@ def middleware_source() -> str:
 
 def _annotations(spec: InferenceServiceSpec, pod: PodSettings) -> dict[str, str]:
     restarted = {RESTARTED_ANNOTATION: spec.rollout.restarted_at} if spec.rollout and spec.rollout.restarted_at else {}
+    request = device_request(spec)
     ours = {VERSION_ANNOTATION: str(VERSION), MIDDLEWARE_ANNOTATION: middleware_source()}
-    return {**(pod.annotations or {}), **restarted, **ours}
+    claimed = {REQUEST_ANNOTATION: request} if request else {}
+    return {**(pod.annotations or {}), **restarted, **ours, **claimed}
 
 
 def _container(service: InferenceService, settings: Settings, rendering: Rendering) -> Manifest:
@@ -104,9 +111,9 @@ def _container(service: InferenceService, settings: Settings, rendering: Renderi
         "image": spec.image or settings.default_image(spec.accelerator.resource),
         "imagePullPolicy": "IfNotPresent",
         "command": ["vllm", "serve"],
-        "args": [literal(argument) for argument in argv(spec, service.name, rendering.commit, media_hosts(settings))],
+        "args": [_argument(argument) for argument in argv(spec, service.name, rendering.commit, media_hosts(settings))],
         "env": literal_values(environment(spec, settings)),
-        "ports": [{"name": PORT_NAME, "containerPort": PORT, "protocol": "TCP"}],
+        "ports": _ports(spec),
         "resources": _resources(spec),
         "volumeMounts": _mounts(service, settings),
         # vLLM listens only once its engine is ready, so the start-up probe is exact.
@@ -128,8 +135,25 @@ def _container(service: InferenceService, settings: Settings, rendering: Renderi
         "lifecycle": {"preStop": {"exec": {"command": drain}}},
         # A failed container's last lines then stand in its status, where the diagnosis finds them.
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "securityContext": container_security(),
+        "securityContext": container_security(FOR_RDMA if spec.accelerator.rdma else ()),
     }
+
+
+def _argument(argument: str) -> str:
+    """As it must stand in `args`. The topic of KV cache events alone may refer to variables: the pod's own."""
+    text = literal(argument)
+    for name in POD_VARIABLES if argument.startswith("--kv-events-config=") else ():
+        text = text.replace(f"$$({name})", f"$({name})")
+    return text
+
+
+def _ports(spec: InferenceServiceSpec) -> list[Manifest]:
+    of_events = [
+        (f"{name}-{engine}" if engine else name, first + engine)
+        for name, first in event_ports(spec).items()
+        for engine in range(engines(spec))
+    ]
+    return [{"name": name, "containerPort": port, "protocol": "TCP"} for name, port in [(PORT_NAME, PORT), *of_events]]
 
 
 def _get(path: str) -> Manifest:
@@ -146,16 +170,31 @@ def _resources(spec: InferenceServiceSpec) -> Manifest:
     # Without a request, Kubernetes takes the limit; so do we, before a default that could lie above it.
     cpu = (requests.cpu if requests else None) or cpu_limit or str(2 + count)
     memory = (requests.memory if requests else None) or memory_limit or gibibytes((8 + 4 * count) * GiB)
-    resource = spec.accelerator.resource
-    devices = {} if resource == "cpu" else {resource: str(count)}
+    devices = _devices(spec)
+    disk, disk_limit = (given.ephemeral_storage if given else None for given in (requests, limits))
     return {
-        "requests": {"cpu": cpu, "memory": gibibytes(bytes_of(memory) + memory_beside_bytes(spec)), **devices},
+        "claims": [{"name": CLAIM}] if spec.accelerator.device_class else None,
+        "requests": {
+            "cpu": cpu,
+            "memory": gibibytes(bytes_of(memory) + memory_beside_bytes(spec)),
+            "ephemeral-storage": disk,
+            **devices,
+        },
         "limits": {
             "cpu": cpu_limit,
             "memory": gibibytes(whole) if (whole := memory_limit_bytes(spec)) else None,
+            "ephemeral-storage": disk_limit,
             **devices,
         },
     }
+
+
+def _devices(spec: InferenceServiceSpec) -> dict[str, str]:
+    """What is asked for by number. Devices of a class are claimed (devices.py)."""
+    own, rdma = spec.accelerator, spec.accelerator.rdma
+    claimed = own.resource == "cpu" or own.device_class
+    devices = {} if claimed else {own.resource: str(devices_of(spec))}
+    return devices | ({rdma.resource: str(rdma.count)} if rdma else {})
 
 
 _MIDDLEWARE_FILE = {
@@ -182,12 +221,15 @@ def _volumes(service: InferenceService, settings: Settings) -> list[Manifest]:
     ]
     if sources := _configuration(spec):
         volumes.append({"name": "configuration", "projected": {"sources": sources}})
+    if keys := spec.api_key_secret_refs:
+        volumes.append({"name": "api-keys", "projected": {"sources": [_api_key(ref) for ref in keys]}})
     volumes.extend(
         {"name": _volume_name(spec, claim), "persistentVolumeClaim": {"claimName": claim, "readOnly": True}}
         for claim in claims(spec)
     )
-    if spec.chat_template:
-        ref = spec.chat_template.config_map_key_ref
+    if image := model_image(spec.model):
+        volumes.append(image_volume(image))
+    if spec.chat_template and (ref := spec.chat_template.config_map_key_ref):
         volumes.append(
             {
                 "name": "chat-template",
@@ -218,6 +260,12 @@ def _configuration(spec: InferenceServiceSpec) -> list[Manifest]:
     ]
 
 
+def _api_key(ref: KeyRef) -> Manifest:
+    """A key that clients may send, as Secret/key. Optional: one that is gone counts no more, and stops no pod."""
+    item = {"key": ref.key, "path": f"{ref.name}/{ref.key}"}
+    return {"secret": {"name": ref.name, "items": [item], "optional": True}}
+
+
 def _volume_name(spec: InferenceServiceSpec, claim: str) -> str:
     # A claim's name may be longer than a volume's, and may hold dots.
     return f"models-{claims(spec).index(claim)}"
@@ -234,45 +282,30 @@ def _mounts(service: InferenceService, settings: Settings) -> list[Manifest]:
     ]
     if configuration(spec):
         mounts.append({"name": "configuration", "mountPath": str(middleware.CONFIGURATION), "readOnly": True})
+    if spec.api_key_secret_refs:
+        mounts.append({"name": "api-keys", "mountPath": str(middleware.API_KEYS), "readOnly": True})
     mounts += [
         {"name": _volume_name(spec, claim), "mountPath": f"{MODELS_DIR}/{claim}", "readOnly": True}
         for claim in claims(spec)
     ]
-    if spec.chat_template:
+    if model_image(spec.model):
+        mounts.append(IMAGE_MOUNT)
+    if spec.chat_template and spec.chat_template.config_map_key_ref:
         mounts.append({"name": "chat-template", "mountPath": TEMPLATE_PATH.rsplit("/", 1)[0], "readOnly": True})
     if settings.ca_config_map:
         mounts.append({"name": "ca", "mountPath": CA_PATH.rsplit("/", 1)[0], "readOnly": True})
     return mounts
 
 
-def _affinity(spec: InferenceServiceSpec, pod: PodSettings, products: tuple[str, ...]) -> Manifest | None:
-    affinity = pod.affinity.to_manifest() if pod.affinity else None
-    if not products:
-        return affinity
-    key = PRODUCT_LABELS[spec.accelerator.resource]
-    pinned = {"key": key, "operator": "In", "values": list(products)}
-    required = "requiredDuringSchedulingIgnoredDuringExecution"
-    nodes = (affinity or {}).get("nodeAffinity", {})
-    # The terms are alternatives, so each has to name the products.
-    terms = [
-        {**term, "matchExpressions": [*term.get("matchExpressions", []), pinned]}
-        for term in nodes.get(required, {}).get("nodeSelectorTerms", [{}])
-    ]
-    return {**(affinity or {}), "nodeAffinity": {**nodes, required: {"nodeSelectorTerms": terms}}}
-
-
 def _scheduling(service: InferenceService, pod: PodSettings, rendering: Rendering) -> dict[str, Any]:
-    accelerator = service.spec.accelerator
-    product = {PRODUCT_LABELS[accelerator.resource]: accelerator.product} if accelerator.product else {}
-    selector = {**(pod.node_selector or {}), **product}
     spread = [
         {**constraint.to_manifest(), "labelSelector": {"matchLabels": identity(service)}}
         for constraint in pod.topology_spread_constraints or []
     ]
     return {
-        "nodeSelector": selector or None,
-        "tolerations": [toleration.to_manifest() for toleration in pod.tolerations] if pod.tolerations else None,
-        "affinity": _affinity(service.spec, pod, rendering.products),
+        "nodeSelector": node_selector(service.spec),
+        "tolerations": tolerations(service.spec),
+        "affinity": node_affinity(service.spec, pod, rendering.products),
         "topologySpreadConstraints": spread or None,
         "priorityClassName": pod.priority_class_name,
         "runtimeClassName": pod.runtime_class_name,

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ..api import GROUP
+from .names import is_gpu
 
 _OURS = ("app.kubernetes.io/", f"{GROUP}/")
 _REMOTE_CODE = "--trust-remote-code"
@@ -27,6 +28,13 @@ class Privileges(NamedTuple):
     priority_class: str | None
     runtime_class: str | None
     service_account: str | None
+    groups: tuple[int, ...]
+    """Groups beside the pod's own."""
+    capabilities: tuple[str, ...]
+    devices: tuple[str, ...]
+    """Extended resources beside GPUs."""
+    model_images: tuple[str, ...] = ()
+    """Images that are mounted as volumes."""
 
     def digest(self) -> str:
         """Short hash: what asks for the same has the same."""
@@ -37,6 +45,7 @@ def privileges(template: Mapping[str, Any]) -> Privileges:
     """What a pod template asks for. Raises KeyError, IndexError, TypeError or AttributeError for what is none."""
     meta, spec = template["metadata"], template["spec"]
     container = spec["containers"][0]
+    limits = (container.get("resources") or {}).get("limits") or {}
     return Privileges(
         image=container["image"],
         remote_code=any(str(argument).startswith(_REMOTE_CODE) for argument in container.get("args") or ()),
@@ -46,6 +55,10 @@ def privileges(template: Mapping[str, Any]) -> Privileges:
         priority_class=spec.get("priorityClassName"),
         runtime_class=spec.get("runtimeClassName"),
         service_account=spec.get("serviceAccountName"),
+        model_images=tuple(str(one["image"]["reference"]) for one in spec.get("volumes") or () if "image" in one),
+        groups=tuple(sorted((spec.get("securityContext") or {}).get("supplementalGroups") or ())),
+        capabilities=tuple((container.get("securityContext") or {}).get("capabilities", {}).get("add") or ()),
+        devices=tuple(sorted(name for name in limits if "/" in name and not is_gpu(name))),
     )
 
 

@@ -30,6 +30,20 @@ class Gpu:
     vendor: str = "nvidia"
     doubt: str = ""
     """What is not known of the total, as a clause; "" where it is known."""
+    share: float = 1.0
+    """What a pod's devices are of the GPU: less than 1 where pods share it; 0: nothing tells by how many."""
+    is_slice: bool = False
+    """Whether it is a slice with memory of its own (MIG)."""
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether a device is less than a GPU."""
+        return self.is_slice or self.share < 1
+
+    @property
+    def own_bytes(self) -> int:
+        """What of the total is for one pod."""
+        return int(self.total_bytes * min(1.0, self.share))
 
     @property
     def of_servers(self) -> bool:
@@ -127,12 +141,15 @@ def cpu(memory_bytes: int) -> Gpu:
     return Gpu("CPU", memory_bytes, (0, 0), vendor="cpu")
 
 
-def of_label(product: str, label_mib: int, capability: tuple[int, int]) -> Gpu:
-    """A GPU that the catalogue lacks, from its node's labels: nvidia-smi's total, less what a program may not get."""
+def of_label(product: str, label_mib: int, capability: tuple[int, int], *, is_slice: bool = False) -> Gpu:
+    """A GPU, or a slice of one, that the catalogue lacks, from its nodes' labels.
+
+    These have nvidia-smi's total; the plan takes off what a program may not get of it.
+    """
     label = label_mib * MIB
     total = label - min(int(label * _LABEL_LOSS), _LABEL_LOSS_BYTES)
     doubt = f"the memory of {product} is taken from its nodes' label"
-    return Gpu(product, total, capability, 0.01, (product,), doubt=doubt)
+    return Gpu(product, total, capability, 0.01, (product,), doubt=doubt, is_slice=is_slice)
 
 
 def _plain(name: str) -> str:

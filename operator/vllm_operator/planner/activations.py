@@ -144,6 +144,8 @@ def _layer_bytes(whole: Pass, layer: Layer, workspace: int) -> int:
     if layer.experts:
         feed = workspace + passing_bytes(whole) + residual + whole.hidden + tokens * 3 * shared * size // split
         feed += whole.hidden if shared else 0
+        engines = whole.engine.ranks.data
+        feed += 2 * engines * whole.hidden if engines > 1 else 0  # to and from the experts, all engines' batches
     return feed
 
 
@@ -213,9 +215,9 @@ def experts_bytes(whole: Pass) -> int:
     if experts is None or whole.scheme.method == "mxfp4":
         return 0
     ranks = whole.engine.ranks
-    width = experts.intermediate // (1 if ranks.experts else ranks.tensor)
+    width = experts.intermediate // (1 if ranks.experts else ranks.sharing_experts)
     wide = width * (experts.matrices - 1)
-    rows = whole.tokens * experts.per_token * whole.size
+    rows = whole.tokens * ranks.data * experts.per_token * whole.size  # of all engines' batches
     return rows * (max(width, experts.hidden) + max(wide, experts.hidden))
 
 
@@ -224,8 +226,9 @@ def passing_bytes(whole: Pass) -> int:
     experts = whole.model.experts
     if experts is None or whole.scheme.method != "mxfp4":
         return 0
-    width = experts.intermediate // whole.engine.ranks.tensor
-    return whole.tokens * experts.per_token * whole.size * (width + experts.hidden)
+    ranks = whole.engine.ranks
+    width = experts.intermediate // ranks.sharing_experts
+    return whole.tokens * ranks.data * experts.per_token * whole.size * (width + experts.hidden)
 
 
 def fused_tokens(whole: Pass) -> int:

@@ -14,6 +14,7 @@ from .effective import engine_of
 from .plan import Plan, plan
 from .quantization import method_of
 from .shapes import ModelShape
+from .slices import is_mig
 from .survey import GPUS_PER_NODE, PerNode, Shape, known, sizes_of, survey
 
 FEWEST_TOKENS = 2048
@@ -213,6 +214,8 @@ def _others(case: _Case, catalogue: Iterable[Gpu]) -> list[Gpu]:
 def _taken(case: _Case, shape: Shape) -> Alternative:
     """That so many of another GPU are taken."""
     patch: dict[str, Any] = {"accelerator": {"product": shape.plan.gpu.products[0]}}
+    if is_mig(case.spec.accelerator.resource) and not shape.plan.gpu.is_slice:
+        patch["accelerator"]["resource"] = "nvidia.com/gpu"
     if shape.tensor != case.spec.tensor_size:
         patch["tensorParallelSize"] = shape.tensor
     return Alternative(_change(patch), patch, shape.plan, Loss.NONE)

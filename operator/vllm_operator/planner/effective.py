@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ..api import InferenceServiceSpec
 from ..api.base import bytes_of
+from ..api.tuning import Compilation, Tuning
 from .accelerators import GIB, Gpu
 from .quantization import kv_dtype_of
 from .shapes import Cached, ModelShape
@@ -53,6 +54,8 @@ class EngineSettings:
     utilization: float
     kv_cache_bytes: int | None
     """Size of the KV cache on each GPU, where the user sets it."""
+    offloaded_bytes: int
+    """Weights of each GPU's share that the host's memory is to hold."""
     kv_dtype: str
     block_size: int
     prefix_caching: bool
@@ -63,6 +66,10 @@ class EngineSettings:
     lora: LoraSettings | None
     speculative_tokens: int
     speculative_method: str | None
+    draft_ranks: int | None
+    """GPUs that a draft model is split over, where the user says so."""
+    draft_logits: bool
+    """Whether a draft model's logits are kept for each token that it guesses."""
     second_runner: bool
     """Whether vLLM uses its second model runner."""
     on_cpu: bool
@@ -71,7 +78,9 @@ class EngineSettings:
     capability: tuple[int, int]
     """CUDA's compute capability; (0, 0) where there is none, or it is not known."""
     most_graph_tokens: int | None = None
-    """The largest batch that graphs are captured for, where the user sets it."""
+    """The largest batch that graphs are captured for, where the user sets it; 0: there are none."""
+    tuned: str = ""
+    """Fields of the spec by which vLLM takes other memory than what was measured; "" for none."""
 
     @property
     def release(self) -> Release:
@@ -93,7 +102,9 @@ class EngineSettings:
 
 def engine_of(spec: InferenceServiceSpec, model: ModelShape, gpu: Gpu) -> EngineSettings:
     """The settings for a service of this model on this GPU."""
-    ranks = Ranks(spec.tensor_size, spec.pipeline_parallel_size or 1, bool(spec.expert_parallel))
+    ranks = Ranks(
+        spec.tensor_size, spec.pipeline_parallel_size or 1, bool(spec.expert_parallel), spec.data_parallel_size or 1
+    )
     on_cpu = spec.accelerator.resource == "cpu"
     length = spec.max_model_len if isinstance(spec.max_model_len, int) else model.longest
     seqs, tokens = _batch(spec, gpu, length, ranks, on_cpu=on_cpu)
@@ -110,6 +121,7 @@ def engine_of(spec: InferenceServiceSpec, model: ModelShape, gpu: Gpu) -> Engine
         max_num_batched_tokens=tokens,
         utilization=(percent or UTILIZATION_PERCENT) / 100,
         kv_cache_bytes=bytes_of(cache.memory_per_gpu) if cache and cache.memory_per_gpu else None,
+        offloaded_bytes=bytes_of(spec.weights_cpu_offload_per_gpu) if spec.weights_cpu_offload_per_gpu else 0,
         kv_dtype=kv_dtype_of(model) if kv_dtype == "auto" else kv_dtype,
         block_size=(cache.block_size if cache else None) or (CPU_BLOCK_SIZE if on_cpu else BLOCK_SIZE),
         prefix_caching=not model.pooling and (cache is None or cache.prefix_caching is not False),
@@ -119,12 +131,31 @@ def engine_of(spec: InferenceServiceSpec, model: ModelShape, gpu: Gpu) -> Engine
         lora=LoraSettings(lora.max_rank or DEFAULT_LORA_RANK, _extra(spec, "max-loras") or 1) if lora else None,
         speculative_tokens=spec.speculative.num_speculative_tokens if spec.speculative else 0,
         speculative_method=spec.speculative.method if spec.speculative else None,
+        draft_ranks=spec.speculative.draft_tensor_parallel_size if spec.speculative else None,
+        draft_logits=bool(spec.speculative and spec.speculative.draft_sample_method == "probabilistic"),
         second_runner=_second_runner(model, spec, planned.release),
         on_cpu=on_cpu,
         planned=planned,
         capability=gpu.capability,
-        most_graph_tokens=_extra(spec, "max-cudagraph-capture-size"),
+        most_graph_tokens=_most_graph_tokens(spec),
+        tuned=_tuned(spec),
     )
+
+
+def _most_graph_tokens(spec: InferenceServiceSpec) -> int | None:
+    """Tokens of the largest batch with a graph, where the user says so; 0: there are no graphs."""
+    compilation = (spec.tuning.compilation if spec.tuning else None) or Compilation()
+    sizes, most = compilation.cudagraph_capture_sizes, compilation.max_cudagraph_capture_size
+    if compilation.cudagraph_mode == "NONE":
+        return 0
+    return max(sizes) if sizes else _extra(spec, "max-cudagraph-capture-size") if most is None else most
+
+
+def _tuned(spec: InferenceServiceSpec) -> str:
+    """The fields by which vLLM takes other memory than what was measured."""
+    tuning = spec.tuning or Tuning()
+    named = {"tuning.compilation": tuning.compilation, "tuning.attention": tuning.attention}
+    return " and ".join(name for name, value in named.items() if value)
 
 
 def _extra(spec: InferenceServiceSpec, name: str) -> int | None:
@@ -144,7 +175,7 @@ def _own_dtype(model: ModelShape, gpu: Gpu) -> str:
 def _batch(spec: InferenceServiceSpec, gpu: Gpu, length: int, ranks: Ranks, *, on_cpu: bool) -> tuple[int, int]:
     """Sequences and tokens of a batch: vLLM's defaults grow with the GPU's memory."""
     if on_cpu:
-        seqs, tokens = 128 * ranks.gpus, 2048 * ranks.gpus
+        seqs, tokens = 128 * ranks.engine_gpus, 2048 * ranks.engine_gpus
     elif gpu.total_bytes >= 160 * GIB:
         seqs, tokens = 1024, 16384
     elif gpu.total_bytes >= 70 * GIB and "a100" not in gpu.name.lower():

@@ -40,7 +40,7 @@ def graph_sizes(engine: EngineSettings, model: ModelShape) -> list[int]:
 
 def graph_bytes(whole: Pass) -> int:
     """The estimate of one rank."""
-    if whole.engine.eager:
+    if whole.engine.eager or whole.engine.most_graph_tokens == 0:
         return 0
     if not whole.engine.second_runner:
         return _first_runner_bytes(whole)

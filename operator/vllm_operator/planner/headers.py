@@ -10,7 +10,7 @@ from .effective import EngineSettings
 from .quantization import Scheme, scheme_of
 from .schemes import DTYPE_BYTES
 from .shapes import ModelShape
-from .weights import Ranks, Storage, Weights, rank_weights
+from .weights import Ranks, Storage, Weights, offloadable_bytes, rank_weights
 
 FEWER, MORE = 0.97, 1.1
 """A checkpoint may lack what vLLM pads, and have what it does not load: layers to draft with, a table of positions."""
@@ -38,7 +38,15 @@ class Weighed:
 
 
 def weighed(model: ModelShape, engine: EngineSettings, storage: Storage, stage: int) -> Weighed:
-    """The weights of a rank of a pipeline stage, by what is known of them."""
+    """The weights of a rank of a pipeline stage, by what is known of them, less those that the host's memory holds."""
+    found = _known(model, engine, storage, stage)
+    if not engine.offloaded_bytes:
+        return found
+    most = offloadable_bytes(model, storage, engine.ranks, stage, found.weights.parameters)
+    return replace(found, weights=replace(found.weights, offloaded=min(engine.offloaded_bytes, most)))
+
+
+def _known(model: ModelShape, engine: EngineSettings, storage: Storage, stage: int) -> Weighed:
     reckoned = rank_weights(model, storage, engine.ranks, stage)
     if model.header_bytes is None:
         return Weighed(reckoned, 0, model.approximate, sure=not model.approximate)
@@ -55,8 +63,8 @@ def _by_bytes(model: ModelShape, engine: EngineSettings, storage: Storage, recko
         held /= 2
     if engine.quantization and not model.quantization:
         held, share = held * storage.scheme.bits / (8 * DTYPE_BYTES[model.dtype]), ONLINE_SHARE
-    part = int(held / engine.ranks.gpus)
-    extra = share if engine.ranks.gpus > 1 or share > UNSPLIT_SHARE else UNSPLIT_SHARE / 2
+    part = int(held / engine.ranks.engine_gpus)
+    extra = share if engine.ranks.engine_gpus > 1 or share > UNSPLIT_SHARE else UNSPLIT_SHARE / 2
     return Weighed(replace(reckoned, parameters=part, copies=0, rounding=0), int(extra * part), model.approximate)
 
 

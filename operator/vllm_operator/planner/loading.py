@@ -48,8 +48,8 @@ def _matrices(layer: Layer, scheme: Scheme, ranks: Ranks, size: int) -> Sequence
             fused[kept or linear.name] = fused.get(kept or linear.name, 0) + weights
     matrices = list(fused.values())
     if (experts := layer.experts) and not scheme.linears_only:
-        count = -(-experts.count // (ranks.tensor if ranks.experts else 1))
-        width = experts.intermediate // (1 if ranks.experts else ranks.tensor)
+        count = -(-experts.count // (ranks.sharing_experts if ranks.experts else 1))
+        width = experts.intermediate // (1 if ranks.experts else ranks.sharing_experts)
         one = count * width * experts.hidden
         matrices += [one * (experts.matrices - 1), one]
     return [(size * weights, int(weights * scheme.bits / 8)) for weights in matrices]

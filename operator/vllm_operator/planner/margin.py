@@ -72,6 +72,8 @@ def of_version(planned: Planned) -> str:
 
 def _of_weights(case: Case) -> Iterator[Doubt]:
     yield Doubt(case.weighed.margin, case.weighed.why)
+    if offloaded := case.weighed.weights.offloaded:
+        yield Doubt(0.05 * offloaded, "what weights in the host's memory take of the GPU was not measured")
     if case.model.approximate:  # neither activations nor the KV cache are known
         yield Doubt(0.5 * (case.overhead.total + case.needed), case.model.approximate)
 
@@ -79,15 +81,21 @@ def _of_weights(case: Case) -> Iterator[Doubt]:
 def _of_gpu(case: Case) -> Iterator[Doubt]:
     gpu = case.gpu
     yield Doubt(gpu.margin * gpu.total_bytes, gpu.doubt)
+    if gpu.share < 1:
+        yield Doubt(0, f"nothing keeps other pods to their share of {gpu.name}")
     if gpu.vendor == "nvidia" and gpu.capability == (0, 0):
         yield Doubt(0, f"the compute capability of {gpu.name} is not known, so {UNCHECKED}")
     if gpu.capability != MEASURED:
-        yield Doubt(0.15 * case.overhead.total, f"what vLLM itself takes was not measured on {gpu.name}")
-    if case.engine.ranks.gpus > 1:
+        yield Doubt(0.15 * case.overhead.total, f"{WHAT} was not measured on {gpu.name}")
+    ranks = case.engine.ranks
+    if ranks.data > 1 and case.model.experts:
+        yield Doubt(GIB + 0.15 * case.overhead.total, "what engines of a pod exchange was not measured")
+    if ranks.engine_gpus > 1:
         # Buffers of collective operations, which depend on how the GPUs are connected.
         yield Doubt(256 * MIB)
 
 
+WHAT = "what vLLM itself takes"
 UNCHECKED = "rules on what the GPU can compute were not checked"
 
 
@@ -96,11 +104,17 @@ def _of_model(case: Case) -> Iterator[Doubt]:
     drafts = engine.speculative_tokens and engine.speculative_method != "ngram"
     if model.pooling or drafts:
         what = "models that do not generate" if model.pooling else "a draft model"
-        yield Doubt(0.15 * case.overhead.total, f"what vLLM itself takes was not measured with {what}")
+        yield Doubt(0.15 * case.overhead.total, f"{WHAT} was not measured with {what}")
     if drafts:
-        yield Doubt(0.1 * case.weighed.weights.total, "the size of the draft model is not known")
+        whole = (
+            engine.ranks.tensor if engine.draft_ranks == 1 else 1
+        )  # not split, it is larger beside each rank's share
+        yield Doubt(0.1 * whole * case.weighed.weights.total, "the size of the draft model is not known")
     if any(layer.cache and layer.cache.kind is Cached.LATENT for layer in model.layers):
         # Which tensors of MLA leave room for attention's parts was seen for two models.
         yield Doubt(0.3 * case.overhead.graphs)
+    if engine.tuned:
+        # Other graphs, other kernels: each has a workspace of its own.
+        yield Doubt(0.15 * case.overhead.total + case.overhead.graphs, f"{WHAT} was not measured with {engine.tuned}")
     if model.multimodal:
         yield Doubt(GIB, "the pass through the vision tower was not measured")

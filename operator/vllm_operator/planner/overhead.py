@@ -58,7 +58,7 @@ def overhead(model: ModelShape, engine: EngineSettings, scheme: Scheme, stage: i
 
 def _libraries(engine: EngineSettings) -> int:
     release = engine.release
-    if engine.ranks.gpus > 1:
+    if engine.ranks.engine_gpus > 1 or (engine.ranks.data > 1 and engine.ranks.experts):
         return release.joined_libraries + (release.expert_libraries if engine.ranks.experts else 0)
     return release.libraries if engine.second_runner else release.first_runner_libraries
 
@@ -74,7 +74,15 @@ def _sampler_state(whole: Pass) -> int:
     each = 4 * (model.vocabulary + words * (2 + engine.speculative_tokens)) + REQUEST_BYTES
     # Looking up n-grams needs all tokens of all sequences on the GPU (v1/worker/gpu/states.py).
     each += 4 * engine.max_model_len if engine.speculative_method == "ngram" else 0
-    return engine.max_num_seqs * each
+    return engine.max_num_seqs * (each + _draft_logits(whole))
+
+
+def _draft_logits(whole: Pass) -> int:
+    """Bytes for each sequence of what a probabilistic draft model said of each token that it guessed
+    (v1/worker/gpu/spec_decode/speculator.py); dflash has them as 32-bit numbers."""
+    engine = whole.engine
+    size = 4 if engine.speculative_method == "dflash" else whole.size
+    return engine.speculative_tokens * whole.model.vocabulary * size if engine.draft_logits else 0
 
 
 def _stage_input(whole: Pass) -> int:
@@ -95,7 +103,7 @@ def _places_bytes(whole: Pass) -> int:
     total = 0
     for layer, count in whole.layers:
         if experts := layer.experts:
-            weights = experts.count * experts.hidden * experts.intermediate // whole.engine.ranks.tensor
+            weights = experts.count * experts.hidden * experts.intermediate // whole.engine.ranks.sharing_experts
             scales = weights // MXFP4_BLOCK
             total += count * scales if scales < LARGE_TENSOR else 0
     return total

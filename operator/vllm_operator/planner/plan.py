@@ -10,6 +10,7 @@ from math import ceil
 
 from ..api import InferenceServiceSpec
 from ..api.reasons import Reason
+from . import slices
 from .accelerators import GIB, MIB, Gpu
 from .effective import EngineSettings, engine_of
 from .headers import Weighed, weighed
@@ -132,7 +133,8 @@ def plan(
     engine = _with_sparse_cache(engine_of(spec, model, gpu), model, gpu)
     model = replace(model, dtype=engine.dtype)  # whatever the checkpoint has, weights are loaded as this
     scheme = scheme_of(model, spec.quantization)
-    refusal = first_refusal(Question(spec, model, engine, gpu, scheme, gpus_per_node))
+    question = Question(spec, model, engine, gpu, scheme, gpus_per_node)
+    refusal = slices.check(question) or first_refusal(question)
     unknown = _unknown(model, engine, scheme, spec.quantization)
     gpus, doubt = engine.ranks.gpus, (model.approximate,) if model.approximate else ()
     if refusal and (unknown or refusal.rule in SPLITS):
@@ -147,7 +149,8 @@ def plan(
         result = _unsure(result, budget.weighed.why)
     if refusal:
         return replace(result, fits=False, reason=refusal.rule, message=refusal.message)
-    if share := _share_is_taken(engine, gpu, budgets[0].requested):
+    requested = budgets[0].requested
+    if share := slices.over_share(engine, gpu, requested) or _share_is_taken(engine, gpu, requested):
         return replace(result, fits=False, reason=Reason.SHARE_TOO_LARGE, message=share)
     return result
 
@@ -155,7 +158,7 @@ def plan(
 def _as_asked(spec: InferenceServiceSpec, model: ModelShape) -> ModelShape:
     """The model without its output head, where vLLM is to embed with it or to score (--runner pooling)."""
     words = " ".join(spec.extra_args or []).replace("=", " ").split()
-    pooling = any(pair == ("--runner", "pooling") for pair in pairwise(words))
+    pooling = any(pair == ("--runner", "pooling") for pair in pairwise(words)) or spec.model.classifier is not None
     return replace(model, pooling=True, tied=True) if pooling and not model.pooling else model
 
 
@@ -244,7 +247,7 @@ def _verdict(model: ModelShape, engine: EngineSettings, gpu: Gpu, budget: _Budge
     if engine.kv_cache_bytes:
         # vLLM takes it without asking whether the rest has room beside it; what it holds is no estimate.
         exact = spare < 0
-        spare = spare if exact else gpu.total_bytes - capacity.memory.used
+        spare = spare if exact else gpu.own_bytes - capacity.memory.used
     fits = None if abs(spare) < capacity.margin_bytes and not exact else spare >= 0
     if fits is False and model.approximate and not _too_large(budget, gpu):
         fits = None  # only the weights are known, from their bytes
@@ -260,7 +263,8 @@ def _case(model: ModelShape, engine: EngineSettings, gpu: Gpu, budget: _Budget) 
 
 def _too_large(budget: _Budget, gpu: Gpu) -> bool:
     """Whether the weights alone, at the least that they can be, are more than vLLM may use."""
-    least = budget.weighed.weights.parameters - budget.weighed.margin
+    weights = budget.weighed.weights
+    least = weights.parameters - weights.offloaded - budget.weighed.margin
     return least > min(budget.requested, gpu.total_bytes)
 
 
@@ -271,12 +275,13 @@ def _capacity(model: ModelShape, engine: EngineSettings, gpu: Gpu, budget: _Budg
     longest = places.longest(available, limit, engine) if available >= 0 else 0
     length = max(1, min(engine.max_model_len, longest)) if engine.auto else engine.max_model_len
     tokens, concurrency = places.tokens(available, length, engine)
+    engines = engine.ranks.data
     memory = Memory(
         gpu.total_bytes, budget.requested, budget.weighed.weights.total, budget.overhead.activation,
         budget.overhead.graphs, budget.overhead.other, available,
     )  # fmt: skip
     return Capacity(
-        memory, tokens, concurrency if places.groups else None, length, longest,
+        memory, engines * tokens, engines * concurrency if places.groups else None, length, longest,
         places.longest(available - margin, limit, engine) if available >= margin else 0,
         max((group.block_size for group in places.groups), default=0),
         places.needed_bytes(1 if engine.auto else length, engine), margin,

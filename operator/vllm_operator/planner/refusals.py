@@ -138,8 +138,8 @@ def _per_node(question: Question) -> Refusal | None:
         return None
     return Refusal(
         Reason.GPUS_PER_NODE,
-        f"one replica needs {gpus} GPUs on one node, and no node has more than {here}: lower tensorParallelSize or "
-        "pipelineParallelSize, or use a smaller or quantized model",
+        f"one replica needs {gpus} GPUs on one node, and no node has more than {here}: lower tensorParallelSize, "
+        "pipelineParallelSize or dataParallelSize, or use a smaller or quantized model",
     )
 
 

@@ -101,9 +101,9 @@ def _feed_forward(question: Question, layers: list[Layer], tensor: int) -> Itera
             if width % tensor and not linear.name.startswith(_ATTENTION):
                 yield Reason.INTERMEDIATE, f"the width of {linear.name}, {width}, cannot be split over {tensor} GPUs"
                 return
-    experts = question.model.experts
-    if experts and not question.engine.ranks.experts and experts.intermediate % tensor:
-        yield Reason.EXPERT_WIDTH, f"the experts' width of {experts.intermediate} cannot be split over {tensor} GPUs"
+    experts, sharing = question.model.experts, tensor * question.engine.ranks.data
+    if experts and not question.engine.ranks.experts and experts.intermediate % sharing:
+        yield Reason.EXPERT_WIDTH, f"the experts' width of {experts.intermediate} cannot be split over {sharing} GPUs"
 
 
 def _quantized(question: Question) -> list[tuple[Linear, Scheme]]:
@@ -158,7 +158,7 @@ def _expert_blocks(question: Question, tensor: int) -> Iterator[Misfit]:
     if scheme is None or scheme.method not in _BLOCKED or not scheme.block or not experts:
         return
     rows, columns = scheme.block
-    ranks = 1 if question.engine.ranks.experts else tensor
+    ranks = 1 if question.engine.ranks.experts else tensor * question.engine.ranks.data
     width = experts.intermediate // ranks
     whole = width % rows == 0 and (tensor == 1 or width % columns == 0)
     finer = gcd(rows, columns, width, experts.hidden) >= _FINEST_BLOCK

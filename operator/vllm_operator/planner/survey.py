@@ -50,7 +50,7 @@ def survey(spec: InferenceServiceSpec, model: ModelShape, gpus: Iterable[Gpu], p
     for gpu in gpus:
         sizes = sizes or sizes_of(spec, model, gpu)
         most = known(per_node, gpu)
-        room = (most or GPUS_PER_NODE) // (spec.pipeline_parallel_size or 1)
+        room = (most or GPUS_PER_NODE) // ((spec.pipeline_parallel_size or 1) * (spec.data_parallel_size or 1))
         found.append(smallest(spec, model, gpu, [size for size in sizes if size <= room], most))
     return found
 
@@ -64,7 +64,8 @@ def sizes_of(spec: InferenceServiceSpec, model: ModelShape, gpu: Gpu, most: int 
     """Tensor parallel sizes that the model can be split by; with `most`, that so many GPUs of a node allow."""
     engine, scheme = engine_of(spec, model, gpu), scheme_of(model, spec.quantization)
     question = Question(spec, model, engine, gpu, scheme, most)
-    return tensor_sizes(question, most // engine.ranks.pipeline) if most else tensor_sizes(question)
+    others = engine.ranks.pipeline * engine.ranks.data
+    return tensor_sizes(question, most // others) if most else tensor_sizes(question)
 
 
 def sized(spec: InferenceServiceSpec, tensor: int) -> InferenceServiceSpec:

@@ -24,11 +24,23 @@ class Ranks:
     pipeline: int = 1
     experts: bool = False
     """Whether whole experts go to each rank, instead of slices of each."""
+    data: int = 1
+    """Engines of one replica. Each has all weights but experts, which all share out, and a KV cache of its own."""
+
+    @property
+    def engine_gpus(self) -> int:
+        """GPUs of one engine."""
+        return self.tensor * self.pipeline
 
     @property
     def gpus(self) -> int:
         """GPUs of one replica."""
-        return self.tensor * self.pipeline
+        return self.engine_gpus * self.data
+
+    @property
+    def sharing_experts(self) -> int:
+        """GPUs that share out the experts of a layer (layers/fused_moe/config.py, FusedMoEParallelConfig)."""
+        return self.tensor * self.data
 
     def stages(self, layers: int) -> list[range]:
         """The layers of each pipeline stage: what is left over goes to the stages before the last, from the back."""
@@ -51,11 +63,13 @@ class Weights:
     """What is made of the parameters after loading and kept beside them."""
     rounding: int = 0
     """What torch's allocator takes beyond that: it rounds large tensors up."""
+    offloaded: int = 0
+    """Of the parameters, what stays in the host's memory."""
 
     @property
     def total(self) -> int:
-        """Bytes of all parts."""
-        return self.parameters + self.tables + self.copies + self.rounding
+        """Bytes of all parts on the GPU."""
+        return self.parameters + self.tables + self.copies + self.rounding - self.offloaded
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +95,12 @@ def rank_weights(model: ModelShape, storage: Storage, ranks: Ranks, stage: int) 
         rounding += kind.count * own.rounding
     copies = sum(_latent_copy(model.layers[index], ranks, size) for index in layers)
     return Weights(parameters, model.rope_bytes, copies, rounding)
+
+
+def offloadable_bytes(model: ModelShape, storage: Storage, ranks: Ranks, stage: int, parameters: int) -> int:
+    """Of a rank's parameters, what may stay in the host's memory: the layers' (model_executor/offloader/uva.py)."""
+    ends = (stage == 0, stage == ranks.pipeline - 1)
+    return max(0, parameters - _edge_bytes(model, storage.scheme, ranks, ends))
 
 
 @dataclass(slots=True)
@@ -185,9 +205,9 @@ def _linear_bytes(linear: Linear, scheme: Scheme, tensor: int, size: int) -> tup
 
 def _expert_bytes(experts: Experts, scheme: Scheme, padding: tuple[int, int], ranks: Ranks, size: int) -> list[int]:
     """Bytes of each tensor: the values of both matrices, their scales, and the biases."""
-    spread = ranks.tensor if ranks.experts else 1
+    spread = ranks.sharing_experts if ranks.experts else 1
     count = -(-experts.count // spread)
-    width = -(-experts.intermediate // (1 if ranks.experts else ranks.tensor))
+    width = -(-experts.intermediate // (1 if ranks.experts else ranks.sharing_experts))
     hidden = experts.hidden
     if scheme.group == MXFP4_BLOCK and scheme.bits == 4:
         hidden, width = _round_up(hidden, padding[0]), _round_up(width, padding[1])

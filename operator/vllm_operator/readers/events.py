@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 
 from ..again import Again
 from ..api.limits import OverLimitError
-from ..diagnosis import unstarted, waits, wants_events
+from ..diagnosis import is_held, unstarted, waits, wants_events
 from ..snapshots.pod import PodSnapshot
 from ..snapshots.pod_event import PodEvent
 from ..status.evidence import Evidence
+from .queued import about_workload
 from .reader import Clock
 
 # Most pods are started by then.
@@ -39,7 +40,7 @@ class _Look:
 
 
 class EventReader:
-    """The Events of one service's pods. `read(uid)` gets those of one pod."""
+    """The Events of one service's pods. `read(about)` gets those that a field selector names."""
 
     def __init__(self, read: ReadEvents, clock: Clock) -> None:
         self._read, self._clock = read, clock
@@ -65,23 +66,36 @@ class EventReader:
 
     async def _look(self, pod: PodSnapshot) -> _Look:
         # Which container ended; none has, where the pod still waits to be started.
-        state = f"{pod.ending.started if pod.ending else ''} {pod.sandboxed} {pod.silent}"
+        state = f"{pod.ending.started if pod.ending else ''} {pod.sandboxed} {pod.silent} {is_held(pod)}"
         now = self._clock()
         look = self._looks.get(pod.uid)
         if look is None or look.state != state:
-            look = _Look(pod.name, state, now + FIRST_LOOK_SECONDS if waits(pod) else now)
+            look = _Look(pod.name, state, now + FIRST_LOOK_SECONDS if _stays(pod) else now)
         if look.due is not None and look.due <= now:
             look.looks += 1
             try:
-                look.events, look.odd = await self._read(pod.uid), ""
+                # What a queue said an hour ago is gone, and still holds.
+                look.events, look.odd = await self._read(_about(pod)) or look.events, ""
             except OverLimitError as error:
                 look.odd = str(error)
-            look.due = now + _pause(replace(pod, events=look.events), look.looks) if waits(pod) else None
+            look.due = now + _pause(replace(pod, events=look.events), look.looks) if _stays(pod) else None
         return look
+
+
+def _stays(pod: PodSnapshot) -> bool:
+    """Whether more may be said of the pod while its status stays as it is."""
+    return waits(pod) or is_held(pod)
+
+
+def _about(pod: PodSnapshot) -> str:
+    """Whose Events tell of the pod. A queue says why it holds a pod back of an object of its own."""
+    if is_held(pod):
+        return about_workload("Pod", pod.name, pod.uid)
+    return f"involvedObject.uid={pod.uid}"
 
 
 def _pause(pod: PodSnapshot, looks: int) -> float:
     """Seconds until the Events of a pod that waits are worth another look."""
-    if unstarted(pod):
+    if unstarted(pod) or (is_held(pod) and pod.events):
         return LATER_LOOK_SECONDS
     return min(NEXT_LOOK_SECONDS * looks, LATER_LOOK_SECONDS) if pod.sandboxed else NEXT_LOOK_SECONDS

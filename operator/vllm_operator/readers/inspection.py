@@ -4,19 +4,31 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 
 from ..again import Again
+from ..api.limits import OverLimitError
 from ..api.reasons import Reason
 from ..api.resource import InferenceService
+from ..api.storage import BUCKETS
 from ..assess.fits import Inspection
+from ..diagnosis import refusals
+from ..diagnosis.redaction import redact, shorten
+from ..diagnosis.scheduling import OF_QUEUE
 from ..inspection.kept import checked, pack
 from ..inspection.report import InspectionError, content_in
 from ..manifests import Manifest, inspection_name, kept_model_name, model_claim
-from ..snapshots.child import kept_models
+from ..snapshots.child import Child, kept_models
+from ..snapshots.pod_event import last
 from ..status.evidence import Evidence
+from .events import ReadEvents
+from .queued import QUEUE_LABEL, about_workload
 from .reader import Clock
 
 # The first pods wait this long for the Job; it never keeps a service from running.
 PATIENCE_SECONDS = 120.0
 CLAIM_RETRY_SECONDS = 30.0
+
+# A Job's pod is made at once, or refused.
+REFUSED_SECONDS = 3.0
+REFUSED_AGAIN_SECONDS = 10.0
 
 ReadClaim = Callable[[str], Awaitable[Manifest | None]]
 
@@ -24,11 +36,12 @@ ReadClaim = Callable[[str], Awaitable[Manifest | None]]
 class InspectionReader:
     """Follows the inspections of one service. Losing it costs a request, never a result.
 
-    `read_claim(name)` gets a claim; `possible`: whether the operator knows the image that inspects.
+    `read_claim(name)` gets a claim, `read_events(about)` Events; `possible`: whether the operator knows the image that
+    inspects.
     """
 
-    def __init__(self, read_claim: ReadClaim, clock: Clock, *, possible: bool) -> None:
-        self._read_claim, self._clock, self._possible = read_claim, clock, possible
+    def __init__(self, read_claim: ReadClaim, read_events: ReadEvents, clock: Clock, *, possible: bool) -> None:
+        self._read_claim, self._read_events, self._clock, self._possible = read_claim, read_events, clock, possible
         self._known: Inspection | None = None
         self._kept = False
         # Of the pod that was read last: what it says costs time.
@@ -36,6 +49,10 @@ class InspectionReader:
         self._since: tuple[str, float] = ("", 0.0)
         self._claim_bound = False
         self._again: Again | None = None
+        # Of the Job: when to look at its Events, and what they said.
+        self._look_at = 0.0
+        self._refused = ""
+        self._held = ""
 
     async def read(self, evidence: Evidence) -> Evidence:
         """The inspection, from what is kept or from what the Job's pod left."""
@@ -61,12 +78,16 @@ class InspectionReader:
             return self._known
         if trouble := await self._trouble(evidence.service):
             return Inspection(key, error=trouble)
-        return self._known or self._wait(evidence, key)
+        return self._known or await self._wait(evidence, key)
 
     async def _trouble(self, service: InferenceService) -> InspectionError | None:
         """Why there can be no Job. A Job would bind a claim that waits for its first consumer, on the wrong node."""
         if not self._possible:
             text = "the operator does not know its own image (settings: images.operator)"
+            return InspectionError(Reason.NOT_INSPECTED, text)
+        uri = service.spec.model.uri
+        if uri.startswith(BUCKETS):
+            text = f"{uri} is in a bucket, which only vLLM reads: nothing is planned, and vLLM says whether it fits"
             return InspectionError(Reason.NOT_INSPECTED, text)
         claim = model_claim(service)
         if claim is None or self._claim_bound:
@@ -80,18 +101,57 @@ class InspectionReader:
             return InspectionError(Reason.VOLUME_NOT_BOUND, f"the claim {claim} is not bound yet")
         return InspectionError(Reason.CLAIM_MISSING, f"there is no claim {claim}: check model.uri")
 
-    def _wait(self, evidence: Evidence, key: str) -> Inspection:
+    async def _wait(self, evidence: Evidence, key: str) -> Inspection:
+        now = self._clock()
         if self._since[0] != key:
-            self._since = (key, self._clock())
-        left = self._since[1] + PATIENCE_SECONDS - self._clock()
-        if left > 0:
-            self._again = Again(left + 1, "the inspect Job has not ended")
+            self._since, self._look_at = (key, now), now + REFUSED_SECONDS
+            self._refused = self._held = ""
+        await self._look_for_refusal(evidence, now)
+        refused = f"the pod of the inspect Job is refused: {self._refused}" if self._refused else ""
+        left = self._since[1] + PATIENCE_SECONDS - now
+        if left > 0 and (not refused or refusals.may_pass(self._refused)):
+            looks = evidence.inspection_pod is None and _job(evidence) is not None
+            due = min(left, max(self._look_at - now, 0.0)) if looks else left
+            self._again = Again(due + 1, "the inspect Job has not ended")
             return Inspection(key, pending=True)
-        job = inspection_name(evidence.service)
-        text = f"the inspection has not ended within {PATIENCE_SECONDS:.0f} s: see kubectl describe job {job}"
-        if evidence.inspection_pod is None:
-            text += ", which has no pod: a ResourceQuota or an admission policy may refuse it"
+        text = refused or f"the inspection has not ended within {PATIENCE_SECONDS:.0f} s{_why(evidence, self._held)}"
         return Inspection(key, error=InspectionError(Reason.NOT_INSPECTED, text))
+
+    async def _look_for_refusal(self, evidence: Evidence, now: float) -> None:
+        """Reads the Events of a Job that has no pod: they alone say why."""
+        if evidence.inspection_pod is not None:
+            self._refused = self._held = ""
+            return
+        job = _job(evidence)
+        if job is None or now < self._look_at:
+            return
+        self._look_at = now + REFUSED_AGAIN_SECONDS
+        self._refused = await self._said(f"involvedObject.uid={job.uid}", "FailedCreate")
+        pod = evidence.service.spec.pod
+        if QUEUE_LABEL in ((pod.labels if pod else None) or {}):
+            self._held = await self._said(about_workload("Job", job.name, job.uid), *OF_QUEUE) or self._held
+
+    async def _said(self, about: str, *reasons: str) -> str:
+        """The message of the newest Event with one of these reasons; empty where there is none."""
+        try:
+            event = last(await self._read_events(about), *reasons)
+        except OverLimitError:
+            return ""
+        return shorten(redact(event.message)) if event else ""
+
+
+def _job(evidence: Evidence) -> Child | None:
+    return evidence.live.get(("Job", inspection_name(evidence.service)))
+
+
+def _why(evidence: Evidence, held: str) -> str:
+    if held:
+        return f", as the inspect Job waits in its queue: {held}"
+    pod, job = evidence.inspection_pod, inspection_name(evidence.service)
+    if pod and pod.waits:
+        return f", as its pod waits: {shorten(redact(pod.waits))}"
+    more = "" if pod else ", which has no pod"
+    return f": see kubectl describe job {job}{more}"
 
 
 def _kept(evidence: Evidence) -> bytes | None:

@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from ..api import limits
 from ..api.limits import OverLimitError
+from ..api.spec import MOST_RANKS
 from ..snapshots.pod import PodSnapshot
 from ..status.evidence import Engine
 from ..vllm.argv import PORT
@@ -53,17 +54,27 @@ def container_of(pod: PodSnapshot) -> str:
 
 
 def parse_metrics(text: str) -> tuple[int | None, int | None]:
-    """KV cache tokens and max model length from vLLM's /metrics; None where it does not say.
+    """KV cache tokens of all engines, and max model length, from vLLM's /metrics; None where it does not say.
 
-    vLLM exports, as labels of cache_config_info, tokens = concurrency * max_model_len. Nothing else is parsed.
-    Raises ValueError where that line is none of a metric.
+    vLLM exports for each engine, as labels of cache_config_info, tokens = concurrency * max_model_len. Nothing else
+    is parsed.
+    Raises ValueError where such a line is none of a metric.
     """
-    found = _CACHE_INFO.search(text)
-    if found is None:
+    lines = _CACHE_INFO.findall(text)
+    if not lines:
         return None, None
-    if len(found[0]) > limits.METRIC_CHARACTERS:
+    if len(lines) > MOST_RANKS:
+        raise OverLimitError(f"it tells of the KV caches of more than {MOST_RANKS} engines")
+    told = [_cache(line) for line in lines]
+    tokens, length = [one for one, _ in told], told[0][1]
+    return None if None in tokens else sum(one or 0 for one in tokens), length
+
+
+def _cache(line: str) -> tuple[int | None, int | None]:
+    """Tokens and max model length of one engine."""
+    if len(line) > limits.METRIC_CHARACTERS:
         raise OverLimitError(f"its line of cache_config_info is longer than {limits.METRIC_CHARACTERS:,} characters")
-    labels = next(iter(text_string_to_metric_families(found[0]))).samples[0].labels
+    labels = next(iter(text_string_to_metric_families(line))).samples[0].labels
     try:
         tokens = limits.whole(int(labels["kv_cache_size_tokens"]), limits.KV_CACHE_TOKENS)
         concurrency = float(labels["kv_cache_max_concurrency"])

@@ -11,11 +11,12 @@ from ..api.reasons import Reason
 from ..api.resource import InferenceService, Key
 from ..api.spec import AUTO, InferenceServiceSpec
 from ..assess.fits import Inspection
-from ..assess.policy import named_claims, refused
+from ..assess.policy import fault, named_claims
 from ..assess.supply import supply
 from ..assess.terms import Terms
 from ..diagnosis import Autoscaler, Finding, asks_for_gpus
 from ..loop.kinds import Surroundings
+from ..manifests.image_volume import IMAGE_VOLUMES
 from ..manifests.names import hpa_of
 from ..readers.reader import Reader
 from ..settings import Settings
@@ -23,6 +24,7 @@ from ..snapshots.child import deployment_of, odd_revisions
 from ..snapshots.own import ObjectSnapshot
 from ..status.conditions import operator_failed
 from ..status.evidence import Engine, Evidence
+from ..vllm.paths import model_image
 from .agreement import Agreement
 from .memory import Memory
 from .view import View
@@ -31,6 +33,14 @@ log = logging.getLogger(__name__)
 _BLIND = (
     "tensorParallelSize: auto chooses among the GPUs of the nodes, and the operator may not read nodes, as it looks "
     "after some namespaces only: set a number"
+)
+_OLD = (
+    "model.uri is an image (oci://), and this Kubernetes mounts none: it does from version 1.35 on; copy the model "
+    "into a claim and use pvc://claim/path, or hf://"
+)
+_NO_CLAIMS = (
+    "accelerator.deviceClass needs the API resource.k8s.io/v1 (Kubernetes 1.34 or newer), which the cluster does not "
+    "serve: remove it, and use accelerator.resource"
 )
 # Stands in for a spec that cannot be read: only the status is written then.
 _UNREADABLE = InferenceServiceSpec.model_validate({"model": {"uri": "hf://unreadable/spec"}, "replicas": 0})
@@ -44,7 +54,7 @@ async def gather(
     if not evidence.spec_error and (settings := surroundings.settings).allowed_claims:
         written = parse(key, snapshot, memory, settings)[0].spec
         claims = await memory.claims.labels(named_claims(written))
-        evidence = replace(evidence, spec_error=refused(written, settings, claims))
+        evidence = replace(evidence, spec_error=fault(written, settings, claims))
     if evidence.spec_error:
         return evidence
     for reader in memory.readers:
@@ -75,7 +85,7 @@ def _watched(
     terms = Terms(service.spec)
     if not spec_error:
         terms, spec_error = _terms(service, before, memory, agreement)
-        spec_error = spec_error or _blind(terms, view)
+        spec_error = spec_error or _blind(terms, view) or _unserved(terms, surroundings.served())
     service = replace(service, spec=terms.spec)
     live, pods, served = view.children(key), view.pods(key), surroundings.served()
     memory.ledger.note(live)
@@ -98,6 +108,7 @@ def _watched(
         start_replicas=memory.replicas.at_start(service),
         startup_seconds=memory.replicas.startup_seconds,
         inspection_pod=view.inspection(key, service.inspected),
+        download_pod=view.download(key),
         inspection=Inspection(service.inspected, pending=True),
         resolved=terms.resolved,
         refusal=terms.refusal,
@@ -126,6 +137,14 @@ def _blind(terms: Terms, view: View) -> Finding | None:
     return (Reason.NODES_UNREADABLE, _BLIND) if undecided and not view.sees_nodes else None
 
 
+def _unserved(terms: Terms, served: frozenset[str]) -> Finding | None:
+    """That devices are to be claimed, and the cluster knows no claims; or that it mounts no images."""
+    if terms.spec.accelerator.device_class is not None and "ResourceClaimTemplate" not in served:
+        return Reason.DEVICE_CLAIMS_UNSERVED, _NO_CLAIMS
+    missing = model_image(terms.spec.model) and IMAGE_VOLUMES not in served
+    return (Reason.IMAGE_VOLUMES_MISSING, _OLD) if missing else None
+
+
 def parse(
     key: Key, snapshot: ObjectSnapshot, memory: Memory, settings: Settings
 ) -> tuple[InferenceService, Finding | None]:
@@ -144,4 +163,4 @@ def _parsed(key: Key, snapshot: ObjectSnapshot, settings: Settings) -> tuple[Inf
         unread = InferenceService(*key, snapshot.uid, snapshot.generation, _UNREADABLE)
         return unread, (Reason.INVALID, f"spec.{where}: {first['msg'].removeprefix('Value error, ')}")
     service = InferenceService(*key, snapshot.uid, snapshot.generation, spec)
-    return service, refused(spec, settings)
+    return service, fault(spec, settings)

@@ -8,9 +8,9 @@ from ..api.resource import Body, Key
 from ..api.serving_class import ServingClass
 from ..loop.kinds import Kind
 from ..manifests.kinds import CHILD_KINDS, LINKS, ChildKind
-from ..manifests.names import INSPECTION_LABEL
+from ..manifests.names import DOWNLOAD_LABEL, INSPECTION_LABEL
 from ..resources import RESOURCES
-from ..snapshots import inspection_pod
+from ..snapshots import download_pod, inspection_pod
 from ..snapshots.batch import of_batch
 from ..snapshots.child import Child, child, instance
 from ..snapshots.node import Node
@@ -23,7 +23,7 @@ from ..status.figures import fleet
 from ..status.schema import conform
 from ..watch.sources import Indices, Item, Source
 from .reconcile import NODES_CHANGED, ServiceReconciler
-from .view import CHILDREN, CLASSES, INSPECTIONS, NAMESPACES, NODES, POD_LINKS, PODS, SERVICES
+from .view import CHILDREN, CLASSES, DOWNLOADS, INSPECTIONS, NAMESPACES, NODES, POD_LINKS, PODS, SERVICES
 
 # Several events of a rollout come at once; they are worth one look.
 CHILD_EVENT_DELAY_SECONDS = 0.5
@@ -42,12 +42,17 @@ def _child(body: Body) -> Mapping[Key, Child]:
 
 
 def _pod(body: Body) -> Mapping[Key, PodSnapshot]:
-    inspects = INSPECTION_LABEL in (body["metadata"].get("labels") or {})
-    return {} if inspects or of_batch(body) else {instance(body): pod(body)}
+    of_jobs = {INSPECTION_LABEL, DOWNLOAD_LABEL} & set(body["metadata"].get("labels") or {})
+    return {} if of_jobs or of_batch(body) else {instance(body): pod(body)}
 
 
 def _inspection(body: Body) -> Mapping[Key, inspection_pod.InspectionPod]:
     kept = None if of_batch(body) else inspection_pod.snapshot(body, INSPECTION_LABEL)
+    return {instance(body): kept} if kept else {}
+
+
+def _download(body: Body) -> Mapping[Key, download_pod.DownloadPod]:
+    kept = download_pod.snapshot(body, DOWNLOAD_LABEL)
     return {instance(body): kept} if kept else {}
 
 
@@ -110,7 +115,13 @@ SOURCES = (
     Source(RESOURCES[KIND], {SERVICES: _service}, _itself),
     *map(_child_source, CHILD_KINDS),
     *map(_link_source, LINKS),
-    Source(RESOURCES["Pod"], {PODS: _pod, INSPECTIONS: _inspection}, _owner, CHILD_EVENT_DELAY_SECONDS, labelled=True),
+    Source(
+        RESOURCES["Pod"],
+        {PODS: _pod, INSPECTIONS: _inspection, DOWNLOADS: _download},
+        _owner,
+        CHILD_EVENT_DELAY_SECONDS,
+        labelled=True,
+    ),
     Source(RESOURCES["Node"], {NODES: _node}, _nodes, NODE_EVENT_DELAY_SECONDS, by_snapshot=True),
     Source(RESOURCES[CLASS_KIND], {CLASSES: _class}, _of_class, by_snapshot=True),
     Source(RESOURCES["Namespace"], {NAMESPACES: _namespace}, _in_namespace, by_snapshot=True),

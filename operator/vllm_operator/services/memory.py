@@ -16,8 +16,10 @@ from ..diagnosis import Finding
 from ..loop.kinds import Surroundings
 from ..loop.write import StatusWriter
 from ..manifests import Packed
+from ..manifests.download import DOWNLOADER
 from ..manifests.names import CONTAINER
 from ..readers.configuration import ConfigurationReader
+from ..readers.download import DownloadReader
 from ..readers.engine import EngineReader
 from ..readers.events import EventReader
 from ..readers.hangs import HangReader
@@ -73,14 +75,23 @@ def _readers(key: Key, surroundings: Surroundings) -> tuple[Reader, ...]:
     cluster, settings, clock = surroundings.cluster, surroundings.settings, surroundings.clock
     done = partial(surroundings.requeue, key)
     read_claim = partial(cluster.read, "PersistentVolumeClaim", key.namespace)
+    read_events = partial(cluster.read_events, key.namespace)
     asks_pods: tuple[Reader, ...] = (EngineReader(clock, done), ConfigurationReader(clock, done))
     return (
-        InspectionReader(read_claim, clock, possible=bool(settings.images.operator)),
-        EventReader(partial(cluster.read_events, key.namespace), clock),
+        InspectionReader(read_claim, read_events, clock, possible=bool(settings.images.operator)),
+        DownloadReader(_download_log(cluster, key.namespace), clock, done, settings),
+        EventReader(read_events, clock),
         *((HangReader(clock, done),) if settings.engine_metrics else ()),
         LogReader(_log_reader(cluster, key.namespace), clock, done),
         *(asks_pods if settings.engine_metrics else ()),
     )
+
+
+def _download_log(cluster: Cluster, namespace: str) -> Callable[[str], Awaitable[str]]:
+    async def read(pod: str) -> str:
+        return await cluster.read_log(namespace, pod, DOWNLOADER, previous=False)
+
+    return read
 
 
 def _log_reader(cluster: Cluster, namespace: str) -> Callable[[PodSnapshot], Awaitable[str]]:

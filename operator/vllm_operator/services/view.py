@@ -8,6 +8,7 @@ from ..api.serving_class import ServingClass
 from ..assess.classes import Classes
 from ..settings import matches
 from ..snapshots.child import Child, Live
+from ..snapshots.download_pod import DownloadPod
 from ..snapshots.inspection_pod import InspectionPod
 from ..snapshots.node import Node
 from ..snapshots.own import ObjectSnapshot
@@ -17,7 +18,9 @@ from ..snapshots.serving_class import UnreadClass
 from ..watch.sources import Indices
 
 SERVICES, CHILDREN, PODS, INSPECTIONS, NODES = "services", "children", "pods", "inspections", "nodes"
-CLASSES, NAMESPACES, POD_LINKS = "classes", "namespaces", "links"
+CLASSES, NAMESPACES, POD_LINKS, DOWNLOADS = "classes", "namespaces", "links", "downloads"
+# One that failed may have been put in place by another.
+_FURTHEST = {"succeeded": 3, "runs": 2, "waits": 1, "failed": 0}
 _UNREADABLE = (
     "the operator may not read ServingClasses; a cluster role with list and watch on servingclasses.vllm-operator.dev "
     "gives it that (value servingClasses.read of the chart)"
@@ -68,6 +71,12 @@ class View:
         about = [pod for pod in pods if pod.key == inspected]
         owners = self._owners(key, inspect=True) if about else frozenset()
         return max((pod for pod in about if pod.owner in owners), key=lambda pod: pod.ended, default=None)
+
+    def download(self, key: Key) -> DownloadPod | None:
+        """The pod of a download Job of the service; of several the one that is furthest. None before there is one."""
+        found: Iterable[DownloadPod] = self.indices[DOWNLOADS].get(key, ())
+        owners = self._owners(key, inspect=True) if found else frozenset()
+        return max((pod for pod in found if pod.owner in owners), key=lambda pod: _FURTHEST[pod.state], default=None)
 
     def _owners(self, key: Key, *, inspect: bool = False) -> frozenset[str]:
         """Uids of what controls the service's own pods."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..api.limits import EVENT_CHARACTERS, text_of
 from .child import owner_uid
 
 
@@ -15,6 +16,8 @@ class InspectionPod:
     """What was inspected: see manifests/inspection.py."""
     ended: bool
     message: str
+    waits: str
+    """Why it has not started, in the words of the scheduler or the kubelet; empty where it has, or takes its time."""
     owner: str
     """The uid of its controlling owner: see owners.py."""
 
@@ -29,6 +32,19 @@ def snapshot(body: Mapping[str, Any], label: str) -> InspectionPod | None:
     containers: list[Mapping[str, Any]] = status.get("containerStatuses") or [{}]
     ended = containers[0].get("state", {}).get("terminated")
     if ended:
-        return InspectionPod(key, True, ended.get("message") or ended.get("reason") or "", owner)
+        return InspectionPod(key, True, ended.get("message") or ended.get("reason") or "", "", owner)
     # Without a container's word: evicted, or past the Job's deadline.
-    return InspectionPod(key, status.get("phase") in ("Failed", "Succeeded"), status.get("message") or "", owner)
+    return InspectionPod(
+        key, status.get("phase") in ("Failed", "Succeeded"), status.get("message") or "", _waits(status), owner
+    )
+
+
+def _waits(status: Mapping[str, Any]) -> str:
+    conditions = {entry["type"]: entry for entry in status.get("conditions") or ()}
+    scheduled = conditions.get("PodScheduled", {})
+    if scheduled.get("status") == "False":
+        return text_of(scheduled.get("message") or scheduled.get("reason"), EVENT_CHARACTERS)
+    waiting = (status.get("containerStatuses") or [{}])[0].get("state", {}).get("waiting", {})
+    if waiting.get("reason") in (None, "ContainerCreating", "PodInitializing"):
+        return ""
+    return text_of(waiting.get("message") or waiting["reason"], EVENT_CHARACTERS)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from ..api.limits import count_of
 from ..api.resource import Body
-from ..manifests.names import PRODUCT_LABELS
+from ..manifests.names import is_gpu
 
 # A node that is made ready, or drained, for a while: its GPUs are still there to plan for.
 _PASSING = ("node.kubernetes.io/", "node.cloudprovider.kubernetes.io/")
@@ -33,7 +33,7 @@ class Node:
     taints: tuple[Taint, ...]
 
     def count(self, resource: str) -> int:
-        """Devices of a resource (nvidia.com/gpu, amd.com/gpu) that the node has for pods, used or not."""
+        """Devices of a resource (nvidia.com/gpu, amd.com/gpu, a MIG slice) that the node has for pods, used or not."""
         return dict(self.devices).get(resource, 0)
 
 
@@ -45,7 +45,9 @@ def snapshot(body: Body) -> Node:
         name=metadata["name"],
         labels=tuple(sorted((metadata.get("labels") or {}).items())),
         devices=tuple(
-            (resource, count) for resource in PRODUCT_LABELS if (count := count_of(allocatable.get(resource, "0")))
+            (resource, count)
+            for resource, quantity in sorted(allocatable.items())
+            if is_gpu(resource) and (count := count_of(quantity))
         ),
         taints=tuple(
             Taint(taint["key"], taint.get("value", ""), taint["effect"])

@@ -11,7 +11,7 @@ from sys import intern
 
 from ..api.limits import count_of, cut_lines
 from ..api.resource import Body
-from ..manifests.names import CONTAINER, REVISION_LABEL, SERVICE_UID_LABEL
+from ..manifests.names import CONTAINER, REVISION_LABEL, SERVICE_UID_LABEL, is_gpu
 from .child import owner_uid
 from .pod_event import PodEvent
 
@@ -176,7 +176,8 @@ def _ending(container: Body, readiness: Body) -> Ending | None:
 
 def _devices(spec: Body) -> tuple[str, int]:
     limits = _ours(spec["containers"]).get("resources", {}).get("limits") or {}
-    return next(((name, count_of(count)) for name, count in limits.items() if "/" in name), ("", 0))
+    devices = [(name, count_of(count)) for name, count in limits.items() if "/" in name]
+    return min(devices, key=lambda device: not is_gpu(device[0]), default=("", 0))
 
 
 @lru_cache(maxsize=256)

@@ -11,6 +11,7 @@ from ..api.conditions import ConditionType
 from ..api.reasons import Finding, Reason
 from ..api.resource import InferenceService
 from ..api.spec import AUTO
+from ..assess.download import told
 from ..inspection.kept import facts_of
 from ..manifests.amounts import surge
 from ..manifests.hardening import missing
@@ -74,9 +75,18 @@ def not_admitted(account: Account) -> Verdict | None:
     return Verdict(ConditionType.ADMITTED, False, *refusal) if refusal else None
 
 
+def downloading(account: Account) -> Finding:
+    """How far the download is that the pods wait for."""
+    service = account.service
+    return told(account.evidence.download, service.spec.model.uri, service.cache_claim_name or "")
+
+
 def withheld(account: Account) -> Verdict:
     """Why the spec's pods are not made."""
     known = account.assessment
+    if account.outcome.downloads:
+        reason, message = downloading(account)
+        return Verdict(ConditionType.WORKLOAD_AVAILABLE, False, reason, f"{message}{_old(account)}")
     if refused := not_admitted(account):
         message = f"no pods are made: {refused.message}{_old(account)}"
         return Verdict(ConditionType.WORKLOAD_AVAILABLE, False, Reason.WITHHELD, message)

@@ -8,12 +8,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..api.resource import InferenceService
+from ..assess.download import Download
 from ..assess.fits import NOT_ASSESSED, Assessment, Inspection
 from ..assess.limits import Bounds
 from ..assess.resolution import Resolved, with_chosen
 from ..assess.supply import Supply
 from ..diagnosis import Autoscaler, Finding
 from ..snapshots.child import DeploymentSnapshot, Live, deployment_of, revisions
+from ..snapshots.download_pod import DownloadPod
 from ..snapshots.inspection_pod import InspectionPod
 from ..snapshots.pod import PodSnapshot
 
@@ -59,6 +61,10 @@ class Evidence:
     inspection_pod: InspectionPod | None = None
     inspection: Inspection = field(default_factory=lambda: Inspection("", pending=True))
     """What is known of the model."""
+    download_pod: DownloadPod | None = None
+    """What became of the download into the cache."""
+    download: Download | None = None
+    """What is known of it; None where the model is not downloaded by a Job."""
     supply: Supply | None = None
     """The GPUs that there are for the pods, where that is asked for and known."""
     resolved: Sequence[Resolved] = ()
@@ -116,6 +122,8 @@ class Outcome:
     """Why the children could not be brought to what the spec asks for."""
     autoscaler_refused: str = ""
     """Why the API server refuses the autoscaler, which keeps nothing else from being made."""
+    downloads: bool = False
+    """Whether the spec's own pods are not made as the model is being downloaded."""
 
 
 @dataclass(frozen=True, slots=True)

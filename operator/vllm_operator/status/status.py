@@ -95,7 +95,7 @@ def _gate(account: Account, fit: Verdict, workload: Verdict) -> Verdict:
         return Verdict(ConditionType.ADMITTED, False, refused.reason, held)
     if workload.status:
         return workload
-    if account.outcome.withheld and not account.assessment.pending:
+    if account.outcome.withheld and not account.outcome.downloads and not account.assessment.pending:
         return Verdict(ConditionType.FITS, False, fit.reason, workload.message)
     error = account.evidence.inspection.error
     if error and error.reason.stops_vllm and workload.reason in (Reason.STARTING, Reason.ROLLING_OUT):
@@ -153,6 +153,21 @@ def _model(account: Account) -> dict[str, Any] | None:
         "architecture": _short(facts.architecture),
         "quantization": _short(facts.quantization_method),
         "chatTemplate": facts.chat_template,
+    }
+
+
+def _download(account: Account) -> dict[str, Any] | None:
+    """How far the download is that the pods wait for."""
+    known = account.evidence.download
+    if not account.outcome.downloads or known is None or known.progress is None:
+        return None
+    progress = known.progress
+    return {
+        "progress": f"{progress.percent} %",
+        "bytes": progress.done,
+        "totalBytes": progress.total,
+        "bytesPerSecond": progress.rate or None,
+        "secondsLeft": progress.seconds_left,
     }
 
 
@@ -247,6 +262,7 @@ def _status(account: Account, now: str) -> dict[str, Any]:
             "resolved": _resolved(account),
             "vllmVersion": seen.engine.version,
             "model": _model(account),
+            "download": _download(account),
             "plan": _plan(account),
             "engine": engine if any(engine.values()) else None,
         }

@@ -12,9 +12,12 @@ from typing import Any
 from ..api import InferenceServiceSpec
 from ..api.base import bytes_of
 from ..api.fields import Passed, fields
-from ..api.spec import Speculative
+from ..api.flags.versions import needs
+from ..api.kv_cache import EVENTS_PORT, KvEvents
+from ..api.loading import LoaderOptions
+from ..api.speculation import Speculative
 from .middleware import READY, STATE
-from .paths import MIDDLEWARE_PATH, TEMPLATE_PATH, location
+from .paths import MIDDLEWARE_PATH, location, model_location, template_path
 
 PORT = 8000
 # vLLM finishes requests in flight for this long after SIGTERM, then stops its engine. Without it, streams are cut.
@@ -29,7 +32,26 @@ _FIELDS = tuple(fields(InferenceServiceSpec))
 
 def ranks(spec: InferenceServiceSpec) -> int:
     """Processes with a device each, in one pod; of tensorParallelSize auto, as if it were 1."""
-    return spec.tensor_size * (spec.pipeline_parallel_size or 1)
+    return spec.tensor_size * (spec.pipeline_parallel_size or 1) * engines(spec)
+
+
+def engines(spec: InferenceServiceSpec) -> int:
+    """Engines in one pod, one for each data parallel rank."""
+    return spec.data_parallel_size or 1
+
+
+def event_ports(spec: InferenceServiceSpec) -> dict[str, int]:
+    """First port of each kind that KV cache events have, by a name for it; the other engines have the next ones."""
+    events = spec.kv_cache.events if spec.kv_cache else None
+    if events is None:
+        return {}
+    replay = {"kv-replay": events.replay_port} if events.replay_port else {}
+    return {"kv-events": events.port or EVENTS_PORT, **replay}
+
+
+def devices_of(spec: InferenceServiceSpec) -> int:
+    """Devices of one pod: one for each rank, or so many slices of one GPU."""
+    return spec.accelerator.count or ranks(spec)
 
 
 def drain_timeout_seconds(spec: InferenceServiceSpec) -> int:
@@ -38,11 +60,30 @@ def drain_timeout_seconds(spec: InferenceServiceSpec) -> int:
 
 
 def _speculative_config(speculative: Speculative) -> str:
-    config: dict[str, Any] = {"method": speculative.method}
-    if speculative.model:
-        config["model"] = location(speculative.model)
-    config["num_speculative_tokens"] = speculative.num_speculative_tokens
-    return json.dumps(config)
+    """The fields are called as vLLM's keys are."""
+    config: dict[str, Any] = speculative.model_dump(exclude_none=True)
+    return json.dumps({**config, "model": location(speculative.model)} if speculative.model else config)
+
+
+def _events_config(events: KvEvents) -> str:
+    config: dict[str, Any] = {"enable_kv_cache_events": True, "publisher": "zmq"}
+    config["endpoint"] = f"tcp://*:{events.port or EVENTS_PORT}"
+    if events.replay_port:
+        config["replay_endpoint"] = f"tcp://*:{events.replay_port}"
+    return json.dumps({**config, "topic": events.topic} if events.topic else config)
+
+
+def _as_json(value: Any) -> str:
+    return _events_config(value) if isinstance(value, KvEvents) else _speculative_config(value)
+
+
+def _loader_config(options: LoaderOptions) -> str:
+    """With the keys of vLLM's loaders: model_executor/model_loader, vLLM 0.32."""
+    config: dict[str, Any] = {"concurrency": options.concurrency, "distributed": options.distributed}
+    config["memory_limit"] = bytes_of(options.memory_limit) if options.memory_limit else None
+    if options.threads:
+        config |= {"enable_multithread_load": True, "num_threads": options.threads}
+    return json.dumps({key: value for key, value in config.items() if value is not None})
 
 
 # What vLLM gets of a field's value, by what the field says of its flag. What is `otherwise` is in `argv`.
@@ -52,10 +93,18 @@ _CONVERTERS: dict[Passed, Callable[[Any], Any]] = {
     "bytes": bytes_of,
     "GiB": lambda quantity: f"{bytes_of(quantity) / 2**30:g}",
     "location": location,
-    "JSON": _speculative_config,
+    "keys": lambda value: json.dumps(value.model_dump(exclude_none=True)),
+    "JSON": _as_json,
+    "loader": _loader_config,
     "presence": lambda _: True,
-    "path": lambda _: TEMPLATE_PATH,
 }
+
+
+def load_format(spec: InferenceServiceSpec) -> str | None:
+    """How vLLM is told to load the weights: by a field, or by extraArgs; None: it looks for itself."""
+    flag = "--load-format="
+    passed = [one.removeprefix(flag) for one in spec.extra_args or () if one.startswith(flag)]
+    return spec.model.load_format or spec.model.format or next(iter(passed), None)
 
 
 def flag_values(spec: InferenceServiceSpec, commit: str | None = None) -> dict[str, Any]:
@@ -67,7 +116,9 @@ def flag_values(spec: InferenceServiceSpec, commit: str | None = None) -> dict[s
     for field in _FIELDS:
         value = commit if commit and field.path == "model.revision" else field.value_in(spec)
         for flag in field.flags:
-            if value is not None and flag.passed != "otherwise":
+            if value is not None and flag.passed == "path":
+                values[flag.name] = template_path(spec)
+            elif value is not None and flag.passed != "otherwise":
                 values[flag.name] = _CONVERTERS[flag.passed](value)
     return values
 
@@ -77,6 +128,12 @@ def _flags(spec: InferenceServiceSpec, commit: str | None) -> Iterator[str]:
         yield f"{_SWITCHES[value]}{flag}" if isinstance(value, bool) else f"--{flag}={value}"
 
 
+def _if_known(spec: InferenceServiceSpec, flag: str, value: str) -> list[str]:
+    """A flag of the operator's own, where the image's vLLM has it."""
+    said = f"{flag}={value}"
+    return [] if needs(said, spec.image) else [said]
+
+
 def argv(
     spec: InferenceServiceSpec, name: str, commit: str | None = None, media: Sequence[str] | None = None
 ) -> list[str]:
@@ -84,15 +141,23 @@ def argv(
 
     `media`: hosts that media may come from, where the spec names none; None: any. An empty list stands for no host.
     """
-    arguments = [location(spec.model.uri), "--served-model-name", *(spec.model.served_model_names or [name])]
-    arguments += ["--host=0.0.0.0", f"--port={PORT}", f"--shutdown-timeout={drain_timeout_seconds(spec)}"]
+    arguments = [model_location(spec.model), "--served-model-name", *(spec.model.served_model_names or [name])]
+    arguments += ["--host=0.0.0.0", f"--port={PORT}"]
+    # Where vLLM does not wait by itself after SIGTERM, the preStop hook has waited before it.
+    arguments += _if_known(spec, "--shutdown-timeout", str(drain_timeout_seconds(spec)))
     arguments += [f"--middleware={PurePosixPath(MIDDLEWARE_PATH).stem}.Middleware"]
     domains = media if spec.allowed_media_domains is None else spec.allowed_media_domains
     if domains is not None:
         arguments += ["--allowed-media-domains", *(domains or [NO_HOST])]
     # Probes and scrapes would fill the log that `kubectl logs` shows.
-    arguments += [f"--disable-access-log-for-endpoints=/health,/metrics,{READY},{STATE}"]
+    arguments += _if_known(spec, "--disable-access-log-for-endpoints", f"/health,/metrics,{READY},{STATE}")
     arguments += _flags(spec, commit)
+    if whose := spec.model.format:
+        arguments += [] if spec.model.load_format else [f"--load-format={whose}"]
+        arguments += _if_known(spec, "--tokenizer-mode", whose)
+    if engines(spec) > 1:
+        # vLLM would start as many API processes: one alone knows all requests, and which engine has them.
+        arguments.append("--api-server-count=1")
     if spec.tool_call_parser:
         arguments.append("--enable-auto-tool-choice")
     if spec.lora:

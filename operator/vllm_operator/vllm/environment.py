@@ -4,6 +4,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from ..api import InferenceServiceSpec
+from ..api.storage import STORE_KEYS, STORE_VARIABLES, ObjectStore
 from ..settings import Settings
 from .paths import CA_PATH, CACHE_DIR, HOME_DIR, MIDDLEWARE_PATH
 
@@ -27,8 +28,15 @@ _OWNED = {
     "PYTHONPATH": str(PurePosixPath(MIDDLEWARE_PATH).parent),
 }
 _HUB = ("HF_ENDPOINT", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "HF_TOKEN")
+# A pod's own, which the topic of KV cache events may have in it.
+POD_VARIABLES = {"POD_IP": "status.podIP", "POD_NAME": "metadata.name"}
+# Replicas, and a router beside them, call blocks with the same tokens the same only where this is the same; the same
+# value whatever vLLM's version and algorithm.
+_HASH_SEED = {"name": "PYTHONHASHSEED", "value": "0"}
 # The operator's own: it sets no others, and has set no others.
-OWN_NAMES = frozenset({*_OWNED, *_HUB, "VLLM_API_KEY", "VLLM_MEDIA_URL_ALLOW_REDIRECTS"})
+OWN_NAMES = frozenset(
+    {*_OWNED, *_HUB, *STORE_VARIABLES, *POD_VARIABLES, "VLLM_API_KEY", "VLLM_MEDIA_URL_ALLOW_REDIRECTS"}
+)
 
 
 def configuration(spec: InferenceServiceSpec) -> dict[tuple[str, str], set[str]]:
@@ -42,6 +50,9 @@ def configuration(spec: InferenceServiceSpec) -> dict[tuple[str, str], set[str]]
     for kind, ref in refs:
         if ref:
             found.setdefault((kind, ref.name), set()).add(ref.key)
+    store = spec.model.object_store
+    if store and store.credentials_secret_name:
+        found.setdefault(("Secret", store.credentials_secret_name), set()).update(STORE_KEYS[:2])
     return found
 
 
@@ -63,6 +74,30 @@ def hub_environment(spec: InferenceServiceSpec, settings: Settings) -> list[dict
     return [*variables, *([_secret("HF_TOKEN", spec.model.token_secret_ref)] if spec.model.token_secret_ref else [])]
 
 
+def store_environment(store: ObjectStore | None) -> list[dict[str, Any]]:
+    """How a pod reaches a bucket of S3: address and region, and keys where a Secret has them."""
+    if store is None:
+        return []
+    values = {
+        "AWS_ENDPOINT_URL": store.endpoint,
+        "RUNAI_STREAMER_S3_ENDPOINT": store.endpoint,
+        # Other stores than AWS's have no name of the DNS for each bucket.
+        "RUNAI_STREAMER_S3_USE_VIRTUAL_ADDRESSING": "0" if store.endpoint else None,
+        "AWS_REGION": store.region,
+        "AWS_DEFAULT_REGION": store.region,
+        # Keys that are given are not looked for at the cloud.
+        "AWS_EC2_METADATA_DISABLED": "true" if store.credentials_secret_name else None,
+    }
+    variables: list[dict[str, Any]] = [{"name": key, "value": value} for key, value in values.items() if value]
+    if secret := store.credentials_secret_name:
+        for key in STORE_KEYS:
+            ref: dict[str, Any] = {"name": secret, "key": key}
+            if key == "AWS_SESSION_TOKEN":
+                ref["optional"] = True
+            variables.append({"name": key, "valueFrom": {"secretKeyRef": ref}})
+    return variables
+
+
 def media_hosts(settings: Settings) -> tuple[str, ...] | None:
     """Hosts that media may come from where the spec names none; None: any."""
     return None if "*" in settings.allowed_media_domains else settings.allowed_media_domains
@@ -74,6 +109,16 @@ def environment(spec: InferenceServiceSpec, settings: Settings) -> list[dict[str
     if spec.allowed_media_domains is not None or media_hosts(settings) is not None:
         variables.append({"name": "VLLM_MEDIA_URL_ALLOW_REDIRECTS", "value": "0"})
     variables += hub_environment(spec, settings)
+    variables += store_environment(spec.model.object_store)
     if spec.api_key_secret_ref:
         variables.append(_secret("VLLM_API_KEY", spec.api_key_secret_ref))
-    return variables + [variable.to_manifest() for variable in spec.env or []]
+    return variables + _of_events(spec) + [variable.to_manifest() for variable in spec.env or []]
+
+
+def _of_events(spec: InferenceServiceSpec) -> list[dict[str, Any]]:
+    events = spec.kv_cache.events if spec.kv_cache else None
+    if events is None:
+        return []
+    seed = [] if any(variable.name == _HASH_SEED["name"] for variable in spec.env or []) else [_HASH_SEED]
+    named = [(name, path) for name, path in POD_VARIABLES.items() if f"$({name})" in (events.topic or "")]
+    return [*seed, *({"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}} for name, path in named)]

@@ -26,6 +26,10 @@ App = Callable[[Message, Receive, Send], Awaitable[None]]
 MARK = Path("/tmp/draining")  # noqa: S108 - a volume of the container
 # Kind/name/key of what the pod was given as environment, which does not change while it runs; the kubelet renews these.
 CONFIGURATION = Path("/etc/vllm/configuration")
+# Keys that clients may send, a file each, which the kubelet renews too: what is put there counts at once, and what is
+# taken away no more. Where the folder is, a key is needed, also while it is empty.
+API_KEYS = Path("/etc/vllm/api-keys")
+KEYS_SECONDS = 1.0  # between two looks at them
 # Beside this file: the uid of the service, which whoever reaches only the port does not know.
 UID_FILE = Path(__file__).with_name("service-uid")
 TERMINATION_MESSAGE = Path("/dev/termination-log")
@@ -38,6 +42,7 @@ HANG_SECONDS, HANG_KILL_SECONDS = 35.0, 120.0
 HUNG = "vllm-operator: engine hung: "  # the diagnosis knows a pod's last words by it
 # The same of a key that would open the service to everybody.
 NO_KEY = "vllm-operator: the API key is empty"
+NO_KEYS = "vllm-operator: none of the API keys is there"
 # And a running pod that hangs by this: the kubelet tells of an answer the status alone; vLLM never gives this one.
 HUNG_STATUS = 504
 # Endpoints learn of a pod's end within seconds; until then it takes requests as ever.
@@ -59,13 +64,17 @@ class Middleware:
         key = os.environ.get("VLLM_API_KEY")
         if key is not None and not key.strip():
             _end(NO_KEY)
-        self.key = _digest(key.encode()) if key else None
+        self.guarded = bool(key) or API_KEYS.is_dir()
+        self.keys = [_digest(key.encode())] if key else _api_keys()
+        if self.guarded and not self.keys:
+            _end(NO_KEYS)
+        self.renewed = self.guarded and not key
+        self.looked_at = time.monotonic()
         self.started_with = _configuration()
         self.uid = UID_FILE.read_text().strip() if UID_FILE.is_file() else ""
-        self.requests = self.waiting = self.stuck = 0
-        self.last_end = self.seen_at = time.monotonic()
-        self.seen: tuple[float, ...] = ()
-        self.hang = ""
+        self.requests = self.waiting = self.sockets = 0
+        self.last_end = time.monotonic()
+        self.watch = _Watch()
         MARK.unlink(missing_ok=True)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -79,11 +88,12 @@ class Middleware:
         elif path in OPEN:
             await self._probe(path, scope, receive, _closing(send))
         else:
-            self.requests += 1
+            socket = scope["type"] == "websocket"
+            self.requests, self.sockets = self.requests + 1, self.sockets + socket
             try:
                 await self._serve(scope, receive, _closing(send))
             finally:
-                self.requests -= 1
+                self.requests, self.sockets = self.requests - 1, self.sockets - socket
                 self.last_end = time.monotonic()
 
     async def _serve(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -103,7 +113,7 @@ class Middleware:
 
         async def sending(message: Message) -> None:
             if since is not None and time.monotonic() - since >= HANG_SECONDS:
-                self.seen = ()  # it came at last
+                self.watch.came()
             wait(False)
             await send(message)
             wait(message["type"] == "http.response.start" or bool(message.get("more_body")))
@@ -118,8 +128,10 @@ class Middleware:
             await _answer(send, 200, json.dumps(self.state()), b"application/json")
         elif path == READY and _draining():
             await _answer(send, 503, "draining")
-        elif path in (READY, "/health") and self._stalled() >= (HANG_SECONDS if path == READY else HANG_KILL_SECONDS):
-            await _answer(send, HUNG_STATUS, self.hang)
+        elif path in (READY, "/health") and self._stalled(scope.get("app")) >= (
+            HANG_SECONDS if path == READY else HANG_KILL_SECONDS
+        ):
+            await _answer(send, HUNG_STATUS, self.watch.hang)
         else:
             inner = {**scope, "path": "/health", "raw_path": b"/health"} if path == READY else scope
             await self.app(inner, receive, send)
@@ -133,36 +145,72 @@ class Middleware:
             "requests": self.requests,
             "quietSeconds": round(time.monotonic() - self.last_end, 1) if not self.requests else 0.0,
             "stale": sorted({hidden(self.uid, path.rpartition("/")[0]) for path in changed} - {""}),
-            "hang": self.hang,
+            "hang": self.watch.hang,
         }
 
     def _has_key(self, scope: Message) -> bool:
-        if self.key is None:
+        if not self.guarded:
             return True
+        if self.renewed and time.monotonic() - self.looked_at >= KEYS_SECONDS:
+            with suppress(OSError):  # others take their place just now: those known hold until the next request
+                self.keys, self.looked_at = _api_keys(), time.monotonic()
         given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
         scheme, _, token = given.partition(b" ")
-        # Digests of one length: comparing takes as long whatever differs.
-        return hmac.compare_digest(_digest(token), self.key) and scheme.lower() == b"bearer"
+        # Digests of one length, and all of them: comparing takes as long whatever differs.
+        fitting = [hmac.compare_digest(_digest(token), key) for key in self.keys]
+        return any(fitting) and scheme.lower() == b"bearer"
 
-    def _stalled(self) -> float:
-        """Seconds for which requests have waited and the engine has made no step.
+    def _stalled(self, app: Any) -> float:
+        """Seconds for which an engine has had requests and made no step: the one that has stood still longest."""
+        figures = _figures()
+        # What comes in over a WebSocket is with an engine while its client says nothing, and waits for no step.
+        held = [] if self.sockets else _in_flight(app)
+        if len(held) == len(figures) > 1:
+            waiting = dict(zip(figures, held, strict=True))
+        else:  # with several engines, it is not known whose they are as long as one runs any
+            whose = len(figures) == 1 or not any(running for running, *_ in figures.values())
+            waiting = dict.fromkeys(figures, self.waiting if whose else 0)
+        return self.watch.stalled(figures, waiting)
 
-        An engine that hangs in its first step after a pause never reports the request as running. Once it is known to
-        hang, it is of no help that its clients give up.
-        """
-        running, *progress = _figures()
+
+class _Watch:
+    """What each engine was seen to do last. vLLM has one of them for each data parallel rank.
+
+    An engine that hangs in its first step after a pause never reports the request as running: what waits counts as
+    well. Once one is known to hang, it is of no help that its clients give up.
+    """
+
+    def __init__(self) -> None:
+        self.seen: dict[str, tuple[float, ...]] = {}
+        self.seen_at: dict[str, float] = {}
+        self.stuck: dict[str, int] = {}
+        self.hanging: set[str] = set()
+        self.hang = ""
+
+    def came(self) -> None:
+        """An answer came after all. Of several engines, it is not known whose."""
+        if len(self.seen) == 1:
+            self.seen = {}
+
+    def stalled(self, figures: dict[str, tuple[float, ...]], waiting: dict[str, int]) -> float:
+        """Seconds of the engine that has stood still longest, while it had requests."""
         now = time.monotonic()
-        if self.seen != (running, *progress) or not (running or self.waiting or self.hang):
-            self.seen, self.seen_at, self.stuck = (running, *progress), now, 0
-        self.stuck = max(self.stuck, self.waiting, int(running))
-        stalled = now - self.seen_at
-        passed = max((limit for limit in (HANG_SECONDS, HANG_KILL_SECONDS) if stalled >= limit), default=0.0)
-        hang = f"{HUNG}{self.stuck} requests waited, no step for {passed:.0f} s" if passed else ""
+        for engine, figure in figures.items():
+            held = max(waiting[engine], int(figure[0]))
+            if self.seen.get(engine) != figure or not (held or engine in self.hanging):
+                self.seen[engine], self.seen_at[engine], self.stuck[engine] = figure, now, 0
+            self.stuck[engine] = max(self.stuck[engine], held)
+        self.hanging = {engine for engine in figures if now - self.seen_at[engine] >= HANG_SECONDS}
+        worst = min(figures, key=lambda engine: self.seen_at[engine])
+        seconds = now - self.seen_at[worst]
+        passed = max((limit for limit in (HANG_SECONDS, HANG_KILL_SECONDS) if seconds >= limit), default=0.0)
+        which = f"engine {worst} of {len(figures)}: " if len(figures) > 1 else ""
+        hang = f"{HUNG}{which}{self.stuck[worst]} requests waited, no step for {passed:.0f} s" if passed else ""
         if hang != self.hang:
             self.hang = hang
             # The operator reads it in the pod's status after the liveness probe has ended this process.
             TERMINATION_MESSAGE.write_text(hang)
-        return stalled
+        return seconds
 
 
 def hidden(uid: str, name: str) -> str:
@@ -186,19 +234,37 @@ def _draining() -> bool:
     return MARK.exists()
 
 
-def _figures() -> tuple[float, ...]:
-    """Requests that run, then what changes with every step of the engine."""
+def _figures() -> dict[str, tuple[float, ...]]:
+    """By engine, in the order of their numbers: requests that run, then what changes with every step of it."""
     from prometheus_client import REGISTRY  # noqa: PLC0415 - not in the preStop hook
 
-    totals = dict.fromkeys((_RUNNING, *_PROGRESS), 0.0)
-    for metric in REGISTRY.restricted_registry(totals).collect():
+    none = dict.fromkeys((_RUNNING, *_PROGRESS), 0.0)
+    totals: dict[str, dict[str, float]] = {}
+    for metric in REGISTRY.restricted_registry(none).collect():
         for sample in metric.samples:
-            totals[sample.name] += sample.value
-    return tuple(totals.values())
+            of_engine = totals.setdefault(sample.labels.get("engine", ""), {**none})
+            of_engine[sample.name] += sample.value
+    by_number = sorted(totals or {"": none}, key=lambda engine: (len(engine), engine))
+    return {engine: tuple(totals.get(engine, none).values()) for engine in by_number}
+
+
+def _in_flight(app: Any) -> list[int]:
+    """Requests that each of several engines has, by their numbers; empty where vLLM has one, or does not tell."""
+    try:
+        client = app.state.engine_client.engine_core
+        return [int(client.engine_inflight[engine]) for engine in client.core_engines]
+    except AttributeError:
+        return []
 
 
 def _digest(content: bytes) -> bytes:
     return hashlib.sha256(content).digest()
+
+
+def _api_keys() -> list[bytes]:
+    """A digest of each key that is there and not empty. Raises OSError where one goes while it is read."""
+    paths = [path for path in API_KEYS.glob("*/*") if not path.parent.name.startswith("..")]  # the kubelet's own
+    return [_digest(key) for key in (path.read_bytes().strip() for path in paths) if key]
 
 
 def _configuration() -> dict[str, bytes]:

@@ -1,11 +1,17 @@
 """Where vLLM's container has its files, and what vLLM is told for a URI. Mounts nothing itself."""
 
 from ..api import InferenceServiceSpec
+from ..api.model import Model
+from ..api.storage import IMAGE
+from ..api.templates import IMAGE_TEMPLATES
 
 MODELS_DIR = "/models"
+MODEL_IMAGE_DIR = "/model-image"
 CACHE_DIR = "/cache"
 HOME_DIR = "/home/vllm"
 TEMPLATE_PATH = "/etc/vllm/chat-template/template.jinja"
+# Where vLLM's images have its folder `examples`: docker/Dockerfile, Dockerfile.cpu and Dockerfile.rocm of 0.32.
+EXAMPLES_DIR, ROCM_EXAMPLES_DIR = "/vllm-workspace/examples", "/app/vllm/examples"
 CA_PATH = "/etc/vllm/ca/ca.crt"
 MIDDLEWARE_PATH = "/etc/vllm/operator/vllm_operator_middleware.py"
 RUNNER_PATH = "/etc/vllm/operator/vllm_operator_batch_runner.py"
@@ -14,9 +20,32 @@ INPUT_DIR, OUTPUT_DIR = "/batch/input", "/batch/output"
 
 
 def location(uri: str) -> str:
-    """What vLLM is told for a URI: the repository of hf://, or the path at which a claim is mounted."""
+    """What vLLM is told for a URI: the repository of hf://, a bucket as it is, or where a claim or image is mounted."""
     scheme, rest = uri.split("://", 1)
+    if scheme in ("s3", "gs"):
+        return uri.rstrip("/")
+    if scheme == "oci":
+        return MODEL_IMAGE_DIR
     return rest if scheme == "hf" else f"{MODELS_DIR}/{rest}"
+
+
+def model_location(model: Model) -> str:
+    """What vLLM is told for the model itself, which may be in a folder of an image."""
+    path = location(model.uri)
+    return f"{path}/{model.image_path}" if model.image_path else path
+
+
+def model_image(model: Model) -> str | None:
+    """The image that holds the model; None where it is elsewhere."""
+    return model.uri.removeprefix(IMAGE) if model.uri.startswith(IMAGE) else None
+
+
+def template_path(spec: InferenceServiceSpec) -> str | None:
+    """Where the pod has the chat template; None where the spec names none."""
+    if spec.chat_template is None or spec.chat_template.from_image is None:
+        return TEMPLATE_PATH if spec.chat_template else None
+    folder = ROCM_EXAMPLES_DIR if spec.accelerator.resource == "amd.com/gpu" else EXAMPLES_DIR
+    return f"{folder}/{IMAGE_TEMPLATES[spec.chat_template.from_image]}"
 
 
 def claims(spec: InferenceServiceSpec) -> list[str]:

@@ -1,13 +1,16 @@
-"""Which optional APIs the cluster serves now. They come and go while the operator runs."""
+"""Which optional APIs and features the cluster has now. They come and go while the operator runs."""
 
 import asyncio
 from collections.abc import Callable
 
 from ..cluster import Cluster
+from ..manifests.image_volume import IMAGE_VOLUMES
 from ..manifests.kinds import BY_KIND, OPTIONAL_KINDS
 from .watches import Watches
 
 LOOK_SECONDS = 30.0
+# Since which version Kubernetes has a feature without being asked for it.
+FEATURES = {IMAGE_VOLUMES: (1, 35)}
 
 
 class OptionalApis:
@@ -16,10 +19,12 @@ class OptionalApis:
     def __init__(self, cluster: Cluster, watches: Watches, changed: Callable[[], None]) -> None:
         self._cluster, self._watches, self._changed = cluster, watches, changed
         self._served: frozenset[str] = frozenset()
+        # Where the API server does not say, what it refuses will be told.
+        self._features = frozenset(FEATURES)
 
     def served(self) -> frozenset[str]:
-        """The optional kinds that the cluster knows."""
-        return self._served
+        """The optional kinds, and the features of Kubernetes, that the cluster has."""
+        return self._served | self._features
 
     async def watch(self) -> None:
         """Looks until cancelled."""
@@ -29,7 +34,7 @@ class OptionalApis:
 
     async def look(self) -> None:
         """Asks once. Where the API server does not say, what was known stands."""
-        before = self._served
+        before, had = self._served, self._features
         answers = {kind: await self._cluster.serves(kind) for kind in OPTIONAL_KINDS}
         self._served = frozenset(
             kind for kind, answer in answers.items() if (kind in before if answer is None else answer)
@@ -37,5 +42,7 @@ class OptionalApis:
         for kind in OPTIONAL_KINDS:
             tell = self._watches.expect if kind in self._served else self._watches.forget
             tell(BY_KIND[kind].plural)
-        if self._served != before:
+        if version := await self._cluster.version():
+            self._features = frozenset(name for name, since in FEATURES.items() if version >= since)
+        if (self._served, self._features) != (before, had):
             self._changed()

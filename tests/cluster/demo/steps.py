@@ -16,7 +16,7 @@ from cluster.demo.record import Record
 from cluster.demo.targets import Local, Target, choose
 from cluster.demo.waits import model_made, service_ready, wait
 from cluster.host import REPOSITORY, ClusterError, end_running, say
-from cluster.tools import tool
+from cluster.programs import program
 
 SYSTEM, DEMO = "vllm-operator-system", "demo"
 RELEASE, SERVICE, JOB = "vllm-operator", "tiny", "tiny-model"
@@ -39,7 +39,8 @@ def up() -> None:
             with progress.step("A cluster"):
                 progress.line(f"  {target.description}")
                 kubectl = target.start()
-            helm = pool.submit(tool, "helm")  # after Kubernetes, whose libraries it shares
+                target.provide_volume(kubectl)
+            helm = pool.submit(program, "helm")  # after Kubernetes, whose libraries it shares
             with progress.step("The images"):
                 references = _images(target, images)
             with progress.step("The operator, by its Helm chart"):
@@ -138,11 +139,19 @@ def _install(kubectl: Kubectl, record: Record, helm: Path, references: Mapping[s
     releases = json.loads(_helm(kubectl, helm, "list", "--output=json", "--filter", f"^{RELEASE}$"))
     if any(release["status"] not in {"deployed", "failed"} for release in releases):
         _helm(kubectl, helm, "uninstall", RELEASE, "--wait")  # an installation that was interrupted
-    repository, _, tag = references["operator"].rpartition(":")
-    values = {"image.repository": repository, "image.tag": tag, "settings.images.cpu": references["vllm-cpu"]}
+    values = {**image_values(references["operator"]), "settings.images.cpu": references["vllm-cpu"]}
     chart = str(REPOSITORY / "charts" / "vllm-operator")
     settings = [f"--set-string={name}={value}" for name, value in values.items()]
     _helm(kubectl, helm, "upgrade", "--install", RELEASE, chart, *settings, "--wait", "--timeout=4m")
+
+
+def image_values(reference: str) -> dict[str, str]:
+    """The chart's values for an image name:tag, name@digest or name:tag@digest; a name alone is the tag latest."""
+    name, _, digest = reference.partition("@")
+    repository, _, tag = name.rpartition(":")
+    if not repository or "/" in tag:  # that colon stands before a port
+        repository, tag = name, "latest"
+    return {"image.repository": repository, "image.tag": tag, "image.digest": digest}
 
 
 def _answer(kubectl: Kubectl, progress: Progress, *, routed: bool) -> None:
@@ -198,7 +207,7 @@ def _remove_from(kubectl: Kubectl, record: Record) -> None:
     """Remove what the demo put into a cluster that is not its own."""
     _delete_namespace(kubectl, record, DEMO)
     if record.release:
-        helm = tool("helm")
+        helm = program("helm")
         if json.loads(_helm(kubectl, helm, "list", "--output=json", "--filter", f"^{RELEASE}$")):
             _helm(kubectl, helm, "uninstall", RELEASE, "--wait")
         record.release = False

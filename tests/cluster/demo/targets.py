@@ -2,20 +2,26 @@
 
 import json
 import os
-import shutil
-import subprocess
 import sys
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
+from cluster.builders import Docker, builder, docker_answers
 from cluster.demo.kubectl import Kubectl
-from cluster.host import REPOSITORY, ClusterError, cache_root, command, logged, step
+from cluster.host import ClusterError, cache_root, command, logged, step
 from cluster.images import build, reference
 from cluster.node import LocalCluster
+from cluster.programs import program
 from cluster.tools import tool
 
 NAME = "demo"
 KIND_NAME = "vllm-operator-demo"
+DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
+# The class that kind makes where the node's image brings no other: its volumes are root's alone.
+HOST_PATH = "kubernetes.io/host-path"
+# In the node.
+FOLDER = "/var/lib/vllm-operator-demo"
+# Images that are there already, and need no build.
 IMAGE_VARIABLES = {"operator": "OPERATOR_IMAGE", "vllm-cpu": "VLLM_CPU_IMAGE"}
 
 
@@ -33,6 +39,10 @@ class Target(Protocol):
 
     def start(self) -> Kubectl:
         """Make the cluster or find it running."""
+        ...
+
+    def provide_volume(self, kubectl: Kubectl) -> None:
+        """See to it that a claim without a class gets a volume, or raise with one clear sentence."""
         ...
 
     def build(self, image: str) -> str:
@@ -63,6 +73,9 @@ class Local:
         """Start it, or find it running."""
         return Kubectl(tool("kubectl"), LocalCluster.start(NAME).kubeconfig)
 
+    def provide_volume(self, kubectl: Kubectl) -> None:
+        """Nothing: it has some."""
+
     def build(self, image: str) -> str:
         """Build with buildah."""
         return build(image)[0]
@@ -85,7 +98,8 @@ class Kind:
         self.description = f"a kind cluster of its own ({KIND_NAME}), because {because}"
 
     def check(self) -> None:
-        """Nothing: that Docker answers was the reason to choose it."""
+        """Find kind, or build it."""
+        program("kind")
 
     @property
     def _kubeconfig(self) -> Path:
@@ -93,41 +107,51 @@ class Kind:
 
     def start(self) -> Kubectl:
         """Create it, unless it is there."""
-        kind = tool("kind")
+        kind = program("kind")
+        config: list[str | Path] = ["--name", KIND_NAME, "--kubeconfig", self._kubeconfig]
         if KIND_NAME not in command([kind, "get", "clusters"]).split():
-            create: list[str | Path] = [
-                kind,
-                "create",
-                "cluster",
-                "--name",
-                KIND_NAME,
-                "--wait=5m",
-                "--kubeconfig",
-                self._kubeconfig,
-            ]
+            node = [f"--image={image}"] if (image := os.environ.get("KIND_IMAGE")) else []
             with step(f"creating the kind cluster {KIND_NAME}"):
+                create = [kind, "create", "cluster", *config, "--wait=5m", *node]
                 logged(create, cache_root() / "logs" / "kind.log")
-        command([kind, "export", "kubeconfig", "--name", KIND_NAME, "--kubeconfig", self._kubeconfig])
-        return Kubectl(_kubectl(), self._kubeconfig)
+        command([kind, "export", "kubeconfig", *config])
+        return Kubectl(program("kubectl"), self._kubeconfig)
+
+    def provide_volume(self, kubectl: Kubectl) -> None:
+        """Make one in the node, where its image brings nothing that makes volumes which all users may write."""
+        found = default_class(kubectl)
+        if found and found["provisioner"] != HOST_PATH:
+            return
+        command(["docker", "exec", f"{KIND_NAME}-control-plane", "install", "--directory", "--mode=777", FOLDER])
+        kubectl.run("apply", "--server-side", "--filename=-", text=json.dumps(volume(found)))
 
     def build(self, image: str) -> str:
-        """Build with Docker."""
-        return docker_build(image, reference(image))
+        """The image that the environment names, or one built with Docker."""
+        if named := os.environ.get(IMAGE_VARIABLES[image]):
+            return named
+        Docker().build(image, reference(image), {})
+        return reference(image)
 
     def load(self, image: str) -> None:
-        """Hand it to the node as an archive."""
+        """Hand it to the node as an archive; one that is named by its digest, the node pulls itself."""
+        name = os.environ.get(IMAGE_VARIABLES[image]) or reference(image)
+        if "@" in name:  # an archive keeps no digest
+            return
+        if not command(["docker", "images", "--quiet", name]).strip():
+            with step(f"pulling {name}"):
+                command(["docker", "pull", "--quiet", name])
         archive = cache_root() / "images" / f"{image}-docker.tar"
         archive.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with step(f"loading {reference(image)} into kind"):
-                command(["docker", "save", "--output", archive, reference(image)])
-                command([tool("kind"), "load", "image-archive", archive, "--name", KIND_NAME])
+            with step(f"loading {name} into kind"):
+                command(["docker", "save", "--output", archive, name])
+                command([program("kind"), "load", "image-archive", archive, "--name", KIND_NAME])
         finally:
             archive.unlink(missing_ok=True)
 
     def remove(self) -> None:
         """Delete the cluster."""
-        command([tool("kind"), "delete", "cluster", "--name", KIND_NAME, "--kubeconfig", self._kubeconfig])
+        command([program("kind"), "delete", "cluster", "--name", KIND_NAME, "--kubeconfig", self._kubeconfig])
         self._kubeconfig.unlink(missing_ok=True)
 
 
@@ -143,32 +167,36 @@ class Current:
     def check(self) -> None:
         """Images must come from somewhere that the cluster can pull from."""
         missing = [name for name in IMAGE_VARIABLES.values() if not os.environ.get(name)]
-        if not missing:
-            return
-        if not os.environ.get("REGISTRY"):
+        if missing and not os.environ.get("REGISTRY"):
             raise ClusterError(
                 "Images cannot be loaded into a cluster that is not the demo's own: set REGISTRY to where this "
-                f"machine may push and the cluster may pull (needs Docker), or {' and '.join(missing)} to images "
-                "that are there."
+                f"machine may push and the cluster may pull, or {' and '.join(missing)} to images that are there."
             )
-        if not docker_answers():
-            raise ClusterError("REGISTRY is set, but no Docker engine answers here to build and push the images with.")
+        if missing:
+            builder()
 
     def start(self) -> Kubectl:
         """Find out whether it answers."""
-        kubectl = Kubectl(_kubectl(), None, self.context)
+        kubectl = Kubectl(program("kubectl"), None, self.context)
         kubectl.run("version", "--request-timeout=10s")
         return kubectl
 
+    def provide_volume(self, kubectl: Kubectl) -> None:
+        """Nothing is made in a cluster of the user's that would outlive the demo."""
+        if default_class(kubectl) is None:
+            raise ClusterError(
+                "This cluster has no default StorageClass, so the demo's claim of 100 Mi would get no volume: mark one "
+                f"with `kubectl annotate storageclass NAME {DEFAULT_CLASS}=true`."
+            )
+
     def build(self, image: str) -> str:
-        """The image that the environment names, or one built and pushed."""
+        """The image that the environment names, or one built and pushed, by its digest: nodes keep what a tag was."""
         if named := os.environ.get(IMAGE_VARIABLES[image]):
             return named
-        pushed = f"{os.environ['REGISTRY'].rstrip('/')}/{reference(image).rpartition('/')[2]}"
-        docker_build(image, pushed)
-        with step(f"pushing {pushed}"):
-            logged(["docker", "push", pushed], cache_root() / "logs" / f"push-{image}.log")
-        return pushed
+        tag = f"{os.environ['REGISTRY'].rstrip('/')}/{reference(image).rpartition('/')[2]}"
+        engine = builder()
+        engine.build(image, tag, {})
+        return f"{tag}@{engine.push(tag)}"
 
     def load(self, image: str) -> None:
         """Nothing: the cluster pulls."""
@@ -177,32 +205,28 @@ class Current:
         """Nothing: it is the user's."""
 
 
-def docker_answers() -> bool:
-    """Whether there is a Docker engine to talk to."""
-    try:
-        answer = subprocess.run(["docker", "info"], check=False, capture_output=True, timeout=10)
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    return answer.returncode == 0
+def default_class(kubectl: Kubectl) -> dict[str, Any] | None:
+    """The StorageClass of a claim that names none; None where there is none."""
+    found: list[dict[str, Any]] = (kubectl.get("storageclasses") or {"items": []})["items"]
+    marked = (one for one in found if one["metadata"].get("annotations", {}).get(DEFAULT_CLASS) == "true")
+    return next(marked, None)
 
 
-def docker_build(image: str, tag: str) -> str:
-    """Build images/<image> with Docker."""
-    with step(f"building the image {tag}"):
-        arguments = ["docker", "build", "--file", f"images/{image}/Dockerfile", "--tag", tag, "."]
-        environment = {**os.environ, "DOCKER_BUILDKIT": "1"}
-        logged(arguments, cache_root() / "logs" / f"image-{image}.log", cwd=REPOSITORY, env=environment)
-    return tag
-
-
-def _kubectl() -> Path:
-    found = shutil.which("kubectl")
-    return Path(found) if found else tool("kubectl")
+def volume(of: dict[str, Any] | None) -> dict[str, Any]:
+    """A volume in the node, for a claim that gets this class."""
+    spec = {
+        "capacity": {"storage": "1Gi"},
+        "accessModes": ["ReadWriteOnce"],
+        "persistentVolumeReclaimPolicy": "Retain",
+        "storageClassName": of["metadata"]["name"] if of else "",
+        "hostPath": {"path": FOLDER, "type": "Directory"},
+    }
+    return {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "vllm-operator-demo"}, "spec": spec}
 
 
 def current_context() -> str:
     """The context that kubectl uses by itself."""
-    config = json.loads(command([_kubectl(), "config", "view", "--output=json"]))
+    config = json.loads(command([program("kubectl"), "config", "view", "--output=json"]))
     if not (context := str(config.get("current-context") or "")):
         raise ClusterError("CLUSTER=current, but your kubeconfig has no current context (kubectl config use-context).")
     return context

@@ -6,7 +6,7 @@ import pytest
 
 from cluster.control_plane import ControlPlane
 from control_plane.faults.proxy import FaultProxy
-from support.kube import Kube
+from support.kube import Kube, namespace_of
 from support.operator_process import IN_A_POD, OperatorProcess, install_rights
 from support.services import PATIENCE, await_garbage_collection
 
@@ -52,7 +52,7 @@ def kube(plane: ControlPlane, process: OperatorProcess, request: pytest.FixtureR
     """An empty namespace, and an operator that runs before and after."""
     if process.process is None:
         process.start()
-    name = request.node.name.removeprefix("test_").replace("_", "-")[:60].strip("-")
+    name = namespace_of(request.node)
     kube = Kube(plane.kubeconfig, name, PATIENCE)
     kube.run("create", "namespace", name)
     try:

@@ -10,7 +10,7 @@ from typing import Any
 from uv import find_uv_bin
 
 from cluster.host import REPOSITORY, cache_root, content_hash, lock, logged, step
-from vllm_operator.api.vocabulary import VLLM_VERSION
+from vllm_operator.api.vocabulary import OLDEST_VLLM_VERSION, VLLM_VERSION
 
 _IMAGE = REPOSITORY / "images" / "vllm-cpu"
 # What a user's shell sets for other environments must not reach this one.
@@ -54,17 +54,37 @@ def _environment() -> dict[str, str]:
     return {key: value for key, value in os.environ.items() if key not in _FOREIGN}
 
 
+def oldest() -> Path:
+    """The packages of the oldest vLLM that is supported, unpacked on first use.
+
+    They lie before the pinned vLLM's on the path: its libraries do for the parser, and are a hundred times larger.
+    """
+    requirements = Path(__file__).with_name("oldest.txt")
+    home = cache_root() / f"vllm-{OLDEST_VLLM_VERSION}-{content_hash([requirements])}"
+    with lock("vllm-oldest"):
+        if not home.exists():
+            with step(f"unpacking vLLM {OLDEST_VLLM_VERSION} (some seconds)"):
+                part, log = home.with_name(f"{home.name}.part"), cache_root() / "logs" / "vllm-oldest.log"
+                shutil.rmtree(part, ignore_errors=True)
+                where: list[str | Path] = ["--python", interpreter(), "--target", part, "-r", requirements]
+                install = [find_uv_bin(), "pip", "install", "--no-deps", "--require-hashes", *where]
+                logged(install, log, env=_environment())
+                part.rename(home)
+    return home
+
+
 class Parser:
     """vLLM's own parser of `vllm serve`, in a process that imports vLLM once (about 15 s)."""
 
-    def __init__(self) -> None:
+    def __init__(self, program: str = "parse.py", path: Path | None = None) -> None:
         quiet = {"VLLM_LOGGING_LEVEL": "ERROR", "VLLM_NO_USAGE_STATS": "1", "HF_HUB_OFFLINE": "1", "VLLM_PLUGINS": ""}
+        older = {"PYTHONPATH": str(path), "VLLM_TARGET_DEVICE": "cpu"} if path else {}
         self._process = subprocess.Popen(
-            [interpreter(), Path(__file__).with_name("parse.py")],
+            [interpreter(), Path(__file__).with_name(program)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**_environment(), **quiet},
+            env={**_environment(), **quiet, **older},
         )
         self.facts: dict[str, Any] = self._answer()
 

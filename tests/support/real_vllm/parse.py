@@ -1,29 +1,83 @@
 """Runs in vLLM's own environment: parses command lines as `vllm serve` does.
 
-First it prints one line of JSON with what it knows: each flag's `dest`, `choices` and whether it is a `switch`, words
-that vLLM checks only later, and the names of its environment variables. Then, for each line of stdin (a JSON list of
-what follows `vllm serve`), it prints one line: the namespace, or {"error": message}.
+First it prints one line of JSON with what it knows: the catalogue of its flags (`catalogued`), each flag's `dest`,
+`choices` and whether it is a `switch`, words that vLLM checks only later, and the names of its environment variables.
+Then, for each line of stdin (a JSON list of what follows `vllm serve`), it prints one line: the namespace, or
+{"error": message}.
 """
 
 import argparse
 import contextlib
+import dataclasses
 import io
 import json
 import sys
+from enum import Enum
 from typing import Any, get_args
 
 from vllm import envs
-from vllm.config.attention import AttentionBackendEnum
-from vllm.config.speculative import SpeculativeMethod
+from vllm.config.attention import AttentionBackendEnum, IndexerKVDType, MiniMaxM3MSADecodeBackend
+from vllm.config.compilation import CompilationMode, CUDAGraphMode, PassConfig
+from vllm.config.speculative import DraftSampleMethod, RejectionSampleMethod, SpeculativeConfig, SpeculativeMethod
+from vllm.config.structured_outputs import StructuredOutputsBackend
 from vllm.entrypoints.cli.serve import ServeSubcommand
 from vllm.model_executor.layers.quantization import DEPRECATED_QUANTIZATION_METHODS, QUANTIZATION_METHODS
+from vllm.model_executor.model_loader import LoadFormats
 from vllm.tokenizers.registry import TokenizerRegistry
 from vllm.utils.argparse_utils import FlexibleArgumentParser
+from vllm.v1.attention.backends.mla.prefill.registry import MLAPrefillBackendEnum
 
 
 def words(literal: Any) -> list[str]:
     """The words of a Literal, also of those within it."""
     return [word for part in get_args(literal) for word in (words(part) if get_args(part) else [part])]
+
+
+def readable(default: Any) -> Any:
+    """A flag's default as JSON; None where it is an object of vLLM's own, or is worked out when vLLM starts."""
+    if isinstance(default, Enum):
+        return readable(default.value)
+    if isinstance(default, set | tuple | list):
+        return sorted(default)
+    return default if isinstance(default, str | int | float | bool | dict) and default != argparse.SUPPRESS else None
+
+
+def kind(action: argparse.Action) -> str:
+    """What follows a flag: nothing (switch), one value, one value of JSON, or several words."""
+    if action.nargs == 0:
+        return "switch"
+    if action.nargs in ("+", "*"):
+        return "words"
+    takes_json = "JSON keys passed individually" in (action.help or "")
+    return "JSON" if takes_json or getattr(action.type, "__name__", "") in ("loads", "union_dict_and_str") else "value"
+
+
+def catalogued(action: argparse.Action) -> dict[str, Any]:
+    """A flag by its first long name, with all other spellings that vLLM has for it."""
+    name, *others = sorted(action.option_strings, key=lambda option: not option.startswith("--"))
+    negative = [option for option in others if isinstance(action, argparse.BooleanOptionalAction) and "--no-" in option]
+    choices = sorted({str(choice) for choice in action.choices or ()} - {"None"})
+    return {
+        "name": name,
+        "negative": negative[0] if negative else None,
+        "also": sorted(set(others) - set(negative)),
+        "kind": kind(action),
+        "default": readable(action.default),
+        "choices": choices,
+    }
+
+
+def tuning() -> dict[str, list[str]]:
+    """The words of settings that vLLM takes in JSON."""
+    return {
+        "passes": [field.name for field in dataclasses.fields(PassConfig) if field.type in (bool, "bool")],
+        "modes": [mode.name for mode in CompilationMode],
+        "cudagraphModes": [mode.name for mode in CUDAGraphMode],
+        "mlaPrefillBackends": [backend.name for backend in MLAPrefillBackendEnum],
+        "indexerTypes": words(IndexerKVDType),
+        "msaBackends": words(MiniMaxM3MSADecodeBackend),
+        "structuredOutputs": words(StructuredOutputsBackend),
+    }
 
 
 def facts(serve: argparse.ArgumentParser) -> dict[str, Any]:
@@ -39,10 +93,16 @@ def facts(serve: argparse.ArgumentParser) -> dict[str, Any]:
     }
     return {
         "flags": flags,
+        "catalogue": [catalogued(action) for action in serve._actions if action.option_strings],
+        "tuning": tuning(),
         "quantizations": sorted(set(QUANTIZATION_METHODS) - set(DEPRECATED_QUANTIZATION_METHODS)),
         "speculativeMethods": words(SpeculativeMethod),
+        "speculativeKeys": [field.name for field in dataclasses.fields(SpeculativeConfig)],
+        "draftSampleMethods": words(DraftSampleMethod),
+        "rejectionSampleMethods": words(RejectionSampleMethod),
         "attentionBackends": [backend.name for backend in AttentionBackendEnum],
         "variables": sorted(envs.environment_variables),
+        "loadFormats": words(LoadFormats),
         "tokenizerModes": ["auto", "slow", *TokenizerRegistry.tokenizers],
     }
 

@@ -1,10 +1,11 @@
-"""What the documents say of conditions and reasons is what the registries say."""
+"""What the documents say of conditions, reasons and flags is what the registries say."""
 
 import re
 
 import pytest
 
 from cluster.host import REPOSITORY
+from documents import flags
 from documents.conditions import README, REFERENCE, readme, reference
 from vllm_operator.api.conditions import ConditionType
 from vllm_operator.api.reasons import Reason
@@ -12,6 +13,10 @@ from vllm_operator.api.reasons import Reason
 
 def test_the_reference_is_fresh() -> None:
     assert REFERENCE.read_text() == reference(), "docs/reasons.md is stale: run `make docs`"
+
+
+def test_the_page_on_flags_is_fresh() -> None:
+    assert flags.REFERENCE.read_text() == flags.reference(), "docs/flags.md is stale: run `make docs`"
 
 
 def test_the_table_in_the_readme_is_fresh() -> None:

@@ -4,7 +4,7 @@ from typing import get_args
 
 from vllm_operator.api.base import ApiModel, optional, required
 from vllm_operator.api.fields import Flag, Passed, SpecField, fields
-from vllm_operator.api.flags import EXTRA_SWITCH_FLAGS, EXTRA_VALUE_FLAGS, field_of_flag
+from vllm_operator.api.flags import EXTRA_CHOICE_FLAGS, EXTRA_SWITCH_FLAGS, EXTRA_VALUE_FLAGS, field_of_flag
 from vllm_operator.api.spec import InferenceServiceSpec
 
 FIELDS = list(fields(InferenceServiceSpec))
@@ -45,9 +45,13 @@ def test_a_field_within_nothing_has_no_value() -> None:
 
 
 def test_a_flag_belongs_to_one_field_and_is_not_in_extra_args() -> None:
-    names = [f"--{flag.name}" for field in FIELDS for flag in field.flags]
+    flags = [flag for field in FIELDS for flag in field.flags]
+    names = [f"--{flag.name}" for flag in flags]
     for name in names:
         assert names.count(name) == 1, f"{name} stands on two fields"
+    shared = {f"--{flag.name}" for flag in flags if flag.shared}
+    assert shared <= {*EXTRA_CHOICE_FLAGS}, "extraArgs passes such a flag with words that are known"
+    for name in set(names) - shared:
         assert name not in (*EXTRA_VALUE_FLAGS, *EXTRA_SWITCH_FLAGS), (
             f"{name} is set by spec.{field_of_flag(InferenceServiceSpec)[name]}: take it out of api/flags.py"
         )

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from support.snapshots import deployment, service
+from support.snapshots import deployment, pod, service
 from vllm_operator.api.reasons import Reason
 from vllm_operator.api.resource import InferenceService
 from vllm_operator.apply.changes import Changes, Known, plan_changes
@@ -144,7 +144,16 @@ def test_what_is_not_wanted_goes_where_its_kind_is_pruned_by_the_spec(row: Child
     owner = service()
     stale = other(row.kind, owner, "stale")
     gone = [change.key for change in plan(owner, dict([kept(owner), stale])).steps if change.act is Act.DELETE]
-    assert gone == ([stale[0]] if row.pruned in (Pruned.FIRST, Pruned.LAST) else [])
+    assert gone == ([stale[0]] if row.pruned in (Pruned.FIRST, Pruned.LAST, Pruned.WITH_OLD_PODS) else [])
+
+
+def test_what_pods_of_an_earlier_rendering_may_need_again_stays_as_long_as_there_are_some() -> None:
+    owner = service()
+    stale = other("ResourceClaimTemplate", owner, "stale")
+    live = dict([kept(owner), stale])
+    gone = [change.key for change in plan(owner, live, old_pods=[pod()]).steps if change.act is Act.DELETE]
+    assert gone == []
+    assert [change.key for change in plan(owner, live).steps if change.act is Act.DELETE] == [stale[0]]
 
 
 def test_what_is_not_ours_is_not_deleted() -> None:

@@ -19,6 +19,7 @@ from vllm_operator.settings import Images, Settings
 SETTINGS = Settings()
 TEMPLATE = pod_template(service(), SETTINGS)
 Template = dict[str, Any]
+PORT = {"name": "kv-events", "containerPort": 5557, "protocol": "TCP"}
 TOKEN = {"sources": [{"serviceAccountToken": {"path": "token"}}]}
 
 
@@ -74,6 +75,8 @@ def test_what_the_first_version_rendered_may_be_applied() -> None:
         (lambda *parts: parts[2].update(command=["sh"]), "runs something else than vLLM's server"),
         (lambda *parts: parts[2].update(envFrom=[]), "its container has envFrom"),
         (lambda *parts: parts[2]["ports"][0].update(hostPort=80), "other ports"),
+        (lambda *parts: parts[2]["ports"].append({**PORT, "hostPort": 80}), "other ports"),
+        (lambda *parts: parts[2]["ports"].append({**PORT, "name": "ssh"}), "other ports"),
         (lambda *parts: parts[2]["lifecycle"].update(postStart={}), "before it stops"),
         (lambda *parts: parts[2]["lifecycle"]["preStop"]["exec"].update(command=["sh"]), "before it stops"),
         (lambda *parts: parts[2]["startupProbe"]["httpGet"].update(host="h"), "its startupProbe asks"),

@@ -7,7 +7,7 @@ import pytest
 from support.nodes import H100, L4, node
 from support.snapshots import spec
 from vllm_operator.api.spec import InferenceServiceSpec
-from vllm_operator.assess.nodes import devices, enough
+from vllm_operator.assess.nodes import UNKNOWN_REPLICAS, devices, enough, labels_that_count
 from vllm_operator.snapshots.node import Node
 
 
@@ -54,14 +54,70 @@ def test_selectors(fields: dict[str, Any], found: list[str]) -> None:
     ("toleration", "suits"),
     [
         (None, False),
-        ({"key": "nvidia.com/gpu", "operator": "Exists"}, True),
-        ({"key": "nvidia.com/gpu", "value": "yes"}, True),
-        ({"key": "nvidia.com/gpu", "value": "no"}, False),
-        ({"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoExecute"}, False),
+        ({"key": "team", "operator": "Exists"}, True),
+        ({"key": "team", "value": "yes"}, True),
+        ({"key": "team", "value": "no"}, False),
+        ({"key": "team", "operator": "Exists", "effect": "NoExecute"}, False),
         ({"key": "other", "operator": "Exists"}, False),
         ({"operator": "Exists"}, True),
     ],
 )
 def test_taints(toleration: dict[str, str] | None, *, suits: bool) -> None:
     service = spec(pod={"tolerations": [toleration]}) if toleration else spec()
-    assert bool(products(service, node("a", taint="nvidia.com/gpu=yes:NoSchedule"))) == suits
+    assert bool(products(service, node("a", taint="team=yes:NoSchedule"))) == suits
+
+
+def test_the_taint_of_gpus_keeps_no_pods_with_gpus_away() -> None:
+    assert products(spec(), node("a", taint="nvidia.com/gpu=yes:NoSchedule"))
+
+
+def sliced(resource: str, **labels: str) -> Node:
+    """A node with four slices of the resource."""
+    return Node("a", tuple(sorted(labels.items())), ((resource, 4),), ())
+
+
+@pytest.mark.parametrize(
+    ("labels", "replicas"),
+    [
+        ({}, 1),
+        ({"gpu.replicas": "1"}, 1),
+        ({"gpu.replicas": "4"}, 4),
+        ({"gpu.replicas": "x"}, 1),
+        ({"gpu.replicas": "4", "gpu.product": "NVIDIA-L4-SHARED"}, 4),
+        ({"gpu.product": "NVIDIA-L4-SHARED"}, UNKNOWN_REPLICAS),
+        ({"gpu.sharing-strategy": "mps"}, UNKNOWN_REPLICAS),
+        ({"gpu.sharing-strategy": "none"}, 1),
+    ],
+)
+def test_how_often_a_gpu_is_offered(labels: dict[str, str], replicas: int) -> None:
+    own = {f"nvidia.com/{name}": value for name, value in {"gpu.product": "NVIDIA-L4", **labels}.items()}
+    (found,) = devices(spec(), [sliced("nvidia.com/gpu", **own)])
+    assert found.replicas == replicas
+
+
+def test_the_smallest_share_of_nodes_with_one_product_counts() -> None:
+    own = {"nvidia.com/gpu.product": "NVIDIA-L4"}
+    nodes = [sliced("nvidia.com/gpu", **own, **{"nvidia.com/gpu.replicas": count}) for count in ("2", "4", "1")]
+    assert [one.replicas for one in devices(spec(), nodes)] == [4]
+    unknown = sliced("nvidia.com/gpu", **own, **{"nvidia.com/gpu.sharing-strategy": "mps"})
+    assert [one.replicas for one in devices(spec(), [*nodes, unknown])] == [UNKNOWN_REPLICAS]
+
+
+def test_slices_of_several_sizes_have_labels_of_their_own() -> None:
+    resource = "nvidia.com/mig-1g.10gb"
+    labels = {
+        f"{resource}.product": "NVIDIA-H100-80GB-HBM3-MIG-1g.10gb",
+        f"{resource}.memory": "9984",
+        "nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3",
+        "nvidia.com/gpu.memory": "81559",
+    }
+    wanted = spec(accelerator={"resource": resource})
+    (found,) = devices(wanted, [sliced(resource, **labels)])
+    assert (found.product, found.memory_mib, found.replicas) == ("NVIDIA-H100-80GB-HBM3-MIG-1g.10gb", 9984, 1)
+    assert f"{resource}.memory" in labels_that_count(wanted)
+
+
+def test_amds_labeller_tells_memory_in_gib() -> None:
+    labels = {"amd.com/gpu.product-name": "AMD_Instinct_MI300X_OAM", "amd.com/gpu.vram": "192G"}
+    (found,) = devices(spec(accelerator={"resource": "amd.com/gpu"}), [sliced("amd.com/gpu", **labels)])
+    assert (found.product, found.memory_mib) == ("AMD_Instinct_MI300X_OAM", 192 * 1024)

@@ -31,6 +31,8 @@ CASES: list[tuple[Reason, dict[str, Any], dict[str, Any], dict[str, Any]]] = [
         {},
         {"allowTrustRemoteCode": True},
     ),
+    (Reason.REQUEST_LOGS_NOT_ALLOWED, {"extraArgs": ["--enable-log-requests"]}, {}, {"allowRequestLogs": True}),
+    (Reason.REQUEST_LOGS_NOT_ALLOWED, {"extraArgs": ["--seed=1", "--max-log-len=9"]}, {}, {"allowRequestLogs": True}),
     (Reason.HUB_ORGANISATION_NOT_ALLOWED, {}, {"allowedHubOrganisations": []}, {"allowedHubOrganisations": ["Org"]}),
     (
         Reason.HUB_ORGANISATION_NOT_ALLOWED,
@@ -49,6 +51,12 @@ CASES: list[tuple[Reason, dict[str, Any], dict[str, Any], dict[str, Any]]] = [
         {"model": {"uri": "pvc://models/a", "tokenizer": {"uri": "hf://other/a"}}},
         {"allowedHubOrganisations": ["org"]},
         {"allowedHubOrganisations": ["other"]},
+    ),
+    (
+        Reason.MODEL_IMAGE_NOT_ALLOWED,
+        {"model": {"uri": "oci://registry.example.com/other/llama:1"}},
+        {"allowedModelImages": ["registry.example.com/models/*"]},
+        {"allowedModelImages": ["registry.example.com/**"]},
     ),
     (
         Reason.PRIORITY_CLASS_NOT_ALLOWED,
@@ -76,6 +84,12 @@ CASES: list[tuple[Reason, dict[str, Any], dict[str, Any], dict[str, Any]]] = [
         pod(annotations={"sidecar.istio.io/proxyImage": "evil"}),
         {},
         {"allowedPodAnnotations": ["sidecar.istio.io/*"]},
+    ),
+    (
+        Reason.RDMA_NOT_ALLOWED,
+        {"accelerator": {"rdma": {"resource": "rdma/hca", "count": 8}}},
+        {},
+        {"allowedRdmaResources": ["rdma/*"]},
     ),
     (
         Reason.TRIGGER_NOT_ALLOWED,
@@ -165,3 +179,7 @@ def test_somebody_else_may_narrow_further() -> None:
     finding = refused(spec(), Allowed.model_validate({"allowedHubOrganisations": []}), whose="class small's")
     assert finding
     assert "by class small's allowedHubOrganisations" in finding[1]
+
+
+def test_that_requests_are_not_logged_may_be_said_aloud() -> None:
+    assert refused(spec(extraArgs=["--no-enable-log-requests", "--no-enable-log-outputs"]), Settings()) is None

@@ -6,9 +6,11 @@ import pytest
 
 from support.serving_classes import serving_class, spec
 from vllm_operator.api.accelerator import Accelerator
+from vllm_operator.api.kv_cache import KvCache
 from vllm_operator.api.pod import PodSettings, Resources
 from vllm_operator.api.reasons import Reason
-from vllm_operator.api.spec import SPEC_RULES, KvCache, Rollout
+from vllm_operator.api.rollout import Rollout
+from vllm_operator.api.spec import SPEC_RULES
 from vllm_operator.assess.consistency import CHECKS
 from vllm_operator.assess.resolution import Changed, Resolution, Resolved, changes, effective, resolve
 from vllm_operator.settings import Settings

@@ -157,7 +157,7 @@ def test_a_queue_is_named_on_the_run_alone_and_a_job_that_is_held_is_told() -> N
     world.api.workloads = [{"status": {"conditions": [condition]}}]
     world.watch()
     again = world.reconcile()
-    assert world.condition("Running") == ("False", "InQueue")
+    assert world.condition("Running") == ("False", "HeldByQueue")
     assert world.message("Running") == f"Job nightly-run is suspended, as Kueue does until its queue has room: {said}"
     assert world.condition("Reconciling")[0] == "True"
     assert again is not None, "Kueue may say something else"
@@ -288,6 +288,15 @@ def test_a_service_lends_its_model_and_tuning() -> None:
     assert "--max-num-seqs=8" in arguments
     assert arguments[arguments.index("--served-model-name") + 1] == "llama"
     assert world.job("run")["spec"]["completions"] == 1
+
+
+def test_a_service_whose_devices_are_of_a_class_lends_nothing() -> None:
+    world = BatchWorld()
+    accelerator = {"resource": "nvidia.com/gpu", "deviceClass": "gpu.nvidia.com"}
+    service(world, model={"uri": "hf://a/b"}, accelerator=accelerator)
+    world.batch(template=None, serviceRef={"name": "llama"})
+    world.reconcile()
+    assert world.message() == "a batch cannot have devices of a class: use accelerator.resource"
 
 
 def test_somebody_elses_job_of_that_name_is_left_alone() -> None:

@@ -3,8 +3,29 @@
 import pytest
 
 from vllm_operator.api.reasons import Reason
-from vllm_operator.diagnosis import workload
+from vllm_operator.diagnosis import refusals, workload
 from vllm_operator.snapshots.child import ConditionSnapshot, DeploymentSnapshot
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ('deployments.apps "llama" is forbidden: exceeded quota: q, requested: count/deployments.apps=1, used: '
+         "count/deployments.apps=1, limited: count/deployments.apps=1", Reason.QUOTA_EXCEEDED),
+        ('Internal error occurred: failed calling webhook "w": an error on the server', Reason.ADMISSION_FAILED),
+        ('deployments.apps "llama" is forbidden: no', None),
+        ('admission webhook "w" denied the request: try again', None),
+    ],
+)  # fmt: skip
+def test_what_may_pass_of_an_object_that_is_refused(said: str, reason: Reason | None) -> None:
+    finding = refusals.objects(said)
+    assert (finding[0] if finding else None) == reason
+    assert finding is None or finding[0].passes
+
+
+def test_a_webhook_that_fails_is_told_apart_from_an_api_server_that_is_away() -> None:
+    assert refusals.webhook('500 Internal error occurred: failed calling webhook "w": EOF')
+    assert refusals.webhook("ClientConnectorError: Cannot connect to host") is None
 
 
 @pytest.mark.parametrize(
@@ -21,6 +42,22 @@ from vllm_operator.snapshots.child import ConditionSnapshot, DeploymentSnapshot
             'pods "llama-1" is forbidden: error looking up service account a/robot: serviceaccount "robot" not found',
             Reason.PODS_REFUSED,
             "ServiceAccount robot does not exist",
+        ),
+        (
+            'Internal error occurred: failed calling webhook "a": failed to call webhook: Post "https://x.y.svc:443/": '
+            "context deadline exceeded",
+            Reason.ADMISSION_FAILED,
+            "Kubernetes cannot create the pods now, and tries again: Internal error occurred: failed calling webhook",
+        ),
+        (
+            'pods "llama" is forbidden: failed quota: limits: must specify limits.cpu for: vllm; limits.memory for: v',
+            Reason.PODS_REFUSED,
+            "ResourceQuota limits wants limits.cpu, limits.memory of every pod: set it in resources",
+        ),
+        (
+            'admission webhook "policy" denied the request: it timed out',
+            Reason.PODS_REFUSED,
+            "refuses to create the pods: admission",
         ),
         (
             'admission webhook "policy" denied the request: no',

@@ -1,9 +1,12 @@
 """Why a pod has no node, from the scheduler's message."""
 
+from dataclasses import replace
+
 import pytest
 
 from support.pod_status import found, unscheduled
 from vllm_operator.api.reasons import Reason
+from vllm_operator.snapshots.pod_event import PodEvent
 
 NOT_HELPFUL = (
     "preemption: 0/5 nodes are available: {} Preemption is not helpful for scheduling, {} No preemption victims"
@@ -59,6 +62,21 @@ NOT_HELPFUL = (
 def test_a_pod_without_a_node_is_told_with_counts(message: str, reason: Reason, told: str) -> None:
     got, text = found(unscheduled(message))
     assert (got, told in text) == (reason, True), text
+
+
+def test_devices_that_are_claimed_by_others_are_waited_for() -> None:
+    text = "0/3 nodes are available: 1 node(s) had untolerated taint(s), 2 cannot allocate all claims. still not"
+    reason, message = found(unscheduled(text))
+    assert reason is Reason.INSUFFICIENT_GPUS
+    assert "2 without free devices that its claim asks for" in message
+
+
+def test_what_a_queue_says_of_a_pod_is_told() -> None:
+    words = "insufficient unused quota for cpu in flavor default, 300m more needed"
+    held = unscheduled("Scheduling is blocked due to non-empty scheduling gates", "SchedulingGated")
+    reason, message = found(replace(held, events=(PodEvent("Pending", words, "2026-11-28T00:00:00Z"),)))
+    assert reason is Reason.QUEUED
+    assert message == f"pod {held.name} waits in its queue: {words}"
 
 
 def test_a_gated_pod_waits_for_its_queue() -> None:

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from vllm_operator.inspection.kept import content_of, facts_of, pack, unpack
-from vllm_operator.inspection.report import Facts, InspectionError, encode
+from vllm_operator.inspection.report import Facts, InspectionError, decode, encode
 
 LLAMA = {"architectures": ["LlamaForCausalLM"], "hidden_size": 64, "sliding_window": None}
 
@@ -30,6 +30,26 @@ def test_a_long_list_of_modules_stays_short_and_comes_back() -> None:
     content = content_of(facts)
     assert len(json.dumps(content)) < len(json.dumps(modules)) / 5
     assert facts_of(pack(content)) == facts
+
+
+def test_a_word_for_each_module_stays_short_and_comes_back() -> None:
+    layers, parts = range(60), ("w1", "w2")
+    experts = [f"layers.{layer}.experts.{expert}.{part}" for layer in layers for expert in range(96) for part in parts]
+    odd = [f"layers.{layer}.mlp.{name}" for layer in (0, 1, 5, 30) for name in ("up", "down")] + ["lm_head", "a%b"]
+    said = {**{name: {"quant_algo": "NVFP4"} for name in experts}, **{name: {"a": [1]} for name in odd}}
+    words = {"quantized_layers": said}
+    facts = Facts({"quantization_config": words}, {"quantization": {"quant_algo": "MIXED_PRECISION", **words}})
+    assert len(encode(facts)) < 1000
+    back = decode(encode(facts))
+    assert back.config == facts.config
+    assert back.quantization == {"quantization": {"quant_algo": "MIXED_PRECISION"}}, "config.json has it, and wins"
+    assert decode(encode(Facts({}, facts.quantization))).quantization == facts.quantization
+    assert facts_of(pack(content_of(facts))) == facts
+
+
+def test_an_object_that_is_none_of_modules_is_left_as_it_is() -> None:
+    for odd in ({f"key{n}": n for n in range(100)}, {f"key{n}": {"n": n} for n in range(100)}, {"a": {"b": 1}}):
+        assert content_of(Facts({"odd": odd}))["config"] == {"odd": odd}
 
 
 def test_a_config_that_packs_well_and_is_too_large_to_keep_is_refused() -> None:

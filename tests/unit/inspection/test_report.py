@@ -35,6 +35,9 @@ FOLDED = '{"$folded": [["x", %s, []]]}'
 TOO_MUCH = {
     "a list of two billion names in 220 bytes": config(FOLDED % 2_000_000_000),
     "many lists of names": config("[" + ",".join([FOLDED % 20_000] * 3) + "]"),
+    "a grid of a billion names": config(
+        '{"$foldedMap": [[{}, [], [["#.#.#", [%s, %s, %s]]]]]}' % ((str(list(range(1000))),) * 3)
+    ),
     "long names": config('{"$folded": [["' + "x" * 5000 + '", 20000, []]]}'),
     "900,000 empty lists in 4 KB": config("[" + "[]," * 900_000 + "[]]"),
     "64,000 values and more": config("[" + "1," * 65_000 + "1]"),

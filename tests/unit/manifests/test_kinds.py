@@ -16,9 +16,10 @@ from support.places import PLACES
 from support.rights import Right, granted
 from vllm_operator.api.resource import InferenceService
 from vllm_operator.api.spec import InferenceServiceSpec
-from vllm_operator.manifests import Scaling
+from vllm_operator.manifests import Scaling, pod_template
 from vllm_operator.manifests.kinds import AUTOSCALERS, BY_KIND, CHILD_KINDS, ChildKind, Parts, Pruned
 from vllm_operator.services.kind import SOURCES
+from vllm_operator.settings import Settings
 from vllm_operator.watch.registration import register
 from vllm_operator.watch.watches import Watches
 
@@ -107,7 +108,7 @@ def parts(spec: Object) -> Parts:
     """What the builders are given."""
     whole = {"model": {"uri": "hf://org/name"}, **{name: spec[name] for name in spec if name in _KNOWN}}
     owner = InferenceService("default", "llama", "7f0c", 1, InferenceServiceSpec.model_validate(whole))
-    return Parts(owner, {"metadata": {}, "spec": {}}, Scaling())
+    return Parts(owner, pod_template(owner, Settings()), Scaling())
 
 
 _KNOWN = {field.alias or name for name, field in InferenceServiceSpec.model_fields.items()}

@@ -9,6 +9,7 @@ from vllm_operator.readers import configuration
 from vllm_operator.readers.configuration import ConfigurationReader
 from vllm_operator.readers.pod_http import State
 from vllm_operator.status.evidence import Evidence
+from vllm_operator.vllm.environment import configuration as read_once
 from vllm_operator.vllm.middleware import hidden
 
 OWNER = service(
@@ -43,3 +44,8 @@ def test_what_stands_for_a_name_is_told_by_it(monkeypatch: pytest.MonkeyPatch) -
 
 def test_what_is_not_of_this_service_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     assert changed(monkeypatch, "Secret/other", hidden("another", "Secret/hf"), hidden("uid", "Secret/x"), "") == ()
+
+
+def test_keys_that_pods_read_again_are_never_stale() -> None:
+    several = service(apiKeySecretRefs=[{"name": "team-a", "key": "key"}, {"name": "team-b", "key": "key"}])
+    assert read_once(several.spec) == {}

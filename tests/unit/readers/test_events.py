@@ -1,6 +1,7 @@
 """How often the Events of a pod are read."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 from support.clock import Clock
@@ -53,6 +54,33 @@ def test_events_are_read_once_per_end_and_again_while_a_pod_waits() -> None:
     assert (len(reads), due(reader)) == (3, 30.0)
     look(reader, pod({"state": {"running": {}}}))
     assert due(reader) is None
+
+
+def test_a_pod_that_a_queue_holds_is_told_by_the_queues_own_object() -> None:
+    clock, reads = Clock(), list[str]()
+    answer: tuple[PodEvent, ...] = ()
+
+    async def read(about: str) -> tuple[PodEvent, ...]:
+        reads.append(about)
+        return answer
+
+    gated = {"type": "PodScheduled", "status": "False", "reason": "SchedulingGated", "message": "gates"}
+    held = replace(pod(CREATING, conditions=[gated]), uid="9f0c2d1e-0000-4000-8000-000000000001")
+    reader = EventReader(read, clock)
+
+    def look() -> tuple[PodEvent, ...]:
+        return asyncio.run(reader.fill([held]))[0].events
+
+    look()
+    assert (reads, due(reader)) == ([], 3.0)
+    clock.now += 3
+    answer = (PodEvent("Pending", "insufficient unused quota", ENDED),)
+    assert look() == answer
+    assert reads == ["involvedObject.kind=Workload,involvedObject.name=pod-llama-0-5879f"]
+    assert due(reader) == 30.0
+    clock.now += 3600
+    kept, answer = answer, ()
+    assert look() == kept, "Events go after an hour, and it waits all the same"
 
 
 def test_events_that_are_too_large_are_told() -> None:

@@ -11,6 +11,7 @@ from typing import TypeVar
 import pytest
 from aiohttp import web
 
+from vllm_operator.api.limits import OverLimitError
 from vllm_operator.readers import pod_http
 from vllm_operator.readers.pod_http import EngineError, OddAnswerError, State, parse_metrics, read_engine, read_state
 from vllm_operator.status.evidence import Engine
@@ -144,6 +145,14 @@ def test_only_the_line_that_is_needed_is_parsed() -> None:
     assert process_time() - start < 0.05
     with pytest.raises(ValueError, match="longer than"):
         parse_metrics(INFO.replace("{", '{a="' + "x" * MIB + '",', 1) % ("2.0", "1024"))
+
+
+def test_the_caches_of_all_engines_count() -> None:
+    one = INFO % ("2.0", "1024")
+    assert parse_metrics(f"{one}\n{one}") == (2048, 512)
+    assert parse_metrics("\n".join([one, INFO % ("x", "1024")])) == (None, 512)
+    with pytest.raises(OverLimitError, match="more than 64 engines"):
+        parse_metrics("\n".join([one] * 65))
 
 
 def test_names_that_a_pod_tells_are_few_and_short(monkeypatch: pytest.MonkeyPatch) -> None:

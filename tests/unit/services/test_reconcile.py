@@ -157,6 +157,37 @@ def test_what_the_api_server_refuses_becomes_a_condition_and_is_tried_again_late
     assert world.reason() == "Refused"
 
 
+@pytest.mark.parametrize(
+    ("status", "said", "reason"),
+    [
+        (403, 'deployments.apps "llama" is forbidden: exceeded quota: q, requested: count/deployments.apps=1, used: '
+         "count/deployments.apps=1, limited: count/deployments.apps=1", "QuotaExceeded"),
+        (500, 'Internal error occurred: failed calling webhook "w": context deadline exceeded', "AdmissionFailed"),
+        (503, 'admission webhook "w" denied the request: come back later', "AdmissionFailed"),
+    ],
+)  # fmt: skip
+def test_what_may_pass_is_told_and_does_not_stall(status: int, said: str, reason: str) -> None:
+    world = World()
+    key = world.service()
+    url = path("Service", NAMESPACE, "llama")
+    world.api.refuse["patch", url] = refusal(status, said)
+    assert world.reconcile(key) == REFUSED_RETRY_SECONDS
+    types = {entry["type"]: entry["reason"] for entry in world.status()["conditions"]}
+    assert types["Ready"] == reason
+    assert ("Stalled" in types, types["Reconciling"]) == (False, "Progressing")
+    del world.api.refuse["patch", url]
+    world.reconcile(key)
+    assert world.reason() != reason
+
+
+def test_claims_that_the_cluster_does_not_know_are_told_and_nothing_is_made() -> None:
+    world = World()
+    world.reconcile(world.service(accelerator={"deviceClass": "gpu.example.com"}))
+    assert world.reason("SpecValid") == "DeviceClaimsUnserved"
+    assert "Kubernetes 1.34 or newer" in world.message("SpecValid")
+    assert world.children("Deployment") == []
+
+
 def test_an_api_server_that_cannot_now_is_raised_for_the_queue() -> None:
     world = World()
     key = world.service()

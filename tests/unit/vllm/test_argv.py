@@ -36,6 +36,11 @@ def spec_of(**changes: Any) -> InferenceServiceSpec:
             {"speculative": {"method": "eagle", "model": "hf://a/b", "numSpeculativeTokens": 2}},
             {"speculative-config": '{"method": "eagle", "model": "a/b", "num_speculative_tokens": 2}'},
         ),
+        (
+            "loader",
+            {"model": {"uri": "hf://a/b", "loaderOptions": {"threads": 8}}},
+            {"model-loader-extra-config": '{"enable_multithread_load": true, "num_threads": 8}'},
+        ),
         ("presence", {"lora": {"adapters": [{"name": "a", "uri": "pvc://a/b"}]}}, {"enable-lora": True}),
         (
             "path",
@@ -71,3 +76,45 @@ def test_a_flag_that_is_passed_otherwise_is_passed() -> None:
         for flag in field.flags:
             if flag.passed == "otherwise" and flag.name not in WITHOUT_A_FLAG:
                 assert f"--{flag.name}" in names, f"spec.{field.path} says `otherwise`, but argv() does not pass it"
+
+
+def test_an_older_vllm_gets_no_flag_that_it_lacks() -> None:
+    def names(image: str) -> set[str]:
+        return {one.split("=")[0] for one in argv(spec_of(image=image), "test")}
+
+    now, before = names("vllm/vllm-openai:v0.32.0"), names("vllm/vllm-openai:v0.15.1")
+    assert now - before == {"--shutdown-timeout", "--disable-access-log-for-endpoints"}
+    assert names("vllm/vllm-openai:v0.17.1") == now - {"--shutdown-timeout"}
+    assert names("vllm/vllm-openai:nightly") == now
+
+
+@pytest.mark.parametrize(
+    ("model", "told"),
+    [
+        ({"uri": "s3://bucket/models/a/"}, "s3://bucket/models/a"),
+        ({"uri": "gs://bucket/a"}, "gs://bucket/a"),
+        ({"uri": "oci://registry/a:1"}, "/model-image"),
+        ({"uri": "oci://registry/a:1", "imagePath": "models/a"}, "/model-image/models/a"),
+    ],
+)
+def test_what_vllm_is_told_of_a_model(model: dict[str, Any], told: str) -> None:
+    assert argv(spec_of(model=model), "a")[0] == told
+
+
+@pytest.mark.parametrize(
+    ("model", "flags"),
+    [
+        ({"format": "mistral"}, {"--config-format=mistral", "--load-format=mistral", "--tokenizer-mode=mistral"}),
+        (
+            {"format": "hf", "loadFormat": "fastsafetensors"},
+            {"--config-format=hf", "--load-format=fastsafetensors", "--tokenizer-mode=hf"},
+        ),
+        ({"loadFormat": "sharded_state"}, {"--load-format=sharded_state"}),
+        ({}, set()),
+    ],
+)
+def test_formats(model: dict[str, Any], flags: set[str]) -> None:
+    given = argv(spec_of(model={"uri": "hf://a/b", **model}), "a")
+    assert {
+        one for one in given if one.partition("=")[0][2:] in ("config-format", "load-format", "tokenizer-mode")
+    } == (flags)

@@ -7,8 +7,10 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -26,6 +28,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The places in the pod, in a folder of the test."""
     monkeypatch.setattr(middleware, "MARK", tmp_path / "draining")
     monkeypatch.setattr(middleware, "CONFIGURATION", tmp_path / "configuration")
+    monkeypatch.setattr(middleware, "API_KEYS", tmp_path / "api-keys")
     monkeypatch.setattr(middleware, "TERMINATION_MESSAGE", tmp_path / "termination-log")
     monkeypatch.delenv("VLLM_API_KEY", raising=False)
     return tmp_path
@@ -38,8 +41,10 @@ async def vllm(scope: Message, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": scope["path"].encode()})
 
 
-def ask(app: Middleware, path: str, method: str = "GET", **headers: str) -> tuple[int, str, dict[str, str]]:
-    """Status, text and headers of an answer."""
+def ask(
+    middleware: Middleware, path: str, method: str = "GET", app: object = None, **headers: str
+) -> tuple[int, str, dict[str, str]]:
+    """Status, text and headers of an answer. `app`: what Starlette says the application is."""
     sent: list[Any] = []
 
     async def receive() -> Message:
@@ -49,8 +54,8 @@ def ask(app: Middleware, path: str, method: str = "GET", **headers: str) -> tupl
         sent.append(message)
 
     pairs = [(name.encode(), value.encode()) for name, value in headers.items()]
-    scope: Message = {"type": "http", "method": method, "path": path, "headers": pairs}
-    asyncio.run(app(scope, receive, send))
+    scope: Message = {"type": "http", "method": method, "path": path, "headers": pairs, "app": app}
+    asyncio.run(middleware(scope, receive, send))
     start, body = sent
     return start["status"], body["body"].decode(), {k.decode(): v.decode() for k, v in start["headers"]}
 
@@ -97,6 +102,74 @@ def test_an_empty_key_ends_vllm_before_it_answers_anybody(key: str, files: Path)
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=30)
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr.strip() == words.read_text() == middleware.NO_KEY
+
+
+def put(folder: Path, version: str, keys: dict[str, str]) -> None:
+    """What the kubelet makes of Secrets: a folder for each version, one link to the newest, and links through it."""
+    made = folder / f"..{version}"
+    for path, key in keys.items():
+        (made / path).parent.mkdir(parents=True, exist_ok=True)
+        (made / path).write_text(key)
+    made.mkdir(parents=True, exist_ok=True)
+    (folder / "..next").symlink_to(made.name)
+    (folder / "..next").replace(folder / "..data")
+    for name in {path.partition("/")[0] for path in keys} - {entry.name for entry in folder.iterdir()}:
+        (folder / name).symlink_to(f"..data/{name}")
+
+
+def test_each_of_several_keys_opens_and_a_change_counts_without_a_restart(
+    files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    put(files / "api-keys", "1", {"team-a/key": "sk-a\n", "team-b/old": "sk-old", "team-b/new": " "})
+    app = Middleware(vllm)
+
+    def opens(key: str) -> bool:
+        return ask(app, "/v1/models", authorization=f"Bearer {key}")[0] == 200
+
+    assert opens("sk-a")
+    assert opens("sk-old")
+    assert not opens("sk-new")
+    assert not opens("")
+    assert ask(app, "/v1/models")[0] == 401
+    assert ask(app, "/metrics")[0] == 200
+    put(files / "api-keys", "2", {"team-a/key": "sk-a", "team-b/old": "sk-old", "team-b/new": "sk-new"})
+    assert not opens("sk-new")
+    now[0] += middleware.KEYS_SECONDS
+    assert opens("sk-new")
+    assert opens("sk-old")
+    put(files / "api-keys", "3", {})  # the Secrets are gone: nobody comes in, rather than everybody
+    now[0] += middleware.KEYS_SECONDS
+    assert not any(map(opens, ("sk-a", "sk-old", "sk-new", "")))
+    assert ask(app, "/-/state")[0] == 200
+
+
+def test_a_key_that_cannot_be_read_for_a_moment_shuts_nobody_out(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    put(files / "api-keys", "1", {"team-a/key": "sk-a"})
+    app = Middleware(vllm)
+    (files / "api-keys" / "..1" / "team-a" / "key").unlink()
+    (files / "api-keys" / "..1" / "team-a" / "key").symlink_to("nowhere")
+    now[0] += middleware.KEYS_SECONDS
+    assert ask(app, "/v1/models", authorization="Bearer sk-a")[0] == 200
+
+
+@pytest.mark.parametrize("keys", [{}, {"team-a/key": "\n"}])
+def test_without_any_of_its_keys_vllm_ends(keys: dict[str, str], files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended: list[int] = []
+
+    def end(code: int) -> None:
+        ended.append(code)
+        raise SystemExit
+
+    monkeypatch.setattr("os._exit", end)
+    put(files / "api-keys", "1", keys)
+    with pytest.raises(SystemExit):
+        Middleware(vllm)
+    assert ended == [1]
+    assert (files / "termination-log").read_text() == middleware.NO_KEYS
 
 
 def test_a_draining_pod_is_not_ready_and_asks_clients_to_leave() -> None:
@@ -156,6 +229,97 @@ def test_an_engine_that_makes_no_step_hangs(
     assert healthy_after(1)
     assert ask(app, "/-/ready")[0] == 200
     assert (files / "termination-log").read_text() == ""
+
+
+def in_two(monkeypatch: pytest.MonkeyPatch, files: Path) -> tuple[Middleware, list[float], SimpleNamespace]:
+    """The middleware of a pod with two engines, its clock, and the application, which knows whose each request is."""
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    client = SimpleNamespace(core_engines=[b"\0\0", b"\1\0"], engine_inflight=Counter[bytes]())
+    state = SimpleNamespace(engine_client=SimpleNamespace(engine_core=client))
+    return Middleware(vllm), now, SimpleNamespace(state=state)
+
+
+def test_one_of_two_engines_that_hangs_is_named_while_the_other_serves(
+    engine: tuple[Gauge, Histogram], monkeypatch: pytest.MonkeyPatch, files: Path
+) -> None:
+    app, now, vllms = in_two(monkeypatch, files)
+    in_flight = vllms.state.engine_client.engine_core.engine_inflight
+    running, steps = engine
+    for number in "01":
+        running.labels(number).set(0)
+
+    def ready_after(seconds: float) -> tuple[int, str]:
+        now[0] += seconds
+        steps.labels("0").observe(8)  # the other one serves on
+        return ask(app, "/-/ready", app=vllms)[:2]
+
+    assert ready_after(0)[0] == 200
+    assert ready_after(300)[0] == 200  # an engine without requests makes no steps
+    in_flight.update({b"\0\0": 5, b"\1\0": 3})  # it never tells of these as running
+    assert ready_after(34)[0] == 200
+    status, text = ready_after(1)
+    assert (status, text) == (504, "vllm-operator: engine hung: engine 1 of 2: 3 requests waited, no step for 35 s")
+    in_flight[b"\1\0"] = 0
+    assert ready_after(1)[0] == 504  # its clients gave up, and it hangs all the same
+    assert ask(app, "/health", app=vllms)[0] == 200
+    assert ready_after(84)[0] == 504
+    assert ask(app, "/health", app=vllms)[0] == 504
+    steps.labels("1").observe(8)
+    assert ready_after(1)[0] == 200
+    assert ready_after(300)[0] == 200
+
+
+def test_a_client_that_says_nothing_over_a_websocket_is_no_hang(
+    engine: tuple[Gauge, Histogram], monkeypatch: pytest.MonkeyPatch, files: Path
+) -> None:
+    _, now, vllms = in_two(monkeypatch, files)
+    engine[0].labels("0").set(0)
+    engine[0].labels("1").set(0)
+    vllms.state.engine_client.engine_core.engine_inflight[b"\1\0"] = 1
+    statuses: list[int] = []
+
+    async def note(message: Message) -> None:
+        statuses.extend([message["status"]] if "status" in message else [])
+
+    async def silent(scope: Message, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await asyncio.Event().wait()
+        await vllm(scope, receive, send)
+
+    async def talk() -> None:
+        app = Middleware(silent)
+        spoken = asyncio.ensure_future(app({"type": "websocket", "path": "/v1/realtime", "headers": []}, never, note))
+        probe: Message = {"type": "http", "method": "GET", "path": "/-/ready", "headers": [], "app": vllms}
+        for seconds in (0, 300, 300):
+            await asyncio.sleep(0)
+            now[0] += seconds
+            await app(probe, never, note)
+        spoken.cancel()
+        await asyncio.wait([spoken])
+        assert (app.sockets, app.requests) == (0, 0)
+
+    async def never() -> Message:
+        return {"type": "http.request"}
+
+    asyncio.run(talk())
+    assert statuses == [200, 200, 200]
+
+
+def test_without_knowing_whose_requests_are_an_engine_that_runs_some_is_watched(
+    engine: tuple[Gauge, Histogram], monkeypatch: pytest.MonkeyPatch, files: Path
+) -> None:
+    app, now, _ = in_two(monkeypatch, files)
+    running, steps = engine
+    running.labels("0").set(0)
+    running.labels("1").set(2)
+
+    def ready_after(seconds: float) -> int:
+        now[0] += seconds
+        steps.labels("0").observe(8)
+        return ask(app, "/-/ready")[0]
+
+    assert [ready_after(0), ready_after(34), ready_after(1)] == [200, 200, 504]
 
 
 class Request:

@@ -59,6 +59,10 @@ class UserClient:
         """One object. Raises NotThereError, FleetError."""
         return dict(json.loads(await self._get(_path(kind, namespace, name))))
 
+    async def at(self, path: str) -> Manifest:
+        """What the API has at a path, of a kind that is not the operator's. Raises NotThereError, FleetError."""
+        return dict(json.loads(await self._get(path)))
+
     async def log(self, namespace: str, pod: str, container: str, *, previous: bool) -> str:
         """The last lines of a container's log, or of the one before it. Raises FleetError."""
         query = [("container", container), ("previous", str(previous).lower()), ("tailLines", str(LOG_LINES))]

@@ -16,9 +16,9 @@ RUNS = batch("runs", "Answering", done=2600, failed=40, total=5000, tokensPerSec
 
 
 def test_a_row_says_how_far_it_is() -> None:
-    first, second = as_text([RUNS, batch("waits", "InQueue")]).splitlines()[1:]
+    first, second = as_text([RUNS, batch("waits", "HeldByQueue")]).splitlines()[1:]
     assert first.split() == ["a", "runs", "2,600", "40", "5,000", "52%", "5,120", "12:00", "Answering"]
-    assert second.split() == ["a", "waits", "-", "-", "-", "-", "-", "-", "InQueue"]
+    assert second.split() == ["a", "waits", "-", "-", "-", "-", "-", "-", "HeldByQueue"]
 
 
 def test_one_batch_has_its_sentence_below() -> None:
@@ -31,5 +31,5 @@ def test_one_that_nobody_has_seen_is_shown() -> None:
 
 
 def test_scripts_get_null_for_what_is_not_known() -> None:
-    (row,) = json.loads(as_json([batch("waits", "InQueue")]))["batches"]
-    assert (row["done"], row["reason"]) == (None, "InQueue")
+    (row,) = json.loads(as_json([batch("waits", "HeldByQueue")]))["batches"]
+    assert (row["done"], row["reason"]) == (None, "HeldByQueue")

@@ -1,0 +1,108 @@
+"""What the API server says of each item of extraArgs: at most one sentence, from CEL that is made of the catalogue."""
+
+from collections.abc import Mapping
+
+from pydantic import BaseModel
+
+from ..base import Rule, rule
+from .allowed import EXTRA_CHOICE_FLAGS, EXTRA_SWITCH_FLAGS, EXTRA_VALUE_FLAGS
+from .catalogue import Entry, Standing, entries, said
+from .standings import VERSION
+
+_NAME = "self.split('=', 2)[0]"
+# As vLLM's parser reads it: dashes for underscores, the part before a dot, and a switch that is turned off.
+_FLAG = f"{_NAME}.split('.', 2)[0].replace('_', '-').replace('--no-', '--')"
+_SPELLED = r"self.matches(r'^--[^ =]+(=|$)')"
+_SHORT = r"self.matches(r'^-[a-zA-Z]+([ =.].*)?$')"
+
+_ONCE = rule(
+    "self.map(a, a.split('=', 2)[0]).all(n, self.exists_one(a, a.split('=', 2)[0] == n))",
+    "a flag is there twice: keep one of them",
+)
+_ONE_FLAG = (
+    "write one flag per item, with two dashes and its value after an equals sign: --seed=1, not '--seed 1', "
+    "not -tp, and not the value as an item of its own"
+)
+
+
+def extra_args_rules(spec: type[BaseModel]) -> tuple[list[Rule], list[Rule]]:
+    """The rules of one item of extraArgs, and those of the whole list. At most one of an item's rules is false."""
+    catalogue = entries(spec)
+    switches, values = list(EXTRA_SWITCH_FLAGS), list(EXTRA_VALUE_FLAGS)
+    words = _cel({name: ", ".join(words) for name, words in EXTRA_CHOICE_FLAGS.items()})
+    item = [
+        rule(f"{_SPELLED} || {_SHORT}", _ONE_FLAG),
+        rule(f"{_SPELLED} || !{_SHORT}", _ONE_FLAG, message_expression=_of_short(catalogue)),
+        _of_refused(catalogue),
+        rule(
+            f"!({_NAME} in {switches!r}) || !self.contains('=')",
+            "this flag is a switch: write it without a value; its opposite begins with --no-",
+        ),
+        rule(
+            f"!({_NAME} in {values!r}) || self.matches('=.')",
+            "this flag needs a value in the same item, after an equals sign: --flag=value",
+        ),
+        rule(
+            f"!({_NAME} in {list(EXTRA_CHOICE_FLAGS)!r}) || !self.matches('=.') || (!self.contains(',')"
+            f" && (', ' + {words}[{_NAME}] + ', ').contains(', ' + self.split('=', 2)[1] + ', '))",
+            "this value is not one that the flag may have",
+            message_expression=f"{_NAME} + ' must be one of ' + {words}[{_NAME}]",
+        ),
+    ]
+    return item, [_ONCE]
+
+
+def _of_short(catalogue: Mapping[str, Entry]) -> str:
+    """CEL: what to write for a flag with one dash: -tp is tensorParallelSize."""
+    short = {
+        name: f"spec.{entry.field}" if entry.field else entry.name
+        for entry in catalogue.values()
+        for name in entry.also
+        if not name.startswith("--") and entry.standing in (Standing.FIELD, Standing.ALLOWED)
+    }
+    name = "self.split('=', 2)[0].split(' ', 2)[0].split('.', 2)[0]"
+    quoted = _ONE_FLAG.replace("'", "\\'")
+    return f"{name} in {_cel(short)} ? {name} + ' is short for ' + {_cel(short)}[{name}] + ': use that' : '{quoted}'"
+
+
+def _of_refused(catalogue: Mapping[str, Entry]) -> Rule:
+    """The rule about flags that extraArgs does not pass on: one sentence for each, one for what is no full name."""
+    sentences: dict[str, str] = {}
+    carried = {name: str(entry.field) for name, entry in _long(catalogue) if entry.standing == Standing.FIELD}
+    numbered = {
+        name: sentences.setdefault(said("", entry).strip(), str(len(sentences)))
+        for name, entry in _long(catalogue)
+        if entry.standing in (Standing.OWNED, Standing.REFUSED, Standing.GONE)
+    }
+    by_number = {number: says for says, number in sentences.items()}
+    return rule(
+        f"!{_SPELLED} || {_NAME} in {[*EXTRA_SWITCH_FLAGS, *EXTRA_VALUE_FLAGS]!r}",
+        "not a flag that extraArgs may pass: docs/flags.md says what becomes of it",
+        message_expression=f"{_FLAG} in {_cel(carried)}"
+        f" ? {_NAME} + ' is set by spec.' + {_cel(carried)}[{_FLAG}] + ': use that field'"
+        f" : {_FLAG} in {list(numbered)!r}"
+        f" ? {_NAME} + ' ' + {_cel(by_number)}[{_cel(numbered)}[{_FLAG}]]"
+        f" : {_NAME} + ' is not the full name of a flag of vLLM {VERSION}: ' + {_FLAG} + {_rest_of_name(catalogue)}",
+    )
+
+
+def _rest_of_name(catalogue: Mapping[str, Entry]) -> str:
+    """CEL: how the first flag goes on that begins like what was written, and the field that sets it.
+
+    A search in one text, as the API server cannot reckon what a search in a list would cost. Flags of fields are first.
+    """
+    names = sorted(_long(catalogue), key=lambda item: (item[1].standing != Standing.FIELD, item[0]))
+    text = "".join(f",{name} is{f', use spec.{entry.field}' * bool(entry.field)};" for name, entry in names)
+    none = "' begins none, docs/flags.md has them all;'"
+    return f"('{text},' + {_FLAG} + {none}).split(',' + {_FLAG}, 2)[1].split(';', 2)[0]"
+
+
+def _long(catalogue: Mapping[str, Entry]) -> list[tuple[str, Entry]]:
+    """Every flag by its long names, without the forms that turn one off."""
+    others = ((other, entry) for entry in catalogue.values() for other in entry.also if other.startswith("--"))
+    return [*catalogue.items(), *others]
+
+
+def _cel(words: Mapping[str, str]) -> str:
+    """A map as CEL, which writes strings as Python does."""
+    return "{" + ", ".join(f"{key!r}: {value!r}" for key, value in words.items()) + "}"

@@ -1,0 +1,108 @@
+"""Where each part of a source went: one row each, and what has no row is found at the end. It judges no part."""
+
+from collections.abc import Iterable, Iterator
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+Place = tuple[str | int, ...]
+"""Where something stands in the sources: the number of a document, then keys and indices."""
+
+
+class Went(StrEnum):
+    """Where a part of a source went."""
+
+    FIELD = "field"
+    DEFAULT = "default"
+    OPERATOR = "operator"
+    GONE = "gone"
+    STAYS = "stays"
+    SETTINGS = "settings"
+    LEFT = "left out"
+
+
+# What somebody has to look at.
+LOST = frozenset({Went.LEFT, Went.SETTINGS})
+
+
+# Shorter ones are words that stand everywhere.
+LEAST_SECRET = 6
+
+
+class Origin(NamedTuple):
+    """A part of a source: its place, and how people call it."""
+
+    place: Place
+    what: str
+    also: tuple[Place, ...] = ()
+    """Further places that the same part stands at: the value of a flag, as a word of its own."""
+
+
+class Row(NamedTuple):
+    """A part of a source, and where it went."""
+
+    origin: Origin
+    went: Went
+    text: str
+
+
+class Report:
+    """The rows of all sources, in the order in which their parts were met."""
+
+    def __init__(self) -> None:
+        self.rows: list[Row] = []
+        self.secrets: set[str] = set()
+        """Values that must not be printed."""
+
+    def add(self, origin: Origin, went: Went, text: str) -> None:
+        """Say where a part went; a row that is there already is not written twice."""
+        row = Row(origin, went, text)
+        if row not in self.rows:
+            self.rows.append(row)
+
+    def forget(self, number: int) -> None:
+        """Take back what was said of a document."""
+        self.rows = [row for row in self.rows if row.origin.place[:1] != (number,)]
+
+    def hide(self, text: str) -> str:
+        """A text without the values that must not be printed."""
+        for secret in sorted(self.secrets, key=len, reverse=True):
+            if len(secret) >= LEAST_SECRET:
+                text = text.replace(secret, "***")
+        return text
+
+    @property
+    def lost(self) -> bool:
+        """Whether something was left out, or would be refused."""
+        return any(row.went in LOST for row in self.rows)
+
+    def unsaid(self, number: int, body: Any) -> list[Place]:
+        """The largest parts of a document in which no part has a row."""
+        told = {place for row in self.rows for place in (row.origin.place, *row.origin.also) if place[:1] == (number,)}
+        holding = {place[:length] for place in told for length in range(len(place) + 1)}
+        return list(_unsaid((number,), body, told, holding))
+
+
+def _unsaid(place: Place, node: Any, told: set[Place], holding: set[Place]) -> Iterator[Place]:
+    if place in told:
+        return
+    if place not in holding:
+        if node not in (None, {}, []):
+            yield place
+        return
+    for key, item in parts(node):
+        yield from _unsaid((*place, key), item, told, holding)
+
+
+def parts(node: Any) -> Iterable[tuple[str | int, Any]]:
+    """The parts of a mapping or list, by key or index; of anything else none."""
+    if isinstance(node, dict):
+        return [(str(key), item) for key, item in node.items()]
+    return list(enumerate(node)) if isinstance(node, list) else []
+
+
+def dotted(place: Place) -> str:
+    """A place within its document, as people write it: spec.containers[0].image."""
+    text = ""
+    for step in place[1:]:
+        text += f"[{step}]" if isinstance(step, int) else f".{step}"
+    return text.lstrip(".")

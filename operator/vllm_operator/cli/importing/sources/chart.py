@@ -1,0 +1,124 @@
+"""values.yaml of vLLM's own chart (examples/online_serving/chart-helm), and of charts that are like it."""
+
+from ..documents import Document, Sources
+from ..draft import Draft
+from ..environment import take_variables, variables_of
+from ..part import Part
+from ..pods.image import is_vllm, take_image
+from ..pods.pod import take_container, take_pod
+from ..pods.resources import take_resources
+from ..report import Origin, Went
+from ..secrets import is_secret
+from ..server import Mount, Server
+from ..values import number
+from ..volumes import finish
+from .fields import said
+from .scaling import autoscale
+from .serving import launch_of, take_words, tell_script
+
+_KEYS = {
+    "containerPort": "8000",
+    "serviceName": "the Service is named after the service",
+    "servicePort": "clients use port 8000",
+    "shm": "the operator sizes /dev/shm",
+    "readinessProbe": "the operator's own",
+    "livenessProbe": "the operator's own",
+    "maxUnavailablePodDisruptionBudget": "the operator makes one",
+    "deploymentStrategy": "see rollout",
+    "labels": "belong to the chart's objects",
+    "nameOverride": "metadata.name",
+    "fullnameOverride": "metadata.name",
+    "serviceAccount": "the token is never mounted",
+    "service": "the operator makes the Service",
+    "podLabels": "see pod.labels",
+    "podSecurityContext": "pods run as Kubernetes' restricted standard wants",
+    "podAnnotations": "see pod.annotations",
+    "securityContext": "pods run as Kubernetes' restricted standard wants",
+}
+_LEFT = {
+    "extraContainers": "pods run vLLM alone: run them as Deployments of their own",
+    "extraPorts": "pods have one port: 8000",
+    "configs": "name each variable in env",
+    "secrets": "see model.tokenSecretRef",
+    "externalConfigs": "name each variable in env",
+    "customObjects": "apply them beside the service",
+    "gpuModels": "set accelerator.product to the label nvidia.com/gpu.product of your nodes",
+    "ingress": "stays, and has to lead to the Service, port 8000",
+}
+DATA = "/data"
+
+
+def is_chart(document: Document) -> bool:
+    """Whether values are of such a chart: an image with vLLM and its command."""
+    image = document.root.at("image")
+    return is_vllm(image.at("repository").text) and bool(image.at("command") or document.root.at("args"))
+
+
+def take(document: Document, sources: Sources, draft: Draft) -> bool:
+    """Take the values over."""
+    root = document.root
+    image = root.at("image")
+    server = Server(draft, sources, variables_of(root, sources))
+    draft.report.secrets |= {
+        one.value for one in server.variables.by_name.values() if one.value and is_secret(one.name)
+    }
+    init = root.at("extraInit")
+    claim = f"{draft.source_name}-storage-claim"
+    if init.at("pvcStorage"):
+        source = Part({"claimName": claim}, init.at("pvcStorage").place)
+        server.mounts = [
+            Mount(DATA, "persistentVolumeClaim", source, init.at("pvcStorage"), init.at("pvcStorage"), claim)
+        ]
+    take_image(
+        server, Part(f"{image.at('repository').text}:{image.at('tag').text or 'latest'}", image.at("repository").place)
+    )
+    container = Part({"command": image.at("command").value, "args": root.at("args").value}, image.place)
+    result = launch_of(server, container)
+    take_words(server, result.words or [])
+    tell_script(server, result)
+    take_variables(server)
+    if resources := root.at("resources"):
+        take_resources(server, resources)
+    take_container(server, Part({}, root.place))
+    take_pod(server, root, Part({}, (*root.place, "none")))
+    finish(server, Part({}, root.place))
+    _init(server, init, claim)
+    _scale(server, root)
+    said(server, image, {"tag": "see image", "pullPolicy": "IfNotPresent"})
+    said(server, root, _KEYS)
+    said(server, root, _LEFT, Went.LEFT)
+    return True
+
+
+def _init(server: Server, init: Part, claim: str) -> None:
+    draft = server.draft
+    if not init:
+        return
+    if server.uses:
+        draft.say(
+            Origin(init.place, "extraInit"),
+            Went.LEFT,
+            f"the chart's Job has filled the claim {claim} (RELEASE-storage-claim) from S3: keep it, and correct "
+            "its name; "
+            "nothing fills it any more",
+        )
+    else:
+        draft.say(init.origin(), Went.OPERATOR, "vLLM downloads what model.uri names")
+
+
+def _scale(server: Server, root: Part) -> None:
+    scaling, replicas = root.at("autoscaling"), root.at("replicaCount")
+    if scaling.at("enabled").value is True:
+        bounds = (scaling.at("minReplicas").text, scaling.at("maxReplicas").text)
+        autoscale(server.draft, bounds, [], scaling.origin(), keda=False)
+        if replicas:
+            server.draft.say(replicas.origin(), Went.OPERATOR, "the autoscaler decides")
+        for key in ("targetCPUUtilizationPercentage", "targetMemoryUtilizationPercentage"):
+            if target := scaling.at(key):
+                text = "pods follow the requests that wait and the KV cache in use instead: autoscaling.targets"
+                server.draft.say(target.origin(), Went.LEFT, text)
+        return
+    if scaling:
+        server.draft.say(scaling.origin(), Went.OPERATOR, "is off")
+    if replicas:
+        server.draft.put("replicas", number(replicas.text or "1"), replicas.origin())

@@ -1,0 +1,242 @@
+"""KServe's kinds: LLMInferenceService of one node, and InferenceService with a runtime that is vLLM."""
+
+from ..documents import Document, ImportInputError, Sources
+from ..draft import Draft
+from ..environment import take_env_from, take_variables, variables_of
+from ..launch.command import Word
+from ..part import Part
+from ..pods.image import is_vllm, take_image
+from ..pods.pod import take_container, take_pod
+from ..pods.resources import take_resources
+from ..report import Went
+from ..secrets import is_secret
+from ..server import NotTakenError, Server
+from ..values import typed
+from ..volumes import finish, locate, mounts_of
+from . import objects
+from .fields import said, take_keys
+from .scaling import autoscale
+from .serving import launch_of, take_words, tell_script
+
+_ROUTER = {
+    "router": "requests reach the Service; route to it with a gateway of your own, and choose endpoints by prefix "
+    "with an "
+    "InferencePool that selects app.kubernetes.io/instance",
+    "tracing": "use extraArgs with --otlp-traces-endpoint",
+    "kvCacheOffloading": "set kvCache.cpuOffload to the memory for it",
+    "storageInitializer": "see cache",
+    "rolloutStrategy": "see rollout",
+    "baseRefs": "what these configurations add is not in the source: import what KServe made of them, from the cluster",
+}
+_PARALLELISM = {
+    "tensor": "tensor-parallel-size",
+    "pipeline": "pipeline-parallel-size",
+    "expert": "enable-expert-parallel",
+    "data": "data-parallel-size",
+    "dataLocal": "data-parallel-size-local",
+}
+# Of KServe's own server, which passes the others on to vLLM.
+_OWN_FLAGS = {
+    "--model_name": "served-model-name",
+    "--model-name": "served-model-name",
+    "--model_id": "model",
+    "--model-id": "model",
+    "--model_revision": "revision",
+    "--model-revision": "revision",
+    "--tokenizer_revision": "tokenizer-revision",
+    "--max_length": "max-model-len",
+    "--max-length": "max-model-len",
+    "--model_dir": "",
+    "--model-dir": "",
+    "--backend": "",
+    "--task": "",
+    "--return_probabilities": "",
+    "--enable_docs_url": "",
+    "--http_port": "",
+}
+
+
+def take_llm(document: Document, sources: Sources, draft: Draft) -> bool:
+    """Take an LLMInferenceService over. Raises ImportInputError for more than one node, or separate prefill."""
+    spec = document.root.at("spec")
+    if spec.at("prefill"):
+        raise ImportInputError(
+            f"{document.label} splits prefill and decode over different pods, which is not served: a pod does all of a "
+            "request; leave spec.prefill out"
+        )
+    if spec.at("worker") or spec.at("parallelism", "data").text not in (
+        "",
+        "1",
+        spec.at("parallelism", "dataLocal").text,
+    ):
+        raise ImportInputError(
+            f"{document.label} is one engine on several nodes, which is not served: a pod is on one node; use a "
+            "node with "
+            "more GPUs, or a quantized checkpoint"
+        )
+    pod = spec.at("template")
+    container = _main(pod)
+    server = Server(draft, sources, variables_of(container, sources), mounts_of(pod, container))
+    _remember(server)
+    take_uri(server, spec.at("model", "uri"))
+    if name := spec.at("model", "name"):
+        draft.put("model.servedModelNames", [name.text], name.origin("model.name"))
+    _lora(server, spec.at("model", "lora"))
+    take_keys(server, spec.at("parallelism"), _PARALLELISM)
+    more = [
+        Word(word, variable.origin.place)
+        for key in ("VLLM_ADDITIONAL_ARGS", "VLLM_EXTRA_ARGS")
+        if (variable := server.variables.by_name.pop(key, None))
+        for word in (variable.value or "").split()
+    ]
+    _server(server, pod, container, more)
+    _workload(server, spec)
+    said(server, spec, _ROUTER, Went.LEFT)
+    objects.take_metadata(draft, document.root.at("metadata"))
+    return True
+
+
+def _main(pod: Part) -> Part:
+    containers = list(pod.at("containers").each())
+    return next(
+        (one for one in containers if one.at("name").text == "main"), containers[0] if containers else pod.at("none")
+    )
+
+
+def _remember(server: Server) -> None:
+    server.draft.report.secrets |= {
+        one.value for one in server.variables.by_name.values() if one.value and is_secret(one.name)
+    }
+
+
+def take_uri(server: Server, uri: Part) -> None:
+    """The model of a kind that names it by a URI. Raises ImportInputError where it has no place here."""
+    try:
+        server.draft.put("model.uri", locate(server, uri.text), uri.origin())
+    except NotTakenError as error:
+        raise ImportInputError(f"the model: {error}") from error
+
+
+def _lora(server: Server, lora: Part) -> None:
+    adapters = [{"name": one.at("name").text, "uri": one.at("uri").text} for one in lora.at("adapters").each()]
+    if adapters:
+        server.draft.put("lora.adapters", adapters, lora.at("adapters").origin())
+    if rank := lora.at("maxRank"):
+        server.draft.put("lora.maxRank", typed({"type": "integer"}, rank.text), rank.origin())
+    take_keys(server, lora, {"maxAdapters": "max-loras", "maxCpuAdapters": "max-cpu-loras"})
+
+
+def _server(server: Server, pod: Part, container: Part, more: list[Word]) -> None:
+    """A container whose command KServe writes, with what the user added."""
+    if image := container.at("image"):
+        take_image(server, image)
+    result = launch_of(server, container)
+    words = list(result.words or [])
+    if result.words is None and not container.at("command"):
+        words = [Word(part.text, part.place) for part in container.at("args").each()]
+        result.beside.clear()
+    take_words(server, [*words, *more])
+    tell_script(server, result)
+    take_variables(server)
+    take_env_from(server, container)
+    take_resources(server, container.at("resources"))
+    take_container(server, container)
+    take_pod(server, pod, container)
+    finish(server, pod)
+
+
+def _workload(server: Server, spec: Part) -> None:
+    if replicas := spec.at("replicas"):
+        server.draft.put("replicas", typed({"type": "integer"}, replicas.text), replicas.origin("replicas"))
+    if scaling := spec.at("scaling"):
+        bounds = (scaling.at("minReplicas").text, scaling.at("maxReplicas").text)
+        autoscale(server.draft, bounds, [], scaling.origin("scaling"), keda=False)
+    objects.put_on_pods(server.draft, spec, {})
+
+
+def take_inference_service(document: Document, sources: Sources, draft: Draft) -> bool:
+    """Take KServe's InferenceService over, where vLLM serves it."""
+    predictor = document.root.at("spec", "predictor")
+    model = predictor.at("model")
+    own = next((one for one in predictor.at("containers").each() if is_vllm(one.at("image").text)), None)
+    name = model.at("modelFormat", "name").text.lower()
+    if own is None and name not in ("huggingface", "vllm"):
+        return False
+    container = own or model
+    if predictor.at("workerSpec"):
+        raise ImportInputError(
+            f"{document.label} is one engine on several nodes, which is not served: a pod is on one node"
+        )
+    server = Server(draft, sources, variables_of(container, sources), mounts_of(predictor, container))
+    _remember(server)
+    if uri := container.at("storageUri"):
+        take_uri(server, uri)
+    if own is None:
+        _runtime(server, predictor, model)
+    else:
+        _server(server, predictor, own, [])
+    _replicas(server, predictor)
+    objects.take_metadata(draft, document.root.at("metadata"))
+    return True
+
+
+def _runtime(server: Server, predictor: Part, model: Part) -> None:
+    words: list[Word] = []
+    for part in model.at("args").each():
+        head, equals, value = part.text.partition("=")
+        instead = _OWN_FLAGS.get(head)
+        if instead == "":
+            server.draft.say(part.origin(part.text), Went.OPERATOR, "is KServe's own: vLLM is the only engine here")
+            if not equals:
+                words.append(Word("", part.place))
+            continue
+        words.append(Word(part.text if instead is None else f"--{instead}{equals}{value}", part.place))
+    _drop_values(server, words)
+    take_words(server, words)
+    take_variables(server)
+    take_env_from(server, model)
+    take_resources(server, model.at("resources"))
+    take_container(server, model)
+    take_pod(server, predictor, model)
+    finish(server, predictor)
+    texts = {
+        "modelFormat": "vLLM serves it",
+        "runtime": "the operator's image is the runtime",
+        "protocolVersion": "OpenAI's, on /v1",
+        "runtimeVersion": "the operator's image has vLLM",
+        "storage": "see model.uri",
+        "image": "see image",
+        "storageUri": "see model.uri",
+    }
+    said(server, model, texts)
+
+
+def _drop_values(server: Server, words: list[Word]) -> None:
+    """Words that stood after a flag of KServe's own."""
+    for at in range(len(words) - 1, -1, -1):
+        if words[at].text:
+            continue
+        if at + 1 < len(words) and not words[at + 1].text.startswith("-"):
+            server.draft.say(Part(words[at + 1].text, words[at + 1].place).origin(), Went.OPERATOR, "is KServe's own")
+            del words[at + 1]
+        del words[at]
+
+
+def _replicas(server: Server, predictor: Part) -> None:
+    least, most = predictor.at("minReplicas"), predictor.at("maxReplicas")
+    if most and most.text != least.text and most.text not in ("0", "1"):
+        autoscale(server.draft, (least.text, most.text), [], most.origin("maxReplicas"), keda=False)
+        if least:
+            server.draft.say(least.origin("minReplicas"), Went.FIELD, "autoscaling.minReplicas")
+    elif first := least or most:
+        server.draft.put("replicas", typed({"type": "integer"}, first.text), first.origin("replicas"))
+        if least and most:
+            server.draft.say(most.origin("maxReplicas"), Went.OPERATOR, "the same number")
+    texts = {
+        "scaleTarget": "pods follow the requests that wait and the KV cache in use",
+        "scaleMetric": "see autoscaling.targets",
+        "timeout": "requests have no time limit of their own",
+        "containerConcurrency": "see maxQueuedRequests",
+        "deploymentStrategy": "see rollout",
+    }
+    said(server, predictor, texts)

@@ -1,0 +1,248 @@
+"""Kinds of other operators that pass vLLM's flags on: KubeAI's Model, and production-stack's VLLMRuntime."""
+
+import re
+
+from ..documents import Document, ImportInputError, Sources
+from ..draft import Draft
+from ..environment import take_env_from, take_variables, variables_of
+from ..launch.command import Word
+from ..launch.variables import Variable
+from ..part import Part
+from ..pods.image import take_image
+from ..pods.resources import take_devices
+from ..report import Went
+from ..secrets import is_secret, take_credential
+from ..server import Server
+from ..values import number, size
+from . import objects
+from .fields import said, take_keys
+from .kserve import take_uri
+from .scaling import autoscale
+from .serving import take_words
+
+
+def begun(document: Document, sources: Sources, draft: Draft) -> tuple[Server, Part]:
+    spec = document.root.at("spec")
+    server = Server(draft, sources)
+    objects.take_metadata(draft, document.root.at("metadata"))
+    return server, spec
+
+
+def hide(server: Server) -> None:
+    server.draft.report.secrets |= {
+        one.value for one in server.variables.by_name.values() if one.value and is_secret(one.name)
+    }
+
+
+def take_model(document: Document, sources: Sources, draft: Draft) -> bool:
+    """KubeAI's Model."""
+    server, spec = begun(document, sources, draft)
+    engine = spec.at("engine").text
+    if engine and engine.lower() != "vllm":
+        raise ImportInputError(f"{document.label} is served by {engine}, not by vLLM: choose a model that vLLM serves")
+    server.variables = variables_of(spec if isinstance(spec.at("env").value, list) else spec.at("none"), sources)
+    for variable, part in spec.at("env").items():
+        server.variables.add(Variable(variable, part.origin(f"env {variable}"), part.text))
+    hide(server)
+    take_uri(server, spec.at("url"))
+    if image := spec.at("image"):
+        take_image(server, image)
+    words = [Word(part.text, part.place) for part in spec.at("args").each()]
+    take_words(server, words)
+    take_variables(server)
+    take_env_from(server, spec)
+    _adapters(server, spec.at("adapters"))
+    _profile(server, spec.at("resourceProfile"))
+    _scale(server, spec)
+    if name := spec.at("priorityClassName"):
+        draft.put_if_allowed("pod.priorityClassName", name.text, name.origin())
+    said(
+        server,
+        spec,
+        {"engine": "vLLM", "features": "vLLM's routes follow from the model", "owner": "says whose the model is"},
+    )
+    left = {
+        "files": "pods have no files of their own but chatTemplate: put them into the image, or beside the weights",
+        "cacheProfile": "set cache, with a claim",
+        "loadBalancing": "requests are spread by the Service: route to it by prefix with an InferencePool",
+    }
+    said(server, spec, left, Went.LEFT)
+    return True
+
+
+def _adapters(server: Server, adapters: Part) -> None:
+    found = [{"name": one.at("name").text, "uri": one.at("url").text} for one in adapters.each()]
+    if found:
+        server.draft.put("lora.adapters", found, adapters.origin("adapters"))
+
+
+def _profile(server: Server, profile: Part) -> None:
+    """nvidia-gpu-l4:2 is two of a kind of GPU that the chart of KubeAI describes."""
+    if not profile:
+        return
+    name, _, count = profile.text.partition(":")
+    origin = profile.origin()
+    if name.startswith("cpu"):
+        server.draft.put("accelerator.resource", "cpu", origin)
+        return
+    if any(word in name for word in ("tpu", "gaudi", "neuron")):
+        raise ImportInputError(
+            f"the profile {profile.text} is of devices that are not served: GPUs of NVIDIA and AMD, and CPUs, are"
+        )
+    server.draft.say(
+        origin,
+        Went.LEFT,
+        f"what {name} stands for is in KubeAI's settings: say it with accelerator.product, resources and "
+        "pod.nodeSelector",
+    )
+    resource = "amd.com/gpu" if name.startswith("amd") else "nvidia.com/gpu"
+    take_devices(server, resource, int(count) if count.isdigit() else 1, profile)
+
+
+def _scale(server: Server, spec: Part) -> None:
+    least, most, fixed = spec.at("minReplicas"), spec.at("maxReplicas"), spec.at("replicas")
+    target = spec.at("targetRequests")
+    if most and most.text != least.text and most.text not in ("0", "1"):
+        autoscale(server.draft, (least.text, most.text), [], most.origin("minReplicas, maxReplicas"), keda=False)
+        if target and target.text.isdigit() and server.draft.get("autoscaling"):
+            value = {"runningRequests": int(target.text)}
+            server.draft.put("autoscaling.targets", value, target.origin("targetRequests"))
+        if least:
+            server.draft.say(least.origin("minReplicas"), Went.FIELD, "autoscaling.minReplicas")
+    elif count := fixed or (least if least.text not in ("", "0") else Part(None, least.place)):
+        server.draft.put("replicas", number(count.text), count.origin())
+    for part in (least, most, fixed, target, spec.at("autoscalingDisabled")):
+        if part:
+            server.draft.say(part.origin(), Went.OPERATOR, "see replicas and autoscaling")
+    if delay := spec.at("scaleDownDelaySeconds"):
+        server.draft.say(delay.origin(), Went.OPERATOR, "see autoscaling.scaleDown.stabilizationSeconds")
+
+
+_RUNTIME_MODEL = {
+    "maxModelLen": "max-model-len", "dtype": "dtype", "maxNumSeqs": "max-num-seqs",
+    "toolCallParser": "tool-call-parser",
+}  # fmt: skip
+_RUNTIME_VLLM = {
+    "enableChunkedPrefill": "enable-chunked-prefill", "enablePrefixCaching": "enable-prefix-caching",
+    "tensorParallelSize": "tensor-parallel-size", "gpuMemoryUtilization": "gpu-memory-utilization",
+    "maxLoras": "max-loras",
+}  # fmt: skip
+
+
+def take_runtime(document: Document, sources: Sources, draft: Draft) -> bool:
+    """production-stack's VLLMRuntime."""
+    server, spec = begun(document, sources, draft)
+    model, config, deployment = spec.at("model"), spec.at("vllmConfig"), spec.at("deploymentConfig")
+    server.variables = variables_of(config, sources)
+    hide(server)
+    take_words(server, [Word(model.at("modelURL").text, model.at("modelURL").place)])
+    take_keys(server, model, _RUNTIME_MODEL)
+    take_keys(server, config, _RUNTIME_VLLM)
+    take_words_of(server, config.at("extraArgs"))
+    take_variables(server)
+    _runtime_token(server, model.at("hfTokenSecret"))
+    _runtime_pods(server, deployment)
+    _runtime_storage(server, spec.at("storageConfig"))
+    scaling = spec.at("autoscalingConfig")
+    if scaling.at("enabled").value is True:
+        bounds = (scaling.at("minReplicas").text, scaling.at("maxReplicas").text)
+        autoscale(draft, bounds, [], scaling.origin(), keda=False)
+    else:
+        said(server, spec, {"autoscalingConfig": "is off"})
+    said(server, model, {"enableTool": "follows from toolCallParser", "chatTemplate": "see chatTemplate"})
+    said(server, model, {"enableLoRA": "name the adapters in lora.adapters"}, Went.LEFT)
+    said(server, config, {"v1": "vLLM has one engine, the one that was V1", "port": "8000", "v0": "is gone from vLLM"})
+    lmcache(server, spec.at("lmCacheConfig"))
+    return True
+
+
+def take_words_of(server: Server, arguments: Part) -> None:
+    """Further flags of vLLM that a source keeps as a list, or as one string."""
+    words = [Word(word, part.place) for part in arguments.each() for word in _split(part.text)]
+    if words:
+        take_words(server, words)
+
+
+def _split(text: str) -> list[str]:
+    return text.split(" ", 1) if re.match(r"--?[A-Za-z][\w-]* [^{]", text) else [text]
+
+
+def lmcache(server: Server, part: Part) -> None:
+    """LMCache in production-stack's form."""
+    if part and part.at("enabled").value is True:
+        server.draft.say(
+            part.origin(),
+            Went.LEFT,
+            "LMCache is not in the operator's image, and a connector of its own: for KV cache in host memory set "
+            "kvCache.cpuOffload",
+        )
+    elif part:
+        server.draft.say(part.origin(), Went.OPERATOR, "is off")
+
+
+def _runtime_token(server: Server, token: Part) -> None:
+    name = token.at("hfTokenSecretName") or token.at("name")
+    if name and name.text:
+        key = (token.at("hfTokenKeyName") or token.at("key")).text or "token"
+        ref = {"name": name.text, "key": key}
+        take_credential(
+            server, "hf-token", Variable("HF_TOKEN", token.origin(), None, "secretKeyRef", ref), token.origin()
+        )
+
+
+def _runtime_pods(server: Server, deployment: Part) -> None:
+    draft = server.draft
+    if replicas := deployment.at("replicas"):
+        draft.put("replicas", number(replicas.text or "1"), replicas.origin())
+    _runtime_resources(server, deployment.at("resources"))
+    image = deployment.at("image")
+    if name := image.at("name"):
+        registry = image.at("registry").text
+        take_image(server, Part(f"{registry}/{name.text}".lstrip("/").removeprefix("docker.io/"), name.place))
+        said(server, image, {"registry": "see image", "pullPolicy": "IfNotPresent"})
+    if secret := image.at("pullSecretName"):
+        draft.put("pod.imagePullSecrets", [{"name": secret.text}], secret.origin())
+    _runtime_placing(draft, deployment)
+    texts = {"deploymentStrategy": "see rollout", "deployStrategy": "see rollout", "shmSize": "the operator sizes it"}
+    said(server, deployment, texts)
+    if sidecar := deployment.at("sidecarConfig"):
+        on = sidecar.at("enabled").value is True
+        text = "pods run vLLM alone: run it as a Deployment of its own" if on else "is off"
+        draft.say(sidecar.origin(), Went.LEFT if on else Went.OPERATOR, text)
+
+
+def _runtime_resources(server: Server, resources: Part) -> None:
+    for name in ("cpu", "memory"):
+        if amount := resources.at(name):
+            value = size(amount.text) if name == "memory" else amount.text
+            server.draft.put(f"resources.requests.{name}", value, amount.origin())
+    if gpus := resources.at("gpu"):
+        take_devices(server, resources.at("gpuType").text or "nvidia.com/gpu", number(gpus.text or "1"), gpus)
+    said(server, resources, {"gpuType": "accelerator.resource"})
+
+
+def _runtime_placing(draft: Draft, deployment: Part) -> None:
+    if tolerations := deployment.at("toleration"):
+        draft.put("pod.tolerations", tolerations.value, tolerations.origin())
+    if terms := deployment.at("nodeSelectorTerms"):
+        required = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms.value}}
+        draft.put("pod.affinity", {"nodeAffinity": required}, terms.origin())
+    if runtime := deployment.at("runtimeClass"):
+        draft.put_if_allowed("pod.runtimeClassName", runtime.text, runtime.origin())
+    for key, part in deployment.at("podAnnotations").items():
+        notes = {**(draft.get("pod.annotations") or {}), key: part.text}
+        draft.put_if_allowed("pod.annotations", notes, part.origin())
+
+
+def _runtime_storage(server: Server, storage: Part) -> None:
+    if not storage:
+        return
+    if storage.at("enabled").value is False or not storage.at("size"):
+        server.draft.say(storage.origin(), Went.OPERATOR, "is off")
+        return
+    claim = {"storage": size(storage.at("size").text)}
+    if storage.at("storageClassName").text:
+        claim["storageClassName"] = storage.at("storageClassName").text
+    if storage.at("accessMode").text:
+        claim["accessMode"] = storage.at("accessMode").text
+    server.draft.put("cache.claim", claim, storage.origin(), "downloaded once more, into a claim of the operator's")

@@ -1,0 +1,188 @@
+"""Workloads of Kubernetes that run vLLM: Deployment, StatefulSet, Pod, Job and others, LeaderWorkerSet of one node."""
+
+from collections.abc import Iterator
+
+from ..documents import Document, ImportInputError, Sources
+from ..draft import Draft
+from ..environment import variables_of
+from ..launch.command import Launched
+from ..part import Part
+from ..pods.image import is_vllm
+from ..report import Went
+from ..secrets import is_secret
+from ..server import Server
+from ..volumes import mounts_of
+from . import objects
+from .serving import launch_of, take_container_of
+
+# Where the pod template is.
+_TEMPLATES: dict[str, tuple[str, ...]] = {
+    "Deployment": ("spec", "template"),
+    "StatefulSet": ("spec", "template"),
+    "ReplicaSet": ("spec", "template"),
+    "DaemonSet": ("spec", "template"),
+    "Rollout": ("spec", "template"),
+    "DeploymentConfig": ("spec", "template"),
+    "Job": ("spec", "template"),
+    "Pod": (),
+    "LeaderWorkerSet": ("spec", "leaderWorkerTemplate", "workerTemplate"),
+}
+KINDS = tuple(_TEMPLATES)
+_SPEC = {
+    "selector": "the operator's own labels",
+    "revisionHistoryLimit": "the operator keeps what it needs to go back",
+    "progressDeadlineSeconds": "startupTimeoutSeconds says how long a start may take",
+    "minReadySeconds": "readiness is vLLM's own",
+    "serviceName": "the operator makes the Service",
+    "podManagementPolicy": "pods start side by side",
+    "updateStrategy": "see rollout: it takes no GPU more than there are",
+    "persistentVolumeClaimRetentionPolicy": "see cache.claim.retain",
+    "paused": "see suspend",
+    "ordinals": "the operator names pods",
+    "backoffLimit": "a service has no end", "completions": "a service has no end", "parallelism": "see replicas",
+    "ttlSecondsAfterFinished": "a service has no end", "activeDeadlineSeconds": "a service has no end",
+    "completionMode": "a service has no end", "startupPolicy": "one pod is one server",
+}  # fmt: skip
+
+
+def template_of(document: Document) -> Part:
+    """The pod template of a workload; of a kind that is not known, the only one in it. A Part of None without one."""
+    if document.kind not in _TEMPLATES:
+        found = list(_templates(document.root))
+        return found[0] if len(found) == 1 else document.root.at("none")
+    steps = _TEMPLATES[document.kind]
+    if document.kind == "LeaderWorkerSet" and document.root.at("spec", "leaderWorkerTemplate", "leaderTemplate"):
+        steps = ("spec", "leaderWorkerTemplate", "leaderTemplate")
+    return document.root.at(*steps) if steps else document.root
+
+
+def _templates(part: Part) -> Iterator[Part]:
+    """Whatever has a PodSpec with containers."""
+    if part.at("spec", "containers").value:
+        yield part
+        return
+    for key, item in part.items():
+        if key != "metadata":
+            yield from _templates(item)
+    if isinstance(part.value, list):
+        for item in part.each():
+            yield from _templates(item)
+
+
+def candidate(document: Document, sources: Sources, draft: Draft) -> tuple[Part, Launched, Server] | None:
+    """The container of a workload that runs vLLM's server, and what it runs; None where there is none."""
+    pod = template_of(document).at("spec")
+    for container in pod.at("containers").each():
+        server = _server(document, sources, draft, container)
+        result = launch_of(server, container)
+        if result.words is not None and (is_vllm(container.at("image").text) or _says_vllm(container)):
+            return container, result, server
+        if result.other_server == "Ray over several pods":
+            return container, result, server
+    return None
+
+
+def _says_vllm(container: Part) -> bool:
+    words = [part.text for key in ("command", "args") for part in container.at(key).each()]
+    return any("vllm" in word for word in words)
+
+
+def _server(document: Document, sources: Sources, draft: Draft, container: Part) -> Server:
+    pod = template_of(document).at("spec")
+    templates = {
+        one.at("metadata", "name").text: one for one in document.root.at("spec", "volumeClaimTemplates").each()
+    }
+    return Server(
+        draft,
+        sources,
+        variables_of(container, sources),
+        mounts_of(pod, container, templates),
+        node=pod.at("nodeSelector", "kubernetes.io/hostname").text,
+        replicas=_replicas(document.root.at("spec", "replicas")),
+    )
+
+
+def _replicas(part: Part) -> int:
+    return int(part.text) if part.text.isdigit() else 1
+
+
+def take(document: Document, sources: Sources, draft: Draft) -> bool:
+    """Take a workload over, where it runs vLLM. Raises ImportInputError where no service can be made of it."""
+    found = candidate(document, sources, draft)
+    if found is None:
+        return False
+    container, result, server = found
+    draft.report.secrets |= {
+        one.value for one in server.variables.by_name.values() if one.value and is_secret(one.name)
+    }
+    _refuse(document, result)
+    pod = template_of(document).at("spec")
+    take_container_of(server, pod, container, result)
+    _spec(server, document)
+    objects.take_metadata(draft, document.root.at("metadata"))
+    objects.take_pod_metadata(draft, template_of(document).at("metadata"), document)
+    return True
+
+
+def _refuse(document: Document, result: Launched) -> None:
+    if document.kind == "LeaderWorkerSet":
+        size = document.root.at("spec", "leaderWorkerTemplate", "size").text
+        if size not in ("", "1"):
+            raise ImportInputError(
+                f"{document.label} is one engine on {size} nodes, which is not served: a pod is on one node; use a "
+                "node "
+                "with more GPUs, or a quantized checkpoint"
+            )
+    if result.words is None:
+        raise ImportInputError(
+            f"{document.label} runs {result.other_server}, which is not served: a pod is on one node, and vLLM "
+            "needs no "
+            "Ray there"
+        )
+
+
+def _spec(server: Server, document: Document) -> None:
+    draft, spec = server.draft, document.root.at("spec")
+    if document.kind == "Pod":
+        return
+    _number(draft, spec.at("replicas"))
+    if document.kind == "DaemonSet":
+        draft.say(
+            document.root.at("kind").origin("DaemonSet"),
+            Went.LEFT,
+            "a service has a number of pods, not one on each node: set replicas, and pod.topologySpreadConstraints",
+        )
+    _strategy(server, spec.at("strategy"))
+    for key, part in spec.items():
+        if key in _SPEC:
+            draft.say(part.origin(key), Went.OPERATOR, _SPEC[key])
+    own = spec.at("leaderWorkerTemplate")
+    for part in (own.at("size"), own.at("restartPolicy"), spec.at("rolloutStrategy")):
+        if part:
+            draft.say(part.origin(), Went.OPERATOR, "one pod is one server")
+    for claim in spec.at("volumeClaimTemplates").each():
+        draft.say(claim.origin("volumeClaimTemplates"), Went.OPERATOR, "see the mounts")
+
+
+def _number(draft: Draft, replicas: Part) -> None:
+    if not replicas.text.isdigit():
+        return
+    if draft.get("autoscaling"):
+        draft.say(replicas.origin("replicas"), Went.OPERATOR, "the autoscaler decides")
+    else:
+        draft.put("replicas", int(replicas.text), replicas.origin("replicas"))
+
+
+def _strategy(server: Server, strategy: Part) -> None:
+    if not strategy:
+        return
+    limits = strategy.at("rollingUpdate")
+    surge, away = limits.at("maxSurge").text, limits.at("maxUnavailable").text
+    origin = strategy.origin("strategy")
+    if surge.isdigit() and int(surge) > 0:
+        value = {"maxSurge": int(surge), **({"maxUnavailable": int(away)} if away.isdigit() else {})}
+        server.draft.put("rollout", value, origin)
+    else:
+        server.draft.say(
+            origin, Went.OPERATOR, "a rollout takes no GPU more than there are; rollout.maxSurge changes that"
+        )

@@ -1,0 +1,1 @@
+docker run --runtime nvidia --gpus '"device=0,1"' -v ~/.cache/huggingface:/root/.cache/huggingface --env "HF_TOKEN=not-a-real-hub-token" -p 8000:8000 --ipc=host --ulimit memlock=-1 vllm/vllm-openai:v0.10.2 --model mistralai/Mistral-7B-Instruct-v0.3 -tp 2

@@ -1,0 +1,54 @@
+"""What tuning and classifiers change of a plan: what was not measured is said to be approximate."""
+
+import pytest
+
+from planner.models import LLAMA_8B, gpu_of, spec_of
+from vllm_operator.planner.architectures import model_of
+from vllm_operator.planner.plan import Capacity, Plan, plan
+
+
+def planned(**fields: object) -> Plan:
+    return plan(spec_of(**fields), model_of(LLAMA_8B), gpu_of("H100"))
+
+
+def capacity(**fields: object) -> Capacity:
+    found = planned(**fields).capacity
+    assert found
+    return found
+
+
+def graphs(**compilation: object) -> int:
+    return capacity(tuning={"compilation": compilation}).memory.graphs
+
+
+def test_no_graphs_take_nothing() -> None:
+    assert graphs(cudagraphMode="NONE") == graphs(maxCudagraphCaptureSize=0) == 0
+    assert capacity().memory.graphs > 0
+
+
+def test_the_largest_graph_counts_however_it_is_said() -> None:
+    by_flag = capacity(extraArgs=["--max-cudagraph-capture-size=16"]).memory.graphs
+    assert 0 < by_flag < capacity().memory.graphs
+    assert graphs(maxCudagraphCaptureSize=16) == graphs(cudagraphCaptureSizes=[1, 8, 16]) == by_flag
+
+
+@pytest.mark.parametrize(
+    "part", [{"compilation": {"customOps": ["+rms_norm"]}}, {"attention": {"flashAttnVersion": 2}}]
+)
+def test_what_was_not_measured_is_approximate(part: dict[str, object]) -> None:
+    (name,) = part
+    result = planned(tuning=part)
+    assert f"what vLLM itself takes was not measured with tuning.{name}" in result.note
+    assert capacity(tuning=part).margin_bytes > capacity().margin_bytes
+
+
+def test_words_of_reasoning_and_schemas_change_nothing() -> None:
+    tuning = {"reasoning": {"reasoningStartStr": "a", "reasoningEndStr": "b"}, "structuredOutputs": {"backend": "auto"}}
+    assert capacity(tuning=tuning) == capacity()
+
+
+def test_a_classifier_is_planned_as_a_model_that_does_not_generate() -> None:
+    model = {"uri": "hf://a/b", "classifier": {"architectures": ["LlamaForSequenceClassification"]}}
+    by_flag = planned(extraArgs=["--runner=pooling"])
+    assert planned(model=model).capacity == by_flag.capacity
+    assert "models that do not generate" in planned(model=model).note

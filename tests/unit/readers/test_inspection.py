@@ -1,0 +1,97 @@
+"""What is told while the inspect Job has said nothing: that it is refused, or why its pod waits."""
+
+import asyncio
+from dataclasses import replace
+
+from support.clock import Clock
+from support.snapshots import service
+from vllm_operator.again import soonest
+from vllm_operator.api.reasons import Reason
+from vllm_operator.api.resource import InferenceService
+from vllm_operator.assess.fits import Inspection
+from vllm_operator.manifests import inspection_name
+from vllm_operator.manifests.metadata import Manifest
+from vllm_operator.readers.inspection import PATIENCE_SECONDS, InspectionReader
+from vllm_operator.snapshots.child import Child
+from vllm_operator.snapshots.inspection_pod import InspectionPod, snapshot
+from vllm_operator.snapshots.pod_event import PodEvent
+from vllm_operator.status.evidence import Evidence
+
+OWNER = service()
+JOB = Child("Job", inspection_name(OWNER), "uid", 1, "", uid="job-uid")
+QUOTA = 'pods "x" is forbidden: exceeded quota: q, requested: cpu=1, used: cpu=2, limited: cpu=2'
+
+
+class Bench:
+    """A reader whose Events and clock the test decides."""
+
+    def __init__(self, said: str, reason: str = "FailedCreate") -> None:
+        self.clock, self.said, self.reason, self.asked = Clock(), said, reason, list[str]()
+        self.reader = InspectionReader(self._claim, self._events, self.clock, possible=True)
+
+    async def _claim(self, _: str) -> Manifest | None:
+        return None
+
+    async def _events(self, about: str) -> tuple[PodEvent, ...]:
+        self.asked.append(about)
+        return (PodEvent(self.reason, self.said, "2026-11-28T00:00:00Z"),) if self.said else ()
+
+    def look(self, pod: InspectionPod | None = None, owner: InferenceService = OWNER) -> Inspection:
+        """One look at a service whose Job is there."""
+        evidence = Evidence(owner, live={("Job", JOB.name): JOB}, inspection_pod=pod)
+        return asyncio.run(self.reader.read(evidence)).inspection
+
+
+def test_a_refusal_that_lasts_is_told_at_once_in_the_api_servers_words() -> None:
+    bench = Bench('pods "x" is forbidden: maximum cpu usage per Container is 500m, but limit is 1')
+    assert bench.look().pending
+    assert bench.asked == []
+    again = soonest(bench.reader.waits())
+    assert again
+    assert again.seconds <= 4
+    bench.clock.now += again.seconds
+    found = bench.look()
+    assert bench.asked == ["involvedObject.uid=job-uid"]
+    assert found.error
+    assert found.error.reason is Reason.NOT_INSPECTED
+    assert str(found.error).startswith("the pod of the inspect Job is refused: pods ")
+    assert "maximum cpu usage per Container is 500m" in str(found.error)
+
+
+def test_a_refusal_that_may_pass_is_waited_for_and_then_told() -> None:
+    bench = Bench(QUOTA)
+    bench.look()
+    bench.clock.now += 4
+    assert bench.look().pending
+    bench.clock.now += PATIENCE_SECONDS
+    assert "exceeded quota" in str(bench.look().error)
+    pod = InspectionPod(OWNER.inspected, ended=False, message="", waits="", owner="job-uid")
+    assert "exceeded" not in str(bench.look(pod).error), "its pod is there by now"
+
+
+def test_a_job_that_a_queue_holds_is_told_in_the_queues_words() -> None:
+    bench = Bench("insufficient unused quota for cpu", reason="Pending")
+    owner = service(pod={"labels": {"kueue.x-k8s.io/queue-name": "team"}})
+    bench.look(owner=owner)
+    bench.clock.now += 4
+    assert bench.look(owner=owner).pending
+    assert bench.asked[1].startswith(f"involvedObject.kind=Workload,involvedObject.name=job-{JOB.name}-")
+    bench.clock.now += PATIENCE_SECONDS
+    words = "as the inspect Job waits in its queue: insufficient unused quota for cpu"
+    assert str(bench.look(owner=owner).error).endswith(words)
+
+
+def test_why_a_pod_waits_is_told() -> None:
+    conditions = [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes fit"}]
+    body = {"metadata": {"labels": {"l": OWNER.inspected}}, "status": {"phase": "Pending", "conditions": conditions}}
+    pod = snapshot(body, "l")
+    assert pod
+    bench = Bench("")
+    assert bench.look(pod).pending
+    bench.clock.now += PATIENCE_SECONDS
+    assert str(bench.look(pod).error).endswith("within 120 s, as its pod waits: 0/3 nodes fit")
+    waiting = {"state": {"waiting": {"reason": "ImagePullBackOff", "message": "back-off pulling"}}}
+    pulling = snapshot({**body, "status": {"phase": "Pending", "containerStatuses": [waiting]}}, "l")
+    assert pulling
+    assert pulling.waits == "back-off pulling"
+    assert replace(pulling, waits="") == snapshot({**body, "status": {"phase": "Pending"}}, "l")

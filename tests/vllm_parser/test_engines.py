@@ -1,0 +1,20 @@
+"""What the middleware reads of a vLLM with several engines is there in the pinned version."""
+
+from support.real_vllm.source import code_of, words_of
+
+
+def test_vllm_counts_the_requests_of_each_engine_where_the_middleware_looks() -> None:
+    client = code_of("vllm/v1/engine/core_client.py")
+    balancing = client[client.index("class DPLBAsyncMPClient") :]
+    assert "self.engine_inflight: Counter[EngineIdentity] = Counter()" in balancing
+    assert "self.engine_inflight[self.core_engines[idx]]" in balancing
+    assert "self.engine_core = EngineCoreClient.make_async_mp_client(" in code_of("vllm/v1/engine/async_llm.py")
+    assert "app.state.engine_client" in code_of("vllm/entrypoints/serve/instrumentator/basic.py")
+
+
+def test_vllm_starts_a_process_of_its_api_for_each_engine_unless_told_otherwise() -> None:
+    assert "args.api_server_count = args.data_parallel_size" in code_of("vllm/entrypoints/cli/serve.py")
+
+
+def test_a_label_tells_the_metrics_of_each_engine_apart() -> None:
+    assert {"engine", "model_name"} <= {*words_of("vllm/v1/metrics/loggers.py").splitlines()}
