@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
@@ -42,8 +43,9 @@ def main(arguments: Sequence[str] | None = None, open_engine: OpenEngine = open_
         _last_words(f"vllm-batch: {fault}")
         return fault.status
     except Exception as error:
+        traceback.print_exc()
         _last_words(f"vllm-batch: {type(error).__name__}: {error}")
-        raise
+        return AGAIN
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -74,7 +76,7 @@ def _check(options: argparse.Namespace) -> int:
             raise InputError(f"the output would overwrite {path.name} of the input: write another folder for it")
     limits = ModelLimits(options.served_model_name, options.max_model_len, options.model)
     _, report = survey(options.input, parts_folder(options.output, options.uid), limits)
-    _last_words(json.dumps(report))
+    _last_words(json.dumps(report, ensure_ascii=False))
     if not report["total"]:
         raise InputError("the input has no requests")
     wrong = report["invalid"] + report["duplicates"]
@@ -142,10 +144,7 @@ def _last_words(text: str) -> None:
 
 
 if __name__ == "__main__":
-    status = AGAIN
-    try:
-        status = main()
-    finally:
-        sys.stdout.flush()
-        # Processes of an engine that died may hang for ever in their exit handlers.
-        os._exit(status)
+    status = main()
+    sys.stdout.flush()
+    # The exit handlers of an engine that died may hang for ever.
+    os._exit(status)

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from .faults import EngineDiedError
 
+_DEAD = "the engine died; its own words are in the log above"
 _PROGRESS = ("vllm:iteration_tokens_total_count", "vllm:generation_tokens_total", "vllm:kv_cache_usage_perc")
 
 
@@ -64,9 +65,14 @@ class VllmEngine:
             else:
                 chunks.append(message.get("body", b""))
 
-        await self._app(_scope(url, len(body)), receive, send)
+        try:
+            await self._app(_scope(url, len(body)), receive, send)
+        except Exception as error:
+            if self._client.errored:
+                raise EngineDiedError(_DEAD) from error
+            raise
         if status >= 500 and self._client.errored:
-            raise EngineDiedError("the engine died; its own words are in the log above")
+            raise EngineDiedError(_DEAD)
         return status, b"".join(chunks)
 
     def steps(self) -> tuple[float, ...]:

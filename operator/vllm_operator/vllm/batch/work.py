@@ -158,10 +158,10 @@ class Worker:
                 status, content = await self._ask(engine, request.url, body)
             finally:
                 self._flying -= 1
-            answer = _json(content)
-            if status == 200 and isinstance(answer, dict):
-                self._answer(request, content, answer)
+            if status == 200:
+                self._answer(request, content)
                 return
+            answer = _json(content)
             if status not in _PASSING or attempt == self._share.retries:
                 self._fail(request.number, request.custom_id, "refused", _why(answer, status), (status, answer))
                 return
@@ -181,12 +181,12 @@ class Worker:
         except Exception as error:  # a fault in a handler of vLLM fails this request alone
             return 500, json.dumps({"error": {"message": f"{type(error).__name__}: {error}"}}).encode()
 
-    def _answer(self, request: Request, content: bytes, answer: dict[str, Any]) -> None:
-        usage = answer.get("usage")
+    def _answer(self, request: Request, content: bytes) -> None:
+        usage, answer_id = _member(content, content.rfind(b'"usage":')), _member(content, content.find(b'"id":'))
         usage = usage if isinstance(usage, dict) else {}
         tokens = (int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0))
         head = {"id": f"batch-{self._share.uid}-{request.number}", "custom_id": request.custom_id}
-        response = {"status_code": 200, "request_id": answer.get("id", "")}
+        response = {"status_code": 200, "request_id": answer_id if isinstance(answer_id, str) else ""}
         # The answer goes as it is: only its line breaks, which JSON has between its words alone, would end the record.
         text = content.replace(b"\n", b" ").replace(b"\r", b" ")
         payload = b'%b, "response": %b, "body": %b}, "error": null}' % (
@@ -249,6 +249,24 @@ def error_row(
     said = None if response is None else {"status_code": response[0], "request_id": "", "body": response[1]}
     row = {"id": row_id, "custom_id": custom_id, "response": said, "error": {"code": code, "message": why}}
     return json.dumps(row).encode()
+
+
+_DECODER = json.JSONDecoder()
+_MEMBER_BYTES = 4096
+
+
+def _member(content: bytes, at: int) -> Any:
+    """The value of the member whose key stands at `at`; None: there is none.
+
+    Only that is parsed: embeddings are long. Within a text, a key could not stand so: its quotes would be escaped.
+    """
+    if at < 0:
+        return None
+    text = content[at : at + _MEMBER_BYTES].decode(errors="replace").partition(":")[2]
+    try:
+        return _DECODER.raw_decode(text.lstrip())[0]
+    except ValueError:
+        return None
 
 
 def _json(content: bytes) -> Any:

@@ -264,3 +264,29 @@ def test_progress_counts_earlier_attempts(tmp_path: Path, output: Path) -> None:
 
 def test_a_stand_in_is_asked_in_the_loop_of_the_program() -> None:
     assert asyncio.run(StandIn().ask("/v1/completions", b'{"prompt": "ab"}'))[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("answer", "tokens"),
+    [
+        ({"id": "x", "text": 'he said "usage":{"prompt_tokens":9}', "usage": {"prompt_tokens": 3}}, (3, 0)),
+        ({"id": "x", "data": [0.1] * 5000, "usage": {"prompt_tokens": 3, "completion_tokens": None}}, (3, 0)),
+        ({"id": "x", "usage": None}, (0, 0)),
+        ({"choices": ["\u2028"]}, (0, 0)),
+    ],
+)
+def test_an_answer_is_kept_as_it_is_whatever_it_holds(
+    tmp_path: Path, output: Path, answer: dict[str, Any], tokens: tuple[int, int]
+) -> None:
+    class Answering(StandIn):
+        async def ask(self, url: str, body: bytes) -> tuple[int, bytes]:
+            """Always the same."""
+            return 200, json.dumps(answer, ensure_ascii=False, separators=(",", ":")).encode()
+
+    source = write_input(tmp_path / "in.jsonl", ["a"])
+    assert run(source, output, Answering()) == DONE
+    totals = merge(source, output)
+    assert (totals["promptTokens"], totals["outputTokens"]) == tokens
+    (row,) = rows(output / "in.jsonl")
+    assert row["response"]["body"] == answer
+    assert row["response"]["request_id"] == answer.get("id", "")
