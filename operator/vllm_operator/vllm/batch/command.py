@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from .context import ModelLimits
-from .engine import Engine, OpenEngine, open_vllm
+from .engine import Engine, OpenEngine, open_vllm, run_loop
 from .faults import AGAIN, BAD_INPUT, DONE, STOPPED, BatchError, InputError
 from .journal import Journal, history
 from .lines import input_files
@@ -38,13 +38,14 @@ def main(arguments: Sequence[str] | None = None, open_engine: OpenEngine = open_
         if options.command == "merge":
             _last_words(json.dumps(merged(options.input, options.output, options.uid)))
             return DONE
-        return asyncio.run(_run(options, words[split + 1 :], open_engine))
-    except BatchError as fault:
-        _last_words(f"vllm-batch: {fault}")
-        return fault.status
+        return run_loop(_run(options, words[split + 1 :], open_engine))
+    except BatchError as error:
+        # Of an engine, the end of the log tells more: Kubernetes takes it where there is no message.
+        _last_words(f"vllm-batch: {error}", message=error.status != AGAIN)
+        return error.status
     except Exception as error:
         traceback.print_exc()
-        _last_words(f"vllm-batch: {type(error).__name__}: {error}")
+        _last_words(f"vllm-batch: {type(error).__name__}: {error}", message=False)
         return AGAIN
 
 
@@ -136,9 +137,9 @@ def _end(*_: Any) -> NoReturn:
     os._exit(STOPPED)
 
 
-def _last_words(text: str) -> None:
+def _last_words(text: str, *, message: bool = True) -> None:
     print(text, flush=True)  # noqa: T201 - the Job's log
-    if LAST_WORDS.exists():
+    if message and LAST_WORDS.exists():
         with suppress(OSError):
             LAST_WORDS.write_text(text)
 

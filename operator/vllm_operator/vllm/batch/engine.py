@@ -6,7 +6,7 @@ only module that imports vLLM, and must not decide what becomes of an answer.
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, MutableMapping
+from collections.abc import AsyncIterator, Coroutine, MutableMapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import SimpleNamespace
 from typing import Any, Protocol
@@ -88,6 +88,15 @@ class VllmEngine:
 
         text: bytes = generate_latest()
         return text
+
+
+def run_loop(work: Coroutine[Any, Any, int]) -> int:
+    """Runs in the event loop that `vllm serve` runs in, if it is there."""
+    try:
+        from uvloop import run  # noqa: PLC0415
+    except ImportError:
+        return asyncio.run(work)
+    return int(run(work))
 
 
 @asynccontextmanager

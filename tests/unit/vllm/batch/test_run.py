@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,13 @@ from vllm_operator.vllm.batch.journal import Journal
 
 
 @pytest.fixture(autouse=True)
-def _fast(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def _fast(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     monkeypatch.setattr(work, "_BACKOFF_SECONDS", 0.001)
     monkeypatch.setattr(command, "LAST_WORDS", tmp_path / "last-words")
     (tmp_path / "last-words").touch()
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
 
 
 @pytest.fixture
@@ -40,11 +43,7 @@ def run(source: Path, output: Path, engine: StandIn, *words: str) -> int:
     async def opened(_: list[str]) -> AsyncIterator[Engine]:
         yield engine
 
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        return main([*run_words(source, output), *words], open_engine=opened)
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    return main([*run_words(source, output), *words], open_engine=opened)
 
 
 def merge(source: Path, output: Path) -> dict[str, Any]:
@@ -181,12 +180,31 @@ def test_sigterm_gives_up_what_does_not_come_back(tmp_path: Path, output: Path) 
     assert merge(source, output)["done"] == 2
 
 
-def test_an_engine_that_hangs_is_ended(tmp_path: Path, output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_engine_that_hangs_is_ended(
+    tmp_path: Path, output: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(work, "HANG_SECONDS", 0.05)
     monkeypatch.setattr(work, "_LOOK_SECONDS", 0.01)
     source = write_input(tmp_path / "in.jsonl", ["a"])
     assert run(source, output, StandIn(60)) == AGAIN
-    assert "made no step" in command.LAST_WORDS.read_text()
+    assert "made no step" in capsys.readouterr().out
+    assert command.LAST_WORDS.read_text() == "", "the log tells more"
+
+
+def test_an_engine_that_cannot_be_loaded_leaves_its_log_as_last_words(
+    tmp_path: Path, output: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @asynccontextmanager
+    async def failing(_: list[str]) -> AsyncIterator[Engine]:
+        raise ValueError("no room for the KV cache")
+        yield StandIn()
+
+    source = write_input(tmp_path / "in.jsonl", ["a"])
+    assert main(run_words(source, output), open_engine=failing) == AGAIN
+    told = capsys.readouterr()
+    assert "vllm-batch: ValueError: no room for the KV cache" in told.out
+    assert "Traceback" in told.err
+    assert command.LAST_WORDS.read_text() == ""
 
 
 def test_a_full_volume_ends_it_with_what_to_do(tmp_path: Path, output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
