@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None, open_engine: OpenEngine = open_
         if options.command == "check":
             return _check(options)
         if options.command == "merge":
-            _last_words(json.dumps(merged(options.input, options.output, options.uid)))
+            _last_words(json.dumps(merged(options.input, options.output, options.uid, options.count)))
             return DONE
         return run_loop(_run(options, words[split + 1 :], open_engine))
     except BatchError as error:

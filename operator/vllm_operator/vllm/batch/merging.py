@@ -36,14 +36,14 @@ class Place(NamedTuple):
     output_tokens: int
 
 
-def merged(source: Path, output: Path, uid: str) -> dict[str, int]:
-    """Writes the output, and returns the totals. Raises InputError and OutputError."""
+def merged(source: Path, output: Path, uid: str, count: int) -> dict[str, int]:
+    """Writes the output of `count` shares, and returns the totals. Raises InputError and OutputError."""
     parts = parts_folder(output, uid)
     try:
         if (parts / REPORT).exists():
             return dict(json.loads((parts / REPORT).read_text()))
         known = known_survey(source, parts)
-        fence = _fence(parts)
+        fence = _fence(parts, count)
         totals = _publish(_Merge(source, output, uid, known), fence)
         _write_new(parts / REPORT, json.dumps(totals).encode())
         # From now on the report stands for them: the answers would otherwise be there twice.
@@ -73,10 +73,11 @@ class _Merge(NamedTuple):
         return self.output / f".parts-{self.uid}"
 
 
-def _fence(parts: Path) -> list[tuple[str, int]]:
+def _fence(parts: Path, count: int) -> list[tuple[str, int]]:
     """The journals that count, and how much of each. Whoever makes it first decides."""
     path = parts / FENCE
-    found = [(str(file.relative_to(parts)), file.stat().st_size) for file in journals(parts)]
+    files = [file for index in range(count) for file in journals(parts / str(index))]
+    found = [(str(file.relative_to(parts)), file.stat().st_size) for file in files]
     partial = parts / f"{FENCE}.{WRITER}"
     _write_new(partial, json.dumps(found).encode())
     try:

@@ -46,9 +46,9 @@ def run(source: Path, output: Path, engine: StandIn, *words: str) -> int:
     return main([*run_words(source, output), *words], open_engine=opened)
 
 
-def merge(source: Path, output: Path) -> dict[str, Any]:
+def merge(source: Path, output: Path, count: int = 1) -> dict[str, Any]:
     """Merges, and gives the totals."""
-    assert main(["merge", *where(source, output), "--count=1"]) == DONE
+    assert main(["merge", *where(source, output), f"--count={count}"]) == DONE
     totals: dict[str, Any] = json.loads(command.LAST_WORDS.read_text())
     return totals
 
@@ -111,7 +111,7 @@ def test_shares_take_each_request_once(tmp_path: Path, output: Path) -> None:
     for index, engine in enumerate(engines):
         assert run(source, output, engine, f"--index={index}", "--count=3") == DONE
     assert [sorted(engine.asked) for engine in engines] == [["0", "3", "6", "9"], ["1", "4", "7"], ["2", "5", "8"]]
-    assert merge(source, output)["done"] == 10
+    assert merge(source, output, 3)["done"] == 10
 
 
 def test_a_request_that_ends_the_engine_twice_is_failed_and_the_rest_goes_on(tmp_path: Path, output: Path) -> None:
