@@ -22,6 +22,7 @@ from .survey import Survey, duplicates
 _PASSING = (408, 425, 429, 500, 502, 503, 504)
 _BACKOFF_SECONDS, _LONGEST_BACKOFF_SECONDS = 0.5, 30.0
 _SYNC_SECONDS = 1.0
+_LINES_OF_A_TURN = 1000
 # The engine makes steps of below a second; a first one may compile for minutes.
 HANG_SECONDS, _LOOK_SECONDS = 600.0, 15.0
 
@@ -106,14 +107,17 @@ class Worker:
             chosen = {number for number in ranks if ranks[number] == rank}
             await self._crowd(engine, self._open(chosen.__contains__), -rank[0])
 
-    async def _crowd(self, engine: Engine, requests: Iterator[Request], width: int) -> None:
+    async def _crowd(self, engine: Engine, requests: Iterator[Request | None], width: int) -> None:
         """Asks all of them, `width` at once: whoever is free takes the next one."""
 
         async def ask_on() -> None:
             for request in requests:
                 if self._stop.is_set():
                     return
-                await self._one(engine, request)
+                if request:
+                    await self._one(engine, request)
+                else:
+                    await asyncio.sleep(0)
 
         askers = [asyncio.ensure_future(ask_on()) for _ in range(width)]
         try:
@@ -121,14 +125,19 @@ class Worker:
         finally:
             await _cancelled(*askers)
 
-    def _open(self, wanted: Callable[[int], bool]) -> Iterator[Request]:
-        """Those wanted of the share's requests that nobody has finished. What cannot be asked is failed here."""
+    def _open(self, wanted: Callable[[int], bool]) -> Iterator[Request | None]:
+        """Those wanted of the share's requests that nobody has finished. What cannot be asked is failed here.
+
+        None: lines were skipped for long enough, and others in this thread want a turn.
+        """
         twice = duplicates(self._share.parts)
         number, first = next(twice, (-1, -1))
         for path, file in zip(input_files(self._share.source), self._survey.files, strict=True):
             for raw in raw_lines(path, file.first):
                 while 0 <= number < raw.number:
                     number, first = next(twice, (-1, -1))
+                if raw.number % _LINES_OF_A_TURN == 0:
+                    yield None
                 if raw.number % self._share.count != self._share.index or not wanted(raw.number):
                     continue
                 if raw.number in self._known.finished:
