@@ -36,7 +36,8 @@ KILL_REQUESTS = 500
 def last_line(*command: str | Path) -> dict[str, Any]:
     """What a process says at its end, as JSON."""
     told = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, text=True, check=True, env=QUIET)
-    line: dict[str, Any] = json.loads(told.stdout.splitlines()[-1])
+    # vLLM logs there too, also while it ends.
+    line: dict[str, Any] = json.loads([line for line in told.stdout.splitlines() if line.startswith("{")][-1])
     return line
 
 
