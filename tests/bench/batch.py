@@ -33,8 +33,8 @@ SEQUENCES = 64
 KILL_REQUESTS = 500
 
 
-def last_line(*command: str | Path) -> dict[str, Any]:
-    """What a process says at its end, as JSON."""
+def figures(*command: str | Path) -> dict[str, Any]:
+    """The last line of JSON that a process prints."""
     told = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, text=True, check=True, env=QUIET)
     # vLLM logs there too, also while it ends.
     line: dict[str, Any] = json.loads([line for line in told.stdout.splitlines() if line.startswith("{")][-1])
@@ -49,15 +49,10 @@ def speed(folder: Path, options: argparse.Namespace) -> bool:
     for number in range(options.rounds):
         home = folder / f"round-{number}"
         home.mkdir()
-        words = [python, REPOSITORY / "tests/bench/offline_generate.py", tiny_model(), source, home / "answers.json"]
-        told = subprocess.run(
-            [*map(str, words), str(SEQUENCES)], stdout=subprocess.PIPE, text=True, check=True, env=QUIET
-        )
-        offline = json.loads(told.stdout.splitlines()[-1])
-        share = ["--index=0", "--count=1", "--port=0"]
-        words = [python, written(home), "run", *where(source, home / "out"), *share, "--", *serve_words(SEQUENCES)]
-        told = subprocess.run([str(word) for word in words], stdout=subprocess.PIPE, text=True, check=True, env=QUIET)
-        ours = json.loads(told.stdout.splitlines()[-1])
+        script = REPOSITORY / "tests" / "bench" / "offline_generate.py"
+        offline = figures(python, script, tiny_model(), source, home / "answers.json", str(SEQUENCES))
+        share = ["--index=0", "--count=1", "--port=0", "--", *serve_words(SEQUENCES)]
+        ours = figures(python, written(home), "run", *where(source, home / "out"), *share)
         finish(home, source, 1)
         texts = [row["response"]["body"]["choices"][0]["text"] for row in rows(home / "out" / "in.jsonl")]
         same = sum(a == b for a, b in zip(texts, json.loads((home / "answers.json").read_text()), strict=True))
