@@ -159,12 +159,11 @@ class Worker:
 
     async def _one(self, engine: Engine, request: Request) -> None:
         """Asks until there is an answer, or an error that does not pass."""
-        body = json.dumps(request.body).encode()
         for attempt in range(self._share.retries + 1):
             self._journal.write(SENT, request.number)
             self._flying += 1
             try:
-                status, content = await self._ask(engine, request.url, body)
+                status, content = await self._ask(engine, request)
             finally:
                 self._flying -= 1
             if status == 200:
@@ -182,9 +181,9 @@ class Worker:
                 return
 
     @staticmethod
-    async def _ask(engine: Engine, url: str, body: bytes) -> tuple[int, bytes]:
+    async def _ask(engine: Engine, request: Request) -> tuple[int, bytes]:
         try:
-            return await engine.ask(url, body)
+            return await engine.ask(request.url, request.body)
         except (EngineDiedError, asyncio.CancelledError):
             raise
         except Exception as error:  # a fault in a handler of vLLM fails this request alone

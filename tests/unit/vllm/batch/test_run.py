@@ -281,7 +281,7 @@ def test_progress_counts_earlier_attempts(tmp_path: Path, output: Path) -> None:
 
 
 def test_a_stand_in_is_asked_in_the_loop_of_the_program() -> None:
-    assert asyncio.run(StandIn().ask("/v1/completions", b'{"prompt": "ab"}'))[0] == 200
+    assert asyncio.run(StandIn().ask("/v1/completions", {"prompt": "ab"}))[0] == 200
 
 
 @pytest.mark.parametrize(
@@ -297,7 +297,7 @@ def test_an_answer_is_kept_as_it_is_whatever_it_holds(
     tmp_path: Path, output: Path, answer: dict[str, Any], tokens: tuple[int, int]
 ) -> None:
     class Answering(StandIn):
-        async def ask(self, url: str, body: bytes) -> tuple[int, bytes]:
+        async def ask(self, url: str, body: dict[str, Any]) -> tuple[int, bytes]:
             """Always the same."""
             return 200, json.dumps(answer, ensure_ascii=False, separators=(",", ":")).encode()
 
