@@ -1,6 +1,7 @@
 """`make bench-batch`: the program in a batch's pods, with the real vLLM on the CPU, without a cluster.
 
-- speed: `LLM.generate` and the program on the same prompts, in turn, start-up apart: their tokens per second;
+- speed: `LLM.generate` and the program on the same prompts, in turn, start-up apart: their tokens per second. A request
+  costs CPU beside its tokens, so short answers of a small model are the worst case (--tokens 64);
 - kills: two pods, each killed at random moments with all its processes: every custom_id exactly once, none failed;
 - memory: the most that each command takes of 1,000 and of 1,000,000 requests (an engine stand-in: no model is faster).
 
@@ -44,7 +45,7 @@ def figures(*command: str | Path) -> dict[str, Any]:
 def speed(folder: Path, options: argparse.Namespace) -> bool:
     """Both on the same prompts, in turn."""
     python = options.python or interpreter()
-    source = write_requests(folder / "in.jsonl", options.requests)
+    source = write_requests(folder / "in.jsonl", options.requests, options.tokens)
     ratios = []
     for number in range(options.rounds):
         home = folder / f"round-{number}"
@@ -117,7 +118,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--part", choices=PARTS, action="append", help="only this one; may be repeated")
     parser.add_argument("--python", type=Path, help="one that has vLLM (default: installed for the CPU)")
-    parser.add_argument("--requests", type=int, default=500, help="of `speed` (default: %(default)s)")
+    parser.add_argument("--requests", type=int, default=300, help="of `speed` (default: %(default)s)")
+    parser.add_argument("--tokens", type=int, default=256, help="of each answer of `speed` (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=2, help="of `speed` (default: %(default)s)")
     parser.add_argument("--kills", type=int, default=20, help="(default: %(default)s)")
     parser.add_argument("--seed", type=int, default=time.time_ns() % 10**6, help="of `kills` (default: the time)")
