@@ -1,6 +1,7 @@
 """`make bench-batch`: the program in a batch's pods, with the real vLLM on the CPU, without a cluster.
 
-- speed: `LLM.generate` and the program on the same prompts, in turn, start-up apart: their tokens per second;
+- speed: `LLM.generate` and the program on the same prompts, in turn, start-up apart: their tokens per second. A request
+  costs CPU beside its tokens, so short answers of a small model are the worst case (--tokens 64);
 - kills: two pods, each killed at random moments with all its processes: every custom_id exactly once, none failed;
 - memory: the most that each command takes of 1,000 and of 1,000,000 requests (an engine stand-in: no model is faster).
 
@@ -33,30 +34,26 @@ SEQUENCES = 64
 KILL_REQUESTS = 500
 
 
-def last_line(*command: str | Path) -> dict[str, Any]:
-    """What a process says at its end, as JSON."""
+def figures(*command: str | Path) -> dict[str, Any]:
+    """The last line of JSON that a process prints."""
     told = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, text=True, check=True, env=QUIET)
-    line: dict[str, Any] = json.loads(told.stdout.splitlines()[-1])
+    # vLLM logs there too, also while it ends.
+    line: dict[str, Any] = json.loads([line for line in told.stdout.splitlines() if line.startswith("{")][-1])
     return line
 
 
 def speed(folder: Path, options: argparse.Namespace) -> bool:
     """Both on the same prompts, in turn."""
     python = options.python or interpreter()
-    source = write_requests(folder / "in.jsonl", options.requests)
+    source = write_requests(folder / "in.jsonl", options.requests, options.tokens)
     ratios = []
     for number in range(options.rounds):
         home = folder / f"round-{number}"
         home.mkdir()
-        words = [python, REPOSITORY / "tests/bench/offline_generate.py", tiny_model(), source, home / "answers.json"]
-        told = subprocess.run(
-            [*map(str, words), str(SEQUENCES)], stdout=subprocess.PIPE, text=True, check=True, env=QUIET
-        )
-        offline = json.loads(told.stdout.splitlines()[-1])
-        share = ["--index=0", "--count=1", "--port=0"]
-        words = [python, written(home), "run", *where(source, home / "out"), *share, "--", *serve_words(SEQUENCES)]
-        told = subprocess.run([str(word) for word in words], stdout=subprocess.PIPE, text=True, check=True, env=QUIET)
-        ours = json.loads(told.stdout.splitlines()[-1])
+        script = REPOSITORY / "tests" / "bench" / "offline_generate.py"
+        offline = figures(python, script, tiny_model(), source, home / "answers.json", str(SEQUENCES))
+        share = ["--index=0", "--count=1", "--port=0", "--", *serve_words(SEQUENCES)]
+        ours = figures(python, written(home), "run", *where(source, home / "out"), *share)
         finish(home, source, 1)
         texts = [row["response"]["body"]["choices"][0]["text"] for row in rows(home / "out" / "in.jsonl")]
         same = sum(a == b for a, b in zip(texts, json.loads((home / "answers.json").read_text()), strict=True))
@@ -121,7 +118,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--part", choices=PARTS, action="append", help="only this one; may be repeated")
     parser.add_argument("--python", type=Path, help="one that has vLLM (default: installed for the CPU)")
-    parser.add_argument("--requests", type=int, default=500, help="of `speed` (default: %(default)s)")
+    parser.add_argument("--requests", type=int, default=300, help="of `speed` (default: %(default)s)")
+    parser.add_argument("--tokens", type=int, default=256, help="of each answer of `speed` (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=2, help="of `speed` (default: %(default)s)")
     parser.add_argument("--kills", type=int, default=20, help="(default: %(default)s)")
     parser.add_argument("--seed", type=int, default=time.time_ns() % 10**6, help="of `kills` (default: the time)")

@@ -1,12 +1,15 @@
 """Sorts more records than memory should hold: they lie in files by ranges, and each range is sorted by itself."""
 
 import tempfile
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from struct import Struct
 from typing import Any
 
 _HELD_BYTES = 2**20
+# Of this process: in a container, every process has the same number, and others may write beside it.
+WRITER = uuid.uuid4().hex[:12]
 
 
 class Buckets:

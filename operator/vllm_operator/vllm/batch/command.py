@@ -6,13 +6,14 @@ import json
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
 from .context import ModelLimits
-from .engine import Engine, OpenEngine, open_vllm
+from .engine import Engine, OpenEngine, open_vllm, run_loop
 from .faults import AGAIN, BAD_INPUT, DONE, STOPPED, BatchError, InputError
 from .journal import Journal, history
 from .lines import input_files
@@ -35,15 +36,17 @@ def main(arguments: Sequence[str] | None = None, open_engine: OpenEngine = open_
         if options.command == "check":
             return _check(options)
         if options.command == "merge":
-            _last_words(json.dumps(merged(options.input, options.output, options.uid)))
+            _last_words(json.dumps(merged(options.input, options.output, options.uid, options.count)))
             return DONE
-        return asyncio.run(_run(options, words[split + 1 :], open_engine))
-    except BatchError as fault:
-        _last_words(f"vllm-batch: {fault}")
-        return fault.status
+        return run_loop(_run(options, words[split + 1 :], open_engine))
+    except BatchError as error:
+        # Of an engine, the end of the log tells more: Kubernetes takes it where there is no message.
+        _last_words(f"vllm-batch: {error}", message=error.status != AGAIN)
+        return error.status
     except Exception as error:
-        _last_words(f"vllm-batch: {type(error).__name__}: {error}")
-        raise
+        traceback.print_exc()
+        _last_words(f"vllm-batch: {type(error).__name__}: {error}", message=False)
+        return AGAIN
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -74,7 +77,7 @@ def _check(options: argparse.Namespace) -> int:
             raise InputError(f"the output would overwrite {path.name} of the input: write another folder for it")
     limits = ModelLimits(options.served_model_name, options.max_model_len, options.model)
     _, report = survey(options.input, parts_folder(options.output, options.uid), limits)
-    _last_words(json.dumps(report))
+    _last_words(json.dumps(report, ensure_ascii=False))
     if not report["total"]:
         raise InputError("the input has no requests")
     wrong = report["invalid"] + report["duplicates"]
@@ -134,18 +137,15 @@ def _end(*_: Any) -> NoReturn:
     os._exit(STOPPED)
 
 
-def _last_words(text: str) -> None:
+def _last_words(text: str, *, message: bool = True) -> None:
     print(text, flush=True)  # noqa: T201 - the Job's log
-    if LAST_WORDS.exists():
+    if message and LAST_WORDS.exists():
         with suppress(OSError):
             LAST_WORDS.write_text(text)
 
 
 if __name__ == "__main__":
-    status = AGAIN
-    try:
-        status = main()
-    finally:
-        sys.stdout.flush()
-        # Processes of an engine that died may hang for ever in their exit handlers.
-        os._exit(status)
+    status = main()
+    sys.stdout.flush()
+    # The exit handlers of an engine that died may hang for ever.
+    os._exit(status)

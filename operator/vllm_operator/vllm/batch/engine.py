@@ -1,18 +1,22 @@
-"""vLLM in this process: its engine, and its own HTTP application, which is called as a function and listens nowhere.
+"""vLLM's engine in this process, asked by the handlers of vLLM's own server, without a server.
 
-The application is what `vllm serve` serves, so requests are checked, rendered and answered as they are there. It is the
-only module that imports vLLM, and must not decide what becomes of an answer.
+Requests are checked, rendered and answered as by `vllm serve`. HTTP, or its application without a port, would cost
+tokens: it competes with the engine for the CPU. This is the only module that imports vLLM; it must not decide what
+becomes of an answer.
 """
 
 import asyncio
+import gc
+import json
 import os
-from collections.abc import AsyncIterator, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from types import SimpleNamespace
-from typing import Any, Protocol
+from copy import deepcopy
+from typing import Any, NamedTuple, Protocol
 
 from .faults import EngineDiedError
 
+_DEAD = "the engine died; its own words are in the log above"
 _PROGRESS = ("vllm:iteration_tokens_total_count", "vllm:generation_tokens_total", "vllm:kv_cache_usage_perc")
 
 
@@ -22,7 +26,7 @@ class Engine(Protocol):
     sequences: int
     """Requests that it works on at once."""
 
-    async def ask(self, url: str, body: bytes) -> tuple[int, bytes]:
+    async def ask(self, url: str, body: dict[str, Any]) -> tuple[int, bytes]:
         """Status and JSON of an answer. Raises EngineDiedError."""
 
     def steps(self) -> tuple[float, ...]:
@@ -38,36 +42,44 @@ class OpenEngine(Protocol):
     def __call__(self, arguments: list[str], /) -> AbstractAsyncContextManager[Engine]: ...
 
 
-class VllmEngine:
-    """The Engine of vLLM: its application, and the client of its engine's process."""
+class Handler(NamedTuple):
+    """What answers requests of one URL."""
 
-    def __init__(self, app: Any, client: Any) -> None:
-        self._app = app
+    parse: Callable[[Any], Any]
+    """A body as vLLM's own request. Raises ValueError."""
+    answer: Callable[[Any], Awaitable[Any]]
+    """Gives a model of pydantic, or a response of starlette."""
+
+
+class VllmEngine:
+    """The Engine of vLLM: the client of its process, and handlers by URL. `refusal`: an exception as vLLM's error."""
+
+    def __init__(self, client: Any, handlers: Mapping[str, Handler], refusal: Callable[[Exception], Any]) -> None:
         self._client = client
+        self._handlers = handlers
+        self._refusal = refusal
         self.sequences: int = client.vllm_config.scheduler_config.max_num_seqs
 
-    async def ask(self, url: str, body: bytes) -> tuple[int, bytes]:
-        """One request through the application."""
-        status, chunks, given = 500, [], False
-
-        async def receive() -> dict[str, Any]:
-            nonlocal given
-            if given:  # the application waits here for a client that goes away
-                await asyncio.get_running_loop().create_future()
-            given = True
-            return {"type": "http.request", "body": body, "more_body": False}
-
-        async def send(message: MutableMapping[str, Any]) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            else:
-                chunks.append(message.get("body", b""))
-
-        await self._app(_scope(url, len(body)), receive, send)
+    async def ask(self, url: str, body: dict[str, Any]) -> tuple[int, bytes]:
+        """One request through its handler."""
+        handler = self._handlers.get(url)
+        if handler is None:
+            return 404, json.dumps({"error": {"message": f"the model does not serve {url}"}}).encode()
+        try:
+            # vLLM writes into what it gets, and the request may be asked again.
+            answer = await handler.answer(handler.parse(deepcopy(body)))
+        except Exception as error:
+            if self._client.errored:
+                raise EngineDiedError(_DEAD) from error
+            answer = self._refusal(error)
+        if hasattr(answer, "status_code"):
+            status, content = int(answer.status_code), bytes(answer.body)
+        else:
+            said = getattr(answer, "error", None)
+            status, content = int(said.code) if said else 200, answer.model_dump_json().encode()
         if status >= 500 and self._client.errored:
-            raise EngineDiedError("the engine died; its own words are in the log above")
-        return status, b"".join(chunks)
+            raise EngineDiedError(_DEAD)
+        return status, content
 
     def steps(self) -> tuple[float, ...]:
         """vLLM's counters."""
@@ -84,12 +96,22 @@ class VllmEngine:
         return text
 
 
+def run_loop(work: Coroutine[Any, Any, int]) -> int:
+    """Runs in the event loop that `vllm serve` runs in, if it is there."""
+    try:
+        from uvloop import run  # noqa: PLC0415
+    except ImportError:
+        return asyncio.run(work)
+    return int(run(work))
+
+
 @asynccontextmanager
 async def open_vllm(arguments: list[str]) -> AsyncIterator[Engine]:
     """Starts vLLM as `vllm serve` would, but for what guards its port."""
+    from starlette.datastructures import State  # noqa: PLC0415
     from vllm.entrypoints.launchers.api_server.app_state import init_app_state  # noqa: PLC0415
     from vllm.entrypoints.launchers.api_server.entry import build_async_engine_client  # noqa: PLC0415
-    from vllm.entrypoints.launchers.app import build_app  # noqa: PLC0415
+    from vllm.entrypoints.serve import create_error_response  # noqa: PLC0415
     from vllm.reasoning import ReasoningParserManager  # noqa: PLC0415
     from vllm.tool_parsers import ToolParserManager  # noqa: PLC0415
 
@@ -99,12 +121,30 @@ async def open_vllm(arguments: list[str]) -> AsyncIterator[Engine]:
     if args.reasoning_parser_plugin:
         ReasoningParserManager.import_reasoning_parser(args.reasoning_parser_plugin)
     async with build_async_engine_client(args) as client:
-        tasks = await client.get_supported_tasks()
-        app = build_app(args, tasks, client.model_config)
-        await init_app_state(client, app.state, args, tasks)
-        app.state.server = SimpleNamespace(should_exit=False)  # vLLM tells its server when the engine is dead
-        async with app.router.lifespan_context(app):
-            yield VllmEngine(app, client)
+        state = State()
+        await init_app_state(client, state, args, await client.get_supported_tasks())
+        gc.collect()
+        gc.freeze()  # as vLLM's server does: what it has loaded stays
+        yield VllmEngine(client, _handlers(state), create_error_response)
+
+
+def _handlers(state: Any) -> dict[str, Handler]:
+    """Of all URLs that the model serves."""
+    from pydantic import TypeAdapter  # noqa: PLC0415
+    from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest  # noqa: PLC0415
+    from vllm.entrypoints.openai.completion.protocol import CompletionRequest  # noqa: PLC0415
+    from vllm.entrypoints.pooling.embed.protocol import EmbeddingRequest  # noqa: PLC0415
+    from vllm.entrypoints.pooling.scoring.protocol import ScoreRequest  # noqa: PLC0415
+
+    chat = getattr(getattr(state, "openai_serving_chat", None), "create_chat_completion", None)
+    completion = getattr(getattr(state, "openai_serving_completion", None), "create_completion", None)
+    found = {
+        "/v1/chat/completions": (ChatCompletionRequest.model_validate, chat),
+        "/v1/completions": (CompletionRequest.model_validate, completion),
+        "/v1/embeddings": (TypeAdapter(EmbeddingRequest).validate_python, getattr(state, "serving_embedding", None)),
+        "/v1/score": (TypeAdapter(ScoreRequest).validate_python, getattr(state, "serving_scores", None)),
+    }
+    return {url: Handler(parse, answer) for url, (parse, answer) in found.items() if answer}
 
 
 def _parsed_arguments(arguments: list[str]) -> Any:
@@ -116,26 +156,8 @@ def _parsed_arguments(arguments: list[str]) -> Any:
     cli_env_setup()
     args = make_arg_parser(FlexibleArgumentParser()).parse_args(arguments)
     args.model = getattr(args, "model_tag", None) or args.model
-    # Nobody reaches the application but this process.
+    # Nobody reaches the handlers but this process.
     args.middleware, args.api_key = [], None
     os.environ.pop("VLLM_API_KEY", None)
     validate_parsed_serve_args(args)
     return args
-
-
-def _scope(url: str, length: int) -> dict[str, Any]:
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % length), (b"host", b"batch")]
-    return {
-        "type": "http",
-        "asgi": {"version": "3.0", "spec_version": "2.3"},
-        "http_version": "1.1",
-        "method": "POST",
-        "scheme": "http",
-        "path": url,
-        "raw_path": url.encode(),
-        "root_path": "",
-        "query_string": b"",
-        "headers": headers,
-        "client": None,
-        "server": None,
-    }

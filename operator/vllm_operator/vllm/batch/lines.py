@@ -6,7 +6,7 @@ A request has a number: its place among all lines that are not blank, over all f
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, BinaryIO, NamedTuple, NoReturn
 
 from .faults import InputError
 
@@ -60,19 +60,27 @@ def input_files(path: Path) -> list[Path]:
 
 
 def raw_lines(path: Path, first: int) -> Iterator[Raw]:
-    """The lines of a file that are not blank; `first` is the number of the first one."""
-    number, line = first, 0
-    with path.open("rb") as file:
-        while text := file.readline(LINE_BYTES + 1):
-            line += 1
-            whole = len(text) <= LINE_BYTES
-            while not whole and text and not text.endswith(b"\n"):
-                text = file.readline(LINE_BYTES)
-            if line == 1:
-                text = text.removeprefix(b"\xef\xbb\xbf")
-            if not whole or text.strip():
-                yield Raw(number, line, text if whole else None)
-                number += 1
+    """The lines of a file that are not blank; `first` is the number of the first one. Raises InputError."""
+    number = first
+    try:
+        with path.open("rb") as file:
+            for line, text in enumerate(_texts(file), 1):
+                if text is None or text.strip():
+                    yield Raw(number, line, text)
+                    number += 1
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _texts(file: BinaryIO) -> Iterator[bytes | None]:
+    """All lines; None for one that is too long, of which no more is held than that."""
+    start = b"\xef\xbb\xbf"
+    while text := file.readline(LINE_BYTES + 1):
+        whole = len(text) <= LINE_BYTES
+        while not whole and text and not text.endswith(b"\n"):
+            text = file.readline(LINE_BYTES)
+        yield text.removeprefix(start) if whole else None
+        start = b""
 
 
 def request_of(raw: Raw) -> Request:

@@ -4,6 +4,7 @@ A fence, made once, says how far each journal counts: a pod that comes back late
 the same. Memory does not grow with the input: what is known of a request lies in files, by ranges of numbers.
 """
 
+import glob
 import json
 import os
 import shutil
@@ -11,7 +12,7 @@ from pathlib import Path
 from struct import Struct
 from typing import BinaryIO, NamedTuple
 
-from .buckets import Buckets
+from .buckets import WRITER, Buckets
 from .faults import output_error
 from .journal import ANSWERED, FAILED, journals, records
 from .lines import ERRORS, InvalidLineError, Raw, input_files, raw_lines, request_of
@@ -35,22 +36,28 @@ class Place(NamedTuple):
     output_tokens: int
 
 
-def merged(source: Path, output: Path, uid: str) -> dict[str, int]:
-    """Writes the output, and returns the totals. Raises InputError and OutputError."""
+def merged(source: Path, output: Path, uid: str, count: int) -> dict[str, int]:
+    """Writes the output of `count` shares, and returns the totals. Raises InputError and OutputError."""
     parts = parts_folder(output, uid)
     try:
         if (parts / REPORT).exists():
             return dict(json.loads((parts / REPORT).read_text()))
         known = known_survey(source, parts)
-        fence = _fence(parts)
+        fence = _fence(parts, count)
         totals = _publish(_Merge(source, output, uid, known), fence)
         _write_new(parts / REPORT, json.dumps(totals).encode())
         # From now on the report stands for them: the answers would otherwise be there twice.
         for path in journals(parts):
-            path.unlink()
+            path.unlink(missing_ok=True)
         for folder in parts.glob("tmp-*"):
             shutil.rmtree(folder, ignore_errors=True)
+        for file in known.files:
+            for name in output_names(file.name):
+                for path in output.glob(f".{glob.escape(name)}.{uid}.*"):
+                    path.unlink(missing_ok=True)
     except OSError as error:
+        if isinstance(error, FileNotFoundError) and (parts / REPORT).exists():  # another one has merged meanwhile
+            return dict(json.loads((parts / REPORT).read_text()))
         raise output_error(error, output) from error
     return totals
 
@@ -66,11 +73,12 @@ class _Merge(NamedTuple):
         return self.output / f".parts-{self.uid}"
 
 
-def _fence(parts: Path) -> list[tuple[str, int]]:
+def _fence(parts: Path, count: int) -> list[tuple[str, int]]:
     """The journals that count, and how much of each. Whoever makes it first decides."""
     path = parts / FENCE
-    found = [(str(file.relative_to(parts)), file.stat().st_size) for file in journals(parts)]
-    partial = parts / f"{FENCE}.{os.getpid()}"
+    files = [file for index in range(count) for file in journals(parts / str(index))]
+    found = [(str(file.relative_to(parts)), file.stat().st_size) for file in files]
+    partial = parts / f"{FENCE}.{WRITER}"
     _write_new(partial, json.dumps(found).encode())
     try:
         os.link(partial, path)
@@ -99,7 +107,7 @@ def output_names(name: str) -> tuple[str, str]:
 
 def _write_file(merge: _Merge, path: Path, file: File, rows: "_Rows", totals: dict[str, int]) -> None:
     targets = [merge.output / name for name in output_names(file.name)]
-    partials = [target.with_name(f".{target.name}.{merge.uid}.{os.getpid()}") for target in targets]
+    partials = [target.with_name(f".{target.name}.{merge.uid}.{WRITER}") for target in targets]
     with partials[0].open("wb") as answers, partials[1].open("wb") as errors:
         for raw in raw_lines(path, file.first):
             kind, row, tokens = rows.of(raw)
@@ -183,7 +191,7 @@ class _Rows:
 
 def _write_new(path: Path, content: bytes) -> None:
     """Writes a file so that it is whole or not there, also after the machine has gone."""
-    partial = path.with_name(f"{path.name}.new-{os.getpid()}")
+    partial = path.with_name(f"{path.name}.new-{WRITER}")
     with partial.open("wb") as file:
         file.write(content)
         file.flush()

@@ -4,14 +4,13 @@ Memory does not grow with the input: custom_ids are compared by their digests, w
 """
 
 import json
-import os
 from collections.abc import Iterator
 from hashlib import blake2b
 from pathlib import Path
 from struct import Struct
 from typing import Any, NamedTuple, Protocol
 
-from .buckets import Buckets
+from .buckets import WRITER, Buckets
 from .faults import InputError, output_error
 from .lines import InvalidLineError, Request, input_files, raw_lines, request_of
 
@@ -19,7 +18,7 @@ _DIGEST = Struct("<16sQ")
 _PAIR = Struct("<QQ")
 # Duplicates are put in order by ranges of this many numbers.
 _RANGE = 2**16
-_SHOWN, _SHOWN_CHARACTERS = 5, 200
+_SHOWN, _SHOWN_CHARACTERS, _SHOWN_NAME = 5, 160, 80
 _SURVEY, _DUPLICATES = "input.json", "duplicates"
 
 
@@ -79,7 +78,9 @@ def survey(source: Path, parts: Path, limits: Limits | None = None) -> tuple[Sur
                 except InvalidLineError as error:
                     counts["invalid"] += 1
                     if len(first) < _SHOWN:
-                        first.append({"file": path.name, "line": raw.line, "why": str(error)[:_SHOWN_CHARACTERS]})
+                        first.append(
+                            {"file": path.name[-_SHOWN_NAME:], "line": raw.line, "why": str(error)[:_SHOWN_CHARACTERS]}
+                        )
             files.append(File(path.name, start, counts["total"] - start, path.stat().st_size))
         counts["duplicates"] = _write_duplicates(digests, parts)
     except OSError as error:
@@ -137,7 +138,7 @@ def _write_duplicates(digests: Buckets, parts: Path) -> int:
                     count, last = count + 1, max(last, number)
                 else:
                     previous, first = digest, number
-        partial = parts / f"{_DUPLICATES}.{os.getpid()}"
+        partial = parts / f"{_DUPLICATES}.{WRITER}"
         with partial.open("wb") as file:
             for bucket in range(last // _RANGE + 1):
                 for pair in found.read(bucket):
@@ -148,6 +149,10 @@ def _write_duplicates(digests: Buckets, parts: Path) -> int:
     return count
 
 
+def _shown(path: Path, line: int, why: str) -> dict[str, Any]:
+    return {"file": path.name[-_SHOWN_NAME:], "line": line, "why": why[:_SHOWN_CHARACTERS]}
+
+
 def _shown_duplicates(source: Path, parts: Path, known: Survey, most: int) -> list[dict[str, Any]]:
     wanted = dict(pair for pair, _ in zip(duplicates(parts), range(most), strict=False))
     shown = []
@@ -155,14 +160,14 @@ def _shown_duplicates(source: Path, parts: Path, known: Survey, most: int) -> li
         for raw in raw_lines(path, file.first):
             if raw.number in wanted:
                 why = "custom_id is that of an earlier request: each needs one of its own"
-                shown.append({"file": path.name, "line": raw.line, "why": why})
+                shown.append(_shown(path, raw.line, why))
                 if len(shown) == len(wanted):
                     return shown
     return shown
 
 
 def _write(path: Path, content: bytes) -> None:
-    partial = path.with_name(f"{path.name}.{os.getpid()}")
+    partial = path.with_name(f"{path.name}.{WRITER}")
     try:
         partial.write_bytes(content)
         partial.replace(path)

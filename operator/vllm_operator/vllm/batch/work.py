@@ -22,6 +22,7 @@ from .survey import Survey, duplicates
 _PASSING = (408, 425, 429, 500, 502, 503, 504)
 _BACKOFF_SECONDS, _LONGEST_BACKOFF_SECONDS = 0.5, 30.0
 _SYNC_SECONDS = 1.0
+_LINES_OF_A_TURN = 1000
 # The engine makes steps of below a second; a first one may compile for minutes.
 HANG_SECONDS, _LOOK_SECONDS = 600.0, 15.0
 
@@ -106,14 +107,17 @@ class Worker:
             chosen = {number for number in ranks if ranks[number] == rank}
             await self._crowd(engine, self._open(chosen.__contains__), -rank[0])
 
-    async def _crowd(self, engine: Engine, requests: Iterator[Request], width: int) -> None:
+    async def _crowd(self, engine: Engine, requests: Iterator[Request | None], width: int) -> None:
         """Asks all of them, `width` at once: whoever is free takes the next one."""
 
         async def ask_on() -> None:
             for request in requests:
                 if self._stop.is_set():
                     return
-                await self._one(engine, request)
+                if request:
+                    await self._one(engine, request)
+                else:
+                    await asyncio.sleep(0)
 
         askers = [asyncio.ensure_future(ask_on()) for _ in range(width)]
         try:
@@ -121,14 +125,19 @@ class Worker:
         finally:
             await _cancelled(*askers)
 
-    def _open(self, wanted: Callable[[int], bool]) -> Iterator[Request]:
-        """Those wanted of the share's requests that nobody has finished. What cannot be asked is failed here."""
+    def _open(self, wanted: Callable[[int], bool]) -> Iterator[Request | None]:
+        """Those wanted of the share's requests that nobody has finished. What cannot be asked is failed here.
+
+        None: lines were skipped for long enough, and others in this thread want a turn.
+        """
         twice = duplicates(self._share.parts)
         number, first = next(twice, (-1, -1))
         for path, file in zip(input_files(self._share.source), self._survey.files, strict=True):
             for raw in raw_lines(path, file.first):
                 while 0 <= number < raw.number:
                     number, first = next(twice, (-1, -1))
+                if raw.number % _LINES_OF_A_TURN == 0:
+                    yield None
                 if raw.number % self._share.count != self._share.index or not wanted(raw.number):
                     continue
                 if raw.number in self._known.finished:
@@ -150,18 +159,17 @@ class Worker:
 
     async def _one(self, engine: Engine, request: Request) -> None:
         """Asks until there is an answer, or an error that does not pass."""
-        body = json.dumps(request.body).encode()
         for attempt in range(self._share.retries + 1):
             self._journal.write(SENT, request.number)
             self._flying += 1
             try:
-                status, content = await self._ask(engine, request.url, body)
+                status, content = await self._ask(engine, request)
             finally:
                 self._flying -= 1
-            answer = _json(content)
-            if status == 200 and isinstance(answer, dict):
-                self._answer(request, content, answer)
+            if status == 200:
+                self._answer(request, content)
                 return
+            answer = _json(content)
             if status not in _PASSING or attempt == self._share.retries:
                 self._fail(request.number, request.custom_id, "refused", _why(answer, status), (status, answer))
                 return
@@ -173,20 +181,20 @@ class Worker:
                 return
 
     @staticmethod
-    async def _ask(engine: Engine, url: str, body: bytes) -> tuple[int, bytes]:
+    async def _ask(engine: Engine, request: Request) -> tuple[int, bytes]:
         try:
-            return await engine.ask(url, body)
+            return await engine.ask(request.url, request.body)
         except (EngineDiedError, asyncio.CancelledError):
             raise
         except Exception as error:  # a fault in a handler of vLLM fails this request alone
             return 500, json.dumps({"error": {"message": f"{type(error).__name__}: {error}"}}).encode()
 
-    def _answer(self, request: Request, content: bytes, answer: dict[str, Any]) -> None:
-        usage = answer.get("usage")
+    def _answer(self, request: Request, content: bytes) -> None:
+        usage, answer_id = _member(content, content.rfind(b'"usage":')), _member(content, content.find(b'"id":'))
         usage = usage if isinstance(usage, dict) else {}
         tokens = (int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0))
         head = {"id": f"batch-{self._share.uid}-{request.number}", "custom_id": request.custom_id}
-        response = {"status_code": 200, "request_id": answer.get("id", "")}
+        response = {"status_code": 200, "request_id": answer_id if isinstance(answer_id, str) else ""}
         # The answer goes as it is: only its line breaks, which JSON has between its words alone, would end the record.
         text = content.replace(b"\n", b" ").replace(b"\r", b" ")
         payload = b'%b, "response": %b, "body": %b}, "error": null}' % (
@@ -249,6 +257,24 @@ def error_row(
     said = None if response is None else {"status_code": response[0], "request_id": "", "body": response[1]}
     row = {"id": row_id, "custom_id": custom_id, "response": said, "error": {"code": code, "message": why}}
     return json.dumps(row).encode()
+
+
+_DECODER = json.JSONDecoder()
+_MEMBER_BYTES = 4096
+
+
+def _member(content: bytes, at: int) -> Any:
+    """The value of the member whose key stands at `at`; None: there is none.
+
+    Only that is parsed: embeddings are long. Within a text, a key could not stand so: its quotes would be escaped.
+    """
+    if at < 0:
+        return None
+    text = content[at : at + _MEMBER_BYTES].decode(errors="replace").partition(":")[2]
+    try:
+        return _DECODER.raw_decode(text.lstrip())[0]
+    except ValueError:
+        return None
 
 
 def _json(content: bytes) -> Any:

@@ -22,7 +22,7 @@ from vllm_operator.vllm.batch.merging import FENCE
 from vllm_operator.vllm.batch.survey import known_survey, parts_folder
 from vllm_operator.vllm.batch.work import Share, Worker
 
-FEW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FEW = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture(autouse=True)
@@ -35,9 +35,9 @@ def payload(number: int) -> bytes:
     return json.dumps({"custom_id": f"r{number}", "text": "\u00fc\n0 A 1 2 3"}).encode()
 
 
-def merge(source: Path, output: Path) -> None:
+def merge(source: Path, output: Path, count: int = 1) -> None:
     """Merges."""
-    assert main(["merge", *where(source, output), "--count=1"]) == DONE
+    assert main(["merge", *where(source, output), f"--count={count}"]) == DONE
 
 
 def found(output: Path) -> Counter[str]:
@@ -123,10 +123,10 @@ def test_after_any_kills_each_custom_id_is_there_once(lives: list[tuple[int, int
             asyncio.run(live(life % count, records_left, lost))
         for index in range(count):
             asyncio.run(live(index, 10**6, 0))
-        merge(source, output)
+        merge(source, output, count)
         assert found(output) == Counter(f"r{number}" for number in range(40))
         before = [(output / name).read_bytes() for name in ("in.jsonl", "in.errors.jsonl")]
-        merge(source, output)
+        merge(source, output, count)
         assert before == [(output / name).read_bytes() for name in ("in.jsonl", "in.errors.jsonl")]
 
 

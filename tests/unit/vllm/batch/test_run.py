@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,13 @@ from vllm_operator.vllm.batch.journal import Journal
 
 
 @pytest.fixture(autouse=True)
-def _fast(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def _fast(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     monkeypatch.setattr(work, "_BACKOFF_SECONDS", 0.001)
     monkeypatch.setattr(command, "LAST_WORDS", tmp_path / "last-words")
     (tmp_path / "last-words").touch()
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
 
 
 @pytest.fixture
@@ -40,16 +43,12 @@ def run(source: Path, output: Path, engine: StandIn, *words: str) -> int:
     async def opened(_: list[str]) -> AsyncIterator[Engine]:
         yield engine
 
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        return main([*run_words(source, output), *words], open_engine=opened)
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    return main([*run_words(source, output), *words], open_engine=opened)
 
 
-def merge(source: Path, output: Path) -> dict[str, Any]:
+def merge(source: Path, output: Path, count: int = 1) -> dict[str, Any]:
     """Merges, and gives the totals."""
-    assert main(["merge", *where(source, output), "--count=1"]) == DONE
+    assert main(["merge", *where(source, output), f"--count={count}"]) == DONE
     totals: dict[str, Any] = json.loads(command.LAST_WORDS.read_text())
     return totals
 
@@ -112,7 +111,7 @@ def test_shares_take_each_request_once(tmp_path: Path, output: Path) -> None:
     for index, engine in enumerate(engines):
         assert run(source, output, engine, f"--index={index}", "--count=3") == DONE
     assert [sorted(engine.asked) for engine in engines] == [["0", "3", "6", "9"], ["1", "4", "7"], ["2", "5", "8"]]
-    assert merge(source, output)["done"] == 10
+    assert merge(source, output, 3)["done"] == 10
 
 
 def test_a_request_that_ends_the_engine_twice_is_failed_and_the_rest_goes_on(tmp_path: Path, output: Path) -> None:
@@ -181,12 +180,31 @@ def test_sigterm_gives_up_what_does_not_come_back(tmp_path: Path, output: Path) 
     assert merge(source, output)["done"] == 2
 
 
-def test_an_engine_that_hangs_is_ended(tmp_path: Path, output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_engine_that_hangs_is_ended(
+    tmp_path: Path, output: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(work, "HANG_SECONDS", 0.05)
     monkeypatch.setattr(work, "_LOOK_SECONDS", 0.01)
     source = write_input(tmp_path / "in.jsonl", ["a"])
     assert run(source, output, StandIn(60)) == AGAIN
-    assert "made no step" in command.LAST_WORDS.read_text()
+    assert "made no step" in capsys.readouterr().out
+    assert command.LAST_WORDS.read_text() == "", "the log tells more"
+
+
+def test_an_engine_that_cannot_be_loaded_leaves_its_log_as_last_words(
+    tmp_path: Path, output: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @asynccontextmanager
+    async def failing(_: list[str]) -> AsyncIterator[Engine]:
+        raise ValueError("no room for the KV cache")
+        yield StandIn()
+
+    source = write_input(tmp_path / "in.jsonl", ["a"])
+    assert main(run_words(source, output), open_engine=failing) == AGAIN
+    told = capsys.readouterr()
+    assert "vllm-batch: ValueError: no room for the KV cache" in told.out
+    assert "Traceback" in told.err
+    assert command.LAST_WORDS.read_text() == ""
 
 
 def test_a_full_volume_ends_it_with_what_to_do(tmp_path: Path, output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -263,4 +281,30 @@ def test_progress_counts_earlier_attempts(tmp_path: Path, output: Path) -> None:
 
 
 def test_a_stand_in_is_asked_in_the_loop_of_the_program() -> None:
-    assert asyncio.run(StandIn().ask("/v1/completions", b'{"prompt": "ab"}'))[0] == 200
+    assert asyncio.run(StandIn().ask("/v1/completions", {"prompt": "ab"}))[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("answer", "tokens"),
+    [
+        ({"id": "x", "text": 'he said "usage":{"prompt_tokens":9}', "usage": {"prompt_tokens": 3}}, (3, 0)),
+        ({"id": "x", "data": [0.1] * 5000, "usage": {"prompt_tokens": 3, "completion_tokens": None}}, (3, 0)),
+        ({"id": "x", "usage": None}, (0, 0)),
+        ({"choices": ["\u2028"]}, (0, 0)),
+    ],
+)
+def test_an_answer_is_kept_as_it_is_whatever_it_holds(
+    tmp_path: Path, output: Path, answer: dict[str, Any], tokens: tuple[int, int]
+) -> None:
+    class Answering(StandIn):
+        async def ask(self, url: str, body: dict[str, Any]) -> tuple[int, bytes]:
+            """Always the same."""
+            return 200, json.dumps(answer, ensure_ascii=False, separators=(",", ":")).encode()
+
+    source = write_input(tmp_path / "in.jsonl", ["a"])
+    assert run(source, output, Answering()) == DONE
+    totals = merge(source, output)
+    assert (totals["promptTokens"], totals["outputTokens"]) == tokens
+    (row,) = rows(output / "in.jsonl")
+    assert row["response"]["body"] == answer
+    assert row["response"]["request_id"] == answer.get("id", "")
