@@ -44,8 +44,8 @@ MODELS = [
         "memoryLimit and distributed are of runai_streamer",
     ),
     (
-        "model: {uri: hf://org/name, loadFormat: fastsafetensors, loaderOptions: {threads: 8}}",
-        "loaderOptions.threads is of the load formats auto, hf, safetensors: remove it",
+        "model: {uri: hf://org/name, loadFormat: fastsafetensors, loaderOptions: {numThreads: 8}}",
+        "loaderOptions.numThreads is of the load formats auto, hf, safetensors: remove it",
     ),
     ("model: {uri: pvc://claim/../../etc}", "must not contain . or .. as a part of the path"),
     ("model: {uri: pvc://claim/models/..}", "must not contain . or .. as a part of the path"),

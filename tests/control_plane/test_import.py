@@ -32,8 +32,9 @@ def api(control_plane: ControlPlane) -> Api:
     assert status == 0, said
     api = control_plane.api()
     Kube(control_plane.kubeconfig, "default").wait("it does", 60, lambda: api.request("GET", SERVICES)[0] == 200)
-    for name in ("team-a", "lab", "nim"):
-        kubectl(control_plane, "create", "namespace", name)
+    documents = [document for name in CASES for document in result(name).documents]
+    for namespace in {document["metadata"].get("namespace", "default") for document in documents} - {"default"}:
+        kubectl(control_plane, "create", "namespace", namespace)
     return api
 
 

@@ -83,7 +83,7 @@ class LoaderOptions(ApiModel):
     distributed: bool | None = optional(
         "Whether the ranks share the reading, and pass weights on to each other; of runai_streamer.", True
     )
-    threads: int | None = optional(
+    num_threads: int | None = optional(
         "Files that are read at once; of auto, hf and safetensors, without --safetensors-load-strategy.",
         8,
         ge=1,
@@ -93,15 +93,9 @@ class LoaderOptions(ApiModel):
 
 LOADER_RULES = (
     rule(
-        "!has(self.loaderOptions) || !(has(self.loaderOptions.concurrency) || has(self.loaderOptions.memoryLimit)"
-        " || has(self.loaderOptions.distributed))"
-        " || (has(self.loadFormat) && self.loadFormat == 'runai_streamer')",
-        "loaderOptions.concurrency, memoryLimit and distributed are of runai_streamer: set model.loadFormat to it",
-    ),
-    rule(
-        "!has(self.loaderOptions) || !has(self.loaderOptions.threads)"
+        "!has(self.loaderOptions) || !has(self.loaderOptions.numThreads)"
         f" || !has(self.loadFormat) || self.loadFormat in {list(_THREADED)!r}",
-        f"loaderOptions.threads is of the load formats {', '.join(_THREADED)}: remove it",
+        f"loaderOptions.numThreads is of the load formats {', '.join(_THREADED)}: remove it",
     ),
     rule(
         "!has(self.format) || self.format != 'mistral' || !has(self.loadFormat)",
@@ -124,6 +118,14 @@ def _passes(*flags: str) -> str:
     return "self.extraArgs.exists(a, " + " || ".join(f"a.startsWith('{flag}=')" for flag in flags) + ")"
 
 
+_STREAMED = ("concurrency", "memoryLimit", "distributed")
+STREAMER_RULE = rule(
+    f"!has(self.model.loaderOptions) || !({' || '.join(f'has(self.model.loaderOptions.{name})' for name in _STREAMED)})"
+    " || self.model.uri.startsWith('s3://') || self.model.uri.startsWith('gs://')"
+    " || (has(self.model.loadFormat) && self.model.loadFormat == 'runai_streamer')"
+    " || (has(self.extraArgs) && '--load-format=runai_streamer' in self.extraArgs)",
+    "loaderOptions.concurrency, memoryLimit and distributed are of runai_streamer: set model.loadFormat to it",
+)
 SHARED_FLAGS_RULE = rule(
     f"!has(self.extraArgs) || ((!has(self.model.loadFormat) || !{_passes('--load-format')})"
     f" && (!has(self.model.format) || !{_passes('--load-format', '--config-format', '--tokenizer-mode')}))",

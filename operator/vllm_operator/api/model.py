@@ -211,3 +211,13 @@ class ChatTemplate(ApiModel):
         "have it there too: in /vllm-workspace/examples, with amd.com/gpu in /app/vllm/examples.",
         "tool_chat_template_gemma4",
     )
+
+
+# Of the whole spec.
+TOKEN_RULE = rule(
+    "!has(self.model.tokenSecretRef) || self.model.uri.startsWith('hf://')"
+    " || (has(self.model.tokenizer) && self.model.tokenizer.uri.startsWith('hf://'))"
+    " || (has(self.lora) && self.lora.adapters.exists(a, a.uri.startsWith('hf://')))"
+    " || (has(self.speculative) && has(self.speculative.model) && self.speculative.model.startsWith('hf://'))",
+    "model.tokenSecretRef is for hf:// only: nothing here is downloaded, remove it",
+)

@@ -17,8 +17,8 @@ from .environment import EnvVar
 from .fields import Flag
 from .flags import extra_args_rules
 from .kv_cache import KvCache
-from .loading import SHARED_FLAGS_RULE
-from .model import ChatTemplate, Lora, Model
+from .loading import SHARED_FLAGS_RULE, STREAMER_RULE
+from .model import TOKEN_RULE, ChatTemplate, Lora, Model
 from .network import MediaDomain, NetworkPolicySettings
 from .pod import PodSettings, Resources
 from .rollout import Rollout
@@ -134,14 +134,9 @@ SPEC_RULES = (
     CPU_WEIGHTS_RULE,
     AUTO_ON_CPU_RULE,
     *ACCELERATOR_RULES,
-    rule(
-        "!has(self.model.tokenSecretRef) || self.model.uri.startsWith('hf://')"
-        " || (has(self.model.tokenizer) && self.model.tokenizer.uri.startsWith('hf://'))"
-        " || (has(self.lora) && self.lora.adapters.exists(a, a.uri.startsWith('hf://')))"
-        " || (has(self.speculative) && has(self.speculative.model) && self.speculative.model.startsWith('hf://'))",
-        "model.tokenSecretRef is for hf:// only: nothing here is downloaded, remove it",
-    ),
+    TOKEN_RULE,
     SHARED_FLAGS_RULE,
+    STREAMER_RULE,
     STORE_RULE,
     rule(
         "!has(self.lora) || !has(self.model.servedModelNames)"

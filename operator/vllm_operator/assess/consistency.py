@@ -14,7 +14,7 @@ from ..api.pod import Resources
 from ..api.spec import InferenceServiceSpec
 from ..api.tuning import Attention, Compilation
 from ..api.vocabulary import OLDEST_VLLM_VERSION
-from ..vllm.argv import ranks
+from ..vllm.argv import load_format, ranks
 from .limits import most_replicas
 
 
@@ -49,6 +49,13 @@ def _sets_once(given: InferenceServiceSpec) -> bool:
     of_format = {"--load-format", "--config-format", "--tokenizer-mode"} if given.model.format else set()
     of_loading = {"--load-format"} if given.model.load_format else set()
     return not flags & (of_format | of_loading)
+
+
+def _streams(given: InferenceServiceSpec) -> bool:
+    """Whether options of the streamer stand beside it."""
+    options = given.model.loader_options
+    told = options and (options.concurrency or options.memory_limit or options.distributed is not None)
+    return not told or given.model.uri.startswith(storage.BUCKETS) or load_format(given) == "runai_streamer"
 
 
 def _cores(quantity: str) -> float:
@@ -101,6 +108,7 @@ CHECKS: tuple[tuple[Rule, Callable[[InferenceServiceSpec], bool]], ...] = (
     (spec.AUTO_ON_CPU_RULE, lambda s: not _on_cpu(s) or s.tensor_parallel_size != spec.AUTO),
     (spec.CPU_OFFLOAD_RULE, lambda s: not _on_cpu(s) or not (s.kv_cache and s.kv_cache.cpu_offload)),
     (loading.SHARED_FLAGS_RULE, _sets_once),
+    (loading.STREAMER_RULE, _streams),
     (
         storage.STORE_RULE,
         lambda s: not s.model.object_store or not {one.name for one in s.env or ()} & {*storage.STORE_VARIABLES},

@@ -81,8 +81,8 @@ def _loader_config(options: LoaderOptions) -> str:
     """With the keys of vLLM's loaders: model_executor/model_loader, vLLM 0.32."""
     config: dict[str, Any] = {"concurrency": options.concurrency, "distributed": options.distributed}
     config["memory_limit"] = bytes_of(options.memory_limit) if options.memory_limit else None
-    if options.threads:
-        config |= {"enable_multithread_load": True, "num_threads": options.threads}
+    if options.num_threads:
+        config |= {"enable_multithread_load": True, "num_threads": options.num_threads}
     return json.dumps({key: value for key, value in config.items() if value is not None})
 
 

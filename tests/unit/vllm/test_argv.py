@@ -38,7 +38,7 @@ def spec_of(**changes: Any) -> InferenceServiceSpec:
         ),
         (
             "loader",
-            {"model": {"uri": "hf://a/b", "loaderOptions": {"threads": 8}}},
+            {"model": {"uri": "hf://a/b", "loaderOptions": {"numThreads": 8}}},
             {"model-loader-extra-config": '{"enable_multithread_load": true, "num_threads": 8}'},
         ),
         ("presence", {"lora": {"adapters": [{"name": "a", "uri": "pvc://a/b"}]}}, {"enable-lora": True}),

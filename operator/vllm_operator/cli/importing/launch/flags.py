@@ -80,9 +80,14 @@ def is_default(flag: Given, entry: Entry) -> bool:
     return bool(read_json(flag.value) == entry.default)
 
 
+def _says_nothing(server: Server, flag: Given, entry: Entry) -> bool:
+    """Whether it can be left out: the defaults of another image's vLLM may be others."""
+    return not server.draft.get("image") and is_default(flag, entry)
+
+
 def _field(server: Server, flag: Given, entry: Entry) -> None:
     field, passed = carriers().get(entry.name, (None, None))
-    if is_default(flag, entry):
+    if _says_nothing(server, flag, entry):
         server.draft.say(flag.origin, Went.DEFAULT, "vLLM's default")
     elif field is None or passed is None:
         _one_key(server, flag, str(entry.field))
@@ -142,7 +147,7 @@ def _unfit(server: Server, path: str, value: dict[str, Any]) -> list[str]:
 
 def _extra(server: Server, flag: Given, entry: Entry) -> None:
     """A flag that extraArgs passes on."""
-    if is_default(flag, entry):
+    if _says_nothing(server, flag, entry):
         server.draft.say(flag.origin, Went.DEFAULT, "vLLM's default")
         return
     item = entry.name

@@ -46,7 +46,7 @@ _POD_LEFT = {
     "dnsConfig": "pods have the cluster's DNS: put names into CoreDNS, or ask the platform team",
     "hostAliases": "pods have no hosts file of their own: put names into CoreDNS",
     "nodeName": "pods are placed by the scheduler: use pod.nodeSelector with kubernetes.io/hostname",
-    "resourceClaims": "devices by ResourceClaim are not taken over: see accelerator",
+    "resourceClaims": "name the claim's DeviceClass in accelerator.deviceClass",
     "schedulingGates": "gates are the queue's to set: use pod.labels, as Kueue does",
     "readinessGates": "readiness is vLLM's own",
     "ephemeralContainers": "are for debugging a running pod: kubectl debug",
@@ -102,6 +102,8 @@ def _capabilities(server: Server, kind: str, names: Part) -> None:
     origin = names.origin(f"capabilities {kind} {text}")
     if kind == "drop":
         server.draft.say(origin, Went.OPERATOR, "all are dropped")
+    elif text == "IPC_LOCK" and server.draft.get("accelerator.rdma"):
+        server.draft.say(origin, Went.FIELD, "follows from accelerator.rdma")
     elif text in ("IPC_LOCK", "SYS_NICE", "CAP_SYS_NICE"):
         server.draft.say(origin, Went.LEFT, f"{_RESTRICTED}; on one node vLLM runs without {text}")
     else:

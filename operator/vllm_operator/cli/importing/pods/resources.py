@@ -27,7 +27,7 @@ def take_resources(server: Server, resources: Part) -> None:
             else:
                 _other(server, kind, name, amount)
     for claim in resources.at("claims").each():
-        server.draft.say(claim.origin(), Went.LEFT, "devices by ResourceClaim are not taken over: see accelerator")
+        server.draft.say(claim.origin(), Went.LEFT, "name the claim's DeviceClass in accelerator.deviceClass")
     for name, (count, amount) in counts.items():
         take_devices(server, name, count, amount)
         for kind in ("requests", "limits"):
@@ -60,7 +60,8 @@ def _other(server: Server, kind: str, name: str, amount: Part) -> None:
     if name.startswith("hugepages"):
         text = "pods get no huge pages: vLLM runs without"
     elif "rdma" in name or "/efa" in name:
-        text = "RDMA devices are for engines on several nodes: a pod holds all ranks here"
+        server.draft.put_if_allowed("accelerator.rdma", {"resource": name, "count": _whole(amount.text)}, origin)
+        return
     else:
         text = f"pods ask for no {name}: whole GPUs by accelerator and tensorParallelSize"
     server.draft.say(origin, Went.LEFT, text)
@@ -81,9 +82,8 @@ def take_devices(server: Server, name: str, count: int, amount: Part) -> None:
         draft.say(
             origin,
             Went.LEFT,
-            f"vLLM has {ranks} rank{'s' * (ranks > 1)} and leaves {count - ranks} unused: pods ask for {ranks}; to "
-            "use all, set "
-            f"tensorParallelSize: {count}. Slices of one GPU count as GPUs here, and are planned whole",
+            f"vLLM has {ranks} rank{'s' * (ranks > 1)} and leaves {count - ranks} unused: pods ask for {ranks}; to use "
+            f"all, set tensorParallelSize: {count}; if they are slices of one GPU, set accelerator.count: {count}",
         )
 
 

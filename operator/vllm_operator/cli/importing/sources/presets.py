@@ -256,7 +256,7 @@ def _nim_rest(server: Server, spec: Part) -> None:
     said(server, spec, texts)
     left = {
         "proxy": "it is the operator's setting httpsProxy: ask the platform team",
-        "draResources": "devices by ResourceClaim are not taken over: see accelerator",
+        "draResources": "name the claim's DeviceClass in accelerator.deviceClass",
         "sidecarContainers": "pods run vLLM alone",
     }
     said(server, spec, left, Went.LEFT)
