@@ -28,7 +28,6 @@ NOT_OF_A_BATCH: Mapping[str, str] = {
     "api_key_secret_refs": "nobody sends requests to a batch",
     "max_queued_requests": "nobody sends requests to a batch",
     "rollout": "the pods of a batch are never replaced by others",
-    "startup_timeout_seconds": "spec.expireAfterSeconds of the batch",
 }
 MOST_PODS = 256
 _CLAIM = r"pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?(/[A-Za-z0-9._-]+)*"

@@ -183,13 +183,14 @@ def _template(parts: BatchParts, step: str, arguments: list[str]) -> Manifest:
     batch, engine = parts.batch, parts.engine
     template = pod_template(engine, parts.settings, parts.rendering)
     spec, container = template["spec"], _container(template)
-    del container["lifecycle"]  # which drains a server
+    # A server is drained, and ended when it hangs; the runner sees to both itself.
+    del container["lifecycle"], container["livenessProbe"]
     container["command"] = ["python3", "-I", RUNNER_PATH]
     container["args"] = arguments
     container["env"] = [*container["env"], {"name": "POD_UID", "valueFrom": _field("metadata.uid")}]
     container["readinessProbe"]["httpGet"]["path"] = "/health"
     if step != RUN:
-        for part in ("startupProbe", "readinessProbe", "livenessProbe", "ports"):
+        for part in ("startupProbe", "readinessProbe", "ports"):
             del container[part]
         container["resources"] = {"requests": {"cpu": "500m", "memory": "1Gi"}, "limits": {"memory": "4Gi"}}
     _mount(batch, spec, container)
