@@ -11,7 +11,7 @@ export PYTHONPATH := tests:operator
 GPU_PYTHON ?= python3
 ROWS ?= build/gpu/engines.jsonl
 
-.PHONY: gpu-check gpu-engines gpu-serving gpu-failures help setup test test-fast lint demo demo-down bench-scale bench-plan bench-rollout bench-autoscaling bench-hostile generated crd docs engine-flags dashboards lock digests fuzz release
+.PHONY: bench-batch gpu-check gpu-engines gpu-serving gpu-failures help setup test test-fast lint demo demo-down bench-scale bench-plan bench-rollout bench-autoscaling bench-hostile generated crd docs engine-flags dashboards lock digests fuzz release
 
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -73,6 +73,9 @@ bench-rollout: setup  ## Requests while pods are rolled, evicted, drained and sc
 bench-hostile: setup  ## An honest team's edits while another attacks: p99 of 500 (15 min)
 	$(BIN)/python -m bench.hostile
 
+bench-batch: setup  ## The program in a batch's pods against LLM.generate, under 20 kills, and its memory (30 min)
+	$(BIN)/python -m bench.batch
+
 bench-autoscaling: setup  ## The autoscaling policy against the HPA's defaults, on the HPA's own algorithm: table and plot
 	$(BIN)/python -m bench.autoscaling --plot build/bench-autoscaling.svg
 
@@ -93,7 +96,7 @@ gpu-failures:  ## Real failures on a GPU, and whether the diagnosis names them
 generated: crd docs dashboards  ## Write all files that are made from others: run it before a commit
 
 crd: setup  ## Write crds/ and the chart's CRDs from api/, and the chart's rules of RBAC from resources.py
-	for plural in inferenceservices servingclasses; do $(BIN)/python -m vllm_operator crd $$plural > crds/$$plural.yaml || exit; done
+	for plural in inferenceservices servingclasses inferencebatches; do $(BIN)/python -m vllm_operator crd $$plural > crds/$$plural.yaml || exit; done
 	cp crds/*.yaml charts/vllm-operator/files/
 	$(BIN)/python -m vllm_operator rbac > charts/vllm-operator/files/rbac.yaml
 

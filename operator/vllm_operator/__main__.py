@@ -38,7 +38,7 @@ def _execute(arguments: argparse.Namespace) -> None:
             _plan(arguments)
         case "import":
             _import(arguments)
-        case "status" | "logs" | "classes":
+        case "status" | "logs" | "classes" | "batch":
             _fleet(arguments)
         case "inspect":
             from .inspection.command import inspect

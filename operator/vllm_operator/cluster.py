@@ -19,7 +19,7 @@ from . import metrics
 from .api import limits
 from .api.resource import Reference
 from .manifests.metadata import Manifest, compact
-from .manifests.names import FIELD_MANAGER
+from .manifests.names import FIELD_MANAGER, JOB_UID_LABEL
 from .resources import RESOURCES, Resource
 from .snapshots.pod_event import PodEvent, snapshots
 
@@ -139,6 +139,20 @@ class Cluster:
             log.info("no Events of %s in %s: %s", about, namespace, error)
             return ()
         return snapshots(limits.parsed(text.decode(), "the list", limits.EVENTS_BYTES)["items"])
+
+    async def read_queue(self, namespace: str, uid: str) -> str:
+        """What Kueue says of why it holds the Job of this uid; empty where it says nothing, or cannot be asked."""
+        query = [("labelSelector", f"{JOB_UID_LABEL}={uid}"), ("limit", "1")]
+        try:
+            text = await self._body("get", path("Workload", namespace), most=limits.EVENTS_BYTES, query_params=query)
+            items = limits.mapping(limits.parsed(text.decode(), "the list", limits.EVENTS_BYTES)).get("items") or [{}]
+        except (RefusedError, GoneError, UnavailableError, limits.OverLimitError) as error:
+            log.info("no Workload of Job %s in %s: %s", uid, namespace, error)
+            return ""
+        status = limits.mapping(limits.mapping(items[0]).get("status"))
+        conditions = map(limits.mapping, status.get("conditions") or ())
+        waits = [one for one in conditions if one.get("type") == "QuotaReserved"]
+        return limits.text_of(waits[0].get("message"), limits.EVENT_CHARACTERS // 4) if waits else ""
 
     async def serves(self, kind: str) -> bool | None:
         """Whether the cluster knows an optional kind; None where the API server does not say."""

@@ -7,7 +7,7 @@ the API server's audit log. Kinds of children stand in manifests/kinds.py.
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from .api import API_VERSION, CLASS_KIND, CLASS_PLURAL, KIND, PLURAL
+from .api import API_VERSION, BATCH_KIND, BATCH_PLURAL, CLASS_KIND, CLASS_PLURAL, KIND, PLURAL
 from .manifests.kinds import CHILD_KINDS
 
 # The only Lease that versions up to 0.1 know: in this namespace for the cluster, else in the watched one.
@@ -40,6 +40,8 @@ class Resource(NamedTuple):
 
 RESOURCES = {
     KIND: Resource(API_VERSION, PLURAL, _WATCH, {"status": ("patch",)}),
+    # Delete: those that ended, after the time that they ask for.
+    BATCH_KIND: Resource(API_VERSION, BATCH_PLURAL, (*_WATCH, "delete"), {"status": ("patch",)}),
     **{row.kind: Resource(row.api_version, row.plural, row.verbs) for row in CHILD_KINDS},
     # Which Deployment a pod is of.
     "ReplicaSet": Resource("apps/v1", "replicasets", _WATCH, metadata_only=True),
@@ -47,6 +49,8 @@ RESOURCES = {
     "Pod": Resource("v1", "pods", _WATCH, {"log": ("get",)}),
     # List: those about pods in trouble.
     "Event": Resource("v1", "events", ("create", "list")),
+    # Why Kueue holds a batch, where there is Kueue.
+    "Workload": Resource("kueue.x-k8s.io/v1beta2", "workloads", ("list",)),
     # Of operators: only the one that holds them acts.
     "Lease": Resource("coordination.k8s.io/v1", "leases", ("get", "create", "update"), by_name=True),
     # Which GPUs there are, for the memory plan.

@@ -393,9 +393,6 @@ ARGUMENTS = [
         "--config is the operator's, which writes the command line itself: write each flag of the file into the spec",
     ),
     ("extraArgs: [--worker-cls=evil.Worker]", "--worker-cls loads code by its name: leave it out, or ask"),
-    (
-        "extraArgs: [--tool-parser-plugin=/models/claim/a.py]",
-    ),
     ("extraArgs: [--load-format=pt]", "--load-format must be one of auto, hf, safetensors, fastsafetensors"),
     ("extraArgs: [--config-format=/models/claim]", "--config-format must be one of auto, hf, mistral"),
     ("{model: {uri: hf://a/b, loadFormat: hf}, extraArgs: [--load-format=hf]}", "leave these out of extraArgs"),

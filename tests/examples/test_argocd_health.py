@@ -5,7 +5,7 @@ import yaml
 
 from support.gitops import EXAMPLES, HEALTH, argocd, condition, recorded
 from support.kube import Object
-from vllm_operator.api import CLASS_KIND, KIND
+from vllm_operator.api import BATCH_KIND, CLASS_KIND, KIND
 
 READY = condition("Ready", "True", "Available", "2 of 2 pods serve")
 STARTING = condition("Ready", "False", "Starting", "0 of 2 pods serve: pod a loads the model")
@@ -56,7 +56,7 @@ def test_a_service_that_is_being_deleted_is_progressing() -> None:
 def test_the_config_map_has_the_same_script() -> None:
     data = yaml.safe_load((EXAMPLES / "argocd" / "argocd-cm.yaml").read_text())["data"]
     key = "resource.customizations.health.vllm-operator.dev_"
-    assert data == {f"{key}{kind}": HEALTH.read_text() for kind in (KIND, CLASS_KIND)}
+    assert data == {f"{key}{kind}": HEALTH.read_text() for kind in (KIND, CLASS_KIND, BATCH_KIND)}
 
 
 def serving_class(*conditions: Object, generation: int = 1) -> Object:

@@ -20,10 +20,12 @@ from vllm_operator.assess.resolution import PLAN, Resolved, effective
 from vllm_operator.cli.render import render_file, service_of
 from vllm_operator.cli.service_file import services_in
 from vllm_operator.manifests import Rendered, controller_revision, inspection, pod_template
+from vllm_operator.manifests.batch import RUNNER_ANNOTATION
 from vllm_operator.manifests.download import download
 from vllm_operator.manifests.pod import MIDDLEWARE_ANNOTATION
 from vllm_operator.settings import Images, Settings
 from vllm_operator.vllm import middleware
+from vllm_operator.vllm.batch import source
 
 HERE = Path(__file__).parent
 SERVICES = {
@@ -43,6 +45,11 @@ SERVICES = {
 }
 # Those that ask for what the platform team has to allow first, as services/settings.yaml does.
 ALLOWED = {"complete", "devices", "keda", "others"}
+# Their Jobs alone.
+BATCHES = {
+    "batch": REPOSITORY / "examples" / "batch" / "batch.yaml",
+    "batches": HERE / "services" / "batches.yaml",
+}
 
 
 class _Plain(yaml.SafeDumper):
@@ -134,3 +141,13 @@ def test_every_example_has_a_golden_file() -> None:
     folder = REPOSITORY / "examples"
     examples = [path for path in [*folder.glob("*.yaml"), *folder.glob("classes/*.yaml")] if render_file(path, None)]
     assert set(examples) <= set(SERVICES.values())
+
+
+@pytest.mark.parametrize("name", BATCHES)
+def test_the_jobs_of_batches(name: str) -> None:
+    jobs = [child for child in render_file(BATCHES[name], None) if child["kind"] == "Job"]
+    for job in jobs:
+        annotations = job["spec"]["template"]["metadata"]["annotations"]
+        assert annotations[RUNNER_ANNOTATION] == source()
+        annotations[RUNNER_ANNOTATION] = "(the text of vllm/batch/)"
+    compare(name, jobs)

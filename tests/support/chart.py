@@ -13,7 +13,7 @@ from cluster.tools import tool
 
 CHART = REPOSITORY / "charts" / "vllm-operator"
 CRD = REPOSITORY / "crds" / "inferenceservices.yaml"
-CRDS = (CRD, REPOSITORY / "crds" / "servingclasses.yaml")
+CRDS = (CRD, REPOSITORY / "crds" / "servingclasses.yaml", REPOSITORY / "crds" / "inferencebatches.yaml")
 CRD_NAME = "inferenceservices.vllm-operator.dev"
 RELEASE = "vllm-operator"
 NAMESPACE = "vllm-system"

@@ -59,6 +59,7 @@ class FakeApi:
     requests: list[tuple[str, str]] = field(default_factory=list)
     events: list[Object] = field(default_factory=list)
     refuse: dict[tuple[str, str], Exception] = field(default_factory=dict)
+    workloads: list[Object] = field(default_factory=list)
     logs: dict[str, str] = field(default_factory=dict)
     _versions: Iterable[int] = field(default_factory=lambda: count(100))
 
@@ -73,6 +74,8 @@ class FakeApi:
     def _read(self, url: str) -> Any:
         if url.endswith("/log"):
             return self.logs.get(url, "")
+        if url.endswith("/workloads"):
+            return {"items": self.workloads}
         return {"items": self.events} if url.endswith("/events") else self._existing(url)
 
     def _write(self, verb: str, url: str, body: Object) -> Object:

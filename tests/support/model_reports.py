@@ -1,5 +1,7 @@
 """Models that the inspect Jobs of fake nodes report on."""
 
+import json
+
 from vllm_operator.api.reasons import Reason
 from vllm_operator.assess.fits import Inspection
 from vllm_operator.inspection.kept import content_of, pack
@@ -24,12 +26,15 @@ def _llama(hidden: int, intermediate: int, layers: int, heads: int) -> str:
     return encode(Facts(config, commit="1" * 40))
 
 
+# What each step of a batch leaves, in one: kwok tells its pods apart by their second argument.
+_BATCH = {"total": 10, "valid": 10, "files": 1, "done": 9, "failed": 1, "promptTokens": 100, "outputTokens": 50}
 _GONE = InspectionError(Reason.MODEL_NOT_FOUND, "there is no model org/gone on the hub")
 # What each leaves, by the argument that names it.
 REPORTS = {
     f"--hub={LLAMA_8B}": _llama(4096, 14336, 32, 32),
     f"--hub={LLAMA_70B}": _llama(8192, 28672, 80, 64),
     "--hub=org/gone": encode_error(_GONE),
+    "--input=/batch/input/in.jsonl": json.dumps(_BATCH),
 }
 
 

@@ -23,6 +23,7 @@ Sources = Mapping[str, str]
 _FITS, _PODS = frozenset({ConditionType.FITS}), frozenset({ConditionType.WORKLOAD_AVAILABLE})
 _SCALING, _SPEC = frozenset({ConditionType.SCALING_ACTIVE}), frozenset({ConditionType.SPEC_VALID})
 _ADMITTED = frozenset({ConditionType.ADMITTED})
+_RUNNING, _FAILED = frozenset({ConditionType.RUNNING}), frozenset({ConditionType.FAILED})
 # To which conditions the reasons go that a folder, a module or a function of it names: the most exact entry counts.
 # status/ says it itself, in the calls that name a type and a reason; what it only compares with, nothing gives.
 GIVES: Mapping[str, frozenset[ConditionType]] = {
@@ -36,6 +37,11 @@ GIVES: Mapping[str, frozenset[ConditionType]] = {
     "assess/policy.py": _SPEC,
     "assess/terms.py": frozenset({ConditionType.OUTDATED}),
     "assess/fits.py:": _FITS | _PODS,  # that the inspection is still at it is why there are no pods
+    "batches/engine.py": _SPEC,
+    "batches/gather.py": _SPEC,
+    "batches/reconcile.py:BatchReconciler": _PODS,
+    "batches/status.py:_no_pods": _RUNNING,
+    "batches/steps.py": _FAILED,
     "classes/": _SPEC,
     "cli/render.py": _FITS,
     "diagnosis/": _PODS,
@@ -55,14 +61,22 @@ GIVES: Mapping[str, frozenset[ConditionType]] = {
     "status/conditions.py:workload_available": _PODS,
     "status/conditions.py:operator_failed": _SPEC | _PODS | _SCALING | frozenset({ConditionType.CHAT_AVAILABLE}),
 }
-_SAYS_ITSELF = ("status/", "api/status.py", "api/serving_class.py")
+_SAYS_ITSELF = ("status/", "api/status.py", "api/serving_class.py", "api/batch.py", "batches/status.py")
 # Words of others that are also ours: where they stand, and whose they are.
 FOREIGN: Mapping[tuple[str, str], str] = {
+    ("api/crd.py", "Failed"): "a column of kubectl get",
+    ("cli/fleet/rows.py", "Failed"): "a pod's phase",
     ("cli/fleet/rows.py", "Ready"): "a pod's condition",
     ("diagnosis/autoscaling.py", "Ready"): "a ScaledObject's condition",
     ("diagnosis/autoscaling.py", "ScalingActive"): "a HorizontalPodAutoscaler's condition",
+    ("diagnosis/unstarted.py", "Failed"): "the kubelet's reason",
     ("manifests/__init__.py", "Scaling"): "the name of a class",
+    ("snapshots/batch.py", "Complete"): "a Job's condition",
+    ("snapshots/batch.py", "Failed"): "a Job's condition, and a pod's phase",
     ("snapshots/child.py", "Progressing"): "a Deployment's condition",
+    ("snapshots/download_pod.py", "Failed"): "a pod's phase",
+    ("snapshots/inspection_pod.py", "Failed"): "a pod's phase",
+    ("snapshots/pod.py", "Failed"): "a pod's phase",
     ("snapshots/pod.py", "Ready"): "a pod's condition",
     ("snapshots/pod.py", "Unschedulable"): "the scheduler's reason",
 }

@@ -1,4 +1,4 @@
--- The health of an InferenceService or a ServingClass for Argo CD: Healthy, Progressing, Degraded or Suspended.
+-- The health of an object of ours for Argo CD: Healthy, Progressing, Degraded or Suspended.
 -- It belongs into the ConfigMap argocd-cm, as in argocd-cm.yaml. Argo CD gives it no other input than `obj`.
 local function health(status, message)
   return {status = status, message = message}

@@ -16,11 +16,15 @@ KIND = "InferenceService"
 PLURAL = "inferenceservices"
 CLASS_KIND = "ServingClass"
 CLASS_PLURAL = "servingclasses"
-PLURALS = (PLURAL, CLASS_PLURAL)
+BATCH_KIND = "InferenceBatch"
+BATCH_PLURAL = "inferencebatches"
+PLURALS = (PLURAL, CLASS_PLURAL, BATCH_PLURAL)
 API_VERSION = f"{GROUP}/{VERSION}"
 
 __all__ = [
     "API_VERSION",
+    "BATCH_KIND",
+    "BATCH_PLURAL",
     "CLASS_KIND",
     "CLASS_PLURAL",
     "GROUP",

@@ -7,6 +7,7 @@ may stand in which type is said in reasons.py; when a condition holds is decided
 from enum import StrEnum, unique
 
 GOOD, TROUBLE = True, False
+OF_A_BATCH = "only of a batch"
 ALWAYS, WHILE_TRUE, WHILE_FALSE = "always", "only while it is True", "only while it is False"
 
 
@@ -47,6 +48,14 @@ class ConditionType(StrEnum):
         "Prometheus has a ServiceMonitor for the pods; gates nothing")
     SCALING_ACTIVE = ("ScalingActive", GOOD, "only with `autoscaling`", "its number of pods follows the load",
         "the number of pods follows the load; if not, why; gates nothing")
+    INPUT_VALID = ("InputValid", GOOD, OF_A_BATCH, "the input of the batch can be answered",
+        "the input of a batch was checked, and its requests can be answered")
+    RUNNING = ("Running", GOOD, OF_A_BATCH, "pods of the batch answer requests",
+        "pods of a batch answer its requests; if not, why")
+    COMPLETE = ("Complete", GOOD, OF_A_BATCH, "the output of the batch is whole",
+        "every request of a batch is in its output or its error file")
+    FAILED = ("Failed", TROUBLE, OF_A_BATCH, "the batch ended before that",
+        "a batch has ended before all its requests were answered, and why")
     OUTDATED = ("Outdated", TROUBLE, WHILE_TRUE, "its pods run with what was right earlier",
         "pods run with an old version of a Secret, ConfigMap, ServingClass or default, or without a security fix, and "
         "how to roll them; gates nothing")

@@ -8,8 +8,20 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from ..api import CLASS_KIND, CLASS_PLURAL, GROUP, KIND, PLURAL, VERSION, InferenceServiceSpec, InferenceServiceStatus
+from ..api import (
+    BATCH_KIND,
+    BATCH_PLURAL,
+    CLASS_KIND,
+    CLASS_PLURAL,
+    GROUP,
+    KIND,
+    PLURAL,
+    VERSION,
+    InferenceServiceSpec,
+    InferenceServiceStatus,
+)
 from .base import LEFT_OPEN, RULES, ApiModel, Rule, rule
+from .batch import InferenceBatchSpec, InferenceBatchStatus
 from .conditions import ConditionType
 from .elsewhere import with_refusals
 from .serving_class import ServingClassSpec, ServingClassStatus
@@ -42,6 +54,13 @@ _CLASS_NAME_RULES = [
     rule(
         "size(self.metadata.name) <= 63 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
         "metadata.name must be a label (a-z, 0-9 and -, at most 63 characters): the pods of the class carry it",
+    ),
+]
+_BATCH_NAME_RULES = [
+    rule(
+        f"size(self.metadata.name) <= {MAX_NAME_LENGTH} && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
+        f"metadata.name must be a DNS-1035 label (a-z, 0-9 and -, first a letter) of at most {MAX_NAME_LENGTH} "
+        "characters: the names of the pods are longer and end at 63",
     ),
 ]
 # Stands for the generation that a status is about until the operator has written one.
@@ -143,6 +162,8 @@ class Kind:
     """CEL rules on the whole object: on its name."""
     scales: bool = False
     """Whether `kubectl scale` and an autoscaler may set spec.replicas."""
+    categories: tuple[str, ...] = ("vllm",)
+    """Words that `kubectl get` takes for all kinds that have them."""
     unfinished: bool = False
     """Whether a new object is not finished before the operator has written its status."""
 
@@ -221,7 +242,28 @@ SERVING_CLASS = Kind(
     rules=tuple(_CLASS_NAME_RULES),
     # Operators for named namespaces use classes, and write nothing to what belongs to the whole cluster.
 )
-KINDS = (INFERENCE_SERVICE, SERVING_CLASS)
+INFERENCE_BATCH = Kind(
+    name=BATCH_KIND,
+    plural=BATCH_PLURAL,
+    short_name="vib",
+    namespaced=True,
+    description="Requests in files that vLLM answers once, without a server.",
+    spec=InferenceBatchSpec,
+    status=InferenceBatchStatus,
+    columns=(
+        ("Done", "integer", ".status.done", "Requests that were answered."),
+        ("Failed", "integer", ".status.failed", "Requests that go to the error file."),
+        ("Total", "integer", ".status.total", "Requests that are to be answered."),
+        ("Tokens/s", "integer", ".status.tokensPerSecond", "Tokens of prompts and answers in a second now."),
+        ("End", "string", ".status.estimatedEnd", "When the last request will be answered at this pace."),
+        ("Reason", "string", _ready("reason"), "How far it is, or why it is no further."),
+        _AGE,
+    ),
+    rules=tuple(_BATCH_NAME_RULES),
+    categories=("vllm", "batches"),
+    unfinished=True,
+)
+KINDS = (INFERENCE_SERVICE, SERVING_CLASS, INFERENCE_BATCH)
 
 
 def custom_resource_definition(kind: Kind) -> dict[str, Any]:
@@ -255,7 +297,7 @@ def custom_resource_definition(kind: Kind) -> dict[str, Any]:
                 "plural": kind.plural,
                 "singular": kind.name.lower(),
                 "shortNames": [kind.short_name],
-                "categories": ["vllm"],
+                "categories": list(kind.categories),
             },
             "versions": [version],
         },

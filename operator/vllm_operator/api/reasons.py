@@ -5,49 +5,26 @@ A new reason is a row here and a place that gives it; tests/unit/api says what e
 is decided elsewhere. Imports nothing heavy, as the inspect Job does not.
 """
 
-from enum import StrEnum, unique
+from enum import unique
 
 from .conditions import ConditionType
+from .row import FINE, LASTS, PASSES, STOPS_VLLM, Row, of
 
-PASSES, LASTS, FINE = True, False, None
-STOPS_VLLM = True
-
-_SPEC = frozenset({ConditionType.SPEC_VALID})
-_FIT = frozenset({ConditionType.FITS})
-_PODS = frozenset({ConditionType.WORKLOAD_AVAILABLE})
-_CHAT = frozenset({ConditionType.CHAT_AVAILABLE})
-_MONITORING = frozenset({ConditionType.MONITORING_AVAILABLE})
-_SCALING = frozenset({ConditionType.SCALING_ACTIVE})
-_ADMITTED = frozenset({ConditionType.ADMITTED})
-_OUTDATED = frozenset({ConditionType.OUTDATED})
-_INCOMPLETE = frozenset({ConditionType.INCOMPLETE})
-_RECONCILING = frozenset({ConditionType.RECONCILING})
+# fmt: off
+_SPEC, _FIT, _ADMITTED, _PODS, _CHAT = map(of, (
+    ConditionType.SPEC_VALID, ConditionType.FITS, ConditionType.ADMITTED, ConditionType.WORKLOAD_AVAILABLE,
+    ConditionType.CHAT_AVAILABLE))
+_MONITORING, _SCALING, _OUTDATED, _INCOMPLETE, _RECONCILING = map(of, (
+    ConditionType.MONITORING_AVAILABLE, ConditionType.SCALING_ACTIVE, ConditionType.OUTDATED, ConditionType.INCOMPLETE,
+    ConditionType.RECONCILING))
+_INPUT, _RUNNING, _COMPLETE, _FAILED = map(of, (
+    ConditionType.INPUT_VALID, ConditionType.RUNNING, ConditionType.COMPLETE, ConditionType.FAILED))
+# fmt: on
 
 
 @unique
-class Reason(StrEnum):
+class Reason(Row):
     """One word for why a condition is as it is. They are API: scripts and alerts match on them."""
-
-    types: frozenset[ConditionType]
-    """Conditions that have it of their own. Ready and Stalled have it of the condition that they summarize."""
-    passes: bool | None
-    """Whether what it tells of may go away without any change to the service: it only needs time, others free what it
-    waits for, or a restart helps. A service whose pods wait for what does not is stalled. None: nothing is wrong."""
-    words: str
-    """What it means and, where something can be done, what to do."""
-    stops_vllm: bool
-    """Of an inspection: whether it will keep vLLM from starting as well, which is worth saying before vLLM does."""
-
-    def __new__(
-        cls, value: str, types: frozenset[ConditionType], passes: bool | None, words: str = "", stops_vllm: bool = False
-    ) -> "Reason":
-        """A row of the registry: the word, and what is to be known of it. Raises TypeError where a part is missing."""
-        if not words:
-            raise TypeError(f"{value}: its row has its conditions; PASSES, LASTS or FINE; and the words for people")
-        member = str.__new__(cls, value)
-        member._value_ = value
-        member.types, member.passes, member.words, member.stops_vllm = types, passes, words, stops_vllm
-        return member
 
     # fmt: off
     VALID = ("Valid", _SPEC, FINE,
@@ -139,7 +116,7 @@ class Reason(StrEnum):
         "tensorParallelSize is auto, and no GPUs that the pods may have fit: add larger nodes, or see the message")
     TEMPLATE_NOT_ALLOWED = ("TemplateNotAllowed", _PODS, LASTS,
         "the pod template that is kept is none of the operator's, or asks for what is not allowed: see the message")
-    WITHHELD = ("Withheld", _PODS | _SCALING, LASTS,
+    WITHHELD = ("Withheld", _PODS | _SCALING | _RUNNING, LASTS,
         "no pods are made, as the model does not fit (see Fits, or planPolicy) or the ServingClass is against it")
 
     # What vLLM would refuse before it loads a weight, as the plan knows.
@@ -240,13 +217,13 @@ class Reason(StrEnum):
     # Pods in general.
     AVAILABLE = ("Available", _PODS, FINE,
         "enough pods of the current spec serve")
-    STARTING = ("Starting", _PODS, PASSES,
+    STARTING = ("Starting", _PODS | _RUNNING, PASSES,
         "pods are being made, or load the model")
     ROLLING_OUT = ("RollingOut", _PODS, PASSES,
         "pods are being replaced by those of the current spec")
     SCALED_TO_ZERO = ("ScaledToZero", _PODS | _SCALING, FINE,
         "there are no pods, as the spec or the autoscaler asks for none")
-    SUSPENDED = ("Suspended", _PODS, FINE,
+    SUSPENDED = ("Suspended", _PODS | _RUNNING, FINE,
         "there are no pods, as spec.suspend asks: suspend: false starts them again")
     NAME_TAKEN = ("NameTaken", _PODS, LASTS,
         "an object of somebody else has the name of one that the service needs: delete it, or rename the service")
@@ -298,7 +275,7 @@ class Reason(StrEnum):
         "no node has the labels that the pod asks for: check accelerator.product and pod.nodeSelector")
     UNTOLERATED_TAINTS = ("UntoleratedTaints", _PODS | _SCALING, PASSES,
         "all fitting nodes have taints: add them to pod.tolerations")
-    QUEUED = ("HeldByQueue", _PODS | _SCALING, PASSES,
+    QUEUED = ("HeldByQueue", _PODS | _SCALING | _RUNNING, PASSES,
         "a queue holds the pods back, and lets them go when it is their turn: see its words in the message")
     UNSCHEDULABLE = ("Unschedulable", _PODS | _SCALING, PASSES,
         "no node takes the pod: see the scheduler's words in the message")
@@ -384,6 +361,29 @@ class Reason(StrEnum):
         "vLLM's own limits keep a target from ever being passed: lower the target")
     AT_MAXIMUM = ("AtMaximum", _SCALING, PASSES,
         "the load asks for more than autoscaling.maxReplicas: raise it, or let requests wait")
+
+    # Batches.
+    SERVICE_NOT_FOUND = ("ServiceNotFound", _SPEC, LASTS,
+        "there is no InferenceService of the name in serviceRef: correct it, or use template")
+    CLAIM_NOT_SHARED = ("ClaimNotShared", _SPEC, LASTS,
+        "a claim is for one node, and the pods may lie on several: use a ReadWriteMany claim, or set parallelism to 1")
+    CHECKING_INPUT = ("CheckingInput", _INPUT | _RUNNING, PASSES,
+        "a Job without a GPU reads the input: invalid lines, duplicates and totals")
+    INPUT_CHECKED = ("InputChecked", _INPUT, FINE, "the input was read, and there are requests to answer")
+    INPUT_INVALID = ("InputInvalid", _INPUT | _FAILED, LASTS,
+        "the input has lines that are no requests: correct them, or set onInvalid to Skip in a new batch")
+    INPUT_UNREADABLE = ("InputUnreadable", _INPUT | _FAILED, LASTS,
+        "the input could not be read: see the message, and the log of the check Job's pod")
+    ANSWERING = ("Answering", _RUNNING, FINE, "pods answer requests")
+    RUN_ENDED = ("RunEnded", _RUNNING, FINE, "the pods have ended, and what they answered is kept")
+    UNFINISHED = ("Unfinished", _COMPLETE, PASSES, "not all requests are answered yet")
+    MERGING = ("Merging", _COMPLETE, PASSES, "a Job makes the output of what the pods have answered")
+    MERGED = ("Merged", _COMPLETE, FINE, "each request is in the output or in the error file, once")
+    EXPIRED = ("Expired", _FAILED, LASTS, "expireAfterSeconds ended it: what was answered by then is in the output")
+    RUN_FAILED = ("RunFailed", _FAILED, LASTS,
+        "pods failed too often: what was answered is in the output, the rest in the error file")
+    MERGE_FAILED = ("MergeFailed", _FAILED, LASTS,
+        "the output could not be made of what was answered, which is kept: see the log of the merge Job's pod")
     # fmt: on
 
     @classmethod

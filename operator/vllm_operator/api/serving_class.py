@@ -1,19 +1,19 @@
 """What a platform team may write in a ServingClass: once, so that a team writes only its model.
 
 A class is named and used as a StorageClass is. What it may say of a service follows from the fields of the service
-(`_part_of`): nothing is described twice here, and a new field of the spec can be a default of a class at once.
+(`part_of`): nothing is described twice here, and a new field of the spec can be a default of a class at once.
 """
 
-import copy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
-from pydantic import BeforeValidator, ConfigDict, Field, create_model
+from pydantic import BeforeValidator, Field
 
 from .accelerator import Accelerator
 from .base import ApiModel, IntOrString, Limits, optional, rule, with_rules
 from .conditions import ConditionType
 from .fields import fields
+from .parts import part_of
 from .pod import PodSettings
 from .reasons import Reason
 from .scheduling import LabelSelector
@@ -47,37 +47,22 @@ NOT_OF_THE_POD = {
 NOT_OF_THE_CACHE = {"retain": "whether a team's data outlives its service is the team's to say"}
 
 
-def _part_of(model: type[ApiModel], name: str, text: str, without: dict[str, str], *rules: dict[str, Any]) -> Any:
-    """A model of the fields of `model` but for those in `without`, all of which may be left out."""
-    parts: dict[str, Any] = {}
-    for field, declared in model.model_fields.items():
-        if field not in without:
-            info = copy.copy(declared)
-            annotation: Any = declared.annotation
-            info.default, info.annotation = None, annotation | None
-            parts[field] = (info.annotation, info)
-    made = create_model(name, __base__=ApiModel, __doc__=text, __module__=__name__, **parts)
-    made.model_config = ConfigDict(**{**made.model_config, **with_rules(*rules)}) if rules else made.model_config
-    made.model_rebuild(force=True)
-    return made
-
-
 if TYPE_CHECKING:  # what is made at import has no type that mypy could know: it is a part of these
     ServingDefaults = InferenceServiceSpec
     ServingPod = PodSettings
     ServingCache = Claim
 else:
-    ServingDefaults = _part_of(
+    ServingDefaults = part_of(
         InferenceServiceSpec,
         "ServingDefaults",
         "What services of the class get where their own spec leaves a field out.",
         NOT_DEFAULTED,
-        TOKENS_RULE,
+        rules=[TOKENS_RULE],
     )
-    ServingPod = _part_of(
+    ServingPod = part_of(
         PodSettings, "ServingPod", "Where and how the pods of the class are scheduled.", NOT_OF_THE_POD
     )
-    ServingCache = _part_of(Claim, "ServingCache", "The cache's claim of services of the class.", NOT_OF_THE_CACHE)
+    ServingCache = part_of(Claim, "ServingCache", "The cache's claim of services of the class.", NOT_OF_THE_CACHE)
 
 
 class ServingImages(ApiModel):

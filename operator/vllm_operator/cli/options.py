@@ -11,9 +11,9 @@ BAD_INPUT = 2
 CLASS_HELP = "manifest with the ServingClass that a service names (default: in the same file)"
 IMPORT_HELP = """an object of the cluster, like deployment/llama; or the command line after --: vllm serve ..., or
 docker run ... vllm/vllm-openai ..."""
-DESCRIPTION = """Run the operator, print its CRDs or RBAC rules; show a fleet's status or its classes, explain one
-service with logs, or import what serves with vLLM today; and without a cluster plan a service's memory, render its
-children or inspect a model. As kubectl-vllm on the PATH it is `kubectl vllm` as well."""
+DESCRIPTION = """Run the operator, print its CRDs or RBAC rules; show a fleet's status, its classes or its batches,
+explain one service with logs, or import what serves with vLLM today; and without a cluster plan a service's memory,
+render its children or inspect a model. As kubectl-vllm on the PATH it is `kubectl vllm` as well."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -48,8 +48,10 @@ def command_line(name: str) -> Parser:
     run = commands.add_parser("run", help="run the operator")
     run.add_argument("--metrics-port", type=int, default=8080, help="port of /metrics (default: %(default)s)")
     run.add_argument("--health-port", type=int, default=8081, help="port of /healthz (default: %(default)s)")
-    render = commands.add_parser("render", help="print the children of the services in a file, without a cluster")
-    render.add_argument("-f", "--filename", type=Path, required=True, help="manifest with InferenceServices")
+    render = commands.add_parser(
+        "render", help="print what is made of the services and batches in a file, without a cluster"
+    )
+    render.add_argument("-f", "--filename", type=Path, required=True, help="manifest with InferenceServices or batches")
     render.add_argument("--class", dest="class_file", type=Path, metavar="FILE", help=CLASS_HELP)
     bring = commands.add_parser("import", help="write InferenceServices for what serves with vLLM today")
     plan = commands.add_parser("plan", help="say whether a service fits a GPU, and what it would serve")
@@ -60,6 +62,7 @@ def command_line(name: str) -> Parser:
     _add_status(commands.add_parser("status", help="show the services of a namespace or of the cluster at a glance"))
     _add_logs(commands.add_parser("logs", help="explain one service: conditions, pods, and what tells in their logs"))
     _add_classes(commands.add_parser("classes", help="show what the ServingClasses give and limit, and who uses them"))
+    _add_batch(commands.add_parser("batch", help="show how far the batches are"))
     _add_inspect(commands.add_parser("inspect", help="say what a model is made of, without its weights"))
     _add_download(commands.add_parser("download", help="fetch a model of the hub into a cache, as the Job does"))
     for command in commands.choices.values():
@@ -111,6 +114,15 @@ def _add_logs(parser: Parser) -> None:
 def _add_classes(parser: Parser) -> None:
     _add_cluster(parser, namespace=False)
     parser.add_argument("-o", "--output", choices=["text", "json"], default="text", help="default: %(default)s")
+
+
+def _add_batch(parser: Parser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True)
+    status = actions.add_parser("status", help="how far the batches of a namespace or of the cluster are")
+    status.add_argument("name", nargs="?", help="one batch (default: all of the namespace)")
+    _add_cluster(status)
+    status.add_argument("-A", "--all-namespaces", action="store_true", help="the batches of all namespaces")
+    status.add_argument("-o", "--output", choices=["text", "json"], default="text", help="default: %(default)s")
 
 
 def _add_cluster(parser: Parser, *, namespace: bool = True) -> None:

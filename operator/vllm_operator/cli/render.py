@@ -1,4 +1,4 @@
-"""Prints what the operator would make of the services in a file: for reviews, goldens, and people without a cluster."""
+"""Prints what the operator would make of the services and batches in a file: for reviews, and without a cluster."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,7 +7,7 @@ import yaml
 from pydantic import ValidationError
 
 from .. import settings
-from ..api import KIND
+from ..api import BATCH_KIND, KIND
 from ..api.reasons import Reason
 from ..api.resource import InferenceService
 from ..api.spec import AUTO, InferenceServiceSpec
@@ -20,7 +20,8 @@ from ..manifests import OPTIONAL_KINDS, Manifest
 from ..manifests.kinds import BY_KIND
 from ..status.evidence import Evidence
 from .class_file import ClassInputError, read_classes, with_class
-from .service_file import name_of, services_in
+from .render_batch import render_batch
+from .service_file import manifests_in, name_of, services_in
 from .validation import faults, listed
 
 # Without a cluster nothing is known of the model, which never keeps pods from being made.
@@ -56,16 +57,22 @@ class RenderError(Exception):
 
 
 def render_file(path: Path, settings_path: Path | None, class_path: Path | None = None) -> list[Manifest]:
-    """The children of all InferenceServices in a YAML file. Classes may be in it, or in a file of their own.
+    """What is made of all services and batches in a YAML file. Classes may be in it, or in a file of their own.
 
     Raises ClassInputError, and RenderError for what else is wrong or not allowed.
     """
     own, classes = _loaded(settings_path), read_classes([path, *([class_path] if class_path else [])])
     try:
-        manifests = services_in(path)
+        manifests, batches = services_in(path), manifests_in(path, BATCH_KIND)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise RenderError(f"{path}: {' '.join(str(error).split())}") from error
-    return [child for manifest in manifests for child in _allowed(path, manifest, own, classes)]
+    children = [child for manifest in manifests for child in _allowed(path, manifest, own, classes)]
+    for batch in batches:
+        if found := faults(batch, BATCH_KIND):
+            raise RenderError(f"{path}: {listed(name_of(batch), found)}")
+        services = {name_of(manifest): manifest["spec"] for manifest in manifests}
+        children += render_batch(batch, own, classes, services)
+    return children
 
 
 def _loaded(path: Path | None) -> settings.Settings:

@@ -22,6 +22,12 @@ CLASS_LABEL = f"{GROUP}/serving-class"
 INSPECTION_LABEL = f"{GROUP}/inspection"
 # On the download Job and its pod: what is fetched. The Service selects none of them.
 DOWNLOAD_LABEL = f"{GROUP}/download"
+# On the Jobs of a batch and their pods: its name, and which of its steps they are. No Service selects them.
+BATCH_LABEL, STEP_LABEL = f"{GROUP}/batch", f"{GROUP}/batch-step"
+# Kueue's: which queue a Job waits in. See https://kueue.sigs.k8s.io/docs/tasks/run/jobs/
+QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
+# Kueue's, on what it keeps of a Job: the uid of that.
+JOB_UID_LABEL = "kueue.x-k8s.io/job-uid"
 # On every metric of a service's pods: the name of the service.
 SERVICE_LABEL = "inferenceservice"
 # On nodes: which product their GPUs are, by the resource that pods ask for.

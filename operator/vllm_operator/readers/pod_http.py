@@ -25,6 +25,8 @@ TIMEOUT_SECONDS = 5
 # What a pod that is not ready says is worth a moment; one that says nothing is to be told of.
 PATIENCE_SECONDS = 2.0
 _CACHE_INFO = re.compile(r"^vllm:cache_config_info\{.*", re.MULTILINE)
+# Where the runner of a batch (vllm/batch_runner.py) tells how far it is.
+PROGRESS = "/-/progress"
 _CHUNK = 64 * limits.KIB
 _Answer = TypeVar("_Answer")
 
@@ -104,6 +106,16 @@ async def read_engine(ip: str) -> Engine:
         version = await _ask(session, "/version", _version)
         tokens, length = await _ask(session, "/metrics", parse_metrics)
     return Engine(version, tokens, length)
+
+
+async def read_progress(ip: str) -> str | None:
+    """What the runner of a batch in the pod at an address says of how far it is; None where it does not answer."""
+    try:
+        async with _session(ip) as session:
+            return await _ask(session, PROGRESS, str)
+    except EngineError as error:
+        log.debug("%s does not tell its progress: %s", ip, error)
+        return None
 
 
 async def read_state(ip: str) -> State | None:

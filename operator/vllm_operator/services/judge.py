@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from functools import partial
+from typing import Protocol
 
 from ..api.resource import Key
 from ..api.spec import AUTO
@@ -11,8 +12,16 @@ from ..loop.aside import Aside
 from ..loop.kinds import Surroundings
 from ..snapshots.node import Node
 from ..status.evidence import Evidence
-from .memory import Memory
 from .stock import Offer, Stock
+
+
+class Remembered(Protocol):
+    """What is remembered of one object's last assessment."""
+
+    asked: object
+    """What was to be assessed, nodes aside."""
+    assessed: tuple[object, Assessment] | None
+    """What the assessment was made of, and what came of it."""
 
 
 class Judge:
@@ -28,7 +37,7 @@ class Judge:
         for key in await self._stock.look():
             self._surroundings.requeue(key)
 
-    async def assess(self, evidence: Evidence, memory: Memory) -> Assessment:
+    async def assess(self, evidence: Evidence, memory: Remembered) -> Assessment:
         """The verdict; as it was where spec, model and the kinds of nodes are."""
         service = evidence.service
         asked = (service.generation, tuple(evidence.resolved), evidence.bounds, evidence.inspection)

@@ -11,6 +11,7 @@ from ..manifests.kinds import CHILD_KINDS, LINKS, ChildKind
 from ..manifests.names import DOWNLOAD_LABEL, INSPECTION_LABEL
 from ..resources import RESOURCES
 from ..snapshots import download_pod, inspection_pod
+from ..snapshots.batch import of_batch
 from ..snapshots.child import Child, child, instance
 from ..snapshots.node import Node
 from ..snapshots.node import snapshot as node
@@ -37,16 +38,16 @@ def _service(body: Body) -> Mapping[Key, ObjectSnapshot]:
 
 
 def _child(body: Body) -> Mapping[Key, Child]:
-    return {instance(body): child(body)}
+    return {} if of_batch(body) else {instance(body): child(body)}
 
 
 def _pod(body: Body) -> Mapping[Key, PodSnapshot]:
     of_jobs = {INSPECTION_LABEL, DOWNLOAD_LABEL} & set(body["metadata"].get("labels") or {})
-    return {} if of_jobs else {instance(body): pod(body)}
+    return {} if of_jobs or of_batch(body) else {instance(body): pod(body)}
 
 
 def _inspection(body: Body) -> Mapping[Key, inspection_pod.InspectionPod]:
-    kept = inspection_pod.snapshot(body, INSPECTION_LABEL)
+    kept = None if of_batch(body) else inspection_pod.snapshot(body, INSPECTION_LABEL)
     return {instance(body): kept} if kept else {}
 
 
@@ -65,7 +66,7 @@ def _itself(body: Body, _: Indices) -> Iterable[Item]:
 
 
 def _owner(body: Body, _: Indices) -> Iterable[Item]:
-    return [Item(KIND, instance(body))]
+    return [] if of_batch(body) else [Item(KIND, instance(body))]
 
 
 def _nodes(_: Body, __: Indices) -> Iterable[Item]:

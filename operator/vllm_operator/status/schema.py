@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any
 
 from ..api import InferenceServiceStatus
+from ..api.base import ApiModel
 from ..api.crd import Schema, structural
 from ..api.limits import LARGEST_INTEGER, printable
 
@@ -18,15 +19,17 @@ _LEFT_OUT = object()
 
 
 @cache
-def _schema() -> Schema:
-    full = InferenceServiceStatus.model_json_schema(by_alias=True, mode="validation")
+def _schema(model: type[ApiModel]) -> Schema:
+    full = model.model_json_schema(by_alias=True, mode="validation")
     return structural(full, full.get("$defs", {}))
 
 
-def conform(status: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+def conform(
+    status: Mapping[str, Any], model: type[ApiModel] = InferenceServiceStatus
+) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The status as the API takes it, and the paths of the values that are left out."""
     left_out: list[str] = []
-    found = _conform(dict(status), _schema(), "", left_out)
+    found = _conform(dict(status), _schema(model), "", left_out)
     return (found if isinstance(found, dict) else {}), tuple(left_out)
 
 

@@ -16,6 +16,9 @@ EXAMPLES_DIR, ROCM_EXAMPLES_DIR = "/vllm-workspace/examples", "/app/vllm/example
 PLUGINS_DIR = "/etc/vllm/plugins"
 CA_PATH = "/etc/vllm/ca/ca.crt"
 MIDDLEWARE_PATH = "/etc/vllm/operator/vllm_operator_middleware.py"
+RUNNER_PATH = "/etc/vllm/operator/vllm_operator_batch_runner.py"
+# Where the claims of a batch are mounted, or its ConfigMap.
+INPUT_DIR, OUTPUT_DIR = "/batch/input", "/batch/output"
 
 
 def location(uri: str) -> str:

@@ -21,7 +21,7 @@ from cluster.programs import program
 SYSTEM, DEMO = "vllm-operator-system", "demo"
 RELEASE, SERVICE, JOB = "vllm-operator", "tiny", "tiny-model"
 DEFINITION = "inferenceservices.vllm-operator.dev"
-DEFINITIONS = (DEFINITION, "servingclasses.vllm-operator.dev")
+DEFINITIONS = (DEFINITION, "servingclasses.vllm-operator.dev", "inferencebatches.vllm-operator.dev")
 MARK = {"app.kubernetes.io/managed-by": "vllm-operator-demo"}
 IMAGES = ("vllm-cpu", "operator")
 
@@ -214,7 +214,7 @@ def _remove_from(kubectl: Kubectl, record: Record) -> None:
         record.save()
     _delete_namespace(kubectl, record, SYSTEM)
     if record.definitions and kubectl.get("customresourcedefinition", DEFINITION):
-        others = kubectl.get("inferenceservices,servingclasses", "--all-namespaces") or {"items": []}
+        others = kubectl.get("inferenceservices,servingclasses,inferencebatches", "--all-namespaces") or {"items": []}
         if others["items"]:
             say(f"The definitions {', '.join(DEFINITIONS)} stay, as {len(others['items'])} objects of others exist.")
         else:

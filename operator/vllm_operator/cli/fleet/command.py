@@ -1,15 +1,15 @@
-"""`kubectl vllm status`, `logs` and `classes`: what they ask the cluster, and what they print."""
+"""`kubectl vllm status`, `logs`, `classes` and `batch`: what they ask the cluster, and what they print."""
 
 import argparse
 import asyncio
 from contextlib import suppress
 
-from ...api import CLASS_KIND, KIND
+from ...api import BATCH_KIND, CLASS_KIND, KIND
 from ...api.resource import Key
 from ...manifests.metadata import Manifest
 from ...manifests.names import CONTAINER, INSPECTION_LABEL, INSTANCE_LABEL, MANAGED_BY, MANAGED_BY_LABEL
 from ...snapshots.own import key_of
-from . import classes
+from . import batches, classes
 from .client import FleetError, NotThereError, UserClient, connect
 from .explanation import Log, explanation, telling
 from .rows import Requests, as_json, as_text, counted, is_ready, rows
@@ -25,7 +25,7 @@ def run(arguments: argparse.Namespace) -> str:
         return asyncio.run(_classes(arguments))
     if arguments.name and arguments.all_namespaces:
         raise FleetError("a NAME is in one namespace: leave out -A, or the name")
-    return asyncio.run(_status(arguments))
+    return asyncio.run(_batches(arguments) if arguments.command == "batch" else _status(arguments))
 
 
 async def _status(arguments: argparse.Namespace) -> str:
@@ -48,6 +48,16 @@ async def _classes(arguments: argparse.Namespace) -> str:
             services = await client.find(KIND, None)
     show = classes.as_json if arguments.output == "json" else classes.as_text
     return show(served_classes, services)
+
+
+async def _batches(arguments: argparse.Namespace) -> str:
+    async with connect(arguments.kubeconfig, arguments.context) as client:
+        namespace = None if arguments.all_namespaces else arguments.namespace or client.namespace
+        if arguments.name:
+            found = [await client.get(BATCH_KIND, str(namespace), arguments.name)]
+        else:
+            found = await client.find(BATCH_KIND, namespace)
+    return batches.as_json(found) if arguments.output == "json" else batches.as_text(found)
 
 
 async def _one(client: UserClient, namespace: str, name: str) -> tuple[list[Manifest], list[Manifest]]:

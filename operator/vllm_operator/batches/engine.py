@@ -1,0 +1,141 @@
+"""What the engine of a batch comes to: as that of a service with so many replicas, of the same class. Pure.
+
+What a service may not have, a batch may not have either: the same rules are asked.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+
+from ..api.batch import NO_DEVICE_CLASS, NOT_OF_A_BATCH, InferenceBatch
+from ..api.reasons import Finding, Reason
+from ..api.resource import InferenceService
+from ..api.revision import made_claim_name
+from ..api.spec import InferenceServiceSpec
+from ..assess.admission import admit
+from ..assess.classes import Classes
+from ..assess.policy import named_claims, refused
+from ..assess.resolution import Resolved
+from ..settings import Settings
+
+# Stands in for what cannot be read: only the status is written then.
+UNREADABLE = InferenceServiceSpec.model_validate({"model": {"uri": "hf://unreadable/spec"}, "replicas": 0})
+_ONE_NODE = ("ReadWriteOnce", "ReadWriteOncePod")
+_HOSTNAME = "kubernetes.io/hostname"
+
+
+class Engine(NamedTuple):
+    """A service of the same engine, and why it may not be had."""
+
+    service: InferenceService
+    resolved: tuple[Resolved, ...] = ()
+    refusal: Finding | None = None
+
+
+def engine_of(
+    batch: InferenceBatch, referred: Mapping[str, Any] | None, classes: Classes, settings: Settings
+) -> Engine:
+    """The engine of a batch. `referred`: the spec of the service that serviceRef names; None: there is none."""
+    try:
+        spec = written(batch, referred)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        return Engine(_service(batch, UNREADABLE), refusal=(Reason.INVALID, f"spec.template.{where}: {first['msg']}"))
+    if spec is None:
+        name = batch.spec.service_ref.name if batch.spec.service_ref else ""
+        text = f"there is no InferenceService {name} in this namespace: correct serviceRef.name, or use template"
+        return Engine(_service(batch, UNREADABLE), refusal=(Reason.SERVICE_NOT_FOUND, text))
+    if finding := refused(spec, settings):
+        return Engine(_service(batch, spec), refusal=finding)
+    result, _ = admit(spec, classes, settings)
+    effective = result.spec
+    if effective.cache and effective.cache.claim:  # a class's: it is the services' own, and a batch makes none
+        effective = effective.model_copy(update={"cache": None})
+    if effective.accelerator.device_class:  # of a service, or of a class
+        return Engine(_service(batch, effective), result.resolved, (Reason.INVALID, NO_DEVICE_CLASS))
+    return Engine(_service(batch, effective), result.resolved, result.refusal)
+
+
+def written(batch: InferenceBatch, referred: Mapping[str, Any] | None) -> InferenceServiceSpec | None:
+    """The spec that the user wrote, as a service's; None where the service does not exist. Raises ValidationError."""
+    own = batch.spec
+    if own.template:
+        given = own.template.given()
+    elif referred is None:
+        return None
+    else:
+        given = _of_service(
+            InferenceServiceSpec.model_validate(referred), own.service_ref.name if own.service_ref else ""
+        )
+    name = own.serving_class_name if own.serving_class_name is not None else given.get("servingClassName")
+    if name is not None:
+        given["servingClassName"] = name
+    return InferenceServiceSpec.model_validate({**given, "replicas": batch.pods})
+
+
+def _of_service(spec: InferenceServiceSpec, name: str) -> dict[str, Any]:
+    """What of a service's spec a batch takes."""
+    fields = InferenceServiceSpec.model_fields
+    dropped = {fields[field].alias or field for field in NOT_OF_A_BATCH if field != "serving_class_name"}
+    given = {key: value for key, value in spec.given().items() if key not in dropped}
+    given["model"] = {**given["model"], "servedModelNames": spec.model.served_model_names or [name]}
+    if "events" in given.get("kvCache", {}):
+        given["kvCache"] = {key: value for key, value in given["kvCache"].items() if key != "events"}
+    claim = spec.cache.claim if spec.cache else None
+    if claim:
+        shared = claim.access_mode == "ReadWriteMany"
+        given.pop("cache")
+        given |= {"cache": {"existingClaim": made_claim_name(name)}} if shared else {}
+    return given
+
+
+def _service(batch: InferenceBatch, spec: InferenceServiceSpec) -> InferenceService:
+    # Without a uid: no Service selects the pods of a batch.
+    return InferenceService(batch.namespace, batch.name, "", batch.generation, spec)
+
+
+def claims_of(batch: InferenceBatch, spec: InferenceServiceSpec) -> list[str]:
+    """Names of all claims that the pods of a batch mount."""
+    return sorted({*named_claims(spec), *batch.claims().values()})
+
+
+def claims_refused(
+    batch: InferenceBatch,
+    spec: InferenceServiceSpec,
+    claims: Mapping[str, Mapping[str, Any] | None],
+    settings: Settings,
+) -> Finding | None:
+    """Why the batch may not have its claims. `claims`: as read, by name; None: there is none of that name."""
+    for part, name in batch.claims().items():
+        if claims.get(name) is None:
+            return Reason.INVALID, f"there is no claim {name} in this namespace: check {part}.uri"
+    labels = {name: claim["metadata"].get("labels") or {} for name, claim in claims.items() if claim}
+    if wanted := settings.allowed_claims:
+        for name in batch.claims().values():
+            if not wanted.items() <= labels[name].items():
+                shown = ", ".join(f"{key}={value}" for key, value in sorted(wanted.items()))
+                text = f"claim {name} lacks the labels that the operator's setting allowedClaims asks for ({shown})"
+                return Reason.CLAIM_NOT_ALLOWED, f"{text}: use a claim that has them"
+        if finding := refused(spec, settings, labels):
+            return finding
+    return _not_shared(batch, spec, claims) if batch.pods > 1 else None
+
+
+def _not_shared(
+    batch: InferenceBatch, spec: InferenceServiceSpec, claims: Mapping[str, Mapping[str, Any] | None]
+) -> Finding | None:
+    """Why several pods could not all mount their claims: they may lie on several nodes, unless the spec names one."""
+    on_one_node = bool(spec.pod and spec.pod.node_selector and _HOSTNAME in spec.pod.node_selector)
+    for name in claims_of(batch, spec):
+        modes = ((claims.get(name) or {}).get("spec") or {}).get("accessModes") or []
+        shared = any(mode not in _ONE_NODE for mode in modes)
+        if modes and not shared and not (on_one_node and _ONE_NODE[0] in modes):
+            text = (
+                f"claim {name} is {modes[0]}: one node can mount it, and the {batch.pods} pods may lie on several: use "
+                "a ReadWriteMany claim, make a batch with parallelism 1, or keep the pods on one node by "
+                f"{_HOSTNAME} in pod.nodeSelector"
+            )
+            return Reason.CLAIM_NOT_SHARED, text
+    return None

@@ -1,0 +1,199 @@
+"""All that is known of a batch when it is decided on, as one frozen value, and what its pods have left. Pure."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from ..api import limits
+from ..api.batch import InferenceBatch
+from ..api.conditions import ConditionType
+from ..api.reasons import Finding
+from ..manifests.batch import CHECK, INVALID_STATUS, MERGE, RUN
+from ..snapshots.batch import BatchPod, JobSnapshot
+from ..status.evidence import Evidence
+
+MOST_REQUESTS = 1 << 40
+MOST_TOKENS = 1 << 53
+_COUNTS = ("total", "valid", "invalid", "duplicates", "tooLong", "files")
+# Of an invalid line, for people.
+_MOST_WHY, _MOST_LINES = 160, 3
+
+
+class Progress(NamedTuple):
+    """How far pods are: of one, or of all together."""
+
+    done: int = 0
+    failed: int = 0
+    prompt_tokens: int = 0
+    output_tokens: int = 0
+
+    def plus(self, other: "Progress") -> "Progress":
+        """Both together."""
+        return Progress(*(one + another for one, another in zip(self, other, strict=True)))
+
+
+class Pace(NamedTuple):
+    """How fast a batch gets on now."""
+
+    tokens: float
+    """Of prompts and answers, in a second."""
+    requests: float
+    """In a second."""
+
+
+class Report(NamedTuple):
+    """What the check of an input found."""
+
+    counts: Mapping[str, int]
+    """By the names that status.input has."""
+    first: tuple[str, ...] = ()
+    """The first lines that are wrong, for people."""
+
+    @property
+    def requests(self) -> int:
+        """Requests that there are to answer."""
+        return self.counts.get("valid", 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What is known of the input; nothing as long as the check is at it."""
+
+    report: Report | None = None
+    invalid: bool = False
+    """Whether it is so wrong that nothing is answered."""
+    why: str = ""
+    """What the check ended with, where it failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchEvidence:
+    """What the watches and the readers have shown."""
+
+    batch: InferenceBatch
+    engine: Evidence
+    """Of a service of the same engine: its effective spec, the pods that answer, and what is known of the model."""
+    now: datetime
+    before: Mapping[str, Any] = field(default_factory=dict)
+    """The status as it stands."""
+    created: str = ""
+    spec_error: Finding | None = None
+    """Why the operator cannot act on the spec."""
+    jobs: Mapping[str, JobSnapshot] = field(default_factory=dict)
+    """The Jobs of this very batch, by step."""
+    pods: Sequence[BatchPod] = ()
+    """The pods of these Jobs."""
+    progress: Progress = field(default_factory=Progress)
+    """Of all pods that answer, or have."""
+    pace: Pace | None = None
+    queue: str = ""
+    """What Kueue says of why it holds the batch."""
+
+    @property
+    def finished(self) -> ConditionType | None:
+        """Which end the batch has had, if any: nothing is done for it any more."""
+        ends = (ConditionType.COMPLETE, ConditionType.FAILED)
+        return next((kind for kind in ends if self.stood(kind) == "True"), None)
+
+    def stood(self, kind: ConditionType) -> str | None:
+        """The status of a condition, as it stands."""
+        entries = self.before.get("conditions") or ()
+        return next((str(entry["status"]) for entry in entries if entry["type"] == kind), None)
+
+    @property
+    def began(self) -> bool:
+        """Whether pods may have answered something."""
+        return RUN in self.jobs or "startedAt" in self.before
+
+    @property
+    def has_pods(self) -> bool:
+        """Whether the Job whose pods answer is there, or what comes after it."""
+        return RUN in self.jobs or MERGE in self.jobs
+
+    @property
+    def answered(self) -> bool:
+        """Whether the pods have answered all that there is."""
+        return RUN in self.jobs and self.jobs[RUN].complete
+
+    @property
+    def expired(self) -> bool:
+        """Whether expireAfterSeconds ends it."""
+        seconds = self.batch.spec.expire_after_seconds
+        return bool(seconds and self.created and not self.answered) and self.left(self.created, seconds) <= 0
+
+    def left(self, since: str, seconds: int | None) -> float:
+        """Seconds that are left of so many since a time in RFC 3339."""
+        return (datetime.fromisoformat(since) + timedelta(seconds=seconds or 0) - self.now).total_seconds()
+
+    def ended(self, step: str) -> BatchPod | None:
+        """The pod of a step that ended last."""
+        return max((pod for pod in self.pods if pod.step == step and pod.ended), key=_created, default=None)
+
+    @property
+    def checked(self) -> Checked:
+        """What is known of the input."""
+        if self.stood(ConditionType.INPUT_VALID) == "True" and (known := self.before.get("input")):
+            return Checked(Report(known))
+        job, pod = self.jobs.get(CHECK), self.ended(CHECK)
+        if job is None or pod is None or not (job.complete or job.failed):
+            return Checked(why=_words(job.message) if job and job.failed else "")
+        wrong = job.failed and pod.exit_code == INVALID_STATUS
+        try:
+            report = report_in(pod.message)
+        except ValueError:
+            words = _words(pod.message) or f"exit status {pod.exit_code}"
+            return Checked(invalid=wrong, why=words)
+        return Checked(report, invalid=wrong or not report.requests, why=_words(pod.message) if job.failed else "")
+
+    @property
+    def merged(self) -> Progress | None:
+        """What the output has; None as long as it is not made."""
+        job, pod = self.jobs.get(MERGE), self.ended(MERGE)
+        return progress_in(pod.message) if job and job.complete and pod else None
+
+    @property
+    def lost(self) -> str | None:
+        """A step whose Job is complete and whose pod is gone with what it said: it is to be done again."""
+        steps = [step for step in (CHECK, MERGE) if step in self.jobs and self.jobs[step].complete]
+        needed = {CHECK: self.checked.report is None, MERGE: True}
+        return next((step for step in steps if needed[step] and self.ended(step) is None), None)
+
+
+def _created(pod: BatchPod) -> str:
+    return pod.created
+
+
+def _words(text: str) -> str:
+    """The last line of what a container left."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    return limits.text_of(lines[-1] if lines else "", limits.ERROR_CHARACTERS // 2)
+
+
+def report_in(message: str) -> Report:
+    """What a check left. Raises ValueError for what is none."""
+    said = limits.parsed(message, "what the check left", limits.MESSAGE_BYTES)
+    if not isinstance(said, Mapping) or limits.whole(said.get("total"), MOST_REQUESTS) is None:
+        raise ValueError("no report")
+    counts = {name: value for name in _COUNTS if (value := limits.whole(said.get(name), MOST_REQUESTS)) is not None}
+    return Report(counts, tuple(_lines(said.get("first"))))
+
+
+def _lines(said: Any) -> Iterator[str]:
+    for one in said[:_MOST_LINES] if isinstance(said, list) else ():
+        entry = limits.mapping(one)
+        line, why = limits.whole(entry.get("line"), MOST_REQUESTS), limits.text_of(entry.get("why"), _MOST_WHY)
+        file = limits.text_of(entry.get("file"), limits.NAME_CHARACTERS // 2)
+        if line is not None and why:
+            yield f"{file}:{line}: {why}"
+
+
+def progress_in(message: str) -> Progress:
+    """What a pod says of how far it is; of what is no such thing, that nothing is done."""
+    try:
+        said = limits.mapping(limits.parsed(message, "what the pod says", limits.MESSAGE_BYTES))
+    except ValueError:
+        said = {}
+    counts = [limits.whole(said.get(name), MOST_REQUESTS) or 0 for name in ("done", "failed")]
+    tokens = [limits.whole(said.get(name), MOST_TOKENS) or 0 for name in ("promptTokens", "outputTokens")]
+    return Progress(*counts, *tokens)

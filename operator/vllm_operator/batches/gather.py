@@ -1,0 +1,132 @@
+"""All that is known of a batch, as one frozen value. Reads what the watches do not show; decides nothing."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import ValidationError
+
+from ..api.batch import InferenceBatch, InferenceBatchSpec
+from ..api.reasons import Reason
+from ..api.resource import Key
+from ..assess.fits import Inspection
+from ..loop.kinds import Surroundings
+from ..manifests.batch import RUN
+from ..services.view import View
+from ..snapshots.own import ObjectSnapshot
+from ..status.evidence import Evidence
+from .engine import Engine, claims_of, claims_refused, engine_of
+from .evidence import BatchEvidence
+from .memory import CLAIMS_SECONDS, QUEUE_SECONDS, BatchMemory
+from .view import BatchView
+
+log = logging.getLogger(__name__)
+_UNREADABLE = InferenceBatchSpec.model_validate(
+    {
+        "template": {"model": {"uri": "hf://unreadable/spec"}},
+        "input": {"uri": "pvc://none"},
+        "output": {"uri": "pvc://none"},
+    }
+)
+
+
+async def gather(
+    key: Key, snapshot: ObjectSnapshot, before: Mapping[str, Any], memory: BatchMemory, surroundings: Surroundings
+) -> BatchEvidence:
+    """The evidence on which the batch is decided, with its status as it stands (`before`).
+
+    What is still being read, `memory.waits()` tells.
+    """
+    evidence = _watched(key, snapshot, before, surroundings)
+    if evidence.finished or evidence.spec_error:
+        return evidence
+    if RUN not in evidence.jobs:
+        claims = await _claims(evidence, memory, surroundings)
+        service = evidence.engine.service
+        finding = claims_refused(evidence.batch, service.spec, claims, surroundings.settings)
+        evidence = replace(evidence, spec_error=finding)
+        if finding:
+            return evidence
+    engine = evidence.engine
+    for reader in memory.readers:
+        engine = await reader.read(engine)
+    progress = memory.progress.read(evidence.pods)
+    queue = await _queue(evidence, memory, surroundings)
+    return replace(evidence, engine=engine, progress=progress, pace=memory.progress.pace(), queue=queue)
+
+
+async def _queue(evidence: BatchEvidence, memory: BatchMemory, surroundings: Surroundings) -> str:
+    """What Kueue says of why it holds the Job whose pods answer, as it was read some time ago at most."""
+    run, now = evidence.jobs.get(RUN), surroundings.clock()
+    if run is None or not run.suspended:
+        memory.queue = None
+        return ""
+    if memory.queue is None or now >= memory.queue[1] + QUEUE_SECONDS:
+        memory.queue = (await surroundings.cluster.read_queue(evidence.batch.namespace, run.uid), now)
+    return memory.queue[0]
+
+
+async def _claims(
+    evidence: BatchEvidence, memory: BatchMemory, surroundings: Surroundings
+) -> Mapping[str, Mapping[str, Any] | None]:
+    """The claims that the pods mount, as they were read some time ago at most."""
+    names, now = claims_of(evidence.batch, evidence.engine.service.spec), surroundings.clock()
+    if [*memory.claims] != names or now >= memory.claims_at + CLAIMS_SECONDS:
+        namespace = evidence.batch.namespace
+        memory.claims = {
+            name: await surroundings.cluster.read("PersistentVolumeClaim", namespace, name) for name in names
+        }
+        memory.claims_at = now
+    return memory.claims
+
+
+def _watched(
+    key: Key, snapshot: ObjectSnapshot, before: Mapping[str, Any], surroundings: Surroundings
+) -> BatchEvidence:
+    """What the watches show."""
+    view = BatchView(surroundings.indices)
+    batch, fault = parse(key, snapshot)
+    jobs = view.jobs(key, snapshot.uid)
+    pods = view.pods(key, jobs.values())
+    engine = _engine(batch, surroundings)
+    refusal = (Reason.INVALID, fault) if fault else engine.refusal
+    run = jobs.get(RUN)
+    own = [one.pod for one in pods if run and one.owner == run.uid and not one.pod.terminating and not one.ended]
+    inspections = [one.inspection for one in pods if one.inspection and one.inspection.key == engine.service.inspected]
+    return BatchEvidence(
+        batch=batch,
+        engine=Evidence(
+            engine.service,
+            before=before,
+            pods=own,
+            inspection_pod=max(inspections, key=lambda one: one.ended, default=None),
+            inspection=Inspection(engine.service.inspected, pending=True),
+            resolved=engine.resolved,
+        ),
+        now=datetime.now(UTC),
+        before=before,
+        created=snapshot.created,
+        spec_error=refusal,
+        jobs=jobs,
+        pods=pods,
+    )
+
+
+def parse(key: Key, snapshot: ObjectSnapshot) -> tuple[InferenceBatch, str]:
+    """The batch, and what is wrong with its spec, beyond the schema that the API server has checked."""
+    try:
+        spec, fault = InferenceBatchSpec.model_validate(snapshot.spec), ""
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        spec, fault = _UNREADABLE, f"spec.{where}: {first['msg'].removeprefix('Value error, ')}"
+    return InferenceBatch(*key, snapshot.uid, snapshot.generation, spec, snapshot.queue or None), fault
+
+
+def _engine(batch: InferenceBatch, surroundings: Surroundings) -> Engine:
+    view = View(surroundings.indices)
+    ref = batch.spec.service_ref
+    shown = view.service(Key(batch.namespace, ref.name)) if ref else None
+    return engine_of(batch, shown.spec if shown else None, view.classes(batch.namespace), surroundings.settings)

@@ -1,0 +1,64 @@
+"""What is remembered of one batch between reconciles. Losing it costs requests, never correctness."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from ..again import Again
+from ..api.resource import Key
+from ..assess.fits import Assessment
+from ..loop.kinds import Surroundings
+from ..loop.write import StatusWriter
+from ..manifests.names import CONTAINER
+from ..readers.events import EventReader
+from ..readers.inspection import InspectionReader
+from ..readers.logs import LogReader
+from ..readers.reader import Reader
+from ..snapshots.pod import PodSnapshot
+from .progress import ProgressReader
+
+# Claims of others are not watched: one that changes counts after so long.
+CLAIMS_SECONDS = 60.0
+# Nor is what Kueue says.
+QUEUE_SECONDS = 15.0
+
+
+@dataclass(slots=True)
+class BatchMemory:
+    """Of one very batch: another one of the same name has another uid, and a memory of its own."""
+
+    uid: str
+    readers: tuple[Reader, ...]
+    progress: ProgressReader
+    writer: StatusWriter
+    asked: object = None
+    """As in services/memory.py."""
+    assessed: tuple[object, Assessment] | None = None
+    claims: Mapping[str, Mapping[str, Any] | None] = field(default_factory=dict)
+    """What was read of the claims that the batch names."""
+    claims_at: float = 0.0
+    queue: tuple[str, float] | None = None
+    """What Kueue said of why it holds the batch, and when."""
+
+    def waits(self) -> list[Again]:
+        """What is being read, or due."""
+        return [*self.progress.waits(), *(wait for reader in self.readers for wait in reader.waits())]
+
+
+def remember(key: Key, uid: str, surroundings: Surroundings) -> BatchMemory:
+    """The memory of a batch that was not seen before."""
+    cluster, clock = surroundings.cluster, surroundings.clock
+    done = partial(surroundings.requeue, key)
+
+    async def read_log(pod: PodSnapshot) -> str:
+        return await cluster.read_log(key.namespace, pod.name, CONTAINER, previous=False)
+
+    read_claim = partial(cluster.read, "PersistentVolumeClaim", key.namespace)
+    read_events = partial(cluster.read_events, key.namespace)
+    readers: tuple[Reader, ...] = (
+        InspectionReader(read_claim, read_events, clock, possible=bool(surroundings.settings.images.operator)),
+        EventReader(read_events, clock),
+        LogReader(read_log, clock, done),
+    )
+    return BatchMemory(uid, readers, ProgressReader(clock, done), StatusWriter(cluster, clock))

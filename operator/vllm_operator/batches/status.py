@@ -1,0 +1,181 @@
+"""From all that is known of a batch to its status. Pure, with the time given in the evidence."""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from .. import diagnosis
+from ..api.batch import InferenceBatchStatus
+from ..api.conditions import ConditionType
+from ..api.reasons import Finding, Reason
+from ..assess.fits import NOT_ASSESSED, Assessment
+from ..assess.limits import gpus_of_pod
+from ..manifests.batch import MERGE, RUN
+from ..manifests.metadata import compact
+from ..status.conditions import Verdict, fits
+from ..status.evidence import Account
+from ..status.schema import conform
+from ..status.status import conditions
+from .evidence import BatchEvidence, Progress
+from .steps import Plan, invalid
+
+_TIME, _MINUTE = "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%MZ"
+# No pace is good for a longer forecast.
+_LONGEST = timedelta(days=365)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchAccount:
+    """Evidence, what was concluded from it, and what was done."""
+
+    evidence: BatchEvidence
+    assessment: Assessment = NOT_ASSESSED
+    plan: Plan = field(default_factory=Plan)
+    error: Finding | None = None
+    """Why a Job could not be made."""
+
+
+def status(account: BatchAccount) -> dict[str, Any]:
+    """The whole status, as the API takes it."""
+    seen, now = account.evidence, account.evidence.now.strftime(_TIME)
+    before, spec = seen.before, seen.engine.service.spec
+    if seen.finished:
+        return dict(before)
+    generation = seen.batch.generation
+    report, counts = seen.checked.report, _counts(account)
+    ended = account.plan.complete or account.plan.failed
+    began = seen.began or RUN in account.plan.make
+    total = report.counts.get("total") if report else None
+    whole = {
+        "observedGeneration": generation,
+        "conditions": conditions(verdicts(account), before.get("conditions") or (), generation, now),
+        "input": dict(report.counts) if report else None,
+        "total": total,
+        "done": counts.done if began else None,
+        "failed": counts.failed if began else None,
+        "promptTokens": counts.prompt_tokens if began else None,
+        "outputTokens": counts.output_tokens if began else None,
+        "tokensPerSecond": round(seen.pace.tokens) if seen.pace and not ended else None,
+        "estimatedEnd": None if ended or total is None else _end(seen, total - counts.done - counts.failed),
+        "gpus": 0 if ended else gpus_of_pod(spec) * seen.batch.pods,
+        "image": spec.image or before.get("image"),
+        "startedAt": before.get("startedAt") or (now if began else None),
+        "finishedAt": now if ended else None,
+    }
+    return conform(compact(whole), InferenceBatchStatus)[0]
+
+
+def _counts(account: BatchAccount) -> Progress:
+    """What is answered: as the output has it, or as the pods tell. That never falls, whoever has forgotten it."""
+    seen, before = account.evidence, account.evidence.before
+    if seen.merged:
+        return seen.merged
+    names = ("done", "failed", "promptTokens", "outputTokens")
+    return Progress(*(max(int(before.get(name) or 0), now) for name, now in zip(names, seen.progress, strict=True)))
+
+
+def _end(seen: BatchEvidence, left: int) -> str | None:
+    if seen.pace is None or seen.pace.requests <= 0:
+        return None
+    lasts = timedelta(seconds=min(max(left, 0) / seen.pace.requests, _LONGEST.total_seconds()))
+    return None if lasts >= _LONGEST else (seen.now + lasts).strftime(_MINUTE)
+
+
+def verdicts(account: BatchAccount) -> list[Verdict]:
+    """All conditions, in the order in which people should read them."""
+    seen = account.evidence
+    if seen.spec_error:
+        wrong = seen.spec_error
+        return [
+            Verdict(ConditionType.READY, False, *wrong),
+            Verdict(ConditionType.SPEC_VALID, False, *wrong),
+            Verdict(ConditionType.STALLED, True, *wrong),
+        ]
+    checked, running, complete = _input_valid(seen), _running(account), _complete(account)
+    over = account.plan.complete or seen.answered or MERGE in seen.jobs
+    failed = Verdict(ConditionType.FAILED, True, *account.plan.failed) if account.plan.failed else None
+    gate = failed or (complete if over else running if checked.status else checked)
+    if account.error or account.plan.withheld or (seen.batch.spec.suspend and not over):
+        gate = failed or running
+    ready = Verdict(ConditionType.READY, account.plan.complete, gate.reason, gate.message)
+    valid = Verdict(ConditionType.SPEC_VALID, True, Reason.VALID, "the spec is valid")
+    found = [ready, valid, checked, _fits(account), running, complete, failed, _settled(account, gate)]
+    return [one for one in found if one]
+
+
+def _settled(account: BatchAccount, gate: Verdict) -> Verdict | None:
+    """kstatus' two conditions, of which there is one while the batch is not where it should be."""
+    if account.plan.complete:
+        return None
+    lasts = account.plan.failed or Reason.named(gate.reason).passes is False
+    if lasts:
+        return Verdict(ConditionType.STALLED, True, gate.reason, gate.message)
+    if Reason.named(gate.reason) is Reason.SUSPENDED:
+        return None
+    return Verdict(ConditionType.RECONCILING, True, Reason.PROGRESSING, gate.message)
+
+
+def _input_valid(seen: BatchEvidence) -> Verdict:
+    checked = seen.checked
+    if checked.invalid:
+        return Verdict(ConditionType.INPUT_VALID, False, Reason.INPUT_INVALID, invalid(seen))
+    if checked.why:
+        text = f"the input could not be read: {checked.why}"
+        return Verdict(ConditionType.INPUT_VALID, False, Reason.INPUT_UNREADABLE, text)
+    if checked.report is None:
+        return Verdict(ConditionType.INPUT_VALID, None, Reason.CHECKING_INPUT, "the input is being checked")
+    text = f"{checked.report.requests} requests in {checked.report.counts.get('total', 0)} lines"
+    return Verdict(ConditionType.INPUT_VALID, True, Reason.INPUT_CHECKED, text)
+
+
+def _fits(account: BatchAccount) -> Verdict:
+    """Whether the model fits the GPUs. What was known when it was looked at last stands."""
+    before = account.evidence.before.get("conditions") or ()
+    known = next((entry for entry in before if entry["type"] == ConditionType.FITS), None)
+    if known and account.assessment.pending:
+        value = {"True": True, "False": False}.get(known["status"])
+        return Verdict(ConditionType.FITS, value, known["reason"], known["message"])
+    return fits(Account(account.evidence.engine, account.assessment))
+
+
+def _running(account: BatchAccount) -> Verdict:
+    """Whether pods answer requests; if not, why."""
+    if why := account.error or _no_pods(account):
+        return Verdict(ConditionType.RUNNING, False, *why)
+    pods, total = account.evidence.engine.pods, account.evidence.batch.pods
+    if answering := sum(pod.ready for pod in pods):
+        text = f"{answering} of {total} pods answer requests"
+        return Verdict(ConditionType.RUNNING, True, Reason.ANSWERING, text)
+    if finding := diagnosis.workload(None, pods):
+        return Verdict(ConditionType.RUNNING, False, *finding)
+    text = f"0 of {total} pods answer: {diagnosis.progress(pods)}"
+    return Verdict(ConditionType.RUNNING, False, Reason.STARTING, text)
+
+
+def _no_pods(account: BatchAccount) -> Finding | None:
+    """Why there are no pods; None where there are some, or are to be."""
+    seen, plan = account.evidence, account.plan
+    run = seen.jobs.get(RUN)
+    if plan.complete or plan.failed or MERGE in seen.jobs or (run and (run.complete or run.failed)):
+        return Reason.RUN_ENDED, "the pods have ended"
+    if seen.batch.spec.suspend:
+        return Reason.SUSPENDED, "no pods, as spec.suspend asks; what was answered is kept, and suspend: false goes on"
+    if plan.withheld:
+        return Reason.WITHHELD, f"no pods are made: {account.assessment.message}"
+    if run is None:
+        return Reason.CHECKING_INPUT, "no pods yet: the input is checked and the plan is made first"
+    if run.suspended:
+        text = f"Job {run.name} is suspended, as Kueue does until its queue has room"
+        return Reason.QUEUED, f"{text}: {seen.queue}" if seen.queue else text
+    return None
+
+
+def _complete(account: BatchAccount) -> Verdict:
+    seen = account.evidence
+    if account.plan.complete:
+        counts = _counts(account)
+        text = f"{counts.done} answered, {counts.failed} in the error file"
+        return Verdict(ConditionType.COMPLETE, True, Reason.MERGED, text)
+    if MERGE in seen.jobs or MERGE in account.plan.make:
+        return Verdict(ConditionType.COMPLETE, False, Reason.MERGING, "the output is being made of what was answered")
+    return Verdict(ConditionType.COMPLETE, False, Reason.UNFINISHED, "not all requests are answered yet")

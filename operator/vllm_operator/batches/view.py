@@ -1,0 +1,37 @@
+"""What the watches have shown of batches. kopf's indices hold it; this gives them names and types."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ..api.resource import Key
+from ..snapshots.batch import BatchPod, JobSnapshot
+from ..snapshots.own import ObjectSnapshot
+from ..watch.sources import Indices
+
+BATCHES, JOBS, PODS = "batches", "jobs of batches", "pods of batches"
+
+
+@dataclass(frozen=True, slots=True)
+class BatchView:
+    """Read-only, and always the newest that the watches have shown."""
+
+    indices: Indices
+
+    def batch(self, key: Key) -> ObjectSnapshot | None:
+        """The batch, or None after it was deleted."""
+        return next(iter(self.indices[BATCHES].get(key, ())), None)
+
+    def known(self) -> list[Key]:
+        """All batches."""
+        return list(self.indices[BATCHES])
+
+    def jobs(self, key: Key, uid: str) -> dict[str, JobSnapshot]:
+        """The Jobs of the very batch with this uid, by step."""
+        found: Iterable[JobSnapshot] = self.indices[JOBS].get(key, ())
+        return {job.step: job for job in found if job.owner == uid}
+
+    def pods(self, key: Key, jobs: Iterable[JobSnapshot]) -> list[BatchPod]:
+        """The pods that these Jobs control, by name."""
+        owners = {job.uid for job in jobs}
+        found: Iterable[BatchPod] = self.indices[PODS].get(key, ())
+        return sorted((pod for pod in found if pod.owner in owners), key=lambda pod: pod.pod.name)

@@ -1,0 +1,245 @@
+"""The Jobs of a batch, one for each step: check the input, answer the requests, make the output of the answers.
+
+All run our runner (vllm/batch/) in vLLM's image, with the pod template of a service of the same engine; only
+the pods that answer have devices. A Job is made once and never changed: what changes it is a batch of its own.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any
+
+from ..api import API_VERSION, BATCH_KIND, GROUP
+from ..api.batch import InferenceBatch
+from ..api.resource import InferenceService
+from ..settings import Settings
+from ..vllm.argv import PORT, argv
+from ..vllm.batch import source
+from ..vllm.environment import media_hosts
+from ..vllm.paths import INPUT_DIR, OUTPUT_DIR, RUNNER_PATH, location
+from .inspection import inspection
+from .literal import literal
+from .metadata import Manifest, compact
+from .names import (
+    BATCH_LABEL,
+    CLASS_LABEL,
+    INSPECTION_LABEL,
+    MANAGED_BY,
+    MANAGED_BY_LABEL,
+    QUEUE_LABEL,
+    STEP_LABEL,
+)
+from .pod import Rendering, pod_template
+
+RUNNER_ANNOTATION = f"{GROUP}/batch-runner"
+INSPECT, CHECK, RUN, MERGE = STEPS = ("inspect", "check", "run", "merge")
+# What the runner ends with where another try would find the same: a wrong input, or an output that it cannot write.
+INVALID_STATUS, UNWRITABLE_STATUS = 3, 4
+MAX_RETRIES = 2
+# Tries of each pod of the run, beside those that a preemption or a drain ended: a request that kills the engine costs
+# two.
+TRIES_OF_A_POD = 12
+TRIES_OF_A_STEP = 3
+STOP_SECONDS = 60
+_INPUT, _OUTPUT = "batch-input", "batch-output"
+
+
+@dataclass(frozen=True, slots=True)
+class BatchParts:
+    """What the Jobs of one batch are made of."""
+
+    batch: InferenceBatch
+    engine: InferenceService
+    """A service of the same engine: the batch's name, the effective spec, and no uid."""
+    settings: Settings
+    rendering: Rendering = field(default_factory=Rendering)
+
+
+def job_name(batch: InferenceBatch, step: str) -> str:
+    """Name of the Job of a step."""
+    return f"{batch.name}-{step}"
+
+
+def inspect_job(parts: BatchParts) -> Manifest:
+    """The Job that inspects the model, as for a service."""
+    batch, engine = parts.batch, parts.engine
+    job = inspection(engine, parts.settings)
+    labels = {**_labels(batch, INSPECT), INSPECTION_LABEL: engine.inspected}
+    spec = job["spec"]
+    template = {**spec["template"], "metadata": {"labels": labels}}
+    return {**job, "metadata": _metadata(batch, INSPECT, labels), "spec": {**spec, "template": template}}
+
+
+def check_job(parts: BatchParts) -> Manifest:
+    """The Job that reads the input, and leaves what it found as its pod's termination message."""
+    batch, spec = parts.batch, parts.engine.spec
+    known = [f"--served-model-name={name}" for name in spec.model.served_model_names or [batch.name]]
+    if isinstance(spec.max_model_len, int):
+        known += [f"--max-model-len={spec.max_model_len}", f"--model={literal(location(spec.model.uri))}"]
+    arguments = ["check", *_paths(batch), f"--on-invalid={(batch.spec.on_invalid or 'Fail').lower()}", *known]
+    return _short_job(batch, CHECK, _template(parts, CHECK, arguments))
+
+
+def merge_job(parts: BatchParts) -> Manifest:
+    """The Job that makes the output of all that was answered."""
+    batch = parts.batch
+    arguments = ["merge", *_paths(batch), f"--count={batch.pods}"]
+    return _short_job(batch, MERGE, _template(parts, MERGE, arguments))
+
+
+def run_job(parts: BatchParts) -> Manifest:
+    """The Job whose pods answer the requests; Kueue holds it where the batch names a queue."""
+    batch, engine, spec = parts.batch, parts.engine, parts.batch.spec
+    retries = MAX_RETRIES if spec.max_retries_per_request is None else spec.max_retries_per_request
+    arguments = [
+        "run",
+        *_paths(batch),
+        "--index=$(JOB_COMPLETION_INDEX)",
+        f"--count={batch.pods}",
+        f"--max-retries={retries}",
+        f"--max-inflight={spec.max_in_flight or 0}",
+        f"--port={PORT}",
+        "--",
+    ]
+    served = argv(engine.spec, engine.name, parts.rendering.commit, media_hosts(parts.settings))
+    template = _template(parts, RUN, arguments)
+    _container(template)["args"] += [literal(argument) for argument in served]
+    labels = _labels(batch, RUN) | ({QUEUE_LABEL: batch.queue} if batch.queue else {})
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": _metadata(batch, RUN, labels),
+        "spec": {
+            "completionMode": "Indexed",
+            "completions": batch.pods,
+            "parallelism": batch.pods,
+            "backoffLimitPerIndex": TRIES_OF_A_POD,
+            "podFailurePolicy": _FAILURES,
+            "template": template,
+        },
+    }
+
+
+# A pod that was preempted, evicted, or whose node is gone has not failed: it costs no try.
+_FAILURES: Manifest = {
+    "rules": [
+        {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+        {"action": "FailJob", "onExitCodes": {"operator": "In", "values": [INVALID_STATUS, UNWRITABLE_STATUS]}},
+    ]
+}
+
+
+def _short_job(batch: InferenceBatch, step: str, template: Manifest) -> Manifest:
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": _metadata(batch, step, _labels(batch, step)),
+        "spec": {"backoffLimit": TRIES_OF_A_STEP, "podFailurePolicy": _FAILURES, "template": template},
+    }
+
+
+def _labels(batch: InferenceBatch, step: str) -> dict[str, str]:
+    return {
+        "app.kubernetes.io/name": "vllm-batch",
+        MANAGED_BY_LABEL: MANAGED_BY,
+        BATCH_LABEL: batch.name,
+        STEP_LABEL: step,
+    }
+
+
+def _metadata(batch: InferenceBatch, step: str, labels: dict[str, str]) -> Manifest:
+    owner = {
+        "apiVersion": API_VERSION,
+        "kind": BATCH_KIND,
+        "name": batch.name,
+        "uid": batch.uid,
+        "controller": True,
+        "blockOwnerDeletion": False,
+    }
+    owners = [owner] if batch.uid else None
+    name = job_name(batch, step)
+    return compact({"name": name, "namespace": batch.namespace, "labels": labels, "ownerReferences": owners})
+
+
+def _paths(batch: InferenceBatch) -> list[str]:
+    """Where the runner finds the input and leaves the output, and what names what it keeps there."""
+    ref, uri = batch.spec.input.config_map_key_ref, batch.spec.input.uri
+    given = f"{INPUT_DIR}/{ref.key}" if ref else _below(INPUT_DIR, uri or "")
+    output = _below(OUTPUT_DIR, batch.spec.output.uri)
+    return [f"--input={literal(given)}", f"--output={literal(output)}", f"--uid={batch.uid}"]
+
+
+def _below(folder: str, uri: str) -> str:
+    _, _, path = uri.removeprefix("pvc://").partition("/")
+    return str(PurePosixPath(folder, path))
+
+
+def _container(template: Manifest) -> Manifest:
+    container: Manifest = template["spec"]["containers"][0]
+    return container
+
+
+def _template(parts: BatchParts, step: str, arguments: list[str]) -> Manifest:
+    """The pods of a step: those of a service of this engine, with the runner in the place of vLLM's server."""
+    batch, engine = parts.batch, parts.engine
+    template = pod_template(engine, parts.settings, parts.rendering)
+    spec, container = template["spec"], _container(template)
+    # A server is drained, and ended when it hangs; the runner sees to both itself.
+    del container["lifecycle"], container["livenessProbe"]
+    container["command"] = ["python3", "-I", RUNNER_PATH]
+    container["args"] = arguments
+    container["env"] = [*container["env"], {"name": "POD_UID", "valueFrom": _field("metadata.uid")}]
+    container["readinessProbe"]["httpGet"]["path"] = "/health"
+    if step != RUN:
+        for part in ("startupProbe", "readinessProbe", "ports"):
+            del container[part]
+        container["resources"] = {"requests": {"cpu": "500m", "memory": "1Gi"}, "limits": {"memory": "4Gi"}}
+    _mount(batch, spec, container)
+    spec["restartPolicy"] = "Never"
+    spec["terminationGracePeriodSeconds"] = STOP_SECONDS
+    for constraint in spec.get("topologySpreadConstraints", ()):
+        constraint["labelSelector"] = {"matchLabels": {BATCH_LABEL: batch.name, STEP_LABEL: step}}
+    return {"metadata": _pod_metadata(batch, step, engine, template["metadata"]), "spec": spec}
+
+
+def _pod_metadata(batch: InferenceBatch, step: str, engine: InferenceService, given: Manifest) -> Manifest:
+    pod = engine.spec.pod
+    own = {key: value for key, value in ((pod.labels if pod else None) or {}).items() if key != QUEUE_LABEL}
+    of_class = {key: value for key, value in given["labels"].items() if key == CLASS_LABEL}
+    return {
+        "labels": {**own, **of_class, **_labels(batch, step)},
+        "annotations": {**((pod.annotations if pod else None) or {}), RUNNER_ANNOTATION: source()},
+    }
+
+
+def _field(path: str) -> Manifest:
+    return {"fieldRef": {"fieldPath": path}}
+
+
+def _mount(batch: InferenceBatch, spec: Manifest, container: Manifest) -> None:
+    """Gives a pod the runner, the input and the output. A claim is one volume, however often it is mounted."""
+    file = {"path": PurePosixPath(RUNNER_PATH).name, **_field(f"metadata.annotations['{RUNNER_ANNOTATION}']")}
+    volumes: list[Manifest] = [one for one in spec["volumes"] if one["name"] not in ("middleware", "configuration")]
+    volumes.append({"name": "runner", "downwardAPI": {"items": [file]}})
+    folder = str(PurePosixPath(RUNNER_PATH).parent)
+    mounts = [one for one in container["volumeMounts"] if one["name"] not in ("middleware", "configuration")]
+    mounts.append({"name": "runner", "mountPath": folder, "readOnly": True})
+    claims = batch.claims()
+    if ref := batch.spec.input.config_map_key_ref:
+        items = [{"key": ref.key, "path": ref.key}]
+        volumes.append({"name": _INPUT, "configMap": {"name": ref.name, "items": items}})
+        mounts.append({"name": _INPUT, "mountPath": INPUT_DIR, "readOnly": True})
+    else:
+        mounts.append({"name": _volume(volumes, claims["input"], _INPUT), "mountPath": INPUT_DIR, "readOnly": True})
+    mounts.append({"name": _volume(volumes, claims["output"], _OUTPUT, writes=True), "mountPath": OUTPUT_DIR})
+    spec["volumes"], container["volumeMounts"] = volumes, mounts
+
+
+def _volume(volumes: list[Manifest], claim: str, name: str, *, writes: bool = False) -> str:
+    """The name of the volume of a claim, which is added where there is none."""
+    found: Any = next((one for one in volumes if one.get("persistentVolumeClaim", {}).get("claimName") == claim), None)
+    if found is None:
+        found = {"name": name, "persistentVolumeClaim": {"claimName": claim}}
+        volumes.append(found)
+    if writes:
+        found["persistentVolumeClaim"].pop("readOnly", None)
+    return str(found["name"])

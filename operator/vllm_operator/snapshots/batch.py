@@ -1,0 +1,92 @@
+"""What the watches keep of a batch's Jobs and of their pods. Pure: a watch event's body in, a snapshot out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..api.resource import Body, Key
+from ..manifests.names import BATCH_LABEL, INSPECTION_LABEL, STEP_LABEL
+from .child import owner_uid
+from .inspection_pod import InspectionPod
+from .inspection_pod import snapshot as inspection_pod
+from .pod import PodSnapshot, pod
+
+INDEX_ANNOTATION = "batch.kubernetes.io/job-completion-index"
+
+
+@dataclass(frozen=True, slots=True)
+class JobSnapshot:
+    """How far a Job of a batch is."""
+
+    step: str
+    name: str
+    uid: str
+    owner: str
+    """The uid of the batch that it is of."""
+    suspended: bool = False
+    active: int = 0
+    complete: bool = False
+    failed: bool = False
+    message: str = ""
+    """Of a Job that failed: Kubernetes' own words."""
+    terminating: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BatchPod:
+    """A pod of a step, and what its container left when it ended."""
+
+    step: str
+    owner: str
+    """The uid of the Job that controls it."""
+    index: int
+    pod: PodSnapshot
+    created: str = ""
+    ended: bool = False
+    exit_code: int = 0
+    message: str = ""
+    inspection: InspectionPod | None = None
+
+
+def of_batch(body: Body) -> Key | None:
+    """The batch that an object's labels name; None where they name none."""
+    name = (body["metadata"].get("labels") or {}).get(BATCH_LABEL)
+    return Key(body["metadata"]["namespace"], name) if name else None
+
+
+def job(body: Body) -> JobSnapshot:
+    """Snapshot of a Job of a batch."""
+    meta, spec, status = body["metadata"], body.get("spec") or {}, body.get("status") or {}
+    held = {entry["type"]: entry for entry in status.get("conditions") or () if entry.get("status") == "True"}
+    return JobSnapshot(
+        step=str((meta.get("labels") or {}).get(STEP_LABEL, "")),
+        name=meta["name"],
+        uid=str(meta["uid"]),
+        owner=owner_uid(meta) or "",
+        suspended=bool(spec.get("suspend")),
+        active=int(status.get("active") or 0),
+        complete="Complete" in held,
+        failed="Failed" in held,
+        message=str(held.get("Failed", {}).get("message") or ""),
+        terminating="deletionTimestamp" in meta,
+    )
+
+
+def batch_pod(body: Body) -> BatchPod:
+    """Snapshot of a pod of a batch."""
+    meta, status = body["metadata"], body.get("status") or {}
+    labels: Mapping[str, Any] = meta.get("labels") or {}
+    statuses: list[Mapping[str, Any]] = status.get("containerStatuses") or [{}]
+    ended = (statuses[0].get("state") or {}).get("terminated")
+    index = (meta.get("annotations") or {}).get(INDEX_ANNOTATION, "")
+    return BatchPod(
+        step=str(labels.get(STEP_LABEL, "")),
+        owner=owner_uid(meta) or "",
+        index=int(index) if str(index).isdecimal() and len(index) < 6 else 0,
+        pod=pod(body),
+        created=str(meta.get("creationTimestamp", "")),
+        ended=ended is not None or status.get("phase") in ("Failed", "Succeeded"),
+        exit_code=int((ended or {}).get("exitCode", 0)),
+        message=str((ended or {}).get("message") or ""),
+        inspection=inspection_pod(body, INSPECTION_LABEL),
+    )

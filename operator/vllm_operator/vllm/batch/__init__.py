@@ -1,0 +1,29 @@
+"""The program in the pods of a batch: checks the input, asks vLLM's engine, merges the answers.
+
+It runs in any image with vLLM, so it imports nothing of ours and, but for engine.py, only Python's standard library
+(3.10). In a pod it is one file, `source()`: these modules one after the other.
+"""
+
+import ast
+from functools import cache
+from pathlib import Path
+
+# In the order in which they import each other; names are unique over all of them.
+_READING = ("faults", "buckets", "lines", "context", "survey", "journal")
+_MODULES = (*_READING, "pages", "engine", "work", "merging", "command")
+
+
+@cache
+def source() -> str:
+    """The program as one file of plain Python."""
+    folder = Path(__file__).parent
+    return "\n\n".join(_without_relative_imports((folder / f"{name}.py").read_text()) for name in _MODULES)
+
+
+def _without_relative_imports(text: str) -> str:
+    lines = text.splitlines(keepends=True)
+    for node in ast.parse(text).body:
+        if isinstance(node, ast.ImportFrom) and node.level:
+            for number in range(node.lineno - 1, node.end_lineno or node.lineno):
+                lines[number] = ""
+    return "".join(lines)

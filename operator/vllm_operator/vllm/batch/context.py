@@ -1,0 +1,70 @@
+"""What `check` knows of the model without a GPU: the names that it is served by, and how long its context is."""
+
+import json
+from functools import cached_property
+from typing import Any
+
+from .lines import Request
+
+# What a chat template may put around a message, in tokens: below the context by that much, nobody needs to count.
+_TEMPLATE_TOKENS = 256
+
+
+class ModelLimits:
+    """Holds requests against the names and the context, in tokens (None: unknown, so nothing is too long)."""
+
+    def __init__(self, names: list[str], context: int | None, model: str | None) -> None:
+        self._names = names
+        self._context = context
+        self._model = model
+
+    def fault(self, request: Request) -> str | None:
+        """A name that is not served."""
+        name = request.body.get("model")
+        if not self._names or not name or name in self._names:
+            return None
+        return f"body.model must be {' or '.join(self._names)}, or left out"
+
+    def too_long(self, request: Request) -> bool:
+        """Whether vLLM would refuse it for its length. Counts tokens only where the bytes do not settle it."""
+        if self._context is None:
+            return False
+        wanted = request.body.get("max_completion_tokens") or request.body.get("max_tokens") or 1
+        room = self._context - (wanted if isinstance(wanted, int) else 1)
+        prompt = request.body.get("messages", request.body.get("prompt", request.body.get("input", "")))
+        if room < 0:
+            return True
+        # A token is at least one byte of the text.
+        if len(json.dumps(prompt, ensure_ascii=False).encode(errors="surrogatepass")) + _TEMPLATE_TOKENS <= room:
+            return False
+        tokens = self._tokens(request.body, prompt)
+        return tokens is not None and tokens > room
+
+    def _tokens(self, body: dict[str, Any], prompt: Any) -> int | None:
+        """Tokens of the longest prompt; None where only the engine can say."""
+        if isinstance(prompt, list) and prompt and all(isinstance(part, int) for part in prompt):
+            return len(prompt)
+        if self._tokenizer is None:
+            return None
+        try:
+            if "messages" in body:
+                text = self._tokenizer.apply_chat_template(prompt, add_generation_prompt=True, tokenize=False)
+                return len(self._tokenizer.encode(text, add_special_tokens=False))
+            texts = [prompt] if isinstance(prompt, str) else prompt
+            return max(len(text) if isinstance(text, list) else len(self._tokenizer.encode(text)) for text in texts)
+        except (
+            Exception
+        ):  # templates and tokenizers raise anything; the engine then says what is wrong with the request
+            return None
+
+    @cached_property
+    def _tokenizer(self) -> Any:
+        if self._model is None:
+            return None
+        from transformers import AutoTokenizer  # noqa: PLC0415 - takes seconds, and is seldom needed
+
+        try:
+            return AutoTokenizer.from_pretrained(self._model)
+        except (OSError, ValueError) as error:
+            print(f"vllm-batch: no tokenizer, so lengths are not checked: {error}", flush=True)  # noqa: T201
+            return None

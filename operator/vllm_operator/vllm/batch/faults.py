@@ -1,0 +1,39 @@
+"""Why the program ends, as exit statuses that the Job's podFailurePolicy tells apart."""
+
+import errno
+
+DONE, AGAIN, BAD_INPUT, BAD_OUTPUT, STOPPED = 0, 1, 3, 4, 143
+
+
+class BatchError(Exception):
+    """The program cannot go on. Its text is a sentence for the user."""
+
+    status = AGAIN
+
+
+class EngineDiedError(BatchError):
+    """The engine ended, or hangs: what was in flight is suspected of it."""
+
+
+class InputError(BatchError):
+    """The input is not what it should be: trying again does not help."""
+
+    status = BAD_INPUT
+
+
+class OutputError(BatchError):
+    """The output cannot be written: trying again does not help."""
+
+    status = BAD_OUTPUT
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def output_error(error: OSError, where: object) -> OutputError:
+    """What to say when a file of the output cannot be written."""
+    if error.errno in _FULL:
+        return OutputError(f"the output's volume is full ({where}): make it larger; what is answered is kept")
+    return OutputError(
+        f"cannot write {where}: {error.strerror or error}; the output must be a volume that takes writes"
+    )

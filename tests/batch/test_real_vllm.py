@@ -1,0 +1,72 @@
+"""The program of a batch with the real vLLM on the CPU, without a cluster: its answers, and kills at random moments."""
+
+import json
+import os
+import subprocess
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from cluster.host import REPOSITORY
+from support.batch_kills import Killing, finish, serve_words, write_requests
+from support.batch_process import written
+from support.batches import rows, where
+from support.real_vllm.environment import interpreter
+from support.real_vllm.tiny import QUIET, tiny_model
+
+pytestmark = pytest.mark.slow
+EXAMPLES = REPOSITORY / "examples" / "batch"
+
+
+def run(folder: Path, source: Path) -> dict[str, int]:
+    """One pod, and the merge; the totals."""
+    share = ["--index=0", "--count=1", "--port=0", "--", *serve_words(32), "--served-model-name=tiny"]
+    command = [interpreter(), "-I", written(folder), "run", *where(source, folder / "out"), *share]
+    subprocess.run([str(word) for word in command], check=True, env=QUIET)
+    return finish(folder, source, 1)
+
+
+def test_the_answers_are_those_of_llm_generate(tmp_path: Path) -> None:
+    source = EXAMPLES / "in.jsonl"
+    assert run(tmp_path, source)["failed"] == 0
+    command = [interpreter(), EXAMPLES / "generate.py", tiny_model(), source]
+    told = subprocess.run([str(word) for word in command], check=True, env=QUIET, stdout=subprocess.PIPE, text=True)
+    offline = [json.loads(line) for line in told.stdout.splitlines() if line.startswith("{")]
+    ours = [
+        {"custom_id": row["custom_id"], "text": row["response"]["body"]["choices"][0]["text"]}
+        for row in rows(tmp_path / "out" / "in.jsonl")
+    ]
+    assert ours == offline
+    files = [source, tmp_path / "out" / "in.jsonl", tmp_path / "out" / "in.errors.jsonl"]
+    shown = subprocess.run(
+        ["python3", str(EXAMPLES / "answers.py"), *map(str, files)], check=True, stdout=subprocess.PIPE, text=True
+    )
+    assert shown.stdout.count("prompt-") == len(ours)
+
+
+def test_chats_are_answered_and_what_is_wrong_is_said(tmp_path: Path) -> None:
+    chat = {"messages": [{"role": "user", "content": "What is the capital of France?"}], "temperature": 0}
+    asked = {
+        "chat": ("/v1/chat/completions", chat),
+        "negative": ("/v1/completions", {"prompt": "x", "max_tokens": -1}),
+        "long": ("/v1/completions", {"prompt": [5] * 2000}),
+        "other": ("/v1/completions", {"prompt": "x", "model": "gpt"}),
+        "embedding": ("/v1/embeddings", {"input": "x"}),
+    }
+    source = tmp_path / "in.jsonl"
+    lines = [{"custom_id": name, "method": "POST", "url": url, "body": body} for name, (url, body) in asked.items()]
+    source.write_text("".join(json.dumps(line) + os.linesep for line in lines))
+    assert run(tmp_path, source)["done"] == 1
+    (answer,) = rows(tmp_path / "out" / "in.jsonl")
+    assert answer["response"]["body"]["choices"][0]["message"]["content"] == "The capital of France is Paris."
+    statuses = {row["custom_id"]: row["response"]["status_code"] for row in rows(tmp_path / "out" / "in.errors.jsonl")}
+    assert statuses == {"negative": 400, "long": 400, "other": 404, "embedding": 404}
+
+
+def test_kills_at_random_moments_lose_nothing(tmp_path: Path) -> None:
+    source = write_requests(tmp_path / "in.jsonl", 500)
+    seed = int.from_bytes(os.urandom(4))
+    left = Killing(interpreter(), tmp_path, source, print).run([2, 1], seed)
+    assert left.statuses == [0, 0], f"seed {seed}"
+    assert left.answered == Counter(f"r{number}" for number in range(500)), f"seed {seed}: {left.failed}"

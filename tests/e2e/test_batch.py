@@ -1,0 +1,111 @@
+"""A batch with the real vLLM: requests in a ConfigMap, answers on a claim, each once, and errors beside them."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+import yaml
+
+from support.kube import Kube, Object, conditions
+from support.serving import CACHE, EXAMPLES, RESOURCES
+
+REQUESTS = 20
+# Of pods that may start vLLM twice on a busy machine.
+SECONDS = 600
+
+
+def line(number: int, **body: object) -> str:
+    """A request of OpenAI's batch format."""
+    asked = {"prompt": f"Count to {number}:", "max_tokens": 8, "temperature": 0, **body}
+    return json.dumps({"custom_id": f"request-{number}", "method": "POST", "url": "/v1/completions", "body": asked})
+
+
+def batch(node: str, name: str, key: str, **spec: object) -> Object:
+    template = yaml.safe_load((EXAMPLES / "tiny.yaml").read_text())["spec"]
+    del template["replicas"]
+    # The tiny model's claim is for one node.
+    engine = {
+        **template,
+        "cache": {"existingClaim": CACHE["metadata"]["name"]},
+        "resources": RESOURCES,
+        "pod": {"nodeSelector": {"kubernetes.io/hostname": node}},
+    }
+    given = {
+        "template": engine,
+        "input": {"configMapKeyRef": {"name": "requests", "key": key}},
+        "output": {"uri": f"pvc://answers/{name}"},
+        **spec,
+    }
+    meta = {"name": name}
+    return {"apiVersion": "vllm-operator.dev/v1alpha1", "kind": "InferenceBatch", "metadata": meta, "spec": given}
+
+
+@pytest.fixture(scope="module")
+def files(kube: Kube) -> Iterator[Kube]:
+    """The inputs, and a claim for the outputs."""
+    good = [line(number) for number in range(REQUESTS)]
+    inputs = {"good.jsonl": "\n".join(good), "bad.jsonl": "\n".join([*good, "{", line(0)])}
+    spec = {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "1Gi"}}}
+    claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "answers"}, "spec": spec}
+    kube.apply(claim, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "requests"}, "data": inputs})
+    yield kube
+    kube.run("delete", "vib", "--all", "--wait=true")
+
+
+def node(kube: Kube) -> str:
+    """The name of a node."""
+    return str(kube.list("nodes")[0]["metadata"]["labels"]["kubernetes.io/hostname"])
+
+
+def reason(kube: Kube, name: str, kind: str = "Ready") -> str:
+    return str(conditions(kube.get("vib", name) or {}).get(kind, {}).get("reason", ""))
+
+
+def output(kube: Kube, path: str) -> list[Object]:
+    """The lines of a file on the claim, as a pod sees it."""
+    container = {"name": "cat", "image": "localhost/vllm-cpu:0.32.0", "command": ["cat", f"/answers/{path}"]}
+    volume = {"name": "answers", "persistentVolumeClaim": {"claimName": "answers"}}
+    spec = {
+        "restartPolicy": "Never",
+        "containers": [{**container, "volumeMounts": [{"name": "answers", "mountPath": "/answers"}]}],
+        "volumes": [volume],
+    }
+    name = path.replace("/", "-").replace(".", "-")
+    kube.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec})
+    kube.run("wait", f"pod/{name}", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=60s")
+    text = kube.run("logs", name)
+    kube.run("delete", "pod", name, "--wait=false")
+    return [json.loads(one) for one in text.splitlines()]
+
+
+def test_each_request_is_answered_once(files: Kube) -> None:
+    files.apply(batch(node(files), "good", "good.jsonl", parallelism=2))
+    files.wait("it is complete", SECONDS, lambda: reason(files, "good") == "Merged")
+    found = files.get("vib", "good")
+    assert found
+    status = found["status"]
+    assert (status["total"], status["done"], status["failed"]) == (REQUESTS, REQUESTS, 0)
+    assert status["outputTokens"] > 0
+    answers = output(files, "good/good.jsonl")
+    assert sorted(one["custom_id"] for one in answers) == sorted(f"request-{number}" for number in range(REQUESTS))
+    assert all(one["response"]["status_code"] == 200 for one in answers)
+    files.wait("it leaves no pods", 60, lambda: not files.list("pods", "vllm-operator.dev/batch=good"))
+
+
+def test_a_wrong_line_takes_no_engine_unless_it_is_to_be_skipped(files: Kube) -> None:
+    files.apply(batch(node(files), "refused", "bad.jsonl"), batch(node(files), "skips", "bad.jsonl", onInvalid="Skip"))
+    files.wait("it is refused", 120, lambda: reason(files, "refused") == "InputInvalid")
+    assert files.get("job", "refused-run") is None
+    files.wait("the other is complete", SECONDS, lambda: reason(files, "skips") == "Merged")
+    assert len(output(files, "skips/bad.jsonl")) == REQUESTS
+    assert output(files, "skips/bad.errors.jsonl")
+
+
+def test_what_was_answered_is_kept_when_it_is_suspended(files: Kube) -> None:
+    files.apply(batch(node(files), "pauses", "good.jsonl"))
+    files.wait("pods are there", SECONDS, lambda: reason(files, "pauses", "Running") in ("Answering", "RunEnded"))
+    files.merge("vib", "pauses", {"spec": {"suspend": True}})
+    files.wait("it is suspended", 90, lambda: reason(files, "pauses") in ("Suspended", "Merged"))
+    files.merge("vib", "pauses", {"spec": {"suspend": False}})
+    files.wait("it is complete", SECONDS, lambda: reason(files, "pauses") == "Merged")
+    assert len(output(files, "pauses/good.jsonl")) == REQUESTS

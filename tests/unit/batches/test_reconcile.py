@@ -1,0 +1,392 @@
+"""The loop over one batch, in milliseconds: which Jobs it makes, when, and what it says."""
+
+import pytest
+
+from support.batch_world import KEY, MERGED, REPORT, BatchWorld
+from support.fake_api import refusal
+from support.kube import Object
+from support.world import LARGE, NAMESPACE
+from vllm_operator.api import BATCH_KIND
+from vllm_operator.batches import reconcile
+from vllm_operator.cluster import path
+from vllm_operator.loop.write import PROGRESS_SECONDS
+
+
+def test_no_pod_takes_a_gpu_before_the_input_is_checked_and_the_plan_is_made() -> None:
+    world = BatchWorld()
+    world.batch()
+    world.reconcile(2)
+    assert world.steps() == ["check", "inspect"]
+    world.ends("check", REPORT)
+    world.reconcile()
+    assert world.steps() == ["check", "inspect"], "the model is not known yet"
+    world.inspected()
+    world.reconcile()
+    assert "run" in world.steps()
+
+
+def test_from_the_check_to_the_output() -> None:
+    world = BatchWorld()
+    world.runs()
+    assert world.condition("InputValid") == ("True", "InputChecked")
+    assert world.condition("Fits") == ("True", "Fits")
+    assert world.condition("Running") == ("False", "Starting")
+    assert world.condition("Reconciling")[0] == "True"
+    world.ends("run", {"index": 0, "total": 10, "done": 10, "failed": 0, "promptTokens": 100, "outputTokens": 50})
+    world.reconcile()
+    assert world.condition("Complete") == ("False", "Merging")
+    world.ends("merge", MERGED)
+    world.reconcile()
+    assert world.condition("Complete") == world.condition("Ready") == ("True", "Merged")
+    assert (world.status()["done"], world.status()["failed"], world.status()["total"]) == (10, 0, 10)
+    assert world.status()["finishedAt"]
+    world.reconcile(2)
+    assert world.steps() == []
+    before = world.status()
+    assert world.reconcile() is None
+    assert world.api.requests == []
+    assert world.status() == before
+
+
+def test_a_second_look_writes_nothing() -> None:
+    world = BatchWorld()
+    world.runs()
+    world.reconcile()
+    world.reconcile()
+    assert [verb for verb, _ in world.api.requests if verb != "get"] == []
+
+
+@pytest.mark.parametrize("stage", ["begin", "run", "merge"])
+def test_a_restarted_operator_goes_on_where_the_last_one_ended(stage: str) -> None:
+    world = BatchWorld()
+    if stage == "begin":
+        world.batch()
+        world.reconcile(2)
+    else:
+        world.runs()
+    if stage == "merge":
+        world.ends("run")
+        world.reconcile()
+    before, status = world.steps(), world.status()
+    world.begin()
+    world.reconcile(2)
+    assert world.steps() == before
+    assert world.status()["conditions"] == status["conditions"]
+
+
+def test_invalid_lines_end_it_before_a_gpu_is_taken() -> None:
+    world = BatchWorld()
+    world.batch()
+    world.reconcile()
+    first = [{"file": "in.jsonl", "line": 7, "why": "no custom_id"}]
+    world.ends("check", {**REPORT, "valid": 8, "invalid": 2, "first": first}, exit_code=3)
+    world.reconcile()
+    assert world.condition("InputValid") == ("False", "InputInvalid")
+    assert world.condition("Failed") == world.condition("Stalled") == ("True", "InputInvalid")
+    assert world.message() == "of 10 lines 2 invalid (first: in.jsonl:7: no custom_id)"
+    world.reconcile(2)
+    assert "run" not in world.steps()
+
+
+@pytest.mark.parametrize("message", ["", "vllm-batch: no such file\n", "[1]", '{"total": "x"}', "{" * 20000])
+def test_a_check_that_fails_is_told_with_its_last_words(message: str) -> None:
+    world = BatchWorld()
+    world.batch()
+    world.reconcile()
+    world.ends("check", message, exit_code=1)
+    world.reconcile()
+    assert world.condition("Failed") == ("True", "InputUnreadable")
+
+
+def test_a_model_that_does_not_fit_takes_no_gpu() -> None:
+    world = BatchWorld()
+    world.batch()
+    world.reconcile()
+    world.inspected(LARGE)
+    world.ends("check", REPORT)
+    again = world.reconcile()
+    assert "run" not in world.steps()
+    assert world.condition("Fits")[0] == "False"
+    assert world.condition("Stalled") == ("True", "Withheld")
+    assert again is not None
+
+
+def test_plan_policy_warn_runs_it_all_the_same() -> None:
+    world = BatchWorld()
+    template = {"model": {"uri": "hf://a/b"}, "accelerator": {"product": "NVIDIA-L4"}, "planPolicy": "Warn"}
+    world.batch(template=template)
+    world.reconcile()
+    world.inspected(LARGE)
+    world.ends("check", REPORT)
+    world.reconcile()
+    assert "run" in world.steps()
+
+
+def test_suspend_takes_the_pods_away_and_goes_on_later() -> None:
+    world = BatchWorld()
+    world.runs()
+    world.batch(suspend=True)
+    world.reconcile()
+    assert world.steps() == []
+    assert world.condition("Running") == world.condition("Ready") == ("False", "Suspended")
+    assert world.condition("Reconciling") == world.condition("Stalled") == ("", "")
+    world.batch()
+    world.reconcile()
+    assert world.steps() == ["run"]
+    world.reconcile()
+    assert world.condition("InputValid") == ("True", "InputChecked")
+
+
+def test_a_batch_that_was_suspended_from_the_start_has_no_pods() -> None:
+    world = BatchWorld()
+    world.batch(suspend=True)
+    world.reconcile(2)
+    assert world.steps() == []
+    assert world.condition("Ready") == ("False", "Suspended")
+
+
+def test_a_queue_is_named_on_the_run_alone_and_a_job_that_is_held_is_told() -> None:
+    world = BatchWorld()
+    world.runs(labels={"kueue.x-k8s.io/queue-name": "gpus"})
+    assert world.job("run")["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "gpus"
+    assert "kueue.x-k8s.io/queue-name" not in world.job("check")["metadata"]["labels"]
+    assert "kueue.x-k8s.io/queue-name" not in world.job("run")["spec"]["template"]["metadata"]["labels"]
+    world.job("run")["spec"]["suspend"] = True
+    said = "insufficient unused quota for nvidia.com/gpu in flavor h100, 2 more needed"
+    condition = {"type": "QuotaReserved", "status": "False", "reason": "Pending", "message": said}
+    world.api.workloads = [{"status": {"conditions": [condition]}}]
+    world.watch()
+    again = world.reconcile()
+    assert world.condition("Running") == ("False", "HeldByQueue")
+    assert world.message("Running") == f"Job nightly-run is suspended, as Kueue does until its queue has room: {said}"
+    assert world.condition("Reconciling")[0] == "True"
+    assert again is not None, "Kueue may say something else"
+
+
+@pytest.mark.parametrize(
+    "said", [[], [{}], [{"status": []}], [{"status": {"conditions": [{"type": "QuotaReserved"}]}}]]
+)
+def test_a_job_that_is_held_without_a_word_is_told_all_the_same(said: list[Object]) -> None:
+    world = BatchWorld()
+    world.runs()
+    world.job("run")["spec"]["suspend"] = True
+    world.api.workloads = said
+    world.watch()
+    world.reconcile()
+    assert world.message("Running") == "Job nightly-run is suspended, as Kueue does until its queue has room"
+
+
+def test_what_was_answered_when_it_expires_is_merged_and_told() -> None:
+    world = BatchWorld()
+    world.runs(expireAfterSeconds=3600)
+    world.batch(ago=3601, expireAfterSeconds=3600)
+    world.reconcile()
+    assert world.steps() == ["merge"]
+    world.ends("merge", {**MERGED, "done": 4, "unanswered": 6})
+    world.reconcile()
+    assert world.condition("Failed") == ("True", "Expired")
+    assert world.condition("Ready") == ("False", "Expired")
+    assert world.status()["done"] == 4
+
+
+def test_one_that_expires_before_it_began_ends_at_once() -> None:
+    world = BatchWorld()
+    world.batch(ago=61, expireAfterSeconds=60)
+    world.reconcile()
+    assert world.condition("Failed") == ("True", "Expired")
+    assert world.steps() == []
+
+
+def test_pods_that_fail_too_often_end_it_with_what_was_answered() -> None:
+    world = BatchWorld()
+    world.runs()
+    world.ends("run", "vllm-batch: the engine died", exit_code=1)
+    world.reconcile()
+    assert world.steps() == ["merge", "run"]
+    world.ends("merge", {**MERGED, "done": 3, "unanswered": 7})
+    world.reconcile()
+    assert world.condition("Failed") == ("True", "RunFailed")
+    assert world.condition("Ready") == ("False", "RunFailed")
+    world.reconcile()
+    assert world.steps() == ["merge", "run"], "their logs tell why"
+
+
+def test_a_merge_that_fails_is_told() -> None:
+    world = BatchWorld()
+    world.runs()
+    world.ends("run")
+    world.reconcile()
+    world.ends("merge", "vllm-batch: the disk is full", exit_code=4)
+    world.reconcile()
+    assert world.condition("Failed") == ("True", "MergeFailed")
+    assert "the disk is full" in world.message()
+
+
+def test_a_claim_for_one_node_is_refused_for_several_pods() -> None:
+    world = BatchWorld()
+    world.batch(parallelism=2, output={"uri": "pvc://one/out"})
+    again = world.reconcile()
+    assert world.condition("Ready") == world.condition("SpecValid") == ("False", "ClaimNotShared")
+    assert world.steps() == []
+    assert again is not None, "somebody may change the claim"
+    world.batch(parallelism=1, output={"uri": "pvc://one/out"})
+    world.reconcile()
+    assert world.steps() == ["check", "inspect"]
+
+
+def test_several_pods_of_one_node_may_share_a_claim_of_it() -> None:
+    world = BatchWorld()
+    pod = {"nodeSelector": {"kubernetes.io/hostname": "a"}}
+    template = {"model": {"uri": "hf://a/b"}, "accelerator": {"product": "NVIDIA-L4"}, "pod": pod}
+    world.batch(parallelism=2, output={"uri": "pvc://one/out"}, template=template)
+    world.reconcile()
+    assert world.steps() == ["check", "inspect"]
+    world = BatchWorld()
+    world.claim("one", "ReadWriteOncePod")
+    world.batch(parallelism=2, output={"uri": "pvc://one/out"}, template=template)
+    world.reconcile()
+    assert world.condition("Ready") == ("False", "ClaimNotShared")
+
+
+def test_a_claim_that_is_not_there_is_told() -> None:
+    world = BatchWorld()
+    world.batch(input={"uri": "pvc://nowhere/in.jsonl"})
+    world.reconcile()
+    assert world.message() == "there is no claim nowhere in this namespace: check input.uri"
+
+
+def test_the_settings_hold_for_claims_and_images_of_a_batch() -> None:
+    world = BatchWorld(allowed_claims={"models": "yes"})
+    world.batch()
+    world.reconcile()
+    assert world.condition("Ready") == ("False", "ClaimNotAllowed")
+    world = BatchWorld()
+    world.batch(template={"model": {"uri": "hf://a/b"}, "image": "evil:1"})
+    world.reconcile()
+    assert world.condition("Ready") == ("False", "ImageNotAllowed")
+
+
+def service(world: BatchWorld, **spec: object) -> None:
+    body: Object = {"apiVersion": "vllm-operator.dev/v1alpha1", "kind": "InferenceService", "spec": spec}
+    meta = {"name": "llama", "namespace": NAMESPACE, "uid": "uid-llama"}
+    world.api.put(path("InferenceService", NAMESPACE, "llama"), {**body, "metadata": meta})
+    world.watch()
+
+
+def test_a_service_lends_its_model_and_tuning() -> None:
+    world = BatchWorld()
+    world.batch(template=None, serviceRef={"name": "llama"})
+    world.reconcile()
+    assert world.condition("Ready") == ("False", "ServiceNotFound")
+    model = {"uri": "hf://a/b"}
+    service(world, model=model, replicas=3, maxNumSeqs=8, accelerator={"product": "NVIDIA-L4"})
+    world.reconcile(2)
+    world.inspected()
+    world.ends("check", REPORT)
+    world.reconcile(2)
+    arguments = world.job("run")["spec"]["template"]["spec"]["containers"][0]["args"]
+    assert "--max-num-seqs=8" in arguments
+    assert arguments[arguments.index("--served-model-name") + 1] == "llama"
+    assert world.job("run")["spec"]["completions"] == 1
+
+
+def test_a_service_whose_devices_are_of_a_class_lends_nothing() -> None:
+    world = BatchWorld()
+    accelerator = {"resource": "nvidia.com/gpu", "deviceClass": "gpu.nvidia.com"}
+    service(world, model={"uri": "hf://a/b"}, accelerator=accelerator)
+    world.batch(template=None, serviceRef={"name": "llama"})
+    world.reconcile()
+    assert world.message() == "a batch cannot have devices of a class: use accelerator.resource"
+
+
+def test_somebody_elses_job_of_that_name_is_left_alone() -> None:
+    world = BatchWorld()
+    url = path("Job", NAMESPACE, f"{KEY.name}-check")
+    world.api.put(url, {"kind": "Job", "metadata": {"name": f"{KEY.name}-check", "namespace": NAMESPACE}, "spec": {}})
+    world.batch()
+    world.reconcile()
+    assert world.condition("Running") == ("False", "NameTaken")
+    assert "labels" not in world.api.objects[url]["metadata"]
+
+
+def test_what_the_api_server_refuses_is_told() -> None:
+    world = BatchWorld()
+    world.api.refuse["patch", path("Job", NAMESPACE, f"{KEY.name}-check")] = refusal(403, "quota")
+    world.batch()
+    again = world.reconcile()
+    assert world.condition("Running") == ("False", "Refused")
+    assert again is not None, "somebody may mend it"
+
+
+def test_a_fault_of_the_operators_own_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(reconcile, "plan", fails)
+    world = BatchWorld()
+    world.batch()
+    again = world.reconcile()
+    assert world.condition("Ready") == ("False", "OperatorFailed")
+    assert again is not None
+
+
+def test_a_batch_goes_after_its_time() -> None:
+    world = BatchWorld()
+    world.batch(ago=100, expireAfterSeconds=60, ttlSecondsAfterFinished=0)
+    world.reconcile(2)
+    assert path(BATCH_KIND, *KEY) not in world.api.objects
+
+
+def test_a_batch_that_has_time_left_stays_and_comes_back() -> None:
+    world = BatchWorld()
+    world.batch(ago=100, expireAfterSeconds=60, ttlSecondsAfterFinished=600)
+    again = world.reconcile(2)
+    assert again is not None
+    assert 590 < again <= 600
+
+
+def test_pods_of_somebody_else_count_for_nothing() -> None:
+    world = BatchWorld()
+    world.batch()
+    world.reconcile()
+    world.ends("check", REPORT)
+    pod = next(body for url, body in world.api.objects.items() if "/pods/nightly-check" in url)
+    pod["metadata"]["ownerReferences"] = []
+    world.watch()
+    world.reconcile(2)
+    assert world.condition("InputValid") == ("Unknown", "CheckingInput")
+
+
+def test_the_check_is_made_again_where_what_it_said_is_gone() -> None:
+    world = BatchWorld()
+    world.batch()
+    world.reconcile()
+    world.ends("check", REPORT)
+    pods = [url for url in world.api.objects if "/pods/nightly-check" in url]
+    for url in pods:
+        del world.api.objects[url]
+    world.watch()
+    world.reconcile()
+    assert "check" not in world.steps()
+    world.reconcile()
+    assert "check" in world.steps()
+
+
+def test_progress_is_written_every_ten_seconds_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = iter(range(1, 100))
+
+    async def read(_: str) -> str:
+        return f'{{"done": {next(said)}, "failed": 0, "promptTokens": 10, "outputTokens": 10}}'
+
+    monkeypatch.setattr("vllm_operator.batches.progress.read_progress", read)
+    world = BatchWorld()
+    world.runs()
+    world.pod("run", {"state": {"running": {}}}, ready="True")
+    written = 0
+    for _ in range(60):
+        world.clock.now += 1
+        world.reconcile()
+        written += sum(url.endswith("/status") for _, url in world.api.requests)
+    assert 2 < written <= 60 / PROGRESS_SECONDS + 2
+    assert world.condition("Running") == ("True", "Answering")
+    assert world.status()["done"] > 1

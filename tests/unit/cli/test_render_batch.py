@@ -1,0 +1,76 @@
+"""`vllm-operator render` of batches: what keeps one from being rendered is one sentence."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from vllm_operator.cli.class_file import ClassInputError
+from vllm_operator.cli.render import RenderError, render_file
+
+LEAST: dict[str, Any] = {
+    "template": {"model": {"uri": "hf://a/b"}, "accelerator": {"product": "NVIDIA-L4"}},
+    "input": {"uri": "pvc://data/in.jsonl"},
+    "output": {"uri": "pvc://data/out"},
+}
+
+
+def render(folder: Path, **spec: Any) -> list[dict[str, Any]]:
+    given = {key: value for key, value in {**LEAST, **spec}.items() if value is not None}
+    body = {
+        "apiVersion": "vllm-operator.dev/v1alpha1",
+        "kind": "InferenceBatch",
+        "metadata": {"name": "b"},
+        "spec": given,
+    }
+    file = folder / "batch.yaml"
+    file.write_text(yaml.safe_dump(body))
+    return render_file(file, None)
+
+
+def test_a_batch_is_three_jobs(tmp_path: Path) -> None:
+    assert [job["metadata"]["name"] for job in render(tmp_path)] == ["b-check", "b-run", "b-merge"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        ({"input": {"uri": "s3://b/in"}}, "s3:// is not supported yet: copy the files to a PersistentVolumeClaim"),
+        ({"input": {"uri": "in.jsonl"}}, "must be pvc://claim or pvc://claim/path"),
+        ({"input": {"uri": "pvc://data/../in"}}, "must not contain . or .. as a part of the path"),
+        ({"input": {}}, "input needs either uri or configMapKeyRef, and not both"),
+        ({"output": {}}, "spec.output.uri: Required value"),
+        ({"template": None}, "set either template or serviceRef, and not both"),
+        ({"serviceRef": {"name": "x"}}, "set either template or serviceRef, and not both"),
+        ({"parallelism": 0}, "should be greater than or equal to 1"),
+        ({"onInvalid": "Ignore"}, 'supported values: "Fail", "Skip"'),
+        ({"replicas": 2}, 'unknown field "spec.replicas"'),
+        ({"template": {**LEAST["template"], "replicas": 2}}, 'unknown field "spec.template.replicas"'),
+        ({"template": {**LEAST["template"], "cache": {"claim": {"storage": "1Gi"}}}}, "a batch makes no claim"),
+        ({"template": {**LEAST["template"], "maxNumSeqs": 9, "maxNumBatchedTokens": 8}}, "must be at least maxNumSeqs"),
+        ({"template": {**LEAST["template"], "accelerator": {"deviceClass": "a"}}}, "cannot have devices of a class"),
+    ],
+)
+def test_what_the_api_server_would_refuse(tmp_path: Path, spec: dict[str, Any], said: str) -> None:
+    with pytest.raises(RenderError) as error:
+        render(tmp_path, **spec)
+    assert said in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        (
+            {"template": None, "serviceRef": {"name": "x"}},
+            "serviceRef names x: put that InferenceService into the same",
+        ),
+        ({"template": {**LEAST["template"], "image": "evil:1"}}, "allowedImages"),
+        ({"template": {**LEAST["template"], "tensorParallelSize": "auto"}}, "auto is chosen in a cluster"),
+        ({"servingClassName": "h100"}, "there is no ServingClass h100"),
+    ],
+)
+def test_what_the_operator_would_refuse(tmp_path: Path, spec: dict[str, Any], said: str) -> None:
+    with pytest.raises(ClassInputError) as error:
+        render(tmp_path, **spec)
+    assert said in str(error.value)

@@ -1,0 +1,77 @@
+"""How vLLM's handlers are asked without a server, and what becomes of an engine that has died."""
+
+import asyncio
+import json
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from vllm_operator.vllm.batch.engine import Handler, VllmEngine
+from vllm_operator.vllm.batch.faults import EngineDiedError
+
+
+class Answer(SimpleNamespace):
+    """As one of vLLM's models."""
+
+    def model_dump_json(self) -> str:
+        """Its fields."""
+        return json.dumps(vars(self), default=vars)
+
+
+def refusal(error: Exception) -> Answer:
+    """An exception as vLLM's error."""
+    code = 400 if isinstance(error, ValueError) else 500
+    return Answer(error=SimpleNamespace(code=code, message=str(error)))
+
+
+def engine(*, dead: bool = False) -> VllmEngine:
+    """One whose handler does what the body says."""
+    client: Any = SimpleNamespace(vllm_config=SimpleNamespace(scheduler_config=SimpleNamespace(max_num_seqs=4)))
+    client.errored = dead
+
+    async def answer(body: dict[str, Any]) -> Any:
+        body["touched"] = True
+        await asyncio.sleep(0)
+        if "status" in body:
+            return SimpleNamespace(status_code=body["status"], body=b"[1]")
+        if "error" in body:
+            return refusal(body["error"])
+        if "raises" in body:
+            raise body["raises"]
+        return Answer(text=body["prompt"])
+
+    def parse(body: dict[str, Any]) -> dict[str, Any]:
+        if not body:
+            raise ValueError("no prompt")
+        return body
+
+    return VllmEngine(client, {"/v1/completions": Handler(parse, answer)}, refusal)
+
+
+def ask(body: dict[str, Any], url: str = "/v1/completions", *, dead: bool = False) -> tuple[int, Any]:
+    """Status and answer."""
+    status, content = asyncio.run(engine(dead=dead).ask(url, body))
+    return status, json.loads(content)
+
+
+def test_answers_and_errors_have_the_status_that_a_server_would_give() -> None:
+    assert ask({"prompt": "a"}) == (200, {"text": "a"})
+    assert ask({"status": 200}) == (200, [1])
+    assert ask({}) == (400, {"error": {"code": 400, "message": "no prompt"}})
+    assert ask({"error": ValueError("wrong")})[0] == 400
+    assert ask({"raises": RuntimeError("a fault")}) == (500, {"error": {"code": 500, "message": "a fault"}})
+    assert ask({"prompt": "a"}, "/v1/score") == (404, {"error": {"message": "the model does not serve /v1/score"}})
+
+
+def test_a_request_can_be_asked_again_as_it_was() -> None:
+    body = {"prompt": "a"}
+    ask(body)
+    assert body == {"prompt": "a"}
+
+
+@pytest.mark.parametrize("body", [{"raises": RuntimeError("dead")}, {"error": RuntimeError("dead")}, {"status": 500}])
+def test_a_dead_engine_is_told_from_a_request_that_fails(body: dict[str, Any]) -> None:
+    assert ask(body)[0] == 500
+    with pytest.raises(EngineDiedError):
+        ask(body, dead=True)

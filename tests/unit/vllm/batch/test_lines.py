@@ -1,0 +1,166 @@
+"""Which lines are requests, what is wrong with the others, and what `check` says of the input."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.batches import line, where, write_input
+from vllm_operator.vllm.batch import command, lines
+from vllm_operator.vllm.batch.command import main
+from vllm_operator.vllm.batch.context import ModelLimits
+from vllm_operator.vllm.batch.faults import BAD_INPUT, BAD_OUTPUT, DONE
+from vllm_operator.vllm.batch.lines import InvalidLineError, Raw, Request, raw_lines, request_of
+from vllm_operator.vllm.batch.survey import duplicates, parts_folder
+
+
+@pytest.fixture(autouse=True)
+def _last_words(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(command, "LAST_WORDS", tmp_path / "last-words")
+    (tmp_path / "last-words").touch()
+
+
+def check(source: Path, output: Path, *words: str) -> tuple[int, dict[str, Any]]:
+    """Exit status and report."""
+    status = main(["check", *where(source, output), *words])
+    return status, json.loads(command.LAST_WORDS.read_text())
+
+
+def row(**changes: Any) -> bytes:
+    """A line that is right but for the changes."""
+    right = {"custom_id": "a", "method": "POST", "url": "/v1/completions", "body": {"prompt": "x"}}
+    return json.dumps({**right, **changes}).encode()
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (b"{", "no JSON"),
+        (b"[]", "no JSON object"),
+        (b"\xff", "not UTF-8"),
+        (b"[" * 100_000, "nested too deeply"),
+        (b'{"custom_id": NaN}', "NaN is no number of JSON"),
+        (row(custom_id=""), "custom_id must be a text"),
+        (row(custom_id=7), "custom_id must be a text"),
+        (row(method="GET"), "method must be POST"),
+        (row(url="/v1/images"), "url must be one of /v1/chat/completions, "),
+        (row(url=["/v1/completions"]), "url must be one of"),
+        (row(body="x"), "body must be a JSON object"),
+        (row(body={"stream": True}), "body.stream must be left out"),
+        (None, "more than 64 MiB"),
+    ],
+)
+def test_what_is_wrong_with_a_line_is_said(text: bytes | None, why: str) -> None:
+    with pytest.raises(InvalidLineError, match=why):
+        request_of(Raw(0, 1, text))
+
+
+def test_blank_lines_are_no_requests_and_count_as_lines(tmp_path: Path) -> None:
+    path = tmp_path / "in.jsonl"
+    path.write_bytes(b"\xef\xbb\xbf" + row() + b"\r\n\n  \n" + row(custom_id="b"))
+    found = [(raw.number, raw.line, request_of(raw).custom_id) for raw in raw_lines(path, 10)]
+    assert found == [(10, 1, "a"), (11, 4, "b")]
+
+
+def test_a_line_that_is_too_long_is_not_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lines, "LINE_BYTES", 100)
+    path = tmp_path / "in.jsonl"
+    path.write_bytes(row() + b"\n" + b"x" * 1000 + b"\n" + row(custom_id="b") + b"\n")
+    assert [(raw.line, raw.text is None) for raw in raw_lines(path, 0)] == [(1, False), (2, True), (3, False)]
+
+
+def test_check_tells_what_the_input_is(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "b.jsonl").write_bytes(line("a", "1") + line("c", "2"))
+    (folder / "a.jsonl").write_bytes(line("a", "1") + b"{\n\n" + line("b", "2"))
+    (folder / "notes.txt").write_text("no requests")
+    size = sum(path.stat().st_size for path in folder.glob("*.jsonl"))
+    first = [
+        {"file": "a.jsonl", "line": 2},
+        {"file": "b.jsonl", "line": 1, "why": "custom_id is that of an earlier request: each needs one of its own"},
+    ]
+    status, report = check(folder, tmp_path / "out")
+    assert status == BAD_INPUT
+    first[0]["why"] = report["first"][0]["why"]
+    counts = {"total": 5, "valid": 3, "invalid": 1, "duplicates": 1, "tooLong": 0, "files": 2, "bytes": size}
+    assert report == {**counts, "first": first}
+    assert check(folder, tmp_path / "out", "--on-invalid=skip")[0] == DONE
+
+
+def test_the_report_fits_a_termination_message(tmp_path: Path) -> None:
+    source = tmp_path / "in.jsonl"
+    source.write_bytes(b"".join(row(url="x" * 1000, custom_id="\u00e9" * 1000) + b"\n" for _ in range(50)))
+    check(source, tmp_path / "out")
+    assert len(command.LAST_WORDS.read_bytes()) <= 3500
+
+
+def test_repeated_custom_ids_are_found_wherever_they_are(tmp_path: Path) -> None:
+    source, output = tmp_path / "in.jsonl", tmp_path / "out"
+    source.write_bytes(b"".join(line(f"r{number % 70_000}", "x") for number in range(70_005)))
+    _, report = check(source, output)
+    assert report["duplicates"] == 5
+    assert list(duplicates(parts_folder(output, "b1"))) == [(70_000 + n, n) for n in range(5)]
+    assert [one["line"] for one in report["first"]] == [70_001, 70_002, 70_003, 70_004, 70_005]
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [([], "no file in"), (["a.errors.jsonl"], "named like a file of errors"), (None, "there is no input at")],
+)
+def test_a_folder_without_requests_is_refused(tmp_path: Path, names: list[str] | None, words: str) -> None:
+    source = tmp_path / "in"
+    if names is not None:
+        source.mkdir()
+        for name in names:
+            (source / name).touch()
+    assert main(["check", *where(source, tmp_path / "out")]) == BAD_INPUT
+    assert words in command.LAST_WORDS.read_text()
+
+
+def test_an_input_is_not_overwritten(tmp_path: Path) -> None:
+    source = write_input(tmp_path / "in.jsonl", ["a"])
+    assert main(["check", *where(source, tmp_path)]) == BAD_INPUT
+    assert "would overwrite in.jsonl" in command.LAST_WORDS.read_text()
+
+
+def test_an_output_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    source = write_input(tmp_path / "in.jsonl", ["a"])
+    (tmp_path / "out").write_text("a file")
+    assert main(["check", *where(source, tmp_path / "out")]) == BAD_OUTPUT
+    assert "cannot write" in command.LAST_WORDS.read_text()
+
+
+def request(**body: Any) -> Request:
+    """A request."""
+    return Request(0, 1, "a", "/v1/completions", body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{"prompt": "x", "max_tokens": 1001}, {"prompt": list(range(991)), "max_tokens": 10}],
+)
+def test_what_is_surely_longer_than_the_context_is_found_without_a_tokenizer(body: dict[str, Any]) -> None:
+    assert ModelLimits([], 1000, None).too_long(request(**body))
+    assert not ModelLimits([], None, None).too_long(request(**body))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"prompt": "x" * 10, "max_tokens": 10},
+        {"prompt": list(range(990)), "max_tokens": 10},
+        {"prompt": "x" * 5000},  # only the engine knows
+        {"messages": "none", "max_tokens": "many"},
+    ],
+)
+def test_what_may_fit_is_left_to_the_engine(body: dict[str, Any]) -> None:
+    assert not ModelLimits([], 1000, None).too_long(request(**body))
+
+
+def test_a_model_that_is_not_served_is_found() -> None:
+    limits = ModelLimits(["llama", "adapter"], None, None)
+    assert limits.fault(request(model="gpt-4o")) == "body.model must be llama or adapter, or left out"
+    assert limits.fault(request(model="adapter")) is None
+    assert limits.fault(request()) is None
