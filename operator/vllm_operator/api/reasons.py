@@ -27,8 +27,7 @@ class Reason(Row):
     """One word for why a condition is as it is. They are API: scripts and alerts match on them."""
 
     # fmt: off
-    VALID = ("Valid", _SPEC, FINE,
-        "the operator can act on the spec")
+    VALID = ("Valid", _SPEC, FINE, "the operator can act on the spec")
     INVALID = ("Invalid", _SPEC, LASTS,
         "the spec breaks a rule that the API server did not check: correct the field that the message names")
     IMAGE_NOT_ALLOWED = ("ImageNotAllowed", _SPEC, LASTS,
@@ -88,8 +87,7 @@ class Reason(Row):
     # The memory plan.
     INSPECTING = ("Inspecting", _FIT | _PODS, PASSES,
         "a Job reads what the model is made of; the first pods wait for it for two minutes at most")
-    FITS = ("Fits", _FIT, FINE,
-        "weights, overhead and the KV cache of one full sequence fit")
+    FITS = ("Fits", _FIT, FINE, "weights, overhead and the KV cache of one full sequence fit")
     WITHIN_MARGIN = ("WithinMargin", _FIT, LASTS,
         "too close to say: the need is within the plan's margin of error of what there is")
     WEIGHTS_TOO_LARGE = ("WeightsTooLarge", _FIT, LASTS,
@@ -136,8 +134,7 @@ class Reason(Row):
         "a split would cut through a group of quantized weights: lower tensorParallelSize")
     FP8_BLOCK = ("Fp8BlockSplit", _FIT, LASTS,
         "a split would cut through a block of fp8 weights: lower tensorParallelSize")
-    NO_EXPERTS = ("NoExperts", _FIT, LASTS,
-        "expertParallel is set for a model without experts: remove it")
+    NO_EXPERTS = ("NoExperts", _FIT, LASTS, "expertParallel is set for a model without experts: remove it")
     PIPELINE = ("PipelineParallelNotSupported", _FIT, LASTS,
         "the model cannot be split into pipeline stages: remove pipelineParallelSize")
     QUANTIZATION_GONE = ("QuantizationGone", _FIT, LASTS,
@@ -158,8 +155,7 @@ class Reason(Row):
         "the model is not stable in float16: remove dtype, or set it to bfloat16")
     KV_DTYPE_GPU = ("KVCacheTypeNotOnThisGPU", _FIT, LASTS,
         "the GPU cannot have a KV cache of this type: change or remove kvCache.dtype, or use a newer GPU")
-    LENGTH = ("MaxModelLenTooLong", _FIT, LASTS,
-        "maxModelLen is more than the model was made for: lower it")
+    LENGTH = ("MaxModelLenTooLong", _FIT, LASTS, "maxModelLen is more than the model was made for: lower it")
     BATCH = ("BatchTooSmall", _FIT, LASTS,
         "a batch has fewer tokens than maxNumSeqs: raise maxNumBatchedTokens, or lower maxNumSeqs")
     GPU_TOO_OLD = ("GPUTooOld", _FIT, LASTS,
@@ -215,22 +211,17 @@ class Reason(Row):
         "the download Job failed, and is made again after 10 minutes: see the message, and the Job's log")
 
     # Pods in general.
-    AVAILABLE = ("Available", _PODS, FINE,
-        "enough pods of the current spec serve")
-    STARTING = ("Starting", _PODS | _RUNNING, PASSES,
-        "pods are being made, or load the model")
-    ROLLING_OUT = ("RollingOut", _PODS, PASSES,
-        "pods are being replaced by those of the current spec")
+    AVAILABLE = ("Available", _PODS, FINE, "enough pods of the current spec serve")
+    STARTING = ("Starting", _PODS | _RUNNING, PASSES, "pods are being made, or load the model")
+    ROLLING_OUT = ("RollingOut", _PODS, PASSES, "pods are being replaced by those of the current spec")
     SCALED_TO_ZERO = ("ScaledToZero", _PODS | _SCALING, FINE,
         "there are no pods, as the spec or the autoscaler asks for none")
     SUSPENDED = ("Suspended", _PODS | _RUNNING, FINE,
         "there are no pods, as spec.suspend asks: suspend: false starts them again")
     NAME_TAKEN = ("NameTaken", _PODS, LASTS,
         "an object of somebody else has the name of one that the service needs: delete it, or rename the service")
-    REFUSED = ("Refused", _PODS, LASTS,
-        "the API server refuses an object that the service needs: see the message")
-    PROGRESSING = ("Progressing", _RECONCILING, PASSES,
-        "not all pods are of the current spec and serve yet")
+    REFUSED = ("Refused", _PODS, LASTS, "the API server refuses an object that the service needs: see the message")
+    PROGRESSING = ("Progressing", _RECONCILING, PASSES, "not all pods are of the current spec and serve yet")
 
     # Before a container starts.
     IMAGE_PULL_FAILED = ("ImagePullFailed", _PODS, LASTS,
@@ -249,14 +240,12 @@ class Reason(Row):
         "another node holds the volume: use ReadWriteMany, or wait until that node lets it go")
     SANDBOX_FAILED = ("PodSandboxFailed", _PODS, PASSES,
         "the node cannot set the pod up: see the message, most often its network or runtime class")
-    PODS_REFUSED = ("PodsRefused", _PODS | _SCALING, LASTS,
-        "Kubernetes refuses to create the pods: see the message")
+    PODS_REFUSED = ("PodsRefused", _PODS | _SCALING, LASTS, "Kubernetes refuses to create the pods: see the message")
     ADMISSION_FAILED = ("AdmissionFailed", _PODS | _SCALING, PASSES,
         "a webhook, or the API server, fails as an object is made: Kubernetes or the operator tries again")
     QUOTA_EXCEEDED = ("QuotaExceeded", _PODS | _SCALING, PASSES,
         "the namespace's ResourceQuota is used up: scale another service down, or have it raised")
-    EVICTED = ("Evicted", _PODS, PASSES,
-        "the node gave the pod up: see the message for what it ran out of")
+    EVICTED = ("Evicted", _PODS, PASSES, "the node gave the pod up: see the message for what it ran out of")
 
     # No volume, or no node.
     CLAIM_MISSING = ("ClaimMissing", _FIT | _PODS | _SCALING, LASTS,
@@ -287,8 +276,7 @@ class Reason(Row):
         "what is left for the KV cache is too small: lower maxModelLen, or give vLLM more memory")
     OUT_OF_GPU_MEMORY = ("OutOfGpuMemory", _PODS, LASTS,
         "GPU memory ran out: lower kvCache.gpuMemoryUtilizationPercent or maxNumSeqs, or use more GPUs")
-    GPU_MEMORY_IN_USE = ("GpuMemoryInUse", _PODS, LASTS,
-        "another process holds the GPU or its memory: end it")
+    GPU_MEMORY_IN_USE = ("GpuMemoryInUse", _PODS, LASTS, "another process holds the GPU or its memory: end it")
     GPU_UNAVAILABLE = ("GpuUnavailable", _PODS, LASTS,
         "the pod sees no GPU, or too few: check the node's device plugin and driver, and pod.runtimeClassName")
     GPU_UNSUITABLE = ("GpuUnsuitable", _PODS, LASTS,
@@ -311,8 +299,7 @@ class Reason(Row):
         "vLLM served and no longer answers its probes: it gets no requests, and is restarted if that lasts")
     LIVENESS_FAILED = ("LivenessFailed", _PODS, PASSES,
         "Kubernetes killed vLLM, as it no longer answered: it is started again; its log shows more")
-    ENGINE_DIED = ("EngineDied", _PODS, PASSES,
-        "vLLM's engine died: it is started again; its log shows more")
+    ENGINE_DIED = ("EngineDied", _PODS, PASSES, "vLLM's engine died: it is started again; its log shows more")
     ENGINE_HUNG = ("EngineHung", _PODS, PASSES,
         "vLLM's engine made no step while requests waited: it is started again; look for errors of the GPU")
     CONTAINER_FAILED = ("ContainerFailed", _PODS, LASTS,
@@ -333,16 +320,13 @@ class Reason(Row):
         "a value that others gave is none that a status may have, and is left out: see the message")
     OPERATOR_FAILED = ("OperatorFailed", _SPEC | _PODS | _SCALING | _CHAT, PASSES,
         "the operator fails at this service, and tries again: its log has the traceback, for a report of the fault")
-    SERVICE_MONITOR_APPLIED = ("ServiceMonitorApplied", _MONITORING, FINE,
-        "a ServiceMonitor selects the Service")
+    SERVICE_MONITOR_APPLIED = ("ServiceMonitorApplied", _MONITORING, FINE, "a ServiceMonitor selects the Service")
     API_MISSING = ("ServiceMonitorApiMissing", _MONITORING, LASTS,
         "the cluster has no ServiceMonitor API: install the Prometheus Operator, or scrape the Service yourself")
 
     # The autoscaler.
-    SCALING = ("Scaling", _SCALING, FINE,
-        "the number of pods follows the load, within its bounds")
-    AUTOSCALER_STARTING = ("AutoscalerStarting", _SCALING, PASSES,
-        "the autoscaler has not looked at the metrics yet")
+    SCALING = ("Scaling", _SCALING, FINE, "the number of pods follows the load, within its bounds")
+    AUTOSCALER_STARTING = ("AutoscalerStarting", _SCALING, PASSES, "the autoscaler has not looked at the metrics yet")
     AUTOSCALER_FAILED = ("AutoscalerFailed", _SCALING, LASTS,
         "the autoscaler cannot scale: see its words in the message")
     AUTOSCALER_REFUSED = ("AutoscalerRefused", _SCALING, LASTS,
