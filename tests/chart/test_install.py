@@ -192,7 +192,8 @@ def test_an_operator_for_namespaces_has_no_rights_outside_them(installed: Client
         assert not allowed(installed, account, "list", "nodes", "default")
         roles = installed.names("clusterroles", f"--selector=app.kubernetes.io/instance={RELEASE}")
         assert {one for one in roles if one.startswith(PLATFORM)} == {
-            f"{PLATFORM}-{RELEASE}-{x}" for x in ("view", "edit", "classes", "classes-view", "classes-edit")
+            f"{PLATFORM}-{RELEASE}-{x}"
+            for x in ("view", "edit", "batches-edit", "classes", "classes-view", "classes-edit")
         }
         bindings = installed.get("clusterrolebindings")["items"]
         held = {
