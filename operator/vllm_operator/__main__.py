@@ -113,10 +113,14 @@ def _fleet(arguments: argparse.Namespace) -> None:
 
     logging.getLogger("kubernetes").setLevel(logging.ERROR)  # its warnings would stand before the one clear line
     try:
+        if arguments.command == "batch" and arguments.action != "status":
+            from .cli.batch_run import command as batch_run
+
+            sys.exit(batch_run.run(arguments))
         print(printable(command.run(arguments)), flush=True)
     except FleetError as error:
         print(printable(f"{arguments.prog}: {error}"), file=sys.stderr)
-        sys.exit(1)
+        sys.exit(error.exit_status)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ BAD_INPUT = 2
 CLASS_HELP = "manifest with the ServingClass that a service names (default: in the same file)"
 IMPORT_HELP = """an object of the cluster, like deployment/llama; or the command line after --: vllm serve ..., or
 docker run ... vllm/vllm-openai ..."""
+OUTPUT_HELP = "where the answers go; what failed goes to FILE with .errors.jsonl at its end"
+CLAIM_HELP = "where the cluster keeps the output: pvc://claim/folder (default: a claim of its own that goes with it)"
 DESCRIPTION = """Run the operator, print its CRDs or RBAC rules; show a fleet's status, its classes or its batches,
 explain one service with logs, or import what serves with vLLM today; and without a cluster plan a service's memory,
 render its children or inspect a model. As kubectl-vllm on the PATH it is `kubectl vllm` as well."""
@@ -62,7 +64,7 @@ def command_line(name: str) -> Parser:
     _add_status(commands.add_parser("status", help="show the services of a namespace or of the cluster at a glance"))
     _add_logs(commands.add_parser("logs", help="explain one service: conditions, pods, and what tells in their logs"))
     _add_classes(commands.add_parser("classes", help="show what the ServingClasses give and limit, and who uses them"))
-    _add_batch(commands.add_parser("batch", help="show how far the batches are"))
+    _add_batch(commands.add_parser("batch", help="answer the requests of a file, and show how far the batches are"))
     _add_inspect(commands.add_parser("inspect", help="say what a model is made of, without its weights"))
     _add_download(commands.add_parser("download", help="fetch a model of the hub into a cache, as the Job does"))
     for command in commands.choices.values():
@@ -118,11 +120,39 @@ def _add_classes(parser: Parser) -> None:
 
 def _add_batch(parser: Parser) -> None:
     actions = parser.add_subparsers(dest="action", required=True)
+    _add_batch_run(actions.add_parser("run", help="answer the requests of a file: submit, follow, fetch the answers"))
+    fetch = actions.add_parser("fetch", help="follow a batch to its end, and fetch the answers")
+    fetch.add_argument("name", help="the batch")
+    fetch.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help=OUTPUT_HELP)
+    _add_cluster(fetch)
     status = actions.add_parser("status", help="how far the batches of a namespace or of the cluster are")
     status.add_argument("name", nargs="?", help="one batch (default: all of the namespace)")
     _add_cluster(status)
     status.add_argument("-A", "--all-namespaces", action="store_true", help="the batches of all namespaces")
     status.add_argument("-o", "--output", choices=["text", "json"], default="text", help="default: %(default)s")
+
+
+def _add_batch_run(parser: Parser) -> None:
+    parser.description = """Makes an InferenceBatch, shows how far it is, and fetches the answers. Ctrl-C leaves the
+    batch running. Exit status 0: all was answered; 3: some requests are in the file of errors; 1: it failed; 2: not
+    understood."""
+    requests = parser.add_mutually_exclusive_group(required=True)
+    requests.add_argument("-f", "--filename", type=Path, metavar="FILE", help="requests in JSONL, up to 1 MiB")
+    requests.add_argument("--input", metavar="URI", help="requests on a claim: pvc://claim/in.jsonl")
+    engine = parser.add_mutually_exclusive_group(required=True)
+    engine.add_argument("--model", metavar="URI", help="hf://organisation/name, pvc://claim/path, ...")
+    engine.add_argument("--service", metavar="NAME", help="an InferenceService whose model and tuning are taken")
+    parser.add_argument("--product", help="GPU product with --model, like NVIDIA-L4 (default: the class's)")
+    parser.add_argument("--resource", help="device with --model, like amd.com/gpu or cpu (default: the class's)")
+    parser.add_argument("--gpus", type=int, metavar="N", help="GPUs of each pod with --model (default: 1)")
+    parser.add_argument("--max-model-len", type=int, metavar="TOKENS", help="with --model (default: the model's)")
+    parser.add_argument("--class", dest="serving_class", metavar="NAME", help="ServingClass (default: the default one)")
+    parser.add_argument("--parallelism", type=int, metavar="PODS", help="pods that share the requests (default: 1)")
+    parser.add_argument("--skip-invalid", action="store_true", help="invalid lines go to the errors (default: fail)")
+    parser.add_argument("--claim", metavar="URI", help=CLAIM_HELP)
+    parser.add_argument("--name", help="of the batch (default: the file's, and a random end)")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help=OUTPUT_HELP)
+    _add_cluster(parser)
 
 
 def _add_cluster(parser: Parser, *, namespace: bool = True) -> None:

@@ -1,10 +1,13 @@
-"""A user's connection to the cluster: as the kubeconfig says, read-only, every failure in one sentence."""
+"""A user's connection to the cluster: as the kubeconfig says, every failure in one sentence.
+
+Nothing is written but what a user asks to have made: `create`, `adopt` and `delete` are for cli/batch_run alone.
+"""
 
 import asyncio
 import json
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +21,9 @@ from kubernetes.aio.dynamic.exceptions import DynamicApiError
 
 from ...api.limits import LOG_LINES
 from ...manifests.metadata import Manifest
-from ...resources import RESOURCES
+from ...resources import RESOURCES, Resource
 from ...vllm.argv import PORT
+from ..options import BAD_INPUT
 
 # A cluster that is out of reach should not keep anybody waiting; one slow pod not the whole table.
 TIMEOUT_SECONDS = 30
@@ -28,6 +32,8 @@ PARALLEL = 32
 # Pods answer what they like; lists of objects are as large as the cluster.
 POD_BYTES = 1 << 20
 LIST_BYTES = 1 << 28
+# Kinds that users write and the operator does not.
+_USERS = {"ConfigMap": Resource("v1", "configmaps", ())}
 # What the library raises for a kubeconfig that is not as it should be.
 _UNUSABLE = (config.ConfigException, yaml.YAMLError, OSError, AttributeError, LookupError, TypeError, ValueError)
 
@@ -35,13 +41,21 @@ _UNUSABLE = (config.ConfigException, yaml.YAMLError, OSError, AttributeError, Lo
 class FleetError(Exception):
     """What is asked for cannot be shown; says why in one sentence."""
 
+    exit_status = 1
+
+
+class AskedWrongError(FleetError):
+    """The options do not go together, or a file is not as it should be: nothing was asked of the cluster."""
+
+    exit_status = BAD_INPUT
+
 
 class NotThereError(FleetError):
     """The API server knows no such object, or no such kind."""
 
 
 class UserClient:
-    """Reads what the user may read."""
+    """Does what the user may do."""
 
     def __init__(self, client: ApiClient, namespace: str) -> None:
         # As in cluster.py, only its `request` is used, which needs no discovery.
@@ -63,6 +77,25 @@ class UserClient:
         """What the API has at a path, of a kind that is not the operator's. Raises NotThereError, FleetError."""
         return dict(json.loads(await self._get(path)))
 
+    async def create(self, kind: str, namespace: str, manifest: Manifest) -> Manifest:
+        """Makes an object that is not there; returns it as it then stands. Raises FleetError."""
+        return dict(json.loads(await self._ask("post", _path(kind, namespace), body=manifest)))
+
+    async def adopt(self, kind: str, namespace: str, name: str, owner: Manifest) -> None:
+        """Lets an object go when its owner does. Raises FleetError."""
+        owners = [{key: owner[key] for key in ("apiVersion", "kind")} | _named(owner)]
+        body = {"metadata": {"ownerReferences": owners}}
+        await self._ask("patch", _path(kind, namespace, name), body=body, content_type="application/merge-patch+json")
+
+    async def delete(self, kind: str, namespace: str, name: str) -> None:
+        """Deletes an object; one that is gone already is as it should be. Raises FleetError."""
+        with suppress(NotThereError):
+            await self._ask("delete", _path(kind, namespace, name))
+
+    async def whole_log(self, namespace: str, pod: str, container: str, most: int) -> str:
+        """The log of a container that has ended. Raises FleetError where it has more than `most` bytes."""
+        return await self._ask("get", f"{_path('Pod', namespace, pod)}/log", [("container", container)], most)
+
     async def log(self, namespace: str, pod: str, container: str, *, previous: bool) -> str:
         """The last lines of a container's log, or of the one before it. Raises FleetError."""
         query = [("container", container), ("previous", str(previous).lower()), ("tailLines", str(LOG_LINES))]
@@ -78,9 +111,14 @@ class UserClient:
                 return None
 
     async def _get(self, path: str, query: Sequence[tuple[str, str]] = (), most: int | None = None) -> str:
+        return await self._ask("get", path, query, most)
+
+    async def _ask(
+        self, verb: str, path: str, query: Sequence[tuple[str, str]] = (), most: int | None = None, **sent: Any
+    ) -> str:
         try:
             async with asyncio.timeout(TIMEOUT_SECONDS):
-                response = await self._client.request("get", path, serialize=False, query_params=list(query))
+                response = await self._client.request(verb, path, serialize=False, query_params=list(query), **sent)
                 return (await _read(response, most or LIST_BYTES)).decode(errors="replace")
         except DynamicApiError as error:
             raise _refused(error) from error
@@ -102,8 +140,12 @@ async def _read(response: aiohttp.ClientResponse, most: int) -> bytes:
     return b"".join(parts)
 
 
+def _named(owner: Manifest) -> Manifest:
+    return {key: owner["metadata"][key] for key in ("name", "uid")}
+
+
 def _path(kind: str, namespace: str | None, name: str = "") -> str:
-    resource = RESOURCES[kind]
+    resource = _USERS.get(kind) or RESOURCES[kind]
     parts = ["/apis" if resource.group else "/api", resource.api_version]
     parts += ["namespaces", namespace] if namespace else []
     return "/".join(filter(None, [*parts, resource.plural, name]))

@@ -1,4 +1,4 @@
-"""`kubectl vllm status`, `logs`, `classes` and `batch`: what they ask the cluster, and what they print."""
+"""`kubectl vllm status`, `logs`, `classes` and `batch status`: what they ask the cluster, and what they print."""
 
 import argparse
 import asyncio

@@ -1,6 +1,7 @@
 """What a user's client takes of an answer, over real sockets."""
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -26,9 +27,15 @@ def answered(text: bytes, asked: Asked, times: int = 1) -> object:
                 break
         return response
 
+    return served(handle, asked)
+
+
+def served(handle: Callable[[web.Request], Awaitable[web.StreamResponse]], asked: Asked) -> object:
+    """What a client makes of a server."""
+
     async def run() -> object:
         app = web.Application()
-        app.router.add_get("/{path:.*}", handle)
+        app.router.add_route("*", "/{path:.*}", handle)
         runner = web.AppRunner(app, shutdown_timeout=0)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -46,6 +53,34 @@ def answered(text: bytes, asked: Asked, times: int = 1) -> object:
 def test_an_answer_is_read() -> None:
     assert answered(b"vllm:a 1\n", lambda c: c.metrics("default", "p"), 2) == "vllm:a 1\nvllm:a 1\n"
     assert answered(b'{"items": []}', lambda c: c.find("Pod", None)) == []
+
+
+def test_what_is_written_goes_where_it_belongs() -> None:
+    asked: list[tuple[str, str, str, bytes]] = []
+
+    async def handle(request: web.Request) -> web.Response:
+        asked.append((request.method, request.path_qs, request.content_type, await request.read()))
+        if request.method == "DELETE":
+            return web.json_response({"kind": "Status", "message": "not found"}, status=404)
+        return web.json_response({"metadata": {"name": "b", "uid": "u"}})
+
+    async def write(client: UserClient) -> str:
+        made = await client.create("InferenceBatch", "a", {"metadata": {"name": "b"}})
+        await client.adopt("ConfigMap", "a", "c", {"apiVersion": "v1", "kind": "K", **made})
+        await client.delete("Pod", "a", "p")
+        return await client.whole_log("a", "p", "answers", 1 << 20)
+
+    served(handle, write)
+    owners = [{"apiVersion": "v1", "kind": "K", "name": "b", "uid": "u"}]
+    assert [(verb, path) for verb, path, *_ in asked] == [
+        ("POST", "/apis/vllm-operator.dev/v1alpha1/namespaces/a/inferencebatches"),
+        ("PATCH", "/api/v1/namespaces/a/configmaps/c"),
+        ("DELETE", "/api/v1/namespaces/a/pods/p"),
+        ("GET", "/api/v1/namespaces/a/pods/p/log?container=answers"),
+    ]
+    assert json.loads(asked[0][3]) == {"metadata": {"name": "b"}}
+    assert asked[1][2] == "application/merge-patch+json"
+    assert json.loads(asked[1][3]) == {"metadata": {"ownerReferences": owners}}
 
 
 def test_a_pod_that_answers_without_end_counts_as_silent() -> None:
