@@ -511,6 +511,62 @@ CLASSES = [
         "take no values; the others need some",
     ),
 ]
+# Of InferenceBatches: what differs from BATCH, which is taken as it is; null leaves a field out.
+BATCH = """
+template: {model: {uri: hf://org/name}, accelerator: {product: NVIDIA-L4}}
+input: {uri: pvc://data/in.jsonl}
+output: {uri: pvc://data/out}
+"""
+BATCHES = [
+    ("input: null", "spec.input: Required value"),
+    ("input: {}", "input needs either uri or configMapKeyRef, and not both"),
+    (
+        "input: {uri: pvc://data/in, configMapKeyRef: {name: a, key: b}}",
+        "input needs either uri or configMapKeyRef, and not both",
+    ),
+    ("input: {configMapKeyRef: {name: questions}}", "spec.input.configMapKeyRef.key: Required value"),
+    ("input: {uri: s3://bucket/in}", "s3:// is not supported yet: copy the files to a PersistentVolumeClaim"),
+    ("input: {uri: in.jsonl}", "must be pvc://claim or pvc://claim/path"),
+    ("input: {uri: pvc://data/../in}", "must not contain . or .. as a part of the path"),
+    ("input: {uri: pvc://Data/in}", "must be pvc://claim or pvc://claim/path"),
+    ("input: {uri: 'pvc://data/in put'}", "must be pvc://claim or pvc://claim/path"),
+    ("output: null", "spec.output: Required value"),
+    ("output: {}", "spec.output.uri: Required value"),
+    ("output: {uri: s3://bucket/out}", "s3:// is not supported yet"),
+    ("output: {uri: pvc://data/./out}", "must not contain . or .. as a part of the path"),
+    ("template: null", "set either template or serviceRef, and not both"),
+    ("serviceRef: {name: llama}", "set either template or serviceRef, and not both"),
+    ("{template: null, serviceRef: {}}", "spec.serviceRef.name: Required value"),
+    ("{template: null, serviceRef: {name: Llama_70b}}", "must be the name of an object"),
+    ("parallelism: 0", "should be greater than or equal to 1"),
+    ("parallelism: 257", "should be less than or equal to 256"),
+    ("parallelism: '2'", "must be of type integer"),
+    ("onInvalid: Ignore", 'supported values: "Fail", "Skip"'),
+    ("maxRetriesPerRequest: -1", "should be greater than or equal to 0"),
+    ("maxInFlight: 0", "should be greater than or equal to 1"),
+    ("expireAfterSeconds: 59", "should be greater than or equal to 60"),
+    ("ttlSecondsAfterFinished: -1", "should be greater than or equal to 0"),
+    ("replicas: 2", 'unknown field "spec.replicas"'),
+    ("model: {uri: hf://org/name}", 'unknown field "spec.model"'),
+    ("template: {accelerator: {product: NVIDIA-L4}}", "spec.template.model: Required value"),
+    ("template: {model: {uri: org/name}}", "must be hf://organisation/name"),
+    ("template: {model: {uri: hf://org/name}, replicas: 2}", 'unknown field "spec.template.replicas"'),
+    ("template: {model: {uri: hf://org/name}, suspend: true}", 'unknown field "spec.template.suspend"'),
+    ("template: {model: {uri: hf://org/name}, cache: {claim: {storage: 1Gi}}}", "a batch makes no claim: name one"),
+    (
+        "template: {model: {uri: hf://org/name}, maxNumSeqs: 9, maxNumBatchedTokens: 8}",
+        "maxNumBatchedTokens must be at least maxNumSeqs",
+    ),
+    (
+        "template: {model: {uri: hf://org/name}, accelerator: {deviceClass: gpu.nvidia.com}}",
+        "a batch cannot have devices of a class: use accelerator.resource",
+    ),
+    (
+        "template: {model: {uri: hf://org/name}, extraArgs: [--middleware=a.B]}",
+        "--middleware is the operator's, for its own middleware",
+    ),
+    ("template: {model: {uri: hf://org/name}, env: [{name: VLLM_NO_USAGE_STATS, value: a}]}", "the operator sets it"),
+]
 CLASS_NAMES = [
     ("H100", "a-z"),
     ("h100.pool", "metadata.name must be a label (a-z, 0-9 and -, at most 63 characters)"),

@@ -18,13 +18,14 @@ from cluster.tools import tool
 from control_plane import refused
 from support.field_cases import CASES, Case
 from support.kube import Kube
-from vllm_operator.api import API_VERSION, CLASS_KIND, KIND
+from vllm_operator.api import API_VERSION, BATCH_KIND, CLASS_KIND, KIND
 from vllm_operator.cli.validation import faults
 
 pytestmark = pytest.mark.control_plane
 
 SERVICES = "/apis/vllm-operator.dev/v1alpha1/namespaces/default/inferenceservices"
 # What `kubectl apply` asks for.
+BATCHES = "/apis/vllm-operator.dev/v1alpha1/namespaces/default/inferencebatches"
 CLASSES = "/apis/vllm-operator.dev/v1alpha1/servingclasses"
 STRICT = "fieldValidation=Strict"
 COMPLETE = Path(__file__).parent / "complete.yaml"
@@ -46,7 +47,7 @@ def api(control_plane: ControlPlane) -> Api:
     assert status == 0, said
     api = control_plane.api()
     Kube(control_plane.kubeconfig, "default").wait(
-        "it does", 60, lambda: {api.request("GET", url)[0] for url in (SERVICES, CLASSES)} == {200}
+        "it does", 60, lambda: {api.request("GET", url)[0] for url in (SERVICES, CLASSES, BATCHES)} == {200}
     )
     return api
 
@@ -223,6 +224,27 @@ def test_a_wrong_class_is_refused(api: Api, text: str, message: str) -> None:
     status, said = answer_to_class(api, yaml.safe_load(text))
     assert message in said
     assert status in (400, 422)
+
+
+def answer_to_batch(api: Api, text: str) -> tuple[int, str]:
+    """As `answer`, about an InferenceBatch that differs from a right one in this."""
+    spec = yaml.safe_load(refused.BATCH) | yaml.safe_load(text)
+    given = {key: value for key, value in spec.items() if value is not None}
+    manifest = {"apiVersion": API_VERSION, "kind": BATCH_KIND, "metadata": {"name": "test"}, "spec": given}
+    status, body = api.request("POST", f"{BATCHES}?{STRICT}&dryRun=All", manifest)
+    return status, json.loads(body).get("message", "")
+
+
+@pytest.mark.parametrize(("text", "message"), refused.BATCHES)
+def test_a_wrong_batch_is_refused(api: Api, text: str, message: str) -> None:
+    status, said = answer_to_batch(api, text)
+    assert message in said
+    assert status in (400, 422)
+
+
+def test_a_right_batch_is_taken(api: Api) -> None:
+    status, said = answer_to_batch(api, "{}")
+    assert status == 201, said
 
 
 @pytest.mark.parametrize(("name", "message"), refused.CLASS_NAMES)

@@ -20,6 +20,8 @@ from grafana_foundation_sdk.models.dashboard import (
 
 from cluster.host import REPOSITORY
 from monitoring.panels import (
+    BATCH,
+    BATCH_NAME,
     NAME,
     ONE,
     RATE,
@@ -31,6 +33,7 @@ from monitoring.panels import (
     Panel,
     Table,
     newest,
+    of_batches,
     of_one,
     quantile,
     quantiles,
@@ -82,6 +85,22 @@ FLEET: Rows = {
             {NAME: f"abs({newest('vllm_operator_service_plan_error_ratio')})"},
             "percentunit",
         ),
+    ],
+    "Batches": [
+        Lines("Batches by reason", {"{{reason}}": "sum by (reason) (vllm_operator_batches)"}, stacked=True),
+        Lines(
+            "Requests that are over",
+            {BATCH_NAME: f"({of_batches('done')} + {of_batches('failed')}) / {of_batches('total')}"},
+            "percentunit",
+            "Answered or failed, of all requests of the batch.",
+            most=1,
+        ),
+        Lines(
+            "Tokens per second of batches",
+            {BATCH_NAME: f"max by ({BATCH}) (vllm_operator_batch_tokens_per_second)"},
+            about="Of prompts and answers.",
+        ),
+        Lines("Failed requests", {BATCH_NAME: of_batches("failed")}, about="They are in the file of errors."),
     ],
     "Operator": [
         Lines(

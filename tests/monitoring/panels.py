@@ -12,6 +12,7 @@ from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 SOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
 # One of many, and the one that is looked at.
 SERVICE = "namespace, inferenceservice"
+BATCH, BATCH_NAME = "namespace, inferencebatch", "{{namespace}}/{{inferencebatch}}"
 NAME = "{{namespace}}/{{inferenceservice}}"
 ONE = 'namespace="$namespace", inferenceservice="$service"'
 RATE = "[$__rate_interval]"
@@ -126,6 +127,11 @@ def quantiles(histogram: str) -> dict[str, str]:
 def newest(metric: str) -> str:
     """A gauge of the operator for each service, whichever of its pods has told."""
     return f"max by ({SERVICE}) ({metric})"
+
+
+def of_batches(state: str) -> str:
+    """Requests of each batch of which that became, as the operator says it."""
+    return f'max by ({BATCH}) (vllm_operator_batch_requests{{state="{state}"}})'
 
 
 def of_one(name: str) -> str:

@@ -22,11 +22,12 @@ from support.promql import VLLM_PAGE, known, names, parse
 from support.shipped_queries import DASHBOARDS, QUERIES, as_run
 from vllm_operator import metrics
 from vllm_operator.api.resource import Key
+from vllm_operator.batches.figures import batch_fleet
 from vllm_operator.status.figures import Figures, fleet
 
 pytestmark = pytest.mark.chart
 
-KEY = Key("team-a", "llama")
+KEY, BATCH = Key("team-a", "llama"), Key("team-a", "nightly")
 
 
 def test_the_chart_has_what_is_declared() -> None:
@@ -70,6 +71,9 @@ def test_panels_have_numbers_of_their_own_and_the_fleet_leads_to_each_service() 
 def operators_page() -> Iterator[list[Metric]]:
     """The operator's metrics while it has a service, and after each kind of event."""
     fleet.show(KEY, Figures("True", "Available", 2, 2, 8, 8, 8, -0.01, 1))
+    ready = {"type": "Ready", "status": "False", "reason": "Answering"}
+    counts = {"total": 1000, "done": 640, "failed": 2, "tokensPerSecond": 5120}
+    batch_fleet.show(BATCH, {"conditions": [ready], **counts})
     metrics.watches.accepted("/api/v1/pods")
     metrics.api_requests.labels("patch", "200").inc()
     metrics.api_seconds.labels("patch").observe(0.01)
@@ -77,6 +81,7 @@ def operators_page() -> Iterator[list[Metric]]:
     metrics.reconcile_seconds.observe(0.01)
     yield list(REGISTRY.collect())
     fleet.forget(KEY)
+    batch_fleet.forget(BATCH)
     metrics.watches.forget("pods")
 
 

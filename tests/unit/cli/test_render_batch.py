@@ -33,29 +33,9 @@ def test_a_batch_is_three_jobs(tmp_path: Path) -> None:
     assert [job["metadata"]["name"] for job in render(tmp_path)] == ["b-check", "b-run", "b-merge"]
 
 
-@pytest.mark.parametrize(
-    ("spec", "said"),
-    [
-        ({"input": {"uri": "s3://b/in"}}, "s3:// is not supported yet: copy the files to a PersistentVolumeClaim"),
-        ({"input": {"uri": "in.jsonl"}}, "must be pvc://claim or pvc://claim/path"),
-        ({"input": {"uri": "pvc://data/../in"}}, "must not contain . or .. as a part of the path"),
-        ({"input": {}}, "input needs either uri or configMapKeyRef, and not both"),
-        ({"output": {}}, "spec.output.uri: Required value"),
-        ({"template": None}, "set either template or serviceRef, and not both"),
-        ({"serviceRef": {"name": "x"}}, "set either template or serviceRef, and not both"),
-        ({"parallelism": 0}, "should be greater than or equal to 1"),
-        ({"onInvalid": "Ignore"}, 'supported values: "Fail", "Skip"'),
-        ({"replicas": 2}, 'unknown field "spec.replicas"'),
-        ({"template": {**LEAST["template"], "replicas": 2}}, 'unknown field "spec.template.replicas"'),
-        ({"template": {**LEAST["template"], "cache": {"claim": {"storage": "1Gi"}}}}, "a batch makes no claim"),
-        ({"template": {**LEAST["template"], "maxNumSeqs": 9, "maxNumBatchedTokens": 8}}, "must be at least maxNumSeqs"),
-        ({"template": {**LEAST["template"], "accelerator": {"deviceClass": "a"}}}, "cannot have devices of a class"),
-    ],
-)
-def test_what_the_api_server_would_refuse(tmp_path: Path, spec: dict[str, Any], said: str) -> None:
-    with pytest.raises(RenderError) as error:
-        render(tmp_path, **spec)
-    assert said in str(error.value)
+def test_what_the_api_server_would_refuse(tmp_path: Path) -> None:
+    with pytest.raises(RenderError, match="s3:// is not supported yet: copy the files to a PersistentVolumeClaim"):
+        render(tmp_path, input={"uri": "s3://b/in"})
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import yaml
 
 from cluster.host import REPOSITORY
 from control_plane import refused
-from vllm_operator.api import CLASS_KIND, KIND
+from vllm_operator.api import BATCH_KIND, CLASS_KIND, KIND
 from vllm_operator.cli.expressions import evaluate
 from vllm_operator.cli.validation import faults, listed
 
@@ -55,10 +55,25 @@ def test_a_wrong_class(text: str, message: str) -> None:
     assert any(message in said for said in faults(own, CLASS_KIND))
 
 
+def batch(text: str) -> dict[str, Any]:
+    spec = {**yaml.safe_load(refused.BATCH), **yaml.safe_load(text)}
+    given = {key: value for key, value in spec.items() if value is not None}
+    return {"kind": BATCH_KIND, "metadata": {"name": "test"}, "spec": given}
+
+
+@pytest.mark.parametrize(("text", "message"), refused.BATCHES)
+def test_a_wrong_batch(text: str, message: str) -> None:
+    assert any(message in said for said in faults(batch(text), BATCH_KIND))
+
+
+def test_a_batch_without_a_fault() -> None:
+    assert faults(batch("{}"), BATCH_KIND) == []
+
+
 @pytest.mark.parametrize("path", sorted((REPOSITORY / "examples").rglob("*.yaml")), ids=lambda path: path.name)
 def test_examples_have_no_fault(path: Any) -> None:
     for manifest in yaml.safe_load_all(path.read_text()):
-        if manifest.get("kind") in (KIND, CLASS_KIND):
+        if manifest.get("kind") in (KIND, CLASS_KIND, BATCH_KIND):
             assert faults(manifest, manifest["kind"]) == []
 
 
