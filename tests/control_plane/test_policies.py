@@ -10,7 +10,7 @@ import yaml
 from cluster.control_plane import ControlPlane
 from cluster.host import REPOSITORY
 from support.kube import Kube
-from vllm_operator.api import API_VERSION, CLASS_KIND, KIND
+from vllm_operator.api import API_VERSION, BATCH_KIND, CLASS_KIND, KIND
 
 pytestmark = pytest.mark.control_plane
 
@@ -24,12 +24,13 @@ CODE = {"model": {"uri": "hf://org/name", "trustRemoteCode": True}}
 def cluster(control_plane: ControlPlane) -> Iterator[Kube]:
     """The CRDs, the namespaces, the tenant's role and two classes; no policy yet."""
     kube = Kube(control_plane.kubeconfig, "team-a")
-    for crd in ("inferenceservices", "servingclasses"):
+    for crd in ("inferenceservices", "servingclasses", "inferencebatches"):
         kube.run("apply", "--server-side", "--force-conflicts", "-f", str(REPOSITORY / "crds" / f"{crd}.yaml"))
         kube.run("wait", "--for=condition=Established", f"crd/{crd}.vllm-operator.dev", "--timeout=60s")
     for namespace in ("team-a", "team-b"):
         kube.run("create", "namespace", namespace)
-    kube.run("apply", "-f", str(POLICIES / "tenant.yaml"))
+    for file in ("tenant", "tenant-batches"):
+        kube.run("apply", "-f", str(POLICIES / f"{file}.yaml"))
     for name in ("h100", "small"):
         kube.apply({"apiVersion": API_VERSION, "kind": CLASS_KIND, "metadata": {"name": name}, "spec": {}})
     yield kube
@@ -41,6 +42,13 @@ def service(name: str, **spec: Any) -> str:
     """A manifest."""
     whole = {"model": {"uri": "hf://org/name"}, **spec}
     return json.dumps({"apiVersion": API_VERSION, "kind": KIND, "metadata": {"name": name}, "spec": whole})
+
+
+def batch(name: str, *, code: bool = False, **spec: Any) -> str:
+    """A manifest."""
+    template = CODE if code else {"model": {"uri": "hf://org/name"}}
+    whole = {"template": template, "input": {"uri": "pvc://data/in"}, "output": {"uri": "pvc://data/out"}, **spec}
+    return json.dumps({"apiVersion": API_VERSION, "kind": BATCH_KIND, "metadata": {"name": name}, "spec": whole})
 
 
 def refusal(kube: Kube, *words: str, stdin: str | None = None) -> str:
@@ -66,7 +74,7 @@ def policy(request: pytest.FixtureRequest, cluster: Kube) -> Iterator[Kube]:
         yield cluster
     finally:
         cluster.run("delete", "-f", file)
-        cluster.run("delete", "inferenceservices", "--all")
+        cluster.run("delete", "inferenceservices,inferencebatches", "--all")
 
 
 def test_a_tenant_writes_services_and_sees_their_pods(cluster: Kube) -> None:
@@ -102,7 +110,16 @@ def test_a_tenant_may_do_nothing_in_another_namespace(cluster: Kube) -> None:
 
 def bind(kube: Kube, role: str, user: str) -> None:
     """Gives a user a ClusterRole in the team's namespace."""
-    kube.run("create", "rolebinding", f"{role}-{user}", f"--clusterrole={role}", f"--user={user}")
+    group = "rbac.authorization.k8s.io"
+    kube.apply(
+        {
+            "apiVersion": f"{group}/v1",
+            "kind": "RoleBinding",
+            "metadata": {"name": f"{role}-{user}"},
+            "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": role},
+            "subjects": [{"apiGroup": group, "kind": "User", "name": user}],
+        }
+    )
 
 
 @pytest.mark.parametrize("policy", ["trust-remote-code"], indirect=True)
@@ -131,10 +148,38 @@ def test_only_whom_rbac_lets_may_have_remote_code_run(policy: Kube) -> None:
     assert said in patched({"model": {"trustRemoteCode": True}}), "switched off, and on again"
 
 
+@pytest.mark.parametrize("policy", ["trust-remote-code"], indirect=True)
+def test_only_whom_rbac_lets_may_have_a_batch_run_remote_code(policy: Kube) -> None:
+    bind(policy, "vllm-trust-remote-code", "reviewer")
+    said = "you may not ask for that here"
+    policy.run("create", "-f", "-", *ALICE, stdin=batch("plain"))
+    assert said in refusal(policy, "create", "-f", "-", *ALICE, stdin=batch("code", code=True))
+    policy.run("create", "-f", "-", *REVIEWER, stdin=batch("code", code=True))
+
+    def patched(name: str, template: dict[str, Any]) -> str:
+        words = ("patch", "vib", name, "--type=merge", "-p", json.dumps({"spec": {"template": template}}))
+        return refusal(policy, *words, *ALICE)
+
+    assert said in patched("plain", CODE)
+    assert patched("code", {"maxModelLen": 4096}) == "", "what is not about the code"
+    assert said in patched("code", {"model": {"uri": "hf://evil/name"}})
+
+
+@pytest.mark.parametrize("policy", ["serving-classes"], indirect=True)
+def test_only_whom_rbac_lets_may_use_a_class_for_a_batch(policy: Kube) -> None:
+    bind(policy, "vllm-class-h100", "alice")
+    for manifest, said in (
+        (batch("no"), "every service and batch here names a ServingClass"),
+        (batch("small", servingClassName="small"), "you may not use the ServingClass small"),
+    ):
+        assert said in refusal(policy, "create", "-f", "-", *ALICE, stdin=manifest)
+    policy.run("create", "-f", "-", *ALICE, stdin=batch("mine", servingClassName="h100"))
+
+
 @pytest.mark.parametrize("policy", ["serving-classes"], indirect=True)
 def test_only_whom_rbac_lets_may_use_a_class(policy: Kube) -> None:
     bind(policy, "vllm-class-h100", "alice")
-    assert "every service here names a ServingClass" in refusal(
+    assert "every service and batch here names a ServingClass" in refusal(
         policy, "create", "-f", "-", *ALICE, stdin=service("no")
     )
     small = service("small", servingClassName="small")
@@ -142,7 +187,7 @@ def test_only_whom_rbac_lets_may_use_a_class(policy: Kube) -> None:
     policy.run("create", "-f", "-", *ALICE, stdin=service("mine", servingClassName="h100"))
     for change, said in (
         ({"servingClassName": "small"}, "you may not use the ServingClass small"),
-        ({"servingClassName": None}, "every service here names a ServingClass"),
+        ({"servingClassName": None}, "every service and batch here names a ServingClass"),
     ):
         words = ("patch", "inferenceservice", "mine", "--type=merge", "-p", json.dumps({"spec": change}))
         assert said in refusal(policy, *words, *ALICE)
