@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import sys
+import time
 from collections.abc import Coroutine
 from contextlib import suppress
 from pathlib import Path
@@ -12,12 +13,14 @@ from ...api import BATCH_KIND
 from ...api.conditions import ConditionType
 from ...api.reasons import Reason
 from ...api.resource import Body
-from ..fleet.client import AskedWrongError, FleetError, UserClient, connect
+from ..fleet.client import AskedWrongError, FleetError, LoggedOutError, UserClient, connect
 from .fetching import errors_file, fetch
 from .following import Screen, Sleep, follow, holds
 from .submission import Submission, submission
 
 ALL_ANSWERED, FAILED, SOME_FAILED, INTERRUPTED = 0, 1, 3, 130
+# Tokens of clouds last minutes, batches hours: then the kubeconfig is asked for another one.
+SHORTEST_LOGIN_SECONDS = 60.0
 # Ends before all was answered, of which the output has what was.
 _WITH_OUTPUT = (Reason.EXPIRED.value, Reason.RUN_FAILED.value)
 
@@ -91,7 +94,14 @@ async def _go(arguments: argparse.Namespace, errand: Errand, asked: Submission |
         else:
             await client.get(BATCH_KIND, namespace, arguments.name)
             errand.named = (namespace, arguments.name)
-        return await errand.bring(client)
+    while True:
+        began = time.monotonic()
+        try:
+            async with connect(arguments.kubeconfig, arguments.context) as client:
+                return await errand.bring(client)
+        except LoggedOutError:
+            if time.monotonic() - began < SHORTEST_LOGIN_SECONDS:
+                raise
 
 
 async def _whole(step: Coroutine[Any, Any, None]) -> None:

@@ -29,6 +29,8 @@ POLL_SECONDS = 1.0
 # Until its image is there, and the claim where it runs.
 POD_SECONDS = 600
 ANSWERS, ERRORS = CONTAINERS = ("answers", "errors")
+# OpenShift says so of a pod that names its user where the namespace does.
+_OF_OPENSHIFT = "unable to validate against any security context constraint"
 # Claims may lie where only pods with GPUs go.
 _TOLERATED = ("nvidia.com/gpu", "amd.com/gpu")
 
@@ -44,8 +46,9 @@ def where(batch: Body) -> tuple[str, str, tuple[str, str]]:
     return claim, folder, output_names(name)
 
 
-def pod(batch: Body, claim: str, folder: str, names: tuple[str, str]) -> Manifest:
-    """The pod that prints the output. Raises FleetError where it is not known what it could run."""
+def pod(batch: Body, security: PodSecurity) -> Manifest:
+    """The pod that prints the output. Raises FleetError where it is not known what to print, or with what."""
+    claim, folder, names = where(batch)
     meta, image = batch["metadata"], (batch.get("status") or {}).get("image")
     if not image:
         raise FleetError(f"status.image of batch {meta['name']} is empty: take the output from {_uri(batch)}")
@@ -70,7 +73,7 @@ def pod(batch: Body, claim: str, folder: str, names: tuple[str, str]) -> Manifes
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "imagePullSecrets": [{"name": one} for one in secrets_of_image] if secrets_of_image else None,
-        "securityContext": pod_security(None, PodSecurity()),
+        "securityContext": pod_security(None, security),
         "tolerations": [{"key": key, "operator": "Exists"} for key in _TOLERATED],
         "containers": containers,
         "volumes": [{"name": "output", "persistentVolumeClaim": {"claimName": claim}}],
@@ -82,9 +85,7 @@ def pod(batch: Body, claim: str, folder: str, names: tuple[str, str]) -> Manifes
 
 async def fetch(client: UserClient, namespace: str, batch: Body, target: Path, sleep: Sleep = asyncio.sleep) -> None:
     """Writes the answers to `target`, and what failed, if anything did, beside it. Raises FleetError."""
-    manifest = pod(batch, *where(batch))
-    name = manifest["metadata"]["name"]
-    await client.create("Pod", namespace, manifest)
+    name = await _begun(client, namespace, batch)
     try:
         statuses = await _ended(client, namespace, name, sleep)
         found = {}
@@ -96,6 +97,19 @@ async def fetch(client: UserClient, namespace: str, batch: Body, target: Path, s
     _write(target, found[ANSWERS])
     if found[ERRORS]:
         _write(errors_file(target), found[ERRORS])
+
+
+async def _begun(client: UserClient, namespace: str, batch: Body) -> str:
+    """Makes the pod, and returns its name. Raises FleetError."""
+    manifest = pod(batch, PodSecurity(run_as_user="fixed"))
+    try:
+        await client.create("Pod", namespace, manifest)
+    except FleetError as error:
+        if _OF_OPENSHIFT not in str(error):
+            raise
+        manifest = pod(batch, PodSecurity(run_as_user="fromNamespace"))
+        await client.create("Pod", namespace, manifest)
+    return str(manifest["metadata"]["name"])
 
 
 def errors_file(target: Path) -> Path:

@@ -9,7 +9,7 @@ from typing import TextIO
 from ...api import BATCH_KIND
 from ...api.conditions import ConditionType
 from ...api.resource import Body
-from ..fleet.client import FleetError, NotThereError, UserClient
+from ..fleet.client import FleetError, LoggedOutError, NotThereError, UserClient
 from ..terminal import printable
 
 POLL_SECONDS = 2.0
@@ -92,7 +92,7 @@ async def follow(client: UserClient, namespace: str, name: str, screen: Screen, 
         try:
             batch = await client.get(BATCH_KIND, namespace, name)
             misses = 0
-        except NotThereError:
+        except (LoggedOutError, NotThereError):
             raise
         except FleetError as error:
             misses += 1

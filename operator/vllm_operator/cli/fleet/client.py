@@ -50,6 +50,10 @@ class AskedWrongError(FleetError):
     exit_status = BAD_INPUT
 
 
+class LoggedOutError(FleetError):
+    """The cluster does not accept the user's credentials, or no longer."""
+
+
 class NotThereError(FleetError):
     """The API server knows no such object, or no such kind."""
 
@@ -159,7 +163,7 @@ def _refused(error: DynamicApiError) -> FleetError:
     said = str(answer.get("message") or error.reason or f"HTTP status {error.status}")
     match error.status:
         case 401:
-            return FleetError("the cluster does not accept your credentials: log in again, or use another context")
+            return LoggedOutError("the cluster does not accept your credentials: log in again, or use another context")
         case 404 if not answer:  # a path that no API has, rather than an object that is not there
             return NotThereError("the cluster has no InferenceServices: install the operator's chart")
         case 404:

@@ -4,6 +4,8 @@ import asyncio
 import io
 import subprocess
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +13,14 @@ import pytest
 
 from support.kube import Object
 from support.user_client import FakeClient, log_of
-from vllm_operator.cli.batch_run import fetching, printing
+from vllm_operator.cli.batch_run import command, fetching, printing
 from vllm_operator.cli.batch_run.command import ALL_ANSWERED, SOME_FAILED, Errand, _whole
 from vllm_operator.cli.batch_run.fetching import pod, unpacked, where
 from vllm_operator.cli.batch_run.following import MOST_MISSES, MOST_STALLED, Screen, standing
 from vllm_operator.cli.batch_run.submission import Submission
-from vllm_operator.cli.fleet.client import FleetError, NotThereError
+from vllm_operator.cli.fleet.client import AskedWrongError, FleetError, LoggedOutError, NotThereError
+from vllm_operator.cli.options import command_line
+from vllm_operator.settings import PodSecurity
 
 NEEDS = [
     {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "b-input"}},
@@ -185,7 +189,7 @@ def test_an_output_that_cannot_be_printed(tmp_path: Path, exits: dict[str, int],
 
 
 def test_the_pod_is_the_users_and_the_batchs() -> None:
-    made = pod(ENDED, *where(ENDED))
+    made = pod(ENDED, PodSecurity())
     assert made["metadata"]["ownerReferences"][0]["uid"] == "u1"
     assert "labels" not in made["metadata"], "the operator would count it"
     spec = made["spec"]
@@ -199,6 +203,61 @@ def test_the_pod_is_the_users_and_the_batchs() -> None:
     assert all(mount["readOnly"] for one in spec["containers"] for mount in one["volumeMounts"])
 
 
+def test_where_the_namespace_says_who_pods_run_as_the_pod_says_nothing(tmp_path: Path) -> None:
+    class OpenShift(FakeClient):
+        async def create(self, kind: str, namespace: str, manifest: Object) -> Object:
+            if "runAsUser" in manifest["spec"]["securityContext"]:
+                raise FleetError("forbidden: unable to validate against any security context constraint: [...]")
+            return await super().create(kind, namespace, manifest)
+
+    logs = {"answers": log_of(b"{}"), "errors": log_of(b"")}
+    cluster = OpenShift(shown=[ENDED], logs=logs, exits={"answers": 0, "errors": 0})
+    assert asyncio.run(errand(tmp_path).bring(cluster)) == ALL_ANSWERED
+    refused = client(ENDED, refuse={("create", "Pod"): FleetError("pods is forbidden")})
+    with pytest.raises(FleetError, match="pods is forbidden"):
+        asyncio.run(errand(tmp_path).bring(refused))
+    assert refused.done == [("create", "Pod")]
+
+
+def ran(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *clients: FakeClient) -> int:
+    """The exit status of `batch fetch` whose connections, one after the other, are these."""
+    left = list(clients)
+
+    @asynccontextmanager
+    async def connect(*_: object) -> AsyncIterator[FakeClient]:
+        yield left.pop(0)
+
+    monkeypatch.setattr(command, "connect", connect)
+    words = ["batch", "fetch", "b", "-n", "team-a", "-o", str(tmp_path / "out.jsonl")]
+    return command.run(command_line("kubectl-vllm").parse_args(words))
+
+
+def test_an_interrupt_leaves_the_batch_and_says_how_to_follow_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Interrupted(FakeClient):
+        async def get(self, kind: str, namespace: str, name: str) -> Object:
+            raise KeyboardInterrupt
+
+    assert ran(monkeypatch, tmp_path, client(ENDED), Interrupted()) == 130
+    said = capsys.readouterr().err
+    assert f"kubectl vllm batch fetch b -n team-a -o {tmp_path}/out.jsonl" in said
+    assert "kubectl delete vib b -n team-a" in said
+
+
+def test_a_token_that_has_expired_is_asked_for_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    clients = [client(ENDED), client(LoggedOutError("log in again")), client(ENDED)]
+    with pytest.raises(FleetError, match="log in again"):
+        ran(monkeypatch, tmp_path, *clients)
+    monkeypatch.setattr(command, "SHORTEST_LOGIN_SECONDS", 0.0)
+    assert ran(monkeypatch, tmp_path, *clients) == ALL_ANSWERED
+
+
+def test_there_must_be_a_folder_for_the_answers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with pytest.raises(AskedWrongError, match="there is no folder"):
+        ran(monkeypatch, tmp_path / "none")
+
+
 def test_the_files_of_a_folder_are_left_on_the_claim() -> None:
     folder = ENDED | {"spec": {**SPEC, "input": {"uri": "pvc://data/in"}}}
     with pytest.raises(FleetError, match="they are in pvc://b-output/out"):
@@ -207,9 +266,9 @@ def test_the_files_of_a_folder_are_left_on_the_claim() -> None:
 
 def program(path: Path, most_file: int = 1 << 20, most_printed: int = 1 << 20) -> tuple[int, str]:
     """The pod's program as its container runs it: exit status and log."""
-    made = pod(ENDED, *where(ENDED))["spec"]["containers"][0]["command"]
-    command = [sys.executable, *made[1:], str(path), str(most_file), str(most_printed)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    made = pod(ENDED, PodSecurity())["spec"]["containers"][0]["command"]
+    words = [sys.executable, *made[1:], str(path), str(most_file), str(most_printed)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
     return done.returncode, done.stdout
 
 
