@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import yaml
 
+from support.fleet_command import vllm
 from support.kube import Kube, Object, conditions
 from support.serving import CACHE, EXAMPLES, RESOURCES
 
@@ -99,6 +101,37 @@ def test_a_wrong_line_takes_no_engine_unless_it_is_to_be_skipped(files: Kube) ->
     files.wait("the other is complete", SECONDS, lambda: reason(files, "skips") == "Merged")
     assert len(output(files, "skips/bad.jsonl")) == REQUESTS
     assert output(files, "skips/bad.errors.jsonl")
+
+
+def test_the_command_line_brings_the_answers(files: Kube, tmp_path: Path) -> None:
+    lends = batch(node(files), "lends", "good.jsonl")["spec"]["template"]
+    files.apply(
+        {
+            "apiVersion": "vllm-operator.dev/v1alpha1",
+            "kind": "InferenceService",
+            "metadata": {"name": "lends"},
+            "spec": {**lends, "replicas": 0},
+        }
+    )
+    source, target = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    source.write_text("\n".join([*(line(number) for number in range(REQUESTS)), "{"]))
+    options = ["-n", files.namespace, "-o", str(target)]
+    words = ["batch", "run", "-f", str(source), "--service", "lends", "--skip-invalid", "--name", "ran", *options]
+    status, _, said = vllm(files.kubeconfig, *words, seconds=SECONDS)
+    assert status == 3, said
+    assert len(target.read_text().splitlines()) == REQUESTS
+    assert len((tmp_path / "out.errors.jsonl").read_text().splitlines()) == 1
+    assert "100% of" in said
+    target.unlink()
+    status, _, said = vllm(files.kubeconfig, "batch", "fetch", "ran", *options, seconds=SECONDS)
+    assert status == 3, said
+    assert len(target.read_text().splitlines()) == REQUESTS
+    files.run("delete", "vis/lends", "vib/ran")
+    files.wait(
+        "its input and its claim go with it",
+        60,
+        lambda: not (files.get("cm", "ran-input") or files.get("pvc", "ran-output")),
+    )
 
 
 def test_what_was_answered_is_kept_when_it_is_suspended(files: Kube) -> None:

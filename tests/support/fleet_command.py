@@ -1,4 +1,4 @@
-"""`kubectl vllm status` and `logs`, run as a user runs them."""
+"""`kubectl vllm status`, `logs` and `batch`, run as a user runs them."""
 
 import os
 import subprocess
@@ -8,11 +8,11 @@ from pathlib import Path
 from cluster.host import REPOSITORY
 
 
-def vllm(kubeconfig: Path | str, *words: str) -> tuple[int, str, str]:
+def vllm(kubeconfig: Path | str, *words: str, seconds: float = 60) -> tuple[int, str, str]:
     """Exit status, stdout and stderr."""
     environment = {**os.environ, "KUBECONFIG": str(kubeconfig), "PYTHONPATH": str(REPOSITORY / "operator")}
     command = [sys.executable, "-m", "vllm_operator", *words]
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=seconds)
     return result.returncode, result.stdout, result.stderr
 
 
