@@ -37,8 +37,8 @@ def test_a_quota_that_refuses_a_child(kube: Kube) -> None:
     kube.apply(quota)
     kube.wait("the quota holds", 10, lambda: (kube.get("resourcequota", "none") or {}).get("status", {}).get("hard"))
     kube.apply(service())
-    kube.wait("it says so", 20, lambda: reason(kube) == "Refused")
-    assert "exceeded quota" in conditions(kube.get("vis", "llama") or {})["Ready"]["message"]
+    kube.wait("it says so", 20, lambda: reason(kube) == "QuotaExceeded")
+    assert "ResourceQuota none is used up" in conditions(kube.get("vis", "llama") or {})["Ready"]["message"]
     kube.run("delete", "resourcequota", "none")
     kube.ready("llama", 60)
 

@@ -53,7 +53,7 @@ def test_the_health_check_gets_into_argo_cds_config_map(cluster: Kube) -> None:
     )
     argo.run("patch", "configmap", "argocd-cm", f"--patch-file={gitops.EXAMPLES / 'argocd' / 'argocd-cm.yaml'}")
     data = (argo.get("configmap", "argocd-cm") or {})["data"]
-    for kind in ("InferenceService", "ServingClass"):
+    for kind in ("InferenceBatch", "InferenceService", "ServingClass"):
         assert data.pop(f"resource.customizations.health.vllm-operator.dev_{kind}") == gitops.HEALTH.read_text()
     assert data == {"url": "https://a"}
 

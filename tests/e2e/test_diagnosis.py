@@ -248,7 +248,7 @@ def test_a_container_that_takes_more_memory_than_its_limit_is_told_by_it(broken:
     broken.run("exec", pod["metadata"]["name"], "--", "sh", "-c", leak, check=False)
     message = told(broken, "no-memory", "OutOfMemory", 120)
     print(message)
-    assert "more host memory than its limit of 1724Mi (with /dev/shm and kvCache.cpuOffload)" in message
+    assert "more host memory than its limit of 1724Mi (with /dev/shm and what GPUs keep in it)" in message
     assert announced(broken, "no-memory", "OutOfMemory") - evidence(broken, "no-memory", began) <= TOLD_WITHIN_SECONDS
     broken.run("delete", "vis", "no-memory", "--wait=false")
 
