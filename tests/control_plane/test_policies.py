@@ -27,8 +27,8 @@ def cluster(control_plane: ControlPlane) -> Iterator[Kube]:
     for crd in ("inferenceservices", "servingclasses"):
         kube.run("apply", "--server-side", "--force-conflicts", "-f", str(REPOSITORY / "crds" / f"{crd}.yaml"))
         kube.run("wait", "--for=condition=Established", f"crd/{crd}.vllm-operator.dev", "--timeout=60s")
-    for namespace in ("team-a", "team-b"):
-        kube.run("create", "namespace", namespace)
+    for namespace in ("team-a", "team-b"):  # other tests of this API server may have them
+        kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
     kube.run("apply", "-f", str(POLICIES / "tenant.yaml"))
     for name in ("h100", "small"):
         kube.apply({"apiVersion": API_VERSION, "kind": CLASS_KIND, "metadata": {"name": name}, "spec": {}})

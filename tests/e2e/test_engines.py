@@ -109,18 +109,20 @@ def test_an_engine_that_hangs_is_told_while_the_other_serves(kube: Kube, two: st
     name = pod_of(kube)["metadata"]["name"]
     kube.run("exec", name, "--", "python3", "-c", STOP, "SIGSTOP")
     try:
-        threads, statuses = at_once(two, 4, max_tokens=8)
+        threads, statuses = at_once(two, 6, max_tokens=64)
 
         def hang() -> str:
             return str(json.loads(call(f"{two}/-/state")[1])["hang"])
 
         found = kube.wait("the hang is known", 90, hang)
-        assert "engine 1 of 2: 2 requests waited, no step for 35 s" in found
+        # How many each engine got depends on how fast they came.
+        waiting = re.search(r"engine 1 of 2: ([1-5]) requests waited, no step for 35 s", found)
+        assert waiting, found
         assert call(f"{two}/-/ready")[0] == 504
-        assert statuses == [200, 200]
+        assert statuses == [200] * (6 - int(waiting[1]))
     finally:
         kube.run("exec", name, "--", "python3", "-c", STOP, "SIGCONT")
     for thread in threads:
         thread.join(120)
-    assert statuses == [200] * 4
+    assert statuses == [200] * 6
     kube.wait("it is ready again", 60, lambda: call(f"{two}/-/ready")[0] == 200)
