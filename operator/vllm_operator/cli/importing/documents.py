@@ -1,5 +1,5 @@
-"""Reads the sources: YAML of bounded size from a file, a folder or standard input. Follows no link out of it and
-runs nothing. What a document is, `sources/` decides.
+"""Reads the sources: YAML of bounded size, or a shell script, from a file, a folder or standard input. Follows no
+link out of it and runs nothing. What a document is, `sources/` decides.
 """
 
 import os
@@ -19,6 +19,7 @@ MOST_FILES = 500
 MOST_NODES = 200_000
 MOST_DEPTH = 60
 _YAML = (".yaml", ".yml", ".json")
+_SCRIPTS = (".sh", ".bash")
 
 
 class ImportInputError(Exception):
@@ -32,6 +33,8 @@ class Document:
     number: int
     file: str
     body: Any
+    command: bool = False
+    """Whether it is a command line, and its body the words."""
 
     @property
     def root(self) -> Part:
@@ -85,7 +88,11 @@ def read(path: Path) -> Sources:
     try:
         if path.is_dir():
             return _folder(path.resolve())
-        return _filled(Sources(folder=path.resolve().parent), path.name, _text(path))
+        sources, text = Sources(folder=path.resolve().parent), _text(path)
+        if path.suffix in _SCRIPTS or text.startswith("#!"):
+            sources.documents.append(Document(0, path.name, ["sh", "-c", _short(path.name, text)], command=True))
+            return sources
+        return _filled(sources, path.name, text)
     except (OSError, UnicodeDecodeError) as error:
         raise ImportInputError(f"{path}: {' '.join(str(error).split())}") from error
 
@@ -136,10 +143,15 @@ def yaml_files(root: Path) -> Iterator[Path]:
                 yield Path(folder, name)
 
 
-def documents_of(name: str, text: str) -> list[Any]:
-    """The documents of a YAML text. Raises ImportInputError for what is no YAML, or too large."""
+def _short(name: str, text: str) -> str:
     if len(text) > MOST_BYTES:
         raise ImportInputError(f"{name}: has more than {MOST_BYTES >> 20} MiB: give a smaller file")
+    return text
+
+
+def documents_of(name: str, text: str) -> list[Any]:
+    """The documents of a YAML text. Raises ImportInputError for what is no YAML, or too large."""
+    _short(name, text)
     try:
         found = []
         for node in yaml.compose_all(text, TextLoader):

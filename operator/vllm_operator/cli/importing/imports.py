@@ -28,7 +28,7 @@ TAKERS: dict[str, Take] = {
 
 def servers_of(document: Document, sources: Sources) -> list[tuple[str, Take]]:
     """What may be a server in a document, by name, with what takes it over."""
-    if document.file == command_line.KIND:
+    if document.command:
         return [("", command_line.take)]
     if document.kind in ("", "HelmRelease") and (found := app_template.servers(document, sources)):
         return [(name, app_template.take) for name in found]

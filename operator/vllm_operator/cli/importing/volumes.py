@@ -15,6 +15,7 @@ GUESS = "200Gi"
 # Where libraries keep downloads, if no variable says otherwise.
 CACHES = ("/root/.cache/huggingface", "/root/.cache", "/home/vllm/.cache/huggingface", "/.cache/huggingface")
 _KEPT_ELSEWHERE = (".cache", "/tmp", ".triton", ".config", "cache", ".local", "flashinfer")  # noqa: S108
+_HOME = re.compile(r"^(?:\$\{?(?:HOME|PWD)\}?|\$\(pwd\)|~)(?=/)")
 _INLINE = ("hostPath", "nfs")
 _DRIVERS = ("nvidia", "/dev/dri", "/dev/kfd", "libcuda", "cuda")
 
@@ -128,6 +129,7 @@ def claim_of(server: Server, mount: Mount, purpose: str) -> str:
 
 def claim_to_fill(server: Server, path: str, origin: Origin) -> bool:
     """A claim in the place of a model's folder that no pod can have: somebody copies the model there. Whether it is."""
+    path = _HOME.sub("", path)
     if not path.startswith(("/", "./", "~")) or "$" in path:
         return False
     draft, folder = server.draft, re.sub(r"[^A-Za-z0-9._-]+", "-", posixpath.basename(posixpath.normpath(path)))
@@ -138,7 +140,9 @@ def claim_to_fill(server: Server, path: str, origin: Origin) -> bool:
         raise NotTakenError(f"{uri}: {fault}")
     draft.put("model.uri", uri, origin)
     draft.report.rows.pop()
-    why = f"no pod has this folder: copy it into claim {name} before you apply the service (the claim's size is a guess)"
+    why = (
+        f"no pod has this folder: copy it into claim {name} before you apply the service (the claim's size is a guess)"
+    )
     draft.say(origin, Went.LEFT, f"model.uri: {uri}, but {why}; or set model.uri to where the model comes from")
     draft.others.append(
         {

@@ -16,7 +16,6 @@ from ..volumes import CACHES, GUESS
 from .serving import take_words, tell_script
 
 
-
 @dataclass
 class Container:
     """A container as docker and compose have it."""

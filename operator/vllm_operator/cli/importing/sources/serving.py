@@ -167,6 +167,8 @@ def tell_script(server: Server, result: Launched) -> None:
     for text, place in result.beside:
         if text.startswith(("pip", "uv", "apt", "python -m pip", "python3 -m pip")):
             said = "pods install nothing when they start: build an image that has it, and set image"
+        elif text.startswith(("vllm serve", "docker run")):
+            said = "is another container: import it by itself, if it is a vLLM server"
         else:
             said = "pods run vLLM alone, and no script: do it in the image, or in a Job before"
         server.draft.say(Origin(place, _safe(text)), Went.LEFT, said)
