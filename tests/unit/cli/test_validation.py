@@ -11,7 +11,7 @@ import yaml
 from cluster.host import REPOSITORY
 from control_plane import refused
 from vllm_operator.api import CLASS_KIND, KIND
-from vllm_operator.cli.expressions import evaluate
+from vllm_operator.api.expressions import evaluate
 from vllm_operator.cli.validation import faults, listed
 
 SERVICES = [
