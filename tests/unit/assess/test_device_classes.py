@@ -88,7 +88,12 @@ def test_odd_slices_cost_nothing_but_themselves() -> None:
 
 def test_a_rule_is_evaluated_once_for_devices_that_it_cannot_tell_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = list[Any]()
-    monkeypatch.setattr("vllm_operator.assess.device_classes.evaluate", lambda *told: asked.append(told) is None)
+
+    def evaluate(*told: Any) -> bool:
+        asked.append(told)
+        return True
+
+    monkeypatch.setattr("vllm_operator.assess.device_classes.evaluate", evaluate)
     many = in_slices(*((NVIDIA, f"node-{node}", [device(number) for number in range(8)]) for node in range(100)))
     (found,) = claimed("gpus", class_of(GPUS), many).devices
     assert (found.most, len(asked)) == (8, 1)
