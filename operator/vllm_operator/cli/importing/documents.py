@@ -84,15 +84,11 @@ class Sources:
 def read(path: Path) -> Sources:
     """The documents of a file, of all YAML files below a folder, or of standard input (-). Raises ImportInputError."""
     if str(path) == "-":
-        return _filled(Sources(), "-", sys.stdin.read(MOST_BYTES + 1))
+        return _file(Sources(), "-", sys.stdin.read(MOST_BYTES + 1))
     try:
         if path.is_dir():
             return _folder(path.resolve())
-        sources, text = Sources(folder=path.resolve().parent), _text(path)
-        if path.suffix in _SCRIPTS or text.startswith("#!"):
-            sources.documents.append(Document(0, path.name, ["sh", "-c", _short(path.name, text)], command=True))
-            return sources
-        return _filled(sources, path.name, text)
+        return _file(Sources(folder=path.resolve().parent), path.name, _text(path))
     except (OSError, UnicodeDecodeError) as error:
         raise ImportInputError(f"{path}: {' '.join(str(error).split())}") from error
 
@@ -100,6 +96,13 @@ def read(path: Path) -> Sources:
 def _text(path: Path) -> str:
     with path.open("rb") as file:
         return file.read(MOST_BYTES + 1).decode()
+
+
+def _file(sources: Sources, name: str, text: str) -> Sources:
+    if name.endswith(_SCRIPTS) or text.startswith("#!"):
+        sources.documents.append(Document(0, name, ["sh", "-c", _short(name, text)], command=True))
+        return sources
+    return _filled(sources, name, text)
 
 
 def _filled(sources: Sources, name: str, text: str) -> Sources:
