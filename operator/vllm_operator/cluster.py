@@ -1,5 +1,6 @@
 """The only module that talks to the API server, kopf's watches aside: read, apply, delete, status, Events."""
 
+import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
@@ -154,6 +155,19 @@ class Cluster:
         waits = [one for one in conditions if one.get("type") == "QuotaReserved"]
         return limits.text_of(waits[0].get("message"), limits.EVENT_CHARACTERS // 4) if waits else ""
 
+    async def read_slices(self) -> list[Manifest]:
+        """All ResourceSlices. Raises OverLimitError where they are more than any driver's."""
+        query, found, more = [("limit", str(limits.SLICES))], list[Manifest](), ""
+        for _ in range(limits.SLICE_PAGES):
+            asked = [*query, ("continue", more)] if more else query
+            text = await self._body("get", path("ResourceSlice", ""), most=limits.SLICES_BYTES, query_params=asked)
+            page = await asyncio.to_thread(_page, text)
+            found += page.get("items") or ()
+            more = str(limits.mapping(page.get("metadata")).get("continue") or "")
+            if not more:
+                return found
+        raise limits.OverLimitError(f"the list of ResourceSlices has more than {limits.SLICE_PAGES} pages")
+
     async def serves(self, kind: str) -> bool | None:
         """Whether the cluster knows an optional kind; None where the API server does not say."""
         resource = RESOURCES[kind]
@@ -290,6 +304,11 @@ class Cluster:
             if "resourceVersion" not in meta and isinstance(error.__cause__, UnprocessibleEntityError):
                 return None
             raise
+
+
+def _page(text: bytes) -> Mapping[str, Any]:
+    what = "the list of ResourceSlices"
+    return limits.mapping(limits.parsed(text.decode(), what, limits.SLICES_BYTES, limits.SLICES_VALUES))
 
 
 async def _bounded(response: Any, most: int) -> bytes:

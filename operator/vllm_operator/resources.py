@@ -51,6 +51,9 @@ RESOURCES = {
     "Event": Resource("v1", "events", ("create", "list")),
     # Why Kueue holds a batch, where there is Kueue.
     "Workload": Resource("kueue.x-k8s.io/v1beta2", "workloads", ("list",)),
+    # What devices a DeviceClass has, for the memory plan of services that name one.
+    "DeviceClass": Resource("resource.k8s.io/v1", "deviceclasses", ("get",), cluster_scoped=True),
+    "ResourceSlice": Resource("resource.k8s.io/v1", "resourceslices", ("list",), cluster_scoped=True),
     # Of operators: only the one that holds them acts.
     "Lease": Resource("coordination.k8s.io/v1", "leases", ("get", "create", "update"), by_name=True),
     # Which GPUs there are, for the memory plan.

@@ -184,10 +184,11 @@ def test_devices_are_claimed_and_those_that_are_taken_are_told(kube: Kube, opera
     slices = of("ResourceSlice", node, "resource.k8s.io/v1", spec=offered)
     rule = {"cel": {"expression": f"device.driver == '{DRIVER}'"}}
     kube.apply(of("DeviceClass", DRIVER, "resource.k8s.io/v1", spec={"selectors": [rule]}), slices)
-    claims: Object = {"deviceClass": DRIVER, "memory": "80Gi"}
+    claims: Object = {"deviceClass": DRIVER}
     try:
         kube.apply(planned(LLAMA_8B, tensorParallelSize=2, accelerator=claims))
         kube.ready("llama", 60)
+        assert "what its nodes tell" in conditions(kube.get("vis", "llama") or {})["Fits"]["message"]
         (first,) = kube.list("resourceclaimtemplates")
         other = planned(LLAMA_8B, accelerator=claims)
         other["metadata"]["name"] = "other"

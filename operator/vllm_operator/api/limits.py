@@ -73,6 +73,11 @@ RESOLVED_BYTES = 64 * KIB
 """What was resolved for a pod template, kept beside it."""
 DEVICES = 1 << 20
 """Of one node, or one pod."""
+SLICES_BYTES = 16 * MIB
+"""Of one page of ResourceSlices, which drivers write: each has 128 devices at most, most have 8."""
+SLICES_VALUES = 2_000_000
+SLICES, SLICE_PAGES = 500, 40
+"""Slices of a page, and pages."""
 
 # The operator's own memory of it.
 CACHE_BYTES = 16 * MIB

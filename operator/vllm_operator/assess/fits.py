@@ -25,8 +25,9 @@ from ..planner.config import ModelConfigError
 from ..planner.plan import Plan, plan
 from ..planner.shapes import ModelShape
 from ..snapshots.node import Node
+from .device_classes import Claimed
 from .gpu_kinds import UnknownGpuError, gpu_of, known_gpu
-from .nodes import devices
+from .nodes import Devices, devices
 from .resolution import LEARNED, Resolved
 
 log = logging.getLogger(__name__)
@@ -70,6 +71,8 @@ class Outlook:
     """What GPUs cost, where the platform team says so."""
     learned: Mapping[str, int] = field(default_factory=dict)
     """By product, the bytes of KV cache on a GPU that other engines got more, or less, than planned."""
+    claimed: Claimed | None = None
+    """What devices the spec's DeviceClass has, where that is known."""
 
 
 NOT_ASSESSED = Assessment(None, Reason.INSPECTING, "the model is being inspected", pending=True)
@@ -109,7 +112,7 @@ def assess(
     spec, known = service.spec.model_copy(update={"image": service.spec.image or image}), outlook or Outlook()
 
     def verdict(model: ModelShape) -> Assessment:
-        plans = [(one, _planned(spec, model, one, known)) for one in _candidates(spec, nodes)]
+        plans = [(one, _planned(spec, model, one, known)) for one in _candidates(spec, nodes, known.claimed)]
         return _together(spec, model, plans, _Market.of(spec, nodes, known.prices))
 
     return of_model(inspection, verdict)
@@ -206,11 +209,22 @@ def _together(
         message = f"{best.message}{_ways_out(found)}{_note(best)}"
         return Assessment(False, best.reason, message, plan=best, product=candidate.product)
     possible = [entry for entry in plans if entry[1].fits is not False]
+    if spec.accelerator.device_class and len(possible) < len(plans):
+        return _either(spec, plans)
     products = tuple(candidate.product for candidate, _ in possible) if len(possible) < len(plans) else ()
     candidate, worst = min(usable, key=lambda entry: _left(entry[1]))
     pinned = f"; the pods are kept to {', '.join(products)}" if products else ""
     message = f"{worst.message}{pinned}{_note(worst)}"
     return Assessment(worst.fits, worst.reason, message, plan=worst, product=candidate.product, products=products)
+
+
+def _either(spec: InferenceServiceSpec, plans: Sequence[tuple[Candidate, Plan]]) -> Assessment:
+    """A class whose devices do not all do: pods cannot be kept to some of them by a label of nodes."""
+    fitting = ", ".join(candidate.gpu.name for candidate, one in plans if one.fits is not False)
+    others = ", ".join(candidate.gpu.name for candidate, one in plans if one.fits is False)
+    name = spec.accelerator.device_class
+    text = f"pods may get any device of class {name}: it fits {fitting}, and not {others}"
+    return Assessment(None, Reason.GPU_UNKNOWN, f"{text}; narrow it with accelerator.deviceSelector, and set product")
 
 
 def _note(plan: Plan) -> str:
@@ -231,13 +245,13 @@ def _left(plan: Plan) -> int:
     return plan.capacity.memory.left * plan.gpus_per_replica if plan.capacity else 0
 
 
-def _candidates(spec: InferenceServiceSpec, nodes: Sequence[Node]) -> list[Candidate]:
+def _candidates(spec: InferenceServiceSpec, nodes: Sequence[Node], claimed: Claimed | None) -> list[Candidate]:
     """The kinds of device to plan for. Raises UnknownGpuError where none is known."""
     accelerator = spec.accelerator
     if accelerator.resource == "cpu":
         return [Candidate(_cpu(spec))]
     # What a class has, no label tells.
-    found = [] if accelerator.device_class else devices(spec, nodes)
+    found = _of_class(spec, claimed) if accelerator.device_class else devices(spec, nodes)
     if accelerator.product:
         most = max((one.most for one in found), default=None)
         return [Candidate(gpu_of(spec, accelerator.product, found), accelerator.product, most)]
@@ -248,11 +262,17 @@ def _candidates(spec: InferenceServiceSpec, nodes: Sequence[Node]) -> list[Candi
     if accelerator.memory:
         return [Candidate(gpu_of(spec, "the GPU", []))]
     told = (
-        f"nothing tells the memory of devices of class {accelerator.device_class}: set accelerator.memory"
+        (claimed.why if claimed else "")
+        or f"nothing tells the memory of devices of class {accelerator.device_class}: set accelerator.memory"
         if accelerator.device_class
         else f"no node that the pods could be on tells its kind of {accelerator.resource}: set accelerator.product"
     )
     raise UnknownGpuError(Reason.GPU_UNKNOWN, told)
+
+
+def _of_class(spec: InferenceServiceSpec, claimed: Claimed | None) -> list[Devices]:
+    product = spec.accelerator.product
+    return [one for one in (claimed.devices if claimed else ()) if product in (None, one.product)]
 
 
 def _cpu(spec: InferenceServiceSpec) -> Gpu:

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..api.base import RULES, Rule
 from ..api.crd import KINDS, Schema, custom_resource_definition
-from .expressions import evaluate
+from ..api.expressions import evaluate
 from .schema import at_once, pruned
 
 MOST_SHOWN = 20

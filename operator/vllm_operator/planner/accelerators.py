@@ -148,7 +148,7 @@ def of_label(product: str, label_mib: int, capability: tuple[int, int], *, is_sl
     """
     label = label_mib * MIB
     total = label - min(int(label * _LABEL_LOSS), _LABEL_LOSS_BYTES)
-    doubt = f"the memory of {product} is taken from its nodes' label"
+    doubt = f"the memory of {product} is taken from what its nodes tell"
     return Gpu(product, total, capability, 0.01, (product,), doubt=doubt, is_slice=is_slice)
 
 

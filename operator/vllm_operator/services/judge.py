@@ -40,7 +40,7 @@ class Judge:
     async def assess(self, evidence: Evidence, memory: Remembered) -> Assessment:
         """The verdict; as it was where spec, model and the kinds of nodes are."""
         service = evidence.service
-        asked = (service.generation, tuple(evidence.resolved), evidence.bounds, evidence.inspection)
+        asked = (service.generation, tuple(evidence.resolved), evidence.bounds, evidence.inspection, evidence.claimed)
         if memory.asked != asked:
             memory.asked = asked
             # Pods may be rendered of this, once: a node that came a moment ago counts.
@@ -64,5 +64,5 @@ class Judge:
         if service.spec.tensor_parallel_size == AUTO:
             terrain = Terrain(offer.nodes, settings.gpu_prices, evidence.bounds, image)
             return partial(choose, service, evidence.inspection, terrain)
-        outlook = Outlook(settings.gpu_prices, learned_by(evidence.resolved))
+        outlook = Outlook(settings.gpu_prices, learned_by(evidence.resolved), evidence.claimed)
         return partial(assess, service, evidence.inspection, offer.nodes, image, outlook)

@@ -19,6 +19,7 @@ from ..manifests import Packed
 from ..manifests.download import DOWNLOADER
 from ..manifests.names import CONTAINER
 from ..readers.configuration import ConfigurationReader
+from ..readers.devices import DeviceClasses, DeviceReader
 from ..readers.download import DownloadReader
 from ..readers.engine import EngineReader
 from ..readers.events import EventReader
@@ -64,14 +65,14 @@ class Memory:
         return [*self.claims.waits(), *(wait for reader in self.readers for wait in reader.waits())]
 
 
-def remember(key: Key, uid: str, surroundings: Surroundings) -> Memory:
+def remember(key: Key, uid: str, surroundings: Surroundings, classes: DeviceClasses) -> Memory:
     """The memory of a service that was not seen before."""
     cluster, clock = surroundings.cluster, surroundings.clock
     claims = Claims(partial(cluster.read, "PersistentVolumeClaim", key.namespace), clock)
-    return Memory(uid, _readers(key, surroundings), StatusWriter(cluster, clock), claims)
+    return Memory(uid, _readers(key, surroundings, classes), StatusWriter(cluster, clock), claims)
 
 
-def _readers(key: Key, surroundings: Surroundings) -> tuple[Reader, ...]:
+def _readers(key: Key, surroundings: Surroundings, classes: DeviceClasses) -> tuple[Reader, ...]:
     cluster, settings, clock = surroundings.cluster, surroundings.settings, surroundings.clock
     done = partial(surroundings.requeue, key)
     read_claim = partial(cluster.read, "PersistentVolumeClaim", key.namespace)
@@ -79,6 +80,7 @@ def _readers(key: Key, surroundings: Surroundings) -> tuple[Reader, ...]:
     asks_pods: tuple[Reader, ...] = (EngineReader(clock, done), ConfigurationReader(clock, done))
     return (
         InspectionReader(read_claim, read_events, clock, possible=bool(settings.images.operator)),
+        DeviceReader(classes.of),
         DownloadReader(_download_log(cluster, key.namespace), clock, done, settings),
         EventReader(read_events, clock),
         *((HangReader(clock, done),) if settings.engine_metrics else ()),

@@ -18,6 +18,7 @@ from ..cluster import GoneError, RefusedError, UnavailableError
 from ..loop.arrivals import Arrivals
 from ..loop.kinds import Surroundings
 from ..loop.write import ready
+from ..readers.devices import DeviceClasses
 from ..snapshots.own import ObjectSnapshot
 from ..status.conditions import operator_failed
 from ..status.evidence import Account, Evidence, Outcome
@@ -47,6 +48,7 @@ class ServiceReconciler:
         self._view = View(surroundings.indices)
         self._memories: dict[Key, Memory] = {}
         self._agreement = Agreement(self._view, surroundings.settings)
+        self._classes = DeviceClasses(surroundings.cluster, surroundings.clock)
         self._arrivals = Arrivals(surroundings.requeue, surroundings.clock)
         self._judge = Judge(surroundings, self._view.nodes)
 
@@ -146,7 +148,7 @@ class ServiceReconciler:
         memory = self._memories.get(key)
         if memory is None or memory.uid != uid:
             self.forget(key)
-            memory = self._memories[key] = remember(key, uid, self._surroundings)
+            memory = self._memories[key] = remember(key, uid, self._surroundings, self._classes)
             self._arrivals.arrived(key)
         return memory
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..api.resource import InferenceService
+from ..assess.device_classes import Claimed
 from ..assess.download import Download
 from ..assess.fits import NOT_ASSESSED, Assessment, Inspection
 from ..assess.limits import Bounds
@@ -65,6 +66,8 @@ class Evidence:
     """What became of the download into the cache."""
     download: Download | None = None
     """What is known of it; None where the model is not downloaded by a Job."""
+    claimed: Claimed | None = None
+    """What devices its DeviceClass has; None where it names none, or that could not be read."""
     supply: Supply | None = None
     """The GPUs that there are for the pods, where that is asked for and known."""
     resolved: Sequence[Resolved] = ()

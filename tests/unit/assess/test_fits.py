@@ -12,7 +12,9 @@ from vllm_operator.api.reasons import Reason
 from vllm_operator.api.resource import InferenceService
 from vllm_operator.api.vocabulary import VLLM_VERSION
 from vllm_operator.assess import fits
+from vllm_operator.assess.device_classes import Claimed
 from vllm_operator.assess.fits import Assessment, Inspection, Outlook, assess, keeps_from_running
+from vllm_operator.assess.nodes import Devices
 from vllm_operator.inspection.kept import content_of, pack
 from vllm_operator.inspection.report import Facts
 from vllm_operator.snapshots.node import Node
@@ -179,5 +181,36 @@ def test_what_the_plan_does_not_know_is_said_in_the_condition() -> None:
     old = assessed(service(accelerator={"product": "NVIDIA-L4"}, maxModelLen=8192), inspected(LLAMA_8B), [])
     assert "what vLLM itself takes was not measured on L4" in old.message
     labelled = assessed(service(), inspected(LLAMA_8B), [node("a", "NVIDIA-X900", memory=98304)])
-    assert "the memory of NVIDIA-X900 is taken from its nodes' label" in labelled.message
+    assert "the memory of NVIDIA-X900 is taken from what its nodes tell" in labelled.message
     assert "rules on what the GPU can compute were not checked" in labelled.message
+
+
+def claiming(*found: Devices, why: str = "", **more: object) -> Assessment:
+    """The verdict on a service that claims devices of a class with these."""
+    wanted = service(accelerator={"deviceClass": "gpus", **more})
+    return assess(wanted, inspected(LLAMA_8B), [], IMAGE, Outlook(claimed=Claimed(found, why)))
+
+
+def test_devices_of_a_class_are_planned_for_as_their_driver_tells_them() -> None:
+    found = claiming(Devices(H100, 8, 81559, "9.0"))
+    assert found.fits is True
+    assert found.plan is not None
+    assert found.plan.gpu.name == "H100-80GB"
+    told = claiming(Devices("the device of gpu.example.com", 8, 80 * 1024, None))
+    assert told.fits is not False
+    assert "the memory of the device of gpu.example.com is taken from what its nodes tell" in told.message
+
+
+def test_a_class_whose_devices_do_not_all_do_is_not_known_to_fit() -> None:
+    slices, whole = Devices(f"{H100}-MIG-1g.10gb", 7, 9984, "9.0"), Devices(H100, 8, 81559, "9.0")
+    found = claiming(slices, whole)
+    assert (found.fits, found.reason) == (None, Reason.GPU_UNKNOWN)
+    assert "narrow it with accelerator.deviceSelector" in found.message
+    assert claiming(slices, whole, product=H100).fits is True
+    assert claiming(slices).fits is False
+
+
+def test_a_class_of_which_nothing_is_known_says_why() -> None:
+    found = claiming(why="there is no DeviceClass gpus")
+    assert (found.fits, found.message) == (None, "there is no DeviceClass gpus")
+    assert claiming(why="there is no DeviceClass gpus", memory="80Gi").fits is not False

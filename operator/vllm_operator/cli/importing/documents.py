@@ -1,5 +1,5 @@
-"""Reads the sources: YAML of bounded size from a file, a folder or standard input. Follows no link out of it and
-runs nothing. What a document is, `sources/` decides.
+"""Reads the sources: YAML of bounded size, or a shell script, from a file, a folder or standard input. Follows no
+link out of it and runs nothing. What a document is, `sources/` decides.
 """
 
 import os
@@ -19,6 +19,7 @@ MOST_FILES = 500
 MOST_NODES = 200_000
 MOST_DEPTH = 60
 _YAML = (".yaml", ".yml", ".json")
+_SCRIPTS = (".sh", ".bash")
 
 
 class ImportInputError(Exception):
@@ -32,6 +33,8 @@ class Document:
     number: int
     file: str
     body: Any
+    command: bool = False
+    """Whether it is a command line, and its body the words."""
 
     @property
     def root(self) -> Part:
@@ -81,11 +84,11 @@ class Sources:
 def read(path: Path) -> Sources:
     """The documents of a file, of all YAML files below a folder, or of standard input (-). Raises ImportInputError."""
     if str(path) == "-":
-        return _filled(Sources(), "-", sys.stdin.read(MOST_BYTES + 1))
+        return _file(Sources(), "-", sys.stdin.read(MOST_BYTES + 1))
     try:
         if path.is_dir():
             return _folder(path.resolve())
-        return _filled(Sources(folder=path.resolve().parent), path.name, _text(path))
+        return _file(Sources(folder=path.resolve().parent), path.name, _text(path))
     except (OSError, UnicodeDecodeError) as error:
         raise ImportInputError(f"{path}: {' '.join(str(error).split())}") from error
 
@@ -93,6 +96,13 @@ def read(path: Path) -> Sources:
 def _text(path: Path) -> str:
     with path.open("rb") as file:
         return file.read(MOST_BYTES + 1).decode()
+
+
+def _file(sources: Sources, name: str, text: str) -> Sources:
+    if name.endswith(_SCRIPTS) or text.startswith("#!"):
+        sources.documents.append(Document(0, name, ["sh", "-c", _short(name, text)], command=True))
+        return sources
+    return _filled(sources, name, text)
 
 
 def _filled(sources: Sources, name: str, text: str) -> Sources:
@@ -136,10 +146,15 @@ def yaml_files(root: Path) -> Iterator[Path]:
                 yield Path(folder, name)
 
 
-def documents_of(name: str, text: str) -> list[Any]:
-    """The documents of a YAML text. Raises ImportInputError for what is no YAML, or too large."""
+def _short(name: str, text: str) -> str:
     if len(text) > MOST_BYTES:
         raise ImportInputError(f"{name}: has more than {MOST_BYTES >> 20} MiB: give a smaller file")
+    return text
+
+
+def documents_of(name: str, text: str) -> list[Any]:
+    """The documents of a YAML text. Raises ImportInputError for what is no YAML, or too large."""
+    _short(name, text)
     try:
         found = []
         for node in yaml.compose_all(text, TextLoader):

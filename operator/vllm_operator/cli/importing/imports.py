@@ -28,7 +28,7 @@ TAKERS: dict[str, Take] = {
 
 def servers_of(document: Document, sources: Sources) -> list[tuple[str, Take]]:
     """What may be a server in a document, by name, with what takes it over."""
-    if document.file == command_line.KIND:
+    if document.command:
         return [("", command_line.take)]
     if document.kind in ("", "HelmRelease") and (found := app_template.servers(document, sources)):
         return [(name, app_template.take) for name in found]
@@ -54,6 +54,7 @@ _OTHER_KINDS = {
     "HelmRelease": "is made into objects by Flux: import one of them from the cluster (deployment/NAME), or the output "
     "of helm template",
     "Application": "is made into objects by Argo CD: import one of them from the cluster (deployment/NAME)",
+    "Template": "is filled in by OpenShift: import the output of oc process",
     "Kustomization": "only names other files: import the output of kubectl kustomize",
     "LLMInferenceServiceConfig": "is a part of LLMInferenceServices: import one that uses it, from the cluster",
     "ServingRuntime": "is a template for InferenceServices: import one that uses it",
@@ -174,6 +175,8 @@ def _nothing(sources: Sources) -> str:
             "give "
             "what comes out of `helm template`"
         )
+    if patches := [document.label for document in sources.documents if workloads.is_patch(document)]:
+        return f"{patches[0]} has no image, so it only changes another manifest: import the output of kubectl kustomize"
     kinds = list(dict.fromkeys(document.kind or document.file for document in sources.documents))
     return (
         f"no vLLM server in {', '.join(kinds[:6])}: no container there runs `vllm serve`, or vLLM's OpenAI server, "

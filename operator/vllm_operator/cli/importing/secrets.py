@@ -31,16 +31,14 @@ def path_of(flag: str) -> str:
 
 def take_credential(server: Server, flag: str, variable: Variable | None, origin: Origin) -> None:
     """Set the field for a flag that holds a credential, from a variable's source, or by a Secret that is to be made."""
-    path = path_of(flag)
+    path, made = path_of(flag), False
     if variable is not None and variable.source == "secretKeyRef":
         ref = {"name": str(variable.ref.get("name")), "key": str(variable.ref.get("key"))}
-        note = ""
     else:
         if variable is not None and variable.value:
             server.draft.report.secrets.add(variable.value)
         ref = {"name": f"{server.draft.name}-{flag}", "key": "token" if flag == "hf-token" else "key"}
-        announce(server, ref)
-        note = "make the Secret first: the command stands below"
+        made = True
     value: Any = [ref] if schema_at(path).get("type") == "array" else ref
     if flag == "hf-token" and not _downloads(server):
         server.draft.say(origin, Went.OPERATOR, "not needed: nothing is downloaded from the hub")
@@ -48,7 +46,11 @@ def take_credential(server: Server, flag: str, variable: Variable | None, origin
     if server.draft.get(path) is not None and server.draft.get(path) != value:
         server.draft.say(origin, Went.OPERATOR, f"not needed: {path} is set already")
         return
-    server.draft.put(path, value, origin, note)
+    if (
+        server.draft.put(path, value, origin, "make the Secret first: the command stands below" if made else "")
+        and made
+    ):
+        announce(server, ref)
 
 
 def _downloads(server: Server) -> bool:

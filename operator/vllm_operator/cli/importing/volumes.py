@@ -1,6 +1,7 @@
 """Where a container's files come from: which volume is the cache, which has a model, and what becomes of the others."""
 
 import posixpath
+import re
 from typing import Any
 
 from .draft import service_name
@@ -9,9 +10,12 @@ from .report import Origin, Went
 from .server import Mount, NotTakenError, Server
 from .uris import repository, uri_fault
 
+GUESS = "200Gi"
+"""The size of a claim whose size nobody knows."""
 # Where libraries keep downloads, if no variable says otherwise.
 CACHES = ("/root/.cache/huggingface", "/root/.cache", "/home/vllm/.cache/huggingface", "/.cache/huggingface")
 _KEPT_ELSEWHERE = (".cache", "/tmp", ".triton", ".config", "cache", ".local", "flashinfer")  # noqa: S108
+_HOME = re.compile(r"^(?:\$\{?(?:HOME|PWD)\}?|\$\(pwd\)|~)(?=/)")
 _INLINE = ("hostPath", "nfs")
 _DRIVERS = ("nvidia", "/dev/dri", "/dev/kfd", "libcuda", "cuda")
 
@@ -34,6 +38,8 @@ def mounts_of(pod: Part, container: Part, templates: dict[str, Part] | None = No
 
 def locate(server: Server, text: str) -> str:
     """The URI of what vLLM is told as a model, tokenizer or adapter. Raises NotTakenError where it has none."""
+    if "$(" in text or "${" in text:
+        raise NotTakenError(_no_repository(text))
     if "://" in text:
         uri = text
     elif text.startswith(("/", "./", "~")):
@@ -119,6 +125,37 @@ def claim_of(server: Server, mount: Mount, purpose: str) -> str:
                 "PersistentVolumeClaim, "
                 "and set model.uri to pvc://claim/path"
             )
+
+
+def claim_to_fill(server: Server, path: str, origin: Origin) -> bool:
+    """A claim in the place of a model's folder that no pod can have: somebody copies the model there. Whether it is."""
+    path = _HOME.sub("", path)
+    if not path.startswith(("/", "./", "~")) or "$" in path:
+        return False
+    draft, folder = server.draft, re.sub(r"[^A-Za-z0-9._-]+", "-", posixpath.basename(posixpath.normpath(path)))
+    if not draft.source_name:
+        draft.name = service_name(folder)
+    name = service_name(f"{draft.name}-model")
+    if fault := draft.fault("model.uri", uri := f"pvc://{name}/{folder}"):
+        raise NotTakenError(f"{uri}: {fault}")
+    draft.put("model.uri", uri, origin)
+    draft.report.rows.pop()
+    why = (
+        f"no pod has this folder: copy it into claim {name} before you apply the service (the claim's size is a guess)"
+    )
+    draft.say(origin, Went.LEFT, f"model.uri: {uri}, but {why}; or set model.uri to where the model comes from")
+    draft.others.append(
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": {"name": name, **({"namespace": draft.namespace} if draft.namespace else {})},
+            "spec": {
+                "accessModes": ["ReadWriteMany" if server.replicas > 1 else "ReadWriteOnce"],
+                "resources": {"requests": {"storage": GUESS}},
+            },
+        }
+    )
+    return True
 
 
 def _keep(server: Server, name: str) -> None:

@@ -1,9 +1,9 @@
 """Finds vLLM's server in a container's command and arguments, also in a shell string, and what else is run there."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from ..part import Part
 from ..report import Origin, Place
@@ -56,6 +56,18 @@ _QUIET = (
     "free",
     "sync",
     "which",
+    "[",
+    "[[",
+    "test",
+    "shift",
+    "pwd",
+    "curl",
+    "tee",
+    "chmod",
+    "mkdir",
+    "docker-compose",
+    "source",
+    ".",
 )
 _OTHERS = {
     "sglang": "SGLang", "text-generation-launcher": "TGI", "ollama": "Ollama", "llama-server": "llama.cpp",
@@ -63,11 +75,17 @@ _OTHERS = {
 }  # fmt: skip
 
 
+ENGINES = ("docker", "podman", "nerdctl")
+
+
 class Word(NamedTuple):
     """A word of a command line, and the leaf of the source that it stands in."""
 
     text: str
     place: Place
+
+
+Piece = TypeVar("Piece", Word, Part)
 
 
 @dataclass
@@ -86,7 +104,7 @@ def launched(command: Sequence[Part], arguments: Sequence[Part], variables: Vari
     """What a container with this command and these arguments runs. `own`: its image starts vLLM's server by itself."""
     words = [Word(variables.kubernetes(part.text), part.place) for part in (*command, *arguments)]
     result = Launched()
-    if script := _script(words):
+    if script := script_of(words):
         for one in commands_of(script.text, variables):
             _take(result, [Word(text, script.place) for text in one], variables)
         _rest_of_script(result, words, script)
@@ -101,7 +119,15 @@ def launched(command: Sequence[Part], arguments: Sequence[Part], variables: Vari
     return result
 
 
-def _script(words: Sequence[Word]) -> Word | None:
+def beside(commands: Iterable[Sequence[Part]]) -> Launched:
+    """Commands of a script that has the server in a container: what there is to say of each."""
+    result, variables = Launched(), Variables()
+    for one in commands:
+        _take(result, [Word(part.text, part.place) for part in one], variables)
+    return result
+
+
+def script_of(words: Sequence[Piece]) -> Piece | None:
     """The script that a shell is given."""
     texts = [word.text for word in words]
     at = next((at for at, text in enumerate(texts[:3]) if _SHELLS.fullmatch(text)), None)
@@ -140,7 +166,8 @@ def _take(result: Launched, words: list[Word], variables: Variables) -> None:
         "",
     )
     said = (" ".join(word.text for word in rest)[:120], rest[0].place)
-    (result.quiet if program in _QUIET else result.beside).append(said)
+    quiet = program in _QUIET or (program in ENGINES and "run" not in texts)
+    (result.quiet if quiet else result.beside).append(said)
 
 
 def _without_prefix(words: list[Word], variables: Variables) -> list[Word]:

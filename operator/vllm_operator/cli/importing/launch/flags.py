@@ -4,6 +4,7 @@ What takes more than its own value to decide (files, adapters, credentials) is i
 """
 
 import json
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -111,6 +112,13 @@ def _one_key(server: Server, flag: Given, path: str) -> None:
     server.draft.put(path, value, flag.origin)
 
 
+# Members of vLLM's enumerations by the numbers that its JSON takes as well (vllm/config/compilation.py).
+NUMBERED = {
+    "mode": {0: "NONE", 1: "STOCK_TORCH_COMPILE", 2: "DYNAMO_TRACE_ONCE", 3: "VLLM_COMPILE"},
+    "cudagraphMode": {0: "NONE", 1: "PIECEWISE", 2: "FULL"},
+}
+
+
 def _structure(server: Server, flag: Given, field: SpecField) -> None:
     """JSON whose keys are fields: those that there are no fields for are told one by one."""
     content = read_json(flag.value)
@@ -124,12 +132,23 @@ def _structure(server: Server, flag: Given, field: SpecField) -> None:
             continue
         if name not in known:
             _lost(server, flag, (str(key), value), f"spec.{field.path} has no field for it: vLLM's own choice holds")
+        elif name == "model" and isinstance(value, str):
+            taken[name] = locate(server, value)
         else:
-            taken[name] = locate(server, value) if name == "model" and isinstance(value, str) else value
+            taken[name] = _member(known[name], name, value)
     for name in _unfit(server, field.path, taken):
         _lost(server, flag, (name, taken.pop(name)), f"spec.{field.path}.{name} does not take it")
     if taken:
         server.draft.put(field.path, taken, flag.origin)
+
+
+def _member(schema: Mapping[str, Any], name: str, value: Any) -> Any:
+    """A member of an enumeration as the schema spells it: vLLM takes numbers, and words in any case."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return NUMBERED.get(name, {}).get(value, value)
+    if isinstance(value, str):
+        return next((one for one in schema.get("enum", ()) if str(one).lower() == value.lower()), value)
+    return value
 
 
 def _lost(server: Server, flag: Given, pair: tuple[str, Any], why: str) -> None:

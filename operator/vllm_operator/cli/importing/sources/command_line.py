@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from ..documents import Document, ImportInputError, Sources
 from ..draft import Draft
 from ..environment import take_variables
-from ..launch.command import launched
+from ..launch.command import ENGINES, beside, launched, script_of
 from ..launch.shell import commands_of
 from ..launch.variables import Variable, Variables
 from ..part import Part
@@ -15,8 +15,6 @@ from ..server import Server
 from .containers import Container, is_server, take_container
 from .serving import take_words, tell_script
 
-KIND = "the command line"
-_ENGINES = ("docker", "podman", "nerdctl")
 # Options of `docker run` without a value.
 _SWITCHES = re.compile(r"--(?:rm|detach|interactive|tty|privileged|init|read-only|no-healthcheck|publish-all)|-[ditP]+")
 _QUIET = (
@@ -44,7 +42,7 @@ def document_of(words: Sequence[str], number: int) -> Document:
     if len(words) == 1:
         commands = commands_of(words[0], Variables())
         words = [word for command in commands for word in command] if len(commands) <= 1 else ["sh", "-c", words[0]]
-    return Document(number, KIND, list(words))
+    return Document(number, "the command line", list(words), command=True)
 
 
 def take(document: Document, sources: Sources, draft: Draft) -> bool:
@@ -54,14 +52,16 @@ def take(document: Document, sources: Sources, draft: Draft) -> bool:
     words = _assigned(server, words)
     if words and words[0].text == "sudo":
         words = words[1:]
-    if len(words) > 1 and words[0].text.rsplit("/", 1)[-1] in _ENGINES and "run" in [word.text for word in words[1:3]]:
+    if _runs_container(words):
         _docker(server, words)
+        return True
+    if (script := script_of(words)) and _docker_in(server, words[: words.index(script)], script):
         return True
     result = launched(words, (), server.variables, own=False)
     if result.words is None:
         raise ImportInputError(
-            "this command line starts no vLLM server: it wants `vllm serve MODEL ...`, `python -m "
-            "vllm.entrypoints.openai.api_server ...` or `docker run ... vllm/vllm-openai ...`"
+            f"{document.file.replace('the ', 'this ')} starts no vLLM server: it wants `vllm serve MODEL ...`, "
+            "`python -m vllm.entrypoints.openai.api_server ...` or `docker run ... vllm/vllm-openai ...`"
         )
     take_words(server, result.words)
     tell_script(server, result)
@@ -77,6 +77,25 @@ def _assigned(server: Server, words: list[Part]) -> list[Part]:
             return words[at:]
         server.variables.add(Variable(name, word.origin(f"env {name}"), value))
     return []
+
+
+def _runs_container(words: Sequence[Part]) -> bool:
+    texts = [word.text for word in words[:3]]
+    return bool(texts) and texts[0].rsplit("/", 1)[-1] in ENGINES and "run" in texts[1:]
+
+
+def _docker_in(server: Server, shell: Sequence[Part], script: Part) -> bool:
+    """Take the container over that a script starts, with a word on its other commands. Whether there is one."""
+    commands = [[Part(word, script.place) for word in one] for one in commands_of(script.text, server.variables)]
+    commands = [one[1:] if one[0].text == "sudo" else one for one in commands]
+    ours = next((one for one in commands if _runs_container(one) and any("vllm" in word.text for word in one)), None)
+    if ours is None:
+        return False
+    _docker(server, ours)
+    result = beside(one for one in commands if one is not ours)
+    result.program = tuple(word.place for word in shell)
+    tell_script(server, result)
+    return True
 
 
 def _docker(server: Server, words: list[Part]) -> None:

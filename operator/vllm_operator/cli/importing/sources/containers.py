@@ -12,10 +12,8 @@ from ..pods.resources import ranks_of, take_devices
 from ..report import Origin, Went
 from ..secrets import is_secret
 from ..server import Mount, Server
-from ..volumes import CACHES
+from ..volumes import CACHES, GUESS
 from .serving import take_words, tell_script
-
-CACHE_SIZE = "200Gi"
 
 
 @dataclass
@@ -67,8 +65,10 @@ def _folders(server: Server, container: Container) -> None:
     for source, target, origin in container.folders:
         path = posixpath.normpath(target or "/")
         if path in CACHES or "huggingface" in path:
-            claim = {"storage": CACHE_SIZE}
-            if not server.draft.get("cache"):
+            claim = {"storage": GUESS}
+            if str(server.draft.get("model.uri")).startswith("pvc:"):
+                server.draft.say(origin, Went.OPERATOR, "not needed: nothing is downloaded from the hub")
+            elif not server.draft.get("cache"):
                 server.draft.put("cache.claim", claim, origin, "downloaded once more; the size is a guess")
             else:
                 server.draft.say(origin, Went.OPERATOR, "is in the cache as well")

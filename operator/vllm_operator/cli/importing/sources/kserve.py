@@ -11,7 +11,7 @@ from ..pods.resources import take_resources
 from ..report import Went
 from ..secrets import is_secret
 from ..server import NotTakenError, Server
-from ..values import typed
+from ..values import size, typed
 from ..volumes import finish, locate, mounts_of
 from . import objects
 from .fields import said, take_keys
@@ -23,7 +23,6 @@ _ROUTER = {
     "with an "
     "InferencePool that selects app.kubernetes.io/instance",
     "tracing": "use extraArgs with --otlp-traces-endpoint",
-    "kvCacheOffloading": "set kvCache.cpuOffload to the memory for it",
     "storageInitializer": "see cache",
     "rolloutStrategy": "see rollout",
     "baseRefs": "what these configurations add is not in the source: import what KServe made of them, from the cluster",
@@ -51,9 +50,16 @@ _OWN_FLAGS = {
     "--backend": "",
     "--task": "",
     "--return_probabilities": "",
+    "--return_raw_logits": "",
+    "--return_token_type_ids": "",
+    "--return_logits": "",
+    "--disable_lower_case": "",
+    "--disable_special_tokens": "",
     "--enable_docs_url": "",
     "--http_port": "",
 }
+# What KServe's server calls a task that vLLM does.
+_TASKS = {"text_generation": "", "text_embedding": "embed", "embed": "embed", "score": "score"}
 
 
 def take_llm(document: Document, sources: Sources, draft: Draft) -> bool:
@@ -91,7 +97,9 @@ def take_llm(document: Document, sources: Sources, draft: Draft) -> bool:
     ]
     _server(server, pod, container, more)
     _workload(server, spec)
-    said(server, spec, _ROUTER, Went.LEFT)
+    for part in (spec, spec.at("workload")):
+        _offloading(server, part.at("kvCacheOffloading"))
+        said(server, part, _ROUTER, Went.LEFT)
     objects.take_metadata(draft, document.root.at("metadata"))
     return True
 
@@ -111,6 +119,8 @@ def _remember(server: Server) -> None:
 
 def take_uri(server: Server, uri: Part) -> None:
     """The model of a kind that names it by a URI. Raises ImportInputError where it has no place here."""
+    if not uri.text:
+        raise ImportInputError("the source names no model: give the whole of it, or what came of it in the cluster")
     try:
         server.draft.put("model.uri", locate(server, uri.text), uri.origin())
     except NotTakenError as error:
@@ -145,6 +155,17 @@ def _server(server: Server, pod: Part, container: Part, more: list[Word]) -> Non
     finish(server, pod)
 
 
+def _offloading(server: Server, part: Part) -> None:
+    """The memory of the host that takes blocks of the KV cache; what goes further than that is left out."""
+    for key, value in part.items():
+        if key == "cpu":
+            server.draft.put("kvCache.cpuOffload", size(value.text), value.origin())
+        else:
+            server.draft.say(
+                value.origin(), Went.LEFT, "blocks of the KV cache go to the memory of the host, no further"
+            )
+
+
 def _workload(server: Server, spec: Part) -> None:
     if replicas := spec.at("replicas"):
         server.draft.put("replicas", typed({"type": "integer"}, replicas.text), replicas.origin("replicas"))
@@ -171,11 +192,11 @@ def take_inference_service(document: Document, sources: Sources, draft: Draft) -
     _remember(server)
     if uri := container.at("storageUri"):
         take_uri(server, uri)
-    if own is None:
-        _runtime(server, predictor, model)
+    if own is None or "huggingfaceserver" in own.at("image").text:
+        _runtime(server, predictor, container)
     else:
         _server(server, predictor, own, [])
-    _replicas(server, predictor)
+    _replicas(server, predictor, document.root.at("metadata", "annotations", "serving.kserve.io/autoscalerClass").text)
     objects.take_metadata(draft, document.root.at("metadata"))
     return True
 
@@ -185,6 +206,9 @@ def _runtime(server: Server, predictor: Part, model: Part) -> None:
     for part in model.at("args").each():
         head, equals, value = part.text.partition("=")
         instead = _OWN_FLAGS.get(head)
+        if head in ("--task", "--backend") and equals:
+            words += _by_vllm(server, part, head, value)
+            continue
         if instead == "":
             server.draft.say(part.origin(part.text), Went.OPERATOR, "is KServe's own: vLLM is the only engine here")
             if not equals:
@@ -211,6 +235,16 @@ def _runtime(server: Server, predictor: Part, model: Part) -> None:
     said(server, model, texts)
 
 
+def _by_vllm(server: Server, part: Part, flag: str, value: str) -> list[Word]:
+    """What vLLM is told for a task or an engine of KServe's server. Raises ImportInputError where vLLM has no part."""
+    if (flag == "--backend" and value == "huggingface") or (flag == "--task" and value not in _TASKS):
+        raise ImportInputError(f"{part.text} is served by KServe's own code, not by vLLM: it is not taken over")
+    if task := _TASKS.get(value):
+        return [Word(f"--task={task}", part.place)]
+    server.draft.say(part.origin(part.text), Went.OPERATOR, "is KServe's own: vLLM is the only engine here")
+    return []
+
+
 def _drop_values(server: Server, words: list[Word]) -> None:
     """Words that stood after a flag of KServe's own."""
     for at in range(len(words) - 1, -1, -1):
@@ -222,14 +256,17 @@ def _drop_values(server: Server, words: list[Word]) -> None:
         del words[at]
 
 
-def _replicas(server: Server, predictor: Part) -> None:
+def _replicas(server: Server, predictor: Part, scaler: str) -> None:
     least, most = predictor.at("minReplicas"), predictor.at("maxReplicas")
+    metrics = [(one, one) for one in predictor.at("autoScaling", "metrics").each()]
     if most and most.text != least.text and most.text not in ("0", "1"):
-        autoscale(server.draft, (least.text, most.text), [], most.origin("maxReplicas"), keda=False)
+        autoscale(server.draft, (least.text, most.text), metrics, most.origin("maxReplicas"), keda=scaler == "keda")
+        said(server, predictor, {"autoScaling": "autoscaling.targets"}, Went.FIELD)
         if least:
             server.draft.say(least.origin("minReplicas"), Went.FIELD, "autoscaling.minReplicas")
     elif first := least or most:
         server.draft.put("replicas", typed({"type": "integer"}, first.text), first.origin("replicas"))
+        said(server, predictor, {"autoScaling": "the number of pods is fixed"})
         if least and most:
             server.draft.say(most.origin("maxReplicas"), Went.OPERATOR, "the same number")
     texts = {

@@ -75,7 +75,7 @@ def _target(told: Part) -> tuple[str, int] | None:
 
 
 def _average(told: Part) -> str:
-    for kind in ("pods", "object", "external"):
+    for kind in ("pods", "object", "external", "podmetric"):
         target = told.at(kind, "target")
         if target:
             return target.at("averageValue").text or target.at("value").text

@@ -19,7 +19,7 @@ from ..pods.resources import take_resources
 from ..report import Origin, Went
 from ..secrets import is_secret
 from ..server import NotTakenError, Server
-from ..volumes import CACHES, finish, take_cache
+from ..volumes import CACHES, claim_to_fill, finish, take_cache
 
 
 def launch_of(server: Server, container: Part) -> Launched:
@@ -77,7 +77,9 @@ def _model(server: Server, text: str, origin: Origin) -> None:
     try:
         set_model(server, text, origin)
     except NotTakenError as error:
-        raise ImportInputError(f"the model: {error}") from error
+        if not claim_to_fill(server, text, origin):
+            raise ImportInputError(f"the model: {error}") from error
+        return
     if not server.draft.source_name:
         # A command line has no name: its service is named after its model.
         server.draft.name = service_name(str(server.draft.get("model.uri")).rstrip("/").rsplit("/", 1)[-1])
@@ -165,6 +167,8 @@ def tell_script(server: Server, result: Launched) -> None:
     for text, place in result.beside:
         if text.startswith(("pip", "uv", "apt", "python -m pip", "python3 -m pip")):
             said = "pods install nothing when they start: build an image that has it, and set image"
+        elif text.startswith(("vllm serve", "docker run")):
+            said = "is another container: import it by itself, if it is a vLLM server"
         else:
             said = "pods run vLLM alone, and no script: do it in the image, or in a Job before"
         server.draft.say(Origin(place, _safe(text)), Went.LEFT, said)

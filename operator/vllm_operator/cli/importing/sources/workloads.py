@@ -56,6 +56,12 @@ def template_of(document: Document) -> Part:
     return document.root.at(*steps) if steps else document.root
 
 
+def is_patch(document: Document) -> bool:
+    """Whether a workload has containers, and no image for any of them."""
+    containers = list(template_of(document).at("spec", "containers").each())
+    return bool(containers) and not any(container.at("image") for container in containers)
+
+
 def _templates(part: Part) -> Iterator[Part]:
     """Whatever has a PodSpec with containers."""
     if part.at("spec", "containers").value:

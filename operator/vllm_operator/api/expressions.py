@@ -1,4 +1,4 @@
-"""CEL expressions as the API server evaluates them, with those of Kubernetes' own functions that our CRDs use.
+"""CEL expressions as the API server evaluates them, with what our CRDs and DeviceClasses use of Kubernetes' functions.
 
 See https://kubernetes.io/docs/reference/using-api/cel/#cel-options-language-features-and-libraries.
 """
@@ -11,13 +11,13 @@ from typing import Any
 from cel_expr_python import cel
 from cel_expr_python.ext import ext_strings
 
-from ..api.base import bytes_of
+from .base import bytes_of
 
 
-def evaluate(expression: str, value: Any) -> Any:
-    """What an expression about `self` comes to. Raises ValueError where it fails, as with a field that is not there."""
+def evaluate(expression: str, value: Any, name: str = "self") -> Any:
+    """What an expression about a variable comes to. Raises ValueError where it fails, as without a field it names."""
     named = _as_named(value) if "__slash__" in expression and isinstance(value, Mapping) else value
-    result = _compiled(expression).eval(data={"self": named})
+    result = _compiled(expression, name).eval(data={name: named})
     if result.type() == cel.Type.ERROR:
         raise ValueError(str(result.plain_value()))
     return result.plain_value()
@@ -29,26 +29,26 @@ def _as_named(value: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @cache
-def _compiled(expression: str) -> Any:
+def _compiled(expression: str, name: str) -> Any:
     try:
-        return _environment().compile(expression)
+        return _environment(name).compile(expression)
     except Exception as error:  # the library raises what it likes
         raise ValueError(str(error)) from error
 
 
 @cache
-def _environment() -> Any:
+def _environment(name: str) -> Any:
     text, truth, number = cel.Type.STRING, cel.Type.BOOL, cel.Type.DOUBLE
     functions = [
         _declared("isQuantity", _is_quantity, truth, text),
-        _declared("quantity", _quantity, number, text),
+        _declared("quantity", quantity, number, text),
         _declared("compareTo", _compare, cel.Type.INT, number, number, member=True),
         _declared("isCIDR", _is_cidr, truth, text),
         _declared("cidr", _itself, text, text),
         _declared("containsCIDR", _contains, truth, text, text, member=True),
         _declared("prefixLength", _prefix, cel.Type.INT, text, member=True),
     ]
-    return cel.NewEnv(variables={"self": cel.Type.DYN}, extensions=[ext_strings.ExtStrings()], functions=functions)
+    return cel.NewEnv(variables={name: cel.Type.DYN}, extensions=[ext_strings.ExtStrings()], functions=functions)
 
 
 def _declared(name: str, does: Callable[..., Any], returns: Any, *takes: Any, member: bool = False) -> Any:
@@ -60,13 +60,14 @@ def _declared(name: str, does: Callable[..., Any], returns: Any, *takes: Any, me
 
 def _is_quantity(text: str) -> bool:
     try:
-        _quantity(text)
+        quantity(text)
     except ValueError:
         return False
     return True
 
 
-def _quantity(text: str) -> float:
+def quantity(text: str) -> float:
+    """A quantity of Kubernetes as a number."""
     return float(text[:-1]) / 1000 if text.endswith("m") else float(bytes_of(text))
 
 

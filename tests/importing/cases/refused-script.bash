@@ -1,0 +1,2 @@
+#!/bin/sh
+docker pull vllm/vllm-openai:latest
