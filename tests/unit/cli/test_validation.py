@@ -10,13 +10,8 @@ import yaml
 
 from cluster.host import REPOSITORY
 from control_plane import refused
-<<<<<<< HEAD
 from vllm_operator.api import BATCH_KIND, CLASS_KIND, KIND
-from vllm_operator.cli.expressions import evaluate
-=======
-from vllm_operator.api import CLASS_KIND, KIND
 from vllm_operator.api.expressions import evaluate
->>>>>>> int
 from vllm_operator.cli.validation import faults, listed
 
 SERVICES = [
