@@ -12,6 +12,7 @@ from typing import Any
 
 PROMPT = 1000
 PREFILL_TOKENS = 65536
+LONG_PROMPT, LONG_REQUESTS = 8000, 16
 BUDGET_SECONDS = 45.0
 
 
@@ -53,7 +54,8 @@ def _decode(clock: _Clock, requests: int, prompt: int, answer: int) -> dict[str,
 
 
 def measure(engine: Any, config: Any) -> dict[str, Any]:
-    """Time to the first of one prompt's tokens, prefill tokens/s, and decoding of 1 to 256 requests at once."""
+    """Time to the first of one prompt's tokens, prefill tokens/s, and decoding of 1 to 256 requests at once, and of
+    some with long contexts."""
     longest = config.model_config.max_model_len
     clock = _Clock(engine, config.model_config.get_vocab_size())
     prompt = min(PROMPT, longest // 2)
@@ -73,4 +75,8 @@ def measure(engine: Any, config: Any) -> dict[str, Any]:
     for requests in sorted({1, 8, 32, 128, min(256, most)}):
         if requests <= most and time.monotonic() - began < BUDGET_SECONDS:
             found["decode"].append(_decode(clock, requests, prompt, 64))
+    # What the KV cache costs to read shows in long contexts.
+    requests = min(LONG_REQUESTS, most, tokens // (LONG_PROMPT + 128))
+    if longest >= LONG_PROMPT + 128 and requests > 1 and time.monotonic() - began < BUDGET_SECONDS:
+        found["decode"].append(_decode(clock, requests, LONG_PROMPT, 64))
     return found
