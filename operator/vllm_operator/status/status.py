@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from ..api.conditions import ConditionType
 from ..api.limits import printable
 from ..api.reasons import Reason
-from ..assess.limits import gpus_of_pod
+from ..assess.limits import gpus_of_replica
 from ..assess.resolution import LEARNED
 from ..inspection.kept import facts_of
 from ..manifests.metadata import compact, identity
@@ -255,7 +255,7 @@ def _status(account: Account, now: str) -> dict[str, Any]:
             "wantedReplicas": wanted(account),
             "readyReplicas": sum(pod.ready for pod in seen.pods),
             "selector": ",".join(f"{key}={value}" for key, value in identity(account.service).items()),
-            "gpus": gpus_of_pod(account.service.spec) * wanted(account),
+            "gpus": gpus_of_replica(account.service.spec) * wanted(account),
             "startupSeconds": seen.startup_seconds,
             "url": service_url(account.service),
             "image": account.outcome.image,
