@@ -220,7 +220,7 @@ def _note(plan: Plan) -> str:
 
 
 def _between_nodes(spec: InferenceServiceSpec) -> str:
-    """What it costs where a layer is split over nodes. Ranks of a stage are next to each other, as vLLM numbers them."""
+    """What it costs where a layer is split over nodes. Ranks of a stage are neighbours, as vLLM numbers them."""
     each = ranks(spec)
     if spec.nodes == 1 or each % spec.tensor_size == 0:
         return ""

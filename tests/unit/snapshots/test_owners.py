@@ -58,4 +58,4 @@ def test_what_stands_between_is_watched_as_metadata_only() -> None:
         assert RESOURCES[kind].metadata_only
         assert RESOURCES[kind].verbs == ("list", "watch")
         assert watched[RESOURCES[kind].plural].by_snapshot
-    assert [row.kind for row in CHILD_KINDS if row.pods] == ["Deployment", "Job"]
+    assert [row.kind for row in CHILD_KINDS if row.pods] == ["Deployment", "LeaderWorkerSet", "Job"]
