@@ -38,7 +38,7 @@ SERVICES = {
     "autoscaled": HERE / "services" / "autoscaled.yaml",
     "keda": HERE / "services" / "keda.yaml",
     "bucket": HERE / "services" / "bucket.yaml",
-    "groups": HERE / "services" / "groups.yaml",
+    "groups": REPOSITORY / "examples" / "gpus" / "two-nodes.yaml",
     "image": HERE / "services" / "image.yaml",
     "others": HERE / "services" / "others.yaml",
     "devices": HERE / "services" / "devices.yaml",
