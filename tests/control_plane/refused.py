@@ -115,7 +115,6 @@ ENGINE = [
     ("{tensorParallelSize: 3, nodesPerReplica: 2}", "must be a number that nodesPerReplica divides"),
     ("{tensorParallelSize: auto, nodesPerReplica: 2}", "auto chooses on one node only"),
     ("{tensorParallelSize: 2, nodesPerReplica: 2, dataParallelSize: 2}", "must be 1 with nodesPerReplica"),
-    ("{tensorParallelSize: 2, nodesPerReplica: 2, autoscaling: {maxReplicas: 2}}", "has no autoscaling yet"),
     (
         "{tensorParallelSize: 2, nodesPerReplica: 2, cache: {claim: {storage: 1Gi, accessMode: ReadWriteOnce}}}",
         "nodesPerReplica needs cache.claim.accessMode ReadWriteMany",

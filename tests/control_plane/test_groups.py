@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from control_plane import groups
+from control_plane.metrics_api import serving_metrics
 from support.expansion import started
 from support.kube import Kube, Object, conditions
 from support.operator_process import OperatorProcess
@@ -156,6 +157,28 @@ def test_nothing_is_left_of_a_service_that_is_deleted(kube: Kube) -> None:
 
 def _is_of_a_service(item: Object) -> bool:
     return bool(item["metadata"]["name"].startswith("llama"))
+
+
+@pytest.mark.usefixtures("lws")
+def test_an_autoscaler_adds_groups_by_what_their_leaders_say(kube: Kube, operator: OperatorProcess) -> None:
+    values = {"vllm:num_requests_waiting": "4"}
+    scaling = {"maxReplicas": 3, "targets": {"kvCacheUtilizationPercent": 0}}
+    with serving_metrics(operator.control_plane, values):
+        kube.apply(service(**OVER_TWO, autoscaling=scaling))
+        kube.wait("the load is followed", 90, lambda: reason(kube, "ScalingActive") == "Scaling")
+        assert kube.ready("llama", SECONDS)["status"]["readyReplicas"] == 1
+        # 20 for each leader: counted by pods, of which there are two, it would be no other number, but by what all say.
+        values["vllm:num_requests_waiting"] = "20"
+        kube.wait("the most are asked for", 90, lambda: reason(kube, "ScalingActive") == "AtMaximum")
+        found = kube.ready("llama", SECONDS)
+    assert (found["status"]["wantedReplicas"], found["status"]["readyReplicas"], len(ranks(kube))) == (3, 3, 6)
+    kube.apply(service(**OVER_TWO, autoscaling=scaling, maxModelLen=1024))
+    kube.wait(
+        "it is rolled",
+        SECONDS,
+        lambda: all("--max-model-len=1024" in command_line(one) for one in ranks(kube).values()),
+    )
+    assert (kube.get("leaderworkerset", "llama-g") or {})["spec"]["replicas"] == 3
 
 
 @pytest.mark.usefixtures("lws")

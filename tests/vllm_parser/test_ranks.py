@@ -105,7 +105,7 @@ def ranks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ranks]:
     try:
         for rank, name in enumerate(("leaderTemplate", "workerTemplate")):
             container = group[name]["spec"]["containers"][0]
-            words = [interpreter(), "-c", VLLM, "serve", *command_line(container, rank, ports)]
+            words = [str(interpreter()), "-c", VLLM, "serve", *command_line(container, rank, ports)]
             with (folder / f"rank-{rank}.log").open("wb") as log:
                 started = subprocess.Popen(
                     words, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True

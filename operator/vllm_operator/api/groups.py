@@ -18,10 +18,6 @@ NODES_DATA_RULE = rule(
     f"!({_GROUP}) || !has(self.dataParallelSize) || self.dataParallelSize == 1",
     "dataParallelSize must be 1 with nodesPerReplica: use replicas",
 )
-NODES_SCALING_RULE = rule(
-    f"!({_GROUP}) || !has(self.autoscaling)",
-    "nodesPerReplica has no autoscaling yet: set replicas",
-)
 NODES_VOLUME_RULE = rule(
     f"!({_GROUP}) || !has(self.cache) || !has(self.cache.claim)"
     " || (has(self.cache.claim.accessMode) && self.cache.claim.accessMode == 'ReadWriteMany')",
@@ -32,4 +28,4 @@ NODES_EAGER_RULE = rule(
     "enforceEager skips the warm-up: over nodes on the CPU the first request would take most of a minute, so leave it "
     "out",
 )
-GROUP_RULES = (NODES_RULE, NODES_DATA_RULE, NODES_SCALING_RULE, NODES_VOLUME_RULE, NODES_EAGER_RULE)
+GROUP_RULES = (NODES_RULE, NODES_DATA_RULE, NODES_VOLUME_RULE, NODES_EAGER_RULE)

@@ -116,7 +116,6 @@ CHECKS: tuple[tuple[Rule, Callable[[InferenceServiceSpec], bool]], ...] = (
     (spec.CPU_PIPELINE_RULE, lambda s: not _on_cpu(s) or s.pipeline_parallel_size in (None, 1)),
     (groups.NODES_RULE, lambda s: s.nodes == 1 or _can_share(s)),
     (groups.NODES_DATA_RULE, lambda s: s.nodes == 1 or s.data_parallel_size in (None, 1)),
-    (groups.NODES_SCALING_RULE, lambda s: s.nodes == 1 or not s.autoscaling),
     (groups.NODES_VOLUME_RULE, lambda s: s.nodes == 1 or _is_shared(s)),
     (groups.NODES_EAGER_RULE, lambda s: s.nodes == 1 or not _on_cpu(s) or not s.enforce_eager),
     (spec.AUTO_ON_CPU_RULE, lambda s: not _on_cpu(s) or s.tensor_parallel_size != spec.AUTO),

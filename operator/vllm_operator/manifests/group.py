@@ -11,7 +11,7 @@ from ..api.spec import InferenceServiceSpec
 from ..vllm.ranks import HEADLESS, nodes_of
 from .amounts import surge
 from .metadata import Manifest, compact, metadata
-from .names import group_name
+from .names import GROUP_API, GROUP_KIND, group_name
 
 # Seconds that a rank above 0 gets to end: it has no requests of its own to finish.
 _WORKER_GRACE_SECONDS = 30
@@ -44,8 +44,8 @@ def leader_worker_set(service: InferenceService, template: Manifest) -> Manifest
         "workerTemplate": _worker(template),
     }
     return {
-        "apiVersion": "leaderworkerset.x-k8s.io/v1",
-        "kind": "LeaderWorkerSet",
+        "apiVersion": GROUP_API,
+        "kind": GROUP_KIND,
         "metadata": metadata(service, group_name(service.name)),
         "spec": spec,
     }

@@ -7,7 +7,7 @@ what is still missing.
 """
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from ..api.resource import InferenceService
@@ -19,6 +19,7 @@ from .devices import claim_template
 from .group import leader_worker_set, pods_of_replica
 from .metadata import Manifest
 from .monitoring import service_monitor
+from .names import GROUP_API, GROUP_KIND
 from .network import network_policy, selects_by_uid, service
 
 
@@ -120,7 +121,12 @@ def _in_groups(parts: Parts) -> Manifest | None:
 
 
 def _with_scaling(build: Callable[[InferenceService, Scaling], Manifest | None]) -> Build:
-    return lambda parts: build(parts.service, parts.scaling) if parts.template else None
+    def scaled(parts: Parts) -> Manifest | None:
+        if parts.template is None:
+            return None
+        return build(parts.service, replace(parts.scaling, grouped=pods_of_replica(parts.template) > 1))
+
+    return scaled
 
 
 # In the order in which they are applied.
@@ -171,8 +177,8 @@ CHILD_KINDS = (
         pods=Pods(through=(("ReplicaSet",),)),
     ),
     ChildKind(
-        kind="LeaderWorkerSet",
-        api_version="leaderworkerset.x-k8s.io/v1",
+        kind=GROUP_KIND,
+        api_version=GROUP_API,
         plural="leaderworkersets",
         build=_in_groups,
         pruned=Pruned.WITH_ITS_FORM,

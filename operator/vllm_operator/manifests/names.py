@@ -28,6 +28,7 @@ BATCH_LABEL, STEP_LABEL = f"{GROUP}/batch", f"{GROUP}/batch-step"
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 # Kueue's, on what it keeps of a Job: the uid of that.
 JOB_UID_LABEL = "kueue.x-k8s.io/job-uid"
+GROUP_API, GROUP_KIND = "leaderworkerset.x-k8s.io/v1", "LeaderWorkerSet"
 # LeaderWorkerSet's, on the pods of groups: the set, the group, and which pod of it (0: the leader). Its StatefulSets
 # have the first one.
 SET_LABEL = "leaderworkerset.sigs.k8s.io/name"

@@ -31,7 +31,6 @@ def node(count: int) -> Node:
         ({"nodesPerReplica": 3, "tensorParallelSize": 4}, "a number that nodesPerReplica divides"),
         ({"nodesPerReplica": 2, "tensorParallelSize": "auto"}, "auto chooses on one node only"),
         ({**OVER_TWO, "dataParallelSize": 2}, "dataParallelSize must be 1 with nodesPerReplica"),
-        ({**OVER_TWO, "autoscaling": {"minReplicas": 1, "maxReplicas": 2}}, "nodesPerReplica has no autoscaling yet"),
         (
             {**OVER_TWO, "cache": {"claim": {"storage": "1Ti", "accessMode": "ReadWriteOnce"}}},
             "nodesPerReplica needs cache.claim.accessMode ReadWriteMany",

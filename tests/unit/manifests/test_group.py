@@ -76,6 +76,17 @@ def test_there_is_one_form_and_the_template_says_which() -> None:
     assert pods_of_replica(pod_template(service(nodesPerReplica=1), Settings())) == 1
 
 
+@pytest.mark.parametrize("provider", ["HPA", "KEDA"])
+def test_an_autoscaler_scales_groups(provider: str) -> None:
+    owner = service(**OVER_TWO, autoscaling={"maxReplicas": 3, "provider": provider})
+    served = ("LeaderWorkerSet", "ScaledObject")
+    made = {child["kind"]: child for child in desired(owner, pod_template(owner, Settings()), served=served)}
+    (scaler,) = (made[kind] for kind in ("HorizontalPodAutoscaler", "ScaledObject") if kind in made)
+    target = {"apiVersion": "leaderworkerset.x-k8s.io/v1", "kind": "LeaderWorkerSet", "name": "llama-g"}
+    assert scaler["spec"]["scaleTargetRef"] == target
+    assert "replicas" not in made["LeaderWorkerSet"]["spec"]
+
+
 def test_requests_go_to_leaders() -> None:
     selector = children(service(**OVER_TWO))["Service"]["spec"]["selector"]
     assert selector["leaderworkerset.sigs.k8s.io/worker-index"] == "0"

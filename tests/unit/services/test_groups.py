@@ -65,13 +65,14 @@ def _index(rank: int) -> dict[str, str]:
 
 def _stateful_set(world: World, name: str, owner: str) -> None:
     uid = "uid-llama-g" if name == "llama-g" else f"uid-sts-{name}"
-    meta = {"name": name, "namespace": NAMESPACE, "uid": uid, "ownerReferences": [{"uid": owner, "controller": True}]}
+    meta: Object = {"name": name, "namespace": NAMESPACE, "uid": uid}
+    meta["ownerReferences"] = [{"uid": owner, "controller": True}]
     meta["labels"] = {"leaderworkerset.sigs.k8s.io/name": "llama-g"}
     world.api.objects[path("StatefulSet", NAMESPACE, name)] = {"metadata": meta}
 
 
 def _pod(world: World, name: str, owner: str, status: Object, labels: dict[str, str]) -> None:
-    meta = {"name": name, "namespace": NAMESPACE, "uid": f"uid-{name}", "labels": labels}
+    meta: Object = {"name": name, "namespace": NAMESPACE, "uid": f"uid-{name}", "labels": labels}
     meta["ownerReferences"] = [{"uid": owner, "controller": True}]
     spec = {"containers": [{"name": "vllm", "image": "i"}], "nodeName": f"node-of-{name}"}
     world.api.objects[path("Pod", NAMESPACE, name)] = {"metadata": meta, "spec": spec, "status": status}

@@ -1,5 +1,7 @@
 """Groups of pods: a group serves as a whole, and what brought one down is known after it is replaced."""
 
+from typing import Any
+
 import pytest
 
 from support.snapshots import loading, pod
@@ -7,12 +9,12 @@ from vllm_operator.snapshots.groups import Fallen, judged, leaders, place
 from vllm_operator.snapshots.pod import Ending, PodSnapshot
 
 
-def rank(number: int, group: str = "0", **fields: object) -> PodSnapshot:
+def rank(number: int, group: str = "0", **fields: Any) -> PodSnapshot:
     name = f"llama-g-{group}" + (f"-{number}" if number else "")
     return pod(name, rank=number, group=group, uid=f"uid-{name}", **fields)
 
 
-def ended(number: int, started: str = "2026-11-28T08:00:00Z", code: int = 1, **fields: object) -> PodSnapshot:
+def ended(number: int, started: str = "2026-11-28T08:00:00Z", code: int = 1, **fields: Any) -> PodSnapshot:
     ending = Ending("Error", code, 10, served=True, log="RuntimeError: boom", started=started)
     return rank(number, ready=False, started=False, ending=ending, node=f"node-{number}", **fields)
 
