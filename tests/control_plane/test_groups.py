@@ -167,7 +167,6 @@ def test_an_autoscaler_adds_groups_by_what_their_leaders_say(kube: Kube, operato
         kube.apply(service(**OVER_TWO, autoscaling=scaling))
         kube.wait("the load is followed", 90, lambda: reason(kube, "ScalingActive") == "Scaling")
         assert kube.ready("llama", SECONDS)["status"]["readyReplicas"] == 1
-        # 20 for each leader: counted by pods, of which there are two, it would be no other number, but by what all say.
         values["vllm:num_requests_waiting"] = "20"
         kube.wait("the most are asked for", 90, lambda: reason(kube, "ScalingActive") == "AtMaximum")
         found = kube.ready("llama", SECONDS)

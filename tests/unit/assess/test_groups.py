@@ -87,6 +87,9 @@ def test_a_kept_template_of_a_leader_is_taken_and_one_that_leads_elsewhere_is_no
     owner = service(**OVER_TWO)
     template = pod_template(owner, Settings())
     assert bars(template, owner.spec, Settings()) == ""
+    many = copy.deepcopy(template)
+    many["spec"]["containers"][0]["args"].append("--nnodes=999")
+    assert "more pods than one may have" in bars(many, owner.spec, Settings())
     for flag, other in (("--master-addr", "attacker.example.com"), ("--distributed-executor-backend", "evil.Executor")):
         forged = copy.deepcopy(template)
         forged["spec"]["containers"][0]["args"].append(f"{flag}={other}")

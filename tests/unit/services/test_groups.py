@@ -94,6 +94,7 @@ def test_a_group_counts_as_one_and_serves_as_a_whole() -> None:
     assert (world.reason(), world.message("Ready")) == ("Available", "1 of 1 groups serve")
     status = world.status()
     assert (status["replicas"], status["readyReplicas"], status["gpus"]) == (1, 1, 2)
+    assert status["selector"].endswith(",leaderworkerset.sigs.k8s.io/worker-index=0")
 
 
 def test_a_rank_that_is_lost_is_named_with_its_node() -> None:
