@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from cluster.control_plane import ControlPlane
-from control_plane import groups, keda, monitors
+from control_plane import keda, monitors
+from support import groups
 from support.kube import Kube, namespace_of
 from support.model_reports import REPORTS
 from support.operator_process import OperatorProcess, install_rights

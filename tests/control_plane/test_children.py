@@ -11,7 +11,8 @@ import yaml
 
 from cluster.control_plane import ControlPlane
 from cluster.host import REPOSITORY
-from control_plane import groups, keda, monitors
+from control_plane import keda, monitors
+from support import groups
 from support.every_field import SAMPLES, dotted, sample
 from support.kube import Kube, established
 from vllm_operator.cluster import path

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from control_plane import groups
 from control_plane.metrics_api import serving_metrics
+from support import groups
 from support.expansion import started
 from support.kube import Kube, Object, conditions
 from support.operator_process import OperatorProcess
@@ -37,7 +37,7 @@ def installed(operator: OperatorProcess) -> Iterator[None]:
 @pytest.fixture
 def lws(kube: Kube, installed: None) -> None:
     """LeaderWorkerSet acts on the test's namespace."""
-    kube.run("label", "namespace", kube.namespace, *(f"{key}={value}" for key, value in groups.SELECTED.items()))
+    groups.select(kube)
 
 
 def ranks(kube: Kube) -> dict[str, Object]:

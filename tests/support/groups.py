@@ -1,6 +1,7 @@
-"""LeaderWorkerSet in the control plane under test: its CRD, and its own controller where it is to act."""
+"""LeaderWorkerSet in the cluster under test: its CRD, its own controller where it is to act, and DNS for its pods."""
 
 import base64
+import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,8 @@ from typing import Any
 import yaml
 
 from cluster.control_plane import ControlPlane, free_ports
+from cluster.kubelet import Node
+from cluster.node import LocalCluster
 from cluster.tools import module_files, tool
 from support.kube import Kube, Object
 
@@ -31,13 +34,18 @@ def remove_api(kube: Kube) -> None:
     kube.run("delete", "crd", LEADER_WORKER_SETS)
 
 
+def select(kube: Kube) -> None:
+    """Lets the controller act on the namespace."""
+    kube.run("label", "namespace", kube.namespace, *(f"{key}={value}" for key, value in SELECTED.items()))
+
+
 @contextmanager
 def controller(plane: ControlPlane, kube: Kube) -> Iterator[None]:
     """LeaderWorkerSet's own controller, which acts on the namespaces that are SELECTED. Its API is served already."""
     port = free_ports("webhooks")["webhooks"]
     plane.processes.start(
         "lws",
-        [tool("lws"), f"--config={_configuration(plane, port)}", "--leader-elect=false"],
+        [*plane.site.inside, tool("lws"), f"--config={_configuration(plane, port)}", "--leader-elect=false"],
         {"KUBECONFIG": str(plane.kubeconfig)},
     )
     hooks = list(_webhooks(plane, port))
@@ -49,6 +57,28 @@ def controller(plane: ControlPlane, kube: Kube) -> Iterator[None]:
         for hook in hooks:
             kube.run("delete", hook["kind"], hook["metadata"]["name"], "--ignore-not-found")
         plane.processes.end("lws")
+
+
+@contextmanager
+def names(cluster: LocalCluster) -> Iterator[None]:
+    """The pods of all nodes find each other by name while the block runs: each node asks a CoreDNS of its own."""
+    nodes = cluster.nodes
+    for node in nodes:
+        file = node.state / "Corefile"
+        served = f"kubernetes cluster.local {{\n kubeconfig {cluster.kubeconfig}\n}}"
+        file.write_text(f".:53 {{\nbind {_asked(node)}\nerrors\n{served}\n}}\n")
+        node.processes.start("coredns", [*node.enclosure.inside, tool("coredns"), "-conf", file])
+    try:
+        yield
+    finally:
+        for node in nodes:
+            node.processes.end("coredns")
+
+
+def _asked(node: Node) -> str:
+    """The address that the pods of a node ask for names."""
+    found: list[str] = json.loads((node.state / "kubelet.json").read_text())["clusterDNS"]
+    return found[0]
 
 
 def _configuration(plane: ControlPlane, port: int) -> str:
