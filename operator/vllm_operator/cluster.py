@@ -217,19 +217,20 @@ class Cluster:
                 return None
             raise
 
-    async def hold_replicas(self, namespace: str, name: str, least: int) -> None:
-        """Lets another field manager of ours own a Deployment's replicas, before our apply gives them up.
+    async def hold_replicas(self, workload: tuple[str, str], namespace: str, least: int) -> None:
+        """Lets another field manager of ours own a workload's replicas, before our apply gives them up.
 
-        A field that its only owner drops goes back to its default: the Deployment would fall to one pod. The live count
+        A field that its only owner drops goes back to its default: the workload would fall to one pod. The live count
         is kept, as it is in this moment; in place of 0, which no HorizontalPodAutoscaler scales, it becomes `least`.
         """
-        deployment = await self.read("Deployment", namespace, name)
-        if deployment is None:
+        kind, name = workload
+        found = await self.read(kind, namespace, name)
+        if found is None:
             return
-        spec = {"replicas": deployment["spec"].get("replicas", 1) or least}
+        spec = {"replicas": found["spec"].get("replicas", 1) or least}
         meta = {"name": name, "namespace": namespace}
-        body = {"apiVersion": deployment["apiVersion"], "kind": "Deployment", "metadata": meta, "spec": spec}
-        await self._apply(path("Deployment", namespace, name), body, f"{FIELD_MANAGER}-replicas")
+        body = {"apiVersion": found["apiVersion"], "kind": kind, "metadata": meta, "spec": spec}
+        await self._apply(path(kind, namespace, name), body, f"{FIELD_MANAGER}-replicas")
 
     async def apply_status(self, about: Reference, status: Mapping[str, Any]) -> Manifest:
         """Writes the whole status; what is left out is removed. Raises GoneError where the object was deleted."""

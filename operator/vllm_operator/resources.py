@@ -45,6 +45,8 @@ RESOURCES = {
     **{row.kind: Resource(row.api_version, row.plural, row.verbs) for row in CHILD_KINDS},
     # Which Deployment a pod is of.
     "ReplicaSet": Resource("apps/v1", "replicasets", _WATCH, metadata_only=True),
+    # Which LeaderWorkerSet a pod is of.
+    "StatefulSet": Resource("apps/v1", "statefulsets", _WATCH, metadata_only=True),
     # Logs: of failed containers.
     "Pod": Resource("v1", "pods", _WATCH, {"log": ("get",)}),
     # List: those about pods in trouble.

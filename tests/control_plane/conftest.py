@@ -6,6 +6,7 @@ import pytest
 
 from cluster.control_plane import ControlPlane
 from control_plane import keda, monitors
+from support import groups
 from support.kube import Kube, namespace_of
 from support.model_reports import REPORTS
 from support.operator_process import OperatorProcess, install_rights
@@ -63,9 +64,11 @@ def every_api(kube: Kube, operator: OperatorProcess) -> Iterator[None]:
     """The optional APIs are served, and models are inspected: every kind of child can be made."""
     monitors.install_api(kube)
     keda.install_api(kube)
+    groups.install_api(kube)
     operator.restart(images={"operator": "vllm-operator:test"})
     yield
     operator.stop()
+    groups.remove_api(kube)
     keda.remove_api(kube)
     monitors.remove_api(kube)
     operator.start()

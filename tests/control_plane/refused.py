@@ -112,6 +112,18 @@ ENGINE = [
         "{kvCache: {events: {}}, apiKeySecretRef: {name: a, key: b}}",
         "kvCache.events tells the tokens of prompts to whoever reaches its port, without an API key: set networkPolicy",
     ),
+    ("{tensorParallelSize: 3, nodesPerReplica: 2}", "must be a number that nodesPerReplica divides"),
+    ("{tensorParallelSize: auto, nodesPerReplica: 2}", "auto chooses on one node only"),
+    ("{tensorParallelSize: 2, nodesPerReplica: 2, dataParallelSize: 2}", "must be 1 with nodesPerReplica"),
+    (
+        "{tensorParallelSize: 2, nodesPerReplica: 2, cache: {claim: {storage: 1Gi, accessMode: ReadWriteOnce}}}",
+        "nodesPerReplica needs cache.claim.accessMode ReadWriteMany",
+    ),
+    (
+        "{tensorParallelSize: 2, nodesPerReplica: 2, accelerator: {resource: cpu}, enforceEager: true}",
+        "enforceEager skips the warm-up",
+    ),
+    ("nodesPerReplica: 17", "should be less than or equal to 16"),
     ("{tensorParallelSize: 16, dataParallelSize: 8}", "times dataParallelSize must be at most 64"),
     ("dataParallelSize: 0", "should be greater than or equal to 1"),
     ("{accelerator: {resource: cpu}, weightsCpuOffloadPerGPU: 1Gi}", "weightsCpuOffloadPerGPU is for GPUs"),

@@ -12,6 +12,7 @@ import yaml
 from cluster.control_plane import ControlPlane
 from cluster.host import REPOSITORY
 from control_plane import keda, monitors
+from support import groups
 from support.every_field import SAMPLES, dotted, sample
 from support.kube import Kube, established
 from vllm_operator.cluster import path
@@ -42,9 +43,11 @@ def optional_apis(control_plane: ControlPlane) -> Iterator[None]:
     kube = Kube(control_plane.kubeconfig, "default")
     monitors.install_api(kube)
     keda.install_api(kube)
-    served = (monitors.MONITORS, keda.SCALED_OBJECTS)
-    kube.wait("both are served", 60, lambda: all(established(kube.get("crd", crd)) for crd in served))
+    groups.install_api(kube)
+    served = (monitors.MONITORS, keda.SCALED_OBJECTS, groups.LEADER_WORKER_SETS)
+    kube.wait("all are served", 60, lambda: all(established(kube.get("crd", crd)) for crd in served))
     yield
+    groups.remove_api(kube)
     keda.remove_api(kube)
     monitors.remove_api(kube)
 

@@ -76,6 +76,12 @@ EXAMPLES = {
         _spec(selector=_SELECTOR, template=_template("Always")),
         edit=_spec(replicas=5, strategy={"rollingUpdate": {"maxSurge": 3}}),
     ),
+    "LeaderWorkerSet": Example(
+        _spec(leaderWorkerTemplate={"size": 2, "workerTemplate": _template("Always")}),
+        edit=_spec(replicas=5, startupPolicy="LeaderReady"),
+        spec={"nodesPerReplica": 2, "tensorParallelSize": 2},
+        suffix="-g",
+    ),
     "PodDisruptionBudget": Example(_spec(selector=_SELECTOR), edit=_spec(maxUnavailable=2), spec={"replicas": 2}),
     "HorizontalPodAutoscaler": Example(
         _spec(scaleTargetRef={"kind": "Deployment", "name": "other", "apiVersion": "apps/v1"}, maxReplicas=1),

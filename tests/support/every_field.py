@@ -35,6 +35,7 @@ VALUES: dict[str, tuple[Any, Any]] = {
     "speculative.maxModelLen": (4096, 8192),
     "maxModelLen": (4096, "auto"),
     "tensorParallelSize": (1, 2),
+    "nodesPerReplica": (2, 3),
     "quantization": ("awq", "gptq"),
     "kvCache.memoryPerGPU": ("1Gi", "20Gi"),
     "kvCache.cpuOffload": ("1Gi", "32Gi"),

@@ -76,6 +76,7 @@ FOREIGN: Mapping[tuple[str, str], str] = {
     ("manifests/__init__.py", "Scaling"): "the name of a class",
     ("snapshots/batch.py", "Complete"): "a Job's condition",
     ("snapshots/batch.py", "Failed"): "a Job's condition, and a pod's phase",
+    ("snapshots/child.py", "Available"): "a LeaderWorkerSet's condition",
     ("snapshots/child.py", "Progressing"): "a Deployment's condition",
     ("snapshots/download_pod.py", "Failed"): "a pod's phase",
     ("snapshots/inspection_pod.py", "Failed"): "a pod's phase",

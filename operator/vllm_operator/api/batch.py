@@ -21,6 +21,7 @@ from .status import Condition
 NOT_OF_A_BATCH: Mapping[str, str] = {
     "serving_class_name": "spec.servingClassName of the batch",
     "replicas": "spec.parallelism of the batch",
+    "nodes_per_replica": "each pod of a batch holds a whole engine",
     "autoscaling": "spec.parallelism of the batch",
     "suspend": "spec.suspend of the batch",
     "network_policy": "nobody sends requests to a batch",

@@ -67,6 +67,8 @@ class Reason(Row):
 
     DEVICE_CLAIMS_UNSERVED = ("DeviceClaimsUnserved", _SPEC, LASTS,
         "accelerator.deviceClass needs the API resource.k8s.io/v1, which the cluster does not serve: remove it")
+    LEADER_WORKER_SETS_UNSERVED = ("LeaderWorkerSetsUnserved", _SPEC, LASTS,
+        "nodesPerReplica needs LeaderWorkerSet, which the cluster does not serve: install it, or leave the field out")
     NODES_UNREADABLE = ("NodesUnreadable", _SPEC, LASTS,
         "tensorParallelSize is auto, and the operator may not read nodes: set a number")
 

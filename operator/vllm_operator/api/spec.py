@@ -16,6 +16,7 @@ from .base import RULES, ApiModel, Bytes, Form, KeyRef, Limits, optional, requir
 from .environment import EnvVar
 from .fields import Flag
 from .flags import extra_args_rules
+from .groups import GROUP_RULES, MOST_NODES
 from .kv_cache import KvCache
 from .loading import SHARED_FLAGS_RULE, STREAMER_RULE
 from .model import PLUGIN_RULE, TOKEN_RULE, ChatTemplate, Lora, Model, ParserPlugins
@@ -133,6 +134,7 @@ SPEC_RULES = (
     *TUNING_RULES,
     CPU_WEIGHTS_RULE,
     AUTO_ON_CPU_RULE,
+    *GROUP_RULES,
     *ACCELERATOR_RULES,
     TOKEN_RULE,
     PLUGIN_RULE,
@@ -181,8 +183,8 @@ class InferenceServiceSpec(ApiModel):
     )
     dtype: Dtype | None = optional("Type of weights and activations that are not quantized.", "bfloat16", flag="dtype")
     tensor_parallel_size: Annotated[int, Field(ge=1, le=MOST_RANKS)] | Literal["auto"] | None = optional(
-        "GPUs that each layer is split over; they are all on one node. auto: the cheapest GPUs of this cluster that "
-        "fit, by product and number; chosen when the spec changes, and told in status.resolved.",
+        "GPUs that each layer is split over; on one node, unless nodesPerReplica is set. auto: the cheapest GPUs of "
+        "this cluster that fit, by product and number; chosen when the spec changes, and told in status.resolved.",
         4,
         flag="tensor-parallel-size",
         rules=[
@@ -194,6 +196,14 @@ class InferenceServiceSpec(ApiModel):
     )
     pipeline_parallel_size: int | None = optional(
         "Groups of layers, each on its own GPUs.", 1, flag="pipeline-parallel-size", ge=1, le=64
+    )
+    nodes_per_replica: int | None = optional(
+        "Pods that the ranks of each replica are spread over, as many in each: for a model that is too large for one "
+        "node. Above 1, replicas are groups of pods, and need LeaderWorkerSet. Between 1 and more, pods are replaced.",
+        2,
+        flag="nnodes",
+        ge=1,
+        le=MOST_NODES,
     )
     data_parallel_size: int | None = optional(
         "Engines in each pod, which share requests out: each has tensorParallelSize times pipelineParallelSize GPUs, "
@@ -351,3 +361,8 @@ class InferenceServiceSpec(ApiModel):
     def tensor_size(self) -> int:
         """The tensor parallel size; 1 where it is left out, or not chosen yet."""
         return self.tensor_parallel_size if isinstance(self.tensor_parallel_size, int) else 1
+
+    @property
+    def nodes(self) -> int:
+        """Pods of each replica."""
+        return self.nodes_per_replica or 1

@@ -29,10 +29,10 @@ from ..manifests import (
 )
 from ..manifests.amounts import KEPT_REVISIONS
 from ..manifests.download import download, download_key, is_downloaded
-from ..manifests.kinds import BY_KIND, Pruned
+from ..manifests.kinds import BY_KIND, WORKLOADS, Pruned
 from ..manifests.names import REVISION_LABEL
 from ..settings import Settings
-from ..snapshots.child import Child, kept_models, odd_revisions, revisions
+from ..snapshots.child import Child, kept_models, odd_revisions, revisions, workload_of
 from ..status.evidence import Evidence
 from ..vllm.argv import load_format
 from ..vllm.paths import model_location
@@ -107,6 +107,7 @@ def plan_changes(evidence: Evidence, known: Known) -> Changes:
         *_keep_model(evidence, known),
         *keeping,
         *(_prune(evidence, children, Pruned.FIRST) if complete else ()),
+        *(_prune(evidence, children, Pruned.WITH_ITS_FORM) if template else ()),
         *(_change(evidence, known, child) for child in children),
     ]
     for job in _jobs(evidence, known, commit):
@@ -170,9 +171,13 @@ def _jobs(evidence: Evidence, known: Known, commit: str | None) -> Iterator[Mani
 
 
 def deployed_revision(evidence: Evidence) -> str | None:
-    """The revision that the Deployment's pods are of; None where there is no Deployment of this service."""
-    child = evidence.live.get(("Deployment", evidence.service.name))
-    return child.revision if child and child.owner_uid == evidence.service.uid else None
+    """The revision that the workload's pods are of; None where this service has no workload."""
+    child = _workload(evidence)
+    return child.revision if child else None
+
+
+def _workload(evidence: Evidence) -> Child | None:
+    return workload_of(evidence.live, evidence.service.name, evidence.service.uid)
 
 
 def deployed_template(evidence: Evidence) -> Manifest | None:
@@ -194,9 +199,9 @@ def _trusted(evidence: Evidence, known: Known, *, withheld: bool) -> tuple[Evide
     One that must not be applied is as if it were not there, and is rendered anew; but what is deployed stays then, and
     the text says why. What was rendered or looked at a moment ago is known to be right.
     """
-    deployed = deployed_revision(evidence)
+    workload, deployed = _workload(evidence), deployed_revision(evidence)
     while child := _read_back(evidence, known, withheld=withheld):
-        runs = evidence.live[("Deployment", evidence.service.name)].privileges if child.revision == deployed else ""
+        runs = workload.privileges if workload and child.revision == workload.revision else ""
         why = bars(child.template, evidence.service.spec, known.settings, runs)
         if not why:
             break
@@ -283,7 +288,7 @@ def _change(evidence: Evidence, known: Known, manifest: Manifest) -> Change:
         return Change(Act.APPLY, key, "what had its name kept nothing of ours", manifest)
     sight = Sight(evidence.live.get(key), known.ledger.get(key), known.now)
     change = decide(evidence.service, manifest, sight, evidence.start_replicas)
-    first_pods = key[0] == "Deployment" and key not in evidence.live and change.act is not Act.KEEP
+    first_pods = key[0] in WORKLOADS and key not in evidence.live and change.act is not Act.KEEP
     return replace(change, gives_way=True) if first_pods else change
 
 

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from ..api.resource import InferenceService
 from ..manifests import Manifest
-from ..manifests.kinds import BY_KIND, Proof
+from ..manifests.kinds import BY_KIND, WORKLOADS, Proof
 from ..snapshots.child import Child, ChildKey
 from .ledger import Applied
 
@@ -34,10 +34,10 @@ class Act(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Sharing:
-    """What an apply that leaves a Deployment's replicas out has to see to: the API server resets what nobody owns."""
+    """What an apply that leaves a workload's replicas out has to see to: the API server resets what nobody owns."""
 
     start: int
-    """The pods that a new Deployment starts with, and the least that is handed over."""
+    """The replicas that a new one starts with, and the least that is handed over."""
     exists: bool
     held: bool
     """Whether we own its replicas now."""
@@ -52,7 +52,7 @@ class Change:
     why: str
     manifest: Manifest | None = None
     sharing: Sharing | None = None
-    """Of a Deployment whose number of pods an autoscaler decides."""
+    """Of a workload whose replicas an autoscaler decides."""
     gives_way: bool = False
     """Whether it makes the first pods of its service, which come after the children of newer services."""
 
@@ -78,11 +78,11 @@ class Sight:
 
 
 def decide(service: InferenceService, manifest: Manifest, sight: Sight, start_replicas: int) -> Change:
-    """What a child needs. `start_replicas`: of a new Deployment whose manifest has none."""
+    """What a child needs. `start_replicas`: of a new workload whose manifest has none."""
     key = (manifest["kind"], manifest["metadata"]["name"])
     child, last = sight.child, sight.last
-    # Whatever the watch shows: a Deployment that is there must not get the replicas of a new one.
-    shared = key[0] == "Deployment" and "replicas" not in manifest["spec"]
+    # Whatever the watch shows: a workload that is there must not get the replicas of a new one.
+    shared = key[0] in WORKLOADS and "replicas" not in manifest["spec"]
     off = shared and _is_switched_off(service, child)
     reason = _reason(manifest, sight)
     if not reason and not off and not sight.looked:
@@ -111,12 +111,12 @@ def _reason(manifest: Manifest, sight: Sight) -> str:
 
 
 def _owns_replicas(child: Child | None, last: Applied | None) -> bool:
-    """Whether we own a Deployment's replicas. While the watch lags behind our own apply, it cannot tell."""
+    """Whether we own a workload's replicas. While the watch lags behind our own apply, it cannot tell."""
     return child is not None and (child.owns_replicas or bool(last and last.lags(child)))
 
 
 def _is_switched_off(service: InferenceService, child: Child | None) -> bool:
-    """Whether a Deployment is at 0, after a suspension or under KEDA: there a HorizontalPodAutoscaler does nothing."""
+    """Whether a workload is at 0, after a suspension or under KEDA: there a HorizontalPodAutoscaler does nothing."""
     scaling = service.spec.autoscaling
     by_hpa = scaling is not None and scaling.provider == "HPA"
     return by_hpa and child is not None and child.deployment is not None and child.deployment.wanted == 0

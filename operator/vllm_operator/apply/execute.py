@@ -40,7 +40,7 @@ class Hands(NamedTuple):
     ledger: Ledger
     clock: Callable[[], float]
     start_replicas: int
-    """Pods that a new Deployment starts with under an autoscaler, as in the evidence."""
+    """Replicas that a new workload starts with under an autoscaler, as in the evidence."""
     gives_way: Callable[[], bool]
     """Whether the first pods of this service wait for other services."""
 
@@ -146,11 +146,11 @@ class _Child:
         """Applies it, and sees to it that we are not the only owner of replicas when our apply leaves them out."""
         cluster, manifest = self._hands.cluster, _manifest(change)
         if share := change.sharing:
-            first = not share.exists and share.start != 1  # 1 is what a new Deployment has by default
+            first = not share.exists and share.start != 1  # 1 is what a new one has by default
             if first:
                 await cluster.apply({**manifest, "spec": {**manifest["spec"], "replicas": share.start}})
             if first or share.held:
-                await cluster.hold_replicas(self._service.namespace, change.key[1], share.start)
+                await cluster.hold_replicas(change.key, self._service.namespace, share.start)
         self._record(change, await cluster.apply(manifest))
 
     def _record(self, change: Change, made: Manifest) -> None:

@@ -10,15 +10,19 @@ from pathlib import PurePosixPath
 from ..api.flags import EXTRA_CHOICE_FLAGS, EXTRA_SWITCH_FLAGS, EXTRA_VALUE_FLAGS, field_of_flag
 from ..api.spec import InferenceServiceSpec
 from ..vllm.paths import MIDDLEWARE_PATH
+from ..vllm.ranks import REFERENCES
 
 # What argv() writes without a field, or for several.
 _OWN = (
-    "--api-server-count", "--disable-access-log-for-endpoints", "--host", "--load-format", "--middleware", "--port",
-    "--shutdown-timeout", "--tokenizer-mode",
+    "--api-server-count", "--disable-access-log-for-endpoints", "--distributed-executor-backend", "--host",
+    "--load-format", "--master-addr", "--master-port", "--middleware", "--node-rank", "--port", "--shutdown-timeout",
+    "--tokenizer-mode",
 )  # fmt: skip
 _PASSED = frozenset({*_OWN, *field_of_flag(InferenceServiceSpec), *EXTRA_VALUE_FLAGS, *EXTRA_SWITCH_FLAGS})
 _WORDS = {
     "--middleware": (f"{PurePosixPath(MIDDLEWARE_PATH).stem}.Middleware",),
+    "--distributed-executor-backend": EXTRA_CHOICE_FLAGS["--distributed-executor-backend"],
+    **{one.partition("=")[0]: (one.partition("=")[2],) for one in REFERENCES},
     "--load-format": EXTRA_CHOICE_FLAGS["--load-format"],
 }
 

@@ -6,7 +6,7 @@ rules, only we can tell. The sentences are those of the rules in api/: a test ho
 
 from collections.abc import Callable
 
-from ..api import accelerator, loading, pod, rollout, spec, storage, tuning
+from ..api import accelerator, groups, loading, pod, rollout, spec, storage, tuning
 from ..api.base import Rule, bytes_of
 from ..api.fields import fields
 from ..api.flags.versions import engine_version, needs, too_old
@@ -14,7 +14,7 @@ from ..api.pod import Resources
 from ..api.spec import InferenceServiceSpec
 from ..api.tuning import Attention, Compilation
 from ..api.vocabulary import OLDEST_VLLM_VERSION
-from ..vllm.argv import load_format, ranks
+from ..vllm.argv import load_format, ranks_of_replica
 from .limits import most_replicas
 
 
@@ -33,9 +33,18 @@ def _keeps_prompts(given: InferenceServiceSpec) -> bool:
     return events is None or given.network_policy is not None or not guarded
 
 
-def _shares_volume(given: InferenceServiceSpec) -> bool:
+def _is_shared(given: InferenceServiceSpec) -> bool:
     claim = given.cache.claim if given.cache else None
-    return claim is None or claim.access_mode == "ReadWriteMany" or most_replicas(given) <= 1
+    return claim is None or claim.access_mode == "ReadWriteMany"
+
+
+def _shares_volume(given: InferenceServiceSpec) -> bool:
+    return _is_shared(given) or most_replicas(given) <= 1
+
+
+def _can_share(given: InferenceServiceSpec) -> bool:
+    """Whether the ranks lie on the nodes in equal parts."""
+    return given.tensor_parallel_size != spec.AUTO and ranks_of_replica(given) % given.nodes == 0
 
 
 def _can_roll(given: InferenceServiceSpec) -> bool:
@@ -99,12 +108,16 @@ CHECKS: tuple[tuple[Rule, Callable[[InferenceServiceSpec], bool]], ...] = (
         spec.TOKENS_RULE,
         lambda s: not (s.max_num_batched_tokens and s.max_num_seqs) or s.max_num_batched_tokens >= s.max_num_seqs,
     ),
-    (spec.RANKS_RULE, lambda s: ranks(s) <= spec.MOST_RANKS),
+    (spec.RANKS_RULE, lambda s: ranks_of_replica(s) <= spec.MOST_RANKS),
     (spec.DRAFT_RANKS_RULE, _can_draft),
     (spec.API_KEYS_RULE, lambda s: not (s.api_key_secret_ref and s.api_key_secret_refs)),
     (spec.EVENTS_RULE, _keeps_prompts),
     (spec.SHARED_VOLUME_RULE, _shares_volume),
     (spec.CPU_PIPELINE_RULE, lambda s: not _on_cpu(s) or s.pipeline_parallel_size in (None, 1)),
+    (groups.NODES_RULE, lambda s: s.nodes == 1 or _can_share(s)),
+    (groups.NODES_DATA_RULE, lambda s: s.nodes == 1 or s.data_parallel_size in (None, 1)),
+    (groups.NODES_VOLUME_RULE, lambda s: s.nodes == 1 or _is_shared(s)),
+    (groups.NODES_EAGER_RULE, lambda s: s.nodes == 1 or not _on_cpu(s) or not s.enforce_eager),
     (spec.AUTO_ON_CPU_RULE, lambda s: not _on_cpu(s) or s.tensor_parallel_size != spec.AUTO),
     (spec.CPU_OFFLOAD_RULE, lambda s: not _on_cpu(s) or not (s.kv_cache and s.kv_cache.cpu_offload)),
     (loading.SHARED_FLAGS_RULE, _sets_once),

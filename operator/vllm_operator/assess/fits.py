@@ -25,6 +25,7 @@ from ..planner.config import ModelConfigError
 from ..planner.plan import Plan, plan
 from ..planner.shapes import ModelShape
 from ..snapshots.node import Node
+from ..vllm.argv import ranks, ranks_of_replica
 from .device_classes import Claimed
 from .gpu_kinds import UnknownGpuError, gpu_of, known_gpu
 from .nodes import Devices, devices
@@ -214,7 +215,7 @@ def _together(
     products = tuple(candidate.product for candidate, _ in possible) if len(possible) < len(plans) else ()
     candidate, worst = min(usable, key=lambda entry: _left(entry[1]))
     pinned = f"; the pods are kept to {', '.join(products)}" if products else ""
-    message = f"{worst.message}{pinned}{_note(worst)}"
+    message = f"{worst.message}{pinned}{_note(worst)}{_between_nodes(spec)}"
     return Assessment(worst.fits, worst.reason, message, plan=worst, product=candidate.product, products=products)
 
 
@@ -230,6 +231,18 @@ def _either(spec: InferenceServiceSpec, plans: Sequence[tuple[Candidate, Plan]])
 def _note(plan: Plan) -> str:
     """What the plan does not know."""
     return f"; {plan.note}" if plan.note else ""
+
+
+def _between_nodes(spec: InferenceServiceSpec) -> str:
+    """What it costs where a layer is split over nodes. Ranks of a stage are neighbours, as vLLM numbers them."""
+    each = ranks(spec)
+    if spec.nodes == 1 or each % spec.tensor_size == 0:
+        return ""
+    within = f": tensorParallelSize {each} with pipelineParallelSize {spec.nodes} keeps each layer on a node"
+    return (
+        "; layers are split over nodes, which then talk several times for each layer of each token, and need RDMA or "
+        f"the like for that{within if ranks_of_replica(spec) == spec.tensor_size else ''}"
+    )
 
 
 def _ways_out(found: Advice) -> str:

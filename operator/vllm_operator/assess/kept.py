@@ -10,6 +10,7 @@ from typing import Any
 
 from ..api.accelerator import Rdma
 from ..api.environment import refusal
+from ..api.groups import MOST_NODES
 from ..api.model import ParserPlugins
 from ..api.pod import PodSettings
 from ..api.spec import InferenceServiceSpec
@@ -22,6 +23,7 @@ from ..settings import PodSecurity, Settings
 from ..vllm.argv import PORT
 from ..vllm.environment import OWN_NAMES
 from ..vllm.paths import MIDDLEWARE_PATH
+from ..vllm.ranks import nodes_of
 from .command_line import odd_arguments
 from .policy import refused
 
@@ -130,6 +132,8 @@ def _shapes_of_container(containers: Sequence[Mapping[str, Any]]) -> Iterator[st
         if set(container[probe]["httpGet"]) != {"path", "port"}:
             yield f"its {probe} asks something else than vLLM"
     yield from odd_arguments(container["args"])
+    if nodes_of(container["args"]) > MOST_NODES:
+        yield "its replicas have more pods than one may have"
     for variable in container["env"]:
         if variable["name"] == "PYTHONPATH" and variable.get("value") != _MODULES:
             yield "its PYTHONPATH leads elsewhere"

@@ -28,9 +28,14 @@ def gpus_of_pod(spec: InferenceServiceSpec) -> int:
     return 0 if spec.accelerator.resource == "cpu" or spec.tensor_parallel_size == AUTO else devices_of(spec)
 
 
+def gpus_of_replica(spec: InferenceServiceSpec) -> int:
+    """GPUs of all pods of one replica."""
+    return spec.nodes * gpus_of_pod(spec)
+
+
 def most_gpus(spec: InferenceServiceSpec) -> int:
     """GPUs of all pods that a service may come to have; none while it is suspended."""
-    return 0 if spec.suspend else most_replicas(spec) * gpus_of_pod(spec)
+    return 0 if spec.suspend else most_replicas(spec) * gpus_of_replica(spec)
 
 
 def exceeded(own: ServingClass, spec: InferenceServiceSpec, sources: Mapping[str, str]) -> Finding | None:
@@ -53,7 +58,7 @@ def _counts(limits: ServingLimits, spec: InferenceServiceSpec) -> Iterator[str]:
     if limits.max_replicas is not None and replicas > limits.max_replicas:
         yield f"{limits.max_replicas} replicas (limits.maxReplicas), and {field} is {replicas}: lower it"
     if limits.gpus_per_service is not None and gpus > limits.gpus_per_service:
-        each = f"{replicas} x {gpus_of_pod(spec)}"
+        each = f"{replicas} x {gpus_of_replica(spec)}"
         yield (
             f"{limits.gpus_per_service} GPUs for a service (limits.gpusPerService), and this one asks for {gpus} "
             f"({each}): lower {field} or tensorParallelSize"

@@ -1,7 +1,7 @@
 """Who decides how many pods there are: a HorizontalPodAutoscaler, or KEDA's ScaledObject, which makes one itself.
 
-Both scale the Deployment by vLLM's own gauges. The names of the metrics per pod are those of the rules for
-prometheus-adapter in the chart (files/prometheus-adapter-values.yaml).
+Both scale the Deployment, or the LeaderWorkerSet by its leaders, by vLLM's own gauges. The names of the metrics per pod
+are those of the rules for prometheus-adapter in the chart (files/prometheus-adapter-values.yaml).
 """
 
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ..api.autoscaling import Autoscaling
 from ..api.resource import InferenceService
 from .metadata import Manifest, compact, metadata
-from .names import SERVICE_LABEL
+from .names import GROUP_API, GROUP_KIND, SERVICE_LABEL, group_name
 
 UNKNOWN_STARTUP_SECONDS = 300
 # One pod a minute: each drains its requests first, and the next look sees what the others make of them.
@@ -28,6 +28,8 @@ class Scaling:
     # status.startupSeconds; None until a pod was seen to start.
     startup_seconds: int | None = None
     prometheus_url: str = ""
+    grouped: bool = False
+    """Whether replicas are groups of pods."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ def horizontal_pod_autoscaler(service: InferenceService, scaling: Scaling) -> Ma
         "kind": "HorizontalPodAutoscaler",
         "metadata": metadata(service),
         "spec": {
-            "scaleTargetRef": _scale_target(service),
+            "scaleTargetRef": _scale_target(service, scaling),
             "minReplicas": spec.min_replicas,
             "maxReplicas": spec.max_replicas,
             "metrics": metrics,
@@ -104,7 +106,7 @@ def scaled_object(service: InferenceService, scaling: Scaling) -> Manifest | Non
             "kind": "ScaledObject",
             "metadata": metadata(service),
             "spec": {
-                "scaleTargetRef": _scale_target(service),
+                "scaleTargetRef": _scale_target(service, scaling),
                 "pollingInterval": _POLLING_SECONDS,
                 "cooldownPeriod": cooldown,
                 # KEDA's default of 0 would take the pods away from a service that was handed over to it.
@@ -122,7 +124,9 @@ def scaled_object(service: InferenceService, scaling: Scaling) -> Manifest | Non
     )
 
 
-def _scale_target(service: InferenceService) -> Manifest:
+def _scale_target(service: InferenceService, scaling: Scaling) -> Manifest:
+    if scaling.grouped:
+        return {"apiVersion": GROUP_API, "kind": GROUP_KIND, "name": group_name(service.name)}
     return {"apiVersion": "apps/v1", "kind": "Deployment", "name": service.name}
 
 

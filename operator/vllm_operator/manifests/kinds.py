@@ -7,7 +7,7 @@ what is still missing.
 """
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from ..api.resource import InferenceService
@@ -16,8 +16,10 @@ from .availability import disruption_budget
 from .claim import cache_claim
 from .deployment import deployment
 from .devices import claim_template
+from .group import leader_worker_set, pods_of_replica
 from .metadata import Manifest
 from .monitoring import service_monitor
+from .names import GROUP_API, GROUP_KIND
 from .network import network_policy, selects_by_uid, service
 
 
@@ -28,6 +30,7 @@ class Pruned(Enum):
     LAST = "after all else is applied"
     WITH_OLD_PODS = "after all else, once no pod of an earlier rendering is left: one that is made again needs it"
     BY_NUMBER = "when there are newer ones enough"
+    WITH_ITS_FORM = "before its other form is made: both would hold GPUs, and there are none for both"
     NEVER = "while the service is there it is desired, so there is no right to delete it"
 
 
@@ -42,8 +45,8 @@ class Proof(Enum):
 class Pods:
     """How a child comes to have pods: only what is controlled so, link by link, is a pod of it."""
 
-    through: tuple[str, ...] = ()
-    """The kinds that stand between the child and its pods, each the controlling owner of the next one."""
+    through: tuple[tuple[str, ...], ...] = ((),)
+    """Of each way: the kinds that stand between the child and its pods, each the controlling owner of the next one."""
     inspect: bool = False
     """Whether they tell what the model is made of, and serve nobody."""
 
@@ -94,7 +97,9 @@ def _always(build: Callable[[InferenceService], Manifest | None]) -> Build:
 
 
 def _service(parts: Parts) -> Manifest:
-    return service(parts.service, by_uid=selects_by_uid(parts.service, parts.template, parts.pod_uids))
+    by_uid = selects_by_uid(parts.service, parts.template, parts.pod_uids)
+    grouped = pods_of_replica(parts.template) > 1 if parts.template else parts.service.spec.nodes > 1
+    return service(parts.service, by_uid=by_uid, grouped=grouped)
 
 
 def _with_pods(build: Callable[[InferenceService], Manifest | None]) -> Build:
@@ -105,8 +110,23 @@ def _with_template(build: Callable[[InferenceService, Manifest], Manifest | None
     return lambda parts: build(parts.service, parts.template) if parts.template else None
 
 
+def _in_one_pod(parts: Parts) -> Manifest | None:
+    template = parts.template
+    return deployment(parts.service, template) if template and pods_of_replica(template) == 1 else None
+
+
+def _in_groups(parts: Parts) -> Manifest | None:
+    template = parts.template
+    return leader_worker_set(parts.service, template) if template and pods_of_replica(template) > 1 else None
+
+
 def _with_scaling(build: Callable[[InferenceService, Scaling], Manifest | None]) -> Build:
-    return lambda parts: build(parts.service, parts.scaling) if parts.template else None
+    def scaled(parts: Parts) -> Manifest | None:
+        if parts.template is None:
+            return None
+        return build(parts.service, replace(parts.scaling, grouped=pods_of_replica(parts.template) > 1))
+
+    return scaled
 
 
 # In the order in which they are applied.
@@ -152,9 +172,19 @@ CHILD_KINDS = (
         kind="Deployment",
         api_version="apps/v1",
         plural="deployments",
-        build=_with_template(deployment),
-        pruned=Pruned.NEVER,
-        pods=Pods(through=("ReplicaSet",)),
+        build=_in_one_pod,
+        pruned=Pruned.WITH_ITS_FORM,
+        pods=Pods(through=(("ReplicaSet",),)),
+    ),
+    ChildKind(
+        kind=GROUP_KIND,
+        api_version=GROUP_API,
+        plural="leaderworkersets",
+        build=_in_groups,
+        pruned=Pruned.WITH_ITS_FORM,
+        optional=True,
+        # The pods of ranks above 0 belong to their leader's.
+        pods=Pods(through=(("StatefulSet",), ("StatefulSet", "Pod", "StatefulSet"))),
     ),
     ChildKind(
         kind="PodDisruptionBudget",
@@ -203,5 +233,9 @@ BY_KIND = {row.kind: row for row in CHILD_KINDS}
 # What a cluster may not know.
 OPTIONAL_KINDS = frozenset(row.kind for row in CHILD_KINDS if row.optional)
 AUTOSCALERS = frozenset(row.kind for row in CHILD_KINDS if row.autoscaler)
+# What a service's pods are of: one of them at a time.
+WORKLOADS = frozenset(row.kind for row in CHILD_KINDS if row.pruned is Pruned.WITH_ITS_FORM)
 # What stands between children and their pods: made by Kubernetes, and only looked at.
-LINKS = tuple(sorted({kind for row in CHILD_KINDS if row.pods for kind in row.pods.through}))
+LINKS = tuple(
+    sorted({kind for row in CHILD_KINDS if row.pods for way in row.pods.through for kind in way if kind != "Pod"})
+)

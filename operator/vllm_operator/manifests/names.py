@@ -28,6 +28,15 @@ BATCH_LABEL, STEP_LABEL = f"{GROUP}/batch", f"{GROUP}/batch-step"
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 # Kueue's, on what it keeps of a Job: the uid of that.
 JOB_UID_LABEL = "kueue.x-k8s.io/job-uid"
+GROUP_API, GROUP_KIND = "leaderworkerset.x-k8s.io/v1", "LeaderWorkerSet"
+# LeaderWorkerSet's, on the pods of groups: the set, the group, and which pod of it (0: the leader). Its StatefulSets
+# have the first one.
+SET_LABEL = "leaderworkerset.sigs.k8s.io/name"
+GROUP_LABEL = "leaderworkerset.sigs.k8s.io/group-index"
+RANK_LABEL = "leaderworkerset.sigs.k8s.io/worker-index"
+# LeaderWorkerSet makes a Service of the set's name: it cannot be that of ours. Short, as the StatefulSets of its groups
+# have longer names, and those end at 52.
+_GROUPS = "-g"
 # On every metric of a service's pods: the name of the service.
 SERVICE_LABEL = "inferenceservice"
 # On nodes: which product their GPUs are, by the resource that pods ask for.
@@ -66,6 +75,16 @@ def device_taints(resource: str) -> list[str]:
 # vLLM's container in a pod, and its port.
 CONTAINER = "vllm"
 PORT_NAME = "http"
+
+
+def group_name(service: str) -> str:
+    """The LeaderWorkerSet of the service with this name."""
+    return f"{service}{_GROUPS}"
+
+
+def service_of_group(name: str) -> str:
+    """The service whose LeaderWorkerSet would have this name; empty where there is none."""
+    return name.removesuffix(_GROUPS) if name.endswith(_GROUPS) else ""
 
 
 def service_url(owner: InferenceService) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from ..api.resource import InferenceService
 from ..vllm.argv import PORT, engines, event_ports
 from .metadata import Manifest, identity, metadata
-from .names import INSTANCE_LABEL, PORT_NAME, SERVICE_UID_LABEL
+from .names import INSTANCE_LABEL, PORT_NAME, RANK_LABEL, SERVICE_UID_LABEL
 
 
 def selects_by_uid(owner: InferenceService, template: Manifest | None, pod_uids: Iterable[str]) -> bool:
@@ -23,15 +23,19 @@ def _carries(owner: InferenceService, template: Manifest | None) -> bool:
     return bool(owner.uid) and labels.get(SERVICE_UID_LABEL) == owner.uid
 
 
-def service(owner: InferenceService, *, by_uid: bool) -> Manifest:
-    """The Service in front of the pods, named after the InferenceService. `by_uid`: see `selects_by_uid`."""
+def service(owner: InferenceService, *, by_uid: bool, grouped: bool = False) -> Manifest:
+    """The Service in front of the pods, named after the InferenceService. `by_uid`: see `selects_by_uid`.
+
+    `grouped`: whether replicas are groups of pods, of which only leaders have a server.
+    """
+    leaders = {RANK_LABEL: "0"} if grouped else {}
     return {
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": metadata(owner),
         "spec": {
             "type": "ClusterIP",
-            "selector": identity(owner) | ({SERVICE_UID_LABEL: owner.uid} if by_uid else {}),
+            "selector": identity(owner) | ({SERVICE_UID_LABEL: owner.uid} if by_uid else {}) | leaders,
             # `protocol` is part of the list's key: left out, server-side apply cannot merge the port.
             "ports": [{"name": PORT_NAME, "port": PORT, "targetPort": PORT_NAME, "protocol": "TCP"}],
         },
@@ -51,17 +55,23 @@ _NOBODY = {
 
 
 def network_policy(owner: InferenceService) -> Manifest | None:
-    """The NetworkPolicy of the pods' ports, when the spec asks for one."""
-    policy = owner.spec.network_policy
-    if not policy:
+    """The NetworkPolicy of the pods' ports, when the spec asks for one, and always where replicas are groups of pods.
+
+    Ranks run what the others send them, on ports that nobody knows before: these are for the service's own pods.
+    """
+    policy, grouped = owner.spec.network_policy, owner.spec.nodes > 1
+    if not policy and not grouped:
         return None
-    peers = [peer.to_manifest() for peer in policy.allow_from] or [_NOBODY]
+    peers = {"from": [peer.to_manifest() for peer in policy.allow_from] or [_NOBODY]} if policy else {}
     last = engines(owner.spec) - 1
     of_events = [
         {"port": first, "protocol": "TCP", **({"endPort": first + last} if last else {})}
         for first in event_ports(owner.spec).values()
     ]
-    rule = {"from": peers, "ports": [{"port": PORT, "protocol": "TCP"}, *of_events]}
+    rules: list[Manifest] = [{**peers, "ports": [{"port": PORT, "protocol": "TCP"}, *of_events]}]
+    if grouped:
+        own = identity(owner) | ({SERVICE_UID_LABEL: owner.uid} if owner.uid else {})
+        rules.append({"from": [{"podSelector": {"matchLabels": own}}]})
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
@@ -69,6 +79,6 @@ def network_policy(owner: InferenceService) -> Manifest | None:
         "spec": {
             "podSelector": {"matchLabels": identity(owner)},
             "policyTypes": ["Ingress"],
-            "ingress": [rule],
+            "ingress": rules,
         },
     }

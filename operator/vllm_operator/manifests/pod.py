@@ -31,6 +31,7 @@ from ..vllm.paths import (
     model_image,
     plugins,
 )
+from ..vllm.ranks import REFERENCES
 from .affinity import node_affinity
 from .amounts import STARTUP_TIMEOUT_SECONDS, GiB, memory_beside_bytes, memory_limit_bytes, shared_memory_bytes
 from .devices import CLAIM, REQUEST_ANNOTATION, device_request, pod_claims
@@ -151,7 +152,9 @@ def _container(service: InferenceService, settings: Settings, rendering: Renderi
 
 
 def _argument(argument: str) -> str:
-    """As it must stand in `args`. The topic of KV cache events alone may refer to variables: the pod's own."""
+    """As it must stand in `args`. The topic of KV cache events, and ranks, alone refer to variables: the pod's own."""
+    if argument in REFERENCES:
+        return argument
     text = literal(argument)
     for name in POD_VARIABLES if argument.startswith("--kv-events-config=") else ():
         text = text.replace(f"$$({name})", f"$({name})")

@@ -4,6 +4,7 @@ Tests hold every rule against the pinned vLLM: one fails when the text of the re
 Rules on quantizations are in `methods.py`, rules on parallel sizes in `splits.py`.
 """
 
+from ..api.groups import MOST_NODES
 from ..api.reasons import Reason
 from ..api.vocabulary import VLLM_VERSION
 from . import methods, splits
@@ -133,13 +134,17 @@ def _batch(question: Question) -> Refusal | None:
 
 
 def _per_node(question: Question) -> Refusal | None:
-    gpus, here = question.engine.ranks.gpus, question.gpus_per_node
-    if here is None or gpus <= here:
+    gpus, nodes, here = question.engine.ranks.gpus, question.spec.nodes, question.gpus_per_node
+    if here is None or gpus <= here * nodes:
         return None
+    enough = (more for more in range(nodes + 1, MOST_NODES + 1) if gpus % more == 0 and gpus <= here * more)
+    more = next(enough, None) if question.engine.ranks.data == 1 else None
+    spread = f"; nodesPerReplica: {more} spreads it over so many nodes" if more else ""
+    what = "one replica" if nodes == 1 else f"each of the {nodes} pods of a replica"
     return Refusal(
         Reason.GPUS_PER_NODE,
-        f"one replica needs {gpus} GPUs on one node, and no node has more than {here}: lower tensorParallelSize, "
-        "pipelineParallelSize or dataParallelSize, or use a smaller or quantized model",
+        f"{what} needs {gpus // nodes} GPUs on one node, and no node has more than {here}: lower tensorParallelSize, "
+        f"pipelineParallelSize or dataParallelSize, or use a smaller or quantized model{spread}",
     )
 
 

@@ -50,7 +50,11 @@ def survey(spec: InferenceServiceSpec, model: ModelShape, gpus: Iterable[Gpu], p
     for gpu in gpus:
         sizes = sizes or sizes_of(spec, model, gpu)
         most = known(per_node, gpu)
-        room = (most or GPUS_PER_NODE) // ((spec.pipeline_parallel_size or 1) * (spec.data_parallel_size or 1))
+        room = (
+            (most or GPUS_PER_NODE)
+            * spec.nodes
+            // ((spec.pipeline_parallel_size or 1) * (spec.data_parallel_size or 1))
+        )
         found.append(smallest(spec, model, gpu, [size for size in sizes if size <= room], most))
     return found
 
@@ -65,7 +69,8 @@ def sizes_of(spec: InferenceServiceSpec, model: ModelShape, gpu: Gpu, most: int 
     engine, scheme = engine_of(spec, model, gpu), scheme_of(model, spec.quantization)
     question = Question(spec, model, engine, gpu, scheme, most)
     others = engine.ranks.pipeline * engine.ranks.data
-    return tensor_sizes(question, most // others) if most else tensor_sizes(question)
+    sizes = tensor_sizes(question, most * spec.nodes // others) if most else tensor_sizes(question)
+    return [size for size in sizes if size * others % spec.nodes == 0]
 
 
 def sized(spec: InferenceServiceSpec, tensor: int) -> InferenceServiceSpec:

@@ -48,7 +48,7 @@ class EventReader:
 
     async def read(self, evidence: Evidence) -> Evidence:
         """The pods, with the Events of those that are in trouble."""
-        evidence = replace(evidence, pods=await self.fill(evidence.pods))
+        evidence = evidence.with_ranks(await self.fill(evidence.ranks))
         odd = sorted(f"the Events of pod {look.pod}: {look.odd}" for look in self._looks.values() if look.odd)
         return evidence.without(*odd)
 

@@ -43,7 +43,7 @@ class LogReader:
 
     async def read(self, evidence: Evidence) -> Evidence:
         """The pods, with the log of what failed in them as far as it was read; what is missing is being read."""
-        evidence = replace(evidence, pods=self.fill(evidence.pods))
+        evidence = evidence.with_ranks(self.fill(evidence.ranks))
         return evidence.without(*sorted(f"the log of pod {key.pod}: {why}" for key, why in self._odd.items()))
 
     def waits(self) -> Iterator[Again]:

@@ -19,7 +19,7 @@ from ..assess.resolution import TENSOR_SIZE, Claim, Resolution, Resolved, with_c
 from ..assess.terms import Terms, chosen, chosen_before, hold_back, kept_values, terms, values_before_classes
 from ..manifests import Packed
 from ..settings import Settings
-from ..snapshots.child import Live, deployment_of, revisions
+from ..snapshots.child import Live, deployment_of, revisions, workload_of
 from ..snapshots.own import ObjectSnapshot
 from .memory import Memory
 from .teaching import Teaching
@@ -113,8 +113,8 @@ class Agreement:
     def _deployed_size(self, key: Key, uid: str) -> Sequence[Resolved]:
         """What the plan chose for the pods that a service has."""
         live = self._view.children(key)
-        deployment = live.get(("Deployment", key.name))
-        kept = [one for one in revisions(live, uid) if deployment and one.revision == deployment.revision]
+        workload = workload_of(live, key.name, uid)
+        kept = [one for one in revisions(live, uid) if workload and one.revision == workload.revision]
         return _chosen(kept[0].packed) if kept else ()
 
     def _worked_out(
@@ -160,8 +160,8 @@ def _of_revision(service: InferenceService, live: Live) -> Packed | None:
 def _kept(service: InferenceService, live: Live, now: Resolution) -> Packed | None:
     """What keeps the user's spec; where that may have no pods, what keeps those that are deployed."""
     kept = {child.revision: child for child in revisions(live, service.uid)}
-    deployment = live.get(("Deployment", service.name))
-    deployed = kept.get(deployment.revision) if now.refusal and deployment else None
+    workload = workload_of(live, service.name, service.uid)
+    deployed = kept.get(workload.revision) if now.refusal and workload else None
     child = kept.get(service.revision) or deployed
     return child.packed if child else None
 

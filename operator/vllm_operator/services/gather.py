@@ -20,7 +20,8 @@ from ..manifests.image_volume import IMAGE_VOLUMES
 from ..manifests.names import hpa_of
 from ..readers.reader import Reader
 from ..settings import Settings
-from ..snapshots.child import deployment_of, odd_revisions
+from ..snapshots.child import Live, deployment_of, odd_revisions
+from ..snapshots.groups import judged, leaders
 from ..snapshots.own import ObjectSnapshot
 from ..status.conditions import operator_failed
 from ..status.evidence import Engine, Evidence
@@ -42,6 +43,10 @@ _NO_CLAIMS = (
     "accelerator.deviceClass needs the API resource.k8s.io/v1 (Kubernetes 1.34 or newer), which the cluster does not "
     "serve: remove it, and use accelerator.resource"
 )
+_NO_GROUPS = (
+    "nodesPerReplica needs the API leaderworkerset.x-k8s.io/v1, which the cluster does not serve: install "
+    "LeaderWorkerSet (https://lws.sigs.k8s.io), or leave it out"
+)
 # Stands in for a spec that cannot be read: only the status is written then.
 _UNREADABLE = InferenceServiceSpec.model_validate({"model": {"uri": "hf://unreadable/spec"}, "replicas": 0})
 
@@ -60,7 +65,7 @@ async def gather(
     for reader in memory.readers:
         evidence = await _read(reader, evidence)
     view = View(surroundings.indices)
-    if asks_for_gpus(evidence.deployment, evidence.pods) and (nodes := view.nodes()):
+    if asks_for_gpus(evidence.deployment, evidence.ranks) and (nodes := view.nodes()):
         gpus = supply(key.namespace, evidence.service.spec, nodes, view.all_pods())
         evidence = replace(evidence, supply=gpus)
     return evidence
@@ -87,24 +92,21 @@ def _watched(
         terms, spec_error = _terms(service, before, memory, agreement)
         spec_error = spec_error or _blind(terms, view) or _unserved(terms, surroundings.served())
     service = replace(service, spec=terms.spec)
-    live, pods, served = view.children(key), view.pods(key), surroundings.served()
+    live, pods, served = view.children(key), judged(view.pods(key), service.spec.nodes), surroundings.served()
+    current = [pod for pod in pods if pod.revision == service.revision]
     memory.ledger.note(live)
-    memory.replicas.note(deployment_of(live, service.name, service.uid), pods, before)
-    odd = odd_revisions(live, service.uid)
-    hpa, scaled_object = live.get(hpa_of(service)), live.get(("ScaledObject", service.name))
+    memory.replicas.note(deployment_of(live, service.name, service.uid), leaders(pods), before)
     return Evidence(
         service=service,
         before=before,
         spec_error=spec_error,
         live=live,
-        pods=[pod for pod in pods if pod.revision == service.revision],
-        old_pods=[pod for pod in pods if pod.revision != service.revision],
+        pods=leaders(current),
+        workers=[pod for pod in current if pod.rank],
+        fallen=memory.fallen.note(view.pods(key, ending=True), service.revision) if service.spec.nodes > 1 else None,
+        old_pods=[pod for pod in leaders(pods) if pod.revision != service.revision],
         served=served,
-        autoscaler=Autoscaler(
-            hpa.autoscaler if hpa else None,
-            scaled_object.autoscaler if scaled_object else None,
-            keda="ScaledObject" in served,
-        ),
+        autoscaler=_autoscaler(service, live, served),
         start_replicas=memory.replicas.at_start(service),
         startup_seconds=memory.replicas.startup_seconds,
         inspection_pod=view.inspection(key, service.inspected),
@@ -116,7 +118,19 @@ def _watched(
         drift=terms.drift,
         bounds=terms.bounds,
         engine=Engine.known(before, service.generation),
-        missing=tuple(f"the pod template that {child.kind} {child.name} keeps: {child.odd}" for child in odd),
+        missing=tuple(
+            f"the pod template that {child.kind} {child.name} keeps: {child.odd}"
+            for child in odd_revisions(live, service.uid)
+        ),
+    )
+
+
+def _autoscaler(service: InferenceService, live: Live, served: frozenset[str]) -> Autoscaler:
+    hpa, scaled_object = live.get(hpa_of(service)), live.get(("ScaledObject", service.name))
+    return Autoscaler(
+        hpa.autoscaler if hpa else None,
+        scaled_object.autoscaler if scaled_object else None,
+        keda="ScaledObject" in served,
     )
 
 
@@ -138,9 +152,11 @@ def _blind(terms: Terms, view: View) -> Finding | None:
 
 
 def _unserved(terms: Terms, served: frozenset[str]) -> Finding | None:
-    """That devices are to be claimed, and the cluster knows no claims; or that it mounts no images."""
+    """That devices are to be claimed, and the cluster knows no claims; that it has no groups, or mounts no images."""
     if terms.spec.accelerator.device_class is not None and "ResourceClaimTemplate" not in served:
         return Reason.DEVICE_CLAIMS_UNSERVED, _NO_CLAIMS
+    if terms.spec.nodes > 1 and "LeaderWorkerSet" not in served:
+        return Reason.LEADER_WORKER_SETS_UNSERVED, _NO_GROUPS
     missing = model_image(terms.spec.model) and IMAGE_VOLUMES not in served
     return (Reason.IMAGE_VOLUMES_MISSING, _OLD) if missing else None
 

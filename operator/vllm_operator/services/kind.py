@@ -8,7 +8,7 @@ from ..api.resource import Body, Key
 from ..api.serving_class import ServingClass
 from ..loop.kinds import Kind
 from ..manifests.kinds import CHILD_KINDS, LINKS, ChildKind
-from ..manifests.names import DOWNLOAD_LABEL, INSPECTION_LABEL
+from ..manifests.names import DOWNLOAD_LABEL, INSPECTION_LABEL, SET_LABEL, service_of_group
 from ..resources import RESOURCES
 from ..snapshots import download_pod, inspection_pod
 from ..snapshots.batch import of_batch
@@ -102,13 +102,28 @@ def _child_source(row: ChildKind) -> Source:
 
 def _link_source(kind: str) -> Source:
     """Who controls it is said when it is made; it is written at every step of a rollout."""
+    of_groups = kind == "StatefulSet"
+    whose = _of_group if of_groups else instance
 
     def keep(body: Body) -> Mapping[Key, Link]:
         kept = link(body, kind)
-        return {instance(body): kept} if kept else {}
+        return {whose(body): kept} if kept else {}
 
-    indices: dict[str, Any] = {POD_LINKS: keep}
-    return Source(RESOURCES[kind], indices, _owner, CHILD_EVENT_DELAY_SECONDS, labelled=True, by_snapshot=True)
+    return Source(
+        RESOURCES[kind],
+        {POD_LINKS: keep},
+        lambda body, _: [Item(KIND, whose(body))],
+        CHILD_EVENT_DELAY_SECONDS,
+        labelled=not of_groups,
+        label=SET_LABEL if of_groups else "",
+        by_snapshot=True,
+    )
+
+
+def _of_group(body: Body) -> Key:
+    """The service of a StatefulSet that LeaderWorkerSet has made: it has no label of ours."""
+    meta = body["metadata"]
+    return Key(meta["namespace"], service_of_group((meta.get("labels") or {}).get(SET_LABEL, "")))
 
 
 SOURCES = (

@@ -27,6 +27,7 @@ from ..readers.hangs import HangReader
 from ..readers.inspection import InspectionReader
 from ..readers.logs import LogReader
 from ..readers.reader import Reader
+from ..snapshots.groups import Fallen
 from ..snapshots.pod import PodSnapshot
 from ..status.figures import Restarts
 from .claims import Claims
@@ -44,6 +45,7 @@ class Memory:
     ledger: Ledger = field(default_factory=Ledger)
     replicas: Replicas = field(default_factory=Replicas)
     restarts: Restarts = field(default_factory=Restarts)
+    fallen: Fallen = field(default_factory=Fallen)
     parsed: tuple[InferenceService, Finding | None] | None = None
     resolution: tuple[object, Resolution] | None = None
     """What the spec came to with its class, and what that was made of."""

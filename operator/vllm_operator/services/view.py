@@ -12,7 +12,7 @@ from ..snapshots.download_pod import DownloadPod
 from ..snapshots.inspection_pod import InspectionPod
 from ..snapshots.node import Node
 from ..snapshots.own import ObjectSnapshot
-from ..snapshots.owners import Link, pod_owners
+from ..snapshots.owners import Link, is_link, pod_owners
 from ..snapshots.pod import PodSnapshot
 from ..snapshots.serving_class import UnreadClass
 from ..watch.sources import Indices
@@ -48,11 +48,12 @@ class View:
         """The service's children."""
         return {(child.kind, child.name): child for child in self.indices[CHILDREN].get(key, ())}
 
-    def pods(self, key: Key) -> list[PodSnapshot]:
-        """The service's own pods that are not being deleted, by name."""
+    def pods(self, key: Key, *, ending: bool = False) -> list[PodSnapshot]:
+        """The service's own pods, by name; those that are being deleted only where `ending`."""
         owners = self._owners(key)
         pods: Iterable[PodSnapshot] = self.indices[PODS].get(key, ())
-        return sorted((pod for pod in pods if not pod.terminating and pod.owner in owners), key=lambda pod: pod.name)
+        found = (pod for pod in pods if (ending or not pod.terminating) and pod.owner in owners)
+        return sorted(found, key=lambda pod: pod.name)
 
     def all_pods(self) -> Iterator[tuple[Key, PodSnapshot]]:
         """The pods of all services, those that are being deleted too: they hold their GPUs until they have ended.
@@ -84,7 +85,9 @@ class View:
         if service is None:
             return frozenset()
         children: Iterable[Child] = self.indices[CHILDREN].get(key, ())
-        links: Iterable[Link] = self.indices[POD_LINKS].get(key, ())
+        links: list[Link] = [*self.indices[POD_LINKS].get(key, ())]
+        if is_link("Pod", children):
+            links += [Link("Pod", pod.uid, pod.owner) for pod in self.indices[PODS].get(key, ())]
         return pod_owners(children, links, service.uid, inspect=inspect)
 
     @property

@@ -11,9 +11,9 @@ from sys import intern
 
 from ..api.resource import Body, Key
 from ..manifests import Packed
-from ..manifests.kinds import AUTOSCALERS, BY_KIND
+from ..manifests.kinds import AUTOSCALERS, BY_KIND, WORKLOADS
 from ..manifests.metadata import Manifest
-from ..manifests.names import FIELD_MANAGER, INSTANCE_LABEL, REVISION_LABEL
+from ..manifests.names import FIELD_MANAGER, INSTANCE_LABEL, REVISION_LABEL, group_name
 from ..manifests.packing import unpack_template
 from ..manifests.privileges import privileges
 from .revision import Kept
@@ -22,7 +22,7 @@ from .revision import kept as kept_in
 
 @dataclass(frozen=True, slots=True)
 class ConditionSnapshot:
-    """A condition of a Deployment or an autoscaler."""
+    """A condition of a workload or an autoscaler."""
 
     type: str
     status: str
@@ -32,17 +32,21 @@ class ConditionSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class DeploymentSnapshot:
-    """What the Deployment controller has made of a Deployment."""
+    """What its controller has made of a Deployment, or of a LeaderWorkerSet: there, replicas are groups of pods."""
 
     generation: int
     observed_generation: int
     replicas: int
     wanted: int
     conditions: tuple[ConditionSnapshot, ...]
+    grouped: bool = False
 
     @property
     def rolled_out(self) -> bool:
         """Whether the newest pod template has once had all its pods."""
+        if self.grouped:
+            held = {entry.type for entry in self.conditions if entry.status == "True"}
+            return "Available" in held and "UpdateInProgress" not in held
         progressing = [entry.reason for entry in self.conditions if entry.type == "Progressing"]
         return self.generation == self.observed_generation and progressing == ["NewReplicaSetAvailable"]
 
@@ -76,7 +80,7 @@ class Child:
     owner_uid: str | None
     resource_version: int
     owned_fields: str
-    # Of a ControllerRevision and a Deployment: the rendering that it keeps, or that its pods are of.
+    # Of a ControllerRevision and a workload: the rendering that it keeps, or that its pods are of.
     revision: str | None = None
     revision_number: int = 0
     packed_template: bytes | None = None
@@ -91,7 +95,7 @@ class Child:
     claim: ClaimSnapshot | None = None
     # Of what has pods.
     uid: str = ""
-    # Of a kept template: see manifests/hardening.py. Of a Deployment: see manifests/privileges.py.
+    # Of a kept template: see manifests/hardening.py. Of a workload: see manifests/privileges.py.
     template_version: int = 0
     privileges: str = ""
 
@@ -140,7 +144,8 @@ def child(body: Body) -> Child:
     kind = body["kind"]
     revision = kind == "ControllerRevision"
     kept = kept_in(body.get("data")) if revision else Kept()
-    rendered = body["spec"]["template"]["metadata"] if kind == "Deployment" else metadata
+    template = _pod_template(kind, body["spec"]) if kind in WORKLOADS else None
+    rendered = template["metadata"] if template else metadata
     return Child(
         kind=kind,
         name=metadata["name"],
@@ -154,12 +159,12 @@ def child(body: Body) -> Child:
         packed_model=kept.model,
         odd=kept.odd,
         claim=_claim(body["spec"]) if kind == "PersistentVolumeClaim" else None,
-        deployment=_deployment(body) if kind == "Deployment" else None,
+        deployment=_workload(body) if template else None,
         owns_replicas="f:replicas" in _applied_fields(metadata).get("f:spec", {}),
         autoscaler=AutoscalerSnapshot(_conditions(body.get("status") or {})) if kind in AUTOSCALERS else None,
         uid=intern(str(metadata["uid"])) if BY_KIND[kind].pods else "",
         template_version=kept.version,
-        privileges=privileges(body["spec"]["template"]).digest() if kind == "Deployment" else "",
+        privileges=privileges(template).digest() if template else "",
     )
 
 
@@ -174,11 +179,22 @@ def _conditions(status: Body) -> tuple[ConditionSnapshot, ...]:
     )
 
 
-def _deployment(body: Body) -> DeploymentSnapshot:
-    status = body.get("status") or {}
+def _pod_template(kind: str, spec: Body) -> Body:
+    """The pod template of a Deployment; of a LeaderWorkerSet that of leaders, of which that of the others follows."""
+    if kind == "Deployment":
+        return dict(spec["template"])
+    groups = spec["leaderWorkerTemplate"]
+    return dict(groups.get("leaderTemplate") or groups["workerTemplate"])
+
+
+def _workload(body: Body) -> DeploymentSnapshot:
+    status, grouped = body.get("status") or {}, body["kind"] != "Deployment"
+    generation = int(body["metadata"].get("generation", 0))
     return DeploymentSnapshot(
-        generation=int(body["metadata"].get("generation", 0)),
-        observed_generation=int(status.get("observedGeneration", 0)),
+        generation=generation,
+        # A LeaderWorkerSet does not say which one its status is about.
+        observed_generation=generation if grouped else int(status.get("observedGeneration", 0)),
+        grouped=grouped,
         replicas=int(status.get("replicas", 0)),
         wanted=int(body["spec"].get("replicas", 1)),
         conditions=_conditions(status),
@@ -192,9 +208,20 @@ def instance(body: Body) -> Key:
 
 
 def deployment_of(live: Live, name: str, uid: str) -> DeploymentSnapshot | None:
-    """What became of the Deployment of the very service with this name and uid."""
-    child = live.get(("Deployment", name))
-    return child.deployment if child and child.owner_uid == uid else None
+    """What became of the workload of the very service with this name and uid."""
+    child = workload_of(live, name, uid)
+    return child.deployment if child else None
+
+
+def workload_of(live: Live, name: str, uid: str) -> Child | None:
+    """The Deployment or the LeaderWorkerSet of the very service with this name and uid.
+
+    For a moment there may be both, as one takes the place of the other: the one that was rendered last counts.
+    """
+    keys = (("Deployment", name), ("LeaderWorkerSet", group_name(name)))
+    found = [child for key in keys if (child := live.get(key)) and child.owner_uid == uid]
+    numbers = {child.revision: child.revision_number for child in revisions(live, uid)}
+    return max(found, key=lambda child: numbers.get(child.revision, 0), default=None)
 
 
 def revisions(live: Live, uid: str) -> list[Child]:

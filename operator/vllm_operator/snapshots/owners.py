@@ -30,21 +30,28 @@ def link(body: Body, kind: str) -> Link | None:
     return Link(kind, intern(str(body["metadata"]["uid"])), intern(owner)) if owner else None
 
 
+def is_link(kind: str, children: Iterable[Child]) -> bool:
+    """Whether objects of this kind stand between one of the children and its pods."""
+    rows = (BY_KIND[child.kind].pods for child in children)
+    return any(kind in way for pods in rows if pods for way in pods.through)
+
+
 def pod_owners(
     children: Iterable[Child], links: Iterable[Link], service_uid: str, *, inspect: bool = False
 ) -> frozenset[str]:
     """Uids of what controls the pods of the service with this uid: of those that serve, or that inspect its model.
 
-    `children`, `links`: all that carry the service's labels. A pod is the service's own exactly if its controlling
-    owner is one of these.
+    `children`, `links`: all that carry the service's labels; pods are links where others belong to them. A pod is the
+    service's own exactly if its controlling owner is one of these.
     """
     found: set[str] = set()
     for child in children:
         pods = BY_KIND[child.kind].pods
         if pods is None or pods.inspect is not inspect or child.owner_uid != service_uid:
             continue
-        level = {child.uid}
-        for kind in pods.through:
-            level = {one.uid for one in links if one.kind == kind and one.owner in level}
-        found |= level
+        for way in pods.through:
+            level = {child.uid}
+            for kind in way:
+                level = {one.uid for one in links if one.kind == kind and one.owner in level}
+            found |= level
     return frozenset(found)

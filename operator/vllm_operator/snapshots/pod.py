@@ -11,7 +11,7 @@ from sys import intern
 
 from ..api.limits import count_of, cut_lines
 from ..api.resource import Body
-from ..manifests.names import CONTAINER, REVISION_LABEL, SERVICE_UID_LABEL, is_gpu
+from ..manifests.names import CONTAINER, GROUP_LABEL, RANK_LABEL, REVISION_LABEL, SERVICE_UID_LABEL, is_gpu
 from .child import owner_uid
 from .pod_event import PodEvent
 
@@ -83,6 +83,9 @@ class PodSnapshot:
     owner: str = ""
     # The label of its service's uid; empty for a pod of an earlier version of the operator.
     service_uid: str = ""
+    # Of a group of pods, of which rank 0 alone has a server; no group: a replica of its own.
+    group: str = ""
+    rank: int = 0
     # Read on demand (readers/events.py), oldest first.
     events: tuple[PodEvent, ...] = ()
 
@@ -119,6 +122,8 @@ def pod(body: Body) -> PodSnapshot:
         uid=metadata.get("uid", ""),
         owner=intern(owner_uid(metadata) or ""),
         service_uid=intern(metadata.get("labels", {}).get(SERVICE_UID_LABEL, "")),
+        group=intern(metadata.get("labels", {}).get(GROUP_LABEL, "")),
+        rank=count_of(metadata.get("labels", {}).get(RANK_LABEL, "0")),
     )
 
 

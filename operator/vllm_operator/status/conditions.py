@@ -3,6 +3,7 @@
 Which of them there are, in which order, and what Ready makes of them is decided in status.py.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -15,8 +16,9 @@ from ..assess.download import told
 from ..inspection.kept import facts_of
 from ..manifests.amounts import surge
 from ..manifests.hardening import missing
-from ..snapshots.child import revisions
-from .evidence import Account
+from ..snapshots.child import revisions, workload_of
+from ..snapshots.groups import place
+from .evidence import Account, Evidence
 
 _MOST_NAMES = 3
 _MEMORY = (Reason.MODEL_TOO_LARGE, Reason.KV_CACHE_TOO_SMALL, Reason.OUT_OF_GPU_MEMORY)
@@ -99,7 +101,7 @@ def withheld(account: Account) -> Verdict:
 
 def workload_available(account: Account) -> Verdict:
     """Whether enough pods of the current spec serve: all but the one that a rollout or a drain may take."""
-    total = wanted(account)
+    total, units = wanted(account), "groups" if account.service.spec.nodes > 1 else "pods"
     ready = sum(pod.ready for pod in account.evidence.pods)
     if account.outcome.error:
         return Verdict(ConditionType.WORKLOAD_AVAILABLE, False, *account.outcome.error)
@@ -109,19 +111,32 @@ def workload_available(account: Account) -> Verdict:
     if kept_away:
         return withheld(account)
     if ready >= max(1, total - 1):
-        return Verdict(ConditionType.WORKLOAD_AVAILABLE, True, Reason.AVAILABLE, f"{ready} of {total} pods serve")
-    if finding := diagnosis.workload(account.evidence.deployment, account.evidence.pods, account.evidence.supply):
-        told = f"{ready} of {total} pods serve: {finding[1]}{_planned(account, finding[0])}{_old(account)}"
+        return Verdict(ConditionType.WORKLOAD_AVAILABLE, True, Reason.AVAILABLE, f"{ready} of {total} {units} serve")
+    if finding := _trouble(account.evidence):
+        told = f"{ready} of {total} {units} serve: {finding[1]}{_planned(account, finding[0])}{_old(account)}"
         told += _down(account, total)
         return Verdict(ConditionType.WORKLOAD_AVAILABLE, False, finding[0], told)
-    doing = diagnosis.progress(account.evidence.pods)
+    doing = diagnosis.progress(account.evidence.ranks)
     reason = Reason.ROLLING_OUT if account.evidence.old_pods or _rolls(account) else Reason.STARTING
     return Verdict(
         ConditionType.WORKLOAD_AVAILABLE,
         False,
         reason,
-        f"{ready} of {total} pods serve: {doing}{_old(account)}{_down(account, total)}",
+        f"{ready} of {total} {units} serve: {doing}{_old(account)}{_down(account, total)}",
     )
+
+
+def _trouble(evidence: Evidence) -> diagnosis.Finding | None:
+    """The first trouble among the pods, or what brought a group down whose next one is being made; of which rank."""
+    live = evidence.ranks
+    finding = diagnosis.workload(evidence.deployment, live, evidence.supply)
+    if finding is None and evidence.fallen:
+        live = [evidence.fallen]
+        finding = diagnosis.workload(None, [replace(evidence.fallen, terminating=False)])
+    if finding is None:
+        return None
+    about = [pod for pod in live if pod.group and re.search(rf"\b{re.escape(pod.name)}(?![-\w])", finding[1])]
+    return (finding[0], f"{finding[1]} ({place(about[0])})") if about else finding
 
 
 def _no_pods(service: InferenceService) -> Verdict:
@@ -232,9 +247,9 @@ def outdated(account: Account) -> Verdict | None:
 def _unhardened(account: Account) -> Finding | None:
     """Pods that were rendered before a security fix of the operator."""
     seen = account.evidence
-    deployment = seen.live.get(("Deployment", account.service.name))
-    kept = (child for child in revisions(seen.live, account.service.uid) if deployment)
-    template = next((child for child in kept if deployment and child.revision == deployment.revision), None)
+    workload = workload_of(seen.live, account.service.name, account.service.uid)
+    kept = (child for child in revisions(seen.live, account.service.uid) if workload)
+    template = next((child for child in kept if workload and child.revision == workload.revision), None)
     if template is None or not (open_to := missing(template.template_version)):
         return None
     return (

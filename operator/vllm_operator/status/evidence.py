@@ -17,6 +17,7 @@ from ..assess.supply import Supply
 from ..diagnosis import Autoscaler, Finding
 from ..snapshots.child import DeploymentSnapshot, Live, deployment_of, revisions
 from ..snapshots.download_pod import DownloadPod
+from ..snapshots.groups import leaders
 from ..snapshots.inspection_pod import InspectionPod
 from ..snapshots.pod import PodSnapshot
 
@@ -49,9 +50,13 @@ class Evidence:
     live: Live = field(default_factory=dict)
     """The children."""
     pods: Sequence[PodSnapshot] = ()
-    """Pods of the current rendering."""
+    """Pods of the current rendering, one for each replica: of groups of pods their leaders."""
+    workers: Sequence[PodSnapshot] = ()
+    """The other pods of groups, of the current rendering."""
+    fallen: PodSnapshot | None = None
+    """The pod that brought a group of the current rendering down, until all serve."""
     old_pods: Sequence[PodSnapshot] = ()
-    """Pods of earlier renderings."""
+    """Pods of earlier renderings, one for each replica."""
     served: frozenset[str] = frozenset()
     """The optional kinds that the cluster knows."""
     autoscaler: Autoscaler = field(default_factory=Autoscaler)
@@ -96,8 +101,17 @@ class Evidence:
         return replace(self, service=replace(self.service, spec=spec), resolved=resolved)
 
     @property
+    def ranks(self) -> list[PodSnapshot]:
+        """All pods of the current rendering."""
+        return [*self.pods, *self.workers]
+
+    def with_ranks(self, pods: Sequence[PodSnapshot]) -> "Evidence":
+        """The same, with more known of `ranks`."""
+        return replace(self, pods=leaders(pods), workers=[pod for pod in pods if pod.rank])
+
+    @property
     def deployment(self) -> DeploymentSnapshot | None:
-        """What became of the Deployment of this very service."""
+        """What became of the workload of this very service."""
         return deployment_of(self.live, self.service.name, self.service.uid)
 
     @property

@@ -11,11 +11,12 @@ from typing import Any, TypeVar
 from ..api.conditions import ConditionType
 from ..api.limits import printable
 from ..api.reasons import Reason
-from ..assess.limits import gpus_of_pod
+from ..api.resource import InferenceService
+from ..assess.limits import gpus_of_replica
 from ..assess.resolution import LEARNED
 from ..inspection.kept import facts_of
 from ..manifests.metadata import compact, identity
-from ..manifests.names import service_url
+from ..manifests.names import RANK_LABEL, service_url
 from ..planner.plan import Capacity
 from .conditions import (
     Verdict,
@@ -237,6 +238,11 @@ def outline(account: Account, after: Mapping[str, Any], why: str, now: str) -> d
     return {"observedGeneration": account.service.generation, "conditions": conditions}
 
 
+def _selected(service: InferenceService) -> dict[str, str]:
+    """Labels of one pod for each replica: of groups of pods their leaders."""
+    return {**identity(service), **({RANK_LABEL: "0"} if service.spec.nodes > 1 else {})}
+
+
 def _conditions(account: Account, verdicts: Sequence[Verdict], now: str) -> list[dict[str, Any]]:
     return conditions(verdicts, account.evidence.before.get("conditions") or (), account.service.generation, now)
 
@@ -254,8 +260,8 @@ def _status(account: Account, now: str) -> dict[str, Any]:
             "replicas": len(seen.pods) + len(seen.old_pods),
             "wantedReplicas": wanted(account),
             "readyReplicas": sum(pod.ready for pod in seen.pods),
-            "selector": ",".join(f"{key}={value}" for key, value in identity(account.service).items()),
-            "gpus": gpus_of_pod(account.service.spec) * wanted(account),
+            "selector": ",".join(f"{key}={value}" for key, value in _selected(account.service).items()),
+            "gpus": gpus_of_replica(account.service.spec) * wanted(account),
             "startupSeconds": seen.startup_seconds,
             "url": service_url(account.service),
             "image": account.outcome.image,

@@ -18,6 +18,7 @@ from ..api.loading import LoaderOptions
 from ..api.speculation import Speculative
 from .middleware import READY, STATE
 from .paths import MIDDLEWARE_PATH, file_path, location, model_location
+from .ranks import rank_arguments
 
 PORT = 8000
 # vLLM finishes requests in flight for this long after SIGTERM, then stops its engine. Without it, streams are cut.
@@ -32,6 +33,11 @@ _FIELDS = tuple(fields(InferenceServiceSpec))
 
 def ranks(spec: InferenceServiceSpec) -> int:
     """Processes with a device each, in one pod; of tensorParallelSize auto, as if it were 1."""
+    return ranks_of_replica(spec) // spec.nodes
+
+
+def ranks_of_replica(spec: InferenceServiceSpec) -> int:
+    """Processes with a device each, in all pods of a replica."""
     return spec.tensor_size * (spec.pipeline_parallel_size or 1) * engines(spec)
 
 
@@ -162,4 +168,4 @@ def argv(
         arguments.append("--enable-auto-tool-choice")
     if spec.lora:
         arguments += ["--lora-modules", *(f"{adapter.name}={location(adapter.uri)}" for adapter in spec.lora.adapters)]
-    return [*arguments, *(spec.extra_args or [])]
+    return [*arguments, *(spec.extra_args or []), *rank_arguments(spec.nodes)]

@@ -7,6 +7,7 @@ from ..api import InferenceServiceSpec
 from ..api.storage import STORE_KEYS, STORE_VARIABLES, ObjectStore
 from ..settings import Settings
 from .paths import CA_PATH, CACHE_DIR, HOME_DIR, MIDDLEWARE_PATH, plugins
+from .ranks import HOST_IP, rank_environment
 
 _OWNED = {
     # Libraries read settings there, and Python code: it is never on a claim, which others may write. What was
@@ -35,7 +36,7 @@ POD_VARIABLES = {"POD_IP": "status.podIP", "POD_NAME": "metadata.name"}
 _HASH_SEED = {"name": "PYTHONHASHSEED", "value": "0"}
 # The operator's own: it sets no others, and has set no others.
 OWN_NAMES = frozenset(
-    {*_OWNED, *_HUB, *STORE_VARIABLES, *POD_VARIABLES, "VLLM_API_KEY", "VLLM_MEDIA_URL_ALLOW_REDIRECTS"}
+    {*_OWNED, *_HUB, *STORE_VARIABLES, *POD_VARIABLES, "VLLM_API_KEY", "VLLM_MEDIA_URL_ALLOW_REDIRECTS", HOST_IP}
 )
 
 
@@ -113,6 +114,7 @@ def environment(spec: InferenceServiceSpec, settings: Settings) -> list[dict[str
     variables += store_environment(spec.model.object_store)
     if spec.api_key_secret_ref:
         variables.append(_secret("VLLM_API_KEY", spec.api_key_secret_ref))
+    variables += rank_environment(spec.nodes)
     return variables + _of_events(spec) + [variable.to_manifest() for variable in spec.env or []]
 
 

@@ -81,7 +81,7 @@ def _by_snapshot(source: Source, queue: Queue) -> Callable[..., Awaitable[None]]
 
 
 def kopf_settings(own: settings.Settings, watches: Watches, sources: Iterable[Source]) -> kopf.OperatorSettings:
-    """kopf as a plain informer: only objects with our label, no Events, nothing written to any object."""
+    """kopf as a plain informer: only objects with our labels, no Events, nothing written to any object."""
     result = kopf.OperatorSettings()
     result.posting.enabled = False
     result.scanning.disabled = bool(own.watch_namespaces)
@@ -93,4 +93,6 @@ def kopf_settings(own: settings.Settings, watches: Watches, sources: Iterable[So
     for source in sources:
         if source.labelled:
             result.watching.label_selectors[_selector(source)] = f"{MANAGED_BY_LABEL}={MANAGED_BY}"  # type: ignore[index]
+        elif source.label:
+            result.watching.label_selectors[_selector(source)] = source.label  # type: ignore[index]
     return result

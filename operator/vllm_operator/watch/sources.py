@@ -34,6 +34,8 @@ class Source:
     """Seconds that they may wait: several events often come at once, and are worth one look."""
     labelled: bool = False
     """Whether only objects with our label are watched."""
+    label: str = ""
+    """A label that watched objects have, where they are made by others and have none of ours."""
     optional: bool = False
     """Whether a cluster may not know the API."""
     by_snapshot: bool = False

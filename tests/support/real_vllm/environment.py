@@ -11,6 +11,7 @@ from uv import find_uv_bin
 
 from cluster.host import REPOSITORY, cache_root, content_hash, lock, logged, step
 from vllm_operator.api.vocabulary import OLDEST_VLLM_VERSION, VLLM_VERSION
+from vllm_operator.vllm.ranks import NODE_RANK
 
 _IMAGE = REPOSITORY / "images" / "vllm-cpu"
 # What a user's shell sets for other environments must not reach this one.
@@ -89,7 +90,11 @@ class Parser:
         self.facts: dict[str, Any] = self._answer()
 
     def parse(self, argv: list[str]) -> dict[str, Any]:
-        """The namespace that vLLM makes of what follows `vllm serve`, or {"error": what it says against it}."""
+        """The namespace that vLLM makes of what follows `vllm serve`, or {"error": what it says against it}.
+
+        A reference to the rank's number is read as that of a leader.
+        """
+        argv = [one.replace(NODE_RANK, "--node-rank=0") for one in argv]
         assert self._process.stdin
         self._process.stdin.write(json.dumps(argv) + "\n")
         self._process.stdin.flush()

@@ -144,7 +144,7 @@ def test_what_is_not_wanted_goes_where_its_kind_is_pruned_by_the_spec(row: Child
     owner = service()
     stale = other(row.kind, owner, "stale")
     gone = [change.key for change in plan(owner, dict([kept(owner), stale])).steps if change.act is Act.DELETE]
-    assert gone == ([stale[0]] if row.pruned in (Pruned.FIRST, Pruned.LAST, Pruned.WITH_OLD_PODS) else [])
+    assert gone == ([] if row.pruned in (Pruned.NEVER, Pruned.BY_NUMBER) else [stale[0]])
 
 
 def test_what_pods_of_an_earlier_rendering_may_need_again_stays_as_long_as_there_are_some() -> None:

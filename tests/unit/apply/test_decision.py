@@ -17,6 +17,7 @@ NOW = 1000.0
 SERVICE: Manifest = {"kind": "Service", "metadata": {"name": "llama"}, "spec": {"ports": []}}
 CLAIM: Manifest = {"kind": "PersistentVolumeClaim", "metadata": {"name": "llama-cache"}, "spec": {}}
 SHARED: Manifest = {"kind": "Deployment", "metadata": {"name": "llama"}, "spec": {"template": {}}}
+GROUPS: Manifest = {**SHARED, "kind": "LeaderWorkerSet"}
 
 
 def child(manifest: Manifest, **values: Any) -> Child:
@@ -67,7 +68,7 @@ def test_a_claim_that_outlived_its_service_is_taken_over() -> None:
 
 
 def test_a_deployment_whose_pods_an_autoscaler_counts_is_looked_at_before_it_is_made() -> None:
-    assert needs(SHARED, None, None).act == Act.LOOK
+    assert needs(SHARED, None, None).act == needs(GROUPS, None, None).act == Act.LOOK
     looked = needs(SHARED, None, None, looked=True)
     assert (looked.act, looked.sharing) == (Act.APPLY, Sharing(3, exists=False, held=False))
 

@@ -27,6 +27,15 @@ def test_the_whole_chain_counts() -> None:
     assert pod_owners(OURS, [LINK], SERVICE, inspect=True) == {"j"}
 
 
+def test_ranks_above_0_belong_to_their_leaders_pod() -> None:
+    groups = [child("LeaderWorkerSet", "lws")]
+    of_leaders, leader = Link("StatefulSet", "leaders", "lws"), Link("Pod", "leader", "leaders")
+    of_workers = Link("StatefulSet", "workers", "leader")
+    assert pod_owners(groups, [of_leaders, leader, of_workers], SERVICE) == {"leaders", "workers"}
+    assert pod_owners(groups, [of_leaders, of_workers], SERVICE) == {"leaders"}
+    assert pod_owners(groups, [Link("Pod", "leader", "lws"), of_workers], SERVICE) == set()
+
+
 @pytest.mark.parametrize(
     ("children", "links"),
     [
@@ -53,9 +62,9 @@ def test_only_the_controlling_owner_is_a_link() -> None:
 
 def test_what_stands_between_is_watched_as_metadata_only() -> None:
     watched = {source.resource.plural: source for source in SOURCES}
-    assert LINKS == ("ReplicaSet",)
+    assert LINKS == ("ReplicaSet", "StatefulSet")
     for kind in LINKS:
         assert RESOURCES[kind].metadata_only
         assert RESOURCES[kind].verbs == ("list", "watch")
         assert watched[RESOURCES[kind].plural].by_snapshot
-    assert [row.kind for row in CHILD_KINDS if row.pods] == ["Deployment", "Job"]
+    assert [row.kind for row in CHILD_KINDS if row.pods] == ["Deployment", "LeaderWorkerSet", "Job"]

@@ -9,7 +9,7 @@ from ..vocabulary import VLLM_VERSION
 VERSION = VLLM_VERSION.rpartition(".")[0]
 """Of vLLM, as users call it: 0.32."""
 
-_ONE_NODE = "is for engines on several nodes: a pod holds all ranks here, so leave it out and use tensorParallelSize"
+_ONE_NODE = "is about Ray, which no engine runs on here: leave it out, and use nodesPerReplica for several nodes"
 _PARTS = "is for engines that do one part of a request each: a pod does all of it here, so leave it out"
 _ASLEEP = (
     "is out of scope: models do not sleep on a GPU that they share; suspend frees a service's GPUs, and autoscaling "
@@ -53,6 +53,9 @@ OWNED: dict[str, tuple[str, ...]] = {
     "is the operator's, as the metrics are read for status, alerts and autoscaling: leave it out": (
         "disable-log-stats",
     ),
+    "is the operator's, which tells the ranks of a replica on several nodes of each other: use nodesPerReplica": (
+        "headless", "master-addr", "master-port", "node-rank",
+    ),
     "is Kubernetes' own, which gives the pod its GPUs: use accelerator and tensorParallelSize": ("device-ids",),
     "only prints what flags there are: leave it out": ("help",),
 }  # fmt: skip
@@ -66,9 +69,7 @@ MEANT_BY_FIELD = {
 }
 
 REFUSED: dict[str, tuple[str, ...]] = {
-    _ONE_NODE: (
-        "headless", "master-addr", "master-port", "nnodes", "node-rank", "ray-workers-use-nsight",
-    ),
+    _ONE_NODE: ("ray-workers-use-nsight",),
     "takes GPUs beside those that the spec counts: leave it out and use tensorParallelSize": (
         "prefill-context-parallel-size",
     ),

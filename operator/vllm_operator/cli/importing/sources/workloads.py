@@ -135,9 +135,8 @@ def _refuse(document: Document, result: Launched) -> None:
         size = document.root.at("spec", "leaderWorkerTemplate", "size").text
         if size not in ("", "1"):
             raise ImportInputError(
-                f"{document.label} is one engine on {size} nodes, which is not served: a pod is on one node; use a "
-                "node "
-                "with more GPUs, or a quantized checkpoint"
+                f"{document.label} is one engine on {size} nodes, which is not imported: write a service with "
+                f"nodesPerReplica: {size}, and the parallel sizes of its command"
             )
     if result.words is None:
         raise ImportInputError(

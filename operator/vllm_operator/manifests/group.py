@@ -1,0 +1,67 @@
+"""The LeaderWorkerSet: replicas that are groups of pods, one pod for each node, which live and die together.
+
+Leader and workers are made of the one template that is kept: what a worker is follows from it. So a change of
+`_worker` rolls groups at an upgrade of the operator; what is to reach new groups only belongs into the template.
+"""
+
+from typing import Any
+
+from ..api.resource import InferenceService
+from ..api.spec import InferenceServiceSpec
+from ..vllm.ranks import HEADLESS, nodes_of
+from .amounts import surge
+from .metadata import Manifest, compact, metadata
+from .names import GROUP_API, GROUP_KIND, group_name
+
+# Seconds that a rank above 0 gets to end: it has no requests of its own to finish.
+_WORKER_GRACE_SECONDS = 30
+# A worker has no HTTP server: that its container runs is all that can be asked. The leader's probes are those of all.
+_OF_SERVER = ("ports", "startupProbe", "readinessProbe", "livenessProbe", "lifecycle")
+
+
+def pods_of_replica(template: Manifest) -> int:
+    """Pods that each replica of a kept template has: 1 where it is for a Deployment."""
+    containers = template.get("spec", {}).get("containers") or [{}]
+    return nodes_of(containers[0].get("args") or [])
+
+
+def leader_worker_set(service: InferenceService, template: Manifest) -> Manifest:
+    """The LeaderWorkerSet of a service whose kept template is that of a leader."""
+    spec = compact(
+        {
+            "replicas": service.wanted_replicas,
+            # The leader is ready once all ranks are there: to wait for it before they are made would be for ever.
+            "startupPolicy": "LeaderCreated",
+            "rolloutStrategy": {"type": "RollingUpdate", "rollingUpdateConfiguration": _steps(service.spec)},
+            "networkConfig": {"subdomainPolicy": "Shared"},
+        }
+    )
+    spec["leaderWorkerTemplate"] = {
+        "size": pods_of_replica(template),
+        # Ranks do not find each other again: one that ends, ends all.
+        "restartPolicy": "RecreateGroupOnPodRestart",
+        "leaderTemplate": template,
+        "workerTemplate": _worker(template),
+    }
+    return {
+        "apiVersion": GROUP_API,
+        "kind": GROUP_KIND,
+        "metadata": metadata(service, group_name(service.name)),
+        "spec": spec,
+    }
+
+
+def _steps(spec: InferenceServiceSpec) -> dict[str, int]:
+    """Groups, not pods. As with a Deployment, GPUs for one more are not taken unless they are asked for."""
+    unavailable = spec.rollout.max_unavailable if spec.rollout else None
+    default = 0 if surge(spec) else 1
+    return {"maxSurge": surge(spec), "maxUnavailable": default if unavailable is None else unavailable}
+
+
+def _worker(template: Manifest) -> Manifest:
+    spec: dict[str, Any] = template["spec"]
+    container, *others = spec["containers"]
+    worker = {name: value for name, value in container.items() if name not in _OF_SERVER}
+    worker["args"] = [*container["args"], HEADLESS]
+    grace = min(_WORKER_GRACE_SECONDS, spec["terminationGracePeriodSeconds"])
+    return {**template, "spec": {**spec, "containers": [worker, *others], "terminationGracePeriodSeconds": grace}}

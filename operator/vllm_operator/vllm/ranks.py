@@ -1,0 +1,41 @@
+"""How the ranks of a replica on several nodes find each other: the one table of what each pod's vLLM is told.
+
+LeaderWorkerSet puts LWS_* before all other variables of each container, so Kubernetes itself writes them into `args`:
+no shell is needed, and there is no moment in which a pod does not know its rank. The leader's name resolves before it
+is ready, and torch asks for it until it answers. vLLM 0.32: config/parallel.py, entrypoints/cli/serve.py.
+"""
+
+from typing import Any
+
+MASTER_PORT = 29501
+NODE_RANK = "--node-rank=$(LWS_WORKER_INDEX)"
+MASTER_ADDRESS = "--master-addr=$(LWS_LEADER_ADDRESS)"
+REFERENCES = frozenset({NODE_RANK, MASTER_ADDRESS})
+"""Arguments that refer to variables of the pod."""
+HEADLESS = "--headless"
+"""What ranks above 0 are told beside: they have no API server."""
+HOST_IP = "VLLM_HOST_IP"
+"""The address that a rank listens on, and tells the others. vLLM would guess it."""
+_NODES = "--nnodes="
+
+
+def rank_arguments(nodes: int) -> list[str]:
+    """What vLLM is told in each pod of a replica, beside the number of them; nothing where there is one.
+
+    They come last, as the last of equal flags counts: only `mp` works over nodes without Ray.
+    """
+    if nodes == 1:
+        return []
+    return ["--distributed-executor-backend=mp", NODE_RANK, MASTER_ADDRESS, f"--master-port={MASTER_PORT}"]
+
+
+def rank_environment(nodes: int) -> list[dict[str, Any]]:
+    """Variables of each pod of a replica."""
+    own = {"name": HOST_IP, "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}
+    return [own] if nodes > 1 else []
+
+
+def nodes_of(arguments: list[str]) -> int:
+    """For how many pods a command line was written."""
+    told = [one.removeprefix(_NODES) for one in arguments if one.startswith(_NODES)]
+    return int(told[-1]) if told and told[-1].isdecimal() and len(told[-1]) < 4 else 1

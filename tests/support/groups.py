@@ -1,0 +1,113 @@
+"""LeaderWorkerSet in the cluster under test: its CRD, its own controller where it is to act, and DNS for its pods."""
+
+import base64
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import yaml
+
+from cluster.control_plane import ControlPlane, free_ports
+from cluster.kubelet import Node
+from cluster.node import LocalCluster
+from cluster.tools import module_files, tool
+from support.kube import Kube, Object
+
+# Of namespaces whose pods go through its webhooks.
+SELECTED = {"lws": "on"}
+LEADER_WORKER_SETS = "leaderworkersets.leaderworkerset.x-k8s.io"
+
+
+def install_api(kube: Kube) -> None:
+    """Serves LeaderWorkerSets, from now on. Nobody acts on them."""
+    path = module_files("lws") / "config" / "crd" / "bases" / "leaderworkerset.x-k8s.io_leaderworkersets.yaml"
+    kube.run("apply", "--server-side", "-f", str(path))
+    # kubectl refuses a kind that it does not find yet.
+    resources = ("api-resources", "-o", "name")
+    kube.wait("the API is there", 30, lambda: LEADER_WORKER_SETS in kube.run(*resources, check=False))
+
+
+def remove_api(kube: Kube) -> None:
+    """Serves no LeaderWorkerSets any more; those that there were are gone."""
+    kube.run("delete", "crd", LEADER_WORKER_SETS)
+
+
+def select(kube: Kube) -> None:
+    """Lets the controller act on the namespace."""
+    kube.run("label", "namespace", kube.namespace, *(f"{key}={value}" for key, value in SELECTED.items()))
+
+
+@contextmanager
+def controller(plane: ControlPlane, kube: Kube) -> Iterator[None]:
+    """LeaderWorkerSet's own controller, which acts on the namespaces that are SELECTED. Its API is served already."""
+    port = free_ports("webhooks")["webhooks"]
+    plane.processes.start(
+        "lws",
+        [*plane.site.inside, tool("lws"), f"--config={_configuration(plane, port)}", "--leader-elect=false"],
+        {"KUBECONFIG": str(plane.kubeconfig)},
+    )
+    hooks = list(_webhooks(plane, port))
+    try:
+        kube.wait("its webhooks are served", 60, lambda: "Serving webhook server" in plane.processes.tail("lws", 200))
+        kube.apply(*hooks)
+        yield
+    finally:
+        for hook in hooks:
+            kube.run("delete", hook["kind"], hook["metadata"]["name"], "--ignore-not-found")
+        plane.processes.end("lws")
+
+
+@contextmanager
+def names(cluster: LocalCluster) -> Iterator[None]:
+    """The pods of all nodes find each other by name while the block runs: each node asks a CoreDNS of its own."""
+    nodes = cluster.nodes
+    for node in nodes:
+        file = node.state / "Corefile"
+        served = f"kubernetes cluster.local {{\n kubeconfig {cluster.kubeconfig}\n}}"
+        file.write_text(f".:53 {{\nbind {_asked(node)}\nerrors\n{served}\n}}\n")
+        node.processes.start("coredns", [*node.enclosure.inside, tool("coredns"), "-conf", file])
+    try:
+        yield
+    finally:
+        for node in nodes:
+            node.processes.end("coredns")
+
+
+def _asked(node: Node) -> str:
+    """The address that the pods of a node ask for names."""
+    found: list[str] = json.loads((node.state / "kubelet.json").read_text())["clusterDNS"]
+    return found[0]
+
+
+def _configuration(plane: ControlPlane, port: int) -> str:
+    # The API server's certificate is for this address as well.
+    folder = plane.state / "lws"
+    folder.mkdir(exist_ok=True)
+    for suffix in ("crt", "key"):
+        shutil.copy(plane.certificates / f"apiserver.{suffix}", folder / f"tls.{suffix}")
+    file = folder / "config.yaml"
+    content = {
+        "apiVersion": "config.lws.x-k8s.io/v1alpha1",
+        "kind": "Configuration",
+        "internalCertManagement": {"enable": False},
+        "webhook": {"host": "127.0.0.1", "port": port, "certDir": str(folder)},
+        "metrics": {"bindAddress": "0"},
+        "health": {"healthProbeBindAddress": "0"},
+    }
+    file.write_text(yaml.safe_dump(content))
+    return str(file)
+
+
+def _webhooks(plane: ControlPlane, port: int) -> Iterator[Object]:
+    """Those of the module, at this machine's address, and for some namespaces."""
+    authority = base64.b64encode((plane.certificates / "ca.crt").read_bytes()).decode()
+    path = module_files("lws") / "config" / "webhook" / "manifests.yaml"
+    for document in yaml.safe_load_all(path.read_text()):
+        document["metadata"]["name"] = f"lws-{document['metadata']['name']}"
+        for hook in document["webhooks"]:
+            place: dict[str, Any] = hook["clientConfig"].pop("service")
+            hook["clientConfig"] = {"url": f"https://127.0.0.1:{port}{place['path']}", "caBundle": authority}
+            hook["namespaceSelector"] = {"matchLabels": SELECTED}
+        yield document

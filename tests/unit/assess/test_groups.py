@@ -1,0 +1,96 @@
+"""Replicas over several nodes: what keeps the rules, what the plan says, and which kept templates are taken."""
+
+import copy
+from typing import Any
+
+import pytest
+
+from support.model_reports import LLAMA_8B, LLAMA_70B, inspected
+from support.nodes import H100
+from support.snapshots import service, spec
+from vllm_operator.api.reasons import Reason
+from vllm_operator.assess.consistency import broken
+from vllm_operator.assess.fits import assess
+from vllm_operator.assess.kept import bars
+from vllm_operator.assess.limits import most_gpus
+from vllm_operator.manifests import pod_template
+from vllm_operator.settings import Settings
+from vllm_operator.snapshots.node import Node
+
+OVER_TWO: dict[str, Any] = {"nodesPerReplica": 2, "tensorParallelSize": 8, "pipelineParallelSize": 2}
+
+
+def node(count: int) -> Node:
+    return Node("a", (("nvidia.com/gpu.product", H100),), (("nvidia.com/gpu", count),), ())
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"nodesPerReplica": 2}, "a number that nodesPerReplica divides"),
+        ({"nodesPerReplica": 3, "tensorParallelSize": 4}, "a number that nodesPerReplica divides"),
+        ({"nodesPerReplica": 2, "tensorParallelSize": "auto"}, "auto chooses on one node only"),
+        ({**OVER_TWO, "dataParallelSize": 2}, "dataParallelSize must be 1 with nodesPerReplica"),
+        (
+            {**OVER_TWO, "cache": {"claim": {"storage": "1Ti", "accessMode": "ReadWriteOnce"}}},
+            "nodesPerReplica needs cache.claim.accessMode ReadWriteMany",
+        ),
+        (
+            {"nodesPerReplica": 2, "tensorParallelSize": 2, "accelerator": {"resource": "cpu"}, "enforceEager": True},
+            "enforceEager skips the warm-up",
+        ),
+    ],
+)
+def test_what_groups_cannot_have_is_refused(fields: dict[str, Any], says: str) -> None:
+    assert says in (broken(spec(**fields)) or "")
+    alone = {name: value for name, value in fields.items() if name != "nodesPerReplica"}
+    assert says not in (broken(spec(**alone)) or "")
+
+
+def test_what_they_can_is_not() -> None:
+    assert broken(spec(**OVER_TWO)) is None
+
+
+def test_all_gpus_of_all_pods_count() -> None:
+    assert most_gpus(spec(**OVER_TWO, replicas=3)) == 48
+
+
+def test_a_plan_is_of_each_pods_gpus() -> None:
+    found = assess(service(**OVER_TWO), inspected(LLAMA_70B), [node(8)], "vllm/vllm-openai:v0.32.0")
+    assert found.fits is True
+    assert found.plan
+    assert found.plan.gpus_per_replica == 16
+    assert "layers are split over nodes" not in found.message
+
+
+def test_a_pod_that_no_node_has_gpus_for_is_told_with_what_would_do() -> None:
+    found = assess(service(**OVER_TWO), inspected(LLAMA_70B), [node(4)], "vllm/vllm-openai:v0.32.0")
+    assert (found.fits, found.reason) == (False, Reason.GPUS_PER_NODE)
+    assert "each of the 2 pods of a replica needs 8 GPUs on one node, and no node has more than 4" in found.message
+    assert "nodesPerReplica: 4 spreads it over so many nodes" in found.message
+
+
+def test_more_gpus_than_a_node_has_are_offered_over_nodes() -> None:
+    found = assess(service(tensorParallelSize=8), inspected(LLAMA_8B), [node(4)], "vllm/vllm-openai:v0.32.0")
+    assert "nodesPerReplica: 2 spreads it over so many nodes" in found.message
+
+
+def test_layers_over_nodes_are_warned_of() -> None:
+    fields = {"nodesPerReplica": 2, "tensorParallelSize": 8}
+    found = assess(service(**fields), inspected(LLAMA_8B), [node(8)], "vllm/vllm-openai:v0.32.0")
+    assert found.fits is True
+    assert "layers are split over nodes" in found.message
+    assert "tensorParallelSize 4 with pipelineParallelSize 2 keeps each layer on a node" in found.message
+
+
+def test_a_kept_template_of_a_leader_is_taken_and_one_that_leads_elsewhere_is_not() -> None:
+    owner = service(**OVER_TWO)
+    template = pod_template(owner, Settings())
+    assert bars(template, owner.spec, Settings()) == ""
+    many = copy.deepcopy(template)
+    many["spec"]["containers"][0]["args"].append("--nnodes=999")
+    assert "more pods than one may have" in bars(many, owner.spec, Settings())
+    for flag, other in (("--master-addr", "attacker.example.com"), ("--distributed-executor-backend", "evil.Executor")):
+        forged = copy.deepcopy(template)
+        forged["spec"]["containers"][0]["args"].append(f"{flag}={other}")
+        assert f"another {flag} than the operator's" in bars(forged, owner.spec, Settings())

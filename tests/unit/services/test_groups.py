@@ -1,0 +1,147 @@
+"""Replicas over several nodes through the loop: LeaderWorkerSet missing, a rank lost, one form for the other."""
+
+from typing import Any
+
+import pytest
+
+from support.kube import Object
+from support.world import NAMESPACE, World
+from vllm_operator.api.resource import Key
+from vllm_operator.cluster import path
+from vllm_operator.services.first_status import FIRST_STATUS_SECONDS
+
+OVER_TWO: dict[str, Any] = {"nodesPerReplica": 2, "tensorParallelSize": 2, "pipelineParallelSize": 1}
+READY: Object = {
+    "conditions": [{"type": "Ready", "status": "True"}, {"type": "PodScheduled", "status": "True"}],
+    "containerStatuses": [{"name": "vllm", "restartCount": 0, "state": {"running": {}}}],
+}
+LOST: Object = {
+    "conditions": [{"type": "PodScheduled", "status": "True"}],
+    "containerStatuses": [
+        {
+            "name": "vllm",
+            "restartCount": 0,
+            "state": {
+                "terminated": {
+                    "reason": "Error",
+                    "exitCode": 1,
+                    "startedAt": "2026-11-28T08:00:00Z",
+                    "finishedAt": "2026-11-28T08:01:00Z",
+                    "message": "RuntimeError: NCCL error: unhandled cuda error",
+                }
+            },
+        }
+    ],
+}
+
+
+def started(**spec: Any) -> tuple[World, Key]:
+    """A service over two nodes whose group is made, and that has a status."""
+    world = World()
+    world.served = frozenset({"LeaderWorkerSet"})
+    key = world.service(**{**OVER_TWO, **spec})
+    world.reconcile(key)
+    world.inspected()
+    world.reconcile(key)
+    world.clock.now += FIRST_STATUS_SECONDS
+    return world, key
+
+
+def group(world: World, leader: Object, worker: Object) -> None:
+    """The pods of the first group, and what LeaderWorkerSet makes between them and the set."""
+    made = world.api.objects[path("LeaderWorkerSet", NAMESPACE, "llama-g")]
+    labels = made["spec"]["leaderWorkerTemplate"]["leaderTemplate"]["metadata"]["labels"]
+    _stateful_set(world, "llama-g", made["metadata"]["uid"])
+    _pod(world, "llama-g-0", "uid-llama-g", leader, {**labels, **_index(0)})
+    _stateful_set(world, "llama-g-0", "uid-llama-g-0")
+    _pod(world, "llama-g-0-1", "uid-sts-llama-g-0", worker, {**labels, **_index(1)})
+    world.watch()
+
+
+def _index(rank: int) -> dict[str, str]:
+    prefix = "leaderworkerset.sigs.k8s.io"
+    return {f"{prefix}/name": "llama-g", f"{prefix}/group-index": "0", f"{prefix}/worker-index": str(rank)}
+
+
+def _stateful_set(world: World, name: str, owner: str) -> None:
+    uid = "uid-llama-g" if name == "llama-g" else f"uid-sts-{name}"
+    meta: Object = {"name": name, "namespace": NAMESPACE, "uid": uid}
+    meta["ownerReferences"] = [{"uid": owner, "controller": True}]
+    meta["labels"] = {"leaderworkerset.sigs.k8s.io/name": "llama-g"}
+    world.api.objects[path("StatefulSet", NAMESPACE, name)] = {"metadata": meta}
+
+
+def _pod(world: World, name: str, owner: str, status: Object, labels: dict[str, str]) -> None:
+    meta: Object = {"name": name, "namespace": NAMESPACE, "uid": f"uid-{name}", "labels": labels}
+    meta["ownerReferences"] = [{"uid": owner, "controller": True}]
+    spec = {"containers": [{"name": "vllm", "image": "i"}], "nodeName": f"node-of-{name}"}
+    world.api.objects[path("Pod", NAMESPACE, name)] = {"metadata": meta, "spec": spec, "status": status}
+
+
+def test_without_its_api_nothing_is_made_and_it_is_said_what_to_install() -> None:
+    world = World()
+    key = world.service(**OVER_TWO)
+    world.reconcile(key)
+    assert world.reason() == world.reason("Stalled") == "LeaderWorkerSetsUnserved"
+    assert "install LeaderWorkerSet" in world.message("Ready")
+    assert (world.children("Deployment"), world.children("Service")) == ([], [])
+
+
+def test_a_group_counts_as_one_and_serves_as_a_whole() -> None:
+    world, key = started()
+    group(world, READY, READY)
+    world.reconcile(key)
+    assert (world.reason(), world.message("Ready")) == ("Available", "1 of 1 groups serve")
+    status = world.status()
+    assert (status["replicas"], status["readyReplicas"], status["gpus"]) == (1, 1, 2)
+    assert status["selector"].endswith(",leaderworkerset.sigs.k8s.io/worker-index=0")
+
+
+def test_a_rank_that_is_lost_is_named_with_its_node() -> None:
+    world, key = started()
+    group(world, READY, LOST)
+    world.reconcile(key)
+    message = world.message("Ready")
+    assert world.reason() == "GpuError"
+    assert message.startswith("0 of 1 groups serve: vLLM in pod llama-g-0-1 ")
+    assert "(rank 1 of group 0 on node node-of-llama-g-0-1)" in message
+
+
+def test_what_brought_a_group_down_is_still_told_while_the_next_one_is_made() -> None:
+    world, key = started()
+    group(world, READY, LOST)
+    world.reconcile(key)
+    for name in ("llama-g-0", "llama-g-0-1"):
+        world.api.objects.pop(path("Pod", NAMESPACE, name))
+    world.watch()
+    world.clock.now += 60
+    world.reconcile(key)
+    assert "(rank 1 of group 0 on node node-of-llama-g-0-1)" in world.message("Ready")
+    group(world, READY, READY)
+    world.reconcile(key)
+    assert world.reason() == "Available"
+
+
+def test_a_pod_that_only_looks_like_a_rank_is_nobodys() -> None:
+    world, key = started()
+    group(world, READY, READY)
+    world.api.objects[path("StatefulSet", NAMESPACE, "llama-g-0")]["metadata"]["ownerReferences"][0]["uid"] = "other"
+    world.watch()
+    world.reconcile(key)
+    assert world.status()["readyReplicas"] == 0
+
+
+@pytest.mark.parametrize("first", [1, 2])
+def test_one_form_goes_before_the_other_is_made(first: int) -> None:
+    world, key = started(nodesPerReplica=first)
+    kinds = {1: "Deployment", 2: "LeaderWorkerSet"}
+    assert world.children(kinds[first])
+    world.service(**{**OVER_TWO, "nodesPerReplica": 3 - first})
+    world.reconcile(key)
+    done = [one.split("/")[0] for one in world.writes() if one.split(" ")[1].split("/")[0] in _PLURALS]
+    assert done == [f"delete {_PLURAL[kinds[first]]}", f"patch {_PLURAL[kinds[3 - first]]}"]
+    assert (world.children(kinds[first]), len(world.children(kinds[3 - first]))) == ([], 1)
+
+
+_PLURAL = {"Deployment": "deployments", "LeaderWorkerSet": "leaderworkersets"}
+_PLURALS = set(_PLURAL.values())
