@@ -1,17 +1,17 @@
 """LeaderWorkerSet in the cluster under test: its CRD, its own controller where it is to act, and DNS for its pods."""
 
 import base64
-import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import yaml
 
-from cluster.control_plane import ControlPlane, free_ports
-from cluster.kubelet import Node
+from cluster.control_plane import ControlPlane, free_ports, wait_for
 from cluster.node import LocalCluster
+from cluster.processes import Processes
 from cluster.tools import module_files, tool
 from support.kube import Kube, Object
 
@@ -61,24 +61,24 @@ def controller(plane: ControlPlane, kube: Kube) -> Iterator[None]:
 
 @contextmanager
 def names(cluster: LocalCluster) -> Iterator[None]:
-    """The pods of all nodes find each other by name while the block runs: each node asks a CoreDNS of its own."""
+    """The pods of all nodes find each other by name while the block runs: each node has a CoreDNS that they ask."""
     nodes = cluster.nodes
     for node in nodes:
         file = node.state / "Corefile"
         served = f"kubernetes cluster.local {{\n kubeconfig {cluster.kubeconfig}\n}}"
-        file.write_text(f".:53 {{\nbind {_asked(node)}\nerrors\n{served}\n}}\n")
+        file.write_text(f".:53 {{\nerrors\n{served}\n}}\n")
         node.processes.start("coredns", [*node.enclosure.inside, tool("coredns"), "-conf", file])
     try:
+        for node in nodes:
+            wait_for("names are served", 60, partial(_serves_names, node.processes), node.processes)
         yield
     finally:
         for node in nodes:
             node.processes.end("coredns")
 
 
-def _asked(node: Node) -> str:
-    """The address that the pods of a node ask for names."""
-    found: list[str] = json.loads((node.state / "kubelet.json").read_text())["clusterDNS"]
-    return found[0]
+def _serves_names(processes: Processes) -> bool:
+    return "CoreDNS-" in processes.tail("coredns")
 
 
 def _configuration(plane: ControlPlane, port: int) -> str:
