@@ -1,7 +1,6 @@
-"""LeaderWorkerSet in the cluster under test: its CRD, its own controller where it is to act, and DNS for its pods."""
+"""LeaderWorkerSet in the control plane under test: its CRD, and its own controller where it is to act."""
 
 import base64
-import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,8 +9,6 @@ from typing import Any
 import yaml
 
 from cluster.control_plane import ControlPlane, free_ports
-from cluster.kubelet import Node
-from cluster.node import LocalCluster
 from cluster.tools import module_files, tool
 from support.kube import Kube, Object
 
@@ -57,28 +54,6 @@ def controller(plane: ControlPlane, kube: Kube) -> Iterator[None]:
         for hook in hooks:
             kube.run("delete", hook["kind"], hook["metadata"]["name"], "--ignore-not-found")
         plane.processes.end("lws")
-
-
-@contextmanager
-def names(cluster: LocalCluster) -> Iterator[None]:
-    """The pods of all nodes find each other by name while the block runs: each node asks a CoreDNS of its own."""
-    nodes = cluster.nodes
-    for node in nodes:
-        file = node.state / "Corefile"
-        served = f"kubernetes cluster.local {{\n kubeconfig {cluster.kubeconfig}\n}}"
-        file.write_text(f".:53 {{\nbind {_asked(node)}\nerrors\n{served}\n}}\n")
-        node.processes.start("coredns", [*node.enclosure.inside, tool("coredns"), "-conf", file])
-    try:
-        yield
-    finally:
-        for node in nodes:
-            node.processes.end("coredns")
-
-
-def _asked(node: Node) -> str:
-    """The address that the pods of a node ask for names."""
-    found: list[str] = json.loads((node.state / "kubelet.json").read_text())["clusterDNS"]
-    return found[0]
 
 
 def _configuration(plane: ControlPlane, port: int) -> str:
