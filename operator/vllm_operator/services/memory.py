@@ -26,6 +26,7 @@ from ..readers.hangs import HangReader
 from ..readers.inspection import InspectionReader
 from ..readers.logs import LogReader
 from ..readers.reader import Reader
+from ..readers.together import Together
 from ..snapshots.pod import PodSnapshot
 from ..status.figures import Restarts
 from .claims import Claims
@@ -64,21 +65,21 @@ class Memory:
         return [*self.claims.waits(), *(wait for reader in self.readers for wait in reader.waits())]
 
 
-def remember(key: Key, uid: str, surroundings: Surroundings) -> Memory:
+def remember(key: Key, uid: str, surroundings: Surroundings, together: Together) -> Memory:
     """The memory of a service that was not seen before."""
     cluster, clock = surroundings.cluster, surroundings.clock
     claims = Claims(partial(cluster.read, "PersistentVolumeClaim", key.namespace), clock)
-    return Memory(uid, _readers(key, surroundings), StatusWriter(cluster, clock), claims)
+    return Memory(uid, _readers(key, surroundings, together), StatusWriter(cluster, clock), claims)
 
 
-def _readers(key: Key, surroundings: Surroundings) -> tuple[Reader, ...]:
+def _readers(key: Key, surroundings: Surroundings, together: Together) -> tuple[Reader, ...]:
     cluster, settings, clock = surroundings.cluster, surroundings.settings, surroundings.clock
     done = partial(surroundings.requeue, key)
     read_claim = partial(cluster.read, "PersistentVolumeClaim", key.namespace)
     read_events = partial(cluster.read_events, key.namespace)
     asks_pods: tuple[Reader, ...] = (EngineReader(clock, done), ConfigurationReader(clock, done))
     return (
-        InspectionReader(read_claim, read_events, clock, possible=bool(settings.images.operator)),
+        InspectionReader(read_claim, read_events, clock, together),
         DownloadReader(_download_log(cluster, key.namespace), clock, done, settings),
         EventReader(read_events, clock),
         *((HangReader(clock, done),) if settings.engine_metrics else ()),

@@ -18,6 +18,7 @@ from ..cluster import GoneError, RefusedError, UnavailableError
 from ..loop.arrivals import Arrivals
 from ..loop.kinds import Surroundings
 from ..loop.write import ready
+from ..readers.together import Together
 from ..snapshots.own import ObjectSnapshot
 from ..status.conditions import operator_failed
 from ..status.evidence import Account, Evidence, Outcome
@@ -49,6 +50,7 @@ class ServiceReconciler:
         self._agreement = Agreement(self._view, surroundings.settings)
         self._arrivals = Arrivals(surroundings.requeue, surroundings.clock)
         self._judge = Judge(surroundings, self._view.nodes)
+        self._together = Together(surroundings.settings, surroundings.requeue, surroundings.clock)
 
     def known(self) -> list[Key]:
         """All services, and before them the nodes, on which their plans rest."""
@@ -81,6 +83,7 @@ class ServiceReconciler:
         evidence = await gather(key, snapshot, memory, self._surroundings, self._agreement)
         if evidence.spec_error:
             self._arrivals.settled(key)
+            self._together.leave(key)
             return [*await self._tell(Account(evidence), memory), *memory.claims.waits()]
         assessment = await self._judge.assess(evidence, memory)
         if assessment.chosen:
@@ -146,7 +149,7 @@ class ServiceReconciler:
         memory = self._memories.get(key)
         if memory is None or memory.uid != uid:
             self.forget(key)
-            memory = self._memories[key] = remember(key, uid, self._surroundings)
+            memory = self._memories[key] = remember(key, uid, self._surroundings, self._together)
             self._arrivals.arrived(key)
         return memory
 
@@ -155,4 +158,5 @@ class ServiceReconciler:
         self._arrivals.settled(key)
         self._memories.pop(key, None)
         self._judge.forget(key)
+        self._together.leave(key)
         fleet.forget(key)
