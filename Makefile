@@ -11,7 +11,7 @@ export PYTHONPATH := tests:operator
 GPU_PYTHON ?= python3
 ROWS ?= build/gpu/engines.jsonl
 
-.PHONY: bench-batch gpu-check gpu-engines gpu-serving gpu-failures help setup test test-fast lint demo demo-down bench-scale bench-plan bench-rollout bench-autoscaling bench-hostile generated crd docs engine-flags dashboards lock digests fuzz release
+.PHONY: bench-batch gpu-check gpu-engines gpu-serving gpu-failures help setup test test-fast lint demo demo-down bench bench-scale bench-plan bench-rollout bench-autoscaling bench-hostile generated crd docs engine-flags dashboards lock digests fuzz release
 
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -61,7 +61,12 @@ demo-down: setup  ## Remove what `make demo` started
 release: setup  ## Images, chart, CRDs, kubectl plugin: REGISTRY=registry.example.com/team VERSION=1.2.3 [URL=https://... IMAGES="operator vllm-cpu vllm"]
 	$(BIN)/python -m release --registry "$(REGISTRY)" --version "$(VERSION)" --url "$(URL)" $(if $(IMAGES),--images $(IMAGES))
 
-bench-scale: setup  ## 300 services at once: how fast, at what cost, and then silence (12 min)
+N ?= 300
+RUNS ?= 1
+bench: setup  ## N=300 services at once, a change of all, repair, restart, silence, beside a bare client: table and raw data in build/bench
+	$(BIN)/python -m bench.scale --services $(N) --runs $(RUNS) --silence 120
+
+bench-scale: setup  ## The same with 300 services and 10 min of silence (20 min)
 	$(BIN)/python -m bench.scale
 
 bench-plan: setup  ## The memory planner, and KAITO's formula, against engines that really ran: table and plot

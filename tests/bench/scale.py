@@ -1,53 +1,45 @@
-"""`make bench-scale`: 300 services at once, on fake nodes. How fast their children are applied, what that costs the API
-server, and that nothing is written afterwards. Exits with 1 when a figure misses its target.
+"""`make bench N=300`: so many objects at once on fake nodes, beside a bare client. What an operator takes of time, of
+the API server and memory: creation, a change of all, repair, restart, and silence. Exits with 1 when a median misses.
 
-The figures are the API server's: they come from its audit log. What a machine can do at all is measured beside them: a
-client that has the children ready sends them to a control plane of its own, as many at a time as the operator does.
+The counts are the API server's: they come from its audit log. What a machine can do at all is measured in the same run:
+a client that has the children ready sends them to a control plane of its own, as many at a time as the operator does.
 """
 
 import argparse
 import asyncio
+import os
+import subprocess
 import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 
+from bench.figures import Table, cpu_seconds
+from bench.profiles import NAMESPACE, PROFILES, Profile, Request, named
+from bench.readiness import Readiness
 from cluster.control_plane import ControlPlane
+from cluster.host import REPOSITORY
 from support.kube import Kube
-from support.operator_process import ACCOUNT, OperatorProcess, install_rights
+from support.operator_process import OperatorProcess
 from support.rights import WRITES, requests, writes
-from support.services import service
-from vllm_operator.cli.render import service_of
-from vllm_operator.cluster import path
-from vllm_operator.manifests import Rendered, controller_revision, desired, pod_template
 from vllm_operator.settings import Settings
 
-NAMESPACE = "bench"
-SERVICES = "/apis/vllm-operator.dev/v1alpha1/namespaces/bench/inferenceservices"
-CHILDREN = ("deployments", "services", "controllerrevisions")
-LEAST_PER_SECOND = 30.0
-LEAST_OF_LIMIT = 0.7
-MOST_MIB = 120.0
+NODES = 20
+REPAIRS = 10
 
 
-@dataclass
-class Table:
-    """The figures, printed as they come, and whether all meet their targets."""
-
-    missed: list[str] = field(default_factory=list)
-
-    def row(self, what: str, figure: str, target: str = "", *, met: bool = True) -> None:
-        """Prints one figure."""
-        print(f"{what:<58}{figure:>18}   {target}{'' if met else '   MISSED'}", flush=True)
-        if not met:
-            self.missed.append(what)
+def now() -> str:
+    """As the audit log has it."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def seconds(timestamp: str) -> float:
@@ -55,117 +47,207 @@ def seconds(timestamp: str) -> float:
     return datetime.fromisoformat(timestamp).timestamp()
 
 
-def wait(what: str, limit: float, done: Any) -> None:
+def wait(what: str, limit: float, done: Callable[[], object], step: float = 1.0) -> None:
     """Waits until `done()` is true."""
     deadline = time.monotonic() + limit
     while not done():
         if time.monotonic() > deadline:
             raise SystemExit(f"{what}: not so after {limit:.0f} s")
-        time.sleep(2)  # to look costs the API server, too
-
-
-def all_ready(plane: ControlPlane, count: int) -> bool:
-    """Whether every service is Ready and settled."""
-    items = (plane.api().get(SERVICES) or {"items": []})["items"]
-    conditions = [{c["type"]: c["status"] for c in item.get("status", {}).get("conditions", [])} for item in items]
-    settled = [c for c in conditions if c.get("Ready") == "True" and "Reconciling" not in c]
-    return len(settled) == count
-
-
-Request = tuple[str, str, dict[str, Any]]
+        time.sleep(step)  # to look costs the API server, too
 
 
 async def send(plane: ControlPlane, requests_of: list[Request], at_once: int) -> None:
     """Sends requests (verb, path, body) as the cluster's admin, over connections that are kept."""
     api = plane.api()
     connector = aiohttp.TCPConnector(ssl=api.context, limit=at_once)
+    kinds = {"PATCH": "application/apply-patch+yaml", "MERGE": "application/merge-patch+json"}
     async with aiohttp.ClientSession(api.server, connector=connector) as session:
 
         async def one(verb: str, url: str, body: dict[str, Any]) -> None:
-            kind = "application/apply-patch+yaml" if verb == "PATCH" else "application/json"
-            async with session.request(verb, url, json=body, headers={"Content-Type": kind}) as answer:
+            headers = {"Content-Type": kinds.get(verb, "application/json")}
+            verb = "PATCH" if verb == "MERGE" else verb
+            async with session.request(verb, url, json=body, headers=headers) as answer:
                 if answer.status >= 300:
                     raise SystemExit(f"{verb} {url}: {answer.status} {await answer.text()}")
 
         await asyncio.gather(*(one(*request) for request in requests_of))
 
 
-def apply_all(plane: ControlPlane, count: int) -> None:
-    """Creates all services, as fast as the API server takes them."""
-    asyncio.run(send(plane, [("POST", SERVICES, service(f"s{number}")) for number in range(count)], 8))
-
-
-def applies(count: int) -> list[Request]:
-    """Server-side apply of everything that the operator makes of the services, the pods last, as in a burst."""
-    children: list[dict[str, Any]] = []
-    for number in range(count):
-        owner = service_of(service(f"s{number}"))
-        template = pod_template(owner, Settings())
-        children += [controller_revision(owner, 1, Rendered(template)), *desired(owner, template, served=())]
-    children.sort(key=lambda child: child["kind"] == "Deployment")
-    query = "fieldManager=bench&force=true&fieldValidation=Ignore"
-    for child in children:
-        child["metadata"]["namespace"] = NAMESPACE
-    return [
-        ("PATCH", f"{path(child['kind'], NAMESPACE, child['metadata']['name'])}?{query}", child) for child in children
-    ]
-
-
-def limit_of_machine(count: int) -> float:
-    """Services per second of a client that does nothing but send, without an operator."""
-    plane = ControlPlane.start("bench-limit")
+@contextmanager
+def control_plane(name: str, reports: dict[str, str]) -> Iterator[ControlPlane]:
+    """One with fake nodes and the namespace."""
+    plane = ControlPlane.start(name)
     try:
-        plane.add_kwok_nodes(20)
+        plane.start_kwok(reports)
+        plane.add_kwok_nodes(NODES)
         Kube(plane.kubeconfig, NAMESPACE).run("create", "namespace", NAMESPACE)
-        wanted = applies(count)
-        started = time.monotonic()
-        asyncio.run(send(plane, wanted, Settings().workers))
-        return count / (time.monotonic() - started)
+        yield plane
     finally:
         plane.stop()
 
 
-def measure_apply(plane: ControlPlane, operator: OperatorProcess, count: int, limit: float, table: Table) -> None:
-    """From the first service to the last child; `limit` is what the machine can do without an operator."""
-    first = datetime.now(UTC).timestamp()
-    apply_all(plane, count)
-    wait("all services are Ready", 300, lambda: all_ready(plane, count))
-    time.sleep(5)  # what is still on its way
-    events = [e for e in requests(plane.audit_log, ACCOUNT) if e.get("objectRef", {}).get("namespace") == NAMESPACE]
-    applied = [e for e in events if e["verb"] == "patch" and e["objectRef"]["resource"] in CHILDREN]
-    last = max(seconds(e["stageTimestamp"]) for e in applied)
-    rate = count / (last - first)
-    table.row(
-        "services per second, all children applied",
-        f"{rate:.1f}",
-        f">= {LEAST_PER_SECOND:.0f}",
-        met=rate >= LEAST_PER_SECOND,
-    )
-    share = rate / limit
-    table.row(
-        "share of the services per second without an operator",
-        f"{share:.0%}",
-        f">= {LEAST_OF_LIMIT:.0%}",
-        met=share >= LEAST_OF_LIMIT,
-    )
-    measure_requests(events, count, table)
-    mib = operator.resident_mib()
-    table.row("operator's resident memory, MiB", f"{mib:.0f}", f"< {MOST_MIB:.0f}", met=mib < MOST_MIB)
+def limit_of_machine(profile: Profile, count: int) -> float:
+    """Objects per second of a client that does nothing but send their children, without an operator."""
+    with control_plane("bench-limit", profile.reports) as plane:
+        wanted = profile.applies(count)
+        started = time.monotonic()
+        asyncio.run(send(plane, wanted, Settings().workers))
+        return count / (time.monotonic() - started)
 
 
-def measure_requests(events: list[dict[str, Any]], count: int, table: Table) -> None:
-    """What one service costs, by verb and resource."""
-    asked: Counter[str] = Counter()
-    for event in events:
-        where = event["objectRef"]
-        asked[f"{event['verb']} {'/'.join(filter(None, (where['resource'], where.get('subresource'))))}"] += 1
-    limits = {f"patch {child}": 1.0 for child in CHILDREN}  # and no read: what is not there is applied without one
-    limits |= {"patch inferenceservices/status": 2.0, "create events": 2.0}
-    for request, number in sorted(asked.items()):
-        verb = request.split()[0]
-        if verb in (*WRITES, "get"):
-            each, limit = number / count, limits.get(request, 0.0)
-            table.row(f"{request}, per service", f"{each:.2f}", f"<= {limit:.0f}", met=each <= limit)
+@dataclass
+class Run:
+    """One run against one control plane."""
+
+    profile: Profile
+    plane: ControlPlane
+    operator: OperatorProcess
+    count: int
+    table: Table
+
+    def asked(self, since: str = "") -> list[dict[str, Any]]:
+        """What the operator has asked for in the namespace."""
+        found = requests(self.plane.audit_log, self.profile.user)
+        ours = (one for one in found if one.get("objectRef", {}).get("namespace") == NAMESPACE)
+        return [one for one in ours if one["requestReceivedTimestamp"] >= since]
+
+    def applied(self, since: str, *resources: str) -> list[dict[str, Any]]:
+        """The writes of children among them."""
+        some = resources or self.profile.children
+        return [one for one in self.asked(since) if one["verb"] in WRITES and one["objectRef"]["resource"] in some]
+
+    def each(self, verb: str, change: Callable[[int], dict[str, Any]], *, named_urls: bool) -> None:
+        """Sends one request for each object, as fast as the API server takes them."""
+        base = self.profile.collection
+        urls = [f"{base}/{named(number)}" if named_urls else base for number in range(self.count)]
+        asyncio.run(send(self.plane, [(verb, url, change(number)) for number, url in enumerate(urls)], 8))
+
+    def ready(self) -> int:
+        """How many objects are Ready."""
+        items = (self.plane.api().get(self.profile.collection) or {"items": []})["items"]
+        return sum(map(self.profile.is_ready, items))
+
+    def create(self, limit: float) -> None:
+        """From the first object to all of them Ready; `limit` is what the machine can do without an operator."""
+        process = self.operator.process
+        assert process
+        since, started, cpu = now(), time.time(), cpu_seconds(process.pid)
+        with Readiness(self.plane, self.profile) as readiness:
+            self.each("POST", self.profile.body, named_urls=False)
+            wait("all objects are Ready", 600, lambda: len(readiness.at) >= self.count)
+        time.sleep(5)  # what is still on its way
+        done = self._done(since)
+        table = self.table
+        rate = self.count / (max(done.values()) - started)
+        table.add("children of all applied, without an operator", limit, "services/s")
+        table.add("children of all applied", rate, "services/s")
+        table.add("the same, of the rate without an operator", rate / limit, "", least=0.85)
+        table.add("all Ready in the status after", max(readiness.at.values()) - started, "s")
+        created = {one["objectRef"]["name"]: seconds(one["stageTimestamp"]) for one in self._created(since)}
+        table.times("creation to children", [done[name] - created[name] for name in done])
+        table.times("creation to Ready", [at - created[name] for name, at in readiness.at.items()])
+        pods = self._pods_ready(since)
+        table.times(
+            "its pod's Ready to Ready in the status", [readiness.at[name] - pods[name] for name in pods], most=1
+        )
+        self._count(since)
+        table.add("operator's CPU for one", (cpu_seconds(process.pid) - cpu) / self.count * 1000, "ms")
+        table.add("operator's memory", self.operator.resident_mib(), "MiB", most=130)
+
+    def _created(self, since: str) -> list[dict[str, Any]]:
+        """The creations of the objects, by whoever made them."""
+        found = requests(self.plane.audit_log, "admin")
+        named_ = [one for one in found if one["verb"] == "create" and one["requestReceivedTimestamp"] >= since]
+        return [one for one in named_ if one["objectRef"].get("resource") == self.profile.resource]
+
+    def _done(self, since: str) -> dict[str, float]:
+        """When the child that makes the pods was applied first, by object."""
+        found: dict[str, float] = {}
+        for one in self.applied(since, self.profile.last):
+            found.setdefault(one["objectRef"]["name"], seconds(one["stageTimestamp"]))
+        return found
+
+    def _pods_ready(self, since: str) -> dict[str, float]:
+        """When the fake kubelet said of a pod of an object, for the last time, how it is."""
+        found: dict[str, float] = {}
+        for one in requests(self.plane.audit_log, "admin"):
+            where = one.get("objectRef", {})
+            name = str(where.get("name", "")).split("-")[0]
+            told = where.get("resource") == "pods" and where.get("subresource") == "status"
+            if told and "inspect" not in where["name"] and where.get("namespace") == NAMESPACE:
+                found[name] = seconds(one["stageTimestamp"])
+        return found
+
+    def _count(self, since: str) -> None:
+        """What one object costs, by verb and resource."""
+        counted: Counter[str] = Counter()
+        for one in self.asked(since):
+            where = one["objectRef"]
+            counted[f"{one['verb']} {'/'.join(filter(None, (where['resource'], where.get('subresource'))))}"] += 1
+        limits = {f"patch {child}": 1.0 for child in self.profile.children} | {"patch jobs": 1.0}
+        limits |= {f"patch {self.profile.resource}/status": 2.0, "create events": 2.0}
+        limits["patch controllerrevisions"] = 2.0  # the template, and the model that was inspected
+        for request, number in sorted(counted.items()):
+            if request.split()[0] in (*WRITES, "get"):
+                self.table.add(f"{request}, for one", number / self.count, "", most=limits.get(request, 0.0))
+
+    def change(self) -> None:
+        """A change of all objects' pods: each child that changes is written once."""
+        since, started = now(), time.time()
+        self.each("MERGE", lambda _: self.profile.change, named_urls=True)
+        wait("all are changed", 600, lambda: len(self._done(since)) >= self.count, 3)
+        self.table.add("change of all, applied", self.count / (max(self._done(since).values()) - started), "services/s")
+        wait("all pods serve again", 600, lambda: self.ready() == self.count, 3)
+        time.sleep(15)  # progress that is written later
+        written = len(self.applied(since, self.profile.last)) / self.count
+        self.table.add(f"writes of {self.profile.last} for one changed", written, "", most=1)
+
+    def repair(self) -> None:
+        """Some objects' pods are scaled by hand, one after the other: until the operator has written them again."""
+        took: list[float] = []
+        for number in range(min(REPAIRS, self.count)):
+            since, started = now(), time.time()
+            url = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/{named(number)}"
+            self.plane.api().patch(url, {"spec": {"replicas": 2}})
+            wait("it is repaired", 60, partial(self.applied, since, "deployments"), 0.2)
+            took.append(seconds(self.applied(since, "deployments")[0]["stageTimestamp"]) - started)
+        self.table.times("a Deployment edited by hand, until it is repaired", took, most=1)
+
+    def restart(self) -> None:
+        """The operator starts again, and one object is changed meanwhile."""
+        time.sleep(15)  # whatever was under way
+        self.operator.stop()
+        since, started = now(), time.time()
+        self.operator.start(images={"operator": "operator:bench"})
+        edit = {"spec": {"env": [{"name": "CHANGED", "value": "2"}]}}
+        self.plane.api().patch(f"{self.profile.collection}/{named(0)}", edit)
+        wait("the edit is served", 120, lambda: named(0) in self._done(since), 0.5)
+        self.table.add(
+            "operator restart, until a first edit is served", self._done(since)[named(0)] - started, "s", most=10
+        )
+        time.sleep(40)
+        others = [one for one in self.applied(since) if not one["objectRef"]["name"].startswith(f"{named(0)}-")]
+        others = [one for one in others if one["objectRef"]["name"] != named(0)]
+        self.table.add("writes of children by a restart, that one aside", len(others), "", most=0)
+
+    def list_all(self) -> None:
+        """`kubectl vllm status -A`."""
+        if self.profile.name != "vllm-operator":
+            return
+        env = {**os.environ, "KUBECONFIG": str(self.plane.kubeconfig), "PYTHONPATH": str(REPOSITORY / "operator")}
+        started = time.monotonic()
+        command = [sys.executable, "-m", "vllm_operator", "status", "-A"]
+        subprocess.run(command, env=env, check=False, stdout=subprocess.DEVNULL)
+        self.table.add("kubectl vllm status -A", time.monotonic() - started, "s", most=5)
+
+    def silence(self, length: float) -> None:
+        """Writes of the operator while nobody changes an object of its own."""
+        since = now()
+        with churn(self.plane) as done:
+            time.sleep(length)
+        found = writes(self.plane.audit_log, self.profile.user, since)
+        self.table.add(f"writes in {length:.0f} s of pods and node changes of others", len(found), "", most=0)
+        print(f"{done['rounds']} such changes", *found[:10], sep="\n")
 
 
 @contextmanager
@@ -182,7 +264,8 @@ def churn(plane: ControlPlane) -> Iterator[Counter[str]]:
             meta = {"name": f"other-{number}", "labels": {"app": "other"}}
             pod = {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": {"containers": [container]}}
             api.create("/api/v1/namespaces/default/pods", pod)
-            api.patch(f"/api/v1/nodes/fake-{number % 20}", {"metadata": {"labels": {"example.com/beat": str(number)}}})
+            beat = {"metadata": {"labels": {"example.com/beat": str(number)}}}
+            api.patch(f"/api/v1/nodes/fake-{number % NODES}", beat)
             if number > 20:
                 api.request("DELETE", f"/api/v1/namespaces/default/pods/other-{number - 20}")
             done["rounds"] = number
@@ -196,41 +279,41 @@ def churn(plane: ControlPlane) -> Iterator[Counter[str]]:
         thread.join()
 
 
-def measure_silence(plane: ControlPlane, length: float, table: Table) -> None:
-    """Writes of the operator while nobody changes a service."""
-    since = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    with churn(plane) as done:
-        time.sleep(length)
-    found = writes(plane.audit_log, ACCOUNT, since)
-    what = f"writes in {length:.0f} s, with {done['rounds']} pods and node changes of others"
-    table.row(what, str(len(found)), "0", met=not found)
-    print(*found[:10], sep="\n", end="\n" if found else "")
+def one_run(profile: Profile, count: int, silence: float, table: Table) -> None:
+    """All figures once, on a control plane of its own."""
+    limit = limit_of_machine(profile, count)
+    with control_plane("bench-scale", profile.reports) as plane:
+        operator = profile.start(plane)
+        try:
+            time.sleep(2)  # its watches are up
+            run = Run(profile, plane, operator, count, table)
+            run.create(limit)
+            run.list_all()
+            run.repair()
+            run.change()
+            run.silence(silence)
+            run.restart()
+            operator.check()
+        finally:
+            operator.stop()
 
 
 def main() -> int:
-    """Runs it all on a control plane of its own."""
+    """Runs it all, as often as asked."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--services", type=int, default=300)
+    parser.add_argument("--runs", type=int, default=1)
     parser.add_argument("--silence", type=float, default=600, help="seconds to watch for writes (default: %(default)s)")
+    parser.add_argument("--profile", choices=sorted(PROFILES), default="vllm-operator")
+    parser.add_argument("--output", type=Path, default=REPOSITORY / "build" / "bench")
     arguments = parser.parse_args()
     table = Table()
-    limit = limit_of_machine(arguments.services)
-    table.row("services per second, sent by a client without an operator", f"{limit:.1f}")
-    plane = ControlPlane.start("bench-scale")
-    operator: OperatorProcess | None = None
+    settings = {"services": arguments.services, "runs": arguments.runs, "operator measured": arguments.profile}
     try:
-        plane.add_kwok_nodes(20)
-        operator = OperatorProcess(plane, install_rights(plane))
-        Kube(plane.kubeconfig, NAMESPACE).run("create", "namespace", NAMESPACE)
-        operator.start()
-        time.sleep(2)  # its watches are up
-        measure_apply(plane, operator, arguments.services, limit, table)
-        measure_silence(plane, arguments.silence, table)
-        operator.check()
+        for _ in range(arguments.runs):
+            one_run(PROFILES[arguments.profile], arguments.services, arguments.silence, table)
     finally:
-        if operator:
-            operator.stop()
-        plane.stop()
+        table.write(arguments.output, settings | {"fake nodes": NODES, "workers": Settings().workers})
     if table.missed:
         print(f"missed: {', '.join(table.missed)}")
     return 1 if table.missed else 0

@@ -299,8 +299,8 @@ def _job_change(evidence: Evidence, known: Known, job: Manifest) -> Change:
 
 
 def inspect_job(evidence: Evidence, settings: Settings) -> Manifest | None:
-    """The Job that should exist now: none once the model is known, and none that could not run."""
-    if evidence.inspection.packed:
+    """The Job that should exist now: none once the model is known, none that could not run, one for all that ask it."""
+    if evidence.inspection.packed or evidence.inspection.elsewhere:
         return None
     if evidence.service.spec.model.uri.startswith(BUCKETS):
         return None

@@ -44,6 +44,8 @@ class Inspection:
     """What was found: see inspection/kept.py."""
     error: InspectionError | None = None
     pending: bool = False
+    elsewhere: bool = False
+    """Whether another service of the namespace has the Job: see readers/together.py."""
 
 
 @dataclass(frozen=True, slots=True)

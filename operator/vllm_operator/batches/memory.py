@@ -15,6 +15,7 @@ from ..readers.events import EventReader
 from ..readers.inspection import InspectionReader
 from ..readers.logs import LogReader
 from ..readers.reader import Reader
+from ..readers.together import Together
 from ..snapshots.pod import PodSnapshot
 from .progress import ProgressReader
 
@@ -56,8 +57,10 @@ def remember(key: Key, uid: str, surroundings: Surroundings) -> BatchMemory:
 
     read_claim = partial(cluster.read, "PersistentVolumeClaim", key.namespace)
     read_events = partial(cluster.read_events, key.namespace)
+    # A batch goes when it has ended: each has a Job of its own.
+    alone = Together(surroundings.settings, surroundings.requeue, clock)
     readers: tuple[Reader, ...] = (
-        InspectionReader(read_claim, read_events, clock, possible=bool(surroundings.settings.images.operator)),
+        InspectionReader(read_claim, read_events, clock, alone),
         EventReader(read_events, clock),
         LogReader(read_log, clock, done),
     )

@@ -67,6 +67,11 @@ class Lease:
         """For how many seconds nobody else can hold it: a write has to be over by then. 0: none may begin."""
         return 0.0 if self._renewed is None else seconds_to_write(self._clock() - self._renewed)
 
+    @property
+    def kept(self) -> bool:
+        """Whether it was taken, and nobody is known to have had it since; it may be too old to write on."""
+        return self._renewed is not None
+
     async def look(self, cluster: Cluster, *, take: bool = True) -> bool:
         """Renews the Lease when that is due, or looks whether it is free and takes it. True when another has taken it.
 

@@ -64,6 +64,10 @@ class Hold:
             self._held = False  # who is turned away now is to come back when it is held again
         return left
 
+    def kept(self) -> bool:
+        """Whether no other operator is known to have acted since this one did."""
+        return all(lease.kept for lease in self._leases)
+
     def __str__(self) -> str:
         return " and ".join(f"the Lease {lease.place}" for lease in self._leases)
 
@@ -116,8 +120,16 @@ class Leases:
 
     def seconds(self, namespace: str) -> float:
         """For how many seconds this operator may write in a namespace; 0: not now."""
-        found = self._holds.get(None) or self._holds.get(namespace)
+        found = self._hold_of(namespace)
         return found.seconds() if found else 0.0
+
+    def kept(self, namespace: str) -> bool:
+        """Whether no other operator is known to have acted in a namespace since this one did."""
+        found = self._hold_of(namespace)
+        return found is not None and found.kept()
+
+    def _hold_of(self, namespace: str) -> Hold | None:
+        return self._holds.get(None) or self._holds.get(namespace)
 
     def tasks(self, cluster: Cluster) -> list[Any]:
         """What has to run for the Leases to be held."""

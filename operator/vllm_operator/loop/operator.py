@@ -86,9 +86,11 @@ class Operator:
 
     async def _work(self, item: Item) -> float | None:
         reconciler = self._reconcilers[item.kind]
-        # Without the Lease nothing is to be done, nor told; when it is held, every key comes back.
+        # Without the Lease nothing is to be done; when it is held, every key comes back. What is remembered holds
+        # where it only could not be renewed in time: an API server that is busy would else be sent every child again.
         if not self.leases.seconds(item.key.namespace):
-            reconciler.forget(item.key)
+            if not self.leases.kept(item.key.namespace):
+                reconciler.forget(item.key)
             return None
         return await reconciler.reconcile(item.key)
 

@@ -15,12 +15,14 @@ from ..diagnosis.scheduling import OF_QUEUE
 from ..inspection.kept import checked, pack
 from ..inspection.report import InspectionError, content_in
 from ..manifests import Manifest, inspection_name, kept_model_name, model_claim
+from ..manifests.names import INSPECTION_LABEL
 from ..snapshots.child import Child, kept_models
 from ..snapshots.pod_event import last
 from ..status.evidence import Evidence
 from .events import ReadEvents
 from .queued import QUEUE_LABEL, about_workload
 from .reader import Clock
+from .together import JOBLESS_SECONDS, Together
 
 # The first pods wait this long for the Job; it never keeps a service from running.
 PATIENCE_SECONDS = 120.0
@@ -36,12 +38,11 @@ ReadClaim = Callable[[str], Awaitable[Manifest | None]]
 class InspectionReader:
     """Follows the inspections of one service. Losing it costs a request, never a result.
 
-    `read_claim(name)` gets a claim, `read_events(about)` Events; `possible`: whether the operator knows the image that
-    inspects.
+    `read_claim(name)` gets a claim, `read_events(about)` Events; `together`: those with whom it shares a Job.
     """
 
-    def __init__(self, read_claim: ReadClaim, read_events: ReadEvents, clock: Clock, *, possible: bool) -> None:
-        self._read_claim, self._read_events, self._clock, self._possible = read_claim, read_events, clock, possible
+    def __init__(self, read_claim: ReadClaim, read_events: ReadEvents, clock: Clock, together: Together) -> None:
+        self._read_claim, self._read_events, self._clock, self._together = read_claim, read_events, clock, together
         self._known: Inspection | None = None
         self._kept = False
         # Of the pod that was read last: what it says costs time.
@@ -68,21 +69,41 @@ class InspectionReader:
         self._again = None
         if packed := _kept(evidence):
             self._known, self._kept = Inspection(key, packed), True
+            self._together.leave(evidence.service.key)
             return self._known
         # What was kept and is gone was deleted by hand: the model is to be inspected anew.
+        anew = self._kept
         if self._kept or self._known is None or self._known.key != key:
             self._known, self._kept, self._message = _of_earlier_version(evidence, key), False, None
         if (self._known is None or self._known.error) and pod and pod.ended and self._message != pod.message:
             self._known, self._message = _decoded(key, pod.message), pod.message
         if self._known and self._known.packed:
+            self._together.tell(evidence.service.key, self._known)
             return self._known
         if trouble := await self._trouble(evidence.service):
+            self._together.leave(evidence.service.key)
             return Inspection(key, error=trouble)
-        return self._known or await self._wait(evidence, key)
+        return await self._ask(evidence, key, anew=anew)
+
+    async def _ask(self, evidence: Evidence, key: str, *, anew: bool) -> Inspection:
+        """From the Job of this service, or of another one that asks the same."""
+        service, job = evidence.service, _job(evidence)
+        has_job = job is not None and job.owner_uid == service.uid
+        heard = self._together.heard(service, has_job=has_job, anew=anew)
+        if heard is None:
+            now = self._known or await self._wait(evidence, key)
+            self._together.tell(service.key, now)
+            return now
+        if not heard.pending:
+            self._known = heard
+        now = self._known or await self._wait(evidence, key)
+        if now.pending:
+            self._again = Again(JOBLESS_SECONDS + 1, "another service inspects the same model")
+        return replace(now, elsewhere=True)
 
     async def _trouble(self, service: InferenceService) -> InspectionError | None:
         """Why there can be no Job. A Job would bind a claim that waits for its first consumer, on the wrong node."""
-        if not self._possible:
+        if not self._together.possible:
             text = "the operator does not know its own image (settings: images.operator)"
             return InspectionError(Reason.NOT_INSPECTED, text)
         uri = service.spec.model.uri
@@ -150,6 +171,8 @@ def _why(evidence: Evidence, held: str) -> str:
     pod, job = evidence.inspection_pod, inspection_name(evidence.service)
     if pod and pod.waits:
         return f", as its pod waits: {shorten(redact(pod.waits))}"
+    if _job(evidence) is None:
+        return f": see kubectl get jobs -l {INSPECTION_LABEL}={evidence.service.inspected}"
     more = "" if pod else ", which has no pod"
     return f": see kubectl describe job {job}{more}"
 

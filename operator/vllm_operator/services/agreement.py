@@ -22,7 +22,7 @@ from ..settings import Settings
 from ..snapshots.child import Live, deployment_of, revisions, workload_of
 from ..snapshots.own import ObjectSnapshot
 from .memory import Memory
-from .teaching import Teaching
+from .teaching import learned
 from .view import View
 
 
@@ -32,12 +32,11 @@ class Agreement:
     def __init__(self, view: View, settings: Settings) -> None:
         self._view, self._settings = view, settings
         self._asked: dict[Key, tuple[object, int | None]] = {}
-        self._teaching = Teaching(view, settings)
 
     def terms(self, service: InferenceService, before: Mapping[str, Any], memory: Memory) -> Terms:
         """The terms of a service as its user wrote it. `before`: its status as it stands."""
         result = self._terms(service, before, memory)
-        taught = self._teaching.learned(service, result, memory)
+        taught = learned(service, result, memory, self._view, self._settings)
         return replace(result, resolved=(*result.resolved, *taught))
 
     def _terms(self, service: InferenceService, before: Mapping[str, Any], memory: Memory) -> Terms:

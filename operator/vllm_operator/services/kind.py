@@ -6,6 +6,7 @@ from typing import Any
 from ..api import CLASS_KIND, KIND
 from ..api.resource import Body, Key
 from ..api.serving_class import ServingClass
+from ..assess.lessons import Report, report_of
 from ..loop.kinds import Kind
 from ..manifests.kinds import CHILD_KINDS, LINKS, ChildKind
 from ..manifests.names import DOWNLOAD_LABEL, INSPECTION_LABEL, SET_LABEL, service_of_group
@@ -23,7 +24,7 @@ from ..status.figures import fleet
 from ..status.schema import conform
 from ..watch.sources import Indices, Item, Source
 from .reconcile import NODES_CHANGED, ServiceReconciler
-from .view import CHILDREN, CLASSES, DOWNLOADS, INSPECTIONS, NAMESPACES, NODES, POD_LINKS, PODS, SERVICES
+from .view import CHILDREN, CLASSES, DOWNLOADS, INSPECTIONS, NAMESPACES, NODES, POD_LINKS, PODS, REPORTS, SERVICES
 
 # Several events of a rollout come at once; they are worth one look.
 CHILD_EVENT_DELAY_SECONDS = 0.5
@@ -35,6 +36,15 @@ def _service(body: Body) -> Mapping[Key, ObjectSnapshot]:
     # Whoever may edit the status, or another version of the operator, may have left there what is none.
     status, _ = conform(body.get("status") or {})
     return {key_of(body): snapshot({**body, "status": status})}
+
+
+def _report(body: Body) -> Mapping[str, Report]:
+    """What its engine got, by namespace: each new service asks for those of its own."""
+    status = body.get("status") or {}
+    if "engine" not in status:
+        return {}
+    found = report_of(key_of(body), body["spec"], conform(status)[0])
+    return {found.key.namespace: found} if found else {}
 
 
 def _child(body: Body) -> Mapping[Key, Child]:
@@ -127,7 +137,7 @@ def _of_group(body: Body) -> Key:
 
 
 SOURCES = (
-    Source(RESOURCES[KIND], {SERVICES: _service}, _itself),
+    Source(RESOURCES[KIND], {SERVICES: _service, REPORTS: _report}, _itself),
     *map(_child_source, CHILD_KINDS),
     *map(_link_source, LINKS),
     Source(

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from typing import NamedTuple
 
 from ..again import Again
 from ..api.resource import InferenceService, Key
@@ -27,10 +28,18 @@ from ..readers.hangs import HangReader
 from ..readers.inspection import InspectionReader
 from ..readers.logs import LogReader
 from ..readers.reader import Reader
+from ..readers.together import Together
 from ..snapshots.groups import Fallen
 from ..snapshots.pod import PodSnapshot
 from ..status.figures import Restarts
 from .claims import Claims
+
+
+class Shared(NamedTuple):
+    """What the readers of all services have together."""
+
+    together: Together
+    classes: DeviceClasses
 
 
 @dataclass(slots=True)
@@ -67,22 +76,22 @@ class Memory:
         return [*self.claims.waits(), *(wait for reader in self.readers for wait in reader.waits())]
 
 
-def remember(key: Key, uid: str, surroundings: Surroundings, classes: DeviceClasses) -> Memory:
+def remember(key: Key, uid: str, surroundings: Surroundings, shared: Shared) -> Memory:
     """The memory of a service that was not seen before."""
     cluster, clock = surroundings.cluster, surroundings.clock
     claims = Claims(partial(cluster.read, "PersistentVolumeClaim", key.namespace), clock)
-    return Memory(uid, _readers(key, surroundings, classes), StatusWriter(cluster, clock), claims)
+    return Memory(uid, _readers(key, surroundings, shared), StatusWriter(cluster, clock), claims)
 
 
-def _readers(key: Key, surroundings: Surroundings, classes: DeviceClasses) -> tuple[Reader, ...]:
+def _readers(key: Key, surroundings: Surroundings, shared: Shared) -> tuple[Reader, ...]:
     cluster, settings, clock = surroundings.cluster, surroundings.settings, surroundings.clock
     done = partial(surroundings.requeue, key)
     read_claim = partial(cluster.read, "PersistentVolumeClaim", key.namespace)
     read_events = partial(cluster.read_events, key.namespace)
     asks_pods: tuple[Reader, ...] = (EngineReader(clock, done), ConfigurationReader(clock, done))
     return (
-        InspectionReader(read_claim, read_events, clock, possible=bool(settings.images.operator)),
-        DeviceReader(classes.of),
+        InspectionReader(read_claim, read_events, clock, shared.together),
+        DeviceReader(shared.classes.of),
         DownloadReader(_download_log(cluster, key.namespace), clock, done, settings),
         EventReader(read_events, clock),
         *((HangReader(clock, done),) if settings.engine_metrics else ()),

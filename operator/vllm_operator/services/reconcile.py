@@ -19,6 +19,7 @@ from ..loop.arrivals import Arrivals
 from ..loop.kinds import Surroundings
 from ..loop.write import ready
 from ..readers.devices import DeviceClasses
+from ..readers.together import Together
 from ..snapshots.own import ObjectSnapshot
 from ..status.conditions import operator_failed
 from ..status.evidence import Account, Evidence, Outcome
@@ -28,7 +29,7 @@ from .agreement import Agreement
 from .first_status import Settling
 from .gather import gather
 from .judge import Judge
-from .memory import Memory, remember
+from .memory import Memory, Shared, remember
 from .rules import rules
 from .view import View
 
@@ -48,9 +49,10 @@ class ServiceReconciler:
         self._view = View(surroundings.indices)
         self._memories: dict[Key, Memory] = {}
         self._agreement = Agreement(self._view, surroundings.settings)
-        self._classes = DeviceClasses(surroundings.cluster, surroundings.clock)
         self._arrivals = Arrivals(surroundings.requeue, surroundings.clock)
         self._judge = Judge(surroundings, self._view.nodes)
+        self._together = Together(surroundings.settings, surroundings.requeue, surroundings.clock)
+        self._shared = Shared(self._together, DeviceClasses(surroundings.cluster, surroundings.clock))
 
     def known(self) -> list[Key]:
         """All services, and before them the nodes, on which their plans rest."""
@@ -83,6 +85,7 @@ class ServiceReconciler:
         evidence = await gather(key, snapshot, memory, self._surroundings, self._agreement)
         if evidence.spec_error:
             self._arrivals.settled(key)
+            self._together.leave(key)
             return [*await self._tell(Account(evidence), memory), *memory.claims.waits()]
         assessment = await self._judge.assess(evidence, memory)
         if assessment.chosen:
@@ -148,7 +151,7 @@ class ServiceReconciler:
         memory = self._memories.get(key)
         if memory is None or memory.uid != uid:
             self.forget(key)
-            memory = self._memories[key] = remember(key, uid, self._surroundings, self._classes)
+            memory = self._memories[key] = remember(key, uid, self._surroundings, self._shared)
             self._arrivals.arrived(key)
         return memory
 
@@ -157,4 +160,5 @@ class ServiceReconciler:
         self._arrivals.settled(key)
         self._memories.pop(key, None)
         self._judge.forget(key)
+        self._together.leave(key)
         fleet.forget(key)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from ..api.resource import Key
 from ..api.serving_class import ServingClass
 from ..assess.classes import Classes
+from ..assess.lessons import Report
 from ..settings import matches
 from ..snapshots.child import Child, Live
 from ..snapshots.download_pod import DownloadPod
@@ -19,6 +20,7 @@ from ..watch.sources import Indices
 
 SERVICES, CHILDREN, PODS, INSPECTIONS, NODES = "services", "children", "pods", "inspections", "nodes"
 CLASSES, NAMESPACES, POD_LINKS, DOWNLOADS = "classes", "namespaces", "links", "downloads"
+REPORTS = "reports"
 # One that failed may have been put in place by another.
 _FURTHEST = {"succeeded": 3, "runs": 2, "waits": 1, "failed": 0}
 _UNREADABLE = (
@@ -37,12 +39,11 @@ class View:
         """The service, or None after it was deleted."""
         return next(iter(self.indices[SERVICES].get(key, ())), None)
 
-    def services(self, namespace: str, others: Sequence[str]) -> Iterator[tuple[Key, ObjectSnapshot]]:
-        """All services of a namespace, and of those that match one of the patterns."""
-        for key, found in self.indices[SERVICES].items():
-            if key.namespace == namespace or (others and matches(others, key.namespace)):
-                for one in found:
-                    yield key, one
+    def reports(self, namespace: str, others: Sequence[str]) -> Iterator[Report]:
+        """What engines got, of a namespace and of those that match one of the patterns; of services that tell it."""
+        names = (one for one in self.indices[REPORTS] if one == namespace or matches(others, one))
+        for name in names if others else (namespace,):
+            yield from self.indices[REPORTS].get(name, ())
 
     def children(self, key: Key) -> Live:
         """The service's children."""

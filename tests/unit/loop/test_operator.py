@@ -112,3 +112,35 @@ def test_what_another_operator_has_taken_is_forgotten_and_looked_at_no_more(monk
 
     asyncio.run(play())
     assert set(reconciler.done) == {"forget team-a/llama", "reconcile team-b/llama"}
+
+
+def test_what_was_remembered_holds_where_the_lease_could_only_not_be_renewed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 1,000 services that come at once, each would else be applied once more: the API server is busy as it is."""
+    monkeypatch.setattr("vllm_operator.loop.leases.LOOK_SECONDS", 0.01)
+    monkeypatch.setattr("vllm_operator.loop.lease.RENEW_SECONDS", 0.02)
+    monkeypatch.setattr("vllm_operator.loop.lease.DEADLINE_SECONDS", 0.1)
+    api, reconciler = FakeApi(), Recording()
+    kind = Kind("Thing", (), lambda _: reconciler)
+
+    async def play() -> None:
+        found = Operator((kind,), Settings(heed_old_leases=False), asyncio.Event())
+        cluster = Cluster(api, found.leases.seconds)
+        found.begin(cluster, OptionalApis(cluster, found.watches, found.queue_all), {})
+        tasks = [asyncio.create_task(job) for job in (found.queue.run(), *found.leases.tasks(cluster))]
+        await asyncio.sleep(0.1)
+        lease = path("Lease", *Place("kube-system", "vllm-operator-all")[:2])
+        api.refuse["put", lease] = api.refuse["get", lease] = refusal(504, "timeout")
+        await asyncio.sleep(0.3)
+        reconciler.done.clear()
+        found.queue_all()
+        await asyncio.sleep(0.1)
+        assert reconciler.done == [], "nothing is done, nor forgotten"
+        api.refuse.clear()
+        await asyncio.sleep(0.2)
+        for task in tasks:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    asyncio.run(play())
+    assert sorted(reconciler.done) == ["reconcile team-a/llama", "reconcile team-b/llama"]

@@ -12,6 +12,8 @@ from vllm_operator.assess.fits import Inspection
 from vllm_operator.manifests import inspection_name
 from vllm_operator.manifests.metadata import Manifest
 from vllm_operator.readers.inspection import PATIENCE_SECONDS, InspectionReader
+from vllm_operator.readers.together import Together
+from vllm_operator.settings import Images, Settings
 from vllm_operator.snapshots.child import Child
 from vllm_operator.snapshots.inspection_pod import InspectionPod, snapshot
 from vllm_operator.snapshots.pod_event import PodEvent
@@ -27,7 +29,8 @@ class Bench:
 
     def __init__(self, said: str, reason: str = "FailedCreate") -> None:
         self.clock, self.said, self.reason, self.asked = Clock(), said, reason, list[str]()
-        self.reader = InspectionReader(self._claim, self._events, self.clock, possible=True)
+        together = Together(Settings(images=Images(operator="operator:1")), lambda _: None, self.clock)
+        self.reader = InspectionReader(self._claim, self._events, self.clock, together)
 
     async def _claim(self, _: str) -> Manifest | None:
         return None

@@ -13,7 +13,9 @@ MOST_KB = 28.0
 
 def serve(world: World, first: int) -> None:
     """Services come and are looked at until they are settled."""
-    keys = [world.service(f"s{number}") for number in range(first, first + SERVICES)]
+    keys = [
+        world.service(f"s{number}", model={"uri": f"hf://a/b{number}"}) for number in range(first, first + SERVICES)
+    ]
     for step in range(5):
         for key in keys:
             world.reconcile(key, watched=False)

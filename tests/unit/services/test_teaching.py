@@ -96,3 +96,26 @@ def test_other_namespaces_are_heard_only_where_the_platform_says_so() -> None:
         settle(world, world.service())
     assert "learnedBytes" not in plan(deaf)
     assert (plan(hearing)["learnedBytes"], plan(hearing)["learnedFrom"]) == (SMALLER, "NVIDIA-L4: 1 other namespace")
+
+
+def test_a_new_service_does_not_look_at_those_that_tell_nothing() -> None:
+    """Else 10,000 services that come together look at one another a hundred million times."""
+    world = World()
+    engine_of(world, "a", SMALLER)
+    for number in range(50):
+        world.service(f"s{number}")
+    looked = []
+
+    class Counting(dict[Key, Any]):
+        def items(self) -> Any:
+            looked.append("all")
+            return super().items()
+
+        def __iter__(self) -> Any:
+            looked.append("all")
+            return super().__iter__()
+
+    world.indices["services"] = Counting(world.indices["services"])
+    world.reconcile(Key(NAMESPACE, "s0"), watched=False)
+    assert looked == []
+    assert [one.key.name for one in world.indices["reports"][NAMESPACE]] == ["a"]

@@ -1,0 +1,110 @@
+"""What the benchmark has to know of an operator: a profile. Ours is the first; another operator is another row.
+
+A profile starts its operator against a control plane as a process with the rights that its users give it, because the
+pods of fake nodes run nothing.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from cluster.control_plane import ControlPlane
+from support.operator_process import ACCOUNT, OperatorProcess, install_rights
+from support.services import service
+from vllm_operator.cli.render import service_of
+from vllm_operator.cluster import path
+from vllm_operator.inspection.report import Facts, encode
+from vllm_operator.manifests import Rendered, controller_revision, desired, pod_template
+from vllm_operator.settings import Settings
+
+NAMESPACE = "bench"
+Request = tuple[str, str, dict[str, Any]]
+_CONFIG = {
+    "architectures": ["LlamaForCausalLM"],
+    "model_type": "llama",
+    "torch_dtype": "bfloat16",
+    "hidden_size": 4096,
+    "intermediate_size": 14336,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "vocab_size": 128256,
+    "max_position_embeddings": 131072,
+}
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One operator. Objects are numbered from 0, and all lie in NAMESPACE."""
+
+    name: str
+    user: str
+    """As whom it asks the API server: the audit log is read by that."""
+    resource: str
+    """The plural of its objects, as in the audit log."""
+    collection: str
+    """The URL path of its objects in NAMESPACE."""
+    children: tuple[str, ...]
+    """Plurals of what it makes of each object."""
+    last: str
+    """The plural of the child that makes the pods."""
+    reports: dict[str, str]
+    """What Jobs on fake nodes leave as termination message, by their second argument."""
+    body: Callable[[int], dict[str, Any]]
+    """An object to create."""
+    change: dict[str, Any]
+    """A merge patch that changes its pods."""
+    is_ready: Callable[[dict[str, Any]], bool]
+    """Whether an object's status says that it serves."""
+    applies: Callable[[int], list[Request]]
+    """What a bare client sends in place of the operator: all children of so many objects."""
+    start: Callable[[ControlPlane], OperatorProcess]
+
+
+def named(number: int) -> str:
+    """The name of an object."""
+    return f"s{number}"
+
+
+def _is_ready(item: dict[str, Any]) -> bool:
+    conditions = {one["type"]: one["status"] for one in item.get("status", {}).get("conditions", [])}
+    return conditions.get("Ready") == "True"
+
+
+def _start(plane: ControlPlane) -> OperatorProcess:
+    operator = OperatorProcess(plane, install_rights(plane))
+    operator.start(images={"operator": "operator:bench"})
+    return operator
+
+
+def _applies(count: int) -> list[Request]:
+    """Server-side apply of everything that the operator makes of the services, the pods last, as in a burst."""
+    children: list[dict[str, Any]] = []
+    for number in range(count):
+        owner = service_of(service(named(number)))
+        template = pod_template(owner, Settings())
+        children += [controller_revision(owner, 1, Rendered(template)), *desired(owner, template, served=())]
+    children.sort(key=lambda child: child["kind"] == "Deployment")
+    query = "fieldManager=bench&force=true&fieldValidation=Ignore"
+    for child in children:
+        child["metadata"]["namespace"] = NAMESPACE
+    return [
+        ("PATCH", f"{path(child['kind'], NAMESPACE, child['metadata']['name'])}?{query}", child) for child in children
+    ]
+
+
+OURS = Profile(
+    name="vllm-operator",
+    user=ACCOUNT,
+    resource="inferenceservices",
+    collection=path("InferenceService", NAMESPACE),
+    children=("deployments", "services", "controllerrevisions"),
+    last="deployments",
+    reports={"--hub=org/name": encode(Facts(_CONFIG, commit="1" * 40))},
+    body=lambda number: service(named(number)),
+    change={"spec": {"env": [{"name": "CHANGED", "value": "1"}]}},
+    is_ready=_is_ready,
+    applies=_applies,
+    start=_start,
+)
+PROFILES = {one.name: one for one in (OURS,)}

@@ -1,0 +1,59 @@
+"""When each object's status said Ready for the first time, as a watch shows it, on this machine's clock."""
+
+import asyncio
+import json
+import threading
+import time
+from typing import Any, Self
+
+import aiohttp
+
+from bench.profiles import Profile
+from cluster.control_plane import ControlPlane
+
+# A line of a watch is a whole object.
+_LINE_BYTES = 1 << 22
+
+
+class Readiness:
+    """Watches while its block runs."""
+
+    def __init__(self, plane: ControlPlane, profile: Profile) -> None:
+        self._plane, self._profile = plane, profile
+        self.at: dict[str, float] = {}
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._watch()))
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    async def _watch(self) -> None:
+        api = self._plane.api()
+        connector = aiohttp.TCPConnector(ssl=api.context)
+        async with aiohttp.ClientSession(api.server, connector=connector, read_bufsize=_LINE_BYTES) as session:
+            while not self._stop.is_set():
+                # Without a version every object is shown anew: nothing is missed, and what is known stays.
+                query = {"watch": "true", "timeoutSeconds": "600"}
+                async with session.get(self._profile.collection, params=query) as answer:
+                    await self._read(answer)
+
+    async def _read(self, answer: aiohttp.ClientResponse) -> None:
+        reading = asyncio.ensure_future(answer.content.readline())
+        while not self._stop.is_set():
+            done, _ = await asyncio.wait({reading}, timeout=1)
+            if not done:
+                continue
+            if not reading.result():
+                return
+            self._note(json.loads(reading.result()).get("object", {}))
+            reading = asyncio.ensure_future(answer.content.readline())
+        reading.cancel()
+
+    def _note(self, item: dict[str, Any]) -> None:
+        if self._profile.is_ready(item):
+            self.at.setdefault(item["metadata"]["name"], time.time())
