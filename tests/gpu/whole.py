@@ -28,6 +28,7 @@ from gpu import device_plugin, host_images, machine
 from support.load import Load
 
 CLUSTER, SYSTEM, TEAM, CLAIM = "gpu-check", "vllm-operator-system", "team", "models"
+OURS = [str(REPOSITORY / name) for name in ("tests", "operator")]
 READY_SECONDS = 400.0
 # What a service is made of, and what must be gone with it.
 CHILDREN = ("pods", "services", "deployments", "replicasets", "controllerrevisions", "jobs", "poddisruptionbudgets")
@@ -101,7 +102,7 @@ class Whole:
 
     def nodes(self) -> str:
         """A cluster with one node; the model is written meanwhile."""
-        environment = {**os.environ, "PYTHONPATH": ":".join([*sys.path[1:], *self._vllm.path])}
+        environment = {**os.environ, "PYTHONPATH": ":".join([*OURS, *self._vllm.path])}
         words = [self._vllm.program, "-m", "gpu.random_model", str(self.home / "models" / "model"), self._model]
         with (self.home / "model.log").open("wb") as log:
             self._writing = subprocess.Popen(words, env=environment, stdout=log, stderr=log)
