@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from statistics import quantiles
 
-from bench.scale import Table
+from bench.figures import Table
 from hostile.attacks import MODELS, model
 from hostile.stage import ALICE, TEAMS, stage, tenant_of
 from hostile.tenants import MOST_MIB, Honest, Tenant
@@ -59,16 +59,18 @@ def main() -> int:
     with stage("bench-hostile") as watched:
         honest = Honest.settle(watched)
         alone = percentiles([honest.edit() for _ in range(count)])
-        table.row("an edit alone: p50, p99", f"{alone[0]:.2f} s, {alone[1]:.2f} s")
+        table.add("an edit alone, p50", alone[0], "s")
+        table.add("an edit alone, p99", alone[1], "s")
         with attacked(tenant_of(watched, TEAMS[0], *ALICE)) as rounds:
             beside = percentiles([honest.edit() for _ in range(count)])
-        met = beside[1] <= AIM_SECONDS
-        what = f"beside {rounds[0]} rounds of attacks: p50, p99"
-        table.row(what, f"{beside[0]:.2f} s, {beside[1]:.2f} s", f"p99 {AIM_SECONDS:.0f} s", met=met)
-        table.row("times as long: p50, p99", f"{beside[0] / alone[0]:.1f}, {beside[1] / alone[1]:.1f}")
-        peak = watched.operator.peak_mib()
-        table.row("most memory of the operator", f"{peak:.0f} MiB", f"{MOST_MIB} MiB", met=peak < MOST_MIB)
+        table.add("rounds of attacks beside it", rounds[0])
+        table.add("an edit beside them, p50", beside[0], "s")
+        table.add("an edit beside them, p99", beside[1], "s", most=AIM_SECONDS)
+        table.add("times as long, p50", beside[0] / alone[0])
+        table.add("times as long, p99", beside[1] / alone[1])
+        table.add("most memory of the operator", watched.operator.peak_mib(), "MiB", most=MOST_MIB)
         watched.unharmed()
+    print(table.markdown())
     return 1 if table.missed else 0
 
 

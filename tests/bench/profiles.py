@@ -52,13 +52,16 @@ class Profile:
     """What Jobs on fake nodes leave as termination message, by their second argument."""
     body: Callable[[int], dict[str, Any]]
     """An object to create."""
-    change: dict[str, Any]
-    """A merge patch that changes its pods."""
+    change: Callable[[int], dict[str, Any]]
+    """A merge patch that changes its pods, another one for each number."""
     is_ready: Callable[[dict[str, Any]], bool]
     """Whether an object's status says that it serves."""
     applies: Callable[[int], list[Request]]
     """What a bare client sends in place of the operator: all children of so many objects."""
-    start: Callable[[ControlPlane], OperatorProcess]
+    install: Callable[[ControlPlane], OperatorProcess]
+    """Gives it its rights; the process is yet to be started."""
+    settings: dict[str, Any]
+    """With which it is started."""
 
 
 def named(number: int) -> str:
@@ -71,10 +74,8 @@ def _is_ready(item: dict[str, Any]) -> bool:
     return conditions.get("Ready") == "True"
 
 
-def _start(plane: ControlPlane) -> OperatorProcess:
-    operator = OperatorProcess(plane, install_rights(plane))
-    operator.start(images={"operator": "operator:bench"})
-    return operator
+def _install(plane: ControlPlane) -> OperatorProcess:
+    return OperatorProcess(plane, install_rights(plane))
 
 
 def _applies(count: int) -> list[Request]:
@@ -102,9 +103,10 @@ OURS = Profile(
     last="deployments",
     reports={"--hub=org/name": encode(Facts(_CONFIG, commit="1" * 40))},
     body=lambda number: service(named(number)),
-    change={"spec": {"env": [{"name": "CHANGED", "value": "1"}]}},
+    change=lambda turn: {"spec": {"maxModelLen": 1024 * turn}},
     is_ready=_is_ready,
     applies=_applies,
-    start=_start,
+    install=_install,
+    settings={"images": {"operator": "operator:bench"}},
 )
 PROFILES = {one.name: one for one in (OURS,)}

@@ -194,7 +194,7 @@ class Run:
     def change(self) -> None:
         """A change of all objects' pods: each child that changes is written once."""
         since, started = now(), time.time()
-        self.each("MERGE", lambda _: self.profile.change, named_urls=True)
+        self.each("MERGE", lambda _: self.profile.change(1), named_urls=True)
         wait("all are changed", 600, lambda: len(self._done(since)) >= self.count, 3)
         self.table.add("change of all, applied", self.count / (max(self._done(since).values()) - started), "services/s")
         wait("all pods serve again", 600, lambda: self.ready() == self.count, 3)
@@ -218,9 +218,8 @@ class Run:
         time.sleep(15)  # whatever was under way
         self.operator.stop()
         since, started = now(), time.time()
-        self.operator.start(images={"operator": "operator:bench"})
-        edit = {"spec": {"env": [{"name": "CHANGED", "value": "2"}]}}
-        self.plane.api().patch(f"{self.profile.collection}/{named(0)}", edit)
+        self.operator.start(**self.profile.settings)
+        self.plane.api().patch(f"{self.profile.collection}/{named(0)}", self.profile.change(2))
         wait("the edit is served", 120, lambda: named(0) in self._done(since), 0.5)
         self.table.add(
             "operator restart, until a first edit is served", self._done(since)[named(0)] - started, "s", most=10
@@ -283,8 +282,9 @@ def one_run(profile: Profile, count: int, silence: float, table: Table) -> None:
     """All figures once, on a control plane of its own."""
     limit = limit_of_machine(profile, count)
     with control_plane("bench-scale", profile.reports) as plane:
-        operator = profile.start(plane)
+        operator = profile.install(plane)
         try:
+            operator.start(**profile.settings)
             time.sleep(2)  # its watches are up
             run = Run(profile, plane, operator, count, table)
             run.create(limit)

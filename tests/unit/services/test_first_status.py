@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from support.accounts import Scene
-from support.snapshots import deployment, service
+from support.snapshots import deployment, pod, service
 from vllm_operator.api.reasons import Reason
 from vllm_operator.assess.fits import Assessment
 from vllm_operator.services.first_status import (
@@ -34,6 +34,13 @@ def test_it_waits_for_the_deployment_controller_but_not_for_ever() -> None:
 
 def test_it_gives_way_to_services_without_pods() -> None:
     assert held(Scene(deployment=deployment(2)), others_wait=True) == GIVE_WAY_SECONDS
+
+
+def test_that_all_pods_serve_gives_way_to_nobody() -> None:
+    """It is what users wait for, and the last word: it is not followed by another write."""
+    serving = Scene(deployment=deployment(2), pods=[pod("a"), pod("b")])
+    assert held(serving, others_wait=True) is None
+    assert held(Scene(deployment=deployment(2), pods=[pod("a")]), others_wait=True) == GIVE_WAY_SECONDS
 
 
 @pytest.mark.parametrize(
