@@ -27,8 +27,8 @@ def cluster(control_plane: ControlPlane) -> Iterator[Kube]:
     for crd in ("inferenceservices", "servingclasses", "inferencebatches"):
         kube.run("apply", "--server-side", "--force-conflicts", "-f", str(REPOSITORY / "crds" / f"{crd}.yaml"))
         kube.run("wait", "--for=condition=Established", f"crd/{crd}.vllm-operator.dev", "--timeout=60s")
-    for namespace in ("team-a", "team-b"):
-        kube.run("create", "namespace", namespace)
+    for namespace in ("team-a", "team-b"):  # other tests of this API server may have them
+        kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
     for file in ("tenant", "tenant-batches"):
         kube.run("apply", "-f", str(POLICIES / f"{file}.yaml"))
     for name in ("h100", "small"):

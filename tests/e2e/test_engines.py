@@ -1,6 +1,5 @@
-"""A pod with two engines of the real vLLM, and keys that change under it: all engines serve, drain, and are watched."""
+"""A pod with two engines of the real vLLM, and keys that change under it."""
 
-import json
 import re
 import threading
 from collections.abc import Iterator
@@ -15,12 +14,6 @@ from support.serving import tiny
 NAME, LABEL = "engines", "app.kubernetes.io/instance=engines"
 # Two engines of one machine would want a NUMA node each.
 UNBOUND = {"name": "VLLM_CPU_OMP_THREADS_BIND", "value": "nobind"}
-STOP = """
-import os, pathlib, signal, sys
-for process in pathlib.Path("/proc").glob("[0-9]*"):
-    if b"EngineCore_DP1" in (process / "cmdline").read_bytes():
-        os.kill(int(process.name), getattr(signal, sys.argv[1]))
-"""
 
 
 def secret(**keys: str) -> Object:
@@ -103,24 +96,3 @@ def test_a_key_that_is_added_counts_and_one_that_is_taken_away_does_not_without_
     assert complete(two, "sk-a", max_tokens=1) == 200
     after = pod_of(kube)
     assert (after["metadata"]["uid"], after["status"]["containerStatuses"][0]["restartCount"]) == (before, 0)
-
-
-def test_an_engine_that_hangs_is_told_while_the_other_serves(kube: Kube, two: str) -> None:
-    name = pod_of(kube)["metadata"]["name"]
-    kube.run("exec", name, "--", "python3", "-c", STOP, "SIGSTOP")
-    try:
-        threads, statuses = at_once(two, 4, max_tokens=8)
-
-        def hang() -> str:
-            return str(json.loads(call(f"{two}/-/state")[1])["hang"])
-
-        found = kube.wait("the hang is known", 90, hang)
-        assert "engine 1 of 2: 2 requests waited, no step for 35 s" in found
-        assert call(f"{two}/-/ready")[0] == 504
-        assert statuses == [200, 200]
-    finally:
-        kube.run("exec", name, "--", "python3", "-c", STOP, "SIGCONT")
-    for thread in threads:
-        thread.join(120)
-    assert statuses == [200] * 4
-    kube.wait("it is ready again", 60, lambda: call(f"{two}/-/ready")[0] == 200)

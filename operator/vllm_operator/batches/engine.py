@@ -52,7 +52,7 @@ def engine_of(
     result, own = admit(spec, classes, settings)
     effective = result.spec
     if own and own.spec.limits and own.spec.limits.gpus_per_namespace is not None:
-        return Engine(_service(batch, effective), result.resolved, (Reason.CLASS_LIMIT_EXCEEDED, _uncounted(own.name)))
+        return Engine(_service(batch, effective), result.resolved, _uncounted(own.name))
     if effective.cache and effective.cache.claim:  # a class's: it is the services' own, and a batch makes none
         effective = effective.model_copy(update={"cache": None})
     if effective.accelerator.device_class:  # of a service, or of a class
@@ -60,8 +60,8 @@ def engine_of(
     return Engine(_service(batch, effective), result.resolved, result.refusal)
 
 
-def _uncounted(name: str) -> str:
-    return (
+def _uncounted(name: str) -> Finding:
+    return Reason.CLASS_LIMIT_EXCEEDED, (
         f"ServingClass {name} limits the GPUs of a namespace (limits.gpusPerNamespace), and those of batches are not "
         "counted: name a class without that limit in servingClassName, or ask the platform team for one"
     )

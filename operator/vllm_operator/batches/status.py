@@ -86,9 +86,10 @@ def verdicts(account: BatchAccount) -> list[Verdict]:
     seen = account.evidence
     if seen.spec_error:
         wrong = seen.spec_error
+        by_class = ConditionType.ADMITTED in wrong[0].types
         return [
             Verdict(ConditionType.READY, False, *wrong),
-            Verdict(ConditionType.SPEC_VALID, False, *wrong),
+            Verdict(ConditionType.ADMITTED if by_class else ConditionType.SPEC_VALID, False, *wrong),
             Verdict(ConditionType.STALLED, True, *wrong),
         ]
     checked, running, complete = _input_valid(seen), _running(account), _complete(account)

@@ -188,7 +188,7 @@ def _deployment(body: Body) -> DeploymentSnapshot:
 def instance(body: Body) -> Key:
     """The service that a child or a pod belongs to."""
     metadata = body["metadata"]
-    return Key(metadata["namespace"], metadata.get("labels", {}).get(INSTANCE_LABEL, ""))
+    return Key(metadata["namespace"], (metadata.get("labels") or {}).get(INSTANCE_LABEL, ""))
 
 
 def deployment_of(live: Live, name: str, uid: str) -> DeploymentSnapshot | None:

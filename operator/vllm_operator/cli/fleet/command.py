@@ -7,14 +7,22 @@ from contextlib import suppress
 from ...api import BATCH_KIND, CLASS_KIND, KIND
 from ...api.resource import Key
 from ...manifests.metadata import Manifest
-from ...manifests.names import CONTAINER, INSPECTION_LABEL, INSTANCE_LABEL, MANAGED_BY, MANAGED_BY_LABEL
+from ...manifests.names import (
+    CONTAINER,
+    DOWNLOAD_LABEL,
+    INSPECTION_LABEL,
+    INSTANCE_LABEL,
+    MANAGED_BY,
+    MANAGED_BY_LABEL,
+)
 from ...snapshots.own import key_of
 from . import batches, classes
 from .client import FleetError, NotThereError, UserClient, connect
 from .explanation import Log, explanation, telling
 from .rows import Requests, as_json, as_text, counted, is_ready, rows
 
-_PODS = f"{MANAGED_BY_LABEL}={MANAGED_BY},!{INSPECTION_LABEL}"
+# Those of services, and not those of their Jobs or of batches.
+_PODS = f"{MANAGED_BY_LABEL}={MANAGED_BY},{INSTANCE_LABEL},!{INSPECTION_LABEL},!{DOWNLOAD_LABEL}"
 
 
 def run(arguments: argparse.Namespace) -> str:

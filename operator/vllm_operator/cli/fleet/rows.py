@@ -9,7 +9,7 @@ from typing import Any
 
 from ...api.conditions import ConditionType
 from ...api.resource import Body, Key
-from ...manifests.names import INSTANCE_LABEL
+from ...snapshots.child import instance
 from ...snapshots.own import key_of
 from .table import columns
 
@@ -77,11 +77,10 @@ def is_ready(pod: Body) -> bool:
 
 
 def rows(services: Sequence[Body], pods: Sequence[Body], requests: Mapping[Key, Requests]) -> list[Row]:
-    """A row per service. `requests` has those pods that have answered."""
+    """A row per service. `requests` has those pods that have answered. Pods of none are left out."""
     by_service: dict[Key, list[Body]] = {}
     for pod in pods:
-        meta = pod["metadata"]
-        by_service.setdefault(Key(meta["namespace"], meta["labels"][INSTANCE_LABEL]), []).append(pod)
+        by_service.setdefault(instance(pod), []).append(pod)
     return [_row(service, by_service.get(key_of(service), []), requests) for service in sorted(services, key=key_of)]
 
 

@@ -47,6 +47,15 @@ def test_a_row_sums_over_the_pods() -> None:
     assert json.loads(as_json([row]))["services"][0]["requests"] == {"running": 7, "waiting": 5}
 
 
+@pytest.mark.parametrize("metadata", [{"labels": {}}, {"labels": None}, {}])
+def test_a_pod_of_no_service_is_left_out(metadata: Object) -> None:
+    """Whoever may make pods may label them, and batches have pods too."""
+    stray = pod("stray")
+    stray["metadata"] = {"name": "stray", "namespace": "team-a", **metadata}
+    (row,) = rows([service("chat")], [pod("a1"), stray], {})
+    assert row.gpus == 4
+
+
 @pytest.mark.parametrize(
     ("spec", "wanted"), [({}, 1), ({"replicas": 0}, 0), ({"autoscaling": {}}, 5), ({"replicas": 3, "suspend": True}, 0)]
 )
