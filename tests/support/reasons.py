@@ -38,12 +38,12 @@ GIVES: Mapping[str, frozenset[ConditionType]] = {
     "assess/terms.py": frozenset({ConditionType.OUTDATED}),
     "assess/fits.py:": _FITS | _PODS,  # that the inspection is still at it is why there are no pods
     "batches/engine.py": _SPEC,
-    "batches/engine.py:_uncounted": _ADMITTED,
     "batches/gather.py": _SPEC,
     "batches/reconcile.py:BatchReconciler": _PODS,
     "batches/status.py:_no_pods": _RUNNING,
     "batches/steps.py": _FAILED,
     "classes/": _SPEC,
+    "cli/batch_run/command.py": _FAILED,
     "cli/render.py": _FITS,
     "diagnosis/": _PODS,
     "diagnosis/autoscaling.py": _SCALING,
@@ -66,6 +66,7 @@ _SAYS_ITSELF = ("status/", "api/status.py", "api/serving_class.py", "api/batch.p
 # Words of others that are also ours: where they stand, and whose they are.
 FOREIGN: Mapping[tuple[str, str], str] = {
     ("api/crd.py", "Failed"): "a column of kubectl get",
+    ("cli/batch_run/fetching.py", "Failed"): "a pod's phase",
     ("cli/fleet/rows.py", "Failed"): "a pod's phase",
     ("cli/fleet/rows.py", "Ready"): "a pod's condition",
     ("diagnosis/autoscaling.py", "Ready"): "a ScaledObject's condition",
