@@ -80,6 +80,34 @@ def test_a_batch_that_is_suspended_has_no_pods_and_goes_on(kube: Kube) -> None:
     ends(kube)
 
 
+def test_the_gpus_of_a_namespace_are_for_services_and_batches_together(kube: Kube) -> None:
+    own, limits = kube.namespace, {"gpusPerNamespace": 2}
+    spec = {"accelerator": {"resource": "nvidia.com/gpu"}, "limits": limits, "defaults": {"planPolicy": "Warn"}}
+    of_class = {"model": {"uri": "hf://org/name"}, "servingClassName": own}
+    made = {"apiVersion": "vllm-operator.dev/v1alpha1", "kind": "ServingClass", "metadata": {"name": own}, "spec": spec}
+    service = {
+        "apiVersion": "vllm-operator.dev/v1alpha1",
+        "kind": "InferenceService",
+        "metadata": {"name": "llama"},
+        "spec": {**of_class, "tensorParallelSize": 2},
+    }
+    kube.apply(claim("data"), made, service)
+    try:
+        kube.wait("the service has its pods", 30, lambda: bool(kube.get("deployment", "llama")))
+        template = {"model": {"uri": "hf://org/name"}}
+        kube.apply(batch(template=template, servingClassName=own))
+        kube.wait("the batch waits", 60, lambda: reason(kube, "Admitted") == "ClassLimitExceeded")
+        kube.wait("its input is checked", 60, lambda: reason(kube, "InputValid") == "InputChecked")
+        assert kube.get("job", "nightly-run") is None
+        kube.run("delete", "vis", "llama")
+        kube.wait(
+            "its pods are made", 120, lambda: kube.get("job", "nightly-run") is not None or reason(kube) == "Merged"
+        )
+        assert reason(kube, "Admitted") == ""
+    finally:
+        kube.run("delete", "vsc", own)
+
+
 WORKLOADS = {
     "apiVersion": "apiextensions.k8s.io/v1",
     "kind": "CustomResourceDefinition",

@@ -136,7 +136,7 @@ def test_a_namespaces_gpus_are_handed_out_in_order(kube: Kube, own: str) -> None
     kube.wait("the first has its pods", 30, lambda: "Deployment" in children(kube, "first"))
     kube.apply(of_class("second", own))
     kube.wait("the second waits", 30, lambda: reason(kube, "Admitted", "second") == "ClassLimitExceeded")
-    assert "2 GPUs for all its services in a namespace" in message(kube, "Admitted", "second")
+    assert "2 GPUs for all its services and batches in a namespace" in message(kube, "Admitted", "second")
     assert not reason(kube, "Admitted", "first")
     kube.run("delete", "vis", "first")
     kube.wait("the second has its pods", 90, lambda: "Deployment" in children(kube, "second"))

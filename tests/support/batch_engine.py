@@ -67,9 +67,9 @@ class StandIn:
             return 503, json.dumps({"error": {"message": "busy"}}).encode()
         return 200, json.dumps(answer_to(prompt), indent=1).encode()
 
-    def steps(self) -> tuple[float, ...]:
+    def steps(self) -> int:
         """One step per question."""
-        return (float(self.asked.total()),)
+        return self.asked.total()
 
     def metrics(self) -> bytes:
         """None of its own."""

@@ -15,7 +15,8 @@ from vllm_operator.batches.kind import SOURCES
 from vllm_operator.batches.reconcile import BatchReconciler
 from vllm_operator.cluster import Cluster, path
 from vllm_operator.inspection.report import Facts, encode
-from vllm_operator.loop.kinds import Surroundings
+from vllm_operator.kinds import KINDS
+from vllm_operator.loop.kinds import Surroundings, all_claimants
 from vllm_operator.services.kind import SOURCES as SERVICE_SOURCES
 from vllm_operator.settings import Images, Settings
 
@@ -38,7 +39,8 @@ class BatchWorld:
     def begin(self) -> None:
         """An operator begins, with nothing remembered."""
         cluster = Cluster(self.api, lambda _: 10.0)
-        around = Surroundings(cluster, self.settings, self.indices, frozenset, lambda _: None, self.clock)
+        claimants = all_claimants(KINDS, self.indices, self.settings)
+        around = Surroundings(cluster, self.settings, self.indices, frozenset, lambda _: None, self.clock, claimants)
         self.reconciler = BatchReconciler(around)
         self.watch()
 

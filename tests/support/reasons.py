@@ -38,7 +38,6 @@ GIVES: Mapping[str, frozenset[ConditionType]] = {
     "assess/terms.py": frozenset({ConditionType.OUTDATED}),
     "assess/fits.py:": _FITS | _PODS,  # that the inspection is still at it is why there are no pods
     "batches/engine.py": _SPEC,
-    "batches/engine.py:_uncounted": _ADMITTED,
     "batches/gather.py": _SPEC,
     "batches/reconcile.py:BatchReconciler": _PODS,
     "batches/status.py:_no_pods": _RUNNING,

@@ -10,10 +10,10 @@ from vllm_operator.api import API_VERSION
 from vllm_operator.api.resource import Key
 from vllm_operator.cluster import Cluster, path
 from vllm_operator.inspection.report import Facts, encode
-from vllm_operator.loop.kinds import Surroundings
+from vllm_operator.loop.kinds import Surroundings, all_claimants
 from vllm_operator.manifests.names import DOWNLOAD_LABEL, INSPECTION_LABEL, INSTANCE_LABEL
 from vllm_operator.services.first_status import FIRST_STATUS_SECONDS
-from vllm_operator.services.kind import SOURCES
+from vllm_operator.services.kind import INFERENCE_SERVICE, SOURCES
 from vllm_operator.services.reconcile import ServiceReconciler
 from vllm_operator.settings import Images, Settings
 
@@ -56,6 +56,7 @@ class World:
             lambda: self.served,
             self.requeued.append,
             self.clock,
+            all_claimants([INFERENCE_SERVICE], self.indices, self.settings),
         )
         self.reconciler = ServiceReconciler(around)
         self.watch()

@@ -101,7 +101,8 @@ class ServingLimits(ApiModel):
 
     gpus_per_service: int | None = optional("Most GPUs of one service, all replicas together.", 16, ge=0, le=100000)
     gpus_per_namespace: int | None = optional(
-        "Most GPUs of all services of the class in one namespace; those that have pods come first, then the oldest.",
+        "Most GPUs of all services and batches of the class in one namespace; those that have pods come first, then "
+        "the oldest.",
         64,
         ge=0,
         le=1000000,

@@ -3,7 +3,7 @@
 A refusal keeps new pods from being made. It never takes away what is deployed: that is for who acts on it to see to.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..api.reasons import Finding, Reason
@@ -99,11 +99,15 @@ class Bounds:
         return f"its ServingClass has {self.room} GPUs left in the namespace (limits.gpusPerNamespace)" if over else ""
 
 
+Holder = tuple[str, Key]
+"""Kind and key: a service and a batch may have the same name."""
+
+
 @dataclass(frozen=True, slots=True)
 class Claimant:
-    """A service of a class in one namespace, as its GPUs are counted."""
+    """A service or a batch of a class in one namespace, as its GPUs are counted."""
 
-    key: Key
+    holder: Holder
     created: str
     has_pods: bool
     held: int
@@ -112,33 +116,43 @@ class Claimant:
     """GPUs that it may come to have."""
 
 
-def over_budget(own: ServingClass, claimants: Sequence[Claimant]) -> dict[Key, Finding]:
-    """Services that limits.gpusPerNamespace has no room for, of all those of the class in one namespace.
+Claimants = Callable[[str, ServingClass], Iterable[Claimant]]
+"""Who of a namespace asks for GPUs of a class."""
+
+
+def counts_gpus(own: ServingClass | None) -> bool:
+    """Whether a class limits the GPUs of a namespace."""
+    return own is not None and own.spec.limits is not None and own.spec.limits.gpus_per_namespace is not None
+
+
+def over_budget(own: ServingClass, claimants: Sequence[Claimant]) -> dict[Holder, Finding]:
+    """Whom limits.gpusPerNamespace has no room for, of all services and batches of the class in one namespace.
 
     Those with pods come first, then the oldest. What is refused keeps the GPUs that it holds, and they count.
     """
     limit = own.spec.limits.gpus_per_namespace if own.spec.limits else None
-    refused: dict[Key, Finding] = {}
+    refused: dict[Holder, Finding] = {}
     if limit is None:
         return refused
     used = 0
-    for one in sorted(claimants, key=lambda one: (not one.has_pods, one.created, one.key.name)):
+    for one in sorted(claimants, key=lambda one: (not one.has_pods, one.created, one.holder)):
         if used + one.asked <= limit:
             used += one.asked
             continue
-        refused[one.key] = (
+        refused[one.holder] = (
             Reason.CLASS_LIMIT_EXCEEDED,
-            f"ServingClass {own.name} allows {limit} GPUs for all its services in a namespace (limits.gpusPerNamespace)"
-            f"; {used} go to others and this one asks for {one.asked}: lower what services ask for, {ASK}",
+            f"ServingClass {own.name} allows {limit} GPUs for all its services and batches in a namespace "
+            f"(limits.gpusPerNamespace); {used} go to others and this one asks for {one.asked}: lower what they ask "
+            f"for, {ASK}",
         )
         used += one.held
     return refused
 
 
-def room(own: ServingClass, claimants: Sequence[Claimant], key: Key) -> int | None:
-    """GPUs that limits.gpusPerNamespace leaves for a service beside all others; None without that limit."""
+def room(own: ServingClass, claimants: Sequence[Claimant], holder: Holder) -> int | None:
+    """GPUs that limits.gpusPerNamespace leaves for one beside all others; None without that limit."""
     limit = own.spec.limits.gpus_per_namespace if own.spec.limits else None
     if limit is None:
         return None
     refused = over_budget(own, claimants)
-    return limit - sum(one.held if one.key in refused else one.asked for one in claimants if one.key != key)
+    return limit - sum(one.held if one.holder in refused else one.asked for one in claimants if one.holder != holder)

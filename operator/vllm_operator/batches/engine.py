@@ -12,6 +12,7 @@ from ..api.batch import NO_DEVICE_CLASS, NOT_OF_A_BATCH, InferenceBatch
 from ..api.reasons import Finding, Reason
 from ..api.resource import InferenceService
 from ..api.revision import made_claim_name
+from ..api.serving_class import ServingClass
 from ..api.spec import InferenceServiceSpec
 from ..assess.admission import admit
 from ..assess.classes import Classes
@@ -31,6 +32,8 @@ class Engine(NamedTuple):
     service: InferenceService
     resolved: tuple[Resolved, ...] = ()
     refusal: Finding | None = None
+    own: ServingClass | None = None
+    """Its class."""
 
 
 def engine_of(
@@ -51,20 +54,11 @@ def engine_of(
         return Engine(_service(batch, spec), refusal=finding)
     result, own = admit(spec, classes, settings)
     effective = result.spec
-    if own and own.spec.limits and own.spec.limits.gpus_per_namespace is not None:
-        return Engine(_service(batch, effective), result.resolved, _uncounted(own.name))
     if effective.cache and effective.cache.claim:  # a class's: it is the services' own, and a batch makes none
         effective = effective.model_copy(update={"cache": None})
     if effective.accelerator.device_class:  # of a service, or of a class
-        return Engine(_service(batch, effective), result.resolved, (Reason.INVALID, NO_DEVICE_CLASS))
-    return Engine(_service(batch, effective), result.resolved, result.refusal)
-
-
-def _uncounted(name: str) -> Finding:
-    return Reason.CLASS_LIMIT_EXCEEDED, (
-        f"ServingClass {name} limits the GPUs of a namespace (limits.gpusPerNamespace), and those of batches are not "
-        "counted: name a class without that limit in servingClassName, or ask the platform team for one"
-    )
+        return Engine(_service(batch, effective), result.resolved, (Reason.INVALID, NO_DEVICE_CLASS), own)
+    return Engine(_service(batch, effective), result.resolved, result.refusal, own)
 
 
 def written(batch: InferenceBatch, referred: Mapping[str, Any] | None) -> InferenceServiceSpec | None:

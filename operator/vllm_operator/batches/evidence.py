@@ -9,6 +9,7 @@ from ..api import limits
 from ..api.batch import InferenceBatch
 from ..api.conditions import ConditionType
 from ..api.reasons import Finding
+from ..api.serving_class import ServingClass
 from ..manifests.batch import CHECK, INVALID_STATUS, MERGE, RUN
 from ..snapshots.batch import BatchPod, JobSnapshot
 from ..status.evidence import Evidence
@@ -80,6 +81,10 @@ class BatchEvidence:
     created: str = ""
     spec_error: Finding | None = None
     """Why the operator cannot act on the spec."""
+    own: ServingClass | None = None
+    """Its class."""
+    crowded: Finding | None = None
+    """Why its class has no room for its pods in the namespace; they are made when there is."""
     jobs: Mapping[str, JobSnapshot] = field(default_factory=dict)
     """The Jobs of this very batch, by step."""
     pods: Sequence[BatchPod] = ()
@@ -93,8 +98,7 @@ class BatchEvidence:
     @property
     def finished(self) -> ConditionType | None:
         """Which end the batch has had, if any: nothing is done for it any more."""
-        ends = (ConditionType.COMPLETE, ConditionType.FAILED)
-        return next((kind for kind in ends if self.stood(kind) == "True"), None)
+        return end_of(self.before)
 
     def stood(self, kind: ConditionType) -> str | None:
         """The status of a condition, as it stands."""
@@ -158,6 +162,12 @@ class BatchEvidence:
         steps = [step for step in (CHECK, MERGE) if step in self.jobs and self.jobs[step].complete]
         needed = {CHECK: self.checked.report is None, MERGE: True}
         return next((step for step in steps if needed[step] and self.ended(step) is None), None)
+
+
+def end_of(status: Mapping[str, Any]) -> ConditionType | None:
+    """Which end a status tells of, if any."""
+    held = {entry["type"] for entry in status.get("conditions") or () if entry["status"] == "True"}
+    return next((kind for kind in (ConditionType.COMPLETE, ConditionType.FAILED) if kind in held), None)
 
 
 def _created(pod: BatchPod) -> str:

@@ -6,12 +6,13 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from pydantic import ValidationError
-
-from ..api.batch import InferenceBatch, InferenceBatchSpec
+from ..api import BATCH_KIND
+from ..api.batch import InferenceBatch
 from ..api.reasons import Reason
 from ..api.resource import Key
+from ..api.spec import AUTO
 from ..assess.fits import Inspection
+from ..assess.limits import Bounds, counts_gpus, over_budget, room
 from ..loop.kinds import Surroundings
 from ..manifests.batch import RUN
 from ..services.view import View
@@ -20,16 +21,10 @@ from ..status.evidence import Evidence
 from .engine import Engine, claims_of, claims_refused, engine_of
 from .evidence import BatchEvidence
 from .memory import CLAIMS_SECONDS, QUEUE_SECONDS, BatchMemory
+from .parse import parse
 from .view import BatchView
 
 log = logging.getLogger(__name__)
-_UNREADABLE = InferenceBatchSpec.model_validate(
-    {
-        "template": {"model": {"uri": "hf://unreadable/spec"}},
-        "input": {"uri": "pvc://none"},
-        "output": {"uri": "pvc://none"},
-    }
-)
 
 
 async def gather(
@@ -42,6 +37,7 @@ async def gather(
     evidence = _watched(key, snapshot, before, surroundings)
     if evidence.finished or evidence.spec_error:
         return evidence
+    evidence = _with_room(evidence, surroundings)
     if RUN not in evidence.jobs:
         claims = await _claims(evidence, memory, surroundings)
         service = evidence.engine.service
@@ -55,6 +51,18 @@ async def gather(
     progress = memory.progress.read(evidence.pods)
     queue = await _queue(evidence, memory, surroundings)
     return replace(evidence, engine=engine, progress=progress, pace=memory.progress.pace(), queue=queue)
+
+
+def _with_room(evidence: BatchEvidence, surroundings: Surroundings) -> BatchEvidence:
+    """With what its class has left of the namespace's GPUs, as long as it has no pods: those it keeps."""
+    batch, own = evidence.batch, evidence.own
+    if own is None or not counts_gpus(own) or evidence.has_pods or batch.spec.suspend:
+        return evidence
+    claimants, holder = list(surroundings.claimants(batch.namespace, own)), (BATCH_KIND, batch.key)
+    bounds = Bounds(own, room(own, claimants, holder))
+    open_to_it = evidence.engine.service.spec.tensor_parallel_size == AUTO
+    engine = replace(evidence.engine, bounds=bounds) if open_to_it else evidence.engine
+    return replace(evidence, engine=engine, crowded=over_budget(own, claimants).get(holder))
 
 
 async def _queue(evidence: BatchEvidence, memory: BatchMemory, surroundings: Surroundings) -> str:
@@ -109,20 +117,10 @@ def _watched(
         before=before,
         created=snapshot.created,
         spec_error=refusal,
+        own=engine.own,
         jobs=jobs,
         pods=pods,
     )
-
-
-def parse(key: Key, snapshot: ObjectSnapshot) -> tuple[InferenceBatch, str]:
-    """The batch, and what is wrong with its spec, beyond the schema that the API server has checked."""
-    try:
-        spec, fault = InferenceBatchSpec.model_validate(snapshot.spec), ""
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        spec, fault = _UNREADABLE, f"spec.{where}: {first['msg'].removeprefix('Value error, ')}"
-    return InferenceBatch(*key, snapshot.uid, snapshot.generation, spec, snapshot.queue or None), fault
 
 
 def _engine(batch: InferenceBatch, surroundings: Surroundings) -> Engine:

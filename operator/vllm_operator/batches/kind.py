@@ -11,6 +11,7 @@ from ..snapshots.batch import BatchPod, JobSnapshot, batch_pod, job, of_batch
 from ..snapshots.own import ObjectSnapshot, key_of, snapshot
 from ..status.schema import conform
 from ..watch.sources import Indices, Item, Source
+from .claimants import BatchClaimants
 from .figures import batch_fleet
 from .reconcile import BatchReconciler
 from .view import BATCHES, JOBS, PODS
@@ -49,4 +50,4 @@ SOURCES = (
     Source(RESOURCES["Job"], {JOBS: _job}, _owner, EVENT_DELAY_SECONDS, labelled=True),
     Source(RESOURCES["Pod"], {PODS: _pod}, _owner, EVENT_DELAY_SECONDS, labelled=True),
 )
-INFERENCE_BATCH = Kind(BATCH_KIND, SOURCES, BatchReconciler, (batch_fleet,))
+INFERENCE_BATCH = Kind(BATCH_KIND, SOURCES, BatchReconciler, (batch_fleet,), BatchClaimants)

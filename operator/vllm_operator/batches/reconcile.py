@@ -184,7 +184,7 @@ class BatchReconciler:
 def _rules(account: BatchAccount) -> list[Again]:
     """What wants another look without an event."""
     evidence, found = account.evidence, []
-    if evidence.spec_error or account.plan.withheld or account.error:
+    if evidence.spec_error or evidence.crowded or account.plan.withheld or account.error:
         found.append(Again(LOOK_SECONDS, "others may have changed what keeps it from running"))
     seconds = evidence.batch.spec.expire_after_seconds
     if seconds and evidence.created and not evidence.expired:

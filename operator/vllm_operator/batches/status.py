@@ -95,12 +95,13 @@ def verdicts(account: BatchAccount) -> list[Verdict]:
     checked, running, complete = _input_valid(seen), _running(account), _complete(account)
     over = account.plan.complete or seen.answered or MERGE in seen.jobs
     failed = Verdict(ConditionType.FAILED, True, *account.plan.failed) if account.plan.failed else None
-    gate = failed or (complete if over else running if checked.status else checked)
+    held = Verdict(ConditionType.ADMITTED, False, *seen.crowded) if seen.crowded and not over else None
+    gate = failed or held or (complete if over else running if checked.status else checked)
     if account.error or account.plan.withheld or (seen.batch.spec.suspend and not over):
         gate = failed or running
     ready = Verdict(ConditionType.READY, account.plan.complete, gate.reason, gate.message)
     valid = Verdict(ConditionType.SPEC_VALID, True, Reason.VALID, "the spec is valid")
-    found = [ready, valid, checked, _fits(account), running, complete, failed, _settled(account, gate)]
+    found = [ready, valid, held, checked, _fits(account), running, complete, failed, _settled(account, gate)]
     return [one for one in found if one]
 
 
@@ -161,8 +162,9 @@ def _no_pods(account: BatchAccount) -> Finding | None:
         return Reason.RUN_ENDED, "the pods have ended"
     if seen.batch.spec.suspend:
         return Reason.SUSPENDED, "no pods, as spec.suspend asks; what was answered is kept, and suspend: false goes on"
-    if plan.withheld:
-        return Reason.WITHHELD, f"no pods are made: {account.assessment.message}"
+    if plan.withheld or seen.crowded:
+        why = seen.crowded[1] if seen.crowded else account.assessment.message
+        return Reason.WITHHELD, f"no pods are made: {why}"
     if run is None:
         return Reason.CHECKING_INPUT, "no pods yet: the input is checked and the plan is made first"
     if run.suspended:

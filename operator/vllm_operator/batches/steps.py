@@ -68,7 +68,7 @@ def _begin(evidence: BatchEvidence, assessment: Assessment, *, inspects: bool) -
         make += [INSPECT] if inspects and INSPECT not in evidence.jobs else []
     elif keeps_from_running(evidence.engine.service.spec, assessment):
         return Plan(tuple(make), withheld=True)
-    elif checked:
+    elif checked and not evidence.crowded:
         make.append(RUN)
     return Plan(tuple(make))
 

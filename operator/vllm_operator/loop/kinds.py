@@ -1,12 +1,14 @@
 """What a kind of ours brings to the loop: what is watched for it, and what is done with a key of it."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Protocol
 
 from prometheus_client.registry import Collector
 
 from ..api.resource import Key
+from ..assess.limits import Claimants
 from ..cluster import Cluster
 from ..settings import Settings
 from ..watch.sources import Indices, Source
@@ -26,6 +28,8 @@ class Surroundings:
     """Makes a key of this kind come back at once."""
     clock: Callable[[], float]
     """Seconds that only go up."""
+    claimants: Claimants
+    """Of all kinds."""
 
 
 class Reconciler(Protocol):
@@ -50,3 +54,11 @@ class Kind:
     reconciler: Callable[[Surroundings], Reconciler]
     collectors: tuple[Collector, ...] = ()
     """What Prometheus is told of its objects."""
+    claimants: Callable[[Indices, Settings], Claimants] | None = None
+    """Which of its objects ask for GPUs of a class."""
+
+
+def all_claimants(kinds: Sequence[Kind], indices: Indices, settings: Settings) -> Claimants:
+    """Those of all kinds together: one count of a namespace's GPUs."""
+    each = [kind.claimants(indices, settings) for kind in kinds if kind.claimants]
+    return lambda namespace, own: chain.from_iterable(claimants(namespace, own) for claimants in each)

@@ -24,7 +24,7 @@ from ..watch.registration import kopf_settings, register
 from ..watch.sources import Item, Source
 from ..watch.watches import Watches
 from . import health, scrape
-from .kinds import Kind, Reconciler, Surroundings
+from .kinds import Kind, Reconciler, Surroundings, all_claimants
 from .lag import Lag
 from .leases import Leases, Told
 from .workqueue import WorkQueue
@@ -76,9 +76,10 @@ class Operator:
 
     def begin(self, cluster: Cluster, apis: OptionalApis, indices: dict[str, Any]) -> None:
         """kopf has made its indices; they fill before the first event is handled."""
+        claimants = all_claimants(self._kinds, indices, self._own)
         for kind in self._kinds:
             requeue = partial(self._requeue, kind.name)
-            surroundings = Surroundings(cluster, self._own, indices, apis.served, requeue, time.monotonic)
+            surroundings = Surroundings(cluster, self._own, indices, apis.served, requeue, time.monotonic, claimants)
             self._reconcilers[kind.name] = kind.reconciler(surroundings)
 
     def _requeue(self, kind: str, key: Any) -> None:

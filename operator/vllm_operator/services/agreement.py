@@ -1,12 +1,11 @@
 """What a service and its ServingClass come to, from what the watches show. What that is, assess/ decides."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from pydantic import ValidationError
-
+from ..api import KIND
 from ..api.reasons import Finding
 from ..api.resource import InferenceService, Key
 from ..api.revision import made_claim_name
@@ -14,24 +13,22 @@ from ..api.serving_class import ServingClass
 from ..api.spec import AUTO, InferenceServiceSpec
 from ..assess.admission import admit_to
 from ..assess.classes import ClassRefusedError, class_of
-from ..assess.limits import Bounds, Claimant, most_gpus, over_budget, room
+from ..assess.limits import Bounds, Claimants, counts_gpus, over_budget, room
 from ..assess.resolution import TENSOR_SIZE, Claim, Resolution, Resolved, with_chosen
 from ..assess.terms import Terms, chosen, chosen_before, hold_back, kept_values, terms, values_before_classes
 from ..manifests import Packed
 from ..settings import Settings
 from ..snapshots.child import Live, deployment_of, revisions, workload_of
-from ..snapshots.own import ObjectSnapshot
 from .memory import Memory
 from .teaching import learned
 from .view import View
 
 
 class Agreement:
-    """Works out terms. Remembers what the other services of a class ask for: of one namespace, each asks of all."""
+    """Works out terms."""
 
-    def __init__(self, view: View, settings: Settings) -> None:
-        self._view, self._settings = view, settings
-        self._asked: dict[Key, tuple[object, int | None]] = {}
+    def __init__(self, view: View, settings: Settings, claimants: Claimants) -> None:
+        self._view, self._settings, self._claimants = view, settings, claimants
 
     def terms(self, service: InferenceService, before: Mapping[str, Any], memory: Memory) -> Terms:
         """The terms of a service as its user wrote it. `before`: its status as it stands."""
@@ -44,8 +41,8 @@ class Agreement:
         own, refusal = self._class_of(service.key, service.spec)
         claim = _claim(service, live)
         kept = memory.rendered.get(service.revision) or _of_revision(service, live)
-        chose = _chosen(kept) if kept else chosen_before(before, service.generation)
-        written = _with_size(service.spec, chose)
+        chose = choice_of(kept) if kept else chosen_before(before, service.generation)
+        written = with_size(service.spec, chose)
         made_of = (service.generation, written.tensor_parallel_size, own, refusal, claim)
         if memory.resolution is None or memory.resolution[0] != made_of:
             memory.resolution = (made_of, admit_to(written, own, self._settings, claim, refusal))
@@ -62,9 +59,7 @@ class Agreement:
 
     def _room(self, key: Key, own: ServingClass) -> int | None:
         """GPUs that the class has left for a service in its namespace; None: any number."""
-        if own.spec.limits is None or own.spec.limits.gpus_per_namespace is None:
-            return None
-        return room(own, list(self._claimants(key.namespace, own)), key)
+        return room(own, list(self._claimants(key.namespace, own)), (KIND, key)) if counts_gpus(own) else None
 
     def _held(self, service: InferenceService, before: Mapping[str, Any], now: Resolution, memory: Memory) -> Terms:
         live = self._view.children(service.key)
@@ -86,47 +81,9 @@ class Agreement:
 
     def _without_room(self, key: Key, own: ServingClass) -> Finding | None:
         """Why the class has no room for a service in its namespace; None where it has."""
-        if own.spec.limits is None or own.spec.limits.gpus_per_namespace is None:
+        if not counts_gpus(own):
             return None
-        return over_budget(own, list(self._claimants(key.namespace, own))).get(key)
-
-    def _claimants(self, namespace: str, own: ServingClass) -> Iterator[Claimant]:
-        known = self._view.known()
-        for key in self._asked.keys() - set(known):
-            del self._asked[key]
-        for key in known:
-            snapshot = self._view.service(key) if key.namespace == namespace else None
-            if snapshot is not None and (asked := self._asks(key, snapshot, own)) is not None:
-                pods = self._view.pods(key)
-                held = sum(pod.asked.count for pod in pods if not pod.failed)
-                yield Claimant(key, snapshot.created, has_pods=bool(pods), held=held, asked=asked)
-
-    def _asks(self, key: Key, snapshot: ObjectSnapshot, own: ServingClass) -> int | None:
-        """The most GPUs that a service may come to have; 0 where it is refused anyway, None without this class."""
-        size = self._deployed_size(key, snapshot.uid)
-        made_of = (snapshot.uid, snapshot.generation, own, size)
-        if key not in self._asked or self._asked[key][0] != made_of:
-            self._asked[key] = (made_of, self._worked_out(key, snapshot.spec, own, size))
-        return self._asked[key][1]
-
-    def _deployed_size(self, key: Key, uid: str) -> Sequence[Resolved]:
-        """What the plan chose for the pods that a service has."""
-        live = self._view.children(key)
-        workload = workload_of(live, key.name, uid)
-        kept = [one for one in revisions(live, uid) if workload and one.revision == workload.revision]
-        return _chosen(kept[0].packed) if kept else ()
-
-    def _worked_out(
-        self, key: Key, given: Mapping[str, Any], own: ServingClass, size: Sequence[Resolved]
-    ) -> int | None:
-        try:
-            spec = _with_size(InferenceServiceSpec.model_validate(given), size)
-        except ValidationError:
-            return None
-        if self._class_of(key, spec)[0] != own:
-            return None
-        result = admit_to(spec, own, self._settings)
-        return 0 if result.refusal else most_gpus(result.spec)
+        return over_budget(own, list(self._claimants(key.namespace, own))).get((KIND, key))
 
 
 def _claim(service: InferenceService, live: Live) -> Claim | None:
@@ -136,14 +93,14 @@ def _claim(service: InferenceService, live: Live) -> Claim | None:
     return Claim(found.storage, found.storage_class, found.access_mode) if found else None
 
 
-def _with_size(spec: InferenceServiceSpec, chosen: Sequence[Resolved]) -> InferenceServiceSpec:
+def with_size(spec: InferenceServiceSpec, chosen: Sequence[Resolved]) -> InferenceServiceSpec:
     """The spec with the tensor parallel size that the plan chose, where that was left to it."""
     size = next((one.value for one in chosen if one.field == TENSOR_SIZE), None)
     open_to_it = spec.tensor_parallel_size in (None, AUTO)
     return spec.model_copy(update={"tensor_parallel_size": size}) if size and open_to_it else spec
 
 
-def _chosen(kept: Packed | None) -> tuple[Resolved, ...]:
+def choice_of(kept: Packed | None) -> tuple[Resolved, ...]:
     """What the plan chose for a template that is kept."""
     if kept is None or not kept.resolved or TENSOR_SIZE not in kept.resolved:
         return ()

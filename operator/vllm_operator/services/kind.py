@@ -23,6 +23,7 @@ from ..snapshots.serving_class import UnreadClass, serving_class
 from ..status.figures import fleet
 from ..status.schema import conform
 from ..watch.sources import Indices, Item, Source
+from .claimants import ServiceClaimants
 from .reconcile import NODES_CHANGED, ServiceReconciler
 from .view import CHILDREN, CLASSES, DOWNLOADS, INSPECTIONS, NAMESPACES, NODES, POD_LINKS, PODS, REPORTS, SERVICES
 
@@ -151,4 +152,4 @@ SOURCES = (
     Source(RESOURCES[CLASS_KIND], {CLASSES: _class}, _of_class, by_snapshot=True),
     Source(RESOURCES["Namespace"], {NAMESPACES: _namespace}, _in_namespace, by_snapshot=True),
 )
-INFERENCE_SERVICE = Kind(KIND, SOURCES, ServiceReconciler, (fleet,))
+INFERENCE_SERVICE = Kind(KIND, SOURCES, ServiceReconciler, (fleet,), ServiceClaimants)

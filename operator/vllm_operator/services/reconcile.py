@@ -48,7 +48,7 @@ class ServiceReconciler:
         self._surroundings = surroundings
         self._view = View(surroundings.indices)
         self._memories: dict[Key, Memory] = {}
-        self._agreement = Agreement(self._view, surroundings.settings)
+        self._agreement = Agreement(self._view, surroundings.settings, surroundings.claimants)
         self._arrivals = Arrivals(surroundings.requeue, surroundings.clock)
         self._judge = Judge(surroundings, self._view.nodes)
         self._together = Together(surroundings.settings, surroundings.requeue, surroundings.clock)

@@ -9,7 +9,7 @@ from ..manifests.names import BATCH_LABEL, INSPECTION_LABEL, STEP_LABEL
 from .child import owner_uid
 from .inspection_pod import InspectionPod
 from .inspection_pod import snapshot as inspection_pod
-from .pod import PodSnapshot, pod
+from .pod import PodSnapshot, devices, pod
 
 INDEX_ANNOTATION = "batch.kubernetes.io/job-completion-index"
 
@@ -30,6 +30,8 @@ class JobSnapshot:
     message: str = ""
     """Of a Job that failed: Kubernetes' own words."""
     terminating: bool = False
+    gpus: int = 0
+    """Of all its pods together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,13 @@ def job(body: Body) -> JobSnapshot:
         failed="Failed" in held,
         message=str(held.get("Failed", {}).get("message") or ""),
         terminating="deletionTimestamp" in meta,
+        gpus=_gpus(spec),
     )
+
+
+def _gpus(spec: Mapping[str, Any]) -> int:
+    template = (spec.get("template") or {}).get("spec")
+    return devices(template)[1] * int(spec.get("parallelism") or 0) if template else 0
 
 
 def batch_pod(body: Body) -> BatchPod:

@@ -118,7 +118,7 @@ def pod(body: Body) -> PodSnapshot:
         sandboxed=conditions.get("PodReadyToStartContainers", {}).get("status") != "False",
         silent=not ready and bool(running) and _later(readiness.get("lastTransitionTime"), running.get("startedAt")),
         ending=None if ready else _ending(container, readiness),
-        asked=_holds(*_devices(spec)) if ready else _asked(spec),
+        asked=_holds(*devices(spec)) if ready else _asked(spec),
         uid=metadata.get("uid", ""),
         owner=intern(owner_uid(metadata) or ""),
         service_uid=intern(metadata.get("labels", {}).get(SERVICE_UID_LABEL, "")),
@@ -179,7 +179,8 @@ def _ending(container: Body, readiness: Body) -> Ending | None:
     )
 
 
-def _devices(spec: Body) -> tuple[str, int]:
+def devices(spec: Body) -> tuple[str, int]:
+    """What a pod of this spec has of GPUs, or of slices of them, and how many."""
     limits = _ours(spec["containers"]).get("resources", {}).get("limits") or {}
     devices = [(name, count_of(count)) for name, count in limits.items() if "/" in name]
     return min(devices, key=lambda device: not is_gpu(device[0]), default=("", 0))
@@ -194,7 +195,7 @@ def _holds(resource: str, count: int) -> Asked:
 def _asked(spec: Body) -> Asked:
     container = _ours(spec["containers"])
     limits = container.get("resources", {}).get("limits") or {}
-    resource, count = _devices(spec)
+    resource, count = devices(spec)
     probe = container.get("startupProbe") or {}
     return Asked(
         resource=resource,

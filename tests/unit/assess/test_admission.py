@@ -5,12 +5,13 @@ from typing import Any
 import pytest
 
 from support.serving_classes import serving_class, spec
+from vllm_operator.api import BATCH_KIND, KIND
 from vllm_operator.api.reasons import Reason
 from vllm_operator.api.resource import Key
 from vllm_operator.api.serving_class import ServingClass
 from vllm_operator.assess.admission import admit, fault
 from vllm_operator.assess.classes import Classes, defaults
-from vllm_operator.assess.limits import Claimant, most_gpus, over_budget
+from vllm_operator.assess.limits import Claimant, most_gpus, over_budget, room
 from vllm_operator.settings import Settings
 
 SETTINGS = Settings()
@@ -204,7 +205,7 @@ def test_what_the_user_asks_for_is_not_the_fault_of_the_class() -> None:
 
 
 def claimant(name: str, asked: int, held: int = 0, created: str = "2026-11-24T12:00:00Z") -> Claimant:
-    return Claimant(Key("team-a", name), created, held > 0, held, most_gpus(spec(tensorParallelSize=asked)))
+    return Claimant((KIND, Key("team-a", name)), created, held > 0, held, most_gpus(spec(tensorParallelSize=asked)))
 
 
 def test_a_namespaces_gpus_go_to_those_that_have_pods_then_to_the_oldest() -> None:
@@ -213,11 +214,11 @@ def test_a_namespaces_gpus_go_to_those_that_have_pods_then_to_the_oldest() -> No
     serving = claimant("serving", 4, held=4, created="2026-12-01T00:00:00Z")
     assert over_budget(own, [new, old]) == {}
     refused = over_budget(own, [new, old, serving])
-    assert refused.keys() == {("team-a", "new")}
-    assert refused[Key("team-a", "new")] == (
+    assert refused.keys() == {(KIND, ("team-a", "new"))}
+    assert refused[KIND, Key("team-a", "new")] == (
         Reason.CLASS_LIMIT_EXCEEDED,
-        "ServingClass h100 allows 8 GPUs for all its services in a namespace (limits.gpusPerNamespace); 8 go to others "
-        "and this one asks for 4: lower what services ask for, or ask the platform team",
+        "ServingClass h100 allows 8 GPUs for all its services and batches in a namespace (limits.gpusPerNamespace); 8 "
+        "go to others and this one asks for 4: lower what they ask for, or ask the platform team",
     )
     assert over_budget(serving_class(), [new, old, serving]) == {}
 
@@ -225,5 +226,15 @@ def test_a_namespaces_gpus_go_to_those_that_have_pods_then_to_the_oldest() -> No
 def test_what_is_refused_keeps_the_gpus_that_it_holds_and_they_count() -> None:
     own = serving_class(limits={"gpusPerNamespace": 8})
     grows = claimant("grows", 16, held=4)  # it asks for more than there is, and 4 of its GPUs are in use
-    assert over_budget(own, [grows, claimant("small", 4)]).keys() == {("team-a", "grows")}
-    assert over_budget(own, [grows, claimant("larger", 5)]).keys() == {("team-a", "grows"), ("team-a", "larger")}
+    assert over_budget(own, [grows, claimant("small", 4)]).keys() == {(KIND, ("team-a", "grows"))}
+    assert over_budget(own, [grows, claimant("larger", 5)]).keys() == {
+        (KIND, ("team-a", name)) for name in ("grows", "larger")
+    }
+
+
+def test_a_service_and_a_batch_of_the_same_name_are_two() -> None:
+    own = serving_class(limits={"gpusPerNamespace": 8})
+    service = claimant("nightly", 8, held=8)
+    batch = Claimant((BATCH_KIND, service.holder[1]), "2026-01-01T00:00:00Z", has_pods=False, held=0, asked=1)
+    assert over_budget(own, [service, batch]).keys() == {(BATCH_KIND, ("team-a", "nightly"))}
+    assert room(own, [service, batch], batch.holder) == 0

@@ -63,7 +63,9 @@ def test_the_time_moves_only_when_the_status_flips() -> None:
 
 def test_a_class_is_written_once_and_an_event_is_posted() -> None:
     api, indices = FakeApi(), dict[str, Any]()
-    around = Surroundings(Cluster(api, lambda _: 10.0), SETTINGS, indices, frozenset, lambda _: None, Clock())
+    around = Surroundings(
+        Cluster(api, lambda _: 10.0), SETTINGS, indices, frozenset, lambda _: None, Clock(), lambda *_: ()
+    )
     reconciler = ClassReconciler(around)
     assert list(reconciler.known()) == []
     meta = {"name": "h100", "uid": "uid", "creationTimestamp": NOW}

@@ -244,7 +244,7 @@ class Worker:
             await asyncio.sleep(_LOOK_SECONDS)
             steps = engine.steps()
             now = (steps, self._answers)
-            if now != seen or not self._flying or not steps:
+            if now != seen or not self._flying:
                 seen, since = now, time.monotonic()
             elif time.monotonic() - since > HANG_SECONDS:
                 raise EngineDiedError(f"the engine made no step for {HANG_SECONDS:g} s while requests were in flight")

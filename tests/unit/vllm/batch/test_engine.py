@@ -25,10 +25,16 @@ def refusal(error: Exception) -> Answer:
     return Answer(error=SimpleNamespace(code=code, message=str(error)))
 
 
-def engine(*, dead: bool = False) -> VllmEngine:
-    """One whose handler does what the body says."""
+async def outputs() -> str:
+    """What the engine sends after a step."""
+    return "outputs"
+
+
+def engine(*, dead: bool = False) -> tuple[Any, VllmEngine]:
+    """vLLM's client, and an engine whose handler does what the body says."""
     client: Any = SimpleNamespace(vllm_config=SimpleNamespace(scheduler_config=SimpleNamespace(max_num_seqs=4)))
     client.errored = dead
+    client.engine_core = SimpleNamespace(get_output_async=outputs)
 
     async def answer(body: dict[str, Any]) -> Any:
         body["touched"] = True
@@ -46,12 +52,12 @@ def engine(*, dead: bool = False) -> VllmEngine:
             raise ValueError("no prompt")
         return body
 
-    return VllmEngine(client, {"/v1/completions": Handler(parse, answer)}, refusal)
+    return client, VllmEngine(client, {"/v1/completions": Handler(parse, answer)}, refusal)
 
 
 def ask(body: dict[str, Any], url: str = "/v1/completions", *, dead: bool = False) -> tuple[int, Any]:
     """Status and answer."""
-    status, content = asyncio.run(engine(dead=dead).ask(url, body))
+    status, content = asyncio.run(engine(dead=dead)[1].ask(url, body))
     return status, json.loads(content)
 
 
@@ -75,3 +81,10 @@ def test_a_dead_engine_is_told_from_a_request_that_fails(body: dict[str, Any]) -
     assert ask(body)[0] == 500
     with pytest.raises(EngineDiedError):
         ask(body, dead=True)
+
+
+def test_steps_are_counted_where_vllm_takes_what_its_engine_sends() -> None:
+    client, made = engine()
+    assert made.steps() == 0
+    assert asyncio.run(client.engine_core.get_output_async()) == "outputs"
+    assert made.steps() == 1

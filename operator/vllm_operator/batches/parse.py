@@ -1,0 +1,26 @@
+"""From what the watch shows of a batch to the batch. Pure."""
+
+from pydantic import ValidationError
+
+from ..api.batch import InferenceBatch, InferenceBatchSpec
+from ..api.resource import Key
+from ..snapshots.own import ObjectSnapshot
+
+_UNREADABLE = InferenceBatchSpec.model_validate(
+    {
+        "template": {"model": {"uri": "hf://unreadable/spec"}},
+        "input": {"uri": "pvc://none"},
+        "output": {"uri": "pvc://none"},
+    }
+)
+
+
+def parse(key: Key, snapshot: ObjectSnapshot) -> tuple[InferenceBatch, str]:
+    """The batch, and what is wrong with its spec, beyond the schema that the API server has checked."""
+    try:
+        spec, fault = InferenceBatchSpec.model_validate(snapshot.spec), ""
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        spec, fault = _UNREADABLE, f"spec.{where}: {first['msg'].removeprefix('Value error, ')}"
+    return InferenceBatch(*key, snapshot.uid, snapshot.generation, spec, snapshot.queue or None), fault

@@ -1,0 +1,128 @@
+"""Who gets the GPUs of a namespace that a class limits: services and batches are counted together."""
+
+import pytest
+
+from support.batch_world import KEY, MERGED, REPORT, BatchWorld
+from support.kube import Object
+from support.world import NAMESPACE
+from vllm_operator.api import API_VERSION, BATCH_KIND, KIND
+from vllm_operator.assess.limits import over_budget
+from vllm_operator.batches.reconcile import LOOK_SECONDS
+from vllm_operator.cluster import path
+from vllm_operator.kinds import KINDS
+from vllm_operator.loop.kinds import all_claimants
+from vllm_operator.services.view import View
+
+SERVICE = path(KIND, NAMESPACE, "llama")
+
+
+def world(limit: int) -> BatchWorld:
+    """With a class of so many GPUs a namespace."""
+    made = BatchWorld()
+    meta = {"name": "h100", "uid": "uid-h100", "creationTimestamp": "2026-11-24T12:00:00Z"}
+    spec = {"accelerator": {"product": "NVIDIA-L4"}, "limits": {"gpusPerNamespace": limit}}
+    made.api.put(path("ServingClass", "", "h100"), {"apiVersion": API_VERSION, "metadata": meta, "spec": spec})
+    made.watch()
+    return made
+
+
+def service(made: BatchWorld, created: str, **spec: object) -> None:
+    """A service of the class with two GPUs, and no pods yet."""
+    body: Object = {
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "metadata": {"name": "llama", "namespace": NAMESPACE, "uid": "uid-llama", "creationTimestamp": created},
+        "spec": {"model": {"uri": "hf://a/b"}, "servingClassName": "h100", "replicas": 2, **spec},
+    }
+    made.api.put(SERVICE, body)
+    made.watch()
+
+
+def refused(made: BatchWorld) -> set[str]:
+    """The kinds that have an object for which there is no room."""
+    own = View(made.indices).classes(NAMESPACE).by_name["h100"]
+    claimants = all_claimants(KINDS, made.indices, made.settings)(NAMESPACE, own)
+    return {kind for kind, _ in over_budget(own, list(claimants))}
+
+
+def waiting(limit: int = 3) -> BatchWorld:
+    """A batch of two GPUs whose input is checked and whose model fits, beside an older service of two."""
+    made = world(limit)
+    service(made, "2026-01-01T00:00:00Z")
+    made.batch(servingClassName="h100", parallelism=2)
+    made.reconcile()
+    made.inspected()
+    made.ends("check", REPORT)
+    made.reconcile(2)
+    return made
+
+
+def test_a_batch_waits_for_room_and_then_runs() -> None:
+    made = waiting()
+    assert "run" not in made.steps()
+    assert made.condition("Admitted") == made.condition("Ready") == ("False", "ClassLimitExceeded")
+    assert made.condition("Running") == ("False", "Withheld")
+    assert made.condition("InputValid")[0] == made.condition("Fits")[0] == "True", "which takes no GPU"
+    assert "allows 3 GPUs for all its services and batches in a namespace" in made.message("Admitted")
+    assert made.reconcile() == LOOK_SECONDS
+    del made.api.objects[SERVICE]
+    made.watch()
+    made.reconcile(2)
+    assert "run" in made.steps()
+    assert made.condition("Admitted") == ("", "")
+
+
+def test_with_room_for_both_it_runs() -> None:
+    assert "run" in waiting(limit=4).steps()
+
+
+def test_a_suspended_service_takes_nothing() -> None:
+    made = waiting()
+    service(made, "2026-01-01T00:00:00Z", suspend=True)
+    made.reconcile()
+    assert "run" in made.steps()
+
+
+def test_a_batch_with_pods_comes_before_a_service_that_has_none() -> None:
+    made = world(3)
+    made.runs(servingClassName="h100", parallelism=2)
+    service(made, "2026-01-01T00:00:00Z")
+    assert refused(made) == {KIND}
+    made.reconcile(2)
+    assert "run" in made.steps()
+
+
+def test_a_limit_that_is_lowered_takes_no_pods_away() -> None:
+    made = world(2)
+    made.runs(servingClassName="h100", parallelism=2)
+    body = made.api.objects[path("ServingClass", "", "h100")]
+    made.api.put(path("ServingClass", "", "h100"), {**body, "spec": {"limits": {"gpusPerNamespace": 1}}})
+    made.watch()
+    made.reconcile(2)
+    assert "run" in made.steps()
+    assert made.condition("Admitted") == ("", "")
+
+
+@pytest.mark.parametrize("end", ["suspended", "answered", "merged"])
+def test_a_batch_that_needs_no_gpus_takes_none(end: str) -> None:
+    made = world(3)
+    made.runs(servingClassName="h100", parallelism=2)
+    service(made, "2026-01-01T00:00:00Z")
+    if end == "suspended":
+        made.batch(servingClassName="h100", parallelism=2, suspend=True)
+    else:
+        made.ends("run", {"index": 0, "total": 10, "done": 10, "failed": 0})
+    if end == "merged":
+        made.reconcile()
+        made.ends("merge", MERGED)
+        made.reconcile(2)
+    assert refused(made) == set()
+
+
+def test_what_cannot_be_read_is_not_counted() -> None:
+    made = world(3)
+    made.batch(servingClassName="h100")
+    made.api.objects[path(BATCH_KIND, *KEY)]["spec"]["template"] = {"model": 3}
+    made.watch()
+    service(made, "2026-01-01T00:00:00Z")
+    assert refused(made) == set()
