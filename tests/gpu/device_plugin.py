@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 from cluster.host import ClusterError, command
 from cluster.node import LocalCluster
@@ -23,7 +24,7 @@ def label(cluster: LocalCluster) -> dict[str, str]:
     """Run GPU feature discovery once, and give its labels to the node, as node feature discovery does."""
     file = cluster.state / "gpu-features"
     inside = cluster.nodes[0].enclosure.inside
-    words = [*inside, tool("gpu-feature-discovery"), *_FEATURES, f"--output-file={file}"]
+    words: list[str | Path] = [*inside, tool("gpu-feature-discovery"), *_FEATURES, f"--output-file={file}"]
     said = command(words, env={**os.environ, "NODE_NAME": cluster.nodes[0].name, "NAMESPACE": "default"})
     found = dict(line.split("=", 1) for line in file.read_text().splitlines() if "=" in line)
     if f"{RESOURCE}.product" not in found:
