@@ -1,6 +1,7 @@
 """From what vLLM or Kubernetes writes to what a field of the spec holds, by the field's schema. Knows none by name."""
 
 import json
+import math
 import re
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -11,10 +12,11 @@ from ...api.crd import INFERENCE_SERVICE, custom_resource_definition
 from ...api.fields import Flag, SpecField
 
 GIB = 1 << 30
-_INTEGER = re.compile(r"(-?\d+(?:\.\d+)?)([kKmMgGtT]?)")
+_LARGEST = 1e30
+_INTEGER = re.compile(r"(-?\d{1,30}(?:\.\d{1,30})?)([kKmMgGtT]?)")
 # vLLM's units: a small letter is decimal, a capital one binary.
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
-_QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]+)?)([eE]\d+|[KMGTP]i?|[km]|Ki)?B?")
+_QUANTITY = re.compile(r"([0-9]{1,30}(?:\.[0-9]{1,30})?)([eE]\d+|[KMGTP]i?|[km]|Ki)?B?")
 _BYTES = {
     "": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15,
     "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "Pi": 2**50,
@@ -81,9 +83,12 @@ def of_flag(field: SpecField, flag: Flag, text: str) -> Any:
 
 def _float(text: str) -> float:
     try:
-        return float(text)
+        value = float(text)
     except ValueError:
-        raise UnfitError(f"{text!r} is not a number") from None
+        value = math.inf
+    if not math.isfinite(value) or abs(value) > _LARGEST:
+        raise UnfitError(f"{text!r} is not a number that can be used")
+    return value
 
 
 def _percent(text: str) -> int:
