@@ -112,7 +112,7 @@ def cpu_seconds(text: str) -> float:
 def test_a_log_of_64_kib_takes_less_than_50_ms(unit: str, line: int) -> None:
     one = (unit * line)[:line]
     text = "\n".join([one] * (65536 // line))
-    assert min(cpu_seconds(text) for _ in range(3)) < 0.05
+    assert min(cpu_seconds(text) for _ in range(8)) < 0.05
 
 
 def test_what_is_said_anew_each_time_is_left_out() -> None:
