@@ -23,6 +23,8 @@ JOURNAL = ".journal"
 _HEAD = re.compile(rb"([0-9a-f]{8}) ([SBAFDE]) (\d{1,18}) (\d{1,18}) (\d{1,18}) ")
 # So many requests run alone at two ends of a process, or were in flight at two deaths of the engine.
 _ENDS = 2
+# Where the engine's death was not seen, as its pod went with it: that may have been a node, or whoever killed the pod.
+_UNSEEN_ENDS = 3
 _GROUPS = 16
 
 
@@ -126,7 +128,7 @@ class Suspicion:
 
     def condemned(self) -> bool:
         """Whether it is the request that ends the engine."""
-        return self.alone >= _ENDS or (self.deaths >= _ENDS and self.alone_at_death)
+        return self.alone >= _UNSEEN_ENDS or (self.deaths >= _ENDS and self.alone_at_death)
 
     def width(self, inflight: int) -> int:
         """How many such requests may run side by side: one, unless nothing but a lost node speaks against them."""

@@ -190,7 +190,9 @@ def test_what_was_in_flight_is_suspected_unless_the_pod_ended_in_order(
         ([([1], DIED)], False),
         # Without a word: a node may have been lost.
         ([([1, 2], None), ([1], None)], False),
-        ([([1], None), ([1], None)], True),
+        ([([1], None), ([1], None)], False),
+        ([([1], None), ([1], None), ([1], None)], True),
+        ([([1], None), ([1], DIED), ([1], DIED)], True),
         ([([1, 2], DIED), ([1], None)], False),
     ],
 )
