@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -265,8 +266,10 @@ def test_all_gpus_are_compared(command: Command) -> None:
     assert max(map(len, out.splitlines())) <= COLUMNS
     rows = {line.split()[0]: line.split() for line in out.splitlines()[3:]}
     assert set(rows) == set(nvidia)
-    assert rows["H200"][1:4] == ["2", "150", "fits"]  # the fewest that fit, whatever the spec's own size
-    assert rows["L4"][1:4] == ["-", "-", "no"]
+    # The fewest that fit, whatever the spec's own size.
+    assert (rows["H200"][1:3], rows["H200"][4]) == (["2", "150"], "fits")
+    assert int(rows["H200"][3].replace(",", "")) > int(rows["H20"][3].replace(",", "")) > 100
+    assert rows["L4"][1:5] == ["-", "-", "-", "no"]
     assert rows["L4"][-1] == "ContextTooLong"
     content = json.loads(command.plan("--gpu", "all", "-o", "json")[1])
     smallest = {one["gpu"]: (one["smallestTensorParallelSize"], one["priceRank"]) for one in content["gpus"]}
@@ -275,6 +278,22 @@ def test_all_gpus_are_compared(command: Command) -> None:
     assert all(one["smallest"]["message"] for one in content["gpus"])
     assert {one["gpu"] for one in content["gpus"]} == set(nvidia)
     assert all(set(one) >= KEYS for one in content["gpus"])
+    speeds = {one["gpu"]: one["smallest"]["speed"] for one in content["gpus"]}
+    assert speeds["L4"] is None
+    assert speeds["H200"]["approximateBecause"] == ["speed was not measured with more than 256 requests at once"]
+
+
+def test_what_it_will_serve_is_told(command: Command) -> None:
+    command.service(tensorParallelSize=2, maxNumSeqs=128)
+    out = command.plan("--gpu", "H200")[1]
+    assert re.search(r"answers +\d+ tokens/s of one request, [\d,]+ of 128 at once", out)
+    assert re.search(r"prompts +[\d,]+ tokens/s; first token of 1,000 after 0\.\d+ s", out)
+    assert "rough estimate" not in out
+    speed = json.loads(command.plan("--gpu", "H200", "-o", "json")[1])["speed"]
+    assert 20 < speed["decodeTokensPerSecond"] < 60
+    assert speed["requestsTogether"] == 128
+    command.service(tensorParallelSize=8)
+    assert "rough estimate: the speed of L40S was not measured" in command.plan("--gpu", "L40S")[1]
 
 
 def test_the_platforms_prices_decide_what_is_cheap(command: Command) -> None:

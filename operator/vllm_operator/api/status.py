@@ -81,6 +81,17 @@ class DownloadStatus(ApiModel):
     seconds_left: int | None = optional("Seconds until all is there, at that rate.", 94, format="int64")
 
 
+class SpeedStatus(ApiModel):
+    """About what one replica will serve, to two digits: an estimate, which refuses nothing."""
+
+    decode_tokens_per_second: int | None = optional("Of a request that is alone.", 150)
+    decode_tokens_per_second_together: int | None = optional("Of requestsTogether, all of them.", 13000)
+    requests_together: int | None = optional("As many as the KV cache holds with contextTokens each.", 256)
+    context_tokens: int | None = optional("Tokens of each request's context.", 1000)
+    prefill_tokens_per_second: int | None = optional("Tokens of prompts.", 39000)
+    milliseconds_to_first_token: int | None = optional("Of a prompt of contextTokens, when nothing else runs.", 33)
+
+
 class PlanStatus(ApiModel):
     """How the memory of each GPU will be used, worked out before a GPU is taken."""
 
@@ -103,6 +114,9 @@ class PlanStatus(ApiModel):
     max_model_len: int | None = optional("Longest prompt and answer together, in tokens.", 32768)
     max_model_len_that_fits: int | None = optional(
         "Longest prompt and answer that the KV cache has room for, in tokens.", 131072
+    )
+    speed: SpeedStatus | None = optional(
+        "About what one replica will serve, where that can be told.", {"decodeTokensPerSecond": 150}
     )
     learned_bytes: int | None = optional(
         "By how much the KV cache on one GPU is planned larger (or, negative, smaller) as other engines got more or "

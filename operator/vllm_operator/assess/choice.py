@@ -12,6 +12,7 @@ from ..api.resource import InferenceService
 from ..api.spec import InferenceServiceSpec
 from ..planner.accelerators import priced
 from ..planner.shapes import ModelShape
+from ..planner.speed import speed_of
 from ..planner.survey import Shape, sized, sizes_of, smallest
 from ..snapshots.node import Node
 from .fits import Assessment, Candidate, Inspection, of_model, products_of
@@ -51,7 +52,7 @@ class _Kind:
 def choose(service: InferenceService, inspection: Inspection, terrain: Terrain) -> Assessment:
     """The cheapest shape that fits, as values that are resolved; without one, why, and nothing resolved."""
     spec = service.spec.model_copy(update={"image": service.spec.image or terrain.image})
-    found = of_model(inspection, lambda model: _cheapest(spec, [*_kinds(spec, model, terrain)]))
+    found = of_model(inspection, lambda model: _cheapest(spec, model, [*_kinds(spec, model, terrain)]))
     known = found.pending or found.chosen or found.reason is Reason.NOTHING_FITS
     return found if known else replace(found, message=f"{found.message}; {_WAY_OUT}")
 
@@ -80,7 +81,7 @@ def _on(spec: InferenceServiceSpec, product: str) -> InferenceServiceSpec:
     return spec.model_copy(update={"accelerator": spec.accelerator.model_copy(update={"product": product})})
 
 
-def _cheapest(spec: InferenceServiceSpec, kinds: Sequence[_Kind]) -> Assessment:
+def _cheapest(spec: InferenceServiceSpec, model: ModelShape, kinds: Sequence[_Kind]) -> Assessment:
     fitting = [(one.shape.order, one.product, one.shape) for one in kinds if one.shape and one.fits]
     if not fitting:
         return _nothing(kinds)
@@ -90,7 +91,8 @@ def _cheapest(spec: InferenceServiceSpec, kinds: Sequence[_Kind]) -> Assessment:
     if not spec.accelerator.product:
         chosen.append(Resolved(PRODUCT, product, PLAN, why))
     plan = shape.plan
-    return Assessment(True, plan.reason, plan.message, plan=plan, product=product, chosen=tuple(chosen))
+    speed = speed_of(sized(spec, shape.tensor), model, plan)
+    return Assessment(True, plan.reason, plan.message, plan=plan, product=product, chosen=tuple(chosen), speed=speed)
 
 
 def _why(product: str, shape: Shape, others: Sequence[tuple[object, str, Shape]]) -> str:

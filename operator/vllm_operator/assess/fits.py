@@ -5,7 +5,7 @@ The arithmetic is the planner's; here is which GPUs to plan for, and what severa
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -24,6 +24,7 @@ from ..planner.architectures import model_of
 from ..planner.config import ModelConfigError
 from ..planner.plan import Plan, plan
 from ..planner.shapes import ModelShape
+from ..planner.speed import Speed, speed_of
 from ..snapshots.node import Node
 from ..vllm.argv import ranks, ranks_of_replica
 from .device_classes import Claimed
@@ -64,6 +65,8 @@ class Assessment:
     """GPU products that the pods have to be pinned to, where others that they could get would not do."""
     chosen: tuple[Resolved, ...] = ()
     """What tensorParallelSize: auto comes to, where that was asked."""
+    speed: Speed | None = None
+    """What a replica of the plan will serve, where anything is known of that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +119,8 @@ def assess(
 
     def verdict(model: ModelShape) -> Assessment:
         plans = [(one, _planned(spec, model, one, known)) for one in _candidates(spec, nodes, known.claimed)]
-        return _together(spec, model, plans, _Market.of(spec, nodes, known.prices))
+        found = _together(spec, model, plans, _Market.of(spec, nodes, known.prices))
+        return replace(found, speed=speed_of(spec, model, found.plan)) if found.plan else found
 
     return of_model(inspection, verdict)
 

@@ -7,6 +7,7 @@ import argparse
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from ..api.spec import AUTO, InferenceServiceSpec
 from ..assess.policy import fault
@@ -17,6 +18,7 @@ from ..planner.form import as_json, as_row
 from ..planner.picture import comparison, picture
 from ..planner.plan import Plan, plan
 from ..planner.shapes import ModelShape
+from ..planner.speed import Speed, speed_of
 from ..planner.survey import Shape, sized, survey
 from ..settings import Settings
 from .plan_question import (
@@ -76,15 +78,16 @@ def _planned(asked: _Question, gpu: Gpu) -> tuple[str, bool | None]:
         spec, chosen = sized(spec, shape.tensor), _chosen(shape)
     result = plan(spec, asked.model, gpu, asked.per_node)
     found = advice(spec, asked.model, gpu, asked.per_node, asked.catalogue)
-    notes = [*([chosen] if chosen else []), *_notes(spec, result), *_refusal(asked)]
+    speed = speed_of(spec, asked.model, result)
+    notes = [*([chosen] if chosen else []), *_notes(spec, result), *_of_speed(speed), *_refusal(asked)]
     if not result.fits:
         notes += hints(spec, asked.model, gpu, asked.per_node)
     if found.none:
         notes.append(found.none)
     if asked.json:
-        content = {"service": asked.name, **as_json(result, found.alternatives, notes)}
+        content = {"service": asked.name, **as_json(result, found.alternatives, notes, speed)}
         return json.dumps({**content, "noAlternatives": found.none or None}, indent=2), result.fits
-    return picture(asked.name, result, found.alternatives, notes), result.fits
+    return picture(asked.name, result, found.alternatives, notes, speed), result.fits
 
 
 def _chosen(shape: Shape) -> str:
@@ -106,16 +109,29 @@ def _compared(asked: _Question) -> tuple[str, bool | None]:
         shape.plan if auto else plan(asked.spec, asked.model, gpu, asked.per_node)
         for gpu, shape in zip(gpus, shapes, strict=True)
     ]
+    speeds = [speed_of(sized(asked.spec, shape.tensor), asked.model, shape.plan) for shape in shapes]
     verdicts = {result.fits for result in results}
     fits = True if True in verdicts else None if None in verdicts else False
     if asked.json:
         refusal = list(_refusal(asked))
         content = [
-            {**as_json(result, (), [*_notes(asked.spec, result), *refusal]), **as_row(shape)}
-            for result, shape in zip(results, shapes, strict=True)
+            {**_on(asked, result, refusal), **as_row(shape, speed)}
+            for result, shape, speed in zip(results, shapes, speeds, strict=True)
         ]
         return json.dumps({"service": asked.name, "fits": fits, "gpus": content}, indent=2), fits
-    return comparison(asked.name, shapes), fits
+    return comparison(asked.name, shapes, speeds), fits
+
+
+def _on(asked: _Question, result: Plan, refusal: list[str]) -> dict[str, Any]:
+    """The spec as it is on one kind of GPU."""
+    speed = speed_of(asked.spec, asked.model, result)
+    return as_json(result, (), [*_notes(asked.spec, result), *_of_speed(speed), *refusal], speed)
+
+
+def _of_speed(speed: Speed | None) -> Iterator[str]:
+    """What the figures of speed leave out."""
+    if speed and speed.approximate:
+        yield f"tokens/s are a rough estimate: {'; '.join(speed.approximate)}"
 
 
 def _refusal(asked: _Question) -> Iterator[str]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from .alternatives import Alternative, Loss
 from .plan import Capacity, Plan
+from .speed import Speed, rounded
 from .survey import Shape
 
 _LOSSES = {
@@ -15,7 +16,9 @@ _LOSSES = {
 }
 
 
-def as_json(result: Plan, others: Iterable[Alternative] = (), notes: Iterable[str] = ()) -> dict[str, Any]:
+def as_json(
+    result: Plan, others: Iterable[Alternative] = (), notes: Iterable[str] = (), speed: Speed | None = None
+) -> dict[str, Any]:
     """One plan as an object. Bytes are of one GPU, the fullest; tokens and sequences of a replica; null: not known."""
     return {
         "fits": result.fits,
@@ -28,12 +31,13 @@ def as_json(result: Plan, others: Iterable[Alternative] = (), notes: Iterable[st
         "approximate": bool(result.approximate),
         "approximateBecause": list(result.approximate),
         "vllmVersion": result.vllm_version,
+        "speed": _speed(speed),
         "notes": list(notes),
         "alternatives": [_alternative(other) for other in others],
     }
 
 
-def as_row(shape: Shape) -> dict[str, Any]:
+def as_row(shape: Shape, speed: Speed | None = None) -> dict[str, Any]:
     """The fewest GPUs of a kind that fit, beside the plan of the spec as it is; null: none do, or it is not known."""
     fits, capacity = bool(shape.plan.fits), shape.plan.capacity
     return {
@@ -47,7 +51,24 @@ def as_row(shape: Shape) -> dict[str, Any]:
             "kvCacheTokens": capacity and capacity.kv_cache_tokens,
             "maxConcurrency": capacity and _rounded(capacity.max_concurrency),
             "maxModelLenThatFits": capacity and capacity.max_model_len_that_fits,
+            "speed": _speed(speed),
         },
+    }
+
+
+def _speed(speed: Speed | None) -> dict[str, Any] | None:
+    """An estimate, of one replica: tokens per second, and seconds."""
+    if speed is None:
+        return None
+    return {
+        "decodeTokensPerSecond": rounded(speed.one),
+        "decodeTokensPerSecondTogether": rounded(speed.many),
+        "requestsTogether": speed.requests,
+        "contextTokens": speed.context,
+        "prefillTokensPerSecond": rounded(speed.prefill),
+        "secondsToFirstToken": rounded(speed.first_token),
+        "promptTokens": speed.prompt,
+        "approximateBecause": list(speed.approximate),
     }
 
 

@@ -179,19 +179,20 @@ def _pages(kinds: list[LayerCache], engine: EngineSettings, *, together: bool) -
     if states and others:
         if any(kind.kind is Cached.LATENT for kind in others):
             block = max(block, LATENT_ALIGNMENT)
-        state = max(_state_bytes(kind, dtype, engine) for kind in states)
+        state = max(state_bytes(kind, dtype, engine) for kind in states)
         block *= _ceil(state, block * min(token_bytes(kind, dtype, engine) for kind in others))
     pages = {kind: (block, block * token_bytes(kind, dtype, engine)) for kind in others}
     if together:
-        return {**pages, **{kind: (block, _state_bytes(kind, dtype, engine)) for kind in states}}
-    largest = max([page for _, page in pages.values()] + [_state_bytes(kind, dtype, engine) for kind in states])
+        return {**pages, **{kind: (block, state_bytes(kind, dtype, engine)) for kind in states}}
+    largest = max([page for _, page in pages.values()] + [state_bytes(kind, dtype, engine) for kind in states])
     for kind, (_, page) in list(pages.items()):
         if page < largest:  # more tokens to a block, or a block with a rest that nobody uses
             pages[kind] = (block * (largest // page), largest) if largest % page == 0 else (block, largest)
     return {**pages, **dict.fromkeys(states, (block, largest))}
 
 
-def _state_bytes(cache: LayerCache, dtype: str, engine: EngineSettings) -> int:
+def state_bytes(cache: LayerCache, dtype: str, engine: EngineSettings) -> int:
+    """Bytes of one sequence's state in one layer on one rank."""
     split, size = engine.ranks.tensor, DTYPE_BYTES[dtype]
     spec_rows = 1 + engine.speculative_tokens / 3 if engine.speculative_tokens else 1
     inputs = int((cache.conv_elements // split + cache.conv_whole) * size * spec_rows)

@@ -10,6 +10,7 @@ from textwrap import wrap
 from .accelerators import GIB
 from .alternatives import Alternative, Loss
 from .plan import Capacity, Memory, Plan
+from .speed import Speed, rounded
 from .survey import Shape
 
 COLUMNS = 100
@@ -23,13 +24,15 @@ _LOSSES = {
 }
 
 
-def picture(title: str, result: Plan, others: Sequence[Alternative], notes: Iterable[str]) -> str:
+def picture(
+    title: str, result: Plan, others: Sequence[Alternative], notes: Iterable[str], speed: Speed | None = None
+) -> str:
     """One service on one kind of GPU."""
     count = result.gpus_per_replica
     lines = [f"{title} on {count} x {result.gpu.name}" if count > 1 else f"{title} on {result.gpu.name}", ""]
     if result.capacity:
         lines += [*_memory(result.capacity.memory, count), f"      (as measured with vLLM {result.vllm_version})"]
-        lines += ["", *_serving(result.capacity), ""]
+        lines += ["", *_serving(result.capacity), *_speed(speed), ""]
     lines += _wrapped(f"{_VERDICTS[result.fits]} ({result.reason}): {result.message}")
     if others:
         lines += [
@@ -42,25 +45,29 @@ def picture(title: str, result: Plan, others: Sequence[Alternative], notes: Iter
     return "\n".join(line.rstrip() for line in lines)
 
 
-def comparison(title: str, shapes: Sequence[Shape]) -> str:
+def comparison(title: str, shapes: Sequence[Shape], speeds: Sequence[Speed | None]) -> str:
     """One service on each kind of GPU, as a table: the fewest of them that fit, cheapest first, then those that do not.
 
-    TP: tensor parallel size. PRICE: what those GPUs cost against others, in no unit.
+    TP: tensor parallel size. PRICE: what those GPUs cost against others, in no unit. TOKENS/S PER GPU: about what all
+    requests get together that the KV cache holds with contexts of 1,000 tokens.
     """
-    rows = [["GPU", "TP", "PRICE", "VERDICT", "KV CACHE TOKENS", "CONCURRENCY", "LONGEST", "REASON"]]
-    rows += [_row(shape) for shape in sorted(shapes, key=lambda shape: (shape.plan.fits is not True, *shape.order))]
-    return "\n".join([title, "", *_columns(rows, right={1, 2, 4, 5, 6})])
+    rows = [["GPU", "TP", "PRICE", "TOKENS/S PER GPU", "VERDICT", "KV TOKENS", "CONCURRENCY", "LONGEST", "REASON"]]
+    ranked = sorted(zip(shapes, speeds, strict=True), key=lambda one: (one[0].plan.fits is not True, *one[0].order))
+    rows += [_row(shape, speed) for shape, speed in ranked]
+    return "\n".join([title, "", *_columns(rows, right={1, 2, 3, 5, 6, 7})])
 
 
-def _row(shape: Shape) -> list[str]:
+def _row(shape: Shape, speed: Speed | None) -> list[str]:
     plan, capacity = shape.plan, shape.plan.capacity
     if not plan.fits or capacity is None:
-        return [plan.gpu.name, "-", "-", "no" if plan.fits is False else "unknown", "-", "-", "-", str(plan.reason)]
+        verdict = "no" if plan.fits is False else "unknown"
+        return [plan.gpu.name, "-", "-", "-", verdict, "-", "-", "-", str(plan.reason)]
     concurrency = capacity.max_concurrency
     return [
         plan.gpu.name,
         str(shape.tensor),
         f"{shape.price:g}" if isfinite(shape.price) else "-",
+        f"{rounded(speed.many / plan.gpus_per_replica):,}" if speed else "-",
         "fits",
         f"{capacity.kv_cache_tokens:,}",
         "-" if concurrency is None else f"{concurrency:.2f}",
@@ -103,6 +110,18 @@ def _serving(capacity: Capacity) -> list[str]:
         f"  KV cache                    {capacity.kv_cache_tokens:>12,} tokens",
         f"  context of one request      {capacity.max_model_len:>12,} tokens; {capacity.max_concurrency:.2f} at once",
         f"  longest context that fits   {longest:>12,} tokens",
+    ]
+
+
+def _speed(speed: Speed | None) -> list[str]:
+    """What it serves, to two digits, where anything is known of that."""
+    if speed is None:
+        return []
+    together = f"{rounded(speed.many):,} of {speed.requests:,} at once" if speed.requests > 1 else "one at a time"
+    return [
+        f"  answers                     {rounded(speed.one):>12,} tokens/s of one request, {together}",
+        f"  prompts                     {rounded(speed.prefill):>12,} tokens/s; "
+        f"first token of {speed.prompt:,} after {rounded(speed.first_token):g} s",
     ]
 
 

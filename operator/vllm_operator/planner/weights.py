@@ -87,7 +87,7 @@ def rank_weights(model: ModelShape, storage: Storage, ranks: Ranks, stage: int) 
     """Weights of one rank of a pipeline stage."""
     layers = ranks.stages(len(model.layers))[stage]
     size = DTYPE_BYTES[model.dtype]
-    parameters = _edge_bytes(model, storage.scheme, ranks, (stage == 0, stage == ranks.pipeline - 1))
+    parameters = edge_bytes(model, storage.scheme, ranks, (stage == 0, stage == ranks.pipeline - 1))
     rounding = 0
     for kind in _kinds(model, storage.scheme, layers):
         own = _layer_bytes(model.layers[kind.index], kind.schemes, storage, ranks, size)
@@ -100,7 +100,7 @@ def rank_weights(model: ModelShape, storage: Storage, ranks: Ranks, stage: int) 
 def offloadable_bytes(model: ModelShape, storage: Storage, ranks: Ranks, stage: int, parameters: int) -> int:
     """Of a rank's parameters, what may stay in the host's memory: the layers' (model_executor/offloader/uva.py)."""
     ends = (stage == 0, stage == ranks.pipeline - 1)
-    return max(0, parameters - _edge_bytes(model, storage.scheme, ranks, ends))
+    return max(0, parameters - edge_bytes(model, storage.scheme, ranks, ends))
 
 
 @dataclass(slots=True)
@@ -121,7 +121,7 @@ def _kinds(model: ModelShape, scheme: Scheme, layers: range) -> Iterable[_Kind]:
     return found.values()
 
 
-def _edge_bytes(model: ModelShape, scheme: Scheme, ranks: Ranks, ends: tuple[bool, bool]) -> int:
+def edge_bytes(model: ModelShape, scheme: Scheme, ranks: Ranks, ends: tuple[bool, bool]) -> int:
     """Embedding, output head and what else is outside the layers, on the first and the last stage."""
     size, (first, last) = DTYPE_BYTES[model.dtype], ends
     rows = -(-model.vocabulary // VOCABULARY_PADDING) * VOCABULARY_PADDING // ranks.tensor
@@ -172,7 +172,7 @@ def _layer_bytes(layer: Layer, schemes: tuple[Scheme, ...], storage: Storage, ra
         rest += others + (_zero_bytes(linear, used, ranks.tensor) if storage.wide_zeros else 0)
     parts = list(tensors.values())
     if layer.experts:
-        parts += _expert_bytes(layer.experts, schemes[-1], storage.padding, ranks, size)
+        parts += expert_bytes(layer.experts, schemes[-1], storage.padding, ranks, size)
     held = _Bytes.of(parts)
     rest += size * (layer.elements + layer.split_elements // ranks.tensor)
     rest += 4 * (layer.float32_elements + layer.split_float32_elements // ranks.tensor)
@@ -203,7 +203,7 @@ def _linear_bytes(linear: Linear, scheme: Scheme, tensor: int, size: int) -> tup
     return values, scheme.matrix_bytes(rows, columns) - values + (rows * size if linear.bias else 0)
 
 
-def _expert_bytes(experts: Experts, scheme: Scheme, padding: tuple[int, int], ranks: Ranks, size: int) -> list[int]:
+def expert_bytes(experts: Experts, scheme: Scheme, padding: tuple[int, int], ranks: Ranks, size: int) -> list[int]:
     """Bytes of each tensor: the values of both matrices, their scales, and the biases."""
     spread = ranks.sharing_experts if ranks.experts else 1
     count = -(-experts.count // spread)

@@ -18,6 +18,7 @@ from ..inspection.kept import facts_of
 from ..manifests.metadata import compact, identity
 from ..manifests.names import RANK_LABEL, service_url
 from ..planner.plan import Capacity
+from ..planner.speed import Speed, rounded
 from .conditions import (
     Verdict,
     chat_unavailable,
@@ -206,8 +207,23 @@ def _plan(account: Account) -> dict[str, Any] | None:
         "kvCacheTokens": capacity.kv_cache_tokens,
         "maxModelLen": capacity.max_model_len,
         "maxModelLenThatFits": capacity.max_model_len_that_fits,
+        "speed": _speed(account.assessment.speed),
         **_learned(account, capacity),
         "differencePercent": None if error is None else f"{100 * error:+.1f}",
+    }
+
+
+def _speed(speed: Speed | None) -> dict[str, Any] | None:
+    """What a replica will serve: whole numbers of two digits."""
+    if speed is None:
+        return None
+    return {
+        "decodeTokensPerSecond": round(rounded(speed.one)),
+        "decodeTokensPerSecondTogether": round(rounded(speed.many)),
+        "requestsTogether": speed.requests,
+        "contextTokens": speed.context,
+        "prefillTokensPerSecond": round(rounded(speed.prefill)),
+        "millisecondsToFirstToken": max(1, round(rounded(1000 * speed.first_token))),
     }
 
 
