@@ -84,3 +84,14 @@ def test_why_a_plan_is_approximate_is_in_the_status_and_absent_where_it_is_exact
     assert plan_of("vllm/vllm-openai:v0.33.0")["approximate"] == [
         "vLLM 0.33.0 was not measured, and 0.32.0 is the nearest"
     ]
+
+
+def test_the_plan_says_about_how_fast_a_replica_will_answer() -> None:
+    verdict = assess(service(accelerator={"product": H100}, maxNumSeqs=64), INSPECTED, [], IMAGE)
+    told = status(Scene(assessment=verdict).account(service(), {}), NOW)["plan"]["speed"]
+    assert 100 < told["decodeTokensPerSecond"] < 200
+    assert told["decodeTokensPerSecondTogether"] > 10 * told["decodeTokensPerSecond"]
+    assert (told["requestsTogether"], told["contextTokens"]) == (64, 1000)
+    assert 10 < told["millisecondsToFirstToken"] < 100
+    unknown = assess(service(accelerator={"memory": "80Gi", "product": "NVIDIA-X900"}), INSPECTED, [], IMAGE)
+    assert "speed" not in status(Scene(assessment=unknown).account(service(), {}), NOW)["plan"]
