@@ -5,12 +5,13 @@ with the pod template: nothing here may be asked again while that holds.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from ..api.reasons import Reason
 from ..api.resource import InferenceService
 from ..api.spec import InferenceServiceSpec
 from ..planner.accelerators import priced
+from ..planner.plan import plan
 from ..planner.shapes import ModelShape
 from ..planner.speed import speed_of
 from ..planner.survey import Shape, sized, sizes_of, smallest
@@ -33,6 +34,8 @@ class Terrain:
     bounds: Bounds
     image: str
     """What runs where the spec names none."""
+    learned: Mapping[str, int] = field(default_factory=dict)
+    """By product, the bytes of KV cache on a GPU that other engines got more, or less, than planned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,8 @@ def _kind(spec: InferenceServiceSpec, model: ModelShape, one: Candidate, terrain
     allowed = [size for size in sizes if not refusals[size]]
     if sizes and not allowed:
         return _Kind(one.product, why_not=refusals[sizes[0]])
-    shape = smallest(own, model, gpu, allowed, one.most)
+    learned = terrain.learned.get(one.product, 0)
+    shape = smallest(allowed, lambda size: plan(sized(own, size), model, gpu, one.most, learned))
     if not shape.plan.fits and len(allowed) < len(sizes):
         limit = next(why for why in refusals.values() if why)
         return _Kind(one.product, shape, f"{shape.plan.message}; more than {shape.tensor} may not be: {limit}")
@@ -90,9 +94,9 @@ def _cheapest(spec: InferenceServiceSpec, model: ModelShape, kinds: Sequence[_Ki
     chosen = [Resolved(TENSOR_SIZE, shape.tensor, PLAN, why)]
     if not spec.accelerator.product:
         chosen.append(Resolved(PRODUCT, product, PLAN, why))
-    plan = shape.plan
-    speed = speed_of(sized(spec, shape.tensor), model, plan)
-    return Assessment(True, plan.reason, plan.message, plan=plan, product=product, chosen=tuple(chosen), speed=speed)
+    best = shape.plan
+    speed = speed_of(sized(spec, shape.tensor), model, best)
+    return Assessment(True, best.reason, best.message, plan=best, product=product, chosen=tuple(chosen), speed=speed)
 
 
 def _why(product: str, shape: Shape, others: Sequence[tuple[object, str, Shape]]) -> str:

@@ -3,8 +3,9 @@
 Each is planned like the spec itself. What the GPUs cost, and how many a node has, is given.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from ..api import InferenceServiceSpec
 from ..api.reasons import Reason
@@ -55,8 +56,13 @@ def survey(spec: InferenceServiceSpec, model: ModelShape, gpus: Iterable[Gpu], p
             * spec.nodes
             // ((spec.pipeline_parallel_size or 1) * (spec.data_parallel_size or 1))
         )
-        found.append(smallest(spec, model, gpu, [size for size in sizes if size <= room], most))
+        planned = partial(_planned, spec, model, (gpu, most))
+        found.append(smallest([size for size in sizes if size <= room], planned))
     return found
+
+
+def _planned(spec: InferenceServiceSpec, model: ModelShape, on: tuple[Gpu, int | None], size: int) -> Plan:
+    return plan(sized(spec, size), model, *on)
 
 
 def known(per_node: PerNode, gpu: Gpu) -> int | None:
@@ -78,15 +84,16 @@ def sized(spec: InferenceServiceSpec, tensor: int) -> InferenceServiceSpec:
     return spec.model_copy(update={"tensor_parallel_size": tensor})
 
 
-def smallest(spec: InferenceServiceSpec, model: ModelShape, gpu: Gpu, sizes: Sequence[int], most: int | None) -> Shape:
+def smallest(sizes: Sequence[int], planned: Callable[[int], Plan]) -> Shape:
+    """The first of these sizes that fits; without one, the first that more GPUs do not mend, or the last."""
     tried: Shape | None = None
     for size in sizes:
         if tried and size != sizes[-1] and _is_hopeless(tried, size):
             continue
-        tried = Shape(size, plan(sized(spec, size), model, gpu, most))
+        tried = Shape(size, planned(size))
         if tried.plan.fits or tried.plan.reason not in _OF_MEMORY:
             return tried
-    return tried or Shape(1, plan(sized(spec, 1), model, gpu, most))
+    return tried or Shape(1, planned(1))
 
 
 def _is_hopeless(tried: Shape, size: int) -> bool:

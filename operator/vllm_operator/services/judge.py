@@ -62,7 +62,8 @@ class Judge:
         service, settings = evidence.service, self._surroundings.settings
         image = settings.default_image(service.spec.accelerator.resource)
         if service.spec.tensor_parallel_size == AUTO:
-            terrain = Terrain(offer.nodes, settings.gpu_prices, evidence.bounds, image)
+            learned = learned_by(evidence.resolved)
+            terrain = Terrain(offer.nodes, settings.gpu_prices, evidence.bounds, image, learned)
             return partial(choose, service, evidence.inspection, terrain)
         outlook = Outlook(settings.gpu_prices, learned_by(evidence.resolved), evidence.claimed)
         return partial(assess, service, evidence.inspection, offer.nodes, image, outlook)

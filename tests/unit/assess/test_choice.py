@@ -126,3 +126,12 @@ def test_equal_prices_are_decided_the_same_in_every_order_of_nodes() -> None:
     nodes = [node("a"), node("b", product=A100), like_it]
     found = {shape(chosen(LLAMA_70B, *order)) for order in (nodes, nodes[::-1])}
     assert found == {(4, A100)}
+
+
+def test_what_other_engines_got_moves_the_plans_that_are_compared() -> None:
+    wanted = service(tensorParallelSize="auto")
+    lessons = {H100: 64 << 20, A100: -(64 << 20)}
+    found = choose(wanted, inspected(LLAMA_8B), Terrain([node("a")], {}, Bounds(), IMAGE, lessons))
+    assert found.plan is not None
+    assert found.plan.capacity is not None
+    assert found.plan.capacity.learned_bytes == 64 << 20
