@@ -5,58 +5,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 
 from support.fleet_command import vllm
 from support.kube import Kube, Object, conditions
-from support.serving import CACHE, EXAMPLES, RESOURCES
+from support.tiny_batch import REQUESTS, batch, files, line, node
 
-REQUESTS = 20
 # Of pods that may start vLLM twice on a busy machine.
 SECONDS = 600
 
 
-def line(number: int, **body: object) -> str:
-    """A request of OpenAI's batch format."""
-    asked = {"prompt": f"Count to {number}:", "max_tokens": 8, "temperature": 0, **body}
-    return json.dumps({"custom_id": f"request-{number}", "method": "POST", "url": "/v1/completions", "body": asked})
-
-
-def batch(node: str, name: str, key: str, **spec: object) -> Object:
-    template = yaml.safe_load((EXAMPLES / "tiny.yaml").read_text())["spec"]
-    del template["replicas"]
-    # The tiny model's claim is for one node.
-    engine = {
-        **template,
-        "cache": {"existingClaim": CACHE["metadata"]["name"]},
-        "resources": RESOURCES,
-        "pod": {"nodeSelector": {"kubernetes.io/hostname": node}},
-    }
-    given = {
-        "template": engine,
-        "input": {"configMapKeyRef": {"name": "requests", "key": key}},
-        "output": {"uri": f"pvc://answers/{name}"},
-        **spec,
-    }
-    meta = {"name": name}
-    return {"apiVersion": "vllm-operator.dev/v1alpha1", "kind": "InferenceBatch", "metadata": meta, "spec": given}
-
-
-@pytest.fixture(scope="module")
-def files(kube: Kube) -> Iterator[Kube]:
+@pytest.fixture(scope="module", name="files")
+def _files(kube: Kube) -> Iterator[Kube]:
     """The inputs, and a claim for the outputs."""
-    good = [line(number) for number in range(REQUESTS)]
-    inputs = {"good.jsonl": "\n".join(good), "bad.jsonl": "\n".join([*good, "{", line(0)])}
-    spec = {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "1Gi"}}}
-    claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "answers"}, "spec": spec}
-    kube.apply(claim, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "requests"}, "data": inputs})
+    kube.apply(*files())
     yield kube
     kube.run("delete", "vib", "--all", "--wait=true")
-
-
-def node(kube: Kube) -> str:
-    """The name of a node."""
-    return str(kube.list("nodes")[0]["metadata"]["labels"]["kubernetes.io/hostname"])
 
 
 def reason(kube: Kube, name: str, kind: str = "Ready") -> str:

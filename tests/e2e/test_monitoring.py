@@ -4,6 +4,7 @@ Their API comes when the operator and its services are there already.
 """
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from support.metrics_stack.install import MetricsStack
 from support.promql import names
 from support.serving import OPERATOR_NAMESPACE
 from support.shipped_queries import ALERTS, QUERIES, as_run
+from support.tiny_batch import batch, files, node
 
 KEY = ("e2e", "tiny")
 SELECTOR = f'namespace="{KEY[0]}",inferenceservice="{KEY[1]}"'
@@ -80,7 +82,18 @@ def test_every_metric_of_an_alert_is_there(asked: MetricsStack, alert: str) -> N
     assert names(ALERTS[alert]["expr"]) - UNSEEN <= there
 
 
-def test_every_query_of_the_dashboards_finds_something(fleet: Kube, asked: MetricsStack) -> None:
+@pytest.fixture
+def begun(fleet: Kube) -> Iterator[None]:
+    """A batch whose requests are being answered."""
+    fleet.apply(*files(), batch(node(fleet), "counted", "good.jsonl"))
+    try:
+        fleet.wait("it begins", 180, lambda: "done" in ((fleet.get("vib", "counted") or {}).get("status") or {}))
+        yield
+    finally:
+        fleet.run("delete", "vib", "counted")
+
+
+def test_every_query_of_the_dashboards_finds_something(fleet: Kube, asked: MetricsStack, begun: None) -> None:
     queries = {name: as_run(target["expr"], KEY, "1m") for name, (_, target) in QUERIES.items()}
     optional = {name for name, text in queries.items() if names(text) & UNSEEN}
 
