@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -298,7 +299,8 @@ def test_a_log_with_a_part_missing_is_noticed(cut: slice) -> None:
 
 
 def test_a_terminal_has_one_line_that_changes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shutil.get_terminal_size", lambda: type("Size", (), {"columns": 400}))
+    # pytest asks as well.
+    monkeypatch.setattr("shutil.get_terminal_size", lambda *_, **__: os.terminal_size((400, 24)))
     stream = Terminal()
     screen = Screen(stream)
     runs = batch("Running", done=640, failed=2, total=1000, tokensPerSecond=5120, estimatedEnd="12:00Z")
