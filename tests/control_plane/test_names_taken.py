@@ -24,8 +24,9 @@ class Taken(NamedTuple):
 
     @property
     def service(self) -> Object:
-        """The service; it is called like the kind."""
-        return service(self.row.kind.lower(), **self.example.spec)
+        """The service; it is called like the kind. Its model is its own: those of one model have one Job together."""
+        name = self.row.kind.lower()
+        return service(name, model={"uri": f"hf://org/{name}"}, **self.example.spec)
 
     @property
     def name(self) -> str:
