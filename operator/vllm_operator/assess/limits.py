@@ -122,7 +122,11 @@ Claimants = Callable[[str, ServingClass], Iterable[Claimant]]
 
 def counts_gpus(own: ServingClass | None) -> bool:
     """Whether a class limits the GPUs of a namespace."""
-    return own is not None and own.spec.limits is not None and own.spec.limits.gpus_per_namespace is not None
+    return own is not None and _per_namespace(own) is not None
+
+
+def _per_namespace(own: ServingClass) -> int | None:
+    return own.spec.limits.gpus_per_namespace if own.spec.limits else None
 
 
 def over_budget(own: ServingClass, claimants: Sequence[Claimant]) -> dict[Holder, Finding]:
@@ -130,7 +134,7 @@ def over_budget(own: ServingClass, claimants: Sequence[Claimant]) -> dict[Holder
 
     Those with pods come first, then the oldest. What is refused keeps the GPUs that it holds, and they count.
     """
-    limit = own.spec.limits.gpus_per_namespace if own.spec.limits else None
+    limit = _per_namespace(own)
     refused: dict[Holder, Finding] = {}
     if limit is None:
         return refused
@@ -151,7 +155,7 @@ def over_budget(own: ServingClass, claimants: Sequence[Claimant]) -> dict[Holder
 
 def room(own: ServingClass, claimants: Sequence[Claimant], holder: Holder) -> int | None:
     """GPUs that limits.gpusPerNamespace leaves for one beside all others; None without that limit."""
-    limit = own.spec.limits.gpus_per_namespace if own.spec.limits else None
+    limit = _per_namespace(own)
     if limit is None:
         return None
     refused = over_budget(own, claimants)
