@@ -67,7 +67,7 @@ def _speed(speed: Speed | None) -> dict[str, Any] | None:
         "contextTokens": speed.context,
         "prefillTokensPerSecond": rounded(speed.prefill),
         "secondsToFirstToken": rounded(speed.first_token),
-        "promptTokens": speed.prompt,
+        "promptTokens": speed.context,
         "approximateBecause": list(speed.approximate),
     }
 

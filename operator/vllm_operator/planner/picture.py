@@ -121,7 +121,7 @@ def _speed(speed: Speed | None) -> list[str]:
     return [
         f"  answers                     {rounded(speed.one):>12,} tokens/s of one request, {together}",
         f"  prompts                     {rounded(speed.prefill):>12,} tokens/s; "
-        f"first token of {speed.prompt:,} after {rounded(speed.first_token):g} s",
+        f"first token of {speed.context:,} after {rounded(speed.first_token):g} s",
     ]
 
 

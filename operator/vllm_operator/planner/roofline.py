@@ -2,7 +2,7 @@
 
 A roofline: each part takes what its bytes take at the GPU's bandwidth, or its operations at its rate of products,
 whichever is longer; besides, layers, steps and requests have a time of their own. Which part of the rates engines get,
-and these times, are factors: `python -m bench.speed` makes them from measured engines (tests/planner/speed.json).
+and these times, are factors: `python -m bench.speed` makes them from the measured engines of tests/planner.
 """
 
 from dataclasses import dataclass

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from math import floor, log10
 
 from ..api import InferenceServiceSpec
-from .effective import EngineSettings, engine_of
+from .effective import engine_of
 from .kv_cache import layout
 from .margin import of_version
 from .plan import Plan, storage
@@ -40,8 +40,7 @@ class Speed:
     prefill: float
     """Tokens of long prompts."""
     first_token: float
-    """Seconds to the first token of a prompt of `prompt` tokens, when there is nothing else to do."""
-    prompt: int
+    """Seconds to the first token of a prompt of `context` tokens, when there is nothing else to do."""
     approximate: tuple[str, ...]
     """What was not measured or is left out, as clauses."""
 
@@ -64,9 +63,9 @@ def speed_of(spec: InferenceServiceSpec, model: ModelShape, plan: Plan) -> Speed
     _, held = layout(model, settings, 0).tokens(plan.capacity.memory.kv_cache, context, settings)
     count = settings.ranks.data
     # Of one engine; a model without a KV cache takes as many as vLLM does.
-    requests = max(
-        1, min(int(held) if plan.capacity.max_concurrency is not None else settings.max_num_seqs, settings.max_num_seqs)
-    )
+    requests = settings.max_num_seqs
+    if plan.capacity.max_concurrency is not None:
+        requests = max(1, min(int(held), requests))
     long = min(LONG_PROMPT, plan.capacity.max_model_len)
     return Speed(
         one=1 / engine.step_seconds(1, context),
@@ -75,17 +74,14 @@ def speed_of(spec: InferenceServiceSpec, model: ModelShape, plan: Plan) -> Speed
         context=context,
         prefill=count * LONG_PROMPTS * long / engine.prefill_seconds(LONG_PROMPTS, long),
         first_token=engine.prefill_seconds(1, context),
-        prompt=context,
-        approximate=tuple(_doubts(spec, model, settings, plan, requests)),
+        approximate=tuple(_doubts(spec, model, engine, plan, requests)),
     )
 
 
-def _doubts(
-    spec: InferenceServiceSpec, model: ModelShape, settings: EngineSettings, plan: Plan, requests: int
-) -> Iterator[str]:
+def _doubts(spec: InferenceServiceSpec, model: ModelShape, engine: Engine, plan: Plan, requests: int) -> Iterator[str]:
     """Clauses on what no engine was measured with."""
-    rates, ranks = rates_of(plan.gpu), settings.ranks
-    if rates and not rates.measured:
+    settings, ranks = engine.settings, engine.settings.ranks
+    if not engine.rates.measured:
         yield f"the speed of {plan.gpu.name} was not measured, and its data sheet is taken"
     if settings.planned.minors:
         yield of_version(settings.planned)

@@ -89,7 +89,7 @@ def rank_weights(model: ModelShape, storage: Storage, ranks: Ranks, stage: int) 
     size = DTYPE_BYTES[model.dtype]
     parameters = edge_bytes(model, storage.scheme, ranks, (stage == 0, stage == ranks.pipeline - 1))
     rounding = 0
-    for kind in _kinds(model, storage.scheme, layers):
+    for kind in kinds(model, storage.scheme, layers):
         own = _layer_bytes(model.layers[kind.index], kind.schemes, storage, ranks, size)
         parameters += kind.count * own.parameters
         rounding += kind.count * own.rounding
@@ -104,7 +104,7 @@ def offloadable_bytes(model: ModelShape, storage: Storage, ranks: Ranks, stage: 
 
 
 @dataclass(slots=True)
-class _Kind:
+class Kind:
     """Equal layers that are stored in the same way: the first of them, and how many they are."""
 
     index: int
@@ -112,12 +112,13 @@ class _Kind:
     count: int = 0
 
 
-def _kinds(model: ModelShape, scheme: Scheme, layers: range) -> Iterable[_Kind]:
+def kinds(model: ModelShape, scheme: Scheme, layers: range) -> Iterable[Kind]:
+    """The kinds that some layers of a model are of."""
     schemes = schemes_of_all(model.layers, scheme, DTYPE_BYTES[model.dtype])
-    found: dict[tuple[int, ...], _Kind] = {}
+    found: dict[tuple[int, ...], Kind] = {}
     for index in layers:
         key = (id(model.layers[index]), *map(id, schemes[index]))
-        found.setdefault(key, _Kind(index, schemes[index])).count += 1
+        found.setdefault(key, Kind(index, schemes[index])).count += 1
     return found.values()
 
 

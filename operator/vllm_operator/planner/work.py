@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from .effective import EngineSettings
 from .kv_cache import state_bytes, token_bytes
-from .schemes import DTYPE_BYTES, Scheme, schemes_of_all
-from .shapes import Cached, Experts, Layer, LayerCache, ModelShape
-from .weights import Ranks, Storage, edge_bytes, expert_bytes
+from .schemes import DTYPE_BYTES, Scheme
+from .shapes import Cached, Experts, LayerCache, ModelShape
+from .weights import Ranks, Storage, edge_bytes, expert_bytes, kinds
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,8 @@ def work_of(model: ModelShape, engine: EngineSettings, storage: Storage) -> Work
     matrix_bytes, packed_bytes, wide, narrow, states = 0.0, 0.0, 0.0, 0.0, 0.0
     routed: list[Routed] = []
     kept: list[Kept] = []
-    for layer, schemes, count in _kinds(model, storage.scheme, size):
+    for kind in kinds(model, storage.scheme, range(len(model.layers))):
+        layer, schemes, count = model.layers[kind.index], kind.schemes, kind.count
         for linear, scheme in zip(layer.linears, schemes, strict=False):
             rows, columns = linear.rank_rows(ranks.tensor), linear.rank_columns(ranks.tensor)
             held = count * scheme.matrix_bytes(rows, columns)
@@ -128,15 +129,6 @@ def work_of(model: ModelShape, engine: EngineSettings, storage: Storage) -> Work
         len(model.layers),
         model.hidden * size,
     )
-
-
-def _kinds(model: ModelShape, scheme: Scheme, size: int) -> list[tuple[Layer, tuple[Scheme, ...], int]]:
-    """Layers that are equal and stored alike: one of them, its schemes, and how many they are."""
-    schemes = schemes_of_all(model.layers, scheme, size)
-    found: dict[tuple[int, ...], list[int]] = {}
-    for index, layer in enumerate(model.layers):
-        found.setdefault((id(layer), *map(id, schemes[index])), []).append(index)
-    return [(model.layers[some[0]], schemes[some[0]], len(some)) for some in found.values()]
 
 
 def _is_narrow(scheme: Scheme) -> bool:
