@@ -32,7 +32,7 @@ from ..manifests.download import download, download_key, is_downloaded
 from ..manifests.kinds import BY_KIND, WORKLOADS, Pruned
 from ..manifests.names import REVISION_LABEL
 from ..settings import Settings
-from ..snapshots.child import Child, kept_models, odd_revisions, revisions, workload_of
+from ..snapshots.child import Child, kept_deployed, kept_models, kept_of, odd_revisions, revisions, workload_of
 from ..status.evidence import Evidence
 from ..vllm.argv import load_format
 from ..vllm.paths import model_location
@@ -187,10 +187,10 @@ def deployed_template(evidence: Evidence) -> Manifest | None:
 
 
 def _keeps_deployed(evidence: Evidence) -> Child | None:
-    deployed, kept = deployed_revision(evidence), revisions(evidence.live, evidence.service.uid)
-    if deployed is None:  # deleted by hand: what was rendered last
-        return max(kept, key=lambda child: child.revision_number, default=None)
-    return next((child for child in kept if child.revision == deployed), None)
+    uid = evidence.service.uid
+    if deployed_revision(evidence) is None:  # deleted by hand: what was rendered last
+        return max(revisions(evidence.live, uid), key=lambda child: child.revision_number, default=None)
+    return kept_deployed(evidence.live, evidence.service.name, uid)
 
 
 def _trusted(evidence: Evidence, known: Known, *, withheld: bool) -> tuple[Evidence, str]:
@@ -233,8 +233,7 @@ def _spec_rendering(evidence: Evidence, known: Known) -> Packed:
 
 
 def _current(evidence: Evidence) -> Child | None:
-    kept = revisions(evidence.live, evidence.service.uid)
-    return next((child for child in kept if child.revision == evidence.service.revision), None)
+    return kept_of(evidence.live, evidence.service.uid, evidence.service.revision)
 
 
 def _keep_rendering(evidence: Evidence, known: Known, rendered: Rendered) -> Iterator[Change]:

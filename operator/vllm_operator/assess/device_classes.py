@@ -35,9 +35,10 @@ def claimed(name: str, device_class: Mapping[str, Any] | None, devices: Iterable
         return Claimed(why=f"there is no DeviceClass {name}")
     selectors = mapping(device_class.get("spec")).get("selectors") or ()
     rules = [str(mapping(mapping(one).get("cel")).get("expression") or "") for one in selectors]
+    text = " ".join(rules)
     counts, known = Counter[tuple[_Kind, str]](), dict[object, bool]()
     for device in devices:
-        told = _told(device, rules)
+        told = _told(device, text)
         if told not in known:
             known[told] = _selected(device, rules)
         if known[told]:
@@ -57,15 +58,14 @@ def _kind(device: Device) -> _Kind:
     return _Kind(device.product or f"the device of {device.driver}", device.memory_mib, device.capability)
 
 
-def _told(device: Device, rules: Sequence[str]) -> object:
-    """What of a device the rules can see: thousands of devices are of a few kinds."""
-    text = " ".join(rules)
+def _told(device: Device, rules: str) -> object:
+    """What of a device the rules' text can see: thousands of devices are of a few kinds."""
     seen = [
         (domain, name, value)
         for shown in (device.attributes, device.capacity)
         for domain, values in shown.items()
         for name, value in values.items()
-        if name in text
+        if name in rules
     ]
     return device.driver, tuple(sorted(seen, key=str))
 

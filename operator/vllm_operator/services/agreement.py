@@ -18,7 +18,7 @@ from ..assess.resolution import TENSOR_SIZE, Claim, Resolution, Resolved, with_c
 from ..assess.terms import Terms, chosen, chosen_before, hold_back, kept_values, terms, values_before_classes
 from ..manifests import Packed
 from ..settings import Settings
-from ..snapshots.child import Live, deployment_of, revisions, workload_of
+from ..snapshots.child import Live, deployment_of, kept_deployed, kept_of, revisions
 from .memory import Memory
 from .teaching import learned
 from .view import View
@@ -40,7 +40,7 @@ class Agreement:
         live = self._view.children(service.key)
         own, refusal = self._class_of(service.key, service.spec)
         claim = _claim(service, live)
-        kept = memory.rendered.get(service.revision) or _of_revision(service, live)
+        kept = memory.rendered.get(service.revision) or _kept(service, live)
         chose = choice_of(kept) if kept else chosen_before(before, service.generation)
         written = with_size(service.spec, chose)
         made_of = (service.generation, written.tensor_parallel_size, own, refusal, claim)
@@ -63,7 +63,7 @@ class Agreement:
 
     def _held(self, service: InferenceService, before: Mapping[str, Any], now: Resolution, memory: Memory) -> Terms:
         live = self._view.children(service.key)
-        kept = memory.rendered.get(service.revision) or _kept(service, live, now)
+        kept = memory.rendered.get(service.revision) or _kept(service, live, or_deployed=bool(now.refusal))
         made_of = (now.spec, now.resolved, now.refusal, kept)
         if memory.terms is None or memory.terms[0] != made_of:
             memory.terms = (made_of, terms(service.spec, now, _values(service.spec, kept), self._settings))
@@ -107,18 +107,11 @@ def choice_of(kept: Packed | None) -> tuple[Resolved, ...]:
     return chosen(kept_values(json.loads(kept.resolved)))
 
 
-def _of_revision(service: InferenceService, live: Live) -> Packed | None:
-    """What keeps the rendering of the user's spec."""
-    found = (one for one in revisions(live, service.uid) if one.revision == service.revision)
-    return next((one.packed for one in found), None)
-
-
-def _kept(service: InferenceService, live: Live, now: Resolution) -> Packed | None:
-    """What keeps the user's spec; where that may have no pods, what keeps those that are deployed."""
-    kept = {child.revision: child for child in revisions(live, service.uid)}
-    workload = workload_of(live, service.name, service.uid)
-    deployed = kept.get(workload.revision) if now.refusal and workload else None
-    child = kept.get(service.revision) or deployed
+def _kept(service: InferenceService, live: Live, *, or_deployed: bool = False) -> Packed | None:
+    """The kept rendering of the user's spec; or else, if asked for, of the pods that are deployed."""
+    child = kept_of(live, service.uid, service.revision)
+    if child is None and or_deployed:
+        child = kept_deployed(live, service.name, service.uid)
     return child.packed if child else None
 
 

@@ -14,7 +14,7 @@ from ..assess.classes import ClassRefusedError, class_of
 from ..assess.limits import Claimant, most_gpus
 from ..assess.resolution import Resolved
 from ..settings import Settings
-from ..snapshots.child import revisions, workload_of
+from ..snapshots.child import kept_deployed
 from ..snapshots.own import ObjectSnapshot
 from ..watch.sources import Indices
 from .agreement import choice_of, with_size
@@ -50,10 +50,8 @@ class ServiceClaimants:
 
     def _deployed_size(self, key: Key, uid: str) -> Sequence[Resolved]:
         """What the plan chose for the pods that a service has."""
-        live = self._view.children(key)
-        workload = workload_of(live, key.name, uid)
-        kept = [one for one in revisions(live, uid) if workload and one.revision == workload.revision]
-        return choice_of(kept[0].packed) if kept else ()
+        kept = kept_deployed(self._view.children(key), key.name, uid)
+        return choice_of(kept.packed) if kept else ()
 
     def _worked_out(
         self, key: Key, given: Mapping[str, Any], own: ServingClass, size: Sequence[Resolved]

@@ -51,8 +51,8 @@ class ServiceReconciler:
         self._agreement = Agreement(self._view, surroundings.settings, surroundings.claimants)
         self._arrivals = Arrivals(surroundings.requeue, surroundings.clock)
         self._judge = Judge(surroundings, self._view.nodes)
-        self._together = Together(surroundings.settings, surroundings.requeue, surroundings.clock)
-        self._shared = Shared(self._together, DeviceClasses(surroundings.cluster, surroundings.clock))
+        together = Together(surroundings.settings, surroundings.requeue, surroundings.clock)
+        self._shared = Shared(together, DeviceClasses(surroundings.cluster, surroundings.clock))
 
     def known(self) -> list[Key]:
         """All services, and before them the nodes, on which their plans rest."""
@@ -85,7 +85,7 @@ class ServiceReconciler:
         evidence = await gather(key, snapshot, memory, self._surroundings, self._agreement)
         if evidence.spec_error:
             self._arrivals.settled(key)
-            self._together.leave(key)
+            self._shared.together.leave(key)
             return [*await self._tell(Account(evidence), memory), *memory.claims.waits()]
         assessment = await self._judge.assess(evidence, memory)
         if assessment.chosen:
@@ -160,5 +160,5 @@ class ServiceReconciler:
         self._arrivals.settled(key)
         self._memories.pop(key, None)
         self._judge.forget(key)
-        self._together.leave(key)
+        self._shared.together.leave(key)
         fleet.forget(key)

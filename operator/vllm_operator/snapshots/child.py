@@ -229,6 +229,17 @@ def revisions(live: Live, uid: str) -> list[Child]:
     return [child for child in live.values() if child.packed_template is not None and child.owner_uid == uid]
 
 
+def kept_of(live: Live, uid: str, revision: str | None) -> Child | None:
+    """What keeps the pod template of a revision of the very service with this uid; None where nothing does."""
+    return next((child for child in revisions(live, uid) if child.revision == revision), None)
+
+
+def kept_deployed(live: Live, name: str, uid: str) -> Child | None:
+    """What keeps the pod template that a service's workload has; None where nothing does."""
+    workload = workload_of(live, name, uid)
+    return kept_of(live, uid, workload.revision) if workload else None
+
+
 def odd_revisions(live: Live, uid: str) -> list[Child]:
     """ControllerRevisions of the very service with this uid that keep nothing of ours."""
     return [child for child in live.values() if child.odd and child.owner_uid == uid]

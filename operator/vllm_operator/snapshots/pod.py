@@ -182,8 +182,8 @@ def _ending(container: Body, readiness: Body) -> Ending | None:
 def devices(spec: Body) -> tuple[str, int]:
     """What a pod of this spec has of GPUs, or of slices of them, and how many."""
     limits = _ours(spec["containers"]).get("resources", {}).get("limits") or {}
-    devices = [(name, count_of(count)) for name, count in limits.items() if "/" in name]
-    return min(devices, key=lambda device: not is_gpu(device[0]), default=("", 0))
+    found = [(name, count_of(count)) for name, count in limits.items() if "/" in name]
+    return min(found, key=lambda device: not is_gpu(device[0]), default=("", 0))
 
 
 @lru_cache(maxsize=256)

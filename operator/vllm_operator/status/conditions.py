@@ -16,7 +16,7 @@ from ..assess.download import told
 from ..inspection.kept import facts_of
 from ..manifests.amounts import surge
 from ..manifests.hardening import missing
-from ..snapshots.child import revisions, workload_of
+from ..snapshots.child import kept_deployed
 from ..snapshots.groups import place
 from .evidence import Account, Evidence
 
@@ -247,10 +247,8 @@ def outdated(account: Account) -> Verdict | None:
 def _unhardened(account: Account) -> Finding | None:
     """Pods that were rendered before a security fix of the operator."""
     seen = account.evidence
-    workload = workload_of(seen.live, account.service.name, account.service.uid)
-    kept = (child for child in revisions(seen.live, account.service.uid) if workload)
-    template = next((child for child in kept if workload and child.revision == workload.revision), None)
-    if template is None or not (open_to := missing(template.template_version)):
+    kept = kept_deployed(seen.live, account.service.name, account.service.uid)
+    if kept is None or not (open_to := missing(kept.template_version)):
         return None
     return (
         Reason.TEMPLATE_OUTDATED,

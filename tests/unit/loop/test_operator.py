@@ -1,7 +1,8 @@
 """What an operator watches: all of its kinds' sources, as far as it may."""
 
 import asyncio
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 
@@ -44,6 +45,21 @@ def operator(api: FakeApi, *namespaces: str) -> Operator:
     found = Operator(KINDS, Settings(watch_namespaces=namespaces), asyncio.Event())
     asyncio.run(found.leave_out_ungranted(Cluster(api, lambda _: 0.0)))
     return found
+
+
+@asynccontextmanager
+async def running(found: Operator, api: FakeApi) -> AsyncIterator[None]:
+    """The operator's queue and Leases at work, until the end of the block."""
+    cluster = Cluster(api, found.leases.seconds)
+    found.begin(cluster, OptionalApis(cluster, found.watches, found.queue_all), {})
+    tasks = [asyncio.create_task(job) for job in (found.queue.run(), *found.leases.tasks(cluster))]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
 
 
 def test_an_operator_of_the_whole_cluster_watches_all_and_asks_for_no_right() -> None:
@@ -94,21 +110,15 @@ def test_what_another_operator_has_taken_is_forgotten_and_looked_at_no_more(monk
 
     async def play() -> None:
         found = Operator((kind,), settings, asyncio.Event())
-        cluster = Cluster(api, found.leases.seconds)
-        found.begin(cluster, OptionalApis(cluster, found.watches, found.queue_all), {})
-        tasks = [asyncio.create_task(job) for job in (found.queue.run(), *found.leases.tasks(cluster))]
-        await asyncio.sleep(0.1)
-        assert sorted(reconciler.done) == ["reconcile team-a/llama", "reconcile team-b/llama"]
-        reconciler.done.clear()
-        lease = path("Lease", *Place("kube-system", "vllm-operator-in-team-a")[:2])
-        api.put(lease, {**api.objects[lease], "spec": {"holderIdentity": "another"}})
-        await asyncio.sleep(0.1)
-        found.queue_all()
-        await asyncio.sleep(0.1)
-        for task in tasks:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+        async with running(found, api):
+            await asyncio.sleep(0.1)
+            assert sorted(reconciler.done) == ["reconcile team-a/llama", "reconcile team-b/llama"]
+            reconciler.done.clear()
+            lease = path("Lease", *Place("kube-system", "vllm-operator-in-team-a")[:2])
+            api.put(lease, {**api.objects[lease], "spec": {"holderIdentity": "another"}})
+            await asyncio.sleep(0.1)
+            found.queue_all()
+            await asyncio.sleep(0.1)
 
     asyncio.run(play())
     assert set(reconciler.done) == {"forget team-a/llama", "reconcile team-b/llama"}
@@ -124,23 +134,17 @@ def test_what_was_remembered_holds_where_the_lease_could_only_not_be_renewed(mon
 
     async def play() -> None:
         found = Operator((kind,), Settings(heed_old_leases=False), asyncio.Event())
-        cluster = Cluster(api, found.leases.seconds)
-        found.begin(cluster, OptionalApis(cluster, found.watches, found.queue_all), {})
-        tasks = [asyncio.create_task(job) for job in (found.queue.run(), *found.leases.tasks(cluster))]
-        await asyncio.sleep(0.1)
-        lease = path("Lease", *Place("kube-system", "vllm-operator-all")[:2])
-        api.refuse["put", lease] = api.refuse["get", lease] = refusal(504, "timeout")
-        await asyncio.sleep(0.3)
-        reconciler.done.clear()
-        found.queue_all()
-        await asyncio.sleep(0.1)
-        assert reconciler.done == [], "nothing is done, nor forgotten"
-        api.refuse.clear()
-        await asyncio.sleep(0.2)
-        for task in tasks:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+        async with running(found, api):
+            await asyncio.sleep(0.1)
+            lease = path("Lease", *Place("kube-system", "vllm-operator-all")[:2])
+            api.refuse["put", lease] = api.refuse["get", lease] = refusal(504, "timeout")
+            await asyncio.sleep(0.3)
+            reconciler.done.clear()
+            found.queue_all()
+            await asyncio.sleep(0.1)
+            assert reconciler.done == [], "nothing is done, nor forgotten"
+            api.refuse.clear()
+            await asyncio.sleep(0.2)
 
     asyncio.run(play())
     assert sorted(reconciler.done) == ["reconcile team-a/llama", "reconcile team-b/llama"]

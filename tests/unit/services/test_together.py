@@ -150,6 +150,6 @@ def test_nothing_is_remembered_of_services_that_are_gone() -> None:
     for name in ("s0", "s1", "s2"):
         remove(world, name)
     look(world, *keys)
-    together = world.reconciler._together
+    together = world.reconciler._shared.together
     assert not together._groups
     assert not together._asked

@@ -46,10 +46,8 @@ def take_credential(server: Server, flag: str, variable: Variable | None, origin
     if server.draft.get(path) is not None and server.draft.get(path) != value:
         server.draft.say(origin, Went.OPERATOR, f"not needed: {path} is set already")
         return
-    if (
-        server.draft.put(path, value, origin, "make the Secret first: the command stands below" if made else "")
-        and made
-    ):
+    note = "make the Secret first: the command stands below" if made else ""
+    if server.draft.put(path, value, origin, note) and made:
         announce(server, ref)
 
 

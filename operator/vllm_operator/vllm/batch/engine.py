@@ -161,7 +161,7 @@ def _parsed_arguments(arguments: list[str]) -> Any:
     args.model = getattr(args, "model_tag", None) or args.model
     # Nobody reaches the handlers but this process.
     args.middleware, args.api_key = [], None
-    # Statistics of each step and request take a third of this process's CPU where steps are short.
+    # Statistics of each step and request take a quarter of this process's CPU where steps are short.
     args.disable_log_stats = True
     os.environ.pop("VLLM_API_KEY", None)
     validate_parsed_serve_args(args)

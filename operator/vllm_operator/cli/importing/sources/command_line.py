@@ -50,8 +50,7 @@ def take(document: Document, sources: Sources, draft: Draft) -> bool:
     words = [Part(str(word), (document.number, at)) for at, word in enumerate(document.body)]
     server = Server(draft, sources)
     words = _assigned(server, words)
-    if words and words[0].text == "sudo":
-        words = words[1:]
+    words = _without_sudo(words)
     if _runs_container(words):
         _docker(server, words)
         return True
@@ -79,6 +78,10 @@ def _assigned(server: Server, words: list[Part]) -> list[Part]:
     return []
 
 
+def _without_sudo(words: list[Part]) -> list[Part]:
+    return words[1:] if words and words[0].text == "sudo" else words
+
+
 def _runs_container(words: Sequence[Part]) -> bool:
     texts = [word.text for word in words[:3]]
     return bool(texts) and texts[0].rsplit("/", 1)[-1] in ENGINES and "run" in texts[1:]
@@ -87,7 +90,7 @@ def _runs_container(words: Sequence[Part]) -> bool:
 def _docker_in(server: Server, shell: Sequence[Part], script: Part) -> bool:
     """Take the container over that a script starts, with a word on its other commands. Whether there is one."""
     commands = [[Part(word, script.place) for word in one] for one in commands_of(script.text, server.variables)]
-    commands = [one[1:] if one[0].text == "sudo" else one for one in commands]
+    commands = [_without_sudo(one) for one in commands]
     ours = next((one for one in commands if _runs_container(one) and any("vllm" in word.text for word in one)), None)
     if ours is None:
         return False
