@@ -189,6 +189,11 @@ def bytes_of(quantity: str) -> int:
         raise ValueError(f"{quantity!r} is not a quantity of bytes like 512Mi or 20Gi") from None
 
 
+def quantity(text: str) -> float:
+    """Any quantity of Kubernetes as a number. Raises ValueError for anything else."""
+    return float(text[:-1]) / 1000 if text.endswith("m") else float(bytes_of(text))
+
+
 def gibibytes(count: int) -> str:
     """A whole number of bytes as the shortest exact binary quantity: 2147483648 -> "2Gi"."""
     for suffix in ("Gi", "Mi", "Ki"):

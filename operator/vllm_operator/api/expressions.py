@@ -11,7 +11,7 @@ from typing import Any
 from cel_expr_python import cel
 from cel_expr_python.ext import ext_strings
 
-from .base import bytes_of
+from .base import quantity
 
 
 def evaluate(expression: str, value: Any, name: str = "self") -> Any:
@@ -64,11 +64,6 @@ def _is_quantity(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def quantity(text: str) -> float:
-    """A quantity of Kubernetes as a number."""
-    return float(text[:-1]) / 1000 if text.endswith("m") else float(bytes_of(text))
 
 
 def _compare(left: float, right: float) -> int:

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from ..api.expressions import evaluate
 from ..api.limits import mapping
 from ..snapshots.device import Device
 from .nodes import Devices
@@ -72,6 +71,9 @@ def _told(device: Device, rules: str) -> object:
 
 def _selected(device: Device, rules: Sequence[str]) -> bool:
     """Whether a device meets all rules; one about which a rule fails is none that a pod gets."""
+    # Seven MiB that only clusters with DeviceClasses need.
+    from ..api.expressions import evaluate  # noqa: PLC0415
+
     shown = {"driver": device.driver, "attributes": device.attributes, "capacity": device.capacity}
     try:
         return all(evaluate(rule, shown, "device") is True for rule in rules)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..api.expressions import quantity
+from ..api.base import quantity
 from ..api.limits import WORD_CHARACTERS, mapping, text_of
 from ..api.resource import Body
 

@@ -93,7 +93,7 @@ def test_a_rule_is_evaluated_once_for_devices_that_it_cannot_tell_apart(monkeypa
         asked.append(told)
         return True
 
-    monkeypatch.setattr("vllm_operator.assess.device_classes.evaluate", evaluate)
+    monkeypatch.setattr("vllm_operator.api.expressions.evaluate", evaluate)
     many = in_slices(*((NVIDIA, f"node-{node}", [device(number) for number in range(8)]) for node in range(100)))
     (found,) = claimed("gpus", class_of(GPUS), many).devices
     assert (found.most, len(asked)) == (8, 1)
