@@ -1,18 +1,26 @@
 """A fleet that nobody changes costs no write, whatever goes on around it."""
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
+from support.child_kinds import example
 from support.kube import Kube, conditions
 from support.operator_process import ACCOUNT, OperatorProcess
 from support.rights import writes
 from support.services import ready, service
+from vllm_operator.manifests.kinds import CHILD_KINDS
 
 pytestmark = pytest.mark.control_plane
 SERVICES = 40
 SECONDS = 45
+
+
+def seconds_ago(seconds: float) -> str:
+    """A time as the audit log has it."""
+    return (datetime.now(UTC) - timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def churn(kube: Kube, number: int) -> None:
@@ -22,6 +30,35 @@ def churn(kube: Kube, number: int) -> None:
     kube.apply({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": {"containers": [container]}})
     kube.run("label", "node", "fake-0", "--overwrite", f"example.com/beat={number}")
     kube.run("delete", "pod", f"other-{number}", "--wait=false")
+
+
+@pytest.mark.usefixtures("every_api")
+def test_a_restart_writes_nothing_and_sees_what_was_edited_since(kube: Kube, operator: OperatorProcess) -> None:
+    """What was applied is not known any more: what the children hold tells. There is a service for each kind."""
+    examples = {row.kind: example(row) for row in CHILD_KINDS if example(row).edit}
+    owners = {kind: service(kind.lower(), **one.spec) for kind, one in examples.items()}
+    names = {kind: one.name(owners[kind]) for kind, one in examples.items()}
+    kube.apply(*owners.values())
+
+    def shown() -> dict[str, Any]:
+        found = {kind: kube.get(kind, name) for kind, name in names.items()}
+        return {kind: [child.get("spec"), child["metadata"]["labels"]] for kind, child in found.items() if child}
+
+    kube.wait("all are there", 60, lambda: shown().keys() == names.keys())
+    kube.ready("deployment", 60)
+    log = operator.control_plane.audit_log
+
+    def written(since: str) -> list[str]:
+        return [one for one in writes(log, ACCOUNT, since) if f" {kube.namespace}/" in one]
+
+    kube.wait("all is written", 60, lambda: not written(seconds_ago(6)))
+    since, before = seconds_ago(0), shown()
+    operator.restart(images={"operator": "vllm-operator:test"})
+    time.sleep(10)
+    assert written(since) == []
+    for kind, name in names.items():
+        kube.merge(kind, name, examples[kind].edit or {})
+    kube.wait("all are repaired", 20, lambda: shown() == before)
 
 
 def test_no_write_while_nothing_changes(kube: Kube, operator: OperatorProcess) -> None:
@@ -34,7 +71,7 @@ def test_no_write_while_nothing_changes(kube: Kube, operator: OperatorProcess) -
 
     kube.wait("all are Ready", 60, all_ready)
     time.sleep(10)  # what was still on its way
-    since = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    since = seconds_ago(0)
     deadline, number = time.monotonic() + SECONDS, 0
     while time.monotonic() < deadline or number <= 10:
         churn(kube, number)

@@ -71,6 +71,10 @@ WORD_CHARACTERS = 253
 TEMPLATE_BYTES = 512 * KIB
 RESOLVED_BYTES = 64 * KIB
 """What was resolved for a pod template, kept beside it."""
+FIELDS_BYTES = 64 * KIB
+"""Of the managed fields of a child that are in our name: ours have 8 KiB."""
+FIELDS_ITEMS = 4096
+"""Of one list in which some items are ours."""
 DEVICES = 1 << 20
 """Of one node, or one pod."""
 SLICES_BYTES = 16 * MIB

@@ -1,7 +1,8 @@
 """What one child needs: nothing, an apply, a look first, or a refusal. An ordered list of rules, and why. Pure.
 
 A child is applied when its manifest differs from the one applied last, when somebody edited a field of ours (the API
-server then takes that field off our managedFields entry), or when it is gone. Somebody else's object is never adopted.
+server then takes that field off our managedFields entry), or when it is gone. After a restart nothing is known of what
+was applied: a child that holds what its manifest says is left. Somebody else's object is never adopted.
 """
 
 import hashlib
@@ -13,6 +14,7 @@ from ..api.resource import InferenceService
 from ..manifests import Manifest
 from ..manifests.kinds import BY_KIND, WORKLOADS, Proof
 from ..snapshots.child import Child, ChildKey
+from ..snapshots.owned import content
 from .ledger import Applied
 
 
@@ -101,6 +103,8 @@ def decide(service: InferenceService, manifest: Manifest, sight: Sight, start_re
 def _reason(manifest: Manifest, sight: Sight) -> str:
     """Why a child needs an apply; empty where it does not."""
     child, last = sight.child, sight.last
+    if last is None and child and child.owned_content == content(manifest):
+        return ""
     if last is None:
         return "is there, and is not known to be as it should" if child else "is not there"
     if last.digest != digest(manifest):

@@ -1,4 +1,4 @@
-"""What was applied last, for the children of one service. Empty after a restart: then each child is applied once more.
+"""What was applied last, for the children of one service. Empty after a restart: then what a child holds decides.
 
 Pure but for the memory: times are seconds of the caller's clock.
 """
@@ -6,7 +6,8 @@ Pure but for the memory: times are seconds of the caller's clock.
 from dataclasses import dataclass
 
 from ..manifests import Manifest
-from ..snapshots.child import Child, ChildKey, Live, owned_fields
+from ..snapshots.child import Child, ChildKey, Live
+from ..snapshots.owned import owned_fields
 
 # How long the watch may lag behind our own apply before a missing child counts as deleted.
 WATCH_LAG_SECONDS = 15.0

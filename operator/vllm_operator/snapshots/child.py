@@ -3,8 +3,6 @@
 Pure: a watch event's body in, a snapshot out.
 """
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from sys import intern
@@ -13,9 +11,10 @@ from ..api.resource import Body, Key
 from ..manifests import Packed
 from ..manifests.kinds import AUTOSCALERS, BY_KIND, WORKLOADS
 from ..manifests.metadata import Manifest
-from ..manifests.names import FIELD_MANAGER, INSTANCE_LABEL, REVISION_LABEL, group_name
+from ..manifests.names import INSTANCE_LABEL, REVISION_LABEL, group_name
 from ..manifests.packing import unpack_template
 from ..manifests.privileges import privileges
+from .owned import fields_of, owned_content, owned_fields
 from .revision import Kept
 from .revision import kept as kept_in
 
@@ -73,7 +72,10 @@ class ClaimSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """A child as it stands. `owned_fields` changes exactly when somebody else edits a field that we applied."""
+    """A child as it stands. `owned_fields` changes exactly when somebody else edits a field that we applied.
+
+    For both digests see snapshots/owned.py.
+    """
 
     kind: str
     name: str
@@ -89,6 +91,8 @@ class Child:
     packed_model: bytes | None = None
     # Of a ControllerRevision that keeps nothing of ours: why. It is as if it were not there.
     odd: str = ""
+    # What the fields hold that we own: tells after a restart that a child is as it was applied.
+    owned_content: str = ""
     deployment: DeploymentSnapshot | None = None
     owns_replicas: bool = False
     autoscaler: AutoscalerSnapshot | None = None
@@ -117,22 +121,6 @@ ChildKey = tuple[str, str]
 Live = Mapping[ChildKey, Child]
 
 
-def owned_fields(metadata: Body) -> str:
-    """Digest of the fields that our last apply owns. An edit by somebody else takes fields away from us.
-
-    See https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management
-    """
-    fields = _applied_fields(metadata)
-    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16] if fields else ""
-
-
-def _applied_fields(metadata: Body) -> Body:
-    for entry in metadata.get("managedFields") or ():
-        if entry.get("manager") == FIELD_MANAGER and entry.get("operation") == "Apply" and not entry.get("subresource"):
-            return dict(entry.get("fieldsV1") or {})
-    return {}
-
-
 def owner_uid(metadata: Body) -> str | None:
     """The uid of the controlling owner."""
     return next((str(ref["uid"]) for ref in metadata.get("ownerReferences") or () if ref.get("controller")), None)
@@ -152,6 +140,7 @@ def child(body: Body) -> Child:
         owner_uid=owner_uid(metadata),
         resource_version=int(metadata["resourceVersion"]),
         owned_fields=owned_fields(metadata),
+        owned_content=owned_content(body),
         revision=(rendered.get("labels") or {}).get(REVISION_LABEL),
         revision_number=int(body.get("revision", 0)) if revision else 0,
         packed_template=kept.template,
@@ -160,7 +149,7 @@ def child(body: Body) -> Child:
         odd=kept.odd,
         claim=_claim(body["spec"]) if kind == "PersistentVolumeClaim" else None,
         deployment=_workload(body) if template else None,
-        owns_replicas="f:replicas" in _applied_fields(metadata).get("f:spec", {}),
+        owns_replicas="f:replicas" in fields_of(metadata).get("f:spec", {}),
         autoscaler=AutoscalerSnapshot(_conditions(body.get("status") or {})) if kind in AUTOSCALERS else None,
         uid=intern(str(metadata["uid"])) if BY_KIND[kind].pods else "",
         template_version=kept.version,

@@ -11,6 +11,7 @@ from vllm_operator.apply.ledger import WATCH_LAG_SECONDS, Applied, Ledger
 from vllm_operator.manifests import Manifest
 from vllm_operator.manifests.kinds import CHILD_KINDS, ChildKind, Proof
 from vllm_operator.snapshots.child import Child
+from vllm_operator.snapshots.owned import content
 
 OWNER = service()
 NOW = 1000.0
@@ -43,6 +44,8 @@ def needs(
     [
         (None, None, Act.CREATE, "is not there"),
         (child(SERVICE), None, Act.APPLY, "is there, and is not known to be as it should"),
+        (child(SERVICE, owned_content=content(SERVICE)), None, Act.KEEP, "as it was applied"),
+        (child(SERVICE, owned_content="other"), None, Act.APPLY, "is there, and is not known to be as it should"),
         (child(SERVICE), applied(SERVICE), Act.KEEP, "as it was applied"),
         (child(SERVICE, owned_fields="less"), applied(SERVICE), Act.APPLY, "somebody has edited it"),
         (child(SERVICE, owned_fields="less", resource_version=6), applied(SERVICE), Act.KEEP, "as it was applied"),

@@ -9,22 +9,7 @@ from vllm_operator.inspection.kept import content_of, facts_of, pack
 from vllm_operator.inspection.report import Facts
 from vllm_operator.manifests import kept_model
 from vllm_operator.manifests.names import REVISION_LABEL
-from vllm_operator.snapshots.child import child, kept_models, odd_revisions, owned_fields, revisions
-
-
-def managed(fields: dict[str, Any], manager: str = "vllm-operator") -> dict[str, Any]:
-    return {"managedFields": [{"manager": manager, "operation": "Apply", "fieldsV1": fields}]}
-
-
-def test_losing_a_field_to_somebody_else_changes_the_digest_and_other_edits_do_not() -> None:
-    ours: dict[str, Any] = {"f:spec": {"f:replicas": {}}}
-    digest = owned_fields(managed(ours))
-    with_others = managed(ours)
-    with_others["managedFields"].append({"manager": "kubectl", "operation": "Update", "fieldsV1": {"f:metadata": {}}})
-    assert digest
-    assert owned_fields(with_others) == digest
-    assert owned_fields(managed({"f:spec": {}})) != digest
-    assert owned_fields(managed(ours, manager="kubectl")) == ""
+from vllm_operator.snapshots.child import child, kept_models, odd_revisions, revisions
 
 
 def test_a_revision_keeps_a_template_or_what_is_known_of_a_model() -> None:

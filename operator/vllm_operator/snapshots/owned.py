@@ -1,0 +1,91 @@
+"""Which fields of an object are ours by server-side apply, and what they hold. Pure.
+
+See https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ..api.limits import FIELDS_BYTES, FIELDS_ITEMS
+from ..api.resource import Body
+from ..manifests.names import FIELD_MANAGER
+
+
+def fields_of(metadata: Body) -> Body:
+    """The fields that our last apply owns, as FieldsV1; empty where we applied none."""
+    for entry in metadata.get("managedFields") or ():
+        if entry.get("manager") == FIELD_MANAGER and entry.get("operation") == "Apply" and not entry.get("subresource"):
+            return dict(entry.get("fieldsV1") or {})
+    return {}
+
+
+def owned_fields(metadata: Body) -> str:
+    """Digest of the fields that our last apply owns. An edit by somebody else takes fields away from us."""
+    fields = fields_of(metadata)
+    return _hash(json.dumps(fields, sort_keys=True)) if fields else ""
+
+
+def owned_content(body: Body) -> str:
+    """Digest of what the fields hold that our last apply owns: `content` of the manifest where nobody has edited it.
+
+    Also elsewhere, where the API server writes a value in another way, or adds defaults to one that is owned whole.
+    Empty where we own nothing, or more fields than any manifest of ours has.
+    """
+    fields = fields_of(body["metadata"])
+    if not fields or len(json.dumps(fields)) > FIELDS_BYTES:
+        return ""
+    return _digest(_held(body, fields))
+
+
+def content(manifest: Body) -> str:
+    """Digest of what a manifest says beside its kind and its name."""
+    metadata = {key: value for key, value in manifest["metadata"].items() if key not in ("name", "namespace")}
+    said = {key: value for key, value in manifest.items() if key not in ("apiVersion", "kind")}
+    return _digest({**said, "metadata": metadata})
+
+
+def _held(value: Any, fields: Mapping[str, Any]) -> Any:
+    """The part of a value that is owned by FieldsV1; all of it where they name no part."""
+    parts = {key: owned for key, owned in fields.items() if key != "."}
+    if parts and isinstance(value, Mapping):
+        return {key[2:]: _held(value.get(key[2:]), owned) for key, owned in parts.items()}
+    if parts and isinstance(value, list):
+        return list(_held_items(value, parts))
+    return value
+
+
+def _held_items(items: list[Any], parts: Mapping[str, Any]) -> Iterator[Any]:
+    """The owned parts of items: those of a map are named by some of their fields, those of a set by themselves.
+
+    Whoever adds items decides how many there are: too many are as if none of ours was there.
+    """
+    if len(items) > FIELDS_ITEMS:
+        return
+    owned_by, keys = {}, set()
+    for part, owned in parts.items():
+        named = json.loads(part[2:])
+        names = tuple(sorted(named)) if isinstance(named, dict) else ()
+        keys.add(names)
+        owned_by[_name(named, names)] = owned
+    for item in items:
+        for names in keys:
+            if (owned := owned_by.get(_name(item, names))) is not None:
+                yield _held(item, owned)
+
+
+def _name(item: Any, names: tuple[str, ...]) -> str:
+    return json.dumps([item.get(name) for name in names] if names and isinstance(item, Mapping) else item)
+
+
+def _digest(value: Any) -> str:
+    """Empty values are all one: the API server may leave them out, and still tell that they are ours."""
+    text = json.dumps(value, sort_keys=True)
+    for empty in ("{}", "[]", '""'):
+        text = text.replace(empty, "null")
+    return _hash(text)
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,112 @@
+"""Which fields of a child are ours, and what they hold: whether somebody took one over."""
+
+import copy
+import json
+from typing import Any
+
+import pytest
+
+from vllm_operator.api.limits import FIELDS_BYTES, FIELDS_ITEMS
+from vllm_operator.snapshots.owned import content, owned_content, owned_fields
+
+Object = dict[str, Any]
+
+MANIFEST: Object = {
+    "apiVersion": "v1",
+    "kind": "Pod",
+    "metadata": {"name": "llama", "namespace": "team-a", "labels": {"app": "llama"}},
+    "spec": {
+        "containers": [
+            {"name": "vllm", "args": ["--port=8000"], "ports": [{"containerPort": 8000}], "env": []},
+            {"name": "other", "image": "x"},
+        ],
+        "volumes": [{"name": "shm", "emptyDir": {}}],
+        "accessModes": ["ReadWriteOnce"],
+    },
+}
+FIELDS: Object = {
+    "f:metadata": {"f:labels": {"f:app": {}}},
+    "f:spec": {
+        "f:accessModes": {'v:"ReadWriteOnce"': {}},
+        "f:containers": {
+            'k:{"name":"other"}': {".": {}, "f:image": {}, "f:name": {}},
+            'k:{"name":"vllm"}': {
+                ".": {},
+                "f:args": {},
+                "f:env": {},
+                "f:name": {},
+                "f:ports": {'k:{"containerPort":8000,"protocol":"TCP"}': {".": {}, "f:containerPort": {}}},
+            },
+        },
+        "f:volumes": {'k:{"name":"shm"}': {".": {}, "f:emptyDir": {}, "f:name": {}}},
+    },
+}
+
+
+def managed(fields: Object, manager: str = "vllm-operator") -> Object:
+    return {"managedFields": [{"manager": manager, "operation": "Apply", "fieldsV1": fields}]}
+
+
+def live() -> Object:
+    """As the API server has the manifest: with defaults, without what is empty, and with what others added."""
+    body = copy.deepcopy(MANIFEST)
+    body["metadata"] |= {"uid": "u", "annotations": {"other": "1"}, **managed(copy.deepcopy(FIELDS))}
+    body["spec"]["containers"][0]["ports"][0]["protocol"] = "TCP"
+    del body["spec"]["containers"][0]["env"]
+    body["spec"]["containers"].append({"name": "sidecar", "image": "y"})
+    body["spec"] |= {"restartPolicy": "Always", "accessModes": ["ReadWriteOnce", "ReadOnlyMany"]}
+    return {**body, "status": {"phase": "Running"}}
+
+
+def test_losing_a_field_to_somebody_else_changes_the_digest_and_other_edits_do_not() -> None:
+    ours: Object = {"f:spec": {"f:replicas": {}}}
+    digest = owned_fields(managed(ours))
+    with_others = managed(ours)
+    with_others["managedFields"].append({"manager": "kubectl", "operation": "Update", "fieldsV1": {"f:metadata": {}}})
+    assert digest
+    assert owned_fields(with_others) == digest
+    assert owned_fields(managed({"f:spec": {}})) != digest
+    assert owned_fields(managed(ours, manager="kubectl")) == ""
+
+
+def test_what_others_add_does_not_change_what_our_fields_hold() -> None:
+    assert owned_content(live()) == content(MANIFEST)
+
+
+def lost(body: Object) -> None:
+    """Somebody else's apply took a field over."""
+    del body["metadata"]["managedFields"][0]["fieldsV1"]["f:spec"]["f:volumes"]['k:{"name":"shm"}']["f:emptyDir"]
+
+
+def changed(body: Object) -> None:
+    body["spec"]["containers"][0]["args"] = ["--port=1"]
+
+
+def without_label(body: Object) -> None:
+    del body["metadata"]["labels"]["app"]
+
+
+def without_item(body: Object) -> None:
+    del body["spec"]["containers"][1]
+
+
+@pytest.mark.parametrize("edit", [lost, changed, without_label, without_item])
+def test_an_edit_is_seen_without_knowing_what_was_applied(edit: Any) -> None:
+    body = live()
+    edit(body)
+    assert owned_content(body) not in ("", content(MANIFEST))
+
+
+@pytest.mark.parametrize(
+    "metadata", [{}, managed(FIELDS, "kubectl"), managed({"f:x": {"f:" + "y" * FIELDS_BYTES: {}}})]
+)
+def test_what_we_do_not_own_or_own_too_much_of_is_not_known(metadata: Object) -> None:
+    assert owned_content({"metadata": metadata, "x": {"y": 1}}) == ""
+
+
+@pytest.mark.parametrize(("others", "known"), [(FIELDS_ITEMS - 2000, True), (FIELDS_ITEMS, False)])
+def test_of_a_list_that_others_made_very_long_nothing_is_known(others: int, *, known: bool) -> None:
+    items: Object = {f"k:{json.dumps({'a': number})}": {"f:a": {}} for number in range(2000)}
+    fields = {"f:metadata": {"f:labels": {}}, "f:x": items}
+    body: Object = {"metadata": managed(fields), "x": [{"a": number} for number in range(2000 + others)]}
+    assert (owned_content(body) == content({"metadata": {"labels": {}}, "x": body["x"][:2000]})) is known
