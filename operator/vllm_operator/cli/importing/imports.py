@@ -48,7 +48,9 @@ def _in_values(document: Document, sources: Sources) -> list[tuple[str, Take]]:
     return [("vllm", chart.take)] if chart.is_chart(document) else []
 
 
-_SEVERAL = "runs one engine over several pods, which is not served: a pod holds all ranks; use a node with more GPUs"
+_SEVERAL = (
+    "runs vLLM by Ray: take its command over with -- vllm serve, with --nnodes where one engine is on several nodes"
+)
 # Kinds that have to do with vLLM and are no server that can be taken over, with why.
 _OTHER_KINDS = {
     "HelmRelease": "is made into objects by Flux: import one of them from the cluster (deployment/NAME), or the output "

@@ -43,6 +43,8 @@ class Server:
     node: str = ""
     """The node that the pods are pinned to."""
     replicas: int = 1
+    nodes: Part = field(default=Part(None, ()))
+    """The number of pods that each replica has, where the source says so."""
     image_path: str = ""
     """Where the model is in the image that it comes from."""
     own_image: bool = True

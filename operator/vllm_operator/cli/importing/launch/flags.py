@@ -29,7 +29,8 @@ def carriers() -> dict[str, tuple[SpecField, Flag]]:
 def take_flags(server: Server, line: Line) -> None:
     """Take every flag of a command line over, or say why not. The last one of a name counts, as for vLLM."""
     last = {flag.name: at for at, flag in enumerate(line.flags) if flag.entry}
-    for at, flag in enumerate(line.flags):
+    # How many nodes the ranks may lie on depends on how many ranks there are.
+    for at, flag in sorted(enumerate(line.flags), key=lambda one: one[1].name == "--nnodes"):
         if flag.entry and last[flag.name] != at:
             server.draft.say(_shown(flag), Went.OPERATOR, "is given again later, which counts")
             continue
@@ -48,10 +49,16 @@ def take_flag(server: Server, flag: Given, line: Line) -> None:
     try:
         if flag.name in SPECIAL:
             SPECIAL[flag.name](server, flag, line)
+        elif flag.name == "--distributed-executor-backend" and _on_several_nodes(server, line):
+            server.draft.say(flag.origin, Went.OPERATOR, "ranks on several nodes run as processes, without Ray")
         else:
             _by_standing(server, flag, flag.entry)
     except (UnfitError, NotTakenError) as error:
         server.draft.say(_shown(flag), Went.LEFT, str(error))
+
+
+def _on_several_nodes(server: Server, line: Line) -> bool:
+    return server.nodes.text not in ("", "1") or any(flag.name == "--nnodes" for flag in line.flags)
 
 
 def _by_standing(server: Server, flag: Given, entry: Entry) -> None:

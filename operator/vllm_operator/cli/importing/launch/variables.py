@@ -34,6 +34,8 @@ class Variables:
     used: set[str] = field(default_factory=set)
     outer: dict[str, Variable] = field(default_factory=dict)
     """Those that docker compose fills in while it reads the file."""
+    given: dict[str, str] = field(default_factory=dict)
+    """Those that a controller gives its pods, and that no source names."""
 
     def add(self, variable: Variable) -> None:
         """Take a variable up; a later one of the same name counts."""
@@ -42,7 +44,7 @@ class Variables:
     def literal(self, name: str) -> str | None:
         """The value of a variable, where it is known."""
         found = self.by_name.get(name)
-        return found.value if found else None
+        return found.value if found else self.given.get(name)
 
     def kubernetes(self, text: str) -> str:
         """A text as the kubelet passes it on: $(NAME) is replaced where the value is known, $$ stands for $."""

@@ -88,9 +88,9 @@ def take_devices(server: Server, name: str, count: int, amount: Part) -> None:
 
 
 def ranks_of(server: Server) -> int:
-    """Processes with a device each, as the draft has them."""
+    """Processes of a pod with a device each, as the draft has them."""
     ranks = 1
     for path in ("tensorParallelSize", "pipelineParallelSize", "dataParallelSize"):
         value = server.draft.get(path)
         ranks *= value if isinstance(value, int) else 1
-    return ranks
+    return ranks // (server.draft.get("nodesPerReplica") or 1)

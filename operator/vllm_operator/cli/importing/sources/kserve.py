@@ -1,4 +1,4 @@
-"""KServe's kinds: LLMInferenceService of one node, and InferenceService with a runtime that is vLLM."""
+"""KServe's kinds: LLMInferenceService, and InferenceService with a runtime that is vLLM."""
 
 from ..documents import Document, ImportInputError, Sources
 from ..draft import Draft
@@ -8,7 +8,7 @@ from ..part import Part
 from ..pods.image import is_vllm, take_image
 from ..pods.pod import take_container, take_pod
 from ..pods.resources import take_resources
-from ..report import Went
+from ..report import Origin, Went
 from ..secrets import is_secret
 from ..server import NotTakenError, Server
 from ..values import size, typed
@@ -16,7 +16,7 @@ from ..volumes import finish, locate, mounts_of
 from . import objects
 from .fields import said, take_keys
 from .scaling import autoscale
-from .serving import launch_of, take_words, tell_script
+from .serving import launch_of, take_nodes, take_words, tell_script
 
 _ROUTER = {
     "router": "requests reach the Service; route to it with a gateway of your own, and choose endpoints by prefix "
@@ -34,6 +34,8 @@ _PARALLELISM = {
     "data": "data-parallel-size",
     "dataLocal": "data-parallel-size-local",
 }
+_WORKERS = "the other pods of a replica are made from the first"
+_WORKER_SIZES = {"tensorParallelSize": "tensor-parallel-size", "pipelineParallelSize": "pipeline-parallel-size"}
 # Of KServe's own server, which passes the others on to vLLM.
 _OWN_FLAGS = {
     "--model_name": "served-model-name",
@@ -63,22 +65,17 @@ _TASKS = {"text_generation": "", "text_embedding": "embed", "embed": "embed", "s
 
 
 def take_llm(document: Document, sources: Sources, draft: Draft) -> bool:
-    """Take an LLMInferenceService over. Raises ImportInputError for more than one node, or separate prefill."""
+    """Take an LLMInferenceService over. Raises ImportInputError for engines on several nodes, or separate prefill."""
     spec = document.root.at("spec")
     if spec.at("prefill"):
         raise ImportInputError(
             f"{document.label} splits prefill and decode over different pods, which is not served: a pod does all of a "
             "request; leave spec.prefill out"
         )
-    if spec.at("worker") or spec.at("parallelism", "data").text not in (
-        "",
-        "1",
-        spec.at("parallelism", "dataLocal").text,
-    ):
+    if spec.at("parallelism", "data").text not in ("", "1", spec.at("parallelism", "dataLocal").text):
         raise ImportInputError(
-            f"{document.label} is one engine on several nodes, which is not served: a pod is on one node; use a "
-            "node with "
-            "more GPUs, or a quantized checkpoint"
+            f"{document.label} has engines on several nodes that share requests out, which is not served: use replicas "
+            "in place of parallelism.data, each with the GPUs of its own experts"
         )
     pod = spec.at("template")
     container = _main(pod)
@@ -89,6 +86,10 @@ def take_llm(document: Document, sources: Sources, draft: Draft) -> bool:
         draft.put("model.servedModelNames", [name.text], name.origin("model.name"))
     _lora(server, spec.at("model", "lora"))
     take_keys(server, spec.at("parallelism"), _PARALLELISM)
+    if spec.at("worker"):
+        server.nodes = spec.at("parallelism", "pipeline")
+        take_nodes(server)
+        said(server, spec, {"worker": _WORKERS})
     more = [
         Word(word, variable.origin.place)
         for key in ("VLLM_ADDITIONAL_ARGS", "VLLM_EXTRA_ARGS")
@@ -184,12 +185,13 @@ def take_inference_service(document: Document, sources: Sources, draft: Draft) -
     if own is None and name not in ("huggingface", "vllm"):
         return False
     container = own or model
-    if predictor.at("workerSpec"):
-        raise ImportInputError(
-            f"{document.label} is one engine on several nodes, which is not served: a pod is on one node"
-        )
     server = Server(draft, sources, variables_of(container, sources), mounts_of(predictor, container))
     _remember(server)
+    if workers := predictor.at("workerSpec"):
+        take_keys(server, workers, _WORKER_SIZES)
+        server.nodes = workers.at("pipelineParallelSize")
+        take_nodes(server)
+        said(server, workers, dict.fromkeys(("containers", "tolerations", "nodeSelector", "volumes"), _WORKERS))
     if uri := container.at("storageUri"):
         take_uri(server, uri)
     if own is None or "huggingfaceserver" in own.at("image").text:
@@ -203,11 +205,14 @@ def take_inference_service(document: Document, sources: Sources, draft: Draft) -
 
 def _runtime(server: Server, predictor: Part, model: Part) -> None:
     words: list[Word] = []
-    for part in model.at("args").each():
+    parts = list(model.at("args").each())
+    while parts:
+        part = parts.pop(0)
         head, equals, value = part.text.partition("=")
         instead = _OWN_FLAGS.get(head)
-        if head in ("--task", "--backend") and equals:
-            words += _by_vllm(server, part, head, value)
+        if head in ("--task", "--backend"):
+            given = part.origin(part.text) if equals or not parts else _with_value(part, parts[0])
+            words += _by_vllm(server, given, head, value if equals or not parts else parts.pop(0).text)
             continue
         if instead == "":
             server.draft.say(part.origin(part.text), Went.OPERATOR, "is KServe's own: vLLM is the only engine here")
@@ -235,13 +240,17 @@ def _runtime(server: Server, predictor: Part, model: Part) -> None:
     said(server, model, texts)
 
 
-def _by_vllm(server: Server, part: Part, flag: str, value: str) -> list[Word]:
+def _with_value(flag: Part, value: Part) -> Origin:
+    return Origin(flag.place, f"{flag.text} {value.text}", (value.place,))
+
+
+def _by_vllm(server: Server, given: Origin, flag: str, value: str) -> list[Word]:
     """What vLLM is told for a task or an engine of KServe's server. Raises ImportInputError where vLLM has no part."""
     if (flag == "--backend" and value == "huggingface") or (flag == "--task" and value not in _TASKS):
-        raise ImportInputError(f"{part.text} is served by KServe's own code, not by vLLM: it is not taken over")
+        raise ImportInputError(f"{given.what} is served by KServe's own code, not by vLLM: it is not taken over")
     if task := _TASKS.get(value):
-        return [Word(f"--task={task}", part.place)]
-    server.draft.say(part.origin(part.text), Went.OPERATOR, "is KServe's own: vLLM is the only engine here")
+        return [Word("--task", given.place), Word(task, (*given.also, given.place)[0])]
+    server.draft.say(given, Went.OPERATOR, "is KServe's own: vLLM is the only engine here")
     return []
 
 

@@ -13,11 +13,11 @@ from ..report import Went
 from ..secrets import take_credential
 from ..server import Server
 from ..values import number, size
-from .fields import said
+from .fields import said, take_keys
 from .kserve import take_uri
 from .operators import begun, hide
 from .scaling import autoscale
-from .serving import take_words
+from .serving import take_nodes, take_words
 
 # Presets of KAITO that are models on the hub.
 _PRESETS = {
@@ -125,7 +125,11 @@ def _workspace_resource(server: Server, resource: Part) -> None:
             "pod.nodeSelector", selector, kind.origin(), "KAITO makes such nodes; here an autoscaler of nodes has to"
         )
     if (count := resource.at("count")) and count.text not in ("", "1"):
-        draft.say(count.origin(), Went.LEFT, "one engine on several nodes is not served: a pod is on one node")
+        draft.say(
+            count.origin(),
+            Went.LEFT,
+            "KAITO chooses the sizes: set nodesPerReplica, and tensorParallelSize times pipelineParallelSize GPUs",
+        )
     elif count:
         draft.say(count.origin(), Went.OPERATOR, "a pod is on one node")
     said(server, resource, {"preferredNodes": "use pod.affinity", "partition": "see accelerator"}, Went.LEFT)
@@ -167,10 +171,6 @@ def take_nim(document: Document, sources: Sources, draft: Draft) -> bool:
     image = spec.at("image")
     server.variables = variables_of(spec, sources)
     hide(server)
-    if spec.at("multiNode"):
-        raise ImportInputError(
-            f"{document.label} is one engine on several nodes, which is not served: a pod is on one node"
-        )
     take_uri(server, Part(_nim_uri(server, document, image), image.at("repository").place))
     texts = {
         "tag": "see model.revision",
@@ -184,12 +184,21 @@ def take_nim(document: Document, sources: Sources, draft: Draft) -> bool:
         if known := server.variables.by_name.pop(variable, None):
             words = [Word(f"--{flag}", known.origin.place), Word(known.value or "", known.origin.place)]
             take_words(server, words)
+    _nim_nodes(server, spec.at("multiNode"))
     take_variables(server)
     take_resources(server, spec.at("resources"))
     take_container(server, spec)
     take_pod(server, spec, spec.at("none"))
     _nim_rest(server, spec)
     return True
+
+
+def _nim_nodes(server: Server, group: Part) -> None:
+    sizes = group.at("parallelism")
+    take_keys(server, sizes, {"tensor": "tensor-parallel-size", "pipeline": "pipeline-parallel-size"})
+    server.nodes = sizes.at("pipeline")
+    take_nodes(server)
+    said(server, group, {"backendType": "LeaderWorkerSet, where it is installed", "mpi": "ranks need no MPI"})
 
 
 def _nim_uri(server: Server, document: Document, image: Part) -> str:

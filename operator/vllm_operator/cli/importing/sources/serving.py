@@ -1,5 +1,6 @@
 """Takes a container that runs vLLM over, wherever it stood: command line, variables, files, resources, and its pod."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,6 +22,9 @@ from ..secrets import is_secret
 from ..server import NotTakenError, Server
 from ..volumes import CACHES, claim_to_fill, finish, take_cache
 
+# What starts a cluster of Ray before vLLM: `ray start --head`, vLLM's own multi-node-serving.sh.
+_RAY = re.compile(r"\bray\b|multi-node-serving")
+
 
 def launch_of(server: Server, container: Part) -> Launched:
     """What a container runs."""
@@ -34,6 +38,7 @@ def take_container_of(server: Server, pod: Part, container: Part, result: Launch
     if container.at("image"):
         take_image(server, container.at("image"))
     take_words(server, result.words or [])
+    take_nodes(server)
     tell_script(server, result)
     take_variables(server)
     take_env_from(server, container)
@@ -66,6 +71,20 @@ def take_words(server: Server, words: Sequence[Word]) -> None:
     take_flags(server, line)
 
 
+def take_nodes(server: Server) -> None:
+    """The pods of each replica, once the ranks are known. Raises ImportInputError where no service can have so many."""
+    count = server.nodes.text
+    if count in ("", "1"):
+        return
+    if server.draft.get("nodesPerReplica"):
+        server.draft.say(server.nodes.origin(), Went.FIELD, "nodesPerReplica")
+        return
+    nodes = int(count) if re.fullmatch("[0-9]{1,9}", count) else 0
+    if fault := server.draft.fault("nodesPerReplica", nodes):
+        raise ImportInputError(f"one engine on {count} nodes: {fault}")
+    server.draft.put("nodesPerReplica", nodes, server.nodes.origin())
+
+
 def _names_model(line: Line) -> bool:
     return bool(line.positional) or any(flag.name == "--model" for flag in line.flags)
 
@@ -91,10 +110,10 @@ def _refuse_as_a_whole(line: Line) -> None:
             raise ImportInputError(
                 "`vllm serve --omni` is vLLM-Omni, another server with other flags: it is not taken over"
             )
-        if flag.name in ("--nnodes", "--node-rank", "--headless") and flag.value not in ("1", "0"):
+        if flag.name == "--headless" or (flag.name == "--node-rank" and flag.value not in ("0", "$(LWS_WORKER_INDEX)")):
             raise ImportInputError(
-                f"{flag.spelled} is for an engine on several nodes, which is not served: a pod is on one node; use a "
-                "node with more GPUs, or a quantized checkpoint"
+                f"{flag.spelled} is for ranks without a server: import the command of node rank 0, with --nnodes; the "
+                "operator starts the others"
             )
 
 
@@ -165,6 +184,9 @@ def tell_script(server: Server, result: Launched) -> None:
     for text, place in result.quiet:
         server.draft.say(Origin(place, _safe(text)), Went.OPERATOR, "does nothing for the server")
     for text, place in result.beside:
+        if server.draft.get("nodesPerReplica") and _RAY.search(text):
+            server.draft.say(Origin(place, text), Went.OPERATOR, "ranks on several nodes find each other without Ray")
+            continue
         if text.startswith(("pip", "uv", "apt", "python -m pip", "python3 -m pip")):
             said = "pods install nothing when they start: build an image that has it, and set image"
         elif text.startswith(("vllm serve", "docker run")):

@@ -60,7 +60,7 @@ _MODEL = {
 _MODEL_LEFT = {
     "chatTemplateConfigMap": "name the ConfigMap and its key in chatTemplate.configMapKeyRef",
     "initContainer": "pods run vLLM alone: do its work in the image, or in a Job that fills a claim",
-    "raySpec": "one engine on several nodes is not served: a pod is on one node",
+    "raySpec": "ranks on several nodes need no Ray: set nodesPerReplica to the number of pods of a replica",
     "requestGPUMem": "shares of a GPU are not planned: ask for whole GPUs",
     "limitGPUMem": "shares of a GPU are not planned",
     "requestGPUMemPercentage": "shares of a GPU are not planned",

@@ -1,4 +1,4 @@
-"""Workloads of Kubernetes that run vLLM: Deployment, StatefulSet, Pod, Job and others, LeaderWorkerSet of one node."""
+"""Workloads of Kubernetes that run vLLM: Deployment, StatefulSet, Pod, Job and others, LeaderWorkerSet."""
 
 from collections.abc import Iterator
 
@@ -13,6 +13,7 @@ from ..secrets import is_secret
 from ..server import Server
 from ..volumes import mounts_of
 from . import objects
+from .fields import said
 from .serving import launch_of, take_container_of
 
 # Where the pod template is.
@@ -41,7 +42,7 @@ _SPEC = {
     "ordinals": "the operator names pods",
     "backoffLimit": "a service has no end", "completions": "a service has no end", "parallelism": "see replicas",
     "ttlSecondsAfterFinished": "a service has no end", "activeDeadlineSeconds": "a service has no end",
-    "completionMode": "a service has no end", "startupPolicy": "one pod is one server",
+    "completionMode": "a service has no end", "startupPolicy": "the pods of a replica start together",
 }  # fmt: skip
 
 
@@ -98,14 +99,18 @@ def _server(document: Document, sources: Sources, draft: Draft, container: Part)
     templates = {
         one.at("metadata", "name").text: one for one in document.root.at("spec", "volumeClaimTemplates").each()
     }
-    return Server(
+    server = Server(
         draft,
         sources,
         variables_of(container, sources),
         mounts_of(pod, container, templates),
         node=pod.at("nodeSelector", "kubernetes.io/hostname").text,
         replicas=_replicas(document.root.at("spec", "replicas")),
+        nodes=document.root.at("spec", "leaderWorkerTemplate", "size"),
     )
+    if document.kind == "LeaderWorkerSet":
+        server.variables.given = {"LWS_GROUP_SIZE": server.nodes.text or "1", "LWS_WORKER_INDEX": "0"}
+    return server
 
 
 def _replicas(part: Part) -> int:
@@ -131,18 +136,10 @@ def take(document: Document, sources: Sources, draft: Draft) -> bool:
 
 
 def _refuse(document: Document, result: Launched) -> None:
-    if document.kind == "LeaderWorkerSet":
-        size = document.root.at("spec", "leaderWorkerTemplate", "size").text
-        if size not in ("", "1"):
-            raise ImportInputError(
-                f"{document.label} is one engine on {size} nodes, which is not imported: write a service with "
-                f"nodesPerReplica: {size}, and the parallel sizes of its command"
-            )
     if result.words is None:
         raise ImportInputError(
-            f"{document.label} runs {result.other_server}, which is not served: a pod is on one node, and vLLM "
-            "needs no "
-            "Ray there"
+            f"{document.label} runs {result.other_server}, which is not served: import what starts vLLM's server, or "
+            "write a service with nodesPerReplica, which needs no Ray"
         )
 
 
@@ -161,12 +158,28 @@ def _spec(server: Server, document: Document) -> None:
     for key, part in spec.items():
         if key in _SPEC:
             draft.say(part.origin(key), Went.OPERATOR, _SPEC[key])
-    own = spec.at("leaderWorkerTemplate")
-    for part in (own.at("size"), own.at("restartPolicy"), spec.at("rolloutStrategy")):
-        if part:
-            draft.say(part.origin(), Went.OPERATOR, "one pod is one server")
+    if document.kind == "LeaderWorkerSet":
+        _group(server, spec)
     for claim in spec.at("volumeClaimTemplates").each():
         draft.say(claim.origin("volumeClaimTemplates"), Went.OPERATOR, "see the mounts")
+
+
+def _group(server: Server, spec: Part) -> None:
+    own = spec.at("leaderWorkerTemplate")
+    if own.at("size").text in ("", "1"):
+        said(server, own, {"size": "one pod is one server"})
+    if own.at("leaderTemplate"):
+        said(server, own, {"workerTemplate": "the other pods of a replica are made from the first"})
+    texts = {
+        "restartPolicy": "the pods of a replica live and die as one",
+        "subGroupPolicy": "ranks that share a layer are on one node, where that has the GPUs for them",
+    }
+    said(server, own, texts)
+    said(
+        server,
+        spec,
+        {"rolloutStrategy": "replicas roll one by one: see rollout", "networkConfig": "the operator's own"},
+    )
 
 
 def _number(draft: Draft, replicas: Part) -> None:
