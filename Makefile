@@ -11,7 +11,7 @@ export PYTHONPATH := tests:operator
 GPU_PYTHON ?= python3
 ROWS ?= build/gpu/engines.jsonl
 
-.PHONY: bench-batch gpu-check gpu-engines gpu-serving gpu-failures help setup test test-fast lint demo demo-down bench bench-scale bench-plan bench-speed bench-rollout bench-autoscaling bench-hostile generated crd docs engine-flags dashboards lock digests fuzz release
+.PHONY: bench-batch gpu-check gpu-engines gpu-serving gpu-failures help setup test test-fast lint demo demo-down bench bench-scale bench-plan bench-speed bench-rollout bench-groups bench-autoscaling bench-hostile generated crd docs engine-flags dashboards lock digests fuzz release
 
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -74,6 +74,9 @@ bench-plan: setup  ## The memory planner, and KAITO's formula, against engines t
 
 bench-speed: setup  ## The estimates of tokens/s against engines that were measured, each held out of the factors
 	$(BIN)/python -m bench.speed
+
+bench-groups: setup  ## A replica over two real nodes with the real vLLM: started, a rank lost, rolled, deleted
+	$(BIN)/python -m bench.groups
 
 bench-rollout: setup  ## Requests while pods are rolled, evicted, drained and scaled away, with the real vLLM: none may fail
 	$(BIN)/python -m bench.rollout

@@ -117,6 +117,7 @@ SOURCES = {
         others={name: f"{_KEDA}/cmd/{name.removeprefix('keda-')}" for name in ("keda-adapter", "keda-webhooks")},
         usual="about 5 min at 2 cores",
     ),
+    "coredns": _Source(".", "github.com/coredns/coredns", usual="about 2 min at 2 cores"),
     "lws": _Source("sigs.k8s.io/lws/cmd", "sigs.k8s.io/lws", usual="about 1.5 min at 2 cores"),
     "crane": _Source(
         "github.com/google/go-containerregistry/cmd/crane",

@@ -1,14 +1,17 @@
-"""LeaderWorkerSet in the control plane under test: its CRD, and its own controller where it is to act."""
+"""LeaderWorkerSet in the cluster under test: its CRD, its own controller where it is to act, and DNS for its pods."""
 
 import base64
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import yaml
 
-from cluster.control_plane import ControlPlane, free_ports
+from cluster.control_plane import ControlPlane, free_ports, wait_for
+from cluster.node import LocalCluster
+from cluster.processes import Processes
 from cluster.tools import module_files, tool
 from support.kube import Kube, Object
 
@@ -54,6 +57,28 @@ def controller(plane: ControlPlane, kube: Kube) -> Iterator[None]:
         for hook in hooks:
             kube.run("delete", hook["kind"], hook["metadata"]["name"], "--ignore-not-found")
         plane.processes.end("lws")
+
+
+@contextmanager
+def names(cluster: LocalCluster) -> Iterator[None]:
+    """The pods of all nodes find each other by name while the block runs: each node has a CoreDNS that they ask."""
+    nodes = cluster.nodes
+    for node in nodes:
+        file = node.state / "Corefile"
+        served = f"kubernetes cluster.local {{\n kubeconfig {cluster.kubeconfig}\n}}"
+        file.write_text(f".:53 {{\nerrors\n{served}\n}}\n")
+        node.processes.start("coredns", [*node.enclosure.inside, tool("coredns"), "-conf", file])
+    try:
+        for node in nodes:
+            wait_for("names are served", 60, partial(_serves_names, node.processes), node.processes)
+        yield
+    finally:
+        for node in nodes:
+            node.processes.end("coredns")
+
+
+def _serves_names(processes: Processes) -> bool:
+    return "CoreDNS-" in processes.tail("coredns")
 
 
 def _configuration(plane: ControlPlane, port: int) -> str:

@@ -1,0 +1,143 @@
+"""`make bench-groups`: a replica over two real nodes with the real vLLM, by gloo, from its start to its end.
+
+Two kubelets with a CoreDNS each, LeaderWorkerSet's own controller, the operator by its chart, and a service with a rank
+on each node. It is started and asked, loses a rank, is rolled, and is deleted: a line for each with its seconds, and an
+exit status of 1 where one of them does not come about. Takes about ten minutes on two cores.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from bench.rollout import READY_SECONDS
+from support import groups, serving
+from support.end_to_end import chat
+from support.kube import Kube, Object, conditions
+
+NAME = "pair"
+SELECTOR = f"app.kubernetes.io/instance={NAME}"
+RANKS = [f"{NAME}-g-0", f"{NAME}-g-0-1"]
+APART = {
+    "topologyKey": "kubernetes.io/hostname",
+    "labelSelector": {"matchLabels": {"app.kubernetes.io/instance": NAME}},
+}
+OVER_TWO: dict[str, Any] = {
+    "nodesPerReplica": 2,
+    "tensorParallelSize": 2,
+    "pod": {"affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [APART]}}},
+    # Without the warm-up, the first request takes most of a minute.
+    "enforceEager": False,
+    "env": [{"name": "VLLM_CPU_OMP_THREADS_BIND", "value": "nobind"}],
+}
+# Of an answer to four tokens, on cores that others use too.
+ANSWER_SECONDS = 10.0
+
+
+def ranks(kube: Kube) -> dict[str, Object]:
+    """The pods of the service by name."""
+    return {pod["metadata"]["name"]: pod for pod in kube.list("pods", SELECTOR)}
+
+
+def starts(kube: Kube) -> str:
+    """A rank on each node, and an answer at once."""
+    kube.apply(serving.tiny(NAME, **OVER_TWO))
+    kube.ready(NAME, READY_SECONDS)
+    found = ranks(kube)
+    assert sorted(found) == RANKS, sorted(found)
+    nodes = sorted(pod["spec"]["nodeName"] for pod in found.values())
+    assert len(set(nodes)) == len(RANKS), nodes
+    return f"ranks on {' and '.join(nodes)}; {answers(kube)}"
+
+
+def answers(kube: Kube) -> str:
+    """An answer, and how long it took."""
+    began = time.monotonic()
+    status, text = chat(kube.url(NAME), NAME, max_tokens=4)
+    took = time.monotonic() - began
+    assert status == 200, text
+    assert took < ANSWER_SECONDS, f"{took:.1f} s"
+    return f"answered in {took:.2f} s"
+
+
+def loses_a_rank(kube: Kube) -> str:
+    """The rank without a server ends: the status says so without a request, and the group comes back as a whole."""
+    before = ranks(kube)
+    kube.run("exec", RANKS[1], "--", "python3", "-c", "import os; os.kill(1, 15)")
+    began = time.monotonic()
+    ready = kube.wait("it is not Ready any more", 60, lambda: _unless(kube, "True"))
+    noticed = time.monotonic() - began
+    said = kube.wait("it says which rank ended", 60, lambda: _named(kube))
+    _renewed(kube, before)
+    kube.ready(NAME, READY_SECONDS)
+    return f"Ready={ready} after {noticed:.1f} s: {said}; {answers(kube)}"
+
+
+def _unless(kube: Kube, status: str) -> str:
+    found = str(conditions(kube.get("vis", NAME) or {}).get("Ready", {}).get("status", ""))
+    return "" if found == status else found
+
+
+def _named(kube: Kube) -> str:
+    found = str(conditions(kube.get("vis", NAME) or {}).get("WorkloadAvailable", {}).get("message", ""))
+    return found if RANKS[1] in found else ""
+
+
+def _renewed(kube: Kube, before: dict[str, Object]) -> None:
+    old = {pod["metadata"]["uid"] for pod in before.values()}
+
+    def are_others() -> bool:
+        now = ranks(kube)
+        return sorted(now) == RANKS and old.isdisjoint(pod["metadata"]["uid"] for pod in now.values())
+
+    kube.wait("all ranks are others", READY_SECONDS, are_others)
+
+
+def is_rolled(kube: Kube) -> str:
+    """All ranks are replaced."""
+    before = ranks(kube)
+    restarted = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    kube.merge("vis", NAME, {"spec": {"rollout": {"restartedAt": restarted}}})
+    _renewed(kube, before)
+    kube.ready(NAME, READY_SECONDS)
+    return answers(kube)
+
+
+def is_deleted(kube: Kube) -> str:
+    """Nothing of it is left."""
+    kube.run("delete", "vis", NAME)
+    kinds = "pods,leaderworkersets,statefulsets,services,networkpolicies,controllerrevisions"
+    kube.wait("nothing is left", 180, lambda: not kube.list(kinds, SELECTOR))
+    return "nothing is left"
+
+
+STEPS: tuple[Callable[[Kube], str], ...] = (starts, loses_a_rank, is_rolled, is_deleted)
+
+
+def main() -> int:
+    """Goes through the steps on a cluster of its own."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
+    cluster = serving.start("bench-groups", nodes=2)
+    kube = Kube(cluster.kubeconfig, "bench")
+    try:
+        groups.install_api(kube)
+        serving.install_operator(cluster)
+        serving.make_models(kube)
+        groups.select(kube)
+        with groups.names(cluster), groups.controller(cluster.control_plane, kube):
+            for step in STEPS:
+                began = time.monotonic()
+                try:
+                    said = step(kube)
+                except AssertionError as error:
+                    print(f"FAILED {step.__name__.replace('_', ' ')}: {error}", flush=True)
+                    return 1
+                print(f"{step.__name__.replace('_', ' '):14} {time.monotonic() - began:6.1f} s  {said}", flush=True)
+    finally:
+        cluster.stop()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
