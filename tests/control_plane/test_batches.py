@@ -2,34 +2,14 @@
 
 import json
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
+from support.batch_objects import batch, claim
 from support.gitops import argocd, kstatus
 from support.kube import Kube, Object, conditions, established
 
 pytestmark = pytest.mark.control_plane
-
-
-def claim(name: str, mode: str = "ReadWriteMany") -> Object:
-    spec = {"accessModes": [mode], "storageClassName": "", "resources": {"requests": {"storage": "1Gi"}}}
-    return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name}, "spec": spec}
-
-
-def batch(name: str = "nightly", labels: dict[str, str] | None = None, **spec: Any) -> Object:
-    given = {
-        "template": {"model": {"uri": "hf://org/name"}, "accelerator": {"resource": "cpu"}},
-        "input": {"uri": "pvc://data/in.jsonl"},
-        "output": {"uri": "pvc://data/out"},
-        **spec,
-    }
-    return {
-        "apiVersion": "vllm-operator.dev/v1alpha1",
-        "kind": "InferenceBatch",
-        "metadata": {"name": name, "labels": labels or {}},
-        "spec": {key: value for key, value in given.items() if value is not None},
-    }
 
 
 def reason(kube: Kube, kind: str = "Ready", name: str = "nightly") -> str:
