@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from ....manifests.names import RANK_LABEL
 from ..documents import Document, Sources
 from ..draft import Draft
 from ..part import Part
@@ -14,6 +15,8 @@ _TOOLS = (
     "deployment.kubernetes.io/", "meta.helm.sh/", "fluxcd.io", "reloader.stakater.com/", "vllm-operator.dev/",
     "serving.kserve.io/", "kubeai.org/", "kaito.sh/",
 )  # fmt: skip
+_GROUPS = "leaderworkerset.sigs.k8s.io/"
+GROUP_NAME_LABEL = f"{_GROUPS}name"
 _NAMES = ("app", "name", "component", "pod-template-hash", "k8s-app", "version", "tier")
 _SCRAPED = ("prometheus.io/", "prometheus.istio.io/")
 _OWN_KINDS = {
@@ -39,6 +42,8 @@ def take_metadata(draft: Draft, metadata: Part) -> None:
             origin = part.origin(f"{kind[:-1]} {key}")
             if key.startswith(_TOOLS):
                 draft.say(origin, Went.OPERATOR, "belongs to the tool that applied it")
+            elif key.startswith(_GROUPS):
+                draft.say(origin, Went.LEFT, "a service says nothing of where groups are: use pod.affinity")
             else:
                 draft.metadata.setdefault(kind, {})[key] = part.text
                 draft.say(origin, Went.FIELD, f"metadata.{kind}")
@@ -51,7 +56,9 @@ def take_pod_metadata(draft: Draft, metadata: Part, document: Document) -> None:
     """Labels and annotations of a pod template."""
     if metadata.place == document.root.at("metadata").place:
         return
-    put_on_pods(draft, metadata, dict(document.root.at("spec", "selector", "matchLabels").items()))
+    selected = dict(document.root.at("spec", "selector", "matchLabels").items())
+    # Services select the leader of a group by its role.
+    put_on_pods(draft, metadata, {**selected, "role": ""} if document.kind == "LeaderWorkerSet" else selected)
     for key in ("name", "namespace", "creationTimestamp"):
         if metadata.at(key):
             draft.say(metadata.at(key).origin(), Went.OPERATOR, "the operator names pods")
@@ -165,12 +172,18 @@ def _service(document: Document, draft: Draft) -> None:
             origin,
             Went.LEFT,
             f"clients use the operator's Service {draft.name}, port 8000; or keep this one, with the selector "
-            f"app.kubernetes.io/instance: {draft.name} and targetPort 8000",
+            f"{_selector(draft)} and targetPort 8000",
         )
     else:
         draft.say(
             origin,
             Went.LEFT,
             f"the operator's Service is inside the cluster: keep this one ({kind}), with the selector "
-            f"app.kubernetes.io/instance: {draft.name} and targetPort 8000, or put a gateway before it",
+            f"{_selector(draft)} and targetPort 8000, or put a gateway before it",
         )
+
+
+def _selector(draft: Draft) -> str:
+    """Labels of the pods that answer, for people."""
+    leaders = f", {RANK_LABEL}: '0'" if draft.get("nodesPerReplica") else ""
+    return f"app.kubernetes.io/instance: {draft.name}{leaders}"
