@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from ..api.accelerator import Accelerator
-from ..api.base import ApiModel, bytes_of
+from ..api.base import ApiModel, bytes_of, first_fault
 from ..api.fields import SpecField, fields
 from ..api.reasons import Finding, Reason
 from ..api.serving_class import ServingCache, ServingClass, ServingDefaults, ServingPod
@@ -100,9 +100,8 @@ def resolve(
     except ContradictionError as error:
         return _refused(spec, settings, f"{_source(own)} cannot be used: its {error}; {_WAY_OUT}")
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        return _refused(spec, settings, f"with {_source(own)}, {where} is wrong: {first['msg']}; {_WAY_OUT}")
+        where, wrong = first_fault(error)
+        return _refused(spec, settings, f"with {_source(own)}, {where} is wrong: {wrong}; {_WAY_OUT}")
     if own and (sentence := broken(result)):
         return Resolution(result, resolved, (Reason.CLASS_CONTRADICTED, f"with {_source(own)}: {sentence}"))
     return Resolution(result, resolved)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
+from ..api.base import first_fault
 from ..api.batch import NO_DEVICE_CLASS, NOT_OF_A_BATCH, InferenceBatch
 from ..api.reasons import Finding, Reason
 from ..api.resource import InferenceService
@@ -43,9 +44,8 @@ def engine_of(
     try:
         spec = written(batch, referred)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        return Engine(_service(batch, UNREADABLE), refusal=(Reason.INVALID, f"spec.template.{where}: {first['msg']}"))
+        where, wrong = first_fault(error)
+        return Engine(_service(batch, UNREADABLE), refusal=(Reason.INVALID, f"spec.template.{where}: {wrong}"))
     if spec is None:
         name = batch.spec.service_ref.name if batch.spec.service_ref else ""
         text = f"there is no InferenceService {name} in this namespace: correct serviceRef.name, or use template"

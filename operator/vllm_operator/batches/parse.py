@@ -2,6 +2,7 @@
 
 from pydantic import ValidationError
 
+from ..api.base import first_fault
 from ..api.batch import InferenceBatch, InferenceBatchSpec
 from ..api.resource import Key
 from ..snapshots.own import ObjectSnapshot
@@ -20,7 +21,6 @@ def parse(key: Key, snapshot: ObjectSnapshot) -> tuple[InferenceBatch, str]:
     try:
         spec, fault = InferenceBatchSpec.model_validate(snapshot.spec), ""
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        spec, fault = _UNREADABLE, f"spec.{where}: {first['msg'].removeprefix('Value error, ')}"
+        where, wrong = first_fault(error)
+        spec, fault = _UNREADABLE, f"spec.{where}: {wrong}"
     return InferenceBatch(*key, snapshot.uid, snapshot.generation, spec, snapshot.queue or None), fault

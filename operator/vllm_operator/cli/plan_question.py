@@ -12,7 +12,7 @@ import yaml
 from pydantic import ValidationError
 
 from ..api import API_VERSION, KIND, InferenceServiceSpec
-from ..api.base import bytes_of
+from ..api.base import bytes_of, first_fault
 from ..inspection.report import Facts, InspectionError, decode
 from ..manifests.amounts import memory_limit_bytes
 from ..manifests.metadata import Manifest
@@ -70,8 +70,7 @@ def read_settings(path: Path | None) -> Settings:
     except yaml.YAMLError as error:
         raise PlanInputError(f"{path}: is not YAML: {_where(error)}") from error
     except ValidationError as error:
-        fault = error.errors()[0]
-        raise PlanInputError(f"{path}: {'.'.join(map(str, fault['loc']))}: {fault['msg']}") from error
+        raise PlanInputError(f"{path}: {': '.join(first_fault(error))}") from error
 
 
 def read_prices(given: str | None, settings: Settings) -> Mapping[str, float]:

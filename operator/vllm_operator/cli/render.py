@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from .. import settings
 from ..api import BATCH_KIND, KIND
+from ..api.base import first_fault
 from ..api.reasons import Reason
 from ..api.resource import InferenceService
 from ..api.spec import AUTO, InferenceServiceSpec
@@ -81,7 +82,7 @@ def _loaded(path: Path | None) -> settings.Settings:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise RenderError(f"{path}: {' '.join(str(error).split())}") from error
     except ValidationError as error:
-        raise RenderError(f"{path}: {_first(error)}") from error
+        raise RenderError(f"{path}: {': '.join(first_fault(error))}") from error
 
 
 def _allowed(path: Path, manifest: Manifest, own: settings.Settings, classes: Classes) -> list[Manifest]:
@@ -92,9 +93,3 @@ def _allowed(path: Path, manifest: Manifest, own: settings.Settings, classes: Cl
         reason, said = finding
         raise RenderError(f"{path}: {name}: {reason}: {said} (--settings names the operator's settings)")
     return render(manifest, own, classes)
-
-
-def _first(error: ValidationError) -> str:
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    return f"{where}: {first['msg'].removeprefix('Value error, ')}"

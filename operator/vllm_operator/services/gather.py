@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from ..api.base import first_fault
 from ..api.reasons import Reason
 from ..api.resource import InferenceService, Key
 from ..api.spec import AUTO, InferenceServiceSpec
@@ -174,9 +175,8 @@ def _parsed(key: Key, snapshot: ObjectSnapshot, settings: Settings) -> tuple[Inf
     try:
         spec = InferenceServiceSpec.model_validate(snapshot.spec)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
+        where, wrong = first_fault(error)
         unread = InferenceService(*key, snapshot.uid, snapshot.generation, _UNREADABLE)
-        return unread, (Reason.INVALID, f"spec.{where}: {first['msg'].removeprefix('Value error, ')}")
+        return unread, (Reason.INVALID, f"spec.{where}: {wrong}")
     service = InferenceService(*key, snapshot.uid, snapshot.generation, spec)
     return service, fault(spec, settings)

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from ..api.base import first_fault
 from ..api.serving_class import ServingClass, ServingClassSpec
 
 
@@ -23,7 +24,6 @@ def serving_class(body: Mapping[str, Any]) -> ServingClass | UnreadClass:
     try:
         spec = ServingClassSpec.model_validate(body.get("spec") or {})
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        return UnreadClass(meta["name"], f"spec.{where}: {first['msg']}")
+        where, wrong = first_fault(error)
+        return UnreadClass(meta["name"], f"spec.{where}: {wrong}")
     return ServingClass(meta["name"], meta["uid"], int(meta["generation"]), str(meta["creationTimestamp"]), spec)
