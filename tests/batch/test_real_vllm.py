@@ -5,6 +5,7 @@ import os
 import subprocess
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,12 +20,19 @@ pytestmark = pytest.mark.slow
 EXAMPLES = REPOSITORY / "examples" / "batch"
 
 
-def run(folder: Path, source: Path) -> dict[str, int]:
-    """One pod, and the merge; the totals."""
-    share = ["--index=0", "--count=1", "--port=0", "--", *serve_words(32), "--served-model-name=tiny"]
+def run(folder: Path, source: Path, *flags: str) -> dict[str, int]:
+    """One pod, whose engine has these flags besides, and the merge; the totals."""
+    share = ["--index=0", "--count=1", "--port=0", "--", *serve_words(32), "--served-model-name=tiny", *flags]
     command = [interpreter(), "-I", written(folder), "run", *where(source, folder / "out"), *share]
     subprocess.run([str(word) for word in command], check=True, env=QUIET)
     return finish(folder, source, 1)
+
+
+def written_to(source: Path, asked: dict[str, tuple[str, Any]]) -> Path:
+    """A file of requests, by their custom_id."""
+    lines = [{"custom_id": name, "method": "POST", "url": url, "body": body} for name, (url, body) in asked.items()]
+    source.write_text("".join(json.dumps(line) + os.linesep for line in lines))
+    return source
 
 
 def test_the_answers_are_those_of_llm_generate(tmp_path: Path) -> None:
@@ -54,14 +62,33 @@ def test_chats_are_answered_and_what_is_wrong_is_said(tmp_path: Path) -> None:
         "other": ("/v1/completions", {"prompt": "x", "model": "gpt"}),
         "embedding": ("/v1/embeddings", {"input": "x"}),
     }
-    source = tmp_path / "in.jsonl"
-    lines = [{"custom_id": name, "method": "POST", "url": url, "body": body} for name, (url, body) in asked.items()]
-    source.write_text("".join(json.dumps(line) + os.linesep for line in lines))
-    assert run(tmp_path, source)["done"] == 1
+    assert run(tmp_path, written_to(tmp_path / "in.jsonl", asked))["done"] == 1
     (answer,) = rows(tmp_path / "out" / "in.jsonl")
     assert answer["response"]["body"]["choices"][0]["message"]["content"] == "The capital of France is Paris."
     statuses = {row["custom_id"]: row["response"]["status_code"] for row in rows(tmp_path / "out" / "in.errors.jsonl")}
     assert statuses == {"negative": 400, "long": 400, "other": 404, "embedding": 404}
+
+
+def test_embeddings_and_scores(tmp_path: Path) -> None:
+    question, other = "What is the capital of France?", "one two three"
+    asked = {
+        "one": ("/v1/embeddings", {"input": question}),
+        "two": ("/v1/embeddings", {"input": [question, other]}),
+        "score": ("/v1/score", {"text_1": question, "text_2": [question, other]}),
+        "chat": ("/v1/chat/completions", {"messages": [{"role": "user", "content": question}]}),
+    }
+    source = written_to(tmp_path / "in.jsonl", asked)
+    assert run(tmp_path, source, "--runner=pooling", "--convert=embed")["done"] == 3
+    found = {row["custom_id"]: row["response"]["body"]["data"] for row in rows(tmp_path / "out" / "in.jsonl")}
+    assert found.keys() == {"one", "two", "score"}
+    (one,), two = ([item["embedding"] for item in found[name]] for name in ("one", "two"))
+    assert two[0] == pytest.approx(one, abs=1e-3)
+    assert len(two[1]) == len(one)
+    same, different = (item["score"] for item in found["score"])
+    assert same == pytest.approx(1, abs=1e-3)
+    assert different < same
+    (failed,) = rows(tmp_path / "out" / "in.errors.jsonl")
+    assert (failed["custom_id"], failed["response"]["status_code"]) == ("chat", 404)
 
 
 def test_kills_at_random_moments_lose_nothing(tmp_path: Path) -> None:
