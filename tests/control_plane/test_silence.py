@@ -55,7 +55,8 @@ def test_a_restart_writes_nothing_and_sees_what_was_edited_since(kube: Kube, ope
     since, before = seconds_ago(0), shown()
     operator.restart(images={"operator": "vllm-operator:test"})
     time.sleep(10)
-    assert written(since) == []
+    # A model that could not be inspected is inspected again.
+    assert [one for one in written(since) if not one.startswith("patch jobs ")] == []
     for kind, name in names.items():
         kube.merge(kind, name, examples[kind].edit or {})
     kube.wait("all are repaired", 20, lambda: shown() == before)

@@ -30,8 +30,8 @@ def owned_fields(metadata: Body) -> str:
 def owned_content(body: Body) -> str:
     """Digest of what the fields hold that our last apply owns: `content` of the manifest where nobody has edited it.
 
-    Also elsewhere, where the API server writes a value in another way, or adds defaults to one that is owned whole.
-    Empty where we own nothing, or more fields than any manifest of ours has.
+    Also another one where the API server writes a value in its own way, as 1024Mi. Empty where we own nothing, or more
+    fields than any manifest of ours has.
     """
     fields = fields_of(body["metadata"])
     if not fields or len(json.dumps(fields)) > FIELDS_BYTES:
@@ -79,11 +79,15 @@ def _name(item: Any, names: tuple[str, ...]) -> str:
     return json.dumps([item.get(name) for name in names] if names and isinstance(item, Mapping) else item)
 
 
+# What the API server makes of a value that is owned as a whole: what is empty it may leave out, so empty values are all
+# one here; and a reference to a field of the pod gets a version.
+_AS_WRITTEN = (("{}", "null"), ("[]", "null"), ('""', "null"), ('"apiVersion": "v1", "fieldPath"', '"fieldPath"'))
+
+
 def _digest(value: Any) -> str:
-    """Empty values are all one: the API server may leave them out, and still tell that they are ours."""
     text = json.dumps(value, sort_keys=True)
-    for empty in ("{}", "[]", '""'):
-        text = text.replace(empty, "null")
+    for there, written in _AS_WRITTEN:
+        text = text.replace(there, written)
     return _hash(text)
 
 

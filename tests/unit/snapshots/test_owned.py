@@ -20,7 +20,10 @@ MANIFEST: Object = {
             {"name": "vllm", "args": ["--port=8000"], "ports": [{"containerPort": 8000}], "env": []},
             {"name": "other", "image": "x"},
         ],
-        "volumes": [{"name": "shm", "emptyDir": {}}],
+        "volumes": [
+            {"name": "shm", "emptyDir": {}},
+            {"name": "pod", "downwardAPI": {"items": [{"path": "uid", "fieldRef": {"fieldPath": "metadata.uid"}}]}},
+        ],
         "accessModes": ["ReadWriteOnce"],
     },
 }
@@ -38,7 +41,10 @@ FIELDS: Object = {
                 "f:ports": {'k:{"containerPort":8000,"protocol":"TCP"}': {".": {}, "f:containerPort": {}}},
             },
         },
-        "f:volumes": {'k:{"name":"shm"}': {".": {}, "f:emptyDir": {}, "f:name": {}}},
+        "f:volumes": {
+            'k:{"name":"shm"}': {".": {}, "f:emptyDir": {}, "f:name": {}},
+            'k:{"name":"pod"}': {".": {}, "f:downwardAPI": {"f:items": {}}, "f:name": {}},
+        },
     },
 }
 
@@ -53,6 +59,7 @@ def live() -> Object:
     body["metadata"] |= {"uid": "u", "annotations": {"other": "1"}, **managed(copy.deepcopy(FIELDS))}
     body["spec"]["containers"][0]["ports"][0]["protocol"] = "TCP"
     del body["spec"]["containers"][0]["env"]
+    body["spec"]["volumes"][1]["downwardAPI"]["items"][0]["fieldRef"]["apiVersion"] = "v1"
     body["spec"]["containers"].append({"name": "sidecar", "image": "y"})
     body["spec"] |= {"restartPolicy": "Always", "accessModes": ["ReadWriteOnce", "ReadOnlyMany"]}
     return {**body, "status": {"phase": "Running"}}
