@@ -1,5 +1,7 @@
 """What a hostile tenant may not write in a service, he may not write in a batch either."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from hostile.attacks import ATTACKS, Attack
@@ -15,6 +17,11 @@ ENGINE = {to.alias or name for name, to in BatchEngine.model_fields.items()}
 _NONE = "replicas"
 
 
+def words(attack: Attack) -> str:
+    """What he must be told: paths lead through the template."""
+    return attack.told.replace("spec.", "spec.template.")
+
+
 def in_a_batch(attack: Attack) -> Object:
     """The engine of a batch that tries the same."""
     return {
@@ -24,8 +31,8 @@ def in_a_batch(attack: Attack) -> Object:
     }
 
 
-# Those that are about fields of an engine.
-TRIED = {name: one for name, one in ATTACKS.items() if one.spec and {*one.spec} - {_NONE} <= ENGINE}
+# Those that are about fields of an engine, and not about the service's own name.
+TRIED = {name: one for name, one in ATTACKS.items() if one.spec and {*one.spec} - {_NONE} <= ENGINE - {"lora"}}
 
 
 ROLE = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role"}
@@ -44,8 +51,8 @@ def says(alice: Tenant, name: str) -> str:
 
 
 @pytest.fixture
-def batches(alice: Tenant) -> Tenant:
-    """Alice, who may make batches as well, with a claim for them."""
+def batches(alice: Tenant) -> Iterator[Tenant]:
+    """Alice, who may make batches as well, with a claim for them; they are gone afterwards."""
     found = claim("data")
     found["metadata"]["labels"] = {"example.com/models": "yes"}
     group = {"kind": "Group", "name": "team-a", "apiGroup": "rbac.authorization.k8s.io"}
@@ -56,7 +63,8 @@ def batches(alice: Tenant) -> Tenant:
         {**meta, "kind": "Role", "rules": rules},
         {**meta, "kind": "RoleBinding", "subjects": [group], "roleRef": {**ROLE, "name": "batches"}},
     )
-    return alice
+    yield alice
+    alice.kube.run("delete", "vib", "--all", "--timeout=60s")
 
 
 def test_what_he_writes_in_an_engine_is_told(watched: Watched, honest: Honest, batches: Tenant) -> None:
@@ -67,16 +75,15 @@ def test_what_he_writes_in_an_engine_is_told(watched: Watched, honest: Honest, b
     }
     for number, (name, attack) in enumerate(TRIED.items()):
         if refused[name]:
-            assert attack.told in refused[name], name
+            assert words(attack) in refused[name], name
             continue
 
         def told(attack: Attack = attack, number: int = number) -> bool:
-            return attack.told in says(batches, named(number))
+            return words(attack) in says(batches, named(number))
 
         batches.kube.wait(f"{name} is told, and not only {says(batches, named(number))}", 30, told)
     honest.goes_on()
     watched.unharmed()
-    batches.kube.run("delete", "vib", "--all", "--wait=false")
 
 
 @pytest.mark.parametrize("part", ["input", "output"])
@@ -87,7 +94,6 @@ def test_a_claim_of_another_application_is_none_of_a_batch(watched: Watched, bat
     jobs = batches.kube.list("jobs", f"vllm-operator.dev/batch={part}")
     assert jobs == []
     watched.unharmed()
-    batches.kube.run("delete", "vib", part)
 
 
 def test_many_batches_do_not_delay_the_services_of_others(watched: Watched, honest: Honest, batches: Tenant) -> None:
@@ -95,4 +101,3 @@ def test_many_batches_do_not_delay_the_services_of_others(watched: Watched, hone
     assert not batches.tries("create", {"apiVersion": "v1", "kind": "List", "items": many})
     honest.goes_on(edits=7)
     watched.unharmed()
-    batches.kube.run("delete", "vib", "--all", "--wait=false")
