@@ -96,7 +96,9 @@ def pod(body: Body) -> PodSnapshot:
     conditions = {entry["type"]: entry for entry in status.get("conditions") or ()}
     container = _ours(status.get("containerStatuses") or ())
     readiness = conditions.get("Ready", {})
-    ready = readiness.get("status") == "True"
+    rank = count_of(metadata.get("labels", {}).get(RANK_LABEL, "0"))
+    # A rank without a server is ready as soon as it runs, and one that was started anew does not find the others again.
+    ready = readiness.get("status") == "True" and not (rank and container.get("restartCount"))
     running = container.get("state", {}).get("running")
     reason, message = ("", "") if ready else _trouble(status, conditions.get("PodScheduled", {}), container)
     return PodSnapshot(
@@ -123,7 +125,7 @@ def pod(body: Body) -> PodSnapshot:
         owner=intern(owner_uid(metadata) or ""),
         service_uid=intern(metadata.get("labels", {}).get(SERVICE_UID_LABEL, "")),
         group=intern(metadata.get("labels", {}).get(GROUP_LABEL, "")),
-        rank=count_of(metadata.get("labels", {}).get(RANK_LABEL, "0")),
+        rank=rank,
     )
 
 

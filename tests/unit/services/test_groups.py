@@ -35,6 +35,27 @@ LOST: Object = {
 }
 
 
+# A rank without a server has no probe: it is ready again at once. vLLM exits with 0 where its engine dies.
+RESTARTED: Object = {
+    **READY,
+    "containerStatuses": [
+        {
+            "name": "vllm",
+            "restartCount": 1,
+            "state": {"running": {"startedAt": "2026-11-28T08:01:01Z"}},
+            "lastState": {
+                "terminated": {
+                    "reason": "Completed",
+                    "exitCode": 0,
+                    "startedAt": "2026-11-28T08:00:00Z",
+                    "finishedAt": "2026-11-28T08:01:00Z",
+                }
+            },
+        }
+    ],
+}
+
+
 def started(**spec: Any) -> tuple[World, Key]:
     """A service over two nodes whose group is made, and that has a status."""
     world = World()
@@ -107,9 +128,10 @@ def test_a_rank_that_is_lost_is_named_with_its_node() -> None:
     assert "(rank 1 of group 0 on node node-of-llama-g-0-1)" in message
 
 
-def test_what_brought_a_group_down_is_still_told_while_the_next_one_is_made() -> None:
+@pytest.mark.parametrize("worker", [LOST, RESTARTED], ids=["ended", "restarted"])
+def test_what_brought_a_group_down_is_still_told_while_the_next_one_is_made(worker: Object) -> None:
     world, key = started()
-    group(world, READY, LOST)
+    group(world, READY, worker)
     world.reconcile(key)
     for name in ("llama-g-0", "llama-g-0-1"):
         world.api.objects.pop(path("Pod", NAMESPACE, name))
