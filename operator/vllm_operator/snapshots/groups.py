@@ -55,7 +55,9 @@ def _ended_by_itself(pod: PodSnapshot) -> bool:
     ending = pod.ending
     if ending is None:
         return False
-    return not pod.terminating or ending.reason == "OOMKilled" or ending.exit_code not in _ASKED_TO_END
+    # Of a pod that is being deleted no container is started anew: that was before, and is why it is deleted.
+    before = not pod.terminating or ending.replaced
+    return before or ending.reason == "OOMKilled" or ending.exit_code not in _ASKED_TO_END
 
 
 def _end(pod: PodSnapshot) -> datetime:

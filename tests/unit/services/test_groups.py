@@ -132,6 +132,9 @@ def test_a_rank_that_is_lost_is_named_with_its_node() -> None:
 def test_what_brought_a_group_down_is_still_told_while_the_next_one_is_made(worker: Object) -> None:
     world, key = started()
     group(world, READY, worker)
+    for name in ("llama-g-0", "llama-g-0-1"):  # within half a second, before anybody has looked
+        world.api.objects[path("Pod", NAMESPACE, name)]["metadata"]["deletionTimestamp"] = "2026-11-28T08:01:02Z"
+    world.watch()
     world.reconcile(key)
     for name in ("llama-g-0", "llama-g-0-1"):
         world.api.objects.pop(path("Pod", NAMESPACE, name))
