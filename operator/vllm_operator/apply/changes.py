@@ -32,7 +32,7 @@ from ..manifests.download import download, download_key, is_downloaded
 from ..manifests.kinds import BY_KIND, WORKLOADS, Pruned
 from ..manifests.names import REVISION_LABEL
 from ..settings import Settings
-from ..snapshots.child import Child, kept_deployed, kept_models, kept_of, odd_revisions, revisions, workload_of
+from ..snapshots.child import Child, kept_models, kept_of, odd_revisions, revisions, workload_of
 from ..status.evidence import Evidence
 from ..vllm.argv import load_format
 from ..vllm.paths import model_location
@@ -187,10 +187,10 @@ def deployed_template(evidence: Evidence) -> Manifest | None:
 
 
 def _keeps_deployed(evidence: Evidence) -> Child | None:
-    uid = evidence.service.uid
-    if deployed_revision(evidence) is None:  # deleted by hand: what was rendered last
+    uid, deployed = evidence.service.uid, deployed_revision(evidence)
+    if deployed is None:  # deleted by hand: what was rendered last
         return max(revisions(evidence.live, uid), key=lambda child: child.revision_number, default=None)
-    return kept_deployed(evidence.live, evidence.service.name, uid)
+    return kept_of(evidence.live, uid, deployed)
 
 
 def _trusted(evidence: Evidence, known: Known, *, withheld: bool) -> tuple[Evidence, str]:

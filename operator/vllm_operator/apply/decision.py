@@ -103,10 +103,10 @@ def decide(service: InferenceService, manifest: Manifest, sight: Sight, start_re
 def _reason(manifest: Manifest, sight: Sight) -> str:
     """Why a child needs an apply; empty where it does not."""
     child, last = sight.child, sight.last
-    if last is None and child and child.owned_content == content(manifest):
-        return ""
     if last is None:
-        return "is there, and is not known to be as it should" if child else "is not there"
+        if child is None:
+            return "is not there"
+        return "" if child.owned_content == content(manifest) else "is there, and is not known to be as it should"
     if last.digest != digest(manifest):
         return "its manifest has changed"
     if child is None:
