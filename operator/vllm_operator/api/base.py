@@ -197,7 +197,7 @@ def bytes_of(quantity: str) -> int:
 
 
 def quantity(text: str) -> float:
-    """Any quantity of Kubernetes as a number. Raises ValueError for anything else."""
+    """A quantity of Kubernetes as a number, without parts of a whole but thousandths. Raises ValueError for others."""
     return float(text[:-1]) / 1000 if text.endswith("m") else float(bytes_of(text))
 
 

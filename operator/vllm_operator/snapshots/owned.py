@@ -76,7 +76,7 @@ def _held_items(items: list[Any], parts: Mapping[str, Any]) -> Iterator[Any]:
 
 
 def _name(item: Any, names: tuple[str, ...]) -> str:
-    return json.dumps([item.get(name) for name in names] if names and isinstance(item, Mapping) else item)
+    return repr([item.get(name) for name in names] if names and isinstance(item, Mapping) else item)
 
 
 # What the API server makes of a value that is owned as a whole: what is empty it may leave out, so empty values are all
