@@ -4,14 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...manifests.names import RANK_LABEL
+from ...manifests.names import RANK_LABEL, SET_LABEL
 from ...settings import Settings
 from .documents import Document, ImportInputError, Sources
 from .draft import Draft
 from .environment import secret_values
 from .report import Origin, Report, Went, dotted
 from .sources import app_template, chart, command_line, compose, kserve, objects, operators, presets, stack, workloads
-from .sources.objects import GROUP_NAME_LABEL, Taken
+from .sources.objects import Taken
 from .values import UnfitError
 
 Take = Callable[[Document, Sources, Draft], bool]
@@ -156,7 +156,7 @@ def _complete(document: Document, draft: Draft) -> None:
 
 def _labels(document: Document) -> dict[str, Any]:
     labels = workloads.template_of(document).at("metadata", "labels").value
-    own = {GROUP_NAME_LABEL: document.name, RANK_LABEL: "0"} if document.kind == "LeaderWorkerSet" else {}
+    own = {SET_LABEL: document.name, RANK_LABEL: "0"} if document.kind == "LeaderWorkerSet" else {}
     return {**own, **labels} if isinstance(labels, dict) else own
 
 

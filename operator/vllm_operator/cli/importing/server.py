@@ -50,6 +50,11 @@ class Server:
     own_image: bool = True
     """Whether the image starts vLLM's server by itself."""
 
+    @property
+    def spread(self) -> bool:
+        """Whether the source has each replica on several nodes."""
+        return self.nodes.text not in ("", "1")
+
     def mounted(self, path: str) -> tuple[Mount, str] | None:
         """The mount that holds a path, and the rest of the path within it."""
         path = posixpath.normpath(path)

@@ -58,7 +58,7 @@ def take_flag(server: Server, flag: Given, line: Line) -> None:
 
 
 def _on_several_nodes(server: Server, line: Line) -> bool:
-    return server.nodes.text not in ("", "1") or any(flag.name == "--nnodes" for flag in line.flags)
+    return server.spread or any(flag.name == "--nnodes" for flag in line.flags)
 
 
 def _by_standing(server: Server, flag: Given, entry: Entry) -> None:

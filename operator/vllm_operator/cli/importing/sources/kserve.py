@@ -16,7 +16,7 @@ from ..volumes import finish, locate, mounts_of
 from . import objects
 from .fields import said, take_keys
 from .scaling import autoscale
-from .serving import launch_of, take_nodes, take_words, tell_script
+from .serving import WORKERS, launch_of, take_nodes, take_words, tell_script
 
 _ROUTER = {
     "router": "requests reach the Service; route to it with a gateway of your own, and choose endpoints by prefix "
@@ -34,7 +34,6 @@ _PARALLELISM = {
     "data": "data-parallel-size",
     "dataLocal": "data-parallel-size-local",
 }
-_WORKERS = "the other pods of a replica are made from the first"
 _WORKER_SIZES = {"tensorParallelSize": "tensor-parallel-size", "pipelineParallelSize": "pipeline-parallel-size"}
 # Of KServe's own server, which passes the others on to vLLM.
 _OWN_FLAGS = {
@@ -89,7 +88,7 @@ def take_llm(document: Document, sources: Sources, draft: Draft) -> bool:
     if spec.at("worker"):
         server.nodes = spec.at("parallelism", "pipeline")
         take_nodes(server)
-        said(server, spec, {"worker": _WORKERS})
+        said(server, spec, {"worker": WORKERS})
     more = [
         Word(word, variable.origin.place)
         for key in ("VLLM_ADDITIONAL_ARGS", "VLLM_EXTRA_ARGS")
@@ -191,7 +190,7 @@ def take_inference_service(document: Document, sources: Sources, draft: Draft) -
         take_keys(server, workers, _WORKER_SIZES)
         server.nodes = workers.at("pipelineParallelSize")
         take_nodes(server)
-        said(server, workers, dict.fromkeys(("containers", "tolerations", "nodeSelector", "volumes"), _WORKERS))
+        said(server, workers, dict.fromkeys(("containers", "tolerations", "nodeSelector", "volumes"), WORKERS))
     if uri := container.at("storageUri"):
         take_uri(server, uri)
     if own is None or "huggingfaceserver" in own.at("image").text:
@@ -211,8 +210,11 @@ def _runtime(server: Server, predictor: Part, model: Part) -> None:
         head, equals, value = part.text.partition("=")
         instead = _OWN_FLAGS.get(head)
         if head in ("--task", "--backend"):
-            given = part.origin(part.text) if equals or not parts else _with_value(part, parts[0])
-            words += _by_vllm(server, given, head, value if equals or not parts else parts.pop(0).text)
+            given = part.origin(part.text)
+            if not equals and parts:
+                after = parts.pop(0)
+                given, value = Origin(part.place, f"{part.text} {after.text}", (after.place,)), after.text
+            words += _by_vllm(server, given, head, value)
             continue
         if instead == "":
             server.draft.say(part.origin(part.text), Went.OPERATOR, "is KServe's own: vLLM is the only engine here")
@@ -240,16 +242,12 @@ def _runtime(server: Server, predictor: Part, model: Part) -> None:
     said(server, model, texts)
 
 
-def _with_value(flag: Part, value: Part) -> Origin:
-    return Origin(flag.place, f"{flag.text} {value.text}", (value.place,))
-
-
 def _by_vllm(server: Server, given: Origin, flag: str, value: str) -> list[Word]:
     """What vLLM is told for a task or an engine of KServe's server. Raises ImportInputError where vLLM has no part."""
     if (flag == "--backend" and value == "huggingface") or (flag == "--task" and value not in _TASKS):
         raise ImportInputError(f"{given.what} is served by KServe's own code, not by vLLM: it is not taken over")
     if task := _TASKS.get(value):
-        return [Word("--task", given.place), Word(task, (*given.also, given.place)[0])]
+        return [Word("--task", given.place), Word(task, given.also[0] if given.also else given.place)]
     server.draft.say(given, Went.OPERATOR, "is KServe's own: vLLM is the only engine here")
     return []
 

@@ -16,7 +16,6 @@ _TOOLS = (
     "serving.kserve.io/", "kubeai.org/", "kaito.sh/",
 )  # fmt: skip
 _GROUPS = "leaderworkerset.sigs.k8s.io/"
-GROUP_NAME_LABEL = f"{_GROUPS}name"
 _NAMES = ("app", "name", "component", "pod-template-hash", "k8s-app", "version", "tier")
 _SCRAPED = ("prometheus.io/", "prometheus.istio.io/")
 _OWN_KINDS = {

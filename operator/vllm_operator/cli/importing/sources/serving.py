@@ -22,6 +22,7 @@ from ..secrets import is_secret
 from ..server import NotTakenError, Server
 from ..volumes import CACHES, claim_to_fill, finish, take_cache
 
+WORKERS = "the other pods of a replica are made from the first"
 # What starts a cluster of Ray before vLLM: `ray start --head`, vLLM's own multi-node-serving.sh.
 _RAY = re.compile(r"\bray\b|multi-node-serving")
 
@@ -73,12 +74,12 @@ def take_words(server: Server, words: Sequence[Word]) -> None:
 
 def take_nodes(server: Server) -> None:
     """The pods of each replica, once the ranks are known. Raises ImportInputError where no service can have so many."""
-    count = server.nodes.text
-    if count in ("", "1"):
+    if not server.spread:
         return
     if server.draft.get("nodesPerReplica"):
         server.draft.say(server.nodes.origin(), Went.FIELD, "nodesPerReplica")
         return
+    count = server.nodes.text
     nodes = int(count) if re.fullmatch("[0-9]{1,9}", count) else 0
     if fault := server.draft.fault("nodesPerReplica", nodes):
         raise ImportInputError(f"one engine on {count} nodes: {fault}")

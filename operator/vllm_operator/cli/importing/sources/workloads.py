@@ -14,7 +14,7 @@ from ..server import Server
 from ..volumes import mounts_of
 from . import objects
 from .fields import said
-from .serving import launch_of, take_container_of
+from .serving import WORKERS, launch_of, take_container_of
 
 # Where the pod template is.
 _TEMPLATES: dict[str, tuple[str, ...]] = {
@@ -166,10 +166,10 @@ def _spec(server: Server, document: Document) -> None:
 
 def _group(server: Server, spec: Part) -> None:
     own = spec.at("leaderWorkerTemplate")
-    if own.at("size").text in ("", "1"):
+    if not server.spread:
         said(server, own, {"size": "one pod is one server"})
     if own.at("leaderTemplate"):
-        said(server, own, {"workerTemplate": "the other pods of a replica are made from the first"})
+        said(server, own, {"workerTemplate": WORKERS})
     texts = {
         "restartPolicy": "the pods of a replica live and die as one",
         "subGroupPolicy": "ranks that share a layer are on one node, where that has the GPUs for them",
