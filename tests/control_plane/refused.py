@@ -285,6 +285,7 @@ WORKLOAD = [
     ("resources: {requests: {memory: 64gb}}", "must be a size like 512Mi or 20Gi"),
     ("resources: {requests: {cpu: eight}}", "must be a number of CPU cores like 8, 0.5 or 500m"),
     ("resources: {requests: {cpu: 4}, limits: {cpu: 3500m}}", "resources.limits.cpu must not be below"),
+    ("resources: {requests: {cpu: '1.5'}, limits: {cpu: '1.2'}}", "resources.limits.cpu must not be below"),
     ("resources: {requests: {memory: 2Gi}, limits: {memory: 2G}}", "resources.limits.memory must not be below"),
     ("resources: {requests: {rdma/hca: '8'}}", "use accelerator.rdma, which the operator's setting"),
     ("pod: {runAsUser: 1000770000}", "the operator's setting podSecurity.runAsUser: fromNamespace leaves it to that"),

@@ -21,6 +21,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from .fields import Behaviour, Flag
+from .quantities import exact
 
 Rule = dict[str, Any]
 Limits = StringConstraints
@@ -178,7 +179,7 @@ class KeyRef(ApiModel):
     key: KeyName = required("Key within it.", "token")
 
 
-_SUFFIX = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
+_BINARY = {"Gi": 2**30, "Mi": 2**20, "Ki": 2**10}
 
 
 def first_fault(error: ValidationError) -> tuple[str, str]:
@@ -188,22 +189,13 @@ def first_fault(error: ValidationError) -> tuple[str, str]:
 
 
 def bytes_of(quantity: str) -> int:
-    """Bytes that a Kubernetes quantity like "20Gi" stands for. Raises ValueError for anything else."""
-    digits = quantity.rstrip("KMGTki")
-    try:
-        return int(float(digits) * _SUFFIX[quantity[len(digits) :]])
-    except KeyError:
-        raise ValueError(f"{quantity!r} is not a quantity of bytes like 512Mi or 20Gi") from None
-
-
-def quantity(text: str) -> float:
-    """A quantity of Kubernetes as a number, without parts of a whole but thousandths. Raises ValueError for others."""
-    return float(text[:-1]) / 1000 if text.endswith("m") else float(bytes_of(text))
+    """Whole bytes that a Kubernetes quantity like "20Gi" stands for. Raises ValueError for anything else."""
+    return int(exact(quantity))
 
 
 def gibibytes(count: int) -> str:
     """A whole number of bytes as the shortest exact binary quantity: 2147483648 -> "2Gi"."""
-    for suffix in ("Gi", "Mi", "Ki"):
-        if count % _SUFFIX[suffix] == 0:
-            return f"{count // _SUFFIX[suffix]}{suffix}"
+    for suffix, size in _BINARY.items():
+        if count % size == 0:
+            return f"{count // size}{suffix}"
     return str(count)

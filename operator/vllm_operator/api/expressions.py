@@ -5,13 +5,14 @@ See https://kubernetes.io/docs/reference/using-api/cel/#cel-options-language-fea
 
 import ipaddress
 from collections.abc import Callable, Mapping
+from fractions import Fraction
 from functools import cache
 from typing import Any
 
 from cel_expr_python import cel
 from cel_expr_python.ext import ext_strings
 
-from .base import quantity
+from .quantities import exact
 
 
 def evaluate(expression: str, value: Any, name: str = "self") -> Any:
@@ -38,11 +39,11 @@ def _compiled(expression: str, name: str) -> Any:
 
 @cache
 def _environment(name: str) -> Any:
-    text, truth, number = cel.Type.STRING, cel.Type.BOOL, cel.Type.DOUBLE
+    text, truth = cel.Type.STRING, cel.Type.BOOL
     functions = [
         _declared("isQuantity", _is_quantity, truth, text),
-        _declared("quantity", quantity, number, text),
-        _declared("compareTo", _compare, cel.Type.INT, number, number, member=True),
+        _declared("quantity", _quantity, text, text),
+        _declared("compareTo", _compare, cel.Type.INT, text, text, member=True),
         _declared("isCIDR", _is_cidr, truth, text),
         _declared("cidr", _itself, text, text),
         _declared("containsCIDR", _contains, truth, text, text, member=True),
@@ -60,14 +61,20 @@ def _declared(name: str, does: Callable[..., Any], returns: Any, *takes: Any, me
 
 def _is_quantity(text: str) -> bool:
     try:
-        quantity(text)
+        exact(text)
     except ValueError:
         return False
     return True
 
 
-def _compare(left: float, right: float) -> int:
-    return (left > right) - (left < right)
+def _quantity(text: str) -> str:
+    """As a fraction: CEL's own numbers are not exact, and its whole ones too small."""
+    return str(exact(text))
+
+
+def _compare(left: str, right: str) -> int:
+    one, other = Fraction(left), Fraction(right)
+    return (one > other) - (one < other)
 
 
 def _is_cidr(text: str) -> bool:

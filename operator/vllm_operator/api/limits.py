@@ -7,10 +7,11 @@ to spare, so that whoever meets it has something odd. Pure; imports nothing heav
 
 import json
 import math
-import re
 import zlib
 from collections.abc import Mapping
 from typing import Any
+
+from .quantities import exact
 
 KIB, MIB = 1 << 10, 1 << 20
 
@@ -160,22 +161,12 @@ def whole(value: Any, most: int, least: int = 0) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most else None
 
 
-# https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity
-_QUANTITY = re.compile(r"([0-9]{1,18}(?:\.[0-9]{0,18})?)(?:([eE])([0-9]{1,2})|(Ki|Mi|Gi|Ti|Pi|Ei|[munkMGTPE]))?")
-_SUFFIXES = {"n": -3, "u": -2, "m": -1, "k": 1, "M": 2, "G": 3, "T": 4, "P": 5, "E": 6}
-
-
 def count_of(quantity: Any) -> int:
     """Devices, as a Pod or a Node has them: any form of a quantity. 0 for what is none, DEVICES at most."""
-    found = _QUANTITY.fullmatch(str(quantity)[:64])
-    if found is None:
+    try:
+        return min(max(int(exact(str(quantity))), 0), DEVICES)
+    except ValueError:
         return 0
-    number, _, exponent, suffix = found.groups()
-    if suffix and suffix.endswith("i"):
-        scale = 1024.0 ** (1 + "KMGTPE".index(suffix[0]))
-    else:
-        scale = 10.0 ** int(exponent) if exponent else 1000.0 ** _SUFFIXES.get(suffix, 0)
-    return int(min(float(number) * scale, DEVICES))
 
 
 def text_of(value: Any, most: int) -> str:

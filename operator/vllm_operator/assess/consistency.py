@@ -7,10 +7,11 @@ rules, only we can tell. The sentences are those of the rules in api/: a test ho
 from collections.abc import Callable
 
 from ..api import accelerator, groups, loading, pod, rollout, spec, storage, tuning
-from ..api.base import Rule, bytes_of
+from ..api.base import Rule
 from ..api.fields import fields
 from ..api.flags.versions import engine_version, needs, too_old
 from ..api.pod import Resources
+from ..api.quantities import exact
 from ..api.spec import InferenceServiceSpec
 from ..api.tuning import Attention, Compilation
 from ..api.vocabulary import OLDEST_VLLM_VERSION
@@ -67,14 +68,10 @@ def _streams(given: InferenceServiceSpec) -> bool:
     return not told or given.model.uri.startswith(storage.BUCKETS) or load_format(given) == "runai_streamer"
 
 
-def _cores(quantity: str) -> float:
-    return float(quantity.removesuffix("m")) / 1000 if quantity.endswith("m") else float(quantity)
-
-
-def _enough(resources: Resources | None, name: str, size: Callable[[str], float]) -> bool:
+def _enough(resources: Resources | None, name: str) -> bool:
     limit = getattr(resources.limits, name) if resources and resources.limits else None
     request = getattr(resources.requests, name) if resources and resources.requests else None
-    return limit is None or request is None or size(limit) >= size(request)
+    return limit is None or request is None or exact(limit) >= exact(request)
 
 
 def _passes(given: InferenceServiceSpec, flag: str) -> bool:
@@ -156,8 +153,8 @@ CHECKS: tuple[tuple[Rule, Callable[[InferenceServiceSpec], bool]], ...] = (
     (accelerator.PRODUCT_RULE, lambda s: not _on_cpu(s) or not s.accelerator.product),
     (accelerator.MEMORY_RULE, lambda s: not _on_cpu(s) or not s.accelerator.memory),
     (rollout.STEPS_RULE, _can_roll),
-    (pod.CPU_RULE, lambda s: _enough(s.resources, "cpu", _cores)),
-    (pod.MEMORY_RULE, lambda s: _enough(s.resources, "memory", bytes_of)),
+    (pod.CPU_RULE, lambda s: _enough(s.resources, "cpu")),
+    (pod.MEMORY_RULE, lambda s: _enough(s.resources, "memory")),
 )
 
 

@@ -74,7 +74,9 @@ def _selected(device: Device, rules: Sequence[str]) -> bool:
     # Seven MiB that only clusters with DeviceClasses need.
     from ..api.expressions import evaluate  # noqa: PLC0415
 
-    shown = {"driver": device.driver, "attributes": device.attributes, "capacity": device.capacity}
+    # As `quantity` of an expression has it.
+    capacity = {domain: {name: str(one) for name, one in values.items()} for domain, values in device.capacity.items()}
+    shown = {"driver": device.driver, "attributes": device.attributes, "capacity": capacity}
     try:
         return all(evaluate(rule, shown, "device") is True for rule in rules)
     except ValueError:

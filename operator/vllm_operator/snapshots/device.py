@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any
 
-from ..api.base import quantity
 from ..api.limits import WORD_CHARACTERS, mapping, text_of
+from ..api.quantities import exact
 from ..api.resource import Body
 
 Value = str | int | bool
@@ -21,7 +22,7 @@ class Device:
     """Empty for one that any node can have."""
     attributes: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
     """By domain and name: a name without a domain is the driver's."""
-    capacity: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    capacity: Mapping[str, Mapping[str, Fraction]] = field(default_factory=dict)
 
     @property
     def memory_mib(self) -> int | None:
@@ -49,7 +50,7 @@ def devices_in(body: Body) -> Iterator[Device]:
     driver, node = text_of(spec.get("driver"), WORD_CHARACTERS), text_of(spec.get("nodeName"), WORD_CHARACTERS)
     for one in spec.get("devices") or ():
         attributes: dict[str, dict[str, Value]] = {driver: {}}
-        capacity: dict[str, dict[str, float]] = {driver: {}}
+        capacity: dict[str, dict[str, Fraction]] = {driver: {}}
         for name, value in mapping(one.get("attributes")).items():
             _put(attributes, driver, name, next(iter(mapping(value).values()), ""))
         for name, value in mapping(one.get("capacity")).items():
@@ -62,8 +63,8 @@ def _put(found: dict[str, dict[str, Any]], driver: str, name: str, value: Any) -
     found.setdefault(domain or driver, {})[own] = value
 
 
-def _amount(text: Any) -> float:
+def _amount(text: Any) -> Fraction:
     try:
-        return quantity(str(text))
+        return exact(str(text))
     except ValueError:
-        return 0.0
+        return Fraction()

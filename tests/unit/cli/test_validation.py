@@ -110,6 +110,9 @@ def test_wrong_metadata(metadata: dict[str, Any], said: str) -> None:
     [
         ("quantity(self).compareTo(quantity('1Gi')) < 0", "1000Mi", True),
         ("quantity(self).compareTo(quantity('1')) == 0", "1000m", True),
+        ("quantity(self).compareTo(quantity('700m')) < 0", "0.5", True),
+        ("quantity(self).compareTo(quantity('9007199254740993')) < 0", "9007199254740992", True),
+        ("quantity(self) == quantity('1Gi')", "1024Mi", True),
         ("isQuantity(self)", "1Gb", False),
         ("isCIDR(self)", "10.0.0.0/33", False),
         ("isCIDR(self)", "10.0.0.1", False),
@@ -121,6 +124,17 @@ def test_wrong_metadata(metadata: dict[str, Any], said: str) -> None:
 )
 def test_functions_of_kubernetes(expression: str, value: str, found: Any) -> None:
     assert evaluate(expression, value) == found
+
+
+@pytest.mark.parametrize(
+    ("limit", "request_", "refused"),
+    [("0.5", "700m", True), ("1.2", "1.5", True), ("0.5", "500m", False), (1, "1000m", False)],
+)
+def test_parts_of_a_core_are_compared_as_the_api_server_does(limit: Any, request_: Any, *, refused: bool) -> None:
+    resources = {"limits": {"cpu": limit}, "requests": {"cpu": request_}}
+    found = faults(service({**with_model("{}"), "resources": resources}), KIND)
+    assert any("resources.limits.cpu must not be below resources.requests.cpu" in one for one in found) is refused
+    assert bool(found) is refused
 
 
 @pytest.mark.parametrize("expression", ["self.other == 1", "self +", "nothing(self)"])

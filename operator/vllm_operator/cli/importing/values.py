@@ -4,23 +4,22 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping
+from fractions import Fraction
 from functools import cache
 from typing import Any
 
 from ...api.base import gibibytes
 from ...api.crd import INFERENCE_SERVICE, custom_resource_definition
 from ...api.fields import Flag, SpecField
+from ...api.quantities import exact
 
 GIB = 1 << 30
 _LARGEST = 1e30
 _INTEGER = re.compile(r"(-?\d{1,30}(?:\.\d{1,30})?)([kKmMgGtT]?)")
 # vLLM's units: a small letter is decimal, a capital one binary.
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
-_QUANTITY = re.compile(r"([0-9]{1,30}(?:\.[0-9]{1,30})?)([eE]\d+|[KMGTP]i?|[km]|Ki)?B?")
-_BYTES = {
-    "": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15,
-    "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "Pi": 2**50,
-}  # fmt: skip
+_OF_SIZES = ("Ki", "Mi", "Gi", "Ti", "k", "M", "G", "T")
+"""Units that the fields of the spec take."""
 
 
 class UnfitError(Exception):
@@ -53,14 +52,16 @@ def number(text: str) -> int:
 
 
 def size(text: str) -> str:
-    """A quantity of Kubernetes as our fields take it: with a unit, in bytes. Raises UnfitError."""
-    match = _QUANTITY.fullmatch(str(text).strip())
-    if not match or match[2] == "m" or (match[2] or "").lower().startswith("e"):
+    """A quantity of Kubernetes as our fields take it: with a unit, in bytes; also 32GB and 32K. Raises UnfitError."""
+    said = str(text).strip().removesuffix("B")
+    said = f"{said[:-1]}k" if said.endswith("K") else said
+    try:
+        count = exact(said)
+    except ValueError:
+        count = Fraction(-1)
+    if count < 0 or said.endswith(("m", "u", "n")):
         raise UnfitError(f"{text!r} is not a size like 512Mi or 20Gi")
-    unit = match[2] or ""
-    if unit in ("Ki", "Mi", "Gi", "Ti", "k", "M", "G", "T"):
-        return f"{match[1]}{unit}"
-    return in_bytes(int(float(match[1]) * _BYTES[unit]))
+    return said if said.endswith(_OF_SIZES) else in_bytes(math.ceil(count))
 
 
 def in_bytes(count: int) -> str:

@@ -38,7 +38,10 @@ def test_a_value_that_does_not_fit_is_said(flag: str, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("64Gi", "64Gi"), ("1.5T", "1.5T"), ("1024", "1Ki"), ("1000", "1Ki"), ("2Pi", "2048Ti"), ("32GB", "32G")],
+    [
+        *[("64Gi", "64Gi"), ("1.5T", "1.5T"), ("1024", "1Ki"), ("1000", "1Ki"), ("2Pi", "2048Ti"), ("32GB", "32G")],
+        *[("32K", "32k"), ("3e9", "2929688Ki")],
+    ],
 )
 def test_a_quantity_gets_a_unit(text: str, value: str) -> None:
     assert size(text).replace("2097152Gi", "2048Ti") == value
@@ -50,5 +53,5 @@ def test_numbers_and_names() -> None:
     assert camel("num_speculative_tokens") == "numSpeculativeTokens"
     with pytest.raises(UnfitError):
         number("1.5")
-    with pytest.raises(UnfitError):
+    with pytest.raises(UnfitError, match="'12m' is not a size like 512Mi or 20Gi"):
         size("12m")

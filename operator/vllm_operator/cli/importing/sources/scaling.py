@@ -1,7 +1,9 @@
 """From an autoscaler of a source to `autoscaling`: its bounds, and targets where it scaled by what vLLM feels."""
 
+from fractions import Fraction
 from typing import Any
 
+from ....api.quantities import exact
 from ..documents import Document
 from ..draft import Draft
 from ..part import Part
@@ -69,7 +71,7 @@ def _target(told: Part) -> tuple[str, int] | None:
             amount = told.at("threshold").text or _average(told)
             number = _number(amount)
             if field == "kvCacheUtilizationPercent" and number is not None:
-                number = min(90, number * 100 if number <= 1 else number)
+                number = min(Fraction(90), number * 100 if number <= 1 else number)
             return (field, max(1, round(number))) if number is not None else None
     return None
 
@@ -82,8 +84,8 @@ def _average(told: Part) -> str:
     return ""
 
 
-def _number(text: str) -> float | None:
+def _number(text: str) -> Fraction | None:
     try:
-        return float(text[:-1]) / 1000 if text.endswith("m") else float(text)
+        return exact(text)
     except ValueError:
         return None
