@@ -19,6 +19,7 @@ from bench.plan import engines, gpu_of, spec_of
 from cluster.host import REPOSITORY
 from vllm_operator.planner.architectures import model_of
 from vllm_operator.planner.effective import engine_of
+from vllm_operator.planner.graphs import most_graph_tokens
 from vllm_operator.planner.plan import storage
 from vllm_operator.planner.quantization import scheme_of
 from vllm_operator.planner.rates import rates_of
@@ -63,7 +64,8 @@ def measured(row: dict[str, Any]) -> Measured:
     assert scheme, row["case"]
     assert rates, row["gpu"]
     work = work_of(replace(model, dtype=settings.dtype), settings, storage(scheme, gpu))
-    return Measured(f"{row['case']} on {gpu.name}", Engine(work, rates, settings), tuple(_points(row["speed"])))
+    engine = Engine(work, rates, settings, most_graph_tokens(settings, model))
+    return Measured(f"{row['case']} on {gpu.name}", engine, tuple(_points(row["speed"])))
 
 
 def _points(speed: dict[str, Any]) -> list[tuple[str, Callable[[Engine], float], float]]:

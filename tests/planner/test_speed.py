@@ -7,6 +7,7 @@ import pytest
 
 from bench.plan import engines, row_of
 from bench.speed import FILES, Measured, fitted, measured
+from planner.models import GPT_OSS_20B
 from planner.models import spec_of as spec
 from vllm_operator.planner.accelerators import cpu, find
 from vllm_operator.planner.architectures import model_of
@@ -73,6 +74,14 @@ def test_more_memory_bandwidth_and_more_gpus_answer_faster() -> None:
     assert two.one > speed().one
     assert two.prefill > speed().prefill
     assert two.first_token < speed().first_token
+
+
+def test_gpt_oss_has_graphs_for_larger_steps_than_others() -> None:
+    wanted: dict[str, Any] = {"config": GPT_OSS_20B, "maxNumSeqs": 768}
+    to_512 = speed(**wanted, tuning={"compilation": {"maxCudagraphCaptureSize": 512}})
+    assert to_512.requests == 768
+    assert speed(**wanted).many > 1.5 * to_512.many
+    assert speed(**wanted, enforceEager=True).many == to_512.many
 
 
 def test_requests_together_are_those_that_the_kv_cache_holds() -> None:

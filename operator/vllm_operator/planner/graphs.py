@@ -26,12 +26,19 @@ TRIAL_LAYERS = 4
 """After so many layers each finds the memory as the one before."""
 
 
-def graph_sizes(engine: EngineSettings, model: ModelShape) -> list[int]:
-    """Batch sizes that graphs are captured for (config/vllm.py, `_set_cudagraph_sizes`)."""
+def most_graph_tokens(engine: EngineSettings, model: ModelShape) -> int:
+    """Tokens of the largest batch that a graph is captured for; 0: there are no graphs (config/vllm.py)."""
+    if engine.eager or engine.most_graph_tokens == 0:
+        return 0
     # gpt-oss asks for larger batches (model_executor/models/config.py).
     highest = 1024 if engine.capability[0] == 10 or model.architecture == "GptOssForCausalLM" else 512
     wanted = engine.most_graph_tokens or min(engine.max_num_seqs * 2 * (1 + engine.speculative_tokens), highest)
-    most = min(wanted, engine.max_num_batched_tokens)
+    return min(wanted, engine.max_num_batched_tokens)
+
+
+def graph_sizes(engine: EngineSettings, model: ModelShape) -> list[int]:
+    """Batch sizes that graphs are captured for (config/vllm.py, `_set_cudagraph_sizes`)."""
+    most = most_graph_tokens(engine, model)
     sizes = {1, 2, 4, *range(8, 256, 8), *range(256, most + 1, 16)}
     if engine.release.free_memory_counts:
         sizes |= {engine.max_num_seqs, engine.max_num_batched_tokens}
@@ -40,7 +47,7 @@ def graph_sizes(engine: EngineSettings, model: ModelShape) -> list[int]:
 
 def graph_bytes(whole: Pass) -> int:
     """The estimate of one rank."""
-    if whole.engine.eager or whole.engine.most_graph_tokens == 0:
+    if not most_graph_tokens(whole.engine, whole.model):
         return 0
     if not whole.engine.second_runner:
         return _first_runner_bytes(whole)

@@ -11,9 +11,6 @@ from .effective import EngineSettings
 from .rates import Rates
 from .work import Work
 
-GRAPH_TOKENS = 512
-"""Requests of the largest step that a CUDA graph holds, unless the user sets it (config/vllm.py)."""
-
 
 @dataclass(frozen=True, slots=True)
 class Factors:
@@ -71,6 +68,8 @@ class Engine:
     work: Work
     rates: Rates
     settings: EngineSettings
+    graph_tokens: int
+    """Of the largest step that a CUDA graph holds; 0: none does."""
     factors: Factors = FACTORS
 
     def step_seconds(self, requests: float, context: float) -> float:
@@ -79,9 +78,7 @@ class Engine:
         matrices = max(self._matrices(), self._products(requests, sampled=requests))
         gpu = matrices + self._experts(requests) + self._past(requests, context) + self._sums(requests)
         gpu += work.layers * by.layer + work.expert_layers * by.routing
-        most = GRAPH_TOKENS if self.settings.most_graph_tokens is None else self.settings.most_graph_tokens
-        graphs = requests <= most and not self.settings.eager
-        return (gpu if graphs else max(gpu, self._launched())) + by.step + requests * by.request
+        return (gpu if requests <= self.graph_tokens else max(gpu, self._launched())) + by.step + requests * by.request
 
     def prefill_seconds(self, prompts: int, length: int) -> float:
         """Of prompts of so many tokens, in steps of the engine's batch size."""

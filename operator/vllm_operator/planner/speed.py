@@ -9,6 +9,7 @@ from math import floor, log10
 
 from ..api import InferenceServiceSpec
 from .effective import engine_of
+from .graphs import most_graph_tokens
 from .kv_cache import layout
 from .margin import of_version
 from .plan import Plan, storage
@@ -58,7 +59,8 @@ def speed_of(spec: InferenceServiceSpec, model: ModelShape, plan: Plan) -> Speed
     model = replace(model, dtype=settings.dtype)
     if model.pooling or model.approximate or settings.dtype == "float32":
         return None
-    engine = Engine(work_of(model, settings, storage(scheme, plan.gpu)), rates, settings)
+    work, graphs = work_of(model, settings, storage(scheme, plan.gpu)), most_graph_tokens(settings, model)
+    engine = Engine(work, rates, settings, graphs)
     context = min(PROMPT, plan.capacity.max_model_len)
     _, held = layout(model, settings, 0).tokens(plan.capacity.memory.kv_cache, context, settings)
     count = settings.ranks.data
