@@ -2,8 +2,10 @@
 
 import pytest
 
-from planner.models import LLAMA_8B, gpu_of, spec_of
+from planner.models import GPT_OSS_20B, LLAMA_8B, gpu_of, spec_of
 from vllm_operator.planner.architectures import model_of
+from vllm_operator.planner.effective import engine_of
+from vllm_operator.planner.graphs import most_graph_tokens
 from vllm_operator.planner.plan import Capacity, Plan, plan
 
 
@@ -30,6 +32,23 @@ def test_the_largest_graph_counts_however_it_is_said() -> None:
     by_flag = capacity(extraArgs=["--max-cudagraph-capture-size=16"]).memory.graphs
     assert 0 < by_flag < capacity().memory.graphs
     assert graphs(maxCudagraphCaptureSize=16) == graphs(cudagraphCaptureSizes=[1, 8, 16]) == by_flag
+
+
+@pytest.mark.parametrize(
+    ("config", "fields", "most"),
+    [
+        (LLAMA_8B, {"maxNumSeqs": 64}, 128),
+        (LLAMA_8B, {}, 512),
+        (GPT_OSS_20B, {}, 1024),
+        (GPT_OSS_20B, {"maxNumSeqs": 64}, 1024),
+        (GPT_OSS_20B, {"maxNumSeqs": 64, "maxNumBatchedTokens": 512}, 512),
+        (GPT_OSS_20B, {"tuning": {"compilation": {"maxCudagraphCaptureSize": 256}}}, 256),
+        (GPT_OSS_20B, {"enforceEager": True}, 0),
+    ],
+)
+def test_the_largest_graph_is_that_of_vllm(config: dict[str, object], fields: dict[str, object], most: int) -> None:
+    model = model_of(config)
+    assert most_graph_tokens(engine_of(spec_of(**fields), model, gpu_of("H100")), model) == most
 
 
 @pytest.mark.parametrize(

@@ -30,9 +30,13 @@ def most_graph_tokens(engine: EngineSettings, model: ModelShape) -> int:
     """Tokens of the largest batch that a graph is captured for; 0: there are no graphs (config/vllm.py)."""
     if engine.eager or engine.most_graph_tokens == 0:
         return 0
-    # gpt-oss asks for larger batches (model_executor/models/config.py).
-    highest = 1024 if engine.capability[0] == 10 or model.architecture == "GptOssForCausalLM" else 512
-    wanted = engine.most_graph_tokens or min(engine.max_num_seqs * 2 * (1 + engine.speculative_tokens), highest)
+    if engine.most_graph_tokens:
+        wanted = engine.most_graph_tokens
+    elif model.architecture == "GptOssForCausalLM":  # however few sequences there are (model_executor/models/config.py)
+        wanted = 1024
+    else:
+        highest = 1024 if engine.capability[0] == 10 else 512
+        wanted = min(engine.max_num_seqs * 2 * (1 + engine.speculative_tokens), highest)
     return min(wanted, engine.max_num_batched_tokens)
 
 
