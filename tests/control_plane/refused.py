@@ -563,6 +563,14 @@ BATCHES = [
     ("model: {uri: hf://org/name}", 'unknown field "spec.model"'),
     ("template: {accelerator: {product: NVIDIA-L4}}", "spec.template.model: Required value"),
     ("template: {model: {uri: org/name}}", "must be hf://organisation/name"),
+    (
+        "template: {model: {uri: hf://org/name}, lora: {adapters: [{name: test, uri: hf://a/b}]}}",
+        "has the name of the batch, which is the model's: rename it, or set model.servedModelNames",
+    ),
+    (
+        "template: {model: {uri: hf://a/b, servedModelNames: [a]}, lora: {adapters: [{name: a, uri: hf://a/b}]}}",
+        "an adapter in lora.adapters has the name of the model",
+    ),
     ("template: {model: {uri: hf://org/name}, replicas: 2}", 'unknown field "spec.template.replicas"'),
     ("template: {model: {uri: hf://org/name}, suspend: true}", 'unknown field "spec.template.suspend"'),
     ("template: {model: {uri: hf://org/name}, cache: {claim: {storage: 1Gi}}}", "a batch makes no claim: name one"),

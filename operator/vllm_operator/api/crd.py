@@ -30,6 +30,18 @@ Schema = dict[str, Any]
 
 # The longest name of a child is <name>-<10 characters>-<5 characters> (a pod) and must stay below 63 as a host name.
 MAX_NAME_LENGTH = 46
+
+
+def _no_adapter_of_that_name(what: str, spec: str, unless: str = "") -> Rule:
+    """Without servedModelNames the model has the name of the object. `spec`: where the model and the adapters are."""
+    return rule(
+        f"{unless}!has({spec}.lora) || has({spec}.model.servedModelNames)"
+        f" || !{spec}.lora.adapters.exists(a, a.name == self.metadata.name)",
+        f"an adapter in lora.adapters has the name of the {what}, which is the model's: rename it, or set "
+        "model.servedModelNames",
+    )
+
+
 _NAME_RULES = [
     rule(
         "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
@@ -43,12 +55,7 @@ _NAME_RULES = [
         "self.metadata.name != 'kubernetes'",
         "metadata.name must not be kubernetes: pods of the namespace would take its Service for the API server",
     ),
-    rule(
-        "!has(self.spec.lora) || has(self.spec.model.servedModelNames)"
-        " || !self.spec.lora.adapters.exists(a, a.name == self.metadata.name)",
-        "an adapter in lora.adapters has the name of the service, which is the model's: rename it, or set "
-        "model.servedModelNames",
-    ),
+    _no_adapter_of_that_name("service", "self.spec"),
 ]
 _CLASS_NAME_RULES = [
     rule(
@@ -62,6 +69,7 @@ _BATCH_NAME_RULES = [
         f"metadata.name must be a DNS-1035 label (a-z, 0-9 and -, first a letter) of at most {MAX_NAME_LENGTH} "
         "characters: the names of the pods are longer and end at 63",
     ),
+    _no_adapter_of_that_name("batch", "self.spec.template", unless="!has(self.spec.template) || "),
 ]
 # Stands for the generation that a status is about until the operator has written one.
 UNSEEN = -1

@@ -66,8 +66,18 @@ def test_a_wrong_batch(text: str, message: str) -> None:
     assert any(message in said for said in faults(batch(text), BATCH_KIND))
 
 
-def test_a_batch_without_a_fault() -> None:
-    assert faults(batch("{}"), BATCH_KIND) == []
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{}",
+        "{template: null, serviceRef: {name: test}}",
+        "template: {model: {uri: hf://a/b}, accelerator: {}, lora: {adapters: [{name: other, uri: hf://a/b}]}}",
+        "template: {model: {uri: hf://a/b, servedModelNames: [a]}, accelerator: {}, "
+        "lora: {adapters: [{name: test, uri: hf://a/b}]}}",
+    ],
+)
+def test_a_batch_without_a_fault(text: str) -> None:
+    assert faults(batch(text), BATCH_KIND) == []
 
 
 @pytest.mark.parametrize("path", sorted((REPOSITORY / "examples").rglob("*.yaml")), ids=lambda path: path.name)
