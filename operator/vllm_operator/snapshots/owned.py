@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..api.limits import FIELDS_BYTES, FIELDS_ITEMS
+from ..api.quantities import exact
 from ..api.resource import Body
 from ..manifests.names import FIELD_MANAGER
 
@@ -30,8 +31,7 @@ def owned_fields(metadata: Body) -> str:
 def owned_content(body: Body) -> str:
     """Digest of what the fields hold that our last apply owns: `content` of the manifest where nobody has edited it.
 
-    Also another one where the API server writes a value in its own way, as 1024Mi. Empty where we own nothing, or more
-    fields than any manifest of ours has.
+    Empty where we own nothing, or more fields than any manifest of ours has.
     """
     fields = fields_of(body["metadata"])
     if not fields or len(json.dumps(fields)) > FIELDS_BYTES:
@@ -84,8 +84,30 @@ def _name(item: Any, names: tuple[str, ...]) -> str:
 _AS_WRITTEN = (("{}", "null"), ("[]", "null"), ('""', "null"), ('"apiVersion": "v1", "fieldPath"', '"fieldPath"'))
 
 
+# Fields that hold a quantity, and maps of which each value is one.
+_QUANTITIES, _OF_QUANTITIES = ("sizeLimit", "averageValue"), ("requests", "limits")
+
+
+def _one_form(value: Any, field: str = "") -> Any:
+    """A value whose quantities have one form: the API server keeps 16384Mi as 16Gi, and 1000m or a number 1 as "1"."""
+    if isinstance(value, list):
+        return [_one_form(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    if field in _OF_QUANTITIES:
+        return {key: _quantity(one) for key, one in value.items()}
+    return {key: _quantity(one) if key in _QUANTITIES else _one_form(one, key) for key, one in value.items()}
+
+
+def _quantity(value: Any) -> Any:
+    try:
+        return str(exact(str(value)))
+    except ValueError:
+        return value
+
+
 def _digest(value: Any) -> str:
-    text = json.dumps(value, sort_keys=True)
+    text = json.dumps(_one_form(value), sort_keys=True)
     for there, written in _AS_WRITTEN:
         text = text.replace(there, written)
     return _hash(text)

@@ -80,6 +80,45 @@ def test_what_others_add_does_not_change_what_our_fields_hold() -> None:
     assert owned_content(live()) == content(MANIFEST)
 
 
+def with_quantities(*amounts: Any) -> Object:
+    """A manifest with quantities wherever manifests have some."""
+    cpu, memory, storage, size, average = amounts
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "llama", "labels": {"app": "llama"}},
+        "spec": {
+            "resources": {"requests": {"storage": storage}},
+            "containers": [{"name": "vllm", "resources": {"limits": {"memory": memory}, "requests": {"cpu": cpu}}}],
+            "volumes": [{"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": size}}],
+            "metrics": [{"pods": {"target": {"type": "AverageValue", "averageValue": average}}}],
+        },
+    }
+
+
+# As the API server of Kubernetes 1.36 writes them.
+WRITTEN = (1, "16384Mi", "0.5Ti", "1.5Gi", "1000m")
+STORED = ("1", "16Gi", "512Gi", "1536Mi", "1")
+
+
+def applied(manifest: Object) -> Object:
+    """As the API server shows it: all that it says is ours."""
+    owned: Object = {"f:metadata": {"f:labels": {}}, "f:spec": {}}
+    return {**manifest, "metadata": {**manifest["metadata"], **managed(owned)}}
+
+
+def test_a_quantity_may_be_written_otherwise_than_the_api_server_keeps_it() -> None:
+    assert owned_content(applied(with_quantities(*STORED))) == content(with_quantities(*WRITTEN))
+
+
+@pytest.mark.parametrize("place", range(len(STORED)))
+@pytest.mark.parametrize("other", ["3", "none", {"x": "1"}, None])
+def test_an_edited_quantity_is_seen(place: int, other: Any) -> None:
+    amounts: list[Any] = list(STORED)
+    amounts[place] = other
+    assert owned_content(applied(with_quantities(*amounts))) not in ("", content(with_quantities(*WRITTEN)))
+
+
 def lost(body: Object) -> None:
     """Somebody else's apply took a field over."""
     del body["metadata"]["managedFields"][0]["fieldsV1"]["f:spec"]["f:volumes"]['k:{"name":"shm"}']["f:emptyDir"]
