@@ -14,7 +14,7 @@ from ..manifests.metadata import Manifest
 from ..manifests.names import INSTANCE_LABEL, REVISION_LABEL, group_name
 from ..manifests.packing import unpack_template
 from ..manifests.privileges import privileges
-from .owned import fields_of, owned_content, owned_fields
+from .owned import fields_of, owned_content, owned_fields, workload_content
 from .revision import Kept
 from .revision import kept as kept_in
 
@@ -134,13 +134,14 @@ def child(body: Body) -> Child:
     kept = kept_in(body.get("data")) if revision else Kept()
     template = _pod_template(kind, body["spec"]) if kind in WORKLOADS else None
     rendered = template["metadata"] if template else metadata
+    fields = owned_fields(metadata)
     return Child(
         kind=kind,
         name=metadata["name"],
         owner_uid=owner_uid(metadata),
         resource_version=int(metadata["resourceVersion"]),
-        owned_fields=owned_fields(metadata),
-        owned_content=owned_content(body),
+        owned_fields=fields,
+        owned_content=workload_content(body, fields) if template else owned_content(body),
         revision=(rendered.get("labels") or {}).get(REVISION_LABEL),
         revision_number=int(body.get("revision", 0)) if revision else 0,
         packed_template=kept.template,

@@ -2,11 +2,14 @@
 
 import copy
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from vllm_operator.api.limits import FIELDS_BYTES, FIELDS_ITEMS
+from vllm_operator.snapshots import owned
+from vllm_operator.snapshots.child import child
 from vllm_operator.snapshots.owned import content, owned_content, owned_fields
 
 Object = dict[str, Any]
@@ -156,3 +159,62 @@ def test_of_a_list_that_others_made_very_long_nothing_is_known(others: int, *, k
     fields = {"f:metadata": {"f:labels": {}}, "f:x": items}
     body: Object = {"metadata": managed(fields), "x": [{"a": number} for number in range(2000 + others)]}
     assert (owned_content(body) == content({"metadata": {"labels": {}}, "x": body["x"][:2000]})) is known
+
+
+DEPLOYMENT: Object = {
+    "apiVersion": "apps/v1",
+    "kind": "Deployment",
+    "metadata": {"name": "llama", "labels": {"app": "llama"}},
+    "spec": {
+        "replicas": 2,
+        "template": {
+            "metadata": {"labels": {"app": "llama"}},
+            "spec": {"containers": [{"name": "vllm", "image": "vllm:1"}]},
+        },
+    },
+}
+
+
+def events(body: Object, uid: str) -> Iterator[Object]:
+    """As the watch shows it while its pods start: only its status, and its version, are others each time."""
+    for step in range(5):
+        metadata = {**body["metadata"], "uid": uid, "generation": 1, "resourceVersion": str(step), "namespace": "n"}
+        yield copy.deepcopy({**body, "metadata": metadata, "status": {"replicas": step}})
+
+
+def test_what_a_deployment_holds_is_worked_out_once_while_its_pods_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = list[Object]()
+
+    def counted(body: Object) -> str:
+        asked.append(body)
+        return owned_content(body)
+
+    monkeypatch.setattr(owned, "owned_content", counted)
+    shown = {child(body).owned_content for body in events(applied(DEPLOYMENT), "started")}
+    assert shown == {content(DEPLOYMENT)}
+    assert len(asked) == 1
+    other = next(events(applied({**DEPLOYMENT, "spec": {**DEPLOYMENT["spec"], "replicas": 3}}), "other"))
+    assert child(other).owned_content not in ("", content(DEPLOYMENT))
+    assert len(asked) == 2
+
+
+def rescaled(body: Object) -> None:
+    body["spec"]["replicas"] = 3
+    body["metadata"]["generation"] = 2
+
+
+def relabelled(body: Object) -> None:
+    """The API server counts no generation for that."""
+    body["metadata"]["labels"]["app"] = "other"
+
+
+def taken_over(body: Object) -> None:
+    body["metadata"]["managedFields"][0]["fieldsV1"]["f:spec"] = {"f:template": {}}
+
+
+@pytest.mark.parametrize("edit", [rescaled, relabelled, taken_over])
+def test_an_edit_of_a_deployment_is_seen_beside_its_events(edit: Any) -> None:
+    first, second, *_ = events(applied(DEPLOYMENT), f"edited by {edit.__name__}")
+    assert child(first).owned_content == content(DEPLOYMENT)
+    edit(second)
+    assert child(second).owned_content not in ("", content(DEPLOYMENT))
