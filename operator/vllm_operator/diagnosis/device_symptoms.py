@@ -106,6 +106,7 @@ MEMORY = (
     Symptom("torch/cuda/__init__.py", "OutOfMemoryError", Reason.OUT_OF_GPU_MEMORY, f"GPU memory ran out: {_ROOM}"),
     # What CUDA's own libraries ask for, past torch's allocator.
     Symptom(_CUDA, "CUDA error: {}out of memory", Reason.OUT_OF_GPU_MEMORY, f"GPU memory ran out: {_ROOM}"),
+    Symptom(_TORCH, "CUDA driver error: {}out of memory", Reason.OUT_OF_GPU_MEMORY, f"GPU memory ran out: {_ROOM}"),
     Symptom(_KERNELS, "CUBLAS_STATUS_ALLOC_FAILED", Reason.OUT_OF_GPU_MEMORY, f"GPU memory ran out: {_ROOM}"),
 )
 
@@ -216,10 +217,23 @@ DEVICES = (
         Reason.GPU_ERROR,
         f"a GPU of node {{node}} failed (CUDA error: {{what}}): {_DEFECT}",
     ),
+    # Of calls past CUDA's runtime: memory that can be mapped, symmetric memory.
+    Symptom(
+        _TORCH,
+        "CUDA driver error: {what}",
+        Reason.GPU_ERROR,
+        f"a GPU of node {{node}} failed (CUDA driver error: {{what}}): {_DEFECT}",
+    ),
     Symptom(
         "vllm/distributed/device_communicators/pynccl_wrapper.py",
         "NCCL error: {what}",
         Reason.GPU_ERROR,
         f"the GPUs of node {{node}} could not exchange data (NCCL error: {{what}}): {_DEFECT}",
+    ),
+    Symptom(
+        _KERNELS,
+        "NCCL error in: {where}, {what}",
+        Reason.GPU_ERROR,
+        f"the GPUs of node {{node}} could not exchange data (NCCL error in {{where}}, {{what}}): {_DEFECT}",
     ),
 )
