@@ -12,9 +12,11 @@ from openai.types.chat import ChatCompletionMessageParam, ChatCompletionToolPara
 from openai.types.shared_params import FunctionDefinition
 
 _CITIES, _MOST_DAYS = ["Paris", "Rome", "Oslo"], 9
-# Every value is bounded: a random model would never end a free text.
+# Every value is bounded: a random model would never end a free text. Without `strict`, vLLM 0.32 takes any JSON for the
+# arguments, true as well.
 _FORECAST: FunctionDefinition = {
     "name": "get_forecast",
+    "strict": True,
     "description": "The weather of the next days in a city.",
     "parameters": {
         "type": "object",
@@ -42,7 +44,7 @@ def _wrong(calls: list[Call]) -> str:
     """What is wrong with the calls; empty where they are as the schema says."""
     for name, arguments in calls:
         given = json.loads(arguments)
-        if name != "get_forecast" or set(given) != {"city", "days"}:
+        if name != "get_forecast" or not isinstance(given, dict) or set(given) != {"city", "days"}:
             return f"{name}({arguments})"
         if given["city"] not in _CITIES or not 1 <= given["days"] <= _MOST_DAYS:
             return f"{name}({arguments})"

@@ -67,11 +67,11 @@ def write_weights(path: Path, wanted: dict[str, tuple[int, ...]]) -> None:
 
 
 def write_adapter(folder: Path, config: dict[str, Any]) -> None:
-    """A LoRA adapter as peft writes it. No matrix of it is zero, as B is before training: it changes the answers."""
+    """A LoRA adapter as peft writes it. B is not zero, as before training, and lora_alpha is large: answers differ."""
     folder.mkdir(parents=True, exist_ok=True)
     settings = {
         "peft_type": "LORA", "task_type": "CAUSAL_LM", "base_model_name_or_path": "model", "bias": "none",
-        "r": ADAPTER_RANK, "lora_alpha": 2 * ADAPTER_RANK, "lora_dropout": 0.0, "target_modules": list(_ADAPTED),
+        "r": ADAPTER_RANK, "lora_alpha": 16 * ADAPTER_RANK, "lora_dropout": 0.0, "target_modules": list(_ADAPTED),
         "inference_mode": True, "fan_in_fan_out": False, "use_rslora": False, "use_dora": False,
     }  # fmt: skip
     (folder / "adapter_config.json").write_text(json.dumps(settings))
