@@ -30,8 +30,8 @@ _FORECAST: FunctionDefinition = {
 }
 _TOOL: ChatCompletionToolParam = {"type": "function", "function": _FORECAST}
 _MESSAGES: list[ChatCompletionMessageParam] = [{"role": "user", "content": "What is the weather in Rome?"}]
-# Enough for some calls with blanks between; greedy decoding could repeat a blank for ever.
-_TOKENS, _SEED, _SECONDS = 1000, 20, 60.0
+# Enough for many calls with blanks between; greedy decoding could repeat a blank for ever.
+_TOKENS, _SEED, _SECONDS = 3000, 20, 90.0
 Call = tuple[str, str]
 """The name of a function, and its arguments as the model wrote them."""
 
