@@ -142,8 +142,9 @@ class _Taker:
 
 
 def _ask(port: int) -> None:
-    """A prompt that takes the engine much memory at once."""
-    body = {"model": "m", "prompt": [7 + number % 1000 for number in range(60000)], "max_tokens": 4}
+    """A prompt that takes the engine much memory at once; with log-probabilities, more than was tried at its start."""
+    prompt = [7 + number % 1000 for number in range(60000)]
+    body = {"model": "m", "prompt": prompt, "max_tokens": 4, "prompt_logprobs": 1}
     request = urllib.request.Request(
         f"http://127.0.0.1:{port}/v1/completions", json.dumps(body).encode(), {"Content-Type": "application/json"}
     )

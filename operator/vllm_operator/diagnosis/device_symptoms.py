@@ -128,6 +128,26 @@ DEVICES = (
     ),
     Symptom(
         _TORCH,
+        "CUDA unknown error - this may be due to an incorrectly set up environment",
+        Reason.GPU_UNAVAILABLE,
+        f"CUDA does not start on node {{node}}: {_DEVICE}",
+    ),
+    Symptom(
+        _TORCH,
+        "CUDA driver initialization failed, you might not have a CUDA gpu.",
+        Reason.GPU_UNAVAILABLE,
+        f"CUDA's driver does not start on node {{node}}: {_DEVICE}",
+    ),
+    Symptom(
+        _TORCH,
+        "Unexpected error from cudaGetDeviceCount(). Did you run some cuda functions before calling NumCudaDevices() "
+        "that might have already set an error? Error {number}: {what}",
+        Reason.GPU_UNAVAILABLE,
+        "CUDA counts no GPUs on node {node} (error {number}: {what}): check the device plugin and driver there, and "
+        "NVIDIA's fabric manager if its GPUs are linked by NVSwitch",
+    ),
+    Symptom(
+        _TORCH,
         "Found no NVIDIA driver on your system",
         Reason.DRIVER_UNSUITABLE,
         f"the pod sees no NVIDIA driver on node {{node}}: {_DEVICE}",

@@ -133,6 +133,24 @@ def test_a_gpu_that_is_lost_while_it_serves_is_named(log: str, told: str) -> Non
     assert "drain" in message
 
 
+# What PyTorch is documented to say where CUDA does not start; none was measured.
+UNSTARTED = [
+    "RuntimeError: CUDA unknown error - this may be due to an incorrectly set up environment, e.g. changing env "
+    "variable CUDA_VISIBLE_DEVICES after program start. Setting the available devices to be zero.",
+    "RuntimeError: CUDA driver initialization failed, you might not have a CUDA gpu.",
+    "RuntimeError: Unexpected error from cudaGetDeviceCount(). Did you run some cuda functions before calling "
+    "NumCudaDevices() that might have already set an error? Error 802: system not yet initialized",
+    "RuntimeError: CUDA error: no CUDA-capable device is detected",
+]
+
+
+@pytest.mark.parametrize("log", UNSTARTED)
+def test_a_gpu_that_is_not_there_at_the_start_is_named(log: str) -> None:
+    reason, message = found(failed(log))
+    assert reason == Reason.GPU_UNAVAILABLE
+    assert "check the device plugin" in message
+
+
 def test_a_driver_that_has_no_memory_left_is_no_defect() -> None:
     assert found(failed("RuntimeError: CUDA driver error: out of memory"))[0] == Reason.OUT_OF_GPU_MEMORY
 
