@@ -3,12 +3,13 @@
 import os
 import subprocess
 from importlib import metadata
+from typing import Any
 
 # What turns NVLink multicast off in NCCL, NVSHMEM and PyTorch. A machine whose NVSwitch belongs to others too sets it.
 _NO_MULTICAST = {"NCCL_NVLS_ENABLE": "0", "NVSHMEM_DISABLE_NVLS": "1", "TORCH_SYMM_MEM_DISABLE_MULTICAST": "1"}
 # FlashInfer knows none of these, and vLLM 0.32 lets it sum up over GPUs, by multicast first.
 _NO_FLASHINFER = {"VLLM_ALLREDUCE_USE_FLASHINFER": "0", "VLLM_ALLREDUCE_USE_SYMM_MEM": "0"}
-_NO_FUSION = '--compilation-config={"pass_config": {"fuse_allreduce_rms": false}}'
+_NO_FUSION = {"pass_config": {"fuse_allreduce_rms": False}}
 
 
 def _ask(fields: str) -> list[list[str]]:
@@ -44,11 +45,11 @@ def describe() -> str:
     return f"{len(gpus)} x {name}, {memory}, driver {driver}, vLLM {vllm}, torch {metadata.version('torch')}"
 
 
-def without_multicast() -> tuple[dict[str, str], list[str]]:
-    """What vLLM gets on several GPUs where this machine's environment turns multicast off: environment and arguments.
+def without_multicast() -> tuple[dict[str, str], dict[str, Any]]:
+    """What vLLM gets on several GPUs where this machine's environment turns multicast off.
 
-    Both are empty elsewhere: there vLLM runs as the operator renders it.
+    That is environment, and arguments of the engine; both are empty elsewhere: there vLLM runs as it would anyhow.
     """
     if not any(os.environ.get(name) == value for name, value in _NO_MULTICAST.items()):
-        return {}, []
-    return {**_NO_MULTICAST, **_NO_FLASHINFER}, [_NO_FUSION]
+        return {}, {}
+    return {**_NO_MULTICAST, **_NO_FLASHINFER}, {"compilation_config": _NO_FUSION}

@@ -56,7 +56,8 @@ class Pod:
         self.port, self.home, self._user, self._gpus = port, home, user, gpus
         self._container: Object = template["spec"]["containers"][0]
         self._mounts = self._make(template, models)
-        self._beside, self._arguments = machine.without_multicast() if "," in gpus else ({}, [])
+        self._beside, arguments = machine.without_multicast() if "," in gpus else ({}, {})
+        self._flags = [f"--{name.replace('_', '-')}={json.dumps(value)}" for name, value in arguments.items()]
         self.log = home / "log"
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -111,7 +112,7 @@ class Pod:
         program = container["command"]
         if shutil.which(program[0]) is None:
             program = [sys.executable, "-m", "vllm.entrypoints.cli.main", *program[1:]]
-        argv = self.command(self.words([*program, *container["args"], *self._arguments]))
+        argv = self.command(self.words([*program, *container["args"], *self._flags]))
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 argv, env=self._environment(), stdout=log, stderr=log, start_new_session=True, cwd="/"

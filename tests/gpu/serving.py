@@ -204,7 +204,7 @@ class Check:
             self.balancer.ports.remove(pod.port)
             status = hook.wait(150)
             drained = time.monotonic() - began
-            ended = pod.terminate(30)
+            ended = pod.terminate(60)
             seconds = time.monotonic() - began
         good = not load.tally.failures and not load.tally.aborted and (status, ended) == (0, 0)
         first = f"; {load.tally.failures[0]}" if load.tally.failures else ""
