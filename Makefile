@@ -7,9 +7,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONPATH := tests:operator
 
-# The Python that has vLLM, on a machine with NVIDIA GPUs; ROWS: where measured engines are added.
+# The Python that has vLLM, on a machine with NVIDIA GPUs; ROWS: where measured engines are added;
+# TENSOR_PARALLEL: GPUs of each of the two replicas.
 GPU_PYTHON ?= python3
 ROWS ?= build/gpu/engines.jsonl
+TENSOR_PARALLEL ?= 1
 
 .PHONY: bench-batch gpu-check gpu-engines gpu-serving gpu-failures help setup test test-fast lint demo demo-down bench bench-scale bench-plan bench-speed bench-rollout bench-groups bench-autoscaling bench-hostile generated crd docs engine-flags dashboards lock digests fuzz release
 
@@ -98,8 +100,8 @@ gpu-engines:  ## Engines with random weights: what they took of the GPU beside w
 	mkdir -p $(dir $(ROWS))
 	$(GPU_PYTHON) -m gpu.engines --output $(ROWS)
 
-gpu-serving:  ## Two replicas as the operator runs them: clients, saturation, drain, hang (needs root)
-	$(GPU_PYTHON) -m gpu.serving
+gpu-serving:  ## Two replicas as the operator runs them, of TENSOR_PARALLEL GPUs each: clients, saturation, drain, hang (needs root)
+	$(GPU_PYTHON) -m gpu.serving --tensor-parallel $(TENSOR_PARALLEL)
 
 gpu-failures:  ## Real failures on a GPU, and whether the diagnosis names them
 	$(GPU_PYTHON) -m gpu.failures

@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from gpu import engine_log
+from gpu import engine_log, machine
 from vllm_operator.diagnosis.log import last_error
 
 Case = dict[str, Any]
@@ -84,7 +84,10 @@ def start(case: Case, home: Path, result: Path) -> None:
     os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "1" if case.get("speed") else "0"
     facts: dict[str, Any] = {"torch": torch.__version__}
     try:
-        arguments = EngineArgs(**folders(case, home))
+        several = case["engineArgs"].get("tensor_parallel_size", 1) > 1
+        environment, without = machine.without_multicast() if several else ({}, {})
+        os.environ.update(environment)
+        arguments = EngineArgs(**folders(case, home), **without)
         # The server's defaults, which are other than those of the class LLM.
         config = arguments.create_engine_config(UsageContext.OPENAI_API_SERVER)
         facts["maxNumSeqs"] = config.scheduler_config.max_num_seqs

@@ -1,10 +1,12 @@
 """Part 2 of `make gpu-check`, failures: makes vLLM fail on a real GPU, and looks whether the diagnosis names it.
 
-    python -m gpu.failures [--only NAME ...] [--output CASES]
+    python -m gpu.failures [--only NAME ...] [--gpus INDEX ...] [--output CASES]
 
-Each failure is `vllm serve` with random weights on one GPU of this machine. The diagnosis gets what the kubelet would
-keep of it, the last 80 lines or 2 KiB of the log, and what the operator reads of the log itself. --output writes the
-texts for tests/unit/diagnosis/gpu_failures.json, where `told` is added by hand. Ends with 1 where one is not named.
+Each failure is `vllm serve` with random weights on one GPU of this machine; with --gpus each of them has one failure at
+a time. The diagnosis gets what the kubelet would keep of it, the last 80 lines or 2 KiB of the log, and what the
+operator reads of the log itself. It is told how long before vLLM's end its log could be named: the operator looks when
+the container has ended. --output writes the texts for tests/unit/diagnosis/gpu_failures.json, where `told` is added by
+hand. Ends with 1 where one is not named.
 """
 
 import argparse
@@ -16,11 +18,13 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from queue import Empty, Queue
 from typing import Any
 
 from gpu import machine
@@ -29,7 +33,9 @@ from vllm_operator.api.reasons import Reason
 from vllm_operator.diagnosis.catalogue import SYMPTOMS
 from vllm_operator.diagnosis.log import cleaned
 
-START_SECONDS, DIES_SECONDS = 200.0, 30.0
+# vLLM's start on a machine where others start beside it; its end after what makes it fail.
+START_SECONDS, DIES_SECONDS = 240.0, 60.0
+LOOK_SECONDS = 0.2
 KEPT_BYTES, KEPT_LINES = 2048, 80
 # As vllm_operator.cluster, which imports a Kubernetes client that a machine with vLLM need not have.
 LOG_LINES = 400
@@ -39,7 +45,7 @@ _CARETS = re.compile(r"(\(.*\] )?\s*[~^]+")
 @dataclass(frozen=True)
 class Failure:
     """One way to fail. `takes` GiB of the GPU are another process's, from the start or from when the log says `after`;
-    -1: all that is free then."""
+    -1: all that is free then. `hidden`: vLLM finds no device behind its nodes in /dev."""
 
     model: str
     reason: Reason
@@ -48,15 +54,22 @@ class Failure:
     takes: int = 0
     after: str = ""
     asks: bool = False
+    hidden: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a failure, in seconds from the start; `named` is when its log first told the reason."""
+
+    log: str
+    code: int | None
+    ended: float
+    named: float | None
 
 
 EAGER = "--enforce-eager"
+# The longest first, so that several GPUs end together; what has been measured before comes last.
 FAILURES = {
-    "another process on the GPU": Failure("llama31-8b", Reason.GPU_MEMORY_IN_USE, takes=40),
-    "weights larger than the GPU": Failure("mixtral-8x7b", Reason.MODEL_TOO_LARGE, (EAGER, "--max-model-len=8192")),
-    "weights leave no room to run": Failure("phi-3.5-moe", Reason.OUT_OF_GPU_MEMORY, (EAGER, "--max-model-len=8192")),
-    "weights fill the share": Failure("llama31-8b", Reason.KV_CACHE_TOO_SMALL, (EAGER, "--gpu-memory-utilization=0.2")),
-    "KV cache too small": Failure("llama31-8b", Reason.KV_CACHE_TOO_SMALL, (EAGER, "--gpu-memory-utilization=0.4")),
     "memory taken while graphs are captured": Failure(
         "llama32-3b", Reason.OUT_OF_GPU_MEMORY, takes=-1, after="Available KV cache memory"
     ),
@@ -64,14 +77,28 @@ FAILURES = {
         "llama32-3b", Reason.OUT_OF_GPU_MEMORY, (EAGER, "--max-num-batched-tokens=65536"), takes=-1,
         after="Application startup complete", asks=True,
     ),
+    "weights larger than the GPU": Failure("mixtral-8x7b", Reason.MODEL_TOO_LARGE, (EAGER, "--max-model-len=8192")),
+    "KV cache too small": Failure("llama31-8b", Reason.KV_CACHE_TOO_SMALL, (EAGER, "--gpu-memory-utilization=0.4")),
+    "weights fill the share": Failure("llama31-8b", Reason.KV_CACHE_TOO_SMALL, (EAGER, "--gpu-memory-utilization=0.2")),
+    "its GPU taken away": Failure("llama32-3b", Reason.GPU_UNAVAILABLE, hidden=True),
     "fewer GPUs than asked for": Failure("llama32-3b", Reason.GPU_UNAVAILABLE, ("--tensor-parallel-size=2",)),
     "no GPU": Failure("llama32-3b", Reason.GPU_UNAVAILABLE, environment={"CUDA_VISIBLE_DEVICES": ""}),
+    "weights leave no room to run": Failure("phi-3.5-moe", Reason.OUT_OF_GPU_MEMORY, (EAGER, "--max-model-len=8192")),
+    "another process on the GPU": Failure("llama31-8b", Reason.GPU_MEMORY_IN_USE, takes=40),
 }  # fmt: skip
+
+# What a pod sees whose GPU is gone when it starts: a node in /dev that no driver answers behind. Only this process sees
+# it so, in a mount namespace of its own, and may make no node anew. The GPU itself is not touched.
+_HIDDEN = """
+for node in /dev/nvidia[0-9]*; do mount --bind /dev/null "$node"; done
+exec setpriv --bounding-set=-mknod --inh-caps=-mknod "$@"
+"""
 
 _TAKE = """
 import sys, time, torch
-held = []
-gib = int(sys.argv[1])
+held = [torch.empty(1, device="cuda")]
+print("ready", flush=True)
+gib = int(sys.stdin.readline())
 if gib >= 0:
     held.append(torch.empty(gib << 30, dtype=torch.uint8, device="cuda"))
 size = 1 << 30
@@ -85,19 +112,39 @@ time.sleep(600)
 """
 
 
-def _take(gib: int, environment: dict[str, str]) -> subprocess.Popen[str]:
-    """A process that holds memory of the GPU."""
-    taker = subprocess.Popen(
-        [sys.executable, "-c", _TAKE, str(gib)], env=environment, stdout=subprocess.PIPE, text=True
-    )
-    assert taker.stdout
-    taker.stdout.readline()
-    return taker
+class _Taker:
+    """A process that takes memory of the GPU when it is told to: at once, since it has started before."""
+
+    def __init__(self, gib: int, environment: dict[str, str]) -> None:
+        self._gib, self.took = gib, False
+        command = [sys.executable, "-c", _TAKE]
+        self._process = subprocess.Popen(
+            command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self._expect("ready")
+
+    def _expect(self, word: str) -> None:
+        assert self._process.stdout
+        if self._process.stdout.readline().strip() != word:
+            raise ChildProcessError("the process that takes memory of the GPU ended")
+
+    def take(self) -> None:
+        """Take it; returns when it is taken."""
+        assert self._process.stdin
+        print(self._gib, file=self._process.stdin, flush=True)
+        self._expect("taken")
+        self.took = True
+
+    def end(self) -> None:
+        """Give it back."""
+        self._process.kill()
+        self._process.communicate()
 
 
 def _ask(port: int) -> None:
-    """A prompt that takes the engine much memory at once."""
-    body = {"model": "m", "prompt": [7 + number % 1000 for number in range(60000)], "max_tokens": 4}
+    """A prompt that takes the engine much memory at once; with log-probabilities, more than was tried at its start."""
+    prompt = [7 + number % 1000 for number in range(60000)]
+    body = {"model": "m", "prompt": prompt, "max_tokens": 4, "prompt_logprobs": 1}
     request = urllib.request.Request(
         f"http://127.0.0.1:{port}/v1/completions", json.dumps(body).encode(), {"Content-Type": "application/json"}
     )
@@ -105,40 +152,58 @@ def _ask(port: int) -> None:
         urllib.request.urlopen(request, timeout=60).read()
 
 
-def fail(failure: Failure, home: Path, gpu: str, port: int) -> tuple[str, int | None, float]:
-    """Start vLLM so that it fails. Returns its log, its exit code (None where it did not end), and how long it took."""
+def _command(failure: Failure, folder: Path, port: int) -> list[str]:
+    """vLLM's argv. Without a tokenizer it serves token ids."""
+    program = ["vllm"] if shutil.which("vllm") else [sys.executable, "-m", "vllm.entrypoints.cli.main"]
+    argv = [*program, "serve", str(folder), "--served-model-name=m", "--load-format=dummy", "--skip-tokenizer-init",
+            f"--port={port}", *failure.arguments]  # fmt: skip
+    hide = ["unshare", "--mount", "--propagation", "private", "sh", "-ec", _HIDDEN, "sh"]
+    return [*hide, *argv] if failure.hidden else argv
+
+
+def _watch(failure: Failure, process: subprocess.Popen[bytes], log: Path, taker: _Taker | None, port: int) -> Outcome:
+    """Wait for the end, and do to vLLM meanwhile what makes it fail."""
+    began = time.monotonic()
+    until, named_at, text = began + START_SECONDS, None, ""
+    while (code := process.poll()) is None and time.monotonic() < until:
+        if (now := log.read_text(errors="replace")) != text:
+            text = now
+            if named_at is None and named(last(text)) == failure.reason:
+                named_at = time.monotonic() - began
+        if taker and not taker.took and failure.after in text:
+            taker.take()
+            if failure.asks:
+                threading.Thread(target=_ask, args=(port,), daemon=True).start()
+            until = time.monotonic() + DIES_SECONDS
+        time.sleep(LOOK_SECONDS)
+    return Outcome(log.read_text(errors="replace"), code, time.monotonic() - began, named_at)
+
+
+def fail(failure: Failure, home: Path, gpu: str, port: int) -> Outcome:
+    """Start vLLM on a GPU so that it fails."""
     folder, log = home / "model", home / "log"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(json.loads(CASES.read_text())["models"][failure.model]))
-    program = ["vllm"] if shutil.which("vllm") else [sys.executable, "-m", "vllm.entrypoints.cli.main"]
-    # Without a tokenizer vLLM serves token ids.
-    argv = [*program, "serve", str(folder), "--served-model-name=m", "--load-format=dummy", "--skip-tokenizer-init",
-            f"--port={port}", *failure.arguments]  # fmt: skip
     visible = {**os.environ, "CUDA_VISIBLE_DEVICES": gpu, "VLLM_NO_USAGE_STATS": "1", "HF_HUB_OFFLINE": "1"}
-    taker = _take(failure.takes, visible) if failure.takes > 0 else None
-    began = time.monotonic()
-    until = began + START_SECONDS
+    taker = _Taker(failure.takes, visible) if failure.takes else None
+    if taker and not failure.after:
+        taker.take()
+    environment, argv = {**visible, **failure.environment}, _command(failure, folder, port)
     with log.open("wb") as out:
-        process = subprocess.Popen(
-            argv, env={**visible, **failure.environment}, stdout=out, stderr=out, start_new_session=True
-        )
+        process = subprocess.Popen(argv, env=environment, stdout=out, stderr=out, start_new_session=True)
     try:
-        while process.poll() is None and time.monotonic() < until:
-            if failure.after and taker is None and failure.after in log.read_text(errors="replace"):
-                taker = _take(failure.takes, visible)
-                if failure.asks:
-                    _ask(port)
-                    until = time.monotonic() + DIES_SECONDS
-            time.sleep(0.1)
-        code = process.poll()
+        return _watch(failure, process, log, taker, port)
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         if taker:
-            taker.kill()
-            taker.wait()
-    return log.read_text(errors="replace"), code, time.monotonic() - began
+            taker.end()
+
+
+def last(log: str) -> str:
+    """What the operator reads of it."""
+    return "\n".join(log.splitlines()[-LOG_LINES:])
 
 
 def kept(log: str) -> str:
@@ -160,29 +225,70 @@ def case(name: str, failure: Failure, log: str, code: int | None) -> dict[str, A
     return {"name": name, "reason": failure.reason, **where, "log": "\n".join(lines)}
 
 
+def tell(name: str, failure: Failure, outcome: Outcome) -> bool:
+    """One line about a failure; returns whether it is named, and vLLM ended."""
+    found, short = named(last(outcome.log)), named(kept(outcome.log))
+    good = failure.reason == found and outcome.code is not None
+    said = f"{found or 'nothing'} by its log, {short or 'nothing'} by its last 2 KiB"
+    if outcome.named is not None:
+        said += f"; told after {outcome.named:.1f} s, {outcome.ended - outcome.named:.1f} s before its end"
+    print(
+        f"{'ok  ' if good else 'FAIL'} {name}: {said}; ended with {outcome.code} after {outcome.ended:.0f} s",
+        flush=True,
+    )
+    if not good:
+        print(kept(outcome.log), flush=True)
+    return good
+
+
+class Lanes:
+    """The failures, each on the next GPU that is free."""
+
+    def __init__(self, names: list[str], output: Path | None) -> None:
+        self._output, self._lock, self.bad = output, threading.Lock(), False
+        self._waiting: Queue[str] = Queue()
+        for name in names:
+            self._waiting.put(name)
+
+    def run(self, gpus: list[str], port: int) -> None:
+        """All of them."""
+        lanes = [threading.Thread(target=self._lane, args=(gpu, port + number)) for number, gpu in enumerate(gpus)]
+        for lane in lanes:
+            lane.start()
+        for lane in lanes:
+            lane.join()
+
+    def _lane(self, gpu: str, port: int) -> None:
+        with suppress(Empty):
+            while True:
+                self._one(self._waiting.get_nowait(), gpu, port)
+
+    def _one(self, name: str, gpu: str, port: int) -> None:
+        failure = FAILURES[name]
+        try:
+            with tempfile.TemporaryDirectory() as scratch:
+                outcome = fail(failure, Path(scratch), gpu, port)
+        except (OSError, ChildProcessError) as error:
+            outcome = Outcome(f"{type(error).__name__}: {error}", None, 0.0, None)
+        with self._lock:
+            self.bad = not tell(name, failure, outcome) or self.bad
+            if self._output:
+                with self._output.open("a") as out:
+                    out.write(json.dumps(case(name, failure, outcome.log, outcome.code)) + "\n")
+
+
 def main() -> int:
     """Let vLLM fail in each way and print whether it is named."""
     parser = argparse.ArgumentParser(prog="gpu.failures", description="real failures on a GPU, and their diagnosis")
     parser.add_argument("--only", nargs="*", choices=FAILURES, help="these only")
+    parser.add_argument("--gpus", nargs="*", help="GPUs that have one failure at a time each (default: the first)")
     parser.add_argument("--output", type=Path, help="where to write the texts, one JSON a line")
-    parser.add_argument("--port", type=int, default=8100, help="port of vLLM (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=8100, help="port of vLLM on the first GPU (default: %(default)s)")
     options = parser.parse_args()
     print(machine.describe(), flush=True)
-    gpu = (os.environ.get("CUDA_VISIBLE_DEVICES") or "0").split(",")[0]
-    bad = False
-    for name in options.only or FAILURES:
-        failure = FAILURES[name]
-        with tempfile.TemporaryDirectory() as scratch:
-            log, code, seconds = fail(failure, Path(scratch), gpu, options.port)
-        found, short = named("\n".join(log.splitlines()[-LOG_LINES:])), named(kept(log))
-        good = failure.reason == found and code is not None
-        bad = bad or not good
-        said = f"{found or 'nothing'} by its log, {short or 'nothing'} by its last 2 KiB"
-        print(f"{'ok  ' if good else 'FAIL'} {name}: {said}; ended with {code} after {seconds:.0f} s", flush=True)
-        if options.output:
-            with options.output.open("a") as out:
-                out.write(json.dumps(case(name, failure, log, code)) + "\n")
-    return int(bad)
+    lanes = Lanes(options.only or list(FAILURES), options.output)
+    lanes.run(options.gpus or (os.environ.get("CUDA_VISIBLE_DEVICES") or "0").split(",")[:1], options.port)
+    return int(lanes.bad)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,15 @@
 """The GPUs of this machine, asked of nvidia-smi. It starts nothing and changes no setting."""
 
+import os
 import subprocess
 from importlib import metadata
+from typing import Any
+
+# What turns NVLink multicast off in NCCL, NVSHMEM and PyTorch. A machine whose NVSwitch belongs to others too sets it.
+_NO_MULTICAST = {"NCCL_NVLS_ENABLE": "0", "NVSHMEM_DISABLE_NVLS": "1", "TORCH_SYMM_MEM_DISABLE_MULTICAST": "1"}
+# FlashInfer knows none of these, and vLLM 0.32 lets it sum up over GPUs, by multicast first.
+_NO_FLASHINFER = {"VLLM_ALLREDUCE_USE_FLASHINFER": "0", "VLLM_ALLREDUCE_USE_SYMM_MEM": "0"}
+_NO_FUSION = {"pass_config": {"fuse_allreduce_rms": False}}
 
 
 def _ask(fields: str) -> list[list[str]]:
@@ -35,3 +43,13 @@ def describe() -> str:
         raise SystemExit("vLLM is not installed here: install it, or run this with the Python that has it") from None
     name, memory, driver = gpus[0]
     return f"{len(gpus)} x {name}, {memory}, driver {driver}, vLLM {vllm}, torch {metadata.version('torch')}"
+
+
+def without_multicast() -> tuple[dict[str, str], dict[str, Any]]:
+    """What vLLM gets on several GPUs where this machine's environment turns multicast off.
+
+    That is environment, and arguments of the engine; both are empty elsewhere: there vLLM runs as it would anyhow.
+    """
+    if not any(os.environ.get(name) == value for name, value in _NO_MULTICAST.items()):
+        return {}, {}
+    return {**_NO_MULTICAST, **_NO_FLASHINFER}, {"compilation_config": _NO_FUSION}

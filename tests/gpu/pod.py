@@ -1,7 +1,8 @@
 """Runs vLLM on this machine as the operator's pod would: argv, environment, middleware, mounts, shared memory and user.
 
 What is not of the pod: the container's image (vLLM is this machine's), its network (each replica has a port of its own
-instead of an address) and read-only root. It needs root, for a mount namespace that nothing else is in.
+instead of an address) and read-only root; and where the machine forbids NVLink multicast, vLLM runs without it. It
+needs root, for a mount namespace that nothing else is in.
 """
 
 import json
@@ -10,7 +11,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -18,30 +18,46 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import yaml
+from gpu import machine
+from vllm_operator.api import InferenceServiceSpec
+from vllm_operator.api.reasons import Reason
+from vllm_operator.api.resource import InferenceService
+from vllm_operator.apply.changes import Known, plan_changes
+from vllm_operator.apply.ledger import Ledger
+from vllm_operator.assess.fits import Assessment
+from vllm_operator.manifests import OPTIONAL_KINDS
+from vllm_operator.settings import load
+from vllm_operator.status.evidence import Evidence
 
 Object = dict[str, Any]
 
 
 def render(service: Object) -> Object:
-    """The pod template of a service, as `vllm-operator render` prints it."""
-    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
-        json.dump(service, file)
-        file.flush()
-        command = [sys.executable, "-m", "vllm_operator", "render", "-f", file.name]
-        text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    (deployment,) = (item for item in yaml.safe_load_all(text) if item["kind"] == "Deployment")
-    template: Object = deployment["spec"]["template"]
+    """The pod template that the operator makes of a service.
+
+    As `vllm-operator render` does it, but without its check of the CRD's rules: that takes a library which a machine
+    with vLLM need not have.
+    """
+    spec = InferenceServiceSpec.model_validate(service["spec"])
+    written = InferenceService("default", service["metadata"]["name"], "", 1, spec)
+    unplanned = Assessment(None, Reason.NOT_INSPECTED, "nothing is looked at here")
+    known = Known(unplanned, load(None), Ledger(), rendered={}, now=0.0)
+    steps = plan_changes(Evidence(written, served=OPTIONAL_KINDS), known).steps
+    (deployment,) = (step.manifest for step in steps if step.manifest and step.key[0] == "Deployment")
+    # What an API server would have in JSON.
+    template: Object = json.loads(json.dumps(deployment["spec"]["template"]))
     return template
 
 
 class Pod:
-    """One replica: a process group below a folder of its own. `gpus`: its CUDA_VISIBLE_DEVICES."""
+    """One replica: a process group below a folder of its own. `gpus`: its CUDA_VISIBLE_DEVICES, with commas between."""
 
     def __init__(self, template: Object, home: Path, models: Path, *, gpus: str, port: int, user: int) -> None:
         self.port, self.home, self._user, self._gpus = port, home, user, gpus
         self._container: Object = template["spec"]["containers"][0]
         self._mounts = self._make(template, models)
+        self._beside, arguments = machine.without_multicast() if "," in gpus else ({}, {})
+        self._flags = [f"--{name.replace('_', '-')}={json.dumps(value)}" for name, value in arguments.items()]
         self.log = home / "log"
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -83,7 +99,7 @@ class Pod:
     def _environment(self) -> dict[str, str]:
         rendered = {item["name"]: item["value"] for item in self._container["env"] if "value" in item}
         rendered["PYTHONPATH"] = ":".join(filter(None, [rendered["PYTHONPATH"], os.environ.get("PYTHONPATH", "")]))
-        return {**os.environ, **rendered, "CUDA_VISIBLE_DEVICES": self._gpus}
+        return {**os.environ, **rendered, **self._beside, "CUDA_VISIBLE_DEVICES": self._gpus}
 
     def words(self, words: list[str]) -> list[str]:
         """A command as rendered, but with the replica's own port."""
@@ -96,7 +112,7 @@ class Pod:
         program = container["command"]
         if shutil.which(program[0]) is None:
             program = [sys.executable, "-m", "vllm.entrypoints.cli.main", *program[1:]]
-        argv = self.command(self.words([*program, *container["args"]]))
+        argv = self.command(self.words([*program, *container["args"], *self._flags]))
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 argv, env=self._environment(), stdout=log, stderr=log, start_new_session=True, cwd="/"
@@ -149,8 +165,14 @@ class Pod:
                 os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
 
+    def shared_memory(self) -> tuple[int, int]:
+        """Size of the pod's /dev/shm, and how much of it is used, in bytes, as seen from its mount namespace."""
+        assert self.process
+        found = os.statvfs(f"/proc/{self.process.pid}/root/dev/shm")
+        return found.f_blocks * found.f_frsize, (found.f_blocks - found.f_bfree) * found.f_frsize
+
     def engine(self) -> int:
-        """The process that runs the engine."""
+        """The process that runs the engine. On several GPUs it is the one that the workers wait for, and no worker."""
         assert self.process
         found = subprocess.run(
             ["ps", "-e", "-o", "pid=,sess=,args="], capture_output=True, text=True, check=True

@@ -1,9 +1,9 @@
-"""Part 2 of `make gpu-check`: two replicas as the operator runs them, on one or two GPUs, and clients.
+"""Part 2 of `make gpu-check`: two replicas as the operator runs them, on one GPU or more, and clients.
 
-    python -m gpu.serving [--model NAME] [--user UID] [--home FOLDER]
+    python -m gpu.serving [--tensor-parallel SIZE] [--model NAME] [--user UID] [--home FOLDER]
 
 Random weights, no download. It needs root (see pod.py). One line for each thing that was tried; ends with 1 where one
-failed.
+failed. An embedding model follows, on a GPU of the replica that was drained.
 """
 
 import argparse
@@ -19,19 +19,21 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from cluster.host import REPOSITORY
-from gpu import machine
-from gpu.pod import Pod, render
+from gpu import clients, machine
+from gpu.pod import Object, Pod, render
+from gpu.random_model import ADAPTER_RANK
 from support.load import Crowd, Load
 from vllm_operator.api import InferenceServiceSpec
 from vllm_operator.planner.accelerators import find
 from vllm_operator.planner.architectures import model_of
 from vllm_operator.planner.plan import plan
 
-NAME = "chat"
-READY_SECONDS, HANG_SECONDS = 420.0, 75.0
+NAME, ADAPTER, EMBEDDER = "chat", "adapter", "embed"
+# Of engine_cases.json.
+EMBEDDING_MODEL = "qwen3-0.6b"
+READY_SECONDS, HANG_SECONDS = 480.0, 75.0
 # What kube-proxy takes to learn that a pod ends, or less.
 ENDPOINTS_SECONDS = 2.0
 REQUESTS, RATE, TOKENS = 1000, 25.0, 32
@@ -75,21 +77,41 @@ async def _pipe(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> N
         target.close()
 
 
-def service(share: int | None) -> dict[str, Any]:
-    """The service that is tried."""
-    cache = {"kvCache": {"gpuMemoryUtilizationPercent": share}} if share else {}
-    spec = {"model": {"uri": "pvc://models/model"}, "maxModelLen": 16384, "toolCallParser": "hermes", **cache}
+def _named(name: str, share: int | None, spec: Object) -> Object:
+    """A service; `share`: percent of a GPU that it may take, where it does not have it for itself."""
+    cache: Object = {"kvCache": {"gpuMemoryUtilizationPercent": share}} if share else {}
     return {
         "apiVersion": "vllm-operator.dev/v1alpha1", "kind": "InferenceService",
-        "metadata": {"name": NAME, "namespace": "default"}, "spec": spec,
+        "metadata": {"name": name, "namespace": "default"}, "spec": {**spec, **cache},
     }  # fmt: skip
 
 
-class Check:
-    """The things that are tried, one after another, on running replicas."""
+def service(share: int | None, size: int) -> Object:
+    """The service that is tried, with `size` GPUs a replica."""
+    adapters = [{"name": ADAPTER, "uri": "pvc://models/adapter"}]
+    spec = {
+        "model": {"uri": "pvc://models/model"}, "maxModelLen": 16384, "toolCallParser": "hermes",
+        "lora": {"adapters": adapters, "maxRank": ADAPTER_RANK}, "tensorParallelSize": size,
+    }  # fmt: skip
+    return _named(NAME, share, spec)
 
-    def __init__(self, pods: list[Pod], service: dict[str, Any], config: dict[str, Any]) -> None:
-        self.pods, self._service, self._config, self.failed = pods, service, config, False
+
+def embedding_service(share: int | None) -> Object:
+    """The embedding model's: a service says by vLLM's own flags that it gives vectors."""
+    flags = ["--runner=pooling", "--convert=embed"]
+    return _named(
+        EMBEDDER, share, {"model": {"uri": "pvc://models/embedding"}, "maxModelLen": 4096, "extraArgs": flags}
+    )
+
+
+class Check:
+    """The things that are tried, one after another, on running replicas. `embedder` is not yet started."""
+
+    def __init__(self, pods: list[Pod], embedder: Pod, service: Object, models: Path) -> None:
+        self.pods, self._embedder, self._service, self._models = pods, embedder, service, models
+        self.failed = False
+        # Bytes of each replica's /dev/shm that were used at most, whenever somebody looked.
+        self._shared = [0 for _ in pods]
         self.balancer = Balancer([pod.port for pod in pods])
 
     def tell(self, what: str, said: str, *, passed: bool) -> None:
@@ -99,11 +121,22 @@ class Check:
 
     def run(self, what: str, part: Callable[[], tuple[bool, str]]) -> None:
         """One thing; what it raises is its failure."""
+        began = time.monotonic()
         try:
             passed, said = part()
         except Exception as error:
             passed, said = False, f"{type(error).__name__}: {error}"
-        self.tell(what, said, passed=passed)
+        self.tell(what, f"{said} ({time.monotonic() - began:.0f} s)", passed=passed)
+
+    def _config(self, model: str) -> Object:
+        config: Object = json.loads((self._models / model / "config.json").read_text())
+        return config
+
+    def _url(self, pod: Pod) -> str:
+        return f"http://127.0.0.1:{pod.port}/v1"
+
+    def _look(self) -> None:
+        self._shared = [max(most, pod.shared_memory()[1]) for most, pod in zip(self._shared, self.pods, strict=True)]
 
     def plan(self) -> tuple[bool, str]:
         """The planned KV cache beside the engine's."""
@@ -117,12 +150,13 @@ class Check:
         if gpu is None:
             return True, f"{tokens:,} tokens; the catalogue has no {name}"
         spec = InferenceServiceSpec.model_validate(self._service["spec"])
-        result = plan(spec, model_of(self._config), gpu)
+        result = plan(spec, model_of(self._config("model")), gpu)
         if not result.capacity:
             return False, f"{tokens:,} tokens, and no plan: {result.message}"
         planned = result.capacity.kv_cache_tokens
         off = planned / tokens - 1
-        return abs(off) <= 0.05, f"KV cache {tokens:,} tokens, planned {planned:,} ({off:+.2%})"
+        said = f"KV cache {tokens:,} tokens, planned {planned:,} ({off:+.2%}) on {result.gpus_per_replica} GPUs"
+        return abs(off) <= 0.05, said
 
     def clients(self) -> tuple[bool, str]:
         """Models, chat, stream and completion by the OpenAI SDK, by the project's own example."""
@@ -131,6 +165,14 @@ class Check:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
         return done.returncode == 0, f"{len(done.stdout)} characters of answers" if done.stdout else done.stderr[-500:]
 
+    def tools(self) -> tuple[bool, str]:
+        """Calls of functions that a client forces."""
+        return clients.tools(self.balancer.url, NAME)
+
+    def adapter(self) -> tuple[bool, str]:
+        """The LoRA adapter beside the model."""
+        return clients.adapter(self._url(self.pods[0]), NAME, ADAPTER)
+
     def saturation(self) -> tuple[bool, str]:
         """The hang detection says nothing while more is asked for than there is."""
         answers: list[int] = []
@@ -138,10 +180,18 @@ class Check:
             until = time.monotonic() + 45
             while time.monotonic() < until:
                 answers += [pod.get("/-/ready") for pod in self.pods]
+                self._look()
                 time.sleep(1)
             crowd.clients = 0
         good = set(answers) == {200} and not crowd.tally.failures
         return good, f"{crowd.tally.line('1500 clients')}, ready: {sorted(set(answers))} of {len(answers)} probes"
+
+    def shared_memory(self) -> tuple[bool, str]:
+        """The pods' /dev/shm, which ranks exchange tensors in, is as large as they need."""
+        self._look()
+        size = self.pods[0].shared_memory()[0]
+        most = " and ".join(f"{used / 2**20:,.1f} MiB" for used in self._shared)
+        return max(self._shared) < size / 2, f"{size / 2**30:g} GiB, of which {most} were used at most"
 
     def drain(self) -> tuple[bool, str]:
         """One of two replicas is taken away under load: hook, endpoints, SIGTERM, end."""
@@ -154,7 +204,7 @@ class Check:
             self.balancer.ports.remove(pod.port)
             status = hook.wait(150)
             drained = time.monotonic() - began
-            ended = pod.terminate(30)
+            ended = pod.terminate(60)
             seconds = time.monotonic() - began
         good = not load.tally.failures and not load.tally.aborted and (status, ended) == (0, 0)
         first = f"; {load.tally.failures[0]}" if load.tally.failures else ""
@@ -164,7 +214,9 @@ class Check:
         )
 
     def hang(self) -> tuple[bool, str]:
-        """An engine that is stopped is known by its readiness within a minute."""
+        """An engine that is stopped is known by its readiness within a minute. The embedding model starts meanwhile."""
+        self.pods[0].kill()
+        self._embedder.start()
         pod = self.pods[1]
         with Load(self.balancer.url, NAME, rate=2, least=1, tokens=4096):
             time.sleep(3)
@@ -176,6 +228,22 @@ class Check:
                 os.kill(engine, signal.SIGCONT)
                 pod.kill()
         return True, f"/-/ready answers 504 after {seconds:.0f} s"
+
+    def embeddings(self) -> tuple[bool, str]:
+        """Vectors of a model that gives nothing else."""
+        waited = self._embedder.wait("/-/ready", 200, READY_SECONDS)
+        good, said = clients.embeddings(self._url(self._embedder), EMBEDDER, self._config("embedding")["hidden_size"])
+        return good, f"{said}; Ready after {waited:.0f} s more"
+
+    def all(self) -> None:
+        """Each thing, in an order in which what ends a replica comes last."""
+        parts: dict[str, Callable[[], tuple[bool, str]]] = {
+            "plan": self.plan, "clients": self.clients, "tools": self.tools, "LoRA": self.adapter,
+            "saturation": self.saturation, "shared memory": self.shared_memory, "drain": self.drain,
+            "hang": self.hang, "embeddings": self.embeddings,
+        }  # fmt: skip
+        for what, part in parts.items():
+            self.run(what, part)
 
 
 def _start(pods: list[Pod], *, together: bool) -> list[float]:
@@ -191,39 +259,55 @@ def _start(pods: list[Pod], *, together: bool) -> list[float]:
     return found
 
 
-def check(home: Path, model: str, user: int) -> bool:
+def devices(size: int) -> list[str]:
+    """CUDA_VISIBLE_DEVICES of each replica; the same for both where there is one GPU. Raises SystemExit for too few."""
+    given = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(machine.gpu_count())))
+    own = given.split(",")
+    if size == 1 and len(own) == 1:
+        return own * 2
+    if len(own) < 2 * size:
+        raise SystemExit(f"--tensor-parallel {size} takes {2 * size} GPUs for two replicas, and there are {len(own)}")
+    return [",".join(own[number * size : (number + 1) * size]) for number in range(2)]
+
+
+def _models(folder: Path, model: str) -> None:
+    """Write the models, in processes of their own: they touch a GPU, whose memory is wanted."""
+    command = [sys.executable, "-m", "gpu.random_model"]
+    wanted = [
+        [str(folder / "model"), model, f"--adapter={folder / 'adapter'}"],
+        [str(folder / "embedding"), EMBEDDING_MODEL],
+    ]
+    writers = [subprocess.Popen([*command, *words]) for words in wanted]
+    if sum(writer.wait() != 0 for writer in writers):
+        raise SystemExit("the models with random weights could not be written: see above")
+
+
+def check(home: Path, model: str, user: int, size: int) -> bool:
     """All of it. Returns whether all went well."""
-    gpus = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(machine.gpu_count())))
-    own = gpus.split(",")[:2]
-    share = None if len(own) == 2 else 40
-    folder = home / "models" / "model"
-    # In a process of its own: it touches a GPU, whose memory is wanted.
-    subprocess.run([sys.executable, "-m", "gpu.random_model", str(folder), model], check=True)
-    config = json.loads((folder / "config.json").read_text())
-    wanted = service(share)
+    gpus = devices(size)
+    share = 40 if gpus[0] == gpus[1] else None
+    models = home / "models"
+    _models(models, model)
+    wanted = service(share, size)
     template = render(wanted)
     pods = [
-        Pod(
-            template, home / f"pod{number}", home / "models", gpus=own[number % len(own)], port=8000 + number, user=user
-        )
+        Pod(template, home / f"pod{number}", models, gpus=gpus[number], port=8000 + number, user=user)
         for number in range(2)
     ]
+    embedder = Pod(
+        render(embedding_service(share)), home / "pod2", models, gpus=gpus[0].split(",")[0], port=8002, user=user
+    )
     try:
-        seconds = _start(pods, together=len(own) == 2)
-        check = Check(pods, wanted, config)
+        seconds = _start(pods, together=share is None)
+        check = Check(pods, embedder, wanted, models)
         check.tell("start", f"ready after {' and '.join(f'{each:.0f} s' for each in seconds)}", passed=True)
-        parts: dict[str, Callable[[], tuple[bool, str]]] = {
-            "plan": check.plan, "clients": check.clients, "saturation": check.saturation, "drain": check.drain,
-            "hang": check.hang,
-        }  # fmt: skip
-        for what, part in parts.items():
-            check.run(what, part)
+        check.all()
         return not check.failed
     except (TimeoutError, ChildProcessError) as error:
         print(f"FAIL start: {error}")
         return False
     finally:
-        for pod in pods:
+        for pod in [*pods, embedder]:
             pod.kill()
 
 
@@ -231,6 +315,9 @@ def main() -> int:
     """Try it and say how it went."""
     parser = argparse.ArgumentParser(prog="gpu.serving", description="the operator's pods on this machine's GPUs")
     parser.add_argument("--model", default="llama32-3b", help="a Llama of engine_cases.json (default: %(default)s)")
+    parser.add_argument(
+        "--tensor-parallel", type=int, default=1, metavar="SIZE", help="GPUs of a replica (default: %(default)s)"
+    )
     parser.add_argument("--user", type=int, default=1000, help="who vLLM runs as (default: the pods' %(default)s)")
     parser.add_argument("--home", type=Path, help="where model, logs and caches lie (default: removed afterwards)")
     options = parser.parse_args()
@@ -241,7 +328,7 @@ def main() -> int:
         home = options.home or Path(scratch)
         home.mkdir(parents=True, exist_ok=True)
         home.chmod(0o755)
-        return 0 if check(home, options.model, options.user) else 1
+        return 0 if check(home, options.model, options.user, options.tensor_parallel) else 1
 
 
 if __name__ == "__main__":

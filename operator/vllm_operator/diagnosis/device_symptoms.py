@@ -106,6 +106,7 @@ MEMORY = (
     Symptom("torch/cuda/__init__.py", "OutOfMemoryError", Reason.OUT_OF_GPU_MEMORY, f"GPU memory ran out: {_ROOM}"),
     # What CUDA's own libraries ask for, past torch's allocator.
     Symptom(_CUDA, "CUDA error: {}out of memory", Reason.OUT_OF_GPU_MEMORY, f"GPU memory ran out: {_ROOM}"),
+    Symptom(_TORCH, "CUDA driver error: {}out of memory", Reason.OUT_OF_GPU_MEMORY, f"GPU memory ran out: {_ROOM}"),
     Symptom(_KERNELS, "CUBLAS_STATUS_ALLOC_FAILED", Reason.OUT_OF_GPU_MEMORY, f"GPU memory ran out: {_ROOM}"),
 )
 
@@ -124,6 +125,26 @@ DEVICES = (
     ),
     Symptom(
         _TORCH, "No CUDA GPUs are available", Reason.GPU_UNAVAILABLE, f"vLLM sees no GPU on node {{node}}: {_DEVICE}"
+    ),
+    Symptom(
+        _TORCH,
+        "CUDA unknown error - this may be due to an incorrectly set up environment",
+        Reason.GPU_UNAVAILABLE,
+        f"CUDA does not start on node {{node}}: {_DEVICE}",
+    ),
+    Symptom(
+        _TORCH,
+        "CUDA driver initialization failed, you might not have a CUDA gpu.",
+        Reason.GPU_UNAVAILABLE,
+        f"CUDA's driver does not start on node {{node}}: {_DEVICE}",
+    ),
+    Symptom(
+        _TORCH,
+        "Unexpected error from cudaGetDeviceCount(). Did you run some cuda functions before calling NumCudaDevices() "
+        "that might have already set an error? Error {number}: {what}",
+        Reason.GPU_UNAVAILABLE,
+        "CUDA counts no GPUs on node {node} (error {number}: {what}): check the device plugin and driver there, and "
+        "NVIDIA's fabric manager if its GPUs are linked by NVSwitch",
     ),
     Symptom(
         _TORCH,
@@ -216,10 +237,23 @@ DEVICES = (
         Reason.GPU_ERROR,
         f"a GPU of node {{node}} failed (CUDA error: {{what}}): {_DEFECT}",
     ),
+    # Of calls past CUDA's runtime: memory that can be mapped, symmetric memory.
+    Symptom(
+        _TORCH,
+        "CUDA driver error: {what}",
+        Reason.GPU_ERROR,
+        f"a GPU of node {{node}} failed (CUDA driver error: {{what}}): {_DEFECT}",
+    ),
     Symptom(
         "vllm/distributed/device_communicators/pynccl_wrapper.py",
         "NCCL error: {what}",
         Reason.GPU_ERROR,
         f"the GPUs of node {{node}} could not exchange data (NCCL error: {{what}}): {_DEFECT}",
+    ),
+    Symptom(
+        _KERNELS,
+        "NCCL error in: {where}, {what}",
+        Reason.GPU_ERROR,
+        f"the GPUs of node {{node}} could not exchange data (NCCL error in {{where}}, {{what}}): {_DEFECT}",
     ),
 )

@@ -98,6 +98,63 @@ def test_a_container_that_fails_to_start_is_explained_in_its_own_words(log: str,
     assert len(message) < 1000
 
 
+# What PyTorch, CUDA and NVML are documented to say of a GPU that is lost while it serves; none was measured.
+LOST = [
+    ("torch.AcceleratorError: CUDA error: unspecified launch failure\nSearch for `cudaErrorLaunchFailure'", "launch"),
+    ("torch.AcceleratorError: CUDA error: uncorrectable ECC error encountered\nSearch for", "ECC error encountered)"),
+    ("torch.AcceleratorError: CUDA error: unknown error\nCUDA kernel errors might be", "(CUDA error: unknown error)"),
+    ("torch.AcceleratorError: CUDA error: hardware stack error\n", "(CUDA error: hardware stack error)"),
+    (
+        "torch.AcceleratorError: CUDA error: Invalid access of peer GPU memory over nvlink or a hardware error\n",
+        "over nvlink or a hardware error)",
+    ),
+    ("RuntimeError: CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling `cublasGemmEx(", "CUBLAS_STATUS_EXECUTION"),
+    (
+        "RuntimeError: CUDA driver error: unspecified launch failure\n",
+        "(CUDA driver error: unspecified launch failure)",
+    ),
+    ("vllm.third_party.pynvml.NVMLError_GpuIsLost: GPU is lost", "a GPU of node gpu-1 is lost"),
+    (
+        "Unable to determine the device handle for GPU0000:3B:00.0: GPU is lost.  Reboot the system to recover it",
+        "a GPU of node gpu-1 is lost",
+    ),
+    (
+        "torch.distributed.DistBackendError: NCCL error in: /pytorch/torch/csrc/distributed/c10d/NCCLUtils.cpp:93, "
+        "unhandled cuda error (run with NCCL_DEBUG=INFO for details), NCCL version 2.28.9",
+        "unhandled cuda error",
+    ),
+]
+
+
+@pytest.mark.parametrize(("log", "told"), LOST)
+def test_a_gpu_that_is_lost_while_it_serves_is_named(log: str, told: str) -> None:
+    reason, message = found(failed(log))
+    assert (reason, told in message) == (Reason.GPU_ERROR, True), message
+    assert "drain" in message
+
+
+# What PyTorch is documented to say where CUDA does not start; none was measured.
+UNSTARTED = [
+    "RuntimeError: CUDA unknown error - this may be due to an incorrectly set up environment, e.g. changing env "
+    "variable CUDA_VISIBLE_DEVICES after program start. Setting the available devices to be zero.",
+    "RuntimeError: CUDA driver initialization failed, you might not have a CUDA gpu.",
+    "RuntimeError: Unexpected error from cudaGetDeviceCount(). Did you run some cuda functions before calling "
+    "NumCudaDevices() that might have already set an error? Error 802: system not yet initialized",
+    "RuntimeError: CUDA error: no CUDA-capable device is detected",
+]
+
+
+@pytest.mark.parametrize("log", UNSTARTED)
+def test_a_gpu_that_is_not_there_at_the_start_is_named(log: str) -> None:
+    reason, message = found(failed(log))
+    assert reason == Reason.GPU_UNAVAILABLE
+    assert "check the device plugin" in message
+
+
+def test_a_driver_that_has_no_memory_left_is_no_defect() -> None:
+    assert found(failed("RuntimeError: CUDA driver error: out of memory"))[0] == Reason.OUT_OF_GPU_MEMORY
+
+
 @pytest.mark.parametrize("symptom", SYMPTOMS, ids=lambda symptom: symptom.says[:40])
 def test_every_symptom_is_found_with_its_values_and_says_what_to_do(symptom: Any) -> None:
     values = dict.fromkeys(symptom.pattern.groupindex, "7")
