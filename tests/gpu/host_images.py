@@ -13,17 +13,19 @@ import sys
 import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from cluster.host import REPOSITORY, ClusterError
 
-OPERATOR, VLLM = "localhost/vllm-operator:host", "localhost/vllm:host"
+OPERATOR = "localhost/vllm-operator:host"
 APP = "/opt/vllm-operator/app"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin"
 # Distributions link these to /usr, which is mounted.
 _LINKS = {name: f"usr/{name}" for name in ("bin", "sbin", "lib", "lib64")}
 # What a user set for the GPUs of this machine holds in pods as well.
 _KEPT = ("NCCL_", "NVSHMEM_", "TORCH_SYMM_MEM_", "VLLM_", "FLASHINFER_", "CUDA_HOME", "LD_LIBRARY_PATH")
+_VERSION = "from importlib.metadata import version; print(version('vllm'))"
 _PREFIXES = "import json, sys; print(json.dumps([sys.prefix, sys.base_prefix, sys.exec_prefix, *sys.path]))"
 
 
@@ -34,15 +36,23 @@ class Interpreter:
     program: str
     path: tuple[str, ...]
 
-    def folders(self) -> list[str]:
-        """What it needs to run. Raises ClusterError where a pod could not see it."""
+    @cached_property
+    def image(self) -> str:
+        """The name of vLLM's image: its tag says which vLLM it is, as the plan has to know."""
+        return f"localhost/vllm:v{self._said(_VERSION).partition('+')[0]}"
+
+    def _said(self, script: str) -> str:
         environment = {**os.environ, "PYTHONPATH": ":".join(self.path)}
         done = subprocess.run(
-            [self.program, "-c", _PREFIXES], capture_output=True, text=True, check=False, env=environment
+            [self.program, "-c", script], capture_output=True, text=True, check=False, env=environment
         )
         if done.returncode:
             raise ClusterError(f"{self.program} does not run: {done.stderr.strip()[-300:]}")
-        found = [one for one in json.loads(done.stdout) if one.startswith("/") and Path(one).is_dir()]
+        return done.stdout.strip()
+
+    def folders(self) -> list[str]:
+        """What it needs to run. Raises ClusterError where a pod could not see it."""
+        found = [one for one in json.loads(self._said(_PREFIXES)) if one.startswith("/") and Path(one).is_dir()]
         if hidden := [one for one in found if one.startswith("/tmp/")]:
             raise ClusterError(f"Pods have a /tmp of their own: move {hidden[0]} elsewhere, and name it anew.")
         return found
@@ -76,7 +86,7 @@ def write(folder: Path, operator: Interpreter, vllm: Interpreter) -> list[Path]:
     server = {"Env": _env(vllm, {**kept, **safe, "PYTHONDONTWRITEBYTECODE": "1"})}
     return [
         _image(folder / "operator.tar", OPERATOR, program, {}),
-        _image(folder / "vllm.tar", VLLM, server, {"gpu-check/vllm": script}),
+        _image(folder / "vllm.tar", vllm.image, server, {"gpu-check/vllm": script}),
     ]
 
 

@@ -99,6 +99,7 @@ class Whole:
         self.cluster = LocalCluster(CLUSTER)
         self.kubectl = Kubectl(tool("kubectl"), self.cluster.kubeconfig)
         self._writing: subprocess.Popen[bytes] | None = None
+        self._left: list[str] = []
 
     def nodes(self) -> str:
         """A cluster with one node; the model is written meanwhile."""
@@ -136,7 +137,7 @@ class Whole:
         )
         script = f'PYTHONPATH={":".join(self._vllm.path)} {self._vllm.program} -c "{script}"'
         container = {
-            "name": "one", "image": host_images.VLLM, "command": ["sh", "-c", script],
+            "name": "one", "image": self._vllm.image, "command": ["sh", "-c", script],
             "resources": {"limits": {device_plugin.RESOURCE: "1"}},
             "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],
         }  # fmt: skip
@@ -144,23 +145,35 @@ class Whole:
         spec |= {"volumes": [{"name": "tmp", "emptyDir": {}}]}
         meta = {"name": "one-gpu", "namespace": "default"}
         self._apply({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec})
-
-        def phase() -> str:
-            return str(((self.kubectl.get("pod", "one-gpu") or {}).get("status") or {}).get("phase"))
-
-        until("the pod ends", 90, lambda: phase() in {"Succeeded", "Failed"})
+        until("the pod ends", 90, lambda: self._phase("one-gpu") in {"Succeeded", "Failed"})
         said = self.kubectl.run("logs", "one-gpu").strip()
         self.kubectl.run("delete", "pod", "one-gpu", "--now")
         if said.split() != ["1", "1024"]:
             raise ClusterError(f"it said {said[-400:]}")
         return "sees 1 GPU as user 1000, and computes on it"
 
+    def leave(self, count: int) -> str:
+        """A pod takes GPUs that others use, so that no service gets them."""
+        script = "echo $NVIDIA_VISIBLE_DEVICES; exec sleep 3600"
+        container = {
+            "name": "one", "image": self._vllm.image, "command": ["sh", "-c", script],
+            "resources": {"limits": {device_plugin.RESOURCE: str(count)}},
+        }  # fmt: skip
+        meta = {"name": "left", "namespace": "default"}
+        self._apply({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": {"containers": [container]}})
+        until("the pod runs", 60, lambda: self._phase("left") == "Running" and bool(self.kubectl.run("logs", "left")))
+        self._left = self.kubectl.run("logs", "left").strip().split(",")
+        return ",".join(self._left)
+
+    def _phase(self, pod: str) -> str:
+        return str(((self.kubectl.get("pod", pod) or {}).get("status") or {}).get("phase"))
+
     def chart(self) -> str:
         """The operator, by its chart."""
         for name in (SYSTEM, TEAM):
             self._apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
         repository, _, tag = host_images.OPERATOR.rpartition(":")
-        values = {"image.repository": repository, "image.tag": tag, "settings.images.gpu": host_images.VLLM}
+        values = {"image.repository": repository, "image.tag": tag, "settings.images.gpu": self._vllm.image}
         settings = [f"--set-string={name}={value}" for name, value in values.items()]
         chart = str(REPOSITORY / "charts" / "vllm-operator")
         words = ["install", "vllm-operator", chart, *settings, "--wait", "--timeout=2m", f"--namespace={SYSTEM}"]
@@ -247,8 +260,7 @@ class Whole:
             until("nothing is left", 200, gone)
         except ClusterError as error:
             raise ClusterError(f"{error}: {', '.join(left)}") from error
-        used = command(["nvidia-smi", "--query-compute-apps=pid", "--format=csv,noheader"]).split()
-        if used:
+        if used := [pid for pid, gpu in machine.processes() if gpu not in self._left]:
             raise ClusterError(f"processes {', '.join(used)} still use a GPU")
         return f"no {', '.join(CHILDREN)}; no process on a GPU"
 
@@ -293,16 +305,17 @@ def _ready(pod: Object) -> bool:
     return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
 
 
-def check(whole: Whole, table: Table) -> None:
+def check(whole: Whole, table: Table, leave: int) -> None:
     """All of it; what needs a part that failed is left out."""
     base: list[tuple[str, Callable[[], str]]] = [
         ("cluster", whole.nodes), ("device plugin", whole.plugin), ("GPU feature discovery", whole.labels),
+        *([("GPUs left to others", lambda: whole.leave(leave))] if leave else []),
         ("a pod with a GPU", whole.pod), ("operator", whole.chart), ("model", whole.model),
     ]  # fmt: skip
     for what, part in base:
         if not table.run(what, part):
             return
-    there = machine.gpu_count()
+    there = machine.gpu_count() - leave
     for name, gpus in (("one", 1), ("two", 2)):
         if gpus > there:
             print(f"left out: a service with {gpus} GPUs, as there is {there}")
@@ -323,6 +336,7 @@ def main() -> int:
     parser.add_argument("--model", default="llama32-3b", help="a Llama of engine_cases.json (default: %(default)s)")
     parser.add_argument("--vllm-python", default=sys.executable, help="the Python that has vLLM (default: this one)")
     parser.add_argument("--vllm-path", default="", help="its PYTHONPATH, if it needs one")
+    parser.add_argument("--leave", type=int, default=0, help="so many GPUs are in use by others (default: none)")
     parser.add_argument("--logs", type=Path, help="where to leave the logs of all programs and pods")
     options = parser.parse_args()
     program = shutil.which(options.vllm_python) or options.vllm_python
@@ -336,7 +350,7 @@ def main() -> int:
         (home / "models").mkdir()
         whole = Whole(home, vllm, options.model)
         try:
-            check(whole, table)
+            check(whole, table, options.leave)
         finally:
             if options.logs:
                 options.logs.mkdir(parents=True, exist_ok=True)
