@@ -10,6 +10,7 @@ with 1 where one failed. It needs root, and leaves nothing behind.
 import argparse
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -205,7 +206,16 @@ class Whole:
         asked = self._pods(name)[0]["spec"]["containers"][0]["resources"]["limits"][device_plugin.RESOURCE]
         if asked != str(gpus):
             raise ClusterError(f"the pod has {asked} GPUs and should have {gpus}")
-        return f"{device_plugin.RESOURCE}: {asked}; plan {json.dumps(status.get('plan'))}"
+        plan = status.get("plan") or {}
+        said = re.search(r"KV cache size: ([\d,]+) tokens", self.kubectl.run("logs", *self._one(name)))
+        if not said or not plan.get("kvCacheTokens"):
+            raise ClusterError(f"no size of the KV cache: {'the plan' if said else 'vLLM'} says none")
+        tokens, planned = int(said[1].replace(",", "")), int(plan["kvCacheTokens"])
+        off = planned / tokens - 1
+        return f"{asked} x {plan.get('gpu')}; KV cache {tokens:,} tokens, planned {planned:,} ({off:+.2%})"
+
+    def _one(self, name: str) -> tuple[str, str]:
+        return self._pods(name)[0]["metadata"]["name"], f"--namespace={TEAM}"
 
     def ask(self, name: str) -> str:
         """A chat completion through the Service."""
