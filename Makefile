@@ -13,7 +13,7 @@ GPU_PYTHON ?= python3
 ROWS ?= build/gpu/engines.jsonl
 TENSOR_PARALLEL ?= 1
 
-.PHONY: bench-batch gpu-check gpu-engines gpu-serving gpu-failures help setup test test-fast lint demo demo-down bench bench-scale bench-plan bench-speed bench-rollout bench-groups bench-autoscaling bench-hostile generated crd docs engine-flags dashboards lock digests fuzz release
+.PHONY: bench-batch gpu-check gpu-engines gpu-serving gpu-failures gpu-whole help setup test test-fast lint demo demo-down bench bench-scale bench-plan bench-speed bench-rollout bench-groups bench-autoscaling bench-hostile generated crd docs engine-flags dashboards lock digests fuzz release
 
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -92,8 +92,8 @@ bench-batch: setup  ## The program in a batch's pods against LLM.generate, under
 bench-autoscaling: setup  ## The autoscaling policy against the HPA's defaults, on the HPA's own algorithm: table and plot
 	$(BIN)/python -m bench.autoscaling --plot build/bench-autoscaling.svg
 
-gpu-check:  ## On a machine with GPUs and vLLM: engines, serving, failures (docs/gpu-check.md; 2 h on one GPU)
-	@failed=; for part in gpu-engines gpu-serving gpu-failures; do $(MAKE) --no-print-directory $$part || failed="$$failed $$part"; done; \
+gpu-check:  ## On a machine with GPUs and vLLM: engines, serving, failures, a cluster (docs/gpu-check.md; 2 h on one GPU)
+	@failed=; for part in gpu-engines gpu-serving gpu-failures gpu-whole; do $(MAKE) --no-print-directory $$part || failed="$$failed $$part"; done; \
 	test -z "$$failed" || { echo "failed:$$failed"; exit 1; }
 
 gpu-engines:  ## Engines with random weights: what they took of the GPU beside what is planned
@@ -102,6 +102,9 @@ gpu-engines:  ## Engines with random weights: what they took of the GPU beside w
 
 gpu-serving:  ## Two replicas as the operator runs them, of TENSOR_PARALLEL GPUs each: clients, saturation, drain, hang (needs root)
 	$(GPU_PYTHON) -m gpu.serving --tensor-parallel $(TENSOR_PARALLEL)
+
+gpu-whole: setup  ## A cluster on this machine with its GPUs: device plugin, the operator by its chart, services (needs root; 10 min)
+	$(BIN)/python -m gpu.whole --vllm-python $(GPU_PYTHON)
 
 gpu-failures:  ## Real failures on a GPU, and whether the diagnosis names them
 	$(GPU_PYTHON) -m gpu.failures

@@ -20,6 +20,9 @@ from cluster.node import LocalCluster
 from cluster.prepare import prepare
 from cluster.tools import SOURCES, tool
 
+# The demo's alone, and that of machines with GPUs.
+UNCOMMON = {"kind", "nvidia-device-plugin"}
+
 
 def down(name: str) -> None:
     """End what was started under a name, be it healthy, half started or only a control plane."""
@@ -75,7 +78,7 @@ def main(arguments: list[str]) -> int:  # noqa: C901, PLR0912 (one case per comm
             case ["tool", name]:
                 print(tool(name))
             case ["prepare", *names]:
-                prepare([name for name in SOURCES if name != "kind"], names)  # kind is the demo's alone
+                prepare([name for name in SOURCES if name not in UNCOMMON], names)
             case _:
                 say(__doc__ or "")
                 return 2

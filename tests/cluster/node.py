@@ -1,5 +1,6 @@
 """A cluster with real nodes: a control plane, and one node or several, in namespaces of their own."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -26,8 +27,11 @@ class LocalCluster:
         self.audit_log = self.state / "audit.log"
 
     @classmethod
-    def start(cls, name: str, nodes: int = 1) -> Self:
-        """Start a cluster with at least these nodes, or return the one of this name that runs and is healthy."""
+    def start(cls, name: str, nodes: int = 1, folders: Mapping[str, str] | None = None) -> Self:
+        """Start a cluster with at least these nodes, or return the one of this name that runs and is healthy.
+
+        `folders`: target and source of what all containers of the first node see of this machine, read-only.
+        """
         require_linux_root("A node")
         require([*NODE_PROGRAMS, "openssl"])
         for needed in ("kubernetes", "pause"):
@@ -37,7 +41,7 @@ class LocalCluster:
             if not cluster.healthy():
                 cluster.stop()
                 with step(f"starting the cluster {name}"):
-                    cluster._launch()
+                    cluster._launch(folders)
             while len(cluster.nodes) < nodes:
                 with step("adding a node"):
                     cluster._add_node()
@@ -106,10 +110,10 @@ class LocalCluster:
             directory.chmod(0o777)
             api.create("/api/v1/persistentvolumes", _volume(directory, size))
 
-    def _launch(self) -> None:
+    def _launch(self, folders: Mapping[str, str] | None) -> None:
         node = Node(self.name)
         network = node.enclosure.create()
-        node.containerd.start(network.pods)
+        node.containerd.start(network.pods, folders)
         site = Site(network.node, network.services, node.enclosure.inside, PORTS)
         control_plane = ControlPlane(self.name, site)
         control_plane.launch()

@@ -4,6 +4,7 @@ import json
 import os
 import tarfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +31,14 @@ class Containerd:
         network = self._enclosure.network
         return cache_root() / "containerd" / str(network.slot if network else 0)
 
-    def start(self, pods: str) -> None:
-        """Start containerd without waiting for it."""
+    def start(self, pods: str, folders: Mapping[str, str] | None = None) -> None:
+        """Start containerd without waiting for it; `folders` of this machine are in all containers, read-only."""
         self.store.mkdir(parents=True, exist_ok=True)
         networks = self._state / "cni" / "net.d"
         networks.mkdir(parents=True, exist_ok=True)
         (networks / "10-pods.conflist").write_text(json.dumps(self._pod_network(pods)))
+        if folders:
+            self._base.write_text(json.dumps(self._base_spec(folders)))
         (self._state / "containerd.toml").write_text(self._configuration(networks))
         self._run()
 
@@ -73,6 +76,19 @@ class Containerd:
             scratch.rename(record)
         return names
 
+    @property
+    def _base(self) -> Path:
+        """What containers have before the kubelet says more; not there without folders of this machine."""
+        return self._state / "base-spec.json"
+
+    def _base_spec(self, folders: Mapping[str, str]) -> dict[str, Any]:
+        spec: dict[str, Any] = json.loads(command(["ctr", "oci", "spec"]))
+        spec["process"].pop("rlimits", None)  # as containerd does where no such file is named
+        for target, source in folders.items():
+            mount = {"destination": target, "type": "bind", "source": source, "options": ["rbind", "ro", "nosuid"]}
+            spec["mounts"].append(mount)
+        return spec
+
     def _run(self) -> None:
         containerd = ["containerd", "--config", str(self._state / "containerd.toml")]
         self._processes.start("containerd", [*self._enclosure.inside, *containerd])
@@ -106,6 +122,7 @@ class Containerd:
 
     def _configuration(self, networks: Path) -> str:
         cri = 'plugins."io.containerd.grpc.v1.cri"'
+        base = f'base_runtime_spec = "{self._base}"' if self._base.exists() else ""
         unused = ["aufs", "btrfs", "devmapper", "zfs"]
         return f"""
 version = 2
@@ -127,6 +144,7 @@ disabled_plugins = {json.dumps([f"io.containerd.snapshotter.v1.{name}" for name 
     default_runtime_name = "runc"
     [{cri}.containerd.runtimes.runc]
       runtime_type = "io.containerd.runc.v2"
+      {base}
       [{cri}.containerd.runtimes.runc.options]
         SystemdCgroup = false
 """

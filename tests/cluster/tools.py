@@ -40,6 +40,10 @@ def _helm_flags(version: str) -> str:
     return f"-X helm.sh/helm/v4/internal/version.version={version}"
 
 
+def _lazy(_version: str) -> str:
+    return "-extldflags=-Wl,-z,lazy"
+
+
 @dataclass(frozen=True)
 class _Source:
     """A Go module kept in this package, and what to build of it."""
@@ -59,6 +63,8 @@ class _Source:
     """Further programs of the same module: name and package."""
     folder: str = ""
     """Where go.mod is, if not in a folder of the same name."""
+    linking: Mapping[str, str] = field(default_factory=dict)
+    """Environment of a build that needs a C compiler."""
 
 
 _KUBERNETES = (
@@ -70,6 +76,9 @@ _KUBERNETES = (
     "kubectl",
     "kubelet",
 )
+# NVML is a library that is opened at run time: its names are resolved when they are used, not when this is linked.
+_NVML = {"CGO_ENABLED": "1", "CGO_LDFLAGS_ALLOW": "-Wl,--unresolved-symbols=ignore-in-object-files"}
+_DEVICE_PLUGIN = "github.com/NVIDIA/k8s-device-plugin"
 _PROMETHEUS_OPERATOR = "github.com/prometheus-operator/prometheus-operator"
 _KEDA = "github.com/kedacore/keda/v2"
 SOURCES = {
@@ -122,6 +131,15 @@ SOURCES = {
     "crane": _Source(
         "github.com/google/go-containerregistry/cmd/crane",
         "github.com/google/go-containerregistry",  # also a registry, for tests
+    ),
+    "nvidia-device-plugin": _Source(
+        f"{_DEVICE_PLUGIN}/cmd/nvidia-device-plugin",
+        _DEVICE_PLUGIN,
+        flags=_lazy,
+        usual="about 2 min at 2 cores",
+        others={"gpu-feature-discovery": f"{_DEVICE_PLUGIN}/cmd/gpu-feature-discovery"},
+        folder="device-plugin",
+        linking=_NVML,
     ),
     "pause": _Source("."),
 }
@@ -208,7 +226,7 @@ def _build(name: str, source: _Source, flags: str, target: Path) -> None:
                     ["go", "build", *options, "-o", scratch / program, package],
                     cache_root() / "logs" / f"build-{program}.log",
                     cwd=_folder(name),
-                    env=_environment(name),
+                    env={**_environment(name), **source.linking},
                 )
         for link in source.commands:
             (scratch / link).symlink_to(name)

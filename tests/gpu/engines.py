@@ -140,7 +140,7 @@ def main() -> int:
     """Start the engines and print the table."""
     parser = argparse.ArgumentParser(prog="gpu.engines", description="vLLM engines on this machine's GPUs")
     parser.add_argument("--cases", type=Path, default=CASES, help="engine starts (default: %(default)s)")
-    parser.add_argument("--only", nargs="*", help="names of the cases to start")
+    parser.add_argument("--only", nargs="*", help="names of the cases to start, in this order")
     parser.add_argument("--skip", nargs="*", type=Path, default=[], help="files of rows that are there already")
     parser.add_argument("--output", type=Path, help="where to add the rows, one JSON a line")
     parser.add_argument("--seconds", type=float, default=1e9, help="start no engine later than so long after the start")
@@ -152,7 +152,7 @@ def main() -> int:
     there = {json.loads(text)["case"] for path in options.skip for text in path.read_text().splitlines()}
     wanted = [case for case in cases(options.cases) if case["case"] not in there]
     if options.only:
-        wanted = [case for case in wanted if case["case"] in options.only]
+        wanted = [case for name in options.only for case in wanted if case["case"] == name]
     print(f"{machine.describe()}\n{HEAD}", flush=True)
     with tempfile.TemporaryDirectory() as scratch:
         rows = run(wanted, gpus, options.home or Path(scratch), queue)

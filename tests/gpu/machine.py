@@ -34,6 +34,13 @@ def name() -> str:
     return _ask("name")[0][0]
 
 
+def processes() -> list[tuple[str, str]]:
+    """What computes on the GPUs: each process's id, and the UUID of its GPU."""
+    asked = ["nvidia-smi", "--query-compute-apps=pid,gpu_uuid", "--format=csv,noheader"]
+    said = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=60).stdout
+    return [(pid.strip(), gpu.strip()) for pid, _, gpu in (line.partition(",") for line in said.splitlines() if line)]
+
+
 def describe() -> str:
     """The GPUs, the driver and the vLLM that figures are from, on one line."""
     gpus = _ask("name,memory.total,driver_version")
