@@ -30,6 +30,7 @@ from vllm_operator.settings import load
 from vllm_operator.status.evidence import Evidence
 
 Object = dict[str, Any]
+LAST_WORDS = "/dev/termination-log"
 
 
 def render(service: Object) -> Object:
@@ -56,6 +57,7 @@ class Pod:
         self.port, self.home, self._user, self._gpus = port, home, user, gpus
         self._container: Object = template["spec"]["containers"][0]
         self._mounts = self._make(template, models)
+        self.words_left = home / "termination-log"
         self._beside, arguments = machine.without_multicast() if "," in gpus else ({}, {})
         self._flags = [f"--{name.replace('_', '-')}={json.dumps(value)}" for name, value in arguments.items()]
         self.log = home / "log"
@@ -92,6 +94,9 @@ class Pod:
                 script.append(f"mount -t tmpfs -o mode=1777,size={source.removeprefix('tmpfs,')} tmpfs {target}")
             else:
                 script.append(f"mount --bind {source} {target}")
+        # As the kubelet makes it: anybody may write it.
+        script.append(f"touch {LAST_WORDS} {self.words_left}; chmod 666 {self.words_left}")
+        script.append(f"mount --bind {self.words_left} {LAST_WORDS}")
         user = str(self._user)
         script.append(f'exec setpriv --reuid={user} --regid={user} --clear-groups --no-new-privs "$@"')
         return ["unshare", "--mount", "--propagation", "private", "sh", "-ec", "\n".join(script), "sh", *argv]

@@ -227,7 +227,8 @@ class Check:
             finally:
                 os.kill(engine, signal.SIGCONT)
                 pod.kill()
-        return True, f"/-/ready answers 504 after {seconds:.0f} s"
+        left = pod.words_left.read_text()
+        return "no step for" in left, f"/-/ready answers 504 after {seconds:.0f} s; left for the operator: {left!r}"
 
     def embeddings(self) -> tuple[bool, str]:
         """Vectors of a model that gives nothing else."""

@@ -118,6 +118,12 @@ DEVICES = (
         f"vLLM needs {{size}} GPUs and sees {{count}} on node {{node}}: {_DEVICE}",
     ),
     Symptom(
+        "vllm/v1/worker/gpu_worker.py",
+        "DP adjusted local rank {rank} is out of bounds for {count} devices.",
+        Reason.GPU_UNAVAILABLE,
+        f"vLLM sees {{count}} GPUs on node {{node}}, and rank {{rank}} has none: {_DEVICE}",
+    ),
+    Symptom(
         "vllm/config/device.py",
         "Failed to infer device type",
         Reason.GPU_UNAVAILABLE,

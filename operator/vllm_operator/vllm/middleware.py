@@ -208,8 +208,7 @@ class _Watch:
         hang = f"{HUNG}{which}{self.stuck[worst]} requests waited, no step for {passed:.0f} s" if passed else ""
         if hang != self.hang:
             self.hang = hang
-            # The operator reads it in the pod's status after the liveness probe has ended this process.
-            TERMINATION_MESSAGE.write_text(hang)
+            _leave(hang)
         return seconds
 
 
@@ -221,10 +220,15 @@ def hidden(uid: str, name: str) -> str:
     return hmac.new(uid.encode(), name.encode(), hashlib.sha256).hexdigest() if uid else ""
 
 
-def _end(words: str) -> NoReturn:
-    """Ends vLLM before it answers anybody. An exception would not: uvicorn goes on after one."""
+def _leave(words: str) -> None:
+    """The operator reads it in the pod's status, once this process has ended; a probe is right without it, too."""
     with suppress(OSError):
         TERMINATION_MESSAGE.write_text(words)
+
+
+def _end(words: str) -> NoReturn:
+    """Ends vLLM before it answers anybody. An exception would not: uvicorn goes on after one."""
+    _leave(words)
     sys.stderr.write(f"{words}\n")
     sys.stderr.flush()
     os._exit(1)

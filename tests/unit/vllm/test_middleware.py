@@ -231,6 +231,19 @@ def test_an_engine_that_makes_no_step_hangs(
     assert (files / "termination-log").read_text() == ""
 
 
+def test_a_hang_is_told_also_where_no_last_words_can_be_left(
+    engine: tuple[Gauge, Histogram], monkeypatch: pytest.MonkeyPatch, files: Path
+) -> None:
+    monkeypatch.setattr(middleware, "TERMINATION_MESSAGE", files / "missing" / "termination-log")
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    app = Middleware(vllm)
+    engine[0].labels("0").set(1)
+    assert ask(app, "/-/ready")[0] == 200
+    now[0] += 35
+    assert ask(app, "/-/ready")[0] == 504
+
+
 def in_two(monkeypatch: pytest.MonkeyPatch, files: Path) -> tuple[Middleware, list[float], SimpleNamespace]:
     """The middleware of a pod with two engines, its clock, and the application, which knows whose each request is."""
     now = [1000.0]
