@@ -2,7 +2,8 @@
 
     python -m bench.speed [--rows ENGINES.json ...]
 
-Each engine is held out in turn: its row is told by factors that come from all the others. Ends with 1 where the factors
+Each engine is held out in turn: its row is told by factors that come from all the others. Those that say `heldOut` were
+measured when the factors stood, and set none. Ends with 1 where the factors
 that are written in roofline.py are not those of the rows.
 """
 
@@ -49,6 +50,8 @@ class Measured:
     engine: Engine
     points: tuple[tuple[str, Callable[[Engine], float], float], ...]
     """What was measured, its estimate, and the seconds."""
+    held_out: bool = False
+    """Whether no factor comes from it."""
 
     def ratios(self, factors: Factors) -> list[tuple[str, float]]:
         """Estimated seconds by measured ones, for each point."""
@@ -65,7 +68,7 @@ def measured(row: dict[str, Any]) -> Measured:
     assert rates, row["gpu"]
     work = work_of(replace(model, dtype=settings.dtype), settings, storage(scheme, gpu))
     engine = Engine(work, rates, settings, most_graph_tokens(settings, model))
-    return Measured(f"{row['case']} on {gpu.name}", engine, tuple(_points(row["speed"])))
+    return Measured(f"{row['case']} on {gpu.name}", engine, tuple(_points(row["speed"])), row.get("heldOut", False))
 
 
 def _points(speed: dict[str, Any]) -> list[tuple[str, Callable[[Engine], float], float]]:
@@ -100,6 +103,7 @@ def _cost(rows: Sequence[Measured], factors: Factors) -> float:
 
 def fitted(rows: Sequence[Measured], start: Factors = START) -> Factors:
     """The factors with the least cost, one after the other moved as long as that helps. Always ends the same."""
+    rows = [row for row in rows if not row.held_out]
     steps, best = dict.fromkeys(asdict(start), FIRST_STEP), _cost(rows, start)
     for _ in range(ROUNDS):
         for name, step in steps.items():

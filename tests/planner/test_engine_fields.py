@@ -28,7 +28,7 @@ def test_a_probabilistic_draft_keeps_its_logits_for_each_sequence_and_token() ->
 
 
 def test_a_draft_model_that_is_not_split_may_be_larger_beside_each_share() -> None:
-    drafts = {"method": "eagle3", "model": "hf://a/b", "numSpeculativeTokens": 3}
+    drafts = {"method": "draft_model", "model": "hf://a/b", "numSpeculativeTokens": 3}
     split = capacity(LLAMA_70B, tensorParallelSize=4, speculative=drafts)
     whole = capacity(LLAMA_70B, tensorParallelSize=4, speculative={**drafts, "draftTensorParallelSize": 1})
     assert whole.margin_bytes - split.margin_bytes == pytest.approx(0.3 * split.memory.weights, rel=1e-6)
@@ -91,3 +91,13 @@ def test_slices_of_experts_must_be_whole_over_all_engines() -> None:
 def test_a_tensor_parallel_size_leaves_room_for_the_other_engines() -> None:
     shapes = survey(spec_of(dataParallelSize=4), model_of(LLAMA_70B), [gpu_of("L4")], 8)
     assert [shape.plan.gpus_per_replica for shape in shapes if shape.plan.gpus_per_replica > 8] == []
+
+
+def test_an_eagle_head_keeps_one_layer_more_and_takes_weights_of_its_own() -> None:
+    drafts = {"method": "eagle3", "model": "hf://a/b", "numSpeculativeTokens": 3}
+    bare, with_head = capacity(LLAMA_8B), capacity(LLAMA_8B, speculative=drafts)
+    each = [one.memory.left / one.kv_cache_tokens for one in (bare, with_head)]
+    assert each[1] / each[0] == pytest.approx(33 / 32, rel=1e-3)
+    assert with_head.memory.other - bare.memory.other > 0.5 * GIB
+    # No layer of which could be known:
+    assert capacity(LLAMA_8B, speculative={**drafts, "method": "draft_model"}).kv_cache_tokens > with_head.kv_cache_tokens

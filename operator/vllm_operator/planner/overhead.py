@@ -7,6 +7,7 @@ the pass than before vLLM loaded anything, what torch had at the peak beyond tha
 
 from dataclasses import dataclass
 
+from . import drafts
 from .accelerators import MIB
 from .activations import MATRIX_WORKSPACE_BYTES, Pass, activation_bytes, fused_tokens, quantized
 from .effective import EngineSettings
@@ -46,14 +47,15 @@ def overhead(model: ModelShape, engine: EngineSettings, scheme: Scheme, stage: i
     if engine.on_cpu:
         return Overhead(_cpu_activation_bytes(model, engine), 0, CPU_PROCESS_BYTES)
     whole = Pass.of(model, engine, scheme, stage)
-    other = _libraries(engine) + _adapter_bytes(whole)
+    other = _libraries(engine) + _adapter_bytes(whole) + drafts.weight_bytes(model, engine)
     other += left_over(model, scheme, engine.ranks, engine.ranks.stages(len(model.layers))[stage])
     if quantized(whole):
         other += MATRIX_WORKSPACE_BYTES  # taken while the weights are repacked, and kept
     if engine.release.free_memory_counts:
         other += _sampler_state(whole) + _stage_input(whole) + _reduction_bytes(whole) + _places_bytes(whole)
         other += whole.hidden if model.multimodal else 0  # the batch's embeddings, text's and images' beside each other
-    return Overhead(activation_bytes(whole), graph_bytes(whole), other)
+    activation, graphs = activation_bytes(whole) + drafts.activation_bytes(whole), graph_bytes(whole)
+    return Overhead(activation, graphs + drafts.graph_bytes(whole, graphs), other)
 
 
 def _libraries(engine: EngineSettings) -> int:

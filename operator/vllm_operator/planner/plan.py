@@ -12,6 +12,7 @@ from ..api import InferenceServiceSpec
 from ..api.reasons import Reason
 from . import slices
 from .accelerators import GIB, MIB, Gpu
+from .drafts import with_draft
 from .effective import EngineSettings, engine_of
 from .headers import Weighed, weighed
 from .kv_cache import KNOWN_KV_DTYPES, Layout, layout
@@ -215,7 +216,8 @@ def _budget(model: ModelShape, engine: EngineSettings, gpu: Gpu, scheme: Scheme,
     extra = overhead(model, engine, scheme, stage)
     requested = ceil(gpu.total_bytes * engine.utilization)
     left = requested - found.weights.total - extra.total
-    return _Budget(found, extra, layout(model, engine, stage), requested, engine.kv_cache_bytes or left)
+    places = layout(with_draft(model, engine), engine, stage)
+    return _Budget(found, extra, places, requested, engine.kv_cache_bytes or left)
 
 
 def storage(scheme: Scheme, gpu: Gpu) -> Storage:

@@ -1,0 +1,38 @@
+"""The planner against engines on H200s (engines-0.32-h200.json, by gpu.engines).
+
+No constant of vLLM 0.32 comes from them, but for an EAGLE head's activations and graphs (drafts.py).
+"""
+
+import statistics
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.plan import engines, gpu_of, spec_of
+from vllm_operator.planner.architectures import model_of
+from vllm_operator.planner.plan import plan
+
+ROWS = engines(Path(__file__).with_name("engines-0.32-h200.json"))
+MEDIAN, WORST = 0.001, 0.005
+
+
+def error_of(row: dict[str, Any]) -> float:
+    """How far the planned tokens of the KV cache are off, as a part of the real ones."""
+    measured = row["measured"]
+    # vLLM's default batch on such a GPU, which tells it from smaller ones.
+    arguments = {"max_num_seqs": 1024, "max_num_batched_tokens": 8192, **row["engineArgs"]}
+    gpu = gpu_of(row["gpu"], measured["totalBytes"])
+    result = plan(spec_of(arguments, row["vllm"]), model_of(row["modelConfig"]), gpu)
+    assert result.fits, result.message
+    assert result.capacity
+    return result.capacity.kv_cache_tokens / float(measured["kvTokens"]) - 1
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row["case"])
+def test_the_kv_cache_is_the_engines(row: dict[str, Any]) -> None:
+    assert abs(error_of(row)) <= WORST
+
+
+def test_the_kv_cache_is_right_in_the_median() -> None:
+    assert statistics.median(abs(error_of(row)) for row in ROWS) <= MEDIAN
