@@ -91,6 +91,29 @@ def test_embeddings_and_scores(tmp_path: Path) -> None:
     assert (failed["custom_id"], failed["response"]["status_code"]) == ("chat", 404)
 
 
+def test_a_request_may_name_an_adapter(tmp_path: Path) -> None:
+    config = (tiny_model() / "config.json").read_text()
+    script = (
+        "import json, pathlib, sys; from gpu.random_model import write_adapter; "
+        "write_adapter(pathlib.Path(sys.argv[1]), json.loads(sys.argv[2]))"
+    )
+    sources = os.pathsep.join(str(REPOSITORY / name) for name in ("tests", "operator"))
+    subprocess.run(
+        [interpreter(), "-c", script, tmp_path / "lora", config], check=True, env={**QUIET, "PYTHONPATH": sources}
+    )
+    body = {"prompt": "What is", "temperature": 0, "max_tokens": 8, "logprobs": 1}
+    asked = {name: ("/v1/completions", {**body, "model": name}) for name in ("tiny", "extra", "none")}
+    source = written_to(tmp_path / "in.jsonl", asked)
+    flags = ("--enable-lora", "--max-lora-rank=16", "--lora-modules", f"extra={tmp_path}/lora")
+    assert run(tmp_path, source, *flags)["done"] == 2
+    answers = {row["custom_id"]: row["response"]["body"] for row in rows(tmp_path / "out" / "in.jsonl")}
+    assert answers["extra"]["model"] == "extra"
+    sure = {name: answer["choices"][0]["logprobs"]["token_logprobs"] for name, answer in answers.items()}
+    assert sure["extra"] != pytest.approx(sure["tiny"], abs=1e-4)
+    (failed,) = rows(tmp_path / "out" / "in.errors.jsonl")
+    assert (failed["custom_id"], failed["response"]["status_code"]) == ("none", 404)
+
+
 def test_kills_at_random_moments_lose_nothing(tmp_path: Path) -> None:
     source = write_requests(tmp_path / "in.jsonl", 500)
     seed = int.from_bytes(os.urandom(4))

@@ -72,7 +72,11 @@ def inspect_job(parts: BatchParts) -> Manifest:
 def check_job(parts: BatchParts) -> Manifest:
     """The Job that reads the input, and leaves what it found as its pod's termination message."""
     batch, spec = parts.batch, parts.engine.spec
-    known = [f"--served-model-name={name}" for name in spec.model.served_model_names or [batch.name]]
+    names = [
+        *(spec.model.served_model_names or [batch.name]),
+        *(one.name for one in (spec.lora.adapters if spec.lora else ())),
+    ]
+    known = [f"--served-model-name={name}" for name in names]
     if isinstance(spec.max_model_len, int):
         known += [f"--max-model-len={spec.max_model_len}", f"--model={literal(location(spec.model.uri))}"]
     arguments = ["check", *_paths(batch), f"--on-invalid={(batch.spec.on_invalid or 'Fail').lower()}", *known]

@@ -290,6 +290,19 @@ def test_a_service_lends_its_model_and_tuning() -> None:
     assert world.job("run")["spec"]["completions"] == 1
 
 
+def test_requests_may_name_the_model_and_its_adapters() -> None:
+    world = BatchWorld()
+    lora = {"adapters": [{"name": "extra", "uri": "pvc://adapters/extra"}]}
+    world.batch(template={"model": {"uri": "hf://a/b"}, "lora": lora})
+    world.reconcile(2)
+    world.inspected()
+    world.reconcile(2)
+    arguments = world.job("check")["spec"]["template"]["spec"]["containers"][0]["args"]
+    names = [word.partition("=")[2] for word in arguments if word.startswith("--served-model-name=")]
+    assert names[1:] == ["extra"]
+    assert len(names) == 2
+
+
 def test_a_service_whose_devices_are_of_a_class_lends_nothing() -> None:
     world = BatchWorld()
     accelerator = {"resource": "nvidia.com/gpu", "deviceClass": "gpu.nvidia.com"}
