@@ -13,7 +13,7 @@ GPU_PYTHON ?= python3
 ROWS ?= build/gpu/engines.jsonl
 TENSOR_PARALLEL ?= 1
 
-.PHONY: bench-batch gpu-check gpu-engines gpu-serving gpu-failures gpu-whole help setup test test-fast lint demo demo-down bench bench-scale bench-plan bench-speed bench-rollout bench-groups bench-autoscaling bench-hostile generated crd docs engine-flags dashboards lock digests fuzz release
+.PHONY: bench-batch gpu-check gpu-engines gpu-serving gpu-failures gpu-whole help setup test test-fast lint demo demo-down bench bench-scale bench-plan bench-speed bench-rollout bench-groups bench-autoscaling bench-hostile generated crd docs engine-flags dashboards lock digests fuzz kills release
 
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -53,6 +53,9 @@ test: setup lint  ## All tests; sets up the cluster and the images itself
 
 fuzz: setup  ## Inputs that anybody may write, for three minutes a target
 	FUZZ_SECONDS=180 $(BIN)/pytest tests/fuzz --numprocesses=2
+
+kills: setup  ## The operator killed at 20 moments while it works, with no service lost or rolled twice
+	KILLS=20 $(BIN)/pytest tests/control_plane/faults/test_kills.py
 
 demo: setup  ## A cluster, the operator, a model, an answer
 	$(BIN)/python -m cluster.demo up
