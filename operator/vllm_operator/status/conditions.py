@@ -114,7 +114,7 @@ def workload_available(account: Account) -> Verdict:
         return Verdict(ConditionType.WORKLOAD_AVAILABLE, True, Reason.AVAILABLE, f"{ready} of {total} {units} serve")
     if finding := _trouble(account.evidence):
         told = f"{ready} of {total} {units} serve: {finding[1]}{_planned(account, finding[0])}{_old(account)}"
-        told += _down(account, total)
+        told += f"{_down(account, total)}{_held_by_surge(account, finding[0])}"
         return Verdict(ConditionType.WORKLOAD_AVAILABLE, False, finding[0], told)
     doing = diagnosis.progress(account.evidence.ranks)
     reason = Reason.ROLLING_OUT if account.evidence.old_pods or _rolls(account) else Reason.STARTING
@@ -169,6 +169,13 @@ def _down(account: Account, total: int) -> str:
         "; the only replica ends before the new one starts, so the service is down until that serves:"
         " rollout.maxSurge: 1 avoids it where GPUs are spare"
     )
+
+
+def _held_by_surge(account: Account, reason: Reason) -> str:
+    """What a rollout that makes the new before it ends the old costs where a queue has no room for both."""
+    if reason is not Reason.QUEUED or not _rolls(account) or not surge(account.service.spec):
+        return ""
+    return "; the rollout needs room for one more: rollout.maxSurge: 0 ends an old one first"
 
 
 def _planned(account: Account, reason: Reason) -> str:

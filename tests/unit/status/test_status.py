@@ -8,6 +8,7 @@ from support.accounts import Scene
 from support.snapshots import deployment, failing, loading, pod, service, unscheduled
 from vllm_operator.api.reasons import Reason
 from vllm_operator.snapshots.child import ConditionSnapshot
+from vllm_operator.snapshots.pod_event import PodEvent
 from vllm_operator.status.evidence import Engine
 from vllm_operator.status.status import status
 
@@ -53,6 +54,17 @@ def test_a_single_replica_that_rolls_says_that_it_is_down() -> None:
     assert "down" not in conditions(observed, replicas=2)["Ready"]["message"]
     observed.replaces = False
     assert conditions(observed)["Ready"]["reason"] == Reason.STARTING
+
+
+def test_a_rollout_that_a_queue_has_no_room_for_is_told_how_it_ends() -> None:
+    rolling = (ConditionSnapshot("Progressing", "True", "ReplicaSetUpdated", ""),)
+    words = PodEvent("Pending", "insufficient unused quota", "2026-11-28T00:00:00Z")
+    held = loading("new", scheduled=False, reason="SchedulingGated", events=(words,))
+    observed = Scene(deployment=deployment(1, rolling), pods=[held], old_pods=[pod("old")], replaces=True)
+    found = conditions(observed, rollout={"maxSurge": 1})["Ready"]
+    assert found["reason"] == Reason.QUEUED
+    assert "the rollout needs room for one more: rollout.maxSurge: 0 ends an old one first" in found["message"]
+    assert "maxSurge" not in conditions(observed)["Ready"]["message"]
 
 
 def test_a_restart_is_no_rollout() -> None:
