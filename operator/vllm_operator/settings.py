@@ -100,6 +100,8 @@ class Allowed(_Settings):
     )
     # Extended resources of accelerator.rdma; the containers of such pods may lock memory (IPC_LOCK).
     allowed_rdma_resources: tuple[str, ...] = ()
+    # Labels of nodes in pod.exclusiveTopology: a group keeps others away from all nodes that share a value of it.
+    allowed_exclusive_topologies: tuple[str, ...] = ()
     # Types of KEDA's triggers. Most connect, with KEDA's rights, to an address that the service names.
     allowed_triggers: tuple[str, ...] = ("cron", "kubernetes-workload")
     # Hosts that requests may have vLLM fetch images, audio and video from; `*` alone: any, the cluster's inside too.

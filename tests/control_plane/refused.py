@@ -83,6 +83,7 @@ ENGINE = [
     ("quantization: awk", "leave it out to use what the checkpoint says"),
     ("dtype: fp16", 'supported values: "auto", "bfloat16"'),
     ("{tensorParallelSize: 64, pipelineParallelSize: 2}", "must be at most 64: a pod is on one node"),
+    ("pod: {exclusiveTopology: 'a rack'}", "should match '^([a-z0-9]([-a-z0-9.]{0,251}"),
     ("lora: {adapters: [{name: test, uri: hf://a/b}]}", "has the name of the service, which is the model's"),
     ("maxModelLen: 32k", "must be a number of tokens from 1, without a unit, or auto"),
     ("maxModelLen: -1", "must be a number of tokens from 1, without a unit, or auto"),
@@ -497,6 +498,10 @@ NAMES = [
     ("llama.70b", "metadata.name must be a DNS-1035 label"),
     ("a" * 47, "metadata.name must have at most 46 characters"),
 ]
+
+# Of groups in a queue, whose names are longer.
+IN_A_QUEUE = "{nodesPerReplica: 2, tensorParallelSize: 2, pod: {labels: {kueue.x-k8s.io/queue-name: gpus}}}"
+QUEUED_NAME = ("a" * 37, "metadata.name must have at most 36 characters with nodesPerReplica and kueue.x-k8s.io")
 
 # Of ServingClasses: the whole spec.
 CLASSES = [

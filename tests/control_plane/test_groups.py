@@ -159,6 +159,74 @@ def _is_of_a_service(item: Object) -> bool:
     return bool(item["metadata"]["name"].startswith("llama"))
 
 
+@pytest.fixture
+def racks(kube: Kube, operator: OperatorProcess) -> Iterator[None]:
+    """Each of the two nodes is a rack, which the platform team lets groups have to themselves."""
+    nodes = sorted(node["metadata"]["name"] for node in kube.list("nodes"))
+    for name in nodes:
+        kube.run("label", "node", name, f"rack=of-{name}")
+    operator.restart(allowedExclusiveTopologies=["rack"])
+    yield
+    operator.restart()
+    kube.run("label", "node", *nodes, "rack-")
+
+
+@pytest.mark.usefixtures("lws", "racks")
+def test_each_group_has_a_rack_to_itself(kube: Kube) -> None:
+    placed: dict[str, Any] = {**OVER_TWO, "pod": {"exclusiveTopology": "rack"}}
+    kube.apply(service(**placed, replicas=2))
+    kube.ready("llama", SECONDS)
+    nodes = {name: pod["spec"]["nodeName"] for name, pod in ranks(kube).items()}
+    assert nodes["llama-g-0"] == nodes["llama-g-0-1"] != nodes["llama-g-1"] == nodes["llama-g-1-1"]
+    kube.apply(service(**placed, replicas=4))
+    kube.wait("the others find no rack", SECONDS, lambda: reason(kube, "WorkloadAvailable") == "NoDomainFree")
+    assert "each group has the nodes of one value of rack to itself" in _told(kube)
+    assert set(ranks(kube)) == {*nodes, "llama-g-2", "llama-g-3"}, "they have no workers, which would take devices"
+
+
+@pytest.mark.usefixtures("lws", "racks")
+def test_a_rollout_that_wants_a_rack_more_is_told_how_it_ends(kube: Kube) -> None:
+    placed: dict[str, Any] = {**OVER_TWO, "replicas": 2, "pod": {"exclusiveTopology": "rack"}}
+    kube.apply(service(**placed, rollout={"maxSurge": 1}))
+    kube.ready("llama", SECONDS)
+    before = uids(kube)
+    kube.apply(service(**placed, rollout={"maxSurge": 1}, maxModelLen=1024))
+    kube.wait("it waits for a rack", SECONDS, lambda: reason(kube, "WorkloadAvailable") == "NoDomainFree")
+    assert "rollout.maxSurge: 0 ends an old one first" in _told(kube)
+    assert before < uids(kube)
+    kube.apply(service(**placed, rollout={"maxSurge": 0}, maxModelLen=1024))
+    kube.wait("all are others", SECONDS, lambda: len(uids(kube)) == 4 and not uids(kube) & before)
+    kube.ready("llama", SECONDS)
+
+
+@pytest.mark.usefixtures("lws", "racks")
+def test_groups_get_racks_after_the_service_was_suspended(kube: Kube) -> None:
+    # As they are, they may lie in both racks, and would keep the new ones off.
+    kube.apply(service(**OVER_TWO, replicas=2))
+    kube.ready("llama", SECONDS)
+    placed: dict[str, Any] = {**OVER_TWO, "replicas": 2, "pod": {"exclusiveTopology": "rack"}}
+    kube.apply(service(**placed, suspend=True))
+    kube.wait("no pods are left", SECONDS, lambda: not kube.list("pods"))
+    kube.apply(service(**placed, suspend=False))
+    kube.ready("llama", SECONDS)
+    nodes = {pod["metadata"]["labels"][GROUP]: pod["spec"]["nodeName"] for pod in ranks(kube).values()}
+    assert len(set(nodes.values())) == 2
+
+
+def _told(kube: Kube) -> str:
+    return str(conditions(kube.get("vis", "llama") or {})["WorkloadAvailable"]["message"])
+
+
+@pytest.mark.usefixtures("lws", "racks")
+def test_a_label_that_no_node_has_is_told(kube: Kube) -> None:
+    kube.apply(service(**OVER_TWO, pod={"exclusiveTopology": "row"}))
+    kube.wait("it is not allowed", 20, lambda: reason(kube, "SpecValid") == "ExclusiveTopologyNotAllowed")
+    kube.run("label", "node", "--all", "rack-")
+    kube.apply(service(**OVER_TWO, pod={"exclusiveTopology": "rack"}))
+    kube.wait("no node will do", SECONDS, lambda: reason(kube, "WorkloadAvailable") == "NoMatchingNode")
+    assert "label the nodes with rack by their domain" in _told(kube)
+
+
 @pytest.mark.usefixtures("lws")
 def test_an_autoscaler_adds_groups_by_what_their_leaders_say(kube: Kube, operator: OperatorProcess) -> None:
     values = {"vllm:num_requests_waiting": "4"}

@@ -111,6 +111,12 @@ def test_a_wrong_name_is_refused(api: Api, name: str, message: str) -> None:
     assert (status, message in said) == (422, True), said
 
 
+def test_a_name_that_is_too_long_for_a_group_in_a_queue_is_refused(api: Api) -> None:
+    name, message = refused.QUEUED_NAME
+    status, said = answer(api, service(spec_of(refused.IN_A_QUEUE), name))
+    assert (status, message in said) == (422, True), said
+
+
 def test_one_mistake_gets_one_message(api: Api) -> None:
     for text, _ in (*refused.ARGUMENTS[3:], *refused.ENVIRONMENT[9:]):
         _, said = answer(api, service(spec_of(text)))

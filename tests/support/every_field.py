@@ -68,7 +68,7 @@ _BY_TYPE: dict[str, tuple[Any, Any]] = {
     "array": (["one"], ["two"]),
     "object": ({"name": "one"}, {"name": "two"}),
 }
-# What Kubernetes wants beside a field of an object, by the object's last name.
+# What is wanted beside a field of an object, by its last name, or beside its first one by the whole path.
 COMPANIONS: dict[str, Schema] = {
     "matchExpressions": {"values": ["one"]},
     "matchFields": {"key": "metadata.name", "values": ["one"]},
@@ -78,6 +78,7 @@ COMPANIONS: dict[str, Schema] = {
     "tolerationSeconds": {"effect": "NoExecute"},
     "triggers": {"provider": "KEDA"},
     "deviceSelector": {"deviceClass": "one"},
+    "pod.exclusiveTopology": {"nodesPerReplica": 2},
 }
 # What becomes of those that do not arrive as they are written.
 ARRIVED: dict[str, tuple[Any, Any]] = {
@@ -177,6 +178,7 @@ def set_to(value: Any, steps: tuple[str, ...], schema: Schema, path: tuple[str, 
         return [set_to(value, rest, schema["items"], (*path, step))]
     field = set_to(value, rest, schema["properties"][step], (*path, step))
     beside = {**COMPANIONS.get(path[-2] if path[-1:] == ("[]",) else "", {}), **COMPANIONS.get(step, {})}
+    beside |= COMPANIONS.get(dotted(steps), {}) if rest else {}
     return {**minimal(path, schema), **beside, step: field}
 
 

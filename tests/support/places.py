@@ -79,6 +79,7 @@ _OTHERS: dict[str, Place] = {
     "pod.tolerations": Place("pod", "spec.tolerations"),
     "pod.affinity": Place("pod", "spec.affinity"),
     "pod.topologySpreadConstraints": Place("pod", "spec.topologySpreadConstraints"),
+    "pod.exclusiveTopology": Place("pod", "metadata.annotations"),
     "pod.priorityClassName": Place("pod", "spec.priorityClassName"),
     "pod.runtimeClassName": Place("pod", "spec.runtimeClassName"),
     "pod.schedulerName": Place("pod", "spec.schedulerName"),

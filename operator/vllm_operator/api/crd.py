@@ -30,6 +30,9 @@ Schema = dict[str, Any]
 
 # The longest name of a child is <name>-<10 characters>-<5 characters> (a pod) and must stay below 63 as a host name.
 MAX_NAME_LENGTH = 46
+# leaderworkerset-<name>-g-<two digits>-<five characters>, in a label.
+MAX_QUEUED_NAME_LENGTH = 36
+QUEUE = "kueue.x-k8s.io/queue-name"
 
 
 def _no_adapter_of_that_name(what: str, spec: str, unless: str = "") -> Rule:
@@ -56,6 +59,13 @@ _NAME_RULES = [
         "metadata.name must not be kubernetes: pods of the namespace would take its Service for the API server",
     ),
     _no_adapter_of_that_name("service", "self.spec"),
+    rule(
+        "!has(self.spec.nodesPerReplica) || self.spec.nodesPerReplica == 1 || !has(self.spec.pod)"
+        f" || !has(self.spec.pod.labels) || !('{QUEUE}' in self.spec.pod.labels)"
+        f" || size(self.metadata.name) <= {MAX_QUEUED_NAME_LENGTH}",
+        f"metadata.name must have at most {MAX_QUEUED_NAME_LENGTH} characters with nodesPerReplica and {QUEUE} in "
+        "pod.labels: Kueue names groups in a label of their pods, which ends at 63",
+    ),
 ]
 _CLASS_NAME_RULES = [
     rule(

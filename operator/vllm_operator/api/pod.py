@@ -9,6 +9,7 @@ from .base import (
     ApiModel,
     Bytes,
     Cpu,
+    LabelKey,
     Labels,
     Limits,
     ObjectName,
@@ -66,6 +67,11 @@ class PodSettings(ApiModel):
         max_length=8,
         list_type="map",
         list_map_keys=["topologyKey", "whenUnsatisfiable"],
+    )
+    exclusive_topology: LabelKey | None = optional(
+        "Node label: with nodesPerReplica, each replica is on nodes of one value of it, where no other group of the "
+        "namespace is. The operator's setting allowedExclusiveTopologies must allow it.",
+        "cloud.google.com/gke-nodepool",
     )
     priority_class_name: ObjectName | None = optional("PriorityClass of the pods.", "production")
     runtime_class_name: ObjectName | None = optional("RuntimeClass of the pods.", "nvidia")

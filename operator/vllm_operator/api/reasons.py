@@ -60,6 +60,8 @@ class Reason(Row):
         "the setting allowedPodAnnotations does not have a key of pod.annotations: leave it out")
     RDMA_NOT_ALLOWED = ("RdmaNotAllowed", _SPEC, LASTS,
         "the setting allowedRdmaResources does not have the resource of accelerator.rdma: leave it out")
+    EXCLUSIVE_TOPOLOGY_NOT_ALLOWED = ("ExclusiveTopologyNotAllowed", _SPEC, LASTS,
+        "the setting allowedExclusiveTopologies does not have the label of pod.exclusiveTopology: leave it out")
     TRIGGER_NOT_ALLOWED = ("TriggerNotAllowed", _SPEC, LASTS,
         "the setting allowedTriggers does not have the type of a trigger: use autoscaling.targets")
     MEDIA_DOMAIN_NOT_ALLOWED = ("MediaDomainNotAllowed", _SPEC, LASTS,
@@ -266,6 +268,8 @@ class Reason(Row):
         "no node has the labels that the pod asks for: check accelerator.product and pod.nodeSelector")
     UNTOLERATED_TAINTS = ("UntoleratedTaints", _PODS | _SCALING, PASSES,
         "all fitting nodes have taints: add them to pod.tolerations")
+    NO_DOMAIN_FREE = ("NoDomainFree", _PODS | _SCALING, PASSES,
+        "no domain of pod.exclusiveTopology is free of other groups: lower replicas, or add nodes with another value")
     QUEUED = ("HeldByQueue", _PODS | _SCALING | _RUNNING, PASSES,
         "a queue holds the pods back, and lets them go when it is their turn: see its words in the message")
     UNSCHEDULABLE = ("Unschedulable", _PODS | _SCALING, PASSES,

@@ -87,8 +87,8 @@ async def execute(service: InferenceService, changes: Changes, hands: Hands) -> 
 def _finding(error: NameTakenError | RefusedError) -> tuple[Reason, str]:
     if isinstance(error, NameTakenError):
         return Reason.NAME_TAKEN, str(error)
-    if passing := refusals.objects(str(error)):
-        return passing
+    if told := refusals.objects(str(error)) or refusals.of_queued_set(str(error)):
+        return told
     return Reason.REFUSED, f"the API server refuses what the spec leads to: {error}"
 
 

@@ -29,7 +29,7 @@ from ..snapshots.node import Node
 from ..vllm.argv import ranks, ranks_of_replica
 from .device_classes import Claimed
 from .gpu_kinds import UnknownGpuError, gpu_of, known_gpu
-from .nodes import Devices, devices
+from .nodes import Devices, devices, equipped, in_domain
 from .resolution import LEARNED, Resolved
 
 log = logging.getLogger(__name__)
@@ -122,7 +122,8 @@ def assess(
         found = _together(spec, model, plans, _Market.of(spec, nodes, known.prices))
         return replace(found, speed=speed_of(spec, model, found.plan)) if found.plan else found
 
-    return of_model(inspection, verdict)
+    found = of_model(inspection, verdict)
+    return found if found.pending else replace(found, message=f"{found.message}{_outside_domains(spec, nodes)}")
 
 
 def _planned(spec: InferenceServiceSpec, model: ModelShape, one: Candidate, outlook: Outlook) -> Plan:
@@ -248,6 +249,18 @@ def _between_nodes(spec: InferenceServiceSpec) -> str:
     return (
         "; layers are split over nodes, which then talk several times for each layer of each token, and need RDMA or "
         f"the like for that{within if ranks_of_replica(spec) == spec.tensor_size else ''}"
+    )
+
+
+def _outside_domains(spec: InferenceServiceSpec, nodes: Sequence[Node]) -> str:
+    """That groups find no domain, as no node tells which one it is in."""
+    there = equipped(spec, nodes)
+    if not there or in_domain(spec, there[0]):
+        return ""
+    label = spec.pod.exclusive_topology if spec.pod else None
+    return (
+        f"; no node that the pods could be on has the label {label} of pod.exclusiveTopology, and no pod gets one "
+        "without it: label the nodes by their domain, or name another label"
     )
 
 

@@ -165,6 +165,7 @@ def _not_allowed(asked: Privileges, spec: InferenceServiceSpec, settings: Settin
             "priority_class_name": asked.priority_class,
             "runtime_class_name": asked.runtime_class,
             "service_account_name": asked.service_account,
+            "exclusive_topology": asked.topology,
         }
     )
     device = spec.accelerator.resource

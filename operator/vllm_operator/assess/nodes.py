@@ -42,10 +42,10 @@ def devices(spec: InferenceServiceSpec, nodes: Iterable[Node]) -> list[Devices]:
     """What the nodes have that the service could be scheduled on, by product; empty where no node is suitable."""
     resource = spec.accelerator.resource
     found: dict[str, Devices] = {}
-    for node in nodes:
+    for node in equipped(spec, nodes):
         count, labels = node.count(resource), dict(node.labels)
         product = labels.get(product_label(resource))
-        if not count or not product or not _suits(spec, node):
+        if not product:
             continue
         before = found.get(product)
         most, replicas = (before.most, before.replicas) if before else (0, 1)
@@ -59,6 +59,13 @@ def devices(spec: InferenceServiceSpec, nodes: Iterable[Node]) -> list[Devices]:
     return [found[product] for product in sorted(found)]
 
 
+def equipped(spec: InferenceServiceSpec, nodes: Iterable[Node]) -> list[Node]:
+    """The nodes with devices that the pods could be on: those in a domain of groups, or all where none is in one."""
+    resource = spec.accelerator.resource
+    found = [node for node in nodes if node.count(resource) and is_selected(spec, node) and not untolerated(spec, node)]
+    return [node for node in found if in_domain(spec, node)] or found
+
+
 class Demand(NamedTuple):
     """What a spec asks of nodes, whatever product it names. Equal demands are met by the same nodes."""
 
@@ -66,6 +73,8 @@ class Demand(NamedTuple):
     node_selector: tuple[tuple[str, str], ...]
     affinity: str
     tolerations: str
+    topology: str
+    """The label of nodes that tells the domains of groups; empty: none."""
 
 
 class NodeKind(NamedTuple):
@@ -77,6 +86,8 @@ class NodeKind(NamedTuple):
     memory_mib: int | None
     capability: str | None
     replicas: int
+    in_domain: bool
+    """Whether it has the label that tells the domains of groups, where one is asked for."""
 
 
 def demand_of(spec: InferenceServiceSpec) -> Demand:
@@ -87,7 +98,22 @@ def demand_of(spec: InferenceServiceSpec) -> Demand:
         tuple(sorted((pod.node_selector or {}).items())) if pod else (),
         affinity.model_dump_json() if affinity else "",
         " ".join(one.model_dump_json() for one in (pod.tolerations if pod else None) or ()),
+        topology_of(spec) or "",
     )
+
+
+def topology_of(spec: InferenceServiceSpec) -> str | None:
+    """The label of nodes that tells the domains which groups have to themselves; None for none.
+
+    LeaderWorkerSet makes an affinity of it, and the scheduler places no such pod on a node without the label.
+    """
+    return spec.pod.exclusive_topology if spec.pod and spec.nodes > 1 else None
+
+
+def in_domain(spec: InferenceServiceSpec, node: Node) -> bool:
+    """Whether the node is in a domain of groups, or none is asked for."""
+    topology = topology_of(spec)
+    return topology is None or topology in dict(node.labels)
 
 
 def labels_that_count(spec: InferenceServiceSpec) -> frozenset[str]:
@@ -98,7 +124,8 @@ def labels_that_count(spec: InferenceServiceSpec) -> frozenset[str]:
     compared = (one.key for term in terms for one in term.match_expressions or ())
     resource = spec.accelerator.resource
     told = (product_label(resource), _memory_label(resource), _MAJOR, _MINOR, _REPLICAS, _STRATEGY)
-    return frozenset([*told, *selector, *compared])
+    topology = topology_of(spec)
+    return frozenset([*told, *selector, *compared, *([topology] if topology else [])])
 
 
 def kind_of(spec: InferenceServiceSpec, node: Node) -> NodeKind:
@@ -107,7 +134,7 @@ def kind_of(spec: InferenceServiceSpec, node: Node) -> NodeKind:
     suits = _is_selected(spec, node, labels, product=None) and not untolerated(spec, node)
     product = labels.get(product_label(resource), "")
     memory, replicas = _memory(resource, labels), _replicas(resource, labels)
-    return NodeKind(suits, product, node.count(resource), memory, _capability(labels), replicas)
+    return NodeKind(suits, product, node.count(resource), memory, _capability(labels), replicas, in_domain(spec, node))
 
 
 def enough(spec: InferenceServiceSpec, found: Devices) -> bool:
@@ -154,10 +181,6 @@ def _more_shared(one: int, other: int) -> int:
 def _capability(labels: Mapping[str, str]) -> str | None:
     major = labels.get(_MAJOR)
     return f"{major}.{labels.get(_MINOR, '0')}" if major else None
-
-
-def _suits(spec: InferenceServiceSpec, node: Node) -> bool:
-    return is_selected(spec, node) and not untolerated(spec, node)
 
 
 def untolerated(spec: InferenceServiceSpec, node: Node) -> list[Taint]:

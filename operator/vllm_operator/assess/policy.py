@@ -212,6 +212,14 @@ def _rdma(question: Question) -> Refused | None:
     return Refused(f"accelerator.rdma.resource {rdma.resource}", "leave accelerator.rdma out", patterns)
 
 
+def _topology(question: Question) -> Refused | None:
+    key = question.spec.pod and question.spec.pod.exclusive_topology
+    patterns = question.allowed.allowed_exclusive_topologies
+    if not key or matches(patterns, key):
+        return None
+    return Refused(f"pod.exclusiveTopology {key}", "leave it out", patterns)
+
+
 def _trigger(question: Question) -> Refused | None:
     scaling, patterns = question.spec.autoscaling, question.allowed.allowed_triggers
     for trigger in (scaling.triggers if scaling else None) or ():
@@ -242,6 +250,7 @@ RULES = (
     Rule("allowedPodLabels", Reason.POD_LABEL_NOT_ALLOWED, _pod_label),
     Rule("allowedPodAnnotations", Reason.POD_ANNOTATION_NOT_ALLOWED, _pod_annotation),
     Rule("allowedRdmaResources", Reason.RDMA_NOT_ALLOWED, _rdma),
+    Rule("allowedExclusiveTopologies", Reason.EXCLUSIVE_TOPOLOGY_NOT_ALLOWED, _topology),
     Rule("allowedTriggers", Reason.TRIGGER_NOT_ALLOWED, _trigger),
     Rule("allowedMediaDomains", Reason.MEDIA_DOMAIN_NOT_ALLOWED, _media_domain),
 )

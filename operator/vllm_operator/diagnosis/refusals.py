@@ -47,6 +47,8 @@ _PASSING = re.compile(
     r"currently unable to handle|too many requests|etcdserver|object has been modified|try again"
 )
 _DENIED = re.compile(r"admission webhook \S+ denied the request")
+# Of Kueue's webhook for LeaderWorkerSets in a queue, whose groups' quota is not counted anew.
+_OF_QUEUED_SET = re.compile(r"leaderworkerset\S* denied the request: .*field is immutable", re.DOTALL)
 _ACCOUNT = re.compile(r'serviceaccount "(?P<name>[^"]+)" not found')
 
 
@@ -102,6 +104,16 @@ def objects(message: str) -> Finding | None:
     if passes(message):
         return Reason.ADMISSION_FAILED, f"{_words(message)}; the operator tries again"
     return None
+
+
+def of_queued_set(message: str) -> Finding | None:
+    """That Kueue lets the sizes of a LeaderWorkerSet not change; None where it is about something else."""
+    if not _OF_QUEUED_SET.search(message):
+        return None
+    return Reason.REFUSED, (
+        "Kueue lets no LeaderWorkerSet in a queue change what its pods ask for, nor its queue while it serves: delete "
+        f"the LeaderWorkerSet, and the operator makes it anew, or put the spec back: {_words(message)}"
+    )
 
 
 def may_pass(message: str) -> bool:

@@ -28,11 +28,19 @@ OF_QUEUE = ("Pending", "SecondPassFailed")
 _CLAIMS = "cannot allocate all claims"
 _TAINTS, _SELECTOR = "untolerated taint", "didn't match Pod's node affinity/selector"
 _ELSEWHERE = ("PersistentVolume's node affinity", "volume node affinity conflict", "no available volume zone")
+# Of pods that are there already. A group with a domain of its own is told in its own words.
+_APART, _TOGETHER = ("pod anti-affinity rules", "existing pods anti-affinity rules"), "match pod affinity rules"
+_OF_DOMAINS = (
+    *((words, "{count} in a domain of {topology} that another group has") for words in _APART),
+    (_TOGETHER, "{count} without the label {topology}, or in another domain of it"),
+)
 _WORDS = (
     (_TAINTS, "{count} with taints that it does not tolerate"),
     (_SELECTOR, "{count} without the labels that it asks for{selector}"),
     ("were unschedulable", "{count} closed for scheduling"),
     ("didn't find available persistent volumes", "{count} without a volume for its claim"),
+    *((words, "{count} beside pods that it must not be near") for words in _APART),
+    (_TOGETHER, "{count} away from pods that it must be near"),
     (_CLAIMS, "{count} without free devices that its claim asks for"),
     *((words, "{count} out of its volume's reach") for words in _ELSEWHERE),
 )
@@ -65,7 +73,9 @@ def is_held(pod: PodSnapshot) -> bool:
 def _held(pod: PodSnapshot) -> Finding:
     """In the words of Kueue, whose Events are about a Workload of its own."""
     if event := last(pod.events, *OF_QUEUE):
-        return Reason.QUEUED, f"pod {pod.name} waits in its queue: {shorten(redact(event.message))}"
+        whole = f"group {pod.group} of pod {pod.name} waits in its queue, to be let go as a whole"
+        waits = whole if pod.asked.queued_as else f"pod {pod.name} waits in its queue"
+        return Reason.QUEUED, f"{waits}: {shorten(redact(event.message))}"
     return (
         Reason.UNSCHEDULABLE,
         f"pod {pod.name} is held back by a scheduling gate: its owner (a queue) must lift it",
@@ -100,8 +110,11 @@ def _told(pod: PodSnapshot, words: str, count: int) -> str:
         wanted = f" than the {pod.asked.count} that it needs" if resource == pod.asked.resource else " than it needs"
         return f"{count} with less free {resource}{wanted}"
     selector = f" ({pod.asked.selector})" if pod.asked.selector else ""
-    meaning = next((meaning for part, meaning in _WORDS if part in words), "")
-    return meaning.format(count=count, selector=selector) if meaning else f"{count} {words}"
+    known = (*_OF_DOMAINS, *_WORDS) if pod.asked.topology else _WORDS
+    meaning = next((meaning for part, meaning in known if part in words), "")
+    return (
+        meaning.format(count=count, selector=selector, topology=pod.asked.topology) if meaning else f"{count} {words}"
+    )
 
 
 def _too_small(text: str, nodes: int, causes: Mapping[str, int]) -> int:
@@ -116,6 +129,8 @@ def _too_small(text: str, nodes: int, causes: Mapping[str, int]) -> int:
 
 def _verdict(pod: PodSnapshot, causes: Mapping[str, int], too_small: int, supply: Supply | None) -> Finding:
     asked = pod.asked
+    if asked.topology and (found := _of_domains(asked.topology, causes)):
+        return found
     lacking = causes.get(f"Insufficient {asked.resource}", 0)
     if not lacking:
         return _elsewhere(pod, causes, supply)
@@ -132,6 +147,22 @@ def _verdict(pod: PodSnapshot, causes: Mapping[str, int], too_small: int, supply
         Reason.INSUFFICIENT_GPUS,
         f"all {asked.count} must be free on one node: wait until others end, scale a service down, or add nodes",
     )
+
+
+def _of_domains(topology: str, causes: Mapping[str, int]) -> Finding | None:
+    """Where a group finds no domain. Nodes that others use lack GPUs as well, which is not what keeps it away."""
+    if any(part in words for words in causes for part in _APART):
+        return (
+            Reason.NO_DOMAIN_FREE,
+            f"each group has the nodes of one value of {topology} to itself: lower replicas, add nodes with another "
+            "value, or leave pod.exclusiveTopology out",
+        )
+    if any(_TOGETHER in words for words in causes):
+        return (
+            Reason.NO_MATCHING_NODE,
+            f"label the nodes with {topology} by their domain, or name another label in pod.exclusiveTopology",
+        )
+    return None
 
 
 def _elsewhere(pod: PodSnapshot, causes: Mapping[str, int], supply: Supply | None) -> Finding:

@@ -11,7 +11,7 @@ from ..api.spec import InferenceServiceSpec
 from ..vllm.ranks import HEADLESS, nodes_of
 from .amounts import surge
 from .metadata import Manifest, compact, metadata
-from .names import GROUP_API, GROUP_KIND, group_name
+from .names import GROUP_API, GROUP_KIND, QUEUE_LABEL, TOPOLOGY_ANNOTATION, group_name
 
 # Seconds that a rank above 0 gets to end: it has no requests of its own to finish.
 _WORKER_GRACE_SECONDS = 30
@@ -46,9 +46,22 @@ def leader_worker_set(service: InferenceService, template: Manifest) -> Manifest
     return {
         "apiVersion": GROUP_API,
         "kind": GROUP_KIND,
-        "metadata": metadata(service, group_name(service.name)),
+        "metadata": _metadata(service, template),
         "spec": spec,
     }
+
+
+def _metadata(service: InferenceService, template: Manifest) -> Manifest:
+    """What LeaderWorkerSet and Kueue go by on the set, as the template has it: so what is deployed decides.
+
+    Kueue admits groups as a whole only where the set names the queue: by a label of pods, it queues each pod alone.
+    Source: Kueue v0.17, pkg/controller/jobs/leaderworkerset.
+    """
+    of_pods, meta = template["metadata"], metadata(service, group_name(service.name))
+    queue = of_pods.get("labels", {}).get(QUEUE_LABEL)
+    topology = of_pods.get("annotations", {}).get(TOPOLOGY_ANNOTATION)
+    meta["labels"] = {**meta["labels"], **({QUEUE_LABEL: queue} if queue else {})}
+    return {**meta, "annotations": {TOPOLOGY_ANNOTATION: topology}} if topology else meta
 
 
 def _steps(spec: InferenceServiceSpec) -> dict[str, int]:

@@ -24,16 +24,22 @@ INSPECTION_LABEL = f"{GROUP}/inspection"
 DOWNLOAD_LABEL = f"{GROUP}/download"
 # On the Jobs of a batch and their pods: its name, and which of its steps they are. No Service selects them.
 BATCH_LABEL, STEP_LABEL = f"{GROUP}/batch", f"{GROUP}/batch-step"
-# Kueue's: which queue a Job waits in. See https://kueue.sigs.k8s.io/docs/tasks/run/jobs/
+# Kueue's: which queue a Job, a pod or a LeaderWorkerSet waits in. See https://kueue.sigs.k8s.io/docs/tasks/run/
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 # Kueue's, on what it keeps of a Job: the uid of that.
 JOB_UID_LABEL = "kueue.x-k8s.io/job-uid"
+# Kueue's, which its webhook puts into the templates of a LeaderWorkerSet in a queue.
+OF_QUEUED_SET = ("kueue.x-k8s.io/pod-suspending-parent", "kueue.x-k8s.io/pod-group-serving")
+# Kueue's, on the pods of a group that it admits as a whole: the Workload that stands for the group.
+QUEUED_GROUP_LABEL = "kueue.x-k8s.io/pod-group-name"
 GROUP_API, GROUP_KIND = "leaderworkerset.x-k8s.io/v1", "LeaderWorkerSet"
 # LeaderWorkerSet's, on the pods of groups: the set, the group, and which pod of it (0: the leader). Its StatefulSets
 # have the first one.
 SET_LABEL = "leaderworkerset.sigs.k8s.io/name"
 GROUP_LABEL = "leaderworkerset.sigs.k8s.io/group-index"
 RANK_LABEL = "leaderworkerset.sigs.k8s.io/worker-index"
+# On a set, and on its pods: the label of nodes whose values are the domains that groups have to themselves.
+TOPOLOGY_ANNOTATION = "leaderworkerset.sigs.k8s.io/exclusive-topology"
 # LeaderWorkerSet makes a Service of the set's name: it cannot be that of ours. Short, as the StatefulSets of its groups
 # have longer names, and those end at 52.
 _GROUPS = "-g"

@@ -39,7 +39,7 @@ from .hardening import VERSION, VERSION_ANNOTATION
 from .image_volume import IMAGE_MOUNT, image_volume
 from .literal import literal, literal_values
 from .metadata import Manifest, compact, identity, labels
-from .names import CLASS_LABEL, CONTAINER, PORT_NAME, REVISION_LABEL, SERVICE_UID_LABEL
+from .names import CLASS_LABEL, CONTAINER, PORT_NAME, REVISION_LABEL, SERVICE_UID_LABEL, TOPOLOGY_ANNOTATION
 from .placement import node_selector, tolerations
 from .security import FOR_RDMA, container_security, pod_security
 
@@ -109,7 +109,11 @@ def _annotations(spec: InferenceServiceSpec, pod: PodSettings) -> dict[str, str]
     request = device_request(spec)
     ours = {VERSION_ANNOTATION: str(VERSION), MIDDLEWARE_ANNOTATION: middleware_source()}
     claimed = {REQUEST_ANNOTATION: request} if request else {}
-    return {**(pod.annotations or {}), **restarted, **ours, **claimed}
+    # LeaderWorkerSet goes by the one on the set, which is made of this one (group.py): so the template that is kept
+    # says where groups are, and a changed class rolls none.
+    topology = pod.exclusive_topology if spec.nodes > 1 else None
+    placed = {TOPOLOGY_ANNOTATION: topology} if topology else {}
+    return {**(pod.annotations or {}), **restarted, **ours, **claimed, **placed}
 
 
 def _container(service: InferenceService, settings: Settings, rendering: Rendering) -> Manifest:

@@ -9,9 +9,11 @@ from typing import Any, NamedTuple
 
 from ..api import GROUP
 from ..api.flags.allowed import REQUEST_LOGS
-from .names import is_gpu
+from .names import OF_QUEUED_SET, TOPOLOGY_ANNOTATION, is_gpu
 
 _OURS = ("app.kubernetes.io/", f"{GROUP}/")
+# The one is looked at by its value; the others bring nothing in, and the deployed template has them where Kueue is.
+_NO_MERE_KEYS = (TOPOLOGY_ANNOTATION, *OF_QUEUED_SET)
 _REMOTE_CODE = "--trust-remote-code"
 _PLUGINS = ("--reasoning-parser-plugin", "--tool-parser-plugin")
 
@@ -41,6 +43,8 @@ class Privileges(NamedTuple):
     """Extended resources beside GPUs."""
     model_images: tuple[str, ...] = ()
     """Images that are mounted as volumes."""
+    topology: str | None = None
+    """The label of nodes whose domains groups have to themselves."""
 
     def digest(self) -> str:
         """Short hash: what asks for the same has the same."""
@@ -60,11 +64,12 @@ def privileges(template: Mapping[str, Any]) -> Privileges:
         request_logs=tuple(sorted({flag for flag in flags if flag in REQUEST_LOGS})),
         environment=tuple(sorted({str(one["name"]) for one in container.get("env") or ()})),
         labels=_keys(meta.get("labels")),
-        annotations=_keys(meta.get("annotations")),
+        annotations=tuple(key for key in _keys(meta.get("annotations")) if key not in _NO_MERE_KEYS),
         priority_class=spec.get("priorityClassName"),
         runtime_class=spec.get("runtimeClassName"),
         service_account=spec.get("serviceAccountName"),
         model_images=tuple(str(one["image"]["reference"]) for one in spec.get("volumes") or () if "image" in one),
+        topology=(meta.get("annotations") or {}).get(TOPOLOGY_ANNOTATION),
         groups=tuple(sorted((spec.get("securityContext") or {}).get("supplementalGroups") or ())),
         capabilities=tuple((container.get("securityContext") or {}).get("capabilities", {}).get("add") or ()),
         devices=tuple(sorted(name for name in limits if "/" in name and not is_gpu(name))),

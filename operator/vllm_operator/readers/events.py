@@ -12,7 +12,7 @@ from ..diagnosis import is_held, unstarted, waits, wants_events
 from ..snapshots.pod import PodSnapshot
 from ..snapshots.pod_event import PodEvent
 from ..status.evidence import Evidence
-from .queued import about_workload
+from .queued import about_named, about_workload
 from .reader import Clock
 
 # Most pods are started by then.
@@ -90,6 +90,8 @@ def _stays(pod: PodSnapshot) -> bool:
 def _about(pod: PodSnapshot) -> str:
     """Whose Events tell of the pod. A queue says why it holds a pod back of an object of its own."""
     if is_held(pod):
+        if pod.asked.queued_as:
+            return about_named(pod.asked.queued_as)
         return about_workload("Pod", pod.name, pod.uid)
     return f"involvedObject.uid={pod.uid}"
 

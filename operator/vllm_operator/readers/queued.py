@@ -18,5 +18,9 @@ def about_workload(kind: str, name: str, uid: str) -> str:
     """
     owner = f"{kind}\n{_GROUPS[kind]}\n{name}\n{uid}"
     digest = hashlib.sha1(owner.encode(), usedforsecurity=False).hexdigest()
-    workload = f"{f'{kind.lower()}-{name}'[: _LONGEST - 1 - _HASH]}-{digest[:_HASH]}"
+    return about_named(f"{f'{kind.lower()}-{name}'[: _LONGEST - 1 - _HASH]}-{digest[:_HASH]}")
+
+
+def about_named(workload: str) -> str:
+    """The Events about a Workload, as a field selector."""
     return f"involvedObject.kind=Workload,involvedObject.name={workload}"

@@ -11,7 +11,16 @@ from sys import intern
 
 from ..api.limits import count_of, cut_lines
 from ..api.resource import Body
-from ..manifests.names import CONTAINER, GROUP_LABEL, RANK_LABEL, REVISION_LABEL, SERVICE_UID_LABEL, is_gpu
+from ..manifests.names import (
+    CONTAINER,
+    GROUP_LABEL,
+    QUEUED_GROUP_LABEL,
+    RANK_LABEL,
+    REVISION_LABEL,
+    SERVICE_UID_LABEL,
+    TOPOLOGY_ANNOTATION,
+    is_gpu,
+)
 from .child import owner_uid
 from .pod_event import PodEvent
 
@@ -46,6 +55,10 @@ class Asked:
     startup_seconds: int = 0
     # What the kubelet needs before it starts the container: the volume's name, and what it is, as "Secret name".
     mounts: tuple[tuple[str, str], ...] = ()
+    # The label of nodes whose domains groups have to themselves.
+    topology: str = ""
+    # Kueue's Workload of the whole group.
+    queued_as: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +133,7 @@ def pod(body: Body) -> PodSnapshot:
         sandboxed=conditions.get("PodReadyToStartContainers", {}).get("status") != "False",
         silent=not ready and bool(running) and _later(readiness.get("lastTransitionTime"), running.get("startedAt")),
         ending=None if ready else _ending(container, readiness),
-        asked=_holds(*devices(spec)) if ready else _asked(spec),
+        asked=_holds(*devices(spec)) if ready else _asked(metadata, spec),
         uid=metadata.get("uid", ""),
         owner=intern(owner_uid(metadata) or ""),
         service_uid=intern(metadata.get("labels", {}).get(SERVICE_UID_LABEL, "")),
@@ -194,7 +207,7 @@ def _holds(resource: str, count: int) -> Asked:
     return Asked(resource, count)
 
 
-def _asked(spec: Body) -> Asked:
+def _asked(metadata: Body, spec: Body) -> Asked:
     container = _ours(spec["containers"])
     limits = container.get("resources", {}).get("limits") or {}
     resource, count = devices(spec)
@@ -206,6 +219,8 @@ def _asked(spec: Body) -> Asked:
         memory_limit=limits.get("memory", ""),
         startup_seconds=int(probe.get("failureThreshold", 0)) * int(probe.get("periodSeconds", 10)),
         mounts=tuple(_mounts(spec.get("volumes") or ())),
+        topology=(metadata.get("annotations") or {}).get(TOPOLOGY_ANNOTATION, ""),
+        queued_as=(metadata.get("labels") or {}).get(QUEUED_GROUP_LABEL, ""),
     )
 
 

@@ -114,7 +114,7 @@ def workload_available(account: Account) -> Verdict:
         return Verdict(ConditionType.WORKLOAD_AVAILABLE, True, Reason.AVAILABLE, f"{ready} of {total} {units} serve")
     if finding := _trouble(account.evidence):
         told = f"{ready} of {total} {units} serve: {finding[1]}{_planned(account, finding[0])}{_old(account)}"
-        told += _down(account, total)
+        told += f"{_down(account, total)}{_stuck(account, finding[0])}"
         return Verdict(ConditionType.WORKLOAD_AVAILABLE, False, finding[0], told)
     doing = diagnosis.progress(account.evidence.ranks)
     reason = Reason.ROLLING_OUT if account.evidence.old_pods or _rolls(account) else Reason.STARTING
@@ -169,6 +169,20 @@ def _down(account: Account, total: int) -> str:
         "; the only replica ends before the new one starts, so the service is down until that serves:"
         " rollout.maxSurge: 1 avoids it where GPUs are spare"
     )
+
+
+def _stuck(account: Account, reason: Reason) -> str:
+    """How a rollout ends whose new pods wait for what the old ones have: in a queue, or of domains."""
+    if not _rolls(account):
+        return ""
+    if reason in (Reason.QUEUED, Reason.NO_DOMAIN_FREE) and surge(account.service.spec):
+        return "; the rollout needs room for one more: rollout.maxSurge: 0 ends an old one first"
+    if reason is Reason.NO_DOMAIN_FREE and account.evidence.old_pods:
+        return (
+            "; groups that were made without it may lie in several domains, which the new ones wait for: suspend the "
+            "service until no pod is left"
+        )
+    return ""
 
 
 def _planned(account: Account, reason: Reason) -> str:

@@ -13,7 +13,9 @@ from vllm_operator.assess.consistency import broken
 from vllm_operator.assess.fits import assess
 from vllm_operator.assess.kept import bars
 from vllm_operator.assess.limits import most_gpus
+from vllm_operator.assess.nodes import demand_of, devices, kind_of, labels_that_count
 from vllm_operator.manifests import pod_template
+from vllm_operator.manifests.privileges import privileges
 from vllm_operator.settings import Settings
 from vllm_operator.snapshots.node import Node
 
@@ -94,3 +96,47 @@ def test_a_kept_template_of_a_leader_is_taken_and_one_that_leads_elsewhere_is_no
         forged = copy.deepcopy(template)
         forged["spec"]["containers"][0]["args"].append(f"{flag}={other}")
         assert f"another {flag} than the operator's" in bars(forged, owner.spec, Settings())
+
+
+def racked(name: str, rack: str | None) -> Node:
+    labels = {"nvidia.com/gpu.product": H100, **({"rack": rack} if rack else {})}
+    return Node(name, tuple(sorted(labels.items())), (("nvidia.com/gpu", 8),), ())
+
+
+def planned(*nodes: Node, **fields: Any) -> str:
+    owner = service(**fields, pod={"exclusiveTopology": "rack"})
+    return assess(owner, inspected(LLAMA_70B), nodes, "vllm/vllm-openai:v0.32.0").message
+
+
+def test_groups_that_find_no_domain_are_warned_of() -> None:
+    said = "no node that the pods could be on has the label rack of pod.exclusiveTopology"
+    assert said in planned(racked("a", None), racked("b", None), **OVER_TWO)
+    assert said not in planned(racked("a", None), racked("b", "1"), **OVER_TWO)
+    assert said not in planned(racked("a", None), tensorParallelSize=8)
+    assert said not in planned(**OVER_TWO), "of nodes that nobody sees, nothing is said"
+
+
+def test_only_nodes_in_domains_are_planned_for() -> None:
+    owner = spec(**OVER_TWO, pod={"exclusiveTopology": "rack"})
+    small = Node("c", (("nvidia.com/gpu.product", H100), ("rack", "1")), (("nvidia.com/gpu", 4),), ())
+    assert [one.most for one in devices(owner, [racked("a", None), small])] == [4]
+    assert [one.most for one in devices(owner, [racked("a", None)])] == [8], "a plan is made all the same"
+    # For the loop, such nodes are of another kind, and a label that comes is noticed.
+    assert kind_of(owner, racked("a", None)) != kind_of(owner, racked("a", "1"))
+    assert "rack" in labels_that_count(owner)
+    assert demand_of(owner) != demand_of(spec(**OVER_TWO))
+
+
+def test_a_kept_template_has_a_domain_only_where_the_platform_team_says_so() -> None:
+    owner = service(**OVER_TWO, pod={"exclusiveTopology": "rack"})
+    template = pod_template(owner, Settings())
+    assert "pod.exclusiveTopology rack is not allowed" in bars(template, owner.spec, Settings())
+    allowed = Settings.model_validate({"allowedExclusiveTopologies": ["rack"]})
+    assert bars(template, owner.spec, allowed) == ""
+    # What is deployed stays, also where Kueue's webhook has written into its template.
+    deployed = copy.deepcopy(template)
+    deployed["metadata"]["annotations"] |= {
+        "kueue.x-k8s.io/pod-suspending-parent": "leaderworkerset.x-k8s.io/leaderworkerset",
+        "kueue.x-k8s.io/pod-group-serving": "true",
+    }
+    assert bars(template, owner.spec, Settings(), privileges(deployed).digest()) == ""

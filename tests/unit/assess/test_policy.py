@@ -98,6 +98,12 @@ CASES: list[tuple[Reason, dict[str, Any], dict[str, Any], dict[str, Any]]] = [
         {"allowedRdmaResources": ["rdma/*"]},
     ),
     (
+        Reason.EXCLUSIVE_TOPOLOGY_NOT_ALLOWED,
+        pod(exclusiveTopology="topology.kubernetes.io/zone"),
+        {"allowedExclusiveTopologies": ["cloud.google.com/*"]},
+        {"allowedExclusiveTopologies": ["topology.kubernetes.io/zone"]},
+    ),
+    (
         Reason.TRIGGER_NOT_ALLOWED,
         {"autoscaling": {"maxReplicas": 2, "provider": "KEDA", "triggers": [QUEUE]}},
         {},

@@ -49,6 +49,14 @@ def test_a_wrong_name(name: str, message: str) -> None:
     assert any(message in said for said in faults(service(with_model("{}"), name), KIND))
 
 
+def test_a_name_that_is_too_long_for_a_group_in_a_queue() -> None:
+    name, message = refused.QUEUED_NAME
+    (said,) = faults(service(with_model(refused.IN_A_QUEUE), name), KIND)
+    assert message in said
+    assert faults(service(with_model(refused.IN_A_QUEUE), name[1:]), KIND) == []
+    assert faults(service(with_model("pod: {labels: {kueue.x-k8s.io/queue-name: gpus}}"), name), KIND) == []
+
+
 @pytest.mark.parametrize(("text", "message"), refused.CLASSES)
 def test_a_wrong_class(text: str, message: str) -> None:
     own = {"kind": CLASS_KIND, "metadata": {"name": "test"}, "spec": yaml.safe_load(text)}

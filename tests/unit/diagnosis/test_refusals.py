@@ -23,6 +23,18 @@ def test_what_may_pass_of_an_object_that_is_refused(said: str, reason: Reason | 
     assert finding is None or finding[0].passes
 
 
+def test_what_kueue_lets_not_change_is_told_with_a_way_out() -> None:
+    said = (
+        'admission webhook "vleaderworkerset.kb.io" denied the request: spec.leaderWorkerTemplate.leaderTemplate.spec.'
+        'containers[0].resources.requests: Invalid value: {"cpu":"4"}: field is immutable'
+    )
+    finding = refusals.of_queued_set(said)
+    assert finding
+    assert finding[0] is Reason.REFUSED
+    assert "delete the LeaderWorkerSet, and the operator makes it anew" in finding[1]
+    assert refusals.of_queued_set('admission webhook "w" denied the request: field is immutable') is None
+
+
 def test_a_webhook_that_fails_is_told_apart_from_an_api_server_that_is_away() -> None:
     assert refusals.webhook('500 Internal error occurred: failed calling webhook "w": EOF')
     assert refusals.webhook("ClientConnectorError: Cannot connect to host") is None

@@ -82,3 +82,44 @@ def test_what_a_queue_says_of_a_pod_is_told() -> None:
 def test_a_gated_pod_waits_for_its_queue() -> None:
     reason, message = found(unscheduled("Scheduling is blocked due to non-empty scheduling gates", "SchedulingGated"))
     assert (reason, "scheduling gate" in message) == (Reason.UNSCHEDULABLE, True)
+
+
+def test_a_group_waits_in_its_queue_as_a_whole() -> None:
+    words = "couldn't assign flavors to pod set leader: insufficient unused quota for nvidia.com/gpu, 8 more needed"
+    held = unscheduled("Scheduling is blocked due to non-empty scheduling gates", "SchedulingGated")
+    of_group = replace(held, group="1", asked=replace(held.asked, queued_as="leaderworkerset-llama-g-1-5f0c2"))
+    reason, message = found(replace(of_group, events=(PodEvent("Pending", words, "2026-11-28T00:00:00Z"),)))
+    assert reason is Reason.QUEUED
+    assert message == f"group 1 of pod {held.name} waits in its queue, to be let go as a whole: {words}"
+
+
+@pytest.mark.parametrize(
+    ("message", "reason", "told"),
+    [
+        (
+            "0/4 nodes are available: 2 Insufficient nvidia.com/gpu, 2 node(s) didn't match pod anti-affinity rules.",
+            Reason.NO_DOMAIN_FREE,
+            "2 in a domain of rack that another group has; each group has the nodes of one value of rack to itself: "
+            "lower replicas",
+        ),
+        (
+            "0/4 nodes are available: 4 node(s) didn't satisfy existing pods anti-affinity rules.",
+            Reason.NO_DOMAIN_FREE,
+            "4 in a domain of rack that another group has",
+        ),
+        (
+            "0/4 nodes are available: 4 node(s) didn't match pod affinity rules.",
+            Reason.NO_MATCHING_NODE,
+            "4 without the label rack, or in another domain of it; label the nodes with rack by their domain",
+        ),
+    ],
+)
+def test_a_group_without_a_domain_is_told(message: str, reason: Reason, told: str) -> None:
+    pod = unscheduled(message)
+    got, text = found(replace(pod, asked=replace(pod.asked, topology="rack")))
+    assert (got, told in text) == (reason, True), text
+
+
+def test_pods_that_others_keep_away_are_told_in_plain_words() -> None:
+    _, text = found(unscheduled("0/2 nodes are available: 2 node(s) didn't match pod anti-affinity rules."))
+    assert "2 beside pods that it must not be near" in text

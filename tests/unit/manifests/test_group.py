@@ -5,12 +5,12 @@ import copy
 import pytest
 
 from support.snapshots import service
-from vllm_operator.api.crd import MAX_NAME_LENGTH
+from vllm_operator.api.crd import MAX_NAME_LENGTH, MAX_QUEUED_NAME_LENGTH, QUEUE
 from vllm_operator.api.resource import InferenceService
 from vllm_operator.manifests import desired, pod_template
 from vllm_operator.manifests.group import leader_worker_set, pods_of_replica
 from vllm_operator.manifests.metadata import Manifest
-from vllm_operator.manifests.names import group_name, service_of_group
+from vllm_operator.manifests.names import QUEUE_LABEL, TOPOLOGY_ANNOTATION, group_name, service_of_group
 from vllm_operator.settings import Settings
 
 OVER_TWO = {"nodesPerReplica": 2, "tensorParallelSize": 8, "pipelineParallelSize": 2}
@@ -66,6 +66,33 @@ def test_groups_roll_as_pods_do(rollout: dict[str, int], steps: dict[str, int]) 
     assert made["spec"]["rolloutStrategy"]["rollingUpdateConfiguration"] == steps
 
 
+def metadata_of(owner: InferenceService) -> Manifest:
+    made: Manifest = leader_worker_set(owner, pod_template(owner, Settings()))["metadata"]
+    return made
+
+
+def test_groups_are_queued_as_a_whole_where_the_set_names_the_queue() -> None:
+    queued = service(**OVER_TWO, pod={"labels": {QUEUE_LABEL: "gpus", "team": "a"}})
+    assert metadata_of(queued)["labels"][QUEUE_LABEL] == "gpus"
+    assert "team" not in metadata_of(queued)["labels"]
+    assert QUEUE_LABEL not in metadata_of(service(**OVER_TWO))["labels"]
+    # The one that is unchangeable on a Deployment.
+    alone = service(pod={"labels": {QUEUE_LABEL: "gpus"}})
+    assert QUEUE_LABEL not in children(alone)["Deployment"]["metadata"]["labels"]
+
+
+def test_groups_have_a_domain_to_themselves_by_the_template_that_is_kept() -> None:
+    placed = service(**OVER_TWO, pod={"exclusiveTopology": "rack"})
+    assert metadata_of(placed)["annotations"] == {TOPOLOGY_ANNOTATION: "rack"}
+    assert "annotations" not in metadata_of(service(**OVER_TWO))
+    # A class that says something else now, or a spec that is withheld, rolls no group.
+    elsewhere = service(**OVER_TWO, pod={"exclusiveTopology": "zone"})
+    made = leader_worker_set(elsewhere, pod_template(placed, Settings()))
+    assert made["metadata"]["annotations"] == {TOPOLOGY_ANNOTATION: "rack"}
+    alone = pod_template(service(pod={"exclusiveTopology": "rack"}), Settings())
+    assert TOPOLOGY_ANNOTATION not in alone["metadata"]["annotations"], "a replica of one pod has no group"
+
+
 def test_there_is_one_form_and_the_template_says_which() -> None:
     alone, over_two = service(), service(**OVER_TWO)
     assert {"Deployment", "LeaderWorkerSet"} & children(alone).keys() == {"Deployment"}
@@ -116,3 +143,8 @@ def test_the_set_is_not_called_like_the_service_and_its_longest_pod_has_a_valid_
     assert service_of_group("llama") == ""
     # A StatefulSet of a group is called like its leader, and its pods have a label of 11 characters more.
     assert len(f"{group_name('m' * MAX_NAME_LENGTH)}-999") + len("-0123456789") <= 63
+
+
+def test_the_longest_name_in_a_queue_fits_the_label_by_which_kueue_names_a_group() -> None:
+    assert QUEUE == QUEUE_LABEL
+    assert len(f"leaderworkerset-{group_name('m' * MAX_QUEUED_NAME_LENGTH)}-99-01234") == 63

@@ -83,6 +83,23 @@ def test_a_pod_that_a_queue_holds_is_told_by_the_queues_own_object() -> None:
     assert look() == kept, "Events go after an hour, and it waits all the same"
 
 
+def test_a_group_that_a_queue_holds_is_told_by_the_object_that_kueue_named_on_it() -> None:
+    clock, reads = Clock(), list[str]()
+
+    async def read(about: str) -> tuple[PodEvent, ...]:
+        reads.append(about)
+        return ()
+
+    gated = {"type": "PodScheduled", "status": "False", "reason": "SchedulingGated", "message": "gates"}
+    held = pod(CREATING, conditions=[gated])
+    held = replace(held, asked=replace(held.asked, queued_as="leaderworkerset-llama-g-0-5f0c2"))
+    reader = EventReader(read, clock)
+    asyncio.run(reader.fill([held]))
+    clock.now += 3
+    asyncio.run(reader.fill([held]))
+    assert reads == ["involvedObject.kind=Workload,involvedObject.name=leaderworkerset-llama-g-0-5f0c2"]
+
+
 def test_events_that_are_too_large_are_told() -> None:
     async def read(_: str) -> tuple[PodEvent, ...]:
         raise OverLimitError("larger than 1 MiB")

@@ -128,3 +128,11 @@ def test_lines_of_a_log_are_cut_before_anybody_looks_for_something_in_them() -> 
     assert found is not None
     lines = found.log.split("\n")
     assert (len(lines), max(map(len, lines))) == (400, 1)
+
+
+def test_a_pod_of_a_group_that_waits_shows_its_domain_and_its_place_in_a_queue() -> None:
+    manifest = body({}, conditions=[{"type": "PodScheduled", "status": "False", "reason": "SchedulingGated"}])
+    manifest["metadata"]["labels"]["kueue.x-k8s.io/pod-group-name"] = "leaderworkerset-llama-g-0-5f0c2"
+    manifest["metadata"]["annotations"] = {"leaderworkerset.sigs.k8s.io/exclusive-topology": "rack"}
+    asked = pod_of(manifest).asked
+    assert (asked.topology, asked.queued_as) == ("rack", "leaderworkerset-llama-g-0-5f0c2")

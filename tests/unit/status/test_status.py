@@ -1,5 +1,6 @@
 """The status: what people, `kubectl wait` and GitOps tools read off it."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,6 +9,8 @@ from support.accounts import Scene
 from support.snapshots import deployment, failing, loading, pod, service, unscheduled
 from vllm_operator.api.reasons import Reason
 from vllm_operator.snapshots.child import ConditionSnapshot
+from vllm_operator.snapshots.pod import Asked
+from vllm_operator.snapshots.pod_event import PodEvent
 from vllm_operator.status.evidence import Engine
 from vllm_operator.status.status import status
 
@@ -53,6 +56,29 @@ def test_a_single_replica_that_rolls_says_that_it_is_down() -> None:
     assert "down" not in conditions(observed, replicas=2)["Ready"]["message"]
     observed.replaces = False
     assert conditions(observed)["Ready"]["reason"] == Reason.STARTING
+
+
+def test_a_rollout_that_a_queue_has_no_room_for_is_told_how_it_ends() -> None:
+    rolling = (ConditionSnapshot("Progressing", "True", "ReplicaSetUpdated", ""),)
+    words = PodEvent("Pending", "insufficient unused quota", "2026-11-28T00:00:00Z")
+    held = loading("new", scheduled=False, reason="SchedulingGated", events=(words,))
+    observed = Scene(deployment=deployment(1, rolling), pods=[held], old_pods=[pod("old")], replaces=True)
+    found = conditions(observed, rollout={"maxSurge": 1})["Ready"]
+    assert found["reason"] == Reason.QUEUED
+    assert "the rollout needs room for one more: rollout.maxSurge: 0 ends an old one first" in found["message"]
+    assert "maxSurge" not in conditions(observed)["Ready"]["message"]
+
+
+def test_a_rollout_whose_old_groups_keep_all_domains_is_told_how_it_ends() -> None:
+    rolling = (ConditionSnapshot("Progressing", "True", "ReplicaSetUpdated", ""),)
+    taken = "0/2 nodes are available: 2 node(s) didn't match pod anti-affinity rules."
+    new = replace(unscheduled("new", taken), asked=Asked(topology="rack"))
+    observed = Scene(deployment=deployment(2, rolling), pods=[new], old_pods=[pod("old")], replaces=True)
+    found = conditions(observed, replicas=2)["Ready"]
+    assert found["reason"] == Reason.NO_DOMAIN_FREE
+    assert "suspend the service until no pod is left" in found["message"]
+    observed.replaces = False
+    assert "suspend" not in conditions(observed, replicas=2)["Ready"]["message"]
 
 
 def test_a_restart_is_no_rollout() -> None:

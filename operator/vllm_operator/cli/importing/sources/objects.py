@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from ....manifests.names import RANK_LABEL
+from ....manifests.names import QUEUE_LABEL, RANK_LABEL, TOPOLOGY_ANNOTATION
 from ..documents import Document, Sources
 from ..draft import Draft
 from ..part import Part
-from ..report import Went
+from ..report import Origin, Went
 from .scaling import take_autoscaler
 
 _TOOLS = (
@@ -16,6 +16,7 @@ _TOOLS = (
     "serving.kserve.io/", "kubeai.org/", "kaito.sh/",
 )  # fmt: skip
 _GROUPS = "leaderworkerset.sigs.k8s.io/"
+_SUBGROUPS = f"{_GROUPS}subgroup-exclusive-topology"
 _NAMES = ("app", "name", "component", "pod-template-hash", "k8s-app", "version", "tier")
 _SCRAPED = ("prometheus.io/", "prometheus.istio.io/")
 _OWN_KINDS = {
@@ -41,14 +42,26 @@ def take_metadata(draft: Draft, metadata: Part) -> None:
             origin = part.origin(f"{kind[:-1]} {key}")
             if key.startswith(_TOOLS):
                 draft.say(origin, Went.OPERATOR, "belongs to the tool that applied it")
+            elif key == TOPOLOGY_ANNOTATION and draft.get("nodesPerReplica"):
+                draft.put_if_allowed("pod.exclusiveTopology", part.text, origin)
             elif key.startswith(_GROUPS):
-                draft.say(origin, Went.LEFT, "a service says nothing of where groups are: use pod.affinity")
+                draft.say(origin, Went.LEFT, _of_groups(key))
+            elif key == QUEUE_LABEL:
+                _put_label(draft, key, part.text, origin)
             else:
                 draft.metadata.setdefault(kind, {})[key] = part.text
                 draft.say(origin, Went.FIELD, f"metadata.{kind}")
     for key, part in metadata.items():
         if key not in ("name", "namespace", "labels", "annotations"):
             draft.say(part.origin(), Went.OPERATOR, "the API server's own")
+
+
+def _of_groups(key: str) -> str:
+    if key == TOPOLOGY_ANNOTATION:
+        return "a replica is one pod: use pod.affinity"
+    if key == _SUBGROUPS:
+        return "a group has no subgroups: see pod.exclusiveTopology, which is of all of it"
+    return "a service says nothing of how groups are made"
 
 
 def take_pod_metadata(draft: Draft, metadata: Part, document: Document) -> None:
@@ -70,7 +83,7 @@ def put_on_pods(draft: Draft, holder: Part, selected: Mapping[str, Any]) -> None
         if key in selected or key in _NAMES or key.startswith(_TOOLS):
             draft.say(origin, Went.OPERATOR, "pods have the operator's labels: app.kubernetes.io/instance, and others")
         else:
-            draft.put_if_allowed("pod.labels", {**(draft.get("pod.labels") or {}), key: part.text}, origin)
+            _put_label(draft, key, part.text, origin)
     for key, part in holder.at("annotations").items():
         origin = part.origin(f"pod annotation {key}")
         if key.startswith(_SCRAPED):
@@ -79,6 +92,10 @@ def put_on_pods(draft: Draft, holder: Part, selected: Mapping[str, Any]) -> None
             draft.say(origin, Went.OPERATOR, "belongs to the tool that applied it")
         else:
             draft.put_if_allowed("pod.annotations", {**(draft.get("pod.annotations") or {}), key: part.text}, origin)
+
+
+def _put_label(draft: Draft, key: str, value: str, origin: Origin) -> None:
+    draft.put_if_allowed("pod.labels", {**(draft.get("pod.labels") or {}), key: value}, origin)
 
 
 class Taken(NamedTuple):
