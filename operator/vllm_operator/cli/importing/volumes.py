@@ -136,8 +136,8 @@ def claim_to_fill(server: Server, path: str, origin: Origin) -> bool:
     if not draft.source_name:
         draft.name = service_name(folder)
     name = service_name(f"{draft.name}-model")
-    if fault := draft.fault("model.uri", uri := f"pvc://{name}/{folder}"):
-        raise NotTakenError(f"{uri}: {fault}")
+    if draft.fault("model.uri", uri := f"pvc://{name}/{folder}"):
+        return False  # such as /models/.., which is no folder of a model
     draft.put("model.uri", uri, origin)
     draft.report.rows.pop()
     why = (

@@ -8,7 +8,7 @@ import pytest
 from vllm_operator.api.flags.catalogue import Standing
 from vllm_operator.api.flags.finding import CATALOGUE
 from vllm_operator.cli.importing.command import told
-from vllm_operator.cli.importing.documents import Sources
+from vllm_operator.cli.importing.documents import ImportInputError, Sources
 from vllm_operator.cli.importing.imports import Imported, imported
 from vllm_operator.cli.importing.report import Went
 from vllm_operator.cli.importing.sources.command_line import document_of
@@ -25,6 +25,12 @@ def spec(*words: str) -> dict[str, Any]:
     (service,) = line(*words).documents
     found: dict[str, Any] = service["spec"]
     return found
+
+
+@pytest.mark.parametrize("path", ["/models/..", "/", "~/..", "./."])
+def test_a_folder_that_can_be_no_models_is_refused_in_a_sentence(path: str) -> None:
+    with pytest.raises(ImportInputError, match=r"^the model: .* set model.uri to pvc://claim/path"):
+        imported(Sources(documents=[document_of(["vllm", "serve", path], 0)]), Settings())
 
 
 @pytest.mark.parametrize("name", sorted(CATALOGUE))
