@@ -122,6 +122,16 @@ def test_a_change_rolls_all_ranks(kube: Kube) -> None:
 
 
 @pytest.mark.usefixtures("lws")
+def test_a_single_group_rolls_where_one_more_is_allowed(kube: Kube) -> None:
+    kube.apply(service(**OVER_TWO, rollout={"maxSurge": 1}))
+    kube.ready("llama", SECONDS)
+    before = uids(kube)
+    kube.apply(service(**OVER_TWO, rollout={"maxSurge": 1}, maxModelLen=1024))
+    kube.wait("all are others", SECONDS, lambda: len(uids(kube)) == 2 and not uids(kube) & before)
+    kube.ready("llama", SECONDS)
+
+
+@pytest.mark.usefixtures("lws")
 def test_a_group_has_another_size_after_a_change_of_it(kube: Kube) -> None:
     kube.apply(service(**{**OVER_TWO, "tensorParallelSize": 6}))
     kube.ready("llama", SECONDS)

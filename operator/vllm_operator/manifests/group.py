@@ -7,7 +7,6 @@ Leader and workers are made of the one template that is kept: what a worker is f
 from typing import Any
 
 from ..api.resource import InferenceService
-from ..api.spec import InferenceServiceSpec
 from ..vllm.ranks import HEADLESS, nodes_of
 from .amounts import surge
 from .metadata import Manifest, compact, metadata
@@ -32,16 +31,17 @@ def leader_worker_set(service: InferenceService, template: Manifest) -> Manifest
             "replicas": service.wanted_replicas,
             # The leader is ready once all ranks are there: to wait for it before they are made would be for ever.
             "startupPolicy": "LeaderCreated",
-            "rolloutStrategy": {"type": "RollingUpdate", "rollingUpdateConfiguration": _steps(service.spec)},
+            "rolloutStrategy": {"type": "RollingUpdate", "rollingUpdateConfiguration": _steps(service)},
             "networkConfig": {"subdomainPolicy": "Shared"},
         }
     )
+    of_pods = _without_queue(template)
     spec["leaderWorkerTemplate"] = {
         "size": pods_of_replica(template),
         # Ranks do not find each other again: one that ends, ends all.
         "restartPolicy": "RecreateGroupOnPodRestart",
-        "leaderTemplate": template,
-        "workerTemplate": _worker(template),
+        "leaderTemplate": of_pods,
+        "workerTemplate": _worker(of_pods),
     }
     return {
         "apiVersion": GROUP_API,
@@ -64,11 +64,24 @@ def _metadata(service: InferenceService, template: Manifest) -> Manifest:
     return {**meta, "annotations": {TOPOLOGY_ANNOTATION: topology}} if topology else meta
 
 
-def _steps(spec: InferenceServiceSpec) -> dict[str, int]:
-    """Groups, not pods. As with a Deployment, GPUs for one more are not taken unless they are asked for."""
-    unavailable = spec.rollout.max_unavailable if spec.rollout else None
-    default = 0 if surge(spec) else 1
-    return {"maxSurge": surge(spec), "maxUnavailable": default if unavailable is None else unavailable}
+def _without_queue(template: Manifest) -> Manifest:
+    """A pod that names a queue itself, Kueue 0.17 takes for one that is grouped already, and holds it for ever."""
+    meta = template["metadata"]
+    named = {key: value for key, value in meta.get("labels", {}).items() if key != QUEUE_LABEL}
+    return {**template, "metadata": {**meta, "labels": named}} if QUEUE_LABEL in meta.get("labels", {}) else template
+
+
+def _steps(service: InferenceService) -> dict[str, int]:
+    """Groups, not pods. As with a Deployment, GPUs for one more are not taken unless they are asked for.
+
+    LeaderWorkerSet 0.8 makes no group more where maxSurge is not below the replicas, and then waits for it for ever.
+    """
+    spec, wanted = service.spec, service.wanted_replicas
+    more = surge(spec) if wanted is None else min(surge(spec), max(wanted - 1, 0))
+    given = spec.rollout.max_unavailable if spec.rollout else None
+    # An autoscaler may ask for no more than maxSurge.
+    always = more > 0 and wanted is not None
+    return {"maxSurge": more, "maxUnavailable": (given or 0) if always else max(given or 1, 1)}
 
 
 def _worker(template: Manifest) -> Manifest:

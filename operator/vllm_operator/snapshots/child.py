@@ -11,7 +11,7 @@ from ..api.resource import Body, Key
 from ..manifests import Packed
 from ..manifests.kinds import AUTOSCALERS, BY_KIND, WORKLOADS
 from ..manifests.metadata import Manifest
-from ..manifests.names import INSTANCE_LABEL, REVISION_LABEL, group_name
+from ..manifests.names import INSTANCE_LABEL, QUEUE_LABEL, REVISION_LABEL, group_name
 from ..manifests.packing import unpack_template
 from ..manifests.privileges import privileges
 from .owned import fields_of, owned_content, owned_fields, workload_content
@@ -154,8 +154,15 @@ def child(body: Body) -> Child:
         autoscaler=AutoscalerSnapshot(_conditions(body.get("status") or {})) if kind in AUTOSCALERS else None,
         uid=intern(str(metadata["uid"])) if BY_KIND[kind].pods else "",
         template_version=kept.version,
-        privileges=privileges(template).digest() if template else "",
+        privileges=privileges(_with_queue(template, metadata)).digest() if template else "",
     )
+
+
+def _with_queue(template: Body, metadata: Body) -> Body:
+    """With the queue of a set as the template is kept: in the set itself it is not on pods (manifests/group.py)."""
+    queue = {key: value for key, value in (metadata.get("labels") or {}).items() if key == QUEUE_LABEL}
+    meta = template["metadata"]
+    return {**template, "metadata": {**meta, "labels": {**(meta.get("labels") or {}), **queue}}} if queue else template
 
 
 def _claim(spec: Body) -> ClaimSnapshot:

@@ -161,13 +161,17 @@ def _down(account: Account, total: int) -> str:
     if (
         not _rolls(account)
         or total > 1
-        or surge(account.service.spec)
+        or (surge(account.service.spec) and account.service.spec.nodes == 1)
         or any(pod.ready for pod in account.evidence.old_pods)
     ):
         return ""
+    # LeaderWorkerSet makes no group beside a single one.
+    way = (
+        "rollout.maxSurge: 1 avoids" if account.service.spec.nodes == 1 else "with replicas: 2, rollout.maxSurge avoids"
+    )
     return (
         "; the only replica ends before the new one starts, so the service is down until that serves:"
-        " rollout.maxSurge: 1 avoids it where GPUs are spare"
+        f" {way} it where GPUs are spare"
     )
 
 

@@ -1,6 +1,7 @@
 """Replicas over several nodes: what leader and workers are made of, who reaches them, and that one form is there."""
 
 import copy
+from typing import Any
 
 import pytest
 
@@ -58,12 +59,25 @@ def test_each_pod_asks_for_its_share_of_the_devices() -> None:
     [
         ({}, {"maxSurge": 0, "maxUnavailable": 1}),
         ({"maxSurge": 1}, {"maxSurge": 1, "maxUnavailable": 0}),
+        # As many more as there are, LeaderWorkerSet does not make.
+        ({"maxSurge": 2}, {"maxSurge": 1, "maxUnavailable": 0}),
         ({"maxUnavailable": 2}, {"maxSurge": 0, "maxUnavailable": 2}),
     ],
 )
 def test_groups_roll_as_pods_do(rollout: dict[str, int], steps: dict[str, int]) -> None:
-    made = children(service(**OVER_TWO, rollout=rollout))["LeaderWorkerSet"]
+    made = children(service(**OVER_TWO, replicas=2, rollout=rollout))["LeaderWorkerSet"]
     assert made["spec"]["rolloutStrategy"]["rollingUpdateConfiguration"] == steps
+
+
+@pytest.mark.parametrize(
+    ("fields", "more"),
+    [({}, 0), ({"suspend": True, "replicas": 3}, 0), ({"autoscaling": {"minReplicas": 1, "maxReplicas": 3}}, 1)],
+)
+def test_a_rollout_never_waits_for_a_group_that_is_not_made(fields: dict[str, Any], more: int) -> None:
+    for unavailable in ({}, {"maxUnavailable": 0}):
+        made = children(service(**OVER_TWO, **fields, rollout={"maxSurge": 1, **unavailable}))["LeaderWorkerSet"]
+        steps = made["spec"]["rolloutStrategy"]["rollingUpdateConfiguration"]
+        assert steps == {"maxSurge": more, "maxUnavailable": 1}
 
 
 def metadata_of(owner: InferenceService) -> Manifest:
@@ -75,6 +89,9 @@ def test_groups_are_queued_as_a_whole_where_the_set_names_the_queue() -> None:
     queued = service(**OVER_TWO, pod={"labels": {QUEUE_LABEL: "gpus", "team": "a"}})
     assert metadata_of(queued)["labels"][QUEUE_LABEL] == "gpus"
     assert "team" not in metadata_of(queued)["labels"]
+    # Kueue 0.17 holds pods for ever that have the label beside.
+    assert all(QUEUE_LABEL not in one["metadata"]["labels"] for one in templates(queued))
+    assert all(one["metadata"]["labels"]["team"] == "a" for one in templates(queued))
     assert QUEUE_LABEL not in metadata_of(service(**OVER_TWO))["labels"]
     # The one that is unchangeable on a Deployment.
     alone = service(pod={"labels": {QUEUE_LABEL: "gpus"}})
