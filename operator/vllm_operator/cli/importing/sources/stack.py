@@ -190,7 +190,7 @@ def _pods(server: Server, spec: Part, part: Part) -> None:
     tolerations: list[Any] = []
     for holder in (spec, part):
         if (given := holder.at("tolerations")) and given.value:
-            tolerations += given.value
+            tolerations += given.value if isinstance(given.value, list) else [given.value]
             draft.put("pod.tolerations", list(tolerations), given.origin())
     _affinity(server, part, spec)
     for kind, path in (("podLabels", "pod.labels"), ("podAnnotations", "pod.annotations")):
