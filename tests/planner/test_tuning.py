@@ -31,7 +31,9 @@ def test_no_graphs_take_nothing() -> None:
 def test_the_largest_graph_counts_however_it_is_said() -> None:
     by_flag = capacity(extraArgs=["--max-cudagraph-capture-size=16"]).memory.graphs
     assert 0 < by_flag < capacity().memory.graphs
-    assert graphs(maxCudagraphCaptureSize=16) == graphs(cudagraphCaptureSizes=[1, 8, 16]) == by_flag
+    every = [1, 2, 4, 8, 16]
+    assert graphs(maxCudagraphCaptureSize=16) == graphs(cudagraphCaptureSizes=every) == by_flag
+    assert graphs(cudagraphCaptureSizes=[16, 1, 16]) < by_flag  # fewer of them, and none that was not named
 
 
 @pytest.mark.parametrize(

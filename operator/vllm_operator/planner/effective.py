@@ -79,6 +79,8 @@ class EngineSettings:
     """CUDA's compute capability; (0, 0) where there is none, or it is not known."""
     most_graph_tokens: int | None = None
     """The largest batch that graphs are captured for, where the user sets it; 0: there are none."""
+    own_graph_sizes: tuple[int, ...] = ()
+    """The batches that graphs are captured for, where the user names them, smallest first."""
     tuned: str = ""
     """Fields of the spec by which vLLM takes other memory than what was measured; "" for none."""
 
@@ -138,6 +140,7 @@ def engine_of(spec: InferenceServiceSpec, model: ModelShape, gpu: Gpu) -> Engine
         planned=planned,
         capability=gpu.capability,
         most_graph_tokens=_most_graph_tokens(spec),
+        own_graph_sizes=_own_graph_sizes(spec),
         tuned=_tuned(spec),
     )
 
@@ -149,6 +152,11 @@ def _most_graph_tokens(spec: InferenceServiceSpec) -> int | None:
     if compilation.cudagraph_mode == "NONE":
         return 0
     return max(sizes) if sizes else _extra(spec, "max-cudagraph-capture-size") if most is None else most
+
+
+def _own_graph_sizes(spec: InferenceServiceSpec) -> tuple[int, ...]:
+    compilation = spec.tuning.compilation if spec.tuning else None
+    return tuple(sorted(set(compilation.cudagraph_capture_sizes or ()))) if compilation else ()
 
 
 def _tuned(spec: InferenceServiceSpec) -> str:

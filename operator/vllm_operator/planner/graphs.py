@@ -43,6 +43,8 @@ def most_graph_tokens(engine: EngineSettings, model: ModelShape) -> int:
 def graph_sizes(engine: EngineSettings, model: ModelShape) -> list[int]:
     """Batch sizes that graphs are captured for (config/vllm.py, `_set_cudagraph_sizes`)."""
     most = most_graph_tokens(engine, model)
+    if engine.own_graph_sizes:  # these and no others
+        return [size for size in engine.own_graph_sizes if size <= most]
     sizes = {1, 2, 4, *range(8, 256, 8), *range(256, most + 1, 16)}
     if engine.release.free_memory_counts:
         sizes |= {engine.max_num_seqs, engine.max_num_batched_tokens}
