@@ -13,7 +13,7 @@ GPU_PYTHON ?= python3
 ROWS ?= build/gpu/engines.jsonl
 TENSOR_PARALLEL ?= 1
 
-.PHONY: bench-batch gpu-check gpu-engines gpu-serving gpu-failures gpu-whole help setup test test-fast lint demo demo-down bench bench-scale bench-plan bench-speed bench-rollout bench-groups bench-autoscaling bench-hostile generated crd docs engine-flags dashboards lock digests fuzz kills release
+.PHONY: bench-batch gpu-check gpu-engines gpu-serving gpu-failures gpu-whole help setup test test-fast lint demo demo-down bench bench-scale bench-plan bench-speed bench-rollout bench-groups bench-queues bench-autoscaling bench-hostile generated crd docs engine-flags dashboards lock digests fuzz kills release
 
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -91,6 +91,9 @@ bench-hostile: setup  ## An honest team's edits while another attacks: p99 of 50
 
 bench-batch: setup  ## The program in a batch's pods against LLM.generate, under 20 kills, and its memory (30 min)
 	$(BIN)/python -m bench.batch
+
+bench-queues: setup  ## Batches and groups in a queue of Kueue's own controller: who waits is told, and goes on (needs root)
+	$(BIN)/python -m bench.queues
 
 bench-autoscaling: setup  ## The autoscaling policy against the HPA's defaults, on the HPA's own algorithm: table and plot
 	$(BIN)/python -m bench.autoscaling --plot build/bench-autoscaling.svg

@@ -20,8 +20,8 @@ from cluster.node import LocalCluster
 from cluster.prepare import prepare
 from cluster.tools import SOURCES, tool
 
-# The demo's alone, and that of machines with GPUs.
-UNCOMMON = {"kind", "nvidia-device-plugin"}
+# The demo's alone, that of machines with GPUs, and those of benches.
+UNCOMMON = {"kind", "nvidia-device-plugin", "coredns", "kueue"}
 
 
 def down(name: str) -> None:

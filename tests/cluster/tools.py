@@ -127,6 +127,7 @@ SOURCES = {
         usual="about 5 min at 2 cores",
     ),
     "coredns": _Source(".", "github.com/coredns/coredns", usual="about 2 min at 2 cores"),
+    "kueue": _Source("sigs.k8s.io/kueue/cmd/kueue", "sigs.k8s.io/kueue", usual="about 7 min at 2 cores"),
     "lws": _Source("sigs.k8s.io/lws/cmd", "sigs.k8s.io/lws", usual="about 1.5 min at 2 cores"),
     "crane": _Source(
         "github.com/google/go-containerregistry/cmd/crane",

@@ -7,22 +7,11 @@ import pytest
 from cluster.control_plane import ControlPlane
 from control_plane import keda, monitors
 from support import groups
+from support.batch_objects import add_volumes
 from support.kube import Kube, namespace_of
 from support.model_reports import REPORTS
 from support.operator_process import OperatorProcess, install_rights
 from support.services import PATIENCE, await_garbage_collection
-
-
-def add_volumes(plane: ControlPlane, count: int) -> None:
-    """Volumes for claims without a class: nobody makes any here or gives one free again, and fake nodes mount none."""
-    for number in range(count):
-        spec = {
-            "capacity": {"storage": "1Gi"},
-            "accessModes": ["ReadWriteOnce", "ReadWriteMany"],
-            "hostPath": {"path": "/nonexistent"},
-        }
-        volume = {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": f"v{number}"}, "spec": spec}
-        plane.api().create("/api/v1/persistentvolumes", volume)
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from cluster.control_plane import ControlPlane
 from support.kube import Object
 
 
@@ -25,3 +26,15 @@ def batch(name: str = "nightly", labels: dict[str, str] | None = None, **spec: A
         "metadata": {"name": name, "labels": labels or {}},
         "spec": {key: value for key, value in given.items() if value is not None},
     }
+
+
+def add_volumes(plane: ControlPlane, count: int) -> None:
+    """Volumes for claims without a class: nobody makes any here or gives one free again, and fake nodes mount none."""
+    for number in range(count):
+        spec = {
+            "capacity": {"storage": "1Gi"},
+            "accessModes": ["ReadWriteOnce", "ReadWriteMany"],
+            "hostPath": {"path": "/nonexistent"},
+        }
+        volume = {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": f"v{number}"}, "spec": spec}
+        plane.api().create("/api/v1/persistentvolumes", volume)

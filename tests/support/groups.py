@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -48,7 +49,8 @@ def controller(plane: ControlPlane, kube: Kube) -> Iterator[None]:
         [*plane.site.inside, tool("lws"), f"--config={_configuration(plane, port)}", "--leader-elect=false"],
         {"KUBECONFIG": str(plane.kubeconfig)},
     )
-    hooks = list(_webhooks(plane, port))
+    manifests = module_files("lws") / "config" / "webhook" / "manifests.yaml"
+    hooks = list(at_this_machine(plane, manifests, "lws", port))
     try:
         kube.wait("its webhooks are served", 60, lambda: "Serving webhook server" in plane.processes.tail("lws", 200))
         kube.apply(*hooks)
@@ -100,12 +102,11 @@ def _configuration(plane: ControlPlane, port: int) -> str:
     return str(file)
 
 
-def _webhooks(plane: ControlPlane, port: int) -> Iterator[Object]:
-    """Those of the module, at this machine's address, and for some namespaces."""
+def at_this_machine(plane: ControlPlane, manifests: Path, prefix: str, port: int) -> Iterator[Object]:
+    """The webhooks of a module, at this machine's address, and for some namespaces."""
     authority = base64.b64encode((plane.certificates / "ca.crt").read_bytes()).decode()
-    path = module_files("lws") / "config" / "webhook" / "manifests.yaml"
-    for document in yaml.safe_load_all(path.read_text()):
-        document["metadata"]["name"] = f"lws-{document['metadata']['name']}"
+    for document in yaml.safe_load_all(manifests.read_text()):
+        document["metadata"]["name"] = f"{prefix}-{document['metadata']['name']}"
         for hook in document["webhooks"]:
             place: dict[str, Any] = hook["clientConfig"].pop("service")
             hook["clientConfig"] = {"url": f"https://127.0.0.1:{port}{place['path']}", "caBundle": authority}

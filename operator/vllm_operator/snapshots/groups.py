@@ -31,7 +31,7 @@ def judged(pods: Sequence[PodSnapshot], nodes: int) -> list[PodSnapshot]:
 
 def place(pod: PodSnapshot) -> str:
     """Which rank a pod of a group is, and where, for people."""
-    return f"rank {pod.rank} of group {pod.group} on node {pod.node or '(none)'}"
+    return f"rank {pod.rank} of group {pod.group}{f' on node {pod.node}' if pod.node else ''}"
 
 
 @dataclass(slots=True)

@@ -111,7 +111,10 @@ def workload_available(account: Account) -> Verdict:
     if kept_away:
         return withheld(account)
     if ready >= max(1, total - 1):
-        return Verdict(ConditionType.WORKLOAD_AVAILABLE, True, Reason.AVAILABLE, f"{ready} of {total} {units} serve")
+        told = f"{ready} of {total} {units} serve"
+        late = _trouble(account.evidence) if ready < total else None
+        told += f": {late[1]}" if late else ""
+        return Verdict(ConditionType.WORKLOAD_AVAILABLE, True, Reason.AVAILABLE, told)
     if finding := _trouble(account.evidence):
         told = f"{ready} of {total} {units} serve: {finding[1]}{_planned(account, finding[0])}{_old(account)}"
         told += f"{_down(account, total)}{_stuck(account, finding[0])}"

@@ -36,6 +36,14 @@ def test_one_pod_short_of_many_is_ready_but_reconciling() -> None:
     assert found["Reconciling"]["status"] == "True"
 
 
+def test_a_ready_service_says_why_the_one_that_is_short_does_not_serve() -> None:
+    broken = failing("b", "ValueError: no such model")
+    found = conditions(Scene(deployment=deployment(2), pods=[pod("a"), broken]), replicas=2)["Ready"]
+    assert (found["status"], found["reason"]) == ("True", Reason.AVAILABLE)
+    assert found["message"].startswith("1 of 2 pods serve: ")
+    assert "no such model" in found["message"]
+
+
 def test_old_pods_that_still_serve_do_not_make_a_failed_rollout_ready() -> None:
     broken = failing("new", "ValueError: no such model")
     found = conditions(Scene(deployment=deployment(2), pods=[broken], old_pods=[pod("old")]), replicas=2)
