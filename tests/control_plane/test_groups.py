@@ -9,6 +9,7 @@ from control_plane.metrics_api import serving_metrics
 from support import groups
 from support.expansion import started
 from support.kube import Kube, Object, conditions
+from support.model_reports import LLAMA_70B
 from support.operator_process import OperatorProcess
 from support.services import LABEL, children, reason, service
 
@@ -139,6 +140,42 @@ def test_a_group_has_another_size_after_a_change_of_it(kube: Kube) -> None:
     kube.wait("it has three pods", SECONDS, lambda: set(ranks(kube)) == {"llama-g-0", "llama-g-0-1", "llama-g-0-2"})
     kube.ready("llama", SECONDS)
     assert all("--nnodes=3" in command_line(pod) for pod in ranks(kube).values())
+
+
+@pytest.fixture
+def inspecting(operator: OperatorProcess) -> Iterator[dict[str, Any]]:
+    """An operator that knows the image of its inspect Jobs."""
+    settings: dict[str, Any] = {"images": {"operator": "vllm-operator:test"}}
+    operator.restart(**settings)
+    yield settings
+    operator.restart()
+
+
+@pytest.mark.usefixtures("lws")
+def test_a_replica_that_no_node_has_the_gpus_for_lies_on_as_many_as_it_takes(
+    kube: Kube, operator: OperatorProcess, inspecting: dict[str, Any]
+) -> None:
+    large: dict[str, Any] = {
+        "model": {"uri": f"hf://{LLAMA_70B}"},
+        "accelerator": {"resource": "nvidia.com/gpu"},
+        "tensorParallelSize": 8,
+    }
+    kube.apply(service(**large, pipelineParallelSize=2))
+    found = kube.ready("llama", SECONDS)
+    assert set(ranks(kube)) == {"llama-g-0", "llama-g-0-1"}
+    chosen = {one["field"]: one for one in found["status"]["resolved"] if one["from"] == "plan"}
+    assert chosen["nodesPerReplica"]["value"] == "2"
+    assert chosen["nodesPerReplica"]["why"].startswith("no node has the 16 GPUs of a replica")
+    assert found["status"]["gpus"] == 16
+    before = uids(kube)
+    operator.restart(**inspecting)
+    kube.apply(service(**large, pipelineParallelSize=2, networkPolicy={"allowFrom": [{"podSelector": {}}]}))
+    kube.ready("llama", SECONDS)
+    assert uids(kube) == before
+    kube.apply(service(**large))
+    kube.wait("the group is gone", SECONDS, lambda: kube.get("leaderworkerset", "llama-g") is None)
+    kube.ready("llama", SECONDS)
+    assert "Deployment" in children(kube)
 
 
 @pytest.mark.usefixtures("lws")

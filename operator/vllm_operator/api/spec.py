@@ -199,7 +199,8 @@ class InferenceServiceSpec(ApiModel):
     )
     nodes_per_replica: int | None = optional(
         "Pods that the ranks of each replica are spread over, as many in each: for a model that is too large for one "
-        "node. Above 1, replicas are groups of pods, and need LeaderWorkerSet. Between 1 and more, pods are replaced.",
+        "node. Above 1, replicas are groups of pods, and need LeaderWorkerSet. Between 1 and more, pods are replaced. "
+        "Omitted: 1; or, where no node has the GPUs, the fewest nodes which keep each layer on one of them.",
         2,
         flag="nnodes",
         ge=1,

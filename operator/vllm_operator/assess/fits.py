@@ -64,7 +64,7 @@ class Assessment:
     products: tuple[str, ...] = ()
     """GPU products that the pods have to be pinned to, where others that they could get would not do."""
     chosen: tuple[Resolved, ...] = ()
-    """What tensorParallelSize: auto comes to, where that was asked."""
+    """What tensorParallelSize: auto comes to, where that was asked, or over how many nodes a replica has to lie."""
     speed: Speed | None = None
     """What a replica of the plan will serve, where anything is known of that."""
 

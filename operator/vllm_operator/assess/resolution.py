@@ -25,8 +25,11 @@ from .merging import ContradictionError, at, join
 
 OPERATOR = "operator"
 PLAN = "plan"
-"""The source of what the memory plan chose for tensorParallelSize: auto."""
+"""The source of what the memory plan chose."""
 TENSOR_SIZE = "tensorParallelSize"
+NODES = "nodesPerReplica"
+CHOSEN = (TENSOR_SIZE, NODES)
+"""What the plan chooses where it is left open, with the product of the GPUs beside the first."""
 LEARNED = "plan.learnedBytes"
 """No field of a spec: what the plan learned of other engines, by product. It is kept as the other values are."""
 # What status.resolved shows of a value.

@@ -37,7 +37,9 @@ class Terms:
     kept: bool = False
     """Whether the rendering of the user's spec is kept."""
     bounds: Bounds = field(default_factory=Bounds)
-    """What bounds the GPUs that may be chosen for tensorParallelSize: auto."""
+    """What bounds the GPUs that may be chosen."""
+    spreads: bool = False
+    """Whether the plan may choose over how many nodes each replica lies."""
 
 
 def kept_values(kept: Sequence[Mapping[str, Any]]) -> tuple[Resolved, ...]:

@@ -14,7 +14,8 @@ from ..api.spec import AUTO, InferenceServiceSpec
 from ..assess.admission import admit_to
 from ..assess.classes import ClassRefusedError, class_of
 from ..assess.limits import Bounds, Claimants, counts_gpus, over_budget, room
-from ..assess.resolution import TENSOR_SIZE, Claim, Resolution, Resolved, with_chosen
+from ..assess.resolution import CHOSEN, NODES, TENSOR_SIZE, Claim, Resolution, Resolved, with_chosen
+from ..assess.spread import is_open
 from ..assess.terms import Terms, chosen, chosen_before, hold_back, kept_values, terms, values_before_classes
 from ..manifests import Packed
 from ..settings import Settings
@@ -42,8 +43,9 @@ class Agreement:
         claim = _claim(service, live)
         kept = memory.rendered.get(service.revision) or _kept(service, live)
         chose = choice_of(kept) if kept else chosen_before(before, service.generation)
-        written = with_size(service.spec, chose)
-        made_of = (service.generation, written.tensor_parallel_size, own, refusal, claim)
+        written = with_sizes(service.spec, chose)
+        sizes = (written.tensor_parallel_size, written.nodes_per_replica)
+        made_of = (service.generation, sizes, own, refusal, claim)
         if memory.resolution is None or memory.resolution[0] != made_of:
             memory.resolution = (made_of, admit_to(written, own, self._settings, claim, refusal))
         now = memory.resolution[1]
@@ -55,6 +57,8 @@ class Agreement:
             return replace(result, spec=spec, resolved=resolved)
         if own and result.spec.tensor_parallel_size == AUTO:
             return replace(result, bounds=Bounds(own, self._room(service.key, own)))
+        if not kept and is_open(result.spec):  # over nodes it has as many GPUs: the namespace's are counted already
+            return replace(result, bounds=Bounds(own), spreads=True)
         return result
 
     def _room(self, key: Key, own: ServingClass) -> int | None:
@@ -93,16 +97,20 @@ def _claim(service: InferenceService, live: Live) -> Claim | None:
     return Claim(found.storage, found.storage_class, found.access_mode) if found else None
 
 
-def with_size(spec: InferenceServiceSpec, chosen: Sequence[Resolved]) -> InferenceServiceSpec:
-    """The spec with the tensor parallel size that the plan chose, where that was left to it."""
-    size = next((one.value for one in chosen if one.field == TENSOR_SIZE), None)
-    open_to_it = spec.tensor_parallel_size in (None, AUTO)
-    return spec.model_copy(update={"tensor_parallel_size": size}) if size and open_to_it else spec
+def with_sizes(spec: InferenceServiceSpec, chosen: Sequence[Resolved]) -> InferenceServiceSpec:
+    """The spec with the sizes that the plan chose, where they were left to it."""
+    sizes = {one.field: one.value for one in chosen if one.field in CHOSEN}
+    given: dict[str, Any] = {}
+    if sizes.get(TENSOR_SIZE) and spec.tensor_parallel_size in (None, AUTO):
+        given["tensor_parallel_size"] = sizes[TENSOR_SIZE]
+    if sizes.get(NODES) and spec.nodes_per_replica is None:
+        given["nodes_per_replica"] = sizes[NODES]
+    return spec.model_copy(update=given) if given else spec
 
 
 def choice_of(kept: Packed | None) -> tuple[Resolved, ...]:
     """What the plan chose for a template that is kept."""
-    if kept is None or not kept.resolved or TENSOR_SIZE not in kept.resolved:
+    if kept is None or not kept.resolved or not any(field in kept.resolved for field in CHOSEN):
         return ()
     return chosen(kept_values(json.loads(kept.resolved)))
 

@@ -17,7 +17,7 @@ from ..settings import Settings
 from ..snapshots.child import kept_deployed
 from ..snapshots.own import ObjectSnapshot
 from ..watch.sources import Indices
-from .agreement import choice_of, with_size
+from .agreement import choice_of, with_sizes
 from .view import View
 
 
@@ -57,7 +57,7 @@ class ServiceClaimants:
         self, key: Key, given: Mapping[str, Any], own: ServingClass, size: Sequence[Resolved]
     ) -> int | None:
         try:
-            spec = with_size(InferenceServiceSpec.model_validate(given), size)
+            spec = with_sizes(InferenceServiceSpec.model_validate(given), size)
         except ValidationError:
             return None
         try:

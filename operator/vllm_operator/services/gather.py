@@ -118,6 +118,7 @@ def _watched(
         held_back=terms.held_back,
         drift=terms.drift,
         bounds=terms.bounds,
+        spreads=terms.spreads and "LeaderWorkerSet" in served,
         engine=Engine.known(before, service.generation),
         missing=tuple(
             f"the pod template that {child.kind} {child.name} keeps: {child.odd}"

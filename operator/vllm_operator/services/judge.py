@@ -1,13 +1,15 @@
 """Whether a service fits: worked out beside the event loop, and anew only when what it rests on has changed."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
 from ..api.resource import Key
-from ..api.spec import AUTO
+from ..api.spec import AUTO, InferenceServiceSpec
 from ..assess.choice import Terrain, choose
 from ..assess.fits import Assessment, Outlook, assess, learned_by
+from ..assess.spread import over, spread
 from ..loop.aside import Aside
 from ..loop.kinds import Surroundings
 from ..snapshots.node import Node
@@ -40,12 +42,15 @@ class Judge:
     async def assess(self, evidence: Evidence, memory: Remembered) -> Assessment:
         """The verdict; as it was where spec, model and the kinds of nodes are."""
         service = evidence.service
-        asked = (service.generation, tuple(evidence.resolved), evidence.bounds, evidence.inspection, evidence.claimed)
+        told = (tuple(evidence.resolved), evidence.bounds, evidence.inspection, evidence.claimed)
+        asked = (service.generation, *told, evidence.spreads)
         if memory.asked != asked:
             memory.asked = asked
             # Pods may be rendered of this, once: a node that came a moment ago counts.
             await self.look_at_nodes()
-        offer = self._stock.offer(service.key, service.spec, waits=evidence.supply is not None)
+        # Of groups, the domains of nodes count as well.
+        demand = over(service.spec, 2) if evidence.spreads else service.spec
+        offer = self._stock.offer(service.key, demand, waits=evidence.supply is not None)
         made_of = (asked, offer.kinds)
         if memory.assessed is None or memory.assessed[0] != made_of:
             # A plan, and what else would fit, take up to a tenth of a second of a large model's config.
@@ -66,4 +71,10 @@ class Judge:
             terrain = Terrain(offer.nodes, settings.gpu_prices, evidence.bounds, image, learned)
             return partial(choose, service, evidence.inspection, terrain)
         outlook = Outlook(settings.gpu_prices, learned_by(evidence.resolved), evidence.claimed)
-        return partial(assess, service, evidence.inspection, offer.nodes, image, outlook)
+        if not evidence.spreads:
+            return partial(assess, service, evidence.inspection, offer.nodes, image, outlook)
+
+        def verdict(spec: InferenceServiceSpec) -> Assessment:
+            return assess(replace(service, spec=spec), evidence.inspection, offer.nodes, image, outlook)
+
+        return partial(spread, service.spec, verdict, evidence.bounds)

@@ -85,6 +85,8 @@ class Evidence:
     """What has changed since its pods were rendered."""
     bounds: Bounds = field(default_factory=Bounds)
     """What bounds the GPUs that may be chosen for it."""
+    spreads: bool = False
+    """Whether the plan may choose over how many nodes each replica lies."""
     engine: Engine = field(default_factory=Engine)
     changed: Sequence[str] | None = ()
     """Secrets and ConfigMaps, as kind/name, that the pods have an old version of; None: not known yet."""

@@ -4,37 +4,13 @@ from typing import Any
 
 from support.nodes import H100
 from support.world import LARGE, NAMESPACE, World
+from unit.services.choices import add_node, chosen, settle
 from vllm_operator.api.resource import Key
 from vllm_operator.cluster import path
 from vllm_operator.services.first_status import FIRST_STATUS_SECONDS
-from vllm_operator.services.reconcile import NODES_CHANGED
 from vllm_operator.services.view import NODES
 
 L40S = "NVIDIA-L40S"
-SEVENTY: dict[str, Any] = {
-    "architectures": ["LlamaForCausalLM"], "model_type": "llama", "torch_dtype": "bfloat16", "hidden_size": 8192,
-    "intermediate_size": 28672, "num_hidden_layers": 80, "num_attention_heads": 64, "num_key_value_heads": 8,
-    "vocab_size": 128256, "max_position_embeddings": 32768,
-}  # fmt: skip
-
-
-def add_node(world: World, name: str, product: str, gpus: int = 8) -> None:
-    """A node joins."""
-    labels = {"nvidia.com/gpu.product": product}
-    status = {"allocatable": {"nvidia.com/gpu": str(gpus)}}
-    world.api.put(path("Node", "", name), {"metadata": {"name": name, "labels": labels}, "status": status})
-    world.watch()
-    world.reconcile(NODES_CHANGED)
-
-
-def settle(world: World, key: Key, config: dict[str, Any] = SEVENTY) -> None:
-    """Until all children are there and the status is written."""
-    world.reconcile(key)
-    if world.children("Job"):
-        world.inspected(key.name, config)
-    for _ in range(3):
-        world.clock.now += FIRST_STATUS_SECONDS
-        world.reconcile(key)
 
 
 def serving(world: World, **spec: Any) -> Key:
@@ -56,10 +32,6 @@ def shape(world: World) -> tuple[str, str]:
     gpus = container["resources"]["limits"]["nvidia.com/gpu"]
     assert f"--tensor-parallel-size={gpus}" in container["args"]
     return str(gpus), str(found["nodeSelector"]["nvidia.com/gpu.product"])
-
-
-def chosen(world: World) -> dict[str, dict[str, str]]:
-    return {one["field"]: one for one in world.status()["resolved"] if one["from"] == "plan"}
 
 
 def test_the_cheapest_shape_is_chosen_told_and_kept() -> None:

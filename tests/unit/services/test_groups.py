@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 
 from support.kube import Object
+from support.nodes import H100
 from support.world import NAMESPACE, World
+from unit.services.choices import add_node, chosen, settle
 from vllm_operator.api.resource import Key
 from vllm_operator.cluster import path
 from vllm_operator.services.first_status import FIRST_STATUS_SECONDS
@@ -170,3 +172,53 @@ def test_one_form_goes_before_the_other_is_made(first: int) -> None:
 
 _PLURAL = {"Deployment": "deployments", "LeaderWorkerSet": "leaderworkersets"}
 _PLURALS = set(_PLURAL.values())
+
+
+def test_a_replica_that_is_too_large_for_a_node_becomes_a_group_and_stays_one() -> None:
+    world = World()
+    world.served = frozenset({"LeaderWorkerSet"})
+    add_node(world, "a", H100)
+    sizes: dict[str, Any] = {"accelerator": {}, "tensorParallelSize": 8, "pipelineParallelSize": 2}
+    key = world.service(**sizes)
+    settle(world, key)
+    made = world.api.objects[path("LeaderWorkerSet", NAMESPACE, "llama-g")]
+    assert made["spec"]["leaderWorkerTemplate"]["size"] == 2
+    assert {field: one["value"] for field, one in chosen(world).items()} == {"nodesPerReplica": "2"}
+    for name in world.children("ControllerRevision"):
+        if "model" not in name:
+            world.api.objects.pop(path("ControllerRevision", NAMESPACE, name))
+    add_node(world, "b", H100, gpus=16)
+    world.begin()  # another operator, with nothing remembered
+    settle(world, key)
+    assert world.children("LeaderWorkerSet") == ["llama-g"]
+    assert set(chosen(world)) == {"nodesPerReplica"}
+    world.service(**sizes, rollout={"restartedAt": "2026-11-24T12:00:00Z"})
+    settle(world, key)
+    assert (world.children("LeaderWorkerSet"), world.children("Deployment")) == ([], ["llama"])
+    assert chosen(world) == {}
+
+
+def test_pods_that_serve_are_never_made_a_group_by_a_change_of_the_nodes() -> None:
+    world = World()
+    world.served = frozenset({"LeaderWorkerSet"})
+    add_node(world, "a", H100, gpus=16)
+    key = world.service(accelerator={}, tensorParallelSize=8, pipelineParallelSize=2)
+    settle(world, key)
+    assert world.children("Deployment") == ["llama"]
+    world.api.objects.pop(path("Node", "", "a"))
+    add_node(world, "b", H100)
+    settle(world, key)
+    assert (world.reason("Fits"), world.children("Deployment")) == ("TooManyGPUs", ["llama"])
+    assert world.children("LeaderWorkerSet") == []
+
+
+def test_without_groups_it_is_said_what_would_do() -> None:
+    world = World()
+    add_node(world, "a", H100)
+    key = world.service(accelerator={}, tensorParallelSize=8, pipelineParallelSize=2)
+    settle(world, key)
+    assert world.reason("Fits") == "TooManyGPUs"
+    assert "nodesPerReplica: 2 spreads it over so many nodes" in world.message("Fits")
+    world.served = frozenset({"LeaderWorkerSet"})
+    settle(world, key)
+    assert world.children("LeaderWorkerSet") == ["llama-g"]

@@ -1,0 +1,61 @@
+"""Over how many nodes each replica lies that is too large for one, where its spec leaves that open. Pure.
+
+Layers are never split over nodes by a choice: that is for nodesPerReplica to ask for. What is chosen is kept with the
+pod template, as a chosen tensor parallel size is: nothing here may be asked again while that holds.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from ..api.groups import MOST_NODES
+from ..api.reasons import Reason
+from ..api.spec import InferenceServiceSpec
+from ..vllm.argv import ranks_of_replica
+from .consistency import broken
+from .fits import Assessment
+from .limits import Bounds
+from .resolution import NODES, PLAN, Resolved
+
+
+def is_open(spec: InferenceServiceSpec) -> bool:
+    """Whether there may be a choice: the number of nodes is left out, and there is more than one rank to place."""
+    return spec.nodes_per_replica is None and ranks_of_replica(spec) > 1
+
+
+def over(spec: InferenceServiceSpec, nodes: int) -> InferenceServiceSpec:
+    """The spec with its replicas on so many nodes."""
+    return spec.model_copy(update={"nodes_per_replica": nodes})
+
+
+def spread(
+    spec: InferenceServiceSpec, assess: Callable[[InferenceServiceSpec], Assessment], bounds: Bounds
+) -> Assessment:
+    """The verdict on the spec; where no node has the GPUs of a replica, that on the fewest nodes which have them."""
+    found = assess(spec)
+    if found.reason is not Reason.GPUS_PER_NODE or not is_open(spec):
+        return found
+    for nodes in _numbers(spec):
+        verdict = assess(over(spec, nodes))
+        if verdict.reason is Reason.GPUS_PER_NODE:
+            continue
+        if limit := bounds.refuses(over(spec, nodes)):
+            return replace(found, message=f"{found.message}; and over {nodes} nodes it may not be: {limit}")
+        return _chosen(spec, nodes, verdict)
+    return found
+
+
+def _numbers(spec: InferenceServiceSpec) -> Iterator[int]:
+    """Numbers of nodes that each have as many ranks, and whole layers, from the smallest."""
+    for nodes in range(2, MOST_NODES + 1):
+        each, rest = divmod(ranks_of_replica(spec), nodes)
+        if not rest and each % spec.tensor_size == 0 and not broken(over(spec, nodes)):
+            yield nodes
+
+
+def _chosen(spec: InferenceServiceSpec, nodes: int, verdict: Assessment) -> Assessment:
+    if verdict.fits is False:
+        return verdict
+    total = ranks_of_replica(spec)
+    why = f"no node has the {total} GPUs of a replica: each of {nodes} nodes has {total // nodes}"
+    chosen = (Resolved(NODES, nodes, PLAN, why),)
+    return replace(verdict, message=f"{verdict.message}; {why}", chosen=chosen)
