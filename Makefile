@@ -13,7 +13,7 @@ GPU_PYTHON ?= python3
 ROWS ?= build/gpu/engines.jsonl
 TENSOR_PARALLEL ?= 1
 
-.PHONY: bench-batch gpu-check gpu-engines gpu-serving gpu-failures gpu-whole help setup test test-fast lint demo demo-down bench bench-scale bench-plan bench-speed bench-rollout bench-groups bench-queues bench-autoscaling bench-hostile generated crd docs engine-flags dashboards lock digests fuzz kills release
+.PHONY: bench-batch gpu-check gpu-engines gpu-serving gpu-failures gpu-whole help setup test test-fast lint demo demo-down bench bench-scale bench-plan bench-speed bench-rollout bench-groups bench-queues bench-shards bench-autoscaling bench-hostile generated crd docs engine-flags dashboards lock digests fuzz kills release
 
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -73,6 +73,9 @@ bench: setup  ## N=300 services at once, a change of all, repair, restart, silen
 
 bench-scale: setup  ## The same with 300 services and 10 min of silence (20 min)
 	$(BIN)/python -m bench.scale
+
+bench-shards: setup  ## N services in 20 namespaces, which two operators share out, one of them killed: table in build/bench-shards
+	$(BIN)/python -m bench.shards --services $(N)
 
 bench-plan: setup  ## The memory planner, and KAITO's formula, against engines that really ran: table and plot
 	$(BIN)/python -m bench.plan --plot build/bench-plan.svg

@@ -52,9 +52,10 @@ def _execute(arguments: argparse.Namespace) -> None:
             sys.exit(download(order, arguments.output))
         case "run":
             from .kinds import KINDS
-            from .loop.operator import run_operator
+            from .loop.operator import Ports, run_operator
 
-            run_operator(KINDS, arguments.settings, arguments.metrics_port, arguments.health_port)
+            ports = Ports(arguments.metrics_port, arguments.health_port)
+            run_operator(KINDS, arguments.settings, arguments.shard, ports)
 
 
 def _crd(arguments: argparse.Namespace) -> None:

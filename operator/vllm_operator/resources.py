@@ -75,6 +75,11 @@ def lease_of(namespace: str | None) -> str:
     return f"vllm-operator-in-{namespace}" if namespace else "vllm-operator-all"
 
 
+def lease_of_shard(index: int) -> str:
+    """The name of the Lease for a part of the cluster's namespaces."""
+    return f"vllm-operator-shard-{index}"
+
+
 def rules(resources: Mapping[str, Resource] = RESOURCES) -> dict[str, list[dict[str, Any]]]:
     """The rules of RBAC that the operator needs: `namespaced` wherever it looks after services, the others once.
 

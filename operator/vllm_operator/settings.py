@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
 from .api.vocabulary import VLLM_VERSION
 
 MOST_PRICE = 1e9
 """Of a GPU, in whatever unit."""
+MOST_SHARDS = 16
 
 
 class _Settings(BaseModel):
@@ -119,6 +120,8 @@ class Settings(Allowed):
     pod_security: PodSecurity = Field(default_factory=PodSecurity)
     # Namespaces to watch; empty: all.
     watch_namespaces: tuple[str, ...] = ()
+    # Operators that share the namespaces of the cluster out, each in a process of its own.
+    shards: int = Field(1, ge=1, le=MOST_SHARDS)
     # Where the Leases lie that decide which operator acts: the same for all releases, and nobody else may write there.
     lease_namespace: str = Field("kube-system", min_length=1)
     # Whether an operator of version 0.1 is given way: its Lease lies where tenants may write it.
@@ -149,6 +152,12 @@ class Settings(Allowed):
     def allows_image(self, image: str) -> bool:
         """Whether a service may run this image. The default images are always allowed."""
         return image in self.images.of_vllm or super().allows_image(image)
+
+    @model_validator(mode="after")
+    def _whole_cluster(self) -> "Settings":
+        if self.shards > 1 and self.watch_namespaces:
+            raise ValueError("shards is for an operator of the whole cluster: leave it or watchNamespaces out")
+        return self
 
     def default_image(self, resource: str) -> str:
         """The image for an accelerator resource (nvidia.com/gpu, amd.com/gpu or cpu)."""

@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,16 +30,11 @@ from cluster.control_plane import ControlPlane
 from cluster.host import REPOSITORY
 from support.kube import Kube
 from support.operator_process import OperatorProcess
-from support.rights import WRITES, requests, writes
+from support.rights import WRITES, now, requests, writes
 from vllm_operator.settings import Settings
 
 NODES = 20
 REPAIRS = 10
-
-
-def now() -> str:
-    """As the audit log has it."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def seconds(timestamp: str) -> float:

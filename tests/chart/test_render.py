@@ -19,6 +19,7 @@ from cluster.host import REPOSITORY
 from support.chart import CHART, CRD_SOURCE, CRDS, IMAGE, NAMESPACE, RELEASE, VALUES, documents, helm, one_of, template
 from vllm_operator.loop.lease import Place
 from vllm_operator.loop.leases import places
+from vllm_operator.loop.shares import Share
 from vllm_operator.settings import Images, Settings
 
 pytestmark = pytest.mark.chart
@@ -28,6 +29,7 @@ CASES: dict[str, list[str]] = {
     "default": [],
     "namespaces": [f"--values={VALUES / 'namespaces.yaml'}"],
     "all": [f"--values={VALUES / 'all.yaml'}"],
+    "shards": ["--set=shards=2"],
 }
 
 
@@ -47,7 +49,7 @@ def test_renders_what_is_on_record(case: str) -> None:
 def test_all_values_means_all() -> None:
     defaults = yaml.safe_load((CHART / "values.yaml").read_text())
     given = yaml.safe_load((VALUES / "all.yaml").read_text())
-    assert given.keys() == schema()["properties"].keys() - {"global"}
+    assert given.keys() == schema()["properties"].keys() - {"global", "shards"}  # which goes without watchNamespaces
     assert [key for key in given if given[key] == defaults[key]] == []
     assert given["settings"].keys() == schema()["properties"]["settings"]["properties"].keys()
 
@@ -58,6 +60,7 @@ def test_all_values_means_all() -> None:
         ("watchNamespace=team-a", "watchNamespace"),
         ("watchNamespaces[0]=Team_A", "watchNamespaces"),
         ("watchNamespaces=team-a", "watchNamespaces"),
+        ("shards=0", "shards"),
         ("settings.hubEndpiont=https://hub.example.com", "hubEndpiont"),
         ("settings.watchNamespaces[0]=team-a", "watchNamespaces"),
         ("settings.images.tpu=x", "tpu"),
@@ -143,8 +146,8 @@ def settings(*words: str) -> Settings:
 
 def test_knows_exactly_the_operators_settings() -> None:
     known = schema()["properties"]["settings"]["properties"]
-    # The chart makes Roles for the namespaces, too: they are a value of its own.
-    assert known.keys() == keys(Settings) - {"watchNamespaces"}
+    # The chart makes Roles and Deployments of these, too: they are values of their own.
+    assert known.keys() == keys(Settings) - {"watchNamespaces", "shards"}
     assert known["images"]["properties"].keys() == keys(Images)
 
 
@@ -155,7 +158,8 @@ def test_settings_reach_the_operator() -> None:
     given = yaml.safe_load((VALUES / "all.yaml").read_text())
     expected = Settings.model_validate(given["settings"] | {"watchNamespaces": given["watchNamespaces"]})
     assert settings(*CASES["all"]) == expected
-    assert all(getattr(expected, name) != getattr(Settings(), name) for name in Settings.model_fields)
+    others = Settings.model_fields.keys() - {"shards"}
+    assert all(getattr(expected, name) != getattr(Settings(), name) for name in others)
 
 
 def test_only_the_operators_pod_gets_its_token() -> None:
@@ -204,6 +208,7 @@ def test_grants_the_rules_of_the_file_and_those_of_the_cluster_only_where_it_see
         ("default", places(None, Settings())),
         ("namespaces", [*places("team-a", Settings()), *places("team-b", Settings())]),
         ("all", places("team-a", Settings(lease_namespace="platform", heed_old_leases=False))),
+        ("shards", [one for index in range(2) for one in places(None, Settings(shards=2), Share(index, 2))]),
     ],
 )
 def test_grants_exactly_the_leases_that_the_operator_holds(case: str, wanted: list[Place]) -> None:
@@ -222,6 +227,23 @@ def test_asks_for_no_secret_and_no_wildcard() -> None:
             for rule in one.get("rules", []):
                 assert "secrets" not in rule["resources"]
                 assert "*" not in [*rule["apiGroups"], *rule["resources"], *rule["verbs"]]
+
+
+def test_each_shard_is_a_deployment_of_pods_that_no_other_selects() -> None:
+    manifests = documents(template("--set=shards=3"))
+    deployments = [one for one in manifests if one["kind"] == "Deployment"]
+    assert [one["metadata"]["name"] for one in deployments] == [f"{RELEASE}-{index}" for index in range(3)]
+    for index, one in enumerate(deployments):
+        pod, selector = one["spec"]["template"], one["spec"]["selector"]["matchLabels"]
+        assert pod["spec"]["containers"][0]["args"][-1] == f"--shard={index}"
+        assert selector.items() <= pod["metadata"]["labels"].items()
+        others = [other["spec"]["template"]["metadata"]["labels"] for other in deployments if other is not one]
+        assert not any(selector.items() <= labels.items() for labels in others)
+        service = one_of("Service", manifests)["spec"]["selector"]
+        assert service.items() <= pod["metadata"]["labels"].items(), "their metrics are scraped"
+    assert settings("--set=shards=3").shards == 3
+    words = ("--set=shards=2", "--set=watchNamespaces[0]=team-a")
+    assert "set shards or watchNamespaces" in helm("template", RELEASE, CHART, IMAGE, *words).refused()
 
 
 def test_a_drain_takes_one_replica_at_a_time_and_the_only_one_is_in_nobodys_way() -> None:

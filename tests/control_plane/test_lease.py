@@ -15,7 +15,7 @@ from support.chart import RELEASE
 from support.earlier import RELEASED, source_of
 from support.kube import Kube
 from support.operator_process import ACCOUNT, OperatorProcess, account, add_account, add_lease_rights, lease
-from support.rights import writes
+from support.rights import now, writes
 from support.services import args, children, ready, service
 
 pytestmark = pytest.mark.control_plane
@@ -50,11 +50,6 @@ def services_told(kube: Kube, operator: OperatorProcess) -> int:
         text = answer.read().decode()
     told = [line for line in text.splitlines() if line.startswith("vllm_operator_service_ready{")]
     return sum(f'namespace="{kube.namespace}"' in line for line in told)
-
-
-def now() -> str:
-    """As the audit log writes it."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def test_of_two_releases_one_acts_and_the_other_takes_over(

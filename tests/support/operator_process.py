@@ -101,6 +101,7 @@ class OperatorProcess:
     env: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
     ports: dict[str, int] = field(default_factory=dict)
+    shard: int = 0
 
     @property
     def log(self) -> Path:
@@ -124,10 +125,10 @@ class OperatorProcess:
             yaml.safe_dump({key: value for key, value in ({**SETTINGS, **settings}).items() if value is not None})
         )
         self.ports = free_ports("metrics", "health")
-        ports = [f"--{name}-port={port}" for name, port in self.ports.items()]
+        words = [f"--shard={self.shard}", *(f"--{name}-port={port}" for name, port in self.ports.items())]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "vllm_operator", "run", f"--settings={file}", *ports],
+                [sys.executable, "-m", "vllm_operator", "run", f"--settings={file}", *words],
                 env={**os.environ, **self._env(), **self.env},
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +13,11 @@ class Right(NamedTuple):
     verb: str
     group: str
     resource: str
+
+
+def now() -> str:
+    """This moment, as the audit log has it."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def requests(audit_log: Path, user: str) -> Iterator[dict[str, Any]]:

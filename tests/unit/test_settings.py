@@ -22,7 +22,7 @@ def test_every_setting_is_documented(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_the_chart_takes_every_setting(name: str) -> None:
     schema = json.loads((CHART / "values.schema.json").read_text())["properties"]
-    assert name in (schema if name == "watchNamespaces" else schema["settings"]["properties"])
+    assert name in (schema if name in ("watchNamespaces", "shards") else schema["settings"]["properties"])
 
 
 def test_the_page_tells_defaults_and_reasons() -> None:
@@ -32,6 +32,12 @@ def test_the_page_tells_defaults_and_reasons() -> None:
     for field in Allowed.model_fields.values():
         for value in field.default if isinstance(field.default, tuple) else ():
             assert f"`{value}`" in rows[str(field.alias)].split(" | ")[1]
+
+
+def test_shards_are_of_the_whole_cluster() -> None:
+    assert Settings.model_validate({"shards": 2}).shards == 2
+    with pytest.raises(ValidationError, match="shards is for an operator of the whole cluster"):
+        Settings.model_validate({"shards": 2, "watchNamespaces": ["team-a"]})
 
 
 def test_a_typo_is_an_error() -> None:

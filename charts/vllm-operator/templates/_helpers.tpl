@@ -24,6 +24,10 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- define "vllm-operator.settings" -}}
 {{- $settings := deepCopy .Values.settings -}}
 {{- if .Values.watchNamespaces }}{{ $_ := set $settings "watchNamespaces" .Values.watchNamespaces }}{{ end -}}
+{{- if gt (int .Values.shards) 1 -}}
+{{- if .Values.watchNamespaces }}{{ fail "shards share out all namespaces of the cluster: set shards or watchNamespaces, and not both" }}{{ end -}}
+{{- $_ := set $settings "shards" (int .Values.shards) -}}
+{{- end -}}
 {{- $images := $settings.images | default dict -}}
 {{- if not $images.operator }}{{ $_ := set $images "operator" (include "vllm-operator.image" .) }}{{ end -}}
 {{- $_ := set $settings "images" $images -}}

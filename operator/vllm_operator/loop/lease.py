@@ -45,6 +45,8 @@ class Place(NamedTuple):
     name: str
     contested: bool = False
     """Whether people may write it who must not decide who acts: see `Lease.look`."""
+    shared_as: str = ""
+    """The holder that several operators are, which hold it together; empty: each is one of its own."""
 
     def __str__(self) -> str:
         return f"{self.namespace}/{self.name}"
@@ -55,7 +57,7 @@ class Lease:
 
     def __init__(self, place: Place, identity: str, clock: Callable[[], float] = now) -> None:
         self.place = place
-        self._identity, self._clock = identity, clock
+        self._identity, self._clock = place.shared_as or identity, clock
         self._lease: Manifest | None = None
         self._changed = 0.0
         self._renewed: float | None = None
@@ -85,9 +87,9 @@ class Lease:
             return False
 
     async def release(self, cluster: Cluster) -> None:
-        """Lets the next one take it at once."""
+        """Lets the next one take it at once; not where others hold it, too: it is free when none renews it."""
         held, self._renewed = self._renewed is not None, None
-        if held and self._lease:
+        if held and self._lease and not self.place.shared_as:
             try:
                 await cluster.write_lease(self._written(self._lease, holder=""))
             except (UnavailableError, RefusedError, GoneError) as error:
@@ -111,9 +113,9 @@ class Lease:
             return False
         if self._renewed is not None and self._lease and await self._write(cluster, self._lease):
             return False
-        found = await self._read(cluster)
+        before, found = self._lease, await self._read(cluster)
         holder = _holder(found)
-        if self._renewed is not None and holder != self._identity:
+        if self._renewed is not None and self._was_anothers(before, found):
             # Also where nobody holds it now: somebody may have, since we did.
             if not (self.place.contested and self.seconds()):
                 self._renewed = None
@@ -125,6 +127,12 @@ class Lease:
         else:
             self.say(f"waits: {holder} holds the Lease {self.place}")
         return False
+
+    def _was_anothers(self, before: Manifest | None, found: Manifest | None) -> bool:
+        """Whether somebody else has held it since it was `before`. One that is shared may be back in our name."""
+        if self.place.shared_as and _transitions(found) != _transitions(before):
+            return True
+        return _holder(found) != self._identity
 
     async def _write(self, cluster: Cluster, found: Manifest | None) -> bool:
         """Takes or renews the Lease as it was found; False when somebody has changed it since."""
@@ -160,6 +168,10 @@ class Lease:
 
 def _holder(lease: Manifest | None) -> str:
     return ((lease or {}).get("spec") or {}).get("holderIdentity") or ""
+
+
+def _transitions(lease: Manifest | None) -> int:
+    return int(((lease or {}).get("spec") or {}).get("leaseTransitions") or 0)
 
 
 def _version(lease: Manifest | None) -> str:

@@ -13,6 +13,10 @@ unchanged for its duration; so what is written into one that was renewed in time
 taken back. What a tenant still can do is to keep this operator from beginning: in his own namespace, or from `default`
 in the whole cluster. Hence the setting heedOldLeases, to be switched off when no such version runs any more.
 
+Operators that share the cluster's namespaces out (the setting shards) hold the Lease of the whole cluster together,
+under one name that has their number in it, and each another one for its part. So one for all, or as many as there were
+before, never act beside them.
+
 A Lease that is lost ends the work on what it covers, and nothing else: the process goes on, forgets what it remembered
 of these objects, as another operator may have changed them, and waits for its turn.
 """
@@ -26,9 +30,10 @@ from typing import Any, NamedTuple
 from uuid import uuid4
 
 from ..cluster import Cluster
-from ..resources import OLD_CLUSTER_NAMESPACE, OLD_LEASE, lease_of
+from ..resources import OLD_CLUSTER_NAMESPACE, OLD_LEASE, lease_of, lease_of_shard
 from ..settings import Settings
 from .lease import DEADLINE_SECONDS, Lease, Place, now
+from .shares import WHOLE, Share
 
 log = logging.getLogger(__name__)
 
@@ -43,10 +48,14 @@ class Told(NamedTuple):
     lost: Callable[[str | None], None]
 
 
-def places(namespace: str | None, settings: Settings) -> list[Place]:
+def places(namespace: str | None, settings: Settings, share: Share = WHOLE) -> list[Place]:
     """The Leases that an operator needs to act in a namespace (None: in all), in the order in which it takes them."""
-    old = Place(namespace or OLD_CLUSTER_NAMESPACE, OLD_LEASE, contested=True)
-    return [Place(settings.lease_namespace, lease_of(namespace)), *([old] if settings.heed_old_leases else [])]
+    together = f"{share.of} shards" if share.of > 1 else ""
+    own = [Place(settings.lease_namespace, lease_of(namespace), shared_as=together)]
+    if together:
+        own.append(Place(settings.lease_namespace, lease_of_shard(share.index)))
+    old = Place(namespace or OLD_CLUSTER_NAMESPACE, OLD_LEASE, contested=True, shared_as=together)
+    return [*own, *([old] if settings.heed_old_leases else [])]
 
 
 class Hold:
@@ -106,13 +115,13 @@ class Hold:
 class Leases:
     """All Leases of one operator, as its settings have it."""
 
-    def __init__(self, settings: Settings, told: Told, clock: Callable[[], float] = now) -> None:
+    def __init__(self, settings: Settings, told: Told, share: Share = WHOLE, clock: Callable[[], float] = now) -> None:
         self._clock = clock
         # A container that was restarted in its pod goes on at once; outside of a pod, every process is another one.
         identity = os.environ.get("POD_NAME") or f"{platform.node()}_{uuid4().hex[:12]}"
 
         def hold(namespace: str | None) -> Hold:
-            leases = [Lease(place, identity, clock) for place in places(namespace, settings)]
+            leases = [Lease(place, identity, clock) for place in places(namespace, settings, share)]
             return Hold(leases, lambda: told.held(namespace), lambda: told.lost(namespace))
 
         namespaces: tuple[str | None, ...] = settings.watch_namespaces or (None,)

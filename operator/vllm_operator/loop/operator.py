@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import kopf
 from prometheus_client import REGISTRY
@@ -27,6 +27,7 @@ from . import health, scrape
 from .kinds import Kind, Reconciler, Surroundings, all_claimants
 from .lag import Lag
 from .leases import Leases, Told
+from .shares import WHOLE, Share
 from .workqueue import WorkQueue
 
 STOP_SECONDS = 8.0
@@ -36,11 +37,20 @@ RIGHTS_SECONDS = 60.0
 log = logging.getLogger(__name__)
 
 
+class Ports(NamedTuple):
+    """Where the operator serves /metrics and /healthz."""
+
+    metrics: int
+    health: int
+
+
 class Operator:
     """The parts of a running operator. Its reconcilers exist from `begin` on, when kopf shows its indices."""
 
-    def __init__(self, kinds: Sequence[Kind], own: settings.Settings, stop: asyncio.Event) -> None:
-        self._kinds, self._own = kinds, own
+    def __init__(
+        self, kinds: Sequence[Kind], own: settings.Settings, stop: asyncio.Event, share: Share = WHOLE
+    ) -> None:
+        self._kinds, self._own, self._share = kinds, own, share
         # Rights on some namespaces are none on what belongs to the whole cluster.
         sources = [source for kind in kinds for source in kind.sources]
         out_of_reach = [one for one in sources if one.resource.cluster_scoped and not one.resource.granted]
@@ -51,7 +61,7 @@ class Operator:
         self.queue: WorkQueue[Item] = WorkQueue(self._work, own.workers, lambda item: item.key.namespace)
         metadata_only = frozenset(one.resource.plural for one in self.sources if one.resource.metadata_only)
         self.watches = Watches(stop.set, _plurals_of_optional(self.sources), metadata_only)
-        self.leases = Leases(own, Told(held=self._queue_all, lost=self._lose))
+        self.leases = Leases(own, Told(held=self._queue_all, lost=self._lose), share)
 
     async def leave_out_ungranted(self, cluster: Cluster) -> None:
         """What an operator for some namespaces may have rights for, and has not, is not watched."""
@@ -83,7 +93,12 @@ class Operator:
             self._reconcilers[kind.name] = kind.reconciler(surroundings)
 
     def _requeue(self, kind: str, key: Any) -> None:
-        self.queue.add(Item(kind, key))
+        self.want(Item(kind, key))
+
+    def want(self, item: Item, delay: float = 0.0) -> None:
+        """Something has changed that concerns an object: it is looked at, where it is ours to see to."""
+        if self._share.covers(item.key):
+            self.queue.add(item, delay)
 
     async def _work(self, item: Item) -> float | None:
         reconciler = self._reconcilers[item.kind]
@@ -97,14 +112,14 @@ class Operator:
 
     def _queue_all(self, namespace: str | None = None) -> None:
         for item in self._known(namespace):
-            self.queue.add(item)
+            self.want(item)
 
     def _lose(self, namespace: str | None) -> None:
         """Another operator acts there: what we remember of these objects may be wrong."""
         for item in self._known(namespace):
             self._reconcilers[item.kind].forget(item.key)
             # Of one that is being worked on, something may be remembered again.
-            self.queue.add(item)
+            self.want(item)
 
     def _known(self, namespace: str | None) -> Iterable[Item]:
         """All objects in a namespace, or in all."""
@@ -125,16 +140,16 @@ def _plurals_of_optional(sources: Iterable[Source]) -> frozenset[str]:
     return frozenset(source.resource.plural for source in sources if source.optional)
 
 
-async def _operate(kinds: Sequence[Kind], own: settings.Settings, health_port: int) -> int:
+async def _operate(kinds: Sequence[Kind], own: settings.Settings, share: Share, health_port: int) -> int:
     """Runs until a signal, a gap in a watch or a failure; returns the process's exit status."""
     stop = asyncio.Event()
     registry = kopf.OperatorRegistry()
-    operator = Operator(kinds, own, stop)
+    operator = Operator(kinds, own, stop, share)
     async with connect(operator.leases.seconds) as cluster:
         apis = OptionalApis(cluster, operator.watches, operator.queue_all)
         await apis.look()
         await operator.leave_out_ungranted(cluster)
-        register(registry, operator.watches, operator.sources, operator.queue.add)
+        register(registry, operator.watches, operator.sources, operator.want)
 
         async def begin(**indices: Any) -> None:
             _stop_on_signals(stop)
@@ -186,13 +201,15 @@ def _stop_on_signals(stop: asyncio.Event) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
 
 
-def run_operator(kinds: Sequence[Kind], path: Path | None, metrics_port: int, health_port: int) -> None:
-    """Runs until SIGTERM, or until it has to start again. Serves /metrics and /healthz at the ports."""
+def run_operator(kinds: Sequence[Kind], path: Path | None, shard: int, ports: Ports) -> None:
+    """Runs until SIGTERM, or until it has to start again. `shard`: which one of the setting shards it is, from 0."""
     own = settings.load(path)
+    if not 0 <= shard < own.shards:
+        sys.exit(f"vllm-operator: --shard is {shard} and the setting shards {own.shards}: they are numbered from 0")
     kopf.configure(log_format=kopf.LogFormat.JSON if own.log_format == "json" else kopf.LogFormat.FULL)
     for noisy in ("kopf", "aiohttp.access"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     for collector in (metrics.watches, *(collector for kind in kinds for collector in kind.collectors)):
         REGISTRY.register(collector)
-    scrape.serve(metrics_port)
-    sys.exit(asyncio.run(_operate(kinds, own, health_port)))
+    scrape.serve(ports.metrics)
+    sys.exit(asyncio.run(_operate(kinds, own, Share(shard, own.shards), ports.health)))

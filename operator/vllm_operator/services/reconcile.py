@@ -35,8 +35,8 @@ from .view import View
 
 log = logging.getLogger(__name__)
 
-# A key that no service has: the nodes are to be looked at anew.
-NODES_CHANGED = Key("", "nodes")
+# No object: the nodes are to be looked at anew, by every operator.
+NODES_CHANGED = Key("", "")
 # The children of a deleted service of the same name are soon gone.
 PREDECESSOR_SECONDS = 3.0
 

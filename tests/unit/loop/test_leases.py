@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +22,7 @@ from vllm_operator.loop.lease import (
     seconds_to_write,
 )
 from vllm_operator.loop.leases import LOOK_SECONDS, Hold, Leases, Told, places
+from vllm_operator.loop.shares import Share
 from vllm_operator.settings import Settings
 
 NEW, OLD = Place("kube-system", "vllm-operator-in-team-a"), Place("team-a", "vllm-operator", contested=True)
@@ -65,6 +67,12 @@ class Scene:
 
     def member(self, name: str, *leases: Place) -> Member:
         return Member(name, self.clock, self.api, list(leases or (NEW, OLD)))
+
+    def shard(self, name: str, index: int, of: int = 2) -> Member:
+        return self.member(name, *places(None, Settings(shards=of), Share(index, of)))
+
+    def whole(self, name: str) -> Member:
+        return self.member(name, *places(None, Settings()))
 
     def old(self, name: str = "old") -> Member:
         return self.member(name, OLD._replace(contested=False))
@@ -189,7 +197,7 @@ def test_a_lease_lost_in_one_namespace_leaves_the_others() -> None:
     scene, told = Scene(), list[tuple[str, str | None]]()
     settings = Settings(watch_namespaces=("team-a", "team-b"), heed_old_leases=False)
     tells = Told(lambda one: told.append(("held", one)), lambda one: told.append(("lost", one)))
-    leases = Leases(settings, tells, scene.clock)
+    leases = Leases(settings, tells, clock=scene.clock)
     cluster = Cluster(scene.api, leases.seconds)
 
     async def run(seconds: float) -> None:
@@ -221,14 +229,72 @@ def test_the_leases_lie_where_the_settings_say_and_the_old_ones_only_as_long_as_
 
 def test_whatever_happens_no_two_write_at_once() -> None:
     """Operators of both versions that sleep and meet failures, and a tenant who writes the old Lease."""
-    acted = Counter(name for seed in range(40) for name in asyncio.run(_act(random.Random(seed))))
+    acted = Counter[str]()
+    for seed in range(40):
+        scene = Scene()
+        members = [scene.member("a"), scene.member("b"), scene.old("c")]
+        acted.update(asyncio.run(_act(random.Random(seed), scene, members)))
     assert min(acted[name] for name in "abc") > 5, "the test shows nothing where one acts all the time"
 
 
-async def _act(chance: random.Random) -> set[str]:
-    """Plays for some minutes; who could write."""
+def test_nor_do_they_where_some_share_the_namespaces_out() -> None:
+    """Two of one part, one of another, one that is for all, and one of the version before."""
+    acted, together = Counter[str](), 0
+    for seed in range(40):
+        scene = Scene()
+        old = scene.member("e", Place("default", "vllm-operator"))
+        members = [scene.shard("a", 0), scene.shard("b", 0), scene.shard("c", 1), scene.whole("d"), old]
+        seen = asyncio.run(_act(random.Random(seed), scene, members, {frozenset("ac"), frozenset("bc")}))
+        acted.update(seen)
+        together += len(seen & set("ab")) > 0 and "c" in seen
+    assert min(acted[name] for name in "abcde") > 3, "the test shows nothing where one acts all the time"
+    assert together > 10
+
+
+def test_parts_act_at_the_same_time_and_one_that_ends_takes_no_other_along() -> None:
     scene = Scene()
-    members = [scene.member("a"), scene.member("b"), scene.old("c")]
+    zero, one = scene.shard("zero", 0), scene.shard("one", 1)
+    assert zero.look() > 0
+    assert one.look() > 0
+    scene.play(3 * RENEW_SECONDS, zero, one)
+    assert zero.hold.seconds() > 0
+    assert one.hold.seconds() > 0
+    asyncio.run(zero.hold.release(zero.cluster))
+    scene.play(3 * DURATION_SECONDS, one)
+    assert one.told == ["held"]
+    again = scene.shard("zero-anew", 0)
+    assert again.look() > 0, "what it let go of is free at once"
+
+
+def test_one_for_all_waits_until_no_part_is_held_and_takes_over_then() -> None:
+    scene = Scene()
+    part, other, whole = scene.shard("part", 0), scene.shard("other", 0, of=3), scene.whole("whole")
+    assert part.look() > 0
+    scene.play(3 * DURATION_SECONDS, part, whole, other)
+    assert (whole.told, other.told) == ([], [])
+    asyncio.run(part.hold.release(part.cluster))
+    scene.play(2 * DURATION_SECONDS, whole)
+    assert whole.told == ["held"]
+
+
+def test_a_part_that_slept_while_another_acted_forgets_what_it_knew() -> None:
+    scene = Scene()
+    sleeper, other, whole = scene.shard("sleeper", 0), scene.shard("other", 1), scene.whole("whole")
+    sleeper.look()
+    scene.play(2 * DURATION_SECONDS, whole)
+    assert whole.told == ["held"]
+    asyncio.run(whole.hold.release(whole.cluster))
+    scene.play(2 * DURATION_SECONDS, other)
+    assert other.told == ["held"]
+    sleeper.look()
+    assert sleeper.told == ["held", "lost"]
+
+
+async def _act(
+    chance: random.Random, scene: Scene, members: list[Member], beside: Collection[frozenset[str]] = ()
+) -> set[str]:
+    """Plays for some minutes; who could write. `beside`: pairs that may do so at once."""
+    first, *_, old = max((member.leases for member in members), key=len)
     chance.shuffle(members)
     asleep: dict[str, float] = {}
     # Until when the last write of each may last that began at the last moment at which it was allowed.
@@ -238,16 +304,17 @@ async def _act(chance: random.Random) -> set[str]:
         if chance.random() < 0.05:
             asleep[chance.choice(members).name] = scene.clock.now + chance.random() * 40
         if chance.random() < 0.1:
-            scene.write(OLD, chance.choice(["alice", "bob"]))
+            scene.write(old, chance.choice(["alice", "bob"]))
         scene.api.refuse.clear()
         if chance.random() < 0.1:
-            verb, place = chance.choice([("put", NEW), ("put", OLD), ("get", NEW), ("get", OLD)])
+            verb, place = chance.choice([(verb, one) for verb in ("put", "get") for one in (first, old)])
             scene.api.refuse[verb, url(place)] = refusal(503, "away")
         for member in members:
             if asleep.get(member.name, 0.0) > scene.clock.now:
                 continue
             if seconds := await member.look_now():
-                others = {name: end for name, end in writes.items() if name != member.name}
+                alone = {name for name in writes if frozenset((name, member.name)) not in beside}
+                others = {name: writes[name] for name in alone - {member.name}}
                 assert all(end <= scene.clock.now for end in others.values()), (scene.clock.now, member.name, others)
                 writes[member.name] = scene.clock.now + seconds
     return set(writes)
