@@ -43,6 +43,8 @@ class Pass:
     scheme: Scheme
     layers: tuple[tuple[Layer, int], ...]
     """The layers of this rank's stage that differ, and how many there are of each."""
+    stack: tuple[Layer, ...]
+    """All layers of the stage, in their order."""
     first: bool
     """Whether this rank is of the first stage of the pipeline, which has the embedding."""
     last: bool
@@ -55,7 +57,7 @@ class Pass:
         # By identity: equal layers mostly are one object, and comparing them takes long.
         counts = Counter(map(id, own))
         alike = tuple((layer, counts[key]) for key, layer in {id(layer): layer for layer in own}.items())
-        return cls(model, engine, scheme, alike, stage == 0, stage == engine.ranks.pipeline - 1)
+        return cls(model, engine, scheme, alike, tuple(own), stage == 0, stage == engine.ranks.pipeline - 1)
 
     @property
     def size(self) -> int:

@@ -5,6 +5,7 @@ The estimate is what counts here, not what the graphs really take. The first mod
 nothing back.
 """
 
+from ..api.limits import KIB
 from .accelerators import MIB
 from .activations import MATRIX_WORKSPACE_BYTES, Pass, fused_tokens, mlp_widths, passing_bytes, state_widths
 from .effective import EngineSettings
@@ -22,8 +23,13 @@ FIRST_GRAPH_BYTES = 25 * MIB
 """First runner: between 0 and 50 in nine engines of four architectures."""
 WIDE_LAYER_NORMS = 4
 """Norms of a layer that has them before and after attention and MLP."""
-TRIAL_LAYERS = 4
-"""After so many layers each finds the memory as the one before."""
+ABSORBED = 2
+"""Of MLA: queries, and what attention leaves. With compressed queries there is one more, by GLM-4.7-Flash alone: which
+one is not known, and without it both the estimate and the graphs would be 640 MiB less than was measured."""
+SIDE_STREAM_TOKENS = 256
+"""Up to so many, shared experts run beside the routed ones (VLLM_SHARED_EXPERTS_STREAM_TOKEN_THRESHOLD)."""
+SIDE_PIECE_BYTES = 96 * KIB
+"""What a piece's graph takes more with a second stream in it: 70 to 130 in seven engines of four architectures."""
 
 
 def most_graph_tokens(engine: EngineSettings, model: ModelShape) -> int:
@@ -71,27 +77,41 @@ def _second_runner_bytes(whole: Pass) -> int:
     sizes = graph_sizes(engine, whole.model)
     full = [size for size in sizes if size <= engine.max_num_seqs] or sizes[:1]
     cases = 2 if engine.lora else 1
-    pieces = cases * len(sizes) * (sum(count for _, count in whole.layers) + 1)
+    pieces = cases * len(sizes) * (sum(count for layer, count in whole.layers if _mixes(layer)) + 1)
     fused = fused_tokens(whole) >= sizes[-1]
     renews = any(layer.elements >= WIDE_LAYER_NORMS * whole.model.hidden for layer, _ in whole.layers)
-    order = Order(fused, renews, engine.ranks.tensor > 1 and not fused)
+    order = Order(fused, renews, engine.ranks.tensor > 1 and not fused, _is_parallel(whole))
     tensors = taken(_trial(whole), order, sizes[-1], full[-1], full[-2] if len(full) > 1 else full[-1])
     rest = (cases * len(full) - 1) * LEAST_GRAPH_BYTES + MATRIX_WORKSPACE_BYTES
-    return tensors + _side_bytes(whole) + rest + pieces * release.piece_bytes
+    side = _side_bytes(whole, cases * sum(size <= SIDE_STREAM_TOKENS for size in sizes))
+    return tensors + side + rest + pieces * release.piece_bytes
 
 
-def _side_bytes(whole: Pass) -> int:
+def _mixes(layer: Layer) -> bool:
+    """Whether it has attention or a state, at which graphs are cut into pieces; not one of experts alone."""
+    return layer.cache is not None or any(linear.name.endswith("q_proj") for linear in layer.linears)
+
+
+def _is_parallel(whole: Pass) -> bool:
+    """Whether attention and MLP take the same input, as Cohere's do: a layer then has one norm."""
+    norms = [layer.elements for layer, _ in whole.layers if _mixes(layer)]
+    gated = any(linear.name.endswith("gate_proj") for layer, _ in whole.layers for linear in layer.linears)
+    return gated and bool(norms) and max(norms) < 2 * whole.model.hidden
+
+
+def _side_bytes(whole: Pass, graphs: int) -> int:
     """Shared experts run beside the routed ones, on a stream of their own: torch keeps a segment for it, and cuBLAS a
-    workspace, in the graphs' pool and for the runs before (layers/fused_moe/runner)."""
-    shared = any("shared_expert" in linear.name for layer, _ in whole.layers for linear in layer.linears)
-    return 2 * (SHARED_SEGMENT + MATRIX_WORKSPACE_BYTES) if shared else 0
+    workspace, in the graphs' pool and for the runs before (layers/fused_moe/runner). `graphs`: of each piece."""
+    layers = sum(
+        count for layer, count in whole.layers if any("shared_expert" in linear.name for linear in layer.linears)
+    )
+    return 2 * (SHARED_SEGMENT + MATRIX_WORKSPACE_BYTES) + layers * graphs * SIDE_PIECE_BYTES if layers else 0
 
 
 def _trial(whole: Pass) -> tuple[Widths, ...]:
-    """Layers enough for the memory to be as after all of them: those at the start, and one of each other kind."""
-    start = list(whole.model.layers[:TRIAL_LAYERS])
-    others = [layer for layer, _ in whole.layers if layer not in start]
-    return tuple(_tensors(whole, layer) for layer in (*start, *others))
+    """All layers of the stage: which tensor gets which block depends on all that came before."""
+    each = {id(layer): _tensors(whole, layer) for layer, _ in whole.layers}
+    return tuple(each[id(layer)] for layer in whole.stack)
 
 
 def _tensors(whole: Pass, layer: Layer) -> Widths:
@@ -105,11 +125,11 @@ def _tensors(whole: Pass, layer: Layer) -> Widths:
     heads, value = max(1, model.heads // split), head_width(whole)
     latent = layer.cache is not None and layer.cache.kind is Cached.LATENT
     queries, keys = rows.get("q_proj", rows.get("q_b_proj", 0)), rows.get("k_proj", 0)
-    projected = queries + 2 * keys + rows.get("kv_a_proj_with_mqa", 0)
+    projected, compressed = queries + 2 * keys, rows.get("q_a_proj", 0)
+    compressed += rows["kv_a_proj_with_mqa"] if compressed else 0  # one matrix, with whose result the queries begin
     mixed = queries
     if latent:
-        # Queries and what attention leaves have the compressed vector's width, for each head.
-        queries = keys = heads * value
+        mixed = next((one.rank_columns(split) for one in layer.linears if one.name.endswith("o_proj")), queries)
     elif layer.cache is not None and layer.cache.kind is Cached.STATE:
         projected, mixed = (width // split for width in state_widths(layer))
         queries, keys = projected - mixed, mixed
@@ -119,7 +139,9 @@ def _tensors(whole: Pass, layer: Layer) -> Widths:
     return Widths(
         hidden=model.hidden * size, normed=model.hidden * narrow, projected=projected * size,
         normed_heads=_normed_heads(model, layer, queries + keys) * size, queries=queries * size,
-        keys=keys * size, mixed=mixed * size, parts=parts, sums=parts // value if value else 0,
+        keys=keys * size, mixed=mixed * size, compressed=compressed * size,
+        absorbed=heads * value * size if latent else 0, absorptions=(ABSORBED + ("q_a_proj" in rows)) if latent else 0,
+        parts=parts, sums=parts // value if value else 0,
         narrowed=mixed * narrow if narrow < size else 0, wide=2 * inner * size if gated else passing,
         inner=inner * narrow, routed=model.hidden * size if routed else 0,
     )  # fmt: skip

@@ -59,6 +59,10 @@ class TorchMemory:
                 block.taken = False
                 self._free.append(self._joined(block))
 
+    def free_blocks(self) -> frozenset[tuple[int, int]]:
+        """Address and size of each."""
+        return frozenset((block.address, block.size) for block in self._free)
+
     def return_free(self) -> None:
         """Give back to CUDA the segments that no tensor is in (`empty_cache`)."""
         whole = [block for block in self._free if block.before is None and block.after is None]

@@ -26,6 +26,12 @@ class Widths:
     keys: int
     mixed: int
     """What attention makes of the values."""
+    compressed: int
+    """What queries, keys and values are made of, where they are compressed (MLA)."""
+    absorbed: int
+    """Each of what MLA's attention computes at the compressed vector's width, outside of the pieces."""
+    absorptions: int
+    """How many of these there are."""
     parts: int
     """Attention's parts, where it divides a sequence, and their sums."""
     sums: int
@@ -48,6 +54,8 @@ class Order:
     """The MLP's output is normed before it is added, so that the sum has a tensor of its own."""
     sums: bool
     """A sum over ranks has a tensor of its own."""
+    parallel: bool = False
+    """Attention and MLP take the same input."""
 
 
 @lru_cache(maxsize=1024)
@@ -67,11 +75,33 @@ def taken(layers: tuple[Widths, ...], order: Order, largest: int, first: int, se
     return pool.reserved + runs.reserved
 
 
+class _Rounds:
+    """Layers one after the other. Once memory is as it was some layers before, what lies between comes round again and
+    again, and whole rounds are left out."""
+
+    def __init__(self, layers: tuple[Widths, ...]) -> None:
+        self._layers, self._next = layers, 0
+        self._seen: dict[object, int] = {}
+
+    def layer(self) -> Widths | None:
+        """The next one; None after the last."""
+        return self._layers[self._next] if self._next < len(self._layers) else None
+
+    def ended(self, memory: TorchMemory, live: tuple[Block | None, ...]) -> None:
+        """A layer has ended, and left `live` for the next one."""
+        self._next += 1
+        state = (memory.free_blocks(), *(block.address if block else None for block in live))
+        before = self._seen.setdefault(state, self._next)
+        rest, length = len(self._layers) - self._next, self._next - before
+        if length and self._layers[before : before + rest] == self._layers[self._next :]:
+            self._next += rest // length * length
+
+
 def _without_parts(layer: Widths) -> Widths:
     """Pieces end before attention, which then takes its memory elsewhere."""
     return Widths(
         layer.hidden, layer.normed, layer.projected, layer.normed_heads, layer.queries, layer.keys, layer.mixed,
-        0, 0, layer.narrowed, layer.wide, layer.inner, layer.routed,
+        layer.compressed, 0, layer.absorptions, 0, 0, layer.narrowed, layer.wide, layer.inner, layer.routed,
     )  # fmt: skip
 
 
@@ -79,11 +109,15 @@ def _run(memory: TorchMemory, layers: tuple[Widths, ...], order: Order, tokens: 
     """One pass. `keep`: its output is copied to a tensor that stays."""
     residual, normed = (memory.take(width * tokens) for width in (layers[0].hidden, layers[0].normed))
     held: tuple[Block | None, ...] = ()
-    for layer in layers:
-        mixed = _mix(memory, layer, tokens, normed, held)
-        after, normed = _feed(memory, layer, order, tokens, residual)
+    rounds = _Rounds(layers)
+    while (layer := rounds.layer()) is not None:
+        mixed = _mix(memory, layer, tokens, None if order.parallel else normed, held)
+        after, following = _feed(memory, layer, order, tokens, residual)
         # What goes into a piece is held until it ends, behind the next projection.
-        held, residual = (mixed,) if after is residual else (residual, mixed), after
+        held = (mixed,) if after is residual else (residual, mixed)
+        held = (*held, normed) if order.parallel else held
+        residual, normed = after, following
+        rounds.ended(memory, (*held, residual, normed))
     memory.give(*held, residual)
     if keep:
         memory.take(layers[-1].hidden * tokens)
@@ -94,16 +128,23 @@ def _mix(
     memory: TorchMemory, layer: Widths, tokens: int, normed: Block | None, held: tuple[Block | None, ...]
 ) -> Block | None:
     """The projection at a piece's end, and attention. Returns what attention leaves."""
-    projected = memory.take(layer.projected * tokens)
+    compressed = memory.take(layer.compressed * tokens)
+    projected = None if layer.compressed and held else memory.take(layer.projected * tokens)
     if held:  # the first layer's norm is done beside the embedding, and outlives the projection
         memory.give(normed)
+    if projected is None:
+        projected = memory.take(layer.projected * tokens)
     heads = memory.take(layer.normed_heads * tokens)
     queries, keys = memory.take(layer.queries * tokens), memory.take(layer.keys * tokens)
     memory.give(heads)
+    if layer.absorptions:  # the values are not a part of it
+        memory.give(projected)
+        projected = None
     mixed = memory.take(layer.mixed * tokens)
     memory.give(*held) if held else memory.give(normed)
+    absorbed = [memory.take(layer.absorbed * tokens) for _ in range(layer.absorptions)]
     memory.give(*[memory.take(width * tokens) for width in (layer.parts, layer.sums)])
-    memory.give(projected, queries, keys)
+    memory.give(*absorbed, compressed, projected, queries, keys)
     return mixed
 
 
@@ -114,7 +155,7 @@ def _feed(
     narrowed = memory.take(layer.narrowed * tokens)
     added = _summed(memory, memory.take(layer.hidden * tokens), order, layer.hidden * tokens)
     memory.give(narrowed)
-    normed = memory.take(layer.normed * tokens)
+    normed = None if order.parallel else memory.take(layer.normed * tokens)
     if order.in_place:
         memory.give(added)
     wide = memory.take(layer.wide * tokens)
@@ -127,11 +168,15 @@ def _feed(
     memory.give(inner)
     if order.in_place:
         normed = memory.take(layer.normed * tokens)
-        memory.give(down)
+        memory.give(down, routed if layer.inner else None)
         return residual, normed
     after = memory.take(layer.hidden * tokens) if order.renews else down
-    memory.give(added, down if order.renews else None, routed if layer.inner else None)
-    return after, memory.take(layer.normed * tokens)
+    memory.give(down if order.renews else None, routed if layer.inner else None)
+    if layer.normed == layer.hidden and not order.parallel:
+        return after, added  # the next norm is written over what attention added
+    following = memory.take(layer.normed * tokens)
+    memory.give(added)
+    return after, following
 
 
 def _summed(memory: TorchMemory, part: Block | None, order: Order, size: int) -> Block | None:
