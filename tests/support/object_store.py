@@ -1,0 +1,118 @@
+"""A store with the API of S3 on loopback, and one that refuses everything in the words of AWS."""
+
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any, NamedTuple
+
+import obstore
+from obstore.store import S3Store
+
+from cluster.tools import tool
+from support.batch_process import free_port
+
+BUCKET = "team-data"
+KEYS = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret"}
+_START_SECONDS = 20.0
+
+
+class ObjectStore(NamedTuple):
+    """A running store with one bucket."""
+
+    endpoint: str
+
+    def client(self) -> S3Store:
+        """A client of the bucket."""
+        return S3Store(
+            BUCKET,
+            endpoint=self.endpoint,
+            region="us-east-1",
+            access_key_id=KEYS["AWS_ACCESS_KEY_ID"],
+            secret_access_key=KEYS["AWS_SECRET_ACCESS_KEY"],
+            client_options={"allow_http": True},
+        )
+
+    def put(self, key: str, content: bytes) -> None:
+        """Makes an object."""
+        obstore.put(self.client(), key, content)
+
+    def get(self, key: str) -> bytes:
+        """What an object holds."""
+        return bytes(obstore.get(self.client(), key).bytes())
+
+    def keys(self, prefix: str | None = None) -> list[str]:
+        """The keys of all objects below a prefix."""
+        return sorted(one["path"] for part in obstore.list(self.client(), prefix) for one in part)
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[ObjectStore]:
+    """Runs one whose objects lie in memory; its log lies in a folder."""
+    port = free_port()
+    command: list[str | Path] = [
+        tool("gofakes3"),
+        "-backend",
+        "memory",
+        "-host",
+        f"127.0.0.1:{port}",
+        "-initialbucket",
+        BUCKET,
+    ]
+    with (folder / "store.log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
+        try:
+            store = ObjectStore(f"http://127.0.0.1:{port}")
+            _wait(store)
+            yield store
+        finally:
+            process.kill()
+
+
+def _wait(store: ObjectStore) -> None:
+    until = time.monotonic() + _START_SECONDS
+    while True:
+        try:
+            store.keys()
+        except obstore.exceptions.BaseError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.05)
+        else:
+            return
+
+
+@contextmanager
+def answering(status: int, code: str, headers: dict[str, str] | None = None) -> Iterator[str]:
+    """The endpoint of a store that answers everything with one error."""
+
+    class Handler(BaseHTTPRequestHandler):
+        """Answers one request."""
+
+        def handle_one_request(self) -> None:
+            """Whatever the method."""
+            self.raw_requestline = self.rfile.readline(65537)
+            if not self.raw_requestline or not self.parse_request():
+                self.close_connection = True
+                return
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            body = f"<Error><Code>{code}</Code><Message>no</Message></Error>".encode()
+            self.send_response(status)
+            for name, value in {"Content-Length": str(len(body)), **(headers or {})}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            """Nothing to tell."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
