@@ -1,5 +1,6 @@
 """A store with the API of S3 on loopback, and one that refuses everything in the words of AWS."""
 
+import ssl
 import subprocess
 import time
 from collections.abc import Iterator
@@ -84,9 +85,30 @@ def _wait(store: ObjectStore) -> None:
             return
 
 
+def certificate(folder: Path) -> Path:
+    """A certificate of 127.0.0.1 that nobody has signed, with its key, in one file."""
+    path = folder / "tls.pem"
+    subject = ["-subj", "/CN=store", "-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=CA:FALSE"]
+    kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+    words: list[str | Path] = [
+        "openssl",
+        "req",
+        "-x509",
+        *kind,
+        *subject,
+        "-keyout",
+        path.with_suffix(".key"),
+        "-out",
+        path,
+    ]
+    subprocess.run(words, check=True, capture_output=True)
+    path.write_bytes(path.read_bytes() + path.with_suffix(".key").read_bytes())
+    return path
+
+
 @contextmanager
-def answering(status: int, code: str, headers: dict[str, str] | None = None) -> Iterator[str]:
-    """The endpoint of a store that answers everything with one error."""
+def answering(status: int, code: str, tls: Path | None = None) -> Iterator[str]:
+    """The endpoint of a store that answers everything with one error; `tls`: by HTTPS, with this certificate."""
 
     class Handler(BaseHTTPRequestHandler):
         """Answers one request."""
@@ -100,8 +122,7 @@ def answering(status: int, code: str, headers: dict[str, str] | None = None) -> 
             self.rfile.read(int(self.headers.get("Content-Length") or 0))
             body = f"<Error><Code>{code}</Code><Message>no</Message></Error>".encode()
             self.send_response(status)
-            for name, value in {"Content-Length": str(len(body)), **(headers or {})}.items():
-                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             if self.command != "HEAD":
                 self.wfile.write(body)
@@ -110,9 +131,13 @@ def answering(status: int, code: str, headers: dict[str, str] | None = None) -> 
             """Nothing to tell."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    if tls:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(tls)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
+        yield f"http{'s' if tls else ''}://127.0.0.1:{server.server_address[1]}"
     finally:
         server.shutdown()
         server.server_close()

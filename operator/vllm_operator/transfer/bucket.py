@@ -23,6 +23,8 @@ from ..api.limits import MIB
 from ..api.storage import STORE_KEYS
 
 AT_ONCE = 8
+RETRIES = 4
+"""Of one request, within a minute."""
 _RANGE = 8 * MIB
 # Of S3: a file has at most 10,000 parts.
 _MOST_PARTS = 9000
@@ -92,7 +94,7 @@ class Place:
             self.bucket, **endpoint, region=region, **given,
             client_options={"allow_http": (self.endpoint or "").startswith("http://"), "connect_timeout": "10s",
                             "timeout": "120s"},
-            retry_config={"max_retries": 4, "retry_timeout": timedelta(seconds=60)},
+            retry_config={"max_retries": RETRIES, "retry_timeout": timedelta(seconds=60)},
         )  # fmt: skip
 
     def files(self, folder: str = "", *, below: bool = False) -> Iterator[Found]:
@@ -181,12 +183,12 @@ class Place:
             return MissingError(f"there is no object {at} at {where}: correct {self.field}.uri", passes=False)
         who = f"the keys of {store}.credentialsSecretName" if self._keys else "the pod's service account"
         lasting = {
+            f"there are no credentials for {at} at {where}: set {store}.credentialsSecretName, or "
+            "pod.serviceAccountName to an account that has rights": _METADATA in text,
             f"there is no bucket {self.bucket} at {where}: correct {self.field}.uri, or make it": code
             == "NoSuchBucket",
             f"{where} refuses {at}: {who} are not valid ({code})": self._keys and code in _WRONG_KEYS,
             f"{where} refuses {at}: {who} may not do that ({code or status})": status in (401, 403),
-            f"there are no credentials for {at} at {where}: set {store}.credentialsSecretName, or "
-            "pod.serviceAccountName to an account that has rights": _METADATA in text,
             f"bucket {self.bucket} is in another region: set {store}.region": status in (301, 307)
             or "redirect" in text,
         }

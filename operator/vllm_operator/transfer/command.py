@@ -1,9 +1,11 @@
 """What `vllm-operator transfer` does with its options, and the exit status that the Job goes by."""
 
 import argparse
+import signal
 import sys
 import time
 from pathlib import Path
+from threading import Event
 
 from ..vllm.batch.faults import AGAIN, BAD_INPUT, BAD_OUTPUT, DONE
 from .bucket import BucketError, Place
@@ -19,7 +21,9 @@ def run(arguments: argparse.Namespace) -> int:
     order = _order(arguments)
     if arguments.action == "push":
         assert order.output is not None
-        return push(order, order.output)
+        ending = Event()
+        signal.signal(signal.SIGTERM, lambda *_: ending.set())
+        return push(order, order.output, ending)
     for pause in (*(() if order.step == CHECK else RETRY_SECONDS), None):
         status, why, passes = _fetched(order)
         if why:

@@ -1,12 +1,11 @@
 """`transfer push`: brings into the bucket what the runner of its pod has written. Runs beside it, and ends after it."""
 
 import json
-import signal
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event
 
 from ..vllm.batch.journal import JOURNAL
 from ..vllm.batch.merging import FENCE, REPORT
@@ -82,11 +81,8 @@ def _plain(folder: Path) -> Iterator[Path]:
     return (path for path in sorted(folder.glob("*")) if path.is_file() and not path.name.startswith("."))
 
 
-def push(order: Order, output: Place) -> int:
+def push(order: Order, output: Place, ending: Event) -> int:
     """Pushes whenever the runner asks, until it is told to end. Returns the exit status."""
-    ending = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ending.set())
     pusher, answered, pause = Pusher(order, output), 0, _PAUSE_SECONDS
     order.push_folder.mkdir(parents=True, exist_ok=True)
     while True:

@@ -61,8 +61,8 @@ class Pod:
         """The container beside the runner."""
         return self.start(["vllm_operator", "transfer", "push", *self._words])
 
-    def runner(self, seconds: float = 0.0) -> subprocess.Popen[bytes]:
-        """The runner, with an engine that takes so long for an answer."""
+    def runner(self, seconds: float = 0.0, at_once: int = 0) -> subprocess.Popen[bytes]:
+        """The runner, with an engine that takes so long for an answer; `at_once`: as --max-inflight."""
         words = [
             f"--input={self.input / 'in.jsonl'}",
             f"--output={self.output}",
@@ -71,10 +71,10 @@ class Pod:
         ]
         of_step = {
             "check": [],
-            "run": [f"--index={self._index}", f"--count={PODS}", f"--port={free_port()}", "--", str(seconds)],
+            "run": [f"--index={self._index}", f"--count={PODS}", f"--port={free_port()}", f"--max-inflight={at_once}"],
             "merge": [f"--count={PODS}"],
         }
-        return self.start(["support.batch_engine", self._step, *words, *of_step[self._step]])
+        return self.start(["support.batch_engine", self._step, *words, *of_step[self._step], "--", str(seconds)])
 
     def whole(self) -> int:
         """All containers, as the kubelet runs them; the exit status of the runner."""
@@ -175,7 +175,7 @@ def test_a_pod_that_is_told_to_end_has_its_last_answers_in_the_bucket(given: Obj
 def test_a_pod_that_comes_back_after_the_fence_changes_nothing(given: ObjectStore, tmp_path: Path) -> None:
     late = Pod(tmp_path / "late-0", given, "run")
     late.fetch()
-    push, runner = late.push(), late.runner(0.2)
+    push, runner = late.push(), late.runner(0.4, at_once=2)  # half a minute of work
     wait_for(lambda: answered_in_bucket(given, 0) > 0, "nothing reached the bucket")
     earlier, later = Pod(tmp_path / "merge-1", given, "merge"), Pod(tmp_path / "merge-2", given, "merge")
     earlier.fetch()  # it makes the fence
