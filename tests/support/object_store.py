@@ -51,21 +51,21 @@ class ObjectStore(NamedTuple):
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[ObjectStore]:
-    """Runs one whose objects lie in memory; its log lies in a folder."""
+def serving(folder: Path, address: str = "127.0.0.1") -> Iterator[ObjectStore]:
+    """Runs one at an address of this machine. Its objects lie in memory, its log in a folder."""
     port = free_port()
     command: list[str | Path] = [
         tool("gofakes3"),
         "-backend",
         "memory",
         "-host",
-        f"127.0.0.1:{port}",
+        f"{address}:{port}",
         "-initialbucket",
         BUCKET,
     ]
     with (folder / "store.log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
         try:
-            store = ObjectStore(f"http://127.0.0.1:{port}")
+            store = ObjectStore(f"http://{address}:{port}")
             _wait(store)
             yield store
         finally:

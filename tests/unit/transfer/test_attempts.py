@@ -7,8 +7,9 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -18,7 +19,8 @@ from support.batches import UID, line
 from support.object_store import BUCKET, KEYS, ObjectStore
 from vllm_operator.vllm.batch.faults import DONE, STOPPED
 
-REQUESTS, PODS = 300, 2
+KILLS = int(os.environ.get("KILLS", "0"))
+REQUESTS, PODS = 300 + 200 * KILLS, 2
 PYTHONPATH = os.pathsep.join(path for path in sys.path if path)
 WAIT_SECONDS = 60.0
 
@@ -121,22 +123,36 @@ def given(store: ObjectStore) -> ObjectStore:
     return store
 
 
+def killed(folder: Path, store: ObjectStore, index: int, moment: Callable[[], object]) -> None:
+    """A pod of a share that goes with its node at a moment."""
+    pod = Pod(folder, store, "run", index)
+    pod.fetch()
+    containers = (pod.push(), pod.runner(0.2))
+    moment()
+    kill(*containers)
+
+
 def test_killed_pods_lose_no_answer_and_give_none_twice(given: ObjectStore, tmp_path: Path) -> None:
+    """Each pod once with answers in the bucket, and KILLS times at any moment."""
     assert Pod(tmp_path / "check", given, "check").whole() == DONE
+    random = Random(os.environ.get("SEED", "1"))
     for index in range(PODS):
-        first = Pod(tmp_path / f"first-{index}", given, "run", index)
-        first.fetch()
-        containers = (first.push(), first.runner(0.2))
-        wait_for(lambda index=index: answered_in_bucket(given, index) > 0, "nothing reached the bucket")
-        kill(*containers)
+
+        def something_is_kept(index: int = index) -> None:
+            wait_for(lambda: answered_in_bucket(given, index) > 0, "nothing reached the bucket")
+
+        killed(tmp_path / f"first-{index}", given, index, something_is_kept)
+        for life in range(KILLS):
+            killed(tmp_path / f"life-{life}-{index}", given, index, lambda: time.sleep(random.uniform(0, 4)))
     kept = [answered_in_bucket(given, index) for index in range(PODS)]
-    assert all(0 < one < REQUESTS / PODS for one in kept)
+    print(f"in the bucket after {PODS * (KILLS + 1)} kills: {sum(kept)} of {REQUESTS}")
+    assert all(0 < one <= REQUESTS / PODS for one in kept)
     asked_again = 0
     for index in range(PODS):
-        second = Pod(tmp_path / f"second-{index}", given, "run", index)
-        assert second.whole() == DONE
-        (journal,) = (second.output / f".parts-{UID}" / str(index)).glob("second-*.journal")
-        asked_again += journal.read_bytes().count(b" A ")
+        last = Pod(tmp_path / f"last-{index}", given, "run", index)
+        assert last.whole() == DONE
+        parts = last.output / f".parts-{UID}" / str(index)
+        asked_again += sum(path.read_bytes().count(b" A ") for path in parts.glob("last-*.journal"))
     assert asked_again == REQUESTS - sum(kept)
     merge = Pod(tmp_path / "merge", given, "merge")
     assert merge.whole() == DONE
