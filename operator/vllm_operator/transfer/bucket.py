@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import obstore
-from obstore.exceptions import AlreadyExistsError, NotSupportedError
+from obstore.exceptions import AlreadyExistsError, BaseError, GenericError
 from obstore.store import S3Store
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ _RANGE = 8 * MIB
 _MOST_PARTS = 9000
 _MANY = 1000
 _METADATA = "169.254.16"  # and .170: where clouds give credentials to who has none
+_NOT_IMPLEMENTED = 501
 _STATUS, _CODE = re.compile(r"status code: (\d{3})"), re.compile(r"<Code>(\w+)</Code>")
 _WRONG_KEYS = ("InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "ExpiredToken")
 _Item = TypeVar("_Item")
@@ -141,10 +142,10 @@ class Place:
                 obstore.put(self._store, self.key(key), content, mode="create", use_multipart=False)
             except AlreadyExistsError:
                 return
-            except (NotImplementedError, NotSupportedError, obstore.exceptions.GenericError) as error:
-                # An older store, without conditions: as good as it gets.
-                if not isinstance(error, NotImplementedError) and _status(error) != 501:
+            except GenericError as error:
+                if _status(error) != _NOT_IMPLEMENTED:
                     raise
+                # An older store, without conditions: as good as it gets.
                 if not any(one.key == key for one in self.files(str(Path(key).parent))):
                     obstore.put(self._store, self.key(key), content, use_multipart=False)
 
@@ -168,7 +169,7 @@ class Place:
             yield
         except BucketError:
             raise
-        except (obstore.exceptions.BaseError, OSError, ValueError) as error:
+        except (BaseError, OSError, ValueError) as error:
             if isinstance(error, OSError) and error.errno is not None:  # of a file here
                 raise
             raise self._error(error, key) from error

@@ -1,14 +1,20 @@
 """A place in a bucket, against a store on loopback; and what is said of a store that refuses."""
 
 import threading
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
+import obstore
 import pytest
+from obstore.store import S3Store
 
 from support.batch_process import free_port
 from support.object_store import BUCKET, ObjectStore, answering, certificate
 from vllm_operator.transfer import bucket
 from vllm_operator.transfer.bucket import BucketError, MissingError, Place
+
+NO_RETRIES: Any = {"max_retries": 0, "retry_timeout": timedelta(seconds=1)}
 
 
 @pytest.fixture
@@ -69,6 +75,29 @@ def test_of_many_who_make_an_object_one_decides(place: Place) -> None:
     decided = place.read("fence")
     place.write_new("fence", b"later")
     assert place.read("fence") == decided
+
+
+def test_a_store_without_conditions_still_keeps_what_is_there(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    put = obstore.put
+
+    def of_an_older_store(store: S3Store, key: str, content: bytes, **options: Any) -> object:
+        if options.get("mode") != "create":
+            return put(store, key, content, **options)
+        with answering(501, "NotImplemented") as endpoint:
+            older = S3Store(
+                "b",
+                endpoint=endpoint,
+                access_key_id="a",
+                secret_access_key="b",
+                client_options={"allow_http": True},
+                retry_config=NO_RETRIES,
+            )
+            return put(older, key, content, **options)
+
+    monkeypatch.setattr(obstore, "put", of_an_older_store)
+    place.write_new("parts/fence", b"first")
+    place.write_new("parts/fence", b"second")
+    assert place.read("parts/fence") == b"first"
 
 
 def test_removing_what_is_gone_is_no_error(place: Place) -> None:
