@@ -79,7 +79,7 @@ def test_requests_and_answers_lie_in_a_bucket(files: Kube, store: ObjectStore) -
     at = {"objectStore": {"endpoint": store.endpoint, "credentialsSecretName": "s3-keys"}}
     places = {"input": {"uri": f"s3://{BUCKET}/requests/", **at}, "output": {"uri": f"s3://{BUCKET}/answers", **at}}
     wrong = {**places, "input": {"uri": f"s3://{BUCKET}/nothing.jsonl", **at}}
-    files.apply(batch(node(files), "buckets", "", parallelism=2, **places), batch(node(files), "nothing", "", **wrong))
+    files.apply(batch(node(files), "buckets", "", **places), batch(node(files), "nothing", "", **wrong))
     files.wait("a Secret is missed", 120, lambda: "Secret s3-keys does not exist" in message(files, "buckets"))
     files.apply(secret)
     files.wait("there is no input", 120, lambda: reason(files, "nothing") == "InputInvalid")

@@ -201,7 +201,9 @@ def _template(parts: BatchParts, step: str, arguments: list[str]) -> Manifest:
     if step != RUN:
         for part in ("startupProbe", "readinessProbe", "ports"):
             del container[part]
-        container["resources"] = {"requests": {"cpu": "500m", "memory": "1Gi"}, "limits": {"memory": "4Gi"}}
+        disk = container["resources"]["requests"].get("ephemeral-storage") if batch.buckets() else None
+        asked = compact({"cpu": "500m", "memory": "1Gi", "ephemeral-storage": disk})
+        container["resources"] = {"requests": asked, "limits": {"memory": "4Gi"}}
     _mount(batch, spec, container)
     add_transfers(batch, step, engine, parts.settings, spec)
     spec["restartPolicy"] = "Never"

@@ -17,10 +17,11 @@ from .literal import literal, literal_values
 from .metadata import Manifest, compact
 from .security import container_security
 
-FETCH, PUSH = TRANSFERS = ("fetch", "push")
+FETCH, PUSH = ("fetch", "push")
 """The containers' names."""
-# No limit of the disk: the input lies there, and what the pod has answered.
-_RESOURCES: Manifest = {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"cpu": "2", "memory": "1Gi"}}
+# As those of other Jobs, at most ten times what is asked for. No limit of the disk: the input lies there, and what the
+# pod has answered.
+_RESOURCES: Manifest = {"requests": {"cpu": "200m", "memory": "128Mi"}, "limits": {"cpu": "2", "memory": "1Gi"}}
 _FOLDERS = {"input": INPUT_DIR, "output": OUTPUT_DIR}
 _PUSH_VOLUME = "batch-push"
 

@@ -118,7 +118,7 @@ def _bring(order: Order, sizes: dict[str, int], found: dict[str, list[Segment]])
     work = []
     for name, size in sizes.items():
         parts = joined(found.get(name, ()))
-        if (parts[-1].end if parts else 0) < size:
+        if not parts or parts[-1].end < size:
             raise BucketError(f"a part of {name} is missing: another pod may have merged the batch", passes=True)
         path = order.parts / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -144,6 +144,9 @@ def test_a_part_that_is_gone_is_no_answer_less_but_another_try(store: ObjectStor
     status, said = fetch(tmp_path, "merge", store)
     assert status == AGAIN
     assert "a part of 0/a-0.journal is missing" in said
+    store.put(f"{PARTS}/MERGED", json.dumps([["../../x", 0]]).encode())
+    assert fetch(tmp_path, "merge", store)[0] == AGAIN
+    assert not (tmp_path / "x").exists()
     store.put(f"{PARTS}/report.json", b"{}")  # the other one has done it
     assert fetch(tmp_path, "merge", store)[0] == DONE
 

@@ -102,18 +102,23 @@ def test_parts_that_may_not_be_removed_stay(
 
 
 @pytest.fixture
-def run_beside() -> Iterator[Callable[[Order], None]]:
+def run_beside(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Order], None]]:
     """Runs the container beside the runner, until the test ends."""
     ending = threading.Event()
+    running: list[threading.Thread] = []
 
     def run(given: Order) -> None:
         assert given.output
-        threading.Thread(target=push.push, args=(given, given.output, ending), daemon=True).start()
+        running.append(threading.Thread(target=push.push, args=(given, given.output, ending)))
+        running[-1].start()
         while not given.push_folder.exists():
             time.sleep(0.01)
 
     yield run
+    monkeypatch.setattr(Pusher, "push", lambda _: None)  # it would not end before its store answers
     ending.set()
+    for one in running:
+        one.join()
 
 
 def test_the_runner_goes_on_when_all_that_it_wrote_is_there(
