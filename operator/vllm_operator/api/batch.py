@@ -57,7 +57,7 @@ OUTPUT_RULES = [
     *_FORMS,
     rule(f"!{_S3} || {_DOTS} || self.matches(r'^({_BUCKET}/?)$')", "must be s3://bucket or s3://bucket/path"),
 ]
-_STORE = "How the bucket of s3:// is reached; other than that of the model."
+_STORE = "How the bucket of s3:// is reached, as in model.objectStore."
 _STORE_EXAMPLE = {"endpoint": "https://minio.storage.svc:9000", "credentialsSecretName": "s3-keys"}
 NO_DEVICE_CLASS = "a batch cannot have devices of a class: use accelerator.resource"
 PlaceUri = Annotated[str, Limits(max_length=512)]
