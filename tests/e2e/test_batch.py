@@ -75,20 +75,22 @@ def store(cluster: LocalCluster, tmp_path: Path) -> Iterator[ObjectStore]:
 
 def test_requests_and_answers_lie_in_a_bucket(files: Kube, store: ObjectStore) -> None:
     store.put("requests/good.jsonl", "\n".join(map(line, range(REQUESTS))).encode())
+
+    def asked(name: str, source: str = "requests/", secret: str = "s3-keys") -> Object:
+        at = {"objectStore": {"endpoint": store.endpoint, "credentialsSecretName": secret}}
+        places = {"input": {"uri": f"s3://{BUCKET}/{source}", **at}, "output": {"uri": f"s3://{BUCKET}/answers", **at}}
+        return batch(node(files), name, "", **places)
+
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s3-keys"}, "stringData": KEYS}
-    at = {"objectStore": {"endpoint": store.endpoint, "credentialsSecretName": "s3-keys"}}
-    places = {"input": {"uri": f"s3://{BUCKET}/requests/", **at}, "output": {"uri": f"s3://{BUCKET}/answers", **at}}
-    wrong = {**places, "input": {"uri": f"s3://{BUCKET}/nothing.jsonl", **at}}
-    files.apply(batch(node(files), "buckets", "", **places), batch(node(files), "nothing", "", **wrong))
-    files.wait("a Secret is missed", 120, lambda: "Secret s3-keys does not exist" in message(files, "buckets"))
-    files.apply(secret)
+    files.apply(secret, asked("buckets"), asked("nothing", "nothing.jsonl"), asked("keyless", secret="no-keys"))
+    files.wait("a Secret is missed", 120, lambda: "Secret no-keys does not exist" in message(files, "keyless"))
     files.wait("there is no input", 120, lambda: reason(files, "nothing") == "InputInvalid")
     assert f"there is no object s3://{BUCKET}/nothing.jsonl at {store.endpoint}" in message(files, "nothing")
     files.wait("it is complete", SECONDS, lambda: reason(files, "buckets") == "Merged")
     answers = [json.loads(one) for one in store.get("answers/good.jsonl").splitlines()]
     assert sorted(one["custom_id"] for one in answers) == sorted(f"request-{number}" for number in range(REQUESTS))
     assert all(one["response"]["status_code"] == 200 for one in answers)
-    assert [key for key in store.keys("answers") if key.endswith("/good.errors.jsonl")]
+    assert store.get("answers/good.errors.jsonl") == b""
     assert not [key for key in store.keys("answers") if ".journal/" in key]
 
 
