@@ -40,22 +40,31 @@ def _execute(arguments: argparse.Namespace) -> None:
             _import(arguments)
         case "status" | "logs" | "classes" | "batch":
             _fleet(arguments)
-        case "inspect":
-            from .inspection.command import inspect
-
-            sys.exit(inspect(arguments.hub, arguments.folder, arguments.revision, arguments.output))
-        case "download":
-            from .inspection.fetch import Order, download
-
-            home = Path(os.environ.get("HF_HOME", Path.home() / ".cache" / "huggingface"))
-            order = Order(arguments.hub, arguments.revision, home, arguments.load_format)
-            sys.exit(download(order, arguments.output))
+        case "inspect" | "download" | "transfer":
+            sys.exit(_in_a_job(arguments))
         case "run":
             from .kinds import KINDS
             from .loop.operator import Ports, run_operator
 
             ports = Ports(arguments.metrics_port, arguments.health_port)
             run_operator(KINDS, arguments.settings, arguments.shard, ports)
+
+
+def _in_a_job(arguments: argparse.Namespace) -> int:
+    """What pods of Jobs do."""
+    if arguments.command == "inspect":
+        from .inspection.command import inspect
+
+        return inspect(arguments.hub, arguments.folder, arguments.revision, arguments.output)
+    if arguments.command == "transfer":
+        from .transfer.command import run
+
+        return run(arguments)
+    from .inspection.fetch import Order, download
+
+    home = Path(os.environ.get("HF_HOME", Path.home() / ".cache" / "huggingface"))
+    order = Order(arguments.hub, arguments.revision, home, arguments.load_format)
+    return download(order, arguments.output)
 
 
 def _crd(arguments: argparse.Namespace) -> None:

@@ -133,6 +133,7 @@ SOURCES = {
         "github.com/google/go-containerregistry/cmd/crane",
         "github.com/google/go-containerregistry",  # also a registry, for tests
     ),
+    "gofakes3": _Source("github.com/johannesboyne/gofakes3/cmd/gofakes3", "github.com/johannesboyne/gofakes3"),
     "nvidia-device-plugin": _Source(
         f"{_DEVICE_PLUGIN}/cmd/nvidia-device-plugin",
         _DEVICE_PLUGIN,

@@ -170,7 +170,22 @@ def test_what_cannot_change_is_refused(kube: Kube) -> None:
         ({"output": {"uri": "pvc://data/other"}}, "output.uri cannot be changed"),
         ({"input": {"uri": "pvc://data/other"}}, "input cannot be changed"),
         ({"serviceRef": {"name": "x"}}, "set either template or serviceRef, and not both"),
-        ({"input": {"uri": "s3://bucket/in"}}, "s3:// is not supported yet"),
+        ({"input": {"uri": "s3://bucket/in.jsonl"}}, "input cannot be changed"),
     ):
         with pytest.raises(AssertionError, match=said):
             kube.run("patch", "vib", "nightly", "--type=merge", "-p", json.dumps({"spec": change}))
+
+
+def test_a_bucket_stays_where_it_is_and_its_keys_may_be_others(kube: Kube) -> None:
+    at = {"endpoint": "https://minio.storage.svc:9000", "credentialsSecretName": "keys"}
+    output = {"uri": "s3://data/out", "objectStore": at}
+    kube.apply(batch(suspend=True, input={"uri": "s3://data/in.jsonl"}, output=output))
+    for change, said in (
+        ({"output": {"objectStore": {"endpoint": "https://other.svc"}}}, "output.objectStore.endpoint cannot be"),
+        ({"output": {"objectStore": None}}, "output.objectStore.endpoint cannot be changed: make a new batch"),
+        ({"input": {"objectStore": {"endpoint": "https://other.svc"}}}, "input.objectStore.endpoint cannot be changed"),
+    ):
+        with pytest.raises(AssertionError, match=said):
+            kube.run("patch", "vib", "nightly", "--type=merge", "-p", json.dumps({"spec": change}))
+    allowed = {"output": {"objectStore": {"credentialsSecretName": "others", "region": "eu"}}}
+    kube.run("patch", "vib", "nightly", "--type=merge", "-p", json.dumps({"spec": allowed}))

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from cluster.node import LocalCluster
 from support.fleet_command import vllm
 from support.kube import Kube, Object, conditions
+from support.object_store import BUCKET, KEYS, ObjectStore, serving
 from support.tiny_batch import REQUESTS, batch, files, line, node
 
 # Of pods that may start vLLM twice on a busy machine.
@@ -24,6 +26,11 @@ def _files(kube: Kube) -> Iterator[Kube]:
 
 def reason(kube: Kube, name: str, kind: str = "Ready") -> str:
     return str(conditions(kube.get("vib", name) or {}).get(kind, {}).get("reason", ""))
+
+
+def message(kube: Kube, name: str) -> str:
+    """What is said of its input."""
+    return str(conditions(kube.get("vib", name) or {}).get("InputValid", {}).get("message", ""))
 
 
 def output(kube: Kube, path: str) -> list[Object]:
@@ -55,6 +62,36 @@ def test_each_request_is_answered_once(files: Kube) -> None:
     assert sorted(one["custom_id"] for one in answers) == sorted(f"request-{number}" for number in range(REQUESTS))
     assert all(one["response"]["status_code"] == 200 for one in answers)
     files.wait("it leaves no pods", 60, lambda: not files.list("pods", "vllm-operator.dev/batch=good"))
+
+
+@pytest.fixture
+def store(cluster: LocalCluster, tmp_path: Path) -> Iterator[ObjectStore]:
+    """A store on this machine, as pods of the node reach it."""
+    network = cluster.nodes[0].enclosure.network
+    assert network
+    with serving(tmp_path, network.machine) as running:
+        yield running
+
+
+def test_requests_and_answers_lie_in_a_bucket(files: Kube, store: ObjectStore) -> None:
+    store.put("requests/good.jsonl", "\n".join(map(line, range(REQUESTS))).encode())
+
+    def asked(name: str, source: str = "requests/", secret: str = "s3-keys") -> Object:
+        at = {"objectStore": {"endpoint": store.endpoint, "credentialsSecretName": secret}}
+        places = {"input": {"uri": f"s3://{BUCKET}/{source}", **at}, "output": {"uri": f"s3://{BUCKET}/answers", **at}}
+        return batch(node(files), name, "", **places)
+
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s3-keys"}, "stringData": KEYS}
+    files.apply(secret, asked("buckets"), asked("nothing", "nothing.jsonl"), asked("keyless", secret="no-keys"))
+    files.wait("a Secret is missed", 120, lambda: "Secret no-keys does not exist" in message(files, "keyless"))
+    files.wait("there is no input", 120, lambda: reason(files, "nothing") == "InputInvalid")
+    assert f"there is no object s3://{BUCKET}/nothing.jsonl at {store.endpoint}" in message(files, "nothing")
+    files.wait("it is complete", SECONDS, lambda: reason(files, "buckets") == "Merged")
+    answers = [json.loads(one) for one in store.get("answers/good.jsonl").splitlines()]
+    assert sorted(one["custom_id"] for one in answers) == sorted(f"request-{number}" for number in range(REQUESTS))
+    assert all(one["response"]["status_code"] == 200 for one in answers)
+    assert store.get("answers/good.errors.jsonl") == b""
+    assert not [key for key in store.keys("answers") if ".journal/" in key]
 
 
 def test_a_wrong_line_takes_no_engine_unless_it_is_to_be_skipped(files: Kube) -> None:

@@ -52,6 +52,8 @@ ALLOWED = {"complete", "devices", "keda", "others", "queued"}
 BATCHES = {
     "batch": REPOSITORY / "examples" / "batch" / "batch.yaml",
     "batches": HERE / "services" / "batches.yaml",
+    "batch-buckets": REPOSITORY / "examples" / "batch" / "buckets.yaml",
+    "batch-mixed": HERE / "services" / "batch-mixed.yaml",
 }
 
 
@@ -152,7 +154,8 @@ def test_every_example_has_a_golden_file() -> None:
 
 @pytest.mark.parametrize("name", BATCHES)
 def test_the_jobs_of_batches(name: str) -> None:
-    jobs = [child for child in render_file(BATCHES[name], None) if child["kind"] == "Job"]
+    settings = HERE / "services" / "transfers.yaml" if name in ("batch-buckets", "batch-mixed") else None
+    jobs = [child for child in render_file(BATCHES[name], settings) if child["kind"] == "Job"]
     for job in jobs:
         annotations = job["spec"]["template"]["metadata"]["annotations"]
         assert annotations[RUNNER_ANNOTATION] == source()

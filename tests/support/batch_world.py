@@ -118,6 +118,20 @@ class BatchWorld:
         }
         self.watch()
 
+    def fetching(self, step: str, state: Object, phase: str = "Pending") -> None:
+        """The pod of a step is at the container that brings what its runner reads, of which the kubelet says this."""
+        self.pod(step, {"state": {"waiting": {"reason": "PodInitializing"}}})
+        pod = self.api.objects[path("Pod", NAMESPACE, f"{KEY.name}-{step}-0-x")]
+        image = pod["spec"]["initContainers"][0]["image"]
+        pod["status"] |= {"phase": phase, "initContainerStatuses": [{"name": "fetch", "image": image, "state": state}]}
+        self.watch()
+
+    def fails(self, step: str) -> None:
+        """The Job of a step gives up."""
+        condition = {"type": "Failed", "status": "True", "message": "it failed too often"}
+        self.job(step)["status"] = {"conditions": [condition]}
+        self.watch()
+
     def inspected(self, config: Object = CONFIG) -> None:
         """The inspect Job ends with a report."""
         self.ends("inspect", encode(Facts(config)))

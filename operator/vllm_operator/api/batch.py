@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic.alias_generators import to_camel
 
-from .base import ApiModel, KeyRef, Limits, ObjectName, ShortText, optional, required, rule, with_rules
+from .base import ApiModel, KeyRef, Limits, ObjectName, Rule, ShortText, optional, required, rule, with_rules
 from .conditions import ConditionType
 from .parts import part_of
 from .reasons import Reason
 from .resource import Key
 from .spec import SPEC_RULES, InferenceServiceSpec, ServingClassName
 from .status import Condition
+from .storage import ObjectStore
 
 # Fields of a service that the engine of a batch does not have, each with why.
 NOT_OF_A_BATCH: Mapping[str, str] = {
@@ -32,15 +33,34 @@ NOT_OF_A_BATCH: Mapping[str, str] = {
 }
 MOST_PODS = 256
 _CLAIM = r"pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?(/[A-Za-z0-9._-]+)*"
+_BUCKET = r"s3://[a-z0-9][a-z0-9._-]{1,61}[a-z0-9](/[A-Za-z0-9._=+@-]+)*"
+_REQUESTS = rf"{_BUCKET}(/|/[A-Za-z0-9._=+@-]*[.]jsonl)"
+BUCKET = "s3://"
 _DOTS = "self.matches(r'(^|/)[.][.]?(/|$)')"
-_S3 = "self.startsWith('s3://')"
-CLAIM_RULES = [
-    rule(f"!{_S3}", "s3:// is not supported yet: copy the files to a PersistentVolumeClaim and use pvc://claim/path"),
+_S3, _GS = "self.startsWith('s3://')", "self.startsWith('gs://')"
+_FORMS = [
+    rule(f"!{_GS}", "gs:// is not for batches: use s3://bucket/path or pvc://claim/path"),
     rule(f"!{_DOTS}", "must not contain . or .. as a part of the path"),
-    rule(f"{_S3} || {_DOTS} || self.matches(r'^({_CLAIM})$')", "must be pvc://claim or pvc://claim/path"),
+    rule(
+        f"{_GS} || {_S3} || {_DOTS} || self.matches(r'^({_CLAIM})$')",
+        "must be pvc://claim or pvc://claim/path, or s3://bucket/path",
+    ),
 ]
+INPUT_RULES = [
+    *_FORMS,
+    rule(
+        f"!{_S3} || {_DOTS} || self.matches(r'^({_REQUESTS})$')",
+        "must be s3://bucket/path/file.jsonl for one file, or s3://bucket/path/ for those of a folder",
+    ),
+]
+OUTPUT_RULES = [
+    *_FORMS,
+    rule(f"!{_S3} || {_DOTS} || self.matches(r'^({_BUCKET}/?)$')", "must be s3://bucket or s3://bucket/path"),
+]
+_STORE = "How the bucket of s3:// is reached, as in model.objectStore."
+_STORE_EXAMPLE = {"endpoint": "https://minio.storage.svc:9000", "credentialsSecretName": "s3-keys"}
 NO_DEVICE_CLASS = "a batch cannot have devices of a class: use accelerator.resource"
-ClaimUri = Annotated[str, Limits(max_length=512)]
+PlaceUri = Annotated[str, Limits(max_length=512)]
 
 if TYPE_CHECKING:  # what is made at import has no type that mypy could know: it is a part of this
     BatchEngine = InferenceServiceSpec
@@ -70,27 +90,41 @@ class BatchInput(ApiModel):
     """Where the requests are: files of OpenAI's batch format, one JSON object on each line."""
 
     model_config = with_rules(
-        rule("has(self.uri) != has(self.configMapKeyRef)", "input needs either uri or configMapKeyRef, and not both")
+        rule("has(self.uri) != has(self.configMapKeyRef)", "input needs either uri or configMapKeyRef, and not both"),
+        rule(
+            "!has(self.objectStore) || (has(self.uri) && self.uri.startsWith('s3://'))",
+            "input.objectStore is for s3:// only: remove it",
+        ),
     )
 
-    uri: ClaimUri | None = optional(
-        "A file, or a folder of files, on a claim in this namespace: pvc://claim/path.",
+    uri: PlaceUri | None = optional(
+        "A file, or a folder of files: pvc://claim/path on a claim in this namespace; s3://bucket/path/file.jsonl, or "
+        "s3://bucket/path/ for a folder.",
         "pvc://data/in.jsonl",
-        rules=CLAIM_RULES,
+        rules=INPUT_RULES,
     )
     config_map_key_ref: KeyRef | None = optional(
         "A key of a ConfigMap, for a small input.", {"name": "questions", "key": "in.jsonl"}
     )
+    object_store: ObjectStore | None = optional(_STORE, _STORE_EXAMPLE)
 
 
 class BatchOutput(ApiModel):
     """Where the answers go."""
 
-    uri: ClaimUri = required(
-        "A folder on a claim in this namespace, which is made where it is not there: pvc://claim/path.",
-        "pvc://data/out",
-        rules=CLAIM_RULES,
+    model_config = with_rules(
+        rule(
+            "!has(self.objectStore) || self.uri.startsWith('s3://')", "output.objectStore is for s3:// only: remove it"
+        )
     )
+
+    uri: PlaceUri = required(
+        "A folder, which is made where it is not there: pvc://claim/path on a claim in this namespace, or "
+        "s3://bucket/path.",
+        "pvc://data/out",
+        rules=OUTPUT_RULES,
+    )
+    object_store: ObjectStore | None = optional(_STORE, _STORE_EXAMPLE)
 
 
 class ServiceRef(ApiModel):
@@ -103,6 +137,13 @@ def _fixed(field: str) -> str:
     return f"has(self.{field}) == has(oldSelf.{field}) && (!has(self.{field}) || self.{field} == oldSelf.{field})"
 
 
+def _same_store(part: str) -> Rule:
+    """What is in a bucket has to be found there again; its keys may be others."""
+    store, before = f"self.{part}.objectStore", f"oldSelf.{part}.objectStore"
+    ends = [f"(has({one}) && has({one}.endpoint) ? {one}.endpoint : '')" for one in (store, before)]
+    return rule(f"{ends[0]} == {ends[1]}", f"{part}.objectStore.endpoint cannot be changed: {_ANEW}", path=f".{part}")
+
+
 _ANEW = "make a new batch, which may have the same output"
 
 
@@ -113,6 +154,7 @@ class InferenceBatchSpec(ApiModel):
         rule("has(self.template) != has(self.serviceRef)", "set either template or serviceRef, and not both"),
         rule(_fixed("parallelism"), f"parallelism cannot be changed: {_ANEW}", path=".parallelism"),
         rule("self.output.uri == oldSelf.output.uri", f"output.uri cannot be changed: {_ANEW}", path=".output"),
+        *(_same_store(part) for part in ("input", "output")),
         rule(
             "has(self.input.uri) == has(oldSelf.input.uri)"
             " && (!has(self.input.uri) || self.input.uri == oldSelf.input.uri)",
@@ -226,7 +268,19 @@ class InferenceBatch:
         """Pods that share the requests."""
         return self.spec.parallelism or 1
 
+    @property
+    def uris(self) -> dict[str, str]:
+        """Where `input` and `output` are, but for a ConfigMap."""
+        uris = {"input": self.spec.input.uri, "output": self.spec.output.uri}
+        return {part: uri for part, uri in uris.items() if uri}
+
     def claims(self) -> dict[str, str]:
         """What of the batch is on which claim: the claim's name by `input` and `output`."""
-        uris = {"input": self.spec.input.uri, "output": self.spec.output.uri}
-        return {part: uri.removeprefix("pvc://").split("/", 1)[0] for part, uri in uris.items() if uri}
+        scheme = "pvc://"
+        on_claims = {part: uri for part, uri in self.uris.items() if uri.startswith(scheme)}
+        return {part: uri.removeprefix(scheme).split("/", 1)[0] for part, uri in on_claims.items()}
+
+    def buckets(self) -> dict[str, ObjectStore | None]:
+        """What of the batch is in buckets, by `input` and `output`, and how those are reached."""
+        stores = {"input": self.spec.input.object_store, "output": self.spec.output.object_store}
+        return {part: stores[part] for part, uri in self.uris.items() if uri.startswith(BUCKET)}

@@ -23,6 +23,10 @@ from ..settings import Settings
 
 # Stands in for what cannot be read: only the status is written then.
 UNREADABLE = InferenceServiceSpec.model_validate({"model": {"uri": "hf://unreadable/spec"}, "replicas": 0})
+_NO_IMAGE = (
+    "the operator does not know its own image (setting images.operator), which copies from and to s3://: ask the "
+    "platform team to set it, or use pvc://"
+)
 _ONE_NODE = ("ReadWriteOnce", "ReadWriteOncePod")
 _HOSTNAME = "kubernetes.io/hostname"
 
@@ -41,6 +45,8 @@ def engine_of(
     batch: InferenceBatch, referred: Mapping[str, Any] | None, classes: Classes, settings: Settings
 ) -> Engine:
     """The engine of a batch. `referred`: the spec of the service that serviceRef names; None: there is none."""
+    if batch.buckets() and not settings.images.operator:
+        return Engine(_service(batch, UNREADABLE), refusal=(Reason.INVALID, _NO_IMAGE))
     try:
         spec = written(batch, referred)
     except ValidationError as error:

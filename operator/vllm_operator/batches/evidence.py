@@ -16,6 +16,8 @@ from ..status.evidence import Evidence
 
 MOST_REQUESTS = 1 << 40
 MOST_TOKENS = 1 << 53
+OURS = "vllm-batch: "
+"""How a sentence of our programs begins; other last words may be anybody's."""
 _COUNTS = ("total", "valid", "invalid", "duplicates", "tooLong", "files")
 # Of an invalid line, for people.
 _MOST_WHY, _MOST_LINES = 160, 3
@@ -133,6 +135,12 @@ class BatchEvidence:
     def ended(self, step: str) -> BatchPod | None:
         """The pod of a step that ended last."""
         return max((pod for pod in self.pods if pod.step == step and pod.ended), key=_created, default=None)
+
+    def last_try(self, step: str) -> str:
+        """What kept the last try of a step from its input and output, where another one is made; else nothing."""
+        job, pod = self.jobs.get(step), self.ended(step)
+        tries = job is not None and not job.complete
+        return _words(pod.message) if tries and pod and pod.message.startswith(OURS) else ""
 
     @property
     def checked(self) -> Checked:

@@ -10,7 +10,7 @@ from ..api.conditions import ConditionType
 from ..api.reasons import Finding, Reason
 from ..assess.fits import NOT_ASSESSED, Assessment
 from ..assess.limits import gpus_of_pod
-from ..manifests.batch import MERGE, RUN
+from ..manifests.batch import CHECK, MERGE, RUN
 from ..manifests.metadata import compact
 from ..status.conditions import Verdict, fits
 from ..status.evidence import Account
@@ -125,9 +125,18 @@ def _input_valid(seen: BatchEvidence) -> Verdict:
         text = f"the input could not be read: {checked.why}"
         return Verdict(ConditionType.INPUT_VALID, False, Reason.INPUT_UNREADABLE, text)
     if checked.report is None:
-        return Verdict(ConditionType.INPUT_VALID, None, Reason.CHECKING_INPUT, "the input is being checked")
+        text = f"the input is being checked{_trouble(seen, CHECK)}"
+        return Verdict(ConditionType.INPUT_VALID, None, Reason.CHECKING_INPUT, text)
     text = f"{checked.report.requests} requests in {checked.report.counts.get('total', 0)} lines"
     return Verdict(ConditionType.INPUT_VALID, True, Reason.INPUT_CHECKED, text)
+
+
+def _trouble(seen: BatchEvidence, step: str) -> str:
+    """What keeps a step from going on, as the end of a sentence; empty where it only takes its time."""
+    pods = [one.pod for one in seen.pods if one.step == step and not one.ended]
+    if finding := diagnosis.workload(None, pods):
+        return f": {finding[1]}"
+    return f", again: {said}" if (said := seen.last_try(step)) else ""
 
 
 def _fits(account: BatchAccount) -> Verdict:
@@ -150,7 +159,8 @@ def _running(account: BatchAccount) -> Verdict:
         return Verdict(ConditionType.RUNNING, True, Reason.ANSWERING, text)
     if finding := diagnosis.workload(None, pods):
         return Verdict(ConditionType.RUNNING, False, *finding)
-    text = f"0 of {total} pods answer: {diagnosis.progress(pods)}"
+    before = f"; before that, {said}" if (said := account.evidence.last_try(RUN)) else ""
+    text = f"0 of {total} pods answer: {diagnosis.progress(pods)}{before}"
     return Verdict(ConditionType.RUNNING, False, Reason.STARTING, text)
 
 
@@ -180,5 +190,6 @@ def _complete(account: BatchAccount) -> Verdict:
         text = f"{counts.done} answered, {counts.failed} in the error file"
         return Verdict(ConditionType.COMPLETE, True, Reason.MERGED, text)
     if MERGE in seen.jobs or MERGE in account.plan.make:
-        return Verdict(ConditionType.COMPLETE, False, Reason.MERGING, "the output is being made of what was answered")
+        text = f"the output is being made of what was answered{_trouble(seen, MERGE)}"
+        return Verdict(ConditionType.COMPLETE, False, Reason.MERGING, text)
     return Verdict(ConditionType.COMPLETE, False, Reason.UNFINISHED, "not all requests are answered yet")

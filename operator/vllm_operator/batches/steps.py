@@ -51,7 +51,8 @@ def _cause(evidence: BatchEvidence) -> Finding | None:
         return Reason.EXPIRED, f"expireAfterSeconds ({evidence.batch.spec.expire_after_seconds}) ended it"
     run = evidence.jobs.get(RUN)
     if run and run.failed:
-        return Reason.RUN_FAILED, f"its pods failed too often: {run.message or 'see their logs'}"
+        words = evidence.last_try(RUN) or run.message or "see their logs"
+        return Reason.RUN_FAILED, f"its pods failed too often: {words}"
     return None
 
 

@@ -68,6 +68,7 @@ def command_line(name: str) -> Parser:
     _add_batch(commands.add_parser("batch", help="answer the requests of a file, and show how far the batches are"))
     _add_inspect(commands.add_parser("inspect", help="say what a model is made of, without its weights"))
     _add_download(commands.add_parser("download", help="fetch a model of the hub into a cache, as the Job does"))
+    _add_transfer(commands.add_parser("transfer", help="copy a batch's files from or to buckets, as its pods do"))
     for command in commands.choices.values():
         command.set_defaults(prog=command.prog)
     return parser
@@ -176,3 +177,18 @@ def _add_download(parser: Parser) -> None:
     parser.add_argument("--revision", metavar="COMMIT", required=True, help="the commit to fetch")
     parser.add_argument("--load-format", help="how vLLM will load it (default: vLLM looks)")
     parser.add_argument("--output", type=Path, default=Path("/dev/null"), help="where to leave why it failed")
+
+
+def _add_transfer(parser: Parser) -> None:
+    parser.add_argument("action", choices=["fetch", "push"], help="before a step of a batch, or beside it")
+    parser.add_argument("--step", choices=["check", "run", "merge"], required=True)
+    parser.add_argument("--uid", required=True, help="of the batch")
+    parser.add_argument("--index", type=int, default=0, help="which share of the requests")
+    for field in ("input", "output"):
+        parser.add_argument(f"--{field}-uri", metavar="URI", help="s3://bucket/path (default: it is no bucket)")
+        parser.add_argument(f"--{field}-endpoint", metavar="URL", help="where the bucket is (default: AWS)")
+        parser.add_argument(f"--{field}-region", help="of the bucket")
+        keys = f"its folder here; {field.upper()}_AWS_ACCESS_KEY_ID and so on hold"
+        parser.add_argument(f"--{field}", type=Path, required=True, metavar="FOLDER", help=keys)
+    parser.add_argument("--push", type=Path, required=True, metavar="FOLDER", help="where the runner asks for a push")
+    parser.add_argument("--message", type=Path, default=Path("/dev/null"), help="where to leave why it failed")

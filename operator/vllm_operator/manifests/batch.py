@@ -29,6 +29,7 @@ from .names import (
     STEP_LABEL,
 )
 from .pod import Rendering, pod_template
+from .transfer import add_transfers, input_path, push_arguments
 
 RUNNER_ANNOTATION = f"{GROUP}/batch-runner"
 INSPECT, CHECK, RUN, MERGE = STEPS = ("inspect", "check", "run", "merge")
@@ -166,10 +167,14 @@ def _metadata(batch: InferenceBatch, step: str, labels: dict[str, str]) -> Manif
 
 def _paths(batch: InferenceBatch) -> list[str]:
     """Where the runner finds the input and leaves the output, and what names what it keeps there."""
-    ref, uri = batch.spec.input.config_map_key_ref, batch.spec.input.uri
-    given = f"{INPUT_DIR}/{ref.key}" if ref else _below(INPUT_DIR, uri or "")
-    output = _below(OUTPUT_DIR, batch.spec.output.uri)
-    return [f"--input={literal(given)}", f"--output={literal(output)}", f"--uid={batch.uid}"]
+    ref, uris, buckets = batch.spec.input.config_map_key_ref, batch.uris, batch.buckets()
+    if "input" in buckets:
+        given = input_path(batch)
+    else:
+        given = f"{INPUT_DIR}/{ref.key}" if ref else _below(INPUT_DIR, uris["input"])
+    output = OUTPUT_DIR if "output" in buckets else _below(OUTPUT_DIR, uris["output"])
+    where = [f"--input={literal(given)}", f"--output={literal(output)}", f"--uid={batch.uid}"]
+    return [*where, *push_arguments(batch)]
 
 
 def _below(folder: str, uri: str) -> str:
@@ -196,8 +201,11 @@ def _template(parts: BatchParts, step: str, arguments: list[str]) -> Manifest:
     if step != RUN:
         for part in ("startupProbe", "readinessProbe", "ports"):
             del container[part]
-        container["resources"] = {"requests": {"cpu": "500m", "memory": "1Gi"}, "limits": {"memory": "4Gi"}}
+        disk = container["resources"]["requests"].get("ephemeral-storage") if batch.buckets() else None
+        asked = compact({"cpu": "500m", "memory": "1Gi", "ephemeral-storage": disk})
+        container["resources"] = {"requests": asked, "limits": {"memory": "4Gi"}}
     _mount(batch, spec, container)
+    add_transfers(batch, step, engine, parts.settings, spec)
     spec["restartPolicy"] = "Never"
     spec["terminationGracePeriodSeconds"] = STOP_SECONDS
     for constraint in spec.get("topologySpreadConstraints", ()):
@@ -233,13 +241,16 @@ def _mount(batch: InferenceBatch, spec: Manifest, container: Manifest) -> None:
         volumes.append({"name": _INPUT, "configMap": {"name": ref.name, "items": items}})
         mounts.append({"name": _INPUT, "mountPath": INPUT_DIR, "readOnly": True})
     else:
-        mounts.append({"name": _volume(volumes, claims["input"], _INPUT), "mountPath": INPUT_DIR, "readOnly": True})
-    mounts.append({"name": _volume(volumes, claims["output"], _OUTPUT, writes=True), "mountPath": OUTPUT_DIR})
+        mounts.append({"name": _volume(volumes, claims.get("input"), _INPUT), "mountPath": INPUT_DIR, "readOnly": True})
+    mounts.append({"name": _volume(volumes, claims.get("output"), _OUTPUT, writes=True), "mountPath": OUTPUT_DIR})
     spec["volumes"], container["volumeMounts"] = volumes, mounts
 
 
-def _volume(volumes: list[Manifest], claim: str, name: str, *, writes: bool = False) -> str:
-    """The name of the volume of a claim, which is added where there is none."""
+def _volume(volumes: list[Manifest], claim: str | None, name: str, *, writes: bool = False) -> str:
+    """The name of the volume of a claim, which is added where there is none. None: of what is copied from a bucket."""
+    if claim is None:
+        volumes.append({"name": name, "emptyDir": {}})
+        return name
     found: Any = next((one for one in volumes if one.get("persistentVolumeClaim", {}).get("claimName") == claim), None)
     if found is None:
         found = {"name": name, "persistentVolumeClaim": {"claimName": claim}}

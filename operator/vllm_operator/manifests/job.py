@@ -109,7 +109,7 @@ def _placement(service: InferenceService, settings: Settings) -> Manifest:
         "tolerations": tolerations(service.spec),
         "affinity": {"nodeAffinity": affinity["nodeAffinity"]} if "nodeAffinity" in affinity else None,
         "schedulerName": pod.scheduler_name,
-        "imagePullSecrets": _pull_secrets(pod, settings) or None,
+        "imagePullSecrets": pull_secrets(pod, settings) or None,
         "serviceAccountName": pod.service_account_name,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
@@ -117,7 +117,7 @@ def _placement(service: InferenceService, settings: Settings) -> Manifest:
     }
 
 
-def _pull_secrets(pod: PodSettings, settings: Settings) -> list[Manifest]:
+def pull_secrets(pod: PodSettings, settings: Settings) -> list[Manifest]:
     """The service's own, and those of the operator's image; each once."""
     own = [secret.name for secret in pod.image_pull_secrets or []]
     return [{"name": name} for name in dict.fromkeys([*own, *settings.image_pull_secrets])]

@@ -6,6 +6,7 @@ from typing import Any
 
 from ..api.resource import Body, Key
 from ..manifests.names import BATCH_LABEL, INSPECTION_LABEL, STEP_LABEL
+from ..manifests.transfer import FETCH
 from .child import owner_uid
 from .inspection_pod import InspectionPod
 from .inspection_pod import snapshot as inspection_pod
@@ -36,7 +37,7 @@ class JobSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class BatchPod:
-    """A pod of a step, and what its container left when it ended."""
+    """A pod of a step, and what its container left when it ended, or the one that had to end before."""
 
     step: str
     owner: str
@@ -80,12 +81,19 @@ def _gpus(spec: Mapping[str, Any]) -> int:
     return devices(template)[1] * int(spec.get("parallelism") or 0) if template else 0
 
 
+def _ended_before(status: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """How the container failed that brings what the runner reads; None where it has not."""
+    states = [one.get("state") or {} for one in status.get("initContainerStatuses") or () if one.get("name") == FETCH]
+    ends: list[Mapping[str, Any]] = [state["terminated"] for state in states if "terminated" in state]
+    return next((one for one in ends if one.get("exitCode")), None)
+
+
 def batch_pod(body: Body) -> BatchPod:
     """Snapshot of a pod of a batch."""
     meta, status = body["metadata"], body.get("status") or {}
     labels: Mapping[str, Any] = meta.get("labels") or {}
     statuses: list[Mapping[str, Any]] = status.get("containerStatuses") or [{}]
-    ended = (statuses[0].get("state") or {}).get("terminated")
+    ended = (statuses[0].get("state") or {}).get("terminated") or _ended_before(status)
     index = (meta.get("annotations") or {}).get(INDEX_ANNOTATION, "")
     return BatchPod(
         step=str(labels.get(STEP_LABEL, "")),

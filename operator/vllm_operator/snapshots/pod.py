@@ -113,7 +113,8 @@ def pod(body: Body) -> PodSnapshot:
     # A rank without a server is ready as soon as it runs, and one that was started anew does not find the others again.
     ready = readiness.get("status") == "True" and not (rank and container.get("restartCount"))
     running = container.get("state", {}).get("running")
-    reason, message = ("", "") if ready else _trouble(status, conditions.get("PodScheduled", {}), container)
+    starting = container if ready else _starting(status, container)
+    reason, message = ("", "") if ready else _trouble(status, conditions.get("PodScheduled", {}), starting)
     return PodSnapshot(
         name=metadata["name"],
         revision=metadata.get("labels", {}).get(REVISION_LABEL, ""),
@@ -125,7 +126,7 @@ def pod(body: Body) -> PodSnapshot:
         started=running is not None,
         reason=reason,
         message=message,
-        image=_ours(spec["containers"]).get("image", ""),
+        image=starting.get("image", "") if starting is not container else _ours(spec["containers"]).get("image", ""),
         node=spec.get("nodeName", ""),
         failed=status.get("phase") == "Failed",
         startup_seconds=_startup(status, readiness, container) if ready else 0,
@@ -145,6 +146,20 @@ def pod(body: Body) -> PodSnapshot:
 def _ours(containers: Iterable[Body]) -> Body:
     """vLLM's own container: a service mesh or a policy may have put others beside it."""
     return next((container for container in containers if container.get("name") == CONTAINER), {})
+
+
+_TIME_ALONE = (None, "ContainerCreating", "PodInitializing", "CrashLoopBackOff")
+
+
+def _waits_for(container: Body) -> str | None:
+    """Kubernetes' word for what keeps a container from being started, where that is not time alone."""
+    reason: str | None = container.get("state", {}).get("waiting", {}).get("reason")
+    return None if reason in _TIME_ALONE else reason
+
+
+def _starting(status: Body, container: Body) -> Body:
+    """The container that is looked at: ours, or one before it that does not start."""
+    return next((one for one in status.get("initContainerStatuses") or () if _waits_for(one)), container)
 
 
 # A condition gets its time when the kubelet first reports the pod; vLLM needs longer than this to become ready.
@@ -172,9 +187,8 @@ def _later(transition: str | None, start: str | None) -> bool:
 def _trouble(status: Body, scheduled: Body, container: Body) -> tuple[str, str]:
     if scheduled.get("status") == "False":
         return scheduled.get("reason", "Unschedulable"), scheduled.get("message", "")
-    waiting = container.get("state", {}).get("waiting", {})
-    if waiting.get("reason") and waiting["reason"] not in ("ContainerCreating", "PodInitializing", "CrashLoopBackOff"):
-        return waiting["reason"], waiting.get("message", "")
+    if reason := _waits_for(container):
+        return reason, container["state"]["waiting"].get("message", "")
     return status.get("reason", ""), status.get("message", "")
 
 

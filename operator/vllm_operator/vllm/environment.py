@@ -64,16 +64,27 @@ def _secret(name: str, ref: Any) -> dict[str, Any]:
 
 def hub_environment(spec: InferenceServiceSpec, settings: Settings) -> list[dict[str, Any]]:
     """How a pod reaches the model hub: the operator's settings, and the user's token."""
-    hub = {
-        "HF_ENDPOINT": settings.hub_endpoint,
+    hub = {"HF_ENDPOINT": settings.hub_endpoint} if settings.hub_endpoint else {}
+    values = {**hub, **outside(settings)}
+    variables: list[dict[str, Any]] = [{"name": key, "value": value} for key, value in values.items()]
+    return [*variables, *([_secret("HF_TOKEN", spec.model.token_secret_ref)] if spec.model.token_secret_ref else [])]
+
+
+def outside(settings: Settings) -> dict[str, str]:
+    """How a pod reaches what is outside: proxies, and certificates to trust."""
+    values = {
         "HTTP_PROXY": settings.http_proxy,
         "HTTPS_PROXY": settings.https_proxy,
         "NO_PROXY": settings.no_proxy,
         "SSL_CERT_FILE": CA_PATH if settings.ca_config_map else None,
         "REQUESTS_CA_BUNDLE": CA_PATH if settings.ca_config_map else None,
     }
-    variables: list[dict[str, Any]] = [{"name": key, "value": value} for key, value in hub.items() if value]
-    return [*variables, *([_secret("HF_TOKEN", spec.model.token_secret_ref)] if spec.model.token_secret_ref else [])]
+    return {name: value for name, value in values.items() if value}
+
+
+def store_key(secret: str, key: str) -> dict[str, Any]:
+    """Where a Secret has one of the keys to a store; a session's token alone may be missing."""
+    return {"name": secret, "key": key, **({"optional": True} if key == "AWS_SESSION_TOKEN" else {})}
 
 
 def store_environment(store: ObjectStore | None) -> list[dict[str, Any]]:
@@ -92,11 +103,7 @@ def store_environment(store: ObjectStore | None) -> list[dict[str, Any]]:
     }
     variables: list[dict[str, Any]] = [{"name": key, "value": value} for key, value in values.items() if value]
     if secret := store.credentials_secret_name:
-        for key in STORE_KEYS:
-            ref: dict[str, Any] = {"name": secret, "key": key}
-            if key == "AWS_SESSION_TOKEN":
-                ref["optional"] = True
-            variables.append({"name": key, "valueFrom": {"secretKeyRef": ref}})
+        variables += [{"name": key, "valueFrom": {"secretKeyRef": store_key(secret, key)}} for key in STORE_KEYS]
     return variables
 
 

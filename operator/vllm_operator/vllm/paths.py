@@ -17,8 +17,9 @@ PLUGINS_DIR = "/etc/vllm/plugins"
 CA_PATH = "/etc/vllm/ca/ca.crt"
 MIDDLEWARE_PATH = "/etc/vllm/operator/vllm_operator_middleware.py"
 RUNNER_PATH = "/etc/vllm/operator/vllm_operator_batch_runner.py"
-# Where the claims of a batch are mounted, or its ConfigMap.
-INPUT_DIR, OUTPUT_DIR = "/batch/input", "/batch/output"
+# Where the claims of a batch are mounted, its ConfigMap, or what is copied from and to its buckets; and where the
+# runner asks for that.
+INPUT_DIR, OUTPUT_DIR, PUSH_DIR = "/batch/input", "/batch/output", "/batch/push"
 
 
 def location(uri: str) -> str:

@@ -403,3 +403,108 @@ def test_progress_is_written_every_ten_seconds_at_most(monkeypatch: pytest.Monke
     assert 2 < written <= 60 / PROGRESS_SECONDS + 2
     assert world.condition("Running") == ("True", "Answering")
     assert world.status()["done"] > 1
+
+
+BUCKETS: Object = {
+    "input": {"uri": "s3://data/in.jsonl", "objectStore": {"credentialsSecretName": "keys"}},
+    "output": {"uri": "s3://data/out"},
+}
+REFUSED = (
+    "vllm-batch: AWS refuses s3://data/in.jsonl: the keys of input.objectStore.credentialsSecretName are not valid"
+)
+
+
+def settled(world: BatchWorld) -> None:
+    """A reconcile after a while: messages alone are not written at once."""
+    world.reconcile()
+    world.clock.now += 2 * PROGRESS_SECONDS
+    world.reconcile()
+
+
+def failed(message: str, exit_code: int) -> Object:
+    """A container that has ended."""
+    return {"terminated": {"exitCode": exit_code, "reason": "Error", "message": message}}
+
+
+def test_several_pods_need_no_claim_where_all_is_in_buckets() -> None:
+    world = BatchWorld()
+    world.runs(parallelism=2, **BUCKETS)
+    assert "run" in world.steps()
+    world.batch(parallelism=2, **{**BUCKETS, "input": {"uri": "pvc://one/in.jsonl"}})
+    assert world.job("run")["spec"]["parallelism"] == 2
+
+
+def test_a_claim_beside_a_bucket_still_has_to_be_shared() -> None:
+    world = BatchWorld()
+    world.batch(parallelism=2, **{**BUCKETS, "input": {"uri": "pvc://one/in.jsonl"}})
+    world.reconcile()
+    assert world.condition("Ready") == ("False", "ClaimNotShared")
+
+
+def test_a_bucket_needs_the_image_that_copies() -> None:
+    world = BatchWorld(inspects=False)
+    world.batch(**BUCKETS)
+    world.reconcile()
+    assert world.condition("SpecValid") == ("False", "Invalid")
+    assert "does not know its own image (setting images.operator)" in world.message()
+    assert world.steps() == []
+
+
+def test_a_bucket_that_refuses_ends_the_check_with_its_sentence() -> None:
+    world = BatchWorld()
+    world.batch(**BUCKETS)
+    world.reconcile()
+    world.fetching("check", failed(REFUSED, 3), "Failed")
+    world.fails("check")
+    world.reconcile()
+    assert world.condition("Failed") == ("True", "InputInvalid")
+    assert world.message() == REFUSED
+
+
+def test_a_check_that_is_tried_again_says_why() -> None:
+    world = BatchWorld()
+    world.batch(**BUCKETS)
+    world.reconcile()
+    world.fetching("check", failed("vllm-batch: AWS does not answer for s3://data/in.jsonl: status 503", 1), "Failed")
+    settled(world)
+    assert world.condition("InputValid") == ("Unknown", "CheckingInput")
+    again = "the input is being checked, again: vllm-batch: AWS does not answer for s3://data/in.jsonl: status 503"
+    assert world.message("InputValid") == again
+    world.fails("check")
+    world.reconcile()
+    assert world.condition("Failed") == ("True", "InputUnreadable")
+    assert "status 503" in world.message()
+
+
+def test_a_secret_that_is_missing_is_told_while_it_is_waited_for() -> None:
+    world = BatchWorld()
+    world.batch(**BUCKETS)
+    world.reconcile()
+    waits = {"waiting": {"reason": "CreateContainerConfigError", "message": 'secret "keys" not found'}}
+    world.fetching("check", waits)
+    settled(world)
+    assert "being checked: Secret keys does not exist: create it" in world.message("InputValid")
+    assert world.condition("Failed") == ("", "")
+
+
+def test_an_image_that_is_missing_is_that_of_the_container_that_waits_for_it() -> None:
+    world = BatchWorld()
+    world.runs(**BUCKETS)
+    world.fetching("run", {"waiting": {"reason": "ImagePullBackOff", "message": "not found"}})
+    world.reconcile()
+    assert world.condition("Running") == ("False", "ImagePullFailed")
+    assert "image operator:1 cannot be pulled" in world.message("Running")
+
+
+def test_pods_that_get_no_input_are_told_while_others_are_made_and_in_the_end() -> None:
+    world = BatchWorld()
+    world.runs(**BUCKETS)
+    world.fetching("run", failed(REFUSED, 1), "Failed")
+    settled(world)
+    assert f"before that, {REFUSED}" in world.message("Running")
+    world.fails("run")
+    world.reconcile()
+    world.ends("merge", MERGED)
+    world.reconcile()
+    assert world.condition("Failed") == ("True", "RunFailed")
+    assert f"its pods failed too often: {REFUSED}" in world.message("Failed")

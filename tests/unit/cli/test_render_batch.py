@@ -34,8 +34,8 @@ def test_a_batch_is_three_jobs(tmp_path: Path) -> None:
 
 
 def test_what_the_api_server_would_refuse(tmp_path: Path) -> None:
-    with pytest.raises(RenderError, match="s3:// is not supported yet: copy the files to a PersistentVolumeClaim"):
-        render(tmp_path, input={"uri": "s3://b/in"})
+    with pytest.raises(RenderError, match="gs:// is not for batches: use s3://bucket/path or pvc://claim/path"):
+        render(tmp_path, input={"uri": "gs://b/in.jsonl"})
 
 
 @pytest.mark.parametrize(
@@ -48,6 +48,7 @@ def test_what_the_api_server_would_refuse(tmp_path: Path) -> None:
         ({"template": {**LEAST["template"], "image": "evil:1"}}, "allowedImages"),
         ({"template": {**LEAST["template"], "tensorParallelSize": "auto"}}, "auto is chosen in a cluster"),
         ({"servingClassName": "h100"}, "there is no ServingClass h100"),
+        ({"output": {"uri": "s3://data/out"}}, "does not know its own image (setting images.operator), which copies"),
     ],
 )
 def test_what_the_operator_would_refuse(tmp_path: Path, spec: dict[str, Any], said: str) -> None:

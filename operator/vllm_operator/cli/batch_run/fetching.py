@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from ...api.batch import BUCKET
 from ...api.resource import Body
 from ...manifests.metadata import Manifest, compact
 from ...manifests.security import container_security, pod_security
@@ -38,6 +39,9 @@ _TOLERATED = ("nvidia.com/gpu", "amd.com/gpu")
 def where(batch: Body) -> tuple[str, str, tuple[str, str]]:
     """The claim of the output, the folder on it, and the names of the two files. Raises FleetError."""
     spec = batch["spec"]
+    if spec["output"]["uri"].startswith(BUCKET):
+        at = (spec["output"].get("objectStore") or {}).get("endpoint") or "AWS"
+        raise FleetError(f"the output is in a bucket, so take it from there: {_uri(batch)} at {at}")
     claim, _, folder = spec["output"]["uri"].removeprefix("pvc://").partition("/")
     ref, uri = spec["input"].get("configMapKeyRef"), spec["input"].get("uri") or ""
     name = ref["key"] if ref else PurePosixPath(uri.removeprefix("pvc://").partition("/")[2]).name

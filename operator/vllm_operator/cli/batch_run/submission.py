@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ...api import API_VERSION, BATCH_KIND
+from ...api.batch import BUCKET
 from ...manifests.metadata import Manifest, compact
 from ..fleet.client import AskedWrongError
 from ..validation import faults, listed
@@ -49,6 +50,8 @@ def _check(arguments: argparse.Namespace) -> None:
     if arguments.service and (given := [one for one in _OF_THE_MODEL if getattr(arguments, one) is not None]):
         flags = ", ".join(f"--{one.replace('_', '-')}" for one in given)
         raise AskedWrongError(f"with --service the engine is the service's: leave out {flags}")
+    if any(one and one.startswith(BUCKET) for one in (arguments.input, arguments.claim)):
+        raise AskedWrongError(f"{BUCKET} needs a manifest that says how the bucket is reached: apply one with kubectl")
     if arguments.input and not arguments.input.endswith(".jsonl"):
         raise AskedWrongError("--input must be a file that ends in .jsonl: for a folder of files, apply a manifest")
     if arguments.claim is None and arguments.input:

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 # In the order in which they import each other; names are unique over all of them.
-_READING = ("faults", "buckets", "lines", "context", "survey", "journal")
+_READING = ("faults", "buckets", "lines", "context", "survey", "outbox", "journal")
 _MODULES = (*_READING, "pages", "engine", "work", "merging", "command")
 
 

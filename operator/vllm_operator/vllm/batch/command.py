@@ -18,6 +18,7 @@ from .faults import AGAIN, BAD_INPUT, DONE, STOPPED, BatchError, InputError
 from .journal import Journal, history
 from .lines import input_files
 from .merging import FENCE, merged, output_names
+from .outbox import Outbox
 from .pages import Pages
 from .survey import known_survey, parts_folder, survey
 from .work import Share, Worker
@@ -36,7 +37,9 @@ def main(arguments: Sequence[str] | None = None, open_engine: OpenEngine = open_
         if options.command == "check":
             return _check(options)
         if options.command == "merge":
-            _last_words(json.dumps(merged(options.input, options.output, options.uid, options.count)))
+            totals = merged(options.input, options.output, options.uid, options.count)
+            Outbox(options.push).push()
+            _last_words(json.dumps(totals))
             return DONE
         return run_loop(_run(options, words[split + 1 :], open_engine))
     except BatchError as error:
@@ -57,6 +60,9 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--input", type=Path, required=True, help="a file of requests, or a folder of *.jsonl")
         command.add_argument("--output", type=Path, required=True, help="the folder of the results")
         command.add_argument("--uid", required=True, help="of the batch: names what it leaves in the output folder")
+        command.add_argument(
+            "--push", type=Path, help="where the container is asked that copies the output to a bucket"
+        )
     check.add_argument("--on-invalid", choices=("fail", "skip"), default="fail")
     check.add_argument("--served-model-name", action="append", default=[], help="may be repeated")
     check.add_argument("--max-model-len", type=int, help="tokens of the context")
@@ -77,6 +83,7 @@ def _check(options: argparse.Namespace) -> int:
             raise InputError(f"the output would overwrite {path.name} of the input: write another folder for it")
     limits = ModelLimits(options.served_model_name, options.max_model_len, options.model)
     _, report = survey(options.input, parts_folder(options.output, options.uid), limits)
+    Outbox(options.push).push()
     _last_words(json.dumps(report, ensure_ascii=False))
     if not report["total"]:
         raise InputError("the input has no requests")
@@ -107,7 +114,7 @@ async def _run(options: argparse.Namespace, engine_arguments: list[str], open_en
     )
     folder = parts / str(options.index)
     known = history(folder, options.count)
-    worker = Worker(share, known_survey(options.input, parts), known, Journal(folder, _pod()))
+    worker = Worker(share, known_survey(options.input, parts), known, Journal(folder, _pod(), Outbox(options.push)))
     pages = Pages(options.port, worker.progress)
     try:
         done = worker.finished() or await _work(worker, pages, open_engine(engine_arguments))

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from .faults import output_error
+from .outbox import Outbox
 
 # A request was sent to the engine; came back, to be sent again; was answered; failed for good.
 SENT, BACK, ANSWERED, FAILED = b"S", b"B", b"A", b"F"
@@ -42,8 +43,9 @@ class Record(NamedTuple):
 class Journal:
     """The file that one process appends to. Raises OutputError when it cannot."""
 
-    def __init__(self, folder: Path, pod: str) -> None:
+    def __init__(self, folder: Path, pod: str, outbox: Outbox | None = None) -> None:
         self.path = folder
+        self._outbox = outbox or Outbox(None)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             # A container that is started again in its pod is another attempt.
@@ -68,11 +70,16 @@ class Journal:
         except OSError as error:
             raise output_error(error, self.path) from error
 
+    def pause(self) -> float:
+        """Seconds between two syncs."""
+        return self._outbox.pause()
+
     def sync(self) -> None:
-        """Brings to the disk what was written. May be called from any thread."""
+        """Brings to the disk, and into the bucket, what was written. May be called from any thread."""
         try:
             with self._lock:
                 os.fsync(self._file)
+                self._outbox.push()
         except OSError as error:
             raise output_error(error, self.path) from error
 

@@ -21,7 +21,6 @@ from .survey import Survey, duplicates
 # Statuses that may be others next time: a time-out, too early, too many, and the engine's own failures.
 _PASSING = (408, 425, 429, 500, 502, 503, 504)
 _BACKOFF_SECONDS, _LONGEST_BACKOFF_SECONDS = 0.5, 30.0
-_SYNC_SECONDS = 1.0
 _LINES_OF_A_TURN = 1000
 # The engine makes steps of below a second; a first one may compile for minutes.
 HANG_SECONDS, _LOOK_SECONDS = 600.0, 15.0
@@ -231,7 +230,7 @@ class Worker:
 
     async def _keep_syncing(self) -> None:
         while True:
-            await asyncio.sleep(_SYNC_SECONDS)
+            await asyncio.sleep(self._journal.pause())
             if self._counts() != self._durable:
                 counts = self._counts()
                 await asyncio.get_running_loop().run_in_executor(None, self._journal.sync)

@@ -265,6 +265,19 @@ def test_the_files_of_a_folder_are_left_on_the_claim() -> None:
         where(folder)
 
 
+def test_an_output_in_a_bucket_is_left_there() -> None:
+    there = {"uri": "s3://data/out", "objectStore": {"endpoint": "https://minio.storage.svc:9000"}}
+    with pytest.raises(FleetError, match=r"take it from there: s3://data/out at https://minio\.storage\.svc:9000"):
+        where(ENDED | {"spec": {**SPEC, "output": there}})
+    with pytest.raises(FleetError, match="take it from there: s3://data/out at AWS"):
+        where(ENDED | {"spec": {**SPEC, "output": {"uri": "s3://data/out"}}})
+
+
+def test_the_answers_to_a_file_of_a_bucket_have_its_name() -> None:
+    found = where(ENDED | {"spec": {**SPEC, "input": {"uri": "s3://data/2026/in.jsonl"}}})
+    assert found[2] == ("in.jsonl", "in.errors.jsonl")
+
+
 def program(path: Path, most_file: int = 1 << 20, most_printed: int = 1 << 20) -> tuple[int, str]:
     """The pod's program as its container runs it: exit status and log."""
     made = pod(ENDED, PodSecurity())["spec"]["containers"][0]["command"]

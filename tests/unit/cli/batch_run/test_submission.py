@@ -68,6 +68,8 @@ def test_every_batch_has_a_name_of_its_own() -> None:
         (["--input=pvc://data/in.jsonl", *MODEL], "--input needs --claim pvc://claim/folder"),
         (["--input=pvc://data/in", "--claim=pvc://data/out", *MODEL], "for a folder of files, apply a manifest"),
         (["--input=in.jsonl", "--claim=pvc://data/out", *MODEL], "must be pvc://claim or pvc://claim/path"),
+        (["--input=s3://data/in.jsonl", "--claim=pvc://data/out", *MODEL], "s3:// needs a manifest that says how"),
+        (["-f", "FILE", "--claim=s3://data/out", *MODEL], "s3:// needs a manifest that says how the bucket is reached"),
         (["-f", "FILE", *MODEL, "--parallelism=2"], "several pods need --claim pvc://claim/folder"),
         (["-f", "FILE", *MODEL, "--parallelism=0"], "should be greater than or equal to 1"),
         (["-f", "FILE", "--model=org/name"], "must be hf://organisation/name"),

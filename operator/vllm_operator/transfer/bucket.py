@@ -1,0 +1,227 @@
+"""A place in a bucket, and what is wrong when it does not answer, as a sentence for the user."""
+
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+import obstore
+from obstore.exceptions import AlreadyExistsError, BaseError, GenericError
+from obstore.store import S3Store
+
+if TYPE_CHECKING:
+    from obstore import GetOptions
+
+from ..api.limits import MIB
+from ..api.storage import STORE_KEYS
+
+AT_ONCE = 8
+RETRIES = 4
+"""Of one request, within a minute."""
+_RANGE = 8 * MIB
+# Of S3: a file has at most 10,000 parts.
+_MOST_PARTS = 9000
+_MANY = 1000
+_METADATA = "169.254.16"  # and .170: where clouds give credentials to who has none
+_NOT_IMPLEMENTED = 501
+_STATUS, _CODE = re.compile(r"status code: (\d{3})"), re.compile(r"<Code>(\w+)</Code>")
+_WRONG_KEYS = ("InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "ExpiredToken")
+_Item = TypeVar("_Item")
+# What is told is a condition's message, which is to change only when something has.
+_TIME = re.compile(r" in [0-9.]+(?:[mµn]?s)\b")
+_HTTP_ERROR = re.compile(r"HTTP error: ([^\n]{1,120})")
+
+
+class BucketError(Exception):
+    """What does not work, for the user. `passes`: whether it may work later with nothing changed."""
+
+    def __init__(self, text: str, *, passes: bool) -> None:
+        super().__init__(text)
+        self.passes = passes
+
+
+class MissingError(BucketError):
+    """There is no such object."""
+
+
+class Found(NamedTuple):
+    """An object, its key counted from the place."""
+
+    key: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Place:
+    """What is below s3://bucket/path. `field`: of the batch's spec; its keys are variables that begin with it."""
+
+    field: str
+    uri: str
+    endpoint: str | None = None
+    region: str | None = None
+
+    @property
+    def bucket(self) -> str:
+        """Its name."""
+        return self.uri.removeprefix("s3://").partition("/")[0]
+
+    @property
+    def path(self) -> str:
+        """Within the bucket; empty: all of it."""
+        return self.uri.removeprefix("s3://").partition("/")[2].strip("/")
+
+    def key(self, key: str) -> str:
+        """An object's key in the bucket."""
+        return f"{self.path}/{key}" if self.path else key
+
+    @property
+    def _keys(self) -> dict[str, str]:
+        found = {name: os.environ.get(f"{self.field.upper()}_{name}") for name in STORE_KEYS}
+        return {name: value for name, value in found.items() if value}
+
+    @cached_property
+    def _store(self) -> S3Store:
+        given: Any = {name.lower().removeprefix("aws_"): value for name, value in self._keys.items()}
+        region = self.region or os.environ.get("AWS_REGION") or "us-east-1"
+        endpoint: Any = {"endpoint": self.endpoint} if self.endpoint else {}
+        return S3Store(
+            self.bucket, **endpoint, region=region, **given,
+            client_options={"allow_http": (self.endpoint or "").startswith("http://"), "connect_timeout": "10s",
+                            "timeout": "120s"},
+            retry_config={"max_retries": RETRIES, "retry_timeout": timedelta(seconds=60)},
+        )  # fmt: skip
+
+    def files(self, folder: str = "", *, below: bool = False) -> Iterator[Found]:
+        """The objects in a folder; `below`: those in its folders too. Raises BucketError."""
+        prefix = self.key(folder).strip("/")
+        cut = len(f"{self.path}/") if self.path else 0
+        with self._told(folder):
+            if below:
+                found = (one for part in obstore.list(self._store, prefix or None) for one in part)
+                yield from (Found(one["path"][cut:], one["size"]) for one in found)
+            else:
+                listed = obstore.list_with_delimiter(self._store, prefix or None)
+                yield from (Found(one["path"][cut:], one["size"]) for one in listed["objects"])
+
+    def read(self, key: str) -> bytes:
+        """An object as a whole. Raises BucketError."""
+        with self._told(key):
+            return bytes(obstore.get(self._store, self.key(key)).bytes())
+
+    def download(self, key: str, target: Path) -> None:
+        """Copies an object to a file, in parts, all of the same version. Raises BucketError."""
+        with self._told(key):
+            head = obstore.head(self._store, self.key(key))
+        size, same = head["size"], head["e_tag"]
+
+        def part(file: int, start: int) -> None:
+            options: GetOptions = {"range": (start, min(start + _RANGE, size)), **({"if_match": same} if same else {})}
+            with self._told(key):
+                os.pwrite(file, bytes(obstore.get(self._store, self.key(key), options=options).bytes()), start)
+
+        with target.open("wb") as file, ThreadPoolExecutor(AT_ONCE) as pool:
+            for done in [pool.submit(part, file.fileno(), start) for start in range(0, size, _RANGE)]:
+                done.result()
+
+    def write(self, key: str, content: bytes) -> None:
+        """Makes an object, or puts another in its place. Raises BucketError."""
+        with self._told(key):
+            obstore.put(self._store, self.key(key), content, use_multipart=False)
+
+    def write_new(self, key: str, content: bytes) -> None:
+        """Makes an object where there is none. Of several at once the first decides. Raises BucketError."""
+        with self._told(key):
+            try:
+                obstore.put(self._store, self.key(key), content, mode="create", use_multipart=False)
+            except AlreadyExistsError:
+                return
+            except GenericError as error:
+                if _status(error) != _NOT_IMPLEMENTED:
+                    raise
+                # An older store, without conditions: as good as it gets.
+                if not any(one.key == key for one in self.files(str(Path(key).parent))):
+                    obstore.put(self._store, self.key(key), content, use_multipart=False)
+
+    def upload(self, source: Path, key: str) -> None:
+        """Makes an object of a file. Who reads it sees all of it, or what was there before. Raises BucketError."""
+        chunk = max(_RANGE, source.stat().st_size // _MOST_PARTS + 1)
+        with self._told(key):
+            obstore.put(self._store, self.key(key), source, chunk_size=chunk, max_concurrency=AT_ONCE)
+
+    def remove(self, keys: Iterable[str]) -> None:
+        """Removes objects; one that is gone already is none. Raises BucketError."""
+        whole = [self.key(key) for key in keys]
+        for some in batched(whole, _MANY):
+            with self._told(""):
+                obstore.delete(self._store, some)
+
+    @contextmanager
+    def _told(self, key: str) -> Iterator[None]:
+        """Raises BucketError in place of what the client raises."""
+        try:
+            yield
+        except BucketError:
+            raise
+        except (BaseError, OSError, ValueError) as error:
+            if isinstance(error, OSError) and error.errno is not None:  # of a file here
+                raise
+            raise self._error(error, key) from error
+
+    def _error(self, error: Exception, key: str) -> BucketError:
+        """What the client's words mean, for the user."""
+        text, status = str(error), _status(error)
+        code = found[1] if (found := _CODE.search(text)) else ""
+        where, store = self.endpoint or "AWS", f"{self.field}.objectStore"
+        at = f"{self.uri.rstrip('/')}/{key}".rstrip("/")
+        if code != "NoSuchBucket" and (status == 404 or isinstance(error, FileNotFoundError)):
+            return MissingError(f"there is no object {at} at {where}: correct {self.field}.uri", passes=False)
+        who = f"the keys of {store}.credentialsSecretName" if self._keys else "the pod's service account"
+        lasting = {
+            f"there are no credentials for {at} at {where}: set {store}.credentialsSecretName, or "
+            "pod.serviceAccountName to an account that has rights": _METADATA in text,
+            f"there is no bucket {self.bucket} at {where}: correct {self.field}.uri, or make it": code
+            == "NoSuchBucket",
+            f"{where} refuses {at}: {who} are not valid ({code})": self._keys and code in _WRONG_KEYS,
+            f"{where} refuses {at}: {who} may not do that ({code or status})": status in (401, 403),
+            f"bucket {self.bucket} is in another region: set {store}.region": status in (301, 307)
+            or "redirect" in text,
+        }
+        for sentence, is_so in lasting.items():
+            if is_so:
+                return BucketError(sentence, passes=False)
+        if status == 412:
+            return BucketError(f"{at} was changed while it was copied", passes=True)
+        said = f"status {status}{f', {code}' if code else ''}" if status else _first(text)
+        return BucketError(f"{where} does not answer for {at}: {said}", passes=True)
+
+
+def batched(items: Iterable[_Item], count: int) -> Iterator[list[_Item]]:
+    """So many items at a time."""
+    rest = iter(items)
+    while some := list(islice(rest, count)):
+        yield some
+
+
+def _status(error: Exception) -> int:
+    found = _STATUS.search(str(error))
+    return int(found[1]) if found else 0
+
+
+def _first(text: str) -> str:
+    found = _HTTP_ERROR.search(text)
+    return found[1] if found else _TIME.sub("", text.partition("\n")[0])[:160]
+
+
+def together(work: Iterable[Callable[[], None]]) -> None:
+    """Does all of it, several at once. Raises what one of them raises."""
+    with ThreadPoolExecutor(2 * AT_ONCE) as pool:
+        for some in batched(work, _MANY):
+            for done in [pool.submit(one) for one in some]:
+                done.result()

@@ -1,0 +1,70 @@
+"""What `vllm-operator transfer` does with its options, and the exit status that the Job goes by."""
+
+import argparse
+import signal
+import sys
+import time
+from pathlib import Path
+from threading import Event
+
+from ..vllm.batch.faults import AGAIN, BAD_INPUT, BAD_OUTPUT, DONE
+from .bucket import BucketError, Place
+from .fetch import CHECK, Order, WrongInputError, fetch_input, fetch_parts
+from .push import push
+
+# What passes is tried again after so many seconds. Not by the check: its Job tries again, and its words are shown.
+RETRY_SECONDS = (5.0, 10.0, 30.0, 60.0, 120.0, 240.0)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """The exit status."""
+    order = _order(arguments)
+    if arguments.action == "push":
+        assert order.output is not None
+        ending = Event()
+        signal.signal(signal.SIGTERM, lambda *_: ending.set())
+        return push(order, order.output, ending)
+    for pause in (*(() if order.step == CHECK else RETRY_SECONDS), None):
+        status, why, passes = _fetched(order)
+        if why:
+            _say(arguments.message, f"vllm-batch: {why}")
+        if not passes or pause is None:
+            break
+        time.sleep(pause)
+    return status
+
+
+def _fetched(order: Order) -> tuple[int, str, bool]:
+    """The exit status, what is wrong, and whether it may pass.
+
+    Only a check gives a batch up for what lasts: later it has work to lose, and its Jobs try again.
+    """
+    try:
+        status = BAD_INPUT
+        fetch_input(order)
+        status = BAD_OUTPUT
+        fetch_parts(order)
+    except BucketError as error:
+        lasts = order.step == CHECK and not error.passes
+        return status if lasts else AGAIN, str(error), error.passes
+    except WrongInputError as error:
+        return BAD_INPUT, str(error), False
+    except OSError as error:
+        return AGAIN, f"cannot write {error.filename or 'a file'} of the pod: {error.strerror or error}", False
+    return DONE, "", False
+
+
+def _order(arguments: argparse.Namespace) -> Order:
+    given = vars(arguments)
+
+    def place(field: str) -> Place | None:
+        uri = given[f"{field}_uri"]
+        return Place(field, uri, given[f"{field}_endpoint"], given[f"{field}_region"]) if uri else None
+
+    folders = (arguments.input, arguments.output, arguments.push)
+    return Order(arguments.step, arguments.uid, arguments.index, place("input"), place("output"), *folders)
+
+
+def _say(path: Path, text: str) -> None:
+    print(text, file=sys.stderr, flush=True)  # noqa: T201 - the container's log
+    path.write_text(text)

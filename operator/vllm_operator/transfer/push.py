@@ -1,0 +1,123 @@
+"""`transfer push`: brings into the bucket what the runner of its pod has written. Runs beside it, and ends after it."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Event
+
+from ..vllm.batch.journal import JOURNAL
+from ..vllm.batch.merging import FENCE, REPORT
+from ..vllm.batch.outbox import PUSHED, WANTED, write_whole
+from .bucket import BucketError, Place
+from .fetch import CHECK, RUN, Order
+from .parts import cut, length, parts_key, segments
+
+POLL_SECONDS = 0.1
+_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 1.0, 30.0
+
+
+class Pusher:
+    """Knows what is in the bucket already."""
+
+    def __init__(self, order: Order, output: Place) -> None:
+        self._order, self._output = order, output
+        self._root = parts_key(order.uid)
+        self._ends: dict[str, int] | None = None
+        """How much of each journal is there."""
+        self._sent: dict[Path, tuple[int, int]] = {}
+        """Files that are there, with their time and size."""
+
+    def push(self) -> None:
+        """Sends what is new, what counts last at the end. Raises BucketError."""
+        parts = self._order.parts
+        for path in _plain(self._order.output_folder):
+            self._send(path, path.name)
+        for path in sorted(parts.glob(f"*/*{JOURNAL}")):
+            self._send_journal(path, str(path.relative_to(parts)))
+        kept = [path for path in _plain(parts) if path.suffix in ("", ".json") and path.name != FENCE]
+        for path in sorted(kept, key=lambda one: one.name == REPORT):
+            self._send(path, f"{self._root}/{path.name}")
+        if (parts / REPORT).exists():
+            self._clear()
+
+    def _send(self, path: Path, key: str) -> None:
+        state = path.stat()
+        now = (state.st_mtime_ns, state.st_size)
+        if self._sent.get(path) != now:
+            self._output.upload(path, key)
+            self._sent[path] = now
+
+    def _send_journal(self, path: Path, name: str) -> None:
+        size = path.stat().st_size
+        ends = self._known()
+        with path.open("rb") as file:
+            for one in cut(name, ends.get(name, 0), size):
+                file.seek(one.start)
+                self._output.write(f"{self._root}/{one.key}", file.read(one.size))
+                ends[name] = one.end
+
+    def _known(self) -> dict[str, int]:
+        if self._ends is None:
+            folder = f"{self._root}/{self._order.index}"
+            found = segments(self._output.files(folder, below=True), self._order.uid)
+            self._ends = {name: length(parts) for name, parts in found.items()}
+        return self._ends
+
+    def _clear(self) -> None:
+        """Takes the journals away, for which the report stands from now on."""
+        found = segments(self._output.files(self._root, below=True), self._order.uid)
+        try:
+            self._output.remove(f"{self._root}/{one.key}" for parts in found.values() for one in parts)
+        except BucketError as error:
+            if error.passes:
+                raise
+            _say(f"the parts stay, as they may not be removed: {error}")
+
+
+def _plain(folder: Path) -> Iterator[Path]:
+    """Files that are whole: what is being written has a dot in front, or a writer's name at its end."""
+    return (path for path in sorted(folder.glob("*")) if path.is_file() and not path.name.startswith("."))
+
+
+def push(order: Order, output: Place, ending: Event) -> int:
+    """Pushes whenever the runner asks, until it is told to end. Returns the exit status."""
+    pusher, answered, pause = Pusher(order, output), 0, _PAUSE_SECONDS
+    order.push_folder.mkdir(parents=True, exist_ok=True)
+    while True:
+        # A runner that was killed asks for nothing any more, and its last words count as well.
+        last = ending.is_set()
+        wanted = _wanted(order.push_folder)
+        if wanted == answered and not (last and order.step == RUN):
+            if last:
+                return 0
+            time.sleep(POLL_SECONDS)
+            continue
+        try:
+            pusher.push()
+        except BucketError as error:
+            _say(str(error))
+            if order.step == CHECK and not error.passes:
+                answered = _answer(order.push_folder, wanted, str(error))
+                continue
+            time.sleep(pause) if last else ending.wait(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+            continue
+        answered, pause = _answer(order.push_folder, wanted), _PAUSE_SECONDS
+        if last:
+            return 0
+
+
+def _wanted(folder: Path) -> int:
+    path = folder / WANTED
+    return int(path.read_text()) if path.exists() else 0
+
+
+def _answer(folder: Path, number: int, why: str = "") -> int:
+    write_whole(folder / PUSHED, json.dumps({"number": number, "why": why}))
+    return number
+
+
+def _say(text: str) -> None:
+    print(f"vllm-batch: {text}", file=sys.stderr, flush=True)  # noqa: T201 - the container's log

@@ -1,0 +1,65 @@
+"""Where the output is a bucket: another container of the pod copies there what lies in the output folder.
+
+Both talk through two files of a folder that they share. This side writes a number into `wanted`; the other side then
+copies all that is there, and repeats the number in `pushed`, or says why it cannot.
+"""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from .faults import BatchError, OutputError
+
+WANTED, PUSHED = "wanted", "pushed"
+# Longer than a store is away while it is upgraded; then the pod is tried anew.
+PUSH_SECONDS = 600.0
+_AGAIN_SECONDS = 0.05
+# How often a journal is copied: at first each second, then after a hundredth of its age, so that a pod which is lost
+# loses no more than that, and a day of work is some thousand objects.
+_SHORTEST, _PART, _LONGEST = 1.0, 0.01, 30.0
+
+
+class Outbox:
+    """Waits until the output is in the bucket; without a folder there is none, and nothing is waited for."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        self._since = time.monotonic()
+        self._number = 0
+
+    def pause(self) -> float:
+        """Seconds until what was written is brought to where it lasts."""
+        age = time.monotonic() - self._since
+        return _SHORTEST if self._folder is None else min(max(_SHORTEST, age * _PART), _LONGEST)
+
+    def push(self) -> None:
+        """Returns when all that was written before is in the bucket. Raises BatchError where it cannot get there."""
+        if self._folder is None:
+            return
+        self._number += 1
+        write_whole(self._folder / WANTED, str(self._number))
+        until = time.monotonic() + PUSH_SECONDS
+        while True:
+            said = _said(self._folder / PUSHED)
+            if said.get("number") == self._number:
+                if said.get("why"):
+                    raise OutputError(said["why"])
+                return
+            if time.monotonic() > until:
+                raise BatchError(f"the output is not in its bucket after {PUSH_SECONDS:g} s; see the log of `push`")
+            time.sleep(_AGAIN_SECONDS)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Writes a file so that who reads it sees all of it or what was there before."""
+    partial = path.with_name(f"{path.name}.new")
+    partial.write_text(text)
+    partial.replace(path)
+
+
+def _said(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text()))
+    except FileNotFoundError:
+        return {}

@@ -1,0 +1,199 @@
+"""A place in a bucket, against a store on loopback; and what is said of a store that refuses."""
+
+import threading
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import obstore
+import pytest
+from obstore.store import S3Store
+
+from support.batch_process import free_port
+from support.object_store import BUCKET, ObjectStore, answering, certificate
+from vllm_operator.transfer import bucket
+from vllm_operator.transfer.bucket import BucketError, MissingError, Place
+
+NO_RETRIES: Any = {"max_retries": 0, "retry_timeout": timedelta(seconds=1)}
+
+
+@pytest.fixture
+def place(store: ObjectStore) -> Place:
+    """A folder of the bucket."""
+    return Place("output", f"s3://{BUCKET}/team/out", store.endpoint)
+
+
+def told(endpoint: str, uri: str = f"s3://{BUCKET}/out") -> BucketError:
+    """What is said of reading there."""
+    with pytest.raises(BucketError) as error:
+        Place("output", uri, endpoint).read("a")
+    return error.value
+
+
+def test_files_of_a_folder_and_those_below_it(store: ObjectStore, place: Place) -> None:
+    for key in ("team/out/a.jsonl", "team/out/x/y/b", "team/outer", "other"):
+        store.put(key, b"12")
+    assert list(place.files()) == [("a.jsonl", 2)]
+    assert sorted(place.files(below=True)) == [("a.jsonl", 2), ("x/y/b", 2)]
+    assert list(place.files("x", below=True)) == [("x/y/b", 2)]
+    whole = Place("output", f"s3://{BUCKET}", store.endpoint)
+    assert [one.key for one in whole.files()] == ["other"]
+    assert len(list(whole.files(below=True))) == 4
+
+
+@pytest.mark.parametrize("size", [0, 1, 4096, 3 * 4096 + 1])
+def test_a_file_comes_and_goes_in_parts(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    monkeypatch.setattr(bucket, "_RANGE", 4096)
+    content = bytes(number % 251 for number in range(size))
+    (tmp_path / "a").write_bytes(content)
+    place.upload(tmp_path / "a", "a")
+    place.download("a", tmp_path / "b")
+    assert (tmp_path / "b").read_bytes() == place.read("a") == content
+
+
+def test_a_name_with_spaces_and_letters_of_all_kinds_is_kept(store: ObjectStore, place: Place, tmp_path: Path) -> None:
+    store.put("team/out/Fragen für heute.jsonl", b"{}")
+    assert [one.key for one in place.files()] == ["Fragen für heute.jsonl"]
+    place.download("Fragen für heute.jsonl", tmp_path / "a")
+    assert (tmp_path / "a").read_bytes() == b"{}"
+
+
+def test_of_many_who_make_an_object_one_decides(place: Place) -> None:
+    barrier = threading.Barrier(8)
+
+    def make(number: int) -> None:
+        barrier.wait()
+        place.write_new("fence", f"{number}".encode() * 100)
+
+    threads = [threading.Thread(target=make, args=(number,)) for number in range(8)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    decided = place.read("fence")
+    place.write_new("fence", b"later")
+    assert place.read("fence") == decided
+
+
+def test_a_store_without_conditions_still_keeps_what_is_there(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    put = obstore.put
+
+    def of_an_older_store(store: S3Store, key: str, content: bytes, **options: Any) -> object:
+        if options.get("mode") != "create":
+            return put(store, key, content, **options)
+        with answering(501, "NotImplemented") as endpoint:
+            older = S3Store(
+                "b",
+                endpoint=endpoint,
+                access_key_id="a",
+                secret_access_key="b",
+                client_options={"allow_http": True},
+                retry_config=NO_RETRIES,
+            )
+            return put(older, key, content, **options)
+
+    monkeypatch.setattr(obstore, "put", of_an_older_store)
+    place.write_new("parts/fence", b"first")
+    place.write_new("parts/fence", b"second")
+    assert place.read("parts/fence") == b"first"
+
+
+def test_removing_what_is_gone_is_no_error(place: Place) -> None:
+    place.write("a", b"1")
+    place.remove(["a", "b"])
+    place.remove([])
+    assert list(place.files()) == []
+
+
+def test_what_is_not_there_is_told_with_the_field_to_correct(store: ObjectStore, place: Place, tmp_path: Path) -> None:
+    with pytest.raises(MissingError, match=rf"no object s3://{BUCKET}/team/out/a at .*: correct output.uri") as error:
+        place.download("a", tmp_path / "a")
+    assert not error.value.passes
+    missing = told(store.endpoint, "s3://nobody/x")
+    assert "there is no bucket nobody at" in str(missing)
+    assert not missing.passes
+    with pytest.raises(BucketError, match="there is no bucket nobody"):
+        list(Place("input", "s3://nobody/x/", store.endpoint).files())
+    with pytest.raises(BucketError, match="there is no bucket nobody"):
+        Place("output", "s3://nobody/x", store.endpoint).write("a", b"")
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "said", "passes"),
+    [
+        (403, "AccessDenied", "keys of output.objectStore.credentialsSecretName may not do that (AccessDenied)", False),
+        (403, "InvalidAccessKeyId", "the keys of output.objectStore.credentialsSecretName are not valid", False),
+        (403, "SignatureDoesNotMatch", "the keys of output.objectStore.credentialsSecretName are not valid", False),
+        (400, "ExpiredToken", "the keys of output.objectStore.credentialsSecretName are not valid", False),
+        (301, "PermanentRedirect", "is in another region: set output.objectStore.region", False),
+        (412, "PreconditionFailed", "was changed while it was copied", True),
+        (400, "Strange", "does not answer for s3://team-data/out/a: status 400, Strange", True),
+    ],
+)
+def test_what_a_store_refuses_is_one_sentence(
+    store: ObjectStore, status: int, code: str, said: str, *, passes: bool
+) -> None:
+    with answering(status, code) as endpoint:
+        error = told(endpoint)
+    assert said in str(error)
+    assert "\n" not in str(error)
+    assert error.passes == passes
+
+
+def test_a_store_that_is_away_may_come_back(store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bucket, "RETRIES", 0)
+    endpoint = f"http://127.0.0.1:{free_port()}"
+    error = told(endpoint)
+    assert error.passes
+    assert str(error) == f"{endpoint} does not answer for s3://{BUCKET}/out/a: error sending request"
+
+
+def test_the_words_of_an_error_are_the_same_each_time(store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bucket, "RETRIES", 0)
+    with answering(500, "InternalError") as endpoint:
+        assert str(told(endpoint)) == str(told(endpoint))
+
+
+def test_a_pod_without_keys_asks_as_its_service_account(
+    store: ObjectStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What the webhook of a cloud sets in pods is enough: they ask the cloud's token service, by HTTPS."""
+    monkeypatch.setattr(bucket, "RETRIES", 0)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(f"OUTPUT_{name}")
+    (tmp_path / "token").write_text("a token of the cluster")
+    monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(tmp_path / "token"))
+    monkeypatch.setenv("AWS_ROLE_ARN", "arn:aws:iam::1:role/batches")
+    own = certificate(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(own))
+    with answering(403, "AccessDenied", own) as security:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_STS", security)
+        error = told(store.endpoint)
+    assert "the pod's service account may not do that (AccessDenied)" in str(error)
+
+
+def test_the_certificates_that_the_settings_name_are_trusted_and_no_others(
+    store: ObjectStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(bucket, "RETRIES", 0)
+    own = certificate(tmp_path)
+    with answering(403, "AccessDenied", own) as endpoint:
+        assert "error sending request" in str(told(endpoint))
+        monkeypatch.setenv("SSL_CERT_FILE", str(own))
+        assert "may not do that (AccessDenied)" in str(told(endpoint))
+
+
+def test_a_pod_that_has_no_credentials_at_all_is_told_what_to_set(
+    store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bucket, "RETRIES", 0)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(f"OUTPUT_{name}")
+    with answering(403, "Forbidden") as metadata:
+        monkeypatch.setenv("AWS_METADATA_ENDPOINT", metadata)
+        monkeypatch.setattr(bucket, "_METADATA", metadata)
+        error = told(store.endpoint)
+    assert "there are no credentials for s3://team-data/out/a" in str(error)
+    assert "set output.objectStore.credentialsSecretName, or pod.serviceAccountName" in str(error)
