@@ -45,7 +45,8 @@ def _execute(arguments: argparse.Namespace) -> None:
 
             sys.exit(inspect(arguments.hub, arguments.folder, arguments.revision, arguments.output))
         case "download":
-            from .inspection.fetch import Order, download
+            from .inspection.fetch import download
+            from .inspection.order import Order
 
             home = Path(os.environ.get("HF_HOME", Path.home() / ".cache" / "huggingface"))
             order = Order(arguments.hub, arguments.revision, home, arguments.load_format)
