@@ -35,7 +35,6 @@ REPOSITORY, FOLDER, TAG = "models/tiny", "models/tiny", "1"
 DOCKERFILE = f"FROM scratch\nCOPY model /{FOLDER}\n"
 # Until a user is told what is wrong.
 TOLD_SECONDS = 60
-MIB = 2**20
 
 
 @dataclass
@@ -69,10 +68,12 @@ class Bench:
         fits = conditions(self.kube.get("vis", name) or {})["Fits"]
         assert (fits["status"], fits["reason"]) == ("True", "Fits"), fits
         of_service = f"app.kubernetes.io/instance={name}"
-        (pod,) = self.kube.list("pods", f"{of_service},app.kubernetes.io/name=vllm")
+        pods = self.kube.list("pods", f"{of_service},app.kubernetes.io/name=vllm")
+        (pod,) = [one for one in pods if "deletionTimestamp" not in one["metadata"]]
         # What the inspection found is kept as soon as it is known.
-        (known,) = self.kube.list("controllerrevisions", f"{of_service},{INSPECTION_LABEL}")
-        times = [one["metadata"]["creationTimestamp"] for one in (known, pod)]
+        known = self.kube.list("controllerrevisions", f"{of_service},{INSPECTION_LABEL}")
+        times = [one["metadata"]["creationTimestamp"] for one in (*known, pod)]
+        assert known, "nothing is kept of the inspection"
         assert times == sorted(times), times
         status, text = call(f"{self.kube.url(name)}/completions", {"model": name, "prompt": "Hello", "max_tokens": 4})
         assert status == 200, text

@@ -16,6 +16,9 @@ _PASSED_ON = ("Content-Type", "Content-Length", "Docker-Content-Digest")
 class Door(BaseHTTPRequestHandler):
     """Pulls of who knows the password go through."""
 
+    # Who asks with TLS is answered like this too, and asks again without it.
+    default_request_version = "HTTP/1.0"
+
     def do_GET(self) -> None:
         """Answers as the registry does, or asks for the password."""
         if self.headers.get("Authorization") != f"Basic {CREDENTIALS}":

@@ -32,6 +32,7 @@ def loopback_registry(cluster: LocalCluster, port: int = PORT) -> Iterator[str]:
     try:
         yield f"localhost:{port}"
     finally:
+        listener.shutdown(socket.SHUT_RDWR)  # a thread waits in it, and would keep the port
         listener.close()
         node.processes.end("registry")
 

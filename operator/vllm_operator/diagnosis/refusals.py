@@ -26,7 +26,7 @@ _IMAGE_CAUSES = (
         False,
     ),
     (
-        re.compile(r"(?i)no such host|timeout|connection refused|dial tcp|x509|no route"),
+        re.compile(r"(?i)no such host|timeout|connection refused|dial tcp|x509|tls: |HTTPS client|no route"),
         "the node cannot reach the registry: check its network and certificates",
         True,
     ),

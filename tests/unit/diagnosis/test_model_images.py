@@ -14,20 +14,24 @@ from vllm_operator.snapshots.pod import pod as pod_of
 IMAGE = "localhost:5057/models/tiny:none"
 VOLUME = {"name": "model-image", "image": {"reference": IMAGE, "pullPolicy": "Always"}}
 NO_TAG = (
-    f'rpc error: code = NotFound desc = failed to pull and unpack image "{IMAGE}": failed to resolve reference '
-    f'"{IMAGE}": {IMAGE}: not found'
+    f'rpc error: code = NotFound desc = failed to pull and unpack image "{IMAGE}": failed to resolve image: '
+    f"{IMAGE}: not found"
 )
 NO_SECRET = (
-    f'failed to pull and unpack image "{IMAGE}": failed to resolve reference "{IMAGE}": pull access denied, repository '
-    "does not exist or may require authorization: authorization failed: no basic auth credentials"
+    f'failed to pull and unpack image "{IMAGE}": failed to resolve image: pull access denied, repository does not '
+    "exist or may require authorization: authorization failed: no basic auth credentials"
+)
+NO_TLS = (
+    f'failed to pull and unpack image "{IMAGE}": failed to resolve image: failed to do request: Head '
+    '"https://localhost:5057/v2/models/tiny/manifests/none": tls: first record does not look like a TLS handshake'
 )
 NO_ROUTE = (
     f'failed to pull and unpack image "{IMAGE}": failed to do request: Head "http://localhost:5057/v2/models/tiny/'
     'manifests/none": dial tcp 127.0.0.1:5057: connect: connection refused'
 )
 MOUNTS_NONE = (
-    'failed to generate container "0a1b" spec: failed to generate spec: failed to mkdir "": mkdir : no such file or '
-    "directory"
+    'failed to generate container "d5ac3f6d05f8f97c1ff9250bb63b9ef2b109dfdc246d6e6415c1acaa7ceedae5" spec: failed to '
+    'generate spec: failed to mkdir "": mkdir : no such file or directory'
 )
 
 
@@ -81,9 +85,10 @@ def test_vllms_own_image_is_named_where_it_is_that_one() -> None:
     assert refusals.inspected_image(IMAGE, inspecting("ErrImagePull", said)) is None, "that is the operator's own image"
 
 
-def test_what_may_pass_is_waited_for() -> None:
-    assert "cannot reach the registry" in found(waiting("ErrImagePull", NO_ROUTE))[1]
-    assert refusals.inspected_image(IMAGE, inspecting("ErrImagePull", NO_ROUTE)) is None
+@pytest.mark.parametrize("message", [NO_ROUTE, NO_TLS])
+def test_what_may_pass_is_waited_for(message: str) -> None:
+    assert "cannot reach the registry" in found(waiting("ErrImagePull", message))[1]
+    assert refusals.inspected_image(IMAGE, inspecting("ErrImagePull", message)) is None
     assert refusals.inspected_image(IMAGE, inspecting("ContainerCreating", "")) is None
 
 
