@@ -13,7 +13,7 @@ GPU_PYTHON ?= python3
 ROWS ?= build/gpu/engines.jsonl
 TENSOR_PARALLEL ?= 1
 
-.PHONY: bench-batch gpu-check gpu-engines gpu-serving gpu-failures gpu-whole help setup test test-fast lint demo demo-down bench bench-scale bench-plan bench-speed bench-rollout bench-groups bench-queues bench-shards bench-autoscaling bench-hostile generated crd docs engine-flags dashboards lock digests fuzz kills release
+.PHONY: bench-batch gpu-check gpu-engines gpu-serving gpu-failures gpu-whole help setup test test-fast lint demo demo-down bench bench-scale bench-plan bench-speed bench-rollout bench-groups bench-queues bench-images bench-shards bench-autoscaling bench-hostile generated crd docs engine-flags dashboards lock digests fuzz kills release
 
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -97,6 +97,9 @@ bench-batch: setup  ## The program in a batch's pods against LLM.generate, under
 
 bench-queues: setup  ## Batches and groups in a queue of Kueue's own controller: who waits is told, and goes on (needs root)
 	$(BIN)/python -m bench.queues
+
+bench-images: setup  ## Models in images (oci://), with the containerd of Debian and with 2.4: mounted, and refused in words (needs root)
+	$(BIN)/python -m bench.images
 
 bench-autoscaling: setup  ## The autoscaling policy against the HPA's defaults, on the HPA's own algorithm: table and plot
 	$(BIN)/python -m bench.autoscaling --plot build/bench-autoscaling.svg

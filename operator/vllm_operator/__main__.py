@@ -60,7 +60,8 @@ def _in_a_job(arguments: argparse.Namespace) -> int:
         from .transfer.command import run
 
         return run(arguments)
-    from .inspection.fetch import Order, download
+    from .inspection.fetch import download
+    from .inspection.order import Order
 
     home = Path(os.environ.get("HF_HOME", Path.home() / ".cache" / "huggingface"))
     order = Order(arguments.hub, arguments.revision, home, arguments.load_format)

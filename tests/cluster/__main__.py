@@ -21,7 +21,7 @@ from cluster.prepare import prepare
 from cluster.tools import SOURCES, tool
 
 # The demo's alone, that of machines with GPUs, and those of benches.
-UNCOMMON = {"kind", "nvidia-device-plugin", "coredns", "kueue"}
+UNCOMMON = {"kind", "nvidia-device-plugin", "coredns", "containerd", "kueue"}
 
 
 def down(name: str) -> None:

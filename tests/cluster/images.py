@@ -96,6 +96,14 @@ def build_tagged(name: str, tag: str, labels: Mapping[str, str]) -> None:
         _bud(name, tag, _context_files(dockerfile), labels)
 
 
+def build_folder(folder: Path, tag: str, log: Path) -> None:
+    """Build the Dockerfile of a folder, with what lies beside it, in buildah's storage under a tag."""
+    require_linux_root("Building images")
+    require(IMAGE_PROGRAMS)
+    with _storage_in_use():
+        logged([*_buildah(), "bud", "--isolation=chroot", f"--tag={tag}", str(folder)], log)
+
+
 def build_arguments(labels: Mapping[str, str]) -> list[str]:
     """The options that give an image labels, and its program the version among them."""
     words = [word for key, value in labels.items() for word in ("--label", f"{key}={value}")]

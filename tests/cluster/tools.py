@@ -81,6 +81,7 @@ _NVML = {"CGO_ENABLED": "1", "CGO_LDFLAGS_ALLOW": "-Wl,--unresolved-symbols=igno
 _DEVICE_PLUGIN = "github.com/NVIDIA/k8s-device-plugin"
 _PROMETHEUS_OPERATOR = "github.com/prometheus-operator/prometheus-operator"
 _KEDA = "github.com/kedacore/keda/v2"
+_CONTAINERD = "github.com/containerd/containerd/v2"
 SOURCES = {
     "kubernetes": _Source(".", "k8s.io/kubernetes", _KUBERNETES, _kubernetes_flags, "about 7 min at 2 cores"),
     "helm": _Source(
@@ -129,6 +130,13 @@ SOURCES = {
     "coredns": _Source(".", "github.com/coredns/coredns", usual="about 2 min at 2 cores"),
     "kueue": _Source("sigs.k8s.io/kueue/cmd/kueue", "sigs.k8s.io/kueue", usual="about 7 min at 2 cores"),
     "lws": _Source("sigs.k8s.io/lws/cmd", "sigs.k8s.io/lws", usual="about 1.5 min at 2 cores"),
+    "containerd": _Source(
+        f"{_CONTAINERD}/cmd/containerd",
+        _CONTAINERD,
+        tags=("no_btrfs", "no_devmapper", "no_zfs"),
+        others={name: f"{_CONTAINERD}/cmd/{name}" for name in ("containerd-shim-runc-v2", "ctr")},
+        usual="about 2 min at 2 cores",
+    ),
     "crane": _Source(
         "github.com/google/go-containerregistry/cmd/crane",
         "github.com/google/go-containerregistry",  # also a registry, for tests

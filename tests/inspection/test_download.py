@@ -14,7 +14,8 @@ from cluster.host import REPOSITORY
 from support.hub import COMMIT, Hub, Repository, digest, hub, safetensors
 from vllm_operator.api.reasons import Reason
 from vllm_operator.inspection import fetch
-from vllm_operator.inspection.fetch import Order, Wanted, download, present
+from vllm_operator.inspection.fetch import download, present
+from vllm_operator.inspection.order import Order, Wanted
 from vllm_operator.inspection.progress import Progress, failure, last
 from vllm_operator.inspection.report import InspectionError
 from vllm_operator.inspection.weights import fetched
@@ -197,11 +198,19 @@ def test_what_a_killed_job_left_is_counted_and_taken_away_when_it_is_old(tmp_pat
     half = blobs / f"{file.digest}.0a1b2c3d.incomplete"
     half.write_bytes(bytes(100))
     assert present(order(tmp_path), [file]) == 100
-    fetch._clear(order(tmp_path))
+    fetch._clear(order(tmp_path), [file])
     assert half.exists()
-    os.utime(half, (time.time() - 7200,) * 2)
-    fetch._clear(order(tmp_path))
+    begun = order(tmp_path).begun(file)
+    begun.write_bytes(bytes(200))
+    assert present(order(tmp_path), [file]) == 200
+    for path in (half, begun):
+        os.utime(path, (time.time() - 7200,) * 2)
+    fetch._clear(order(tmp_path), [file])
     assert not half.exists()
+    assert begun.exists()  # it is gone on with
+    order(tmp_path).blob(file).touch()
+    fetch._clear(order(tmp_path), [file])
+    assert not begun.exists()
 
 
 INDEX = {"weight_map": {"a": "model-1.safetensors"}}

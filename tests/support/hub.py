@@ -7,6 +7,7 @@ Paths and headers: https://huggingface.co/docs/hub/api and huggingface_hub's own
 import json
 import re
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from typing import Any
 
 COMMIT = "5206a32e0bd3067aef1ce90f5528ade7d866253f"
 TOKEN = "hf_of_the_tests"
+XET = "X-Xet-"
 
 
 @dataclass
@@ -31,6 +33,13 @@ class Repository:
     moved_to: str = ""
     told: dict[str, bytes] = field(default_factory=dict)
     """Files of which something else is told than what is served."""
+    hangs_after: int = 0
+    """So many bytes of a file are sent, and no more until this is 0 again."""
+    whole_only: bool = False
+    """Whether it sends files from their start, whatever is asked for."""
+    xet: dict[str, str] = field(default_factory=dict)
+    """Files that are to be had of a Xet store, too, and their hashes there."""
+    xet_store: str = ""
 
 
 @dataclass
@@ -40,6 +49,8 @@ class Hub:
     endpoint: str
     repositories: dict[str, Repository]
     asked: list[str] = field(default_factory=list)
+    sent: list[int] = field(default_factory=list)
+    """Bytes of each answer."""
 
 
 def safetensors(**tensors: tuple[str, list[int], int]) -> bytes:
@@ -82,8 +93,10 @@ def answers(serving: Hub) -> type[BaseHTTPRequestHandler]:
         def answer(self, *, with_body: bool) -> None:
             serving.asked.append(f"{self.command} {self.path} {self.headers.get('Range', '')}".strip())
             status, headers, body = respond(serving.repositories, self.path, self.headers.get("Authorization", ""))
-            if status == 200 and (asked := re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))):
-                first, last = int(asked[1]), min(int(asked[2]), len(body) - 1)
+            repository = next((one for name, one in serving.repositories.items() if name in self.path), Repository({}))
+            asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+            if status == 200 and asked and not repository.whole_only:
+                first, last = int(asked[1]), min(int(asked[2] or len(body)), len(body) - 1)
                 status, headers["Content-Range"] = 206, f"bytes {first}-{last}/{len(body)}"
                 body = body[first : last + 1]
             self.send_response(status)
@@ -91,7 +104,14 @@ def answers(serving: Hub) -> type[BaseHTTPRequestHandler]:
                 self.send_header(name, value)
             self.end_headers()
             if with_body:
-                self.wfile.write(body)
+                self.send(body, repository)
+
+        def send(self, body: bytes, repository: Repository) -> None:
+            part = body[: repository.hangs_after or None]
+            self.wfile.write(part)
+            serving.sent.append(len(part))
+            while repository.hangs_after and len(part) < len(body):
+                time.sleep(0.02)
 
         def log_message(self, *_: Any) -> None:
             """Nothing: the tests look at what was asked."""
@@ -119,8 +139,20 @@ def respond(repositories: dict[str, Repository], path: str, authorization: str) 
     if found["revision"] not in (None, "main", "v1", COMMIT):
         return 404, {"X-Error-Code": "RevisionNotFound"}, b"{}"
     if found["api"]:
-        return 200, {"Content-Type": "application/json"}, model_info(found["name"], repository)
-    return _file(repository, found["file"])
+        return _api(found["name"], repository, found["file"])
+    status, headers, body = _file(repository, found["file"])
+    if stored := repository.xet.get(found["file"]):
+        # The library puts its endpoint in place of the hub's own.
+        renewal = f"https://huggingface.co/api/models/{found['name']}/xet-read-token/{COMMIT}"
+        headers |= {f"{XET}Hash": stored, f"{XET}Refresh-Route": renewal}
+    return status, headers, body
+
+
+def _api(name: str, repository: Repository, what: str | None) -> Answer:
+    if what and what.startswith("xet-read-token/"):
+        token = {f"{XET}Access-Token": "token", f"{XET}Token-Expiration": "9999999999"}
+        return 200, {f"{XET}Cas-Url": repository.xet_store, **token}, b"{}"
+    return 200, {"Content-Type": "application/json"}, model_info(name, repository)
 
 
 def _refusal(repository: Repository | None, authorization: str) -> Answer | None:

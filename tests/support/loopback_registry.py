@@ -14,25 +14,25 @@ from cluster.node import LocalCluster
 from cluster.tools import tool
 
 PORT = 5056
-NAME = f"localhost:{PORT}"
 
 
 @contextmanager
-def loopback_registry(cluster: LocalCluster) -> Iterator[str]:
+def loopback_registry(cluster: LocalCluster, port: int = PORT) -> Iterator[str]:
     """An empty registry on the first node; yields its name for images. Its images end with it."""
     (node, *_) = cluster.nodes
     network = node.enclosure.network
     assert network
     disk = cluster.state / "registry"
     disk.mkdir()
-    serve: list[str | Path] = [tool("crane"), "registry", "serve", f"--address=0.0.0.0:{PORT}", f"--disk={disk}"]
+    serve: list[str | Path] = [tool("crane"), "registry", "serve", f"--address=0.0.0.0:{port}", f"--disk={disk}"]
     node.processes.start("registry", [*node.enclosure.inside, *serve])
-    _await((network.node, PORT))
-    listener = socket.create_server(("127.0.0.1", PORT))
-    threading.Thread(target=_serve, args=(listener, (network.node, PORT)), daemon=True).start()
+    _await((network.node, port))
+    listener = socket.create_server(("127.0.0.1", port))
+    threading.Thread(target=_serve, args=(listener, (network.node, port)), daemon=True).start()
     try:
-        yield NAME
+        yield f"localhost:{port}"
     finally:
+        listener.shutdown(socket.SHUT_RDWR)  # a thread waits in it, and would keep the port
         listener.close()
         node.processes.end("registry")
 

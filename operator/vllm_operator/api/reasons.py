@@ -44,8 +44,9 @@ class Reason(Row):
         "the setting allowedHubOrganisations does not have the model's organisation: use a model of another one")
     MODEL_IMAGE_NOT_ALLOWED = ("ModelImageNotAllowed", _SPEC, LASTS,
         "the setting allowedModelImages does not have the image of model.uri: use one of another registry")
-    IMAGE_VOLUMES_MISSING = ("ImageVolumesMissing", _SPEC, LASTS,
-        "model.uri is an image (oci://), which Kubernetes mounts from 1.35 on: use pvc:// or hf:// in an older cluster")
+    IMAGE_VOLUMES_MISSING = ("ImageVolumesMissing", _SPEC | _FIT | _PODS, LASTS,
+        "model.uri is an image (oci://), mounted by Kubernetes 1.35 and containerd 2.1 or newer: use pvc:// or hf://",
+        STOPS_VLLM)
     CLAIM_NOT_ALLOWED = ("ClaimNotAllowed", _SPEC, PASSES,
         "a claim has not the labels that the setting allowedClaims asks for: use another, or have it labelled")
     PRIORITY_CLASS_NOT_ALLOWED = ("PriorityClassNotAllowed", _SPEC, LASTS,
@@ -228,8 +229,9 @@ class Reason(Row):
     PROGRESSING = ("Progressing", _RECONCILING, PASSES, "not all pods are of the current spec and serve yet")
 
     # Before a container starts.
-    IMAGE_PULL_FAILED = ("ImagePullFailed", _PODS, LASTS,
-        "the node cannot pull the image: check its name and tag, and pod.imagePullSecrets")
+    IMAGE_PULL_FAILED = ("ImagePullFailed", _FIT | _PODS, LASTS,
+        "the node cannot pull an image, vLLM's or the model's: check its name and tag, and pod.imagePullSecrets",
+        STOPS_VLLM)
     SECRET_MISSING = ("SecretMissing", _PODS, LASTS,
         "a Secret that the pod uses, or a key in it, does not exist: create it")
     API_KEY_EMPTY = ("ApiKeyEmpty", _PODS, LASTS,

@@ -9,6 +9,7 @@ from typing import Any
 
 from .effects import OTHER_FIELDS, POD_FIELDS
 from .spec import InferenceServiceSpec
+from .storage import IMAGE
 
 
 def revision_of(name: str, spec: InferenceServiceSpec) -> str:
@@ -22,12 +23,14 @@ def revision_of(name: str, spec: InferenceServiceSpec) -> str:
 
 
 def inspection_of(spec: InferenceServiceSpec) -> str:
-    """Hash of what is inspected, 8 hexadecimal digits: it holds as long as the same model and token are named."""
+    """Hash of what is inspected, 8 hexadecimal digits: it holds as long as the same model and secrets are named."""
     model = spec.model
     token = model.token_secret_ref.to_manifest() if model.token_secret_ref else None
     restarted = spec.rollout.restarted_at if spec.rollout else None
-    parts = [model.uri, model.revision, token, restarted]
+    parts: list[Any] = [model.uri, model.revision, token, restarted]
     parts += [model.image_path] if model.image_path else []
+    secrets = spec.pod.image_pull_secrets if spec.pod and model.uri.startswith(IMAGE) else None
+    parts += [[secret.to_manifest() for secret in secrets]] if secrets else []
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:8]
 
 

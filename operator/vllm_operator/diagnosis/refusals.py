@@ -5,6 +5,7 @@ import re
 from ..api.reasons import Finding, Reason
 from ..assess.supply import Supply
 from ..snapshots.child import DeploymentSnapshot
+from ..snapshots.inspection_pod import InspectionPod
 from ..snapshots.pod import PodSnapshot
 from .gpus import in_namespace
 from .redaction import redact, shorten
@@ -12,24 +13,33 @@ from .redaction import redact, shorten
 _IMAGE_REASONS = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable")
 # The kubelet's word where the device plugin has fewer healthy devices than the scheduler believes.
 _NO_DEVICE = ("UnexpectedAdmissionError",)
-# Words of containerd and CRI-O, and of the registries behind them.
+# Words of containerd and CRI-O, and of the registries behind them; and whether another try may go better.
 _IMAGE_CAUSES = (
     (
         re.compile(r"(?i)unauthorized|authentication required|denied|forbidden|authorization failed|no basic auth"),
         "the registry refuses it, or has none: check the name, and pod.imagePullSecrets for a private registry",
+        False,
     ),
-    (re.compile(r"(?i)not found|manifest unknown|NotFound|name unknown"), "it does not exist: check name and tag"),
     (
-        re.compile(r"(?i)no such host|timeout|connection refused|dial tcp|x509|no route"),
+        re.compile(r"(?i)not found|manifest unknown|NotFound|name unknown"),
+        "it does not exist: check name and tag",
+        False,
+    ),
+    (
+        re.compile(r"(?i)no such host|timeout|connection refused|dial tcp|x509|tls: |HTTPS client|no route"),
         "the node cannot reach the registry: check its network and certificates",
+        True,
     ),
     (
         re.compile(r"(?i)toomanyrequests|too many requests"),
         "the registry's rate limit is reached: wait, or use a mirror",
+        True,
     ),
-    (re.compile(r"(?i)no space left"), "the node's disk is full: free it"),
-    (re.compile(r"(?i)no match for platform|exec format"), "it is not made for the node's CPU architecture"),
+    (re.compile(r"(?i)no space left"), "the node's disk is full: free it", True),
+    (re.compile(r"(?i)no match for platform|exec format"), "it is not made for the node's CPU architecture", False),
 )
+# A runtime that knows of no images as volumes takes one for a folder of the node, and that has no name.
+_NO_IMAGE_VOLUMES = 'failed to mkdir ""'
 # The kubelet alternates between a failed try and the pause after it.
 _BACK_OFF = re.compile(r'^Back-off pulling image "[^"]*"(?:: \w+: )?')
 _MISSING = re.compile(r'(?P<kind>secret|configmap) "(?P<name>[^"]+)" not found')
@@ -57,14 +67,41 @@ def waiting(pod: PodSnapshot) -> Finding | None:
     if pod.reason in _IMAGE_REASONS:
         return image(pod, pod.message)
     if pod.reason.startswith("CreateContainer"):
+        if model_images(pod) and _NO_IMAGE_VOLUMES in pod.message:
+            return _mounts_no_images(pod.node)
         missing = missing_object(pod, pod.message)
         return missing or (Reason.CONTAINER_CONFIG, f"pod {pod.name} cannot start: {_words(pod.message)}")
     return None
 
 
 def image(pod: PodSnapshot, message: str) -> Finding:
-    """Why the image is not there, from the words of the container runtime."""
-    return Reason.IMAGE_PULL_FAILED, f"image {pod.image} cannot be pulled for pod {pod.name}: {_image(message)}"
+    """Why an image is not there, vLLM's or that of the model, from the words of the container runtime."""
+    mounted = next((image for image in model_images(pod) if f'"{image}"' in message), None)
+    what = f"the model's image {mounted}" if mounted else f"image {pod.image}"
+    return Reason.IMAGE_PULL_FAILED, f"{what} cannot be pulled for pod {pod.name}: {_image(message)[0]}"
+
+
+def model_images(pod: PodSnapshot) -> list[str]:
+    """Images that the pod mounts."""
+    return [mounted.removeprefix("image ") for _, mounted in pod.asked.mounts if mounted.startswith("image ")]
+
+
+def inspected_image(image: str, pod: InspectionPod) -> Finding | None:
+    """Why the inspect Job has not the model's image, and never will have; None where it may yet."""
+    if pod.reason.startswith("CreateContainer") and _NO_IMAGE_VOLUMES in pod.waits:
+        return _mounts_no_images(pod.node)
+    words, may_pass = _image(pod.waits)
+    if pod.reason not in _IMAGE_REASONS or may_pass or f'"{image}"' not in pod.waits:
+        return None
+    return Reason.IMAGE_PULL_FAILED, f"the model's image {image} cannot be pulled: {words}"
+
+
+def _mounts_no_images(node: str) -> Finding:
+    return (
+        Reason.IMAGE_VOLUMES_MISSING,
+        f"the container runtime of node {node} mounts no images, which oci:// needs: use nodes with containerd 2.1 or "
+        "newer (kubectl get nodes -o wide), or copy the model to a claim and use pvc://",
+    )
 
 
 def given_up(pod: PodSnapshot) -> Finding:
@@ -171,11 +208,13 @@ def _sentence(what: str) -> str:
     return ", ".join(dict.fromkeys(part.partition(" for: ")[0].strip() for part in re.split("[,;]", what)))
 
 
-def _image(message: str) -> str:
-    cause = next((cause for pattern, cause in _IMAGE_CAUSES if pattern.search(message)), "")
-    return (
-        cause or f"{_words(_BACK_OFF.sub('', message)) or 'no cause given'}: check the name, and pod.imagePullSecrets"
-    )
+def _image(message: str) -> tuple[str, bool]:
+    """The cause with what to do, and whether it may pass."""
+    for pattern, cause, may_pass in _IMAGE_CAUSES:
+        if pattern.search(message):
+            return cause, may_pass
+    said = _words(_BACK_OFF.sub("", message)) or "no cause given"
+    return f"{said}: check the name, and pod.imagePullSecrets", True
 
 
 def missing_object(pod: PodSnapshot, message: str) -> Finding | None:

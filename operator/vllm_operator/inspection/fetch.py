@@ -2,13 +2,12 @@
 
 Files lie where huggingface_hub, and so vLLM, looks for them. Each is compared with what the hub says of it, once, and
 is never written again: the hub's digest of its content is its name in the cache. What is there stays after a failure,
-so another try goes on with the next file. Of several Jobs for the same files one fetches, and the others wait for it.
+so another try goes on where the last one ended. Of several Jobs for the same files one fetches, and others wait for it.
 """
 
 import errno
 import fcntl
 import glob
-import hashlib
 import os
 import shutil
 import time
@@ -16,8 +15,6 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from huggingface_hub import HfApi, hf_hub_download
@@ -26,60 +23,20 @@ from huggingface_hub.hf_api import RepoSibling
 from ..api import limits
 from ..api.reasons import Reason
 from .hub_errors import hub_trouble
+from .order import Order, Wanted
 from .progress import PERIOD_SECONDS, Progress, line, size
 from .report import InspectionError, encode_error
+from .resume import fetch_large
 from .sources import TIMEOUT_SECONDS, hub_file
 from .weights import fetched
 
 # What passes by itself is tried again after so many seconds, with what is there by then.
 RETRY_SECONDS = (10.0, 30.0, 60.0, 120.0, 240.0)
-# Files that a Job left half written when it was killed: nobody goes on with them.
+# Files that were left half written, and that nobody goes on with.
 STALE_SECONDS = 3600.0
 _PASSES = (Reason.HUB_UNREACHABLE, Reason.HUB_RATE_LIMITED)
-_CHUNK = 8 * limits.MIB
 _FETCHED_AT_ONCE, _COMPARED_AT_ONCE = 8, 4
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """A file of the model: its name, its bytes, and the hub's digest of it, which names it in the cache."""
-
-    name: str
-    size: int
-    digest: str
-    large: bool
-    """Whether the digest is SHA-256 of the content; else git's, of a small file."""
-
-    def is_content_of(self, path: Path) -> bool:
-        """Whether a file has the content that the hub says; its size, where a mirror of the hub says no more."""
-        if not self.digest:
-            return path.stat().st_size == self.size
-        hashed = hashlib.sha256() if self.large else hashlib.sha1(f"blob {self.size}\0".encode(), usedforsecurity=False)
-        with path.open("rb") as file:
-            while part := file.read(_CHUNK):
-                hashed.update(part)
-        return hashed.hexdigest() == self.digest
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What is to be fetched, and where to: `home` is what vLLM's container has as HF_HOME."""
-
-    repository: str
-    commit: str
-    home: Path
-    load_format: str | None = None
-
-    @property
-    def folder(self) -> Path:
-        """Of the repository, in the hub's cache."""
-        return self.home / "hub" / f"models--{self.repository.replace('/', '--')}"
-
-    @property
-    def own(self) -> Path:
-        """Where we keep which contents were compared, and the locks."""
-        return self.home / "vllm-operator" / self.folder.name
 
 
 def download(order: Order, output: Path, sleep: Callable[[float], None] = time.sleep) -> int:
@@ -115,17 +72,23 @@ def _fetch(order: Order, token: str | None) -> None:
     wanted = [_wanted(files[name]) for name in names]
     with _alone(order, wanted):
         _has_room(order, wanted)
-        _clear(order)
-        fetch = partial(
-            hf_hub_download, order.repository, revision=order.commit, cache_dir=order.home / "hub",
-            token=token or False, etag_timeout=TIMEOUT_SECONDS,
-        )  # fmt: skip
+        _clear(order, wanted)
         pool = ThreadPoolExecutor(_FETCHED_AT_ONCE)
         try:
-            _tell([pool.submit(fetch, name) for name in names], order, wanted)
+            _tell([pool.submit(_fetch_one, order, file, token) for file in wanted], order, wanted)
         finally:
             pool.shutdown(cancel_futures=True)
         _check(order, wanted)
+
+
+def _fetch_one(order: Order, file: Wanted, token: str | None) -> None:
+    """One file, to where vLLM looks for it: its content, if that is not there, and the name that points to it."""
+    if file.large and file.digest:
+        fetch_large(order, file, token, _say)
+    hf_hub_download(
+        order.repository, file.name, revision=order.commit, cache_dir=order.home / "hub",
+        token=token or False, etag_timeout=TIMEOUT_SECONDS,
+    )  # fmt: skip
 
 
 def _wanted(file: RepoSibling) -> Wanted:
@@ -133,10 +96,10 @@ def _wanted(file: RepoSibling) -> Wanted:
     return Wanted(file.rfilename, file.size or 0, digest or "", large=file.lfs is not None)
 
 
-def _tell(work: Sequence[Future[str]], order: Order, wanted: Sequence[Wanted]) -> None:
+def _tell(work: Sequence[Future[None]], order: Order, wanted: Sequence[Wanted]) -> None:
     """Says how far it is until the work is done. Raises what a part of the work raises."""
     before: list[tuple[float, int]] = []
-    left: Iterable[Future[str]] = work
+    left: Iterable[Future[None]] = work
     while left:
         now, there = time.monotonic(), present(order, wanted)
         before = [*before[-5:], (now, there)]
@@ -150,22 +113,19 @@ def _tell(work: Sequence[Future[str]], order: Order, wanted: Sequence[Wanted]) -
 
 def _check(order: Order, wanted: Sequence[Wanted]) -> None:
     """Compares what was not compared before. Raises InspectionError, and takes away what is not as the hub says."""
-    marks = order.own / "compared"
-    marks.mkdir(parents=True, exist_ok=True)
-    new = [file for file in wanted if not file.digest or not (marks / file.digest).exists()]
+    new = [file for file in wanted if not order.is_compared(file)]
     total = _total(wanted)
     if new:
         _say(line(Progress(total, total, checks=True)))
-    snapshot = order.folder / "snapshots" / order.commit
     with ThreadPoolExecutor(_COMPARED_AT_ONCE) as pool:
-        right = list(pool.map(lambda file: file.is_content_of(snapshot / file.name), new))
+        right = list(pool.map(lambda file: file.is_content_of(order.named(file)), new))
     wrong = [file for file, is_right in zip(new, right, strict=True) if not is_right]
     for file in new:
         if file.digest and file not in wrong:
-            (marks / file.digest).touch()
+            order.note_compared(file)
     for file in wrong:
-        (snapshot / file.name).resolve().unlink(missing_ok=True)
-        (snapshot / file.name).unlink(missing_ok=True)
+        order.named(file).resolve().unlink(missing_ok=True)
+        order.named(file).unlink(missing_ok=True)
     if wrong:
         text = f"{wrong[0].name} is not what the hub says of it: it is fetched again"
         raise InspectionError(Reason.HUB_UNREACHABLE, text)
@@ -177,10 +137,10 @@ def present(order: Order, wanted: Sequence[Wanted]) -> int:
 
 
 def _bytes_of(order: Order, file: Wanted) -> int:
-    blobs, whole = order.folder / "blobs", order.folder / "snapshots" / order.commit / file.name
-    if not file.digest or whole.exists():
-        return _written(whole)
-    found = [blobs / file.digest, *blobs.glob(f"{glob.escape(file.digest)}.*incomplete")]
+    if not file.digest or order.named(file).exists():
+        return _written(order.named(file))
+    blob = order.blob(file)
+    found = [blob, *blob.parent.glob(f"{glob.escape(file.digest)}.*incomplete")]
     return max(map(_written, found))
 
 
@@ -224,10 +184,11 @@ def _disk() -> Iterator[None]:
         raise
 
 
-def _clear(order: Order) -> None:
-    """Takes away what a Job that was killed left half written."""
+def _clear(order: Order, wanted: Sequence[Wanted]) -> None:
+    """Takes away what was left half written, but not what is to be gone on with."""
+    kept = {order.begun(file) for file in wanted if not order.blob(file).exists()}
     for path in (order.folder / "blobs").glob("*.incomplete"):
-        if time.time() - path.stat().st_mtime > STALE_SECONDS:
+        if path not in kept and time.time() - path.stat().st_mtime > STALE_SECONDS:
             path.unlink(missing_ok=True)
 
 

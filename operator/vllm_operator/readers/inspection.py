@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from ..again import Again
 from ..api.limits import OverLimitError
-from ..api.reasons import Reason
+from ..api.reasons import Finding, Reason
 from ..api.resource import InferenceService
 from ..api.storage import BUCKETS
 from ..assess.fits import Inspection
@@ -19,6 +19,7 @@ from ..manifests.names import INSPECTION_LABEL
 from ..snapshots.child import Child, kept_models
 from ..snapshots.pod_event import last
 from ..status.evidence import Evidence
+from ..vllm.paths import model_image
 from .events import ReadEvents
 from .queued import QUEUE_LABEL, about_workload
 from .reader import Clock
@@ -127,6 +128,8 @@ class InspectionReader:
         if self._since[0] != key:
             self._since, self._look_at = (key, now), now + REFUSED_SECONDS
             self._refused = self._held = ""
+        if finding := _without_image(evidence):
+            return Inspection(key, error=InspectionError(*finding))
         await self._look_for_refusal(evidence, now)
         refused = f"the pod of the inspect Job is refused: {self._refused}" if self._refused else ""
         left = self._since[1] + PATIENCE_SECONDS - now
@@ -163,6 +166,12 @@ class InspectionReader:
 
 def _job(evidence: Evidence) -> Child | None:
     return evidence.live.get(("Job", inspection_name(evidence.service)))
+
+
+def _without_image(evidence: Evidence) -> Finding | None:
+    """Why the node has not the model's image for the Job's pod, where that lasts."""
+    pod, image = evidence.inspection_pod, model_image(evidence.service.spec.model)
+    return refusals.inspected_image(image, pod) if pod and image else None
 
 
 def _why(evidence: Evidence, held: str) -> str:

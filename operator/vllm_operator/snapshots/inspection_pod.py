@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..api.limits import EVENT_CHARACTERS, text_of
+from ..api.limits import EVENT_CHARACTERS, WORD_CHARACTERS, text_of
 from .child import owner_uid
 
 
@@ -20,6 +20,9 @@ class InspectionPod:
     """Why it has not started, in the words of the scheduler or the kubelet; empty where it has, or takes its time."""
     owner: str
     """The uid of its controlling owner: see owners.py."""
+    reason: str = ""
+    """The kubelet's word for why it does not start the container; empty where the scheduler says why."""
+    node: str = ""
 
 
 def snapshot(body: Mapping[str, Any], label: str) -> InspectionPod | None:
@@ -34,17 +37,19 @@ def snapshot(body: Mapping[str, Any], label: str) -> InspectionPod | None:
     if ended:
         return InspectionPod(key, True, ended.get("message") or ended.get("reason") or "", "", owner)
     # Without a container's word: evicted, or past the Job's deadline.
-    return InspectionPod(
-        key, status.get("phase") in ("Failed", "Succeeded"), status.get("message") or "", _waits(status), owner
-    )
+    gone = status.get("phase") in ("Failed", "Succeeded")
+    waits, reason = _waits(status, containers[0].get("state", {}).get("waiting") or {})
+    node = (body.get("spec") or {}).get("nodeName") or ""
+    return InspectionPod(key, gone, status.get("message") or "", waits, owner, reason, node)
 
 
-def _waits(status: Mapping[str, Any]) -> str:
+def _waits(status: Mapping[str, Any], waiting: Mapping[str, Any]) -> tuple[str, str]:
+    """The words, and the kubelet's reason."""
     conditions = {entry["type"]: entry for entry in status.get("conditions") or ()}
     scheduled = conditions.get("PodScheduled", {})
     if scheduled.get("status") == "False":
-        return text_of(scheduled.get("message") or scheduled.get("reason"), EVENT_CHARACTERS)
-    waiting = (status.get("containerStatuses") or [{}])[0].get("state", {}).get("waiting", {})
-    if waiting.get("reason") in (None, "ContainerCreating", "PodInitializing"):
-        return ""
-    return text_of(waiting.get("message") or waiting["reason"], EVENT_CHARACTERS)
+        return text_of(scheduled.get("message") or scheduled.get("reason"), EVENT_CHARACTERS), ""
+    reason = text_of(waiting.get("reason"), WORD_CHARACTERS)
+    if reason in ("", "ContainerCreating", "PodInitializing"):
+        return "", ""
+    return text_of(waiting.get("message") or reason, EVENT_CHARACTERS), reason

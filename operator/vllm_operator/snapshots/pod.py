@@ -246,3 +246,5 @@ def _mounts(volumes: Iterable[Body]) -> Iterator[tuple[str, str]]:
             yield volume["name"], f"Secret {volume['secret']['secretName']}"
         if "persistentVolumeClaim" in volume:
             yield volume["name"], f"PersistentVolumeClaim {volume['persistentVolumeClaim']['claimName']}"
+        if "image" in volume:
+            yield volume["name"], f"image {volume['image']['reference']}"

@@ -97,4 +97,24 @@ def test_why_a_pod_waits_is_told() -> None:
     pulling = snapshot({**body, "status": {"phase": "Pending", "containerStatuses": [waiting]}}, "l")
     assert pulling
     assert pulling.waits == "back-off pulling"
-    assert replace(pulling, waits="") == snapshot({**body, "status": {"phase": "Pending"}}, "l")
+    assert replace(pulling, waits="", reason="") == snapshot({**body, "status": {"phase": "Pending"}}, "l")
+
+
+def test_an_image_that_is_never_pulled_is_told_at_once_and_forgotten_once_it_is() -> None:
+    image = "registry.example.com/llama:none"
+    owner = service(model={"uri": f"oci://{image}"})
+    said = f'failed to resolve reference "{image}": not found'
+    waits = InspectionPod(owner.inspected, False, "", said, "job-uid", "ErrImagePull", "node")
+    bench = Bench("")
+    found = bench.look(waits, owner)
+    assert found.error
+    assert found.error.reason is Reason.IMAGE_PULL_FAILED
+    assert str(found.error).startswith(f"the model's image {image} cannot be pulled: it does not exist")
+    assert bench.look(replace(waits, waits="", reason=""), owner).pending
+
+
+def test_other_pull_secrets_are_another_inspection_of_an_image_and_no_other() -> None:
+    secrets = {"imagePullSecrets": [{"name": "registry"}]}
+    for uri, same in (("oci://registry.example.com/llama:1", False), ("hf://org/name", True)):
+        without, given = service(model={"uri": uri}), service(model={"uri": uri}, pod=secrets)
+        assert (without.inspected == given.inspected) is same
