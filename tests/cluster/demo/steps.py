@@ -3,7 +3,7 @@
 import json
 import subprocess
 from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from cluster.demo.answer import QUESTION, ask, await_connection, reachable
 from cluster.demo.kubectl import Kubectl
 from cluster.demo.progress import Progress
 from cluster.demo.record import Record
-from cluster.demo.targets import Local, Target, choose
+from cluster.demo.targets import Local, Target, choose, remove_kind_network
 from cluster.demo.waits import model_made, service_ready, wait
 from cluster.host import REPOSITORY, ClusterError, end_running, say
 from cluster.programs import program
@@ -33,11 +33,10 @@ def up() -> None:
     record = _record(target)
     progress = Progress(5)
     with ThreadPoolExecutor(len(IMAGES) + 1) as pool:
-        # Built while the cluster starts.
-        images = {name: pool.submit(target.build, name) for name in IMAGES}
         try:
             with progress.step("A cluster"):
                 progress.line(f"  {target.description}")
+                images = {pool.submit(target.build, name): name for name in IMAGES}  # while the cluster starts
                 kubectl = target.start()
                 target.provide_volume(kubectl)
             helm = pool.submit(program, "helm")  # after Kubernetes, whose libraries it shares
@@ -73,12 +72,12 @@ def _record(target: Target) -> Record:
     return record
 
 
-def _images(target: Target, builds: Mapping[str, Future[str]]) -> dict[str, str]:
-    """Wait for the builds and load each; returns the names that they have in the cluster."""
+def _images(target: Target, builds: Mapping[Future[str], str]) -> dict[str, str]:
+    """Load each as soon as it is built; returns the names that they have in the cluster."""
     references = {}
-    for name, built in builds.items():
-        references[name] = built.result()
-        target.load(name)
+    for built in as_completed(builds):
+        references[builds[built]] = built.result()
+        target.load(builds[built])
     return references
 
 
@@ -197,6 +196,8 @@ def down() -> None:
     say(f"Removing the demo from {target.description}.")
     if target.own:
         target.remove()
+        if record.network:
+            remove_kind_network()
     else:
         _remove_from(target.start(), record)
     record.forget()
