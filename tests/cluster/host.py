@@ -107,6 +107,7 @@ def command(arguments: Sequence[str | Path], text: str | None = None, env: Mappi
 
 
 _running: set[subprocess.Popen[bytes]] = set()
+_ending = threading.Event()
 
 
 def logged(
@@ -122,6 +123,8 @@ def logged(
         ) as process,
     ):
         _running.add(process)
+        if _ending.is_set():
+            process.terminate()
         try:
             status = process.wait()
         except BaseException:
@@ -135,7 +138,8 @@ def logged(
 
 
 def end_running() -> None:
-    """End the long commands that other threads wait for."""
+    """End the long commands that other threads wait for, and those that they are about to run: this one has failed."""
+    _ending.set()
     for process in list(_running):
         process.terminate()
 

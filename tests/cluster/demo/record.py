@@ -19,6 +19,8 @@ class Record:
     release: bool = False
     definitions: bool = False
     """Whether the demo installed the CRDs."""
+    leases: list[str] = field(default_factory=list)
+    """Those that came with the operator, which makes them itself: `helm uninstall` does not know of them."""
     network: bool = False
     """Whether kind's network in Docker came with the demo."""
 

@@ -15,13 +15,15 @@ from cluster.demo.progress import Progress
 from cluster.demo.record import Record
 from cluster.demo.targets import Local, Target, choose, remove_kind_network
 from cluster.demo.waits import model_made, service_ready, wait
-from cluster.host import REPOSITORY, ClusterError, end_running, say
+from cluster.host import REPOSITORY, ClusterError, end_running, say, step
 from cluster.programs import program
 
 SYSTEM, DEMO = "vllm-operator-system", "demo"
 RELEASE, SERVICE, JOB = "vllm-operator", "tiny", "tiny-model"
 DEFINITION = "inferenceservices.vllm-operator.dev"
 DEFINITIONS = (DEFINITION, "servingclasses.vllm-operator.dev", "inferencebatches.vllm-operator.dev")
+# Where the operator notes who acts: namespace and name.
+LEASES = ("kube-system/vllm-operator-all", "default/vllm-operator")
 MARK = {"app.kubernetes.io/managed-by": "vllm-operator-demo"}
 IMAGES = ("vllm-cpu", "operator")
 
@@ -133,6 +135,8 @@ def _install(kubectl: Kubectl, record: Record, helm: Path, references: Mapping[s
             f"examples/tiny-model` and `kubectl apply -f examples/tiny.yaml` (the image: {references['vllm-cpu']})."
         )
     _namespace(kubectl, record, SYSTEM)
+    if not record.release:
+        record.leases = [lease for lease in LEASES if not kubectl.get("lease", *_named(lease))]
     record.release = record.definitions = True
     record.save()
     releases = json.loads(_helm(kubectl, helm, "list", "--output=json", "--filter", f"^{RELEASE}$"))
@@ -204,16 +208,24 @@ def down() -> None:
     say("Removed.")
 
 
+def _named(lease: str) -> list[str]:
+    namespace, _, name = lease.partition("/")
+    return [name, f"--namespace={namespace}"]
+
+
 def _remove_from(kubectl: Kubectl, record: Record) -> None:
     """Remove what the demo put into a cluster that is not its own."""
     _delete_namespace(kubectl, record, DEMO)
     if record.release:
         helm = program("helm")
         if json.loads(_helm(kubectl, helm, "list", "--output=json", "--filter", f"^{RELEASE}$")):
-            _helm(kubectl, helm, "uninstall", RELEASE, "--wait")
+            with step("uninstalling the operator"):
+                _helm(kubectl, helm, "uninstall", RELEASE, "--wait")
         record.release = False
         record.save()
     _delete_namespace(kubectl, record, SYSTEM)
+    for lease in record.leases:
+        kubectl.run("delete", "lease", *_named(lease), "--ignore-not-found")
     if record.definitions and kubectl.get("customresourcedefinition", DEFINITION):
         others = kubectl.get("inferenceservices,servingclasses,inferencebatches", "--all-namespaces") or {"items": []}
         if others["items"]:
@@ -227,7 +239,7 @@ def _delete_namespace(kubectl: Kubectl, record: Record, name: str) -> None:
         return
     found = kubectl.get("namespace", name)
     if found and MARK.items() <= found["metadata"].get("labels", {}).items():
-        say(f"  deleting the namespace {name}")
-        kubectl.run("delete", "namespace", name, "--timeout=300s")
+        with step(f"deleting the namespace {name}"):
+            kubectl.run("delete", "namespace", name, "--timeout=300s")
     record.namespaces.remove(name)
     record.save()

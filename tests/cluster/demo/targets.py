@@ -208,10 +208,16 @@ class Current:
 
     def provide_volume(self, kubectl: Kubectl) -> None:
         """Nothing is made in a cluster of the user's that would outlive the demo."""
-        if default_class(kubectl) is None:
+        found = default_class(kubectl)
+        if found is None:
             raise ClusterError(
                 "This cluster has no default StorageClass, so the demo's claim of 100 Mi would get no volume: mark one "
                 f"with `kubectl annotate storageclass NAME {DEFAULT_CLASS}=true`."
+            )
+        if found["provisioner"] == HOST_PATH:
+            raise ClusterError(
+                f"The default StorageClass {found['metadata']['name']} ({HOST_PATH}) makes volumes that only root may "
+                f"write, and the demo's pods are not root: mark another with the annotation {DEFAULT_CLASS}=true."
             )
 
     def build(self, image: str) -> str:
