@@ -44,7 +44,13 @@ class Docker:
             arguments += [*images.build_arguments(labels)]
             if base := os.environ.get("BASE_IMAGE"):
                 arguments += ["--build-arg", f"BASE={base}"]
-            logged([*arguments, "."], log, {**os.environ, **_buildkit()}, REPOSITORY)
+            try:
+                logged([*arguments, "."], log, {**os.environ, **_buildkit()}, REPOSITORY)
+            except ClusterError as error:
+                if base or "docker.io" not in str(error):
+                    raise
+                hint = "If that is Docker Hub out of reach: set BASE_IMAGE to a Debian 12 with Python that is in reach."
+                raise ClusterError(f"{error}\n{hint}") from error
 
     def push(self, tag: str) -> str:
         """With the credentials of `docker login`."""

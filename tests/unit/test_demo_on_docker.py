@@ -122,6 +122,23 @@ def test_buildkit_is_asked_for_only_where_it_would_not_be_used(stand_ins: StandI
     assert (stand_ins.folder / "cache" / "logs" / "image-operator.log").read_text() == f"told {told}.\n"
 
 
+def test_without_docker_hub_it_is_said_how_to_do_without(stand_ins: StandIns, monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_ins.put(
+        "docker", 'case "$1" in version) echo 29.4.1;; *) echo lookup registry-1.docker.io: no such host; exit 1;; esac'
+    )
+    with pytest.raises(ClusterError, match=r"no such host\n.*set BASE_IMAGE to"):
+        Docker().build("operator", "localhost/x:1", {})
+    monkeypatch.setenv("BASE_IMAGE", "registry.example.com/python:3.11")
+    with pytest.raises(ClusterError, match=r"no such host$"):
+        Docker().build("operator", "localhost/x:1", {})
+
+
+def test_without_kinds_own_image_it_is_said_how_to_do_without(stand_ins: StandIns) -> None:
+    stand_ins.put("kind", 'case "$1" in version) echo kind v0.33.0;; create) echo failed to pull image; exit 1;; esac')
+    with pytest.raises(ClusterError, match="failed to pull image\nSet KIND_IMAGE to"):
+        Kind("so").start()
+
+
 @pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda file: file.parent.name)
 def test_docker_gets_what_a_dockerfile_copies(dockerfile: Path) -> None:
     rules = (REPOSITORY / ".dockerignore").read_text().splitlines()

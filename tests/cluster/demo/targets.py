@@ -119,9 +119,14 @@ class Kind:
                 self._delete()
         log = cache_root() / "logs" / "kind.log"
         node = [f"--image={image}"] if (image := os.environ.get("KIND_IMAGE")) else []
-        with step(f"creating the kind cluster {KIND_NAME}", log=log):
-            own = ["--name", KIND_NAME, "--kubeconfig", str(self._kubeconfig)]
-            logged([kind, "create", "cluster", *own, "--wait=5m", *node], log)
+        create = ["create", "cluster", "--name", KIND_NAME, "--kubeconfig", str(self._kubeconfig), "--wait=5m"]
+        try:
+            with step(f"creating the kind cluster {KIND_NAME}", log=log):
+                logged([kind, *create, *node], log)
+        except ClusterError as error:
+            if node or "failed to pull image" not in str(error):
+                raise
+            raise ClusterError(f"{error}\nSet KIND_IMAGE to an image for kind's nodes that is in reach.") from error
         return kubectl
 
     def _answers(self, kind: Path, kubectl: Kubectl) -> bool:
