@@ -6,6 +6,7 @@ registry that is reached here.
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -36,14 +37,20 @@ class Docker:
     """The Docker engine of this machine."""
 
     def build(self, image: str, tag: str, labels: Mapping[str, str]) -> None:
-        """By `docker build`, of the repository as it is."""
-        with step(f"building the image {tag}"):
+        """By `docker build`, of what .dockerignore leaves of the repository."""
+        log = cache_root() / "logs" / f"image-{image}.log"
+        with step(f"building the image {tag}", log=log):
             arguments = ["docker", "build", "--file", f"images/{image}/Dockerfile", "--tag", tag]
             arguments += [*images.build_arguments(labels)]
             if base := os.environ.get("BASE_IMAGE"):
                 arguments += ["--build-arg", f"BASE={base}"]
-            environment = {**os.environ, "DOCKER_BUILDKIT": "1"}
-            logged([*arguments, "."], cache_root() / "logs" / f"image-{image}.log", environment, REPOSITORY)
+            try:
+                logged([*arguments, "."], log, {**os.environ, **_buildkit()}, REPOSITORY)
+            except ClusterError as error:
+                if base or "docker.io" not in str(error):
+                    raise
+                hint = "If that is Docker Hub out of reach: set BASE_IMAGE to a Debian 12 with Python that is in reach."
+                raise ClusterError(f"{error}\n{hint}") from error
 
     def push(self, tag: str) -> str:
         """With the credentials of `docker login`."""
@@ -80,6 +87,12 @@ class Buildah:
     def read(self, tag: str, path: str) -> bytes:
         """Without running it."""
         return images.read(tag, path)
+
+
+def _buildkit() -> dict[str, str]:
+    """Docker before 23 uses BuildKit only when told to; later ones do where they have buildx, and fail when told to."""
+    told = re.match(r"\d+", command(["docker", "version", "--format", "{{.Client.Version}}"]))
+    return {"DOCKER_BUILDKIT": "1"} if told and int(told[0]) < 23 else {}
 
 
 def _push_log(tag: str) -> Path:

@@ -55,7 +55,7 @@ def _directory(own: str, xdg: str, default: str) -> Path:
 
 def say(text: str) -> None:
     """Print one line at once, also from threads."""
-    print(text, file=sys.stderr, flush=True)
+    print(f"{text}\n", end="", file=sys.stderr, flush=True)  # in one piece, or lines of two threads would mix
 
 
 def duration(seconds: float) -> str:
@@ -64,8 +64,8 @@ def duration(seconds: float) -> str:
 
 
 @contextmanager
-def step(what: str, every: float = 30) -> Iterator[None]:
-    """Say what is being done, that it still goes on, and how long it took."""
+def step(what: str, every: float = 30, log: Path | None = None) -> Iterator[None]:
+    """Say what is being done and where its output is, that it still goes on, and how long it took."""
     begin = time.monotonic()
     done = threading.Event()
 
@@ -73,7 +73,7 @@ def step(what: str, every: float = 30) -> Iterator[None]:
         while not done.wait(every):
             say(f"  {what}: still at it after {duration(time.monotonic() - begin)}")
 
-    say(f"  {what} ...")
+    say(f"  {what} ..." if log is None else f"  {what} (its output: {log}) ...")
     threading.Thread(target=remind, daemon=True).start()
     try:
         yield
@@ -107,6 +107,7 @@ def command(arguments: Sequence[str | Path], text: str | None = None, env: Mappi
 
 
 _running: set[subprocess.Popen[bytes]] = set()
+_ending = threading.Event()
 
 
 def logged(
@@ -122,6 +123,8 @@ def logged(
         ) as process,
     ):
         _running.add(process)
+        if _ending.is_set():
+            process.terminate()
         try:
             status = process.wait()
         except BaseException:
@@ -135,7 +138,8 @@ def logged(
 
 
 def end_running() -> None:
-    """End the long commands that other threads wait for."""
+    """End the long commands that other threads wait for, and those that they are about to run: this one has failed."""
+    _ending.set()
     for process in list(_running):
         process.terminate()
 

@@ -245,7 +245,7 @@ def _stage(files: list[Path], context: Path) -> None:
 
 def _bud(name: str, tag: str, files: list[Path], labels: Mapping[str, str]) -> None:
     base = _other_base() or base_image()
-    said = step(f"building the image {tag} (its output: {_log(name)})")
+    said = step(f"building the image {tag}", log=_log(name))
     with _storage_in_use(), said, tempfile.TemporaryDirectory(prefix="vllm-operator-image-") as scratch:
         context = Path(scratch) / "context"
         _stage(files, context)

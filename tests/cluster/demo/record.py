@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Self
 
-from cluster.demo.targets import Current, Kind, Local, Target
+from cluster.demo.targets import Current, Kind, Local, Target, has_kind_network
 from cluster.host import state_root
 
 
@@ -19,6 +19,10 @@ class Record:
     release: bool = False
     definitions: bool = False
     """Whether the demo installed the CRDs."""
+    leases: list[str] = field(default_factory=list)
+    """Those that came with the operator, which makes them itself: `helm uninstall` does not know of them."""
+    network: bool = False
+    """Whether kind's network in Docker came with the demo."""
 
     @staticmethod
     def _file() -> Path:
@@ -37,7 +41,9 @@ class Record:
         """A new record for a cluster."""
         if isinstance(target, Current):
             return cls("current", target.context)
-        return cls("kind" if isinstance(target, Kind) else "local")
+        if isinstance(target, Kind):
+            return cls("kind", network=not has_kind_network())
+        return cls("local")
 
     def same_cluster(self, other: "Record") -> bool:
         """Whether both are about one cluster."""

@@ -3,7 +3,7 @@
 import json
 import subprocess
 from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +13,17 @@ from cluster.demo.answer import QUESTION, ask, await_connection, reachable
 from cluster.demo.kubectl import Kubectl
 from cluster.demo.progress import Progress
 from cluster.demo.record import Record
-from cluster.demo.targets import Local, Target, choose
+from cluster.demo.targets import Local, Target, choose, remove_kind_network
 from cluster.demo.waits import model_made, service_ready, wait
-from cluster.host import REPOSITORY, ClusterError, end_running, say
+from cluster.host import REPOSITORY, ClusterError, end_running, say, step
 from cluster.programs import program
 
 SYSTEM, DEMO = "vllm-operator-system", "demo"
 RELEASE, SERVICE, JOB = "vllm-operator", "tiny", "tiny-model"
 DEFINITION = "inferenceservices.vllm-operator.dev"
 DEFINITIONS = (DEFINITION, "servingclasses.vllm-operator.dev", "inferencebatches.vllm-operator.dev")
+# Where the operator notes who acts: namespace and name.
+LEASES = ("kube-system/vllm-operator-all", "default/vllm-operator")
 MARK = {"app.kubernetes.io/managed-by": "vllm-operator-demo"}
 IMAGES = ("vllm-cpu", "operator")
 
@@ -33,11 +35,10 @@ def up() -> None:
     record = _record(target)
     progress = Progress(5)
     with ThreadPoolExecutor(len(IMAGES) + 1) as pool:
-        # Built while the cluster starts.
-        images = {name: pool.submit(target.build, name) for name in IMAGES}
         try:
             with progress.step("A cluster"):
                 progress.line(f"  {target.description}")
+                images = {pool.submit(target.build, name): name for name in IMAGES}  # while the cluster starts
                 kubectl = target.start()
                 target.provide_volume(kubectl)
             helm = pool.submit(program, "helm")  # after Kubernetes, whose libraries it shares
@@ -73,12 +74,12 @@ def _record(target: Target) -> Record:
     return record
 
 
-def _images(target: Target, builds: Mapping[str, Future[str]]) -> dict[str, str]:
-    """Wait for the builds and load each; returns the names that they have in the cluster."""
+def _images(target: Target, builds: Mapping[Future[str], str]) -> dict[str, str]:
+    """Load each as soon as it is built; returns the names that they have in the cluster."""
     references = {}
-    for name, built in builds.items():
-        references[name] = built.result()
-        target.load(name)
+    for built in as_completed(builds):
+        references[builds[built]] = built.result()
+        target.load(builds[built])
     return references
 
 
@@ -134,6 +135,8 @@ def _install(kubectl: Kubectl, record: Record, helm: Path, references: Mapping[s
             f"examples/tiny-model` and `kubectl apply -f examples/tiny.yaml` (the image: {references['vllm-cpu']})."
         )
     _namespace(kubectl, record, SYSTEM)
+    if not record.release:
+        record.leases = [lease for lease in LEASES if not kubectl.get("lease", *_named(lease))]
     record.release = record.definitions = True
     record.save()
     releases = json.loads(_helm(kubectl, helm, "list", "--output=json", "--filter", f"^{RELEASE}$"))
@@ -197,10 +200,17 @@ def down() -> None:
     say(f"Removing the demo from {target.description}.")
     if target.own:
         target.remove()
+        if record.network:
+            remove_kind_network()
     else:
         _remove_from(target.start(), record)
     record.forget()
     say("Removed.")
+
+
+def _named(lease: str) -> list[str]:
+    namespace, _, name = lease.partition("/")
+    return [name, f"--namespace={namespace}"]
 
 
 def _remove_from(kubectl: Kubectl, record: Record) -> None:
@@ -209,10 +219,13 @@ def _remove_from(kubectl: Kubectl, record: Record) -> None:
     if record.release:
         helm = program("helm")
         if json.loads(_helm(kubectl, helm, "list", "--output=json", "--filter", f"^{RELEASE}$")):
-            _helm(kubectl, helm, "uninstall", RELEASE, "--wait")
+            with step("uninstalling the operator"):
+                _helm(kubectl, helm, "uninstall", RELEASE, "--wait")
         record.release = False
         record.save()
     _delete_namespace(kubectl, record, SYSTEM)
+    for lease in record.leases:
+        kubectl.run("delete", "lease", *_named(lease), "--ignore-not-found")
     if record.definitions and kubectl.get("customresourcedefinition", DEFINITION):
         others = kubectl.get("inferenceservices,servingclasses,inferencebatches", "--all-namespaces") or {"items": []}
         if others["items"]:
@@ -226,7 +239,7 @@ def _delete_namespace(kubectl: Kubectl, record: Record, name: str) -> None:
         return
     found = kubectl.get("namespace", name)
     if found and MARK.items() <= found["metadata"].get("labels", {}).items():
-        say(f"  deleting the namespace {name}")
-        kubectl.run("delete", "namespace", name, "--timeout=300s")
+        with step(f"deleting the namespace {name}"):
+            kubectl.run("delete", "namespace", name, "--timeout=300s")
     record.namespaces.remove(name)
     record.save()

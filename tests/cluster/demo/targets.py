@@ -3,12 +3,14 @@
 import json
 import os
 import sys
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
 from cluster.builders import Docker, builder, docker_answers
 from cluster.demo.kubectl import Kubectl
-from cluster.host import ClusterError, cache_root, command, logged, step
+from cluster.host import ClusterError, cache_root, command, logged, say, step
 from cluster.images import build, reference
 from cluster.node import LocalCluster
 from cluster.programs import program
@@ -16,6 +18,8 @@ from cluster.tools import tool
 
 NAME = "demo"
 KIND_NAME = "vllm-operator-demo"
+# Of Docker, for all clusters of kind: it is made with the first and stays after the last.
+KIND_NETWORK = "kind"
 DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 # The class that kind makes where the node's image brings no other: its volumes are root's alone.
 HOST_PATH = "kubernetes.io/host-path"
@@ -106,16 +110,34 @@ class Kind:
         return cache_root() / f"{KIND_NAME}.kubeconfig"
 
     def start(self) -> Kubectl:
-        """Create it, unless it is there."""
-        kind = program("kind")
-        config: list[str | Path] = ["--name", KIND_NAME, "--kubeconfig", self._kubeconfig]
-        if KIND_NAME not in command([kind, "get", "clusters"]).split():
-            node = [f"--image={image}"] if (image := os.environ.get("KIND_IMAGE")) else []
-            with step(f"creating the kind cluster {KIND_NAME}"):
-                create = [kind, "create", "cluster", *config, "--wait=5m", *node]
-                logged(create, cache_root() / "logs" / "kind.log")
-        command([kind, "export", "kubeconfig", *config])
-        return Kubectl(program("kubectl"), self._kubeconfig)
+        """Create it, unless it is there and answers: one whose creation was cut off is made anew."""
+        kind, kubectl = program("kind"), Kubectl(program("kubectl"), self._kubeconfig)
+        if KIND_NAME in command([kind, "get", "clusters"]).split():
+            if self._answers(kind, kubectl):
+                return kubectl
+            with step(f"deleting the kind cluster {KIND_NAME}, which does not answer"):
+                self._delete()
+        log = cache_root() / "logs" / "kind.log"
+        node = [f"--image={image}"] if (image := os.environ.get("KIND_IMAGE")) else []
+        create = ["create", "cluster", "--name", KIND_NAME, "--kubeconfig", str(self._kubeconfig), "--wait=5m"]
+        try:
+            with step(f"creating the kind cluster {KIND_NAME}", log=log):
+                logged([kind, *create, *node], log)
+        except ClusterError as error:
+            if node or "failed to pull image" not in str(error):
+                raise
+            raise ClusterError(f"{error}\nSet KIND_IMAGE to an image for kind's nodes that is in reach.") from error
+        return kubectl
+
+    def _answers(self, kind: Path, kubectl: Kubectl) -> bool:
+        """Whether it was created to its end, which is when kind writes the kubeconfig, and runs."""
+        if not self._kubeconfig.is_file():
+            return False
+        with suppress(ClusterError):
+            command([kind, "export", "kubeconfig", "--name", KIND_NAME, "--kubeconfig", self._kubeconfig])
+            kubectl.run("get", "--raw=/readyz", "--request-timeout=10s")
+            return True
+        return False
 
     def provide_volume(self, kubectl: Kubectl) -> None:
         """Make one in the node, where its image brings nothing that makes volumes which all users may write."""
@@ -133,24 +155,32 @@ class Kind:
         return reference(image)
 
     def load(self, image: str) -> None:
-        """Hand it to the node as an archive; one that is named by its digest, the node pulls itself."""
+        """Hand it to the node, unless it has it; one that is named by its digest, the node pulls itself."""
         name = os.environ.get(IMAGE_VARIABLES[image]) or reference(image)
-        if "@" in name:  # an archive keeps no digest
+        if "@" in name:  # what kind hands over keeps no digest
             return
         if not command(["docker", "images", "--quiet", name]).strip():
             with step(f"pulling {name}"):
-                command(["docker", "pull", "--quiet", name])
-        archive = cache_root() / "images" / f"{image}-docker.tar"
-        archive.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with step(f"loading {name} into kind"):
-                command(["docker", "save", "--output", archive, name])
-                command([program("kind"), "load", "image-archive", archive, "--name", KIND_NAME])
-        finally:
-            archive.unlink(missing_ok=True)
+                logged(["docker", "pull", "--quiet", name], cache_root() / "logs" / f"pull-{image}.log")
+        scratch = cache_root() / "images"  # of gigabytes, and /tmp may be memory
+        scratch.mkdir(parents=True, exist_ok=True)
+        with (
+            step(f"loading {name} into kind"),
+            tempfile.TemporaryDirectory(prefix=".kind-", dir=scratch) as folder,
+        ):
+            log = cache_root() / "logs" / f"kind-load-{image}.log"
+            load = ["load", "docker-image", name, "--name", KIND_NAME]
+            logged([program("kind"), *load], log, {**os.environ, "TMPDIR": folder})
 
     def remove(self) -> None:
         """Delete the cluster."""
+        with step(f"deleting the kind cluster {KIND_NAME}"):
+            self._delete()
+        built = [name for name in map(reference, IMAGE_VARIABLES) if command(["docker", "images", "--quiet", name])]
+        if built:
+            say(f"  images stay in Docker for the next demo; to remove them: docker rmi {' '.join(built)}")
+
+    def _delete(self) -> None:
         command([program("kind"), "delete", "cluster", "--name", KIND_NAME, "--kubeconfig", self._kubeconfig])
         self._kubeconfig.unlink(missing_ok=True)
 
@@ -183,10 +213,16 @@ class Current:
 
     def provide_volume(self, kubectl: Kubectl) -> None:
         """Nothing is made in a cluster of the user's that would outlive the demo."""
-        if default_class(kubectl) is None:
+        found = default_class(kubectl)
+        if found is None:
             raise ClusterError(
                 "This cluster has no default StorageClass, so the demo's claim of 100 Mi would get no volume: mark one "
                 f"with `kubectl annotate storageclass NAME {DEFAULT_CLASS}=true`."
+            )
+        if found["provisioner"] == HOST_PATH:
+            raise ClusterError(
+                f"The default StorageClass {found['metadata']['name']} ({HOST_PATH}) makes volumes that only root may "
+                f"write, and the demo's pods are not root: mark another with the annotation {DEFAULT_CLASS}=true."
             )
 
     def build(self, image: str) -> str:
@@ -203,6 +239,17 @@ class Current:
 
     def remove(self) -> None:
         """Nothing: it is the user's."""
+
+
+def has_kind_network() -> bool:
+    """Whether Docker has the network of kind's clusters."""
+    return bool(command(["docker", "network", "ls", "--quiet", "--filter", f"name=^{KIND_NETWORK}$"]))
+
+
+def remove_kind_network() -> None:
+    """Remove it, unless something is in it."""
+    with suppress(ClusterError):
+        command(["docker", "network", "rm", KIND_NETWORK])
 
 
 def default_class(kubectl: Kubectl) -> dict[str, Any] | None:
