@@ -48,8 +48,8 @@ RELEASES: tuple[Release, ...] = (
         first_runner_libraries=232 * MIB, joined_libraries=230 * MIB, expert_libraries=0, piece_bytes=0,
     ),
     Release(
-        "0.32.0", runner_for_all=True, free_memory_counts=True, libraries=255 * MIB,
-        first_runner_libraries=255 * MIB, joined_libraries=80 * MIB, expert_libraries=347 * MIB, piece_bytes=146_000,
+        "0.32.0", runner_for_all=True, free_memory_counts=True, libraries=256 * MIB,
+        first_runner_libraries=256 * MIB, joined_libraries=80 * MIB, expert_libraries=347 * MIB, piece_bytes=146_000,
     ),
 )  # fmt: skip
 """Oldest first."""

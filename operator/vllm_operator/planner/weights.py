@@ -88,12 +88,12 @@ def rank_weights(model: ModelShape, storage: Storage, ranks: Ranks, stage: int) 
     layers = ranks.stages(len(model.layers))[stage]
     size = DTYPE_BYTES[model.dtype]
     parameters = edge_bytes(model, storage.scheme, ranks, (stage == 0, stage == ranks.pipeline - 1))
-    rounding = 0
+    rounding = copies = 0
     for kind in kinds(model, storage.scheme, layers):
         own = _layer_bytes(model.layers[kind.index], kind.schemes, storage, ranks, size)
         parameters += kind.count * own.parameters
         rounding += kind.count * own.rounding
-    copies = sum(_latent_copy(model.layers[index], ranks, size) for index in layers)
+        copies += kind.count * _latent_copy(model.layers[kind.index], kind.schemes, ranks, size)
     return Weights(parameters, model.rope_bytes, copies, rounding)
 
 
@@ -225,12 +225,17 @@ def _round_up(value: int, multiple: int) -> int:
     return -(-value // multiple) * multiple
 
 
-def _latent_copy(layer: Layer, ranks: Ranks, size: int) -> int:
-    """MLA keeps the expansion of keys and values a second time, unquantized (layers/attention/mla_attention.py)."""
+def _latent_copy(layer: Layer, schemes: tuple[Scheme, ...], ranks: Ranks, size: int) -> int:
+    """MLA keeps a quantized expansion of keys and values once more, unquantized (layers/attention/mla_attention.py).
+
+    One that is not quantized is kept as views, by the source; what five engines took is that of keys once more.
+    """
     if layer.cache is None or layer.cache.kind is not Cached.LATENT:
         return 0
-    return sum(
-        linear.rank_rows(ranks.tensor) * linear.columns * size
-        for linear in layer.linears
-        if linear.name.endswith("kv_b_proj")
-    )
+    values = sum(one.rank_columns(ranks.tensor) for one in layer.linears if one.name.endswith("o_proj"))
+    total = 0
+    for linear, used in zip(layer.linears, schemes, strict=False):
+        if linear.name.endswith("kv_b_proj"):
+            rows = linear.rank_rows(ranks.tensor)
+            total += (rows if used.method else max(0, rows - values)) * linear.columns * size
+    return total
