@@ -229,6 +229,11 @@ def test_asks_for_no_secret_and_no_wildcard() -> None:
                 assert "*" not in [*rule["apiGroups"], *rule["resources"], *rule["verbs"]]
 
 
+def test_values_of_a_chart_without_shards_make_the_one_deployment() -> None:
+    manifests = documents(template("--set=shards=null"))  # as helm upgrade --reuse-values
+    assert manifests == documents(template())
+
+
 def test_each_shard_is_a_deployment_of_pods_that_no_other_selects() -> None:
     manifests = documents(template("--set=shards=3"))
     deployments = [one for one in manifests if one["kind"] == "Deployment"]

@@ -4,22 +4,27 @@ Layers are never split over nodes by a choice: that is for nodesPerReplica to as
 pod template, as a chosen tensor parallel size is: nothing here may be asked again while that holds.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from ..api.groups import MOST_NODES
 from ..api.reasons import Reason
 from ..api.spec import InferenceServiceSpec
+from ..snapshots.node import Node
 from ..vllm.argv import ranks_of_replica
 from .consistency import broken
 from .fits import Assessment
 from .limits import Bounds
+from .nodes import devices
 from .resolution import NODES, PLAN, Resolved
 
 
 def is_open(spec: InferenceServiceSpec) -> bool:
-    """Whether there may be a choice: the number of nodes is left out, and there is more than one rank to place."""
-    return spec.nodes_per_replica is None and ranks_of_replica(spec) > 1
+    """Whether there may be a choice: the number of nodes is left out, and there is more than one rank to place.
+
+    Not with planPolicy: Warn, which makes the pods that the spec asks for, whatever the plan says.
+    """
+    return spec.nodes_per_replica is None and ranks_of_replica(spec) > 1 and spec.plan_policy != "Warn"
 
 
 def over(spec: InferenceServiceSpec, nodes: int) -> InferenceServiceSpec:
@@ -28,15 +33,24 @@ def over(spec: InferenceServiceSpec, nodes: int) -> InferenceServiceSpec:
 
 
 def spread(
-    spec: InferenceServiceSpec, assess: Callable[[InferenceServiceSpec], Assessment], bounds: Bounds
+    spec: InferenceServiceSpec,
+    nodes_there: Sequence[Node],
+    assess: Callable[[InferenceServiceSpec], Assessment],
+    bounds: Bounds,
 ) -> Assessment:
-    """The verdict on the spec; where no node has the GPUs of a replica, that on the fewest nodes which have them."""
+    """The verdict on the spec; where no node has the GPUs of a replica, that on the fewest nodes which have them.
+
+    Without a plan, as the model could not be inspected, the GPUs of the nodes alone tell how many these are.
+    """
     found = assess(spec)
-    if found.reason is not Reason.GPUS_PER_NODE or not is_open(spec):
+    most = max((one.most for one in devices(spec, nodes_there)), default=None)
+    too_many = most is not None and ranks_of_replica(spec) > most and not spec.accelerator.device_class
+    unplanned = found.plan is None and not found.pending and too_many
+    if not (found.reason is Reason.GPUS_PER_NODE or unplanned) or not is_open(spec):
         return found
     for nodes in _numbers(spec):
         verdict = assess(over(spec, nodes))
-        if verdict.reason is Reason.GPUS_PER_NODE:
+        if verdict.reason is Reason.GPUS_PER_NODE or (unplanned and ranks_of_replica(spec) // nodes > (most or 0)):
             continue
         if limit := bounds.refuses(over(spec, nodes)):
             return replace(found, message=f"{found.message}; and over {nodes} nodes it may not be: {limit}")

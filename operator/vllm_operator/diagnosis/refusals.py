@@ -76,7 +76,7 @@ def waiting(pod: PodSnapshot) -> Finding | None:
 
 def image(pod: PodSnapshot, message: str) -> Finding:
     """Why an image is not there, vLLM's or that of the model, from the words of the container runtime."""
-    mounted = next((image for image in model_images(pod) if f'"{image}"' in message), None)
+    mounted = next((image for image in model_images(pod) if _is_named(image, message)), None)
     what = f"the model's image {mounted}" if mounted else f"image {pod.image}"
     return Reason.IMAGE_PULL_FAILED, f"{what} cannot be pulled for pod {pod.name}: {_image(message)[0]}"
 
@@ -86,12 +86,22 @@ def model_images(pod: PodSnapshot) -> list[str]:
     return [mounted.removeprefix("image ") for _, mounted in pod.asked.mounts if mounted.startswith("image ")]
 
 
+def _is_named(image: str, message: str) -> bool:
+    """Whether a message is about an image, in the kubelet's spelling or in containerd's."""
+    name, _, digest = image.partition("@")
+    folder, slash, last = name.rpartition("/")
+    spelled = f"{folder}{slash}{last.partition(':')[0]}@{digest}" if digest else name  # containerd drops the tag then
+    if spelled.startswith("docker.io/") and spelled.count("/") == 1:
+        spelled = spelled.replace("docker.io/", "docker.io/library/")
+    return any(f'"{one}"' in message for one in (image, spelled))
+
+
 def inspected_image(image: str, pod: InspectionPod) -> Finding | None:
     """Why the inspect Job has not the model's image, and never will have; None where it may yet."""
     if pod.reason.startswith("CreateContainer") and _NO_IMAGE_VOLUMES in pod.waits:
         return _mounts_no_images(pod.node)
     words, may_pass = _image(pod.waits)
-    if pod.reason not in _IMAGE_REASONS or may_pass or f'"{image}"' not in pod.waits:
+    if pod.reason not in _IMAGE_REASONS or may_pass or not _is_named(image, pod.waits):
         return None
     return Reason.IMAGE_PULL_FAILED, f"the model's image {image} cannot be pulled: {words}"
 

@@ -61,6 +61,8 @@ class Lease:
         self._lease: Manifest | None = None
         self._changed = 0.0
         self._renewed: float | None = None
+        # When what is known of it was asked for: whoever has changed it since did so later.
+        self._asked = 0.0
         self._said = ""
         # When the API server answered last.
         self.answered = 0.0
@@ -101,6 +103,7 @@ class Lease:
         return False
 
     async def _read(self, cluster: Cluster) -> Manifest | None:
+        self._asked = self._clock()
         found = await cluster.read("Lease", self.place.namespace, self.place.name)
         self.answered = self._clock()
         if found is None or _version(found) != _version(self._lease):
@@ -109,11 +112,12 @@ class Lease:
         return found
 
     async def _hold(self, cluster: Cluster) -> bool:
-        if self._renewed is not None and self._clock() - self._renewed < RENEW_SECONDS:
-            return False
-        if self._renewed is not None and self._lease and await self._write(cluster, self._lease):
-            return False
-        before, found = self._lease, await self._read(cluster)
+        if not self.place.shared_as:
+            if self._is_fresh():
+                return False
+            if self._renewed is not None and self._lease and await self._write(cluster, self._lease):
+                return False
+        before, asked, found = self._lease, self._asked, await self._read(cluster)
         holder = _holder(found)
         if self._renewed is not None and self._was_anothers(before, found):
             # Also where nobody holds it now: somebody may have, since we did.
@@ -122,11 +126,25 @@ class Lease:
                 return True
             self.say(f"somebody wrote the Lease {self.place}, which was not free: takes it back", logging.WARNING)
             await self._write(cluster, found)
+        elif self._was_renewed(before, asked, found):
+            return False
         elif holder in ("", self._identity) or self._clock() - self._changed >= DURATION_SECONDS:
             await self._write(cluster, found)
         else:
             self.say(f"waits: {holder} holds the Lease {self.place}")
         return False
+
+    def _is_fresh(self) -> bool:
+        return self._renewed is not None and self._clock() - self._renewed < RENEW_SECONDS
+
+    def _was_renewed(self, before: Manifest | None, asked: float, found: Manifest | None) -> bool:
+        """Whether it need not be written now, where others hold it too: one of them has, since it was `before`.
+
+        So many holders do not get into each other's way. It was written after `before` was `asked` for.
+        """
+        if self._renewed is not None and self.place.shared_as and _version(found) != _version(before):
+            self._renewed = max(self._renewed, asked)
+        return bool(self.place.shared_as) and self._is_fresh()
 
     def _was_anothers(self, before: Manifest | None, found: Manifest | None) -> bool:
         """Whether somebody else has held it since it was `before`. One that is shared may be back in our name."""
@@ -140,7 +158,7 @@ class Lease:
         written = await cluster.write_lease(self._written(found, self._identity))
         self.answered = self._clock()
         if written:
-            self._lease, self._renewed = written, sent
+            self._lease, self._renewed, self._asked = written, sent, sent
         return written is not None
 
     def _written(self, found: Manifest | None, holder: str) -> Manifest:

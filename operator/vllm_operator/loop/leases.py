@@ -52,8 +52,8 @@ def places(namespace: str | None, settings: Settings, share: Share = WHOLE) -> l
     """The Leases that an operator needs to act in a namespace (None: in all), in the order in which it takes them."""
     together = f"{share.of} shards" if share.of > 1 else ""
     own = [Place(settings.lease_namespace, lease_of(namespace), shared_as=together)]
-    if together:
-        own.append(Place(settings.lease_namespace, lease_of_shard(share.index)))
+    if together:  # first, so that those which wait for it have no part in what the others share
+        own.insert(0, Place(settings.lease_namespace, lease_of_shard(share.index)))
     old = Place(namespace or OLD_CLUSTER_NAMESPACE, OLD_LEASE, contested=True, shared_as=together)
     return [*own, *([old] if settings.heed_old_leases else [])]
 

@@ -13,6 +13,7 @@ from ..api.resource import InferenceService, Key
 from ..api.spec import AUTO, InferenceServiceSpec
 from ..assess.fits import Inspection
 from ..assess.policy import fault, named_claims
+from ..assess.resolution import NODES
 from ..assess.supply import supply
 from ..assess.terms import Terms
 from ..diagnosis import Autoscaler, Finding, asks_for_gpus
@@ -93,7 +94,7 @@ def _watched(
         terms, spec_error = _terms(service, before, memory, agreement)
         spec_error = spec_error or _blind(terms, view) or _unserved(terms, surroundings.served())
     service = replace(service, spec=terms.spec)
-    live, pods, served = view.children(key), judged(view.pods(key), service.spec.nodes), surroundings.served()
+    live, pods, served = view.children(key), judged(view.pods(key), _group_size(terms, before)), surroundings.served()
     current = [pod for pod in pods if pod.revision == service.revision]
     memory.ledger.note(live)
     memory.replicas.note(deployment_of(live, service.name, service.uid), leaders(pods), before)
@@ -125,6 +126,12 @@ def _watched(
             for child in odd_revisions(live, service.uid)
         ),
     )
+
+
+def _group_size(terms: Terms, before: Mapping[str, Any]) -> int:
+    """Pods of a replica; where that is to be chosen anew, as it was: groups of an earlier spec may serve."""
+    told = [one["value"] for one in before.get("resolved") or () if one["field"] == NODES]
+    return int(told[0]) if terms.spreads and told and told[0].isdecimal() else terms.spec.nodes
 
 
 def _autoscaler(service: InferenceService, live: Live, served: frozenset[str]) -> Autoscaler:

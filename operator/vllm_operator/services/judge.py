@@ -77,4 +77,4 @@ class Judge:
         def verdict(spec: InferenceServiceSpec) -> Assessment:
             return assess(replace(service, spec=spec), evidence.inspection, offer.nodes, image, outlook)
 
-        return partial(spread, service.spec, verdict, evidence.bounds)
+        return partial(spread, service.spec, offer.nodes, verdict, evidence.bounds)

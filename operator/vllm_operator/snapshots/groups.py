@@ -5,7 +5,6 @@ rank was lost: a group is as ready as the least ready of its pods. LeaderWorkerS
 container that ends, and with it what tells why: so the last one that ended is remembered.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -22,11 +21,23 @@ def leaders(pods: Iterable[PodSnapshot]) -> list[PodSnapshot]:
 
 
 def judged(pods: Sequence[PodSnapshot], nodes: int) -> list[PodSnapshot]:
-    """The pods of groups of so many, each leader as ready as all of its group."""
-    if nodes == 1:
-        return [*pods]
-    ready = Counter(pod.group for pod in pods if pod.ready)
-    return [replace(pod, ready=pod.ready and ready[pod.group] >= nodes) if pod.rank == 0 else pod for pod in pods]
+    """The pods of groups of so many, each leader as ready as all of its group.
+
+    Of a group of another rendering, whose size is not told, as all of its pods that are there.
+    """
+    groups: dict[str, list[PodSnapshot]] = {}
+    for pod in pods:
+        if pod.group:
+            groups.setdefault(pod.group, []).append(pod)
+
+    def whole(group: list[PodSnapshot]) -> bool:
+        size = max(nodes, 1 + max(pod.rank for pod in group))
+        return sum(pod.ready for pod in group) >= size
+
+    return [
+        replace(pod, ready=pod.ready and whole(groups[pod.group])) if pod.group and pod.rank == 0 else pod
+        for pod in pods
+    ]
 
 
 def place(pod: PodSnapshot) -> str:

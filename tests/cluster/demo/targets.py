@@ -247,9 +247,10 @@ def has_kind_network() -> bool:
 
 
 def remove_kind_network() -> None:
-    """Remove it, unless something is in it."""
+    """Remove it, unless something is in it, be it stopped."""
     with suppress(ClusterError):
-        command(["docker", "network", "rm", KIND_NETWORK])
+        if not command(["docker", "ps", "--all", "--quiet", f"--filter=network={KIND_NETWORK}"]).strip():
+            command(["docker", "network", "rm", KIND_NETWORK])
 
 
 def default_class(kubectl: Kubectl) -> dict[str, Any] | None:

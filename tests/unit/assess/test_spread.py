@@ -10,9 +10,10 @@ from support.snapshots import service
 from vllm_operator.api.reasons import Reason
 from vllm_operator.api.serving_class import ServingClass, ServingClassSpec
 from vllm_operator.api.spec import InferenceServiceSpec
-from vllm_operator.assess.fits import Assessment, assess
+from vllm_operator.assess.fits import Assessment, Inspection, assess
 from vllm_operator.assess.limits import Bounds
 from vllm_operator.assess.spread import spread
+from vllm_operator.inspection.report import InspectionError
 from vllm_operator.snapshots.node import Node
 
 L40S = "NVIDIA-L40S"
@@ -22,15 +23,16 @@ def node(gpus: int, product: str = H100) -> Node:
     return Node(f"{product}-{gpus}", (("nvidia.com/gpu.product", product),), (("nvidia.com/gpu", gpus),), ())
 
 
-def spreads(*nodes: Node, model: str = LLAMA_70B, bounds: Bounds | None = None, **fields: Any) -> Assessment:
-    """The verdict on a service that says nothing of nodes."""
+def spreads(*nodes: Node, model: str | None = LLAMA_70B, bounds: Bounds | None = None, **fields: Any) -> Assessment:
+    """The verdict on a service that says nothing of nodes. `model`: None where it could not be inspected."""
     owner = service(**fields)
 
     def verdict(spec: InferenceServiceSpec) -> Assessment:
         asked = service(**{**fields, **({"nodesPerReplica": spec.nodes} if spec.nodes_per_replica else {})})
-        return assess(asked, inspected(model), nodes, "vllm/vllm-openai:v0.32.0")
+        known = inspected(model) if model else Inspection("", error=InspectionError(Reason.MODEL_GATED, "no token"))
+        return assess(asked, known, nodes, "vllm/vllm-openai:v0.32.0")
 
-    return spread(owner.spec, verdict, bounds or Bounds())
+    return spread(owner.spec, nodes, verdict, bounds or Bounds())
 
 
 @pytest.mark.parametrize(
@@ -54,6 +56,13 @@ def test_the_fewest_nodes_are_chosen_that_keep_layers_together(
     assert (found.fits, found.message.endswith(chosen.why)) == (True, True)
 
 
+@pytest.mark.parametrize(("gpus", "over"), [(8, 2), (4, None), (16, None)])
+def test_without_a_plan_the_gpus_of_the_nodes_tell(gpus: int, over: int | None) -> None:
+    found = spreads(node(gpus), model=None, tensorParallelSize=8, pipelineParallelSize=2)
+    assert (found.fits, found.reason) == (None, Reason.MODEL_GATED)
+    assert [one.value for one in found.chosen] == ([over] if over else [])
+
+
 def test_what_one_node_has_stays_there() -> None:
     found = spreads(node(8), tensorParallelSize=4, pipelineParallelSize=2)
     assert (found.fits, found.chosen) == (True, ())
@@ -64,6 +73,7 @@ def test_what_one_node_has_stays_there() -> None:
     [
         {"tensorParallelSize": 16},  # layers would be split over nodes
         {"tensorParallelSize": 8, "pipelineParallelSize": 2, "nodesPerReplica": 1},
+        {"tensorParallelSize": 8, "pipelineParallelSize": 2, "planPolicy": "Warn"},
         {"tensorParallelSize": 8, "dataParallelSize": 2},
         {
             "tensorParallelSize": 8,

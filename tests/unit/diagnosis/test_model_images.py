@@ -101,3 +101,22 @@ def test_a_runtime_that_mounts_no_images_is_told_with_what_to_do() -> None:
     # Without an image among the volumes, the words mean something else.
     other = pod({"state": {"waiting": {"reason": "CreateContainerError", "message": MOUNTS_NONE}}})
     assert found(other)[0] is Reason.CONTAINER_CONFIG
+
+
+DIGEST = f"sha256:{'a' * 64}"
+
+
+@pytest.mark.parametrize(
+    ("image", "spelled"),
+    [
+        (f"localhost:5057/models/tiny:v1@{DIGEST}", f"localhost:5057/models/tiny@{DIGEST}"),
+        ("docker.io/tiny:v1", "docker.io/library/tiny:v1"),
+        (f"docker.io/tiny:v1@{DIGEST}", f"docker.io/library/tiny@{DIGEST}"),
+    ],
+)
+def test_the_image_is_known_in_containerds_spelling_too(image: str, spelled: str) -> None:
+    for shown in (image, spelled):
+        message = NO_TAG.replace(IMAGE, shown)
+        verdict = refusals.inspected_image(image, inspecting("ErrImagePull", message))
+        assert verdict is not None, shown
+        assert f"the model's image {image} cannot be pulled" in verdict[1]

@@ -266,6 +266,30 @@ def test_parts_act_at_the_same_time_and_one_that_ends_takes_no_other_along() -> 
     assert again.look() > 0, "what it let go of is free at once"
 
 
+def test_many_parts_hold_what_they_share_and_one_of_them_renews_it() -> None:
+    scene = Scene()
+    acting = [scene.shard(f"a{index}", index, of=16) for index in range(16)]
+    waiting = [scene.shard(f"b{index}", index, of=16) for index in range(16)]
+
+    async def look_at_once() -> None:
+        await asyncio.gather(*(member.look_now() for member in (*acting, *waiting)))
+
+    for _ in range(60):  # all at the same moments, as badly as can be
+        asyncio.run(look_at_once())
+        scene.clock.now += LOOK_SECONDS
+    assert all(member.told == ["held"] for member in acting)
+    assert not any(member.told for member in waiting)
+    scene.api.requests.clear()
+    for _ in range(60):  # one after the other
+        for member in (*acting, *waiting):
+            member.look()
+            scene.clock.now += LOOK_SECONDS / 32
+    assert all(member.told == ["held"] for member in acting)
+    shared = url(Place("kube-system", "vllm-operator-all"))
+    written = sum(request == ("put", shared) for request in scene.api.requests)
+    assert written <= 60 * LOOK_SECONDS / (RENEW_SECONDS - LOOK_SECONDS)
+
+
 def test_one_for_all_waits_until_no_part_is_held_and_takes_over_then() -> None:
     scene = Scene()
     part, other, whole = scene.shard("part", 0), scene.shard("other", 0, of=3), scene.whole("whole")
