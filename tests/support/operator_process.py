@@ -125,7 +125,8 @@ class OperatorProcess:
             yaml.safe_dump({key: value for key, value in ({**SETTINGS, **settings}).items() if value is not None})
         )
         self.ports = free_ports("metrics", "health")
-        words = [f"--shard={self.shard}", *(f"--{name}-port={port}" for name, port in self.ports.items())]
+        words = [f"--{name}-port={port}" for name, port in self.ports.items()]
+        words += [f"--shard={self.shard}"] if self.shard else []  # earlier versions know no such option
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "vllm_operator", "run", f"--settings={file}", *words],
