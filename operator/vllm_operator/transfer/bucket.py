@@ -3,14 +3,15 @@
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar
+from urllib.parse import urlsplit
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, GenericError
@@ -29,7 +30,10 @@ _RANGE = 8 * MIB
 # Of S3: a file has at most 10,000 parts.
 _MOST_PARTS = 9000
 _MANY = 1000
-_METADATA = "169.254.16"  # and .170: where clouds give credentials to who has none
+# A web identity, as with IRSA; or a pod's, as with EKS Pod Identity.
+_IDENTITIES = (
+    "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"
+)  # fmt: skip
 _NOT_IMPLEMENTED = 501
 _STATUS, _CODE = re.compile(r"status code: (\d{3})"), re.compile(r"<Code>(\w+)</Code>")
 _WRONG_KEYS = ("InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "ExpiredToken")
@@ -83,11 +87,29 @@ class Place:
 
     @property
     def _keys(self) -> dict[str, str]:
-        found = {name: os.environ.get(f"{self.field.upper()}_{name}") for name in STORE_KEYS}
+        found = {name: os.environ.get(f"{self.field.upper()}_{name}", "").strip() for name in STORE_KEYS}
         return {name: value for name, value in found.items() if value}
+
+    def _check(self) -> None:
+        """Raises BucketError for what the client does not take, or must not look for."""
+        store = f"{self.field}.objectStore"
+        for name, value in self._keys.items():
+            if not (value.isascii() and value.isprintable()):
+                text = f"{name} in the Secret of {store}.credentialsSecretName has characters that no key has"
+                raise BucketError(f"{text}: write it anew", passes=False)
+        try:
+            _ = urlsplit(self.endpoint or "").port
+        except ValueError:
+            raise BucketError(f"{store}.endpoint {self.endpoint} has a port that is none", passes=False) from None
+        # Else the client would ask for the rights of the node, which are not the tenant's.
+        if not self._keys and not any(os.environ.get(name) for name in _IDENTITIES):
+            where = f"{self.uri.rstrip('/')} at {self.endpoint or 'AWS'}"
+            text = f"there are no credentials for {where}: set {store}.credentialsSecretName, or"
+            raise BucketError(f"{text} pod.serviceAccountName to an account that has an identity there", passes=False)
 
     @cached_property
     def _store(self) -> S3Store:
+        self._check()
         given: Any = {name.lower().removeprefix("aws_"): value for name, value in self._keys.items()}
         region = self.region or os.environ.get("AWS_REGION") or "us-east-1"
         endpoint: Any = {"endpoint": self.endpoint} if self.endpoint else {}
@@ -124,11 +146,10 @@ class Place:
         def part(file: int, start: int) -> None:
             options: GetOptions = {"range": (start, min(start + _RANGE, size)), **({"if_match": same} if same else {})}
             with self._told(key):
-                os.pwrite(file, bytes(obstore.get(self._store, self.key(key), options=options).bytes()), start)
+                write_at(file, bytes(obstore.get(self._store, self.key(key), options=options).bytes()), start)
 
         with target.open("wb") as file, ThreadPoolExecutor(AT_ONCE) as pool:
-            for done in [pool.submit(part, file.fileno(), start) for start in range(0, size, _RANGE)]:
-                done.result()
+            _await(pool, [pool.submit(part, file.fileno(), start) for start in range(0, size, _RANGE)])
 
     def write(self, key: str, content: bytes) -> None:
         """Makes an object, or puts another in its place. Raises BucketError."""
@@ -149,9 +170,9 @@ class Place:
                 if not any(one.key == key for one in self.files(str(Path(key).parent))):
                     obstore.put(self._store, self.key(key), content, use_multipart=False)
 
-    def upload(self, source: Path, key: str) -> None:
+    def upload(self, source: BinaryIO, key: str) -> None:
         """Makes an object of a file. Who reads it sees all of it, or what was there before. Raises BucketError."""
-        chunk = max(_RANGE, source.stat().st_size // _MOST_PARTS + 1)
+        chunk = max(_RANGE, os.fstat(source.fileno()).st_size // _MOST_PARTS + 1)
         with self._told(key):
             obstore.put(self._store, self.key(key), source, chunk_size=chunk, max_concurrency=AT_ONCE)
 
@@ -173,6 +194,11 @@ class Place:
             if isinstance(error, OSError) and error.errno is not None:  # of a file here
                 raise
             raise self._error(error, key) from error
+        except BaseException as error:
+            if type(error).__name__ != "PanicException":  # of the client, which is written in Rust
+                raise
+            text = f"the client of {self.endpoint or 'AWS'} cannot work with {self.field}.objectStore: {error}"
+            raise BucketError(_first(text), passes=False) from error
 
     def _error(self, error: Exception, key: str) -> BucketError:
         """What the client's words mean, for the user."""
@@ -184,8 +210,6 @@ class Place:
             return MissingError(f"there is no object {at} at {where}: correct {self.field}.uri", passes=False)
         who = f"the keys of {store}.credentialsSecretName" if self._keys else "the pod's service account"
         lasting = {
-            f"there are no credentials for {at} at {where}: set {store}.credentialsSecretName, or "
-            "pod.serviceAccountName to an account that has rights": _METADATA in text,
             f"there is no bucket {self.bucket} at {where}: correct {self.field}.uri, or make it": code
             == "NoSuchBucket",
             f"{where} refuses {at}: {who} are not valid ({code})": self._keys and code in _WRONG_KEYS,
@@ -223,5 +247,22 @@ def together(work: Iterable[Callable[[], None]]) -> None:
     """Does all of it, several at once. Raises what one of them raises."""
     with ThreadPoolExecutor(2 * AT_ONCE) as pool:
         for some in batched(work, _MANY):
-            for done in [pool.submit(one) for one in some]:
-                done.result()
+            _await(pool, [pool.submit(one) for one in some])
+
+
+def _await(pool: ThreadPoolExecutor, work: Iterable[Future[None]]) -> None:
+    """Until all is done. What one raises ends the others that have not begun."""
+    try:
+        for one in work:
+            one.result()
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+
+
+def write_at(file: int, content: bytes, start: int) -> None:
+    """All of it: the system may take less at once."""
+    rest = memoryview(content)
+    while rest:
+        written = os.pwrite(file, rest, start)
+        start, rest = start + written, rest[written:]

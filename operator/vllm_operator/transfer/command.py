@@ -1,13 +1,14 @@
 """What `vllm-operator transfer` does with its options, and the exit status that the Job goes by."""
 
 import argparse
+import os
 import signal
 import sys
 import time
 from pathlib import Path
 from threading import Event
 
-from ..vllm.batch.faults import AGAIN, BAD_INPUT, BAD_OUTPUT, DONE
+from ..vllm.batch.faults import AGAIN, BAD_INPUT, BAD_OUTPUT, DONE, STOPPED
 from .bucket import BucketError, Place
 from .fetch import CHECK, Order, WrongInputError, fetch_input, fetch_parts
 from .push import push
@@ -24,6 +25,7 @@ def run(arguments: argparse.Namespace) -> int:
         ending = Event()
         signal.signal(signal.SIGTERM, lambda *_: ending.set())
         return push(order, order.output, ending)
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(STOPPED))  # the first process of a container has to say so
     for pause in (*(() if order.step == CHECK else RETRY_SECONDS), None):
         status, why, passes = _fetched(order)
         if why:

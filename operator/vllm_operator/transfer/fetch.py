@@ -5,7 +5,6 @@ says how far each journal counts, and only that much is brought.
 """
 
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,8 +12,8 @@ from pathlib import Path
 
 from ..vllm.batch.lines import ERRORS
 from ..vllm.batch.merging import FENCE, REPORT, output_names
-from .bucket import BucketError, MissingError, Place, together
-from .parts import Segment, joined, length, parts_key, segments
+from .bucket import BucketError, MissingError, Place, together, write_at
+from .parts import KEPT, Segment, joined, length, parts_key, segments
 
 FILE_BYTES = 255  # of a name
 CHECK, RUN, MERGE = STEPS = ("check", "run", "merge")
@@ -74,7 +73,7 @@ def _names(place: Place) -> Iterator[str]:
 
 
 def _refuse_overwriting(source: Place, output: Place, names: list[str]) -> None:
-    if (source.bucket, source.endpoint) != (output.bucket, output.endpoint):
+    if source.bucket != output.bucket:  # one store may have several names
         return
     given = {source.key(name) for name in names}
     for name in names:
@@ -88,7 +87,7 @@ def fetch_parts(order: Order) -> None:
         return
     order.parts.mkdir(parents=True, exist_ok=True)
     root = parts_key(order.uid)
-    kept = {Path(one.key).name for one in order.output.files(root)}
+    kept = {Path(one.key).name for one in order.output.files(root)} & {FENCE, *KEPT}
     if order.step == CHECK:  # what another check has left may be of another input
         return
     for name in sorted(kept):
@@ -135,4 +134,4 @@ def _bring_one(order: Order, segment: Segment, size: int) -> None:
     except MissingError as error:
         raise BucketError(str(error), passes=True) from error
     with (order.parts / segment.name).open("r+b") as file:
-        os.pwrite(file.fileno(), content[: size - segment.start], segment.start)
+        write_at(file.fileno(), content[: size - segment.start], segment.start)

@@ -10,9 +10,13 @@ from typing import NamedTuple
 
 from ..api.limits import MIB
 from ..vllm.batch.journal import JOURNAL
+from ..vllm.batch.merging import REPORT
+from ..vllm.batch.survey import DUPLICATES, SURVEY
 from .bucket import Found
 
 SEGMENT_BYTES = 8 * MIB
+KEPT = (SURVEY, DUPLICATES, REPORT)
+"""What the runner leaves in the parts folder beside journals, what counts last at the end; nothing else is copied."""
 # As the runner names them: the share, the pod's uid and the attempt.
 _SEGMENT = re.compile(
     rf"(?P<name>\d{{1,6}}/[A-Za-z0-9-]{{1,100}}{re.escape(JOURNAL)})/(?P<start>\d{{15}})-(?P<size>\d{{8}})"

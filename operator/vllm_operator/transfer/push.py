@@ -1,18 +1,20 @@
 """`transfer push`: brings into the bucket what the runner of its pod has written. Runs beside it, and ends after it."""
 
 import json
+import os
 import sys
 import time
-from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from threading import Event
 
 from ..vllm.batch.journal import JOURNAL
-from ..vllm.batch.merging import FENCE, REPORT
+from ..vllm.batch.merging import REPORT
 from ..vllm.batch.outbox import PUSHED, WANTED, write_whole
 from .bucket import BucketError, Place
 from .fetch import CHECK, RUN, Order
-from .parts import cut, length, parts_key, segments
+from .parts import KEPT, cut, length, parts_key, segments
+from .plain import names, opened
 
 POLL_SECONDS = 0.1
 _PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 1.0, 30.0
@@ -26,34 +28,42 @@ class Pusher:
         self._root = parts_key(order.uid)
         self._ends: dict[str, int] | None = None
         """How much of each journal is there."""
-        self._sent: dict[Path, tuple[int, int]] = {}
-        """Files that are there, with their time and size."""
+        self._sent: dict[str, tuple[int, int, int]] = {}
+        """Files that are there, with their number, time and size."""
 
     def push(self) -> None:
         """Sends what is new, what counts last at the end. Raises BucketError."""
         parts = self._order.parts
-        for path in _plain(self._order.output_folder):
-            self._send(path, path.name)
-        for path in sorted(parts.glob(f"*/*{JOURNAL}")):
-            self._send_journal(path, str(path.relative_to(parts)))
-        kept = [path for path in _plain(parts) if path.suffix in ("", ".json") and path.name != FENCE]
-        for path in sorted(kept, key=lambda one: one.name == REPORT):
-            self._send(path, f"{self._root}/{path.name}")
-        if (parts / REPORT).exists():
+        for name in names(self._order.output_folder):
+            if not name.startswith("."):  # what is being written has a dot in front
+                self._send(name)
+        for share in names(parts, folders=True):
+            for name in names(parts / share):
+                if name.endswith(JOURNAL):
+                    self._send_journal(f"{share}/{name}")
+        for name in KEPT:
+            self._send(f"{self._root}/{name}")
+        if f"{self._root}/{REPORT}" in self._sent:
             self._clear()
 
-    def _send(self, path: Path, key: str) -> None:
-        state = path.stat()
-        now = (state.st_mtime_ns, state.st_size)
-        if self._sent.get(path) != now:
-            self._output.upload(path, key)
-            self._sent[path] = now
+    def _send(self, name: str) -> None:
+        file = opened(self._order.output_folder, name)
+        if file is None:
+            return
+        with file:
+            state = os.fstat(file.fileno())
+            now = (state.st_ino, state.st_mtime_ns, state.st_size)
+            if self._sent.get(name) != now:
+                self._output.upload(file, name)
+                self._sent[name] = now
 
-    def _send_journal(self, path: Path, name: str) -> None:
-        size = path.stat().st_size
+    def _send_journal(self, name: str) -> None:
         ends = self._known()
-        with path.open("rb") as file:
-            for one in cut(name, ends.get(name, 0), size):
+        file = opened(self._order.output_folder, f"{self._root}/{name}")
+        if file is None:
+            return
+        with file:
+            for one in cut(name, ends.get(name, 0), os.fstat(file.fileno()).st_size):
                 file.seek(one.start)
                 self._output.write(f"{self._root}/{one.key}", file.read(one.size))
                 ends[name] = one.end
@@ -74,11 +84,6 @@ class Pusher:
             if error.passes:
                 raise
             _say(f"the parts stay, as they may not be removed: {error}")
-
-
-def _plain(folder: Path) -> Iterator[Path]:
-    """Files that are whole: what is being written has a dot in front, or a writer's name at its end."""
-    return (path for path in sorted(folder.glob("*")) if path.is_file() and not path.name.startswith("."))
 
 
 def push(order: Order, output: Place, ending: Event) -> int:
@@ -110,8 +115,12 @@ def push(order: Order, output: Place, ending: Event) -> int:
 
 
 def _wanted(folder: Path) -> int:
-    path = folder / WANTED
-    return int(path.read_text()) if path.exists() else 0
+    file = opened(folder, WANTED)
+    if file is None:
+        return 0
+    with file, suppress(ValueError):
+        return int(file.read(20))
+    return 0
 
 
 def _answer(folder: Path, number: int, why: str = "") -> int:

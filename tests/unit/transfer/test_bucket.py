@@ -1,5 +1,6 @@
 """A place in a bucket, against a store on loopback; and what is said of a store that refuses."""
 
+import os
 import threading
 from datetime import timedelta
 from pathlib import Path
@@ -48,7 +49,8 @@ def test_a_file_comes_and_goes_in_parts(
     monkeypatch.setattr(bucket, "_RANGE", 4096)
     content = bytes(number % 251 for number in range(size))
     (tmp_path / "a").write_bytes(content)
-    place.upload(tmp_path / "a", "a")
+    with (tmp_path / "a").open("rb") as file:
+        place.upload(file, "a")
     place.download("a", tmp_path / "b")
     assert (tmp_path / "b").read_bytes() == place.read("a") == content
 
@@ -185,15 +187,50 @@ def test_the_certificates_that_the_settings_name_are_trusted_and_no_others(
         assert "may not do that (AccessDenied)" in str(told(endpoint))
 
 
-def test_a_pod_that_has_no_credentials_at_all_is_told_what_to_set(
+def test_a_pod_that_has_no_credentials_at_all_is_told_what_to_set_and_gets_none_of_the_node(
     store: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bucket, "RETRIES", 0)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(f"OUTPUT_{name}")
-    with answering(403, "Forbidden") as metadata:
+    with answering(200, "role") as metadata:
         monkeypatch.setenv("AWS_METADATA_ENDPOINT", metadata)
-        monkeypatch.setattr(bucket, "_METADATA", metadata)
         error = told(store.endpoint)
-    assert "there are no credentials for s3://team-data/out/a" in str(error)
+    assert "there are no credentials for s3://team-data/out" in str(error)
     assert "set output.objectStore.credentialsSecretName, or pod.serviceAccountName" in str(error)
+    assert not error.passes
+
+
+def test_keys_are_taken_without_the_line_end_that_files_have(
+    store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(f"OUTPUT_{name}", f"{os.environ[f'OUTPUT_{name}']}\n")
+    place = Place("output", f"s3://{BUCKET}/out", store.endpoint)
+    place.write("a", b"1")
+    assert place.read("a") == b"1"
+
+
+@pytest.mark.parametrize(
+    ("key", "endpoint", "says"),
+    [
+        ("a\nb", "", "AWS_ACCESS_KEY_ID in the Secret of output.objectStore.credentialsSecretName has characters"),
+        ("schl\u00fcssel", "", "has characters that no key has: write it anew"),
+        ("a", "http://minio:70000", "output.objectStore.endpoint http://minio:70000 has a port that is none"),
+    ],
+)
+def test_what_the_client_would_panic_at_is_a_sentence(
+    store: ObjectStore, monkeypatch: pytest.MonkeyPatch, key: str, endpoint: str, says: str
+) -> None:
+    monkeypatch.setenv("OUTPUT_AWS_ACCESS_KEY_ID", key)
+    error = told(endpoint or store.endpoint)
+    assert says in str(error)
+    assert not error.passes
+
+
+def test_a_panic_of_the_client_is_told_all_the_same(store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Place, "_check", lambda _: None)
+    monkeypatch.setenv("OUTPUT_AWS_ACCESS_KEY_ID", "a\nb")
+    error = told(store.endpoint)
+    assert "the client of http://127.0.0.1:" in str(error)
+    assert not error.passes

@@ -1,5 +1,6 @@
 """What `transfer push` sends, in which order, and what it answers the runner."""
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -163,3 +164,40 @@ def test_the_pauses_grow_with_the_work_that_would_be_lost(tmp_path: Path, monkey
         monkeypatch.setattr("vllm_operator.vllm.batch.outbox.time.monotonic", lambda age=age: now + age)
         assert asking.pause() == pytest.approx(pause, abs=0.1)
         assert claim.pause() == 1.0
+
+
+def test_nothing_that_a_link_leads_to_gets_into_the_bucket(store: ObjectStore, tmp_path: Path) -> None:
+    """What runs in vLLM's container may be the tenant's code: keys of the copying containers are not its."""
+    given = order(tmp_path, "run", store.endpoint)
+    secret = tmp_path / "environ"
+    secret.write_text("OUTPUT_AWS_SECRET_ACCESS_KEY=secret")
+    elsewhere = tmp_path / "elsewhere"
+    (elsewhere / "0").mkdir(parents=True)
+    (elsewhere / "0" / "c-0.journal").write_text("secret")
+    (given.output_folder / "in.jsonl").symlink_to(secret)
+    (given.parts / "input.json").symlink_to(secret)
+    (given.parts / "leak").symlink_to(secret)
+    (given.parts / "other").write_text("what the runner does not make")
+    (given.parts / "0" / "b-0.journal").symlink_to(secret)
+    (given.parts / "1").symlink_to(elsewhere / "0")
+    os.mkfifo(given.output_folder / "pipe.jsonl")
+    (given.parts / "0" / "a-0.journal").write_bytes(b"one\n")
+    pusher(given).push()
+    keys = store.keys()
+    assert [key.rpartition("/")[0] for key in keys] == [f"{PARTS}/0/a-0.journal"]
+    assert store.get(keys[0]) == b"one\n"
+
+
+def test_a_parts_folder_that_is_a_link_is_none(store: ObjectStore, tmp_path: Path) -> None:
+    given = order(tmp_path, "run", store.endpoint)
+    (given.parts / "0" / "a-0.journal").write_bytes(b"one\n")
+    given.parts.rename(tmp_path / "moved")
+    given.parts.symlink_to(tmp_path / "moved")
+    pusher(given).push()
+    assert store.keys() == []
+
+
+@pytest.mark.parametrize("content", ["", "many", "-"])
+def test_a_number_that_is_none_asks_for_nothing(tmp_path: Path, content: str) -> None:
+    (tmp_path / outbox.WANTED).write_text(content)
+    assert push._wanted(tmp_path) == 0

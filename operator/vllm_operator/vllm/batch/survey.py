@@ -19,7 +19,7 @@ _PAIR = Struct("<QQ")
 # Duplicates are put in order by ranges of this many numbers.
 _RANGE = 2**16
 _SHOWN, _SHOWN_CHARACTERS, _SHOWN_NAME = 5, 160, 80
-_SURVEY, _DUPLICATES = "input.json", "duplicates"
+SURVEY, DUPLICATES = "input.json", "duplicates"
 
 
 class File(NamedTuple):
@@ -88,7 +88,7 @@ def survey(source: Path, parts: Path, limits: Limits | None = None) -> tuple[Sur
     finally:
         digests.close()
     found = Survey(files, counts["total"])
-    _write(parts / _SURVEY, json.dumps({"files": files, "total": found.total}).encode())
+    _write(parts / SURVEY, json.dumps({"files": files, "total": found.total}).encode())
     if len(first) < _SHOWN and counts["duplicates"]:
         first += _shown_duplicates(source, parts, found, _SHOWN - len(first))
     counts["valid"] = found.total - counts["invalid"] - counts["duplicates"]
@@ -107,7 +107,7 @@ def _hold_against(limits: Limits | None, request: Request, counts: dict[str, int
 
 def known_survey(source: Path, parts: Path) -> Survey:
     """What `check` left, or a survey now. Raises InputError if the input is not what it was then."""
-    path = parts / _SURVEY
+    path = parts / SURVEY
     if not path.exists():
         return survey(source, parts)[0]
     kept = json.loads(path.read_text())
@@ -120,7 +120,7 @@ def known_survey(source: Path, parts: Path) -> Survey:
 
 def duplicates(parts: Path) -> Iterator[tuple[int, int]]:
     """Numbers of requests whose custom_id an earlier request has, in order, each with the number of that one."""
-    with (parts / _DUPLICATES).open("rb") as file:
+    with (parts / DUPLICATES).open("rb") as file:
         while record := file.read(_PAIR.size):
             yield _PAIR.unpack(record)
 
@@ -138,12 +138,12 @@ def _write_duplicates(digests: Buckets, parts: Path) -> int:
                     count, last = count + 1, max(last, number)
                 else:
                     previous, first = digest, number
-        partial = parts / f"{_DUPLICATES}.{WRITER}"
+        partial = parts / f"{DUPLICATES}.{WRITER}"
         with partial.open("wb") as file:
             for bucket in range(last // _RANGE + 1):
                 for pair in found.read(bucket):
                     file.write(_PAIR.pack(*pair))
-        partial.replace(parts / _DUPLICATES)
+        partial.replace(parts / DUPLICATES)
     finally:
         found.close()
     return count
