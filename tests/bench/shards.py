@@ -27,6 +27,7 @@ from vllm_operator.cluster import path
 from vllm_operator.loop.shares import Share
 
 SHARDS, NAMESPACES = 2, 20
+SERVICES_OF_A_NODE = 80
 SETTINGS = {**OURS.settings, "shards": SHARDS}
 
 
@@ -140,6 +141,7 @@ def main() -> int:
     table = Table()
     try:
         with control_plane("bench-shards", OURS.reports) as plane:
+            plane.add_kwok_nodes(count // SERVICES_OF_A_NODE)
             for team in teams():
                 Kube(plane.kubeconfig, team).run("create", "namespace", team)
             with shards(plane) as operators:
