@@ -130,7 +130,36 @@ def answering(status: int, code: str, tls: Path | None = None) -> Iterator[str]:
         def log_message(self, *_: Any) -> None:
             """Nothing to tell."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    with _listening(Handler, tls) as endpoint:
+        yield endpoint
+
+
+@contextmanager
+def asked() -> Iterator[tuple[str, list[str]]]:
+    """The endpoint of something that gives nothing, and the requests that it gets."""
+    requests: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        """Refuses a request."""
+
+        def handle_one_request(self) -> None:
+            """Whatever the method."""
+            self.raw_requestline = self.rfile.readline(65537)
+            self.close_connection = True
+            if self.raw_requestline and self.parse_request():
+                requests.append(self.requestline)
+                self.send_error(403)
+
+        def log_message(self, *_: Any) -> None:
+            """Nothing to tell."""
+
+    with _listening(Handler) as endpoint:
+        yield endpoint, requests
+
+
+@contextmanager
+def _listening(handler: type[BaseHTTPRequestHandler], tls: Path | None = None) -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     if tls:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(tls)

@@ -1,6 +1,6 @@
 """The containers that copy the input and output of a batch from and to buckets, beside the runner in its pods.
 
-They are of the operator's image, and they alone have the credentials. Decides nothing about what is copied.
+They are of the operator's image, and they alone have the keys of Secrets. Decides nothing about what is copied.
 """
 
 from pathlib import PurePosixPath

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
 
@@ -25,11 +26,17 @@ def run(arguments: argparse.Namespace) -> int:
         ending = Event()
         signal.signal(signal.SIGTERM, lambda *_: ending.set())
         return push(order, order.output, ending)
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(STOPPED))  # the first process of a container has to say so
+    # The first process of a container has to say so. What the client does holds signals up, so it does it elsewhere.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(STOPPED))
+    with ThreadPoolExecutor(1) as beside:
+        return beside.submit(_fetch, order, arguments.message).result()
+
+
+def _fetch(order: Order, message: Path) -> int:
     for pause in (*(() if order.step == CHECK else RETRY_SECONDS), None):
         status, why, passes = _fetched(order)
         if why:
-            _say(arguments.message, f"vllm-batch: {why}")
+            _say(message, f"vllm-batch: {why}")
         if not passes or pause is None:
             break
         time.sleep(pause)

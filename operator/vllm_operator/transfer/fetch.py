@@ -14,6 +14,7 @@ from ..vllm.batch.lines import ERRORS
 from ..vllm.batch.merging import FENCE, REPORT, output_names
 from .bucket import BucketError, MissingError, Place, together, write_at
 from .parts import KEPT, Segment, joined, length, parts_key, segments
+from .plain import created, writable
 
 FILE_BYTES = 255  # of a name
 CHECK, RUN, MERGE = STEPS = ("check", "run", "merge")
@@ -54,7 +55,8 @@ def fetch_input(order: Order) -> None:
         _refuse_overwriting(source, order.output, names)
     order.input_folder.mkdir(parents=True, exist_ok=True)
     for name in names:
-        source.download(name, order.input_folder / name)
+        with created(order.input_folder, name) as file:
+            source.download(name, file)
 
 
 def _names(place: Place) -> Iterator[str]:
@@ -78,20 +80,24 @@ def _refuse_overwriting(source: Place, output: Place, names: list[str]) -> None:
     given = {source.key(name) for name in names}
     for name in names:
         if any(output.key(made) in given for made in output_names(name)):
-            raise WrongInputError(f"the output would overwrite {name} of the input: write another folder for it")
+            raise WrongInputError(
+                f"the output would overwrite {name} of the input, as both name bucket {source.bucket} (whatever their "
+                "endpoints, which may lead to one store): write another folder for it"
+            )
 
 
 def fetch_parts(order: Order) -> None:
     """Brings what was left of the batch so far, as far as the step reads it. Raises BucketError."""
     if order.output is None:
         return
-    order.parts.mkdir(parents=True, exist_ok=True)
+    order.output_folder.mkdir(parents=True, exist_ok=True)
     root = parts_key(order.uid)
     kept = {Path(one.key).name for one in order.output.files(root)} & {FENCE, *KEPT}
     if order.step == CHECK:  # what another check has left may be of another input
         return
     for name in sorted(kept):
-        order.output.download(f"{root}/{name}", order.parts / name)
+        with created(order.output_folder, f"{root}/{name}") as file:
+            order.output.download(f"{root}/{name}", file)
     if REPORT in kept:
         return
     if order.step == RUN:
@@ -108,7 +114,8 @@ def _fence(order: Order, output: Place, found: dict[str, list[Segment]]) -> dict
     sizes = [(name, length(parts)) for name, parts in sorted(found.items())]
     output.write_new(key, json.dumps(sizes).encode())
     decided = output.read(key)
-    (order.parts / FENCE).write_bytes(decided)
+    with created(order.output_folder, key) as file:
+        file.write(decided)
     return {str(name): int(size) for name, size in json.loads(decided)}
 
 
@@ -119,9 +126,7 @@ def _bring(order: Order, sizes: dict[str, int], found: dict[str, list[Segment]])
         parts = joined(found.get(name, ()))
         if not parts or parts[-1].end < size:
             raise BucketError(f"a part of {name} is missing: another pod may have merged the batch", passes=True)
-        path = order.parts / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("wb") as file:
+        with created(order.output_folder, f"{parts_key(order.uid)}/{name}") as file:
             file.truncate(size)
         work += [partial(_bring_one, order, one, size) for one in parts if one.start < size]
     together(work)
@@ -133,5 +138,5 @@ def _bring_one(order: Order, segment: Segment, size: int) -> None:
         content = order.output.read(f"{parts_key(order.uid)}/{segment.key}")
     except MissingError as error:
         raise BucketError(str(error), passes=True) from error
-    with (order.parts / segment.name).open("r+b") as file:
+    with writable(order.output_folder, f"{parts_key(order.uid)}/{segment.name}") as file:
         write_at(file.fileno(), content[: size - segment.start], segment.start)

@@ -2,7 +2,9 @@
 
 import os
 import threading
+import time
 from datetime import timedelta
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import pytest
 from obstore.store import S3Store
 
 from support.batch_process import free_port
-from support.object_store import BUCKET, ObjectStore, answering, certificate
+from support.object_store import BUCKET, ObjectStore, answering, asked, certificate
 from vllm_operator.transfer import bucket
 from vllm_operator.transfer.bucket import BucketError, MissingError, Place
 
@@ -51,14 +53,16 @@ def test_a_file_comes_and_goes_in_parts(
     (tmp_path / "a").write_bytes(content)
     with (tmp_path / "a").open("rb") as file:
         place.upload(file, "a")
-    place.download("a", tmp_path / "b")
+    with (tmp_path / "b").open("wb") as file:
+        place.download("a", file)
     assert (tmp_path / "b").read_bytes() == place.read("a") == content
 
 
 def test_a_name_with_spaces_and_letters_of_all_kinds_is_kept(store: ObjectStore, place: Place, tmp_path: Path) -> None:
     store.put("team/out/Fragen für heute.jsonl", b"{}")
     assert [one.key for one in place.files()] == ["Fragen für heute.jsonl"]
-    place.download("Fragen für heute.jsonl", tmp_path / "a")
+    with (tmp_path / "a").open("wb") as file:
+        place.download("Fragen für heute.jsonl", file)
     assert (tmp_path / "a").read_bytes() == b"{}"
 
 
@@ -111,7 +115,7 @@ def test_removing_what_is_gone_is_no_error(place: Place) -> None:
 
 def test_what_is_not_there_is_told_with_the_field_to_correct(store: ObjectStore, place: Place, tmp_path: Path) -> None:
     with pytest.raises(MissingError, match=rf"no object s3://{BUCKET}/team/out/a at .*: correct output.uri") as error:
-        place.download("a", tmp_path / "a")
+        place.download("a", BytesIO())
     assert not error.value.passes
     missing = told(store.endpoint, "s3://nobody/x")
     assert "there is no bucket nobody at" in str(missing)
@@ -193,9 +197,10 @@ def test_a_pod_that_has_no_credentials_at_all_is_told_what_to_set_and_gets_none_
     monkeypatch.setattr(bucket, "RETRIES", 0)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(f"OUTPUT_{name}")
-    with answering(200, "role") as metadata:
+    with asked() as (metadata, requests):
         monkeypatch.setenv("AWS_METADATA_ENDPOINT", metadata)
         error = told(store.endpoint)
+    assert requests == []
     assert "there are no credentials for s3://team-data/out" in str(error)
     assert "set output.objectStore.credentialsSecretName, or pod.serviceAccountName" in str(error)
     assert not error.passes
@@ -234,3 +239,72 @@ def test_a_panic_of_the_client_is_told_all_the_same(store: ObjectStore, monkeypa
     error = told(store.endpoint)
     assert "the client of http://127.0.0.1:" in str(error)
     assert not error.passes
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"OUTPUT_AWS_SESSION_TOKEN": "token"}, "AWS_ACCESS_KEY_ID in the Secret of output.objectStore.credentials"),
+        ({"OUTPUT_AWS_ACCESS_KEY_ID": "key", "OUTPUT_AWS_SECRET_ACCESS_KEY": " \n"}, "AWS_SECRET_ACCESS_KEY in the"),
+        ({"AWS_WEB_IDENTITY_TOKEN_FILE": "/dev/null"}, "there are no credentials for"),
+        ({"AWS_ROLE_ARN": "arn:aws:iam::1:role/a"}, "there are no credentials for"),
+        ({"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://127.0.0.1:1/"}, "there are no credentials for"),
+    ],
+)
+def test_credentials_that_are_not_whole_do_not_lead_to_those_of_the_node(
+    store: ObjectStore, monkeypatch: pytest.MonkeyPatch, given: dict[str, str], says: str
+) -> None:
+    monkeypatch.setattr(bucket, "RETRIES", 0)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(f"OUTPUT_{name}")
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    with asked() as (metadata, requests):
+        monkeypatch.setenv("AWS_METADATA_ENDPOINT", metadata)
+        error = told(store.endpoint)
+    assert requests == []
+    assert says in str(error)
+    assert not error.passes
+
+
+def test_an_identity_that_is_whole_is_asked_and_not_the_node(
+    store: ObjectStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(bucket, "RETRIES", 0)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(f"OUTPUT_{name}")
+    (tmp_path / "token").write_text("token")
+    monkeypatch.setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", str(tmp_path / "token"))
+    with asked() as (metadata, of_node), asked() as (agent, requests):
+        monkeypatch.setenv("AWS_METADATA_ENDPOINT", metadata)
+        monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{agent}/v1/credentials")
+        told(store.endpoint)
+    assert requests
+    assert of_node == []
+
+
+def test_why_is_told_where_an_answer_to_head_does_not_say_it(place: Place) -> None:
+    with answering(400, "ExpiredToken") as endpoint, pytest.raises(BucketError) as error:
+        Place("output", f"s3://{BUCKET}/out", endpoint).download("a", BytesIO())
+    assert str(error.value).endswith("are not valid (ExpiredToken)")
+    assert not error.value.passes
+
+
+def test_what_has_not_begun_is_left_when_something_fails_while_the_first_still_works() -> None:
+    begun: list[int] = []
+
+    def fail() -> None:
+        begun.append(1)
+        raise BucketError("away", passes=True)
+
+    with pytest.raises(BucketError, match="away"):
+        bucket.together([lambda: time.sleep(0.5), *[fail] * 900])
+    assert len(begun) < 450
+
+
+def test_all_is_written_where_the_system_takes_less_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = os.pwrite
+    monkeypatch.setattr(os, "pwrite", lambda file, some, start: whole(file, some[:3], start))
+    with (tmp_path / "a").open("wb") as file:
+        bucket.write_at(file.fileno(), b"0123456789", 2)
+    assert (tmp_path / "a").read_bytes() == b"\0\0" + b"0123456789"

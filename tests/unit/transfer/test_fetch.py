@@ -2,16 +2,21 @@
 
 import argparse
 import json
+import os
+import signal
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from support.batches import UID
-from support.object_store import BUCKET, ObjectStore, answering
+from support.object_store import BUCKET, KEYS, ObjectStore, answering
 from vllm_operator.cli.options import command_line
 from vllm_operator.transfer import bucket, command
 from vllm_operator.transfer.parts import Segment, joined, length, segments
-from vllm_operator.vllm.batch.faults import AGAIN, BAD_INPUT, BAD_OUTPUT, DONE
+from vllm_operator.vllm.batch.faults import AGAIN, BAD_INPUT, BAD_OUTPUT, DONE, STOPPED
 
 PARTS = f"out/.parts-{UID}"
 
@@ -178,3 +183,66 @@ def test_segments_make_up_a_journal_as_far_as_there_is_no_gap(ranges: list[tuple
     for one in joined(parts):
         assert one.start <= ends < one.end
         ends = one.end
+
+
+def test_an_output_that_names_its_store_otherwise_does_not_overwrite_the_input(
+    store: ObjectStore, tmp_path: Path
+) -> None:
+    store.put("out/in.jsonl", b"1\n")
+    places = {
+        "input_uri": f"s3://{BUCKET}/out/in.jsonl", "input_endpoint": store.endpoint,
+        "output_uri": f"s3://{BUCKET}/out", "output_endpoint": store.endpoint.replace("127.0.0.1", "localhost"),
+    }  # fmt: skip
+    assert command.run(arguments(tmp_path, "check", **places)) == BAD_INPUT
+    assert "whatever their endpoints" in (tmp_path / "message").read_text()
+
+
+@pytest.mark.parametrize("name", ["input.json", "0/a-0.journal", "MERGED"])
+def test_nothing_is_written_where_a_link_leads(store: ObjectStore, tmp_path: Path, name: str) -> None:
+    """What an earlier container of the pod has left, as it may have been the tenant's code."""
+    store.put("in.jsonl", b"1\n")
+    store.put(f"{PARTS}/input.json", b"{}")
+    put_journal(store, "0/a-0.journal", b"one\n")
+    other = tmp_path / "other"
+    other.write_text("as it was")
+    link = tmp_path / "output" / f".parts-{UID}" / name
+    link.parent.mkdir(parents=True)
+    link.symlink_to(other)
+    assert fetch(tmp_path, "merge", store) == (DONE, "")
+    assert other.read_text() == "as it was"
+    assert link.is_file()
+    assert not link.is_symlink()
+
+
+@pytest.mark.parametrize("name", ["", "0"])
+def test_a_folder_that_is_a_link_is_not_written_to(store: ObjectStore, tmp_path: Path, name: str) -> None:
+    store.put("in.jsonl", b"1\n")
+    put_journal(store, "0/a-0.journal", b"one\n")
+    other = tmp_path / "other"
+    other.mkdir()
+    link = tmp_path / "output" / f".parts-{UID}" / name
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(other)
+    status, said = fetch(tmp_path, "run", store)
+    assert status == AGAIN
+    assert "cannot write" in said
+    assert list(other.iterdir()) == []
+
+
+def test_a_pod_that_is_stopped_ends_while_its_store_does_not_answer(tmp_path: Path) -> None:
+    words = [f"--message={tmp_path / 'message'}", *(f"--{one}={tmp_path / one}" for one in ("input", "output", "push"))]
+    environment = {
+        "PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+        **{f"INPUT_{name}": value for name, value in KEYS.items()},
+    }  # fmt: skip
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        where = [f"--input-uri=s3://{BUCKET}/in.jsonl", f"--input-endpoint=http://127.0.0.1:{silent.getsockname()[1]}"]
+        command_words = ["vllm_operator", "transfer", "fetch", "--step=run", f"--uid={UID}", *where, *words]
+        with subprocess.Popen([sys.executable, "-W", "ignore", "-m", *command_words], env=environment) as fetching:
+            try:
+                silent.settimeout(60)
+                with silent.accept()[0]:
+                    fetching.send_signal(signal.SIGTERM)
+                    assert fetching.wait(10) == STOPPED
+            finally:
+                fetching.kill()

@@ -201,3 +201,17 @@ def test_a_parts_folder_that_is_a_link_is_none(store: ObjectStore, tmp_path: Pat
 def test_a_number_that_is_none_asks_for_nothing(tmp_path: Path, content: str) -> None:
     (tmp_path / outbox.WANTED).write_text(content)
     assert push._wanted(tmp_path) == 0
+
+
+def test_an_answer_is_not_written_where_a_link_leads_nor_into_a_pipe(tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.write_text("as it was")
+    (tmp_path / f"{outbox.PUSHED}.new").symlink_to(other)
+    push._answer(tmp_path, 1)
+    os.mkfifo(tmp_path / f"{outbox.PUSHED}.new")
+    answering_it = threading.Thread(target=push._answer, args=(tmp_path, 2), daemon=True)
+    answering_it.start()
+    answering_it.join(5)
+    assert not answering_it.is_alive()
+    assert other.read_text() == "as it was"
+    assert (tmp_path / outbox.PUSHED).read_text() == '{"number": 2, "why": ""}'

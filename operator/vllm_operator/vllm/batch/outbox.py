@@ -52,9 +52,14 @@ class Outbox:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Writes a file so that who reads it sees all of it or what was there before."""
+    """Writes a file so that who reads it sees all of it or what was there before.
+
+    Always a new one: what another container has put in its place, a link or a pipe, is not written to.
+    """
     partial = path.with_name(f"{path.name}.new")
-    partial.write_text(text)
+    partial.unlink(missing_ok=True)
+    with partial.open("x") as file:
+        file.write(text)
     partial.replace(path)
 
 
