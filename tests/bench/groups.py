@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bench.rollout import READY_SECONDS
+from bench.steps import goes_through
 from support import groups, serving
 from support.end_to_end import chat
 from support.kube import Kube, Object, conditions
@@ -133,17 +134,9 @@ def main() -> int:
         serving.make_models(kube)
         groups.select(kube)
         with groups.names(cluster), groups.controller(cluster.control_plane, kube):
-            for step in STEPS:
-                began = time.monotonic()
-                try:
-                    said = step(kube)
-                except AssertionError as error:
-                    print(f"FAILED {step.__name__.replace('_', ' ')}: {error}", flush=True)
-                    return 1
-                print(f"{step.__name__.replace('_', ' '):14} {time.monotonic() - began:6.1f} s  {said}", flush=True)
+            return 0 if goes_through(STEPS, kube) else 1
     finally:
         cluster.stop()
-    return 0
 
 
 if __name__ == "__main__":

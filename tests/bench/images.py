@@ -13,13 +13,13 @@ import os
 import shutil
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.rollout import READY_SECONDS
+from bench.steps import goes_through
 from cluster import images
 from cluster.host import cache_root
 from cluster.node import LocalCluster
@@ -162,24 +162,14 @@ def _pushed(model: Path, tag: str) -> str:
 
 def _try(steps: tuple[Step, ...]) -> bool:
     """Goes through the steps on a cluster of its own; whether all came about."""
-    held = True
     cluster = serving.start("bench-images")
     try:
         node = cluster.api().get("/api/v1/nodes/node") or {}
         print(node["status"]["nodeInfo"]["containerRuntimeVersion"], flush=True)
         with bench_of(cluster) as bench:
-            for step in steps:
-                began, name = time.monotonic(), step.__name__.replace("_", " ")
-                try:
-                    said = step(bench)
-                except AssertionError as error:
-                    print(f"FAILED {name}: {error}", flush=True)
-                    held = False
-                    continue
-                print(f"{name:24} {time.monotonic() - began:6.1f} s  {said}", flush=True)
+            return goes_through(steps, bench, after_a_failure=True)
     finally:
         cluster.stop()
-    return held
 
 
 def main() -> int:

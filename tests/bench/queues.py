@@ -8,10 +8,11 @@ minutes, and seven more to build Kueue at first.
 
 import argparse
 import sys
-import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+from bench.steps import goes_through
 from cluster.control_plane import ControlPlane
 from support import groups, queues
 from support.batch_objects import add_volumes, batch, claim
@@ -103,18 +104,9 @@ STEPS: tuple[Callable[[Kube], str], ...] = (
 )  # fmt: skip
 
 
-def _try(kube: Kube) -> bool:
-    """Goes through the steps; whether all came about."""
-    for step in STEPS:
-        began, name = time.monotonic(), step.__name__.replace("_", " ")
-        try:
-            said = step(kube)
-        except AssertionError as error:
-            told = kube.run("get", "vib,vis", "-o", "jsonpath={.items[*].status.conditions[*].message}", check=False)
-            print(f"FAILED {name}: {error}\n{told}", flush=True)
-            return False
-        print(f"{name:32} {time.monotonic() - began:6.1f} s  {said}", flush=True)
-    return True
+def _sentences(kube: Kube) -> str:
+    """What the conditions of all say."""
+    return kube.run("get", "vib,vis", "-o", "jsonpath={.items[*].status.conditions[*].message}", check=False)
 
 
 def main() -> int:
@@ -135,7 +127,7 @@ def main() -> int:
         with groups.controller(plane, kube), queues.controller(plane, kube):
             queues.quota(kube, **QUOTA)
             process.start()
-            return 0 if _try(kube) else 1
+            return 0 if goes_through(STEPS, kube, partial(_sentences, kube)) else 1
     finally:
         if process:
             process.stop()

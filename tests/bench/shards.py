@@ -8,8 +8,7 @@ import argparse
 import asyncio
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +18,10 @@ from bench.scale import control_plane, seconds, send, wait
 from cluster.control_plane import ControlPlane
 from cluster.host import REPOSITORY
 from support.kube import Kube
-from support.operator_process import OperatorProcess, account, add_account, install_rights
+from support.operator_process import OperatorProcess, account, install_rights
 from support.rights import WRITES, now, requests
 from support.services import service
+from support.shards import sharing
 from vllm_operator.api.resource import Key
 from vllm_operator.cluster import path
 from vllm_operator.loop.shares import Share
@@ -35,24 +35,6 @@ def teams(index: int | None = None) -> list[str]:
     """The namespaces of all parts, or of one."""
     names = [f"bench-{number}" for number in range(NAMESPACES)]
     return [name for name in names if index is None or Share(index, SHARDS).covers(Key(name, ""))]
-
-
-@contextmanager
-def shards(plane: ControlPlane) -> Iterator[list[OperatorProcess]]:
-    """Both operators, each with an account of its own."""
-    install_rights(plane)
-    found = []
-    try:
-        for index in range(SHARDS):
-            name = f"shard-{index}"
-            rights = add_account(plane, name, f"--set=shards={SHARDS}")
-            # As a container that is restarted in its pod.
-            found.append(OperatorProcess(plane, rights, name, {"POD_NAME": name}, shard=index))
-            found[-1].start(**SETTINGS)
-        yield found
-    finally:
-        for one in found:
-            one.stop()
 
 
 def written(one: OperatorProcess, since: str, resource: str = "") -> list[dict[str, Any]]:
@@ -144,7 +126,8 @@ def main() -> int:
             plane.add_kwok_nodes(count // SERVICES_OF_A_NODE)
             for team in teams():
                 Kube(plane.kubeconfig, team).run("create", "namespace", team)
-            with shards(plane) as operators:
+            install_rights(plane)
+            with sharing(plane, SHARDS, in_pods=True, **OURS.settings) as operators:
                 time.sleep(2)  # their watches are up
                 create(plane, operators, count, table)
                 kill(plane, operators, table)

@@ -6,9 +6,10 @@ from zlib import crc32
 import pytest
 
 from support.kube import Kube, conditions
-from support.operator_process import OperatorProcess, account, add_account, lease
+from support.operator_process import OperatorProcess, account, lease
 from support.rights import now, writes
 from support.services import children, ready, service
+from support.shards import sharing
 
 pytestmark = pytest.mark.control_plane
 SHARDS = 2
@@ -19,17 +20,10 @@ TEAMS = 4
 def shards(kube: Kube, operator: OperatorProcess) -> Iterator[list[OperatorProcess]]:
     """One operator for each part, in place of the one for all."""
     operator.stop()
-    plane, found = operator.control_plane, []
     try:
-        for index in range(SHARDS):
-            name = f"shard-{index}"
-            found.append(OperatorProcess(plane, add_account(plane, name, f"--set=shards={SHARDS}"), name, shard=index))
-        for one in found:
-            one.start(shards=SHARDS)
-        yield found
+        with sharing(operator.control_plane, SHARDS) as found:
+            yield found
     finally:
-        for one in found:
-            one.stop()
         operator.start()
 
 

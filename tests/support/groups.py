@@ -1,23 +1,16 @@
 """LeaderWorkerSet in the cluster under test: its CRD, its own controller where it is to act, and DNS for its pods."""
 
-import base64
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
-from typing import Any
-
-import yaml
 
 from cluster.control_plane import ControlPlane, free_ports, wait_for
 from cluster.node import LocalCluster
 from cluster.processes import Processes
 from cluster.tools import module_files, tool
-from support.kube import Kube, Object
+from support.kube import Kube
+from support.webhooks import SELECTED, at_this_machine, configuration, served
 
-# Of namespaces whose pods go through its webhooks.
-SELECTED = {"lws": "on"}
 LEADER_WORKER_SETS = "leaderworkersets.leaderworkerset.x-k8s.io"
 
 
@@ -44,20 +37,18 @@ def select(kube: Kube) -> None:
 def controller(plane: ControlPlane, kube: Kube) -> Iterator[None]:
     """LeaderWorkerSet's own controller, which acts on the namespaces that are SELECTED. Its API is served already."""
     port = free_ports("webhooks")["webhooks"]
+    config = configuration(plane, "config.lws.x-k8s.io/v1alpha1", port)
     plane.processes.start(
         "lws",
-        [*plane.site.inside, tool("lws"), f"--config={_configuration(plane, port)}", "--leader-elect=false"],
+        [*plane.site.inside, tool("lws"), f"--config={config}", "--leader-elect=false"],
         {"KUBECONFIG": str(plane.kubeconfig)},
     )
     manifests = module_files("lws") / "config" / "webhook" / "manifests.yaml"
     hooks = list(at_this_machine(plane, manifests, "lws", port))
     try:
-        kube.wait("its webhooks are served", 60, lambda: "Serving webhook server" in plane.processes.tail("lws", 200))
-        kube.apply(*hooks)
-        yield
+        with served(kube, hooks, lambda: "Serving webhook server" in plane.processes.tail("lws", 200), 60):
+            yield
     finally:
-        for hook in hooks:
-            kube.run("delete", hook["kind"], hook["metadata"]["name"], "--ignore-not-found")
         plane.processes.end("lws")
 
 
@@ -81,34 +72,3 @@ def names(cluster: LocalCluster) -> Iterator[None]:
 
 def _serves_names(processes: Processes) -> bool:
     return "CoreDNS-" in processes.tail("coredns")
-
-
-def _configuration(plane: ControlPlane, port: int) -> str:
-    # The API server's certificate is for this address as well.
-    folder = plane.state / "lws"
-    folder.mkdir(exist_ok=True)
-    for suffix in ("crt", "key"):
-        shutil.copy(plane.certificates / f"apiserver.{suffix}", folder / f"tls.{suffix}")
-    file = folder / "config.yaml"
-    content = {
-        "apiVersion": "config.lws.x-k8s.io/v1alpha1",
-        "kind": "Configuration",
-        "internalCertManagement": {"enable": False},
-        "webhook": {"host": "127.0.0.1", "port": port, "certDir": str(folder)},
-        "metrics": {"bindAddress": "0"},
-        "health": {"healthProbeBindAddress": "0"},
-    }
-    file.write_text(yaml.safe_dump(content))
-    return str(file)
-
-
-def at_this_machine(plane: ControlPlane, manifests: Path, prefix: str, port: int) -> Iterator[Object]:
-    """The webhooks of a module, at this machine's address, and for some namespaces."""
-    authority = base64.b64encode((plane.certificates / "ca.crt").read_bytes()).decode()
-    for document in yaml.safe_load_all(manifests.read_text()):
-        document["metadata"]["name"] = f"{prefix}-{document['metadata']['name']}"
-        for hook in document["webhooks"]:
-            place: dict[str, Any] = hook["clientConfig"].pop("service")
-            hook["clientConfig"] = {"url": f"https://127.0.0.1:{port}{place['path']}", "caBundle": authority}
-            hook["namespaceSelector"] = {"matchLabels": SELECTED}
-        yield document

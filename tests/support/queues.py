@@ -1,7 +1,6 @@
 """Kueue in the cluster under test: its CRDs, its own controller and webhooks, and a queue with so much quota."""
 
 import shlex
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,8 +9,8 @@ import yaml
 
 from cluster.control_plane import ControlPlane, free_ports
 from cluster.tools import module_files, tool
-from support.groups import at_this_machine
 from support.kube import Kube, Object, established
+from support.webhooks import at_this_machine, configuration, served
 
 QUEUE = "gpus"
 LABEL = {"kueue.x-k8s.io/queue-name": QUEUE}
@@ -28,17 +27,12 @@ def controller(plane: ControlPlane, kube: Kube) -> Iterator[None]:
     names = [yaml.safe_load(file.read_text())["metadata"]["name"] for file in folder.glob("*.yaml")]
     kube.wait("its APIs are there", 60, lambda: all(established(kube.get("crd", name)) for name in names))
     ports = free_ports("webhooks", "health")
-    folder = plane.state / "kueue"
-    folder.mkdir(exist_ok=True)
-    plane.processes.start("kueue", _command(plane, folder, ports), {"KUBECONFIG": str(plane.kubeconfig)})
+    plane.processes.start("kueue", _command(plane, ports), {"KUBECONFIG": str(plane.kubeconfig)})
     hooks = [_chosen(hook) for hook in at_this_machine(plane, _manifests(), "kueue", ports["webhooks"])]
     try:
-        kube.wait("its webhooks are served", 90, lambda: _serves(plane))
-        kube.apply(*hooks)
-        yield
+        with served(kube, hooks, lambda: _serves(plane), 90):
+            yield
     finally:
-        for hook in hooks:
-            kube.run("delete", hook["kind"], hook["metadata"]["name"], "--ignore-not-found")
         plane.processes.end("kueue")
 
 
@@ -72,29 +66,23 @@ def _chosen(configuration: Object) -> Object:
     return {**configuration, "webhooks": hooks}
 
 
-def _command(plane: ControlPlane, folder: Path, ports: dict[str, int]) -> list[str]:
-    # The API server's certificate is for this address as well.
-    for suffix in ("crt", "key"):
-        shutil.copy(plane.certificates / f"apiserver.{suffix}", folder / f"tls.{suffix}")
-    content = {
-        "apiVersion": "config.kueue.x-k8s.io/v1beta2",
-        "kind": "Configuration",
-        "internalCertManagement": {"enable": False},
-        "webhook": {"host": "127.0.0.1", "port": ports["webhooks"], "certDir": str(folder)},
-        "metrics": {"bindAddress": "0"},
-        "health": {"healthProbeBindAddress": f"127.0.0.1:{ports['health']}"},
-        "leaderElection": {"leaderElect": False},
-        "featureGates": {"VisibilityOnDemand": False},
-        "integrations": {"frameworks": _FRAMEWORKS},
-    }
-    (folder / "config.yaml").write_text(yaml.safe_dump(content))
+def _command(plane: ControlPlane, ports: dict[str, int]) -> list[str]:
+    config = configuration(
+        plane,
+        "config.kueue.x-k8s.io/v1beta2",
+        ports["webhooks"],
+        f"127.0.0.1:{ports['health']}",
+        leaderElection={"leaderElect": False},
+        featureGates={"VisibilityOnDemand": False},
+        integrations={"frameworks": _FRAMEWORKS},
+    )
     # It looks for a certificate of its metrics in a fixed place, which it has in a view of its own.
-    own = shlex.quote(str(folder))
+    own = shlex.quote(str(config.parent))
     script = f"""
         mkdir -p {own}/etc {own}/work
         mount -t overlay overlay -o lowerdir=/etc,upperdir={own}/etc,workdir={own}/work /etc
         mkdir -p /etc/kueue/metrics/certs
         cp {own}/tls.crt {own}/tls.key /etc/kueue/metrics/certs
-        exec {shlex.quote(str(tool("kueue")))} --config={own}/config.yaml
+        exec {shlex.quote(str(tool("kueue")))} --config={shlex.quote(str(config))}
     """
     return [*plane.site.inside, "unshare", "--mount", "--propagation=private", "sh", "-euc", script]

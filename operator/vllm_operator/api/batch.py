@@ -16,7 +16,7 @@ from .reasons import Reason
 from .resource import Key
 from .spec import SPEC_RULES, InferenceServiceSpec, ServingClassName
 from .status import Condition
-from .storage import ObjectStore
+from .storage import BUCKET_PATH, CLAIM, DOTS, ObjectStore
 
 # Fields of a service that the engine of a batch does not have, each with why.
 NOT_OF_A_BATCH: Mapping[str, str] = {
@@ -32,30 +32,28 @@ NOT_OF_A_BATCH: Mapping[str, str] = {
     "rollout": "the pods of a batch are never replaced by others",
 }
 MOST_PODS = 256
-_CLAIM = r"pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?(/[A-Za-z0-9._-]+)*"
-_BUCKET = r"s3://[a-z0-9][a-z0-9._-]{1,61}[a-z0-9](/[A-Za-z0-9._=+@-]+)*"
+_BUCKET = rf"s3://{BUCKET_PATH}"
 _REQUESTS = rf"{_BUCKET}(/|/[A-Za-z0-9._=+@-]*[.]jsonl)"
 BUCKET = "s3://"
-_DOTS = "self.matches(r'(^|/)[.][.]?(/|$)')"
 _S3, _GS = "self.startsWith('s3://')", "self.startsWith('gs://')"
 _FORMS = [
     rule(f"!{_GS}", "gs:// is not for batches: use s3://bucket/path or pvc://claim/path"),
-    rule(f"!{_DOTS}", "must not contain . or .. as a part of the path"),
+    rule(f"!{DOTS}", "must not contain . or .. as a part of the path"),
     rule(
-        f"{_GS} || {_S3} || {_DOTS} || self.matches(r'^({_CLAIM})$')",
+        f"{_GS} || {_S3} || {DOTS} || self.matches(r'^({CLAIM})$')",
         "must be pvc://claim or pvc://claim/path, or s3://bucket/path",
     ),
 ]
 INPUT_RULES = [
     *_FORMS,
     rule(
-        f"!{_S3} || {_DOTS} || self.matches(r'^({_REQUESTS})$')",
+        f"!{_S3} || {DOTS} || self.matches(r'^({_REQUESTS})$')",
         "must be s3://bucket/path/file.jsonl for one file, or s3://bucket/path/ for those of a folder",
     ),
 ]
 OUTPUT_RULES = [
     *_FORMS,
-    rule(f"!{_S3} || {_DOTS} || self.matches(r'^({_BUCKET}/?)$')", "must be s3://bucket or s3://bucket/path"),
+    rule(f"!{_S3} || {DOTS} || self.matches(r'^({_BUCKET}/?)$')", "must be s3://bucket or s3://bucket/path"),
 ]
 _STORE = "How the bucket of s3:// is reached, as in model.objectStore."
 _STORE_EXAMPLE = {"endpoint": "https://minio.storage.svc:9000", "credentialsSecretName": "s3-keys"}

@@ -6,8 +6,9 @@ from .base import ApiModel, Bytes, Form, Limits, ObjectName, optional, required,
 
 # hf://organisation/name, pvc://claim or pvc://claim/path/in/the/claim
 _HUB = r"hf://[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*"
-_CLAIM = r"pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?(/[A-Za-z0-9._-]+)*"
-_BUCKET = r"(s3|gs)://[a-z0-9][a-z0-9._-]{1,61}[a-z0-9](/[A-Za-z0-9._=+@-]+)*/?"
+CLAIM = r"pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?(/[A-Za-z0-9._-]+)*"
+BUCKET_PATH = r"[a-z0-9][a-z0-9._-]{1,61}[a-z0-9](/[A-Za-z0-9._=+@-]+)*"
+_BUCKET = rf"(s3|gs)://{BUCKET_PATH}/?"
 # As container runtimes take it, with a tag, a digest or both.
 _IMAGE = (
     r"oci://[a-z0-9]([-a-z0-9.]*[a-z0-9])?(:[0-9]{1,5})?(/[a-z0-9]+(([.]|_{1,2}|-+)[a-z0-9]+)*)+"
@@ -29,7 +30,7 @@ _OF_NODE = "(self.startsWith('hostpath://') || self.startsWith('file://') || sel
 _PATH = "self.replace('hostpath://', '').replace('file://', '')"
 _GGUF = "self.lowerAscii().endsWith('.gguf')"
 _FILE = "(self.matches('^hf://[^/]+/[^/]+/'))"
-_DOTS = "self.matches(r'(^|/)[.][.]?(/|$)')"
+DOTS = "self.matches(r'(^|/)[.][.]?(/|$)')"
 
 
 def _quoted(text: str) -> str:
@@ -50,9 +51,9 @@ _FORMS = [
         "names a file or a folder within a repository, and vLLM serves a repository as a whole: leave out what comes "
         "after hf://organisation/name (a commit goes into `revision`), or copy the folder into a claim",
     ),
-    rule(f"{_OF_NODE} || {_GGUF} || {_FILE} || !{_DOTS}", "must not contain . or .. as a part of the path"),
+    rule(f"{_OF_NODE} || {_GGUF} || {_FILE} || !{DOTS}", "must not contain . or .. as a part of the path"),
 ]
-_SAID = f"{_OF_NODE} || {_GGUF} || {_FILE} || {_DOTS}"
+_SAID = f"{_OF_NODE} || {_GGUF} || {_FILE} || {DOTS}"
 _ELSEWHERE = f"self.matches('^({'|'.join((*BUCKETS, IMAGE))})')"
 URI_RULES = [
     *_FORMS,
@@ -61,14 +62,14 @@ URI_RULES = [
         "s3://, gs:// and oci:// are for model.uri only: use hf://organisation/name or pvc://claim/path",
     ),
     rule(
-        f"{_SAID} || {_ELSEWHERE} || self.matches(r'^({_HUB}|{_CLAIM})$')",
+        f"{_SAID} || {_ELSEWHERE} || self.matches(r'^({_HUB}|{CLAIM})$')",
         "must be hf://organisation/name (a commit goes into `revision`) or pvc://claim/path",
     ),
 ]
 MODEL_URI_RULES = [
     *_FORMS,
     rule(
-        f"{_SAID} || self.matches(r'^({_HUB}|{_CLAIM}|{_BUCKET}|{_IMAGE})$')",
+        f"{_SAID} || self.matches(r'^({_HUB}|{CLAIM}|{_BUCKET}|{_IMAGE})$')",
         "must be hf://organisation/name (a commit goes into `revision`), pvc://claim/path, s3://bucket/path, "
         "gs://bucket/path or oci://registry/repository:tag",
     ),

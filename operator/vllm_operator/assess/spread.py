@@ -38,24 +38,29 @@ def spread(
     assess: Callable[[InferenceServiceSpec], Assessment],
     bounds: Bounds,
 ) -> Assessment:
-    """The verdict on the spec; where no node has the GPUs of a replica, that on the fewest nodes which have them.
-
-    Without a plan, as the model could not be inspected, the GPUs of the nodes alone tell how many these are.
-    """
+    """The verdict on the spec; where no node has the GPUs of a replica, that on the fewest nodes which have them."""
     found = assess(spec)
-    most = max((one.most for one in devices(spec, nodes_there)), default=None)
-    too_many = most is not None and ranks_of_replica(spec) > most and not spec.accelerator.device_class
-    unplanned = found.plan is None and not found.pending and too_many
-    if not (found.reason is Reason.GPUS_PER_NODE or unplanned) or not is_open(spec):
+    if not is_open(spec) or not _lacks(spec, 1, found, nodes_there):
         return found
     for nodes in _numbers(spec):
         verdict = assess(over(spec, nodes))
-        if verdict.reason is Reason.GPUS_PER_NODE or (unplanned and ranks_of_replica(spec) // nodes > (most or 0)):
+        if _lacks(spec, nodes, verdict, nodes_there):
             continue
         if limit := bounds.refuses(over(spec, nodes)):
             return replace(found, message=f"{found.message}; and over {nodes} nodes it may not be: {limit}")
         return _chosen(spec, nodes, verdict)
     return found
+
+
+def _lacks(spec: InferenceServiceSpec, nodes: int, verdict: Assessment, nodes_there: Sequence[Node]) -> bool:
+    """Whether no node has the GPUs of a pod, of so many in a replica.
+
+    Without a plan, as the model could not be inspected, the GPUs of the nodes alone tell.
+    """
+    if verdict.plan is not None or verdict.pending or spec.accelerator.device_class:
+        return verdict.reason is Reason.GPUS_PER_NODE
+    most = max((one.most for one in devices(spec, nodes_there)), default=None)
+    return most is not None and ranks_of_replica(spec) // nodes > most
 
 
 def _numbers(spec: InferenceServiceSpec) -> Iterator[int]:

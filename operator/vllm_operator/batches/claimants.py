@@ -6,10 +6,10 @@ from ..api import BATCH_KIND
 from ..api.resource import Key
 from ..api.serving_class import ServingClass
 from ..assess.limits import Claimant, most_gpus
-from ..manifests.batch import MERGE, RUN
 from ..services.view import View
 from ..settings import Settings
 from ..snapshots.own import ObjectSnapshot
+from ..vllm.batch import MERGE, RUN
 from ..watch.sources import Indices
 from .engine import Engine, engine_of
 from .evidence import end_of

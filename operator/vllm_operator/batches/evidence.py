@@ -10,9 +10,10 @@ from ..api.batch import InferenceBatch
 from ..api.conditions import ConditionType
 from ..api.reasons import Finding
 from ..api.serving_class import ServingClass
-from ..manifests.batch import CHECK, INVALID_STATUS, MERGE, RUN
+from ..manifests.batch import INVALID_STATUS
 from ..snapshots.batch import BatchPod, JobSnapshot
 from ..status.evidence import Evidence
+from ..vllm.batch import CHECK, MERGE, RUN
 
 MOST_REQUESTS = 1 << 40
 MOST_TOKENS = 1 << 53

@@ -14,10 +14,10 @@ from ..api.spec import AUTO
 from ..assess.fits import Inspection
 from ..assess.limits import Bounds, counts_gpus, over_budget, room
 from ..loop.kinds import Surroundings
-from ..manifests.batch import RUN
 from ..services.view import View
 from ..snapshots.own import ObjectSnapshot
 from ..status.evidence import Evidence
+from ..vllm.batch import RUN
 from .engine import Engine, claims_of, claims_refused, engine_of
 from .evidence import BatchEvidence
 from .memory import CLAIMS_SECONDS, QUEUE_SECONDS, BatchMemory

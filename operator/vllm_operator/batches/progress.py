@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from ..again import Again
-from ..manifests.batch import RUN
 from ..readers.pod_http import read_progress
 from ..readers.reader import Clock, Pending
 from ..snapshots.batch import BatchPod
+from ..vllm.batch import RUN
 from .evidence import Pace, Progress, progress_in
 
 # How often the pods are asked.

@@ -17,10 +17,7 @@ from ..cluster import GoneError, RefusedError, UnavailableError
 from ..inspection.kept import facts_of
 from ..loop.kinds import Surroundings
 from ..manifests.batch import (
-    CHECK,
     INSPECT,
-    MERGE,
-    RUN,
     BatchParts,
     check_job,
     inspect_job,
@@ -35,6 +32,7 @@ from ..services.view import View
 from ..snapshots.child import owner_uid
 from ..snapshots.own import ObjectSnapshot
 from ..status.conditions import operator_failed
+from ..vllm.batch import CHECK, MERGE, RUN
 from .evidence import BatchEvidence
 from .figures import batch_fleet
 from .gather import gather

@@ -10,12 +10,12 @@ from ..api.conditions import ConditionType
 from ..api.reasons import Finding, Reason
 from ..assess.fits import NOT_ASSESSED, Assessment
 from ..assess.limits import gpus_of_pod
-from ..manifests.batch import CHECK, MERGE, RUN
 from ..manifests.metadata import compact
 from ..status.conditions import Verdict, fits
 from ..status.evidence import Account
 from ..status.schema import conform
 from ..status.status import conditions
+from ..vllm.batch import CHECK, MERGE, RUN
 from .evidence import BatchEvidence, Progress
 from .steps import Plan, invalid
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from ..api.conditions import ConditionType
 from ..api.reasons import Finding, Reason
 from ..assess.fits import Assessment, keeps_from_running
-from ..manifests.batch import CHECK, INSPECT, MERGE, RUN, STEPS
+from ..manifests.batch import INSPECT, STEPS
+from ..vllm.batch import CHECK, MERGE, RUN
 from .evidence import BatchEvidence
 
 

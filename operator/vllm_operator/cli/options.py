@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from .. import __version__
+from ..vllm.batch import STEPS
 
 BAD_INPUT = 2
 CLASS_HELP = "manifest with the ServingClass that a service names (default: in the same file)"
@@ -181,7 +182,7 @@ def _add_download(parser: Parser) -> None:
 
 def _add_transfer(parser: Parser) -> None:
     parser.add_argument("action", choices=["fetch", "push"], help="before a step of a batch, or beside it")
-    parser.add_argument("--step", choices=["check", "run", "merge"], required=True)
+    parser.add_argument("--step", choices=STEPS, required=True)
     parser.add_argument("--uid", required=True, help="of the batch")
     parser.add_argument("--index", type=int, default=0, help="which share of the requests")
     for field in ("input", "output"):

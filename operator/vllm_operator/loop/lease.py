@@ -126,9 +126,14 @@ class Lease:
                 return True
             self.say(f"somebody wrote the Lease {self.place}, which was not free: takes it back", logging.WARNING)
             await self._write(cluster, found)
-        elif self._was_renewed(before, asked, found):
             return False
-        elif holder in ("", self._identity) or self._clock() - self._changed >= DURATION_SECONDS:
+        if self.place.shared_as:
+            if self._renewed is not None and _version(found) != _version(before):
+                # One of the others has renewed it, after `before` was asked for: nobody gets into another's way.
+                self._renewed = max(self._renewed, asked)
+            if self._is_fresh():
+                return False
+        if holder in ("", self._identity) or self._clock() - self._changed >= DURATION_SECONDS:
             await self._write(cluster, found)
         else:
             self.say(f"waits: {holder} holds the Lease {self.place}")
@@ -136,15 +141,6 @@ class Lease:
 
     def _is_fresh(self) -> bool:
         return self._renewed is not None and self._clock() - self._renewed < RENEW_SECONDS
-
-    def _was_renewed(self, before: Manifest | None, asked: float, found: Manifest | None) -> bool:
-        """Whether it need not be written now, where others hold it too: one of them has, since it was `before`.
-
-        So many holders do not get into each other's way. It was written after `before` was `asked` for.
-        """
-        if self._renewed is not None and self.place.shared_as and _version(found) != _version(before):
-            self._renewed = max(self._renewed, asked)
-        return bool(self.place.shared_as) and self._is_fresh()
 
     def _was_anothers(self, before: Manifest | None, found: Manifest | None) -> bool:
         """Whether somebody else has held it since it was `before`. One that is shared may be back in our name."""

@@ -13,7 +13,8 @@ from ..api.batch import InferenceBatch
 from ..api.resource import InferenceService
 from ..settings import Settings
 from ..vllm.argv import PORT, argv
-from ..vllm.batch import source
+from ..vllm.batch import CHECK, MERGE, RUN, source
+from ..vllm.batch import STEPS as OWN_STEPS
 from ..vllm.environment import media_hosts
 from ..vllm.paths import INPUT_DIR, OUTPUT_DIR, RUNNER_PATH, location
 from .inspection import inspection
@@ -32,7 +33,8 @@ from .pod import Rendering, pod_template
 from .transfer import add_transfers, input_path, push_arguments
 
 RUNNER_ANNOTATION = f"{GROUP}/batch-runner"
-INSPECT, CHECK, RUN, MERGE = STEPS = ("inspect", "check", "run", "merge")
+INSPECT = "inspect"
+STEPS = (INSPECT, *OWN_STEPS)
 # What the runner ends with where another try would find the same: a wrong input, or an output that it cannot write.
 INVALID_STATUS, UNWRITABLE_STATUS = 3, 4
 MAX_RETRIES = 2

@@ -10,6 +10,7 @@ from ..api.pod import PodSettings
 from ..api.resource import InferenceService
 from ..api.storage import STORE_KEYS, ObjectStore
 from ..settings import Settings
+from ..vllm.batch import RUN
 from ..vllm.environment import outside, store_key
 from ..vllm.paths import CA_PATH, INPUT_DIR, OUTPUT_DIR, PUSH_DIR
 from .job import pull_secrets
@@ -73,7 +74,7 @@ def _container(batch: InferenceBatch, step: str, action: str, settings: Settings
         environment += _keys(part, store)
     words += [*(f"--{part}={folder}" for part, folder in _FOLDERS.items()), f"--push={PUSH_DIR}"]
     # Kubernetes sets the variable in the pods of an indexed Job.
-    index = ["--index=$(JOB_COMPLETION_INDEX)"] if step == "run" else []
+    index = ["--index=$(JOB_COMPLETION_INDEX)"] if step == RUN else []
     return {
         "name": action,
         "image": settings.images.operator,

@@ -95,8 +95,12 @@ def _mixes(layer: Layer) -> bool:
 def _is_parallel(whole: Pass) -> bool:
     """Whether attention and MLP take the same input, as Cohere's do: a layer then has one norm."""
     norms = [layer.elements for layer, _ in whole.layers if _mixes(layer)]
-    gated = any(linear.name.endswith("gate_proj") for layer, _ in whole.layers for linear in layer.linears)
+    gated = any(_is_gated(layer) for layer, _ in whole.layers)
     return gated and bool(norms) and max(norms) < 2 * whole.model.hidden
+
+
+def _is_gated(layer: Layer) -> bool:
+    return any(linear.name.endswith("gate_proj") for linear in layer.linears)
 
 
 def _side_bytes(whole: Pass, graphs: int) -> int:
@@ -119,7 +123,6 @@ def _tensors(whole: Pass, layer: Layer) -> Widths:
     model, size, split = whole.model, whole.size, whole.engine.ranks.tensor
     dense, shared = mlp_widths(layer)
     inner = (dense + shared) // split
-    gated = any(linear.name.endswith("gate_proj") for linear in layer.linears)
     narrow = whole.narrow if whole.scheme.fused_input == "fp8" else size
     rows = {linear.name.rsplit(".", 1)[-1]: linear.rank_rows(split) for linear in layer.linears}
     heads, value = max(1, model.heads // split), head_width(whole)
@@ -142,7 +145,7 @@ def _tensors(whole: Pass, layer: Layer) -> Widths:
         keys=keys * size, mixed=mixed * size, compressed=compressed * size,
         absorbed=heads * value * size if latent else 0, absorptions=(ABSORBED + ("q_a_proj" in rows)) if latent else 0,
         parts=parts, sums=parts // value if value else 0,
-        narrowed=mixed * narrow if narrow < size else 0, wide=2 * inner * size if gated else passing,
+        narrowed=mixed * narrow if narrow < size else 0, wide=2 * inner * size if _is_gated(layer) else passing,
         inner=inner * narrow, routed=model.hidden * size if routed else 0,
     )  # fmt: skip
 

@@ -4,7 +4,7 @@ The order in which a compiled model takes and frees its tensors, for the layers 
 decided by torch (`torch_memory.py`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from .torch_memory import Block, TorchMemory
@@ -99,10 +99,7 @@ class _Rounds:
 
 def _without_parts(layer: Widths) -> Widths:
     """Pieces end before attention, which then takes its memory elsewhere."""
-    return Widths(
-        layer.hidden, layer.normed, layer.projected, layer.normed_heads, layer.queries, layer.keys, layer.mixed,
-        layer.compressed, 0, layer.absorptions, 0, 0, layer.narrowed, layer.wide, layer.inner, layer.routed,
-    )  # fmt: skip
+    return replace(layer, absorbed=0, parts=0, sums=0)
 
 
 def _run(memory: TorchMemory, layers: tuple[Widths, ...], order: Order, tokens: int, *, keep: bool = False) -> None:
@@ -128,12 +125,12 @@ def _mix(
     memory: TorchMemory, layer: Widths, tokens: int, normed: Block | None, held: tuple[Block | None, ...]
 ) -> Block | None:
     """The projection at a piece's end, and attention. Returns what attention leaves."""
-    compressed = memory.take(layer.compressed * tokens)
-    projected = None if layer.compressed and held else memory.take(layer.projected * tokens)
-    if held:  # the first layer's norm is done beside the embedding, and outlives the projection
+    first, compressed = not held, memory.take(layer.compressed * tokens)
+    if layer.compressed and not first:
         memory.give(normed)
-    if projected is None:
-        projected = memory.take(layer.projected * tokens)
+    projected = memory.take(layer.projected * tokens)
+    if not layer.compressed and not first:  # the first norm is done beside the embedding, and outlives the projection
+        memory.give(normed)
     heads = memory.take(layer.normed_heads * tokens)
     queries, keys = memory.take(layer.queries * tokens), memory.take(layer.keys * tokens)
     memory.give(heads)
@@ -141,7 +138,7 @@ def _mix(
         memory.give(projected)
         projected = None
     mixed = memory.take(layer.mixed * tokens)
-    memory.give(*held) if held else memory.give(normed)
+    memory.give(*((normed,) if first else held))
     absorbed = [memory.take(layer.absorbed * tokens) for _ in range(layer.absorptions)]
     memory.give(*[memory.take(width * tokens) for width in (layer.parts, layer.sums)])
     memory.give(*absorbed, compressed, projected, queries, keys)

@@ -9,9 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
 
+from ..vllm.batch import CHECK
 from ..vllm.batch.faults import AGAIN, BAD_INPUT, BAD_OUTPUT, DONE, STOPPED
 from .bucket import BucketError, Place
-from .fetch import CHECK, Order, WrongInputError, fetch_input, fetch_parts
+from .fetch import Order, WrongInputError, fetch_input, fetch_parts
 from .push import push
 
 # What passes is tried again after so many seconds. Not by the check: its Job tries again, and its words are shown.

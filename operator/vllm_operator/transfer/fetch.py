@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from ..vllm.batch import CHECK, RUN
 from ..vllm.batch.lines import ERRORS
 from ..vllm.batch.merging import FENCE, REPORT, output_names
 from .bucket import BucketError, MissingError, Place, together, write_at
@@ -17,7 +18,6 @@ from .parts import KEPT, Segment, joined, length, parts_key, segments
 from .plain import created, writable
 
 FILE_BYTES = 255  # of a name
-CHECK, RUN, MERGE = STEPS = ("check", "run", "merge")
 
 
 class WrongInputError(Exception):

@@ -8,11 +8,12 @@ from contextlib import suppress
 from pathlib import Path
 from threading import Event
 
+from ..vllm.batch import CHECK, RUN
 from ..vllm.batch.journal import JOURNAL
 from ..vllm.batch.merging import REPORT
 from ..vllm.batch.outbox import PUSHED, WANTED, write_whole
 from .bucket import BucketError, Place
-from .fetch import CHECK, RUN, Order
+from .fetch import Order
 from .parts import KEPT, cut, length, parts_key, segments
 from .plain import names, opened
 

@@ -33,6 +33,13 @@ def told(endpoint: str, uri: str = f"s3://{BUCKET}/out") -> BucketError:
     return error.value
 
 
+def without_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a pod whose batch names no Secret."""
+    monkeypatch.setattr(bucket, "RETRIES", 0)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(f"OUTPUT_{name}")
+
+
 def test_files_of_a_folder_and_those_below_it(store: ObjectStore, place: Place) -> None:
     for key in ("team/out/a.jsonl", "team/out/x/y/b", "team/outer", "other"):
         store.put(key, b"12")
@@ -166,9 +173,7 @@ def test_a_pod_without_keys_asks_as_its_service_account(
     store: ObjectStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """What the webhook of a cloud sets in pods is enough: they ask the cloud's token service, by HTTPS."""
-    monkeypatch.setattr(bucket, "RETRIES", 0)
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.delenv(f"OUTPUT_{name}")
+    without_keys(monkeypatch)
     (tmp_path / "token").write_text("a token of the cluster")
     monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(tmp_path / "token"))
     monkeypatch.setenv("AWS_ROLE_ARN", "arn:aws:iam::1:role/batches")
@@ -194,9 +199,7 @@ def test_the_certificates_that_the_settings_name_are_trusted_and_no_others(
 def test_a_pod_that_has_no_credentials_at_all_is_told_what_to_set_and_gets_none_of_the_node(
     store: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bucket, "RETRIES", 0)
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.delenv(f"OUTPUT_{name}")
+    without_keys(monkeypatch)
     with asked() as (metadata, requests):
         monkeypatch.setenv("AWS_METADATA_ENDPOINT", metadata)
         error = told(store.endpoint)
@@ -254,9 +257,7 @@ def test_a_panic_of_the_client_is_told_all_the_same(store: ObjectStore, monkeypa
 def test_credentials_that_are_not_whole_do_not_lead_to_those_of_the_node(
     store: ObjectStore, monkeypatch: pytest.MonkeyPatch, given: dict[str, str], says: str
 ) -> None:
-    monkeypatch.setattr(bucket, "RETRIES", 0)
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.delenv(f"OUTPUT_{name}")
+    without_keys(monkeypatch)
     for name, value in given.items():
         monkeypatch.setenv(name, value)
     with asked() as (metadata, requests):
@@ -270,9 +271,7 @@ def test_credentials_that_are_not_whole_do_not_lead_to_those_of_the_node(
 def test_an_identity_that_is_whole_is_asked_and_not_the_node(
     store: ObjectStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(bucket, "RETRIES", 0)
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.delenv(f"OUTPUT_{name}")
+    without_keys(monkeypatch)
     (tmp_path / "token").write_text("token")
     monkeypatch.setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", str(tmp_path / "token"))
     with asked() as (metadata, of_node), asked() as (agent, requests):
@@ -295,6 +294,7 @@ def test_what_has_not_begun_is_left_when_something_fails_while_the_first_still_w
 
     def fail() -> None:
         begun.append(1)
+        time.sleep(0.02)  # as a store that is away: else all are over before the first word of it
         raise BucketError("away", passes=True)
 
     with pytest.raises(BucketError, match="away"):

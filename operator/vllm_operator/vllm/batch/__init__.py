@@ -8,6 +8,9 @@ import ast
 from functools import cache
 from pathlib import Path
 
+CHECK, RUN, MERGE = STEPS = ("check", "run", "merge")
+"""What the program does, each in a Job of its own."""
+
 # In the order in which they import each other; names are unique over all of them.
 _READING = ("faults", "buckets", "lines", "context", "survey", "outbox", "journal")
 _MODULES = (*_READING, "pages", "engine", "work", "merging", "command")
