@@ -47,6 +47,8 @@ RESOURCES = {
     "ReplicaSet": Resource("apps/v1", "replicasets", _WATCH, metadata_only=True),
     # Which LeaderWorkerSet a pod is of.
     "StatefulSet": Resource("apps/v1", "statefulsets", _WATCH, metadata_only=True),
+    # Which RayService a pod is of.
+    "RayCluster": Resource("ray.io/v1", "rayclusters", _WATCH, metadata_only=True),
     # Logs: of failed containers.
     "Pod": Resource("v1", "pods", _WATCH, {"log": ("get",)}),
     # List: those about pods in trouble.

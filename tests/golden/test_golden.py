@@ -23,7 +23,7 @@ from vllm_operator.cli.service_file import services_in
 from vllm_operator.manifests import Rendered, controller_revision, inspection, pod_template
 from vllm_operator.manifests.batch import RUNNER_ANNOTATION
 from vllm_operator.manifests.download import download
-from vllm_operator.manifests.pod import MIDDLEWARE_ANNOTATION
+from vllm_operator.manifests.names import MIDDLEWARE_ANNOTATION
 from vllm_operator.settings import Images, Settings
 from vllm_operator.vllm import middleware
 from vllm_operator.vllm.batch import source
@@ -42,12 +42,14 @@ SERVICES = {
     "image": HERE / "services" / "image.yaml",
     "others": HERE / "services" / "others.yaml",
     "devices": HERE / "services" / "devices.yaml",
+    "ray": REPOSITORY / "examples" / "ray" / "ray-serve.yaml",
+    "ray-on-gpus": HERE / "services" / "ray-on-gpus.yaml",
     "queued": HERE / "services" / "queued.yaml",
     "minimal": HERE / "services" / "minimal.yaml",
     "tuned": HERE / "services" / "tuned.yaml",
 }
 # Those that ask for what the platform team has to allow first, as services/settings.yaml does.
-ALLOWED = {"complete", "devices", "keda", "others", "queued"}
+ALLOWED = {"complete", "devices", "keda", "others", "queued", "ray", "ray-on-gpus"}
 # Their Jobs alone.
 BATCHES = {
     "batch": REPOSITORY / "examples" / "batch" / "batch.yaml",

@@ -9,8 +9,9 @@ from vllm_operator.assess.fits import NOT_ASSESSED, Assessment, Inspection
 from vllm_operator.assess.supply import Supply
 from vllm_operator.diagnosis import Autoscaler, Finding
 from vllm_operator.manifests.hardening import VERSION
-from vllm_operator.snapshots.child import Child, ChildKey, DeploymentSnapshot
+from vllm_operator.snapshots.child import Child, ChildKey
 from vllm_operator.snapshots.pod import PodSnapshot
+from vllm_operator.snapshots.workload import DeploymentSnapshot
 from vllm_operator.status.evidence import Account, Engine, Evidence, Outcome
 
 

@@ -82,6 +82,20 @@ EXAMPLES = {
         spec={"nodesPerReplica": 2, "tensorParallelSize": 2},
         suffix="-g",
     ),
+    "RayService": Example(
+        _spec(
+            rayClusterConfig={
+                "headGroupSpec": {"rayStartParams": {}, "template": _template("Always")},
+                "workerGroupSpecs": [
+                    {"groupName": "other", "rayStartParams": {}, "maxReplicas": 1, "minReplicas": 1}
+                    | {"template": _template("Always")}
+                ],
+            }
+        ),
+        edit=_spec(serveConfigV2="applications: []", upgradeStrategy={"type": "NewCluster"}),
+        spec={"runtime": "RayServe", "image": "registry.example.com/vllm-ray:0.32.0"},
+        suffix="-r{revision:.5}",
+    ),
     "PodDisruptionBudget": Example(_spec(selector=_SELECTOR), edit=_spec(maxUnavailable=2), spec={"replicas": 2}),
     "HorizontalPodAutoscaler": Example(
         _spec(scaleTargetRef={"kind": "Deployment", "name": "other", "apiVersion": "apps/v1"}, maxReplicas=1),

@@ -28,6 +28,7 @@ _OTHERS: dict[str, Place] = {
     "model.tokenSecretRef": Place("env", "HF_TOKEN"),
     "servingClassName": Place("pod", "metadata.labels"),
     "image": Place("pod", f"{_CONTAINER}.image"),
+    "runtime": Place("pod", "metadata.annotations"),
     "accelerator.resource": Place("pod", f"{_CONTAINER}.resources.limits"),
     "accelerator.product": Place("pod", "spec.nodeSelector"),
     "accelerator.memory": Place("plan", "totalBytes"),

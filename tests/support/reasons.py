@@ -77,13 +77,14 @@ FOREIGN: Mapping[tuple[str, str], str] = {
     ("manifests/__init__.py", "Scaling"): "the name of a class",
     ("snapshots/batch.py", "Complete"): "a Job's condition",
     ("snapshots/batch.py", "Failed"): "a Job's condition, and a pod's phase",
-    ("snapshots/child.py", "Available"): "a LeaderWorkerSet's condition",
-    ("snapshots/child.py", "Progressing"): "a Deployment's condition",
     ("snapshots/download_pod.py", "Failed"): "a pod's phase",
     ("snapshots/inspection_pod.py", "Failed"): "a pod's phase",
     ("snapshots/pod.py", "Failed"): "a pod's phase",
     ("snapshots/pod.py", "Ready"): "a pod's condition",
     ("snapshots/pod.py", "Unschedulable"): "the scheduler's reason",
+    ("snapshots/workload.py", "Available"): "a LeaderWorkerSet's condition",
+    ("snapshots/workload.py", "Progressing"): "a Deployment's condition",
+    ("snapshots/workload.py", "Ready"): "a RayService's condition",
 }
 
 

@@ -5,8 +5,8 @@ from typing import Any
 
 from vllm_operator.api.resource import InferenceService
 from vllm_operator.api.spec import InferenceServiceSpec
-from vllm_operator.snapshots.child import ConditionSnapshot, DeploymentSnapshot
 from vllm_operator.snapshots.pod import Ending, PodSnapshot
+from vllm_operator.snapshots.workload import ConditionSnapshot, DeploymentSnapshot
 
 _SERVES = PodSnapshot(
     name="p",

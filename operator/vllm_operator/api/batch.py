@@ -22,6 +22,7 @@ from .storage import BUCKET_PATH, CLAIM, DOTS, ObjectStore
 NOT_OF_A_BATCH: Mapping[str, str] = {
     "serving_class_name": "spec.servingClassName of the batch",
     "replicas": "spec.parallelism of the batch",
+    "runtime": "a batch has a program of its own around vLLM",
     "nodes_per_replica": "each pod of a batch holds a whole engine",
     "autoscaling": "spec.parallelism of the batch",
     "suspend": "spec.suspend of the batch",

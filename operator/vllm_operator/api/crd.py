@@ -24,6 +24,7 @@ from .base import LEFT_OPEN, RULES, ApiModel, Rule, rule
 from .batch import InferenceBatchSpec, InferenceBatchStatus
 from .conditions import ConditionType
 from .elsewhere import with_refusals
+from .ray import NAME_RULE
 from .serving_class import ServingClassSpec, ServingClassStatus
 
 Schema = dict[str, Any]
@@ -66,6 +67,7 @@ _NAME_RULES = [
         f"metadata.name must have at most {MAX_QUEUED_NAME_LENGTH} characters with nodesPerReplica and {QUEUE} in "
         "pod.labels: Kueue names groups in a label of their pods, which ends at 63",
     ),
+    NAME_RULE,
 ]
 _CLASS_NAME_RULES = [
     rule(

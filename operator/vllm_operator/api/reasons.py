@@ -72,6 +72,10 @@ class Reason(Row):
         "accelerator.deviceClass needs the API resource.k8s.io/v1, which the cluster does not serve: remove it")
     LEADER_WORKER_SETS_UNSERVED = ("LeaderWorkerSetsUnserved", _SPEC, LASTS,
         "nodesPerReplica needs LeaderWorkerSet, which the cluster does not serve: install it, or leave the field out")
+    RAY_SERVICES_UNSERVED = ("RayServicesUnserved", _SPEC, LASTS,
+        "runtime RayServe needs KubeRay, which the cluster does not serve: install it, or leave runtime out")
+    RAY_IMAGE_MISSING = ("RayImageMissing", _SPEC, LASTS,
+        "runtime RayServe needs an image with Ray: name it in image, or in the ServingClass")
     NODES_UNREADABLE = ("NodesUnreadable", _SPEC, LASTS,
         "tensorParallelSize is auto, and the operator may not read nodes: set a number")
 
@@ -312,6 +316,8 @@ class Reason(Row):
         "vLLM's engine made no step while requests waited: it is started again; look for errors of the GPU")
     CONTAINER_FAILED = ("ContainerFailed", _PODS, LASTS,
         "vLLM ended for a cause that is not known: see its last words in the message, and its log")
+    RAY_APPLICATION_FAILED = ("RayApplicationFailed", _PODS, LASTS,
+        "the model did not start in Ray Serve, for a cause that is not known: see the message, and Serve's log")
 
     # What gates nothing.
     CONFIGURATION_CHANGED = ("ConfigurationChanged", _OUTDATED, LASTS,

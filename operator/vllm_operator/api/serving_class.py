@@ -34,6 +34,7 @@ NOT_DEFAULTED = {
     "pod": "ServingClass.pod",
     "cache": "ServingClass.cache",
     "replicas": "how much a service runs is its own; ServingClass.limits bounds it",
+    "runtime": "an API that the team works with",
     "nodes_per_replica": "goes with the size of the model",
     "autoscaling": "how much a service runs is its own; ServingClass.limits bounds it",
     "suspend": "how much a service runs is its own",

@@ -22,6 +22,8 @@ from .loading import SHARED_FLAGS_RULE, STREAMER_RULE
 from .model import PLUGIN_RULE, TOKEN_RULE, ChatTemplate, Lora, Model, ParserPlugins
 from .network import MediaDomain, NetworkPolicySettings
 from .pod import PodSettings, Resources
+from .ray import RAY_SERVE
+from .ray import RULES as RAY_RULES
 from .rollout import Rollout
 from .speculation import Speculative
 from .storage import STORE_RULE, Cache
@@ -135,6 +137,7 @@ SPEC_RULES = (
     CPU_WEIGHTS_RULE,
     AUTO_ON_CPU_RULE,
     *GROUP_RULES,
+    *RAY_RULES.values(),
     *ACCELERATOR_RULES,
     TOKEN_RULE,
     PLUGIN_RULE,
@@ -159,6 +162,12 @@ class InferenceServiceSpec(ApiModel):
         'The ServingClass that fills in what is left out here; omitted: the default class, where there is one; "": '
         "none. A changed name rolls the pods.",
         "h100",
+    )
+    runtime: Literal["Deployment", "RayServe"] | None = optional(
+        "What runs vLLM: pods with its own server (Deployment, the default), or Ray Serve's OpenAI app in a RayService "
+        "of KubeRay (RayServe), for teams that run on Ray. RayServe needs image, and refuses the fields that Ray "
+        "cannot do.",
+        "RayServe",
     )
     image: Image | None = optional(
         "Image with vLLM's OpenAI server; default: the ServingClass's, else the operator's setting, which also says "
@@ -362,6 +371,11 @@ class InferenceServiceSpec(ApiModel):
     def tensor_size(self) -> int:
         """The tensor parallel size; 1 where it is left out, or not chosen yet."""
         return self.tensor_parallel_size if isinstance(self.tensor_parallel_size, int) else 1
+
+    @property
+    def on_ray(self) -> bool:
+        """Whether Ray Serve runs the model."""
+        return self.runtime == RAY_SERVE
 
     @property
     def nodes(self) -> int:

@@ -27,10 +27,10 @@ from ..manifests import (
     pack,
     pod_template,
 )
-from ..manifests.amounts import KEPT_REVISIONS
+from ..manifests.amounts import KEPT_REVISIONS, surge
 from ..manifests.download import download, download_key, is_downloaded
 from ..manifests.kinds import BY_KIND, WORKLOADS, Pruned
-from ..manifests.names import REVISION_LABEL
+from ..manifests.names import RAY_KIND, REVISION_LABEL
 from ..settings import Settings
 from ..snapshots.child import Child, kept_models, kept_of, odd_revisions, revisions, workload_of
 from ..status.evidence import Evidence
@@ -107,7 +107,7 @@ def plan_changes(evidence: Evidence, known: Known) -> Changes:
         *_keep_model(evidence, known),
         *keeping,
         *(_prune(evidence, children, Pruned.FIRST) if complete else ()),
-        *(_prune(evidence, children, Pruned.WITH_ITS_FORM) if template else ()),
+        *(_prune_forms(evidence, children) if template else ()),
         *(_change(evidence, known, child) for child in children),
     ]
     for job in _jobs(evidence, known, commit):
@@ -306,6 +306,18 @@ def inspect_job(evidence: Evidence, settings: Settings) -> Manifest | None:
     error = evidence.inspection.error
     unbound = error is not None and error.reason in _NO_CLAIM
     return None if unbound or not settings.images.operator else inspection(evidence.service, settings)
+
+
+def _prune_forms(evidence: Evidence, wanted: list[Manifest]) -> Iterator[Change]:
+    """Deletes workloads of other forms, and RayServices of other renderings.
+
+    Where pods beyond those asked for are allowed, these serve until their successors do.
+    """
+    ready = sum(pod.ready for pod in evidence.pods)
+    stays = surge(evidence.service.spec) and ready < (evidence.service.wanted_replicas or 1)
+    for change in _prune(evidence, wanted, Pruned.WITH_ITS_FORM):
+        if not (stays and change.key[0] == RAY_KIND and any(one["kind"] == RAY_KIND for one in wanted)):
+            yield change
 
 
 def _prune(evidence: Evidence, wanted: Iterable[Manifest], when: Pruned) -> Iterator[Change]:

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from ..api.resource import InferenceService
 from ..manifests import Manifest
-from ..manifests.kinds import BY_KIND, WORKLOADS, Proof
+from ..manifests.kinds import BY_KIND, SCALED, Proof
 from ..snapshots.child import Child, ChildKey
 from ..snapshots.owned import content
 from .ledger import Applied
@@ -84,7 +84,7 @@ def decide(service: InferenceService, manifest: Manifest, sight: Sight, start_re
     key = (manifest["kind"], manifest["metadata"]["name"])
     child, last = sight.child, sight.last
     # Whatever the watch shows: a workload that is there must not get the replicas of a new one.
-    shared = key[0] in WORKLOADS and "replicas" not in manifest["spec"]
+    shared = key[0] in SCALED and "replicas" not in manifest["spec"]
     off = shared and _is_switched_off(service, child)
     reason = _reason(manifest, sight)
     if not reason and not off and not sight.looked:

@@ -9,8 +9,8 @@ from typing import Any
 
 from ..api.resource import InferenceService
 from ..manifests.amounts import STARTUP_STEPS
-from ..snapshots.child import DeploymentSnapshot
 from ..snapshots.pod import PodSnapshot
+from ..snapshots.workload import DeploymentSnapshot
 
 # A figure goes down a step only when a pod started in clearly less than that step: noise around a step changes nothing.
 _CLEARLY = 0.8

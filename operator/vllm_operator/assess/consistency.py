@@ -6,7 +6,7 @@ rules, only we can tell. The sentences are those of the rules in api/: a test ho
 
 from collections.abc import Callable
 
-from ..api import accelerator, groups, loading, pod, rollout, spec, storage, tuning
+from ..api import accelerator, groups, loading, pod, ray, rollout, spec, storage, tuning
 from ..api.base import Rule
 from ..api.fields import fields
 from ..api.flags.versions import engine_version, needs, too_old
@@ -99,6 +99,11 @@ def _one_rank(given: InferenceServiceSpec) -> bool:
     return all(size in (None, 1) for size in sizes)
 
 
+def _done_by_ray(field: str) -> Callable[[InferenceServiceSpec], bool]:
+    """Whether a spec does not ask Ray Serve for a field that it cannot do."""
+    return lambda given: not (given.on_ray and ray.REFUSED[field].asks(given))
+
+
 # Each rule between fields that a class can set, and whether a spec keeps it.
 CHECKS: tuple[tuple[Rule, Callable[[InferenceServiceSpec], bool]], ...] = (
     (
@@ -155,6 +160,7 @@ CHECKS: tuple[tuple[Rule, Callable[[InferenceServiceSpec], bool]], ...] = (
     (rollout.STEPS_RULE, _can_roll),
     (pod.CPU_RULE, lambda s: _enough(s.resources, "cpu")),
     (pod.MEMORY_RULE, lambda s: _enough(s.resources, "memory")),
+    *((rule, _done_by_ray(field)) for field, rule in ray.RULES.items()),
 )
 
 

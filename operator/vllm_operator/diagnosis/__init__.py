@@ -8,9 +8,9 @@ from itertools import islice
 
 from ..api.reasons import Finding
 from ..assess.supply import Supply
-from ..diagnosis import container, refusals, scheduling
-from ..snapshots.child import DeploymentSnapshot
+from ..diagnosis import container, ray, refusals, scheduling
 from ..snapshots.pod import PodSnapshot
+from ..snapshots.workload import DeploymentSnapshot
 from .autoscaling import Autoscaler, scaling
 from .unstarted import unstarted, waits
 
@@ -47,7 +47,7 @@ def workload(
     if findings:
         return min(findings, key=lambda finding: bool(finding[0].passes))
     message = refusals.of_pods(deployment)
-    return refusals.pods(message, supply) if message is not None else None
+    return refusals.pods(message, supply) if message is not None else ray.application(deployment)
 
 
 def asks_for_gpus(deployment: DeploymentSnapshot | None, pods: Sequence[PodSnapshot]) -> bool:

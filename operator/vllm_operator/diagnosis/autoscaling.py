@@ -11,8 +11,9 @@ from ..api.reasons import Reason
 from ..api.spec import InferenceServiceSpec
 from ..assess.supply import Supply
 from ..diagnosis import refusals, scheduling
-from ..snapshots.child import AutoscalerSnapshot, DeploymentSnapshot
+from ..snapshots.child import AutoscalerSnapshot
 from ..snapshots.pod import PodSnapshot
+from ..snapshots.workload import DeploymentSnapshot
 from .redaction import redact, shorten
 
 # The status (None: Unknown), its reason and the sentence.

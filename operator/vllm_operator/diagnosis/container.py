@@ -123,11 +123,16 @@ def _killed_for_memory(pod: PodSnapshot, ending: Ending) -> Finding | None:
 
 
 def _known(pod: PodSnapshot, ending: Ending) -> Finding | None:
-    if (known := _symptom(ending.log)) is None:
+    return told_by(ending.log, node=pod.node, served=pod.was_ready)
+
+
+def told_by(log: str, *, node: str = "its node", served: bool = False) -> Finding | None:
+    """What a text of the catalogue in a log means; None where there is none. `served`: users' words may be in it."""
+    if (known := _symptom(log)) is None:
         return None
     symptom, said = known
-    values = {name: _value(value, pod) for name, value in said.items()}
-    return symptom.reason, symptom.message.format(node=pod.node, **values)
+    values = {name: _value(value, served=served) for name, value in said.items()}
+    return symptom.reason, symptom.message.format(node=node, **values)
 
 
 @lru_cache(maxsize=64)  # of logs of 64 KiB at most: each is looked at again and again
@@ -138,9 +143,9 @@ def _symptom(log: str) -> tuple[Symptom, dict[str, str]] | None:
     return next(((symptom, match.groupdict()) for symptom, match in found if match), None)
 
 
-def _value(value: str, pod: PodSnapshot) -> str:
+def _value(value: str, *, served: bool) -> str:
     """A value out of the log. Once the pod has served, only what is a number, a size or a name."""
-    if pod.was_ready and not _PLAIN_VALUE.fullmatch(value):
+    if served and not _PLAIN_VALUE.fullmatch(value):
         return "..."
     return shorten(redact(value.removesuffix(".0")), _VALUE_MAX)
 

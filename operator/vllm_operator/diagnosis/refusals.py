@@ -4,9 +4,9 @@ import re
 
 from ..api.reasons import Finding, Reason
 from ..assess.supply import Supply
-from ..snapshots.child import DeploymentSnapshot
 from ..snapshots.inspection_pod import InspectionPod
 from ..snapshots.pod import PodSnapshot
+from ..snapshots.workload import DeploymentSnapshot
 from .gpus import in_namespace
 from .redaction import redact, shorten
 

@@ -19,8 +19,9 @@ from .devices import claim_template
 from .group import leader_worker_set, pods_of_replica
 from .metadata import Manifest
 from .monitoring import service_monitor
-from .names import GROUP_API, GROUP_KIND
-from .network import network_policy, selects_by_uid, service
+from .names import GROUP_API, GROUP_KIND, RAY_API, RAY_CLUSTER, RAY_KIND
+from .network import Front, network_policy, selects_by_uid, service
+from .ray import is_on_ray, ray_service
 
 
 class Pruned(Enum):
@@ -82,6 +83,8 @@ class ChildKind:
     """Its API may be missing in a cluster, may come and go: everything else goes on without it."""
     pods: Pods | None = None
     """None: it has none."""
+    scaled: bool = False
+    """Whether an autoscaler may decide its `replicas`."""
     autoscaler: bool = False
     """Its conditions are read, and that the API server refuses it keeps nothing else from being made."""
 
@@ -98,8 +101,11 @@ def _always(build: Callable[[InferenceService], Manifest | None]) -> Build:
 
 def _service(parts: Parts) -> Manifest:
     by_uid = selects_by_uid(parts.service, parts.template, parts.pod_uids)
-    grouped = pods_of_replica(parts.template) > 1 if parts.template else parts.service.spec.nodes > 1
-    return service(parts.service, by_uid=by_uid, grouped=grouped)
+    template, spec = parts.template, parts.service.spec
+    if is_on_ray(template) if template else spec.on_ray:
+        return service(parts.service, by_uid=by_uid, front=Front.WORKERS)
+    grouped = pods_of_replica(template) > 1 if template else spec.nodes > 1
+    return service(parts.service, by_uid=by_uid, front=Front.LEADERS if grouped else Front.ALL)
 
 
 def _with_pods(build: Callable[[InferenceService], Manifest | None]) -> Build:
@@ -112,7 +118,8 @@ def _with_template(build: Callable[[InferenceService, Manifest], Manifest | None
 
 def _in_one_pod(parts: Parts) -> Manifest | None:
     template = parts.template
-    return deployment(parts.service, template) if template and pods_of_replica(template) == 1 else None
+    one = template is not None and pods_of_replica(template) == 1 and not is_on_ray(template)
+    return deployment(parts.service, template) if template and one else None
 
 
 def _in_groups(parts: Parts) -> Manifest | None:
@@ -120,9 +127,14 @@ def _in_groups(parts: Parts) -> Manifest | None:
     return leader_worker_set(parts.service, template) if template and pods_of_replica(template) > 1 else None
 
 
+def _on_ray(parts: Parts) -> Manifest | None:
+    template = parts.template
+    return ray_service(parts.service, template) if template and is_on_ray(template) else None
+
+
 def _with_scaling(build: Callable[[InferenceService, Scaling], Manifest | None]) -> Build:
     def scaled(parts: Parts) -> Manifest | None:
-        if parts.template is None:
+        if parts.template is None or is_on_ray(parts.template):
             return None
         return build(parts.service, replace(parts.scaling, grouped=pods_of_replica(parts.template) > 1))
 
@@ -175,6 +187,7 @@ CHILD_KINDS = (
         build=_in_one_pod,
         pruned=Pruned.WITH_ITS_FORM,
         pods=Pods(through=(("ReplicaSet",),)),
+        scaled=True,
     ),
     ChildKind(
         kind=GROUP_KIND,
@@ -185,6 +198,16 @@ CHILD_KINDS = (
         optional=True,
         # The pods of ranks above 0 belong to their leader's.
         pods=Pods(through=(("StatefulSet",), ("StatefulSet", "Pod", "StatefulSet"))),
+        scaled=True,
+    ),
+    ChildKind(
+        kind=RAY_KIND,
+        api_version=RAY_API,
+        plural="rayservices",
+        build=_on_ray,
+        pruned=Pruned.WITH_ITS_FORM,
+        optional=True,
+        pods=Pods(through=((RAY_CLUSTER,),)),
     ),
     ChildKind(
         kind="PodDisruptionBudget",
@@ -235,6 +258,8 @@ OPTIONAL_KINDS = frozenset(row.kind for row in CHILD_KINDS if row.optional)
 AUTOSCALERS = frozenset(row.kind for row in CHILD_KINDS if row.autoscaler)
 # What a service's pods are of: one of them at a time.
 WORKLOADS = frozenset(row.kind for row in CHILD_KINDS if row.pruned is Pruned.WITH_ITS_FORM)
+# Those whose `replicas` an autoscaler may decide.
+SCALED = frozenset(row.kind for row in CHILD_KINDS if row.scaled)
 # What stands between children and their pods: made by Kubernetes, and only looked at.
 LINKS = tuple(
     sorted({kind for row in CHILD_KINDS if row.pods for way in row.pods.through for kind in way if kind != "Pod"})

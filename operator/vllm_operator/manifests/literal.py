@@ -15,6 +15,11 @@ def literal(text: str) -> str:
     return text.replace("$", "$$")
 
 
+def plain(text: str) -> str:
+    """The text that arrives where `literal` text stands in `args`."""
+    return text.replace("$$", "$")
+
+
 def literal_values(env: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Variables of a container; each `value` arrives as it is, and references to other objects need nothing."""
     return [{**variable, "value": literal(variable["value"])} if "value" in variable else variable for variable in env]

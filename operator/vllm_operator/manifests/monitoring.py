@@ -2,7 +2,7 @@
 
 from ..api.resource import InferenceService
 from .metadata import Manifest, identity, metadata
-from .names import PORT_NAME, SERVICE_LABEL
+from .names import METRICS_PORT_NAME, PORT_NAME, SERVICE_LABEL
 
 # vLLM tells some hundred samples, and some hundred more for each adapter and engine. More than this is no vLLM, and
 # must not fill a Prometheus that others share: it then counts the pod as down.
@@ -21,6 +21,15 @@ def service_monitor(service: InferenceService) -> Manifest:
             "selector": {"matchLabels": identity(service)},
             "sampleLimit": SAMPLE_LIMIT,
             "bodySizeLimit": BODY_SIZE_LIMIT,
-            "endpoints": [{"port": PORT_NAME, "path": "/metrics", "interval": "15s", "relabelings": relabel}],
+            "endpoints": [_endpoint(service, relabel)],
         },
     }
+
+
+def _endpoint(service: InferenceService, relabel: list[Manifest]) -> Manifest:
+    """vLLM's own port; of Ray that of Ray's metrics, in which those of vLLM have another name."""
+    whole = {"port": PORT_NAME, "path": "/metrics", "interval": "15s", "relabelings": relabel}
+    if not service.spec.on_ray:
+        return whole
+    named = {"sourceLabels": ["__name__"], "regex": "ray_vllm[:_](.+)", "targetLabel": "__name__"}
+    return {**whole, "port": METRICS_PORT_NAME, "metricRelabelings": [{**named, "replacement": "vllm:$1"}]}

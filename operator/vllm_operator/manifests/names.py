@@ -40,6 +40,17 @@ GROUP_LABEL = "leaderworkerset.sigs.k8s.io/group-index"
 RANK_LABEL = "leaderworkerset.sigs.k8s.io/worker-index"
 # On a set, and on its pods: the label of nodes whose values are the domains that groups have to themselves.
 TOPOLOGY_ANNOTATION = "leaderworkerset.sigs.k8s.io/exclusive-topology"
+# The source of our middleware, which the kubelet makes a file of. A ConfigMap would need rights on all ConfigMaps, and
+# would have to live exactly as long as templates and pods that name it; here it is part of the kept template.
+MIDDLEWARE_ANNOTATION = f"{GROUP}/middleware"
+RAY_API, RAY_KIND = "ray.io/v1", "RayService"
+# What KubeRay makes of a RayService, and its pods of.
+RAY_CLUSTER = "RayCluster"
+# KubeRay's, on pods: head or worker.
+RAY_NODE_LABEL = "ray.io/node-type"
+RAY_HEAD, RAY_WORKER = "head", "worker"
+# On kept templates that are not for vLLM's own server: what runs vLLM instead.
+RUNTIME_ANNOTATION = f"{GROUP}/runtime"
 # LeaderWorkerSet makes a Service of the set's name: it cannot be that of ours. Short, as the StatefulSets of its groups
 # have longer names, and those end at 52.
 _GROUPS = "-g"
@@ -81,6 +92,8 @@ def device_taints(resource: str) -> list[str]:
 # vLLM's container in a pod, and its port.
 CONTAINER = "vllm"
 PORT_NAME = "http"
+# Of pods of Ray, whose metrics have a port of their own.
+METRICS_PORT_NAME, METRICS_PORT = "metrics", 8080
 
 
 def group_name(service: str) -> str:
@@ -91,6 +104,11 @@ def group_name(service: str) -> str:
 def service_of_group(name: str) -> str:
     """The service whose LeaderWorkerSet would have this name; empty where there is none."""
     return name.removesuffix(_GROUPS) if name.endswith(_GROUPS) else ""
+
+
+def ray_name(service: str, revision: str) -> str:
+    """The RayService of a rendering of the service with this name."""
+    return f"{service}-r{revision[:5]}"
 
 
 def service_url(owner: InferenceService) -> str:

@@ -1,11 +1,21 @@
 """How the pods are reached: the Service, and who may use it."""
 
 from collections.abc import Iterable
+from enum import Enum
 
 from ..api.resource import InferenceService
 from ..vllm.argv import PORT, engines, event_ports
 from .metadata import Manifest, identity, metadata
-from .names import INSTANCE_LABEL, PORT_NAME, RANK_LABEL, SERVICE_UID_LABEL
+from .names import (
+    INSTANCE_LABEL,
+    METRICS_PORT,
+    METRICS_PORT_NAME,
+    PORT_NAME,
+    RANK_LABEL,
+    RAY_NODE_LABEL,
+    RAY_WORKER,
+    SERVICE_UID_LABEL,
+)
 
 
 def selects_by_uid(owner: InferenceService, template: Manifest | None, pod_uids: Iterable[str]) -> bool:
@@ -23,25 +33,40 @@ def _carries(owner: InferenceService, template: Manifest | None) -> bool:
     return bool(owner.uid) and labels.get(SERVICE_UID_LABEL) == owner.uid
 
 
-def service(owner: InferenceService, *, by_uid: bool, grouped: bool = False) -> Manifest:
-    """The Service in front of the pods, named after the InferenceService. `by_uid`: see `selects_by_uid`.
+class Front(Enum):
+    """Which of the pods have a server, by a label of theirs."""
 
-    `grouped`: whether replicas are groups of pods, of which only leaders have a server.
-    """
-    leaders = {RANK_LABEL: "0"} if grouped else {}
+    ALL = ()
+    LEADERS = ((RANK_LABEL, "0"),)
+    """Of groups of pods, one of each."""
+    WORKERS = ((RAY_NODE_LABEL, RAY_WORKER),)
+    """Of a Ray cluster."""
+
+
+def service(owner: InferenceService, *, by_uid: bool, front: Front = Front.ALL) -> Manifest:
+    """The Service in front of the pods, named after the InferenceService. `by_uid`: see `selects_by_uid`."""
+    # `protocol` is part of the list's key: left out, server-side apply cannot merge the port.
+    ports = [{"name": PORT_NAME, "port": PORT, "targetPort": PORT_NAME, "protocol": "TCP"}]
+    if front is Front.WORKERS:
+        ports.append({"name": METRICS_PORT_NAME, "port": METRICS_PORT, "targetPort": METRICS_PORT, "protocol": "TCP"})
     return {
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": metadata(owner),
         "spec": {
             "type": "ClusterIP",
-            "selector": identity(owner) | ({SERVICE_UID_LABEL: owner.uid} if by_uid else {}) | leaders,
-            # `protocol` is part of the list's key: left out, server-side apply cannot merge the port.
-            "ports": [{"name": PORT_NAME, "port": PORT, "targetPort": PORT_NAME, "protocol": "TCP"}],
+            "selector": identity(owner) | ({SERVICE_UID_LABEL: owner.uid} if by_uid else {}) | dict(front.value),
+            "ports": ports,
         },
     }
 
 
+# KubeRay's operator, wherever it is installed: its chart gives it this label.
+_KUBERAY: Manifest = {
+    "namespaceSelector": {},
+    "podSelector": {"matchLabels": {"app.kubernetes.io/name": "kuberay-operator"}},
+}
+_RAY_DASHBOARD = 8265
 # An empty `from` would let everybody in. No rule at all would be no field of ours, so that a rule which somebody adds
 # would stay; an empty list of rules is dropped by the API server, and applied anew at each restart.
 _NOBODY = {
@@ -55,12 +80,13 @@ _NOBODY = {
 
 
 def network_policy(owner: InferenceService) -> Manifest | None:
-    """The NetworkPolicy of the pods' ports, when the spec asks for one, and always where replicas are groups of pods.
+    """The NetworkPolicy of the pods' ports, when the spec asks for one, and always where pods work together.
 
-    Ranks run what the others send them, on ports that nobody knows before: these are for the service's own pods.
+    Ranks run what the others send them, on ports that nobody knows before, and so do the pods of a Ray cluster: these
+    are for the service's own pods. KubeRay reaches the dashboard of the head, through which it deploys the app.
     """
-    policy, grouped = owner.spec.network_policy, owner.spec.nodes > 1
-    if not policy and not grouped:
+    policy, together = owner.spec.network_policy, owner.spec.nodes > 1 or owner.spec.on_ray
+    if not policy and not together:
         return None
     peers = {"from": [peer.to_manifest() for peer in policy.allow_from] or [_NOBODY]} if policy else {}
     last = engines(owner.spec) - 1
@@ -69,7 +95,10 @@ def network_policy(owner: InferenceService) -> Manifest | None:
         for first in event_ports(owner.spec).values()
     ]
     rules: list[Manifest] = [{**peers, "ports": [{"port": PORT, "protocol": "TCP"}, *of_events]}]
-    if grouped:
+    if owner.spec.on_ray:
+        rules[0]["ports"].append({"port": METRICS_PORT, "protocol": "TCP"})
+        rules.append({"from": [_KUBERAY], "ports": [{"port": _RAY_DASHBOARD, "protocol": "TCP"}]})
+    if together:
         own = identity(owner) | ({SERVICE_UID_LABEL: owner.uid} if owner.uid else {})
         rules.append({"from": [{"podSelector": {"matchLabels": own}}]})
     return {

@@ -39,16 +39,21 @@ from .hardening import VERSION, VERSION_ANNOTATION
 from .image_volume import IMAGE_MOUNT, image_volume
 from .literal import literal, literal_values
 from .metadata import Manifest, compact, identity, labels
-from .names import CLASS_LABEL, CONTAINER, PORT_NAME, REVISION_LABEL, SERVICE_UID_LABEL, TOPOLOGY_ANNOTATION
+from .names import (
+    CLASS_LABEL,
+    CONTAINER,
+    MIDDLEWARE_ANNOTATION,
+    PORT_NAME,
+    REVISION_LABEL,
+    RUNTIME_ANNOTATION,
+    SERVICE_UID_LABEL,
+    TOPOLOGY_ANNOTATION,
+)
 from .placement import node_selector, tolerations
 from .security import FOR_RDMA, container_security, pod_security
 
 # Rolls the pods even where a fresh rendering comes out the same.
 RESTARTED_ANNOTATION = f"{GROUP}/restarted-at"
-# The source of our middleware, which the kubelet makes a file of. A ConfigMap would need rights on all ConfigMaps, and
-# would have to live exactly as long as templates and pods that name it; here it is part of the kept template.
-MIDDLEWARE_ANNOTATION = f"{GROUP}/middleware"
-
 PROBE_PERIOD_SECONDS = 5
 # Beyond the drain: what is still in flight, and stopping the engine.
 STOP_SECONDS = 30
@@ -113,7 +118,8 @@ def _annotations(spec: InferenceServiceSpec, pod: PodSettings) -> dict[str, str]
     # says where groups are, and a changed class rolls none.
     topology = pod.exclusive_topology if spec.nodes > 1 else None
     placed = {TOPOLOGY_ANNOTATION: topology} if topology else {}
-    return {**(pod.annotations or {}), **restarted, **ours, **claimed, **placed}
+    run = {RUNTIME_ANNOTATION: spec.runtime} if spec.runtime else {}
+    return {**(pod.annotations or {}), **restarted, **ours, **claimed, **placed, **run}
 
 
 def _container(service: InferenceService, settings: Settings, rendering: Rendering) -> Manifest:

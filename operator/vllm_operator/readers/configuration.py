@@ -28,6 +28,8 @@ class ConfigurationReader:
 
     async def read(self, evidence: Evidence) -> Evidence:
         """What has changed, as kind/name; None while that is not known."""
+        if evidence.service.spec.on_ray:  # no server of vLLM's, and so none of our middleware
+            return evidence
         read = {f"{kind}/{name}" for kind, name in configuration(evidence.service.spec)}
         if not read:
             return evidence

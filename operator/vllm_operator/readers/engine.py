@@ -28,6 +28,8 @@ class EngineReader:
 
     async def read(self, evidence: Evidence) -> Evidence:
         """What one of the pods reported; until one has, what the status says stands."""
+        if evidence.service.spec.on_ray:  # no server of vLLM's, and so none of our middleware
+            return evidence
         if engine := self.get(evidence.pods):
             return replace(evidence, engine=engine)
         container, odd = self._odd

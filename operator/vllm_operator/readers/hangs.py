@@ -22,6 +22,8 @@ class HangReader:
 
     async def read(self, evidence: Evidence) -> Evidence:
         """The pods, with what is known of those that are silent; they are asked once for as long as they are."""
+        if evidence.service.spec.on_ray:  # no server of vLLM's, and so none of our middleware
+            return evidence
         return replace(evidence, pods=self.fill(evidence.pods))
 
     def waits(self) -> Iterator[Again]:

@@ -19,7 +19,7 @@ from ..assess.terms import Terms
 from ..diagnosis import Autoscaler, Finding, asks_for_gpus
 from ..loop.kinds import Surroundings
 from ..manifests.image_volume import IMAGE_VOLUMES
-from ..manifests.names import hpa_of
+from ..manifests.names import RAY_KIND, hpa_of
 from ..readers.reader import Reader
 from ..settings import Settings
 from ..snapshots.child import Live, deployment_of, odd_revisions
@@ -48,6 +48,14 @@ _NO_CLAIMS = (
 _NO_GROUPS = (
     "nodesPerReplica needs the API leaderworkerset.x-k8s.io/v1, which the cluster does not serve: install "
     "LeaderWorkerSet (https://lws.sigs.k8s.io), or leave it out"
+)
+_NO_RAY = (
+    "runtime: RayServe needs the API ray.io/v1, which the cluster does not serve: install KubeRay "
+    "(https://docs.ray.io/en/latest/cluster/kubernetes), or leave runtime out"
+)
+_NO_RAY_IMAGE = (
+    "runtime: RayServe needs an image with vLLM and Ray (images/vllm-ray makes one), and there is no default: set "
+    "image, or have a ServingClass name it in images"
 )
 # Stands in for a spec that cannot be read: only the status is written then.
 _UNREADABLE = InferenceServiceSpec.model_validate({"model": {"uri": "hf://unreadable/spec"}, "replicas": 0})
@@ -161,11 +169,15 @@ def _blind(terms: Terms, view: View) -> Finding | None:
 
 
 def _unserved(terms: Terms, served: frozenset[str]) -> Finding | None:
-    """That devices are to be claimed, and the cluster knows no claims; that it has no groups, or mounts no images."""
+    """What the spec needs of the cluster, and is not there: claims of devices, groups, Ray, images as volumes."""
     if terms.spec.accelerator.device_class is not None and "ResourceClaimTemplate" not in served:
         return Reason.DEVICE_CLAIMS_UNSERVED, _NO_CLAIMS
     if terms.spec.nodes > 1 and "LeaderWorkerSet" not in served:
         return Reason.LEADER_WORKER_SETS_UNSERVED, _NO_GROUPS
+    if terms.spec.on_ray and RAY_KIND not in served:
+        return Reason.RAY_SERVICES_UNSERVED, _NO_RAY
+    if terms.spec.on_ray and not terms.spec.image:
+        return Reason.RAY_IMAGE_MISSING, _NO_RAY_IMAGE
     missing = model_image(terms.spec.model) and IMAGE_VOLUMES not in served
     return (Reason.IMAGE_VOLUMES_MISSING, _OLD) if missing else None
 

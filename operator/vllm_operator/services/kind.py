@@ -9,7 +9,7 @@ from ..api.serving_class import ServingClass
 from ..assess.lessons import Report, report_of
 from ..loop.kinds import Kind
 from ..manifests.kinds import CHILD_KINDS, LINKS, ChildKind
-from ..manifests.names import DOWNLOAD_LABEL, INSPECTION_LABEL, SET_LABEL, service_of_group
+from ..manifests.names import DOWNLOAD_LABEL, INSPECTION_LABEL, RAY_CLUSTER, SET_LABEL, service_of_group
 from ..resources import RESOURCES
 from ..snapshots import download_pod, inspection_pod
 from ..snapshots.batch import of_batch
@@ -126,6 +126,7 @@ def _link_source(kind: str) -> Source:
         lambda body, _: [Item(KIND, whose(body))],
         CHILD_EVENT_DELAY_SECONDS,
         labelled=not of_groups,
+        optional=kind == RAY_CLUSTER,
         label=SET_LABEL if of_groups else "",
         by_snapshot=True,
     )

@@ -11,43 +11,21 @@ from ..api.resource import Body, Key
 from ..manifests import Packed
 from ..manifests.kinds import AUTOSCALERS, BY_KIND, WORKLOADS
 from ..manifests.metadata import Manifest
-from ..manifests.names import INSTANCE_LABEL, QUEUE_LABEL, REVISION_LABEL, group_name
+from ..manifests.names import (
+    GROUP_KIND,
+    INSTANCE_LABEL,
+    QUEUE_LABEL,
+    RAY_KIND,
+    REVISION_LABEL,
+    group_name,
+    ray_name,
+)
 from ..manifests.packing import unpack_template
 from ..manifests.privileges import privileges
 from .owned import fields_of, owned_content, owned_fields, workload_content
 from .revision import Kept
 from .revision import kept as kept_in
-
-
-@dataclass(frozen=True, slots=True)
-class ConditionSnapshot:
-    """A condition of a workload or an autoscaler."""
-
-    type: str
-    status: str
-    reason: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class DeploymentSnapshot:
-    """What its controller has made of a Deployment, or of a LeaderWorkerSet: there, replicas are groups of pods."""
-
-    generation: int
-    observed_generation: int
-    replicas: int
-    wanted: int
-    conditions: tuple[ConditionSnapshot, ...]
-    grouped: bool = False
-
-    @property
-    def rolled_out(self) -> bool:
-        """Whether the newest pod template has once had all its pods."""
-        if self.grouped:
-            held = {entry.type for entry in self.conditions if entry.status == "True"}
-            return "Available" in held and "UpdateInProgress" not in held
-        progressing = [entry.reason for entry in self.conditions if entry.type == "Progressing"]
-        return self.generation == self.observed_generation and progressing == ["NewReplicaSetAvailable"]
+from .workload import ConditionSnapshot, DeploymentSnapshot, conditions_in, on_ray
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +129,7 @@ def child(body: Body) -> Child:
         claim=_claim(body["spec"]) if kind == "PersistentVolumeClaim" else None,
         deployment=_workload(body) if template else None,
         owns_replicas="f:replicas" in fields_of(metadata).get("f:spec", {}),
-        autoscaler=AutoscalerSnapshot(_conditions(body.get("status") or {})) if kind in AUTOSCALERS else None,
+        autoscaler=AutoscalerSnapshot(conditions_in(body.get("status") or {})) if kind in AUTOSCALERS else None,
         uid=intern(str(metadata["uid"])) if BY_KIND[kind].pods else "",
         template_version=kept.version,
         privileges=privileges(_with_queue(template, metadata)).digest() if template else "",
@@ -169,32 +147,32 @@ def _claim(spec: Body) -> ClaimSnapshot:
     return ClaimSnapshot(spec["resources"]["requests"]["storage"], spec.get("storageClassName"), spec["accessModes"][0])
 
 
-def _conditions(status: Body) -> tuple[ConditionSnapshot, ...]:
-    return tuple(
-        ConditionSnapshot(entry["type"], entry["status"], entry.get("reason", ""), entry.get("message", ""))
-        for entry in status.get("conditions") or ()
-    )
-
-
 def _pod_template(kind: str, spec: Body) -> Body:
-    """The pod template of a Deployment; of a LeaderWorkerSet that of leaders, of which that of the others follows."""
+    """The pod template of a Deployment; that of a LeaderWorkerSet's leaders or a RayService's workers.
+
+    Those of the others follow from it.
+    """
     if kind == "Deployment":
         return dict(spec["template"])
+    if kind == RAY_KIND:
+        return dict(spec["rayClusterConfig"]["workerGroupSpecs"][0]["template"])
     groups = spec["leaderWorkerTemplate"]
     return dict(groups.get("leaderTemplate") or groups["workerTemplate"])
 
 
 def _workload(body: Body) -> DeploymentSnapshot:
-    status, grouped = body.get("status") or {}, body["kind"] != "Deployment"
+    status, kind = body.get("status") or {}, body["kind"]
     generation = int(body["metadata"].get("generation", 0))
+    if kind == RAY_KIND:
+        return on_ray(body)
     return DeploymentSnapshot(
         generation=generation,
         # A LeaderWorkerSet does not say which one its status is about.
-        observed_generation=generation if grouped else int(status.get("observedGeneration", 0)),
-        grouped=grouped,
+        observed_generation=int(status.get("observedGeneration", 0)) if kind == "Deployment" else generation,
+        kind=kind,
         replicas=int(status.get("replicas", 0)),
         wanted=int(body["spec"].get("replicas", 1)),
-        conditions=_conditions(status),
+        conditions=conditions_in(status),
     )
 
 
@@ -211,12 +189,16 @@ def deployment_of(live: Live, name: str, uid: str) -> DeploymentSnapshot | None:
 
 
 def workload_of(live: Live, name: str, uid: str) -> Child | None:
-    """The Deployment or the LeaderWorkerSet of the very service with this name and uid.
+    """The Deployment, the LeaderWorkerSet or the RayService of the very service with this name and uid.
 
-    For a moment there may be both, as one takes the place of the other: the one that was rendered last counts.
+    For a moment there may be two, as one takes the place of the other: the one that was rendered last counts.
     """
-    keys = (("Deployment", name), ("LeaderWorkerSet", group_name(name)))
-    found = [child for key in keys if (child := live.get(key)) and child.owner_uid == uid]
+    keys = {("Deployment", name), (GROUP_KIND, group_name(name))}
+    found = [
+        child
+        for key, child in live.items()
+        if child.owner_uid == uid and (key in keys or key == (RAY_KIND, ray_name(name, child.revision or "")))
+    ]
     numbers = {child.revision: child.revision_number for child in revisions(live, uid)}
     return max(found, key=lambda child: numbers.get(child.revision, 0), default=None)
 

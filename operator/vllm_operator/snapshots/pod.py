@@ -16,6 +16,8 @@ from ..manifests.names import (
     GROUP_LABEL,
     QUEUED_GROUP_LABEL,
     RANK_LABEL,
+    RAY_HEAD,
+    RAY_NODE_LABEL,
     REVISION_LABEL,
     SERVICE_UID_LABEL,
     TOPOLOGY_ANNOTATION,
@@ -109,7 +111,7 @@ def pod(body: Body) -> PodSnapshot:
     conditions = {entry["type"]: entry for entry in status.get("conditions") or ()}
     container = _ours(status.get("containerStatuses") or ())
     readiness = conditions.get("Ready", {})
-    rank = count_of(metadata.get("labels", {}).get(RANK_LABEL, "0"))
+    rank = _rank(metadata.get("labels", {}))
     # A rank without a server is ready as soon as it runs, and one that was started anew does not find the others again.
     ready = readiness.get("status") == "True" and not (rank and container.get("restartCount"))
     running = container.get("state", {}).get("running")
@@ -141,6 +143,11 @@ def pod(body: Body) -> PodSnapshot:
         group=intern(metadata.get("labels", {}).get(GROUP_LABEL, "")),
         rank=rank,
     )
+
+
+def _rank(labels: Body) -> int:
+    """Which pod of its group it is; above 0 it has no server. Of a Ray cluster, workers have one, and the head none."""
+    return 1 if labels.get(RAY_NODE_LABEL) == RAY_HEAD else count_of(labels.get(RANK_LABEL, "0"))
 
 
 def _ours(containers: Iterable[Body]) -> Body:

@@ -163,11 +163,16 @@ def _down(account: Account, total: int) -> str:
     """What a rollout costs a single replica."""
     if (
         not _rolls(account)
-        or total > 1
+        or (total > 1 and not account.service.spec.on_ray)
         or (surge(account.service.spec) and account.service.spec.nodes == 1)
         or any(pod.ready for pod in account.evidence.old_pods)
     ):
         return ""
+    if account.service.spec.on_ray:
+        return (
+            "; the Ray cluster ends before the new one starts, so the service is down until that serves: "
+            "rollout.maxSurge: 1 avoids it where GPUs for all replicas are spare"
+        )
     # LeaderWorkerSet makes no group beside a single one.
     way = (
         "rollout.maxSurge: 1 avoids" if account.service.spec.nodes == 1 else "with replicas: 2, rollout.maxSurge avoids"

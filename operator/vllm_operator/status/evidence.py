@@ -15,11 +15,12 @@ from ..assess.limits import Bounds
 from ..assess.resolution import Resolved, with_chosen
 from ..assess.supply import Supply
 from ..diagnosis import Autoscaler, Finding
-from ..snapshots.child import DeploymentSnapshot, Live, deployment_of, revisions
+from ..snapshots.child import Live, deployment_of, revisions
 from ..snapshots.download_pod import DownloadPod
 from ..snapshots.groups import leaders
 from ..snapshots.inspection_pod import InspectionPod
 from ..snapshots.pod import PodSnapshot
+from ..snapshots.workload import DeploymentSnapshot
 
 
 @dataclass(frozen=True, slots=True)

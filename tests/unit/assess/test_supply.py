@@ -11,9 +11,9 @@ from vllm_operator.api.reasons import Reason
 from vllm_operator.api.resource import Key
 from vllm_operator.assess.supply import NodeGpus, Supply, supply
 from vllm_operator.diagnosis import workload
-from vllm_operator.snapshots.child import ConditionSnapshot, DeploymentSnapshot
 from vllm_operator.snapshots.node import Node
 from vllm_operator.snapshots.pod import Asked, PodSnapshot
+from vllm_operator.snapshots.workload import ConditionSnapshot, DeploymentSnapshot
 
 SHORT = "0/2 nodes are available: 2 Insufficient nvidia.com/gpu. preemption: 0/2 nodes are available: 2 No preemption"
 

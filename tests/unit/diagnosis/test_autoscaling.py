@@ -9,7 +9,8 @@ from support.accounts import Scene
 from support.autoscalers import CRON
 from support.snapshots import deployment, pod, service, unscheduled
 from vllm_operator.diagnosis import Autoscaler
-from vllm_operator.snapshots.child import AutoscalerSnapshot, ConditionSnapshot
+from vllm_operator.snapshots.child import AutoscalerSnapshot
+from vllm_operator.snapshots.workload import ConditionSnapshot
 from vllm_operator.status.status import status as status_of
 
 SERVING = [pod("a")]

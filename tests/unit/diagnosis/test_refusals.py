@@ -4,7 +4,7 @@ import pytest
 
 from vllm_operator.api.reasons import Reason
 from vllm_operator.diagnosis import refusals, workload
-from vllm_operator.snapshots.child import ConditionSnapshot, DeploymentSnapshot
+from vllm_operator.snapshots.workload import ConditionSnapshot, DeploymentSnapshot
 
 
 @pytest.mark.parametrize(

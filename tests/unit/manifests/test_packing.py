@@ -8,7 +8,8 @@ import pytest
 
 from support.snapshots import service
 from vllm_operator.manifests import Manifest, Rendered, pack, pod_template
-from vllm_operator.manifests.pod import MIDDLEWARE_ANNOTATION, middleware_source
+from vllm_operator.manifests.names import MIDDLEWARE_ANNOTATION
+from vllm_operator.manifests.pod import middleware_source
 from vllm_operator.settings import Settings
 
 RESOLVED: list[Manifest] = [{"value": {"b": 1, "a": "ü\n"}, "field": "env", "from": "ServingClass h100"}]

@@ -62,9 +62,9 @@ def test_only_the_controlling_owner_is_a_link() -> None:
 
 def test_what_stands_between_is_watched_as_metadata_only() -> None:
     watched = {source.resource.plural: source for source in SOURCES}
-    assert LINKS == ("ReplicaSet", "StatefulSet")
+    assert LINKS == ("RayCluster", "ReplicaSet", "StatefulSet")
     for kind in LINKS:
         assert RESOURCES[kind].metadata_only
         assert RESOURCES[kind].verbs == ("list", "watch")
         assert watched[RESOURCES[kind].plural].by_snapshot
-    assert [row.kind for row in CHILD_KINDS if row.pods] == ["Deployment", "LeaderWorkerSet", "Job"]
+    assert [row.kind for row in CHILD_KINDS if row.pods] == ["Deployment", "LeaderWorkerSet", "RayService", "Job"]

@@ -8,9 +8,9 @@ import pytest
 from support.accounts import Scene
 from support.snapshots import deployment, failing, loading, pod, service, unscheduled
 from vllm_operator.api.reasons import Reason
-from vllm_operator.snapshots.child import ConditionSnapshot
 from vllm_operator.snapshots.pod import Asked
 from vllm_operator.snapshots.pod_event import PodEvent
+from vllm_operator.snapshots.workload import ConditionSnapshot
 from vllm_operator.status.evidence import Engine
 from vllm_operator.status.status import status
 

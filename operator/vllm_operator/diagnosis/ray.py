@@ -1,0 +1,30 @@
+"""Why Ray Serve has not brought its application up, from what it says of it in the status of the RayService. Pure.
+
+Serve's message ends with the traceback of the replica that failed: the texts of vLLM in it are those of the catalogue.
+"""
+
+from ..api.reasons import Finding, Reason
+from ..snapshots.workload import APPLICATION, DeploymentSnapshot
+from .container import told_by
+from .log import last_error
+from .redaction import redact, shorten
+
+
+def application(deployment: DeploymentSnapshot | None) -> Finding | None:
+    """The cause that Serve tells; None where no application has failed."""
+    for condition in deployment.conditions if deployment else ():
+        if condition.type == APPLICATION:
+            return _finding(condition.message)
+    return None
+
+
+def _finding(message: str) -> Finding:
+    if known := told_by(message):
+        reason, words = known
+        return reason, f"Ray Serve cannot start the model: {words}"
+    words = shorten(redact(last_error(message))) or "it does not say why"
+    return (
+        Reason.RAY_APPLICATION_FAILED,
+        f"Ray Serve cannot start the model: {words}; the log of Serve in the head's pod shows more (/tmp/ray/"
+        "session_latest/logs/serve)",
+    )

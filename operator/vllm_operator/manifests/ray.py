@@ -1,0 +1,184 @@
+"""The RayService of KubeRay: a Ray cluster of a head and of a worker for each replica, and the OpenAI app in it.
+
+Made of the kept pod template of any service: workers are its pods, with Ray in the place of vLLM's server, whose
+command line becomes the app's configuration. Each rendering has a RayService of its own, so KubeRay never replaces one.
+"""
+
+from typing import Any
+
+import yaml
+
+from ..api.ray import RAY_SERVE
+from ..api.resource import InferenceService
+from ..vllm.argv import PORT, devices_of, drain_timeout_seconds, ranks
+from ..vllm.ray import IMPORT_PATH, START_TIMEOUT, Serving, application
+from .amounts import STARTUP_TIMEOUT_SECONDS
+from .literal import plain
+from .metadata import Manifest, compact, metadata
+from .names import (
+    METRICS_PORT,
+    METRICS_PORT_NAME,
+    MIDDLEWARE_ANNOTATION,
+    PORT_NAME,
+    RAY_API,
+    RAY_KIND,
+    REVISION_LABEL,
+    RUNTIME_ANNOTATION,
+    ray_name,
+)
+
+_APPLICATION = "llm"
+_WORKERS = "workers"
+# The head runs Ray's own services, and no model.
+_HEAD_RESOURCES = {"requests": {"cpu": "500m", "memory": "2Gi"}, "limits": {"memory": "4Gi"}}
+# What the head has of the pod's volumes: the model, its cache and vLLM's configuration are the workers'.
+_OF_HEAD = ("home", "tmp", "shm", "ca")
+# Of vLLM's own server: KubeRay starts Ray instead, whose processes end by themselves.
+_OF_SERVER = ("command", "args", "lifecycle", "livenessProbe", "startupProbe")
+_GCS_PORT = 6379
+_MIDDLEWARE = "middleware"
+# Where pods lie is said of workers.
+_OF_WORKERS = ("affinity", "topologySpreadConstraints")
+# Of head and workers: KubeRay's own probes need a program that images may lack.
+_ALIVE = {
+    "httpGet": {"path": "/api/local_raylet_healthz", "port": 52365},
+    "periodSeconds": 10,
+    "timeoutSeconds": 5,
+    "failureThreshold": 12,
+}
+
+
+def is_on_ray(template: Manifest) -> bool:
+    """Whether a kept template is for a RayService."""
+    return bool(template["metadata"].get("annotations", {}).get(RUNTIME_ANNOTATION) == RAY_SERVE)
+
+
+def ray_service(service: InferenceService, template: Manifest) -> Manifest | None:
+    """The RayService of a service with its kept pod template; None while it is to have no pods."""
+    spec = service.spec
+    if service.wanted_replicas == 0:
+        return None
+    cluster = {
+        "enableInTreeAutoscaling": True if spec.autoscaling else None,
+        # Ray's ports run code for whoever reaches them (network.py closes them as well).
+        "authOptions": {"mode": "token"},
+        "headGroupSpec": {
+            # No CPUs of the head are Ray's to give: engines run in workers.
+            "rayStartParams": {"num-cpus": "0", "num-gpus": "0", "dashboard-host": "0.0.0.0"},  # noqa: S104
+            "template": _head(template, with_token=spec.autoscaling is not None),
+        },
+        "workerGroupSpecs": [_workers(service, template)],
+    }
+    serving = Serving(ranks(spec), spec.accelerator.resource != "cpu", _deployment(service))
+    return {
+        "apiVersion": RAY_API,
+        "kind": RAY_KIND,
+        "metadata": _metadata(service, template),
+        "spec": {
+            "upgradeStrategy": {"type": "None"},
+            "serveConfigV2": _configuration(template, serving),
+            "rayClusterConfig": compact(cluster),
+        },
+    }
+
+
+def _workers(service: InferenceService, template: Manifest) -> Manifest:
+    """A worker for each replica."""
+    spec, scaling, fixed = service.spec, service.spec.autoscaling, service.wanted_replicas
+    least, most = (scaling.min_replicas, scaling.max_replicas) if scaling else (fixed, fixed)
+    gpus = devices_of(spec) if spec.accelerator.resource != "cpu" else 0
+    return {
+        "groupName": _WORKERS,
+        "replicas": None if scaling else fixed,
+        "minReplicas": least,
+        "maxReplicas": most,
+        # One for each rank, and one for what passes requests on: exactly one replica has room.
+        "rayStartParams": {"num-cpus": str(ranks(spec) + 1), "num-gpus": str(gpus)},
+        "template": _worker(template, spec.startup_timeout_seconds or STARTUP_TIMEOUT_SECONDS),
+    }
+
+
+def _metadata(service: InferenceService, template: Manifest) -> Manifest:
+    revision = template["metadata"]["labels"][REVISION_LABEL]
+    return metadata(service, ray_name(service.name, revision))
+
+
+def _configuration(template: Manifest, serving: Serving) -> str:
+    (container,) = template["spec"]["containers"]
+    app = {
+        "name": _APPLICATION,
+        "route_prefix": "/",
+        "import_path": IMPORT_PATH,
+        "args": application([plain(argument) for argument in container["args"]], serving),
+    }
+    config = {
+        "proxy_location": "EveryNode",
+        "http_options": {"host": "0.0.0.0", "port": PORT},  # noqa: S104 - the pod's own network
+        "applications": [app],
+    }
+    return str(yaml.safe_dump(config, sort_keys=False))
+
+
+def _deployment(service: InferenceService) -> dict[str, Any]:
+    spec = service.spec
+    options: dict[str, Any] = {"graceful_shutdown_timeout_s": drain_timeout_seconds(spec)}
+    if spec.max_queued_requests:
+        options["max_queued_requests"] = spec.max_queued_requests
+    scaling = spec.autoscaling
+    if scaling is None:
+        return {"num_replicas": service.wanted_replicas or 1, **options}
+    options["autoscaling_config"] = {
+        "min_replicas": scaling.min_replicas,
+        "max_replicas": scaling.max_replicas,
+        "target_ongoing_requests": scaling.targets.running_requests,
+        "upscale_delay_s": scaling.scale_up.stabilization_seconds,
+        "downscale_delay_s": scaling.scale_down.stabilization_seconds,
+    }
+    return options
+
+
+def _worker(template: Manifest, startup_seconds: int) -> Manifest:
+    """A pod with Ray in the place of vLLM's server: ready once the app answers through it."""
+    (container,) = template["spec"]["containers"]
+    own = {name: value for name, value in container.items() if name not in _OF_SERVER}
+    ready = {**container["readinessProbe"], "httpGet": {"path": "/v1/models", "port": PORT_NAME}}
+    metrics = {"name": METRICS_PORT_NAME, "containerPort": METRICS_PORT, "protocol": "TCP"}
+    return _pod(
+        template,
+        {
+            **own,
+            "env": [*container["env"], {"name": START_TIMEOUT, "value": str(startup_seconds)}],
+            "ports": [*container["ports"], metrics],
+            "readinessProbe": ready,
+            "livenessProbe": _ALIVE,
+        },
+    )
+
+
+def _head(template: Manifest, *, with_token: bool) -> Manifest:
+    """A pod for Ray's own services. `with_token`: Ray's autoscaler asks the API server for workers."""
+    (container,) = template["spec"]["containers"]
+    own = {name: value for name, value in container.items() if name not in (*_OF_SERVER, "readinessProbe")}
+    own |= {
+        "resources": _HEAD_RESOURCES,
+        "ports": [{"name": "gcs", "containerPort": _GCS_PORT, "protocol": "TCP"}],
+        "volumeMounts": [mount for mount in container["volumeMounts"] if mount["name"] in _OF_HEAD],
+        "readinessProbe": _ALIVE,
+        "livenessProbe": _ALIVE,
+    }
+    pod = _pod(template, own)
+    held = [volume for volume in pod["spec"]["volumes"] if volume["name"] in _OF_HEAD]
+    spec = {name: value for name, value in pod["spec"].items() if name not in _OF_WORKERS}
+    return {**pod, "spec": {**spec, "volumes": held, "automountServiceAccountToken": with_token}}
+
+
+def _pod(template: Manifest, container: Manifest) -> Manifest:
+    """The template with another container, and without our middleware: Ray's app is none of vLLM's."""
+    meta, spec = template["metadata"], template["spec"]
+    annotations = {key: value for key, value in meta["annotations"].items() if key != MIDDLEWARE_ANNOTATION}
+    mounts = [mount for mount in container["volumeMounts"] if mount["name"] != _MIDDLEWARE]
+    volumes = [volume for volume in spec["volumes"] if volume["name"] != _MIDDLEWARE]
+    return {
+        "metadata": {**meta, "annotations": annotations},
+        "spec": {**spec, "containers": [{**container, "volumeMounts": mounts}], "volumes": volumes},
+    }

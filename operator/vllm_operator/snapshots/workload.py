@@ -1,0 +1,78 @@
+"""What the controllers of a service's workload say of it: Deployment, LeaderWorkerSet or RayService. Pure."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..api.limits import cut_lines
+from ..api.resource import Body
+from ..manifests.names import RAY_KIND
+
+# Of a Serve application: its state, by Serve's words. Not a condition of KubeRay's.
+APPLICATION = "Application"
+_FAILED = ("DEPLOY_FAILED", "UNHEALTHY")
+
+
+@dataclass(frozen=True, slots=True)
+class ConditionSnapshot:
+    """A condition of a workload or an autoscaler."""
+
+    type: str
+    status: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentSnapshot:
+    """What its controller has made of a Deployment, or of a LeaderWorkerSet: there, replicas are groups of pods."""
+
+    generation: int
+    observed_generation: int
+    replicas: int
+    wanted: int
+    conditions: tuple[ConditionSnapshot, ...]
+    kind: str = "Deployment"
+
+    @property
+    def rolled_out(self) -> bool:
+        """Whether the newest pod template has once had all its pods."""
+        if self.kind != "Deployment":
+            held = {entry.type for entry in self.conditions if entry.status == "True"}
+            return bool({"Available", "Ready"} & held) and "UpdateInProgress" not in held
+        progressing = [entry.reason for entry in self.conditions if entry.type == "Progressing"]
+        return self.generation == self.observed_generation and progressing == ["NewReplicaSetAvailable"]
+
+
+def conditions_in(status: Body) -> tuple[ConditionSnapshot, ...]:
+    """The conditions of a status."""
+    return tuple(
+        ConditionSnapshot(entry["type"], entry["status"], entry.get("reason", ""), entry.get("message", ""))
+        for entry in status.get("conditions") or ()
+    )
+
+
+def on_ray(body: Body) -> DeploymentSnapshot:
+    """What became of a RayService. Wanted are the workers, each of which is a replica."""
+    status, (group,) = body.get("status") or {}, body["spec"]["rayClusterConfig"]["workerGroupSpecs"]
+    active = status.get("activeServiceStatus") or status.get("pendingServiceStatus") or {}
+    cluster = active.get("rayClusterStatus") or {}
+    least = int(group.get("replicas") or group.get("minReplicas") or 1)
+    workers = least if "replicas" in group else max(least, int(cluster.get("desiredWorkerReplicas") or 0))
+    return DeploymentSnapshot(
+        generation=int(body["metadata"].get("generation", 0)),
+        observed_generation=int(status.get("observedGeneration", 0)),
+        kind=RAY_KIND,
+        replicas=workers,
+        wanted=workers,
+        conditions=(*conditions_in(status), *_applications(active.get("applicationStatuses") or {})),
+    )
+
+
+def _applications(found: Mapping[str, Any]) -> Iterator[ConditionSnapshot]:
+    """Serve applications that failed, with what Serve says of them and of their deployments."""
+    for said in found.values():
+        if said.get("status") in _FAILED:
+            parts = [said, *(said.get("serveDeploymentStatuses") or {}).values()]
+            text = "\n".join(str(part.get("message") or "") for part in parts)
+            yield ConditionSnapshot(APPLICATION, "False", str(said["status"]), cut_lines(text))
