@@ -22,9 +22,11 @@ from .resolution import NODES, PLAN, Resolved
 def is_open(spec: InferenceServiceSpec) -> bool:
     """Whether there may be a choice: the number of nodes is left out, and there is more than one rank to place.
 
-    Not with planPolicy: Warn, which makes the pods that the spec asks for, whatever the plan says.
+    Not on Ray, where each replica is one pod, and not with planPolicy: Warn, which makes the pods that the spec asks
+    for, whatever the plan says.
     """
-    return spec.nodes_per_replica is None and ranks_of_replica(spec) > 1 and spec.plan_policy != "Warn"
+    own = spec.nodes_per_replica is None and not spec.on_ray
+    return own and ranks_of_replica(spec) > 1 and spec.plan_policy != "Warn"
 
 
 def over(spec: InferenceServiceSpec, nodes: int) -> InferenceServiceSpec:

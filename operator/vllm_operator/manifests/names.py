@@ -106,9 +106,9 @@ def service_of_group(name: str) -> str:
     return name.removesuffix(_GROUPS) if name.endswith(_GROUPS) else ""
 
 
-def ray_name(service: str, revision: str) -> str:
-    """The RayService of a rendering of the service with this name."""
-    return f"{service}-r{revision[:5]}"
+def ray_name(service: str, revision: str, *, scaled: bool) -> str:
+    """The RayService of a rendering of the service with this name. `scaled`: whether Ray's autoscaler is in it."""
+    return f"{service}-{'a' if scaled else 'r'}{revision[:5]}"
 
 
 def service_url(owner: InferenceService) -> str:

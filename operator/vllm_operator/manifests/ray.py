@@ -100,7 +100,7 @@ def _workers(service: InferenceService, template: Manifest) -> Manifest:
 
 def _metadata(service: InferenceService, template: Manifest) -> Manifest:
     revision = template["metadata"]["labels"][REVISION_LABEL]
-    return metadata(service, ray_name(service.name, revision))
+    return metadata(service, ray_name(service.name, revision, scaled=service.spec.autoscaling is not None))
 
 
 def _configuration(template: Manifest, serving: Serving) -> str:

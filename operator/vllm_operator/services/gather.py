@@ -13,7 +13,7 @@ from ..api.resource import InferenceService, Key
 from ..api.spec import AUTO, InferenceServiceSpec
 from ..assess.fits import Inspection
 from ..assess.policy import fault, named_claims
-from ..assess.resolution import NODES
+from ..assess.resolution import NODES, OPERATOR
 from ..assess.supply import supply
 from ..assess.terms import Terms
 from ..diagnosis import Autoscaler, Finding, asks_for_gpus
@@ -176,7 +176,7 @@ def _unserved(terms: Terms, served: frozenset[str]) -> Finding | None:
         return Reason.LEADER_WORKER_SETS_UNSERVED, _NO_GROUPS
     if terms.spec.on_ray and RAY_KIND not in served:
         return Reason.RAY_SERVICES_UNSERVED, _NO_RAY
-    if terms.spec.on_ray and not terms.spec.image:
+    if terms.spec.on_ray and any((one.field, one.source) == ("image", OPERATOR) for one in terms.resolved):
         return Reason.RAY_IMAGE_MISSING, _NO_RAY_IMAGE
     missing = model_image(terms.spec.model) and IMAGE_VOLUMES not in served
     return (Reason.IMAGE_VOLUMES_MISSING, _OLD) if missing else None

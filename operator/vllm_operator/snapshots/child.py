@@ -18,7 +18,6 @@ from ..manifests.names import (
     RAY_KIND,
     REVISION_LABEL,
     group_name,
-    ray_name,
 )
 from ..manifests.packing import unpack_template
 from ..manifests.privileges import privileges
@@ -194,11 +193,7 @@ def workload_of(live: Live, name: str, uid: str) -> Child | None:
     For a moment there may be two, as one takes the place of the other: the one that was rendered last counts.
     """
     keys = {("Deployment", name), (GROUP_KIND, group_name(name))}
-    found = [
-        child
-        for key, child in live.items()
-        if child.owner_uid == uid and (key in keys or key == (RAY_KIND, ray_name(name, child.revision or "")))
-    ]
+    found = [child for key, child in live.items() if child.owner_uid == uid and (key in keys or child.kind == RAY_KIND)]
     numbers = {child.revision: child.revision_number for child in revisions(live, uid)}
     return max(found, key=lambda child: numbers.get(child.revision, 0), default=None)
 

@@ -1,0 +1,151 @@
+"""The RayService: workers and head, who reaches them, and how many there are."""
+
+from typing import Any
+
+import pytest
+import yaml
+
+from support.snapshots import service
+from vllm_operator.api.resource import InferenceService
+from vllm_operator.manifests import Manifest, desired, pod_template
+from vllm_operator.manifests.names import ray_name
+from vllm_operator.settings import Settings
+
+ON_RAY: dict[str, Any] = {"runtime": "RayServe", "image": "vllm-ray:1"}
+OF_SERVER = {"command", "args", "lifecycle", "startupProbe"}
+
+
+def children(owner: InferenceService) -> dict[str, Manifest]:
+    """The children by kind."""
+    made = desired(owner, pod_template(owner, Settings()), served=("RayService", "ServiceMonitor", "ScaledObject"))
+    return {child["kind"]: child for child in made}
+
+
+def cluster(owner: InferenceService) -> Manifest:
+    return dict(children(owner)["RayService"]["spec"]["rayClusterConfig"])
+
+
+def pods(owner: InferenceService) -> tuple[Manifest, Manifest]:
+    """Head and worker."""
+    made = cluster(owner)
+    return made["headGroupSpec"]["template"], made["workerGroupSpecs"][0]["template"]
+
+
+def app(owner: InferenceService) -> Manifest:
+    """What the application is told of its model."""
+    config = yaml.safe_load(children(owner)["RayService"]["spec"]["serveConfigV2"])
+    (one,) = config["applications"]
+    return dict(one["args"]["llm_configs"][0])
+
+
+def test_it_takes_the_place_of_the_deployment_and_of_autoscalers() -> None:
+    made = children(service(**ON_RAY, autoscaling={"maxReplicas": 2, "targets": {"runningRequests": 9}}))
+    assert {"Deployment", "HorizontalPodAutoscaler", "LeaderWorkerSet"}.isdisjoint(made)
+    owner = service(**ON_RAY)
+    fixed = children(owner)["RayService"]["metadata"]["name"]
+    assert fixed == ray_name("llama", owner.revision, scaled=False)
+    # KubeRay adds its autoscaler to no cluster that is there.
+    assert made["RayService"]["metadata"]["name"] == ray_name("llama", owner.revision, scaled=True) != fixed
+
+
+def test_it_is_gone_where_there_are_to_be_no_pods() -> None:
+    assert "RayService" not in children(service(**ON_RAY, suspend=True))
+    assert "RayService" not in children(service(**ON_RAY, replicas=0))
+
+
+def test_kuberay_never_replaces_a_cluster_by_itself() -> None:
+    assert children(service(**ON_RAY))["RayService"]["spec"]["upgradeStrategy"] == {"type": "None"}
+
+
+def test_a_worker_is_the_kept_pod_with_ray_in_place_of_the_server() -> None:
+    owner = service(**ON_RAY, tensorParallelSize=2, startupTimeoutSeconds=600)
+    kept = pod_template(owner, Settings())["spec"]["containers"][0]
+    _, worker = pods(owner)
+    (container,) = worker["spec"]["containers"]
+    assert OF_SERVER.isdisjoint(container)
+    assert container["resources"] == kept["resources"]
+    assert container["securityContext"] == kept["securityContext"]
+    assert {"name": "RAYLLM_ENGINE_START_TIMEOUT_S", "value": "600"} in container["env"]
+    assert container["readinessProbe"]["httpGet"] == {"path": "/v1/models", "port": "http"}
+    assert "middleware" not in [volume["name"] for volume in worker["spec"]["volumes"]]
+    assert not [key for key in worker["metadata"]["annotations"] if key.endswith("/middleware")]
+
+
+def test_exactly_one_replica_has_room_on_a_worker() -> None:
+    (group,) = cluster(service(**ON_RAY, tensorParallelSize=2, replicas=3))["workerGroupSpecs"]
+    assert group["rayStartParams"] == {"num-cpus": "3", "num-gpus": "2"}
+    assert (group["replicas"], group["minReplicas"], group["maxReplicas"]) == (3, 3, 3)
+    (on_cpu,) = cluster(service(**ON_RAY, accelerator={"resource": "cpu"}))["workerGroupSpecs"]
+    assert on_cpu["rayStartParams"] == {"num-cpus": "2", "num-gpus": "0"}
+
+
+def test_the_head_has_no_gpu_no_model_and_no_token() -> None:
+    owner = service(**{**ON_RAY, "model": {"uri": "pvc://models/llama"}}, cache={"existingClaim": "cache"})
+    head, _ = pods(owner)
+    (container,) = head["spec"]["containers"]
+    assert "nvidia.com/gpu" not in str(container["resources"])
+    assert {volume["name"] for volume in head["spec"]["volumes"]} == {"home", "tmp", "shm"}
+    assert head["spec"]["automountServiceAccountToken"] is False
+    assert cluster(owner)["headGroupSpec"]["rayStartParams"]["num-cpus"] == "0"
+
+
+def test_rays_own_autoscaler_gets_a_token_and_no_fixed_number() -> None:
+    scaling = {
+        "minReplicas": 1,
+        "maxReplicas": 4,
+        "targets": {"runningRequests": 50},
+        "scaleUp": {"stabilizationSeconds": 5},
+        "scaleDown": {"stabilizationSeconds": 60},
+    }
+    owner = service(**ON_RAY, autoscaling=scaling)
+    made = cluster(owner)
+    (group,) = made["workerGroupSpecs"]
+    assert made["enableInTreeAutoscaling"] is True
+    assert made["headGroupSpec"]["template"]["spec"]["automountServiceAccountToken"] is True
+    assert "replicas" not in group
+    assert (group["minReplicas"], group["maxReplicas"]) == (1, 4)
+    assert app(owner)["deployment_config"]["autoscaling_config"] == {
+        "min_replicas": 1,
+        "max_replicas": 4,
+        "target_ongoing_requests": 50,
+        "upscale_delay_s": 5,
+        "downscale_delay_s": 60,
+    }
+
+
+def test_what_serve_does_in_another_way_is_told_to_it() -> None:
+    owner = service(**ON_RAY, replicas=2, maxQueuedRequests=500, rollout={"drainTimeoutSeconds": 300})
+    told = {"num_replicas": 2, "max_queued_requests": 500, "graceful_shutdown_timeout_s": 300}
+    assert app(owner)["deployment_config"] == told
+
+
+def test_a_dollar_arrives_as_it_is() -> None:
+    owner = service(**ON_RAY, extraArgs=["--response-role=$(HF_TOKEN)"])
+    assert app(owner)["engine_kwargs"]["response_role"] == "$(HF_TOKEN)"
+
+
+def test_rays_ports_are_for_its_own_pods_and_kuberay() -> None:
+    api, of_kuberay, own = children(service(**ON_RAY))["NetworkPolicy"]["spec"]["ingress"]
+    assert [port["port"] for port in api["ports"]] == [8000, 8080]
+    assert [port["port"] for port in of_kuberay["ports"]] == [8265]
+    assert of_kuberay["from"][0]["podSelector"]["matchLabels"] == {"app.kubernetes.io/name": "kuberay-operator"}
+    assert own["from"][0]["podSelector"]["matchLabels"]["app.kubernetes.io/instance"] == "llama"
+    assert "ports" not in own
+
+
+def test_requests_reach_workers_and_metrics_have_vllms_names() -> None:
+    made = children(service(**ON_RAY))
+    front = made["Service"]["spec"]
+    assert front["selector"]["ray.io/node-type"] == "worker"
+    assert [(port["name"], port["port"]) for port in front["ports"]] == [("http", 8000), ("metrics", 8080)]
+    (endpoint,) = made["ServiceMonitor"]["spec"]["endpoints"]
+    assert endpoint["port"] == "metrics"
+    assert endpoint["metricRelabelings"][0]["replacement"] == "vllm:$1"
+
+
+@pytest.mark.parametrize("runtime", [None, "Deployment"])
+def test_without_ray_nothing_of_it_is_there(runtime: str | None) -> None:
+    made = children(service(runtime=runtime))
+    assert "RayService" not in made
+    assert "NetworkPolicy" not in made
+    assert [port["name"] for port in made["Service"]["spec"]["ports"]] == ["http"]

@@ -1,0 +1,103 @@
+"""A service on Ray Serve through the loop: KubeRay or the image missing, served by workers, replaced."""
+
+from typing import Any
+
+from support.kube import Object
+from support.world import NAMESPACE, World
+from unit.services.choices import settle
+from unit.services.test_groups import READY
+from vllm_operator.api.resource import Key
+from vllm_operator.cluster import path
+from vllm_operator.services.first_status import FIRST_STATUS_SECONDS
+
+ON_RAY: dict[str, Any] = {"runtime": "RayServe", "image": "vllm/vllm-openai:v0.32.0"}
+
+
+def started(**spec: Any) -> tuple[World, Key]:
+    """A service on Ray whose cluster is made, and that has a status."""
+    world = World()
+    world.served = frozenset({"RayService"})
+    key = world.service(**{**ON_RAY, **spec})
+    world.reconcile(key)
+    world.inspected()
+    world.reconcile(key)
+    world.clock.now += FIRST_STATUS_SECONDS
+    return world, key
+
+
+def made(world: World) -> Object:
+    (name,) = world.children("RayService")
+    return dict(world.api.objects[path("RayService", NAMESPACE, name)])
+
+
+def pods(world: World, status: Object) -> None:
+    """Head and worker, of a RayCluster that KubeRay made."""
+    of = made(world)
+    template = of["spec"]["rayClusterConfig"]["workerGroupSpecs"][0]["template"]
+    labels = template["metadata"]["labels"]
+    _object(world, "RayCluster", of["metadata"]["name"], of["metadata"]["uid"], {"labels": labels})
+    for node in ("head", "worker"):
+        name = f"{of['metadata']['name']}-{node}"
+        whole = {"labels": {**labels, "ray.io/node-type": node}}
+        _object(world, "Pod", name, f"uid-{of['metadata']['name']}", whole)
+        pod = world.api.objects[path("Pod", NAMESPACE, name)]
+        pod |= {"spec": {"containers": [{"name": "vllm", "image": "i"}], "nodeName": "n"}, "status": status}
+    world.watch()
+
+
+def _object(world: World, kind: str, name: str, owner: str, meta: Object) -> None:
+    whole = {"name": name, "namespace": NAMESPACE, "uid": f"uid-{name}", **meta}
+    whole["ownerReferences"] = [{"uid": owner, "controller": True}]
+    world.api.objects[path(kind, NAMESPACE, name)] = {"metadata": whole}
+
+
+def test_without_kuberay_nothing_is_made_and_it_is_said_what_to_install() -> None:
+    world = World()
+    world.reconcile(world.service(**ON_RAY))
+    assert world.reason() == world.reason("Stalled") == "RayServicesUnserved"
+    assert "install KubeRay" in world.message("Ready")
+    assert (world.children("Deployment"), world.children("Service")) == ([], [])
+
+
+def test_without_an_image_it_is_said_what_it_needs() -> None:
+    world = World()
+    world.served = frozenset({"RayService"})
+    key = world.service(runtime="RayServe")
+    settle(world, key)
+    assert world.reason() == "RayImageMissing"
+    assert "images/vllm-ray" in world.message("Ready")
+
+
+def test_workers_are_the_replicas_and_the_head_is_none() -> None:
+    world, key = started()
+    pods(world, READY)
+    world.reconcile(key)
+    assert (world.reason(), world.message("Ready")) == ("Available", "1 of 1 pods serve")
+    status = world.status()
+    assert (status["replicas"], status["readyReplicas"], status["gpus"]) == (1, 1, 1)
+
+
+def test_another_spec_ends_the_cluster_before_the_next_is_made() -> None:
+    world, key = started()
+    pods(world, READY)
+    before = made(world)["metadata"]["name"]
+    world.service(**ON_RAY, maxModelLen=64)
+    world.reconcile(key)
+    assert made(world)["metadata"]["name"] != before
+
+
+def test_with_a_surge_it_serves_until_its_successor_does() -> None:
+    world, key = started(rollout={"maxSurge": 1})
+    pods(world, READY)
+    world.service(**ON_RAY, maxModelLen=64, rollout={"maxSurge": 1})
+    world.reconcile(key)
+    assert len(world.children("RayService")) == 2
+
+
+def test_suspended_it_is_gone() -> None:
+    world, key = started()
+    pods(world, READY)
+    world.service(**ON_RAY, suspend=True)
+    world.reconcile(key)
+    assert world.children("RayService") == []
+    assert world.children("Service") != []

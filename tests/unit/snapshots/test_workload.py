@@ -1,0 +1,62 @@
+"""What the status of a RayService says of a service's workload."""
+
+from typing import Any
+
+from vllm_operator.snapshots.workload import APPLICATION, on_ray
+
+ROLLED = [{"type": "Ready", "status": "True", "reason": "NonZeroServeEndpoints"}]
+
+
+def ray_service(status: dict[str, Any], **group: Any) -> dict[str, Any]:
+    """A RayService with this status."""
+    return {
+        "kind": "RayService",
+        "metadata": {"generation": 2},
+        "spec": {"rayClusterConfig": {"workerGroupSpecs": [group]}},
+        "status": status,
+    }
+
+
+def active(**fields: Any) -> dict[str, Any]:
+    return {"observedGeneration": 2, "activeServiceStatus": fields}
+
+
+def test_workers_are_the_replicas() -> None:
+    assert on_ray(ray_service({}, replicas=3)).wanted == 3
+
+
+def test_under_rays_autoscaler_there_are_as_many_as_it_wants() -> None:
+    cluster = {"rayClusterStatus": {"desiredWorkerReplicas": 4}}
+    assert on_ray(ray_service(active(**cluster), minReplicas=1, maxReplicas=8)).wanted == 4
+    assert on_ray(ray_service({}, minReplicas=2, maxReplicas=8)).wanted == 2
+
+
+def test_it_is_rolled_out_once_it_is_ready() -> None:
+    assert on_ray(ray_service({**active(), "conditions": ROLLED}, replicas=1)).rolled_out
+    assert not on_ray(ray_service(active(), replicas=1)).rolled_out
+
+
+def test_an_application_that_failed_is_told_with_its_deployments() -> None:
+    failed = {
+        "llm": {
+            "status": "DEPLOY_FAILED",
+            "message": "Deploying app 'llm' failed",
+            "serveDeploymentStatuses": {"LLMServer:llama": {"status": "UNHEALTHY", "message": "ValueError: no such"}},
+        }
+    }
+    found = on_ray(ray_service(active(applicationStatuses=failed), replicas=1)).conditions
+    (condition,) = (one for one in found if one.type == APPLICATION)
+    assert condition.reason == "DEPLOY_FAILED"
+    assert condition.message.splitlines() == ["Deploying app 'llm' failed", "ValueError: no such"]
+
+
+def test_one_that_runs_or_is_deployed_is_no_trouble() -> None:
+    for state in ("RUNNING", "DEPLOYING", "NOT_STARTED"):
+        found = on_ray(ray_service(active(applicationStatuses={"llm": {"status": state}}), replicas=1))
+        assert found.conditions == ()
+
+
+def test_a_cluster_that_is_not_active_yet_is_looked_at() -> None:
+    pending = {"pendingServiceStatus": {"applicationStatuses": {"llm": {"status": "UNHEALTHY", "message": "m"}}}}
+    (condition,) = on_ray(ray_service(pending, replicas=1)).conditions
+    assert condition.message == "m"
