@@ -4,6 +4,7 @@ A field that carries flags of vLLM's engine needs no line here: the engine gets 
 that are done in another way than in a pod of vLLM's own server, and `REFUSED` those that are not done at all.
 """
 
+import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -25,6 +26,12 @@ class Refusal(NamedTuple):
     why: str
 
 
+# Flags that vLLM's server alone reads, and Ray takes without a word. Source: Ray 2.60 and vLLM 0.32, entrypoints.
+_OF_SERVER = (
+    "allow-credentials|allowed-(headers|methods|origins)|disable-access-log-for-endpoints|disable-fastapi-docs"
+    "|disable-uvicorn-access-log|enable-offline-docs|enable-request-id-headers|enable-tokenizer-info-endpoint"
+    "|h11-max-header-count|h11-max-incomplete-event-size|root-path|uvicorn-log-level"
+)
 _NO_KEYS = "Ray's OpenAI app checks no keys: set networkPolicy, and let a gateway check them"
 _TARGETS = "has(self.autoscaling) && !(has(self.autoscaling.targets) && has(self.autoscaling.targets.runningRequests)"
 REFUSED = {
@@ -67,6 +74,11 @@ REFUSED = {
         lambda s: len(s.model.served_model_names or ()) > 1,
         "Ray serves a model under one name",
     ),
+    "extraArgs for vLLM's own server": Refusal(
+        f"has(self.extraArgs) && self.extraArgs.exists(a, a.matches('^--(no-)?({_OF_SERVER})(=|$)'))",
+        lambda s: [one for one in s.extra_args or () if re.match(f"^--(no-)?({_OF_SERVER})(=|$)", one)],
+        "Ray has a server of its own, which would take the flag and do nothing",
+    ),
     "rollout.maxUnavailable": Refusal(
         "has(self.rollout) && has(self.rollout.maxUnavailable)",
         lambda s: s.rollout and s.rollout.max_unavailable is not None,
@@ -91,9 +103,9 @@ SEEN_TO = {
     "maxQueuedRequests": "`max_queued_requests` of the Serve deployment: above it, 503",
     "rollout.drainTimeoutSeconds": "`graceful_shutdown_timeout_s`: how long a replica that Serve takes away may finish "
     "its requests; a worker that is deleted takes them along",
-    "rollout.maxSurge": "above 0, the RayService of the new spec is made beside the old one, which goes once all new "
-    "workers serve; else the old one goes first, and the service is down meanwhile",
-    "rollout.restartedAt": "makes a new RayService",
+    "rollout.maxSurge": "counts where other pods are asked for: above 0, their RayService is made beside the old one, "
+    "which goes once all new workers serve; else the old one goes first, and the service is down meanwhile",
+    "rollout.restartedAt": "asks for other pods",
     "startupTimeoutSeconds": "`RAYLLM_ENGINE_START_TIMEOUT_S`",
     "autoscaling.minReplicas": "`min_replicas` of Serve's autoscaler, and of the workers",
     "autoscaling.maxReplicas": "`max_replicas` of Serve's autoscaler, and of the workers",

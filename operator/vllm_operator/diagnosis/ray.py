@@ -4,17 +4,22 @@ Serve's message ends with the traceback of the replica that failed: the texts of
 """
 
 from ..api.reasons import Finding, Reason
-from ..snapshots.workload import APPLICATION, DeploymentSnapshot
+from ..snapshots.workload import APPLICATION, REFUSED, DeploymentSnapshot
 from .container import told_by
 from .log import last_error
 from .redaction import redact, shorten
 
 
 def application(deployment: DeploymentSnapshot | None) -> Finding | None:
-    """The cause that Serve tells; None where no application has failed."""
+    """The cause that Serve or KubeRay tells; None where no application has failed, and nothing is refused."""
     for condition in deployment.conditions if deployment else ():
-        if condition.type == APPLICATION:
+        if condition.type == APPLICATION and condition.status == "False":
             return _finding(condition.message)
+        if condition.reason == REFUSED:
+            return (
+                Reason.RAY_APPLICATION_FAILED,
+                f"KubeRay refuses the RayService: {shorten(redact(condition.message))}",
+            )
     return None
 
 

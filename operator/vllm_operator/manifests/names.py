@@ -106,11 +106,6 @@ def service_of_group(name: str) -> str:
     return name.removesuffix(_GROUPS) if name.endswith(_GROUPS) else ""
 
 
-def ray_name(service: str, revision: str, *, scaled: bool) -> str:
-    """The RayService of a rendering of the service with this name. `scaled`: whether Ray's autoscaler is in it."""
-    return f"{service}-{'a' if scaled else 'r'}{revision[:5]}"
-
-
 def service_url(owner: InferenceService) -> str:
     """Base URL of the OpenAI API within the cluster."""
     return f"http://{owner.name}.{owner.namespace}.svc:{PORT}/v1"

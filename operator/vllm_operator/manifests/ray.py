@@ -1,9 +1,12 @@
 """The RayService of KubeRay: a Ray cluster of a head and of a worker for each replica, and the OpenAI app in it.
 
 Made of the kept pod template of any service: workers are its pods, with Ray in the place of vLLM's server, whose
-command line becomes the app's configuration. Each rendering has a RayService of its own, so KubeRay never replaces one.
+command line becomes the app's configuration. Serve takes another configuration in place; other pods are another
+RayService, so that the GPUs are never taken twice unless the spec says so.
 """
 
+import hashlib
+import json
 from typing import Any
 
 import yaml
@@ -11,7 +14,7 @@ import yaml
 from ..api.ray import RAY_SERVE
 from ..api.resource import InferenceService
 from ..vllm.argv import PORT, devices_of, drain_timeout_seconds, ranks
-from ..vllm.ray import IMPORT_PATH, START_TIMEOUT, Serving, application
+from ..vllm.ray import IMPORT_PATH, RAY_VERSION, START_TIMEOUT, Serving, application
 from .amounts import STARTUP_TIMEOUT_SECONDS
 from .literal import plain
 from .metadata import Manifest, compact, metadata
@@ -24,7 +27,6 @@ from .names import (
     RAY_KIND,
     REVISION_LABEL,
     RUNTIME_ANNOTATION,
-    ray_name,
 )
 
 _APPLICATION = "llm"
@@ -35,7 +37,9 @@ _HEAD_RESOURCES = {"requests": {"cpu": "500m", "memory": "2Gi"}, "limits": {"mem
 _OF_HEAD = ("home", "tmp", "shm", "ca")
 # Of vLLM's own server: KubeRay starts Ray instead, whose processes end by themselves.
 _OF_SERVER = ("command", "args", "lifecycle", "livenessProbe", "startupProbe")
-_GCS_PORT = 6379
+# KubeRay looks for them by these names.
+_PORTS_OF_HEAD = {"gcs-server": 6379, "dashboard": 8265, METRICS_PORT_NAME: METRICS_PORT}
+_COUNTS = ("replicas", "minReplicas", "maxReplicas")
 _MIDDLEWARE = "middleware"
 # Where pods lie is said of workers.
 _OF_WORKERS = ("affinity", "topologySpreadConstraints")
@@ -55,31 +59,54 @@ def is_on_ray(template: Manifest) -> bool:
 
 def ray_service(service: InferenceService, template: Manifest) -> Manifest | None:
     """The RayService of a service with its kept pod template; None while it is to have no pods."""
-    spec = service.spec
     if service.wanted_replicas == 0:
         return None
+    name = f"{service.name}-r{_digest(_cluster(service, _named(template, '')))}"
+    spec, about = service.spec, metadata(service, name)
+    serving = Serving(ranks(spec), spec.accelerator.resource != "cpu", _deployment(service))
+    revision = {REVISION_LABEL: template["metadata"]["labels"][REVISION_LABEL]}
+    return {
+        "apiVersion": RAY_API,
+        "kind": RAY_KIND,
+        "metadata": {**about, "labels": {**about["labels"], **revision}},
+        "spec": {
+            # KubeRay makes no second cluster: one with other pods is another RayService.
+            "upgradeStrategy": {"type": "None"},
+            "serveConfigV2": _configuration(template, serving),
+            "rayClusterConfig": _cluster(service, _named(template, name)),
+        },
+    }
+
+
+def _named(template: Manifest, name: str) -> Manifest:
+    """The template for the pods of a RayService: their revision is its name, as they outlive what Serve is told."""
+    meta = template["metadata"]
+    return {**template, "metadata": {**meta, "labels": {**meta["labels"], REVISION_LABEL: name}}}
+
+
+def _digest(cluster: Manifest) -> str:
+    """Short hash of a cluster, but for how many workers it has, which KubeRay changes in place."""
+    workers = [{**group, **dict.fromkeys(_COUNTS)} for group in cluster["workerGroupSpecs"]]
+    text = json.dumps({**cluster, "workerGroupSpecs": workers}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:5]
+
+
+def _cluster(service: InferenceService, template: Manifest) -> Manifest:
+    scaled = service.spec.autoscaling is not None
     cluster = {
-        "enableInTreeAutoscaling": True if spec.autoscaling else None,
+        # KubeRay goes by it, and not by the image: token authentication needs 2.52.
+        "rayVersion": RAY_VERSION,
+        "enableInTreeAutoscaling": True if scaled else None,
         # Ray's ports run code for whoever reaches them (network.py closes them as well).
         "authOptions": {"mode": "token"},
         "headGroupSpec": {
             # No CPUs of the head are Ray's to give: engines run in workers.
             "rayStartParams": {"num-cpus": "0", "num-gpus": "0", "dashboard-host": "0.0.0.0"},  # noqa: S104
-            "template": _head(template, with_token=spec.autoscaling is not None),
+            "template": _head(template, with_token=scaled),
         },
         "workerGroupSpecs": [_workers(service, template)],
     }
-    serving = Serving(ranks(spec), spec.accelerator.resource != "cpu", _deployment(service))
-    return {
-        "apiVersion": RAY_API,
-        "kind": RAY_KIND,
-        "metadata": _metadata(service, template),
-        "spec": {
-            "upgradeStrategy": {"type": "None"},
-            "serveConfigV2": _configuration(template, serving),
-            "rayClusterConfig": compact(cluster),
-        },
-    }
+    return compact(cluster)
 
 
 def _workers(service: InferenceService, template: Manifest) -> Manifest:
@@ -96,11 +123,6 @@ def _workers(service: InferenceService, template: Manifest) -> Manifest:
         "rayStartParams": {"num-cpus": str(ranks(spec) + 1), "num-gpus": str(gpus)},
         "template": _worker(template, spec.startup_timeout_seconds or STARTUP_TIMEOUT_SECONDS),
     }
-
-
-def _metadata(service: InferenceService, template: Manifest) -> Manifest:
-    revision = template["metadata"]["labels"][REVISION_LABEL]
-    return metadata(service, ray_name(service.name, revision, scaled=service.spec.autoscaling is not None))
 
 
 def _configuration(template: Manifest, serving: Serving) -> str:
@@ -161,7 +183,7 @@ def _head(template: Manifest, *, with_token: bool) -> Manifest:
     own = {name: value for name, value in container.items() if name not in (*_OF_SERVER, "readinessProbe")}
     own |= {
         "resources": _HEAD_RESOURCES,
-        "ports": [{"name": "gcs", "containerPort": _GCS_PORT, "protocol": "TCP"}],
+        "ports": [{"name": name, "containerPort": port, "protocol": "TCP"} for name, port in _PORTS_OF_HEAD.items()],
         "volumeMounts": [mount for mount in container["volumeMounts"] if mount["name"] in _OF_HEAD],
         "readinessProbe": _ALIVE,
         "livenessProbe": _ALIVE,

@@ -25,6 +25,7 @@ from ..settings import Settings
 from ..snapshots.child import Live, deployment_of, odd_revisions
 from ..snapshots.groups import judged, leaders
 from ..snapshots.own import ObjectSnapshot
+from ..snapshots.ray import of_clusters
 from ..status.conditions import operator_failed
 from ..status.evidence import Engine, Evidence
 from ..vllm.paths import model_image
@@ -102,7 +103,8 @@ def _watched(
         terms, spec_error = _terms(service, before, memory, agreement)
         spec_error = spec_error or _blind(terms, view) or _unserved(terms, surroundings.served())
     service = replace(service, spec=terms.spec)
-    live, pods, served = view.children(key), judged(view.pods(key), _group_size(terms, before)), surroundings.served()
+    live, served = view.children(key), surroundings.served()
+    pods = of_clusters(judged(view.pods(key), _group_size(terms, before)), live.values())
     current = [pod for pod in pods if pod.revision == service.revision]
     memory.ledger.note(live)
     memory.replicas.note(deployment_of(live, service.name, service.uid), leaders(pods), before)

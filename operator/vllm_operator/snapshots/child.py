@@ -110,7 +110,8 @@ def child(body: Body) -> Child:
     revision = kind == "ControllerRevision"
     kept = kept_in(body.get("data")) if revision else Kept()
     template = _pod_template(kind, body["spec"]) if kind in WORKLOADS else None
-    rendered = template["metadata"] if template else metadata
+    # The pods of a RayService outlive what Serve is told: it says itself what it is of.
+    rendered = template["metadata"] if template and kind != RAY_KIND else metadata
     fields = owned_fields(metadata)
     return Child(
         kind=kind,

@@ -10,6 +10,8 @@ from ..manifests.names import RAY_KIND
 
 # Of a Serve application: its state, by Serve's words. Not a condition of KubeRay's.
 APPLICATION = "Application"
+# KubeRay's reason for a RayService that it makes nothing of.
+REFUSED = "ValidationFailed"
 _FAILED = ("DEPLOY_FAILED", "UNHEALTHY")
 
 
@@ -35,11 +37,20 @@ class DeploymentSnapshot:
     kind: str = "Deployment"
 
     @property
+    def serves(self) -> bool:
+        """Of a RayService: whether its application has come up, and has not failed since.
+
+        While Serve replaces its replicas, requests wait, and KubeRay still says that it is ready.
+        """
+        held = {(entry.type, entry.status) for entry in self.conditions}
+        return ("Ready", "True") in held and (APPLICATION, "False") not in held
+
+    @property
     def rolled_out(self) -> bool:
         """Whether the newest pod template has once had all its pods."""
         if self.kind != "Deployment":
             held = {entry.type for entry in self.conditions if entry.status == "True"}
-            return bool({"Available", "Ready"} & held) and "UpdateInProgress" not in held
+            return bool({"Available", APPLICATION} & held) and "UpdateInProgress" not in held
         progressing = [entry.reason for entry in self.conditions if entry.type == "Progressing"]
         return self.generation == self.observed_generation and progressing == ["NewReplicaSetAvailable"]
 
@@ -70,9 +81,10 @@ def on_ray(body: Body) -> DeploymentSnapshot:
 
 
 def _applications(found: Mapping[str, Any]) -> Iterator[ConditionSnapshot]:
-    """Serve applications that failed, with what Serve says of them and of their deployments."""
+    """Whether each Serve application runs; of one that failed, what Serve says of it and of its deployments."""
     for said in found.values():
-        if said.get("status") in _FAILED:
-            parts = [said, *(said.get("serveDeploymentStatuses") or {}).values()]
-            text = "\n".join(str(part.get("message") or "") for part in parts)
-            yield ConditionSnapshot(APPLICATION, "False", str(said["status"]), cut_lines(text))
+        state = str(said.get("status") or "")
+        parts = [said, *(said.get("serveDeploymentStatuses") or {}).values()] if state in _FAILED else []
+        text = "\n".join(str(part.get("message") or "") for part in parts)
+        status = "True" if state == "RUNNING" else "False" if state in _FAILED else "Unknown"
+        yield ConditionSnapshot(APPLICATION, status, state, cut_lines(text))

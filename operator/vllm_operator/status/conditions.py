@@ -113,7 +113,7 @@ def workload_available(account: Account) -> Verdict:
     if ready >= max(1, total - 1):
         told = f"{ready} of {total} {units} serve"
         late = _trouble(account.evidence) if ready < total else None
-        told += f": {late[1]}" if late else ""
+        told += f": {late[1]}" if late else _waits_on_ray(account)
         return Verdict(ConditionType.WORKLOAD_AVAILABLE, True, Reason.AVAILABLE, told)
     if finding := _trouble(account.evidence):
         told = f"{ready} of {total} {units} serve: {finding[1]}{_planned(account, finding[0])}{_old(account)}"
@@ -127,6 +127,13 @@ def workload_available(account: Account) -> Verdict:
         reason,
         f"{ready} of {total} {units} serve: {doing}{_old(account)}{_down(account, total)}",
     )
+
+
+def _waits_on_ray(account: Account) -> str:
+    """That Ray Serve takes new settings in place: no pod changes meanwhile."""
+    workload = account.evidence.deployment
+    waits = account.service.spec.on_ray and workload is not None and not workload.rolled_out
+    return "; Ray Serve starts replicas anew with what has changed, and requests wait for them" if waits else ""
 
 
 def _trouble(evidence: Evidence) -> diagnosis.Finding | None:

@@ -8,6 +8,8 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+RAY_VERSION = "2.60.0"
+"""That images/vllm-ray has; an image with another one from 2.52 on does as well."""
 IMPORT_PATH = "ray.serve.llm:build_openai_app"
 START_TIMEOUT = "RAYLLM_ENGINE_START_TIMEOUT_S"
 """How long Ray waits for an engine, in seconds: 3,600 by default."""

@@ -8,7 +8,6 @@ import yaml
 from support.snapshots import service
 from vllm_operator.api.resource import InferenceService
 from vllm_operator.manifests import Manifest, desired, pod_template
-from vllm_operator.manifests.names import ray_name
 from vllm_operator.settings import Settings
 
 ON_RAY: dict[str, Any] = {"runtime": "RayServe", "image": "vllm-ray:1"}
@@ -38,14 +37,45 @@ def app(owner: InferenceService) -> Manifest:
     return dict(one["args"]["llm_configs"][0])
 
 
+def name(owner: InferenceService) -> str:
+    return str(children(owner)["RayService"]["metadata"]["name"])
+
+
 def test_it_takes_the_place_of_the_deployment_and_of_autoscalers() -> None:
     made = children(service(**ON_RAY, autoscaling={"maxReplicas": 2, "targets": {"runningRequests": 9}}))
     assert {"Deployment", "HorizontalPodAutoscaler", "LeaderWorkerSet"}.isdisjoint(made)
+    assert "RayService" in made
+
+
+@pytest.mark.parametrize(
+    "changed", [{"maxModelLen": 64}, {"extraArgs": ["--seed=7"]}, {"replicas": 3}, {"maxQueuedRequests": 9}]
+)
+def test_what_serve_is_told_changes_in_place(changed: dict[str, Any]) -> None:
+    before, after = service(**ON_RAY), service(**ON_RAY, **changed)
+    assert name(before) == name(after)
+    assert children(before)["RayService"]["spec"] != children(after)["RayService"]["spec"]
+    assert [pod["metadata"]["labels"] for pod in pods(before)] == [pod["metadata"]["labels"] for pod in pods(after)]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"image": "vllm-ray:2"},
+        {"tensorParallelSize": 2},
+        {"env": [{"name": "VLLM_LOGGING_LEVEL", "value": "DEBUG"}]},
+        {"rollout": {"restartedAt": "2026-11-24T12:00:00Z"}},
+        {"autoscaling": {"maxReplicas": 2, "targets": {"runningRequests": 9}}},
+    ],
+)
+def test_other_pods_are_another_rayservice(changed: dict[str, Any]) -> None:
+    assert name(service(**ON_RAY)) != name(service(**{**ON_RAY, **changed}))
+
+
+def test_the_revision_of_its_pods_is_its_name_and_its_own_that_of_the_spec() -> None:
     owner = service(**ON_RAY)
-    fixed = children(owner)["RayService"]["metadata"]["name"]
-    assert fixed == ray_name("llama", owner.revision, scaled=False)
-    # KubeRay adds its autoscaler to no cluster that is there.
-    assert made["RayService"]["metadata"]["name"] == ray_name("llama", owner.revision, scaled=True) != fixed
+    label = "vllm-operator.dev/revision"
+    assert {pod["metadata"]["labels"][label] for pod in pods(owner)} == {name(owner)}
+    assert children(owner)["RayService"]["metadata"]["labels"][label] == owner.revision
 
 
 def test_it_is_gone_where_there_are_to_be_no_pods() -> None:

@@ -12,6 +12,17 @@ from vllm_operator.services.first_status import FIRST_STATUS_SECONDS
 
 ON_RAY: dict[str, Any] = {"runtime": "RayServe", "image": "vllm/vllm-openai:v0.32.0"}
 
+READY_CONDITION = [{"type": "Ready", "status": "True", "reason": "NonZeroServeEndpoints"}]
+
+
+def told(state: str, message: str = "") -> Object:
+    """The status of a RayService whose application was up, and is in a state now."""
+    active = {"applicationStatuses": {"llm": {"status": state, "message": message}}}
+    return {"conditions": READY_CONDITION, "activeServiceStatus": active}
+
+
+UP = told("RUNNING")
+
 
 def started(**spec: Any) -> tuple[World, Key]:
     """A service on Ray whose cluster is made, and that has a status."""
@@ -27,12 +38,13 @@ def started(**spec: Any) -> tuple[World, Key]:
 
 def made(world: World) -> Object:
     (name,) = world.children("RayService")
-    return dict(world.api.objects[path("RayService", NAMESPACE, name)])
+    return world.api.objects[path("RayService", NAMESPACE, name)]
 
 
-def pods(world: World, status: Object) -> None:
-    """Head and worker, of a RayCluster that KubeRay made."""
+def pods(world: World, status: Object, of_service: Object | None = None) -> None:
+    """Head and worker, of a RayCluster that KubeRay made, and what it says of it."""
     of = made(world)
+    of["status"] = UP if of_service is None else of_service
     template = of["spec"]["rayClusterConfig"]["workerGroupSpecs"][0]["template"]
     labels = template["metadata"]["labels"]
     _object(world, "RayCluster", of["metadata"]["name"], of["metadata"]["uid"], {"labels": labels})
@@ -77,21 +89,60 @@ def test_workers_are_the_replicas_and_the_head_is_none() -> None:
     assert (status["replicas"], status["readyReplicas"], status["gpus"]) == (1, 1, 1)
 
 
-def test_another_spec_ends_the_cluster_before_the_next_is_made() -> None:
+def test_a_worker_that_is_ready_before_the_application_serves_nobody() -> None:
+    world, key = started()
+    pods(world, READY, of_service={"pendingServiceStatus": {"applicationStatuses": {"llm": {"status": "DEPLOYING"}}}})
+    world.reconcile(key)
+    assert (world.reason(), world.status()["readyReplicas"]) == ("Starting", 0)
+
+
+def test_other_settings_are_taken_in_place() -> None:
     world, key = started()
     pods(world, READY)
     before = made(world)["metadata"]["name"]
     world.service(**ON_RAY, maxModelLen=64)
     world.reconcile(key)
+    assert world.children("RayService") == [before]
+    made(world)["status"] = told("DEPLOYING")
+    world.watch()
+    world.clock.now += FIRST_STATUS_SECONDS
+    world.reconcile(key)
+    assert world.reason() == "Available"
+    assert "Ray Serve starts replicas anew with what has changed" in world.message("WorkloadAvailable")
+    made(world)["status"] = told("DEPLOY_FAILED", "Traceback\nValueError: Unknown engine argument: x")
+    world.watch()
+    world.clock.now += FIRST_STATUS_SECONDS
+    world.reconcile(key)
+    assert world.reason() == "RayApplicationFailed"
+    assert "Unknown engine argument: x" in world.message("Ready")
+
+
+OTHER_PODS: dict[str, Any] = {"env": [{"name": "VLLM_LOGGING_LEVEL", "value": "DEBUG"}]}
+
+
+def test_other_pods_come_after_the_cluster_that_is_there() -> None:
+    world, key = started()
+    pods(world, READY)
+    before = made(world)["metadata"]["name"]
+    world.service(**ON_RAY, **OTHER_PODS)
+    world.reconcile(key)
+    assert [write.partition(" ")[0] for write in world.writes() if "rayservices" in write] == ["delete", "patch"]
     assert made(world)["metadata"]["name"] != before
 
 
 def test_with_a_surge_it_serves_until_its_successor_does() -> None:
     world, key = started(rollout={"maxSurge": 1})
     pods(world, READY)
-    world.service(**ON_RAY, maxModelLen=64, rollout={"maxSurge": 1})
+    (before,) = world.children("RayService")
+    world.service(**ON_RAY, **OTHER_PODS, rollout={"maxSurge": 1})
     world.reconcile(key)
     assert len(world.children("RayService")) == 2
+    first = world.api.objects.pop(path("RayService", NAMESPACE, before))
+    pods(world, READY)
+    world.api.objects[path("RayService", NAMESPACE, before)] = first
+    world.watch()
+    world.reconcile(key)
+    assert before not in world.children("RayService")
 
 
 def test_suspended_it_is_gone() -> None:

@@ -31,9 +31,17 @@ def test_under_rays_autoscaler_there_are_as_many_as_it_wants() -> None:
     assert on_ray(ray_service({}, minReplicas=2, maxReplicas=8)).wanted == 2
 
 
-def test_it_is_rolled_out_once_it_is_ready() -> None:
-    assert on_ray(ray_service({**active(), "conditions": ROLLED}, replicas=1)).rolled_out
-    assert not on_ray(ray_service(active(), replicas=1)).rolled_out
+def test_it_is_rolled_out_once_its_application_runs() -> None:
+    runs = {"applicationStatuses": {"llm": {"status": "RUNNING"}}}
+    assert on_ray(ray_service({**active(**runs), "conditions": ROLLED}, replicas=1)).rolled_out
+    assert not on_ray(ray_service({**active(), "conditions": ROLLED}, replicas=1)).rolled_out
+
+
+def test_it_serves_while_its_replicas_are_started_anew_and_not_once_they_failed() -> None:
+    for state, serves in (("RUNNING", True), ("DEPLOYING", True), ("DEPLOY_FAILED", False), ("UNHEALTHY", False)):
+        said = active(applicationStatuses={"llm": {"status": state}})
+        assert on_ray(ray_service({**said, "conditions": ROLLED}, replicas=1)).serves is serves
+        assert not on_ray(ray_service(said, replicas=1)).serves
 
 
 def test_an_application_that_failed_is_told_with_its_deployments() -> None:
@@ -53,7 +61,7 @@ def test_an_application_that_failed_is_told_with_its_deployments() -> None:
 def test_one_that_runs_or_is_deployed_is_no_trouble() -> None:
     for state in ("RUNNING", "DEPLOYING", "NOT_STARTED"):
         found = on_ray(ray_service(active(applicationStatuses={"llm": {"status": state}}), replicas=1))
-        assert found.conditions == ()
+        assert [one.status for one in found.conditions] == ["True" if state == "RUNNING" else "Unknown"]
 
 
 def test_a_cluster_that_is_not_active_yet_is_looked_at() -> None:
