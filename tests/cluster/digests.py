@@ -29,7 +29,7 @@ MANIFESTS = ", ".join(
     )
 )
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-BASE = re.compile(r"(?m)^(ARG BASE=)(\S+)$")
+BASE = re.compile(r"(?m)^(ARG (?:BASE|VLLM)=)(\S+)$")
 TIMEOUT_SECONDS = 20
 
 
@@ -83,7 +83,7 @@ def _token(challenge: str) -> str:
 
 
 def pin_bases(files: Sequence[Path], scheme: str = "https") -> list[str]:
-    """Writes digests into the `ARG BASE=` of Dockerfiles; returns what could not be had."""
+    """Writes digests into the `ARG BASE=` or `ARG VLLM=` of Dockerfiles; returns what could not be had."""
     failed: list[str] = []
     for file in files:
         text = file.read_text()

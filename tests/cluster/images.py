@@ -45,7 +45,13 @@ set -e; cd "$1"
 rm -f etc/resolv.conf etc/hostname usr/lib/python3*/EXTERNALLY-MANAGED
 ln -s /usr/bin/python3 usr/local/bin/python
 """
-TAGS = {"operator": "localhost/vllm-operator:dev", "vllm-cpu": "localhost/vllm-cpu:0.32.0"}
+TAGS = {
+    "operator": "localhost/vllm-operator:dev",
+    "vllm-cpu": "localhost/vllm-cpu:0.32.0",
+    "vllm-ray": "localhost/vllm-ray:0.32.0",
+}
+# An image of these that another one is built on here, and the build's argument that names it.
+PARENTS = {"vllm-ray": ("vllm-cpu", "VLLM")}
 VERSION_LABEL = "org.opencontainers.image.version"
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 # Where a build finds the package caches of this machine.
@@ -69,7 +75,9 @@ def build(name: str) -> tuple[str, Path]:
         raise ClusterError(f"No such image: {name} ({dockerfile} is missing).")
     files = _context_files(dockerfile)
     words = [str(f.relative_to(REPOSITORY)) for f in files]
-    key = content_hash(files, *words, SUITE, *BASE_PACKAGES, reference(name), *filter(None, [_other_base()]))
+    parent = build(PARENTS[name][0])[1] if name in PARENTS else None
+    words += [SUITE, *BASE_PACKAGES, reference(name), *filter(None, [_other_base(), parent.name if parent else ""])]
+    key = content_hash(files, *words)
     archive = cache_root() / "images" / f"{name}-{key}.tar"
     if archive.is_file():
         return reference(name), archive
@@ -77,7 +85,7 @@ def build(name: str) -> tuple[str, Path]:
     require(IMAGE_PROGRAMS)
     with lock(f"image-{name}"):
         if not archive.is_file():
-            _bud(name, reference(name), files, {})
+            _bud(name, reference(name), files, [f"{PARENTS[name][1]}=docker-archive:{parent}"] if parent else [])
             with step(f"writing the image {reference(name)} to a file"):
                 _push(reference(name), archive)
             _forget_older(name, archive)
@@ -93,7 +101,7 @@ def build_tagged(name: str, tag: str, labels: Mapping[str, str]) -> None:
     require_linux_root("Building images")
     require(IMAGE_PROGRAMS)
     with lock(f"image-{name}"):
-        _bud(name, tag, _context_files(dockerfile), labels)
+        _bud(name, tag, _context_files(dockerfile), [], labels)
 
 
 def build_folder(folder: Path, tag: str, log: Path) -> None:
@@ -243,15 +251,17 @@ def _stage(files: list[Path], context: Path) -> None:
         os.utime(target, (FILE_TIME, FILE_TIME))
 
 
-def _bud(name: str, tag: str, files: list[Path], labels: Mapping[str, str]) -> None:
-    base = _other_base() or base_image()
+def _bud(name: str, tag: str, files: list[Path], given: list[str], labels: Mapping[str, str] | None = None) -> None:
+    """`given` are further arguments of the build; one of them may be another image, in a file."""
+    given = [f"BASE={_other_base() or base_image()}", *given]
+    pull = "--pull=false" if _other_base() or len(given) > 1 else "--pull-never"
     said = step(f"building the image {tag}", log=_log(name))
     with _storage_in_use(), said, tempfile.TemporaryDirectory(prefix="vllm-operator-image-") as scratch:
         context = Path(scratch) / "context"
         _stage(files, context)
         arguments = ["bud", "--isolation=chroot", "--network=host", "--layers", "--force-rm"]
-        arguments += ["--pull=false" if _other_base() else "--pull-never", "--build-arg", f"BASE={base}"]
-        arguments += ["--tag", tag, "--timestamp", str(FILE_TIME), *build_arguments(labels)]
+        arguments += [pull, *(word for one in given for word in ("--build-arg", one))]
+        arguments += ["--tag", tag, "--timestamp", str(FILE_TIME), *build_arguments(labels or {})]
         for volume in _volumes(Path(scratch)):
             arguments += ["--volume", volume]
         arguments += ["--file", str(context / "images" / name / "Dockerfile"), str(context)]
