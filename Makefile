@@ -13,7 +13,7 @@ GPU_PYTHON ?= python3
 ROWS ?= build/gpu/engines.jsonl
 TENSOR_PARALLEL ?= 1
 
-.PHONY: bench-batch gpu-check gpu-engines gpu-serving gpu-failures gpu-whole help setup test test-fast lint demo demo-down bench bench-scale bench-plan bench-speed bench-rollout bench-groups bench-queues bench-images bench-shards bench-autoscaling bench-hostile generated crd docs engine-flags dashboards lock digests fuzz kills release
+.PHONY: bench-batch gpu-check gpu-engines gpu-serving gpu-failures gpu-whole help setup test test-fast lint demo demo-down bench bench-scale bench-plan bench-speed bench-rollout bench-ray bench-groups bench-queues bench-images bench-shards bench-autoscaling bench-hostile generated crd docs engine-flags dashboards lock digests fuzz kills release
 
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -85,6 +85,9 @@ bench-speed: setup  ## The estimates of tokens/s against engines that were measu
 
 bench-groups: setup  ## A replica over two real nodes with the real vLLM: started, a rank lost, rolled, deleted
 	$(BIN)/python -m bench.groups
+
+bench-ray: setup  ## A service on Ray Serve, with KubeRay, the real Ray and vLLM: started, changed, scaled, failed, replaced, deleted (needs root)
+	$(BIN)/python -m bench.ray
 
 bench-rollout: setup  ## Requests while pods are rolled, evicted, drained and scaled away, with the real vLLM: none may fail
 	$(BIN)/python -m bench.rollout

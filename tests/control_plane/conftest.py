@@ -6,7 +6,7 @@ import pytest
 
 from cluster.control_plane import ControlPlane
 from control_plane import keda, monitors
-from support import groups
+from support import groups, kuberay
 from support.batch_objects import add_volumes
 from support.kube import Kube, namespace_of
 from support.model_reports import REPORTS
@@ -54,9 +54,11 @@ def every_api(kube: Kube, operator: OperatorProcess) -> Iterator[None]:
     monitors.install_api(kube)
     keda.install_api(kube)
     groups.install_api(kube)
+    kuberay.install_api(kube)
     operator.restart(images={"operator": "vllm-operator:test"})
     yield
     operator.stop()
+    kuberay.remove_api(kube)
     groups.remove_api(kube)
     keda.remove_api(kube)
     monitors.remove_api(kube)

@@ -12,7 +12,7 @@ import yaml
 from cluster.control_plane import ControlPlane
 from cluster.host import REPOSITORY
 from control_plane import keda, monitors
-from support import groups
+from support import groups, kuberay
 from support.every_field import SAMPLES, dotted, sample
 from support.kube import Kube, established
 from vllm_operator.cluster import path
@@ -44,9 +44,11 @@ def optional_apis(control_plane: ControlPlane) -> Iterator[None]:
     monitors.install_api(kube)
     keda.install_api(kube)
     groups.install_api(kube)
-    served = (monitors.MONITORS, keda.SCALED_OBJECTS, groups.LEADER_WORKER_SETS)
+    kuberay.install_api(kube)
+    served = (monitors.MONITORS, keda.SCALED_OBJECTS, groups.LEADER_WORKER_SETS, kuberay.RAY_SERVICES)
     kube.wait("all are served", 60, lambda: all(established(kube.get("crd", crd)) for crd in served))
     yield
+    kuberay.remove_api(kube)
     groups.remove_api(kube)
     keda.remove_api(kube)
     monitors.remove_api(kube)

@@ -61,10 +61,10 @@ def service(owner: InferenceService, *, by_uid: bool, front: Front = Front.ALL) 
     }
 
 
-# KubeRay's operator, wherever it is installed: its chart gives it this label.
+# KubeRay's operator, wherever it is installed: its chart and its kustomization give it this label.
 _KUBERAY: Manifest = {
     "namespaceSelector": {},
-    "podSelector": {"matchLabels": {"app.kubernetes.io/name": "kuberay-operator"}},
+    "podSelector": {"matchLabels": {"app.kubernetes.io/component": "kuberay-operator"}},
 }
 _RAY_DASHBOARD = 8265
 # An empty `from` would let everybody in. No rule at all would be no field of ours, so that a rule which somebody adds
@@ -83,7 +83,8 @@ def network_policy(owner: InferenceService) -> Manifest | None:
     """The NetworkPolicy of the pods' ports, when the spec asks for one, and always where pods work together.
 
     Ranks run what the others send them, on ports that nobody knows before, and so do the pods of a Ray cluster: these
-    are for the service's own pods. KubeRay reaches the dashboard of the head, through which it deploys the app.
+    are for the service's own pods. KubeRay reaches the dashboard of the head, through which it deploys the app, and the
+    port of the app, which it asks whether it answers.
     """
     policy, together = owner.spec.network_policy, owner.spec.nodes > 1 or owner.spec.on_ray
     if not policy and not together:
@@ -97,7 +98,8 @@ def network_policy(owner: InferenceService) -> Manifest | None:
     rules: list[Manifest] = [{**peers, "ports": [{"port": PORT, "protocol": "TCP"}, *of_events]}]
     if owner.spec.on_ray:
         rules[0]["ports"].append({"port": METRICS_PORT, "protocol": "TCP"})
-        rules.append({"from": [_KUBERAY], "ports": [{"port": _RAY_DASHBOARD, "protocol": "TCP"}]})
+        reached = [{"port": port, "protocol": "TCP"} for port in (_RAY_DASHBOARD, PORT)]
+        rules.append({"from": [_KUBERAY], "ports": reached})
     if together:
         own = identity(owner) | ({SERVICE_UID_LABEL: owner.uid} if owner.uid else {})
         rules.append({"from": [{"podSelector": {"matchLabels": own}}]})

@@ -14,7 +14,7 @@ import yaml
 from ..api.ray import RAY_SERVE
 from ..api.resource import InferenceService
 from ..vllm.argv import PORT, devices_of, drain_timeout_seconds, ranks
-from ..vllm.ray import IMPORT_PATH, RAY_VERSION, START_TIMEOUT, Serving, application
+from ..vllm.ray import IMPORT_PATH, RAY_VERSION, START_TIMEOUT, Serving, application, deployment_name
 from .amounts import STARTUP_TIMEOUT_SECONDS
 from .literal import plain
 from .metadata import Manifest, compact, metadata
@@ -31,16 +31,17 @@ from .names import (
 
 _APPLICATION = "llm"
 _WORKERS = "workers"
+_MIDDLEWARE, _CACHE = "middleware", "cache"
 # The head runs Ray's own services, and no model.
 _HEAD_RESOURCES = {"requests": {"cpu": "500m", "memory": "2Gi"}, "limits": {"memory": "4Gi"}}
-# What the head has of the pod's volumes: the model, its cache and vLLM's configuration are the workers'.
-_OF_HEAD = ("home", "tmp", "shm", "ca")
+# What the head has of the pod's volumes: the model and vLLM's configuration are the workers'. The application is made
+# there, for which vLLM is imported, which writes into its cache.
+_OF_HEAD = ("home", "tmp", "shm", "ca", _CACHE)
 # Of vLLM's own server: KubeRay starts Ray instead, whose processes end by themselves.
 _OF_SERVER = ("command", "args", "lifecycle", "livenessProbe", "startupProbe")
 # KubeRay looks for them by these names.
 _PORTS_OF_HEAD = {"gcs-server": 6379, "dashboard": 8265, METRICS_PORT_NAME: METRICS_PORT}
 _COUNTS = ("replicas", "minReplicas", "maxReplicas")
-_MIDDLEWARE = "middleware"
 # Where pods lie is said of workers.
 _OF_WORKERS = ("affinity", "topologySpreadConstraints")
 # Of head and workers: KubeRay's own probes need a program that images may lack.
@@ -62,8 +63,7 @@ def ray_service(service: InferenceService, template: Manifest) -> Manifest | Non
     if service.wanted_replicas == 0:
         return None
     name = f"{service.name}-r{_digest(_cluster(service, _named(template, '')))}"
-    spec, about = service.spec, metadata(service, name)
-    serving = Serving(ranks(spec), spec.accelerator.resource != "cpu", _deployment(service))
+    about = metadata(service, name)
     revision = {REVISION_LABEL: template["metadata"]["labels"][REVISION_LABEL]}
     return {
         "apiVersion": RAY_API,
@@ -72,7 +72,7 @@ def ray_service(service: InferenceService, template: Manifest) -> Manifest | Non
         "spec": {
             # KubeRay makes no second cluster: one with other pods is another RayService.
             "upgradeStrategy": {"type": "None"},
-            "serveConfigV2": _configuration(template, serving),
+            "serveConfigV2": _configuration(service, template),
             "rayClusterConfig": _cluster(service, _named(template, name)),
         },
     }
@@ -125,13 +125,20 @@ def _workers(service: InferenceService, template: Manifest) -> Manifest:
     }
 
 
-def _configuration(template: Manifest, serving: Serving) -> str:
-    (container,) = template["spec"]["containers"]
+def _configuration(service: InferenceService, template: Manifest) -> str:
+    """What Serve is told. How many replicas there are stands beside `args`, whose every change starts all anew."""
+    spec, (container,) = service.spec, template["spec"]["containers"]
+    options: dict[str, Any] = {"graceful_shutdown_timeout_s": drain_timeout_seconds(spec)}
+    if spec.max_queued_requests:
+        options["max_queued_requests"] = spec.max_queued_requests
+    serving = Serving(ranks(spec), spec.accelerator.resource != "cpu", options)
+    args = application([plain(argument) for argument in container["args"]], serving)
     app = {
         "name": _APPLICATION,
         "route_prefix": "/",
         "import_path": IMPORT_PATH,
-        "args": application([plain(argument) for argument in container["args"]], serving),
+        "args": args,
+        "deployments": [{"name": deployment_name(args), **_numbers(service)}],
     }
     config = {
         "proxy_location": "EveryNode",
@@ -141,22 +148,20 @@ def _configuration(template: Manifest, serving: Serving) -> str:
     return str(yaml.safe_dump(config, sort_keys=False))
 
 
-def _deployment(service: InferenceService) -> dict[str, Any]:
-    spec = service.spec
-    options: dict[str, Any] = {"graceful_shutdown_timeout_s": drain_timeout_seconds(spec)}
-    if spec.max_queued_requests:
-        options["max_queued_requests"] = spec.max_queued_requests
-    scaling = spec.autoscaling
+def _numbers(service: InferenceService) -> dict[str, Any]:
+    """How many replicas there are, or by what Serve decides it."""
+    scaling = service.spec.autoscaling
     if scaling is None:
-        return {"num_replicas": service.wanted_replicas or 1, **options}
-    options["autoscaling_config"] = {
-        "min_replicas": scaling.min_replicas,
-        "max_replicas": scaling.max_replicas,
-        "target_ongoing_requests": scaling.targets.running_requests,
-        "upscale_delay_s": scaling.scale_up.stabilization_seconds,
-        "downscale_delay_s": scaling.scale_down.stabilization_seconds,
+        return {"num_replicas": service.wanted_replicas}
+    return {
+        "autoscaling_config": {
+            "min_replicas": scaling.min_replicas,
+            "max_replicas": scaling.max_replicas,
+            "target_ongoing_requests": scaling.targets.running_requests,
+            "upscale_delay_s": scaling.scale_up.stabilization_seconds,
+            "downscale_delay_s": scaling.scale_down.stabilization_seconds,
+        }
     }
-    return options
 
 
 def _worker(template: Manifest, startup_seconds: int) -> Manifest:
@@ -189,7 +194,8 @@ def _head(template: Manifest, *, with_token: bool) -> Manifest:
         "livenessProbe": _ALIVE,
     }
     pod = _pod(template, own)
-    held = [volume for volume in pod["spec"]["volumes"] if volume["name"] in _OF_HEAD]
+    held = [volume for volume in pod["spec"]["volumes"] if volume["name"] in _OF_HEAD and volume["name"] != _CACHE]
+    held.append({"name": _CACHE, "emptyDir": {}})  # the workers' may be for one node only
     spec = {name: value for name, value in pod["spec"].items() if name not in _OF_WORKERS}
     return {**pod, "spec": {**spec, "volumes": held, "automountServiceAccountToken": with_token}}
 

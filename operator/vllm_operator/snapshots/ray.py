@@ -12,12 +12,15 @@ from .child import Child
 from .pod import PodSnapshot
 
 
-def of_clusters(pods: Iterable[PodSnapshot], children: Iterable[Child]) -> list[PodSnapshot]:
-    """The pods, those of the RayServices among the children as such; the label of their revision names it."""
+def of_clusters(pods: Iterable[PodSnapshot], children: Iterable[Child], *, served: bool) -> list[PodSnapshot]:
+    """The pods, those of the RayServices among the children as such; the label of their revision names it.
+
+    `served`: whether the service had ready pods so far.
+    """
     clusters = {child.name: child for child in children if child.kind == RAY_KIND}
-    return [_judged(pod, clusters[pod.revision]) if pod.revision in clusters else pod for pod in pods]
+    return [_judged(pod, clusters[pod.revision], served=served) if pod.revision in clusters else pod for pod in pods]
 
 
-def _judged(pod: PodSnapshot, cluster: Child) -> PodSnapshot:
-    serves = cluster.deployment is not None and cluster.deployment.serves
+def _judged(pod: PodSnapshot, cluster: Child, *, served: bool) -> PodSnapshot:
+    serves = cluster.deployment is not None and cluster.deployment.serves(before=served)
     return replace(pod, revision=cluster.revision or "", ready=pod.ready and (serves or pod.rank > 0))

@@ -36,14 +36,15 @@ class DeploymentSnapshot:
     conditions: tuple[ConditionSnapshot, ...]
     kind: str = "Deployment"
 
-    @property
-    def serves(self) -> bool:
-        """Of a RayService: whether its application has come up, and has not failed since.
+    def serves(self, *, before: bool) -> bool:
+        """Of a RayService: whether its application answers; `before`: whether it did so far.
 
-        While Serve replaces its replicas, requests wait, and KubeRay still says that it is ready.
+        While Serve replaces or adds replicas, the others answer, or requests wait. KubeRay says that it is ready as
+        soon as a new head has come, before any model is loaded.
         """
         held = {(entry.type, entry.status) for entry in self.conditions}
-        return ("Ready", "True") in held and (APPLICATION, "False") not in held
+        states = {status for kind, status in held if kind == APPLICATION}
+        return ("Ready", "True") in held and (states == {"True"} or (before and states == {"Unknown"}))
 
     @property
     def rolled_out(self) -> bool:

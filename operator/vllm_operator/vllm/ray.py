@@ -5,7 +5,7 @@ out: Ray has its own. Source: Ray 2.60, llm/_internal/serve (core/configs/llm_co
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 RAY_VERSION = "2.60.0"
@@ -67,6 +67,12 @@ def application(arguments: Sequence[str], serving: Serving) -> dict[str, Any]:
         # Only a way through: with a CPU of its own, a second one would need a larger pod.
         "ingress_deployment_config": {"num_replicas": 1, "ray_actor_options": {"num_cpus": 0}},
     }
+
+
+def deployment_name(args: Mapping[str, Any]) -> str:
+    """What Serve calls the deployment of the model that the arguments of `build_openai_app` have."""
+    name: str = args["llm_configs"][0]["model_loading_config"]["model_id"]
+    return f"LLMServer:{name.replace('/', '--').replace('.', '_')}"
 
 
 def _arguments(words: Sequence[str]) -> Iterator[tuple[str, Any]]:

@@ -30,11 +30,15 @@ def pods(owner: InferenceService) -> tuple[Manifest, Manifest]:
     return made["headGroupSpec"]["template"], made["workerGroupSpecs"][0]["template"]
 
 
-def app(owner: InferenceService) -> Manifest:
-    """What the application is told of its model."""
+def application(owner: InferenceService) -> Manifest:
     config = yaml.safe_load(children(owner)["RayService"]["spec"]["serveConfigV2"])
     (one,) = config["applications"]
-    return dict(one["args"]["llm_configs"][0])
+    return dict(one)
+
+
+def app(owner: InferenceService) -> Manifest:
+    """What the application is told of its model."""
+    return dict(application(owner)["args"]["llm_configs"][0])
 
 
 def name(owner: InferenceService) -> str:
@@ -114,7 +118,9 @@ def test_the_head_has_no_gpu_no_model_and_no_token() -> None:
     head, _ = pods(owner)
     (container,) = head["spec"]["containers"]
     assert "nvidia.com/gpu" not in str(container["resources"])
-    assert {volume["name"] for volume in head["spec"]["volumes"]} == {"home", "tmp", "shm"}
+    volumes = {volume["name"]: volume for volume in head["spec"]["volumes"]}
+    assert set(volumes) == {"home", "tmp", "shm", "cache"}
+    assert "emptyDir" in volumes["cache"]
     assert head["spec"]["automountServiceAccountToken"] is False
     assert cluster(owner)["headGroupSpec"]["rayStartParams"]["num-cpus"] == "0"
 
@@ -134,7 +140,9 @@ def test_rays_own_autoscaler_gets_a_token_and_no_fixed_number() -> None:
     assert made["headGroupSpec"]["template"]["spec"]["automountServiceAccountToken"] is True
     assert "replicas" not in group
     assert (group["minReplicas"], group["maxReplicas"]) == (1, 4)
-    assert app(owner)["deployment_config"]["autoscaling_config"] == {
+    (deployment,) = application(owner)["deployments"]
+    assert deployment["name"] == "LLMServer:llama"
+    assert deployment["autoscaling_config"] == {
         "min_replicas": 1,
         "max_replicas": 4,
         "target_ongoing_requests": 50,
@@ -145,8 +153,17 @@ def test_rays_own_autoscaler_gets_a_token_and_no_fixed_number() -> None:
 
 def test_what_serve_does_in_another_way_is_told_to_it() -> None:
     owner = service(**ON_RAY, replicas=2, maxQueuedRequests=500, rollout={"drainTimeoutSeconds": 300})
-    told = {"num_replicas": 2, "max_queued_requests": 500, "graceful_shutdown_timeout_s": 300}
+    told = {"max_queued_requests": 500, "graceful_shutdown_timeout_s": 300}
     assert app(owner)["deployment_config"] == told
+
+
+def test_another_number_of_replicas_leaves_those_that_are_there() -> None:
+    """Serve starts all replicas anew where the application has other arguments."""
+    named = {**ON_RAY, "model": {"uri": "hf://org/model", "servedModelNames": ["org/model-1.5"]}}
+    one, two = application(service(**named)), application(service(**named, replicas=2))
+    assert one["args"] == two["args"]
+    assert one["deployments"] == [{"name": "LLMServer:org--model-1_5", "num_replicas": 1}]
+    assert two["deployments"] == [{"name": "LLMServer:org--model-1_5", "num_replicas": 2}]
 
 
 def test_a_dollar_arrives_as_it_is() -> None:
@@ -157,8 +174,8 @@ def test_a_dollar_arrives_as_it_is() -> None:
 def test_rays_ports_are_for_its_own_pods_and_kuberay() -> None:
     api, of_kuberay, own = children(service(**ON_RAY))["NetworkPolicy"]["spec"]["ingress"]
     assert [port["port"] for port in api["ports"]] == [8000, 8080]
-    assert [port["port"] for port in of_kuberay["ports"]] == [8265]
-    assert of_kuberay["from"][0]["podSelector"]["matchLabels"] == {"app.kubernetes.io/name": "kuberay-operator"}
+    assert [port["port"] for port in of_kuberay["ports"]] == [8265, 8000]
+    assert of_kuberay["from"][0]["podSelector"]["matchLabels"] == {"app.kubernetes.io/component": "kuberay-operator"}
     assert own["from"][0]["podSelector"]["matchLabels"]["app.kubernetes.io/instance"] == "llama"
     assert "ports" not in own
 

@@ -99,6 +99,7 @@ def test_a_worker_that_is_ready_before_the_application_serves_nobody() -> None:
 def test_other_settings_are_taken_in_place() -> None:
     world, key = started()
     pods(world, READY)
+    world.reconcile(key)
     before = made(world)["metadata"]["name"]
     world.service(**ON_RAY, maxModelLen=64)
     world.reconcile(key)

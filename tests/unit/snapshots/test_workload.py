@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from vllm_operator.snapshots.workload import APPLICATION, on_ray
 
 ROLLED = [{"type": "Ready", "status": "True", "reason": "NonZeroServeEndpoints"}]
@@ -37,11 +39,24 @@ def test_it_is_rolled_out_once_its_application_runs() -> None:
     assert not on_ray(ray_service({**active(), "conditions": ROLLED}, replicas=1)).rolled_out
 
 
-def test_it_serves_while_its_replicas_are_started_anew_and_not_once_they_failed() -> None:
-    for state, serves in (("RUNNING", True), ("DEPLOYING", True), ("DEPLOY_FAILED", False), ("UNHEALTHY", False)):
-        said = active(applicationStatuses={"llm": {"status": state}})
-        assert on_ray(ray_service({**said, "conditions": ROLLED}, replicas=1)).serves is serves
-        assert not on_ray(ray_service(said, replicas=1)).serves
+@pytest.mark.parametrize(
+    ("state", "before", "serves"),
+    [
+        ("RUNNING", False, True),
+        ("DEPLOYING", True, True),  # some replicas are replaced, or added
+        ("DEPLOYING", False, False),  # a new head is there, and no model yet
+        ("DEPLOY_FAILED", True, False),
+        ("UNHEALTHY", True, False),
+    ],
+)
+def test_whether_it_serves(state: str, *, before: bool, serves: bool) -> None:
+    said = active(applicationStatuses={"llm": {"status": state}})
+    assert on_ray(ray_service({**said, "conditions": ROLLED}, replicas=1)).serves(before=before) is serves
+    assert not on_ray(ray_service(said, replicas=1)).serves(before=before)
+
+
+def test_without_an_application_it_serves_nobody() -> None:
+    assert not on_ray(ray_service({**active(), "conditions": ROLLED}, replicas=1)).serves(before=True)
 
 
 def test_an_application_that_failed_is_told_with_its_deployments() -> None:

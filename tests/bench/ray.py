@@ -1,0 +1,223 @@
+"""`make bench-ray`: a service on Ray Serve, with KubeRay's own operator, the real Ray and the real vLLM on the CPU.
+
+A cluster with a real node, the operator by its chart, and the tiny model. It is started and asked by the OpenAI API,
+its ports are tried without Ray's token, it takes new settings while requests run, is scaled, is given settings that
+cannot work, gets other pods, and is deleted: a line for each with its seconds, and an exit status of 1 where one of
+them does not come about. Takes about fifteen minutes on two cores.
+"""
+
+import argparse
+import json
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from bench.rollout import READY_SECONDS
+from bench.steps import goes_through
+from cluster.images import build, reference
+from support import kuberay, serving
+from support.end_to_end import call, chat
+from support.kube import Kube, Object, conditions
+
+NAME = "on-ray"
+SELECTOR = f"app.kubernetes.io/instance={NAME}"
+IMAGE = reference("vllm-ray")
+ON_RAY: dict[str, Any] = {
+    "runtime": "RayServe",
+    "image": IMAGE,
+    "resources": {"requests": {"cpu": "200m", "memory": "1Gi"}, "limits": {"memory": "8Gi"}},
+    "env": [{"name": "VLLM_CPU_OMP_THREADS_BIND", "value": "nobind"}],
+}
+# What opens a port of the head from another pod of the service: without a token, with a wrong one.
+PROBE = """
+import sys, urllib.request, urllib.error
+def answer(path, headers):
+    request = urllib.request.Request(f"http://{sys.argv[1]}:8265{path}", headers=headers)
+    try:
+        return urllib.request.urlopen(request, timeout=10).status
+    except urllib.error.HTTPError as error:
+        return error.code
+for path in ("/api/jobs/", "/api/serve/applications/", "/api/cluster_status"):
+    print(path, answer(path, {}), answer(path, {"Authorization": "Bearer wrong"}))
+"""
+CLIENTS = 2
+
+
+def ray_service(kube: Kube) -> Object:
+    """The only RayService."""
+    (found,) = kube.list("rayservices", SELECTOR)
+    return found
+
+
+def pods(kube: Kube, node: str) -> list[Object]:
+    """Heads or workers that are not being deleted."""
+    found = kube.list("pods", f"{SELECTOR},ray.io/node-type={node}")
+    return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
+
+
+def ready(kube: Kube) -> Any:
+    return kube.wait("it is Ready", READY_SECONDS, lambda: _told(kube, "Ready", "Available"))
+
+
+def _told(kube: Kube, kind: str, reason: str) -> Object | None:
+    found = conditions(kube.get("vis", NAME) or {}).get(kind, {})
+    return found if found.get("reason") == reason and "starts replicas anew" not in found["message"] else None
+
+
+def answers(kube: Kube) -> str:
+    """An answer, and how long it took."""
+    began = time.monotonic()
+    status, text = chat(kube.url(NAME), NAME, max_tokens=4)
+    assert status == 200, text
+    return f"answered in {time.monotonic() - began:.2f} s"
+
+
+def starts(kube: Kube) -> str:
+    """Head and worker, and an answer by the Service that every service has."""
+    kube.apply(serving.tiny(NAME, **ON_RAY))
+    ready(kube)
+    models = json.loads(call(f"{kube.url(NAME)}/models")[1])["data"]
+    assert [model["id"] for model in models] == [NAME], models
+    assert (len(pods(kube, "head")), len(pods(kube, "worker"))) == (1, 1)
+    return answers(kube)
+
+
+def asks_for_rays_token(kube: Kube) -> str:
+    """Ray's own API, through which code can be run, answers nobody without the token."""
+    (head,), (worker,) = pods(kube, "head"), pods(kube, "worker")
+    said = kube.run("exec", worker["metadata"]["name"], "--", "python3", "-c", PROBE, head["status"]["podIP"])
+    found = [line.split() for line in said.splitlines()]
+    assert len(found) == 3
+    assert all(codes == ["401", "403"] for _, *codes in found), said
+    return "401 without, 403 with a wrong one"
+
+
+@contextmanager
+def requests(kube: Kube) -> Iterator[list[tuple[int, float]]]:
+    """Clients that ask all the time while the block runs: of each request the status and the seconds."""
+    answered: list[tuple[int, float]] = []
+    over = threading.Event()
+    url = kube.url(NAME)
+
+    def ask() -> None:
+        while not over.is_set():
+            began = time.monotonic()
+            answered.append((chat(url, NAME, max_tokens=4)[0], time.monotonic() - began))
+
+    clients = [threading.Thread(target=ask) for _ in range(CLIENTS)]
+    for client in clients:
+        client.start()
+    try:
+        yield answered
+    finally:
+        over.set()
+        for client in clients:
+            client.join()
+
+
+def takes_new_settings_in_place(kube: Kube) -> str:
+    """The same pods, and no request fails: those that come meanwhile wait."""
+    before = {pod["metadata"]["uid"] for pod in (*pods(kube, "head"), *pods(kube, "worker"))}
+    with requests(kube) as answered:
+        kube.merge("vis", NAME, {"spec": {"maxModelLen": 1024}})
+        kube.wait("Serve is told", 60, lambda: "max_model_len: 1024" in ray_service(kube)["spec"]["serveConfigV2"])
+        kube.wait("Serve deploys it", 60, lambda: not _told(kube, "WorkloadAvailable", "Available"))
+        ready(kube)
+    failed = [status for status, _ in answered if status != 200]
+    assert not failed, failed
+    assert before == {pod["metadata"]["uid"] for pod in (*pods(kube, "head"), *pods(kube, "worker"))}
+    longest = max(seconds for _, seconds in answered)
+    return f"{len(answered)} requests, none failed, the longest took {longest:.1f} s"
+
+
+def is_scaled(kube: Kube) -> str:
+    """A second worker with a replica of its own."""
+    kube.run("scale", "vis", NAME, "--replicas=2")
+    kube.wait("two serve", READY_SECONDS, lambda: _status(kube).get("readyReplicas") == 2 and _runs(kube))
+    assert len(pods(kube, "worker")) == 2
+    said = answers(kube)
+    kube.run("scale", "vis", NAME, "--replicas=1")
+    kube.wait("one serves", READY_SECONDS, lambda: len(pods(kube, "worker")) == 1 and _runs(kube))
+    ready(kube)
+    return f"{said}; and back: {answers(kube)}"
+
+
+def _status(kube: Kube) -> Object:
+    return dict((kube.get("vis", NAME) or {}).get("status", {}))
+
+
+def _runs(kube: Kube) -> bool:
+    active = ray_service(kube).get("status", {}).get("activeServiceStatus", {})
+    return all(app["status"] == "RUNNING" for app in active.get("applicationStatuses", {"": {"status": ""}}).values())
+
+
+def says_what_cannot_work(kube: Kube) -> str:
+    """Settings that vLLM refuses are told in its words; with others it serves again."""
+    kube.merge("vis", NAME, {"spec": {"quantization": "awq", "planPolicy": "Warn"}})
+    said = kube.wait("it says why", READY_SECONDS, lambda: _failure(kube))
+    kube.merge("vis", NAME, {"spec": {"quantization": None}})
+    kube.wait("it is taken back", READY_SECONDS, lambda: _runs(kube))
+    ready(kube)
+    return f"{said}; and with the old ones: {answers(kube)}"
+
+
+def _failure(kube: Kube) -> str:
+    found = conditions(kube.get("vis", NAME) or {}).get("WorkloadAvailable", {})
+    return str(found["message"]) if "Ray Serve cannot" in found.get("message", "") else ""
+
+
+def gets_other_pods(kube: Kube) -> str:
+    """Another cluster, after the first one has gone: no GPU is taken twice."""
+    before = ray_service(kube)["metadata"]["name"]
+    changed = {"name": "VLLM_LOGGING_LEVEL", "value": "WARNING"}
+    kube.merge("vis", NAME, {"spec": {"env": [*ON_RAY["env"], changed]}})
+    kube.wait("another one is made", 60, lambda: [one["metadata"]["name"] for one in _all(kube)] not in ([before], []))
+    assert before not in [one["metadata"]["name"] for one in _all(kube)]
+    ready(kube)
+    return answers(kube)
+
+
+def _all(kube: Kube) -> list[Object]:
+    return kube.list("rayservices", SELECTOR)
+
+
+def is_deleted(kube: Kube) -> str:
+    """Nothing of it is left."""
+    kube.run("delete", "vis", NAME)
+    kinds = "pods,rayservices,rayclusters,services,networkpolicies,controllerrevisions,secrets"
+    kube.wait("nothing is left", 240, lambda: not [one for one in kube.list(kinds) if NAME in one["metadata"]["name"]])
+    return "nothing is left"
+
+
+STEPS: tuple[Callable[[Kube], str], ...] = (
+    starts,
+    asks_for_rays_token,
+    takes_new_settings_in_place,
+    is_scaled,
+    says_what_cannot_work,
+    gets_other_pods,
+    is_deleted,
+)
+
+
+def main() -> int:
+    """Goes through the steps on a cluster of its own."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
+    cluster = serving.start("bench-ray")
+    kube = Kube(cluster.kubeconfig, "bench")
+    try:
+        cluster.load(build("vllm-ray")[1])
+        kuberay.install_api(kube)
+        serving.install_operator(cluster, f"--set=settings.allowedImages={{{IMAGE}}}")
+        serving.make_models(kube)
+        with kuberay.controller(cluster, kube):
+            return 0 if goes_through(STEPS, kube, lambda: json.dumps(_status(kube).get("conditions"), indent=1)) else 1
+    finally:
+        cluster.stop()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
