@@ -104,8 +104,8 @@ def _watched(
         spec_error = spec_error or _blind(terms, view) or _unserved(terms, surroundings.served())
     service = replace(service, spec=terms.spec)
     live, served = view.children(key), surroundings.served()
-    ranks, ready = judged(view.pods(key), _group_size(terms, before)), bool(before.get("readyReplicas"))
-    pods = of_clusters(ranks, live.values(), served=ready)
+    answering = memory.answering.note(live.values(), served=bool(before.get("readyReplicas")))
+    pods = of_clusters(judged(view.pods(key), _group_size(terms, before)), live.values(), answering)
     current = [pod for pod in pods if pod.revision == service.revision]
     memory.ledger.note(live)
     memory.replicas.note(deployment_of(live, service.name, service.uid), leaders(pods), before)

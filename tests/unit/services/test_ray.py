@@ -104,9 +104,13 @@ def test_other_settings_are_taken_in_place() -> None:
     world.service(**ON_RAY, maxModelLen=64)
     world.reconcile(key)
     assert world.children("RayService") == [before]
+    made(world)["status"] = UP  # for some seconds KubeRay says so of what was before
+    world.watch()
+    world.reconcile(key)
     made(world)["status"] = told("DEPLOYING")
     world.watch()
-    world.clock.now += FIRST_STATUS_SECONDS
+    world.reconcile(key)
+    world.clock.now += 60.0  # other words alone may wait
     world.reconcile(key)
     assert world.reason() == "Available"
     assert "Ray Serve starts replicas anew with what has changed" in world.message("WorkloadAvailable")
@@ -116,6 +120,18 @@ def test_other_settings_are_taken_in_place() -> None:
     world.reconcile(key)
     assert world.reason() == "RayApplicationFailed"
     assert "Unknown engine argument: x" in world.message("Ready")
+
+
+def test_a_head_that_came_anew_serves_once_the_model_is_there() -> None:
+    world, key = started()
+    pods(world, READY)
+    world.reconcile(key)
+    for state, ready in (("LOST", 0), ("DEPLOYING", 0), ("RUNNING", 1)):
+        made(world)["status"] = {**told(state), **({"conditions": []} if state == "LOST" else {})}
+        world.watch()
+        world.clock.now += FIRST_STATUS_SECONDS
+        world.reconcile(key)
+        assert world.status()["readyReplicas"] == ready, state
 
 
 OTHER_PODS: dict[str, Any] = {"env": [{"name": "VLLM_LOGGING_LEVEL", "value": "DEBUG"}]}
