@@ -135,6 +135,7 @@ docs: setup  ## Write docs/reasons.md, docs/flags.md and the tables of condition
 	$(BIN)/python -m documents.conditions
 	$(BIN)/python -m documents.flags
 	$(BIN)/python -m documents.load_formats
+	$(BIN)/python -m documents.ray
 
 engine-flags: setup  ## Write what the pinned vLLM's parser knows of its flags to api/flags/vllm.json (installs vLLM)
 	$(BIN)/python -m documents.engine_flags
