@@ -15,8 +15,8 @@ from vllm_operator.api.reasons import Reason
 from vllm_operator.api.spec import InferenceServiceSpec
 
 THE_SAME_ON_RAY = {
-    "model.tokenSecretRef", "allowedMediaDomains", "toolCallParser", "cache.claim.storage", "cache.claim.storageClassName",
-    "cache.claim.accessMode", "cache.claim.retain",
+    "model.tokenSecretRef", "allowedMediaDomains", "toolCallParser", "cache.claim.storage",
+    "cache.claim.storageClassName", "cache.claim.accessMode", "cache.claim.retain",
 }  # fmt: skip
 
 
