@@ -40,7 +40,7 @@ _OF_HEAD = ("home", "tmp", "shm", "ca", _CACHE)
 # Of vLLM's own server: KubeRay starts Ray instead, whose processes end by themselves.
 _OF_SERVER = ("command", "args", "lifecycle", "livenessProbe", "startupProbe")
 # KubeRay looks for them by these names.
-_PORTS_OF_HEAD = {"gcs-server": 6379, "dashboard": 8265, METRICS_PORT_NAME: METRICS_PORT}
+_PORTS_OF_HEAD = {"gcs-server": 6379, "dashboard": 8265, "serve": PORT, METRICS_PORT_NAME: METRICS_PORT}
 _COUNTS = ("replicas", "minReplicas", "maxReplicas")
 # Where pods lie is said of workers.
 _OF_WORKERS = ("affinity", "topologySpreadConstraints")
