@@ -95,10 +95,10 @@ class Operator:
     def _requeue(self, kind: str, key: Any) -> None:
         self.want(Item(kind, key))
 
-    def want(self, item: Item, delay: float = 0.0) -> None:
+    def want(self, item: Item, delay: float = 0.0, *, urgent: bool = False) -> None:
         """Something has changed that concerns an object: it is looked at, where it is ours to see to."""
         if self._share.covers(item.key):
-            self.queue.add(item, delay)
+            self.queue.add(item, delay, urgent=urgent)
 
     async def _work(self, item: Item) -> float | None:
         reconciler = self._reconcilers[item.kind]

@@ -18,7 +18,7 @@ from ..snapshots.node import Node
 from ..snapshots.node import snapshot as node
 from ..snapshots.own import ObjectSnapshot, key_of, snapshot
 from ..snapshots.owners import Link, link
-from ..snapshots.pod import PodSnapshot, pod
+from ..snapshots.pod import PodSnapshot, is_ready, pod
 from ..snapshots.serving_class import UnreadClass, serving_class
 from ..status.figures import fleet
 from ..status.schema import conform
@@ -147,6 +147,8 @@ SOURCES = (
         _owner,
         CHILD_EVENT_DELAY_SECONDS,
         labelled=True,
+        # That it serves is what its users wait for.
+        urgent=is_ready,
     ),
     Source(RESOURCES["Node"], {NODES: _node}, _nodes, NODE_EVENT_DELAY_SECONDS, by_snapshot=True),
     Source(RESOURCES[CLASS_KIND], {CLASSES: _class}, _of_class, by_snapshot=True),

@@ -16,9 +16,11 @@ from ..apply.execute import GivesWayError, Hands, StillDeletingError, execute
 from ..assess.fits import Assessment
 from ..cluster import GoneError, RefusedError, UnavailableError
 from ..loop.arrivals import Arrivals
+from ..loop.few import Few
 from ..loop.kinds import Surroundings
 from ..loop.write import ready
 from ..readers.devices import DeviceClasses
+from ..readers.events import MOST_READS_OF_EVENTS
 from ..readers.together import Together
 from ..snapshots.own import ObjectSnapshot
 from ..status.conditions import operator_failed
@@ -52,7 +54,8 @@ class ServiceReconciler:
         self._arrivals = Arrivals(surroundings.requeue, surroundings.clock)
         self._judge = Judge(surroundings, self._view.nodes)
         together = Together(surroundings.settings, surroundings.requeue, surroundings.clock)
-        self._shared = Shared(together, DeviceClasses(surroundings.cluster, surroundings.clock))
+        classes = DeviceClasses(surroundings.cluster, surroundings.clock)
+        self._shared = Shared(together, classes, Few(MOST_READS_OF_EVENTS))
 
     def known(self) -> list[Key]:
         """All services, and before them the nodes, on which their plans rest."""
