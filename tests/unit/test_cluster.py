@@ -79,6 +79,22 @@ def test_who_is_told_to_come_later_comes_later_but_not_never(status: int, told: 
     assert caught.value.retry_after == waits
 
 
+def test_of_what_a_write_makes_only_the_metadata_are_asked_for() -> None:
+    accepts: list[str] = []
+
+    class Api(FakeApi):
+        async def request(self, verb: str, url: str, **options: Any) -> Any:
+            accepts.append(options["header_params"]["Accept"])
+            return await super().request(verb, url, **options)
+
+    held, about = cluster(Api()), Reference("v1", "Deployment", Key("team-a", "llama"), "u")
+    manifest = {"kind": "Deployment", "metadata": {"name": "llama", "namespace": "team-a"}}
+    asyncio.run(held.apply(manifest))
+    asyncio.run(held.post_event(about, "Normal", "R", "m"))
+    whole = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
+    assert accepts == [whole, whole]
+
+
 def test_a_write_has_as_long_as_the_lease_allows_and_the_api_server_is_told() -> None:
     asked: list[dict[str, Any]] = []
 
