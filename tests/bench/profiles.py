@@ -82,13 +82,12 @@ def _install(plane: ControlPlane) -> OperatorProcess:
 
 
 def _applies(count: int) -> list[Request]:
-    """Server-side apply of everything that the operator makes of the services, the pods last, as in a burst."""
+    """Server-side apply of everything that the operator makes of the services, in its order."""
     children: list[dict[str, Any]] = []
     for number in range(count):
         owner = service_of(service(named(number)))
         template = pod_template(owner, Settings())
         children += [controller_revision(owner, 1, Rendered(template)), *desired(owner, template, served=())]
-    children.sort(key=lambda child: child["kind"] == "Deployment")
     query = "fieldManager=bench&force=true&fieldValidation=Ignore"
     for child in children:
         child["metadata"]["namespace"] = NAMESPACE
