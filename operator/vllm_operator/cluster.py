@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from datetime import UTC, datetime
 from time import perf_counter
 from typing import Any, Protocol
@@ -34,6 +34,9 @@ _METADATA_ONLY = {"Accept": "application/json;as=PartialObjectMetadata;g=meta.k8
 # A version that no object of ours can have: a cluster's first write is of it. Server-side apply refuses (409) to change
 # an object of another version than the one named, and still makes an object that is not there.
 NO_VERSION = "1"
+# The API server makes Services one after the other, as it holds a lock while it writes the IP address of each
+# (Kubernetes 1.36, MetaAllocator.AllocateNextService). More of them at once only wait there, until their time is over.
+SERVICES_AT_ONCE = 8
 # A read that gets no answer is tried again. A write has as long as the Lease allows: at most 14 s.
 REQUEST_SECONDS = 30.0
 # Where the Events about cluster-scoped objects are.
@@ -83,6 +86,7 @@ class Cluster:
 
     def __init__(self, client: Requests, may_write: Callable[[str], float]) -> None:
         self._client, self._may_write = client, may_write
+        self._services = asyncio.Semaphore(SERVICES_AT_ONCE)
 
     async def _request(self, verb: str, url: str, *, seconds: float = REQUEST_SECONDS, **options: Any) -> Manifest:
         return dict(json.loads(await self._body(verb, url, seconds, **options)))
@@ -207,8 +211,9 @@ class Cluster:
 
         Raises RefusedError where the API server finds the manifest wrong, GoneError where its namespace or API is gone.
         """
-        meta = manifest["metadata"]
-        return await self._apply(path(manifest["kind"], meta["namespace"], meta["name"]), manifest)
+        kind, meta = manifest["kind"], manifest["metadata"]
+        async with self._services if kind == "Service" else nullcontext():
+            return await self._apply(path(kind, meta["namespace"], meta["name"]), manifest)
 
     async def apply_new(self, manifest: Manifest) -> Manifest | None:
         """As `apply`, for an object that does not exist yet; where it does, nothing is changed and None returned."""
