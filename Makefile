@@ -68,8 +68,9 @@ release: setup  ## Images, chart, CRDs, kubectl plugin: REGISTRY=registry.exampl
 
 N ?= 300
 RUNS ?= 1
-bench: setup  ## N=300 services at once, a change of all, repair, restart, silence, beside a bare client: table and raw data in build/bench
-	$(BIN)/python -m bench.scale --services $(N) --runs $(RUNS) --silence 120
+PROFILES ?= vllm-operator
+bench: setup  ## N=300 services at once, a change of all, repair, restart, silence, beside a bare client, and PROFILES of others: table and raw data in build/bench
+	$(BIN)/python -m bench.scale --services $(N) --runs $(RUNS) --silence 120 --profiles $(PROFILES)
 
 bench-scale: setup  ## The same with 300 services and 10 min of silence (20 min)
 	$(BIN)/python -m bench.scale

@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from datetime import UTC, datetime
 from time import perf_counter
 from typing import Any, Protocol
@@ -28,9 +28,15 @@ log = logging.getLogger(__name__)
 # Server-side apply refuses unknown fields in any case. To look for keys that are there twice, which JSON made of a dict
 # cannot have, the API server would parse the body once more: 7 % of its CPU time in a burst of new services.
 _NO_SECOND_PARSING = ("fieldValidation", "Ignore")
+# Of what a write makes, the metadata tells its version and which fields are ours. The rest, of a Deployment 25 KB, is
+# written out and read for nobody. An API that has no such form answers with the whole object.
+_METADATA_ONLY = {"Accept": "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"}
 # A version that no object of ours can have: a cluster's first write is of it. Server-side apply refuses (409) to change
 # an object of another version than the one named, and still makes an object that is not there.
 NO_VERSION = "1"
+# The API server makes Services one after the other, as it holds a lock while it writes the IP address of each
+# (Kubernetes 1.36, MetaAllocator.AllocateNextService). More of them at once only wait there, until their time is over.
+SERVICES_AT_ONCE = 8
 # A read that gets no answer is tried again. A write has as long as the Lease allows: at most 14 s.
 REQUEST_SECONDS = 30.0
 # Where the Events about cluster-scoped objects are.
@@ -80,6 +86,7 @@ class Cluster:
 
     def __init__(self, client: Requests, may_write: Callable[[str], float]) -> None:
         self._client, self._may_write = client, may_write
+        self._services = asyncio.Semaphore(SERVICES_AT_ONCE)
 
     async def _request(self, verb: str, url: str, *, seconds: float = REQUEST_SECONDS, **options: Any) -> Manifest:
         return dict(json.loads(await self._body(verb, url, seconds, **options)))
@@ -200,12 +207,13 @@ class Cluster:
         return True
 
     async def apply(self, manifest: Manifest) -> Manifest:
-        """Server-side apply of everything that we own in the object; returns it as it then stands.
+        """Server-side apply of everything that we own in the object; returns its metadata as they then stand.
 
         Raises RefusedError where the API server finds the manifest wrong, GoneError where its namespace or API is gone.
         """
-        meta = manifest["metadata"]
-        return await self._apply(path(manifest["kind"], meta["namespace"], meta["name"]), manifest)
+        kind, meta = manifest["kind"], manifest["metadata"]
+        async with self._services if kind == "Service" else nullcontext():
+            return await self._apply(path(kind, meta["namespace"], meta["name"]), manifest)
 
     async def apply_new(self, manifest: Manifest) -> Manifest | None:
         """As `apply`, for an object that does not exist yet; where it does, nothing is changed and None returned."""
@@ -233,7 +241,10 @@ class Cluster:
         await self._apply(path(kind, namespace, name), body, f"{FIELD_MANAGER}-replicas")
 
     async def apply_status(self, about: Reference, status: Mapping[str, Any]) -> Manifest:
-        """Writes the whole status; what is left out is removed. Raises GoneError where the object was deleted."""
+        """Writes the whole status; what is left out is removed. Returns the object's metadata.
+
+        Raises GoneError where it was deleted.
+        """
         # With the uid, a status meant for a deleted object never lands on its successor, nor creates anything.
         meta = compact({"name": about.key.name, "namespace": about.key.namespace or None, "uid": about.uid})
         body = {"apiVersion": about.api_version, "kind": about.kind, "metadata": meta, "status": dict(status)}
@@ -242,8 +253,9 @@ class Cluster:
     async def _apply(self, url: str, body: Manifest, manager: str = FIELD_MANAGER) -> Manifest:
         query = [("fieldManager", manager), ("force", "true"), _NO_SECOND_PARSING]
         namespace = body["metadata"].get("namespace", "")
+        kind = "application/apply-patch+yaml"
         return await self._write(
-            "patch", url, namespace, body=body, content_type="application/apply-patch+yaml", query_params=query
+            "patch", url, namespace, body=body, content_type=kind, query_params=query, header_params={**_METADATA_ONLY}
         )
 
     async def _write(
@@ -282,7 +294,8 @@ class Cluster:
             "count": 1,
         }
         try:
-            await self._write("post", path("Event", namespace), about.key.namespace, body=event)
+            url, answer = path("Event", namespace), {**_METADATA_ONLY}
+            await self._write("post", url, about.key.namespace, body=event, header_params=answer)
         except (RefusedError, GoneError, UnavailableError) as error:
             log.info("no Event for %s: %s", about.key, error)
 

@@ -44,11 +44,15 @@ class Table:
     """All figures of all runs."""
 
     rows: dict[str, Figure] = field(default_factory=dict)
+    about: str = ""
+    """Another operator's name, while its figures are added: they have nothing to reach."""
 
     def add(
         self, what: str, value: float, unit: str = "", least: float | None = None, most: float | None = None
     ) -> None:
         """One figure of one run."""
+        if self.about:
+            what, least, most = f"{self.about}: {what}", None, None
         self.rows.setdefault(what, Figure(unit, least, most)).values.append(round(value, 3))
         print(f"{what:<76}{value:>10.2f} {unit}", flush=True)
 

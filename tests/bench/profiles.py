@@ -1,4 +1,4 @@
-"""What the benchmark has to know of an operator: a profile. Ours is the first; another operator is another row.
+"""What the benchmark has to know of an operator: a profile. This one is ours; those of others are in peers.py.
 
 A profile starts its operator against a control plane as a process with the rights that its users give it, because the
 pods of fake nodes run nothing.
@@ -56,8 +56,10 @@ class Profile:
     """A merge patch that changes its pods, another one for each number."""
     is_ready: Callable[[dict[str, Any]], bool]
     """Whether an object's status says that it serves."""
-    applies: Callable[[int], list[Request]]
-    """What a bare client sends in place of the operator: all children of so many objects."""
+    applies: Callable[[int], list[Request]] | None
+    """What a bare client sends in place of the operator: all children of so many objects. None, for others: their
+    creation is measured, and nothing else.
+    """
     install: Callable[[ControlPlane], OperatorProcess]
     """Gives it its rights; the process is yet to be started."""
     settings: dict[str, Any]
@@ -69,7 +71,8 @@ def named(number: int) -> str:
     return f"s{number}"
 
 
-def _is_ready(item: dict[str, Any]) -> bool:
+def is_ready(item: dict[str, Any]) -> bool:
+    """Whether an object, or a pod, has the condition Ready."""
     conditions = {one["type"]: one["status"] for one in item.get("status", {}).get("conditions", [])}
     return conditions.get("Ready") == "True"
 
@@ -79,13 +82,12 @@ def _install(plane: ControlPlane) -> OperatorProcess:
 
 
 def _applies(count: int) -> list[Request]:
-    """Server-side apply of everything that the operator makes of the services, the pods last, as in a burst."""
+    """Server-side apply of everything that the operator makes of the services, in its order."""
     children: list[dict[str, Any]] = []
     for number in range(count):
         owner = service_of(service(named(number)))
         template = pod_template(owner, Settings())
         children += [controller_revision(owner, 1, Rendered(template)), *desired(owner, template, served=())]
-    children.sort(key=lambda child: child["kind"] == "Deployment")
     query = "fieldManager=bench&force=true&fieldValidation=Ignore"
     for child in children:
         child["metadata"]["namespace"] = NAMESPACE
@@ -104,9 +106,8 @@ OURS = Profile(
     reports={"--hub=org/name": encode(Facts(_CONFIG, commit="1" * 40))},
     body=lambda number: service(named(number)),
     change=lambda turn: {"spec": {"maxModelLen": 1024 * turn}},
-    is_ready=_is_ready,
+    is_ready=is_ready,
     applies=_applies,
     install=_install,
     settings={"images": {"operator": "operator:bench"}},
 )
-PROFILES = {one.name: one for one in (OURS,)}

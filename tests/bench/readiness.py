@@ -4,11 +4,11 @@ import asyncio
 import json
 import threading
 import time
+from collections.abc import Callable
 from typing import Any, Self
 
 import aiohttp
 
-from bench.profiles import Profile
 from cluster.control_plane import ControlPlane
 
 # A line of a watch is a whole object.
@@ -16,10 +16,10 @@ _LINE_BYTES = 1 << 22
 
 
 class Readiness:
-    """Watches while its block runs."""
+    """Watches the objects at a URL path while its block runs. `is_ready(object)`: whether one's status says that."""
 
-    def __init__(self, plane: ControlPlane, profile: Profile) -> None:
-        self._plane, self._profile = plane, profile
+    def __init__(self, plane: ControlPlane, collection: str, is_ready: Callable[[dict[str, Any]], bool]) -> None:
+        self._plane, self._collection, self._is_ready = plane, collection, is_ready
         self.at: dict[str, float] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._watch()))
@@ -39,7 +39,7 @@ class Readiness:
             while not self._stop.is_set():
                 # Without a version every object is shown anew: nothing is missed, and what is known stays.
                 query = {"watch": "true", "timeoutSeconds": "600"}
-                async with session.get(self._profile.collection, params=query) as answer:
+                async with session.get(self._collection, params=query) as answer:
                     await self._read(answer)
 
     async def _read(self, answer: aiohttp.ClientResponse) -> None:
@@ -55,5 +55,5 @@ class Readiness:
         reading.cancel()
 
     def _note(self, item: dict[str, Any]) -> None:
-        if self._profile.is_ready(item):
+        if self._is_ready(item):
             self.at.setdefault(item["metadata"]["name"], time.time())

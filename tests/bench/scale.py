@@ -19,13 +19,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import aiohttp
 
 from bench.figures import Table, cpu_seconds
-from bench.profiles import NAMESPACE, PROFILES, Profile, Request, named
+from bench.peers import PEERS
+from bench.profiles import NAMESPACE, OURS, Profile, Request, is_ready, named
 from bench.readiness import Readiness
+from bench.shares import Shares, programs
 from cluster.control_plane import ControlPlane
 from cluster.host import REPOSITORY
 from support.kube import Kube
@@ -35,6 +37,7 @@ from vllm_operator.settings import Settings
 
 NODES = 20
 REPAIRS = 10
+PROFILES = {one.name: one for one in (OURS, *PEERS)}
 
 
 def seconds(timestamp: str) -> float:
@@ -81,13 +84,27 @@ def control_plane(name: str, reports: dict[str, str]) -> Iterator[ControlPlane]:
         plane.stop()
 
 
-def limit_of_machine(profile: Profile, count: int) -> float:
-    """Objects per second of a client that does nothing but send their children, without an operator."""
-    with control_plane("bench-limit", profile.reports) as plane:
-        wanted = profile.applies(count)
-        started = time.monotonic()
-        asyncio.run(send(plane, wanted, Settings().workers))
-        return count / (time.monotonic() - started)
+class Limit(NamedTuple):
+    """What the machine can do."""
+
+    children: float
+    """Objects per second whose children are applied."""
+    ready: float
+    """Seconds until all pods are Ready."""
+
+
+def limit_of_machine(applies: Callable[[int], list[Request]], count: int, table: Table) -> Limit:
+    """What a client reaches that does nothing but send the children, without an operator."""
+    with control_plane("bench-limit", {}) as plane:
+        wanted = applies(count)
+        pods = Readiness(plane, f"/api/v1/namespaces/{NAMESPACE}/pods", is_ready)
+        with Shares(programs(plane)) as shares, pods:
+            started = time.time()
+            asyncio.run(send(plane, wanted, Settings().workers))
+            rate = count / (time.time() - started)
+            wait("all pods are Ready", 600, lambda: len(pods.at) >= count, 0.2)
+        shares.tell(table, "without an operator", count)
+        return Limit(rate, max(pods.at.values()) - started)
 
 
 @dataclass
@@ -122,22 +139,20 @@ class Run:
         items = (self.plane.api().get(self.profile.collection) or {"items": []})["items"]
         return sum(map(self.profile.is_ready, items))
 
-    def create(self, limit: float) -> None:
+    def create(self, limit: Limit | None) -> None:
         """From the first object to all of them Ready; `limit` is what the machine can do without an operator."""
         process = self.operator.process
         assert process
         since, started, cpu = now(), time.time(), cpu_seconds(process.pid)
-        with Readiness(self.plane, self.profile) as readiness:
+        shares = Shares({**programs(self.plane), "the operator": process.pid})
+        with shares, Readiness(self.plane, self.profile.collection, self.profile.is_ready) as readiness:
             self.each("POST", self.profile.body, named_urls=False)
-            wait("all objects are Ready", 600, lambda: len(readiness.at) >= self.count)
+            wait("all objects are Ready", 600, lambda: len(readiness.at) >= self.count, 0.2)
         time.sleep(5)  # what is still on its way
         done = self._done(since)
         table = self.table
-        rate = self.count / (max(done.values()) - started)
-        table.add("children of all applied, without an operator", limit, "services/s")
-        table.add("children of all applied", rate, "services/s")
-        table.add("the same, of the rate without an operator", rate / limit, "", least=0.85)
-        table.add("all Ready in the status after", max(readiness.at.values()) - started, "s")
+        shares.tell(table, "created", self.count)
+        self._beside(limit, max(done.values()) - started, max(readiness.at.values()) - started)
         created = {one["objectRef"]["name"]: seconds(one["stageTimestamp"]) for one in self._created(since)}
         table.times("creation to children", [done[name] - created[name] for name in done])
         table.times("creation to Ready", [at - created[name] for name, at in readiness.at.items()])
@@ -148,6 +163,18 @@ class Run:
         self._count(since)
         table.add("operator's CPU for one", (cpu_seconds(process.pid) - cpu) / self.count * 1000, "ms")
         table.add("operator's memory", self.operator.resident_mib(), "MiB", most=130)
+
+    def _beside(self, limit: Limit | None, applied: float, ready: float) -> None:
+        """How long all took, in seconds, beside what the machine can do."""
+        table, rate = self.table, self.count / applied
+        table.add("children of all applied", rate, "services/s")
+        table.add("all Ready in the status after", ready, "s")
+        table.add("the same, as a rate", self.count / ready, "services/s")
+        if limit:
+            table.add("children of all applied, without an operator", limit.children, "services/s")
+            table.add("children of all, of the rate without an operator", rate / limit.children, "", least=0.85)
+            table.add("all pods Ready, without an operator, after", limit.ready, "s")
+            table.add("all Ready, of the rate of pods without an operator", limit.ready / ready, "")
 
     def _created(self, since: str) -> list[dict[str, Any]]:
         """The creations of the objects, by whoever made them."""
@@ -226,8 +253,6 @@ class Run:
 
     def list_all(self) -> None:
         """`kubectl vllm status -A`."""
-        if self.profile.name != "vllm-operator":
-            return
         env = {**os.environ, "KUBECONFIG": str(self.plane.kubeconfig), "PYTHONPATH": str(REPOSITORY / "operator")}
         started = time.monotonic()
         command = [sys.executable, "-m", "vllm_operator", "status", "-A"]
@@ -274,8 +299,8 @@ def churn(plane: ControlPlane) -> Iterator[Counter[str]]:
 
 
 def one_run(profile: Profile, count: int, silence: float, table: Table) -> None:
-    """All figures once, on a control plane of its own."""
-    limit = limit_of_machine(profile, count)
+    """All figures once, on a control plane of its own; of another operator, its creation."""
+    limit = limit_of_machine(profile.applies, count, table) if profile.applies else None
     with control_plane("bench-scale", profile.reports) as plane:
         operator = profile.install(plane)
         try:
@@ -283,6 +308,8 @@ def one_run(profile: Profile, count: int, silence: float, table: Table) -> None:
             time.sleep(2)  # its watches are up
             run = Run(profile, plane, operator, count, table)
             run.create(limit)
+            if profile.applies is None:
+                return
             run.list_all()
             run.repair()
             run.change()
@@ -299,15 +326,18 @@ def main() -> int:
     parser.add_argument("--services", type=int, default=300)
     parser.add_argument("--runs", type=int, default=1)
     parser.add_argument("--silence", type=float, default=600, help="seconds to watch for writes (default: %(default)s)")
-    parser.add_argument("--profile", choices=sorted(PROFILES), default="vllm-operator")
+    parser.add_argument("--profiles", nargs="+", choices=sorted(PROFILES), default=[OURS.name], metavar="NAME")
     parser.add_argument("--output", type=Path, default=REPOSITORY / "build" / "bench")
     arguments = parser.parse_args()
     table = Table()
-    settings = {"services": arguments.services, "runs": arguments.runs, "operator measured": arguments.profile}
+    settings = {"services": arguments.services, "runs": arguments.runs, "profiles": " ".join(arguments.profiles)}
     try:
         for _ in range(arguments.runs):
-            one_run(PROFILES[arguments.profile], arguments.services, arguments.silence, table)
+            for name in arguments.profiles:
+                table.about = "" if name == OURS.name else name
+                one_run(PROFILES[name], arguments.services, arguments.silence, table)
     finally:
+        table.about = ""
         table.write(arguments.output, settings | {"fake nodes": NODES, "workers": Settings().workers})
     if table.missed:
         print(f"missed: {', '.join(table.missed)}")

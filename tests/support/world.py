@@ -66,12 +66,12 @@ class World:
         self.indices.clear()
         self.indices |= self.api.shown(SOURCES)
 
-    def service(self, name: str = "llama", **spec: Any) -> Key:
+    def service(self, name: str = "llama", created: str = "", **spec: Any) -> Key:
         """A user applies a service."""
         body = {
             "apiVersion": API_VERSION,
             "kind": "InferenceService",
-            "metadata": {"name": name, "namespace": NAMESPACE, "uid": f"uid-{name}"},
+            "metadata": {"name": name, "namespace": NAMESPACE, "uid": f"uid-{name}", "creationTimestamp": created},
             "spec": {"model": {"uri": "hf://a/b"}, "accelerator": {"product": "NVIDIA-L4"}, **spec},
         }
         url = path("InferenceService", NAMESPACE, name)

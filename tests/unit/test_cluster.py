@@ -1,6 +1,7 @@
 """What is read of others through the API server is bounded, and one part that cannot be read is one part."""
 
 import asyncio
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from support.fake_api import FakeApi, refusal
 from vllm_operator.api import limits
 from vllm_operator.api.limits import OverLimitError
 from vllm_operator.api.resource import Key, Reference
-from vllm_operator.cluster import Cluster, UnavailableError, path
+from vllm_operator.cluster import SERVICES_AT_ONCE, Cluster, UnavailableError, path
 
 LOG = path("Pod", "team-a", "p", "log")
 EVENTS = path("Event", "team-a")
@@ -77,6 +78,54 @@ def test_who_is_told_to_come_later_comes_later_but_not_never(status: int, told: 
     with pytest.raises(UnavailableError) as caught:
         asyncio.run(cluster(api).apply(manifest))
     assert caught.value.retry_after == waits
+
+
+def test_services_are_made_a_few_at_a_time_with_all_the_time_that_each_has() -> None:
+    flying, most, seconds = Counter[str](), Counter[str](), list[float]()
+    left = [14.0]
+
+    class Api(FakeApi):
+        async def request(self, verb: str, url: str, **options: Any) -> Any:
+            kind = url.split("/")[-2]
+            flying[kind] += 1
+            most[kind] = max(most[kind], flying[kind])
+            seconds.append(options["_request_timeout"])
+            await asyncio.sleep(0.01)
+            flying[kind] -= 1
+            return await super().request(verb, url, **options)
+
+    async def play() -> None:
+        held = Cluster(Api(), lambda _: left[0])
+        manifests = [
+            {"kind": kind, "metadata": {"name": f"s{number}", "namespace": "team-a"}}
+            for number in range(3 * SERVICES_AT_ONCE)
+            for kind in ("Service", "Deployment")
+        ]
+        writes = [asyncio.create_task(held.apply(manifest)) for manifest in manifests]
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        left[0] = 5.0
+        await asyncio.gather(*writes)
+
+    asyncio.run(play())
+    assert most == {"services": SERVICES_AT_ONCE, "deployments": 3 * SERVICES_AT_ONCE}
+    assert seconds[-1] == 5.0, "its time begins when it is sent"
+
+
+def test_of_what_a_write_makes_only_the_metadata_are_asked_for() -> None:
+    accepts: list[str] = []
+
+    class Api(FakeApi):
+        async def request(self, verb: str, url: str, **options: Any) -> Any:
+            accepts.append(options["header_params"]["Accept"])
+            return await super().request(verb, url, **options)
+
+    held, about = cluster(Api()), Reference("v1", "Deployment", Key("team-a", "llama"), "u")
+    manifest = {"kind": "Deployment", "metadata": {"name": "llama", "namespace": "team-a"}}
+    asyncio.run(held.apply(manifest))
+    asyncio.run(held.post_event(about, "Normal", "R", "m"))
+    whole = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
+    assert accepts == [whole, whole]
 
 
 def test_a_write_has_as_long_as_the_lease_allows_and_the_api_server_is_told() -> None:

@@ -29,7 +29,7 @@ from ..manifests import (
 )
 from ..manifests.amounts import KEPT_REVISIONS, surge
 from ..manifests.download import download, download_key, is_downloaded
-from ..manifests.kinds import BY_KIND, WORKLOADS, Pruned
+from ..manifests.kinds import BY_KIND, Pruned
 from ..manifests.names import RAY_KIND, REVISION_LABEL
 from ..settings import Settings
 from ..snapshots.child import Child, kept_models, kept_of, odd_revisions, revisions, workload_of
@@ -286,9 +286,7 @@ def _change(evidence: Evidence, known: Known, manifest: Manifest) -> Change:
     if key in evidence.live and evidence.live[key].odd:
         return Change(Act.APPLY, key, "what had its name kept nothing of ours", manifest)
     sight = Sight(evidence.live.get(key), known.ledger.get(key), known.now)
-    change = decide(evidence.service, manifest, sight, evidence.start_replicas)
-    first_pods = key[0] in WORKLOADS and key not in evidence.live and change.act is not Act.KEEP
-    return replace(change, gives_way=True) if first_pods else change
+    return decide(evidence.service, manifest, sight, evidence.start_replicas)
 
 
 def _job_change(evidence: Evidence, known: Known, job: Manifest) -> Change:

@@ -55,8 +55,6 @@ class Change:
     manifest: Manifest | None = None
     sharing: Sharing | None = None
     """Of a workload whose replicas an autoscaler decides."""
-    gives_way: bool = False
-    """Whether it makes the first pods of its service, which come after the children of newer services."""
 
     def __str__(self) -> str:
         """One line for people."""

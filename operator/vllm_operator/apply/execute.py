@@ -29,10 +29,6 @@ class StillDeletingError(Exception):
     """A child of a deleted service of the same name is not gone yet: try again soon."""
 
 
-class GivesWayError(Exception):
-    """Other services have nothing yet: the pods of this one come after them (loop/arrivals.py)."""
-
-
 class Hands(NamedTuple):
     """What a plan is carried out with."""
 
@@ -41,14 +37,12 @@ class Hands(NamedTuple):
     clock: Callable[[], float]
     start_replicas: int
     """Replicas that a new workload starts with under an autoscaler, as in the evidence."""
-    gives_way: Callable[[], bool]
-    """Whether the first pods of this service wait for other services."""
 
 
 async def execute(service: InferenceService, changes: Changes, hands: Hands) -> Outcome:
     """Makes all changes in order, and says what stands then.
 
-    Raises GivesWayError, StillDeletingError, GoneError, UnavailableError.
+    Raises StillDeletingError, GoneError, UnavailableError.
 
     What the API server refuses, or a webhook fails at, ends it, with the error in the outcome; but on an autoscaler
     nothing else depends.
@@ -100,8 +94,6 @@ class _Child:
 
     async def bring_about(self, change: Change) -> None:
         """Does what the change says."""
-        if change.gives_way and self._hands.gives_way():
-            raise GivesWayError
         match change.act:
             case Act.CREATE:
                 await self._create(change)

@@ -8,6 +8,7 @@ from typing import Any
 from ..again import Again
 from ..api.resource import Key
 from ..assess.fits import Assessment
+from ..loop.few import Few
 from ..loop.kinds import Surroundings
 from ..loop.write import StatusWriter
 from ..manifests.names import CONTAINER
@@ -47,8 +48,8 @@ class BatchMemory:
         return [*self.progress.waits(), *(wait for reader in self.readers for wait in reader.waits())]
 
 
-def remember(key: Key, uid: str, surroundings: Surroundings) -> BatchMemory:
-    """The memory of a batch that was not seen before."""
+def remember(key: Key, uid: str, surroundings: Surroundings, events: Few) -> BatchMemory:
+    """The memory of a batch that was not seen before. `events`: whose turn it is to read Events."""
     cluster, clock = surroundings.cluster, surroundings.clock
     done = partial(surroundings.requeue, key)
 
@@ -61,7 +62,7 @@ def remember(key: Key, uid: str, surroundings: Surroundings) -> BatchMemory:
     alone = Together(surroundings.settings, surroundings.requeue, clock)
     readers: tuple[Reader, ...] = (
         InspectionReader(read_claim, read_events, clock, alone),
-        EventReader(read_events, clock),
+        EventReader(read_events, clock, partial(events.do, key.namespace), done),
         LogReader(read_log, clock, done),
     )
     return BatchMemory(uid, readers, ProgressReader(clock, done), StatusWriter(cluster, clock))

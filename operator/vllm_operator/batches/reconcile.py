@@ -15,6 +15,7 @@ from ..api.resource import Key, Reference
 from ..assess.fits import NOT_ASSESSED, Assessment
 from ..cluster import GoneError, RefusedError, UnavailableError
 from ..inspection.kept import facts_of
+from ..loop.few import Few
 from ..loop.kinds import Surroundings
 from ..manifests.batch import (
     INSPECT,
@@ -27,6 +28,7 @@ from ..manifests.batch import (
 )
 from ..manifests.metadata import Manifest
 from ..manifests.pod import Rendering
+from ..readers.events import MOST_READS_OF_EVENTS
 from ..services.judge import Judge
 from ..services.view import View
 from ..snapshots.child import owner_uid
@@ -66,6 +68,7 @@ class BatchReconciler:
         self._view = BatchView(surroundings.indices)
         self._memories: dict[Key, BatchMemory] = {}
         self._judge = Judge(surroundings, View(surroundings.indices).nodes)
+        self._events = Few(MOST_READS_OF_EVENTS)
 
     def known(self) -> list[Key]:
         """All batches."""
@@ -175,7 +178,7 @@ class BatchReconciler:
         memory = self._memories.get(key)
         if memory is None or memory.uid != uid:
             self.forget(key)
-            memory = self._memories[key] = remember(key, uid, self._surroundings)
+            memory = self._memories[key] = remember(key, uid, self._surroundings, self._events)
         return memory
 
 

@@ -58,6 +58,8 @@ class Operator:
         self.stop = stop
         self._ungranted: list[Source] = []
         self._reconcilers: dict[str, Reconciler] = {}
+        # kopf calls no handler before its indices are full: what was looked at earlier would seem to have no children.
+        self._indices_are_full = False
         self.queue: WorkQueue[Item] = WorkQueue(self._work, own.workers, lambda item: item.key.namespace)
         metadata_only = frozenset(one.resource.plural for one in self.sources if one.resource.metadata_only)
         self.watches = Watches(stop.set, _plurals_of_optional(self.sources), metadata_only)
@@ -95,10 +97,15 @@ class Operator:
     def _requeue(self, kind: str, key: Any) -> None:
         self.want(Item(kind, key))
 
-    def want(self, item: Item, delay: float = 0.0) -> None:
+    def shown(self, item: Item, delay: float, *, urgent: bool = False) -> None:
+        """A watch has shown what concerns an object."""
+        self._indices_are_full = True
+        self.want(item, delay, urgent=urgent)
+
+    def want(self, item: Item, delay: float = 0.0, *, urgent: bool = False) -> None:
         """Something has changed that concerns an object: it is looked at, where it is ours to see to."""
         if self._share.covers(item.key):
-            self.queue.add(item, delay)
+            self.queue.add(item, delay, urgent=urgent)
 
     async def _work(self, item: Item) -> float | None:
         reconciler = self._reconcilers[item.kind]
@@ -111,7 +118,8 @@ class Operator:
         return await reconciler.reconcile(item.key)
 
     def _queue_all(self, namespace: str | None = None) -> None:
-        for item in self._known(namespace):
+        """Until the indices are full nothing: then the first events queue every object."""
+        for item in self._known(namespace) if self._indices_are_full else ():
             self.want(item)
 
     def _lose(self, namespace: str | None) -> None:
@@ -149,7 +157,7 @@ async def _operate(kinds: Sequence[Kind], own: settings.Settings, share: Share, 
         apis = OptionalApis(cluster, operator.watches, operator.queue_all)
         await apis.look()
         await operator.leave_out_ungranted(cluster)
-        register(registry, operator.watches, operator.sources, operator.want)
+        register(registry, operator.watches, operator.sources, operator.shown)
 
         async def begin(**indices: Any) -> None:
             _stop_on_signals(stop)

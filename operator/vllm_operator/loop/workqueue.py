@@ -1,7 +1,7 @@
 """A keyed work queue: a key waits at most once, is worked on by one worker at a time, and comes back after a failure.
 
 Keys that are due wait in groups, which take turns: three hundred keys of one group do not delay the one key of another.
-Within a group, the key that was due first is first.
+Within a group, the key that was due first is first, and one that is urgent before all that are not.
 
 Knows nothing of Kubernetes. Times are seconds of the event loop's clock. An error that is expected to pass
 says as `retry_after` how many seconds the key has to wait at least.
@@ -37,8 +37,10 @@ class WorkQueue(Generic[Queued]):
         self._workers = workers
         # When each key that waits is due, with the number of its entry in the heap: an older entry counts no more.
         self._due: dict[Queued, tuple[float, int]] = {}
-        # Those that are due, and have left the heap.
-        self._turns = Turns(group)
+        # Those that are due, and have left the heap, with the number of the entry.
+        self._turns = Turns[tuple[Queued, int]](lambda entry: group(entry[0]))
+        # Those that come before the others of their group.
+        self._urgent: set[Queued] = set()
         self._heap: list[tuple[float, int, Queued]] = []
         self._sequence = 0
         self._running: set[Queued] = set()
@@ -49,17 +51,23 @@ class WorkQueue(Generic[Queued]):
         self._not_before: dict[Queued, float] = {}
         self._wake = asyncio.Event()
 
-    def add(self, key: Queued, delay: float = 0.0) -> None:
+    def add(self, key: Queued, delay: float = 0.0, *, urgent: bool = False) -> None:
         """Wants the key worked on in `delay` seconds, or earlier if it waits for an earlier time already."""
-        self._add_at(key, asyncio.get_running_loop().time() + delay)
+        hurries = urgent and key not in self._urgent
+        if hurries:
+            self._urgent.add(key)
+        self._add_at(key, asyncio.get_running_loop().time() + delay, hurries=hurries)
 
-    def _add_at(self, key: Queued, due: float) -> None:
+    def _add_at(self, key: Queued, due: float, *, hurries: bool = False) -> None:
+        """`hurries`: one that waits already, and was not urgent, is."""
         if key in self._running:
             self._again[key] = min(due, self._again.get(key, due))
             return
         due = max(due, self._not_before.get(key, due))
         if key in self._due and self._due[key][0] <= due:
-            return
+            if not hurries:
+                return
+            due = self._due[key][0]
         self._sequence += 1
         self._due[key] = (due, self._sequence)
         heapq.heappush(self._heap, (due, self._sequence, key))
@@ -86,10 +94,13 @@ class WorkQueue(Generic[Queued]):
         """Waits for a key that is due, and takes it off the queue."""
         while True:
             wait = self._collect_due()
-            key = self._turns.take()
-            if key is not None:
-                del self._due[key]
-                return key
+            while entry := self._turns.take():
+                key, number = entry
+                # One that became urgent meanwhile has another entry.
+                if self._due.get(key, (0.0, 0))[1] == number:
+                    del self._due[key]
+                    self._urgent.discard(key)
+                    return key
             self._wake.clear()
             with suppress(TimeoutError):
                 # Not wait_for: that of Python 3.11 forgets a cancellation that comes together with an event.
@@ -107,7 +118,7 @@ class WorkQueue(Generic[Queued]):
                 return due - now
             heapq.heappop(self._heap)
             if counts:
-                self._turns.add(key)
+                self._turns.add((key, number), urgent=key in self._urgent)
         return None
 
     async def _run_one(self, key: Queued, slots: asyncio.Semaphore) -> None:

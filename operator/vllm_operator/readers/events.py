@@ -1,10 +1,15 @@
 """Reads the Events of a pod in trouble, where its status does not tell the cause. They are never watched.
 
-A pod that waits on its node is looked at again and again: its status does not change while the kubelet tries.
+A pod that waits on its node is looked at again and again: its status does not change while the kubelet tries. The API
+server goes through all Events of the namespace for each read. So they are read in the background, a few at a time for
+all services, and none that has become needless while it waited for its turn.
 """
 
+import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol, TypeVar
 
 from ..again import Again
 from ..api.limits import OverLimitError
@@ -20,10 +25,24 @@ FIRST_LOOK_SECONDS = 3.0
 NEXT_LOOK_SECONDS = 5.0
 # Once a cause is known, as another may take its place; and while an image is pulled, which may take long.
 LATER_LOOK_SECONDS = 30.0
+# At a time, for all objects of a kind.
+MOST_READS_OF_EVENTS = 2
 # Pods of one service fail alike.
 MOST_PODS = 3
 
+# What they say of a container that was killed is worth waiting for; an API server that is busy is not.
+PATIENCE_SECONDS = 3.0
+
 ReadEvents = Callable[[str], Awaitable[tuple[PodEvent, ...]]]
+Result = TypeVar("Result")
+log = logging.getLogger(__name__)
+
+
+class Turn(Protocol):
+    """Does a piece of work when it is its turn (loop/few.py)."""
+
+    async def __call__(self, work: Callable[[], Awaitable[Result]], /) -> Result:
+        """What the work returns or raises."""
 
 
 @dataclass(slots=True)
@@ -33,53 +52,82 @@ class _Look:
     pod: str
     state: str
     due: float | None
+    stays: bool
+    """Whether more may be said while the state lasts."""
     looks: int = 0
     events: tuple[PodEvent, ...] = ()
     odd: str = ""
     """Why they cannot be looked at."""
+    asked_at: float | None = None
+    """Since when they are being read; None while they are not."""
 
 
 class EventReader:
-    """The Events of one service's pods. `read(about)` gets those that a field selector names."""
+    """The Events of one service's pods. `read(about)` gets those that a field selector names.
 
-    def __init__(self, read: ReadEvents, clock: Clock) -> None:
-        self._read, self._clock = read, clock
+    `turn(work)` does it when it is this service's turn; `done()` is called when they were read.
+    """
+
+    def __init__(self, read: ReadEvents, clock: Clock, turn: Turn, done: Callable[[], None]) -> None:
+        self._read, self._clock, self._turn, self._done = read, clock, turn, done
         self._looks: dict[str, _Look] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def read(self, evidence: Evidence) -> Evidence:
         """The pods, with the Events of those that are in trouble."""
-        evidence = evidence.with_ranks(await self.fill(evidence.ranks))
+        evidence = evidence.with_ranks(self.fill(evidence.ranks))
         odd = sorted(f"the Events of pod {look.pod}: {look.odd}" for look in self._looks.values() if look.odd)
         return evidence.without(*odd)
 
     def waits(self) -> Iterator[Again]:
-        """A pod that waits on its node is due again."""
+        """What is being read says why a container ended; or a pod that waits on its node is due again."""
         for look in self._looks.values():
-            if look.due is not None:
+            if look.asked_at is not None:
+                left = look.asked_at + PATIENCE_SECONDS - self._clock()
+                if not look.stays and left > 0:
+                    yield Again(left, "the Events of a pod whose container ended are being read", holds_status=True)
+            elif look.due is not None:
                 yield Again(max(look.due - self._clock(), 0.1), "the Events of a pod in trouble are due")
 
-    async def fill(self, pods: Sequence[PodSnapshot]) -> list[PodSnapshot]:
+    def fill(self, pods: Sequence[PodSnapshot]) -> list[PodSnapshot]:
         """As `read`, for the pods alone."""
         troubled = [pod for pod in pods if wants_events(pod)][:MOST_PODS]
-        self._looks = {pod.uid: await self._look(pod) for pod in troubled}
+        self._looks = {pod.uid: self._look(pod) for pod in troubled}
         return [replace(pod, events=self._looks[pod.uid].events) if pod.uid in self._looks else pod for pod in pods]
 
-    async def _look(self, pod: PodSnapshot) -> _Look:
+    def _look(self, pod: PodSnapshot) -> _Look:
         # Which container ended; none has, where the pod still waits to be started.
         state = f"{pod.ending.started if pod.ending else ''} {pod.sandboxed} {pod.silent} {is_held(pod)}"
         now = self._clock()
         look = self._looks.get(pod.uid)
         if look is None or look.state != state:
-            look = _Look(pod.name, state, now + FIRST_LOOK_SECONDS if _stays(pod) else now)
-        if look.due is not None and look.due <= now:
-            look.looks += 1
-            try:
-                # What a queue said an hour ago is gone, and still holds.
-                look.events, look.odd = await self._read(_about(pod)) or look.events, ""
-            except OverLimitError as error:
-                look.odd = str(error)
-            look.due = now + _pause(replace(pod, events=look.events), look.looks) if _stays(pod) else None
+            stays = _stays(pod)
+            look = _Look(pod.name, state, now + FIRST_LOOK_SECONDS if stays else now, stays)
+        if look.asked_at is None and look.due is not None and look.due <= now:
+            look.asked_at = now
+            task = asyncio.create_task(self._fetch(pod, look))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
         return look
+
+    async def _fetch(self, pod: PodSnapshot, look: _Look) -> None:
+        async def read() -> tuple[PodEvent, ...]:
+            wanted = self._looks.get(pod.uid) is look
+            return await self._read(_about(pod)) if wanted else ()
+
+        look.looks += 1
+        try:
+            # What a queue said an hour ago is gone, and still holds.
+            look.events, look.odd = await self._turn(read) or look.events, ""
+        except OverLimitError as error:
+            look.odd = str(error)
+        except Exception:
+            log.exception("the Events of pod %s cannot be read", pod.name)
+        finally:
+            look.asked_at = None
+            pause = _pause(replace(pod, events=look.events), look.looks)
+            look.due = self._clock() + pause if look.stays else None
+        self._done()
 
 
 def _stays(pod: PodSnapshot) -> bool:

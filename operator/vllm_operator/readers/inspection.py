@@ -90,7 +90,7 @@ class InspectionReader:
         """From the Job of this service, or of another one that asks the same."""
         service, job = evidence.service, _job(evidence)
         has_job = job is not None and job.owner_uid == service.uid
-        heard = self._together.heard(service, has_job=has_job, anew=anew)
+        heard = self._together.heard(service, has_job=has_job, anew=anew, created=evidence.created)
         if heard is None:
             now = self._known or await self._wait(evidence, key)
             self._together.tell(service.key, now)

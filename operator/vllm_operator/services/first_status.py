@@ -1,8 +1,8 @@
 """How long the first status of a service waits, so that it says something: one write less for each service.
 
 It waits for the Deployment controller's answer, for some seconds at most, and gives way to the children of services
-that came at the same time. What the user has to know at once never waits: a refusal, or a plan
-that does not fit; and that all pods serve gives way to nobody.
+that came at the same time. What the user has to know at once never waits: a refusal, a plan that does not fit, and
+that all pods serve.
 """
 
 from typing import NamedTuple
@@ -33,8 +33,9 @@ def seconds_to_hold_first_status(account: Account, settling: Settling, now: floa
     verdict = outcome.withheld and (evidence.refusal or not account.assessment.pending)
     if "conditions" in evidence.before or settling.written or outcome.error or verdict:
         return None
-    serve = sum(pod.ready for pod in evidence.pods) >= (evidence.service.wanted_replicas or 1)
-    if settling.others_wait and not serve:
+    if sum(pod.ready for pod in evidence.pods) >= (evidence.service.wanted_replicas or 1):
+        return None
+    if settling.others_wait:
         return Again(GIVE_WAY_SECONDS, "other services have no pods yet", holds_status=True)
     deployment = evidence.deployment
     answered = deployment and deployment.replicas >= (evidence.service.wanted_replicas or 1)

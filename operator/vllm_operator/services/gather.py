@@ -67,6 +67,8 @@ async def gather(
 ) -> Evidence:
     """The evidence on which the service is decided. What is still being read, `memory.waits()` tells."""
     evidence = _watched(key, snapshot, memory, surroundings, agreement)
+    if snapshot.generation == 1:
+        evidence = replace(evidence, created=snapshot.created)
     if not evidence.spec_error and (settings := surroundings.settings).allowed_claims:
         written = parse(key, snapshot, memory, settings)[0].spec
         claims = await memory.claims.labels(named_claims(written))

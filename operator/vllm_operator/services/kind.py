@@ -18,7 +18,7 @@ from ..snapshots.node import Node
 from ..snapshots.node import snapshot as node
 from ..snapshots.own import ObjectSnapshot, key_of, snapshot
 from ..snapshots.owners import Link, link
-from ..snapshots.pod import PodSnapshot, pod
+from ..snapshots.pod import PodSnapshot, is_ready, pod
 from ..snapshots.serving_class import UnreadClass, serving_class
 from ..status.figures import fleet
 from ..status.schema import conform
@@ -93,6 +93,13 @@ def _namespace(body: Body) -> Mapping[str, Mapping[str, str]]:
     return {body["metadata"]["name"]: dict(body["metadata"].get("labels") or {})}
 
 
+def _is_waited_for(body: Body) -> bool:
+    """That a pod serves, its users wait for; that one of a Job has ended, the pods of its service."""
+    of_jobs = {INSPECTION_LABEL, DOWNLOAD_LABEL} & set(body["metadata"].get("labels") or {})
+    ended = (body.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+    return ended if of_jobs else is_ready(body)
+
+
 def _of_class(body: Body, indices: Indices) -> Iterable[Item]:
     """Services that name a class, or that have no other: it may be the default, or have been."""
     wanted = (None, body["metadata"]["name"])
@@ -148,6 +155,7 @@ SOURCES = (
         _owner,
         CHILD_EVENT_DELAY_SECONDS,
         labelled=True,
+        urgent=_is_waited_for,
     ),
     Source(RESOURCES["Node"], {NODES: _node}, _nodes, NODE_EVENT_DELAY_SECONDS, by_snapshot=True),
     Source(RESOURCES[CLASS_KIND], {CLASSES: _class}, _of_class, by_snapshot=True),

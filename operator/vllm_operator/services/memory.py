@@ -14,6 +14,7 @@ from ..assess.resolution import Resolution, Resolved
 from ..assess.terms import Terms
 from ..cluster import Cluster
 from ..diagnosis import Finding
+from ..loop.few import Few
 from ..loop.kinds import Surroundings
 from ..loop.write import StatusWriter
 from ..manifests import Packed
@@ -41,6 +42,8 @@ class Shared(NamedTuple):
 
     together: Together
     classes: DeviceClasses
+    events: Few
+    """Reads of Events: each one costs the API server a look at all that its namespace has."""
 
 
 @dataclass(slots=True)
@@ -95,7 +98,7 @@ def _readers(key: Key, surroundings: Surroundings, shared: Shared) -> tuple[Read
         InspectionReader(read_claim, read_events, clock, shared.together),
         DeviceReader(shared.classes.of),
         DownloadReader(_download_log(cluster, key.namespace), clock, done, settings),
-        EventReader(read_events, clock),
+        EventReader(read_events, clock, partial(shared.events.do, key.namespace), done),
         *((HangReader(clock, done),) if settings.engine_metrics else ()),
         LogReader(_log_reader(cluster, key.namespace), clock, done),
         *(asks_pods if settings.engine_metrics else ()),

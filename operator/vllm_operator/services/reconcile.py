@@ -12,13 +12,15 @@ from ..again import Again, soonest
 from ..api import API_VERSION, KIND
 from ..api.resource import Key, Reference
 from ..apply.changes import Known, plan_changes
-from ..apply.execute import GivesWayError, Hands, StillDeletingError, execute
+from ..apply.execute import Hands, StillDeletingError, execute
 from ..assess.fits import Assessment
 from ..cluster import GoneError, RefusedError, UnavailableError
 from ..loop.arrivals import Arrivals
+from ..loop.few import Few
 from ..loop.kinds import Surroundings
 from ..loop.write import ready
 from ..readers.devices import DeviceClasses
+from ..readers.events import MOST_READS_OF_EVENTS
 from ..readers.together import Together
 from ..snapshots.own import ObjectSnapshot
 from ..status.conditions import operator_failed
@@ -49,10 +51,11 @@ class ServiceReconciler:
         self._view = View(surroundings.indices)
         self._memories: dict[Key, Memory] = {}
         self._agreement = Agreement(self._view, surroundings.settings, surroundings.claimants)
-        self._arrivals = Arrivals(surroundings.requeue, surroundings.clock)
+        self._arrivals = Arrivals(surroundings.clock)
         self._judge = Judge(surroundings, self._view.nodes)
         together = Together(surroundings.settings, surroundings.requeue, surroundings.clock)
-        self._shared = Shared(together, DeviceClasses(surroundings.cluster, surroundings.clock))
+        classes = DeviceClasses(surroundings.cluster, surroundings.clock)
+        self._shared = Shared(together, classes, Few(MOST_READS_OF_EVENTS))
 
     def known(self) -> list[Key]:
         """All services, and before them the nodes, on which their plans rest."""
@@ -67,13 +70,9 @@ class ServiceReconciler:
         if snapshot is None:
             self.forget(key)
             return None
-        if self._arrivals.is_held(key):
-            return None
         with metrics.reconcile_seconds.time():
             try:
                 again = soonest(await self._reconcile(key, snapshot, self._remember(key, snapshot.uid)))
-            except GivesWayError:
-                return None
             except (GoneError, StillDeletingError) as error:
                 # The service or its namespace is going away, or the children of its predecessor are.
                 again = Again(PREDECESSOR_SECONDS, str(error))
@@ -106,7 +105,7 @@ class ServiceReconciler:
         """What became of the children. A fault of ours is told as well, in place of a status that is never written."""
         try:
             return await self._bring_about(evidence, assessment, memory)
-        except (GivesWayError, StillDeletingError, GoneError, UnavailableError):
+        except (StillDeletingError, GoneError, UnavailableError):
             raise
         except Exception as error:
             log.exception("%s: its children cannot be seen to", evidence.service.key)
@@ -121,13 +120,7 @@ class ServiceReconciler:
         changes = plan_changes(evidence, known)
         if changes.rendered:
             memory.rendered = {service.revision: changes.rendered}
-        hands = Hands(
-            around.cluster,
-            memory.ledger,
-            around.clock,
-            evidence.start_replicas,
-            lambda: self._arrivals.holds_pods(service.key),
-        )
+        hands = Hands(around.cluster, memory.ledger, around.clock, evidence.start_replicas)
         outcome = await execute(service, changes, hands)
         self._arrivals.settled(service.key)
         memory.settled_at = around.clock() if memory.settled_at is None else memory.settled_at

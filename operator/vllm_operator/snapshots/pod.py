@@ -105,6 +105,12 @@ class PodSnapshot:
     events: tuple[PodEvent, ...] = ()
 
 
+def is_ready(body: Body) -> bool:
+    """Whether the API server shows a pod as ready."""
+    conditions = (body.get("status") or {}).get("conditions") or ()
+    return any(entry["type"] == "Ready" and entry["status"] == "True" for entry in conditions)
+
+
 def pod(body: Body) -> PodSnapshot:
     """Snapshot of one of the pods."""
     metadata, spec, status = body["metadata"], body["spec"], body.get("status") or {}

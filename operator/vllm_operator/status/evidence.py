@@ -47,6 +47,8 @@ class Evidence:
     service: InferenceService
     before: Mapping[str, Any] = field(default_factory=dict)
     """The status as it stands."""
+    created: str = ""
+    """When the service was; empty where its spec was edited since."""
     spec_error: Finding | None = None
     live: Live = field(default_factory=dict)
     """The children."""

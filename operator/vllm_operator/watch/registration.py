@@ -6,7 +6,7 @@ restart, kept pod templates are found and not rendered anew.
 
 import logging
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any
+from typing import Any, Protocol
 
 import kopf
 
@@ -14,15 +14,21 @@ from .. import metrics, settings
 from ..api.resource import Body
 from ..manifests.names import MANAGED_BY, MANAGED_BY_LABEL
 from .informer import NoDiffBase, NoProgress
-from .sources import Item, Source
+from .sources import URGENT_SECONDS, Item, Source
 from .watches import Watches
 
 log = logging.getLogger(__name__)
-Queue = Callable[[Item, float], None]
+
+
+class Queue(Protocol):
+    """Takes what an event concerns, and how long it may wait."""
+
+    def __call__(self, item: Item, delay: float, *, urgent: bool = False) -> None:
+        """`urgent`: it waits for no other object of its namespace."""
 
 
 def register(registry: kopf.OperatorRegistry, watches: Watches, sources: Iterable[Source], queue: Queue) -> None:
-    """Watches all sources. `queue(item, delay)` gets what an event concerns, and how long it may wait."""
+    """Watches all sources. `queue` gets what their events concern."""
     kopf.on.login(registry=registry)(watches.login)
     for source in sources:
         selector = _selector(source)
@@ -57,8 +63,9 @@ def _kept(source: Source, snapshot: Callable[[Body], Any], body: Body) -> Any:
 
 def _by_event(source: Source, queue: Queue) -> Callable[..., Awaitable[None]]:
     async def changed(body: kopf.Body, **indices: Any) -> None:
+        urgent = bool(source.urgent and source.urgent(body))
         for item in source.concerns(body, indices):
-            queue(item, source.delay)
+            queue(item, URGENT_SECONDS if urgent else source.delay, urgent=urgent)
 
     return changed
 

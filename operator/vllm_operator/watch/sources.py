@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 from ..api.resource import Body, Key
 from ..resources import Resource
 
+# What comes at the same moment is still worth one look.
+URGENT_SECONDS = 0.1
 # kopf's indices by their names: of each, what was kept of all objects, by key.
 Indices = Mapping[str, Mapping[Any, Iterable[Any]]]
 
@@ -38,5 +40,8 @@ class Source:
     """A label that watched objects have, where they are made by others and have none of ours."""
     optional: bool = False
     """Whether a cluster may not know the API."""
+    urgent: Callable[[Body], bool] | None = None
+    """Whether an object tells what users wait for: then its event waits no longer than URGENT_SECONDS, and for no other
+    object of the namespace."""
     by_snapshot: bool = False
     """Whether an event counts only where it changes what is kept: objects that are written every few seconds."""

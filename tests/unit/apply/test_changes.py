@@ -81,7 +81,6 @@ def test_a_new_service_keeps_its_template_first_and_its_pods_come_last_but_for_t
         "create PodDisruptionBudget",
         "create ServiceMonitor",
     ]
-    assert [change.key[0] for change in changes.steps if change.gives_way] == ["Deployment"]
     assert str(changes).splitlines()[2] == f"create Service {service().name}: is not there"
 
 

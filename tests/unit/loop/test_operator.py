@@ -15,6 +15,7 @@ from vllm_operator.loop.lease import Place
 from vllm_operator.loop.operator import Operator
 from vllm_operator.settings import Settings
 from vllm_operator.watch.optional import OptionalApis
+from vllm_operator.watch.sources import Item
 
 ALL = {source.resource.plural for kind in KINDS for source in kind.sources}
 CLASSES, NAMESPACES = path("ServingClass", ""), path("Namespace", "")
@@ -48,11 +49,13 @@ def operator(api: FakeApi, *namespaces: str) -> Operator:
 
 
 @asynccontextmanager
-async def running(found: Operator, api: FakeApi) -> AsyncIterator[None]:
-    """The operator's queue and Leases at work, until the end of the block."""
+async def running(found: Operator, api: FakeApi, *, indexed: bool = True) -> AsyncIterator[None]:
+    """The operator's queue and Leases at work, until the end of the block. `indexed`: and its watches have begun."""
     cluster = Cluster(api, found.leases.seconds)
     found.begin(cluster, OptionalApis(cluster, found.watches, found.queue_all), {})
     tasks = [asyncio.create_task(job) for job in (found.queue.run(), *found.leases.tasks(cluster))]
+    if indexed:
+        found.shown(Item("Thing", Key("team-a", "llama")), 60.0)
     try:
         yield
     finally:
@@ -99,6 +102,27 @@ def test_it_starts_again_once_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
         looks.cancel()
 
     asyncio.run(wait())
+
+
+def test_nothing_is_looked_at_before_the_watches_have_shown_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine the Lease comes first: services whose children are not known yet would be made anew."""
+    monkeypatch.setattr("vllm_operator.loop.leases.LOOK_SECONDS", 0.01)
+    api, reconciler = FakeApi(), Recording()
+
+    async def play() -> None:
+        found = Operator((Kind("Thing", (), lambda _: reconciler),), Settings(heed_old_leases=False), asyncio.Event())
+        async with running(found, api, indexed=False):
+            await asyncio.sleep(0.1)
+            assert found.leases.seconds("team-a"), "it has the Lease"
+            found.queue_all()
+            await asyncio.sleep(0.05)
+            assert reconciler.done == []
+            for team in ("team-a", "team-b"):
+                found.shown(Item("Thing", Key(team, "llama")), 0.0)
+            await asyncio.sleep(0.05)
+
+    asyncio.run(play())
+    assert sorted(reconciler.done) == ["reconcile team-a/llama", "reconcile team-b/llama"]
 
 
 def test_what_another_operator_has_taken_is_forgotten_and_looked_at_no_more(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -284,3 +284,66 @@ def test_a_cancellation_that_comes_with_an_event_ends_it() -> None:
         return runner.done()
 
     assert run(main())
+
+
+def _order(scenario: Callable[[WorkQueue[str]], Awaitable[None]], count: int) -> list[str]:
+    """In which order one worker takes so many keys."""
+    seen: list[str] = []
+
+    async def work(key: str) -> None:
+        seen.append(key)
+        await asyncio.sleep(0.01)
+
+    async def play(queue: WorkQueue[str]) -> None:
+        await scenario(queue)
+        await until(lambda: len(seen) >= count)
+
+    drive(work, play, workers=1)
+    return seen
+
+
+def test_what_is_urgent_comes_before_all_that_waits_in_its_group_and_not_before_other_groups() -> None:
+    async def scenario(queue: WorkQueue[str]) -> None:
+        for number in range(5):
+            queue.add(f"a/{number}")
+        queue.add("b/0")
+        await asyncio.sleep(0.015)
+        queue.add("a/4", 0.1, urgent=True)
+        queue.add("a/new", urgent=True)
+
+    assert _order(scenario, 7) == ["a/0", "b/0", "a/4", "a/new", "a/1", "a/2", "a/3"]
+
+
+def test_what_becomes_urgent_while_it_is_worked_on_comes_first_when_that_ends_and_only_then() -> None:
+    async def scenario(queue: WorkQueue[str]) -> None:
+        queue.add("a/0")
+        for number in range(1, 4):
+            queue.add(f"a/{number}")
+        await asyncio.sleep(0.005)
+        queue.add("a/0", urgent=True)
+        await asyncio.sleep(0.05)
+        queue.add("a/1")
+        queue.add("a/0")
+
+    assert _order(scenario, 7) == ["a/0", "a/0", "a/1", "a/2", "a/3", "a/1", "a/0"]
+
+
+def test_what_is_urgent_waits_as_long_as_the_api_server_asks() -> None:
+    class BusyError(Exception):
+        retry_after = 5.0
+
+    seen: list[float] = []
+
+    async def work(_: str) -> None:
+        seen.append(asyncio.get_running_loop().time())
+        if len(seen) == 1:
+            raise BusyError
+
+    async def scenario(queue: WorkQueue[str]) -> None:
+        queue.add("a")
+        await until(lambda: bool(seen))
+        queue.add("a", urgent=True)
+        await until(lambda: len(seen) >= 2)
+
+    drive(work, scenario)
+    assert seen[1] - seen[0] >= 5

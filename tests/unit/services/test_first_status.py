@@ -40,6 +40,8 @@ def test_that_all_pods_serve_gives_way_to_nobody() -> None:
     """It is what users wait for, and the last word: it is not followed by another write."""
     serving = Scene(deployment=deployment(2), pods=[pod("a"), pod("b")])
     assert held(serving, others_wait=True) is None
+    lagging = Scene(deployment=deployment(1), pods=[pod("a"), pod("b")])
+    assert held(lagging) is None, "the pods themselves have answered"
     assert held(Scene(deployment=deployment(2), pods=[pod("a")]), others_wait=True) == GIVE_WAY_SECONDS
 
 

@@ -265,16 +265,15 @@ def test_a_claim_without_the_labels_is_refused_until_it_has_them() -> None:
     assert world.children("Deployment") == ["llama"]
 
 
-def test_pods_of_an_older_service_give_way_while_newer_ones_come_in() -> None:
+def test_first_statuses_give_way_to_services_that_come_in_and_pods_do_not() -> None:
     world = World(inspects=False)
     first, second = world.service("first"), world.service("second")
 
     async def both() -> list[float | None]:
         return await asyncio.gather(*map(world.reconciler.reconcile, (first, second)))
 
-    assert asyncio.run(both()) == [None, GIVE_WAY_SECONDS]
-    assert world.children("Service") == ["first", "second"]
-    assert world.children("Deployment") == ["second"]
+    assert asyncio.run(both()) == [GIVE_WAY_SECONDS, FIRST_STATUS_SECONDS]
+    assert world.children("Deployment") == ["first", "second"]
 
 
 def test_a_service_that_is_gone_is_forgotten() -> None:

@@ -134,6 +134,31 @@ def test_what_was_found_does_not_count_for_one_that_comes_later() -> None:
     assert "late" in models(world)
 
 
+def test_services_that_were_created_together_share_a_job_however_late_they_are_looked_at() -> None:
+    """A thousand at once: the last is looked at for the first time after half a minute."""
+    world = World()
+    look(world, world.service("s0", created="2026-11-28T12:00:00Z"))
+    world.inspected("s0")
+    look(world, Key(NAMESPACE, "s0"))
+    world.clock.now += 30
+    look(world, world.service("same", created="2026-11-28T12:00:08Z"))
+    assert jobs(world) == []
+    assert models(world) == ["s0", "same"]
+    look(world, world.service("later", created="2026-11-28T12:00:11Z"))
+    assert jobs(world) == ["later"], "the model may be another by then"
+
+
+def test_one_that_was_edited_since_it_was_created_is_not_one_of_those() -> None:
+    world = World()
+    look(world, world.service("s0", created="2026-11-28T12:00:00Z"))
+    world.inspected("s0")
+    look(world, Key(NAMESPACE, "s0"))
+    world.clock.now += 30
+    world.service("edited", created="2026-11-28T12:00:08Z", model={"uri": "hf://c/d"})
+    look(world, world.service("edited", created="2026-11-28T12:00:08Z"))
+    assert jobs(world) == ["edited"]
+
+
 def test_what_is_kept_and_deleted_by_hand_is_inspected_anew_at_once() -> None:
     world, keys = three()
     world.inspected("s0")
