@@ -59,10 +59,10 @@ class _Queue:
     def add(self, row: dict[str, Any]) -> None:
         with self._lock:
             self.rows.append(row)
-            print(line(row), flush=True)
             if self._output:
                 with self._output.open("a") as out:
                     out.write(json.dumps(row) + "\n")
+            print(line(row), flush=True)
 
 
 def _drive(queue: _Queue, gpus: list[int], home: Path) -> None:
@@ -111,13 +111,13 @@ def line(row: dict[str, Any]) -> str:
     """One line of the table: what the engine took in GiB, and its tokens beside the planned ones."""
     measured = row["measured"]
     kept = f"{measured['nonKvGiB'] or 0:>8.2f}{measured['graphEstimateGiB'] or 0:>8.2f}{row['seconds']:>6.0f}s"
-    actual, planned = measured["kvTokens"], planned_tokens(row)
+    actual = measured["kvTokens"]
     if actual is None:
         longest = measured["refusedMaxModelLen"]
         said = f"refused, {longest} fit" if longest is not None else "refused" if refused(row) else "failed"
         note = "" if refused(row) else f"  {row['error'][:150]}"
         return f"{row['case']:<34}{said:>22}{'':>8}{kept}{note}"
-    if planned is None:
+    if (planned := planned_tokens(row)) is None:
         return f"{row['case']:<34}{actual:>11,}{'-':>11}{'':>8}{kept}"
     return f"{row['case']:<34}{actual:>11,}{planned:>11,}{planned / actual - 1:>+8.2%}{kept}"
 
@@ -129,10 +129,11 @@ def refused(row: dict[str, Any]) -> bool:
 
 
 def planned_tokens(row: dict[str, Any]) -> int | None:
-    """What this project's planner says for the engine, or None where it says nothing of such an engine."""
+    """What this project's planner says for the engine, or None where it says nothing of such an engine, or a library is
+    missing that vLLM does not need."""
     try:
         return row_of(row).ours
-    except (ValueError, KeyError, AttributeError, AssertionError):
+    except (ValueError, KeyError, AttributeError, AssertionError, ImportError):
         return None
 
 

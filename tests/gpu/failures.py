@@ -23,29 +23,33 @@ import time
 import urllib.request
 from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
 from queue import Empty, Queue
 from typing import Any
 
+from bench.plan import gpu_of, spec_of
 from gpu import machine
-from gpu.engines import CASES
+from gpu.engines import CASES, GIB
+from vllm_operator.api.limits import cut_lines
 from vllm_operator.api.reasons import Reason
 from vllm_operator.diagnosis.catalogue import SYMPTOMS
 from vllm_operator.diagnosis.log import cleaned
+from vllm_operator.planner.architectures import model_of
+from vllm_operator.planner.plan import plan
 
 # vLLM's start on a machine where others start beside it; its end after what makes it fail.
 START_SECONDS, DIES_SECONDS = 240.0, 60.0
 LOOK_SECONDS = 0.2
 KEPT_BYTES, KEPT_LINES = 2048, 80
-# As vllm_operator.cluster, which imports a Kubernetes client that a machine with vLLM need not have.
-LOG_LINES = 400
 _CARETS = re.compile(r"(\(.*\] )?\s*[~^]+")
 
 
 @dataclass(frozen=True)
 class Failure:
     """One way to fail. `takes` GiB of the GPU are another process's, from the start or from when the log says `after`;
-    -1: all that is free then. `hidden`: vLLM finds no device behind its nodes in /dev."""
+    -1: all that is free then. `share`: GiB that vLLM may take. `leaves`: the model gets as many layers as leave so many
+    GiB of the GPU or more; below 0, its weights are larger. `hidden`: vLLM finds no device behind its nodes in /dev."""
 
     model: str
     reason: Reason
@@ -53,6 +57,8 @@ class Failure:
     environment: dict[str, str] = field(default_factory=dict)
     takes: int = 0
     after: str = ""
+    share: float = 0.0
+    leaves: float | None = None
     asks: bool = False
     hidden: bool = False
 
@@ -68,22 +74,29 @@ class Outcome:
 
 
 EAGER = "--enforce-eager"
+# The older model runner asks for log-probabilities of a prompt all at once, and the newer one in parts that fit in what
+# torch has kept.
+_RUNNER = {"VLLM_USE_V2_MODEL_RUNNER": "0"}
 # The longest first, so that several GPUs end together; what has been measured before comes last.
 FAILURES = {
+    "memory taken while it serves": Failure(
+        "llama32-3b", Reason.OUT_OF_GPU_MEMORY, (EAGER, "--max-num-batched-tokens=65536"), _RUNNER, takes=-1,
+        after="Application startup complete", asks=True,
+    ),
+    "weights larger than the GPU": Failure(
+        "mixtral-8x7b", Reason.MODEL_TOO_LARGE, (EAGER, "--max-model-len=8192"), leaves=-4
+    ),
+    "weights leave no room to run": Failure(
+        "llama31-8b", Reason.OUT_OF_GPU_MEMORY, (EAGER, "--max-model-len=8192"), leaves=0.7
+    ),
+    "KV cache too small": Failure("llama31-8b", Reason.KV_CACHE_TOO_SMALL, (EAGER,), share=20),
+    "weights fill the share": Failure("llama31-8b", Reason.KV_CACHE_TOO_SMALL, (EAGER,), share=15.5),
+    "its GPU taken away": Failure("llama32-3b", Reason.GPU_UNAVAILABLE, hidden=True),
+    "no GPU": Failure("llama32-3b", Reason.GPU_UNAVAILABLE, environment={"CUDA_VISIBLE_DEVICES": ""}),
+    "fewer GPUs than asked for": Failure("llama32-3b", Reason.GPU_UNAVAILABLE, ("--tensor-parallel-size=2",)),
     "memory taken while graphs are captured": Failure(
         "llama32-3b", Reason.OUT_OF_GPU_MEMORY, takes=-1, after="Available KV cache memory"
     ),
-    "memory taken while it serves": Failure(
-        "llama32-3b", Reason.OUT_OF_GPU_MEMORY, (EAGER, "--max-num-batched-tokens=65536"), takes=-1,
-        after="Application startup complete", asks=True,
-    ),
-    "weights larger than the GPU": Failure("mixtral-8x7b", Reason.MODEL_TOO_LARGE, (EAGER, "--max-model-len=8192")),
-    "KV cache too small": Failure("llama31-8b", Reason.KV_CACHE_TOO_SMALL, (EAGER, "--gpu-memory-utilization=0.4")),
-    "weights fill the share": Failure("llama31-8b", Reason.KV_CACHE_TOO_SMALL, (EAGER, "--gpu-memory-utilization=0.2")),
-    "its GPU taken away": Failure("llama32-3b", Reason.GPU_UNAVAILABLE, hidden=True),
-    "fewer GPUs than asked for": Failure("llama32-3b", Reason.GPU_UNAVAILABLE, ("--tensor-parallel-size=2",)),
-    "no GPU": Failure("llama32-3b", Reason.GPU_UNAVAILABLE, environment={"CUDA_VISIBLE_DEVICES": ""}),
-    "weights leave no room to run": Failure("phi-3.5-moe", Reason.OUT_OF_GPU_MEMORY, (EAGER, "--max-model-len=8192")),
     "another process on the GPU": Failure("llama31-8b", Reason.GPU_MEMORY_IN_USE, takes=40),
 }  # fmt: skip
 
@@ -152,11 +165,31 @@ def _ask(port: int) -> None:
         urllib.request.urlopen(request, timeout=60).read()
 
 
-def _command(failure: Failure, folder: Path, port: int) -> list[str]:
+def _config(failure: Failure, gpu: str) -> dict[str, Any]:
+    """The model's config, with as many layers as leave what is to be left of the GPU."""
+    config: dict[str, Any] = json.loads(CASES.read_text())["models"][failure.model]
+    if failure.leaves is None:
+        return config
+    layers = int(config["num_hidden_layers"])
+    one, all_of_it = _weights({**config, "num_hidden_layers": 1}), _weights(config)
+    layer = (all_of_it - one) / (layers - 1)
+    room = machine.memory(gpu) - failure.leaves * GIB - (one - layer)
+    return {**config, "num_hidden_layers": int(room // layer)}
+
+
+def _weights(config: dict[str, Any]) -> int:
+    """Bytes of a model's weights, as planned."""
+    planned = plan(spec_of({}, metadata.version("vllm")), model_of(config), gpu_of("NVIDIA H200", 141 * GIB))
+    assert planned.capacity
+    return planned.capacity.memory.weights
+
+
+def _command(failure: Failure, folder: Path, gpu: str, port: int) -> list[str]:
     """vLLM's argv. Without a tokenizer it serves token ids."""
+    share = [f"--gpu-memory-utilization={failure.share * GIB / machine.memory(gpu):.4f}"] if failure.share else []
     program = ["vllm"] if shutil.which("vllm") else [sys.executable, "-m", "vllm.entrypoints.cli.main"]
     argv = [*program, "serve", str(folder), "--served-model-name=m", "--load-format=dummy", "--skip-tokenizer-init",
-            f"--port={port}", *failure.arguments]  # fmt: skip
+            f"--port={port}", *share, *failure.arguments]  # fmt: skip
     hide = ["unshare", "--mount", "--propagation", "private", "sh", "-ec", _HIDDEN, "sh"]
     return [*hide, *argv] if failure.hidden else argv
 
@@ -168,7 +201,7 @@ def _watch(failure: Failure, process: subprocess.Popen[bytes], log: Path, taker:
     while (code := process.poll()) is None and time.monotonic() < until:
         if (now := log.read_text(errors="replace")) != text:
             text = now
-            if named_at is None and named(last(text)) == failure.reason:
+            if named_at is None and named(cut_lines(text)) == failure.reason:
                 named_at = time.monotonic() - began
         if taker and not taker.took and failure.after in text:
             taker.take()
@@ -183,12 +216,12 @@ def fail(failure: Failure, home: Path, gpu: str, port: int) -> Outcome:
     """Start vLLM on a GPU so that it fails."""
     folder, log = home / "model", home / "log"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(json.loads(CASES.read_text())["models"][failure.model]))
+    (folder / "config.json").write_text(json.dumps(_config(failure, gpu)))
     visible = {**os.environ, "CUDA_VISIBLE_DEVICES": gpu, "VLLM_NO_USAGE_STATS": "1", "HF_HUB_OFFLINE": "1"}
     taker = _Taker(failure.takes, visible) if failure.takes else None
     if taker and not failure.after:
         taker.take()
-    environment, argv = {**visible, **failure.environment}, _command(failure, folder, port)
+    environment, argv = {**visible, **failure.environment}, _command(failure, folder, gpu, port)
     with log.open("wb") as out:
         process = subprocess.Popen(argv, env=environment, stdout=out, stderr=out, start_new_session=True)
     try:
@@ -199,11 +232,6 @@ def fail(failure: Failure, home: Path, gpu: str, port: int) -> Outcome:
         process.wait()
         if taker:
             taker.end()
-
-
-def last(log: str) -> str:
-    """What the operator reads of it."""
-    return "\n".join(log.splitlines()[-LOG_LINES:])
 
 
 def kept(log: str) -> str:
@@ -220,14 +248,14 @@ def case(name: str, failure: Failure, log: str, code: int | None) -> dict[str, A
     """A test case: what the operator reads of the log, without this machine's paths and the carets of tracebacks."""
     for folder in filter(None, os.environ.get("PYTHONPATH", "").split(":")):
         log = log.replace(folder, "/opt/vllm")
-    lines = [line for line in log.splitlines()[-LOG_LINES:] if not _CARETS.fullmatch(line)]
+    lines = [line for line in cut_lines(log).splitlines() if not _CARETS.fullmatch(line)]
     where = {"exitCode": code, "from": machine.describe()}
     return {"name": name, "reason": failure.reason, **where, "log": "\n".join(lines)}
 
 
 def tell(name: str, failure: Failure, outcome: Outcome) -> bool:
     """One line about a failure; returns whether it is named, and vLLM ended."""
-    found, short = named(last(outcome.log)), named(kept(outcome.log))
+    found, short = named(cut_lines(outcome.log)), named(kept(outcome.log))
     good = failure.reason == found and outcome.code is not None
     said = f"{found or 'nothing'} by its log, {short or 'nothing'} by its last 2 KiB"
     if outcome.named is not None:

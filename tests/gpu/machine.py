@@ -12,11 +12,12 @@ _NO_FLASHINFER = {"VLLM_ALLREDUCE_USE_FLASHINFER": "0", "VLLM_ALLREDUCE_USE_SYMM
 _NO_FUSION = {"pass_config": {"fuse_allreduce_rms": False}}
 
 
-def _ask(fields: str) -> list[list[str]]:
+def _ask(fields: str, gpu: str | None = None) -> list[list[str]]:
     """One list of values per GPU. Raises SystemExit with a sentence where there is no NVIDIA GPU."""
+    which = [] if gpu is None else ["-i", gpu]
     try:
         answer = subprocess.run(
-            ["nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader"],
+            ["nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader", *which],
             capture_output=True, text=True, check=True, timeout=60,
         ).stdout  # fmt: skip
     except (OSError, subprocess.SubprocessError) as error:
@@ -32,6 +33,12 @@ def gpu_count() -> int:
 def name() -> str:
     """The first GPU's name, as nvidia-smi says it."""
     return _ask("name")[0][0]
+
+
+def memory(gpu: str) -> int:
+    """Bytes of a GPU's memory that programs can have: without what the driver keeps for itself."""
+    ((free, used),) = _ask("memory.free,memory.used", gpu)
+    return sum(int(value.removesuffix(" MiB")) for value in (free, used)) << 20
 
 
 def processes() -> list[tuple[str, str]]:

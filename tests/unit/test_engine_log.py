@@ -1,9 +1,11 @@
 """Figures are read out of what vLLM 0.32 really said on an H100."""
 
+from typing import Any
+
 import pytest
 
 from gpu import engine_log
-from gpu.engines import cases, gpus_of, refused
+from gpu.engines import cases, gpus_of, line, refused
 
 HEAD = "(MainProcess pid=791) "
 STARTED = """\
@@ -78,3 +80,16 @@ def test_the_engines_of_the_file_have_names_of_their_own_and_models() -> None:
     assert len({case["case"] for case in found}) == len(found)
     assert {gpus_of(case) for case in found} == {1, 2, 4}
     assert all(case["modelConfig"]["architectures"] for case in found)
+
+
+def _row(log: str, error: str) -> dict[str, Any]:
+    return {"case": "llama31-8b", "measured": engine_log.measured(prefixed(log)), "seconds": 9.0, "error": error}
+
+
+def test_a_refused_start_and_a_missing_library_of_the_plan_end_no_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_plan(row: dict[str, Any]) -> None:
+        raise ModuleNotFoundError("No module named 're2'") if row["measured"]["kvTokens"] else ZeroDivisionError
+
+    monkeypatch.setattr("gpu.engines.row_of", no_plan)
+    assert "450,976          -" in line(_row(STARTED, ""))
+    assert "refused" in line(_row("", "ValueError: No available memory for the cache blocks."))

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from gpu import failures
+from gpu.engines import GIB
 from gpu.failures import FAILURES, Failure, Lanes, Outcome
 from vllm_operator.api.reasons import Reason
 
@@ -55,3 +56,19 @@ def test_a_failure_that_is_not_named_is_one_of_the_check(busy: list[tuple[str, i
     lanes.run(["2"], 8100)
     assert busy == [("2", 8100)] * 2
     assert lanes.bad
+
+
+@pytest.mark.parametrize("size", [79, 140])
+@pytest.mark.parametrize("name", [name for name, failure in FAILURES.items() if failure.leaves is not None])
+def test_a_model_gets_the_layers_that_leave_what_is_to_be_left_of_a_gpu(
+    name: str, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gpu.machine.memory", lambda _: size * GIB)
+    monkeypatch.setattr("gpu.failures.metadata.version", lambda _: "0.32.0")
+    failure = FAILURES[name]
+    assert failure.leaves is not None
+    config = failures._config(failure, "0")
+    few = {**config, "num_hidden_layers": 10}
+    layer = failures._weights({**config, "num_hidden_layers": 11}) - failures._weights(few)
+    left = size * GIB - failures._weights(few) - (config["num_hidden_layers"] - 10) * layer
+    assert failure.leaves * GIB <= left < failure.leaves * GIB + layer

@@ -77,7 +77,7 @@ def _second_runner_bytes(whole: Pass) -> int:
     sizes = graph_sizes(engine, whole.model)
     full = [size for size in sizes if size <= engine.max_num_seqs] or sizes[:1]
     cases = 2 if engine.lora else 1
-    pieces = cases * len(sizes) * (sum(count for layer, count in whole.layers if _mixes(layer)) + 1)
+    pieces = cases * len(sizes) * (sum(count * _mixers(layer) for layer, count in whole.layers) + 1)
     fused = fused_tokens(whole) >= sizes[-1]
     renews = any(layer.elements >= WIDE_LAYER_NORMS * whole.model.hidden for layer, _ in whole.layers)
     order = Order(fused, renews, engine.ranks.tensor > 1 and not fused, _is_parallel(whole))
@@ -87,14 +87,15 @@ def _second_runner_bytes(whole: Pass) -> int:
     return tensors + side + rest + pieces * release.piece_bytes
 
 
-def _mixes(layer: Layer) -> bool:
-    """Whether it has attention or a state, at which graphs are cut into pieces; not one of experts alone."""
-    return layer.cache is not None or any(linear.name.endswith("q_proj") for linear in layer.linears)
+def _mixers(layer: Layer) -> int:
+    """How often graphs are cut into pieces in it: at attention, at a state, at each of both; none in experts alone."""
+    first = layer.cache is not None or any(linear.name.endswith("q_proj") for linear in layer.linears)
+    return first + sum(cache.kind is Cached.STATE for cache in layer.more)
 
 
 def _is_parallel(whole: Pass) -> bool:
     """Whether attention and MLP take the same input, as Cohere's do: a layer then has one norm."""
-    norms = [layer.elements for layer, _ in whole.layers if _mixes(layer)]
+    norms = [layer.elements for layer, _ in whole.layers if _mixers(layer)]
     gated = any(_is_gated(layer) for layer, _ in whole.layers)
     return gated and bool(norms) and max(norms) < 2 * whole.model.hidden
 
