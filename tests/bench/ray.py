@@ -97,7 +97,7 @@ def asks_for_rays_token(kube: Kube) -> str:
 
 @contextmanager
 def requests(kube: Kube) -> Iterator[list[tuple[int, float]]]:
-    """Clients that ask all the time while the block runs: of each request the status and the seconds."""
+    """Clients that ask all the time while the block runs: of each request the status (0 for none) and the seconds."""
     answered: list[tuple[int, float]] = []
     over = threading.Event()
     url = kube.url(NAME)
@@ -105,7 +105,11 @@ def requests(kube: Kube) -> Iterator[list[tuple[int, float]]]:
     def ask() -> None:
         while not over.is_set():
             began = time.monotonic()
-            answered.append((chat(url, NAME, max_tokens=4)[0], time.monotonic() - began))
+            try:
+                status = chat(url, NAME, max_tokens=4)[0]
+            except OSError:
+                status = 0
+            answered.append((status, time.monotonic() - began))
 
     clients = [threading.Thread(target=ask) for _ in range(CLIENTS)]
     for client in clients:

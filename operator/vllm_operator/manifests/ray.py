@@ -165,10 +165,13 @@ def _numbers(service: InferenceService) -> dict[str, Any]:
 
 
 def _worker(template: Manifest, startup_seconds: int) -> Manifest:
-    """A pod with Ray in the place of vLLM's server: ready once the app answers through it."""
+    """A pod with Ray in the place of vLLM's server.
+
+    It is ready once Serve's proxy knows of the app, and stays so while replicas are replaced: the proxy holds requests.
+    """
     (container,) = template["spec"]["containers"]
     own = {name: value for name, value in container.items() if name not in _OF_SERVER}
-    ready = {**container["readinessProbe"], "httpGet": {"path": "/v1/models", "port": PORT_NAME}}
+    ready = {**container["readinessProbe"], "httpGet": {"path": "/-/healthz", "port": PORT_NAME}}
     metrics = {"name": METRICS_PORT_NAME, "containerPort": METRICS_PORT, "protocol": "TCP"}
     return _pod(
         template,

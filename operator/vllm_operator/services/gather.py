@@ -1,7 +1,7 @@
 """All that is known of a service, as one frozen value. Reads what the watches do not show; decides nothing."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -25,7 +25,8 @@ from ..settings import Settings
 from ..snapshots.child import Live, deployment_of, odd_revisions
 from ..snapshots.groups import judged, leaders
 from ..snapshots.own import ObjectSnapshot
-from ..snapshots.ray import of_clusters
+from ..snapshots.pod import PodSnapshot
+from ..snapshots.ray import answering, of_clusters
 from ..status.conditions import operator_failed
 from ..status.evidence import Engine, Evidence
 from ..vllm.paths import model_image
@@ -100,14 +101,12 @@ def _watched(
     view = View(surroundings.indices)
     service, spec_error = parse(key, snapshot, memory, surroundings.settings)
     before = memory.writer.newest(snapshot.resource_version, snapshot.status)
-    terms = Terms(service.spec)
-    if not spec_error:
-        terms, spec_error = _terms(service, before, memory, agreement)
-        spec_error = spec_error or _blind(terms, view) or _unserved(terms, surroundings.served())
+    unread = (Terms(service.spec), spec_error) if spec_error else None
+    terms, spec_error = unread or _terms(service, before, memory, agreement)
+    spec_error = spec_error or _blind(terms, view) or _unserved(terms, surroundings.served())
     service = replace(service, spec=terms.spec)
     live, served = view.children(key), surroundings.served()
-    answering = memory.answering.note(live.values(), served=bool(before.get("readyReplicas")))
-    pods = of_clusters(judged(view.pods(key), _group_size(terms, before)), live.values(), answering)
+    pods = _pods(view.pods(key), _group_size(terms, before), live, memory, before)
     current = [pod for pod in pods if pod.revision == service.revision]
     memory.ledger.note(live)
     memory.replicas.note(deployment_of(live, service.name, service.uid), leaders(pods), before)
@@ -139,6 +138,15 @@ def _watched(
             for child in odd_revisions(live, service.uid)
         ),
     )
+
+
+def _pods(
+    shown: Sequence[PodSnapshot], size: int, live: Live, memory: Memory, before: Mapping[str, Any]
+) -> list[PodSnapshot]:
+    """The pods, each as ready as the group or the Ray cluster that it belongs to."""
+    served = bool(before.get("readyReplicas"))
+    memory.answering = answering(live.values(), memory.answering, served=served)
+    return of_clusters(judged(shown, size), live.values(), memory.answering)
 
 
 def _group_size(terms: Terms, before: Mapping[str, Any]) -> int:

@@ -32,7 +32,6 @@ from ..readers.reader import Reader
 from ..readers.together import Together
 from ..snapshots.groups import Fallen
 from ..snapshots.pod import PodSnapshot
-from ..snapshots.ray import Answering
 from ..status.figures import Restarts
 from .claims import Claims
 
@@ -59,7 +58,8 @@ class Memory:
     replicas: Replicas = field(default_factory=Replicas)
     restarts: Restarts = field(default_factory=Restarts)
     fallen: Fallen = field(default_factory=Fallen)
-    answering: Answering = field(default_factory=Answering)
+    answering: frozenset[str] | None = None
+    """The RayServices whose application answers; None: not looked at yet."""
     parsed: tuple[InferenceService, Finding | None] | None = None
     resolution: tuple[object, Resolution] | None = None
     """What the spec came to with its class, and what that was made of."""

@@ -5,35 +5,34 @@ answers before any model does: it serves once the application has come up.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from ..manifests.names import RAY_KIND
 from .child import Child
 from .pod import PodSnapshot
 
-
-@dataclass(slots=True)
-class Answering:
-    """The RayServices of a service whose application answers. Losing it costs a status while replicas are replaced."""
-
-    names: set[str] | None = field(default=None)
-
-    def note(self, children: Iterable[Child], *, served: bool) -> set[str]:
-        """Takes in all children; `served`: whether the service had ready pods, for what was not seen before."""
-        found = set()
-        for child in (one for one in children if one.kind == RAY_KIND and one.deployment):
-            before = served if self.names is None else child.name in self.names
-            if child.deployment and child.deployment.serves(before=before):
-                found.add(child.name)
-        self.names = found
-        return found
+Names = frozenset[str]
 
 
-def of_clusters(pods: Iterable[PodSnapshot], children: Iterable[Child], answering: set[str]) -> list[PodSnapshot]:
+def answering(children: Iterable[Child], before: Names | None, *, served: bool) -> Names:
+    """The RayServices among the children whose application answers.
+
+    `before`: those that did so far; None where that was not seen, and `served` is whether the service had ready pods.
+    """
+    return frozenset(
+        child.name
+        for child in children
+        if child.kind == RAY_KIND
+        and child.deployment
+        and child.deployment.serves(before=served if before is None else child.name in before)
+    )
+
+
+def of_clusters(pods: Iterable[PodSnapshot], children: Iterable[Child], that_answer: Names) -> list[PodSnapshot]:
     """The pods, those of the RayServices among the children as such; the label of their revision names it."""
     clusters = {child.name: child.revision or "" for child in children if child.kind == RAY_KIND}
     return [
-        replace(pod, revision=clusters[pod.revision], ready=pod.ready and (pod.rank > 0 or pod.revision in answering))
+        replace(pod, revision=clusters[pod.revision], ready=pod.ready and (pod.rank > 0 or pod.revision in that_answer))
         if pod.revision in clusters
         else pod
         for pod in pods

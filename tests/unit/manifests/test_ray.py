@@ -100,7 +100,7 @@ def test_a_worker_is_the_kept_pod_with_ray_in_place_of_the_server() -> None:
     assert container["resources"] == kept["resources"]
     assert container["securityContext"] == kept["securityContext"]
     assert {"name": "RAYLLM_ENGINE_START_TIMEOUT_S", "value": "600"} in container["env"]
-    assert container["readinessProbe"]["httpGet"] == {"path": "/v1/models", "port": "http"}
+    assert container["readinessProbe"]["httpGet"] == {"path": "/-/healthz", "port": "http"}
     assert "middleware" not in [volume["name"] for volume in worker["spec"]["volumes"]]
     assert not [key for key in worker["metadata"]["annotations"] if key.endswith("/middleware")]
 

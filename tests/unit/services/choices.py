@@ -1,7 +1,8 @@
-"""What the tests of the plan's choices share: nodes that join, and what a status says was chosen."""
+"""What tests of services share: nodes that join, a pod that serves, and what a status says was chosen."""
 
 from typing import Any
 
+from support.kube import Object
 from support.world import World
 from vllm_operator.api.resource import Key
 from vllm_operator.cluster import path
@@ -13,6 +14,11 @@ SEVENTY: dict[str, Any] = {
     "intermediate_size": 28672, "num_hidden_layers": 80, "num_attention_heads": 64, "num_key_value_heads": 8,
     "vocab_size": 128256, "max_position_embeddings": 32768,
 }  # fmt: skip
+
+READY: Object = {
+    "conditions": [{"type": "Ready", "status": "True"}, {"type": "PodScheduled", "status": "True"}],
+    "containerStatuses": [{"name": "vllm", "restartCount": 0, "state": {"running": {}}}],
+}
 
 
 def add_node(world: World, name: str, product: str, gpus: int = 8) -> None:

@@ -7,16 +7,12 @@ import pytest
 from support.kube import Object
 from support.nodes import H100
 from support.world import NAMESPACE, World
-from unit.services.choices import add_node, chosen, settle
+from unit.services.choices import READY, add_node, chosen, settle
 from vllm_operator.api.resource import Key
 from vllm_operator.cluster import path
 from vllm_operator.services.first_status import FIRST_STATUS_SECONDS
 
 OVER_TWO: dict[str, Any] = {"nodesPerReplica": 2, "tensorParallelSize": 2, "pipelineParallelSize": 1}
-READY: Object = {
-    "conditions": [{"type": "Ready", "status": "True"}, {"type": "PodScheduled", "status": "True"}],
-    "containerStatuses": [{"name": "vllm", "restartCount": 0, "state": {"running": {}}}],
-}
 LOST: Object = {
     "conditions": [{"type": "PodScheduled", "status": "True"}],
     "containerStatuses": [

@@ -4,8 +4,7 @@ from typing import Any
 
 from support.kube import Object
 from support.world import NAMESPACE, World
-from unit.services.choices import settle
-from unit.services.test_groups import READY
+from unit.services.choices import READY, settle
 from vllm_operator.api.resource import Key
 from vllm_operator.cluster import path
 from vllm_operator.services.first_status import FIRST_STATUS_SECONDS
