@@ -75,7 +75,7 @@ FOREIGN: Mapping[tuple[str, str], str] = {
     ("diagnosis/autoscaling.py", "ScalingActive"): "a HorizontalPodAutoscaler's condition",
     ("diagnosis/unstarted.py", "Failed"): "the kubelet's reason",
     ("manifests/__init__.py", "Scaling"): "the name of a class",
-    ("services/kind.py", "Failed"): "a Job's condition",
+    ("services/kind.py", "Failed"): "a pod's phase",
     ("snapshots/batch.py", "Complete"): "a Job's condition",
     ("snapshots/batch.py", "Failed"): "a Job's condition, and a pod's phase",
     ("snapshots/download_pod.py", "Failed"): "a pod's phase",
