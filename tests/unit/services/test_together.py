@@ -1,5 +1,7 @@
 """Services of a namespace that ask the same of the same model share one inspect Job, and lose nothing by it."""
 
+from typing import Any
+
 from support.world import LARGE, NAMESPACE, World
 from vllm_operator.api.resource import Key
 from vllm_operator.cluster import path
@@ -15,7 +17,7 @@ def look(world: World, *keys: Key) -> None:
         world.reconcile(world.requeued.pop())
 
 
-def three(**spec: object) -> tuple[World, list[Key]]:
+def three(**spec: Any) -> tuple[World, list[Key]]:
     world = World()
     keys = [world.service(f"s{number}", **spec) for number in range(3)]
     look(world, *keys)
