@@ -36,7 +36,7 @@ _METADATA_ONLY = {"Accept": "application/json;as=PartialObjectMetadata;g=meta.k8
 NO_VERSION = "1"
 # The API server makes Services one after the other, as it holds a lock while it writes the IP address of each
 # (Kubernetes 1.36, MetaAllocator.AllocateNextService). More of them at once only wait there, until their time is over.
-SERVICES_AT_ONCE = 8
+SERVICES_AT_ONCE = 3
 # A read that gets no answer is tried again. A write has as long as the Lease allows: at most 14 s.
 REQUEST_SECONDS = 30.0
 # Where the Events about cluster-scoped objects are.
