@@ -93,7 +93,7 @@ EXAMPLES = {
             }
         ),
         edit=_spec(serveConfigV2="applications: []", upgradeStrategy={"type": "NewCluster"}),
-        spec={"runtime": "RayServe", "image": "registry.example.com/vllm-ray:0.32.0"},
+        spec={"runtime": "RayServe", "image": "vllm/vllm-openai:v0.32.0"},
         suffix="-r{revision:.5}",
     ),
     "PodDisruptionBudget": Example(_spec(selector=_SELECTOR), edit=_spec(maxUnavailable=2), spec={"replicas": 2}),

@@ -10,6 +10,8 @@ from ..manifests.names import RAY_KIND
 
 # Of a Serve application: its state, by Serve's words. Not a condition of KubeRay's.
 APPLICATION = "Application"
+# Whether all its deployments are well: those of before are, where what is new could not even be built.
+DEPLOYMENTS = "Deployments"
 # KubeRay's reason for a RayService that it makes nothing of.
 REFUSED = "ValidationFailed"
 _FAILED = ("DEPLOY_FAILED", "UNHEALTHY")
@@ -44,7 +46,8 @@ class DeploymentSnapshot:
         """
         held = {(entry.type, entry.status) for entry in self.conditions}
         states = {status for kind, status in held if kind == APPLICATION}
-        return ("Ready", "True") in held and (states == {"True"} or (before and states == {"Unknown"}))
+        stays = before and (states == {"Unknown"} or (DEPLOYMENTS, "True") in held)
+        return ("Ready", "True") in held and (states == {"True"} or stays)
 
     @property
     def rolled_out(self) -> bool:
@@ -85,7 +88,9 @@ def _applications(found: Mapping[str, Any]) -> Iterator[ConditionSnapshot]:
     """Whether each Serve application runs; of one that failed, what Serve says of it and of its deployments."""
     for said in found.values():
         state = str(said.get("status") or "")
-        parts = [said, *(said.get("serveDeploymentStatuses") or {}).values()] if state in _FAILED else []
-        text = "\n".join(str(part.get("message") or "") for part in parts)
+        deployments = (said.get("serveDeploymentStatuses") or {}).values()
+        text = "\n".join(str(part.get("message") or "") for part in (said, *deployments)) if state in _FAILED else ""
         status = "True" if state == "RUNNING" else "False" if state in _FAILED else "Unknown"
         yield ConditionSnapshot(APPLICATION, status, state, cut_lines(text))
+        well = bool(deployments) and all(part.get("status") == "HEALTHY" for part in deployments)
+        yield ConditionSnapshot(DEPLOYMENTS, str(well), "", "")

@@ -130,10 +130,13 @@ def workload_available(account: Account) -> Verdict:
 
 
 def _waits_on_ray(account: Account) -> str:
-    """That Ray Serve takes new settings in place: no pod changes meanwhile."""
+    """That Ray Serve takes new settings in place, in which no pod changes; or why it could not."""
     workload = account.evidence.deployment
-    waits = account.service.spec.on_ray and workload is not None and not workload.rolled_out
-    return "; Ray Serve starts replicas anew with what has changed, and requests wait for them" if waits else ""
+    if not account.service.spec.on_ray or workload is None or workload.rolled_out:
+        return ""
+    if failed := diagnosis.workload(workload, []):
+        return f" with the settings of before: {failed[1]}"
+    return "; Ray Serve starts replicas anew with what has changed, and requests wait for them"
 
 
 def _trouble(evidence: Evidence) -> diagnosis.Finding | None:

@@ -55,6 +55,13 @@ def test_whether_it_serves(state: str, *, before: bool, serves: bool) -> None:
     assert not on_ray(ray_service(said, replicas=1)).serves(before=before)
 
 
+def test_what_could_not_be_built_leaves_the_replicas_of_before() -> None:
+    app = {"status": "DEPLOY_FAILED", "serveDeploymentStatuses": {"LLMServer:llama": {"status": "HEALTHY"}}}
+    said = {**active(applicationStatuses={"llm": app}), "conditions": ROLLED}
+    assert on_ray(ray_service(said, replicas=1)).serves(before=True)
+    assert not on_ray(ray_service(said, replicas=1)).serves(before=False)
+
+
 def test_without_an_application_it_serves_nobody() -> None:
     assert not on_ray(ray_service({**active(), "conditions": ROLLED}, replicas=1)).serves(before=True)
 
@@ -76,10 +83,11 @@ def test_an_application_that_failed_is_told_with_its_deployments() -> None:
 def test_one_that_runs_or_is_deployed_is_no_trouble() -> None:
     for state in ("RUNNING", "DEPLOYING", "NOT_STARTED"):
         found = on_ray(ray_service(active(applicationStatuses={"llm": {"status": state}}), replicas=1))
-        assert [one.status for one in found.conditions] == ["True" if state == "RUNNING" else "Unknown"]
+        (condition,) = (one for one in found.conditions if one.type == APPLICATION)
+        assert condition.status == ("True" if state == "RUNNING" else "Unknown")
 
 
 def test_a_cluster_that_is_not_active_yet_is_looked_at() -> None:
     pending = {"pendingServiceStatus": {"applicationStatuses": {"llm": {"status": "UNHEALTHY", "message": "m"}}}}
-    (condition,) = on_ray(ray_service(pending, replicas=1)).conditions
+    condition, _ = on_ray(ray_service(pending, replicas=1)).conditions
     assert condition.message == "m"
