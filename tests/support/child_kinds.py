@@ -92,7 +92,7 @@ EXAMPLES = {
                 ],
             }
         ),
-        edit=_spec(serveConfigV2="applications: []", upgradeStrategy={"type": "NewCluster"}),
+        edit=_spec(serveConfigV2="applications: []"),
         spec={"runtime": "RayServe", "image": "vllm/vllm-openai:v0.32.0"},
         suffix="-r{revision:.5}",
     ),

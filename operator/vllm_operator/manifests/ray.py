@@ -34,6 +34,7 @@ _WORKERS = "workers"
 _MIDDLEWARE, _CACHE = "middleware", "cache"
 # The head runs Ray's own services, and no model.
 _HEAD_RESOURCES = {"requests": {"cpu": "500m", "memory": "2Gi"}, "limits": {"memory": "4Gi"}}
+_AUTOSCALER_RESOURCES = {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "1Gi"}}
 # What the head has of the pod's volumes: the model and vLLM's configuration are the workers'. The application is made
 # there, for which vLLM is imported, which writes into its cache.
 _OF_HEAD = ("home", "tmp", "shm", "ca", _CACHE)
@@ -41,7 +42,6 @@ _OF_HEAD = ("home", "tmp", "shm", "ca", _CACHE)
 _OF_SERVER = ("command", "args", "lifecycle", "livenessProbe", "startupProbe")
 # KubeRay looks for them by these names.
 _PORTS_OF_HEAD = {"gcs-server": 6379, "dashboard": 8265, "serve": PORT, METRICS_PORT_NAME: METRICS_PORT}
-_COUNTS = ("replicas", "minReplicas", "maxReplicas")
 # Where pods lie is said of workers.
 _OF_WORKERS = ("affinity", "topologySpreadConstraints")
 # Of head and workers: KubeRay's own probes need a program that images may lack.
@@ -70,7 +70,7 @@ def ray_service(service: InferenceService, template: Manifest) -> Manifest | Non
         "kind": RAY_KIND,
         "metadata": {**about, "labels": {**about["labels"], **revision}},
         "spec": {
-            # KubeRay makes no second cluster: one with other pods is another RayService.
+            # KubeRay makes no second cluster: another one is another RayService.
             "upgradeStrategy": {"type": "None"},
             "serveConfigV2": _configuration(service, template),
             "rayClusterConfig": _cluster(service, _named(template, name)),
@@ -85,10 +85,8 @@ def _named(template: Manifest, name: str) -> Manifest:
 
 
 def _digest(cluster: Manifest) -> str:
-    """Short hash of a cluster, but for how many workers it has, which KubeRay changes in place."""
-    workers = [{**group, **dict.fromkeys(_COUNTS)} for group in cluster["workerGroupSpecs"]]
-    text = json.dumps({**cluster, "workerGroupSpecs": workers}, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:5]
+    """Short hash of a cluster. KubeRay changes nothing of one that is there, not even how many workers it has."""
+    return hashlib.sha256(json.dumps(cluster, sort_keys=True).encode()).hexdigest()[:5]
 
 
 def _cluster(service: InferenceService, template: Manifest) -> Manifest:
@@ -97,6 +95,7 @@ def _cluster(service: InferenceService, template: Manifest) -> Manifest:
         # KubeRay goes by it, and not by the image: token authentication needs 2.52.
         "rayVersion": RAY_VERSION,
         "enableInTreeAutoscaling": True if scaled else None,
+        "autoscalerOptions": _autoscaler(template) if scaled else None,
         # Ray's ports run code for whoever reaches them (network.py closes them as well).
         "authOptions": {"mode": "token"},
         "headGroupSpec": {
@@ -107,6 +106,18 @@ def _cluster(service: InferenceService, template: Manifest) -> Manifest:
         "workerGroupSpecs": [_workers(service, template)],
     }
     return compact(cluster)
+
+
+def _autoscaler(template: Manifest) -> Manifest:
+    """The container of Ray's autoscaler, beside the head: it may do no more than the head."""
+    (container,) = template["spec"]["containers"]
+    return {
+        "securityContext": container["securityContext"],
+        "imagePullPolicy": container["imagePullPolicy"],
+        "env": [variable for variable in container["env"] if variable["name"] == "HOME"],
+        "volumeMounts": [mount for mount in container["volumeMounts"] if mount["name"] in ("home", "tmp")],
+        "resources": _AUTOSCALER_RESOURCES,
+    }
 
 
 def _workers(service: InferenceService, template: Manifest) -> Manifest:
