@@ -1,9 +1,9 @@
 """`make bench-ray`: a service on Ray Serve, with KubeRay's own operator, the real Ray and the real vLLM on the CPU.
 
 A cluster with a real node, the operator by its chart, and the tiny model. It is started and asked by the OpenAI API,
-its ports are tried without Ray's token, it takes new settings while requests run, follows the load, is given settings that
-cannot work, gets other pods, and is deleted: a line for each with its seconds, and an exit status of 1 where one of
-them does not come about. Takes about fifteen minutes on two cores.
+its ports are tried without Ray's token, it takes new settings while requests run, follows the load, is given settings
+that cannot work, gets other pods, and is deleted: a line for each with its seconds, and an exit status of 1 where one
+of them does not come about. Takes about twenty minutes on two cores.
 """
 
 import argparse
