@@ -27,6 +27,7 @@ from .names import (
     RAY_KIND,
     REVISION_LABEL,
     RUNTIME_ANNOTATION,
+    SERVICE_UID_LABEL,
 )
 
 _APPLICATION = "llm"
@@ -62,26 +63,29 @@ def ray_service(service: InferenceService, template: Manifest) -> Manifest | Non
     """The RayService of a service with its kept pod template; None while it is to have no pods."""
     if service.wanted_replicas == 0:
         return None
-    name = f"{service.name}-r{_digest(_cluster(service, _named(template, '')))}"
+    name = f"{service.name}-r{_digest(_cluster(service, _labelled(template, {})))}"
     about = metadata(service, name)
-    revision = {REVISION_LABEL: template["metadata"]["labels"][REVISION_LABEL]}
+    labels = template["metadata"]["labels"]
+    uid = {SERVICE_UID_LABEL: labels[SERVICE_UID_LABEL]} if SERVICE_UID_LABEL in labels else {}
     return {
         "apiVersion": RAY_API,
         "kind": RAY_KIND,
-        "metadata": {**about, "labels": {**about["labels"], **revision}},
+        "metadata": {**about, "labels": {**about["labels"], REVISION_LABEL: labels[REVISION_LABEL]}},
         "spec": {
             # KubeRay makes no second cluster: another one is another RayService.
             "upgradeStrategy": {"type": "None"},
             "serveConfigV2": _configuration(service, template),
-            "rayClusterConfig": _cluster(service, _named(template, name)),
+            # The revision of its pods is its name, as they outlive what Serve is told.
+            "rayClusterConfig": _cluster(service, _labelled(template, {**uid, REVISION_LABEL: name})),
         },
     }
 
 
-def _named(template: Manifest, name: str) -> Manifest:
-    """The template for the pods of a RayService: their revision is its name, as they outlive what Serve is told."""
+def _labelled(template: Manifest, own: dict[str, str]) -> Manifest:
+    """The template with these labels in the place of those that tell services and renderings apart."""
     meta = template["metadata"]
-    return {**template, "metadata": {**meta, "labels": {**meta["labels"], REVISION_LABEL: name}}}
+    others = {key: value for key, value in meta["labels"].items() if key not in (REVISION_LABEL, SERVICE_UID_LABEL)}
+    return {**template, "metadata": {**meta, "labels": {**others, **own}}}
 
 
 def _digest(cluster: Manifest) -> str:
