@@ -1,9 +1,9 @@
 """`make bench-ray`: a service on Ray Serve, with KubeRay's own operator, the real Ray and the real vLLM on the CPU.
 
 A cluster with a real node, the operator by its chart, and the tiny model. It is started and asked by the OpenAI API,
-its ports are tried without Ray's token, it takes new settings while requests run, is scaled, is given settings that
-cannot work, gets other pods, and is deleted: a line for each with its seconds, and an exit status of 1 where one of
-them does not come about. Takes about fifteen minutes on two cores.
+its ports are tried without Ray's token, it takes new settings while requests run, follows the load, is given settings
+that cannot work, gets other pods, and is deleted: a line for each with its seconds, and an exit status of 1 where one
+of them does not come about. Takes about twenty minutes on two cores.
 """
 
 import argparse
@@ -43,7 +43,7 @@ def answer(path, headers):
 for path in ("/api/jobs/", "/api/serve/applications/", "/api/cluster_status"):
     print(path, answer(path, {}), answer(path, {"Authorization": "Bearer wrong"}))
 """
-CLIENTS = 2
+CLIENTS = 4
 
 
 def ray_service(kube: Kube) -> Object:
@@ -137,16 +137,28 @@ def takes_new_settings_in_place(kube: Kube) -> str:
     return f"{len(answered)} requests, none failed, the longest took {longest:.1f} s"
 
 
-def is_scaled(kube: Kube) -> str:
-    """A second worker with a replica of its own."""
-    kube.run("scale", "vis", NAME, "--replicas=2")
-    kube.wait("two serve", READY_SECONDS, lambda: _status(kube).get("readyReplicas") == 2 and _runs(kube))
-    assert len(pods(kube, "worker")) == 2
-    said = answers(kube)
-    kube.run("scale", "vis", NAME, "--replicas=1")
-    kube.wait("one serves", READY_SECONDS, lambda: len(pods(kube, "worker")) == 1 and _runs(kube))
+def follows_the_load(kube: Kube) -> str:
+    """Ray's autoscalers, in a cluster with them: a second worker under load, and one again without."""
+    scaling = {"minReplicas": 1, "maxReplicas": 2, "targets": {"runningRequests": 1}}
+    scaling["scaleDown"] = {"stabilizationSeconds": 0}
+    kube.merge("vis", NAME, {"spec": {"replicas": None, "autoscaling": scaling}})
+    kube.wait("another cluster is made", 120, lambda: [_ for _ in _all(kube) if _scaled(_)])
     ready(kube)
-    return f"{said}; and back: {answers(kube)}"
+    with requests(kube) as answered:
+        kube.wait("two serve", READY_SECONDS, lambda: _status(kube).get("readyReplicas") == 2 and _runs(kube))
+    failed = [status for status, _ in answered if status != 200]
+    assert not failed, failed
+    kube.wait("one is enough", READY_SECONDS, lambda: len(pods(kube, "worker")) == 1)
+    ready(kube)
+    said = answers(kube)
+    kube.merge("vis", NAME, {"spec": {"replicas": 1, "autoscaling": None}})
+    kube.wait("another cluster is made", 120, lambda: [_ for _ in _all(kube) if not _scaled(_)])
+    ready(kube)
+    return f"{len(answered)} requests, none failed; and with one again: {said}"
+
+
+def _scaled(one: Object) -> bool:
+    return bool(one["spec"]["rayClusterConfig"].get("enableInTreeAutoscaling"))
 
 
 def _status(kube: Kube) -> Object:
@@ -200,7 +212,7 @@ STEPS: tuple[Callable[[Kube], str], ...] = (
     starts,
     asks_for_rays_token,
     takes_new_settings_in_place,
-    is_scaled,
+    follows_the_load,
     says_what_cannot_work,
     gets_other_pods,
     is_deleted,

@@ -4,14 +4,18 @@ The tests go through the operator's own rows (manifests/kinds.py) and take the e
 one fails them, and none is passed over.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from support.kube import Object
+from vllm_operator.api.resource import InferenceService
 from vllm_operator.cli.render import service_of
+from vllm_operator.manifests import pod_template
 from vllm_operator.manifests.devices import request_hash
 from vllm_operator.manifests.kinds import ChildKind
+from vllm_operator.manifests.ray import ray_service
+from vllm_operator.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -26,12 +30,16 @@ class Example:
     """The fields of the spec that lead to it; empty: every service has it."""
     suffix: str = ""
     """Of its name, behind the service's."""
+    named: Callable[[InferenceService], str] | None = None
+    """Its whole name, where that follows from more."""
     condition: str = "Stalled"
     """Where it is told that its name is taken."""
 
     def name(self, service: Object) -> str:
         """The child's name, for a service's manifest."""
         owner = service_of(service)
+        if self.named:
+            return self.named(owner)
         return owner.name + self.suffix.format(
             revision=owner.revision, inspection=owner.inspected, request=request_hash(owner.spec)
         )
@@ -92,9 +100,9 @@ EXAMPLES = {
                 ],
             }
         ),
-        edit=_spec(serveConfigV2="applications: []", upgradeStrategy={"type": "NewCluster"}),
+        edit=_spec(serveConfigV2="applications: []"),
         spec={"runtime": "RayServe", "image": "vllm/vllm-openai:v0.32.0"},
-        suffix="-r{revision:.5}",
+        named=lambda owner: str((ray_service(owner, pod_template(owner, Settings())) or {})["metadata"]["name"]),
     ),
     "PodDisruptionBudget": Example(_spec(selector=_SELECTOR), edit=_spec(maxUnavailable=2), spec={"replicas": 2}),
     "HorizontalPodAutoscaler": Example(

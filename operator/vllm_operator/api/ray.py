@@ -98,7 +98,8 @@ REFUSED = {
 """Refused with a sentence that names the field."""
 
 SEEN_TO = {
-    "replicas": "replicas of the Serve deployment, and as many workers; with 0, or `suspend`, there is no RayService",
+    "replicas": "replicas of the Serve deployment, and as many workers; another number is another Ray cluster, as "
+    "KubeRay changes none; with 0, or `suspend`, there is no RayService",
     "suspend": "deletes the RayService; all else stays",
     "maxQueuedRequests": "`max_queued_requests` of the Serve deployment: above it, 503",
     "rollout.drainTimeoutSeconds": "`graceful_shutdown_timeout_s`: how long a replica that Serve takes away may finish "

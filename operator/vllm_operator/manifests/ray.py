@@ -27,6 +27,7 @@ from .names import (
     RAY_KIND,
     REVISION_LABEL,
     RUNTIME_ANNOTATION,
+    SERVICE_UID_LABEL,
 )
 
 _APPLICATION = "llm"
@@ -34,6 +35,7 @@ _WORKERS = "workers"
 _MIDDLEWARE, _CACHE = "middleware", "cache"
 # The head runs Ray's own services, and no model.
 _HEAD_RESOURCES = {"requests": {"cpu": "500m", "memory": "2Gi"}, "limits": {"memory": "4Gi"}}
+_AUTOSCALER_RESOURCES = {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "1Gi"}}
 # What the head has of the pod's volumes: the model and vLLM's configuration are the workers'. The application is made
 # there, for which vLLM is imported, which writes into its cache.
 _OF_HEAD = ("home", "tmp", "shm", "ca", _CACHE)
@@ -41,7 +43,6 @@ _OF_HEAD = ("home", "tmp", "shm", "ca", _CACHE)
 _OF_SERVER = ("command", "args", "lifecycle", "livenessProbe", "startupProbe")
 # KubeRay looks for them by these names.
 _PORTS_OF_HEAD = {"gcs-server": 6379, "dashboard": 8265, "serve": PORT, METRICS_PORT_NAME: METRICS_PORT}
-_COUNTS = ("replicas", "minReplicas", "maxReplicas")
 # Where pods lie is said of workers.
 _OF_WORKERS = ("affinity", "topologySpreadConstraints")
 # Of head and workers: KubeRay's own probes need a program that images may lack.
@@ -62,33 +63,34 @@ def ray_service(service: InferenceService, template: Manifest) -> Manifest | Non
     """The RayService of a service with its kept pod template; None while it is to have no pods."""
     if service.wanted_replicas == 0:
         return None
-    name = f"{service.name}-r{_digest(_cluster(service, _named(template, '')))}"
+    name = f"{service.name}-r{_digest(_cluster(service, _labelled(template, {})))}"
     about = metadata(service, name)
-    revision = {REVISION_LABEL: template["metadata"]["labels"][REVISION_LABEL]}
+    labels = template["metadata"]["labels"]
+    uid = {SERVICE_UID_LABEL: labels[SERVICE_UID_LABEL]} if SERVICE_UID_LABEL in labels else {}
     return {
         "apiVersion": RAY_API,
         "kind": RAY_KIND,
-        "metadata": {**about, "labels": {**about["labels"], **revision}},
+        "metadata": {**about, "labels": {**about["labels"], REVISION_LABEL: labels[REVISION_LABEL]}},
         "spec": {
-            # KubeRay makes no second cluster: one with other pods is another RayService.
+            # KubeRay makes no second cluster: another one is another RayService.
             "upgradeStrategy": {"type": "None"},
             "serveConfigV2": _configuration(service, template),
-            "rayClusterConfig": _cluster(service, _named(template, name)),
+            # The revision of its pods is its name, as they outlive what Serve is told.
+            "rayClusterConfig": _cluster(service, _labelled(template, {**uid, REVISION_LABEL: name})),
         },
     }
 
 
-def _named(template: Manifest, name: str) -> Manifest:
-    """The template for the pods of a RayService: their revision is its name, as they outlive what Serve is told."""
+def _labelled(template: Manifest, own: dict[str, str]) -> Manifest:
+    """The template with these labels in the place of those that tell services and renderings apart."""
     meta = template["metadata"]
-    return {**template, "metadata": {**meta, "labels": {**meta["labels"], REVISION_LABEL: name}}}
+    others = {key: value for key, value in meta["labels"].items() if key not in (REVISION_LABEL, SERVICE_UID_LABEL)}
+    return {**template, "metadata": {**meta, "labels": {**others, **own}}}
 
 
 def _digest(cluster: Manifest) -> str:
-    """Short hash of a cluster, but for how many workers it has, which KubeRay changes in place."""
-    workers = [{**group, **dict.fromkeys(_COUNTS)} for group in cluster["workerGroupSpecs"]]
-    text = json.dumps({**cluster, "workerGroupSpecs": workers}, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:5]
+    """Short hash of a cluster. KubeRay changes nothing of one that is there, not even how many workers it has."""
+    return hashlib.sha256(json.dumps(cluster, sort_keys=True).encode()).hexdigest()[:5]
 
 
 def _cluster(service: InferenceService, template: Manifest) -> Manifest:
@@ -97,6 +99,7 @@ def _cluster(service: InferenceService, template: Manifest) -> Manifest:
         # KubeRay goes by it, and not by the image: token authentication needs 2.52.
         "rayVersion": RAY_VERSION,
         "enableInTreeAutoscaling": True if scaled else None,
+        "autoscalerOptions": _autoscaler(template) if scaled else None,
         # Ray's ports run code for whoever reaches them (network.py closes them as well).
         "authOptions": {"mode": "token"},
         "headGroupSpec": {
@@ -107,6 +110,18 @@ def _cluster(service: InferenceService, template: Manifest) -> Manifest:
         "workerGroupSpecs": [_workers(service, template)],
     }
     return compact(cluster)
+
+
+def _autoscaler(template: Manifest) -> Manifest:
+    """The container of Ray's autoscaler, beside the head: it may do no more than the head."""
+    (container,) = template["spec"]["containers"]
+    return {
+        "securityContext": container["securityContext"],
+        "imagePullPolicy": container["imagePullPolicy"],
+        "env": [variable for variable in container["env"] if variable["name"] == "HOME"],
+        "volumeMounts": [mount for mount in container["volumeMounts"] if mount["name"] in ("home", "tmp")],
+        "resources": _AUTOSCALER_RESOURCES,
+    }
 
 
 def _workers(service: InferenceService, template: Manifest) -> Manifest:

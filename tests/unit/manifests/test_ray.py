@@ -51,9 +51,7 @@ def test_it_takes_the_place_of_the_deployment_and_of_autoscalers() -> None:
     assert "RayService" in made
 
 
-@pytest.mark.parametrize(
-    "changed", [{"maxModelLen": 64}, {"extraArgs": ["--seed=7"]}, {"replicas": 3}, {"maxQueuedRequests": 9}]
-)
+@pytest.mark.parametrize("changed", [{"maxModelLen": 64}, {"extraArgs": ["--seed=7"]}, {"maxQueuedRequests": 9}])
 def test_what_serve_is_told_changes_in_place(changed: dict[str, Any]) -> None:
     before, after = service(**ON_RAY), service(**ON_RAY, **changed)
     assert name(before) == name(after)
@@ -66,6 +64,7 @@ def test_what_serve_is_told_changes_in_place(changed: dict[str, Any]) -> None:
     [
         {"image": "vllm-ray:2"},
         {"tensorParallelSize": 2},
+        {"replicas": 3},
         {"env": [{"name": "VLLM_LOGGING_LEVEL", "value": "DEBUG"}]},
         {"rollout": {"restartedAt": "2026-11-24T12:00:00Z"}},
         {"autoscaling": {"maxReplicas": 2, "targets": {"runningRequests": 9}}},
@@ -137,6 +136,9 @@ def test_rays_own_autoscaler_gets_a_token_and_no_fixed_number() -> None:
     made = cluster(owner)
     (group,) = made["workerGroupSpecs"]
     assert made["enableInTreeAutoscaling"] is True
+    beside, (head,) = made["autoscalerOptions"], made["headGroupSpec"]["template"]["spec"]["containers"]
+    assert beside["securityContext"] == head["securityContext"]
+    assert [mount["mountPath"] for mount in beside["volumeMounts"]] == ["/home/vllm", "/tmp"]
     assert made["headGroupSpec"]["template"]["spec"]["automountServiceAccountToken"] is True
     assert "replicas" not in group
     assert (group["minReplicas"], group["maxReplicas"]) == (1, 4)
@@ -157,13 +159,12 @@ def test_what_serve_does_in_another_way_is_told_to_it() -> None:
     assert app(owner)["deployment_config"] == told
 
 
-def test_another_number_of_replicas_leaves_those_that_are_there() -> None:
+def test_the_number_of_replicas_stands_beside_what_starts_them_anew() -> None:
     """Serve starts all replicas anew where the application has other arguments."""
     named = {**ON_RAY, "model": {"uri": "hf://org/model", "servedModelNames": ["org/model-1.5"]}}
     one, two = application(service(**named)), application(service(**named, replicas=2))
     assert one["args"] == two["args"]
     assert one["deployments"] == [{"name": "LLMServer:org--model-1_5", "num_replicas": 1}]
-    assert two["deployments"] == [{"name": "LLMServer:org--model-1_5", "num_replicas": 2}]
 
 
 def test_a_dollar_arrives_as_it_is() -> None:
