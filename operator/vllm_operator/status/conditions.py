@@ -51,7 +51,10 @@ def wanted(account: Account) -> int:
     """Pods that there should be now: the spec's number or, under an autoscaler, the live one."""
     if account.service.wanted_replicas is not None:
         return account.service.wanted_replicas
-    return account.evidence.deployment.wanted if account.evidence.deployment else account.evidence.start_replicas
+    seen = account.evidence
+    live = seen.deployment.wanted if seen.deployment else seen.start_replicas
+    # KubeRay tells some seconds later what Ray's autoscaler has made.
+    return max(live, len(seen.pods)) if account.service.spec.on_ray else live
 
 
 def spec_valid(account: Account) -> Verdict:

@@ -168,3 +168,16 @@ def test_suspended_it_is_gone() -> None:
     world.reconcile(key)
     assert world.children("RayService") == []
     assert world.children("Service") != []
+
+
+def test_a_worker_that_rays_autoscaler_has_made_is_wanted() -> None:
+    scaling = {"minReplicas": 1, "maxReplicas": 2, "targets": {"runningRequests": 1}}
+    world, key = started(autoscaling=scaling)
+    pods(world, READY)
+    name = made(world)["metadata"]["name"]
+    first = world.api.objects[path("Pod", NAMESPACE, f"{name}-worker")]
+    second = {**first, "metadata": {**first["metadata"], "name": "second", "uid": "uid-second"}}
+    world.api.objects[path("Pod", NAMESPACE, "second")] = second
+    world.watch()
+    world.reconcile(key)
+    assert world.message("WorkloadAvailable") == "2 of 2 pods serve"
