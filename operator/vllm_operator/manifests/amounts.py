@@ -9,6 +9,8 @@ GiB = 2**30
 STARTUP_STEPS = (15, 30, 60, 120, 300, 600, 900, 1200, 1800)
 # How long a pod may take to start where the spec says nothing.
 STARTUP_TIMEOUT_SECONDS = 1800
+# Beyond the drain: what is still in flight, and stopping the engine.
+STOP_SECONDS = 30
 # Old renderings kept, so that a spec that is put back finds its running pods' template unchanged.
 KEPT_REVISIONS = 3
 

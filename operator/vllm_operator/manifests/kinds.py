@@ -101,11 +101,24 @@ def _always(build: Callable[[InferenceService], Manifest | None]) -> Build:
 
 def _service(parts: Parts) -> Manifest:
     by_uid = selects_by_uid(parts.service, parts.template, parts.pod_uids)
+    return service(parts.service, by_uid=by_uid, front=_front(parts))
+
+
+def _front(parts: Parts) -> Front:
+    """Which pods have a server: the template in force says it, and the spec where there is none."""
     template, spec = parts.template, parts.service.spec
     if is_on_ray(template) if template else spec.on_ray:
-        return service(parts.service, by_uid=by_uid, front=Front.WORKERS)
+        return Front.WORKERS
     grouped = pods_of_replica(template) > 1 if template else spec.nodes > 1
-    return service(parts.service, by_uid=by_uid, front=Front.LEADERS if grouped else Front.ALL)
+    return Front.LEADERS if grouped else Front.ALL
+
+
+def _policy(parts: Parts) -> Manifest | None:
+    return network_policy(parts.service, _front(parts))
+
+
+def _monitor(parts: Parts) -> Manifest:
+    return service_monitor(parts.service, on_ray=_front(parts) is Front.WORKERS)
 
 
 def _with_pods(build: Callable[[InferenceService], Manifest | None]) -> Build:
@@ -162,7 +175,7 @@ CHILD_KINDS = (
         kind="NetworkPolicy",
         api_version="networking.k8s.io/v1",
         plural="networkpolicies",
-        build=_always(network_policy),
+        build=_policy,
         pruned=Pruned.LAST,
     ),
     ChildKind(
@@ -238,7 +251,7 @@ CHILD_KINDS = (
         kind="ServiceMonitor",
         api_version="monitoring.coreos.com/v1",
         plural="servicemonitors",
-        build=_always(service_monitor),
+        build=_monitor,
         pruned=Pruned.NEVER,
         optional=True,
     ),

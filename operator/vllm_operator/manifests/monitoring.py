@@ -10,7 +10,7 @@ SAMPLE_LIMIT = 20_000
 BODY_SIZE_LIMIT = "16MB"
 
 
-def service_monitor(service: InferenceService) -> Manifest:
+def service_monitor(service: InferenceService, *, on_ray: bool = False) -> Manifest:
     """Has Prometheus scrape every pod's /metrics, with the service, namespace and pod as labels."""
     relabel = [{"sourceLabels": ["__meta_kubernetes_service_name"], "targetLabel": SERVICE_LABEL, "action": "replace"}]
     return {
@@ -21,15 +21,15 @@ def service_monitor(service: InferenceService) -> Manifest:
             "selector": {"matchLabels": identity(service)},
             "sampleLimit": SAMPLE_LIMIT,
             "bodySizeLimit": BODY_SIZE_LIMIT,
-            "endpoints": [_endpoint(service, relabel)],
+            "endpoints": [_endpoint(relabel, on_ray=on_ray)],
         },
     }
 
 
-def _endpoint(service: InferenceService, relabel: list[Manifest]) -> Manifest:
+def _endpoint(relabel: list[Manifest], *, on_ray: bool) -> Manifest:
     """vLLM's own port; of Ray that of Ray's metrics, in which those of vLLM have another name."""
     whole = {"port": PORT_NAME, "path": "/metrics", "interval": "15s", "relabelings": relabel}
-    if not service.spec.on_ray:
+    if not on_ray:
         return whole
     named = {"sourceLabels": ["__name__"], "regex": "ray_vllm[:_](.+)", "targetLabel": "__name__"}
     return {**whole, "port": METRICS_PORT_NAME, "metricRelabelings": [{**named, "replacement": "vllm:$1"}]}

@@ -79,14 +79,14 @@ _NOBODY = {
 }
 
 
-def network_policy(owner: InferenceService) -> Manifest | None:
+def network_policy(owner: InferenceService, front: Front = Front.ALL) -> Manifest | None:
     """The NetworkPolicy of the pods' ports, when the spec asks for one, and always where pods work together.
 
     Ranks run what the others send them, on ports that nobody knows before, and so do the pods of a Ray cluster: these
     are for the service's own pods. KubeRay reaches the dashboard of the head, through which it deploys the app, and the
     port of the app, which it asks whether it answers.
     """
-    policy, together = owner.spec.network_policy, owner.spec.nodes > 1 or owner.spec.on_ray
+    policy, together = owner.spec.network_policy, front is not Front.ALL
     if not policy and not together:
         return None
     peers = {"from": [peer.to_manifest() for peer in policy.allow_from] or [_NOBODY]} if policy else {}
@@ -96,7 +96,7 @@ def network_policy(owner: InferenceService) -> Manifest | None:
         for first in event_ports(owner.spec).values()
     ]
     rules: list[Manifest] = [{**peers, "ports": [{"port": PORT, "protocol": "TCP"}, *of_events]}]
-    if owner.spec.on_ray:
+    if front is Front.WORKERS:
         rules[0]["ports"].append({"port": METRICS_PORT, "protocol": "TCP"})
         reached = [{"port": port, "protocol": "TCP"} for port in (_RAY_DASHBOARD, PORT)]
         rules.append({"from": [_KUBERAY], "ports": reached})

@@ -33,7 +33,14 @@ from ..vllm.paths import (
 )
 from ..vllm.ranks import REFERENCES
 from .affinity import node_affinity
-from .amounts import STARTUP_TIMEOUT_SECONDS, GiB, memory_beside_bytes, memory_limit_bytes, shared_memory_bytes
+from .amounts import (
+    STARTUP_TIMEOUT_SECONDS,
+    STOP_SECONDS,
+    GiB,
+    memory_beside_bytes,
+    memory_limit_bytes,
+    shared_memory_bytes,
+)
 from .devices import CLAIM, REQUEST_ANNOTATION, device_request, pod_claims
 from .hardening import VERSION, VERSION_ANNOTATION
 from .image_volume import IMAGE_MOUNT, image_volume
@@ -55,8 +62,6 @@ from .security import FOR_RDMA, container_security, pod_security
 # Rolls the pods even where a fresh rendering comes out the same.
 RESTARTED_ANNOTATION = f"{GROUP}/restarted-at"
 PROBE_PERIOD_SECONDS = 5
-# Beyond the drain: what is still in flight, and stopping the engine.
-STOP_SECONDS = 30
 # An engine that hangs, or that is still loading, drains nothing: waiting for it would hold its GPUs for longer.
 KILL_GRACE_SECONDS = 15
 

@@ -1,7 +1,8 @@
 """The RayService of KubeRay: a Ray cluster of a head and of a worker for each replica, and the OpenAI app in it.
 
-Made of the kept pod template of any service: workers are its pods, with Ray in the place of vLLM's server, whose
-command line becomes the app's configuration. Serve takes another configuration in place; other pods are another
+Made of the kept pod template of any service, and of nothing else but how many replicas there are: a spec that is
+withheld changes none. Workers are its pods, with Ray in the place of vLLM's server, whose command line becomes the
+app's configuration. Serve takes another configuration in place; other pods are another
 RayService, so that the GPUs are never taken twice unless the spec says so.
 """
 
@@ -13,9 +14,19 @@ import yaml
 
 from ..api.ray import RAY_SERVE
 from ..api.resource import InferenceService
-from ..vllm.argv import PORT, devices_of, drain_timeout_seconds, ranks
-from ..vllm.ray import IMPORT_PATH, RAY_VERSION, START_TIMEOUT, Serving, application, deployment_name
-from .amounts import STARTUP_TIMEOUT_SECONDS
+from ..vllm.argv import PORT
+from ..vllm.middleware import PAUSE_SECONDS
+from ..vllm.ray import (
+    IMPORT_PATH,
+    RAY_VERSION,
+    START_TIMEOUT,
+    Serving,
+    application,
+    deployment_name,
+    number_of,
+    ranks_of,
+)
+from .amounts import STOP_SECONDS
 from .literal import plain
 from .metadata import Manifest, compact, metadata
 from .names import (
@@ -28,6 +39,7 @@ from .names import (
     REVISION_LABEL,
     RUNTIME_ANNOTATION,
     SERVICE_UID_LABEL,
+    is_gpu,
 )
 
 _APPLICATION = "llm"
@@ -126,28 +138,37 @@ def _autoscaler(template: Manifest) -> Manifest:
 
 def _workers(service: InferenceService, template: Manifest) -> Manifest:
     """A worker for each replica."""
-    spec, scaling, fixed = service.spec, service.spec.autoscaling, service.wanted_replicas
+    (container,), scaling, fixed = template["spec"]["containers"], service.spec.autoscaling, service.wanted_replicas
     least, most = (scaling.min_replicas, scaling.max_replicas) if scaling else (fixed, fixed)
-    gpus = devices_of(spec) if spec.accelerator.resource != "cpu" else 0
+    ranks = ranks_of(container["args"])
     return {
         "groupName": _WORKERS,
-        "replicas": None if scaling else fixed,
+        # What KubeRay's API fills in is said as well: else the list is not as it was applied (snapshots/owned.py).
+        "numOfHosts": 1,
+        "replicas": least,
         "minReplicas": least,
         "maxReplicas": most,
         # One for each rank, and one for what passes requests on: exactly one replica has room.
-        "rayStartParams": {"num-cpus": str(ranks(spec) + 1), "num-gpus": str(gpus)},
-        "template": _worker(template, spec.startup_timeout_seconds or STARTUP_TIMEOUT_SECONDS),
+        "rayStartParams": {"num-cpus": str(ranks + 1), "num-gpus": str(_gpus(container))},
+        "template": _worker(template),
     }
+
+
+def _gpus(container: Manifest) -> int:
+    """GPUs, or slices of them, that a container asks for."""
+    limits = container["resources"].get("limits") or {}
+    return sum(int(count) for name, count in limits.items() if is_gpu(name))
 
 
 def _configuration(service: InferenceService, template: Manifest) -> str:
     """What Serve is told. How many replicas there are stands beside `args`, whose every change starts all anew."""
-    spec, (container,) = service.spec, template["spec"]["containers"]
-    options: dict[str, Any] = {"graceful_shutdown_timeout_s": drain_timeout_seconds(spec)}
-    if spec.max_queued_requests:
-        options["max_queued_requests"] = spec.max_queued_requests
-    serving = Serving(ranks(spec), spec.accelerator.resource != "cpu", options)
-    args = application([plain(argument) for argument in container["args"]], serving)
+    (container,) = template["spec"]["containers"]
+    arguments = [plain(argument) for argument in container["args"]]
+    drain = template["spec"]["terminationGracePeriodSeconds"] - int(PAUSE_SECONDS) - STOP_SECONDS
+    options = {"graceful_shutdown_timeout_s": drain}
+    if most := number_of(arguments, "--max-num-queued-reqs"):
+        options["max_queued_requests"] = most
+    args = application(arguments, Serving(ranks_of(arguments), _gpus(container) > 0, options))
     app = {
         "name": _APPLICATION,
         "route_prefix": "/",
@@ -179,20 +200,21 @@ def _numbers(service: InferenceService) -> dict[str, Any]:
     }
 
 
-def _worker(template: Manifest, startup_seconds: int) -> Manifest:
+def _worker(template: Manifest) -> Manifest:
     """A pod with Ray in the place of vLLM's server.
 
     It is ready once Serve's proxy knows of the app, and stays so while replicas are replaced: the proxy holds requests.
     """
     (container,) = template["spec"]["containers"]
     own = {name: value for name, value in container.items() if name not in _OF_SERVER}
+    seconds = container["startupProbe"]["failureThreshold"] * container["startupProbe"]["periodSeconds"]
     ready = {**container["readinessProbe"], "httpGet": {"path": "/-/healthz", "port": PORT_NAME}}
     metrics = {"name": METRICS_PORT_NAME, "containerPort": METRICS_PORT, "protocol": "TCP"}
     return _pod(
         template,
         {
             **own,
-            "env": [*container["env"], {"name": START_TIMEOUT, "value": str(startup_seconds)}],
+            "env": [*container["env"], {"name": START_TIMEOUT, "value": str(seconds)}],
             "ports": [*container["ports"], metrics],
             "readinessProbe": ready,
             "livenessProbe": _ALIVE,

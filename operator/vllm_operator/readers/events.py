@@ -71,7 +71,8 @@ class EventReader:
     def __init__(self, read: ReadEvents, clock: Clock, turn: Turn, done: Callable[[], None]) -> None:
         self._read, self._clock, self._turn, self._done = read, clock, turn, done
         self._looks: dict[str, _Look] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        # Most services never have one, and there may be ten thousand.
+        self._tasks: set[asyncio.Task[None]] | None = None
 
     async def read(self, evidence: Evidence) -> Evidence:
         """The pods, with the Events of those that are in trouble."""
@@ -106,6 +107,7 @@ class EventReader:
         if look.asked_at is None and look.due is not None and look.due <= now:
             look.asked_at = now
             task = asyncio.create_task(self._fetch(pod, look))
+            self._tasks = {task} if self._tasks is None else self._tasks
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         return look

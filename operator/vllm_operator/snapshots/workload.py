@@ -72,8 +72,8 @@ def on_ray(body: Body) -> DeploymentSnapshot:
     status, (group,) = body.get("status") or {}, body["spec"]["rayClusterConfig"]["workerGroupSpecs"]
     active = status.get("activeServiceStatus") or status.get("pendingServiceStatus") or {}
     cluster = active.get("rayClusterStatus") or {}
-    least = int(group.get("replicas") or group.get("minReplicas") or 1)
-    workers = least if "replicas" in group else max(least, int(cluster.get("desiredWorkerReplicas") or 0))
+    least, most = int(group.get("minReplicas") or 1), int(group.get("maxReplicas") or 1)
+    workers = least if least == most else max(least, int(cluster.get("desiredWorkerReplicas") or 0))
     return DeploymentSnapshot(
         generation=int(body["metadata"].get("generation", 0)),
         observed_generation=int(status.get("observedGeneration", 0)),

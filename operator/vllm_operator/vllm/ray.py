@@ -6,6 +6,7 @@ out: Ray has its own. Source: Ray 2.60, llm/_internal/serve (core/configs/llm_co
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from math import prod
 from typing import Any, NamedTuple
 
 RAY_VERSION = "2.60.0"
@@ -67,6 +68,18 @@ def application(arguments: Sequence[str], serving: Serving) -> dict[str, Any]:
         # Only a way through: with a CPU of its own, a second one would need a larger pod.
         "ingress_deployment_config": {"num_replicas": 1, "ray_actor_options": {"num_cpus": 0}},
     }
+
+
+def number_of(arguments: Sequence[str], flag: str) -> int | None:
+    """The number that a command line has for a flag; None where it has none."""
+    told = [one.removeprefix(f"{flag}=") for one in arguments if one.startswith(f"{flag}=")]
+    return int(told[-1]) if told and told[-1].isdecimal() else None
+
+
+def ranks_of(arguments: Sequence[str]) -> int:
+    """Processes with a device each, of a command line."""
+    sizes = (number_of(arguments, flag) for flag in ("--tensor-parallel-size", "--pipeline-parallel-size"))
+    return prod(size or 1 for size in sizes)
 
 
 def deployment_name(args: Mapping[str, Any]) -> str:

@@ -124,7 +124,7 @@ def test_the_head_has_no_gpu_no_model_and_no_token() -> None:
     assert cluster(owner)["headGroupSpec"]["rayStartParams"]["num-cpus"] == "0"
 
 
-def test_rays_own_autoscaler_gets_a_token_and_no_fixed_number() -> None:
+def test_rays_own_autoscaler_gets_a_token_and_bounds() -> None:
     scaling = {
         "minReplicas": 1,
         "maxReplicas": 4,
@@ -140,8 +140,7 @@ def test_rays_own_autoscaler_gets_a_token_and_no_fixed_number() -> None:
     assert beside["securityContext"] == head["securityContext"]
     assert [mount["mountPath"] for mount in beside["volumeMounts"]] == ["/home/vllm", "/tmp"]
     assert made["headGroupSpec"]["template"]["spec"]["automountServiceAccountToken"] is True
-    assert "replicas" not in group
-    assert (group["minReplicas"], group["maxReplicas"]) == (1, 4)
+    assert (group["replicas"], group["minReplicas"], group["maxReplicas"]) == (1, 1, 4)
     (deployment,) = application(owner)["deployments"]
     assert deployment["name"] == "LLMServer:llama"
     assert deployment["autoscaling_config"] == {

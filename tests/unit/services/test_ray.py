@@ -161,6 +161,21 @@ def test_with_a_surge_it_serves_until_its_successor_does() -> None:
     assert before not in world.children("RayService")
 
 
+def test_a_spec_that_is_withheld_changes_nothing_of_what_serves() -> None:
+    world, key = started()
+    pods(world, READY)
+    before = dict(made(world)["spec"])
+    much: dict[str, Any] = {
+        "tensorParallelSize": 2,
+        "startupTimeoutSeconds": 600,
+        "rollout": {"drainTimeoutSeconds": 9},
+    }
+    world.service(**ON_RAY, **much, maxQueuedRequests=7, maxModelLen=4096)
+    world.reconcile(key)
+    assert world.reason("Fits") == "MaxModelLenTooLong"
+    assert made(world)["spec"] == before
+
+
 def test_suspended_it_is_gone() -> None:
     world, key = started()
     pods(world, READY)
