@@ -34,13 +34,18 @@ def _carries(owner: InferenceService, template: Manifest | None) -> bool:
 
 
 class Front(Enum):
-    """Which of the pods have a server, by a label of theirs."""
+    """Which of the pods have a server."""
 
-    ALL = ()
-    LEADERS = ((RANK_LABEL, "0"),)
-    """Of groups of pods, one of each."""
-    WORKERS = ((RAY_NODE_LABEL, RAY_WORKER),)
-    """Of a Ray cluster."""
+    ALL = "all"
+    LEADERS = "of groups of pods, one of each"
+    WORKERS = "the workers of a Ray cluster"
+
+
+_LABELS_OF: dict[Front, dict[str, str]] = {
+    Front.ALL: {},
+    Front.LEADERS: {RANK_LABEL: "0"},
+    Front.WORKERS: {RAY_NODE_LABEL: RAY_WORKER},
+}
 
 
 def service(owner: InferenceService, *, by_uid: bool, front: Front = Front.ALL) -> Manifest:
@@ -55,7 +60,7 @@ def service(owner: InferenceService, *, by_uid: bool, front: Front = Front.ALL) 
         "metadata": metadata(owner),
         "spec": {
             "type": "ClusterIP",
-            "selector": identity(owner) | ({SERVICE_UID_LABEL: owner.uid} if by_uid else {}) | dict(front.value),
+            "selector": identity(owner) | ({SERVICE_UID_LABEL: owner.uid} if by_uid else {}) | _LABELS_OF[front],
             "ports": ports,
         },
     }
