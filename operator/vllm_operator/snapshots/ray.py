@@ -32,7 +32,13 @@ def of_clusters(pods: Iterable[PodSnapshot], children: Iterable[Child], that_ans
     """The pods, those of the RayServices among the children as such; the label of their revision names it."""
     clusters = {child.name: child.revision or "" for child in children if child.kind == RAY_KIND}
     return [
-        replace(pod, revision=clusters[pod.revision], ready=pod.ready and (pod.rank > 0 or pod.revision in that_answer))
+        replace(
+            pod,
+            revision=clusters[pod.revision],
+            ready=pod.ready and (pod.rank > 0 or pod.revision in that_answer),
+            # Serve's proxy goes with the last replica of a worker: that it does not answer is no trouble of vLLM's.
+            silent=False,
+        )
         if pod.revision in clusters
         else pod
         for pod in pods

@@ -1,5 +1,6 @@
 """A service on Ray Serve through the loop: KubeRay or the image missing, served by workers, replaced."""
 
+import copy
 from typing import Any
 
 from support.kube import Object
@@ -196,3 +197,15 @@ def test_a_worker_that_rays_autoscaler_has_made_is_wanted() -> None:
     world.watch()
     world.reconcile(key)
     assert world.message("WorkloadAvailable") == "2 of 2 pods serve"
+
+
+def test_a_worker_without_a_replica_is_no_trouble_of_vllms() -> None:
+    world, key = started(autoscaling={"minReplicas": 1, "maxReplicas": 2, "targets": {"runningRequests": 1}})
+    idle = copy.deepcopy(READY)
+    idle["startTime"] = "2026-11-28T08:00:00Z"
+    idle["conditions"][0] |= {"status": "False", "lastTransitionTime": "2026-11-28T09:00:00Z"}
+    idle["containerStatuses"][0]["state"]["running"]["startedAt"] = "2026-11-28T08:00:01Z"
+    pods(world, idle)
+    world.reconcile(key)
+    assert "no longer answers" not in world.message("WorkloadAvailable")
+    assert world.reason("WorkloadAvailable") == "Starting"
