@@ -105,7 +105,10 @@ def _service(parts: Parts) -> Manifest:
 
 
 def _front(parts: Parts) -> Front:
-    """Which pods have a server: the template in force says it, and the spec where there is none."""
+    """Which pods have a server, and with that the form of the workload.
+
+    The template in force says it, and the spec where there is none.
+    """
     template, spec = parts.template, parts.service.spec
     if is_on_ray(template) if template else spec.on_ray:
         return Front.WORKERS
@@ -129,27 +132,16 @@ def _with_template(build: Callable[[InferenceService, Manifest], Manifest | None
     return lambda parts: build(parts.service, parts.template) if parts.template else None
 
 
-def _in_one_pod(parts: Parts) -> Manifest | None:
-    template = parts.template
-    one = template is not None and pods_of_replica(template) == 1 and not is_on_ray(template)
-    return deployment(parts.service, template) if template and one else None
-
-
-def _in_groups(parts: Parts) -> Manifest | None:
-    template = parts.template
-    return leader_worker_set(parts.service, template) if template and pods_of_replica(template) > 1 else None
-
-
-def _on_ray(parts: Parts) -> Manifest | None:
-    template = parts.template
-    return ray_service(parts.service, template) if template and is_on_ray(template) else None
+def _of_form(front: Front, build: Callable[[InferenceService, Manifest], Manifest | None]) -> Build:
+    """A workload, where the template is for one of this form."""
+    return lambda parts: build(parts.service, parts.template) if parts.template and _front(parts) is front else None
 
 
 def _with_scaling(build: Callable[[InferenceService, Scaling], Manifest | None]) -> Build:
     def scaled(parts: Parts) -> Manifest | None:
-        if parts.template is None or is_on_ray(parts.template):
+        if parts.template is None or (front := _front(parts)) is Front.WORKERS:
             return None
-        return build(parts.service, replace(parts.scaling, grouped=pods_of_replica(parts.template) > 1))
+        return build(parts.service, replace(parts.scaling, grouped=front is Front.LEADERS))
 
     return scaled
 
@@ -197,7 +189,7 @@ CHILD_KINDS = (
         kind="Deployment",
         api_version="apps/v1",
         plural="deployments",
-        build=_in_one_pod,
+        build=_of_form(Front.ALL, deployment),
         pruned=Pruned.WITH_ITS_FORM,
         pods=Pods(through=(("ReplicaSet",),)),
         scaled=True,
@@ -206,7 +198,7 @@ CHILD_KINDS = (
         kind=GROUP_KIND,
         api_version=GROUP_API,
         plural="leaderworkersets",
-        build=_in_groups,
+        build=_of_form(Front.LEADERS, leader_worker_set),
         pruned=Pruned.WITH_ITS_FORM,
         optional=True,
         # The pods of ranks above 0 belong to their leader's.
@@ -217,7 +209,7 @@ CHILD_KINDS = (
         kind=RAY_KIND,
         api_version=RAY_API,
         plural="rayservices",
-        build=_on_ray,
+        build=_of_form(Front.WORKERS, ray_service),
         pruned=Pruned.WITH_ITS_FORM,
         optional=True,
         pods=Pods(through=((RAY_CLUSTER,),)),
