@@ -24,7 +24,7 @@ from ..manifests.privileges import privileges
 from .owned import fields_of, owned_content, owned_fields, workload_content
 from .revision import Kept
 from .revision import kept as kept_in
-from .workload import ConditionSnapshot, DeploymentSnapshot, conditions_in, on_ray
+from .workload import ConditionSnapshot, DeploymentSnapshot, conditions_in, workload
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ def child(body: Body) -> Child:
         packed_model=kept.model,
         odd=kept.odd,
         claim=_claim(body["spec"]) if kind == "PersistentVolumeClaim" else None,
-        deployment=_workload(body) if template else None,
+        deployment=workload(body) if template else None,
         owns_replicas="f:replicas" in fields_of(metadata).get("f:spec", {}),
         autoscaler=AutoscalerSnapshot(conditions_in(body.get("status") or {})) if kind in AUTOSCALERS else None,
         uid=intern(str(metadata["uid"])) if BY_KIND[kind].pods else "",
@@ -158,22 +158,6 @@ def _pod_template(kind: str, spec: Body) -> Body:
         return dict(spec["rayClusterConfig"]["workerGroupSpecs"][0]["template"])
     groups = spec["leaderWorkerTemplate"]
     return dict(groups.get("leaderTemplate") or groups["workerTemplate"])
-
-
-def _workload(body: Body) -> DeploymentSnapshot:
-    status, kind = body.get("status") or {}, body["kind"]
-    generation = int(body["metadata"].get("generation", 0))
-    if kind == RAY_KIND:
-        return on_ray(body)
-    return DeploymentSnapshot(
-        generation=generation,
-        # A LeaderWorkerSet does not say which one its status is about.
-        observed_generation=int(status.get("observedGeneration", 0)) if kind == "Deployment" else generation,
-        kind=kind,
-        replicas=int(status.get("replicas", 0)),
-        wanted=int(body["spec"].get("replicas", 1)),
-        conditions=conditions_in(status),
-    )
 
 
 def instance(body: Body) -> Key:

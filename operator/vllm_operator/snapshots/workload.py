@@ -29,7 +29,10 @@ class ConditionSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class DeploymentSnapshot:
-    """What its controller has made of a Deployment, or of a LeaderWorkerSet: there, replicas are groups of pods."""
+    """What its controller has made of a workload: a Deployment or one of its other forms.
+
+    Replicas of a LeaderWorkerSet are groups of pods; those of a RayService, workers.
+    """
 
     generation: int
     observed_generation: int
@@ -67,8 +70,25 @@ def conditions_in(status: Body) -> tuple[ConditionSnapshot, ...]:
     )
 
 
-def on_ray(body: Body) -> DeploymentSnapshot:
-    """What became of a RayService. Wanted are the workers, each of which is a replica."""
+def workload(body: Body) -> DeploymentSnapshot:
+    """What became of a Deployment, a LeaderWorkerSet or a RayService."""
+    status, kind = body.get("status") or {}, body["kind"]
+    if kind == RAY_KIND:
+        return _on_ray(body)
+    generation = int(body["metadata"].get("generation", 0))
+    return DeploymentSnapshot(
+        generation=generation,
+        # A LeaderWorkerSet does not say which one its status is about.
+        observed_generation=int(status.get("observedGeneration", 0)) if kind == "Deployment" else generation,
+        kind=kind,
+        replicas=int(status.get("replicas", 0)),
+        wanted=int(body["spec"].get("replicas", 1)),
+        conditions=conditions_in(status),
+    )
+
+
+def _on_ray(body: Body) -> DeploymentSnapshot:
+    """Wanted are the workers, each of which is a replica."""
     status, (group,) = body.get("status") or {}, body["spec"]["rayClusterConfig"]["workerGroupSpecs"]
     active = status.get("activeServiceStatus") or status.get("pendingServiceStatus") or {}
     cluster = active.get("rayClusterStatus") or {}

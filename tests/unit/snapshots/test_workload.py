@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from vllm_operator.snapshots.workload import APPLICATION, on_ray
+from vllm_operator.snapshots.workload import APPLICATION, workload
 
 ROLLED = [{"type": "Ready", "status": "True", "reason": "NonZeroServeEndpoints"}]
 
@@ -27,19 +27,19 @@ def active(**fields: Any) -> dict[str, Any]:
 
 
 def test_workers_are_the_replicas() -> None:
-    assert on_ray(ray_service({}, minReplicas=3, maxReplicas=3)).wanted == 3
+    assert workload(ray_service({}, minReplicas=3, maxReplicas=3)).wanted == 3
 
 
 def test_under_rays_autoscaler_there_are_as_many_as_it_wants() -> None:
     cluster = {"rayClusterStatus": {"desiredWorkerReplicas": 4}}
-    assert on_ray(ray_service(active(**cluster), minReplicas=1, maxReplicas=8)).wanted == 4
-    assert on_ray(ray_service({}, minReplicas=2, maxReplicas=8)).wanted == 2
+    assert workload(ray_service(active(**cluster), minReplicas=1, maxReplicas=8)).wanted == 4
+    assert workload(ray_service({}, minReplicas=2, maxReplicas=8)).wanted == 2
 
 
 def test_it_is_rolled_out_once_its_application_runs() -> None:
     runs = {"applicationStatuses": {"llm": {"status": "RUNNING"}}}
-    assert on_ray(ray_service({**active(**runs), "conditions": ROLLED}, **ONE)).rolled_out
-    assert not on_ray(ray_service({**active(), "conditions": ROLLED}, **ONE)).rolled_out
+    assert workload(ray_service({**active(**runs), "conditions": ROLLED}, **ONE)).rolled_out
+    assert not workload(ray_service({**active(), "conditions": ROLLED}, **ONE)).rolled_out
 
 
 @pytest.mark.parametrize(
@@ -54,19 +54,19 @@ def test_it_is_rolled_out_once_its_application_runs() -> None:
 )
 def test_whether_it_serves(state: str, *, before: bool, serves: bool) -> None:
     said = active(applicationStatuses={"llm": {"status": state}})
-    assert on_ray(ray_service({**said, "conditions": ROLLED}, **ONE)).serves(before=before) is serves
-    assert not on_ray(ray_service(said, **ONE)).serves(before=before)
+    assert workload(ray_service({**said, "conditions": ROLLED}, **ONE)).serves(before=before) is serves
+    assert not workload(ray_service(said, **ONE)).serves(before=before)
 
 
 def test_what_could_not_be_built_leaves_the_replicas_of_before() -> None:
     app = {"status": "DEPLOY_FAILED", "serveDeploymentStatuses": {"LLMServer:llama": {"status": "HEALTHY"}}}
     said = {**active(applicationStatuses={"llm": app}), "conditions": ROLLED}
-    assert on_ray(ray_service(said, **ONE)).serves(before=True)
-    assert not on_ray(ray_service(said, **ONE)).serves(before=False)
+    assert workload(ray_service(said, **ONE)).serves(before=True)
+    assert not workload(ray_service(said, **ONE)).serves(before=False)
 
 
 def test_without_an_application_it_serves_nobody() -> None:
-    assert not on_ray(ray_service({**active(), "conditions": ROLLED}, **ONE)).serves(before=True)
+    assert not workload(ray_service({**active(), "conditions": ROLLED}, **ONE)).serves(before=True)
 
 
 def test_an_application_that_failed_is_told_with_its_deployments() -> None:
@@ -77,7 +77,7 @@ def test_an_application_that_failed_is_told_with_its_deployments() -> None:
             "serveDeploymentStatuses": {"LLMServer:llama": {"status": "UNHEALTHY", "message": "ValueError: no such"}},
         }
     }
-    found = on_ray(ray_service(active(applicationStatuses=failed), **ONE)).conditions
+    found = workload(ray_service(active(applicationStatuses=failed), **ONE)).conditions
     (condition,) = (one for one in found if one.type == APPLICATION)
     assert condition.reason == "DEPLOY_FAILED"
     assert condition.message.splitlines() == ["Deploying app 'llm' failed", "ValueError: no such"]
@@ -85,12 +85,12 @@ def test_an_application_that_failed_is_told_with_its_deployments() -> None:
 
 def test_one_that_runs_or_is_deployed_is_no_trouble() -> None:
     for state in ("RUNNING", "DEPLOYING", "NOT_STARTED"):
-        found = on_ray(ray_service(active(applicationStatuses={"llm": {"status": state}}), **ONE))
+        found = workload(ray_service(active(applicationStatuses={"llm": {"status": state}}), **ONE))
         (condition,) = (one for one in found.conditions if one.type == APPLICATION)
         assert condition.status == ("True" if state == "RUNNING" else "Unknown")
 
 
 def test_a_cluster_that_is_not_active_yet_is_looked_at() -> None:
     pending = {"pendingServiceStatus": {"applicationStatuses": {"llm": {"status": "UNHEALTHY", "message": "m"}}}}
-    condition, _ = on_ray(ray_service(pending, **ONE)).conditions
+    condition, _ = workload(ray_service(pending, **ONE)).conditions
     assert condition.message == "m"
