@@ -16,6 +16,7 @@ from ..api.ray import RAY_SERVE
 from ..api.resource import InferenceService
 from ..vllm.argv import PORT
 from ..vllm.middleware import PAUSE_SECONDS
+from ..vllm.ranks import number_of
 from ..vllm.ray import (
     IMPORT_PATH,
     RAY_VERSION,
@@ -23,7 +24,6 @@ from ..vllm.ray import (
     Serving,
     application,
     deployment_name,
-    number_of,
     ranks_of,
 )
 from .amounts import STOP_SECONDS

@@ -5,6 +5,7 @@ no shell is needed, and there is no moment in which a pod does not know its rank
 is ready, and torch asks for it until it answers. vLLM 0.32: config/parallel.py, entrypoints/cli/serve.py.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 MASTER_PORT = 29501
@@ -16,7 +17,6 @@ HEADLESS = "--headless"
 """What ranks above 0 are told beside: they have no API server."""
 HOST_IP = "VLLM_HOST_IP"
 """The address that a rank listens on, and tells the others. vLLM would guess it."""
-_NODES = "--nnodes="
 
 
 def rank_arguments(nodes: int) -> list[str]:
@@ -35,7 +35,13 @@ def rank_environment(nodes: int) -> list[dict[str, Any]]:
     return [own] if nodes > 1 else []
 
 
-def nodes_of(arguments: list[str]) -> int:
+def nodes_of(arguments: Sequence[str]) -> int:
     """For how many pods a command line was written."""
-    told = [one.removeprefix(_NODES) for one in arguments if one.startswith(_NODES)]
-    return int(told[-1]) if told and told[-1].isdecimal() and len(told[-1]) < 4 else 1
+    told = number_of(arguments, "--nnodes", digits=3)
+    return 1 if told is None else told
+
+
+def number_of(arguments: Sequence[str], flag: str, digits: int = 18) -> int | None:
+    """The number that a command line has for a flag; None where it has none, or one of more digits."""
+    told = [one.removeprefix(f"{flag}=") for one in arguments if one.startswith(f"{flag}=")]
+    return int(told[-1]) if told and told[-1].isdecimal() and len(told[-1]) <= digits else None

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from math import prod
 from typing import Any, NamedTuple
 
+from .ranks import number_of
+
 RAY_VERSION = "2.60.0"
 """That images/vllm-ray has; an image with another one from 2.52 on does as well."""
 IMPORT_PATH = "ray.serve.llm:build_openai_app"
@@ -68,12 +70,6 @@ def application(arguments: Sequence[str], serving: Serving) -> dict[str, Any]:
         # Only a way through: with a CPU of its own, a second one would need a larger pod.
         "ingress_deployment_config": {"num_replicas": 1, "ray_actor_options": {"num_cpus": 0}},
     }
-
-
-def number_of(arguments: Sequence[str], flag: str) -> int | None:
-    """The number that a command line has for a flag; None where it has none."""
-    told = [one.removeprefix(f"{flag}=") for one in arguments if one.startswith(f"{flag}=")]
-    return int(told[-1]) if told and told[-1].isdecimal() else None
 
 
 def ranks_of(arguments: Sequence[str]) -> int:
