@@ -311,8 +311,7 @@ def _prune_forms(evidence: Evidence, wanted: list[Manifest]) -> Iterator[Change]
 
     Where pods beyond those asked for are allowed, these serve until their successors do.
     """
-    ready = sum(pod.ready for pod in evidence.pods)
-    stays = surge(evidence.service.spec) and ready < (evidence.service.wanted_replicas or 1)
+    stays = surge(evidence.service.spec) and not evidence.all_serve
     for change in _prune(evidence, wanted, Pruned.WITH_ITS_FORM):
         if not (stays and change.key[0] == RAY_KIND and any(one["kind"] == RAY_KIND for one in wanted)):
             yield change

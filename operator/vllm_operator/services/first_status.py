@@ -33,7 +33,7 @@ def seconds_to_hold_first_status(account: Account, settling: Settling, now: floa
     verdict = outcome.withheld and (evidence.refusal or not account.assessment.pending)
     if "conditions" in evidence.before or settling.written or outcome.error or verdict:
         return None
-    if sum(pod.ready for pod in evidence.pods) >= (evidence.service.wanted_replicas or 1):
+    if evidence.all_serve:
         return None
     if settling.others_wait:
         return Again(GIVE_WAY_SECONDS, "other services have no pods yet", holds_status=True)

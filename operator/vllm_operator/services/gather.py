@@ -68,8 +68,6 @@ async def gather(
 ) -> Evidence:
     """The evidence on which the service is decided. What is still being read, `memory.waits()` tells."""
     evidence = _watched(key, snapshot, memory, surroundings, agreement)
-    if snapshot.generation == 1:
-        evidence = replace(evidence, created=snapshot.created)
     if not evidence.spec_error and (settings := surroundings.settings).allowed_claims:
         written = parse(key, snapshot, memory, settings)[0].spec
         claims = await memory.claims.labels(named_claims(written))
@@ -99,13 +97,13 @@ def _watched(
 ) -> Evidence:
     """What the watches show, and what is remembered of what they showed."""
     view = View(surroundings.indices)
+    live, served = view.children(key), surroundings.served()
     service, spec_error = parse(key, snapshot, memory, surroundings.settings)
     before = memory.writer.newest(snapshot.resource_version, snapshot.status)
     unread = (Terms(service.spec), spec_error) if spec_error else None
     terms, spec_error = unread or _terms(service, before, memory, agreement)
-    spec_error = spec_error or _blind(terms, view) or _unserved(terms, surroundings.served())
+    spec_error = spec_error or _blind(terms, view) or _unserved(terms, served)
     service = replace(service, spec=terms.spec)
-    live, served = view.children(key), surroundings.served()
     pods = _pods(view.pods(key), _group_size(terms, before), live, memory, before)
     current = [pod for pod in pods if pod.revision == service.revision]
     memory.ledger.note(live)
@@ -113,6 +111,7 @@ def _watched(
     return Evidence(
         service=service,
         before=before,
+        created=snapshot.created if snapshot.generation == 1 else "",
         spec_error=spec_error,
         live=live,
         pods=leaders(current),
@@ -133,11 +132,14 @@ def _watched(
         bounds=terms.bounds,
         spreads=terms.spreads and "LeaderWorkerSet" in served,
         engine=Engine.known(before, service.generation),
-        missing=tuple(
-            f"the pod template that {child.kind} {child.name} keeps: {child.odd}"
-            for child in odd_revisions(live, service.uid)
-        ),
+        missing=_odd(live, service.uid),
     )
+
+
+def _odd(live: Live, uid: str) -> tuple[str, ...]:
+    """What cannot be read of the kept pod templates."""
+    odd = odd_revisions(live, uid)
+    return tuple(f"the pod template that {child.kind} {child.name} keeps: {child.odd}" for child in odd)
 
 
 def _pods(

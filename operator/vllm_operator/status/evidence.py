@@ -115,6 +115,11 @@ class Evidence:
         return replace(self, pods=leaders(pods), workers=[pod for pod in pods if pod.rank])
 
     @property
+    def all_serve(self) -> bool:
+        """Whether as many pods of the current rendering serve as the spec asks for: one where an autoscaler decides."""
+        return sum(pod.ready for pod in self.pods) >= (self.service.wanted_replicas or 1)
+
+    @property
     def deployment(self) -> DeploymentSnapshot | None:
         """What became of the workload of this very service."""
         return deployment_of(self.live, self.service.name, self.service.uid)
