@@ -245,9 +245,11 @@ def test_the_worker_may_ask_for_the_key_again() -> None:
     assert count == 3
 
 
-def test_who_is_told_to_wait_waits_whatever_happens() -> None:
+def _turns_when_told_to_wait(seconds: float, *, urgent: bool) -> list[float]:
+    """When a key is worked on that is told to wait so long, and that something happens to meanwhile."""
+
     class BusyError(Exception):
-        retry_after = 0.5
+        retry_after = seconds
 
     seen: list[float] = []
 
@@ -259,10 +261,15 @@ def test_who_is_told_to_wait_waits_whatever_happens() -> None:
     async def scenario(queue: WorkQueue[str]) -> None:
         queue.add("a")
         await until(lambda: len(seen) == 1)
-        queue.add("a")
+        queue.add("a", urgent=urgent)
         await until(lambda: len(seen) >= 2)
 
     drive(work, scenario)
+    return seen
+
+
+def test_who_is_told_to_wait_waits_whatever_happens() -> None:
+    seen = _turns_when_told_to_wait(0.5, urgent=False)
     assert len(seen) == 2
     assert seen[1] - seen[0] == pytest.approx(0.5)
 
@@ -329,21 +336,5 @@ def test_what_becomes_urgent_while_it_is_worked_on_comes_first_when_that_ends_an
 
 
 def test_what_is_urgent_waits_as_long_as_the_api_server_asks() -> None:
-    class BusyError(Exception):
-        retry_after = 5.0
-
-    seen: list[float] = []
-
-    async def work(_: str) -> None:
-        seen.append(asyncio.get_running_loop().time())
-        if len(seen) == 1:
-            raise BusyError
-
-    async def scenario(queue: WorkQueue[str]) -> None:
-        queue.add("a")
-        await until(lambda: bool(seen))
-        queue.add("a", urgent=True)
-        await until(lambda: len(seen) >= 2)
-
-    drive(work, scenario)
+    seen = _turns_when_told_to_wait(5.0, urgent=True)
     assert seen[1] - seen[0] >= 5

@@ -63,6 +63,14 @@ def _object(world: World, kind: str, name: str, owner: str, meta: Object) -> Non
     world.api.objects[path(kind, NAMESPACE, name)] = {"metadata": whole}
 
 
+def serving() -> tuple[World, Key]:
+    """A service on Ray whose worker answers."""
+    world, key = started()
+    pods(world, READY)
+    world.reconcile(key)
+    return world, key
+
+
 def test_without_kuberay_nothing_is_made_and_it_is_said_what_to_install() -> None:
     world = World()
     world.reconcile(world.service(**ON_RAY))
@@ -81,9 +89,7 @@ def test_without_an_image_it_is_said_what_it_needs() -> None:
 
 
 def test_workers_are_the_replicas_and_the_head_is_none() -> None:
-    world, key = started()
-    pods(world, READY)
-    world.reconcile(key)
+    world, _ = serving()
     assert (world.reason(), world.message("Ready")) == ("Available", "1 of 1 pods serve")
     status = world.status()
     assert (status["replicas"], status["readyReplicas"], status["gpus"]) == (1, 1, 1)
@@ -97,9 +103,7 @@ def test_a_worker_that_is_ready_before_the_application_serves_nobody() -> None:
 
 
 def test_other_settings_are_taken_in_place() -> None:
-    world, key = started()
-    pods(world, READY)
-    world.reconcile(key)
+    world, key = serving()
     before = made(world)["metadata"]["name"]
     world.service(**ON_RAY, maxModelLen=64)
     world.reconcile(key)
@@ -123,9 +127,7 @@ def test_other_settings_are_taken_in_place() -> None:
 
 
 def test_a_head_that_came_anew_serves_once_the_model_is_there() -> None:
-    world, key = started()
-    pods(world, READY)
-    world.reconcile(key)
+    world, key = serving()
     for state, ready in (("LOST", 0), ("DEPLOYING", 0), ("RUNNING", 1)):
         made(world)["status"] = {**told(state), **({"conditions": []} if state == "LOST" else {})}
         world.watch()

@@ -24,6 +24,16 @@ def three(**spec: Any) -> tuple[World, list[Key]]:
     return world, keys
 
 
+def half_a_minute_after_one() -> World:
+    """A service that was created at noon has inspected its model, and time has passed."""
+    world = World()
+    look(world, world.service("s0", created="2026-11-28T12:00:00Z"))
+    world.inspected("s0")
+    look(world, Key(NAMESPACE, "s0"))
+    world.clock.now += 30
+    return world
+
+
 def remove(world: World, name: str) -> None:
     """A user deletes a service, and the garbage collector what it owns."""
     for url in [url for url, body in world.api.objects.items() if _owned(body, name)]:
@@ -138,11 +148,7 @@ def test_what_was_found_does_not_count_for_one_that_comes_later() -> None:
 
 def test_services_that_were_created_together_share_a_job_however_late_they_are_looked_at() -> None:
     """A thousand at once: the last is looked at for the first time after half a minute."""
-    world = World()
-    look(world, world.service("s0", created="2026-11-28T12:00:00Z"))
-    world.inspected("s0")
-    look(world, Key(NAMESPACE, "s0"))
-    world.clock.now += 30
+    world = half_a_minute_after_one()
     look(world, world.service("same", created="2026-11-28T12:00:08Z"))
     assert jobs(world) == []
     assert models(world) == ["s0", "same"]
@@ -151,11 +157,7 @@ def test_services_that_were_created_together_share_a_job_however_late_they_are_l
 
 
 def test_one_that_was_edited_since_it_was_created_is_not_one_of_those() -> None:
-    world = World()
-    look(world, world.service("s0", created="2026-11-28T12:00:00Z"))
-    world.inspected("s0")
-    look(world, Key(NAMESPACE, "s0"))
-    world.clock.now += 30
+    world = half_a_minute_after_one()
     world.service("edited", created="2026-11-28T12:00:08Z", model={"uri": "hf://c/d"})
     look(world, world.service("edited", created="2026-11-28T12:00:08Z"))
     assert jobs(world) == ["edited"]
