@@ -124,6 +124,10 @@ class Settings(Allowed):
     shards: int = Field(1, ge=1, le=MOST_SHARDS)
     # Where the Leases lie that decide which operator acts: the same for all releases, and nobody else may write there.
     lease_namespace: str = Field("kube-system", min_length=1)
+    # Where the operator runs, which the chart knows: the pods of services with a networkPolicy let it in.
+    operator_namespace: str = ""
+    # Where KubeRay's operator runs: the pods of a service on Ray let it in, and no other pod that has its label.
+    kuberay_namespaces: tuple[str, ...] = ("kuberay-system", "kuberay-operator", "kuberay", "ray-system", "default")
     # Whether an operator of version 0.1 is given way: its Lease lies where tenants may write it.
     heed_old_leases: bool = True
     # How the pods reach the model hub, for every pod alike.

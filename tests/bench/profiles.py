@@ -14,7 +14,7 @@ from support.services import service
 from vllm_operator.cli.render import service_of
 from vllm_operator.cluster import path
 from vllm_operator.inspection.report import Facts, encode
-from vllm_operator.manifests import Rendered, controller_revision, desired, pod_template
+from vllm_operator.manifests import Parts, Rendered, controller_revision, desired, pod_template
 from vllm_operator.settings import Settings
 
 NAMESPACE = "bench"
@@ -87,7 +87,7 @@ def _applies(count: int) -> list[Request]:
     for number in range(count):
         owner = service_of(service(named(number)))
         template = pod_template(owner, Settings())
-        children += [controller_revision(owner, 1, Rendered(template)), *desired(owner, template, served=())]
+        children += [controller_revision(owner, 1, Rendered(template)), *desired(Parts(owner, template))]
     query = "fieldManager=bench&force=true&fieldValidation=Ignore"
     for child in children:
         child["metadata"]["namespace"] = NAMESPACE

@@ -146,17 +146,18 @@ def settings(*words: str) -> Settings:
 
 def test_knows_exactly_the_operators_settings() -> None:
     known = schema()["properties"]["settings"]["properties"]
-    # The chart makes Roles and Deployments of these, too: they are values of their own.
-    assert known.keys() == keys(Settings) - {"watchNamespaces", "shards"}
+    # The chart makes Roles and Deployments of two, too: they are values of their own. And one it knows.
+    assert known.keys() == keys(Settings) - {"watchNamespaces", "shards", "operatorNamespace"}
     assert known["images"]["properties"].keys() == keys(Images)
 
 
 def test_settings_reach_the_operator() -> None:
     # The operator's own image inspects models.
     own = one_of("Deployment", documents(template()))["spec"]["template"]["spec"]["containers"][0]["image"]
-    assert settings() == Settings(images=Images(operator=own))
+    where = {"operatorNamespace": NAMESPACE}
+    assert settings() == Settings.model_validate({"images": {"operator": own}, **where})
     given = yaml.safe_load((VALUES / "all.yaml").read_text())
-    expected = Settings.model_validate(given["settings"] | {"watchNamespaces": given["watchNamespaces"]})
+    expected = Settings.model_validate(given["settings"] | where | {"watchNamespaces": given["watchNamespaces"]})
     assert settings(*CASES["all"]) == expected
     others = Settings.model_fields.keys() - {"shards"}
     assert all(getattr(expected, name) != getattr(Settings(), name) for name in others)

@@ -16,7 +16,7 @@ from support import groups, kuberay
 from support.every_field import SAMPLES, dotted, sample
 from support.kube import Kube, established
 from vllm_operator.cluster import path
-from vllm_operator.manifests import desired, pod_template
+from vllm_operator.manifests import Parts, desired, pod_template
 from vllm_operator.settings import Settings
 
 pytestmark = pytest.mark.control_plane
@@ -67,7 +67,7 @@ def test_every_field_of_a_pod_is_taken(
 ) -> None:
     for service in sample(steps, schema).services:
         template = pod_template(replace(service, revision="revision"), Settings())
-        for child in desired(service, template, served=()):
+        for child in desired(Parts(service, template)):
             if child["kind"] in ("Deployment", "NetworkPolicy"):
                 for reference in child["metadata"]["ownerReferences"]:
                     reference["uid"] = "7f0c"

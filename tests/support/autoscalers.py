@@ -4,7 +4,7 @@ from typing import Any
 
 from support.snapshots import service
 from vllm_operator.api.resource import InferenceService
-from vllm_operator.manifests import OPTIONAL_KINDS, Scaling, desired
+from vllm_operator.manifests import OPTIONAL_KINDS, Parts, Scaling, desired
 from vllm_operator.manifests.kinds import AUTOSCALERS
 
 # A target for each thing that a service can be scaled by.
@@ -26,7 +26,7 @@ def autoscalers(
     owner: InferenceService, scaling: Scaling | None = None, served: frozenset[str] = OPTIONAL_KINDS
 ) -> list[dict[str, Any]]:
     """What scales a service that may have pods, where the cluster serves these optional kinds."""
-    children = desired(owner, {"metadata": {}, "spec": {}}, served=served, scaling=scaling or Scaling())
+    children = desired(Parts(owner, {"metadata": {}, "spec": {}}, scaling or Scaling()), served)
     return [child for child in children if child["kind"] in AUTOSCALERS]
 
 

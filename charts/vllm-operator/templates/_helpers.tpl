@@ -31,6 +31,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- $images := $settings.images | default dict -}}
 {{- if not $images.operator }}{{ $_ := set $images "operator" (include "vllm-operator.image" .) }}{{ end -}}
 {{- $_ := set $settings "images" $images -}}
+{{- $_ := set $settings "operatorNamespace" .Release.Namespace -}}
 {{ toYaml $settings }}
 {{- end }}
 

@@ -347,7 +347,7 @@ class InferenceServiceSpec(ApiModel):
         list_type="set",
     )
     network_policy: NetworkPolicySettings | None = optional(
-        "Restricts who may reach the port; omitted: no NetworkPolicy.",
+        "Restricts who may reach the port, but for the operator; omitted: no NetworkPolicy. Include your Prometheus.",
         {"allowFrom": [{"podSelector": {}}]},
         rolls=False,
     )

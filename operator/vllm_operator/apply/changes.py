@@ -16,6 +16,8 @@ from ..inspection.kept import facts_of
 from ..manifests import (
     Manifest,
     Packed,
+    Parts,
+    Peers,
     Rendered,
     Rendering,
     Scaling,
@@ -99,7 +101,7 @@ def plan_changes(evidence: Evidence, known: Known) -> Changes:
         keeping = list(_keep_rendering(evidence, known, unpacked))
     scaling = Scaling(evidence.startup_seconds, known.settings.prometheus_url)
     pods = [pod.service_uid for pod in (*evidence.pods, *evidence.old_pods) if not pod.failed]
-    children = desired(evidence.service, template, served=evidence.served, scaling=scaling, pod_uids=pods)
+    children = desired(Parts(evidence.service, template, scaling, pods, _peers(known.settings)), evidence.served)
     # Without the kept template of what is deployed, it is left as it is.
     complete = template is not None or deployed_revision(evidence) is None
     steps = [
@@ -117,6 +119,10 @@ def plan_changes(evidence: Evidence, known: Known) -> Changes:
         steps += _prune(evidence, children, Pruned.LAST)
         steps += _prune(evidence, children, Pruned.WITH_OLD_PODS) if not evidence.old_pods else []
     return Changes(template, rendered, withheld, bool(withheld and commit), held, tuple(steps))
+
+
+def _peers(settings: Settings) -> Peers:
+    return Peers(settings.operator_namespace if settings.engine_metrics else "", settings.kuberay_namespaces)
 
 
 def withholds(evidence: Evidence, assessment: Assessment) -> str:

@@ -5,11 +5,11 @@ Everything here is pure: spec, kept pod template and settings in, manifests out.
 
 from collections.abc import Collection
 
-from ..api.resource import InferenceService
 from .autoscaling import Scaling
 from .inspection import inspection, inspection_name, kept_model, kept_model_name, model_claim
 from .kinds import CHILD_KINDS, OPTIONAL_KINDS, Parts
 from .metadata import Manifest
+from .network import Peers
 from .packing import Packed, pack
 from .pod import Rendering, pod_template
 from .revision import Rendered, controller_revision
@@ -18,6 +18,8 @@ __all__ = [
     "OPTIONAL_KINDS",
     "Manifest",
     "Packed",
+    "Parts",
+    "Peers",
     "Rendered",
     "Rendering",
     "Scaling",
@@ -32,23 +34,13 @@ __all__ = [
     "pod_template",
 ]
 
-_SCALING = Scaling()
 
-
-def desired(
-    owner: InferenceService,
-    template: Manifest | None,
-    *,
-    served: Collection[str],
-    scaling: Scaling = _SCALING,
-    pod_uids: Collection[str] = (),
-) -> list[Manifest]:
+def desired(parts: Parts, served: Collection[str] = ()) -> list[Manifest]:
     """The children that a service should have, in the order in which they are applied.
 
-    `template` is the kept pod template, or None while there must be no pods; `served` the optional kinds that the
-    cluster knows; `pod_uids` as in Parts. The kept template itself, and the inspect Job, come at times of their own.
+    `served`: the optional kinds that the cluster knows. The kept template itself, and the inspect Job, come at times of
+    their own.
     """
-    parts = Parts(owner, template, scaling, pod_uids)
     rows = [row for row in CHILD_KINDS if not row.optional or row.kind in served]
     children = [row.build(parts) for row in rows if row.build]
     return [child for child in children if child is not None]

@@ -20,7 +20,7 @@ from .group import leader_worker_set, pods_of_replica
 from .metadata import Manifest
 from .monitoring import service_monitor
 from .names import GROUP_API, GROUP_KIND, RAY_API, RAY_CLUSTER, RAY_KIND
-from .network import Front, network_policy, selects_by_uid, service
+from .network import Front, Peers, network_policy, selects_by_uid, service
 from .ray import is_on_ray, ray_service
 
 
@@ -52,16 +52,20 @@ class Pods:
     """Whether they tell what the model is made of, and serve nobody."""
 
 
+_SCALING, _NO_PEERS = Scaling(), Peers()
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What the children of one service are made of."""
 
     service: InferenceService
-    template: Manifest | None
+    template: Manifest | None = None
     """The kept pod template; None while there must be no pods."""
-    scaling: Scaling
+    scaling: Scaling = _SCALING
     pod_uids: Collection[str] = ()
     """Of each pod that there is, the label of its service's uid; empty where it has none."""
+    peers: Peers = _NO_PEERS
 
 
 # None where the service has no such child.
@@ -117,7 +121,7 @@ def _front(parts: Parts) -> Front:
 
 
 def _policy(parts: Parts) -> Manifest | None:
-    return network_policy(parts.service, _front(parts))
+    return network_policy(parts.service, _front(parts), parts.peers)
 
 
 def _monitor(parts: Parts) -> Manifest:

@@ -12,6 +12,10 @@ FIELD_MANAGER = "vllm-operator"
 MANAGED_BY = "vllm-operator"
 MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
 INSTANCE_LABEL = "app.kubernetes.io/instance"
+# On namespaces: their name, by the API server.
+NAMESPACE_NAME_LABEL = "kubernetes.io/metadata.name"
+# On the operator's own pods, by its chart.
+OPERATOR_LABELS = {"app.kubernetes.io/name": "vllm-operator"}
 # On pods and revisions: which rendering of the spec they belong to.
 REVISION_LABEL = f"{GROUP}/revision"
 # On pods: the uid of their service, which no other pod has by accident.
@@ -44,6 +48,8 @@ TOPOLOGY_ANNOTATION = "leaderworkerset.sigs.k8s.io/exclusive-topology"
 # would have to live exactly as long as templates and pods that name it; here it is part of the kept template.
 MIDDLEWARE_ANNOTATION = f"{GROUP}/middleware"
 RAY_API, RAY_KIND = "ray.io/v1", "RayService"
+# On the pods of KubeRay's operator: its chart and its kustomization give them this one.
+KUBERAY_LABELS = {"app.kubernetes.io/component": "kuberay-operator"}
 # What KubeRay makes of a RayService, and its pods of.
 RAY_CLUSTER = "RayCluster"
 # KubeRay's, on pods: head or worker.

@@ -1,6 +1,7 @@
 """How the pods are reached: the Service, and who may use it."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from enum import Enum
 
 from ..api.resource import InferenceService
@@ -8,8 +9,11 @@ from ..vllm.argv import PORT, engines, event_ports
 from .metadata import Manifest, identity, metadata
 from .names import (
     INSTANCE_LABEL,
+    KUBERAY_LABELS,
     METRICS_PORT,
     METRICS_PORT_NAME,
+    NAMESPACE_NAME_LABEL,
+    OPERATOR_LABELS,
     PORT_NAME,
     RANK_LABEL,
     RAY_NODE_LABEL,
@@ -66,11 +70,20 @@ def service(owner: InferenceService, *, by_uid: bool, front: Front = Front.ALL) 
     }
 
 
-# KubeRay's operator, wherever it is installed: its chart and its kustomization give it this label.
-_KUBERAY: Manifest = {
-    "namespaceSelector": {},
-    "podSelector": {"matchLabels": {"app.kubernetes.io/component": "kuberay-operator"}},
-}
+@dataclass(frozen=True, slots=True)
+class Peers:
+    """The namespaces of those who have to reach the pods of every service.
+
+    A label alone would let in whoever gives it to a pod of theirs; the API server gives namespaces their names.
+    """
+
+    operator: str = ""
+    """This operator's, which asks pods for vLLM's version, KV cache, hangs and changed keys; empty: not known."""
+    kuberay: tuple[str, ...] = ()
+    """Where KubeRay's operator may run, which deploys applications through Ray's dashboard."""
+
+
+_NO_PEERS = Peers()
 _RAY_DASHBOARD = 8265
 # An empty `from` would let everybody in. No rule at all would be no field of ours, so that a rule which somebody adds
 # would stay; an empty list of rules is dropped by the API server, and applied anew at each restart.
@@ -84,27 +97,32 @@ _NOBODY = {
 }
 
 
-def network_policy(owner: InferenceService, front: Front = Front.ALL) -> Manifest | None:
+def network_policy(owner: InferenceService, front: Front = Front.ALL, peers: Peers = _NO_PEERS) -> Manifest | None:
     """The NetworkPolicy of the pods' ports, when the spec asks for one, and always where pods work together.
 
     Ranks run what the others send them, on ports that nobody knows before, and so do the pods of a Ray cluster: these
     are for the service's own pods. KubeRay reaches the dashboard of the head, through which it deploys the app, and the
-    port of the app, which it asks whether it answers.
+    port of the app, which it asks whether it answers. Where the spec says who may ask, this operator may, too.
     """
     policy, together = owner.spec.network_policy, front is not Front.ALL
     if not policy and not together:
         return None
-    peers = {"from": [peer.to_manifest() for peer in policy.allow_from] or [_NOBODY]} if policy else {}
+    users = {"from": [peer.to_manifest() for peer in policy.allow_from] or [_NOBODY]} if policy else {}
     last = engines(owner.spec) - 1
     of_events = [
         {"port": first, "protocol": "TCP", **({"endPort": first + last} if last else {})}
         for first in event_ports(owner.spec).values()
     ]
-    rules: list[Manifest] = [{**peers, "ports": [{"port": PORT, "protocol": "TCP"}, *of_events]}]
+    rules: list[Manifest] = [{**users, "ports": [{"port": PORT, "protocol": "TCP"}, *of_events]}]
     if front is Front.WORKERS:
         rules[0]["ports"].append({"port": METRICS_PORT, "protocol": "TCP"})
         reached = [{"port": port, "protocol": "TCP"} for port in (_RAY_DASHBOARD, PORT)]
-        rules.append({"from": [_KUBERAY], "ports": reached})
+        if peers.kuberay:
+            rules.append({"from": [_pods_of(peers.kuberay, KUBERAY_LABELS)], "ports": reached})
+    elif policy and peers.operator:
+        rules.append(
+            {"from": [_pods_of([peers.operator], OPERATOR_LABELS)], "ports": [{"port": PORT, "protocol": "TCP"}]}
+        )
     if together:
         own = identity(owner) | ({SERVICE_UID_LABEL: owner.uid} if owner.uid else {})
         rules.append({"from": [{"podSelector": {"matchLabels": own}}]})
@@ -118,3 +136,8 @@ def network_policy(owner: InferenceService, front: Front = Front.ALL) -> Manifes
             "ingress": rules,
         },
     }
+
+
+def _pods_of(namespaces: Iterable[str], labels: dict[str, str]) -> Manifest:
+    named = {"key": NAMESPACE_NAME_LABEL, "operator": "In", "values": list(namespaces)}
+    return {"namespaceSelector": {"matchExpressions": [named]}, "podSelector": {"matchLabels": labels}}

@@ -14,7 +14,7 @@ from vllm_operator.api.resource import InferenceService
 from vllm_operator.assess.fits import Inspection, assess, keeps_from_running
 from vllm_operator.inspection.kept import content_of, pack
 from vllm_operator.inspection.report import Facts
-from vllm_operator.manifests import OPTIONAL_KINDS, desired, pod_template
+from vllm_operator.manifests import OPTIONAL_KINDS, Parts, desired, pod_template
 from vllm_operator.settings import Settings
 from vllm_operator.snapshots.node import Node
 
@@ -56,7 +56,7 @@ def places(found: Sample) -> list[Any]:
         case "plan":
             return [planned(service)[found.place.place] for service in found.services]
     kind = found.place.place.partition(" ")[0]
-    children = [desired(service, template(service), served=OPTIONAL_KINDS) for service in found.services]
+    children = [desired(Parts(service, template(service)), OPTIONAL_KINDS) for service in found.services]
     return [at(next((child for child in some if child["kind"] == kind), None), found.steps) for some in children]
 
 

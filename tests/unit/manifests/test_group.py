@@ -8,7 +8,7 @@ import pytest
 from support.snapshots import service
 from vllm_operator.api.crd import MAX_NAME_LENGTH, MAX_QUEUED_NAME_LENGTH, QUEUE
 from vllm_operator.api.resource import InferenceService
-from vllm_operator.manifests import desired, pod_template
+from vllm_operator.manifests import Parts, desired, pod_template
 from vllm_operator.manifests.group import leader_worker_set, pods_of_replica
 from vllm_operator.manifests.metadata import Manifest
 from vllm_operator.manifests.names import QUEUE_LABEL, TOPOLOGY_ANNOTATION, group_name, service_of_group
@@ -19,7 +19,7 @@ OVER_TWO = {"nodesPerReplica": 2, "tensorParallelSize": 8, "pipelineParallelSize
 
 def children(owner: InferenceService, of: InferenceService | None = None) -> dict[str, Manifest]:
     """The children by kind, with the kept template of a service."""
-    made = desired(owner, pod_template(of or owner, Settings()), served=("LeaderWorkerSet",))
+    made = desired(Parts(owner, pod_template(of or owner, Settings())), ("LeaderWorkerSet",))
     return {child["kind"]: child for child in made}
 
 
@@ -124,7 +124,7 @@ def test_there_is_one_form_and_the_template_says_which() -> None:
 def test_an_autoscaler_scales_groups(provider: str) -> None:
     owner = service(**OVER_TWO, autoscaling={"maxReplicas": 3, "provider": provider})
     served = ("LeaderWorkerSet", "ScaledObject")
-    made = {child["kind"]: child for child in desired(owner, pod_template(owner, Settings()), served=served)}
+    made = {child["kind"]: child for child in desired(Parts(owner, pod_template(owner, Settings())), served)}
     (scaler,) = (made[kind] for kind in ("HorizontalPodAutoscaler", "ScaledObject") if kind in made)
     target = {"apiVersion": "leaderworkerset.x-k8s.io/v1", "kind": "LeaderWorkerSet", "name": "llama-g"}
     assert scaler["spec"]["scaleTargetRef"] == target

@@ -1,11 +1,12 @@
-"""The Service takes the label of its service's uid into its selector once that costs it no pod."""
+"""Which pods the Service selects, and whom the NetworkPolicy lets in."""
 
 from dataclasses import replace
 
 import pytest
 
 from support.snapshots import service
-from vllm_operator.manifests import desired, pod_template
+from vllm_operator.api.resource import InferenceService
+from vllm_operator.manifests import Parts, Peers, desired, pod_template
 from vllm_operator.manifests.metadata import Manifest, identity
 from vllm_operator.manifests.names import SERVICE_UID_LABEL
 from vllm_operator.settings import Settings
@@ -16,7 +17,7 @@ OLD: Manifest = {"metadata": {"labels": identity(OWNER)}}
 
 
 def selector(template: Manifest | None, *pod_uids: str) -> dict[str, str]:
-    children = desired(OWNER, template, served=(), pod_uids=pod_uids)
+    children = desired(Parts(OWNER, template, pod_uids=pod_uids))
     found: dict[str, str] = next(child for child in children if child["kind"] == "Service")["spec"]["selector"]
     return found
 
@@ -45,7 +46,7 @@ def test_users_cannot_set_it_and_a_file_has_no_uid() -> None:
 
 def test_what_cannot_change_or_selects_by_name_stays() -> None:
     owner = service(replicas=2, networkPolicy={"allowFrom": []})
-    children = desired(owner, NEW, served=("ServiceMonitor",))
+    children = desired(Parts(owner, NEW), ("ServiceMonitor",))
     selectors = {
         child["kind"]: child["spec"].get("selector") or child["spec"].get("podSelector")
         for child in children
@@ -55,3 +56,29 @@ def test_what_cannot_change_or_selects_by_name_stays() -> None:
         kind: {"matchLabels": identity(owner)}
         for kind in ("NetworkPolicy", "Deployment", "PodDisruptionBudget", "ServiceMonitor")
     }
+
+
+def test_who_may_ask_is_who_the_spec_says_and_the_operator() -> None:
+    """Otherwise it would know neither vLLM's version nor its KV cache, nor that it hangs."""
+    team = {"podSelector": {"matchLabels": {"team": "a"}}}
+    owner = service(networkPolicy={"allowFrom": [team]})
+    users, operator = ingress(owner, Peers("operators"))
+    assert (users["from"], [port["port"] for port in users["ports"]]) == ([team], [8000])
+    named = {"key": "kubernetes.io/metadata.name", "operator": "In", "values": ["operators"]}
+    assert operator == {
+        "from": [
+            {
+                "namespaceSelector": {"matchExpressions": [named]},
+                "podSelector": {"matchLabels": {"app.kubernetes.io/name": "vllm-operator"}},
+            }
+        ],
+        "ports": [{"port": 8000, "protocol": "TCP"}],
+    }
+    assert ingress(owner, Peers()) == [users]
+
+
+def ingress(owner: InferenceService, peers: Peers) -> list[Manifest]:
+    children = desired(Parts(owner, NEW, peers=peers))
+    (policy,) = (child for child in children if child["kind"] == "NetworkPolicy")
+    rules: list[Manifest] = policy["spec"]["ingress"]
+    return rules

@@ -7,16 +7,18 @@ import yaml
 
 from support.snapshots import service
 from vllm_operator.api.resource import InferenceService
-from vllm_operator.manifests import Manifest, desired, pod_template
+from vllm_operator.manifests import Manifest, Parts, Peers, desired, pod_template
 from vllm_operator.settings import Settings
 
 ON_RAY: dict[str, Any] = {"runtime": "RayServe", "image": "vllm-ray:1"}
+PEERS = Peers("operators", ("kuberay-system",))
 OF_SERVER = {"command", "args", "lifecycle", "startupProbe"}
 
 
 def children(owner: InferenceService) -> dict[str, Manifest]:
     """The children by kind."""
-    made = desired(owner, pod_template(owner, Settings()), served=("RayService", "ServiceMonitor", "ScaledObject"))
+    parts = Parts(owner, pod_template(owner, Settings()), peers=PEERS)
+    made = desired(parts, ("RayService", "ServiceMonitor", "ScaledObject"))
     return {child["kind"]: child for child in made}
 
 
@@ -175,7 +177,16 @@ def test_rays_ports_are_for_its_own_pods_and_kuberay() -> None:
     api, of_kuberay, own = children(service(**ON_RAY))["NetworkPolicy"]["spec"]["ingress"]
     assert [port["port"] for port in api["ports"]] == [8000, 8080]
     assert [port["port"] for port in of_kuberay["ports"]] == [8265, 8000]
-    assert of_kuberay["from"][0]["podSelector"]["matchLabels"] == {"app.kubernetes.io/component": "kuberay-operator"}
+    assert of_kuberay["from"] == [
+        {
+            "namespaceSelector": {
+                "matchExpressions": [
+                    {"key": "kubernetes.io/metadata.name", "operator": "In", "values": ["kuberay-system"]}
+                ]
+            },
+            "podSelector": {"matchLabels": {"app.kubernetes.io/component": "kuberay-operator"}},
+        }
+    ]
     assert own["from"][0]["podSelector"]["matchLabels"]["app.kubernetes.io/instance"] == "llama"
     assert "ports" not in own
 
