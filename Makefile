@@ -63,7 +63,7 @@ demo: setup  ## A cluster, the operator, a model, an answer
 demo-down: setup  ## Remove what `make demo` started
 	$(BIN)/python -m cluster.demo down
 
-release: setup  ## Images, chart, CRDs, kubectl plugin: REGISTRY=registry.example.com/team VERSION=1.2.3 [URL=https://... IMAGES="operator vllm-cpu vllm"]
+release: setup  ## Images, chart, CRDs, kubectl plugin: REGISTRY=registry.example.com/team VERSION=1.2.3 [URL=https://... IMAGES="operator vllm-cpu vllm vllm-ray"]
 	$(BIN)/python -m release --registry "$(REGISTRY)" --version "$(VERSION)" --url "$(URL)" $(if $(IMAGES),--images $(IMAGES))
 
 N ?= 300

@@ -27,18 +27,20 @@ class _Settings(BaseModel):
 class Images(_Settings):
     """Images that run vLLM where a service names none. All carry the same vLLM version, so that the flags agree.
 
+    `ray` has Ray beside it, for services with `runtime: RayServe`; there is none that the project could name.
     `operator` is the operator's own, which inspects models too; without it no model is inspected.
     """
 
     gpu: str = f"vllm/vllm-openai:v{VLLM_VERSION}"
     rocm: str = f"vllm/vllm-openai-rocm:v{VLLM_VERSION}"
     cpu: str = f"localhost/vllm-cpu:{VLLM_VERSION}"
+    ray: str | None = None
     operator: str | None = None
 
     @property
     def of_vllm(self) -> tuple[str, ...]:
         """Those that run vLLM."""
-        return self.gpu, self.rocm, self.cpu
+        return tuple(image for image in (self.gpu, self.rocm, self.cpu, self.ray) if image)
 
 
 class PodSecurity(_Settings):
@@ -163,8 +165,10 @@ class Settings(Allowed):
             raise ValueError("shards is for an operator of the whole cluster: leave it or watchNamespaces out")
         return self
 
-    def default_image(self, resource: str) -> str:
-        """The image for an accelerator resource (nvidia.com/gpu, amd.com/gpu or cpu)."""
+    def default_image(self, resource: str, *, on_ray: bool = False) -> str:
+        """For a resource (nvidia.com/gpu, amd.com/gpu or cpu); with Ray, where one is named."""
+        if on_ray and self.images.ray:
+            return self.images.ray
         return {"cpu": self.images.cpu, "amd.com/gpu": self.images.rocm}.get(resource, self.images.gpu)
 
 

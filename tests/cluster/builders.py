@@ -1,7 +1,7 @@
 """What builds the project's images and pushes them: a Docker engine where one answers, else buildah (Linux, as root).
 
 BASE_IMAGE names another base than the Dockerfiles do: a Debian 12 with python3, python3-venv and python3-pip, from a
-registry that is reached here.
+registry that is reached here; VLLM_IMAGE another one of vLLM, for images/vllm and images/vllm-ray.
 """
 
 import json
@@ -41,15 +41,14 @@ class Docker:
         log = cache_root() / "logs" / f"image-{image}.log"
         with step(f"building the image {tag}", log=log):
             arguments = ["docker", "build", "--file", f"images/{image}/Dockerfile", "--tag", tag]
-            arguments += [*images.build_arguments(labels)]
-            if base := os.environ.get("BASE_IMAGE"):
-                arguments += ["--build-arg", f"BASE={base}"]
+            other = images.bases(image)
+            arguments += [*images.build_arguments(labels), *images.based(other)]
             try:
                 logged([*arguments, "."], log, {**os.environ, **_buildkit()}, REPOSITORY)
             except ClusterError as error:
-                if base or "docker.io" not in str(error):
+                if other or "docker.io" not in str(error):
                     raise
-                hint = "If that is Docker Hub out of reach: set BASE_IMAGE to a Debian 12 with Python that is in reach."
+                hint = f"If that is Docker Hub out of reach: {images.instead(image)}"
                 raise ClusterError(f"{error}\n{hint}") from error
 
     def push(self, tag: str) -> str:

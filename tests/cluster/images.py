@@ -52,6 +52,12 @@ TAGS = {
 }
 # An image of these that another one is built on here, and the build's argument that names it.
 PARENTS = {"vllm-ray": ("vllm-cpu", "VLLM")}
+# What a Dockerfile may be built on, by the argument that names it: the variable that says to take another one, and what
+# that has to be.
+BASES = {
+    "BASE": ("BASE_IMAGE", "a Debian 12 with Python that is in reach"),
+    "VLLM": ("VLLM_IMAGE", "vLLM's own image where it is in reach"),
+}
 VERSION_LABEL = "org.opencontainers.image.version"
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 # Where a build finds the package caches of this machine.
@@ -76,7 +82,7 @@ def build(name: str) -> tuple[str, Path]:
     files = _context_files(dockerfile)
     words = [str(f.relative_to(REPOSITORY)) for f in files]
     parent = build(PARENTS[name][0])[1] if name in PARENTS else None
-    words += [SUITE, *BASE_PACKAGES, reference(name), *filter(None, [_other_base(), parent.name if parent else ""])]
+    words += [SUITE, *BASE_PACKAGES, reference(name), *bases(name).values(), *([parent.name] if parent else [])]
     key = content_hash(files, *words)
     archive = cache_root() / "images" / f"{name}-{key}.tar"
     if archive.is_file():
@@ -85,7 +91,7 @@ def build(name: str) -> tuple[str, Path]:
     require(IMAGE_PROGRAMS)
     with lock(f"image-{name}"):
         if not archive.is_file():
-            _bud(name, reference(name), files, [f"{PARENTS[name][1]}=docker-archive:{parent}"] if parent else [])
+            _bud(name, reference(name), files, {PARENTS[name][1]: f"docker-archive:{parent}"} if parent else {})
             with step(f"writing the image {reference(name)} to a file"):
                 _push(reference(name), archive)
             _forget_older(name, archive)
@@ -101,7 +107,7 @@ def build_tagged(name: str, tag: str, labels: Mapping[str, str]) -> None:
     require_linux_root("Building images")
     require(IMAGE_PROGRAMS)
     with lock(f"image-{name}"):
-        _bud(name, tag, _context_files(dockerfile), [], labels)
+        _bud(name, tag, _context_files(dockerfile), {}, labels)
 
 
 def build_folder(folder: Path, tag: str, log: Path) -> None:
@@ -110,6 +116,11 @@ def build_folder(folder: Path, tag: str, log: Path) -> None:
     require(IMAGE_PROGRAMS)
     with _storage_in_use():
         logged([*_buildah(), "bud", "--isolation=chroot", f"--tag={tag}", str(folder)], log)
+
+
+def based(on: Mapping[str, str]) -> list[str]:
+    """The options that say what an image is built on, by the build's argument."""
+    return [word for argument, image in on.items() for word in ("--build-arg", f"{argument}={image}")]
 
 
 def build_arguments(labels: Mapping[str, str]) -> list[str]:
@@ -149,9 +160,21 @@ def first_file(archive: bytes) -> bytes:
     raise ClusterError("The archive holds no file.")
 
 
-def _other_base() -> str:
-    """The base image to use instead of one that is made here."""
-    return os.environ.get("BASE_IMAGE", "")
+def bases(name: str) -> dict[str, str]:
+    """The images that images/<name> is to be built on instead of those of its Dockerfile, by the build's argument."""
+    said = {argument: os.environ.get(BASES[argument][0], "") for argument in _built_on(name)}
+    return {argument: image for argument, image in said.items() if image}
+
+
+def instead(name: str) -> str:
+    """What to do where what images/<name> is built on is out of reach."""
+    ((variable, what),) = [BASES[argument] for argument in _built_on(name)]
+    return f"set {variable} to {what}."
+
+
+def _built_on(name: str) -> list[str]:
+    taken = re.findall(r"^ARG (\w+)=", (REPOSITORY / "images" / name / "Dockerfile").read_text(), re.M)
+    return [argument for argument in taken if argument in BASES]
 
 
 def base_image() -> str:
@@ -251,16 +274,21 @@ def _stage(files: list[Path], context: Path) -> None:
         os.utime(target, (FILE_TIME, FILE_TIME))
 
 
-def _bud(name: str, tag: str, files: list[Path], given: list[str], labels: Mapping[str, str] | None = None) -> None:
-    """`given` are further arguments of the build; one of them may be another image, in a file."""
-    given = [f"BASE={_other_base() or base_image()}", *given]
-    pull = "--pull=false" if _other_base() or len(given) > 1 else "--pull-never"
+def _bud(
+    name: str, tag: str, files: list[Path], given: Mapping[str, str], labels: Mapping[str, str] | None = None
+) -> None:
+    """`given`: what it is built on, by the build's argument, where nobody says otherwise."""
+    on = {**given, **bases(name)}
+    made_here = not on and "BASE" in _built_on(name)
+    if made_here:
+        on = {"BASE": base_image()}
+    pull = "--pull-never" if made_here else "--pull=false"
     said = step(f"building the image {tag}", log=_log(name))
     with _storage_in_use(), said, tempfile.TemporaryDirectory(prefix="vllm-operator-image-") as scratch:
         context = Path(scratch) / "context"
         _stage(files, context)
         arguments = ["bud", "--isolation=chroot", "--network=host", "--layers", "--force-rm"]
-        arguments += [pull, *(word for one in given for word in ("--build-arg", one))]
+        arguments += [pull, *based(on)]
         arguments += ["--tag", tag, "--timestamp", str(FILE_TIME), *build_arguments(labels or {})]
         for volume in _volumes(Path(scratch)):
             arguments += ["--volume", volume]

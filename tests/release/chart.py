@@ -11,7 +11,7 @@ from cluster.programs import program
 
 CHART = REPOSITORY / "charts" / "vllm-operator"
 # The settings' keys of images, by the folder in images/.
-SETTINGS = {"vllm-cpu": "cpu", "vllm": "gpu"}
+SETTINGS = {"vllm-cpu": "cpu", "vllm": "gpu", "vllm-ray": "ray"}
 
 
 def package(version: str, images: Mapping[str, str], folder: Path) -> Path:

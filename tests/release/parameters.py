@@ -9,8 +9,9 @@ from cluster.host import ClusterError
 # https://semver.org, without build metadata: an image's tag cannot have a plus sign.
 VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?")
 REGISTRY = re.compile(r"[a-z0-9.-]+(:\d+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*")
-IMAGES = ("operator", "vllm-cpu", "vllm")
-# vLLM's own image is used for GPUs as it is: images/vllm is for clusters that pull from no public registry.
+IMAGES = ("operator", "vllm-cpu", "vllm", "vllm-ray")
+# vLLM's own image is used for GPUs as it is: images/vllm is for clusters that pull from no public registry, and
+# images/vllm-ray for teams that run on Ray.
 USUAL = ("operator", "vllm-cpu")
 
 

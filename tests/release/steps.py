@@ -15,7 +15,11 @@ from release.parameters import Release, check
 from release.plugin import archive, krew
 
 # Where an image keeps the bill of materials of its Python packages.
-BILLS = {"operator": "/opt/operator/sbom.cdx.json", "vllm-cpu": "/opt/vllm/sbom.cdx.json"}
+BILLS = {
+    "operator": "/opt/operator/sbom.cdx.json",
+    "vllm-cpu": "/opt/vllm/sbom.cdx.json",
+    "vllm-ray": "/opt/vllm-ray.cdx.json",
+}
 SUMS = "SHA256SUMS"
 
 

@@ -126,11 +126,28 @@ def test_without_docker_hub_it_is_said_how_to_do_without(stand_ins: StandIns, mo
     stand_ins.put(
         "docker", 'case "$1" in version) echo 29.4.1;; *) echo lookup registry-1.docker.io: no such host; exit 1;; esac'
     )
-    with pytest.raises(ClusterError, match=r"no such host\n.*set BASE_IMAGE to"):
-        Docker().build("operator", "localhost/x:1", {})
+    for image, variable in (("operator", "BASE_IMAGE"), ("vllm-ray", "VLLM_IMAGE"), ("vllm", "VLLM_IMAGE")):
+        with pytest.raises(ClusterError, match=rf"no such host\n.*set {variable} to"):
+            Docker().build(image, "localhost/x:1", {})
+        monkeypatch.setenv(variable, "registry.example.com/other:1")
+        with pytest.raises(ClusterError, match=r"no such host$"):
+            Docker().build(image, "localhost/x:1", {})
+        monkeypatch.delenv(variable)
+
+
+def test_an_image_is_built_on_what_is_named_for_it_and_on_nothing_else(
+    stand_ins: StandIns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_ins.put("docker", 'if [ "$1" = version ]; then echo 29.4.1; else echo "$*"; fi')
     monkeypatch.setenv("BASE_IMAGE", "registry.example.com/python:3.11")
-    with pytest.raises(ClusterError, match=r"no such host$"):
-        Docker().build("operator", "localhost/x:1", {})
+    monkeypatch.setenv("VLLM_IMAGE", "registry.example.com/vllm:1")
+    for image, on in (
+        ("operator", "BASE=registry.example.com/python:3.11"),
+        ("vllm", "VLLM=registry.example.com/vllm:1"),
+    ):
+        Docker().build(image, "localhost/x:1", {})
+        words = (stand_ins.folder / "cache" / "logs" / f"image-{image}.log").read_text().split()
+        assert [word for word in words if word.startswith(("BASE=", "VLLM="))] == [on]
 
 
 def test_without_kinds_own_image_it_is_said_how_to_do_without(stand_ins: StandIns) -> None:

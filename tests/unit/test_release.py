@@ -74,6 +74,9 @@ def test_the_charts_values_get_the_images_and_keep_the_rest() -> None:
         key: usual[key] for key in usual if key not in ("image", "settings")
     }
     assert yaml.safe_load(chart.with_images(before, {"operator": PLACES["operator"]}))["settings"] == {}
+    on_ray = f"registry.example.com/llm/vllm-ray:0.32.0-1.2.3@{DIGEST}"
+    settings = yaml.safe_load(chart.with_images(before, {**PLACES, "vllm-ray": on_ray}))["settings"]
+    assert settings == {"images": {"cpu": PLACES["vllm-cpu"], "ray": on_ray}}
 
 
 def test_a_chart_that_names_images_already_is_not_packaged() -> None:

@@ -98,7 +98,7 @@ def resolve(
     if own and own.spec.images and (image := own.spec.images.of(resource)):
         offered.append(Resolved("image", image, _source(own)))
     try:
-        resolved = _joined(given, [*offered, *_of_operator(resource, settings)])
+        resolved = _joined(given, [*offered, *_of_operator(resource, settings, on_ray=spec.on_ray)])
         result = effective(spec, resolved)
     except ContradictionError as error:
         return _refused(spec, settings, f"{_source(own)} cannot be used: its {error}; {_WAY_OUT}")
@@ -198,9 +198,9 @@ def _values(model: type[ApiModel], manifest: Mapping[str, Any], before: str) -> 
             yield f"{before}{field.path}", value
 
 
-def _of_operator(resource: str, settings: Settings) -> Iterator[Resolved]:
+def _of_operator(resource: str, settings: Settings, *, on_ray: bool) -> Iterator[Resolved]:
     yield Resolved("accelerator.resource", resource, OPERATOR)
-    yield Resolved("image", settings.default_image(resource), OPERATOR)
+    yield Resolved("image", settings.default_image(resource, on_ray=on_ray), OPERATOR)
 
 
 def _joined(given: dict[str, Any], offered: Sequence[Resolved]) -> tuple[Resolved, ...]:

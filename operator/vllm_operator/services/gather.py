@@ -56,8 +56,8 @@ _NO_RAY = (
     "(https://docs.ray.io/en/latest/cluster/kubernetes), or leave runtime out"
 )
 _NO_RAY_IMAGE = (
-    "runtime: RayServe needs an image with vLLM and Ray (images/vllm-ray makes one), and there is no default: set "
-    "image, or have a ServingClass name it in images"
+    "runtime: RayServe needs an image with vLLM and Ray (images/vllm-ray makes one), and none is named: set image, or "
+    "ask the platform team for a ServingClass that names it in images, or for the setting images.ray"
 )
 # Stands in for a spec that cannot be read: only the status is written then.
 _UNREADABLE = InferenceServiceSpec.model_validate({"model": {"uri": "hf://unreadable/spec"}, "replicas": 0})
@@ -102,7 +102,7 @@ def _watched(
     before = memory.writer.newest(snapshot.resource_version, snapshot.status)
     unread = (Terms(service.spec), spec_error) if spec_error else None
     terms, spec_error = unread or _terms(service, before, memory, agreement)
-    spec_error = spec_error or _blind(terms, view) or _unserved(terms, served)
+    spec_error = spec_error or _blind(terms, view) or _unserved(terms, served, surroundings.settings)
     service = replace(service, spec=terms.spec)
     pods = _pods(view.pods(key), _group_size(terms, before), live, memory, before)
     current = [pod for pod in pods if pod.revision == service.revision]
@@ -183,7 +183,7 @@ def _blind(terms: Terms, view: View) -> Finding | None:
     return (Reason.NODES_UNREADABLE, _BLIND) if undecided and not view.sees_nodes else None
 
 
-def _unserved(terms: Terms, served: frozenset[str]) -> Finding | None:
+def _unserved(terms: Terms, served: frozenset[str], settings: Settings) -> Finding | None:
     """What the spec needs of the cluster, and is not there: claims of devices, groups, Ray, images as volumes."""
     if terms.spec.accelerator.device_class is not None and "ResourceClaimTemplate" not in served:
         return Reason.DEVICE_CLAIMS_UNSERVED, _NO_CLAIMS
@@ -191,7 +191,8 @@ def _unserved(terms: Terms, served: frozenset[str]) -> Finding | None:
         return Reason.LEADER_WORKER_SETS_UNSERVED, _NO_GROUPS
     if terms.spec.on_ray and RAY_KIND not in served:
         return Reason.RAY_SERVICES_UNSERVED, _NO_RAY
-    if terms.spec.on_ray and any((one.field, one.source) == ("image", OPERATOR) for one in terms.resolved):
+    plain = not settings.images.ray and any((one.field, one.source) == ("image", OPERATOR) for one in terms.resolved)
+    if terms.spec.on_ray and plain:
         return Reason.RAY_IMAGE_MISSING, _NO_RAY_IMAGE
     missing = model_image(terms.spec.model) and IMAGE_VOLUMES not in served
     return (Reason.IMAGE_VOLUMES_MISSING, _OLD) if missing else None

@@ -65,7 +65,7 @@ class Judge:
     def _work(self, evidence: Evidence, offer: Offer) -> Callable[[], Assessment]:
         """What is to be worked out: whether the GPUs of the spec fit or, where it leaves them open, which do."""
         service, settings = evidence.service, self._surroundings.settings
-        image = settings.default_image(service.spec.accelerator.resource)
+        image = settings.default_image(service.spec.accelerator.resource, on_ray=service.spec.on_ray)
         if service.spec.tensor_parallel_size == AUTO:
             learned = learned_by(evidence.resolved)
             terrain = Terrain(offer.nodes, settings.gpu_prices, evidence.bounds, image, learned)

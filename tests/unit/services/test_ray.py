@@ -9,6 +9,7 @@ from unit.services.choices import READY, settle
 from vllm_operator.api.resource import Key
 from vllm_operator.cluster import path
 from vllm_operator.services.first_status import FIRST_STATUS_SECONDS
+from vllm_operator.settings import Settings
 
 ON_RAY: dict[str, Any] = {"runtime": "RayServe", "image": "vllm/vllm-openai:v0.32.0"}
 
@@ -86,6 +87,16 @@ def test_without_an_image_it_is_said_what_it_needs() -> None:
     settle(world, key)
     assert world.reason() == "RayImageMissing"
     assert "images/vllm-ray" in world.message("Ready")
+
+
+def test_where_the_settings_name_one_it_needs_none() -> None:
+    world = World()
+    world.settings = Settings.model_validate({"images": {"ray": "mine/vllm-ray:0.32.0"}})
+    world.begin()
+    world.served = frozenset({"RayService"})
+    world.reconcile(world.service(runtime="RayServe"))
+    worker = made(world)["spec"]["rayClusterConfig"]["workerGroupSpecs"][0]["template"]["spec"]["containers"][0]
+    assert worker["image"] == "mine/vllm-ray:0.32.0"
 
 
 def test_workers_are_the_replicas_and_the_head_is_none() -> None:
