@@ -23,7 +23,7 @@ MODES = ("NONE", "STOCK_TORCH_COMPILE", "DYNAMO_TRACE_ONCE", "VLLM_COMPILE")
 
 def engine_of(spec: InferenceServiceSpec) -> dict[str, Any]:
     """The arguments of the engine."""
-    serving = Serving(1, gpus=True, deployment={})
+    serving = Serving(1, gpus=True, deployment={}, patience=900)
     (config,) = application(argv(spec, "test"), serving)["llm_configs"]
     return dict(config["engine_kwargs"])
 

@@ -19,6 +19,7 @@ from ..vllm.middleware import PAUSE_SECONDS
 from ..vllm.ranks import number_of
 from ..vllm.ray import (
     IMPORT_PATH,
+    PROXY_STAYS,
     RAY_VERSION,
     START_TIMEOUT,
     Serving,
@@ -55,6 +56,9 @@ _OF_HEAD = ("home", "tmp", "shm", "ca", _CACHE)
 _OF_SERVER = ("command", "args", "lifecycle", "livenessProbe", "startupProbe")
 # KubeRay looks for them by these names.
 _PORTS_OF_HEAD = {"gcs-server": 6379, "dashboard": 8265, "serve": PORT, METRICS_PORT_NAME: METRICS_PORT}
+# While all replicas of a worker are replaced, Serve's proxy there says that it is drained, and holds requests all the
+# same: until the new way through has started, which takes seconds, and half a minute where cores are few.
+_PROXY_STAYS_SECONDS = 120
 # Where pods lie is said of workers.
 _OF_WORKERS = ("affinity", "topologySpreadConstraints")
 # Of head and workers: KubeRay's own probes need a program that images may lack.
@@ -168,7 +172,8 @@ def _configuration(service: InferenceService, template: Manifest) -> str:
     options = {"graceful_shutdown_timeout_s": drain}
     if most := number_of(arguments, "--max-num-queued-reqs"):
         options["max_queued_requests"] = most
-    args = application(arguments, Serving(ranks_of(arguments), _gpus(container) > 0, options))
+    patience = _startup_seconds(container) + drain
+    args = application(arguments, Serving(ranks_of(arguments), _gpus(container) > 0, options, patience))
     app = {
         "name": _APPLICATION,
         "route_prefix": "/",
@@ -207,19 +212,28 @@ def _worker(template: Manifest) -> Manifest:
     """
     (container,) = template["spec"]["containers"]
     own = {name: value for name, value in container.items() if name not in _OF_SERVER}
-    seconds = container["startupProbe"]["failureThreshold"] * container["startupProbe"]["periodSeconds"]
-    ready = {**container["readinessProbe"], "httpGet": {"path": "/-/healthz", "port": PORT_NAME}}
+    ready = {
+        **container["readinessProbe"],
+        "httpGet": {"path": "/-/healthz", "port": PORT_NAME},
+        "failureThreshold": _PROXY_STAYS_SECONDS // container["readinessProbe"]["periodSeconds"],
+    }
     metrics = {"name": METRICS_PORT_NAME, "containerPort": METRICS_PORT, "protocol": "TCP"}
     return _pod(
         template,
         {
             **own,
-            "env": [*container["env"], {"name": START_TIMEOUT, "value": str(seconds)}],
+            "env": [*container["env"], {"name": START_TIMEOUT, "value": str(_startup_seconds(container))}],
             "ports": [*container["ports"], metrics],
             "readinessProbe": ready,
             "livenessProbe": _ALIVE,
         },
     )
+
+
+def _startup_seconds(container: Manifest) -> int:
+    """How long vLLM may take until it serves."""
+    probe = container["startupProbe"]
+    return int(probe["failureThreshold"] * probe["periodSeconds"])
 
 
 def _head(template: Manifest, *, with_token: bool) -> Manifest:
@@ -228,6 +242,7 @@ def _head(template: Manifest, *, with_token: bool) -> Manifest:
     own = {name: value for name, value in container.items() if name not in (*_OF_SERVER, "readinessProbe")}
     own |= {
         "resources": _HEAD_RESOURCES,
+        "env": [*container["env"], {"name": PROXY_STAYS, "value": str(_PROXY_STAYS_SECONDS)}],
         "ports": [{"name": name, "containerPort": port, "protocol": "TCP"} for name, port in _PORTS_OF_HEAD.items()],
         "volumeMounts": [mount for mount in container["volumeMounts"] if mount["name"] in _OF_HEAD],
         "readinessProbe": _ALIVE,

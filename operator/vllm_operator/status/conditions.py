@@ -18,6 +18,7 @@ from ..manifests.amounts import surge
 from ..manifests.hardening import missing
 from ..snapshots.child import kept_deployed
 from ..snapshots.groups import place
+from ..snapshots.workload import APPLICATION
 from .evidence import Account, Evidence
 
 _MOST_NAMES = 3
@@ -122,13 +123,26 @@ def workload_available(account: Account) -> Verdict:
         told = f"{ready} of {total} {units} serve: {finding[1]}{_planned(account, finding[0])}{_old(account)}"
         told += f"{_down(account, total)}{_stuck(account, finding[0])}"
         return Verdict(ConditionType.WORKLOAD_AVAILABLE, False, finding[0], told)
-    doing = diagnosis.progress(account.evidence.ranks)
+    doing = _awaits_kuberay(account) or diagnosis.progress(account.evidence.ranks)
     reason = Reason.ROLLING_OUT if account.evidence.old_pods or _rolls(account) else Reason.STARTING
     return Verdict(
         ConditionType.WORKLOAD_AVAILABLE,
         False,
         reason,
         f"{ready} of {total} {units} serve: {doing}{_old(account)}{_down(account, total)}",
+    )
+
+
+def _awaits_kuberay(account: Account) -> str:
+    """That Ray runs, and that KubeRay has told Serve nothing of the application: it may be kept from the head."""
+    workload, started = account.evidence.deployment, any(pod.started for pod in account.evidence.ranks)
+    if not account.service.spec.on_ray or workload is None or not started:
+        return ""
+    if any(entry.type == APPLICATION for entry in workload.conditions):
+        return ""
+    return (
+        "KubeRay has not deployed the application in the Ray cluster yet; where that lasts, it may not reach port 8265 "
+        "of the head: the setting kuberayNamespaces has to name the namespace that KubeRay runs in"
     )
 
 
@@ -182,6 +196,8 @@ def _down(account: Account, total: int) -> str:
     ):
         return ""
     if account.service.spec.on_ray:
+        if account.evidence.pods and not account.evidence.old_pods:
+            return ""  # Serve takes settings in place, in the pods that there are
         return (
             "; the Ray cluster ends before the new one starts, so the service is down until that serves: "
             "rollout.maxSurge: 1 avoids it where GPUs for all replicas are spare"

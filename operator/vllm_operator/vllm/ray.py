@@ -16,6 +16,8 @@ RAY_VERSION = "2.60.0"
 IMPORT_PATH = "ray.serve.llm:build_openai_app"
 START_TIMEOUT = "RAYLLM_ENGINE_START_TIMEOUT_S"
 """How long Ray waits for an engine, in seconds: 3,600 by default."""
+PROXY_STAYS = "RAY_SERVE_PROXY_MIN_DRAINING_PERIOD_S"
+"""How long a proxy is kept on a worker where no replica runs, in seconds: 30 by default."""
 # Of vLLM's own server, and what Ray decides by itself.
 _OF_SERVER = frozenset(
     {
@@ -49,6 +51,8 @@ class Serving(NamedTuple):
     """Whether these devices are GPUs; else they are CPUs."""
     deployment: dict[str, Any]
     """Options of the Serve deployment."""
+    patience: int
+    """Seconds that requests may take which wait for an engine that starts."""
 
 
 def application(arguments: Sequence[str], serving: Serving) -> dict[str, Any]:
@@ -67,8 +71,13 @@ def application(arguments: Sequence[str], serving: Serving) -> dict[str, Any]:
     }
     return {
         "llm_configs": [config],
-        # Only a way through: with a CPU of its own, a second one would need a larger pod.
-        "ingress_deployment_config": {"num_replicas": 1, "ray_actor_options": {"num_cpus": 0}},
+        # Only a way through: with a CPU of its own, a second one would need a larger pod. It is replaced with the
+        # engine, and the old one has requests that wait for the new engine: Serve would end it after 20 s.
+        "ingress_deployment_config": {
+            "num_replicas": 1,
+            "ray_actor_options": {"num_cpus": 0},
+            "graceful_shutdown_timeout_s": serving.patience,
+        },
     }
 
 

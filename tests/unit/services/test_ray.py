@@ -113,6 +113,14 @@ def test_a_worker_that_is_ready_before_the_application_serves_nobody() -> None:
     assert (world.reason(), world.status()["readyReplicas"]) == ("Starting", 0)
 
 
+def test_where_kuberay_tells_serve_nothing_it_is_said_what_may_keep_it_away() -> None:
+    world, key = started()
+    pods(world, {**READY, "conditions": []}, of_service={"activeServiceStatus": {"rayClusterStatus": {}}})
+    world.reconcile(key)
+    assert world.reason() == "Starting"
+    assert "the setting kuberayNamespaces has to name" in world.message("Ready")
+
+
 def test_other_settings_are_taken_in_place() -> None:
     world, key = serving()
     before = made(world)["metadata"]["name"]
@@ -135,6 +143,7 @@ def test_other_settings_are_taken_in_place() -> None:
     world.reconcile(key)
     assert world.reason() == "RayApplicationFailed"
     assert "Unknown engine argument: x" in world.message("Ready")
+    assert "rollout.maxSurge" not in world.message("Ready")  # which is about other pods
 
 
 def test_a_head_that_came_anew_serves_once_the_model_is_there() -> None:

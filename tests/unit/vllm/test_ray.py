@@ -6,7 +6,7 @@ from support.snapshots import spec
 from vllm_operator.vllm.argv import argv
 from vllm_operator.vllm.ray import Serving, application
 
-ON_GPUS = Serving(2, gpus=True, deployment={"num_replicas": 3})
+ON_GPUS = Serving(2, gpus=True, deployment={"num_replicas": 3}, patience=900)
 
 
 def test_the_model_its_name_and_its_engine_are_told() -> None:
@@ -25,7 +25,7 @@ def test_the_model_its_name_and_its_engine_are_told() -> None:
 
 @pytest.mark.parametrize("device", ["GPU", "CPU"])
 def test_all_ranks_are_in_one_pod(device: str) -> None:
-    serving = Serving(2, gpus=device == "GPU", deployment={})
+    serving = Serving(2, gpus=device == "GPU", deployment={}, patience=900)
     (config,) = application(argv(spec(), "llama"), serving)["llm_configs"]
     assert config["accelerator_config"] == {"kind": device.lower()}
     assert config["placement_group_config"] == {"bundle_per_worker": {device: 1}, "strategy": "STRICT_PACK"}
