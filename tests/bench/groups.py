@@ -1,8 +1,10 @@
 """`make bench-groups`: a replica over two real nodes with the real vLLM, by gloo, from its start to its end.
 
-Two kubelets with a CoreDNS each, LeaderWorkerSet's own controller, the operator by its chart, and a service with a rank
-on each node. It is started and asked, loses a rank, is rolled, and is deleted: a line for each with its seconds, and an
-exit status of 1 where one of them does not come about. Takes about ten minutes on two cores.
+Two kubelets with a CoreDNS each, LeaderWorkerSet's own controller, the operator by its chart, a network that enforces
+policies, and a service with a rank on each node. It is started and asked, its ports are tried by others, it loses a
+rank, is rolled, and is deleted. Another one, of two groups, is rolled, loses a leader to an eviction and then a
+group, while requests run. A line for each with its seconds, and an exit status of 1 where one of them does not come
+about. Takes about twenty minutes on two cores.
 """
 
 import argparse
@@ -11,13 +13,16 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from bench.rollout import READY_SECONDS
+from bench.rollout import READY_SECONDS, evict
 from bench.steps import goes_through
 from support import groups, serving
 from support.end_to_end import chat
+from support.firewall import attacked, enforced
 from support.kube import Kube, Object, conditions
+from support.load import Load
 
-NAME = "pair"
+NAME, PAIRS = "pair", "pairs"
+LABELS = {"app.kubernetes.io/name": "vllm", "app.kubernetes.io/instance": NAME}
 SELECTOR = f"app.kubernetes.io/instance={NAME}"
 RANKS = [f"{NAME}-g-0", f"{NAME}-g-0-1"]
 APART = {
@@ -41,6 +46,8 @@ for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
 """
 # Of an answer to four tokens, on cores that others use too.
 ANSWER_SECONDS = 10.0
+# Requests per second to two groups, while a third one may be starting on the same cores.
+RATE, SETTLE_SECONDS = 1.0, 5.0
 
 
 def ranks(kube: Kube) -> dict[str, Object]:
@@ -67,6 +74,11 @@ def answers(kube: Kube) -> str:
     assert status == 200, text
     assert took < ANSWER_SECONDS, f"{took:.1f} s"
     return f"answered in {took:.2f} s"
+
+
+def keeps_its_ports_to_itself(kube: Kube) -> str:
+    """Of all ports on which ranks listen, others get through to that of the API alone."""
+    return attacked(kube, ranks(kube).values(), LABELS, {8000})
 
 
 def loses_a_rank(kube: Kube) -> str:
@@ -120,7 +132,85 @@ def is_deleted(kube: Kube) -> str:
     return "nothing is left"
 
 
-STEPS: tuple[Callable[[Kube], str], ...] = (starts, loses_a_rank, is_rolled, is_deleted)
+def pairs(kube: Kube) -> dict[str, str]:
+    """The uids of the pods of the service of two groups, those that end included, by name."""
+    found = kube.list("pods", f"app.kubernetes.io/instance={PAIRS}")
+    return {pod["metadata"]["name"]: pod["metadata"]["uid"] for pod in found}
+
+
+def two_groups_start(kube: Kube) -> str:
+    """Another service: two groups, wherever there is room."""
+    kube.apply(serving.tiny(PAIRS, **{**OVER_TWO, "pod": None}, replicas=2))
+    kube.ready(PAIRS, READY_SECONDS)
+    return " ".join(sorted(pairs(kube)))
+
+
+def under_load(kube: Kube, change: Callable[[], None]) -> str:
+    """Changes something while requests run, of which none may fail."""
+    with Load(kube.url(PAIRS), PAIRS, rate=RATE, least=0, tokens=4) as load:
+        time.sleep(SETTLE_SECONDS)
+        change()
+        time.sleep(SETTLE_SECONDS)
+    assert not load.tally.failures, "\n".join([load.tally.line(PAIRS), *load.tally.failures[:10]])
+    assert not load.tally.aborted, load.tally.line(PAIRS)
+    return load.tally.line(PAIRS)
+
+
+def are_rolled_under_load(kube: Kube) -> str:
+    """Group by group: the leader drains, and its workers are there until it has."""
+    before = set(pairs(kube).values())
+    restarted = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+    def roll() -> None:
+        kube.merge("vis", PAIRS, {"spec": {"rollout": {"restartedAt": restarted}}})
+        kube.wait("all are others", 2 * READY_SECONDS, lambda: before.isdisjoint(pairs(kube).values()))
+        kube.ready(PAIRS, READY_SECONDS)
+
+    return under_load(kube, roll)
+
+
+def lose_a_leader_to_an_eviction_under_load(kube: Kube) -> str:
+    """As when a node is drained: the budget lets one group go, whose leader drains."""
+    before = pairs(kube)
+    leader, worker = f"{PAIRS}-g-0", f"{PAIRS}-g-0-1"
+
+    def one_goes() -> None:
+        evict(kube, leader)
+
+        def renewed() -> bool:
+            now = pairs(kube)
+            return all(now.get(name, before[name]) != before[name] for name in (leader, worker))
+
+        kube.wait("its group is made anew", READY_SECONDS, renewed)
+        kube.ready(PAIRS, READY_SECONDS)
+
+    said = under_load(kube, one_goes)
+    assert {name: uid for name, uid in pairs(kube).items() if "g-1" in name}.items() <= before.items()
+    return said
+
+
+def lose_a_group_under_load(kube: Kube) -> str:
+    """One group is enough: the other one's leader drains."""
+
+    def one_goes() -> None:
+        kube.run("scale", "vis", PAIRS, "--replicas=1")
+        kube.wait("one is left", READY_SECONDS, lambda: len(pairs(kube)) == len(RANKS))
+        kube.ready(PAIRS, READY_SECONDS)
+
+    return under_load(kube, one_goes)
+
+
+STEPS: tuple[Callable[[Kube], str], ...] = (
+    starts,
+    keeps_its_ports_to_itself,
+    loses_a_rank,
+    is_rolled,
+    is_deleted,
+    two_groups_start,
+    are_rolled_under_load,
+    lose_a_leader_to_an_eviction_under_load,
+    lose_a_group_under_load,
+)
 
 
 def main() -> int:
@@ -133,7 +223,7 @@ def main() -> int:
         serving.install_operator(cluster)
         serving.make_models(kube)
         groups.select(kube)
-        with groups.names(cluster), groups.controller(cluster.control_plane, kube):
+        with enforced(cluster), groups.names(cluster), groups.controller(cluster.control_plane, kube):
             return 0 if goes_through(STEPS, kube) else 1
     finally:
         cluster.stop()

@@ -49,12 +49,17 @@ def roll(kube: Kube, surge: int) -> None:
     replaced(kube, old)
 
 
-def evict(kube: Kube) -> None:
-    """Evicts one of the two pods through the API that a drain uses."""
-    name = min(pods(kube))
+def evict(kube: Kube, name: str) -> None:
+    """Evicts a pod through the API that a drain uses."""
     path = f"/api/v1/namespaces/{kube.namespace}/pods/{name}/eviction"
     body = f'{{"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {{"name": "{name}"}}}}'
     kube.run("create", "--raw", path, "-f", "-", stdin=body)
+
+
+def evict_one(kube: Kube) -> None:
+    """Evicts one of the two pods."""
+    name = min(pods(kube))
+    evict(kube, name)
     replaced(kube, [name])
 
 
@@ -82,7 +87,7 @@ CASES: dict[str, Callable[[Kube], None]] = {
     "drain": drain,
     "rolling-update-with-surge": lambda kube: roll(kube, 1),
     "rolling-update": lambda kube: roll(kube, 0),
-    "eviction": evict,
+    "eviction": evict_one,
     "scale-down": scale_down,
 }
 

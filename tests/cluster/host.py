@@ -21,6 +21,7 @@ PACKAGES = {
     "containerd": "containerd",
     "faketime": "faketime",
     "ip": "iproute2",
+    "ipset": "ipset",
     "iptables": "iptables",
     "mmdebstrap": "mmdebstrap",
     "mount": "mount",

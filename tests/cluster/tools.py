@@ -129,6 +129,11 @@ SOURCES = {
     ),
     "coredns": _Source(".", "github.com/coredns/coredns", usual="about 2 min at 2 cores"),
     "kueue": _Source("sigs.k8s.io/kueue/cmd/kueue", "sigs.k8s.io/kueue", usual="about 7 min at 2 cores"),
+    "kube-router": _Source(
+        "github.com/cloudnativelabs/kube-router/v2/cmd/kube-router",
+        "github.com/cloudnativelabs/kube-router/v2",
+        usual="about 1.5 min at 2 cores",
+    ),
     "kuberay": _Source(
         "github.com/ray-project/kuberay/ray-operator",
         "github.com/ray-project/kuberay/ray-operator",
