@@ -140,7 +140,8 @@ def pairs(kube: Kube) -> dict[str, str]:
 
 def two_groups_start(kube: Kube) -> str:
     """Another service: two groups, wherever there is room."""
-    kube.apply(serving.tiny(PAIRS, **{**OVER_TWO, "pod": None}, replicas=2))
+    anywhere = {name: value for name, value in OVER_TWO.items() if name != "pod"}
+    kube.apply(serving.tiny(PAIRS, **anywhere, replicas=2))
     kube.ready(PAIRS, READY_SECONDS)
     return " ".join(sorted(pairs(kube)))
 
