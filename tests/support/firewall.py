@@ -26,8 +26,6 @@ for port in sys.argv[2:]:
     try:
         socket.create_connection((sys.argv[1], int(port)), timeout=3).close()
         print(port, "open")
-    except TimeoutError:
-        print(port, "timeout")
     except OSError as error:
         print(port, error)
 """
@@ -76,7 +74,7 @@ def listening(kube: Kube, pod: str) -> list[int]:
 
 
 def reached(kube: Kube, asker: str, address: str, *ports: int) -> dict[int, str]:
-    """Of each port, what a pod that has Python finds: `open`, `timeout`, or another error."""
+    """Of each port, what a pod that has Python finds: `open`, or why not: a firewall may refuse, or say nothing."""
     words = ["exec", asker, "--", "python3", "-c", CONNECT, address, *map(str, ports)]
     lines = (line.partition(" ") for line in kube.run(*words).splitlines())
     return {int(port): found for port, _, found in lines}
