@@ -18,6 +18,9 @@ from support.real_vllm.tiny import QUIET, tiny_model
 
 pytestmark = pytest.mark.slow
 EXAMPLES = REPOSITORY / "examples" / "batch"
+# vLLM 0.32 on the CPU: in a step with requests of an adapter, those of the model itself get the adapter's answer; and
+# with LoRA in bfloat16 its attention dies of SIGILL on processors that have AMX.
+LORA_ON_CPU = ("--max-num-seqs=1", "--dtype=float16")
 
 
 def run(folder: Path, source: Path, *flags: str) -> dict[str, int]:
@@ -104,7 +107,7 @@ def test_a_request_may_name_an_adapter(tmp_path: Path) -> None:
     body = {"prompt": "What is", "temperature": 0, "max_tokens": 8, "logprobs": 1}
     asked = {name: ("/v1/completions", {**body, "model": name}) for name in ("tiny", "extra", "none")}
     source = written_to(tmp_path / "in.jsonl", asked)
-    flags = ("--enable-lora", "--max-lora-rank=16", "--lora-modules", f"extra={tmp_path}/lora")
+    flags = ("--enable-lora", "--max-lora-rank=16", "--lora-modules", f"extra={tmp_path}/lora", *LORA_ON_CPU)
     assert run(tmp_path, source, *flags)["done"] == 2
     answers = {row["custom_id"]: row["response"]["body"] for row in rows(tmp_path / "out" / "in.jsonl")}
     assert answers["extra"]["model"] == "extra"
