@@ -102,3 +102,26 @@ Traceback (most recent call last):
 OSError: You are trying to access a gated repo.
 Make sure to have access to it at https://huggingface.co/meta-llama/Llama-3.1-8B.
 """
+# The kernel ended a worker while the engine loaded; the same while it served; and of a signal.
+KILLED_LOADING = f"""\
+(APIServer pid=1) INFO 11-29 11:39:12 [api_utils.py:286] non-default args: {{'model': '/models/tiny', 'port': 8000}}
+(EngineCore pid=52) INFO 11-29 11:39:22 [core.py:133] Initializing a V1 LLM engine (v0.32.0) with config: model='x'
+(EngineCore pid=52) INFO 11-29 11:39:28 [multiproc_executor.py:486] [shutdown] Executor: all workers exited gracefully
+(EngineCore pid=52) ERROR 11-29 11:39:28 [core.py:1510] EngineCore failed to start.
+(EngineCore pid=52) ERROR 11-29 11:39:28 [core.py:1510] Traceback (most recent call last):
+(EngineCore pid=52) ERROR 11-29 11:39:28 [core.py:1510]   File "{_VLLM}/v1/executor/multiproc_executor.py", line 817
+(EngineCore pid=52) ERROR 11-29 11:39:28 [core.py:1510]     raise e from None
+(EngineCore pid=52) ERROR 11-29 11:39:28 [core.py:1510] Exception: WorkerProc initialization failed due to an \
+exception in a background process. See stack trace for root cause.
+(Worker pid=61) ERROR 11-29 11:39:28 [multiproc_executor.py:953] WorkerProc failed to start.
+(Worker pid=61) ERROR 11-29 11:39:28 [multiproc_executor.py:953] Traceback (most recent call last):
+(Worker pid=61) ERROR 11-29 11:39:28 [multiproc_executor.py:953]     n = write(self._handle, buf)
+(Worker pid=61) ERROR 11-29 11:39:28 [multiproc_executor.py:953] BrokenPipeError: [Errno 32] Broken pipe
+{WRAPPER}"""
+WORKER_DIED = """\
+(EngineCore pid=52) ERROR 11-29 11:38:58 [multiproc_executor.py:315] Worker proc VllmWorker-0 died unexpectedly \
+(exit code: {code}), shutting down executor.
+(EngineCore pid=52) ERROR 11-29 11:38:58 [core.py:1512] RuntimeError: cancelled
+(APIServer pid=1) ERROR 11-29 11:38:58 [async_llm.py:906] vllm.v1.engine.exceptions.EngineDeadError: EngineCore \
+encountered an issue. See stack trace (above) for the root cause.
+"""

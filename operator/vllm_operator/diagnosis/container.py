@@ -27,6 +27,13 @@ _KILLING = re.compile(r"failed (?P<probe>liveness|startup) probe")
 _PROBED = re.compile(r"^(?:Liveness|Readiness|Startup) probe failed: (?:Get \"[^\"]*\": )?")
 _HANGING = f"statuscode: {HUNG_STATUS}"
 _NO_COMMAND = re.compile(r"exec: \\?\"(?P<command>[^\"\\]+)\\?\": .*(?:not found|no such file)")
+# One of the processes that do not hold the container. vLLM looks at the exit code at times too early ("None").
+_PROCESS_ENDED = re.compile(r"Worker proc [\w-]{1,40} died unexpectedly \(exit code: (?:-(?P<signal>\d{1,2})|None)\)")
+_BEGINNING = " non-default args: "  # of vLLM's log: nothing was cut off
+_FOR_MEMORY = (
+    "; most likely the kernel of node {node} did that as memory ran out: raise resources.requests.memory, and "
+    "resources.limits.memory where it is set"
+)
 _SIGNALS: dict[int, str] = {
     signal.SIGILL: "the image's code is not for this CPU: use an image that is, or another node",
     signal.SIGBUS: "shared memory or a mapped file gave out: check the volumes, and the node's memory",
@@ -122,6 +129,17 @@ def _killed_for_memory(pod: PodSnapshot, ending: Ending) -> Finding | None:
     )
 
 
+def _process_ended(pod: PodSnapshot, ending: Ending) -> Finding | None:
+    """The kernel may end a single process for memory: Kubernetes learns nothing of that."""
+    if not (told := _PROCESS_ENDED.search(ending.log)):
+        return None
+    number = int(told["signal"] or signal.SIGKILL)
+    if number == signal.SIGKILL:
+        return Reason.OUT_OF_MEMORY, f"one of its processes was killed{_FOR_MEMORY.format(node=pod.node)}"
+    reason = Reason.ENGINE_DIED if ending.served else Reason.CONTAINER_FAILED
+    return reason, f"one of its processes was ended by {_name(number)}: {_SIGNALS.get(number, _more(pod))}"
+
+
 def _known(pod: PodSnapshot, ending: Ending) -> Finding | None:
     return told_by(ending.log, node=pod.node, served=pod.was_ready)
 
@@ -211,6 +229,8 @@ def _unknown(pod: PodSnapshot, ending: Ending) -> Finding | None:
     if not words or pod.was_ready:
         return None
     if only_points_elsewhere(words):
+        if _BEGINNING in ending.log:
+            return Reason.OUT_OF_MEMORY, f"one of its processes ended without a word{_FOR_MEMORY.format(node=pod.node)}"
         # The kubelet keeps too little of the log: the traceback of the API server alone fills it.
         return (
             Reason.CONTAINER_FAILED,
@@ -230,9 +250,13 @@ def _exited(pod: PodSnapshot, ending: Ending) -> Finding:
         return Reason.ENGINE_DIED, f"its engine died{said}; {_more(pod)}"
     number = ending.exit_code - 128
     if number > 0:
-        name = signal.Signals(number).name if number in list(signal.Signals) else f"signal {number}"
-        return Reason.CONTAINER_FAILED, f"it was ended by {name}{said}: {_SIGNALS.get(number, _more(pod))}"
+        return Reason.CONTAINER_FAILED, f"it was ended by {_name(number)}{said}: {_SIGNALS.get(number, _more(pod))}"
     return Reason.CONTAINER_FAILED, f"it ended with exit code {ending.exit_code}{said}; {_more(pod)}"
+
+
+def _name(number: int) -> str:
+    """A signal's name."""
+    return signal.Signals(number).name if number in list(signal.Signals) else f"signal {number}"
 
 
 def _exceptions(ending: Ending) -> str:
@@ -245,4 +269,4 @@ def _more(pod: PodSnapshot) -> str:
 
 
 # What is certain without further evidence.
-_SURE = (_hung, _without_key, _killed_for_memory, _known, _no_command)
+_SURE = (_hung, _without_key, _killed_for_memory, _known, _no_command, _process_ended)

@@ -19,6 +19,8 @@ _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 # "ValueError: text" or "torch.OutOfMemoryError: text", at the start of a line.
 _EXCEPTION = re.compile(r"^(?:[A-Za-z_]\w*\.)*(?:[A-Z]\w*)?(?:Error|Exception|Exit|Interrupt)(?:: |$)")
 _USAGE = re.compile(r"^[\w. -]+: error: ")
+# What ends a process past Python: its own fault handler, C++, Rust.
+_CRASH = re.compile(r"^(?:Fatal Python error: |terminate called |thread '[^']*' (?:\(\d+\) )?panicked at )")
 _INPUT = re.compile(r" \[type=\w+, input_value=.*$")
 # They say that something failed, not what: a better line is taken where there is one.
 WRAPPERS = (
@@ -27,6 +29,8 @@ WRAPPERS = (
     "Worker failed with error",
     "EngineCore encountered an issue",
 )
+# Of those that talked to the process that ended.
+_ECHOES = ("BrokenPipeError: ", "RuntimeError: cancelled")
 _NOISE = re.compile(
     r"^(?:Traceback |File \"|The above exception was|During handling of the above|For further information visit"
     r"|warnings\.warn\(|\^+$|~*\^+~*$|sys\.exit\(|usage: )|resource_tracker: |destroy_process_group\(\)"
@@ -49,14 +53,16 @@ def exception_names(text: str) -> list[str]:
 def last_error(text: str) -> str:
     """The error that a failed process ended with, on one line; empty where it told none.
 
-    In this order: the last exception that is no wrapper, argparse's error, the last wrapper. An exception's further
-    lines belong to it, without pydantic's dump of the input.
+    In this order: the last exception that is no wrapper, argparse's error, a crash, the last wrapper. An exception's
+    further lines belong to it, without pydantic's dump of the input.
     """
     lines = _lines(text)
     exceptions = [at for at, (_, line) in enumerate(lines) if _EXCEPTION.match(line)]
     causes = [words for at in reversed(exceptions) if (words := _exception(lines, at))]
     usage = [line for _, line in reversed(lines) if _USAGE.match(line)]
-    return next(iter([*(words for words in causes if not only_points_elsewhere(words)), *usage, *causes]), "")
+    crashes = [line for _, line in lines if _CRASH.match(line)]
+    told = (words for words in causes if not only_points_elsewhere(words))
+    return next(iter([*told, *usage, *crashes, *causes]), "")
 
 
 def last_line(text: str) -> str:
@@ -77,7 +83,7 @@ def _lines(text: str) -> list[tuple[str, str]]:
 
 def only_points_elsewhere(words: str) -> bool:
     """Whether an error says that something failed, and not what."""
-    return any(wrapper in words for wrapper in WRAPPERS)
+    return any(text in words for text in (*WRAPPERS, *_ECHOES))
 
 
 def _exception(lines: list[tuple[str, str]], at: int) -> str:

@@ -1,7 +1,9 @@
 """What is said of a container that ended: before it served and after, by exit code, time and the end of its log."""
 
-from support.pod_status import ENDED, SERVED, STARTED, failed, found, pod
-from support.vllm_logs import BAD_VALUE, NO_KERNEL, TORCH_OOM
+import pytest
+
+from support.pod_status import CREATED, ENDED, SERVED, STARTED, failed, found, pod
+from support.vllm_logs import BAD_VALUE, KILLED_LOADING, NO_KERNEL, TORCH_OOM, WORKER_DIED
 from vllm_operator.api.reasons import Reason
 from vllm_operator.diagnosis.container import wants_log
 from vllm_operator.vllm import middleware
@@ -73,6 +75,52 @@ def test_a_failed_restart_after_serving_is_not_taken_for_an_end_of_serving() -> 
 def test_a_signal_is_told_by_name() -> None:
     assert "SIGILL: the image's code is not for this CPU" in found(failed(code=132))[1]
     assert "signal 99" in found(failed(code=227))[1]
+
+
+@pytest.mark.parametrize(
+    ("log", "code", "ready_changed"),
+    [
+        (KILLED_LOADING, 1, CREATED),
+        (WORKER_DIED.format(code=-9), 1, CREATED),
+        (WORKER_DIED.format(code=-9), 0, SERVED),
+        (WORKER_DIED.format(code=None), 0, SERVED),
+    ],
+)
+def test_one_process_that_the_kernel_ended_is_told_as_memory(log: str, code: int, ready_changed: str) -> None:
+    """The container ends as if by itself, with 0 or 1."""
+    reason, message = found(failed(log, code=code, reason="Completed", ready_changed=ready_changed))
+    assert reason == Reason.OUT_OF_MEMORY
+    assert "one of its processes" in message
+    assert "most likely the kernel of node gpu-1 did that as memory ran out: raise resources.requests.mem" in message
+
+
+def test_one_process_that_a_signal_ended_is_told_by_it() -> None:
+    log = WORKER_DIED.format(code=-4)
+    served = found(failed(log, code=0, reason="Completed", ready_changed=SERVED))
+    assert served[0] == Reason.ENGINE_DIED
+    loading = found(failed(log))
+    assert loading[0] == Reason.CONTAINER_FAILED
+    for _, message in (served, loading):
+        assert "one of its processes was ended by SIGILL: the image's code is not for this CPU" in message
+
+
+@pytest.mark.parametrize(
+    "crash",
+    [
+        "Fatal Python error: Segmentation fault",
+        "terminate called after throwing an instance of 'c10::Error'",
+        "thread 'tokio' (77) panicked at src/lib.rs:9:5:",
+    ],
+)
+def test_a_crash_past_python_is_told_and_not_taken_for_a_want_of_memory(crash: str) -> None:
+    reason, message = found(failed(f"{KILLED_LOADING}{crash}\n"))
+    assert (reason, crash in message) == (Reason.CONTAINER_FAILED, True)
+
+
+def test_a_log_whose_beginning_is_cut_off_is_not_taken_for_silence() -> None:
+    reason, message = found(failed(KILLED_LOADING.split("\n", 1)[1]))
+    assert reason == Reason.CONTAINER_FAILED
+    assert "the cause stands further up in its log" in message
 
 
 def test_restarts_change_the_message_only_when_they_double() -> None:
