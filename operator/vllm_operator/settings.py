@@ -7,13 +7,16 @@ import re
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
 from .api.vocabulary import VLLM_VERSION
+
+if TYPE_CHECKING:
+    from .api.spec import InferenceServiceSpec
 
 MOST_PRICE = 1e9
 """Of a GPU, in whatever unit."""
@@ -170,6 +173,10 @@ class Settings(Allowed):
         if on_ray and self.images.ray:
             return self.images.ray
         return {"cpu": self.images.cpu, "amd.com/gpu": self.images.rocm}.get(resource, self.images.gpu)
+
+    def image_of(self, spec: "InferenceServiceSpec") -> str:
+        """What the pods of a service run."""
+        return spec.image or self.default_image(spec.accelerator.resource, on_ray=spec.on_ray)
 
 
 def matches(patterns: Iterable[str], text: str) -> bool:

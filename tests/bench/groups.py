@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from bench.rollout import READY_SECONDS, evict
+from bench.rollout import READY_SECONDS, evict, restart
 from bench.steps import goes_through
 from support import groups, serving
 from support.end_to_end import chat
@@ -117,8 +117,7 @@ def _renewed(kube: Kube, before: dict[str, Object]) -> None:
 def is_rolled(kube: Kube) -> str:
     """All ranks are replaced."""
     before = ranks(kube)
-    restarted = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    kube.merge("vis", NAME, {"spec": {"rollout": {"restartedAt": restarted}}})
+    restart(kube, NAME)
     _renewed(kube, before)
     kube.ready(NAME, READY_SECONDS)
     return answers(kube)
@@ -160,10 +159,9 @@ def under_load(kube: Kube, change: Callable[[], None]) -> str:
 def are_rolled_under_load(kube: Kube) -> str:
     """Group by group: the leader drains, and its workers are there until it has."""
     before = set(pairs(kube).values())
-    restarted = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
     def roll() -> None:
-        kube.merge("vis", PAIRS, {"spec": {"rollout": {"restartedAt": restarted}}})
+        restart(kube, PAIRS)
         kube.wait("all are others", 2 * READY_SECONDS, lambda: before.isdisjoint(pairs(kube).values()))
         kube.ready(PAIRS, READY_SECONDS)
 

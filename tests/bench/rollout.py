@@ -9,6 +9,7 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from support import serving
 from support.kube import Kube
@@ -41,11 +42,16 @@ def replaced(kube: Kube, old: Iterable[str], name: str = NAME) -> None:
     kube.ready(name, READY_SECONDS)
 
 
+def restart(kube: Kube, name: str, **rollout: Any) -> None:
+    """Asks for other pods of the same spec."""
+    restarted = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    kube.merge("vis", name, {"spec": {"rollout": {"restartedAt": restarted, **rollout}}})
+
+
 def roll(kube: Kube, surge: int) -> None:
     """Replaces both pods, with or without one more."""
     old = pods(kube)
-    restarted = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    kube.merge("vis", NAME, {"spec": {"rollout": {"maxSurge": surge, "restartedAt": restarted}}})
+    restart(kube, NAME, maxSurge=surge)
     replaced(kube, old)
 
 

@@ -23,16 +23,11 @@ INDEX, GROUP = "leaderworkerset.sigs.k8s.io/worker-index", "leaderworkerset.sigs
 @pytest.fixture(scope="module")
 def installed(operator: OperatorProcess) -> Iterator[None]:
     """LeaderWorkerSet is installed, for the namespaces that say so."""
-    kube = Kube(operator.control_plane.kubeconfig, "default")
-    groups.install_api(kube)
-    operator.restart()
-    try:
-        with groups.controller(operator.control_plane, kube):
-            yield
-    finally:
-        operator.stop()
-        groups.remove_api(kube)
-        operator.start()
+    with (
+        operator.beside(groups.install_api, groups.remove_api) as kube,
+        groups.controller(operator.control_plane, kube),
+    ):
+        yield
 
 
 @pytest.fixture

@@ -19,15 +19,8 @@ SECONDS = 30
 @pytest.fixture
 def installed(operator: OperatorProcess) -> Iterator[None]:
     """KubeRay's kinds are served."""
-    kube = Kube(operator.control_plane.kubeconfig, "default")
-    kuberay.install_api(kube)
-    operator.restart()
-    try:
+    with operator.beside(kuberay.install_api, kuberay.remove_api):
         yield
-    finally:
-        operator.stop()
-        kuberay.remove_api(kube)
-        operator.start()
 
 
 def uids(kube: Kube) -> set[str]:

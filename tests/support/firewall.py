@@ -83,7 +83,7 @@ def reached(kube: Kube, asker: str, address: str, *ports: int) -> dict[int, str]
 def attacked(kube: Kube, targets: Iterable[Object], labels: Mapping[str, str], meant: Collection[int]) -> str:
     """Tries every port of pods, from a pod beside them and from one with these labels in another namespace.
 
-    Says how many of how many are open to each. Raises AssertionError where another one is than was meant to be.
+    Says how many of how many are open to each. Raises AssertionError where others are than were meant to be.
     """
     others = Kube(kube.kubeconfig, f"{kube.namespace}-others")
     others.run("create", "namespace", others.namespace)
@@ -96,7 +96,7 @@ def attacked(kube: Kube, targets: Iterable[Object], labels: Mapping[str, str], m
             ports = listening(kube, target["metadata"]["name"])
             found = reached(where, name, target["status"]["podIP"], *ports)
             through = {port for port in ports if found[port] == "open"}
-            assert through <= set(meant), f"{name} gets through to {through} of {target['metadata']['name']}"
+            assert through == set(meant) & set(ports), f"{name}: {through} of {target['metadata']['name']} are open"
             said.append(f"{len(through)} of {len(ports)}")
         where.run("delete", "pod", name, "--wait=false")
     others.run("delete", "namespace", others.namespace, "--wait=false")

@@ -6,6 +6,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -179,6 +181,19 @@ class OperatorProcess:
         """Stops and starts it."""
         self.stop()
         self.start(**settings)
+
+    @contextmanager
+    def beside(self, install: Callable[[Kube], object], remove: Callable[[Kube], object]) -> Iterator[Kube]:
+        """Runs anew with what another project installs, while the block runs, and without it after that."""
+        kube = Kube(self.control_plane.kubeconfig, "default")
+        install(kube)
+        self.restart()
+        try:
+            yield kube
+        finally:
+            self.stop()
+            remove(kube)
+            self.start()
 
     def tail(self) -> str:
         """The end of its log."""

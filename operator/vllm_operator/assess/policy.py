@@ -73,7 +73,7 @@ def fault(spec: InferenceServiceSpec, settings: Settings, claims: Mapping[str, L
     """Why the operator does not act on a spec that the API server took: the settings, or an image that is too old."""
     if finding := refused(spec, settings, claims):
         return finding
-    image = spec.image or settings.default_image(spec.accelerator.resource, on_ray=spec.on_ray)
+    image = settings.image_of(spec)
     said = not_in_image(spec.model_copy(update={"image": image}))
     return (Reason.IMAGE_TOO_OLD, said) if said else None
 

@@ -20,7 +20,7 @@ from .group import leader_worker_set, pods_of_replica
 from .metadata import Manifest
 from .monitoring import service_monitor
 from .names import GROUP_API, GROUP_KIND, RAY_API, RAY_CLUSTER, RAY_KIND
-from .network import Front, Peers, network_policy, selects_by_uid, service
+from .network import NO_PEERS, Front, Peers, network_policy, selects_by_uid, service
 from .ray import is_on_ray, ray_service
 
 
@@ -52,7 +52,7 @@ class Pods:
     """Whether they tell what the model is made of, and serve nobody."""
 
 
-_SCALING, _NO_PEERS = Scaling(), Peers()
+_SCALING = Scaling()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Parts:
     scaling: Scaling = _SCALING
     pod_uids: Collection[str] = ()
     """Of each pod that there is, the label of its service's uid; empty where it has none."""
-    peers: Peers = _NO_PEERS
+    peers: Peers = NO_PEERS
 
 
 # None where the service has no such child.

@@ -83,7 +83,7 @@ class Peers:
     """Where KubeRay's operator may run, which deploys applications through Ray's dashboard."""
 
 
-_NO_PEERS = Peers()
+NO_PEERS = Peers()
 _RAY_DASHBOARD = 8265
 # An empty `from` would let everybody in. No rule at all would be no field of ours, so that a rule which somebody adds
 # would stay; an empty list of rules is dropped by the API server, and applied anew at each restart.
@@ -97,7 +97,7 @@ _NOBODY = {
 }
 
 
-def network_policy(owner: InferenceService, front: Front = Front.ALL, peers: Peers = _NO_PEERS) -> Manifest | None:
+def network_policy(owner: InferenceService, front: Front = Front.ALL, peers: Peers = NO_PEERS) -> Manifest | None:
     """The NetworkPolicy of the pods' ports, when the spec asks for one, and always where pods work together.
 
     Ranks run what the others send them, on ports that nobody knows before, and so do the pods of a Ray cluster: these

@@ -135,7 +135,7 @@ def _container(service: InferenceService, settings: Settings, rendering: Renderi
     drain = ["python3", "-I", MIDDLEWARE_PATH, str(PORT), str(drain_timeout_seconds(spec))]
     return {
         "name": CONTAINER,
-        "image": spec.image or settings.default_image(spec.accelerator.resource, on_ray=spec.on_ray),
+        "image": settings.image_of(spec),
         "imagePullPolicy": "IfNotPresent",
         "command": ["vllm", "serve"],
         "args": [_argument(argument) for argument in argv(spec, service.name, rendering.commit, media_hosts(settings))],

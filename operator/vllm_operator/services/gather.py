@@ -191,8 +191,8 @@ def _unserved(terms: Terms, served: frozenset[str], settings: Settings) -> Findi
         return Reason.LEADER_WORKER_SETS_UNSERVED, _NO_GROUPS
     if terms.spec.on_ray and RAY_KIND not in served:
         return Reason.RAY_SERVICES_UNSERVED, _NO_RAY
-    plain = not settings.images.ray and any((one.field, one.source) == ("image", OPERATOR) for one in terms.resolved)
-    if terms.spec.on_ray and plain:
+    offered = ((one.field, one.source) for one in terms.resolved)
+    if terms.spec.on_ray and not settings.images.ray and ("image", OPERATOR) in offered:
         return Reason.RAY_IMAGE_MISSING, _NO_RAY_IMAGE
     missing = model_image(terms.spec.model) and IMAGE_VOLUMES not in served
     return (Reason.IMAGE_VOLUMES_MISSING, _OLD) if missing else None

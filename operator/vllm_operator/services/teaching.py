@@ -22,7 +22,7 @@ def learned(service: InferenceService, terms: Terms, memory: Memory, view: View,
 def _learned(service: InferenceService, terms: Terms, view: View, own: Settings) -> tuple[Resolved, ...]:
     others = own.learn_from_namespaces
     spec = terms.spec
-    version = version_of(spec.image or own.default_image(spec.accelerator.resource, on_ray=spec.on_ray))
+    version = version_of(own.image_of(spec))
     if version is None:
         return ()
     found = lessons(view.reports(service.namespace, others), service.namespace, others, version)

@@ -1,5 +1,8 @@
 """What is taken out of a log before anybody reads it, and what is not."""
 
+import json
+from functools import cache
+from pathlib import Path
 from time import process_time
 
 import pytest
@@ -107,6 +110,13 @@ def cpu_seconds(text: str) -> float:
     return min(once() for _ in range(8))
 
 
+@cache
+def ordinary() -> float:
+    """Of 64 KiB that vLLM really wrote."""
+    logs = (entry["log"] for entry in json.loads(Path(__file__).with_name("gpu_failures.json").read_text()))
+    return cpu_seconds(("\n".join(logs) * 99)[:65536])
+
+
 @pytest.mark.parametrize(
     "unit",
     ["http://", "x", "aB3", "token ", "secret-", "a" * 31 + "/", "Cookie", "unrecognized arguments: ", "=", "eyJa",
@@ -114,13 +124,13 @@ def cpu_seconds(text: str) -> float:
 )  # fmt: skip
 @pytest.mark.parametrize("line", [1999, 65536])
 def test_the_time_grows_as_the_log_does(unit: str, line: int) -> None:
-    """Four times the log takes four times as long, and not sixteen times; and 64 KiB, which are read, never long."""
+    """Four times the log takes four times as long, and not sixteen times; and what vLLM writes takes about as long."""
     part, whole = (
         cpu_seconds("\n".join([(unit * line)[: min(line, size)]] * (size // min(line, size))))
         for size in (16384, 65536)
     )
     assert whole < 10 * part
-    assert whole < 0.5
+    assert whole < 4 * ordinary()
 
 
 def test_what_is_said_anew_each_time_is_left_out() -> None:
