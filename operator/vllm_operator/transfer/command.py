@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from threading import Event
 
@@ -30,7 +30,11 @@ def run(arguments: argparse.Namespace) -> int:
     # The first process of a container has to say so. What the client does holds signals up, so it does it elsewhere.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(STOPPED))
     with ThreadPoolExecutor(1) as beside:
-        return beside.submit(_fetch, order, arguments.message).result()
+        fetching = beside.submit(_fetch, order, arguments.message)
+        # A signal that comes as a wait begins is seen when it ends.
+        while wait([fetching], timeout=1).not_done:
+            pass
+        return fetching.result()
 
 
 def _fetch(order: Order, message: Path) -> int:
