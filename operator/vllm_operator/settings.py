@@ -153,6 +153,8 @@ class Settings(Allowed):
     gpu_prices: Mapping[str, Annotated[float, Field(gt=0, le=MOST_PRICE)]] = Field(default_factory=dict)
     # Other namespaces whose engines teach the plans of a namespace, as patterns; each has one vote (docs/plan.md).
     learn_from_namespaces: tuple[str, ...] = ()
+    # Whether the cluster gets no nodes by itself: what they have no room for, even when empty, is refused then.
+    fixed_nodes: bool = False
     # Services reconciled at the same time. More are no faster, and each holds a connection to the API server (0.3 MiB).
     workers: int = Field(32, ge=1, le=256)
     # json: one object per line, for log collectors; text: for people.

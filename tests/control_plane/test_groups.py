@@ -270,6 +270,27 @@ def test_a_label_that_no_node_has_is_told(kube: Kube) -> None:
 
 
 @pytest.mark.usefixtures("lws")
+def test_a_group_that_all_nodes_are_too_few_for_takes_no_gpu_where_no_more_come(
+    kube: Kube, operator: OperatorProcess
+) -> None:
+    of_three = {"nodesPerReplica": 3, "tensorParallelSize": 8, "pipelineParallelSize": 3}
+    operator.restart(fixedNodes=True)
+    added: list[str] = []
+    try:
+        kube.apply(service(**of_three, accelerator={"resource": "nvidia.com/gpu"}))
+        kube.wait("it is refused", SECONDS, lambda: reason(kube, "Fits") == "TooFewNodes")
+        said = conditions(kube.get("vis", "llama") or {})["Fits"]["message"]
+        assert "the nodes have GPUs for 2 of the 3 pods of a replica, even when nothing else runs" in said
+        assert not kube.list("pods")
+        added += operator.control_plane.add_kwok_nodes(1)
+        kube.ready("llama", SECONDS)
+        assert len({pod["spec"]["nodeName"] for pod in ranks(kube).values()}) == 3
+    finally:
+        operator.restart()
+        kube.run("delete", "node", *added) if added else None
+
+
+@pytest.mark.usefixtures("lws")
 def test_an_autoscaler_adds_groups_by_what_their_leaders_say(kube: Kube, operator: OperatorProcess) -> None:
     values = {"vllm:num_requests_waiting": "4"}
     scaling = {"maxReplicas": 3, "targets": {"kvCacheUtilizationPercent": 0}}

@@ -158,8 +158,7 @@ class Reason(Row):
         "the GPU cannot run this quantization: use a newer GPU, or another checkpoint")
     QUANTIZATION_DTYPE = ("QuantizationNeedsOtherDtype", _FIT, LASTS,
         "the quantization does not go with this type of activations: set dtype as the message says")
-    BFLOAT16_GPU = ("BFloat16NotOnThisGPU", _FIT, LASTS,
-        "the GPU has no bfloat16: set dtype to float16")
+    BFLOAT16_GPU = ("BFloat16NotOnThisGPU", _FIT, LASTS, "the GPU has no bfloat16: set dtype to float16")
     FLOAT16_MODEL = ("Float16NotForThisModel", _FIT, LASTS,
         "the model is not stable in float16: remove dtype, or set it to bfloat16")
     KV_DTYPE_GPU = ("KVCacheTypeNotOnThisGPU", _FIT, LASTS,
@@ -175,6 +174,7 @@ class Reason(Row):
         "vLLM does not serve checkpoints whose groups are ordered by activation: use one without, or with static order")
     GPUS_PER_NODE = ("TooManyGPUs", _FIT, LASTS,
         "no node has as many GPUs as one replica needs: lower tensorParallelSize or pipelineParallelSize")
+    TOO_FEW_NODES = ("TooFewNodes", _FIT, LASTS, "the nodes have too few GPUs for a replica: add nodes, or use fewer")
 
     # The model and where it comes from, as the inspect Job or vLLM finds it.
     MODEL_NOT_FOUND = ("ModelNotFound", _FIT | _PODS, LASTS,

@@ -29,7 +29,7 @@ from ..snapshots.node import Node
 from ..vllm.argv import ranks, ranks_of_replica
 from .device_classes import Claimed
 from .gpu_kinds import UnknownGpuError, gpu_of, known_gpu
-from .nodes import Devices, devices, equipped, in_domain
+from .nodes import Devices, devices, equipped, in_domain, room, topology_of
 from .resolution import LEARNED, Resolved
 
 log = logging.getLogger(__name__)
@@ -79,6 +79,8 @@ class Outlook:
     """By product, the bytes of KV cache on a GPU that other engines got more, or less, than planned."""
     claimed: Claimed | None = None
     """What devices the spec's DeviceClass has, where that is known."""
+    fixed_nodes: bool = False
+    """Whether the cluster gets no nodes by itself."""
 
 
 NOT_ASSESSED = Assessment(None, Reason.INSPECTING, "the model is being inspected", pending=True)
@@ -123,7 +125,7 @@ def assess(
         return replace(found, speed=speed_of(spec, model, found.plan)) if found.plan else found
 
     found = of_model(inspection, verdict)
-    return found if found.pending else replace(found, message=f"{found.message}{_outside_domains(spec, nodes)}")
+    return found if found.pending else _placed(spec, found, nodes, fixed=known.fixed_nodes)
 
 
 def _planned(spec: InferenceServiceSpec, model: ModelShape, one: Candidate, outlook: Outlook) -> Plan:
@@ -252,15 +254,30 @@ def _between_nodes(spec: InferenceServiceSpec) -> str:
     )
 
 
-def _outside_domains(spec: InferenceServiceSpec, nodes: Sequence[Node]) -> str:
-    """That groups find no domain, as no node tells which one it is in."""
-    there = equipped(spec, nodes)
-    if not there or in_domain(spec, there[0]):
-        return ""
-    label = spec.pod.exclusive_topology if spec.pod else None
+def _placed(spec: InferenceServiceSpec, found: Assessment, nodes: Sequence[Node], *, fixed: bool) -> Assessment:
+    """The verdict on a group, of which Kubernetes places each pod alone: whether all of them find GPUs."""
+    held = room(spec, nodes, found.products) if spec.nodes > 1 else None
+    if held is None or held == spec.nodes or found.fits is False:
+        return found
+    short = _short_of_nodes(spec, held, nodes)
+    if fixed:
+        return replace(found, fits=False, reason=Reason.TOO_FEW_NODES, message=short)
+    kept = "; meanwhile a pod that finds some keeps them" if held else ""
+    return replace(found, message=f"{found.message}; {short}{kept}")
+
+
+def _short_of_nodes(spec: InferenceServiceSpec, held: int, nodes: Sequence[Node]) -> str:
+    """For how many pods of a replica there are GPUs, and what to do."""
+    label = topology_of(spec)
+    if label and not in_domain(spec, equipped(spec, nodes)[0]):
+        return (
+            f"no node that the pods could be on has the label {label} of pod.exclusiveTopology, and no pod gets one "
+            "without it: label the nodes by their domain, or name another label"
+        )
+    where = f"no domain of {label} has GPUs for more than" if label else "the nodes have GPUs for"
     return (
-        f"; no node that the pods could be on has the label {label} of pod.exclusiveTopology, and no pod gets one "
-        "without it: label the nodes by their domain, or name another label"
+        f"{where} {held} of the {spec.nodes} pods of a replica, even when nothing else runs: add "
+        "nodes, or ask for fewer GPUs"
     )
 
 

@@ -3,7 +3,8 @@
 As the scheduler filters by what the pods ask for, without what is free now: a plan must not change with the load.
 """
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -75,6 +76,8 @@ class Demand(NamedTuple):
     tolerations: str
     topology: str
     """The label of nodes that tells the domains of groups; empty: none."""
+    group: int
+    """Pods of a replica: so many nodes of a kind can count."""
 
 
 class NodeKind(NamedTuple):
@@ -86,8 +89,8 @@ class NodeKind(NamedTuple):
     memory_mib: int | None
     capability: str | None
     replicas: int
-    in_domain: bool
-    """Whether it has the label that tells the domains of groups, where one is asked for."""
+    domain: str | None
+    """Of groups, where the spec asks for one and the node is in one."""
 
 
 def demand_of(spec: InferenceServiceSpec) -> Demand:
@@ -99,6 +102,7 @@ def demand_of(spec: InferenceServiceSpec) -> Demand:
         affinity.model_dump_json() if affinity else "",
         " ".join(one.model_dump_json() for one in (pod.tolerations if pod else None) or ()),
         topology_of(spec) or "",
+        spec.nodes,
     )
 
 
@@ -112,8 +116,28 @@ def topology_of(spec: InferenceServiceSpec) -> str | None:
 
 def in_domain(spec: InferenceServiceSpec, node: Node) -> bool:
     """Whether the node is in a domain of groups, or none is asked for."""
+    return topology_of(spec) is None or _domain(spec, node) is not None
+
+
+def _domain(spec: InferenceServiceSpec, node: Node) -> str | None:
     topology = topology_of(spec)
-    return topology is None or topology in dict(node.labels)
+    return dict(node.labels).get(topology) if topology else None
+
+
+def room(spec: InferenceServiceSpec, nodes: Iterable[Node], products: Collection[str] = ()) -> int | None:
+    """How many pods of one replica find GPUs in one domain of groups, were all nodes empty; None: no node is known.
+
+    `products`: to which the pods are kept, where they are.
+    """
+    there = [] if spec.accelerator.device_class else equipped(spec, nodes)
+    if not there:
+        return None
+    resource = spec.accelerator.resource
+    held: Counter[str | None] = Counter()
+    for node in there:
+        if in_domain(spec, node) and (not products or dict(node.labels).get(product_label(resource)) in products):
+            held[_domain(spec, node)] += node.count(resource) // devices_of(spec)
+    return min(max(held.values(), default=0), spec.nodes)
 
 
 def labels_that_count(spec: InferenceServiceSpec) -> frozenset[str]:
@@ -134,7 +158,7 @@ def kind_of(spec: InferenceServiceSpec, node: Node) -> NodeKind:
     suits = _is_selected(spec, node, labels, product=None) and not untolerated(spec, node)
     product = labels.get(product_label(resource), "")
     memory, replicas = _memory(resource, labels), _replicas(resource, labels)
-    return NodeKind(suits, product, node.count(resource), memory, _capability(labels), replicas, in_domain(spec, node))
+    return NodeKind(suits, product, node.count(resource), memory, _capability(labels), replicas, _domain(spec, node))
 
 
 def enough(spec: InferenceServiceSpec, found: Devices) -> bool:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
+from ..api.groups import MOST_NODES
 from ..api.resource import Key
 from ..api.spec import AUTO, InferenceServiceSpec
 from ..assess.choice import Terrain, choose
@@ -48,8 +49,8 @@ class Judge:
             memory.asked = asked
             # Pods may be rendered of this, once: a node that came a moment ago counts.
             await self.look_at_nodes()
-        # Of groups, the domains of nodes count as well.
-        demand = over(service.spec, 2) if evidence.spreads else service.spec
+        # Of groups, the domains of nodes count as well, and their number.
+        demand = over(service.spec, MOST_NODES) if evidence.spreads else service.spec
         offer = self._stock.offer(service.key, demand, waits=evidence.supply is not None)
         made_of = (asked, offer.kinds)
         if memory.assessed is None or memory.assessed[0] != made_of:
@@ -70,7 +71,8 @@ class Judge:
             learned = learned_by(evidence.resolved)
             terrain = Terrain(offer.nodes, settings.gpu_prices, evidence.bounds, image, learned)
             return partial(choose, service, evidence.inspection, terrain)
-        outlook = Outlook(settings.gpu_prices, learned_by(evidence.resolved), evidence.claimed)
+        learned = learned_by(evidence.resolved)
+        outlook = Outlook(settings.gpu_prices, learned, evidence.claimed, fixed_nodes=settings.fixed_nodes)
         if not evidence.spreads:
             return partial(assess, service, evidence.inspection, offer.nodes, image, outlook)
 

@@ -21,9 +21,12 @@ STEP = 500
 
 
 class Offer(NamedTuple):
-    """What there is for a service: the kinds of nodes, and one node of each, by which a plan can be made."""
+    """What there is for a service: the kinds of nodes, and some nodes of each, by which a plan can be made.
 
-    kinds: tuple[NodeKind, ...]
+    One of each, and for replicas over several nodes as many as one can lie on.
+    """
+
+    kinds: tuple[tuple[NodeKind, int], ...]
     nodes: tuple[Node, ...]
 
 
@@ -38,6 +41,10 @@ class _Asked:
     services: set[Key] = field(default_factory=set)
     offer: Offer | None = None
     """Made when it is asked for."""
+
+    def that_count(self) -> dict[NodeKind, int]:
+        """Of each kind, how many nodes can count for a plan."""
+        return {kind: min(count, self.spec.nodes) for kind, count in self.counts.items()}
 
 
 Change = tuple[Node | None, Node | None]
@@ -117,26 +124,31 @@ class Stock:
     @staticmethod
     def _update(asked: _Asked, changes: Iterable[Change]) -> bool:
         """Whether there are other kinds of nodes for a demand now."""
-        before = set(asked.counts)
+        before = asked.that_count()
         for old, new in changes:
             if old:
                 asked.counts[kind_of(asked.spec, old)] -= 1
             if new:
                 asked.counts[kind_of(asked.spec, new)] += 1
         asked.counts = +asked.counts
-        if asked.counts.keys() == before:
+        if asked.that_count() == before:
             return False  # a node that is gone still stands for its kind
         asked.offer = None
         return True
 
     def _offer(self, asked: _Asked) -> Offer:
-        one: dict[NodeKind, Node] = {}
+        wanted = asked.that_count()
+        found: dict[NodeKind, list[Node]] = {kind: [] for kind in sorted(wanted, key=str)}
+        lacking = sum(wanted.values())
         for node in self._known().values():
-            if len(one) == len(asked.counts):
+            if not lacking:
                 break
-            one.setdefault(kind_of(asked.spec, node), node)
-        kinds = sorted(one, key=str)
-        return Offer(tuple(kinds), tuple(one[kind] for kind in kinds))
+            some = found[kind := kind_of(asked.spec, node)]
+            if len(some) < wanted[kind]:
+                some.append(node)
+                lacking -= 1
+        kinds = tuple((kind, wanted[kind]) for kind in found)
+        return Offer(kinds, tuple(node for some in found.values() for node in some))
 
 
 def _by_name(nodes: Iterable[Node]) -> dict[str, Node]:

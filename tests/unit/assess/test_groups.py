@@ -1,6 +1,7 @@
 """Replicas over several nodes: what keeps the rules, what the plan says, and which kept templates are taken."""
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,11 +10,13 @@ from support.model_reports import LLAMA_8B, LLAMA_70B, inspected
 from support.nodes import H100
 from support.snapshots import service, spec
 from vllm_operator.api.reasons import Reason
+from vllm_operator.api.spec import InferenceServiceSpec
 from vllm_operator.assess.consistency import broken
-from vllm_operator.assess.fits import assess
+from vllm_operator.assess.fits import Assessment, Outlook, assess, keeps_from_running
 from vllm_operator.assess.kept import bars
-from vllm_operator.assess.limits import most_gpus
+from vllm_operator.assess.limits import Bounds, most_gpus
 from vllm_operator.assess.nodes import demand_of, devices, kind_of, labels_that_count
+from vllm_operator.assess.spread import spread
 from vllm_operator.manifests import pod_template
 from vllm_operator.manifests.privileges import privileges
 from vllm_operator.settings import Settings
@@ -114,6 +117,70 @@ def test_groups_that_find_no_domain_are_warned_of() -> None:
     assert said not in planned(racked("a", None), racked("b", "1"), **OVER_TWO)
     assert said not in planned(racked("a", None), tensorParallelSize=8)
     assert said not in planned(**OVER_TWO), "of nodes that nobody sees, nothing is said"
+
+
+SHORT = "have GPUs for 1 of the 2 pods of a replica, even when nothing else runs"
+KEPT = "meanwhile a pod that finds some keeps them"
+
+
+@pytest.mark.parametrize(
+    ("nodes", "pod", "short"),
+    [
+        ([racked("a", None)], {}, f"the nodes {SHORT}"),
+        ([racked("a", None), racked("b", None)], {}, ""),
+        ([], {}, ""),
+        ([racked("a", "1"), racked("b", "2")], {}, ""),
+        (
+            [racked("a", "1"), racked("b", "2"), racked("c", None)],
+            {"exclusiveTopology": "rack"},
+            f"no domain of rack {SHORT.replace('GPUs for', 'GPUs for more than').replace('have', 'has')}",
+        ),
+        ([racked("a", "1"), racked("b", "1")], {"exclusiveTopology": "rack"}, ""),
+        ([racked("a", None)], {"exclusiveTopology": "rack"}, "has the label rack of pod.exclusiveTopology"),
+    ],
+)
+def test_nodes_that_are_too_few_for_a_group_are_told_of_and_refused_where_they_stay_so(
+    nodes: list[Node], pod: dict[str, Any], short: str
+) -> None:
+    owner = service(**OVER_TWO, pod=pod)
+    may_come, fixed = (
+        assess(owner, inspected(LLAMA_70B), nodes, "vllm/vllm-openai:v0.32.0", Outlook(fixed_nodes=fixed))
+        for fixed in (False, True)
+    )
+    assert short in may_come.message
+    assert (KEPT in may_come.message) == ("of the 2 pods" in short)
+    assert may_come.reason is not Reason.TOO_FEW_NODES
+    if not short:
+        assert fixed == may_come
+        return
+    assert (fixed.fits, fixed.reason) == (False, Reason.TOO_FEW_NODES)
+    assert short in fixed.message
+    assert KEPT not in fixed.message
+    assert keeps_from_running(owner.spec, fixed)
+
+
+def test_gpus_that_the_pods_are_kept_from_are_no_room() -> None:
+    """Of nodes with GPUs of which only one kind fits."""
+    small = Node("c", (("nvidia.com/gpu.product", "NVIDIA-L4"),), (("nvidia.com/gpu", 8),), ())
+    fields = {"nodesPerReplica": 2, "tensorParallelSize": 2, "pipelineParallelSize": 2}
+    found = assess(service(**fields), inspected(LLAMA_70B), [node(3), small], "vllm/vllm-openai:v0.32.0")
+    assert found.products == (H100,)
+    assert f"the nodes {SHORT}" in found.message
+
+
+def test_a_number_of_nodes_is_chosen_that_there_are() -> None:
+    """Sixteen GPUs: not on two nodes with eight each, but on four with four."""
+    wide = Node("w", (("nvidia.com/gpu.product", H100),), (("nvidia.com/gpu", 8),), ())
+    slim = [replace(wide, name=f"s{at}", devices=(("nvidia.com/gpu", 4),)) for at in range(2)]
+    owner = service(tensorParallelSize=4, pipelineParallelSize=4)
+
+    def verdict(spec: InferenceServiceSpec) -> Assessment:
+        nodes, known = [wide, *slim], Outlook(fixed_nodes=True)
+        return assess(replace(owner, spec=spec), inspected(LLAMA_70B), nodes, "vllm/vllm-openai:v0.32.0", known)
+
+    found = spread(owner.spec, [wide, *slim], verdict, Bounds())
+    assert found.fits is True
+    assert [one.value for one in found.chosen] == [4]
 
 
 def test_only_nodes_in_domains_are_planned_for() -> None:

@@ -14,7 +14,7 @@ from support.world import World, serving
 from vllm_operator.api.resource import Key
 from vllm_operator.api.vocabulary import VLLM_VERSION
 from vllm_operator.assess.fits import assess
-from vllm_operator.assess.nodes import devices
+from vllm_operator.assess.nodes import devices, room
 from vllm_operator.services.reconcile import NODES_CHANGED
 from vllm_operator.services.stock import Stock
 from vllm_operator.snapshots.node import Node
@@ -112,6 +112,37 @@ def test_a_node_of_each_kind_makes_the_plan_of_all(seed: int) -> None:
     assert few == every
 
 
+def test_of_groups_as_many_nodes_of_a_kind_count_as_one_can_lie_on() -> None:
+    cluster = Cluster(node("n1"))
+    key, wanted = Key("e", "group"), spec(nodesPerReplica=3, tensorParallelSize=8, pipelineParallelSize=3)
+    offer = cluster.stock.offer(key, wanted, waits=False)
+    assert room(wanted, offer.nodes) == 1
+    for name in ("n2", "n3"):
+        assert cluster.change(node(name)) == {key}
+    for name in ("n4", "n5"):
+        assert cluster.change(node(name)) == set()
+    offer = cluster.stock.offer(key, wanted, waits=False)
+    assert (room(wanted, offer.nodes), len(offer.nodes)) == (3, 3)
+    assert cluster.change(gone="n1") == cluster.change(gone="n3") == set()
+    assert cluster.change(gone="n2") == {key}
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_for_groups_some_nodes_of_each_kind_are_as_good_as_all(seed: int) -> None:
+    chance = random.Random(seed)
+    nodes = [
+        node(f"n{at}", chance.choice([2, 4, 8]), chance.choice([H100, L4]), rack=chance.choice("abc"))
+        for at in range(chance.randrange(1, 12))
+    ]
+    cluster = Cluster(*nodes)
+    for pod in ({}, {"exclusiveTopology": "rack"}):
+        for over, stages in ((2, 2), (4, 4), (4, 8)):
+            wanted = spec(nodesPerReplica=over, tensorParallelSize=4, pipelineParallelSize=stages, pod=pod)
+            offer = cluster.stock.offer(ANY, wanted, waits=False)
+            for products in ((), (L4,)):
+                assert room(wanted, offer.nodes, products) == room(wanted, nodes, products)
+
+
 def with_nodes(world: World, *nodes: Node) -> None:
     world.indices["nodes"] = {one.name: [one] for one in nodes}
 
@@ -127,7 +158,7 @@ def test_a_node_that_came_a_moment_ago_counts_for_what_is_rendered_now() -> None
     world.reconcile(key, watched=False)
     memory = world.reconciler._memories[key]
     assert memory.assessed
-    assert {kind.product for kind in memory.assessed[0][1]} == {H100, L4}  # type: ignore[index]
+    assert {kind.product for kind, _ in memory.assessed[0][1]} == {H100, L4}  # type: ignore[index]
 
 
 def test_a_change_of_nodes_is_looked_at_once_and_queues_the_services_that_it_concerns() -> None:
