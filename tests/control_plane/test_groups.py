@@ -273,7 +273,7 @@ def test_a_label_that_no_node_has_is_told(kube: Kube) -> None:
 def test_a_group_that_all_nodes_are_too_few_for_takes_no_gpu_where_no_more_come(
     kube: Kube, operator: OperatorProcess
 ) -> None:
-    of_three = {"nodesPerReplica": 3, "tensorParallelSize": 8, "pipelineParallelSize": 3}
+    of_three: dict[str, Any] = {"nodesPerReplica": 3, "tensorParallelSize": 8, "pipelineParallelSize": 3}
     operator.restart(fixedNodes=True)
     added: list[str] = []
     try:

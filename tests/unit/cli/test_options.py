@@ -3,6 +3,7 @@
 import resource
 import subprocess
 import sys
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -47,6 +48,16 @@ def test_a_command_starts_in_half_a_second_of_cpu(words: list[str]) -> None:
     assert ran.output
     assert ran.imported == ""
     assert ran.seconds < CPU_SECONDS
+
+
+@pytest.mark.parametrize("words", [["status"], ["run", "--settings=none.yaml"]])
+def test_who_asks_the_api_server_loads_no_client_that_nobody_uses(words: list[str], tmp_path: Path) -> None:
+    loaded = ("kubernetes.aio.client", "kubernetes.dynamic", "oauthlib", "requests")
+    command = [sys.executable, "-c", RUN.format(slow=loaded, words=words)]
+    environment = {"PYTHONPATH": str(REPOSITORY / "operator"), "KUBECONFIG": str(tmp_path / "none")}
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert ran.returncode
+    assert ran.stderr.splitlines()[-1] == "kubernetes.aio.client"
 
 
 def test_the_version_is_the_projects_and_names_vllms() -> None:
