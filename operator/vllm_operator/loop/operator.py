@@ -23,7 +23,7 @@ from ..watch.optional import OptionalApis
 from ..watch.registration import kopf_settings, register
 from ..watch.sources import Item, Source
 from ..watch.watches import Watches
-from . import health, scrape
+from . import health, heap, scrape
 from .kinds import Kind, Reconciler, Surroundings, all_claimants
 from .lag import Lag
 from .leases import Leases, Told
@@ -211,6 +211,7 @@ def _stop_on_signals(stop: asyncio.Event) -> None:
 
 def run_operator(kinds: Sequence[Kind], path: Path | None, shard: int, ports: Ports) -> None:
     """Runs until SIGTERM, or until it has to start again. `shard`: which one of the setting shards it is, from 0."""
+    heap.give_back()
     own = settings.load(path)
     if not 0 <= shard < own.shards:
         sys.exit(f"vllm-operator: --shard is {shard} and the setting shards {own.shards}: they are numbered from 0")
