@@ -13,7 +13,7 @@ from ..snapshots.pod import Ending, PodSnapshot
 from ..snapshots.pod_event import last
 from ..vllm.middleware import HANG_SECONDS, HUNG, HUNG_STATUS, NO_KEY, NO_KEYS
 from .catalogue import SYMPTOMS
-from .log import cleaned, exception_names, last_error, last_line, only_points_elsewhere
+from .log import cleaned, exception_names, is_silent, last_error, last_line, only_points_elsewhere
 from .redaction import redact, shorten
 from .symptom import Symptom
 
@@ -29,7 +29,6 @@ _HANGING = f"statuscode: {HUNG_STATUS}"
 _NO_COMMAND = re.compile(r"exec: \\?\"(?P<command>[^\"\\]+)\\?\": .*(?:not found|no such file)")
 # One of the processes that do not hold the container. vLLM looks at the exit code at times too early ("None").
 _PROCESS_ENDED = re.compile(r"Worker proc [\w-]{1,40} died unexpectedly \(exit code: (?:-(?P<signal>\d{1,2})|None)\)")
-_BEGINNING = " non-default args: "  # of vLLM's log: nothing was cut off
 _FOR_MEMORY = (
     "; most likely the kernel of node {node} did that as memory ran out: raise resources.requests.memory, and "
     "resources.limits.memory where it is set"
@@ -229,7 +228,7 @@ def _unknown(pod: PodSnapshot, ending: Ending) -> Finding | None:
     if not words or pod.was_ready:
         return None
     if only_points_elsewhere(words):
-        if _BEGINNING in ending.log:
+        if is_silent(ending.log):
             return Reason.OUT_OF_MEMORY, f"one of its processes ended without a word{_FOR_MEMORY.format(node=pod.node)}"
         # The kubelet keeps too little of the log: the traceback of the API server alone fills it.
         return (

@@ -29,6 +29,8 @@ WRAPPERS = (
     "Worker failed with error",
     "EngineCore encountered an issue",
 )
+# Near the beginning of what vLLM says: where it is there, nothing was cut off.
+_BEGINNING, _TRACEBACK = " non-default args: ", "Traceback (most recent call last):"
 # Of those that talked to the process that ended.
 _ECHOES = ("BrokenPipeError: ", "RuntimeError: cancelled")
 _NOISE = re.compile(
@@ -84,6 +86,19 @@ def _lines(text: str) -> list[tuple[str, str]]:
 def only_points_elsewhere(words: str) -> bool:
     """Whether an error says that something failed, and not what."""
     return any(text in words for text in (*WRAPPERS, *_ECHOES))
+
+
+def is_silent(text: str) -> bool:
+    """Whether a log that is whole ends without a cause: each exception in it only points elsewhere.
+
+    A traceback whose last line is not known for an exception may have the cause.
+    """
+    lines = [line for _, line in _lines(text)]
+    tracebacks, exceptions = (
+        sum(_TRACEBACK in line for line in lines),
+        sum(bool(_EXCEPTION.match(one)) for one in lines),
+    )
+    return _BEGINNING in text and tracebacks <= exceptions and only_points_elsewhere(last_error(text))
 
 
 def _exception(lines: list[tuple[str, str]], at: int) -> str:

@@ -117,6 +117,13 @@ def test_a_crash_past_python_is_told_and_not_taken_for_a_want_of_memory(crash: s
     assert (reason, crash in message) == (Reason.CONTAINER_FAILED, True)
 
 
+def test_an_exception_of_an_unusual_name_is_not_taken_for_silence() -> None:
+    unusual = "Traceback (most recent call last):\n  File\ntorch._dynamo.exc.BackendCompilerFailed: backend='inductor'"
+    reason, message = found(failed(f"{KILLED_LOADING}{unusual}\n"))
+    assert reason == Reason.CONTAINER_FAILED
+    assert "the cause stands further up in its log" in message
+
+
 def test_a_log_whose_beginning_is_cut_off_is_not_taken_for_silence() -> None:
     reason, message = found(failed(KILLED_LOADING.split("\n", 1)[1]))
     assert reason == Reason.CONTAINER_FAILED
