@@ -13,7 +13,7 @@ from ..snapshots.pod import Ending, PodSnapshot
 from ..snapshots.pod_event import last
 from ..vllm.middleware import HANG_SECONDS, HUNG, HUNG_STATUS, NO_KEY, NO_KEYS
 from .catalogue import SYMPTOMS
-from .log import cleaned, exception_names, is_silent, last_error, last_line, only_points_elsewhere
+from .log import cleaned, exception_names, last_error, last_line, only_points_elsewhere, tells_every_exception
 from .redaction import redact, shorten
 from .symptom import Symptom
 
@@ -228,7 +228,7 @@ def _unknown(pod: PodSnapshot, ending: Ending) -> Finding | None:
     if not words or pod.was_ready:
         return None
     if only_points_elsewhere(words):
-        if is_silent(ending.log):
+        if tells_every_exception(ending.log):
             return Reason.OUT_OF_MEMORY, f"one of its processes ended without a word{_FOR_MEMORY.format(node=pod.node)}"
         # The kubelet keeps too little of the log: the traceback of the API server alone fills it.
         return (

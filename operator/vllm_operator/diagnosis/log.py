@@ -88,17 +88,10 @@ def only_points_elsewhere(words: str) -> bool:
     return any(text in words for text in (*WRAPPERS, *_ECHOES))
 
 
-def is_silent(text: str) -> bool:
-    """Whether a log that is whole ends without a cause: each exception in it only points elsewhere.
-
-    A traceback whose last line is not known for an exception may have the cause.
-    """
-    lines = [line for _, line in _lines(text)]
-    tracebacks, exceptions = (
-        sum(_TRACEBACK in line for line in lines),
-        sum(bool(_EXCEPTION.match(one)) for one in lines),
-    )
-    return _BEGINNING in text and tracebacks <= exceptions and only_points_elsewhere(last_error(text))
+def tells_every_exception(text: str) -> bool:
+    """Whether a log has its beginning, and no traceback in it ends in what is not known for an exception."""
+    exceptions = len(exception_names(text))
+    return _BEGINNING in text and 0 < exceptions >= text.count(_TRACEBACK)
 
 
 def _exception(lines: list[tuple[str, str]], at: int) -> str:
