@@ -59,8 +59,10 @@ def _lacks(spec: InferenceServiceSpec, nodes: int, verdict: Assessment, nodes_th
 
     Without a plan, as the model could not be inspected, the GPUs of the nodes alone tell.
     """
+    if verdict.reason in (Reason.GPUS_PER_NODE, Reason.TOO_FEW_NODES):
+        return True
     if verdict.plan is not None or verdict.pending or spec.accelerator.device_class:
-        return verdict.reason in (Reason.GPUS_PER_NODE, Reason.TOO_FEW_NODES)
+        return False
     most = max((one.most for one in devices(spec, nodes_there)), default=None)
     return most is not None and ranks_of_replica(spec) // nodes > most
 

@@ -12,11 +12,12 @@ from support.snapshots import service, spec
 from vllm_operator.api.reasons import Reason
 from vllm_operator.api.spec import InferenceServiceSpec
 from vllm_operator.assess.consistency import broken
-from vllm_operator.assess.fits import Assessment, Outlook, assess, keeps_from_running
+from vllm_operator.assess.fits import Assessment, Inspection, Outlook, assess, keeps_from_running
 from vllm_operator.assess.kept import bars
 from vllm_operator.assess.limits import Bounds, most_gpus
 from vllm_operator.assess.nodes import demand_of, devices, kind_of, labels_that_count
 from vllm_operator.assess.spread import spread
+from vllm_operator.inspection.report import InspectionError
 from vllm_operator.manifests import pod_template
 from vllm_operator.manifests.privileges import privileges
 from vllm_operator.settings import Settings
@@ -119,21 +120,21 @@ def test_groups_that_find_no_domain_are_warned_of() -> None:
     assert said not in planned(**OVER_TWO), "of nodes that nobody sees, nothing is said"
 
 
-SHORT = "have GPUs for 1 of the 2 pods of a replica, even when nothing else runs"
+SHORT = "1 of the 2 pods of a replica, even when nothing else runs"
 KEPT = "meanwhile a pod that finds some keeps them"
 
 
 @pytest.mark.parametrize(
     ("nodes", "pod", "short"),
     [
-        ([racked("a", None)], {}, f"the nodes {SHORT}"),
+        ([racked("a", None)], {}, f"the nodes have GPUs for {SHORT}"),
         ([racked("a", None), racked("b", None)], {}, ""),
         ([], {}, ""),
         ([racked("a", "1"), racked("b", "2")], {}, ""),
         (
             [racked("a", "1"), racked("b", "2"), racked("c", None)],
             {"exclusiveTopology": "rack"},
-            f"no domain of rack {SHORT.replace('GPUs for', 'GPUs for more than').replace('have', 'has')}",
+            f"no domain of rack has GPUs for more than {SHORT}",
         ),
         ([racked("a", "1"), racked("b", "1")], {"exclusiveTopology": "rack"}, ""),
         ([racked("a", None)], {"exclusiveTopology": "rack"}, "has the label rack of pod.exclusiveTopology"),
@@ -165,22 +166,27 @@ def test_gpus_that_the_pods_are_kept_from_are_no_room() -> None:
     fields = {"nodesPerReplica": 2, "tensorParallelSize": 2, "pipelineParallelSize": 2}
     found = assess(service(**fields), inspected(LLAMA_70B), [node(3), small], "vllm/vllm-openai:v0.32.0")
     assert found.products == (H100,)
-    assert f"the nodes {SHORT}" in found.message
+    assert f"the nodes have GPUs for {SHORT}" in found.message
 
 
 def test_a_number_of_nodes_is_chosen_that_there_are() -> None:
     """Sixteen GPUs: not on two nodes with eight each, but on four with four."""
-    wide = Node("w", (("nvidia.com/gpu.product", H100),), (("nvidia.com/gpu", 8),), ())
-    slim = [replace(wide, name=f"s{at}", devices=(("nvidia.com/gpu", 4),)) for at in range(2)]
+    nodes = [node(8), *(replace(node(4), name=f"s{at}") for at in range(2))]
     owner = service(tensorParallelSize=4, pipelineParallelSize=4)
 
-    def verdict(spec: InferenceServiceSpec) -> Assessment:
-        nodes, known = [wide, *slim], Outlook(fixed_nodes=True)
-        return assess(replace(owner, spec=spec), inspected(LLAMA_70B), nodes, "vllm/vllm-openai:v0.32.0", known)
+    def chosen(inspection: Inspection) -> Assessment:
+        def verdict(spec: InferenceServiceSpec) -> Assessment:
+            known = Outlook(fixed_nodes=True)
+            return assess(replace(owner, spec=spec), inspection, nodes, "vllm/vllm-openai:v0.32.0", known)
 
-    found = spread(owner.spec, [wide, *slim], verdict, Bounds())
+        return spread(owner.spec, nodes, verdict, Bounds())
+
+    found = chosen(inspected(LLAMA_70B))
     assert found.fits is True
     assert [one.value for one in found.chosen] == [4]
+    unknown = chosen(Inspection("x", error=InspectionError(Reason.HUB_UNREACHABLE, "no answer")))
+    assert unknown.fits is None
+    assert [one.value for one in unknown.chosen] == [4]
 
 
 def test_only_nodes_in_domains_are_planned_for() -> None:
