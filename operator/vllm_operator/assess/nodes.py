@@ -12,7 +12,7 @@ from ..api.scheduling import FieldRequirement, NodeSelector, NodeSelectorTerm, R
 from ..api.spec import InferenceServiceSpec
 from ..manifests.names import device_taints, is_slice, product_label
 from ..snapshots.node import Node, Taint
-from ..vllm.argv import devices_of
+from ..vllm.argv import devices_of, ranks_of_replica
 
 # As GPU feature discovery labels nodes, and the labeller of AMD's device plugin.
 _MEMORY, _MAJOR, _MINOR = "nvidia.com/gpu.memory", "nvidia.com/gpu.compute.major", "nvidia.com/gpu.compute.minor"
@@ -78,6 +78,8 @@ class Demand(NamedTuple):
     """The label of nodes that tells the domains of groups; empty: none."""
     group: int
     """Pods of a replica: so many nodes of a kind can count."""
+    whole: int
+    """Devices of a replica over several nodes, all of which one node may have; 0: it is on one."""
 
 
 class NodeKind(NamedTuple):
@@ -103,6 +105,7 @@ def demand_of(spec: InferenceServiceSpec) -> Demand:
         " ".join(one.model_dump_json() for one in (pod.tolerations if pod else None) or ()),
         topology_of(spec) or "",
         spec.nodes,
+        ranks_of_replica(spec) if spec.nodes > 1 else 0,
     )
 
 
@@ -117,6 +120,11 @@ def topology_of(spec: InferenceServiceSpec) -> str | None:
 def in_domain(spec: InferenceServiceSpec, node: Node) -> bool:
     """Whether the node is in a domain of groups, or none is asked for."""
     return topology_of(spec) is None or _domain(spec, node) is not None
+
+
+def most(spec: InferenceServiceSpec, kind: NodeKind) -> int:
+    """How many nodes of a kind can count for a plan: one that has the devices of a whole replica does for all."""
+    return 1 if kind.devices >= ranks_of_replica(spec) else spec.nodes
 
 
 def _domain(spec: InferenceServiceSpec, node: Node) -> str | None:

@@ -67,11 +67,10 @@ class Judge:
         """What is to be worked out: whether the GPUs of the spec fit or, where it leaves them open, which do."""
         service, settings = evidence.service, self._surroundings.settings
         image = settings.default_image(service.spec.accelerator.resource, on_ray=service.spec.on_ray)
+        learned = learned_by(evidence.resolved)
         if service.spec.tensor_parallel_size == AUTO:
-            learned = learned_by(evidence.resolved)
             terrain = Terrain(offer.nodes, settings.gpu_prices, evidence.bounds, image, learned)
             return partial(choose, service, evidence.inspection, terrain)
-        learned = learned_by(evidence.resolved)
         outlook = Outlook(settings.gpu_prices, learned, evidence.claimed, fixed_nodes=settings.fixed_nodes)
         if not evidence.spreads:
             return partial(assess, service, evidence.inspection, offer.nodes, image, outlook)

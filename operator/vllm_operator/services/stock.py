@@ -6,14 +6,15 @@ is (services that ask the same of nodes have one together), and only services wh
 """
 
 import asyncio
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import NamedTuple
 
 from ..api.resource import Key
 from ..api.spec import InferenceServiceSpec
-from ..assess.nodes import Demand, NodeKind, demand_of, kind_of, labels_that_count
+from ..assess.nodes import Demand, NodeKind, demand_of, kind_of, labels_that_count, most
 from ..snapshots.node import Node
 
 # Looks at nodes between two steps of the event loop: some milliseconds.
@@ -23,7 +24,7 @@ STEP = 500
 class Offer(NamedTuple):
     """What there is for a service: the kinds of nodes, and some nodes of each, by which a plan can be made.
 
-    One of each, and for replicas over several nodes as many as one can lie on.
+    One of each, and for replicas over several nodes as many as one can lie on. `kinds` says how many of each.
     """
 
     kinds: tuple[tuple[NodeKind, int], ...]
@@ -44,7 +45,7 @@ class _Asked:
 
     def that_count(self) -> dict[NodeKind, int]:
         """Of each kind, how many nodes can count for a plan."""
-        return {kind: min(count, self.spec.nodes) for kind, count in self.counts.items()}
+        return {kind: min(count, most(self.spec, kind)) for kind, count in self.counts.items()}
 
 
 Change = tuple[Node | None, Node | None]
@@ -137,18 +138,18 @@ class Stock:
         return True
 
     def _offer(self, asked: _Asked) -> Offer:
-        wanted = asked.that_count()
-        found: dict[NodeKind, list[Node]] = {kind: [] for kind in sorted(wanted, key=str)}
-        lacking = sum(wanted.values())
+        found: defaultdict[NodeKind, list[Node]] = defaultdict(list)
+        lacking = sum(asked.that_count().values())
         for node in self._known().values():
             if not lacking:
                 break
+            # While a look goes on, there are kinds that this demand has not counted yet.
             some = found[kind := kind_of(asked.spec, node)]
-            if len(some) < wanted[kind]:
+            if len(some) < most(asked.spec, kind):
                 some.append(node)
                 lacking -= 1
-        kinds = tuple((kind, wanted[kind]) for kind in found)
-        return Offer(kinds, tuple(node for some in found.values() for node in some))
+        kinds = sorted(found, key=str)
+        return Offer(tuple((kind, len(found[kind])) for kind in kinds), tuple(chain(*(found[kind] for kind in kinds))))
 
 
 def _by_name(nodes: Iterable[Node]) -> dict[str, Node]:

@@ -11,10 +11,12 @@ from support.model_reports import LLAMA_70B, inspected
 from support.nodes import H100, L4, node
 from support.snapshots import service, spec
 from support.world import World, serving
+from vllm_operator.api.groups import MOST_NODES
 from vllm_operator.api.resource import Key
 from vllm_operator.api.vocabulary import VLLM_VERSION
 from vllm_operator.assess.fits import assess
 from vllm_operator.assess.nodes import devices, room
+from vllm_operator.services import stock
 from vllm_operator.services.reconcile import NODES_CHANGED
 from vllm_operator.services.stock import Stock
 from vllm_operator.snapshots.node import Node
@@ -125,6 +127,37 @@ def test_of_groups_as_many_nodes_of_a_kind_count_as_one_can_lie_on() -> None:
     assert (room(wanted, offer.nodes), len(offer.nodes)) == (3, 3)
     assert cluster.change(gone="n1") == cluster.change(gone="n3") == set()
     assert cluster.change(gone="n2") == {key}
+
+
+def test_where_a_node_has_the_gpus_of_a_whole_replica_their_number_does_not_count() -> None:
+    cluster = Cluster(node("n1"), node("n2", gpus=2))
+    key, wanted = Key("e", "open"), spec(nodesPerReplica=MOST_NODES, tensorParallelSize=8)
+    cluster.stock.offer(key, wanted, waits=False)
+    assert cluster.change(node("n3")) == set()
+    assert cluster.change(node("n4", gpus=2)) == {key}
+
+
+def test_an_offer_while_nodes_are_looked_at_takes_those_that_came(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stock, "STEP", 0)
+    nodes = {"n1": node("n1")}
+    seen, last = Stock(nodes.values), spec(**SPECS[POOL])
+    seen.offer(ANY, spec(), waits=False)
+    seen.offer(POOL, last, waits=False)
+    nodes["n2"] = node("n2", pool="x")
+    asyncio.run(seen.look())
+
+    async def ask_meanwhile() -> int:
+        others = dict(nodes)
+        nodes.clear()
+        nodes.update({"n3": node("n3", product=L4, pool="x"), **others})
+        looking = asyncio.create_task(seen.look())
+        await asyncio.sleep(0)
+        found = len(seen.offer(POOL, last, waits=False).nodes)
+        await looking
+        return found
+
+    assert asyncio.run(ask_meanwhile()) in (2, 3)
+    assert len(seen.offer(POOL, last, waits=False).nodes) == 3
 
 
 @pytest.mark.parametrize("seed", range(20))
