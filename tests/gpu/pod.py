@@ -86,7 +86,9 @@ class Pod:
 
     def command(self, argv: list[str]) -> list[str]:
         """A command in the container's mounts, as its user."""
-        script = []
+        # As the kubelet makes it: anybody may write it.
+        script = [f"touch {LAST_WORDS} {self.words_left}; chmod 666 {self.words_left}"]
+        script.append(f"mount --bind {self.words_left} {LAST_WORDS}")
         # /tmp comes last: the sources may lie in it.
         for source, target in sorted(self._mounts, key=lambda mount: mount[1] == "/tmp"):
             script.append(f"mkdir -p {target}")
@@ -94,9 +96,6 @@ class Pod:
                 script.append(f"mount -t tmpfs -o mode=1777,size={source.removeprefix('tmpfs,')} tmpfs {target}")
             else:
                 script.append(f"mount --bind {source} {target}")
-        # As the kubelet makes it: anybody may write it.
-        script.append(f"touch {LAST_WORDS} {self.words_left}; chmod 666 {self.words_left}")
-        script.append(f"mount --bind {self.words_left} {LAST_WORDS}")
         user = str(self._user)
         script.append(f'exec setpriv --reuid={user} --regid={user} --clear-groups --no-new-privs "$@"')
         return ["unshare", "--mount", "--propagation", "private", "sh", "-ec", "\n".join(script), "sh", *argv]

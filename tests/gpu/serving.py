@@ -1,6 +1,6 @@
 """Part 2 of `make gpu-check`: two replicas as the operator runs them, on one GPU or more, and clients.
 
-    python -m gpu.serving [--tensor-parallel SIZE] [--model NAME] [--user UID] [--home FOLDER]
+    python -m gpu.serving [--tensor-parallel SIZE] [--only PART ...] [--model NAME] [--user UID] [--home FOLDER]
 
 Random weights, no download. It needs root (see pod.py). One line for each thing that was tried; ends with 1 where one
 failed. An embedding model follows, on a GPU of the replica that was drained.
@@ -18,6 +18,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from cluster.host import REPOSITORY
@@ -213,10 +214,15 @@ class Check:
             f"{load.tally.line('drain')}, hook {drained:.1f} s, ended after {seconds:.1f} s with {ended}{first}",
         )
 
+    def _make_room(self) -> None:
+        """The embedding model is started once, in place of the replica that was drained."""
+        if self._embedder.process is None:
+            self.pods[0].kill()
+            self._embedder.start()
+
     def hang(self) -> tuple[bool, str]:
         """An engine that is stopped is known by its readiness within a minute. The embedding model starts meanwhile."""
-        self.pods[0].kill()
-        self._embedder.start()
+        self._make_room()
         pod = self.pods[1]
         with Load(self.balancer.url, NAME, rate=2, least=1, tokens=4096):
             time.sleep(3)
@@ -232,19 +238,17 @@ class Check:
 
     def embeddings(self) -> tuple[bool, str]:
         """Vectors of a model that gives nothing else."""
+        self._make_room()
         waited = self._embedder.wait("/-/ready", 200, READY_SECONDS)
         good, said = clients.embeddings(self._url(self._embedder), EMBEDDER, self._config("embedding")["hidden_size"])
         return good, f"{said}; Ready after {waited:.0f} s more"
 
-    def all(self) -> None:
-        """Each thing, in an order in which what ends a replica comes last."""
-        parts: dict[str, Callable[[], tuple[bool, str]]] = {
-            "plan": self.plan, "clients": self.clients, "tools": self.tools, "LoRA": self.adapter,
-            "saturation": self.saturation, "shared memory": self.shared_memory, "drain": self.drain,
-            "hang": self.hang, "embeddings": self.embeddings,
-        }  # fmt: skip
-        for what, part in parts.items():
-            self.run(what, part)
+
+PARTS: dict[str, Callable[[Check], tuple[bool, str]]] = {
+    "plan": Check.plan, "clients": Check.clients, "tools": Check.tools, "LoRA": Check.adapter,
+    "saturation": Check.saturation, "shared memory": Check.shared_memory, "drain": Check.drain,
+    "hang": Check.hang, "embeddings": Check.embeddings,
+}  # fmt: skip
 
 
 def _start(pods: list[Pod], *, together: bool) -> list[float]:
@@ -261,13 +265,13 @@ def _start(pods: list[Pod], *, together: bool) -> list[float]:
 
 
 def devices(size: int) -> list[str]:
-    """CUDA_VISIBLE_DEVICES of each replica; the same for both where there is one GPU. Raises SystemExit for too few."""
+    """CUDA_VISIBLE_DEVICES of each replica; the same for both where there are GPUs for one, or SystemExit."""
     given = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(machine.gpu_count())))
     own = given.split(",")
-    if size == 1 and len(own) == 1:
-        return own * 2
+    if len(own) == size:
+        return [",".join(own)] * 2
     if len(own) < 2 * size:
-        raise SystemExit(f"--tensor-parallel {size} takes {2 * size} GPUs for two replicas, and there are {len(own)}")
+        raise SystemExit(f"--tensor-parallel {size} takes {size} GPUs, or {2 * size}, and there are {len(own)}")
     return [",".join(own[number * size : (number + 1) * size]) for number in range(2)]
 
 
@@ -283,8 +287,8 @@ def _models(folder: Path, model: str) -> None:
         raise SystemExit("the models with random weights could not be written: see above")
 
 
-def check(home: Path, model: str, user: int, size: int) -> bool:
-    """All of it. Returns whether all went well."""
+def check(home: Path, model: str, user: int, size: int, only: list[str]) -> bool:
+    """The parts named in `only`, in their order. Returns whether all went well."""
     gpus = devices(size)
     share = 40 if gpus[0] == gpus[1] else None
     models = home / "models"
@@ -302,7 +306,9 @@ def check(home: Path, model: str, user: int, size: int) -> bool:
         seconds = _start(pods, together=share is None)
         check = Check(pods, embedder, wanted, models)
         check.tell("start", f"ready after {' and '.join(f'{each:.0f} s' for each in seconds)}", passed=True)
-        check.all()
+        for what, part in PARTS.items():
+            if what in only:
+                check.run(what, partial(part, check))
         return not check.failed
     except (TimeoutError, ChildProcessError) as error:
         print(f"FAIL start: {error}")
@@ -319,17 +325,21 @@ def main() -> int:
     parser.add_argument(
         "--tensor-parallel", type=int, default=1, metavar="SIZE", help="GPUs of a replica (default: %(default)s)"
     )
+    parser.add_argument("--only", nargs="*", choices=PARTS, metavar="PART", help=f"of: {', '.join(PARTS)}")
     parser.add_argument("--user", type=int, default=1000, help="who vLLM runs as (default: the pods' %(default)s)")
     parser.add_argument("--home", type=Path, help="where model, logs and caches lie (default: removed afterwards)")
     options = parser.parse_args()
     if os.geteuid() != 0:
         raise SystemExit("this needs root, to mount the pod's volumes where vLLM is to find them: run it with sudo")
     print(machine.describe(), flush=True)
+    # Whoever ends this ends the replicas, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    only = options.only or list(PARTS)
     with tempfile.TemporaryDirectory(dir="/var/tmp") as scratch:
         home = options.home or Path(scratch)
         home.mkdir(parents=True, exist_ok=True)
         home.chmod(0o755)
-        return 0 if check(home, options.model, options.user, options.tensor_parallel) else 1
+        return 0 if check(home, options.model, options.user, options.tensor_parallel, only) else 1
 
 
 if __name__ == "__main__":

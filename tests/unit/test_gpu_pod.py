@@ -81,10 +81,12 @@ def test_vllm_on_several_gpus_uses_no_multicast_where_the_machine_forbids_it(
 def test_each_replica_has_as_many_gpus_as_it_splits_over(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3")
     assert (devices(1), devices(2)) == (["0", "1"], ["0,1", "2,3"])
-    with pytest.raises(SystemExit, match="takes 8 GPUs for two replicas, and there are 4"):
-        devices(4)
+    with pytest.raises(SystemExit, match="takes 3 GPUs, or 6, and there are 4"):
+        devices(3)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5")
     assert devices(1) == ["5", "5"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
+    assert (devices(1), devices(2)) == (["4", "7"], ["4,7", "4,7"])
 
 
 def test_the_adapter_fits_its_model() -> None:
