@@ -19,6 +19,7 @@ from prometheus_client import REGISTRY
 
 from .. import metrics, settings
 from ..cluster import Cluster, connect
+from ..watch.informer import NoMemories
 from ..watch.optional import OptionalApis
 from ..watch.registration import kopf_settings, register
 from ..watch.sources import Item, Source
@@ -97,15 +98,15 @@ class Operator:
     def _requeue(self, kind: str, key: Any) -> None:
         self.want(Item(kind, key))
 
-    def shown(self, item: Item, delay: float, *, urgent: bool = False) -> None:
+    def shown(self, item: Item, delay: float, urgency: int = 0) -> None:
         """A watch has shown what concerns an object."""
         self._indices_are_full = True
-        self.want(item, delay, urgent=urgent)
+        self.want(item, delay, urgency)
 
-    def want(self, item: Item, delay: float = 0.0, *, urgent: bool = False) -> None:
+    def want(self, item: Item, delay: float = 0.0, urgency: int = 0) -> None:
         """Something has changed that concerns an object: it is looked at, where it is ours to see to."""
         if self._share.covers(item.key):
-            self.queue.add(item, delay, urgent=urgent)
+            self.queue.add(item, delay, urgency)
 
     async def _work(self, item: Item) -> float | None:
         reconciler = self._reconcilers[item.kind]
@@ -196,6 +197,7 @@ async def _watch(
     await kopf.operator(
         registry=registry,
         settings=kopf_settings(own, operator.watches, operator.sources),
+        memories=NoMemories(),
         standalone=True,
         clusterwide=not own.watch_namespaces,
         namespaces=own.watch_namespaces,
@@ -212,6 +214,7 @@ def _stop_on_signals(stop: asyncio.Event) -> None:
 def run_operator(kinds: Sequence[Kind], path: Path | None, shard: int, ports: Ports) -> None:
     """Runs until SIGTERM, or until it has to start again. `shard`: which one of the setting shards it is, from 0."""
     heap.give_back()
+    heap.collect_seldom()
     own = settings.load(path)
     if not 0 <= shard < own.shards:
         sys.exit(f"vllm-operator: --shard is {shard} and the setting shards {own.shards}: they are numbered from 0")

@@ -1,6 +1,6 @@
 """Whose turn it is: round robin between groups, so that many of one group do not delay the one of another.
 
-Within a group, what is urgent comes before all else.
+Within a group, what is more urgent comes first.
 """
 
 from collections import OrderedDict, deque
@@ -15,20 +15,22 @@ class Turns(Generic[Waiting]):
 
     def __init__(self, group: Callable[[Waiting], Hashable]) -> None:
         self._group = group
-        # What is urgent, and the rest. The group whose turn is next is first. None of them is empty.
-        self._groups: OrderedDict[Hashable, tuple[deque[Waiting], deque[Waiting]]] = OrderedDict()
+        # By how urgent it is, what waits. The group whose turn is next is first. None of them is empty.
+        self._groups: OrderedDict[Hashable, dict[int, deque[Waiting]]] = OrderedDict()
 
-    def add(self, item: Waiting, *, urgent: bool = False) -> None:
-        """The item comes last of its group, or of what is urgent there; a new group comes last of all."""
-        rush, rest = self._groups.setdefault(self._group(item), (deque(), deque()))
-        (rush if urgent else rest).append(item)
+    def add(self, item: Waiting, urgency: int = 0) -> None:
+        """The item comes last of what is as urgent in its group; a new group comes last of all."""
+        self._groups.setdefault(self._group(item), {}).setdefault(urgency, deque()).append(item)
 
     def take(self) -> Waiting | None:
         """The next item, of the group whose turn it is; None where nothing waits."""
         if not self._groups:
             return None
-        group, (rush, rest) = self._groups.popitem(last=False)
-        item = (rush or rest).popleft()
-        if rush or rest:
-            self._groups[group] = rush, rest
+        group, waiting = self._groups.popitem(last=False)
+        first = waiting[max(waiting)]
+        item = first.popleft()
+        if not first:
+            del waiting[max(waiting)]
+        if waiting:
+            self._groups[group] = waiting
         return item

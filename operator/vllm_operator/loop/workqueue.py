@@ -1,7 +1,7 @@
 """A keyed work queue: a key waits at most once, is worked on by one worker at a time, and comes back after a failure.
 
 Keys that are due wait in groups, which take turns: three hundred keys of one group do not delay the one key of another.
-Within a group, the key that was due first is first, and one that is urgent before all that are not.
+Within a group, the key that was due first is first, and one that is more urgent before all that are less.
 
 Knows nothing of Kubernetes. Times are seconds of the event loop's clock. An error that is expected to pass
 says as `retry_after` how many seconds the key has to wait at least.
@@ -39,8 +39,8 @@ class WorkQueue(Generic[Queued]):
         self._due: dict[Queued, tuple[float, int]] = {}
         # Those that are due, and have left the heap, with the number of the entry.
         self._turns = Turns[tuple[Queued, int]](lambda entry: group(entry[0]))
-        # Those that come before the others of their group.
-        self._urgent: set[Queued] = set()
+        # How urgent those are that come before others of their group.
+        self._urgency: dict[Queued, int] = {}
         self._heap: list[tuple[float, int, Queued]] = []
         self._sequence = 0
         self._running: set[Queued] = set()
@@ -51,15 +51,15 @@ class WorkQueue(Generic[Queued]):
         self._not_before: dict[Queued, float] = {}
         self._wake = asyncio.Event()
 
-    def add(self, key: Queued, delay: float = 0.0, *, urgent: bool = False) -> None:
+    def add(self, key: Queued, delay: float = 0.0, urgency: int = 0) -> None:
         """Wants the key worked on in `delay` seconds, or earlier if it waits for an earlier time already."""
-        hurries = urgent and key not in self._urgent
+        hurries = urgency > self._urgency.get(key, 0)
         if hurries:
-            self._urgent.add(key)
+            self._urgency[key] = urgency
         self._add_at(key, asyncio.get_running_loop().time() + delay, hurries=hurries)
 
     def _add_at(self, key: Queued, due: float, *, hurries: bool = False) -> None:
-        """`hurries`: one that waits already, and was not urgent, is."""
+        """`hurries`: one that waits already has become more urgent."""
         if key in self._running:
             self._again[key] = min(due, self._again.get(key, due))
             return
@@ -96,10 +96,10 @@ class WorkQueue(Generic[Queued]):
             wait = self._collect_due()
             while entry := self._turns.take():
                 key, number = entry
-                # One that became urgent meanwhile has another entry.
+                # One that became more urgent meanwhile has another entry.
                 if self._due.get(key, (0.0, 0))[1] == number:
                     del self._due[key]
-                    self._urgent.discard(key)
+                    self._urgency.pop(key, None)
                     return key
             self._wake.clear()
             with suppress(TimeoutError):
@@ -118,7 +118,7 @@ class WorkQueue(Generic[Queued]):
                 return due - now
             heapq.heappop(self._heap)
             if counts:
-                self._turns.add((key, number), urgent=key in self._urgent)
+                self._turns.add((key, number), self._urgency.get(key, 0))
         return None
 
     async def _run_one(self, key: Queued, slots: asyncio.Semaphore) -> None:

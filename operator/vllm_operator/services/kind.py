@@ -16,7 +16,7 @@ from ..snapshots.batch import of_batch
 from ..snapshots.child import Child, child, instance
 from ..snapshots.node import Node
 from ..snapshots.node import snapshot as node
-from ..snapshots.own import ObjectSnapshot, key_of, snapshot
+from ..snapshots.own import ObjectSnapshot, is_edited, key_of, snapshot
 from ..snapshots.owners import Link, link
 from ..snapshots.pod import PodSnapshot, is_ready, pod
 from ..snapshots.serving_class import UnreadClass, serving_class
@@ -29,6 +29,8 @@ from .view import CHILDREN, CLASSES, DOWNLOADS, INSPECTIONS, NAMESPACES, NODES, 
 
 # Several events of a rollout come at once; they are worth one look.
 CHILD_EVENT_DELAY_SECONDS = 0.5
+# What comes before all else of a namespace, the larger number first.
+EDITED, SERVES = 1, 2
 # Nodes come in groups.
 NODE_EVENT_DELAY_SECONDS = 2.0
 
@@ -93,8 +95,19 @@ def _namespace(body: Body) -> Mapping[str, Mapping[str, str]]:
     return {body["metadata"]["name"]: dict(body["metadata"].get("labels") or {})}
 
 
-def _is_waited_for(body: Body) -> bool:
-    """That a pod serves, its users wait for; that one of a Job has ended, the pods of its service."""
+def _edited(body: Body, _: str | None) -> int:
+    return EDITED if is_edited(body) else 0
+
+
+def _serves(body: Body, change: str | None) -> int:
+    """That a pod serves, its users wait for; that one of a Job has ended, the pods of its service.
+
+    After a restart of the operator it is no news.
+    """
+    return SERVES if change and _has_come_to(body) else 0
+
+
+def _has_come_to(body: Body) -> bool:
     of_jobs = {INSPECTION_LABEL, DOWNLOAD_LABEL} & set(body["metadata"].get("labels") or {})
     ended = (body.get("status") or {}).get("phase") in ("Succeeded", "Failed")
     return ended if of_jobs else is_ready(body)
@@ -146,7 +159,7 @@ def _of_group(body: Body) -> Key:
 
 
 SOURCES = (
-    Source(RESOURCES[KIND], {SERVICES: _service, REPORTS: _report}, _itself),
+    Source(RESOURCES[KIND], {SERVICES: _service, REPORTS: _report}, _itself, urgency=_edited),
     *map(_child_source, CHILD_KINDS),
     *map(_link_source, LINKS),
     Source(
@@ -155,7 +168,7 @@ SOURCES = (
         _owner,
         CHILD_EVENT_DELAY_SECONDS,
         labelled=True,
-        urgent=_is_waited_for,
+        urgency=_serves,
     ),
     Source(RESOURCES["Node"], {NODES: _node}, _nodes, NODE_EVENT_DELAY_SECONDS, by_snapshot=True),
     Source(RESOURCES[CLASS_KIND], {CLASSES: _class}, _of_class, by_snapshot=True),

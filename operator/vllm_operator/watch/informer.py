@@ -1,11 +1,15 @@
 """kopf with its memory switched off. We keep no state on objects and compare none, so nothing is built for that.
 
-kopf otherwise copies the essence of each object at each event, which was more than half of the operator's work.
+kopf otherwise copies the essence of each object at each event, which was more than half of the operator's work, and
+keeps a record of 1 KB of each, for daemons, timers and handlers that are tried again.
 """
 
 from typing import Any, cast
 
 import kopf
+
+# What `kopf.operator` takes has no public name.
+from kopf._core.reactor.inventory import ResourceMemories, ResourceMemory
 
 
 class NoDiffBase(kopf.DiffBaseStorage):
@@ -41,3 +45,11 @@ class NoProgress(kopf.ProgressStorage):
     def clear(self, *, essence: kopf.BodyEssence) -> kopf.BodyEssence:
         """As it is: nothing of ours is in it."""
         return essence
+
+
+class NoMemories(ResourceMemories):
+    """A new record for each event: there is nothing in it from the one before."""
+
+    async def recall(self, raw_body: Any, **options: Any) -> ResourceMemory:
+        """A record that nobody keeps."""
+        return await super().recall(raw_body, **{**options, "ephemeral": True})

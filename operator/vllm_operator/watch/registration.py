@@ -21,10 +21,10 @@ log = logging.getLogger(__name__)
 
 
 class Queue(Protocol):
-    """Takes what an event concerns, and how long it may wait."""
+    """Takes what an event concerns, how long it may wait, and how urgent it is among those of its namespace."""
 
-    def __call__(self, item: Item, delay: float, *, urgent: bool = False) -> None:
-        """`urgent`: it waits for no other object of its namespace."""
+    def __call__(self, item: Item, delay: float, urgency: int = 0) -> None:
+        """`urgency`: 0 for what may wait for all others."""
 
 
 def register(registry: kopf.OperatorRegistry, watches: Watches, sources: Iterable[Source], queue: Queue) -> None:
@@ -62,10 +62,10 @@ def _kept(source: Source, snapshot: Callable[[Body], Any], body: Body) -> Any:
 
 
 def _by_event(source: Source, queue: Queue) -> Callable[..., Awaitable[None]]:
-    async def changed(body: kopf.Body, **indices: Any) -> None:
-        urgent = bool(source.urgent and source.urgent(body))
+    async def changed(event: kopf.RawEvent, body: kopf.Body, **indices: Any) -> None:
+        urgency = source.urgency(body, event["type"]) if source.urgency else 0
         for item in source.concerns(body, indices):
-            queue(item, URGENT_SECONDS if urgent else source.delay, urgent=urgent)
+            queue(item, min(URGENT_SECONDS, source.delay) if urgency else source.delay, urgency)
 
     return changed
 

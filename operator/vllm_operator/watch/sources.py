@@ -40,8 +40,8 @@ class Source:
     """A label that watched objects have, where they are made by others and have none of ours."""
     optional: bool = False
     """Whether a cluster may not know the API."""
-    urgent: Callable[[Body], bool] | None = None
-    """Whether an object tells what users wait for: then its event waits no longer than URGENT_SECONDS, and for no other
-    object of the namespace."""
+    urgency: Callable[[Body, str | None], int] | None = None
+    """How much users wait for what an object tells, 0 if not: else its event waits no longer than URGENT_SECONDS, and
+    for no less urgent object of the namespace. With it comes the event's type: None where it was there already."""
     by_snapshot: bool = False
     """Whether an event counts only where it changes what is kept: objects that are written every few seconds."""

@@ -245,7 +245,7 @@ def test_the_worker_may_ask_for_the_key_again() -> None:
     assert count == 3
 
 
-def _turns_when_told_to_wait(seconds: float, *, urgent: bool) -> list[float]:
+def _turns_when_told_to_wait(seconds: float, urgency: int) -> list[float]:
     """When a key is worked on that is told to wait so long, and that something happens to meanwhile."""
 
     class BusyError(Exception):
@@ -261,7 +261,7 @@ def _turns_when_told_to_wait(seconds: float, *, urgent: bool) -> list[float]:
     async def scenario(queue: WorkQueue[str]) -> None:
         queue.add("a")
         await until(lambda: len(seen) == 1)
-        queue.add("a", urgent=urgent)
+        queue.add("a", urgency=urgency)
         await until(lambda: len(seen) >= 2)
 
     drive(work, scenario)
@@ -269,7 +269,7 @@ def _turns_when_told_to_wait(seconds: float, *, urgent: bool) -> list[float]:
 
 
 def test_who_is_told_to_wait_waits_whatever_happens() -> None:
-    seen = _turns_when_told_to_wait(0.5, urgent=False)
+    seen = _turns_when_told_to_wait(0.5, 0)
     assert len(seen) == 2
     assert seen[1] - seen[0] == pytest.approx(0.5)
 
@@ -315,8 +315,8 @@ def test_what_is_urgent_comes_before_all_that_waits_in_its_group_and_not_before_
             queue.add(f"a/{number}")
         queue.add("b/0")
         await asyncio.sleep(0.015)
-        queue.add("a/4", 0.1, urgent=True)
-        queue.add("a/new", urgent=True)
+        queue.add("a/4", 0.1, urgency=1)
+        queue.add("a/new", urgency=1)
 
     assert _order(scenario, 7) == ["a/0", "b/0", "a/4", "a/new", "a/1", "a/2", "a/3"]
 
@@ -327,7 +327,7 @@ def test_what_becomes_urgent_while_it_is_worked_on_comes_first_when_that_ends_an
         for number in range(1, 4):
             queue.add(f"a/{number}")
         await asyncio.sleep(0.005)
-        queue.add("a/0", urgent=True)
+        queue.add("a/0", urgency=1)
         await asyncio.sleep(0.05)
         queue.add("a/1")
         queue.add("a/0")
@@ -335,6 +335,19 @@ def test_what_becomes_urgent_while_it_is_worked_on_comes_first_when_that_ends_an
     assert _order(scenario, 7) == ["a/0", "a/0", "a/1", "a/2", "a/3", "a/1", "a/0"]
 
 
+def test_what_is_more_urgent_comes_first_and_nobody_becomes_less_urgent() -> None:
+    async def scenario(queue: WorkQueue[str]) -> None:
+        for number in range(4):
+            queue.add(f"a/{number}")
+        queue.add("a/1", urgency=1)
+        queue.add("a/3", urgency=2)
+        queue.add("a/2", urgency=1)
+        queue.add("a/3", urgency=1)
+        queue.add("a/2", urgency=2)
+
+    assert _order(scenario, 4) == ["a/3", "a/2", "a/1", "a/0"]
+
+
 def test_what_is_urgent_waits_as_long_as_the_api_server_asks() -> None:
-    seen = _turns_when_told_to_wait(5.0, urgent=True)
+    seen = _turns_when_told_to_wait(5.0, 1)
     assert seen[1] - seen[0] >= 5

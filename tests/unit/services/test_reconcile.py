@@ -459,3 +459,15 @@ def test_an_odd_status_is_read_as_far_as_it_is_one() -> None:
     world.clock.now += PROGRESS_SECONDS
     world.reconcile(key)
     assert world.reason()
+
+
+def test_after_a_restart_one_that_was_edited_meanwhile_comes_first() -> None:
+    world, key = serving()
+    others = [world.service(name) for name in ("a", "b")]
+    others_first = dict(sorted(world.api.objects.items(), key=lambda one: one[1]["metadata"]["name"] == key.name))
+    world.api.objects = others_first
+    world.begin()
+    assert world.reconciler.known()[1:] == [*others, key]
+    world.service(maxModelLen=1024)
+    world.begin()
+    assert world.reconciler.known()[1:] == [key, *others]
