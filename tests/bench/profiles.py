@@ -5,7 +5,7 @@ pods of fake nodes run nothing.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from cluster.control_plane import ControlPlane
@@ -13,8 +13,9 @@ from support.operator_process import ACCOUNT, OperatorProcess, install_rights
 from support.services import service
 from vllm_operator.cli.render import service_of
 from vllm_operator.cluster import path
+from vllm_operator.inspection.kept import content_of, pack
 from vllm_operator.inspection.report import Facts, encode
-from vllm_operator.manifests import Parts, Rendered, controller_revision, desired, pod_template
+from vllm_operator.manifests import Parts, Rendered, controller_revision, desired, kept_model, pod_template
 from vllm_operator.settings import Settings
 
 NAMESPACE = "bench"
@@ -31,6 +32,7 @@ _CONFIG = {
     "vocab_size": 128256,
     "max_position_embeddings": 131072,
 }
+_FACTS = Facts(_CONFIG, commit="1" * 40)
 
 
 @dataclass(frozen=True)
@@ -56,9 +58,9 @@ class Profile:
     """A merge patch that changes its pods, another one for each number."""
     is_ready: Callable[[dict[str, Any]], bool]
     """Whether an object's status says that it serves."""
-    applies: Callable[[int], list[Request]] | None
-    """What a bare client sends in place of the operator: all children of so many objects. None, for others: their
-    creation is measured, and nothing else.
+    applies: Callable[[int, str], list[Request]] | None
+    """What a bare client sends in place of the operator: all children of an object, by its number and its uid. None,
+    for others: their creation is measured, and nothing else.
     """
     install: Callable[[ControlPlane], OperatorProcess]
     """Gives it its rights; the process is yet to be started."""
@@ -81,13 +83,12 @@ def _install(plane: ControlPlane) -> OperatorProcess:
     return OperatorProcess(plane, install_rights(plane))
 
 
-def _applies(count: int) -> list[Request]:
-    """Server-side apply of everything that the operator makes of the services, in its order."""
-    children: list[dict[str, Any]] = []
-    for number in range(count):
-        owner = service_of(service(named(number)))
-        template = pod_template(owner, Settings())
-        children += [controller_revision(owner, 1, Rendered(template)), *desired(Parts(owner, template))]
+def _applies(number: int, uid: str) -> list[Request]:
+    """Server-side apply of everything that the operator makes of a service, in its order."""
+    owner = replace(service_of(service(named(number))), uid=uid)
+    template = pod_template(owner, Settings())
+    revisions = [kept_model(owner, pack(content_of(_FACTS))), controller_revision(owner, 1, Rendered(template))]
+    children: list[dict[str, Any]] = [*revisions, *desired(Parts(owner, template))]
     query = "fieldManager=bench&force=true&fieldValidation=Ignore"
     for child in children:
         child["metadata"]["namespace"] = NAMESPACE
@@ -103,7 +104,7 @@ OURS = Profile(
     collection=path("InferenceService", NAMESPACE),
     children=("deployments", "services", "controllerrevisions"),
     last="deployments",
-    reports={"--hub=org/name": encode(Facts(_CONFIG, commit="1" * 40))},
+    reports={"--hub=org/name": encode(_FACTS)},
     body=lambda number: service(named(number)),
     change=lambda turn: {"spec": {"maxModelLen": 1024 * turn}},
     is_ready=is_ready,

@@ -1,8 +1,8 @@
 """`make bench N=300`: so many objects at once on fake nodes, beside a bare client. What an operator takes of time, of
 the API server and memory: creation, a change of all, repair, restart, and silence. Exits with 1 when a median misses.
 
-The counts are the API server's: they come from its audit log. What a machine can do at all is measured in the same run:
-a client that has the children ready sends them to a control plane of its own, as many at a time as the operator does.
+The counts are the API server's: they come from its audit log. What a machine can do at all is measured in the same run,
+by a bare client that sends the same to a control plane of its own, as many at a time as the operator does.
 """
 
 import argparse
@@ -21,17 +21,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import aiohttp
-
+from bench.client import CREATIONS, Told, send, stand_in
 from bench.figures import Table, cpu_seconds
 from bench.peers import PEERS
-from bench.profiles import NAMESPACE, OURS, Profile, Request, is_ready, named
+from bench.profiles import NAMESPACE, OURS, Profile, is_ready, named
 from bench.readiness import Readiness
 from bench.shares import Shares, programs
 from cluster.control_plane import ControlPlane
 from cluster.host import REPOSITORY
 from support.kube import Kube
-from support.operator_process import OperatorProcess
+from support.operator_process import OperatorProcess, install_rights
 from support.rights import WRITES, now, requests, writes
 from vllm_operator.settings import Settings
 
@@ -54,23 +53,6 @@ def wait(what: str, limit: float, done: Callable[[], object], step: float = 1.0)
         time.sleep(step)  # to look costs the API server, too
 
 
-async def send(plane: ControlPlane, requests_of: list[Request], at_once: int) -> None:
-    """Sends requests (verb, path, body) as the cluster's admin, over connections that are kept."""
-    api = plane.api()
-    connector = aiohttp.TCPConnector(ssl=api.context, limit=at_once)
-    kinds = {"PATCH": "application/apply-patch+yaml", "MERGE": "application/merge-patch+json"}
-    async with aiohttp.ClientSession(api.server, connector=connector) as session:
-
-        async def one(verb: str, url: str, body: dict[str, Any]) -> None:
-            headers = {"Content-Type": kinds.get(verb, "application/json")}
-            verb = "PATCH" if verb == "MERGE" else verb
-            async with session.request(verb, url, json=body, headers=headers) as answer:
-                if answer.status >= 300:
-                    raise SystemExit(f"{verb} {url}: {answer.status} {await answer.text()}")
-
-        await asyncio.gather(*(one(*request) for request in requests_of))
-
-
 @contextmanager
 def control_plane(name: str, reports: dict[str, str]) -> Iterator[ControlPlane]:
     """One with fake nodes and the namespace."""
@@ -84,27 +66,34 @@ def control_plane(name: str, reports: dict[str, str]) -> Iterator[ControlPlane]:
         plane.stop()
 
 
-class Limit(NamedTuple):
-    """What the machine can do."""
+class Speed(NamedTuple):
+    """How long so many objects took, in seconds from the first creation."""
 
-    children: float
-    """Objects per second whose children are applied."""
+    applied: float
+    """Until the children of all were applied."""
     ready: float
-    """Seconds until all pods are Ready."""
+    """Until all were Ready; without an operator, all pods."""
 
 
-def limit_of_machine(applies: Callable[[int], list[Request]], count: int, table: Table) -> Limit:
-    """What a client reaches that does nothing but send the children, without an operator."""
-    with control_plane("bench-limit", {}) as plane:
-        wanted = applies(count)
+def by_bare_client(profile: Profile, told: Told, count: int, table: Table) -> Speed:
+    """What the machine can do: without an operator, but with all that it sent."""
+    with control_plane("bench-limit", profile.reports) as plane:
+        install_rights(plane)  # and the CRDs
         pods = Readiness(plane, f"/api/v1/namespaces/{NAMESPACE}/pods", is_ready)
         with Shares(programs(plane)) as shares, pods:
             started = time.time()
-            asyncio.run(send(plane, wanted, Settings().workers))
-            rate = count / (time.time() - started)
+            applied = asyncio.run(stand_in(plane, profile, told, count, Settings().workers))
             wait("all pods are Ready", 600, lambda: len(pods.at) >= count, 0.2)
-        shares.tell(table, "without an operator", count)
-        return Limit(rate, max(pods.at.values()) - started)
+        shares.tell(table, "bare client", count)
+        return Speed(applied - started, max(pods.at.values()) - started)
+
+
+def set_beside(speed: Speed, bare: Speed, count: int, table: Table) -> None:
+    """The rates of both, and their ratios."""
+    table.add("children of all applied by a bare client", count / bare.applied, "services/s")
+    table.add("children of all, of a bare client's rate", bare.applied / speed.applied, "", least=0.85)
+    table.add("all pods Ready, by a bare client, after", bare.ready, "s")
+    table.add("all Ready, of the rate of pods by a bare client", bare.ready / speed.ready, "")
 
 
 @dataclass
@@ -132,15 +121,15 @@ class Run:
         """Sends one request for each object, as fast as the API server takes them."""
         base = self.profile.collection
         urls = [f"{base}/{named(number)}" if named_urls else base for number in range(self.count)]
-        asyncio.run(send(self.plane, [(verb, url, change(number)) for number, url in enumerate(urls)], 8))
+        asyncio.run(send(self.plane, [(verb, url, change(number)) for number, url in enumerate(urls)], CREATIONS))
 
     def ready(self) -> int:
         """How many objects are Ready."""
         items = (self.plane.api().get(self.profile.collection) or {"items": []})["items"]
         return sum(map(self.profile.is_ready, items))
 
-    def create(self, limit: Limit | None) -> None:
-        """From the first object to all of them Ready; `limit` is what the machine can do without an operator."""
+    def create(self) -> Speed:
+        """From the first object to all of them Ready."""
         process = self.operator.process
         assert process
         since, started, cpu = now(), time.time(), cpu_seconds(process.pid)
@@ -152,7 +141,10 @@ class Run:
         done = self._done(since)
         table = self.table
         shares.tell(table, "created", self.count)
-        self._beside(limit, max(done.values()) - started, max(readiness.at.values()) - started)
+        speed = Speed(max(done.values()) - started, max(readiness.at.values()) - started)
+        table.add("children of all applied", self.count / speed.applied, "services/s")
+        table.add("all Ready in the status after", speed.ready, "s")
+        table.add("the same, as a rate", self.count / speed.ready, "services/s")
         created = {one["objectRef"]["name"]: seconds(one["stageTimestamp"]) for one in self._created(since)}
         table.times("creation to children", [done[name] - created[name] for name in done])
         table.times("creation to Ready", [at - created[name] for name, at in readiness.at.items()])
@@ -163,18 +155,7 @@ class Run:
         self._count(since)
         table.add("operator's CPU for one", (cpu_seconds(process.pid) - cpu) / self.count * 1000, "ms")
         table.add("operator's memory", self.operator.resident_mib(), "MiB", most=130)
-
-    def _beside(self, limit: Limit | None, applied: float, ready: float) -> None:
-        """How long all took, in seconds, beside what the machine can do."""
-        table, rate = self.table, self.count / applied
-        table.add("children of all applied", rate, "services/s")
-        table.add("all Ready in the status after", ready, "s")
-        table.add("the same, as a rate", self.count / ready, "services/s")
-        if limit:
-            table.add("children of all applied, without an operator", limit.children, "services/s")
-            table.add("children of all, of the rate without an operator", rate / limit.children, "", least=0.85)
-            table.add("all pods Ready, without an operator, after", limit.ready, "s")
-            table.add("all Ready, of the rate of pods without an operator", limit.ready / ready, "")
+        return speed
 
     def _created(self, since: str) -> list[dict[str, Any]]:
         """The creations of the objects, by whoever made them."""
@@ -300,16 +281,16 @@ def churn(plane: ControlPlane) -> Iterator[Counter[str]]:
 
 def one_run(profile: Profile, count: int, silence: float, table: Table) -> None:
     """All figures once, on a control plane of its own; of another operator, its creation."""
-    limit = limit_of_machine(profile.applies, count, table) if profile.applies else None
     with control_plane("bench-scale", profile.reports) as plane:
         operator = profile.install(plane)
         try:
             operator.start(**profile.settings)
             time.sleep(2)  # its watches are up
             run = Run(profile, plane, operator, count, table)
-            run.create(limit)
+            speed = run.create()
             if profile.applies is None:
                 return
+            told = Told.of(plane, profile)
             run.list_all()
             run.repair()
             run.change()
@@ -318,6 +299,7 @@ def one_run(profile: Profile, count: int, silence: float, table: Table) -> None:
             operator.check()
         finally:
             operator.stop()
+    set_beside(speed, by_bare_client(profile, told, count, table), count, table)
 
 
 def main() -> int:

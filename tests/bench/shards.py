@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.client import CREATIONS, send
 from bench.figures import Table, cpu_seconds
 from bench.profiles import OURS, named
-from bench.scale import control_plane, seconds, send, wait
+from bench.scale import control_plane, seconds, wait
 from cluster.control_plane import ControlPlane
 from cluster.host import REPOSITORY
 from support.kube import Kube
@@ -68,7 +69,7 @@ def create(plane: ControlPlane, operators: Sequence[OperatorProcess], count: int
         for number in range(count // NAMESPACES)
         for team in teams()
     ]
-    asyncio.run(send(plane, wanted, 8))
+    asyncio.run(send(plane, wanted, CREATIONS))
 
     def all_ready() -> bool:
         items = (plane.api().get(path("InferenceService", "")) or {"items": []})["items"]
@@ -97,7 +98,7 @@ def kill(plane: ControlPlane, operators: Sequence[OperatorProcess], table: Table
     since, started = now(), time.time()
     change = {"spec": {"maxModelLen": 2048}}
     urls = [f"{path('InferenceService', team)}/{named(0)}" for team in teams()]
-    asyncio.run(send(plane, [("MERGE", url, change) for url in urls], 8))
+    asyncio.run(send(plane, [("MERGE", url, change) for url in urls], CREATIONS))
     own = teams(alive.shard)
     wait("the other serves its own", 120, lambda: len(served(alive, since)) == len(own), 0.5)
     took = [at - started for at in served(alive, since).values()]
