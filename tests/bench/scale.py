@@ -34,7 +34,7 @@ from support.operator_process import OperatorProcess, install_rights
 from support.rights import WRITES, now, requests, writes
 from vllm_operator.settings import Settings
 
-NODES = 20
+NODES, SERVICES_OF_A_NODE = 20, 80
 REPAIRS = 10
 PROFILES = {one.name: one for one in (OURS, *PEERS)}
 
@@ -54,16 +54,29 @@ def wait(what: str, limit: float, done: Callable[[], object], step: float = 1.0)
 
 
 @contextmanager
-def control_plane(name: str, reports: dict[str, str]) -> Iterator[ControlPlane]:
-    """One with fake nodes and the namespace."""
+def control_plane(name: str, reports: dict[str, str], count: int) -> Iterator[ControlPlane]:
+    """One with fake nodes for the pods of so many services, and the namespace."""
     plane = ControlPlane.start(name)
     try:
         plane.start_kwok(reports)
-        plane.add_kwok_nodes(NODES)
+        plane.add_kwok_nodes(max(NODES, count // SERVICES_OF_A_NODE))
         Kube(plane.kubeconfig, NAMESPACE).run("create", "namespace", NAMESPACE)
         yield plane
     finally:
         plane.stop()
+
+
+def patience(count: int) -> float:
+    """Seconds after which so many objects cannot be waited for any longer."""
+    return max(600.0, count / 2)
+
+
+class Moment(NamedTuple):
+    """Since when the audit log is looked at."""
+
+    time: str
+    offset: int
+    """Where it ended then, in bytes."""
 
 
 class Speed(NamedTuple):
@@ -77,13 +90,13 @@ class Speed(NamedTuple):
 
 def by_bare_client(profile: Profile, told: Told, count: int, table: Table) -> Speed:
     """What the machine can do: without an operator, but with all that it sent."""
-    with control_plane("bench-limit", profile.reports) as plane:
+    with control_plane("bench-limit", profile.reports, count) as plane:
         install_rights(plane)  # and the CRDs
         pods = Readiness(plane, f"/api/v1/namespaces/{NAMESPACE}/pods", is_ready)
         with Shares(programs(plane)) as shares, pods:
             started = time.time()
             applied = asyncio.run(stand_in(plane, profile, told, count, Settings().workers))
-            wait("all pods are Ready", 600, lambda: len(pods.at) >= count, 0.2)
+            wait("all pods are Ready", patience(count), lambda: len(pods.at) >= count, 0.2)
         shares.tell(table, "bare client", count)
         return Speed(applied - started, max(pods.at.values()) - started)
 
@@ -106,13 +119,20 @@ class Run:
     count: int
     table: Table
 
-    def asked(self, since: str = "") -> list[dict[str, Any]]:
-        """What the operator has asked for in the namespace."""
-        found = requests(self.plane.audit_log, self.profile.user)
-        ours = (one for one in found if one.get("objectRef", {}).get("namespace") == NAMESPACE)
-        return [one for one in ours if one["requestReceivedTimestamp"] >= since]
+    def now(self) -> Moment:
+        """The current moment."""
+        return Moment(now(), self.plane.audit_log.stat().st_size)
 
-    def applied(self, since: str, *resources: str) -> list[dict[str, Any]]:
+    def _since(self, since: Moment, user: str) -> Iterator[dict[str, Any]]:
+        found = requests(self.plane.audit_log, user, since.offset)
+        ours = (one for one in found if one.get("objectRef", {}).get("namespace") == NAMESPACE)
+        return (one for one in ours if one["requestReceivedTimestamp"] >= since.time)
+
+    def asked(self, since: Moment) -> list[dict[str, Any]]:
+        """What the operator has asked for in the namespace."""
+        return list(self._since(since, self.profile.user))
+
+    def applied(self, since: Moment, *resources: str) -> list[dict[str, Any]]:
         """The writes of children among them."""
         some = resources or self.profile.children
         return [one for one in self.asked(since) if one["verb"] in WRITES and one["objectRef"]["resource"] in some]
@@ -132,11 +152,11 @@ class Run:
         """From the first object to all of them Ready."""
         process = self.operator.process
         assert process
-        since, started, cpu = now(), time.time(), cpu_seconds(process.pid)
+        since, started, cpu = self.now(), time.time(), cpu_seconds(process.pid)
         shares = Shares({**programs(self.plane), "the operator": process.pid})
         with shares, Readiness(self.plane, self.profile.collection, self.profile.is_ready) as readiness:
             self.each("POST", self.profile.body, named_urls=False)
-            wait("all objects are Ready", 600, lambda: len(readiness.at) >= self.count, 0.2)
+            wait("all objects are Ready", patience(self.count), lambda: len(readiness.at) >= self.count, 0.2)
         time.sleep(5)  # what is still on its way
         done = self._done(since)
         table = self.table
@@ -157,31 +177,30 @@ class Run:
         table.add("operator's memory", self.operator.resident_mib(), "MiB", most=130)
         return speed
 
-    def _created(self, since: str) -> list[dict[str, Any]]:
+    def _created(self, since: Moment) -> list[dict[str, Any]]:
         """The creations of the objects, by whoever made them."""
-        found = requests(self.plane.audit_log, "admin")
-        named_ = [one for one in found if one["verb"] == "create" and one["requestReceivedTimestamp"] >= since]
-        return [one for one in named_ if one["objectRef"].get("resource") == self.profile.resource]
+        made = (one for one in self._since(since, "admin") if one["verb"] == "create")
+        return [one for one in made if one["objectRef"].get("resource") == self.profile.resource]
 
-    def _done(self, since: str) -> dict[str, float]:
+    def _done(self, since: Moment) -> dict[str, float]:
         """When the child that makes the pods was applied first, by object."""
         found: dict[str, float] = {}
         for one in self.applied(since, self.profile.last):
             found.setdefault(one["objectRef"]["name"], seconds(one["stageTimestamp"]))
         return found
 
-    def _pods_ready(self, since: str) -> dict[str, float]:
+    def _pods_ready(self, since: Moment) -> dict[str, float]:
         """When the fake kubelet said of a pod of an object, for the last time, how it is."""
         found: dict[str, float] = {}
-        for one in requests(self.plane.audit_log, "admin"):
-            where = one.get("objectRef", {})
+        for one in self._since(since, "admin"):
+            where = one["objectRef"]
             name = str(where.get("name", "")).split("-")[0]
-            told = where.get("resource") == "pods" and where.get("subresource") == "status"
-            if told and "inspect" not in where["name"] and where.get("namespace") == NAMESPACE:
+            told = where["resource"] == "pods" and where.get("subresource") == "status"
+            if told and "inspect" not in where["name"]:
                 found[name] = seconds(one["stageTimestamp"])
         return found
 
-    def _count(self, since: str) -> None:
+    def _count(self, since: Moment) -> None:
         """What one object costs, by verb and resource."""
         counted: Counter[str] = Counter()
         for one in self.asked(since):
@@ -196,11 +215,11 @@ class Run:
 
     def change(self) -> None:
         """A change of all objects' pods: each child that changes is written once."""
-        since, started = now(), time.time()
+        since, started, step = self.now(), time.time(), max(3.0, self.count / 300)
         self.each("MERGE", lambda _: self.profile.change(1), named_urls=True)
-        wait("all are changed", 600, lambda: len(self._done(since)) >= self.count, 3)
+        wait("all are changed", patience(self.count), lambda: len(self._done(since)) >= self.count, step)
         self.table.add("change of all, applied", self.count / (max(self._done(since).values()) - started), "services/s")
-        wait("all pods serve again", 600, lambda: self.ready() == self.count, 3)
+        wait("all pods serve again", patience(self.count), lambda: self.ready() == self.count, step)
         time.sleep(15)  # progress that is written later
         written = len(self.applied(since, self.profile.last)) / self.count
         self.table.add(f"writes of {self.profile.last} for one changed", written, "", most=1)
@@ -209,7 +228,7 @@ class Run:
         """Some objects' pods are scaled by hand, one after the other: until the operator has written them again."""
         took: list[float] = []
         for number in range(min(REPAIRS, self.count)):
-            since, started = now(), time.time()
+            since, started = self.now(), time.time()
             url = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/{named(number)}"
             self.plane.api().patch(url, {"spec": {"replicas": 2}})
             wait("it is repaired", 60, partial(self.applied, since, "deployments"), 0.2)
@@ -220,7 +239,7 @@ class Run:
         """The operator starts again, and one object is changed meanwhile."""
         time.sleep(15)  # whatever was under way
         self.operator.stop()
-        since, started = now(), time.time()
+        since, started = self.now(), time.time()
         self.operator.start(**self.profile.settings)
         self.plane.api().patch(f"{self.profile.collection}/{named(0)}", self.profile.change(2))
         wait("the edit is served", 120, lambda: named(0) in self._done(since), 0.5)
@@ -281,7 +300,7 @@ def churn(plane: ControlPlane) -> Iterator[Counter[str]]:
 
 def one_run(profile: Profile, count: int, silence: float, table: Table) -> None:
     """All figures once, on a control plane of its own; of another operator, its creation."""
-    with control_plane("bench-scale", profile.reports) as plane:
+    with control_plane("bench-scale", profile.reports, count) as plane:
         operator = profile.install(plane)
         try:
             operator.start(**profile.settings)

@@ -28,7 +28,6 @@ from vllm_operator.cluster import path
 from vllm_operator.loop.shares import Share
 
 SHARDS, NAMESPACES = 2, 20
-SERVICES_OF_A_NODE = 80
 SETTINGS = {**OURS.settings, "shards": SHARDS}
 
 
@@ -123,8 +122,7 @@ def main() -> int:
     count = (arguments := parser.parse_args()).services
     table = Table()
     try:
-        with control_plane("bench-shards", OURS.reports) as plane:
-            plane.add_kwok_nodes(count // SERVICES_OF_A_NODE)
+        with control_plane("bench-shards", OURS.reports, count) as plane:
             for team in teams():
                 Kube(plane.kubeconfig, team).run("create", "namespace", team)
             install_rights(plane)

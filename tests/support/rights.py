@@ -20,10 +20,11 @@ def now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def requests(audit_log: Path, user: str) -> Iterator[dict[str, Any]]:
-    """The account's requests, in order."""
-    with audit_log.open() as lines:
-        for line in lines:
+def requests(audit_log: Path, user: str, offset: int = 0) -> Iterator[dict[str, Any]]:
+    """The account's requests, in order; those that are in the log from an offset (bytes) on."""
+    with audit_log.open("rb") as log:
+        log.seek(offset)
+        for line in map(bytes.decode, log):
             if user in line and (event := json.loads(line))["user"]["username"] == user:
                 yield event
 

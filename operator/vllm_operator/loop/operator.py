@@ -19,7 +19,7 @@ from prometheus_client import REGISTRY
 
 from .. import metrics, settings
 from ..cluster import Cluster, connect
-from ..watch.informer import NoMemories
+from ..watch.informer import NoMemories, wait_by_gate
 from ..watch.optional import OptionalApis
 from ..watch.registration import kopf_settings, register
 from ..watch.sources import Item, Source
@@ -215,6 +215,7 @@ def run_operator(kinds: Sequence[Kind], path: Path | None, shard: int, ports: Po
     """Runs until SIGTERM, or until it has to start again. `shard`: which one of the setting shards it is, from 0."""
     heap.give_back()
     heap.collect_seldom()
+    wait_by_gate()
     own = settings.load(path)
     if not 0 <= shard < own.shards:
         sys.exit(f"vllm-operator: --shard is {shard} and the setting shards {own.shards}: they are numbered from 0")
