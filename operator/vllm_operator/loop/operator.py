@@ -19,10 +19,10 @@ from prometheus_client import REGISTRY
 
 from .. import metrics, settings
 from ..cluster import Cluster, connect
-from ..watch.informer import NoMemories, wait_by_gate
+from ..watch.memories import NoMemories
 from ..watch.optional import OptionalApis
 from ..watch.registration import kopf_settings, register
-from ..watch.sources import Item, Source
+from ..watch.sources import Indices, Item, Source
 from ..watch.watches import Watches
 from . import health, heap, scrape
 from .kinds import Kind, Reconciler, Surroundings, all_claimants
@@ -46,7 +46,7 @@ class Ports(NamedTuple):
 
 
 class Operator:
-    """The parts of a running operator. Its reconcilers exist from `begin` on, when kopf shows its indices."""
+    """The parts of a running operator. Its reconcilers exist from `begin` on."""
 
     def __init__(
         self, kinds: Sequence[Kind], own: settings.Settings, stop: asyncio.Event, share: Share = WHOLE
@@ -59,11 +59,11 @@ class Operator:
         self.stop = stop
         self._ungranted: list[Source] = []
         self._reconcilers: dict[str, Reconciler] = {}
-        # kopf calls no handler before its indices are full: what was looked at earlier would seem to have no children.
-        self._indices_are_full = False
+        # What was looked at before all was shown would seem to have no children.
+        self._all_is_shown = False
         self.queue: WorkQueue[Item] = WorkQueue(self._work, own.workers, lambda item: item.key.namespace)
         metadata_only = frozenset(one.resource.plural for one in self.sources if one.resource.metadata_only)
-        self.watches = Watches(stop.set, _plurals_of_optional(self.sources), metadata_only)
+        self.watches = Watches(stop.set, self.all_shown, _plurals_of_optional(self.sources), metadata_only)
         self.leases = Leases(own, Told(held=self._queue_all, lost=self._lose), share)
 
     async def leave_out_ungranted(self, cluster: Cluster) -> None:
@@ -87,8 +87,8 @@ class Operator:
     async def _may_watch(self, cluster: Cluster, source: Source) -> bool:
         return not self._own.watch_namespaces or await cluster.may_list(source.resource)
 
-    def begin(self, cluster: Cluster, apis: OptionalApis, indices: dict[str, Any]) -> None:
-        """kopf has made its indices; they fill before the first event is handled."""
+    def begin(self, cluster: Cluster, apis: OptionalApis, indices: Indices) -> None:
+        """`indices`: what the watches show; they fill before anything is looked at."""
         claimants = all_claimants(self._kinds, indices, self._own)
         for kind in self._kinds:
             requeue = partial(self._requeue, kind.name)
@@ -98,10 +98,10 @@ class Operator:
     def _requeue(self, kind: str, key: Any) -> None:
         self.want(Item(kind, key))
 
-    def shown(self, item: Item, delay: float, urgency: int = 0) -> None:
-        """A watch has shown what concerns an object."""
-        self._indices_are_full = True
-        self.want(item, delay, urgency)
+    def all_shown(self) -> None:
+        """The watches have shown all that was there."""
+        self._all_is_shown = True
+        self._queue_all()
 
     def want(self, item: Item, delay: float = 0.0, urgency: int = 0) -> None:
         """Something has changed that concerns an object: it is looked at, where it is ours to see to."""
@@ -119,8 +119,8 @@ class Operator:
         return await reconciler.reconcile(item.key)
 
     def _queue_all(self, namespace: str | None = None) -> None:
-        """Until the indices are full nothing: then the first events queue every object."""
-        for item in self._known(namespace) if self._indices_are_full else ():
+        """Until all has been shown nothing: then every object is queued."""
+        for item in self._known(namespace) if self._all_is_shown else ():
             self.want(item)
 
     def _lose(self, namespace: str | None) -> None:
@@ -158,11 +158,10 @@ async def _operate(kinds: Sequence[Kind], own: settings.Settings, share: Share, 
         apis = OptionalApis(cluster, operator.watches, operator.queue_all)
         await apis.look()
         await operator.leave_out_ungranted(cluster)
-        register(registry, operator.watches, operator.sources, operator.shown)
+        operator.begin(cluster, apis, register(registry, operator.watches, operator.sources, operator.want))
 
-        async def begin(**indices: Any) -> None:
+        async def begin(**_: Any) -> None:
             _stop_on_signals(stop)
-            operator.begin(cluster, apis, indices)
 
         kopf.on.startup(registry=registry)(begin)
         # Started before kopf, which at its end cancels every task that was started later.
@@ -198,6 +197,7 @@ async def _watch(
         registry=registry,
         settings=kopf_settings(own, operator.watches, operator.sources),
         memories=NoMemories(),
+        insights=operator.watches.lists.insights,
         standalone=True,
         clusterwide=not own.watch_namespaces,
         namespaces=own.watch_namespaces,
@@ -215,7 +215,6 @@ def run_operator(kinds: Sequence[Kind], path: Path | None, shard: int, ports: Po
     """Runs until SIGTERM, or until it has to start again. `shard`: which one of the setting shards it is, from 0."""
     heap.give_back()
     heap.collect_seldom()
-    wait_by_gate()
     own = settings.load(path)
     if not 0 <= shard < own.shards:
         sys.exit(f"vllm-operator: --shard is {shard} and the setting shards {own.shards}: they are numbered from 0")

@@ -1,81 +1,55 @@
-"""kopf with its memory switched off. We keep no state on objects and compare none, so nothing is built for that.
+"""One resource that is watched: what is kept of its objects, and whose turn their changes make it. Decides nothing."""
 
-kopf otherwise copies the essence of each object at each event, which was more than half of the operator's work, and
-keeps a record of 1 KB of each, for daemons, timers and handlers that are tried again. And when it starts, it wakes all
-objects that wait for the others to be indexed at each one that is: with 8,000 of them for most of a minute.
-"""
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
-from types import SimpleNamespace
-from typing import Any, cast
+from ..api.resource import Body
+from .indices import Index
+from .sources import URGENT_SECONDS, Item, Source
 
-import kopf
-
-# What `kopf.operator` takes, and what it waits by, have no public names.
-from kopf._cogs.aiokits.aiotoggles import Toggle, ToggleSet
-from kopf._core.reactor import orchestration
-from kopf._core.reactor.inventory import ResourceMemories, ResourceMemory
+log = logging.getLogger(__name__)
 
 
-class NoDiffBase(kopf.DiffBaseStorage):
-    """Remembers no object as it was last handled, and sees no difference."""
+class Queue(Protocol):
+    """Takes what an event concerns, how long it may wait, and how urgent it is among those of its namespace."""
 
-    def build(self, **_: Any) -> kopf.BodyEssence:
-        """Nothing of the object."""
-        return cast("kopf.BodyEssence", {})
-
-    def fetch(self, **_: Any) -> kopf.BodyEssence | None:
-        """Nothing was stored."""
-        return None
-
-    def store(self, **_: Any) -> None:
-        """Stores nothing."""
+    def __call__(self, item: Item, delay: float, urgency: int = 0) -> None:
+        """`urgency`: 0 for what may wait for all others."""
 
 
-class NoProgress(kopf.ProgressStorage):
-    """Keeps no progress: our handlers are called for each event, and never again."""
+class Informer:
+    """Keeps the indices of one resource's sources, and queues what concerns whom."""
 
-    def fetch(self, **_: Any) -> None:
-        """Nothing was stored."""
+    def __init__(self, sources: Sequence[Source], indices: Mapping[str, Index], queue: Queue) -> None:
+        self._sources, self._indices, self._queue = sources, indices, queue
 
-    def store(self, **_: Any) -> None:
-        """Stores nothing."""
+    def note(self, change: str | None, body: Body, *, tell: bool) -> None:
+        """An event: its type, None for what was there already, and its object. `tell`: whether those hear of it."""
+        for source in self._sources:
+            changed = self._keep(source, body, gone=change == "DELETED")
+            if tell and (changed or not source.by_snapshot):
+                self._tell(source, change, body)
 
-    def purge(self, **_: Any) -> None:
-        """Removes nothing: no progress is kept."""
+    def _keep(self, source: Source, body: Body, *, gone: bool) -> bool:
+        """Brings the source's indices up to date. Returns whether something else is kept now."""
+        changed = False
+        for name, snapshot in source.indices.items():
+            kept = {} if gone else _kept(source, snapshot, body)
+            changed = self._indices[name].put(body["metadata"]["uid"], kept) or changed
+        return changed
 
-    def touch(self, **_: Any) -> None:
-        """Touches nothing: no progress is kept."""
-
-    def clear(self, *, essence: kopf.BodyEssence) -> kopf.BodyEssence:
-        """As it is: nothing of ours is in it."""
-        return essence
-
-
-class NoMemories(ResourceMemories):
-    """A new record for each event: there is nothing in it from the one before."""
-
-    async def recall(self, raw_body: Any, **options: Any) -> ResourceMemory:
-        """A record that nobody keeps."""
-        return await super().recall(raw_body, **{**options, "ephemeral": True})
-
-
-class Gate(ToggleSet):
-    """Is on once all that was to be indexed has been. Who waits for that hears of it once."""
-
-    async def make_toggle(self, value: bool = False, /, *, name: str | None = None) -> Toggle:  # noqa: FBT001
-        """One more that is to be indexed; nobody waits for the gate to close."""
-        toggle = Toggle(value, name=name, condition=self._condition)
-        self._toggles.add(toggle)
-        return toggle
-
-    async def drop_toggle(self, toggle: Toggle) -> None:
-        """One is indexed."""
-        self._toggles.discard(toggle)
-        if not self._toggles:
-            async with self._condition:
-                self._condition.notify_all()
+    def _tell(self, source: Source, change: str | None, body: Body) -> None:
+        urgency = source.urgency(body, change) if source.urgency else 0
+        for item in source.concerns(body, self._indices):
+            self._queue(item, min(URGENT_SECONDS, source.delay) if urgency else source.delay, urgency)
 
 
-def wait_by_gate() -> None:
-    """From now on kopf's operators wait for their indices by a Gate."""
-    orchestration.aiotoggles = SimpleNamespace(ToggleSet=Gate)  # type: ignore[assignment, attr-defined]
+def _kept(source: Source, snapshot: Callable[[Body], Mapping[Any, Any]], body: Body) -> Mapping[Any, Any]:
+    """What is kept of an object; nothing of one that is so odd that it cannot be read."""
+    try:
+        return snapshot(body)
+    except Exception as error:  # whoever wrote the object: it costs this one
+        where = f"{body['metadata'].get('namespace', '')}/{body['metadata']['name']}"
+        log.warning("%s %s is left out: %s: %s", source.resource.plural, where, type(error).__name__, error)
+        return {}

@@ -9,7 +9,7 @@ from ..resources import Resource
 
 # What comes at the same moment is still worth one look.
 URGENT_SECONDS = 0.1
-# kopf's indices by their names: of each, what was kept of all objects, by key.
+# Indices by their names: of each, what was kept of all objects, by key.
 Indices = Mapping[str, Mapping[Any, Iterable[Any]]]
 
 

@@ -2,8 +2,8 @@
 
 Each watch is opened anew at least once in WATCH_SECONDS, from the version where the last one ended, so that one whose
 connection was cut in silence misses nothing. One that is not opened any more is dead. And where the API server does not
-know any longer what happened since that version, kopf lists everything again, but keeps what was deleted meanwhile in
-its indices: then only a fresh start shows the cluster as it is.
+know any longer what happened since that version, kopf lists everything again, and what was deleted meanwhile would
+still be known: then only a fresh start shows the cluster as it is.
 """
 
 import asyncio
@@ -19,6 +19,7 @@ import aiohttp
 import kopf
 
 from .. import metrics
+from .lists import Lists
 
 log = logging.getLogger(__name__)
 
@@ -38,25 +39,35 @@ OVERLOOKED_SECONDS = 60.0
 
 
 class _Answer(aiohttp.ClientResponse):
-    """An answer of the API server. A list of no metadata has `null` for its items, which kopf does not take."""
+    """An answer of the API server, of which kopf sees what is not taken beforehand."""
+
+    lists: Lists
 
     async def json(self, **options: Any) -> Any:
-        """The body, as kopf reads a list."""
+        """The body. A list of no metadata has `null` for its items, which kopf does not take."""
         found = await super().json(**options)
-        return {**found, "items": []} if isinstance(found, dict) and found.get("items", ...) is None else found
+        if not isinstance(found, dict) or "items" not in found:
+            return found
+        return self.lists.take(self.url, {**found, "items": found["items"] or []})
 
 
 class Watches:
-    """The watches of one operator. `on_gap()` is called when one has missed something: all has to start again.
+    """The watches of one operator. `on_gap()` is called when one has missed something: all has to start again; and
+    `on_all()` when all that was there has been shown.
 
     `optional` are the resources (plurals) that the cluster may come to serve, and cease to serve; of those in
     `metadata_only` nothing but the metadata is asked for.
     """
 
     def __init__(
-        self, on_gap: Callable[[], None], optional: Collection[str] = (), metadata_only: Collection[str] = ()
+        self,
+        on_gap: Callable[[], None],
+        on_all: Callable[[], None] = lambda: None,
+        optional: Collection[str] = (),
+        metadata_only: Collection[str] = (),
     ) -> None:
         self._on_gap, self._optional, self._metadata_only = on_gap, optional, metadata_only
+        self.lists = Lists(on_all, on_gap)
         self._opened: dict[str, float] = {}
         self._overlooked: dict[str, float] = {}
         self._login_at = -LOGIN_SECONDS
@@ -79,7 +90,7 @@ class Watches:
             headers=connection.as_http_headers(),
             proxy=connection.proxy_url,
             trace_configs=[self._trace()],
-            response_class=_Answer,
+            response_class=type("Answer", (_Answer,), {"lists": self.lists}),
             middlewares=(self._outlive_api, self._ask_for_metadata),
         )
         return kopf.AiohttpSession(server=connection.server, aiohttp_session=session, expiration=connection.expiration)
@@ -109,6 +120,7 @@ class Watches:
         self._overlooked.pop(plural, None)
         self._opened = {path: at for path, at in self._opened.items() if path.rpartition("/")[2] != plural}
         metrics.watches.forget(plural)
+        self.lists.look()
 
     def dead(self) -> list[str]:
         """The paths of watches that ought to have been opened again, and were not."""

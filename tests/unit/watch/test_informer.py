@@ -1,81 +1,87 @@
-"""That kopf keeps nothing of an object, and wakes nobody for nothing: a fleet has ten objects for each service."""
+"""What is kept of the objects of a resource, and when that is told whom."""
 
-import asyncio
-import inspect
-import re
 from typing import Any
 
-import pytest
-from kopf._cogs.aiokits.aiotoggles import ToggleSet
-from kopf._core.reactor import orchestration
-
-from vllm_operator.watch.informer import Gate, NoMemories, wait_by_gate
-
-
-def test_nothing_is_kept_of_an_object() -> None:
-    async def seen() -> NoMemories:
-        memories = NoMemories()
-        for number in range(3):
-            body: Any = {"metadata": {"uid": str(number)}}
-            first = await memories.recall(body, noticed_by_listing=True)
-            assert first.noticed_by_listing
-            assert await memories.recall(body) is not first
-            await memories.forget(body)
-        return memories
-
-    assert list(asyncio.run(seen()).iter_all_memories()) == []
+from vllm_operator.api.resource import Key
+from vllm_operator.resources import RESOURCES
+from vllm_operator.watch.indices import Index
+from vllm_operator.watch.informer import Informer
+from vllm_operator.watch.sources import Item, Source
 
 
-def looks(kind: type[ToggleSet], count: int) -> int:
-    """How often so many objects, of which each is indexed and waits for the others, look whether all are."""
-    looked = 0
-
-    def all_on(values: Any) -> bool:
-        nonlocal looked
-        looked += 1
-        return all(values)
-
-    async def main() -> None:
-        gate = kind(all_on)
-        toggles = [await gate.make_toggle() for _ in range(count)]
-        through = 0
-
-        async def one(number: int, toggle: Any) -> None:
-            nonlocal through
-            for _ in range(3 * number):
-                await asyncio.sleep(0)
-            assert not through, "nobody goes on before all are indexed"
-            await gate.drop_toggle(toggle)
-            await gate.wait_for(True)
-            through += 1
-
-        await asyncio.wait_for(asyncio.gather(*(one(*each) for each in enumerate(toggles))), 10)
-        assert gate.is_on()
-        assert through == count
-
-    asyncio.run(main())
-    return looked
+def source(*, by_snapshot: bool = False, **indices: Any) -> Source:
+    """Of ConfigMaps, each of which concerns the service of its name."""
+    resource = RESOURCES["Pod"]
+    return Source(
+        resource, indices, lambda body, _: [Item("Thing", Key("a", body["metadata"]["name"]))], by_snapshot=by_snapshot
+    )
 
 
-def test_who_waits_for_all_to_be_indexed_looks_twice_and_not_whenever_one_more_is() -> None:
-    assert looks(Gate, 100) < 300 < looks(ToggleSet, 100)
+class World:
+    """An informer, and whose turn it has made."""
+
+    def __init__(self, *sources: Source) -> None:
+        self.indices = {name: Index() for one in sources for name in one.indices}
+        self.told: list[str] = []
+        self.informer = Informer(sources, self.indices, lambda item, *_: self.told.append(item.key.name))
+
+    def note(self, change: str | None, name: str = "x", *, uid: str = "1", tell: bool = True, **data: Any) -> list[str]:
+        """An event, and who is told of it."""
+        self.told.clear()
+        self.informer.note(change, {"metadata": {"name": name, "uid": uid}, **data}, tell=tell)
+        return list(self.told)
+
+    def kept(self, name: str) -> dict[Any, list[Any]]:
+        return {key: list(found) for key, found in self.indices[name].items()}
 
 
-def test_kopf_waits_by_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(orchestration, "aiotoggles", orchestration.aiotoggles)  # type: ignore[attr-defined]
-    assert re.findall(r"aiotoggles\.(\w+)\(", inspect.getsource(orchestration)) == ["ToggleSet"]
-    wait_by_gate()
+def by_team(body: Any) -> dict[str, str]:
+    return {body["team"]: body["metadata"]["name"]} if "team" in body else {}
 
-    made: list[Any] = []
 
-    def ensemble(**parts: Any) -> None:
-        made.append(parts["operator_indexed"])
-        raise RuntimeError
+def test_an_object_is_found_by_its_newest_key_alone_and_not_at_all_once_it_is_gone() -> None:
+    world = World(source(teams=by_team))
+    world.note("ADDED", team="a")
+    world.note("ADDED", "y", uid="2", team="a")
+    assert world.kept("teams") == {"a": ["x", "y"]}
+    world.note("MODIFIED", team="b")
+    assert world.kept("teams") == {"a": ["y"], "b": ["x"]}
+    world.note("MODIFIED", team="a")
+    world.note("MODIFIED", "y", uid="2")
+    assert world.kept("teams") == {"a": ["x"]}
+    world.note("DELETED", team="a")
+    assert world.kept("teams") == {}
+    assert len(world.indices["teams"]) == 0
+    assert world.indices["teams"].get("a", ()) == ()
 
-    async def orchestrate(orchestrator: Any) -> None:
-        await orchestrator(processor=None, settings=None, identity=None, insights=None, operator_paused=ToggleSet(any))
 
-    monkeypatch.setattr(orchestration, "Ensemble", ensemble)
-    with pytest.raises(RuntimeError):
-        asyncio.run(orchestrate(orchestration.orchestrator))
-    assert isinstance(made[0], Gate)
+def test_another_object_of_the_same_name_may_come_before_the_old_one_is_seen_to_go() -> None:
+    world = World(source(teams=by_team))
+    world.note("ADDED", team="a", uid="old")
+    world.note("ADDED", team="a", uid="new")
+    world.note("DELETED", team="a", uid="old")
+    assert world.kept("teams") == {"a": ["x"]}
+
+
+def test_an_event_is_told_or_only_where_it_changes_what_is_kept() -> None:
+    every, some = World(source(teams=by_team)), World(source(by_snapshot=True, teams=by_team))
+    for change, team, changes in [("ADDED", "a", True), ("MODIFIED", "a", False), ("MODIFIED", "b", True)]:
+        assert every.note(change, team=team) == ["x"]
+        assert some.note(change, team=team) == (["x"] if changes else [])
+    assert some.note("DELETED", team="b") == ["x"]
+    assert some.note("DELETED", team="b") == []
+
+
+def test_before_all_is_known_it_is_kept_and_told_nobody() -> None:
+    world = World(source(teams=by_team))
+    assert world.note(None, tell=False, team="a") == []
+    assert world.kept("teams") == {"a": ["x"]}
+
+
+def test_all_indices_of_all_sources_are_kept_and_an_odd_object_costs_itself() -> None:
+    def odd(body: Any) -> dict[str, str]:
+        return {body["nothing"]: ""}
+
+    world = World(source(teams=by_team, odd=odd), source(by_snapshot=True, names=lambda body: {"all": body["team"]}))
+    assert world.note("ADDED", team="a") == ["x", "x"]
+    assert (world.kept("teams"), world.kept("odd"), world.kept("names")) == ({"a": ["x"]}, {}, {"all": ["a"]})

@@ -24,13 +24,17 @@ def queued(
     def queue(item: Any, delay: float, urgency: int = 0) -> None:
         found.append((item.key.name, delay, urgency))
 
-    registry = kopf.OperatorRegistry()
-    register(registry, Watches(lambda: None), [one for one in SOURCES if one.resource.plural == plural], queue)
+    registry, watches = kopf.OperatorRegistry(), Watches(lambda: None)
+    watches.lists.complete = True
+    register(registry, watches, [one for one in SOURCES if one.resource.plural == plural], queue)
     labels = {INSTANCE_LABEL: "llama"} | ({job: "llama"} if job else {})
-    body = {"metadata": {"name": "llama-0", "namespace": "team", "labels": labels, "generation": 2}, "status": status}
+    body = {
+        "metadata": {"name": "llama-0", "uid": "1", "namespace": "team", "labels": labels, "generation": 2},
+        "status": status,
+    }
     for handler in registry._watching.get_all_handlers():
         handle: Any = handler.fn
-        asyncio.run(handle(event={"type": kind, "object": body}, body=body))
+        asyncio.run(handle(event={"type": kind, "object": body}))
     return found
 
 

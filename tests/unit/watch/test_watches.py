@@ -16,7 +16,7 @@ class Followed:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now, self.gaps = 100.0, 0
         monkeypatch.setattr(watches, "time", type("Clock", (), {"monotonic": staticmethod(lambda: self.now)}))
-        self.watches = Watches(self._gap, ("scaledobjects",))
+        self.watches = Watches(self._gap, optional=("scaledobjects",))
 
     def _gap(self) -> None:
         self.gaps += 1

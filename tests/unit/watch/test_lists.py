@@ -1,0 +1,104 @@
+"""That lists are taken whole, part by part, and that nothing is looked at before all of them are there."""
+
+from typing import Any
+
+import pytest
+from kopf._cogs.structs.references import Resource
+from yarl import URL
+
+from vllm_operator.watch.lists import Lists
+
+PODS, NODES = "/api/v1/pods", "/api/v1/nodes"
+SCALED = "/apis/keda.sh/v1alpha1/namespaces/a/scaledobjects"
+
+
+class Noted:
+    """An informer that writes down."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, str, bool]] = []
+
+    def note(self, change: str | None, body: Any, *, tell: bool) -> None:
+        assert change is None
+        self.seen.append((f"{body['apiVersion']} {body['kind']}", body["metadata"]["name"], tell))
+
+
+class World:
+    """Lists of pods and nodes, and of an API that the cluster may have."""
+
+    def __init__(self, *namespaces: str | None) -> None:
+        self.said: list[str] = []
+        self.lists = Lists(lambda: self.said.append("all"), lambda: self.said.append("gap"))
+        resources = [("v1", "pods"), ("v1", "nodes"), ("keda.sh/v1alpha1", "scaledobjects")]
+        self.informers = {one: Noted() for one in resources}
+        self.lists.informers = self.informers  # type: ignore[assignment]
+        self.watches("v1", "pods", namespaced=True)
+        self.watches("v1", "nodes", namespaced=False)
+        self.lists.insights.namespaces.update(namespaces or (None,))  # type: ignore[arg-type]
+        self.lists.insights.ready_namespaces.set()
+        self.lists.insights.ready_resources.set()
+
+    def watches(self, api_version: str, plural: str, *, namespaced: bool) -> None:
+        """kopf has found that the cluster has these."""
+        group, _, version = api_version.rpartition("/")
+        self.lists.insights.watched_resources.add(Resource(group, version, plural, namespaced=namespaced))
+
+    def take(self, path: str, *names: str, query: str = "limit=2", more: str = "") -> Any:
+        """An answer, of which the rest is returned that kopf sees."""
+        answer = {"kind": "PodList", "apiVersion": "v1", "metadata": {"resourceVersion": "7", "continue": more}}
+        items = [{"metadata": {"name": name}} for name in names]
+        return self.lists.take(URL(f"https://api{path}?{query}", encoded=True), {**answer, "items": items})
+
+
+def test_kopf_sees_an_empty_list_and_where_to_watch_from() -> None:
+    world = World()
+    seen = world.take(PODS, "x", "y", more="abc")
+    assert seen["items"] == []
+    assert seen["metadata"] == {"resourceVersion": "7", "continue": "abc"}
+    world.take(PODS, "z", query="limit=2&continue=abc")
+    assert world.informers["v1", "pods"].seen == [("v1 Pod", name, False) for name in ("x", "y", "z")]
+    assert world.said == []
+
+
+def test_of_others_it_sees_all() -> None:
+    world = World()
+    for path in ("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", "/api/v1/namespaces/a", "/apis", "/api/v1"):
+        assert len(world.take(path, "x")["items"]) == 1
+
+
+def test_all_is_known_once_the_last_part_of_each_list_has_come() -> None:
+    world = World("a", "b")
+    world.take("/api/v1/namespaces/a/pods", more="abc")
+    world.take(NODES)
+    world.take("/api/v1/namespaces/b/pods")
+    assert world.said == []
+    assert not world.lists.complete
+    world.take("/api/v1/namespaces/a/pods", query="continue=abc")
+    assert world.said == ["all"]
+    assert world.lists.complete
+    world.take(SCALED, "x")
+    assert world.informers["keda.sh/v1alpha1", "scaledobjects"].seen == [("v1 Pod", "x", True)]
+    assert world.said == ["all"]
+
+
+def test_an_api_that_goes_before_it_was_listed_holds_up_nobody() -> None:
+    world = World()
+    world.watches("keda.sh/v1alpha1", "scaledobjects", namespaced=True)
+    world.take(NODES)
+    world.take(PODS)
+    world.lists.look()
+    assert world.said == []
+    watched = world.lists.insights.watched_resources
+    watched.difference_update([one for one in watched if one.plural == "scaledobjects"])
+    world.lists.look()
+    world.lists.look()
+    assert world.said == ["all"]
+
+
+@pytest.mark.parametrize("more", ["", "abc"])
+def test_what_is_listed_again_has_to_start_again(more: str) -> None:
+    world = World()
+    world.take(PODS, more=more)
+    assert world.said == []
+    world.take(PODS)
+    assert world.said == ["gap"]
