@@ -143,7 +143,7 @@ class FakeApi:
         return str(next(iter(self._versions)))
 
     def shown(self, sources: Iterable[Source]) -> dict[str, dict[Any, list[Any]]]:
-        """All objects as kopf's indices would hold them."""
+        """All objects as the indices of watch/ would hold them."""
         indices: dict[str, dict[Any, list[Any]]] = {}
         for source in sources:
             for name, snapshot in source.indices.items():

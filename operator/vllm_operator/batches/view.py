@@ -1,4 +1,4 @@
-"""What the watches have shown of batches. kopf's indices hold it; this gives them names and types."""
+"""What the watches have shown of batches. watch/indices.py holds it; this gives them names and types."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

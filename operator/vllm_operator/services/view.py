@@ -1,4 +1,4 @@
-"""What the watches have shown, by service. kopf's indices hold it; this gives them names and types."""
+"""What the watches have shown, by service. watch/indices.py holds it; this gives them names and types."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
