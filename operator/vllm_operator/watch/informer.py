@@ -31,6 +31,11 @@ class Informer:
             if tell and (changed or not source.by_snapshot):
                 self._tell(source, change, body)
 
+    def forget(self, uid: str) -> None:
+        """Nothing is kept of an object any more, and nobody told."""
+        for index in {name for source in self._sources for name in source.indices}:
+            self._indices[index].put(uid, {})
+
     def _keep(self, source: Source, body: Body, *, gone: bool) -> bool:
         """Brings the source's indices up to date. Returns whether something else is kept now."""
         changed = False

@@ -19,7 +19,8 @@ log = logging.getLogger(__name__)
 
 # Objects of one answer: their bodies are in memory at once, 0.1 MB each with what Python makes of them.
 CHUNK = 250
-_PATH = re.compile(r"/(?:api|apis/(?P<group>[^/]+))/(?P<version>[^/]+)(?:/namespaces/[^/]+)?/(?P<plural>[^/]+)")
+# The API server may lie below a path of its own.
+_PATH = re.compile(r"/(?:api|apis/(?P<group>[^/]+))/(?P<version>[^/]+)(?:/namespaces/[^/]+)?/(?P<plural>[^/]+)$")
 
 
 class Lists:
@@ -31,30 +32,44 @@ class Lists:
         """What kopf watches: it says so here."""
         self.informers: Mapping[tuple[str, str], Informer] = {}
         """By API version and plural."""
-        self._begun: set[str] = set()
+        # The uids of those that have come, by the path of a list that is not yet whole.
+        self._begun: dict[str, list[str]] = {}
         self._ended: set[str] = set()
         self.complete = False
         """Whether all that was there is known."""
 
     def take(self, url: URL, answer: dict[str, Any]) -> dict[str, Any]:
         """Takes a list, or a part of it, and returns what kopf is to see of it."""
-        informer = self._informer(url.path)
+        path, informer = self._informer(url.path)
         if informer is None:
             return answer
         if "continue" not in url.query:
-            if url.path in self._begun:
-                # What was deleted since is still known.
-                log.warning("%s are listed again: starting again", url.path)
-                self._on_gap()
-            self._begun.add(url.path)
+            self._begin(path, informer)
         for item in answer["items"]:
             item.setdefault("kind", answer["kind"].removesuffix("List"))
             item.setdefault("apiVersion", answer["apiVersion"])
             informer.note(None, item, tell=self.complete)
+            self._begun[path].append(item["metadata"]["uid"])
         if not answer["metadata"].get("continue"):
-            self._ended.add(url.path)
+            del self._begun[path]
+            self._ended.add(path)
             self.look()
         return {**answer, "items": []}
+
+    def _begin(self, path: str, informer: Informer) -> None:
+        if path in self._ended:
+            # What was deleted since is still known.
+            log.warning("%s are listed again: starting again", path)
+            self._on_gap()
+        # Of a list that broke off, what has come may be gone by now.
+        for uid in self._begun.get(path, ()):
+            informer.forget(uid)
+        self._begun[path] = []
+
+    def forget(self, plural: str) -> None:
+        """The cluster does not serve these objects any more; should they come back, their list is the first one."""
+        self._ended = {path for path in self._ended if path.rpartition("/")[2] != plural}
+        self.look()
 
     def look(self) -> None:
         """Looks whether all that kopf watches has been listed: an API may have gone before it was."""
@@ -70,9 +85,10 @@ class Lists:
             self.complete = True
             self._on_all()
 
-    def _informer(self, path: str) -> Informer | None:
-        parts = _PATH.fullmatch(path)
+    def _informer(self, path: str) -> tuple[str, Informer | None]:
+        """The path as kopf's resources name it, and whose it is."""
+        parts = _PATH.search(path)
         if not parts:
-            return None
+            return path, None
         group, version, plural = parts.groups()
-        return self.informers.get((f"{group}/{version}" if group else version, plural))
+        return parts[0], self.informers.get((f"{group}/{version}" if group else version, plural))

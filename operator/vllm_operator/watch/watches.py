@@ -120,7 +120,7 @@ class Watches:
         self._overlooked.pop(plural, None)
         self._opened = {path: at for path, at in self._opened.items() if path.rpartition("/")[2] != plural}
         metrics.watches.forget(plural)
-        self.lists.look()
+        self.lists.forget(plural)
 
     def dead(self) -> list[str]:
         """The paths of watches that ought to have been opened again, and were not."""

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import pytest
 from kopf._cogs.structs.references import Resource
 from yarl import URL
 
@@ -21,6 +20,9 @@ class Noted:
     def note(self, change: str | None, body: Any, *, tell: bool) -> None:
         assert change is None
         self.seen.append((f"{body['apiVersion']} {body['kind']}", body["metadata"]["name"], tell))
+
+    def forget(self, uid: str) -> None:
+        self.seen = [one for one in self.seen if one[1] != uid]
 
 
 class World:
@@ -46,7 +48,7 @@ class World:
     def take(self, path: str, *names: str, query: str = "limit=2", more: str = "") -> Any:
         """An answer, of which the rest is returned that kopf sees."""
         answer = {"kind": "PodList", "apiVersion": "v1", "metadata": {"resourceVersion": "7", "continue": more}}
-        items = [{"metadata": {"name": name}} for name in names]
+        items = [{"metadata": {"name": name, "uid": name}} for name in names]
         return self.lists.take(URL(f"https://api{path}?{query}", encoded=True), {**answer, "items": items})
 
 
@@ -95,10 +97,27 @@ def test_an_api_that_goes_before_it_was_listed_holds_up_nobody() -> None:
     assert world.said == ["all"]
 
 
-@pytest.mark.parametrize("more", ["", "abc"])
-def test_what_is_listed_again_has_to_start_again(more: str) -> None:
+def test_a_list_that_broke_off_is_taken_anew_and_what_is_gone_by_then_is_not_known() -> None:
     world = World()
-    world.take(PODS, more=more)
+    world.take(PODS, "x", "y", more="abc")
+    world.take(PODS, "y")
+    assert [name for _, name, _ in world.informers["v1", "pods"].seen] == ["y"]
+    assert world.said == []
+
+
+def test_what_is_listed_again_has_to_start_again_unless_its_api_was_gone() -> None:
+    world = World()
+    world.take(PODS)
+    world.take(SCALED)
+    world.lists.forget("scaledobjects")
+    world.take(SCALED)
     assert world.said == []
     world.take(PODS)
     assert world.said == ["gap"]
+
+
+def test_the_api_server_may_lie_below_a_path() -> None:
+    world = World()
+    assert world.take("/k8s/clusters/c-1" + PODS, "x")["items"] == []
+    world.take("/k8s/clusters/c-1" + NODES)
+    assert world.said == ["all"]
