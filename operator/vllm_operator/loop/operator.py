@@ -32,6 +32,8 @@ from .shares import WHOLE, Share
 from .workqueue import WorkQueue
 
 STOP_SECONDS = 8.0
+# Longer than all lists take: 10,000 services are some 30 s of CPU.
+LISTED_SECONDS = 600.0
 # How often rights that are missing are asked for again.
 RIGHTS_SECONDS = 60.0
 
@@ -61,6 +63,7 @@ class Operator:
         self._reconcilers: dict[str, Reconciler] = {}
         # What was looked at before all was shown would seem to have no children.
         self._all_is_shown = False
+        self._began = time.monotonic()
         self.queue: WorkQueue[Item] = WorkQueue(self._work, own.workers, lambda item: item.key.namespace)
         metadata_only = frozenset(one.resource.plural for one in self.sources if one.resource.metadata_only)
         self.watches = Watches(stop.set, self.all_shown, _plurals_of_optional(self.sources), metadata_only)
@@ -141,8 +144,12 @@ class Operator:
 
     def trouble(self) -> str:
         """What only a restart helps against; empty when all is well, or when the API server is what fails."""
-        dead = self.watches.dead() if self.leases.api_answers() else []
-        return f"these watches are dead: {', '.join(dead)}" if dead else ""
+        if not self.leases.api_answers():
+            return ""
+        if dead := self.watches.dead():
+            return f"these watches are dead: {', '.join(dead)}"
+        late = self.watches.lists.missing() if time.monotonic() - self._began > LISTED_SECONDS else []
+        return f"these were not listed in {LISTED_SECONDS:.0f} s: {', '.join(late)}" if late else ""
 
 
 def _plurals_of_optional(sources: Iterable[Source]) -> frozenset[str]:
@@ -160,10 +167,10 @@ async def _operate(kinds: Sequence[Kind], own: settings.Settings, share: Share, 
         await operator.leave_out_ungranted(cluster)
         operator.begin(cluster, apis, register(registry, operator.watches, operator.sources, operator.want))
 
-        async def begin(**_: Any) -> None:
+        async def take_signals(**_: Any) -> None:
             _stop_on_signals(stop)
 
-        kopf.on.startup(registry=registry)(begin)
+        kopf.on.startup(registry=registry)(take_signals)
         # Started before kopf, which at its end cancels every task that was started later.
         jobs = [operator.queue.run(), Lag().measure(), apis.watch(), operator.await_rights(cluster)]
         working = [asyncio.create_task(job) for job in [*jobs, *operator.leases.tasks(cluster)]]

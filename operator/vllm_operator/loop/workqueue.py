@@ -43,7 +43,8 @@ class WorkQueue(Generic[Queued]):
         self._urgency: dict[Queued, int] = {}
         self._heap: list[tuple[float, int, Queued]] = []
         self._sequence = 0
-        self._running: set[Queued] = set()
+        # With how urgent they were.
+        self._running: dict[Queued, int] = {}
         # Wanted again while being worked on: queued when the worker ends.
         self._again: dict[Queued, float] = {}
         self._failures: dict[Queued, int] = {}
@@ -52,7 +53,10 @@ class WorkQueue(Generic[Queued]):
         self._wake = asyncio.Event()
 
     def add(self, key: Queued, delay: float = 0.0, urgency: int = 0) -> None:
-        """Wants the key worked on in `delay` seconds, or earlier if it waits for an earlier time already."""
+        """Wants the key worked on in `delay` seconds, or earlier if it waits for an earlier time already.
+
+        `urgency`: what is larger comes first in its group; it holds until the work has succeeded.
+        """
         hurries = urgency > self._urgency.get(key, 0)
         if hurries:
             self._urgency[key] = urgency
@@ -87,7 +91,7 @@ class WorkQueue(Generic[Queued]):
             while True:
                 await slots.acquire()
                 key = await self._next()
-                self._running.add(key)
+                self._running[key] = self._urgency.pop(key, 0)
                 tasks.create_task(self._run_one(key, slots))
 
     async def _next(self) -> Queued:
@@ -99,7 +103,6 @@ class WorkQueue(Generic[Queued]):
                 # One that became more urgent meanwhile has another entry.
                 if self._due.get(key, (0.0, 0))[1] == number:
                     del self._due[key]
-                    self._urgency.pop(key, None)
                     return key
             self._wake.clear()
             with suppress(TimeoutError):
@@ -123,6 +126,7 @@ class WorkQueue(Generic[Queued]):
 
     async def _run_one(self, key: Queued, slots: asyncio.Semaphore) -> None:
         again: float | None = None
+        urgency = 0
         try:
             self._not_before.pop(key, None)
             again = await self._work(key)
@@ -130,6 +134,7 @@ class WorkQueue(Generic[Queued]):
         except Exception as error:
             failures = self._failures[key] = self._failures.get(key, 0) + 1
             again = min(FIRST_BACKOFF_SECONDS * 2 ** min(failures - 1, 16), LONGEST_BACKOFF_SECONDS)
+            urgency = self._running[key]
             wait: float | None = getattr(error, "retry_after", None)
             if wait:
                 self._not_before[key] = asyncio.get_running_loop().time() + wait
@@ -137,9 +142,9 @@ class WorkQueue(Generic[Queued]):
             trace = failures == 1 and wait is None
             log.warning("%s failed (%s: %s), again in %.1f s", key, type(error).__name__, error, again, exc_info=trace)
         finally:
-            self._running.discard(key)
+            del self._running[key]
             if again is not None:
-                self.add(key, again)
+                self.add(key, again, urgency)
             if key in self._again:
                 self._add_at(key, self._again.pop(key))
             slots.release()

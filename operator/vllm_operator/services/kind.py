@@ -102,9 +102,10 @@ def _edited(body: Body, _: str | None) -> int:
 def _serves(body: Body, change: str | None) -> int:
     """That a pod serves, its users wait for; that one of a Job has ended, the pods of its service.
 
-    After a restart of the operator it is no news.
+    After a restart of the operator it is no news, nor is it of one that goes.
     """
-    return SERVES if change and _has_come_to(body) else 0
+    comes = change in ("ADDED", "MODIFIED") and "deletionTimestamp" not in body["metadata"]
+    return SERVES if comes and _has_come_to(body) else 0
 
 
 def _has_come_to(body: Body) -> bool:

@@ -58,8 +58,12 @@ class ServiceReconciler:
         self._shared = Shared(together, classes, Few(MOST_READS_OF_EVENTS))
 
     def known(self) -> list[Key]:
-        """All services, and before them the nodes, on which their plans rest."""
-        return [NODES_CHANGED, *self._view.known()]
+        """All services, and before them the nodes, on which their plans rest. Users wait for those that were edited."""
+        return [NODES_CHANGED, *sorted(self._view.known(), key=self._is_unchanged)]
+
+    def _is_unchanged(self, key: Key) -> bool:
+        service = self._view.service(key)
+        return service is None or not service.edited
 
     async def reconcile(self, key: Key) -> float | None:
         """Brings a service to its desired state. Returns seconds after which to look again; None: wait for a change."""

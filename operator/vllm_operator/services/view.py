@@ -113,9 +113,5 @@ class View:
         )
 
     def known(self) -> list[Key]:
-        """All services, and before the others those that were edited: their users wait."""
-        return sorted(self.indices[SERVICES], key=self._is_unchanged)
-
-    def _is_unchanged(self, key: Key) -> bool:
-        service = self.service(key)
-        return service is None or not service.edited
+        """All services."""
+        return list(self.indices[SERVICES])

@@ -23,12 +23,16 @@ class Informer:
 
     def __init__(self, sources: Sequence[Source], indices: Mapping[str, Index], queue: Queue) -> None:
         self._sources, self._indices, self._queue = sources, indices, queue
+        self.moved = False
+        """Whether anything has come but lists."""
 
     def note(self, change: str | None, body: Body, *, tell: bool) -> None:
         """An event: its type, None for what was there already, and its object. `tell`: whether those hear of it."""
-        for source in self._sources:
-            changed = self._keep(source, body, gone=change == "DELETED")
-            if tell and (changed or not source.by_snapshot):
+        self.moved = self.moved or change is not None
+        # All is kept before anybody is told.
+        changed = [self._keep(source, body, gone=change == "DELETED") for source in self._sources]
+        for source, different in zip(self._sources, changed, strict=True):
+            if tell and (different or not source.by_snapshot):
                 self._tell(source, change, body)
 
     def forget(self, uid: str) -> None:

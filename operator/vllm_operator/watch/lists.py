@@ -1,12 +1,12 @@
 """What is there already when the operator starts. Lists are taken as they come, before kopf sees them.
 
-kopf would make a task for each listed object, and keep them and the whole objects until all others have been listed: of
-10,000 services that is 2 GiB, and the tasks wake each other. It is shown an empty list, and watches from there.
+kopf would make a task for each listed object, and where it indexes, keep tasks and objects until all others are listed,
+too: of 10,000 services that is 2 GiB. It is shown an empty list, and watches from there.
 """
 
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 # What `kopf.operator` takes has no public name.
@@ -24,7 +24,7 @@ _PATH = re.compile(r"/(?:api|apis/(?P<group>[^/]+))/(?P<version>[^/]+)(?:/namesp
 
 
 class Lists:
-    """The lists of one operator. `on_all()` is called once all have been taken, `on_gap()` where one comes again."""
+    """The lists of one operator. `on_all()` is called once all have been taken, `on_gap()` where events were missed."""
 
     def __init__(self, on_all: Callable[[], None], on_gap: Callable[[], None]) -> None:
         self._on_all, self._on_gap = on_all, on_gap
@@ -32,9 +32,12 @@ class Lists:
         """What kopf watches: it says so here."""
         self.informers: Mapping[tuple[str, str], Informer] = {}
         """By API version and plural."""
-        # The uids of those that have come, by the path of a list that is not yet whole.
-        self._begun: dict[str, list[str]] = {}
+        # The uids of what has come, by the path of the list; and of what came in the list before.
+        self._taken: dict[str, set[str]] = {}
+        self._before: dict[str, set[str]] = {}
         self._ended: set[str] = set()
+        # Plurals of what the cluster does not serve at present.
+        self._gone: set[str] = set()
         self.complete = False
         """Whether all that was there is known."""
 
@@ -43,47 +46,62 @@ class Lists:
         path, informer = self._informer(url.path)
         if informer is None:
             return answer
+        self._gone.discard(url.name)
         if "continue" not in url.query:
             self._begin(path, informer)
         for item in answer["items"]:
             item.setdefault("kind", answer["kind"].removesuffix("List"))
             item.setdefault("apiVersion", answer["apiVersion"])
             informer.note(None, item, tell=self.complete)
-            self._begun[path].append(item["metadata"]["uid"])
+            self._taken[path].add(item["metadata"]["uid"])
         if not answer["metadata"].get("continue"):
-            del self._begun[path]
-            self._ended.add(path)
-            self.look()
+            self._end(path, informer)
         return {**answer, "items": []}
 
     def _begin(self, path: str, informer: Informer) -> None:
-        if path in self._ended:
-            # What was deleted since is still known.
+        if path in self._ended and informer.moved:
+            # What came after the list may be gone by now, and nobody would say so.
             log.warning("%s are listed again: starting again", path)
             self._on_gap()
-        # Of a list that broke off, what has come may be gone by now.
-        for uid in self._begun.get(path, ()):
-            informer.forget(uid)
-        self._begun[path] = []
+        self._before.setdefault(path, set()).update(self._taken.get(path, ()))
+        self._taken[path] = set()
 
-    def forget(self, plural: str) -> None:
-        """The cluster does not serve these objects any more; should they come back, their list is the first one."""
-        self._ended = {path for path in self._ended if path.rpartition("/")[2] != plural}
+    def _end(self, path: str, informer: Informer) -> None:
+        gone = self._before.pop(path) - self._taken[path]
+        for uid in gone:
+            informer.forget(uid)
+        self._ended.add(path)
+        if gone and self.complete:
+            self._on_all()
         self.look()
 
-    def look(self) -> None:
-        """Looks whether all that kopf watches has been listed: an API may have gone before it was."""
+    def forget(self, plural: str) -> None:
+        """The cluster does not serve these objects: nobody waits for their list."""
+        self._gone.add(plural)
+        if self.complete:
+            self._ended = {path for path in self._ended if path.rpartition("/")[2] != plural}
+        self.look()
+
+    def missing(self) -> list[str]:
+        """The paths of lists that are still to come; empty also where it is not known yet what there is."""
         found = self.insights
         if self.complete or not (found.ready_resources.is_set() and found.ready_namespaces.is_set()):
-            return
-        wanted = {
-            one.get_url(namespace=namespace if one.namespaced else None)
-            for one in found.watched_resources
-            for namespace in found.namespaces
-        }
-        if wanted <= self._ended:
+            return []
+        return sorted(self._wanted())
+
+    def look(self) -> None:
+        """Looks whether all that kopf watches has been listed."""
+        found = self.insights
+        ready = found.ready_resources.is_set() and found.ready_namespaces.is_set()
+        if ready and not self.complete and next(self._wanted(), None) is None:
             self.complete = True
             self._on_all()
+
+    def _wanted(self) -> Iterator[str]:
+        for one in self.insights.watched_resources:
+            if one.plural not in self._gone:
+                paths = {one.get_url(namespace=space if one.namespaced else None) for space in self.insights.namespaces}
+                yield from paths - self._ended
 
     def _informer(self, path: str) -> tuple[str, Informer | None]:
         """The path as kopf's resources name it, and whose it is."""
@@ -92,3 +110,8 @@ class Lists:
             return path, None
         group, version, plural = parts.groups()
         return parts[0], self.informers.get((f"{group}/{version}" if group else version, plural))
+
+    def moved(self, path: str) -> bool:
+        """Whether events have come since the list of a path, so that another list does not tell all."""
+        _, informer = self._informer(path)
+        return informer is None or informer.moved

@@ -40,8 +40,10 @@ class OptionalApis:
             kind for kind, answer in answers.items() if (kind in before if answer is None else answer)
         )
         for kind in OPTIONAL_KINDS:
-            tell = self._watches.expect if kind in self._served else self._watches.forget
-            tell(BY_KIND[kind].plural)
+            if kind in self._served:
+                self._watches.expect(BY_KIND[kind].plural)
+            elif answers[kind] is not None:
+                self._watches.forget(BY_KIND[kind].plural)
         if version := await self._cluster.version():
             self._features = frozenset(name for name, since in FEATURES.items() if version >= since)
         if (self._served, self._features) != (before, had):

@@ -85,12 +85,16 @@ class Watches:
             connection = kopf.login_with_kubeconfig(**kwargs)
         if connection is None:
             return None
+
+        class Answer(_Answer):
+            lists = self.lists
+
         session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, ssl=connection.as_ssl_context()),
             headers=connection.as_http_headers(),
             proxy=connection.proxy_url,
             trace_configs=[self._trace()],
-            response_class=type("Answer", (_Answer,), {"lists": self.lists}),
+            response_class=Answer,
             middlewares=(self._outlive_api, self._ask_for_metadata),
         )
         return kopf.AiohttpSession(server=connection.server, aiohttp_session=session, expiration=connection.expiration)
@@ -108,6 +112,8 @@ class Watches:
         kopf looks when their API is made. It overlooks one that comes late, and ends the watch of one that came back
         before it had seen it go.
         """
+        if not self.lists.complete:
+            return
         now = time.monotonic()
         if any(path.rpartition("/")[2] == plural and now - at < ENDED_SECONDS for path, at in self._opened.items()):
             self._overlooked.pop(plural, None)
@@ -130,9 +136,13 @@ class Watches:
     async def _outlive_api(
         self, request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
-        """Holds back that an optional API is gone: kopf would end. It ends that watch once it has seen the API go."""
+        """Holds back that an optional API, or a list, is gone: kopf would end. It ends the watch once it sees that."""
         response = await send(request)
+        if response.status == 410 and "continue" in request.url.query:
+            # The parts took too long. kopf would end; so it lists anew.
+            raise aiohttp.ClientPayloadError("the rest of the list is not there any more")
         while response.status == 404 and request.url.name in self._optional:
+            self.lists.forget(request.url.name)
             response.release()
             await asyncio.sleep(GONE_API_SECONDS)
             response = await send(request)
@@ -160,6 +170,6 @@ class Watches:
         if "watch" in params.url.query:
             self._opened[params.url.path] = time.monotonic()
             metrics.watches.accepted(params.url.path)
-        elif params.url.path in self._opened:
+        elif params.url.path in self._opened and self.lists.moved(params.url.path):
             log.warning("the watch of %s may have missed something: starting again", params.url.path)
             self._on_gap()

@@ -170,3 +170,14 @@ def test_what_was_remembered_holds_where_the_lease_could_only_not_be_renewed(mon
 
     asyncio.run(play())
     assert sorted(reconciler.done) == ["reconcile team-a/llama", "reconcile team-b/llama"]
+
+
+def test_lists_that_do_not_come_are_told_of_once_they_are_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = Operator(KINDS, Settings(), asyncio.Event())
+    monkeypatch.setattr(found.leases, "api_answers", lambda: True)
+    monkeypatch.setattr(found.watches.lists, "missing", lambda: ["/api/v1/pods"])
+    assert found.trouble() == ""
+    monkeypatch.setattr("vllm_operator.loop.operator.LISTED_SECONDS", -1.0)
+    assert "/api/v1/pods" in found.trouble()
+    monkeypatch.setattr(found.leases, "api_answers", lambda: False)
+    assert found.trouble() == ""

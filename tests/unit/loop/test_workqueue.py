@@ -348,6 +348,26 @@ def test_what_is_more_urgent_comes_first_and_nobody_becomes_less_urgent() -> Non
     assert _order(scenario, 4) == ["a/3", "a/2", "a/1", "a/0"]
 
 
+def test_what_was_urgent_still_is_after_a_failure() -> None:
+    seen: list[str] = []
+
+    async def work(key: str) -> None:
+        seen.append(key)
+        await asyncio.sleep(0.1)
+        if seen.count("a/edit") == 1 and key == "a/edit":
+            raise ValueError
+
+    async def scenario(queue: WorkQueue[str]) -> None:
+        for number in range(20):
+            queue.add(f"a/{number}")
+        queue.add("a/edit", urgency=1)
+        await until(lambda: len(seen) >= 22)
+
+    drive(work, scenario, workers=1)
+    assert seen.index("a/edit") == 0
+    assert "a/edit" in seen[1:10]
+
+
 def test_what_is_urgent_waits_as_long_as_the_api_server_asks() -> None:
     seen = _turns_when_told_to_wait(5.0, 1)
     assert seen[1] - seen[0] >= 5

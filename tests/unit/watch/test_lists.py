@@ -16,12 +16,15 @@ class Noted:
 
     def __init__(self) -> None:
         self.seen: list[tuple[str, str, bool]] = []
+        self.gone: list[str] = []
+        self.moved = False
 
     def note(self, change: str | None, body: Any, *, tell: bool) -> None:
         assert change is None
         self.seen.append((f"{body['apiVersion']} {body['kind']}", body["metadata"]["name"], tell))
 
     def forget(self, uid: str) -> None:
+        self.gone.append(uid)
         self.seen = [one for one in self.seen if one[1] != uid]
 
 
@@ -88,32 +91,58 @@ def test_an_api_that_goes_before_it_was_listed_holds_up_nobody() -> None:
     world.watches("keda.sh/v1alpha1", "scaledobjects", namespaced=True)
     world.take(NODES)
     world.take(PODS)
-    world.lists.look()
     assert world.said == []
-    watched = world.lists.insights.watched_resources
-    watched.difference_update([one for one in watched if one.plural == "scaledobjects"])
-    world.lists.look()
-    world.lists.look()
+    assert world.lists.missing() == ["/apis/keda.sh/v1alpha1/scaledobjects"]
+    world.lists.forget("scaledobjects")
+    assert world.said == ["all"]
+    assert world.lists.missing() == []
+
+
+def test_one_that_is_forgotten_after_its_list_does_not_either() -> None:
+    world = World()
+    world.watches("keda.sh/v1alpha1", "scaledobjects", namespaced=True)
+    world.take("/apis/keda.sh/v1alpha1/scaledobjects")
+    world.lists.forget("scaledobjects")
+    world.take(NODES)
+    world.take(PODS)
     assert world.said == ["all"]
 
 
 def test_a_list_that_broke_off_is_taken_anew_and_what_is_gone_by_then_is_not_known() -> None:
     world = World()
+    pods = world.informers["v1", "pods"]
     world.take(PODS, "x", "y", more="abc")
-    world.take(PODS, "y")
-    assert [name for _, name, _ in world.informers["v1", "pods"].seen] == ["y"]
+    world.take(PODS, "y", more="abc")
+    assert [name for _, name, _ in pods.seen] == ["x", "y", "y"], "until the list is whole"
+    world.take(PODS, query="continue=abc")
+    assert [name for _, name, _ in pods.seen] == ["y", "y"]
     assert world.said == []
 
 
-def test_what_is_listed_again_has_to_start_again_unless_its_api_was_gone() -> None:
+def test_a_list_that_comes_again_tells_all_where_no_event_came_between() -> None:
     world = World()
+    world.take(NODES)
+    world.take(PODS, "x", "y")
+    world.take(PODS, "y", "z")
+    assert world.said == ["all", "all"], "one is gone: all are looked at"
+    world.take(PODS, "y", "z")
+    assert world.said == ["all", "all"]
+    assert world.informers["v1", "pods"].gone == ["x"]
+    world.informers["v1", "pods"].moved = True
+    assert world.lists.moved(PODS)
+    world.take(PODS, "y")
+    assert world.said[2:3] == ["gap"]
+
+
+def test_the_list_of_an_api_that_was_gone_is_the_first_one() -> None:
+    world = World()
+    world.take(NODES)
     world.take(PODS)
     world.take(SCALED)
+    world.informers["keda.sh/v1alpha1", "scaledobjects"].moved = True
     world.lists.forget("scaledobjects")
     world.take(SCALED)
-    assert world.said == []
-    world.take(PODS)
-    assert world.said == ["gap"]
+    assert world.said == ["all"]
 
 
 def test_the_api_server_may_lie_below_a_path() -> None:

@@ -43,6 +43,7 @@ def test_that_a_pod_serves_is_told_before_all_else() -> None:
     starts = {"conditions": [{"type": "Ready", "status": "False"}]}
     assert queued(serves) == [("llama", URGENT_SECONDS, SERVES)]
     assert queued(starts) == queued({}) == [("llama", CHILD_EVENT_DELAY_SECONDS, 0)]
+    assert queued(serves, kind="DELETED") == [("llama", CHILD_EVENT_DELAY_SECONDS, 0)]
     assert queued(serves, kind=None) == [("llama", CHILD_EVENT_DELAY_SECONDS, 0)]
     assert queued(serves, plural="deployments") == [("llama", CHILD_EVENT_DELAY_SECONDS, 0)]
 

@@ -2,7 +2,9 @@
 
 import asyncio
 from types import SimpleNamespace
+from typing import Any
 
+import aiohttp
 import pytest
 from yarl import URL
 
@@ -17,6 +19,7 @@ class Followed:
         self.now, self.gaps = 100.0, 0
         monkeypatch.setattr(watches, "time", type("Clock", (), {"monotonic": staticmethod(lambda: self.now)}))
         self.watches = Watches(self._gap, optional=("scaledobjects",))
+        self.watches.lists.complete = True
 
     def _gap(self) -> None:
         self.gaps += 1
@@ -35,6 +38,12 @@ class Followed:
 @pytest.fixture
 def followed(monkeypatch: pytest.MonkeyPatch) -> Followed:
     return Followed(monkeypatch)
+
+
+def test_nothing_is_overlooked_while_lists_are_still_coming(followed: Followed) -> None:
+    followed.watches.lists.complete = False
+    followed.expect_after(0)
+    assert followed.expect_after(OVERLOOKED_SECONDS + 1) == 0
 
 
 @pytest.mark.parametrize("forgotten", [False, True])
@@ -83,3 +92,34 @@ def test_of_some_kinds_only_metadata_are_asked_for(url: str, kind: str) -> None:
     watches_of_one = Watches(lambda: None, metadata_only=("replicasets",))
     asyncio.run(watches_of_one._ask_for_metadata(Sent(url), send))  # type: ignore[arg-type]
     assert seen[0].headers["Accept"] == (f"application/json;as={kind};g=meta.k8s.io;v=v1" if kind else "*/*")
+
+
+class Answered:
+    """What the API server answers, one status after the other."""
+
+    def __init__(self, *statuses: int) -> None:
+        self.statuses = list(statuses)
+
+    async def __call__(self, _: Any) -> Any:
+        return SimpleNamespace(status=self.statuses.pop(0), release=lambda: None)
+
+
+def outlive(url: str, *statuses: int) -> tuple[int, Watches]:
+    """The answer that kopf sees."""
+    watches_of_one = Watches(lambda: None, optional=("scaledobjects",))
+    answer = asyncio.run(watches_of_one._outlive_api(Sent(url), Answered(*statuses)))  # type: ignore[arg-type]
+    return answer.status, watches_of_one
+
+
+def test_nobody_waits_for_the_list_of_an_api_that_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watches, "GONE_API_SECONDS", 0.0)
+    status, seen = outlive("https://api/apis/keda.sh/v1alpha1/scaledobjects?limit=250", 404, 404, 200)
+    assert status == 200
+    assert "scaledobjects" in seen.lists._gone
+    assert outlive("https://api/api/v1/pods?limit=250", 404)[0] == 404
+
+
+def test_a_list_whose_rest_is_not_there_any_more_breaks_off_as_a_lost_connection_does() -> None:
+    with pytest.raises(aiohttp.ClientPayloadError):
+        outlive("https://api/api/v1/pods?limit=250&continue=abc", 410)
+    assert outlive("https://api/api/v1/pods?limit=250", 410)[0] == 410
