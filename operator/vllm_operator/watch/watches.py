@@ -3,7 +3,7 @@
 Each watch is opened anew at least once in WATCH_SECONDS, from the version where the last one ended, so that one whose
 connection was cut in silence misses nothing. One that is not opened any more is dead. And where the API server does not
 know any longer what happened since that version, kopf lists everything again, and what was deleted meanwhile would
-still be known: then only a fresh start shows the cluster as it is.
+still be known: then only a fresh start shows the cluster as it is, but where no event came since the last list.
 """
 
 import asyncio
