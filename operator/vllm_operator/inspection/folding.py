@@ -119,7 +119,8 @@ class Unfolding:
         return found
 
     def _grid(self, pattern: str, values: list[list[int]]) -> list[str]:
-        if pattern.count("#") != len(values) or not all(type(one) is int for column in values for one in column):
+        holes = _holes(pattern)
+        if holes != len(values) or not all(type(one) is int for column in values for one in column):
             raise ValueError("a grid of names does not add up")
         self._count(prod(map(len, values)), pattern)
         form = _form_of(pattern)
@@ -129,7 +130,7 @@ class Unfolding:
         return [name for run in runs for name in self._run(*run)]
 
     def _run(self, pattern: str, count: int, steps: list[list[int]]) -> list[str]:
-        if count < 0 or pattern.count("#") != len(steps) or any(len(column) != count for column in steps):
+        if count < 0 or _holes(pattern) != len(steps) or any(len(column) != count for column in steps):
             raise ValueError("a list of names does not add up")
         if not all(type(step) is int for column in steps for step in column):
             raise TypeError("a step is no whole number")
@@ -146,6 +147,13 @@ class Unfolding:
             raise OverLimitError(
                 f"its lists have more than {NAMES:,} names, or more than {NAMES_CHARACTERS:,} characters in them"
             )
+
+
+def _holes(pattern: Any) -> int:
+    """How many numbers a pattern has."""
+    if not isinstance(pattern, str):
+        raise TypeError("a pattern of names is no text")
+    return pattern.count("#")
 
 
 def _form_of(pattern: str) -> str:

@@ -50,7 +50,7 @@ def found() -> Surroundings:
     rules = yaml.safe_load((REPOSITORY / RIGHTS_FILE).read_text())
     registry = kopf.OperatorRegistry()
     register(registry, Watches(lambda: None), SOURCES, lambda *_, **__: None)
-    selectors = [handler.selector for handler in registry._indexing.get_all_handlers()]  # no public way to ask
+    selectors = [handler.selector for handler in registry._watching.get_all_handlers()]  # no public way to ask
     watched = {("/".join(filter(None, (s.group, s.version))), str(s.plural or s.any_name)) for s in selectors if s}
     return Surroundings(goldens, granted(rules["namespaced"]), watched, EXAMPLES, PLACES)
 
