@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 _NO_SECOND_PARSING = ("fieldValidation", "Ignore")
 # Of what a write makes, the metadata tells its version and which fields are ours. The rest, of a Deployment 25 KB, is
 # written out and read for nobody. An API that has no such form answers with the whole object.
-_METADATA_ONLY = {"Accept": "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"}
+METADATA_ONLY = {"Accept": "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"}
 # A version that no object of ours can have: a cluster's first write is of it. Server-side apply refuses (409) to change
 # an object of another version than the one named, and still makes an object that is not there.
 NO_VERSION = "1"
@@ -255,7 +255,7 @@ class Cluster:
         namespace = body["metadata"].get("namespace", "")
         kind = "application/apply-patch+yaml"
         return await self._write(
-            "patch", url, namespace, body=body, content_type=kind, query_params=query, header_params={**_METADATA_ONLY}
+            "patch", url, namespace, body=body, content_type=kind, query_params=query, header_params={**METADATA_ONLY}
         )
 
     async def _write(
@@ -294,7 +294,7 @@ class Cluster:
             "count": 1,
         }
         try:
-            url, answer = path("Event", namespace), {**_METADATA_ONLY}
+            url, answer = path("Event", namespace), {**METADATA_ONLY}
             await self._write("post", url, about.key.namespace, body=event, header_params=answer)
         except (RefusedError, GoneError, UnavailableError) as error:
             log.info("no Event for %s: %s", about.key, error)

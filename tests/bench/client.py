@@ -15,12 +15,10 @@ import aiohttp
 
 from bench.profiles import NAMESPACE, Profile, Request, named
 from cluster.control_plane import ControlPlane
-from vllm_operator.cluster import path
+from vllm_operator.cluster import METADATA_ONLY, path
 
 Ask = Callable[[Request], Awaitable[dict[str, Any]]]
 _TYPES = {"PATCH": "application/apply-patch+yaml", "MERGE": "application/merge-patch+json"}
-# As the operator asks to be answered.
-_METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 # As many as a user's client creates at once.
 CREATIONS = 8
 
@@ -34,7 +32,7 @@ async def connected(plane: ControlPlane, at_once: int) -> AsyncIterator[Ask]:
 
         async def ask(request: Request) -> dict[str, Any]:
             verb, url, body = request
-            headers = {"Content-Type": _TYPES.get(verb, "application/json"), "Accept": _METADATA_ONLY}
+            headers = {"Content-Type": _TYPES.get(verb, "application/json"), **METADATA_ONLY}
             sent = "PATCH" if verb == "MERGE" else verb
             async with session.request(sent, url, json=body, headers=headers) as answer:
                 if answer.status >= 300:
