@@ -61,12 +61,10 @@ class Operator:
         self.stop = stop
         self._ungranted: list[Source] = []
         self._reconcilers: dict[str, Reconciler] = {}
-        # What was looked at before all was shown would seem to have no children.
-        self._all_is_shown = False
         self._began = time.monotonic()
         self.queue: WorkQueue[Item] = WorkQueue(self._work, own.workers, lambda item: item.key.namespace)
         metadata_only = frozenset(one.resource.plural for one in self.sources if one.resource.metadata_only)
-        self.watches = Watches(stop.set, self.all_shown, _plurals_of_optional(self.sources), metadata_only)
+        self.watches = Watches(stop.set, self.queue_all, _plurals_of_optional(self.sources), metadata_only)
         self.leases = Leases(own, Told(held=self._queue_all, lost=self._lose), share)
 
     async def leave_out_ungranted(self, cluster: Cluster) -> None:
@@ -101,11 +99,6 @@ class Operator:
     def _requeue(self, kind: str, key: Any) -> None:
         self.want(Item(kind, key))
 
-    def all_shown(self) -> None:
-        """The watches have shown all that was there."""
-        self._all_is_shown = True
-        self._queue_all()
-
     def want(self, item: Item, delay: float = 0.0, urgency: int = 0) -> None:
         """Something has changed that concerns an object: it is looked at, where it is ours to see to."""
         if self._share.covers(item.key):
@@ -122,8 +115,8 @@ class Operator:
         return await reconciler.reconcile(item.key)
 
     def _queue_all(self, namespace: str | None = None) -> None:
-        """Until all has been shown nothing: then every object is queued."""
-        for item in self._known(namespace) if self._all_is_shown else ():
+        """Until all has been shown nothing: what was looked at earlier would seem to have no children."""
+        for item in self._known(namespace) if self.watches.lists.complete else ():
             self.want(item)
 
     def _lose(self, namespace: str | None) -> None:
@@ -139,7 +132,7 @@ class Operator:
             yield from (Item(kind, key) for key in reconciler.known() if namespace in (None, key.namespace))
 
     def queue_all(self) -> None:
-        """Something that concerns every object has changed."""
+        """Something that concerns every object has changed, or all that was there has been shown."""
         self._queue_all()
 
     def trouble(self) -> str:

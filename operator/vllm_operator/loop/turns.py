@@ -27,10 +27,10 @@ class Turns(Generic[Waiting]):
         if not self._groups:
             return None
         group, waiting = self._groups.popitem(last=False)
-        first = waiting[max(waiting)]
-        item = first.popleft()
-        if not first:
-            del waiting[max(waiting)]
+        most = max(waiting)
+        item = waiting[most].popleft()
+        if not waiting[most]:
+            del waiting[most]
         if waiting:
             self._groups[group] = waiting
         return item

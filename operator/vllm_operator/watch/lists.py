@@ -4,7 +4,6 @@ kopf would make a task for each listed object, and where it indexes, keep tasks 
 too: of 10,000 services that is 2 GiB. It is shown an empty list, and watches from there.
 """
 
-import logging
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -15,8 +14,6 @@ from yarl import URL
 
 from .informer import Informer
 
-log = logging.getLogger(__name__)
-
 # Objects of one answer: their bodies are in memory at once, 0.1 MB each with what Python makes of them.
 CHUNK = 250
 # The API server may lie below a path of its own.
@@ -24,10 +21,10 @@ _PATH = re.compile(r"/(?:api|apis/(?P<group>[^/]+))/(?P<version>[^/]+)(?:/namesp
 
 
 class Lists:
-    """The lists of one operator. `on_all()` is called once all have been taken, `on_gap()` where events were missed."""
+    """The lists of one operator. `on_all()` is called once all have been taken, and where one tells what is gone."""
 
-    def __init__(self, on_all: Callable[[], None], on_gap: Callable[[], None]) -> None:
-        self._on_all, self._on_gap = on_all, on_gap
+    def __init__(self, on_all: Callable[[], None]) -> None:
+        self._on_all = on_all
         self.insights = Insights()
         """What kopf watches: it says so here."""
         self.informers: Mapping[tuple[str, str], Informer] = {}
@@ -48,7 +45,8 @@ class Lists:
             return answer
         self._gone.discard(url.name)
         if "continue" not in url.query:
-            self._begin(path, informer)
+            self._before.setdefault(path, set()).update(self._taken.get(path, ()))
+            self._taken[path] = set()
         for item in answer["items"]:
             item.setdefault("kind", answer["kind"].removesuffix("List"))
             item.setdefault("apiVersion", answer["apiVersion"])
@@ -58,14 +56,6 @@ class Lists:
             self._end(path, informer)
         return {**answer, "items": []}
 
-    def _begin(self, path: str, informer: Informer) -> None:
-        if path in self._ended and informer.moved:
-            # What came after the list may be gone by now, and nobody would say so.
-            log.warning("%s are listed again: starting again", path)
-            self._on_gap()
-        self._before.setdefault(path, set()).update(self._taken.get(path, ()))
-        self._taken[path] = set()
-
     def _end(self, path: str, informer: Informer) -> None:
         gone = self._before.pop(path) - self._taken[path]
         for uid in gone:
@@ -73,31 +63,27 @@ class Lists:
         self._ended.add(path)
         if gone and self.complete:
             self._on_all()
-        self.look()
+        self._look()
 
     def forget(self, plural: str) -> None:
         """The cluster does not serve these objects: nobody waits for their list."""
         self._gone.add(plural)
-        if self.complete:
-            self._ended = {path for path in self._ended if path.rpartition("/")[2] != plural}
-        self.look()
+        self._look()
 
     def missing(self) -> list[str]:
         """The paths of lists that are still to come; empty also where it is not known yet what there is."""
-        found = self.insights
-        if self.complete or not (found.ready_resources.is_set() and found.ready_namespaces.is_set()):
-            return []
-        return sorted(self._wanted())
+        return sorted(self._wanted()) if self._kopf_knows() and not self.complete else []
 
-    def look(self) -> None:
-        """Looks whether all that kopf watches has been listed."""
-        found = self.insights
-        ready = found.ready_resources.is_set() and found.ready_namespaces.is_set()
-        if ready and not self.complete and next(self._wanted(), None) is None:
+    def _look(self) -> None:
+        if not self.complete and self._kopf_knows() and next(self._wanted(), None) is None:
             self.complete = True
             self._on_all()
 
+    def _kopf_knows(self) -> bool:
+        return self.insights.ready_resources.is_set() and self.insights.ready_namespaces.is_set()
+
     def _wanted(self) -> Iterator[str]:
+        """The paths of what kopf watches, and has not been listed."""
         for one in self.insights.watched_resources:
             if one.plural not in self._gone:
                 paths = {one.get_url(namespace=space if one.namespaced else None) for space in self.insights.namespaces}
@@ -112,6 +98,6 @@ class Lists:
         return parts[0], self.informers.get((f"{group}/{version}" if group else version, plural))
 
     def moved(self, path: str) -> bool:
-        """Whether events have come since the list of a path, so that another list does not tell all."""
+        """Whether events have come beside the list of a path, so that another list does not tell all that is gone."""
         _, informer = self._informer(path)
         return informer is None or informer.moved

@@ -67,7 +67,7 @@ class Watches:
         metadata_only: Collection[str] = (),
     ) -> None:
         self._on_gap, self._optional, self._metadata_only = on_gap, optional, metadata_only
-        self.lists = Lists(on_all, on_gap)
+        self.lists = Lists(on_all)
         self._opened: dict[str, float] = {}
         self._overlooked: dict[str, float] = {}
         self._login_at = -LOGIN_SECONDS

@@ -47,6 +47,12 @@ def operator(api: FakeApi, *namespaces: str) -> Operator:
     return found
 
 
+def show_all(found: Operator) -> None:
+    """The watches have shown all that was there."""
+    found.watches.lists.complete = True
+    found.queue_all()
+
+
 @asynccontextmanager
 async def running(found: Operator, api: FakeApi, *, indexed: bool = True) -> AsyncIterator[None]:
     """The operator's queue and Leases at work, until the end of the block. `indexed`: and its watches have begun."""
@@ -54,7 +60,7 @@ async def running(found: Operator, api: FakeApi, *, indexed: bool = True) -> Asy
     found.begin(cluster, OptionalApis(cluster, found.watches, found.queue_all), {})
     tasks = [asyncio.create_task(job) for job in (found.queue.run(), *found.leases.tasks(cluster))]
     if indexed:
-        found.all_shown()
+        show_all(found)
     try:
         yield
     finally:
@@ -116,7 +122,7 @@ def test_nothing_is_looked_at_before_the_watches_have_shown_all_of_it(monkeypatc
             found.queue_all()
             await asyncio.sleep(0.05)
             assert reconciler.done == []
-            found.all_shown()
+            show_all(found)
             await asyncio.sleep(0.05)
 
     asyncio.run(play())

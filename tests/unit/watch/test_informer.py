@@ -10,7 +10,7 @@ from vllm_operator.watch.sources import Item, Source
 
 
 def source(*, by_snapshot: bool = False, **indices: Any) -> Source:
-    """Of ConfigMaps, each of which concerns the service of its name."""
+    """Of pods, each of which concerns the thing of its name."""
     resource = RESOURCES["Pod"]
     return Source(
         resource, indices, lambda body, _: [Item("Thing", Key("a", body["metadata"]["name"]))], by_snapshot=by_snapshot

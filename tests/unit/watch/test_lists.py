@@ -33,7 +33,7 @@ class World:
 
     def __init__(self, *namespaces: str | None) -> None:
         self.said: list[str] = []
-        self.lists = Lists(lambda: self.said.append("all"), lambda: self.said.append("gap"))
+        self.lists = Lists(lambda: self.said.append("all"))
         resources = [("v1", "pods"), ("v1", "nodes"), ("keda.sh/v1alpha1", "scaledobjects")]
         self.informers = {one: Noted() for one in resources}
         self.lists.informers = self.informers  # type: ignore[assignment]
@@ -128,21 +128,9 @@ def test_a_list_that_comes_again_tells_all_where_no_event_came_between() -> None
     world.take(PODS, "y", "z")
     assert world.said == ["all", "all"]
     assert world.informers["v1", "pods"].gone == ["x"]
+    assert not world.lists.moved(PODS)
     world.informers["v1", "pods"].moved = True
     assert world.lists.moved(PODS)
-    world.take(PODS, "y")
-    assert world.said[2:3] == ["gap"]
-
-
-def test_the_list_of_an_api_that_was_gone_is_the_first_one() -> None:
-    world = World()
-    world.take(NODES)
-    world.take(PODS)
-    world.take(SCALED)
-    world.informers["keda.sh/v1alpha1", "scaledobjects"].moved = True
-    world.lists.forget("scaledobjects")
-    world.take(SCALED)
-    assert world.said == ["all"]
 
 
 def test_the_api_server_may_lie_below_a_path() -> None:

@@ -9,7 +9,10 @@ import pytest
 from yarl import URL
 
 from vllm_operator.watch import watches
+from vllm_operator.watch.informer import Informer
 from vllm_operator.watch.watches import ENDED_SECONDS, OVERLOOKED_SECONDS, WATCH_SECONDS, Watches
+
+SCALED = "/apis/keda.sh/v1alpha1/scaledobjects"
 
 
 class Followed:
@@ -29,8 +32,8 @@ class Followed:
         self.watches.expect("scaledobjects")
         return self.gaps
 
-    def open(self) -> None:
-        url = URL("https://api/apis/keda.sh/v1alpha1/scaledobjects?watch=true")
+    def open(self, query: str = "watch=true") -> None:
+        url = URL(f"https://api{SCALED}?{query}")
         answered = SimpleNamespace(response=SimpleNamespace(status=200), url=url)
         asyncio.run(self.watches._answered(None, SimpleNamespace(), answered))  # type: ignore[arg-type]
 
@@ -65,6 +68,21 @@ def test_a_watch_that_is_opened_again_and_again_lives(followed: Followed) -> Non
     for _ in range(10):
         followed.open()
         assert followed.expect_after(WATCH_SECONDS) == 0
+
+
+def test_a_list_after_a_watch_has_to_start_again_where_events_came_unless_its_api_was_gone(followed: Followed) -> None:
+    informer = Informer((), {}, lambda *_: None)
+    followed.watches.lists.informers = {("keda.sh/v1alpha1", "scaledobjects"): informer}
+    followed.open("limit=250")
+    followed.open()
+    followed.open("limit=250")
+    assert followed.gaps == 0, "the new list tells what is gone"
+    informer.moved = True
+    followed.open("limit=250")
+    assert followed.gaps == 1
+    followed.watches.forget("scaledobjects")
+    followed.open("limit=250")
+    assert followed.gaps == 1
 
 
 class Sent:
