@@ -27,6 +27,7 @@ from vllm_operator.manifests.names import MIDDLEWARE_ANNOTATION
 from vllm_operator.settings import Images, Settings
 from vllm_operator.vllm import middleware
 from vllm_operator.vllm.batch import source
+from vllm_operator.vllm.carried import carried
 
 HERE = Path(__file__).parent
 SERVICES = {
@@ -77,7 +78,7 @@ def _set_in(node: Any, path: str = "") -> Iterator[str]:
 def hidden(template: dict[str, Any]) -> dict[str, Any]:
     """A pod template without the middleware's text, which has been looked at."""
     annotations = template["metadata"]["annotations"]
-    assert annotations[MIDDLEWARE_ANNOTATION] == Path(middleware.__file__).read_text()
+    assert annotations[MIDDLEWARE_ANNOTATION] == carried(Path(middleware.__file__).read_text(), "vllm/middleware.py")
     annotations[MIDDLEWARE_ANNOTATION] = "(the text of vllm/middleware.py)"
     return template
 

@@ -1,6 +1,6 @@
 """A rendering as it is held in memory: packed, as there may be ten thousand. Pure.
 
-Two thirds of a template are the text of our middleware, which most templates share: it is packed against that text.
+Half of a template is our middleware, which most templates share: it is packed against that file.
 """
 
 import json

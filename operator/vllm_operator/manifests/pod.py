@@ -18,6 +18,7 @@ from ..api.spec import InferenceServiceSpec
 from ..settings import Settings
 from ..vllm import middleware
 from ..vllm.argv import PORT, argv, devices_of, drain_timeout_seconds, engines, event_ports, ranks
+from ..vllm.carried import carried
 from ..vllm.environment import POD_VARIABLES, configuration, environment, media_hosts
 from ..vllm.paths import (
     CA_PATH,
@@ -110,8 +111,8 @@ def pod_template(service: InferenceService, settings: Settings, rendering: Rende
 
 @cache
 def middleware_source() -> str:
-    """The text of our middleware, as it goes into every template."""
-    return Path(middleware.__file__).read_text()
+    """Our middleware, as it goes into every template."""
+    return carried(Path(middleware.__file__).read_text(), "vllm/middleware.py")
 
 
 def _annotations(spec: InferenceServiceSpec, pod: PodSettings) -> dict[str, str]:
