@@ -85,6 +85,16 @@ MEMORY = (
         _TORCH,
         "out of memory. Tried to allocate {asked}. GPU {device} has a total capacity of {total} of which {free} is "
         "free",
+        Reason.OUT_OF_GPU_MEMORY,
+        "the model's weights leave too little of the {total} of GPU {device}: what the sampler keeps for maxNumSeqs "
+        "requests asked for {asked}, and {free} were free; lower maxNumSeqs, raise tensorParallelSize, or use a "
+        "quantized model",
+        within="self.sampler = Sampler(",
+    ),
+    Symptom(
+        _TORCH,
+        "out of memory. Tried to allocate {asked}. GPU {device} has a total capacity of {total} of which {free} is "
+        "free",
         Reason.MODEL_TOO_LARGE,
         "the model's weights do not fit the {total} of GPU {device}: raise tensorParallelSize, or use a quantized "
         "model",
