@@ -13,7 +13,7 @@ from typing import Any
 
 import aiohttp
 
-from bench.profiles import NAMESPACE, Profile, Request, named
+from bench.profiles import Profile, Request, named, namespace
 from cluster.control_plane import ControlPlane
 from vllm_operator.cluster import METADATA_ONLY, path
 
@@ -61,24 +61,23 @@ class Told:
     @classmethod
     def of(cls, plane: ControlPlane, profile: Profile) -> "Told":
         """Of the first object."""
-        name = named(0)
-        item = plane.api().get(f"{profile.collection}/{name}") or {}
+        item = plane.api().get(profile.url(0)) or {}
         query = f"fieldSelector=involvedObject.uid%3D{item['metadata']['uid']}"
-        events = (plane.api().get(f"{path('Event', NAMESPACE)}?{query}") or {"items": []})["items"]
+        events = (plane.api().get(f"{path('Event', namespace(0))}?{query}") or {"items": []})["items"]
         return cls(item["apiVersion"], item["kind"], item["status"], events)
 
     def again(self, profile: Profile, number: int, uid: str) -> list[Request]:
         """The same of another object."""
-        url = f"{profile.collection}/{named(number)}/status?fieldManager=bench&force=true"
-        meta = {"name": named(number), "namespace": NAMESPACE, "uid": uid}
+        url, where = f"{profile.url(number)}/status?fieldManager=bench&force=true", namespace(number)
+        meta = {"name": named(number), "namespace": where, "uid": uid}
         body = {"apiVersion": self.api_version, "kind": self.kind, "metadata": meta, "status": self.status}
         requests: list[Request] = [("PATCH", url, body)]
         for at, event in enumerate(self.events):
-            about = {**event["involvedObject"], "name": named(number), "uid": uid}
+            about = {**event["involvedObject"], "name": named(number), "namespace": where, "uid": uid}
             about.pop("resourceVersion", None)
-            its = {"name": f"{named(number)}.{at}", "namespace": NAMESPACE}
+            its = {"name": f"{named(number)}.{at}", "namespace": where}
             said = {**event, "metadata": its, "involvedObject": about}
-            requests.append(("POST", path("Event", NAMESPACE), said))
+            requests.append(("POST", path("Event", where), said))
         return requests
 
 
@@ -96,7 +95,7 @@ async def stand_in(plane: ControlPlane, profile: Profile, told: Told, count: int
         async def one(number: int) -> None:
             nonlocal applied
             async with creations:
-                made = await ask(("POST", profile.collection, profile.body(number)))
+                made = await ask(("POST", profile.collection(namespace(number)), profile.body(number)))
             async with slots:
                 uid = made["metadata"]["uid"]
                 for request in applies(number, uid):

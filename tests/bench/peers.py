@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from bench.profiles import NAMESPACE, Profile, named
+from bench.profiles import Profile, named
 from cluster.control_plane import ControlPlane, free_ports
 from support.chart import NAMESPACE as OPERATORS
 from support.kube import Kube
@@ -64,6 +64,11 @@ def _install(plane: ControlPlane) -> Program:
     return Program(plane, kubeconfig, PRODUCTION_STACK, command=[str(folder / "bin/manager")])
 
 
+def _collection(namespace: str) -> str:
+    scope = f"/namespaces/{namespace}" if namespace else ""
+    return f"/apis/{_GROUP}/v1alpha1{scope}/{_PLURAL}"
+
+
 def _runtime(number: int) -> dict[str, Any]:
     image = {"registry": "docker.io", "name": "vllm/vllm-openai:latest"}
     # Without any, commit a6c01db0 of it panics.
@@ -86,7 +91,7 @@ PEERS = (
         name=PRODUCTION_STACK,
         user=account(PRODUCTION_STACK),
         resource=_PLURAL,
-        collection=f"/apis/{_GROUP}/v1alpha1/namespaces/{NAMESPACE}/{_PLURAL}",
+        collection=_collection,
         children=("deployments", "services"),
         last="deployments",
         reports={},

@@ -6,6 +6,7 @@ pods of fake nodes run nothing.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from cluster.control_plane import ControlPlane
@@ -18,7 +19,8 @@ from vllm_operator.inspection.report import Facts, encode
 from vllm_operator.manifests import Parts, Rendered, controller_revision, desired, kept_model, pod_template
 from vllm_operator.settings import Settings
 
-NAMESPACE = "bench"
+# Kubernetes' own controllers go through all pods of a namespace for each Service of it.
+OF_A_NAMESPACE = 1000
 Request = tuple[str, str, dict[str, Any]]
 _CONFIG = {
     "architectures": ["LlamaForCausalLM"],
@@ -37,15 +39,15 @@ _FACTS = Facts(_CONFIG, commit="1" * 40)
 
 @dataclass(frozen=True)
 class Profile:
-    """One operator. Objects are numbered from 0, and all lie in NAMESPACE."""
+    """One operator. Objects are numbered from 0; their number tells their name and namespace."""
 
     name: str
     user: str
     """As whom it asks the API server: the audit log is read by that."""
     resource: str
     """The plural of its objects, as in the audit log."""
-    collection: str
-    """The URL path of its objects in NAMESPACE."""
+    collection: Callable[[str], str]
+    """The URL path of its objects in a namespace; in all of them, where that is empty."""
     children: tuple[str, ...]
     """Plurals of what it makes of each object."""
     last: str
@@ -67,10 +69,24 @@ class Profile:
     settings: dict[str, Any]
     """With which it is started."""
 
+    def url(self, number: int) -> str:
+        """The URL path of an object."""
+        return f"{self.collection(namespace(number))}/{named(number)}"
+
 
 def named(number: int) -> str:
     """The name of an object."""
     return f"s{number}"
+
+
+def namespace(number: int) -> str:
+    """The namespace of an object."""
+    return f"bench-{number // OF_A_NAMESPACE}"
+
+
+def namespaces(count: int) -> list[str]:
+    """The namespaces of so many objects."""
+    return [namespace(number) for number in range(0, count, OF_A_NAMESPACE)]
 
 
 def is_ready(item: dict[str, Any]) -> bool:
@@ -90,18 +106,17 @@ def _applies(number: int, uid: str) -> list[Request]:
     revisions = [kept_model(owner, pack(content_of(_FACTS))), controller_revision(owner, 1, Rendered(template))]
     children: list[dict[str, Any]] = [*revisions, *desired(Parts(owner, template))]
     query = "fieldManager=bench&force=true&fieldValidation=Ignore"
+    where = namespace(number)
     for child in children:
-        child["metadata"]["namespace"] = NAMESPACE
-    return [
-        ("PATCH", f"{path(child['kind'], NAMESPACE, child['metadata']['name'])}?{query}", child) for child in children
-    ]
+        child["metadata"]["namespace"] = where
+    return [("PATCH", f"{path(child['kind'], where, child['metadata']['name'])}?{query}", child) for child in children]
 
 
 OURS = Profile(
     name="vllm-operator",
     user=ACCOUNT,
     resource="inferenceservices",
-    collection=path("InferenceService", NAMESPACE),
+    collection=partial(path, "InferenceService"),
     children=("deployments", "services", "controllerrevisions"),
     last="deployments",
     reports={"--hub=org/name": encode(_FACTS)},

@@ -12,8 +12,9 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,9 +23,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench.client import CREATIONS, Told, send, stand_in
-from bench.figures import Table, cpu_seconds
+from bench.figures import Table, cpu_seconds, peak_mib
 from bench.peers import PEERS
-from bench.profiles import NAMESPACE, OURS, Profile, is_ready, named
+from bench.profiles import OURS, Profile, is_ready, named, namespace, namespaces
 from bench.readiness import Readiness
 from bench.shares import Shares, programs
 from cluster.control_plane import ControlPlane
@@ -32,6 +33,7 @@ from cluster.host import REPOSITORY
 from support.kube import Kube
 from support.operator_process import OperatorProcess, install_rights
 from support.rights import WRITES, now, requests, writes
+from vllm_operator.cluster import path
 from vllm_operator.settings import Settings
 
 NODES, SERVICES_OF_A_NODE = 20, 80
@@ -54,13 +56,14 @@ def wait(what: str, limit: float, done: Callable[[], object], step: float = 1.0)
 
 
 @contextmanager
-def control_plane(name: str, reports: dict[str, str], count: int) -> Iterator[ControlPlane]:
-    """One with fake nodes for the pods of so many services, and the namespace."""
+def control_plane(name: str, reports: dict[str, str], count: int, where: Sequence[str]) -> Iterator[ControlPlane]:
+    """One with fake nodes for the pods of so many services, and these namespaces."""
     plane = ControlPlane.start(name)
     try:
         plane.start_kwok(reports)
         plane.add_kwok_nodes(max(NODES, count // SERVICES_OF_A_NODE))
-        Kube(plane.kubeconfig, NAMESPACE).run("create", "namespace", NAMESPACE)
+        for one in where:
+            Kube(plane.kubeconfig, one).run("create", "namespace", one)
         yield plane
     finally:
         plane.stop()
@@ -90,9 +93,9 @@ class Speed(NamedTuple):
 
 def by_bare_client(profile: Profile, told: Told, count: int, table: Table) -> Speed:
     """What the machine can do: without an operator, but with all that it sent."""
-    with control_plane("bench-limit", {}, count) as plane:
+    with control_plane("bench-limit", {}, count, namespaces(count)) as plane:
         install_rights(plane)  # and the CRDs
-        pods = Readiness(plane, f"/api/v1/namespaces/{NAMESPACE}/pods", is_ready)
+        pods = Readiness(plane, "/api/v1/pods", is_ready)
         with Shares(programs(plane)) as shares, pods:
             started = time.time()
             applied = asyncio.run(stand_in(plane, profile, told, count, Settings().workers))
@@ -118,6 +121,8 @@ class Run:
     operator: OperatorProcess
     count: int
     table: Table
+    quiet: float
+    """Seconds for which writes are looked for."""
 
     def now(self) -> Moment:
         """The current moment."""
@@ -125,11 +130,12 @@ class Run:
 
     def _since(self, since: Moment, user: str) -> Iterator[dict[str, Any]]:
         found = requests(self.plane.audit_log, user, since.offset)
-        ours = (one for one in found if one.get("objectRef", {}).get("namespace") == NAMESPACE)
+        own = namespaces(self.count)
+        ours = (one for one in found if one.get("objectRef", {}).get("namespace") in own)
         return (one for one in ours if one["requestReceivedTimestamp"] >= since.time)
 
     def asked(self, since: Moment) -> list[dict[str, Any]]:
-        """What the operator has asked for in the namespace."""
+        """What the operator has asked for in the namespaces."""
         return list(self._since(since, self.profile.user))
 
     def applied(self, since: Moment, *resources: str) -> list[dict[str, Any]]:
@@ -139,13 +145,13 @@ class Run:
 
     def each(self, verb: str, change: Callable[[int], dict[str, Any]], *, named_urls: bool) -> None:
         """Sends one request for each object, as fast as the API server takes them."""
-        base = self.profile.collection
-        urls = [f"{base}/{named(number)}" if named_urls else base for number in range(self.count)]
+        url = self.profile.url if named_urls else lambda number: self.profile.collection(namespace(number))
+        urls = map(url, range(self.count))
         asyncio.run(send(self.plane, [(verb, url, change(number)) for number, url in enumerate(urls)], CREATIONS))
 
     def ready(self) -> int:
         """How many objects are Ready."""
-        items = (self.plane.api().get(self.profile.collection) or {"items": []})["items"]
+        items = (self.plane.api().get(self.profile.collection("")) or {"items": []})["items"]
         return sum(map(self.profile.is_ready, items))
 
     def create(self) -> Speed:
@@ -154,7 +160,7 @@ class Run:
         assert process
         since, started, cpu = self.now(), time.time(), cpu_seconds(process.pid)
         shares = Shares({**programs(self.plane), "the operator": process.pid})
-        with shares, Readiness(self.plane, self.profile.collection, self.profile.is_ready) as readiness:
+        with shares, Readiness(self.plane, self.profile.collection(""), self.profile.is_ready) as readiness:
             self.each("POST", self.profile.body, named_urls=False)
             wait("all objects are Ready", patience(self.count), lambda: len(readiness.at) >= self.count, 0.2)
         time.sleep(5)  # what is still on its way
@@ -174,8 +180,12 @@ class Run:
         )
         self._count(since)
         table.add("operator's CPU for one", (cpu_seconds(process.pid) - cpu) / self.count * 1000, "ms")
-        table.add("operator's memory", self.operator.resident_mib(), "MiB", most=130)
+        table.add("operator's memory", self.operator.resident_mib(), "MiB", most=self._memory())
         return speed
+
+    def _memory(self) -> float:
+        """MiB that it may take with so many services."""
+        return 130 if self.count <= 1000 else 450
 
     def _created(self, since: Moment) -> list[dict[str, Any]]:
         """The creations of the objects, by whoever made them."""
@@ -208,7 +218,7 @@ class Run:
             counted[f"{one['verb']} {'/'.join(filter(None, (where['resource'], where.get('subresource'))))}"] += 1
         limits = {f"patch {child}": 1.0 for child in self.profile.children} | {"patch jobs": 1.0}
         limits |= {f"patch {self.profile.resource}/status": 2.0, "create events": 2.0}
-        limits["patch controllerrevisions"] = 2.0  # the template, and the model that was inspected
+        limits["patch controllerrevisions"], limits["delete jobs"] = 2.0, 1.0  # the template, and the model that was inspected
         for request, number in sorted(counted.items()):
             if request.split()[0] in (*WRITES, "get"):
                 self.table.add(f"{request}, for one", number / self.count, "", most=limits.get(request, 0.0))
@@ -229,7 +239,7 @@ class Run:
         took: list[float] = []
         for number in range(min(REPAIRS, self.count)):
             since, started = self.now(), time.time()
-            url = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/{named(number)}"
+            url = path("Deployment", namespace(number), named(number))
             self.plane.api().patch(url, {"spec": {"replicas": 2}})
             wait("it is repaired", 60, partial(self.applied, since, "deployments"), 0.2)
             took.append(seconds(self.applied(since, "deployments")[0]["stageTimestamp"]) - started)
@@ -241,31 +251,59 @@ class Run:
         self.operator.stop()
         since, started = self.now(), time.time()
         self.operator.start(**self.profile.settings)
-        self.plane.api().patch(f"{self.profile.collection}/{named(0)}", self.profile.change(2))
+        self.plane.api().patch(self.profile.url(0), self.profile.change(2))
         wait("the edit is served", 120, lambda: named(0) in self._done(since), 0.5)
         self.table.add(
             "operator restart, until a first edit is served", self._done(since)[named(0)] - started, "s", most=10
         )
+        wait("it has caught up", 300, lambda: not self._metric("vllm_operator_queue_depth"), 0.5)
+        self.table.add("operator restart, until nothing waits", time.time() - started, "s", most=60)
         time.sleep(40)
+        assert self.operator.process
+        self.table.add("operator restart, memory at most", peak_mib(self.operator.process.pid), "MiB")
+        self.table.add("operator's memory after a restart", self.operator.resident_mib(), "MiB", most=self._memory())
         others = [one for one in self.applied(since) if not one["objectRef"]["name"].startswith(f"{named(0)}-")]
         others = [one for one in others if one["objectRef"]["name"] != named(0)]
         self.table.add("writes of children by a restart, that one aside", len(others), "", most=0)
 
     def list_all(self) -> None:
-        """`kubectl vllm status -A`."""
+        """`kubectl vllm status -A`, and a scrape."""
         env = {**os.environ, "KUBECONFIG": str(self.plane.kubeconfig), "PYTHONPATH": str(REPOSITORY / "operator")}
         started = time.monotonic()
         command = [sys.executable, "-m", "vllm_operator", "status", "-A"]
         subprocess.run(command, env=env, check=False, stdout=subprocess.DEVNULL)
         self.table.add("kubectl vllm status -A", time.monotonic() - started, "s", most=5)
+        started = time.monotonic()
+        self._metric("vllm_operator_queue_depth")
+        self.table.add("a scrape of the operator", time.monotonic() - started, "s", most=1)
 
-    def silence(self, length: float) -> None:
+    def _metric(self, name: str) -> float:
+        """A metric of the operator's without labels."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.operator.ports['metrics']}/metrics") as answer:
+            lines = answer.read().decode().splitlines()
+        return next(float(line.split()[1]) for line in lines if line.startswith(f"{name} "))
+
+    def change_node(self) -> None:
+        """A node gets other GPUs, on which no plan rests yet: what that costs the operator, beside as long a rest."""
+        process = self.operator.process
+        assert process
+        spent: list[float] = []
+        for product in (None, "NVIDIA-H200"):
+            before = cpu_seconds(process.pid)
+            if product:
+                labels = {"nvidia.com/gpu.product": product, "nvidia.com/gpu.memory": "143771"}
+                self.plane.api().patch("/api/v1/nodes/fake-0", {"metadata": {"labels": labels}})
+            time.sleep(30)
+            spent.append(cpu_seconds(process.pid) - before)
+        self.table.add("one node changes: CPU of the operator", spent[1] - spent[0], "s", most=1)
+
+    def silence(self) -> None:
         """Writes of the operator while nobody changes an object of its own."""
         since = now()
         with churn(self.plane) as done:
-            time.sleep(length)
+            time.sleep(self.quiet)
         found = writes(self.plane.audit_log, self.profile.user, since)
-        self.table.add(f"writes in {length:.0f} s of pods and node changes of others", len(found), "", most=0)
+        self.table.add(f"writes in {self.quiet:.0f} s of pods and node changes of others", len(found), "", most=0)
         print(f"{done['rounds']} such changes", *found[:10], sep="\n")
 
 
@@ -298,27 +336,37 @@ def churn(plane: ControlPlane) -> Iterator[Counter[str]]:
         thread.join()
 
 
-def one_run(profile: Profile, count: int, silence: float, table: Table) -> None:
-    """All figures once, on a control plane of its own; of another operator, its creation."""
-    with control_plane("bench-scale", profile.reports, count) as plane:
+def one_run(profile: Profile, count: int, parts: Sequence[str], silence: float, table: Table) -> None:
+    """The creation on a control plane of its own, then what is asked for of the rest; of others, the creation alone."""
+    with control_plane("bench-scale", profile.reports, count, namespaces(count)) as plane:
         operator = profile.install(plane)
         try:
             operator.start(**profile.settings)
             time.sleep(2)  # its watches are up
-            run = Run(profile, plane, operator, count, table)
+            table.add("operator's memory before", operator.resident_mib(), "MiB", most=80)
+            run = Run(profile, plane, operator, count, table, silence)
             speed = run.create()
             if profile.applies is None:
                 return
             told = Told.of(plane, profile)
-            run.list_all()
-            run.repair()
-            run.change()
-            run.silence(silence)
-            run.restart()
+            for part in (one for one in PARTS if one in parts):
+                PARTS[part](run)
             operator.check()
         finally:
             operator.stop()
-    set_beside(speed, by_bare_client(profile, told, count, table), count, table)
+    if "bare" in parts:
+        set_beside(speed, by_bare_client(profile, told, count, table), count, table)
+
+
+PARTS: dict[str, Callable[[Run], None]] = {
+    "list": Run.list_all,
+    "repair": Run.repair,
+    "node": Run.change_node,
+    "change": Run.change,
+    "silence": Run.silence,
+    "restart": Run.restart,
+}
+ALL = (*PARTS, "bare")
 
 
 def main() -> int:
@@ -327,6 +375,7 @@ def main() -> int:
     parser.add_argument("--services", type=int, default=300)
     parser.add_argument("--runs", type=int, default=1)
     parser.add_argument("--silence", type=float, default=600, help="seconds to watch for writes (default: %(default)s)")
+    parser.add_argument("--parts", nargs="*", choices=ALL, default=ALL, metavar="PART", help=f"of: {', '.join(ALL)}")
     parser.add_argument("--profiles", nargs="+", choices=sorted(PROFILES), default=[OURS.name], metavar="NAME")
     parser.add_argument("--output", type=Path, default=REPOSITORY / "build" / "bench")
     arguments = parser.parse_args()
@@ -336,7 +385,7 @@ def main() -> int:
         for _ in range(arguments.runs):
             for name in arguments.profiles:
                 table.about = "" if name == OURS.name else name
-                one_run(PROFILES[name], arguments.services, arguments.silence, table)
+                one_run(PROFILES[name], arguments.services, arguments.parts, arguments.silence, table)
     finally:
         table.about = ""
         table.write(arguments.output, settings | {"fake nodes": NODES, "workers": Settings().workers})

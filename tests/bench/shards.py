@@ -18,7 +18,6 @@ from bench.profiles import OURS, named
 from bench.scale import control_plane, seconds, wait
 from cluster.control_plane import ControlPlane
 from cluster.host import REPOSITORY
-from support.kube import Kube
 from support.operator_process import OperatorProcess, account, install_rights
 from support.rights import WRITES, now, requests
 from support.services import service
@@ -122,9 +121,7 @@ def main() -> int:
     count = (arguments := parser.parse_args()).services
     table = Table()
     try:
-        with control_plane("bench-shards", OURS.reports, count) as plane:
-            for team in teams():
-                Kube(plane.kubeconfig, team).run("create", "namespace", team)
+        with control_plane("bench-shards", OURS.reports, count, teams()) as plane:
             install_rights(plane)
             with sharing(plane, SHARDS, in_pods=True, **OURS.settings) as operators:
                 time.sleep(2)  # their watches are up
