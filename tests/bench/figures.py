@@ -56,12 +56,12 @@ class Table:
         self.rows.setdefault(what, Figure(unit, least, most)).values.append(round(value, 3))
         print(f"{what:<76}{value:>10.2f} {unit}", flush=True)
 
-    def times(self, what: str, values: list[float], most: float | None = None) -> None:
+    def times(self, what: str, values: list[float], most: float | None = None, worst: float | None = None) -> None:
         """Median and p99 of seconds."""
         found = sorted(values)
         if found:
             self.add(f"{what}, p50", found[len(found) // 2], "s", most=most)
-            self.add(f"{what}, p99", found[min(len(found) - 1, int(len(found) * 0.99))], "s")
+            self.add(f"{what}, p99", found[min(len(found) - 1, int(len(found) * 0.99))], "s", most=worst)
 
     @property
     def missed(self) -> list[str]:

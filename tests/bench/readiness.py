@@ -35,7 +35,10 @@ class Readiness:
     async def _watch(self) -> None:
         api = self._plane.api()
         connector = aiohttp.TCPConnector(ssl=api.context)
-        async with aiohttp.ClientSession(api.server, connector=connector, read_bufsize=_LINE_BYTES) as session:
+        whole = aiohttp.ClientTimeout(total=None)  # a watch lasts
+        async with aiohttp.ClientSession(
+            api.server, connector=connector, read_bufsize=_LINE_BYTES, timeout=whole
+        ) as session:
             while not self._stop.is_set():
                 # Without a version every object is shown anew: nothing is missed, and what is known stays.
                 query = {"watch": "true", "timeoutSeconds": "600"}

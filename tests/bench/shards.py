@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from bench.client import CREATIONS, send
+from bench.fakes import control_plane, seconds, wait
 from bench.figures import Table, cpu_seconds
 from bench.profiles import OURS, named
-from bench.scale import control_plane, seconds, wait
 from cluster.control_plane import ControlPlane
 from cluster.host import REPOSITORY
 from support.operator_process import OperatorProcess, account, install_rights
