@@ -7,7 +7,6 @@ from typing import Any
 
 from ..again import Again
 from ..api.resource import Key
-from ..assess.fits import Assessment
 from ..loop.few import Few
 from ..loop.kinds import Surroundings
 from ..loop.write import StatusWriter
@@ -34,9 +33,6 @@ class BatchMemory:
     readers: tuple[Reader, ...]
     progress: ProgressReader
     writer: StatusWriter
-    asked: object = None
-    """As in services/memory.py."""
-    assessed: tuple[object, Assessment] | None = None
     claims: Mapping[str, Mapping[str, Any] | None] = field(default_factory=dict)
     """What was read of the claims that the batch names."""
     claims_at: float = 0.0

@@ -98,7 +98,7 @@ class BatchReconciler:
     async def _reconcile(self, key: Key, snapshot: ObjectSnapshot, memory: BatchMemory) -> list[Again]:
         before = memory.writer.newest(snapshot.resource_version, snapshot.status)
         evidence = await gather(key, snapshot, before, memory, self._surroundings)
-        account = await self._bring_about(evidence, memory)
+        account = await self._bring_about(evidence)
         after = status(account)
         batch_fleet.show(key, after)
         if evidence.finished:
@@ -109,11 +109,11 @@ class BatchReconciler:
         wait = await memory.writer.write(Reference(API_VERSION, BATCH_KIND, key, snapshot.uid), before, after)
         return [*waits, wait] if wait else waits
 
-    async def _bring_about(self, evidence: BatchEvidence, memory: BatchMemory) -> BatchAccount:
+    async def _bring_about(self, evidence: BatchEvidence) -> BatchAccount:
         """What is concluded and done. A fault of ours is told as well, in place of a status that is never written."""
         possible = bool(self._surroundings.settings.images.operator)
         try:
-            assessment = await self._assess(evidence, memory)
+            assessment = await self._assess(evidence)
             if assessment.chosen:
                 evidence = replace(evidence, engine=evidence.engine.with_chosen(assessment.chosen))
             planned = plan(evidence, assessment, inspects=possible)
@@ -126,13 +126,13 @@ class BatchReconciler:
             return BatchAccount(evidence, error=operator_failed(error))
         return BatchAccount(evidence, assessment, planned, fault)
 
-    async def _assess(self, evidence: BatchEvidence, memory: BatchMemory) -> Assessment:
+    async def _assess(self, evidence: BatchEvidence) -> Assessment:
         """Whether it fits, as long as there are no pods yet: then what was known stands."""
         if evidence.finished or evidence.spec_error or evidence.batch.spec.suspend or evidence.has_pods:
+            self._judge.forget(evidence.batch.key)
             return NOT_ASSESSED
-        if memory.assessed and memory.assessed[1].fits is False:
-            await self._judge.look_at_nodes()
-        return await self._judge.assess(evidence.engine, memory)
+        await self._judge.look_at_nodes()
+        return await self._judge.assess(evidence.engine)
 
     async def _carry_out(self, evidence: BatchEvidence, planned: Plan, assessment: Assessment) -> Finding | None:
         """Makes and deletes Jobs; returns why that could not be done, where somebody has to change something."""

@@ -1,9 +1,9 @@
 """Whether a service fits: worked out beside the event loop, and anew only when what it rests on has changed."""
 
+import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
-from typing import Protocol
 
 from ..api.groups import MOST_NODES
 from ..api.resource import Key
@@ -16,15 +16,7 @@ from ..loop.kinds import Surroundings
 from ..snapshots.node import Node
 from ..status.evidence import Evidence
 from .stock import Offer, Stock
-
-
-class Remembered(Protocol):
-    """What is remembered of one object's last assessment."""
-
-    asked: object
-    """What was to be assessed, nodes aside."""
-    assessed: tuple[object, Assessment] | None
-    """What the assessment was made of, and what came of it."""
+from .verdicts import Verdicts
 
 
 class Judge:
@@ -33,35 +25,43 @@ class Judge:
     def __init__(self, surroundings: Surroundings, nodes: Callable[[], Iterable[Node]]) -> None:
         self._surroundings = surroundings
         self._stock = Stock(nodes)
+        self._verdicts = Verdicts(surroundings.requeue)
         self._aside = Aside()
 
     async def look_at_nodes(self) -> None:
-        """Queues the services whose plan rests on other kinds of nodes now."""
-        for key in await self._stock.look():
+        """Queues those whose plan may be another one with other kinds of nodes, and those that wait for GPUs."""
+        concerned = await self._stock.look()
+        waiting = {key for key in concerned if self._stock.waits(key)}
+        for key in waiting:
             self._surroundings.requeue(key)
+        self._verdicts.doubt(concerned - waiting)
 
-    async def assess(self, evidence: Evidence, memory: Remembered) -> Assessment:
+    async def assess(self, evidence: Evidence) -> Assessment:
         """The verdict; as it was where spec, model and the kinds of nodes are."""
         service = evidence.service
-        told = (tuple(evidence.resolved), evidence.bounds, evidence.inspection, evidence.claimed)
-        asked = (service.generation, *told, evidence.spreads)
-        if memory.asked != asked:
-            memory.asked = asked
+        told = (service.generation, *_told(evidence))
+        verdict = self._verdicts.of(service.key, told)
+        if verdict is None:
+            self._verdicts.leave(service.key)
             # Pods may be rendered of this, once: a node that came a moment ago counts.
             await self.look_at_nodes()
+            verdict = self._verdicts.join(service.key, told, _question(evidence))
         # Of groups, the domains of nodes count as well, and their number.
         demand = over(service.spec, MOST_NODES) if evidence.spreads else service.spec
-        offer = self._stock.offer(service.key, demand, waits=evidence.supply is not None)
-        made_of = (asked, offer.kinds)
-        if memory.assessed is None or memory.assessed[0] != made_of:
-            # A plan, and what else would fit, take up to a tenth of a second of a large model's config.
-            work = self._work(evidence, offer)
-            memory.assessed = (made_of, await self._aside.do(service.namespace, work))
-        return memory.assessed[1]
+        async with verdict.working:
+            offer = self._stock.offer(service.key, demand, waits=evidence.supply is not None)
+            if verdict.assessment is None or verdict.kinds != offer.kinds:
+                # A plan, and what else would fit, take up to a tenth of a second of a large model's config.
+                found = await self._aside.do(service.namespace, self._work(evidence, offer))
+                self._verdicts.settle(service.key, verdict, found, offer.kinds)
+            verdict.doubted_by = None
+            assert verdict.assessment
+            return verdict.assessment
 
     def forget(self, key: Key) -> None:
         """A service is gone, or another operator sees to it."""
         self._stock.forget(key)
+        self._verdicts.leave(key)
 
     def _work(self, evidence: Evidence, offer: Offer) -> Callable[[], Assessment]:
         """What is to be worked out: whether the GPUs of the spec fit or, where it leaves them open, which do."""
@@ -79,3 +79,15 @@ class Judge:
             return assess(replace(service, spec=spec), evidence.inspection, offer.nodes, image, outlook)
 
         return partial(spread, service.spec, offer.nodes, verdict, evidence.bounds)
+
+
+def _told(evidence: Evidence) -> tuple[object, ...]:
+    """What the verdict rests on beside the spec as written, and the nodes."""
+    model = evidence.inspection
+    known = (model.key, model.packed, model.error, model.pending)
+    return (tuple(evidence.resolved), evidence.bounds, known, evidence.claimed, evidence.spreads)
+
+
+def _question(evidence: Evidence) -> str:
+    """The same for all that are to be assessed alike: names of objects are in none of it."""
+    return hashlib.sha256(repr((evidence.service.spec, *_told(evidence))).encode()).hexdigest()

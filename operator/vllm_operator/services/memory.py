@@ -9,7 +9,6 @@ from ..again import Again
 from ..api.resource import InferenceService, Key
 from ..apply.ledger import Ledger
 from ..apply.replicas import Replicas
-from ..assess.fits import Assessment
 from ..assess.resolution import Resolution, Resolved
 from ..assess.terms import Terms
 from ..cluster import Cluster
@@ -69,10 +68,6 @@ class Memory:
     """The rendering of the current spec, by its revision: the watch may not show what keeps it yet."""
     learned: tuple[str, tuple[Resolved, ...]] | None = None
     """What other services taught the plan of a spec, by its revision."""
-    asked: object = None
-    """What was to be assessed last, nodes aside."""
-    assessed: tuple[object, Assessment] | None = None
-    """What the last assessment was made of, and what came of it."""
     settled_at: float | None = None
     """When the children were first as they should be."""
 

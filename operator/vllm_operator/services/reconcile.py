@@ -89,8 +89,9 @@ class ServiceReconciler:
         if evidence.spec_error:
             self._arrivals.settled(key)
             self._shared.together.leave(key)
+            self._judge.forget(key)
             return [*await self._tell(Account(evidence), memory), *memory.claims.waits()]
-        assessment = await self._judge.assess(evidence, memory)
+        assessment = await self._judge.assess(evidence)
         if assessment.chosen:
             evidence = evidence.with_chosen(assessment.chosen)
         outcome = await self._outcome(evidence, assessment, memory)

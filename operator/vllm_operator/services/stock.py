@@ -60,7 +60,6 @@ class Stock:
         self._nodes: Mapping[str, Node] | None = None
         self._asked: dict[Demand, _Asked] = {}
         self._demands: dict[Key, Demand] = {}
-        # Services that wait for GPUs, whose status tells which nodes have some.
         self._waiting: set[Key] = set()
         self._looking = asyncio.Lock()
 
@@ -79,6 +78,10 @@ class Stock:
         if asked.offer is None:
             asked.offer = self._offer(asked)
         return asked.offer
+
+    def waits(self, key: Key) -> bool:
+        """Whether a service waits for GPUs: its status tells which nodes have some."""
+        return key in self._waiting
 
     def forget(self, key: Key) -> None:
         """The service is gone, or another operator sees to it."""

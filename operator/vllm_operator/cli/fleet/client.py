@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import orjson
 import yaml
 from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, Configuration
@@ -68,10 +69,24 @@ class UserClient:
         self.namespace = namespace
         self._proxies = asyncio.Semaphore(PARALLEL)
 
-    async def find(self, kind: str, namespace: str | None, selector: str = "") -> list[Manifest]:
-        """All objects of a kind in a namespace, or in all; their items lack kind and apiVersion. Raises FleetError."""
-        text = await self._get(_path(kind, namespace), [("labelSelector", selector)] if selector else [])
-        return list(json.loads(text)["items"])
+    async def find(self, kind: str, namespace: str | None, selector: str = "", page: int = 0) -> list[Manifest]:
+        """All objects of a kind in a namespace, or in all; their items lack kind and apiVersion. Raises FleetError.
+
+        `page`: how many are asked for at a time, where they are so large that an answer with all would be too much.
+        """
+        query = [("labelSelector", selector)] if selector else []
+        query += [("limit", str(page))] if page else []
+        found: list[Manifest] = []
+        rest = ""
+        while True:
+            after = [("continue", rest)] if rest else []
+            answer = orjson.loads(await self._body("get", _path(kind, namespace), [*query, *after]))
+            for item in answer["items"]:
+                item["metadata"].pop("managedFields", None)  # as large as much of the rest, and told to nobody
+            found += answer["items"]
+            rest = answer.get("metadata", {}).get("continue") or ""
+            if not rest:
+                return found
 
     async def get(self, kind: str, namespace: str, name: str) -> Manifest:
         """One object. Raises NotThereError, FleetError."""
@@ -120,10 +135,15 @@ class UserClient:
     async def _ask(
         self, verb: str, path: str, query: Sequence[tuple[str, str]] = (), most: int | None = None, **sent: Any
     ) -> str:
+        return (await self._body(verb, path, query, most, **sent)).decode(errors="replace")
+
+    async def _body(
+        self, verb: str, path: str, query: Sequence[tuple[str, str]] = (), most: int | None = None, **sent: Any
+    ) -> bytes:
         try:
             async with asyncio.timeout(TIMEOUT_SECONDS):
                 response = await self._client.request(verb, path, serialize=False, query_params=list(query), **sent)
-                return (await _read(response, most or LIST_BYTES)).decode(errors="replace")
+                return await _read(response, most or LIST_BYTES)
         except DynamicApiError as error:
             raise _refused(error) from error
         except TimeoutError as error:

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import gc
 from contextlib import suppress
 
 from ...api import BATCH_KIND, CLASS_KIND, KIND
@@ -19,8 +20,10 @@ from ...snapshots.own import key_of
 from . import batches, classes
 from .client import FleetError, NotThereError, UserClient, connect
 from .explanation import Log, explanation, telling
-from .rows import Requests, as_json, as_text, counted, is_ready, rows
+from .rows import MOST_ASKED, Requests, as_json, as_text, counted, is_ready, rows
 
+# Of one answer: some have 20 KB.
+PODS = 500
 # Those of services, and not those of their Jobs or of batches.
 _PODS = f"{MANAGED_BY_LABEL}={MANAGED_BY},{INSTANCE_LABEL},!{INSPECTION_LABEL},!{DOWNLOAD_LABEL}"
 
@@ -42,10 +45,21 @@ async def _status(arguments: argparse.Namespace) -> str:
         if arguments.name:
             services, pods = await _one(client, str(namespace), arguments.name)
         else:
-            # One after the other: who may see neither is to be told of the services.
-            services, pods = await client.find(KIND, namespace), await client.find("Pod", namespace, _PODS)
+            services, pods = await _all(client, namespace)
         fleet = rows(services, pods, await _requests(client, pods))
     return as_json(fleet) if arguments.output == "json" else as_text(fleet)
+
+
+async def _all(client: UserClient, namespace: str | None) -> tuple[list[Manifest], list[Manifest]]:
+    """All services of a namespace, or of all, and their pods. Raises FleetError."""
+    services = asyncio.ensure_future(client.find(KIND, namespace))
+    pods = asyncio.ensure_future(client.find("Pod", namespace, _PODS, page=PODS))
+    gc.disable()  # it would go through all that has come, again and again, for nothing
+    try:
+        await asyncio.gather(services, pods, return_exceptions=True)
+    finally:
+        gc.enable()
+    return services.result(), pods.result()  # who may see neither is told of the services
 
 
 async def _classes(arguments: argparse.Namespace) -> str:
@@ -79,6 +93,8 @@ async def _one(client: UserClient, namespace: str, name: str) -> tuple[list[Mani
 
 async def _requests(client: UserClient, pods: list[Manifest]) -> dict[Key, Requests]:
     ready = [key_of(pod) for pod in pods if is_ready(pod)]
+    if len(ready) > MOST_ASKED:
+        return {}
     texts = await asyncio.gather(*(client.metrics(*pod) for pod in ready))
     return {pod: counted(text) for pod, text in zip(ready, texts, strict=True) if text is not None}
 
