@@ -8,6 +8,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import orjson
+
 from ..api.limits import FIELDS_BYTES, FIELDS_ITEMS, MIB
 from ..api.quantities import exact
 from ..api.resource import Body
@@ -26,7 +28,7 @@ def fields_of(metadata: Body) -> Body:
 def owned_fields(metadata: Body) -> str:
     """Digest of the fields that our last apply owns. An edit by somebody else takes fields away from us."""
     fields = fields_of(metadata)
-    return _hash(json.dumps(fields, sort_keys=True)) if fields else ""
+    return _hash(_text(fields)) if fields else ""
 
 
 def owned_content(body: Body) -> str:
@@ -35,7 +37,7 @@ def owned_content(body: Body) -> str:
     Empty where we own nothing, or more fields than any manifest of ours has.
     """
     fields = fields_of(body["metadata"])
-    if not fields or len(json.dumps(fields)) > FIELDS_BYTES:
+    if not fields or len(_text(fields)) > FIELDS_BYTES:
         return ""
     return _digest(_held(body, fields))
 
@@ -53,7 +55,7 @@ def workload_content(body: Body, fields_digest: str) -> str:
     where it may have changed: with every change of a spec the API server counts the generation up.
     """
     metadata = body["metadata"]
-    beside = json.dumps([metadata.get(name) for name in ("labels", "annotations", "ownerReferences")], sort_keys=True)
+    beside = _text([metadata.get(name) for name in ("labels", "annotations", "ownerReferences")])
     key = (metadata["uid"], metadata.get("generation"), fields_digest, _hash(beside))
     return _CONTENTS.get(key, lambda: (owned_content(body), _CONTENT_BYTES))
 
@@ -84,7 +86,7 @@ def _held_items(items: list[Any], parts: Mapping[str, Any]) -> Iterator[Any]:
         return
     owned_by, keys = {}, set()
     for part, owned in parts.items():
-        named = json.loads(part[2:])
+        named = orjson.loads(part[2:])
         names = tuple(sorted(named)) if isinstance(named, dict) else ()
         keys.add(names)
         owned_by[_name(named, names)] = owned
@@ -100,7 +102,7 @@ def _name(item: Any, names: tuple[str, ...]) -> str:
 
 # What the API server makes of a value that is owned as a whole: what is empty it may leave out, so empty values are all
 # one here; and a reference to a field of the pod gets a version.
-_AS_WRITTEN = (("{}", "null"), ("[]", "null"), ('""', "null"), ('"apiVersion": "v1", "fieldPath"', '"fieldPath"'))
+_AS_WRITTEN = ((b"{}", b"null"), (b"[]", b"null"), (b'""', b"null"), (b'"apiVersion":"v1","fieldPath"', b'"fieldPath"'))
 
 
 # Fields that hold a quantity, and maps of which each value is one.
@@ -126,11 +128,19 @@ def _quantity(value: Any) -> Any:
 
 
 def _digest(value: Any) -> str:
-    text = json.dumps(_one_form(value), sort_keys=True)
+    text = _text(_one_form(value))
     for there, written in _AS_WRITTEN:
         text = text.replace(there, written)
     return _hash(text)
 
 
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+def _text(value: Any) -> bytes:
+    """As JSON, the same for equal values."""
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError:  # half a character, or deeper than anything of ours
+        return json.dumps(value, sort_keys=True).encode()
+
+
+def _hash(text: bytes) -> str:
+    return hashlib.sha256(text).hexdigest()[:16]

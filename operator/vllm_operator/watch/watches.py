@@ -17,6 +17,7 @@ from typing import Any
 
 import aiohttp
 import kopf
+import orjson
 
 from .. import metrics
 from .lists import Lists
@@ -45,7 +46,7 @@ class _Answer(aiohttp.ClientResponse):
 
     async def json(self, **options: Any) -> Any:
         """The body. A list of no metadata has `null` for its items, which kopf does not take."""
-        found = await super().json(**options)
+        found = await super().json(**{"loads": orjson.loads, **options})
         if not isinstance(found, dict) or "items" not in found:
             return found
         return self.lists.take(self.url, {**found, "items": found["items"] or []})

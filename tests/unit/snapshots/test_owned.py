@@ -218,3 +218,13 @@ def test_an_edit_of_a_deployment_is_seen_beside_its_events(edit: Any) -> None:
     assert child(first).owned_content == content(DEPLOYMENT)
     edit(second)
     assert child(second).owned_content not in ("", content(DEPLOYMENT))
+
+
+@pytest.mark.parametrize("odd", ["half a character \ud800", 1 << 70, "a very deep one"])
+def test_what_no_manifest_of_ours_has_has_a_digest_all_the_same(odd: Any) -> None:
+    if odd == "a very deep one":
+        for _ in range(300):
+            odd = {"a": odd}
+    manifest = {"metadata": {"name": "x"}, "spec": {"odd": odd}}
+    assert content(manifest) == content(copy.deepcopy(manifest))
+    assert content(manifest) != content({**manifest, "spec": {"odd": "another"}})

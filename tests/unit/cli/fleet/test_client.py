@@ -55,6 +55,22 @@ def test_an_answer_is_read() -> None:
     assert answered(b'{"items": []}', lambda c: c.find("Pod", None)) == []
 
 
+def test_large_objects_come_in_pages_and_without_what_nobody_reads() -> None:
+    asked: list[dict[str, str]] = []
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        asked.append(dict(request.query))
+        number = int(request.query.get("continue", "0"))
+        item = {"metadata": {"name": f"p{number}", "managedFields": [{"manager": "kubelet"}]}}
+        rest = str(number + 1) if number < 2 else ""
+        return web.json_response({"metadata": {"continue": rest}, "items": [item]})
+
+    found = served(handle, lambda c: c.find("Pod", None, "app", page=1))
+    assert found == [{"metadata": {"name": f"p{number}"}} for number in range(3)]
+    one = {"labelSelector": "app", "limit": "1"}
+    assert asked == [one, {**one, "continue": "1"}, {**one, "continue": "2"}]
+
+
 def test_what_is_written_goes_where_it_belongs() -> None:
     asked: list[tuple[str, str, str, bytes]] = []
 
