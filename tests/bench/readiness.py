@@ -53,7 +53,10 @@ class Readiness:
                 continue
             if not reading.result():
                 return
-            self._note(json.loads(reading.result()).get("object", {}))
+            event = json.loads(reading.result())
+            if event["type"] == "ERROR":
+                return  # it is opened anew
+            self._note(event["object"])
             reading = asyncio.ensure_future(answer.content.readline())
         reading.cancel()
 

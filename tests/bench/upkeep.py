@@ -77,7 +77,7 @@ def _repaired(run: Run, kind: str, number: int, body: dict[str, Any] | None) -> 
     """Seconds until a child of an object is as it was; it is deleted where there is no change."""
     where = path(kind, namespace(number))
     query = f"labelSelector=app.kubernetes.io/instance%3D{named(number)}"
-    name = (run.plane.api().get(f"{where}?{query}") or {})["items"][-1]["metadata"]["name"]
+    name = (run.plane.api().get(f"{where}?{query}") or {})["items"][0]["metadata"]["name"]
     since, started = run.now(), time.time()
     if body:
         run.plane.api().patch(f"{where}/{name}", body)

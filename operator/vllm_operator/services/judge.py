@@ -11,6 +11,7 @@ from ..api.spec import AUTO, InferenceServiceSpec
 from ..assess.choice import Terrain, choose
 from ..assess.fits import Assessment, Outlook, assess, learned_by
 from ..assess.spread import over, spread
+from ..diagnosis import asks_for_gpus
 from ..loop.aside import Aside
 from ..loop.kinds import Surroundings
 from ..snapshots.node import Node
@@ -39,23 +40,25 @@ class Judge:
     async def assess(self, evidence: Evidence) -> Assessment:
         """The verdict; as it was where spec, model and the kinds of nodes are."""
         service = evidence.service
-        told = (service.generation, *_told(evidence))
+        told = _told(evidence)
         verdict = self._verdicts.of(service.key, told)
         if verdict is None:
             self._verdicts.leave(service.key)
             # Pods may be rendered of this, once: a node that came a moment ago counts.
             await self.look_at_nodes()
-            verdict = self._verdicts.join(service.key, told, _question(evidence))
+            verdict = self._verdicts.join(service.key, told, hashlib.sha256(repr(told).encode()).hexdigest())
         # Of groups, the domains of nodes count as well, and their number.
         demand = over(service.spec, MOST_NODES) if evidence.spreads else service.spec
+        waits = asks_for_gpus(evidence.deployment, evidence.ranks)
         async with verdict.working:
-            offer = self._stock.offer(service.key, demand, waits=evidence.supply is not None)
-            if verdict.assessment is None or verdict.kinds != offer.kinds:
+            offer = self._stock.offer(service.key, demand, waits=waits)
+            while verdict.assessment is None or verdict.kinds != offer.kinds:
                 # A plan, and what else would fit, take up to a tenth of a second of a large model's config.
                 found = await self._aside.do(service.namespace, self._work(evidence, offer))
                 self._verdicts.settle(service.key, verdict, found, offer.kinds)
+                # Nodes may have changed meanwhile, and whoever is to find that out may be this one.
+                offer = self._stock.offer(service.key, demand, waits=waits)
             verdict.doubted_by = None
-            assert verdict.assessment
             return verdict.assessment
 
     def forget(self, key: Key) -> None:
@@ -82,12 +85,8 @@ class Judge:
 
 
 def _told(evidence: Evidence) -> tuple[object, ...]:
-    """What the verdict rests on beside the spec as written, and the nodes."""
+    """What the verdict rests on beside the nodes. Names of objects are in none of it."""
     model = evidence.inspection
-    known = (model.key, model.packed, model.error, model.pending)
-    return (tuple(evidence.resolved), evidence.bounds, known, evidence.claimed, evidence.spreads)
-
-
-def _question(evidence: Evidence) -> str:
-    """The same for all that are to be assessed alike: names of objects are in none of it."""
-    return hashlib.sha256(repr((evidence.service.spec, *_told(evidence))).encode()).hexdigest()
+    known = (model.key, model.packed, model.error and (model.error.reason, str(model.error)), model.pending)
+    spec, resolved = evidence.service.spec, tuple(evidence.resolved)
+    return (spec, resolved, evidence.bounds, known, evidence.claimed, evidence.spreads)

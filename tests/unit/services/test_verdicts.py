@@ -121,6 +121,28 @@ def plans(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     return found
 
 
+def test_nodes_that_change_while_it_is_planned_are_planned_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever was to look at them may be the one that plans, or be deleted."""
+    world, keys = fleet(H100)
+    seen: list[Assessment] = []
+    do = Aside.do
+
+    async def meanwhile(self: Aside, group: str, work: Callable[[], Any]) -> Any:
+        found = await do(self, group, work)
+        if not seen:
+            with_nodes(world, node("small", product="Tesla-T4"))
+            await world.reconciler.reconcile(NODES_CHANGED)
+        seen.append(found)
+        return found
+
+    monkeypatch.setattr(Aside, "do", meanwhile)
+    with_nodes(world, node(H100), node("other", taint="team=a:NoSchedule"))
+    world.reconcile(NODES_CHANGED, watched=False)
+    world.reconcile(keys[1], watched=False)
+    assert [one.product for one in seen] == [H100, "Tesla-T4"]
+    assert set(keys) - {keys[1]} <= set(world.requeued)
+
+
 def with_nodes(world: World, *nodes: Node) -> None:
     """These are the nodes now."""
     world.indices["nodes"] = {one.name: [one] for one in nodes}

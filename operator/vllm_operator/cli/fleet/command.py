@@ -46,20 +46,23 @@ async def _status(arguments: argparse.Namespace) -> str:
             services, pods = await _one(client, str(namespace), arguments.name)
         else:
             services, pods = await _all(client, namespace)
-        fleet = rows(services, pods, await _requests(client, pods))
-    return as_json(fleet) if arguments.output == "json" else as_text(fleet)
+        ready = [key_of(pod) for pod in pods if is_ready(pod)]
+        asks = len(ready) <= MOST_ASKED
+        fleet = rows(services, pods, await _requests(client, ready) if asks else {})
+    return as_json(fleet) if arguments.output == "json" else as_text(fleet, asked=asks)
 
 
 async def _all(client: UserClient, namespace: str | None) -> tuple[list[Manifest], list[Manifest]]:
     """All services of a namespace, or of all, and their pods. Raises FleetError."""
-    services = asyncio.ensure_future(client.find(KIND, namespace))
     pods = asyncio.ensure_future(client.find("Pod", namespace, _PODS, page=PODS))
     gc.disable()  # it would go through all that has come, again and again, for nothing
     try:
-        await asyncio.gather(services, pods, return_exceptions=True)
+        # Who may see neither is told of the services.
+        return await client.find(KIND, namespace), await pods
     finally:
         gc.enable()
-    return services.result(), pods.result()  # who may see neither is told of the services
+        pods.cancel()
+        await asyncio.gather(pods, return_exceptions=True)
 
 
 async def _classes(arguments: argparse.Namespace) -> str:
@@ -91,10 +94,7 @@ async def _one(client: UserClient, namespace: str, name: str) -> tuple[list[Mani
     return [service], await client.find("Pod", namespace, f"{_PODS},{INSTANCE_LABEL}={name}")
 
 
-async def _requests(client: UserClient, pods: list[Manifest]) -> dict[Key, Requests]:
-    ready = [key_of(pod) for pod in pods if is_ready(pod)]
-    if len(ready) > MOST_ASKED:
-        return {}
+async def _requests(client: UserClient, ready: list[Key]) -> dict[Key, Requests]:
     texts = await asyncio.gather(*(client.metrics(*pod) for pod in ready))
     return {pod: counted(text) for pod, text in zip(ready, texts, strict=True) if text is not None}
 

@@ -128,8 +128,8 @@ def _reason(service: Body, status: Body) -> str:
     return ready["reason"] if ready else ""
 
 
-def as_text(fleet: Sequence[Row]) -> str:
-    """The table, with the sum of the GPUs below it where there are several services."""
+def as_text(fleet: Sequence[Row], *, asked: bool = True) -> str:
+    """The table, with the sum of the GPUs below it where there are several services. `asked`: whether pods were."""
     if not fleet:
         return "no InferenceServices found"
     lines = columns([_HEADER, *(_cells(row) for row in fleet)], right=_NUMBERS)
@@ -137,7 +137,7 @@ def as_text(fleet: Sequence[Row]) -> str:
         up = sum(row.ready >= row.wanted for row in fleet)
         used, waiting = sum(row.gpus for row in fleet), sum(row.gpus_waiting for row in fleet)
         lines += ["", f"{up} of {len(fleet)} services have all their pods; GPUs: {used} used, {waiting} waiting"]
-    if sum(row.pods_unasked for row in fleet) > MOST_ASKED:
+    if not asked:
         lines.append(
             f"requests are not shown, as more than {MOST_ASKED} pods would be asked: name a namespace, or a service"
         )
