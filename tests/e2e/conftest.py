@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cluster.node import LocalCluster
-from support.end_to_end import HUB_ADDRESS, KEY, NAMESPACE, REGISTRY_PORT
+from support.end_to_end import KEY, NAMESPACE, REGISTRY_PORT, hub_address
 from support.kube import Kube, conditions
 from support.metrics_stack.install import MetricsStack
 from support.serving import install_operator, make_models, start, tiny
@@ -37,7 +37,7 @@ def operator(cluster: LocalCluster) -> LocalCluster:
     """The operator as users install it: by the chart, as a pod with the chart's rights."""
     install_operator(
         cluster,
-        f"--set=settings.hubEndpoint=http://{HUB_ADDRESS}",
+        f"--set=settings.hubEndpoint=http://{hub_address(cluster.kubeconfig)}",
         f"--set=settings.allowedImages={{localhost:{REGISTRY_PORT}/**}}",
         f"--set=settings.prometheusUrl=http://{MetricsStack(cluster).prometheus}:9090",
     )

@@ -21,7 +21,7 @@ def made(kube: Kube, name: str) -> None:
 
 
 def test_the_model_is_fetched_before_the_pods_and_once_for_two_services(kube: Kube) -> None:
-    kube.apply(*hub_pod())
+    kube.apply(*hub_pod(kube))
     kube.run("wait", "pod/hub", "--for=condition=Ready", "--timeout=110s")
     for name in ("first", "second"):
         kube.apply(fetched(name))

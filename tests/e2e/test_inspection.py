@@ -42,7 +42,7 @@ def fits(kube: Kube, name: str) -> Object | None:
 @pytest.fixture(scope="module")
 def inspected(kube: Kube) -> Kube:
     """All cases, applied at once."""
-    kube.apply(*hub_pod())
+    kube.apply(*hub_pod(kube))
     kube.run("wait", "pod/hub", "--for=condition=Ready", "--timeout=110s")
     kube.apply(*(asleep(name, repository, token, **model) for name, (repository, token, model, *_) in CASES.items()))
     return kube

@@ -3,18 +3,24 @@
 import json
 import urllib.error
 import urllib.request
+from pathlib import Path
 from typing import Any
 
-from support.kube import Object
+from support.kube import Kube, Object
 
 NAMESPACE = "e2e"
-# Of the Service of a hub that the tests run as a pod: there is no DNS.
-HUB_ADDRESS = "10.96.77.77"
 # Of a registry that the tests run on the node: the runtime asks one of this name without TLS.
 REGISTRY_PORT = 5055
 # The API key of the service `keyed`.
 KEY = "sk-of-the-tests"
 CHAT: Object = {"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 8}
+
+
+def hub_address(kubeconfig: Path) -> str:
+    """Of the Service of a hub that the tests run as a pod: there is no DNS, and clusters have other ranges."""
+    first = Kube(kubeconfig, "default").get("service", "kubernetes")
+    assert first
+    return ".".join([*first["spec"]["clusterIP"].split(".")[:2], "77", "77"])
 
 
 def call(url: str, body: Object | None = None, key: str = "", timeout: float = 120) -> tuple[int, str]:

@@ -3,9 +3,9 @@
 import json
 
 from cluster.host import REPOSITORY
-from support.end_to_end import HUB_ADDRESS
+from support.end_to_end import hub_address
 from support.hub import TOKEN, safetensors
-from support.kube import Object
+from support.kube import Kube, Object
 
 CONFIG = {
     "architectures": ["LlamaForCausalLM"],
@@ -30,7 +30,7 @@ MODELS: dict[str, Object] = {
 }
 
 
-def hub_pod() -> list[Object]:
+def hub_pod(kube: Kube) -> list[Object]:
     """The hub as a pod with a Service, from the operator's own image."""
     source = (REPOSITORY / "tests" / "support" / "hub.py").read_text()
     labels = {"app": "hub"}
@@ -59,7 +59,7 @@ def hub_pod() -> list[Object]:
             "kind": "Service",
             "metadata": {"name": "hub"},
             "spec": {
-                "clusterIP": HUB_ADDRESS,
+                "clusterIP": hub_address(kube.kubeconfig),
                 "selector": labels,
                 "ports": [{"port": 80, "targetPort": 8080, "protocol": "TCP"}],
             },
