@@ -1,5 +1,6 @@
 """Control planes with fake nodes for a benchmark, and how it waits for what happens there."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -38,6 +39,19 @@ def control_plane(name: str, reports: dict[str, str], count: int, where: Sequenc
         yield plane
     finally:
         plane.stop()
+
+
+@contextmanager
+def meanwhile(work: Callable[[threading.Event], None]) -> Iterator[None]:
+    """Does some work in a thread while the block runs; it is to end once its event is set."""
+    ends = threading.Event()
+    thread = threading.Thread(target=work, args=(ends,))
+    thread.start()
+    try:
+        yield
+    finally:
+        ends.set()
+        thread.join()
 
 
 def patience(count: int) -> float:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from statistics import quantiles
 
+from bench.fakes import meanwhile
 from bench.figures import Table
 from hostile.attacks import MODELS, model
 from hostile.stage import ALICE, TEAMS, stage, tenant_of
@@ -29,10 +30,10 @@ def listed(*items: Object) -> Object:
 @contextmanager
 def attacked(tenant: Tenant) -> Iterator[list[int]]:
     """Attacks while the block runs; rounds done so far."""
-    ends, rounds = threading.Event(), [0]
+    rounds = [0]
     models = listed(*(service(f"{name}-{copy}", **model(name)) for name in MODELS for copy in range(4)))
 
-    def attack() -> None:
+    def attack(ends: threading.Event) -> None:
         while not ends.is_set():
             rounds[0] += 1
             tenant.tries("apply", models)
@@ -41,13 +42,8 @@ def attacked(tenant: Tenant) -> Iterator[list[int]]:
             names = [item["metadata"]["name"] for item in models["items"]]
             tenant.kube.run("delete", "vis", *names, "--wait=false", "--ignore-not-found", check=False)
 
-    thread = threading.Thread(target=attack)
-    thread.start()
-    try:
+    with meanwhile(attack):
         yield rounds
-    finally:
-        ends.set()
-        thread.join()
 
 
 def main() -> int:

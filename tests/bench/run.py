@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -102,8 +101,7 @@ class Run:
 
     def metric(self, name: str) -> float:
         """A metric of the operator's that has no labels."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.operator.ports['metrics']}/metrics") as answer:
-            lines = answer.read().decode().splitlines()
+        lines = self.operator.metrics().splitlines()
         return next(float(line.split()[1]) for line in lines if line.startswith(f"{name} "))
 
     def memory(self) -> float:

@@ -7,13 +7,14 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from bench.client import CREATIONS, send
-from bench.fakes import NODES, Moment, patience, seconds, wait
-from bench.figures import cpu_seconds, peak_mib
+from bench.fakes import NODES, Moment, meanwhile, patience, seconds, wait
+from bench.figures import cpu_seconds
 from bench.profiles import named, namespace
 from bench.run import Run
 from cluster.control_plane import ControlPlane
@@ -22,12 +23,11 @@ from support.rights import now, writes
 from vllm_operator.cluster import path
 
 REPAIRS, SINGLES, RECONCILES = 5, 50, 100_000
-# A field that is ours on every child, and two more of those that make the pods and are reached.
-_LABEL = {"metadata": {"labels": {"app.kubernetes.io/managed-by": "somebody"}}}
+# Of each kind, a field that is ours.
 EDITS: dict[str, dict[str, Any]] = {
     "Deployment": {"spec": {"replicas": 2}},
     "Service": {"spec": {"selector": {"app.kubernetes.io/instance": "somebody"}}},
-    "ControllerRevision": _LABEL,
+    "ControllerRevision": {"metadata": {"labels": {"app.kubernetes.io/managed-by": "somebody"}}},
 }
 
 
@@ -47,7 +47,6 @@ def list_all(run: Run) -> None:
 
 def create_one(run: Run) -> None:
     """One more service at a time, while nothing else goes on: until all its children are applied."""
-    took: list[float] = []
     since = run.now()
     names = [f"one{number}" for number in range(SINGLES)]
     collection = run.profile.collection(namespace(0))
@@ -78,21 +77,30 @@ def _repaired(run: Run, kind: str, number: int, body: dict[str, Any] | None) -> 
     where = path(kind, namespace(number))
     query = f"labelSelector=app.kubernetes.io/instance%3D{named(number)}"
     name = (run.plane.api().get(f"{where}?{query}") or {})["items"][0]["metadata"]["name"]
-    since, started = run.now(), time.time()
-    if body:
-        run.plane.api().patch(f"{where}/{name}", body)
-    else:
-        run.plane.api().request("DELETE", f"{where}/{name}")
     resource = where.rpartition("/")[2]
 
+    def act() -> None:
+        if body:
+            run.plane.api().patch(f"{where}/{name}", body)
+        else:
+            run.plane.api().request("DELETE", f"{where}/{name}")
+
+    took = _until_written(run, act, resource, name)
+    time.sleep(1)
+    return took
+
+
+def _until_written(run: Run, act: Callable[[], object], resource: str, name: str, where: Sequence[str] = ()) -> float:
+    """Seconds from an act until the operator's next write of a child; in other namespaces, where these are named."""
+    since, started = run.now(), time.time()
+    act()
+
     def written() -> list[float]:
-        found = (one for one in run.applied(since, resource) if one["objectRef"]["name"] == name)
+        found = (one for one in run.applied(since, resource, where=where) if one["objectRef"]["name"] == name)
         return [seconds(one["stageTimestamp"]) for one in found]
 
-    wait(f"{kind} {name} is repaired", 60, written, 0.2)
-    at = written()[0]
-    time.sleep(1)
-    return at - started
+    wait(f"{resource} {name} is written", 60, written, 0.2)
+    return written()[0] - started
 
 
 def change_node(run: Run) -> None:
@@ -144,15 +152,9 @@ _ALONE = "bench-alone"
 
 def _edited(run: Run, turn: int) -> float:
     """Seconds until an edit of the service that has a namespace to itself is in its Deployment."""
-    since, started = run.now(), time.time()
-    run.plane.api().patch(f"{run.profile.collection(_ALONE)}/{named(0)}", run.profile.change(turn + 3))
-
-    def written() -> list[float]:
-        found = run.applied(since, run.profile.last, where=[_ALONE])
-        return [seconds(one["stageTimestamp"]) for one in found]
-
-    wait("the edit is there", 60, written, 0.2)
-    return written()[0] - started
+    url = f"{run.profile.collection(_ALONE)}/{named(0)}"
+    edit = partial(run.plane.api().patch, url, run.profile.change(turn + 3))
+    return _until_written(run, edit, run.profile.last, named(0), where=[_ALONE])
 
 
 def silence(run: Run) -> None:
@@ -168,10 +170,10 @@ def silence(run: Run) -> None:
 @contextmanager
 def churn(plane: ControlPlane) -> Iterator[Counter[str]]:
     """Pods of others come and go and nodes change, several times a second, until the block ends."""
-    stop, done = threading.Event(), Counter[str]()
+    done = Counter[str]()
     api = plane.api()
 
-    def go_on() -> None:
+    def go_on(stop: threading.Event) -> None:
         number = 0
         while not stop.wait(0.2):
             number += 1
@@ -185,13 +187,8 @@ def churn(plane: ControlPlane) -> Iterator[Counter[str]]:
                 api.request("DELETE", f"/api/v1/namespaces/default/pods/other-{number - 20}")
             done["rounds"] = number
 
-    thread = threading.Thread(target=go_on)
-    thread.start()
-    try:
+    with meanwhile(go_on):
         yield done
-    finally:
-        stop.set()
-        thread.join()
 
 
 def reconcile(run: Run) -> None:
@@ -224,8 +221,7 @@ def restart(run: Run) -> None:
     wait("it has caught up", 300, lambda: not run.metric("vllm_operator_queue_depth"), 0.5)
     table.add("operator restart, until nothing waits", time.time() - started, "s", most=60)
     time.sleep(40)
-    assert run.operator.process
-    table.add("operator restart, memory at most", peak_mib(run.operator.process.pid), "MiB")
+    table.add("operator restart, memory at most", run.operator.peak_mib(), "MiB")
     table.add("operator's memory after a restart", run.operator.resident_mib(), "MiB", most=run.memory())
     table.add("writes of children by a restart, that one aside", len(_others(run, since)), "", most=0)
 

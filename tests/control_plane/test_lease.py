@@ -3,7 +3,6 @@
 import json
 import signal
 import time
-import urllib.request
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import partial
@@ -46,9 +45,7 @@ def has_argument(kube: Kube, argument: str) -> bool:
 
 def services_told(kube: Kube, operator: OperatorProcess) -> int:
     """Of how many services of a namespace an operator exports figures."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{operator.ports['metrics']}/metrics", timeout=5) as answer:
-        text = answer.read().decode()
-    told = [line for line in text.splitlines() if line.startswith("vllm_operator_service_ready{")]
+    told = [line for line in operator.metrics().splitlines() if line.startswith("vllm_operator_service_ready{")]
     return sum(f'namespace="{kube.namespace}"' in line for line in told)
 
 

@@ -2,7 +2,6 @@
 
 import json
 import re
-import urllib.request
 from itertools import pairwise
 from typing import Any
 
@@ -19,8 +18,7 @@ pytestmark = pytest.mark.control_plane
 
 def scrape(operator: OperatorProcess) -> list[Sample]:
     """All samples of the operator's /metrics."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{operator.ports['metrics']}/metrics", timeout=5) as answer:
-        return [x for family in text_string_to_metric_families(answer.read().decode()) for x in family.samples]
+    return [x for family in text_string_to_metric_families(operator.metrics()) for x in family.samples]
 
 
 def of_service(operator: OperatorProcess, kube: Kube, name: str = "llama") -> dict[str, float]:

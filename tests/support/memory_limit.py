@@ -41,13 +41,6 @@ class LimitedOperator(OperatorProcess):
         if self.group.is_dir():
             self.group.rmdir()
 
-    def peak_mib(self) -> float:
-        """The most memory that it has had since it started."""
-        assert self.process
-        text = Path(f"/proc/{self.process.pid}/status").read_text()
-        line = next(line for line in text.splitlines() if line.startswith("VmHWM"))
-        return int(line.split()[1]) / 1024
-
     @staticmethod
     def _unified() -> bool:
         return (ROOT / "cgroup.controllers").exists()

@@ -201,9 +201,21 @@ class OperatorProcess:
 
     def resident_mib(self) -> float:
         """Its resident memory."""
+        return self._memory_mib("VmRSS")
+
+    def peak_mib(self) -> float:
+        """The most memory that it has had since it started."""
+        return self._memory_mib("VmHWM")
+
+    def _memory_mib(self, field: str) -> float:
         assert self.process
-        line = next(x for x in Path(f"/proc/{self.process.pid}/status").read_text().splitlines() if "VmRSS" in x)
-        return int(line.split()[1]) / 1024
+        lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
+        return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(field))
+
+    def metrics(self) -> str:
+        """What it answers Prometheus."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.ports['metrics']}/metrics", timeout=5) as answer:
+            return str(answer.read().decode())
 
 
 def lease(kube: Kube, namespace: str = "kube-system", name: str = "vllm-operator-all") -> Object:

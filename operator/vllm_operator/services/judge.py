@@ -43,7 +43,6 @@ class Judge:
         told = _told(evidence)
         verdict = self._verdicts.of(service.key, told)
         if verdict is None:
-            self._verdicts.leave(service.key)
             # Pods may be rendered of this, once: a node that came a moment ago counts.
             await self.look_at_nodes()
             verdict = self._verdicts.join(service.key, told, hashlib.sha256(repr(told).encode()).hexdigest())
