@@ -91,6 +91,9 @@ class BatchReconciler:
                 again = soonest(await self._reconcile(key, snapshot, self._remember(key, snapshot.uid)))
             except (GoneError, PredecessorError) as error:
                 again = Again(PREDECESSOR_SECONDS, str(error))
+            except Exception:
+                self._judge.give_up(key)
+                raise
         if again:
             log.debug("%s: again in %.1f s, as %s", key, again.seconds, again.why)
         return again.seconds if again else None

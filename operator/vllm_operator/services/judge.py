@@ -60,6 +60,10 @@ class Judge:
             verdict.doubted_by = None
             return verdict.assessment
 
+    def give_up(self, key: Key) -> None:
+        """A service could not be looked at: whether its verdict still holds, another one of it finds out."""
+        self._verdicts.give_up(key)
+
     def forget(self, key: Key) -> None:
         """A service is gone, or another operator sees to it."""
         self._stock.forget(key)

@@ -80,6 +80,9 @@ class ServiceReconciler:
             except (GoneError, StillDeletingError) as error:
                 # The service or its namespace is going away, or the children of its predecessor are.
                 again = Again(PREDECESSOR_SECONDS, str(error))
+            except Exception:
+                self._judge.give_up(key)
+                raise
         if again:
             log.debug("%s: again in %.1f s, as %s", key, again.seconds, again.why)
         return again.seconds if again else None

@@ -70,6 +70,12 @@ class Verdicts:
         elif verdict.doubted_by == key:
             self._doubt(verdict)
 
+    def give_up(self, key: Key) -> None:
+        """The object could not find out whether its verdict still holds: another one does, where there is one."""
+        asking = self._asking.get(key)
+        if asking and asking.verdict.doubted_by == key:
+            self.leave(key)
+
     def doubt(self, keys: Iterable[Key]) -> None:
         """The kinds of nodes have changed for these: one of each verdict is looked at, and those that have none."""
         for key in keys:

@@ -11,7 +11,9 @@ from support.world import World
 from vllm_operator.api.reasons import Reason
 from vllm_operator.api.resource import Key
 from vllm_operator.assess.fits import Assessment
+from vllm_operator.cluster import UnavailableError
 from vllm_operator.loop.aside import Aside
+from vllm_operator.services import reconcile
 from vllm_operator.services.reconcile import NODES_CHANGED
 from vllm_operator.services.verdicts import Verdicts
 from vllm_operator.snapshots.node import Node
@@ -69,13 +71,15 @@ def test_they_are_doubted_anew_once_that_is_settled() -> None:
     assert asked.told() == [A]
 
 
-@pytest.mark.parametrize("goes", ["is deleted", "asks something else"])
+@pytest.mark.parametrize("goes", ["is deleted", "asks something else", "cannot be looked at"])
 def test_another_one_finds_out_where_the_first_goes(goes: str) -> None:
     asked = Asked(A, B)
     asked.verdicts.doubt([A, B])
     asked.told()
     if goes == "is deleted":
         asked.verdicts.leave(A)
+    elif goes == "cannot be looked at":
+        asked.verdicts.give_up(A)
     else:
         asked.verdicts.join(A, "told of more", "another question")
     assert asked.told() == [B]
@@ -186,6 +190,20 @@ def test_nodes_that_change_no_verdict_have_one_service_looked_at(plans: list[obj
         world.reconcile(key, watched=False)
     assert len(plans) == 1
     assert world.requeued == []
+
+
+def test_one_that_cannot_be_looked_at_keeps_no_other_from_hearing(monkeypatch: pytest.MonkeyPatch) -> None:
+    world, keys = fleet(H100)
+    with_nodes(world, node("small", product="Tesla-T4"))
+    world.reconcile(NODES_CHANGED, watched=False)
+
+    async def fail(*_: object) -> None:
+        raise UnavailableError("the API server does not answer")
+
+    monkeypatch.setattr(reconcile, "gather", fail)
+    with pytest.raises(UnavailableError):
+        world.reconcile(keys[0], watched=False)
+    assert world.requeued == keys[:2]
 
 
 def test_nodes_that_change_a_verdict_have_all_looked_at(plans: list[object]) -> None:
