@@ -26,7 +26,7 @@ from vllm_operator.manifests.download import download
 from vllm_operator.manifests.names import MIDDLEWARE_ANNOTATION
 from vllm_operator.settings import Images, Settings
 from vllm_operator.vllm import middleware
-from vllm_operator.vllm.batch import source
+from vllm_operator.vllm.batch import runner
 from vllm_operator.vllm.carried import carried
 
 HERE = Path(__file__).parent
@@ -161,6 +161,6 @@ def test_the_jobs_of_batches(name: str) -> None:
     jobs = [child for child in render_file(BATCHES[name], settings) if child["kind"] == "Job"]
     for job in jobs:
         annotations = job["spec"]["template"]["metadata"]["annotations"]
-        assert annotations[RUNNER_ANNOTATION] == source()
+        assert annotations[RUNNER_ANNOTATION] == runner()
         annotations[RUNNER_ANNOTATION] = "(the text of vllm/batch/)"
     compare(name, jobs)

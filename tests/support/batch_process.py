@@ -11,13 +11,13 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from vllm_operator.vllm.batch import source
+from vllm_operator.vllm.batch import runner
 
 
 def written(folder: Path) -> Path:
     """The program, as a pod finds it."""
     path = folder / "vllm_batch.py"
-    path.write_text(source())
+    path.write_text(runner())
     return path
 
 

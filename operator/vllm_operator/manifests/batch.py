@@ -13,7 +13,7 @@ from ..api.batch import InferenceBatch
 from ..api.resource import InferenceService
 from ..settings import Settings
 from ..vllm.argv import PORT, argv
-from ..vllm.batch import CHECK, MERGE, RUN, source
+from ..vllm.batch import CHECK, MERGE, RUN, runner
 from ..vllm.batch import STEPS as OWN_STEPS
 from ..vllm.environment import media_hosts
 from ..vllm.paths import INPUT_DIR, OUTPUT_DIR, RUNNER_PATH, location
@@ -221,7 +221,7 @@ def _pod_metadata(batch: InferenceBatch, step: str, engine: InferenceService, gi
     of_class = {key: value for key, value in given["labels"].items() if key == CLASS_LABEL}
     return {
         "labels": {**own, **of_class, **_labels(batch, step)},
-        "annotations": {**((pod.annotations if pod else None) or {}), RUNNER_ANNOTATION: source()},
+        "annotations": {**((pod.annotations if pod else None) or {}), RUNNER_ANNOTATION: runner()},
     }
 
 

@@ -1,12 +1,14 @@
 """The program in the pods of a batch: checks the input, asks vLLM's engine, merges the answers.
 
 It runs in any image with vLLM, so it imports nothing of ours and, but for engine.py, only Python's standard library
-(3.10). In a pod it is one file, `source()`: these modules one after the other.
+(3.10). In a pod it is one file: these modules one after the other (`source()`), packed.
 """
 
 import ast
 from functools import cache
 from pathlib import Path
+
+from ..carried import carried
 
 CHECK, RUN, MERGE = STEPS = ("check", "run", "merge")
 """What the program does, each in a Job of its own."""
@@ -21,6 +23,12 @@ def source() -> str:
     """The program as one file of plain Python."""
     folder = Path(__file__).parent
     return "\n\n".join(_without_relative_imports((folder / f"{name}.py").read_text()) for name in _MODULES)
+
+
+@cache
+def runner() -> str:
+    """The same as each pod of a batch carries it, less than half as large."""
+    return carried(source(), "vllm/batch/")
 
 
 def _without_relative_imports(text: str) -> str:
