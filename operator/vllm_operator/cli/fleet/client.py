@@ -55,6 +55,10 @@ class LoggedOutError(FleetError):
     """The cluster does not accept the user's credentials, or no longer."""
 
 
+class ExpiredError(FleetError):
+    """The API server does not keep the rest of a list any more."""
+
+
 class NotThereError(FleetError):
     """The API server knows no such object, or no such kind."""
 
@@ -73,14 +77,21 @@ class UserClient:
         """All objects of a kind in a namespace, or in all; their items lack kind and apiVersion. Raises FleetError.
 
         `page`: how many are asked for at a time, where they are so large that an answer with all would be too much.
+        The list begins anew, once, where its rest is not kept any more: the API server keeps it for some minutes.
         """
         query = [("labelSelector", selector)] if selector else []
         query += [("limit", str(page))] if page else []
         found: list[Manifest] = []
-        rest = ""
+        rest, anew = "", False
         while True:
             after = [("continue", rest)] if rest else []
-            answer = orjson.loads(await self._body("get", _path(kind, namespace), [*query, *after]))
+            try:
+                answer = orjson.loads(await self._body("get", _path(kind, namespace), [*query, *after]))
+            except ExpiredError:
+                if anew:
+                    raise
+                found, rest, anew = [], "", True
+                continue
             for item in answer["items"]:
                 item["metadata"].pop("managedFields", None)  # as large as much of the rest, and told to nobody
             found += answer["items"]
@@ -188,6 +199,8 @@ def _refused(error: DynamicApiError) -> FleetError:
             return NotThereError("the cluster has no InferenceServices: install the operator's chart")
         case 404:
             return NotThereError(said)
+        case 410:
+            return ExpiredError(said)
         case _:
             return FleetError(said)
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from typing import cast
 
 import pytest
 from aiohttp import web
@@ -10,6 +11,7 @@ from kubernetes.aio.client import ApiClient, Configuration
 
 from vllm_operator.cli.fleet import client
 from vllm_operator.cli.fleet.client import FleetError, UserClient
+from vllm_operator.manifests.metadata import Manifest
 
 Asked = Callable[[UserClient], Awaitable[object]]
 
@@ -69,6 +71,28 @@ def test_large_objects_come_in_pages_and_without_what_nobody_reads() -> None:
     assert found == [{"metadata": {"name": f"p{number}"}} for number in range(3)]
     one = {"labelSelector": "app", "limit": "1"}
     assert asked == [one, {**one, "continue": "1"}, {**one, "continue": "2"}]
+
+
+@pytest.mark.parametrize("expires", [1, 2])
+def test_a_list_whose_rest_is_gone_begins_anew_once(expires: int) -> None:
+    left = [expires]
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        number = int(request.query.get("continue", "0"))
+        if number == 1 and left[0]:
+            left[0] -= 1
+            return web.json_response({"kind": "Status", "message": "the provided continue is too old"}, status=410)
+        metadata = {"continue": "1" if number == 0 else ""}
+        return web.json_response({"metadata": metadata, "items": [{"metadata": {"name": f"p{number}"}}]})
+
+    def names(found: object) -> list[str]:
+        return [one["metadata"]["name"] for one in cast("list[Manifest]", found)]
+
+    if expires == 1:
+        assert names(served(handle, lambda c: c.find("Pod", None, page=1))) == ["p0", "p1"]
+    else:
+        with pytest.raises(FleetError, match="too old"):
+            served(handle, lambda c: c.find("Pod", None, page=1))
 
 
 def test_what_is_written_goes_where_it_belongs() -> None:
