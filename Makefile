@@ -13,7 +13,7 @@ GPU_PYTHON ?= python3
 ROWS ?= build/gpu/engines.jsonl
 TENSOR_PARALLEL ?= 1
 
-.PHONY: bench-batch gpu-check gpu-engines gpu-serving gpu-failures gpu-whole help setup test test-fast lint demo demo-down bench bench-scale bench-plan bench-speed bench-rollout bench-ray bench-groups bench-queues bench-images bench-shards bench-autoscaling bench-hostile generated crd docs engine-flags dashboards lock digests fuzz kills release
+.PHONY: bench-batch gpu-check gpu-engines gpu-serving gpu-failures gpu-whole help setup test test-fast lint demo demo-down bench bench-scale bench-plan bench-speed bench-rollout bench-ray bench-groups bench-queues bench-images bench-shards bench-autoscaling bench-hostile bench-slow generated crd docs engine-flags dashboards lock digests fuzz kills release
 
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -95,6 +95,9 @@ bench-rollout: setup  ## Requests while pods are rolled, evicted, drained and sc
 
 bench-hostile: setup  ## An honest team's edits while another attacks: p99 of 500 (15 min)
 	$(BIN)/python -m bench.hostile
+
+bench-slow: setup  ## An edit of one service, while the model servers of N others take connections and say nothing
+	$(BIN)/python -m bench.slow --services $(N)
 
 bench-batch: setup  ## The program in a batch's pods against LLM.generate, under 20 kills, and its memory (30 min)
 	$(BIN)/python -m bench.batch

@@ -28,11 +28,13 @@ def wait(what: str, limit: float, done: Callable[[], object], step: float = 1.0)
 
 
 @contextmanager
-def control_plane(name: str, reports: dict[str, str], count: int, where: Sequence[str]) -> Iterator[ControlPlane]:
-    """One with fake nodes for the pods of so many services, and these namespaces."""
+def control_plane(
+    name: str, reports: dict[str, str], count: int, where: Sequence[str], *flags: str
+) -> Iterator[ControlPlane]:
+    """One with fake nodes for the pods of so many services, and these namespaces. `flags` are kwok's."""
     plane = ControlPlane.start(name)
     try:
-        plane.start_kwok(reports)
+        plane.start_kwok(reports, *flags)
         plane.add_kwok_nodes(max(NODES, count // SERVICES_OF_A_NODE))
         for one in where:
             Kube(plane.kubeconfig, one).run("create", "namespace", one)

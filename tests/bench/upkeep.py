@@ -121,10 +121,8 @@ def change_node(run: Run) -> None:
 def change(run: Run) -> None:
     """A change of all objects' pods: each child that changes is written once; and an edit in another namespace is not
     behind them."""
-    run.plane.api().create("/api/v1/namespaces", {"metadata": {"name": _ALONE}})
-    run.plane.api().create(run.profile.collection(_ALONE), run.profile.body(0))
-    time.sleep(5)
-    alone = [_edited(run, turn) for turn in range(5)]
+    settle_alone(run)
+    alone = [edited(run, turn) for turn in range(5)]
     since, started, step = run.now(), time.time(), max(3.0, run.count / 300)
     edits = threading.Thread(target=run.each, args=("MERGE", lambda _: run.profile.change(1)), kwargs={"named_urls": 1})
     edits.start()
@@ -133,7 +131,7 @@ def change(run: Run) -> None:
     while edits.is_alive() or len(run.done(since)) < run.count:
         if time.time() - started > patience(run.count):
             raise SystemExit("not all are changed")
-        beside.append(_edited(run, 5 + len(beside)))
+        beside.append(edited(run, 5 + len(beside)))
         time.sleep(min(step, 5))
     edits.join()
     table = run.table
@@ -150,10 +148,17 @@ def change(run: Run) -> None:
 _ALONE = "bench-alone"
 
 
-def _edited(run: Run, turn: int) -> float:
+def settle_alone(run: Run) -> None:
+    """A service that has a namespace to itself."""
+    run.plane.api().create("/api/v1/namespaces", {"metadata": {"name": _ALONE}})
+    run.plane.api().create(run.profile.collection(_ALONE), run.profile.body(0))
+    time.sleep(5)
+
+
+def edited(run: Run, turn: int) -> float:
     """Seconds until an edit of the service that has a namespace to itself is in its Deployment."""
     url = f"{run.profile.collection(_ALONE)}/{named(0)}"
-    edit = partial(run.plane.api().patch, url, run.profile.change(turn + 3))
+    edit = partial(run.plane.api().patch, url, run.profile.change(3 + turn % 100))
     return _until_written(run, edit, run.profile.last, named(0), where=[_ALONE])
 
 

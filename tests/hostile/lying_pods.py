@@ -3,7 +3,7 @@
 import asyncio
 import gzip
 import threading
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -54,8 +54,9 @@ ANSWERS: dict[str, Answer] = {
 class LyingPods:
     """Serves one answer at all addresses while the block runs."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: Answer, addresses: Sequence[str] = ADDRESSES) -> None:
         self.answer, self.asked = answer, 0
+        self._addresses = addresses
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
 
@@ -73,7 +74,7 @@ class LyingPods:
     async def _serve(self) -> None:
         self._runner = web.ServerRunner(web.Server(self._count), shutdown_timeout=1)
         await self._runner.setup()
-        for address in ADDRESSES:
+        for address in self._addresses:
             await web.TCPSite(self._runner, address, PORT).start()
 
     async def _count(self, request: web.BaseRequest) -> web.StreamResponse:
