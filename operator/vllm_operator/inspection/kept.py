@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Mapping
 from typing import Any
 
+from ..api.encoding import canonical
 from ..api.limits import CACHE_BYTES, OBJECTS_PER_BYTE, mapping
 from .cache import SizedCache
 from .folding import fold
@@ -29,12 +30,12 @@ def content_of(facts: Facts) -> Content:
 
 def pack(content: Content) -> bytes:
     """The content for the memory of the operator; equal contents give equal bytes."""
-    return pack_text(json.dumps(content, sort_keys=True, separators=(",", ":")))
+    return pack_text(canonical(content))
 
 
-def pack_text(text: str) -> bytes:
-    """The same of a content that is JSON already, with its keys in order."""
-    return zlib.compress(text.encode(), level=1)
+def pack_text(text: bytes) -> bytes:
+    """The same of a content that is canonical JSON already."""
+    return zlib.compress(text, level=1)
 
 
 def unpack(packed: bytes) -> Content:

@@ -4,13 +4,15 @@ See https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-mana
 """
 
 import hashlib
-import json
+import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, cast
 
-import orjson
+import msgspec
 
-from ..api.limits import FIELDS_BYTES, FIELDS_ITEMS, MIB
+from ..api.encoding import canonical
+from ..api.limits import FIELDS_BYTES, FIELDS_ITEMS, MIB, OBJECTS_PER_BYTE
 from ..api.quantities import exact
 from ..api.resource import Body
 from ..inspection.cache import SizedCache
@@ -28,7 +30,7 @@ def fields_of(metadata: Body) -> Body:
 def owned_fields(metadata: Body) -> str:
     """Digest of the fields that our last apply owns. An edit by somebody else takes fields away from us."""
     fields = fields_of(metadata)
-    return _hash(_text(fields)) if fields else ""
+    return _hash(canonical(fields)) if fields else ""
 
 
 def owned_content(body: Body) -> str:
@@ -37,9 +39,9 @@ def owned_content(body: Body) -> str:
     Empty where we own nothing, or more fields than any manifest of ours has.
     """
     fields = fields_of(body["metadata"])
-    if not fields or len(_text(fields)) > FIELDS_BYTES:
+    if not fields or len(canonical(fields)) > FIELDS_BYTES:
         return ""
-    return _digest(_held(body, fields))
+    return _digest(_held(body, _part_of_object(fields)))
 
 
 # Of the workloads that were seen last. Losing one costs half a millisecond.
@@ -55,7 +57,7 @@ def workload_content(body: Body, fields_digest: str) -> str:
     where it may have changed: with every change of a spec the API server counts the generation up.
     """
     metadata = body["metadata"]
-    beside = _text([metadata.get(name) for name in ("labels", "annotations", "ownerReferences")])
+    beside = canonical([metadata.get(name) for name in ("labels", "annotations", "ownerReferences")])
     key = (metadata["uid"], metadata.get("generation"), fields_digest, _hash(beside))
     return _CONTENTS.get(key, lambda: (owned_content(body), _CONTENT_BYTES))
 
@@ -67,37 +69,74 @@ def content(manifest: Body) -> str:
     return _digest({**said, "metadata": metadata})
 
 
-def _held(value: Any, fields: Mapping[str, Any]) -> Any:
-    """The part of a value that is owned by FieldsV1; all of it where they name no part."""
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """The part of a value that is owned. Of a field or an item None: all of it."""
+
+    fields: Mapping[str, "_Part | None"]
+    """Of an object, by name."""
+    items: Mapping[str, "_Part | None"]
+    """Of a list, by `_name`: those of a map are named by some of their fields, those of a set by themselves."""
+    naming: tuple[tuple[str, ...], ...]
+    """By which fields the items are named; empty: by themselves."""
+
+
+# Thousands of services own the same fields: what they say is read once. Losing one costs a tenth of a millisecond.
+_PARTS: SizedCache[_Part | None] = SizedCache(4 * MIB)
+
+
+def _part(fields: Mapping[str, Any]) -> _Part | None:
+    """What FieldsV1 say; None where they name no part."""
     parts = {key: owned for key, owned in fields.items() if key != "."}
-    if parts and isinstance(value, Mapping):
-        return {key[2:]: _held(value.get(key[2:]), owned) for key, owned in parts.items()}
-    if parts and isinstance(value, list):
-        return list(_held_items(value, parts))
+    if not parts:
+        return None
+    items, naming = {}, dict[tuple[str, ...], None]()
+    for key, owned in parts.items():
+        if not key.startswith("f:"):
+            named = msgspec.json.decode(key[2:])
+            names = tuple(sorted(named)) if isinstance(named, dict) else ()
+            naming[names] = None
+            items[_name(named, names)] = _part(owned)
+    return _Part({key[2:]: _part(owned) for key, owned in parts.items()}, items, tuple(naming))
+
+
+def _part_of_object(fields: Mapping[str, Any]) -> _Part:
+    """The same of a whole object. Its metadata name its owner, so they are like those of no other."""
+
+    def read(key: str, owned: Mapping[str, Any]) -> _Part | None:
+        if key == "f:metadata":
+            return _part(owned)
+        text = canonical(owned)
+        return _PARTS.get(text, lambda: (_part(owned), OBJECTS_PER_BYTE * len(text)))
+
+    return _Part({key[2:]: read(key, owned) for key, owned in fields.items()}, {}, ())
+
+
+def _held(value: Any, part: _Part | None) -> Any:
+    """The part of a value that is owned; all of it where it is no object and no list."""
+    if part and isinstance(value, dict):
+        return {name: _held(value.get(name), owned) for name, owned in part.fields.items()}
+    if part and isinstance(value, list):
+        return list(_held_items(value, part))
     return value
 
 
-def _held_items(items: list[Any], parts: Mapping[str, Any]) -> Iterator[Any]:
-    """The owned parts of items: those of a map are named by some of their fields, those of a set by themselves.
+def _held_items(items: list[Any], part: _Part) -> Iterator[Any]:
+    """The owned parts of items.
 
     Whoever adds items decides how many there are: too many are as if none of ours was there.
     """
     if len(items) > FIELDS_ITEMS:
         return
-    owned_by, keys = {}, set()
-    for part, owned in parts.items():
-        named = orjson.loads(part[2:])
-        names = tuple(sorted(named)) if isinstance(named, dict) else ()
-        keys.add(names)
-        owned_by[_name(named, names)] = owned
+    nothing = object()
     for item in items:
-        for names in keys:
-            if (owned := owned_by.get(_name(item, names))) is not None:
-                yield _held(item, owned)
+        for names in part.naming:
+            if (owned := part.items.get(_name(item, names), nothing)) is not nothing:
+                yield _held(item, cast("_Part | None", owned))
 
 
 def _name(item: Any, names: tuple[str, ...]) -> str:
-    return repr([item.get(name) for name in names] if names and isinstance(item, Mapping) else item)
+    return repr([item.get(name) for name in names] if names and isinstance(item, dict) else item)
 
 
 # What the API server makes of a value that is owned as a whole: what is empty it may leave out, so empty values are all
@@ -105,41 +144,33 @@ def _name(item: Any, names: tuple[str, ...]) -> str:
 _AS_WRITTEN = ((b"{}", b"null"), (b"[]", b"null"), (b'""', b"null"), (b'"apiVersion":"v1","fieldPath"', b'"fieldPath"'))
 
 
-# Fields that hold a quantity, and maps of which each value is one.
-_QUANTITIES, _OF_QUANTITIES = ("sizeLimit", "averageValue"), ("requests", "limits")
+# Quantities as they stand in canonical JSON: fields that hold one, and maps of which each value is one. Within a text
+# no quote is without a backslash, so that these are names of fields.
+_VALUE = rb'("[^"\\]*"|-?[0-9][^,}\]]*)'
+_QUANTITY = re.compile(rb'("(?:sizeLimit|averageValue)":)' + _VALUE)
+_QUANTITIES = re.compile(rb'"(?:requests|limits)":\{[^{}]*\}')
+_OF_QUANTITIES = re.compile(rb'("[^"\\]*":)' + _VALUE)
 
 
-def _one_form(value: Any, field: str = "") -> Any:
-    """A value whose quantities have one form: the API server keeps 16384Mi as 16Gi, and 1000m or a number 1 as "1"."""
-    if isinstance(value, list):
-        return [_one_form(one) for one in value]
-    if not isinstance(value, dict):
-        return value
-    if field in _OF_QUANTITIES:
-        return {key: _quantity(one) for key, one in value.items()}
-    return {key: _quantity(one) if key in _QUANTITIES else _one_form(one, key) for key, one in value.items()}
+def _one_form(text: bytes) -> bytes:
+    """JSON whose quantities have one form: the API server keeps 16384Mi as 16Gi, and 1000m or a number 1 as "1"."""
+    text = _QUANTITY.sub(_quantity, text)
+    return _QUANTITIES.sub(lambda found: _OF_QUANTITIES.sub(_quantity, found[0]), text)
 
 
-def _quantity(value: Any) -> Any:
+def _quantity(found: re.Match[bytes]) -> bytes:
+    name, value = found.groups()
     try:
-        return str(exact(str(value)))
+        return b'%b"%b"' % (name, str(exact(value.strip(b'"').decode())).encode())
     except ValueError:
-        return value
+        return found[0]
 
 
 def _digest(value: Any) -> str:
-    text = _text(_one_form(value))
+    text = _one_form(canonical(value))
     for there, written in _AS_WRITTEN:
         text = text.replace(there, written)
     return _hash(text)
-
-
-def _text(value: Any) -> bytes:
-    """As JSON, the same for equal values."""
-    try:
-        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
-    except orjson.JSONEncodeError:  # half a character, or deeper than anything of ours
-        return json.dumps(value, sort_keys=True).encode()
 
 
 def _hash(text: bytes) -> str:

@@ -4,14 +4,16 @@ Whoever may edit the namespace may write one. One that is too large, or lacks wh
 there. Pure: a watch event's body in, a value out.
 """
 
-import json
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..api.encoding import canonical
 from ..api.limits import (
     JSON_DEPTH,
     KIB,
+    MIB,
     REPORT_BYTES,
     RESOLVED_BYTES,
     TEMPLATE_BYTES,
@@ -19,6 +21,7 @@ from ..api.limits import (
     is_deeper,
     mapping,
 )
+from ..inspection.cache import SizedCache
 from ..inspection.kept import checked, pack_text
 from ..inspection.report import InspectionError
 from ..manifests.hardening import version_of
@@ -44,25 +47,40 @@ def kept(data: Any) -> Kept:
     content = mapping(data)
     try:
         if "model" in content:
-            text = _bounded(content["model"], REPORT_BYTES)
-            checked(content["model"])
-            return Kept(model=pack_text(text))
+            return Kept(model=_model(content["model"]))
         text = _bounded(content.get("template"), TEMPLATE_BYTES)
-        resolved = _bounded(content["resolved"], RESOLVED_BYTES) if "resolved" in content else None
+        resolved = _bounded(content["resolved"], RESOLVED_BYTES).decode() if "resolved" in content else None
         if not _is_template(content["template"]) or not all(map(_is_resolved, content.get("resolved", ()))):
             return Kept(odd="it is no pod template of ours")
-        return Kept(pack_template(text), resolved, version=version_of(content["template"]))
+        return Kept(pack_template(text.decode()), resolved, version=version_of(content["template"]))
     except (OverLimitError, InspectionError) as error:
         return Kept(odd=str(error))
     except (KeyError, IndexError, TypeError, AttributeError):
         return Kept(odd="it is nothing that the operator keeps")
 
 
-def _bounded(value: Any, most_bytes: int) -> str:
+# Thousands of services may be of one model: it is packed once for all.
+_MODELS: SizedCache[bytes] = SizedCache(4 * MIB)
+_KEY_BYTES = 300
+
+
+def _model(content: Any) -> bytes:
+    """What is known of a model, packed. Raises OverLimitError or InspectionError."""
+    text = _bounded(content, REPORT_BYTES)
+
+    def pack() -> tuple[bytes, int]:
+        checked(content)
+        packed = pack_text(text)
+        return packed, len(packed) + _KEY_BYTES
+
+    return _MODELS.get(hashlib.sha256(text).digest(), pack)
+
+
+def _bounded(value: Any, most_bytes: int) -> bytes:
     """The value as JSON. Raises OverLimitError."""
     if is_deeper(value, JSON_DEPTH):
         raise OverLimitError(f"it is nested deeper than {JSON_DEPTH} levels")
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    text = canonical(value)
     if len(text) > most_bytes:
         raise OverLimitError(f"it is larger than {most_bytes // KIB} KiB")
     return text

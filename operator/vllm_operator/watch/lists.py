@@ -12,10 +12,11 @@ from typing import Any
 from kopf._cogs.structs.references import Insights
 from yarl import URL
 
+from ..api.encoding import Page
 from .informer import Informer
 
-# Objects of one answer: their bodies are in memory at once, 0.1 MB each with what Python makes of them.
-CHUNK = 250
+# Objects of one answer, whose text is in memory at once: up to 20 KB each.
+CHUNK = 400
 # The API server may lie below a path of its own.
 _PATH = re.compile(r"/(?:api|apis/(?P<group>[^/]+))/(?P<version>[^/]+)(?:/namespaces/[^/]+)?/(?P<plural>[^/]+)$")
 
@@ -38,23 +39,25 @@ class Lists:
         self.complete = False
         """Whether all that was there is known."""
 
-    def take(self, url: URL, answer: dict[str, Any]) -> dict[str, Any]:
-        """Takes a list, or a part of it, and returns what kopf is to see of it."""
+    def takes(self, url: URL) -> bool:
+        """Whether lists from there are taken."""
+        return self._informer(url.path)[1] is not None
+
+    def take(self, url: URL, page: Page) -> dict[str, Any]:
+        """Takes a list, or a part of it, and returns what kopf is to see of it. Raises KeyError where it takes none."""
         path, informer = self._informer(url.path)
         if informer is None:
-            return answer
+            raise KeyError(url.path)
         self._gone.discard(url.name)
         if "continue" not in url.query:
             self._before.setdefault(path, set()).update(self._taken.get(path, ()))
             self._taken[path] = set()
-        for item in answer["items"]:
-            item.setdefault("kind", answer["kind"].removesuffix("List"))
-            item.setdefault("apiVersion", answer["apiVersion"])
+        for item in page.objects():
             informer.note(None, item, tell=self.complete)
             self._taken[path].add(item["metadata"]["uid"])
-        if not answer["metadata"].get("continue"):
+        if not page.metadata.get("continue"):
             self._end(path, informer)
-        return {**answer, "items": []}
+        return {"kind": page.kind, "apiVersion": page.api_version, "metadata": page.metadata, "items": []}
 
     def _end(self, path: str, informer: Informer) -> None:
         gone = self._before.pop(path) - self._taken[path]

@@ -17,9 +17,9 @@ from typing import Any
 
 import aiohttp
 import kopf
-import orjson
 
 from .. import metrics
+from ..api.encoding import Page
 from .lists import Lists
 
 log = logging.getLogger(__name__)
@@ -45,11 +45,11 @@ class _Answer(aiohttp.ClientResponse):
     lists: Lists
 
     async def json(self, **options: Any) -> Any:
-        """The body. A list of no metadata has `null` for its items, which kopf does not take."""
-        found = await super().json(**{"loads": orjson.loads, **options})
-        if not isinstance(found, dict) or "items" not in found:
-            return found
-        return self.lists.take(self.url, {**found, "items": found["items"] or []})
+        """The body. A list of no objects may have `null` for its items, which kopf does not take."""
+        if self.status == 200 and self.lists.takes(self.url):
+            return self.lists.take(self.url, Page.of(await self.read()))
+        found = await super().json(**options)
+        return {**found, "items": found["items"] or []} if isinstance(found, dict) and "items" in found else found
 
 
 class Watches:

@@ -26,6 +26,12 @@ def test_a_revision_keeps_a_template_or_what_is_known_of_a_model() -> None:
     assert (child(body).template, child(body).packed_model) == (TEMPLATE, None)
 
 
+def test_services_of_one_model_share_what_is_kept_of_it() -> None:
+    first, second = (child(kept({"model": dict(MODEL)})).packed_model for _ in range(2))
+    assert first == pack(MODEL)
+    assert first is second
+
+
 MODEL = content_of(Facts({}))
 TEMPLATE = {"metadata": {"labels": {REVISION_LABEL: "r1"}}, "spec": {"containers": [{"image": "vllm:1"}]}}
 

@@ -122,6 +122,16 @@ def test_an_edited_quantity_is_seen(place: int, other: Any) -> None:
     assert owned_content(applied(with_quantities(*amounts))) not in ("", content(with_quantities(*WRITTEN)))
 
 
+def test_what_only_looks_like_a_quantity_has_one_form() -> None:
+    def said(amount: str) -> Object:
+        texts = {"env": f'{{"requests":{{"cpu":"{amount}"}},"sizeLimit":"{amount}"}}', "name": amount}
+        return {"metadata": {"name": "x", "labels": {"app": f'"sizeLimit":"{amount}"'}}, "spec": texts}
+
+    assert content(said("1000m")) != content(said("1"))
+    for amount in ("1000m", "1"):
+        assert owned_content(applied(said(amount))) == content(said(amount))
+
+
 def lost(body: Object) -> None:
     """Somebody else's apply took a field over."""
     del body["metadata"]["managedFields"][0]["fieldsV1"]["f:spec"]["f:volumes"]['k:{"name":"shm"}']["f:emptyDir"]

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import orjson
 import yaml
 from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, Configuration
@@ -20,6 +19,7 @@ from kubernetes.aio.config import kube_config
 from kubernetes.aio.dynamic import DynamicClient
 from kubernetes.aio.dynamic.exceptions import DynamicApiError
 
+from ...api.encoding import Page
 from ...api.limits import LOG_LINES
 from ...manifests.metadata import Manifest
 from ...resources import RESOURCES, Resource
@@ -74,7 +74,7 @@ class UserClient:
         self._proxies = asyncio.Semaphore(PARALLEL)
 
     async def find(self, kind: str, namespace: str | None, selector: str = "", page: int = 0) -> list[Manifest]:
-        """All objects of a kind in a namespace, or in all; their items lack kind and apiVersion. Raises FleetError.
+        """All objects of a kind in a namespace, or in all. Raises FleetError.
 
         `page`: how many are asked for at a time, where they are so large that an answer with all would be too much.
         The list begins anew, once, where its rest is not kept any more: the API server keeps it for some minutes.
@@ -86,16 +86,18 @@ class UserClient:
         while True:
             after = [("continue", rest)] if rest else []
             try:
-                answer = orjson.loads(await self._body("get", _path(kind, namespace), [*query, *after]))
+                answer = Page.of(await self._body("get", _path(kind, namespace), [*query, *after]))
+            except ValueError as error:
+                raise FleetError(f"what answers at {self._host} is no API server: {error}") from error
             except ExpiredError:
                 if anew:
                     raise
                 found, rest, anew = [], "", True
                 continue
-            for item in answer["items"]:
+            for item in answer.objects():
                 item["metadata"].pop("managedFields", None)  # as large as much of the rest, and told to nobody
-            found += answer["items"]
-            rest = answer.get("metadata", {}).get("continue") or ""
+                found.append(item)
+            rest = answer.metadata.get("continue") or ""
             if not rest:
                 return found
 
