@@ -28,7 +28,8 @@ async def connected(plane: ControlPlane, at_once: int) -> AsyncIterator[Ask]:
     """Sends requests (verb, path, body) as the cluster's admin, over connections that are kept."""
     api = plane.api()
     connector = aiohttp.TCPConnector(ssl=api.context, limit=at_once)
-    async with aiohttp.ClientSession(api.server, connector=connector) as session:
+    whole = aiohttp.ClientTimeout(total=None)  # the time of one that waits for a connection counts
+    async with aiohttp.ClientSession(api.server, connector=connector, timeout=whole) as session:
 
         async def ask(request: Request) -> dict[str, Any]:
             verb, url, body = request

@@ -6,7 +6,6 @@ have the same, whatever version it is of.
 
 import hashlib
 import json
-import re
 import zlib
 from typing import NamedTuple
 
@@ -14,8 +13,8 @@ from .metadata import Manifest
 from .names import MIDDLEWARE_ANNOTATION
 from .revision import Rendered
 
-# The middleware as it stands in JSON, within its quotes.
-_MIDDLEWARE = re.compile(rf'(?<="{re.escape(MIDDLEWARE_ANNOTATION)}":)( ?)"([^"\\]*(?:\\.[^"\\]*)*)"')
+# What the middleware has before it in JSON.
+_BEFORE = f'"{MIDDLEWARE_ANNOTATION}":'
 # What is in its place. No JSON has this character as it is.
 _MARK = "\0"
 # By digest. Versions are few; whoever writes others into kept templates does so for more bytes of their own.
@@ -43,7 +42,7 @@ def pack(rendered: Rendered) -> Packed:
 
 def pack_template(text: str) -> bytes:
     """Packs a template that is JSON already."""
-    return zlib.compress(_MIDDLEWARE.sub(_hold, text, count=1).encode())
+    return zlib.compress(_without_middleware(text).encode())
 
 
 def unpack_template(packed: bytes) -> Manifest:
@@ -53,9 +52,27 @@ def unpack_template(packed: bytes) -> Manifest:
     return dict(json.loads(text))
 
 
-def _hold(found: re.Match[str]) -> str:
-    digest = hashlib.sha256(found[0].encode()).hexdigest()[:16]
+def _without_middleware(text: str) -> str:
+    """The text with a mark in the place of the middleware, which is held."""
+    before, name, rest = text.partition(_BEFORE)
+    end = _end_of_text(rest, rest.find('"')) if rest[:2].lstrip(" ").startswith('"') else 0
+    if not end:
+        return text
+    found, after = rest[:end], rest[end:]
+    digest = hashlib.sha256(found.encode()).hexdigest()[:16]
     if digest not in _held and len(_held) == MOST_HELD:
-        return found[0]
-    _held.setdefault(digest, found[0])
-    return f"{_MARK}{digest}{_MARK}"
+        return text
+    _held.setdefault(digest, found)
+    return f"{before}{name}{_MARK}{digest}{_MARK}{after}"
+
+
+def _end_of_text(text: str, start: int) -> int:
+    """Where a text of JSON ends, whose first quote is at `start`: after the next one that is not escaped; else 0."""
+    quote = start
+    while (quote := text.find('"', quote + 1)) >= 0:
+        slash = quote
+        while text[slash - 1] == "\\":
+            slash -= 1
+        if (quote - slash) % 2 == 0:
+            return quote + 1
+    return 0

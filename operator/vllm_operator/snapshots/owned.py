@@ -41,7 +41,7 @@ def owned_content(body: Body) -> str:
     fields = fields_of(body["metadata"])
     if not fields or len(canonical(fields)) > FIELDS_BYTES:
         return ""
-    return _digest(_held(body, _part_of_object(fields)))
+    return _digest(body.get("kind"), _held(body, _part_of_object(fields)))
 
 
 # Of the workloads that were seen last. Losing one costs half a millisecond.
@@ -66,7 +66,7 @@ def content(manifest: Body) -> str:
     """Digest of what a manifest says beside its kind and its name."""
     metadata = {key: value for key, value in manifest["metadata"].items() if key not in ("name", "namespace")}
     said = {key: value for key, value in manifest.items() if key not in ("apiVersion", "kind")}
-    return _digest({**said, "metadata": metadata})
+    return _digest(manifest.get("kind"), {**said, "metadata": metadata})
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,10 +166,12 @@ def _quantity(found: re.Match[bytes]) -> bytes:
         return found[0]
 
 
-def _digest(value: Any) -> str:
-    text = _one_form(canonical(value))
-    for there, written in _AS_WRITTEN:
-        text = text.replace(there, written)
+def _digest(kind: str | None, value: Any) -> str:
+    text = canonical(value)
+    if kind != "ControllerRevision":  # the API server knows nothing of their data: they stay as they are
+        text = _one_form(text)
+        for there, written in _AS_WRITTEN:
+            text = text.replace(there, written)
     return _hash(text)
 
 
