@@ -87,17 +87,17 @@ _PARTS: SizedCache[_Part | None] = SizedCache(4 * MIB)
 
 def _part(fields: Mapping[str, Any]) -> _Part | None:
     """What FieldsV1 say; None where they name no part."""
-    parts = {key: owned for key, owned in fields.items() if key != "."}
+    parts = {key: _part(owned) for key, owned in fields.items() if key != "."}
     if not parts:
         return None
     items, naming = {}, dict[tuple[str, ...], None]()
-    for key, owned in parts.items():
+    for key, part in parts.items():
         if not key.startswith("f:"):
             named = msgspec.json.decode(key[2:])
             names = tuple(sorted(named)) if isinstance(named, dict) else ()
             naming[names] = None
-            items[_name(named, names)] = _part(owned)
-    return _Part({key[2:]: _part(owned) for key, owned in parts.items()}, items, tuple(naming))
+            items[_name(named, names)] = part
+    return _Part({key[2:]: part for key, part in parts.items()}, items, tuple(naming))
 
 
 def _part_of_object(fields: Mapping[str, Any]) -> _Part:

@@ -171,6 +171,14 @@ def test_of_a_list_that_others_made_very_long_nothing_is_known(others: int, *, k
     assert (owned_content(body) == content({"metadata": {"labels": {}}, "x": body["x"][:2000]})) is known
 
 
+def test_fields_within_fields_are_read_once() -> None:
+    """Whoever may edit an object may write its managed fields: as deep as these, each read twice takes for ever."""
+    fields: Object = {}
+    for _ in range(200):
+        fields = {'k:{"name":"x"}': fields}
+    assert owned_content({"metadata": managed({"f:x": fields}), "x": [{"name": "x"}]})
+
+
 DEPLOYMENT: Object = {
     "apiVersion": "apps/v1",
     "kind": "Deployment",
