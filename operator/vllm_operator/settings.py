@@ -155,8 +155,9 @@ class Settings(Allowed):
     learn_from_namespaces: tuple[str, ...] = ()
     # Whether the cluster gets no nodes by itself: what they have no room for, even when empty, is refused then.
     fixed_nodes: bool = False
-    # Services reconciled at the same time. More are no faster, and each holds a connection to the API server (0.3 MiB).
-    workers: int = Field(32, ge=1, le=256)
+    # Services reconciled at the same time. More are no faster: their writes wait for each other in the API server, and
+    # those of other namespaces with them. Each holds a connection (0.3 MiB).
+    workers: int = Field(16, ge=1, le=256)
     # json: one object per line, for log collectors; text: for people.
     log_format: Literal["json", "text"] = "json"
 
