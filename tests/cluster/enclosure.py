@@ -126,6 +126,8 @@ class Enclosure:
         near, far = self.network, other.network
         if near is None or far is None:
             raise ClusterError("Only nodes that have been made can be connected.")
+        with suppress(ClusterError):  # that of a node which was removed just now goes by itself too, but later
+            other._shell(f"ip link delete {near.cable}")
         here, there = (["netns", str(one._first_process())] for one in (self, other))
         peer = ["peer", "name", near.cable, *there]
         command(["ip", "link", "add", far.cable, *here, "type", "veth", *peer])
