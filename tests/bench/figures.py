@@ -68,6 +68,12 @@ class Table:
         """The rows whose median misses its target."""
         return [what for what, row in self.rows.items() if not row.met]
 
+    def status(self) -> int:
+        """The exit status of a benchmark, which says what it missed."""
+        if self.missed:
+            print(f"missed: {', '.join(self.missed)}")
+        return 1 if self.missed else 0
+
     def markdown(self) -> str:
         """For docs."""
         lines = ["| what | median | min | max | target |", "|---|---|---|---|---|"]

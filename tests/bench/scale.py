@@ -94,9 +94,7 @@ def main() -> int:
     finally:
         table.about = ""
         table.write(arguments.output, settings | {"fake nodes": NODES, "workers": Settings().workers})
-    if table.missed:
-        print(f"missed: {', '.join(table.missed)}")
-    return 1 if table.missed else 0
+    return table.status()
 
 
 if __name__ == "__main__":

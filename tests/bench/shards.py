@@ -129,9 +129,7 @@ def main() -> int:
                 kill(plane, operators, table)
     finally:
         table.write(arguments.output, {"services": count, "namespaces": NAMESPACES, "shards": SHARDS})
-    if table.missed:
-        print(f"missed: {', '.join(table.missed)}")
-    return 1 if table.missed else 0
+    return table.status()
 
 
 if __name__ == "__main__":

@@ -6,10 +6,10 @@ was applied: a child that holds what its manifest says is left. Somebody else's 
 """
 
 import hashlib
-import json
 from dataclasses import dataclass
 from enum import StrEnum
 
+from ..api.encoding import canonical
 from ..api.resource import InferenceService
 from ..manifests import Manifest
 from ..manifests.kinds import BY_KIND, SCALED, Proof
@@ -63,7 +63,7 @@ class Change:
 
 def digest(manifest: Manifest) -> str:
     """Short hash of a manifest."""
-    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()[:16]
+    return hashlib.sha256(canonical(manifest)).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)

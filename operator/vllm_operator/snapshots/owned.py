@@ -7,7 +7,7 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
@@ -128,11 +128,10 @@ def _held_items(items: list[Any], part: _Part) -> Iterator[Any]:
     """
     if len(items) > FIELDS_ITEMS:
         return
-    nothing = object()
     for item in items:
-        for names in part.naming:
-            if (owned := part.items.get(_name(item, names), nothing)) is not nothing:
-                yield _held(item, cast("_Part | None", owned))
+        for name in (_name(item, names) for names in part.naming):
+            if name in part.items:
+                yield _held(item, part.items[name])
 
 
 def _name(item: Any, names: tuple[str, ...]) -> str:

@@ -5,15 +5,8 @@ from typing import Any
 
 import pytest
 
+from support.nesting import nested
 from vllm_operator.api.encoding import Page, canonical
-
-
-def nested(levels: int) -> dict[str, Any]:
-    """An object in an object, so many times."""
-    found: dict[str, Any] = {}
-    for _ in range(levels):
-        found = {"a": found}
-    return found
 
 
 def test_equal_values_have_one_text_whatever_the_order_of_their_keys() -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from support.nesting import nested
 from support.snapshots import service
 from vllm_operator.inspection.kept import content_of, facts_of, pack
 from vllm_operator.inspection.report import Facts
@@ -42,13 +43,6 @@ def kept(data: Any) -> dict[str, Any]:
     return {"kind": "ControllerRevision", "metadata": meta, "data": data, "revision": 1}
 
 
-def deep(levels: int) -> dict[str, Any]:
-    node: dict[str, Any] = {}
-    for _ in range(levels):
-        node = {"a": node}
-    return node
-
-
 def test_a_kept_template_is_read_back() -> None:
     found = child(kept({"template": TEMPLATE}))
     assert (found.template, found.odd) == (TEMPLATE, "")
@@ -74,11 +68,11 @@ def test_a_kept_template_is_read_back() -> None:
         {"model": {**MODEL, "weightsBytes": 10**100}},
         {"model": {**MODEL, "commit": "c" * 300}},
         {"model": {**MODEL, "config": {"x": {"$folded": [["x", 2_000_000_000, []]]}}}},
-        {"model": {**MODEL, "config": {"x": deep(5000)}}},
+        {"model": {**MODEL, "config": {"x": nested(5000)}}},
         {"model": {**MODEL, "config": {"x": [[]] * 200_000}}},
         {"template": {**TEMPLATE, "metadata": {"labels": {REVISION_LABEL: ["r1"]}}}},
         {"template": {**TEMPLATE, "spec": {"containers": [{"image": "vllm:1", "args": ["x" * 600_000]}]}}},
-        {"template": {**TEMPLATE, "spec": {"containers": [{"image": "vllm:1", "env": deep(5000)}]}}},
+        {"template": {**TEMPLATE, "spec": {"containers": [{"image": "vllm:1", "env": nested(5000)}]}}},
     ],
 )
 def test_a_revision_that_keeps_no_template_of_ours_is_as_if_it_were_not_there(data: Any) -> None:
