@@ -11,6 +11,8 @@ from cluster.control_plane import ControlPlane
 from support.kube import Kube
 
 NODES, SERVICES_OF_A_NODE = 20, 80
+# Where ten thousand pods change, kwok renews its nodes' Leases late: they are not to count as lost.
+_PATIENT = "--node-monitor-grace-period=30m"
 
 
 def seconds(timestamp: str) -> float:
@@ -32,7 +34,7 @@ def control_plane(
     name: str, reports: dict[str, str], count: int, where: Sequence[str], *flags: str
 ) -> Iterator[ControlPlane]:
     """One with fake nodes for the pods of so many services, and these namespaces. `flags` are kwok's."""
-    plane = ControlPlane.start(name)
+    plane = ControlPlane.start(name, _PATIENT)
     try:
         plane.start_kwok(reports, *flags)
         plane.add_kwok_nodes(max(NODES, count // SERVICES_OF_A_NODE))

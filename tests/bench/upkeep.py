@@ -124,11 +124,14 @@ def change(run: Run) -> None:
     settle_alone(run)
     alone = [edited(run, turn) for turn in range(5)]
     since, started, step = run.now(), time.time(), max(3.0, run.count / 300)
+    changed, read = set[str](), since
     edits = threading.Thread(target=run.each, args=("MERGE", lambda _: run.profile.change(1)), kwargs={"named_urls": 1})
     edits.start()
     time.sleep(1)
     beside: list[float] = []
-    while edits.is_alive() or len(run.done(since)) < run.count:
+    while edits.is_alive() or len(changed) < run.count:
+        read, unread = Moment(since.time, run.now().offset), read
+        changed |= run.done(unread).keys()
         if time.time() - started > patience(run.count):
             raise SystemExit("not all are changed")
         beside.append(edited(run, 5 + len(beside)))

@@ -92,8 +92,11 @@ class ControlPlane:
         self.processes = Processes(self.state)
 
     @classmethod
-    def start(cls, name: str) -> Self:
-        """Start a control plane, or return the one of this name that runs already and is healthy."""
+    def start(cls, name: str, *flags: str) -> Self:
+        """Start a control plane, or return the one of this name that runs already and is healthy.
+
+        `flags` are the controller manager's.
+        """
         require(["openssl"])
         tool("kubernetes")
         with lock(f"cluster-{name}"):
@@ -105,7 +108,7 @@ class ControlPlane:
                 running.stop()
             control_plane = cls(name, Site(ports=free_ports("apiserver", "etcd", "peer", "manager", "scheduler")))
             with step(f"starting the control plane {name}"):
-                control_plane.launch()
+                control_plane.launch(*flags)
         return control_plane
 
     @classmethod
@@ -134,7 +137,7 @@ class ControlPlane:
         self.processes.end(grace=0)
         shutil.rmtree(self.state, ignore_errors=True)
 
-    def launch(self) -> None:
+    def launch(self, *flags: str) -> None:
         """Start the programs in a state directory of their own and wait until pods can be made."""
         self.state.mkdir(parents=True, exist_ok=True)
         (self.state / "site.json").write_text(json.dumps(asdict(self.site)))
@@ -145,7 +148,7 @@ class ControlPlane:
         self._run("etcd", *self._etcd())
         self._run("kube-apiserver", *self._apiserver())
         wait_for("the API server is ready", 90, self.api().ready, self.processes)
-        self._run("kube-controller-manager", *self._controller_manager())
+        self._run("kube-controller-manager", *self._controller_manager(), *flags)
         self._run("kube-scheduler", *self._scheduler())
         pki.kubeconfig(self.kubeconfig, self.certificates, "admin", self.site.server, self.name)
         account = "/api/v1/namespaces/default/serviceaccounts/default"
