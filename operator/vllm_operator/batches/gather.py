@@ -14,6 +14,7 @@ from ..api.spec import AUTO
 from ..assess.fits import Inspection
 from ..assess.limits import Bounds, counts_gpus, over_budget, room
 from ..loop.kinds import Surroundings
+from ..readers.reader import told_by
 from ..services.view import View
 from ..snapshots.own import ObjectSnapshot
 from ..status.evidence import Evidence
@@ -47,7 +48,7 @@ async def gather(
             return evidence
     engine = evidence.engine
     for reader in memory.readers:
-        engine = await reader.read(engine)
+        engine = await told_by(reader, engine)
     progress = memory.progress.read(evidence.pods)
     queue = await _queue(evidence, memory, surroundings)
     return replace(evidence, engine=engine, progress=progress, pace=memory.progress.pace(), queue=queue)

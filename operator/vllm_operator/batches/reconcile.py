@@ -34,12 +34,13 @@ from ..services.view import View
 from ..snapshots.child import owner_uid
 from ..snapshots.own import ObjectSnapshot
 from ..status.conditions import operator_failed
+from ..status.status import outline
 from ..vllm.batch import CHECK, MERGE, RUN
 from .evidence import BatchEvidence
 from .figures import batch_fleet
 from .gather import gather
 from .memory import QUEUE_SECONDS, BatchMemory, remember
-from .status import BatchAccount, status
+from .status import BatchAccount, stamp_of, status
 from .steps import Plan, plan
 from .view import BatchView
 
@@ -109,7 +110,11 @@ class BatchReconciler:
         waits = [*memory.waits(), *_rules(account)]
         if any(wait.holds_status for wait in waits):
             return waits
-        wait = await memory.writer.write(Reference(API_VERSION, BATCH_KIND, key, snapshot.uid), before, after)
+        about = Reference(API_VERSION, BATCH_KIND, key, snapshot.uid)
+        try:
+            wait = await memory.writer.write(about, before, after)
+        except RefusedError as error:
+            wait = await memory.writer.write(about, before, outline(after, str(error), stamp_of(evidence)))
         return [*waits, wait] if wait else waits
 
     async def _bring_about(self, evidence: BatchEvidence) -> BatchAccount:

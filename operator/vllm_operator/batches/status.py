@@ -14,7 +14,7 @@ from ..manifests.metadata import compact
 from ..status.conditions import Verdict, fits
 from ..status.evidence import Account
 from ..status.schema import conform
-from ..status.status import conditions
+from ..status.status import Stamp, conditions, with_gaps
 from ..vllm.batch import CHECK, MERGE, RUN
 from .evidence import BatchEvidence, Progress
 from .steps import Plan, invalid
@@ -37,18 +37,17 @@ class BatchAccount:
 
 def status(account: BatchAccount) -> dict[str, Any]:
     """The whole status, as the API takes it."""
-    seen, now = account.evidence, account.evidence.now.strftime(_TIME)
+    seen, stamp = account.evidence, stamp_of(account.evidence)
     before, spec = seen.before, seen.engine.service.spec
     if seen.finished:
         return dict(before)
-    generation = seen.batch.generation
     report, counts = seen.checked.report, _counts(account)
     ended = account.plan.complete or account.plan.failed
     began = seen.began or RUN in account.plan.make
     total = report.counts.get("total") if report else None
     whole = {
-        "observedGeneration": generation,
-        "conditions": conditions(verdicts(account), before.get("conditions") or (), generation, now),
+        "observedGeneration": stamp.generation,
+        "conditions": conditions(verdicts(account), stamp),
         "input": dict(report.counts) if report else None,
         "total": total,
         "done": counts.done if began else None,
@@ -59,10 +58,15 @@ def status(account: BatchAccount) -> dict[str, Any]:
         "estimatedEnd": None if ended or total is None else _end(seen, total - counts.done - counts.failed),
         "gpus": 0 if ended else gpus_of_pod(spec) * seen.batch.pods,
         "image": spec.image or before.get("image"),
-        "startedAt": before.get("startedAt") or (now if began else None),
-        "finishedAt": now if ended else None,
+        "startedAt": before.get("startedAt") or (stamp.now if began else None),
+        "finishedAt": stamp.now if ended else None,
     }
-    return conform(compact(whole), InferenceBatchStatus)[0]
+    return with_gaps(*conform(compact(whole), InferenceBatchStatus), seen.engine.missing, stamp)
+
+
+def stamp_of(seen: BatchEvidence) -> Stamp:
+    """What each of a batch's conditions tells."""
+    return Stamp(seen.before.get("conditions") or (), seen.batch.generation, seen.now.strftime(_TIME))
 
 
 def _counts(account: BatchAccount) -> Progress:

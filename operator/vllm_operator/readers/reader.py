@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, Generic, Protocol, TypeVar
 
 from ..again import Again
+from ..cluster import UnavailableError
 from ..status.evidence import Evidence
 
 log = logging.getLogger(__name__)
@@ -17,10 +18,28 @@ class Reader(Protocol):
     """Reads one kind of thing about one service. Losing a reader costs requests, never correctness."""
 
     async def read(self, evidence: Evidence) -> Evidence:
-        """The evidence with this reader's part of it, as far as that is known now. Raises nothing for a failed read."""
+        """The evidence with this reader's part of it, as far as that is known now.
+
+        Raises UnavailableError where the API server does not answer and nothing can be decided without: all of it is
+        tried again. What only tells more fails without an error.
+        """
 
     def waits(self) -> Iterator[Again]:
         """What is still being read, or due later. Only after `read`."""
+
+
+async def told_by(reader: Reader, evidence: Evidence) -> Evidence:
+    """The evidence with a reader's part of it; where a fault of ours keeps it from that, without: the rest is told.
+
+    Raises UnavailableError: whoever decides without what could not be read would make pods that do not fit.
+    """
+    try:
+        return await reader.read(evidence)
+    except UnavailableError:
+        raise
+    except Exception as error:
+        log.exception("%s: %s fails", evidence.service.key, type(reader).__name__)
+        return evidence.without(f"what the operator's {type(reader).__name__} reads ({type(error).__name__})")
 
 
 class Pending(Generic[Topic]):

@@ -20,7 +20,7 @@ from ..diagnosis import Autoscaler, Finding, asks_for_gpus
 from ..loop.kinds import Surroundings
 from ..manifests.image_volume import IMAGE_VOLUMES
 from ..manifests.names import RAY_KIND, hpa_of
-from ..readers.reader import Reader
+from ..readers.reader import told_by
 from ..settings import Settings
 from ..snapshots.child import Live, deployment_of, odd_revisions
 from ..snapshots.groups import judged, leaders
@@ -75,21 +75,12 @@ async def gather(
     if evidence.spec_error:
         return evidence
     for reader in memory.readers:
-        evidence = await _read(reader, evidence)
+        evidence = await told_by(reader, evidence)
     view = View(surroundings.indices)
     if asks_for_gpus(evidence.deployment, evidence.ranks) and (nodes := view.nodes()):
         gpus = supply(key.namespace, evidence.service.spec, nodes, view.all_pods())
         evidence = replace(evidence, supply=gpus)
     return evidence
-
-
-async def _read(reader: Reader, evidence: Evidence) -> Evidence:
-    """The evidence with a reader's part of it; where that fails, without: the other parts are told all the same."""
-    try:
-        return await reader.read(evidence)
-    except Exception as error:
-        log.exception("%s: %s fails", evidence.service.key, type(reader).__name__)
-        return evidence.without(f"what the operator's {type(reader).__name__} reads ({type(error).__name__})")
 
 
 def _watched(

@@ -26,7 +26,7 @@ from ..snapshots.own import ObjectSnapshot
 from ..status.conditions import operator_failed
 from ..status.evidence import Account, Evidence, Outcome
 from ..status.figures import figures, fleet
-from ..status.status import outline, status
+from ..status.status import outline, stamp_of, status
 from .agreement import Agreement
 from .first_status import Settling
 from .gather import gather
@@ -145,7 +145,7 @@ class ServiceReconciler:
         try:
             wait = await memory.writer.write(about, before, after)
         except RefusedError as error:
-            wait = await memory.writer.write(about, before, outline(account, after, str(error), now))
+            wait = await memory.writer.write(about, before, outline(after, str(error), stamp_of(account, now)))
         return [wait] if wait else []
 
     def _remember(self, key: Key, uid: str) -> Memory:

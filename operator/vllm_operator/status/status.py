@@ -6,7 +6,7 @@ conditions (https://github.com/kubernetes-sigs/cli-utils/tree/master/pkg/kstatus
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from ..api.conditions import ConditionType
 from ..api.limits import printable
@@ -105,11 +105,19 @@ def _gate(account: Account, fit: Verdict, workload: Verdict) -> Verdict:
     return workload
 
 
-def conditions(
-    verdicts: Sequence[Verdict], before: Sequence[Mapping[str, Any]], generation: int, now: str
-) -> list[dict[str, Any]]:
+class Stamp(NamedTuple):
+    """What a condition tells beside its verdict."""
+
+    before: Sequence[Mapping[str, Any]]
+    """The conditions that stand."""
+    generation: int
+    now: str
+    """In RFC 3339."""
+
+
+def conditions(verdicts: Sequence[Verdict], stamp: Stamp) -> list[dict[str, Any]]:
     """The conditions as they are written. lastTransitionTime moves only when the status flips."""
-    previous = {entry.get("type"): entry for entry in before}
+    previous = {entry.get("type"): entry for entry in stamp.before}
     result = []
     for verdict in verdicts:
         value = _WORDS[verdict.status]
@@ -120,8 +128,10 @@ def conditions(
                 "status": value,
                 "reason": str(verdict.reason),
                 "message": printable(verdict.message[:1024]),
-                "lastTransitionTime": old.get("lastTransitionTime", now) if old.get("status") == value else now,
-                "observedGeneration": generation,
+                "lastTransitionTime": old.get("lastTransitionTime", stamp.now)
+                if old.get("status") == value
+                else stamp.now,
+                "observedGeneration": stamp.generation,
             }
         )
     return result
@@ -240,18 +250,21 @@ def status(account: Account, now: str) -> dict[str, Any]:
     whole = _status(account, now)
     if whole == account.evidence.before and not account.evidence.missing:  # what stands is as the API takes it
         return whole
-    found, left_out = conform(whole)
-    if not (wrong := incomplete(account.evidence.missing, left_out)):
+    return with_gaps(*conform(whole), account.evidence.missing, stamp_of(account, now))
+
+
+def with_gaps(found: dict[str, Any], left_out: Sequence[str], missing: Sequence[str], stamp: Stamp) -> dict[str, Any]:
+    """A status that says as well what is not in it. `left_out`, `missing`: as for `incomplete`."""
+    if not (wrong := incomplete(missing, left_out)):
         return found
-    return {**found, "conditions": [*found["conditions"], *_conditions(account, wrong, now)]}
+    return {**found, "conditions": [*found["conditions"], *conditions(wrong, stamp)]}
 
 
-def outline(account: Account, after: Mapping[str, Any], why: str, now: str) -> dict[str, Any]:
+def outline(after: Mapping[str, Any], why: str, stamp: Stamp) -> dict[str, Any]:
     """What is left of a status that the API server refuses: its conditions, and one more that says so."""
     kept = [entry for entry in after["conditions"] if entry["type"] != ConditionType.INCOMPLETE]
     wrong = incomplete([f"the API server refuses the rest of the status: {why}"], ())
-    conditions = [*kept, *_conditions(account, wrong, now)]
-    return {"observedGeneration": account.service.generation, "conditions": conditions}
+    return {"observedGeneration": stamp.generation, "conditions": [*kept, *conditions(wrong, stamp)]}
 
 
 def _selected(service: InferenceService) -> dict[str, str]:
@@ -259,8 +272,9 @@ def _selected(service: InferenceService) -> dict[str, str]:
     return {**identity(service), **({RANK_LABEL: "0"} if service.spec.nodes > 1 else {})}
 
 
-def _conditions(account: Account, verdicts: Sequence[Verdict], now: str) -> list[dict[str, Any]]:
-    return conditions(verdicts, account.evidence.before.get("conditions") or (), account.service.generation, now)
+def stamp_of(account: Account, now: str) -> Stamp:
+    """What each of a service's conditions tells. `now`: in RFC 3339."""
+    return Stamp(account.evidence.before.get("conditions") or (), account.service.generation, now)
 
 
 def _status(account: Account, now: str) -> dict[str, Any]:
@@ -272,7 +286,7 @@ def _status(account: Account, now: str) -> dict[str, Any]:
     return compact(
         {
             "observedGeneration": account.service.generation,
-            "conditions": _conditions(account, verdicts(account), now),
+            "conditions": conditions(verdicts(account), stamp_of(account, now)),
             "replicas": len(seen.pods) + len(seen.old_pods),
             "wantedReplicas": wanted(account),
             "readyReplicas": sum(pod.ready for pod in seen.pods),
