@@ -85,6 +85,22 @@ def test_a_tenant_writes_services_and_sees_their_pods(cluster: Kube) -> None:
     cluster.run("delete", "inferenceservice", "mine", *ALICE)
 
 
+def test_a_quota_limits_how_many_services_a_team_has(cluster: Kube) -> None:
+    quota = yaml.safe_load((POLICIES / "quota.yaml").read_text())
+    hard = quota["spec"]["hard"]
+    hard |= dict.fromkeys(hard, "1")
+    cluster.apply(quota)
+    try:
+        where = ("get", "resourcequota", quota["metadata"]["name"], "-o", "jsonpath={.status.hard}")
+        cluster.wait("the quota is counted", 60, lambda: json.loads(cluster.run(*where) or "{}") == hard)
+        cluster.run("create", "-f", "-", *ALICE, stdin=service("first"))
+        said = refusal(cluster, "create", "-f", "-", *ALICE, stdin=service("second"))
+        assert "exceeded quota: vllm-objects" in said
+    finally:
+        cluster.run("delete", "-f", str(POLICIES / "quota.yaml"))
+        cluster.run("delete", "inferenceservices", "first", "--ignore-not-found")
+
+
 @pytest.mark.parametrize(
     ("verb", "resource"),
     [(verb, resource) for resource in (

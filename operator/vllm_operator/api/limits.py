@@ -35,6 +35,9 @@ HEADER_BYTES = 16 * MIB
 """Of one safetensors file; the format itself allows 100 MB, and a header of 16 MiB has 100,000 tensors."""
 HEADER_VALUES = 3_000_000
 
+# An object of ours, as the operator keeps it: some hundred bytes to 16 KiB, of those that people write.
+SPEC_BYTES = 128 * KIB
+
 # The Job's report, unpacked by the operator, and what is kept of it in a ControllerRevision.
 MESSAGE_BYTES = 16 * KIB
 """Four times what Kubernetes keeps of a termination message."""
@@ -44,6 +47,8 @@ NAMES = 32_768
 """Names of modules in all lists of a config."""
 NAMES_CHARACTERS = 4 * MIB
 """Of these names together."""
+UNFOLDED_VALUES = 1 << 20
+"""Values that modules say of themselves, of all modules together: what a message that shows one may come to."""
 WEIGHTS_BYTES = 1 << 50
 ERROR_CHARACTERS = 1024
 

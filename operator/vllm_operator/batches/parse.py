@@ -18,9 +18,15 @@ _UNREADABLE = InferenceBatchSpec.model_validate(
 
 def parse(key: Key, snapshot: ObjectSnapshot) -> tuple[InferenceBatch, str]:
     """The batch, and what is wrong with its spec, beyond the schema that the API server has checked."""
+    if snapshot.oversize:
+        return _batch(key, snapshot, _UNREADABLE), f"spec: {snapshot.oversize}"
     try:
         spec, fault = InferenceBatchSpec.model_validate(snapshot.spec), ""
     except ValidationError as error:
         where, wrong = first_fault(error)
         spec, fault = _UNREADABLE, f"spec.{where}: {wrong}"
-    return InferenceBatch(*key, snapshot.uid, snapshot.generation, spec, snapshot.queue or None), fault
+    return _batch(key, snapshot, spec), fault
+
+
+def _batch(key: Key, snapshot: ObjectSnapshot, spec: InferenceBatchSpec) -> InferenceBatch:
+    return InferenceBatch(*key, snapshot.uid, snapshot.generation, spec, snapshot.queue or None)

@@ -11,7 +11,7 @@ from itertools import accumulate, groupby, product
 from math import prod
 from typing import Any
 
-from ..api.limits import NAMES, NAMES_CHARACTERS, OverLimitError
+from ..api.limits import NAMES, NAMES_CHARACTERS, UNFOLDED_VALUES, OverLimitError
 
 _FOLDED, _FOLDED_MAP = "$folded", "$foldedMap"
 _NUMBER = re.compile(r"0|[1-9][0-9]*")
@@ -92,14 +92,23 @@ def _steps(column: tuple[int, ...]) -> list[int]:
 
 
 class Unfolding:
-    """Unfolds the lists of one config, and counts what becomes of them."""
+    """Unfolds the lists of one config, and counts what becomes of them.
+
+    What is in an object of modules counts once for each of its modules, also where they share it: whoever goes through
+    it, or shows it, meets it as often.
+    """
 
     def __init__(self) -> None:
         self.names = 0
         self.characters = 0
+        self._values = 0
+        # How many modules have what is being unfolded.
+        self._modules = 1
 
     def unfold(self, node: Any) -> Any:
         """The value with all lists as they were. Raises OverLimitError, ValueError or TypeError for what is none."""
+        if self._modules > 1:
+            self._count_value(node)
         if isinstance(node, dict):
             if _FOLDED in node:
                 return self._runs(node[_FOLDED])
@@ -107,7 +116,7 @@ class Unfolding:
                 return self._map(node[_FOLDED_MAP])
             return {key: self.unfold(value) for key, value in node.items()}
         if isinstance(node, list):
-            return [self.unfold(item) if isinstance(item, dict | list) else item for item in node]
+            return [self.unfold(item) for item in node]
         return node
 
     def _map(self, groups: list[Any]) -> dict[str, Any]:
@@ -115,7 +124,9 @@ class Unfolding:
         found: dict[str, Any] = {}
         for value, runs, grids in groups:
             names = [*self._runs(runs), *(name for grid in grids for name in self._grid(*grid))]
+            outer, self._modules = self._modules, self._modules * max(len(names), 1)
             found.update(dict.fromkeys(names, self.unfold(value)))
+            self._modules = outer
         return found
 
     def _grid(self, pattern: str, values: list[list[int]]) -> list[str]:
@@ -140,9 +151,21 @@ class Unfolding:
         form = _form_of(pattern)
         return [form % row for row in zip(*map(accumulate, steps), strict=True)]
 
+    def _count_value(self, node: Any) -> None:
+        texts = [node] if isinstance(node, str) else node if isinstance(node, dict) else ()
+        self._values += self._modules
+        self.characters += self._modules * sum(map(len, texts))
+        self._check()
+
     def _count(self, names: int, pattern: str) -> None:
+        names *= self._modules
         self.names += names
         self.characters += names * len(pattern)
+        self._check()
+
+    def _check(self) -> None:
+        if self._values > UNFOLDED_VALUES:
+            raise OverLimitError(f"its modules have more than {UNFOLDED_VALUES:,} values")
         if self.names > NAMES or self.characters > NAMES_CHARACTERS:
             raise OverLimitError(
                 f"its lists have more than {NAMES:,} names, or more than {NAMES_CHARACTERS:,} characters in them"

@@ -56,7 +56,7 @@ class Facts:
     def architecture(self) -> str | None:
         """The class that the model is of, as its config names it."""
         names = self.config.get("architectures") or self._text.get("architectures")
-        return str(names[0]) if isinstance(names, list) and names else None
+        return names[0] if isinstance(names, list) and names and isinstance(names[0], str) else None
 
     @property
     def quantization_method(self) -> str | None:
@@ -65,7 +65,7 @@ class Facts:
             return "modelopt"
         said = self.config.get("quantization_config") or self._text.get("quantization_config")
         method = said.get("quant_method") if isinstance(said, dict) else None
-        return str(method) if method else None
+        return method if isinstance(method, str) and method else None
 
     @property
     def _text(self) -> dict[str, Any]:

@@ -34,7 +34,10 @@ class DeviceClasses:
             if self._clock() < until:
                 return found
             found = await self._read(name)
-            self._found[name] = found, self._clock() + FRESH_SECONDS
+            # Names that nobody asks for any more go.
+            now = self._clock()
+            self._found = {known: one for known, one in self._found.items() if now < one[1]}
+            self._found[name] = found, now + FRESH_SECONDS
             return found
 
     async def _read(self, name: str) -> Claimed:

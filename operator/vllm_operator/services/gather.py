@@ -199,11 +199,13 @@ def parse(
 
 
 def _parsed(key: Key, snapshot: ObjectSnapshot, settings: Settings) -> tuple[InferenceService, Finding | None]:
+    unread = InferenceService(*key, snapshot.uid, snapshot.generation, _UNREADABLE)
+    if snapshot.oversize:
+        return unread, (Reason.INVALID, f"spec: {snapshot.oversize}")
     try:
         spec = InferenceServiceSpec.model_validate(snapshot.spec)
     except ValidationError as error:
         where, wrong = first_fault(error)
-        unread = InferenceService(*key, snapshot.uid, snapshot.generation, _UNREADABLE)
         return unread, (Reason.INVALID, f"spec.{where}: {wrong}")
     service = InferenceService(*key, snapshot.uid, snapshot.generation, spec)
     return service, fault(spec, settings)

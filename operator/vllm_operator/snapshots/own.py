@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..api.encoding import canonical
+from ..api.limits import SPEC_BYTES
 from ..api.resource import Body, Key
 from ..manifests.names import QUEUE_LABEL
 
@@ -22,6 +24,8 @@ class ObjectSnapshot:
     """As JSON, which takes a fifth of the memory: it is looked at once in each reconcile."""
     queue: str = ""
     """The Kueue queue that its label names."""
+    oversize: str = ""
+    """Why the spec is not kept, where it is larger than any: nothing is in `spec` then."""
     edited: bool = False
     """Whether the spec is another one than its status tells of."""
 
@@ -44,13 +48,17 @@ def is_edited(body: Body) -> bool:
 
 def snapshot(body: Body) -> ObjectSnapshot:
     """Snapshot of an object."""
-    meta = body["metadata"]
+    meta, spec = body["metadata"], dict(body["spec"])
+    # Of all services that anybody makes, all specs are in memory.
+    size = len(canonical(spec))
+    oversize = f"it has {size:,} bytes, of {SPEC_BYTES:,} at most" if size > SPEC_BYTES else ""
     return ObjectSnapshot(
         uid=meta["uid"],
         created=str(meta.get("creationTimestamp", "")),
         generation=int(meta["generation"]),
         resource_version=int(meta["resourceVersion"]),
-        spec=dict(body["spec"]),
+        spec={} if oversize else spec,
+        oversize=oversize,
         packed_status=json.dumps(body.get("status") or {}),
         queue=str((meta.get("labels") or {}).get(QUEUE_LABEL, "")),
         edited=is_edited(body),

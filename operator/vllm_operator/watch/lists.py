@@ -15,8 +15,6 @@ from yarl import URL
 from ..api.encoding import Page
 from .informer import Informer
 
-# Objects of one answer, whose text is in memory at once: up to 20 KB each.
-CHUNK = 400
 # The API server may lie below a path of its own.
 _PATH = re.compile(r"/(?:api|apis/(?P<group>[^/]+))/(?P<version>[^/]+)(?:/namespaces/[^/]+)?/(?P<plural>[^/]+)$")
 

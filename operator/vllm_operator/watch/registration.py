@@ -10,8 +10,9 @@ from .. import metrics, settings
 from ..manifests.names import MANAGED_BY, MANAGED_BY_LABEL
 from .indices import Index
 from .informer import Informer, Queue
-from .lists import CHUNK, Lists
+from .lists import Lists
 from .memories import NoDiffBase, NoProgress
+from .parts import CHUNK
 from .sources import Source
 from .watches import Watches
 

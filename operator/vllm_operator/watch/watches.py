@@ -20,6 +20,7 @@ import kopf
 
 from .. import metrics
 from ..api.encoding import Page
+from . import parts
 from .lists import Lists
 
 log = logging.getLogger(__name__)
@@ -39,7 +40,7 @@ ENDED_SECONDS = SILENCE_SECONDS + CONNECT_SECONDS
 OVERLOOKED_SECONDS = 60.0
 
 
-class _Answer(aiohttp.ClientResponse):
+class _Answer(parts.Answer):
     """An answer of the API server, of which kopf sees what is not taken beforehand."""
 
     lists: Lists
@@ -96,7 +97,7 @@ class Watches:
             proxy=connection.proxy_url,
             trace_configs=[self._trace()],
             response_class=Answer,
-            middlewares=(self._outlive_api, self._ask_for_metadata),
+            middlewares=(self._outlive_api, self._ask_for_metadata, parts.Parts()),
         )
         return kopf.AiohttpSession(server=connection.server, aiohttp_session=session, expiration=connection.expiration)
 

@@ -31,6 +31,15 @@ def config(text: str) -> str:
     return report(f'{{"config": {{"x": {text}}}, "quantization": null}}')
 
 
+def _of_modules(value: str, count: int) -> str:
+    """So many modules that have a value in common, in the short form."""
+    return f'{{"$foldedMap": [[{value}, [["#", {count}, [{[1] * count}]]], []]]}}'
+
+
+def _nested(depth: int, count: int) -> str:
+    return _of_modules(_nested(depth - 1, count), count) if depth else "{}"
+
+
 FOLDED = '{"$folded": [["x", %s, []]]}'
 TOO_MUCH = {
     "a list of two billion names in 220 bytes": config(FOLDED % 2_000_000_000),
@@ -38,6 +47,10 @@ TOO_MUCH = {
     "a grid of a billion names": config(
         '{"$foldedMap": [[{}, [], [["#.#.#", [%s, %s, %s]]]]]}' % ((str(list(range(1000))),) * 3)
     ),
+    "maps in maps, each for a thousand": config(_nested(9, 1000)),
+    "maps in maps, each for a hundred": config(_nested(3, 100)),
+    "a long text that a thousand modules have": config(_of_modules('{"a": "' + "x" * 9000 + '"}', 1000)),
+    "many values that a thousand modules have": config(_of_modules("[" + "1," * 9000 + "1]", 1000)),
     "long names": config('{"$folded": [["' + "x" * 5000 + '", 20000, []]]}'),
     "900,000 empty lists in 4 KB": config("[" + "[]," * 900_000 + "[]]"),
     "64,000 values and more": config("[" + "1," * 65_000 + "1]"),

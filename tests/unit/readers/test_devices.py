@@ -71,3 +71,16 @@ def test_what_may_not_be_read_is_said() -> None:
     assert found.why.startswith("the operator cannot read the devices of class gpus (may not list resourceslices)")
     missing = asyncio.run(reader.read(evidence(deviceClass="other"))).claimed
     assert missing == Claimed(why="there is no DeviceClass other")
+
+
+def test_classes_that_nobody_names_any_more_are_forgotten() -> None:
+    clock = Clock()
+
+    async def look() -> int:
+        classes = DeviceClasses(cast("Cluster", Api()), clock)
+        for number in range(100):
+            await classes.of(f"class-{number}")
+            clock.now += 1
+        return len(classes._found)
+
+    assert asyncio.run(look()) <= FRESH_SECONDS

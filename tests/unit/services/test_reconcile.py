@@ -471,3 +471,31 @@ def test_after_a_restart_one_that_was_edited_meanwhile_comes_first() -> None:
     world.service(maxModelLen=1024)
     world.begin()
     assert world.reconciler.known()[1:] == [key, *others]
+
+
+def test_nothing_is_decided_while_the_api_server_does_not_tell_what_the_devices_are() -> None:
+    """A model that does not fit its class of devices gets no pods because one read failed."""
+    world = World()
+    world.served = frozenset({"ResourceClaimTemplate"})
+    key = world.service(accelerator={"deviceClass": "gpus"}, planPolicy="Enforce")
+    rule = {"cel": {"expression": "device.driver == 'gpu.example.com'"}}
+    where = path("DeviceClass", "", "gpus")
+    world.api.put(where, {"kind": "DeviceClass", "metadata": {"name": "gpus"}, "spec": {"selectors": [rule]}})
+    world.api.refuse["get", where] = refusal(503, "etcd has no leader")
+    with pytest.raises(UnavailableError):
+        world.reconcile(key)
+    assert world.writes() == []
+    del world.api.refuse["get", where]
+    world.reconcile(key)
+    assert world.writes()
+
+
+def test_a_spec_that_is_larger_than_any_is_told_and_not_kept() -> None:
+    world = World()
+    trigger = {"type": "cron", "metadata": {f"k{number}": "x" * 4096 for number in range(32)}}
+    key = world.service(autoscaling={"maxReplicas": 2, "triggers": [trigger] * 8})
+    world.reconcile(key)
+    assert world.reason("SpecValid") == "Invalid"
+    assert "spec: it has 1," in world.message("SpecValid")
+    assert "bytes, of 131,072 at most" in world.message("SpecValid")
+    assert len(str(world.indices)) < 50_000
