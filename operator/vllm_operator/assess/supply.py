@@ -31,7 +31,9 @@ class Supply:
     nodes: tuple[NodeGpus, ...]
     """Nodes that the pods select and tolerate; the one with the most free GPUs first."""
     holders: tuple[tuple[Key, int], ...]
-    """Services with GPUs on these nodes, and how many; the largest first."""
+    """Services of the namespace with GPUs on these nodes, and how many; the largest first."""
+    elsewhere: int
+    """GPUs of these nodes that services of other namespaces hold: their names are not for everybody."""
     taints: tuple[str, ...]
     """Taints of nodes that the pods select and do not tolerate."""
     products: tuple[tuple[str, int], ...]
@@ -54,10 +56,12 @@ def supply(
         held[pod.node] += pod.asked.count
     label = product_label(resource)
     products = Counter(product for node in equipped if (product := dict(node.labels).get(label)))
+    near = [(key, pod) for key, pod in holding if pod.node in suitable]
     found = [NodeGpus(name, node.count(resource), node.count(resource) - held[name]) for name, node in suitable.items()]
     return Supply(
         nodes=tuple(sorted(found, key=lambda node: (-node.free, node.name))),
-        holders=_holders((key, pod) for key, pod in holding if pod.node in suitable),
+        holders=_holders((key, pod) for key, pod in near if key[0] == namespace),
+        elsewhere=sum(pod.asked.count for key, pod in near if key[0] != namespace),
         taints=tuple(sorted({str(taint) for node in selected for taint in untolerated(spec, node)})),
         products=tuple(sorted(products.items())),
         in_namespace=_holders((key, pod) for key, pod in holding if key[0] == namespace),

@@ -1,6 +1,6 @@
 """What there is of the GPUs that a pod waits for, in words: counts, and which services hold them. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from ..api.reasons import Finding, Reason
 from ..api.resource import Key
@@ -15,18 +15,19 @@ def shortage(resource: str, count: int, supply: Supply) -> Finding:
     most = max((node.free for node in supply.nodes), default=0)
     where = _listed(f"{node.name} {max(0, node.free)} of {node.total}" for node in supply.nodes)
     counts = f"{free} of {total} {resource} are free ({where})"
-    held = f"; held by {_held(supply.holders)}" if supply.holders else ""
+    others = [f"services of other namespaces ({supply.elsewhere})"] if supply.elsewhere else []
+    held = _held(supply.holders, others)
     if free >= count > most:
         return (
             Reason.GPUS_FRAGMENTED,
             f"{counts}{held}: enough together, but a pod needs {count} on one node: scale a service down on one of "
             "them, or lower tensorParallelSize",
         )
-    others = "; pods that are no InferenceService's hold the rest" if most >= count else ""
-    counts = f"at most {counts}" if others else counts
+    rest = "; pods that are no InferenceService's hold the rest" if most >= count else ""
+    counts = f"at most {counts}" if rest else counts
     return (
         Reason.INSUFFICIENT_GPUS,
-        f"{counts}{held}{others}: all {count} must be free on one node: wait until others end, scale a service down, "
+        f"{counts}{held}{rest}: all {count} must be free on one node: wait until others end, scale a service down, "
         "or add nodes",
     )
 
@@ -50,11 +51,13 @@ def taints(supply: Supply) -> str:
 
 def in_namespace(supply: Supply) -> str:
     """Who uses up the namespace's quota of GPUs."""
-    return f"; held in this namespace by {_held(supply.in_namespace)}" if supply.in_namespace else ""
+    return _held(supply.in_namespace, (), " in this namespace")
 
 
-def _held(holders: Iterable[tuple[Key, int]]) -> str:
-    return _listed(f"{namespace}/{name} ({count})" for (namespace, name), count in holders)
+def _held(holders: Iterable[tuple[Key, int]], others: Sequence[str], where: str = "") -> str:
+    """Who holds them, as the end of a sentence; those whose names are not told come first. Empty where nobody does."""
+    words = [*others, *(f"{namespace}/{name} ({count})" for (namespace, name), count in holders)]
+    return f"; held{where} by {_listed(words)}" if words else ""
 
 
 def _listed(words: Iterable[str]) -> str:

@@ -47,7 +47,7 @@ def test_what_pods_hold_is_counted_on_the_nodes_that_suit() -> None:
         accelerator={"product": H100},
     )
     assert found.nodes == (NodeGpus("b", 4, 3), NodeGpus("a", 8, 2))
-    assert found.holders == ((Key("team-a", "x"), 4), (Key("team-b", "y"), 3))
+    assert (found.holders, found.elsewhere) == (((Key("team-a", "x"), 4),), 3)
     assert found.taints == ("team=b:NoSchedule",)
     assert found.products == ((H100, 3), (L4, 1))
     assert found.in_namespace == ((Key("team-a", "x"), 4),)
@@ -57,20 +57,26 @@ def test_what_pods_hold_is_counted_on_the_nodes_that_suit() -> None:
     ("held", "reason", "words"),
     [
         (
-            ((("t", "x"), holder("a", 8)), (("t", "y"), holder("b", 8))),
+            ((("team-a", "x"), holder("a", 8)), (("team-a", "y"), holder("b", 8))),
             Reason.INSUFFICIENT_GPUS,
-            "0 of 16 nvidia.com/gpu are free (a 0 of 8, b 0 of 8); held by t/x (8), t/y (8): all 4 must be free on one",
+            "0 of 16 nvidia.com/gpu are free (a 0 of 8, b 0 of 8); held by team-a/x (8), team-a/y (8): all 4 must be "
+            "free on one",
         ),
         (
-            ((("t", "x"), holder("a", 6)), (("t", "y"), holder("b", 5))),
+            ((("secret", "falcon"), holder("a", 8)), (("team-a", "y"), holder("b", 6))),
+            Reason.INSUFFICIENT_GPUS,
+            "; held by services of other namespaces (8), team-a/y (6): all 4 must be free on one",
+        ),
+        (
+            ((("team-a", "x"), holder("a", 6)), (("team-a", "y"), holder("b", 5))),
             Reason.GPUS_FRAGMENTED,
-            "5 of 16 nvidia.com/gpu are free (b 3 of 8, a 2 of 8); held by t/x (6), t/y (5): enough together, but a "
-            "pod needs 4 on one node",
+            "5 of 16 nvidia.com/gpu are free (b 3 of 8, a 2 of 8); held by team-a/x (6), team-a/y (5): enough "
+            "together, but a pod needs 4 on one node",
         ),
         (
-            ((("t", "x"), holder("a", 8)),),
+            ((("team-a", "x"), holder("a", 8)),),
             Reason.INSUFFICIENT_GPUS,
-            "at most 8 of 16 nvidia.com/gpu are free (b 8 of 8, a 0 of 8); held by t/x (8); pods that are no "
+            "at most 8 of 16 nvidia.com/gpu are free (b 8 of 8, a 0 of 8); held by team-a/x (8); pods that are no "
             "InferenceService's hold the rest: all 4",
         ),
     ],
@@ -82,7 +88,7 @@ def test_who_holds_the_gpus_is_named(held: tuple[tuple[Key, PodSnapshot], ...], 
 
 def test_a_long_list_is_cut() -> None:
     nodes = [node(f"n{number}", 1) for number in range(99)]
-    pods = [(Key("t", f"s{number}"), holder(f"n{number}", 1)) for number in range(99)]
+    pods = [(Key("team-a", f"s{number}"), holder(f"n{number}", 1)) for number in range(99)]
     message = told(there(nodes, *pods))[1]
     assert "(n0 0 of 1, n1 0 of 1, n10 0 of 1, n11 0 of 1, n12 0 of 1 and 94 more)" in message
     assert len(message) < 800
