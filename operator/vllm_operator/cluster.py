@@ -267,13 +267,20 @@ class Cluster:
         query = [*query_params, ("timeout", f"{int(seconds * 1000)}ms")]
         return await self._request(verb, url, seconds=seconds, query_params=query, **options)
 
-    async def delete(self, kind: str, namespace: str, name: str) -> None:
-        """Deletes an object and, in the background, what it owns. An object that is gone already is no error."""
-        url = path(kind, namespace, name)
+    async def delete(self, kind: str, namespace: str, name: str, uid: str = "") -> None:
+        """Deletes an object and, in the background, what it owns; where it has a `uid`, none but that one.
+
+        One that is gone already is no error.
+        """
+        url, only = path(kind, namespace, name), {"preconditions": {"uid": uid}} if uid else {}
         try:
-            await self._write("delete", url, namespace, body={"propagationPolicy": "Background"})
+            await self._write("delete", url, namespace, body={"propagationPolicy": "Background", **only})
         except GoneError:
             log.debug("%s %s/%s was gone already", kind, namespace, name)
+        except UnavailableError as error:
+            if not (uid and _is_conflict(error)):
+                raise
+            log.info("%s %s/%s is another one", kind, namespace, name)
 
     async def post_event(self, about: Reference, kind: str, reason: str, message: str) -> None:
         """Posts an Event about an object; `kind` is Normal or Warning. Never fails: an Event is a courtesy."""

@@ -146,7 +146,8 @@ class BatchReconciler:
         """Makes and deletes Jobs; returns why that could not be done, where somebody has to change something."""
         batch, cluster = evidence.batch, self._surroundings.cluster
         for step in planned.delete:
-            await cluster.delete("Job", batch.namespace, job_name(batch, step))
+            if job := evidence.jobs.get(step):
+                await cluster.delete("Job", batch.namespace, job.name, job.uid)
         packed = evidence.engine.inspection.packed
         rendering = Rendering(facts_of(packed).commit if packed else None, assessment.products)
         parts = BatchParts(batch, evidence.engine.service, self._surroundings.settings, rendering)
@@ -161,7 +162,7 @@ class BatchReconciler:
 
     async def _taken(self, evidence: BatchEvidence, step: str) -> Finding | None:
         """Whose the Job is that has the name of one of ours; None where it is this batch's, and the watch lags."""
-        batch, name = evidence.batch, job_name(evidence.batch, step)
+        batch, name = evidence.batch, job_name(evidence.batch.name, step)
         body = await self._surroundings.cluster.read("Job", batch.namespace, name)
         if body is None or owner_uid(body["metadata"]) == batch.uid:
             return None

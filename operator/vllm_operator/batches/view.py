@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..api.resource import Key
+from ..manifests.batch import job_name
 from ..snapshots.batch import BatchPod, JobSnapshot
 from ..snapshots.own import ObjectSnapshot
 from ..watch.sources import Indices
@@ -26,9 +27,10 @@ class BatchView:
         return list(self.indices[BATCHES])
 
     def jobs(self, key: Key, uid: str) -> dict[str, JobSnapshot]:
-        """The Jobs of the very batch with this uid, by step."""
+        """The Jobs of the very batch with this uid, by step. One of another name somebody else has made."""
         found: Iterable[JobSnapshot] = self.indices[JOBS].get(key, ())
-        return {job.step: job for job in found if job.owner == uid}
+        own = (job for job in found if job.owner == uid)
+        return {job.step: job for job in own if job.name == job_name(key.name, job.step)}
 
     def pods(self, key: Key, jobs: Iterable[JobSnapshot]) -> list[BatchPod]:
         """The pods that these Jobs control, by name."""

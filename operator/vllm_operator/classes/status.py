@@ -11,12 +11,12 @@ from ..assess.classes import defaults
 from ..settings import Settings
 from ..snapshots.serving_class import UnreadClass
 from ..status.conditions import Verdict
-from ..status.status import conditions
+from ..status.status import Stamp, conditions
 
 
 def status(found: Sequence[Verdict], generation: int, before: Mapping[str, Any], now: str) -> dict[str, Any]:
     """The whole status. `before`: the status as it stands; `now`: the time in RFC 3339."""
-    shown = conditions(found, before.get("conditions") or (), generation, now)
+    shown = conditions(found, Stamp(before.get("conditions") or (), generation, now))
     return {"observedGeneration": generation, "conditions": shown}
 
 

@@ -57,9 +57,9 @@ class BatchParts:
     rendering: Rendering = field(default_factory=Rendering)
 
 
-def job_name(batch: InferenceBatch, step: str) -> str:
-    """Name of the Job of a step."""
-    return f"{batch.name}-{step}"
+def job_name(batch: str, step: str) -> str:
+    """Name of the Job of a step, of a batch of this name."""
+    return f"{batch}-{step}"
 
 
 def inspect_job(parts: BatchParts) -> Manifest:
@@ -163,7 +163,7 @@ def _metadata(batch: InferenceBatch, step: str, labels: dict[str, str]) -> Manif
         "blockOwnerDeletion": False,
     }
     owners = [owner] if batch.uid else None
-    name = job_name(batch, step)
+    name = job_name(batch.name, step)
     return compact({"name": name, "namespace": batch.namespace, "labels": labels, "ownerReferences": owners})
 
 

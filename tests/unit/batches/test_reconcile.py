@@ -1,5 +1,7 @@
 """The loop over one batch, in milliseconds: which Jobs it makes, when, and what it says."""
 
+from typing import Any
+
 import pytest
 
 from support.batch_world import KEY, MERGED, REPORT, BatchWorld
@@ -10,6 +12,8 @@ from vllm_operator.api import BATCH_KIND
 from vllm_operator.batches import reconcile
 from vllm_operator.cluster import path
 from vllm_operator.loop.write import PROGRESS_SECONDS
+from vllm_operator.manifests.names import STEP_LABEL
+from vllm_operator.readers.logs import LogReader
 
 
 def test_no_pod_takes_a_gpu_before_the_input_is_checked_and_the_plan_is_made() -> None:
@@ -508,3 +512,63 @@ def test_pods_that_get_no_input_are_told_while_others_are_made_and_in_the_end() 
     world.reconcile()
     assert world.condition("Failed") == ("True", "RunFailed")
     assert f"its pods failed too often: {REFUSED}" in world.message("Failed")
+
+
+def test_what_could_not_be_read_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fails(*_: object) -> None:
+        raise KeyError("state")
+
+    world = BatchWorld()
+    world.runs()
+    monkeypatch.setattr(LogReader, "read", fails)
+    world.reconcile()
+    assert world.condition("Incomplete") == ("True", "PartUnreadable")
+    assert world.message("Incomplete") == "not read: what the operator's LogReader reads (KeyError)"
+    assert world.condition("InputValid") == ("True", "InputChecked")
+    monkeypatch.undo()
+    world.clock.now += PROGRESS_SECONDS
+    world.reconcile()
+    assert world.condition("Incomplete") == ("", "")
+
+
+def test_a_status_that_the_api_server_refuses_is_written_in_outline(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = BatchWorld()
+    world.runs()
+    request = world.api.request
+
+    async def picky(verb: str, url: str, **options: Any) -> Any:
+        if url.endswith("/status") and "total" in options["body"]["status"]:
+            raise refusal(422, "status.total: Invalid value")
+        return await request(verb, url, **options)
+
+    monkeypatch.setattr(world.api, "request", picky)
+    world.batch(suspend=True)
+    world.reconcile()
+    assert world.condition("Incomplete") == ("True", "PartUnreadable")
+    assert "status.total: Invalid value" in world.message("Incomplete")
+    assert world.condition("Ready") == ("False", "Suspended")
+
+
+def test_a_job_that_somebody_else_made_with_its_labels_is_not_its_own() -> None:
+    """Whoever may make Jobs has the operator delete none: neither his own, nor one that has the name of a step."""
+    world = BatchWorld()
+    world.batch()
+    world.reconcile(2)
+    check = world.job("check")
+    labels = {**check["metadata"]["labels"], STEP_LABEL: "run"}
+    forged = {**check, "metadata": {**check["metadata"], "name": "forged", "uid": "forged", "labels": labels}}
+    foreign = {"kind": "Job", "metadata": {"name": "nightly-run", "namespace": NAMESPACE}, "spec": {}}
+    for job in (forged, foreign):
+        world.api.put(path("Job", NAMESPACE, job["metadata"]["name"]), job)
+    world.batch(suspend=True)
+    world.reconcile(3)
+    assert {path("Job", NAMESPACE, name) for name in ("forged", "nightly-run")} <= world.api.objects.keys()
+
+
+def test_a_spec_that_is_larger_than_any_is_not_kept() -> None:
+    world = BatchWorld()
+    world.batch(template={"model": {"uri": "hf://a/b"}, "extraArgs": ["--seed=1" + "0" * (1 << 18)]})
+    world.reconcile()
+    assert world.condition("SpecValid") == ("False", "Invalid")
+    assert "bytes, of 131,072 at most" in world.message("SpecValid")
+    assert world.steps() == []
