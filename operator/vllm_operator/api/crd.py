@@ -102,7 +102,7 @@ def _describe(schema: Schema) -> str | None:
 def _merged(inner: Schema, outer: Schema, *dropped: str) -> Schema:
     """A type's node with what its field says on top. The rules of both hold."""
     rules = [*inner.get(RULES, []), *outer.get(RULES, [])]
-    both = {**inner, **{key: value for key, value in outer.items() if key not in dropped}}
+    both = {**inner, **{key: value for key, value in outer.items() if key not in (*dropped, RULES)}}
     return {**both, RULES: rules} if rules else both
 
 

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import yaml
@@ -148,3 +149,17 @@ def test_a_class_defaults_every_field_of_a_service_but_those_with_a_reason() -> 
 def test_the_api_server_fills_in_nothing_that_a_class_may() -> None:
     filled = {path for path, node in OF_KIND[INFERENCE_SERVICE.name] if path.startswith("spec") and "default" in node}
     assert {path.split(".")[1] for path in filled} == {"autoscaling"}
+
+
+def empty_lists(node: Any, where: str = "") -> Iterator[str]:
+    if node == []:
+        yield where
+    items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    for key, value in items:
+        yield from empty_lists(value, f"{where}.{key}")
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.plural)
+def test_what_the_api_server_would_drop_is_not_in_it(kind: Kind) -> None:
+    """An empty list of rules is not kept: to whoever compares, the cluster's CRD would never be the chart's."""
+    assert list(empty_lists(custom_resource_definition(kind)["spec"])) == []
