@@ -146,6 +146,8 @@ class Settings(Allowed):
     image_pull_secrets: tuple[str, ...] = ()
     # Whether the operator reads /metrics and /version of pods that became ready.
     engine_metrics: bool = True
+    # Labels of each service's ServiceMonitor, where Prometheus selects by label.
+    service_monitor_labels: Mapping[str, str] = Field(default_factory=dict)
     # Where KEDA asks Prometheus for vLLM's metrics.
     prometheus_url: str = "http://prometheus-operated.monitoring.svc:9090"
     # What GPUs cost, by product label or the planner's name: numbers in any unit, for the order of what is offered.

@@ -107,6 +107,25 @@ def test_the_notes_tell_the_image_and_that_none_is_set_for_the_cpu() -> None:
     assert "settings.images.cpu" not in notes("--set=settings.images.cpu=example.com/vllm-cpu:0.32.0")
 
 
+def test_names_that_yaml_reads_as_something_else_stay_names() -> None:
+    printed = helm("template", "1", CHART, "--namespace=123", IMAGE, '--set-json=watchNamespaces=["no","2024"]').ok()
+    rendered = [one for one in documents(printed) if one["kind"] != "CustomResourceDefinition"]
+    meta = [one["metadata"] for one in rendered]
+    assert [one for one in meta if not isinstance(one.get("namespace", ""), str)] == []
+    assert [one for one in meta if not isinstance(one["name"], str)] == []
+    assert {one.get("namespace") for one in meta} >= {"123", "no", "2024"}
+    subjects = [subject for one in rendered for subject in one.get("subjects", ())]
+    assert {(one.get("namespace"), one["name"]) for one in subjects if one["kind"] == "ServiceAccount"} == {
+        ("123", "1")
+    }
+
+
+def test_a_monitor_has_the_labels_that_a_prometheus_selects_by() -> None:
+    printed = template("--set=serviceMonitor.enabled=true,serviceMonitor.labels.release=prometheus")
+    labels = one_of("ServiceMonitor", documents(printed))["metadata"]["labels"]
+    assert (labels["release"], labels["app.kubernetes.io/instance"]) == ("prometheus", RELEASE)
+
+
 def test_has_the_current_crds() -> None:
     for crd in CRDS:
         command = [sys.executable, "-m", "vllm_operator", "crd", crd.stem]

@@ -47,7 +47,7 @@ Rows = dict[str, list[Panel]]
 FLEET: Rows = {
     "Services": [
         Number("Services", "sum(vllm_operator_services)"),
-        Number("Not ready", 'sum(vllm_operator_services{ready!="True"}) or vector(0)'),
+        Number("Not ready", 'sum(vllm_operator_services{ready!="True", reason!="Suspended"}) or vector(0)'),
         Number("GPUs wanted", "sum(vllm_operator_service_gpus_wanted)"),
         Number("GPUs granted", "sum(vllm_operator_service_gpus_granted)", about="Of the pods that have a node."),
         Number("GPUs missing", "sum(vllm_operator_service_gpus_missing)", about="Of pods that wait for a node."),

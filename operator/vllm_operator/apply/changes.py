@@ -99,9 +99,11 @@ def plan_changes(evidence: Evidence, known: Known) -> Changes:
         unpacked = rendered.unpack()
         template = unpacked.template
         keeping = list(_keep_rendering(evidence, known, unpacked))
-    scaling = Scaling(evidence.startup_seconds, known.settings.prometheus_url)
+    settings = known.settings
+    scaling = Scaling(evidence.startup_seconds, settings.prometheus_url)
     pods = [pod.service_uid for pod in (*evidence.pods, *evidence.old_pods) if not pod.failed]
-    children = desired(Parts(evidence.service, template, scaling, pods, _peers(known.settings)), evidence.served)
+    parts = Parts(evidence.service, template, scaling, pods, _peers(settings), settings.service_monitor_labels)
+    children = desired(parts, evidence.served)
     # Without the kept template of what is deployed, it is left as it is.
     complete = template is not None or deployed_revision(evidence) is None
     steps = [

@@ -6,8 +6,8 @@ the tests go through. A new kind is a builder in a file of its own, and a row; t
 what is still missing.
 """
 
-from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from ..api.resource import InferenceService
@@ -66,6 +66,8 @@ class Parts:
     pod_uids: Collection[str] = ()
     """Of each pod that there is, the label of its service's uid; empty where it has none."""
     peers: Peers = NO_PEERS
+    monitor_labels: Mapping[str, str] = field(default_factory=dict)
+    """By which a Prometheus selects ServiceMonitors."""
 
 
 # None where the service has no such child.
@@ -125,7 +127,7 @@ def _policy(parts: Parts) -> Manifest | None:
 
 
 def _monitor(parts: Parts) -> Manifest:
-    return service_monitor(parts.service, on_ray=_front(parts) is Front.WORKERS)
+    return service_monitor(parts.service, parts.monitor_labels, on_ray=_front(parts) is Front.WORKERS)
 
 
 def _with_pods(build: Callable[[InferenceService], Manifest | None]) -> Build:

@@ -1,5 +1,7 @@
 """The ServiceMonitor, for clusters that run the Prometheus Operator."""
 
+from collections.abc import Mapping
+
 from ..api.resource import InferenceService
 from .metadata import Manifest, identity, metadata
 from .names import METRICS_PORT_NAME, PORT_NAME, SERVICE_LABEL
@@ -10,13 +12,17 @@ SAMPLE_LIMIT = 20_000
 BODY_SIZE_LIMIT = "16MB"
 
 
-def service_monitor(service: InferenceService, *, on_ray: bool = False) -> Manifest:
-    """Has Prometheus scrape every pod's /metrics, with the service, namespace and pod as labels."""
+def service_monitor(service: InferenceService, labels: Mapping[str, str], *, on_ray: bool = False) -> Manifest:
+    """Has Prometheus scrape every pod's /metrics, with the service, namespace and pod as labels.
+
+    `labels`: those by which a Prometheus selects the monitor, beside our own.
+    """
+    about = metadata(service)
     relabel = [{"sourceLabels": ["__meta_kubernetes_service_name"], "targetLabel": SERVICE_LABEL, "action": "replace"}]
     return {
         "apiVersion": "monitoring.coreos.com/v1",
         "kind": "ServiceMonitor",
-        "metadata": metadata(service),
+        "metadata": {**about, "labels": {**labels, **about["labels"]}},
         "spec": {
             "selector": {"matchLabels": identity(service)},
             "sampleLimit": SAMPLE_LIMIT,

@@ -12,6 +12,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from ..api.reasons import Reason
 from ..api.resource import Key
 from ..assess.limits import gpus_of_replica
 from ..snapshots.pod import PodSnapshot
@@ -41,7 +42,10 @@ class Figures:
 
 
 _GAUGES: dict[str, tuple[str, Callable[[Figures], float | None]]] = {
-    "ready": ("1 if the service is ready, else 0.", lambda figures: figures.ready == "True"),
+    "ready": (
+        "1 if the service is ready, or suspended as its owner asks; else 0.",
+        lambda figures: figures.ready == "True" or figures.reason == Reason.SUSPENDED,
+    ),
     "replicas_wanted": (
         "Pods that there should be, by the spec or the autoscaler.",
         lambda figures: figures.replicas_wanted,

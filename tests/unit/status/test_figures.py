@@ -5,10 +5,11 @@ import pytest
 from support.accounts import Scene
 from support.model_reports import LLAMA_8B, inspected
 from support.snapshots import deployment, pod, service
+from vllm_operator.api.resource import Key
 from vllm_operator.api.vocabulary import VLLM_VERSION
 from vllm_operator.assess.fits import assess
 from vllm_operator.status.evidence import Engine
-from vllm_operator.status.figures import Restarts, figures
+from vllm_operator.status.figures import Fleet, Restarts, figures
 
 READY = {"status": "False", "reason": "InsufficientGpus"}
 
@@ -44,3 +45,14 @@ def test_the_plans_error_is_a_share_of_the_plan() -> None:
     tokens = plan.plan.capacity.kv_cache_tokens
     served = Scene(assessment=plan, engine=Engine(VLLM_VERSION, tokens * 9 // 10, 1024))
     assert figures(served.account(wanted), READY, 0).plan_error == pytest.approx(-0.1, abs=0.001)
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "value"),
+    [("True", "Available", 1), ("False", "Starting", 0), ("Unknown", "Starting", 0), ("False", "Suspended", 1)],
+)
+def test_one_that_is_suspended_is_down_for_nobody(status: str, reason: str, value: float) -> None:
+    fleet, condition = Fleet(), {"status": status, "reason": reason}
+    fleet.show(Key("a", "llama"), figures(Scene(deployment=deployment(1)).account(service()), condition, 0))
+    samples = {sample.name: sample.value for metric in fleet.collect() for sample in metric.samples}
+    assert samples["vllm_operator_service_ready"] == value
