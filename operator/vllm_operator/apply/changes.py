@@ -6,12 +6,13 @@ not be made, what is deployed stays. Nothing is decided here about the status, a
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 from ..api.reasons import Reason
 from ..api.spec import AUTO
 from ..api.storage import BUCKETS
 from ..assess.fits import Assessment, keeps_from_running
-from ..assess.kept import bars
+from ..assess.kept import Today, bars
 from ..inspection.kept import facts_of
 from ..manifests import (
     Manifest,
@@ -209,8 +210,12 @@ def _trusted(evidence: Evidence, known: Known, *, withheld: bool) -> tuple[Evide
     """
     workload, deployed = _workload(evidence), deployed_revision(evidence)
     while child := _read_back(evidence, known, withheld=withheld):
-        runs = workload.privileges if workload and child.revision == workload.revision else ""
-        why = bars(child.template, evidence.service.spec, known.settings, runs)
+        runs = workload if workload and child.revision == workload.revision else None
+        # What runs of an earlier spec is not rendered today; and of Ray the template in force is not known as such.
+        unknown = runs and (evidence.service.spec.on_ray or child.revision != evidence.service.revision)
+        rendered = None if unknown else partial(_rendered, evidence, known)
+        privileges = runs.privileges if runs else ""
+        why = bars(child.template, Today(evidence.service.spec, known.settings, rendered, privileges))
         if not why:
             break
         if child.revision == deployed:
@@ -236,8 +241,11 @@ def _spec_rendering(evidence: Evidence, known: Known) -> Packed:
     current = _current(evidence)
     if kept := known.rendered.get(service.revision) or (current and current.packed):
         return kept
-    template = pod_template(service, known.settings, _rendering(evidence, known.assessment))
-    return pack(Rendered(template, [one.to_manifest() for one in evidence.resolved]))
+    return pack(Rendered(_rendered(evidence, known), [one.to_manifest() for one in evidence.resolved]))
+
+
+def _rendered(evidence: Evidence, known: Known) -> Manifest:
+    return pod_template(evidence.service, known.settings, _rendering(evidence, known.assessment))
 
 
 def _current(evidence: Evidence) -> Child | None:

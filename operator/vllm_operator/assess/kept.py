@@ -2,22 +2,24 @@
 
 Whoever may write ControllerRevisions in a namespace can put a template of his own in the place of a kept one. What is
 applied has the shape that the operator gives its pods, of this version or an earlier one, and asks for what the
-platform team allows today, or for what the Deployment has in any case. It says nothing of the numbers in it.
+platform team allows today, or for what the Deployment has in any case; and it brings into its pods what the spec leads
+to. It says nothing of most numbers in it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from ..api.accelerator import Rdma
 from ..api.environment import refusal
 from ..api.groups import MOST_NODES
+from ..api.limits import text_of
 from ..api.model import ParserPlugins
 from ..api.pod import PodSettings
 from ..api.spec import InferenceServiceSpec
 from ..api.storage import IMAGE
 from ..manifests.devices import request_in
 from ..manifests.names import CONTAINER, PORT_NAME
-from ..manifests.privileges import Privileges, privileges
+from ..manifests.privileges import Contents, Privileges, contents, digest, privileges
 from ..manifests.security import FOR_RDMA, container_security, pod_security
 from ..settings import PodSecurity, Settings
 from ..vllm.argv import PORT
@@ -69,20 +71,41 @@ _OF_CONTAINER = frozenset(
 )
 _KINDS_OF_VOLUMES = frozenset({"configMap", "downwardAPI", "emptyDir", "image", "persistentVolumeClaim", "projected"})
 _ODD = "it is no pod template of ours"
+_SHOWN = 120
+_BROUGHT = {
+    "claims": "claims",
+    "configuration": "Secrets or ConfigMaps",
+    "paths": "volumes at paths",
+    "variables": "variables",
+    "words": "arguments",
+    "gpus": "GPUs",
+    "middleware": "a program for the server",
+}
 _MODULES = MIDDLEWARE_PATH.rpartition("/")[0]
 
 
-def bars(template: Mapping[str, Any], spec: InferenceServiceSpec, settings: Settings, deployed: str = "") -> str:
-    """Why a kept template must not be applied, as a clause; empty where it may.
+class Today(NamedTuple):
+    """What a kept template is held against."""
 
-    `spec`: of the service, with what was resolved. `deployed`: the digest of what the Deployment asks for, if it is of
-    the same rendering: then nothing more is asked for.
-    """
+    spec: InferenceServiceSpec
+    """Of the service, with what was resolved."""
+    settings: Settings
+    rendered: Callable[[], Mapping[str, Any]] | None = None
+    """The template as it would be rendered now. None where it may differ, and is not looked at."""
+    deployed: str = ""
+    """The digest of the Deployment's template, if it is of the same rendering: then nothing more is asked for."""
+
+
+def bars(template: Mapping[str, Any], today: Today) -> str:
+    """Why a kept template must not be applied, as a clause; empty where it may."""
     try:
         if told := next(_shapes(template), ""):
             return told
-        asked = privileges(template)
-        return "" if asked.digest() == deployed else _not_allowed(asked, spec, settings)
+        if digest(template) == today.deployed:
+            return ""
+        if told := _not_allowed(privileges(template), today.spec, today.settings):
+            return told
+        return _brings_more(contents(template), contents(today.rendered())) if today.rendered else ""
     except (KeyError, IndexError, TypeError, AttributeError, ValueError):
         return _ODD
 
@@ -187,6 +210,15 @@ def _not_allowed(asked: Privileges, spec: InferenceServiceSpec, settings: Settin
     own["extra_args"] = [*asked.request_logs]
     finding = refused(spec.model_copy(update=own), settings)
     return finding[1] if finding else ""
+
+
+def _brings_more(kept: Contents, own: Contents) -> str:
+    """What the pods would have that the spec does not lead to."""
+    for name, words in _BROUGHT.items():
+        if more := sorted(set(getattr(kept, name)) - set(getattr(own, name))):
+            names = (one.partition("=")[0] for one in more)  # a value may be a secret
+            return f"its pods have {words} ({text_of(', '.join(names), _SHOWN)}) that the spec does not lead to"
+    return ""
 
 
 def _is_of_default(image: str, settings: Settings) -> bool:

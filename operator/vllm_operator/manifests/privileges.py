@@ -1,20 +1,23 @@
-"""What a pod template asks for that the platform team decides on: of two templates, whether they ask for the same.
+"""What a pod template asks for that the platform team decides on, and what it brings into its pods: of two templates,
+whether they ask for the same.
 
 Pure. Whether it is allowed is decided in assess/kept.py. Nothing that the API server fills in by itself is looked at.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ..api import GROUP
 from ..api.flags.allowed import REQUEST_LOGS
-from .names import OF_QUEUED_SET, TOPOLOGY_ANNOTATION, is_gpu
+from .names import MIDDLEWARE_ANNOTATION, OF_QUEUED_SET, TOPOLOGY_ANNOTATION, is_gpu
 
 _OURS = ("app.kubernetes.io/", f"{GROUP}/")
 # The one is looked at by its value; the others bring nothing in, and the deployed template has them where Kueue is.
 _NO_MERE_KEYS = (TOPOLOGY_ANNOTATION, *OF_QUEUED_SET)
 _REMOTE_CODE = "--trust-remote-code"
+# Flags that name models, files or hosts.
+_PLACES = frozenset({"--chat-template", "--hf-config-path", "--lora-modules", "--speculative-config", "--tokenizer"})
 _PLUGINS = ("--reasoning-parser-plugin", "--tool-parser-plugin")
 
 
@@ -46,9 +49,23 @@ class Privileges(NamedTuple):
     topology: str | None = None
     """The label of nodes whose domains groups have to themselves."""
 
-    def digest(self) -> str:
-        """Short hash: what asks for the same has the same."""
-        return hashlib.sha256(repr(tuple(self)).encode()).hexdigest()[:16]
+
+class Contents(NamedTuple):
+    """What a template brings into its pods, as words: all of it follows from the spec and the settings."""
+
+    claims: tuple[str, ...]
+    configuration: tuple[str, ...]
+    """Secrets and ConfigMaps, by kind and name."""
+    paths: tuple[str, ...]
+    """Where volumes are mounted."""
+    variables: tuple[str, ...]
+    """Variables, with their values or where these come from."""
+    words: tuple[str, ...]
+    """Of the command line what is no flag: the model, adapters, hosts; and flags that name places."""
+    gpus: tuple[str, ...]
+    """GPUs of a pod, with their number."""
+    middleware: tuple[str, ...]
+    """The digest of the program that vLLM is given."""
 
 
 def privileges(template: Mapping[str, Any]) -> Privileges:
@@ -74,6 +91,48 @@ def privileges(template: Mapping[str, Any]) -> Privileges:
         capabilities=tuple((container.get("securityContext") or {}).get("capabilities", {}).get("add") or ()),
         devices=tuple(sorted(name for name in limits if "/" in name and not is_gpu(name))),
     )
+
+
+def contents(template: Mapping[str, Any]) -> Contents:
+    """What a pod template brings in. Raises as `privileges`."""
+    meta, spec = template["metadata"], template["spec"]
+    container = spec["containers"][0]
+    volumes = spec.get("volumes") or ()
+    limits = (container.get("resources") or {}).get("limits") or {}
+    arguments = [str(argument) for argument in container.get("args") or ()]
+    program = (meta.get("annotations") or {}).get(MIDDLEWARE_ANNOTATION)
+    return Contents(
+        claims=tuple(one["persistentVolumeClaim"]["claimName"] for one in volumes if "persistentVolumeClaim" in one),
+        configuration=tuple(sorted({word for one in volumes for word in _sources(one)})),
+        paths=tuple(sorted(str(one["mountPath"]) for one in container.get("volumeMounts") or ())),
+        variables=tuple(sorted(_variable(one) for one in container.get("env") or ())),
+        words=tuple(one for one in arguments if not one.startswith("-") or one.partition("=")[0] in _PLACES),
+        gpus=tuple(sorted(f"{name}={amount}" for name, amount in limits.items() if is_gpu(name))),
+        middleware=(hashlib.sha256(str(program).encode()).hexdigest()[:16],) if program else (),
+    )
+
+
+def digest(template: Mapping[str, Any]) -> str:
+    """Short hash: what asks for the same, and brings in the same, has the same. Raises as `privileges`."""
+    both = (tuple(privileges(template)), tuple(contents(template)))
+    return hashlib.sha256(repr(both).encode()).hexdigest()[:16]
+
+
+def _sources(volume: Mapping[str, Any]) -> Iterator[str]:
+    """The Secrets and ConfigMaps of a volume."""
+    if "configMap" in volume:
+        yield f"ConfigMap {volume['configMap']['name']}"
+    for source in volume.get("projected", {}).get("sources") or ():
+        for kind, told in (("configMap", "ConfigMap"), ("secret", "Secret")):
+            if kind in source:
+                yield f"{told} {source[kind]['name']}"
+
+
+def _variable(variable: Mapping[str, Any]) -> str:
+    """A variable as a text, without what the API server fills in."""
+    source = variable.get("valueFrom") or {}
+    parts = [f"{kind} {ref.get('name', '')} {ref.get('key', ref.get('fieldPath', ''))}" for kind, ref in source.items()]
+    return "=".join([str(variable["name"]), *(parts or [str(variable.get("value") or "")])])
 
 
 def _keys(keys: Mapping[str, str] | None) -> tuple[str, ...]:

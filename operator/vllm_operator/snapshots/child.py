@@ -20,7 +20,7 @@ from ..manifests.names import (
     group_name,
 )
 from ..manifests.packing import unpack_template
-from ..manifests.privileges import privileges
+from ..manifests.privileges import digest
 from .owned import fields_of, owned_content, owned_fields, workload_content
 from .revision import Kept
 from .revision import kept as kept_in
@@ -132,7 +132,7 @@ def child(body: Body) -> Child:
         autoscaler=AutoscalerSnapshot(conditions_in(body.get("status") or {})) if kind in AUTOSCALERS else None,
         uid=intern(str(metadata["uid"])) if BY_KIND[kind].pods else "",
         template_version=kept.version,
-        privileges=privileges(_with_queue(template, metadata)).digest() if template else "",
+        privileges=digest(_with_queue(template, metadata)) if template else "",
     )
 
 

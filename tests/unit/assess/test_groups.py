@@ -13,13 +13,13 @@ from vllm_operator.api.reasons import Reason
 from vllm_operator.api.spec import InferenceServiceSpec
 from vllm_operator.assess.consistency import broken
 from vllm_operator.assess.fits import Assessment, Inspection, Outlook, assess, keeps_from_running
-from vllm_operator.assess.kept import bars
+from vllm_operator.assess.kept import Today, bars
 from vllm_operator.assess.limits import Bounds, most_gpus
 from vllm_operator.assess.nodes import demand_of, devices, kind_of, labels_that_count
 from vllm_operator.assess.spread import spread
 from vllm_operator.inspection.report import InspectionError
 from vllm_operator.manifests import pod_template
-from vllm_operator.manifests.privileges import privileges
+from vllm_operator.manifests.privileges import digest
 from vllm_operator.settings import Settings
 from vllm_operator.snapshots.node import Node
 
@@ -92,14 +92,14 @@ def test_layers_over_nodes_are_warned_of() -> None:
 def test_a_kept_template_of_a_leader_is_taken_and_one_that_leads_elsewhere_is_not() -> None:
     owner = service(**OVER_TWO)
     template = pod_template(owner, Settings())
-    assert bars(template, owner.spec, Settings()) == ""
+    assert bars(template, Today(owner.spec, Settings())) == ""
     many = copy.deepcopy(template)
     many["spec"]["containers"][0]["args"].append("--nnodes=999")
-    assert "more pods than one may have" in bars(many, owner.spec, Settings())
+    assert "more pods than one may have" in bars(many, Today(owner.spec, Settings()))
     for flag, other in (("--master-addr", "attacker.example.com"), ("--distributed-executor-backend", "evil.Executor")):
         forged = copy.deepcopy(template)
         forged["spec"]["containers"][0]["args"].append(f"{flag}={other}")
-        assert f"another {flag} than the operator's" in bars(forged, owner.spec, Settings())
+        assert f"another {flag} than the operator's" in bars(forged, Today(owner.spec, Settings()))
 
 
 def racked(name: str, rack: str | None) -> Node:
@@ -203,13 +203,13 @@ def test_only_nodes_in_domains_are_planned_for() -> None:
 def test_a_kept_template_has_a_domain_only_where_the_platform_team_says_so() -> None:
     owner = service(**OVER_TWO, pod={"exclusiveTopology": "rack"})
     template = pod_template(owner, Settings())
-    assert "pod.exclusiveTopology rack is not allowed" in bars(template, owner.spec, Settings())
+    assert "pod.exclusiveTopology rack is not allowed" in bars(template, Today(owner.spec, Settings()))
     allowed = Settings.model_validate({"allowedExclusiveTopologies": ["rack"]})
-    assert bars(template, owner.spec, allowed) == ""
+    assert bars(template, Today(owner.spec, allowed)) == ""
     # What is deployed stays, also where Kueue's webhook has written into its template.
     deployed = copy.deepcopy(template)
     deployed["metadata"]["annotations"] |= {
         "kueue.x-k8s.io/pod-suspending-parent": "leaderworkerset.x-k8s.io/leaderworkerset",
         "kueue.x-k8s.io/pod-group-serving": "true",
     }
-    assert bars(template, owner.spec, Settings(), privileges(deployed).digest()) == ""
+    assert bars(template, Today(owner.spec, Settings(), deployed=digest(deployed))) == ""

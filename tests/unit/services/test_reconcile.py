@@ -1,15 +1,20 @@
 """The loop over one service, in milliseconds: what it asks of the API server, when it writes, when it comes back."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from support.fake_api import FakeApi, refusal
+from support.services import service
 from support.world import CONFIG, LARGE, NAMESPACE, World, serving
+from vllm_operator.cli.render import service_of
 from vllm_operator.cluster import UnavailableError, path
 from vllm_operator.inspection.report import Facts, encode
 from vllm_operator.loop.write import PROGRESS_SECONDS, SETTLE_SECONDS
+from vllm_operator.manifests import Rendered, controller_revision, pod_template
+from vllm_operator.manifests.names import REVISION_LABEL
 from vllm_operator.readers.logs import LogReader
 from vllm_operator.services import reconcile
 from vllm_operator.services.claims import CLAIMS_SECONDS
@@ -499,3 +504,24 @@ def test_a_spec_that_is_larger_than_any_is_told_and_not_kept() -> None:
     assert "spec: it has 1," in world.message("SpecValid")
     assert "bytes, of 131,072 at most" in world.message("SpecValid")
     assert len(str(world.indices)) < 50_000
+
+
+def test_a_template_that_somebody_forged_for_a_spec_to_come_is_not_applied() -> None:
+    """He keeps it under the name that the next spec's rendering will have, and edits the spec."""
+    world = World(inspects=False)
+    key = world.service()
+    world.reconcile(key)
+    spec = {"model": {"uri": "hf://a/b"}, "accelerator": {"product": "NVIDIA-L4"}, "maxModelLen": 64}
+    owner = replace(service_of(service("llama", **spec)), uid=f"uid-{key.name}", namespace=NAMESPACE)
+    template = pod_template(owner, world.settings)
+    template["spec"]["containers"][0]["args"][0] = "evil/backdoor"
+    forged = controller_revision(owner, 2, Rendered(template))
+    world.api.put(path("ControllerRevision", NAMESPACE, forged["metadata"]["name"]), forged)
+    world.service(maxModelLen=64)
+    world.begin()
+    for _ in range(3):
+        world.reconcile(key)
+    (deployed,) = (body for url, body in world.api.objects.items() if "/deployments/" in url)
+    labels = deployed["spec"]["template"]["metadata"]["labels"]
+    assert labels[REVISION_LABEL] == owner.revision
+    assert deployed["spec"]["template"]["spec"]["containers"][0]["args"][0] == "a/b"
