@@ -27,8 +27,8 @@ class Question(NamedTuple):
 
     spec: InferenceServiceSpec
     allowed: Allowed
-    claims: Mapping[str, Labels]
-    """Labels of the claims that were looked up, by name."""
+    claims: Mapping[str, Labels | None]
+    """Labels of the claims that were looked up, by name; None of one that is not there."""
 
 
 class Refused(NamedTuple):
@@ -52,12 +52,13 @@ class Rule:
 def refused(
     spec: InferenceServiceSpec,
     allowed: Allowed,
-    claims: Mapping[str, Labels] | None = None,
+    claims: Mapping[str, Labels | None] | None = None,
     whose: str = "the operator's setting",
 ) -> Finding | None:
     """The first thing that the spec asks for and may not have; None where all is allowed.
 
-    `claims`: labels of the claims that `named_claims` names, as far as they exist; those left out are not judged.
+    `claims`: labels of the claims that `named_claims` names, None of one that does not exist; those left out are not
+    judged.
     `whose`: what the setting belongs to, for the sentence.
     """
     first = first_refused(Question(spec, allowed, claims or {}))
@@ -69,7 +70,9 @@ def refused(
     return rule.reason, f"{message}, or ask the platform team"
 
 
-def fault(spec: InferenceServiceSpec, settings: Settings, claims: Mapping[str, Labels] | None = None) -> Finding | None:
+def fault(
+    spec: InferenceServiceSpec, settings: Settings, claims: Mapping[str, Labels | None] | None = None
+) -> Finding | None:
     """Why the operator does not act on a spec that the API server took: the settings, or an image that is too old."""
     if finding := refused(spec, settings, claims):
         return finding
@@ -155,10 +158,13 @@ def _claim(question: Question) -> Refused | None:
     wanted = question.allowed.allowed_claims
     if not wanted:
         return None
+    labels = tuple(f"{key}={value}" for key, value in sorted(wanted.items()))
     for name in named_claims(question.spec):
-        has = question.claims.get(name)
-        if has is not None and not wanted.items() <= has.items():
-            labels = tuple(f"{key}={value}" for key, value in sorted(wanted.items()))
+        has = question.claims.get(name, wanted)
+        # Pods would wait for it, and mount it whatever its labels are once it comes.
+        if has is None:
+            return Refused(f"claim {name}, which does not exist,", "make it first, with these labels", labels)
+        if not wanted.items() <= has.items():
             return Refused(f"claim {name}", "use a claim that has these labels", labels)
     return None
 

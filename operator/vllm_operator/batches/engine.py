@@ -19,6 +19,7 @@ from ..assess.admission import admit
 from ..assess.classes import Classes
 from ..assess.policy import named_claims, refused
 from ..assess.resolution import Resolved
+from ..services.claims import labels_of
 from ..settings import Settings
 
 # Stands in for what cannot be read: only the status is written then.
@@ -120,10 +121,10 @@ def claims_refused(
     for part, name in batch.claims().items():
         if claims.get(name) is None:
             return Reason.INVALID, f"there is no claim {name} in this namespace: check {part}.uri"
-    labels = {name: claim["metadata"].get("labels") or {} for name, claim in claims.items() if claim}
+    labels = {name: labels_of(claim) for name, claim in claims.items()}
     if wanted := settings.allowed_claims:
         for name in batch.claims().values():
-            if not wanted.items() <= labels[name].items():
+            if not wanted.items() <= (labels[name] or {}).items():
                 shown = ", ".join(f"{key}={value}" for key, value in sorted(wanted.items()))
                 text = f"claim {name} lacks the labels that the operator's setting allowedClaims asks for ({shown})"
                 return Reason.CLAIM_NOT_ALLOWED, f"{text}: use a claim that has them"

@@ -10,22 +10,27 @@ from ..again import Again
 CLAIMS_SECONDS = 60.0
 
 
+def labels_of(claim: Mapping[str, Any] | None) -> Mapping[str, str] | None:
+    """Labels of a claim as it was read; None of one that does not exist."""
+    return (claim["metadata"].get("labels") or {}) if claim else None
+
+
 @dataclass(slots=True)
 class Claims:
     """What was read of one service's claims, and when."""
 
     read_claim: Callable[[str], Awaitable[Mapping[str, Any] | None]]
     clock: Callable[[], float]
-    _known: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    _known: dict[str, Mapping[str, str] | None] = field(default_factory=dict)
     _about: tuple[str, ...] = ()
     _read_at: float = 0.0
 
-    async def labels(self, names: Iterable[str]) -> Mapping[str, Mapping[str, str]]:
-        """Labels of each claim that exists. Raises what reading raises."""
+    async def labels(self, names: Iterable[str]) -> Mapping[str, Mapping[str, str] | None]:
+        """Labels of each claim; None of one that does not exist. Raises what reading raises."""
         about = tuple(names)
         if about != self._about or self.clock() >= self._read_at + CLAIMS_SECONDS:
             found = {name: await self.read_claim(name) for name in about}
-            self._known = {name: claim["metadata"].get("labels") or {} for name, claim in found.items() if claim}
+            self._known = {name: labels_of(claim) for name, claim in found.items()}
             self._about, self._read_at = about, self.clock()
         return self._known
 

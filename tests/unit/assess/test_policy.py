@@ -157,7 +157,11 @@ def test_a_claim_needs_the_labels() -> None:
     assert finding[0] == Reason.CLAIM_NOT_ALLOWED
     assert "claim shared is not allowed by the operator's setting allowedClaims (llm=yes)" in finding[1]
     assert refused(asked, wants, {"models": {"llm": "yes"}, "shared": {"llm": "yes"}}) is None
-    assert refused(asked, wants, {}) is None, "a claim that is not there is told elsewhere"
+    missing = refused(asked, wants, {"models": {"llm": "yes"}, "shared": None})
+    assert missing
+    assert missing[0] == Reason.CLAIM_NOT_ALLOWED, "pods would mount it whatever its labels are once it comes"
+    assert "claim shared, which does not exist, is not allowed" in missing[1]
+    assert refused(asked, wants, {}) is None, "nobody has looked"
     assert refused(asked, Settings(), {"models": {}, "shared": {}}) is None
 
 

@@ -258,12 +258,16 @@ def test_a_claim_without_the_labels_is_refused_until_it_has_them() -> None:
         "metadata": {"name": "models", "namespace": NAMESPACE, "labels": {}},
         "spec": {"resources": {"requests": {"storage": "1Gi"}}, "accessModes": ["ReadOnlyMany"]},
     }
-    world.api.put(path("PersistentVolumeClaim", NAMESPACE, "models"), claim)
     key = world.service(model={"uri": "pvc://models/one"})
     again = world.reconcile(key)
-    assert world.reason() == "ClaimNotAllowed"
+    assert "claim models, which does not exist, is not allowed" in world.message("Ready")
     assert world.children("Deployment") == []
     assert again == CLAIMS_SECONDS
+    world.api.put(path("PersistentVolumeClaim", NAMESPACE, "models"), claim)
+    world.clock.now += CLAIMS_SECONDS
+    world.reconcile(key)
+    assert world.reason() == "ClaimNotAllowed"
+    assert world.children("Deployment") == []
     world.api.objects[path("PersistentVolumeClaim", NAMESPACE, "models")]["metadata"]["labels"] = {"llm": "yes"}
     world.clock.now += CLAIMS_SECONDS
     world.reconcile(key)
