@@ -118,6 +118,15 @@ exception in a background process. See stack trace for root cause.
 (Worker pid=61) ERROR 11-29 11:39:28 [multiproc_executor.py:953]     n = write(self._handle, buf)
 (Worker pid=61) ERROR 11-29 11:39:28 [multiproc_executor.py:953] BrokenPipeError: [Errno 32] Broken pipe
 {WRAPPER}"""
+# An engine that ended before it was up, with what it left: 2 KiB of the log hold the API server's traceback alone.
+ENGINE_ENDED = f"""\
+(APIServer pid=1) INFO 11-29 11:39:12 [api_utils.py:286] non-default args: {{{{'model': '/models/tiny', 'port': 8000}}}}
+(EngineCore pid=52) INFO 11-29 11:39:22 [core.py:133] Initializing a V1 LLM engine (v0.32.0) with config: model='x'
+Traceback (most recent call last):
+  File "{_VLLM}/v1/engine/utils.py", line 1431, in wait_for_engine_startup
+    raise RuntimeError(
+RuntimeError: Engine core initialization failed. See root cause above. Failed core proc(s): {{codes}}
+"""
 WORKER_DIED = """\
 (EngineCore pid=52) ERROR 11-29 11:38:58 [multiproc_executor.py:315] Worker proc VllmWorker-0 died unexpectedly \
 (exit code: {code}), shutting down executor.

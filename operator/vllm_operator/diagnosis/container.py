@@ -13,7 +13,16 @@ from ..snapshots.pod import Ending, PodSnapshot
 from ..snapshots.pod_event import last
 from ..vllm.middleware import HANG_SECONDS, HUNG, HUNG_STATUS, NO_KEY, NO_KEYS
 from .catalogue import SYMPTOMS
-from .log import cleaned, exception_names, last_error, last_line, only_points_elsewhere, tells_every_exception
+from .log import (
+    WORKER_FAILED,
+    cleaned,
+    crash,
+    exception_names,
+    last_error,
+    last_line,
+    only_points_elsewhere,
+    tells_every_exception,
+)
 from .redaction import redact, shorten
 from .symptom import Symptom
 
@@ -27,8 +36,11 @@ _KILLING = re.compile(r"failed (?P<probe>liveness|startup) probe")
 _PROBED = re.compile(r"^(?:Liveness|Readiness|Startup) probe failed: (?:Get \"[^\"]*\": )?")
 _HANGING = f"statuscode: {HUNG_STATUS}"
 _NO_COMMAND = re.compile(r"exec: \\?\"(?P<command>[^\"\\]+)\\?\": .*(?:not found|no such file)")
-# One of the processes that do not hold the container. vLLM looks at the exit code at times too early ("None").
-_PROCESS_ENDED = re.compile(r"Worker proc [\w-]{1,40} died unexpectedly \(exit code: (?:-(?P<signal>\d{1,2})|None)\)")
+# Processes that do not hold the container: a worker, and engines that ended before they were up, each with its exit
+# code. vLLM looks at a worker's at times too early ("None"), and at those of engines ("{}").
+_WORKER_ENDED = re.compile(r"Worker proc [\w-]{1,40} died unexpectedly \(exit code: (?P<code>-?\d{1,3}|None)\)")
+_ENGINES_ENDED = re.compile(r"Failed core proc\(s\): \{(?P<codes>[^{}\n]{1,4096})\}")
+_CODE = re.compile(r": (-?\d{1,3})(?![\w-])")
 _FOR_MEMORY = (
     "; most likely the kernel of node {node} did that as memory ran out: raise resources.requests.memory, and "
     "resources.limits.memory where it is set"
@@ -41,7 +53,7 @@ _SIGNALS: dict[int, str] = {
 
 def ended(pod: PodSnapshot, ending: Ending) -> Finding:
     """The most telling cause: what Kubernetes knows for sure, what vLLM is known to say, who ended it, other words."""
-    causes = (*_SURE, _ended_by_kubernetes, _unknown, _exited)
+    causes = (*_SURE, _ended_by_kubernetes, _process_ended, _unknown, _exited)
     reason, message = next(finding for cause in causes if (finding := cause(pod, ending)))
     doing = "stopped" if ending.served else "does not start"
     return reason, f"vLLM in pod {pod.name} {doing}: {message}{restarted(pod.restarts)}"
@@ -128,15 +140,34 @@ def _killed_for_memory(pod: PodSnapshot, ending: Ending) -> Finding | None:
     )
 
 
+def _process_killed(pod: PodSnapshot, ending: Ending) -> Finding | None:
+    """What a process was ended by, where that alone says what to do."""
+    return _process_ended(pod, ending) if _process_signal(ending.log) in (signal.SIGKILL, *_SIGNALS) else None
+
+
 def _process_ended(pod: PodSnapshot, ending: Ending) -> Finding | None:
     """The kernel may end a single process for memory: Kubernetes learns nothing of that."""
-    if not (told := _PROCESS_ENDED.search(ending.log)):
+    if (number := _process_signal(ending.log)) is None:
         return None
-    number = int(told["signal"] or signal.SIGKILL)
     if number == signal.SIGKILL:
         return Reason.OUT_OF_MEMORY, f"one of its processes was killed{_FOR_MEMORY.format(node=pod.node)}"
     reason = Reason.ENGINE_DIED if ending.served else Reason.CONTAINER_FAILED
-    return reason, f"one of its processes was ended by {_name(number)}: {_SIGNALS.get(number, _more(pod))}"
+    words = "" if pod.was_ready else shorten(redact(crash(ending.log)), _VALUE_MAX)
+    said = f" ({words})" if words else ""
+    return reason, f"one of its processes was ended by {_name(number)}{said}: {_SIGNALS.get(number, _more(pod))}"
+
+
+def _process_signal(log: str) -> int | None:
+    """The signal that ended a process of vLLM's; None where none has."""
+    worker = _WORKER_ENDED.search(log)
+    codes = [-signal.SIGKILL if worker["code"] == "None" else int(worker["code"])] if worker else []
+    return next((-code for code in (*codes, *_engine_codes(log)) if code < 0), None)
+
+
+def _engine_codes(log: str) -> list[int]:
+    """The exit codes of the engines that ended before they were up, as vLLM tells them (vllm/v1/engine/utils.py)."""
+    told = _ENGINES_ENDED.search(log)
+    return [int(code) for code in _CODE.findall(told["codes"])] if told else []
 
 
 def _known(pod: PodSnapshot, ending: Ending) -> Finding | None:
@@ -229,7 +260,7 @@ def _unknown(pod: PodSnapshot, ending: Ending) -> Finding | None:
         return None
     if only_points_elsewhere(words):
         if tells_every_exception(ending.log):
-            return Reason.OUT_OF_MEMORY, f"one of its processes ended without a word{_FOR_MEMORY.format(node=pod.node)}"
+            return _without_a_word(pod, ending)
         # The kubelet keeps too little of the log: the traceback of the API server alone fills it.
         return (
             Reason.CONTAINER_FAILED,
@@ -240,6 +271,14 @@ def _unknown(pod: PodSnapshot, ending: Ending) -> Finding | None:
     if ending.exit_code == _BAD_USAGE or "validation error" in ending.log:
         return Reason.INVALID_ARGUMENTS, f"vLLM refuses its arguments: {words}"
     return Reason.CONTAINER_FAILED, f"{words} (exit code {ending.exit_code})"
+
+
+def _without_a_word(pod: PodSnapshot, ending: Ending) -> Finding:
+    """Of a process that ended in no exception. Where that was a worker, its engine has an exit code all the same."""
+    codes = [] if WORKER_FAILED in ending.log else _engine_codes(ending.log)
+    if codes:
+        return Reason.CONTAINER_FAILED, f"its engine ended with exit code {codes[0]} and no exception; {_more(pod)}"
+    return Reason.OUT_OF_MEMORY, f"one of its processes ended without a word{_FOR_MEMORY.format(node=pod.node)}"
 
 
 def _exited(pod: PodSnapshot, ending: Ending) -> Finding:
@@ -268,4 +307,4 @@ def _more(pod: PodSnapshot) -> str:
 
 
 # What is certain without further evidence.
-_SURE = (_hung, _without_key, _killed_for_memory, _known, _no_command, _process_ended)
+_SURE = (_hung, _without_key, _killed_for_memory, _known, _no_command, _process_killed)

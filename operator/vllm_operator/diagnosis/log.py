@@ -22,10 +22,11 @@ _USAGE = re.compile(r"^[\w. -]+: error: ")
 # What ends a process past Python: its own fault handler, C++, Rust.
 _CRASH = re.compile(r"^(?:Fatal Python error: |terminate called |thread '[^']*' (?:\(\d+\) )?panicked at )")
 _INPUT = re.compile(r" \[type=\w+, input_value=.*$")
+WORKER_FAILED = "WorkerProc initialization failed"
 # They say that something failed, not what: a better line is taken where there is one.
 WRAPPERS = (
     "Engine core initialization failed",
-    "WorkerProc initialization failed",
+    WORKER_FAILED,
     "Worker failed with error",
     "EngineCore encountered an issue",
 )
@@ -62,9 +63,14 @@ def last_error(text: str) -> str:
     exceptions = [at for at, (_, line) in enumerate(lines) if _EXCEPTION.match(line)]
     causes = [words for at in reversed(exceptions) if (words := _exception(lines, at))]
     usage = [line for _, line in reversed(lines) if _USAGE.match(line)]
-    crashes = [line for _, line in lines if _CRASH.match(line)]
+    crashes = [said] if (said := crash(text)) else []
     told = (words for words in causes if not only_points_elsewhere(words))
     return next(iter([*told, *usage, *crashes, *causes]), "")
+
+
+def crash(text: str) -> str:
+    """What a process said that ended past Python, on one line; empty where none did."""
+    return next((line for _, line in _lines(text) if _CRASH.match(line)), "")
 
 
 def last_line(text: str) -> str:

@@ -3,7 +3,7 @@
 import pytest
 
 from support.pod_status import CREATED, ENDED, SERVED, STARTED, failed, found, pod
-from support.vllm_logs import BAD_VALUE, KILLED_LOADING, NO_KERNEL, TORCH_OOM, WORKER_DIED
+from support.vllm_logs import BAD_VALUE, ENGINE_ENDED, KILLED_LOADING, NO_KERNEL, NO_OPERATOR, TORCH_OOM, WORKER_DIED
 from vllm_operator.api.reasons import Reason
 from vllm_operator.diagnosis.container import wants_log
 from vllm_operator.vllm import middleware
@@ -102,6 +102,41 @@ def test_one_process_that_a_signal_ended_is_told_by_it() -> None:
     assert loading[0] == Reason.CONTAINER_FAILED
     for _, message in (served, loading):
         assert "one of its processes was ended by SIGILL: the image's code is not for this CPU" in message
+
+
+@pytest.mark.parametrize("log", [ENGINE_ENDED, ENGINE_ENDED.partition("Traceback")[2]])
+@pytest.mark.parametrize(
+    ("codes", "reason", "told"),
+    [
+        ("{'EngineCore': -11}", Reason.CONTAINER_FAILED, "ended by SIGSEGV: kubectl logs llama-0 --previous"),
+        ("{'EngineCore': -6}", Reason.CONTAINER_FAILED, "ended by SIGABRT: kubectl logs llama-0 --previous"),
+        ("{'EngineCore': -4}", Reason.CONTAINER_FAILED, "ended by SIGILL: the image's code is not for this CPU"),
+        ("{'EngineCore': -9}", Reason.OUT_OF_MEMORY, "most likely the kernel of node gpu-1 did that as memory ran out"),
+        ("{'EngineCore_DP0': 1, 'EngineCore_DP1': -9}", Reason.OUT_OF_MEMORY, "one of its processes was killed"),
+        ("{'EngineCore_DP0': -11, 'VLLM_DP_Coordinator': 1}", Reason.CONTAINER_FAILED, "ended by SIGSEGV"),
+    ],
+)
+def test_an_engine_that_a_signal_ended_is_told_by_it(log: str, codes: str, reason: Reason, told: str) -> None:
+    got, message = found(failed(log.format(codes=codes)))
+    assert (got, told in message) == (reason, True), message
+
+
+def test_an_engine_that_ended_in_no_exception_is_told_by_its_exit_code() -> None:
+    reason, message = found(failed(ENGINE_ENDED.format(codes="{'EngineCore': 7}")))
+    assert reason == Reason.CONTAINER_FAILED
+    assert "its engine ended with exit code 7 and no exception; kubectl logs llama-0 --previous shows more" in message
+    assert found(failed(ENGINE_ENDED.format(codes="{}")))[0] == Reason.OUT_OF_MEMORY
+    worker = KILLED_LOADING.replace("proc(s): {}", "proc(s): {'EngineCore': 1}")
+    assert found(failed(worker))[0] == Reason.OUT_OF_MEMORY, "its engine told that a worker had ended"
+
+
+def test_an_exit_code_of_an_engine_hides_no_better_words() -> None:
+    assert "_C::static_scaled_fp8_quant() expected" in found(failed(NO_OPERATOR))[1]
+    crash = "terminate called after throwing an instance of 'std::bad_alloc'"
+    aborted = failed(f"{crash}\n{ENGINE_ENDED.format(codes={'EngineCore': -6})}")
+    assert f"one of its processes was ended by SIGABRT ({crash}): kubectl logs" in found(aborted)[1]
+    assert wants_log(failed(ENGINE_ENDED.format(codes={"EngineCore": -6}))), "what it said stands further up"
+    assert not wants_log(failed(ENGINE_ENDED.format(codes={"EngineCore": -9})))
 
 
 @pytest.mark.parametrize(
