@@ -118,6 +118,38 @@ exception in a background process. See stack trace for root cause.
 (Worker pid=61) ERROR 11-29 11:39:28 [multiproc_executor.py:953]     n = write(self._handle, buf)
 (Worker pid=61) ERROR 11-29 11:39:28 [multiproc_executor.py:953] BrokenPipeError: [Errno 32] Broken pipe
 {WRAPPER}"""
+# What Triton and torch's launcher of its kernels are documented to say where a GPU has too little shared memory; none
+# was measured.
+_TOO_MUCH = (
+    "out of resource: triton_red_fused_0 Required: 131072 Hardware limit:101376 Reducing block sizes or `num_stages`"
+)
+TRITON_ENDS = f"""\
+(EngineCore pid=52) ERROR 11-29 11:39:28 [core.py:1510] Traceback (most recent call last):
+(EngineCore pid=52) ERROR 11-29 11:39:28 [core.py:1510]   File "{_VLLM}/triton/compiler/compiler.py", line 483, in _init
+(EngineCore pid=52) ERROR 11-29 11:39:28 [core.py:1510]     raise OutOfResources(self.metadata.shared, max_shared, "s")
+(EngineCore pid=52) ERROR 11-29 11:39:28 [core.py:1510] triton.runtime.errors.OutOfResources: out of resource: shared \
+memory, Required: 131072, Hardware limit: 101376. Reducing block sizes or `num_stages` may help.
+{WRAPPER}"""
+INDUCTOR_ENDS = f"""\
+(EngineCore pid=52) ERROR 11-29 11:39:28 [core.py:1510] Traceback (most recent call last):
+(EngineCore pid=52) ERROR 11-29 11:39:28 [core.py:1510]   File "triton_heuristics.py", line 883, in _make_launchers
+(EngineCore pid=52) ERROR 11-29 11:39:28 [core.py:1510] torch._inductor.exc.InductorError: RuntimeError: No valid \
+triton configs. OutOfMemoryError: {_TOO_MUCH} may help.
+{WRAPPER}"""
+# The same of kernels that were tried, as torch logs it, and as something else might.
+TRIED = f"""\
+[rank0]:E1129 11:39:20.123000 52 torch/_inductor/select_algorithm.py:5066] [0/0] Runtime error during autotuning:\x20
+[rank0]:E1129 11:39:20.123000 52 torch/_inductor/select_algorithm.py:5066] [0/0] No valid triton configs. \
+OutOfMemoryError: {_TOO_MUCH} may help..\x20
+[rank0]:E1129 11:39:20.123000 52 torch/_inductor/select_algorithm.py:5066] [0/0] Ignoring this choice.
+E1129 11:39:21.456000 52 torch/_inductor/select_algorithm.py:4611] Exception CUDA out of memory. Tried to allocate \
+2.00 GiB. GPU 0 has a total capacity of 79.10 GiB of which 1.00 GiB is free. for benchmark choice x
+E1129 11:39:21.456000 52 torch/_inductor/select_algorithm.py:4611] Traceback (most recent call last):
+E1129 11:39:21.456000 52 torch/_inductor/select_algorithm.py:4611]   File "select_algorithm.py", line 4500, in wrapper
+E1129 11:39:21.456000 52 torch/_inductor/select_algorithm.py:4611] RuntimeError: No valid triton configs. \
+OutOfMemoryError: {_TOO_MUCH} may help.
+(EngineCore pid=52) WARNING 11-29 11:39:22 [autotuner.py:9] left out: torch.OutOfMemoryError: {_TOO_MUCH} may help.
+"""
 # An engine that ended before it was up, with what it left: 2 KiB of the log hold the API server's traceback alone.
 ENGINE_ENDED = f"""\
 (APIServer pid=1) INFO 11-29 11:39:12 [api_utils.py:286] non-default args: {{{{'model': '/models/tiny', 'port': 8000}}}}

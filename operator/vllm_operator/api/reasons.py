@@ -292,7 +292,7 @@ class Reason(Row):
     GPU_UNAVAILABLE = ("GpuUnavailable", _PODS, LASTS,
         "the pod sees no GPU, or too few: check the node's device plugin and driver, and pod.runtimeClassName")
     GPU_UNSUITABLE = ("GpuUnsuitable", _PODS, LASTS,
-        "the GPU is too old for the image, the type or the quantization: use a newer GPU, or another image")
+        "the GPU is too old or small for the image, the type or the quantization: use another GPU, or another image")
     GPU_ERROR = ("GpuError", _PODS, PASSES,
         "a GPU failed, or GPUs could not exchange data: if it happens again, look for Xid errors and drain the node")
     KERNEL_MISSING = ("KernelMissing", _PODS, LASTS,

@@ -15,9 +15,9 @@ from ..vllm.middleware import HANG_SECONDS, HUNG, HUNG_STATUS, NO_KEY, NO_KEYS
 from .catalogue import SYMPTOMS
 from .log import (
     WORKER_FAILED,
-    cleaned,
     crash,
     exception_names,
+    fatal,
     last_error,
     last_line,
     only_points_elsewhere,
@@ -186,13 +186,14 @@ def told_by(log: str, *, node: str = "its node", served: bool = False) -> Findin
 @lru_cache(maxsize=64)  # of logs of 64 KiB at most: each is looked at again and again
 def _symptom(log: str) -> tuple[Symptom, dict[str, str]] | None:
     """The first symptom in a log, with its values."""
-    text = cleaned(log)
-    found = ((symptom, symptom.search(text)) for symptom in SYMPTOMS)
+    text, end = fatal(log), last_error(log)
+    found = ((symptom, symptom.search(end if symptom.ends else text)) for symptom in SYMPTOMS)
     return next(((symptom, match.groupdict()) for symptom, match in found if match), None)
 
 
 def _value(value: str, *, served: bool) -> str:
     """A value out of the log. Once the pod has served, only what is a number, a size or a name."""
+    value = value.strip().rstrip(",.")  # of the sentence around it
     if served and not _PLAIN_VALUE.fullmatch(value):
         return "..."
     return shorten(redact(value.removesuffix(".0")), _VALUE_MAX)

@@ -20,6 +20,18 @@ _DEVICE = (
 _DEFECT = "if it happens again on this node only, look for Xid errors in its kernel log and drain it"
 
 MEMORY = (
+    # The memory within a GPU's processors; torch's launcher says it so, Triton with commas. While kernels are tried,
+    # those that ask for too much are left out.
+    Symptom(
+        "torch/lib/libtorch_python.so",
+        "out of resource: {what} Required: {required} Hardware limit:{limit} Reducing block sizes or `num_stages` may "
+        "help.",
+        Reason.GPU_UNSUITABLE,
+        "the GPU of node {node} has too little shared memory for a kernel ({what}: it takes {required} bytes, and "
+        "there are {limit}): use another attention backend (extraArgs: --attention-backend), set enforceEager, or use "
+        "another GPU (accelerator.product)",
+        ends=True,
+    ),
     Symptom(
         _KV,
         "model's max seq len ({wanted}), ({needed} GiB KV cache is needed, which is larger than the available KV cache "
@@ -113,7 +125,8 @@ MEMORY = (
         Reason.OUT_OF_GPU_MEMORY,
         f"GPU memory ran out: {{asked}} were asked for, and {{free}} of {{total}} were free on GPU {{device}}; {_ROOM}",
     ),
-    Symptom("torch/cuda/__init__.py", "OutOfMemoryError", Reason.OUT_OF_GPU_MEMORY, f"GPU memory ran out: {_ROOM}"),
+    # Of another allocator of torch's, or beyond a share of its own. Its launcher of kernels uses the name otherwise.
+    Symptom(_TORCH, "OutOfMemoryError{}out of memory", Reason.OUT_OF_GPU_MEMORY, f"GPU memory ran out: {_ROOM}"),
     # What CUDA's own libraries ask for, past torch's allocator.
     Symptom(_CUDA, "CUDA error: {}out of memory", Reason.OUT_OF_GPU_MEMORY, f"GPU memory ran out: {_ROOM}"),
     Symptom(_TORCH, "CUDA driver error: {}out of memory", Reason.OUT_OF_GPU_MEMORY, f"GPU memory ran out: {_ROOM}"),

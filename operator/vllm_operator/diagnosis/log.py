@@ -8,16 +8,20 @@ import re
 
 from .redaction import LINE_MAX
 
+# torch's logger has a form of its own (torch/_logging/_internal.py). It tells only of what torch goes on after, as of
+# kernels that it tries and leaves out: of such lines none is what ended a process.
+_OF_TORCH = re.compile(r"[A-Z]\d{4} \d\d:\d\d:\d\d\.\d+ \d+ [^\]\s]+\](?: \[(?:\d+/\d+(?:_\d+)?|__\w+)\]){0,2}")
 # vLLM puts the process, and its logger the level, time and place, before each line; torchrun-like launchers the rank.
-# torch's logger has a form of its own.
 _PREFIX = re.compile(
     r"^(?:\([^()]*\bpid=\d+\)\s?|\[rank\d+\]:\s?)*"
     r"(?:(?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL) \d\d-\d\d \d\d:\d\d:\d\d(?:[.,]\d+)? \[[^\]]*\] ?)?"
-    r"(?:[A-Z]\d{4} \d\d:\d\d:\d\d\.\d+ \d+ [^\]\s]+\] )?"
+    rf"(?:{_OF_TORCH.pattern} )?"
 )
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 # "ValueError: text" or "torch.OutOfMemoryError: text", at the start of a line.
 _EXCEPTION = re.compile(r"^(?:[A-Za-z_]\w*\.)*(?:[A-Z]\w*)?(?:Error|Exception|Exit|Interrupt)(?:: |$)")
+# Any other name is one where a traceback ends in it: "triton.runtime.errors.OutOfResources: text".
+_NAME = re.compile(r"^(?:[A-Za-z_]\w*\.)+[A-Z]\w*(?:: |:?$)")
 _USAGE = re.compile(r"^[\w. -]+: error: ")
 # What ends a process past Python: its own fault handler, C++, Rust.
 _CRASH = re.compile(r"^(?:Fatal Python error: |terminate called |thread '[^']*' (?:\(\d+\) )?panicked at )")
@@ -32,6 +36,7 @@ WRAPPERS = (
 )
 # Near the beginning of what vLLM says: where it is there, nothing was cut off.
 _BEGINNING, _TRACEBACK = " non-default args: ", "Traceback (most recent call last):"
+_FRAME = '  File "'
 # Of those that talked to the process that ended.
 _ECHOES = ("BrokenPipeError: ", "RuntimeError: cancelled")
 _NOISE = re.compile(
@@ -46,11 +51,15 @@ def cleaned(text: str) -> str:
     return "\n".join(line.rstrip() for _, line in _lines(text))
 
 
+def fatal(text: str) -> str:
+    """The same, without what torch's logger says: torch goes on after that."""
+    return "\n".join(line for prefix, line in _lines(text) if not _OF_TORCH.search(prefix))
+
+
 def exception_names(text: str) -> list[str]:
     """Names of the exceptions in the text, without the modules they are from: nothing of what they say."""
-    return [
-        match[0].split(":", 1)[0].rsplit(".", 1)[-1] for _, line in _lines(text) if (match := _EXCEPTION.match(line))
-    ]
+    lines = _lines(text)
+    return [lines[at][1].split(":", 1)[0].rsplit(".", 1)[-1] for at in _exceptions(lines)]
 
 
 def last_error(text: str) -> str:
@@ -60,7 +69,7 @@ def last_error(text: str) -> str:
     further lines belong to it, without pydantic's dump of the input.
     """
     lines = _lines(text)
-    exceptions = [at for at, (_, line) in enumerate(lines) if _EXCEPTION.match(line)]
+    exceptions = [at for at in _exceptions(lines) if not _OF_TORCH.search(lines[at][0])]
     causes = [words for at in reversed(exceptions) if (words := _exception(lines, at))]
     usage = [line for _, line in reversed(lines) if _USAGE.match(line)]
     crashes = [said] if (said := crash(text)) else []
@@ -87,6 +96,19 @@ def _lines(text: str) -> list[tuple[str, str]]:
         end = prefix.end() if prefix else 0
         lines.append((line[:end].rstrip(), line[end:].rstrip()))
     return lines
+
+
+def _exceptions(lines: list[tuple[str, str]]) -> list[int]:
+    """Where an exception stands: by its name, or as what the traceback before it ends in."""
+    found, tracebacks = [], set[str]()
+    for at, (prefix, line) in enumerate(lines):
+        if line.startswith((_TRACEBACK, _FRAME)):
+            tracebacks.add(prefix)
+        elif line and not line[0].isspace():
+            if _EXCEPTION.match(line) or (prefix in tracebacks and _NAME.match(line)):
+                found.append(at)
+            tracebacks.discard(prefix)
+    return found
 
 
 def only_points_elsewhere(words: str) -> bool:

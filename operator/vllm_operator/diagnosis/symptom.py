@@ -24,6 +24,8 @@ class Symptom:
     `within` is a line of vLLM's own code (vllm/v1/worker/gpu_worker.py) that a traceback must show as well: the same
     words mean one thing while the model is loaded, and another later.
 
+    `ends`: only the exception that a process ended with counts; elsewhere the same words are a warning.
+
     `source` is a file below site-packages, Python's or a compiled one, or "errno" for the operating system's own words.
     """
 
@@ -32,6 +34,7 @@ class Symptom:
     reason: Reason
     message: str
     within: str = ""
+    ends: bool = False
 
     def search(self, text: str) -> re.Match[str] | None:
         """Where the text says it; None where it does not, or not within the step that is meant."""

@@ -152,9 +152,18 @@ def test_a_crash_past_python_is_told_and_not_taken_for_a_want_of_memory(crash: s
     assert (reason, crash in message) == (Reason.CONTAINER_FAILED, True)
 
 
-def test_an_exception_of_an_unusual_name_is_not_taken_for_silence() -> None:
-    unusual = "Traceback (most recent call last):\n  File\ntorch._dynamo.exc.BackendCompilerFailed: backend='inductor'"
-    reason, message = found(failed(f"{KILLED_LOADING}{unusual}\n"))
+def test_an_exception_of_an_unusual_name_is_told_where_a_traceback_ends_in_it() -> None:
+    unusual = "torch._dynamo.exc.BackendCompilerFailed: backend='inductor' raised:"
+    log = f'{KILLED_LOADING}Traceback (most recent call last):\n  File "x.py", line 1, in f\n    f()\n{unusual}\n'
+    reason, message = found(failed(log))
+    assert reason == Reason.CONTAINER_FAILED
+    assert f"{unusual} (exit code 1)" in message
+    assert "BackendCompilerFailed" in found(failed(log, ready_changed=SERVED))[1]
+    assert unusual not in found(failed(f"{KILLED_LOADING}{unusual}\n"))[1], "no traceback ends in it"
+
+
+def test_a_traceback_that_ends_in_what_is_not_known_is_not_taken_for_silence() -> None:
+    reason, message = found(failed(f"{KILLED_LOADING}Traceback (most recent call last):\n  File\nodd: words\n"))
     assert reason == Reason.CONTAINER_FAILED
     assert "the cause stands further up in its log" in message
 

@@ -6,7 +6,7 @@ import pytest
 
 from support.pod_status import SERVED, failed, found
 from support.vllm_logs import BAD_VALUE, CONTRADICTION, NO_CACHE, NO_OPERATOR, WRAPPER
-from vllm_operator.diagnosis.log import last_error, last_line
+from vllm_operator.diagnosis.log import exception_names, last_error, last_line
 
 
 def test_the_error_that_matters_is_found_in_a_log() -> None:
@@ -28,6 +28,28 @@ def test_the_error_that_matters_is_found_in_a_log() -> None:
     assert last_error(two_processes) == "ValueError: x"
     assert last_line("(APIServer pid=1) INFO 11-24 12:00:00 [api.py:1] Loading\n\n") == "Loading"
     assert last_line("W1125 01:40:34.474000 1 torch/utils/flop_counter.py:29] triton not found\n") == "triton not found"
+
+
+def test_what_a_traceback_ends_in_is_an_exception_whatever_its_name() -> None:
+    frames = 'Traceback (most recent call last):\n  File "x.py", line 1, in f\n    f()\n    ~^^\n'
+    for said in ("triton.runtime.errors.OutOfResources: out of resource", "a.b.Stopped", "grpc.RpcFailed: x: y"):
+        assert last_error(f"{frames}{said}\nINFO bye\n").startswith(said)
+        cut = f"{frames.split(chr(10), 1)[1]}{said}"
+        assert (
+            last_error("\n".join(f"(A pid=1) ERROR 11-24 12:00:00 [a.py:1] {line}" for line in cut.splitlines()))
+            == said
+        )
+        assert exception_names(f"{frames}{said}") == [said.split(":")[0].rsplit(".", 1)[-1]]
+    for said in ("torch.compile takes long", "vllm.Starting with x", "Process EngineCore:", "Some.Name: x"):
+        assert last_error(f"{frames}\nINFO bye\n{said}") == ""
+
+
+def test_what_torch_logs_is_not_what_a_process_ended_with() -> None:
+    caught = "E1129 11:39:21.456000 52 torch/_inductor/select_algorithm.py:4611] [1/0_2] [__x] "
+    frames = f'{caught}Traceback (most recent call last):\n{caught}  File "x.py", line 1\n{caught}ValueError: caught\n'
+    assert last_error(frames) == ""
+    assert last_error(f"KeyError: 'x'\n{frames}") == "KeyError: 'x'"
+    assert exception_names(frames) == ["ValueError"]
 
 
 @pytest.mark.parametrize(

@@ -4,18 +4,21 @@ from typing import Any
 
 import pytest
 
-from support.pod_status import failed, found
+from support.pod_status import SERVED, failed, found
 from support.vllm_logs import (
     CACHE_TOO_SMALL,
     CONTRADICTION,
     GATED,
     IN_USE,
+    INDUCTOR_ENDS,
     NO_ADAPTER,
     NO_CACHE,
     NO_HUB,
     NO_TOKENIZER,
     TOO_LONG,
     TORCH_OOM,
+    TRIED,
+    TRITON_ENDS,
     WRAPPER,
 )
 from vllm_operator.api.reasons import Reason
@@ -153,6 +156,54 @@ def test_a_gpu_that_is_not_there_at_the_start_is_named(log: str) -> None:
 
 def test_a_driver_that_has_no_memory_left_is_no_defect() -> None:
     assert found(failed("RuntimeError: CUDA driver error: out of memory"))[0] == Reason.OUT_OF_GPU_MEMORY
+
+
+@pytest.mark.parametrize(
+    ("log", "what"),
+    [
+        (TRITON_ENDS, "shared memory"),
+        (INDUCTOR_ENDS, "triton_red_fused_0"),
+        (f"{TRIED}{TRITON_ENDS}", "shared memory"),
+    ],
+)
+def test_a_gpu_with_too_little_shared_memory_is_not_one_whose_memory_ran_out(log: str, what: str) -> None:
+    reason, message = found(failed(log))
+    assert reason == Reason.GPU_UNSUITABLE
+    assert f"kernel ({what}: it takes 131072 bytes, and there are 101376): use another attention backend" in message
+    reason, message = found(failed(log, code=0, reason="Completed", ready_changed=SERVED))
+    assert (reason, "takes 131072 bytes, and there are 101376" in message) == (Reason.GPU_UNSUITABLE, True)
+
+
+@pytest.mark.parametrize(
+    ("end", "reason", "told"),
+    [
+        ("RuntimeError: something else", Reason.CONTAINER_FAILED, "something else (exit code 1)"),
+        (NO_CACHE, Reason.KV_CACHE_TOO_SMALL, "nothing is left for the KV cache"),
+        (TORCH_OOM, Reason.OUT_OF_GPU_MEMORY, "896.00 MiB were asked for"),
+        ("RuntimeError: CUDA error: unspecified launch failure", Reason.GPU_ERROR, "unspecified launch failure"),
+    ],
+)
+def test_a_kernel_that_was_left_out_while_others_were_tried_ends_nothing(end: str, reason: Reason, told: str) -> None:
+    got, message = found(failed(f"{TRIED}{end}\n"))
+    assert (got, told in message) == (reason, True), message
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "torch.OutOfMemoryError: CUDA out of memory. Allocation was preemptively rejected because it would exceed",
+        "torch.OutOfMemoryError: Allocation on device 0 would exceed allowed memory. (out of memory)",
+        "torch.cuda.OutOfMemoryError: HIP out of memory. Tried to allocate 2.00 GiB",
+        "RuntimeError: Worker failed with error 'torch.OutOfMemoryError: CUDA out of memory.'",
+    ],
+)
+def test_gpu_memory_that_ran_out_is_known_in_all_words_of_torch(said: str) -> None:
+    assert found(failed(said))[0] == Reason.OUT_OF_GPU_MEMORY
+
+
+def test_host_memory_of_ray_is_no_gpu_memory() -> None:
+    said = "ray.exceptions.OutOfMemoryError: Task was killed due to the node running low on memory."
+    assert found(failed(said))[0] == Reason.CONTAINER_FAILED
 
 
 @pytest.mark.parametrize("symptom", SYMPTOMS, ids=lambda symptom: symptom.says[:40])
