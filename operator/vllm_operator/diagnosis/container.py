@@ -28,6 +28,10 @@ from .symptom import Symptom
 
 _SIGKILL, _SIGTERM = 128 + signal.SIGKILL, 128 + signal.SIGTERM
 _BAD_USAGE = 2
+# Exit codes that tell of a signal; those above are a program's own, or a runtime's.
+_BY_SIGNAL = range(129, 193)
+# Of a container whose end nobody saw: containerd's word, and the kubelet's.
+_UNSEEN = ("Unknown", "ContainerStatusUnknown")
 _VALUE_MAX = 120
 _PLAIN_VALUE = re.compile(r"[\w./:-]{1,64}(?: [kKMGT]?i?B| bytes)?")
 # What the operator's middleware leaves as termination message when requests run and the engine makes no step.
@@ -55,7 +59,7 @@ def ended(pod: PodSnapshot, ending: Ending) -> Finding:
     """The most telling cause: what Kubernetes knows for sure, what vLLM is known to say, who ended it, other words."""
     causes = (*_SURE, _ended_by_kubernetes, _process_ended, _unknown, _exited)
     reason, message = next(finding for cause in causes if (finding := cause(pod, ending)))
-    doing = "stopped" if ending.served else "does not start"
+    doing = "stopped" if ending.served or ending.reason in _UNSEEN else "does not start"
     return reason, f"vLLM in pod {pod.name} {doing}: {message}{restarted(pod.restarts)}"
 
 
@@ -94,6 +98,13 @@ def restarted(restarts: int) -> str:
     """How often, in powers of two: a message that counted each restart would be a write of the status each time."""
     floor = 1 << (restarts.bit_length() - 1) if restarts else 0
     return {0: "", 1: "", 2: "; restarted twice"}.get(floor, f"; restarted {floor} times or more")
+
+
+def _unseen(pod: PodSnapshot, ending: Ending) -> Finding | None:
+    """Its exit code tells nothing then, nor does its log: it was taken away in the middle."""
+    if ending.reason not in _UNSEEN:
+        return None
+    return Reason.STARTING, f"node {pod.node}, or its container runtime, was restarted; vLLM is started anew there"
 
 
 def _hung(_: PodSnapshot, ending: Ending) -> Finding | None:
@@ -256,7 +267,7 @@ def _duration(seconds: int) -> str:
 
 
 def _unknown(pod: PodSnapshot, ending: Ending) -> Finding | None:
-    words = last_error(ending.log) or ("" if ending.exit_code > 128 else last_line(ending.log))
+    words = last_error(ending.log) or ("" if ending.exit_code in _BY_SIGNAL else last_line(ending.log))
     if not words or pod.was_ready:
         return None
     if only_points_elsewhere(words):
@@ -287,8 +298,8 @@ def _exited(pod: PodSnapshot, ending: Ending) -> Finding:
     if ending.served and ending.exit_code == 0:
         # vLLM exits with 0 where its engine dies.
         return Reason.ENGINE_DIED, f"its engine died{said}; {_more(pod)}"
-    number = ending.exit_code - 128
-    if number > 0:
+    if ending.exit_code in _BY_SIGNAL:
+        number = ending.exit_code - 128
         return Reason.CONTAINER_FAILED, f"it was ended by {_name(number)}{said}: {_SIGNALS.get(number, _more(pod))}"
     return Reason.CONTAINER_FAILED, f"it ended with exit code {ending.exit_code}{said}; {_more(pod)}"
 
@@ -308,4 +319,4 @@ def _more(pod: PodSnapshot) -> str:
 
 
 # What is certain without further evidence.
-_SURE = (_hung, _without_key, _killed_for_memory, _known, _no_command, _process_killed)
+_SURE = (_unseen, _hung, _without_key, _killed_for_memory, _known, _no_command, _process_killed)

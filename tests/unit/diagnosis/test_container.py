@@ -5,7 +5,7 @@ import pytest
 from support.pod_status import CREATED, ENDED, SERVED, STARTED, failed, found, pod
 from support.vllm_logs import BAD_VALUE, ENGINE_ENDED, KILLED_LOADING, NO_KERNEL, NO_OPERATOR, TORCH_OOM, WORKER_DIED
 from vllm_operator.api.reasons import Reason
-from vllm_operator.diagnosis.container import wants_log
+from vllm_operator.diagnosis.container import wants_events, wants_log
 from vllm_operator.vllm import middleware
 
 
@@ -74,7 +74,27 @@ def test_a_failed_restart_after_serving_is_not_taken_for_an_end_of_serving() -> 
 
 def test_a_signal_is_told_by_name() -> None:
     assert "SIGILL: the image's code is not for this CPU" in found(failed(code=132))[1]
-    assert "signal 99" in found(failed(code=227))[1]
+    assert "SIGRTMAX" in found(failed(code=192))[1]
+
+
+@pytest.mark.parametrize("code", [128, 193, 227, 255])
+def test_an_exit_code_that_no_signal_has_is_told_as_it_is(code: int) -> None:
+    assert f"it ended with exit code {code}; kubectl logs" in found(failed(code=code))[1]
+    assert found(failed("the last words", code=code))[1].endswith(f"the last words (exit code {code})")
+
+
+@pytest.mark.parametrize(("reason", "code"), [("Unknown", 255), ("ContainerStatusUnknown", 137)])
+@pytest.mark.parametrize("log", ["", "RuntimeError: CUDA error: unknown error\n", "No adapter found for x"])
+@pytest.mark.parametrize("ready_changed", [CREATED, SERVED])
+def test_a_container_whose_end_nobody_saw_is_its_nodes(reason: str, code: int, log: str, ready_changed: str) -> None:
+    ended = failed(log, code=code, reason=reason, ready_changed=ready_changed, ended="2026-11-24T14:00:00Z")
+    told, message = found(ended)
+    assert told.passes
+    assert message == (
+        "vLLM in pod llama-0 stopped: node gpu-1, or its container runtime, was restarted; vLLM is started anew there"
+    )
+    assert not wants_log(ended)
+    assert not wants_events(ended)
 
 
 @pytest.mark.parametrize(
