@@ -53,10 +53,16 @@ _UNSAID = re.compile(r"failed quota: (?P<name>[^\s:]+): must specify (?P<what>.+
 # What passes: the API server's own words for webhooks and parts of it that do not answer, or not in time.
 _PASSING = re.compile(
     r"(?i)failed calling webhook|failed to call webhook|internal error occurred|context deadline exceeded|"
-    r"timed? ?out|connection refused|connection reset|no endpoints available|service unavailable|"
+    r"(?<![\w/-])timed? ?out(?![\w/-])|connection refused|connection reset|no endpoints available|service unavailable|"
     r"currently unable to handle|too many requests|etcdserver|object has been modified|try again"
 )
-_DENIED = re.compile(r"admission webhook \S+ denied the request")
+# Names, and what else stands in quotes and has no spaces: anybody's words.
+_QUOTED = re.compile(r"\"[^\"\s]*\"|'[^'\s]*'")
+# What lasts, whatever else is said: an answer of a webhook, of a policy in the API server (ValidatingAdmissionPolicy,
+# MutatingAdmissionPolicy), of Pod Security, or of a quota that wants more to be said.
+_DENIED = re.compile(
+    r"admission webhook \S+ denied the request|with binding \S+ denied request|violates PodSecurity|failed quota: "
+)
 # Of Kueue's webhook for LeaderWorkerSets in a queue, whose groups' quota is not counted anew.
 _OF_QUEUED_SET = re.compile(r"leaderworkerset\S* denied the request: .*field is immutable", re.DOTALL)
 _ACCOUNT = re.compile(r'serviceaccount "(?P<name>[^"]+)" not found')
@@ -177,7 +183,7 @@ def webhook(message: str) -> Finding | None:
 
 def passes(message: str) -> bool:
     """Whether the API server's words are about something that does not answer now, and about no object."""
-    return bool(_PASSING.search(message)) and not _DENIED.search(message)
+    return bool(_PASSING.search(_QUOTED.sub("", message))) and not _DENIED.search(message)
 
 
 def _of_quota(message: str, supply: Supply | None, asks: str) -> Finding | None:

@@ -23,6 +23,45 @@ def test_what_may_pass_of_an_object_that_is_refused(said: str, reason: Reason | 
     assert finding is None or finding[0].passes
 
 
+_POD = 'pods "timeout-test-7b6d-" is forbidden: '
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "ValidatingAdmissionPolicy 'x' with binding 'y' denied request: the startup timeout must be at most 900 s",
+        "ValidatingAdmissionPolicy 'try-again' with binding 'timeout' denied request: no; change it and try again",
+        'violates PodSecurity "restricted:latest": runAsNonRoot != true (pod or container "timeout" must set it)',
+        'admission webhook "timeout.example.com" denied the request: the timeout is too long',
+        "maximum memory usage per Container is 4Gi, but limit is 8Gi",
+        'error looking up service account timeout-tests/vllm: serviceaccount "vllm" not found',
+        "failed quota: timeout: must specify limits.cpu for: vllm",
+    ],
+)
+def test_a_denial_lasts_whatever_words_and_names_it_has(said: str) -> None:
+    assert not refusals.may_pass(f"Error creating: {_POD}{said}")
+    assert refusals.pods(f"{_POD}{said}", None)[0] is Reason.PODS_REFUSED
+    assert refusals.objects(f'deployments.apps "timeout-test" is forbidden: {said}') is None
+    assert refusals.objects(f'The Deployment "timeout" is invalid: : {said}') is None
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        'Internal error occurred: failed calling webhook "a": failed to call webhook: Post "https://x.y.svc:443/m?timeout'
+        '=10s": dial tcp 10.0.0.1:443: i/o timeout',
+        'failed to call webhook: Post "https://x": request canceled (Client.Timeout exceeded while awaiting it)',
+        "Timeout: request did not complete within requested timeout - context deadline exceeded",
+        "etcdserver: request timed out",
+        'Operation cannot be fulfilled on resourcequotas "gpus": the object has been modified; please try again',
+        "rpc error: timeout",
+    ],
+)
+def test_what_does_not_answer_passes_whatever_its_name(said: str) -> None:
+    assert refusals.may_pass(f'Error creating: pods "llama-7b6d-" is forbidden: {said}')
+    assert refusals.pods(said, None)[0] is Reason.ADMISSION_FAILED
+
+
 def test_what_kueue_lets_not_change_is_told_with_a_way_out() -> None:
     said = (
         'admission webhook "vleaderworkerset.kb.io" denied the request: spec.leaderWorkerTemplate.leaderTemplate.spec.'
