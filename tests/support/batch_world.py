@@ -132,6 +132,13 @@ class BatchWorld:
         self.job(step)["status"] = {"conditions": [condition]}
         self.watch()
 
+    def refuses(self, step: str, said: str, at: str = "2026-11-24T12:00:00Z") -> None:
+        """The Job controller tells by an Event that the API server refuses the pods of a step."""
+        about = {"kind": "Job", "name": f"{KEY.name}-{step}", "uid": self.job(step)["metadata"]["uid"]}
+        message = f'Error creating: pods "{KEY.name}-{step}-x" is forbidden: {said}'
+        event = {"reason": "FailedCreate", "message": message, "involvedObject": about, "lastTimestamp": at}
+        self.api.events.append(event)
+
     def inspected(self, config: Object = CONFIG) -> None:
         """The inspect Job ends with a report."""
         self.ends("inspect", encode(Facts(config)))

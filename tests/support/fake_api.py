@@ -69,14 +69,21 @@ class FakeApi:
         await asyncio.sleep(0)  # others go on meanwhile
         if error := self.refuse.get((verb, url)):
             raise error
+        if verb == "get" and url.endswith("/events"):
+            return _Answer(body={"items": self._events(dict(options["query_params"])["fieldSelector"])})
         return _Answer(body=self._read(url) if verb == "get" else self._write(verb, url, options["body"]))
+
+    def _events(self, selector: str) -> list[Object]:
+        """Those about the object; one that names none is about each."""
+        uids = [(event, event.get("involvedObject", {}).get("uid")) for event in self.events]
+        return [event for event, uid in uids if uid is None or selector == f"involvedObject.uid={uid}"]
 
     def _read(self, url: str) -> Any:
         if url.endswith("/log"):
             return self.logs.get(url, "")
         if url.endswith("/workloads"):
             return {"items": self.workloads}
-        return {"items": self.events} if url.endswith("/events") else self._existing(url)
+        return self._existing(url)
 
     def _write(self, verb: str, url: str, body: Object) -> Object:
         match verb:

@@ -97,6 +97,8 @@ class BatchEvidence:
     pace: Pace | None = None
     queue: str = ""
     """What Kueue says of why it holds the batch."""
+    refused: Mapping[str, str] = field(default_factory=dict)
+    """What the API server says as it refuses the pods of a step, where that has none."""
 
     @property
     def finished(self) -> ConditionType | None:

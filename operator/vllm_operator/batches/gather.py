@@ -9,13 +9,17 @@ from typing import Any
 from ..api import BATCH_KIND
 from ..api.batch import InferenceBatch
 from ..api.reasons import Reason
-from ..api.resource import Key
+from ..api.resource import InferenceService, Key
 from ..api.spec import AUTO
 from ..assess.fits import Inspection
 from ..assess.limits import Bounds, counts_gpus, over_budget, room
 from ..loop.kinds import Surroundings
+from ..manifests.batch import INSPECT
+from ..manifests.inspection import inspection_name
 from ..readers.reader import told_by
 from ..services.view import View
+from ..snapshots.batch import JobSnapshot
+from ..snapshots.child import Child, Live
 from ..snapshots.own import ObjectSnapshot
 from ..status.evidence import Evidence
 from ..vllm.batch import RUN
@@ -51,7 +55,10 @@ async def gather(
         engine = await told_by(reader, engine)
     progress = memory.progress.read(evidence.pods)
     queue = await _queue(evidence, memory, surroundings)
-    return replace(evidence, engine=engine, progress=progress, pace=memory.progress.pace(), queue=queue)
+    said = {step: await reader.look(*_without_pods(evidence, step)) for step, reader in memory.refusals.items()}
+    refused = {step: words for step, words in said.items() if words}
+    pace = memory.progress.pace()
+    return replace(evidence, engine=engine, progress=progress, pace=pace, queue=queue, refused=refused)
 
 
 def _with_room(evidence: BatchEvidence, surroundings: Surroundings) -> BatchEvidence:
@@ -75,6 +82,17 @@ async def _queue(evidence: BatchEvidence, memory: BatchMemory, surroundings: Sur
     if memory.queue is None or now >= memory.queue[1] + QUEUE_SECONDS:
         memory.queue = (await surroundings.cluster.read_queue(evidence.batch.namespace, run.uid), now)
     return memory.queue[0]
+
+
+def _without_pods(evidence: BatchEvidence, step: str) -> tuple[str, str]:
+    """Whose Events say why a step has no pods, and since when; empty where it has some, or needs none."""
+    job = evidence.jobs.get(step)
+    if job is None or job.suspended or job.complete or job.failed or job.terminating:
+        return "", ""
+    pods = [pod for pod in evidence.pods if pod.owner == job.uid]
+    if any(not pod.ended for pod in pods):
+        return "", ""
+    return f"involvedObject.uid={job.uid}", max((pod.created for pod in pods), default="")
 
 
 async def _claims(
@@ -103,12 +121,14 @@ def _watched(
     refusal = (Reason.INVALID, fault) if fault else engine.refusal
     run = jobs.get(RUN)
     own = [one.pod for one in pods if run and one.owner == run.uid and not one.pod.terminating and not one.ended]
+    inspect = jobs.get(INSPECT)
     inspections = [one.inspection for one in pods if one.inspection and one.inspection.key == engine.service.inspected]
     return BatchEvidence(
         batch=batch,
         engine=Evidence(
             engine.service,
             before=before,
+            live=_inspecting(engine.service, inspect) if inspect else {},
             pods=own,
             inspection_pod=max(inspections, key=lambda one: one.ended, default=None),
             inspection=Inspection(engine.service.inspected, pending=True),
@@ -122,6 +142,11 @@ def _watched(
         jobs=jobs,
         pods=pods,
     )
+
+
+def _inspecting(service: InferenceService, job: JobSnapshot) -> Live:
+    """The Job that inspects, where its reader looks for that of a service."""
+    return {("Job", inspection_name(service)): Child("Job", job.name, job.owner, 0, "", uid=job.uid)}
 
 
 def _engine(batch: InferenceBatch, surroundings: Surroundings) -> Engine:

@@ -15,8 +15,11 @@ from ..readers.events import EventReader
 from ..readers.inspection import InspectionReader
 from ..readers.logs import LogReader
 from ..readers.reader import Reader
+from ..readers.said import REFUSED, Said
 from ..readers.together import Together
 from ..snapshots.pod import PodSnapshot
+from ..snapshots.pod_event import PodEvent
+from ..vllm.batch import STEPS
 from .progress import ProgressReader
 
 # Claims of others are not watched: one that changes counts after so long.
@@ -32,6 +35,8 @@ class BatchMemory:
     uid: str
     readers: tuple[Reader, ...]
     progress: ProgressReader
+    refusals: Mapping[str, Said]
+    """What the API server says as it refuses the pods of a step."""
     writer: StatusWriter
     claims: Mapping[str, Mapping[str, Any] | None] = field(default_factory=dict)
     """What was read of the claims that the batch names."""
@@ -41,7 +46,8 @@ class BatchMemory:
 
     def waits(self) -> list[Again]:
         """What is being read, or due."""
-        return [*self.progress.waits(), *(wait for reader in self.readers for wait in reader.waits())]
+        refusals = (wait for said in self.refusals.values() for wait in said.waits())
+        return [*self.progress.waits(), *(wait for reader in self.readers for wait in reader.waits()), *refusals]
 
 
 def remember(key: Key, uid: str, surroundings: Surroundings, events: Few) -> BatchMemory:
@@ -54,11 +60,16 @@ def remember(key: Key, uid: str, surroundings: Surroundings, events: Few) -> Bat
 
     read_claim = partial(cluster.read, "PersistentVolumeClaim", key.namespace)
     read_events = partial(cluster.read_events, key.namespace)
+
+    async def read_in_turn(about: str) -> tuple[PodEvent, ...]:
+        return await events.do(key.namespace, partial(read_events, about))
+
     # A batch goes when it has ended: each has a Job of its own.
     alone = Together(surroundings.settings, surroundings.requeue, clock)
     readers: tuple[Reader, ...] = (
-        InspectionReader(read_claim, read_events, clock, alone),
+        InspectionReader(read_claim, read_in_turn, clock, alone),
         EventReader(read_events, clock, partial(events.do, key.namespace), done),
         LogReader(read_log, clock, done),
     )
-    return BatchMemory(uid, readers, ProgressReader(clock, done), StatusWriter(cluster, clock))
+    refusals = {step: Said(read_in_turn, clock, REFUSED) for step in STEPS}
+    return BatchMemory(uid, readers, ProgressReader(clock, done), refusals, StatusWriter(cluster, clock))

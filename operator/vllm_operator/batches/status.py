@@ -1,6 +1,6 @@
 """From all that is known of a batch to its status. Pure, with the time given in the evidence."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -10,6 +10,7 @@ from ..api.conditions import ConditionType
 from ..api.reasons import Finding, Reason
 from ..assess.fits import NOT_ASSESSED, Assessment
 from ..assess.limits import gpus_of_pod
+from ..diagnosis import refusals
 from ..manifests.metadata import compact
 from ..status.conditions import Verdict, fits
 from ..status.evidence import Account
@@ -129,18 +130,30 @@ def _input_valid(seen: BatchEvidence) -> Verdict:
         text = f"the input could not be read: {checked.why}"
         return Verdict(ConditionType.INPUT_VALID, False, Reason.INPUT_UNREADABLE, text)
     if checked.report is None:
-        text = f"the input is being checked{_trouble(seen, CHECK)}"
-        return Verdict(ConditionType.INPUT_VALID, None, Reason.CHECKING_INPUT, text)
+        verdict = Verdict(ConditionType.INPUT_VALID, None, Reason.CHECKING_INPUT, "the input is being checked")
+        return _with_trouble(verdict, seen, CHECK)
     text = f"{checked.report.requests} requests in {checked.report.counts.get('total', 0)} lines"
     return Verdict(ConditionType.INPUT_VALID, True, Reason.INPUT_CHECKED, text)
 
 
-def _trouble(seen: BatchEvidence, step: str) -> str:
-    """What keeps a step from going on, as the end of a sentence; empty where it only takes its time."""
+def _with_trouble(verdict: Verdict, seen: BatchEvidence, step: str) -> Verdict:
+    """The same, and what keeps a step from going on, where it does not only take its time.
+
+    Refused pods give the reason, too: that may last.
+    """
+    if refused := _refused(seen, step):
+        return replace(verdict, reason=refused[0], message=f"{verdict.message}: {refused[1]}")
     pods = [one.pod for one in seen.pods if one.step == step and not one.ended]
+    said = seen.last_try(step)
     if finding := diagnosis.workload(None, pods):
-        return f": {finding[1]}"
-    return f", again: {said}" if (said := seen.last_try(step)) else ""
+        return replace(verdict, message=f"{verdict.message}: {finding[1]}")
+    return replace(verdict, message=f"{verdict.message}, again: {said}") if said else verdict
+
+
+def _refused(seen: BatchEvidence, step: str) -> Finding | None:
+    """Why the API server refuses the pods of a step; None where it does not."""
+    said = seen.refused.get(step)
+    return refusals.pods(said, None) if said else None
 
 
 def _fits(account: BatchAccount) -> Verdict:
@@ -161,7 +174,7 @@ def _running(account: BatchAccount) -> Verdict:
     if answering := sum(pod.ready for pod in pods):
         text = f"{answering} of {total} pods answer requests"
         return Verdict(ConditionType.RUNNING, True, Reason.ANSWERING, text)
-    if finding := diagnosis.workload(None, pods):
+    if finding := diagnosis.workload(None, pods) or _refused(account.evidence, RUN):
         return Verdict(ConditionType.RUNNING, False, *finding)
     before = f"; before that, {said}" if (said := account.evidence.last_try(RUN)) else ""
     text = f"0 of {total} pods answer: {diagnosis.progress(pods)}{before}"
@@ -194,6 +207,6 @@ def _complete(account: BatchAccount) -> Verdict:
         text = f"{counts.done} answered, {counts.failed} in the error file"
         return Verdict(ConditionType.COMPLETE, True, Reason.MERGED, text)
     if MERGE in seen.jobs or MERGE in account.plan.make:
-        text = f"the output is being made of what was answered{_trouble(seen, MERGE)}"
-        return Verdict(ConditionType.COMPLETE, False, Reason.MERGING, text)
+        text = "the output is being made of what was answered"
+        return _with_trouble(Verdict(ConditionType.COMPLETE, False, Reason.MERGING, text), seen, MERGE)
     return Verdict(ConditionType.COMPLETE, False, Reason.UNFINISHED, "not all requests are answered yet")

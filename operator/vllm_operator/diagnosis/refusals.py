@@ -146,7 +146,8 @@ def of_pods(deployment: DeploymentSnapshot | None) -> str | None:
 
 
 def pods(message: str, supply: Supply | None) -> Finding:
-    """Why the API server refuses to create the pods, and whether that may pass."""
+    """Why the API server refuses to create the pods, and whether that may pass. An Event has two words more."""
+    message = message.removeprefix("Error creating: ")
     return _of_quota(message, supply, "a pod asks for") or _of_pods(message)
 
 

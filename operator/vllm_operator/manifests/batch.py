@@ -18,6 +18,7 @@ from ..vllm.batch import STEPS as OWN_STEPS
 from ..vllm.environment import media_hosts
 from ..vllm.paths import INPUT_DIR, OUTPUT_DIR, RUNNER_PATH, location
 from .inspection import inspection
+from .job import Amounts
 from .literal import literal
 from .metadata import Manifest, compact
 from .names import (
@@ -42,6 +43,8 @@ MAX_RETRIES = 2
 # two.
 TRIES_OF_A_POD = 12
 TRIES_OF_A_STEP = 3
+# Of the container of a step without devices. What it does with the input lies beside the output.
+AMOUNTS = Amounts(cpu=("500m", "4"), memory=("1Gi", "4Gi"), ephemeral_storage=("256Mi", "2Gi"))
 STOP_SECONDS = 60
 _INPUT, _OUTPUT = "batch-input", "batch-output"
 
@@ -203,9 +206,7 @@ def _template(parts: BatchParts, step: str, arguments: list[str]) -> Manifest:
     if step != RUN:
         for part in ("startupProbe", "readinessProbe", "ports"):
             del container[part]
-        disk = container["resources"]["requests"].get("ephemeral-storage") if batch.buckets() else None
-        asked = compact({"cpu": "500m", "memory": "1Gi", "ephemeral-storage": disk})
-        container["resources"] = {"requests": asked, "limits": {"memory": "4Gi"}}
+        container["resources"] = _amounts(batch, container["resources"])
     _mount(batch, spec, container)
     add_transfers(batch, step, engine, parts.settings, spec)
     spec["restartPolicy"] = "Never"
@@ -213,6 +214,15 @@ def _template(parts: BatchParts, step: str, arguments: list[str]) -> Manifest:
     for constraint in spec.get("topologySpreadConstraints", ()):
         constraint["labelSelector"] = {"matchLabels": {BATCH_LABEL: batch.name, STEP_LABEL: step}}
     return {"metadata": _pod_metadata(batch, step, engine, template["metadata"]), "spec": spec}
+
+
+def _amounts(batch: InferenceBatch, given: Manifest) -> Manifest:
+    """What a step without devices takes; with buckets as much disk as is `given`: input and output lie on it."""
+    amounts = AMOUNTS.to_manifest()
+    if not batch.buckets():
+        return amounts
+    disk = "ephemeral-storage"
+    return {kind: compact({**named, disk: given.get(kind, {}).get(disk)}) for kind, named in amounts.items()}
 
 
 def _pod_metadata(batch: InferenceBatch, step: str, engine: InferenceService, given: Manifest) -> Manifest:

@@ -4,7 +4,6 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 
 from ..again import Again
-from ..api.limits import OverLimitError
 from ..api.reasons import Finding, Reason
 from ..api.resource import InferenceService
 from ..api.storage import BUCKETS
@@ -17,21 +16,17 @@ from ..inspection.report import InspectionError, content_in
 from ..manifests import Manifest, inspection_name, kept_model_name, model_claim
 from ..manifests.names import INSPECTION_LABEL
 from ..snapshots.child import Child, kept_models
-from ..snapshots.pod_event import last
 from ..status.evidence import Evidence
 from ..vllm.paths import model_image
 from .events import ReadEvents
 from .queued import QUEUE_LABEL, about_workload
 from .reader import Clock
+from .said import REFUSED, Said
 from .together import JOBLESS_SECONDS, Together
 
 # The first pods wait this long for the Job; it never keeps a service from running.
 PATIENCE_SECONDS = 120.0
 CLAIM_RETRY_SECONDS = 30.0
-
-# A Job's pod is made at once, or refused.
-REFUSED_SECONDS = 3.0
-REFUSED_AGAIN_SECONDS = 10.0
 
 ReadClaim = Callable[[str], Awaitable[Manifest | None]]
 
@@ -43,7 +38,7 @@ class InspectionReader:
     """
 
     def __init__(self, read_claim: ReadClaim, read_events: ReadEvents, clock: Clock, together: Together) -> None:
-        self._read_claim, self._read_events, self._clock, self._together = read_claim, read_events, clock, together
+        self._read_claim, self._clock, self._together = read_claim, clock, together
         self._known: Inspection | None = None
         self._kept = False
         # Of the pod that was read last: what it says costs time.
@@ -51,10 +46,7 @@ class InspectionReader:
         self._since: tuple[str, float] = ("", 0.0)
         self._claim_bound = False
         self._again: Again | None = None
-        # Of the Job: when to look at its Events, and what they said.
-        self._look_at = 0.0
-        self._refused = ""
-        self._held = ""
+        self._refused, self._held = Said(read_events, clock, REFUSED), Said(read_events, clock, *OF_QUEUE)
 
     async def read(self, evidence: Evidence) -> Evidence:
         """The inspection, from what is kept or from what the Job's pod left."""
@@ -126,42 +118,27 @@ class InspectionReader:
     async def _wait(self, evidence: Evidence, key: str) -> Inspection:
         now = self._clock()
         if self._since[0] != key:
-            self._since, self._look_at = (key, now), now + REFUSED_SECONDS
-            self._refused = self._held = ""
+            self._since = (key, now)
         if finding := _without_image(evidence):
             return Inspection(key, error=InspectionError(*finding))
-        await self._look_for_refusal(evidence, now)
-        refused = f"the pod of the inspect Job is refused: {self._refused}" if self._refused else ""
+        refused, held = await self._said(evidence)
         left = self._since[1] + PATIENCE_SECONDS - now
-        if left > 0 and (not refused or refusals.may_pass(self._refused)):
-            looks = evidence.inspection_pod is None and _job(evidence) is not None
-            due = min(left, max(self._look_at - now, 0.0)) if looks else left
+        if left > 0 and (not refused or refusals.may_pass(refused)):
+            due = min([left, *(wait.seconds for wait in self._refused.waits())])
             self._again = Again(due + 1, "the inspect Job has not ended")
             return Inspection(key, pending=True)
-        text = refused or f"the inspection has not ended within {PATIENCE_SECONDS:.0f} s{_why(evidence, self._held)}"
+        text = f"the inspection has not ended within {PATIENCE_SECONDS:.0f} s{_why(evidence, held)}"
+        if refused:
+            text = f"the pod of the inspect Job is refused: {shorten(redact(refused))}"
         return Inspection(key, error=InspectionError(Reason.NOT_INSPECTED, text))
 
-    async def _look_for_refusal(self, evidence: Evidence, now: float) -> None:
-        """Reads the Events of a Job that has no pod: they alone say why."""
-        if evidence.inspection_pod is not None:
-            self._refused = self._held = ""
-            return
-        job = _job(evidence)
-        if job is None or now < self._look_at:
-            return
-        self._look_at = now + REFUSED_AGAIN_SECONDS
-        self._refused = await self._said(f"involvedObject.uid={job.uid}", "FailedCreate")
+    async def _said(self, evidence: Evidence) -> tuple[str, str]:
+        """Why a Job has no pod: as the API server refuses it, and as a queue holds the Job."""
+        job = None if evidence.inspection_pod else _job(evidence)
         pod = evidence.service.spec.pod
-        if QUEUE_LABEL in ((pod.labels if pod else None) or {}):
-            self._held = await self._said(about_workload("Job", job.name, job.uid), *OF_QUEUE) or self._held
-
-    async def _said(self, about: str, *reasons: str) -> str:
-        """The message of the newest Event with one of these reasons; empty where there is none."""
-        try:
-            event = last(await self._read_events(about), *reasons)
-        except OverLimitError:
-            return ""
-        return shorten(redact(event.message)) if event else ""
+        queued = job and QUEUE_LABEL in ((pod.labels if pod else None) or {})
+        refused = await self._refused.look(f"involvedObject.uid={job.uid}" if job else "")
+        return refused, await self._held.look(about_workload("Job", job.name, job.uid) if job and queued else "")
 
 
 def _job(evidence: Evidence) -> Child | None:
@@ -176,14 +153,14 @@ def _without_image(evidence: Evidence) -> Finding | None:
 
 def _why(evidence: Evidence, held: str) -> str:
     if held:
-        return f", as the inspect Job waits in its queue: {held}"
-    pod, job = evidence.inspection_pod, inspection_name(evidence.service)
+        return f", as the inspect Job waits in its queue: {shorten(redact(held))}"
+    pod, job = evidence.inspection_pod, _job(evidence)
     if pod and pod.waits:
         return f", as its pod waits: {shorten(redact(pod.waits))}"
-    if _job(evidence) is None:
+    if job is None:
         return f": see kubectl get jobs -l {INSPECTION_LABEL}={evidence.service.inspected}"
     more = "" if pod else ", which has no pod"
-    return f": see kubectl describe job {job}{more}"
+    return f": see kubectl describe job {job.name}{more}"
 
 
 def _kept(evidence: Evidence) -> bytes | None:

@@ -572,3 +572,115 @@ def test_a_spec_that_is_larger_than_any_is_not_kept() -> None:
     assert world.condition("SpecValid") == ("False", "Invalid")
     assert "bytes, of 131,072 at most" in world.message("SpecValid")
     assert world.steps() == []
+
+
+UNSAID = "failed quota: limits: must specify limits.cpu for: vllm"
+USED_UP = "exceeded quota: q, requested: requests.nvidia.com/gpu=1, used: requests.nvidia.com/gpu=8, limited: "
+
+
+def looks(world: BatchWorld) -> float | None:
+    """Looks until Events have been read and told; returns when the next look is."""
+    for _ in range(3):
+        if again := world.reconcile():
+            world.clock.now += again
+    return world.reconcile()
+
+
+@pytest.mark.parametrize("step", ["check", "run", "merge"])
+@pytest.mark.parametrize(
+    ("said", "reason", "told", "stands"),
+    [
+        (UNSAID, "PodsRefused", "ResourceQuota limits wants limits.cpu of every pod: set it in resources", "Stalled"),
+        (
+            f"{USED_UP}requests.nvidia.com/gpu=8",
+            "QuotaExceeded",
+            "ResourceQuota q is used up: a pod asks for requests.nvidia.com/gpu=1",
+            "Reconciling",
+        ),
+        (
+            "ValidatingAdmissionPolicy 'x' with binding 'y' denied request: no batches here",
+            "PodsRefused",
+            "Kubernetes refuses to create the pods: pods ",
+            "Stalled",
+        ),
+    ],
+)
+def test_pods_that_the_api_server_refuses_are_told(step: str, said: str, reason: str, told: str, stands: str) -> None:
+    world = BatchWorld()
+    if step == "check":
+        world.batch()
+        world.reconcile()
+    else:
+        world.runs()
+    if step == "merge":
+        world.ends("run")
+        world.reconcile()
+    world.refuses(step, said)
+    again = looks(world)
+    kind = {"check": "InputValid", "run": "Running", "merge": "Complete"}[step]
+    assert world.condition(kind)[1] == world.condition("Ready")[1] == reason
+    assert told in world.message(kind)
+    assert world.condition(stands)[0] == "True"
+    assert again is not None, "it may pass, or be mended"
+    assert 1 < again <= 30
+
+
+def test_a_refusal_is_forgotten_once_there_is_a_pod() -> None:
+    world = BatchWorld()
+    world.runs()
+    world.refuses("run", UNSAID)
+    looks(world)
+    assert world.condition("Running") == ("False", "PodsRefused")
+    world.pod("run", {"state": {"running": {}}}, ready="True")
+    world.reconcile()
+    assert world.condition("Running") == ("True", "Answering")
+
+
+@pytest.mark.parametrize(
+    ("at", "reason"), [("2026-11-24T12:00:00Z", "Starting"), ("2026-11-24T12:00:02Z", "PodsRefused")]
+)
+def test_a_refusal_counts_only_after_the_last_pod(at: str, reason: str) -> None:
+    """A pod was made after all, and has ended since; another one is not there yet, or is refused again."""
+    world = BatchWorld()
+    world.runs()
+    world.pod("run", {"state": failed("vllm-batch: the disk is away", 1)})
+    pod = next(body for url, body in world.api.objects.items() if "/pods/nightly-run" in url)
+    pod["metadata"]["creationTimestamp"] = "2026-11-24T12:00:01Z"
+    world.refuses("run", UNSAID, at)
+    looks(world)
+    assert world.condition("Running") == ("False", reason)
+
+
+def test_a_job_that_a_queue_holds_is_not_asked_for_refusals() -> None:
+    world = BatchWorld()
+    world.runs()
+    world.job("run")["spec"]["suspend"] = True
+    world.refuses("run", UNSAID)
+    looks(world)
+    assert world.condition("Running") == ("False", "HeldByQueue")
+    assert not any(url.endswith("/events") for _, url in world.api.requests)
+
+
+def test_an_inspect_job_that_is_refused_says_so_and_keeps_nothing_waiting() -> None:
+    world = BatchWorld()
+    world.batch()
+    world.reconcile()
+    world.ends("check", REPORT)
+    world.refuses("inspect", UNSAID)
+    looks(world)
+    assert world.condition("Fits") == ("Unknown", "NotInspected")
+    assert "the pod of the inspect Job is refused: " in world.message("Fits")
+    assert "run" in world.steps()
+
+
+def test_a_batch_that_cannot_be_acted_on_asks_for_no_events() -> None:
+    world = BatchWorld()
+    world.batch()
+    world.reconcile()
+    world.refuses("check", UNSAID)
+    looks(world)
+    world.batch(input={"uri": "pvc://nowhere/in.jsonl"})
+    world.clock.now += 100
+    again = world.reconcile()
+    assert again is not None
+    assert again > 1, "nothing is due that is not looked at"
