@@ -673,14 +673,20 @@ def test_an_inspect_job_that_is_refused_says_so_and_keeps_nothing_waiting() -> N
     assert "run" in world.steps()
 
 
-def test_a_batch_that_cannot_be_acted_on_asks_for_no_events() -> None:
+@pytest.mark.parametrize("step", ["check", "run"])
+def test_a_batch_that_cannot_be_acted_on_does_not_wait_for_what_it_does_not_read(step: str) -> None:
     world = BatchWorld()
-    world.batch()
-    world.reconcile()
-    world.refuses("check", UNSAID)
+    world.runs()
+    world.pod("run", {"state": {"waiting": {"reason": "ContainerCreating"}}})
+    if step == "check":
+        world = BatchWorld()
+        world.batch()
+        world.reconcile()
+        world.refuses("check", UNSAID)
     looks(world)
-    world.batch(input={"uri": "pvc://nowhere/in.jsonl"})
+    world.batch(template=None, serviceRef={"name": "none"})
     world.clock.now += 100
     again = world.reconcile()
+    assert world.condition("Ready") == ("False", "ServiceNotFound")
     assert again is not None
-    assert again > 1, "nothing is due that is not looked at"
+    assert again > 10, "somebody may mend it"
