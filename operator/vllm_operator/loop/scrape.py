@@ -7,7 +7,7 @@ one at a time is answered: the event loop shares the interpreter with one of the
 import logging
 import socket
 from collections import OrderedDict
-from socketserver import ThreadingMixIn
+from socketserver import TCPServer, ThreadingMixIn
 from threading import Lock, Thread
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
@@ -30,14 +30,23 @@ class _Handler(WSGIRequestHandler):
 
 
 class Server(ThreadingMixIn, WSGIServer):
-    """Answers each connection in a thread, as long as it is one of the newest."""
+    """Answers each connection in a thread, as long as it is one of the newest. On all addresses, of both IPs."""
 
     daemon_threads = True
+    address_family = socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._open: OrderedDict[socket.socket, None] = OrderedDict()
         self._lock = Lock()
+
+    def server_bind(self) -> None:
+        """Binds, and does not look up names, which may take long in a pod."""
+        if self.address_family == socket.AF_INET6:
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = "", self.server_address[1]
+        self.setup_environ()
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Makes room for a connection, and starts its thread."""
@@ -74,6 +83,6 @@ def serve(port: int) -> Server:
         with turn:
             return app(environ, start_response)
 
-    server = make_server("0.0.0.0", port, one_at_a_time, Server, _Handler)  # noqa: S104 - for Prometheus
+    server = make_server("", port, one_at_a_time, Server, _Handler)
     Thread(target=server.serve_forever, daemon=True).start()
     return server
