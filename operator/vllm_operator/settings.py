@@ -129,6 +129,8 @@ class Settings(Allowed):
     shards: int = Field(1, ge=1, le=MOST_SHARDS)
     # Where the Leases lie that decide which operator acts: the same for all releases, and nobody else may write there.
     lease_namespace: str = Field("kube-system", min_length=1)
+    # The family of pods' first address; None: as the operator's own pod has it.
+    ip_family: Literal["IPv4", "IPv6"] | None = None
     # Where the operator runs, which the chart knows: the pods of services with a networkPolicy let it in.
     operator_namespace: str = ""
     # Where KubeRay's operator runs: the pods of a service on Ray let it in, and no other pod that has its label.
@@ -172,6 +174,12 @@ class Settings(Allowed):
         if self.shards > 1 and self.watch_namespaces:
             raise ValueError("shards is for an operator of the whole cluster: leave it or watchNamespaces out")
         return self
+
+    def in_pod(self, ip: str) -> "Settings":
+        """As they hold for an operator whose pod has this address first; empty: it runs in none."""
+        if self.ip_family or not ip:
+            return self
+        return self.model_copy(update={"ip_family": "IPv6" if ":" in ip else "IPv4"})
 
     def default_image(self, resource: str, *, on_ray: bool = False) -> str:
         """For a resource (nvidia.com/gpu, amd.com/gpu or cpu); with Ray, where one is named."""

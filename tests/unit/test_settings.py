@@ -43,3 +43,9 @@ def test_shards_are_of_the_whole_cluster() -> None:
 def test_a_typo_is_an_error() -> None:
     with pytest.raises(ValidationError, match="allowedImage\n"):
         Settings.model_validate({"allowedImage": []})
+
+
+@pytest.mark.parametrize(("ip", "family"), [("10.0.0.7", "IPv4"), ("2001:db8::7", "IPv6"), ("", None)])
+def test_the_operators_own_pod_tells_which_addresses_pods_have(ip: str, family: str | None) -> None:
+    assert Settings().in_pod(ip).ip_family == family
+    assert Settings(ip_family="IPv4").in_pod(ip).ip_family == "IPv4"

@@ -215,7 +215,7 @@ def run_operator(kinds: Sequence[Kind], path: Path | None, shard: int, ports: Po
     """Runs until SIGTERM, or until it has to start again. `shard`: which one of the setting shards it is, from 0."""
     heap.give_back()
     heap.collect_seldom()
-    own = settings.load(path)
+    own = settings.load(path).in_pod(os.environ.get("POD_IP", ""))
     if not 0 <= shard < own.shards:
         sys.exit(f"vllm-operator: --shard is {shard} and the setting shards {own.shards}: they are numbered from 0")
     kopf.configure(log_format=kopf.LogFormat.JSON if own.log_format == "json" else kopf.LogFormat.FULL)

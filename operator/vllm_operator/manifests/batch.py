@@ -12,10 +12,9 @@ from ..api import API_VERSION, BATCH_KIND, GROUP
 from ..api.batch import InferenceBatch
 from ..api.resource import InferenceService
 from ..settings import Settings
-from ..vllm.argv import PORT, argv
+from ..vllm.argv import PORT
 from ..vllm.batch import CHECK, MERGE, RUN, runner
 from ..vllm.batch import STEPS as OWN_STEPS
-from ..vllm.environment import media_hosts
 from ..vllm.paths import INPUT_DIR, OUTPUT_DIR, RUNNER_PATH, location
 from .inspection import inspection
 from .job import Amounts
@@ -30,7 +29,7 @@ from .names import (
     QUEUE_LABEL,
     STEP_LABEL,
 )
-from .pod import Rendering, pod_template
+from .pod import Rendering, command_line, pod_template
 from .transfer import add_transfers, input_path, push_arguments
 
 RUNNER_ANNOTATION = f"{GROUP}/batch-runner"
@@ -98,7 +97,7 @@ def merge_job(parts: BatchParts) -> Manifest:
 
 def run_job(parts: BatchParts) -> Manifest:
     """The Job whose pods answer the requests; Kueue holds it where the batch names a queue."""
-    batch, engine, spec = parts.batch, parts.engine, parts.batch.spec
+    batch, spec = parts.batch, parts.batch.spec
     retries = MAX_RETRIES if spec.max_retries_per_request is None else spec.max_retries_per_request
     arguments = [
         "run",
@@ -110,7 +109,7 @@ def run_job(parts: BatchParts) -> Manifest:
         f"--port={PORT}",
         "--",
     ]
-    served = argv(engine.spec, engine.name, parts.rendering.commit, media_hosts(parts.settings))
+    served = command_line(parts.engine, parts.settings, parts.rendering)
     template = _template(parts, RUN, arguments)
     _container(template)["args"] += [literal(argument) for argument in served]
     labels = _labels(batch, RUN) | ({QUEUE_LABEL: batch.queue} if batch.queue else {})

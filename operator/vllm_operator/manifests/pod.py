@@ -20,6 +20,7 @@ from ..vllm import middleware
 from ..vllm.argv import PORT, argv, devices_of, drain_timeout_seconds, engines, event_ports, ranks
 from ..vllm.carried import carried
 from ..vllm.environment import POD_VARIABLES, configuration, environment, media_hosts
+from ..vllm.listening import address
 from ..vllm.paths import (
     CA_PATH,
     CACHE_DIR,
@@ -139,7 +140,7 @@ def _container(service: InferenceService, settings: Settings, rendering: Renderi
         "image": settings.image_of(spec),
         "imagePullPolicy": "IfNotPresent",
         "command": ["vllm", "serve"],
-        "args": [_argument(argument) for argument in argv(spec, service.name, rendering.commit, media_hosts(settings))],
+        "args": [_argument(argument) for argument in command_line(service, settings, rendering)],
         "env": literal_values(environment(spec, settings)),
         "ports": _ports(spec),
         "resources": _resources(spec),
@@ -165,6 +166,11 @@ def _container(service: InferenceService, settings: Settings, rendering: Renderi
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "securityContext": container_security(FOR_RDMA if spec.accelerator.rdma else ()),
     }
+
+
+def command_line(service: InferenceService, settings: Settings, rendering: Rendering) -> list[str]:
+    """vLLM's argv, not yet as it must stand in `args`."""
+    return argv(service.spec, service.name, rendering.commit, media_hosts(settings), address(settings))
 
 
 def _argument(argument: str) -> str:

@@ -15,6 +15,7 @@ import yaml
 from ..api.ray import RAY_SERVE
 from ..api.resource import InferenceService
 from ..vllm.argv import PORT
+from ..vllm.listening import told
 from ..vllm.middleware import PAUSE_SECONDS
 from ..vllm.ranks import number_of
 from ..vllm.ray import (
@@ -120,12 +121,18 @@ def _cluster(service: InferenceService, template: Manifest) -> Manifest:
         "authOptions": {"mode": "token"},
         "headGroupSpec": {
             # No CPUs of the head are Ray's to give: engines run in workers.
-            "rayStartParams": {"num-cpus": "0", "num-gpus": "0", "dashboard-host": "0.0.0.0"},  # noqa: S104
+            "rayStartParams": {"num-cpus": "0", "num-gpus": "0", "dashboard-host": _host(template)},
             "template": _head(template, with_token=scaled),
         },
         "workerGroupSpecs": [_workers(service, template)],
     }
     return compact(cluster)
+
+
+def _host(template: Manifest) -> str:
+    """What Ray listens on: as vLLM would."""
+    (container,) = template["spec"]["containers"]
+    return told(container["args"])
 
 
 def _autoscaler(template: Manifest) -> Manifest:
@@ -183,7 +190,7 @@ def _configuration(service: InferenceService, template: Manifest) -> str:
     }
     config = {
         "proxy_location": "EveryNode",
-        "http_options": {"host": "0.0.0.0", "port": PORT},  # noqa: S104 - the pod's own network
+        "http_options": {"host": _host(template), "port": PORT},
         "applications": [app],
     }
     return str(yaml.safe_dump(config, sort_keys=False))

@@ -16,6 +16,7 @@ from ..api.flags.versions import needs
 from ..api.kv_cache import EVENTS_PORT, KvEvents
 from ..api.loading import LoaderOptions
 from ..api.speculation import Speculative
+from .listening import IPV4
 from .middleware import READY, STATE
 from .paths import MIDDLEWARE_PATH, file_path, location, model_location
 from .ranks import rank_arguments
@@ -141,14 +142,19 @@ def _if_known(spec: InferenceServiceSpec, flag: str, value: str) -> list[str]:
 
 
 def argv(
-    spec: InferenceServiceSpec, name: str, commit: str | None = None, media: Sequence[str] | None = None
+    spec: InferenceServiceSpec,
+    name: str,
+    commit: str | None = None,
+    media: Sequence[str] | None = None,
+    host: str = IPV4,
 ) -> list[str]:
     """Arguments of `vllm serve` for a service called `name`; `commit` is what the model's branch stands for.
 
     `media`: hosts that media may come from, where the spec names none; None: any. An empty list stands for no host.
+    `host`: the address to listen on.
     """
     arguments = [model_location(spec.model), "--served-model-name", *(spec.model.served_model_names or [name])]
-    arguments += ["--host=0.0.0.0", f"--port={PORT}"]
+    arguments += [f"--host={host}", f"--port={PORT}"]
     # Where vLLM does not wait by itself after SIGTERM, the preStop hook has waited before it.
     arguments += _if_known(spec, "--shutdown-timeout", str(drain_timeout_seconds(spec)))
     arguments += [f"--middleware={PurePosixPath(MIDDLEWARE_PATH).stem}.Middleware"]

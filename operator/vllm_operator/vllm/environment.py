@@ -121,7 +121,7 @@ def environment(spec: InferenceServiceSpec, settings: Settings) -> list[dict[str
     variables += store_environment(spec.model.object_store)
     if spec.api_key_secret_ref:
         variables.append(_secret("VLLM_API_KEY", spec.api_key_secret_ref))
-    variables += rank_environment(spec.nodes)
+    variables += _unless_given(spec, rank_environment(spec.nodes, settings.ip_family))
     return variables + _of_events(spec) + [variable.to_manifest() for variable in spec.env or []]
 
 
@@ -129,6 +129,14 @@ def _of_events(spec: InferenceServiceSpec) -> list[dict[str, Any]]:
     events = spec.kv_cache.events if spec.kv_cache else None
     if events is None:
         return []
-    seed = [] if any(variable.name == _HASH_SEED["name"] for variable in spec.env or []) else [_HASH_SEED]
     named = [(name, path) for name, path in POD_VARIABLES.items() if f"$({name})" in (events.topic or "")]
-    return [*seed, *({"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}} for name, path in named)]
+    return [
+        *_unless_given(spec, [_HASH_SEED]),
+        *({"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}} for name, path in named),
+    ]
+
+
+def _unless_given(spec: InferenceServiceSpec, variables: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those of the operator's that the user does not set: a name stands in `env` once."""
+    given = {variable.name for variable in spec.env or []}
+    return [variable for variable in variables if variable["name"] not in given]

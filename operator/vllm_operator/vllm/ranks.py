@@ -17,6 +17,8 @@ HEADLESS = "--headless"
 """What ranks above 0 are told beside: they have no API server."""
 HOST_IP = "VLLM_HOST_IP"
 """The address that a rank listens on, and tells the others. vLLM would guess it."""
+# NCCL takes the first address that it finds. Pods of EKS with IPv6 have an IPv4 one beside, for what is outside alone.
+_NCCL_IPV6 = {"name": "NCCL_SOCKET_FAMILY", "value": "AF_INET6"}
 
 
 def rank_arguments(nodes: int) -> list[str]:
@@ -29,10 +31,12 @@ def rank_arguments(nodes: int) -> list[str]:
     return ["--distributed-executor-backend=mp", NODE_RANK, MASTER_ADDRESS, f"--master-port={MASTER_PORT}"]
 
 
-def rank_environment(nodes: int) -> list[dict[str, Any]]:
-    """Variables of each pod of a replica."""
+def rank_environment(nodes: int, ip_family: str | None) -> list[dict[str, Any]]:
+    """Variables of each pod of a replica, whose first address is of this family."""
+    if nodes == 1:
+        return []
     own = {"name": HOST_IP, "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}
-    return [own] if nodes > 1 else []
+    return [own, _NCCL_IPV6] if ip_family == "IPv6" else [own]
 
 
 def nodes_of(arguments: Sequence[str]) -> int:

@@ -3,16 +3,21 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
+import kopf
 import pytest
+from prometheus_client import CollectorRegistry
 
 from support.fake_api import FakeApi, refusal
 from vllm_operator.api.resource import Key
 from vllm_operator.cluster import Cluster, path
 from vllm_operator.kinds import KINDS
+from vllm_operator.loop import heap, scrape
+from vllm_operator.loop import operator as loop
 from vllm_operator.loop.kinds import Kind
 from vllm_operator.loop.lease import Place
-from vllm_operator.loop.operator import Operator
+from vllm_operator.loop.operator import Operator, Ports, run_operator
 from vllm_operator.settings import Settings
 from vllm_operator.watch.optional import OptionalApis
 
@@ -187,3 +192,24 @@ def test_lists_that_do_not_come_are_told_of_once_they_are_late(monkeypatch: pyte
     assert "/api/v1/pods" in found.trouble()
     monkeypatch.setattr(found.leases, "api_answers", lambda: False)
     assert found.trouble() == ""
+
+
+@pytest.mark.parametrize(("ip", "family"), [("2001:db8::7", "IPv6"), ("10.0.0.7", "IPv4"), ("", None)])
+def test_an_operator_learns_from_its_own_pod_which_addresses_pods_have(
+    ip: str, family: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs_with: list[Settings] = []
+
+    async def operate(_: Any, own: Settings, *__: Any) -> int:
+        runs_with.append(own)
+        return 0
+
+    # What belongs to a process of its own.
+    for module, name in ((heap, "give_back"), (heap, "collect_seldom"), (scrape, "serve"), (kopf, "configure")):
+        monkeypatch.setattr(module, name, lambda *_, **__: None)
+    monkeypatch.setattr(loop, "REGISTRY", CollectorRegistry())
+    monkeypatch.setattr(loop, "_operate", operate)
+    monkeypatch.setenv("POD_IP", ip)
+    with pytest.raises(SystemExit):
+        run_operator((), None, 0, Ports(0, 0))
+    assert [own.ip_family for own in runs_with] == [family]
