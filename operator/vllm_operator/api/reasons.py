@@ -239,7 +239,7 @@ class Reason(Row):
     SECRET_MISSING = ("SecretMissing", _PODS, LASTS,
         "a Secret that the pod uses, or a key in it, does not exist: create it")
     API_KEY_EMPTY = ("ApiKeyEmpty", _PODS, LASTS,
-        "the Secrets of apiKeySecretRef or apiKeySecretRefs hold no key, and vLLM does not start: put a key into them")
+        "apiKeySecretRef or apiKeySecretRefs give no key, or none that clients can send: put one line into the Secret")
     CONFIG_MAP_MISSING = ("ConfigMapMissing", _PODS, LASTS,
         "a ConfigMap that the pod uses, or a key in it, does not exist: create it")
     CONTAINER_CONFIG = ("ContainerConfigError", _PODS, LASTS,

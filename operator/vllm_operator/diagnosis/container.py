@@ -11,7 +11,7 @@ from functools import lru_cache
 from ..api.reasons import Finding, Reason
 from ..snapshots.pod import Ending, PodSnapshot
 from ..snapshots.pod_event import last
-from ..vllm.middleware import HANG_SECONDS, HUNG, HUNG_STATUS, NO_KEY, NO_KEYS
+from ..vllm.middleware import HANG_SECONDS, HUNG, HUNG_STATUS, NO_KEY, NO_KEYS, UNSENT_KEY
 from .catalogue import SYMPTOMS
 from .log import (
     WORKER_FAILED,
@@ -118,20 +118,18 @@ def _hung(_: PodSnapshot, ending: Ending) -> Finding | None:
     )
 
 
+_WITHOUT_KEY = {
+    NO_KEYS: "no Secret of apiKeySecretRefs has its key, so nobody could use it: put a key into one of the Secrets",
+    NO_KEY: "the Secret of apiKeySecretRef holds an empty key, with which everybody could use it: put a key into the "
+    "Secret",
+    UNSENT_KEY: "the key in the Secret of apiKeySecretRef has a line end in it or a blank around it, which no client "
+    "sends, so nobody could use it: write the key alone, as `printf %s KEY` does and `echo KEY` does not",
+}
+
+
 def _without_key(_: PodSnapshot, ending: Ending) -> Finding | None:
-    if ending.log.startswith(NO_KEYS):
-        return (
-            Reason.API_KEY_EMPTY,
-            "no Secret of apiKeySecretRefs has its key, so nobody could use it: put a key into one of the Secrets; the "
-            "next restart takes it",
-        )
-    if not ending.log.startswith(NO_KEY):
-        return None
-    return (
-        Reason.API_KEY_EMPTY,
-        "the Secret of apiKeySecretRef holds an empty key, with which everybody could use it: put a key into the "
-        "Secret; the next restart takes it",
-    )
+    told = next((told for words, told in _WITHOUT_KEY.items() if ending.log.startswith(words)), None)
+    return (Reason.API_KEY_EMPTY, f"{told}; the next restart takes it") if told else None
 
 
 def _killed_for_memory(pod: PodSnapshot, ending: Ending) -> Finding | None:

@@ -40,8 +40,9 @@ OPEN = frozenset({"/health", "/ping", "/metrics", "/version", "/load", READY, ST
 # fails after the second: to load a model again costs more than to wait for a slow step.
 HANG_SECONDS, HANG_KILL_SECONDS = 35.0, 120.0
 HUNG = "vllm-operator: engine hung: "  # the diagnosis knows a pod's last words by it
-# The same of a key that would open the service to everybody.
+# The same of a key that would open the service to everybody, and of one that would open it to nobody.
 NO_KEY = "vllm-operator: the API key is empty"
+UNSENT_KEY = "vllm-operator: the API key has a line end in it or a blank around it, which no client sends"
 NO_KEYS = "vllm-operator: none of the API keys is there"
 # And a running pod that hangs by this: the kubelet tells of an answer the status alone; vLLM never gives this one.
 HUNG_STATUS = 504
@@ -62,8 +63,8 @@ class Middleware:
     def __init__(self, app: App) -> None:
         self.app = app
         key = os.environ.get("VLLM_API_KEY")
-        if key is not None and not key.strip():
-            _end(NO_KEY)
+        if key is not None and (fault := _fault(key)):
+            _end(fault)
         self.guarded = bool(key) or API_KEYS.is_dir()
         self.keys = [_digest(key.encode())] if key else _api_keys()
         if self.guarded and not self.keys:
@@ -263,6 +264,13 @@ def _in_flight(app: Any) -> list[int]:
 
 def _digest(content: bytes) -> bytes:
     return hashlib.sha256(content).digest()
+
+
+def _fault(key: str) -> str:
+    """What is wrong with the one key, which vLLM compares as it is; empty where a header can say it."""
+    if not key.strip():
+        return NO_KEY
+    return "" if key == key.strip() and key.isprintable() else UNSENT_KEY
 
 
 def _api_keys() -> list[bytes]:

@@ -217,5 +217,7 @@ def test_an_empty_api_key_is_told_with_what_to_do_and_no_log_is_read_for_it() ->
     assert not wants_log(ended)
     reason, message = found(failed(middleware.NO_KEYS))
     assert (reason, "no Secret of apiKeySecretRefs has its key" in message) == (Reason.API_KEY_EMPTY, True)
+    reason, message = found(failed(middleware.UNSENT_KEY))
+    assert (reason, "`printf %s KEY`" in message) == (Reason.API_KEY_EMPTY, True)
     later, _ = found(failed(f"users may write this: {middleware.NO_KEY}"))
     assert later != Reason.API_KEY_EMPTY

@@ -87,8 +87,22 @@ def test_with_a_key_all_but_probes_and_metrics_need_it(monkeypatch: pytest.Monke
     assert ask(app, "/invocations", "OPTIONS")[0] == 200  # a browser asks so before it sends the key
 
 
-@pytest.mark.parametrize("key", ["", "\n", " "])
-def test_an_empty_key_ends_vllm_before_it_answers_anybody(key: str, files: Path) -> None:
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        ("", middleware.NO_KEY),
+        ("\n", middleware.NO_KEY),
+        (" ", middleware.NO_KEY),
+        (f"{KEY}\n", middleware.UNSENT_KEY),
+        (f"{KEY}\r\n", middleware.UNSENT_KEY),
+        (f" {KEY}", middleware.UNSENT_KEY),
+        (f"{KEY}\nsk-other", middleware.UNSENT_KEY),
+        (f"\ufeff{KEY}", middleware.UNSENT_KEY),
+    ],
+)
+def test_a_key_that_opens_to_all_or_to_none_ends_vllm_before_it_answers_anybody(
+    key: str, said: str, files: Path
+) -> None:
     """In a process of its own, with what uvicorn makes of an exception: it goes on."""
     code = (
         "import sys; from pathlib import Path; from vllm_operator.vllm import middleware\n"
@@ -101,7 +115,13 @@ def test_an_empty_key_ends_vllm_before_it_answers_anybody(key: str, files: Path)
     command = [sys.executable, "-c", code, str(words)]
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=30)
     assert (ended.returncode, ended.stdout) == (1, "")
-    assert ended.stderr.strip() == words.read_text() == middleware.NO_KEY
+    assert ended.stderr.strip() == words.read_text() == said
+
+
+@pytest.mark.parametrize("key", [KEY, "sk a", "schlüssel", "a.b_c-d/e+f=~"])
+def test_a_key_that_a_client_can_send_opens(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VLLM_API_KEY", key)
+    assert ask(Middleware(vllm), "/v1/models", authorization=f"Bearer {key}")[0] == 200
 
 
 def put(folder: Path, version: str, keys: dict[str, str]) -> None:
