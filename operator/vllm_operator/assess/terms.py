@@ -103,13 +103,20 @@ def _drift(kept: Sequence[Resolved], now: Sequence[Resolved]) -> Finding | None:
     return Reason.DEFAULT_CHANGED, f"the pods run with earlier defaults of the operator: {told}"
 
 
-def hold_back(given: Terms, pods: int) -> Terms:
-    """The terms of a service that is refused more pods than the `pods` that are deployed: these stay, or fewer."""
+def hold_back(given: Terms, pods: int, bounds: tuple[int, int] | None = None) -> Terms:
+    """The terms of a service that is refused more pods than the `pods` that are deployed: these stay, or fewer.
+
+    `bounds`: the fewest and the most that Ray's autoscaler may make of them. They are kept and not lowered to what
+    there is now: other bounds are another Ray cluster, and the one that serves would go.
+    """
     spec, scaling = given.spec, given.spec.autoscaling
-    if scaling and scaling.max_replicas > max(pods, 1):
-        most = max(pods, 1)
-        held = scaling.model_copy(update={"max_replicas": most, "min_replicas": min(scaling.min_replicas, most)})
+    if scaling:
+        fewest, most = (max(count, 1) for count in bounds or (pods, pods))
+        least, most = min(scaling.min_replicas, fewest), min(scaling.max_replicas, most)
+        if (least, most) == (scaling.min_replicas, scaling.max_replicas):
+            return given
+        held = scaling.model_copy(update={"min_replicas": least, "max_replicas": most})
         return replace(given, spec=spec.model_copy(update={"autoscaling": held}), held_back=True)
-    if not scaling and (1 if spec.replicas is None else spec.replicas) > pods:
+    if (1 if spec.replicas is None else spec.replicas) > pods:
         return replace(given, spec=spec.model_copy(update={"replicas": pods}), held_back=True)
     return given

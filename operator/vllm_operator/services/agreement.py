@@ -75,7 +75,9 @@ class Agreement:
         deployment = deployment_of(live, service.name, service.uid)
         if not result.refusal or not (deployment or revisions(live, service.uid)):
             return result
-        return hold_back(result, deployment.wanted if deployment else int(before.get("wantedReplicas") or 0))
+        if deployment is None:
+            return hold_back(result, int(before.get("wantedReplicas") or 0))
+        return hold_back(result, deployment.wanted, deployment.bounds)
 
     def _class_of(self, key: Key, spec: InferenceServiceSpec) -> tuple[ServingClass | None, Finding | None]:
         try:

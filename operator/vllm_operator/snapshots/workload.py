@@ -40,6 +40,8 @@ class DeploymentSnapshot:
     wanted: int
     conditions: tuple[ConditionSnapshot, ...]
     kind: str = "Deployment"
+    bounds: tuple[int, int] | None = None
+    """Of a RayService: the fewest and the most workers that it may have. Other bounds are another RayService."""
 
     def serves(self, *, before: bool) -> bool:
         """Of a RayService: whether its application answers; `before`: whether it did so far.
@@ -100,6 +102,7 @@ def _on_ray(body: Body) -> DeploymentSnapshot:
         kind=RAY_KIND,
         replicas=workers,
         wanted=workers,
+        bounds=(least, most),
         conditions=(*conditions_in(status), *_applications(active.get("applicationStatuses") or {})),
     )
 

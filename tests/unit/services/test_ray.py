@@ -1,7 +1,10 @@
 """A service on Ray Serve through the loop: KubeRay or the image missing, served by workers, replaced."""
 
 import copy
+from collections.abc import Callable
 from typing import Any
+
+import pytest
 
 from support.kube import Object
 from support.world import NAMESPACE, World
@@ -219,6 +222,79 @@ def test_a_worker_that_rays_autoscaler_has_made_is_wanted() -> None:
     world.watch()
     world.reconcile(key)
     assert world.message("WorkloadAvailable") == "2 of 2 pods serve"
+
+
+SCALED: dict[str, Any] = {"minReplicas": 1, "maxReplicas": 4, "targets": {"runningRequests": 1}}
+
+
+def of_a_class(workers: int) -> tuple[World, Key]:
+    """A service on Ray of a class that lets it have what it asks for. Ray's autoscaler has made so many workers."""
+    world = World()
+    world.served = frozenset({"RayService"})
+    world.serving_class(limits={"maxReplicas": 4})
+    key = world.service(**ON_RAY, servingClassName="h100", autoscaling=SCALED)
+    world.reconcile(key)
+    world.inspected()
+    world.reconcile(key)
+    pods(world, READY, scaled_to(workers))
+    world.clock.now += FIRST_STATUS_SECONDS
+    world.reconcile(key)
+    return world, key
+
+
+def scaled_to(workers: int) -> Object:
+    """The status of a RayService that serves and whose autoscaler wants so many workers."""
+    return {
+        **UP,
+        "activeServiceStatus": {**UP["activeServiceStatus"], "rayClusterStatus": {"desiredWorkerReplicas": workers}},
+    }
+
+
+def no_class(world: World) -> None:
+    del world.api.objects[path("ServingClass", "", "h100")]
+    world.watch()
+
+
+def lower_limit(world: World) -> None:
+    world.serving_class(limits={"maxReplicas": 2})
+
+
+def full_namespace(world: World) -> None:
+    world.serving_class(limits={"gpusPerNamespace": 1})
+
+
+@pytest.mark.parametrize("refuse", [no_class, lower_limit, full_namespace])
+@pytest.mark.parametrize("workers", [1, 3, 4])
+def test_a_refusal_takes_no_cluster_away_however_rays_autoscaler_scales_meanwhile(
+    refuse: Callable[[World], None], workers: int
+) -> None:
+    world, key = of_a_class(workers)
+    before = made(world)
+    cluster, told_to_serve = before["metadata"]["name"], before["spec"]
+    refuse(world)
+    for now in (workers, 2, 1, 3):
+        made(world)["status"] = scaled_to(now)
+        world.watch()
+        world.reconcile(key)
+        assert (made(world)["metadata"]["name"], made(world)["spec"]) == (cluster, told_to_serve)
+    world.clock.now += FIRST_STATUS_SECONDS
+    world.reconcile(key)
+    assert world.reason("Admitted") in ("ClassNotFound", "ClassLimitExceeded")
+
+
+def test_a_service_that_is_refused_gets_no_wider_bounds_and_may_have_narrower_ones() -> None:
+    world, key = of_a_class(3)
+    before = made(world)
+    no_class(world)
+    for wider in ({"maxReplicas": 8}, {"minReplicas": 2}):
+        world.service(**ON_RAY, servingClassName="h100", autoscaling={**SCALED, **wider})
+        world.reconcile(key)
+        assert made(world)["metadata"]["name"] == before["metadata"]["name"], wider
+        assert made(world)["spec"] == before["spec"]
+    world.service(**ON_RAY, servingClassName="h100", autoscaling={**SCALED, "maxReplicas": 2})
+    world.reconcile(key)
+    (group,) = made(world)["spec"]["rayClusterConfig"]["workerGroupSpecs"]
+    assert (group["minReplicas"], group["maxReplicas"]) == (1, 2)
 
 
 def test_a_worker_without_a_replica_is_no_trouble_of_vllms() -> None:

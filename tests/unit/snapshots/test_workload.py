@@ -36,6 +36,10 @@ def test_under_rays_autoscaler_there_are_as_many_as_it_wants() -> None:
     assert workload(ray_service({}, minReplicas=2, maxReplicas=8)).wanted == 2
 
 
+def test_the_bounds_of_its_workers_are_known() -> None:
+    assert workload(ray_service({}, minReplicas=2, maxReplicas=8)).bounds == (2, 8)
+
+
 def test_it_is_rolled_out_once_its_application_runs() -> None:
     runs = {"applicationStatuses": {"llm": {"status": "RUNNING"}}}
     assert workload(ray_service({**active(**runs), "conditions": ROLLED}, **ONE)).rolled_out
