@@ -100,11 +100,7 @@ def plan_changes(evidence: Evidence, known: Known) -> Changes:
         unpacked = rendered.unpack()
         template = unpacked.template
         keeping = list(_keep_rendering(evidence, known, unpacked))
-    settings = known.settings
-    scaling = Scaling(evidence.startup_seconds, settings.prometheus_url)
-    pods = [pod.service_uid for pod in (*evidence.pods, *evidence.old_pods) if not pod.failed]
-    parts = Parts(evidence.service, template, scaling, pods, _peers(settings), settings.service_monitor_labels)
-    children = desired(parts, evidence.served)
+    children = desired(_parts(evidence, known.settings, template), evidence.served)
     # Without the kept template of what is deployed, it is left as it is.
     complete = template is not None or deployed_revision(evidence) is None
     steps = [
@@ -122,6 +118,20 @@ def plan_changes(evidence: Evidence, known: Known) -> Changes:
         steps += _prune(evidence, children, Pruned.LAST)
         steps += _prune(evidence, children, Pruned.WITH_OLD_PODS) if not evidence.old_pods else []
     return Changes(template, rendered, withheld, bool(withheld and commit), held, tuple(steps))
+
+
+def _parts(evidence: Evidence, settings: Settings, template: Manifest | None) -> Parts:
+    scaling = Scaling(evidence.startup_seconds, settings.prometheus_url)
+    pods = [pod.service_uid for pod in (*evidence.pods, *evidence.old_pods) if not pod.failed]
+    return Parts(
+        evidence.service,
+        template,
+        scaling,
+        pods,
+        _peers(settings),
+        monitor_labels=settings.service_monitor_labels,
+        scaled_to=evidence.start_replicas,
+    )
 
 
 def _peers(settings: Settings) -> Peers:

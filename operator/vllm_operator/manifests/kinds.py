@@ -68,6 +68,8 @@ class Parts:
     peers: Peers = NO_PEERS
     monitor_labels: Mapping[str, str] = field(default_factory=dict)
     """By which a Prometheus selects ServiceMonitors."""
+    scaled_to: int | None = None
+    """Pods that an autoscaler asked for last; None: not known."""
 
 
 # None where the service has no such child.
@@ -130,8 +132,9 @@ def _monitor(parts: Parts) -> Manifest:
     return service_monitor(parts.service, parts.monitor_labels, on_ray=_front(parts) is Front.WORKERS)
 
 
-def _with_pods(build: Callable[[InferenceService], Manifest | None]) -> Build:
-    return lambda parts: build(parts.service) if parts.template else None
+def _budget(parts: Parts) -> Manifest | None:
+    on_ray = _front(parts) is Front.WORKERS
+    return disruption_budget(parts.service, on_ray=on_ray, scaled_to=parts.scaled_to) if parts.template else None
 
 
 def _with_template(build: Callable[[InferenceService, Manifest], Manifest | None]) -> Build:
@@ -224,7 +227,7 @@ CHILD_KINDS = (
         kind="PodDisruptionBudget",
         api_version="policy/v1",
         plural="poddisruptionbudgets",
-        build=_with_pods(disruption_budget),
+        build=_budget,
         pruned=Pruned.LAST,
     ),
     # Two autoscalers at once, or one and a fixed number of pods, would disagree: the one that goes goes first.

@@ -45,7 +45,7 @@ class Front(Enum):
     WORKERS = "the workers of a Ray cluster"
 
 
-_LABELS_OF: dict[Front, dict[str, str]] = {
+LABELS_OF: dict[Front, dict[str, str]] = {
     Front.ALL: {},
     Front.LEADERS: {RANK_LABEL: "0"},
     Front.WORKERS: {RAY_NODE_LABEL: RAY_WORKER},
@@ -64,7 +64,7 @@ def service(owner: InferenceService, *, by_uid: bool, front: Front = Front.ALL) 
         "metadata": metadata(owner),
         "spec": {
             "type": "ClusterIP",
-            "selector": identity(owner) | ({SERVICE_UID_LABEL: owner.uid} if by_uid else {}) | _LABELS_OF[front],
+            "selector": identity(owner) | ({SERVICE_UID_LABEL: owner.uid} if by_uid else {}) | LABELS_OF[front],
             "ports": ports,
         },
     }

@@ -250,6 +250,18 @@ def scaled_to(workers: int) -> Object:
     }
 
 
+def test_all_workers_but_one_stay_while_nodes_are_drained_however_many_there_are() -> None:
+    world, key = of_a_class(3)
+    url = path("PodDisruptionBudget", NAMESPACE, "llama")
+    for workers in (3, 2, 1, 4):
+        made(world)["status"] = scaled_to(workers)
+        world.watch()
+        world.reconcile(key)
+        assert world.api.objects[url]["spec"]["minAvailable"] == workers - 1
+        world.reconcile(key)
+        assert world.writes() == []
+
+
 def no_class(world: World) -> None:
     del world.api.objects[path("ServingClass", "", "h100")]
     world.watch()
