@@ -115,8 +115,7 @@ def plan_changes(evidence: Evidence, known: Known) -> Changes:
         steps.append(_job_change(evidence, known, job))
         children = [*children, job]
     if complete:
-        steps += _prune(evidence, children, Pruned.LAST)
-        steps += _prune(evidence, children, Pruned.WITH_OLD_PODS) if not evidence.old_pods else []
+        steps += _prune_last(evidence, children, template)
     return Changes(template, rendered, withheld, bool(withheld and commit), held, tuple(steps))
 
 
@@ -168,17 +167,22 @@ def _is_served(evidence: Evidence, commit: str) -> bool:
     template = deployed_template(evidence) if any(pod.ready for pod in evidence.old_pods) else None
     if template is None:
         return False
-    spec, service = template["spec"], evidence.service
-    arguments = [str(argument) for argument in spec["containers"][0].get("args") or ()]
-    claims = [one.get("persistentVolumeClaim", {}).get("claimName") for one in spec.get("volumes") or ()]
+    service = evidence.service
+    arguments = [str(argument) for argument in template["spec"]["containers"][0].get("args") or ()]
     loads = [argument for argument in arguments if argument.startswith("--load-format=")]
     wanted = load_format(service.spec)
     return (
         arguments[:1] == [model_location(service.spec.model)]
         and f"--revision={commit}" in arguments
-        and service.cache_claim_name in claims
+        and service.cache_claim_name in _claims(template)
         and loads == ([f"--load-format={wanted}"] if wanted else [])
     )
+
+
+def _claims(template: Manifest) -> set[str]:
+    """The claims that the pods of a template mount."""
+    sources = (one.get("persistentVolumeClaim") or {} for one in template["spec"].get("volumes") or ())
+    return {source["claimName"] for source in sources if "claimName" in source}
 
 
 def _jobs(evidence: Evidence, known: Known, commit: str | None) -> Iterator[Manifest]:
@@ -341,6 +345,17 @@ def _prune_forms(evidence: Evidence, wanted: list[Manifest]) -> Iterator[Change]
     for change in _prune(evidence, wanted, Pruned.WITH_ITS_FORM):
         if not (stays and change.key[0] == RAY_KIND and any(one["kind"] == RAY_KIND for one in wanted)):
             yield change
+
+
+def _prune_last(evidence: Evidence, wanted: list[Manifest], template: Manifest | None) -> Iterator[Change]:
+    """Deletes what goes once all else is applied: of what pods mount, nothing that one may be made with again.
+
+    Which pods there are follows the template in force, and that may be of an earlier spec.
+    """
+    yield from _prune(evidence, wanted, Pruned.LAST)
+    if all(pod.failed for pod in evidence.old_pods):
+        mounted = {("PersistentVolumeClaim", name) for name in _claims(template)} if template else set()
+        yield from (one for one in _prune(evidence, wanted, Pruned.WITH_OLD_PODS) if one.key not in mounted)
 
 
 def _prune(evidence: Evidence, wanted: Iterable[Manifest], when: Pruned) -> Iterator[Change]:

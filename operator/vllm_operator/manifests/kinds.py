@@ -169,7 +169,7 @@ CHILD_KINDS = (
         api_version="v1",
         plural="persistentvolumeclaims",
         build=_always(cache_claim),
-        pruned=Pruned.LAST,
+        pruned=Pruned.WITH_OLD_PODS,
         proof=Proof.OWNER_OR_LABELS,
     ),
     ChildKind(
