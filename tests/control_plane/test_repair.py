@@ -9,6 +9,7 @@ from support.child_kinds import example
 from support.kube import Kube
 from support.services import args, children, ready, replicas, service
 from vllm_operator.manifests.kinds import CHILD_KINDS
+from vllm_operator.manifests.names import REVISION_LABEL
 
 pytestmark = pytest.mark.control_plane
 EVERYTHING: dict[str, Any] = {
@@ -78,6 +79,8 @@ def test_a_change_rolls_and_putting_it_back_finds_the_old_pods_template(kube: Ku
     ready(kube)
     assert children(kube)["Deployment"]["spec"]["template"] == first
     assert len(kube.list("controllerrevisions")) == 2
+    newest = max(kube.list("controllerrevisions"), key=lambda one: int(one["revision"]))
+    assert newest["metadata"]["labels"][REVISION_LABEL] == first["metadata"]["labels"][REVISION_LABEL]
 
 
 def test_few_old_templates_are_kept(kube: Kube) -> None:

@@ -42,6 +42,8 @@ from ..vllm.paths import model_location
 from .decision import Act, Change, Sight, decide
 from .ledger import Ledger
 
+# Of a ControllerRevision: the API has it in 64 bits.
+_MOST_NUMBER = 2**63 - 1
 _NO_CLAIM = (Reason.CLAIM_MISSING, Reason.VOLUME_NOT_BOUND)
 
 
@@ -267,18 +269,34 @@ def _current(evidence: Evidence) -> Child | None:
 
 
 def _keep_rendering(evidence: Evidence, known: Known, rendered: Rendered) -> Iterator[Change]:
-    """The ControllerRevision of the spec's rendering, as the newest; and of the older ones only so many."""
+    """The ControllerRevision of the spec's rendering, as the newest; and of the older ones only so many.
+
+    Which one is deployed, and is made again where somebody has deleted that, goes by the numbers: one that is put back
+    gets a new one, as those of a StatefulSet do.
+    """
     current = _current(evidence)
     others = [child for child in revisions(evidence.live, evidence.service.uid) if child is not current]
-    others.sort(key=lambda child: child.revision_number)
-    number = current.revision_number if current else max((other.revision_number for other in others), default=0) + 1
+    newest = max((other.revision_number for other in others), default=0)
+    number = min(newest + 1, _MOST_NUMBER)
+    if current and current.revision_number > newest:
+        number = current.revision_number
     last = known.ledger.get((current.kind, current.name)) if current else None
-    if current and last and not last.is_edited(current):  # its data is immutable
+    if current and last and current.revision_number == number and not last.is_edited(current):  # its data is immutable
         yield Change(Act.KEEP, (current.kind, current.name), "as it was applied")
     else:
         yield _change(evidence, known, controller_revision(evidence.service, number, rendered))
-    for old in others[: 1 - KEPT_REVISIONS]:
+    for old in _least_needed(evidence, others)[: 1 - KEPT_REVISIONS]:
         yield Change(Act.DELETE, (old.kind, old.name), f"more than {KEPT_REVISIONS} renderings are kept")
+
+
+def _least_needed(evidence: Evidence, others: Iterable[Child]) -> list[Child]:
+    """Renderings other than the spec's, in the order in which they may go: the oldest first, but what runs last.
+
+    Put back without its rendering, a spec is rendered anew with today's defaults, and pods that are well are rolled.
+    """
+    deployed = deployed_revision(evidence)
+    run = {pod.revision for pod in evidence.old_pods if not pod.failed}
+    return sorted(others, key=lambda one: (one.revision == deployed, one.revision in run, one.revision_number))
 
 
 def _keep_model(evidence: Evidence, known: Known) -> Iterator[Change]:
