@@ -36,8 +36,8 @@ class ServiceClaimants:
         for key in known:
             snapshot = self._view.service(key) if key.namespace == namespace else None
             if snapshot is not None and (asked := self._asks(key, snapshot, own)) is not None:
-                pods = self._view.pods(key)
-                held = sum(pod.asked.count for pod in pods if not pod.failed)
+                pods = [pod for pod in self._view.pods(key) if not pod.failed]
+                held = sum(pod.asked.count for pod in pods)
                 yield Claimant((KIND, key), snapshot.created, has_pods=bool(pods), held=held, asked=asked)
 
     def _asks(self, key: Key, snapshot: ObjectSnapshot, own: ServingClass) -> int | None:

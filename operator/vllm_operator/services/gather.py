@@ -108,7 +108,8 @@ def _watched(
         pods=leaders(current),
         workers=[pod for pod in current if pod.rank],
         fallen=memory.fallen.note(view.pods(key, ending=True), service.revision) if service.spec.nodes > 1 else None,
-        old_pods=[pod for pod in leaders(pods) if pod.revision != service.revision],
+        # Of an ended pod the record stays as long as its ReplicaSet, which may be for good.
+        old_pods=[pod for pod in leaders(pods) if pod.revision != service.revision and not pod.failed],
         served=served,
         autoscaler=_autoscaler(service, live, served),
         start_replicas=memory.replicas.at_start(service),

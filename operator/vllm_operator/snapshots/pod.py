@@ -80,7 +80,7 @@ class PodSnapshot:
     message: str = ""
     image: str = ""
     node: str = ""
-    # The node has ended the whole pod, or never took it; the ReplicaSet has made another.
+    # The node has ended the whole pod, or never took it: a record that stays. The ReplicaSet has made another.
     failed: bool = False
     was_ready: bool = False
     # From the pod's start until it was ready; 0 while it is not, and after its container was restarted.
@@ -136,7 +136,7 @@ def pod(body: Body) -> PodSnapshot:
         message=message,
         image=starting.get("image", "") if starting is not container else _ours(spec["containers"]).get("image", ""),
         node=spec.get("nodeName", ""),
-        failed=status.get("phase") == "Failed",
+        failed=status.get("phase") in ("Failed", "Succeeded"),
         startup_seconds=_startup(status, readiness, container) if ready else 0,
         was_ready=ready or _later(readiness.get("lastTransitionTime"), status.get("startTime")),
         sandboxed=conditions.get("PodReadyToStartContainers", {}).get("status") != "False",

@@ -55,7 +55,7 @@ def wanted(account: Account) -> int:
     seen = account.evidence
     live = seen.deployment.wanted if seen.deployment else seen.start_replicas
     # KubeRay tells some seconds later what Ray's autoscaler has made.
-    return max(live, len(seen.pods)) if account.service.spec.on_ray else live
+    return max(live, sum(not pod.failed for pod in seen.pods)) if account.service.spec.on_ray else live
 
 
 def spec_valid(account: Account) -> Verdict:

@@ -53,13 +53,14 @@ class Evidence:
     live: Live = field(default_factory=dict)
     """The children."""
     pods: Sequence[PodSnapshot] = ()
-    """Pods of the current rendering, one for each replica: of groups of pods their leaders."""
+    """Pods of the current rendering, one for each replica, and records of ended ones: of groups of pods their leaders.
+    """
     workers: Sequence[PodSnapshot] = ()
     """The other pods of groups, of the current rendering."""
     fallen: PodSnapshot | None = None
     """The pod that brought a group of the current rendering down, until all serve."""
     old_pods: Sequence[PodSnapshot] = ()
-    """Pods of earlier renderings, one for each replica."""
+    """Pods of earlier renderings, one for each replica; none that has ended."""
     served: frozenset[str] = frozenset()
     """The optional kinds that the cluster knows."""
     autoscaler: Autoscaler = field(default_factory=Autoscaler)
@@ -113,6 +114,11 @@ class Evidence:
     def with_ranks(self, pods: Sequence[PodSnapshot]) -> "Evidence":
         """The same, with more known of `ranks`."""
         return replace(self, pods=leaders(pods), workers=[pod for pod in pods if pod.rank])
+
+    @property
+    def replicas(self) -> int:
+        """Replicas that there are, of all renderings: records of ended pods are none."""
+        return sum(not pod.failed for pod in self.pods) + len(self.old_pods)
 
     @property
     def all_serve(self) -> bool:

@@ -287,7 +287,7 @@ def _status(account: Account, now: str) -> dict[str, Any]:
         {
             "observedGeneration": account.service.generation,
             "conditions": conditions(verdicts(account), stamp_of(account, now)),
-            "replicas": len(seen.pods) + len(seen.old_pods),
+            "replicas": seen.replicas,
             "wantedReplicas": wanted(account),
             "readyReplicas": sum(pod.ready for pod in seen.pods),
             "selector": ",".join(f"{key}={value}" for key, value in _selected(account.service).items()),

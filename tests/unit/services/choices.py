@@ -1,4 +1,4 @@
-"""What tests of services share: nodes that join, a pod that serves, and what a status says was chosen."""
+"""What tests of services share: nodes that join, a pod that serves or has ended, and what a status says was chosen."""
 
 from typing import Any
 
@@ -19,6 +19,17 @@ READY: Object = {
     "conditions": [{"type": "Ready", "status": "True"}, {"type": "PodScheduled", "status": "True"}],
     "containerStatuses": [{"name": "vllm", "restartCount": 0, "state": {"running": {}}}],
 }
+
+
+# The record that stays of a pod that a node gave up.
+EVICTED: Object = {
+    "phase": "Failed",
+    "reason": "Evicted",
+    "message": "The node was low on resource: ephemeral-storage.",
+    "conditions": [{"type": "PodScheduled", "status": "True"}],
+}
+# A change of a spec that other pods follow from.
+OTHER_PODS: dict[str, Any] = {"env": [{"name": "VLLM_LOGGING_LEVEL", "value": "DEBUG"}]}
 
 
 def add_node(world: World, name: str, product: str, gpus: int = 8) -> None:

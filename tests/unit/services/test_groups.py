@@ -7,7 +7,7 @@ import pytest
 from support.kube import Object
 from support.nodes import H100
 from support.world import NAMESPACE, World
-from unit.services.choices import READY, add_node, chosen, settle
+from unit.services.choices import EVICTED, OTHER_PODS, READY, add_node, chosen, settle
 from vllm_operator.api.resource import Key
 from vllm_operator.cluster import path
 from vllm_operator.services.first_status import FIRST_STATUS_SECONDS
@@ -143,6 +143,23 @@ def test_what_brought_a_group_down_is_still_told_while_the_next_one_is_made(work
     group(world, READY, READY)
     world.reconcile(key)
     assert world.reason() == "Available"
+
+
+def test_the_record_of_an_ended_leader_of_before_is_no_group() -> None:
+    world, key = started()
+    group(world, EVICTED, EVICTED)
+    ended = [world.api.objects.pop(path("Pod", NAMESPACE, name)) for name in ("llama-g-0", "llama-g-0-1")]
+    world.service(**OVER_TWO, **OTHER_PODS)
+    world.reconcile(key)
+    group(world, READY, READY)
+    for body in ended:
+        world.api.objects[path("Pod", NAMESPACE, f"{body['metadata']['name']}-ended")] = body
+    world.watch()
+    world.clock.now += 60
+    world.reconcile(key)
+    assert world.reason() == "Available"
+    assert (world.status()["replicas"], world.status()["readyReplicas"]) == (1, 1)
+    assert not any(entry["type"] == "Reconciling" for entry in world.status()["conditions"])
 
 
 def test_a_pod_that_only_looks_like_a_rank_is_nobodys() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from support.kube import Object
 from support.world import NAMESPACE, World
-from unit.services.choices import READY, settle
+from unit.services.choices import EVICTED, OTHER_PODS, READY, settle
 from vllm_operator.api.resource import Key
 from vllm_operator.cluster import path
 from vllm_operator.services.first_status import FIRST_STATUS_SECONDS
@@ -159,9 +159,6 @@ def test_a_head_that_came_anew_serves_once_the_model_is_there() -> None:
         assert world.status()["readyReplicas"] == ready, state
 
 
-OTHER_PODS: dict[str, Any] = {"env": [{"name": "VLLM_LOGGING_LEVEL", "value": "DEBUG"}]}
-
-
 def test_other_pods_come_after_the_cluster_that_is_there() -> None:
     world, key = started()
     pods(world, READY)
@@ -211,17 +208,21 @@ def test_suspended_it_is_gone() -> None:
     assert world.children("Service") != []
 
 
-def test_a_worker_that_rays_autoscaler_has_made_is_wanted() -> None:
+@pytest.mark.parametrize(("status", "replicas"), [(READY, 2), (EVICTED, 1)], ids=["serves", "record"])
+def test_a_worker_that_rays_autoscaler_has_made_is_wanted_and_the_record_of_one_is_not(
+    status: Object, replicas: int
+) -> None:
     scaling = {"minReplicas": 1, "maxReplicas": 2, "targets": {"runningRequests": 1}}
     world, key = started(autoscaling=scaling)
     pods(world, READY)
     name = made(world)["metadata"]["name"]
     first = world.api.objects[path("Pod", NAMESPACE, f"{name}-worker")]
-    second = {**first, "metadata": {**first["metadata"], "name": "second", "uid": "uid-second"}}
+    second = {**first, "metadata": {**first["metadata"], "name": "second", "uid": "uid-second"}, "status": status}
     world.api.objects[path("Pod", NAMESPACE, "second")] = second
     world.watch()
     world.reconcile(key)
-    assert world.message("WorkloadAvailable") == "2 of 2 pods serve"
+    assert world.message("WorkloadAvailable") == f"{replicas} of {replicas} pods serve"
+    assert (world.status()["replicas"], world.status()["wantedReplicas"]) == (replicas, replicas)
 
 
 SCALED: dict[str, Any] = {"minReplicas": 1, "maxReplicas": 4, "targets": {"runningRequests": 1}}
