@@ -47,8 +47,8 @@ from .view import BatchView
 log = logging.getLogger(__name__)
 # What others may mend without any event for us: nodes, classes, claims, a service.
 LOOK_SECONDS = 60.0
-# The Jobs of a deleted batch of the same name are soon gone.
-PREDECESSOR_SECONDS = 3.0
+# The Jobs of a deleted batch of the same name are soon gone, and so is a batch that is going away.
+PREDECESSOR_SECONDS = GONE_SECONDS = 3.0
 _BUILD: dict[str, Callable[[BatchParts], Manifest]] = {
     INSPECT: inspect_job,
     CHECK: check_job,
@@ -90,8 +90,8 @@ class BatchReconciler:
         with metrics.reconcile_seconds.time():
             try:
                 again = soonest(await self._reconcile(key, snapshot, self._remember(key, snapshot.uid)))
-            except (GoneError, PredecessorError) as error:
-                again = Again(PREDECESSOR_SECONDS, str(error))
+            except GoneError as error:  # the batch, or its namespace
+                again = Again(GONE_SECONDS, str(error))
             except Exception:
                 self._judge.give_up(key)
                 raise
@@ -126,8 +126,12 @@ class BatchReconciler:
             if assessment.chosen:
                 evidence = replace(evidence, engine=evidence.engine.with_chosen(assessment.chosen))
             planned = plan(evidence, assessment, inspects=possible)
-            fault = await self._carry_out(evidence, planned, assessment)
-        except (GoneError, PredecessorError, UnavailableError):
+            try:
+                fault = await self._carry_out(evidence, planned, assessment)
+            except PredecessorError as error:
+                waits = replace(planned, make=())
+                return BatchAccount(evidence, assessment, waits, (Reason.STARTING, str(error)), predecessor=True)
+        except (GoneError, UnavailableError):
             raise
         except Exception as error:
             log.exception("%s: its Jobs cannot be seen to", evidence.batch.key)
@@ -195,6 +199,8 @@ class BatchReconciler:
 def _rules(account: BatchAccount) -> list[Again]:
     """What wants another look without an event."""
     evidence, found = account.evidence, []
+    if account.predecessor:
+        found.append(Again(PREDECESSOR_SECONDS, "what a deleted batch of this name had may be gone"))
     if evidence.spec_error or evidence.crowded or account.plan.withheld or account.error:
         found.append(Again(LOOK_SECONDS, "others may have changed what keeps it from running"))
     seconds = evidence.batch.spec.expire_after_seconds

@@ -34,6 +34,8 @@ class BatchAccount:
     plan: Plan = field(default_factory=Plan)
     error: Finding | None = None
     """Why a Job could not be made."""
+    predecessor: bool = False
+    """Whether that is a Job of a deleted batch of the same name, which is soon gone."""
 
 
 def status(account: BatchAccount) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from .. import metrics
 from ..again import Again, soonest
 from ..api import API_VERSION, KIND
+from ..api.reasons import Reason
 from ..api.resource import Key, Reference
 from ..apply.changes import Known, plan_changes
 from ..apply.execute import Hands, StillDeletingError, execute
@@ -39,8 +40,8 @@ log = logging.getLogger(__name__)
 
 # No object: the nodes are to be looked at anew, by every operator.
 NODES_CHANGED = Key("", "")
-# The children of a deleted service of the same name are soon gone.
-PREDECESSOR_SECONDS = 3.0
+# A service that is going away is soon gone.
+GONE_SECONDS = 3.0
 
 
 class ServiceReconciler:
@@ -77,9 +78,8 @@ class ServiceReconciler:
         with metrics.reconcile_seconds.time():
             try:
                 again = soonest(await self._reconcile(key, snapshot, self._remember(key, snapshot.uid)))
-            except (GoneError, StillDeletingError) as error:
-                # The service or its namespace is going away, or the children of its predecessor are.
-                again = Again(PREDECESSOR_SECONDS, str(error))
+            except GoneError as error:  # the service, or its namespace
+                again = Again(GONE_SECONDS, str(error))
             except Exception:
                 self._judge.give_up(key)
                 raise
@@ -113,8 +113,11 @@ class ServiceReconciler:
         """What became of the children. A fault of ours is told as well, in place of a status that is never written."""
         try:
             return await self._bring_about(evidence, assessment, memory)
-        except (StillDeletingError, GoneError, UnavailableError):
+        except (GoneError, UnavailableError):
             raise
+        except StillDeletingError as error:  # a claim may be so for as long as pods drain
+            self._arrivals.settled(evidence.service.key)
+            return Outcome(error=(Reason.STARTING, str(error)), predecessor=True)
         except Exception as error:
             log.exception("%s: its children cannot be seen to", evidence.service.key)
             metrics.reconcile_errors.labels(type(error).__name__).inc()

@@ -14,6 +14,8 @@ SUPPLY_SECONDS = 30.0
 CLASS_SECONDS = 30.0
 # What the API server refused may be allowed later without any event of ours: a quota, an admission policy.
 REFUSED_RETRY_SECONDS = 30.0
+# The children of a deleted service of the same name are soon gone.
+PREDECESSOR_SECONDS = 3.0
 
 
 def rules(account: Account, settling: Settling, ledger: Ledger, now: float) -> Iterator[Again]:
@@ -22,6 +24,8 @@ def rules(account: Account, settling: Settling, ledger: Ledger, now: float) -> I
         yield wait
     if ledger.unseen():
         yield Again(WATCH_LAG_SECONDS, "the watch has yet to show what was applied")
+    if account.outcome.predecessor:
+        yield Again(PREDECESSOR_SECONDS, "what a deleted service of this name had may be gone")
     if account.outcome.error or account.outcome.autoscaler_refused:
         yield Again(REFUSED_RETRY_SECONDS, "the API server may allow later what it refused")
     if is_limit(account.evidence.refusal):

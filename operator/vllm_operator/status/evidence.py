@@ -153,6 +153,8 @@ class Outcome:
     """Whether the spec's own pods are not made."""
     error: Finding | None = None
     """Why the children could not be brought to what the spec asks for."""
+    predecessor: bool = False
+    """Whether that is an object of a deleted service of the same name, which is soon gone."""
     autoscaler_refused: str = ""
     """Why the API server refuses the autoscaler, which keeps nothing else from being made."""
     downloads: bool = False

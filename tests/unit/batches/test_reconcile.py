@@ -326,6 +326,33 @@ def test_somebody_elses_job_of_that_name_is_left_alone() -> None:
     assert "labels" not in world.api.objects[url]["metadata"]
 
 
+def test_jobs_of_a_deleted_batch_of_this_name_are_waited_for_and_told() -> None:
+    world = BatchWorld()
+    world.batch()
+    world.reconcile(2)
+    jobs = [url for url in world.api.objects if "/jobs/" in url]
+    url = path(BATCH_KIND, *KEY)
+    world.api.objects.pop(url)
+    world.batch()
+    world.api.objects[url]["metadata"]["uid"] = "uid-of-another"
+    world.watch()
+    assert world.reconcile() == reconcile.PREDECESSOR_SECONDS
+    assert world.condition("Ready") == world.condition("Running") == ("False", "Starting")
+    told = "Job nightly-check belongs to a deleted batch of this name and is not gone yet"
+    assert world.message() == told
+    assert world.condition("Reconciling")[0] == "True"
+    assert world.condition("Stalled") == ("", "")
+    for _ in range(5):
+        world.clock.now += reconcile.PREDECESSOR_SECONDS
+        assert world.reconcile() == reconcile.PREDECESSOR_SECONDS
+        assert not any("status" in asked or verb == "post" for verb, asked in world.api.requests)
+    for job in jobs:
+        world.api.objects.pop(job)
+    world.reconcile()
+    assert world.steps() == ["check", "inspect"]
+    assert world.message() != told
+
+
 def test_what_the_api_server_refuses_is_told() -> None:
     world = BatchWorld()
     world.api.refuse["patch", path("Job", NAMESPACE, f"{KEY.name}-check")] = refusal(403, "quota")

@@ -19,8 +19,7 @@ from vllm_operator.readers.logs import LogReader
 from vllm_operator.services import reconcile
 from vllm_operator.services.claims import CLAIMS_SECONDS
 from vllm_operator.services.first_status import FIRST_STATUS_SECONDS, GIVE_WAY_SECONDS
-from vllm_operator.services.reconcile import PREDECESSOR_SECONDS
-from vllm_operator.services.rules import REFUSED_RETRY_SECONDS
+from vllm_operator.services.rules import PREDECESSOR_SECONDS, REFUSED_RETRY_SECONDS
 
 
 def test_a_new_service_gets_its_children_without_a_read_and_no_pods_before_the_inspection() -> None:
@@ -202,14 +201,38 @@ def test_an_api_server_that_cannot_now_is_raised_for_the_queue() -> None:
     assert raised.value.retry_after == 7
 
 
-def test_children_of_a_deleted_service_of_this_name_are_waited_for() -> None:
-    world, key = serving()
+@pytest.mark.parametrize("watched", [True, False])
+def test_children_of_a_deleted_service_of_this_name_are_waited_for_and_told(*, watched: bool) -> None:
+    cache = {"claim": {"storage": "10Gi", "retain": False}}
+    world, key = serving(cache=cache)
     url = path("InferenceService", NAMESPACE, "llama")
     world.api.objects.pop(url)
-    world.service()
+    world.service(cache=cache)
     world.api.objects[url]["metadata"]["uid"] = "uid-of-another"
+    claim = path("PersistentVolumeClaim", NAMESPACE, "llama-cache")  # a pod that drains still has it mounted
+    for one in [one for one in world.api.objects if one not in (url, claim)]:
+        world.api.objects.pop(one)
     world.watch()
+    if not watched:
+        world.indices["children"] = {}
     assert world.reconcile(key) == PREDECESSOR_SECONDS
+    assert world.reason() == "Starting"
+    told = "PersistentVolumeClaim llama-cache belongs to a deleted service of this name and is not gone yet"
+    assert world.message("Ready") == told
+    assert world.reason("Reconciling") == "Progressing"
+    assert world.status()["observedGeneration"] == world.api.objects[url]["metadata"]["generation"]
+    assert "post events" in world.writes()
+    for _ in range(5):
+        world.clock.now += PREDECESSOR_SECONDS
+        assert world.reconcile(key) == PREDECESSOR_SECONDS
+        assert world.writes() == []
+    world.api.objects.pop(claim)
+    world.watch()
+    world.reconcile(key)
+    assert world.children("Service") == world.children("Deployment") == ["llama"], "what the first one found is fresh"
+    world.clock.now += PROGRESS_SECONDS
+    world.reconcile(key)
+    assert "not gone yet" not in world.message("Ready")
 
 
 def test_a_message_that_only_tells_progress_settles_and_waits() -> None:
