@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
-from ..api.reasons import Reason
+from ..api.reasons import Finding, Reason
 from ..api.resource import InferenceService
 from ..cluster import Cluster, GoneError, RefusedError, UnavailableError
 from ..diagnosis import refusals
@@ -13,7 +13,7 @@ from ..manifests.kinds import AUTOSCALERS, OPTIONAL_KINDS
 from ..manifests.names import INSTANCE_LABEL, MANAGED_BY, MANAGED_BY_LABEL
 from ..snapshots.child import Child, ChildKey, owner_uid
 from ..snapshots.child import child as child_of
-from ..status.evidence import Outcome
+from ..status.evidence import Jobs, Outcome
 from .changes import Changes
 from .decision import Act, Change, Sight, decide, digest
 from .ledger import Ledger
@@ -44,8 +44,8 @@ async def execute(service: InferenceService, changes: Changes, hands: Hands) -> 
 
     Raises StillDeletingError, GoneError, UnavailableError.
 
-    What the API server refuses, or a webhook fails at, ends it, with the error in the outcome; but on an autoscaler
-    nothing else depends.
+    What the API server refuses, or a webhook fails at, ends it, with the error in the outcome; but on an autoscaler,
+    or on a Job, nothing else depends.
     """
     container = changes.template["spec"]["containers"][0] if changes.template else {}
     held = (Reason.TEMPLATE_NOT_ALLOWED, f"{changes.held}; {_ROLL}") if changes.held else None
@@ -54,33 +54,43 @@ async def execute(service: InferenceService, changes: Changes, hands: Hands) -> 
         tuple(container.get("args", ())),
         bool(changes.withheld),
         held,
-        downloads=changes.downloads,
+        jobs=Jobs(awaited=changes.downloads),
     )
-    refused = ""
     for change in changes.steps:
-        kind = change.key[0]
         try:
             await _Child(service, hands).bring_about(change)
-        except (NameTakenError, RefusedError) as error:
-            if kind in AUTOSCALERS and change.act is not Act.DELETE:
-                refused = str(error)
-                continue
-            return replace(stands, error=_finding(error), autoscaler_refused=refused)
-        except UnavailableError as error:
-            # The API server answers, and so the status can tell: it may be so for long.
-            if not (failed := refusals.webhook(str(error))):
+        except (NameTakenError, RefusedError, UnavailableError) as error:
+            if not (finding := _finding(error)):
                 raise
-            return replace(stands, error=failed, autoscaler_refused=refused)
+            if not (without := _without(stands, change, error)):
+                return replace(stands, error=finding)
+            stands = without
         except GoneError:
             # That an API is gone is noticed a little later (watch/optional.py); the rest of the children stands.
-            if kind not in OPTIONAL_KINDS or change.act is Act.DELETE:
+            if change.key[0] not in OPTIONAL_KINDS or change.act is Act.DELETE:
                 raise
-    return replace(stands, autoscaler_refused=refused)
+    return stands
 
 
-def _finding(error: NameTakenError | RefusedError) -> tuple[Reason, str]:
+def _without(stands: Outcome, change: Change, error: Exception) -> Outcome | None:
+    """What stands without a child that could not be made; None where others depend on it."""
+    kind, name = change.key
+    if change.act is Act.DELETE:
+        return None
+    if kind == "Job":
+        jobs = stands.jobs
+        return replace(stands, jobs=replace(jobs, refused={**jobs.refused, name: str(error)}))
+    if kind in AUTOSCALERS and not isinstance(error, UnavailableError):
+        return replace(stands, autoscaler_refused=str(error))
+    return None
+
+
+def _finding(error: NameTakenError | RefusedError | UnavailableError) -> Finding | None:
+    """What is told of an error; None where the API server does not answer, so that nothing can be."""
     if isinstance(error, NameTakenError):
         return Reason.NAME_TAKEN, str(error)
+    if isinstance(error, UnavailableError):  # of a webhook the API server answers, and it may be so for long
+        return refusals.webhook(str(error))
     if told := refusals.objects(str(error)) or refusals.of_queued_set(str(error)):
         return told
     return Reason.REFUSED, f"the API server refuses what the spec leads to: {error}"

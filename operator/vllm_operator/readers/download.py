@@ -35,6 +35,8 @@ class DownloadReader:
         self._progress: tuple[str, Progress] | None = None
         self._looked_at = -LOOK_SECONDS
         self._waits_since: tuple[str, float] = ("", 0.0)
+        # Nor is a Job that did not start asked for again before the watch shows the pods that were made without it.
+        self._late = ""
         self._again: Again | None = None
         self._pending = Pending[str](0.0, clock, done)
 
@@ -57,13 +59,18 @@ class DownloadReader:
         if key == self._done or (pod and pod.state == "succeeded"):
             self._done = key
             return Download(key, done=True)
-        if ("Job", download_name(service, key)) not in evidence.live:
-            self._waits_since = ("", 0.0)
-            return Download(key)
-        if pod and pod.state == "failed":
+        name = download_name(service, key)
+        wanted = evidence.jobs.awaited or ("Job", name) in evidence.live
+        if wanted and not (pod and pod.state in ("failed", "runs")):
+            return self._waiting(key, pod, evidence.jobs.refused.get(name, ""))
+        self._waits_since = ("", 0.0)
+        self._late = "" if evidence.pods else self._late
+        if pod is None or not wanted:
+            return Download(key, late=self._late == key)
+        if pod.state == "failed":
             error = failure(pod.message)
             return Download(key, error=type(error)(error.reason, redact(str(error))))
-        return self._running(key, pod) if pod and pod.state == "runs" else self._waiting(key, pod)
+        return self._running(key, pod)
 
     def _running(self, key: str, pod: DownloadPod) -> Download:
         now = self._clock()
@@ -82,12 +89,14 @@ class DownloadReader:
         if found:
             self._progress = (pod, found)
 
-    def _waiting(self, key: str, pod: DownloadPod | None) -> Download:
+    def _waiting(self, key: str, pod: DownloadPod | None, refused: str) -> Download:
+        """Of a Job that is wanted, and has not started: whether it is there, or is refused."""
         if self._waits_since[0] != key:
             self._waits_since = (key, self._clock())
         patience = NODE_SECONDS if pod and pod.unscheduled else START_SECONDS
         left = self._waits_since[1] + patience - self._clock()
         if left > 0:
             self._again = Again(left + 1, "the download Job has not started")
-        words = shorten(redact(pod.message), _WORDS) if pod else "it has no pod yet"
-        return Download(key, late=left <= 0, waits=words)
+        self._late = key if left <= 0 else ""
+        said = pod.message if pod else f"refused so far: {refused}" if refused else "it has no pod yet"
+        return Download(key, late=left <= 0, waits=shorten(redact(said), _WORDS))

@@ -157,6 +157,9 @@ def _why(evidence: Evidence, held: str) -> str:
     pod, job = evidence.inspection_pod, _job(evidence)
     if pod and pod.waits:
         return f", as its pod waits: {shorten(redact(pod.waits))}"
+    name = inspection_name(evidence.service)
+    if refused := evidence.jobs.refused.get(name):
+        return f", as the API server refuses the inspect Job: {shorten(redact(refused))}"
     if job is None:
         return f": see kubectl get jobs -l {INSPECTION_LABEL}={evidence.service.inspected}"
     more = "" if pod else ", which has no pod"

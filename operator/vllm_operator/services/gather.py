@@ -114,6 +114,7 @@ def _watched(
         autoscaler=_autoscaler(service, live, served),
         start_replicas=memory.replicas.at_start(service),
         startup_seconds=memory.replicas.startup_seconds,
+        jobs=memory.jobs,
         inspection_pod=view.inspection(key, service.inspected),
         download_pod=view.download(key),
         inspection=Inspection(service.inspected, pending=True),

@@ -31,6 +31,7 @@ from ..readers.reader import Reader
 from ..readers.together import Together
 from ..snapshots.groups import Fallen
 from ..snapshots.pod import PodSnapshot
+from ..status.evidence import Jobs
 from ..status.figures import Restarts
 from .claims import Claims
 
@@ -68,6 +69,8 @@ class Memory:
     """The rendering of the current spec, by its revision: the watch may not show what keeps it yet."""
     learned: tuple[str, tuple[Resolved, ...]] | None = None
     """What other services taught the plan of a spec, by its revision."""
+    jobs: Jobs = field(default_factory=Jobs)
+    """What became of its Jobs when the children were seen to last."""
     settled_at: float | None = None
     """When the children were first as they should be."""
 

@@ -133,6 +133,7 @@ class ServiceReconciler:
             memory.rendered = {service.revision: changes.rendered}
         hands = Hands(around.cluster, memory.ledger, around.clock, evidence.start_replicas)
         outcome = await execute(service, changes, hands)
+        memory.jobs = outcome.jobs
         self._arrivals.settled(service.key)
         memory.settled_at = around.clock() if memory.settled_at is None else memory.settled_at
         return outcome

@@ -41,6 +41,16 @@ class Engine:
 
 
 @dataclass(frozen=True, slots=True)
+class Jobs:
+    """What becomes of a service's Jobs, on which none of its other children depends."""
+
+    refused: Mapping[str, str] = field(default_factory=dict)
+    """Why the API server refuses one, by name."""
+    awaited: bool = False
+    """Whether the spec's own pods are not made as the model is being downloaded."""
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """All that is known of a service when it is decided on, from the watches and from what was read on demand."""
 
@@ -71,6 +81,8 @@ class Evidence:
     inspection_pod: InspectionPod | None = None
     inspection: Inspection = field(default_factory=lambda: Inspection("", pending=True))
     """What is known of the model."""
+    jobs: Jobs = field(default_factory=Jobs)
+    """What became of its Jobs when the children were seen to last."""
     download_pod: DownloadPod | None = None
     """What became of the download into the cache."""
     download: Download | None = None
@@ -153,12 +165,16 @@ class Outcome:
     """Whether the spec's own pods are not made."""
     error: Finding | None = None
     """Why the children could not be brought to what the spec asks for."""
-    predecessor: bool = False
-    """Whether that is an object of a deleted service of the same name, which is soon gone."""
     autoscaler_refused: str = ""
     """Why the API server refuses the autoscaler, which keeps nothing else from being made."""
-    downloads: bool = False
-    """Whether the spec's own pods are not made as the model is being downloaded."""
+    jobs: Jobs = field(default_factory=Jobs)
+    predecessor: bool = False
+    """Whether the error is an object of a deleted service of the same name, which is soon gone."""
+
+    @property
+    def downloads(self) -> bool:
+        """Whether the spec's own pods are not made as the model is being downloaded."""
+        return self.jobs.awaited
 
 
 @dataclass(frozen=True, slots=True)
