@@ -1,6 +1,6 @@
 """What the batches of a namespace ask for of a class's GPUs. Who gets them, assess/limits.py decides."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from ..api import BATCH_KIND
 from ..api.resource import Key
@@ -8,10 +8,11 @@ from ..api.serving_class import ServingClass
 from ..assess.limits import Claimant, most_gpus
 from ..services.view import View
 from ..settings import Settings
+from ..snapshots.batch import JobSnapshot
 from ..snapshots.own import ObjectSnapshot
 from ..vllm.batch import MERGE, RUN
 from ..watch.sources import Indices
-from .engine import Engine, engine_of
+from .engine import Engine, as_begun, engine_of
 from .evidence import end_of
 from .parse import parse
 from .view import BatchView
@@ -32,12 +33,14 @@ class BatchClaimants:
         for key in known:
             snapshot = self._view.batch(key) if key.namespace == namespace else None
             if snapshot and not snapshot.spec.get("suspend") and not end_of(snapshot.status):
-                engine = self._engine(key, snapshot)
+                jobs = self._view.jobs(key, snapshot.uid)
+                engine = self._engine(key, snapshot, jobs)
                 if engine and engine.own == own:
-                    yield from self._claimant(key, snapshot, engine)
+                    yield from self._claimant(key, snapshot, engine, jobs)
 
-    def _claimant(self, key: Key, snapshot: ObjectSnapshot, engine: Engine) -> Iterator[Claimant]:
-        jobs = self._view.jobs(key, snapshot.uid)
+    def _claimant(
+        self, key: Key, snapshot: ObjectSnapshot, engine: Engine, jobs: Mapping[str, JobSnapshot]
+    ) -> Iterator[Claimant]:
         run = jobs.get(RUN)
         if MERGE in jobs or (run and (run.complete or run.failed)):
             return
@@ -45,14 +48,16 @@ class BatchClaimants:
         held = sum(one.pod.asked.count for one in self._view.pods(key, [run] if run else ()) if not one.ended)
         yield Claimant((BATCH_KIND, key), snapshot.created, has_pods=run is not None, held=held, asked=asked)
 
-    def _engine(self, key: Key, snapshot: ObjectSnapshot) -> Engine | None:
-        """As it would be made now; None of a spec that cannot be read."""
+    def _engine(self, key: Key, snapshot: ObjectSnapshot, jobs: Mapping[str, JobSnapshot]) -> Engine | None:
+        """As its pods were made, or would be now; None of a spec that cannot be read."""
         ref = snapshot.spec.get("serviceRef")
         lends = self._services.service(Key(key.namespace, ref["name"])) if ref else None
         classes = self._services.classes(key.namespace)
-        made_of = (snapshot.uid, snapshot.generation, lends and (lends.uid, lends.generation), classes)
+        kept = [job.engine for job in jobs.values()]
+        made_of = (snapshot.uid, snapshot.generation, lends and (lends.uid, lends.generation), classes, kept)
         if key not in self._engines or self._engines[key][0] != made_of:
             batch, fault = parse(key, snapshot)
-            found = None if fault else engine_of(batch, lends.spec if lends else None, classes, self._settings)
-            self._engines[key] = (made_of, found)
+            now = engine_of(batch, lends.spec if lends else None, classes, self._settings)
+            found = as_begun(now, batch, jobs, classes)
+            self._engines[key] = (made_of, None if fault and not found.begun else found)
         return self._engines[key][1]

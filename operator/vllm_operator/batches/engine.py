@@ -21,6 +21,8 @@ from ..assess.policy import named_claims, refused
 from ..assess.resolution import Resolved
 from ..services.claims import labels_of
 from ..settings import Settings
+from ..snapshots.batch import JobSnapshot
+from ..vllm.batch import MERGE, RUN
 
 # Stands in for what cannot be read: only the status is written then.
 UNREADABLE = InferenceServiceSpec.model_validate({"model": {"uri": "hf://unreadable/spec"}, "replicas": 0})
@@ -40,6 +42,8 @@ class Engine(NamedTuple):
     refusal: Finding | None = None
     own: ServingClass | None = None
     """Its class."""
+    begun: bool = False
+    """Whether it is what the pods that there are were made of, whatever it would be now."""
 
 
 def engine_of(
@@ -66,6 +70,20 @@ def engine_of(
     if effective.accelerator.device_class:  # of a service, or of a class
         return Engine(_service(batch, effective), result.resolved, (Reason.INVALID, NO_DEVICE_CLASS), own)
     return Engine(_service(batch, effective), result.resolved, result.refusal, own)
+
+
+def as_begun(engine: Engine, batch: InferenceBatch, jobs: Mapping[str, JobSnapshot], classes: Classes) -> Engine:
+    """The engine that the Jobs of a batch were made of; as it would be now (`engine`) where there are none yet.
+
+    A refusal stays: it is why the batch could not begin any more.
+    """
+    texts = [jobs[step].engine for step in (RUN, MERGE) if step in jobs]
+    try:
+        spec = InferenceServiceSpec.model_validate_json(next(filter(None, texts), ""))
+    except ValidationError:  # there is none, or it is of another version of the operator
+        return engine
+    own = classes.by_name.get(spec.serving_class_name or "")
+    return Engine(_service(batch, spec), (), engine.refusal, own, begun=True)
 
 
 def written(batch: InferenceBatch, referred: Mapping[str, Any] | None) -> InferenceServiceSpec | None:

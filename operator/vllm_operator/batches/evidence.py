@@ -84,6 +84,8 @@ class BatchEvidence:
     created: str = ""
     spec_error: Finding | None = None
     """Why the operator cannot act on the spec."""
+    refused: Finding | None = None
+    """Why it could not begin any more; what it has begun it goes on with, as that was made."""
     own: ServingClass | None = None
     """Its class."""
     crowded: Finding | None = None
@@ -97,7 +99,7 @@ class BatchEvidence:
     pace: Pace | None = None
     queue: str = ""
     """What Kueue says of why it holds the batch."""
-    refused: Mapping[str, str] = field(default_factory=dict)
+    refused_pods: Mapping[str, str] = field(default_factory=dict)
     """What the API server says as it refuses the pods of a step, where that has none."""
 
     @property

@@ -23,7 +23,7 @@ from ..snapshots.child import Child, Live
 from ..snapshots.own import ObjectSnapshot
 from ..status.evidence import Evidence
 from ..vllm.batch import RUN
-from .engine import Engine, claims_of, claims_refused, engine_of
+from .engine import Engine, as_begun, claims_of, claims_refused, engine_of
 from .evidence import BatchEvidence
 from .memory import CLAIMS_SECONDS, QUEUE_SECONDS, BatchMemory
 from .parse import parse
@@ -40,10 +40,14 @@ async def gather(
     What is still being read, `memory.waits()` tells.
     """
     evidence = _watched(key, snapshot, before, surroundings)
-    if evidence.finished or evidence.spec_error:
+    if evidence.finished:
+        return evidence
+    progress = memory.progress.read(evidence.pods)
+    evidence = replace(evidence, progress=progress, pace=memory.progress.pace())
+    if evidence.spec_error:
         return evidence
     evidence = _with_room(evidence, surroundings)
-    if RUN not in evidence.jobs:
+    if not evidence.has_pods:
         claims = await _claims(evidence, memory, surroundings)
         service = evidence.engine.service
         finding = claims_refused(evidence.batch, service.spec, claims, surroundings.settings)
@@ -53,12 +57,10 @@ async def gather(
     engine = evidence.engine
     for reader in memory.readers:
         engine = await told_by(reader, engine)
-    progress = memory.progress.read(evidence.pods)
     queue = await _queue(evidence, memory, surroundings)
     said = {step: await reader.look(*_without_pods(evidence, step)) for step, reader in memory.refusals.items()}
     refused = {step: words for step, words in said.items() if words}
-    pace = memory.progress.pace()
-    return replace(evidence, engine=engine, progress=progress, pace=pace, queue=queue, refused=refused)
+    return replace(evidence, engine=engine, queue=queue, refused_pods=refused)
 
 
 def _with_room(evidence: BatchEvidence, surroundings: Surroundings) -> BatchEvidence:
@@ -117,7 +119,7 @@ def _watched(
     batch, fault = parse(key, snapshot)
     jobs = view.jobs(key, snapshot.uid)
     pods = view.pods(key, jobs.values())
-    engine = _engine(batch, surroundings)
+    engine = _engine(batch, jobs, surroundings)
     refusal = (Reason.INVALID, fault) if fault else engine.refusal
     run = jobs.get(RUN)
     own = [one.pod for one in pods if run and one.owner == run.uid and not one.pod.terminating and not one.ended]
@@ -137,7 +139,8 @@ def _watched(
         now=datetime.now(UTC),
         before=before,
         created=snapshot.created,
-        spec_error=refusal,
+        spec_error=None if engine.begun else refusal,
+        refused=refusal if engine.begun else None,
         own=engine.own,
         jobs=jobs,
         pods=pods,
@@ -149,8 +152,9 @@ def _inspecting(service: InferenceService, job: JobSnapshot) -> Live:
     return {("Job", inspection_name(service)): Child("Job", job.name, job.owner, 0, "", uid=job.uid)}
 
 
-def _engine(batch: InferenceBatch, surroundings: Surroundings) -> Engine:
+def _engine(batch: InferenceBatch, jobs: Mapping[str, JobSnapshot], surroundings: Surroundings) -> Engine:
     view = View(surroundings.indices)
-    ref = batch.spec.service_ref
+    ref, classes = batch.spec.service_ref, view.classes(batch.namespace)
     shown = view.service(Key(batch.namespace, ref.name)) if ref else None
-    return engine_of(batch, shown.spec if shown else None, view.classes(batch.namespace), surroundings.settings)
+    now = engine_of(batch, shown.spec if shown else None, classes, surroundings.settings)
+    return as_begun(now, batch, jobs, classes)

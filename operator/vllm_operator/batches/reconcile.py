@@ -201,7 +201,7 @@ def _rules(account: BatchAccount) -> list[Again]:
     evidence, found = account.evidence, []
     if account.predecessor:
         found.append(Again(PREDECESSOR_SECONDS, "what a deleted batch of this name had may be gone"))
-    if evidence.spec_error or evidence.crowded or account.plan.withheld or account.error:
+    if evidence.spec_error or evidence.refused or evidence.crowded or account.plan.withheld or account.error:
         found.append(Again(LOOK_SECONDS, "others may have changed what keeps it from running"))
     seconds = evidence.batch.spec.expire_after_seconds
     if seconds and evidence.created and not evidence.expired:

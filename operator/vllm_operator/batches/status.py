@@ -21,6 +21,7 @@ from .evidence import BatchEvidence, Progress
 from .steps import Plan, invalid
 
 _TIME, _MINUTE = "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%MZ"
+_VALID = Verdict(ConditionType.SPEC_VALID, True, Reason.VALID, "the spec is valid")
 # No pace is good for a longer forecast.
 _LONGEST = timedelta(days=365)
 
@@ -59,12 +60,19 @@ def status(account: BatchAccount) -> dict[str, Any]:
         "outputTokens": counts.output_tokens if began else None,
         "tokensPerSecond": round(seen.pace.tokens) if seen.pace and not ended else None,
         "estimatedEnd": None if ended or total is None else _end(seen, total - counts.done - counts.failed),
-        "gpus": 0 if ended else gpus_of_pod(spec) * seen.batch.pods,
+        "gpus": 0 if ended else _gpus(seen),
         "image": spec.image or before.get("image"),
         "startedAt": before.get("startedAt") or (stamp.now if began else None),
         "finishedAt": stamp.now if ended else None,
     }
     return with_gaps(*conform(compact(whole), InferenceBatchStatus), seen.engine.missing, stamp)
+
+
+def _gpus(seen: BatchEvidence) -> int:
+    """GPUs of all pods together: without an engine those of the pods that there are."""
+    if seen.spec_error:
+        return seen.jobs[RUN].gpus if RUN in seen.jobs else 0
+    return gpus_of_pod(seen.engine.service.spec) * seen.batch.pods
 
 
 def stamp_of(seen: BatchEvidence) -> Stamp:
@@ -91,15 +99,12 @@ def _end(seen: BatchEvidence, left: int) -> str | None:
 def verdicts(account: BatchAccount) -> list[Verdict]:
     """All conditions, in the order in which people should read them."""
     seen = account.evidence
-    if seen.spec_error:
-        wrong = seen.spec_error
-        by_class = ConditionType.ADMITTED in wrong[0].types
-        return [
-            Verdict(ConditionType.READY, False, *wrong),
-            Verdict(ConditionType.ADMITTED if by_class else ConditionType.SPEC_VALID, False, *wrong),
-            Verdict(ConditionType.STALLED, True, *wrong),
-        ]
-    checked, running, complete = _input_valid(seen), _running(account), _complete(account)
+    checked = _input_valid(seen)
+    if seen.spec_error and not account.plan.failed:
+        wrong, known = _refused(seen, seen.spec_error), [checked] if checked.status else []
+        ready = Verdict(ConditionType.READY, False, wrong.reason, wrong.message)
+        return [ready, wrong, *known, Verdict(ConditionType.STALLED, True, wrong.reason, wrong.message)]
+    running, complete = _running(account), _complete(account)
     over = account.plan.complete or seen.answered or MERGE in seen.jobs
     failed = Verdict(ConditionType.FAILED, True, *account.plan.failed) if account.plan.failed else None
     held = Verdict(ConditionType.ADMITTED, False, *seen.crowded) if seen.crowded and not over else None
@@ -107,9 +112,24 @@ def verdicts(account: BatchAccount) -> list[Verdict]:
     if account.error or account.plan.withheld or (seen.batch.spec.suspend and not over):
         gate = failed or running
     ready = Verdict(ConditionType.READY, account.plan.complete, gate.reason, gate.message)
-    valid = Verdict(ConditionType.SPEC_VALID, True, Reason.VALID, "the spec is valid")
+    finding = seen.refused or seen.spec_error
+    valid = _refused(seen, finding) if finding else _VALID
     found = [ready, valid, held, checked, _fits(account), running, complete, failed, _settled(account, gate)]
     return [one for one in found if one]
+
+
+def _refused(seen: BatchEvidence, wrong: Finding) -> Verdict:
+    """Why the batch could not begin now, and what becomes of what it has begun."""
+    kind = ConditionType.ADMITTED if ConditionType.ADMITTED in wrong[0].types else ConditionType.SPEC_VALID
+    if seen.refused:
+        then = "; its pods go on as they were made, and the output is made of what they answer"
+    elif not seen.began:
+        then = ""
+    elif seen.expired:
+        then = "; it has expired, and the output is made of what was answered when that is mended"
+    else:
+        then = "; what was answered is kept, and it goes on when that is mended"
+    return Verdict(kind, False, wrong[0], f"{wrong[1]}{then}")
 
 
 def _settled(account: BatchAccount, gate: Verdict) -> Verdict | None:
@@ -143,7 +163,7 @@ def _with_trouble(verdict: Verdict, seen: BatchEvidence, step: str) -> Verdict:
 
     Refused pods give the reason, too: that may last.
     """
-    if refused := _refused(seen, step):
+    if refused := _pods_refused(seen, step):
         return replace(verdict, reason=refused[0], message=f"{verdict.message}: {refused[1]}")
     pods = [one.pod for one in seen.pods if one.step == step and not one.ended]
     said = seen.last_try(step)
@@ -152,9 +172,9 @@ def _with_trouble(verdict: Verdict, seen: BatchEvidence, step: str) -> Verdict:
     return replace(verdict, message=f"{verdict.message}, again: {said}") if said else verdict
 
 
-def _refused(seen: BatchEvidence, step: str) -> Finding | None:
+def _pods_refused(seen: BatchEvidence, step: str) -> Finding | None:
     """Why the API server refuses the pods of a step; None where it does not."""
-    said = seen.refused.get(step)
+    said = seen.refused_pods.get(step)
     return refusals.pods(said, None) if said else None
 
 
@@ -176,7 +196,7 @@ def _running(account: BatchAccount) -> Verdict:
     if answering := sum(pod.ready for pod in pods):
         text = f"{answering} of {total} pods answer requests"
         return Verdict(ConditionType.RUNNING, True, Reason.ANSWERING, text)
-    if finding := diagnosis.workload(None, pods) or _refused(account.evidence, RUN):
+    if finding := diagnosis.workload(None, pods) or _pods_refused(account.evidence, RUN):
         return Verdict(ConditionType.RUNNING, False, *finding)
     before = f"; before that, {said}" if (said := account.evidence.last_try(RUN)) else ""
     text = f"0 of {total} pods answer: {diagnosis.progress(pods)}{before}"

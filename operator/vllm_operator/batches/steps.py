@@ -34,10 +34,11 @@ def plan(evidence: BatchEvidence, assessment: Assessment, *, inspects: bool) -> 
     """What comes next. `inspects`: whether the operator knows the image that inspects models."""
     if evidence.finished:
         return _after(evidence)
-    if evidence.spec_error:
-        return Plan()
     if evidence.expired and not evidence.began:
         return Plan(delete=_there(evidence, *STEPS), failed=(Reason.EXPIRED, "it expired before any pod had started"))
+    if evidence.spec_error:
+        ends = evidence.expired or evidence.batch.spec.suspend
+        return Plan(delete=_there(evidence, INSPECT, CHECK, RUN) if ends else ())
     cause = _cause(evidence)
     if cause or evidence.answered:
         return _merge(evidence, cause)

@@ -4,6 +4,7 @@ All run our runner (vllm/batch/) in vLLM's image, with the pod template of a ser
 the pods that answer have devices. A Job is made once and never changed: what changes it is a batch of its own.
 """
 
+import json
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
@@ -33,6 +34,11 @@ from .pod import Rendering, command_line, pod_template
 from .transfer import add_transfers, input_path, push_arguments
 
 RUNNER_ANNOTATION = f"{GROUP}/batch-runner"
+# Of the pods: the spec of their engine. The output is made with it, whatever has become of the service, the class or
+# the settings by then. A template of pods cannot be changed, so it is what the Job was made of.
+ENGINE_ANNOTATION = f"{GROUP}/batch-engine"
+# One that is larger is not kept: all annotations of an object may have 256 KiB.
+MOST_KEPT = 64 * 1024
 INSPECT = "inspect"
 STEPS = (INSPECT, *OWN_STEPS)
 # What the runner ends with where another try would find the same: a wrong input, or an output that it cannot write.
@@ -227,10 +233,12 @@ def _amounts(batch: InferenceBatch, given: Manifest) -> Manifest:
 def _pod_metadata(batch: InferenceBatch, step: str, engine: InferenceService, given: Manifest) -> Manifest:
     pod = engine.spec.pod
     own = {key: value for key, value in ((pod.labels if pod else None) or {}).items() if key != QUEUE_LABEL}
+    kept = json.dumps(engine.spec.given(), sort_keys=True) if step in (RUN, MERGE) else ""
+    ours = {RUNNER_ANNOTATION: runner(), **({ENGINE_ANNOTATION: kept} if 0 < len(kept) <= MOST_KEPT else {})}
     of_class = {key: value for key, value in given["labels"].items() if key == CLASS_LABEL}
     return {
         "labels": {**own, **of_class, **_labels(batch, step)},
-        "annotations": {**((pod.annotations if pod else None) or {}), RUNNER_ANNOTATION: runner()},
+        "annotations": {**((pod.annotations if pod else None) or {}), **ours},
     }
 
 

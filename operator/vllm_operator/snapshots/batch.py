@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..api.resource import Body, Key
+from ..manifests.batch import ENGINE_ANNOTATION
 from ..manifests.names import BATCH_LABEL, INSPECTION_LABEL, STEP_LABEL
 from ..manifests.transfer import FETCH
 from .child import owner_uid
@@ -33,6 +34,8 @@ class JobSnapshot:
     terminating: bool = False
     gpus: int = 0
     """Of all its pods together."""
+    engine: str = ""
+    """What is kept of the spec of its pods' engine: see manifests/batch.py."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +76,18 @@ def job(body: Body) -> JobSnapshot:
         message=str(held.get("Failed", {}).get("message") or ""),
         terminating="deletionTimestamp" in meta,
         gpus=_gpus(spec),
+        engine=_engine(spec),
     )
 
 
 def _gpus(spec: Mapping[str, Any]) -> int:
     template = (spec.get("template") or {}).get("spec")
     return devices(template)[1] * int(spec.get("parallelism") or 0) if template else 0
+
+
+def _engine(spec: Mapping[str, Any]) -> str:
+    of_pods = (spec.get("template") or {}).get("metadata") or {}
+    return str((of_pods.get("annotations") or {}).get(ENGINE_ANNOTATION, ""))
 
 
 def _ended_before(status: Mapping[str, Any]) -> Mapping[str, Any] | None:

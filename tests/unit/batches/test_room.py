@@ -126,3 +126,18 @@ def test_what_cannot_be_read_is_not_counted() -> None:
     made.watch()
     service(made, "2026-01-01T00:00:00Z")
     assert refused(made) == set()
+
+
+def test_a_batch_that_runs_counts_though_its_service_is_gone() -> None:
+    made = world(3)
+    service(made, "2026-01-01T00:00:00Z", suspend=True)
+    made.runs(template=None, serviceRef={"name": "llama"}, parallelism=2)
+    del made.api.objects[SERVICE]
+    service(made, "2026-01-01T00:00:00Z", replicas=2)
+    renamed = made.api.objects.pop(SERVICE)
+    renamed["metadata"] |= {"name": "other", "uid": "uid-other"}
+    made.api.objects[path(KIND, NAMESPACE, "other")] = renamed
+    made.watch()
+    made.reconcile()
+    assert made.condition("SpecValid") == ("False", "ServiceNotFound")
+    assert refused(made) == {KIND}
