@@ -1,6 +1,8 @@
 """What vLLM refuses, the planner refuses, with the way out; and the text of vLLM's refusal stands in its source."""
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -31,6 +33,7 @@ from vllm_operator.planner.architectures import model_of
 from vllm_operator.planner.plan import plan
 from vllm_operator.planner.rules import SPLITS
 
+MODELS = json.loads(Path(__file__).with_name("architectures.json").read_text())
 LOADERS = "vllm/model_executor/layers"
 # Of each rule, the texts with which vLLM refuses, and where they are.
 SAYS: dict[Reason, tuple[tuple[str, str], ...]] = {
@@ -57,6 +60,7 @@ SAYS: dict[Reason, tuple[tuple[str, str], ...]] = {
     ),
     Reason.NO_EXPERTS: (("vllm/config/model.py", "Number of experts in the model must be greater than 0"),),
     Reason.PIPELINE: (("vllm/config/model.py", "Pipeline parallelism is not supported for this model."),),
+    Reason.ADAPTERS: (("vllm/v1/worker/lora_model_runner_mixin.py", "does not support LoRA yet."),),
     Reason.QUANTIZATION_GONE: (("vllm/config/model.py", "Unknown quantization method:"),),
     Reason.QUANTIZATION_UNKNOWN: (("vllm/config/model.py", "Unknown quantization method:"),),
     Reason.QUANTIZATION_DEPRECATED: (("vllm/config/model.py", "set `--allow-deprecated-quantization`."),),
@@ -76,6 +80,11 @@ SAYS: dict[Reason, tuple[tuple[str, str], ...]] = {
         ("vllm/v1/attention/backends/triton_attn.py", "bfloat16 KV cache is not supported on"),
         ("vllm/v1/attention/backends/mla/triton_mla.py", "requires SM89+. Re-run with"),
     ),
+    Reason.KV_DTYPE_MODEL: (
+        ("vllm/platforms/cuda.py", "No valid attention backend found for"),
+        (f"{LOADERS}/attention/attention.py", "fp8_e5m2 kv-cache is not supported with fp8 checkpoints."),
+    ),
+    Reason.ATTENTION: (("vllm/platforms/cuda.py", "No valid attention backend found for"),),
     Reason.LENGTH: (("vllm/config/model.py", "is greater than the derived max_model_len ("),),
     Reason.BATCH: (("vllm/config/scheduler.py", "must be greater than or equal to max_num_seqs"),),
     # CUDA 13, which PyTorch is built with, compiles for compute capability 7.5 and later.
@@ -92,6 +101,9 @@ EARLIER = {"image": "vllm/vllm-openai:v0.26.0"}
 NEWER = {"image": "vllm/vllm-openai:v0.40.0"}
 NOBODYS: Content = {**LLAMA_8B, "architectures": ["NobodyKnowsForCausalLM"]}
 DESC_ACT: Content = {**GPTQ, "desc_act": True}
+GEMMA3N: Content = MODELS["default-Gemma3nForCausalLM"]["config"]
+SPARSE: Content = MODELS["default-DeepseekV32ForCausalLM"]["config"]
+ADAPTERS = {"lora": {"adapters": [{"name": "one", "uri": "hf://organisation/one"}]}}
 EIGHT, SIX = {"tensorParallelSize": 8}, {"tensorParallelSize": 6}
 ROWS: list[tuple[str, Content, Content, str, Reason, tuple[str, ...]]] = [
     ("heads", QWEN25_7B, EIGHT, "H100", Reason.ATTENTION_HEADS, ("28 attention heads", "8 GPUs", "1, 2 or 4")),
@@ -125,6 +137,13 @@ ROWS: list[tuple[str, Content, Content, str, Reason, tuple[str, ...]]] = [
      "H100", Reason.FP8_BLOCK, ("fp8 blocks",)),
     ("no experts", LLAMA_8B, {"expertParallel": True}, "H100", Reason.NO_EXPERTS, ("no experts", "remove it")),
     ("pipeline", BERT, {"pipelineParallelSize": 2}, "H100", Reason.PIPELINE, ("BertModel", "remove pipelineParallel")),
+    ("pipeline of a decoder", GEMMA3N, {"pipelineParallelSize": 2}, "H100", Reason.PIPELINE, ("Gemma3nForCausalLM",)),
+    ("pipeline before", GEMMA3N, {"pipelineParallelSize": 2, **EARLIER}, "H100", Reason.PIPELINE, ("remove",)),
+    ("adapters", GEMMA3N, ADAPTERS, "H100", Reason.ADAPTERS, ("no LoRA for Gemma3nForCausalLM", "remove lora")),
+    ("adapters before", GEMMA3N, {**ADAPTERS, **EARLIER}, "H100", Reason.ADAPTERS, ("remove lora",)),
+    ("cache of MLA", DEEPSEEK_LITE, {"kvCache": {"dtype": "nvfp4"}}, "H100", Reason.KV_DTYPE_MODEL,
+     ("latent attention", "nvfp4", "remove kvCache.dtype")),
+    ("sparse attention on A100", SPARSE, {}, "A100-80GB", Reason.ATTENTION, ("9.0", "has 8.0", "use another")),
     ("bitsandbytes", quantized(LLAMA_8B, {"quant_method": "bitsandbytes"}), {}, "H100", Reason.QUANTIZATION_GONE,
      ("bitsandbytes", "use an AWQ, GPTQ or fp8 checkpoint")),
     ("gguf", LLAMA_8B, {"quantization": "gguf"}, "H100", Reason.QUANTIZATION_GONE, ("gguf", "checkpoint")),
@@ -162,7 +181,7 @@ ROWS: list[tuple[str, Content, Content, str, Reason, tuple[str, ...]]] = [
     ("bfloat16 on T4", LLAMA_8B, {"dtype": "bfloat16"}, "T4", Reason.BFLOAT16_GPU, ("8.0", "T4 has 7.5", "float16")),
     ("float16 for Gemma", GEMMA2_9B, {"dtype": "half"}, "H100", Reason.FLOAT16_MODEL, ("Gemma 2", "bfloat16")),
     ("fp8 cache on T4", LLAMA_8B, {"kvCache": {"dtype": "fp8"}, "maxModelLen": 1024}, "T4", Reason.KV_DTYPE_GPU,
-     ("8.9", "7.5", "remove kvCache.dtype")),
+     ("8.0", "7.5", "remove kvCache.dtype")),
     ("fp8 cache of MLA on A100", DEEPSEEK_LITE, {"kvCache": {"dtype": "fp8"}}, "A100-80GB", Reason.KV_DTYPE_GPU,
      ("8.9", "8.0")),
     ("scales per head on A100", LLAMA_8B, {"kvCache": {"dtype": "fp8_per_token_head"}}, "A100-80GB",
@@ -206,6 +225,11 @@ TAKEN: list[tuple[str, Content, Content, str]] = [
     ("a bfloat16 model on T4", LLAMA_8B, {"maxModelLen": 1024}, "T4"),
     ("fp8 weights on A100", LLAMA_8B, {"quantization": "fp8"}, "A100-80GB"),
     ("fp8 cache on A100", LLAMA_8B, {"kvCache": {"dtype": "fp8"}}, "A100-80GB"),
+    ("stages of a decoder in a newer vLLM", GEMMA3N, {"pipelineParallelSize": 2, **NEWER}, "H100"),
+    ("stages that transformers' classes have", GEMMA3N,
+     {"pipelineParallelSize": 2, "extraArgs": ["--model-impl=transformers"]}, "H100"),
+    ("adapters in a newer vLLM", GEMMA3N, {**ADAPTERS, **NEWER}, "H100"),
+    ("adapters", LLAMA_8B, ADAPTERS, "H100"),
     ("compressed-tensors in float32", quantized(LLAMA_8B, COMPRESSED), {"dtype": "float32"}, "H100"),
     ("a longer context that is allowed", LLAMA_8B,
      {"maxModelLen": 200000, "env": [{"name": "VLLM_ALLOW_LONG_MAX_MODEL_LEN", "value": "1"}]}, "H200"),

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from planner.models import AWQ, BERT, COMPRESSED, FP8, GEMMA2_9B, GPTQ, LLAMA_8B, Content, quantized, spec_of
+from planner.oracle.tables import told
 from support.real_vllm.environment import interpreter
 from support.reasons import RULES
 from vllm_operator.api.reasons import Reason
@@ -18,8 +19,10 @@ from vllm_operator.planner.accelerators import GIB, Gpu
 from vllm_operator.planner.architectures import model_of
 from vllm_operator.planner.plan import plan
 from vllm_operator.planner.quantization import ALIASES
+from vllm_operator.planner.served import WITHOUT_ADAPTERS, WITHOUT_STAGES
 from vllm_operator.vllm.argv import flag_values
 
+GEMMA3N = json.loads(Path(__file__).with_name("architectures.json").read_text())["default-Gemma3nForCausalLM"]["config"]
 CPU = Gpu("CPU", 64 * GIB, (0, 0), vendor="cpu")
 # A checkpoint's mxfp8 is ModelOpt's.
 SAME = {**ALIASES, "mxfp8": "modelopt_mxfp8"}
@@ -84,6 +87,7 @@ SERVICES: dict[str, tuple[Content, Content, str | None]] = {
     "batch that holds all": (LLAMA_8B, {"maxNumSeqs": 64, "maxNumBatchedTokens": 64}, None),
     "many sequences": (LLAMA_8B, {"maxNumSeqs": 65536}, Reason.BATCH),
     "stages of an encoder": (BERT, {"pipelineParallelSize": 2}, Reason.PIPELINE),
+    "stages of a decoder": (GEMMA3N, {"pipelineParallelSize": 2}, Reason.PIPELINE),
     "float16": (GEMMA2_9B, {"dtype": "half"}, Reason.FLOAT16_MODEL),
     "float32": (GEMMA2_9B, {"dtype": "float32"}, None),
     "awq in float32": (quantized(LLAMA_8B, AWQ), {"dtype": "float32"}, Reason.QUANTIZATION_DTYPE),
@@ -128,3 +132,7 @@ def test_types_are_vllms(vllm: Vllm) -> None:
     for name, facts in vllm.methods.items():
         accepted = methods.dtypes(SAME.get(name, name))
         assert accepted == frozenset(facts["dtypes"]) - {"float8_e4m3fn"}, name
+
+
+def test_the_architectures_that_cannot_do_all_are_vllms() -> None:
+    assert told("classes.py") == {"stages": sorted(WITHOUT_STAGES), "adapters": sorted(WITHOUT_ADAPTERS)}

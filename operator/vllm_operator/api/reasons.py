@@ -113,10 +113,8 @@ class Reason(Row):
         "the planner does not know how this quantization stores weights, so it cannot say")
     UNKNOWN_KV_DTYPE = ("KVCacheTypeNotPlanned", _FIT, LASTS,
         "the planner does not know how large a KV cache of this type is, so it cannot say")
-    UNKNOWN_PIPELINE = ("PipelineNotPlanned", _FIT, LASTS,
-        "there are more pipeline stages than layers, so the planner cannot say")
-    MODEL_NOT_PLANNED = ("ModelNotPlanned", _FIT, LASTS,
-        "the planner cannot read the model's config.json, so it cannot say")
+    UNKNOWN_PIPELINE = ("PipelineNotPlanned", _FIT, LASTS, "more pipeline stages than layers: the planner cannot say")
+    MODEL_NOT_PLANNED = ("ModelNotPlanned", _FIT, LASTS, "the planner cannot read config.json, so it cannot say")
     GPU_UNKNOWN = ("GpuUnknown", _FIT, LASTS,
         "nothing tells the GPU or its memory: set accelerator.product, or accelerator.memory")
     NOTHING_FITS = ("NothingFits", _FIT, LASTS,
@@ -141,19 +139,16 @@ class Reason(Row):
         "the heads of linear attention cannot be split so: set a tensorParallelSize that the message names")
     QUANTIZATION_GROUP = ("QuantizationGroupSplit", _FIT, LASTS,
         "a split would cut through a group of quantized weights: lower tensorParallelSize")
-    FP8_BLOCK = ("Fp8BlockSplit", _FIT, LASTS,
-        "a split would cut through a block of fp8 weights: lower tensorParallelSize")
+    FP8_BLOCK = ("Fp8BlockSplit", _FIT, LASTS, "a split would cut a block of fp8 weights: lower tensorParallelSize")
     NO_EXPERTS = ("NoExperts", _FIT, LASTS, "expertParallel is set for a model without experts: remove it")
     PIPELINE = ("PipelineParallelNotSupported", _FIT, LASTS,
         "the model cannot be split into pipeline stages: remove pipelineParallelSize")
-    QUANTIZATION_GONE = ("QuantizationGone", _FIT, LASTS,
-        "vLLM no longer has this quantization: use another checkpoint")
+    QUANTIZATION_GONE = ("QuantizationGone", _FIT, LASTS, "vLLM no longer has the quantization: use another checkpoint")
     QUANTIZATION_UNKNOWN = ("QuantizationUnknown", _FIT, LASTS,
         "vLLM does not know this quantization: use another checkpoint, or correct quantization")
     QUANTIZATION_DEPRECATED = ("QuantizationDeprecated", _FIT, LASTS,
         "vLLM refuses this quantization as deprecated: use another checkpoint")
-    QUANTIZATION_MISMATCH = ("QuantizationMismatch", _FIT, LASTS,
-        "quantization contradicts what the checkpoint says: remove it")
+    QUANTIZATION_MISMATCH = ("QuantizationMismatch", _FIT, LASTS, "quantization contradicts the checkpoint: remove it")
     QUANTIZATION_GPU = ("QuantizationNotOnThisGPU", _FIT, LASTS,
         "the GPU cannot run this quantization: use a newer GPU, or another checkpoint")
     QUANTIZATION_DTYPE = ("QuantizationNeedsOtherDtype", _FIT, LASTS,
@@ -163,6 +158,10 @@ class Reason(Row):
         "the model is not stable in float16: remove dtype, or set it to bfloat16")
     KV_DTYPE_GPU = ("KVCacheTypeNotOnThisGPU", _FIT, LASTS,
         "the GPU cannot have a KV cache of this type: change or remove kvCache.dtype, or use a newer GPU")
+    KV_DTYPE_MODEL = ("KVCacheTypeNotForThisModel", _FIT, LASTS,
+        "vLLM has no attention for the model with a KV cache of this type: change or remove kvCache.dtype")
+    ATTENTION = ("AttentionNotOnThisGPU", _FIT, LASTS, "vLLM has no attention for the model on the GPU: use another")
+    ADAPTERS = ("LoraNotSupported", _FIT, LASTS, "vLLM has no LoRA for the model: remove lora, or use another model")
     LENGTH = ("MaxModelLenTooLong", _FIT, LASTS, "maxModelLen is more than the model was made for: lower it")
     BATCH = ("BatchTooSmall", _FIT, LASTS,
         "a batch has fewer tokens than maxNumSeqs: raise maxNumBatchedTokens, or lower maxNumSeqs")
@@ -197,8 +196,7 @@ class Reason(Row):
         "the model's config.json, or another of its files, is larger or deeper than any model's: the plan cannot say")
     NOT_INSPECTED = ("NotInspected", _FIT, PASSES,
         "there was no inspection, or it took too long, so the plan cannot say: see the inspect Job's pod")
-    ADAPTER_NOT_FOUND = ("AdapterNotFound", _PODS, LASTS,
-        "there is no such LoRA adapter: check the uri in lora.adapters")
+    ADAPTER_NOT_FOUND = ("AdapterNotFound", _PODS, LASTS, "there is no such LoRA adapter: check uri in lora.adapters")
     MODEL_UNSUPPORTED = ("ModelUnsupported", _PODS, LASTS,
         "vLLM does not know the model's architecture, or it is code of its own: use a newer image, or trustRemoteCode")
     TOKENIZER_MISSING = ("TokenizerMissing", _PODS, LASTS,

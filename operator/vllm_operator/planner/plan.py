@@ -163,10 +163,15 @@ def _as_asked(spec: InferenceServiceSpec, model: ModelShape) -> ModelShape:
     return replace(model, pooling=True, tied=True) if pooling and not model.pooling else model
 
 
+# Types of the cache of sparse latent attention for which some GPUs have a format of their own, by their capability's
+# first number (layers/attention/mla_attention.py, `_canonicalize_sparse_mla_kv_cache_dtype`).
+_PACKED = {9: frozenset({"fp8", "fp8_e4m3"}), 12: frozenset({"auto", "fp8", "fp8_e4m3"})}
+
+
 def _with_sparse_cache(engine: EngineSettings, model: ModelShape, gpu: Gpu) -> EngineSettings:
-    """An fp8 cache of sparse latent attention has a format of its own on Hopper (layers/attention/mla_attention.py)."""
+    """With the format that the KV cache of sparse latent attention has on the GPU."""
     sparse = any(cache.kind is Cached.INDEX and cache.token_bytes for layer in model.layers for cache in layer.more)
-    packed = sparse and gpu.capability == (9, 0) and engine.kv_dtype.startswith("fp8")
+    packed = sparse and engine.kv_dtype in _PACKED.get(gpu.capability[0], ())
     return replace(engine, kv_dtype="fp8_ds_mla") if packed else engine
 
 

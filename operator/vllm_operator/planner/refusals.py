@@ -1,22 +1,18 @@
 """What vLLM refuses before it loads a weight: each rule is the condition in vLLM's source, with the way out.
 
 Tests hold every rule against the pinned vLLM: one fails when the text of the refusal is gone from its source.
-Rules on quantizations are in `methods.py`, rules on parallel sizes in `splits.py`.
+Rules on quantizations are in `methods.py`, on parallel sizes in `splits.py`, on types of the KV cache in `backends.py`.
 """
 
 from ..api.groups import MOST_NODES
 from ..api.reasons import Reason
 from ..api.vocabulary import VLLM_VERSION
-from . import methods, splits
+from . import backends, methods, splits
 from .effective import UNSTABLE_IN_FLOAT16
+from .extras import value_of
 from .rules import Check, Question, Refusal
-from .served import SERVED
-from .shapes import Cached
+from .served import SERVED, WITHOUT_ADAPTERS, WITHOUT_STAGES
 
-_ENCODERS = ("Bert", "Roberta", "XLMRoberta")
-# What FlashInfer attends with, on GPUs that have no fp8 arithmetic of their own (v1/attention/backends/flashinfer.py).
-_FLASHINFER_HEADS = (64, 128, 256, 512)
-_FLASHINFER_FP8 = ("fp8", "fp8_e4m3", "fp8_e5m2")
 _TRUE = ("1", "true")
 _OLDEST = (7, 5)
 
@@ -66,38 +62,24 @@ def _types(question: Question) -> Refusal | None:
     return None
 
 
-def _kv_dtype(question: Question) -> Refusal | None:
-    """Types of the KV cache: v1/attention/backends/triton_attn.py, after FlashAttention and FlashInfer declined."""
-    capability, dtype, model = question.capability, question.engine.kv_dtype, question.model
-    if capability is None or model.pooling:
-        return None
-    if dtype == "bfloat16" and capability < (8, 0):
-        return Refusal(
-            Reason.KV_DTYPE_GPU,
-            f"a KV cache of bfloat16 needs a GPU of compute capability 8.0 and {question.capability_words}: "
-            "set kvCache.dtype to float16",
-        )
-    if not dtype.startswith("fp8") or capability >= (8, 9):
-        return None
-    latent = any(layer.cache is not None and layer.cache.kind is Cached.LATENT for layer in model.layers)
-    sinks = model.architecture == "GptOssForCausalLM"
-    flashinfer = dtype in _FLASHINFER_FP8 and model.head_size in _FLASHINFER_HEADS and not (latent or sinks)
-    if capability >= (8, 0) and flashinfer:
-        return None
-    return Refusal(
-        Reason.KV_DTYPE_GPU,
-        f"a KV cache of {dtype} needs a GPU of compute capability 8.9 with this model and {question.capability_words}: "
-        "remove kvCache.dtype, or use a newer GPU",
-    )
+def _serves_itself(question: Question) -> bool:
+    """Whether the model is served by the class that the tables tell of; none of an older vLLM could do more."""
+    return not question.is_newer and value_of(question.spec, "model-impl") != "transformers"
 
 
 def _pipeline(question: Question) -> Refusal | None:
-    if question.engine.ranks.pipeline == 1 or not question.model.architecture.startswith(_ENCODERS):
+    name = question.model.architecture
+    if question.engine.ranks.pipeline == 1 or name not in WITHOUT_STAGES or not _serves_itself(question):
         return None
-    return Refusal(
-        Reason.PIPELINE,
-        f"{question.model.architecture} cannot be split into pipeline stages: remove pipelineParallelSize",
-    )
+    return Refusal(Reason.PIPELINE, f"vLLM cannot split {name} into pipeline stages: remove pipelineParallelSize")
+
+
+def _adapters(question: Question) -> Refusal | None:
+    """vLLM says so when the weights are loaded (v1/worker/lora_model_runner_mixin.py)."""
+    name = question.model.architecture
+    if question.engine.lora is None or name not in WITHOUT_ADAPTERS or not _serves_itself(question):
+        return None
+    return Refusal(Reason.ADAPTERS, f"vLLM has no LoRA for {name}: remove lora, or use another model")
 
 
 def _experts(question: Question) -> Refusal | None:
@@ -150,5 +132,5 @@ def _per_node(question: Question) -> Refusal | None:
 
 _CHECKS: tuple[Check, ...] = (
     _architecture, _old_gpu, *methods.CHECKS, _types, _length, _experts, _pipeline, splits.check, _batch, _per_node,
-    _kv_dtype,
+    backends.check, _adapters,
 )  # fmt: skip

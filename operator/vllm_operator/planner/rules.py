@@ -1,6 +1,7 @@
 """What a refusal is made of: the names of the rules, the question that a rule answers, and the answer.
 
-The rules themselves are in `refusals.py`, `methods.py` (quantizations) and `splits.py` (parallel sizes).
+The rules themselves are in `refusals.py`, `methods.py` (quantizations), `splits.py` (parallel sizes) and `backends.py`
+(types of the KV cache).
 """
 
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from .accelerators import Gpu
 from .effective import EngineSettings
 from .quantization import Scheme
 from .shapes import ModelShape
+from .versions import minor
 
 SPLITS = frozenset({
     Reason.ATTENTION_HEADS, Reason.KV_HEADS, Reason.INTERMEDIATE, Reason.EXPERT_WIDTH, Reason.VOCABULARY,
@@ -46,6 +48,11 @@ class Question:
     def as_shipped(self) -> bool:
         """Whether it is about the vLLM of the project's own images, as far as the image's tag tells."""
         return self.engine.version is None or self.engine.version.split(".")[:2] == VLLM_VERSION.split(".")[:2]
+
+    @property
+    def is_newer(self) -> bool:
+        """Whether the image's vLLM is newer than the project's own, and may do what that one does not yet."""
+        return self.engine.version is not None and minor(self.engine.version) > minor(VLLM_VERSION)
 
     @property
     def capability(self) -> tuple[int, int] | None:

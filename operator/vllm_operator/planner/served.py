@@ -1,7 +1,8 @@
 """Which architectures the vLLM that is shipped can serve: its own classes, and transformers' that it may run instead.
 
 Made by tests/planner/oracle/tables.py from vLLM 0.32's registry and transformers 5.19. A name that is in neither is
-refused by vLLM, unless the checkpoint brings code of its own and vLLM is told to trust it.
+refused by vLLM, unless the checkpoint brings code of its own and vLLM is told to trust it. Some of its own cannot do
+what others can.
 """
 
 _OWN = """
@@ -176,4 +177,47 @@ _OF_TRANSFORMERS = """
     XLNetLMHeadModel XmodForCausalLM XmodForSequenceClassification YosoForSequenceClassification YoutuForCausalLM
     Zamba2ForSequenceClassification ZambaForCausalLM ZambaForSequenceClassification ZayaForCausalLM xLSTMForCausalLM
 """
+_WITHOUT_STAGES = """
+    AriaForConditionalGeneration BertForMaskedLM BertForSequenceClassification BertForTokenClassification BertModel
+    BertSpladeSparseEmbeddingModel BgeM3EmbeddingModel CLIPModel CohereAsrForConditionalGeneration
+    ColBERTJinaRobertaModel ColBERTLfm2Model ColBERTModernBertModel ColModernVBertForRetrieval
+    FireRedASR2ForConditionalGeneration FunASRForConditionalGeneration GPT2ForSequenceClassification Gemma3TextModel
+    Gemma3nForCausalLM Gemma3nForConditionalGeneration GteModel GteNewForSequenceClassification GteNewModel HF_ColBERT
+    HrmTextForCausalLM IQuestLoopCoderForCausalLM Idefics3ForConditionalGeneration JinaForRanking Mamba2ForCausalLM
+    ModernBertForSequenceClassification ModernBertForTokenClassification ModernBertModel
+    NemotronH_Nano_Omni_Reasoning_V3 NemotronH_Nano_VL_V2 NemotronH_Omni_Reasoning_V3 NemotronH_Super_Omni_Reasoning_V3
+    NemotronParseForConditionalGeneration NomicBertModel OpenAIPrivacyFilterForTokenClassification
+    PaddleOCRVLForConditionalGeneration Phi4MMForCausalLM RobertaForMaskedLM RobertaForSequenceClassification
+    RobertaForTokenClassification RobertaModel SiglipModel SmolVLMForConditionalGeneration Terratorch
+    VoyageQwen3BidirectionalEmbedModel WhisperForConditionalGeneration XLMRobertaForSequenceClassification
+    XLMRobertaForTokenClassification XLMRobertaModel Zamba2ForCausalLM
+"""
+_WITHOUT_ADAPTERS = """
+    AriaForConditionalGeneration BailingMoeV2_5ForCausalLM BailingMoeV3ForCausalLM
+    BailingMoeV3VLForConditionalGeneration BeeForConditionalGeneration BertForMaskedLM BertForSequenceClassification
+    BertForTokenClassification BloomForCausalLM CLIPModel Cohere2MoeForCausalLM Cohere2VisionForConditionalGeneration
+    CohereAsrForConditionalGeneration ColBERTJinaRobertaModel ColBERTLfm2Model ColBERTModernBertModel
+    ColModernVBertForRetrieval Cosmos3EdgeForConditionalGeneration DbrxForCausalLM DeepseekV41ForCausalLM
+    DeepseekVLV2ForCausalLM FalconForCausalLM FalconMambaForCausalLM FireRedASR2ForConditionalGeneration
+    FunASRForConditionalGeneration FunAudioChatForConditionalGeneration GPT2ForSequenceClassification GPT2LMHeadModel
+    GPTJForCausalLM Gemma3TextModel Gemma3nForCausalLM Gemma3nForConditionalGeneration Glm5NextForCausalLM GteModel
+    GteNewForSequenceClassification GteNewModel HCXVisionV2ForCausalLM HfMoondream HrmTextForCausalLM
+    IQuestLoopCoderForCausalLM JinaForRanking KananaVForConditionalGeneration KimiK25ForConditionalGeneration
+    KimiK3ForConditionalGeneration KimiLinearForCausalLM KimiVLForConditionalGeneration
+    LlavaOnevision2ForConditionalGeneration LlavaOnevisionForConditionalGeneration Mamba2ForCausalLM MambaForCausalLM
+    MiDashengLMModel MiMoV2FlashForCausalLM MiMoV2ForCausalLM MiMoV2OmniForCausalLM MiniMaxM3SparseForCausalLM
+    MiniMaxM3SparseForConditionalGeneration ModernBertForSequenceClassification ModernBertForTokenClassification
+    Moondream3ForCausalLM MoonshotKimiaForCausalLM MossTranscribeDiarizeForConditionalGeneration
+    NemotronParseForConditionalGeneration NomicBertModel OpenAIPrivacyFilterForTokenClassification
+    OpenVLAForActionPrediction OrionForCausalLM Ovis Ovis2_5 Ovis2_6ForCausalLM Ovis2_6_MoeForCausalLM
+    PaddleOCRVLForConditionalGeneration Phi3VForCausalLM Phi4ForCausalLMV Qwen2AudioForConditionalGeneration
+    RForConditionalGeneration RobertaForTokenClassification SiglipModel SkyworkR1VChatModel StableLmForCausalLM
+    Step1ForCausalLM Step3TextForCausalLM Step3VLForConditionalGeneration Step3p5ForCausalLM
+    Step3p7ForConditionalGeneration StepVLForConditionalGeneration Terratorch XLMRobertaForTokenClassification
+    Zamba2ForCausalLM
+"""
 SERVED = frozenset((_OWN + _OF_TRANSFORMERS).split())
+WITHOUT_STAGES = frozenset(_WITHOUT_STAGES.split())
+"""Those that vLLM cannot split into pipeline stages."""
+WITHOUT_ADAPTERS = frozenset(_WITHOUT_ADAPTERS.split())
+"""Those of which vLLM serves no LoRA adapters."""

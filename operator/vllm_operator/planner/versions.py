@@ -75,15 +75,16 @@ def version_of(image: str | None) -> str | None:
 def planned_for(image: str | None) -> Planned:
     """The row for an image. Without one the shipped vLLM is planned for."""
     version = version_of(image) if image else VLLM_VERSION
-    wanted = _minor(version or VLLM_VERSION)
-    nearest = min(RELEASES, key=lambda row: (_distance(_minor(row.version), wanted), -_minor(row.version)[1]))
-    minors = _distance(_minor(nearest.version), wanted) if version else UNNAMED_MINORS
+    wanted = minor(version or VLLM_VERSION)
+    nearest = min(RELEASES, key=lambda row: (_distance(minor(row.version), wanted), -minor(row.version)[1]))
+    minors = _distance(minor(nearest.version), wanted) if version else UNNAMED_MINORS
     return Planned(nearest, min(minors, MOST_MINORS), version)
 
 
-def _minor(version: str) -> tuple[int, int]:
-    major, minor = version.split(".")[:2]
-    return int(major), int(minor)
+def minor(version: str) -> tuple[int, int]:
+    """The release that a version is of, without its patches."""
+    first, second = version.split(".")[:2]
+    return int(first), int(second)
 
 
 def _distance(one: tuple[int, int], other: tuple[int, int]) -> int:

@@ -74,11 +74,14 @@ class _Anything(types.ModuleType):
         return type(name, (), {})
 
 
+_ABSENT = ("terratorch", "timm", "torchaudio", "torchvision")
+
+
 class _Missing(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Stands for torchvision, which models of images import to prepare them: nothing of it is run here."""
+    """Stands for what models of images and sound import to prepare them: nothing of it is run here."""
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
-        return ModuleSpec(name, self, is_package=True) if name.partition(".")[0] == "torchvision" else None
+        return ModuleSpec(name, self, is_package=True) if name.partition(".")[0] in _ABSENT else None
 
     def create_module(self, spec: ModuleSpec) -> types.ModuleType:
         return _Anything(spec.name)
@@ -86,9 +89,14 @@ class _Missing(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def exec_module(self, module: types.ModuleType) -> None: ...
 
 
+def packages() -> None:
+    """What is not installed here can be imported all the same. To be called once vLLM is imported."""
+    sys.meta_path.append(_Missing())
+
+
 def apply() -> None:
     """All patches. Imports vLLM."""
-    sys.meta_path.append(_Missing())
+    packages()
     fx.meta_nonzero_assume_all_nonzero = True
     torch.cpu._is_avx512_bf16_supported = lambda: False
     _groups()

@@ -34,15 +34,16 @@ _OWN: dict[str, dict[str, Any]] = {"opt": {"max_position_embeddings": 2048}}
 
 def main() -> None:
     """Write both."""
-    facts = _facts()
+    facts = told("defaults.py", *defaults.DEFAULTS)
     _write(defaults, "DEFAULTS: dict", _defaults(facts["defaults"]))
-    _write(served, "_OWN = ", _served(facts))
+    _write(served, "_OWN = ", _served(facts, told("classes.py")))
 
 
-def _facts() -> dict[str, Any]:
+def told(script: str, *arguments: str) -> dict[str, Any]:
+    """What a script of this folder says when it runs with vLLM."""
     own = {key: value for key, value in os.environ.items() if key not in {"PYTHONPATH", "VIRTUAL_ENV"}}
     ended = subprocess.run(
-        [interpreter(), Path(__file__).with_name("defaults.py"), *defaults.DEFAULTS],
+        [interpreter(), Path(__file__).with_name(script), *arguments],
         capture_output=True,  # transformers warns of every class that it does not like
         text=True,
         check=True,
@@ -84,15 +85,23 @@ def _defaults(found: dict[str, dict[str, Any]]) -> str:
     return text + "}  # fmt: skip\n"
 
 
-def _served(facts: dict[str, Any]) -> str:
+def _served(facts: dict[str, Any], without: dict[str, list[str]]) -> str:
     def block(names: list[str]) -> str:
         lines = wrap(" ".join(names), 116, break_long_words=False, break_on_hyphens=False)
         return "\n".join(f"    {line}" for line in lines)
 
     others = sorted(set(facts["transformers"]) - set(facts["own"]) - _STATES)
+    names = {
+        "OWN": sorted(facts["own"]), "OF_TRANSFORMERS": others, "WITHOUT_STAGES": without["stages"],
+        "WITHOUT_ADAPTERS": without["adapters"],
+    }  # fmt: skip
     return (
-        f'_OWN = """\n{block(sorted(facts["own"]))}\n"""\n_OF_TRANSFORMERS = """\n{block(others)}\n"""\n'
-        "SERVED = frozenset((_OWN + _OF_TRANSFORMERS).split())\n"
+        "".join(f'_{name} = """\n{block(found)}\n"""\n' for name, found in names.items())
+        + "SERVED = frozenset((_OWN + _OF_TRANSFORMERS).split())\n"
+        "WITHOUT_STAGES = frozenset(_WITHOUT_STAGES.split())\n"
+        '"""Those that vLLM cannot split into pipeline stages."""\n'
+        "WITHOUT_ADAPTERS = frozenset(_WITHOUT_ADAPTERS.split())\n"
+        '"""Those of which vLLM serves no LoRA adapters."""\n'
     )
 
 
