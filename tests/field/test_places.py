@@ -57,7 +57,7 @@ def test_a_slice_of_a_gpu_is_no_whole_gpu() -> None:
     found = planned(case("time-sliced-default"), nodes)
     assert (found.fits, found.reason) == (False, Reason.SHARE_TOO_LARGE)
     assert "92 % of NVIDIA-L4-SHARED, of which the pod has 25 %" in found.message
-    assert "set kvCache.gpuMemoryUtilizationPercent to at most 25, or raise accelerator.count" in found.message
+    assert "set kvCache.gpuMemoryUtilizationPercent to at most 22, or raise accelerator.count" in found.message
 
 
 def test_ranks_never_get_slices() -> None:

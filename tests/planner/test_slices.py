@@ -1,16 +1,18 @@
 """What one pod has of a GPU that is shared, or of a slice, and what no settings mend."""
 
+from math import ceil
+
 import pytest
 
 from support.model_reports import LLAMA_8B, REPORTS
 from support.snapshots import spec
 from vllm_operator.api.reasons import Reason
 from vllm_operator.inspection.report import decode
-from vllm_operator.planner.accelerators import GIB, find
+from vllm_operator.planner.accelerators import GIB, Gpu, find
 from vllm_operator.planner.alternatives import advice
 from vllm_operator.planner.architectures import model_of
 from vllm_operator.planner.plan import Plan, plan
-from vllm_operator.planner.slices import is_mig, mig, shared, whole
+from vllm_operator.planner.slices import CONTEXT_BYTES, is_mig, mig, shared, whole
 
 H100 = find("H100")
 assert H100
@@ -48,17 +50,57 @@ def test_other_products_are_no_slices() -> None:
 
 def test_a_share_is_a_part_of_the_whole_gpu() -> None:
     assert planned(1, 4).reason is Reason.SHARE_TOO_LARGE
-    found = planned(1, 4, kvCache={"gpuMemoryUtilizationPercent": 25})
-    assert found.fits is not None
-    assert found.reason is not Reason.SHARE_TOO_LARGE
-    assert planned(3, 4, kvCache={"gpuMemoryUtilizationPercent": 75}).fits is True
+    assert planned(1, 4, kvCache={"gpuMemoryUtilizationPercent": 24}).reason is not Reason.SHARE_TOO_LARGE
+    assert planned(1, 3, kvCache={"gpuMemoryUtilizationPercent": 32}).fits is True
+    assert planned(3, 4, kvCache={"gpuMemoryUtilizationPercent": 74}).fits is True
     assert planned(4, 4).fits is True
     assert "nothing keeps other pods to their share of NVIDIA-H100-SHARED" in planned(3, 4).approximate
 
 
+def started(gpu: Gpu, pods: int, percent: int) -> int:
+    """How many pods start one after the other on a GPU, if vLLM takes so much in each."""
+    free, running = gpu.total_bytes, 0
+    while running < pods:
+        free -= CONTEXT_BYTES
+        if free < (asked := ceil(gpu.total_bytes * percent / 100)):  # v1/worker/utils.py, `request_memory`
+            break
+        free, running = free - asked, running + 1
+    return running
+
+
+@pytest.mark.parametrize("cache", [{}, {"memoryPerGPU": "1Gi"}])
+@pytest.mark.parametrize("replicas", [2, 3, 4, 8])
+@pytest.mark.parametrize("name", ["H100", "H200", "L4", "T4"])
+def test_all_pods_of_a_gpu_start_with_the_percentage_that_is_suggested(
+    name: str, replicas: int, cache: dict[str, str]
+) -> None:
+    gpu = find(name)
+    assert gpu
+    part = shared(gpu, f"{name}-SHARED", 1, replicas)
+
+    def said(**fields: object) -> Plan:
+        return plan(spec(maxModelLen=1024, kvCache={**cache, **fields}), MODEL, part)
+
+    assert said().reason is Reason.SHARE_TOO_LARGE
+    assert ("whatever kvCache.memoryPerGPU says" in said().message) is bool(cache)
+    percent = int(said().message.partition("Percent to at most ")[2].partition(",")[0])
+    assert said(gpuMemoryUtilizationPercent=percent).reason is not Reason.SHARE_TOO_LARGE
+    assert started(gpu, replicas, percent) == replicas
+    whole = 100 // replicas  # mostly leaves too little for CUDA
+    taken = said(gpuMemoryUtilizationPercent=whole).reason is not Reason.SHARE_TOO_LARGE
+    assert taken is (started(gpu, replicas, whole) == replicas)
+
+
 def test_a_kv_cache_of_a_size_must_fit_the_share_with_the_rest() -> None:
-    assert planned(2, 4, kvCache={"memoryPerGPU": "10Gi"}).fits is True
-    assert planned(1, 4, kvCache={"memoryPerGPU": "10Gi"}).fits is False
+    half, quarter = {"gpuMemoryUtilizationPercent": 49}, {"gpuMemoryUtilizationPercent": 24}
+    assert planned(2, 4, kvCache={"memoryPerGPU": "10Gi", **half}).fits is True
+    assert planned(1, 4, kvCache={"memoryPerGPU": "10Gi", **quarter}).reason is Reason.WEIGHTS_TOO_LARGE
+    assert planned(2, 4, kvCache={"memoryPerGPU": "30Gi", **half}).fits is False
+
+
+def test_a_kv_cache_of_a_size_does_not_keep_vllm_from_asking_for_its_percentage() -> None:
+    found = planned(2, 4, kvCache={"memoryPerGPU": "10Gi"})
+    assert (found.fits, found.reason) == (False, Reason.SHARE_TOO_LARGE)
 
 
 @pytest.mark.parametrize(

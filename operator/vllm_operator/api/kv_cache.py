@@ -57,27 +57,22 @@ class KvEvents(ApiModel):
 class KvCache(ApiModel):
     """The KV cache: how much memory it gets, and how it is stored."""
 
-    model_config = with_rules(
-        rule(
-            "!(has(self.gpuMemoryUtilizationPercent) && has(self.memoryPerGPU))",
-            "set gpuMemoryUtilizationPercent or memoryPerGPU, not both: memoryPerGPU makes vLLM ignore the other",
-        )
-    )
-
     dtype: KvCacheDtype | None = optional(
         "Type of the stored keys and values. fp8 halves the memory per token of bfloat16.",
         "fp8",
         flag="kv-cache-dtype",
     )
     gpu_memory_utilization_percent: int | None = optional(
-        "Percent of each GPU's memory that vLLM may use for everything (vLLM's default: 92).",
+        "Percent of each GPU's memory that vLLM may use for everything, and finds free when it starts (vLLM's default: "
+        "92).",
         90,
         flag=Flag("gpu-memory-utilization", "fraction"),
         ge=1,
         le=100,
     )
     memory_per_gpu: Bytes | None = optional(
-        "Size of the KV cache on each GPU, in bytes (on the CPU: of each rank), instead of a percentage.",
+        "Size of the KV cache on each GPU, in bytes (on the CPU: of each rank), whatever the percentage leaves for it; "
+        "the percentage still has to be free when vLLM starts.",
         "20Gi",
         alias="memoryPerGPU",
         flag=Flag("kv-cache-memory-bytes", "bytes"),

@@ -254,7 +254,7 @@ def _verdict(model: ModelShape, engine: EngineSettings, gpu: Gpu, budget: _Budge
     if engine.kv_cache_bytes:
         # vLLM takes it without asking whether the rest has room beside it; what it holds is no estimate.
         exact = spare < 0
-        spare = spare if exact else gpu.own_bytes - capacity.memory.used
+        spare = spare if exact else slices.room(gpu) - capacity.memory.used
     fits = None if abs(spare) < capacity.margin_bytes and not exact else spare >= 0
     if fits is False and model.approximate and not _too_large(budget, gpu):
         fits = None  # only the weights are known, from their bytes
@@ -307,11 +307,12 @@ def _words(capacity: Capacity, gpu: Gpu, gpus: int, *, fits: bool | None) -> tup
             f"too close to say: {needed} of KV cache are needed and {left} are expected to be left of {each}, "
             f"give or take {_size(capacity.margin_bytes)}"
         )
-    if memory.used > memory.total or memory.left <= 0 or capacity.max_model_len_that_fits == 0:
+    most = slices.room(gpu)
+    if memory.used > most or memory.left <= 0 or capacity.max_model_len_that_fits == 0:
         rest = f"and the KV cache of {left} " if memory.left > 0 else ""
         return Reason.WEIGHTS_TOO_LARGE, (
             f"weights of {_size(memory.weights)}, overhead of {_size(memory.overhead)} {rest}do not fit the "
-            f"{_size(memory.requested)} that vLLM may use of {each}"
+            f"{_size(min(memory.requested, most))} that vLLM may use of {each}"
         )
     return Reason.CONTEXT_TOO_LONG, (
         f"one sequence of {length} needs {needed} of KV cache and {each} has {left} left, enough for "

@@ -11,9 +11,12 @@ from re import compile as pattern
 from ..api.reasons import Reason
 from .accelerators import GIB, Gpu, find
 from .effective import EngineSettings
+from .overhead import STARTED_BYTES
 from .rules import Question, Refusal
 
 SHARED_SUFFIX = "-SHARED"
+CONTEXT_BYTES = 2 * STARTED_BYTES
+"""About what CUDA's context takes of a GPU for each process, beside what vLLM takes."""
 _MIG = pattern(r"(?:(?P<whole>.+)-MIG-|nvidia\.com/mig-)(?P<profile>[1-7]g\.(?P<size>[0-9]{1,3})gb(?:[.+]me)?)")
 # The memory of slices, against the gigabytes in their names: from 16 GiB for 18 (H200) to 9.75 for 10 (H100).
 # Source: https://docs.nvidia.com/datacenter/tesla/mig-user-guide/
@@ -76,13 +79,23 @@ def check(question: Question) -> Refusal | None:
     return None
 
 
+def room(gpu: Gpu) -> int:
+    """Bytes of a GPU that vLLM may take: where pods share it, the pod's without what CUDA takes for a process."""
+    return gpu.own_bytes - (CONTEXT_BYTES if gpu.share < 1 else 0)
+
+
 def over_share(engine: EngineSettings, gpu: Gpu, requested: int) -> str:
-    """Why a pod would take more of a shared GPU than it has of it; "" where it does not."""
-    if gpu.share >= 1 or engine.kv_cache_bytes or requested <= gpu.own_bytes:
+    """Why a pod would take more of a shared GPU than it has of it; "" where it does not.
+
+    What CUDA takes of each process is no part of what vLLM takes, and must be within the pod's share as well: the last
+    pod that starts finds no more than that (v1/worker/utils.py, `request_memory`, also with a KV cache of a set size).
+    """
+    if gpu.share >= 1 or requested <= room(gpu):
         return ""
-    percent = int(100 * gpu.share)
+    percent, most = int(100 * gpu.share), int(100 * room(gpu) / gpu.total_bytes)
+    takes = "wants to find free, whatever kvCache.memoryPerGPU says," if engine.kv_cache_bytes else "is to take"
     return (
-        f"vLLM is to take {100 * engine.utilization:.0f} % of {gpu.name}, of which the pod has {percent} %, and time "
-        f"slicing keeps no memory apart: set kvCache.gpuMemoryUtilizationPercent to at most {percent}, or raise "
-        "accelerator.count"
+        f"vLLM {takes} {100 * engine.utilization:.0f} % of {gpu.name}, of which the pod has {percent} % less what CUDA "
+        "takes of it, and time slicing keeps no memory apart: set kvCache.gpuMemoryUtilizationPercent to at most "
+        f"{max(1, most)}, or raise accelerator.count"
     )

@@ -88,6 +88,11 @@ def test_a_batch_without_a_fault(text: str) -> None:
     assert faults(batch(text), BATCH_KIND) == []
 
 
+def test_a_size_of_the_kv_cache_and_a_percentage_may_be_set_together() -> None:
+    text = "kvCache: {gpuMemoryUtilizationPercent: 40, memoryPerGPU: 20Gi}"
+    assert faults(service(with_model(text)), KIND) == []
+
+
 @pytest.mark.parametrize("path", sorted((REPOSITORY / "examples").rglob("*.yaml")), ids=lambda path: path.name)
 def test_examples_have_no_fault(path: Any) -> None:
     for manifest in yaml.safe_load_all(path.read_text()):

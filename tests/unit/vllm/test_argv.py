@@ -55,6 +55,11 @@ def test_a_value_is_passed_as_its_field_says(passed: Passed, changes: dict[str, 
     assert {flag.passed for field in FIELDS for flag in field.flags if flag.name in flags} <= {passed}
 
 
+def test_a_size_of_the_kv_cache_and_a_percentage_are_both_passed() -> None:
+    found = flag_values(spec_of(kvCache={"memoryPerGPU": "1Gi", "gpuMemoryUtilizationPercent": 40}))
+    assert found == {"kv-cache-memory-bytes": 2**30, "gpu-memory-utilization": "0.4"}
+
+
 def test_a_switch_has_two_forms_in_argv() -> None:
     assert "--enforce-eager" in argv(spec_of(enforceEager=True), "test")
     assert "--no-enforce-eager" in argv(spec_of(enforceEager=False), "test")
