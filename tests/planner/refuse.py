@@ -1,8 +1,8 @@
 """Runs in vLLM's own environment: asks it for the configuration of an engine, which is where most refusals are raised.
 
-First it prints what it knows of each quantization: the least compute capability, and the types that it works with. Then
-each line of stdin is [config.json's content, arguments of vLLM], and each line of the answer is what vLLM says against
-it, or null.
+First it prints what it knows of each quantization: the least compute capability, the types that it works with, and for
+those that it makes while loading whether of experts alone. Then each line of stdin is [config.json's content, arguments
+of vLLM], and each line of the answer is what vLLM says against it, or null.
 """
 
 import json
@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from vllm.config.quantization import _ONLINE_SHORTHANDS
 from vllm.engine.arg_utils import EngineArgs
 from vllm.model_executor.layers.quantization import QUANTIZATION_METHODS, get_quantization_config
 from vllm.usage.usage_lib import UsageContext
@@ -25,12 +26,13 @@ def act_dtypes(method: Any) -> Any:
 
 
 def methods() -> dict[str, dict[str, Any]]:
-    """Each quantization's least capability and types."""
+    """Each quantization's least capability and types; of those made while loading, whether of experts alone."""
     classes = {name: get_quantization_config(name) for name in QUANTIZATION_METHODS}
     return {
         name: {
             "capability": method.get_min_capability(),
             "dtypes": sorted(str(dtype).removeprefix("torch.") for dtype in act_dtypes(method)),
+            "expertsOnly": _ONLINE_SHORTHANDS[name].linear is None if name in _ONLINE_SHORTHANDS else None,
         }
         for name, method in classes.items()
     }

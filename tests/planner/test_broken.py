@@ -142,6 +142,15 @@ def test_headers_are_the_weights_of_an_unknown_architecture(size: int, gpus: int
     assert result.approximate
 
 
+@pytest.mark.parametrize(("asked", "fits"), [("fp8_per_tensor", True), ("nvfp4_per_token", None),
+                                              ("int8_per_channel_weight_only", None)])  # fmt: skip
+def test_of_an_unknown_architecture_nobody_knows_what_experts_are_quantized(asked: str, *, fits: bool | None) -> None:
+    result = planned(UNKNOWN, 80 << 30, maxModelLen=4096, quantization=asked)
+    assert result.fits is fits, result.message
+    small = planned(UNKNOWN, 16 << 30, maxModelLen=4096, quantization=asked)
+    assert small.fits is True, small.message
+
+
 def test_experts_that_nobody_counted_never_fit() -> None:
     result = planned({**LLAMA_8B, "num_local_experts": 16}, maxModelLen=2048)
     assert result.fits is None

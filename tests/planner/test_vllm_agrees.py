@@ -9,7 +9,19 @@ from typing import Any
 
 import pytest
 
-from planner.models import AWQ, BERT, COMPRESSED, FP8, GEMMA2_9B, GPTQ, LLAMA_8B, Content, quantized, spec_of
+from planner.models import (
+    AWQ,
+    BERT,
+    COMPRESSED,
+    FP8,
+    GEMMA2_9B,
+    GPTQ,
+    LLAMA_8B,
+    QWEN3_30B,
+    Content,
+    quantized,
+    spec_of,
+)
 from planner.oracle.tables import told
 from support.real_vllm.environment import interpreter
 from support.reasons import RULES
@@ -18,8 +30,9 @@ from vllm_operator.planner import methods
 from vllm_operator.planner.accelerators import GIB, Gpu
 from vllm_operator.planner.architectures import model_of
 from vllm_operator.planner.plan import plan
-from vllm_operator.planner.quantization import ALIASES
+from vllm_operator.planner.quantization import ALIASES, scheme_of
 from vllm_operator.planner.served import WITHOUT_ADAPTERS, WITHOUT_STAGES
+from vllm_operator.planner.weights import Ranks, Storage, rank_weights
 from vllm_operator.vllm.argv import flag_values
 
 GEMMA3N = json.loads(Path(__file__).with_name("architectures.json").read_text())["default-Gemma3nForCausalLM"]["config"]
@@ -136,3 +149,22 @@ def test_types_are_vllms(vllm: Vllm) -> None:
 
 def test_the_architectures_that_cannot_do_all_are_vllms() -> None:
     assert told("classes.py") == {"stages": sorted(WITHOUT_STAGES), "adapters": sorted(WITHOUT_ADAPTERS)}
+
+
+def test_what_is_quantized_while_loading_is_what_vllm_quantizes(vllm: Vllm) -> None:
+    """Of a dense model nothing, where vLLM quantizes experts alone; of one with experts something in any case."""
+    facts = {name: facts["expertsOnly"] for name, facts in vllm.methods.items() if facts["expertsOnly"] is not None}
+    assert facts
+    for name, experts_only in facts.items():
+        for content, same in ((LLAMA_8B, experts_only), (QWEN3_30B, False)):
+            plain, made = (bytes_of(content, asked) for asked in (None, name))
+            assert (plain == made) == same, (name, content["architectures"])
+            assert made <= plain
+
+
+def bytes_of(content: Content, asked: str | None) -> int:
+    """Bytes of a model's weights, quantized as is asked."""
+    model = model_of(content)
+    scheme = scheme_of(model, asked)
+    assert scheme
+    return rank_weights(model, Storage(scheme), Ranks(), 0).parameters

@@ -62,10 +62,21 @@ def _by_bytes(model: ModelShape, engine: EngineSettings, storage: Storage, recko
     if model.stored_dtype == "float32":
         held /= 2
     if engine.quantization and not model.quantization:
-        held, share = held * storage.scheme.bits / (8 * DTYPE_BYTES[model.dtype]), ONLINE_SHARE
+        held, share = _quantized(held, storage.scheme, DTYPE_BYTES[model.dtype])
     part = int(held / engine.ranks.engine_gpus)
     extra = share if engine.ranks.engine_gpus > 1 or share > UNSPLIT_SHARE else UNSPLIT_SHARE / 2
     return Weighed(replace(reckoned, parameters=part, copies=0, rounding=0), int(extra * part), model.approximate)
+
+
+def _quantized(held: float, scheme: Scheme, size: int) -> tuple[float, float]:
+    """What vLLM makes of a checkpoint while loading, and by which share of it that may be off.
+
+    Of experts alone it is anything between all as it was and all quantized: nobody knows what experts there are.
+    """
+    least = held * scheme.bits / (8 * size)
+    if not scheme.experts_only:
+        return least, ONLINE_SHARE
+    return (held + least) / 2, (held - least) / (held + least)
 
 
 def _checked(model: ModelShape, reckoned: Weights, own_head: int) -> Weighed:

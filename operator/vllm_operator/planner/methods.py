@@ -34,6 +34,7 @@ _LEAST: dict[str, int] = {
 }  # fmt: skip
 _LEAST_OTHERS = 75
 _TENTHS = 10
+_NVFP4_FAMILY = 10
 # platforms/rocm.py, supported_quantization.
 ON_AMD = frozenset({
     "awq", "gptq", "fp8", "deepseek_v4_fp8", "compressed-tensors", "fbgemm_fp8", "inc", "auto-round", "quark", "mxfp4",
@@ -140,12 +141,24 @@ def least_capability(method: str) -> int:
     return _LEAST.get(method, _LEAST_OTHERS)
 
 
-def _least_of_scheme(question: Question, method: str) -> int:
+def _least_of_scheme(method: str) -> int:
     """What is not asked of the method as a whole, but of its kernels."""
-    if method == "nvfp4_per_token" and question.model.experts:
-        return 100
     # compressed_tensors/schemes: the weakest of its schemes.
     return 75 if method == "compressed-tensors" else 0
+
+
+def _one_family(question: Question) -> Refusal | None:
+    """Experts that vLLM makes NVFP4 itself have a kernel on one family of GPUs alone (quantization/online/nvfp4.py)."""
+    capability = question.capability
+    if _used(question) != "nvfp4_per_token" or not question.model.experts or capability is None:
+        return None
+    if capability[0] == _NVFP4_FAMILY:
+        return None
+    return Refusal(
+        Reason.QUANTIZATION_GPU,
+        f"nvfp4_per_token needs a GPU of compute capability {_NVFP4_FAMILY}.0 to {_NVFP4_FAMILY}.9 and "
+        f"{question.capability_words}: use a B200, or another quantization",
+    )
 
 
 def dtypes(method: str) -> frozenset[str]:
@@ -164,7 +177,7 @@ def _on_this_gpu(question: Question) -> Refusal | None:
             f"vLLM does not run {method} on AMD GPUs: use an AWQ, GPTQ or fp8 checkpoint, or an NVIDIA GPU",
         )
     capability = question.capability
-    least = max(least_capability(method), _least_of_scheme(question, method))
+    least = max(least_capability(method), _least_of_scheme(method))
     if capability is None or capability[0] * _TENTHS + capability[1] >= least:
         return None
     return Refusal(
@@ -184,4 +197,4 @@ def _dtype(question: Question) -> Refusal | None:
     )
 
 
-CHECKS: tuple[Check, ...] = (_gone, _unknown, _mismatch, _order, _deprecated, _on_this_gpu, _dtype)
+CHECKS: tuple[Check, ...] = (_gone, _unknown, _mismatch, _order, _deprecated, _on_this_gpu, _one_family, _dtype)

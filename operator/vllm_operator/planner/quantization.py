@@ -24,7 +24,7 @@ _ONLINE = {
     "fp8_per_block": Scheme("fp8_per_block", 8, block=(128, 128)),
     "mxfp8": Scheme("mxfp8", 8, MXFP4_BLOCK, scale_bytes=1),
     "mxfp4": Scheme("mxfp4", 4, MXFP4_BLOCK, scale_bytes=1),
-    "nvfp4_per_token": Scheme("nvfp4_per_token", 4, 16, scale_bytes=1, tensor_bytes=8),
+    "nvfp4_per_token": Scheme("nvfp4_per_token", 4, 16, scale_bytes=1, tensor_bytes=8, experts_only=True),
     "int8_per_channel_weight_only": Scheme("int8_per_channel_weight_only", 8, scale_bytes=4, experts_only=True),
     "experts_int8": Scheme("experts_int8", 8, scale_bytes=4, experts_only=True),
 }
