@@ -73,6 +73,22 @@ def test_what_no_model_has_is_one_sentence(change: Content) -> None:
         planned({**LLAMA_8B, **change})
 
 
+@pytest.mark.parametrize(("name", "key", "value"), [
+    ("default-Lfm2Moe", "conv_L_cache", 1), ("default-Lfm2Moe", "conv_L_cache", 0),
+    ("default-MambaForCausalLM", "intermediate_size", 0), ("granite-3.3-8b-instruct", "hidden_size", 1),
+])  # fmt: skip
+def test_layers_that_keep_nothing_are_one_sentence(name: str, key: str, value: int) -> None:
+    config = json.loads(GOLDEN.read_text())[name]["config"]
+    with pytest.raises(ModelConfigError, match=r"^the model config[^\n]*$"):
+        planned({**config, key: value}, maxModelLen=64)
+
+
+def test_an_order_of_activations_that_is_no_word_is_none() -> None:
+    group = {**COMPRESSED["config_groups"]["group_0"]["weights"], "actorder": [1]}
+    groups = {"group_0": {"targets": ["Linear"], "weights": group}}
+    assert planned(quantized(LLAMA_8B, {**COMPRESSED, "config_groups": groups}), maxModelLen=8192).fits
+
+
 PATTERNS = {
     "without end": (r"re:([a-z._0-9]+)+[!]", True),
     "looking ahead": (r"re:^(?!.*mlp).*", None),

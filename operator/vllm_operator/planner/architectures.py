@@ -118,8 +118,19 @@ def _layers(config: Config, family: Family) -> tuple[Layer, ...]:
     """The decoder's layers, with equal ones as one object, so that what is computed for one is found for all."""
     seen: dict[Layer, Layer] = {}
     pooled = family.pooling and not config.causal
-    own = (layer(config, family, index) for index in range(config.layers))
+    own = (_keeping(layer(config, family, index)) for index in range(config.layers))
     return tuple(seen.setdefault(one, one) for one in (replace(each, cache=None) if pooled else each for each in own))
+
+
+def _keeping(one: Layer) -> Layer:
+    """The layer. Raises ModelConfigError where it keeps something of a token, or a sequence, that has no bytes."""
+    for cache in (one.cache, *one.more):
+        if cache is None:
+            continue
+        kept = cache.elements, cache.conv_elements, cache.state_elements, cache.page_bytes, cache.token_bytes
+        if max(kept) <= 0:
+            raise ModelConfigError(f"the model config leaves the {cache.kind} cache of a layer no width")
+    return one
 
 
 def _plausible(size: int | None) -> int | None:

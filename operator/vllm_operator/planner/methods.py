@@ -118,7 +118,7 @@ def _ordered(settings: Mapping[str, Any]) -> bool:
         return True
     groups = settings.get("config_groups")
     weights = [group.get("weights") or {} for group in groups.values()] if isinstance(groups, Mapping) else []
-    return any(one.get("actorder") in {"group", "dynamic"} for one in weights)
+    return any(one.get("actorder") in ("group", "dynamic") for one in weights)
 
 
 def _mismatch(question: Question) -> Refusal | None:
