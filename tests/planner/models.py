@@ -58,6 +58,19 @@ DEEPSEEK_LITE: Content = {
     "qk_nope_head_dim": 128, "v_head_dim": 128, "n_routed_experts": 64, "n_shared_experts": 2,
     "num_experts_per_tok": 6, "first_k_dense_replace": 1, "moe_layer_freq": 1,
 }  # fmt: skip
+LONGROPE: Content = {"rope_type": "longrope", "short_factor": [1.0] * 48, "long_factor": [1.0] * 48}
+PHI3_MINI: Content = {
+    "architectures": ["Phi3ForCausalLM"], "model_type": "phi3", "torch_dtype": "bfloat16", "vocab_size": 32064,
+    "max_position_embeddings": 131072, "original_max_position_embeddings": 4096, "rope_scaling": LONGROPE,
+    "tie_word_embeddings": False, "hidden_size": 3072, "intermediate_size": 8192, "num_hidden_layers": 32,
+    "num_attention_heads": 32, "num_key_value_heads": 32, "rms_norm_eps": 1e-05, "pad_token_id": 32000,
+}  # fmt: skip
+COMMAND_R: Content = {
+    "architectures": ["CohereForCausalLM"], "model_type": "cohere", "torch_dtype": "float16", "vocab_size": 256000,
+    "max_position_embeddings": 8192, "model_max_length": 131072, "hidden_size": 8192, "intermediate_size": 22528,
+    "num_hidden_layers": 40, "num_attention_heads": 64, "num_key_value_heads": 64, "logit_scale": 0.0625,
+    "layer_norm_eps": 1e-05,
+}  # fmt: skip
 BERT: Content = {
     "architectures": ["BertModel"], "model_type": "bert", "hidden_size": 768, "num_attention_heads": 12,
     "num_hidden_layers": 12, "intermediate_size": 3072, "vocab_size": 30522, "max_position_embeddings": 512,

@@ -2,7 +2,7 @@
 
 First it prints what it knows of each quantization: the least compute capability, the types that it works with, and for
 those that it makes while loading whether of experts alone. Then each line of stdin is [config.json's content, arguments
-of vLLM], and each line of the answer is what vLLM says against it, or null.
+of vLLM], and each line of the answer is what vLLM says against it, or null, and the longest sequence that it takes.
 """
 
 import json
@@ -38,17 +38,17 @@ def methods() -> dict[str, dict[str, Any]]:
     }
 
 
-def said(config: dict[str, Any], arguments: dict[str, Any]) -> str | None:
-    """What vLLM says against an engine for this model with these arguments; None: nothing."""
+def said(config: dict[str, Any], arguments: dict[str, Any]) -> tuple[str | None, int]:
+    """What vLLM says against an engine for this model with these arguments, None: nothing; and its length in tokens."""
     with TemporaryDirectory() as folder:
         Path(folder, "config.json").write_text(json.dumps(config))
         try:
-            EngineArgs(model=folder, skip_tokenizer_init=True, **arguments).create_engine_config(
+            made = EngineArgs(model=folder, skip_tokenizer_init=True, **arguments).create_engine_config(
                 UsageContext.OPENAI_API_SERVER
             )
         except Exception as error:  # vLLM raises what it likes
-            return str(error)
-    return None
+            return str(error), 0
+    return None, made.model_config.max_model_len
 
 
 def main() -> None:

@@ -48,6 +48,17 @@ def test_weights_of_a_rank_are_vllms(name: str, tensor: int) -> None:
     assert weights.parameters == pytest.approx(row_of(name, tensor)["parameterBytes"], rel=WEIGHTS_SHARE)
 
 
+@pytest.mark.parametrize("name", [name for name in MODELS if "max_model_len" not in MODELS[name].get("arguments", {})])
+def test_the_length_where_none_is_asked_for_is_vllms(name: str) -> None:
+    lengths = {row["maxModelLen"] for row in MODELS[name]["ranks"].values()}
+    assert lengths == {model_of(MODELS[name]["config"]).default_length}
+
+
+def test_the_table_of_positions_reaches_as_far_as_the_model() -> None:
+    model = model_of(MODELS["c4ai-command-r-v01"]["config"])
+    assert model.rope_bytes == 131072 * model.head_size * 2
+
+
 @pytest.mark.parametrize(("name", "tensor"), [row for row in ROWS if "kvTokens" in row_of(*row)])
 def test_tokens_of_the_kv_cache_are_vllms(name: str, tensor: int) -> None:
     row, model = row_of(name, tensor), model_of(MODELS[name]["config"], MODELS[name].get("hfQuantConfig"))

@@ -19,6 +19,7 @@ from planner.models import (
     GPT_OSS_20B,
     LLAMA_8B,
     LLAMA_70B,
+    PHI3_MINI,
     QWEN3_30B,
     QWEN3_NEXT,
     QWEN25_7B,
@@ -40,7 +41,7 @@ CONFIGS: dict[str, Content] = {
     "llama-8b": LLAMA_8B, "llama-70b": LLAMA_70B, "llama-70b-awq": quantized(LLAMA_70B, AWQ),
     "llama-8b-fp8": quantized(LLAMA_8B, FP8), "qwen2.5-7b": QWEN25_7B, "qwen3-30b-a3b": QWEN3_30B,
     "qwen3-next": QWEN3_NEXT, "gemma2-9b": GEMMA2_9B, "gpt-oss-20b": GPT_OSS_20B, "deepseek-lite": DEEPSEEK_LITE,
-    "bert": BERT, "unknown": {**LLAMA_8B, "architectures": ["NewForCausalLM"]},
+    "phi3-mini-128k": PHI3_MINI, "bert": BERT, "unknown": {**LLAMA_8B, "architectures": ["NewForCausalLM"]},
 }  # fmt: skip
 VERDICTS = {False: 0, None: 1, True: 2}
 every_model = pytest.mark.parametrize("name", CONFIGS)
@@ -172,11 +173,24 @@ def test_a_context_with_the_margin_taken_off_surely_fits(name: str) -> None:
 
 
 @every_model
-def test_a_length_of_auto_is_the_longest_that_fits(name: str) -> None:
+def test_a_length_of_auto_is_the_longest_that_fits_and_at_most_what_vllm_takes_by_default(name: str) -> None:
     fields = {"maxModelLen": "auto", "maxNumBatchedTokens": 2048}
-    capacity = plan(spec_of(**fields), model(name), sized(24)).capacity
-    if capacity and capacity.max_model_len_that_fits:
-        assert capacity.max_model_len == capacity.max_model_len_that_fits
+    for gib in (16, 24):
+        capacity = plan(spec_of(**fields), model(name), sized(gib)).capacity
+        if capacity and capacity.max_model_len_that_fits:
+            longest = min(model(name).default_length, capacity.max_model_len_that_fits)
+            assert capacity.max_model_len == longest
+
+
+def test_without_a_length_longrope_is_served_as_before_its_scaling() -> None:
+    small, model_ = gpu_of("L4"), model("phi3-mini-128k")
+    for fields in ({}, {"maxModelLen": "auto"}):
+        result = plan(spec_of(**fields), model_, small)
+        assert (result.fits, result.capacity and result.capacity.max_model_len) == (True, 4096), result.message
+    asked = plan(spec_of(maxModelLen=131072), model_, small)
+    assert (asked.fits, asked.reason) == (False, Reason.CONTEXT_TOO_LONG)
+    assert asked.capacity
+    assert 4096 < asked.capacity.max_model_len_that_fits < 131072
 
 
 def some_alternatives(name: str) -> Iterator[tuple[Content, Gpu, tuple[Alternative, ...]]]:

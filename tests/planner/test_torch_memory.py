@@ -77,12 +77,12 @@ def test_quantizing_while_loading_leaves_what_vllm_measured_for_phi_4() -> None:
               "mlp.gate_up_proj": (35840, 5120), "mlp.down_proj": (5120, 17920)}  # fmt: skip
     layer = Layer(tuple(Linear(name, rows, columns, Split.NONE) for name, (rows, columns) in shapes.items()), None)
     model = ModelShape(
-        "Phi3ForCausalLM", (layer,) * 40, 5120, 100352, 40, 10, 128, 17920, "bfloat16", False, 16384, 16384, ""
+        "Phi3ForCausalLM", (layer,) * 40, 5120, 100352, 40, 10, 128, 17920, "bfloat16", False, 16384, 16384, 16384, ""
     )
     left = left_over(model, Scheme("fp8", 8, fused_input="fp8"), Ranks(), range(40))
     assert abs(left / MIB - (15.19 * 1024 - 14961 - 124)) < 8
     checkpoint = ModelShape(
-        "Phi3ForCausalLM", (layer,), 5120, 100352, 40, 10, 128, 17920, "bfloat16", False, 16384, 16384, "",
+        "Phi3ForCausalLM", (layer,), 5120, 100352, 40, 10, 128, 17920, "bfloat16", False, 16384, 16384, 16384, "",
         quantization={"quant_method": "fp8"},
     )  # fmt: skip
     assert left_over(checkpoint, Scheme("fp8", 8), Ranks(), range(1)) == 0

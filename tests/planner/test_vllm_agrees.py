@@ -12,11 +12,14 @@ import pytest
 from planner.models import (
     AWQ,
     BERT,
+    COMMAND_R,
     COMPRESSED,
     FP8,
     GEMMA2_9B,
     GPTQ,
     LLAMA_8B,
+    LONGROPE,
+    PHI3_MINI,
     QWEN3_30B,
     Content,
     quantized,
@@ -29,6 +32,7 @@ from vllm_operator.api.reasons import Reason
 from vllm_operator.planner import methods
 from vllm_operator.planner.accelerators import GIB, Gpu
 from vllm_operator.planner.architectures import model_of
+from vllm_operator.planner.effective import engine_of
 from vllm_operator.planner.plan import plan
 from vllm_operator.planner.quantization import ALIASES, scheme_of
 from vllm_operator.planner.served import WITHOUT_ADAPTERS, WITHOUT_STAGES
@@ -58,11 +62,20 @@ class Vllm:
 
     def says(self, config: Content, arguments: Content) -> str | None:
         """What vLLM says against an engine; None: nothing."""
+        answer: str | None = self._asked(config, arguments)[0]
+        return answer
+
+    def length(self, config: Content, arguments: Content) -> int:
+        """The longest sequence that an engine takes, in tokens; with auto before it is shortened to what fits."""
+        said, length = self._asked(config, arguments)
+        assert not said, said
+        return int(length)
+
+    def _asked(self, config: Content, arguments: Content) -> Any:
         assert self._process.stdin
         self._process.stdin.write(json.dumps([config, arguments]) + "\n")
         self._process.stdin.flush()
-        answer: str | None = self._answer()
-        return answer
+        return self._answer()
 
     def close(self) -> None:
         """End the process."""
@@ -95,6 +108,10 @@ SERVICES: dict[str, tuple[Content, Content, str | None]] = {
     "heads that divide": (LLAMA_8B, {"tensorParallelSize": 4}, None),
     "too long": (LLAMA_8B, {"maxModelLen": 131073}, Reason.LENGTH),
     "as long as can be": (LLAMA_8B, {"maxModelLen": 131072}, None),
+    "longer than max_position_embeddings": (COMMAND_R, {"maxModelLen": 32768}, None),
+    "longer than model_max_length": (COMMAND_R, {"maxModelLen": 131073}, Reason.LENGTH),
+    "longer than before scaling": (PHI3_MINI, {"maxModelLen": 131072}, None),
+    "longer than after scaling": (PHI3_MINI, {"maxModelLen": 131073}, Reason.LENGTH),
     "no experts": (LLAMA_8B, {"expertParallel": True}, Reason.NO_EXPERTS),
     "batch": (LLAMA_8B, {"maxNumSeqs": 64, "maxNumBatchedTokens": 63}, Reason.BATCH),
     "batch that holds all": (LLAMA_8B, {"maxNumSeqs": 64, "maxNumBatchedTokens": 64}, None),
@@ -117,6 +134,48 @@ def test_both_refuse_or_both_accept(vllm: Vllm, config: Content, fields: Content
     result = plan(spec_of(**fields), model_of(config), CPU)
     assert bool(said) == bool(rule), said
     assert result.reason == rule if rule else result.reason not in RULES, result.message
+
+
+PLAIN: Content = {key: value for key, value in LLAMA_8B.items() if key != "rope_scaling"}
+WIDE: Content = {**LONGROPE, "short_factor": [1.0] * 64, "long_factor": [1.0] * 64}
+LENGTHS: dict[str, Content] = {
+    "scaled already": LLAMA_8B,
+    "model_max_length is more": COMMAND_R,
+    "model_max_length is less": {**PLAIN, "model_max_length": 4096},
+    "model_max_length and a factor": {
+        **PLAIN, "model_max_length": 4096, "rope_scaling": {"type": "linear", "factor": 4.0},
+    },
+    "another key is less": {**PLAIN, "seq_length": 4096},
+    "longrope": PHI3_MINI,
+    "longrope's old name": {
+        **PLAIN, "original_max_position_embeddings": 8192, "rope_scaling": {**WIDE, "rope_type": "su"},
+    },
+    "longrope that says its first length inside": {
+        **PLAIN, "rope_scaling": {**WIDE, "original_max_position_embeddings": 8192},
+    },
+    "longrope of a type with a first length": {
+        key: value for key, value in PHI3_MINI.items() if key != "original_max_position_embeddings"
+    },
+    "linear": {**PLAIN, "rope_scaling": {"type": "linear", "factor": 4.0}},
+    "dynamic": {**PLAIN, "rope_scaling": {"rope_type": "dynamic", "factor": 2.0}},
+    "no whole number": {**PLAIN, "max_position_embeddings": 1000, "rope_scaling": {"type": "linear", "factor": 2.0005}},
+    "yarn": {**PLAIN, "rope_scaling": {
+        "rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32768}},
+    "images' positions": {**PLAIN, "rope_scaling": {"type": "mrope", "mrope_section": [16, 24, 24]}},
+    "two spellings": {
+        **PLAIN, "rope_scaling": {"rope_type": "linear", "factor": 4.0},
+        "rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 10000.0},
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("asked", [{}, {"maxModelLen": "auto"}], ids=["omitted", "auto"])
+@pytest.mark.parametrize("config", LENGTHS.values(), ids=LENGTHS)
+def test_both_take_the_same_length_where_none_is_named(vllm: Vllm, config: Content, asked: Content) -> None:
+    flags = {**arguments(asked), **({"max_model_len": -1} if asked else {})}  # what the flag's parser makes of auto
+    planned = engine_of(spec_of(**asked), model_of(config), CPU)
+    assert planned.max_model_len == vllm.length(config, flags)
+    assert planned.auto == bool(asked)
 
 
 CHECKPOINTS = {"awq": AWQ, "gptq": GPTQ, "fp8": FP8, "compressed-tensors": COMPRESSED,

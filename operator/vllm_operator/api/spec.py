@@ -230,7 +230,7 @@ class InferenceServiceSpec(ApiModel):
     )
     max_model_len: int | Literal["auto"] | None = optional(
         "Longest prompt and answer together, in tokens; auto: the longest that fits the GPU's memory. "
-        "Omitted: the model's own.",
+        "Omitted: vLLM's default for the model.",
         32768,
         flag="max-model-len",
         rules=[

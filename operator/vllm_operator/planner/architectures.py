@@ -97,6 +97,7 @@ def _model(content: Mapping[str, Any], beside: Mapping[str, Any] | None, header_
         tied=config.tied(default=family.tied) or not family.head,
         embedded=config.integer("word_embed_proj_dim", config.hidden),
         longest=longest,
+        default_length=config.default_length(),
         raw_longest=raw,
         longest_key=key,
         edge_linears=outside.linears,

@@ -11,11 +11,15 @@ __all__ = ["Config", "ModelConfigError"]
 
 # vLLM 0.32, config/model.py, transformers_utils/model_arch_config_convertor.py: the smallest of these is the limit.
 _LENGTH_KEYS = (
-    "max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "model_max_length", "max_sequence_length",
-    "max_seq_length", "seq_len", "max_target_positions",
+    "max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "model_max_length", "max_target_positions",
+    "max_sequence_length", "max_seq_length", "seq_len",
 )  # fmt: skip
+# Where this one is set, it is the limit, also above the smallest (Command R).
+_LENGTH_ITSELF = "model_max_length"
+_DEFAULT_LENGTH = 2048
 # Rope types whose max_position_embeddings is scaled already.
-_SCALED = frozenset({"su", "longrope", "llama3", "yarn", "deepseek_yarn", "deepseek_llama_scaling"})
+_SCALED = frozenset({"longrope", "llama3", "yarn", "deepseek_yarn", "deepseek_llama_scaling"})
+_OLD_ROPES = {"su": "longrope"}
 _KV_HEADS = ("n_head_kv", "num_kv_heads", "num_key_value_heads", "multi_query_group_num", "num_attention_groups")
 _NAMES = {
     "num_hidden_layers": ("num_hidden_layers", "n_layer", "num_layers", "n_layers", "decoder_layers"),
@@ -181,42 +185,50 @@ class Config:
 
     def ropes(self) -> list[tuple[str, Mapping[str, Any]]]:
         """Rope scaling as (type, parameters), one for each kind of layer; none where positions are learned."""
-        scaling = self.get("rope_parameters") or self.get("rope_scaling")
+        scaling = self.get("rope_scaling") or self.get("rope_parameters")
         if not isinstance(scaling, Mapping):
             return [("default", {})]
         if any(isinstance(value, Mapping) for value in scaling.values()):
             nested = [value for value in scaling.values() if isinstance(value, Mapping)]
         else:
             nested = [scaling]
-        return [(str(value.get("rope_type") or value.get("type") or "default"), value) for value in nested]
+        named = ((str(value.get("rope_type") or value.get("type") or "default"), value) for value in nested)
+        return [(_OLD_ROPES.get(kind, kind), value) for kind, value in named]
 
     def longest(self) -> tuple[int, int, str]:
         """Longest sequence in tokens: vLLM's derived limit, the config's own number, and that number's key."""
         present = [key for key in _LENGTH_KEYS if self.text.get(key) is not None]
         known = {key: whole(key, self.text[key], "max_position_embeddings") for key in present}
-        if not known:
-            return 2048, 0, "max_position_embeddings"
-        key = min(known, key=lambda name: known[name])
-        raw = known[key]
-        derived = float(raw)
-        if "gemma3" not in str(self.get("model_type")):
-            factors = [rope.get("factor") for kind, rope in self.ropes() if kind not in _SCALED]
-            derived *= next((number("rope factor", factor) for factor in reversed(factors) if factor is not None), 1.0)
+        key = min(known, key=lambda name: known[name], default=_LENGTH_KEYS[0])
+        key = _LENGTH_ITSELF if _LENGTH_ITSELF in known else key
+        derived = known.get(key, _DEFAULT_LENGTH) * self._position_scale()
         if not 1 <= derived <= MOST_POSITIONS:
             raise ModelConfigError(f"the model config's positions come to {derived:.3g} tokens, which no model has")
-        return int(derived), raw, key
+        return int(derived), known.get(key, 0), key
+
+    def _position_scale(self) -> float:
+        """What vLLM multiplies the config's positions by: the last factor of a rope that has not scaled them itself."""
+        if "gemma3" in str(self.get("model_type")):
+            return 1.0
+        found: Any = 1.0
+        for kind, rope in self.ropes():
+            found = found if kind in _SCALED else rope.get("factor", found)
+        return 1.0 if found is None else number("rope factor", found)
 
     def default_length(self) -> int:
-        """Length that vLLM takes where the user names none: for longrope, the one before scaling."""
+        """Length in tokens that vLLM takes where the user names none: for longrope, the one before scaling."""
+        longest, _, _ = self.longest()
         if any(kind == "longrope" for kind, _ in self.ropes()):
-            return self.integer("original_max_position_embeddings", self.longest()[0], "max_position_embeddings")
-        return self.longest()[0]
+            return self.integer("original_max_position_embeddings", longest, "max_position_embeddings")
+        return longest
 
     def rope_bytes(self) -> int:
         """Bytes of the cached cosines and sines, one table for each distinct rope."""
         if self.get("model_type") in {"opt", "gpt2", "bert", "roberta", "xlm-roberta"}:
             return 0
-        positions = self.integer("max_position_embeddings", 2048)
+        positions = self.integer("max_position_embeddings", _DEFAULT_LENGTH)
+        if str(self.get("model_type")).startswith("cohere"):  # models/commandr.py, cohere2_moe.py
+            positions = self.integer(_LENGTH_ITSELF, positions, "max_position_embeddings")
         part = number("partial_rotary_factor", self.get("partial_rotary_factor", 1), 1)
         width = self.integer("qk_rope_head_dim", 0) or int(self.head_size * part)
         # gpt-oss alone keeps its table in float32.

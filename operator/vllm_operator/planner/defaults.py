@@ -63,7 +63,9 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "num_key_value_heads": 32, "num_shared_experts": 1, "sliding_window": 4096, "sliding_window_pattern": 4,
         "tie_word_embeddings": False,
     },
-    "falcon": {"multi_query": True, "parallel_attn": True, "tie_word_embeddings": True},
+    "falcon": {
+        "max_position_embeddings": 2048, "multi_query": True, "parallel_attn": True, "tie_word_embeddings": True,
+    },
     "falcon_h1": {
         "mamba_conv_bias": True, "mamba_d_conv": 4, "mamba_d_head": 8, "mamba_d_ssm": 1024, "mamba_d_state": 256,
         "mamba_expand": 2, "mamba_n_groups": 1, "mamba_n_heads": 128, "mamba_norm_before_gate": True,
@@ -276,7 +278,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "n_routed_experts": 8, "n_shared_experts": 1, "num_experts_per_tok": 2, "num_key_value_heads": 8,
         "num_nextn_predict_layers": 0, "ssm_state_size": 128, "tie_word_embeddings": False, "use_conv_bias": True,
     },
-    "nomic_bert": {"type_vocab_size": 2},
+    "nomic_bert": {"max_position_embeddings": 2048, "type_vocab_size": 2},
     "olmo": {"tie_word_embeddings": False},
     "olmo2": {"tie_word_embeddings": False},
     "olmo3": {"sliding_window": 4096, "tie_word_embeddings": False},

@@ -108,7 +108,7 @@ def engine_of(spec: InferenceServiceSpec, model: ModelShape, gpu: Gpu) -> Engine
         spec.tensor_size, spec.pipeline_parallel_size or 1, bool(spec.expert_parallel), spec.data_parallel_size or 1
     )
     on_cpu = spec.accelerator.resource == "cpu"
-    length = spec.max_model_len if isinstance(spec.max_model_len, int) else model.longest
+    length = spec.max_model_len if isinstance(spec.max_model_len, int) else model.default_length
     seqs, tokens = _batch(spec, gpu, length, ranks, on_cpu=on_cpu)
     cache = spec.kv_cache
     percent = cache.gpu_memory_utilization_percent if cache else None

@@ -143,6 +143,8 @@ class ModelShape:
     tied: bool
     longest: int
     """Longest sequence that the config allows, in tokens, with vLLM's reading of rope scaling."""
+    default_length: int
+    """Sequence that vLLM makes room for where the user names none, in tokens: `longest`, or less of it (longrope)."""
     raw_longest: int
     """max_position_embeddings, or whichever key says it; 0 where none does."""
     longest_key: str

@@ -28,8 +28,10 @@ _TOLD = {"tie_word_embeddings", "use_sliding_window"}
 # Transformers has these, and vLLM cannot run the states of their mixers through it.
 _STATES = {"BambaForCausalLM"}
 _TIED = "~"
-# vLLM's own defaults.
-_OWN: dict[str, dict[str, Any]] = {"opt": {"max_position_embeddings": 2048}}
+# Of these, published configs say nothing.
+_OWN: dict[str, dict[str, Any]] = {
+    name: {"max_position_embeddings": 2048} for name in ("falcon", "nomic_bert", "opt")
+}  # fmt: skip
 
 
 def main() -> None:
