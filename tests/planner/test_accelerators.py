@@ -2,8 +2,12 @@
 
 import pytest
 
+from planner.models import LLAMA_8B, spec_of
+from support.real_vllm.source import code_of
 from vllm_operator.planner import accelerators
 from vllm_operator.planner.accelerators import CATALOGUE, GIB
+from vllm_operator.planner.architectures import model_of
+from vllm_operator.planner.effective import engine_of
 
 
 @pytest.mark.parametrize(
@@ -15,6 +19,8 @@ from vllm_operator.planner.accelerators import CATALOGUE, GIB
         ("NVIDIA-H100-PCIe", "H100-80GB"),
         ("H100-NVL", "H100-NVL"),
         ("A100", "A100-80GB"),
+        ("A800", "A800-80GB"),
+        ("NVIDIA A800-SXM4-80GB", "A800-80GB"),
         ("NVIDIA-A100-SXM4-40GB", "A100-40GB"),
         ("NVIDIA-GeForce-RTX-4090", "RTX-4090"),
         ("Tesla-T4", "T4"),
@@ -57,3 +63,17 @@ def test_all_entries_are_plausible() -> None:
         assert gpu.vendor == "amd" or (7, 0) <= gpu.capability <= (12, 1)
         assert 0 < gpu.margin < 0.05
         assert gpu.products
+
+
+def test_every_product_has_the_batch_that_vllm_takes_by_the_name_of_the_device() -> None:
+    """vLLM knows nothing but the device's name and memory (engine/arg_utils.py, `get_batch_defaults`)."""
+    source, model = code_of("vllm/engine/arg_utils.py"), model_of(LLAMA_8B)
+    assert "device_memory >= 160 * GiB_bytes" in source
+    assert "device_memory >= 70 * GiB_bytes and 'a100' not in device_name" in source
+    for gpu in CATALOGUE:
+        for product in gpu.products:
+            large = gpu.total_bytes >= 70 * GIB and "a100" not in product.lower()
+            batch = (1024, 16384) if gpu.total_bytes >= 160 * GIB else (1024, 8192) if large else (256, 2048)
+            resource = {"accelerator": {"resource": "amd.com/gpu"}} if gpu.vendor == "amd" else {}
+            engine = engine_of(spec_of(**resource), model, gpu)
+            assert (engine.max_num_seqs, engine.max_num_batched_tokens) == batch, product

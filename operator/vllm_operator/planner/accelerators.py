@@ -17,6 +17,7 @@ class Gpu:
     """One kind of device."""
 
     name: str
+    """Products of one name are devices of one name to vLLM, which looks for "a100" in it (engine/arg_utils.py)."""
     total_bytes: int
     """What cudaMemGetInfo reports as the total."""
     capability: tuple[int, int]
@@ -88,16 +89,8 @@ CATALOGUE: tuple[Gpu, ...] = (
     _published("RTX-PRO-6000", 94.97, (12, 0), 28, "NVIDIA-RTX-PRO-6000-Blackwell-Server-Edition"),
     _published("A100-40GB", 39.38, (8, 0), 29, "NVIDIA-A100-SXM4-40GB", "NVIDIA-A100-PCIE-40GB"),
     _published("RTX-A5000", 23.68, (8, 6), 6, "NVIDIA-RTX-A5000"),
-    _published(
-        "A100-80GB",
-        79.14,
-        (8, 0),
-        36,
-        "NVIDIA-A100-SXM4-80GB",
-        "NVIDIA-A100-80GB-PCIe",
-        "NVIDIA-A800-SXM4-80GB",
-        "NVIDIA-A800-80GB-PCIe",
-    ),
+    _published("A100-80GB", 79.14, (8, 0), 36, "NVIDIA-A100-SXM4-80GB", "NVIDIA-A100-80GB-PCIe"),
+    _published("A800-80GB", 79.14, (8, 0), 37, "NVIDIA-A800-SXM4-80GB", "NVIDIA-A800-80GB-PCIe"),
     _published("H100-NVL", 93.00, (9, 0), 62, "NVIDIA-H100-NVL"),
     _published("H20", 95.00, (9, 0), 38, "NVIDIA-H20"),
     _published("GH200-96GB", 94.50, (9, 0), 63, "NVIDIA-GH200-480GB"),
