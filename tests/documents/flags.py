@@ -23,7 +23,7 @@ are fields too, in camelCase: `--compilation-config={{"cudagraph_mode": "PIECEWI
 `tuning: {{compilation: {{cudagraphMode: PIECEWISE}}}}`.
 
 Images with vLLM {OLDEST_VLLM_VERSION} or newer are supported. Flags of the operator's own that an older vLLM lacks are
-left out; a field or a flag of `extraArgs` that it lacks is refused (`ImageTooOld`).
+left out; a field, a value of one, or a flag of `extraArgs` that it lacks is refused (`ImageTooOld`).
 
 """
 _SECTIONS = {

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 Passed = Literal[
     "value", "fraction", "bytes", "GiB", "location", "JSON", "keys", "loader", "presence", "path", "otherwise"
 ]
+_OBJECTS = ("JSON", "keys")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,8 @@ class SpecField:
     """Whether it has no fields of its own: a value, or a list or map of them."""
     scalar: bool = field(default=True, compare=False)
     """Whether it holds one value: a leaf that is no list and no map."""
+    key: str = field(default="", compare=False)
+    """Of a field within an object that one flag gets as JSON: compilation-config.cudagraph_mode; else empty."""
 
     def value_in(self, spec: BaseModel) -> Any:
         """The field's value; None where it, or an object that holds it, is left out."""
@@ -81,6 +84,9 @@ def fields(model: type[BaseModel], holder: SpecField | None = None) -> Iterator[
             switch=bool in kinds,
             leaf=not models,
             scalar=not models and not any(get_origin(kind) in (list, dict) for kind in kinds),
+            key=next(
+                (f"{flag.name}.{name}" for flag in (holder.flags if holder else ()) if flag.passed in _OBJECTS), ""
+            ),
         )
         yield found
         for inner in models:

@@ -4,7 +4,7 @@ The API server has checked what the user wrote and what the class says, each for
 rules, only we can tell. The sentences are those of the rules in api/: a test holds this list against all of them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 
 from ..api import accelerator, groups, loading, pod, ray, rollout, spec, storage, tuning
 from ..api.base import Rule
@@ -176,13 +176,23 @@ def not_in_image(given: InferenceServiceSpec) -> str | None:
         return (
             f"the operator supports vLLM {OLDEST_VLLM_VERSION} and newer, and {image} has {version}: use a newer image"
         )
-    for field in FIELDS:
-        passed = (
-            [] if field.value_in(given) is None else [flag.name for flag in field.flags if flag.name not in OPTIONAL]
-        )
-        if since := next(filter(None, (needs(name, image) for name in passed)), None):
-            return f"{field.path} needs vLLM {since}, and {image} has {version}: {_NEWER}"
-    for one in given.extra_args or ():
-        if since := needs(one, image):
-            return f"{one.split('=', 1)[0]} in extraArgs needs vLLM {since}, and {image} has {version}: {_NEWER}"
+    for what, said in _told(given):
+        if since := needs(said, image):
+            return f"{what} needs vLLM {since}, and {image} has {version}: {_NEWER}"
     return None
+
+
+def _told(given: InferenceServiceSpec) -> Iterator[tuple[str, str]]:
+    """What of a spec vLLM gets, for people and as `needs` takes it: flags and keys of JSON, then the words of each."""
+    for field in FIELDS:
+        value = field.value_in(given)
+        names = [flag.name for flag in field.flags if flag.name not in OPTIONAL] + [field.key] * bool(field.key)
+        for name in names if value is not None else ():
+            yield field.path, name
+            if field.scalar:
+                yield f"{field.path}: {value}", f"{name}={value}"
+            elif isinstance(value, Mapping):
+                yield from ((f"{field.path}.{key}", f"{name}.{key}") for key in value)
+    for one in given.extra_args or ():
+        flag = one.split("=", 1)[0]
+        yield from ((f"{said} in extraArgs", said) for said in (flag, one))

@@ -165,7 +165,7 @@ def argv(
     arguments += _if_known(spec, "--disable-access-log-for-endpoints", f"/health,/metrics,{READY},{STATE}")
     arguments += _flags(spec, commit)
     if whose := spec.model.format:
-        arguments += [] if spec.model.load_format else [f"--load-format={whose}"]
+        arguments += [] if spec.model.load_format else _if_known(spec, "--load-format", whose)
         arguments += _if_known(spec, "--tokenizer-mode", whose)
     if engines(spec) > 1:
         # vLLM would start as many API processes: one alone knows all requests, and which engine has them.

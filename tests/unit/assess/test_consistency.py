@@ -26,6 +26,37 @@ def spec(**fields: Any) -> InferenceServiceSpec:
             "--attention-backend in extraArgs needs vLLM 0.13, and vllm/vllm-openai:v0.12.0 has 0.12.0: "
             "use a newer image, or leave it out",
         ),
+        (
+            {"image": "vllm/vllm-openai:v0.11.2", "maxModelLen": "auto"},
+            "maxModelLen: auto needs vLLM 0.14, and vllm/vllm-openai:v0.11.2 has 0.11.2: use a newer image",
+        ),
+        ({"image": "vllm/vllm-openai:v0.12.0", "kvCache": {"dtype": "nvfp4"}}, "kvCache.dtype: nvfp4 needs vLLM 0.20"),
+        (
+            {"image": "vllm/vllm-openai:v0.12.0", "speculative": {"method": "dspark", "numSpeculativeTokens": 3}},
+            "speculative.method: dspark needs vLLM 0.25, and ",
+        ),
+        (
+            {
+                "image": "vllm/vllm-openai:v0.26.0",
+                "speculative": {"method": "dspark", "numSpeculativeTokens": 3, "enableAdaptiveVerification": True},
+            },
+            "speculative.enableAdaptiveVerification needs vLLM 0.28, and ",
+        ),
+        (
+            {"image": "vllm/vllm-openai:v0.12.0", "tuning": {"compilation": {"fastMoeColdStart": True}}},
+            "tuning.compilation.fastMoeColdStart needs vLLM 0.16, and ",
+        ),
+        (
+            {
+                "image": "vllm/vllm-openai:v0.25.1",
+                "tuning": {"compilation": {"passConfig": {"eliminate_noops": True, "fuse_qk_norm_rope_kvcache": True}}},
+            },
+            "tuning.compilation.passConfig.fuse_qk_norm_rope_kvcache needs vLLM 0.26, and ",
+        ),
+        (
+            {"image": "vllm/vllm-openai:v0.20.0", "extraArgs": ["--seed=1", "--moe-backend=b12x"]},
+            "--moe-backend=b12x in extraArgs needs vLLM 0.29, and ",
+        ),
     ],
 )
 def test_what_an_image_lacks_is_named(fields: dict[str, Any], says: str) -> None:
@@ -39,6 +70,12 @@ def test_what_an_image_lacks_is_named(fields: dict[str, Any], says: str) -> None
     [
         {"image": "vllm/vllm-openai:v0.22.1", "maxModelLen": 8192},
         {"image": "vllm/vllm-openai:v0.12.0", "rollout": {"drainTimeoutSeconds": 60}},
+        {"image": "vllm/vllm-openai:v0.11.2", "model": {"uri": "hf://org/name", "format": "hf"}},
+        {
+            "image": "vllm/vllm-openai:v0.28.0",
+            "speculative": {"method": "dspark", "numSpeculativeTokens": 3, "dsparkDraftTopk": 9},
+        },
+        {"image": "vllm/vllm-openai:v0.12.0", "tuning": {"compilation": {"mode": "NONE", "passConfig": {}}}},
         {"image": "example.com/vllm-fork:v7", "maxQueuedRequests": 9},
         {"maxQueuedRequests": 9, "extraArgs": ["--watermark=0.1"]},
     ],

@@ -2,10 +2,11 @@
 
 import pytest
 
+from support.spoken import keys, words
 from vllm_operator.api.flags.allowed import EXTRA_SWITCH_FLAGS, EXTRA_VALUE_FLAGS
 from vllm_operator.api.flags.catalogue import Standing
 from vllm_operator.api.flags.finding import CATALOGUE
-from vllm_operator.api.flags.versions import SINCE, engine_version, needs, too_old
+from vllm_operator.api.flags.versions import KEYS_SINCE, SINCE, WORDS_SINCE, engine_version, needs, too_old
 from vllm_operator.api.vocabulary import OLDEST_VLLM_VERSION, VLLM_VERSION
 
 
@@ -46,10 +47,34 @@ def test_what_a_flag_needs() -> None:
     assert needs("--max-model-len", "vllm/vllm-openai:v0.12.0") is None
 
 
+def test_what_a_word_or_a_key_needs() -> None:
+    assert needs("--max-model-len=auto", "vllm/vllm-openai:v0.13.0") == "0.14"
+    assert needs("--attention-backend=B12X", "vllm/vllm-openai:v0.12.0") == "0.30"
+    assert needs("--attention-backend=FLASHINFER", "vllm/vllm-openai:v0.12.0") == "0.13"
+    assert needs("compilation-config.fast_moe_cold_start", "vllm/vllm-openai:v0.15.1") == "0.16"
+    assert needs("compilation-config.fast_moe_cold_start=True", "vllm/vllm-openai:v0.16.0") is None
+    assert needs("reasoning-config.reasoning_end_str=x", "vllm/vllm-openai:v0.18.0") == "0.19"
+    # The key needs 0.26, the word 0.20, or 0.32.
+    assert needs("speculative-config.kv_cache_dtype=nvfp4", "vllm/vllm-openai:v0.20.0") == "0.26"
+    assert needs("speculative-config.kv_cache_dtype=ultraquant_4bit", "vllm/vllm-openai:v0.20.0") == "0.32"
+
+
 def test_rows_are_of_flags_that_are_passed() -> None:
     names = [f"--{name}" for names in SINCE.values() for name in names]
     assert len(names) == len(set(names))
-    for name in names:
-        standing = CATALOGUE[name.split("=")[0]].standing
+    owners = {f"--{of.split('.')[0]}" for of in (*KEYS_SINCE, *(one for several in WORDS_SINCE for one in several))}
+    for name in (*names, *owners):
+        standing = CATALOGUE[name].standing
         assert standing in (Standing.FIELD, Standing.ALLOWED, Standing.OWNED), name
-        assert standing != Standing.ALLOWED or name.split("=")[0] in (*EXTRA_VALUE_FLAGS, *EXTRA_SWITCH_FLAGS)
+        assert standing != Standing.ALLOWED or name in (*EXTRA_VALUE_FLAGS, *EXTRA_SWITCH_FLAGS)
+
+
+def test_rows_are_of_words_and_keys_that_are_said() -> None:
+    said = words()
+    for owners, releases in WORDS_SINCE.items():
+        newer = [word for several in releases.values() for word in several]
+        assert len(newer) == len(set(newer)), owners
+        for owner in owners:
+            assert {*newer} <= said[owner], owner
+    for owner, releases in KEYS_SINCE.items():
+        assert {f"{owner}.{key}" for several in releases.values() for key in several} <= keys()
