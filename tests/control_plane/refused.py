@@ -28,6 +28,13 @@ MODELS = [
         "model: {uri: s3://bucket/name, loadFormat: safetensors}",
         "only runai_streamer and runai_streamer_sharded read a",
     ),
+    ("model: {uri: gs://bucket/name, loadFormat: runai_streamer_sharded}", "of gs:// the first alone"),
+    ("model: {uri: s3://bucket/name, format: mistral}", "leave out whatever says another one: model.loadFormat, model"),
+    ("model: {uri: s3://bucket/name, format: hf}", "only runai_streamer and runai_streamer_sharded read a bucket"),
+    (
+        "{model: {uri: s3://bucket/name}, extraArgs: [--load-format=safetensors]}",
+        "only runai_streamer and runai_streamer_sharded read a bucket",
+    ),
     ("model: {uri: s3://bucket/name, objectStore: {}}", "objectStore is empty"),
     ("model: {uri: s3://bucket/name, objectStore: {endpoint: minio}}", "must be an address like https://minio"),
     ("model: {uri: gs://bucket/name, objectStore: {region: a}}", "model.objectStore is for s3:// only"),
@@ -38,6 +45,13 @@ MODELS = [
     ("model: {uri: hf://org/name, loadFormat: mistral}", "use model.format: mistral, which sets"),
     ("model: {uri: hf://org/name, loadFormat: fast}", "must be one of auto, hf, safetensors, fastsafetensors"),
     ("model: {uri: pvc://claim/name, loadFormat: npcache}", "npcache writes beside the weights"),
+    ("model: {uri: 'oci://registry/name:1', loadFormat: npcache}", "claims and images are mounted read-only"),
+    ("{model: {uri: pvc://claim/name}, extraArgs: [--load-format=npcache]}", "npcache writes beside the weights"),
+    (
+        "model: {uri: hf://org/name, loadFormat: sharded_state}",
+        "sharded_state and runai_streamer_sharded download nothing",
+    ),
+    ("{model: {uri: hf://org/name}, extraArgs: [--load-format=sharded_state]}", "put the files on a claim (pvc://)"),
     ("model: {uri: hf://org/name, format: mistral, loadFormat: hf}", "model.format: mistral sets the load format"),
     (
         "model: {uri: hf://org/name, loaderOptions: {concurrency: 8}}",
@@ -46,6 +60,23 @@ MODELS = [
     (
         "model: {uri: hf://org/name, loadFormat: fastsafetensors, loaderOptions: {numThreads: 8}}",
         "loaderOptions.numThreads is of the load formats auto, hf, safetensors: remove it",
+    ),
+    ("model: {uri: s3://bucket/name, loaderOptions: {numThreads: 8}}", "of a bucket use concurrency"),
+    (
+        "{model: {uri: hf://org/name, loaderOptions: {numThreads: 8}}, extraArgs: [--load-format=runai_streamer]}",
+        "loaderOptions.numThreads is of the load formats auto, hf, safetensors: remove it",
+    ),
+    (
+        "{model: {uri: hf://a/b, loaderOptions: {numThreads: 8}}, extraArgs: [--safetensors-load-strategy=prefetch]}",
+        "loaderOptions.numThreads reads files as --safetensors-load-strategy=lazy does",
+    ),
+    (
+        "model: {uri: s3://bucket/name, loadFormat: runai_streamer_sharded, loaderOptions: {concurrency: 8}}",
+        "memoryLimit and distributed are of runai_streamer: set model.loadFormat to it",
+    ),
+    (
+        "{model: {uri: pvc://claim/name, loaderOptions: {distributed: true}}, extraArgs: [--load-format=safetensors]}",
+        "memoryLimit and distributed are of runai_streamer: set model.loadFormat to it",
     ),
     ("model: {uri: pvc://claim/../../etc}", "must not contain . or .. as a part of the path"),
     ("model: {uri: pvc://claim/models/..}", "must not contain . or .. as a part of the path"),
@@ -221,6 +252,15 @@ ENGINE = [
     (
         "{apiKeySecretRef: {name: a, key: key}, apiKeySecretRefs: [{name: b, key: key}]}",
         "set apiKeySecretRef or apiKeySecretRefs, not both: put all keys into the list",
+    ),
+    (
+        "tuning: {compilation: {maxCudagraphCaptureSize: 512, cudagraphCaptureSizes: [1, 2, 4]}}",
+        "tuning.compilation.maxCudagraphCaptureSize, or --max-cudagraph-capture-size in extraArgs, must be the largest",
+    ),
+    ("tuning: {compilation: {maxCudagraphCaptureSize: 2, cudagraphCaptureSizes: [4, 1, 2]}}", "must be the largest of"),
+    (
+        "{tuning: {compilation: {cudagraphCaptureSizes: [1, 2, 4]}}, extraArgs: [--max-cudagraph-capture-size=512]}",
+        "must be the largest of cudagraphCaptureSizes: leave it out",
     ),
 ]
 

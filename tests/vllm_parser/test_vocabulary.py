@@ -2,18 +2,20 @@
 
 import re
 from dataclasses import asdict
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 
 from support.real_vllm.environment import Parser
-from vllm_operator.api import environment, flags, loading, tuning, vocabulary
+from vllm_operator.api import KIND, environment, flags, loading, tuning, vocabulary
 from vllm_operator.api.flags.allowed import LEFT_OUT
 from vllm_operator.api.flags.catalogue import GONE_SAYS
 from vllm_operator.api.flags.facts import facts
 from vllm_operator.api.flags.finding import UnknownFlagError, find
 from vllm_operator.api.spec import InferenceServiceSpec
 from vllm_operator.api.speculation import Speculative
+from vllm_operator.api.storage import BUCKETS
+from vllm_operator.cli.validation import faults
 
 # Words of a flag's name that stand for code, files, or what the operator owns.
 DANGEROUS = re.compile(
@@ -68,6 +70,35 @@ def test_flags_that_load_code_are_not_on_the_list(vllm: Parser) -> None:
 
 def test_load_formats_are_those_of_vllm(vllm: Parser) -> None:
     assert set(loading.LOAD_FORMATS) == set(vllm.facts["loadFormats"])
+
+
+# Of a model from the hub, what each option stands for in a loader.
+_OPTIONS = {
+    "concurrency": ("concurrency", 8),
+    "distributed": ("distributed", True),
+    "memory_limit": ("memoryLimit", "8Gi"),
+    "num_threads": ("numThreads", 8),
+}
+
+
+@pytest.mark.parametrize("uri", ["hf://org/name", "pvc://claim/name", "s3://bucket/name", "gs://bucket/name"])
+def test_options_are_taken_only_beside_a_load_format_whose_loader_takes_them(vllm: Parser, uri: str) -> None:
+    for name, (option, value) in _OPTIONS.items():
+        taken = {said for said in (None, *loading.ALLOWED) if accepted(uri, said, {option: value})}
+        assert taken or (name == "num_threads" and uri.startswith(BUCKETS))
+        for said in taken:
+            meant = "runai_streamer" if said in (None, "auto") and uri.startswith(BUCKETS) else said or "auto"
+            assert name in vllm.facts["loadFormats"][meant], (uri, said, name)
+
+
+def accepted(uri: str, load_format: str | None, options: dict[str, Any]) -> bool:
+    """Whether the API server takes a load format with options, and the same whichever way the format is said."""
+    model = {"uri": uri, "loaderOptions": options}
+    by_field = {"model": {**model, "loadFormat": load_format} if load_format else model}
+    by_flag = {"model": model, "extraArgs": [f"--load-format={load_format}"] if load_format else ["--seed=1"]}
+    said = [faults({"kind": KIND, "metadata": {"name": "a"}, "spec": spec}, KIND) for spec in (by_field, by_flag)]
+    assert bool(said[0]) == bool(said[1]), said
+    return not said[0]
 
 
 def test_no_other_flag_takes_a_path_or_a_name_of_code(vllm: Parser) -> None:

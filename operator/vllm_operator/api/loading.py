@@ -9,6 +9,7 @@ Source: vllm/model_executor/model_loader/__init__.py, its loaders, and vllm/conf
 from typing import Annotated, NamedTuple
 
 from .base import ApiModel, Bytes, Limits, optional, rule
+from .storage import BUCKETS
 
 
 class LoadFormat(NamedTuple):
@@ -54,8 +55,12 @@ ALLOWED = tuple(name for name, row in LOAD_FORMATS.items() if not row.instead)
 REFUSED = {name: row.instead for name, row in LOAD_FORMATS.items() if row.instead}
 # What reads a bucket; vLLM chooses the first where nothing is said.
 STREAMERS = ("runai_streamer", "runai_streamer_sharded")
+# What reads files that were saved for each rank: from a folder or s3://, not from the hub (sharded_state_loader.py).
+SHARDED = ("sharded_state", "runai_streamer_sharded")
+# With these variables vLLM takes the folder in its cache for the model (engine/arg_utils.py).
+OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 # Of vLLM's default loader, those that take a number of threads.
-_THREADED = ("auto", "hf", "safetensors")
+THREADED = ("auto", "hf", "safetensors")
 
 LoadFormatName = Annotated[str, Limits(max_length=32)]
 LOAD_FORMAT_RULES = [
@@ -93,22 +98,8 @@ class LoaderOptions(ApiModel):
 
 LOADER_RULES = (
     rule(
-        "!has(self.loaderOptions) || !has(self.loaderOptions.numThreads)"
-        f" || !has(self.loadFormat) || self.loadFormat in {list(_THREADED)!r}",
-        f"loaderOptions.numThreads is of the load formats {', '.join(_THREADED)}: remove it",
-    ),
-    rule(
         "!has(self.format) || self.format != 'mistral' || !has(self.loadFormat)",
         "model.format: mistral sets the load format as well: remove model.loadFormat",
-    ),
-    rule(
-        "!(self.uri.startsWith('s3://') || self.uri.startsWith('gs://'))"
-        f" || !has(self.loadFormat) || self.loadFormat in {['auto', *STREAMERS]!r}",
-        f"only {' and '.join(STREAMERS)} read a bucket: set model.loadFormat to one of them, or leave it out",
-    ),
-    rule(
-        "!self.uri.startsWith('pvc://') || !has(self.loadFormat) || self.loadFormat != 'npcache'",
-        "npcache writes beside the weights, and claims are mounted read-only: use hf, or safetensors",
     ),
 )
 
@@ -118,12 +109,56 @@ def _passes(*flags: str) -> str:
     return "self.extraArgs.exists(a, " + " || ".join(f"a.startsWith('{flag}=')" for flag in flags) + ")"
 
 
-_STREAMED = ("concurrency", "memoryLimit", "distributed")
+# Those below are of the whole spec, as the load format is said by a field, by the format of the model, or by extraArgs.
+_FIELD = "(has(self.model.loadFormat) ? self.model.loadFormat : has(self.model.format) ? self.model.format : 'auto')"
+_S3, _GS = (f"self.model.uri.startsWith('{scheme}')" for scheme in BUCKETS)
+
+
+def _one_of(*formats: str) -> str:
+    """Whether the load format is one of these, with auto among them."""
+    flags = [f"--load-format={name}" for name in formats]
+    passed = f"self.extraArgs.all(a, !a.startsWith('--load-format=') || a in {flags!r})"
+    return f"({_FIELD} in {[*formats]!r} && (!has(self.extraArgs) || {passed}))"
+
+
+def _none_of(*formats: str) -> str:
+    """Whether the load format is none of these, without auto among them."""
+    flags = [f"--load-format={name}" for name in formats]
+    passed = f"self.extraArgs.exists(a, a in {flags!r})"
+    return f"(!({_FIELD} in {[*formats]!r}) && (!has(self.extraArgs) || !{passed}))"
+
+
+def _has_option(*names: str) -> str:
+    options = " || ".join(f"has(self.model.loaderOptions.{name})" for name in names)
+    return f"(has(self.model.loaderOptions) && ({options}))"
+
+
+BUCKET_RULE = rule(
+    f"(!{_S3} || {_one_of('auto', *STREAMERS)}) && (!{_GS} || {_one_of('auto', 'runai_streamer')})",
+    f"only {' and '.join(STREAMERS)} read a bucket, and of gs:// the first alone: set model.loadFormat to it, or leave "
+    "out whatever says another one: model.loadFormat, model.format, or --load-format in extraArgs",
+)
+SHARDED_RULE = rule(
+    f"!self.model.uri.startsWith('hf://') || {_none_of(*SHARDED)}"
+    f" || (has(self.env) && self.env.exists(e, e.name in {list(OFFLINE)!r}))",
+    f"{' and '.join(SHARDED)} download nothing: put the files on a claim (pvc://), into an image (oci://) or a bucket",
+)
+NPCACHE_RULE = rule(
+    f"!(self.model.uri.startsWith('pvc://') || self.model.uri.startsWith('oci://')) || {_none_of('npcache')}",
+    "npcache writes beside the weights, and claims and images are mounted read-only: use hf, or safetensors",
+)
+THREADS_RULE = rule(
+    f"!{_has_option('numThreads')} || (!{_S3} && !{_GS} && {_one_of(*THREADED, 'mistral')})",
+    f"loaderOptions.numThreads is of the load formats {', '.join(THREADED)}: remove it; of a bucket use concurrency",
+)
+STRATEGY_RULE = rule(
+    f"!{_has_option('numThreads')} || !has(self.extraArgs)"
+    " || self.extraArgs.all(a, !a.startsWith('--safetensors-load-strategy=') || a.endsWith('=lazy'))",
+    "loaderOptions.numThreads reads files as --safetensors-load-strategy=lazy does: leave out one of the two",
+)
 STREAMER_RULE = rule(
-    f"!has(self.model.loaderOptions) || !({' || '.join(f'has(self.model.loaderOptions.{name})' for name in _STREAMED)})"
-    " || self.model.uri.startsWith('s3://') || self.model.uri.startsWith('gs://')"
-    " || (has(self.model.loadFormat) && self.model.loadFormat == 'runai_streamer')"
-    " || (has(self.extraArgs) && '--load-format=runai_streamer' in self.extraArgs)",
+    f"!{_has_option('concurrency', 'memoryLimit', 'distributed')} || !{_none_of('runai_streamer')}"
+    f" || (({_S3} || {_GS}) && {_one_of('auto')})",
     "loaderOptions.concurrency, memoryLimit and distributed are of runai_streamer: set model.loadFormat to it",
 )
 SHARED_FLAGS_RULE = rule(
@@ -132,3 +167,6 @@ SHARED_FLAGS_RULE = rule(
     "model.format and model.loadFormat stand for --load-format, --config-format and --tokenizer-mode: leave these out "
     "of extraArgs",
 )
+FORMAT_RULES = (
+    BUCKET_RULE, SHARDED_RULE, NPCACHE_RULE, THREADS_RULE, STRATEGY_RULE, STREAMER_RULE, SHARED_FLAGS_RULE
+)  # fmt: skip

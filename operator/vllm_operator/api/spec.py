@@ -18,7 +18,7 @@ from .fields import Flag
 from .flags import extra_args_rules
 from .groups import GROUP_RULES, MOST_NODES
 from .kv_cache import KvCache
-from .loading import SHARED_FLAGS_RULE, STREAMER_RULE
+from .loading import FORMAT_RULES
 from .model import PLUGIN_RULE, TOKEN_RULE, ChatTemplate, Lora, Model, ParserPlugins
 from .network import MediaDomain, NetworkPolicySettings
 from .pod import PodSettings, Resources
@@ -141,8 +141,7 @@ SPEC_RULES = (
     *ACCELERATOR_RULES,
     TOKEN_RULE,
     PLUGIN_RULE,
-    SHARED_FLAGS_RULE,
-    STREAMER_RULE,
+    *FORMAT_RULES,
     STORE_RULE,
     rule(
         "!has(self.lora) || !has(self.model.servedModelNames)"

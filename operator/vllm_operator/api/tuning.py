@@ -173,5 +173,22 @@ def _twice(key: str, flag: str) -> Rule:
 
 
 BACKEND_TWICE_RULE = _twice("attention.backend", "--attention-backend")
-GRAPHS_TWICE_RULE = _twice("compilation.maxCudagraphCaptureSize", "--max-cudagraph-capture-size")
-TUNING_RULES = (BACKEND_TWICE_RULE, GRAPHS_TWICE_RULE)
+LARGEST_FLAG = "--max-cudagraph-capture-size"
+GRAPHS_TWICE_RULE = _twice("compilation.maxCudagraphCaptureSize", LARGEST_FLAG)
+_COMPILATION = "self.tuning.compilation"
+_SIZES, _LARGEST = f"{_COMPILATION}.cudagraphCaptureSizes", f"{_COMPILATION}.maxCudagraphCaptureSize"
+_PASSED = f"int(a.substring({len(LARGEST_FLAG) + 1}))"
+
+
+def _largest(size: str) -> str:
+    return f"({size} in {_SIZES} && {_SIZES}.all(s, s <= {size}))"
+
+
+GRAPH_SIZES_RULE = rule(
+    f"!has(self.tuning) || !has({_COMPILATION}) || !has({_SIZES}) || ((!has({_LARGEST}) || {_largest(_LARGEST)})"
+    f" && (!has(self.extraArgs) || self.extraArgs.all(a, !a.matches('^{LARGEST_FLAG}=[0-9]{{1,9}}$')"
+    f" || {_largest(_PASSED)})))",
+    f"tuning.compilation.maxCudagraphCaptureSize, or {LARGEST_FLAG} in extraArgs, must be the largest of "
+    "cudagraphCaptureSizes: leave it out, as the largest counts",
+)
+TUNING_RULES = (BACKEND_TWICE_RULE, GRAPHS_TWICE_RULE, GRAPH_SIZES_RULE)

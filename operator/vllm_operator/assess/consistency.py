@@ -15,7 +15,7 @@ from ..api.quantities import exact
 from ..api.spec import InferenceServiceSpec
 from ..api.tuning import Attention, Compilation
 from ..api.vocabulary import OLDEST_VLLM_VERSION
-from ..vllm.argv import load_format, ranks_of_replica
+from ..vllm.argv import loader, ranks_of_replica
 from .limits import most_replicas
 
 
@@ -61,11 +61,27 @@ def _sets_once(given: InferenceServiceSpec) -> bool:
     return not flags & (of_format | of_loading)
 
 
+def _reads_bucket(given: InferenceServiceSpec) -> bool:
+    uri = given.model.uri
+    readers = loading.STREAMERS if uri.startswith("s3://") else loading.STREAMERS[:1]
+    return not uri.startswith(storage.BUCKETS) or loader(given) in readers
+
+
+def _finds_shards(given: InferenceServiceSpec) -> bool:
+    """Whether files of each rank are in a folder, or vLLM takes its cache for one."""
+    offline = any(one.name in loading.OFFLINE for one in given.env or ())
+    return offline or not given.model.uri.startswith("hf://") or loader(given) not in loading.SHARDED
+
+
+def _threads(given: InferenceServiceSpec) -> bool:
+    return bool(given.model.loader_options and given.model.loader_options.num_threads)
+
+
 def _streams(given: InferenceServiceSpec) -> bool:
     """Whether options of the streamer stand beside it."""
     options = given.model.loader_options
     told = options and (options.concurrency or options.memory_limit or options.distributed is not None)
-    return not told or given.model.uri.startswith(storage.BUCKETS) or load_format(given) == "runai_streamer"
+    return not told or loader(given) == "runai_streamer"
 
 
 def _enough(resources: Resources | None, name: str) -> bool:
@@ -74,8 +90,9 @@ def _enough(resources: Resources | None, name: str) -> bool:
     return limit is None or request is None or exact(limit) >= exact(request)
 
 
-def _passes(given: InferenceServiceSpec, flag: str) -> bool:
-    return any(one.startswith(f"{flag}=") for one in given.extra_args or [])
+def _value(given: InferenceServiceSpec, flag: str) -> str | None:
+    """What extraArgs says of a flag; None where it is not there."""
+    return next((one.partition("=")[2] for one in given.extra_args or () if one.startswith(f"{flag}=")), None)
 
 
 def _attention(given: InferenceServiceSpec) -> Attention:
@@ -84,6 +101,13 @@ def _attention(given: InferenceServiceSpec) -> Attention:
 
 def _compilation(given: InferenceServiceSpec) -> Compilation:
     return (given.tuning.compilation if given.tuning else None) or Compilation()
+
+
+def _ends_with_largest(given: InferenceServiceSpec) -> bool:
+    """Whether the largest of the sizes of CUDA graphs is the one that is said to be."""
+    one, passed = _compilation(given), _value(given, tuning.LARGEST_FLAG) or ""
+    said = {one.max_cudagraph_capture_size, int(passed) if passed.isdecimal() else None} - {None}
+    return not one.cudagraph_capture_sizes or said <= {max(one.cudagraph_capture_sizes)}
 
 
 _NEWER = "use a newer image, or leave it out"
@@ -123,6 +147,14 @@ CHECKS: tuple[tuple[Rule, Callable[[InferenceServiceSpec], bool]], ...] = (
     (spec.AUTO_ON_CPU_RULE, lambda s: not _on_cpu(s) or s.tensor_parallel_size != spec.AUTO),
     (spec.CPU_OFFLOAD_RULE, lambda s: not _on_cpu(s) or not (s.kv_cache and s.kv_cache.cpu_offload)),
     (loading.SHARED_FLAGS_RULE, _sets_once),
+    (loading.BUCKET_RULE, _reads_bucket),
+    (loading.SHARDED_RULE, _finds_shards),
+    (
+        loading.NPCACHE_RULE,
+        lambda s: not s.model.uri.startswith(("pvc://", "oci://")) or loader(s) != "npcache",
+    ),
+    (loading.THREADS_RULE, lambda s: not _threads(s) or loader(s) in (*loading.THREADED, "mistral")),
+    (loading.STRATEGY_RULE, lambda s: not _threads(s) or _value(s, "--safetensors-load-strategy") in (None, "lazy")),
     (loading.STREAMER_RULE, _streams),
     (
         storage.STORE_RULE,
@@ -131,12 +163,13 @@ CHECKS: tuple[tuple[Rule, Callable[[InferenceServiceSpec], bool]], ...] = (
     (spec.CPU_WEIGHTS_RULE, lambda s: not _on_cpu(s) or not s.weights_cpu_offload_per_gpu),
     (
         tuning.BACKEND_TWICE_RULE,
-        lambda s: _attention(s).backend is None or not _passes(s, "--attention-backend"),
+        lambda s: _attention(s).backend is None or _value(s, "--attention-backend") is None,
     ),
     (
         tuning.GRAPHS_TWICE_RULE,
-        lambda s: _compilation(s).max_cudagraph_capture_size is None or not _passes(s, "--max-cudagraph-capture-size"),
+        lambda s: _compilation(s).max_cudagraph_capture_size is None or _value(s, tuning.LARGEST_FLAG) is None,
     ),
+    (tuning.GRAPH_SIZES_RULE, _ends_with_largest),
     (accelerator.ONE_SLICE_RULE, lambda s: s.accelerator.resource in _WHOLE_OR_CPU or _one_rank(s)),
     (
         accelerator.AUTO_CLAIMS_RULE,

@@ -14,8 +14,9 @@ from ..api.base import bytes_of
 from ..api.fields import Passed, fields
 from ..api.flags.versions import needs
 from ..api.kv_cache import EVENTS_PORT, KvEvents
-from ..api.loading import LoaderOptions
+from ..api.loading import STREAMERS, LoaderOptions
 from ..api.speculation import Speculative
+from ..api.storage import BUCKETS
 from .listening import IPV4
 from .middleware import READY, STATE
 from .paths import MIDDLEWARE_PATH, file_path, location, model_location
@@ -112,6 +113,12 @@ def load_format(spec: InferenceServiceSpec) -> str | None:
     flag = "--load-format="
     passed = [one.removeprefix(flag) for one in spec.extra_args or () if one.startswith(flag)]
     return spec.model.load_format or spec.model.format or next(iter(passed), None)
+
+
+def loader(spec: InferenceServiceSpec) -> str:
+    """The load format that vLLM comes to: of a bucket, where nothing else is said, the streamer (config/vllm.py)."""
+    said = load_format(spec) or "auto"
+    return STREAMERS[0] if said == "auto" and spec.model.uri.startswith(BUCKETS) else said
 
 
 def flag_values(spec: InferenceServiceSpec, commit: str | None = None) -> dict[str, Any]:

@@ -18,11 +18,12 @@ from typing import Any, get_args
 from vllm import envs
 from vllm.config.attention import AttentionBackendEnum, IndexerKVDType, MiniMaxM3MSADecodeBackend
 from vllm.config.compilation import CompilationMode, CUDAGraphMode, PassConfig
+from vllm.config.load import LoadConfig
 from vllm.config.speculative import DraftSampleMethod, RejectionSampleMethod, SpeculativeConfig, SpeculativeMethod
 from vllm.config.structured_outputs import StructuredOutputsBackend
 from vllm.entrypoints.cli.serve import ServeSubcommand
 from vllm.model_executor.layers.quantization import DEPRECATED_QUANTIZATION_METHODS, QUANTIZATION_METHODS
-from vllm.model_executor.model_loader import LoadFormats
+from vllm.model_executor.model_loader import LoadFormats, get_model_loader
 from vllm.tokenizers.registry import TokenizerRegistry
 from vllm.utils.argparse_utils import FlexibleArgumentParser
 from vllm.v1.attention.backends.mla.prefill.registry import MLAPrefillBackendEnum
@@ -80,6 +81,21 @@ def tuning() -> dict[str, list[str]]:
     }
 
 
+LOADER_OPTIONS: dict[str, Any] = {
+    "concurrency": 1, "distributed": True, "memory_limit": 1, "enable_multithread_load": True, "num_threads": 1
+}  # fmt: skip
+
+
+def loader_options(load_format: str) -> list[str]:
+    """The options that the loader of a format takes."""
+    found = []
+    for name, value in LOADER_OPTIONS.items():
+        with contextlib.suppress(ValueError, KeyError, ImportError):
+            get_model_loader(LoadConfig(load_format=load_format, model_loader_extra_config={name: value}))
+            found.append(name)
+    return found
+
+
 def facts(serve: argparse.ArgumentParser) -> dict[str, Any]:
     """What the parser accepts, and what vLLM checks after it."""
     flags = {
@@ -102,7 +118,7 @@ def facts(serve: argparse.ArgumentParser) -> dict[str, Any]:
         "rejectionSampleMethods": words(RejectionSampleMethod),
         "attentionBackends": [backend.name for backend in AttentionBackendEnum],
         "variables": sorted(envs.environment_variables),
-        "loadFormats": words(LoadFormats),
+        "loadFormats": {name: loader_options(name) for name in words(LoadFormats)},
         "tokenizerModes": ["auto", "slow", *TokenizerRegistry.tokenizers],
     }
 
