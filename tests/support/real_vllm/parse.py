@@ -119,7 +119,7 @@ def facts(serve: argparse.ArgumentParser) -> dict[str, Any]:
         "attentionBackends": [backend.name for backend in AttentionBackendEnum],
         "variables": sorted(envs.environment_variables),
         "loadFormats": {name: loader_options(name) for name in words(LoadFormats)},
-        "tokenizerModes": ["auto", "slow", *TokenizerRegistry.tokenizers],
+        "tokenizerModes": ["auto", *TokenizerRegistry.tokenizers],
     }
 
 

@@ -87,7 +87,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
         "auto", "aiter", "cooperative", "deep_select", "flashinfer", "per_row", "persistent", "torch",
     ),
     "tokenizer-mode": (
-        "auto", "hf", "slow", "mistral", "cohere", "deepseek_v32", "deepseek_v4", "deepseek_v41", "inkling",
+        "auto", "hf", "mistral", "cohere", "deepseek_v32", "deepseek_v4", "deepseek_v41", "inkling",
         "kimi_audio", "kimi_k3",
     ),
     "tool-strict-level": ("auto", "function", "parameter"),
