@@ -485,6 +485,58 @@ ARGUMENTS = [
     ("extraArgs: [--api-key=secret]", "--api-key is set by spec.apiKeySecretRef: use that field"),
 ]
 
+# What vLLM takes one by one, and does not take together.
+_GUESSED = "speculative: {method: dspark, numSpeculativeTokens: 2, enableAdaptiveVerification: true}"
+_ADAPTER = "lora: {adapters: [{name: sql, uri: pvc://a/b}]}"
+COMBINED = [
+    ("extraArgs: [--enable-eplb]", "needs expertParallel: true"),
+    (
+        "{expertParallel: true, extraArgs: [--enable-dbo, --all2all-backend=naive]}",
+        "needs --all2all-backend=deepep_low",
+    ),
+    ("extraArgs: [--collect-detailed-traces=all]", "needs --otlp-traces-endpoint as well"),
+    ("extraArgs: [--enable-log-outputs]", "needs --enable-log-requests as well"),
+    ("extraArgs: [--mamba-ssu-algorithm=simple, --mamba-backend=triton]", "needs --mamba-backend=flashinfer as well"),
+    ("extraArgs: [--enable-mamba-cache-stochastic-rounding]", "needs --mamba-ssm-cache-dtype=float16 as well"),
+    ("extraArgs: [--per-request-spec-decode-metrics=summary]", "is for services with speculative"),
+    (
+        "{speculative: {method: ngram, numSpeculativeTokens: 2}, extraArgs: [--async-scheduling]}",
+        "is not for the methods ngram, suffix, medusa, mlp_speculator of speculative",
+    ),
+    (
+        "{speculative: {method: eagle, model: hf://a/b, numSpeculativeTokens: 2, disablePaddedDrafterBatch: true},"
+        " extraArgs: [--async-scheduling]}",
+        "nor for disablePaddedDrafterBatch",
+    ),
+    (
+        "{speculative: {method: qwen3_next_mtp, numSpeculativeTokens: 2}, extraArgs: [--kv-sharing-fast-prefill]}",
+        "is not for the methods eagle, eagle3, dflash, dspark and mtp of speculative",
+    ),
+    (
+        "{maxNumBatchedTokens: 4096, maxModelLen: 8192, extraArgs: [--no-enable-chunked-prefill]}",
+        "maxNumBatchedTokens must be at least maxModelLen",
+    ),
+    ("extraArgs: [--enable-batch-sharded-sampling]", "needs tensorParallelSize above 1"),
+    ("extraArgs: [--decode-context-parallel-size=2]", "must divide tensorParallelSize"),
+    ("{tensorParallelSize: 4, extraArgs: [--decode-context-parallel-size=3]}", "must divide tensorParallelSize"),
+    ("{maxNumSeqs: 64, extraArgs: [--max-num-active-seqs=65]}", "must not be above maxNumSeqs"),
+    (f"{{pipelineParallelSize: 2, {_GUESSED}}}", "speculative.enableAdaptiveVerification is not for lora, pipeline"),
+    (f"{{enforceEager: true, {_GUESSED}}}", "enforceEager, or cudagraphMode NONE and PIECEWISE"),
+    (f"{{{_ADAPTER}, {_GUESSED}}}", "is not for lora"),
+    (f"{{tuning: {{compilation: {{cudagraphMode: PIECEWISE}}}}, {_GUESSED}}}", "cudagraphMode NONE and PIECEWISE"),
+    (
+        "{maxModelLen: 4096, speculative: {method: mtp, numSpeculativeTokens: 2, maxModelLen: 8192}}",
+        "speculative.maxModelLen must not be above maxModelLen",
+    ),
+    (
+        "{maxNumSeqs: 64, maxNumBatchedTokens: 191, speculative: {method: mtp, numSpeculativeTokens: 2},"
+        f" {_ADAPTER}}}",
+        "with lora and speculative, maxNumBatchedTokens must be at least maxNumSeqs times",
+    ),
+    ("tuning: {compilation: {customOps: [+rms_norm, -rms_norm]}}", "switches an op on and off"),
+    ("tuning: {compilation: {customOps: [all, none]}}", "has both all and none"),
+]
+
 _UNLISTED = "is not a variable that env may set: the list has the full names, in upper case"
 _FIELDS = {
     "HF_TOKEN": "use model.tokenSecretRef",

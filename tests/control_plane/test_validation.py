@@ -84,6 +84,7 @@ def test_a_wrong_model_is_refused(api: Api, text: str, message: str) -> None:
         *refused.WORKLOAD,
         *refused.POD,
         *refused.ARGUMENTS,
+        *refused.COMBINED,
         *refused.ENVIRONMENT,
     ],
 )

@@ -13,6 +13,7 @@ from .accelerator import SPEC_RULES as ACCELERATOR_RULES
 from .accelerator import Accelerator
 from .autoscaling import Autoscaling
 from .base import RULES, ApiModel, Bytes, Form, KeyRef, Limits, optional, required, rule, with_rules
+from .combinations import RULES as COMBINATION_RULES
 from .environment import EnvVar
 from .fields import Flag
 from .flags import extra_args_rules
@@ -142,6 +143,7 @@ SPEC_RULES = (
     TOKEN_RULE,
     PLUGIN_RULE,
     *FORMAT_RULES,
+    *COMBINATION_RULES,
     STORE_RULE,
     rule(
         "!has(self.lora) || !has(self.model.servedModelNames)"

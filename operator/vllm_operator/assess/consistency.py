@@ -6,7 +6,7 @@ rules, only we can tell. The sentences are those of the rules in api/: a test ho
 
 from collections.abc import Callable, Iterator, Mapping
 
-from ..api import accelerator, groups, loading, pod, ray, rollout, spec, storage, tuning
+from ..api import accelerator, combinations, groups, loading, pod, ray, rollout, spec, storage, tuning
 from ..api.base import Rule
 from ..api.fields import fields
 from ..api.flags.versions import engine_version, needs, too_old
@@ -194,6 +194,7 @@ CHECKS: tuple[tuple[Rule, Callable[[InferenceServiceSpec], bool]], ...] = (
     (pod.CPU_RULE, lambda s: _enough(s.resources, "cpu")),
     (pod.MEMORY_RULE, lambda s: _enough(s.resources, "memory")),
     *((rule, _done_by_ray(field)) for field, rule in ray.RULES.items()),
+    *combinations.CHECKS,
 )
 
 
