@@ -54,7 +54,7 @@ def load_formats() -> list[str]:
 
 def choices(action: argparse.Action) -> list[str]:
     """The words of a flag: of one that plug-ins add to, the parser only shows them."""
-    shown = action.metavar if isinstance(action.metavar, list) else []
+    shown: list[Any] = action.metavar if isinstance(action.metavar, list) else []
     return [str(word) for word in action.choices or shown]
 
 
