@@ -26,7 +26,7 @@ class NameTakenError(Exception):
 
 
 class StillDeletingError(Exception):
-    """A child of a deleted service of the same name is not gone yet: try again soon."""
+    """A child of a deleted service of the same name is not gone yet."""
 
 
 class Hands(NamedTuple):
@@ -42,7 +42,7 @@ class Hands(NamedTuple):
 async def execute(service: InferenceService, changes: Changes, hands: Hands) -> Outcome:
     """Makes all changes in order, and says what stands then.
 
-    Raises StillDeletingError, GoneError, UnavailableError.
+    Raises GoneError, UnavailableError.
 
     What the API server refuses, or a webhook fails at, ends it, with the error in the outcome; but on an autoscaler,
     or on a Job, nothing else depends.
@@ -65,6 +65,8 @@ async def execute(service: InferenceService, changes: Changes, hands: Hands) -> 
             if not (without := _without(stands, change, error)):
                 return replace(stands, error=finding)
             stands = without
+        except StillDeletingError as error:  # a claim may be so for as long as pods drain
+            return replace(stands, error=(Reason.STARTING, str(error)), predecessor=True)
         except GoneError:
             # That an API is gone is noticed a little later (watch/optional.py); the rest of the children stands.
             if change.key[0] not in OPTIONAL_KINDS or change.act is Act.DELETE:

@@ -10,10 +10,9 @@ from datetime import UTC, datetime
 from .. import metrics
 from ..again import Again, soonest
 from ..api import API_VERSION, KIND
-from ..api.reasons import Reason
 from ..api.resource import Key, Reference
 from ..apply.changes import Known, plan_changes
-from ..apply.execute import Hands, StillDeletingError, execute
+from ..apply.execute import Hands, execute
 from ..assess.fits import Assessment
 from ..cluster import GoneError, RefusedError, UnavailableError
 from ..loop.arrivals import Arrivals
@@ -115,9 +114,6 @@ class ServiceReconciler:
             return await self._bring_about(evidence, assessment, memory)
         except (GoneError, UnavailableError):
             raise
-        except StillDeletingError as error:  # a claim may be so for as long as pods drain
-            self._arrivals.settled(evidence.service.key)
-            return Outcome(error=(Reason.STARTING, str(error)), predecessor=True)
         except Exception as error:
             log.exception("%s: its children cannot be seen to", evidence.service.key)
             metrics.reconcile_errors.labels(type(error).__name__).inc()
