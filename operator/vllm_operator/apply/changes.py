@@ -141,6 +141,8 @@ def _peers(settings: Settings) -> Peers:
 
 def withholds(evidence: Evidence, assessment: Assessment) -> str:
     """Why the spec's own pods must not be made (yet); empty: they may. What is deployed is never taken away again."""
+    if evidence.spec_error:
+        return evidence.spec_error[1]
     undecided = evidence.service.spec.tensor_parallel_size == AUTO
     if deployed_revision(evidence) == evidence.service.revision and not undecided:
         return ""

@@ -91,9 +91,9 @@ def _watched(
     live, served = view.children(key), surroundings.served()
     service, spec_error = parse(key, snapshot, memory, surroundings.settings)
     before = memory.writer.newest(snapshot.resource_version, snapshot.status)
-    unread = (Terms(service.spec), spec_error) if spec_error else None
-    terms, spec_error = unread or _terms(service, before, memory, agreement)
-    spec_error = spec_error or _blind(terms, view) or _unserved(terms, served, surroundings.settings)
+    unread = (Terms(service.spec), None) if spec_error and spec_error[0] is Reason.INVALID else None
+    terms, failed = unread or _terms(service, before, memory, agreement)
+    spec_error = spec_error or failed or _blind(terms, view) or _unserved(terms, served, surroundings.settings)
     service = replace(service, spec=terms.spec)
     pods = _pods(view.pods(key), _group_size(terms, before), live, memory, before)
     current = [pod for pod in pods if pod.revision == service.revision]

@@ -5,15 +5,18 @@ The user's trouble becomes a condition and waits for a change; the world's is ra
 """
 
 import logging
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from .. import metrics
 from ..again import Again, soonest
 from ..api import API_VERSION, KIND
+from ..api.reasons import Reason
 from ..api.resource import Key, Reference
 from ..apply.changes import Known, plan_changes
 from ..apply.execute import Hands, execute
-from ..assess.fits import Assessment
+from ..apply.fewer import plan_fewer
+from ..assess.fits import NOT_ASSESSED, Assessment
 from ..cluster import GoneError, RefusedError, UnavailableError
 from ..loop.arrivals import Arrivals
 from ..loop.few import Few
@@ -89,24 +92,36 @@ class ServiceReconciler:
     async def _reconcile(self, key: Key, snapshot: ObjectSnapshot, memory: Memory) -> list[Again]:
         evidence = await gather(key, snapshot, memory, self._surroundings, self._agreement)
         if evidence.spec_error:
-            self._arrivals.settled(key)
-            self._shared.together.leave(key)
-            self._judge.forget(key)
-            return [*await self._tell(Account(evidence), memory), *memory.claims.waits()]
+            return await self._refuse(evidence, evidence.spec_error[0], memory)
         assessment = await self._judge.assess(evidence)
         if assessment.chosen:
             evidence = evidence.with_chosen(assessment.chosen)
         outcome = await self._outcome(evidence, assessment, memory)
         account = Account(evidence, assessment, outcome)
-        settling = Settling(
-            written=memory.writer.has_written,
-            settled_at=memory.settled_at,
-            others_wait=self._arrivals.holds_status(key.namespace),
-        )
-        waits = [*memory.waits(), *rules(account, settling, memory.ledger, self._surroundings.clock())]
+        waits = [*memory.waits(), *self._rules(account, memory)]
         if not any(wait.holds_status for wait in waits):
             waits += await self._tell(account, memory)
         return waits
+
+    async def _refuse(self, evidence: Evidence, reason: Reason, memory: Memory) -> list[Again]:
+        """Tells why the spec is refused. What runs stays, or becomes less where the spec asks for that."""
+        key = evidence.service.key
+        self._arrivals.settled(key)
+        self._shared.together.leave(key)
+        self._judge.forget(key)
+        known = reason not in (Reason.INVALID, Reason.OPERATOR_FAILED)
+        outcome = await self._outcome(evidence, NOT_ASSESSED, memory) if known else Outcome()
+        account = Account(evidence, outcome=outcome)
+        waits = [*memory.claims.waits(), *self._rules(account, memory)]
+        return [*await self._tell(account, memory), *(wait for wait in waits if not wait.holds_status)]
+
+    def _rules(self, account: Account, memory: Memory) -> Iterator[Again]:
+        settling = Settling(
+            written=memory.writer.has_written,
+            settled_at=memory.settled_at,
+            others_wait=self._arrivals.holds_status(account.service.namespace),
+        )
+        return rules(account, settling, memory.ledger, self._surroundings.clock())
 
     async def _outcome(self, evidence: Evidence, assessment: Assessment, memory: Memory) -> Outcome:
         """What became of the children. A fault of ours is told as well, in place of a status that is never written."""
@@ -124,7 +139,7 @@ class ServiceReconciler:
         """Plans the changes of the children, and executes them."""
         service, around = evidence.service, self._surroundings
         known = Known(assessment, around.settings, memory.ledger, memory.rendered, around.clock())
-        changes = plan_changes(evidence, known)
+        changes = plan_fewer(evidence, known) if evidence.spec_error else plan_changes(evidence, known)
         if changes.rendered:
             memory.rendered = {service.revision: changes.rendered}
         hands = Hands(around.cluster, memory.ledger, around.clock, evidence.start_replicas)

@@ -60,8 +60,10 @@ def wanted(account: Account) -> int:
 
 def spec_valid(account: Account) -> Verdict:
     """Whether the operator can act on the spec."""
-    if account.evidence.spec_error:
-        return Verdict(ConditionType.SPEC_VALID, False, *account.evidence.spec_error)
+    if wrong := account.evidence.spec_error:
+        failed = account.outcome.error
+        more = f"; what runs cannot be made less either: {failed[1]}" if failed else ""
+        return Verdict(ConditionType.SPEC_VALID, False, wrong[0], f"{wrong[1]}{more}")
     return Verdict(ConditionType.SPEC_VALID, True, Reason.VALID, "the spec is valid")
 
 
