@@ -111,6 +111,11 @@ def is_ready(body: Body) -> bool:
     return any(entry["type"] == "Ready" and entry["status"] == "True" for entry in conditions)
 
 
+def has_server(body: Body) -> bool:
+    """Whether a server runs in a pod: of a group of pods only in that of rank 0."""
+    return _rank(body["metadata"].get("labels") or {}) == 0
+
+
 def pod(body: Body) -> PodSnapshot:
     """Snapshot of one of the pods."""
     metadata, spec, status = body["metadata"], body["spec"], body.get("status") or {}

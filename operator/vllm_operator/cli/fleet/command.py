@@ -16,11 +16,10 @@ from ...manifests.names import (
     MANAGED_BY,
     MANAGED_BY_LABEL,
 )
-from ...snapshots.own import key_of
 from . import batches, classes
 from .client import FleetError, NotThereError, UserClient, connect
 from .explanation import Log, explanation, telling
-from .rows import MOST_ASKED, Requests, as_json, as_text, counted, is_ready, rows
+from .rows import MOST_ASKED, Requests, as_json, as_text, counted, rows, serving
 
 # Of one answer: some have 20 KB.
 PODS = 500
@@ -46,7 +45,7 @@ async def _status(arguments: argparse.Namespace) -> str:
             services, pods = await _one(client, str(namespace), arguments.name)
         else:
             services, pods = await _all(client, namespace)
-        ready = [key_of(pod) for pod in pods if is_ready(pod)]
+        ready = serving(pods)
         asks = len(ready) <= MOST_ASKED
         fleet = rows(services, pods, await _requests(client, ready) if asks else {})
     return as_json(fleet) if arguments.output == "json" else as_text(fleet, asked=asks)

@@ -11,6 +11,7 @@ from ...api.conditions import ConditionType
 from ...api.resource import Body, Key
 from ...snapshots.child import instance
 from ...snapshots.own import key_of
+from ...snapshots.pod import devices, has_server, is_ready
 from .table import columns
 
 _HEADER = (
@@ -72,10 +73,9 @@ def _requests(value: float) -> int:
     return int(value) if 0 <= value <= _MOST_REQUESTS else 0
 
 
-def is_ready(pod: Body) -> bool:
-    """Whether a pod serves."""
-    conditions = pod.get("status", {}).get("conditions") or ()
-    return any(entry["type"] == "Ready" and entry["status"] == "True" for entry in conditions)
+def serving(pods: Sequence[Body]) -> list[Key]:
+    """The pods that can be asked for their requests: ready ones with a server."""
+    return [key_of(pod) for pod in pods if has_server(pod) and is_ready(pod)]
 
 
 def rows(services: Sequence[Body], pods: Sequence[Body], requests: Mapping[Key, Requests]) -> list[Row]:
@@ -89,8 +89,8 @@ def rows(services: Sequence[Body], pods: Sequence[Body], requests: Mapping[Key, 
 def _row(service: Body, pods: Sequence[Body], requests: Mapping[Key, Requests]) -> Row:
     spec, status = service["spec"], service.get("status") or {}
     live = [pod for pod in pods if pod.get("status", {}).get("phase") not in _OVER]
-    serving = [key_of(pod) for pod in live if is_ready(pod)]
-    asked = [requests[pod] for pod in serving if pod in requests]
+    serve = serving(live)
+    asked = [requests[pod] for pod in serve if pod in requests]
     ready = int(status.get("readyReplicas", 0))
     tokens = (status.get("engine") or {}).get("kvCacheTokens")
     return Row(
@@ -102,21 +102,19 @@ def _row(service: Body, pods: Sequence[Body], requests: Mapping[Key, Requests]) 
         gpus_waiting=sum(_gpus(pod) for pod in live if not pod["spec"].get("nodeName")),
         kv_cache_tokens=tokens * ready if tokens is not None else None,
         requests=Requests(sum(one.running for one in asked), sum(one.waiting for one in asked)) if asked else None,
-        pods_unasked=len(serving) - len(asked),
+        pods_unasked=len(serve) - len(asked),
         reason=_reason(service, status),
     )
 
 
 def _wanted(spec: Body, status: Body) -> int:
-    """Pods that there should be: under an autoscaler, as many as it asked for last."""
-    if spec.get("suspend"):
-        return 0
-    return int(status.get("wantedReplicas", 0)) if "autoscaling" in spec else int(spec.get("replicas", 1))
+    """Replicas that there should be, as the operator says; until it does, as the spec does."""
+    asked = 0 if spec.get("suspend") or "autoscaling" in spec else spec.get("replicas", 1)
+    return int(status.get("wantedReplicas", asked))
 
 
 def _gpus(pod: Body) -> int:
-    limits = [container.get("resources", {}).get("limits") or {} for container in pod["spec"]["containers"]]
-    return sum(int(count) for one in limits for name, count in one.items() if name.endswith(".com/gpu"))
+    return devices(pod["spec"])[1]
 
 
 def _reason(service: Body, status: Body) -> str:

@@ -7,7 +7,7 @@ import pytest
 from support.kube import Object
 from unit.cli.fleet.objects import pod, service
 from vllm_operator.api.resource import Key
-from vllm_operator.cli.fleet.rows import Requests, as_json, as_text, counted, rows
+from vllm_operator.cli.fleet.rows import Requests, as_json, as_text, counted, rows, serving
 
 METRICS = """\
 # HELP vllm:num_requests_running Number of requests in model execution batches.
@@ -57,10 +57,33 @@ def test_a_pod_of_no_service_is_left_out(metadata: Object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spec", "wanted"), [({}, 1), ({"replicas": 0}, 0), ({"autoscaling": {}}, 5), ({"replicas": 3, "suspend": True}, 0)]
+    ("spec", "wanted"), [({}, 1), ({"replicas": 0}, 0), ({"autoscaling": {}}, 0), ({"replicas": 3, "suspend": True}, 0)]
 )
-def test_wanted_pods(spec: Object, wanted: int) -> None:
-    assert rows([service("chat", spec, replicas=4, wantedReplicas=5)], [], {})[0].wanted == wanted
+def test_as_many_pods_are_wanted_as_the_operator_says_and_until_then_as_the_spec_says(
+    spec: Object, wanted: int
+) -> None:
+    told, untold = rows([service("chat", spec, wantedReplicas=5), service("new", spec)], [], {})
+    assert (told.wanted, untold.wanted) == (5, wanted)
+
+
+def test_the_gpus_of_any_kind_count() -> None:
+    for resource in ("nvidia.com/gpu", "amd.com/gpu", "nvidia.com/gpu.shared", "nvidia.com/mig-3g.40gb"):
+        one = pod("a1")
+        one["spec"]["containers"][0]["resources"]["limits"] = {"cpu": "4", resource: "2"}
+        assert rows([service("chat")], [one], {})[0].gpus == 2, resource
+
+
+@pytest.mark.parametrize(
+    ("label", "values"),
+    [("leaderworkerset.sigs.k8s.io/worker-index", ("0", "1", "2")), ("ray.io/node-type", ("worker", "head", "head"))],
+)
+def test_of_a_group_the_pod_with_the_server_is_asked(label: str, values: tuple[str, ...]) -> None:
+    pods = [pod(f"a{number}") for number, _ in enumerate(values)]
+    for one, value in zip(pods, values, strict=True):
+        one["metadata"]["labels"][label] = value
+    (leader,) = serving(pods)
+    (row,) = rows([service("chat")], pods, {leader: Requests(3, 0)})
+    assert (leader.name, row.requests, row.pods_unasked, row.gpus) == ("a0", Requests(3, 0), 0, 12)
 
 
 def test_what_is_not_known_is_a_dash() -> None:
