@@ -70,7 +70,6 @@ FOREIGN: Mapping[tuple[str, str], str] = {
     ("api/crd.py", "Failed"): "a column of kubectl get",
     ("cli/batch_run/fetching.py", "Failed"): "a pod's phase",
     ("cli/fleet/rows.py", "Failed"): "a pod's phase",
-    ("cli/fleet/rows.py", "Ready"): "a pod's condition",
     ("diagnosis/autoscaling.py", "Ready"): "a ScaledObject's condition",
     ("diagnosis/autoscaling.py", "ScalingActive"): "a HorizontalPodAutoscaler's condition",
     ("diagnosis/unstarted.py", "Failed"): "the kubelet's reason",

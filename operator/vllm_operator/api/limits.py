@@ -81,6 +81,8 @@ FIELDS_BYTES = 64 * KIB
 """Of the managed fields of a child that are in our name: ours have 8 KiB."""
 FIELDS_ITEMS = 4096
 """Of one list in which some items are ours."""
+REQUEST_BYTES = 16 * KIB
+"""Of the devices that a pod claims: a selector has 2,048 characters, and JSON may need six for one."""
 DEVICES = 1 << 20
 """Of one node, or one pod."""
 SLICES_BYTES = 16 * MIB

@@ -52,7 +52,7 @@ def workload(
 
 def asks_for_gpus(deployment: DeploymentSnapshot | None, pods: Sequence[PodSnapshot]) -> bool:
     """Whether what there is of GPUs tells why pods have no node, or are refused."""
-    waits = any(pod.reason and not pod.scheduled and pod.asked.count for pod in pods)
+    waits = any(pod.reason and not pod.scheduled and pod.asked.resource for pod in pods)
     return waits or "gpu" in (refusals.of_pods(deployment) or "")
 
 

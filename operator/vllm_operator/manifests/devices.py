@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..api import GROUP
+from ..api.limits import REQUEST_BYTES, parsed
 from ..api.resource import InferenceService
 from ..api.spec import InferenceServiceSpec
 from ..vllm.argv import ranks
@@ -65,14 +66,14 @@ def request_in(template: Mapping[str, Any]) -> dict[str, Any] | None:
     text = _text(template)
     if not text:
         return None
-    said = json.loads(text)
+    said = parsed(text, REQUEST_ANNOTATION, REQUEST_BYTES)
     if not isinstance(said, dict) or not {"deviceClassName", "count"} <= set(said) <= _KEYS:
         raise ValueError(f"{REQUEST_ANNOTATION} is no request of devices")
     return said
 
 
 def _text(template: Mapping[str, Any]) -> str:
-    return str((template["metadata"].get("annotations") or {}).get(REQUEST_ANNOTATION, ""))
+    return str(((template.get("metadata") or {}).get("annotations") or {}).get(REQUEST_ANNOTATION, ""))
 
 
 def _name(service: InferenceService, of: str) -> str:

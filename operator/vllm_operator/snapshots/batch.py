@@ -81,7 +81,7 @@ def job(body: Body) -> JobSnapshot:
 
 
 def _gpus(spec: Mapping[str, Any]) -> int:
-    template = (spec.get("template") or {}).get("spec")
+    template = spec.get("template")
     return devices(template)[1] * int(spec.get("parallelism") or 0) if template else 0
 
 

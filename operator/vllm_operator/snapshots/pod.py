@@ -11,6 +11,7 @@ from sys import intern
 
 from ..api.limits import count_of, cut_lines
 from ..api.resource import Body
+from ..manifests.devices import request_in
 from ..manifests.names import (
     CONTAINER,
     GROUP_LABEL,
@@ -50,6 +51,7 @@ class Asked:
     Of a pod that serves only the devices are kept, which others may wait for.
     """
 
+    # GPUs, or slices of them; empty where they are claimed, or where there are none.
     resource: str = ""
     count: int = 0
     selector: str = ""
@@ -147,7 +149,7 @@ def pod(body: Body) -> PodSnapshot:
         sandboxed=conditions.get("PodReadyToStartContainers", {}).get("status") != "False",
         silent=not ready and bool(running) and _later(readiness.get("lastTransitionTime"), running.get("startedAt")),
         ending=None if ready else _ending(container, readiness),
-        asked=_holds(*devices(spec)) if ready else _asked(metadata, spec),
+        asked=_holds(*devices(body)) if ready else _asked(body),
         uid=metadata.get("uid", ""),
         owner=intern(owner_uid(metadata) or ""),
         service_uid=intern(metadata.get("labels", {}).get(SERVICE_UID_LABEL, "")),
@@ -226,11 +228,20 @@ def _ending(container: Body, readiness: Body) -> Ending | None:
     )
 
 
-def devices(spec: Body) -> tuple[str, int]:
-    """What a pod of this spec has of GPUs, or of slices of them, and how many."""
-    limits = _ours(spec["containers"]).get("resources", {}).get("limits") or {}
-    found = [(name, count_of(count)) for name, count in limits.items() if "/" in name]
-    return min(found, key=lambda device: not is_gpu(device[0]), default=("", 0))
+def devices(body: Body) -> tuple[str, int]:
+    """What a pod, or a template of pods, has of GPUs, or of slices of them, and how many; claimed ones have no name."""
+    limits = _ours(body["spec"]["containers"]).get("resources", {}).get("limits") or {}
+    named = ((name, count_of(count)) for name, count in limits.items() if is_gpu(name))
+    return next(named, ("", _claimed(body)))
+
+
+def _claimed(body: Body) -> int:
+    """Devices of a pod's ResourceClaim. Whoever may edit pods may have left there what is no request."""
+    try:
+        request = request_in(body)
+    except ValueError:
+        return 0
+    return count_of(request["count"]) if request else 0
 
 
 @lru_cache(maxsize=256)
@@ -239,10 +250,11 @@ def _holds(resource: str, count: int) -> Asked:
     return Asked(resource, count)
 
 
-def _asked(metadata: Body, spec: Body) -> Asked:
+def _asked(body: Body) -> Asked:
+    metadata, spec = body["metadata"], body["spec"]
     container = _ours(spec["containers"])
     limits = container.get("resources", {}).get("limits") or {}
-    resource, count = devices(spec)
+    resource, count = devices(body)
     probe = container.get("startupProbe") or {}
     return Asked(
         resource=resource,

@@ -6,6 +6,7 @@ import pytest
 
 from support.pod_status import found, unscheduled
 from vllm_operator.api.reasons import Reason
+from vllm_operator.diagnosis import asks_for_gpus
 from vllm_operator.snapshots.pod_event import PodEvent
 
 NOT_HELPFUL = (
@@ -69,6 +70,14 @@ def test_devices_that_are_claimed_by_others_are_waited_for() -> None:
     reason, message = found(unscheduled(text))
     assert reason is Reason.INSUFFICIENT_GPUS
     assert "2 without free devices that its claim asks for" in message
+
+
+def test_nodes_are_looked_at_for_what_is_asked_of_them_by_name() -> None:
+    """What is claimed (DRA) is in no node's resources, of which nothing then tells."""
+    waiting = unscheduled("0/3 nodes are available: 3 cannot allocate all claims.")
+    claims = replace(waiting, asked=replace(waiting.asked, resource="", count=8))
+    assert asks_for_gpus(None, [waiting])
+    assert not asks_for_gpus(None, [claims])
 
 
 def test_what_a_queue_says_of_a_pod_is_told() -> None:

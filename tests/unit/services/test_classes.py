@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from support.world import NAMESPACE, World
 from vllm_operator.api.resource import Key
 from vllm_operator.cluster import path
@@ -232,6 +234,25 @@ def test_a_namespaces_gpus_are_for_those_that_have_them_and_then_for_the_others(
     world.watch()
     settle(world, third)
     assert condition(world, "Admitted", "third") is None
+
+
+@pytest.mark.parametrize(
+    "accelerator", [{}, {"deviceClass": "gpu.example.com"}, {"rdma": {"resource": "rdma/hca", "count": 1}}]
+)
+def test_the_gpus_of_a_service_that_is_refused_later_are_not_given_twice(accelerator: dict[str, Any]) -> None:
+    world = World(allowed_rdma_resources=["rdma/*"])
+    world.served = frozenset({"ResourceClaimTemplate"})
+    world.serving_class()
+    first = serving(world, "first", servingClassName="h100", tensorParallelSize=4, accelerator=accelerator)
+    template = world.api.objects[path("Deployment", NAMESPACE, "first")]["spec"]["template"]
+    pod = world.api.objects[world.pod(service="first")]
+    pod["spec"] = template["spec"]
+    pod["metadata"]["annotations"] = template["metadata"]["annotations"]
+    world.serving_class(limits={"gpusPerNamespace": 3})
+    settle(world, first)
+    serving(world, "second", servingClassName="h100", accelerator={"product": "NVIDIA-L4"})
+    for name in ("first", "second"):
+        assert (condition(world, "Admitted", name) or {})["reason"] == "ClassLimitExceeded", name
 
 
 def test_a_namespace_that_may_not_use_the_class_is_told_so() -> None:

@@ -4,6 +4,11 @@ from typing import Any
 
 import pytest
 
+from support.snapshots import service
+from vllm_operator.api.accelerator import WHOLE
+from vllm_operator.assess.limits import gpus_of_pod
+from vllm_operator.manifests import pod_template
+from vllm_operator.settings import Settings
 from vllm_operator.snapshots.pod import Asked, Ending
 from vllm_operator.snapshots.pod import pod as pod_of
 
@@ -118,8 +123,41 @@ def test_a_container_that_somebody_put_beside_ours_is_not_taken_for_it() -> None
 )
 def test_devices_are_counted_in_any_form_of_a_quantity(quantity: Any, count: int) -> None:
     odd = body({})
-    odd["spec"]["containers"][0]["resources"] = {"limits": {"example.com/dev": quantity}}
+    odd["spec"]["containers"][0]["resources"] = {"limits": {"nvidia.com/gpu": quantity}}
     assert pod_of(odd).asked.count == count
+
+
+@pytest.mark.parametrize(
+    "accelerator",
+    [
+        {},
+        {"count": 6},
+        *({"resource": name} for name in ("amd.com/gpu", "nvidia.com/gpu.shared", "nvidia.com/mig-1g.10gb", "cpu")),
+        {"deviceClass": "gpu.example.com"},
+        *(
+            {**some, "rdma": {"resource": "rdma/hca", "count": 8}}
+            for some in ({}, {"resource": "cpu"}, {"deviceClass": "gpu.example.com"})
+        ),
+    ],
+)
+def test_a_pod_holds_the_gpus_that_its_spec_asks_for(accelerator: dict[str, Any]) -> None:
+    whole = accelerator.get("resource", "nvidia.com/gpu") in WHOLE and "count" not in accelerator
+    owner = service(accelerator=accelerator, **({"tensorParallelSize": 2} if whole else {}))
+    rendered = pod_template(owner, Settings.model_validate({"allowedRdmaResources": ["rdma/*"]}))
+    serves = {"conditions": readiness("True", "2026-11-24T12:05:00Z")}
+    for status in ({}, serves):
+        manifest = body({"state": {"running": {}}}, **status)
+        manifest["spec"] = rendered["spec"]
+        manifest["metadata"]["annotations"] = rendered["metadata"]["annotations"]
+        assert pod_of(manifest).asked.count == gpus_of_pod(owner.spec)
+
+
+@pytest.mark.parametrize("count", ["null", "-1", '"x"', "1e99", "[]", "[" * 5000])
+def test_what_is_no_request_of_devices_ends_nothing(count: str) -> None:
+    odd = body({})
+    text = f'{{"deviceClassName": "a", "count": {count}}}'
+    odd["metadata"]["annotations"] = {"vllm-operator.dev/device-request": text}
+    assert pod_of(odd).asked.count in (0, 1 << 20)
 
 
 def test_lines_of_a_log_are_cut_before_anybody_looks_for_something_in_them() -> None:

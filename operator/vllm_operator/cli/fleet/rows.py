@@ -98,8 +98,8 @@ def _row(service: Body, pods: Sequence[Body], requests: Mapping[Key, Requests]) 
         model=spec["model"]["uri"],
         ready=ready,
         wanted=_wanted(spec, status),
-        gpus=sum(_gpus(pod) for pod in live if pod["spec"].get("nodeName")),
-        gpus_waiting=sum(_gpus(pod) for pod in live if not pod["spec"].get("nodeName")),
+        gpus=sum(devices(pod)[1] for pod in live if pod["spec"].get("nodeName")),
+        gpus_waiting=sum(devices(pod)[1] for pod in live if not pod["spec"].get("nodeName")),
         kv_cache_tokens=tokens * ready if tokens is not None else None,
         requests=Requests(sum(one.running for one in asked), sum(one.waiting for one in asked)) if asked else None,
         pods_unasked=len(serve) - len(asked),
@@ -111,10 +111,6 @@ def _wanted(spec: Body, status: Body) -> int:
     """Replicas that there should be, as the operator says; until it does, as the spec does."""
     asked = 0 if spec.get("suspend") or "autoscaling" in spec else spec.get("replicas", 1)
     return int(status.get("wantedReplicas", asked))
-
-
-def _gpus(pod: Body) -> int:
-    return devices(pod["spec"])[1]
 
 
 def _reason(service: Body, status: Body) -> str:
