@@ -10,11 +10,11 @@ from functools import partial
 from typing import Any
 
 from cluster.control_plane import ControlPlane
+from support.model_reports import packed
 from support.operator_process import ACCOUNT, OperatorProcess, install_rights
 from support.services import service
 from vllm_operator.cli.render import service_of
 from vllm_operator.cluster import path
-from vllm_operator.inspection.kept import content_of, pack
 from vllm_operator.inspection.report import Facts, encode
 from vllm_operator.manifests import Parts, Rendered, controller_revision, desired, kept_model, pod_template
 from vllm_operator.settings import Settings
@@ -103,7 +103,7 @@ def _applies(number: int, uid: str) -> list[Request]:
     """Server-side apply of everything that the operator makes of a service, in its order."""
     owner = replace(service_of(service(named(number))), uid=uid)
     template = pod_template(owner, Settings())
-    revisions = [kept_model(owner, pack(content_of(_FACTS))), controller_revision(owner, 1, Rendered(template))]
+    revisions = [kept_model(owner, packed(_FACTS)), controller_revision(owner, 1, Rendered(template))]
     children: list[dict[str, Any]] = [*revisions, *desired(Parts(owner, template))]
     query = "fieldManager=bench&force=true&fieldValidation=Ignore"
     where = namespace(number)

@@ -8,11 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
-from support.model_reports import LLAMA_8B, REPORTS
+from support.model_reports import LLAMA_8B, REPORTS, packed
 from vllm_operator.api.reasons import Reason
 from vllm_operator.assess.fits import Assessment, Inspection, assess
 from vllm_operator.cli.render import service_of
-from vllm_operator.inspection.kept import content_of, pack
 from vllm_operator.inspection.report import Facts, decode, encode
 from vllm_operator.manifests import inspection
 from vllm_operator.settings import Images, Settings
@@ -48,7 +47,7 @@ def case(name: str, **changes: Any) -> dict[str, Any]:
 def planned(manifest: dict[str, Any], nodes: list[Node], config: Any = None, weights: int | None = None) -> Assessment:
     """What is said of a case on these nodes, as soon as the Job has read a model of this config."""
     facts = decode(encode(Facts(config or LLAMA, weights_bytes=weights)))
-    model = Inspection("key", pack(content_of(facts)))
+    model = Inspection("key", packed(facts))
     return assess(service_of(manifest), model, nodes, "vllm/vllm-openai:v0.32.0")
 
 

@@ -46,7 +46,6 @@ JSON = st.recursive(
 )
 RUN = st.tuples(WORDS, st.integers(-5, 3_000_000_000), st.lists(st.lists(JSON, max_size=4), max_size=3))
 FOLDED = st.fixed_dictionaries({"$folded": st.lists(RUN, max_size=3) | JSON})
-EVENT = ("reason", "message", "eventTime", "lastTimestamp", "series")
 BYTES = st.binary(max_size=200)
 
 

@@ -12,7 +12,7 @@ from support.kube import Object
 from vllm_operator.api.resource import InferenceService
 from vllm_operator.cli.render import service_of
 from vllm_operator.manifests import pod_template
-from vllm_operator.manifests.devices import request_hash
+from vllm_operator.manifests.devices import pod_claims
 from vllm_operator.manifests.kinds import ChildKind
 from vllm_operator.manifests.ray import ray_service
 from vllm_operator.settings import Settings
@@ -40,9 +40,7 @@ class Example:
         owner = service_of(service)
         if self.named:
             return self.named(owner)
-        return owner.name + self.suffix.format(
-            revision=owner.revision, inspection=owner.inspected, request=request_hash(owner.spec)
-        )
+        return owner.name + self.suffix.format(revision=owner.revision, inspection=owner.inspected)
 
 
 _SELECTOR = {"matchLabels": {"app": "other"}}
@@ -78,7 +76,7 @@ EXAMPLES = {
         _spec(spec={"devices": {"requests": [{"name": "one", "exactly": {"deviceClassName": "other"}}]}}),
         edit=_RELABELLED,
         spec={"accelerator": {"deviceClass": "gpu.example.com", "memory": "80Gi"}},
-        suffix="-gpus-{request}",
+        named=lambda owner: str((pod_claims(owner) or [])[0]["resourceClaimTemplateName"]),
     ),
     "Deployment": Example(
         _spec(selector=_SELECTOR, template=_template("Always")),

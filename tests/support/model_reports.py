@@ -4,8 +4,8 @@ import json
 
 from vllm_operator.api.reasons import Reason
 from vllm_operator.assess.fits import Inspection
-from vllm_operator.inspection.kept import content_of, pack
-from vllm_operator.inspection.report import Facts, InspectionError, decode, encode, encode_error
+from vllm_operator.inspection.kept import Content, pack
+from vllm_operator.inspection.report import Facts, InspectionError, content_in, encode, encode_error
 
 LLAMA_8B, LLAMA_70B = "org/llama-8b", "org/llama-70b"
 
@@ -38,6 +38,16 @@ REPORTS = {
 }
 
 
+def content_of(facts: Facts) -> Content:
+    """What is kept of a model, once its Job has said this of it."""
+    return content_in(encode(facts))
+
+
+def packed(facts: Facts) -> bytes:
+    """The same in the operator's memory."""
+    return pack(content_of(facts))
+
+
 def inspected(model: str) -> Inspection:
     """What the operator knows of a model once its Job has said so."""
-    return Inspection("key", pack(content_of(decode(REPORTS[f"--hub={model}"]))))
+    return Inspection("key", pack(content_in(REPORTS[f"--hub={model}"])))

@@ -1,6 +1,7 @@
 """Where tests and their helpers lie: a file of tests is nobody's library, and tests/unit has the operator's folders."""
 
 import ast
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,54 @@ MOST_ON_TOP, MOST_LINES, MOST_LINES_OF_A_FUNCTION = 8, 400, 40
 # Kinds of ours, by name: in the folders that serve every kind, they are rows of others.
 KINDS_BY_NAME = ("InferenceService", "ServingClass", "inferenceservice", "servingclass")
 SERVES_EVERY_KIND = ("loop", "watch")
+
+
+# What is read where no code of the operator's names it.
+READ_ELSEWHERE = {
+    "Middleware": "vLLM is told its path",
+    "LEFT_OUT": "said of the flags that are left, and compared with vLLM's",
+    "SEEN_TO": "said of the fields that are left, and compared with the spec",
+    **dict.fromkeys(
+        ("LORA_RANKS", "BLOCK_SIZES", "DTYPES", "KV_CACHE_DTYPES", "SPECULATIVE_METHODS"), "compared with vLLM's words"
+    ),
+}
+
+
+def read(trees: Iterable[ast.Module]) -> set[str]:
+    """All words that may read something: names, attributes, and texts as `getattr` takes them."""
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    names = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+    texts = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    return names | texts | {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+
+
+def made(tree: ast.Module) -> Iterator[str]:
+    """The functions, classes and constants of a module, and the fields of its dataclasses."""
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            yield from (one.id for target in targets for one in ast.walk(target) if isinstance(one, ast.Name))
+    for owner in ast.walk(tree):
+        if isinstance(owner, ast.ClassDef) and "dataclass" in "".join(map(ast.unparse, owner.decorator_list)):
+            inner = (one.target for one in owner.body if isinstance(one, ast.AnnAssign))
+            yield from (one.id for one in inner if isinstance(one, ast.Name))
+
+
+def test_what_nobody_reads_is_seen() -> None:
+    tree = ast.parse("A, B = 1, 2\n@dataclass\nclass C:\n    d: int\n    e: int = A\ndef f(c): return c.e")
+    assert set(made(tree)) - read([tree]) == {"B", "C", "d", "f"}
+
+
+TREES = {path: ast.parse(path.read_text()) for path in MODULES}
+WORDS = read(TREES.values())
+
+
+@pytest.mark.parametrize("path", MODULES, ids=[str(path.relative_to(OPERATOR)) for path in MODULES])
+def test_whatever_is_made_somebody_reads(path: Path) -> None:
+    dead = set(made(TREES[path])) - WORDS - READ_ELSEWHERE.keys()
+    assert not {name for name in dead if not name.startswith("__")}, f"{path.name}: delete what nobody reads"
 
 
 def test_few_modules_lie_in_the_top_package() -> None:

@@ -53,8 +53,6 @@ class SpecField:
     flags: tuple[Flag, ...]
     rolls: bool
     """Whether a change of it, or of anything below it, rolls the pods."""
-    switch: bool
-    """Whether it is a truth value."""
     leaf: bool = field(default=True, compare=False)
     """Whether it has no fields of its own: a value, or a list or map of them."""
     scalar: bool = field(default=True, compare=False)
@@ -81,7 +79,6 @@ def fields(model: type[BaseModel], holder: SpecField | None = None) -> Iterator[
             attributes=(*(holder.attributes if holder else ()), name),
             flags=said.flags,
             rolls=said.rolls and (holder is None or holder.rolls),
-            switch=bool in kinds,
             leaf=not models,
             scalar=not models and not any(get_origin(kind) in (list, dict) for kind in kinds),
             key=next(

@@ -169,11 +169,6 @@ def kind_of(spec: InferenceServiceSpec, node: Node) -> NodeKind:
     return NodeKind(suits, product, node.count(resource), memory, _capability(labels), replicas, _domain(spec, node))
 
 
-def enough(spec: InferenceServiceSpec, found: Devices) -> bool:
-    """Whether one node has all devices of a pod."""
-    return found.most >= devices_of(spec)
-
-
 def _memory_label(resource: str) -> str:
     if resource == "amd.com/gpu":
         return _AMD_MEMORY

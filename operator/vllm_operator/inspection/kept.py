@@ -11,21 +11,9 @@ from typing import Any
 from ..api.encoding import canonical
 from ..api.limits import CACHE_BYTES, OBJECTS_PER_BYTE, mapping
 from .cache import SizedCache
-from .folding import fold
 from .report import Facts, facts_in
 
 Content = Mapping[str, Any]
-
-
-def content_of(facts: Facts) -> Content:
-    """The JSON object that keeps the facts. Long lists of module names are folded: they may name thousands."""
-    return {
-        "commit": facts.commit,
-        "weightsBytes": facts.weights_bytes,
-        "chatTemplate": facts.chat_template,
-        "config": fold(facts.config),
-        "quantization": fold(facts.quantization),
-    }
 
 
 def pack(content: Content) -> bytes:

@@ -36,11 +36,6 @@ def pod_claims(service: InferenceService) -> list[Manifest] | None:
     return [{"name": CLAIM, "resourceClaimTemplateName": _name(service, _hash(request))}] if request else None
 
 
-def request_hash(spec: InferenceServiceSpec) -> str:
-    """What tells the requests of one service apart, in the names of what they are made of."""
-    return _hash(device_request(spec))
-
-
 def claim_template(service: InferenceService, template: Mapping[str, Any]) -> Manifest | None:
     """The ResourceClaimTemplate that pods of a template name; None where they claim nothing."""
     said = request_in(template)

@@ -105,7 +105,6 @@ class Family:
 
 _OPEN = Attention(output_bias=False)
 _NONE = Attention(qkv_bias=False, output_bias=False)
-_HEADS = Attention(head_norms=True, output_bias="attention_bias")
 _QWEN2 = Attention(qkv_bias=True, output_bias=False)
 _QWEN3 = Attention(head_norms=True)
 _ALL_BIASES = Attention(qkv_bias=True, output_bias=True)

@@ -26,7 +26,6 @@ class JobSnapshot:
     owner: str
     """The uid of the batch that it is of."""
     suspended: bool = False
-    active: int = 0
     complete: bool = False
     failed: bool = False
     message: str = ""
@@ -70,7 +69,6 @@ def job(body: Body) -> JobSnapshot:
         uid=str(meta["uid"]),
         owner=owner_uid(meta) or "",
         suspended=bool(spec.get("suspend")),
-        active=int(status.get("active") or 0),
         complete="Complete" in held,
         failed="Failed" in held,
         message=str(held.get("Failed", {}).get("message") or ""),

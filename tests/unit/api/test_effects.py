@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from support.every_field import SAMPLES, Sample, at, dotted, is_at, listed, sample
+from support.model_reports import packed
 from support.places import PLACES
 from vllm_operator.api.resource import InferenceService
 from vllm_operator.assess.fits import Inspection, assess, keeps_from_running
-from vllm_operator.inspection.kept import content_of, pack
 from vllm_operator.inspection.report import Facts
 from vllm_operator.manifests import OPTIONAL_KINDS, Parts, desired, pod_template
 from vllm_operator.settings import Settings
@@ -35,7 +35,7 @@ def planned(service: InferenceService) -> dict[str, Any]:
     }  # fmt: skip
     nodes = [Node("one", (("nvidia.com/gpu.product", "NVIDIA-L4"),), (("nvidia.com/gpu", 8),), ())]
     known = [] if service.spec.accelerator.memory else nodes
-    assessment = assess(service, Inspection("key", pack(content_of(Facts(config)))), known, "vllm/vllm-openai:v0.32.0")
+    assessment = assess(service, Inspection("key", packed(Facts(config))), known, "vllm/vllm-openai:v0.32.0")
     assert assessment.plan
     assert assessment.plan.capacity
     return {

@@ -27,13 +27,13 @@ class Outer(ApiModel):
 
 def test_fields_come_in_order_with_what_they_say() -> None:
     assert list(fields(Outer)) == [
-        SpecField("deep", ("deep",), (Flag("deep", "presence"),), rolls=True, switch=False),
-        SpecField("deep.coldStart", ("deep", "cold_start"), (Flag("cold-start"),), rolls=True, switch=True),
-        SpecField("deep.note", ("deep", "note"), (), rolls=False, switch=False),
-        SpecField("parser", ("parser",), (Flag("parser"), Flag("auto-parser", "otherwise")), rolls=True, switch=False),
-        SpecField("still", ("still",), (), rolls=False, switch=False),
-        SpecField("still.coldStart", ("still", "cold_start"), (Flag("cold-start"),), rolls=False, switch=True),
-        SpecField("still.note", ("still", "note"), (), rolls=False, switch=False),
+        SpecField("deep", ("deep",), (Flag("deep", "presence"),), rolls=True),
+        SpecField("deep.coldStart", ("deep", "cold_start"), (Flag("cold-start"),), rolls=True),
+        SpecField("deep.note", ("deep", "note"), (), rolls=False),
+        SpecField("parser", ("parser",), (Flag("parser"), Flag("auto-parser", "otherwise")), rolls=True),
+        SpecField("still", ("still",), (), rolls=False),
+        SpecField("still.coldStart", ("still", "cold_start"), (Flag("cold-start"),), rolls=False),
+        SpecField("still.note", ("still", "note"), (), rolls=False),
     ]
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from support.model_reports import packed
 from support.snapshots import deployment, pod, service
 from vllm_operator.api.reasons import Reason
 from vllm_operator.api.resource import InferenceService
@@ -12,7 +13,6 @@ from vllm_operator.apply.changes import Changes, Known, plan_changes
 from vllm_operator.apply.decision import Act
 from vllm_operator.apply.ledger import Ledger
 from vllm_operator.assess.fits import Assessment, Inspection
-from vllm_operator.inspection.kept import content_of, pack
 from vllm_operator.inspection.report import Facts
 from vllm_operator.manifests import kept_model, kept_model_name, pod_template
 from vllm_operator.manifests.amounts import KEPT_REVISIONS
@@ -24,7 +24,7 @@ from vllm_operator.status.evidence import Evidence
 SETTINGS = Settings(images=Images(operator="operator:1"))
 FITS = Assessment(True, Reason.FITS, "it fits")
 TOO_LARGE = Assessment(False, Reason.WEIGHTS_TOO_LARGE, "the weights are larger than the GPU")
-INSPECTED = Inspection("key", pack(content_of(Facts({}, commit="c" * 40))))
+INSPECTED = Inspection("key", packed(Facts({}, commit="c" * 40)))
 INSPECTING = Inspection("key", pending=True)
 PENDING = Assessment(None, Reason.INSPECTING, "it is inspected", pending=True)
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from support.model_reports import LLAMA_8B, LLAMA_70B, inspected
+from support.model_reports import LLAMA_8B, LLAMA_70B, inspected, packed
 from support.nodes import H100
 from support.snapshots import service
 from vllm_operator.api.reasons import Reason
@@ -15,7 +15,6 @@ from vllm_operator.assess import fits
 from vllm_operator.assess.device_classes import Claimed
 from vllm_operator.assess.fits import Assessment, Inspection, Outlook, assess, keeps_from_running
 from vllm_operator.assess.nodes import Devices
-from vllm_operator.inspection.kept import content_of, pack
 from vllm_operator.inspection.report import Facts
 from vllm_operator.snapshots.node import Node
 
@@ -144,7 +143,7 @@ def test_the_spec_tells_the_memory_where_neither_product_nor_nodes_do() -> None:
 
 
 def test_a_config_that_no_planner_can_read() -> None:
-    bare = Inspection("key", pack(content_of(Facts({"architectures": ["LlamaForCausalLM"]}))))
+    bare = Inspection("key", packed(Facts({"architectures": ["LlamaForCausalLM"]})))
     found = assessed(service(accelerator={"product": H100}), bare, [])
     assert found.fits is None
     assert found.reason == Reason.MODEL_NOT_PLANNED

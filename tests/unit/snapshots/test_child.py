@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
+from support.model_reports import content_of, packed
 from support.nesting import nested
 from support.snapshots import service
-from vllm_operator.inspection.kept import content_of, facts_of, pack
+from vllm_operator.inspection.kept import facts_of, pack
 from vllm_operator.inspection.report import Facts
 from vllm_operator.manifests import kept_model
 from vllm_operator.manifests.names import REVISION_LABEL
@@ -16,7 +17,7 @@ from vllm_operator.snapshots.child import child, kept_models, odd_revisions, rev
 def test_a_revision_keeps_a_template_or_what_is_known_of_a_model() -> None:
     facts = Facts({"architectures": ["LlamaForCausalLM"], "sliding_window": None}, weights_bytes=1, commit="c")
     owner = service()
-    body = kept_model(owner, pack(content_of(facts)))
+    body = kept_model(owner, packed(facts))
     body["metadata"]["resourceVersion"] = "5"
     model = child(body)
     assert model.packed_model

@@ -5,17 +5,17 @@ from typing import Any
 import pytest
 
 from support.accounts import Scene
+from support.model_reports import packed
 from support.snapshots import deployment, loading, pod, service
 from vllm_operator.api.conditions import ALWAYS, WHILE_FALSE, WHILE_TRUE, ConditionType
 from vllm_operator.api.reasons import Reason
 from vllm_operator.assess.fits import Inspection
-from vllm_operator.inspection.kept import content_of, pack
 from vllm_operator.inspection.report import Facts
 from vllm_operator.status.status import status
 
 SERVES, DEPLOYMENT = pod(), deployment(1)
 REFUSED = loading(failed=True, reason="UnexpectedAdmissionError")
-NO_TEMPLATE = Inspection("key", pack(content_of(Facts({"model_type": "llama"}, chat_template=False))))
+NO_TEMPLATE = Inspection("key", packed(Facts({"model_type": "llama"}, chat_template=False)))
 
 
 def told(observed: Scene, **spec: Any) -> dict[ConditionType, str]:

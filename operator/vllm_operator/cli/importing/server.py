@@ -47,8 +47,6 @@ class Server:
     """The number of pods that each replica has, where the source says so."""
     image_path: str = ""
     """Where the model is in the image that it comes from."""
-    own_image: bool = True
-    """Whether the image starts vLLM's server by itself."""
 
     @property
     def spread(self) -> bool:

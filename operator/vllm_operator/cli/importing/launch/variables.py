@@ -77,9 +77,3 @@ class Variables:
         """The variable that a text consists of, where its value is not known: a reference to a Secret, for example."""
         match = _ONLY.fullmatch(text)
         return self.by_name.get(next(filter(None, match.groups()))) if match else None
-
-
-def unknown_in(text: str) -> str | None:
-    """The first variable in a text whose value was not found."""
-    match = re.search(r"\$[({]?[A-Za-z_]\w*[)}]?", text)
-    return match[0] if match else None
