@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
+from .api import QUEUE_LABEL
 from .api.vocabulary import VLLM_VERSION
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ class Allowed(_Settings):
         "environment",
         "cost-center",
         "cost-centre",
-        "kueue.x-k8s.io/queue-name",
+        QUEUE_LABEL,
     )
     allowed_pod_annotations: tuple[str, ...] = (
         "team",

@@ -102,6 +102,27 @@ def test_whatever_is_made_somebody_reads(path: Path) -> None:
     assert not {name for name in dead if not name.startswith("__")}, f"{path.name}: delete what nobody reads"
 
 
+# What several modules have to write or read alike.
+SAID_ONCE = (
+    "vllm-batch: ",
+    ".parts-",
+    "/-/progress",
+    "kueue.x-k8s.io/queue-name",
+    "-SHARED",
+)
+
+
+@pytest.mark.parametrize("text", SAID_ONCE)
+def test_what_modules_have_to_say_alike_is_written_once(text: str) -> None:
+    texts = {
+        path: [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+        for path, tree in TREES.items()
+    }
+    # A sentence of a docstring says what it is about.
+    places = [path.name for path, found in texts.items() for one in found if text in one and "\n" not in one]
+    assert len(places) == 1, f"{text!r} is in {places}: import one from the other"
+
+
 def test_few_modules_lie_in_the_top_package() -> None:
     names = [path.name for path in OPERATOR.glob("*.py")]
     assert len(names) <= MOST_ON_TOP, f"{names}: which folder is the newest one's?"

@@ -20,6 +20,8 @@ BATCH_KIND = "InferenceBatch"
 BATCH_PLURAL = "inferencebatches"
 PLURALS = (PLURAL, CLASS_PLURAL, BATCH_PLURAL)
 API_VERSION = f"{GROUP}/{VERSION}"
+# Kueue's: which queue a Job, a pod or a LeaderWorkerSet waits in. See https://kueue.sigs.k8s.io/docs/tasks/run/
+QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 
 __all__ = [
     "API_VERSION",
@@ -31,6 +33,7 @@ __all__ = [
     "KIND",
     "PLURAL",
     "PLURALS",
+    "QUEUE_LABEL",
     "VERSION",
     "InferenceServiceSpec",
     "InferenceServiceStatus",

@@ -16,6 +16,7 @@ from ..api import (
     GROUP,
     KIND,
     PLURAL,
+    QUEUE_LABEL,
     VERSION,
     InferenceServiceSpec,
     InferenceServiceStatus,
@@ -33,7 +34,6 @@ Schema = dict[str, Any]
 MAX_NAME_LENGTH = 46
 # leaderworkerset-<name>-g-<two digits>-<five characters>, in a label.
 MAX_QUEUED_NAME_LENGTH = 36
-QUEUE = "kueue.x-k8s.io/queue-name"
 
 
 def _no_adapter_of_that_name(what: str, spec: str, unless: str = "") -> Rule:
@@ -62,10 +62,10 @@ _NAME_RULES = [
     _no_adapter_of_that_name("service", "self.spec"),
     rule(
         "!has(self.spec.nodesPerReplica) || self.spec.nodesPerReplica == 1 || !has(self.spec.pod)"
-        f" || !has(self.spec.pod.labels) || !('{QUEUE}' in self.spec.pod.labels)"
+        f" || !has(self.spec.pod.labels) || !('{QUEUE_LABEL}' in self.spec.pod.labels)"
         f" || size(self.metadata.name) <= {MAX_QUEUED_NAME_LENGTH}",
-        f"metadata.name must have at most {MAX_QUEUED_NAME_LENGTH} characters with nodesPerReplica and {QUEUE} in "
-        "pod.labels: Kueue names groups in a label of their pods, which ends at 63",
+        f"metadata.name must have at most {MAX_QUEUED_NAME_LENGTH} characters with nodesPerReplica and {QUEUE_LABEL} "
+        "in pod.labels: Kueue names groups in a label of their pods, which ends at 63",
     ),
     NAME_RULE,
 ]

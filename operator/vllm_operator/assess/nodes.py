@@ -11,12 +11,13 @@ from typing import NamedTuple
 from ..api.scheduling import FieldRequirement, NodeSelector, NodeSelectorTerm, Requirement, Toleration
 from ..api.spec import InferenceServiceSpec
 from ..manifests.names import device_taints, is_slice, product_label
+from ..planner.slices import SHARED_SUFFIX
 from ..snapshots.node import Node, Taint
 from ..vllm.argv import devices_of, ranks_of_replica
 
 # As GPU feature discovery labels nodes, and the labeller of AMD's device plugin.
 _MEMORY, _MAJOR, _MINOR = "nvidia.com/gpu.memory", "nvidia.com/gpu.compute.major", "nvidia.com/gpu.compute.minor"
-_REPLICAS, _STRATEGY, _SHARED = "nvidia.com/gpu.replicas", "nvidia.com/gpu.sharing-strategy", "-SHARED"
+_REPLICAS, _STRATEGY = "nvidia.com/gpu.replicas", "nvidia.com/gpu.sharing-strategy"
 _AMD_MEMORY = "amd.com/gpu.vram"
 UNKNOWN_REPLICAS = 0
 _MOST_DIGITS = 9
@@ -196,7 +197,7 @@ def _replicas(resource: str, labels: Mapping[str, str]) -> int:
     if _is_number(told) and int(told) > 1:
         return int(told)
     product, strategy = labels.get(product_label(resource), ""), labels.get(_STRATEGY, "none")
-    shared = product.endswith(_SHARED) or strategy != "none" or resource != "nvidia.com/gpu"
+    shared = product.endswith(SHARED_SUFFIX) or strategy != "none" or resource != "nvidia.com/gpu"
     return UNKNOWN_REPLICAS if shared else 1
 
 

@@ -10,15 +10,13 @@ from ..api.batch import InferenceBatch
 from ..api.conditions import ConditionType
 from ..api.reasons import Finding
 from ..api.serving_class import ServingClass
-from ..manifests.batch import INVALID_STATUS
 from ..snapshots.batch import BatchPod, JobSnapshot
 from ..status.evidence import Evidence
 from ..vllm.batch import CHECK, MERGE, RUN
+from ..vllm.batch.faults import BAD_INPUT, OURS
 
 MOST_REQUESTS = 1 << 40
 MOST_TOKENS = 1 << 53
-OURS = "vllm-batch: "
-"""How a sentence of our programs begins; other last words may be anybody's."""
 _COUNTS = ("total", "valid", "invalid", "duplicates", "tooLong", "files")
 # Of an invalid line, for people.
 _MOST_WHY, _MOST_LINES = 160, 3
@@ -155,7 +153,7 @@ class BatchEvidence:
         job, pod = self.jobs.get(CHECK), self.ended(CHECK)
         if job is None or pod is None or not (job.complete or job.failed):
             return Checked(why=_words(job.message) if job and job.failed else "")
-        wrong = job.failed and pod.exit_code == INVALID_STATUS
+        wrong = job.failed and pod.exit_code == BAD_INPUT
         try:
             report = report_in(pod.message)
         except ValueError:

@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
+from ..api import QUEUE_LABEL
 from ..api.batch import InferenceBatch, InferenceBatchSpec
 from ..api.spec import AUTO
 from ..assess.classes import Classes
 from ..batches.engine import engine_of
 from ..manifests.batch import BatchParts, check_job, merge_job, run_job
 from ..manifests.metadata import Manifest
-from ..manifests.names import QUEUE_LABEL
 from ..settings import Settings
 from .class_file import ClassInputError
 

@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
-from ..api import API_VERSION, BATCH_KIND, GROUP
+from ..api import API_VERSION, BATCH_KIND, GROUP, QUEUE_LABEL
 from ..api.batch import InferenceBatch
 from ..api.resource import InferenceService
 from ..settings import Settings
 from ..vllm.argv import PORT
 from ..vllm.batch import CHECK, MERGE, RUN, runner
 from ..vllm.batch import STEPS as OWN_STEPS
+from ..vllm.batch.faults import BAD_INPUT, BAD_OUTPUT
 from ..vllm.paths import INPUT_DIR, OUTPUT_DIR, RUNNER_PATH, location
 from .inspection import inspection
 from .job import Amounts
@@ -27,7 +28,6 @@ from .names import (
     INSPECTION_LABEL,
     MANAGED_BY,
     MANAGED_BY_LABEL,
-    QUEUE_LABEL,
     STEP_LABEL,
 )
 from .pod import Rendering, command_line, pod_template
@@ -41,8 +41,6 @@ ENGINE_ANNOTATION = f"{GROUP}/batch-engine"
 MOST_KEPT = 64 * 1024
 INSPECT = "inspect"
 STEPS = (INSPECT, *OWN_STEPS)
-# What the runner ends with where another try would find the same: a wrong input, or an output that it cannot write.
-INVALID_STATUS, UNWRITABLE_STATUS = 3, 4
 MAX_RETRIES = 2
 # Tries of each pod of the run, beside those that a preemption or a drain ended: a request that kills the engine costs
 # two.
@@ -134,11 +132,12 @@ def run_job(parts: BatchParts) -> Manifest:
     }
 
 
-# A pod that was preempted, evicted, or whose node is gone has not failed: it costs no try.
+# A pod that was preempted, evicted, or whose node is gone has not failed: it costs no try. Where the input is wrong, or
+# the output cannot be written, another try would find the same.
 _FAILURES: Manifest = {
     "rules": [
         {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
-        {"action": "FailJob", "onExitCodes": {"operator": "In", "values": [INVALID_STATUS, UNWRITABLE_STATUS]}},
+        {"action": "FailJob", "onExitCodes": {"operator": "In", "values": [BAD_INPUT, BAD_OUTPUT]}},
     ]
 }
 

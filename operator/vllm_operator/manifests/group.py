@@ -6,11 +6,12 @@ Leader and workers are made of the one template that is kept: what a worker is f
 
 from typing import Any
 
+from ..api import QUEUE_LABEL
 from ..api.resource import InferenceService
 from ..vllm.ranks import HEADLESS, nodes_of
 from .amounts import surge
 from .metadata import Manifest, compact, metadata
-from .names import GROUP_API, GROUP_KIND, QUEUE_LABEL, TOPOLOGY_ANNOTATION, group_name
+from .names import GROUP_API, GROUP_KIND, TOPOLOGY_ANNOTATION, group_name
 
 # Seconds that a rank above 0 gets to end: it has no requests of its own to finish.
 _WORKER_GRACE_SECONDS = 30

@@ -28,8 +28,6 @@ INSPECTION_LABEL = f"{GROUP}/inspection"
 DOWNLOAD_LABEL = f"{GROUP}/download"
 # On the Jobs of a batch and their pods: its name, and which of its steps they are. No Service selects them.
 BATCH_LABEL, STEP_LABEL = f"{GROUP}/batch", f"{GROUP}/batch-step"
-# Kueue's: which queue a Job, a pod or a LeaderWorkerSet waits in. See https://kueue.sigs.k8s.io/docs/tasks/run/
-QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 # Kueue's, on what it keeps of a Job: the uid of that.
 JOB_UID_LABEL = "kueue.x-k8s.io/job-uid"
 # Kueue's, which its webhook puts into the templates of a LeaderWorkerSet in a queue.

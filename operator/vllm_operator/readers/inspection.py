@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 
 from ..again import Again
+from ..api import QUEUE_LABEL
 from ..api.reasons import Finding, Reason
 from ..api.resource import InferenceService
 from ..api.storage import BUCKETS
@@ -19,7 +20,7 @@ from ..snapshots.child import Child, kept_models
 from ..status.evidence import Evidence
 from ..vllm.paths import model_image
 from .events import ReadEvents
-from .queued import QUEUE_LABEL, about_workload
+from .queued import about_workload
 from .reader import Clock
 from .said import REFUSED, Said
 from .together import JOBLESS_SECONDS, Together

@@ -18,6 +18,7 @@ from ..api.spec import MOST_RANKS
 from ..snapshots.pod import PodSnapshot
 from ..status.evidence import Engine
 from ..vllm.argv import PORT
+from ..vllm.batch.pages import PROGRESS
 from ..vllm.middleware import STATE
 
 log = logging.getLogger(__name__)
@@ -25,8 +26,6 @@ TIMEOUT_SECONDS = 5
 # What a pod that is not ready says is worth a moment; one that says nothing is to be told of.
 PATIENCE_SECONDS = 2.0
 _CACHE_INFO = re.compile(r"^vllm:cache_config_info\{.*", re.MULTILINE)
-# Where the runner of a batch (vllm/batch_runner.py) tells how far it is.
-PROGRESS = "/-/progress"
 _CHUNK = 64 * limits.KIB
 _Answer = TypeVar("_Answer")
 

@@ -6,8 +6,6 @@ import hashlib
 _LONGEST = 253
 _HASH = 5
 
-
-QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 _GROUPS = {"Pod": "", "Job": "batch"}
 
 

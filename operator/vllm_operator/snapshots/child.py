@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from sys import intern
 
+from ..api import QUEUE_LABEL
 from ..api.resource import Body, Key
 from ..manifests import Packed
 from ..manifests.kinds import AUTOSCALERS, BY_KIND, WORKLOADS
@@ -14,7 +15,6 @@ from ..manifests.metadata import Manifest
 from ..manifests.names import (
     GROUP_KIND,
     INSTANCE_LABEL,
-    QUEUE_LABEL,
     RAY_KIND,
     REVISION_LABEL,
     group_name,

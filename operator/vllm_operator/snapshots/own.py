@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..api import QUEUE_LABEL
 from ..api.encoding import canonical
 from ..api.limits import SPEC_BYTES
 from ..api.resource import Body, Key
-from ..manifests.names import QUEUE_LABEL
 
 
 @dataclass(frozen=True, slots=True)

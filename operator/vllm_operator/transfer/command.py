@@ -10,7 +10,7 @@ from pathlib import Path
 from threading import Event
 
 from ..vllm.batch import CHECK
-from ..vllm.batch.faults import AGAIN, BAD_INPUT, BAD_OUTPUT, DONE, STOPPED
+from ..vllm.batch.faults import AGAIN, BAD_INPUT, BAD_OUTPUT, DONE, OURS, STOPPED
 from .bucket import BucketError, Place
 from .fetch import Order, WrongInputError, fetch_input, fetch_parts
 from .push import push
@@ -41,7 +41,7 @@ def _fetch(order: Order, message: Path) -> int:
     for pause in (*(() if order.step == CHECK else RETRY_SECONDS), None):
         status, why, passes = _fetched(order)
         if why:
-            _say(message, f"vllm-batch: {why}")
+            _say(message, f"{OURS}{why}")
         if not passes or pause is None:
             break
         time.sleep(pause)

@@ -13,8 +13,9 @@ from pathlib import Path
 from ..vllm.batch import CHECK, RUN
 from ..vllm.batch.lines import ERRORS
 from ..vllm.batch.merging import FENCE, REPORT, output_names
+from ..vllm.batch.survey import parts_key
 from .bucket import BucketError, MissingError, Place, together, write_at
-from .parts import KEPT, Segment, joined, length, parts_key, segments
+from .parts import KEPT, Segment, joined, length, segments
 from .plain import created, writable
 
 FILE_BYTES = 255  # of a name

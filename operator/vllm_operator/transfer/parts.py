@@ -11,7 +11,7 @@ from typing import NamedTuple
 from ..api.limits import MIB
 from ..vllm.batch.journal import JOURNAL
 from ..vllm.batch.merging import REPORT
-from ..vllm.batch.survey import DUPLICATES, SURVEY
+from ..vllm.batch.survey import DUPLICATES, SURVEY, parts_key
 from .bucket import Found
 
 SEGMENT_BYTES = 8 * MIB
@@ -40,11 +40,6 @@ class Segment(NamedTuple):
     def key(self) -> str:
         """Its name, counted from the parts folder."""
         return f"{self.name}/{self.start:015d}-{self.size:08d}"
-
-
-def parts_key(uid: str) -> str:
-    """The parts folder of a batch, counted from the output."""
-    return f".parts-{uid}"
 
 
 def segments(found: Iterable[Found], uid: str) -> dict[str, list[Segment]]:

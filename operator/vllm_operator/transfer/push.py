@@ -9,12 +9,14 @@ from pathlib import Path
 from threading import Event
 
 from ..vllm.batch import CHECK, RUN
+from ..vllm.batch.faults import OURS
 from ..vllm.batch.journal import JOURNAL
 from ..vllm.batch.merging import REPORT
 from ..vllm.batch.outbox import PUSHED, WANTED, write_whole
+from ..vllm.batch.survey import parts_key
 from .bucket import BucketError, Place
 from .fetch import Order
-from .parts import KEPT, cut, length, parts_key, segments
+from .parts import KEPT, cut, length, segments
 from .plain import names, opened
 
 POLL_SECONDS = 0.1
@@ -130,4 +132,4 @@ def _answer(folder: Path, number: int, why: str = "") -> int:
 
 
 def _say(text: str) -> None:
-    print(f"vllm-batch: {text}", file=sys.stderr, flush=True)  # noqa: T201 - the container's log
+    print(f"{OURS}{text}", file=sys.stderr, flush=True)  # noqa: T201 - the container's log

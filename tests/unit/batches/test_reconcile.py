@@ -14,6 +14,7 @@ from vllm_operator.cluster import path
 from vllm_operator.loop.write import PROGRESS_SECONDS
 from vllm_operator.manifests.names import STEP_LABEL
 from vllm_operator.readers.logs import LogReader
+from vllm_operator.vllm.batch.faults import STOPPED, BatchError, EngineDiedError, InputError, OutputError
 
 
 def test_no_pod_takes_a_gpu_before_the_input_is_checked_and_the_plan_is_made() -> None:
@@ -139,6 +140,15 @@ def test_suspend_takes_the_pods_away_and_goes_on_later() -> None:
     assert world.steps() == ["run"]
     world.reconcile()
     assert world.condition("InputValid") == ("True", "InputChecked")
+
+
+def test_a_job_is_given_up_where_the_program_says_that_another_try_does_not_help() -> None:
+    world = BatchWorld()
+    world.runs()
+    _, rule = world.job("run")["spec"]["podFailurePolicy"]["rules"]
+    lasting = {one.status for one in (InputError, OutputError)}
+    assert (rule["action"], set(rule["onExitCodes"]["values"])) == ("FailJob", lasting)
+    assert lasting.isdisjoint({BatchError.status, EngineDiedError.status, STOPPED})
 
 
 def test_a_batch_that_was_suspended_from_the_start_has_no_pods() -> None:

@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 
 from support.snapshots import service
-from vllm_operator.api.crd import MAX_NAME_LENGTH, MAX_QUEUED_NAME_LENGTH, QUEUE
+from vllm_operator.api import QUEUE_LABEL
+from vllm_operator.api.crd import MAX_NAME_LENGTH, MAX_QUEUED_NAME_LENGTH
 from vllm_operator.api.resource import InferenceService
 from vllm_operator.manifests import Parts, desired, pod_template
 from vllm_operator.manifests.group import leader_worker_set, pods_of_replica
 from vllm_operator.manifests.metadata import Manifest
-from vllm_operator.manifests.names import QUEUE_LABEL, TOPOLOGY_ANNOTATION, group_name, service_of_group
+from vllm_operator.manifests.names import TOPOLOGY_ANNOTATION, group_name, service_of_group
 from vllm_operator.settings import Settings
 
 OVER_TWO = {"nodesPerReplica": 2, "tensorParallelSize": 8, "pipelineParallelSize": 2}
@@ -163,5 +164,4 @@ def test_the_set_is_not_called_like_the_service_and_its_longest_pod_has_a_valid_
 
 
 def test_the_longest_name_in_a_queue_fits_the_label_by_which_kueue_names_a_group() -> None:
-    assert QUEUE == QUEUE_LABEL
     assert len(f"leaderworkerset-{group_name('m' * MAX_QUEUED_NAME_LENGTH)}-99-01234") == 63

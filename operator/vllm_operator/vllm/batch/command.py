@@ -14,12 +14,12 @@ from typing import Any, NoReturn
 
 from .context import ModelLimits
 from .engine import Engine, OpenEngine, open_vllm, run_loop
-from .faults import AGAIN, BAD_INPUT, DONE, STOPPED, BatchError, InputError
+from .faults import AGAIN, BAD_INPUT, DONE, OURS, STOPPED, BatchError, InputError
 from .journal import Journal, history
 from .lines import input_files
 from .merging import FENCE, merged, output_names
 from .outbox import Outbox
-from .pages import Pages
+from .pages import PROGRESS, Pages
 from .survey import known_survey, parts_folder, survey
 from .work import Share, Worker
 
@@ -44,11 +44,11 @@ def main(arguments: Sequence[str] | None = None, open_engine: OpenEngine = open_
         return run_loop(_run(options, words[split + 1 :], open_engine))
     except BatchError as error:
         # Of an engine, the end of the log tells more: Kubernetes takes it where there is no message.
-        _last_words(f"vllm-batch: {error}", message=error.status != AGAIN)
+        _last_words(f"{OURS}{error}", message=error.status != AGAIN)
         return error.status
     except Exception as error:
         traceback.print_exc()
-        _last_words(f"vllm-batch: {type(error).__name__}: {error}", message=False)
+        _last_words(f"{OURS}{type(error).__name__}: {error}", message=False)
         return AGAIN
 
 
@@ -72,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--max-retries", type=int, default=2, help="of one request, for errors that may pass")
     run.add_argument("--max-inflight", type=int, default=0, help="requests at once; 0: twice vLLM's --max-num-seqs")
     run.add_argument("--grace", type=float, default=20.0, help="seconds for requests in flight after SIGTERM")
-    run.add_argument("--port", type=int, default=8000, help="of /health, /metrics and /-/progress")
+    run.add_argument("--port", type=int, default=8000, help=f"of /health, /metrics and {PROGRESS}")
     merge.add_argument("--count", type=int, required=True, help="shares")
     return parser
 
@@ -100,7 +100,7 @@ async def _run(options: argparse.Namespace, engine_arguments: list[str], open_en
     signal.signal(signal.SIGTERM, _end)
     parts = parts_folder(options.output, options.uid)
     if (parts / FENCE).exists():
-        _last_words("vllm-batch: the batch is merged already")
+        _last_words(f"{OURS}the batch is merged already")
         return DONE
     share = Share(
         source=options.input,
@@ -140,7 +140,7 @@ def _pod() -> str:
 
 
 def _end(*_: Any) -> NoReturn:
-    _last_words("vllm-batch: stopped before the engine was loaded")
+    _last_words(f"{OURS}stopped before the engine was loaded")
     os._exit(STOPPED)
 
 

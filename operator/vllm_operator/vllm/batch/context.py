@@ -4,6 +4,7 @@ import json
 from functools import cached_property
 from typing import Any
 
+from .faults import OURS
 from .lines import Request
 
 # What a chat template may put around a message, in tokens: below the context by that much, nobody needs to count.
@@ -66,5 +67,5 @@ class ModelLimits:
         try:
             return AutoTokenizer.from_pretrained(self._model)
         except (OSError, ValueError) as error:
-            print(f"vllm-batch: no tokenizer, so lengths are not checked: {error}", flush=True)  # noqa: T201
+            print(f"{OURS}no tokenizer, so lengths are not checked: {error}", flush=True)  # noqa: T201
             return None

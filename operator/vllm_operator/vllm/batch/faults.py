@@ -1,8 +1,10 @@
-"""Why the program ends, as exit statuses that the Job's podFailurePolicy tells apart."""
+"""Why the program ends, as exit statuses that the Job's podFailurePolicy tells apart, and as last words."""
 
 import errno
 
 DONE, AGAIN, BAD_INPUT, BAD_OUTPUT, STOPPED = 0, 1, 3, 4, 143
+OURS = "vllm-batch: "
+"""How a sentence of our programs begins; other last words may be anybody's."""
 
 
 class BatchError(Exception):

@@ -16,7 +16,7 @@ from .buckets import WRITER, Buckets
 from .faults import output_error
 from .journal import ANSWERED, FAILED, journals, records
 from .lines import ERRORS, InvalidLineError, Raw, input_files, raw_lines, request_of
-from .survey import File, Survey, duplicates, known_survey, parts_folder
+from .survey import File, Survey, duplicates, known_survey, parts_folder, parts_key
 from .work import error_row
 
 FENCE, REPORT = "MERGED", "report.json"
@@ -70,7 +70,7 @@ class _Merge(NamedTuple):
 
     @property
     def parts(self) -> Path:
-        return self.output / f".parts-{self.uid}"
+        return self.output / parts_key(self.uid)
 
 
 def _fence(parts: Path, count: int) -> list[tuple[str, int]]:

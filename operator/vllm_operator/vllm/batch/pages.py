@@ -17,7 +17,8 @@ _METRICS = (
     ("vllm_batch_requests_in_flight", "gauge", "Requests that the engine has.", "inFlight", ""),
 )
 
-
+PROGRESS = "/-/progress"
+"""Where the counts are."""
 _POLL_SECONDS = 0.1
 
 
@@ -69,11 +70,11 @@ class Pages:
         """Status and content."""
         if path == "/health":
             return (200, b"") if self.metrics else (503, b"the engine is being loaded\n")
-        if path == "/-/progress":
+        if path == PROGRESS:
             return 200, json.dumps(self._progress()).encode()
         if path == "/metrics":
             return 200, _metrics(self._progress()) + (self.metrics() if self.metrics else b"")
-        return 404, b"ask for /health, /metrics or /-/progress\n"
+        return 404, f"ask for /health, /metrics or {PROGRESS}\n".encode()
 
 
 def _metrics(counts: dict[str, Any]) -> bytes:

@@ -49,9 +49,14 @@ class Limits(Protocol):
         """Whether it is longer than the model's context."""
 
 
+def parts_key(uid: str) -> str:
+    """The parts folder of a batch, counted from the output."""
+    return f".parts-{uid}"
+
+
 def parts_folder(output: Path, uid: str) -> Path:
     """Where all that belongs to a batch lies until it is merged, and is made when missing. Raises OutputError."""
-    folder = output / f".parts-{uid}"
+    folder = output / parts_key(uid)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -78,9 +83,7 @@ def survey(source: Path, parts: Path, limits: Limits | None = None) -> tuple[Sur
                 except InvalidLineError as error:
                     counts["invalid"] += 1
                     if len(first) < _SHOWN:
-                        first.append(
-                            {"file": path.name[-_SHOWN_NAME:], "line": raw.line, "why": str(error)[:_SHOWN_CHARACTERS]}
-                        )
+                        first.append(_shown(path, raw.line, str(error)))
             files.append(File(path.name, start, counts["total"] - start, path.stat().st_size))
         counts["duplicates"] = _write_duplicates(digests, parts)
     except OSError as error:

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from ....manifests.names import QUEUE_LABEL, RANK_LABEL, TOPOLOGY_ANNOTATION
+from ....api import QUEUE_LABEL
+from ....manifests.names import RANK_LABEL, TOPOLOGY_ANNOTATION
 from ..documents import Document, Sources
 from ..draft import Draft
 from ..part import Part
