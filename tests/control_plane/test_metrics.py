@@ -12,6 +12,7 @@ from prometheus_client.samples import Sample
 from support.kube import Kube
 from support.operator_process import OperatorProcess
 from support.services import ready, service
+from vllm_operator.watch.watches import DEAD_SECONDS
 
 pytestmark = pytest.mark.control_plane
 
@@ -59,7 +60,7 @@ def test_gpus_that_no_node_has_are_missing(operator: OperatorProcess, kube: Kube
 def test_every_watch_is_young(operator: OperatorProcess, kube: Kube) -> None:
     ages = {x.labels["resource"]: x.value for x in scrape(operator) if x.name == "vllm_operator_watch_age_seconds"}
     assert {"inferenceservices", "deployments", "pods", "jobs", "nodes"} <= ages.keys()
-    assert all(0 <= age < 600 for age in ages.values())
+    assert all(0 <= age < DEAD_SECONDS for age in ages.values())
 
 
 def test_requests_reconciles_and_the_queue_are_counted(operator: OperatorProcess, kube: Kube) -> None:

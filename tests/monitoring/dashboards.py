@@ -133,7 +133,7 @@ FLEET: Rows = {
             "Age of watches",
             {"{{resource}}": "max by (resource) (vllm_operator_watch_age_seconds)"},
             "s",
-            "Each is renewed within 10 minutes.",
+            "Each is renewed twice a minute.",
         ),
         Lines(
             "Memory",

@@ -11,6 +11,7 @@ from cluster.tools import tool
 from support.chart import CHART, documents, one_of, run, template
 from support.promql import known, names, parse
 from support.shipped_queries import ALERTS, RULES
+from vllm_operator.watch.watches import DEAD_SECONDS, ENDED_SECONDS, WATCH_SECONDS
 
 pytestmark = pytest.mark.chart
 
@@ -81,6 +82,11 @@ def test_a_name_that_is_none_is_noticed(tmp_path: Path) -> None:
 def test_the_chart_renders_the_file_that_promtool_has_tested() -> None:
     rule = one_of("PrometheusRule", documents(template("--set=prometheusRule.enabled=true")))
     assert rule["spec"] == yaml.safe_load(RULES.read_text())
+
+
+def test_a_watch_that_lives_is_younger_than_its_alert_wants_and_one_that_the_probe_ends_has_been_older() -> None:
+    threshold = float(ALERTS["VllmOperatorWatchStale"]["expr"].rpartition("> ")[2])
+    assert max(WATCH_SECONDS, ENDED_SECONDS) < threshold < DEAD_SECONDS
 
 
 def test_values_change_thresholds_links_labels_and_which_alerts_there_are() -> None:
