@@ -145,7 +145,8 @@ class Settings(Allowed):
     no_proxy: str | None = None
     # Name of a ConfigMap, in each service's namespace, whose key ca.crt holds the certificates to trust.
     ca_config_map: str | None = None
-    # Names of Secrets, in each service's namespace, with which the inspect Job's pod pulls the operator's image.
+    # Names of Secrets, in each service's namespace, with which pods pull the operator's image: those of the inspect and
+    # the download Jobs, and of batches with buckets.
     image_pull_secrets: tuple[str, ...] = ()
     # Whether the operator reads /metrics and /version of pods that became ready.
     engine_metrics: bool = True

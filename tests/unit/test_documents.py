@@ -1,6 +1,8 @@
 """The documents name what is there: every folder has its paragraph, every link leads somewhere, every target exists."""
 
+import ast
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ import yaml
 from cluster.host import REPOSITORY
 
 OPERATOR = REPOSITORY / "operator" / "vllm_operator"
+PACKAGES = sorted(OPERATOR.rglob("__init__.py"))
 DOCUMENTS = sorted([*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").glob("*.md")])
 
 
@@ -17,6 +20,32 @@ def test_every_folder_and_module_has_a_paragraph() -> None:
     headings = re.findall(r"^\*\*(.*?)\*\*:", (REPOSITORY / "docs" / "architecture.md").read_text(), re.M)
     written = {name for heading in headings for name in re.findall(r"`(\w+(?:\.py|/))`", heading)}
     assert written - {"__main__.py"} == there, "docs/architecture.md: a paragraph for each folder and module"
+
+
+def test_folders_stand_in_the_order_in_which_they_may_import_each_other() -> None:
+    """A folder imports from those below it: the page says so, and the contract that is checked."""
+    contracts = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    layers = next(one["layers"] for one in contracts if one["type"] == "layers")
+    levels = {name: level for level, names in enumerate(layers) for name in names.split(" | ")}
+    headings = re.findall(r"^\*\*(.*?)\*\*:", (REPOSITORY / "docs" / "architecture.md").read_text(), re.M)
+    written = [name for heading in headings for name in re.findall(r"`(\w+)(?:\.py|/)`", heading)]
+    assert sorted(written) == sorted(levels)
+    assert written == sorted(written, key=lambda name: levels[name])
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=[str(path.parent.relative_to(OPERATOR)) for path in PACKAGES])
+def test_a_folder_names_modules_that_lie_in_it(package: Path) -> None:
+    named = re.findall(r"\b\w+\.py\b", ast.get_docstring(ast.parse(package.read_text())) or "")
+    assert [name for name in named if not (package.parent / name).exists()] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=[path.name for path in DOCUMENTS])
+def test_what_is_said_to_be_in_a_module_is_there(document: Path) -> None:
+    said = re.findall(r"`(\w+)`\s+(?:in|among)(?:\s+\w+)?\s+`([\w/]+\.py)`", document.read_text())
+    for name, module in said:
+        path = next((path for root in (OPERATOR, REPOSITORY) if (path := root / module).exists()), None)
+        assert path, f"{module} is not there"
+        assert re.search(rf"^\s*(class |def )?{name}\b", path.read_text(), re.M), f"{module} has no {name}"
 
 
 def test_every_document_is_in_the_index() -> None:

@@ -1,1 +1,1 @@
-"""When a key is worked on, and how one reconcile goes: read reconcile.py first."""
+"""The process from start to end, and when a key is worked on: read operator.py first."""

@@ -24,7 +24,7 @@ class Settling(NamedTuple):
     settled_at: float | None
     """When its children were first as they should be, in seconds of the clock."""
     others_wait: bool
-    """Whether services that came at the same time have no pods yet."""
+    """Whether services that came at the same time have no children yet."""
 
 
 def seconds_to_hold_first_status(account: Account, settling: Settling, now: float) -> Again | None:
@@ -36,7 +36,7 @@ def seconds_to_hold_first_status(account: Account, settling: Settling, now: floa
     if evidence.all_serve:
         return None
     if settling.others_wait:
-        return Again(GIVE_WAY_SECONDS, "other services have no pods yet", holds_status=True)
+        return Again(GIVE_WAY_SECONDS, "other services have no children yet", holds_status=True)
     deployment = evidence.deployment
     answered = deployment and deployment.replicas >= (evidence.service.wanted_replicas or 1)
     left = (now if settling.settled_at is None else settling.settled_at) + FIRST_STATUS_SECONDS - now

@@ -30,7 +30,7 @@ from .pod_event import PodEvent
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a container ended. `log` is what Kubernetes keeps of its last lines, at most 4 KiB."""
+    """How a container ended. `log` is what Kubernetes keeps of its last lines, at most 2 KiB."""
 
     reason: str
     exit_code: int

@@ -1,7 +1,7 @@
 """The program in the pods of a batch: checks the input, asks vLLM's engine, merges the answers.
 
-It runs in any image with vLLM, so it imports nothing of ours and, but for engine.py, only Python's standard library
-(3.10). In a pod it is one file: these modules one after the other (`source()`), packed.
+It runs in any image with vLLM, so it imports nothing of ours and, but for engine.py and the tokenizer of context.py,
+only Python's standard library (3.10). In a pod it is one file: these modules one after the other (`source()`), packed.
 """
 
 import ast
