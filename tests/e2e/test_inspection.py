@@ -1,6 +1,5 @@
 """What the operator knows before a pod starts: the inspect Job on a real kubelet, a hub in the cluster, the plan."""
 
-import time
 from typing import Any
 
 import pytest
@@ -79,10 +78,8 @@ def test_jobs_go_when_their_result_is_kept(inspected: Kube) -> None:
 
 
 def test_an_inspection_takes_seconds(inspected: Kube) -> None:
-    began = time.monotonic()
     inspected.apply(asleep("again", "plain"))
-    inspected.wait("again was inspected", 300, lambda: fits(inspected, "again"))
-    print(f"inspected in {time.monotonic() - began:.1f} s")
+    inspected.wait("again was inspected", 30, lambda: fits(inspected, "again"))
     inspected.run("delete", "vis", "again")
 
 

@@ -1,30 +1,48 @@
 """The documents name only metrics and alerts that exist, and their links lead somewhere."""
 
 import re
+from pathlib import Path
 
 import pytest
 
 from cluster.host import REPOSITORY
 from support.promql import known
 
-DOCS = REPOSITORY / "docs"
-NAMES = ["autoscaling.md", "runbook.md", "slo.md"]
+PAGES = sorted([*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").glob("*.md")])
+# These are about metrics.
+WITH_METRICS = {"autoscaling.md", "runbook.md", "slo.md"}
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_metrics_exist(name: str) -> None:
+def links(text: str) -> list[tuple[str, str]]:
+    """The pages that a text leads to within the repository, and the headings on them."""
+    return re.findall(r"\]\(([\w./-]*)(?:#([\w-]+))?\)", text)
+
+
+def anchors(text: str) -> set[str]:
+    """The names by which links lead to a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", re.sub(r"^```.*?^```", "", text, flags=re.M | re.S), re.M)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_links_and_headings_are_read_with_their_hyphens() -> None:
+    text = "# A b, `c-d`\n[x](gpu-check.md#two-words) [y](#a-b-c-d) [z](https://example.com/a#b)\n```\n# no\n```\n"
+    assert links(text) == [("gpu-check.md", "two-words"), ("", "a-b-c-d")]
+    assert anchors(text) == {"a-b-c-d"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
+def test_metrics_exist(page: Path) -> None:
     # A histogram is named without the suffix of its series.
     exist = known() | {re.sub("_(bucket|sum|count)$", "", one) for one in known()}
-    named = set(re.findall(r"\b(?:vllm:|vllm_operator_|http_)\w+", (DOCS / name).read_text()))
-    assert named
+    named = set(re.findall(r"\b(?:vllm:|vllm_operator_|http_)\w+", page.read_text()))
+    assert named or page.name not in WITH_METRICS
     assert named - exist == set()
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_links_lead_somewhere(name: str) -> None:
-    for file, anchor in re.findall(r"\]\(([\w./]*)(?:#(\w+))?\)", (DOCS / name).read_text()):
-        target = DOCS / (file or name)
+@pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
+def test_links_lead_somewhere(page: Path) -> None:
+    for file, anchor in links(page.read_text()):
+        target = page.parent / file if file else page
         assert target.exists(), file
-        if anchor:
-            headings = {heading.lower() for heading in re.findall(r"^#+ (\w+)$", target.read_text(), re.M)}
-            assert anchor in headings, anchor
+        if anchor and target.suffix == ".md":
+            assert anchor in anchors(target.read_text()), f"{file}#{anchor}"

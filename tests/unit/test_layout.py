@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from cluster.host import REPOSITORY
+from vllm_operator.api.crd import KINDS
 
 TESTS = REPOSITORY / "tests"
 FILES = sorted(TESTS.rglob("*.py"))
@@ -50,7 +51,7 @@ OPERATOR = REPOSITORY / "operator" / "vllm_operator"
 MODULES = sorted(OPERATOR.rglob("*.py"))
 MOST_ON_TOP, MOST_LINES, MOST_LINES_OF_A_FUNCTION = 8, 400, 40
 # Kinds of ours, by name: in the folders that serve every kind, they are rows of others.
-KINDS_BY_NAME = ("InferenceService", "ServingClass", "inferenceservice", "servingclass")
+KINDS_BY_NAME = [name for kind in KINDS for name in (kind.name, kind.name.lower())]
 SERVES_EVERY_KIND = ("loop", "watch")
 
 
