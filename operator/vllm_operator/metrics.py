@@ -8,10 +8,19 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-reconcile_seconds = Histogram("vllm_operator_reconcile_seconds", "Time that one reconcile of one service takes.")
-reconcile_errors = Counter("vllm_operator_reconcile_errors", "Reconciles that failed and are tried again.", ["kind"])
-queue_depth = Gauge("vllm_operator_queue_depth", "Services that are due to be reconciled and wait for a worker.")
-queue_age = Gauge("vllm_operator_queue_age_seconds", "For how long the service that is due first has been due.")
+reconcile_seconds = Histogram(
+    "vllm_operator_reconcile_seconds", "Time that one reconcile of a service, or of a batch, takes."
+)
+reconcile_errors = Counter(
+    "vllm_operator_reconcile_errors",
+    "Reconciles that failed and are tried again; kind is the Python class of the error.",
+    ["kind"],
+)
+queue_depth = Gauge(
+    "vllm_operator_queue_depth",
+    "Objects that are due to be reconciled and wait for a worker: services, batches, classes, and all nodes as one.",
+)
+queue_age = Gauge("vllm_operator_queue_age_seconds", "For how long the object that is due first has been due.")
 loop_lag = Gauge(
     "vllm_operator_event_loop_lag_seconds", "The longest that the operator's event loop was late in the last minute."
 )

@@ -115,7 +115,7 @@ FLEET: Rows = {
             "Failed reconciles per second",
             {"{{kind}}": f"sum by (kind) (rate(vllm_operator_reconcile_errors_total{RATE}))"},
         ),
-        Lines("Services due", {"waiting": "sum(vllm_operator_queue_depth)"}),
+        Lines("Objects due", {"waiting": "sum(vllm_operator_queue_depth)"}),
         Lines("Longest wait", {"seconds": "max(vllm_operator_queue_age_seconds)"}, "s"),
         Lines(
             "API requests per second",

@@ -7,6 +7,7 @@ from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
 
 from support.accounts import Scene
 from support.snapshots import loading, pod, service
+from vllm_operator import metrics
 from vllm_operator.api.resource import Key
 from vllm_operator.loop.workqueue import WorkQueue
 from vllm_operator.metrics import Watches
@@ -103,3 +104,12 @@ def test_only_keys_that_are_due_wait_for_a_worker() -> None:
     assert page["depth"] == 2
     assert page["age_seconds"] is not None
     assert 0.2 < page["age_seconds"] < 60
+
+
+def test_what_the_loop_counts_is_not_said_to_be_of_services_alone() -> None:
+    """The queue has keys of every kind; nothing is said of one."""
+    for counted in (metrics.reconcile_seconds, metrics.queue_depth, metrics.queue_age):
+        (family,) = counted.collect()
+        assert "batch" in family.documentation or "object" in family.documentation
+    (family,) = metrics.reconcile_errors.collect()
+    assert "class of the error" in family.documentation

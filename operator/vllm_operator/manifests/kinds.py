@@ -48,8 +48,8 @@ class Pods:
 
     through: tuple[tuple[str, ...], ...] = ((),)
     """Of each way: the kinds that stand between the child and its pods, each the controlling owner of the next one."""
-    inspect: bool = False
-    """Whether they tell what the model is made of, and serve nobody."""
+    of_jobs: bool = False
+    """Whether they inspect or fetch the model, and serve nobody."""
 
 
 _SCALING = Scaling()
@@ -262,7 +262,7 @@ CHILD_KINDS = (
         plural="jobs",
         build=None,  # inspection.py: only where the model is not known yet
         pruned=Pruned.LAST,
-        pods=Pods(inspect=True),
+        pods=Pods(of_jobs=True),
     ),
 )
 

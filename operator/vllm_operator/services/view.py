@@ -71,16 +71,16 @@ class View:
         """The pod of an inspect Job of the service that is about `inspected`; None before it exists."""
         pods: Iterable[InspectionPod] = self.indices[INSPECTIONS].get(key, ())
         about = [pod for pod in pods if pod.key == inspected]
-        owners = self._owners(key, inspect=True) if about else frozenset()
+        owners = self._owners(key, of_jobs=True) if about else frozenset()
         return max((pod for pod in about if pod.owner in owners), key=lambda pod: pod.ended, default=None)
 
     def download(self, key: Key) -> DownloadPod | None:
         """The pod of a download Job of the service; of several the one that is furthest. None before there is one."""
         found: Iterable[DownloadPod] = self.indices[DOWNLOADS].get(key, ())
-        owners = self._owners(key, inspect=True) if found else frozenset()
+        owners = self._owners(key, of_jobs=True) if found else frozenset()
         return max((pod for pod in found if pod.owner in owners), key=lambda pod: _FURTHEST[pod.state], default=None)
 
-    def _owners(self, key: Key, *, inspect: bool = False) -> frozenset[str]:
+    def _owners(self, key: Key, *, of_jobs: bool = False) -> frozenset[str]:
         """Uids of what controls the service's own pods."""
         service = self.service(key)
         if service is None:
@@ -89,7 +89,7 @@ class View:
         links: list[Link] = [*self.indices[POD_LINKS].get(key, ())]
         if is_link("Pod", children):
             links += [Link("Pod", pod.uid, pod.owner) for pod in self.indices[PODS].get(key, ())]
-        return pod_owners(children, links, service.uid, inspect=inspect)
+        return pod_owners(children, links, service.uid, of_jobs=of_jobs)
 
     @property
     def sees_nodes(self) -> bool:

@@ -37,9 +37,9 @@ def is_link(kind: str, children: Iterable[Child]) -> bool:
 
 
 def pod_owners(
-    children: Iterable[Child], links: Iterable[Link], service_uid: str, *, inspect: bool = False
+    children: Iterable[Child], links: Iterable[Link], service_uid: str, *, of_jobs: bool = False
 ) -> frozenset[str]:
-    """Uids of what controls the pods of the service with this uid: of those that serve, or that inspect its model.
+    """Uids of what controls the pods of the service with this uid: of those that serve, or of its Jobs.
 
     `children`, `links`: all that carry the service's labels; pods are links where others belong to them. A pod is the
     service's own exactly if its controlling owner is one of these.
@@ -47,7 +47,7 @@ def pod_owners(
     found: set[str] = set()
     for child in children:
         pods = BY_KIND[child.kind].pods
-        if pods is None or pods.inspect is not inspect or child.owner_uid != service_uid:
+        if pods is None or pods.of_jobs is not of_jobs or child.owner_uid != service_uid:
             continue
         for way in pods.through:
             level = {child.uid}

@@ -24,7 +24,7 @@ LINK = Link("ReplicaSet", "rs", "d")
 def test_the_whole_chain_counts() -> None:
     old = Link("ReplicaSet", "old", "d")
     assert pod_owners(OURS, [LINK, old], SERVICE) == {"rs", "old"}
-    assert pod_owners(OURS, [LINK], SERVICE, inspect=True) == {"j"}
+    assert pod_owners(OURS, [LINK], SERVICE, of_jobs=True) == {"j"}
 
 
 def test_ranks_above_0_belong_to_their_leaders_pod() -> None:
