@@ -19,6 +19,7 @@ from kubernetes.aio.dynamic.exceptions import DynamicApiError, NotFoundError, Un
 from . import metrics
 from .api import limits
 from .api.resource import Reference
+from .api.times import written
 from .manifests.metadata import Manifest, compact
 from .manifests.names import FIELD_MANAGER, JOB_UID_LABEL
 from .resources import RESOURCES, Resource
@@ -64,10 +65,7 @@ class UnavailableError(Exception):
 
 def path(kind: str, namespace: str, name: str = "", subresource: str = "") -> str:
     """URL path of an object, or of a kind in a namespace; of cluster-scoped ones, the namespace is empty."""
-    resource = RESOURCES[kind]
-    root = f"/apis/{resource.api_version}" if resource.group else f"/api/{resource.api_version}"
-    scope = f"/namespaces/{namespace}" if namespace else ""
-    return "/".join(part for part in (f"{root}{scope}/{resource.plural}", name, subresource) if part)
+    return RESOURCES[kind].path(namespace, name, subresource)
 
 
 class Requests(Protocol):
@@ -198,9 +196,8 @@ class Cluster:
 
     async def may_list(self, resource: Resource) -> bool:
         """Whether there is such an API, and this operator may list its objects in the whole cluster."""
-        root = f"/apis/{resource.api_version}" if resource.group else f"/api/{resource.api_version}"
         try:
-            await self._request("get", f"{root}/{resource.plural}", query_params=[("limit", "1")])
+            await self._request("get", resource.path(), query_params=[("limit", "1")])
         except (RefusedError, GoneError, UnavailableError) as error:
             log.info("cannot list %s: %s", resource.plural, error)
             return False
@@ -285,7 +282,7 @@ class Cluster:
     async def post_event(self, about: Reference, kind: str, reason: str, message: str) -> None:
         """Posts an Event about an object; `kind` is Normal or Warning. Never fails: an Event is a courtesy."""
         namespace = about.key.namespace or EVENTS_OF_CLUSTER
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        now = written(datetime.now(UTC))
         named = {"namespace": about.key.namespace or None, "name": about.key.name, "uid": about.uid}
         event = {
             "apiVersion": "v1",

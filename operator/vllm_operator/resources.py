@@ -37,6 +37,12 @@ class Resource(NamedTuple):
         """The API group; empty for the core one."""
         return self.api_version.rpartition("/")[0]
 
+    def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
+        """URL path of an object, or of the kind in a namespace, or in all: empty, as of cluster-scoped ones."""
+        scope = f"namespaces/{namespace}" if namespace else ""
+        parts = ("/apis" if self.group else "/api", self.api_version, scope, self.plural, name, subresource)
+        return "/".join(filter(None, parts))
+
 
 RESOURCES = {
     KIND: Resource(API_VERSION, PLURAL, _WATCH, {"status": ("patch",)}),

@@ -30,6 +30,14 @@ def test_a_rule_for_each_part_of_a_resource() -> None:
     assert (made["cluster"], made["named"]) == ([], [])
 
 
+def test_a_path_leads_to_an_object_or_to_all_in_a_namespace_or_in_the_cluster() -> None:
+    pods, leases = RESOURCES["Pod"], RESOURCES["Lease"]
+    assert pods.path("a", "b", "log") == "/api/v1/namespaces/a/pods/b/log"
+    assert [pods.path("a"), pods.path()] == ["/api/v1/namespaces/a/pods", "/api/v1/pods"]
+    assert leases.path("a", "b") == "/apis/coordination.k8s.io/v1/namespaces/a/leases/b"
+    assert RESOURCES["Node"].path(name="n") == "/api/v1/nodes/n"
+
+
 def test_what_is_granted_by_name_is_in_no_rule_without_names() -> None:
     made = rules()
     assert {right.resource for right in granted(made["named"])} == {"leases"}

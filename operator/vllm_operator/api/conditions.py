@@ -1,10 +1,13 @@
 """The types of the conditions in a service's status: each with what it says, for people and for documents.
 
 The one place for them: the CRD's text, `kubectl vllm logs`, README's table and docs/reasons.md follow. Which reasons
-may stand in which type is said in reasons.py; when a condition holds is decided in status/. Imports nothing heavy.
+may stand in which type is said in reasons.py; when a condition holds is decided in status/. `find` and `holds` read the
+conditions of any object. Imports nothing heavy.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum, unique
+from typing import Any
 
 GOOD, TROUBLE = True, False
 OF_A_BATCH = "only of a batch"
@@ -71,3 +74,14 @@ class ConditionType(StrEnum):
     def named(cls, name: str) -> "ConditionType | None":
         """The type of that name; None for one that only another version of the operator knows."""
         return next((member for member in cls if member == name), None)
+
+
+def find(status: Mapping[str, Any] | None, kind: str) -> Mapping[str, Any]:
+    """A condition of a status; empty where there is none, or no status yet."""
+    entries = (status or {}).get("conditions") or ()
+    return next((entry for entry in entries if entry.get("type") == kind), {})
+
+
+def holds(status: Mapping[str, Any] | None, kind: str) -> bool:
+    """Whether a condition of a status is there, and True."""
+    return find(status, kind).get("status") == "True"

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from ..api import limits
 from ..api.batch import InferenceBatch
-from ..api.conditions import ConditionType
+from ..api.conditions import ConditionType, find, holds
 from ..api.reasons import Finding
 from ..api.serving_class import ServingClass
 from ..snapshots.batch import BatchPod, JobSnapshot
@@ -107,8 +107,8 @@ class BatchEvidence:
 
     def stood(self, kind: ConditionType) -> str | None:
         """The status of a condition, as it stands."""
-        entries = self.before.get("conditions") or ()
-        return next((str(entry["status"]) for entry in entries if entry["type"] == kind), None)
+        status: str | None = find(self.before, kind).get("status")
+        return status
 
     @property
     def began(self) -> bool:
@@ -177,8 +177,7 @@ class BatchEvidence:
 
 def end_of(status: Mapping[str, Any]) -> ConditionType | None:
     """Which end a status tells of, if any."""
-    held = {entry["type"] for entry in status.get("conditions") or () if entry["status"] == "True"}
-    return next((kind for kind in (ConditionType.COMPLETE, ConditionType.FAILED) if kind in held), None)
+    return next((kind for kind in (ConditionType.COMPLETE, ConditionType.FAILED) if holds(status, kind)), None)
 
 
 def _created(pod: BatchPod) -> str:

@@ -8,9 +8,8 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from ..api.conditions import ConditionType
+from ..api.conditions import ConditionType, find, holds
 from ..api.resource import Key
-from ..loop.write import ready
 
 _LABELS = ["namespace", "inferencebatch"]
 
@@ -35,7 +34,8 @@ class BatchFleet(Collector):
         batches = GaugeMetricFamily(
             "vllm_operator_batches", "InferenceBatches, by how far they are.", labels=["reason"]
         )
-        for reason, count in Tally(ready(status).get("reason", "") for _, status in known).items():
+        reasons = (find(status, ConditionType.READY).get("reason", "") for _, status in known)
+        for reason, count in Tally(reasons).items():
             batches.add_metric([reason], count)
         yield batches
         requests = GaugeMetricFamily(
@@ -49,13 +49,9 @@ class BatchFleet(Collector):
             for state in ("total", "done", "failed"):
                 if state in status:
                     requests.add_metric([*key, state], status[state])
-            running.add_metric([*key], _holds(status, ConditionType.RUNNING))
+            running.add_metric([*key], holds(status, ConditionType.RUNNING))
             pace.add_metric([*key], status.get("tokensPerSecond", 0))
         yield from (requests, running, pace)
-
-
-def _holds(status: Mapping[str, Any], kind: ConditionType) -> bool:
-    return any(entry["type"] == kind and entry["status"] == "True" for entry in status.get("conditions") or ())
 
 
 batch_fleet = BatchFleet()

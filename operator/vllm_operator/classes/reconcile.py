@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from ..api import API_VERSION, CLASS_KIND
 from ..api.resource import Key, Reference
 from ..api.serving_class import ServingClass
+from ..api.times import written
 from ..cluster import GoneError
 from ..loop.kinds import Surroundings
 from ..loop.write import StatusWriter
@@ -42,7 +43,7 @@ class ClassReconciler:
         before = writer.newest(shown.resource_version, shown.status)
         parsed = [one for found in self._surroundings.indices[PARSED].values() for one in found]
         readable = [one for one in parsed if isinstance(one, ServingClass)]
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        now = written(datetime.now(UTC))
         found = verdicts(own, readable, self._surroundings.settings)
         after = status(found, shown.generation, before, now)
         try:

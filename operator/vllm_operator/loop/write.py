@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from ..again import Again
-from ..api.conditions import ConditionType
+from ..api.conditions import ConditionType, find
 from ..api.resource import Reference
 from ..cluster import Cluster
 
@@ -30,11 +30,6 @@ class Written(NamedTuple):
     resource_version: int
     status: str
     """As JSON, a quarter of its size: it stays until the object is looked at again, of most of a fleet for long."""
-
-
-def ready(status: Status) -> Mapping[str, Any]:
-    """The condition Ready; empty where there is none yet."""
-    return next((entry for entry in status.get("conditions") or () if entry["type"] == ConditionType.READY), {})
 
 
 def is_progress(before: Status, after: Status) -> bool:
@@ -88,15 +83,15 @@ class StatusWriter:
         result = await self._cluster.apply_status(about, after)
         self._differs_since, self._written_at = None, self._clock()
         self.unseen = Written(int(result["metadata"]["resourceVersion"]), json.dumps(after))
-        await self._tell(about, ready(before), after)
+        await self._tell(about, find(before, ConditionType.READY), after)
         return None
 
     async def _tell(self, about: Reference, old: Mapping[str, Any], after: Status) -> None:
-        new = ready(after)
+        new = find(after, ConditionType.READY)
         if (old.get("status"), old.get("reason")) == (new["status"], new["reason"]):
             return
         _log_transition(about, new)
-        stalled = any(entry["type"] == ConditionType.STALLED for entry in after["conditions"])
+        stalled = bool(find(after, ConditionType.STALLED))
         await self._cluster.post_event(about, "Warning" if stalled else "Normal", new["reason"], new["message"])
 
 

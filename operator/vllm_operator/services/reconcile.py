@@ -11,8 +11,10 @@ from datetime import UTC, datetime
 from .. import metrics
 from ..again import Again, soonest
 from ..api import API_VERSION, KIND
+from ..api.conditions import ConditionType, find
 from ..api.reasons import Reason
 from ..api.resource import Key, Reference
+from ..api.times import written
 from ..apply.changes import Known, plan_changes
 from ..apply.execute import Hands, execute
 from ..apply.fewer import plan_fewer
@@ -21,7 +23,6 @@ from ..cluster import GoneError, RefusedError, UnavailableError
 from ..loop.arrivals import Arrivals
 from ..loop.few import Few
 from ..loop.kinds import Surroundings
-from ..loop.write import ready
 from ..readers.devices import DeviceClasses
 from ..readers.events import MOST_READS_OF_EVENTS
 from ..readers.together import Together
@@ -152,10 +153,10 @@ class ServiceReconciler:
     async def _tell(self, account: Account, memory: Memory) -> list[Again]:
         """Brings the metrics up to date, and writes the status where that is due."""
         service, before = account.service, account.evidence.before
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        now = written(datetime.now(UTC))
         after = status(account, now)
         restarts = memory.restarts.count(self._view.pods(service.key))
-        fleet.show(service.key, figures(account, ready(after), restarts))
+        fleet.show(service.key, figures(account, find(after, ConditionType.READY), restarts))
         about = Reference(API_VERSION, KIND, service.key, service.uid)
         try:
             wait = await memory.writer.write(about, before, after)

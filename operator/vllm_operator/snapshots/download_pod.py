@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ..api.conditions import find
 from .child import owner_uid
 
 State = Literal["waits", "runs", "succeeded", "failed"]
@@ -48,8 +49,7 @@ def _state(status: Mapping[str, Any]) -> tuple[State, str, bool]:
         return "failed", told or "", False
     if "running" in of_container:
         return "runs", "", False
-    conditions: list[Mapping[str, Any]] = status.get("conditions") or []
-    scheduled = next((one for one in conditions if one.get("type") == "PodScheduled"), None)
-    if scheduled and scheduled.get("status") == "False":
+    scheduled = find(status, "PodScheduled")
+    if scheduled.get("status") == "False":
         return "waits", scheduled.get("message") or "", True
     return "waits", (of_container.get("waiting") or {}).get("message") or "", False

@@ -9,6 +9,7 @@ from datetime import datetime
 from functools import lru_cache
 from sys import intern
 
+from ..api.conditions import holds
 from ..api.limits import count_of, cut_lines
 from ..api.resource import Body
 from ..manifests.devices import request_in
@@ -109,8 +110,7 @@ class PodSnapshot:
 
 def is_ready(body: Body) -> bool:
     """Whether the API server shows a pod as ready."""
-    conditions = (body.get("status") or {}).get("conditions") or ()
-    return any(entry["type"] == "Ready" and entry["status"] == "True" for entry in conditions)
+    return holds(body.get("status"), "Ready")
 
 
 def has_server(body: Body) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from .. import diagnosis
-from ..api.conditions import ConditionType
+from ..api.conditions import ConditionType, find
 from ..api.reasons import Finding, Reason
 from ..api.resource import InferenceService
 from ..api.spec import AUTO
@@ -71,9 +71,9 @@ def fits(account: Account) -> Verdict:
     """Whether the model fits the GPUs. What was known of this very spec stands while it is looked at again."""
     known = account.assessment
     if known.pending:
-        for entry in account.evidence.before.get("conditions") or ():
-            if entry["type"] == ConditionType.FITS and entry["observedGeneration"] == account.service.generation:
-                return Verdict(ConditionType.FITS, _BOOLEANS.get(entry["status"]), entry["reason"], entry["message"])
+        before = find(account.evidence.before, ConditionType.FITS)
+        if before.get("observedGeneration") == account.service.generation:
+            return Verdict(ConditionType.FITS, _BOOLEANS.get(before["status"]), before["reason"], before["message"])
     return Verdict(ConditionType.FITS, known.fits, known.reason, known.message)
 
 
@@ -317,15 +317,8 @@ def _unhardened(account: Account) -> Finding | None:
 def _configuration_changed(account: Account) -> tuple[str, str] | None:
     """Pods with an old version of a Secret or ConfigMap. What was known stands until they are asked."""
     if account.evidence.changed is None:
-        known = account.evidence.before.get("conditions") or ()
-        return next(
-            (
-                (entry["reason"], entry["message"])
-                for entry in known
-                if entry["type"] == ConditionType.OUTDATED and entry["reason"] == Reason.CONFIGURATION_CHANGED
-            ),
-            None,
-        )
+        known = find(account.evidence.before, ConditionType.OUTDATED)
+        return (known["reason"], known["message"]) if known.get("reason") == Reason.CONFIGURATION_CHANGED else None
     if not account.evidence.changed:
         return None
     names = ", ".join(name.replace("/", " ", 1) for name in account.evidence.changed)

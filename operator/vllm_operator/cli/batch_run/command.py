@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from ...api import BATCH_KIND
-from ...api.conditions import ConditionType
+from ...api.conditions import ConditionType, find, holds
 from ...api.reasons import Reason
 from ...api.resource import Body
 from ..fleet.client import AskedWrongError, FleetError, LoggedOutError, UserClient, connect
 from .fetching import errors_file, fetch
-from .following import Screen, Sleep, follow, holds
+from .following import Screen, Sleep, follow
 from .submission import Submission, submission
 
 ALL_ANSWERED, FAILED, SOME_FAILED, INTERRUPTED = 0, 1, 3, 130
@@ -54,13 +54,14 @@ class Errand:
         """Waits for the end, fetches what there is, and returns the exit status. Raises FleetError."""
         namespace, name = self.named or ("", "")
         batch = await follow(client, namespace, name, self.screen, self._sleep)
-        failed = holds(batch, ConditionType.FAILED)
-        if failed and not (failed["reason"] in _WITH_OUTPUT and batch["status"].get("startedAt")):
-            raise FleetError(f"batch {name} failed: {failed.get('message', '')}")
+        status = batch["status"]
+        failed, why = holds(status, ConditionType.FAILED), find(status, ConditionType.FAILED)
+        if failed and not (why["reason"] in _WITH_OUTPUT and status.get("startedAt")):
+            raise FleetError(f"batch {name} failed: {why.get('message', '')}")
         self.screen.show(f"{name}: the output is fetched")
         await fetch(client, namespace, batch, self.target, self._sleep)
         if failed:
-            raise FleetError(f"batch {name} failed, and {self.target} has what was answered: {failed.get('message')}")
+            raise FleetError(f"batch {name} failed, and {self.target} has what was answered: {why.get('message')}")
         return self._said(batch)
 
     def _said(self, batch: Body) -> int:

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ...api.batch import BUCKET
+from ...api.conditions import find
 from ...api.resource import Body
 from ...manifests.metadata import Manifest, compact
 from ...manifests.security import container_security, pod_security
@@ -152,9 +153,9 @@ def _containers(status: Mapping[str, Any]) -> list[Any]:
 
 def _waits_for(status: Mapping[str, Any]) -> str:
     """Why a pod does not run yet, as Kubernetes says it."""
-    unscheduled = [one for one in status.get("conditions") or () if one["type"] == "PodScheduled"]
+    scheduled = find(status, "PodScheduled")
     waiting = [(one.get("state") or {}).get("waiting") or {} for one in _containers(status)]
-    texts = [one.get("message") or one.get("reason") for one in (*waiting, *unscheduled)]
+    texts = [one.get("message") or one.get("reason") for one in (*waiting, scheduled)]
     return next((str(text) for text in texts if text), "")
 
 

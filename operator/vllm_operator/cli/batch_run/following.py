@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TextIO
 
 from ...api import BATCH_KIND
-from ...api.conditions import ConditionType
+from ...api.conditions import ConditionType, find, holds
 from ...api.resource import Body
 from ..fleet.client import FleetError, LoggedOutError, NotThereError, UserClient
 from ..terminal import printable
@@ -55,18 +55,11 @@ class Screen:
         self._last = ""
 
 
-def holds(batch: Body, kind: ConditionType) -> Body | None:
-    """A condition that is True."""
-    conditions = (batch.get("status") or {}).get("conditions") or ()
-    return next((one for one in conditions if one["type"] == kind and one["status"] == "True"), None)
-
-
 def standing(batch: Body, *, bar: bool) -> str:
     """A line that says how far a batch is."""
     status, name = batch.get("status") or {}, batch["metadata"]["name"]
-    conditions = status.get("conditions") or ()
-    ready = next((one for one in conditions if one["type"] == ConditionType.READY), None)
-    if ready is None:
+    ready = find(status, ConditionType.READY)
+    if not ready:
         return f"{name}: waits for the operator"
     total, done, failed = (int(status.get(one) or 0) for one in ("total", "done", "failed"))
     if not total or status.get("done") is None:
@@ -101,10 +94,11 @@ async def follow(client: UserClient, namespace: str, name: str, screen: Screen, 
             screen.show(f"{name}: {error}; trying again")
         else:
             screen.show(standing(batch, bar=screen.stream.isatty()))
-            if holds(batch, ConditionType.COMPLETE) or holds(batch, ConditionType.FAILED):
+            status = batch.get("status")
+            if holds(status, ConditionType.COMPLETE) or holds(status, ConditionType.FAILED):
                 return batch
-            why = holds(batch, ConditionType.STALLED)
-            stalled = stalled + 1 if why else 0
-            if why and stalled > MOST_STALLED:
-                raise FleetError(f"batch {name} cannot go on: {why.get('message', '')}")
+            stalled = stalled + 1 if holds(status, ConditionType.STALLED) else 0
+            if stalled > MOST_STALLED:
+                why = find(status, ConditionType.STALLED).get("message", "")
+                raise FleetError(f"batch {name} cannot go on: {why}")
         await sleep(POLL_SECONDS)

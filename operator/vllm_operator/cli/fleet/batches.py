@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 
-from ...api.conditions import ConditionType
+from ...api.conditions import ConditionType, find
 from ...api.resource import Body
 from .table import columns
 
@@ -16,7 +16,7 @@ def as_text(batches: Sequence[Body]) -> str:
     if not batches:
         return "no InferenceBatches found"
     lines = columns([_HEADER, *(_cells(one) for one in batches)], _NUMBERS)
-    said = _ready(batches[0]).get("message") if len(batches) == 1 else None
+    said = find(batches[0].get("status"), ConditionType.READY).get("message") if len(batches) == 1 else None
     return "\n".join([*lines, "", str(said)] if said else lines)
 
 
@@ -30,10 +30,11 @@ def as_json(batches: Sequence[Body]) -> str:
                 name: (one.get("status") or {}).get(name)
                 for name in ("done", "failed", "total", "tokensPerSecond", "estimatedEnd", "finishedAt")
             },
-            "ready": _ready(one).get("status"),
-            "reason": _ready(one).get("reason"),
+            "ready": ready.get("status"),
+            "reason": ready.get("reason"),
         }
         for one in batches
+        for ready in [find(one.get("status"), ConditionType.READY)]
     ]
     return json.dumps({"batches": rows}, indent=2)
 
@@ -43,13 +44,9 @@ def _cells(one: Body) -> tuple[str, ...]:
     ended = status.get("finishedAt") or status.get("estimatedEnd")
     numbers = [_number(status.get(name)) for name in ("done", "failed", "total")]
     pace = _number(status.get("tokensPerSecond"))
-    cells = (*numbers, _share(status), pace, str(ended or "-"), str(_ready(one).get("reason", "")))
+    reason = str(find(status, ConditionType.READY).get("reason", ""))
+    cells = (*numbers, _share(status), pace, str(ended or "-"), reason)
     return (str(meta.get("namespace", "")), str(meta["name"]), *cells)
-
-
-def _ready(one: Body) -> Body:
-    conditions = (one.get("status") or {}).get("conditions") or ()
-    return next((entry for entry in conditions if entry["type"] == ConditionType.READY), {})
 
 
 def _number(value: object) -> str:

@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from ...api.conditions import ConditionType
+from ...api.conditions import ConditionType, find
 from ...api.resource import Body
 from .table import columns
 
@@ -21,7 +21,7 @@ _LIMITS = {
 def class_of(service: Body) -> str:
     """The class that a service has: the one that it names, or the default that it was given; empty: none."""
     named = service["spec"].get("servingClassName")
-    resolved = service.get("status", {}).get("resolved") or ()
+    resolved = (service.get("status") or {}).get("resolved") or ()
     given = (entry["value"] for entry in resolved if entry["field"] == "servingClassName")
     return str(next(given, "") if named is None else named)
 
@@ -45,10 +45,11 @@ def as_json(classes: Sequence[Body], services: Iterable[Body] | None) -> str:
             "namespaces": one["spec"].get("namespaces"),
             "limits": one["spec"].get("limits") or {},
             "services": None if used is None else used[one["metadata"]["name"]],
-            "ready": _ready(one).get("status"),
-            "reason": _ready(one).get("reason"),
+            "ready": ready.get("status"),
+            "reason": ready.get("reason"),
         }
         for one in _sorted(classes)
+        for ready in [find(one.get("status"), ConditionType.READY)]
     ]
     return json.dumps({"classes": rows}, indent=2)
 
@@ -58,16 +59,11 @@ def _sorted(classes: Sequence[Body]) -> list[Body]:
 
 
 def _cells(one: Body, used: Counter[str] | None) -> tuple[str, ...]:
-    name, spec, ready = str(one["metadata"]["name"]), one["spec"], _ready(one)
+    name, spec, ready = str(one["metadata"]["name"]), one["spec"], find(one.get("status"), ConditionType.READY)
     services = "-" if used is None else str(used[name])
     default = "yes" if spec.get("default") else ""
     cells = (name, default, _accelerator(spec), _who(spec.get("namespaces")), _limits(spec.get("limits") or {}))
     return (*cells, services, str(ready.get("status", "-")), str(ready.get("reason", "")))
-
-
-def _ready(one: Body) -> Body:
-    conditions = one.get("status", {}).get("conditions") or ()
-    return next((entry for entry in conditions if entry["type"] == ConditionType.READY), {})
 
 
 def _accelerator(spec: Body) -> str:

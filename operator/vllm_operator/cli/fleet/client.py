@@ -182,10 +182,7 @@ def _named(owner: Manifest) -> Manifest:
 
 
 def _path(kind: str, namespace: str | None, name: str = "") -> str:
-    resource = _USERS.get(kind) or RESOURCES[kind]
-    parts = ["/apis" if resource.group else "/api", resource.api_version]
-    parts += ["namespaces", namespace] if namespace else []
-    return "/".join(filter(None, [*parts, resource.plural, name]))
+    return (_USERS.get(kind) or RESOURCES[kind]).path(namespace or "", name)
 
 
 def _refused(error: DynamicApiError) -> FleetError:

@@ -58,7 +58,7 @@ def _with_log(pod: PodSnapshot, log: tuple[Log, str] | None) -> PodSnapshot:
 
 
 def _by_type(service: Body) -> dict[str, Body]:
-    return {entry["type"]: entry for entry in service.get("status", {}).get("conditions") or ()}
+    return {entry["type"]: entry for entry in (service.get("status") or {}).get("conditions") or ()}
 
 
 def _headline(service: Body) -> list[str]:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ...api.conditions import ConditionType
+from ...api.conditions import ConditionType, find
 from ...api.resource import Body, Key
 from ...snapshots.child import instance
 from ...snapshots.own import key_of
@@ -118,8 +118,7 @@ def _reason(service: Body, status: Body) -> str:
         return "BeingDeleted"
     if status.get("observedGeneration") != service["metadata"]["generation"]:
         return "NotSeenByOperator"
-    ready = next((entry for entry in status.get("conditions") or () if entry["type"] == ConditionType.READY), None)
-    return ready["reason"] if ready else ""
+    return str(find(status, ConditionType.READY).get("reason", ""))
 
 
 def as_text(fleet: Sequence[Row], *, asked: bool = True) -> str:

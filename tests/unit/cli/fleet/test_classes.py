@@ -66,3 +66,11 @@ def test_what_is_not_known_is_a_dash_or_null() -> None:
     }  # fmt: skip
     assert as_text([], []) == "no ServingClasses found"
     assert json.loads(as_json([H100], [service("h100")]))["classes"][0]["services"] == 1
+
+
+def test_a_class_and_a_service_without_a_status_are_shown() -> None:
+    new = {**own("new"), "status": None}
+    asks = {"metadata": {"name": "llama", "namespace": "a"}, "spec": {"servingClassName": None}, "status": None}
+    (row,) = as_text([new], [asks]).splitlines()[1:]
+    assert row.split()[-2:] == ["0", "-"]
+    assert json.loads(as_json([new], [asks]))["classes"][0]["ready"] is None
