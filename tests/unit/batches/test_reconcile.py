@@ -592,9 +592,10 @@ def test_a_job_that_somebody_else_made_with_its_labels_is_not_its_own() -> None:
     world.batch()
     world.reconcile(2)
     check = world.job("check")
-    labels = {**check["metadata"]["labels"], STEP_LABEL: "run"}
-    forged = {**check, "metadata": {**check["metadata"], "name": "forged", "uid": "forged", "labels": labels}}
-    foreign = {"kind": "Job", "metadata": {"name": "nightly-run", "namespace": NAMESPACE}, "spec": {}}
+    meta: Object = check["metadata"]
+    labels = {**meta["labels"], STEP_LABEL: "run"}
+    forged: Object = {**check, "metadata": {**meta, "name": "forged", "uid": "forged", "labels": labels}}
+    foreign: Object = {"kind": "Job", "metadata": {"name": "nightly-run", "namespace": NAMESPACE}, "spec": {}}
     for job in (forged, foreign):
         world.api.put(path("Job", NAMESPACE, job["metadata"]["name"]), job)
     world.batch(suspend=True)
