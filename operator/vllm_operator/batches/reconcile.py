@@ -107,8 +107,8 @@ class BatchReconciler:
         batch_fleet.show(key, after)
         if evidence.finished:
             return await self._finish(evidence)
-        # Of a spec that cannot be acted on nothing is read: what was due before that stays due.
-        waits = [*([] if evidence.spec_error else memory.waits()), *_rules(account)]
+        # Of a spec that cannot be acted on nothing else is read: what was due before that stays due.
+        waits = [*(memory.progress.waits() if evidence.spec_error else memory.waits()), *_rules(account)]
         if any(wait.holds_status for wait in waits):
             return waits
         about = Reference(API_VERSION, BATCH_KIND, key, snapshot.uid)

@@ -188,8 +188,10 @@ def test_what_its_pods_answer_is_still_counted(monkeypatch: pytest.MonkeyPatch) 
         world.api.objects.pop(SERVICE)
         world.pod("run", {"state": {"running": {}}}, ready="True")
         for _ in range(3):
+            again = world.reconcile()
+            assert again is not None
+            assert again <= PROGRESS_SECONDS, "its pods are asked again"
             world.clock.now += PROGRESS_SECONDS
-            world.reconcile()
         assert (world.status()["done"], world.status()["failed"]) == (3, 1)
         assert world.condition("SpecValid") == ("False", "ServiceNotFound")
         assert world.condition("Running") == (("True", "Answering") if keeps else ("", ""))
