@@ -144,7 +144,7 @@ def types_of(backend: str) -> set[str]:
     """The types that its class lists; those of the base class where it lists none."""
     for node in class_of(backend)[1].body:
         if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "supported_kv_cache_dtypes":
-            return {*ast.literal_eval(node.value or ast.List())}
+            return {*ast.literal_eval(node.value or ast.List([]))}
     return {"auto", "float16", "bfloat16"}
 
 

@@ -86,6 +86,10 @@ SAYS: dict[Reason, tuple[tuple[str, str], ...]] = {
         (f"{LOADERS}/attention/attention.py", "fp8_e5m2 kv-cache is not supported with fp8 checkpoints."),
     ),
     Reason.ATTENTION: (("vllm/platforms/cuda.py", "No valid attention backend found for"),),
+    Reason.SETTING: (
+        ("vllm/v1/core/kv_cache_utils.py", "Failed to promote local KV cache specs to one unified type."),
+        ("vllm/config/vllm.py", "Hybrid KV cache manager was explicitly enabled but is not"),
+    ),
     Reason.LENGTH: (("vllm/config/model.py", "is greater than the derived max_model_len ("),),
     Reason.BATCH: (("vllm/config/scheduler.py", "must be greater than or equal to max_num_seqs"),),
     # CUDA 13, which PyTorch is built with, compiles for compute capability 7.5 and later.
@@ -145,6 +149,9 @@ ROWS: list[tuple[str, Content, Content, str, Reason, tuple[str, ...]]] = [
     ("cache of MLA", DEEPSEEK_LITE, {"kvCache": {"dtype": "nvfp4"}}, "H100", Reason.KV_DTYPE_MODEL,
      ("latent attention", "nvfp4", "remove kvCache.dtype")),
     ("sparse attention on A100", SPARSE, {}, "A100-80GB", Reason.ATTENTION, ("9.0", "has 8.0", "use another")),
+    ("one cache beside states", QWEN3_NEXT,
+     {"extraArgs": ["--disable-hybrid-kv-cache-manager"], "tensorParallelSize": 4}, "H100", Reason.SETTING,
+     ("--disable-hybrid-kv-cache-manager", "keep a state", "leave the flag out")),
     ("bitsandbytes", quantized(LLAMA_8B, {"quant_method": "bitsandbytes"}), {}, "H100", Reason.QUANTIZATION_GONE,
      ("bitsandbytes", "use an AWQ, GPTQ or fp8 checkpoint")),
     ("gguf", LLAMA_8B, {"quantization": "gguf"}, "H100", Reason.QUANTIZATION_GONE, ("gguf", "checkpoint")),

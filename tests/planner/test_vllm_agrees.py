@@ -35,7 +35,7 @@ from vllm_operator.planner.architectures import model_of
 from vllm_operator.planner.effective import engine_of
 from vllm_operator.planner.plan import plan
 from vllm_operator.planner.quantization import ALIASES, scheme_of
-from vllm_operator.planner.served import WITHOUT_ADAPTERS, WITHOUT_STAGES
+from vllm_operator.planner.served import WHOLE_TOWERS, WITHOUT_ADAPTERS, WITHOUT_STAGES
 from vllm_operator.planner.weights import Ranks, Storage, rank_weights
 from vllm_operator.vllm.argv import flag_values
 
@@ -206,8 +206,10 @@ def test_types_are_vllms(vllm: Vllm) -> None:
         assert accepted == frozenset(facts["dtypes"]) - {"float8_e4m3fn"}, name
 
 
-def test_the_architectures_that_cannot_do_all_are_vllms() -> None:
-    assert told("classes.py") == {"stages": sorted(WITHOUT_STAGES), "adapters": sorted(WITHOUT_ADAPTERS)}
+def test_what_architectures_can_and_cannot_do_is_vllms() -> None:
+    assert told("classes.py") == {
+        "noStages": sorted(WITHOUT_STAGES), "noAdapters": sorted(WITHOUT_ADAPTERS), "wholeTowers": sorted(WHOLE_TOWERS),
+    }  # fmt: skip
 
 
 def test_what_is_quantized_while_loading_is_what_vllm_quantizes(vllm: Vllm) -> None:

@@ -114,6 +114,8 @@ class Reason(Row):
     UNKNOWN_KV_DTYPE = ("KVCacheTypeNotPlanned", _FIT, LASTS,
         "the planner does not know how large a KV cache of this type is, so it cannot say")
     UNKNOWN_PIPELINE = ("PipelineNotPlanned", _FIT, LASTS, "more pipeline stages than layers: the planner cannot say")
+    UNKNOWN_SETTING = ("SettingNotPlanned", _FIT, LASTS,
+        "a flag in extraArgs or a variable in env takes other memory than the planner can count: see the message")
     MODEL_NOT_PLANNED = ("ModelNotPlanned", _FIT, LASTS, "the planner cannot read config.json, so it cannot say")
     GPU_UNKNOWN = ("GpuUnknown", _FIT, LASTS,
         "nothing tells the GPU or its memory: set accelerator.product, or accelerator.memory")
@@ -154,14 +156,14 @@ class Reason(Row):
     QUANTIZATION_DTYPE = ("QuantizationNeedsOtherDtype", _FIT, LASTS,
         "the quantization does not go with this type of activations: set dtype as the message says")
     BFLOAT16_GPU = ("BFloat16NotOnThisGPU", _FIT, LASTS, "the GPU has no bfloat16: set dtype to float16")
-    FLOAT16_MODEL = ("Float16NotForThisModel", _FIT, LASTS,
-        "the model is not stable in float16: remove dtype, or set it to bfloat16")
+    FLOAT16_MODEL = ("Float16NotForThisModel", _FIT, LASTS, "the model is unstable in float16: set dtype to bfloat16")
     KV_DTYPE_GPU = ("KVCacheTypeNotOnThisGPU", _FIT, LASTS,
         "the GPU cannot have a KV cache of this type: change or remove kvCache.dtype, or use a newer GPU")
     KV_DTYPE_MODEL = ("KVCacheTypeNotForThisModel", _FIT, LASTS,
         "vLLM has no attention for the model with a KV cache of this type: change or remove kvCache.dtype")
     ATTENTION = ("AttentionNotOnThisGPU", _FIT, LASTS, "vLLM has no attention for the model on the GPU: use another")
     ADAPTERS = ("LoraNotSupported", _FIT, LASTS, "vLLM has no LoRA for the model: remove lora, or use another model")
+    SETTING = ("SettingNotForThisModel", _FIT, LASTS, "a flag or a variable does not go with the model: leave it out")
     LENGTH = ("MaxModelLenTooLong", _FIT, LASTS, "maxModelLen is more than the model was made for: lower it")
     BATCH = ("BatchTooSmall", _FIT, LASTS,
         "a batch has fewer tokens than maxNumSeqs: raise maxNumBatchedTokens, or lower maxNumSeqs")

@@ -9,8 +9,10 @@ from ..api import InferenceServiceSpec
 from ..api.base import bytes_of
 from ..api.tuning import Compilation, Tuning
 from .accelerators import GIB, Gpu
+from .extras import switch_of, value_of, variable_of
 from .quantization import kv_dtype_of
 from .shapes import Cached, ModelShape
+from .uncounted import unmeasured
 from .versions import Planned, Release, planned_for
 from .weights import Ranks
 
@@ -18,6 +20,7 @@ UTILIZATION_PERCENT = 92
 BLOCK_SIZE = 16
 CPU_BLOCK_SIZE = 128
 DEFAULT_LORA_RANK = 16
+BLOCKS = "num-gpu-blocks-override"
 # Mixture-of-experts models that the second model runner of vLLM 0.26 serves by default; it serves all dense ones.
 _V2_EXPERTS = frozenset({"DeepseekV2ForCausalLM", "GraniteMoeForCausalLM", "Qwen2MoeForCausalLM"})
 
@@ -82,7 +85,11 @@ class EngineSettings:
     own_graph_sizes: tuple[int, ...] = ()
     """The batches that graphs are captured for, where the user names them, smallest first."""
     tuned: str = ""
-    """Fields of the spec by which vLLM takes other memory than what was measured; "" for none."""
+    """What of the spec has vLLM take other memory than what was measured; "" for nothing."""
+    blocks: int | None = None
+    """Blocks of the KV cache, where the user sets their number; it goes before bytes."""
+    async_scheduling: bool = True
+    """Whether a batch is scheduled before the one before it has ended."""
 
     @property
     def release(self) -> Release:
@@ -95,10 +102,16 @@ class EngineSettings:
         return self.planned.version
 
     @property
+    def sets_cache(self) -> bool:
+        """Whether the user sets the size of the KV cache, so that vLLM does not ask what is left for it."""
+        return bool(self.kv_cache_bytes or self.blocks)
+
+    @property
     def in_flight_tokens(self) -> int:
         """Tokens scheduled and not yet settled: a batch for each step under way (config/vllm.py)."""
-        pipeline = self.ranks.pipeline
-        batches = pipeline + 1 if self.second_runner else 2 if pipeline == 1 else pipeline
+        pipeline = batches = self.ranks.pipeline
+        if self.async_scheduling:
+            batches = pipeline + 1 if self.second_runner else 2 if pipeline == 1 else pipeline
         return batches * self.max_num_batched_tokens
 
 
@@ -111,7 +124,6 @@ def engine_of(spec: InferenceServiceSpec, model: ModelShape, gpu: Gpu) -> Engine
     length = spec.max_model_len if isinstance(spec.max_model_len, int) else model.default_length
     seqs, tokens = _batch(spec, gpu, length, ranks, on_cpu=on_cpu)
     cache = spec.kv_cache
-    percent = cache.gpu_memory_utilization_percent if cache else None
     kv_dtype = (cache.dtype if cache else None) or "auto"
     dtype = spec.dtype if spec.dtype and spec.dtype != "auto" else _own_dtype(model, gpu)
     lora, planned = spec.lora, planned_for(spec.image)
@@ -121,7 +133,7 @@ def engine_of(spec: InferenceServiceSpec, model: ModelShape, gpu: Gpu) -> Engine
         auto=spec.max_model_len == "auto",
         max_num_seqs=seqs,
         max_num_batched_tokens=tokens,
-        utilization=(percent or UTILIZATION_PERCENT) / 100,
+        utilization=((cache and cache.gpu_memory_utilization_percent) or UTILIZATION_PERCENT) / 100,
         kv_cache_bytes=bytes_of(cache.memory_per_gpu) if cache and cache.memory_per_gpu else None,
         offloaded_bytes=bytes_of(spec.weights_cpu_offload_per_gpu) if spec.weights_cpu_offload_per_gpu else 0,
         kv_dtype=kv_dtype_of(model) if kv_dtype == "auto" else kv_dtype,
@@ -142,6 +154,8 @@ def engine_of(spec: InferenceServiceSpec, model: ModelShape, gpu: Gpu) -> Engine
         most_graph_tokens=_most_graph_tokens(spec),
         own_graph_sizes=_own_graph_sizes(spec),
         tuned=_tuned(spec),
+        blocks=_extra(spec, BLOCKS),
+        async_scheduling=switch_of(spec, "async-scheduling") is not False,
     )
 
 
@@ -160,17 +174,16 @@ def _own_graph_sizes(spec: InferenceServiceSpec) -> tuple[int, ...]:
 
 
 def _tuned(spec: InferenceServiceSpec) -> str:
-    """The fields by which vLLM takes other memory than what was measured."""
+    """The fields, flags and variables by which vLLM takes other memory than what was measured."""
     tuning = spec.tuning or Tuning()
     named = {"tuning.compilation": tuning.compilation, "tuning.attention": tuning.attention}
-    return " and ".join(name for name, value in named.items() if value)
+    return " and ".join([*(name for name, value in named.items() if value), *unmeasured(spec)])
 
 
 def _extra(spec: InferenceServiceSpec, name: str) -> int | None:
     """The number that extraArgs gives a flag; None: it is not there."""
-    start = f"--{name}="
-    values = [one.removeprefix(start) for one in spec.extra_args or [] if one.startswith(start)]
-    return int(values[-1]) if values and values[-1].isdecimal() else None
+    value = value_of(spec, name)
+    return int(value) if value and value.isdecimal() else None
 
 
 def _own_dtype(model: ModelShape, gpu: Gpu) -> str:
@@ -190,6 +203,10 @@ def _batch(spec: InferenceServiceSpec, gpu: Gpu, length: int, ranks: Ranks, *, o
         seqs, tokens = 1024, 8192
     else:
         seqs, tokens = 256, 2048
+    if value_of(spec, "performance-mode") == "throughput":
+        seqs, tokens = 2 * seqs, 2 * tokens
+    if switch_of(spec, "enable-chunked-prefill") is False:
+        tokens = max(tokens, length)
     own_seqs, own_tokens = spec.max_num_seqs, spec.max_num_batched_tokens
     seqs = own_seqs or seqs
     tokens = own_tokens or min(tokens, seqs * length)
@@ -197,6 +214,9 @@ def _batch(spec: InferenceServiceSpec, gpu: Gpu, length: int, ranks: Ranks, *, o
 
 
 def _second_runner(model: ModelShape, spec: InferenceServiceSpec, release: Release) -> bool:
+    asked = variable_of(spec, "VLLM_USE_V2_MODEL_RUNNER")
+    if asked in ("0", "1"):
+        return asked == "1"
     method = spec.speculative.method if spec.speculative else None
     if release.runner_for_all:
         return method not in _FIRST_RUNNER_DRAFTS

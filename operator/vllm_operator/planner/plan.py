@@ -5,15 +5,15 @@ and overhead must hold one sequence of the full length, and one block more.
 """
 
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from math import ceil
 
 from ..api import InferenceServiceSpec
 from ..api.reasons import Reason
 from . import slices
 from .accelerators import GIB, MIB, Gpu
+from .asked import as_asked
 from .drafts import with_draft
-from .effective import EngineSettings, engine_of
+from .effective import BLOCKS, EngineSettings, engine_of
 from .headers import Weighed, weighed
 from .kv_cache import KNOWN_KV_DTYPES, Layout, layout
 from .margin import Case, margin_bytes, reasons
@@ -22,6 +22,7 @@ from .quantization import Scheme, method_of, scheme_of
 from .refusals import first_refusal
 from .rules import SPLITS, Question
 from .shapes import Cached, ModelShape
+from .uncounted import uncounted
 from .weights import Storage
 
 MACHETE_GROUPS = frozenset({-1, 0, 64, 128})
@@ -122,6 +123,11 @@ class _Budget:
         """Blocks that it holds."""
         return self.available / self.layout.block_bytes if self.layout.block_bytes else self.available
 
+    @property
+    def taken(self) -> int:
+        """Bytes that a GPU of the stage has to hold."""
+        return self.weighed.weights.total + self.overhead.total + self.available
+
 
 def plan(
     spec: InferenceServiceSpec, model: ModelShape, gpu: Gpu, gpus_per_node: int | None = None, learned: int = 0
@@ -130,13 +136,13 @@ def plan(
 
     `learned`: bytes of KV cache on a GPU that other engines got more, or less, than planned.
     """
-    model = _as_asked(spec, model)
+    model = as_asked(spec, model)
     engine = _with_sparse_cache(engine_of(spec, model, gpu), model, gpu)
     model = replace(model, dtype=engine.dtype)  # whatever the checkpoint has, weights are loaded as this
     scheme = scheme_of(model, spec.quantization)
     question = Question(spec, model, engine, gpu, scheme, gpus_per_node)
     refusal = slices.check(question) or first_refusal(question)
-    unknown = _unknown(model, engine, scheme, spec.quantization)
+    unknown = _unknown(spec, model, engine, scheme)
     gpus, doubt = engine.ranks.gpus, (model.approximate,) if model.approximate else ()
     if refusal and (unknown or refusal.rule in SPLITS):
         return Plan(False, refusal.rule, refusal.message, gpu, gpus, None, doubt, engine.release.version)
@@ -144,8 +150,12 @@ def plan(
         reason, message = unknown or (Reason.UNKNOWN_QUANTIZATION, "")
         return Plan(None, reason, message, gpu, gpus, None, doubt, engine.release.version)
     budgets = [_budget(model, engine, gpu, scheme, stage) for stage in range(engine.ranks.pipeline)]
-    budget = min(budgets, key=lambda budget: budget.blocks)
+    budget = min(budgets, key=lambda budget: (budget.blocks, -budget.taken))
     result = _taught(model, engine, gpu, budget, learned)
+    if engine.blocks and not result.fits:
+        result = replace(
+            result, message=f"{result.message}; --{BLOCKS} sets it: use kvCache.memoryPerGPU, or leave it out"
+        )
     if not budget.weighed.sure:
         result = _unsure(result, budget.weighed.why)
     if refusal:
@@ -154,13 +164,6 @@ def plan(
     if share := slices.over_share(engine, gpu, requested) or _share_is_taken(engine, gpu, requested):
         return replace(result, fits=False, reason=Reason.SHARE_TOO_LARGE, message=share)
     return result
-
-
-def _as_asked(spec: InferenceServiceSpec, model: ModelShape) -> ModelShape:
-    """The model without its output head, where vLLM is to embed with it or to score (--runner pooling)."""
-    words = " ".join(spec.extra_args or []).replace("=", " ").split()
-    pooling = any(pair == ("--runner", "pooling") for pair in pairwise(words)) or spec.model.classifier is not None
-    return replace(model, pooling=True, tied=True) if pooling and not model.pooling else model
 
 
 # Types of the cache of sparse latent attention for which some GPUs have a format of their own, by their capability's
@@ -194,11 +197,11 @@ def _share_is_taken(engine: EngineSettings, gpu: Gpu, requested: int) -> str | N
 
 
 def _unknown(
-    model: ModelShape, engine: EngineSettings, scheme: Scheme | None, asked: str | None
+    spec: InferenceServiceSpec, model: ModelShape, engine: EngineSettings, scheme: Scheme | None
 ) -> tuple[Reason, str] | None:
     """Why nothing can be reckoned; None: it can."""
     if scheme is None:
-        name = method_of(model) or str(asked)
+        name = method_of(model) or str(spec.quantization)
         return Reason.UNKNOWN_QUANTIZATION, (
             f"the planner does not know how {name} stores weights, so it cannot say whether the model fits"
         )
@@ -213,7 +216,8 @@ def _unknown(
     if stages > layers:
         message = f"the planner does not know what vLLM does with {layers} layers in {stages} pipeline stages"
         return Reason.UNKNOWN_PIPELINE, message
-    return None
+    said = uncounted(spec, model)
+    return (Reason.UNKNOWN_SETTING, said) if said else None
 
 
 def _budget(model: ModelShape, engine: EngineSettings, gpu: Gpu, scheme: Scheme, stage: int) -> _Budget:
@@ -222,7 +226,8 @@ def _budget(model: ModelShape, engine: EngineSettings, gpu: Gpu, scheme: Scheme,
     requested = ceil(gpu.total_bytes * engine.utilization)
     left = requested - found.weights.total - extra.total
     places = layout(with_draft(model, engine), engine, stage)
-    return _Budget(found, extra, places, requested, engine.kv_cache_bytes or left)
+    own = engine.blocks * places.block_bytes if engine.blocks else engine.kv_cache_bytes
+    return _Budget(found, extra, places, requested, own or left)
 
 
 def storage(scheme: Scheme, gpu: Gpu) -> Storage:
@@ -236,7 +241,7 @@ def storage(scheme: Scheme, gpu: Gpu) -> Storage:
 def _taught(model: ModelShape, engine: EngineSettings, gpu: Gpu, budget: _Budget, learned: int) -> Plan:
     """The verdict with what is learned, within the margin: what others say alone keeps nothing from running."""
     result = _verdict(model, engine, gpu, budget)
-    if not learned or engine.kv_cache_bytes or result.capacity is None:
+    if not learned or engine.sets_cache or result.capacity is None:
         return result
     most = result.capacity.margin_bytes
     moved = max(-most, min(most, learned))
@@ -251,7 +256,7 @@ def _taught(model: ModelShape, engine: EngineSettings, gpu: Gpu, budget: _Budget
 def _verdict(model: ModelShape, engine: EngineSettings, gpu: Gpu, budget: _Budget) -> Plan:
     capacity = _capacity(model, engine, gpu, budget)
     spare, exact = capacity.memory.left - capacity.needed_bytes, False
-    if engine.kv_cache_bytes:
+    if engine.sets_cache:
         # vLLM takes it without asking whether the rest has room beside it; what it holds is no estimate.
         exact = spare < 0
         spare = spare if exact else slices.room(gpu) - capacity.memory.used

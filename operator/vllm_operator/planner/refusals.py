@@ -8,10 +8,12 @@ from ..api.groups import MOST_NODES
 from ..api.reasons import Reason
 from ..api.vocabulary import VLLM_VERSION
 from . import backends, methods, splits
+from .asked import CHUNKS, HYBRID_OFF, kinds_of, whole_chunks
 from .effective import UNSTABLE_IN_FLOAT16
-from .extras import value_of
+from .extras import switch_of, value_of
 from .rules import Check, Question, Refusal
 from .served import SERVED, WITHOUT_ADAPTERS, WITHOUT_STAGES
+from .shapes import Cached
 
 _TRUE = ("1", "true")
 _OLDEST = (7, 5)
@@ -60,6 +62,18 @@ def _types(question: Question) -> Refusal | None:
             f"bfloat16 needs a GPU of compute capability 8.0 and {question.capability_words}: set dtype to float16",
         )
     return None
+
+
+def _one_cache(question: Question) -> Refusal | None:
+    """What vLLM cannot keep in one kind of cache, or not in several (v1/core/kv_cache_utils.py, config/vllm.py)."""
+    kinds, off = kinds_of(question.model), switch_of(question.spec, HYBRID_OFF)
+    if off and Cached.STATE in kinds and kinds - {Cached.STATE}:
+        why = f"--{HYBRID_OFF} has all layers keep the same, and some of this model keep a state"
+    elif off is False and Cached.CHUNKED in kinds and whole_chunks(question.spec):
+        why = f"--no-{HYBRID_OFF} does not go with {CHUNKS}=0 or EAGLE and this model's chunked attention"
+    else:
+        return None
+    return Refusal(Reason.SETTING, f"{why}: leave the flag out")
 
 
 def _serves_itself(question: Question) -> bool:
@@ -132,5 +146,5 @@ def _per_node(question: Question) -> Refusal | None:
 
 _CHECKS: tuple[Check, ...] = (
     _architecture, _old_gpu, *methods.CHECKS, _types, _length, _experts, _pipeline, splits.check, _batch, _per_node,
-    backends.check, _adapters,
+    backends.check, _one_cache, _adapters,
 )  # fmt: skip

@@ -216,8 +216,25 @@ _WITHOUT_ADAPTERS = """
     Step3p7ForConditionalGeneration StepVLForConditionalGeneration Terratorch XLMRobertaForTokenClassification
     Zamba2ForCausalLM
 """
+_WHOLE_TOWERS = """
+    CohereCompassForConditionalGeneration ColQwen3 ColQwen3_5 Cosmos3EdgeForConditionalGeneration
+    Cosmos3ForConditionalGeneration DeepseekV41ForCausalLM DotsOCRForCausalLM Eagle2_5_VLForConditionalGeneration
+    Exaone4_5_ForConditionalGeneration Glm4vForConditionalGeneration Glm4vMoeForConditionalGeneration
+    Glm5NextForConditionalGeneration GlmOcrForConditionalGeneration H2OVLChatModel InternS1ProForConditionalGeneration
+    InternS2MobiusForConditionalGeneration InternS2PreviewForConditionalGeneration InternVLChatModel
+    IsaacForConditionalGeneration JinaVLForRanking KimiK25ForConditionalGeneration KimiK3ForConditionalGeneration
+    KimiVLForConditionalGeneration Llama4ForConditionalGeneration MiniCPMO MiniCPMV MiniCPMV4_6ForConditionalGeneration
+    MiniCPMV4_7ForConditionalGeneration MiniMaxM3SparseForConditionalGeneration NVLM_D OpenCUAForConditionalGeneration
+    OpsColQwen3Model QianfanOCRForConditionalGeneration Qwen2VLForConditionalGeneration
+    Qwen2_5_VLForConditionalGeneration Qwen3VLForConditionalGeneration Qwen3VLMoeForConditionalGeneration
+    Qwen3VLNemotronEmbedModel Qwen3_5ForConditionalGeneration Qwen3_5MoeForConditionalGeneration
+    Qwen4ExpForConditionalGeneration Step3VLForConditionalGeneration Step3p7ForConditionalGeneration
+    StepVLForConditionalGeneration
+"""
 SERVED = frozenset((_OWN + _OF_TRANSFORMERS).split())
 WITHOUT_STAGES = frozenset(_WITHOUT_STAGES.split())
 """Those that vLLM cannot split into pipeline stages."""
 WITHOUT_ADAPTERS = frozenset(_WITHOUT_ADAPTERS.split())
 """Those of which vLLM serves no LoRA adapters."""
+WHOLE_TOWERS = frozenset(_WHOLE_TOWERS.split())
+"""Those whose towers each rank may have whole (--mm-encoder-tp-mode=data)."""

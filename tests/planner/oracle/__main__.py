@@ -10,8 +10,7 @@ Where the oracle and an engine on a GPU differ, the GPU wins, and the planner fo
 - Machete, on Hopper, keeps AWQ's zero points as 16-bit numbers (`Storage.wide_zeros`);
 - sparse latent attention (DeepSeek V3.2, GLM-5) keeps 656 bytes of a token with an fp8 cache on Hopper, where
   FlashMLA has a format of its own; here, and on Blackwell, it keeps 576;
-- vLLM on the CPU takes blocks of 128 tokens unless it is told; here it is told 16;
-- with chunked attention (Llama 4) a GPU engine switches the hybrid KV cache off, here it stays on.
+- vLLM on the CPU takes blocks of 128 tokens unless it is told; here it is told 16.
 """
 
 import json

@@ -87,15 +87,15 @@ def _defaults(found: dict[str, dict[str, Any]]) -> str:
     return text + "}  # fmt: skip\n"
 
 
-def _served(facts: dict[str, Any], without: dict[str, list[str]]) -> str:
+def _served(facts: dict[str, Any], classes: dict[str, list[str]]) -> str:
     def block(names: list[str]) -> str:
         lines = wrap(" ".join(names), 116, break_long_words=False, break_on_hyphens=False)
         return "\n".join(f"    {line}" for line in lines)
 
     others = sorted(set(facts["transformers"]) - set(facts["own"]) - _STATES)
     names = {
-        "OWN": sorted(facts["own"]), "OF_TRANSFORMERS": others, "WITHOUT_STAGES": without["stages"],
-        "WITHOUT_ADAPTERS": without["adapters"],
+        "OWN": sorted(facts["own"]), "OF_TRANSFORMERS": others, "WITHOUT_STAGES": classes["noStages"],
+        "WITHOUT_ADAPTERS": classes["noAdapters"], "WHOLE_TOWERS": classes["wholeTowers"],
     }  # fmt: skip
     return (
         "".join(f'_{name} = """\n{block(found)}\n"""\n' for name, found in names.items())
@@ -104,6 +104,8 @@ def _served(facts: dict[str, Any], without: dict[str, list[str]]) -> str:
         '"""Those that vLLM cannot split into pipeline stages."""\n'
         "WITHOUT_ADAPTERS = frozenset(_WITHOUT_ADAPTERS.split())\n"
         '"""Those of which vLLM serves no LoRA adapters."""\n'
+        "WHOLE_TOWERS = frozenset(_WHOLE_TOWERS.split())\n"
+        '"""Those whose towers each rank may have whole (--mm-encoder-tp-mode=data)."""\n'
     )
 
 
