@@ -63,7 +63,8 @@ def _without_windows(spec: InferenceServiceSpec, model: ModelShape) -> ModelShap
     shortest = min(windows, default=model.longest)
     if shortest >= model.longest:
         return model
-    return replace(_cached(model, _full), longest=shortest, longest_key="sliding_window")
+    length = min(model.default_length, shortest)
+    return replace(_cached(model, _full), longest=shortest, default_length=length, longest_key="sliding_window")
 
 
 def _with_whole_caches(spec: InferenceServiceSpec, model: ModelShape) -> ModelShape:
