@@ -114,6 +114,13 @@ class Claimant:
     """GPUs of the pods that it has."""
     asked: int
     """GPUs that it may come to have."""
+    ending: int = 0
+    """GPUs of its pods that finish their requests, which may take a day."""
+
+    @property
+    def counts(self) -> int:
+        """GPUs that others cannot have. Pods that follow each other in a rollout count once."""
+        return max(self.asked, self.ending)
 
 
 Claimants = Callable[[str, ServingClass], Iterable[Claimant]]
@@ -141,7 +148,7 @@ def over_budget(own: ServingClass, claimants: Sequence[Claimant]) -> dict[Holder
     used = 0
     for one in sorted(claimants, key=lambda one: (not one.has_pods, one.created, one.holder)):
         if used + one.asked <= limit:
-            used += one.asked
+            used += one.counts
             continue
         refused[one.holder] = (
             Reason.CLASS_LIMIT_EXCEEDED,
@@ -149,7 +156,7 @@ def over_budget(own: ServingClass, claimants: Sequence[Claimant]) -> dict[Holder
             f"(limits.gpusPerNamespace); {used} go to others and this one asks for {one.asked}: lower what they ask "
             f"for, {ASK}",
         )
-        used += one.held
+        used += max(one.held, one.ending)
     return refused
 
 
@@ -159,4 +166,5 @@ def room(own: ServingClass, claimants: Sequence[Claimant], holder: Holder) -> in
     if limit is None:
         return None
     refused = over_budget(own, claimants)
-    return limit - sum(one.held if one.holder in refused else one.asked for one in claimants if one.holder != holder)
+    others = (one for one in claimants if one.holder != holder)
+    return limit - sum(max(one.held, one.ending) if one.holder in refused else one.counts for one in others)

@@ -110,6 +110,8 @@ def hold_back(given: Terms, pods: int, bounds: tuple[int, int] | None = None) ->
     there is now: other bounds are another Ray cluster, and the one that serves would go.
     """
     spec, scaling = given.spec, given.spec.autoscaling
+    if scaling and not (pods or bounds):  # an autoscaler would begin with one
+        return replace(given, spec=spec.model_copy(update={"autoscaling": None, "replicas": 0}), held_back=True)
     if scaling:
         fewest, most = (max(count, 1) for count in bounds or (pods, pods))
         least, most = min(scaling.min_replicas, fewest), min(scaling.max_replicas, most)

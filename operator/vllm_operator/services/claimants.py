@@ -36,9 +36,10 @@ class ServiceClaimants:
         for key in known:
             snapshot = self._view.service(key) if key.namespace == namespace else None
             if snapshot is not None and (asked := self._asks(key, snapshot, own)) is not None:
-                pods = [pod for pod in self._view.pods(key) if not pod.failed]
-                held = sum(pod.asked.count for pod in pods)
-                yield Claimant((KIND, key), snapshot.created, has_pods=bool(pods), held=held, asked=asked)
+                pods = [pod for pod in self._view.pods(key, ending=True) if not pod.failed]
+                stay = [pod for pod in pods if not pod.terminating]
+                held, every = (sum(pod.asked.count for pod in some) for some in (stay, pods))
+                yield Claimant((KIND, key), snapshot.created, bool(stay), held, asked, every - held)
 
     def _asks(self, key: Key, snapshot: ObjectSnapshot, own: ServingClass) -> int | None:
         """The most GPUs that a service may come to have; 0 where it is refused anyway, None without this class."""

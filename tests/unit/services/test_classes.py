@@ -307,3 +307,39 @@ def test_a_claim_that_is_there_keeps_its_class_and_its_size() -> None:
     claim = world.api.objects[path("PersistentVolumeClaim", NAMESPACE, "llama-cache")]["spec"]
     assert (claim["storageClassName"], claim["accessModes"]) == ("slow", ["ReadWriteOnce"])
     assert claim["resources"]["requests"]["storage"] == "20Gi"
+
+
+def test_an_autoscaler_gets_no_first_pod_past_the_limits() -> None:
+    """Suspended it asks for nothing, and is rendered; resumed it is refused, and has no pods that could stay."""
+    world = World()
+    world.serving_class(**L4, limits={"gpusPerNamespace": 4, "gpusPerService": 2})
+    asked: dict[str, Any] = {"servingClassName": "h100", "tensorParallelSize": 4, "autoscaling": {"maxReplicas": 1}}
+    for name in ("first", "second"):
+        serving(world, name, suspend=True, **asked)
+    for name in ("first", "second"):
+        settle(world, world.service(name, accelerator={}, suspend=False, **asked))
+    for name in ("first", "second"):
+        assert (condition(world, "Admitted", name) or {})["reason"] == "ClassLimitExceeded"
+        assert replicas(world, name) == 0
+    assert world.children("HorizontalPodAutoscaler") == []
+
+
+def test_pods_that_finish_their_requests_hold_their_gpus() -> None:
+    world = World()
+    world.serving_class(**L4, limits={"gpusPerNamespace": 1})
+    first = serving(world, "first", servingClassName="h100")
+    template = world.api.objects[path("Deployment", NAMESPACE, "first")]["spec"]["template"]
+    url = world.pod(service="first")
+    world.api.objects[url]["spec"] = template["spec"]
+    world.watch()
+    world.service("first", accelerator={}, servingClassName="h100", suspend=True)
+    world.api.objects[url]["metadata"]["deletionTimestamp"] = "2026-11-30T12:00:00Z"
+    settle(world, first)
+    second = serving(world, "second", servingClassName="h100")
+    assert (condition(world, "Admitted", "second") or {})["reason"] == "ClassLimitExceeded"
+    assert world.children("Deployment") == ["first"]
+    del world.api.objects[url]
+    world.watch()
+    settle(world, second)
+    assert condition(world, "Admitted", "second") is None
+    assert world.children("Deployment") == ["first", "second"]
