@@ -54,7 +54,7 @@ def terms(entry: Entry, release: Release) -> Terms:
     model = replace(model, dtype=engine.dtype)
     scheme = scheme_of(model, spec.quantization)
     assert scheme, f"{entry['case']}: the planner does not know how its weights are stored"
-    weights = rank_weights(model, storage(scheme, gpu), engine.ranks, 0)
+    weights = rank_weights(model, storage(scheme, engine), engine.ranks, 0)
     return Terms(weights.total, overhead(model, engine, scheme))
 
 

@@ -66,7 +66,7 @@ def measured(row: dict[str, Any]) -> Measured:
     settings, scheme, rates = engine_of(spec, model, gpu), scheme_of(model, spec.quantization), rates_of(gpu)
     assert scheme, row["case"]
     assert rates, row["gpu"]
-    work = work_of(replace(model, dtype=settings.dtype), settings, storage(scheme, gpu))
+    work = work_of(replace(model, dtype=settings.dtype), settings, storage(scheme, settings))
     engine = Engine(work, rates, settings, most_graph_tokens(settings, model))
     return Measured(f"{row['case']} on {gpu.name}", engine, tuple(_points(row["speed"])), row.get("heldOut", False))
 

@@ -214,7 +214,7 @@ def _latent_bytes(whole: Pass, layer: Layer) -> int:
 def experts_bytes(whole: Pass) -> int:
     """The two workspaces of the fused experts, which are kept (fused_moe/experts/triton_moe.py, marlin_moe.py)."""
     experts = whole.model.experts
-    if experts is None or whole.scheme.method == "mxfp4":
+    if experts is None or _passes(whole):
         return 0
     ranks = whole.engine.ranks
     width = experts.intermediate // (1 if ranks.experts else ranks.sharing_experts)
@@ -223,10 +223,15 @@ def experts_bytes(whole: Pass) -> int:
     return rows * (max(width, experts.hidden) + max(wide, experts.hidden))
 
 
+def _passes(whole: Pass) -> bool:
+    """Whether experts take no workspace: MXFP4's kernels, but for Marlin, which is the one that takes adapters."""
+    return whole.scheme.method == "mxfp4" and whole.engine.lora is None
+
+
 def passing_bytes(whole: Pass) -> int:
-    """MXFP4 experts take no workspace: what they compute is freed after each layer."""
+    """Without a workspace: what experts compute is freed after each layer."""
     experts = whole.model.experts
-    if experts is None or whole.scheme.method != "mxfp4":
+    if experts is None or not _passes(whole):
         return 0
     ranks = whole.engine.ranks
     width = experts.intermediate // ranks.sharing_experts

@@ -21,6 +21,7 @@ BLOCK_SIZE = 16
 CPU_BLOCK_SIZE = 128
 DEFAULT_LORA_RANK = 16
 BLOCKS = "num-gpu-blocks-override"
+_SHARDED = "fully-sharded-loras"
 # Mixture-of-experts models that the second model runner of vLLM 0.26 serves by default; it serves all dense ones.
 _V2_EXPERTS = frozenset({"DeepseekV2ForCausalLM", "GraniteMoeForCausalLM", "Qwen2MoeForCausalLM"})
 
@@ -41,6 +42,8 @@ class LoraSettings:
     rank: int
     slots: int
     """Adapters on the GPU at once."""
+    sharded: bool = False
+    """Whether ranks share out what each would have whole otherwise (--fully-sharded-loras)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +129,7 @@ def engine_of(spec: InferenceServiceSpec, model: ModelShape, gpu: Gpu) -> Engine
     cache = spec.kv_cache
     kv_dtype = (cache.dtype if cache else None) or "auto"
     dtype = spec.dtype if spec.dtype and spec.dtype != "auto" else _own_dtype(model, gpu)
-    lora, planned = spec.lora, planned_for(spec.image)
+    planned = planned_for(spec.image)
     return EngineSettings(
         ranks=ranks,
         max_model_len=length,
@@ -142,7 +145,7 @@ def engine_of(spec: InferenceServiceSpec, model: ModelShape, gpu: Gpu) -> Engine
         eager=bool(spec.enforce_eager) or on_cpu or _extra(spec, "optimization-level") == 0,
         quantization=spec.quantization,
         dtype={"half": "float16", "float": "float32"}.get(dtype, dtype),
-        lora=LoraSettings(lora.max_rank or DEFAULT_LORA_RANK, _extra(spec, "max-loras") or 1) if lora else None,
+        lora=_lora(spec),
         speculative_tokens=spec.speculative.num_speculative_tokens if spec.speculative else 0,
         speculative_method=spec.speculative.method if spec.speculative else None,
         draft_ranks=spec.speculative.draft_tensor_parallel_size if spec.speculative else None,
@@ -157,6 +160,14 @@ def engine_of(spec: InferenceServiceSpec, model: ModelShape, gpu: Gpu) -> Engine
         blocks=_extra(spec, BLOCKS),
         async_scheduling=switch_of(spec, "async-scheduling") is not False,
     )
+
+
+def _lora(spec: InferenceServiceSpec) -> LoraSettings | None:
+    if spec.lora is None:
+        return None
+    sharded = [one for one in spec.extra_args or [] if one.removeprefix("--").removeprefix("no-") == _SHARDED]
+    rank, slots = spec.lora.max_rank or DEFAULT_LORA_RANK, _extra(spec, "max-loras") or 1
+    return LoraSettings(rank, slots, sharded=sharded[-1:] == [f"--{_SHARDED}"])
 
 
 def _most_graph_tokens(spec: InferenceServiceSpec) -> int | None:

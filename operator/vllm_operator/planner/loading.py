@@ -10,7 +10,7 @@ from .accelerators import MIB
 from .quantization import DTYPE_BYTES, Scheme
 from .shapes import Layer, ModelShape
 from .torch_memory import TorchMemory
-from .weights import LARGE_STEP, LARGE_TENSOR, Ranks
+from .weights import LARGE_STEP, LARGE_TENSOR, Ranks, rank_experts
 
 UNDIVIDED = 20 * MIB
 SETTLED = 3
@@ -48,8 +48,7 @@ def _matrices(layer: Layer, scheme: Scheme, ranks: Ranks, size: int) -> Sequence
             fused[kept or linear.name] = fused.get(kept or linear.name, 0) + weights
     matrices = list(fused.values())
     if (experts := layer.experts) and not scheme.linears_only:
-        count = -(-experts.count // (ranks.sharing_experts if ranks.experts else 1))
-        width = experts.intermediate // (1 if ranks.experts else ranks.sharing_experts)
-        one = count * width * experts.hidden
+        count, hidden, width = rank_experts(experts, scheme, ranks, (1, 1))
+        one = count * width * hidden
         matrices += [one * (experts.matrices - 1), one]
     return [(size * weights, int(weights * scheme.bits / 8)) for weights in matrices]

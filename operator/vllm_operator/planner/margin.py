@@ -113,6 +113,8 @@ def _of_model(case: Case) -> Iterator[Doubt]:
     if any(layer.cache and layer.cache.kind is Cached.LATENT for layer in model.layers):
         # Which tensors of MLA leave room for attention's parts was seen for two models.
         yield Doubt(0.3 * case.overhead.graphs)
+    if engine.lora and model.experts:
+        yield Doubt(0.15 * case.overhead.activation, f"{WHAT} was not measured with adapters of experts")
     if engine.tuned:
         # Other graphs, other kernels: each has a workspace of its own.
         yield Doubt(0.15 * case.overhead.total + case.overhead.graphs, f"{WHAT} was not measured with {engine.tuned}")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from . import drafts
 from .accelerators import MIB
 from .activations import MATRIX_WORKSPACE_BYTES, Pass, activation_bytes, fused_tokens, quantized
+from .adapters import adapter_bytes
 from .effective import EngineSettings
 from .graphs import graph_bytes
 from .loading import left_over
@@ -45,9 +46,10 @@ class Overhead:
 def overhead(model: ModelShape, engine: EngineSettings, scheme: Scheme, stage: int = 0) -> Overhead:
     """The overhead of one rank of a pipeline stage."""
     if engine.on_cpu:
-        return Overhead(_cpu_activation_bytes(model, engine), 0, CPU_PROCESS_BYTES)
+        adapters = adapter_bytes(Pass.of(model, engine, scheme, stage))
+        return Overhead(_cpu_activation_bytes(model, engine), 0, CPU_PROCESS_BYTES + adapters)
     whole = Pass.of(model, engine, scheme, stage)
-    other = _libraries(engine) + _adapter_bytes(whole) + drafts.weight_bytes(model, engine)
+    other = _libraries(engine) + adapter_bytes(whole) + drafts.weight_bytes(model, engine)
     other += left_over(model, scheme, engine.ranks, engine.ranks.stages(len(model.layers))[stage])
     if quantized(whole):
         other += MATRIX_WORKSPACE_BYTES  # taken while the weights are repacked, and kept
@@ -109,22 +111,6 @@ def _places_bytes(whole: Pass) -> int:
             scales = weights // MXFP4_BLOCK
             total += count * scales if scales < LARGE_TENSOR else 0
     return total
-
-
-def _adapter_bytes(whole: Pass) -> int:
-    """LoRA's two narrow matrices beside every matrix of the layers, the embedding and the output head, for each adapter
-    on the GPU."""
-    model, lora, split = whole.model, whole.engine.lora, whole.engine.ranks.tensor
-    if lora is None:
-        return 0
-    widths = sum(
-        count * (linear.rank_rows(split) + linear.rank_columns(split))
-        for layer, count in whole.layers
-        for linear in layer.linears
-        if linear.quantizable
-    )
-    ends = (whole.first + whole.last) * (model.vocabulary + model.hidden)
-    return lora.slots * lora.rank * (widths + ends) * whole.size
 
 
 def _cpu_activation_bytes(model: ModelShape, engine: EngineSettings) -> int:

@@ -23,7 +23,7 @@ from .refusals import first_refusal
 from .rules import SPLITS, Question
 from .shapes import Cached, ModelShape
 from .uncounted import uncounted
-from .weights import Storage
+from .weights import MARLIN_TILES, Storage
 
 MACHETE_GROUPS = frozenset({-1, 0, 64, 128})
 """Inputs to a scale that Machete takes (quantization/utils/machete_utils.py); Marlin has the others."""
@@ -221,7 +221,7 @@ def _unknown(
 
 
 def _budget(model: ModelShape, engine: EngineSettings, gpu: Gpu, scheme: Scheme, stage: int) -> _Budget:
-    found = weighed(model, engine, storage(scheme, gpu), stage)
+    found = weighed(model, engine, storage(scheme, engine), stage)
     extra = overhead(model, engine, scheme, stage)
     requested = ceil(gpu.total_bytes * engine.utilization)
     left = requested - found.weights.total - extra.total
@@ -230,12 +230,12 @@ def _budget(model: ModelShape, engine: EngineSettings, gpu: Gpu, scheme: Scheme,
     return _Budget(found, extra, places, requested, own or left)
 
 
-def storage(scheme: Scheme, gpu: Gpu) -> Storage:
+def storage(scheme: Scheme, engine: EngineSettings) -> Storage:
     """How the kernels that vLLM picks for the GPU want the matrices: tiles of MXFP4 experts, and zero points."""
-    hopper = gpu.capability == (9, 0)
+    hopper = engine.capability == (9, 0)
     # GPTQ's zero points are all alike: no kernel reads them, and they stay packed.
     wide = hopper and scheme.group in MACHETE_GROUPS and scheme.method != "gptq"
-    return Storage(scheme, (1, 64) if hopper else (256, 128), wide)
+    return Storage(scheme, (1, 64) if hopper and not engine.lora else MARLIN_TILES, wide)
 
 
 def _taught(model: ModelShape, engine: EngineSettings, gpu: Gpu, budget: _Budget, learned: int) -> Plan:

@@ -59,7 +59,7 @@ def speed_of(spec: InferenceServiceSpec, model: ModelShape, plan: Plan) -> Speed
     model = replace(model, dtype=settings.dtype)
     if model.pooling or model.approximate or settings.dtype == "float32":
         return None
-    work, graphs = work_of(model, settings, storage(scheme, plan.gpu)), most_graph_tokens(settings, model)
+    work, graphs = work_of(model, settings, storage(scheme, settings)), most_graph_tokens(settings, model)
     engine = Engine(work, rates, settings, graphs)
     context = min(PROMPT, plan.capacity.max_model_len)
     _, held = layout(model, settings, 0).tokens(plan.capacity.memory.kv_cache, context, settings)

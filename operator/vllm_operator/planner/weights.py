@@ -12,6 +12,9 @@ from .shapes import Cached, Experts, Layer, Linear, ModelShape
 LARGE_TENSOR = 10 << 20
 """From this size on torch's allocator takes memory for a tensor alone, in steps of LARGE_STEP."""
 LARGE_STEP = 2 << 20
+MARLIN_TILES = (256, 128)
+"""What hidden and inner size of MXFP4 experts are padded to for Marlin, which is the kernel that takes adapters
+(layers/fused_moe/oracle/mxfp4.py)."""
 VOCABULARY_PADDING = 64
 """vLLM pads the vocabulary to a multiple of this (layers/vocab_parallel_embedding.py)."""
 
@@ -204,14 +207,18 @@ def _linear_bytes(linear: Linear, scheme: Scheme, tensor: int, size: int) -> tup
     return values, scheme.matrix_bytes(rows, columns) - values + (rows * size if linear.bias else 0)
 
 
+def rank_experts(experts: Experts, scheme: Scheme, ranks: Ranks, padding: tuple[int, int]) -> tuple[int, int, int]:
+    """Experts on one rank, and their hidden and inner size there; of MXFP4 padded."""
+    count = -(-experts.count // (ranks.sharing_experts if ranks.experts else 1))
+    inner = -(-experts.intermediate // (1 if ranks.experts else ranks.sharing_experts))
+    if scheme.group == MXFP4_BLOCK and scheme.bits == 4:
+        return count, _round_up(experts.hidden, padding[0]), _round_up(inner, padding[1])
+    return count, experts.hidden, inner
+
+
 def expert_bytes(experts: Experts, scheme: Scheme, padding: tuple[int, int], ranks: Ranks, size: int) -> list[int]:
     """Bytes of each tensor: the values of both matrices, their scales, and the biases."""
-    spread = ranks.sharing_experts if ranks.experts else 1
-    count = -(-experts.count // spread)
-    width = -(-experts.intermediate // (1 if ranks.experts else ranks.sharing_experts))
-    hidden = experts.hidden
-    if scheme.group == MXFP4_BLOCK and scheme.bits == 4:
-        hidden, width = _round_up(hidden, padding[0]), _round_up(width, padding[1])
+    count, hidden, width = rank_experts(experts, scheme, ranks, padding)
     shapes = (((experts.matrices - 1) * width, hidden), (hidden, width))
     tensors = []
     for rows, columns in shapes:

@@ -2,7 +2,8 @@
 
     PYTHONPATH=tests:operator python -m planner.oracle [NAME...]
 
-To be run when vLLM is bumped, and when a model is added (with its config and an empty "ranks"). It takes about two
+To be run when vLLM is bumped, and when a model is added (with its config and an empty "ranks"; where adapters are of
+interest, with "adapters", a list of {"tensor", "arguments"}). It takes about two
 seconds a row. The tests hold the planner against the file; they do not run this.
 
 Where the oracle and an engine on a GPU differ, the GPU wins, and the planner follows it:
@@ -36,9 +37,15 @@ def main() -> None:
     content: Content = json.loads(GOLDEN.read_text())
     names = sys.argv[1:] or sorted(content)
     jobs = [job for name in names for job in _jobs(name, content[name])]
-    for job, answer in zip(jobs, _answers(jobs), strict=True):
+    cases = [(name, case) for name in names for case in content[name].get("adapters", ())]
+    jobs += [_with_adapters(name, content[name], case) for name, case in cases]
+    answers = _answers(jobs)
+    for job, answer in zip(jobs, answers[: len(jobs) - len(cases)], strict=False):
         content[job["name"]]["ranks"][str(job["tensor"])] = _row(answer)
         print(job["name"], job["tensor"], _row(answer))
+    for (name, case), answer in zip(cases, answers[len(jobs) - len(cases) :], strict=True):
+        case["bytes"] = answer.get("adapters") or _row(answer)
+        print(name, case)
     GOLDEN.write_text(text_of(content))
 
 
@@ -57,6 +64,11 @@ def _jobs(name: str, model: Content) -> list[Content]:
         }
         for tensor in model["ranks"]
     ]  # fmt: skip
+
+
+def _with_adapters(name: str, model: Content, case: Content) -> Content:
+    (job,) = _jobs(name, {**model, "ranks": [case["tensor"]]})
+    return {**job, "arguments": {**job["arguments"], **case["arguments"], "enable_lora": True}}
 
 
 def _answers(jobs: list[Content]) -> list[Content]:

@@ -2,7 +2,8 @@
 group, and tells what they allocate. No GPU, no weights; imports take about 10 s, a model 1 to 20 s.
 
 Each line of stdin is a job: {"config", "hf_quant_config"?, "tensor", "cacheBytes", "arguments"?, "shapes"?}; each line
-of the answer is a row (see `answer`), or {"error": ...}. Every job runs in a process of its own.
+of the answer is a row (see `answer`), or {"error": ...}; where the arguments have adapters, the row has their bytes and
+no KV cache. Every job runs in a process of its own.
 """
 
 import json
@@ -15,7 +16,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import patches  # type: ignore[import-not-found]  # beside this script
+import adapters  # type: ignore[import-not-found]  # beside this script
+import patches  # type: ignore[import-not-found]
 import torch
 import torch.distributed as dist
 from torch.testing._internal.distributed.fake_pg import FakeStore
@@ -111,6 +113,9 @@ def answer(job: Job) -> Job:
         row["shapes"] = {
             name: [list(value.shape), str(value.dtype).removeprefix("torch.")] for name, value in parameters.items()
         }
+    if config.lora_config:
+        row["adapters"] = adapters.set_aside(config, model)
+        return row
     try:
         row.update(cache(config, job["cacheBytes"]))
     except Exception as error:  # vLLM raises what it likes
