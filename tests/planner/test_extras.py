@@ -283,7 +283,7 @@ def test_other_kernels_widen_the_margin_and_are_told(word: str) -> None:
 
 COUNTED = {
     "async-scheduling", "convert", "disable-hybrid-kv-cache-manager", "disable-sliding-window",
-    "enable-chunked-prefill", "mamba-ssm-cache-dtype", "max-cudagraph-capture-size", "max-loras",
+    "enable-chunked-prefill", "fully-sharded-loras", "mamba-ssm-cache-dtype", "max-cudagraph-capture-size", "max-loras",
     "mm-encoder-tp-mode", "num-gpu-blocks-override", "runner", "VLLM_ALLOW_CHUNKED_LOCAL_ATTN_WITH_HYBRID_KV_CACHE",
     "VLLM_ALLOW_LONG_MAX_MODEL_LEN",
 }  # fmt: skip

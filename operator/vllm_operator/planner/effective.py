@@ -21,7 +21,6 @@ BLOCK_SIZE = 16
 CPU_BLOCK_SIZE = 128
 DEFAULT_LORA_RANK = 16
 BLOCKS = "num-gpu-blocks-override"
-_SHARDED = "fully-sharded-loras"
 # Mixture-of-experts models that the second model runner of vLLM 0.26 serves by default; it serves all dense ones.
 _V2_EXPERTS = frozenset({"DeepseekV2ForCausalLM", "GraniteMoeForCausalLM", "Qwen2MoeForCausalLM"})
 
@@ -165,9 +164,8 @@ def engine_of(spec: InferenceServiceSpec, model: ModelShape, gpu: Gpu) -> Engine
 def _lora(spec: InferenceServiceSpec) -> LoraSettings | None:
     if spec.lora is None:
         return None
-    sharded = [one for one in spec.extra_args or [] if one.removeprefix("--").removeprefix("no-") == _SHARDED]
     rank, slots = spec.lora.max_rank or DEFAULT_LORA_RANK, _extra(spec, "max-loras") or 1
-    return LoraSettings(rank, slots, sharded=sharded[-1:] == [f"--{_SHARDED}"])
+    return LoraSettings(rank, slots, sharded=bool(switch_of(spec, "fully-sharded-loras")))
 
 
 def _most_graph_tokens(spec: InferenceServiceSpec) -> int | None:

@@ -75,7 +75,7 @@ UNMEASURED_FLAGS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 UNMEASURED_SWITCHES = (
     "disable-custom-all-reduce", "enable-batch-sharded-sampling", "enable-flash-late-interaction", "enable-hc-sp",
-    "fully-sharded-loras", "kv-sharing-fast-prefill", "use-fp64-gumbel",
+    "kv-sharing-fast-prefill", "use-fp64-gumbel",
 )  # fmt: skip
 UNMEASURED_VARIABLES = (
     "CUDA_MODULE_LOADING", "NCCL_BUFFSIZE", "NCCL_CUMEM_ENABLE", "NCCL_MAX_NCHANNELS", "NCCL_MIN_NCHANNELS",
