@@ -119,7 +119,7 @@ EXAMPLES = {
         _spec(selector=_SELECTOR, endpoints=[]), edit=_spec(selector={"matchLabels": {"app.kubernetes.io/name": "x"}})
     ),
     # A Job's pod template is immutable: what runs is left to run.
-    "Job": Example(_spec(template=_template("Never")), edit=None, suffix="-inspect-{inspection}"),
+    "Job": Example(_spec(template=_template("Never")), edit=None, suffix="-inspect-{inspection}", condition="Fits"),
 }
 
 

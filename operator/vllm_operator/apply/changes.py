@@ -229,8 +229,8 @@ def _trusted(evidence: Evidence, known: Known, *, withheld: bool) -> tuple[Evide
     workload, deployed = _workload(evidence), deployed_revision(evidence)
     while child := _read_back(evidence, known, withheld=withheld):
         runs = workload if workload and child.revision == workload.revision else None
-        # What runs of an earlier spec is not rendered today; and of Ray the template in force is not known as such.
-        unknown = runs and (evidence.service.spec.on_ray or child.revision != evidence.service.revision)
+        # What an earlier spec led to is not rendered today; and of Ray the template in force is not known as such.
+        unknown = child.revision != evidence.service.revision or (runs and evidence.service.spec.on_ray)
         rendered = None if unknown else partial(_rendered, evidence, known)
         privileges = runs.privileges if runs else ""
         why = bars(child.template, Today(evidence.service.spec, known.settings, rendered, privileges))
