@@ -122,6 +122,11 @@ class Claimant:
         """GPUs that others cannot have. Pods that follow each other in a rollout count once."""
         return max(self.asked, self.ending)
 
+    @property
+    def keeps(self) -> int:
+        """The same of one that is refused: it has what it has."""
+        return max(self.held, self.ending)
+
 
 Claimants = Callable[[str, ServingClass], Iterable[Claimant]]
 """Who of a namespace asks for GPUs of a class."""
@@ -156,7 +161,7 @@ def over_budget(own: ServingClass, claimants: Sequence[Claimant]) -> dict[Holder
             f"(limits.gpusPerNamespace); {used} go to others and this one asks for {one.asked}: lower what they ask "
             f"for, {ASK}",
         )
-        used += max(one.held, one.ending)
+        used += one.keeps
     return refused
 
 
@@ -167,4 +172,4 @@ def room(own: ServingClass, claimants: Sequence[Claimant], holder: Holder) -> in
         return None
     refused = over_budget(own, claimants)
     others = (one for one in claimants if one.holder != holder)
-    return limit - sum(max(one.held, one.ending) if one.holder in refused else one.counts for one in others)
+    return limit - sum(one.keeps if one.holder in refused else one.counts for one in others)

@@ -6,8 +6,9 @@ from typing import Any
 
 from .. import diagnosis
 from ..api.batch import InferenceBatchStatus
-from ..api.conditions import ConditionType
+from ..api.conditions import ConditionType, find
 from ..api.reasons import Finding, Reason
+from ..api.times import written
 from ..assess.fits import NOT_ASSESSED, Assessment
 from ..assess.limits import gpus_of_pod
 from ..diagnosis import refusals
@@ -20,7 +21,7 @@ from ..vllm.batch import CHECK, MERGE, RUN
 from .evidence import BatchEvidence, Progress
 from .steps import Plan, invalid
 
-_TIME, _MINUTE = "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%MZ"
+_MINUTE = "%Y-%m-%dT%H:%MZ"
 _VALID = Verdict(ConditionType.SPEC_VALID, True, Reason.VALID, "the spec is valid")
 # No pace is good for a longer forecast.
 _LONGEST = timedelta(days=365)
@@ -77,7 +78,7 @@ def _gpus(seen: BatchEvidence) -> int:
 
 def stamp_of(seen: BatchEvidence) -> Stamp:
     """What each of a batch's conditions tells."""
-    return Stamp(seen.before.get("conditions") or (), seen.batch.generation, seen.now.strftime(_TIME))
+    return Stamp(seen.before.get("conditions") or (), seen.batch.generation, written(seen.now))
 
 
 def _counts(account: BatchAccount) -> Progress:
@@ -180,8 +181,7 @@ def _pods_refused(seen: BatchEvidence, step: str) -> Finding | None:
 
 def _fits(account: BatchAccount) -> Verdict:
     """Whether the model fits the GPUs. What was known when it was looked at last stands."""
-    before = account.evidence.before.get("conditions") or ()
-    known = next((entry for entry in before if entry["type"] == ConditionType.FITS), None)
+    known = find(account.evidence.before, ConditionType.FITS)
     if known and account.assessment.pending:
         value = {"True": True, "False": False}.get(known["status"])
         return Verdict(ConditionType.FITS, value, known["reason"], known["message"])

@@ -2,8 +2,10 @@
 
 import aiohttp
 
+from ..api.limits import MIB
+
 # What a part may take while it is read; its objects are made one at a time. Several kinds are listed at once.
-MOST_BYTES = 10 << 20
+MOST_BYTES = 10 * MIB
 # Of usual objects, up to 25 KB each.
 CHUNK = 400
 
