@@ -12,9 +12,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from gpu import engine_log, machine
 from vllm_operator.diagnosis.log import last_error
@@ -93,6 +94,7 @@ def start(case: Case, home: Path, result: Path) -> None:
         facts["maxNumSeqs"] = config.scheduler_config.max_num_seqs
         facts["maxNumBatchedTokens"] = config.scheduler_config.max_num_batched_tokens
         facts["maxModelLenAsked"] = config.model_config.max_model_len
+        result.write_text(json.dumps(facts))  # an engine that takes too long with its graphs is ended before the rest
         engine = LLMEngine.from_vllm_config(config, UsageContext.OPENAI_API_SERVER)
         if case.get("speed"):
             from gpu import speed
@@ -101,7 +103,7 @@ def start(case: Case, home: Path, result: Path) -> None:
         else:
             facts["bytes"] = _bytes(engine) if config.parallel_config.world_size == 1 else {}
     finally:
-        _total(facts, result)
+        result.write_text(json.dumps(facts))
     os._exit(0)  # an engine takes seconds to end in good order
 
 
@@ -119,23 +121,31 @@ def _bytes(engine: Any) -> dict[str, int]:
     }
 
 
-def _total(facts: dict[str, Any], result: Path) -> None:
+def _tell_card(result: Path) -> None:
     import torch
 
     if torch.cuda.is_available():
-        facts["gpu"] = torch.cuda.get_device_name(0)
-        facts["totalBytes"] = torch.cuda.mem_get_info(0)[1]
-    result.write_text(json.dumps(facts))
+        card = {"gpu": torch.cuda.get_device_name(0), "totalBytes": torch.cuda.mem_get_info(0)[1]}
+        result.write_text(json.dumps(card))
 
 
-def _child(case: Case, home: Path, log: Path, result: Path) -> None:
-    os.setsid()
-    handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    for descriptor in (1, 2):
-        os.dup2(handle, descriptor)
+def card(home: Path) -> dict[str, Any]:
+    """What the GPU is called, and its bytes as CUDA tells them; asked once, in a fork, and while no engine runs."""
+    result = home / "card.json"
+    if not result.exists():
+        home.mkdir(parents=True, exist_ok=True)
+        pid = os.fork()
+        if pid == 0:
+            _in_fork(lambda: _tell_card(result))
+        os.waitpid(pid, 0)
+    return dict(json.loads(result.read_text())) if result.exists() else {}
+
+
+def _in_fork(work: Callable[[], None]) -> NoReturn:
+    """Do it and end this process, with 1 and what was raised where something was."""
     status = 1
     try:
-        start(case, home, result)
+        work()
         status = 0
     except BaseException:
         import traceback
@@ -145,6 +155,14 @@ def _child(case: Case, home: Path, log: Path, result: Path) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)
+
+
+def _child(case: Case, home: Path, log: Path, result: Path) -> NoReturn:
+    os.setsid()
+    handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    for descriptor in (1, 2):
+        os.dup2(handle, descriptor)
+    _in_fork(lambda: start(case, home, result))
 
 
 def _wait(pid: int, log: Path, seconds: float, *, speed: bool) -> str:
@@ -194,6 +212,7 @@ def row(case: Case, home: Path) -> dict[str, Any]:
     for path in (log, result):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
+    facts = card(home)
     _free(os.environ["CUDA_VISIBLE_DEVICES"])
     began = time.monotonic()
     pid = os.fork()
@@ -202,7 +221,8 @@ def row(case: Case, home: Path) -> dict[str, Any]:
     gpus = len(os.environ["CUDA_VISIBLE_DEVICES"].split(","))
     ended = _wait(pid, log, START_SECONDS * (1 if gpus == 1 else 2), speed=bool(case.get("speed")))
     _kill(pid)  # workers of an engine that failed
-    facts = json.loads(result.read_text()) if result.exists() else {}
+    if result.exists():
+        facts.update(json.loads(result.read_text()))
     text = log.read_text(errors="replace")
     told = engine_log.measured(text)
     made = {
