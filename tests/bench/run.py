@@ -143,5 +143,5 @@ class Run:
         limits["delete jobs"] = 1.0
         limits["patch controllerrevisions"] = 2.0  # the template, and the model that was inspected
         for request, number in sorted(counted.items()):
-            if request.split()[0] in (*WRITES, "get"):
+            if request.split()[0] in (*WRITES, "get", "list"):
                 self.table.add(f"{request}, for one", number / self.count, "", most=limits.get(request, 0.0))

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -13,22 +14,28 @@ from functools import partial
 from typing import Any
 
 from bench.client import CREATIONS, send
-from bench.fakes import NODES, Moment, meanwhile, patience, seconds, wait
+from bench.fakes import NODES, SERVICES_OF_A_NODE, Moment, meanwhile, patience, seconds, wait
 from bench.figures import cpu_seconds
 from bench.profiles import named, namespace
 from bench.run import Run
+from cluster import kwok
 from cluster.control_plane import ControlPlane
 from cluster.host import REPOSITORY
-from support.rights import now, writes
+from cluster.kwok import gpu_labels
+from support.rights import writes
 from vllm_operator.cluster import path
 
 REPAIRS, SINGLES, RECONCILES = 5, 50, 100_000
-# Of each kind, a field that is ours.
-EDITS: dict[str, dict[str, Any]] = {
-    "Deployment": {"spec": {"replicas": 2}},
-    "Service": {"spec": {"selector": {"app.kubernetes.io/instance": "somebody"}}},
-    "ControllerRevision": {"metadata": {"labels": {"app.kubernetes.io/managed-by": "somebody"}}},
-}
+MOST_NODES, GPUS_OF_A_NODE, PRODUCTS = 1000, 8, 20
+# Of each kind, a field that is ours; and what makes a child ours.
+EDITS: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    ("Deployment", "edited", {"spec": {"replicas": 2}}),
+    ("Service", "edited", {"spec": {"selector": {"app.kubernetes.io/instance": "somebody"}}}),
+    ("ControllerRevision", "edited", {"metadata": {"labels": {"app.kubernetes.io/managed-by": "somebody"}}}),
+    ("Deployment", "labelled as another's", {"metadata": {"labels": {"app.kubernetes.io/instance": "somebody"}}}),
+    ("Service", "left without an owner", {"metadata": {"ownerReferences": None}}),
+)
+DELETED = ("Deployment", "Service", "ControllerRevision")
 
 
 def list_all(run: Run) -> None:
@@ -66,10 +73,10 @@ def create_one(run: Run) -> None:
 
 def repair(run: Run) -> None:
     """Children of some objects are edited and deleted by hand, one at a time, until the operator has written them."""
-    for kind, edit in EDITS.items():
-        for what, body in (("edited", edit), ("deleted", None)):
-            took = [_repaired(run, kind, number, body) for number in range(min(REPAIRS, run.count))]
-            run.table.times(f"a {kind} {what} by hand, until it is repaired", took, most=1)
+    acts = [*EDITS, *((kind, "deleted", None) for kind in DELETED)]
+    for kind, what, body in acts:
+        took = [_repaired(run, kind, number, body) for number in range(min(REPAIRS, run.count))]
+        run.table.times(f"a {kind} {what} by hand, until it is repaired", took, most=1)
 
 
 def _repaired(run: Run, kind: str, number: int, body: dict[str, Any] | None) -> float:
@@ -104,18 +111,57 @@ def _until_written(run: Run, act: Callable[[], object], resource: str, name: str
 
 
 def change_node(run: Run) -> None:
-    """A node gets other GPUs, on which no plan rests yet: what that costs the operator, beside as long a rest."""
+    """Among a thousand nodes, and with services of twenty kinds of GPUs beside the fleet, a node gets one of these:
+    what that costs the operator, beside as long a rest. One service finds its GPUs by it, and gets its pods.
+    """
     process = run.operator.process
     assert process
+    others = max(0, MOST_NODES - max(NODES, run.count // SERVICES_OF_A_NODE))
+    for number in range(others):
+        run.plane.api().create("/api/v1/nodes", _still(number))
+    names = [_ask_for(run, number) for number in range(PRODUCTS)]
+    wait("their services are told", 120, lambda: all(_told(run, name) for name in names))
+    time.sleep(20)
     spent: list[float] = []
-    for product in (None, "NVIDIA-H200"):
+    for product in (None, _product(0)):
         before = cpu_seconds(process.pid)
         if product:
-            labels = {"nvidia.com/gpu.product": product, "nvidia.com/gpu.memory": "143771"}
+            labels = gpu_labels(product, GPUS_OF_A_NODE)
             run.plane.api().patch("/api/v1/nodes/fake-0", {"metadata": {"labels": labels}})
         time.sleep(30)
         spent.append(cpu_seconds(process.pid) - before)
     run.table.add("one node changes: CPU of the operator", spent[1] - spent[0], "s", most=1)
+    wait("its service knows its GPUs", 60, lambda: _told(run, names[0]) != "NoMatchingNode")
+    for name in names:
+        run.plane.api().request("DELETE", f"{run.profile.collection(namespace(0))}/{name}")
+
+
+def _product(number: int) -> str:
+    return f"NVIDIA-BENCH-{number}"
+
+
+def _still(number: int) -> dict[str, Any]:
+    """A node of some other product that nobody keeps alive."""
+    node = kwok.node(f"still-{number}", GPUS_OF_A_NODE, f"NVIDIA-OTHER-{number % PRODUCTS}")
+    del node["metadata"]["annotations"]
+    return node
+
+
+def _ask_for(run: Run, number: int) -> str:
+    """Makes a service that asks for GPUs of a kind that no node has, and returns its name."""
+    name = f"gpus{number}"
+    body = run.profile.body(number)
+    body["metadata"]["name"] = name
+    body["spec"]["accelerator"] = {"product": _product(number)}
+    run.plane.api().create(run.profile.collection(namespace(0)), body)
+    return name
+
+
+def _told(run: Run, name: str) -> str:
+    """The reason of a service's condition Ready; empty while it has none."""
+    found = run.plane.api().get(f"{run.profile.collection(namespace(0))}/{name}") or {}
+    conditions = found.get("status", {}).get("conditions", [])
+    return next((str(one["reason"]) for one in conditions if one["type"] == "Ready"), "")
 
 
 def change(run: Run) -> None:
@@ -167,10 +213,10 @@ def edited(run: Run, turn: int) -> float:
 
 def silence(run: Run) -> None:
     """Writes of the operator while nobody changes an object of its own."""
-    since = now()
+    since = run.now()
     with churn(run.plane) as done:
         time.sleep(run.quiet)
-    found = writes(run.plane.audit_log, run.profile.user, since)
+    found = writes(run.plane.audit_log, run.profile.user, since.time, since.offset)
     run.table.add(f"writes in {run.quiet:.0f} s of pods and node changes of others", len(found), "", most=0)
     print(f"{done['rounds']} such changes", *found[:10], sep="\n")
 
@@ -231,13 +277,14 @@ def restart(run: Run) -> None:
     time.sleep(40)
     table.add("operator restart, memory at most", run.operator.peak_mib(), "MiB")
     table.add("operator's memory after a restart", run.operator.resident_mib(), "MiB", most=run.memory())
-    table.add("writes of children by a restart, that one aside", len(_others(run, since)), "", most=0)
+    table.add("writes by a restart, that one aside", len(_others(run, since)), "", most=0)
 
 
 def _others(run: Run, since: Moment) -> list[str]:
-    """Children that were written, but for the first object's."""
-    found = [str(one["objectRef"]["name"]) for one in run.applied(since)]
-    return [name for name in found if name != named(0) and not name.startswith(f"{named(0)}-")]
+    """The operator's writes of all kinds, statuses and Events too, but for what is the first object's."""
+    found = writes(run.plane.audit_log, run.profile.user, since.time, since.offset)
+    own = re.compile(rf"/{re.escape(named(0))}([-. ]|$)")
+    return [one for one in found if not own.search(one)]
 
 
 PARTS: dict[str, Callable[[Run], None]] = {

@@ -57,13 +57,14 @@ def granted(rules: Iterable[Mapping[str, Any]]) -> set[Right]:
 WRITES = ("create", "update", "patch", "delete", "deletecollection")
 
 
-def writes(audit_log: Path, user: str, since: str = "") -> list[str]:
-    """The account's writes since a time (RFC 3339), as `verb resource/subresource namespace/name code`.
+def writes(audit_log: Path, user: str, since: str = "", offset: int = 0) -> list[str]:
+    """The account's writes since a time (RFC 3339), as `verb resource/subresource namespace/name code`; those that are
+    in the log from an offset (bytes) on.
 
     Without those of its Lease, which is renewed all the time.
     """
     found = []
-    for event in requests(audit_log, user):
+    for event in requests(audit_log, user, offset):
         where = event.get("objectRef", {})
         if event["verb"] in WRITES and event["requestReceivedTimestamp"] >= since and where["resource"] != "leases":
             resource = "/".join(filter(None, (where["resource"], where.get("subresource"))))
