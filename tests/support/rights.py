@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,7 +25,8 @@ def requests(audit_log: Path, user: str, offset: int = 0) -> Iterator[dict[str, 
     """The account's requests, in order; those that are in the log from an offset (bytes) on."""
     with audit_log.open("rb") as log:
         log.seek(offset)
-        for line in map(bytes.decode, log):
+        whole = takewhile(lambda line: line.endswith(b"\n"), log)  # the last may be under way
+        for line in map(bytes.decode, whole):
             if user in line and (event := json.loads(line))["user"]["username"] == user:
                 yield event
 
