@@ -4,7 +4,7 @@ What is known is what the pods of InferenceServices hold; pods of others can hol
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..api.resource import Key
@@ -42,29 +42,48 @@ class Supply:
     """Services of the namespace with such GPUs anywhere: they use up its quota."""
 
 
-def supply(
-    namespace: str, spec: InferenceServiceSpec, nodes: Sequence[Node], pods: Iterable[tuple[Key, PodSnapshot]]
-) -> Supply:
-    """What there is for a service of the namespace. `pods`: those of all InferenceServices, by service."""
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The GPUs that the pods of all InferenceServices hold."""
+
+    on_nodes: Mapping[tuple[str, str], int]
+    """By resource and node."""
+    of_namespaces: Mapping[tuple[str, str], Sequence[tuple[Key, PodSnapshot]]]
+    """The pods that hold them, by resource and namespace, with their service."""
+
+
+def held_by(pods: Iterable[tuple[Key, PodSnapshot]]) -> Held:
+    """What pods hold: those of all InferenceServices, with their service."""
+    on_nodes: Counter[tuple[str, str]] = Counter()
+    of_namespaces: dict[tuple[str, str], list[tuple[Key, PodSnapshot]]] = {}
+    for key, pod in pods:
+        if pod.node and not pod.failed:
+            on_nodes[pod.asked.resource, pod.node] += pod.asked.count
+            of_namespaces.setdefault((pod.asked.resource, key.namespace), []).append((key, pod))
+    return Held(on_nodes, of_namespaces)
+
+
+def supply(namespace: str, spec: InferenceServiceSpec, nodes: Sequence[Node], held: Held) -> Supply:
+    """What there is for a service of the namespace."""
     resource = spec.accelerator.resource
     equipped = [node for node in nodes if node.count(resource)]
     selected = [node for node in equipped if is_selected(spec, node)]
     suitable = {node.name: node for node in selected if not untolerated(spec, node)}
-    holding = [(key, pod) for key, pod in pods if pod.node and not pod.failed and pod.asked.resource == resource]
-    held: Counter[str] = Counter()
-    for _, pod in holding:
-        held[pod.node] += pod.asked.count
+    own = held.of_namespaces.get((resource, namespace), ())
     label = product_label(resource)
     products = Counter(product for node in equipped if (product := dict(node.labels).get(label)))
-    near = [(key, pod) for key, pod in holding if pod.node in suitable]
-    found = [NodeGpus(name, node.count(resource), node.count(resource) - held[name]) for name, node in suitable.items()]
+    near = [(key, pod) for key, pod in own if pod.node in suitable]
+    taken = {name: held.on_nodes.get((resource, name), 0) for name in suitable}
+    found = [
+        NodeGpus(name, node.count(resource), node.count(resource) - taken[name]) for name, node in suitable.items()
+    ]
     return Supply(
         nodes=tuple(sorted(found, key=lambda node: (-node.free, node.name))),
-        holders=_holders((key, pod) for key, pod in near if key[0] == namespace),
-        elsewhere=sum(pod.asked.count for key, pod in near if key[0] != namespace),
+        holders=_holders(near),
+        elsewhere=sum(taken.values()) - sum(pod.asked.count for _, pod in near),
         taints=tuple(sorted({str(taint) for node in selected for taint in untolerated(spec, node)})),
         products=tuple(sorted(products.items())),
-        in_namespace=_holders((key, pod) for key, pod in holding if key[0] == namespace),
+        in_namespace=_holders(own),
     )
 
 

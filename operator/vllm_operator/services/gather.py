@@ -14,9 +14,8 @@ from ..api.spec import AUTO, InferenceServiceSpec
 from ..assess.fits import Inspection
 from ..assess.policy import fault, named_claims
 from ..assess.resolution import NODES, OPERATOR
-from ..assess.supply import supply
 from ..assess.terms import Terms
-from ..diagnosis import Autoscaler, Finding, asks_for_gpus
+from ..diagnosis import Autoscaler, Finding
 from ..loop.kinds import Surroundings
 from ..manifests.image_volume import IMAGE_VOLUMES
 from ..manifests.names import RAY_KIND, hpa_of
@@ -76,10 +75,6 @@ async def gather(
         return evidence
     for reader in memory.readers:
         evidence = await told_by(reader, evidence)
-    view = View(surroundings.indices)
-    if asks_for_gpus(evidence.deployment, evidence.ranks) and (nodes := view.nodes()):
-        gpus = supply(key.namespace, evidence.service.spec, nodes, view.all_pods())
-        evidence = replace(evidence, supply=gpus)
     return evidence
 
 

@@ -34,6 +34,8 @@ from ..snapshots.pod import PodSnapshot
 from ..status.evidence import Jobs
 from ..status.figures import Restarts
 from .claims import Claims
+from .holdings import Holdings, SupplyReader
+from .view import View
 
 
 class Shared(NamedTuple):
@@ -43,6 +45,7 @@ class Shared(NamedTuple):
     classes: DeviceClasses
     events: Few
     """Reads of Events: each one costs the API server a look at all that its namespace has."""
+    holdings: Holdings
 
 
 @dataclass(slots=True)
@@ -100,6 +103,7 @@ def _readers(key: Key, surroundings: Surroundings, shared: Shared) -> tuple[Read
         *((HangReader(clock, done),) if settings.engine_metrics else ()),
         LogReader(_log_reader(cluster, key.namespace), clock, done),
         *(asks_pods if settings.engine_metrics else ()),
+        SupplyReader(View(surroundings.indices), shared.holdings),
     )
 
 

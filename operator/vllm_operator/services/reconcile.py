@@ -34,6 +34,7 @@ from ..status.status import outline, stamp_of, status
 from .agreement import Agreement
 from .first_status import Settling
 from .gather import gather
+from .holdings import Holdings
 from .judge import Judge
 from .memory import Memory, Shared, remember
 from .rules import rules
@@ -59,7 +60,8 @@ class ServiceReconciler:
         self._judge = Judge(surroundings, self._view.nodes)
         together = Together(surroundings.settings, surroundings.requeue, surroundings.clock)
         classes = DeviceClasses(surroundings.cluster, surroundings.clock)
-        self._shared = Shared(together, classes, Few(MOST_READS_OF_EVENTS))
+        holdings = Holdings(self._view, surroundings.clock)
+        self._shared = Shared(together, classes, Few(MOST_READS_OF_EVENTS), holdings)
 
     def known(self) -> list[Key]:
         """All services, and before them the nodes, on which their plans rest. Users wait for those that were edited."""

@@ -9,7 +9,7 @@ from support.pod_status import unscheduled
 from support.snapshots import pod, spec
 from vllm_operator.api.reasons import Reason
 from vllm_operator.api.resource import Key
-from vllm_operator.assess.supply import NodeGpus, Supply, supply
+from vllm_operator.assess.supply import NodeGpus, Supply, held_by, supply
 from vllm_operator.diagnosis import workload
 from vllm_operator.snapshots.node import Node
 from vllm_operator.snapshots.pod import Asked, PodSnapshot
@@ -24,7 +24,7 @@ def holder(on: str, gpus: int, resource: str = "nvidia.com/gpu", **fields: Any) 
 
 
 def there(nodes: list[Node], *pods: tuple[Key, PodSnapshot], **fields: Any) -> Supply:
-    return supply("team-a", spec(**fields), nodes, pods)
+    return supply("team-a", spec(**fields), nodes, held_by(pods))
 
 
 def told(found: Supply, message: str = SHORT) -> tuple[Reason, str]:
@@ -57,24 +57,24 @@ def test_what_pods_hold_is_counted_on_the_nodes_that_suit() -> None:
     ("held", "reason", "words"),
     [
         (
-            ((("team-a", "x"), holder("a", 8)), (("team-a", "y"), holder("b", 8))),
+            ((Key("team-a", "x"), holder("a", 8)), (Key("team-a", "y"), holder("b", 8))),
             Reason.INSUFFICIENT_GPUS,
             "0 of 16 nvidia.com/gpu are free (a 0 of 8, b 0 of 8); held by team-a/x (8), team-a/y (8): all 4 must be "
             "free on one",
         ),
         (
-            ((("secret", "falcon"), holder("a", 8)), (("team-a", "y"), holder("b", 6))),
+            ((Key("secret", "falcon"), holder("a", 8)), (Key("team-a", "y"), holder("b", 6))),
             Reason.INSUFFICIENT_GPUS,
             "; held by services of other namespaces (8), team-a/y (6): all 4 must be free on one",
         ),
         (
-            ((("team-a", "x"), holder("a", 6)), (("team-a", "y"), holder("b", 5))),
+            ((Key("team-a", "x"), holder("a", 6)), (Key("team-a", "y"), holder("b", 5))),
             Reason.GPUS_FRAGMENTED,
             "5 of 16 nvidia.com/gpu are free (b 3 of 8, a 2 of 8); held by team-a/x (6), team-a/y (5): enough "
             "together, but a pod needs 4 on one node",
         ),
         (
-            ((("team-a", "x"), holder("a", 8)),),
+            ((Key("team-a", "x"), holder("a", 8)),),
             Reason.INSUFFICIENT_GPUS,
             "at most 8 of 16 nvidia.com/gpu are free (b 8 of 8, a 0 of 8); held by team-a/x (8); pods that are no "
             "InferenceService's hold the rest: all 4",
