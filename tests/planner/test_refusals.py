@@ -51,12 +51,17 @@ SAYS: dict[Reason, tuple[tuple[str, str], ...]] = {
     Reason.STATE_HEADS: ((f"{LOADERS}/mamba/gdn/qwen_gdn_linear_attn.py", "divide(self.num_v_heads, self.tp_size)"),),
     Reason.QUANTIZATION_GROUP: (
         ("vllm/distributed/utils.py", "into shards that are not a whole number of quant groups"),
+        (
+            f"{LOADERS}/quantization/compressed_tensors/compressed_tensors_moe/compressed_tensors_moe_wna16.py",
+            "Scale groups would",
+        ),
         (f"{LOADERS}/quantization/auto_awq.py", "The input size is not aligned with the quantized weight shape"),
         ("vllm/model_executor/kernels/linear/mixed_precision/marlin.py", "not divisible by group_size ="),
     ),
     Reason.FP8_BLOCK: (
         (f"{LOADERS}/quantization/utils/fp8_utils.py", "is not divisible by weight quantization block_k ="),
         (f"{LOADERS}/quantization/utils/fp8_utils.py", "weight quantization block_n ="),
+        (f"{LOADERS}/fused_moe/oracle/fp8.py", "global expert dimensions, pure TP, and no LoRA or"),
     ),
     Reason.NO_EXPERTS: (("vllm/config/model.py", "Number of experts in the model must be greater than 0"),),
     Reason.PIPELINE: (("vllm/config/model.py", "Pipeline parallelism is not supported for this model."),),
@@ -106,9 +111,24 @@ EARLIER = {"image": "vllm/vllm-openai:v0.26.0"}
 NEWER = {"image": "vllm/vllm-openai:v0.40.0"}
 NOBODYS: Content = {**LLAMA_8B, "architectures": ["NobodyKnowsForCausalLM"]}
 DESC_ACT: Content = {**GPTQ, "desc_act": True}
+COMPRESSED_BLOCKS: Content = {
+    "quant_method": "compressed-tensors", "format": "float-quantized", "ignore": ["lm_head"],
+    "config_groups": {"group_0": {
+        "targets": ["Linear"],
+        "weights": {"num_bits": 8, "type": "float", "strategy": "block", "block_structure": [128, 128]},
+        "input_activations": {"num_bits": 8, "type": "float", "strategy": "group", "group_size": 128, "dynamic": True},
+    }},
+}  # fmt: skip
 GEMMA3N: Content = MODELS["default-Gemma3nForCausalLM"]["config"]
 SPARSE: Content = MODELS["default-DeepseekV32ForCausalLM"]["config"]
 ADAPTERS = {"lora": {"adapters": [{"name": "one", "uri": "hf://organisation/one"}]}}
+
+
+def _compressed_groups(size: int) -> Content:
+    weights = {"num_bits": 4, "type": "int", "strategy": "group", "group_size": size, "symmetric": True}
+    return {**COMPRESSED, "config_groups": {"group_0": {"targets": ["Linear"], "weights": weights}}}
+
+
 EIGHT, SIX = {"tensorParallelSize": 8}, {"tensorParallelSize": 6}
 ROWS: list[tuple[str, Content, Content, str, Reason, tuple[str, ...]]] = [
     ("heads", QWEN25_7B, EIGHT, "H100", Reason.ATTENTION_HEADS, ("28 attention heads", "8 GPUs", "1, 2 or 4")),
@@ -140,6 +160,21 @@ ROWS: list[tuple[str, Content, Content, str, Reason, tuple[str, ...]]] = [
     ("fp8 blocks of experts",
      quantized({**QWEN3_30B, "hidden_size": 2064, "moe_intermediate_size": 720}, FP8_BLOCKS), {"tensorParallelSize": 4},
      "H100", Reason.FP8_BLOCK, ("fp8 blocks",)),
+    ("fp8 blocks of experts too fine", quantized(QWEN3_30B, FP8_BLOCKS), {"tensorParallelSize": 16}, "H100",
+     Reason.FP8_BLOCK, ("each expert has a width of 768, which 16 GPUs", "1, 2, 4 or 8", "expertParallel: true")),
+    ("fp8 blocks of experts that adapters keep from being padded", quantized(QWEN3_30B, FP8_BLOCKS),
+     {"tensorParallelSize": 16, "extraArgs": ["--moe-backend=deep_gemm"], **ADAPTERS}, "H100", Reason.FP8_BLOCK,
+     ("768",)),
+    ("fp8 blocks of compressed experts", quantized(QWEN3_30B, COMPRESSED_BLOCKS), {"tensorParallelSize": 4}, "H100",
+     Reason.FP8_BLOCK, ("each expert has a width of 768, which 4 GPUs", "1 or 2", "expertParallel: true")),
+    ("compressed-tensors groups of experts", quantized(QWEN3_30B, COMPRESSED), {"tensorParallelSize": 4}, "H100",
+     Reason.QUANTIZATION_GROUP, ("each expert has a width of 768, which 4 GPUs", "groups of 128", "1 or 2",
+                                 "expertParallel: true")),
+    ("compressed-tensors groups of experts of many engines", quantized(QWEN3_30B, COMPRESSED),
+     {"tensorParallelSize": 2, "dataParallelSize": 2}, "H100", Reason.QUANTIZATION_GROUP, ("which 4 GPUs",)),
+    ("compressed-tensors groups of odd experts",
+     quantized({**QWEN3_30B, "moe_intermediate_size": 704}, COMPRESSED), {}, "H100", Reason.QUANTIZATION_GROUP,
+     ("a width of 704, which is no whole number of",)),
     ("no experts", LLAMA_8B, {"expertParallel": True}, "H100", Reason.NO_EXPERTS, ("no experts", "remove it")),
     ("pipeline", BERT, {"pipelineParallelSize": 2}, "H100", Reason.PIPELINE, ("BertModel", "remove pipelineParallel")),
     ("pipeline of a decoder", GEMMA3N, {"pipelineParallelSize": 2}, "H100", Reason.PIPELINE, ("Gemma3nForCausalLM",)),
@@ -215,6 +250,15 @@ TAKEN: list[tuple[str, Content, Content, str]] = [
     ("expert width with whole experts", {**QWEN3_30B, "moe_intermediate_size": 770},
      {"tensorParallelSize": 4, "expertParallel": True}, "H100"),
     ("fp8 blocks of experts made finer", quantized(QWEN3_30B, FP8_BLOCKS), EIGHT | {"tensorParallelSize": 4}, "H100"),
+    ("fp8 blocks of experts padded for a kernel", quantized(QWEN3_30B, FP8_BLOCKS),
+     {"tensorParallelSize": 16, "extraArgs": ["--moe-backend=deep_gemm"]}, "H100"),
+    ("whole groups of experts", quantized(QWEN3_30B, COMPRESSED), {"tensorParallelSize": 2}, "H100"),
+    ("groups of whole experts", quantized(QWEN3_30B, COMPRESSED), {"tensorParallelSize": 4, "expertParallel": True},
+     "H100"),
+    ("groups of experts that are left alone",
+     quantized(QWEN3_30B, {**COMPRESSED, "ignore": ["re:.*mlp.*"]}), {"tensorParallelSize": 4}, "H100"),
+    ("small groups of experts", quantized(QWEN3_30B, _compressed_groups(32)), {"tensorParallelSize": 4}, "H100"),
+    ("groups of experts made finer", quantized(QWEN3_30B, AWQ), {"tensorParallelSize": 4}, "H100"),
     ("a group as wide as the matrix", quantized(LLAMA_8B, {**AWQ, "group_size": -1}), EIGHT, "H100"),
     ("groups of a matrix that is left alone",
      quantized({**LLAMA_8B, "intermediate_size": 11008}, {**AWQ, "modules_to_not_convert": ["mlp"]}), EIGHT, "H100"),

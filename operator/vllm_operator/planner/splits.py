@@ -9,22 +9,23 @@ from dataclasses import replace
 from math import gcd
 
 from ..api.reasons import Reason
+from .extras import value_of
 from .rules import Question, Refusal
 from .schemes import DTYPE_BYTES, Scheme, schemes_of_all
-from .shapes import Cached, Layer, Linear, ModelShape, Split
+from .shapes import Cached, Experts, Layer, Linear, ModelShape, Split
 from .weights import VOCABULARY_PADDING
 
 LARGEST_TENSOR_SIZE = 16
 """Largest size that is suggested."""
 _ATTENTION = ("self_attn.", "linear_attn.")
 # Quantizations whose groups of inputs vLLM does not cut: layers/quantization/auto_awq.py, utils/marlin_utils.py,
-# compressed_tensors/schemes/compressed_tensors_wNa16.py. Experts are refined instead, and MXFP4's are padded.
+# compressed_tensors/schemes/compressed_tensors_wNa16.py. Experts of AWQ and GPTQ are refined, and MXFP4's are padded.
 _GROUPED = frozenset({"awq", "gptq", "compressed-tensors"})
 _BLOCKED = frozenset({"fp8", "compressed-tensors"})
 _ONE_MATRIX = frozenset({"MiMoV2FlashForCausalLM", "MiMoV2ForCausalLM", "DeepseekV4ForCausalLM"})
 """Models whose queries, keys and values are one matrix to vLLM, of whatever width."""
 _FINEST_BLOCK = 32
-"""Experts' fp8 blocks are made finer down to this (fused_moe/oracle/fp8.py)."""
+"""Experts' blocks are made finer down to this, those of fp8 checkpoints alone (fused_moe/oracle/fp8.py)."""
 
 # The rule that a split breaks, and what does not divide.
 Misfit = tuple[Reason, str]
@@ -128,9 +129,8 @@ def _quantized(question: Question) -> list[tuple[Linear, Scheme]]:
 
 def _groups(question: Question, tensor: int) -> Iterator[Misfit]:
     """Groups of inputs that share a scale: a rank must have a whole number of them."""
-    if tensor == 1:
-        return
-    for linear, scheme in _quantized(question):
+    yield from _expert_groups(question, tensor)
+    for linear, scheme in _quantized(question) if tensor > 1 else ():
         if scheme.method not in _GROUPED or scheme.group <= 0 or linear.split is not Split.COLUMNS:
             continue
         if scheme.group < linear.columns and linear.columns // tensor % scheme.group:
@@ -153,20 +153,62 @@ def _blocks(question: Question, tensor: int) -> Iterator[Misfit]:
     yield from _expert_blocks(question, tensor)
 
 
+def _stored_experts(question: Question) -> list[tuple[Experts, Scheme]]:
+    """The quantized experts of any layer, each shape once, with how they are stored."""
+    scheme, model = question.scheme, question.model
+    if scheme is None or not scheme.method:
+        return []
+    all_schemes = schemes_of_all(model.layers, scheme, DTYPE_BYTES[model.dtype])
+    found = {
+        (layer.experts, id(schemes[-1])): (layer.experts, schemes[-1])
+        for layer, schemes in zip(model.layers, all_schemes, strict=True)
+        if layer.experts and schemes[-1].method
+    }
+    return list(found.values())
+
+
+def _sharing(question: Question, tensor: int) -> int:
+    """GPUs that share out each expert."""
+    return 1 if question.engine.ranks.experts else tensor * question.engine.ranks.data
+
+
+def _expert_groups(question: Question, tensor: int) -> Iterator[Misfit]:
+    """Groups of integers: compressed_tensors_moe/compressed_tensors_moe_wna16.py, create_weights."""
+    sharing = _sharing(question, tensor)
+    for experts, scheme in _stored_experts(question):
+        integers = scheme.method == "compressed-tensors" and scheme.group > 0 and scheme.scale_bytes > 1
+        if integers and experts.intermediate // sharing % scheme.group:
+            unit = f"the quantization's groups of {scheme.group}"
+            yield Reason.QUANTIZATION_GROUP, _straddle(_width(experts), sharing, unit)
+
+
 def _expert_blocks(question: Question, tensor: int) -> Iterator[Misfit]:
-    scheme, experts = question.scheme, question.model.experts
-    if scheme is None or scheme.method not in _BLOCKED or not scheme.block or not experts:
-        return
-    rows, columns = scheme.block
-    ranks = 1 if question.engine.ranks.experts else tensor * question.engine.ranks.data
-    width = experts.intermediate // ranks
-    whole = width % rows == 0 and (tensor == 1 or width % columns == 0)
-    finer = gcd(rows, columns, width, experts.hidden) >= _FINEST_BLOCK
-    padded = ranks > 1 and experts.intermediate % rows == 0 and experts.hidden % rows == 0
-    if not (whole or finer or padded):
-        unit = f"fp8 blocks of {rows} by {columns}"
-        yield Reason.FP8_BLOCK, _straddle(f"each expert has a width of {experts.intermediate}", tensor, unit)
+    ranks = _sharing(question, tensor)
+    for experts, scheme in _stored_experts(question):
+        if scheme.method not in _BLOCKED or not scheme.block:
+            continue
+        rows, columns = scheme.block
+        width = experts.intermediate // ranks
+        if width % rows == 0 and (tensor == 1 or width % columns == 0):
+            continue
+        finer = scheme.method == "fp8" and gcd(rows, columns, width, experts.hidden) >= _FINEST_BLOCK
+        if not (finer or (ranks > 1 and _padded(question, experts, scheme))):
+            unit = f"fp8 blocks of {rows} by {columns}"
+            yield Reason.FP8_BLOCK, _straddle(_width(experts), ranks, unit)
+
+
+def _padded(question: Question, experts: Experts, scheme: Scheme) -> bool:
+    """Whether each rank's part is filled up to whole blocks: only where a kernel is named (fused_moe/oracle/fp8.py)."""
+    named = value_of(question.spec, "moe-backend") not in (None, "auto")
+    whole = not any(size % side for size in (experts.intermediate, experts.hidden) for side in scheme.block or ())
+    return scheme.method == "fp8" and named and whole and not (experts.bias or question.engine.lora)
+
+
+def _width(experts: Experts) -> str:
+    return f"each expert has a width of {experts.intermediate}"
 
 
 def _straddle(what: str, tensor: int, unit: str) -> str:
+    if tensor == 1:
+        return f"{what}, which is no whole number of {unit}"
     return f"{what}, which {tensor} GPUs would share in parts that are no whole number of {unit}"
