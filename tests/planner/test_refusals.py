@@ -119,9 +119,17 @@ COMPRESSED_BLOCKS: Content = {
         "input_activations": {"num_bits": 8, "type": "float", "strategy": "group", "group_size": 128, "dynamic": True},
     }},
 }  # fmt: skip
+GEMMA3: Content = MODELS["gemma-3-12b-it"]["config"]
+GLM4V: Content = MODELS["default-Glm4vForConditionalGeneration"]["config"]
+INTERNVL: Content = MODELS["default-InternVLForConditionalGeneration"]["config"]
+QWEN3_VL: Content = MODELS["Qwen3-VL-8B-Instruct"]["config"]
 GEMMA3N: Content = MODELS["default-Gemma3nForCausalLM"]["config"]
 SPARSE: Content = MODELS["default-DeepseekV32ForCausalLM"]["config"]
 ADAPTERS = {"lora": {"adapters": [{"name": "one", "uri": "hf://organisation/one"}]}}
+
+
+def _with_tower(config: Content, **values: int | None) -> Content:
+    return {**config, "vision_config": {**config["vision_config"], **values}}
 
 
 def _compressed_groups(size: int) -> Content:
@@ -134,6 +142,16 @@ ROWS: list[tuple[str, Content, Content, str, Reason, tuple[str, ...]]] = [
     ("heads", QWEN25_7B, EIGHT, "H100", Reason.ATTENTION_HEADS, ("28 attention heads", "8 GPUs", "1, 2 or 4")),
     ("unknown heads", {**LLAMA_8B, "architectures": ["PersimmonForCausalLM"], "num_attention_heads": 30}, EIGHT, "H100",
      Reason.ATTENTION_HEADS, ("30 attention heads", "tensorParallelSize to 1, 2, 3, 5, 6, 10 or 15")),
+    ("heads of a tower", GLM4V, EIGHT, "H100", Reason.ATTENTION_HEADS,
+     ("12 attention heads of the vision tower", "8 GPUs", "1, 2 or 4,", "or add --mm-encoder-tp-mode=data to")),
+    ("heads of a tower by default", _with_tower(GLM4V, num_heads=None), EIGHT, "H100", Reason.ATTENTION_HEADS,
+     ("12 attention heads of the vision tower",)),
+    ("heads of SigLIP", _with_tower(GEMMA3, num_attention_heads=12), EIGHT, "H100", Reason.ATTENTION_HEADS,
+     ("12 attention heads of the vision tower", "set tensorParallelSize to 1, 2 or 4")),
+    ("heads of Qwen's tower", _with_tower(QWEN3_VL, num_heads=12), EIGHT, "H100", Reason.ATTENTION_HEADS,
+     ("12 attention heads of the vision tower", "--mm-encoder-tp-mode=data")),
+    ("heads of a tower that is split all the same", _with_tower(GEMMA3, num_attention_heads=12),
+     {**EIGHT, "extraArgs": ["--mm-encoder-tp-mode=data"]}, "H100", Reason.ATTENTION_HEADS, ("the vision tower",)),
     ("kv heads", {**LLAMA_8B, "num_key_value_heads": 6}, {"tensorParallelSize": 4}, "H100", Reason.KV_HEADS,
      ("6 heads of keys and values", "1 or 2")),
     ("width", {**LLAMA_8B, "intermediate_size": 14330}, {"tensorParallelSize": 4}, "H100", Reason.INTERMEDIATE,
@@ -246,6 +264,8 @@ ROWS: list[tuple[str, Content, Content, str, Reason, tuple[str, ...]]] = [
 # What looks like a rule's case and is none: vLLM takes it.
 TAKEN: list[tuple[str, Content, Content, str]] = [
     ("more ranks than kv heads", LLAMA_8B, {"tensorParallelSize": 16}, "H100"),
+    ("heads of a whole tower", GLM4V, {**EIGHT, "extraArgs": ["--mm-encoder-tp-mode=data"]}, "H100"),
+    ("heads of a tower of InternVL", _with_tower(INTERNVL, num_attention_heads=12), EIGHT, "H100"),
     ("kv heads of MLA", {**DEEPSEEK_LITE, "num_key_value_heads": 6}, {"tensorParallelSize": 4}, "H100"),
     ("expert width with whole experts", {**QWEN3_30B, "moe_intermediate_size": 770},
      {"tensorParallelSize": 4, "expertParallel": True}, "H100"),

@@ -16,6 +16,7 @@ _POOLING = {("--runner", "pooling"), ("--convert", "embed"), ("--convert", "clas
 _WINDOWS = frozenset({Cached.SLIDING, Cached.CHUNKED})
 _EAGLE = ("eagle", "eagle3")
 HYBRID_OFF = "disable-hybrid-kv-cache-manager"
+TOWERS_WHOLE = "--mm-encoder-tp-mode=data"
 CHUNKS = "VLLM_ALLOW_CHUNKED_LOCAL_ATTN_WITH_HYBRID_KV_CACHE"
 
 

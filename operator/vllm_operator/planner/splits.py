@@ -9,6 +9,7 @@ from dataclasses import replace
 from math import gcd
 
 from ..api.reasons import Reason
+from .asked import TOWERS_WHOLE, as_asked
 from .extras import value_of
 from .rules import Question, Refusal
 from .schemes import DTYPE_BYTES, Scheme, schemes_of_all
@@ -51,7 +52,7 @@ def _way_out(question: Question) -> str:
     either = words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
     whole = question.model.experts and not question.engine.ranks.experts
     experts = _whole_experts(question) if whole else ""
-    return f"set tensorParallelSize to {either}{experts}"
+    return f"set tensorParallelSize to {either}{experts}{_whole_towers(question)}"
 
 
 def _whole_experts(question: Question) -> str:
@@ -62,6 +63,15 @@ def _whole_experts(question: Question) -> str:
     return ", or set expertParallel: true, which gives whole experts to each GPU" if works else ""
 
 
+def _whole_towers(question: Question) -> str:
+    """The hint at whole towers on each GPU, where that is all it takes."""
+    spec = question.spec.model_copy(update={"extra_args": [*(question.spec.extra_args or []), TOWERS_WHOLE]})
+    other = replace(question, model=as_asked(spec, question.model))
+    if other.model.towers == question.model.towers or any(True for _ in _misfits(other, question.engine.ranks.tensor)):
+        return ""
+    return f", or add {TOWERS_WHOLE} to extraArgs, which gives the whole tower to each GPU"
+
+
 def _misfits(question: Question, tensor: int) -> Iterator[Misfit]:
     model = question.model
     if model.heads % tensor and not _without_attention(model):
@@ -69,6 +79,7 @@ def _misfits(question: Question, tensor: int) -> Iterator[Misfit]:
     if not model.known:  # of an unknown architecture nothing else is certain
         return
     layers = list({id(layer): layer for layer in model.layers}.values())
+    yield from _towers(model, tensor)
     yield from _attention(question, layers, tensor)
     yield from _feed_forward(question, layers, tensor)
     padded = -(-model.vocabulary // VOCABULARY_PADDING) * VOCABULARY_PADDING
@@ -81,6 +92,13 @@ def _misfits(question: Question, tensor: int) -> Iterator[Misfit]:
 def _without_attention(model: ModelShape) -> bool:
     """Mamba has no heads to share out but those of its states."""
     return bool(model.layers) and all(layer.cache and layer.cache.kind is Cached.STATE for layer in model.layers)
+
+
+def _towers(model: ModelShape, tensor: int) -> Iterator[Misfit]:
+    """Heads of towers whose classes divide them without a way out (models/siglip.py, qwen2_vl.py, glm4_1v.py)."""
+    heads = (linear.heads for layer, _ in model.towers for linear in layer.linears if linear.split is Split.ROWS)
+    if odd := next((number for number in heads if number % tensor), 0):
+        yield Reason.ATTENTION_HEADS, f"{odd} attention heads of the vision tower cannot be split over {tensor} GPUs"
 
 
 def _attention(question: Question, layers: list[Layer], tensor: int) -> Iterator[Misfit]:

@@ -31,13 +31,15 @@ class _Block:
     """Vectors of the width: two norms with biases."""
     extra: int = 0
     split: bool = True
+    heads: int = 0
+    """Of attention, where vLLM divides them among the ranks and does not start if it cannot; 0: it has a way out."""
 
     def parts(self) -> Part:
         """All of them."""
         rows, columns = (Split.ROWS, Split.COLUMNS) if self.split else (Split.NONE, Split.NONE)
         width, inner = self.width, self.inner
         linears = [
-            Linear("attn.qkv", 3 * width, width, rows, bias=self.qkv_bias, quantizable=False),
+            Linear("attn.qkv", 3 * width, width, rows, self.heads, bias=self.qkv_bias, quantizable=False),
             Linear("attn.out", width, width, columns, bias=self.bias, quantizable=False),
             Linear("mlp.fc1", inner, width, rows, bias=self.bias, quantizable=False),
             Linear("mlp.fc2", width, inner, columns, bias=self.bias, quantizable=False),
@@ -76,7 +78,8 @@ def siglip(config: Config, part: Config) -> list[Part]:
     # CLIP has a norm before, SigLIP a bias of the patches; the norm after goes where an inner layer is read.
     edge += 3 * width if clip else width
     edge += 2 * width if used == depth else 0
-    block = _Block(width, part.integer("intermediate_size", 4 * width), used)
+    heads = part.integer("num_attention_heads", 0)
+    block = _Block(width, part.integer("intermediate_size", 4 * width), used, heads=heads)
     return [block.parts(), _only(edge)]
 
 
@@ -114,7 +117,8 @@ def pixtral_tower(config: Config, part: Config) -> list[Part]:
     """Pixtral without the projector: no biases, a gated MLP."""
     width, patch = part.integer("hidden_size", 1024), part.integer("patch_size", 14)
     inner, depth = part.integer("intermediate_size", 4 * width), part.integer("num_hidden_layers", 24)
-    block = _Block(width, inner, _used_layers(config, depth), qkv_bias=False, bias=False, gated=True, norms=2)
+    block = _Block(width, inner, _used_layers(config, depth), qkv_bias=False, bias=False, gated=True, norms=2,
+                   heads=part.integer("num_attention_heads", 0))  # fmt: skip
     return [block.parts(), _only(3 * patch * patch * width + width)]
 
 
@@ -158,14 +162,15 @@ def _qwen2(config: Config, part: Config) -> list[Part]:
     """Qwen2-VL: a plain MLP, and a merger of 2 by 2 patches."""
     width, patch = part.integer("embed_dim", 1280), part.integer("patch_size", 14)
     inner = width * part.integer("mlp_ratio", 4)
-    block = _Block(width, inner, part.integer("depth", 32))
+    block = _Block(width, inner, part.integer("depth", 32), heads=part.integer("num_heads", 16))
     return [block.parts(), *_qwen_merger(config, part, width, norm=2 * width), _only(_patches(part, width, patch))]
 
 
 def _qwen2_5(config: Config, part: Config) -> list[Part]:
     """Qwen2.5-VL: norms without biases, and a gated MLP."""
     width, patch = part.integer("hidden_size", 1280), part.integer("patch_size", 14)
-    block = _Block(width, part.integer("intermediate_size", 3420), part.integer("depth", 32), gated=True, norms=2)
+    block = _Block(width, part.integer("intermediate_size", 3420), part.integer("depth", 32), gated=True, norms=2,
+                   heads=part.integer("num_heads", 16))  # fmt: skip
     return [block.parts(), *_qwen_merger(config, part, width, norm=width), _only(_patches(part, width, patch))]
 
 
@@ -185,7 +190,8 @@ def _qwen3(config: Config, part: Config) -> list[Part]:
     deep = part.get("deepstack_visual_indexes")
     more = len(deep) if isinstance(deep, list) else 0
     edge = _patches(part, width, patch) + width + part.integer("num_position_embeddings", 2304) * width
-    block = _Block(width, part.integer("intermediate_size", 4304), part.integer("depth", 27))
+    block = _Block(width, part.integer("intermediate_size", 4304), part.integer("depth", 27),
+                   heads=part.integer("num_heads", 16))  # fmt: skip
     merger = _pair((joined, joined), (out, joined), bias=True, elements=2 * width)
     deeper = _pair((joined, joined), (out, joined), bias=True, elements=2 * joined)[0], more
     return [block.parts(), merger, deeper, _only(edge)]
@@ -199,7 +205,7 @@ def _llama4(config: Config, part: Config) -> list[Part]:
     joined, out = part.integer("projector_input_dim", 4096), part.integer("vision_output_dim", 7680)
     patches = Linear("patch", width, 3 * patch * patch, Split.ROWS, quantizable=False)
     last = Linear("linear_1", config.hidden, out, Split.ROWS, quantizable=False)
-    block = _Block(width, inner, part.integer("num_hidden_layers", 34))
+    block = _Block(width, inner, part.integer("num_hidden_layers", 34), heads=part.integer("num_attention_heads", 16))
     edge = Layer((patches, last), None, elements=(side * side + 1) * width + 5 * width)
     return [block.parts(), _pair((joined, inner), (projected, joined), bias=False), (edge, 1)]
 
@@ -215,7 +221,7 @@ def _gemma4(config: Config, part: Config) -> list[Part]:
 
 
 def _kimi(config: Config, part: Config) -> list[Part]:
-    """MoonViT: split blocks, a projector that is whole."""
+    """MoonViT: split blocks, a projector that is whole. From K2.5 on, heads that do not divide are whole, too."""
     width, patch = part.either(("vt_hidden_size", "hidden_size"), 1152), part.integer("patch_size", 14)
     inner, depth = part.either(("vt_intermediate_size", "intermediate_size"), 4304), part.either(
         ("vt_num_hidden_layers", "num_hidden_layers"), 27)  # fmt: skip
@@ -223,7 +229,8 @@ def _kimi(config: Config, part: Config) -> list[Part]:
     joined = 4 * width
     edge = 3 * patch * patch * width + width + places * width + 2 * width
     projector = _pair((joined, joined), (config.hidden, joined), bias=True, split=False, elements=2 * width)
-    return [_Block(width, inner, depth).parts(), projector, _only(edge)]
+    heads = part.integer("num_attention_heads", 0) if config.architecture.startswith("KimiVL") else 0
+    return [_Block(width, inner, depth, heads=heads).parts(), projector, _only(edge)]
 
 
 def _minimax(config: Config, part: Config) -> list[Part]:
@@ -232,7 +239,8 @@ def _minimax(config: Config, part: Config) -> list[Part]:
     settings = part.part("img_token_compression_config")
     joined = out * settings.integer("spatial_merge_size", 2) ** 2
     edge = 3 * settings.integer("temporal_patch_size", 2) * patch * patch * width + 2 * width
-    block = _Block(width, part.integer("intermediate_size", 5120), part.integer("num_hidden_layers", 32))
+    block = _Block(width, part.integer("intermediate_size", 5120), part.integer("num_hidden_layers", 32),
+                   heads=part.integer("num_attention_heads", 0))  # fmt: skip
     return [block.parts(), _pair((out, width), (out, out), bias=True), _pair((out, joined), (out, out), bias=True),
             _only(edge)]  # fmt: skip
 
@@ -261,7 +269,7 @@ def _glm4v(config: Config, part: Config) -> list[Part]:
     width, patch, out = part.integer("hidden_size", 1536), part.integer("patch_size", 14), config.hidden
     inner, side = part.integer("intermediate_size", 13696), part.integer("image_size", 336)
     block = _Block(width, part.integer("out_hidden_size", out), part.integer("depth", 24), qkv_bias=False, bias=False,
-                   gated=True, norms=2)  # fmt: skip
+                   gated=True, norms=2, heads=part.integer("num_heads", 12))  # fmt: skip
     merger = Layer((
         Linear("proj", out, out, Split.ROWS, quantizable=False),
         Linear("gate", inner, out, Split.ROWS, quantizable=False),
