@@ -118,6 +118,35 @@ def test_what_may_be_taken_is_not_refused(config: Content, gpu: str, fields: dic
     assert reason not in REFUSED, message
 
 
+FP8_CACHE: Content = {"kv_cache_scheme": {"num_bits": 8, "type": "float", "strategy": "tensor", "dynamic": False}}
+MODELOPT: Content = {"quant_method": "modelopt", "quant_algo": "FP8"}
+
+
+@pytest.mark.parametrize(
+    ("config", "dtype"),
+    [
+        (quantized(LLAMA_8B, {**COMPRESSED, **FP8_CACHE}), "fp8"),
+        (quantized(DEEPSEEK_LITE, {**COMPRESSED, **FP8_CACHE}), "bfloat16"),
+        (quantized(LLAMA_8B, {**FP8, **FP8_CACHE}), "bfloat16"),
+        (quantized(LLAMA_8B, {**FP8, "kv_cache_quant_algo": "FP8"}), "bfloat16"),
+        (quantized(LLAMA_8B, {**MODELOPT, **FP8_CACHE}), "fp8"),
+        (quantized(DEEPSEEK_LITE, {**MODELOPT, **FP8_CACHE}), "fp8"),
+        (quantized(DEEPSEEK_LITE, {**MODELOPT, "kv_cache_quant_algo": "FP8"}), "fp8"),
+    ],
+)
+def test_the_cache_has_the_type_that_vllm_reads_of_the_checkpoint(config: Content, dtype: str) -> None:
+    assert tokens_of(config, "H100") == tokens_of(config, "H100", kvCache={"dtype": dtype})
+    other = {"fp8": "bfloat16", "bfloat16": "fp8"}[dtype]
+    assert tokens_of(config, "H100") != tokens_of(config, "H100", kvCache={"dtype": other})
+
+
+def tokens_of(config: Content, gpu: str, **fields: Any) -> int:
+    """Tokens that the KV cache holds."""
+    found = plan(spec_of(**{"maxModelLen": 1024, **fields}), model_of(config), gpu_of(gpu))
+    assert found.capacity, found.message
+    return found.capacity.kv_cache_tokens
+
+
 # --- the table against vLLM's source
 
 NAMES = {one.name: one for one in BACKENDS}

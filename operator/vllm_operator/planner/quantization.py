@@ -11,7 +11,7 @@ from typing import Any
 from .checkpoints import BUILDERS
 from .identity import Same
 from .schemes import DTYPE_BYTES, MXFP4_BLOCK, Scheme
-from .shapes import ModelShape
+from .shapes import Cached, ModelShape
 from .values import ModelConfigError, mapping
 
 __all__ = ["ALIASES", "DTYPE_BYTES", "MXFP4_BLOCK", "Scheme", "kv_dtype_of", "method_of", "scheme_of", "settings_of"]
@@ -108,18 +108,24 @@ def _built(method: str, settings: Same[Mapping[str, Any]]) -> Scheme | None:
 
 
 def kv_dtype_of(model: ModelShape) -> str:
-    """The type of the KV cache that the checkpoint asks for; "auto" where it says nothing."""
-    method = method_of(model)
-    if not method:
+    """The type of the KV cache that the checkpoint asks for; "auto" where it says nothing, or vLLM does not listen.
+
+    It listens to ModelOpt (utils/torch_utils.py), and where attention is not latent also to compressed-tensors
+    (layers/attention/attention.py).
+    """
+    method, config = method_of(model), model.quantization or {}
+    if method == "compressed-tensors":
+        latent = any(layer.cache and layer.cache.kind is Cached.LATENT for layer in model.layers)
+        return "fp8" if config.get("kv_cache_scheme") and not latent else "auto"
+    if not method.startswith("modelopt"):
         return "auto"
-    config = model.quantization or {}
     inner = config.get("quantization")
     content = inner if isinstance(inner, Mapping) else config
     scheme = content.get("kv_cache_scheme") or config.get("kv_cache_scheme")
     algorithm = content.get("kv_cache_quant_algo") or config.get("kv_cache_quant_algo")
     if isinstance(scheme, Mapping):
         bits = scheme.get("num_bits")
-        return "fp8" if bits == 8 else "nvfp4" if bits == 4 and method.startswith("modelopt") else "auto"
+        return "fp8" if bits == 8 else "nvfp4" if bits == 4 else "auto"
     return _KV_DTYPES.get(str(scheme or algorithm).lower(), "auto")
 
 
