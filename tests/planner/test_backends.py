@@ -140,6 +140,18 @@ def test_the_cache_has_the_type_that_vllm_reads_of_the_checkpoint(config: Conten
     assert tokens_of(config, "H100") != tokens_of(config, "H100", kvCache={"dtype": other})
 
 
+GLM_5: Content = quantized(MODELS["GLM-5.1"]["config"], {**FP8, "weight_block_size": [128, 128]})
+
+
+def test_glm_5_has_a_cache_of_fp8_where_vllm_makes_it_so() -> None:
+    eight = {"tensorParallelSize": 8}
+    whole = tokens_of(GLM_5, "B200", kvCache={"dtype": "bfloat16"}, **eight)
+    halved = tokens_of(GLM_5, "B200", kvCache={"dtype": "fp8"}, **eight)
+    assert tokens_of(GLM_5, "B200", **eight) == halved > whole
+    others = [tokens_of(GLM_5, "H200", **eight, **fields) for fields in ({}, {"kvCache": {"dtype": "bfloat16"}})]
+    assert others[0] == others[1]
+
+
 def tokens_of(config: Content, gpu: str, **fields: Any) -> int:
     """Tokens that the KV cache holds."""
     found = plan(spec_of(**{"maxModelLen": 1024, **fields}), model_of(config), gpu_of(gpu))

@@ -166,6 +166,8 @@ def plan(
     return result
 
 
+_FP8_BY_DEFAULT = frozenset({"GlmMoeDsaForCausalLM"})
+"""Models whose KV cache is fp8 on GPUs of compute capability 10, where nobody says another (models/config.py)."""
 # Types of the cache of sparse latent attention for which some GPUs have a format of their own, by their capability's
 # first number (layers/attention/mla_attention.py, `_canonicalize_sparse_mla_kv_cache_dtype`).
 _PACKED = {9: frozenset({"fp8", "fp8_e4m3"}), 12: frozenset({"auto", "fp8", "fp8_e4m3"})}
@@ -173,8 +175,11 @@ _PACKED = {9: frozenset({"fp8", "fp8_e4m3"}), 12: frozenset({"auto", "fp8", "fp8
 
 def _with_sparse_cache(engine: EngineSettings, model: ModelShape, gpu: Gpu) -> EngineSettings:
     """With the format that the KV cache of sparse latent attention has on the GPU."""
+    major = gpu.capability[0]
+    if engine.kv_dtype == "auto" and major == 10 and model.architecture in _FP8_BY_DEFAULT:
+        return replace(engine, kv_dtype="fp8_e4m3")
     sparse = any(cache.kind is Cached.INDEX and cache.token_bytes for layer in model.layers for cache in layer.more)
-    packed = sparse and engine.kv_dtype in _PACKED.get(gpu.capability[0], ())
+    packed = sparse and engine.kv_dtype in _PACKED.get(major, ())
     return replace(engine, kv_dtype="fp8_ds_mla") if packed else engine
 
 
