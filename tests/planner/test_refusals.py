@@ -31,6 +31,7 @@ from support.reasons import RULES
 from vllm_operator.api.reasons import Reason
 from vllm_operator.planner.architectures import model_of
 from vllm_operator.planner.plan import plan
+from vllm_operator.planner.refusals import DROPPED
 from vllm_operator.planner.rules import SPLITS
 
 MODELS = json.loads(Path(__file__).with_name("architectures.json").read_text())
@@ -99,7 +100,11 @@ SAYS: dict[Reason, tuple[tuple[str, str], ...]] = {
     Reason.BATCH: (("vllm/config/scheduler.py", "must be greater than or equal to max_num_seqs"),),
     # CUDA 13, which PyTorch is built with, compiles for compute capability 7.5 and later.
     Reason.GPU_TOO_OLD: (("torch/version.py", "13."),),
-    Reason.ARCHITECTURE: (("vllm/model_executor/models/registry.py", "are not supported for now."),),
+    Reason.ARCHITECTURE: (
+        ("vllm/model_executor/models/registry.py", "are not supported for now."),
+        ("vllm/model_executor/models/registry.py", ", and is not supported anymore."),
+        *(("vllm/model_executor/models/registry.py", f"{name!r}: {last!r}") for name, last in DROPPED.items()),
+    ),
     Reason.ACTIVATION_ORDER: (
         (f"{LOADERS}/quantization/utils/gptq_utils.py", "GPTQ group activation ordering (desc_act=True) is no longer"),
         (f"{LOADERS}/quantization/compressed_tensors/compressed_tensors.py", "group/dynamic activation ordering"),
@@ -110,6 +115,8 @@ SAYS: dict[Reason, tuple[tuple[str, str], ...]] = {
 EARLIER = {"image": "vllm/vllm-openai:v0.26.0"}
 NEWER = {"image": "vllm/vllm-openai:v0.40.0"}
 NOBODYS: Content = {**LLAMA_8B, "architectures": ["NobodyKnowsForCausalLM"]}
+AQUILA: Content = {**LLAMA_8B, "architectures": ["AquilaForCausalLM"]}
+BAICHUAN: Content = {**LLAMA_8B, "architectures": ["BaichuanForCausalLM"], "model_type": "baichuan"}
 DESC_ACT: Content = {**GPTQ, "desc_act": True}
 COMPRESSED_BLOCKS: Content = {
     "quant_method": "compressed-tensors", "format": "float-quantized", "ignore": ["lm_head"],
@@ -219,6 +226,9 @@ ROWS: list[tuple[str, Content, Content, str, Reason, tuple[str, ...]]] = [
      Reason.QUANTIZATION_MISMATCH, ("fp8_per_tensor", "remove quantization")),
     ("old GPU", LLAMA_8B, {}, "V100-32GB", Reason.GPU_TOO_OLD, ("7.5", "V100-32GB has 7.0")),
     ("architecture", NOBODYS, {}, "H100", Reason.ARCHITECTURE, ("NobodyKnowsForCausalLM", "another model")),
+    ("a dropped architecture", BAICHUAN, {"extraArgs": ["--trust-remote-code"]}, "H100", Reason.ARCHITECTURE,
+     ("BaichuanForCausalLM up to 0.23.0", "image")),
+    ("an architecture dropped before", AQUILA, EARLIER, "H100", Reason.ARCHITECTURE, ("AquilaForCausalLM up to",)),
     ("ordered groups", quantized(LLAMA_8B, DESC_ACT), {}, "H100", Reason.ACTIVATION_ORDER, ("gptq", "desc_act")),
     ("ordered compressed", quantized(LLAMA_8B, {**COMPRESSED, "config_groups": {"group_0": {
         "targets": ["Linear"], "weights": {"num_bits": 4, "type": "int", "strategy": "group", "group_size": 128,
@@ -294,6 +304,7 @@ TAKEN: list[tuple[str, Content, Content, str]] = [
     ("ordered columns", quantized(LLAMA_8B, {**DESC_ACT, "group_size": -1}), {}, "H100"),
     ("ordered groups before", quantized(LLAMA_8B, DESC_ACT), EARLIER, "H100"),
     ("an architecture of a newer vLLM", NOBODYS, NEWER, "H100"),
+    ("an architecture that the image's vLLM has yet", AQUILA, {"image": "vllm/vllm-openai:v0.24.0"}, "H100"),
     ("an architecture of the checkpoint's own", NOBODYS, {"extraArgs": ["--trust-remote-code"]}, "H100"),
     ("gptq on V100", quantized(LLAMA_8B, GPTQ), EARLIER, "V100-32GB"),
     ("a bfloat16 model on T4", LLAMA_8B, {"maxModelLen": 1024}, "T4"),

@@ -14,7 +14,10 @@ from .extras import switch_of, value_of
 from .rules import Check, Question, Refusal
 from .served import SERVED, WITHOUT_ADAPTERS, WITHOUT_STAGES
 from .shapes import Cached
+from .versions import minor
 
+DROPPED = {"AquilaForCausalLM": "0.24.0", "AquilaModel": "0.24.0", "BaichuanForCausalLM": "0.23.0"}
+"""Architectures that the planner knows, with the last vLLM that has them (`_PREVIOUSLY_SUPPORTED_MODELS`)."""
 _TRUE = ("1", "true")
 _OLDEST = (7, 5)
 
@@ -27,6 +30,12 @@ def first_refusal(question: Question) -> Refusal | None:
 def _architecture(question: Question) -> Refusal | None:
     """Architectures that neither vLLM nor transformers has (model_executor/models/registry.py)."""
     name = question.model.architecture
+    last = DROPPED.get(name)
+    if last and minor(question.engine.version or VLLM_VERSION) > minor(last):
+        return Refusal(
+            Reason.ARCHITECTURE,
+            f"vLLM has the architecture {name} up to {last} alone: set an image with it, or use another model",
+        )
     trusted = "--trust-remote-code" in (question.spec.extra_args or [])
     if not question.as_shipped or trusted or question.model.known or name in SERVED:
         return None
