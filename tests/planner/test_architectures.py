@@ -22,12 +22,13 @@ from vllm_operator.planner.plan import plan
 from vllm_operator.planner.quantization import scheme_of
 from vllm_operator.planner.refusals import DROPPED
 from vllm_operator.planner.served import SERVED
+from vllm_operator.planner.tiles import MARLIN_TILES, Tiles
 from vllm_operator.planner.towers import MULTIMODAL
 from vllm_operator.planner.weights import Ranks, Storage, rank_weights
 
 MODELS: dict[str, dict[str, Any]] = json.loads(Path(__file__).with_name("architectures.json").read_text())
 ROWS = [(name, int(tensor)) for name, model in MODELS.items() for tensor in model["ranks"]]
-TILES = (256, 128)
+TILES = Tiles(mxfp4=MARLIN_TILES)
 """Marlin's, to which MXFP4 experts are padded where the file was made."""
 WEIGHTS_SHARE = 0.005
 TOKENS_SHARE = 0.001

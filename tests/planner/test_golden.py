@@ -16,6 +16,7 @@ from vllm_operator.planner.architectures import model_of
 from vllm_operator.planner.effective import engine_of
 from vllm_operator.planner.kv_cache import Layout, layout
 from vllm_operator.planner.quantization import scheme_of
+from vllm_operator.planner.tiles import MARLIN_TILES, Tiles
 from vllm_operator.planner.weights import Ranks, Storage, rank_weights
 
 Row = dict[str, Any]
@@ -23,7 +24,7 @@ Row = dict[str, Any]
 CONTENT: Row = json.loads(Path(__file__).with_name("golden.json").read_text())
 ROWS: list[Row] = CONTENT["ranks"]
 # Tiles that vLLM pads MXFP4 experts to on the machine where the rows were made.
-TILES = (256, 128)
+TILES = Tiles(mxfp4=MARLIN_TILES)
 SCALARS, TABLE_BYTES = 4096, 2048
 
 

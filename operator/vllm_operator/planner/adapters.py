@@ -7,7 +7,8 @@ sets aside (tests/planner/architectures.json).
 
 from .activations import Pass
 from .shapes import Experts, Linear, Split
-from .weights import MARLIN_TILES, rank_experts
+from .tiles import MARLIN_TILES, Tiles
+from .weights import rank_experts
 
 PACKED_EXPERTS = frozenset({
     "GptOssForCausalLM", "InternS1ProForConditionalGeneration", "InternS2PreviewForConditionalGeneration",
@@ -40,7 +41,7 @@ def _width(whole: Pass, linear: Linear) -> int:
 def _experts_width(whole: Pass, experts: Experts) -> int:
     """The same of all experts on one rank (lora/layers/fused_moe.py)."""
     ranks = whole.engine.ranks
-    count, hidden, inner = rank_experts(experts, whole.scheme, ranks, MARLIN_TILES)
+    count, hidden, inner = rank_experts(experts, whole.scheme, ranks, Tiles(mxfp4=MARLIN_TILES))
     across = hidden // _shards(whole, 1 if ranks.experts else ranks.sharing_experts)
     wide = experts.matrices - 1
     into = 1 if whole.model.architecture in PACKED_EXPERTS else wide

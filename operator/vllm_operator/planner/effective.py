@@ -92,6 +92,8 @@ class EngineSettings:
     """Blocks of the KV cache, where the user sets their number; it goes before bytes."""
     async_scheduling: bool = True
     """Whether a batch is scheduled before the one before it has ended."""
+    moe_backend: str = "auto"
+    """The kernel of experts that the user names."""
 
     @property
     def release(self) -> Release:
@@ -127,7 +129,6 @@ def engine_of(spec: InferenceServiceSpec, model: ModelShape, gpu: Gpu) -> Engine
     seqs, tokens = _batch(spec, gpu, length, ranks, on_cpu=on_cpu)
     cache = spec.kv_cache
     kv_dtype = (cache.dtype if cache else None) or "auto"
-    dtype = spec.dtype if spec.dtype and spec.dtype != "auto" else _own_dtype(model, gpu)
     planned = planned_for(spec.image)
     return EngineSettings(
         ranks=ranks,
@@ -143,7 +144,7 @@ def engine_of(spec: InferenceServiceSpec, model: ModelShape, gpu: Gpu) -> Engine
         prefix_caching=not model.pooling and (cache is None or cache.prefix_caching is not False),
         eager=bool(spec.enforce_eager) or on_cpu or _extra(spec, "optimization-level") == 0,
         quantization=spec.quantization,
-        dtype={"half": "float16", "float": "float32"}.get(dtype, dtype),
+        dtype=_dtype(spec, model, gpu),
         lora=_lora(spec),
         speculative_tokens=spec.speculative.num_speculative_tokens if spec.speculative else 0,
         speculative_method=spec.speculative.method if spec.speculative else None,
@@ -158,6 +159,7 @@ def engine_of(spec: InferenceServiceSpec, model: ModelShape, gpu: Gpu) -> Engine
         tuned=_tuned(spec),
         blocks=_extra(spec, BLOCKS),
         async_scheduling=switch_of(spec, "async-scheduling") is not False,
+        moe_backend=value_of(spec, "moe-backend") or "auto",
     )
 
 
@@ -193,6 +195,11 @@ def _extra(spec: InferenceServiceSpec, name: str) -> int | None:
     """The number that extraArgs gives a flag; None: it is not there."""
     value = value_of(spec, name)
     return int(value) if value and value.isdecimal() else None
+
+
+def _dtype(spec: InferenceServiceSpec, model: ModelShape, gpu: Gpu) -> str:
+    dtype = spec.dtype if spec.dtype and spec.dtype != "auto" else _own_dtype(model, gpu)
+    return {"half": "float16", "float": "float32"}.get(dtype, dtype)
 
 
 def _own_dtype(model: ModelShape, gpu: Gpu) -> str:

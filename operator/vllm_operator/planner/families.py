@@ -53,6 +53,8 @@ class Moe:
     """Which layers have experts, by the name of a rule in `feeds.py`; the others have the dense MLP."""
     beside: bool = False
     """Whether the dense MLP is there as well (Gemma 4)."""
+    own_routing: bool = False
+    """Whether its experts are chosen in a way that no kernel knows, whatever config.json says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,8 +174,8 @@ FAMILIES: dict[str, Family] = {
     "Olmo2ForCausalLM": Family(Attention(wide_norms=True)),
     "Olmo3ForCausalLM": Family(Attention(wide_norms=True)),
     "OlmoeForCausalLM": Family(Attention(qkv_bias=False, output_bias=False, wide_norms=True),
-                               moe=Moe(width=("intermediate_size",))),
-    "FlexOlmoForCausalLM": Family(Attention(wide_norms=True), moe=Moe(width=("intermediate_size",))),
+                               moe=Moe(width=("intermediate_size",), own_routing=True)),
+    "FlexOlmoForCausalLM": Family(Attention(wide_norms=True), moe=Moe(width=("intermediate_size",), own_routing=True)),
     "Qwen2ForCausalLM": Family(_QWEN2),
     "Qwen3ForCausalLM": Family(_QWEN3),
     "MiMoForCausalLM": Family(_QWEN2),
@@ -188,7 +190,8 @@ FAMILIES: dict[str, Family] = {
     "Gemma3TextModel": replace(_GEMMA3, head=False, pooling=True),
     "Gemma4ForCausalLM": Family(replace(_QWEN3, shape="gemma4"), norms=4, tied=True, layout="gemma4",
                                 moe=Moe(name="", router="router.proj", per_token=("top_k_experts",), beside=True,
-                                        width=("moe_intermediate_size", "expert_intermediate_size"), sparse="enabled")),
+                                        width=("moe_intermediate_size", "expert_intermediate_size"), sparse="enabled",
+                                        own_routing=True)),
     "Gemma3nForCausalLM": Family(replace(_QWEN3, shape="gemma3n"), norms=4, tied=True, layout="gemma3n"),
     "GlmForCausalLM": Family(_OPEN),
     "Glm4ForCausalLM": Family(_OPEN, norms=4),
@@ -221,8 +224,8 @@ FAMILIES: dict[str, Family] = {
     "MiMoV2FlashForCausalLM": Family(Attention(shape="mimo_v2", sinks="sliding"),
                                      moe=Moe(router_float32=True, correction=True, sparse="frequency")),
     "MixtralForCausalLM": Family(_NONE, moe=_MIXTRAL_MOE),
-    "PhiMoEForCausalLM": Family(moe=_MIXTRAL_MOE, norms=4, final=2, head_bias=True),
-    "PhimoeForCausalLM": Family(moe=_MIXTRAL_MOE, norms=4, final=2, head_bias=True),
+    "PhiMoEForCausalLM": Family(moe=replace(_MIXTRAL_MOE, own_routing=True), norms=4, final=2, head_bias=True),
+    "PhimoeForCausalLM": Family(moe=replace(_MIXTRAL_MOE, own_routing=True), norms=4, final=2, head_bias=True),
     "GraniteMoeForCausalLM": Family(moe=_MIXTRAL_MOE),
     "GraniteMoeSharedForCausalLM": Family(moe=_GRANITE_MOE),
     "GraniteMoeSWAForCausalLM": Family(Attention(sinks="all"), moe=_GRANITE_MOE),
@@ -240,7 +243,7 @@ FAMILIES: dict[str, Family] = {
     "Ernie4_5_MoeForCausalLM": Family(
         Attention(qkv_bias="use_bias", output_bias="use_bias"), Mlp(bias="use_bias"), tied=True,
         moe=Moe(count=("moe_num_experts",), per_token=("moe_k",), router_float32=True, correction=True,
-                shared="shared_experts", shared_count=_SHARED_ONES, sparse="ernie")),
+                shared="shared_experts", shared_count=_SHARED_ONES, sparse="ernie", own_routing=True)),
     "HunYuanDenseV1ForCausalLM": Family(_QWEN3),
     "HunYuanMoEV1ForCausalLM": Family(_QWEN3, moe=Moe(router="gate.wg",
                                                       width=("moe_intermediate_size", "intermediate_size"),
@@ -262,7 +265,8 @@ FAMILIES: dict[str, Family] = {
     "DbrxForCausalLM": Family(_NONE, moe=Moe("ffn", router="router.layer", count=("moe_num_experts",),
                                              per_token=("moe_top_k",), width=("ffn_hidden_size",))),
     "JambaForCausalLM": Family(_NONE, Mlp("feed_forward"), mixer="mamba",
-                               moe=Moe("feed_forward", router="router", width=("intermediate_size",), sparse="period")),
+                               moe=Moe("feed_forward", router="router", width=("intermediate_size",), sparse="period",
+                                       own_routing=True)),
     "MambaForCausalLM": Family(mixer="mamba", layout="mixers", norms=1, tied=True),
     "FalconMambaForCausalLM": Family(mixer="mamba", layout="mixers", norms=1, tied=True),
     "Mamba2ForCausalLM": Family(mixer="mamba2", layout="mixers", norms=1),

@@ -76,7 +76,9 @@ def experts_of(config: Config, moe: Moe, count: int) -> Layer:
         linears.append(Linear(f"{prefix}fc1_latent_proj", inner, hidden))
         linears.append(Linear(f"{prefix}fc2_latent_proj", hidden, inner))
     per_token = first_of(config, moe.per_token, 1, "experts")
-    experts = Experts(f"{prefix}{moe.experts}", count, per_token, inner or hidden, width, moe.gated, moe.bias)
+    # Scores that are not made to a sum of 1 again are no kernel's.
+    common = not moe.own_routing and config.get("norm_topk_prob") is not False
+    experts = Experts(f"{prefix}{moe.experts}", count, per_token, inner or hidden, width, moe.gated, moe.bias, common)
     corrected = count if _corrected(config, moe) else 0
     return Layer(
         tuple(linears), None, experts, float32_elements=corrected + (count * hidden if moe.router_float32 else 0)

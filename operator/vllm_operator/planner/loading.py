@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from .accelerators import MIB
 from .quantization import DTYPE_BYTES, Scheme
 from .shapes import Layer, ModelShape
+from .tiles import UNPADDED
 from .torch_memory import TorchMemory
 from .weights import LARGE_STEP, LARGE_TENSOR, Ranks, rank_experts
 
@@ -48,7 +49,7 @@ def _matrices(layer: Layer, scheme: Scheme, ranks: Ranks, size: int) -> Sequence
             fused[kept or linear.name] = fused.get(kept or linear.name, 0) + weights
     matrices = list(fused.values())
     if (experts := layer.experts) and not scheme.linears_only:
-        count, hidden, width = rank_experts(experts, scheme, ranks, (1, 1))
+        count, hidden, width = rank_experts(experts, scheme, ranks, UNPADDED)
         one = count * width * hidden
         matrices += [one * (experts.matrices - 1), one]
     return [(size * weights, int(weights * scheme.bits / 8)) for weights in matrices]

@@ -22,11 +22,15 @@ from .quantization import Scheme, method_of, scheme_of
 from .refusals import first_refusal
 from .rules import SPLITS, Question
 from .shapes import Cached, ModelShape
+from .tiles import FLASHINFER_TILE, MARLIN_TILES, Fp4, Tiles
 from .uncounted import uncounted
-from .weights import MARLIN_TILES, Storage
+from .weights import Storage
 
 MACHETE_GROUPS = frozenset({-1, 0, 64, 128})
 """Inputs to a scale that Machete takes (quantization/utils/machete_utils.py); Marlin has the others."""
+
+_FLASHINFER = ("auto", "flashinfer_trtllm", "flashinfer_cutedsl")
+"""Values of --moe-backend with which FlashInfer's kernels that pad have the experts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,11 +240,21 @@ def _budget(model: ModelShape, engine: EngineSettings, gpu: Gpu, scheme: Scheme,
 
 
 def storage(scheme: Scheme, engine: EngineSettings) -> Storage:
-    """How the kernels that vLLM picks for the GPU want the matrices: tiles of MXFP4 experts, and zero points."""
-    hopper = engine.capability == (9, 0)
+    """How the kernels that vLLM picks for the GPU want the matrices: tiles of experts, and zero points."""
     # GPTQ's zero points are all alike: no kernel reads them, and they stay packed.
-    wide = hopper and scheme.group in MACHETE_GROUPS and scheme.method != "gptq"
-    return Storage(scheme, (1, 64) if hopper and not engine.lora else MARLIN_TILES, wide)
+    wide = engine.capability == (9, 0) and scheme.group in MACHETE_GROUPS and scheme.method != "gptq"
+    return Storage(scheme, _tiles(engine), wide)
+
+
+def _tiles(engine: EngineSettings) -> Tiles:
+    """FlashInfer's kernels are of compute capability 10 and take no adapters; before it, NVFP4 is Marlin's
+    (layers/fused_moe/oracle/unquantized.py, nvfp4.py, mxfp4.py)."""
+    mxfp4 = (1, 64) if engine.capability == (9, 0) and not engine.lora else MARLIN_TILES
+    major, named = engine.capability[0], engine.moe_backend
+    if major == 10 and not engine.lora and named in _FLASHINFER:
+        return Tiles(mxfp4, Fp4.FLASHINFER, FLASHINFER_TILE)
+    marlin = 0 < major < 10 or engine.lora or named == "marlin"
+    return Tiles(mxfp4, Fp4.MARLIN if marlin else Fp4.NONE)
 
 
 def _taught(model: ModelShape, engine: EngineSettings, gpu: Gpu, budget: _Budget, learned: int) -> Plan:

@@ -57,6 +57,8 @@ class Experts:
     intermediate: int
     gated: bool = True
     bias: bool = False
+    common_routing: bool = True
+    """Whether they are chosen in a way that kernels know (layers/fused_moe/config.py, `get_routing_method_type`)."""
 
     @property
     def matrices(self) -> int:

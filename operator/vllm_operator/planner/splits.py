@@ -10,7 +10,6 @@ from math import gcd
 
 from ..api.reasons import Reason
 from .asked import TOWERS_WHOLE, as_asked
-from .extras import value_of
 from .rules import Question, Refusal
 from .schemes import DTYPE_BYTES, Scheme, schemes_of_all
 from .shapes import Cached, Experts, Layer, Linear, ModelShape, Split
@@ -217,7 +216,7 @@ def _expert_blocks(question: Question, tensor: int) -> Iterator[Misfit]:
 
 def _padded(question: Question, experts: Experts, scheme: Scheme) -> bool:
     """Whether each rank's part is filled up to whole blocks: only where a kernel is named (fused_moe/oracle/fp8.py)."""
-    named = value_of(question.spec, "moe-backend") not in (None, "auto")
+    named = question.engine.moe_backend != "auto"
     whole = not any(size % side for size in (experts.intermediate, experts.hidden) for side in scheme.block or ())
     return scheme.method == "fp8" and named and whole and not (experts.bias or question.engine.lora)
 

@@ -6,15 +6,13 @@ Held against bytes that vLLM 0.32 allocates (tests/planner/golden.json).
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from .schemes import DTYPE_BYTES, MXFP4_BLOCK, Scheme, plain, schemes_of_all
+from .schemes import DTYPE_BYTES, Scheme, plain, schemes_of_all
 from .shapes import Cached, Experts, Layer, Linear, ModelShape
+from .tiles import UNPADDED, Tiles, round_up
 
 LARGE_TENSOR = 10 << 20
 """From this size on torch's allocator takes memory for a tensor alone, in steps of LARGE_STEP."""
 LARGE_STEP = 2 << 20
-MARLIN_TILES = (256, 128)
-"""What hidden and inner size of MXFP4 experts are padded to for Marlin, which is the kernel that takes adapters
-(layers/fused_moe/oracle/mxfp4.py)."""
 VOCABULARY_PADDING = 64
 """vLLM pads the vocabulary to a multiple of this (layers/vocab_parallel_embedding.py)."""
 
@@ -80,8 +78,8 @@ class Storage:
     """How matrices are stored on a given GPU."""
 
     scheme: Scheme
-    padding: tuple[int, int] = (1, 1)
-    """What MXFP4 experts' hidden and intermediate sizes are padded to (layers/fused_moe/oracle/mxfp4.py)."""
+    tiles: Tiles = UNPADDED
+    """What experts are padded to."""
     wide_zeros: bool = False
     """Whether the kernel keeps zero points as 16-bit numbers: Machete, on Hopper (kernels/mixed_precision)."""
 
@@ -163,7 +161,7 @@ class _Bytes:
         """From the bytes of each tensor."""
         sizes = list(tensors)
         large = (size for size in sizes if size >= LARGE_TENSOR)
-        return cls(sum(sizes), sum(_round_up(size, LARGE_STEP) - size for size in large))
+        return cls(sum(sizes), sum(round_up(size, LARGE_STEP) - size for size in large))
 
 
 def _layer_bytes(layer: Layer, schemes: tuple[Scheme, ...], storage: Storage, ranks: Ranks, size: int) -> _Bytes:
@@ -176,7 +174,7 @@ def _layer_bytes(layer: Layer, schemes: tuple[Scheme, ...], storage: Storage, ra
         rest += others + (_zero_bytes(linear, used, ranks.tensor) if storage.wide_zeros else 0)
     parts = list(tensors.values())
     if layer.experts:
-        parts += expert_bytes(layer.experts, schemes[-1], storage.padding, ranks, size)
+        parts += expert_bytes(layer.experts, schemes[-1], storage.tiles, ranks, size)
     held = _Bytes.of(parts)
     rest += size * (layer.elements + layer.split_elements // ranks.tensor)
     rest += 4 * (layer.float32_elements + layer.split_float32_elements // ranks.tensor)
@@ -207,18 +205,16 @@ def _linear_bytes(linear: Linear, scheme: Scheme, tensor: int, size: int) -> tup
     return values, scheme.matrix_bytes(rows, columns) - values + (rows * size if linear.bias else 0)
 
 
-def rank_experts(experts: Experts, scheme: Scheme, ranks: Ranks, padding: tuple[int, int]) -> tuple[int, int, int]:
-    """Experts on one rank, and their hidden and inner size there; of MXFP4 padded."""
+def rank_experts(experts: Experts, scheme: Scheme, ranks: Ranks, tiles: Tiles) -> tuple[int, int, int]:
+    """Experts on one rank, and their hidden and inner size there, padded."""
     count = -(-experts.count // (ranks.sharing_experts if ranks.experts else 1))
     inner = -(-experts.intermediate // (1 if ranks.experts else ranks.sharing_experts))
-    if scheme.group == MXFP4_BLOCK and scheme.bits == 4:
-        return count, _round_up(experts.hidden, padding[0]), _round_up(inner, padding[1])
-    return count, experts.hidden, inner
+    return count, *tiles.padded(experts, scheme, inner)
 
 
-def expert_bytes(experts: Experts, scheme: Scheme, padding: tuple[int, int], ranks: Ranks, size: int) -> list[int]:
+def expert_bytes(experts: Experts, scheme: Scheme, tiles: Tiles, ranks: Ranks, size: int) -> list[int]:
     """Bytes of each tensor: the values of both matrices, their scales, and the biases."""
-    count, hidden, width = rank_experts(experts, scheme, ranks, padding)
+    count, hidden, width = rank_experts(experts, scheme, ranks, tiles)
     shapes = (((experts.matrices - 1) * width, hidden), (hidden, width))
     tensors = []
     for rows, columns in shapes:
@@ -226,10 +222,6 @@ def expert_bytes(experts: Experts, scheme: Scheme, padding: tuple[int, int], ran
         scales = scheme.matrix_bytes(rows, columns) - values
         tensors += [count * values, count * scales, count * rows * size if experts.bias else 0]
     return tensors
-
-
-def _round_up(value: int, multiple: int) -> int:
-    return -(-value // multiple) * multiple
 
 
 def _latent_copy(layer: Layer, schemes: tuple[Scheme, ...], ranks: Ranks, size: int) -> int:

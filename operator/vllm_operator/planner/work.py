@@ -139,7 +139,7 @@ def _is_narrow(scheme: Scheme) -> bool:
 def _routed(experts: Experts, scheme: Scheme, storage: Storage, engine: EngineSettings, layers: int) -> Routed:
     ranks = engine.ranks
     whole = ranks.sharing_experts if ranks.experts else 1
-    held = sum(expert_bytes(experts, scheme, storage.padding, ranks, DTYPE_BYTES[engine.dtype]))
+    held = sum(expert_bytes(experts, scheme, storage.tiles, ranks, DTYPE_BYTES[engine.dtype]))
     count = -(-experts.count // whole)
     width = experts.intermediate / (1 if ranks.experts else ranks.sharing_experts)
     operations = 2.0 * experts.matrices * width * experts.hidden

@@ -7,7 +7,7 @@ interest, with "adapters", a list of {"tensor", "arguments"}). It takes about tw
 seconds a row. The tests hold the planner against the file; they do not run this.
 
 Where the oracle and an engine on a GPU differ, the GPU wins, and the planner follows it:
-- MXFP4 experts are padded to Marlin's tiles here, to other ones on Hopper (`Storage.padding`);
+- MXFP4 experts are padded to Marlin's tiles here, to other ones on Hopper (`Storage.tiles`);
 - Machete, on Hopper, keeps AWQ's zero points as 16-bit numbers (`Storage.wide_zeros`);
 - sparse latent attention (DeepSeek V3.2, GLM-5) keeps 656 bytes of a token with an fp8 cache on Hopper, where
   FlashMLA has a format of its own; here, and on Blackwell, it keeps 576;
