@@ -5,6 +5,7 @@ exactly one of the lists.
 """
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +30,13 @@ from planner.oracle.__main__ import CACHE_BYTES
 from vllm_operator.api import environment
 from vllm_operator.api.flags.allowed import CHOICES, SWITCHES, VALUES
 from vllm_operator.api.reasons import Reason
+from vllm_operator.planner.accelerators import GIB
 from vllm_operator.planner.architectures import model_of
 from vllm_operator.planner.asked import as_asked
 from vllm_operator.planner.effective import EngineSettings, engine_of
 from vllm_operator.planner.kv_cache import layout
 from vllm_operator.planner.plan import Plan, plan
+from vllm_operator.planner.quantization import scheme_of
 from vllm_operator.planner.uncounted import (
     FLAGS,
     UNMEASURED_FLAGS,
@@ -41,6 +44,7 @@ from vllm_operator.planner.uncounted import (
     UNMEASURED_VARIABLES,
     VARIABLES,
 )
+from vllm_operator.planner.weights import Ranks, Storage, rank_weights
 
 MODELS = json.loads(Path(__file__).with_name("architectures.json").read_text())
 
@@ -199,6 +203,65 @@ def test_towers_are_whole_on_each_rank_where_the_model_can_do_that(name: str, mo
     assert whole.memory.weights - plain.memory.weights == pytest.approx(more, abs=64 << 20)
 
 
+# Bytes of the parameters with language_model_only (python -m planner.oracle, with this argument).
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        (GEMMA, 23532068352), (LLAMA_4, 801423697920), ("Qwen2.5-VL-7B-Instruct", 15231233024),
+        ("Qwen3.5-35B-A3B", 69321223296), ("Mistral-Small-3.2-24B-Instruct-2506", 45802629120),
+        ("default-Glm4vForConditionalGeneration", 18800189440), ("pixtral-12b", 24495564800),
+        ("default-InternVLForConditionalGeneration", 22855032832),
+    ],
+)  # fmt: skip
+def test_without_images_the_towers_have_no_weights(name: str, size: int) -> None:
+    spec = spec_of(extraArgs=["--language-model-only"])
+    model = replace(as_asked(spec, model_of(config_of(name))), dtype="bfloat16")
+    scheme = scheme_of(model, None)
+    assert scheme
+    assert rank_weights(model, Storage(scheme), Ranks(), 0).parameters == size
+
+
+@pytest.mark.parametrize(
+    ("name", "word", "left_out"),
+    [
+        (GEMMA, '--limit-mm-per-prompt={"image": 0}', True),
+        (GEMMA, '--limit-mm-per-prompt={"image": {"count": 0}, "audio": 0}', True),
+        (GEMMA, '--limit-mm-per-prompt={"image": 1}', False),
+        (GEMMA, '--limit-mm-per-prompt={"video": 0}', False),
+        (GEMMA, "--limit-mm-per-prompt=0", False),
+        (GEMMA, "--no-language-model-only", False),
+        ("Qwen3.5-27B", '--limit-mm-per-prompt={"image": 0}', False),
+        ("Qwen3.5-27B", '--limit-mm-per-prompt={"image": 0, "video": 0}', True),
+        ("gemma-3n-E4B-it", '--limit-mm-per-prompt={"image": 0, "video": 0}', False),
+        ("whisper-large-v3", "--language-model-only", False),
+    ],
+)
+def test_towers_are_left_out_where_no_request_may_have_their_inputs(name: str, word: str, *, left_out: bool) -> None:
+    model = as_asked(spec_of(extraArgs=[word]), model_of(config_of(name)))
+    assert model.text_only is left_out
+    assert (len(model.loaded_towers) < len(model.towers)) is left_out
+
+
+def test_the_text_keeps_what_it_has_beside_its_layers() -> None:
+    model = as_asked(spec_of(extraArgs=["--language-model-only"]), model_of(config_of("gemma-3n-E4B-it")))
+    assert model.loaded_towers == model_of(config_of("gemma-3n-E4B-it")).towers[1:]
+
+
+def test_without_images_a_plan_has_no_doubt_of_them() -> None:
+    plain, text = (
+        plan(
+            spec_of(extraArgs=words, maxModelLen=4096),
+            model_of(config_of(GEMMA), header_bytes=24374650080), gpu_of("H100"),
+        )
+        for words in ([], ["--language-model-only"])
+    )  # fmt: skip
+    assert any("vision tower" in why for why in plain.approximate)
+    assert text.approximate == ()
+    assert plain.capacity
+    assert text.capacity
+    assert plain.capacity.margin_bytes - text.capacity.margin_bytes == pytest.approx(GIB, abs=64 << 20)
+
+
 @pytest.mark.parametrize("word", ["--convert=embed", "--convert=classify"])
 def test_a_model_that_is_converted_has_no_output_head(word: str) -> None:
     plain, converted = (planned(LLAMA_8B, "H100", *words, maxModelLen=4096).capacity for words in ((), (word,)))
@@ -283,13 +346,13 @@ def test_other_kernels_widen_the_margin_and_are_told(word: str) -> None:
 
 COUNTED = {
     "async-scheduling", "convert", "disable-hybrid-kv-cache-manager", "disable-sliding-window",
-    "enable-chunked-prefill", "fully-sharded-loras", "mamba-ssm-cache-dtype", "max-cudagraph-capture-size", "max-loras",
-    "mm-encoder-tp-mode", "num-gpu-blocks-override", "runner", "VLLM_ALLOW_CHUNKED_LOCAL_ATTN_WITH_HYBRID_KV_CACHE",
-    "VLLM_ALLOW_LONG_MAX_MODEL_LEN",
+    "enable-chunked-prefill", "fully-sharded-loras", "language-model-only", "limit-mm-per-prompt",
+    "mamba-ssm-cache-dtype", "max-cudagraph-capture-size", "max-loras", "mm-encoder-tp-mode", "num-gpu-blocks-override",
+    "runner", "VLLM_ALLOW_CHUNKED_LOCAL_ATTN_WITH_HYBRID_KV_CACHE", "VLLM_ALLOW_LONG_MAX_MODEL_LEN",
 }  # fmt: skip
-# Takes less than is counted: towers that are not loaded, images that are not tried, fewer of their tokens.
+# Takes less than is counted: images that are not tried, fewer of their tokens.
 LESS = {
-    "language-model-only", "limit-mm-per-prompt", "lora-dtype", "skip-mm-profiling", "video-pruning-method",
+    "lora-dtype", "skip-mm-profiling", "video-pruning-method",
     "video-pruning-rate",
 }  # fmt: skip
 # Takes memory of the host, or of the GPU only while weights are read.

@@ -275,6 +275,7 @@ ROWS: list[tuple[str, Content, Content, str, Reason, tuple[str, ...]]] = [
 TAKEN: list[tuple[str, Content, Content, str]] = [
     ("more ranks than kv heads", LLAMA_8B, {"tensorParallelSize": 16}, "H100"),
     ("heads of a whole tower", GLM4V, {**EIGHT, "extraArgs": ["--mm-encoder-tp-mode=data"]}, "H100"),
+    ("heads of a tower that is not loaded", GLM4V, {**EIGHT, "extraArgs": ["--language-model-only"]}, "H100"),
     ("heads of a tower of InternVL", _with_tower(INTERNVL, num_attention_heads=12), EIGHT, "H100"),
     ("kv heads of MLA", {**DEEPSEEK_LITE, "num_key_value_heads": 6}, {"tensorParallelSize": 4}, "H100"),
     ("expert width with whole experts", {**QWEN3_30B, "moe_intermediate_size": 770},

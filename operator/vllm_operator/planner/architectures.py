@@ -16,7 +16,7 @@ from .kinds import unknown_kind
 from .layouts import layer
 from .quantization import check_quantization, settings_of
 from .shapes import Layer, ModelShape
-from .towers import BY_TYPE, MULTIMODAL, TOWERS
+from .towers import BY_TYPE, IMAGES_AND_VIDEOS, INPUTS, MULTIMODAL, TOWERS
 
 _UNREADABLE = (ValueError, TypeError, KeyError, IndexError, ZeroDivisionError, AttributeError, OverflowError,
                RecursionError)  # fmt: skip
@@ -103,6 +103,8 @@ def _model(content: Mapping[str, Any], beside: Mapping[str, Any] | None, header_
         edge_linears=outside.linears,
         edge_elements=outside.elements,
         towers=towers + outside.towers,
+        seeing=len(towers) if config.architecture in MULTIMODAL else 0,
+        inputs=INPUTS.get(family.tower, IMAGES_AND_VIDEOS),
         rope_bytes=config.rope_bytes(),
         quantization=settings_of(content, beside),
         header_bytes=_plausible(header_bytes),

@@ -1,8 +1,9 @@
-"""The model as vLLM sees it with what extraArgs and env say: without a head, with whole towers, with other caches.
+"""The model as vLLM sees it with what extraArgs and env say: without a head, with whole towers or none, other caches.
 
 What a flag changes of the engine is in `effective.py`, what no plan counts in `uncounted.py`.
 """
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
@@ -22,7 +23,7 @@ CHUNKS = "VLLM_ALLOW_CHUNKED_LOCAL_ATTN_WITH_HYBRID_KV_CACHE"
 
 def as_asked(spec: InferenceServiceSpec, model: ModelShape) -> ModelShape:
     """The model with all that the spec changes of it."""
-    for change in (_pooling, _whole_towers, _without_windows, _with_whole_caches, _with_state_type):
+    for change in (_pooling, _whole_towers, _without_towers, _without_windows, _with_whole_caches, _with_state_type):
         model = change(spec, model)
     return model
 
@@ -45,6 +46,23 @@ def _whole_towers(spec: InferenceServiceSpec, model: ModelShape) -> ModelShape:
     if value_of(spec, "mm-encoder-tp-mode") != "data" or model.architecture not in WHOLE_TOWERS:
         return model
     return replace(model, towers=tuple((_whole(layer), count) for layer, count in model.towers))
+
+
+def _without_towers(spec: InferenceServiceSpec, model: ModelShape) -> ModelShape:
+    """Towers for images and sound get no weights where no request may have any (models/interfaces.py)."""
+    if not model.seeing or not (switch_of(spec, "language-model-only") or _limited(spec, model.inputs)):
+        return model
+    return replace(model, text_only=True, multimodal=False)
+
+
+def _limited(spec: InferenceServiceSpec, inputs: tuple[str, ...]) -> bool:
+    """Whether a request may have none of these inputs (config/multimodal.py, `get_limit_per_prompt`)."""
+    try:
+        limits = json.loads(value_of(spec, "limit-mm-per-prompt") or "null")
+    except ValueError:
+        return False
+    found = [limits.get(name) if isinstance(limits, dict) else None for name in inputs]
+    return all((one.get("count") if isinstance(one, dict) else one) == 0 for one in found)
 
 
 def _whole(layer: Layer) -> Layer:

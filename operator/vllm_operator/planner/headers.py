@@ -105,8 +105,8 @@ def _head_bytes(model: ModelShape, ranks: Ranks) -> int:
 
 
 def checkpoint_bytes(model: ModelShape) -> int:
-    """Bytes that a checkpoint of the model should have: on one GPU, before vLLM quantizes anything."""
+    """Bytes that a checkpoint of the model should have: on one GPU, before vLLM quantizes or leaves out anything."""
     scheme: Scheme | None = scheme_of(model, None)
     if scheme is None:
         return 0
-    return rank_weights(model, Storage(scheme), Ranks(), 0).parameters
+    return rank_weights(replace(model, text_only=False), Storage(scheme), Ranks(), 0).parameters

@@ -156,6 +156,12 @@ class ModelShape:
     """Elements outside the layers that every rank has: final norms, positions."""
     towers: tuple[tuple[Layer, int], ...] = ()
     """Layers outside the decoder, and how many of each: of towers for images and sound, of an encoder."""
+    seeing: int = 0
+    """How many of `towers`, the first of them, turn inputs into tokens, and are left out where there are none."""
+    inputs: tuple[str, ...] = ()
+    """What those take: images, sound, as --limit-mm-per-prompt names them."""
+    text_only: bool = False
+    """Whether there are no such inputs."""
     rope_bytes: int = 0
     quantization: Mapping[str, Any] | None = None
     header_bytes: int | None = None
@@ -173,6 +179,11 @@ class ModelShape:
     """Width of the embedding where it is not `hidden`; 0: it is."""
     softcap: bool = False
     """Whether logits are bounded, which takes a second copy of them."""
+
+    @property
+    def loaded_towers(self) -> tuple[tuple[Layer, int], ...]:
+        """The towers of which vLLM has the weights."""
+        return self.towers[self.seeing :] if self.text_only else self.towers
 
     @property
     def experts(self) -> Experts | None:

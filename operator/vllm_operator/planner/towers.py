@@ -301,6 +301,14 @@ TOWERS: dict[str, Callable[[Config, Config], list[Part]]] = {
     "internvl": _internvl, "glm4v": _glm4v, "whisper": _whisper, "gemma3n": _gemma3n, "idefics3": _idefics3,
     "cohere2": _cohere2, "qwen2_audio": _qwen2_audio,
 }  # fmt: skip
+IMAGES_AND_VIDEOS = ("image", "video")
+# What towers take, as vLLM's classes say where they build them (models/interfaces.py, `_mark_tower_model`): of those
+# that classes take in different ways, all of it; the others take images and videos.
+INPUTS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("gemma3", "paligemma", "mistral3", "llama4", "idefics3", "cohere2"), ("image",)),
+    "qwen2_audio": ("audio",), "gemma3n": ("image", "audio"), "gemma4": ("image", "video", "audio"),
+    "kimi": ("image", "vision_chunk"),
+}  # fmt: skip
 # Models with a tower: the text's architecture, "" where its own config.json part names it, and the tower.
 MULTIMODAL: dict[str, tuple[str, str]] = {
     "Gemma3ForConditionalGeneration": ("Gemma3ForCausalLM", "gemma3"),

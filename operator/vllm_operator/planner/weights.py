@@ -145,7 +145,7 @@ def _tower_bytes(model: ModelShape, ranks: Ranks, size: int) -> int:
     none, storage = plain(size), Storage(plain(size))
     return sum(
         count * _layer_bytes(layer, (none,) * (len(layer.linears) + 1), storage, ranks, size).parameters
-        for layer, count in model.towers
+        for layer, count in model.loaded_towers
     )
 
 
