@@ -116,16 +116,18 @@ class Claimant:
     """GPUs that it may come to have."""
     ending: int = 0
     """GPUs of its pods that finish their requests, which may take a day."""
+    stays: int = 0
+    """GPUs of what is deployed, which stays as long as its spec is not acted on."""
 
     @property
     def counts(self) -> int:
         """GPUs that others cannot have. Pods that follow each other in a rollout count once."""
-        return max(self.asked, self.ending)
+        return max(self.asked, self.stays, self.ending)
 
     @property
     def keeps(self) -> int:
         """The same of one that is refused: it has what it has."""
-        return max(self.held, self.ending)
+        return max(self.held, self.stays, self.ending)
 
 
 Claimants = Callable[[str, ServingClass], Iterable[Claimant]]

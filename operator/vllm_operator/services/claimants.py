@@ -1,6 +1,6 @@
 """What the services of a namespace ask for of a class's GPUs. Who gets them, assess/limits.py decides."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -14,7 +14,7 @@ from ..assess.classes import ClassRefusedError, class_of
 from ..assess.limits import Claimant, most_gpus
 from ..assess.resolution import Resolved
 from ..settings import Settings
-from ..snapshots.child import kept_deployed
+from ..snapshots.child import deployment_of, kept_deployed
 from ..snapshots.own import ObjectSnapshot
 from ..watch.sources import Indices
 from .agreement import choice_of, with_sizes
@@ -33,13 +33,27 @@ class ServiceClaimants:
         known = self._view.known()
         for key in self._asked.keys() - set(known):
             del self._asked[key]
+        others = self._view.classes(namespace).by_name.keys() - {own.name}
         for key in known:
             snapshot = self._view.service(key) if key.namespace == namespace else None
-            if snapshot is not None and (asked := self._asks(key, snapshot, own)) is not None:
-                pods = [pod for pod in self._view.pods(key, ending=True) if not pod.failed]
-                stay = [pod for pod in pods if not pod.terminating]
-                held, every = (sum(pod.asked.count for pod in some) for some in (stay, pods))
-                yield Claimant((KIND, key), snapshot.created, bool(stay), held, asked, every - held)
+            if snapshot is not None:
+                yield self._claimant(key, snapshot, own, others)
+
+    def _claimant(self, key: Key, snapshot: ObjectSnapshot, own: ServingClass, others: Collection[str]) -> Claimant:
+        """A service of the class; or one that has left it, or cannot be read, with what runs of this class."""
+        asked = self._asks(key, snapshot, own)
+
+        def counts(name: str) -> bool:
+            return name == own.name if asked is None else name not in others
+
+        pods = [pod for pod in self._view.pods(key, ending=True) if not pod.failed and counts(pod.serving_class)]
+        stay = [pod for pod in pods if not pod.terminating]
+        held, every = (sum(pod.asked.count for pod in some) for some in (stay, pods))
+        deployed = deployment_of(self._view.children(key), key.name, snapshot.uid)
+        stays = deployed.most_gpus if deployed and counts(deployed.serving_class) else 0
+        if asked is None:
+            stays = max(stays, held)
+        return Claimant((KIND, key), snapshot.created, bool(stay), held, asked or 0, every - held, stays)
 
     def _asks(self, key: Key, snapshot: ObjectSnapshot, own: ServingClass) -> int | None:
         """The most GPUs that a service may come to have; 0 where it is refused anyway, None without this class."""

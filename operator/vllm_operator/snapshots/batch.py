@@ -9,9 +9,10 @@ from ..manifests.batch import ENGINE_ANNOTATION
 from ..manifests.names import BATCH_LABEL, INSPECTION_LABEL, STEP_LABEL
 from ..manifests.transfer import FETCH
 from .child import owner_uid
+from .container import devices
 from .inspection_pod import InspectionPod
 from .inspection_pod import snapshot as inspection_pod
-from .pod import PodSnapshot, devices, pod
+from .pod import PodSnapshot, pod
 
 INDEX_ANNOTATION = "batch.kubernetes.io/job-completion-index"
 

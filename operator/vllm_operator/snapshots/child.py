@@ -4,15 +4,17 @@ Pure: a watch event's body in, a snapshot out.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from sys import intern
 
 from ..api import QUEUE_LABEL
+from ..api.limits import count_of
 from ..api.resource import Body, Key
 from ..manifests import Packed
 from ..manifests.kinds import AUTOSCALERS, BY_KIND, WORKLOADS
 from ..manifests.metadata import Manifest
 from ..manifests.names import (
+    CLASS_LABEL,
     GROUP_KIND,
     INSTANCE_LABEL,
     RAY_KIND,
@@ -21,6 +23,7 @@ from ..manifests.names import (
 )
 from ..manifests.packing import unpack_template
 from ..manifests.privileges import digest
+from .container import devices
 from .owned import fields_of, owned_content, owned_fields, workload_content
 from .revision import Kept
 from .revision import kept as kept_in
@@ -127,7 +130,7 @@ def child(body: Body) -> Child:
         packed_model=kept.model,
         odd=kept.odd,
         claim=_claim(body["spec"]) if kind == "PersistentVolumeClaim" else None,
-        deployment=workload(body) if template else None,
+        deployment=_deployment(body, template) if template else None,
         owns_replicas="f:replicas" in fields_of(metadata).get("f:spec", {}),
         autoscaler=AutoscalerSnapshot(conditions_in(body.get("status") or {})) if kind in AUTOSCALERS else None,
         uid=intern(str(metadata["uid"])) if BY_KIND[kind].pods else "",
@@ -141,6 +144,13 @@ def _with_queue(template: Body, metadata: Body) -> Body:
     queue = {key: value for key, value in (metadata.get("labels") or {}).items() if key == QUEUE_LABEL}
     meta = template["metadata"]
     return {**template, "metadata": {**meta, "labels": {**(meta.get("labels") or {}), **queue}}} if queue else template
+
+
+def _deployment(body: Body, template: Body) -> DeploymentSnapshot:
+    """With what each of its replicas takes."""
+    pods = count_of(body["spec"]["leaderWorkerTemplate"].get("size", 1)) if body["kind"] == GROUP_KIND else 1
+    own = (template["metadata"].get("labels") or {}).get(CLASS_LABEL, "")
+    return replace(workload(body), gpus=pods * devices(template)[1], serving_class=intern(own))
 
 
 def _claim(spec: Body) -> ClaimSnapshot:

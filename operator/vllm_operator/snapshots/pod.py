@@ -12,9 +12,8 @@ from sys import intern
 from ..api.conditions import holds
 from ..api.limits import count_of, cut_lines
 from ..api.resource import Body
-from ..manifests.devices import request_in
 from ..manifests.names import (
-    CONTAINER,
+    CLASS_LABEL,
     GROUP_LABEL,
     QUEUED_GROUP_LABEL,
     RANK_LABEL,
@@ -23,9 +22,9 @@ from ..manifests.names import (
     REVISION_LABEL,
     SERVICE_UID_LABEL,
     TOPOLOGY_ANNOTATION,
-    is_gpu,
 )
 from .child import owner_uid
+from .container import devices, ours
 from .pod_event import PodEvent
 
 
@@ -101,6 +100,8 @@ class PodSnapshot:
     owner: str = ""
     # The label of its service's uid; empty for a pod of an earlier version of the operator.
     service_uid: str = ""
+    # The ServingClass that it was made of; empty: of none.
+    serving_class: str = ""
     # Of a group of pods, of which rank 0 alone has a server; no group: a replica of its own.
     group: str = ""
     rank: int = 0
@@ -122,7 +123,7 @@ def pod(body: Body) -> PodSnapshot:
     """Snapshot of one of the pods."""
     metadata, spec, status = body["metadata"], body["spec"], body.get("status") or {}
     conditions = {entry["type"]: entry for entry in status.get("conditions") or ()}
-    container = _ours(status.get("containerStatuses") or ())
+    container = ours(status.get("containerStatuses") or ())
     readiness = conditions.get("Ready", {})
     rank = _rank(metadata.get("labels", {}))
     # A rank without a server is ready as soon as it runs, and one that was started anew does not find the others again.
@@ -141,7 +142,7 @@ def pod(body: Body) -> PodSnapshot:
         started=running is not None,
         reason=reason,
         message=message,
-        image=starting.get("image", "") if starting is not container else _ours(spec["containers"]).get("image", ""),
+        image=starting.get("image", "") if starting is not container else ours(spec["containers"]).get("image", ""),
         node=spec.get("nodeName", ""),
         failed=status.get("phase") in ("Failed", "Succeeded"),
         startup_seconds=_startup(status, readiness, container) if ready else 0,
@@ -153,6 +154,7 @@ def pod(body: Body) -> PodSnapshot:
         uid=metadata.get("uid", ""),
         owner=intern(owner_uid(metadata) or ""),
         service_uid=intern(metadata.get("labels", {}).get(SERVICE_UID_LABEL, "")),
+        serving_class=intern(metadata.get("labels", {}).get(CLASS_LABEL, "")),
         group=intern(metadata.get("labels", {}).get(GROUP_LABEL, "")),
         rank=rank,
     )
@@ -161,11 +163,6 @@ def pod(body: Body) -> PodSnapshot:
 def _rank(labels: Body) -> int:
     """Which pod of its group it is; above 0 it has no server. Of a Ray cluster, workers have one, and the head none."""
     return 1 if labels.get(RAY_NODE_LABEL) == RAY_HEAD else count_of(labels.get(RANK_LABEL, "0"))
-
-
-def _ours(containers: Iterable[Body]) -> Body:
-    """vLLM's own container: a service mesh or a policy may have put others beside it."""
-    return next((container for container in containers if container.get("name") == CONTAINER), {})
 
 
 _TIME_ALONE = (None, "ContainerCreating", "PodInitializing", "CrashLoopBackOff")
@@ -228,22 +225,6 @@ def _ending(container: Body, readiness: Body) -> Ending | None:
     )
 
 
-def devices(body: Body) -> tuple[str, int]:
-    """What a pod, or a template of pods, has of GPUs, or of slices of them, and how many; claimed ones have no name."""
-    limits = _ours(body["spec"]["containers"]).get("resources", {}).get("limits") or {}
-    named = ((name, count_of(count)) for name, count in limits.items() if is_gpu(name))
-    return next(named, ("", _claimed(body)))
-
-
-def _claimed(body: Body) -> int:
-    """Devices of a pod's ResourceClaim. Whoever may edit pods may have left there what is no request."""
-    try:
-        request = request_in(body)
-    except ValueError:
-        return 0
-    return count_of(request["count"]) if request else 0
-
-
 @lru_cache(maxsize=256)
 def _holds(resource: str, count: int) -> Asked:
     """One object for all pods with the same devices."""
@@ -252,7 +233,7 @@ def _holds(resource: str, count: int) -> Asked:
 
 def _asked(body: Body) -> Asked:
     metadata, spec = body["metadata"], body["spec"]
-    container = _ours(spec["containers"])
+    container = ours(spec["containers"])
     limits = container.get("resources", {}).get("limits") or {}
     resource, count = devices(body)
     probe = container.get("startupProbe") or {}

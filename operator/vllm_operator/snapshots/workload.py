@@ -40,8 +40,22 @@ class DeploymentSnapshot:
     wanted: int
     conditions: tuple[ConditionSnapshot, ...]
     kind: str = "Deployment"
+    gpus: int = 0
+    """GPUs of each replica, by the template that is in force."""
+    serving_class: str = ""
+    """The ServingClass of that template; empty: none."""
     bounds: tuple[int, int] | None = None
     """Of a RayService: the fewest and the most workers that it may have. Other bounds are another RayService."""
+
+    @property
+    def most_gpus(self) -> int:
+        """GPUs of all pods that it asks for, or that Ray's autoscaler may ask for."""
+        return self.most_replicas * self.gpus
+
+    @property
+    def most_replicas(self) -> int:
+        """Replicas that it asks for, or that Ray's autoscaler may ask for."""
+        return self.bounds[1] if self.bounds else self.wanted
 
     def serves(self, *, before: bool) -> bool:
         """Of a RayService: whether its application answers; `before`: whether it did so far.

@@ -10,8 +10,9 @@ from typing import Any
 from ...api.conditions import ConditionType, find
 from ...api.resource import Body, Key
 from ...snapshots.child import instance
+from ...snapshots.container import devices
 from ...snapshots.own import key_of
-from ...snapshots.pod import devices, has_server, is_ready
+from ...snapshots.pod import has_server, is_ready
 from .table import columns
 
 _HEADER = (
