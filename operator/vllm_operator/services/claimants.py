@@ -38,6 +38,9 @@ class ServiceClaimants:
             snapshot = self._view.service(key) if key.namespace == namespace else None
             if snapshot is not None:
                 yield self._claimant(key, snapshot, own, others)
+        for pod in self._view.drained(namespace):
+            if pod.serving_class == own.name:
+                yield Claimant(("Pod", Key(namespace, pod.name)), "", True, 0, 0, pod.asked.count)
 
     def _claimant(self, key: Key, snapshot: ObjectSnapshot, own: ServingClass, others: Collection[str]) -> Claimant:
         """A service of the class; or one that has left it, or cannot be read, with what runs of this class."""

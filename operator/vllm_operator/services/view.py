@@ -67,6 +67,14 @@ class View:
                 if pod.terminating or pod.owner in owners:
                     yield key, pod
 
+    def drained(self, namespace: str) -> Iterator[PodSnapshot]:
+        """Pods that finish their requests and whose service is gone: no child tells any more that they are its own."""
+        for key, pods in self.indices[PODS].items():
+            if key.namespace == namespace:
+                service = self.service(key)
+                own = ("", service.uid) if service else ()
+                yield from (pod for pod in pods if pod.terminating and not pod.failed and pod.service_uid not in own)
+
     def inspection(self, key: Key, inspected: str) -> InspectionPod | None:
         """The pod of an inspect Job of the service that is about `inspected`; None before it exists."""
         pods: Iterable[InspectionPod] = self.indices[INSPECTIONS].get(key, ())

@@ -77,3 +77,21 @@ def test_a_service_in_another_class_counts_there_with_what_it_asks_for() -> None
     del world.api.objects[url]
     pod(world, "first")
     assert is_admitted(world, world.service("second", **OF_CLASS))
+
+
+@pytest.mark.parametrize("made_again", [False, True])
+def test_pods_that_finish_their_requests_hold_their_gpus_without_their_service(*, made_again: bool) -> None:
+    world = limited(gpusPerNamespace=1)
+    serving(world, "first", servingClassName="h100")
+    url = pod(world, "first")
+    world.api.objects[url]["metadata"]["deletionTimestamp"] = "2026-11-30T12:00:00Z"
+    for kind, name in (("InferenceService", "first"), ("Deployment", "first"), ("ReplicaSet", "first-5d8")):
+        del world.api.objects[path(kind, NAMESPACE, name)]
+    world.watch()
+    if made_again:
+        world.api.objects[url]["metadata"]["labels"]["vllm-operator.dev/service-uid"] = "uid-of-before"
+    second = world.service("first" if made_again else "second", **OF_CLASS)
+    assert not is_admitted(world, second)
+    del world.api.objects[url]
+    world.watch()
+    assert is_admitted(world, second)
