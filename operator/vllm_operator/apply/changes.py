@@ -102,6 +102,8 @@ def plan_changes(evidence: Evidence, known: Known) -> Changes:
         unpacked = rendered.unpack()
         template = unpacked.template
         keeping = list(_keep_rendering(evidence, known, unpacked))
+    if withheld:
+        evidence = evidence.held_to_deployed()
     children = desired(_parts(evidence, known.settings, template), evidence.served)
     # Without the kept template of what is deployed, it is left as it is.
     complete = template is not None or deployed_revision(evidence) is None

@@ -100,7 +100,7 @@ class ServiceReconciler:
         if assessment.chosen:
             evidence = evidence.with_chosen(assessment.chosen)
         outcome = await self._outcome(evidence, assessment, memory)
-        account = Account(evidence, assessment, outcome)
+        account = Account(evidence.held_to_deployed() if outcome.withheld else evidence, assessment, outcome)
         waits = [*memory.waits(), *self._rules(account, memory)]
         if not any(wait.holds_status for wait in waits):
             waits += await self._tell(account, memory)
@@ -114,7 +114,7 @@ class ServiceReconciler:
         self._judge.forget(key)
         known = reason not in (Reason.INVALID, Reason.OPERATOR_FAILED)
         outcome = await self._outcome(evidence, NOT_ASSESSED, memory) if known else Outcome()
-        account = Account(evidence, outcome=outcome)
+        account = Account(evidence.held_to_deployed(), outcome=outcome)
         waits = [*memory.claims.waits(), *self._rules(account, memory)]
         return [*await self._tell(account, memory), *(wait for wait in waits if not wait.holds_status)]
 
@@ -145,7 +145,8 @@ class ServiceReconciler:
         changes = plan_fewer(evidence, known) if evidence.spec_error else plan_changes(evidence, known)
         if changes.rendered:
             memory.rendered = {service.revision: changes.rendered}
-        hands = Hands(around.cluster, memory.ledger, around.clock, evidence.start_replicas)
+        seen = evidence.held_to_deployed() if changes.withheld else evidence
+        hands = Hands(around.cluster, memory.ledger, around.clock, seen.start_replicas)
         outcome = await execute(service, changes, hands)
         memory.jobs = outcome.jobs
         self._arrivals.settled(service.key)

@@ -11,9 +11,10 @@ from ..api.resource import InferenceService
 from ..assess.device_classes import Claimed
 from ..assess.download import Download
 from ..assess.fits import NOT_ASSESSED, Assessment, Inspection
-from ..assess.limits import Bounds
+from ..assess.limits import Bounds, gpus_of_replica, most_gpus, most_replicas
 from ..assess.resolution import Resolved, with_chosen
 from ..assess.supply import Supply
+from ..assess.terms import Terms, hold_back
 from ..diagnosis import Autoscaler, Finding
 from ..snapshots.child import Live, deployment_of, revisions
 from ..snapshots.download_pod import DownloadPod
@@ -118,6 +119,25 @@ class Evidence:
         spec, resolved = with_chosen(self.service.spec, self.resolved, chosen)
         return replace(self, service=replace(self.service, spec=spec), resolved=resolved)
 
+    def held_to_deployed(self) -> "Evidence":
+        """The same where the spec's own pods are not made: its number of replicas is one of what is deployed.
+
+        Of these there are no more than there were, or than have the GPUs that the spec asks for: the limits of a class
+        were asked of that. Fewer are fewer.
+        """
+        service, deployed, bounds = self.service, self.deployment, None
+        if deployed is None:
+            most = self.before.get("wantedReplicas")
+        else:
+            most, bounds = deployed.most_replicas, deployed.bounds
+            if deployed.gpus == 0:
+                return self
+            most = max(most, most_gpus(service.spec) // deployed.gpus)
+        if most is None or most_replicas(service.spec) <= most:
+            return self
+        held = hold_back(Terms(service.spec), most, bounds and (bounds[0], most))
+        return replace(self, service=replace(service, spec=held.spec), start_replicas=min(self.start_replicas, most))
+
     @property
     def ranks(self) -> list[PodSnapshot]:
         """All pods of the current rendering."""
@@ -189,3 +209,10 @@ class Account:
     def service(self) -> InferenceService:
         """The service whose status it is."""
         return self.evidence.service
+
+    @property
+    def gpus_of_replica(self) -> int:
+        """GPUs of all pods of one replica, by the template that is in force."""
+        seen, deployed = self.evidence, self.evidence.deployment
+        stays = self.outcome.withheld or self.outcome.error or seen.spec_error
+        return deployed.gpus if deployed and stays else gpus_of_replica(seen.service.spec)

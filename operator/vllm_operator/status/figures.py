@@ -14,7 +14,6 @@ from prometheus_client.registry import Collector
 
 from ..api.reasons import Reason
 from ..api.resource import Key
-from ..assess.limits import gpus_of_replica
 from ..snapshots.pod import PodSnapshot
 from .conditions import wanted
 from .evidence import Account
@@ -140,8 +139,8 @@ def figures(account: Account, ready: Mapping[str, Any], restarts: int) -> Figure
         replicas_ready=sum(pod.ready for pod in account.evidence.pods),
         # Where there is nothing to choose, being at the maximum means nothing.
         replicas_max=scaling.max_replicas if scaling and scaling.max_replicas > scaling.min_replicas else None,
-        gpus_wanted=gpus_of_replica(account.service.spec) * total,
-        gpus_granted=gpus_of_replica(account.service.spec) * sum(pod.scheduled and not pod.failed for pod in pods),
+        gpus_wanted=account.gpus_of_replica * total,
+        gpus_granted=account.gpus_of_replica * sum(pod.scheduled and not pod.failed for pod in pods),
         plan_error=plan_error(account),
         restarts=restarts,
     )

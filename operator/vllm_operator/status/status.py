@@ -12,7 +12,6 @@ from ..api.conditions import ConditionType
 from ..api.limits import printable
 from ..api.reasons import Reason
 from ..api.resource import InferenceService
-from ..assess.limits import gpus_of_replica
 from ..assess.resolution import LEARNED
 from ..inspection.kept import facts_of
 from ..manifests.metadata import compact, identity
@@ -291,7 +290,7 @@ def _status(account: Account, now: str) -> dict[str, Any]:
             "wantedReplicas": wanted(account),
             "readyReplicas": sum(pod.ready for pod in seen.pods),
             "selector": ",".join(f"{key}={value}" for key, value in _selected(account.service).items()),
-            "gpus": gpus_of_replica(account.service.spec) * wanted(account),
+            "gpus": account.gpus_of_replica * wanted(account),
             "startupSeconds": seen.startup_seconds,
             "url": service_url(account.service),
             "image": account.outcome.image,

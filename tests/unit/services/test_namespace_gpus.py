@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from support.of_classes import condition, container, serving, settle
 from support.world import NAMESPACE, World
-from unit.services.test_classes import condition, serving, settle
 from vllm_operator.api.limits import SPEC_BYTES
 from vllm_operator.api.resource import Key
 from vllm_operator.cluster import path
@@ -95,3 +95,64 @@ def test_pods_that_finish_their_requests_hold_their_gpus_without_their_service(*
     del world.api.objects[url]
     world.watch()
     assert is_admitted(world, second)
+
+
+TOO_LONG: dict[str, Any] = {**OF_CLASS, "maxModelLen": 4096}
+
+
+def deployed(world: World) -> tuple[int, int, int]:
+    """Replicas that there are to be, the most that the autoscaler may make of them, and the GPUs in the status."""
+    hpa = world.api.objects.get(path("HorizontalPodAutoscaler", NAMESPACE, "llama"))
+    most = hpa["spec"]["maxReplicas"] if hpa else 0
+    return world.status()["wantedReplicas"], most, world.status()["gpus"]
+
+
+@pytest.mark.parametrize(
+    ("edit", "most"), [({"replicas": 4}, 0), ({"autoscaling": {"minReplicas": 2, "maxReplicas": 4}}, 1)]
+)
+def test_an_edit_that_is_withheld_gets_no_more_gpus_than_it_asks_for(edit: dict[str, Any], most: int) -> None:
+    world = limited(gpusPerService=4, gpusPerNamespace=5)
+    key = serving(world, servingClassName="h100", tensorParallelSize=4)
+    world.service(**TOO_LONG, tensorParallelSize=1, **edit)
+    settle(world, key)
+    assert world.reason() == "MaxModelLenTooLong"
+    assert deployed(world) == (1, most, 4)
+    assert is_admitted(world, world.service("second", **OF_CLASS))
+    world.service(**OF_CLASS, tensorParallelSize=1, **edit)
+    settle(world, key)
+    assert container(world)["resources"]["limits"]["nvidia.com/gpu"] == "1"
+    assert deployed(world) == ((1, 4, 1) if most else (4, 0, 4))
+
+
+def test_what_an_edit_that_is_withheld_has_counts_for_others() -> None:
+    world = limited(gpusPerNamespace=8)
+    key = serving(world, servingClassName="h100", tensorParallelSize=4, replicas=2)
+    second = world.service("second", created="2026-11-24T12:00:00Z", **OF_CLASS)
+    world.service(**TOO_LONG, tensorParallelSize=1)
+    settle(world, key)
+    assert deployed(world) == (1, 0, 4), "fewer replicas are fewer"
+    assert is_admitted(world, second)
+    world.service(**TOO_LONG, tensorParallelSize=1, replicas=2)
+    settle(world, key)
+    assert deployed(world) == (1, 0, 4)
+    assert is_admitted(world, world.service("third", **OF_CLASS, replicas=3))
+    assert not is_admitted(world, world.service("fourth", created="2026-11-25T12:00:00Z", **OF_CLASS))
+
+
+def test_an_edit_that_is_withheld_scales_what_is_deployed_where_that_takes_no_more() -> None:
+    world = World()
+    key = serving(world, accelerator={"product": "NVIDIA-L4"})
+    world.service(maxModelLen=4096, replicas=3)
+    settle(world, key)
+    assert deployed(world) == (3, 0, 3)
+
+
+def test_what_was_deleted_by_hand_comes_back_as_large_as_it_was() -> None:
+    world = limited(gpusPerService=4)
+    key = serving(world, servingClassName="h100", tensorParallelSize=4)
+    world.service(**TOO_LONG, tensorParallelSize=1, replicas=4)
+    settle(world, key)
+    world.api.objects.pop(path("Deployment", NAMESPACE, "llama"))
+    world.watch()
+    settle(world, key)
+    assert deployed(world) == (1, 0, 4)

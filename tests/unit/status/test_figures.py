@@ -1,5 +1,7 @@
 """What of a service's evidence goes into the operator's metrics."""
 
+from dataclasses import replace
+
 import pytest
 
 from support.accounts import Scene
@@ -18,6 +20,13 @@ def test_pods_on_the_cpu_want_no_gpu() -> None:
     on_cpu = service(tensorParallelSize=1, accelerator={"resource": "cpu"})
     found = figures(Scene(pods=[pod("a")]).account(on_cpu), READY, 0)
     assert (found.gpus_wanted, found.gpus_granted) == (0, 0)
+
+
+def test_while_an_edit_is_withheld_the_gpus_are_those_of_what_is_deployed() -> None:
+    runs, edited = replace(deployment(2), gpus=4), service(tensorParallelSize=1, replicas=2)
+    old = [pod("a"), pod("b", scheduled=False)]
+    found = figures(Scene(deployment=runs, old_pods=old, withheld=True).account(edited), READY, 0)
+    assert (found.gpus_wanted, found.gpus_granted) == (8, 4)
 
 
 @pytest.mark.parametrize(("least", "most", "shown_as"), [(1, 8, 8), (8, 8, None)])
