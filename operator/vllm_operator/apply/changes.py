@@ -363,9 +363,10 @@ def _prune_forms(evidence: Evidence, wanted: list[Manifest]) -> Iterator[Change]
 
     Where pods beyond those asked for are allowed, these serve until their successors do.
     """
-    stays = surge(evidence.service.spec) and not evidence.all_serve
+    successors = [one["metadata"]["name"] for one in wanted if one["kind"] == RAY_KIND]
+    stays = surge(evidence.service.spec) and not all(map(evidence.all_serve_in, successors))
     for change in _prune(evidence, wanted, Pruned.WITH_ITS_FORM):
-        if not (stays and change.key[0] == RAY_KIND and any(one["kind"] == RAY_KIND for one in wanted)):
+        if not (stays and change.key[0] == RAY_KIND):
             yield change
 
 

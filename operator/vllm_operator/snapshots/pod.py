@@ -105,6 +105,8 @@ class PodSnapshot:
     # Of a group of pods, of which rank 0 alone has a server; no group: a replica of its own.
     group: str = ""
     rank: int = 0
+    # The RayService that it is a worker of (ray.py); empty: of none.
+    cluster: str = ""
     # Read on demand (readers/events.py), oldest first.
     events: tuple[PodEvent, ...] = ()
 

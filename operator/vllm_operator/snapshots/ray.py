@@ -34,6 +34,7 @@ def of_clusters(pods: Iterable[PodSnapshot], children: Iterable[Child], that_ans
     return [
         replace(
             pod,
+            cluster=pod.revision,
             revision=clusters[pod.revision],
             ready=pod.ready and (pod.rank > 0 or pod.revision in that_answer),
             # Serve's proxy goes with the last replica of a worker: that it does not answer is no trouble of vLLM's.

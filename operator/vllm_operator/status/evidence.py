@@ -157,6 +157,15 @@ class Evidence:
         """Whether as many pods of the current rendering serve as the spec asks for: one where an autoscaler decides."""
         return sum(pod.ready for pod in self.pods) >= (self.service.wanted_replicas or 1)
 
+    def all_serve_in(self, cluster: str) -> bool:
+        """Whether all workers of a RayService serve: as many as the spec asks for, or as an autoscaler begins with.
+
+        Those of one with another number of replicas are pods of the same rendering.
+        """
+        scaling = self.service.spec.autoscaling
+        fewest = scaling.min_replicas if scaling else self.service.wanted_replicas
+        return sum(pod.ready for pod in self.pods if pod.cluster == cluster) >= (fewest or 1)
+
     @property
     def deployment(self) -> DeploymentSnapshot | None:
         """What became of the workload of this very service."""

@@ -169,15 +169,26 @@ def test_other_pods_come_after_the_cluster_that_is_there() -> None:
     assert made(world)["metadata"]["name"] != before
 
 
-def test_with_a_surge_it_serves_until_its_successor_does() -> None:
+@pytest.mark.parametrize(
+    "edit",
+    [OTHER_PODS, {"replicas": 2}, {"autoscaling": {"maxReplicas": 3, "targets": {"runningRequests": 1}}}],
+    ids=["other pods", "replicas", "bounds"],
+)
+def test_with_a_surge_it_serves_until_its_successor_does(edit: dict[str, Any]) -> None:
     world, key = started(rollout={"maxSurge": 1})
     pods(world, READY)
     (before,) = world.children("RayService")
-    world.service(**ON_RAY, **OTHER_PODS, rollout={"maxSurge": 1})
-    world.reconcile(key)
-    assert len(world.children("RayService")) == 2
+    world.service(**ON_RAY, **edit, rollout={"maxSurge": 1})
+    for _ in range(3):
+        world.reconcile(key)
+        assert len(world.children("RayService")) == 2, "its worker serves, and none of its successor's does"
     first = world.api.objects.pop(path("RayService", NAMESPACE, before))
     pods(world, READY)
+    worker = f"{made(world)['metadata']['name']}-worker"
+    if edit.get("replicas"):
+        second = copy.deepcopy(world.api.objects[path("Pod", NAMESPACE, worker)])
+        second["metadata"] |= {"name": f"{worker}-2", "uid": f"uid-{worker}-2"}
+        world.api.objects[path("Pod", NAMESPACE, f"{worker}-2")] = second
     world.api.objects[path("RayService", NAMESPACE, before)] = first
     world.watch()
     world.reconcile(key)
