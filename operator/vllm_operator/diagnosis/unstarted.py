@@ -62,7 +62,7 @@ def _volume(pod: PodSnapshot, message: str) -> Finding:
         return (
             Reason.VOLUME_IN_USE,
             f"volume {match['volume']} is attached to another node, and pod {pod.name} is on {pod.node} "
-            f"({shorten(match['who'])}): use a ReadWriteMany claim, or wait until the other pod has ended",
+            f"({shorten(match['who'])}): use a ReadWriteMany claim; it waits until the other pod has ended",
         )
     if match := _TIMED_OUT.search(message):
         names = [name for name in re.split(r"[ ,]+", match["volumes"]) if name]

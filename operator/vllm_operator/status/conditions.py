@@ -215,11 +215,16 @@ def _down(account: Account, total: int) -> str:
 
 
 def _stuck(account: Account, reason: Reason) -> str:
-    """How a rollout ends whose new pods wait for what the old ones have: in a queue, or of domains."""
+    """How a rollout ends whose new pods wait for what the old ones have: in a queue, of domains, or a volume."""
     if not _rolls(account):
         return ""
     if reason in (Reason.QUEUED, Reason.NO_DOMAIN_FREE) and surge(account.service.spec):
         return "; the rollout needs room for one more: rollout.maxSurge: 0 ends an old one first"
+    if reason is Reason.VOLUME_IN_USE and surge(account.service.spec) and account.evidence.old_pods:
+        return (
+            "; with rollout.maxSurge the old pod ends only once the new one serves, so neither moves: "
+            "rollout.maxSurge: 0 ends the old one first, or a ReadWriteMany claim is for both"
+        )
     if reason is Reason.NO_DOMAIN_FREE and account.evidence.old_pods:
         return (
             "; groups that were made without it may lie in several domains, which the new ones wait for: suspend the "

@@ -77,6 +77,21 @@ def test_a_rollout_that_a_queue_has_no_room_for_is_told_how_it_ends() -> None:
     assert "maxSurge" not in conditions(observed)["Ready"]["message"]
 
 
+def test_a_rollout_whose_old_pod_holds_the_volume_is_told_how_it_ends() -> None:
+    rolling = (ConditionSnapshot("Progressing", "True", "ReplicaSetUpdated", ""),)
+    words = 'Multi-Attach error for volume "pvc-1" Volume is already used by pod(s) old'
+    events = (PodEvent("FailedAttachVolume", words, "2026-11-28T00:00:00Z"),)
+    new = loading("new", started=False, sandboxed=False, events=events)
+    observed = Scene(deployment=deployment(1, rolling), pods=[new], old_pods=[pod("old")], replaces=True)
+    found = conditions(observed, rollout={"maxSurge": 1})["Ready"]
+    assert found["reason"] == Reason.VOLUME_IN_USE
+    assert "rollout.maxSurge: 0 ends the old one first, or a ReadWriteMany claim" in found["message"]
+    assert "or wait" not in found["message"]
+    assert "maxSurge" not in conditions(observed)["Ready"]["message"]
+    observed.old_pods = ()
+    assert "maxSurge" not in conditions(observed, rollout={"maxSurge": 1})["Ready"]["message"]
+
+
 def test_a_rollout_whose_old_groups_keep_all_domains_is_told_how_it_ends() -> None:
     rolling = (ConditionSnapshot("Progressing", "True", "ReplicaSetUpdated", ""),)
     taken = "0/2 nodes are available: 2 node(s) didn't match pod anti-affinity rules."
