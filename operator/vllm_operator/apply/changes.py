@@ -95,7 +95,8 @@ def plan_changes(evidence: Evidence, known: Known) -> Changes:
     keeping: list[Change] = []
     if withheld and not held:
         template = deployed_template(evidence)
-        if template is not None and _revision(template) == evidence.service.revision:
+        own = template is not None and _revision(template) == evidence.service.revision
+        if own and not (commit and evidence.never_ran):
             withheld = ""
     elif not held:
         rendered = _spec_rendering(evidence, known)
@@ -162,7 +163,8 @@ def awaited_commit(evidence: Evidence, settings: Settings) -> str | None:
     commit = _commit(evidence)
     if commit is None or service.wanted_replicas == 0 or not is_downloaded(service, settings):
         return None
-    if deployed_revision(evidence) == service.revision or _is_served(evidence, commit):
+    begun = deployed_revision(evidence) == service.revision and not evidence.never_ran
+    if begun or _is_served(evidence, commit):
         return None
     same = known is not None and known.key == download_key(service, commit)
     return None if known and same and (known.done or known.late) else commit

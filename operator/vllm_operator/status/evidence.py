@@ -16,7 +16,7 @@ from ..assess.resolution import Resolved, with_chosen
 from ..assess.supply import Supply
 from ..assess.terms import Terms, hold_back
 from ..diagnosis import Autoscaler, Finding
-from ..snapshots.child import Live, deployment_of, revisions
+from ..snapshots.child import Live, deployment_of, kept_of, revisions, workload_of
 from ..snapshots.download_pod import DownloadPod
 from ..snapshots.groups import leaders
 from ..snapshots.inspection_pod import InspectionPod
@@ -123,20 +123,35 @@ class Evidence:
         """The same where the spec's own pods are not made: its number of replicas is one of what is deployed.
 
         Of these there are no more than there were, or than have the GPUs that the spec asks for: the limits of a class
-        were asked of that. Fewer are fewer.
+        were asked of that. Fewer are fewer. Of the spec's own, which never ran, there are none yet.
         """
         service, deployed, bounds = self.service, self.deployment, None
-        if deployed is None:
+        most: int | None = most_replicas(service.spec)
+        if self.never_ran:
+            most = 0
+        elif deployed is None:
             most = self.before.get("wantedReplicas")
-        else:
-            most, bounds = deployed.most_replicas, deployed.bounds
-            if deployed.gpus == 0:
-                return self
-            most = max(most, most_gpus(service.spec) // deployed.gpus)
+        elif deployed.gpus:
+            most, bounds = max(deployed.most_replicas, most_gpus(service.spec) // deployed.gpus), deployed.bounds
         if most is None or most_replicas(service.spec) <= most:
             return self
         held = hold_back(Terms(service.spec), most, bounds and (bounds[0], most))
         return replace(self, service=replace(service, spec=held.spec), start_replicas=min(self.start_replicas, most))
+
+    @property
+    def never_ran(self) -> bool:
+        """Whether the spec is rendered, its workload was made without pods, and no pod of the service ever served.
+
+        One that was suspended has its model, and so has one whose autoscaler asks for none.
+        """
+        service, child = self.service, workload_of(self.live, self.service.name, self.service.uid)
+        at_zero = child is None or (
+            child.revision == service.revision
+            and child.owns_replicas
+            and child.deployment is not None
+            and child.deployment.wanted == 0
+        )
+        return at_zero and self.startup_seconds is None and bool(kept_of(self.live, service.uid, service.revision))
 
     @property
     def ranks(self) -> list[PodSnapshot]:

@@ -100,6 +100,54 @@ def test_what_needs_no_download_waits_for_none(spec: dict[str, Any]) -> None:
         assert world.children("Deployment") == ["llama"]
 
 
+ASKED_NONE: dict[str, Any] = {"suspended": {"suspend": True}, "none": {"replicas": 0}}
+ASKS: dict[str, Any] = {"fixed": {"replicas": 2}, "scaled": {"autoscaling": {"maxReplicas": 3}}}
+
+
+@pytest.mark.parametrize("before", ASKED_NONE.values(), ids=ASKED_NONE)
+@pytest.mark.parametrize("spec", ASKS.values(), ids=ASKS)
+def test_what_asked_for_no_pods_downloads_its_model_before_the_first_one(
+    before: dict[str, Any], spec: dict[str, Any]
+) -> None:
+    world = World()
+    key = begun(world, **before)
+    assert (job(world), world.children("Deployment")) == (None, ["llama"])
+    deployment = world.api.objects[path("Deployment", NAMESPACE, "llama")]
+    world.service(cache=CACHE, **spec)
+    for _ in range(2):
+        world.reconcile(key)
+        deployment = world.api.objects[path("Deployment", NAMESPACE, "llama")]
+        assert (bool(job(world)), deployment["spec"]["replicas"]) == (True, 0)
+        assert world.children("HorizontalPodAutoscaler") == []
+        world.clock.now += SETTLE_SECONDS
+    assert world.reason() == "Downloading"
+    world.downloads(DONE)
+    world.reconcile(key)
+    deployment = world.api.objects[path("Deployment", NAMESPACE, "llama")]
+    assert (job(world), deployment["spec"].get("replicas", 1)) == (None, spec.get("replicas", 1))
+    world.reconcile(key)
+    assert (job(world), len(world.children("HorizontalPodAutoscaler"))) == (None, "autoscaling" in spec)
+
+
+@pytest.mark.parametrize("stops", [{"suspend": True}, {"replicas": 0}])
+def test_what_served_before_it_was_stopped_starts_again_at_once(stops: dict[str, Any]) -> None:
+    world = World()
+    key = begun(world)
+    world.downloads(DONE)
+    world.reconcile(key)
+    url = world.pod(status={"conditions": [{"type": "Ready", "status": "True"}], "podIP": "10.0.0.1"})
+    for _ in range(2):
+        world.reconcile(key)
+        world.clock.now += FIRST_STATUS_SECONDS
+    world.service(cache=CACHE, **stops)
+    world.reconcile(key)
+    del world.api.objects[url]
+    world.begin()
+    world.service(cache=CACHE)
+    world.reconcile(key)
+    assert (job(world), world.api.objects[path("Deployment", NAMESPACE, "llama")]["spec"]["replicas"]) == (None, 1)
+
+
 def look(world: World, key: Key, progress: Progress) -> None:
     """The pod's log is read, and the status is written when it is due."""
     url = path("Pod", NAMESPACE, world.children("Pod")[-1], "log")
