@@ -32,6 +32,7 @@ def test_a_service_is_told_of_until_it_goes(operator: OperatorProcess, kube: Kub
     ready(kube, replicas=2)
     assert of_service(operator, kube) == {
         "vllm_operator_service_ready": 1,
+        "vllm_operator_service_available": 1,
         "vllm_operator_service_reason": 1,
         "vllm_operator_service_replicas_wanted": 2,
         "vllm_operator_service_replicas_ready": 2,

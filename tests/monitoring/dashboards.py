@@ -57,6 +57,7 @@ FLEET: Rows = {
             f"max by ({SERVICE}, reason) (vllm_operator_service_reason)",
             {
                 "ready": (newest("vllm_operator_service_ready"), "bool_yes_no"),
+                "can be used": (newest("vllm_operator_service_available"), "bool_yes_no"),
                 "pods wanted": (newest("vllm_operator_service_replicas_wanted"), "short"),
                 "pods ready": (newest("vllm_operator_service_replicas_ready"), "short"),
                 "GPUs": (newest("vllm_operator_service_gpus_granted"), "short"),
@@ -145,7 +146,7 @@ FLEET: Rows = {
 
 ONE_SERVICE: Rows = {
     "Now": [
-        Number("Ready", of_one("ready"), "bool_yes_no"),
+        Number("Can be used", of_one("available"), "bool_yes_no", about="By pods of whichever spec."),
         Number("Pods ready", of_one("replicas_ready")),
         Number("Pods wanted", of_one("replicas_wanted")),
         Number("GPUs", of_one("gpus_granted")),

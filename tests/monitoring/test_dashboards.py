@@ -70,7 +70,7 @@ def test_panels_have_numbers_of_their_own_and_the_fleet_leads_to_each_service() 
 @pytest.fixture
 def operators_page() -> Iterator[list[Metric]]:
     """The operator's metrics while it has a service, and after each kind of event."""
-    fleet.show(KEY, Figures("True", "Available", 2, 2, 8, 8, 8, -0.01, 1))
+    fleet.show(KEY, Figures("True", "Available", 2, 2, 8, 8, 8, -0.01, 1, available=True))
     ready = {"type": "Ready", "status": "False", "reason": "Answering"}
     counts = {"total": 1000, "done": 640, "failed": 2, "tokensPerSecond": 5120}
     batch_fleet.show(BATCH, {"conditions": [ready], **counts})

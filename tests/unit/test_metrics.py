@@ -13,7 +13,7 @@ from vllm_operator.loop.workqueue import WorkQueue
 from vllm_operator.metrics import Watches
 from vllm_operator.status.figures import Figures, Fleet, figures
 
-FIGURES = Figures("True", "Available", 2, 2, None, 8, 8, None, 0)
+FIGURES = Figures("True", "Available", 2, 2, None, 8, 8, None, 0, available=True)
 READY = {"status": "False", "reason": "InsufficientGpus"}
 
 

@@ -38,12 +38,18 @@ class Figures:
     """By what share vLLM's KV cache is larger (or, negative, smaller) than planned."""
     restarts: int
     """Since the operator has been running."""
+    available: bool
+    """Whether enough pods serve, of whichever spec, or none is asked for."""
 
 
 _GAUGES: dict[str, tuple[str, Callable[[Figures], float | None]]] = {
     "ready": (
         "1 if the service is ready, or suspended as its owner asks; else 0.",
-        lambda figures: figures.ready == "True" or figures.reason == Reason.SUSPENDED,
+        lambda figures: _is_up({"status": figures.ready, "reason": figures.reason}),
+    ),
+    "available": (
+        "1 if enough pods serve, with the current spec or an earlier one, or none is asked for; else 0.",
+        lambda figures: figures.available,
     ),
     "replicas_wanted": (
         "Pods that there should be, by the spec or the autoscaler.",
@@ -143,7 +149,14 @@ def figures(account: Account, ready: Mapping[str, Any], restarts: int) -> Figure
         gpus_granted=account.gpus_of_replica * sum(pod.scheduled and not pod.failed for pod in pods),
         plan_error=plan_error(account),
         restarts=restarts,
+        # As Ready counts pods of the current spec: all but the one that a rollout or a drain may take.
+        available=_is_up(ready) or sum(pod.ready for pod in pods) >= max(1, total - 1),
     )
+
+
+def _is_up(ready: Mapping[str, Any]) -> bool:
+    """Whether a service is ready, or suspended as its owner asks."""
+    return bool(ready["status"] == "True" or ready["reason"] == Reason.SUSPENDED)
 
 
 fleet = Fleet()

@@ -6,10 +6,11 @@ import pytest
 
 from support.accounts import Scene
 from support.model_reports import LLAMA_8B, inspected
-from support.snapshots import deployment, pod, service
+from support.snapshots import deployment, loading, pod, service
 from vllm_operator.api.resource import Key
 from vllm_operator.api.vocabulary import VLLM_VERSION
 from vllm_operator.assess.fits import assess
+from vllm_operator.snapshots.pod import PodSnapshot
 from vllm_operator.status.evidence import Engine
 from vllm_operator.status.figures import Fleet, Restarts, figures
 
@@ -64,4 +65,25 @@ def test_one_that_is_suspended_is_down_for_nobody(status: str, reason: str, valu
     fleet, condition = Fleet(), {"status": status, "reason": reason}
     fleet.show(Key("a", "llama"), figures(Scene(deployment=deployment(1)).account(service()), condition, 0))
     samples = {sample.name: sample.value for metric in fleet.collect() for sample in metric.samples}
-    assert samples["vllm_operator_service_ready"] == value
+    assert samples["vllm_operator_service_ready"] == samples["vllm_operator_service_available"] == value
+
+
+@pytest.mark.parametrize(
+    ("replicas", "pods", "old_pods", "available"),
+    [
+        (1, [], [pod("old")], 1),
+        (1, [loading("new")], [loading("old")], 0),
+        (4, [pod("new")], [pod("old-1"), pod("old-2")], 1),
+        (4, [pod("new")], [pod("old-1"), loading("old-2")], 0),
+        (1, [loading("new")], [], 0),
+    ],
+)
+def test_pods_of_the_spec_before_can_be_used_until_those_of_the_new_one_serve(
+    replicas: int, pods: list[PodSnapshot], old_pods: list[PodSnapshot], available: int
+) -> None:
+    scene = Scene(deployment=deployment(replicas), pods=pods, old_pods=old_pods)
+    fleet = Fleet()
+    fleet.show(Key("a", "llama"), figures(scene.account(service(replicas=replicas)), READY, 0))
+    samples = {sample.name: sample.value for metric in fleet.collect() for sample in metric.samples}
+    assert samples["vllm_operator_service_ready"] == 0
+    assert samples["vllm_operator_service_available"] == available
