@@ -37,14 +37,18 @@ class ServiceClaimants:
         for key in known:
             snapshot = self._view.service(key) if key.namespace == namespace else None
             if snapshot is not None:
-                yield self._claimant(key, snapshot, own, others)
+                yield from self._claimant(key, snapshot, own, others)
         for pod in self._view.drained(namespace):
             if pod.serving_class == own.name:
                 yield Claimant(("Pod", Key(namespace, pod.name)), "", True, 0, 0, pod.asked.count)
 
-    def _claimant(self, key: Key, snapshot: ObjectSnapshot, own: ServingClass, others: Collection[str]) -> Claimant:
+    def _claimant(
+        self, key: Key, snapshot: ObjectSnapshot, own: ServingClass, others: Collection[str]
+    ) -> Iterator[Claimant]:
         """A service of the class; or one that has left it, or cannot be read, with what runs of this class."""
         asked = self._asks(key, snapshot, own)
+        if asked is None and not self._view.has_of_class(key, own.name):
+            return
 
         def counts(name: str) -> bool:
             return name == own.name if asked is None else name not in others
@@ -56,7 +60,7 @@ class ServiceClaimants:
         stays = deployed.most_gpus if deployed and counts(deployed.serving_class) else 0
         if asked is None:
             stays = max(stays, held)
-        return Claimant((KIND, key), snapshot.created, bool(stay), held, asked or 0, every - held, stays)
+        yield Claimant((KIND, key), snapshot.created, bool(stay), held, asked or 0, every - held, stays)
 
     def _asks(self, key: Key, snapshot: ObjectSnapshot, own: ServingClass) -> int | None:
         """The most GPUs that a service may come to have; 0 where it is refused anyway, None without this class."""

@@ -67,6 +67,12 @@ class View:
                 if pod.terminating or pod.owner in owners:
                     yield key, pod
 
+    def has_of_class(self, key: Key, name: str) -> bool:
+        """Whether a pod or a workload with the labels of a service was made of a ServingClass: looked up at once."""
+        children: Iterable[Child] = self.indices[CHILDREN].get(key, ())
+        workloads = (child.deployment for child in children if child.deployment)
+        return any(one.serving_class == name for one in (*self.indices[PODS].get(key, ()), *workloads))
+
     def drained(self, namespace: str) -> Iterator[PodSnapshot]:
         """Pods that finish their requests and whose service is gone: no child tells any more that they are its own."""
         for key, pods in self.indices[PODS].items():
