@@ -208,6 +208,8 @@ def _down(account: Account, total: int) -> str:
     way = (
         "rollout.maxSurge: 1 avoids" if account.service.spec.nodes == 1 else "with replicas: 2, rollout.maxSurge avoids"
     )
+    if (cache := account.service.spec.cache) and cache.claim and cache.claim.access_mode != "ReadWriteMany":
+        way = f"with a ReadWriteMany cache, {way}"
     return (
         "; the only replica ends before the new one starts, so the service is down until that serves:"
         f" {way} it where GPUs are spare"

@@ -60,6 +60,9 @@ def test_a_single_replica_that_rolls_says_that_it_is_down() -> None:
     found = conditions(observed)["Ready"]
     assert found["reason"] == Reason.ROLLING_OUT
     assert "the service is down until that serves: rollout.maxSurge: 1 avoids it" in found["message"]
+    claims = ({"storage": "1Gi"}, {"storage": "1Gi", "accessMode": "ReadWriteMany"})
+    told = [conditions(observed, cache={"claim": claim})["Ready"]["message"] for claim in claims]
+    assert ["with a ReadWriteMany cache, rollout.maxSurge: 1 avoids" in one for one in told] == [True, False]
     assert "down" not in conditions(observed, rollout={"maxSurge": 1})["Ready"]["message"]
     assert "down" not in conditions(observed, replicas=2)["Ready"]["message"]
     observed.replaces = False
