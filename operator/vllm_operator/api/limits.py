@@ -53,7 +53,9 @@ WEIGHTS_BYTES = 1 << 50
 ERROR_CHARACTERS = 1024
 
 # What a pod answers over HTTP.
-ANSWER_BYTES = 1 * MIB
+METRICS_BYTES = 1 * MIB
+ANSWER_BYTES = 16 * KIB
+"""Of any other page: the longest, with a word of 64 characters for each name that has changed, has 4 KiB."""
 METRIC_CHARACTERS = 16 * KIB
 """Of the one line that is looked for."""
 VERSION_CHARACTERS = 64
@@ -108,7 +110,7 @@ def parsed(text: str, what: str, most_bytes: int, most_values: int = JSON_VALUES
     Numbers that JSON does not have become None, and those that do not fit 64 bits lose digits.
     """
     if len(text) > most_bytes:
-        raise OverLimitError(f"{what} is larger than {_size(most_bytes)}")
+        raise OverLimitError(f"{what} is larger than {size(most_bytes)}")
     if sum(text.count(sign) for sign in ",[{") > most_values:
         raise OverLimitError(f"{what} has more than {most_values:,} values")
     try:
@@ -131,7 +133,7 @@ def unpacked(packed: bytes, what: str, most_bytes: int) -> str:
     except zlib.error as error:
         raise ValueError(f"{what} cannot be unpacked") from error
     if unpacking.unconsumed_tail or not unpacking.eof:
-        raise OverLimitError(f"{what} is larger than {_size(most_bytes)}, or cut off")
+        raise OverLimitError(f"{what} is larger than {size(most_bytes)}, or cut off")
     return plain.decode()
 
 
@@ -151,7 +153,8 @@ def is_deeper(value: Any, most: int) -> bool:
     return True
 
 
-def _size(most: int) -> str:
+def size(most: int) -> str:
+    """A limit of bytes, for people."""
     return f"{most // MIB} MiB" if most >= MIB else f"{most // KIB} KiB"
 
 

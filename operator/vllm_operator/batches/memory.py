@@ -56,7 +56,8 @@ def remember(key: Key, uid: str, surroundings: Surroundings, events: Few) -> Bat
     done = partial(surroundings.requeue, key)
 
     async def read_log(pod: PodSnapshot) -> str:
-        return await cluster.read_log(key.namespace, pod.name, CONTAINER, previous=False)
+        read = partial(cluster.read_log, key.namespace, pod.name, CONTAINER, previous=False)
+        return await surroundings.queues.logs.do(key.namespace, read)
 
     read_claim = partial(cluster.read, "PersistentVolumeClaim", key.namespace)
     read_events = partial(cluster.read_events, key.namespace)
@@ -71,5 +72,6 @@ def remember(key: Key, uid: str, surroundings: Surroundings, events: Few) -> Bat
         EventReader(read_events, clock, partial(events.do, key.namespace), done),
         LogReader(read_log, clock, done),
     )
+    progress = ProgressReader(clock, partial(surroundings.queues.pods.do, key.namespace), done)
     refusals = {step: Said(read_in_turn, clock, REFUSED) for step in STEPS}
-    return BatchMemory(uid, readers, ProgressReader(clock, done), refusals, StatusWriter(cluster, clock))
+    return BatchMemory(uid, readers, progress, refusals, StatusWriter(cluster, clock))

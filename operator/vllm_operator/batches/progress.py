@@ -10,7 +10,7 @@ from functools import partial
 
 from ..again import Again
 from ..readers.pod_http import read_progress
-from ..readers.reader import Clock, Pending
+from ..readers.reader import Clock, Pending, Turn
 from ..snapshots.batch import BatchPod
 from ..vllm.batch import RUN
 from .evidence import Pace, Progress, progress_in
@@ -19,17 +19,18 @@ from .evidence import Pace, Progress, progress_in
 ASK_SECONDS = 10.0
 # The pace is that of so long.
 PACE_SECONDS = 60.0
-# Pods that are asked at once.
-AT_ONCE = 16
 PATIENCE_SECONDS = 2.0
 _TOPIC = "progress"
 
 
 class ProgressReader:
-    """Of the pods of one batch. `done()` is called when they have been asked."""
+    """Of the pods of one batch. `done()` is called when they have been asked.
 
-    def __init__(self, clock: Clock, done: Callable[[], None]) -> None:
-        self._clock = clock
+    `turn(work)` does it when it is this batch's turn.
+    """
+
+    def __init__(self, clock: Clock, turn: Turn, done: Callable[[], None]) -> None:
+        self._clock, self._turn = clock, turn
         self._pending = Pending[str](PATIENCE_SECONDS, clock, done)
         self._known: dict[int, Progress] = {}
         self._samples: list[tuple[float, Progress]] = []
@@ -78,13 +79,11 @@ class ProgressReader:
         self._known[index] = Progress(*(max(pair) for pair in zip(known, said, strict=True)))
 
     async def _ask(self, addresses: dict[int, str]) -> None:
-        gate = asyncio.Semaphore(AT_ONCE)
-        await asyncio.gather(*map(partial(self._ask_one, gate), addresses, addresses.values()))
+        await asyncio.gather(*map(self._ask_one, addresses, addresses.values()))
         now = self._clock()
         self._samples = [one for one in self._samples if one[0] >= now - PACE_SECONDS]
         self._samples.append((now, self._sum()))
 
-    async def _ask_one(self, gate: asyncio.Semaphore, index: int, ip: str) -> None:
-        async with gate:
-            if (said := await read_progress(ip)) is not None:
-                self._note(index, progress_in(said))
+    async def _ask_one(self, index: int, ip: str) -> None:
+        if (said := await self._turn(partial(read_progress, ip))) is not None:
+            self._note(index, progress_in(said))

@@ -1,17 +1,34 @@
 """What a kind of ours brings to the loop: what is watched for it, and what is done with a key of it."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from prometheus_client.registry import Collector
 
 from ..api.resource import Key
 from ..assess.limits import Claimants
 from ..cluster import Cluster
+from ..readers.logs import MOST_LOGS
+from ..readers.pod_http import MOST_ASKED
 from ..settings import Settings
 from ..watch.sources import Indices, Source
+from .few import Few
+
+
+class Queues(NamedTuple):
+    """What others may make take long, and is done a few pieces at a time for the objects of all kinds."""
+
+    pods: Few
+    """Pods are asked over HTTP."""
+    logs: Few
+    """Logs are read."""
+
+
+def queues() -> Queues:
+    """Those of one operator."""
+    return Queues(Few(MOST_ASKED), Few(MOST_LOGS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +47,7 @@ class Surroundings:
     """Seconds that only go up."""
     claimants: Claimants
     """Of all kinds."""
+    queues: Queues = field(default_factory=queues)
 
 
 class Reconciler(Protocol):

@@ -25,7 +25,7 @@ from ..watch.registration import kopf_settings, register
 from ..watch.sources import Indices, Item, Source
 from ..watch.watches import Watches
 from . import health, heap, scrape
-from .kinds import Kind, Reconciler, Surroundings, all_claimants
+from .kinds import Kind, Reconciler, Surroundings, all_claimants, queues
 from .lag import Lag
 from .leases import Leases, Told
 from .shares import WHOLE, Share
@@ -90,10 +90,12 @@ class Operator:
 
     def begin(self, cluster: Cluster, apis: OptionalApis, indices: Indices) -> None:
         """`indices`: what the watches show; they fill before anything is looked at."""
-        claimants = all_claimants(self._kinds, indices, self._own)
+        claimants, shared = all_claimants(self._kinds, indices, self._own), queues()
         for kind in self._kinds:
             requeue = partial(self._requeue, kind.name)
-            surroundings = Surroundings(cluster, self._own, indices, apis.served, requeue, time.monotonic, claimants)
+            surroundings = Surroundings(
+                cluster, self._own, indices, apis.served, requeue, time.monotonic, claimants, shared
+            )
             self._reconcilers[kind.name] = kind.reconciler(surroundings)
 
     def _requeue(self, kind: str, key: Any) -> None:

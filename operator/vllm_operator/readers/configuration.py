@@ -1,8 +1,9 @@
 """Asks ready pods, now and then, which Secrets and ConfigMaps have changed since they started."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from ..again import Again
 from ..snapshots.pod import PodSnapshot
@@ -10,18 +11,23 @@ from ..status.evidence import Evidence
 from ..vllm.environment import configuration
 from ..vllm.middleware import hidden
 from .pod_http import read_state
-from .reader import Clock
+from .reader import Clock, Turn
 
 # The kubelet takes as long to renew the files of a Secret or ConfigMap that has changed.
 CONFIGURATION_SECONDS = 60.0
 
 
 class ConfigurationReader:
-    """What has changed for one service's pods. `done()` is called when that is another answer than before."""
+    """What has changed for one service's pods. `done()` is called when that is another answer than before.
 
-    def __init__(self, clock: Clock, done: Callable[[], None]) -> None:
-        self._clock, self._done = clock, done
-        self._changed: tuple[str, ...] | None = None
+    `turn(work)` does it when it is this service's turn.
+    """
+
+    def __init__(self, clock: Clock, turn: Turn, done: Callable[[], None]) -> None:
+        self._clock, self._turn, self._done = clock, turn, done
+        self._changed: frozenset[str] | None = None
+        # Addresses of the pods that were ready at the last look, and of those that were asked last.
+        self._ready: set[str] = set()
         self._asked: set[str] = set()
         self._next = 0.0
         self._task: asyncio.Task[None] | None = None
@@ -33,32 +39,40 @@ class ConfigurationReader:
         read = {f"{kind}/{name}" for kind, name in configuration(evidence.service.spec)}
         if not read:
             return evidence
-        changed = self.get(evidence.pods)
-        if changed is None:
-            return replace(evidence, changed=None)
         # A pod may say what it likes. Those of earlier versions say the names.
         uid = evidence.service.uid
-        return replace(evidence, changed=tuple(name for name in sorted(read) if {name, hidden(uid, name)} & {*changed}))
+        names = {said: name for name in read for said in (name, hidden(uid, name))}
+        changed = self.get(evidence.pods, names)
+        if changed is None:
+            return replace(evidence, changed=None)
+        return replace(evidence, changed=tuple(name for name in sorted(read) if name in changed))
 
     def waits(self) -> Iterator[Again]:
         """Another look is due as long as there are pods to ask."""
         if self._task:
             yield Again(max(self._next - self._clock(), 0.1), "the pods are asked again what has changed")
 
-    def get(self, pods: Sequence[PodSnapshot]) -> tuple[str, ...] | None:
-        """As `read`, for the pods alone."""
+    def get(self, pods: Sequence[PodSnapshot], names: Mapping[str, str]) -> frozenset[str] | None:
+        """As `read`, for the pods alone. `names`: what pods may say, and what it means."""
         if not pods:
-            return ()
-        addresses = {pod.ip for pod in pods if pod.ready and pod.ip}
-        if addresses and (self._clock() >= self._next or addresses != self._asked):
-            self._asked, self._next = addresses, self._clock() + CONFIGURATION_SECONDS
-            self._task = asyncio.create_task(self._ask(addresses))
+            return frozenset()
+        self._ready = {pod.ip for pod in pods if pod.ready and pod.ip}
+        asks = self._task is not None and not self._task.done()
+        if self._ready and not asks and (self._clock() >= self._next or self._ready != self._asked):
+            self._asked, self._next = self._ready, self._clock() + CONFIGURATION_SECONDS
+            self._task = asyncio.create_task(self._ask(names))
         return self._changed
 
-    async def _ask(self, addresses: Iterable[str]) -> None:
-        answers = [state.stale for state in await asyncio.gather(*map(read_state, addresses)) if state]
+    async def _ask(self, names: Mapping[str, str]) -> None:
+        said = await asyncio.gather(*(self._ask_one(ip, names) for ip in self._asked))
+        answers = [one for one in said if one is not None]
         before = self._changed
         if answers:
-            self._changed = tuple(sorted(set[str]().union(*answers)))
-        if self._changed != before:
+            self._changed = frozenset[str]().union(*answers)
+        if self._changed != before or self._ready != self._asked:
             self._done()
+
+    async def _ask_one(self, ip: str, names: Mapping[str, str]) -> frozenset[str] | None:
+        """What has changed for the pod at an address; None where it does not say."""
+        state = await self._turn(partial(read_state, ip))
+        return frozenset(names[said] for said in state.stale if said in names) if state else None

@@ -4,22 +4,26 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 from ..again import Again
 from ..snapshots.pod import PodSnapshot
 from ..status.evidence import Engine, Evidence
 from .pod_http import EngineError, OddAnswerError, container_of, read_engine
-from .reader import Clock
+from .reader import Clock, Turn
 
 log = logging.getLogger(__name__)
 RETRY_SECONDS = (5.0, 15.0, 60.0, 300.0)
 
 
 class EngineReader:
-    """One service's engine. `done()` is called when one has answered, or has not in time."""
+    """One service's engine. `done()` is called when one has answered, or has not in time.
 
-    def __init__(self, clock: Clock, done: Callable[[], None]) -> None:
-        self._clock, self._done = clock, done
+    `turn(work)` does it when it is this service's turn.
+    """
+
+    def __init__(self, clock: Clock, turn: Turn, done: Callable[[], None]) -> None:
+        self._clock, self._turn, self._done = clock, turn, done
         self._answer: tuple[str, Engine] | None = None
         self._attempts = 0
         self._next = 0.0
@@ -55,7 +59,7 @@ class EngineReader:
 
     async def _ask(self, container: str, ip: str) -> None:
         try:
-            self._answer = (container, await read_engine(ip))
+            self._answer = (container, await self._turn(partial(read_engine, ip)))
             self._attempts, self._next, self._odd = 0, 0.0, ("", "")
         except EngineError as error:
             self._odd = (container, str(error)) if isinstance(error, OddAnswerError) else ("", "")

@@ -9,7 +9,6 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol, TypeVar
 
 from ..again import Again
 from ..api.limits import OverLimitError
@@ -18,7 +17,7 @@ from ..snapshots.pod import PodSnapshot
 from ..snapshots.pod_event import PodEvent
 from ..status.evidence import Evidence
 from .queued import about_named, about_workload
-from .reader import Clock
+from .reader import Clock, Turn
 
 # Most pods are started by then.
 FIRST_LOOK_SECONDS = 3.0
@@ -34,15 +33,7 @@ MOST_PODS = 3
 PATIENCE_SECONDS = 3.0
 
 ReadEvents = Callable[[str], Awaitable[tuple[PodEvent, ...]]]
-Result = TypeVar("Result")
 log = logging.getLogger(__name__)
-
-
-class Turn(Protocol):
-    """Does a piece of work when it is its turn (loop/few.py)."""
-
-    async def __call__(self, work: Callable[[], Awaitable[Result]], /) -> Result:
-        """What the work returns or raises."""
 
 
 @dataclass(slots=True)

@@ -5,18 +5,23 @@ The kubelet tells of it too, by an Event; but it keeps Events back where a pod h
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 from ..again import Again
 from ..snapshots.pod import PodSnapshot
 from ..status.evidence import Evidence
 from .pod_http import PATIENCE_SECONDS, container_of, read_state
-from .reader import Clock, Pending
+from .reader import Clock, Pending, Turn
 
 
 class HangReader:
-    """The hangs of one service's pods. `done()` is called when one has answered, or has not in time."""
+    """The hangs of one service's pods. `done()` is called when one has answered, or has not in time.
 
-    def __init__(self, clock: Clock, done: Callable[[], None]) -> None:
+    `turn(work)` does it when it is this service's turn.
+    """
+
+    def __init__(self, clock: Clock, turn: Turn, done: Callable[[], None]) -> None:
+        self._turn = turn
         self._hangs: dict[str, bool] = {}
         self._pending = Pending[str](PATIENCE_SECONDS, clock, done)
 
@@ -40,5 +45,5 @@ class HangReader:
         return [replace(pod, hangs=True) if self._hangs.get(container_of(pod)) else pod for pod in pods]
 
     async def _ask(self, container: str, ip: str) -> None:
-        state = await read_state(ip)
+        state = await self._turn(partial(read_state, ip))
         self._hangs[container] = state is not None and state.hangs

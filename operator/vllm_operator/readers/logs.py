@@ -14,6 +14,8 @@ from .reader import Clock, Pending
 
 # A pod that fails again and again says the same each time.
 MOST_READS = 6
+# At a time, for all objects.
+MOST_LOGS = 8
 # Pods of one service fail alike.
 MOST_PODS = 3
 # The kubelet may not have the log yet, while it puts another container in the place of the one that ended.

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import Any, Generic, Protocol, TypeVar
 
 from ..again import Again
@@ -12,6 +12,14 @@ from ..status.evidence import Evidence
 log = logging.getLogger(__name__)
 Clock = Callable[[], float]
 Topic = TypeVar("Topic")
+Result = TypeVar("Result")
+
+
+class Turn(Protocol):
+    """Does a piece of work when it is its turn (loop/few.py)."""
+
+    async def __call__(self, work: Callable[[], Awaitable[Result]], /) -> Result:
+        """What the work returns or raises."""
 
 
 class Reader(Protocol):

@@ -11,7 +11,6 @@ from ..apply.ledger import Ledger
 from ..apply.replicas import Replicas
 from ..assess.resolution import Resolution, Resolved
 from ..assess.terms import Terms
-from ..cluster import Cluster
 from ..diagnosis import Finding
 from ..loop.few import Few
 from ..loop.kinds import Surroundings
@@ -94,29 +93,32 @@ def _readers(key: Key, surroundings: Surroundings, shared: Shared) -> tuple[Read
     done = partial(surroundings.requeue, key)
     read_claim = partial(cluster.read, "PersistentVolumeClaim", key.namespace)
     read_events = partial(cluster.read_events, key.namespace)
-    asks_pods: tuple[Reader, ...] = (EngineReader(clock, done), ConfigurationReader(clock, done))
+    turn = partial(surroundings.queues.pods.do, key.namespace)
+    asks_pods: tuple[Reader, ...] = (EngineReader(clock, turn, done), ConfigurationReader(clock, turn, done))
     return (
         InspectionReader(read_claim, read_events, clock, shared.together),
         DeviceReader(shared.classes.of),
-        DownloadReader(_download_log(cluster, key.namespace), clock, done, settings),
+        DownloadReader(_download_log(surroundings, key.namespace), clock, done, settings),
         EventReader(read_events, clock, partial(shared.events.do, key.namespace), done),
-        *((HangReader(clock, done),) if settings.engine_metrics else ()),
-        LogReader(_log_reader(cluster, key.namespace), clock, done),
+        *((HangReader(clock, turn, done),) if settings.engine_metrics else ()),
+        LogReader(_log_reader(surroundings, key.namespace), clock, done),
         *(asks_pods if settings.engine_metrics else ()),
         SupplyReader(View(surroundings.indices), shared.holdings),
     )
 
 
-def _download_log(cluster: Cluster, namespace: str) -> Callable[[str], Awaitable[str]]:
+def _download_log(surroundings: Surroundings, namespace: str) -> Callable[[str], Awaitable[str]]:
     async def read(pod: str) -> str:
-        return await cluster.read_log(namespace, pod, DOWNLOADER, previous=False)
+        read_log = partial(surroundings.cluster.read_log, namespace, pod, DOWNLOADER, previous=False)
+        return await surroundings.queues.logs.do(namespace, read_log)
 
     return read
 
 
-def _log_reader(cluster: Cluster, namespace: str) -> Callable[[PodSnapshot], Awaitable[str]]:
+def _log_reader(surroundings: Surroundings, namespace: str) -> Callable[[PodSnapshot], Awaitable[str]]:
     async def read(pod: PodSnapshot) -> str:
         previous = pod.ending is not None and pod.ending.replaced
-        return await cluster.read_log(namespace, pod.name, CONTAINER, previous=previous)
+        read_log = partial(surroundings.cluster.read_log, namespace, pod.name, CONTAINER, previous=previous)
+        return await surroundings.queues.logs.do(namespace, read_log)
 
     return read

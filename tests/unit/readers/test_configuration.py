@@ -1,10 +1,12 @@
 """Which Secrets and ConfigMaps have changed: pods tell it without names, and those of earlier versions with them."""
 
 import asyncio
+from functools import partial
 
 import pytest
 
 from support.snapshots import pod, service
+from vllm_operator.loop.few import Few
 from vllm_operator.readers import configuration
 from vllm_operator.readers.configuration import ConfigurationReader
 from vllm_operator.readers.pod_http import State
@@ -26,7 +28,7 @@ def changed(monkeypatch: pytest.MonkeyPatch, *stale: str) -> object:
 
     async def look() -> object:
         told = asyncio.Event()
-        reader = ConfigurationReader(lambda: 0.0, told.set)
+        reader = ConfigurationReader(lambda: 0.0, partial(Few(1).do, "team-a"), told.set)
         evidence = Evidence(OWNER, pods=[pod()])
         assert (await reader.read(evidence)).changed is None
         await told.wait()

@@ -3,11 +3,13 @@
 import asyncio
 import time
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
 from support.pod_status import SERVED, STARTED, found, pod
 from vllm_operator.api.reasons import Reason
+from vllm_operator.loop.few import Few
 from vllm_operator.readers import hangs
 from vllm_operator.readers.hangs import HangReader
 from vllm_operator.readers.pod_http import State, parse_metrics
@@ -58,7 +60,7 @@ def test_a_pod_that_is_not_ready_any_more_is_asked_once_whether_it_hangs(
 
     async def look() -> None:
         done = asyncio.Event()
-        reader = HangReader(time.monotonic, done.set)
+        reader = HangReader(time.monotonic, partial(Few(1).do, "team-a"), done.set)
         reader.fill([silent])
         assert list(reader.waits())
         await done.wait()
