@@ -2,11 +2,15 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+import tracemalloc
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import replace
 
 import pytest
 
+from support.clock import Clock
 from support.snapshots import loading, service
+from support.snapshots import pod as serves
 from vllm_operator.again import Again
 from vllm_operator.api.limits import OverLimitError
 from vllm_operator.readers import logs
@@ -21,7 +25,18 @@ def ended(started: str = "2026-11-25T10:00:00Z", *, replaced: bool = False) -> P
     return loading("llama-0", restarts=int(replaced), started=replaced, ending=ending)
 
 
-def read(pods: Sequence[PodSnapshot], answers: list[str]) -> tuple[list[str], list[str]]:
+def fetch_next(said: Iterator[int]) -> Callable[[PodSnapshot], Awaitable[str]]:
+    """Each read gets the next number."""
+
+    async def fetch(_: PodSnapshot) -> str:
+        return str(next(said))
+
+    return fetch
+
+
+def read(
+    pods: Sequence[PodSnapshot], answers: list[str], clock: Callable[[], float] = time.monotonic
+) -> tuple[list[str], list[str]]:
     """What the reader tells of each pod after its log was asked for, and which logs it asked for."""
     asked: list[str] = []
 
@@ -35,7 +50,7 @@ def read(pods: Sequence[PodSnapshot], answers: list[str]) -> tuple[list[str], li
         for one in pods:
             done.clear()
             reader.fill([one])
-            if list(reader.waits()):
+            if any(again.holds_status for again in reader.waits()):
                 await done.wait()
             (filled,) = reader.fill([one])
             assert filled.ending
@@ -43,7 +58,7 @@ def read(pods: Sequence[PodSnapshot], answers: list[str]) -> tuple[list[str], li
         return told
 
     done = asyncio.Event()
-    reader = LogReader(fetch, time.monotonic, done.set)
+    reader = LogReader(fetch, clock, done.set)
     return asyncio.run(run()), asked
 
 
@@ -58,6 +73,10 @@ def test_a_log_is_read_once_for_each_state_of_the_container() -> None:
     assert len(asked) == 2
 
 
+def test_a_log_is_read_of_a_container_of_which_nobody_knows_when_it_started() -> None:
+    assert read([ended("")], ["a"])[0] == ["a"]
+
+
 def test_a_log_that_is_not_there_yet_is_asked_for_again() -> None:
     assert read([ended()], ["", "a"])[0] == ["a"]
 
@@ -66,11 +85,75 @@ def test_a_log_that_is_gone_hides_none_that_was_read() -> None:
     assert read([ended(), ended(replaced=True)], ["a", "", "", ""])[0] == ["a", "a"]
 
 
-def test_a_pod_that_fails_again_and_again_is_not_read_for_ever() -> None:
-    pods = [ended(f"2026-11-25T10:0{minute}:00Z", replaced=True) for minute in range(9)]
-    told, asked = read(pods, [str(minute) for minute in range(9)])
+def crash(minute: int, *, replaced: bool = True) -> PodSnapshot:
+    """A container that ended; the kubelet keeps a line of its log."""
+    of = ended(f"2026-11-25T10:{minute:02}:00Z", replaced=replaced)
+    assert of.ending
+    return replace(of, ending=replace(of.ending, log=f"the kubelet's {minute}"))
+
+
+def test_a_pod_that_fails_again_and_again_is_read_now_and_then_and_never_told_by_what_was_before() -> None:
+    clock = Clock()
+    pods = [crash(minute) for minute in range(9)]
+    told, asked = read(pods, [str(minute) for minute in range(9)], clock)
     assert len(asked) == logs.MOST_READS
-    assert told[-1] == "5"
+    assert told == ["0", "1", "2", "3", "4", "5", *(f"the kubelet's {minute}" for minute in (6, 7, 8))]
+
+
+def test_what_is_read_later_is_looked_at_again() -> None:
+    clock, said = Clock(), iter(range(100))
+    reader = LogReader(fetch_next(said), clock, lambda: None)
+
+    async def look(pod: PodSnapshot) -> str:
+        reader.fill([pod])
+        await asyncio.sleep(0.05)
+        (filled,) = reader.fill([pod])
+        assert filled.ending
+        return filled.ending.log
+
+    async def run() -> None:
+        for minute in range(logs.MOST_READS):
+            assert await look(crash(minute)) == str(minute)
+        assert await look(crash(7)) == "the kubelet's 7"
+        (again,) = reader.waits()
+        assert (again.seconds, again.holds_status) == (logs.LATER_SECONDS, False)
+        clock.now += again.seconds
+        assert await look(crash(7)) == str(logs.MOST_READS)
+        assert not list(reader.waits())
+        assert await look(crash(8)) == "the kubelet's 8"
+        reader.fill([serves("llama-0")])  # it serves, and fails again
+        assert await look(crash(9)) == str(logs.MOST_READS + 1)
+
+    asyncio.run(run())
+
+
+def test_a_crash_is_one_of_those_that_are_read_though_its_log_moves() -> None:
+    pods = [crash(minute, replaced=replaced) for minute in range(logs.MOST_READS) for replaced in (False, True)]
+    told, asked = read(pods, [str(number) for number in range(len(pods))])
+    assert len(asked) == len(pods)
+    assert told[-1] == str(len(pods) - 1)
+
+
+def test_few_texts_are_kept() -> None:
+    clock = Clock()
+    log = "\U0001f600 a line that is long\n" * 3000
+
+    async def fetch(_: PodSnapshot) -> str:
+        return log
+
+    async def run() -> int:
+        reader = LogReader(fetch, clock, lambda: None)
+        tracemalloc.start()
+        for minute in range(30):
+            clock.now += logs.LATER_SECONDS
+            pods = [replace(crash(minute), name=f"llama-{number}") for number in range(10)]
+            reader.fill(pods)
+            await asyncio.sleep(0.01)
+        taken, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return taken
+
+    assert asyncio.run(run()) < 200_000
 
 
 def test_a_log_that_is_too_large_is_told_and_costs_only_itself() -> None:
