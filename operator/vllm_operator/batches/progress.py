@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from ..again import Again
-from ..readers.pod_http import read_progress
+from ..readers.pod_http import TIMEOUT_SECONDS, read_progress
 from ..readers.reader import Clock, Pending, Turn
 from ..snapshots.batch import BatchPod
 from ..vllm.batch import RUN
@@ -64,8 +64,9 @@ class ProgressReader:
     def waits(self) -> Iterator[Again]:
         """Pods that answer are asked again."""
         if self._asks and self._asked_at is not None:
-            left = max(self._asked_at + ASK_SECONDS - self._clock(), 0.1)
-            yield Again(left, "pods that answer are asked how far they are")
+            least = TIMEOUT_SECONDS if _TOPIC in self._pending else 0.1
+            left = self._asked_at + ASK_SECONDS - self._clock()
+            yield Again(max(left, least), "pods that answer are asked how far they are")
 
     def _sum(self) -> Progress:
         total = Progress()

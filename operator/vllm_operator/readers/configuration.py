@@ -10,7 +10,7 @@ from ..snapshots.pod import PodSnapshot
 from ..status.evidence import Evidence
 from ..vllm.environment import configuration
 from ..vllm.middleware import hidden
-from .pod_http import read_state
+from .pod_http import TIMEOUT_SECONDS, read_state
 from .reader import Clock, Turn
 
 # The kubelet takes as long to renew the files of a Secret or ConfigMap that has changed.
@@ -34,6 +34,7 @@ class ConfigurationReader:
 
     async def read(self, evidence: Evidence) -> Evidence:
         """What has changed, as kind/name; None while that is not known."""
+        self._ready = set()
         if evidence.service.spec.on_ray:  # no server of vLLM's, and so none of our middleware
             return evidence
         read = {f"{kind}/{name}" for kind, name in configuration(evidence.service.spec)}
@@ -49,19 +50,22 @@ class ConfigurationReader:
 
     def waits(self) -> Iterator[Again]:
         """Another look is due as long as there are pods to ask."""
-        if self._task:
-            yield Again(max(self._next - self._clock(), 0.1), "the pods are asked again what has changed")
+        if self._ready:
+            least = TIMEOUT_SECONDS if self._is_asking() else 0.1
+            yield Again(max(self._next - self._clock(), least), "the pods are asked again what has changed")
 
     def get(self, pods: Sequence[PodSnapshot], names: Mapping[str, str]) -> frozenset[str] | None:
         """As `read`, for the pods alone. `names`: what pods may say, and what it means."""
         if not pods:
             return frozenset()
         self._ready = {pod.ip for pod in pods if pod.ready and pod.ip}
-        asks = self._task is not None and not self._task.done()
-        if self._ready and not asks and (self._clock() >= self._next or self._ready != self._asked):
+        if self._ready and not self._is_asking() and (self._clock() >= self._next or self._ready != self._asked):
             self._asked, self._next = self._ready, self._clock() + CONFIGURATION_SECONDS
             self._task = asyncio.create_task(self._ask(names))
         return self._changed
+
+    def _is_asking(self) -> bool:
+        return self._task is not None and not self._task.done()
 
     async def _ask(self, names: Mapping[str, str]) -> None:
         said = await asyncio.gather(*(self._ask_one(ip, names) for ip in self._asked))
@@ -69,7 +73,7 @@ class ConfigurationReader:
         before = self._changed
         if answers:
             self._changed = frozenset[str]().union(*answers)
-        if self._changed != before or self._ready != self._asked:
+        if self._changed != before or self._ready - self._asked:
             self._done()
 
     async def _ask_one(self, ip: str, names: Mapping[str, str]) -> frozenset[str] | None:

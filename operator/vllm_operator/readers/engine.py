@@ -9,7 +9,7 @@ from functools import partial
 from ..again import Again
 from ..snapshots.pod import PodSnapshot
 from ..status.evidence import Engine, Evidence
-from .pod_http import EngineError, OddAnswerError, container_of, read_engine
+from .pod_http import TIMEOUT_SECONDS, EngineError, OddAnswerError, container_of, read_engine
 from .reader import Clock, Turn
 
 log = logging.getLogger(__name__)
@@ -25,6 +25,7 @@ class EngineReader:
     def __init__(self, clock: Clock, turn: Turn, done: Callable[[], None]) -> None:
         self._clock, self._turn, self._done = clock, turn, done
         self._answer: tuple[str, Engine] | None = None
+        self._asks = False
         self._attempts = 0
         self._next = 0.0
         self._task: asyncio.Task[None] | None = None
@@ -32,6 +33,7 @@ class EngineReader:
 
     async def read(self, evidence: Evidence) -> Evidence:
         """What one of the pods reported; until one has, what the status says stands."""
+        self._asks = False
         if evidence.service.spec.on_ray:  # no server of vLLM's, and so none of our middleware
             return evidence
         if engine := self.get(evidence.pods):
@@ -42,20 +44,25 @@ class EngineReader:
 
     def waits(self) -> Iterator[Again]:
         """Another try is due, while one is worth it."""
-        if self._attempts:
-            yield Again(max(self._next - self._clock(), 0.1), "vLLM is asked again for its KV cache size")
+        if self._asks and self._attempts:
+            least = TIMEOUT_SECONDS if self._is_asking() else 0.1
+            yield Again(max(self._next - self._clock(), least), "vLLM is asked again for its KV cache size")
 
     def get(self, pods: Sequence[PodSnapshot]) -> Engine | None:
         """What one of these pods reported; None while that is not known, and then a ready one is being asked."""
         ready = {container_of(pod): pod.ip for pod in pods if pod.ready and pod.ip}
         if self._answer and self._answer[0] in ready:
             return self._answer[1]
-        if ready and self._clock() >= self._next and (self._task is None or self._task.done()):
+        self._asks = bool(ready)
+        if ready and self._clock() >= self._next and not self._is_asking():
             container, ip = next(iter(ready.items()))
             self._next = self._clock() + RETRY_SECONDS[min(self._attempts, len(RETRY_SECONDS) - 1)]
             self._attempts += 1
             self._task = asyncio.create_task(self._ask(container, str(ip)))
         return None
+
+    def _is_asking(self) -> bool:
+        return self._task is not None and not self._task.done()
 
     async def _ask(self, container: str, ip: str) -> None:
         try:

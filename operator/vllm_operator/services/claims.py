@@ -34,6 +34,10 @@ class Claims:
             self._about, self._read_at = about, self.clock()
         return self._known
 
+    def forget(self) -> None:
+        """Nobody asks for the claims as things are: none is looked at again for the sake of what was read."""
+        self._known, self._about = {}, ()
+
     def waits(self) -> Iterator[Again]:
         """Another look is due as long as there are claims to look at."""
         if self._about:

@@ -67,7 +67,9 @@ async def gather(
 ) -> Evidence:
     """The evidence on which the service is decided. What is still being read, `memory.waits()` tells."""
     evidence = _watched(key, snapshot, memory, surroundings, agreement)
-    if not evidence.spec_error and (settings := surroundings.settings).allowed_claims:
+    if evidence.spec_error:
+        memory.claims.forget()
+    elif (settings := surroundings.settings).allowed_claims:
         written = parse(key, snapshot, memory, settings)[0].spec
         claims = await memory.claims.labels(named_claims(written))
         evidence = replace(evidence, spec_error=fault(written, settings, claims))

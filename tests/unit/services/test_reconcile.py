@@ -297,6 +297,18 @@ def test_a_claim_without_the_labels_is_refused_until_it_has_them() -> None:
     assert world.children("Deployment") == ["llama"]
 
 
+def test_claims_of_a_service_that_is_refused_for_something_else_are_not_looked_at() -> None:
+    world = World(inspects=False, allowed_claims={"llm": "yes"}, allowed_images=("mine/*",))
+    key = world.service(model={"uri": "pvc://models/one"})
+    assert world.reconcile(key) == CLAIMS_SECONDS
+    world.service(model={"uri": "pvc://models/one"}, image="others/vllm:1")
+    for _ in range(3):
+        world.clock.now += 2 * CLAIMS_SECONDS
+        again = world.reconcile(key)
+    assert world.reason() == "ImageNotAllowed"
+    assert again is None or again >= 1
+
+
 def test_first_statuses_give_way_to_services_that_come_in_and_pods_do_not() -> None:
     world = World(inspects=False)
     first, second = world.service("first"), world.service("second")
