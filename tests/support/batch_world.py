@@ -82,8 +82,14 @@ class BatchWorld:
         again = None
         for _ in range(times):
             self.api.requests.clear()
-            again = asyncio.run(self.reconciler.reconcile(KEY))
+            again = asyncio.run(self._reconcile())
             self.watch()
+        return again
+
+    async def _reconcile(self) -> float | None:
+        """What is read meanwhile is read to its end."""
+        again = await self.reconciler.reconcile(KEY)
+        await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()})
         return again
 
     def ends(self, step: str, message: Any = "", exit_code: int = 0) -> None:

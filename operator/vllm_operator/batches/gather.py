@@ -58,7 +58,7 @@ async def gather(
     for reader in memory.readers:
         engine = await told_by(reader, engine)
     queue = await _queue(evidence, memory, surroundings)
-    said = {step: await reader.look(*_without_pods(evidence, step)) for step, reader in memory.refusals.items()}
+    said = {step: reader.look(*_without_pods(evidence, step)) for step, reader in memory.refusals.items()}
     refused = {step: words for step, words in said.items() if words}
     return replace(evidence, engine=engine, queue=queue, refused_pods=refused)
 

@@ -15,10 +15,9 @@ from ..readers.events import EventReader
 from ..readers.inspection import InspectionReader
 from ..readers.logs import LogReader
 from ..readers.reader import Reader
-from ..readers.said import REFUSED, Said
+from ..readers.said import REFUSED, Events, Said
 from ..readers.together import Together
 from ..snapshots.pod import PodSnapshot
-from ..snapshots.pod_event import PodEvent
 from ..vllm.batch import STEPS
 from .progress import ProgressReader
 
@@ -61,17 +60,16 @@ def remember(key: Key, uid: str, surroundings: Surroundings, events: Few) -> Bat
 
     read_claim = partial(cluster.read, "PersistentVolumeClaim", key.namespace)
     read_events = partial(cluster.read_events, key.namespace)
-
-    async def read_in_turn(about: str) -> tuple[PodEvent, ...]:
-        return await events.do(key.namespace, partial(read_events, about))
+    turn = partial(events.do, key.namespace)
+    to_read = Events(read_events, turn, done)
 
     # A batch goes when it has ended: each has a Job of its own.
     alone = Together(surroundings.settings, surroundings.requeue, clock)
     readers: tuple[Reader, ...] = (
-        InspectionReader(read_claim, read_in_turn, clock, alone),
-        EventReader(read_events, clock, partial(events.do, key.namespace), done),
+        InspectionReader(read_claim, to_read, clock, alone),
+        EventReader(read_events, clock, turn, done),
         LogReader(read_log, clock, done),
     )
     progress = ProgressReader(clock, partial(surroundings.queues.pods.do, key.namespace), done)
-    refusals = {step: Said(read_in_turn, clock, REFUSED) for step in STEPS}
+    refusals = {step: Said(to_read, clock, REFUSED) for step in STEPS}
     return BatchMemory(uid, readers, progress, refusals, StatusWriter(cluster, clock))

@@ -19,10 +19,9 @@ from ..manifests.names import INSPECTION_LABEL
 from ..snapshots.child import Child, kept_models
 from ..status.evidence import Evidence
 from ..vllm.paths import model_image
-from .events import ReadEvents
 from .queued import about_workload
 from .reader import Clock
-from .said import REFUSED, Said
+from .said import REFUSED, Events, Said
 from .together import JOBLESS_SECONDS, Together
 
 # The first pods wait this long for the Job; it never keeps a service from running.
@@ -35,10 +34,10 @@ ReadClaim = Callable[[str], Awaitable[Manifest | None]]
 class InspectionReader:
     """Follows the inspections of one service. Losing it costs a request, never a result.
 
-    `read_claim(name)` gets a claim, `read_events(about)` Events; `together`: those with whom it shares a Job.
+    `read_claim(name)` gets a claim; `together`: those with whom it shares a Job.
     """
 
-    def __init__(self, read_claim: ReadClaim, read_events: ReadEvents, clock: Clock, together: Together) -> None:
+    def __init__(self, read_claim: ReadClaim, events: Events, clock: Clock, together: Together) -> None:
         self._read_claim, self._clock, self._together = read_claim, clock, together
         self._known: Inspection | None = None
         self._kept = False
@@ -47,7 +46,7 @@ class InspectionReader:
         self._since: tuple[str, float] = ("", 0.0)
         self._claim_bound = False
         self._again: Again | None = None
-        self._refused, self._held = Said(read_events, clock, REFUSED), Said(read_events, clock, *OF_QUEUE)
+        self._refused, self._held = Said(events, clock, REFUSED), Said(events, clock, *OF_QUEUE)
 
     async def read(self, evidence: Evidence) -> Evidence:
         """The inspection, from what is kept or from what the Job's pod left."""
@@ -77,20 +76,20 @@ class InspectionReader:
         if trouble := await self._trouble(evidence.service):
             self._together.leave(evidence.service.key)
             return Inspection(key, error=trouble)
-        return await self._ask(evidence, key, anew=anew)
+        return self._ask(evidence, key, anew=anew)
 
-    async def _ask(self, evidence: Evidence, key: str, *, anew: bool) -> Inspection:
+    def _ask(self, evidence: Evidence, key: str, *, anew: bool) -> Inspection:
         """From the Job of this service, or of another one that asks the same."""
         service, job = evidence.service, _job(evidence)
         has_job = job is not None and job.owner_uid == service.uid
         heard = self._together.heard(service, has_job=has_job, anew=anew, created=evidence.created)
         if heard is None:
-            now = self._known or await self._wait(evidence, key)
+            now = self._known or self._wait(evidence, key)
             self._together.tell(service.key, now)
             return now
         if not heard.pending:
             self._known = heard
-        now = self._known or await self._wait(evidence, key)
+        now = self._known or self._wait(evidence, key)
         if now.pending:
             self._again = Again(JOBLESS_SECONDS + 1, "another service inspects the same model")
         return replace(now, elsewhere=True)
@@ -116,13 +115,13 @@ class InspectionReader:
             return InspectionError(Reason.VOLUME_NOT_BOUND, f"the claim {claim} is not bound yet")
         return InspectionError(Reason.CLAIM_MISSING, f"there is no claim {claim}: check model.uri")
 
-    async def _wait(self, evidence: Evidence, key: str) -> Inspection:
+    def _wait(self, evidence: Evidence, key: str) -> Inspection:
         now = self._clock()
         if self._since[0] != key:
             self._since = (key, now)
         if finding := _without_image(evidence):
             return Inspection(key, error=InspectionError(*finding))
-        refused, held = await self._said(evidence)
+        refused, held = self._said(evidence)
         left = self._since[1] + PATIENCE_SECONDS - now
         if left > 0 and (not refused or refusals.may_pass(refused)):
             due = min([left, *(wait.seconds for wait in self._refused.waits())])
@@ -133,13 +132,13 @@ class InspectionReader:
             text = f"the pod of the inspect Job is refused: {shorten(redact(refused))}"
         return Inspection(key, error=InspectionError(Reason.NOT_INSPECTED, text))
 
-    async def _said(self, evidence: Evidence) -> tuple[str, str]:
+    def _said(self, evidence: Evidence) -> tuple[str, str]:
         """Why a Job has no pod: as the API server refuses it, and as a queue holds the Job."""
         job = None if evidence.inspection_pod else _job(evidence)
         pod = evidence.service.spec.pod
         queued = job and QUEUE_LABEL in ((pod.labels if pod else None) or {})
-        refused = await self._refused.look(f"involvedObject.uid={job.uid}" if job else "")
-        return refused, await self._held.look(about_workload("Job", job.name, job.uid) if job and queued else "")
+        refused = self._refused.look(f"involvedObject.uid={job.uid}" if job else "")
+        return refused, self._held.look(about_workload("Job", job.name, job.uid) if job and queued else "")
 
 
 def _job(evidence: Evidence) -> Child | None:

@@ -1,12 +1,20 @@
-"""The newest Event about an object that tells by nothing else why it has no pods. They are never watched."""
+"""The newest Event about an object that tells by nothing else why it has no pods. They are never watched.
 
-from collections.abc import Iterator
+They are read in the background, as those of pods are (events.py).
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from ..again import Again
 from ..api.limits import OverLimitError
 from ..snapshots.pod_event import PodEvent, last
 from .events import LATER_LOOK_SECONDS, ReadEvents
-from .reader import Clock
+from .reader import Clock, Turn
+
+log = logging.getLogger(__name__)
 
 REFUSED = "FailedCreate"
 """The reason of Events about a Job whose pods the API server refuses."""
@@ -16,19 +24,27 @@ FIRST_SECONDS = 3.0
 NEXT_SECONDS = 10.0
 
 
+class Events(NamedTuple):
+    """How the Events of a namespace are read in the background."""
+
+    read: ReadEvents
+    """Gets those that a field selector names."""
+    turn: Turn
+    done: Callable[[], None]
+    """Is called when some were read."""
+
+
 class Said:
-    """What the newest Event with one of some reasons says of one object. Losing it costs a request.
+    """What the newest Event with one of some reasons says of one object. Losing it costs a request."""
 
-    `read(about)` gets the Events that a field selector names.
-    """
-
-    def __init__(self, read: ReadEvents, clock: Clock, *reasons: str) -> None:
-        self._read, self._clock, self._reasons = read, clock, reasons
+    def __init__(self, events: Events, clock: Clock, *reasons: str) -> None:
+        self._events, self._clock, self._reasons = events, clock, reasons
         self._about, self._due, self._looks = "", 0.0, 0
         self._event: PodEvent | None = None
+        self._task: asyncio.Task[None] | None = None
 
-    async def look(self, about: str, since: str = "") -> str:
-        """Its words, as they were read some time ago at most; empty where there are none.
+    def look(self, about: str, since: str = "") -> str:
+        """Its words, as they were read some time ago at most; empty where there are none, or none were read yet.
 
         `about` names the object; empty: none, which forgets what was said. `since`: only what was said after this time,
         in RFC 3339, counts.
@@ -36,22 +52,33 @@ class Said:
         now = self._clock()
         if about != self._about:
             self._about, self._due, self._looks, self._event = about, now + FIRST_SECONDS, 0, None
-        if about and now >= self._due:
+        if about and now >= self._due and not self._is_reading():
             self._looks += 1
             self._due = now + min(NEXT_SECONDS * self._looks, LATER_LOOK_SECONDS)
-            # What was said an hour ago is gone, and still holds.
-            self._event = await self._newest(about) or self._event
+            self._task = asyncio.create_task(self._read(about))
         event = self._event
         return event.message if event and (not since or event.last > since) else ""
 
     def waits(self) -> Iterator[Again]:
         """The next look, as long as there is an object to look at."""
-        left = self._due - self._clock()
-        if self._about and left > 0:
-            yield Again(left, "the Events of an object without pods are due")
+        if self._about and not self._is_reading():
+            yield Again(max(self._due - self._clock(), 0.1), "the Events of an object without pods are due")
 
-    async def _newest(self, about: str) -> PodEvent | None:
+    def _is_reading(self) -> bool:
+        return self._task is not None and not self._task.done()
+
+    async def _read(self, about: str) -> None:
+        async def read() -> tuple[PodEvent, ...]:
+            wanted = self._about == about  # its pods may be there by now
+            return await self._events.read(about) if wanted else ()
+
         try:
-            return last(await self._read(about), *self._reasons)
+            newest = last(await self._events.turn(read), *self._reasons)
+            if self._about == about:
+                # What was said an hour ago is gone, and still holds.
+                self._event = newest or self._event
         except OverLimitError:
-            return None
+            pass
+        except Exception:
+            log.exception("the Events about %s cannot be read", about)
+        self._events.done()

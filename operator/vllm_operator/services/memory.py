@@ -27,6 +27,7 @@ from ..readers.hangs import HangReader
 from ..readers.inspection import InspectionReader
 from ..readers.logs import LogReader
 from ..readers.reader import Reader
+from ..readers.said import Events
 from ..readers.together import Together
 from ..snapshots.groups import Fallen
 from ..snapshots.pod import PodSnapshot
@@ -93,13 +94,14 @@ def _readers(key: Key, surroundings: Surroundings, shared: Shared) -> tuple[Read
     done = partial(surroundings.requeue, key)
     read_claim = partial(cluster.read, "PersistentVolumeClaim", key.namespace)
     read_events = partial(cluster.read_events, key.namespace)
+    read_in_turn = partial(shared.events.do, key.namespace)
     turn = partial(surroundings.queues.pods.do, key.namespace)
     asks_pods: tuple[Reader, ...] = (EngineReader(clock, turn, done), ConfigurationReader(clock, turn, done))
     return (
-        InspectionReader(read_claim, read_events, clock, shared.together),
+        InspectionReader(read_claim, Events(read_events, read_in_turn, done), clock, shared.together),
         DeviceReader(shared.classes.of),
         DownloadReader(_download_log(surroundings, key.namespace), clock, done, settings),
-        EventReader(read_events, clock, partial(shared.events.do, key.namespace), done),
+        EventReader(read_events, clock, read_in_turn, done),
         *((HangReader(clock, turn, done),) if settings.engine_metrics else ()),
         LogReader(_log_reader(surroundings, key.namespace), clock, done),
         *(asks_pods if settings.engine_metrics else ()),

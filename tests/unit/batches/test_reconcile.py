@@ -621,6 +621,7 @@ def looks(world: BatchWorld) -> float | None:
     for _ in range(3):
         if again := world.reconcile():
             world.clock.now += again
+    world.reconcile(2)  # what was read makes it come back
     return world.reconcile()
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 
 from support.clock import Clock
 from support.snapshots import service
@@ -9,9 +10,11 @@ from vllm_operator.again import soonest
 from vllm_operator.api.reasons import Reason
 from vllm_operator.api.resource import InferenceService
 from vllm_operator.assess.fits import Inspection
+from vllm_operator.loop.few import Few
 from vllm_operator.manifests import inspection_name
 from vllm_operator.manifests.metadata import Manifest
 from vllm_operator.readers.inspection import PATIENCE_SECONDS, InspectionReader
+from vllm_operator.readers.said import Events
 from vllm_operator.readers.together import Together
 from vllm_operator.settings import Images, Settings
 from vllm_operator.snapshots.child import Child
@@ -30,7 +33,8 @@ class Bench:
     def __init__(self, said: str, reason: str = "FailedCreate") -> None:
         self.clock, self.said, self.reason, self.asked = Clock(), said, reason, list[str]()
         together = Together(Settings(images=Images(operator="operator:1")), lambda _: None, self.clock)
-        self.reader = InspectionReader(self._claim, self._events, self.clock, together)
+        events = Events(self._events, partial(Few(1).do, "team-a"), lambda: None)
+        self.reader = InspectionReader(self._claim, events, self.clock, together)
 
     async def _claim(self, _: str) -> Manifest | None:
         return None
@@ -40,9 +44,15 @@ class Bench:
         return (PodEvent(self.reason, self.said, "2026-11-28T00:00:00Z"),) if self.said else ()
 
     def look(self, pod: InspectionPod | None = None, owner: InferenceService = OWNER) -> Inspection:
-        """One look at a service whose Job is there."""
+        """A look at a service whose Job is there, and one after what was read meanwhile."""
         evidence = Evidence(owner, live={("Job", JOB.name): JOB}, inspection_pod=pod)
-        return asyncio.run(self.reader.read(evidence)).inspection
+
+        async def look() -> Inspection:
+            await self.reader.read(evidence)
+            await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()})
+            return (await self.reader.read(evidence)).inspection
+
+        return asyncio.run(look())
 
 
 def test_a_refusal_that_lasts_is_told_at_once_in_the_api_servers_words() -> None:
