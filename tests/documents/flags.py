@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from cluster.host import REPOSITORY
 from vllm_operator.api.environment import INSTEAD
+from vllm_operator.api.flags.allowed import LOG_LEVEL, REQUEST_LOG_LEVELS
 from vllm_operator.api.flags.catalogue import Entry, Standing
 from vllm_operator.api.flags.finding import CATALOGUE
 from vllm_operator.api.vocabulary import OLDEST_VLLM_VERSION, VLLM_VERSION
@@ -38,7 +39,8 @@ _SECTIONS = {
 def _value(entry: Entry) -> str:
     takes = {"switch": "a switch", "JSON": "JSON"}.get(entry.kind, "a value")
     words = ", ".join(f"`{word}`" for word in entry.choices) or takes
-    return f"{words}; only with the setting `{entry.setting}`" if entry.setting else words
+    some = " and ".join(f"`{word}`" for word in REQUEST_LOG_LEVELS) if entry.name == LOG_LEVEL else ""
+    return f"{words}; {some}{' ' if some else ''}only with the setting `{entry.setting}`" if entry.setting else words
 
 
 def _row(entry: Entry) -> tuple[str, str]:

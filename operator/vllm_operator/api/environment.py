@@ -250,7 +250,7 @@ class EnvVar(ApiModel):
         Limits(max_length=128),
         Form(r"[A-Za-z_][A-Za-z0-9_]*", "must be letters, digits and _, and not begin with a digit"),
     ] = required("Name of the variable, from a list of those that may be set.", "VLLM_LOGGING_LEVEL")
-    value: Annotated[str, Limits(max_length=4096)] | None = optional("Its value, as a string.", "DEBUG")
+    value: Annotated[str, Limits(max_length=4096)] | None = optional("Its value, as a string.", "WARNING")
     value_from: EnvVarSource | None = optional(
         "Where its value comes from.", {"configMapKeyRef": {"name": "settings", "key": "level"}}
     )

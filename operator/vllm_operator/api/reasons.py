@@ -39,7 +39,7 @@ class Reason(Row):
     PARSER_PLUGINS_NOT_ALLOWED = ("ParserPluginsNotAllowed", _SPEC, LASTS,
         "the setting allowParserPlugins is off: leave parserPlugins out, or use an image that has the parser")
     REQUEST_LOGS_NOT_ALLOWED = ("RequestLogsNotAllowed", _SPEC, LASTS,
-        "the setting allowRequestLogs is off: leave out the flag of extraArgs that writes requests into the log")
+        "the setting allowRequestLogs is off: leave out what writes requests into the log, in extraArgs or env")
     HUB_ORGANISATION_NOT_ALLOWED = ("HubOrganisationNotAllowed", _SPEC, LASTS,
         "the setting allowedHubOrganisations does not have the model's organisation: use a model of another one")
     MODEL_IMAGE_NOT_ALLOWED = ("ModelImageNotAllowed", _SPEC, LASTS,

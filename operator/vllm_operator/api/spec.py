@@ -362,7 +362,7 @@ class InferenceServiceSpec(ApiModel):
     )
     env: list[EnvVar] | None = optional(
         "Environment variables of vLLM's container.",
-        [{"name": "VLLM_LOGGING_LEVEL", "value": "DEBUG"}],
+        [{"name": "VLLM_LOGGING_LEVEL", "value": "WARNING"}],
         max_length=64,
         list_type="map",
         list_map_keys=["name"],

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..api.accelerator import Rdma
-from ..api.environment import refusal
+from ..api.environment import EnvVar, refusal
+from ..api.flags.allowed import LOG_LEVEL_VARIABLE
 from ..api.groups import MOST_NODES
 from ..api.limits import text_of
 from ..api.model import ParserPlugins
@@ -208,6 +209,7 @@ def _not_allowed(asked: Privileges, spec: InferenceServiceSpec, settings: Settin
     own: dict[str, object] = {"image": image, "model": model, "pod": pod, "accelerator": accelerator}
     own["parser_plugins"] = ParserPlugins() if asked.parser_plugins else None
     own["extra_args"] = [*asked.request_logs]
+    own["env"] = [EnvVar.model_construct(name=LOG_LEVEL_VARIABLE, value=level) for level in asked.log_levels]
     finding = refused(spec.model_copy(update=own), settings)
     return finding[1] if finding else ""
 

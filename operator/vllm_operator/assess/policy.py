@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ..api.flags.allowed import REQUEST_LOGS
+from ..api.flags.allowed import LOG_LEVEL_VARIABLE, is_request_log_level, logs_requests
 from ..api.reasons import Finding, Reason
 from ..api.spec import InferenceServiceSpec
 from ..settings import Allowed, Settings, matches
@@ -19,6 +19,7 @@ from .consistency import not_in_image
 # Domains of keys that Kubernetes and its parts act on.
 _KUBERNETES = ("kubernetes.io", "k8s.io")
 _SHOWN = 6
+_LOGGED = "which writes what clients send into the log,"
 Labels = Mapping[str, str]
 
 
@@ -120,10 +121,15 @@ def _request_logs(question: Question) -> Refused | None:
     if question.allowed.allow_request_logs:
         return None
     for one in question.spec.extra_args or ():
-        flag = one.split("=", 1)[0]
-        # --no-enable-log-requests only says aloud what vLLM does anyway.
-        if flag in REQUEST_LOGS:
-            return Refused(f"{flag} in extraArgs, which writes what clients send into the log,", "leave it out")
+        if logs_requests(one):
+            return Refused(f"{one.partition('=')[0]} in extraArgs, {_LOGGED}", "leave it out")
+    for variable in question.spec.env or ():
+        level = variable.value
+        if variable.name == LOG_LEVEL_VARIABLE and (level is None or is_request_log_level(level)):
+            what = f"{variable.name} {level} in env, {_LOGGED}"
+            if level is None:
+                what = f"{variable.name} in env with a value from elsewhere, which may be DEBUG,"
+            return Refused(what, "leave it out, or set INFO or WARNING")
     return None
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ..api import GROUP
-from ..api.flags.allowed import REQUEST_LOGS
+from ..api.flags.allowed import LOG_LEVEL_VARIABLE, logs_requests
 from .names import MIDDLEWARE_ANNOTATION, OF_QUEUED_SET, TOPOLOGY_ANNOTATION, is_gpu
 
 _OURS = ("app.kubernetes.io/", f"{GROUP}/")
@@ -30,7 +30,9 @@ class Privileges(NamedTuple):
     parser_plugins: bool
     """Whether vLLM runs code of the team's own."""
     request_logs: tuple[str, ...]
-    """Flags that write what clients send into the log."""
+    """Flags that write what clients send into the log, with their values."""
+    log_levels: tuple[str | None, ...]
+    """The levels of vLLM's log that a variable sets; None: one that comes from elsewhere."""
     environment: tuple[str, ...]
     """Names of variables."""
     labels: tuple[str, ...]
@@ -72,14 +74,17 @@ def privileges(template: Mapping[str, Any]) -> Privileges:
     """What a pod template asks for. Raises KeyError, IndexError, TypeError or AttributeError for what is none."""
     meta, spec = template["metadata"], template["spec"]
     container = spec["containers"][0]
-    flags = [str(argument).partition("=")[0] for argument in container.get("args") or ()]
+    arguments = [str(argument) for argument in container.get("args") or ()]
+    flags = [argument.partition("=")[0] for argument in arguments]
+    variables = container.get("env") or ()
     limits = (container.get("resources") or {}).get("limits") or {}
     return Privileges(
         image=container["image"],
         remote_code=any(flag.startswith(_REMOTE_CODE) for flag in flags),
         parser_plugins=any(flag in _PLUGINS for flag in flags),
-        request_logs=tuple(sorted({flag for flag in flags if flag in REQUEST_LOGS})),
-        environment=tuple(sorted({str(one["name"]) for one in container.get("env") or ()})),
+        request_logs=tuple(sorted({argument for argument in arguments if logs_requests(argument)})),
+        log_levels=tuple(one.get("value") for one in variables if one["name"] == LOG_LEVEL_VARIABLE),
+        environment=tuple(sorted({str(one["name"]) for one in variables})),
         labels=_keys(meta.get("labels")),
         annotations=tuple(key for key in _keys(meta.get("annotations")) if key not in _NO_MERE_KEYS),
         priority_class=spec.get("priorityClassName"),

@@ -148,6 +148,7 @@ def argument(*more: str) -> Callable[[Template, Template, Template], object]:
         ("-tp=2", "its command line has -tp, which the operator passes nowhere"),
         ("--tool-parser-plugin=/models/a/evil.py", "parserPlugins is not allowed by the operator's setting"),
         ("--enable-log-requests", "--enable-log-requests in extraArgs, which writes what clients send into the log"),
+        ("--log-level=DEBUG", "--log-level in extraArgs, which writes what clients send into the log"),
     ],
 )
 def test_a_command_line_that_nobody_rendered_or_allows(more: str, said: str) -> None:
@@ -157,6 +158,7 @@ def test_a_command_line_that_nobody_rendered_or_allows(more: str, said: str) -> 
 def test_a_command_line_that_is_allowed() -> None:
     assert bad(argument("--tool-parser-plugin=/etc/vllm/plugins/a/plugin.py"), allow_parser_plugins=True) == ""
     assert bad(argument("--enable-log-requests"), allow_request_logs=True) == ""
+    assert bad(argument("--log-level=WARNING")) == ""
     assert bad(argument("--seed=1", "--no-async-scheduling", "--load-format=mistral")) == ""
 
 
@@ -173,6 +175,12 @@ def volume(name: str, **source: Any) -> Callable[[Template, Template, Template],
 def variable(name: str, value: str) -> Callable[[Template, Template, Template], object]:
     """A template with a variable."""
     return lambda _all, _pod, container: container["env"].append({"name": name, "value": value})
+
+
+def test_a_level_of_the_log_that_nobody_allows() -> None:
+    assert bad(variable("VLLM_LOGGING_LEVEL", "DEBUG")).startswith("VLLM_LOGGING_LEVEL DEBUG in env, which writes")
+    assert bad(variable("VLLM_LOGGING_LEVEL", "DEBUG"), allow_request_logs=True) == ""
+    assert bad(variable("VLLM_LOGGING_LEVEL", "WARNING")) == ""
 
 
 def program(whole: Template, *_: Template) -> None:

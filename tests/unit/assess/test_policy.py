@@ -39,6 +39,16 @@ CASES: list[tuple[Reason, dict[str, Any], dict[str, Any], dict[str, Any]]] = [
     ),
     (Reason.REQUEST_LOGS_NOT_ALLOWED, {"extraArgs": ["--enable-log-requests"]}, {}, {"allowRequestLogs": True}),
     (Reason.REQUEST_LOGS_NOT_ALLOWED, {"extraArgs": ["--seed=1", "--max-log-len=9"]}, {}, {"allowRequestLogs": True}),
+    *(
+        (Reason.REQUEST_LOGS_NOT_ALLOWED, asked, {}, {"allowRequestLogs": True})
+        for asked in (
+            {"extraArgs": ["--log-level=DEBUG"]},
+            {"extraArgs": ["--log-level=NOTSET"]},
+            {"env": [{"name": "VLLM_LOGGING_LEVEL", "value": "debug"}]},
+            {"env": [{"name": "VLLM_LOGGING_LEVEL", "value": "NotSet"}]},
+            {"env": [{"name": "VLLM_LOGGING_LEVEL", "valueFrom": {"configMapKeyRef": {"name": "a", "key": "b"}}}]},
+        )
+    ),
     (Reason.HUB_ORGANISATION_NOT_ALLOWED, {}, {"allowedHubOrganisations": []}, {"allowedHubOrganisations": ["Org"]}),
     (
         Reason.HUB_ORGANISATION_NOT_ALLOWED,

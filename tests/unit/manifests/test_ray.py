@@ -67,7 +67,7 @@ def test_what_serve_is_told_changes_in_place(changed: dict[str, Any]) -> None:
         {"image": "vllm-ray:2"},
         {"tensorParallelSize": 2},
         {"replicas": 3},
-        {"env": [{"name": "VLLM_LOGGING_LEVEL", "value": "DEBUG"}]},
+        {"env": [{"name": "VLLM_LOGGING_LEVEL", "value": "WARNING"}]},
         {"rollout": {"restartedAt": "2026-11-24T12:00:00Z"}},
         {"autoscaling": {"maxReplicas": 2, "targets": {"runningRequests": 9}}},
     ],

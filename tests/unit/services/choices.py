@@ -29,7 +29,7 @@ EVICTED: Object = {
     "conditions": [{"type": "PodScheduled", "status": "True"}],
 }
 # A change of a spec that other pods follow from.
-OTHER_PODS: dict[str, Any] = {"env": [{"name": "VLLM_LOGGING_LEVEL", "value": "DEBUG"}]}
+OTHER_PODS: dict[str, Any] = {"env": [{"name": "VLLM_LOGGING_LEVEL", "value": "WARNING"}]}
 
 
 def add_node(world: World, name: str, product: str, gpus: int = 8) -> None:

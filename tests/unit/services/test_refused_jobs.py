@@ -168,13 +168,13 @@ def test_a_download_is_not_late_before_it_was_wanted() -> None:
     world.reconcile(key)
     world.inspected(commit=COMMIT)
     loops(world, key, 2 * START_SECONDS)
-    world.service(cache={"claim": {"storage": "10Gi"}}, env=[{"name": "VLLM_LOGGING_LEVEL", "value": "DEBUG"}])
+    world.service(cache={"claim": {"storage": "10Gi"}}, env=[{"name": "VLLM_LOGGING_LEVEL", "value": "WARNING"}])
     world.reconcile(key)
     loops(world, key, START_SECONDS / 2)
     deployment = world.api.objects[path("Deployment", NAMESPACE, "llama")]
-    assert "DEBUG" not in str(deployment["spec"]["template"])
+    assert "WARNING" not in str(deployment["spec"]["template"])
     loops(world, key, START_SECONDS)
-    assert "DEBUG" in str(world.api.objects[path("Deployment", NAMESPACE, "llama")]["spec"]["template"])
+    assert "WARNING" in str(world.api.objects[path("Deployment", NAMESPACE, "llama")]["spec"]["template"])
 
 
 def test_a_watch_that_lags_does_not_ask_for_the_download_again() -> None:

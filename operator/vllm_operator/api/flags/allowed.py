@@ -114,6 +114,10 @@ SWITCHES = (
 )  # fmt: skip
 # Flags that the platform team allows by a setting, as they write prompts and answers, which are private, into the log.
 REQUEST_LOGS = ("--enable-log-deltas", "--enable-log-outputs", "--enable-log-requests", "--max-log-len")
+# At these levels vLLM logs whole requests and answers without any of them: entrypoints/anthropic/serving.py and
+# api_router.py, entrypoints/cohere/serving.py.
+LOG_LEVEL, LOG_LEVEL_VARIABLE = "--log-level", "VLLM_LOGGING_LEVEL"
+REQUEST_LOG_LEVELS = ("DEBUG", "NOTSET")
 # Words that vLLM takes and we do not: they name a path, a plug-in or Ray, or are for what is refused as a whole.
 LEFT_OUT = {
     "attention-backend": ("CUSTOM",),
@@ -125,3 +129,15 @@ LEFT_OUT = {
 EXTRA_CHOICE_FLAGS = {f"--{name}": words for name, words in CHOICES.items()}
 EXTRA_VALUE_FLAGS = tuple(f"--{name}" for name in (*VALUES, *CHOICES))
 EXTRA_SWITCH_FLAGS = tuple(flag for name in SWITCHES for flag in (f"--{name}", facts()[f"--{name}"].negative) if flag)
+
+
+def logs_requests(argument: str) -> bool:
+    """Whether an argument has vLLM write what clients send into the log: such a flag, or such a level of the log."""
+    flag, given, level = argument.partition("=")
+    # --no-enable-log-requests only says aloud what vLLM does anyway.
+    return flag in REQUEST_LOGS or (flag == LOG_LEVEL and (not given or is_request_log_level(level)))
+
+
+def is_request_log_level(level: str) -> bool:
+    """Whether whole requests are logged at this level; vLLM takes its name in any case."""
+    return level.strip().upper() in REQUEST_LOG_LEVELS

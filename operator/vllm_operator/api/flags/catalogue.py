@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from ..fields import fields
-from .allowed import CHOICES, REQUEST_LOGS, SWITCHES, VALUES
+from .allowed import CHOICES, LOG_LEVEL, REQUEST_LOGS, SWITCHES, VALUES
 from .facts import Fact, Kind, facts
 from .standings import GONE, GONE_JSON, GONE_SWITCHES, GONE_WORDS, MEANT_BY_FIELD, OWNED, REFUSED, VERSION
 
@@ -53,7 +53,7 @@ class Entry:
     says: str = ""
     """Of a flag that is owned, refused or gone: the sentence as it follows the name, with what to do."""
     setting: str | None = None
-    """Of an allowed flag: the operator's setting without which it is refused all the same."""
+    """Of an allowed flag: the operator's setting without which it is refused all the same, or some words of it are."""
 
     @property
     def spellings(self) -> tuple[str, ...]:
@@ -144,5 +144,5 @@ def _entry(fact: Fact, found: list[Standing], field: str | None) -> Entry:
         standing=found[0],
         field=field,
         says=says,
-        setting="allowRequestLogs" if fact.name in REQUEST_LOGS else None,
+        setting="allowRequestLogs" if fact.name in (*REQUEST_LOGS, LOG_LEVEL) else None,
     )
