@@ -109,6 +109,8 @@ class Allowed(_Settings):
     allowed_rdma_resources: tuple[str, ...] = ()
     # Labels of nodes in pod.exclusiveTopology: a group keeps others away from all nodes that share a value of it.
     allowed_exclusive_topologies: tuple[str, ...] = ()
+    # Whether pods may need to be near, or away from, pods of other namespaces: the latter are kept off their nodes.
+    allow_cross_namespace_affinity: bool = False
     # Types of KEDA's triggers. Most connect, with KEDA's rights, to an address that the service names.
     allowed_triggers: tuple[str, ...] = ("cron", "kubernetes-workload")
     # Hosts that requests may have vLLM fetch images, audio and video from; `*` alone: any, the cluster's inside too.

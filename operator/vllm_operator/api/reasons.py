@@ -63,6 +63,8 @@ class Reason(Row):
         "the setting allowedRdmaResources does not have the resource of accelerator.rdma: leave it out")
     EXCLUSIVE_TOPOLOGY_NOT_ALLOWED = ("ExclusiveTopologyNotAllowed", _SPEC, LASTS,
         "the setting allowedExclusiveTopologies does not have the label of pod.exclusiveTopology: leave it out")
+    CROSS_NAMESPACE_AFFINITY_NOT_ALLOWED = ("CrossNamespaceAffinityNotAllowed", _SPEC, LASTS,
+        "the setting allowCrossNamespaceAffinity is off: leave namespaces and namespaceSelector out of pod.affinity")
     TRIGGER_NOT_ALLOWED = ("TriggerNotAllowed", _SPEC, LASTS,
         "the setting allowedTriggers does not have the type of a trigger: use autoscaling.targets")
     MEDIA_DOMAIN_NOT_ALLOWED = ("MediaDomainNotAllowed", _SPEC, LASTS,
@@ -341,10 +343,8 @@ class Reason(Row):
     # The autoscaler.
     SCALING = ("Scaling", _SCALING, FINE, "the number of pods follows the load, within its bounds")
     AUTOSCALER_STARTING = ("AutoscalerStarting", _SCALING, PASSES, "the autoscaler has not looked at the metrics yet")
-    AUTOSCALER_FAILED = ("AutoscalerFailed", _SCALING, LASTS,
-        "the autoscaler cannot scale: see its words in the message")
-    AUTOSCALER_REFUSED = ("AutoscalerRefused", _SCALING, LASTS,
-        "the API server refuses the autoscaler: see the message")
+    AUTOSCALER_FAILED = ("AutoscalerFailed", _SCALING, LASTS, "the autoscaler cannot scale: see its words")
+    AUTOSCALER_REFUSED = ("AutoscalerRefused", _SCALING, LASTS, "the API server refuses it: see the message")
     AUTOSCALER_PAUSED = ("AutoscalerPaused", _SCALING, LASTS,
         "an annotation of the ScaledObject pauses KEDA: remove it")
     KEDA_API_MISSING = ("KedaApiMissing", _SCALING, LASTS,

@@ -127,10 +127,14 @@ class PodAffinityTerm(ApiModel):
     topology_key: LabelKey = required("Node label whose equal value means near.", "kubernetes.io/hostname")
     label_selector: LabelSelector | None = optional("The other pods.", {"matchLabels": {"app": "web"}})
     namespaces: list[ObjectName] | None = optional(
-        "Namespaces of the other pods; omitted: this one.", ["team-b"], max_length=16, list_type="atomic"
+        "Namespaces of the other pods, where the setting allowCrossNamespaceAffinity is on; omitted: this one.",
+        ["team-b"],
+        max_length=16,
+        list_type="atomic",
     )
     namespace_selector: LabelSelector | None = optional(
-        "Namespaces of the other pods, by label.", {"matchLabels": {"team": "b"}}
+        "Namespaces of the other pods, by label, where the setting allowCrossNamespaceAffinity is on.",
+        {"matchLabels": {"team": "b"}},
     )
 
 

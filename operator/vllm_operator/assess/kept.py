@@ -16,6 +16,7 @@ from ..api.groups import MOST_NODES
 from ..api.limits import text_of
 from ..api.model import ParserPlugins
 from ..api.pod import PodSettings
+from ..api.scheduling import Affinity
 from ..api.spec import InferenceServiceSpec
 from ..api.storage import IMAGE
 from ..manifests.devices import request_in
@@ -190,6 +191,7 @@ def _not_allowed(asked: Privileges, spec: InferenceServiceSpec, settings: Settin
             "runtime_class_name": asked.runtime_class,
             "service_account_name": asked.service_account,
             "exclusive_topology": asked.topology,
+            "affinity": _affinity(asked.neighbours),
         }
     )
     device = spec.accelerator.resource
@@ -212,6 +214,14 @@ def _not_allowed(asked: Privileges, spec: InferenceServiceSpec, settings: Settin
     own["env"] = [EnvVar.model_construct(name=LOG_LEVEL_VARIABLE, value=level) for level in asked.log_levels]
     finding = refused(spec.model_copy(update=own), settings)
     return finding[1] if finding else ""
+
+
+def _affinity(neighbours: Sequence[str]) -> Affinity:
+    """An affinity that names pods of other namespaces in the same fields."""
+    term = {"topologyKey": "kubernetes.io/hostname", "namespaceSelector": {}}
+    fields = {one.partition(" ")[0] for one in neighbours}
+    required = {"requiredDuringSchedulingIgnoredDuringExecution": [term]}
+    return Affinity.model_validate(dict.fromkeys(fields, required))
 
 
 def _brings_more(kept: Contents, own: Contents) -> str:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from ..api.flags.allowed import LOG_LEVEL_VARIABLE, is_request_log_level, logs_requests
 from ..api.reasons import Finding, Reason
+from ..api.scheduling import Affinity, PodAffinityTerm
 from ..api.spec import InferenceServiceSpec
 from ..settings import Allowed, Settings, matches
 from ..vllm.paths import claims as mounted_claims
@@ -232,6 +233,27 @@ def _topology(question: Question) -> Refused | None:
     return Refused(f"pod.exclusiveTopology {key}", "leave it out", patterns)
 
 
+def _terms(affinity: Affinity) -> Iterator[tuple[str, PodAffinityTerm]]:
+    """Each with the field that it is in."""
+    for field, found in (("podAffinity", affinity.pod_affinity), ("podAntiAffinity", affinity.pod_anti_affinity)):
+        if found:
+            yield from ((field, one) for one in found.required_during_scheduling_ignored_during_execution or ())
+            weighed = found.preferred_during_scheduling_ignored_during_execution or ()
+            yield from ((field, one.pod_affinity_term) for one in weighed)
+
+
+def _cross_namespace_affinity(question: Question) -> Refused | None:
+    """Kubernetes keeps pods as well off the nodes of those that need to be away from them."""
+    pod = question.spec.pod
+    if question.allowed.allow_cross_namespace_affinity or not pod or not pod.affinity:
+        return None
+    for field, term in _terms(pod.affinity):
+        for name, value in (("namespaces", term.namespaces), ("namespaceSelector", term.namespace_selector)):
+            if value is not None:
+                return Refused(f"{name} in pod.affinity.{field}", "leave it out: pods of this namespace are meant then")
+    return None
+
+
 def _trigger(question: Question) -> Refused | None:
     scaling, patterns = question.spec.autoscaling, question.allowed.allowed_triggers
     for trigger in (scaling.triggers if scaling else None) or ():
@@ -263,6 +285,7 @@ RULES = (
     Rule("allowedPodAnnotations", Reason.POD_ANNOTATION_NOT_ALLOWED, _pod_annotation),
     Rule("allowedRdmaResources", Reason.RDMA_NOT_ALLOWED, _rdma),
     Rule("allowedExclusiveTopologies", Reason.EXCLUSIVE_TOPOLOGY_NOT_ALLOWED, _topology),
+    Rule("allowCrossNamespaceAffinity", Reason.CROSS_NAMESPACE_AFFINITY_NOT_ALLOWED, _cross_namespace_affinity),
     Rule("allowedTriggers", Reason.TRIGGER_NOT_ALLOWED, _trigger),
     Rule("allowedMediaDomains", Reason.MEDIA_DOMAIN_NOT_ALLOWED, _media_domain),
 )

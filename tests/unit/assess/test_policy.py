@@ -9,6 +9,7 @@ from vllm_operator.api.spec import InferenceServiceSpec
 from vllm_operator.assess.policy import RULES, named_claims, refused
 from vllm_operator.settings import Allowed, Settings, matches
 
+NEAR = {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": {"app": "web"}}}
 QUEUE = {"type": "metrics-api", "metadata": {"url": "http://169.254.169.254/latest"}}
 
 
@@ -22,6 +23,7 @@ def pod(**settings: Any) -> dict[str, Any]:
     return {"pod": settings}
 
 
+_ELSEWHERE: list[dict[str, Any]] = [{"namespaces": ["team-b"]}, {"namespaceSelector": {}}]
 # Refused by default (or with the setting that is given), and the setting that allows it.
 CASES: list[tuple[Reason, dict[str, Any], dict[str, Any], dict[str, Any]]] = [
     (Reason.IMAGE_NOT_ALLOWED, {"image": "acme/vllm:1"}, {}, {"allowedImages": ["acme/*"]}),
@@ -112,6 +114,20 @@ CASES: list[tuple[Reason, dict[str, Any], dict[str, Any], dict[str, Any]]] = [
         pod(exclusiveTopology="topology.kubernetes.io/zone"),
         {"allowedExclusiveTopologies": ["cloud.google.com/*"]},
         {"allowedExclusiveTopologies": ["topology.kubernetes.io/zone"]},
+    ),
+    *(
+        (
+            Reason.CROSS_NAMESPACE_AFFINITY_NOT_ALLOWED,
+            pod(affinity={field: terms}),
+            {},
+            {"allowCrossNamespaceAffinity": True},
+        )
+        for field in ("podAffinity", "podAntiAffinity")
+        for other in _ELSEWHERE
+        for terms in (
+            {"requiredDuringSchedulingIgnoredDuringExecution": [NEAR, {**NEAR, **other}]},
+            {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 1, "podAffinityTerm": {**NEAR, **other}}]},
+        )
     ),
     (
         Reason.TRIGGER_NOT_ALLOWED,
