@@ -4,7 +4,7 @@ Whoever may make pods may give them our labels. An owner reference can be forged
 namespace; what it names has to be there, as a child that the service controls. Pure: bodies in, values out.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from sys import intern
 
@@ -37,20 +37,25 @@ def is_link(kind: str, children: Iterable[Child]) -> bool:
 
 
 def pod_owners(
-    children: Iterable[Child], links: Iterable[Link], service_uid: str, *, of_jobs: bool = False
+    children: Iterable[Child], links: Collection[Link], service_uid: str, *, of_jobs: bool = False
 ) -> frozenset[str]:
     """Uids of what controls the pods of the service with this uid: of those that serve, or of its Jobs.
 
     `children`, `links`: all that carry the service's labels; pods are links where others belong to them. A pod is the
     service's own exactly if its controlling owner is one of these.
     """
-    found: set[str] = set()
+    # All children of a kind together: whoever may make objects can make thousands with our labels.
+    own: dict[str, set[str]] = {}
     for child in children:
-        pods = BY_KIND[child.kind].pods
-        if pods is None or pods.of_jobs is not of_jobs or child.owner_uid != service_uid:
+        if child.owner_uid == service_uid:
+            own.setdefault(child.kind, set()).add(child.uid)
+    found: set[str] = set()
+    for owner, uids in own.items():
+        pods = BY_KIND[owner].pods
+        if pods is None or pods.of_jobs is not of_jobs:
             continue
         for way in pods.through:
-            level = {child.uid}
+            level = uids
             for kind in way:
                 level = {one.uid for one in links if one.kind == kind and one.owner in level}
             found |= level

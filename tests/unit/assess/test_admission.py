@@ -15,6 +15,7 @@ from vllm_operator.assess.limits import Claimant, most_gpus, over_budget, room
 from vllm_operator.settings import Settings
 
 SETTINGS = Settings()
+ALWAYS = "requiredDuringSchedulingIgnoredDuringExecution"
 TEAM_A = {"matchLabels": {"team": "a"}}
 
 
@@ -179,6 +180,7 @@ def test_a_class_narrows_what_the_settings_allow_and_never_widens_it() -> None:
         {"accelerator": {"resource": "cpu"}, "images": {"cpu": "elsewhere/vllm:1"}},
         {"pod": {"priorityClassName": "system-node-critical"}},
         {"pod": {"runtimeClassName": "gvisor"}},
+        {"pod": {"affinity": {"podAntiAffinity": {ALWAYS: [{"topologyKey": "rack", "namespaceSelector": {}}]}}}},
         {"defaults": {"allowedMediaDomains": ["example.com"]}},
     ],
 )

@@ -1,5 +1,6 @@
 """Whose a pod is: only a whole chain of controlling owners up to a child of the very service counts."""
 
+from time import process_time
 from typing import Any
 
 import pytest
@@ -51,6 +52,15 @@ def test_ranks_above_0_belong_to_their_leaders_pod() -> None:
 )
 def test_a_chain_with_a_link_missing_counts_for_nothing(children: list[Child], links: list[Link]) -> None:
     assert pod_owners(children, links, SERVICE) == set()
+
+
+def test_thousands_of_forged_children_and_links_cost_little() -> None:
+    many = 20_000
+    children = [child(kind, f"{kind}-{number}") for kind in ("Deployment", "LeaderWorkerSet") for number in range(many)]
+    links = [Link("ReplicaSet", f"rs-{number}", f"Deployment-{number}") for number in range(many)]
+    start = process_time()
+    assert len(pod_owners(children, links, SERVICE)) == many
+    assert process_time() - start < 1
 
 
 def test_only_the_controlling_owner_is_a_link() -> None:
