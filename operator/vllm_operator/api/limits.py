@@ -7,6 +7,7 @@ to spare, so that whoever meets it has something odd. Pure; imports nothing heav
 
 import json
 import math
+import re
 import zlib
 from collections.abc import Mapping
 from typing import Any
@@ -71,6 +72,7 @@ LOG_BYTES = 64 * KIB
 LOG_LINES = 400
 """Of a failed container: enough for the tracebacks of all of vLLM's processes."""
 LINE_CHARACTERS = 2000
+_LINE_END = re.compile(r"\r\n|\r|\n")
 EVENTS = 100
 """Of one pod: equal ones are counted in one Event."""
 EVENTS_BYTES = 1 * MIB
@@ -193,8 +195,13 @@ def printable(text: str) -> str:
 
 def cut_lines(text: str) -> str:
     """The end of a log, each line cut before any pattern is looked for in it. Blank lines say nothing."""
-    lines = (line[:LINE_CHARACTERS] for line in text[-LOG_BYTES:].splitlines() if line.strip())
+    lines = (line[:LINE_CHARACTERS] for line in lines_of(text[-LOG_BYTES:]) if line.strip())
     return "\n".join(list(lines)[-LOG_LINES:])
+
+
+def lines_of(text: str) -> list[str]:
+    """Its lines, as who wrote them ended them. Python's own ends (U+0085, say) may stand in a header of a request."""
+    return _LINE_END.split(text)
 
 
 def mapping(value: Any) -> Mapping[str, Any]:

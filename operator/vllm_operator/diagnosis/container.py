@@ -21,10 +21,11 @@ from .log import (
     last_error,
     last_line,
     only_points_elsewhere,
+    raised,
     tells_every_exception,
 )
 from .redaction import redact, shorten
-from .symptom import Symptom
+from .symptom import OF_SYSTEM, Symptom
 
 _SIGKILL, _SIGTERM = 128 + signal.SIGKILL, 128 + signal.SIGTERM
 _BAD_USAGE = 2
@@ -151,12 +152,16 @@ def _killed_for_memory(pod: PodSnapshot, ending: Ending) -> Finding | None:
 
 def _process_killed(pod: PodSnapshot, ending: Ending) -> Finding | None:
     """What a process was ended by, where that alone says what to do."""
-    return _process_ended(pod, ending) if _process_signal(ending.log) in (signal.SIGKILL, *_SIGNALS) else None
+    return (
+        _process_ended(pod, ending)
+        if _process_signal(ending.log, served=ending.served) in (signal.SIGKILL, *_SIGNALS)
+        else None
+    )
 
 
 def _process_ended(pod: PodSnapshot, ending: Ending) -> Finding | None:
     """The kernel may end a single process for memory: Kubernetes learns nothing of that."""
-    if (number := _process_signal(ending.log)) is None:
+    if (number := _process_signal(ending.log, served=ending.served)) is None:
         return None
     if number == signal.SIGKILL:
         return Reason.OUT_OF_MEMORY, f"one of its processes was killed{_FOR_MEMORY.format(node=pod.node)}"
@@ -166,11 +171,13 @@ def _process_ended(pod: PodSnapshot, ending: Ending) -> Finding | None:
     return reason, f"one of its processes was ended by {_name(number)}{said}: {_SIGNALS.get(number, _more(pod))}"
 
 
-def _process_signal(log: str) -> int | None:
+@lru_cache(maxsize=64)
+def _process_signal(log: str, *, served: bool) -> int | None:
     """The signal that ended a process of vLLM's; None where none has."""
-    worker = _WORKER_ENDED.search(log)
+    text = fatal(log, served=served)
+    worker = _WORKER_ENDED.search(text)
     codes = [-signal.SIGKILL if worker["code"] == "None" else int(worker["code"])] if worker else []
-    return next((-code for code in (*codes, *_engine_codes(log)) if code < 0), None)
+    return next((-code for code in (*codes, *_engine_codes(text)) if code < 0), None)
 
 
 def _engine_codes(log: str) -> list[int]:
@@ -180,12 +187,16 @@ def _engine_codes(log: str) -> list[int]:
 
 
 def _known(pod: PodSnapshot, ending: Ending) -> Finding | None:
-    return told_by(ending.log, node=pod.node, served=pod.was_ready)
+    return _told(_symptom(ending.log, served=ending.served), pod.node, served=pod.was_ready)
 
 
-def told_by(log: str, *, node: str = "its node", served: bool = False) -> Finding | None:
-    """What a text of the catalogue in a log means; None where there is none. `served`: users' words may be in it."""
-    if (known := _symptom(log)) is None:
+def told_by(log: str) -> Finding | None:
+    """What a text of the catalogue means in a log that holds no users' words; None where there is none."""
+    return _told(_symptom(log, served=False), "its node", served=False)
+
+
+def _told(known: tuple[Symptom, dict[str, str]] | None, node: str, *, served: bool) -> Finding | None:
+    if known is None:
         return None
     symptom, said = known
     values = {name: _value(value, served=served) for name, value in said.items()}
@@ -193,11 +204,14 @@ def told_by(log: str, *, node: str = "its node", served: bool = False) -> Findin
 
 
 @lru_cache(maxsize=64)  # of logs of 64 KiB at most: each is looked at again and again
-def _symptom(log: str) -> tuple[Symptom, dict[str, str]] | None:
-    """The first symptom in a log, with its values."""
-    text, end = fatal(log), last_error(log)
-    found = ((symptom, symptom.search(end if symptom.ends else text)) for symptom in SYMPTOMS)
-    return next(((symptom, match.groupdict()) for symptom, match in found if match), None)
+def _symptom(log: str, *, served: bool) -> tuple[Symptom, dict[str, str]] | None:
+    """The first symptom in a log, with its values. `served`: users' words may be in it."""
+    text, exceptions, end = fatal(log, served=served), raised(log, served=served), last_error(log, served=served)
+    for symptom in SYMPTOMS:
+        where = end if symptom.ends else exceptions if symptom.source == OF_SYSTEM else text
+        if match := symptom.search(where):
+            return symptom, match.groupdict()
+    return None
 
 
 def _value(value: str, *, served: bool) -> str:
@@ -209,7 +223,7 @@ def _value(value: str, *, served: bool) -> str:
 
 
 def _no_command(pod: PodSnapshot, ending: Ending) -> Finding | None:
-    if not (missing := _NO_COMMAND.search(ending.log)):
+    if ending.served or not (missing := _NO_COMMAND.search(ending.log)):
         return None
     return (
         Reason.CONTAINER_CONFIG,

@@ -6,6 +6,7 @@ lines or 2 KiB, so it often starts in the middle of a traceback.
 
 import re
 
+from ..api.limits import lines_of
 from .redaction import LINE_MAX
 
 # torch's logger has a form of its own (torch/_logging/_internal.py). It tells only of what torch goes on after, as of
@@ -17,6 +18,12 @@ _PREFIX = re.compile(
     r"(?:(?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL) \d\d-\d\d \d\d:\d\d:\d\d(?:[.,]\d+)? \[[^\]]*\] ?)?"
     rf"(?:{_OF_TORCH.pattern} )?"
 )
+# What is said at these levels ended no process: it went on, and users' words may be in it. uvicorn tells no time.
+_GOES_ON = re.compile(r"\b(?:DEBUG|INFO|WARNING) \d\d-\d\d |^(?:DEBUG|INFO|WARNING):")
+# huggingface_hub's logger puts no level before what it says.
+_IGNORED = re.compile(r"^Ignored error while |Will ignore error and continue\b")
+# The processes that talk to users: what engines end in, these only hear of.
+_SERVER = re.compile(r"\((?:APIServer|ApiServer_\d+) pid=")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 # "ValueError: text" or "torch.OutOfMemoryError: text", at the start of a line.
 _EXCEPTION = re.compile(r"^(?:[A-Za-z_]\w*\.)*(?:[A-Z]\w*)?(?:Error|Exception|Exit|Interrupt)(?:: |$)")
@@ -51,9 +58,15 @@ def cleaned(text: str) -> str:
     return "\n".join(line.rstrip() for _, line in _lines(text))
 
 
-def fatal(text: str) -> str:
-    """The same, without what torch's logger says: torch goes on after that."""
-    return "\n".join(line for prefix, line in _lines(text) if not _OF_TORCH.search(prefix))
+def fatal(text: str, *, served: bool = False) -> str:
+    """The same, without what a process went on after. `served`: and without what the server says, which has users'."""
+    return "\n".join(line for _, line in _fatal(text, served=served))
+
+
+def raised(text: str, *, served: bool = False) -> str:
+    """What the exceptions of such lines say, one a line."""
+    lines = _fatal(text, served=served)
+    return "\n".join(_exception(lines, at) for at in _exceptions(lines))
 
 
 def exception_names(text: str) -> list[str]:
@@ -62,15 +75,14 @@ def exception_names(text: str) -> list[str]:
     return [lines[at][1].split(":", 1)[0].rsplit(".", 1)[-1] for at in _exceptions(lines)]
 
 
-def last_error(text: str) -> str:
+def last_error(text: str, *, served: bool = False) -> str:
     """The error that a failed process ended with, on one line; empty where it told none.
 
     In this order: the last exception that is no wrapper, argparse's error, a crash, the last wrapper. An exception's
     further lines belong to it, without pydantic's dump of the input.
     """
-    lines = _lines(text)
-    exceptions = [at for at in _exceptions(lines) if not _OF_TORCH.search(lines[at][0])]
-    causes = [words for at in reversed(exceptions) if (words := _exception(lines, at))]
+    lines = _fatal(text, served=served)
+    causes = [words for at in reversed(_exceptions(lines)) if (words := _exception(lines, at))]
     usage = [line for _, line in reversed(lines) if _USAGE.match(line)]
     crashes = [said] if (said := crash(text)) else []
     told = (words for words in causes if not only_points_elsewhere(words))
@@ -91,11 +103,22 @@ def last_line(text: str) -> str:
 def _lines(text: str) -> list[tuple[str, str]]:
     """Prefix and rest of each line."""
     lines = []
-    for line in (_COLOUR.sub("", line[:LINE_MAX]) for line in text.splitlines()):
+    for line in (_COLOUR.sub("", line[:LINE_MAX]) for line in lines_of(text)):
         prefix = _PREFIX.match(line)
         end = prefix.end() if prefix else 0
         lines.append((line[:end].rstrip(), line[end:].rstrip()))
     return lines
+
+
+def _fatal(text: str, *, served: bool) -> list[tuple[str, str]]:
+    lines = _lines(text)
+    return [one for one in lines if not _is_passing(*one) and not (served and _SERVER.match(one[0]))]
+
+
+def _is_passing(prefix: str, line: str) -> bool:
+    """Whether a process goes on after it."""
+    said = _OF_TORCH.search(prefix) or _GOES_ON.search(prefix) or _GOES_ON.match(line) or _IGNORED.search(line)
+    return said is not None
 
 
 def _exceptions(lines: list[tuple[str, str]]) -> list[int]:

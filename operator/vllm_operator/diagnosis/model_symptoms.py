@@ -1,7 +1,7 @@
 """Lines of a log that tell of the model or an argument: hub, cache, files, vLLM's flags. Order is priority."""
 
 from ..api.reasons import Reason
-from .symptom import Symptom
+from .symptom import OF_SYSTEM, Symptom
 
 _MODEL = "vllm/config/model.py"
 _HUB = "transformers/utils/hub.py"
@@ -99,11 +99,16 @@ MODELS = (
         "the cache",
     ),
     Symptom(
-        "errno", "No space left on device", Reason.NO_SPACE_LEFT, f"the volume that the pod writes to is full: {_SPACE}"
+        OF_SYSTEM,
+        "No space left on device",
+        Reason.NO_SPACE_LEFT,
+        f"the volume that the pod writes to is full: {_SPACE}",
     ),
-    Symptom("errno", "Disk quota exceeded", Reason.NO_SPACE_LEFT, f"the quota of the cache's volume is used: {_SPACE}"),
     Symptom(
-        "errno",
+        OF_SYSTEM, "Disk quota exceeded", Reason.NO_SPACE_LEFT, f"the quota of the cache's volume is used: {_SPACE}"
+    ),
+    Symptom(
+        OF_SYSTEM,
         "Read-only file system: '{path}'",
         Reason.CACHE_NOT_WRITABLE,
         "vLLM must write {path}, which is read-only: caches belong below /cache, which is writable",
@@ -115,7 +120,7 @@ MODELS = (
         "user 1000 may not write {path}: set pod.fsGroup to the group of the cache's volume",
     ),
     Symptom(
-        "errno",
+        OF_SYSTEM,
         "Permission denied: '{path}'",
         Reason.CACHE_NOT_WRITABLE,
         "user 1000 may not use {path}: set pod.fsGroup to the group of the volume, or make its files readable",

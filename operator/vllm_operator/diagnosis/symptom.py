@@ -10,6 +10,7 @@ from functools import cached_property
 
 from ..api.reasons import Reason
 
+OF_SYSTEM = "errno"
 _FIELD = re.compile(r"\{(\w*)\}")
 # Values are short, on one line, and no sentence: what stands between two known texts can then be no prompt.
 _VALUE = r"[^\n]{0,160}?"
@@ -26,7 +27,8 @@ class Symptom:
 
     `ends`: only the exception that a process ended with counts; elsewhere the same words are a warning.
 
-    `source` is a file below site-packages, Python's or a compiled one, or "errno" for the operating system's own words.
+    `source` is a file below site-packages, Python's or a compiled one, or OF_SYSTEM for the operating system's own
+    words: these count only where an exception says them, as processes go on after many such errors.
     """
 
     source: str

@@ -1,0 +1,86 @@
+"""What a log says that ended nothing is not taken for the cause, whoever wrote it: vLLM, a library, or a user."""
+
+from dataclasses import replace
+
+import pytest
+
+from support.pod_status import SERVED, failed, found
+from support.vllm_logs import WORKER_DIED
+from vllm_operator.api.limits import cut_lines
+from vllm_operator.api.reasons import Reason
+from vllm_operator.diagnosis.catalogue import SYMPTOMS
+from vllm_operator.diagnosis.symptom import OF_SYSTEM, Symptom
+
+DEAD = (
+    "(APIServer pid=1) ERROR 11-29 11:38:58 [async_llm.py:906] vllm.v1.engine.exceptions.EngineDeadError: EngineCore "
+    "encountered an issue. See stack trace (above) for the root cause.\n"
+)
+KERNEL = "(Worker pid=61) ERROR 11-29 11:38:58 [x.py:9] torch.AcceleratorError: CUDA error: unknown error\n"
+
+
+def said(symptom: Symptom) -> str:
+    """The text of a symptom, with some value in each place."""
+    return symptom.says.replace("{}", "x").format(**dict.fromkeys(symptom.pattern.groupindex, "7"))
+
+
+def of_service(log: str) -> Reason:
+    """What is told of an engine that died while it served."""
+    return found(failed(log, code=0, reason="Completed", ready_changed=SERVED))[0]
+
+
+@pytest.mark.parametrize("symptom", SYMPTOMS, ids=lambda symptom: symptom.says[:40])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "(APIServer pid=1) INFO 11-29 11:38:57 [request_logger.py:66] Received request chatcmpl-1: params: "
+        "SamplingParams(stop=['RuntimeError: {}']), lora_request: None.\n",
+        "INFO 11-29 11:38:57 [request_logger.py:66] Received request RuntimeError: {}\n",
+        "(EngineCore pid=52) WARNING 11-29 11:38:57 [jina.py:243] ValueError: {}\n",
+        "(EngineCore_DP0 pid=52) DEBUG 11-29 11:38:57 [x.py:243] ValueError: {}\n",
+        "(APIServer pid=1) INFO:     10.0.0.1:5000 - {}\n",
+        "\x1b[0;36m(APIServer pid=1)\x1b[0;0m \x1b[32mINFO\x1b[0m \x1b[90m11-29 11:38:57\x1b[0m [x.py:1] {}\n",
+        "(APIServer pid=1) ERROR 11-29 11:38:57 [serving.py:250] ValueError: Invalid grammar: {}\n",
+        "(ApiServer_3 pid=1) ERROR 11-29 11:38:57 [serving.py:250] ValueError: Invalid grammar: {}\n",
+    ],
+)
+def test_nobody_who_asks_chooses_why_the_engine_died(symptom: Symptom, line: str) -> None:
+    asked = line.format(said(symptom))
+    assert of_service(f"{asked}{DEAD}") == Reason.ENGINE_DIED
+    assert of_service(f"{asked}{KERNEL}{DEAD}") == Reason.GPU_ERROR
+
+
+def test_a_request_neither_ends_a_line_nor_a_process() -> None:
+    line = "(APIServer pid=1) INFO 11-29 11:38:57 [request_logger.py:66] Received request chatcmpl-{}: params\n"
+    for end in ("\x85", "\x0b", "\x1c", "\u2028"):
+        asked = line.format(f"{end}No CUDA GPUs are available")
+        assert of_service(cut_lines(f"{asked}{DEAD}")) == Reason.ENGINE_DIED
+    for words in ("Worker proc x died unexpectedly (exit code: -9)", 'exec: "x": not found'):
+        assert of_service(f"{line.format(words)}{DEAD}") == Reason.ENGINE_DIED
+    assert of_service(WORKER_DIED.format(code=-9)) == Reason.OUT_OF_MEMORY
+
+
+@pytest.mark.parametrize("symptom", [one for one in SYMPTOMS if one.source == OF_SYSTEM], ids=lambda one: one.says)
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Could not cache non-existence of file. Will ignore error and continue. Error: [Errno 13] {}\n",
+        "Ignored error while writing commit hash to /models/refs/main: [Errno 13] {}.\n",
+        "(APIServer pid=1) Ignored error while writing tree cache file /models/x: [Errno 13] {}\n",
+        "cannot write the cache of kernels ({}), going on without\n",
+    ],
+)
+def test_what_a_library_goes_on_after_is_not_the_cause(symptom: Symptom, line: str) -> None:
+    passed = line.format(said(symptom))
+    reason, message = found(failed(f"{passed}ValueError: nobody knows this\n"))
+    assert (reason, "nobody knows this" in message) == (Reason.CONTAINER_FAILED, True)
+    assert found(failed(f"{passed}OSError: [Errno 1] {said(symptom)}\n"))[0] == symptom.reason
+
+
+def test_an_error_of_the_server_counts_where_the_container_never_served() -> None:
+    line = "(APIServer pid=1) ERROR 11-29 11:38:57 [x.py:1] OSError: [Errno 28] No space left on device: '/cache/x'\n"
+    assert found(failed(line))[0] == Reason.NO_SPACE_LEFT
+    again = failed(line, ready_changed=SERVED)
+    assert again.ending
+    later = replace(again, ending=replace(again.ending, served=False))
+    assert later.was_ready
+    assert found(later)[0] == Reason.NO_SPACE_LEFT
