@@ -38,6 +38,11 @@ def largest(resource: str, supply: Supply) -> str:
     return f" (the largest, {most.name}, has {most.total} {resource})" if most else ""
 
 
+def names(supply: Supply) -> str:
+    """The nodes that suit the pods."""
+    return f" ({_listed(node.name for node in supply.nodes)})" if supply.nodes else ""
+
+
 def products(supply: Supply) -> str:
     """The products that there are."""
     products = _listed(f"{product} on {nodes} node{'s' if nodes > 1 else ''}" for product, nodes in supply.products)

@@ -6,6 +6,7 @@ preemption: 0/5 nodes are available: ...". Its words are those of pkg/scheduler 
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from ..api.reasons import Finding, Reason
 from ..assess.supply import Supply
@@ -26,7 +27,11 @@ _CLAIM = re.compile(r'persistentvolumeclaim "(?P<name>[^"]+)" (?P<trouble>not fo
 # Reasons of Kueue's Events about a Workload that is not admitted (pkg/scheduler/scheduler.go).
 OF_QUEUE = ("Pending", "SecondPassFailed")
 _CLAIMS = "cannot allocate all claims"
-_TAINTS, _SELECTOR = "untolerated taint", "didn't match Pod's node affinity/selector"
+_TAINTS, _SELECTOR, _CLOSED = "untolerated taint", "didn't match Pod's node affinity/selector", "were unschedulable"
+# Taints that a node has while it is not ready, started or drained: nothing to tolerate.
+_PASSING_TAINTS = ("taint {node.kubernetes.io/", "taint {node.cloudprovider.kubernetes.io/")
+_OF_RESOURCES = ("Insufficient ", "Too many pods")
+_NO_VOLUME = "didn't find available persistent volumes"
 _ELSEWHERE = ("PersistentVolume's node affinity", "volume node affinity conflict", "no available volume zone")
 # Of pods that are there already. A group with a domain of its own is told in its own words.
 _APART, _TOGETHER = ("pod anti-affinity rules", "existing pods anti-affinity rules"), "match pod affinity rules"
@@ -37,13 +42,66 @@ _OF_DOMAINS = (
 _WORDS = (
     (_TAINTS, "{count} with taints that it does not tolerate"),
     (_SELECTOR, "{count} without the labels that it asks for{selector}"),
-    ("were unschedulable", "{count} closed for scheduling"),
-    ("didn't find available persistent volumes", "{count} without a volume for its claim"),
+    (_CLOSED, "{count} closed for scheduling"),
+    (_NO_VOLUME, "{count} without a volume for its claim"),
     *((words, "{count} beside pods that it must not be near") for words in _APART),
     (_TOGETHER, "{count} away from pods that it must be near"),
     (_CLAIMS, "{count} without free devices that its claim asks for"),
     *((words, "{count} out of its volume's reach") for words in _ELSEWHERE),
 )
+
+
+_CROWDED: Finding = (Reason.UNSCHEDULABLE, "lower what resources asks for, or add nodes")
+
+
+@dataclass(frozen=True)
+class _Sentence:
+    """What the scheduler says of all nodes. It tries its filters in turn, and tells of a node where the first failed.
+
+    So a node that lacks something has the labels and no taints, and one out of a volume's reach has all that is asked
+    (pkg/scheduler/apis/config/v1/default_plugins.go).
+    """
+
+    text: str
+    nodes: int
+    causes: Mapping[str, int]
+    resource: str
+    """Of the GPUs that are asked for."""
+
+    def says(self, *parts: str) -> bool:
+        """Whether a cause has one of these words."""
+        return any(part in words for words in self.causes for part in parts)
+
+    @property
+    def lacking(self) -> int:
+        """Nodes that lack GPUs."""
+        return self.causes.get(f"Insufficient {self.resource}", 0)
+
+    @property
+    def lacks_other(self) -> bool:
+        """Whether a node has the GPUs, and lacks something else: memory, CPU, room for a pod."""
+        others = any(
+            words.startswith(_OF_RESOURCES) and words != f"Insufficient {self.resource}" for words in self.causes
+        )
+        return others and self.lacking < self.nodes - self._wrong
+
+    @property
+    def tells_preemption(self) -> bool:
+        """Whether it tells which nodes would not do even if they were empty."""
+        return " preemption: 0/" in self.text
+
+    @property
+    def all_too_small(self) -> bool:
+        """Whether all nodes that lack GPUs do so even when empty; not where nodes have several causes."""
+        match = _HOPELESS_NODES.search(self.text)
+        if not match or sum(self.causes.values()) != self.nodes:
+            return False
+        return 0 < self.lacking <= int(match[1]) - self._wrong
+
+    @property
+    def _wrong(self) -> int:
+        """Nodes of which resources are not the matter."""
+        return sum(count for words, count in self.causes.items() if words.startswith(("node(s)", _CLAIMS)))
 
 
 def no_node(pod: PodSnapshot, supply: Supply | None) -> Finding:
@@ -61,7 +119,7 @@ def no_node(pod: PodSnapshot, supply: Supply | None) -> Finding:
     if not nodes or not causes:
         return Reason.UNSCHEDULABLE, f"no node for pod {pod.name}: {shorten(text) or 'the scheduler gives no cause'}"
     counts = "; ".join(_told(pod, words, count) for words, count in causes.items())
-    reason, fix = _verdict(pod, causes, _too_small(text, int(nodes[1]), causes), supply)
+    reason, fix = _verdict(pod, _Sentence(text, int(nodes[1]), causes, pod.asked.resource), supply)
     return reason, f"no node for pod {pod.name} among {nodes[1]}: {shorten(counts)}; {fix}"
 
 
@@ -117,47 +175,56 @@ def _told(pod: PodSnapshot, words: str, count: int) -> str:
     )
 
 
-def _too_small(text: str, nodes: int, causes: Mapping[str, int]) -> int:
-    """Nodes that lack a resource even when empty; 0 where the sentence does not tell (nodes with several causes)."""
-    match = _HOPELESS_NODES.search(text)
-    if not match or sum(causes.values()) != nodes:
-        return 0
-    wrong = sum(count for words, count in causes.items() if words.startswith("node(s)"))
-    lacking = sum(count for words, count in causes.items() if words.startswith("Insufficient "))
-    return min(lacking, max(0, int(match[1]) - wrong))
-
-
-def _verdict(pod: PodSnapshot, causes: Mapping[str, int], too_small: int, supply: Supply | None) -> Finding:
+def _verdict(pod: PodSnapshot, said: _Sentence, supply: Supply | None) -> Finding:
     asked = pod.asked
-    if asked.topology and (found := _of_domains(asked.topology, causes)):
+    if asked.topology and (found := _of_domains(asked.topology, said)):
         return found
-    lacking = causes.get(f"Insufficient {asked.resource}", 0)
-    if not lacking:
-        return _elsewhere(pod, causes, supply)
-    if lacking == too_small:
-        most = gpus.largest(asked.resource, supply) if supply else ""
-        return (
-            Reason.GPU_NODES_TOO_SMALL,
-            f"no such node has {asked.count} {asked.resource} even when empty{most}: lower tensorParallelSize, or add "
-            "larger nodes",
-        )
+    if found := _of_volumes(pod, said):
+        return found
+    if not said.lacking or said.lacks_other:
+        return _elsewhere(said, supply)
     if supply:
-        return gpus.shortage(asked.resource, asked.count, supply)
+        return _of_supply(pod, said, supply)
+    if said.all_too_small:
+        return _too_small(pod, "")
     return (
         Reason.INSUFFICIENT_GPUS,
         f"all {asked.count} must be free on one node: wait until others end, scale a service down, or add nodes",
     )
 
 
-def _of_domains(topology: str, causes: Mapping[str, int]) -> Finding | None:
+def _of_supply(pod: PodSnapshot, said: _Sentence, supply: Supply) -> Finding:
+    """Why no node has the GPUs, where it is known which have some: nodes without any lack them, too."""
+    asked = pod.asked
+    if not supply.nodes and (supply.taints or said.says(_SELECTOR)):
+        return _elsewhere(said, supply)
+    if max((node.total for node in supply.nodes), default=0) < asked.count:
+        return _too_small(pod, gpus.largest(asked.resource, supply))
+    free = any(node.free >= asked.count for node in supply.nodes)
+    # Others' pods may hold what seems to be free: then the sentence has nodes that would do if they were empty.
+    away = said.all_too_small if said.tells_preemption else free
+    if away and said.says(_CLOSED, _TAINTS, _SELECTOR):
+        return _elsewhere(said, supply)
+    return gpus.shortage(asked.resource, asked.count, supply)
+
+
+def _too_small(pod: PodSnapshot, most: str) -> Finding:
+    return (
+        Reason.GPU_NODES_TOO_SMALL,
+        f"no such node has {pod.asked.count} {pod.asked.resource} even when empty{most}: lower tensorParallelSize, or "
+        "add larger nodes",
+    )
+
+
+def _of_domains(topology: str, said: _Sentence) -> Finding | None:
     """Where a group finds no domain. Nodes that others use lack GPUs as well, which is not what keeps it away."""
-    if any(part in words for words in causes for part in _APART):
+    if said.says(*_APART):
         return (
             Reason.NO_DOMAIN_FREE,
             f"each group has the nodes of one value of {topology} to itself: lower replicas, add nodes with another "
             "value, or leave pod.exclusiveTopology out",
         )
-    if any(_TOGETHER in words for words in causes):
+    if said.says(_TOGETHER):
         return (
             Reason.NO_MATCHING_NODE,
             f"label the nodes with {topology} by their domain, or name another label in pod.exclusiveTopology",
@@ -165,29 +232,50 @@ def _of_domains(topology: str, causes: Mapping[str, int]) -> Finding | None:
     return None
 
 
-def _elsewhere(pod: PodSnapshot, causes: Mapping[str, int], supply: Supply | None) -> Finding:
-    """Where no node lacks GPUs: which nodes the pod may not be on, and why."""
-    if _CLAIMS in causes:
-        return (
-            Reason.INSUFFICIENT_GPUS,
-            "all devices of a pod must be free on one node: wait until others end, scale a service down, add nodes, or "
-            "check accelerator.deviceSelector",
-        )
-    tainted = any(_TAINTS in words for words in causes)
-    if any(part in words for words in causes for part in _ELSEWHERE):
+def _of_volumes(pod: PodSnapshot, said: _Sentence) -> Finding | None:
+    """Where nodes have all that is asked but the volume."""
+    if said.says(*_ELSEWHERE):
         return (
             Reason.VOLUME_ELSEWHERE,
             f"the volume of {_claims(pod)} is only for nodes elsewhere: use a ReadWriteMany volume, or free a node in "
             "its zone",
         )
-    only_taints = tainted and supply is not None and bool(supply.taints) and not supply.nodes
-    if any(_SELECTOR in words for words in causes) and not only_taints:
+    if said.says(_NO_VOLUME):
+        return (
+            Reason.VOLUME_NOT_BOUND,
+            f"nodes that have the rest have no volume for {_claims(pod)}: check its storage class and volumes with "
+            "kubectl describe pvc",
+        )
+    return None
+
+
+def _elsewhere(said: _Sentence, supply: Supply | None) -> Finding:
+    """Where GPUs are not what is lacking: which nodes the pod may not be on, and why."""
+    if said.says(_CLAIMS):
+        return (
+            Reason.INSUFFICIENT_GPUS,
+            "all devices of a pod must be free on one node: wait until others end, scale a service down, add nodes, or "
+            "check accelerator.deviceSelector",
+        )
+    if said.lacks_other:
+        return _CROWDED
+    # Of nodes that suit, only taints that pass are not in the supply.
+    suitable = supply is not None and bool(supply.nodes) and said.says(_CLOSED, _TAINTS)
+    tainted = supply is not None and bool(supply.taints) and not supply.nodes and said.says(_TAINTS)
+    if said.says(_SELECTOR) and not suitable and not tainted:
         there = gpus.products(supply) if supply else ""
         return (
             Reason.NO_MATCHING_NODE,
             f"check accelerator.product and pod.nodeSelector against the nodes' labels{there}",
         )
-    if tainted:
+    if suitable or (not tainted and said.says(_CLOSED, *_PASSING_TAINTS)):
+        there = gpus.names(supply) if supply else ""
+        return (
+            Reason.UNSCHEDULABLE,
+            f"the nodes that suit it{there} are closed for scheduling (kubectl cordon) or not ready: see kubectl get "
+            "nodes, bring them back, or add nodes",
+        )
+    if said.says(_TAINTS):
         there = gpus.taints(supply) if supply else ""
         return Reason.UNTOLERATED_TAINTS, f"add the nodes' taints{there} to pod.tolerations, or leave those nodes out"
-    return Reason.UNSCHEDULABLE, "lower what resources asks for, or add nodes"
+    return _CROWDED

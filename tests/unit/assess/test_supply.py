@@ -87,10 +87,10 @@ def test_who_holds_the_gpus_is_named(held: tuple[tuple[Key, PodSnapshot], ...], 
 
 
 def test_a_long_list_is_cut() -> None:
-    nodes = [node(f"n{number}", 1) for number in range(99)]
-    pods = [(Key("team-a", f"s{number}"), holder(f"n{number}", 1)) for number in range(99)]
+    nodes = [node(f"n{number}", 4) for number in range(99)]
+    pods = [(Key("team-a", f"s{number}"), holder(f"n{number}", 4)) for number in range(99)]
     message = told(there(nodes, *pods))[1]
-    assert "(n0 0 of 1, n1 0 of 1, n10 0 of 1, n11 0 of 1, n12 0 of 1 and 94 more)" in message
+    assert "(n0 0 of 4, n1 0 of 4, n10 0 of 4, n11 0 of 4, n12 0 of 4 and 94 more)" in message
     assert len(message) < 800
 
 

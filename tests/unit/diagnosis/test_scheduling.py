@@ -1,12 +1,14 @@
 """Why a pod has no node, from the scheduler's message."""
 
+import re
 from dataclasses import replace
 
 import pytest
 
 from support.pod_status import found, unscheduled
 from vllm_operator.api.reasons import Reason
-from vllm_operator.diagnosis import asks_for_gpus
+from vllm_operator.assess.supply import NodeGpus, Supply
+from vllm_operator.diagnosis import asks_for_gpus, workload
 from vllm_operator.snapshots.pod_event import PodEvent
 
 NOT_HELPFUL = (
@@ -132,3 +134,85 @@ def test_a_group_without_a_domain_is_told(message: str, reason: Reason, told: st
 def test_pods_that_others_keep_away_are_told_in_plain_words() -> None:
     _, text = found(unscheduled("0/2 nodes are available: 2 node(s) didn't match pod anti-affinity rules."))
     assert "2 beside pods that it must not be near" in text
+
+
+def supply(*nodes: NodeGpus, taints: tuple[str, ...] = ()) -> Supply:
+    """What there is of GPUs on nodes that suit; H100 on some."""
+    return Supply(nodes=nodes, holders=(), elsewhere=0, taints=taints, products=(("H100", 1),), in_namespace=())
+
+
+FREE, FULL, SMALL = NodeGpus("gpu-1", 8, 8), NodeGpus("gpu-1", 8, 0), NodeGpus("gpu-1", 2, 2)
+NONE, BY_CPU = supply(), "3 Insufficient nvidia.com/gpu"
+TAINTED = supply(taints=("team=b:NoSchedule",))
+NOT_READY = "node(s) had untolerated taint {node.kubernetes.io/not-ready: }"
+NO_PLACE = "bring them back"
+CONTROL = "node(s) had untolerated taint {node-role.kubernetes.io/control-plane: }"
+
+
+@pytest.mark.parametrize(
+    ("causes", "hopeless", "there", "reason", "told"),
+    [
+        # Nodes without GPUs lack them in each of these; what counts is what keeps the pod off nodes with GPUs.
+        (f"2 node(s) were unschedulable, {BY_CPU}", 5, supply(FREE), Reason.UNSCHEDULABLE, f"(gpu-1).*{NO_PLACE}"),
+        (f"2 node(s) were unschedulable, {BY_CPU}", None, supply(FREE), Reason.UNSCHEDULABLE, NO_PLACE),
+        (f"2 node(s) were unschedulable, {BY_CPU}", 5, supply(SMALL), Reason.GPU_NODES_TOO_SMALL, "gpu-1, has 2"),
+        (f"1 {NOT_READY}, {BY_CPU}", 4, supply(FREE), Reason.UNSCHEDULABLE, NO_PLACE),
+        (f"1 node(s) had untolerated taint(s), {BY_CPU}", 4, supply(FREE), Reason.UNSCHEDULABLE, NO_PLACE),
+        (f"1 {NOT_READY}, 1 {CONTROL}", 2, supply(FREE), Reason.UNSCHEDULABLE, NO_PLACE),
+        (f"2 node(s) had untolerated taint(s), {BY_CPU}", 5, TAINTED, Reason.UNTOLERATED_TAINTS, "team=b:NoSchedule"),
+        (f"2 node(s) had untolerated taint(s), {BY_CPU}", 2, TAINTED, Reason.UNTOLERATED_TAINTS, "team=b:NoSchedule"),
+        (f"1 {CONTROL}, {BY_CPU}", 4, NONE, Reason.GPU_NODES_TOO_SMALL, "even when empty: lower"),
+        (f"1 {CONTROL}, {BY_CPU}", 3, supply(FULL), Reason.INSUFFICIENT_GPUS, "0 of 8 nvidia.com/gpu are free"),
+        (f"1 {CONTROL}, {BY_CPU}", 3, supply(FREE), Reason.INSUFFICIENT_GPUS, "that are no InferenceService's hold"),
+        (f"2 node(s) didn't match Pod's node affinity/selector, {BY_CPU}", 5, NONE, Reason.NO_MATCHING_NODE, "H100"),
+        ("4 Insufficient nvidia.com/gpu", 4, supply(SMALL), Reason.GPU_NODES_TOO_SMALL, "gpu-1, has 2"),
+    ],
+)  # fmt: skip
+def test_nodes_without_gpus_do_not_hide_what_keeps_a_pod_off_the_others(
+    causes: str, hopeless: int | None, there: Supply, reason: Reason, told: str
+) -> None:
+    nodes = sum(int(cause.split()[0]) for cause in causes.split(", "))
+    preemption = f" preemption: 0/{nodes} nodes are available: {hopeless} Preemption is not helpful for scheduling."
+    message = f"0/{nodes} nodes are available: {causes}.{'' if hopeless is None else preemption}"
+    finding = workload(None, [unscheduled(message)], there)
+    assert finding
+    assert finding[0] == reason, finding
+    assert re.search(told, finding[1]), finding
+
+
+@pytest.mark.parametrize("there", [None, supply(FREE), supply(FULL), TAINTED])
+@pytest.mark.parametrize(
+    ("causes", "reason", "told"),
+    [
+        (f"2 node(s) had volume node affinity conflict, {BY_CPU}", Reason.VOLUME_ELSEWHERE, "of weights is only"),
+        (f"2 node(s) didn't match PersistentVolume's node affinity, {BY_CPU}", Reason.VOLUME_ELSEWHERE, "of weights"),
+        ("2 node(s) had no available volume zone, 3 Insufficient memory", Reason.VOLUME_ELSEWHERE, "of weights is"),
+        (f"1 {CONTROL}, 2 node(s) didn't find available persistent volumes to bind", Reason.VOLUME_NOT_BOUND, "for w"),
+        (f"1 Insufficient memory, {BY_CPU}", Reason.UNSCHEDULABLE, "1 with less free memory.*lower what resources"),
+        (f"1 Too many pods, {BY_CPU}", Reason.UNSCHEDULABLE, "1 Too many pods.*lower what resources"),
+        ("2 Insufficient memory, 3 node(s) didn't match Pod's node affinity/selector", Reason.UNSCHEDULABLE, "lower"),
+        (f"1 {CONTROL}, 2 Insufficient memory", Reason.UNSCHEDULABLE, "2 with less free memory.*lower what resources"),
+        (f"1 {CONTROL}, 2 Insufficient cpu", Reason.UNSCHEDULABLE, "2 with less free cpu.*lower what resources"),
+    ],
+)  # fmt: skip
+def test_a_node_that_lacks_one_thing_has_what_is_looked_at_before(
+    causes: str, reason: Reason, told: str, there: Supply | None
+) -> None:
+    nodes = sum(int(cause.split()[0]) for cause in causes.split(", "))
+    finding = workload(None, [unscheduled(f"0/{nodes} nodes are available: {causes}.")], there)
+    assert finding
+    assert finding[0] == reason, finding
+    assert re.search(told, finding[1]), finding
+
+
+def test_nodes_that_lack_gpus_and_memory_lack_gpus() -> None:
+    both = "0/3 nodes are available: 1 Insufficient memory, 3 Insufficient nvidia.com/gpu."
+    finding = workload(None, [unscheduled(both)], supply(FULL))
+    assert finding
+    assert finding[0] == Reason.INSUFFICIENT_GPUS
+
+
+@pytest.mark.parametrize("cause", [f"2 {NOT_READY}, 1 {CONTROL}", "2 node(s) were unschedulable"])
+def test_nobody_is_asked_to_tolerate_a_dead_node(cause: str) -> None:
+    reason, text = found(unscheduled(f"0/3 nodes are available: {cause}."))
+    assert (reason, "tolerations" in text, NO_PLACE in text) == (Reason.UNSCHEDULABLE, False, True)
