@@ -81,6 +81,22 @@ IN_USE = """\
 ValueError: Free memory on device cuda:0 (10.2/79.1 GiB) on startup is less than desired GPU memory utilization (0.92, \
 72.8 GiB). Decrease GPU memory utilization or reduce GPU memory used by other processes.
 """
+# The same by vLLM 0.11.2.
+CACHE_TOO_SMALL_OLDEST = """\
+ValueError: To serve at least one request with the models's max seq len (2048), (1.50 GiB KV cache is needed, which is \
+larger than the available KV cache memory (0.90 GiB). Based on the available memory, the estimated maximum model \
+length is 1152. Try increasing `gpu_memory_utilization` or decreasing `max_model_len` when initializing the engine.
+"""
+IN_USE_OLDEST = """\
+ValueError: Free memory on device (10.5/79.2 GiB) on startup is less than desired GPU memory utilization (0.9, \
+71.28 GiB). Decrease GPU memory utilization or reduce GPU memory used by other processes.
+"""
+# Where the weights are held by another process.
+IN_USE_BESIDE_WEIGHTS = """\
+ValueError: Free memory on device cuda:0 (10.2/79.1 GiB) on startup is less than the engine's budget after excluding \
+external process's weights (0.92, 52.8 GiB). Decrease GPU memory utilization or reduce GPU memory used by other \
+processes.
+"""
 NO_KERNEL = f"""\
 (EngineCore pid=18) ERROR 11-26 00:56:33 [core.py:1512]   File "{_VLLM}/_custom_ops.py", line 4453, in cpu_gemm_wna16
 (EngineCore pid=18) ERROR 11-26 00:56:33 [core.py:1512]     torch.ops._C.cpu_gemm_wna16(

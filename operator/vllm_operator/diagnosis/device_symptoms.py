@@ -34,7 +34,7 @@ MEMORY = (
     ),
     Symptom(
         _KV,
-        "model's max seq len ({wanted}), ({needed} GiB KV cache is needed, which is larger than the available KV cache "
+        "max seq len ({wanted}), ({needed} GiB KV cache is needed, which is larger than the available KV cache "
         "memory ({available} GiB). {}the estimated maximum model length is {length}. ",
         Reason.KV_CACHE_TOO_SMALL,
         "the KV cache is too small for one request of {wanted} tokens: that takes {needed} GiB, and {available} GiB "
@@ -42,7 +42,7 @@ MEMORY = (
     ),
     Symptom(
         _KV,
-        "model's max seq len ({wanted}), ({needed} GiB KV cache is needed, which is larger than the available KV cache "
+        "max seq len ({wanted}), ({needed} GiB KV cache is needed, which is larger than the available KV cache "
         "memory ({available} GiB). ",
         Reason.KV_CACHE_TOO_SMALL,
         "the KV cache is too small for one request of {wanted} tokens: that takes {needed} GiB, and {available} GiB "
@@ -69,6 +69,25 @@ MEMORY = (
         "another process holds memory of GPU {device} on node {node}: {free} of {total} GiB are free, and vLLM is to "
         "take {wanted} GiB; end that process (nvidia-smi on the node shows it), or lower "
         "kvCache.gpuMemoryUtilizationPercent",
+    ),
+    Symptom(
+        "vllm/v1/worker/utils.py",
+        "Free memory on device {device} ({free}/{total} GiB) on startup is less than the engine's budget after "
+        "excluding external process's weights ({share}, {wanted} GiB)",
+        Reason.GPU_MEMORY_IN_USE,
+        "other processes hold memory of GPU {device} on node {node}, beside the model's weights: {free} of {total} GiB "
+        "are free, and vLLM is to take {wanted} GiB; end them (nvidia-smi on the node shows them), or lower "
+        "kvCache.gpuMemoryUtilizationPercent",
+    ),
+    Symptom(
+        "vllm/v1/worker/gpu_worker.py",
+        "Free memory on device ({free}/{total} GiB) on startup is less than desired GPU memory utilization ({share}, "
+        "{wanted} GiB)",
+        Reason.GPU_MEMORY_IN_USE,
+        "another process holds memory of a GPU on node {node}: {free} of {total} GiB are free, and vLLM is to take "
+        "{wanted} GiB; end that process (nvidia-smi on the node shows it), or lower "
+        "kvCache.gpuMemoryUtilizationPercent",
+        oldest=True,
     ),
     Symptom(
         "vllm/v1/worker/cpu_worker.py",
@@ -139,6 +158,27 @@ DEVICES = (
         "World size ({size}) is larger than the number of available GPUs ({count}) in this node.",
         Reason.GPU_UNAVAILABLE,
         f"vLLM needs {{size}} GPUs and sees {{count}} on node {{node}}: {_DEVICE}",
+    ),
+    Symptom(
+        "vllm/config/parallel.py",
+        "Tensor parallel size ({size}) cannot be larger than the number of available GPUs ({count}).",
+        Reason.GPU_UNAVAILABLE,
+        f"vLLM needs {{size}} GPUs and sees {{count}} on node {{node}}: {_DEVICE}",
+        oldest=True,
+    ),
+    Symptom(
+        "vllm/v1/worker/gpu_worker.py",
+        "DP adjusted local rank {rank} is out of bounds. ",
+        Reason.GPU_UNAVAILABLE,
+        f"vLLM sees fewer GPUs on node {{node}} than it needs, and rank {{rank}} has none: {_DEVICE}",
+        oldest=True,
+    ),
+    Symptom(
+        "vllm/v1/worker/gpu_worker.py",
+        "local_world_size ({size}) must be less than or equal to the number of visible devices ({count}).",
+        Reason.GPU_UNAVAILABLE,
+        f"vLLM needs {{size}} GPUs and sees {{count}} on node {{node}}: {_DEVICE}",
+        oldest=True,
     ),
     Symptom(
         "vllm/v1/worker/gpu_worker.py",

@@ -214,6 +214,12 @@ ARGUMENTS = (
         "tensorParallelSize splits a group of quantized weights: lower it",
     ),
     Symptom(
+        "vllm/model_executor/layers/quantization/auto_awq.py",
+        "size is not aligned with the quantized weight shape. This can be caused by too large tensor parallel size.",
+        Reason.INVALID_ARGUMENTS,
+        "tensorParallelSize splits a group of quantized weights: lower it",
+    ),
+    Symptom(
         _MODEL,
         "Pipeline parallelism is not supported for this model.",
         Reason.INVALID_ARGUMENTS,

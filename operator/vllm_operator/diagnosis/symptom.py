@@ -27,6 +27,8 @@ class Symptom:
 
     `ends`: only the exception that a process ended with counts; elsewhere the same words are a warning.
 
+    `oldest`: vLLM's oldest supported version says it so, and the pinned one does not: `source` is a file of that one.
+
     `source` is a file below site-packages, Python's or a compiled one, or OF_SYSTEM for the operating system's own
     words: these count only where an exception says them, as processes go on after many such errors.
     """
@@ -37,6 +39,7 @@ class Symptom:
     message: str
     within: str = ""
     ends: bool = False
+    oldest: bool = False
 
     def search(self, text: str) -> re.Match[str] | None:
         """Where the text says it; None where it does not, or not within the step that is meant."""

@@ -19,14 +19,16 @@ def packages() -> Path:
 
 
 @cache
-def words_of(source: str) -> str:
+def words_of(source: str, root: Path | None = None) -> str:
     """All strings and names of a source file, each on a line: adjacent strings are one, as Python reads them.
+
+    `root`: where its packages lie; those of the pinned vLLM if it is left out.
 
     What is put into a string with braces is not in it, so a text is found in pieces.
     """
     if source == "errno":
         return "\n".join(f"{os.strerror(number)}: '" for number in errno.errorcode)
-    tree = ast.parse((packages() / source).read_text())
+    tree = ast.parse(((root or packages()) / source).read_text())
     strings = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
     names = [node.id for node in ast.walk(tree) if isinstance(node, ast.Name)]
     return "\n".join(" ".join(text.split()) for text in [*strings, *names])
@@ -36,10 +38,10 @@ def words_of(source: str) -> str:
 _SHORT = 12
 
 
-def missing(source: str, pieces: Sequence[str]) -> list[str]:
+def missing(source: str, pieces: Sequence[str], root: Path | None = None) -> list[str]:
     """Those of the pieces that the source does not say; of compiled code, only the longest and those that are long."""
     if ".so" not in source:
-        words = words_of(source)
+        words = words_of(source, root)
         return [piece for piece in pieces if " ".join(piece.split()) not in words]
     sought = [piece for piece in pieces if len(piece.strip()) >= _SHORT] or [max(pieces, key=len)]
     with (packages() / source).open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as code:

@@ -7,9 +7,12 @@ import pytest
 from support.pod_status import SERVED, failed, found
 from support.vllm_logs import (
     CACHE_TOO_SMALL,
+    CACHE_TOO_SMALL_OLDEST,
     CONTRADICTION,
     GATED,
     IN_USE,
+    IN_USE_BESIDE_WEIGHTS,
+    IN_USE_OLDEST,
     INDUCTOR_ENDS,
     NO_ADAPTER,
     NO_CACHE,
@@ -35,6 +38,27 @@ from vllm_operator.diagnosis.catalogue import SYMPTOMS
             "raise kvCache.memoryPerGPU where it is set, or raise tensorParallelSize",
         ),
         (CACHE_TOO_SMALL, Reason.KV_CACHE_TOO_SMALL, "takes 1.5 GiB, and 0.9 GiB are left; set maxModelLen to 1152"),
+        (
+            CACHE_TOO_SMALL_OLDEST,
+            Reason.KV_CACHE_TOO_SMALL,
+            "takes 1.50 GiB, and 0.90 GiB are left; set maxModelLen to 1152",
+        ),
+        (
+            CACHE_TOO_SMALL_OLDEST.replace("Based on the available memory, the estimated maximum model length is", ""),
+            Reason.KV_CACHE_TOO_SMALL,
+            "takes 1.50 GiB, and 0.90 GiB are left; raise",
+        ),
+        (IN_USE_OLDEST, Reason.GPU_MEMORY_IN_USE, "of a GPU on node gpu-1: 10.5 of 79.2 GiB are free, and vLLM is to"),
+        (
+            IN_USE_BESIDE_WEIGHTS,
+            Reason.GPU_MEMORY_IN_USE,
+            "GPU cuda:0 on node gpu-1, beside the model's weights: 10",
+        ),
+        (
+            "ValueError: Tensor parallel size (4) cannot be larger than the number of available GPUs (2).",
+            Reason.GPU_UNAVAILABLE,
+            "vLLM needs 4 GPUs and sees 2 on node gpu-1: check",
+        ),
         (NO_TOKENIZER, Reason.TOKENIZER_MISSING, "set model.tokenizer.uri"),
         (NO_ADAPTER, Reason.ADAPTER_NOT_FOUND, "no LoRA adapter at /models/adapters/none: check"),
         (TOO_LONG, Reason.INVALID_ARGUMENTS, "maxModelLen 999999 is more than the model was made for (4096)"),
