@@ -258,6 +258,8 @@ class Reason(Row):
     QUOTA_EXCEEDED = ("QuotaExceeded", _PODS | _SCALING, PASSES,
         "the namespace's ResourceQuota is used up: scale another service down, or have it raised")
     EVICTED = ("Evicted", _PODS, PASSES, "the node gave the pod up: see the message for what it ran out of")
+    NODE_LOST = ("NodeLost", _PODS, PASSES, "nothing is heard of a pod's node: see kubectl get nodes")
+    SIDECAR_FAILED = ("SidecarFailed", _PODS, PASSES, "a container beside vLLM's fails: see the message, and its log")
 
     # No volume, or no node.
     CLAIM_MISSING = ("ClaimMissing", _FIT | _PODS | _SCALING, LASTS,
@@ -345,8 +347,7 @@ class Reason(Row):
     AUTOSCALER_STARTING = ("AutoscalerStarting", _SCALING, PASSES, "the autoscaler has not looked at the metrics yet")
     AUTOSCALER_FAILED = ("AutoscalerFailed", _SCALING, LASTS, "the autoscaler cannot scale: see its words")
     AUTOSCALER_REFUSED = ("AutoscalerRefused", _SCALING, LASTS, "the API server refuses it: see the message")
-    AUTOSCALER_PAUSED = ("AutoscalerPaused", _SCALING, LASTS,
-        "an annotation of the ScaledObject pauses KEDA: remove it")
+    AUTOSCALER_PAUSED = ("AutoscalerPaused", _SCALING, LASTS, "an annotation on a ScaledObject pauses KEDA: remove it")
     KEDA_API_MISSING = ("KedaApiMissing", _SCALING, LASTS,
         "the cluster has no ScaledObject API: install KEDA, or set autoscaling.provider to HPA")
     METRICS_API_MISSING = ("MetricsApiMissing", _SCALING, LASTS,

@@ -12,6 +12,7 @@ from ..diagnosis import container, ray, refusals, scheduling
 from ..snapshots.pod import PodSnapshot
 from ..snapshots.workload import DeploymentSnapshot
 from .autoscaling import Autoscaler, scaling
+from .beside import beside
 from .unstarted import unstarted, waits
 
 __all__ = [
@@ -67,7 +68,7 @@ def _pod(pod: PodSnapshot, supply: Supply | None) -> Finding | None:
         return refusals.given_up(pod)
     if pod.silent:
         return container.silent(pod)
-    return container.ended(pod, pod.ending) if pod.ending else None
+    return container.ended(pod, pod.ending) if pod.ending else beside(pod)
 
 
 def wants_events(pod: PodSnapshot) -> bool:
@@ -89,6 +90,8 @@ def progress(pods: Sequence[PodSnapshot]) -> str:
 def _doing(pod: PodSnapshot) -> str:
     if not pod.scheduled:
         return f"pod {pod.name} waits for a node"
+    if pod.gated:
+        return f"pod {pod.name} waits for its readiness gates: see kubectl describe pod"
     if pod.started:
         return f"pod {pod.name} loads the model"
     if not pod.sandboxed:

@@ -70,7 +70,7 @@ _ACCOUNT = re.compile(r'serviceaccount "(?P<name>[^"]+)" not found')
 
 def waiting(pod: PodSnapshot) -> Finding | None:
     """Why the kubelet does not start the container; None where it only takes its time."""
-    if pod.reason in _IMAGE_REASONS:
+    if of_image(pod.reason):
         return image(pod, pod.message)
     if pod.reason.startswith("CreateContainer"):
         if model_images(pod) and _NO_IMAGE_VOLUMES in pod.message:
@@ -85,6 +85,16 @@ def image(pod: PodSnapshot, message: str) -> Finding:
     mounted = next((image for image in model_images(pod) if _is_named(image, message)), None)
     what = f"the model's image {mounted}" if mounted else f"image {pod.image}"
     return Reason.IMAGE_PULL_FAILED, f"{what} cannot be pulled for pod {pod.name}: {_image(message)[0]}"
+
+
+def of_image(reason: str) -> bool:
+    """Whether a container waits for its image."""
+    return reason in _IMAGE_REASONS
+
+
+def image_cause(message: str) -> str:
+    """Why an image cannot be pulled, and what to do."""
+    return _image(message)[0]
 
 
 def model_images(pod: PodSnapshot) -> list[str]:

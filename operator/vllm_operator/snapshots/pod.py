@@ -45,6 +45,22 @@ class Ending:
 
 
 @dataclass(frozen=True, slots=True)
+class Other:
+    """A container of the pod beside vLLM's that keeps the pod from serving: of a service mesh, say."""
+
+    name: str
+    image: str
+    # Whether it has to end, or to be there, before vLLM is started.
+    first: bool
+    # Kubernetes' word and sentence for what it waits for; empty where that is time alone.
+    reason: str = ""
+    message: str = ""
+    # How it ended last, and what it left; None where it did not.
+    exit_code: int | None = None
+    log: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Asked:
     """What a pod asks of the cluster: for the explanation of why it has no node, or lost it.
 
@@ -91,6 +107,11 @@ class PodSnapshot:
     sandboxed: bool = True
     # Whether the container that runs was ready, and is not any more.
     silent: bool = False
+    # Whether nothing is heard of its node: the API server shows all as it was, but for the pod's readiness.
+    lost: bool = False
+    # Whether all containers are ready, and not the pod: for a readiness gate, which something else opens.
+    gated: bool = False
+    other: Other | None = None
     # Read on demand (readers/hangs.py): whether requests wait there and the engine makes no step.
     hangs: bool = False
     ending: Ending | None = None
@@ -130,8 +151,9 @@ def pod(body: Body) -> PodSnapshot:
     rank = _rank(metadata.get("labels", {}))
     # A rank without a server is ready as soon as it runs, and one that was started anew does not find the others again.
     ready = readiness.get("status") == "True" and not (rank and container.get("restartCount"))
-    running = container.get("state", {}).get("running")
     starting = container if ready else _starting(status, container)
+    other = None if ready else _other(status, container)
+    answers = bool(container.get("ready")) and readiness.get("status") == "False"
     reason, message = ("", "") if ready else _trouble(status, conditions.get("PodScheduled", {}), starting)
     return PodSnapshot(
         name=metadata["name"],
@@ -141,7 +163,7 @@ def pod(body: Body) -> PodSnapshot:
         terminating="deletionTimestamp" in metadata,
         scheduled=conditions.get("PodScheduled", {}).get("status") == "True",
         restarts=int(container.get("restartCount", 0)),
-        started=running is not None,
+        started="running" in container.get("state", {}),
         reason=reason,
         message=message,
         image=starting.get("image", "") if starting is not container else ours(spec["containers"]).get("image", ""),
@@ -150,8 +172,11 @@ def pod(body: Body) -> PodSnapshot:
         startup_seconds=_startup(status, readiness, container) if ready else 0,
         was_ready=ready or _later(readiness.get("lastTransitionTime"), status.get("startTime")),
         sandboxed=conditions.get("PodReadyToStartContainers", {}).get("status") != "False",
-        silent=not ready and bool(running) and _later(readiness.get("lastTransitionTime"), running.get("startedAt")),
-        ending=None if ready else _ending(container, readiness),
+        silent=_is_silent(container, readiness),
+        lost=answers and not other and readiness.get("reason") != _GATED,
+        gated=answers and not other and readiness.get("reason") == _GATED,
+        other=other,
+        ending=None if ready or answers else _ending(container, readiness),
         asked=_holds(*devices(body)) if ready else _asked(body),
         uid=metadata.get("uid", ""),
         owner=intern(owner_uid(metadata) or ""),
@@ -179,6 +204,42 @@ def _waits_for(container: Body) -> str | None:
 def _starting(status: Body, container: Body) -> Body:
     """The container that is looked at: ours, or one before it that does not start."""
     return next((one for one in status.get("initContainerStatuses") or () if _waits_for(one)), container)
+
+
+# The kubelet's word for a pod whose containers are all ready.
+_GATED = "ReadinessGatesNotReady"
+
+
+def _is_silent(container: Body, readiness: Body) -> bool:
+    """Whether our container runs, was ready, and is not any more: of a node that is lost it stays ready."""
+    running = container.get("state", {}).get("running")
+    if not running or container.get("ready") or readiness.get("status") == "True":
+        return False
+    return _later(readiness.get("lastTransitionTime"), running.get("startedAt"))
+
+
+def _other(status: Body, container: Body) -> Other | None:
+    """The first container beside ours that fails, or that is all that is missing."""
+    found = (
+        (one, first)
+        for key, first in (("initContainerStatuses", True), ("containerStatuses", False))
+        for one in status.get(key) or ()
+        if one.get("name") != CONTAINER and not one.get("ready")
+    )
+    for one, first in found:
+        states = one.get("state", {}), one.get("lastState", {})
+        ended = next((state["terminated"] for state in states if "terminated" in state), {})
+        if _waits_for(one) or ended.get("exitCode") or container.get("ready"):
+            return Other(
+                name=one.get("name", ""),
+                image=one.get("image", ""),
+                first=first,
+                reason=_waits_for(one) or "",
+                message=one.get("state", {}).get("waiting", {}).get("message", "") if _waits_for(one) else "",
+                exit_code=int(ended["exitCode"]) if ended else None,
+                log=cut_lines(ended.get("message") or ""),
+            )
+    return None
 
 
 # A condition gets its time when the kubelet first reports the pod; vLLM needs longer than this to become ready.
