@@ -1,5 +1,7 @@
 """What Kubernetes Events add to what is said of a pod: missing volumes, and the probes that ended a container."""
 
+from dataclasses import replace
+
 import pytest
 
 from support.pod_status import CREATING, ENDED, NOT_SET_UP, SERVED, STARTED, failed, found, pod, waiting
@@ -63,6 +65,14 @@ def unmounted(*messages: tuple[str, str]) -> PodSnapshot:
             "cannot mount PersistentVolumeClaim weights for pod llama-0: MountVolume.MountDevice failed : no such disk",
         ),
         (
+            "FailedPrepareDynamicResources",
+            "Failed to prepare dynamic resources: prepare dynamic resources: NodePrepareResources: rpc error: code = "
+            "DeadlineExceeded desc = context deadline exceeded",
+            Reason.SANDBOX_FAILED,
+            "node gpu-1 cannot give pod llama-0 the devices of its claim: Failed to prepare dynamic resources: prepare "
+            "dynamic resources: NodePrepareResources: context deadline exceeded; check the driver of the device class",
+        ),
+        (
             "FailedCreatePodSandBox",
             "Failed to create pod sandbox: rpc error: code = Unknown desc = failed to get sandbox runtime: no runtime "
             'for "nvidia" is configured',
@@ -106,6 +116,47 @@ def test_a_cause_is_told_before_a_time_out() -> None:
     late = ("FailedMount", "Unable to attach or mount volumes: unmounted volumes=[chat-template]: timed out")
     assert found(unmounted(why, late))[0] == Reason.CONFIG_MAP_MISSING
     assert Reason.VOLUME_NOT_MOUNTED.passes
+
+
+NO_CONFIG = ("FailedMount", 'MountVolume.SetUp failed for volume "chat-template" : configmap "chat" not found')
+NO_DISK = ("FailedAttachVolume", 'AttachVolume.Attach failed for volume "pvc-1" : rpc error: code = Internal: no disk')
+NO_DEVICE = ("FailedPrepareDynamicResources", "Failed to prepare dynamic resources: no such driver")
+NO_NETWORK = ("FailedCreatePodSandBox", "Failed to create pod sandbox: no addresses")
+
+
+def late(*volumes: str) -> tuple[str, str]:
+    """That volumes were not mounted in time."""
+    return "FailedMount", f"Unable to attach or mount volumes: unmounted volumes=[{' '.join(volumes)}]: timed out"
+
+
+@pytest.mark.parametrize(
+    ("events", "reason", "told"),
+    [
+        # A mount that failed at first, and what came after.
+        ([("12:00:00", NO_CONFIG), ("12:05:00", NO_NETWORK)], Reason.SANDBOX_FAILED, "no addresses"),
+        ([("12:00:00", NO_CONFIG), ("12:05:00", NO_DEVICE)], Reason.SANDBOX_FAILED, "no such driver"),
+        ([("12:00:00", NO_NETWORK), ("12:05:00", NO_CONFIG)], Reason.CONFIG_MAP_MISSING, "ConfigMap chat"),
+        ([("12:00:00", NO_CONFIG), ("12:05:00", NO_DISK)], Reason.VOLUME_NOT_MOUNTED, "no disk"),
+        # A time-out, with what was said of the volume, of another one, and long before.
+        ([("12:00:00", NO_DISK), ("12:02:00", late("models-0"))], Reason.VOLUME_NOT_MOUNTED, "no disk"),
+        ([("12:00:00", NO_DISK), ("12:02:00", late("cache"))], Reason.VOLUME_NOT_MOUNTED, "no disk"),
+        ([("12:00:00", NO_DISK), ("12:09:00", late("models-0"))], Reason.VOLUME_NOT_MOUNTED, "do not say why"),
+        ([("12:00:00", NO_DISK), ("12:02:00", late("chat-template"))], Reason.VOLUME_NOT_MOUNTED, "do not say why"),
+        ([("12:00:00", NO_CONFIG), ("12:02:00", late("models-0"))], Reason.VOLUME_NOT_MOUNTED, "do not say why"),
+        ([("12:00:00", NO_CONFIG), ("12:02:00", late("models-0", "chat-template"))], Reason.CONFIG_MAP_MISSING, "chat"),
+        (
+            [("12:00:00", NO_DISK), ("12:00:30", NO_CONFIG), ("12:02:00", late("models-0"))],
+            Reason.VOLUME_NOT_MOUNTED,
+            "no disk",
+        ),
+    ],
+)
+def test_what_keeps_a_pod_now_is_told_and_not_what_did_before(
+    events: list[tuple[str, tuple[str, str]]], reason: Reason, told: str
+) -> None:
+    said = tuple(PodEvent(*event, f"2026-11-24T{time}Z") for time, event in events)
+    got, message = found(replace(unmounted(), events=said))
+    assert (got, told in message) == (reason, True), message
 
 
 KILLED = ("Killing", "Container vllm failed liveness probe, will be restarted")
