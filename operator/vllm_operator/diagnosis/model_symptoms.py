@@ -1,13 +1,17 @@
 """Lines of a log that tell of the model or an argument: hub, cache, files, vLLM's flags. Order is priority."""
 
 from ..api.reasons import Reason
-from .symptom import OF_SYSTEM, Symptom
+from .symptom import OF_PROTOCOL, OF_SYSTEM, Symptom
 
 _MODEL = "vllm/config/model.py"
 _HUB = "transformers/utils/hub.py"
 _HTTP = "huggingface_hub/utils/_http.py"
 _HUB_FIX = "check model.uri, and model.tokenSecretRef if the model is private"
 _ACCESS = "accept its terms on the hub, and set model.tokenSecretRef to a token of that account"
+_LIMITED = (
+    "the hub's rate limit is reached: set model.tokenSecretRef (a token has a higher limit), keep the cache in "
+    "cache.claim, or serve from pvc://; vLLM is started again meanwhile"
+)
 _SPACE = "raise cache.claim.storage, or pod and node storage where there is no claim"
 
 MODELS = (
@@ -52,9 +56,9 @@ MODELS = (
         _HTTP,
         "429 Too Many Requests",
         Reason.HUB_RATE_LIMITED,
-        "the hub's rate limit is reached: set model.tokenSecretRef (a token has a higher limit), keep the cache in "
-        "cache.claim, or serve from pvc://; vLLM is started again meanwhile",
+        _LIMITED,
     ),
+    Symptom(OF_PROTOCOL, "429 Client Error: Too Many Requests for url", Reason.HUB_RATE_LIMITED, _LIMITED),
     Symptom(
         _HUB,
         "{revision} is not a valid git identifier (branch name, tag name or commit id)",
@@ -79,17 +83,39 @@ MODELS = (
         Reason.MODEL_NOT_FOUND,
         f"the hub has no such model, or not for this token: {_HUB_FIX}",
     ),
+    # Why it could not be reached, which what follows does not say.
+    Symptom(
+        "cryptography/hazmat/bindings/_rust.abi3.so",
+        "certificate verify failed",
+        Reason.HUB_UNREACHABLE,
+        "the pod does not trust the certificate that answers for the hub, most often a proxy's or a mirror's: the "
+        "operator's setting caConfigMap names those to trust",
+    ),
+    Symptom(
+        "httpx2/_models.py",
+        "Server error {status} for url",
+        Reason.HUB_UNREACHABLE,
+        "the hub, or a proxy before it, fails ({status}): vLLM is started again until it answers",
+    ),
+    Symptom(
+        "requests/models.py",
+        "{code} Server Error: {what} for url: ",
+        Reason.HUB_UNREACHABLE,
+        "the hub, or a proxy before it, fails ({code} {what}): vLLM is started again until it answers",
+    ),
     Symptom(
         _HUB,
         "We couldn't connect to '{hub}' to load the files",
         Reason.HUB_UNREACHABLE,
         "the pod cannot reach {hub}: check the cluster's egress and proxy settings, or serve from pvc://",
+        vague=True,
     ),
     Symptom(
         "huggingface_hub/_snapshot_download.py",
         "An error happened while trying to locate the files on the Hub",
         Reason.HUB_UNREACHABLE,
         "the pod cannot reach the hub: check the cluster's egress and proxy settings, or serve from pvc://",
+        vague=True,
     ),
     Symptom(
         "huggingface_hub/_snapshot_download.py",

@@ -10,7 +10,7 @@ from functools import cached_property
 
 from ..api.reasons import Reason
 
-OF_SYSTEM = "errno"
+OF_SYSTEM, OF_PROTOCOL = "errno", "http"
 _FIELD = re.compile(r"\{(\w*)\}")
 # Values are short, on one line, and no sentence: what stands between two known texts can then be no prompt.
 _VALUE = r"[^\n]{0,160}?"
@@ -29,7 +29,10 @@ class Symptom:
 
     `oldest`: vLLM's oldest supported version says it so, and the pinned one does not: `source` is a file of that one.
 
-    `source` is a file below site-packages, Python's or a compiled one, or OF_SYSTEM for the operating system's own
+    `vague`: the cause may stand further up in the log, before what the kubelet keeps of it.
+
+    `source` is a file below site-packages, Python's or a compiled one, OF_PROTOCOL for the names of HTTP's statuses as
+    requests tells them, or OF_SYSTEM for the operating system's own
     words: these count only where an exception says them, as processes go on after many such errors.
     """
 
@@ -40,6 +43,7 @@ class Symptom:
     within: str = ""
     ends: bool = False
     oldest: bool = False
+    vague: bool = False
 
     def search(self, text: str) -> re.Match[str] | None:
         """Where the text says it; None where it does not, or not within the step that is meant."""

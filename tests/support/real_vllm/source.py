@@ -6,9 +6,11 @@ import mmap
 import os
 from collections.abc import Sequence
 from functools import cache
+from http import HTTPStatus
 from pathlib import Path
 
 from support.real_vllm.environment import interpreter
+from vllm_operator.diagnosis.symptom import OF_PROTOCOL, OF_SYSTEM
 
 
 @cache
@@ -26,8 +28,11 @@ def words_of(source: str, root: Path | None = None) -> str:
 
     What is put into a string with braces is not in it, so a text is found in pieces.
     """
-    if source == "errno":
+    if source == OF_SYSTEM:
         return "\n".join(f"{os.strerror(number)}: '" for number in errno.errorcode)
+    if source == OF_PROTOCOL:
+        assert {"Client Error:", "for url:"} <= {*words_of("requests/models.py").splitlines()}
+        return "\n".join(f"{status.value} Client Error: {status.phrase} for url: " for status in HTTPStatus)
     tree = ast.parse(((root or packages()) / source).read_text())
     strings = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
     names = [node.id for node in ast.walk(tree) if isinstance(node, ast.Name)]

@@ -25,6 +25,7 @@ from support.vllm_logs import (
     WRAPPER,
 )
 from vllm_operator.api.reasons import Reason
+from vllm_operator.diagnosis import wants_log
 from vllm_operator.diagnosis.catalogue import SYMPTOMS
 
 
@@ -123,6 +124,35 @@ def test_a_container_that_fails_to_start_is_explained_in_its_own_words(log: str,
     assert (got, told in message) == (reason, True), message
     assert message.startswith("vLLM in pod llama-0 does not start: ")
     assert len(message) < 1000
+
+
+ADDRESS = "https://huggingface.co/org/model/resolve/main/config.json"
+
+
+# As requests (below vLLM 0.11.2), httpx2 (below 0.32) and OpenSSL say it, above what transformers makes of it.
+@pytest.mark.parametrize(
+    ("said", "reason", "told"),
+    [
+        (f"429 Client Error: Too Many Requests for url: {ADDRESS}", Reason.HUB_RATE_LIMITED, "rate limit"),
+        (f"Client error '429 Too Many Requests' for url '{ADDRESS}'", Reason.HUB_RATE_LIMITED, "rate limit"),
+        (f"503 Server Error: Service Unavailable for url: {ADDRESS}", Reason.HUB_UNREACHABLE, "(503 Service Unav"),
+        (f"Server error '503 Service Unavailable' for url '{ADDRESS}'", Reason.HUB_UNREACHABLE, "('503 Service Unav"),
+        (f"Server error '502 Bad Gateway' for url '{ADDRESS}'", Reason.HUB_UNREACHABLE, "('502 Bad Gateway'): vLLM is"),
+        (
+            "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed certificate in certificate chain "
+            "(_ssl.c:1006)",
+            Reason.HUB_UNREACHABLE,
+            "setting caConfigMap",
+        ),
+    ],
+)
+@pytest.mark.parametrize("error", ["huggingface_hub.errors.HfHubHTTPError: ", "httpx2.ConnectError: "])
+def test_why_the_hub_is_not_reached_is_told_before_that(error: str, said: str, reason: Reason, told: str) -> None:
+    for log in (f"{error}{said}\n", f"{error}{said}\n\nThe above exception was the direct cause\n{NO_HUB}"):
+        got, message = found(failed(log))
+        assert (got, told in message) == (reason, True), message
+        assert not wants_log(failed(log))
+    assert wants_log(failed(NO_HUB)), "the cause stands further up"
 
 
 # What PyTorch, CUDA and NVML are documented to say of a GPU that is lost while it serves; none was measured.
