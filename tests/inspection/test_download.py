@@ -1,8 +1,11 @@
 """What `vllm-operator download` fetches: a process of its own, as in the Job, and a hub of this machine."""
 
+import errno
 import fcntl
 import json
 import os
+import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -158,17 +161,35 @@ def test_a_full_volume_is_told_before_anything_is_fetched(here: pytest.MonkeyPat
     assert "the volume has 100 B free: raise cache.claim.storage" in str(error)
 
 
-def test_a_cache_that_is_not_ours_to_write_is_told(here: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("raised", "reason", "told"),
+    [
+        (OSError(errno.EACCES, "Permission denied", "/cache/x"), Reason.CACHE_NOT_WRITABLE, "set pod.fsGroup"),
+        (OSError(errno.EROFS, "Read-only file system", "/cache/x"), Reason.CACHE_NOT_WRITABLE, "system: /cache/x)"),
+        (OSError(errno.ENOSPC, "No space left on device"), Reason.NO_SPACE_LEFT, "the volume is full"),
+        (OSError(errno.EIO, "Input/output error"), Reason.DOWNLOAD_FAILED, "volume fails (Input/output error): check"),
+        (OSError(errno.ESTALE, "Stale file handle", "/cache/x"), Reason.DOWNLOAD_FAILED, "(Stale file handle: /cache"),
+        (OSError(errno.ENOTDIR, "Not a directory", "/cache/x"), Reason.DOWNLOAD_FAILED, "(Not a directory: /cache/x)"),
+        (OSError(errno.ELOOP, "Too many levels", "/cache/x"), Reason.DOWNLOAD_FAILED, "(Too many levels: /cache/x)"),
+        (OSError(errno.ETIMEDOUT, "Connection timed out", "/cache/x"), Reason.DOWNLOAD_FAILED, "out: /cache/x)"),
+        (OSError(errno.ETIMEDOUT, "Connection timed out"), Reason.HUB_UNREACHABLE, "TimeoutError"),
+        (OSError(errno.ECONNRESET, "Connection reset by peer"), Reason.HUB_UNREACHABLE, "ConnectionResetError"),
+        (socket.gaierror(-3, "Temporary failure in name resolution"), Reason.HUB_UNREACHABLE, "gaierror"),
+        (ssl.SSLCertVerificationError(1, "certificate verify failed"), Reason.HUB_UNREACHABLE, "SSLCertVerification"),
+    ],
+)  # fmt: skip
+def test_what_the_volume_refuses_is_not_told_as_the_hubs(
+    here: pytest.MonkeyPatch, tmp_path: Path, raised: OSError, reason: Reason, told: str
+) -> None:
     def refuse(*_: object, **__: object) -> None:
-        raise PermissionError(13, "Permission denied", "/cache/huggingface")
+        raise raised
 
     with hub({NAME: Repository(FILES)}) as served:
         of_hub(here, served)
         here.setattr(fetch, "_has_room", refuse)
         assert download(order(tmp_path), tmp_path / "report", Paused()) == 1
     error = failure((tmp_path / "report").read_text())
-    assert error.reason is Reason.CACHE_NOT_WRITABLE
-    assert "set pod.fsGroup" in str(error)
+    assert (error.reason, told in str(error)) == (reason, True), error
 
 
 def test_two_jobs_for_the_same_files_take_turns(tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ import fcntl
 import glob
 import os
 import shutil
+import socket
+import ssl
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -34,9 +36,16 @@ from .weights import fetched
 RETRY_SECONDS = (10.0, 30.0, 60.0, 120.0, 240.0)
 # Files that were left half written, and that nobody goes on with.
 STALE_SECONDS = 3600.0
-_PASSES = (Reason.HUB_UNREACHABLE, Reason.HUB_RATE_LIMITED)
+_PASSES = (Reason.HUB_UNREACHABLE, Reason.HUB_RATE_LIMITED, Reason.DOWNLOAD_FAILED)
 _FETCHED_AT_ONCE, _COMPARED_AT_ONCE = 8, 4
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
+# What an operating system says of a connection. Other errors are a volume's; so is any that names a file.
+_OF_NETWORK = (
+    errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE, errno.ENOTCONN, errno.ESHUTDOWN,
+    errno.ENETDOWN, errno.ENETUNREACH, errno.ENETRESET, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ETIMEDOUT,
+    errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EAGAIN, errno.EINTR, errno.ENOBUFS,
+)  # fmt: skip
 
 
 def download(order: Order, output: Path, sleep: Callable[[float], None] = time.sleep) -> int:
@@ -171,17 +180,32 @@ def _full(what: str) -> InspectionError:
 
 @contextmanager
 def _disk() -> Iterator[None]:
-    """Raises InspectionError in place of what the claim raises: it is full, or is not ours to write."""
+    """Raises InspectionError in place of what the claim raises: it is full, is not ours to write, or fails."""
     try:
         yield
     except InspectionError as error:
         cause = error.__cause__
-        if isinstance(cause, OSError) and cause.errno in _FULL:
-            raise _full("the volume is full") from cause
-        if isinstance(cause, PermissionError):
-            text = f"the cache cannot be written ({cause.filename}): set pod.fsGroup to the group of the volume"
-            raise InspectionError(Reason.CACHE_NOT_WRITABLE, text) from cause
+        if isinstance(cause, OSError) and _is_of_claim(cause):
+            raise _of_claim(cause) from cause
         raise
+
+
+def _is_of_claim(error: OSError) -> bool:
+    """Whether it is about a file, not a connection: TLS and the resolver have numbers of their own."""
+    if error.errno is None or isinstance(error, ssl.SSLError | socket.gaierror):
+        return False
+    return error.filename is not None or error.errno not in _OF_NETWORK
+
+
+def _of_claim(error: OSError) -> InspectionError:
+    if error.errno in _FULL:
+        return _full("the volume is full")
+    what = ": ".join(str(part) for part in (error.strerror, error.filename) if part)
+    if error.errno in _REFUSED:
+        fix = "mount it writable" if error.errno == errno.EROFS else "set pod.fsGroup to the group of the volume"
+        return InspectionError(Reason.CACHE_NOT_WRITABLE, f"the cache cannot be written ({what}): {fix}")
+    text = f"the cache's volume fails ({what}): check the claim's volume and its driver; it is tried again"
+    return InspectionError(Reason.DOWNLOAD_FAILED, text)
 
 
 def _clear(order: Order, wanted: Sequence[Wanted]) -> None:
