@@ -10,11 +10,28 @@ from ..snapshots.workload import DeploymentSnapshot
 from .gpus import in_namespace
 from .redaction import redact, shorten
 
-_IMAGE_REASONS = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable")
-# The kubelet's word where the device plugin has fewer healthy devices than the scheduler believes.
-_NO_DEVICE = ("UnexpectedAdmissionError",)
+_IMAGE_REASONS = (
+    "ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable",
+    "ImageInspectError", "SignatureValidationFailed",
+)  # fmt: skip
+# The kubelet's words where a manager of its own (of devices, CPUs, memory) has less than the scheduler believes, and
+# where the node has.
+_NOT_GIVEN, _NOT_LEFT = "UnexpectedAdmissionError", "OutOf"
 # Words of containerd and CRI-O, and of the registries behind them; and whether another try may go better.
 _IMAGE_CAUSES = (
+    (
+        re.compile(
+            r"(?i)no match for platform|exec format|no matching manifest for|"
+            r"no image found in (?:manifest list|image index) for architecture"
+        ),
+        "it is not made for the node's CPU architecture",
+        False,
+    ),
+    (
+        re.compile(r"(?i)signature validation failed|signature was required"),
+        "the node does not trust its signature: use an image that is signed as the node's policy asks",
+        False,
+    ),
     (
         re.compile(r"(?i)unauthorized|authentication required|denied|forbidden|authorization failed|no basic auth"),
         "the registry refuses it, or has none: check the name, and pod.imagePullSecrets for a private registry",
@@ -36,7 +53,6 @@ _IMAGE_CAUSES = (
         True,
     ),
     (re.compile(r"(?i)no space left"), "the node's disk is full: free it", True),
-    (re.compile(r"(?i)no match for platform|exec format"), "it is not made for the node's CPU architecture", False),
 )
 # A runtime that knows of no images as volumes takes one for a folder of the node, and that has no name.
 _NO_IMAGE_VOLUMES = 'failed to mkdir ""'
@@ -132,19 +148,26 @@ def _mounts_no_images(node: str) -> Finding:
 
 def given_up(pod: PodSnapshot) -> Finding:
     """Why a node ended the whole pod, or did not take it. It stays as a record, and another takes its place."""
-    if pod.reason in _NO_DEVICE:
+    if pod.reason == _NOT_GIVEN and _is_about_gpus(pod):
         return (
             Reason.GPU_UNAVAILABLE,
             f"node {pod.node} could not give pod {pod.name} its GPUs ({_words(pod.message)}): check the device plugin "
             "and look for Xid errors there",
         )
     fix = ""
-    if "ephemeral" in pod.message:
+    if pod.reason.startswith(_NOT_LEFT):
+        fix = ": other pods have it: another try may find more; if not, lower what resources asks for, or free the node"
+    elif "ephemeral" in pod.message:
         fix = ": set cache.claim, so that downloads do not fill the node's disk"
     elif "memory" in pod.message:
         fix = ": set resources.requests.memory to what the pod takes"
     why = ", ".join(word for word in (pod.reason, _words(pod.message)) if word)
     return Reason.EVICTED, f"node {pod.node} gave pod {pod.name} up ({why}){fix}"
+
+
+def _is_about_gpus(pod: PodSnapshot) -> bool:
+    resource = pod.asked.resource
+    return "gpu" in pod.message.lower() or bool(resource and resource in pod.message)
 
 
 def of_pods(deployment: DeploymentSnapshot | None) -> str | None:

@@ -12,6 +12,21 @@ from vllm_operator.api.reasons import Reason
         ('rpc error: code = NotFound desc = failed to pull image "x": not found', "does not exist: check name and tag"),
         ("pull access denied, repository does not exist or may require authorization", "pod.imagePullSecrets"),
         ("failed to do request: Head: dial tcp: lookup registry: no such host", "cannot reach the registry"),
+        (
+            'rpc error: code = NotFound desc = failed to pull and unpack image "x": no match for platform in manifest: '
+            "not found",
+            "not made for the node's CPU architecture",
+        ),
+        (
+            'choosing image instance: no image found in manifest list for architecture "arm64", variant "v8"',
+            "not made for the node's CPU architecture",
+        ),
+        ("no matching manifest for linux/arm64/v8 in the manifest list entries", "not made for the node's CPU"),
+        (
+            "image pull failed for registry/vllm:1 because the signature validation failed: Source image rejected: A "
+            "signature was required, but no signature exists",
+            "does not trust its signature",
+        ),
         ("toomanyrequests: You have reached your pull rate limit", "rate limit"),
     ],
 )
@@ -21,6 +36,12 @@ def test_an_image_that_is_not_pulled_is_told_with_the_cause(message: str, told: 
     assert "image registry/vllm:1 cannot be pulled" in text
     again = f'Back-off pulling image "registry/vllm:1": ErrImagePull: {message}'
     assert found(waiting("ImagePullBackOff", again))[1] == text
+
+
+@pytest.mark.parametrize("reason", ["ImageInspectError", "SignatureValidationFailed", "ErrImageNeverPull"])
+def test_an_image_that_is_not_used_is_told_whatever_the_kubelets_word(reason: str) -> None:
+    got, text = found(waiting(reason, "something odd"))
+    assert (got, "something odd" in text) == (Reason.IMAGE_PULL_FAILED, True), text
 
 
 def test_an_unknown_pull_error_reads_the_same_while_the_kubelet_waits() -> None:

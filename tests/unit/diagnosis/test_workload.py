@@ -1,5 +1,7 @@
 """Which of several troubles is told, what is said of pods that only need time, and how long a message may be."""
 
+import pytest
+
 from support.pod_status import CREATING, NOT_SET_UP, failed, found, pod, unscheduled
 from vllm_operator.api.reasons import Reason
 from vllm_operator.api.status import Condition
@@ -27,6 +29,29 @@ def test_a_node_without_healthy_gpus_is_named() -> None:
     reason, message = found(pod({}, phase="Failed", reason="UnexpectedAdmissionError", message=said))
     assert reason == Reason.GPU_UNAVAILABLE
     assert "node gpu-1 could not give pod llama-0 its GPUs" in message
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "not enough cpus available to satisfy request: requested=8, available=4",
+        "[memorymanager] failed to get memory affinity",
+        "requested number of devices unavailable for rdma/hca. Requested: 1, Available: 0",
+    ],
+)
+def test_a_node_that_gives_no_cpus_has_not_lost_its_gpus(said: str) -> None:
+    said = f"Pod was rejected: Allocate failed due to {said}, which is unexpected"
+    reason, message = found(pod({}, phase="Failed", reason="UnexpectedAdmissionError", message=said))
+    assert (reason, said in message, "Xid" in message) == (Reason.EVICTED, True, False)
+
+
+@pytest.mark.parametrize("resource", ["memory", "cpu", "ephemeral-storage", "nvidia.com/gpu"])
+def test_a_node_that_has_too_little_left_is_not_told_to_get_what_it_has(resource: str) -> None:
+    said = f"Pod was rejected: Node didn't have enough resource: {resource}, requested: 8, used: 4, capacity: 9"
+    reason, message = found(pod({}, phase="Failed", reason=f"OutOf{resource}", message=said))
+    assert reason == Reason.EVICTED
+    assert "lower what resources asks for, or free the node" in message
+    assert ": set " not in message
 
 
 def test_what_the_service_cannot_go_on_without_is_told_before_what_passes() -> None:

@@ -14,7 +14,7 @@ from vllm_operator.inspection.report import Facts
 from vllm_operator.status.status import status
 
 SERVES, DEPLOYMENT = pod(), deployment(1)
-REFUSED = loading(failed=True, reason="UnexpectedAdmissionError")
+REFUSED = loading(failed=True, reason="UnexpectedAdmissionError", message="devices unavailable for nvidia.com/gpu")
 NO_TEMPLATE = Inspection("key", packed(Facts({"model_type": "llama"}, chat_template=False)))
 
 
