@@ -242,6 +242,10 @@ def _other(status: Body, container: Body) -> Other | None:
     return None
 
 
+# Of the end of a log, with FallbackToLogsOnError (MaxContainerTerminationMessageLogLength in pkg/kubelet/container).
+_LOG_TAIL_BYTES = 2048
+
+
 # A condition gets its time when the kubelet first reports the pod; vLLM needs longer than this to become ready.
 _READY_AFTER_SECONDS = 5
 
@@ -277,15 +281,23 @@ def _ending(container: Body, readiness: Body) -> Ending | None:
     ended = container.get("state", {}).get("terminated") or container.get("lastState", {}).get("terminated")
     if not ended:
         return None
+    served = _later(readiness.get("lastTransitionTime"), ended.get("startedAt"))
     return Ending(
         reason=ended.get("reason") or "Error",
         exit_code=int(ended.get("exitCode", 0)),
         seconds=_seconds(ended.get("startedAt"), ended.get("finishedAt")),
-        served=_later(readiness.get("lastTransitionTime"), ended.get("startedAt")),
-        log=cut_lines(ended.get("message") or ""),
+        served=served,
+        log=_log(ended.get("message") or "", served=served),
         replaced="terminated" not in container.get("state", {}),
         started=ended.get("startedAt") or "",
     )
+
+
+def _log(message: str, *, served: bool) -> str:
+    """What is kept of a log. The first line may be the rest of one: of what users sent, if they could send anything."""
+    lines = cut_lines(message)
+    cut = served and len(message.encode()) >= _LOG_TAIL_BYTES
+    return lines.partition("\n")[2] if cut else lines
 
 
 @lru_cache(maxsize=256)

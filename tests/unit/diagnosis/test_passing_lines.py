@@ -84,3 +84,10 @@ def test_an_error_of_the_server_counts_where_the_container_never_served() -> Non
     later = replace(again, ending=replace(again.ending, served=False))
     assert later.was_ready
     assert found(later)[0] == Reason.NO_SPACE_LEFT
+
+
+def test_the_rest_of_a_line_that_users_may_have_written_is_not_the_cause() -> None:
+    """The kubelet keeps 2 KiB of a log, from somewhere within a line."""
+    line = f"(APIServer pid=1) INFO 11-29 11:38:57 [x.py:1] Received request x: {'No CUDA GPUs are available ' * 90}\n"
+    assert of_service(f"{line}{DEAD}"[-2048:]) == Reason.ENGINE_DIED
+    assert of_service(f"{line}{KERNEL}{DEAD}"[-2048:]) == Reason.GPU_ERROR
