@@ -18,8 +18,9 @@ _PREFIX = re.compile(
     r"(?:(?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL) \d\d-\d\d \d\d:\d\d:\d\d(?:[.,]\d+)? \[[^\]]*\] ?)?"
     rf"(?:{_OF_TORCH.pattern} )?"
 )
-# What is said at these levels ended no process: it went on, and users' words may be in it. uvicorn tells no time.
-_GOES_ON = re.compile(r"\b(?:DEBUG|INFO|WARNING) \d\d-\d\d |^(?:DEBUG|INFO|WARNING):")
+# What is said at these levels ended no process: it went on, and users' words may be in it. uvicorn tells no time. An
+# engine that failed tells last what it had been given (vllm/logging_utils/dump_input.py).
+_GOES_ON = re.compile(r"\b(?:DEBUG|INFO|WARNING) \d\d-\d\d |^(?:DEBUG|INFO|WARNING):|\bdump_input\.py:\d+\]")
 # huggingface_hub's logger puts no level before what it says.
 _IGNORED = re.compile(r"^Ignored error while |Will ignore error and continue\b")
 # The processes that talk to users: what engines end in, these only hear of.

@@ -228,7 +228,7 @@ def _other(status: Body, container: Body) -> Other | None:
     )
     for one, first in found:
         states = one.get("state", {}), one.get("lastState", {})
-        ended = next((state["terminated"] for state in states if "terminated" in state), {})
+        ended: Body = next((state["terminated"] for state in states if "terminated" in state), {})
         if _waits_for(one) or ended.get("exitCode") or container.get("ready"):
             return Other(
                 name=one.get("name", ""),

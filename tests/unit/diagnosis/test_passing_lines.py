@@ -40,6 +40,9 @@ def of_service(log: str) -> Reason:
         "(APIServer pid=1) INFO:     10.0.0.1:5000 - {}\n",
         "\x1b[0;36m(APIServer pid=1)\x1b[0;0m \x1b[32mINFO\x1b[0m \x1b[90m11-29 11:38:57\x1b[0m [x.py:1] {}\n",
         "(APIServer pid=1) ERROR 11-29 11:38:57 [serving.py:250] ValueError: Invalid grammar: {}\n",
+        "(EngineCore pid=52) ERROR 11-29 11:38:57 [dump_input.py:79] Dumping scheduler output for model execution: "
+        "SchedulerOutput(scheduled_new_reqs=[NewRequestData(sampling_params=SamplingParams(stop=['{}'])\n",
+        "(EngineCore pid=52) ERROR 11-29 11:38:57 [logging_utils/dump_input.py:79] RuntimeError: {}\n",
         "(ApiServer_3 pid=1) ERROR 11-29 11:38:57 [serving.py:250] ValueError: Invalid grammar: {}\n",
     ],
 )
