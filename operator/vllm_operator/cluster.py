@@ -32,6 +32,9 @@ _NO_SECOND_PARSING = ("fieldValidation", "Ignore")
 # Of what a write makes, the metadata tells its version and which fields are ours. The rest, of a Deployment 25 KB, is
 # written out and read for nobody. An API that has no such form answers with the whole object.
 METADATA_ONLY = {"Accept": "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"}
+# How the API server begins where the schema that it has, perhaps of an older version of a CRD, lacks a field of ours
+# (Kubernetes 1.36, managedfields' structuredMergeManager.Apply). It answers 500, and says so for as long as that is so.
+_NOT_IN_SCHEMA = "failed to create typed "
 # A version that no object of ours can have: a cluster's first write is of it. Server-side apply refuses (409) to change
 # an object of another version than the one named, and still makes an object that is not there.
 NO_VERSION = "1"
@@ -103,7 +106,7 @@ class Cluster:
             raise GoneError(_reason(error)) from error
         except DynamicApiError as error:
             code = str(error.status)
-            if error.status in (400, 403, 422):
+            if error.status in (400, 403, 422) or _reason(error).startswith(_NOT_IN_SCHEMA):
                 raise RefusedError(_reason(error)) from error
             raise UnavailableError(f"{error.status} {_reason(error)}", _retry_after(error)) from error
         except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError

@@ -58,7 +58,8 @@ class Scene:
             changed=self.changed,
             missing=self.missing,
         )
-        outcome = Outcome(self.image, self.arguments, self.withheld, self.apply_error, self.autoscaler.refused)
+        refused = {"HorizontalPodAutoscaler": self.autoscaler.refused} if self.autoscaler.refused else {}
+        outcome = Outcome(self.image, self.arguments, self.withheld, self.apply_error, refused)
         return Account(evidence, self.assessment, outcome)
 
     def _live(self, service: InferenceService) -> dict[ChildKey, Child]:

@@ -102,7 +102,9 @@ EXAMPLES = {
         spec={"runtime": "RayServe", "image": "vllm/vllm-openai:v0.32.0"},
         named=lambda owner: str((ray_service(owner, pod_template(owner, Settings())) or {})["metadata"]["name"]),
     ),
-    "PodDisruptionBudget": Example(_spec(selector=_SELECTOR), edit=_spec(maxUnavailable=2), spec={"replicas": 2}),
+    "PodDisruptionBudget": Example(
+        _spec(selector=_SELECTOR), edit=_spec(maxUnavailable=2), spec={"replicas": 2}, condition="WorkloadAvailable"
+    ),
     "HorizontalPodAutoscaler": Example(
         _spec(scaleTargetRef={"kind": "Deployment", "name": "other", "apiVersion": "apps/v1"}, maxReplicas=1),
         edit=_spec(maxReplicas=3),
@@ -116,7 +118,9 @@ EXAMPLES = {
         condition="ScalingActive",
     ),
     "ServiceMonitor": Example(
-        _spec(selector=_SELECTOR, endpoints=[]), edit=_spec(selector={"matchLabels": {"app.kubernetes.io/name": "x"}})
+        _spec(selector=_SELECTOR, endpoints=[]),
+        edit=_spec(selector={"matchLabels": {"app.kubernetes.io/name": "x"}}),
+        condition="MonitoringAvailable",
     ),
     # A Job's pod template is immutable: what runs is left to run.
     "Job": Example(_spec(template=_template("Never")), edit=None, suffix="-inspect-{inspection}", condition="Fits"),

@@ -25,7 +25,7 @@ def refusal(status: int, message: str, headers: Mapping[str, str] | None = None)
     """What the client raises for an answer of the API server."""
     error = ApiException(status=status, reason=message)
     error.body = json.dumps({"kind": "Status", "message": message, "code": status})
-    error.headers = dict(headers or {})
+    error.headers = {"Content-Type": "application/json", **(headers or {})}
     refused: Exception = api_exception(error)
     return refused
 

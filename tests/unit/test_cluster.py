@@ -10,7 +10,7 @@ from support.fake_api import FakeApi, refusal
 from vllm_operator.api import limits
 from vllm_operator.api.limits import OverLimitError
 from vllm_operator.api.resource import Key, Reference
-from vllm_operator.cluster import SERVICES_AT_ONCE, Cluster, UnavailableError, path
+from vllm_operator.cluster import SERVICES_AT_ONCE, Cluster, RefusedError, UnavailableError, path
 
 LOG = path("Pod", "team-a", "p", "log")
 EVENTS = path("Event", "team-a")
@@ -52,6 +52,21 @@ def test_what_cannot_be_read_now_is_none(status: int) -> None:
     api = FakeApi(refuse={("get", EVENTS): refusal(status, "no"), ("get", LOG): refusal(status, "no")})
     assert asyncio.run(cluster(api).read_events("team-a", "u")) == ()
     assert asyncio.run(cluster(api).read_log("team-a", "p", "vllm", previous=False)) == ""
+
+
+@pytest.mark.parametrize(
+    ("said", "error"),
+    [
+        ("failed to create typed patch object (a/b; v1, Kind=X): .spec.y: field not declared in schema", RefusedError),
+        ('Internal error occurred: failed to create typed patch object, says webhook "w"', UnavailableError),
+        ("etcdserver: request timed out", UnavailableError),
+    ],
+)
+def test_what_an_older_crd_has_no_field_for_is_refused_though_its_status_is_500(said: str, error: type) -> None:
+    url = path("Service", "team-a", "llama")
+    api = FakeApi(refuse={("patch", url): refusal(500, said)})
+    with pytest.raises(error):
+        asyncio.run(cluster(api).apply({"kind": "Service", "metadata": {"name": "llama", "namespace": "team-a"}}))
 
 
 @pytest.mark.parametrize(

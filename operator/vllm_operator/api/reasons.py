@@ -341,6 +341,7 @@ class Reason(Row):
     SERVICE_MONITOR_APPLIED = ("ServiceMonitorApplied", _MONITORING, FINE, "a ServiceMonitor selects the Service")
     API_MISSING = ("ServiceMonitorApiMissing", _MONITORING, LASTS,
         "the cluster has no ServiceMonitor API: install the Prometheus Operator, or scrape the Service yourself")
+    MONITOR_REFUSED = ("ServiceMonitorRefused", _MONITORING, LASTS, "the API server refuses it: see the message")
 
     # The autoscaler.
     SCALING = ("Scaling", _SCALING, FINE, "the number of pods follows the load, within its bounds")

@@ -9,7 +9,7 @@ from ..api.resource import InferenceService
 from ..cluster import Cluster, GoneError, RefusedError, UnavailableError
 from ..diagnosis import refusals
 from ..manifests import Manifest
-from ..manifests.kinds import AUTOSCALERS, OPTIONAL_KINDS
+from ..manifests.kinds import BESIDE, OPTIONAL_KINDS
 from ..manifests.names import INSTANCE_LABEL, MANAGED_BY, MANAGED_BY_LABEL
 from ..snapshots.child import Child, ChildKey, owner_uid
 from ..snapshots.child import child as child_of
@@ -44,8 +44,8 @@ async def execute(service: InferenceService, changes: Changes, hands: Hands) -> 
 
     Raises GoneError, UnavailableError.
 
-    What the API server refuses, or a webhook fails at, ends it, with the error in the outcome; but on an autoscaler,
-    or on a Job, nothing else depends.
+    What the API server refuses, or a webhook fails at, ends it, with the error in the outcome; but on an autoscaler, a
+    budget, a monitor or a Job nothing else depends.
     """
     container = changes.template["spec"]["containers"][0] if changes.template else {}
     held = (Reason.TEMPLATE_NOT_ALLOWED, f"{changes.held}; {_ROLL}") if changes.held else None
@@ -82,8 +82,8 @@ def _without(stands: Outcome, change: Change, error: Exception) -> Outcome | Non
     if kind == "Job":
         jobs = stands.jobs
         return replace(stands, jobs=replace(jobs, refused={**jobs.refused, name: str(error)}))
-    if kind in AUTOSCALERS and not isinstance(error, UnavailableError):
-        return replace(stands, autoscaler_refused=str(error))
+    if kind in BESIDE:
+        return replace(stands, beside={**stands.beside, kind: str(error)})
     return None
 
 

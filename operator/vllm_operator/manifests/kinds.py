@@ -94,7 +94,9 @@ class ChildKind:
     scaled: bool = False
     """Whether an autoscaler may decide its `replicas`."""
     autoscaler: bool = False
-    """Its conditions are read, and that the API server refuses it keeps nothing else from being made."""
+    """Its conditions are read."""
+    beside: bool = False
+    """That the API server refuses it keeps nothing else from being made."""
 
     @property
     def verbs(self) -> tuple[str, ...]:
@@ -229,6 +231,7 @@ CHILD_KINDS = (
         plural="poddisruptionbudgets",
         build=_budget,
         pruned=Pruned.LAST,
+        beside=True,
     ),
     # Two autoscalers at once, or one and a fixed number of pods, would disagree: the one that goes goes first.
     ChildKind(
@@ -238,6 +241,7 @@ CHILD_KINDS = (
         build=_with_scaling(horizontal_pod_autoscaler),
         pruned=Pruned.FIRST,
         autoscaler=True,
+        beside=True,
     ),
     ChildKind(
         kind="ScaledObject",
@@ -247,6 +251,7 @@ CHILD_KINDS = (
         pruned=Pruned.FIRST,
         optional=True,
         autoscaler=True,
+        beside=True,
     ),
     ChildKind(
         kind="ServiceMonitor",
@@ -255,6 +260,7 @@ CHILD_KINDS = (
         build=_monitor,
         pruned=Pruned.NEVER,
         optional=True,
+        beside=True,
     ),
     ChildKind(
         kind="Job",
@@ -270,6 +276,8 @@ BY_KIND = {row.kind: row for row in CHILD_KINDS}
 # What a cluster may not know.
 OPTIONAL_KINDS = frozenset(row.kind for row in CHILD_KINDS if row.optional)
 AUTOSCALERS = frozenset(row.kind for row in CHILD_KINDS if row.autoscaler)
+# Those on which no other depends.
+BESIDE = frozenset(row.kind for row in CHILD_KINDS if row.beside)
 # What a service's pods are of: one of them at a time.
 WORKLOADS = frozenset(row.kind for row in CHILD_KINDS if row.pruned is Pruned.WITH_ITS_FORM)
 # Those whose `replicas` an autoscaler may decide.

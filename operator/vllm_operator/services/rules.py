@@ -27,7 +27,7 @@ def rules(account: Account, settling: Settling, ledger: Ledger, now: float) -> I
     outcome = account.outcome
     if outcome.predecessor:
         yield Again(PREDECESSOR_SECONDS, "what a deleted service of this name had may be gone")
-    if outcome.error or outcome.autoscaler_refused or outcome.jobs.refused:
+    if outcome.error or outcome.beside or outcome.jobs.refused:
         yield Again(REFUSED_RETRY_SECONDS, "the API server may allow later what it refused")
     if is_limit(account.evidence.refusal):
         yield Again(CLASS_SECONDS, "other services of the class may ask for less")

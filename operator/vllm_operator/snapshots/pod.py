@@ -14,6 +14,7 @@ from ..api.limits import count_of, cut_lines
 from ..api.resource import Body
 from ..manifests.names import (
     CLASS_LABEL,
+    CONTAINER,
     GROUP_LABEL,
     QUEUED_GROUP_LABEL,
     RANK_LABEL,

@@ -13,9 +13,11 @@ from ..api.reasons import Finding, Reason
 from ..api.resource import InferenceService
 from ..api.spec import AUTO
 from ..assess.download import told
+from ..diagnosis.redaction import redact, shorten
 from ..inspection.kept import facts_of
 from ..manifests.amounts import surge
 from ..manifests.hardening import missing
+from ..manifests.kinds import AUTOSCALERS
 from ..snapshots.child import kept_deployed
 from ..snapshots.groups import place
 from ..snapshots.workload import APPLICATION
@@ -133,6 +135,14 @@ def workload_available(account: Account) -> Verdict:
         reason,
         f"{ready} of {total} {units} serve: {doing}{_old(account)}{_down(account, total)}",
     )
+
+
+def without_budget(account: Account, workload: Verdict) -> Verdict:
+    """What is told of the pods, and that nothing bounds how many a drain takes at once where the budget is refused."""
+    if not (refused := account.outcome.beside.get("PodDisruptionBudget")):
+        return workload
+    told = f"{workload.message}; the PodDisruptionBudget cannot be made: {shorten(redact(refused))}"
+    return replace(workload, message=told)
 
 
 def _awaits_kuberay(account: Account) -> str:
@@ -273,6 +283,9 @@ def chat_unavailable(account: Account) -> Verdict | None:
 
 def monitoring_available(account: Account) -> Verdict:
     """Whether Prometheus is told to scrape the pods. It does not gate Ready."""
+    if refused := account.outcome.beside.get("ServiceMonitor"):
+        message = f"the ServiceMonitor cannot be made: {shorten(redact(refused))}"
+        return Verdict(ConditionType.MONITORING_AVAILABLE, False, Reason.MONITOR_REFUSED, message)
     if account.evidence.monitoring:
         return Verdict(
             ConditionType.MONITORING_AVAILABLE,
@@ -292,11 +305,11 @@ def scaling_active(account: Account) -> Verdict | None:
     """Whether the number of pods follows the load; None where it is fixed. It does not gate Ready."""
     if account.service.wanted_replicas is not None:
         return None
-    seen, refused = account.evidence, account.outcome.autoscaler_refused
+    seen, beside = account.evidence, account.outcome.beside
     if account.outcome.withheld and seen.deployment is None:
         message = "no pods are made, so there is nothing to scale"
         return Verdict(ConditionType.SCALING_ACTIVE, False, Reason.WITHHELD, message)
-    autoscaler = replace(seen.autoscaler, refused=refused)
+    autoscaler = replace(seen.autoscaler, refused=next((beside[kind] for kind in AUTOSCALERS & beside.keys()), ""))
     pods = [*seen.pods, *seen.old_pods]
     finding = diagnosis.scaling(account.service.spec, autoscaler, seen.deployment, pods, seen.supply)
     return Verdict(ConditionType.SCALING_ACTIVE, *finding) if finding else None

@@ -209,8 +209,8 @@ class Outcome:
     """Whether the spec's own pods are not made."""
     error: Finding | None = None
     """Why the children could not be brought to what the spec asks for."""
-    autoscaler_refused: str = ""
-    """Why the API server refuses the autoscaler, which keeps nothing else from being made."""
+    beside: Mapping[str, str] = field(default_factory=dict)
+    """Why the API server refuses what keeps nothing else from being made, but for Jobs: by kind."""
     jobs: Jobs = field(default_factory=Jobs)
     predecessor: bool = False
     """Whether the error is an object of a deleted service of the same name, which is soon gone."""

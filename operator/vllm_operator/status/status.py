@@ -29,6 +29,7 @@ from .conditions import (
     scaling_active,
     spec_valid,
     wanted,
+    without_budget,
     workload_available,
 )
 from .evidence import Account
@@ -50,7 +51,7 @@ def _sure(kind: ConditionType, tell: Callable[[Account], T], account: Account) -
 
 def verdicts(account: Account) -> list[Verdict]:
     """All conditions, in the order in which people should read them."""
-    workload = _sure(ConditionType.WORKLOAD_AVAILABLE, workload_available, account)
+    workload = without_budget(account, _sure(ConditionType.WORKLOAD_AVAILABLE, workload_available, account))
     valid = spec_valid(account)
     if not valid.status:
         ready = Verdict(ConditionType.READY, False, valid.reason, valid.message)
