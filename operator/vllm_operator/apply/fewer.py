@@ -1,4 +1,5 @@
-"""What is done for a service whose spec is refused: what runs becomes less where the spec asks for that. Pure.
+"""What is done for a service whose spec is refused, here or by the API server: what runs becomes less where the spec
+asks for that. Pure.
 
 Nothing else of such a spec is acted on. No pod is made for it: only replicas of what is deployed go.
 """
@@ -8,6 +9,7 @@ from dataclasses import replace
 
 from ..manifests.kinds import AUTOSCALERS, WORKLOADS
 from ..manifests.names import RAY_KIND
+from ..snapshots.child import workload_of
 from ..status.evidence import Evidence
 from .changes import Changes, Known, plan_changes
 from .decision import Act, Change
@@ -21,7 +23,7 @@ def plan_fewer(evidence: Evidence, known: Known) -> Changes:
     The number of pods that an autoscaler decides is left to that.
     """
     wanted, deployed = evidence.service.wanted_replicas, evidence.deployment
-    if wanted is None or deployed is None:
+    if wanted is None or deployed is None or _is_to_be_shown(evidence, known):
         return _NONE
     if deployed.kind == RAY_KIND:
         return replace(_NONE, steps=() if wanted else tuple(_end_on_ray(evidence)))
@@ -29,6 +31,13 @@ def plan_fewer(evidence: Evidence, known: Known) -> Changes:
     steps = tuple(one for one in changes.steps if _lessens(one, wanted, deployed.wanted))
     held = changes.held if wanted < deployed.wanted else ""
     return replace(changes, rendered=None, withheld="", downloads=False, held=held, steps=steps)
+
+
+def _is_to_be_shown(evidence: Evidence, known: Known) -> bool:
+    """Whether the watch has yet to show what our last apply made of the workload: how many there are, it says then."""
+    workload = workload_of(evidence.live, evidence.service.name, evidence.service.uid)
+    last = known.ledger.get((workload.kind, workload.name)) if workload else None
+    return bool(workload and last and last.lags(workload))
 
 
 def _lessens(change: Change, wanted: int, deployed: int) -> bool:

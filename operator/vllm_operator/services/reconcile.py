@@ -6,6 +6,7 @@ The user's trouble becomes a condition and waits for a change; the world's is ra
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from .. import metrics
@@ -148,6 +149,9 @@ class ServiceReconciler:
         seen = evidence.held_to_deployed() if changes.withheld else evidence
         hands = Hands(around.cluster, memory.ledger, around.clock, seen.start_replicas)
         outcome = await execute(service, changes, hands)
+        if outcome.error and not evidence.spec_error:
+            refused = replace(evidence, spec_error=outcome.error)
+            await execute(service, plan_fewer(refused, known), hands)
         memory.jobs = outcome.jobs
         self._arrivals.settled(service.key)
         memory.settled_at = around.clock() if memory.settled_at is None else memory.settled_at

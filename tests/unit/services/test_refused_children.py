@@ -91,3 +91,62 @@ def test_a_status_that_an_older_crd_has_no_field_for_is_told_as_far_as_it_goes()
     settle(world, key, CONFIG)
     assert "plan" not in world.status()
     assert ".status.plan: field not declared" in world.message("Incomplete")
+
+
+DEPLOYMENT = path("Deployment", NAMESPACE, "llama")
+# An edit that the API server refuses, by the kind of the child that has it.
+REFUSED_EDITS: dict[str, tuple[Object, Object]] = {
+    "ControllerRevision": ({}, {"env": [{"name": "VLLM_LOGGING_LEVEL", "value": "DEBUG"}]}),
+    "PersistentVolumeClaim": ({"cache": {"claim": {"storage": "1Gi"}}}, {"cache": {"claim": {"storage": "2Gi"}}}),
+    "NetworkPolicy": ({"networkPolicy": {"allowFrom": []}}, {"networkPolicy": {"allowFrom": [{"podSelector": {}}]}}),
+}
+
+
+def refused_edit(kind: str) -> tuple[World, Key, Object]:
+    """A service of three pods, whose spec is edited so that the API server refuses one child. Returns the new spec."""
+    before, after = REFUSED_EDITS[kind]
+    world = World(api=Without())
+    key = world.service(replicas=3, **before)
+    settle(world, key, CONFIG)
+    assert isinstance(world.api, Without)
+    world.api.plural, world.api.status, world.api.said = BY_KIND[kind].plural, 403, "a policy is against it"
+    world.service(replicas=3, **after)
+    world.reconcile(key)
+    assert world.reason() == "Refused"
+    return world, key, after
+
+
+@pytest.mark.parametrize("kind", REFUSED_EDITS)
+@pytest.mark.parametrize(("asked", "left"), [({"replicas": 3, "suspend": True}, 0), ({"replicas": 1}, 1)])
+def test_pods_go_though_an_earlier_child_is_refused_and_no_other_ones_come(kind: str, asked: Object, left: int) -> None:
+    world, key, after = refused_edit(kind)
+    before = world.api.objects[DEPLOYMENT]["spec"]["template"]
+    world.service(**asked, **after)
+    world.reconcile(key)
+    spec = world.api.objects[DEPLOYMENT]["spec"]
+    assert (spec["replicas"], spec["template"]) == (left, before)
+    assert "a policy is against it" in world.message("Ready")
+    world.reconcile(key)
+    assert [write for write in world.writes() if "deployments" in write] == []
+    world.service(replicas=2, **after)
+    world.reconcile(key)
+    assert world.api.objects[DEPLOYMENT]["spec"]["replicas"] == left, "more are made once all of the spec is taken"
+    assert isinstance(world.api, Without)
+    world.api.plural = ""
+    world.reconcile(key)
+    assert world.api.objects[DEPLOYMENT]["spec"]["replicas"] == 2
+
+
+def test_what_was_applied_before_a_refusal_is_not_put_back() -> None:
+    world = World()
+    key = world.service(replicas=3, networkPolicy={"allowFrom": []})
+    settle(world, key, CONFIG)
+    world.api.refuse["delete", path("NetworkPolicy", NAMESPACE, "llama")] = refusal(403, "a policy is against it")
+    world.service(replicas=1, env=[{"name": "VLLM_LOGGING_LEVEL", "value": "DEBUG"}])
+    world.reconcile(key, watched=False)
+    assert world.reason() == "Refused"
+    spec = world.api.objects[DEPLOYMENT]["spec"]
+    assert (spec["replicas"], "DEBUG" in str(spec["template"])) == (1, True)
+    world.watch()
+    world.reconcile(key)
+    assert "DEBUG" in str(world.api.objects[DEPLOYMENT]["spec"]["template"])
