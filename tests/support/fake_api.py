@@ -146,6 +146,11 @@ class FakeApi:
         meta["managedFields"] = [{**meta["managedFields"][0], "fieldsV1": {"f:spec": {}}}]
         meta["resourceVersion"] = self._version()
 
+    def disown(self, url: str) -> None:
+        """Somebody takes the owner reference of an object of ours away."""
+        self.objects[url]["metadata"].pop("ownerReferences")
+        self.edit(url)
+
     def _version(self) -> str:
         return str(next(iter(self._versions)))
 

@@ -310,14 +310,16 @@ def _keep_model(evidence: Evidence, known: Known) -> Iterator[Change]:
 
     Its data is immutable: what is there is left. Deleted by hand, it is an order to inspect the model anew.
     """
-    service, name = evidence.service, kept_model_name(evidence.service)
-    kept = {child.name: child for child in kept_models(evidence.live, service.uid)}
-    for old in kept.keys() - {name}:
-        yield Change(Act.DELETE, ("ControllerRevision", old), "the spec names another model now")
-    if name in kept:
-        yield Change(Act.KEEP, ("ControllerRevision", name), "what is known of the model is kept")
-    elif evidence.inspection.packed:
-        yield _change(evidence, known, kept_model(service, evidence.inspection.packed))
+    service, key = evidence.service, ("ControllerRevision", kept_model_name(evidence.service))
+    for old in kept_models(evidence.live, service.uid):
+        if old.name != key[1]:
+            yield Change(Act.DELETE, (old.kind, old.name), "the spec names another model now")
+    child, last = evidence.live.get(key), known.ledger.get(key)
+    packed = (child.packed_model if child else None) or evidence.inspection.packed
+    if child and child.owner_uid and last and not last.is_edited(child):  # unpacked for nothing
+        yield Change(Act.KEEP, key, "as it was applied")
+    elif packed:
+        yield _change(evidence, known, kept_model(service, packed))
 
 
 def _clear(evidence: Evidence) -> Iterator[Change]:
@@ -344,9 +346,10 @@ def _change(evidence: Evidence, known: Known, manifest: Manifest) -> Change:
 
 
 def _job_change(evidence: Evidence, known: Known, job: Manifest) -> Change:
-    """A Job's pod template is immutable: what runs is left to run."""
+    """A Job's pod template is immutable: what runs is left to run. Without its owner its pod would not count."""
     key = ("Job", job["metadata"]["name"])
-    return Change(Act.KEEP, key, "it runs", job) if key in evidence.live else _change(evidence, known, job)
+    runs = evidence.live.get(key)
+    return Change(Act.KEEP, key, "it runs", job) if runs and runs.owner_uid else _change(evidence, known, job)
 
 
 def inspect_job(evidence: Evidence, settings: Settings) -> Manifest | None:

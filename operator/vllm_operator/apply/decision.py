@@ -89,7 +89,7 @@ def decide(service: InferenceService, manifest: Manifest, sight: Sight, start_re
         return Change(Act.KEEP, key, "as it was applied", manifest)
     if child is None and not sight.looked and (shared or not (last and not last.seen)):
         return Change(Act.LOOK if shared else Act.CREATE, key, reason, manifest)
-    if child and (foreign := _foreign(service, child)):
+    if child and (foreign := _foreign(service, child, last)):
         return Change(*foreign)
     why = reason or ("an autoscaler does nothing at 0 pods" if off else "the watch does not show it")
     if not shared:
@@ -124,11 +124,14 @@ def _is_switched_off(service: InferenceService, child: Child | None) -> bool:
     return by_hpa and child is not None and child.deployment is not None and child.deployment.wanted == 0
 
 
-def _foreign(service: InferenceService, child: Child) -> tuple[Act, ChildKey, str] | None:
-    """What a child that is not this service's own is told by; None where the proof holds that its kind asks for."""
+def _foreign(service: InferenceService, child: Child, last: Applied | None) -> tuple[Act, ChildKey, str] | None:
+    """What a child that is not this service's own is told by; None where the proof holds that its kind asks for.
+
+    One that lost its owner by hand is ours where we have applied that very object: it gets its owner back.
+    """
     key = (child.kind, child.name)
-    by_labels = BY_KIND[child.kind].proof is Proof.OWNER_OR_LABELS
-    if child.owner_uid == service.uid or (by_labels and child.owner_uid is None):
+    proven = BY_KIND[child.kind].proof is Proof.OWNER_OR_LABELS or bool(last and last.made(child))
+    if child.owner_uid == service.uid or (proven and child.owner_uid is None):
         return None
     if child.owner_uid is None:
         text = f"{child.kind} {child.name} has no owner any more: delete it, and the operator makes it again"

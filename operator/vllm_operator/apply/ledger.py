@@ -3,7 +3,7 @@
 Pure but for the memory: times are seconds of the caller's clock.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..manifests import Manifest
 from ..snapshots.child import Child, ChildKey, Live
@@ -21,6 +21,8 @@ class Applied:
     owned_fields: str
     resource_version: int
     at: float
+    object: int = 0
+    """Hash of its uid, which takes less: with another one, it is another object of the name."""
     seen: bool = False
     """Whether the watch has shown it: what was seen and is missing now was deleted."""
 
@@ -31,6 +33,10 @@ class Applied:
     def is_edited(self, child: Child) -> bool:
         """Whether somebody else has changed a field of ours since."""
         return not self.lags(child) and child.owned_fields != self.owned_fields
+
+    def made(self, child: Child) -> bool:
+        """Whether this is the very object that we applied, whoever owns it now."""
+        return bool(child.uid) and hash(child.uid) == self.object
 
     def may_come(self, now: float) -> bool:
         """Whether a child that the watch does not show may still be on its way."""
@@ -48,7 +54,7 @@ class Ledger:
         for key, last in self._applied.items():
             child = live.get(key)
             if not last.seen and child is not None and not last.lags(child):
-                self._applied[key] = Applied(last.digest, last.owned_fields, last.resource_version, last.at, seen=True)
+                self._applied[key] = replace(last, seen=True)
 
     def get(self, key: ChildKey) -> Applied | None:
         """What was applied last; None where nothing was, or it was deleted."""
@@ -57,7 +63,8 @@ class Ledger:
     def record(self, key: ChildKey, digest: str, result: Manifest, now: float) -> None:
         """Notes what the API server made of an apply."""
         meta = result["metadata"]
-        self._applied[key] = Applied(digest, owned_fields(meta), int(meta["resourceVersion"]), now)
+        version = int(meta["resourceVersion"])
+        self._applied[key] = Applied(digest, owned_fields(meta), version, now, hash(meta["uid"]))
 
     def forget(self, key: ChildKey) -> None:
         """The child is being deleted."""

@@ -77,7 +77,7 @@ class Child:
     owns_replicas: bool = False
     autoscaler: AutoscalerSnapshot | None = None
     claim: ClaimSnapshot | None = None
-    # Of what has pods.
+    # Of what has pods, or no owner.
     uid: str = ""
     # Of a kept template: see manifests/hardening.py. Of a workload: see manifests/privileges.py.
     template_version: int = 0
@@ -115,11 +115,11 @@ def child(body: Body) -> Child:
     template = _pod_template(kind, body["spec"]) if kind in WORKLOADS else None
     # The pods of a RayService outlive what Serve is told: it says itself what it is of.
     rendered = template["metadata"] if template and kind != RAY_KIND else metadata
-    fields = owned_fields(metadata)
+    fields, owner = owned_fields(metadata), owner_uid(metadata)
     return Child(
         kind=kind,
         name=metadata["name"],
-        owner_uid=owner_uid(metadata),
+        owner_uid=owner,
         resource_version=int(metadata["resourceVersion"]),
         owned_fields=fields,
         owned_content=workload_content(body, fields) if template else owned_content(body),
@@ -133,7 +133,7 @@ def child(body: Body) -> Child:
         deployment=_deployment(body, template) if template else None,
         owns_replicas="f:replicas" in fields_of(metadata).get("f:spec", {}),
         autoscaler=AutoscalerSnapshot(conditions_in(body.get("status") or {})) if kind in AUTOSCALERS else None,
-        uid=intern(str(metadata["uid"])) if BY_KIND[kind].pods else "",
+        uid=intern(str(metadata["uid"])) if BY_KIND[kind].pods or owner is None else "",
         template_version=kept.version,
         privileges=digest(_with_queue(template, metadata)) if template else "",
     )

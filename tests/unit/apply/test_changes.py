@@ -19,6 +19,7 @@ from vllm_operator.manifests.amounts import KEPT_REVISIONS
 from vllm_operator.manifests.kinds import CHILD_KINDS, ChildKind, Pruned
 from vllm_operator.settings import Images, Settings
 from vllm_operator.snapshots.child import Child, ChildKey, child, kept_models, revisions
+from vllm_operator.snapshots.owned import content
 from vllm_operator.status.evidence import Evidence
 
 SETTINGS = Settings(images=Images(operator="operator:1"))
@@ -38,7 +39,9 @@ def plan(owner: InferenceService, live: dict[ChildKey, Child], assessment: Asses
 def kept_model_of(owner: InferenceService) -> tuple[ChildKey, Child]:
     """What is kept of the model that a service names."""
     key = ("ControllerRevision", kept_model_name(owner))
-    return key, Child(*key, owner.uid, 5, "", packed_model=INSPECTED.packed)
+    assert INSPECTED.packed
+    told = content(kept_model(owner, INSPECTED.packed))
+    return key, Child(*key, owner.uid, 5, "", packed_model=INSPECTED.packed, owned_content=told)
 
 
 def kept(owner: InferenceService, number: int = 1) -> tuple[ChildKey, Child]:
@@ -46,7 +49,7 @@ def kept(owner: InferenceService, number: int = 1) -> tuple[ChildKey, Child]:
     name = f"{owner.name}-{owner.revision}"
     body = {
         "kind": "ControllerRevision",
-        "metadata": {"name": name, "namespace": "n", "resourceVersion": "5", "labels": {}},
+        "metadata": {"name": name, "namespace": "n", "resourceVersion": "5", "uid": "u", "labels": {}},
         "revision": number,
         "data": {"template": pod_template(owner, SETTINGS)},
     }

@@ -54,6 +54,25 @@ def needs(
         (None, applied(SERVICE, seen=False), Act.KEEP, "as it was applied"),
         (None, applied(SERVICE, seen=False, at=NOW - WATCH_LAG_SECONDS), Act.APPLY, "is gone"),
         (child(SERVICE, owner_uid=None), None, Act.REFUSE, "delete it, and the operator makes it again"),
+        (
+            child(SERVICE, owner_uid=None, uid="a", owned_fields="less"),
+            applied(SERVICE, object=hash("a")),
+            Act.APPLY,
+            "edited",
+        ),
+        (
+            child(SERVICE, owner_uid=None, uid="b", owned_fields="less"),
+            applied(SERVICE, object=hash("a")),
+            Act.REFUSE,
+            "no own",
+        ),
+        (child(SERVICE, owner_uid=None, owned_fields="less"), applied(SERVICE), Act.REFUSE, "has no owner any more"),
+        (
+            child(SERVICE, owner_uid="other", uid="a"),
+            applied({}, object=hash("a")),
+            Act.WAIT,
+            "belongs to a deleted service",
+        ),
         (child(SERVICE, owner_uid="other"), None, Act.WAIT, "belongs to a deleted service of this name"),
     ],
 )
@@ -101,7 +120,7 @@ def test_a_deployment_at_zero_is_started_where_an_hpa_would_do_nothing() -> None
 
 def test_the_ledger_notes_what_the_watch_has_shown_and_keeps_it_seen() -> None:
     ledger, key = Ledger(), ("Service", "llama")
-    body = {**SERVICE, "metadata": {"name": "llama", "namespace": "n", "resourceVersion": "7"}}
+    body = {**SERVICE, "metadata": {"name": "llama", "namespace": "n", "resourceVersion": "7", "uid": "u"}}
     ledger.record(key, digest(SERVICE), body, NOW)
     assert ledger.unseen()
     ledger.note({key: child(SERVICE, resource_version=6)})
@@ -112,6 +131,8 @@ def test_the_ledger_notes_what_the_watch_has_shown_and_keeps_it_seen() -> None:
     last = ledger.get(key)
     assert last
     assert not last.may_come(NOW)
+    assert last.made(child(SERVICE, uid="u"))
+    assert not last.made(child(SERVICE, uid="of-another"))
     ledger.forget(key)
     assert ledger.get(key) is None
 
