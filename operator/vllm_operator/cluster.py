@@ -206,20 +206,21 @@ class Cluster:
             return False
         return True
 
-    async def apply(self, manifest: Manifest) -> Manifest:
+    async def apply(self, manifest: Manifest, *, dry_run: bool = False) -> Manifest:
         """Server-side apply of everything that we own in the object; returns its metadata as they then stand.
 
-        Raises RefusedError where the API server finds the manifest wrong, GoneError where its namespace or API is gone.
+        `dry_run`: it is only tried. Raises RefusedError where the API server finds the manifest wrong, GoneError where
+        its namespace or API is gone.
         """
         kind, meta = manifest["kind"], manifest["metadata"]
         async with self._services if kind == "Service" else nullcontext():
-            return await self._apply(path(kind, meta["namespace"], meta["name"]), manifest)
+            return await self._apply(path(kind, meta["namespace"], meta["name"]), manifest, dry_run=dry_run)
 
-    async def apply_new(self, manifest: Manifest) -> Manifest | None:
+    async def apply_new(self, manifest: Manifest, *, dry_run: bool = False) -> Manifest | None:
         """As `apply`, for an object that does not exist yet; where it does, nothing is changed and None returned."""
         meta = {**manifest["metadata"], "resourceVersion": NO_VERSION}
         try:
-            return await self.apply({**manifest, "metadata": meta})
+            return await self.apply({**manifest, "metadata": meta}, dry_run=dry_run)
         except UnavailableError as error:
             if _is_conflict(error):
                 return None
@@ -250,8 +251,11 @@ class Cluster:
         body = {"apiVersion": about.api_version, "kind": about.kind, "metadata": meta, "status": dict(status)}
         return await self._apply(path(about.kind, *about.key, "status"), body)
 
-    async def _apply(self, url: str, body: Manifest, manager: str = FIELD_MANAGER) -> Manifest:
+    async def _apply(
+        self, url: str, body: Manifest, manager: str = FIELD_MANAGER, *, dry_run: bool = False
+    ) -> Manifest:
         query = [("fieldManager", manager), ("force", "true"), _NO_SECOND_PARSING]
+        query += [("dryRun", "All")] if dry_run else []
         namespace = body["metadata"].get("namespace", "")
         kind = "application/apply-patch+yaml"
         return await self._write(

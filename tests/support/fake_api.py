@@ -53,7 +53,9 @@ class _Answer(SimpleNamespace):
 
 @dataclass
 class FakeApi:
-    """Objects by URL path. `requests` has (verb, path) of each request; `refuse` what to raise for one, by these."""
+    """Objects by URL path. `requests` has (verb, path) of each request, or ("try", path) of one that stores nothing;
+    `refuse` what to raise for one, by its verb and path.
+    """
 
     objects: dict[str, Object] = field(default_factory=dict)
     requests: list[tuple[str, str]] = field(default_factory=list)
@@ -65,12 +67,19 @@ class FakeApi:
 
     async def request(self, verb: str, url: str, **options: Any) -> Any:
         """One request, as kubernetes' DynamicClient makes it."""
-        self.requests.append((verb, url))
+        only_tried = ("dryRun", "All") in options.get("query_params", ())
+        self.requests.append(("try" if only_tried else verb, url))
         await asyncio.sleep(0)  # others go on meanwhile
         if error := self.refuse.get((verb, url)):
             raise error
         if verb == "get" and url.endswith("/events"):
             return _Answer(body={"items": self._events(dict(options["query_params"])["fieldSelector"])})
+        if only_tried:
+            kept = deepcopy(self.objects)
+            answer = _Answer(body=self._write(verb, url, options["body"]))
+            self.objects.clear()
+            self.objects.update(kept)
+            return answer
         return _Answer(body=self._read(url) if verb == "get" else self._write(verb, url, options["body"]))
 
     def _events(self, selector: str) -> list[Object]:

@@ -176,8 +176,9 @@ class World:
         return [url.removeprefix(prefix) for url in self.api.objects if url.startswith(prefix)]
 
     def writes(self) -> list[str]:
-        """What the last reconcile asked for, without the reads: the verb and what it was about."""
-        return [f"{verb} {url.split(NAMESPACE + '/')[1]}" for verb, url in self.api.requests if verb != "get"]
+        """What the last reconcile asked for that is stored: the verb and what it was about."""
+        asked = [(verb, url) for verb, url in self.api.requests if verb not in ("get", "try")]
+        return [f"{verb} {url.split(NAMESPACE + '/')[1]}" for verb, url in asked]
 
     def status(self, name: str = "llama") -> dict[str, Any]:
         """The status that stands."""

@@ -32,7 +32,7 @@ from ..manifests import (
 )
 from ..manifests.amounts import KEPT_REVISIONS, surge
 from ..manifests.download import download, download_key, is_downloaded
-from ..manifests.kinds import BY_KIND, Pruned
+from ..manifests.kinds import BY_KIND, WORKLOADS, Pruned
 from ..manifests.names import RAY_KIND, REVISION_LABEL
 from ..settings import Settings
 from ..snapshots.child import Child, kept_models, kept_of, odd_revisions, revisions, workload_of
@@ -113,7 +113,7 @@ def plan_changes(evidence: Evidence, known: Known) -> Changes:
         *_keep_model(evidence, known),
         *keeping,
         *(_prune(evidence, children, Pruned.FIRST) if complete else ()),
-        *(_prune_forms(evidence, children) if template else ()),
+        *(_prune_forms(evidence, known, children) if template else ()),
         *(_change(evidence, known, child) for child in children),
     ]
     for job in _jobs(evidence, known, commit):
@@ -363,16 +363,20 @@ def inspect_job(evidence: Evidence, settings: Settings) -> Manifest | None:
     return None if unbound or not settings.images.operator else inspection(evidence.service, settings)
 
 
-def _prune_forms(evidence: Evidence, wanted: list[Manifest]) -> Iterator[Change]:
-    """Deletes workloads of other forms, and RayServices of other renderings.
+def _prune_forms(evidence: Evidence, known: Known, wanted: list[Manifest]) -> Iterator[Change]:
+    """Deletes workloads of other forms, and RayServices of other renderings, for one that can be made.
 
     Where pods beyond those asked for are allowed, these serve until their successors do.
     """
-    successors = [one["metadata"]["name"] for one in wanted if one["kind"] == RAY_KIND]
-    stays = surge(evidence.service.spec) and not all(map(evidence.all_serve_in, successors))
-    for change in _prune(evidence, wanted, Pruned.WITH_ITS_FORM):
-        if not (stays and change.key[0] == RAY_KIND):
-            yield change
+    comes = next((one for one in wanted if one["kind"] in WORKLOADS), None)
+    key = (comes["kind"], comes["metadata"]["name"]) if comes else ("", "")
+    stays = key[0] == RAY_KIND and surge(evidence.service.spec) and not evidence.all_serve_in(key[1])
+    pruned = _prune(evidence, wanted, Pruned.WITH_ITS_FORM)
+    going = [change for change in pruned if not (stays and change.key[0] == RAY_KIND)]
+    if comes and going and (bar := _change(evidence, known, comes)).act in (Act.REFUSE, Act.WAIT):
+        yield bar
+    untried = None if key in evidence.live else comes
+    yield from (replace(change, manifest=untried) for change in going)
 
 
 def _prune_last(evidence: Evidence, wanted: list[Manifest], template: Manifest | None) -> Iterator[Change]:

@@ -28,6 +28,7 @@ class Act(StrEnum):
     """Read, and then decided on anew."""
     APPLY = "apply"
     DELETE = "delete"
+    """With a manifest: only where the API server would make that, which takes its place."""
     REFUSE = "refuse"
     """Somebody else's object has the name."""
     WAIT = "wait for"

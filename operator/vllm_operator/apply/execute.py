@@ -114,14 +114,31 @@ class _Child:
             case Act.APPLY:
                 await self._apply(change)
             case Act.DELETE:
-                await self._hands.cluster.delete(change.key[0], self._service.namespace, change.key[1])
-                self._hands.ledger.forget(change.key)
+                await self._delete(change)
             case Act.REFUSE:
                 raise NameTakenError(change.why)
             case Act.WAIT:
                 raise StillDeletingError(change.why)
             case Act.KEEP:
                 pass
+
+    async def _delete(self, change: Change) -> None:
+        if change.manifest:
+            await self._try(change, change.manifest)
+        await self._hands.cluster.delete(change.key[0], self._service.namespace, change.key[1])
+        self._hands.ledger.forget(change.key)
+
+    async def _try(self, change: Change, successor: Manifest) -> None:
+        """Raises what would keep the successor of a workload from being made; but of a quota, it takes the place."""
+        key = (successor["kind"], successor["metadata"]["name"])
+        try:
+            free = await self._hands.cluster.apply_new(successor, dry_run=True)
+        except RefusedError as error:
+            if change.key[0] != key[0] or not refusals.is_of_quota(str(error)):
+                raise
+        else:
+            if not free:
+                await self._read(key)
 
     async def _create(self, change: Change) -> None:
         if made := await self._hands.cluster.apply_new(_manifest(change)):

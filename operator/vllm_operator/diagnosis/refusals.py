@@ -205,7 +205,7 @@ def of_queued_set(message: str) -> Finding | None:
 
 def may_pass(message: str) -> bool:
     """Whether pods that are refused so may be taken later."""
-    return bool(_QUOTA.search(message)) or passes(message)
+    return is_of_quota(message) or passes(message)
 
 
 def webhook(message: str) -> Finding | None:
@@ -213,6 +213,11 @@ def webhook(message: str) -> Finding | None:
     if "webhook" not in message:
         return None
     return Reason.ADMISSION_FAILED, f"a webhook fails: {_words(message)}; the operator tries again"
+
+
+def is_of_quota(message: str) -> bool:
+    """Whether a ResourceQuota is used up."""
+    return bool(_QUOTA.search(message))
 
 
 def passes(message: str) -> bool:
