@@ -181,5 +181,13 @@ class FakeApi:
 
 
 def _entry(body: Object) -> Object:
-    fields: Object = {f"f:{key}": {"f:replicas": {}} if "replicas" in (body.get("spec") or {}) else {} for key in body}
-    return {"manager": FIELD_MANAGER, "operation": "Apply", "fieldsV1": fields}
+    metadata = {
+        key: value for key, value in body["metadata"].items() if key in ("labels", "annotations", "ownerReferences")
+    }
+    said = {key: value for key, value in body.items() if key not in ("apiVersion", "kind", "status")}
+    return {"manager": FIELD_MANAGER, "operation": "Apply", "fieldsV1": _fields({**said, "metadata": metadata})}
+
+
+def _fields(value: Any) -> Object:
+    """Lists are owned as a whole here."""
+    return {f"f:{key}": _fields(part) for key, part in value.items()} if isinstance(value, dict) else {}

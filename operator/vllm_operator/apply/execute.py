@@ -13,6 +13,7 @@ from ..manifests.kinds import BESIDE, OPTIONAL_KINDS
 from ..manifests.names import INSTANCE_LABEL, MANAGED_BY, MANAGED_BY_LABEL
 from ..snapshots.child import Child, ChildKey, owner_uid
 from ..snapshots.child import child as child_of
+from ..snapshots.owned import content
 from ..status.evidence import Jobs, Outcome
 from .changes import Changes
 from .decision import Act, Change, Sight, decide, digest
@@ -175,7 +176,8 @@ class _Child:
         self._record(change, await cluster.apply(manifest))
 
     def _record(self, change: Change, made: Manifest) -> None:
-        self._hands.ledger.record(change.key, digest(_manifest(change)), made, self._hands.clock())
+        manifest = _manifest(change)
+        self._hands.ledger.record(change.key, (digest(manifest), content(manifest)), made, self._hands.clock())
 
 
 def _manifest(change: Change) -> Manifest:

@@ -15,14 +15,17 @@ WATCH_LAG_SECONDS = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """One child as our last apply left it."""
+    """One child as our last apply left it. Of texts that are only compared there are hashes, which take half of it."""
 
     digest: str
-    owned_fields: str
+    content: int
+    """What its manifest says; once seen, what the fields held as they were applied: a webhook may have changed that.
+    0 where the watch did not show that."""
+    owned_fields: int
     resource_version: int
     at: float
     object: int = 0
-    """Hash of its uid, which takes less: with another one, it is another object of the name."""
+    """Its uid: with another one, it is another object of the name."""
     seen: bool = False
     """Whether the watch has shown it: what was seen and is missing now was deleted."""
 
@@ -31,8 +34,17 @@ class Applied:
         return child.resource_version < self.resource_version
 
     def is_edited(self, child: Child) -> bool:
-        """Whether somebody else has changed a field of ours since."""
-        return not self.lags(child) and child.owned_fields != self.owned_fields
+        """Whether somebody has changed a field of ours since: as another manager, who owns it then, or in our name."""
+        if self.lags(child):
+            return False
+        in_our_name = self.seen and self.content and hash(child.owned_content) != self.content
+        return bool(in_our_name) or hash(child.owned_fields) != self.owned_fields
+
+    def shown(self, child: Child) -> "Applied":
+        """The same, once the watch has shown it: what it holds then is as it should be, if nobody wrote it since."""
+        held = hash(child.owned_content)
+        as_applied = self.content == held or child.resource_version == self.resource_version
+        return replace(self, seen=True, content=held if as_applied else 0)
 
     def made(self, child: Child) -> bool:
         """Whether this is the very object that we applied, whoever owns it now."""
@@ -54,17 +66,18 @@ class Ledger:
         for key, last in self._applied.items():
             child = live.get(key)
             if not last.seen and child is not None and not last.lags(child):
-                self._applied[key] = replace(last, seen=True)
+                self._applied[key] = last.shown(child)
 
     def get(self, key: ChildKey) -> Applied | None:
         """What was applied last; None where nothing was, or it was deleted."""
         return self._applied.get(key)
 
-    def record(self, key: ChildKey, digest: str, result: Manifest, now: float) -> None:
-        """Notes what the API server made of an apply."""
+    def record(self, key: ChildKey, digests: tuple[str, str], result: Manifest, now: float) -> None:
+        """Notes what the API server made of an apply. `digests`: of the manifest, and of its content (`content`)."""
+        manifest, said = digests
         meta = result["metadata"]
-        version = int(meta["resourceVersion"])
-        self._applied[key] = Applied(digest, owned_fields(meta), version, now, hash(meta["uid"]))
+        owned, version = hash(owned_fields(meta)), int(meta["resourceVersion"])
+        self._applied[key] = Applied(manifest, hash(said), owned, version, now, hash(meta["uid"]))
 
     def forget(self, key: ChildKey) -> None:
         """The child is being deleted."""

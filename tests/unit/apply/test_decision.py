@@ -29,7 +29,8 @@ def child(manifest: Manifest, **values: Any) -> Child:
 
 def applied(manifest: Manifest, **values: Any) -> Applied:
     """As our last apply left it."""
-    known = {"owned_fields": "ours", "resource_version": 7, "at": NOW - 1, "seen": True, **values}
+    values = {name: hash(value) if isinstance(value, str) else value for name, value in values.items()}
+    known = {"content": 0, "owned_fields": hash("ours"), "resource_version": 7, "at": NOW - 1, "seen": True, **values}
     return Applied(digest(manifest), **known)
 
 
@@ -49,6 +50,9 @@ def needs(
         (child(SERVICE), applied(SERVICE), Act.KEEP, "as it was applied"),
         (child(SERVICE, owned_fields="less"), applied(SERVICE), Act.APPLY, "somebody has edited it"),
         (child(SERVICE, owned_fields="less", resource_version=6), applied(SERVICE), Act.KEEP, "as it was applied"),
+        (child(SERVICE, owned_content="a"), applied(SERVICE, content="a"), Act.KEEP, "as it was applied"),
+        (child(SERVICE, owned_content="b"), applied(SERVICE, content="a"), Act.APPLY, "somebody has edited it"),
+        (child(SERVICE, owned_content="b"), applied(SERVICE, content="a", seen=False), Act.KEEP, "as it was applied"),
         (child(SERVICE), applied({**SERVICE, "spec": {}}), Act.APPLY, "its manifest has changed"),
         (None, applied(SERVICE), Act.CREATE, "is gone"),
         (None, applied(SERVICE, seen=False), Act.KEEP, "as it was applied"),
@@ -56,20 +60,20 @@ def needs(
         (child(SERVICE, owner_uid=None), None, Act.REFUSE, "delete it, and the operator makes it again"),
         (
             child(SERVICE, owner_uid=None, uid="a", owned_fields="less"),
-            applied(SERVICE, object=hash("a")),
+            applied(SERVICE, object="a"),
             Act.APPLY,
             "edited",
         ),
         (
             child(SERVICE, owner_uid=None, uid="b", owned_fields="less"),
-            applied(SERVICE, object=hash("a")),
+            applied(SERVICE, object="a"),
             Act.REFUSE,
             "no own",
         ),
         (child(SERVICE, owner_uid=None, owned_fields="less"), applied(SERVICE), Act.REFUSE, "has no owner any more"),
         (
             child(SERVICE, owner_uid="other", uid="a"),
-            applied({}, object=hash("a")),
+            applied({}, object="a"),
             Act.WAIT,
             "belongs to a deleted service",
         ),
@@ -121,7 +125,7 @@ def test_a_deployment_at_zero_is_started_where_an_hpa_would_do_nothing() -> None
 def test_the_ledger_notes_what_the_watch_has_shown_and_keeps_it_seen() -> None:
     ledger, key = Ledger(), ("Service", "llama")
     body = {**SERVICE, "metadata": {"name": "llama", "namespace": "n", "resourceVersion": "7", "uid": "u"}}
-    ledger.record(key, digest(SERVICE), body, NOW)
+    ledger.record(key, (digest(SERVICE), content(SERVICE)), body, NOW)
     assert ledger.unseen()
     ledger.note({key: child(SERVICE, resource_version=6)})
     assert ledger.unseen(), "that is a version from before"
@@ -135,6 +139,32 @@ def test_the_ledger_notes_what_the_watch_has_shown_and_keeps_it_seen() -> None:
     assert not last.made(child(SERVICE, uid="of-another"))
     ledger.forget(key)
     assert ledger.get(key) is None
+
+
+@pytest.mark.parametrize(
+    ("version", "first", "then", "edited"),
+    [
+        (7, "as said", "other", True),
+        (8, "as said", "other", True),
+        (7, "by a webhook", "by a webhook", False),  # and it does the same to each apply of ours
+        (7, "by a webhook", "other", True),
+        (8, "unknown: of ours or not", "other", False),
+    ],
+)
+def test_what_was_written_in_our_name_shows_where_what_we_applied_was_seen(
+    version: int, first: str, then: str, *, edited: bool
+) -> None:
+    ledger, key = Ledger(), ("Service", "llama")
+    body = {"metadata": {"resourceVersion": "7", "uid": "u"}}
+    ledger.record(key, (digest(SERVICE), "as said"), body, NOW)
+    ledger.note({key: child(SERVICE, owned_fields="", resource_version=version, owned_content=first)})
+    last = ledger.get(key)
+    assert last
+    for content_then, is_edited in [(first, False), (then, edited)]:
+        seen = child(SERVICE, owned_fields="", resource_version=9, owned_content=content_then)
+        assert last.is_edited(seen) is is_edited
+        ledger.note({key: seen})
+        assert ledger.get(key) is last
 
 
 @pytest.mark.parametrize("row", CHILD_KINDS, ids=lambda row: row.kind)

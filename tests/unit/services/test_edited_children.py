@@ -72,3 +72,14 @@ def test_of_another_operator_it_is_not_taken_for_ours_and_a_suspension_is_acted_
     assert writes(world, key) == ["patch deployments/llama"]
     assert world.api.objects[path("Deployment", NAMESPACE, "llama")]["spec"]["replicas"] == 0
     assert "ownerReferences" not in world.api.objects[found[0]]["metadata"]
+
+
+@pytest.mark.parametrize("row", [row for row in CHILD_KINDS if row.kind != "Job"], ids=lambda row: row.kind)
+def test_what_is_written_in_our_name_is_put_right(row: ChildKind) -> None:
+    world, key, found = settled(row)
+    for url in found:
+        before = world.api.objects[url]["metadata"]["labels"]
+        world.api.objects[url]["metadata"]["labels"] = {**before, "app.kubernetes.io/name": "x"}
+        assert f"patch {url.split(NAMESPACE + '/')[1]}" in writes(world, key)
+        assert world.api.objects[url]["metadata"]["labels"] == before
+        assert writes(world, key) == []
