@@ -14,6 +14,7 @@ from vllm_operator.cli.render import service_of
 from vllm_operator.manifests import pod_template
 from vllm_operator.manifests.devices import pod_claims
 from vllm_operator.manifests.kinds import ChildKind
+from vllm_operator.manifests.names import INSTANCE_LABEL
 from vllm_operator.manifests.ray import ray_service
 from vllm_operator.settings import Settings
 
@@ -35,6 +36,11 @@ class Example:
     condition: str = "Stalled"
     """Where it is told that its name is taken."""
 
+    @property
+    def edits(self) -> list[Object]:
+        """Changes by hand that are put right: one of its own, and one that hides whose it is."""
+        return [self.edit, _HIDDEN] if self.edit else []
+
     def name(self, service: Object) -> str:
         """The child's name, for a service's manifest."""
         owner = service_of(service)
@@ -45,6 +51,7 @@ class Example:
 
 _SELECTOR = {"matchLabels": {"app": "other"}}
 _RELABELLED = {"metadata": {"labels": {"app.kubernetes.io/name": "x"}}}
+_HIDDEN = {"metadata": {"labels": {INSTANCE_LABEL: "x"}}}
 _BY_KEDA = {"minReplicas": 1, "maxReplicas": 2, "provider": "KEDA"}
 
 

@@ -131,7 +131,7 @@ def _foreign(service: InferenceService, child: Child, last: Applied | None) -> t
     One that lost its owner by hand is ours where we have applied that very object: it gets its owner back.
     """
     key = (child.kind, child.name)
-    proven = BY_KIND[child.kind].proof is Proof.OWNER_OR_LABELS or bool(last and last.made(child))
+    proven = BY_KIND[child.kind].proof is Proof.OWNER_OR_LABELS or bool(last and last.made(child.uid))
     if child.owner_uid == service.uid or (proven and child.owner_uid is None):
         return None
     if child.owner_uid is None:

@@ -157,7 +157,9 @@ class _Child:
     async def _read(self, key: ChildKey) -> Child | None:
         """What has the name of a child that the watch does not show. Raises NameTakenError for somebody else's."""
         body = await self._hands.cluster.read(key[0], self._service.namespace, key[1])
-        if body and not _has_our_labels(self._service, body):
+        last = self._hands.ledger.get(key)
+        made = bool(body and last and last.made(body["metadata"]["uid"]))
+        if body and not (made or _has_our_labels(self._service, body)):
             raise NameTakenError(
                 f"the {key[0]} {key[1]} in namespace {self._service.namespace} does not belong to this service:"
                 " rename the service, or delete that object"

@@ -46,9 +46,9 @@ class Applied:
         as_applied = self.content == held or child.resource_version == self.resource_version
         return replace(self, seen=True, content=held if as_applied else 0)
 
-    def made(self, child: Child) -> bool:
+    def made(self, uid: str) -> bool:
         """Whether this is the very object that we applied, whoever owns it now."""
-        return bool(child.uid) and hash(child.uid) == self.object
+        return bool(uid) and hash(uid) == self.object
 
     def may_come(self, now: float) -> bool:
         """Whether a child that the watch does not show may still be on its way."""

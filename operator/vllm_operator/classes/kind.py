@@ -26,5 +26,5 @@ def _all(_: Body, indices: Indices) -> Iterable[Item]:
     return [Item(CLASS_KIND, key) for key in indices[STATUSES]]
 
 
-SOURCES = (Source(RESOURCES[CLASS_KIND], {STATUSES: _status, PARSED: _parsed}, _all),)
+SOURCES = (Source(RESOURCES[CLASS_KIND], {STATUSES: _status, PARSED: _parsed}, _all, CLASS_KIND),)
 SERVING_CLASS = Kind(CLASS_KIND, SOURCES, ClassReconciler)

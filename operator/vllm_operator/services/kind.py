@@ -129,7 +129,7 @@ def _in_namespace(body: Body, indices: Indices) -> Iterable[Item]:
 def _child_source(row: ChildKind) -> Source:
     indices: dict[str, Any] = {CHILDREN: _child}
     delay = CHILD_EVENT_DELAY_SECONDS
-    return Source(RESOURCES[row.kind], indices, _owner, delay, labelled=True, optional=row.optional)
+    return Source(RESOURCES[row.kind], indices, _owner, KIND, delay, labelled=True, optional=row.optional)
 
 
 def _link_source(kind: str) -> Source:
@@ -145,6 +145,7 @@ def _link_source(kind: str) -> Source:
         RESOURCES[kind],
         {POD_LINKS: keep},
         lambda body, _: [Item(KIND, whose(body))],
+        KIND,
         CHILD_EVENT_DELAY_SECONDS,
         labelled=not of_groups,
         optional=kind == RAY_CLUSTER,
@@ -167,11 +168,12 @@ SOURCES = (
         RESOURCES["Pod"],
         {PODS: _pod, INSPECTIONS: _inspection, DOWNLOADS: _download},
         _owner,
+        KIND,
         CHILD_EVENT_DELAY_SECONDS,
         labelled=True,
         urgency=_serves,
     ),
-    Source(RESOURCES["Node"], {NODES: _node}, _nodes, NODE_EVENT_DELAY_SECONDS, by_snapshot=True),
+    Source(RESOURCES["Node"], {NODES: _node}, _nodes, delay=NODE_EVENT_DELAY_SECONDS, by_snapshot=True),
     Source(RESOURCES[CLASS_KIND], {CLASSES: _class}, _of_class, by_snapshot=True),
     Source(RESOURCES["Namespace"], {NAMESPACES: _namespace}, _in_namespace, by_snapshot=True),
 )

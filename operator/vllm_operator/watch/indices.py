@@ -1,6 +1,6 @@
 """What is kept of what the watches have shown: values by key, each of one object."""
 
-from collections.abc import Iterator, Mapping, ValuesView
+from collections.abc import Collection, Iterator, Mapping, ValuesView
 from typing import Any
 
 
@@ -12,11 +12,11 @@ class Index(Mapping[Any, ValuesView[Any]]):
         self._values: dict[Any, dict[str, Any]] = {}
         self._keys: dict[str, tuple[Any, ...]] = {}
 
-    def put(self, uid: str, kept: Mapping[Any, Any]) -> bool:
-        """Keeps this of an object, and nothing else. Returns whether that is something else than before."""
+    def put(self, uid: str, kept: Mapping[Any, Any]) -> Collection[Any] | None:
+        """Keeps this of an object, and nothing else. Returns the keys that it has left; None where nothing changes."""
         before = {key: self._values[key][uid] for key in self._keys.get(uid, ())}
         if before == kept:
-            return False
+            return None
         for key in before:
             del self._values[key][uid]
             if not self._values[key]:
@@ -27,7 +27,7 @@ class Index(Mapping[Any, ValuesView[Any]]):
             self._keys[uid] = tuple(kept)
         else:
             del self._keys[uid]
-        return True
+        return before.keys() - kept.keys()
 
     def __getitem__(self, key: Any) -> ValuesView[Any]:
         return self._values[key].values()

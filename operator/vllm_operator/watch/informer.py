@@ -1,7 +1,7 @@
 """One resource that is watched: what is kept of its objects, and whose turn their changes make it. Decides nothing."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 from ..api.resource import Body
@@ -30,27 +30,29 @@ class Informer:
         """An event: its type, None for what was there already, and its object. `tell`: whether those hear of it."""
         self.moved = self.moved or change is not None
         # All is kept before anybody is told.
-        changed = [self._keep(source, body, gone=change == "DELETED") for source in self._sources]
-        for source, different in zip(self._sources, changed, strict=True):
-            if tell and (different or not source.by_snapshot):
-                self._tell(source, change, body)
+        each = [self._keep(source, body, gone=change == "DELETED") for source in self._sources]
+        for source, left in zip(self._sources, each, strict=True):
+            if tell and (left is not None or not source.by_snapshot):
+                self._tell(source, change, body, left or ())
 
     def forget(self, uid: str) -> None:
         """Nothing is kept of an object any more, and nobody told."""
         for index in {name for source in self._sources for name in source.indices}:
             self._indices[index].put(uid, {})
 
-    def _keep(self, source: Source, body: Body, *, gone: bool) -> bool:
-        """Brings the source's indices up to date. Returns whether something else is kept now."""
-        changed = False
+    def _keep(self, source: Source, body: Body, *, gone: bool) -> set[Any] | None:
+        """Brings the source's indices up to date. Returns the keys that the object has left; None: nothing changes."""
+        changes = []
         for name, snapshot in source.indices.items():
             kept = {} if gone else _kept(source, snapshot, body)
-            changed = self._indices[name].put(body["metadata"]["uid"], kept) or changed
-        return changed
+            changes.append(self._indices[name].put(body["metadata"]["uid"], kept))
+        left = [keys for keys in changes if keys is not None]
+        return set().union(*left) if left else None
 
-    def _tell(self, source: Source, change: str | None, body: Body) -> None:
+    def _tell(self, source: Source, change: str | None, body: Body, left: Collection[Any]) -> None:
         urgency = source.urgency(body, change) if source.urgency else 0
-        for item in source.concerns(body, self._indices):
+        owners = [Item(source.owner, key) for key in left] if source.owner else []
+        for item in dict.fromkeys([*source.concerns(body, self._indices), *owners]):
             self._queue(item, min(URGENT_SECONDS, source.delay) if urgency else source.delay, urgency)
 
 

@@ -32,6 +32,8 @@ class Source:
     """By the name of an index: what it keeps of an object, by key; nothing where that is not for this index."""
     concerns: Callable[[Body, Indices], Iterable[Item]]
     """Whose turn an event makes it."""
+    owner: str = ""
+    """The kind of ours whose objects are the keys of the indices: one that an object has left is looked at, too."""
     delay: float = 0.0
     """Seconds that they may wait: several events often come at once, and are worth one look."""
     labelled: bool = False

@@ -135,8 +135,8 @@ def test_the_ledger_notes_what_the_watch_has_shown_and_keeps_it_seen() -> None:
     last = ledger.get(key)
     assert last
     assert not last.may_come(NOW)
-    assert last.made(child(SERVICE, uid="u"))
-    assert not last.made(child(SERVICE, uid="of-another"))
+    assert last.made("u")
+    assert not last.made("of-another")
     ledger.forget(key)
     assert ledger.get(key) is None
 

@@ -8,6 +8,7 @@ from unit.services.choices import settle
 from vllm_operator.api.resource import Key
 from vllm_operator.cluster import path
 from vllm_operator.manifests.kinds import BY_KIND, CHILD_KINDS, ChildKind, Proof
+from vllm_operator.manifests.names import INSTANCE_LABEL, MANAGED_BY_LABEL
 from vllm_operator.settings import Images
 
 OWNED = [row for row in CHILD_KINDS if row.proof is Proof.OWNER]
@@ -75,11 +76,15 @@ def test_of_another_operator_it_is_not_taken_for_ours_and_a_suspension_is_acted_
 
 
 @pytest.mark.parametrize("row", [row for row in CHILD_KINDS if row.kind != "Job"], ids=lambda row: row.kind)
-def test_what_is_written_in_our_name_is_put_right(row: ChildKind) -> None:
+@pytest.mark.parametrize("label", ["app.kubernetes.io/name", INSTANCE_LABEL, MANAGED_BY_LABEL])
+def test_a_label_is_put_right_also_one_that_is_written_in_our_name_or_hides_whose_it_is(
+    row: ChildKind, label: str
+) -> None:
     world, key, found = settled(row)
-    for url in found:
+    # One that is hidden is as one that was deleted: an order to inspect the model anew.
+    for url in [one for one in found if label != INSTANCE_LABEL or "-model-" not in one]:
         before = world.api.objects[url]["metadata"]["labels"]
-        world.api.objects[url]["metadata"]["labels"] = {**before, "app.kubernetes.io/name": "x"}
+        world.api.objects[url]["metadata"]["labels"] = {**before, label: "x"}
         assert f"patch {url.split(NAMESPACE + '/')[1]}" in writes(world, key)
         assert world.api.objects[url]["metadata"]["labels"] == before
         assert writes(world, key) == []

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from vllm_operator.api.resource import Key
 from vllm_operator.resources import RESOURCES
 from vllm_operator.watch.indices import Index
@@ -9,11 +11,15 @@ from vllm_operator.watch.informer import Informer
 from vllm_operator.watch.sources import Item, Source
 
 
-def source(*, by_snapshot: bool = False, **indices: Any) -> Source:
+def source(*, by_snapshot: bool = False, owner: str = "", **indices: Any) -> Source:
     """Of pods, each of which concerns the thing of its name."""
     resource = RESOURCES["Pod"]
     return Source(
-        resource, indices, lambda body, _: [Item("Thing", Key("a", body["metadata"]["name"]))], by_snapshot=by_snapshot
+        resource,
+        indices,
+        lambda body, _: [Item("Thing", Key("a", body["metadata"]["name"]))],
+        owner,
+        by_snapshot=by_snapshot,
     )
 
 
@@ -70,6 +76,22 @@ def test_an_event_is_told_or_only_where_it_changes_what_is_kept() -> None:
         assert some.note(change, team=team) == (["x"] if changes else [])
     assert some.note("DELETED", team="b") == ["x"]
     assert some.note("DELETED", team="b") == []
+
+
+def by_owner(body: Any) -> dict[Key, str]:
+    return {Key("a", body["owner"]): "x"} if "owner" in body else {}
+
+
+@pytest.mark.parametrize("by_snapshot", [True, False])
+def test_who_has_lost_an_object_is_told_once_whatever_the_object_says_now(*, by_snapshot: bool) -> None:
+    world = World(source(by_snapshot=by_snapshot, owner="Thing", owners=by_owner, more=by_owner))
+    assert world.note("ADDED", owner="one") == ["x"]
+    assert world.note("MODIFIED", owner="two") == ["x", "one"]
+    assert world.note("MODIFIED") == ["x", "two"]
+    assert world.note("MODIFIED", owner="x") == ["x"]
+    assert world.note("DELETED", owner="x") == ["x"]
+    assert world.note("ADDED", owner="one", tell=False) == []
+    assert world.note("DELETED", owner="one") == ["x", "one"]
 
 
 def test_before_all_is_known_it_is_kept_and_told_nobody() -> None:
