@@ -4,8 +4,9 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from time import perf_counter
 from typing import Any, Protocol
 from uuid import uuid4
@@ -24,6 +25,7 @@ from .manifests.metadata import Manifest, compact
 from .manifests.names import FIELD_MANAGER, JOB_UID_LABEL
 from .resources import RESOURCES, Resource
 from .snapshots.pod_event import PodEvent, snapshots
+from .turns.few import Few
 
 log = logging.getLogger(__name__)
 # Server-side apply refuses unknown fields in any case. To look for keys that are there twice, which JSON made of a dict
@@ -87,7 +89,7 @@ class Cluster:
 
     def __init__(self, client: Requests, may_write: Callable[[str], float]) -> None:
         self._client, self._may_write = client, may_write
-        self._services = asyncio.Semaphore(SERVICES_AT_ONCE)
+        self._services = Few(SERVICES_AT_ONCE)
 
     async def _request(self, verb: str, url: str, *, seconds: float = REQUEST_SECONDS, **options: Any) -> Manifest:
         return dict(json.loads(await self._body(verb, url, seconds, **options)))
@@ -213,8 +215,8 @@ class Cluster:
         its namespace or API is gone.
         """
         kind, meta = manifest["kind"], manifest["metadata"]
-        async with self._services if kind == "Service" else nullcontext():
-            return await self._apply(path(kind, meta["namespace"], meta["name"]), manifest, dry_run=dry_run)
+        send = partial(self._apply, path(kind, meta["namespace"], meta["name"]), manifest, dry_run=dry_run)
+        return await self._services.do(meta["namespace"], send) if kind == "Service" else await send()
 
     async def apply_new(self, manifest: Manifest, *, dry_run: bool = False) -> Manifest | None:
         """As `apply`, for an object that does not exist yet; where it does, nothing is changed and None returned."""

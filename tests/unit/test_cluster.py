@@ -95,6 +95,27 @@ def test_who_is_told_to_come_later_comes_later_but_not_never(status: int, told: 
     assert caught.value.retry_after == waits
 
 
+def test_services_of_one_namespace_do_not_hold_up_those_of_another() -> None:
+    made = list[str]()
+
+    class Api(FakeApi):
+        async def request(self, verb: str, url: str, **options: Any) -> Any:
+            await asyncio.sleep(0.001)
+            made.append(options["body"]["metadata"]["namespace"])
+            return await super().request(verb, url, **options)
+
+    async def play() -> None:
+        held = cluster(Api())
+
+        def apply(namespace: str, number: int) -> Any:
+            return held.apply({"kind": "Service", "metadata": {"name": f"s{number}", "namespace": namespace}})
+
+        await asyncio.gather(*(apply("many", number) for number in range(30)), apply("one", 0))
+
+    asyncio.run(play())
+    assert made.index("one") <= 2 * SERVICES_AT_ONCE
+
+
 def test_services_are_made_a_few_at_a_time_with_all_the_time_that_each_has() -> None:
     flying, most, seconds = Counter[str](), Counter[str](), list[float]()
     left = [14.0]

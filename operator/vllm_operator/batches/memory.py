@@ -7,7 +7,6 @@ from typing import Any
 
 from ..again import Again
 from ..api.resource import Key
-from ..loop.few import Few
 from ..loop.kinds import Surroundings
 from ..loop.write import StatusWriter
 from ..manifests.names import CONTAINER
@@ -18,6 +17,7 @@ from ..readers.reader import Reader
 from ..readers.said import REFUSED, Events, Said
 from ..readers.together import Together
 from ..snapshots.pod import PodSnapshot
+from ..turns.few import Few
 from ..vllm.batch import STEPS
 from .progress import ProgressReader
 

@@ -15,7 +15,6 @@ from ..api.resource import Key, Reference
 from ..assess.fits import NOT_ASSESSED, Assessment
 from ..cluster import GoneError, RefusedError, UnavailableError
 from ..inspection.kept import facts_of
-from ..loop.few import Few
 from ..loop.kinds import Surroundings
 from ..manifests.batch import (
     INSPECT,
@@ -35,6 +34,7 @@ from ..snapshots.child import owner_uid
 from ..snapshots.own import ObjectSnapshot
 from ..status.conditions import operator_failed
 from ..status.status import outline
+from ..turns.few import Few
 from ..vllm.batch import CHECK, MERGE, RUN
 from .evidence import BatchEvidence
 from .figures import batch_fleet

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from .few import Few
+from ..turns.few import Few
 
 Result = TypeVar("Result")
 

@@ -10,12 +10,13 @@ says as `retry_after` how many seconds the key has to wait at least.
 import asyncio
 import heapq
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Hashable
 from contextlib import suppress
 from typing import Generic, TypeVar
 
 from .. import metrics
-from .turns import Turns
+from ..turns.turns import Turns
 
 log = logging.getLogger(__name__)
 Queued = TypeVar("Queued", bound=Hashable)
@@ -27,7 +28,8 @@ LONGEST_BACKOFF_SECONDS = 60.0
 class WorkQueue(Generic[Queued]):
     """Calls `work(key)` for every added key. `work` returns seconds after which it wants the key again, or None.
 
-    `group(key)` names those with whom a key shares its turns.
+    `group(key)` names those with whom a key shares its turns. One group has all workers but one at most, so that what
+    waits long for something of its own holds no other up.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class WorkQueue(Generic[Queued]):
         # When each key that waits is due, with the number of its entry in the heap: an older entry counts no more.
         self._due: dict[Queued, tuple[float, int]] = {}
         # Those that are due, and have left the heap, with the number of the entry.
+        self._group = group
         self._turns = Turns[tuple[Queued, int]](lambda entry: group(entry[0]))
         # How urgent those are that come before others of their group.
         self._urgency: dict[Queued, int] = {}
@@ -98,7 +101,7 @@ class WorkQueue(Generic[Queued]):
         """Waits for a key that is due, and takes it off the queue."""
         while True:
             wait = self._collect_due()
-            while entry := self._turns.take():
+            while entry := self._turns.take(self._full()):
                 key, number = entry
                 # One that became more urgent meanwhile has another entry.
                 if self._due.get(key, (0.0, 0))[1] == number:
@@ -109,6 +112,11 @@ class WorkQueue(Generic[Queued]):
                 # Not wait_for: that of Python 3.11 forgets a cancellation that comes together with an event.
                 async with asyncio.timeout(wait):
                     await self._wake.wait()
+
+    def _full(self) -> set[Hashable]:
+        """Groups that have as many workers as one may have."""
+        holders = Counter(map(self._group, self._running))
+        return {group for group, held in holders.items() if held >= max(1, self._workers - 1)}
 
     def _collect_due(self) -> float | None:
         """Gives keys that have become due their turns. Returns seconds until the next is due; None without one."""
@@ -148,3 +156,4 @@ class WorkQueue(Generic[Queued]):
             if key in self._again:
                 self._add_at(key, self._again.pop(key))
             slots.release()
+            self._wake.set()  # its group may have had all that it may have

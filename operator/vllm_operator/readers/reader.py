@@ -16,7 +16,7 @@ Result = TypeVar("Result")
 
 
 class Turn(Protocol):
-    """Does a piece of work when it is its turn (loop/few.py)."""
+    """Does a piece of work when it is its turn (turns/few.py)."""
 
     async def __call__(self, work: Callable[[], Awaitable[Result]], /) -> Result:
         """What the work returns or raises."""

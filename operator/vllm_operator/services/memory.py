@@ -12,7 +12,6 @@ from ..apply.replicas import Replicas
 from ..assess.resolution import Resolution, Resolved
 from ..assess.terms import Terms
 from ..diagnosis import Finding
-from ..loop.few import Few
 from ..loop.kinds import Surroundings
 from ..loop.write import StatusWriter
 from ..manifests import Packed
@@ -33,6 +32,7 @@ from ..snapshots.groups import Fallen
 from ..snapshots.pod import PodSnapshot
 from ..status.evidence import Jobs
 from ..status.figures import Restarts
+from ..turns.few import Few
 from .claims import Claims
 from .holdings import Holdings, SupplyReader
 from .view import View

@@ -22,7 +22,6 @@ from ..apply.fewer import plan_fewer
 from ..assess.fits import NOT_ASSESSED, Assessment
 from ..cluster import GoneError, RefusedError, UnavailableError
 from ..loop.arrivals import Arrivals
-from ..loop.few import Few
 from ..loop.kinds import Surroundings
 from ..readers.devices import DeviceClasses
 from ..readers.events import MOST_READS_OF_EVENTS
@@ -32,6 +31,7 @@ from ..status.conditions import operator_failed
 from ..status.evidence import Account, Evidence, Outcome
 from ..status.figures import figures, fleet
 from ..status.status import outline, stamp_of, status
+from ..turns.few import Few
 from .agreement import Agreement
 from .first_status import Settling
 from .gather import gather

@@ -164,6 +164,47 @@ def test_groups_take_turns_and_within_one_the_first_is_first() -> None:
     assert [key for key in seen if team(key) == "a"] == [f"a/{number}" for number in range(300)]
 
 
+def test_a_group_leaves_a_worker_to_the_others_and_has_it_back_when_one_of_its_own_ends() -> None:
+    done: list[str] = []
+    ends = asyncio.Event()
+
+    async def work(key: str) -> None:
+        if team(key) == "slow":
+            await ends.wait()
+        done.append(key)
+
+    async def scenario(queue: WorkQueue[str]) -> None:
+        for number in range(9):
+            queue.add(f"slow/{number}")
+        await asyncio.sleep(1)
+        for number in range(3):
+            queue.add(f"other/{number}")
+            await until(lambda: len(done) == number + 1)  # noqa: B023
+        assert done == ["other/0", "other/1", "other/2"]
+        ends.set()
+        await until(lambda: len(done) == 12)
+
+    for workers in (2, 4):
+        done.clear()
+        ends.clear()
+        drive(work, scenario, workers)
+
+
+def test_a_single_worker_works_for_every_group() -> None:
+    done: list[str] = []
+
+    async def work(key: str) -> None:
+        done.append(key)
+
+    async def scenario(queue: WorkQueue[str]) -> None:
+        for key in ("a/1", "a/2", "b/1"):
+            queue.add(key)
+        await until(lambda: len(done) == 3)
+
+    drive(work, scenario, workers=1)
+    assert done == ["a/1", "b/1", "a/2"]
+
+
 def test_a_group_that_never_stops_adding_delays_another_by_one_key() -> None:
     seen: list[str] = []
 

@@ -6,11 +6,11 @@ from functools import partial
 import pytest
 
 from support.snapshots import pod, service
-from vllm_operator.loop.few import Few
 from vllm_operator.readers import configuration
 from vllm_operator.readers.configuration import ConfigurationReader
 from vllm_operator.readers.pod_http import State
 from vllm_operator.status.evidence import Evidence
+from vllm_operator.turns.few import Few
 from vllm_operator.vllm.environment import configuration as read_once
 from vllm_operator.vllm.middleware import hidden
 

@@ -9,10 +9,10 @@ import pytest
 
 from support.pod_status import SERVED, STARTED, found, pod
 from vllm_operator.api.reasons import Reason
-from vllm_operator.loop.few import Few
 from vllm_operator.readers import hangs
 from vllm_operator.readers.hangs import HangReader
 from vllm_operator.readers.pod_http import State, parse_metrics
+from vllm_operator.turns.few import Few
 
 # As vLLM 0.32 prints it, with other labels left out.
 PAGE = """\

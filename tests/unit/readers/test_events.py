@@ -10,11 +10,11 @@ from support.pod_status import CREATING, ENDED, NOT_SET_UP, failed, pod
 from support.snapshots import service
 from vllm_operator.again import soonest
 from vllm_operator.api.limits import OverLimitError
-from vllm_operator.loop.few import Few
 from vllm_operator.readers.events import PATIENCE_SECONDS, EventReader, ReadEvents
 from vllm_operator.snapshots.pod import PodSnapshot
 from vllm_operator.snapshots.pod_event import PodEvent
 from vllm_operator.status.evidence import Evidence
+from vllm_operator.turns.few import Few
 
 
 def reads(read: ReadEvents, clock: Clock, few: Few | None = None) -> EventReader:

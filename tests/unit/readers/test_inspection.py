@@ -10,7 +10,6 @@ from vllm_operator.again import soonest
 from vllm_operator.api.reasons import Reason
 from vllm_operator.api.resource import InferenceService
 from vllm_operator.assess.fits import Inspection
-from vllm_operator.loop.few import Few
 from vllm_operator.manifests import inspection_name
 from vllm_operator.manifests.metadata import Manifest
 from vllm_operator.readers.inspection import PATIENCE_SECONDS, InspectionReader
@@ -21,6 +20,7 @@ from vllm_operator.snapshots.child import Child
 from vllm_operator.snapshots.inspection_pod import InspectionPod, snapshot
 from vllm_operator.snapshots.pod_event import PodEvent
 from vllm_operator.status.evidence import Evidence
+from vllm_operator.turns.few import Few
 
 OWNER = service()
 JOB = Child("Job", inspection_name(OWNER), "uid", 1, "", uid="job-uid")

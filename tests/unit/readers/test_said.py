@@ -8,9 +8,9 @@ import pytest
 from support.clock import Clock
 from support.world import World
 from vllm_operator.cluster import Cluster
-from vllm_operator.loop.few import Few
 from vllm_operator.readers.said import FIRST_SECONDS, NEXT_SECONDS, REFUSED, Events, Said
 from vllm_operator.snapshots.pod_event import PodEvent
+from vllm_operator.turns.few import Few
 
 JOB = "involvedObject.uid=job"
 

@@ -15,7 +15,6 @@ from vllm_operator.api.resource import InferenceService, Key
 from vllm_operator.batches import memory as batches
 from vllm_operator.batches import progress
 from vllm_operator.cluster import Cluster
-from vllm_operator.loop.few import Few
 from vllm_operator.loop.kinds import Surroundings
 from vllm_operator.readers import configuration, engine, hangs, logs
 from vllm_operator.readers.devices import DeviceClasses
@@ -27,6 +26,7 @@ from vllm_operator.settings import Settings
 from vllm_operator.snapshots.batch import BatchPod
 from vllm_operator.snapshots.pod import Ending, PodSnapshot
 from vllm_operator.status.evidence import Evidence
+from vllm_operator.turns.few import Few
 from vllm_operator.vllm.batch import RUN
 
 # Later than whatever was due.

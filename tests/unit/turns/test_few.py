@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from vllm_operator.loop.few import Few
+from vllm_operator.turns.few import Few
 
 
 def test_so_many_at_a_time_and_groups_take_turns() -> None:

@@ -4,7 +4,7 @@ Within a group, what is more urgent comes first.
 """
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Container, Hashable
 from typing import Generic, TypeVar
 
 Waiting = TypeVar("Waiting")
@@ -22,11 +22,12 @@ class Turns(Generic[Waiting]):
         """The item comes last of what is as urgent in its group; a new group comes last of all."""
         self._groups.setdefault(self._group(item), {}).setdefault(urgency, deque()).append(item)
 
-    def take(self) -> Waiting | None:
-        """The next item, of the group whose turn it is; None where nothing waits."""
-        if not self._groups:
+    def take(self, full: Container[Hashable] = ()) -> Waiting | None:
+        """The next item, of the group whose turn it is and that is not `full`; None where no such one waits."""
+        group = next((one for one in self._groups if one not in full), None)
+        if group is None:
             return None
-        group, waiting = self._groups.popitem(last=False)
+        waiting = self._groups.pop(group)
         most = max(waiting)
         item = waiting[most].popleft()
         if not waiting[most]:
