@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from cluster.host import REPOSITORY
-from vllm_operator.cli.importing.documents import Sources, read
+from vllm_operator.cli.importing.documents import Sources, documents_of, read
 from vllm_operator.cli.importing.imports import Imported, imported
+from vllm_operator.cli.importing.report import Went, dotted
 from vllm_operator.cli.importing.sources.command_line import document_of
 from vllm_operator.settings import Settings
 
@@ -24,6 +25,23 @@ def sources(name: str) -> Sources:
     found = Sources(folder=FOLDER)
     found.documents.append(document_of([path.read_text().strip()], 0))
     return found
+
+
+def of_text(text: str) -> Imported:
+    """What manifests, or values, in YAML come to with the default settings."""
+    found = Sources()
+    for body in documents_of("source.yaml", text):
+        found.add("source.yaml", body)
+    return imported(found, Settings())
+
+
+def said_of(found: Imported, what: str) -> list[tuple[Went, str]]:
+    """The rows of a part, by what it is called or by the end of its path."""
+    return [
+        (row.went, row.text)
+        for row in found.report.rows
+        if row.origin.what == what or dotted(row.origin.place).endswith(what)
+    ]
 
 
 def result(name: str) -> Imported:

@@ -8,6 +8,7 @@ from ..server import Server
 from .image import is_vllm
 
 DEFAULT_STARTUP_SECONDS = 1800
+PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
 _RESTRICTED = (
     "pods run as Kubernetes' restricted standard wants: not as root, nothing added, the root file system read only"
 )
@@ -129,7 +130,7 @@ _BY_KEY: dict[str, Callable[[Server, Part], None]] = {
     "ports": _ports,
     "securityContext": _security,
     "volumeDevices": _device,
-    **{name: _probe(name) for name in ("startupProbe", "readinessProbe", "livenessProbe")},
+    **{name: _probe(name) for name in PROBES},
 }
 
 
@@ -137,18 +138,18 @@ def _startup(server: Server, container: Part) -> None:
     """How long a pod might take to start, by the probes that would have restarted it."""
     probe, liveness = container.at("startupProbe"), container.at("livenessProbe")
     budget = _budget(probe)
-    if not probe:
+    if not probe.value:
         budget = _budget(liveness)
         if budget <= DEFAULT_STARTUP_SECONDS:
             return
     if budget and budget != DEFAULT_STARTUP_SECONDS:
         seconds = min(max(60, budget), 86400)
-        origin = (probe or liveness).origin("startupProbe" if probe else "livenessProbe")
+        origin = (probe if probe.value else liveness).origin("startupProbe" if probe.value else "livenessProbe")
         server.draft.put("startupTimeoutSeconds", seconds, origin, "and the operator's own probes")
 
 
 def _budget(probe: Part) -> int:
-    if not probe:
+    if not probe.value:
         return 0
     numbers = [_int(probe.at(key), default) for key, default in (("periodSeconds", 10), ("failureThreshold", 3))]
     return _int(probe.at("initialDelaySeconds"), 0) + numbers[0] * numbers[1]

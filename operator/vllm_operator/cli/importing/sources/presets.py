@@ -7,7 +7,7 @@ from ..launch.command import Word
 from ..launch.grammar import config_words
 from ..launch.variables import Variable
 from ..part import Part
-from ..pods.pod import take_container, take_pod
+from ..pods.pod import PROBES, take_container, take_pod
 from ..pods.resources import take_resources
 from ..report import Went
 from ..secrets import take_credential
@@ -187,10 +187,23 @@ def take_nim(document: Document, sources: Sources, draft: Draft) -> bool:
     _nim_nodes(server, spec.at("multiNode"))
     take_variables(server)
     take_resources(server, spec.at("resources"))
-    take_container(server, spec)
+    take_container(server, _with_probes(spec))
     take_pod(server, spec, spec.at("none"))
     _nim_rest(server, spec)
     return True
+
+
+def _with_probes(spec: Part) -> Part:
+    """A NIMService's spec with Kubernetes' probes: NVIDIA's stand below `probe`, beside `enabled` (true if missing).
+
+    Source: api/apps/v1alpha1/common_types.go in github.com/NVIDIA/k8s-nim-operator, type Probe.
+    """
+    probes = {
+        key: {} if spec.at(key, "enabled").value is False else spec.at(key, "probe").value or {}
+        for key in PROBES
+        if spec.at(key)
+    }
+    return Part({**spec.value, **probes}, spec.place) if probes else spec
 
 
 def _nim_nodes(server: Server, group: Part) -> None:
