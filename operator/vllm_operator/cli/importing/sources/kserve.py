@@ -15,7 +15,7 @@ from ..values import size, typed
 from ..volumes import finish, locate, mounts_of
 from . import objects
 from .fields import said, take_keys
-from .scaling import autoscale
+from .scaling import autoscale, keep_number
 from .serving import WORKERS, launch_of, take_nodes, take_words, tell_script
 
 _ROUTER = {
@@ -269,13 +269,11 @@ def _replicas(server: Server, predictor: Part, scaler: str) -> None:
     if most and most.text != least.text and most.text not in ("0", "1"):
         autoscale(server.draft, (least.text, most.text), metrics, most.origin("maxReplicas"), keda=scaler == "keda")
         said(server, predictor, {"autoScaling": "autoscaling.targets"}, Went.FIELD)
-        if least:
+        if least.text not in ("", "0"):
             server.draft.say(least.origin("minReplicas"), Went.FIELD, "autoscaling.minReplicas")
-    elif first := least or most:
-        server.draft.put("replicas", typed({"type": "integer"}, first.text), first.origin("replicas"))
+    else:
+        keep_number(server.draft, least, most)
         said(server, predictor, {"autoScaling": "the number of pods is fixed"})
-        if least and most:
-            server.draft.say(most.origin("maxReplicas"), Went.OPERATOR, "the same number")
     texts = {
         "scaleTarget": "pods follow the requests that wait and the KV cache in use",
         "scaleMetric": "see autoscaling.targets",

@@ -17,7 +17,7 @@ from ..values import number, size
 from . import objects
 from .fields import said, take_keys
 from .kserve import take_uri
-from .scaling import autoscale
+from .scaling import autoscale, keep_number
 from .serving import take_words
 
 
@@ -100,22 +100,24 @@ def _profile(server: Server, profile: Part) -> None:
 
 
 def _scale(server: Server, spec: Part) -> None:
-    least, most, fixed = spec.at("minReplicas"), spec.at("maxReplicas"), spec.at("replicas")
-    target = spec.at("targetRequests")
+    draft = server.draft
+    least, most, target = spec.at("minReplicas"), spec.at("maxReplicas"), spec.at("targetRequests")
     if most and most.text != least.text and most.text not in ("0", "1"):
-        autoscale(server.draft, (least.text, most.text), [], most.origin("minReplicas, maxReplicas"), keda=False)
-        if target and target.text.isdigit() and server.draft.get("autoscaling"):
+        autoscale(draft, (least.text, most.text), [], most.origin("minReplicas, maxReplicas"), keda=False)
+        if target and target.text.isdigit() and draft.get("autoscaling"):
             value = {"runningRequests": int(target.text)}
-            server.draft.put("autoscaling.targets", value, target.origin("targetRequests"))
-        if least:
-            server.draft.say(least.origin("minReplicas"), Went.FIELD, "autoscaling.minReplicas")
-    elif count := fixed or (least if least.text not in ("", "0") else Part(None, least.place)):
-        server.draft.put("replicas", number(count.text), count.origin())
-    for part in (least, most, fixed, target, spec.at("autoscalingDisabled")):
+            draft.put("autoscaling.targets", value, target.origin("targetRequests"))
+        if least.text not in ("", "0"):
+            draft.say(least.origin("minReplicas"), Went.FIELD, "autoscaling.minReplicas")
+    elif count := spec.at("replicas"):
+        draft.put("replicas", number(count.text), count.origin())
+    else:
+        keep_number(draft, least, most)
+    for part in (least, most, spec.at("replicas"), target, spec.at("autoscalingDisabled")):
         if part:
-            server.draft.say(part.origin(), Went.OPERATOR, "see replicas and autoscaling")
+            draft.say(part.origin(), Went.OPERATOR, "see replicas and autoscaling")
     if delay := spec.at("scaleDownDelaySeconds"):
-        server.draft.say(delay.origin(), Went.OPERATOR, "see autoscaling.scaleDown.stabilizationSeconds")
+        draft.say(delay.origin(), Went.OPERATOR, "see autoscaling.scaleDown.stabilizationSeconds")
 
 
 _RUNTIME_MODEL = {

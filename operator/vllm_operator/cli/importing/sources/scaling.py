@@ -8,12 +8,14 @@ from ..documents import Document
 from ..draft import Draft
 from ..part import Part
 from ..report import Origin, Went
+from ..values import number
 
 _TARGETS = (
     ("num_requests_waiting", "waitingRequests"),
     ("num_requests_running", "runningRequests"),
     ("cache_usage", "kvCacheUtilizationPercent"),
 )
+_NEVER_NONE = "0 replicas need a trigger of KEDA's that is not vLLM's own metric"
 _INSTEAD = "pods follow the requests that wait and the KV cache in use instead: autoscaling.targets"
 
 
@@ -55,13 +57,27 @@ def autoscale(
         value["targets"] = targets
     if triggers:
         value["triggers"] = triggers
-    note = ""
     if value["minReplicas"] == 0 and not triggers:
         value["minReplicas"] = 1
-        note = "0 replicas need a trigger of KEDA's that is not vLLM's own metric"
-        draft.say(origin._replace(what="minReplicas 0"), Went.LEFT, note)
+        draft.say(origin._replace(what="minReplicas 0"), Went.LEFT, _NEVER_NONE)
     draft.take_back("replicas", "the autoscaler decides")
     draft.put("autoscaling", value, origin)
+
+
+def keep_number(draft: Draft, least: Part, most: Part) -> None:
+    """Bounds with nothing to scale between them: the least is the number of pods, or 1, as 0 would stay 0 for ever."""
+    fewest = number(least.text or "1")
+    count = max(1, fewest)
+    if fewest == 0:
+        draft.say(least.origin("minReplicas"), Went.LEFT, f"{_NEVER_NONE}: one pod serves")
+    elif least:
+        draft.put("replicas", count, least.origin("replicas"))
+    if most and number(most.text or "0") != count:
+        draft.say(most.origin("maxReplicas"), Went.LEFT, f"the number of pods stays {count}: set autoscaling for more")
+    elif most and least and fewest:
+        draft.say(most.origin("maxReplicas"), Went.OPERATOR, "the same number")
+    elif most:
+        draft.put("replicas", count, most.origin("replicas"))
 
 
 def _target(told: Part) -> tuple[str, int] | None:
@@ -69,10 +85,10 @@ def _target(told: Part) -> tuple[str, int] | None:
     for word, field in _TARGETS:
         if word in text:
             amount = told.at("threshold").text or _average(told)
-            number = _number(amount)
-            if field == "kvCacheUtilizationPercent" and number is not None:
-                number = min(Fraction(90), number * 100 if number <= 1 else number)
-            return (field, max(1, round(number))) if number is not None else None
+            value = _number(amount)
+            if field == "kvCacheUtilizationPercent" and value is not None:
+                value = min(Fraction(90), value * 100 if value <= 1 else value)
+            return (field, max(1, round(value))) if value is not None else None
     return None
 
 
