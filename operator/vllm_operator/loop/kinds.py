@@ -13,8 +13,8 @@ from ..cluster import Cluster
 from ..readers.logs import MOST_LOGS
 from ..readers.pod_http import MOST_ASKED
 from ..settings import Settings
+from ..turns.few import Few
 from ..watch.sources import Indices, Source
-from .few import Few
 
 
 class Queues(NamedTuple):

@@ -31,9 +31,9 @@ class Given:
     off: bool = False
     """Whether it is a switch that was turned off."""
     keys: tuple[str, ...] = ()
+    """The key of its JSON that is set; empty where all of it is."""
     adds: bool = False
     """Whether it adds to a list: --x.a+=b."""
-    """The key of its JSON that is set; empty where all of it is."""
     unknown: str = ""
     """Why there is no entry."""
     also: tuple[Place, ...] = ()
@@ -150,10 +150,17 @@ def read_json(text: str) -> Any:
 
 
 def config_words(content: Any, place: Place) -> list[Word]:
-    """The flags in a file for --config, as words."""
+    """The flags in a file for --config, as words.
+
+    A switch that is off stays one with its value, for vLLM has a form to turn most of them off; an empty list says
+    nothing. Source: FlexibleArgumentParser.load_config_file in vllm/utils/argparse_utils.py of vLLM 0.32.
+    """
     words = []
     for key, value in content.items() if isinstance(content, dict) else ():
-        if value is False or value is None:
+        if value is None or value == []:
+            continue
+        if value is False:
+            words.append(Word(f"--{key}=false", place))
             continue
         words.append(Word(f"--{key}", place))
         items = value if isinstance(value, list) else [] if value is True else [value]

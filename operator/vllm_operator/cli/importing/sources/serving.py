@@ -111,7 +111,9 @@ def _refuse_as_a_whole(line: Line) -> None:
             raise ImportInputError(
                 "`vllm serve --omni` is vLLM-Omni, another server with other flags: it is not taken over"
             )
-        if flag.name == "--headless" or (flag.name == "--node-rank" and flag.value not in ("0", "$(LWS_WORKER_INDEX)")):
+        if (flag.name == "--headless" and not flag.off) or (
+            flag.name == "--node-rank" and flag.value not in ("0", "$(LWS_WORKER_INDEX)")
+        ):
             raise ImportInputError(
                 f"{flag.spelled} is for ranks without a server: import the command of node rank 0, with --nnodes; the "
                 "operator starts the others"
