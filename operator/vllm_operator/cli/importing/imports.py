@@ -118,8 +118,8 @@ def imported(sources: Sources, settings: Settings) -> Imported:
     if not result.drafts:
         raise ImportInputError(result.refused[0] if result.refused else _nothing(sources))
     objects.take_beside(sources, taken)
-    for number in dict.fromkeys(one.document.number for one in taken):
-        _tell_rest(report, sources.documents[number])
+    for document in sources.documents:
+        _tell_rest(report, document)
     for name, why in sources.unread:
         report.add(Origin((-1, name), name), Went.LEFT, f"not read: it {why}")
     for draft in result.drafts:

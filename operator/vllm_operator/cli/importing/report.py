@@ -24,6 +24,16 @@ class Went(StrEnum):
 LOST = frozenset({Went.LEFT, Went.SETTINGS})
 
 
+# What is said of a whole document all of which is the operator's business, or was taken over.
+MAKES_BUDGET = "the operator makes one, where there is more than one replica"
+MAKES_MONITOR = "the operator makes one, where Prometheus' kinds are there"
+MAKES_SAME = "the operator makes the same one"
+SELECT_PODS = "metrics are on port 8000, path /metrics: have it select app.kubernetes.io/instance"
+IN_RESOURCES = "CPU and memory of pods are in resources"
+EACH_FLAG = "is no longer needed: each flag in it was taken over"
+PRINTED = "printed as it is, for the service to use"
+OF_ALL = frozenset({MAKES_BUDGET, MAKES_MONITOR, MAKES_SAME, SELECT_PODS, IN_RESOURCES, EACH_FLAG, PRINTED})
+
 # Shorter ones are words that stand everywhere.
 LEAST_SECRET = 6
 
@@ -43,6 +53,13 @@ class Row(NamedTuple):
     origin: Origin
     went: Went
     text: str
+
+    @property
+    def of_all(self) -> bool:
+        """Whether it holds for all that is below its place. Of a whole document, or an autoscaler, much may be lost."""
+        if self.went in (Went.LEFT, Went.STAYS) or self.text in OF_ALL:
+            return True
+        return len(self.origin.place) > 1 and not self.text.startswith("autoscaling:")
 
 
 class Report:
@@ -77,9 +94,14 @@ class Report:
 
     def unsaid(self, number: int, body: Any) -> list[Place]:
         """The largest parts of a document in which no part has a row."""
-        told = {place for row in self.rows for place in (row.origin.place, *row.origin.also) if place[:1] == (number,)}
-        holding = {place[:length] for place in told for length in range(len(place) + 1)}
-        return list(_unsaid((number,), body, told, holding))
+        places = [
+            (place, row.of_all)
+            for row in self.rows
+            for place in (row.origin.place, *row.origin.also)
+            if place[:1] == (number,)
+        ]
+        holding = {place[:length] for place, _ in places for length in range(len(place) + 1)}
+        return list(_unsaid((number,), body, {place for place, of_all in places if of_all}, holding))
 
 
 def _unsaid(place: Place, node: Any, told: set[Place], holding: set[Place]) -> Iterator[Place]:

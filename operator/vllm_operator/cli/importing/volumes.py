@@ -6,7 +6,7 @@ from typing import Any
 
 from .draft import service_name
 from .part import Part
-from .report import Origin, Went
+from .report import PRINTED, Origin, Went
 from .server import Mount, NotTakenError, Server
 from .uris import repository, uri_fault
 
@@ -169,7 +169,7 @@ def _keep(server: Server, name: str) -> None:
     claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": spec}
     if claim not in server.draft.others:
         server.draft.others.append(claim)
-    server.draft.say(found.root.origin(found.label), Went.FIELD, "printed as it is, for the service to use")
+    server.draft.say(found.root.origin(found.label), Went.FIELD, PRINTED)
 
 
 def _written(server: Server, mount: Mount, purpose: str) -> str:

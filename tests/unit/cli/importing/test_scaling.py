@@ -2,15 +2,17 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from support.imports import of_text, said_of
 from vllm_operator.cli.importing.draft import Draft
+from vllm_operator.cli.importing.imports import Imported
 from vllm_operator.cli.importing.part import Part
 from vllm_operator.cli.importing.report import Report, Went
-from vllm_operator.cli.importing.sources.scaling import autoscale
+from vllm_operator.cli.importing.sources.scaling import autoscale, scaled_object
 from vllm_operator.settings import Settings
 
 
@@ -26,7 +28,8 @@ from vllm_operator.settings import Settings
 def test_a_threshold_is_a_quantity(query: str, threshold: str, targets: dict[str, int] | None) -> None:
     draft = Draft("llama", "default", Report(), Settings())
     trigger = Part({"query": f"sum(vllm:{query})", "threshold": threshold}, ("triggers", 0))
-    autoscale(draft, ("1", "4"), [(trigger, trigger)], trigger.origin("scaling"), keda=True)
+    bounds = Part({"minReplicaCount": 1, "maxReplicaCount": 4}, ("scaling",))
+    autoscale(draft, replace(scaled_object(bounds), metrics=[trigger]))
     assert draft.spec["autoscaling"].get("targets") == targets
 
 
@@ -80,3 +83,123 @@ def test_fewest_pods_that_are_left_out_are_not_said_to_be_taken(
     assert found.documents[-1]["spec"]["autoscaling"]["minReplicas"] == 1
     assert Went.FIELD not in dict(said_of(found, "minReplicas"))
     assert found.report.lost
+
+
+def autoscaler(kind: str, spec: dict[str, Any], annotations: dict[str, str] | None = None) -> Imported:
+    """A Deployment with an autoscaler."""
+    container = {"name": "vllm", "image": "vllm/vllm-openai:latest", "args": ["org/m"]}
+    meta = {"name": "m"}
+    deployment = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": meta,
+        "spec": {"template": {"spec": {"containers": [container]}}},
+    }
+    scaler = {
+        "apiVersion": "keda.sh/v1alpha1" if kind == "ScaledObject" else "autoscaling/v2",
+        "kind": kind,
+        "metadata": {**meta, "annotations": annotations or {}},
+        "spec": {"scaleTargetRef": meta, **spec},
+    }
+    return of_text(f"{json.dumps(deployment)}\n---\n{json.dumps(scaler)}")
+
+
+HPA, KEDA = "HorizontalPodAutoscaler", "ScaledObject"
+BOUNDS = {HPA: {"minReplicas": 1, "maxReplicas": 4}, KEDA: {"minReplicaCount": 1, "maxReplicaCount": 4}}
+CRON = {
+    "type": "cron",
+    "metadata": {"timezone": "UTC", "start": "0 8 * * *", "end": "0 9 * * *", "desiredReplicas": "1"},
+}
+
+
+def test_a_deployment_with_bounds_alone_is_taken_over_whole() -> None:
+    for kind, bounds in BOUNDS.items():
+        assert not autoscaler(kind, bounds).report.lost, kind
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec", "what"),
+    [
+        (HPA, {"targetCPUUtilizationPercentage": 80}, "targetCPUUtilizationPercentage"),
+        (HPA, {"behavior": {"scaleDown": {"policies": [{"type": "Percent", "value": 50}]}}}, "scaleDown.policies"),
+        (HPA, {"behavior": {"scaleUp": {"selectPolicy": "Disabled"}}}, "scaleUp.selectPolicy"),
+        (HPA, {"behavior": {"scaleUp": {"tolerance": "0.05"}}}, "scaleUp.tolerance"),
+        (HPA, {"behavior": {"scaleDown": {"stabilizationWindowSeconds": -1}}}, "stabilizationWindowSeconds"),
+        (HPA, {"behavior": {"scaleSideways": {"policies": []}, "scaleUp": {}}, "somethingNew": 5}, "somethingNew"),
+        (KEDA, {"cooldownPeriod": 3600}, "cooldownPeriod"),
+        (KEDA, {"pollingInterval": 5}, "pollingInterval"),
+        (KEDA, {"fallback": {"failureThreshold": 3, "replicas": 6}}, "fallback"),
+        (KEDA, {"idleReplicaCount": 0}, "idleReplicaCount"),
+        (KEDA, {"advanced": {"scalingModifiers": {"formula": "a"}}}, "scalingModifiers"),
+        (KEDA, {"triggers": [{**CRON, "authenticationRef": {"kind": "ClusterTriggerAuthentication", "name": "a"}}]},
+         "authenticationRef"),
+        (KEDA, {"triggers": [{**CRON, "metricType": "Value"}]}, "metricType"),
+    ],
+)  # fmt: skip
+def test_what_an_autoscaler_says_beside_its_bounds_is_left_out_with_a_row(
+    kind: str, spec: dict[str, Any], what: str
+) -> None:
+    found = autoscaler(kind, {**BOUNDS[kind], **spec})
+    assert [went for went, _ in said_of(found, what)] == [Went.LEFT]
+
+
+def test_how_long_an_autoscaler_waits_is_taken_over() -> None:
+    behavior = {
+        kind: {"stabilizationWindowSeconds": seconds} for kind, seconds in (("scaleUp", 60), ("scaleDown", 900))
+    }
+    for kind, spec in (
+        (HPA, {"behavior": behavior}),
+        (KEDA, {"advanced": {"horizontalPodAutoscalerConfig": {"behavior": behavior}}}),
+    ):
+        found = autoscaler(kind, {**BOUNDS[kind], **spec})
+        scaling = found.documents[-1]["spec"]["autoscaling"]
+        assert scaling["scaleUp"] == {"stabilizationSeconds": 60}
+        assert scaling["scaleDown"] == {"stabilizationSeconds": 900}
+        assert not found.report.lost
+
+
+def test_a_trigger_keeps_its_credentials() -> None:
+    found = autoscaler(KEDA, {"minReplicaCount": 0, "triggers": [{**CRON, "authenticationRef": {"name": "a"}}]})
+    (trigger,) = found.documents[-1]["spec"]["autoscaling"]["triggers"]
+    assert trigger["authenticationRef"] == {"name": "a"}
+    assert not found.report.lost
+
+
+def test_bounds_that_keda_fills_in_are_taken_over() -> None:
+    scaling = autoscaler(KEDA, {"triggers": [CRON]}).documents[-1]["spec"]["autoscaling"]
+    assert (scaling["minReplicas"], scaling["maxReplicas"]) == (0, 100)
+
+
+@pytest.mark.parametrize(
+    ("annotations", "left"),
+    [
+        ({"autoscaling.keda.sh/paused": "true"}, True),
+        ({"autoscaling.keda.sh/paused-replicas": "2"}, True),
+        ({"autoscaling.keda.sh/paused": "false"}, False),
+        ({"meta.helm.sh/release-name": "m"}, False),
+    ],
+)
+def test_an_autoscaler_that_is_paused_is_told(annotations: dict[str, str], left: object) -> None:
+    assert autoscaler(KEDA, BOUNDS[KEDA], annotations).report.lost == left
+
+
+@pytest.mark.parametrize(
+    ("scale", "spec", "left"),
+    [
+        ({"autoscalingDisabled": True, "replicas": 3, "minReplicas": 1, "maxReplicas": 5}, {"replicas": 3}, False),
+        ({"autoscalingDisabled": True, "replicas": 3, "targetRequests": 50}, {"replicas": 3}, False),
+        ({"minReplicas": 0, "maxReplicas": 1, "targetRequests": 50}, {"replicas": 1}, True),
+        ({"minReplicas": 1, "maxReplicas": 3, "targetRequests": 50, "scaleDownDelaySeconds": 60}, {
+            "autoscaling": {
+                "minReplicas": 1, "maxReplicas": 3, "targets": {"runningRequests": 50},
+                "scaleDown": {"stabilizationSeconds": 60},
+            },
+        }, False),
+        ({"maxReplicas": 3}, {"autoscaling": {"minReplicas": 1, "maxReplicas": 3}}, True),
+    ],
+)  # fmt: skip
+def test_kubeai_says_who_decides(scale: dict[str, Any], spec: dict[str, Any], left: object) -> None:
+    found = of_text(json.dumps(kubeai(scale)))
+    service = found.documents[-1]["spec"]
+    assert {key: service[key] for key in ("replicas", "autoscaling") if key in service} == spec
+    assert found.report.lost == left

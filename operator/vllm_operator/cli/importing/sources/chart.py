@@ -13,7 +13,7 @@ from ..server import Mount, Server
 from ..values import number
 from ..volumes import finish
 from .fields import said
-from .scaling import autoscale
+from .scaling import autoscale, hpa, tell_rest
 from .serving import launch_of, take_words, tell_script
 
 _KEYS = {
@@ -109,14 +109,10 @@ def _init(server: Server, init: Part, claim: str) -> None:
 def _scale(server: Server, root: Part) -> None:
     scaling, replicas = root.at("autoscaling"), root.at("replicaCount")
     if scaling.at("enabled").value is True:
-        bounds = (scaling.at("minReplicas").text, scaling.at("maxReplicas").text)
-        autoscale(server.draft, bounds, [], scaling.origin(), keda=False)
+        autoscale(server.draft, hpa(scaling))
+        tell_rest(server.draft, scaling)
         if replicas:
             server.draft.say(replicas.origin(), Went.OPERATOR, "the autoscaler decides")
-        for key in ("targetCPUUtilizationPercentage", "targetMemoryUtilizationPercentage"):
-            if target := scaling.at(key):
-                text = "pods follow the requests that wait and the KV cache in use instead: autoscaling.targets"
-                server.draft.say(target.origin(), Went.LEFT, text)
         return
     if scaling:
         server.draft.say(scaling.origin(), Went.OPERATOR, "is off")

@@ -15,7 +15,7 @@ from ..values import size, typed
 from ..volumes import finish, locate, mounts_of
 from . import objects
 from .fields import said, take_keys
-from .scaling import autoscale, keep_number
+from .scaling import Scaler, autoscale, hpa, keep_number
 from .serving import WORKERS, launch_of, take_nodes, take_words, tell_script
 
 _ROUTER = {
@@ -170,8 +170,7 @@ def _workload(server: Server, spec: Part) -> None:
     if replicas := spec.at("replicas"):
         server.draft.put("replicas", typed({"type": "integer"}, replicas.text), replicas.origin("replicas"))
     if scaling := spec.at("scaling"):
-        bounds = (scaling.at("minReplicas").text, scaling.at("maxReplicas").text)
-        autoscale(server.draft, bounds, [], scaling.origin("scaling"), keda=False)
+        autoscale(server.draft, hpa(scaling))
     objects.put_on_pods(server.draft, spec, {})
 
 
@@ -265,12 +264,10 @@ def _drop_values(server: Server, words: list[Word]) -> None:
 
 def _replicas(server: Server, predictor: Part, scaler: str) -> None:
     least, most = predictor.at("minReplicas"), predictor.at("maxReplicas")
-    metrics = [(one, one) for one in predictor.at("autoScaling", "metrics").each()]
     if most and most.text != least.text and most.text not in ("0", "1"):
-        autoscale(server.draft, (least.text, most.text), metrics, most.origin("maxReplicas"), keda=scaler == "keda")
-        said(server, predictor, {"autoScaling": "autoscaling.targets"}, Went.FIELD)
-        if least.text not in ("", "0"):
-            server.draft.say(least.origin("minReplicas"), Went.FIELD, "autoscaling.minReplicas")
+        own = predictor.at("autoScaling")
+        metrics = list(own.at("metrics").each())
+        autoscale(server.draft, Scaler(least, most, metrics, own.at("behavior"), keda=scaler == "keda"))
     else:
         keep_number(server.draft, least, most)
         said(server, predictor, {"autoScaling": "the number of pods is fixed"})

@@ -8,7 +8,7 @@ from ....manifests.names import RANK_LABEL, TOPOLOGY_ANNOTATION
 from ..documents import Document, Sources
 from ..draft import Draft
 from ..part import Part
-from ..report import Origin, Went
+from ..report import IN_RESOURCES, MAKES_BUDGET, MAKES_MONITOR, MAKES_SAME, SELECT_PODS, Origin, Went
 from .scaling import take_autoscaler
 
 _TOOLS = (
@@ -21,11 +21,11 @@ _SUBGROUPS = f"{_GROUPS}subgroup-exclusive-topology"
 _NAMES = ("app", "name", "component", "pod-template-hash", "k8s-app", "version", "tier")
 _SCRAPED = ("prometheus.io/", "prometheus.istio.io/")
 _OWN_KINDS = {
-    "PodDisruptionBudget": "the operator makes one, where there is more than one replica",
-    "ServiceMonitor": "the operator makes one, where Prometheus' kinds are there",
-    "PodMonitor": "the operator makes one, where Prometheus' kinds are there",
-    "PodMonitoring": "metrics are on port 8000, path /metrics: have it select app.kubernetes.io/instance",
-    "VerticalPodAutoscaler": "CPU and memory of pods are in resources",
+    "PodDisruptionBudget": MAKES_BUDGET,
+    "ServiceMonitor": MAKES_MONITOR,
+    "PodMonitor": MAKES_MONITOR,
+    "PodMonitoring": SELECT_PODS,
+    "VerticalPodAutoscaler": IN_RESOURCES,
 }
 _AUTOSCALERS = ("HorizontalPodAutoscaler", "ScaledObject")
 _ROUTES = ("Ingress", "HTTPRoute", "VirtualService", "IngressRoute", "Route", "GRPCRoute", "InferencePool")
@@ -183,7 +183,7 @@ def _service(document: Document, draft: Draft) -> None:
     ports = [part.at("port").text for part in spec.at("ports").each()]
     origin = document.root.origin(document.label)
     if (document.name, kind, ports) == (draft.name, "ClusterIP", ["8000"]):
-        draft.say(origin, Went.OPERATOR, "the operator makes the same one")
+        draft.say(origin, Went.OPERATOR, MAKES_SAME)
     elif kind == "ClusterIP":
         draft.say(
             origin,

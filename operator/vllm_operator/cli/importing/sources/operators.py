@@ -17,7 +17,7 @@ from ..values import number, size
 from . import objects
 from .fields import said, take_keys
 from .kserve import take_uri
-from .scaling import autoscale, keep_number
+from .scaling import Scaler, autoscale, hpa, keep_number, tell_rest
 from .serving import take_words
 
 
@@ -102,22 +102,28 @@ def _profile(server: Server, profile: Part) -> None:
 def _scale(server: Server, spec: Part) -> None:
     draft = server.draft
     least, most, target = spec.at("minReplicas"), spec.at("maxReplicas"), spec.at("targetRequests")
-    if most and most.text != least.text and most.text not in ("0", "1"):
-        autoscale(draft, (least.text, most.text), [], most.origin("minReplicas, maxReplicas"), keda=False)
-        if target and target.text.isdigit() and draft.get("autoscaling"):
-            value = {"runningRequests": int(target.text)}
-            draft.put("autoscaling.targets", value, target.origin("targetRequests"))
-        if least.text not in ("", "0"):
-            draft.say(least.origin("minReplicas"), Went.FIELD, "autoscaling.minReplicas")
-    elif count := spec.at("replicas"):
-        draft.put("replicas", number(count.text), count.origin())
-    else:
-        keep_number(draft, least, most)
-    for part in (least, most, spec.at("replicas"), target, spec.at("autoscalingDisabled")):
-        if part:
-            draft.say(part.origin(), Went.OPERATOR, "see replicas and autoscaling")
-    if delay := spec.at("scaleDownDelaySeconds"):
-        draft.say(delay.origin(), Went.OPERATOR, "see autoscaling.scaleDown.stabilizationSeconds")
+    fixed, delay, off = spec.at("replicas"), spec.at("scaleDownDelaySeconds"), spec.at("autoscalingDisabled")
+    scaled = bool(most) and most.text != least.text and most.text not in ("0", "1") and off.value is not True
+    if scaled:
+        autoscale(draft, Scaler(least, most, (), spec.at("none"), bounds=(0, None)))
+        for part, path in ((target, "targets.runningRequests"), (delay, "scaleDown.stabilizationSeconds")):
+            if part and draft.get("autoscaling"):
+                draft.put(f"autoscaling.{path}", part.value, part.origin())
+        said(server, spec, {"replicas": "the autoscaler decides"})
+    elif fixed and (off.value is True or not (least or most)):
+        draft.put("replicas", number(fixed.text), fixed.origin())
+        said(server, spec, dict.fromkeys(("minReplicas", "maxReplicas"), "the number of pods is fixed"))
+    elif least or most:
+        keep_number(draft, least, most, otherwise=0)
+        said(server, spec, {"replicas": "minReplicas and maxReplicas say it"})
+    if off:
+        draft.say(off.origin(), Went.OPERATOR, "without autoscaling the number of pods is fixed")
+    if not scaled:
+        # With other bounds than these, KubeAI would follow them.
+        same = off.value is True or (least.text == most.text and least.text != "0")
+        for part in (target, delay):
+            if part:
+                draft.say(part.origin(), Went.OPERATOR if same else Went.LEFT, "the number of pods is fixed")
 
 
 _RUNTIME_MODEL = {
@@ -147,8 +153,8 @@ def take_runtime(document: Document, sources: Sources, draft: Draft) -> bool:
     _runtime_storage(server, spec.at("storageConfig"))
     scaling = spec.at("autoscalingConfig")
     if scaling.at("enabled").value is True:
-        bounds = (scaling.at("minReplicas").text, scaling.at("maxReplicas").text)
-        autoscale(draft, bounds, [], scaling.origin(), keda=False)
+        autoscale(draft, hpa(scaling))
+        tell_rest(draft, scaling)
     else:
         said(server, spec, {"autoscalingConfig": "is off"})
     said(server, model, {"enableTool": "follows from toolCallParser", "chatTemplate": "see chatTemplate"})

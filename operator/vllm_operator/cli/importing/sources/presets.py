@@ -9,14 +9,14 @@ from ..launch.variables import Variable
 from ..part import Part
 from ..pods.pod import PROBES, take_container, take_pod
 from ..pods.resources import take_resources
-from ..report import Went
+from ..report import EACH_FLAG, Went
 from ..secrets import take_credential
 from ..server import Server
 from ..values import number, size
 from .fields import said, take_keys
 from .kserve import take_uri
 from .operators import begun, hide
-from .scaling import autoscale
+from .scaling import autoscale, hpa, tell_rest
 from .serving import take_nodes, take_words
 
 # Presets of KAITO that are models on the hub.
@@ -104,9 +104,7 @@ def _workspace_config(server: Server, config: Part) -> None:
     flags = content[0].get("vllm") if content and isinstance(content[0], dict) else None
     server.draft.say(config.origin("config"), Went.FIELD, "each flag in it was taken over")
     take_words(server, config_words(flags, text.place))
-    server.draft.say(
-        found.root.origin(found.label), Went.OPERATOR, "is no longer needed: each flag in it was taken over"
-    )
+    server.draft.say(found.root.origin(found.label), Went.OPERATOR, EACH_FLAG)
 
 
 def _workspace_resource(server: Server, resource: Part) -> None:
@@ -247,12 +245,14 @@ def _nim_rest(server: Server, spec: Part) -> None:
     draft = server.draft
     scale = spec.at("scale")
     if scale.at("enabled").value is True:
-        hpa = scale.at("hpa")
-        metrics = [(one, one) for one in hpa.at("metrics").each()]
-        autoscale(draft, (hpa.at("minReplicas").text, hpa.at("maxReplicas").text), metrics, scale.origin(), keda=False)
+        autoscale(draft, hpa(scale.at("hpa")))
+        tell_rest(draft, scale)
+        said(server, scale, {"annotations": "belong to the autoscaler"})
         said(server, spec, {"replicas": "the autoscaler decides"})
-    elif replicas := spec.at("replicas"):
-        draft.put("replicas", number(replicas.text or "1"), replicas.origin())
+    else:
+        said(server, spec, {"scale": "is off"})
+        if replicas := spec.at("replicas"):
+            draft.put("replicas", number(replicas.text or "1"), replicas.origin())
     pvc = spec.at("storage", "pvc")
     if pvc.at("name").text and pvc.at("create").value is not True:
         draft.put("cache.existingClaim", pvc.at("name").text, spec.at("storage").origin(), "downloaded once more")
@@ -268,7 +268,6 @@ def _nim_rest(server: Server, spec: Part) -> None:
     texts = {
         "expose": "clients use the Service, port 8000; an Ingress has to lead there",
         "metrics": "the operator makes a ServiceMonitor",
-        "scale": "is off",
         "userID": "pods run as user 1000",
         "groupID": "see pod.fsGroup",
         "inferencePlatform": "pods of the operator's own",

@@ -1,5 +1,7 @@
-"""From an autoscaler of a source to `autoscaling`: its bounds, and targets where it scaled by what vLLM feels."""
+"""From an autoscaler of a source to `autoscaling`: its bounds, targets where it scaled by what vLLM feels, its pace."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -7,7 +9,7 @@ from ....api.quantities import exact
 from ..documents import Document
 from ..draft import Draft
 from ..part import Part
-from ..report import Origin, Went
+from ..report import Went
 from ..values import number
 
 _TARGETS = (
@@ -17,56 +19,174 @@ _TARGETS = (
 )
 _NEVER_NONE = "0 replicas need a trigger of KEDA's that is not vLLM's own metric"
 _INSTEAD = "pods follow the requests that wait and the KV cache in use instead: autoscaling.targets"
+_LAST_POD = "the last pod goes after autoscaling.scaleDown.stabilizationSeconds, or the time that a start takes"
+_STEPS = {
+    "scaleUp": "autoscaling.scaleUp.maxReplicasPerStep says how many pods are added at once",
+    "scaleDown": "pods are taken away one a minute",
+}
+# What else an autoscaler says: with what it does by itself (None: nothing is the same), and what is done here.
+_REST = {
+    "enabled": (True, "autoscaling says it"),
+    "cooldownPeriod": (300, "pods go to 0 after autoscaling.scaleDown.stabilizationSeconds, or the time of a start"),
+    "initialCooldownPeriod": (
+        0,
+        "pods go to 0 after autoscaling.scaleDown.stabilizationSeconds, or the time of a start",
+    ),
+    "pollingInterval": (30, "KEDA looks every 15 seconds"),
+    "idleReplicaCount": (None, "autoscaling.minReplicas is the fewest that there are"),
+    "fallback": (None, "where a metric cannot be read, the number of pods stays as it is"),
+    "targetCPUUtilizationPercentage": (None, _INSTEAD),
+    "targetMemoryUtilizationPercentage": (None, _INSTEAD),
+}
+_ADVANCED = {
+    "restoreToOriginalReplicaCount": (False, "the number of pods that an autoscaler leaves behind stays"),
+    "scalingModifiers": (None, "the number of pods follows the trigger that asks for most"),
+}
+# What triggers and their pace may say, and the operator's say as well.
+_AS_HERE = (("metricType", "AverageValue"), ("selectPolicy", "Max"), ("useCachedMetrics", False))
+_PAUSED = "autoscaling.keda.sh/paused"
+
+
+@dataclass(frozen=True, slots=True)
+class Scaler:
+    """An autoscaler of a source, by where its parts stand."""
+
+    least: Part
+    most: Part
+    metrics: Sequence[Part]
+    behavior: Part
+    keda: bool = False
+    bounds: tuple[int, int | None] = (1, None)
+    """The fewest and most pods where it says neither; None: as many as the fewest."""
+
+
+def hpa(spec: Part) -> Scaler:
+    """What says the same as a HorizontalPodAutoscaler's spec."""
+    metrics = list(spec.at("metrics").each())
+    return Scaler(spec.at("minReplicas"), spec.at("maxReplicas"), metrics, spec.at("behavior"))
+
+
+def scaled_object(spec: Part) -> Scaler:
+    """What says the same as a ScaledObject's spec, with its defaults.
+
+    Source: https://keda.sh/docs/latest/reference/scaledobject-spec/.
+    """
+    behavior = spec.at("advanced", "horizontalPodAutoscalerConfig", "behavior")
+    least, most = spec.at("minReplicaCount"), spec.at("maxReplicaCount")
+    return Scaler(least, most, list(spec.at("triggers").each()), behavior, keda=True, bounds=(0, 100))
 
 
 def take_autoscaler(draft: Draft, document: Document) -> None:
     """Take a HorizontalPodAutoscaler or a ScaledObject over."""
-    spec, keda = document.root.at("spec"), document.kind == "ScaledObject"
-    least, most = (
-        (spec.at("minReplicaCount"), spec.at("maxReplicaCount"))
-        if keda
-        else (spec.at("minReplicas"), spec.at("maxReplicas"))
-    )
-    triggers = [(one.at("metadata"), one) for one in spec.at("triggers").each()]
-    metrics = triggers if keda else [(one, one) for one in spec.at("metrics").each()]
-    autoscale(draft, (least.text, most.text), metrics, document.root.origin(document.label), keda=keda)
+    spec, metadata = document.root.at("spec"), document.root.at("metadata")
+    autoscale(draft, scaled_object(spec) if document.kind == "ScaledObject" else hpa(spec))
+    tell_rest(draft, spec)
+    for key, part in spec.at("scaleTargetRef").items():
+        draft.say(part.origin(f"scaleTargetRef {key}"), Went.OPERATOR, "the service is what is scaled")
+    for key, part in metadata.items():
+        if key != "annotations":
+            draft.say(part.origin(f"{document.label} {key}"), Went.OPERATOR, "the operator makes an autoscaler")
+    for key, part in metadata.at("annotations").items():
+        paused = key.startswith(_PAUSED) and part.text != "false"
+        text = (
+            "an autoscaler is not paused: set replicas instead of autoscaling" if paused else "belong to the autoscaler"
+        )
+        draft.say(part.origin(f"annotation {key}"), Went.LEFT if paused else Went.OPERATOR, text)
 
 
-def autoscale(
-    draft: Draft, bounds: tuple[str, str], metrics: list[tuple[Part, Part]], origin: Origin, *, keda: bool
-) -> None:
-    """Bounds and metrics of an autoscaler: `metrics` are what tells of each one, and the whole of it."""
+def tell_rest(draft: Draft, spec: Part) -> None:
+    """Say what became of an autoscaler's settings that are neither bounds, metrics nor pace."""
+    for holder, texts in ((spec, _REST), (spec.at("advanced"), _ADVANCED)):
+        for key, (same, text) in texts.items():
+            if part := holder.at(key):
+                draft.say(part.origin(), Went.OPERATOR if part.value == same else Went.LEFT, text)
+
+
+def autoscale(draft: Draft, scaler: Scaler) -> None:
+    """Take the bounds, metrics and pace of an autoscaler over, with a row for each."""
     targets: dict[str, int] = {}
     triggers: list[dict[str, Any]] = []
-    for told, whole in metrics:
-        found = _target(told)
-        if found:
+    taken: list[tuple[Part, str]] = []
+    for metric in scaler.metrics:
+        told = metric.at("metadata") if scaler.keda and metric.at("metadata") else metric
+        if found := _target(told):
             targets[found[0]] = found[1]
-        elif keda and whole.at("type").text in ("cron", "kubernetes-workload"):
-            metadata = {key: part.text for key, part in whole.at("metadata").items()}
-            triggers.append({"type": whole.at("type").text, "metadata": metadata})
+            taken.append((metric, f"autoscaling.targets.{found[0]}: {found[1]}"))
+        elif scaler.keda and metric.at("type").text in ("cron", "kubernetes-workload"):
+            triggers.append(_trigger(metric))
+            taken.append((metric, "autoscaling.triggers"))
         else:
-            kind = whole.at("type").text or "metric"
-            name = whole.at("resource", "name").text
-            draft.say(whole.origin(f"scaled by {name or kind}"), Went.LEFT, _INSTEAD)
-    least, most = (int(text) if text.isdigit() else None for text in bounds)
-    value: dict[str, Any] = {"minReplicas": 1 if least is None else least, "maxReplicas": most or max(least or 1, 1)}
-    if keda:
-        value["provider"] = "KEDA"
-    if targets:
-        value["targets"] = targets
-    if triggers:
-        value["triggers"] = triggers
-    if value["minReplicas"] == 0 and not triggers:
-        value["minReplicas"] = 1
-        draft.say(origin._replace(what="minReplicas 0"), Went.LEFT, _NEVER_NONE)
+            kind = metric.at("resource", "name").text or metric.at("type").text or "metric"
+            draft.say(metric.origin(f"scaled by {kind}"), Went.LEFT, _INSTEAD)
+    fewest, most = _bounds(scaler)
+    least = fewest if triggers else max(1, fewest)
+    value: dict[str, Any] = {"minReplicas": least, "maxReplicas": most or max(least, 1)}
+    value |= {"provider": "KEDA"} if scaler.keda else {}
+    value |= {key: one for key, one in (("targets", targets), ("triggers", triggers)) if one}
     draft.take_back("replicas", "the autoscaler decides")
-    draft.put("autoscaling", value, origin)
+    if not draft.put("autoscaling", value, scaler.most.origin()):
+        return
+    if least != fewest:
+        draft.say(scaler.least.origin(), Went.LEFT, _NEVER_NONE)
+    elif scaler.least:
+        draft.say(scaler.least.origin(), Went.FIELD, f"autoscaling.minReplicas: {least}")
+    for metric, text in taken:
+        _tell_metric(draft, metric, text)
+    for kind in _STEPS:
+        _pace(draft, kind, scaler.behavior.at(kind))
 
 
-def keep_number(draft: Draft, least: Part, most: Part) -> None:
-    """Bounds with nothing to scale between them: the least is the number of pods, or 1, as 0 would stay 0 for ever."""
-    fewest = number(least.text or "1")
+def _bounds(scaler: Scaler) -> tuple[int, int | None]:
+    least, most = (int(part.text) if part.text.isdigit() else None for part in (scaler.least, scaler.most))
+    return scaler.bounds[0] if least is None else least, most or scaler.bounds[1]
+
+
+def _trigger(metric: Part) -> dict[str, Any]:
+    """A trigger of KEDA's as the API has it."""
+    metadata = {key: part.text for key, part in metric.at("metadata").items()}
+    trigger: dict[str, Any] = {"type": metric.at("type").text, "metadata": metadata}
+    if reference := _reference(metric):
+        trigger["authenticationRef"] = {"name": reference}
+    return trigger
+
+
+def _reference(metric: Part) -> str:
+    """The TriggerAuthentication of a trigger; none of the whole cluster."""
+    reference = metric.at("authenticationRef")
+    return reference.at("name").text if reference.at("kind").text in ("", "TriggerAuthentication") else ""
+
+
+def _tell_metric(draft: Draft, metric: Part, text: str) -> None:
+    """Rows for a metric that was taken over; what a trigger of KEDA's says beside it has rows of its own."""
+    if not metric.at("metadata"):
+        draft.say(metric.origin(), Went.FIELD, text)
+        return
+    for key, part in metric.items():
+        if key in ("type", "metadata") or (key == "authenticationRef" and "triggers" in text and _reference(metric)):
+            draft.say(part.origin(), Went.FIELD, text)
+        elif key == "name" or (key, part.value) in _AS_HERE:
+            draft.say(part.origin(), Went.OPERATOR, "as the operator has it")
+        else:
+            draft.say(part.origin(), Went.LEFT, f"not with {text}")
+
+
+def _pace(draft: Draft, kind: str, rules: Part) -> None:
+    """How fast pods are added, or taken away."""
+    for key, part in rules.items():
+        if key == "stabilizationWindowSeconds":
+            draft.put(f"autoscaling.{kind}.stabilizationSeconds", part.value, part.origin())
+        elif (key, part.value) in _AS_HERE:
+            draft.say(part.origin(), Went.OPERATOR, "as the operator has it")
+        else:
+            draft.say(part.origin(), Went.LEFT, _STEPS[kind])
+
+
+def keep_number(draft: Draft, least: Part, most: Part, otherwise: int = 1) -> None:
+    """Bounds with nothing to scale between them: the least is the number of pods, or 1, as 0 would stay 0 for ever.
+
+    `otherwise` is the least where the source does not say it.
+    """
+    fewest = number(least.text or str(otherwise))
     count = max(1, fewest)
     if fewest == 0:
         draft.say(least.origin("minReplicas"), Went.LEFT, f"{_NEVER_NONE}: one pod serves")

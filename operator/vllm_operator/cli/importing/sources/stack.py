@@ -10,14 +10,14 @@ from ..launch.variables import Variable
 from ..part import Part
 from ..pods.image import take_image
 from ..pods.resources import take_devices, take_resources
-from ..report import Went
+from ..report import MAKES_BUDGET, Went
 from ..secrets import is_secret, take_credential
 from ..server import Server
 from ..values import UnfitError, number, size
 from ..volumes import finish, mounts_of
 from .fields import said, take_keys
 from .operators import lmcache, take_words_of
-from .scaling import autoscale
+from .scaling import autoscale, scaled_object, tell_rest
 from .serving import take_words
 
 _FLAGS = {
@@ -35,7 +35,7 @@ _FLAGS = {
     "convert": "convert",
 }
 _MODEL = {
-    "pdb": "the operator makes one, where there is more than one replica",
+    "pdb": MAKES_BUDGET,
     "extraVolumes": "see the mounts",
     "extraVolumeMounts": "see the mounts",
     "name": "metadata.name",
@@ -260,9 +260,8 @@ def _storage(server: Server, part: Part) -> None:
 
 def _keda(server: Server, keda: Part) -> None:
     if keda and keda.at("enabled").value is True:
-        bounds = (keda.at("minReplicaCount").text, keda.at("maxReplicaCount").text)
-        metrics = [(one.at("metadata"), one) for one in keda.at("triggers").each()]
-        autoscale(server.draft, bounds, metrics, keda.origin(), keda=True)
+        autoscale(server.draft, scaled_object(keda))
+        tell_rest(server.draft, keda)
     elif keda:
         server.draft.say(keda.origin(), Went.OPERATOR, "is off")
 
