@@ -176,6 +176,9 @@ def _pass_on(server: Server, variable: Variable) -> None:
     elif variable.source:
         draft.say(variable.origin, Went.LEFT, f"env takes no {variable.source}")
         return
+    elif variable.value in (f"${{{variable.name}}}", f"${variable.name}"):
+        draft.say(variable.origin, Went.LEFT, "has the value of whoever starts the container: write it into env")
+        return
     elif variable.name in CREDENTIALS:
         ref = {"name": f"{draft.name}-storage", "key": variable.name}
         announce(server, ref)

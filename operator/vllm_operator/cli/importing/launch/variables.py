@@ -32,8 +32,6 @@ class Variables:
 
     by_name: dict[str, Variable] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
-    outer: dict[str, Variable] = field(default_factory=dict)
-    """Those that docker compose fills in while it reads the file."""
     given: dict[str, str] = field(default_factory=dict)
     """Those that a controller gives its pods, and that no source names."""
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 from ..documents import Document, Sources
 from ..draft import Draft
@@ -63,8 +64,9 @@ _LEFT = {
 def services(document: Document, sources: Sources) -> list[str]:
     """The names of the services that run vLLM."""
     found = []
-    for name, part in document.root.at("services").items():
-        server = Server(Draft.blank(name), sources, _variables(document, part, sources))
+    for name in dict(document.root.at("services").items()):
+        part = _service(document, name, sources)
+        server = Server(Draft.blank(name), sources, _variables(part, sources))
         if is_server(_container(part, server.variables), server):
             found.append(name)
     return found
@@ -72,8 +74,8 @@ def services(document: Document, sources: Sources) -> list[str]:
 
 def take(document: Document, sources: Sources, draft: Draft) -> bool:
     """Take the service over that the draft is named after."""
-    part = document.root.at("services", draft.source_name)
-    server = Server(draft, sources, _variables(document, part, sources))
+    part = _service(document, draft.source_name, sources)
+    server = Server(draft, sources, _variables(part, sources))
     container = _container(part, server.variables)
     take_container(server, container)
     said(server, part, _OPERATORS)
@@ -83,9 +85,7 @@ def take(document: Document, sources: Sources, draft: Draft) -> bool:
             port.origin(f"port {port.text}"), Went.OPERATOR, f"clients in the cluster use http://{draft.name}:8000"
         )
     _deploy(server, part)
-    for name, other in document.root.at("services").items():
-        if name not in services(document, sources):
-            draft.say(other.origin(f"service {name}"), Went.STAYS, "runs no vLLM: not part of this")
+    _tell_others(document, draft, services(document, sources))
     for key in ("volumes", "networks", "version", "name", "secrets", "configs"):
         if other := document.root.at(key):
             draft.say(other.origin(), Went.OPERATOR, "belongs to docker")
@@ -95,20 +95,48 @@ def take(document: Document, sources: Sources, draft: Draft) -> bool:
     return True
 
 
-def _variables(document: Document, part: Part, sources: Sources) -> Variables:
-    variables = Variables()
-    for name, value in _dotenv(sources):
-        variables.add(Variable(name, Origin((document.number, "services"), f".env {name}"), value))
+def _tell_others(document: Document, draft: Draft, ours: list[str]) -> None:
+    """Rows for the services that are not known to run vLLM; one that extends another may run it all the same."""
+    for name, other in document.root.at("services").items():
+        base = other.at("extends")
+        target = document.root.at("services", base.at("service").text or base.text)
+        if name in ours:
+            continue
+        vllm = base.at("file") or str(target.place[-1]) in ours or target.at("extends")
+        if vllm and not other.at("image"):
+            draft.say(other.origin(f"service {name}"), Went.LEFT, "may run vLLM: write out what it extends")
+        else:
+            draft.say(other.origin(f"service {name}"), Went.STAYS, "runs no vLLM: not part of this")
+
+
+def _service(document: Document, name: str, sources: Sources) -> Part:
+    """A service as docker compose reads it: each of its values with the variables filled in; $$ stands for $."""
+    outer = Variables()
+    for key, value in _dotenv(sources):
+        outer.add(Variable(key, Origin((document.number, "services"), f".env {key}"), value))
+
+    def filled(node: Any) -> Any:
+        if isinstance(node, dict):
+            return {key: filled(item) for key, item in node.items()}
+        if isinstance(node, list):
+            return [filled(item) for item in node]
+        return "$".join(map(outer.shell, node.split("$$"))) if isinstance(node, str) else node
+
+    part = document.root.at("services", name)
+    return Part(filled(part.value), part.place)
+
+
+def _variables(part: Part, sources: Sources) -> Variables:
+    """The variables of a service; one without a value has that of whoever starts it."""
+    given, variables = dict(_dotenv(sources)), Variables()
     environment = part.at("environment")
-    outer = Variables(dict(variables.by_name))
-    variables.by_name.clear()
     for name, item in environment.items():
-        variables.add(Variable(name, item.origin(f"environment {name}"), outer.shell(item.text)))
+        text = item.text if item else given.get(name) or f"${{{name}}}"
+        variables.add(Variable(name, item.origin(f"environment {name}"), text))
     for item in environment.each() if isinstance(environment.value, list) else ():
         name, equals, value = item.text.partition("=")
-        known = outer.shell(value) if equals else outer.literal(name) or f"${{{name}}}"
-        variables.add(Variable(name, item.origin(f"environment {name}"), known))
-    variables.outer = outer.by_name
+        text = value if equals else given.get(name) or f"${{{name}}}"
+        variables.add(Variable(name, item.origin(f"environment {name}"), text))
     return variables
 
 
@@ -123,26 +151,18 @@ def _dotenv(sources: Sources) -> Iterator[tuple[str, str]]:
 
 
 def _container(part: Part, variables: Variables) -> Container:
-    outer = Variables(variables.outer)
-
     def words(key: str) -> list[Part]:
         value = part.at(key)
         if isinstance(value.value, str):
-            text = outer.shell(value.value)
-            return [
-                Part(word, value.place)
-                for command in commands_of(text.replace("\n", " "), variables)
-                for word in command
-            ]
-        return [Part(outer.shell(one.text), one.place) for one in value.each()]
+            commands = commands_of(value.value.replace("\n", " "), variables)
+            return [Part(word, value.place) for command in commands for word in command]
+        return list(value.each())
 
-    container = Container(
-        Part(outer.shell(part.at("image").text), part.at("image").place), words("entrypoint"), words("command")
-    )
+    container = Container(part.at("image"), words("entrypoint"), words("command"))
     for volume in part.at("volumes").each():
         source, target = volume.at("source").text, volume.at("target").text
         if isinstance(volume.value, str):
-            source, _, target = outer.shell(volume.value).partition(":")
+            source, _, target = volume.value.partition(":")
         container.folders.append((source, target.split(":")[0], volume.origin(f"volume {source}:{target}")))
     devices = part.at("deploy", "resources", "reservations", "devices", 0)
     if devices:
@@ -156,17 +176,26 @@ def _container(part: Part, variables: Variables) -> Container:
     return container
 
 
+def in_docker(text: str) -> str:
+    """A size as docker has it, whose units are all binary: 64g, 64G and 64GB are 64Gi. Raises UnfitError.
+
+    Source: RAMInBytes in size.go of github.com/docker/go-units.
+    """
+    match = re.fullmatch(r"([0-9.]+) ?([kmgtp])i?b?", text.strip().lower())
+    return size(f"{match[1]}{match[2].upper()}i" if match else text.strip().lower().removesuffix("b"))
+
+
 def _deploy(server: Server, part: Part) -> None:
     deploy, draft = part.at("deploy"), server.draft
     if replicas := deploy.at("replicas"):
-        draft.put("replicas", int(replicas.text) if replicas.text.isdigit() else 1, replicas.origin())
+        draft.put("replicas", int(replicas.text) if replicas.text.isdigit() else replicas.text, replicas.origin())
     for kind, ours in (("limits", "limits"), ("reservations", "requests")):
         amounts = deploy.at("resources", kind)
         try:
             if cpus := amounts.at("cpus"):
                 draft.put(f"resources.{ours}.cpu", cpus.text, cpus.origin())
             if memory := amounts.at("memory"):
-                draft.put(f"resources.{ours}.memory", size(memory.text.upper().rstrip("B")), memory.origin())
+                draft.put(f"resources.{ours}.memory", in_docker(memory.text), memory.origin())
         except UnfitError as error:
             draft.say(amounts.origin(), Went.LEFT, str(error))
     said(
