@@ -48,7 +48,7 @@ class Draft:
         """Set a field, if the API takes it with what is there already; say so, or why not."""
         tried = copy.deepcopy(self.spec)
         before = _set(tried, path.split("."), value)
-        if found := self._fault(tried):
+        if found := self.secret(value) or self._fault(tried):
             self.say(origin, Went.LEFT, f"{path}: {found}")
             return False
         self.spec = tried
@@ -93,7 +93,7 @@ class Draft:
         """Add an item to extraArgs, in the place of another spelling of the flag; say so where it has an origin."""
         items = [one for one in self.get("extraArgs") or [] if one.split("=", 1)[0] not in spellings]
         tried = {**self.spec, "extraArgs": [*items, item]}
-        found = self._fault(tried)
+        found = self.secret(item) or self._fault(tried)
         if not found:
             self.spec = tried
         if origin:
@@ -106,6 +106,10 @@ class Draft:
         tried = copy.deepcopy(self.spec)
         _set(tried, path.split("."), value)
         return self._fault(tried)
+
+    def secret(self, value: Any) -> str:
+        """Why a value is not written into the manifest; empty for one that holds no credential of the source."""
+        return "" if self.report.hidden(value) == value else "holds a credential, which no manifest is to have"
 
     def _fault(self, spec: dict[str, Any]) -> str:
         found = faults(self.manifest(spec), KIND)

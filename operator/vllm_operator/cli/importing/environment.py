@@ -9,10 +9,10 @@ from ...api.environment import CREDENTIALS, INSTEAD, refusal
 from ...api.vocabulary import VLLM_VERSION
 from .bucket import take_bucket
 from .documents import Sources
-from .launch.variables import Variable, Variables
+from .launch.variables import Variable, Variables, is_secret
 from .part import Part
-from .report import Origin, Went
-from .secrets import HIDDEN, announce, is_secret, take_credential
+from .report import Went
+from .secrets import HIDDEN, announce, take_credential
 from .server import Server
 from .values import in_bytes
 from .volumes import take_cache
@@ -22,7 +22,7 @@ _CACHE_FOLDERS = ("HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "TRANSFORM
 _FIELDS_OF_POD = (
     "metadata.name", "metadata.namespace", "metadata.uid", "spec.nodeName", "status.podIP", "status.hostIP",
 )  # fmt: skip
-# Settings of the platform team, by what stands in for them.
+# What the operator, the device plugin or the image sets.
 _OWNED = (
     "HOME", "USER", "TMPDIR", "HOST", "PORT", "VLLM_HOST_IP", "VLLM_PORT", "VLLM_NO_USAGE_STATS", "DO_NOT_TRACK",
     "PYTHONNOUSERSITE", "VLLM_CACHE_ROOT", "XDG_CACHE_HOME", "TRITON_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR",
@@ -153,11 +153,7 @@ def _refused(server: Server, variable: Variable, said: str) -> None:
     elif "gone from vLLM" in said:
         server.draft.say(variable.origin, Went.GONE, said.partition(": ")[2])
     else:
-        server.draft.say(_hidden(variable), Went.LEFT, said.removeprefix(f"{variable.name} is not for env: "))
-
-
-def _hidden(variable: Variable) -> Origin:
-    return variable.origin
+        server.draft.say(variable.origin, Went.LEFT, said.removeprefix(f"{variable.name} is not for env: "))
 
 
 def _pass_on(server: Server, variable: Variable) -> None:

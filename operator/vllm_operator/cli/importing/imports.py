@@ -93,16 +93,8 @@ class Imported:
         for draft in self.drafts:
             found += [other for other in draft.others if other not in found]
             found.append(draft.manifest())
-        hidden: list[dict[str, Any]] = [self._hidden(document) for document in found]
+        hidden: list[dict[str, Any]] = self.report.hidden(found)
         return hidden
-
-    def _hidden(self, node: Any) -> Any:
-        """A part of what is printed, without values of Secrets that stood elsewhere in the source as well."""
-        if isinstance(node, dict):
-            return {key: self._hidden(item) for key, item in node.items()}
-        if isinstance(node, list):
-            return [self._hidden(item) for item in node]
-        return self.report.hide(node) if isinstance(node, str) else node
 
 
 def imported(sources: Sources, settings: Settings) -> Imported:

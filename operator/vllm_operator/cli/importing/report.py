@@ -87,6 +87,14 @@ class Report:
                 text = text.replace(secret, "***")
         return text
 
+    def hidden(self, node: Any) -> Any:
+        """A part of what is printed without such values."""
+        if isinstance(node, dict):
+            return {key: self.hidden(item) for key, item in node.items()}
+        if isinstance(node, list):
+            return [self.hidden(item) for item in node]
+        return self.hide(node) if isinstance(node, str) else node
+
     @property
     def lost(self) -> bool:
         """Whether something was left out, or would be refused."""

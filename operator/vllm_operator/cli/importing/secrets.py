@@ -3,23 +3,16 @@
 No value of a Secret, and none that was written out in the source, is ever printed.
 """
 
-import re
 from typing import Any
 
 from ...api.fields import fields
 from ...api.spec import InferenceServiceSpec
-from .launch.variables import Variable
+from .launch.variables import Variable, is_reference
 from .report import Origin, Went
 from .server import Server
 from .values import schema_at
 
-_SECRET_NAME = re.compile(r"token|secret|passw|api[-_]?key|access[-_]?key|credential|authorization", re.IGNORECASE)
 HIDDEN = "***"
-
-
-def is_secret(name: str) -> bool:
-    """Whether a variable or key with this name holds a credential."""
-    return bool(_SECRET_NAME.search(name)) and not name.lower().startswith("tokenizer")
 
 
 def path_of(flag: str) -> str:
@@ -35,7 +28,7 @@ def take_credential(server: Server, flag: str, variable: Variable | None, origin
     if variable is not None and variable.source == "secretKeyRef":
         ref = {"name": str(variable.ref.get("name")), "key": str(variable.ref.get("key"))}
     else:
-        if variable is not None and variable.value:
+        if variable is not None and variable.value and not is_reference(variable.value):
             server.draft.report.secrets.add(variable.value)
         ref = {"name": f"{server.draft.name}-{flag}", "key": "token" if flag == "hf-token" else "key"}
         made = True

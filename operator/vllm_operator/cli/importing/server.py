@@ -48,6 +48,11 @@ class Server:
     image_path: str = ""
     """Where the model is in the image that it comes from."""
 
+    def __post_init__(self) -> None:
+        """Credentials among the variables, and those that a script sets later, are hidden from then on."""
+        self.draft.report.secrets |= self.variables.secrets
+        self.variables.secrets = self.draft.report.secrets
+
     @property
     def spread(self) -> bool:
         """Whether the source has each replica on several nodes."""

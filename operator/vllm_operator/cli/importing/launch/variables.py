@@ -9,8 +9,19 @@ from ..report import Origin
 _KUBERNETES = re.compile(r"\$\$|\$\(([A-Za-z_][A-Za-z0-9_.-]*)\)")
 _SHELL = re.compile(r"\$(?:\{([A-Za-z_]\w*)(?::?[-=]([^}]*))?\}|([A-Za-z_]\w*))")
 _ONLY = re.compile(r"\$(?:\(([A-Za-z_][\w.-]*)\)|\{([A-Za-z_]\w*)(?::?[-=?][^}]*)?\}|([A-Za-z_]\w*))")
+_SECRET_NAME = re.compile(r"token|secret|passw|api[-_]?key|access[-_]?key|credential|authorization", re.IGNORECASE)
 ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
 MOST_TEXT = 1 << 18
+
+
+def is_secret(name: str) -> bool:
+    """Whether a variable or key with this name holds a credential."""
+    return bool(_SECRET_NAME.search(name)) and not name.lower().startswith("tokenizer")
+
+
+def is_reference(text: str) -> bool:
+    """Whether a text only names a variable."""
+    return bool(_ONLY.fullmatch(text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +45,14 @@ class Variables:
     used: set[str] = field(default_factory=set)
     given: dict[str, str] = field(default_factory=dict)
     """Those that a controller gives its pods, and that no source names."""
+    secrets: set[str] = field(default_factory=set)
+    """The values of those that hold a credential, by their names."""
 
     def add(self, variable: Variable) -> None:
         """Take a variable up; a later one of the same name counts."""
         self.by_name[variable.name] = variable
+        if variable.value and is_secret(variable.name) and not is_reference(variable.value):
+            self.secrets.add(variable.value)
 
     def literal(self, name: str) -> str | None:
         """The value of a variable, where it is known."""

@@ -14,7 +14,6 @@ from ..pods.image import is_vllm, starts_server, take_image
 from ..pods.pod import take_container, take_pod
 from ..pods.resources import take_resources
 from ..report import Went
-from ..secrets import is_secret
 from ..server import Mount, Server
 from ..values import number
 from ..volumes import CACHES, finish, take_cache
@@ -93,9 +92,6 @@ def take(document: Document, sources: Sources, draft: Draft) -> bool:
     if document.name:
         draft.name = document.name if len(servers(document, sources)) == 1 else f"{document.name}-{draft.source_name}"
     server = Server(draft, sources, _variables(container, sources), _mounts(values, draft.source_name, name))
-    draft.report.secrets |= {
-        one.value for one in server.variables.by_name.values() if one.value and is_secret(one.name)
-    }
     image = container.at("image")
     digest = image.at("digest").text
     tag = image.at("tag").text + (f"@{digest}" if digest else "")

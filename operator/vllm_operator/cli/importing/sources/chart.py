@@ -8,7 +8,6 @@ from ..pods.image import is_vllm, take_image
 from ..pods.pod import take_container, take_pod
 from ..pods.resources import take_resources
 from ..report import Origin, Went
-from ..secrets import is_secret
 from ..server import Mount, Server
 from ..values import number
 from ..volumes import finish
@@ -59,9 +58,6 @@ def take(document: Document, sources: Sources, draft: Draft) -> bool:
     root = document.root
     image = root.at("image")
     server = Server(draft, sources, variables_of(root, sources))
-    draft.report.secrets |= {
-        one.value for one in server.variables.by_name.values() if one.value and is_secret(one.name)
-    }
     init = root.at("extraInit")
     claim = f"{draft.source_name}-storage-claim"
     if init.at("pvcStorage"):

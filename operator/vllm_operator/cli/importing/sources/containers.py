@@ -10,7 +10,6 @@ from ..part import Part
 from ..pods.image import is_vllm, starts_server, take_image
 from ..pods.resources import ranks_of, take_devices
 from ..report import Origin, Went
-from ..secrets import is_secret
 from ..server import Mount, Server
 from ..volumes import CACHES, GUESS
 from .serving import take_words, tell_script
@@ -40,9 +39,6 @@ def is_server(container: Container, server: Server) -> bool:
 
 def take_container(server: Server, container: Container) -> None:
     """Take a container over. Raises ImportInputError where no service can be made of it."""
-    server.draft.report.secrets |= {
-        one.value for one in server.variables.by_name.values() if one.value and is_secret(one.name)
-    }
     server.mounts = [_mount(source, target, origin) for source, target, origin in container.folders]
     take_image(server, container.image)
     own = starts_server(container.image.text)

@@ -9,7 +9,6 @@ from ..pods.image import is_vllm, take_image
 from ..pods.pod import take_container, take_pod
 from ..pods.resources import take_resources
 from ..report import Origin, Went
-from ..secrets import is_secret
 from ..server import NotTakenError, Server
 from ..values import size, typed
 from ..volumes import finish, locate, mounts_of
@@ -79,7 +78,6 @@ def take_llm(document: Document, sources: Sources, draft: Draft) -> bool:
     pod = spec.at("template")
     container = _main(pod)
     server = Server(draft, sources, variables_of(container, sources), mounts_of(pod, container))
-    _remember(server)
     take_uri(server, spec.at("model", "uri"))
     if name := spec.at("model", "name"):
         draft.put("model.servedModelNames", [name.text], name.origin("model.name"))
@@ -109,12 +107,6 @@ def _main(pod: Part) -> Part:
     return next(
         (one for one in containers if one.at("name").text == "main"), containers[0] if containers else pod.at("none")
     )
-
-
-def _remember(server: Server) -> None:
-    server.draft.report.secrets |= {
-        one.value for one in server.variables.by_name.values() if one.value and is_secret(one.name)
-    }
 
 
 def take_uri(server: Server, uri: Part) -> None:
@@ -184,7 +176,6 @@ def take_inference_service(document: Document, sources: Sources, draft: Draft) -
         return False
     container = own or model
     server = Server(draft, sources, variables_of(container, sources), mounts_of(predictor, container))
-    _remember(server)
     if workers := predictor.at("workerSpec"):
         take_keys(server, workers, _WORKER_SIZES)
         server.nodes = workers.at("pipelineParallelSize")

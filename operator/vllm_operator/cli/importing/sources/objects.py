@@ -40,21 +40,28 @@ def take_metadata(draft: Draft, metadata: Part) -> None:
         draft.say(metadata.at("namespace").origin("namespace"), Went.FIELD, "metadata.namespace")
     for kind in ("labels", "annotations"):
         for key, part in metadata.at(kind).items():
-            origin = part.origin(f"{kind[:-1]} {key}")
-            if key.startswith(_TOOLS):
-                draft.say(origin, Went.OPERATOR, "belongs to the tool that applied it")
-            elif key == TOPOLOGY_ANNOTATION and draft.get("nodesPerReplica"):
-                draft.put_if_allowed("pod.exclusiveTopology", part.text, origin)
-            elif key.startswith(_GROUPS):
-                draft.say(origin, Went.LEFT, _of_groups(key))
-            elif key == QUEUE_LABEL:
-                _put_label(draft, key, part.text, origin)
-            else:
-                draft.metadata.setdefault(kind, {})[key] = part.text
-                draft.say(origin, Went.FIELD, f"metadata.{kind}")
+            _take_note(draft, kind, key, part)
     for key, part in metadata.items():
         if key not in ("name", "namespace", "labels", "annotations"):
             draft.say(part.origin(), Went.OPERATOR, "the API server's own")
+
+
+def _take_note(draft: Draft, kind: str, key: str, part: Part) -> None:
+    """One label or annotation of what was taken over."""
+    origin = part.origin(f"{kind[:-1]} {key}")
+    if key.startswith(_TOOLS):
+        draft.say(origin, Went.OPERATOR, "belongs to the tool that applied it")
+    elif key == TOPOLOGY_ANNOTATION and draft.get("nodesPerReplica"):
+        draft.put_if_allowed("pod.exclusiveTopology", part.text, origin)
+    elif key.startswith(_GROUPS):
+        draft.say(origin, Went.LEFT, _of_groups(key))
+    elif key == QUEUE_LABEL:
+        _put_label(draft, key, part.text, origin)
+    elif found := draft.secret(part.text):
+        draft.say(origin, Went.LEFT, found)
+    else:
+        draft.metadata.setdefault(kind, {})[key] = part.text
+        draft.say(origin, Went.FIELD, f"metadata.{kind}")
 
 
 def _of_groups(key: str) -> str:

@@ -11,7 +11,7 @@ from ..part import Part
 from ..pods.image import take_image
 from ..pods.resources import take_devices
 from ..report import Went
-from ..secrets import is_secret, take_credential
+from ..secrets import take_credential
 from ..server import Server
 from ..values import number, size
 from . import objects
@@ -21,29 +21,22 @@ from .scaling import Scaler, autoscale, hpa, keep_number, tell_rest
 from .serving import take_words
 
 
-def begun(document: Document, sources: Sources, draft: Draft) -> tuple[Server, Part]:
-    spec = document.root.at("spec")
-    server = Server(draft, sources)
+def begun(document: Document, sources: Sources, draft: Draft, container: Part) -> tuple[Server, Part]:
+    """A server with the variables of a container, and the spec of its object."""
+    server = Server(draft, sources, variables_of(container, sources))
     objects.take_metadata(draft, document.root.at("metadata"))
-    return server, spec
-
-
-def hide(server: Server) -> None:
-    server.draft.report.secrets |= {
-        one.value for one in server.variables.by_name.values() if one.value and is_secret(one.name)
-    }
+    return server, document.root.at("spec")
 
 
 def take_model(document: Document, sources: Sources, draft: Draft) -> bool:
     """KubeAI's Model."""
-    server, spec = begun(document, sources, draft)
+    env = document.root.at("spec", "env")
+    server, spec = begun(document, sources, draft, document.root.at("spec" if isinstance(env.value, list) else "none"))
     engine = spec.at("engine").text
     if engine and engine.lower() != "vllm":
         raise ImportInputError(f"{document.label} is served by {engine}, not by vLLM: choose a model that vLLM serves")
-    server.variables = variables_of(spec if isinstance(spec.at("env").value, list) else spec.at("none"), sources)
-    for variable, part in spec.at("env").items():
+    for variable, part in env.items():
         server.variables.add(Variable(variable, part.origin(f"env {variable}"), part.text))
-    hide(server)
     take_uri(server, spec.at("url"))
     if image := spec.at("image"):
         take_image(server, image)
@@ -139,10 +132,8 @@ _RUNTIME_VLLM = {
 
 def take_runtime(document: Document, sources: Sources, draft: Draft) -> bool:
     """production-stack's VLLMRuntime."""
-    server, spec = begun(document, sources, draft)
+    server, spec = begun(document, sources, draft, document.root.at("spec", "vllmConfig"))
     model, config, deployment = spec.at("model"), spec.at("vllmConfig"), spec.at("deploymentConfig")
-    server.variables = variables_of(config, sources)
-    hide(server)
     take_words(server, [Word(model.at("modelURL").text, model.at("modelURL").place)])
     take_keys(server, model, _RUNTIME_MODEL)
     take_keys(server, config, _RUNTIME_VLLM)

@@ -2,7 +2,7 @@
 
 from ..documents import Document, ImportInputError, Sources, documents_of
 from ..draft import Draft
-from ..environment import take_variables, variables_of
+from ..environment import take_variables
 from ..launch.command import Word
 from ..launch.grammar import config_words
 from ..launch.variables import Variable
@@ -15,7 +15,7 @@ from ..server import Server
 from ..values import number, size
 from .fields import said, take_keys
 from .kserve import take_uri
-from .operators import begun, hide
+from .operators import begun
 from .scaling import autoscale, hpa, tell_rest
 from .serving import take_nodes, take_words
 
@@ -59,7 +59,7 @@ def take_workspace(document: Document, sources: Sources, draft: Draft) -> bool:
     inference, resource = document.root.at("inference"), document.root.at("resource")
     if not inference:
         return False
-    server, _ = begun(document, sources, draft)
+    server, _ = begun(document, sources, draft, inference)
     preset = inference.at("preset", "name")
     if not preset:
         raise ImportInputError(
@@ -165,10 +165,8 @@ _NIM_VARIABLES = {
 
 def take_nim(document: Document, sources: Sources, draft: Draft) -> bool:
     """NVIDIA's NIMService, where its model is on the hub as well. Raises ImportInputError for others."""
-    server, spec = begun(document, sources, draft)
+    server, spec = begun(document, sources, draft, document.root.at("spec"))
     image = spec.at("image")
-    server.variables = variables_of(spec, sources)
-    hide(server)
     take_uri(server, Part(_nim_uri(server, document, image), image.at("repository").place))
     texts = {
         "tag": "see model.revision",

@@ -27,11 +27,8 @@ _STEPS = {
 # What else an autoscaler says: with what it does by itself (None: nothing is the same), and what is done here.
 _REST = {
     "enabled": (True, "autoscaling says it"),
-    "cooldownPeriod": (300, "pods go to 0 after autoscaling.scaleDown.stabilizationSeconds, or the time of a start"),
-    "initialCooldownPeriod": (
-        0,
-        "pods go to 0 after autoscaling.scaleDown.stabilizationSeconds, or the time of a start",
-    ),
+    "cooldownPeriod": (300, _LAST_POD),
+    "initialCooldownPeriod": (0, _LAST_POD),
     "pollingInterval": (30, "KEDA looks every 15 seconds"),
     "idleReplicaCount": (None, "autoscaling.minReplicas is the fewest that there are"),
     "fallback": (None, "where a metric cannot be read, the number of pods stays as it is"),

@@ -13,12 +13,12 @@ from ..launch.command import Launched, Word, launched
 from ..launch.flags import take_flags
 from ..launch.grammar import Given, Line, config_words, parse
 from ..launch.special import set_model
+from ..launch.variables import is_secret
 from ..part import Part
 from ..pods.image import starts_server, take_image
 from ..pods.pod import take_container, take_pod
 from ..pods.resources import take_resources
 from ..report import Origin, Went
-from ..secrets import is_secret
 from ..server import NotTakenError, Server
 from ..volumes import CACHES, claim_to_fill, finish, take_cache
 

@@ -11,7 +11,7 @@ from ..part import Part
 from ..pods.image import take_image
 from ..pods.resources import take_devices, take_resources
 from ..report import MAKES_BUDGET, Went
-from ..secrets import is_secret, take_credential
+from ..secrets import take_credential
 from ..server import Server
 from ..values import UnfitError, number, size
 from ..volumes import finish, mounts_of
@@ -119,9 +119,6 @@ def take(document: Document, sources: Sources, draft: Draft) -> bool:
     server = Server(
         draft, sources, variables_of(part, sources), mounts_of(_renamed(part, "extraVolumes", "volumes"), _mounts(part))
     )
-    draft.report.secrets |= {
-        one.value for one in server.variables.by_name.values() if one.value and is_secret(one.name)
-    }
     if part.at("repository"):
         tag = part.at("tag").text or "latest"
         take_image(server, Part(f"{part.at('repository').text}:{tag}", part.at("repository").place))

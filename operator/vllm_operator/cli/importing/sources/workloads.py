@@ -9,7 +9,6 @@ from ..launch.command import Launched
 from ..part import Part
 from ..pods.image import is_vllm
 from ..report import Went
-from ..secrets import is_secret
 from ..server import Server
 from ..volumes import mounts_of
 from . import objects
@@ -123,9 +122,6 @@ def take(document: Document, sources: Sources, draft: Draft) -> bool:
     if found is None:
         return False
     container, result, server = found
-    draft.report.secrets |= {
-        one.value for one in server.variables.by_name.values() if one.value and is_secret(one.name)
-    }
     _refuse(document, result)
     pod = template_of(document).at("spec")
     take_container_of(server, pod, container, result)
