@@ -2,10 +2,9 @@
 
 import argparse
 import asyncio
-from contextlib import suppress
 from typing import Any, NamedTuple
 
-from ..fleet.client import FleetError, NotThereError, connect
+from ..fleet.client import FleetError, NotThereError, UserClient, connect
 from .documents import ImportInputError, Sources
 from .part import Part
 
@@ -56,6 +55,9 @@ _AROUND = (
 )
 
 
+_CONFIG_MAP = Place("/api/v1", "configmaps", "ConfigMap")
+
+
 def place_of(word: str) -> Place:
     """The kind that a word means: deployment, deployments, deploy, deployments.apps. Raises ImportInputError."""
     bare = word.lower().split(".", 1)[0]
@@ -86,18 +88,40 @@ async def _read(place: Place, name: str, options: argparse.Namespace) -> Sources
         sources = Sources()
         sources.add("the cluster", _bare(body, place))
         for around in _AROUND:
-            # A kind that the cluster does not have, or that the user may not see, has nothing to do with it.
-            with suppress(FleetError):
-                found = await client.at(f"{around.api}/namespaces/{namespace}/{around.plural}")
-                for item in found.get("items", []):
-                    if _about(item, body):
-                        sources.add("the cluster", _bare(item, around))
+            found = await _beside(client, sources, around, namespace)
+            for item in found.get("items", []):
+                if _about(item, body):
+                    sources.add("the cluster", _bare(item, around))
         for config in sorted(_configuration(body)):
-            with suppress(FleetError):
-                map_place = Place("/api/v1", "configmaps", "ConfigMap")
-                item = await client.at(f"{map_place.api}/namespaces/{namespace}/{map_place.plural}/{config}")
-                sources.add("the cluster", _bare(item, map_place))
+            if item := await _beside(client, sources, _CONFIG_MAP, namespace, config):
+                sources.add("the cluster", _bare(item, _CONFIG_MAP))
     return sources
+
+
+async def _beside(client: UserClient, sources: Sources, place: Place, namespace: str, name: str = "") -> dict[str, Any]:
+    """An object beside the workload, or a list of them; empty where there is none, and noted where it is not known."""
+    path = f"{place.api}/namespaces/{namespace}/{place.plural}"
+    try:
+        return await client.at(f"{path}/{name}" if name else path)
+    except NotThereError:
+        return {}
+    except FleetError as error:
+        if not name and await _is_unknown(client, place):
+            return {}
+        why = f"could not be fetched, and what it says of the workload is lost: {' '.join(str(error).split())}"
+        sources.unread.append((f"{place.kind}/{name}" if name else place.kind, why))
+        return {}
+
+
+async def _is_unknown(client: UserClient, place: Place) -> bool:
+    """Whether the cluster has no such kind: who may not list it is told so before it is looked for."""
+    try:
+        found = await client.at(place.api)
+    except NotThereError:
+        return True
+    except FleetError:
+        return False
+    return all(one.get("name") != place.plural for one in found.get("resources", []))
 
 
 def _bare(body: dict[str, Any], place: Place) -> dict[str, Any]:
