@@ -35,6 +35,18 @@ def of_text(text: str) -> Imported:
     return imported(found, Settings())
 
 
+def deployment(pod: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
+    """A Deployment whose pod runs vLLM."""
+    container = {"name": "vllm", "image": "vllm/vllm-openai:latest", "args": ["--model=org/m"]}
+    template = {"spec": {"containers": [container], **(pod or {})}}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "m"},
+        "spec": {"template": template, **spec},
+    }
+
+
 def said_of(found: Imported, what: str) -> list[tuple[Went, str]]:
     """The rows of a part, by what it is called or by the end of its path."""
     return [

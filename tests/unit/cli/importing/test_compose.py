@@ -87,3 +87,18 @@ def test_what_is_no_size_is_said(text: str) -> None:
 def test_a_service_that_extends_vllms_is_told(other: str, went: Went) -> None:
     found = compose("init: true", f"  other: {other}\n  web: {{image: nginx}}\n")
     assert [one for one, _ in said_of(found, "service other")] == [went]
+
+
+@pytest.mark.parametrize(
+    ("service", "what", "went"),
+    [
+        ("platform: linux/arm64", "platform", Went.LEFT),
+        ("group_add: [video]", "group_add", Went.LEFT),
+        ("deploy: {mode: global}", "deploy.mode", Went.LEFT),
+        ("deploy: {mode: replicated}", "deploy.mode", Went.OPERATOR),
+        ("deploy: {placement: {constraints: [node.role == worker]}}", "deploy.placement", Went.LEFT),
+        ("deploy: {update_config: {order: start-first}}", "deploy.update_config", Went.LEFT),
+    ],
+)
+def test_a_setting_that_only_has_a_field_to_see_is_left_out(service: str, what: str, went: Went) -> None:
+    assert [one for one, _ in said_of(compose(service), what)] == [went]

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from support.imports import of_text
+from support.imports import of_text, said_of
+from vllm_operator.cli.importing.report import Went
 
 NIM = """
 apiVersion: apps.nvidia.com/v1alpha1
@@ -33,3 +34,48 @@ LONG = {"initialDelaySeconds": 30, "periodSeconds": 10, "failureThreshold": 357}
 def test_a_probe_of_nvidias_stands_below_its_switch(probes: dict[str, Any], seconds: int | None) -> None:
     fields = "".join(f"  {name}: {json.dumps(probe)}\n" for name, probe in probes.items())
     assert of_text(NIM + fields).documents[-1]["spec"].get("startupTimeoutSeconds") == seconds
+
+
+def test_what_a_nimservice_puts_on_its_pods_is_taken_over() -> None:
+    spec = of_text(f"{NIM}  groupID: 2000\n  labels: {{kueue.x-k8s.io/queue-name: gpus}}\n").documents[-1]["spec"]
+    assert spec["pod"] == {"fsGroup": 2000, "labels": {"kueue.x-k8s.io/queue-name": "gpus"}}
+
+
+@pytest.mark.parametrize(
+    ("kind", "config", "size", "left"),
+    [
+        ("Standard_NC24ads_A100_v4", "", None, False),
+        ("Standard_ND96isr_H100_v5", "", 8, False),
+        ("Standard_ND96isr_H100_v5", "tensor-parallel-size: 4", 4, False),
+        ("Standard_Unheard_Of", "", None, True),
+        ("Standard_Unheard_Of", "tensor-parallel-size: 4", 4, False),
+    ],
+)
+def test_kaito_uses_all_gpus_of_a_machine(kind: str, config: str, size: int | None, left: object) -> None:
+    flags = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}}
+    flags["data"] = {"inference_config.yaml": f"vllm: {{{config}}}"}
+    body: dict[str, Any] = {"apiVersion": "kaito.sh/v1beta1", "kind": "Workspace", "metadata": {"name": "m"}}
+    body |= {"resource": {"instanceType": kind}, "inference": {"preset": {"name": "phi-4"}, "config": "c"}}
+    found = of_text(f"{json.dumps(flags)}\n---\n{json.dumps(body)}")
+    assert found.documents[-1]["spec"].get("tensorParallelSize") == size
+    assert (Went.LEFT in dict(said_of(found, "GPUs of instanceType"))) == left
+
+
+STACK = """
+servingEngineSpec:
+  startupProbe: {initialDelaySeconds: 15, periodSeconds: 10, failureThreshold: 600}
+  strategy: {type: RollingUpdate, rollingUpdate: {maxSurge: 1, maxUnavailable: 0}}
+  nodeSelectorTerms: [{matchExpressions: [{key: gpu, operator: Exists}]}]
+  modelSpec:
+    - {name: m, modelURL: org/m, pvcLabels: {a: b}, pvcMatchLabels: {c: d}}
+"""
+
+
+def test_production_stacks_own_settings_are_taken_over_or_told() -> None:
+    found = of_text(STACK)
+    spec = found.documents[-1]["spec"]
+    assert spec["startupTimeoutSeconds"] == 6015
+    assert spec["rollout"] == {"maxSurge": 1, "maxUnavailable": 0}
+    assert "affinity" in spec["pod"]
+    left = [row.origin.what.rsplit(".", 1)[-1] for row in found.report.rows if row.went == Went.LEFT]
+    assert sorted(left) == ["pvcLabels", "pvcMatchLabels"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from support.imports import of_text, said_of
+from support.imports import deployment, of_text, said_of
 from vllm_operator.cli.importing.draft import Draft
 from vllm_operator.cli.importing.imports import Imported
 from vllm_operator.cli.importing.part import Part
@@ -87,21 +87,14 @@ def test_fewest_pods_that_are_left_out_are_not_said_to_be_taken(
 
 def autoscaler(kind: str, spec: dict[str, Any], annotations: dict[str, str] | None = None) -> Imported:
     """A Deployment with an autoscaler."""
-    container = {"name": "vllm", "image": "vllm/vllm-openai:latest", "args": ["org/m"]}
     meta = {"name": "m"}
-    deployment = {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": meta,
-        "spec": {"template": {"spec": {"containers": [container]}}},
-    }
     scaler = {
         "apiVersion": "keda.sh/v1alpha1" if kind == "ScaledObject" else "autoscaling/v2",
         "kind": kind,
         "metadata": {**meta, "annotations": annotations or {}},
         "spec": {"scaleTargetRef": meta, **spec},
     }
-    return of_text(f"{json.dumps(deployment)}\n---\n{json.dumps(scaler)}")
+    return of_text(f"{json.dumps(deployment())}\n---\n{json.dumps(scaler)}")
 
 
 HPA, KEDA = "HorizontalPodAutoscaler", "ScaledObject"
@@ -203,3 +196,22 @@ def test_kubeai_says_who_decides(scale: dict[str, Any], spec: dict[str, Any], le
     service = found.documents[-1]["spec"]
     assert {key: service[key] for key in ("replicas", "autoscaling") if key in service} == spec
     assert found.report.lost == left
+
+
+@pytest.mark.parametrize(
+    ("spec", "targets", "left"),
+    [
+        ({"scaleMetric": "concurrency", "scaleTarget": 8}, {"runningRequests": 8}, []),
+        ({"scaleMetric": "cpu", "scaleTarget": 80}, None, ["scaleTarget", "scaleMetric"]),
+        ({"scaleTarget": 80}, None, ["scaleTarget"]),
+        ({"containerConcurrency": 4}, None, ["containerConcurrency"]),
+        ({"containerConcurrency": 0}, None, []),
+        ({"deploymentStrategy": {"type": "Recreate"}}, None, []),
+    ],
+)
+def test_what_kserve_scales_by_is_taken_over_or_told(
+    spec: dict[str, Any], targets: dict[str, int] | None, left: list[str]
+) -> None:
+    found = of_text(json.dumps(kserve({"minReplicas": 1, "maxReplicas": 3, **spec})))
+    assert found.documents[-1]["spec"]["autoscaling"].get("targets") == targets
+    assert [row.origin.what.rsplit(".", 1)[-1] for row in found.report.rows if row.went == Went.LEFT] == left

@@ -6,6 +6,7 @@ from ..part import Part
 from ..report import Went
 from ..server import Server
 from .image import is_vllm
+from .rollout import USUAL_GRACE_SECONDS, take_grace
 
 DEFAULT_STARTUP_SECONDS = 1800
 PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
@@ -27,7 +28,6 @@ _CONTAINER = {
 }
 _POD = {
     "restartPolicy": "the operator sets it",
-    "terminationGracePeriodSeconds": "follows from rollout.drainTimeoutSeconds (120)",
     "enableServiceLinks": "the operator turns them off",
     "automountServiceAccountToken": "the token is never mounted",
     "hostIPC": "pods have a /dev/shm of the size that vLLM needs",
@@ -74,7 +74,7 @@ def take_container(server: Server, container: Part) -> None:
             server.draft.say(part.origin(key), Went.OPERATOR, _CONTAINER[key])
         elif key in _BY_KEY:
             _BY_KEY[key](server, part)
-    _startup(server, container)
+    take_startup(server, container)
 
 
 def _ports(server: Server, ports: Part) -> None:
@@ -134,7 +134,7 @@ _BY_KEY: dict[str, Callable[[Server, Part], None]] = {
 }
 
 
-def _startup(server: Server, container: Part) -> None:
+def take_startup(server: Server, container: Part) -> None:
     """How long a pod might take to start, by the probes that would have restarted it."""
     probe, liveness = container.at("startupProbe"), container.at("livenessProbe")
     budget = _budget(probe)
@@ -165,6 +165,7 @@ def take_pod(server: Server, pod: Part, container: Part) -> None:
         part = pod.at(key)
         if part and part.value not in ({}, [], ""):
             _taken(server, part, path, spared=spared)
+    take_grace(server.draft, pod.at("terminationGracePeriodSeconds"), USUAL_GRACE_SECONDS)
     for key, part in pod.items():
         if key in _POD:
             server.draft.say(part.origin(key), Went.OPERATOR, _POD[key])

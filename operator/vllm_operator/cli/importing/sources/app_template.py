@@ -13,6 +13,7 @@ from ..part import Part
 from ..pods.image import is_vllm, starts_server, take_image
 from ..pods.pod import take_container, take_pod
 from ..pods.resources import take_resources
+from ..pods.rollout import take_strategy
 from ..report import Went
 from ..server import Mount, Server
 from ..values import number
@@ -38,8 +39,7 @@ _AROUND_LEFT = {
 }
 _CONTROLLER = {
     "type": "the operator makes a Deployment",
-    "strategy": "see rollout",
-    "rollingUpdate": "see rollout",
+    "strategy": "rollout says it",
     "annotations": "belong to the Deployment",
     "labels": "belong to the Deployment",
     "enabled": "apply the service or not",
@@ -161,6 +161,9 @@ def _pod(server: Server, values: Part, controller: Part, container: Part) -> Non
                 server.draft.say(part.origin(f"container {other}"), Went.LEFT, text)
     if replicas := controller.at("replicas"):
         server.draft.put("replicas", number(replicas.text or "1"), replicas.origin("replicas"))
+    steps = controller.at("rollingUpdate")
+    limits = {"maxSurge": steps.at("surge").value, "maxUnavailable": steps.at("unavailable").value}
+    take_strategy(server.draft, Part({"rollingUpdate": limits} if steps else None, steps.place))
     said(server, controller, _CONTROLLER)
     said(server, container, {"probes": "the operator's own: start, readiness with draining, and hangs"})
 

@@ -5,12 +5,14 @@ from ..draft import Draft
 from ..environment import take_variables, variables_of
 from ..part import Part
 from ..pods.image import is_vllm, take_image
-from ..pods.pod import take_container, take_pod
+from ..pods.pod import take_container, take_pod, take_startup
 from ..pods.resources import take_resources
+from ..pods.rollout import take_strategy
 from ..report import Origin, Went
 from ..server import Mount, Server
 from ..values import number
 from ..volumes import finish
+from . import objects
 from .fields import said
 from .scaling import autoscale, hpa, tell_rest
 from .serving import launch_of, take_words, tell_script
@@ -23,15 +25,12 @@ _KEYS = {
     "readinessProbe": "the operator's own",
     "livenessProbe": "the operator's own",
     "maxUnavailablePodDisruptionBudget": "the operator makes one",
-    "deploymentStrategy": "see rollout",
     "labels": "belong to the chart's objects",
     "nameOverride": "metadata.name",
     "fullnameOverride": "metadata.name",
     "serviceAccount": "the token is never mounted",
     "service": "the operator makes the Service",
-    "podLabels": "see pod.labels",
     "podSecurityContext": "pods run as Kubernetes' restricted standard wants",
-    "podAnnotations": "see pod.annotations",
     "securityContext": "pods run as Kubernetes' restricted standard wants",
 }
 _LEFT = {
@@ -80,7 +79,11 @@ def take(document: Document, sources: Sources, draft: Draft) -> bool:
     finish(server, Part({}, root.place))
     _init(server, init, claim)
     _scale(server, root)
-    said(server, image, {"tag": "see image", "pullPolicy": "IfNotPresent"})
+    take_strategy(draft, root.at("deploymentStrategy"))
+    take_startup(server, root)
+    for key, path in (("podLabels", "pod.labels"), ("podAnnotations", "pod.annotations")):
+        objects.put_all(draft, root.at(key), path)
+    said(server, image, {"tag": "is part of image", "pullPolicy": "IfNotPresent"})
     said(server, root, _KEYS)
     said(server, root, _LEFT, Went.LEFT)
     return True

@@ -9,12 +9,15 @@ from ..draft import Draft
 from ..launch.shell import commands_of
 from ..launch.variables import Variable, Variables
 from ..part import Part
+from ..pods.rollout import take_grace
 from ..report import Origin, Went
 from ..server import Server
 from ..values import UnfitError, size
 from .containers import Container, is_server, take_container
 from .fields import said
 
+# Of docker stop.
+_USUAL_GRACE_SECONDS = 10
 _OPERATORS = {
     "container_name": "the operator names pods",
     "restart": "pods are started again",
@@ -35,7 +38,6 @@ _OPERATORS = {
     "working_dir": "paths are whole",
     "labels": "belong to docker",
     "init": "pods need none",
-    "stop_grace_period": "see rollout.drainTimeoutSeconds",
     "stop_signal": "SIGTERM",
     "user": "pods run as user 1000",
     "group_add": "see pod.fsGroup",
@@ -84,6 +86,7 @@ def take(document: Document, sources: Sources, draft: Draft) -> bool:
         draft.say(
             port.origin(f"port {port.text}"), Went.OPERATOR, f"clients in the cluster use http://{draft.name}:8000"
         )
+    take_grace(draft, part.at("stop_grace_period"), _USUAL_GRACE_SECONDS)
     _deploy(server, part)
     _tell_others(document, draft, services(document, sources))
     for key in ("volumes", "networks", "version", "name", "secrets", "configs"):
@@ -202,7 +205,7 @@ def _deploy(server: Server, part: Part) -> None:
         server,
         deploy,
         {
-            "mode": "see replicas",
+            "mode": "replicas says it" if deploy.at("mode").text == "replicated" else "see replicas",
             "restart_policy": "pods are started again",
             "placement": "see pod.nodeSelector",
             "update_config": "see rollout",

@@ -34,8 +34,15 @@ def take_keys(server: Server, part: Part, flags: Mapping[str, str]) -> None:
 
 
 def said(server: Server, part: Part, texts: Mapping[str, str], went: Went = Went.OPERATOR) -> None:
-    """Rows for keys of a mapping that say what the operator does by itself, or what is left out."""
+    """Rows for keys of a mapping that say what the operator does by itself, or what is left out.
+
+    A text that only names the field to see is of what is left out. What has a row already gets no other one.
+    """
+    told = {row.origin.place for row in server.draft.report.rows}
     for key, text in texts.items():
-        if value := part.at(key):
-            empty = value.value in (False, "", {}, [], None)
-            server.draft.say(value.origin(), Went.OPERATOR if empty else went, "is off" if empty else text)
+        value = part.at(key)
+        if not value or value.place in told:
+            continue
+        empty = value.value in (False, "", {}, [], None)
+        lost = Went.LEFT if text.startswith("see ") else went
+        server.draft.say(value.origin(), Went.OPERATOR if empty else lost, "is off" if empty else text)

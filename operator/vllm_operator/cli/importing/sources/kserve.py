@@ -8,6 +8,7 @@ from ..part import Part
 from ..pods.image import is_vllm, take_image
 from ..pods.pod import take_container, take_pod
 from ..pods.resources import take_resources
+from ..pods.rollout import take_strategy
 from ..report import Origin, Went
 from ..server import NotTakenError, Server
 from ..values import size, typed
@@ -226,8 +227,8 @@ def _runtime(server: Server, predictor: Part, model: Part) -> None:
         "protocolVersion": "OpenAI's, on /v1",
         "runtimeVersion": "the operator's image has vLLM",
         "storage": "see model.uri",
-        "image": "see image",
-        "storageUri": "see model.uri",
+        "image": "the operator's image serves the model",
+        "storageUri": "is part of model.uri",
     }
     said(server, model, texts)
 
@@ -262,11 +263,18 @@ def _replicas(server: Server, predictor: Part, scaler: str) -> None:
     else:
         keep_number(server.draft, least, most)
         said(server, predictor, {"autoScaling": "the number of pods is fixed"})
-    texts = {
-        "scaleTarget": "pods follow the requests that wait and the KV cache in use",
-        "scaleMetric": "see autoscaling.targets",
-        "timeout": "requests have no time limit of their own",
-        "containerConcurrency": "see maxQueuedRequests",
-        "deploymentStrategy": "see rollout",
-    }
-    said(server, predictor, texts)
+    _concurrency(server, predictor)
+    take_strategy(server.draft, predictor.at("deploymentStrategy"))
+    said(server, predictor, {"timeout": "see your gateway: requests have no time limit of their own"})
+
+
+def _concurrency(server: Server, predictor: Part) -> None:
+    """Requests that a pod should have, or may have, at once."""
+    draft, target, metric = server.draft, predictor.at("scaleTarget"), predictor.at("scaleMetric")
+    if metric.text == "concurrency" and target and draft.get("autoscaling"):
+        draft.put("autoscaling.targets.runningRequests", target.value, target.origin())
+        draft.say(metric.origin(), Went.FIELD, "autoscaling.targets.runningRequests")
+    said(server, predictor, {"scaleTarget": "see autoscaling.targets", "scaleMetric": "see autoscaling.targets"})
+    if most := predictor.at("containerConcurrency"):
+        lost = Went.OPERATOR if most.text == "0" else Went.LEFT
+        draft.say(most.origin(), lost, "maxNumSeqs and maxQueuedRequests say how many requests a pod takes")

@@ -102,6 +102,12 @@ def put_on_pods(draft: Draft, holder: Part, selected: Mapping[str, Any]) -> None
             draft.put_if_allowed("pod.annotations", {**(draft.get("pod.annotations") or {}), key: part.text}, origin)
 
 
+def put_all(draft: Draft, notes: Part, path: str) -> None:
+    """Labels or annotations that a source has for pods, at a path of the spec."""
+    for key, part in notes.items():
+        draft.put_if_allowed(path, {**(draft.get(path) or {}), key: part.text}, part.origin())
+
+
 def _put_label(draft: Draft, key: str, value: str, origin: Origin) -> None:
     draft.put_if_allowed("pod.labels", {**(draft.get("pod.labels") or {}), key: value}, origin)
 

@@ -10,6 +10,7 @@ from ..launch.variables import Variable
 from ..part import Part
 from ..pods.image import take_image
 from ..pods.resources import take_devices
+from ..pods.rollout import take_strategy
 from ..report import Went
 from ..secrets import take_credential
 from ..server import Server
@@ -198,12 +199,13 @@ def _runtime_pods(server: Server, deployment: Part) -> None:
     if name := image.at("name"):
         registry = image.at("registry").text
         take_image(server, Part(f"{registry}/{name.text}".lstrip("/").removeprefix("docker.io/"), name.place))
-        said(server, image, {"registry": "see image", "pullPolicy": "IfNotPresent"})
+        said(server, image, {"registry": "is part of image", "pullPolicy": "IfNotPresent"})
     if secret := image.at("pullSecretName"):
         draft.put("pod.imagePullSecrets", [{"name": secret.text}], secret.origin())
     _runtime_placing(draft, deployment)
-    texts = {"deploymentStrategy": "see rollout", "deployStrategy": "see rollout", "shmSize": "the operator sizes it"}
-    said(server, deployment, texts)
+    for key in ("deploymentStrategy", "deployStrategy"):
+        take_strategy(draft, deployment.at(key))
+    said(server, deployment, {"shmSize": "the operator sizes it"})
     if sidecar := deployment.at("sidecarConfig"):
         on = sidecar.at("enabled").value is True
         text = "pods run vLLM alone: run it as a Deployment of its own" if on else "is off"
@@ -228,9 +230,7 @@ def _runtime_placing(draft: Draft, deployment: Part) -> None:
         draft.put("pod.affinity", {"nodeAffinity": required}, terms.origin())
     if runtime := deployment.at("runtimeClass"):
         draft.put_if_allowed("pod.runtimeClassName", runtime.text, runtime.origin())
-    for key, part in deployment.at("podAnnotations").items():
-        notes = {**(draft.get("pod.annotations") or {}), key: part.text}
-        draft.put_if_allowed("pod.annotations", notes, part.origin())
+    objects.put_all(draft, deployment.at("podAnnotations"), "pod.annotations")
 
 
 def _runtime_storage(server: Server, storage: Part) -> None:

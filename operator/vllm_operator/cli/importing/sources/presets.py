@@ -13,6 +13,7 @@ from ..report import EACH_FLAG, Went
 from ..secrets import take_credential
 from ..server import Server
 from ..values import number, size
+from . import objects
 from .fields import said, take_keys
 from .kserve import take_uri
 from .operators import begun
@@ -51,6 +52,18 @@ _PRESETS = {
     "gemma-3-27b-instruct": "google/gemma-3-27b-it",
     "gpt-oss-20b": "openai/gpt-oss-20b",
     "gpt-oss-120b": "openai/gpt-oss-120b",
+}
+
+
+# GPUs of Azure's machines (pkg/sku/azure_sku_handler.go in github.com/kaito-project/kaito).
+_GPUS = {
+    **dict.fromkeys(("Standard_NC4as_T4_v3", "Standard_NC8as_T4_v3", "Standard_NC16as_T4_v3"), 1),
+    **dict.fromkeys(("Standard_NV36ads_A10_v5", "Standard_NC24ads_A100_v4", "Standard_NC40ads_H100_v5"), 1),
+    **dict.fromkeys(("Standard_NCC40ads_H100_v5",), 1),
+    **dict.fromkeys(("Standard_NV72ads_A10_v5", "Standard_NC48ads_A100_v4", "Standard_NC80adis_H100_v5"), 2),
+    **dict.fromkeys(("Standard_NC64as_T4_v3", "Standard_NC96ads_A100_v4"), 4),
+    **dict.fromkeys(("Standard_ND96asr_A100_v4", "Standard_ND96amsr_A100_v4"), 8),
+    **dict.fromkeys(("Standard_ND96isr_H100_v5", "Standard_ND96isr_H200_v5"), 8),
 }
 
 
@@ -122,6 +135,7 @@ def _workspace_resource(server: Server, resource: Part) -> None:
         draft.put(
             "pod.nodeSelector", selector, kind.origin(), "KAITO makes such nodes; here an autoscaler of nodes has to"
         )
+        _workspace_ranks(draft, kind)
     if (count := resource.at("count")) and count.text not in ("", "1"):
         draft.say(
             count.origin(),
@@ -131,6 +145,18 @@ def _workspace_resource(server: Server, resource: Part) -> None:
     elif count:
         draft.say(count.origin(), Went.OPERATOR, "a pod is on one node")
     said(server, resource, {"preferredNodes": "use pod.affinity", "partition": "see accelerator"}, Went.LEFT)
+
+
+def _workspace_ranks(draft: Draft, kind: Part) -> None:
+    """KAITO splits a model over all GPUs of its node."""
+    if draft.get("tensorParallelSize"):
+        return
+    count = _GPUS.get(kind.text)
+    if count is None:
+        text = "how many GPUs it has is not known here: set tensorParallelSize, for KAITO uses all of them"
+        draft.say(kind.origin("GPUs of instanceType"), Went.LEFT, text)
+    elif count > 1:
+        draft.put("tensorParallelSize", count, kind.origin("GPUs of instanceType"), "KAITO uses all GPUs of a node")
 
 
 # Models of NIM images that are on the hub under another name.
@@ -169,7 +195,7 @@ def take_nim(document: Document, sources: Sources, draft: Draft) -> bool:
     image = spec.at("image")
     take_uri(server, Part(_nim_uri(server, document, image), image.at("repository").place))
     texts = {
-        "tag": "see model.revision",
+        "tag": "the operator's image serves the model",
         "pullPolicy": "IfNotPresent",
         "pullSecrets": "are for NVIDIA's registry",
     }
@@ -263,14 +289,14 @@ def _nim_rest(server: Server, spec: Part) -> None:
         draft.put("cache.claim", claim, spec.at("storage").origin(), "downloaded once more")
     elif spec.at("storage"):
         draft.say(spec.at("storage").origin(), Went.OPERATOR, "downloads are in the pod, or in a claim: see cache")
+    objects.put_on_pods(draft, spec, {})
+    if group := spec.at("groupID"):
+        draft.put("pod.fsGroup", group.value, group.origin())
     texts = {
         "expose": "clients use the Service, port 8000; an Ingress has to lead there",
         "metrics": "the operator makes a ServiceMonitor",
         "userID": "pods run as user 1000",
-        "groupID": "see pod.fsGroup",
         "inferencePlatform": "pods of the operator's own",
-        "labels": "see pod.labels",
-        "annotations": "see pod.annotations",
     }
     said(server, spec, texts)
     left = {

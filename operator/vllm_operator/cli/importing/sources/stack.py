@@ -9,12 +9,15 @@ from ..launch.command import Word
 from ..launch.variables import Variable
 from ..part import Part
 from ..pods.image import take_image
+from ..pods.pod import take_startup
 from ..pods.resources import take_devices, take_resources
+from ..pods.rollout import take_strategy
 from ..report import MAKES_BUDGET, Went
 from ..secrets import take_credential
 from ..server import Server
 from ..values import UnfitError, number, size
 from ..volumes import finish, mounts_of
+from . import objects
 from .fields import said, take_keys
 from .operators import lmcache, take_words_of
 from .scaling import autoscale, scaled_object, tell_rest
@@ -36,23 +39,23 @@ _FLAGS = {
 }
 _MODEL = {
     "pdb": MAKES_BUDGET,
-    "extraVolumes": "see the mounts",
-    "extraVolumeMounts": "see the mounts",
+    "extraVolumes": "each mount has its row",
+    "extraVolumeMounts": "each mount has its row",
     "name": "metadata.name",
     "enabled": "only models that are enabled are taken over",
-    "repository": "see image",
-    "tag": "see image",
+    "repository": "is part of image",
+    "tag": "is part of image",
     "annotations": "belong to the chart's Deployment",
     "labels": "belong to the chart's Deployment",
     "imagePullPolicy": "IfNotPresent",
     "shmSize": "the operator sizes /dev/shm",
     "pvcLabels": "see cache",
     "pvcAnnotations": "see cache",
-    "pvcMatchLabels": "see cache.existingClaim",
-    "storageClass": "see cache.claim",
-    "pvcAccessMode": "see cache.claim",
+    "pvcMatchLabels": "see cache.existingClaim, which names a claim",
+    "storageClass": "is part of cache.claim",
+    "pvcAccessMode": "is part of cache.claim",
     "tolerationsPolicy": "both lists are taken",
-    "serviceAnnotations": "see the Service",
+    "serviceAnnotations": "see the Service, which has none",
     "requestGPUType": "accelerator.resource",
     "lifecycle": "pods drain before they end",
     "serviceName": "metadata.name",
@@ -74,13 +77,11 @@ _MODEL_LEFT = {
     "enableTool": "needs toolCallParser, the name of the parser",
 }
 _SPEC = {
-    "nodeSelector": "see pod.nodeSelector",
     "enableEngine": "apply the services or not",
     "labels": "the operator's own labels",
     "containerPort": "8000",
     "servicePort": "clients use the Service, port 8000",
     "configs": "see env",
-    "strategy": "see rollout",
     "startupProbe": "the operator's own",
     "livenessProbe": "the operator's own",
     "readinessProbe": "the operator's own",
@@ -91,7 +92,7 @@ _SPEC = {
     "serviceMonitor": "the operator makes one",
     "maxUnavailablePodDisruptionBudget": "the operator makes one",
     "podDisruptionBudget": "the operator makes one",
-    "nodeSelectorTerms": "see pod.affinity",
+    "nodeSelectorTerms": "the model has its own",
     "dnsPolicy": "ClusterFirst, as for all pods",
 }
 _TOP = {
@@ -140,6 +141,8 @@ def take(document: Document, sources: Sources, draft: Draft) -> bool:
     _credential(server, "hf-token", part.at("hf_token"))
     _credential(server, "api-key", spec.at("vllmApiKey"))
     _pods(server, spec, part)
+    take_strategy(draft, spec.at("strategy"))
+    take_startup(server, spec)
     _storage(server, part)
     _keda(server, part.at("keda"))
     lmcache(server, part.at("lmcacheConfig"))
@@ -191,8 +194,7 @@ def _pods(server: Server, spec: Part, part: Part) -> None:
             draft.put("pod.tolerations", list(tolerations), given.origin())
     _affinity(server, part, spec)
     for kind, path in (("podLabels", "pod.labels"), ("podAnnotations", "pod.annotations")):
-        for key, one in part.at(kind).items():
-            draft.put_if_allowed(path, {**(draft.get(path) or {}), key: one.text}, one.origin())
+        objects.put_all(draft, part.at(kind), path)
 
 
 def _names(draft: Draft, holder: Part) -> None:

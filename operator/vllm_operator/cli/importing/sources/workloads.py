@@ -8,6 +8,7 @@ from ..environment import variables_of
 from ..launch.command import Launched
 from ..part import Part
 from ..pods.image import is_vllm
+from ..pods.rollout import take_strategy
 from ..report import Went
 from ..server import Server
 from ..volumes import mounts_of
@@ -35,14 +36,20 @@ _SPEC = {
     "minReadySeconds": "readiness is vLLM's own",
     "serviceName": "the operator makes the Service",
     "podManagementPolicy": "pods start side by side",
-    "updateStrategy": "see rollout: it takes no GPU more than there are",
-    "persistentVolumeClaimRetentionPolicy": "see cache.claim.retain",
-    "paused": "see suspend",
     "ordinals": "the operator names pods",
-    "backoffLimit": "a service has no end", "completions": "a service has no end", "parallelism": "see replicas",
+    "backoffLimit": "a service has no end", "completions": "a service has no end",
     "ttlSecondsAfterFinished": "a service has no end", "activeDeadlineSeconds": "a service has no end",
     "completionMode": "a service has no end", "startupPolicy": "the pods of a replica start together",
 }  # fmt: skip
+# With what Kubernetes does by itself.
+_SPEC_LEFT = {
+    "persistentVolumeClaimRetentionPolicy": (
+        {"whenDeleted": "Retain", "whenScaled": "Retain"},
+        "a claim of the operator's stays when the service is deleted, unless cache.claim.retain is false",
+    ),
+    "paused": (False, "a rollout has no pause: apply the service when it is to roll"),
+    "parallelism": (1, "say in replicas how many pods there are"),
+}
 
 
 def template_of(document: Document) -> Part:
@@ -150,14 +157,18 @@ def _spec(server: Server, document: Document) -> None:
             Went.LEFT,
             "a service has a number of pods, not one on each node: set replicas, and pod.topologySpreadConstraints",
         )
-    _strategy(server, spec.at("strategy"))
+    for key in ("strategy", "updateStrategy", "rolloutStrategy"):
+        take_strategy(draft, spec.at(key))
     for key, part in spec.items():
         if key in _SPEC:
             draft.say(part.origin(key), Went.OPERATOR, _SPEC[key])
+    for key, (same, text) in _SPEC_LEFT.items():
+        if part := spec.at(key):
+            draft.say(part.origin(key), Went.OPERATOR if part.value == same else Went.LEFT, text)
     if document.kind == "LeaderWorkerSet":
         _group(server, spec)
     for claim in spec.at("volumeClaimTemplates").each():
-        draft.say(claim.origin("volumeClaimTemplates"), Went.OPERATOR, "see the mounts")
+        draft.say(claim.origin("volumeClaimTemplates"), Went.OPERATOR, "its mounts have rows of their own")
 
 
 def _group(server: Server, spec: Part) -> None:
@@ -174,7 +185,7 @@ def _group(server: Server, spec: Part) -> None:
     said(
         server,
         spec,
-        {"rolloutStrategy": "replicas roll one by one: see rollout", "networkConfig": "the operator's own"},
+        {"networkConfig": "the operator's own"},
     )
 
 
@@ -185,18 +196,3 @@ def _number(draft: Draft, replicas: Part) -> None:
         draft.say(replicas.origin("replicas"), Went.OPERATOR, "the autoscaler decides")
     else:
         draft.put("replicas", int(replicas.text), replicas.origin("replicas"))
-
-
-def _strategy(server: Server, strategy: Part) -> None:
-    if not strategy:
-        return
-    limits = strategy.at("rollingUpdate")
-    surge, away = limits.at("maxSurge").text, limits.at("maxUnavailable").text
-    origin = strategy.origin("strategy")
-    if surge.isdigit() and int(surge) > 0:
-        value = {"maxSurge": int(surge), **({"maxUnavailable": int(away)} if away.isdigit() else {})}
-        server.draft.put("rollout", value, origin)
-    else:
-        server.draft.say(
-            origin, Went.OPERATOR, "a rollout takes no GPU more than there are; rollout.maxSurge changes that"
-        )
