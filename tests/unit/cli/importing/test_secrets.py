@@ -1,6 +1,7 @@
 """A credential of a source is in no manifest, wherever a script or a variable carries it to; its flag is left out."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ import yaml
 
 from support.imports import of_text
 from vllm_operator.cli.importing.command import told
-from vllm_operator.cli.importing.documents import Sources
+from vllm_operator.cli.importing.documents import Sources, read
 from vllm_operator.cli.importing.imports import Imported, imported
 from vllm_operator.cli.importing.report import Went
 from vllm_operator.cli.importing.sources.command_line import document_of
@@ -91,3 +92,13 @@ def test_a_flag_with_a_credential_is_left_out(found: Imported) -> None:
 def test_a_reference_to_the_host_is_no_credential() -> None:
     found = line("docker", "run", "-e", "HF_TOKEN", "-e", "REDIS_PASSWORD=${HF_TOKEN}", IMAGE, "--model=org/m")
     assert not found.report.secrets
+
+
+def test_a_credential_that_docker_compose_fills_in_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text(f"REDIS_PASSWORD={VALUE}\n")
+    service = {"image": IMAGE, "command": ["--model=org/m", FLAG.format("${REDIS_PASSWORD}")]}
+    (tmp_path / "compose.yaml").write_text(json.dumps({"services": {"m": service}}))
+    found = imported(read(tmp_path / "compose.yaml"), Settings())
+    assert VALUE not in yaml.safe_dump(found.documents) + told(found)
+    assert "extraArgs" not in found.documents[-1]["spec"]
+    assert found.report.lost

@@ -77,6 +77,7 @@ def services(document: Document, sources: Sources) -> list[str]:
 def take(document: Document, sources: Sources, draft: Draft) -> bool:
     """Take the service over that the draft is named after."""
     part = _service(document, draft.source_name, sources)
+    draft.report.secrets |= _outer(sources).secrets
     server = Server(draft, sources, _variables(part, sources))
     container = _container(part, server.variables)
     take_container(server, container)
@@ -114,9 +115,7 @@ def _tell_others(document: Document, draft: Draft, ours: list[str]) -> None:
 
 def _service(document: Document, name: str, sources: Sources) -> Part:
     """A service as docker compose reads it: each of its values with the variables filled in; $$ stands for $."""
-    outer = Variables()
-    for key, value in _dotenv(sources):
-        outer.add(Variable(key, Origin((document.number, "services"), f".env {key}"), value))
+    outer = _outer(sources)
 
     def filled(node: Any) -> Any:
         if isinstance(node, dict):
@@ -140,6 +139,14 @@ def _variables(part: Part, sources: Sources) -> Variables:
         name, equals, value = item.text.partition("=")
         text = value if equals else given.get(name) or f"${{{name}}}"
         variables.add(Variable(name, item.origin(f"environment {name}"), text))
+    return variables
+
+
+def _outer(sources: Sources) -> Variables:
+    """The variables that docker compose fills in."""
+    variables = Variables()
+    for name, value in _dotenv(sources):
+        variables.add(Variable(name, Origin((), f".env {name}"), value))
     return variables
 
 
