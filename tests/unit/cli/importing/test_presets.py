@@ -79,3 +79,30 @@ def test_production_stacks_own_settings_are_taken_over_or_told() -> None:
     assert "affinity" in spec["pod"]
     left = [row.origin.what.rsplit(".", 1)[-1] for row in found.report.rows if row.went == Went.LEFT]
     assert sorted(left) == ["pvcLabels", "pvcMatchLabels"]
+
+
+RUNTIME = """
+apiVersion: production-stack.vllm.ai/v1alpha1
+kind: VLLMRuntime
+metadata: {name: m}
+spec:
+  model: {modelURL: org/m}
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "cache", "left"),
+    [
+        (f"{NIM}  storage: {{pvc: {{size: 50Gi, storageClass: fast}}}}", {"storageClassName": "fast"}, []),
+        (f"{NIM}  storage: {{pvc: {{create: true, size: 50Gi, subPath: a}}}}", {}, ["subPath"]),
+        (f"{NIM}  storage: {{pvc: {{name: a, subPath: b}}, readOnly: true}}", None, ["subPath", "readOnly"]),
+        (f"{RUNTIME}  storageConfig: {{enabled: true, size: 50Gi, accessMode: ReadWriteMany}}",
+         {"accessMode": "ReadWriteMany"}, []),
+        (f"{RUNTIME}  storageConfig: {{enabled: true, size: 50Gi, mountPath: /data}}", {}, ["mountPath"]),
+    ],
+)  # fmt: skip
+def test_each_part_of_a_claim_has_its_row(source: str, cache: dict[str, str] | None, left: list[str]) -> None:
+    found = of_text(source)
+    claim = found.documents[-1]["spec"]["cache"].get("claim")
+    assert claim == (None if cache is None else {"storage": "50Gi", **cache})
+    assert [row.origin.what.rsplit(".", 1)[-1] for row in found.report.rows if row.went == Went.LEFT] == left

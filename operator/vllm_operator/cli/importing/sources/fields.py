@@ -9,6 +9,7 @@ from ..launch.grammar import Line, parse
 from ..part import Part
 from ..report import Went
 from ..server import Server
+from ..values import size
 
 
 def flag_words(part: Part, flag: str) -> list[Word]:
@@ -46,3 +47,18 @@ def said(server: Server, part: Part, texts: Mapping[str, str], went: Went = Went
         empty = value.value in (False, "", {}, [], None)
         lost = Went.LEFT if text.startswith("see ") else went
         server.draft.say(value.origin(), Went.OPERATOR if empty else lost, "is off" if empty else text)
+
+
+def take_claim(server: Server, part: Part, keys: Mapping[str, str]) -> None:
+    """A claim of a controller's that the cache takes the place of; `keys` says which of its keys is which of ours.
+
+    The size comes first. Raises UnfitError where it is none.
+    """
+    found = {key: next(iter(part.at(key).each()), part.at(key)) for key in keys}
+    first, *others = keys
+    others = [key for key in others if found[key].text]
+    claim = {keys[first]: size(found[first].text), **{keys[key]: found[key].text for key in others}}
+    note = "downloaded once more, into a claim of the operator's"
+    if server.draft.put("cache.claim", claim, part.at(first).origin(), note):
+        for key in others:
+            server.draft.say(part.at(key).origin(), Went.FIELD, f"cache.claim.{keys[key]}")

@@ -16,7 +16,7 @@ from ..secrets import take_credential
 from ..server import Server
 from ..values import number, size
 from . import objects
-from .fields import said, take_keys
+from .fields import said, take_claim, take_keys
 from .kserve import take_uri
 from .scaling import Scaler, autoscale, hpa, keep_number, tell_rest
 from .serving import take_words
@@ -239,9 +239,6 @@ def _runtime_storage(server: Server, storage: Part) -> None:
     if storage.at("enabled").value is False or not storage.at("size"):
         server.draft.say(storage.origin(), Went.OPERATOR, "is off")
         return
-    claim = {"storage": size(storage.at("size").text)}
-    if storage.at("storageClassName").text:
-        claim["storageClassName"] = storage.at("storageClassName").text
-    if storage.at("accessMode").text:
-        claim["accessMode"] = storage.at("accessMode").text
-    server.draft.put("cache.claim", claim, storage.origin(), "downloaded once more, into a claim of the operator's")
+    keys = {"size": "storage", "storageClassName": "storageClassName", "accessMode": "accessMode"}
+    take_claim(server, storage, keys)
+    said(server, storage, {"enabled": "cache says it"})

@@ -12,9 +12,9 @@ from ..pods.resources import take_resources
 from ..report import EACH_FLAG, Went
 from ..secrets import take_credential
 from ..server import Server
-from ..values import number, size
+from ..values import number
 from . import objects
-from .fields import said, take_keys
+from .fields import said, take_claim, take_keys
 from .kserve import take_uri
 from .operators import begun
 from .scaling import autoscale, hpa, tell_rest
@@ -279,16 +279,15 @@ def _nim_rest(server: Server, spec: Part) -> None:
             draft.put("replicas", number(replicas.text or "1"), replicas.origin())
     pvc = spec.at("storage", "pvc")
     if pvc.at("name").text and pvc.at("create").value is not True:
-        draft.put("cache.existingClaim", pvc.at("name").text, spec.at("storage").origin(), "downloaded once more")
+        draft.put("cache.existingClaim", pvc.at("name").text, pvc.at("name").origin(), "downloaded once more")
     elif pvc.at("size"):
-        claim = {"storage": size(pvc.at("size").text)}
-        if pvc.at("storageClass").text:
-            claim["storageClassName"] = pvc.at("storageClass").text
-        if mode := pvc.at("volumeAccessMode").text:
-            claim["accessMode"] = mode
-        draft.put("cache.claim", claim, spec.at("storage").origin(), "downloaded once more")
+        keys = {"size": "storage", "storageClass": "storageClassName", "volumeAccessMode": "accessMode"}
+        take_claim(server, pvc, keys)
     elif spec.at("storage"):
         draft.say(spec.at("storage").origin(), Went.OPERATOR, "downloads are in the pod, or in a claim: see cache")
+    own = {"name": "the operator names its claim", "create": "the operator makes a claim where cache.claim says so"}
+    said(server, pvc, own)
+    said(server, spec.at("storage"), {"sharedMemorySizeLimit": "the operator sizes /dev/shm"})
     objects.put_on_pods(draft, spec, {})
     if group := spec.at("groupID"):
         draft.put("pod.fsGroup", group.value, group.origin())

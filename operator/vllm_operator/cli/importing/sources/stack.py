@@ -18,7 +18,7 @@ from ..server import Server
 from ..values import UnfitError, number, size
 from ..volumes import finish, mounts_of
 from . import objects
-from .fields import said, take_keys
+from .fields import said, take_claim, take_keys
 from .operators import lmcache, take_words_of
 from .scaling import autoscale, scaled_object, tell_rest
 from .serving import take_words
@@ -248,13 +248,8 @@ def _storage(server: Server, part: Part) -> None:
     if (own := part.at("pvcExistingClaimName")) and own.text:
         server.draft.put("cache.existingClaim", own.text, own.origin(), "downloaded once more")
     elif (amount := part.at("pvcStorage")) and amount.text:
-        claim = {"storage": size(amount.text)}
-        if part.at("storageClass").text:
-            claim["storageClassName"] = part.at("storageClass").text
-        modes = [mode.text for mode in part.at("pvcAccessMode").each()]
-        if modes:
-            claim["accessMode"] = modes[0]
-        server.draft.put("cache.claim", claim, amount.origin(), "downloaded once more, into a claim of the operator's")
+        keys = {"pvcStorage": "storage", "storageClass": "storageClassName", "pvcAccessMode": "accessMode"}
+        take_claim(server, part, keys)
 
 
 def _keda(server: Server, keda: Part) -> None:
