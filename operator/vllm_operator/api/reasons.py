@@ -238,8 +238,7 @@ class Reason(Row):
     IMAGE_PULL_FAILED = ("ImagePullFailed", _FIT | _PODS, LASTS,
         "the node cannot pull an image, vLLM's or the model's: check its name and tag, and pod.imagePullSecrets",
         STOPS_VLLM)
-    SECRET_MISSING = ("SecretMissing", _PODS, LASTS,
-        "a Secret that the pod uses, or a key in it, does not exist: create it")
+    SECRET_MISSING = ("SecretMissing", _PODS, LASTS, "a Secret of the pod, or a key in it, does not exist: create it")
     API_KEY_EMPTY = ("ApiKeyEmpty", _PODS, LASTS,
         "apiKeySecretRef or apiKeySecretRefs give no key, or none that clients can send: put one line into the Secret")
     CONFIG_MAP_MISSING = ("ConfigMapMissing", _PODS, LASTS,
@@ -282,8 +281,7 @@ class Reason(Row):
         "no domain of pod.exclusiveTopology is free of other groups: lower replicas, or add nodes with another value")
     QUEUED = ("HeldByQueue", _PODS | _SCALING | _RUNNING, PASSES,
         "a queue holds the pods back, and lets them go when it is their turn: see its words in the message")
-    UNSCHEDULABLE = ("Unschedulable", _PODS | _SCALING, PASSES,
-        "no node takes the pod: see the scheduler's words in the message")
+    UNSCHEDULABLE = ("Unschedulable", _PODS | _SCALING, PASSES, "no node takes the pod: see the scheduler's words")
 
     # Memory and GPUs.
     MODEL_TOO_LARGE = ("ModelTooLarge", _PODS, LASTS,

@@ -23,6 +23,8 @@ from vllm_operator.readers.pod_http import read_state
 from vllm_operator.readers.reader import Reader
 from vllm_operator.readers.together import Together
 from vllm_operator.services import memory as services
+from vllm_operator.services.holdings import Holdings
+from vllm_operator.services.view import View
 from vllm_operator.settings import Settings
 from vllm_operator.snapshots.batch import BatchPod
 from vllm_operator.snapshots.pod import Ending, PodSnapshot
@@ -100,7 +102,10 @@ def around(asked: Asked) -> Surroundings:
 
 def of_services(world: Surroundings) -> Iterator[services.Memory]:
     shared = services.Shared(
-        Together(world.settings, world.requeue, world.clock), DeviceClasses(world.cluster, world.clock), Few(2)
+        Together(world.settings, world.requeue, world.clock),
+        DeviceClasses(world.cluster, world.clock),
+        Few(2),
+        Holdings(View(world.indices), world.clock),
     )
     yield from (services.remember(Key(f"team-{number}", "llama"), "uid", world, shared) for number in range(MANY))
 

@@ -55,10 +55,11 @@ def test_what_is_kept_of_a_model_is_repaired_and_never_told_anew() -> None:
     world, key, found = settled(BY_KIND["ControllerRevision"])
     model = next(url for url in found if "-model-" in url)
     before = world.api.objects[model]["metadata"]["labels"], world.api.objects[model]["data"]
-    for begin in (lambda: None, world.begin):
+    for anew in (False, True):
         world.api.objects[model]["metadata"]["labels"] = {**before[0], "app.kubernetes.io/name": "x"}
         world.api.edit(model)
-        begin()
+        if anew:
+            world.begin()
         assert f"patch {model.split(NAMESPACE + '/')[1]}" in writes(world, key)
         assert (world.api.objects[model]["metadata"]["labels"], world.api.objects[model]["data"]) == before
 
