@@ -3,6 +3,7 @@
 Pure but for the memory: times are seconds of the caller's clock.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from ..manifests import Manifest
@@ -61,11 +62,16 @@ class Ledger:
     def __init__(self) -> None:
         self._applied: dict[ChildKey, Applied] = {}
 
-    def note(self, live: Live) -> None:
-        """Takes in what the watch shows, before anything is applied."""
+    def note(self, live: Live, deleted: Callable[[ChildKey], int] = lambda _: 0) -> None:
+        """Takes in what the watch shows, before anything is applied. `deleted`: at which version a child last was."""
         for key, last in self._applied.items():
             child = live.get(key)
-            if not last.seen and child is not None and not last.lags(child):
+            if last.seen:
+                continue
+            if child is None:
+                # It may have come and gone between two looks.
+                self._applied[key] = replace(last, seen=deleted(key) >= last.resource_version)
+            elif not last.lags(child):
                 self._applied[key] = last.shown(child)
 
     def get(self, key: ChildKey) -> Applied | None:

@@ -47,7 +47,7 @@ def _owner(body: Body, _: Indices) -> Iterable[Item]:
 
 SOURCES = (
     Source(RESOURCES[BATCH_KIND], {BATCHES: _batch}, _itself),
-    Source(RESOURCES["Job"], {JOBS: _job}, _owner, BATCH_KIND, EVENT_DELAY_SECONDS, labelled=True),
-    Source(RESOURCES["Pod"], {PODS: _pod}, _owner, BATCH_KIND, EVENT_DELAY_SECONDS, labelled=True),
+    Source(RESOURCES["Job"], {JOBS: _job}, _owner, BATCH_KIND, delay=EVENT_DELAY_SECONDS, labelled=True),
+    Source(RESOURCES["Pod"], {PODS: _pod}, _owner, BATCH_KIND, delay=EVENT_DELAY_SECONDS, labelled=True),
 )
 INFERENCE_BATCH = Kind(BATCH_KIND, SOURCES, BatchReconciler, (batch_fleet,), BatchClaimants)

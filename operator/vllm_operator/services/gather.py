@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from pydantic import ValidationError
@@ -94,7 +95,7 @@ def _watched(
     service = replace(service, spec=terms.spec)
     pods = _pods(view.pods(key), _group_size(terms, before), live, memory, before)
     current = [pod for pod in pods if pod.revision == service.revision]
-    memory.ledger.note(live)
+    memory.ledger.note(live, partial(view.deleted, key))
     memory.replicas.note(deployment_of(live, service.name, service.uid), leaders(pods), before)
     return Evidence(
         service=service,

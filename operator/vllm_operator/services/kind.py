@@ -25,7 +25,19 @@ from ..status.schema import conform
 from ..watch.sources import Indices, Item, Source
 from .claimants import ServiceClaimants
 from .reconcile import NODES_CHANGED, ServiceReconciler
-from .view import CHILDREN, CLASSES, DOWNLOADS, INSPECTIONS, NAMESPACES, NODES, POD_LINKS, PODS, REPORTS, SERVICES
+from .view import (
+    CHILDREN,
+    CLASSES,
+    DELETED,
+    DOWNLOADS,
+    INSPECTIONS,
+    NAMESPACES,
+    NODES,
+    POD_LINKS,
+    PODS,
+    REPORTS,
+    SERVICES,
+)
 
 # Several events of a rollout come at once; they are worth one look.
 CHILD_EVENT_DELAY_SECONDS = 0.5
@@ -129,7 +141,7 @@ def _in_namespace(body: Body, indices: Indices) -> Iterable[Item]:
 def _child_source(row: ChildKind) -> Source:
     indices: dict[str, Any] = {CHILDREN: _child}
     delay = CHILD_EVENT_DELAY_SECONDS
-    return Source(RESOURCES[row.kind], indices, _owner, KIND, delay, labelled=True, optional=row.optional)
+    return Source(RESOURCES[row.kind], indices, _owner, KIND, DELETED, delay, labelled=True, optional=row.optional)
 
 
 def _link_source(kind: str) -> Source:
@@ -146,7 +158,7 @@ def _link_source(kind: str) -> Source:
         {POD_LINKS: keep},
         lambda body, _: [Item(KIND, whose(body))],
         KIND,
-        CHILD_EVENT_DELAY_SECONDS,
+        delay=CHILD_EVENT_DELAY_SECONDS,
         labelled=not of_groups,
         optional=kind == RAY_CLUSTER,
         label=SET_LABEL if of_groups else "",
@@ -169,7 +181,7 @@ SOURCES = (
         {PODS: _pod, INSPECTIONS: _inspection, DOWNLOADS: _download},
         _owner,
         KIND,
-        CHILD_EVENT_DELAY_SECONDS,
+        delay=CHILD_EVENT_DELAY_SECONDS,
         labelled=True,
         urgency=_serves,
     ),

@@ -8,7 +8,7 @@ from ..api.serving_class import ServingClass
 from ..assess.classes import Classes
 from ..assess.lessons import Report
 from ..settings import matches
-from ..snapshots.child import Child, Live
+from ..snapshots.child import Child, ChildKey, Live
 from ..snapshots.download_pod import DownloadPod
 from ..snapshots.inspection_pod import InspectionPod
 from ..snapshots.node import Node
@@ -20,7 +20,7 @@ from ..watch.sources import Indices
 
 SERVICES, CHILDREN, PODS, INSPECTIONS, NODES = "services", "children", "pods", "inspections", "nodes"
 CLASSES, NAMESPACES, POD_LINKS, DOWNLOADS = "classes", "namespaces", "links", "downloads"
-REPORTS = "reports"
+REPORTS, DELETED = "reports", "deleted children"
 # One that failed may have been put in place by another.
 _FURTHEST = {"succeeded": 3, "runs": 2, "waits": 1, "failed": 0}
 _UNREADABLE = (
@@ -48,6 +48,10 @@ class View:
     def children(self, key: Key) -> Live:
         """The service's children."""
         return {(child.kind, child.name): child for child in self.indices[CHILDREN].get(key, ())}
+
+    def deleted(self, key: Key, child: ChildKey) -> int:
+        """The version at which a child of the service was deleted last; 0: none was lately."""
+        return next(iter(self.indices.get(DELETED, {}).get((key, *child), ())), 0)
 
     def pods(self, key: Key, *, ending: bool = False) -> list[PodSnapshot]:
         """The service's own pods, by name; those that are being deleted only where `ending`."""

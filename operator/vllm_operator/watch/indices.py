@@ -3,6 +3,9 @@
 from collections.abc import Collection, Iterator, Mapping, ValuesView
 from typing import Any
 
+# Of a few seconds, in which somebody may delete what all services have: some 200 bytes each.
+MOST_DELETED = 4096
+
 
 class Index(Mapping[Any, ValuesView[Any]]):
     """By key, what is kept of objects. Of an object, which its uid names, there may be a value for several keys."""
@@ -37,3 +40,27 @@ class Index(Mapping[Any, ValuesView[Any]]):
 
     def __len__(self) -> int:
         return len(self._values)
+
+
+class Deleted(Mapping[Any, tuple[int]]):
+    """The version at which an object was deleted last, by whose it was, its kind and its name: of so many of them."""
+
+    def __init__(self, most: int = MOST_DELETED) -> None:
+        self._most = most
+        self._versions: dict[Any, int] = {}
+
+    def put(self, name: Any, version: int) -> None:
+        """It was deleted. What was so the longest time ago is forgotten for it."""
+        self._versions.pop(name, None)
+        self._versions[name] = version
+        if len(self._versions) > self._most:
+            del self._versions[next(iter(self._versions))]
+
+    def __getitem__(self, name: Any) -> tuple[int]:
+        return (self._versions[name],)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._versions)
+
+    def __len__(self) -> int:
+        return len(self._versions)

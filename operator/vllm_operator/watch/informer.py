@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 from ..api.resource import Body
-from .indices import Index
+from .indices import Deleted, Index
 from .sources import URGENT_SECONDS, Item, Source
 
 log = logging.getLogger(__name__)
@@ -21,8 +21,14 @@ class Queue(Protocol):
 class Informer:
     """Keeps the indices of one resource's sources, and queues what concerns whom."""
 
-    def __init__(self, sources: Sequence[Source], indices: Mapping[str, Index], queue: Queue) -> None:
-        self._sources, self._indices, self._queue = sources, indices, queue
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        indices: Mapping[str, Index],
+        queue: Queue,
+        deleted: Mapping[str, Deleted] | None = None,
+    ) -> None:
+        self._sources, self._indices, self._queue, self._deleted = sources, indices, queue, deleted or {}
         self.moved = False
         """Whether anything has come but lists."""
 
@@ -31,9 +37,18 @@ class Informer:
         self.moved = self.moved or change is not None
         # All is kept before anybody is told.
         each = [self._keep(source, body, gone=change == "DELETED") for source in self._sources]
+        if change == "DELETED":
+            self._note_deleted(body)
         for source, left in zip(self._sources, each, strict=True):
             if tell and (left is not None or not source.by_snapshot):
                 self._tell(source, change, body, left or ())
+
+    def _note_deleted(self, body: Body) -> None:
+        meta = body["metadata"]
+        for source in self._sources:
+            for item in source.concerns(body, self._indices) if source.deleted else ():
+                name = (item.key, body["kind"], meta["name"])
+                self._deleted[source.deleted].put(name, int(meta["resourceVersion"]))
 
     def forget(self, uid: str) -> None:
         """Nothing is kept of an object any more, and nobody told."""

@@ -8,7 +8,7 @@ import kopf
 
 from .. import metrics, settings
 from ..manifests.names import MANAGED_BY, MANAGED_BY_LABEL
-from .indices import Index
+from .indices import Deleted, Index
 from .informer import Informer, Queue
 from .lists import Lists
 from .memories import NoDiffBase, NoProgress
@@ -19,7 +19,7 @@ from .watches import Watches
 
 def register(
     registry: kopf.OperatorRegistry, watches: Watches, sources: Iterable[Source], queue: Queue
-) -> dict[str, Index]:
+) -> dict[str, Index | Deleted]:
     """Watches all sources. `queue` gets what their events concern. Returns what is kept of all objects, by index."""
     kopf.on.login(registry=registry)(watches.login)
     rows: dict[tuple[str, str], list[Source]] = defaultdict(list)
@@ -28,10 +28,11 @@ def register(
         if not source.optional:
             metrics.watches.wanted(source.resource.plural)
     indices = {name: Index() for one in rows.values() for source in one for name in source.indices}
-    watches.lists.informers = {resource: Informer(one, indices, queue) for resource, one in rows.items()}
+    deleted = {source.deleted: Deleted() for one in rows.values() for source in one if source.deleted}
+    watches.lists.informers = {resource: Informer(one, indices, queue, deleted) for resource, one in rows.items()}
     for resource, informer in watches.lists.informers.items():
         kopf.on.event(*_selector(*resource), registry=registry)(_noting(informer, watches.lists))
-    return indices
+    return {**indices, **deleted}
 
 
 def _selector(api_version: str, plural: str) -> tuple[str, ...]:

@@ -34,6 +34,8 @@ class Source:
     """Whose turn an event makes it."""
     owner: str = ""
     """The kind of ours whose objects are the keys of the indices: one that an object has left is looked at, too."""
+    deleted: str = ""
+    """The name of an index, apart from those, that keeps which objects of theirs were deleted lately."""
     delay: float = 0.0
     """Seconds that they may wait: several events often come at once, and are worth one look."""
     labelled: bool = False

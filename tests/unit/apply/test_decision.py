@@ -129,6 +129,8 @@ def test_the_ledger_notes_what_the_watch_has_shown_and_keeps_it_seen() -> None:
     assert ledger.unseen()
     ledger.note({key: child(SERVICE, resource_version=6)})
     assert ledger.unseen(), "that is a version from before"
+    ledger.note({}, lambda _: 6)
+    assert ledger.unseen(), "it is the one from before that was deleted"
     ledger.note({key: child(SERVICE)})
     assert not ledger.unseen()
     ledger.note({})
@@ -139,6 +141,13 @@ def test_the_ledger_notes_what_the_watch_has_shown_and_keeps_it_seen() -> None:
     assert not last.made("of-another")
     ledger.forget(key)
     assert ledger.get(key) is None
+
+
+def test_a_child_that_came_and_went_between_two_looks_is_made_again_at_once() -> None:
+    ledger, key = Ledger(), ("Service", "llama")
+    ledger.record(key, (digest(SERVICE), ""), {"metadata": {"resourceVersion": "7", "uid": "u"}}, NOW)
+    ledger.note({}, {key: 8}.__getitem__)
+    assert needs(SERVICE, None, ledger.get(key)).act is Act.CREATE
 
 
 @pytest.mark.parametrize(

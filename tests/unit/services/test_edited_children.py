@@ -9,6 +9,7 @@ from vllm_operator.api.resource import Key
 from vllm_operator.cluster import path
 from vllm_operator.manifests.kinds import BY_KIND, CHILD_KINDS, ChildKind, Proof
 from vllm_operator.manifests.names import INSTANCE_LABEL, MANAGED_BY_LABEL
+from vllm_operator.services.view import DELETED
 from vllm_operator.settings import Images
 
 OWNED = [row for row in CHILD_KINDS if row.proof is Proof.OWNER]
@@ -89,3 +90,22 @@ def test_a_label_is_put_right_also_one_that_is_written_in_our_name_or_hides_whos
         assert f"patch {url.split(NAMESPACE + '/')[1]}" in writes(world, key)
         assert world.api.objects[url]["metadata"]["labels"] == before
         assert writes(world, key) == []
+
+
+@pytest.mark.parametrize("row", OWNED, ids=lambda row: row.kind)
+def test_one_that_is_deleted_again_before_it_was_looked_at_is_made_again_at_once(row: ChildKind) -> None:
+    world, key, found = settled(row)
+    url = found[-1]
+    name = url.rpartition("/")[2]
+    world.api.objects.pop(url)
+    world.watch()
+    world.reconcile(key, watched=False)
+    if url not in world.api.objects:  # what is kept of a model: it is inspected anew
+        return
+    world.api.objects.pop(url)
+    world.watch()
+    world.reconcile(key)
+    assert url not in world.api.objects, "it may be on its way"
+    world.indices[DELETED] = {(key, row.kind, name): (10**6,)}
+    world.reconcile(key)
+    assert url in world.api.objects

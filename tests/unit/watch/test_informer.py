@@ -1,12 +1,13 @@
 """What is kept of the objects of a resource, and when that is told whom."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from vllm_operator.api.resource import Key
 from vllm_operator.resources import RESOURCES
-from vllm_operator.watch.indices import Index
+from vllm_operator.watch.indices import Deleted, Index
 from vllm_operator.watch.informer import Informer
 from vllm_operator.watch.sources import Item, Source
 
@@ -107,3 +108,14 @@ def test_all_indices_of_all_sources_are_kept_and_an_odd_object_costs_itself() ->
     world = World(source(teams=by_team, odd=odd), source(by_snapshot=True, names=lambda body: {"all": body["team"]}))
     assert world.note("ADDED", team="a") == ["x", "x"]
     assert (world.kept("teams"), world.kept("odd"), world.kept("names")) == ({"a": ["x"]}, {}, {"all": ["a"]})
+
+
+def test_what_was_deleted_lately_is_known_by_whose_it_was_and_by_its_name() -> None:
+    found, deleted = Index(), Deleted(most=2)
+    of = replace(source(owner="Thing", owners=by_owner), deleted="gone")
+    informer = Informer([of], {"owners": found}, lambda *_: None, {"gone": deleted})
+    for number in range(3):
+        meta = {"name": f"x{number}", "uid": "1", "resourceVersion": str(number)}
+        informer.note("ADDED", {"kind": "Pod", "metadata": meta}, tell=False)
+        informer.note("DELETED", {"kind": "Pod", "metadata": {**meta, "resourceVersion": str(number + 10)}}, tell=False)
+    assert dict(deleted) == {(Key("a", f"x{number}"), "Pod", f"x{number}"): (number + 10,) for number in (1, 2)}
