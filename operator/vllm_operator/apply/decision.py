@@ -106,7 +106,7 @@ def _reason(manifest: Manifest, sight: Sight) -> str:
         if child is None:
             return "is not there"
         return "" if child.owned_content == content(manifest) else "is there, and is not known to be as it should"
-    if last.digest != digest(manifest):
+    if last.manifest != hash(digest(manifest)):
         return "its manifest has changed"
     if child is None:
         return "" if last.may_come(sight.now) else "is gone"

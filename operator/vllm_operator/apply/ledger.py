@@ -18,7 +18,7 @@ WATCH_LAG_SECONDS = 15.0
 class Applied:
     """One child as our last apply left it. Of texts that are only compared there are hashes, which take half of it."""
 
-    digest: str
+    manifest: int
     content: int
     """What its manifest says; once seen, what the fields held as they were applied: a webhook may have changed that.
     0 where the watch did not show that."""
@@ -80,10 +80,10 @@ class Ledger:
 
     def record(self, key: ChildKey, digests: tuple[str, str], result: Manifest, now: float) -> None:
         """Notes what the API server made of an apply. `digests`: of the manifest, and of its content (`content`)."""
-        manifest, said = digests
+        manifest, content = map(hash, digests)
         meta = result["metadata"]
         owned, version = hash(owned_fields(meta)), int(meta["resourceVersion"])
-        self._applied[key] = Applied(manifest, hash(said), owned, version, now, hash(meta["uid"]))
+        self._applied[key] = Applied(manifest, content, owned, version, now, hash(meta["uid"]))
 
     def forget(self, key: ChildKey) -> None:
         """The child is being deleted."""

@@ -31,7 +31,7 @@ def applied(manifest: Manifest, **values: Any) -> Applied:
     """As our last apply left it."""
     values = {name: hash(value) if isinstance(value, str) else value for name, value in values.items()}
     known = {"content": 0, "owned_fields": hash("ours"), "resource_version": 7, "at": NOW - 1, "seen": True, **values}
-    return Applied(digest(manifest), **known)
+    return Applied(hash(digest(manifest)), **known)
 
 
 def needs(
