@@ -150,8 +150,7 @@ def pod(body: Body) -> PodSnapshot:
     container = ours(status.get("containerStatuses") or ())
     readiness = conditions.get("Ready", {})
     rank = _rank(metadata.get("labels", {}))
-    # A rank without a server is ready as soon as it runs, and one that was started anew does not find the others again.
-    ready = readiness.get("status") == "True" and not (rank and container.get("restartCount"))
+    ready = readiness.get("status") == "True" and not _is_lost_rank(rank, container)
     starting = container if ready else _starting(status, container)
     other = None if ready else _other(status, container)
     answers = bool(container.get("ready")) and readiness.get("status") == "False"
@@ -186,6 +185,11 @@ def pod(body: Body) -> PodSnapshot:
         group=intern(metadata.get("labels", {}).get(GROUP_LABEL, "")),
         rank=rank,
     )
+
+
+def _is_lost_rank(rank: int, container: Body) -> bool:
+    """A rank without a server is ready as soon as it runs, and one that was started anew does not find the others."""
+    return bool(rank and container.get("restartCount"))
 
 
 def _rank(labels: Body) -> int:

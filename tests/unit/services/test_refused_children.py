@@ -96,7 +96,7 @@ def test_a_status_that_an_older_crd_has_no_field_for_is_told_as_far_as_it_goes()
 DEPLOYMENT = path("Deployment", NAMESPACE, "llama")
 # An edit that the API server refuses, by the kind of the child that has it.
 REFUSED_EDITS: dict[str, tuple[Object, Object]] = {
-    "ControllerRevision": ({}, {"env": [{"name": "VLLM_LOGGING_LEVEL", "value": "DEBUG"}]}),
+    "ControllerRevision": ({}, {"env": [{"name": "VLLM_LOGGING_LEVEL", "value": "WARNING"}]}),
     "PersistentVolumeClaim": ({"cache": {"claim": {"storage": "1Gi"}}}, {"cache": {"claim": {"storage": "2Gi"}}}),
     "NetworkPolicy": ({"networkPolicy": {"allowFrom": []}}, {"networkPolicy": {"allowFrom": [{"podSelector": {}}]}}),
 }
@@ -142,7 +142,7 @@ def test_what_was_applied_before_a_refusal_is_not_put_back() -> None:
     key = world.service(replicas=3, networkPolicy={"allowFrom": []})
     settle(world, key, CONFIG)
     world.api.refuse["delete", path("NetworkPolicy", NAMESPACE, "llama")] = refusal(403, "a policy is against it")
-    world.service(replicas=1, env=[{"name": "VLLM_LOGGING_LEVEL", "value": "DEBUG"}])
+    world.service(replicas=1, env=[{"name": "VLLM_LOGGING_LEVEL", "value": "WARNING"}])
     world.reconcile(key, watched=False)
     assert world.reason() == "Refused"
     spec = world.api.objects[DEPLOYMENT]["spec"]
