@@ -146,7 +146,7 @@ def test_what_was_applied_before_a_refusal_is_not_put_back() -> None:
     world.reconcile(key, watched=False)
     assert world.reason() == "Refused"
     spec = world.api.objects[DEPLOYMENT]["spec"]
-    assert (spec["replicas"], "DEBUG" in str(spec["template"])) == (1, True)
+    assert (spec["replicas"], "WARNING" in str(spec["template"])) == (1, True)
     world.watch()
     world.reconcile(key)
-    assert "DEBUG" in str(world.api.objects[DEPLOYMENT]["spec"]["template"])
+    assert "WARNING" in str(world.api.objects[DEPLOYMENT]["spec"]["template"])
