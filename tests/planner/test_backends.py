@@ -150,6 +150,8 @@ def test_glm_5_has_a_cache_of_fp8_where_vllm_makes_it_so() -> None:
     assert tokens_of(GLM_5, "B200", **eight) == halved > whole
     others = [tokens_of(GLM_5, "H200", **eight, **fields) for fields in ({}, {"kvCache": {"dtype": "bfloat16"}})]
     assert others[0] == others[1]
+    older = {**eight, "image": "vllm/vllm-openai:v0.26.0"}
+    assert tokens_of(GLM_5, "B200", **older) == tokens_of(GLM_5, "B200", kvCache={"dtype": "bfloat16"}, **older)
 
 
 def tokens_of(config: Content, gpu: str, **fields: Any) -> int:

@@ -242,6 +242,12 @@ def test_towers_are_left_out_where_no_request_may_have_their_inputs(name: str, w
     assert (len(model.loaded_towers) < len(model.towers)) is left_out
 
 
+@pytest.mark.parametrize(("image", "left_out"), [("v0.11.2", False), ("v0.15.1", False), ("v0.32.0", True)])
+def test_older_vllms_have_their_towers_all_the_same(image: str, *, left_out: bool) -> None:
+    spec = spec_of(image=f"vllm/vllm-openai:{image}", extraArgs=['--limit-mm-per-prompt={"image": 0}'])
+    assert as_asked(spec, model_of(config_of(GEMMA))).text_only is left_out
+
+
 def test_the_text_keeps_what_it_has_beside_its_layers() -> None:
     model = as_asked(spec_of(extraArgs=["--language-model-only"]), model_of(config_of("gemma-3n-E4B-it")))
     assert model.loaded_towers == model_of(config_of("gemma-3n-E4B-it")).towers[1:]

@@ -43,6 +43,8 @@ PLAIN_GPT_OSS: Content = {key: value for key, value in GPT_OSS_20B.items() if ke
         (QWEN3_30B, "B200", {**FOUR, **ADAPTERS}, (2048, 192)),
         (QWEN3_30B, "H200", FOUR, (2048, 192)),
         (QWEN3_30B, "RTX-PRO-6000", FOUR, (2048, 192)),
+        (QWEN3_30B, "B200", {**FOUR, "image": "vllm/vllm-openai:v0.11.2"}, (2048, 192)),
+        (quantized(ODD, NVFP4), "H100", {**FOUR, "image": "vllm/vllm-openai:v0.11.2"}, (2880, 192)),
         ({**QWEN3_30B, "norm_topk_prob": True}, "B200", FOUR, (2048, 256)),
         ({**QWEN3_30B, "norm_topk_prob": False}, "B200", FOUR, (2048, 192)),
         (OLMOE, "B200", {"tensorParallelSize": 16}, (2048, 64)),

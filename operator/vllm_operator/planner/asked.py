@@ -12,6 +12,7 @@ from ..api import InferenceServiceSpec
 from .extras import switch_of, value_of, variable_of
 from .served import WHOLE_TOWERS
 from .shapes import Cached, Layer, LayerCache, ModelShape, Split
+from .versions import is_since, version_of
 
 _POOLING = {("--runner", "pooling"), ("--convert", "embed"), ("--convert", "classify")}
 _WINDOWS = frozenset({Cached.SLIDING, Cached.CHUNKED})
@@ -48,8 +49,14 @@ def _whole_towers(spec: InferenceServiceSpec, model: ModelShape) -> ModelShape:
     return replace(model, towers=tuple((_whole(layer), count) for layer, count in model.towers))
 
 
+# Before it, most models had their towers all the same.
+_TOWERS_LEFT_OUT = (0, 16)
+
+
 def _without_towers(spec: InferenceServiceSpec, model: ModelShape) -> ModelShape:
     """Towers for images and sound get no weights where no request may have any (models/interfaces.py)."""
+    if not is_since(version_of(spec.image), _TOWERS_LEFT_OUT):
+        return model
     if not model.seeing or not (switch_of(spec, "language-model-only") or _limited(spec, model.inputs)):
         return model
     return replace(model, text_only=True, multimodal=False)

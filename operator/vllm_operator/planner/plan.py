@@ -24,6 +24,7 @@ from .rules import SPLITS, Question
 from .shapes import Cached, ModelShape
 from .tiles import FLASHINFER_TILE, MARLIN_TILES, Fp4, Tiles
 from .uncounted import uncounted
+from .versions import is_since
 from .weights import Storage
 
 MACHETE_GROUPS = frozenset({-1, 0, 64, 128})
@@ -170,6 +171,8 @@ def plan(
     return result
 
 
+# The vLLM whose source says so; earlier ones that were looked at have it otherwise, or not at all.
+_READ = (0, 32)
 _FP8_BY_DEFAULT = frozenset({"GlmMoeDsaForCausalLM"})
 """Models whose KV cache is fp8 on GPUs of compute capability 10, where nobody says another (models/config.py)."""
 # Types of the cache of sparse latent attention for which some GPUs have a format of their own, by their capability's
@@ -180,7 +183,8 @@ _PACKED = {9: frozenset({"fp8", "fp8_e4m3"}), 12: frozenset({"auto", "fp8", "fp8
 def _with_sparse_cache(engine: EngineSettings, model: ModelShape, gpu: Gpu) -> EngineSettings:
     """With the format that the KV cache of sparse latent attention has on the GPU."""
     major = gpu.capability[0]
-    if engine.kv_dtype == "auto" and major == 10 and model.architecture in _FP8_BY_DEFAULT:
+    by_default = model.architecture in _FP8_BY_DEFAULT and is_since(engine.version, _READ)
+    if engine.kv_dtype == "auto" and major == 10 and by_default:
         return replace(engine, kv_dtype="fp8_e4m3")
     sparse = any(cache.kind is Cached.INDEX and cache.token_bytes for layer in model.layers for cache in layer.more)
     packed = sparse and engine.kv_dtype in _PACKED.get(major, ())
@@ -251,6 +255,8 @@ def _tiles(engine: EngineSettings) -> Tiles:
     (layers/fused_moe/oracle/unquantized.py, nvfp4.py, mxfp4.py)."""
     mxfp4 = (1, 64) if engine.capability == (9, 0) and not engine.lora else MARLIN_TILES
     major, named = engine.capability[0], engine.moe_backend
+    if not is_since(engine.version, _READ):
+        return Tiles(mxfp4)
     if major == 10 and not engine.lora and named in _FLASHINFER:
         return Tiles(mxfp4, Fp4.FLASHINFER, FLASHINFER_TILE)
     marlin = 0 < major < 10 or engine.lora or named == "marlin"

@@ -31,7 +31,8 @@ def _architecture(question: Question) -> Refusal | None:
     """Architectures that neither vLLM nor transformers has (model_executor/models/registry.py)."""
     name = question.model.architecture
     last = DROPPED.get(name)
-    if last and minor(question.engine.version or VLLM_VERSION) > minor(last):
+    version = question.engine.version  # an image of one's own may be the older vLLM that is asked for
+    if last and version and minor(version) > minor(last):
         return Refusal(
             Reason.ARCHITECTURE,
             f"vLLM has the architecture {name} up to {last} alone: set an image with it, or use another model",

@@ -94,8 +94,9 @@ def _without_attention(model: ModelShape) -> bool:
 
 
 def _towers(model: ModelShape, tensor: int) -> Iterator[Misfit]:
-    """Heads of towers whose classes divide them without a way out (models/siglip.py, qwen2_vl.py, glm4_1v.py)."""
-    heads = (linear.heads for layer, _ in model.loaded_towers for linear in layer.linears if linear.split is Split.ROWS)
+    """Heads of towers whose classes divide them without a way out (models/siglip.py, qwen2_vl.py, glm4_1v.py):
+    also those that get no weights, as they are built all the same."""
+    heads = (linear.heads for layer, _ in model.towers for linear in layer.linears if linear.split is Split.ROWS)
     if odd := next((number for number in heads if number % tensor), 0):
         yield Reason.ATTENTION_HEADS, f"{odd} attention heads of the vision tower cannot be split over {tensor} GPUs"
 

@@ -87,5 +87,10 @@ def minor(version: str) -> tuple[int, int]:
     return int(first), int(second)
 
 
+def is_since(version: str | None, release: tuple[int, int]) -> bool:
+    """Whether the vLLM is of that release or a newer one. One that nothing names counts as the shipped one."""
+    return minor(version or VLLM_VERSION) >= release
+
+
 def _distance(one: tuple[int, int], other: tuple[int, int]) -> int:
     return abs(one[1] - other[1]) if one[0] == other[0] else MOST_MINORS

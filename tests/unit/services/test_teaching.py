@@ -2,24 +2,14 @@
 
 from typing import Any
 
+from support.of_classes import settle
 from support.world import NAMESPACE, World
 from vllm_operator.api.resource import Key
 from vllm_operator.api.vocabulary import VLLM_VERSION
 from vllm_operator.cluster import path
 from vllm_operator.planner.accelerators import MIB
-from vllm_operator.services.first_status import FIRST_STATUS_SECONDS
 
 SMALLER = -40 * MIB
-
-
-def settle(world: World, key: Key) -> None:
-    """Until all children are there and the status is written."""
-    world.reconcile(key)
-    if world.children("Job"):
-        world.inspected(key.name)
-    for _ in range(3):
-        world.clock.now += FIRST_STATUS_SECONDS
-        world.reconcile(key)
 
 
 def engine_of(world: World, name: str, difference: int, namespace: str = NAMESPACE) -> None:
