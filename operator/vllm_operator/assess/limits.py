@@ -90,6 +90,13 @@ class Bounds:
     room: int | None = None
     """GPUs that the class has left for it in its namespace; None: any number."""
 
+    @property
+    def gpus(self) -> int | None:
+        """The most GPUs that it may have; None: any number."""
+        limits = self.own.spec.limits if self.own else None
+        both = (limits.gpus_per_service if limits else None, self.room)
+        return min((one for one in both if one is not None), default=None)
+
     def refuses(self, spec: InferenceServiceSpec) -> str:
         """Why a spec may not have its GPUs, as a clause; "" where it may."""
         finding = exceeded(self.own, spec, {}) if self.own else None

@@ -7,6 +7,12 @@ from .log import last_error, last_line
 from .redaction import redact, shorten
 
 _WORDS_MAX = 300
+_ANOTHER = "Kubernetes makes another pod some minutes later, where a node is free for it"
+# A StatefulSet makes no pod of a name that is still there.
+_OF_A_GROUP = (
+    "its group is made anew once the node is back, its Node object is deleted, or it is tainted "
+    "node.kubernetes.io/out-of-service"
+)
 
 
 def beside(pod: PodSnapshot) -> Finding | None:
@@ -16,8 +22,8 @@ def beside(pod: PodSnapshot) -> Finding | None:
     if pod.lost:
         return (
             Reason.NODE_LOST,
-            f"nothing is heard of node {pod.node}, where pod {pod.name} served: see kubectl get nodes; Kubernetes "
-            "makes another pod some minutes later, where a node is free for it",
+            f"nothing is heard of node {pod.node}, where pod {pod.name} served: see kubectl get nodes; "
+            f"{_OF_A_GROUP if pod.group else _ANOTHER}",
         )
     return None
 

@@ -38,9 +38,10 @@ def largest(resource: str, supply: Supply) -> str:
     return f" (the largest, {most.name}, has {most.total} {resource})" if most else ""
 
 
-def names(supply: Supply) -> str:
-    """The nodes that suit the pods."""
-    return f" ({_listed(node.name for node in supply.nodes)})" if supply.nodes else ""
+def names(supply: Supply, count: int) -> str:
+    """The nodes that suit the pods, and are large enough for one."""
+    names = [node.name for node in supply.nodes if node.total >= count]
+    return f" ({_listed(names)})" if names else ""
 
 
 def products(supply: Supply) -> str:

@@ -33,6 +33,8 @@ _NAME = re.compile(r"^(?:[A-Za-z_]\w*\.)+[A-Z]\w*(?:: |:?$)")
 _USAGE = re.compile(r"^[\w. -]+: error: ")
 # What ends a process past Python: its own fault handler, C++, Rust.
 _CRASH = re.compile(r"^(?:Fatal Python error: |terminate called |thread '[^']*' (?:\(\d+\) )?panicked at )")
+# Of a compiler or linker, whose own words stand before.
+_BUILD_FAILED = re.compile(r"^(?:\w+\.)*CalledProcessError: |^ninja: build stopped")
 _INPUT = re.compile(r" \[type=\w+, input_value=.*$")
 WORKER_FAILED = "WorkerProc initialization failed"
 # They say that something failed, not what: a better line is taken where there is one.
@@ -65,9 +67,15 @@ def fatal(text: str, *, served: bool = False) -> str:
 
 
 def raised(text: str, *, served: bool = False) -> str:
-    """What the exceptions of such lines say, one a line."""
+    """What the exceptions and crashes of such lines say, one a line; and a build that failed: no users were yet."""
     lines = _fatal(text, served=served)
-    return "\n".join(_exception(lines, at) for at in _exceptions(lines))
+    found = [_exception(lines, at) for at in _exceptions(lines)]
+    found += (
+        " ".join(line for _, line in lines[at : at + 2]) for at, (_, one) in enumerate(lines) if _CRASH.match(one)
+    )
+    if not served and any(_BUILD_FAILED.search(line) for _, line in lines):
+        found += (line for prefix, line in lines if not prefix)
+    return "\n".join(found)
 
 
 def exception_names(text: str) -> list[str]:

@@ -59,7 +59,7 @@ class _Sentence:
     """What the scheduler says of all nodes. It tries its filters in turn, and tells of a node where the first failed.
 
     So a node that lacks something has the labels and no taints, and one out of a volume's reach has all that is asked
-    (pkg/scheduler/apis/config/v1/default_plugins.go).
+    but claimed devices, which are looked at last (pkg/scheduler/apis/config/v1/default_plugins.go).
     """
 
     text: str
@@ -86,9 +86,11 @@ class _Sentence:
         return others and self.lacking < self.nodes - self._wrong
 
     @property
-    def tells_preemption(self) -> bool:
-        """Whether it tells which nodes would not do even if they were empty."""
-        return " preemption: 0/" in self.text
+    def is_of_nodes(self) -> bool:
+        """Whether all nodes are closed, tainted or without the labels, or lack GPUs: nothing else keeps it away."""
+        parts = (_CLOSED, _TAINTS, _SELECTOR)
+        away = sum(count for words, count in self.causes.items() if any(part in words for part in parts))
+        return away + self.lacking == self.nodes
 
     @property
     def all_too_small(self) -> bool:
@@ -179,10 +181,10 @@ def _verdict(pod: PodSnapshot, said: _Sentence, supply: Supply | None) -> Findin
     asked = pod.asked
     if asked.topology and (found := _of_domains(asked.topology, said)):
         return found
-    if found := _of_volumes(pod, said):
+    if not said.says(_CLAIMS) and (found := _of_volumes(pod, said)):
         return found
     if not said.lacking or said.lacks_other:
-        return _elsewhere(said, supply)
+        return _elsewhere(pod, said, supply)
     if supply:
         return _of_supply(pod, said, supply)
     if said.all_too_small:
@@ -197,14 +199,12 @@ def _of_supply(pod: PodSnapshot, said: _Sentence, supply: Supply) -> Finding:
     """Why no node has the GPUs, where it is known which have some: nodes without any lack them, too."""
     asked = pod.asked
     if not supply.nodes and (supply.taints or said.says(_SELECTOR)):
-        return _elsewhere(said, supply)
+        return _elsewhere(pod, said, supply)
     if max((node.total for node in supply.nodes), default=0) < asked.count:
         return _too_small(pod, gpus.largest(asked.resource, supply))
-    free = any(node.free >= asked.count for node in supply.nodes)
-    # Others' pods may hold what seems to be free: then the sentence has nodes that would do if they were empty.
-    away = said.all_too_small if said.tells_preemption else free
-    if away and said.says(_CLOSED, _TAINTS, _SELECTOR):
-        return _elsewhere(said, supply)
+    # What seems to be free others' pods may hold: then the sentence has nodes that would do if they were empty.
+    if said.all_too_small and said.says(_CLOSED, _TAINTS, _SELECTOR):
+        return _elsewhere(pod, said, supply)
     return gpus.shortage(asked.resource, asked.count, supply)
 
 
@@ -249,7 +249,7 @@ def _of_volumes(pod: PodSnapshot, said: _Sentence) -> Finding | None:
     return None
 
 
-def _elsewhere(said: _Sentence, supply: Supply | None) -> Finding:
+def _elsewhere(pod: PodSnapshot, said: _Sentence, supply: Supply | None) -> Finding:
     """Where GPUs are not what is lacking: which nodes the pod may not be on, and why."""
     if said.says(_CLAIMS):
         return (
@@ -257,10 +257,11 @@ def _elsewhere(said: _Sentence, supply: Supply | None) -> Finding:
             "all devices of a pod must be free on one node: wait until others end, scale a service down, add nodes, or "
             "check accelerator.deviceSelector",
         )
-    if said.lacks_other:
+    there_are = supply is not None and bool(supply.nodes)
+    if said.lacks_other or (there_are and not said.is_of_nodes):
         return _CROWDED
     # Of nodes that suit, only taints that pass are not in the supply.
-    suitable = supply is not None and bool(supply.nodes) and said.says(_CLOSED, _TAINTS)
+    suitable = there_are and said.says(_CLOSED, _TAINTS)
     tainted = supply is not None and bool(supply.taints) and not supply.nodes and said.says(_TAINTS)
     if said.says(_SELECTOR) and not suitable and not tainted:
         there = gpus.products(supply) if supply else ""
@@ -269,7 +270,7 @@ def _elsewhere(said: _Sentence, supply: Supply | None) -> Finding:
             f"check accelerator.product and pod.nodeSelector against the nodes' labels{there}",
         )
     if suitable or (not tainted and said.says(_CLOSED, *_PASSING_TAINTS)):
-        there = gpus.names(supply) if supply else ""
+        there = gpus.names(supply, pod.asked.count) if supply else ""
         return (
             Reason.UNSCHEDULABLE,
             f"the nodes that suit it{there} are closed for scheduling (kubectl cordon) or not ready: see kubectl get "

@@ -28,7 +28,7 @@ from ..readers.events import MOST_READS_OF_EVENTS
 from ..readers.together import Together
 from ..snapshots.own import ObjectSnapshot
 from ..status.conditions import operator_failed
-from ..status.evidence import Account, Evidence, Outcome
+from ..status.evidence import UNREAD, Account, Evidence, Outcome
 from ..status.figures import figures, fleet
 from ..status.status import outline, stamp_of, status
 from ..turns.few import Few
@@ -101,7 +101,9 @@ class ServiceReconciler:
         if assessment.chosen:
             evidence = evidence.with_chosen(assessment.chosen)
         outcome = await self._outcome(evidence, assessment, memory)
-        account = Account(evidence.held_to_deployed() if outcome.withheld else evidence, assessment, outcome)
+        stays = (outcome.error or outcome.withheld) and not evidence.never_ran
+        seen = evidence.held_to_deployed(refused=outcome.error is not None) if stays else evidence
+        account = Account(seen, assessment, outcome)
         waits = [*memory.waits(), *self._rules(account, memory)]
         if not any(wait.holds_status for wait in waits):
             waits += await self._tell(account, memory)
@@ -113,8 +115,7 @@ class ServiceReconciler:
         self._arrivals.settled(key)
         self._shared.together.leave(key)
         self._judge.forget(key)
-        known = reason not in (Reason.INVALID, Reason.OPERATOR_FAILED)
-        outcome = await self._outcome(evidence, NOT_ASSESSED, memory) if known else Outcome()
+        outcome = await self._outcome(evidence, NOT_ASSESSED, memory) if reason not in UNREAD else Outcome()
         account = Account(evidence.held_to_deployed(), outcome=outcome)
         waits = [*memory.claims.waits(), *self._rules(account, memory)]
         return [*await self._tell(account, memory), *(wait for wait in waits if not wait.holds_status)]

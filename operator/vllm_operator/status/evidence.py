@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ..api.reasons import Reason
 from ..api.resource import InferenceService
+from ..api.spec import AUTO
 from ..assess.device_classes import Claimed
 from ..assess.download import Download
 from ..assess.fits import NOT_ASSESSED, Assessment, Inspection
@@ -22,6 +24,9 @@ from ..snapshots.groups import leaders
 from ..snapshots.inspection_pod import InspectionPod
 from ..snapshots.pod import PodSnapshot
 from ..snapshots.workload import DeploymentSnapshot
+
+UNREAD = (Reason.INVALID, Reason.OPERATOR_FAILED)
+"""Why a spec is not known, and another one stands in its place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,24 +124,37 @@ class Evidence:
         spec, resolved = with_chosen(self.service.spec, self.resolved, chosen)
         return replace(self, service=replace(self.service, spec=spec), resolved=resolved)
 
-    def held_to_deployed(self) -> "Evidence":
+    def held_to_deployed(self, *, refused: bool = False) -> "Evidence":
         """The same where the spec's own pods are not made: its number of replicas is one of what is deployed.
 
-        Of these there are no more than there were, or than have the GPUs that the spec asks for: the limits of a class
-        were asked of that. Fewer are fewer. Of the spec's own, which never ran, there are none yet.
+        `refused`: by the API server. Fewer are fewer. Of a spec that cannot be read there are as many as there were.
         """
-        service, deployed, bounds = self.service, self.deployment, None
-        most: int | None = most_replicas(service.spec)
-        if self.never_ran:
-            most = 0
-        elif deployed is None:
-            most = self.before.get("wantedReplicas")
-        elif deployed.gpus:
-            most, bounds = max(deployed.most_replicas, most_gpus(service.spec) // deployed.gpus), deployed.bounds
+        service, deployed = self.service, self.deployment
+        if deployed and self.spec_error and self.spec_error[0] in UNREAD:
+            as_is = service.spec.model_copy(update={"replicas": deployed.wanted})
+            return replace(self, service=replace(service, spec=as_is))
+        most = self._most_deployed(refused=refused or self.spec_error is not None)
         if most is None or most_replicas(service.spec) <= most:
             return self
+        bounds = deployed.bounds if deployed and most else None
         held = hold_back(Terms(service.spec), most, bounds and (bounds[0], most))
         return replace(self, service=replace(service, spec=held.spec), start_replicas=min(self.start_replicas, most))
+
+    def _most_deployed(self, *, refused: bool) -> int | None:
+        """The most replicas of what is deployed; None: as many as the spec asks for.
+
+        Of what is refused none are added. Else they may be as many as have the GPUs that the spec asks for, or may
+        come to have: the limits of a class were asked of that.
+        """
+        spec, deployed = self.service.spec, self.deployment
+        if self.never_ran:
+            return 0
+        if deployed is None:
+            return self.before.get("wantedReplicas") if revisions(self.live, self.service.uid) else None
+        if refused:
+            return deployed.most_replicas
+        gpus = self.bounds.gpus if spec.tensor_parallel_size == AUTO else most_gpus(spec)
+        return max(deployed.most_replicas, gpus // deployed.gpus) if deployed.gpus and gpus is not None else None
 
     @property
     def never_ran(self) -> bool:

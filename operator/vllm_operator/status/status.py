@@ -64,7 +64,10 @@ def verdicts(account: Account) -> list[Verdict]:
     facts = (not_admitted(account), fit, workload, chat, monitoring_available(account), scaling)
     result = [ready, valid, *filter(None, facts)]
     total = wanted(account)
-    settled = sum(pod.ready for pod in account.evidence.pods) == total and not account.evidence.old_pods
+    # An autoscaler has not been asked yet how many first pods there are to be.
+    first = account.service.wanted_replicas is None and account.evidence.never_ran and account.outcome.withheld
+    serve = sum(pod.ready for pod in account.evidence.pods) == total and not account.evidence.old_pods
+    settled = serve and not first
     lasts = not workload.status and Reason.named(workload.reason).passes is False
     if lasts or gate.type is ConditionType.ADMITTED:
         result.append(Verdict(ConditionType.STALLED, True, gate.reason, gate.message))

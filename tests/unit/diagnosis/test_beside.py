@@ -1,5 +1,6 @@
 """What is said of a pod that does not serve for something that is not vLLM's."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -84,6 +85,11 @@ def test_a_node_that_is_lost_is_named(others: list[dict[str, Any]]) -> None:
     assert (lost.silent, lost.lost) == (False, True)
     reason, message = found(lost)
     assert (reason, "nothing is heard of node gpu-1, where pod llama-0 served" in message) == (Reason.NODE_LOST, True)
+
+
+def test_a_rank_of_a_lost_node_has_no_successor_by_itself() -> None:
+    message = found(replace(beside(READY), group="1"))[1]
+    assert ("another pod" in message, "node.kubernetes.io/out-of-service" in message) == (False, True)
 
 
 def test_a_server_that_is_silent_is_still_told_so() -> None:

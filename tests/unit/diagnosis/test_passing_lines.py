@@ -79,6 +79,19 @@ def test_what_a_library_goes_on_after_is_not_the_cause(symptom: Symptom, line: s
     assert found(failed(f"{passed}OSError: [Errno 1] {said(symptom)}\n"))[0] == symptom.reason
 
 
+@pytest.mark.parametrize(
+    "log",
+    [
+        "/usr/bin/ld: final link failed: {}\nsubprocess.CalledProcessError: Command '['/usr/bin/gcc', 'x.c']' failed\n",
+        "x.cu: error: write: {}\nninja: build stopped: subcommand failed.\n",
+        "terminate called after throwing an instance of 'filesystem_error'\n  what():  cannot copy: {}\n",
+        "thread '<unnamed>' panicked at src/x.rs:3:5:\nOs {{ code: 28, message: \"{}\" }}\n",
+    ],
+)
+def test_a_full_volume_is_told_where_compiled_code_says_so(log: str) -> None:
+    assert found(failed(log.format("No space left on device")))[0] == Reason.NO_SPACE_LEFT
+
+
 def test_an_error_of_the_server_counts_where_the_container_never_served() -> None:
     line = "(APIServer pid=1) ERROR 11-29 11:38:57 [x.py:1] OSError: [Errno 28] No space left on device: '/cache/x'\n"
     assert found(failed(line))[0] == Reason.NO_SPACE_LEFT

@@ -90,6 +90,12 @@ def test_what_a_queue_says_of_a_pod_is_told() -> None:
     assert message == f"pod {held.name} waits in its queue: {words}"
 
 
+def test_claimed_devices_are_looked_at_after_volumes() -> None:
+    message = "0/5 nodes are available: 2 cannot allocate all claims, 3 node(s) had volume node affinity conflict."
+    reason, text = found(unscheduled(message))
+    assert (reason, "all devices of a pod must be free on one node" in text) == (Reason.INSUFFICIENT_GPUS, True), text
+
+
 def test_a_gated_pod_waits_for_its_queue() -> None:
     reason, message = found(unscheduled("Scheduling is blocked due to non-empty scheduling gates", "SchedulingGated"))
     assert (reason, "scheduling gate" in message) == (Reason.UNSCHEDULABLE, True)
@@ -131,6 +137,14 @@ def test_a_group_without_a_domain_is_told(message: str, reason: Reason, told: st
     assert (got, told in text) == (reason, True), text
 
 
+def test_nodes_that_are_too_small_are_not_said_to_be_closed() -> None:
+    message = "0/3 nodes are available: 3 node(s) were unschedulable."
+    large, small = NodeGpus("gpu-1", 8, 8), NodeGpus("gpu-2", 2, 2)
+    finding = workload(None, [unscheduled(message)], supply(large, small))
+    assert finding
+    assert "the nodes that suit it (gpu-1) are closed" in finding[1]
+
+
 def test_pods_that_others_keep_away_are_told_in_plain_words() -> None:
     _, text = found(unscheduled("0/2 nodes are available: 2 node(s) didn't match pod anti-affinity rules."))
     assert "2 beside pods that it must not be near" in text
@@ -154,7 +168,9 @@ CONTROL = "node(s) had untolerated taint {node-role.kubernetes.io/control-plane:
     [
         # Nodes without GPUs lack them in each of these; what counts is what keeps the pod off nodes with GPUs.
         (f"2 node(s) were unschedulable, {BY_CPU}", 5, supply(FREE), Reason.UNSCHEDULABLE, f"(gpu-1).*{NO_PLACE}"),
-        (f"2 node(s) were unschedulable, {BY_CPU}", None, supply(FREE), Reason.UNSCHEDULABLE, NO_PLACE),
+        # Without a word of preemption nobody knows whether others hold what seems to be free.
+        (f"2 node(s) were unschedulable, {BY_CPU}", None, supply(FREE), Reason.INSUFFICIENT_GPUS, "hold the rest"),
+        (f"2 Insufficient nvidia.com/gpu, 3 {CONTROL}", None, supply(FREE), Reason.INSUFFICIENT_GPUS, "hold the rest"),
         (f"2 node(s) were unschedulable, {BY_CPU}", 5, supply(SMALL), Reason.GPU_NODES_TOO_SMALL, "gpu-1, has 2"),
         (f"1 {NOT_READY}, {BY_CPU}", 4, supply(FREE), Reason.UNSCHEDULABLE, NO_PLACE),
         (f"1 node(s) had untolerated taint(s), {BY_CPU}", 4, supply(FREE), Reason.UNSCHEDULABLE, NO_PLACE),
@@ -165,6 +181,9 @@ CONTROL = "node(s) had untolerated taint {node-role.kubernetes.io/control-plane:
         (f"1 {CONTROL}, {BY_CPU}", 3, supply(FULL), Reason.INSUFFICIENT_GPUS, "0 of 8 nvidia.com/gpu are free"),
         (f"1 {CONTROL}, {BY_CPU}", 3, supply(FREE), Reason.INSUFFICIENT_GPUS, "that are no InferenceService's hold"),
         (f"2 node(s) didn't match Pod's node affinity/selector, {BY_CPU}", 5, NONE, Reason.NO_MATCHING_NODE, "H100"),
+        # What else keeps it off the nodes that suit is not that other nodes are tainted.
+        (f"2 node(s) didn't match pod anti-affinity rules, 3 {CONTROL}", 3, supply(FREE), Reason.UNSCHEDULABLE,
+         "2 beside pods that it must not be near.*or add nodes"),
         ("4 Insufficient nvidia.com/gpu", 4, supply(SMALL), Reason.GPU_NODES_TOO_SMALL, "gpu-1, has 2"),
     ],
 )  # fmt: skip

@@ -112,6 +112,18 @@ def test_an_edit_for_which_nothing_fits_keeps_the_pods_that_there_are() -> None:
     assert shape(world) == ("4", H100)
 
 
+def test_an_edit_whose_size_is_yet_to_be_chosen_leaves_the_autoscaler_its_bounds() -> None:
+    world = World()
+    add_node(world, "a", H100)
+    asks = {"accelerator": {}, "tensorParallelSize": "auto", "autoscaling": {"minReplicas": 1, "maxReplicas": 2}}
+    key = serving(world, **asks)
+    world.service(**asks, model={"uri": "hf://a/large"})
+    for _ in range(2):
+        world.reconcile(key)
+        (url,) = (one for one in world.api.objects if "horizontalpodautoscalers" in one)
+        assert world.api.objects[url]["spec"]["maxReplicas"] == 2
+
+
 def test_without_a_right_to_see_nodes_it_is_refused_with_a_sentence() -> None:
     world = World()
     key = world.service(accelerator={}, tensorParallelSize="auto")

@@ -120,7 +120,8 @@ def test_what_asked_for_no_pods_downloads_its_model_before_the_first_one(
         assert (bool(job(world)), deployment["spec"]["replicas"]) == (True, 0)
         assert world.children("HorizontalPodAutoscaler") == []
         world.clock.now += SETTLE_SECONDS
-    assert world.reason() == "Downloading"
+    assert (world.reason(), world.reason("Reconciling")) == ("Downloading", "Progressing")
+    assert world.status()["wantedReplicas"] == spec.get("replicas", world.status()["wantedReplicas"])
     world.downloads(DONE)
     world.reconcile(key)
     deployment = world.api.objects[path("Deployment", NAMESPACE, "llama")]
