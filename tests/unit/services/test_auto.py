@@ -115,7 +115,11 @@ def test_an_edit_for_which_nothing_fits_keeps_the_pods_that_there_are() -> None:
 def test_an_edit_whose_size_is_yet_to_be_chosen_leaves_the_autoscaler_its_bounds() -> None:
     world = World()
     add_node(world, "a", H100)
-    asks = {"accelerator": {}, "tensorParallelSize": "auto", "autoscaling": {"minReplicas": 1, "maxReplicas": 2}}
+    asks: dict[str, Any] = {
+        "accelerator": {},
+        "tensorParallelSize": "auto",
+        "autoscaling": {"minReplicas": 1, "maxReplicas": 2},
+    }
     key = serving(world, **asks)
     world.service(**asks, model={"uri": "hf://a/large"})
     for _ in range(2):
