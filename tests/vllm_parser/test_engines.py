@@ -1,4 +1,4 @@
-"""What the middleware reads of a vLLM with several engines is there in the pinned version."""
+"""What the middleware reads of vLLM and its engines is there in the pinned version."""
 
 from support.real_vllm.source import code_of, words_of
 
@@ -10,6 +10,15 @@ def test_vllm_counts_the_requests_of_each_engine_where_the_middleware_looks() ->
     assert "self.engine_inflight[self.core_engines[idx]]" in balancing
     assert "self.engine_core = EngineCoreClient.make_async_mp_client(" in code_of("vllm/v1/engine/async_llm.py")
     assert "app.state.engine_client" in code_of("vllm/entrypoints/serve/instrumentator/basic.py")
+
+
+def test_vllm_knows_what_its_engines_have_where_the_middleware_looks() -> None:
+    outputs, engine = code_of("vllm/v1/engine/output_processor.py"), code_of("vllm/v1/engine/async_llm.py")
+    assert "self.request_states: dict[str, RequestState] = {}" in outputs
+    assert "self.streaming_input = stream_input" in outputs
+    assert "self.output_processor = OutputProcessor(" in engine
+    adds = "self.output_processor.add_request(request, prompt, parent_req, index, queue)"
+    assert f"{adds}\n        await self.engine_core.add_request_async(request)" in engine
 
 
 def test_vllm_starts_a_process_of_its_api_for_each_engine_unless_told_otherwise() -> None:

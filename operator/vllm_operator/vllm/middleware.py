@@ -98,7 +98,10 @@ class Middleware:
                 self.last_end = time.monotonic()
 
     async def _serve(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Counts what waits for vLLM: a request from its last byte on, except while its client takes what is sent."""
+        """Counts what waits for vLLM: a request from its last byte on, except while its client takes what is sent.
+
+        It is asked for where vLLM does not tell what its engines have: it counts what vLLM fetches media for, too.
+        """
         since: float | None = None
 
         def wait(waits: bool) -> None:
@@ -113,7 +116,9 @@ class Middleware:
             return message
 
         async def sending(message: Message) -> None:
-            if since is not None and time.monotonic() - since >= HANG_SECONDS:
+            long = since is not None and time.monotonic() - since >= HANG_SECONDS
+            # Where vLLM tells, an answer of an engine shows as a step, and any other is no sign of it.
+            if long and _in_engines(scope.get("app")) is None:
                 self.watch.came()
             wait(False)
             await send(message)
@@ -170,7 +175,8 @@ class Middleware:
             waiting = dict(zip(figures, held, strict=True))
         else:  # with several engines, it is not known whose they are as long as one runs any
             whose = len(figures) == 1 or not any(running for running, *_ in figures.values())
-            waiting = dict.fromkeys(figures, self.waiting if whose else 0)
+            told = _in_engines(app)
+            waiting = dict.fromkeys(figures, (self.waiting if told is None else told) if whose else 0)
         return self.watch.stalled(figures, waiting)
 
 
@@ -260,6 +266,19 @@ def _in_flight(app: Any) -> list[int]:
         return [int(client.engine_inflight[engine]) for engine in client.core_engines]
     except AttributeError:
         return []
+
+
+def _in_engines(app: Any) -> int | None:
+    """Requests that all engines have, together; None where vLLM does not tell.
+
+    What vLLM still fetches media for is not with an engine, and what comes over a WebSocket can be there while its
+    client says nothing: neither waits for a step.
+    """
+    try:
+        states = app.state.engine_client.output_processor.request_states.values()
+    except AttributeError:
+        return None
+    return sum(not getattr(state, "streaming_input", False) for state in states)
 
 
 def _digest(content: bytes) -> bytes:

@@ -453,6 +453,154 @@ def test_an_answer_ends_a_hang_and_a_client_that_gives_up_does_not(
         assert asyncio.run(probed(doing, monkeypatch, then)) == [200, 504, ready]
 
 
+class Engines:
+    """A vLLM that fetches the media of a request, or fails to, and has its last engine answer when that makes a step.
+
+    As vLLM's: a request whose client leaves is forgotten at once, and who balances engines hears of it from them.
+    """
+
+    def __init__(self, count: int, now: list[float]) -> None:
+        self.now, self.fetched, self.stepped = now, asyncio.Event(), asyncio.Event()
+        self.states: dict[str, object] = {}
+        self.last = bytes([count - 1, 0])
+        core = SimpleNamespace(core_engines=[bytes([number, 0]) for number in range(count)])
+        if count > 1:
+            core.engine_inflight = self.in_flight = Counter[bytes]()
+        client = SimpleNamespace(engine_core=core, output_processor=SimpleNamespace(request_states=self.states))
+        self.app = SimpleNamespace(state=SimpleNamespace(engine_client=client))
+        self.middleware = Middleware(self.answer)
+        self.number = count
+
+    async def answer(self, scope: Message, receive: Receive, send: Send) -> None:
+        await receive()
+        if scope["path"] == "/fails":
+            await self.fetched.wait()
+        elif scope["path"] != "/health":
+            await self.fetched.wait()
+            await self.step(scope["path"])
+        await vllm(scope, receive, send)
+
+    async def step(self, name: str) -> None:
+        self.states[name] = SimpleNamespace()
+        if self.number > 1:
+            self.in_flight[self.last] += 1
+        try:
+            await self.stepped.wait()
+        finally:
+            del self.states[name]
+
+    def ask(self, path: str, statuses: list[int]) -> asyncio.Future[None]:
+        async def receive() -> Message:
+            return {"type": "http.request"}
+
+        async def send(message: Message) -> None:
+            statuses.extend([message["status"]] if "status" in message else [])
+
+        scope: Message = {"type": "http", "method": "POST", "path": path, "headers": [], "app": self.app}
+        return asyncio.ensure_future(self.middleware(scope, receive, send))
+
+    async def probes(self, *after: int) -> list[tuple[int, int]]:
+        """What readiness and liveness are answered after so many seconds each."""
+        answers = []
+        for seconds in after:
+            for _ in range(3):
+                await asyncio.sleep(0)
+            self.now[0] += seconds
+            statuses: list[int] = []
+            for path in ("/-/ready", "/health"):
+                await self.ask(path, statuses)
+            ready, live = statuses
+            answers.append((ready, live))
+        return answers
+
+
+WELL, UNREADY, DEAD = (200, 200), (504, 200), (504, 504)
+
+
+@pytest.fixture(params=[1, 2])
+def count(request: pytest.FixtureRequest, engine: tuple[Gauge, Histogram]) -> int:
+    """Of engines, none of which has told of a request."""
+    number: int = request.param
+    for name in range(number):
+        engine[0].labels(str(name)).set(0)
+    return number
+
+
+@pytest.fixture
+def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The clock, which the test moves."""
+    seconds = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: seconds[0])
+    return seconds
+
+
+async def left(*requests: asyncio.Future[None]) -> None:
+    """Their clients go away."""
+    for request in requests:
+        request.cancel()
+    await asyncio.wait(requests)
+
+
+def test_a_request_whose_media_vllm_fetches_is_no_hang_also_once_its_client_has_left(
+    count: int, now: list[float]
+) -> None:
+    async def fetch() -> None:
+        engines = Engines(count, now)
+        fetching = engines.ask("/v1/chat/completions", [])
+        assert await engines.probes(0, 34, 1, 85, 500) == [WELL] * 5
+        await left(fetching)
+        assert await engines.probes(0, 35, 85) == [WELL] * 3
+
+    asyncio.run(fetch())
+
+
+def test_an_engine_hangs_from_when_it_has_the_request_also_once_its_client_has_left(
+    count: int, now: list[float], engine: tuple[Gauge, Histogram]
+) -> None:
+    async def hang() -> None:
+        engines = Engines(count, now)
+        asked = engines.ask("/v1/chat/completions", [])
+        assert await engines.probes(0, 100) == [WELL] * 2
+        engines.fetched.set()
+        assert await engines.probes(0, 34, 1) == [WELL, WELL, UNREADY]
+        await left(asked)
+        assert await engines.probes(84, 1) == [UNREADY, DEAD]
+        engine[1].labels(str(count - 1)).observe(8)
+        if count > 1:
+            engines.in_flight.clear()
+        assert await engines.probes(1, 300) == [WELL] * 2
+
+    asyncio.run(hang())
+
+
+def test_media_that_cannot_be_fetched_do_not_end_a_hang(count: int, now: list[float]) -> None:
+    async def hang() -> None:
+        engines = Engines(count, now)
+        statuses: list[int] = []
+        failing = engines.ask("/fails", statuses)
+        asked = asyncio.ensure_future(engines.step("hangs"))
+        assert await engines.probes(0, 40) == [WELL, UNREADY]
+        engines.fetched.set()
+        await failing
+        assert statuses == [200]
+        assert await engines.probes(1, 79) == [UNREADY, DEAD]
+        await left(asked)
+
+    asyncio.run(hang())
+
+
+def test_a_silent_websocket_beside_media_that_are_fetched_is_no_hang(count: int, now: list[float]) -> None:
+    async def talk() -> None:
+        engines = Engines(count, now)
+        engines.states["spoken"] = SimpleNamespace(streaming_input=True)
+        engines.middleware.sockets = 1
+        fetching = engines.ask("/v1/chat/completions", [])
+        assert await engines.probes(0, 35, 85) == [WELL] * 3
+        await left(fetching)
+
+    asyncio.run(talk())
+
+
 def project(files: Path, version: str, values: dict[str, str]) -> None:
     """Writes a projected volume as the kubelet does: a folder for each version, and links that are switched at once."""
     volume = files / "configuration"
