@@ -116,6 +116,9 @@ class Middleware:
             return message
 
         async def sending(message: Message) -> None:
+            if message.get("body", b"").startswith(b":"):  # a comment (--sse-keep-alive-interval) is no answer
+                await send(message)
+                return
             long = since is not None and time.monotonic() - since >= HANG_SECONDS
             # Where vLLM tells, an answer of an engine shows as a step, and any other is no sign of it.
             if long and _in_engines(scope.get("app")) is None:

@@ -475,6 +475,12 @@ class Engines:
         await receive()
         if scope["path"] == "/fails":
             await self.fetched.wait()
+        elif scope["path"] == "/stream":
+            self.send = send
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await self.step(scope["path"])
+            await send({"type": "http.response.body", "body": b"data: [DONE]\n\n"})
+            return
         elif scope["path"] != "/health":
             await self.fetched.wait()
             await self.step(scope["path"])
@@ -488,6 +494,10 @@ class Engines:
             await self.stepped.wait()
         finally:
             del self.states[name]
+
+    async def comment(self) -> None:
+        """What vLLM sends for the request while the engine says nothing."""
+        await self.send({"type": "http.response.body", "body": b": keep-alive\n\n", "more_body": True})
 
     def ask(self, path: str, statuses: list[int]) -> asyncio.Future[None]:
         async def receive() -> Message:
@@ -599,6 +609,34 @@ def test_a_silent_websocket_beside_media_that_are_fetched_is_no_hang(count: int,
         await left(fetching)
 
     asyncio.run(talk())
+
+
+@pytest.mark.parametrize("tells", [True, False])
+def test_a_comment_that_keeps_a_stream_alive_does_not_end_a_hang(
+    count: int, now: list[float], engine: tuple[Gauge, Histogram], *, tells: bool
+) -> None:
+    async def hang() -> None:
+        engines = Engines(count, now)
+        if not tells:
+            del engines.app.state.engine_client
+        statuses: list[int] = []
+        asked = engines.ask("/stream", statuses)
+        assert await engines.probes(0, 36) == [WELL, UNREADY]
+        for _ in range(2):
+            await engines.comment()
+            assert await engines.probes(1) == [UNREADY]
+            engines.now[0] += 39
+        await engines.comment()
+        assert await engines.probes(4) == [DEAD]
+        for number in range(count):
+            engine[1].labels(str(number)).observe(8)
+        engines.stepped.set()
+        await asked
+        if count > 1:
+            engines.in_flight.clear()
+        assert await engines.probes(1, 300) == [WELL] * 2
+
+    asyncio.run(hang())
 
 
 def project(files: Path, version: str, values: dict[str, str]) -> None:
