@@ -70,8 +70,43 @@ def test_the_gauges_are_added_up_over_the_pods(tmp_path: Path) -> None:
     check(QUERIES["kv-cache"], two, [1], tmp_path)
 
 
+WANTED = f"vllm_operator_service_replicas_wanted{{{LABELS}}}"
+ALL_DOWN = {f'up{{{LABELS},pod="llama-{number}"}}': "0" for number in range(2)}
+
+
+@pytest.mark.parametrize("target", ["waiting-requests", "running-requests", "kv-cache", "time-to-first-token"])
+@pytest.mark.parametrize(
+    ("least", "series", "expected"),
+    [
+        (1, {f"up{POD}": "0", WANTED: "1"}, []),
+        (1, {f"up{POD}": "0"}, []),
+        (1, {WANTED: "3"}, []),
+        (1, {KUBE_STATE: "3"}, []),
+        (1, WITHOUT_PODS, [0]),
+        (1, {}, [0]),
+        (0, {**ALL_DOWN, WANTED: "2"}, []),
+        (0, ALL_DOWN, []),
+        (0, {WANTED: "2"}, []),
+        (0, {f"up{POD}": "0", WANTED: "1"}, [0]),
+        (0, WITHOUT_PODS, [0]),
+        (0, {}, [0]),
+    ],
+    ids=[
+        "down", "down-2", "lost", "lost-2", "none", "unknown",
+        "0-down", "0-down-2", "0-lost", "0-loading", "0-none", "0-unknown",
+    ],
+)  # fmt: skip
+def test_pods_that_are_not_seen_are_not_idle(
+    target: str, least: int, series: dict[str, str], expected: list[float], tmp_path: Path
+) -> None:
+    """Nothing, which is an error to the trigger, wherever 0 would take pods away."""
+    query = queries(minReplicas=least, targets=ALL_TARGETS, triggers=[CRON])[target]
+    check(query, series, expected, tmp_path)
+
+
 def test_a_pod_that_answered_nothing_has_no_time_to_first_token(tmp_path: Path) -> None:
     idle = {f'vllm:time_to_first_token_seconds_bucket{{{LABELS},pod="llama-1",le="{le}"}}': "7" for le in ("1", "+Inf")}
-    check(QUERIES["time-to-first-token"], idle, [], tmp_path)
+    seen = {f"vllm:num_requests_running{POD}": "3", f"up{POD}": "1", WANTED: "2"}
+    check(QUERIES["time-to-first-token"], {**idle, **seen}, [0], tmp_path)
     busy = {name.replace("llama-1", "llama-2"): "0+60x5" for name in idle}
-    check(f"{QUERIES['time-to-first-token']} > bool 0.9", {**idle, **busy}, [1], tmp_path)
+    check(f"({QUERIES['time-to-first-token']}) > bool 0.9", {**idle, **busy}, [1], tmp_path)

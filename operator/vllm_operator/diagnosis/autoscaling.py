@@ -120,7 +120,8 @@ def _keda(scaled_object: AutoscalerSnapshot, deployment: DeploymentSnapshot | No
             "without pods, Prometheus needs the operator's metrics, or those of kube-state-metrics, to know that there "
             "are none"
             if at_zero
-            else "Prometheus may not scrape the pods yet"
+            else "Prometheus does not scrape the pods, as while they load the model, or where networkPolicy.allowFrom "
+            "keeps it from them"
         )
         return (
             False,

@@ -5,7 +5,7 @@ are those of the rules for prometheus-adapter in the chart (files/prometheus-ada
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..api.autoscaling import Autoscaling
 from ..api.resource import InferenceService
@@ -90,16 +90,21 @@ def horizontal_pod_autoscaler(service: InferenceService, scaling: Scaling) -> Ma
 def scaled_object(service: InferenceService, scaling: Scaling) -> Manifest | None:
     """KEDA's ScaledObject. KEDA makes and keeps the HorizontalPodAutoscaler keda-hpa-NAME, with our labels, from it.
 
-    Source: controllers/keda/hpa.go and pkg/scaling/executor/scale_scaledobjects.go in github.com/kedacore/keda 2.21.
+    An empty result of any of our queries is an error, by which neither takes pods away; by the other triggers the
+    HorizontalPodAutoscaler still adds some.
+
+    Source: controllers/keda/hpa.go and pkg/scaling/executor/scale_scaledobjects.go in github.com/kedacore/keda 2.21,
+    and computeReplicasForMetrics of pkg/controller/podautoscaler/horizontal.go in Kubernetes.
     """
     spec = _asked_of("KEDA", service)
     if not spec:
         return None
-    triggers = [_prometheus(scaling, target.name, target.query, target.number) for target in _targets(service, spec)]
+    known = [replace(target, query=_or_few(target.query, service, spec)) for target in _targets(service, spec)]
+    triggers = [_prometheus(scaling, target.name, target.query, target.number) for target in known]
     # A pod that was asked for gets the time to load before it can be taken away for want of work.
     cooldown = max(spec.scale_down.stabilization_seconds, _startup(scaling))
     if spec.min_replicas == 0:
-        triggers.append(_prometheus(scaling, "busy", _busy_query(service), _ONLY_ACTIVATES, ignoreNullValues="false"))
+        triggers.append(_prometheus(scaling, "busy", _busy_query(service), _ONLY_ACTIVATES))
     return compact(
         {
             "apiVersion": "keda.sh/v1alpha1",
@@ -172,18 +177,40 @@ def _targets(service: InferenceService, spec: Autoscaling) -> Iterator[_Target]:
     if milliseconds := wanted.time_to_first_token_milliseconds:
         metric = "vllm:time_to_first_token_seconds"
         per_pod = f"sum by (le, pod) (rate({metric}_bucket{{{labels}}}[2m]))"
-        # Over pods that answered nothing the quantile is NaN, which no comparison holds for.
-        query = f"sum(histogram_quantile(0.95, {per_pod}) >= 0)"
+        # Over pods that answered nothing the quantile is NaN, which no comparison holds for: 0, if they are seen.
+        query = f"sum(histogram_quantile(0.95, {per_pod}) >= 0) or 0 * sum(vllm:num_requests_running{{{labels}}})"
         yield _Target("time-to-first-token", f"{metric}_p95", query, milliseconds)
 
 
-def _prometheus(scaling: Scaling, name: str, query: str, threshold: str, **others: str) -> Manifest:
+def _prometheus(scaling: Scaling, name: str, query: str, threshold: str) -> Manifest:
+    about = {"serverAddress": scaling.prometheus_url, "query": query, "threshold": threshold}
+    # KEDA's default takes an empty result for 0.
     return {
         "type": "prometheus",
         "name": name,
         "metricType": "AverageValue",
-        "metadata": {"serverAddress": scaling.prometheus_url, "query": query, "threshold": threshold, **others},
+        "metadata": {**about, "ignoreNullValues": "false"},
     }
+
+
+def _pods_wanted(service: InferenceService) -> str:
+    """How many pods there are to be, as the operator or kube-state-metrics says; empty where neither is scraped."""
+    return (
+        f"max(vllm_operator_service_replicas_wanted{{{_selector(service)}}} or "
+        f'kube_deployment_spec_replicas{{namespace="{service.namespace}",deployment="{service.name}"}})'
+    )
+
+
+def _or_few(query: str, service: InferenceService, spec: Autoscaling) -> str:
+    """The query's result; without one 0, but only where that takes no pod away.
+
+    Without pods a trigger that fails would keep KEDA from making minReplicas of them again. Of a service that may go
+    to zero, one pod is left by this, and the trigger `busy` decides about that one: while it loads, a trigger that
+    fails would keep KEDA from noting that the service is active, and once loaded it would be taken away at once.
+    """
+    most = 0 if spec.min_replicas else 1
+    pods = f"({_pods_wanted(service)} or count(up{{{_selector(service)}}}))"
+    return f"{query} or (vector(0) unless {pods} > {most})"
 
 
 def _busy_query(service: InferenceService) -> str:
@@ -194,10 +221,6 @@ def _busy_query(service: InferenceService) -> str:
     an error to the trigger, and then KEDA takes nothing away: Prometheus may only have lost sight of the pods.
     """
     labels = _selector(service)
-    wanted = (
-        f"vllm_operator_service_replicas_wanted{{{labels}}}",
-        f'kube_deployment_spec_replicas{{namespace="{service.namespace}",deployment="{service.name}"}}',
-    )
     parts = (
         f"sum(vllm:num_requests_running{{{labels}}})",
         f"sum(vllm:num_requests_waiting{{{labels}}})",
@@ -205,5 +228,5 @@ def _busy_query(service: InferenceService) -> str:
         f"count(up{{{labels}}} == 0)",
     )
     total = " + ".join(f"({part} or vector(0))" for part in parts)
-    none = f"(max({' or '.join(wanted)}) == 0)"
+    none = f"({_pods_wanted(service)} == 0)"
     return f"(({total}) and on() count(up{{{labels}}})) or on() {none}"

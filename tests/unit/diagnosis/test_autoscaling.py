@@ -142,6 +142,10 @@ def test_keda_is_missing_failing_or_has_scaled_to_zero() -> None:
     )
     broken = keda(status="False", reason="TriggerError", message="Triggers ... are not working correctly")
     assert by_keda(Autoscaler(hpa(), broken, keda=True))[1] == "TriggerFailed"
+    partly = keda(status="Unknown", reason="PartialTriggerError", message="Some triggers ... are not working correctly")
+    status, reason, words = by_keda(Autoscaler(hpa(), partly, keda=True))
+    assert (status, reason) == ("False", "TriggerFailed")
+    assert "networkPolicy.allowFrom" in words
     at_zero = Scene(deployment=deployment(0))
     assert by_keda(Autoscaler(None, fine, keda=True), at_zero)[:2] == ("True", "ScaledToZero")
     # What wakes the service up may be what fails.

@@ -52,9 +52,15 @@ def test_every_query_is_tied_to_the_service() -> None:
 def test_a_service_that_may_go_to_zero_keeps_its_pods_for_as_long_as_one_takes_to_start() -> None:
     spec = scaling_spec(Scaling(1200), provider="KEDA", minReplicas=0, triggers=[CRON])
     assert (spec["cooldownPeriod"], spec["initialCooldownPeriod"]) == (1200, 1200)
-    busy = next(one for one in spec["triggers"] if one.get("name") == "busy")
-    assert busy["metadata"]["ignoreNullValues"] == "false"
     assert "busy" not in queries(minReplicas=1)
+
+
+@pytest.mark.parametrize("least", [0, 1])
+def test_no_empty_result_is_taken_for_an_idle_service(least: int) -> None:
+    spec = scaling_spec(provider="KEDA", minReplicas=least, targets=ALL_TARGETS, triggers=[CRON])
+    ours = [one for one in spec["triggers"] if one["type"] == "prometheus"]
+    assert len(ours) == len(ALL_TARGETS) + (not least)
+    assert {one["metadata"].get("ignoreNullValues") for one in ours} == {"false"}
 
 
 def test_the_rules_for_prometheus_adapter_make_every_metric_that_is_asked_for() -> None:
