@@ -149,6 +149,16 @@ def test_what_is_not_as_the_hub_says_is_taken_away_and_fetched_again(here: pytes
     assert pauses == [10]
 
 
+def test_the_hub_gets_the_time_that_the_user_gives_it() -> None:
+    show = "from vllm_operator.inspection.sources import TIMEOUT_SECONDS; print(TIMEOUT_SECONDS)"
+    for given, used in (({}, "20"), ({"HF_HUB_ETAG_TIMEOUT": "60"}, "60")):
+        environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "operator"), **given}
+        shown = subprocess.run(
+            [sys.executable, "-c", show], env=environment, capture_output=True, text=True, check=True
+        )
+        assert shown.stdout.strip() == used
+
+
 def test_a_full_volume_is_told_before_anything_is_fetched(here: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with hub({NAME: Repository(FILES)}) as served:
         of_hub(here, served)

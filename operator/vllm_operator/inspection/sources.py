@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from huggingface_hub import HfApi, hf_hub_download
+from huggingface_hub import HfApi, constants, hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError
 
 from ..api import limits
@@ -18,7 +18,8 @@ from .mistral import PARAMS, config_of
 from .report import Facts, InspectionError
 from .weights import INDEXES, loaded
 
-TIMEOUT_SECONDS = 20
+# Of each question to the hub; longer where the user has huggingface_hub wait longer.
+TIMEOUT_SECONDS = max(20, constants.HF_HUB_ETAG_TIMEOUT)
 # https://huggingface.co/docs/safetensors/index#format: the length of the header, 8 bytes, little-endian.
 _LENGTH_BYTES = 8
 _TOKENIZER_CONFIG = "tokenizer_config.json"

@@ -25,6 +25,12 @@ DEADLINE_SECONDS = 24 * 3600
 AMOUNTS = Amounts(cpu=("500m", "4"), memory=("1Gi", "4Gi"), ephemeral_storage=("64Mi", "256Mi"))
 DOWNLOADER = "download"
 """The container's name."""
+# The Job's own.
+_HOME = {"HF_HOME": f"{CACHE_DIR}/huggingface", "HF_HUB_DISABLE_TELEMETRY": "1"}
+# The user's, by which huggingface_hub and hf_xet fetch: timeouts, and whether Xet's stores are asked.
+_OF_CLIENT = ("HF_HUB_", "HF_XET_")
+# With it hf_xet takes more memory than the Job has.
+_NEVER = (*_HOME, "HF_XET_HIGH_PERFORMANCE")
 _FAILED = 1
 """The exit status of a download that failed; anything else is the node's."""
 
@@ -38,8 +44,10 @@ def is_downloaded(service: InferenceService, settings: Settings) -> bool:
 
 
 def download_key(service: InferenceService, commit: str) -> str:
-    """Names what is fetched, and where to: 8 hexadecimal digits."""
+    """Names what is fetched, where to, and how the user has it fetched: 8 hexadecimal digits."""
     parts = [service.cache_claim_name, service.inspected, commit, load_format(service.spec)]
+    if client := _client(service):  # what failed for want of one is tried at once with it
+        parts.append(json.dumps(client, sort_keys=True))
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:8]
 
 
@@ -68,8 +76,7 @@ def download(service: InferenceService, commit: str, products: tuple[str, ...], 
 
 
 def _program(service: InferenceService, commit: str, settings: Settings) -> Program:
-    home = {"HF_HOME": f"{CACHE_DIR}/huggingface", "HF_HUB_DISABLE_TELEMETRY": "1"}
-    environment = [{"name": name, "value": value} for name, value in home.items()]
+    environment = [{"name": name, "value": value} for name, value in {**_HOME, **_client(service)}.items()]
     return Program(
         name=DOWNLOADER,
         arguments=_arguments(service, commit),
@@ -78,6 +85,16 @@ def _program(service: InferenceService, commit: str, settings: Settings) -> Prog
         volumes=[{"name": "cache", "persistentVolumeClaim": {"claimName": service.cache_claim_name}}],
         mounts=[{"name": "cache", "mountPath": CACHE_DIR}],
     )
+
+
+def _client(service: InferenceService) -> dict[str, str]:
+    """Variables of `env` that vLLM's own download would go by, as values: a Job is not made anew for another object."""
+    given = {variable.name: variable.value for variable in service.spec.env or ()}
+    return {
+        name: value
+        for name, value in given.items()
+        if value is not None and name.startswith(_OF_CLIENT) and name not in _NEVER
+    }
 
 
 def _affinity(service: InferenceService, products: tuple[str, ...]) -> Manifest:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from support.snapshots import service
 from support.world import NAMESPACE, World
 from vllm_operator.api.reasons import Reason
 from vllm_operator.api.resource import Key
@@ -12,7 +13,9 @@ from vllm_operator.cluster import path
 from vllm_operator.inspection.progress import Progress, line
 from vllm_operator.inspection.report import InspectionError, encode_error
 from vllm_operator.loop.write import PROGRESS_SECONDS, SETTLE_SECONDS
+from vllm_operator.manifests.download import download, download_key
 from vllm_operator.services.first_status import FIRST_STATUS_SECONDS
+from vllm_operator.settings import Images, Settings
 
 COMMIT = "1" * 40
 CACHE = {"claim": {"storage": "10Gi"}}
@@ -204,6 +207,58 @@ def test_why_a_download_failed_is_told_and_no_gpu_is_taken() -> None:
     world.reconcile(key)
     assert world.reason() == "DownloadFailed"
     assert "the download Job ended early; it said: Killed" in world.message("Ready")
+
+
+def names_of(world: World) -> list[str]:
+    return [name for name in world.children("Job") if "-download-" in name]
+
+
+def test_what_failed_by_the_users_settings_is_tried_at_once_with_others() -> None:
+    """A network that lets the hub through and not Xet's stores."""
+    world = World()
+    key = begun(world)
+    world.downloads(failed(encode_error(InspectionError(Reason.HUB_UNREACHABLE, "no way to Xet"))))
+    world.reconcile(key)
+    before = names_of(world)
+    world.service(cache=CACHE, env=[{"name": "HF_HUB_DISABLE_XET", "value": "1"}])
+    world.reconcile(key)
+    assert len(names_of(world)) == 1
+    assert names_of(world) != before
+    found = job(world)
+    assert found
+    assert {"name": "HF_HUB_DISABLE_XET", "value": "1"} in found["spec"]["template"]["spec"]["containers"][0]["env"]
+    world.pods_of_jobs_go()
+    world.downloads(DONE)
+    world.reconcile(key)
+    assert world.children("Deployment") == ["llama"]
+
+
+FROM_ELSEWHERE = {"configMapKeyRef": {"name": "settings", "key": "xet"}}
+
+
+@pytest.mark.parametrize(
+    ("variable", "told"),
+    [
+        ({"name": "HF_HUB_DOWNLOAD_TIMEOUT", "value": "60"}, True),
+        ({"name": "HF_HUB_ETAG_TIMEOUT", "value": "60"}, True),
+        ({"name": "HF_XET_NUM_CONCURRENT_RANGE_GETS", "value": "4"}, True),
+        ({"name": "HF_XET_HIGH_PERFORMANCE", "value": "1"}, False),
+        ({"name": "HF_HUB_DISABLE_TELEMETRY", "value": "0"}, False),
+        ({"name": "HF_HUB_DISABLE_XET", "valueFrom": FROM_ELSEWHERE}, False),
+        ({"name": "VLLM_LOGGING_LEVEL", "value": "DEBUG"}, False),
+    ],
+)
+def test_the_job_and_its_name_have_what_the_user_has_fetched_by(variable: dict[str, Any], told: bool) -> None:  # noqa: FBT001
+    without, settings = service(cache=CACHE), Settings(images=Images(operator="vllm-operator:1"))
+    one, other = (download(owner, COMMIT, (), settings) for owner in (without, service(cache=CACHE, env=[variable])))
+    (container,) = other["spec"]["template"]["spec"]["containers"]
+    names = [given["name"] for given in container["env"]]
+    assert len(names) == len(set(names))
+    assert (variable in container["env"], one["metadata"]["name"] != other["metadata"]["name"]) == (told, told)
+
+
+def test_downloads_of_a_fleet_keep_their_names() -> None:
+    assert download_key(service(cache=CACHE), COMMIT) == "986ceae0"
 
 
 @pytest.mark.parametrize(
