@@ -84,21 +84,31 @@ def _not_made(spec: InferenceServiceSpec, seen: Autoscaler, *, by_keda: bool) ->
 
 
 def _unreachable(spec: InferenceServiceSpec) -> str:
-    """A target that vLLM's own limits keep from ever being passed."""
-    targets = spec.autoscaling.targets if spec.autoscaling else None
-    if targets is None or spec.autoscaling is None or spec.autoscaling.max_replicas == spec.autoscaling.min_replicas:
+    """A target that vLLM's own limits keep from ever being passed.
+
+    Source: v1/engine/async_llm.py, check_admission: what runs and what waits count alike.
+    """
+    scaling = spec.autoscaling
+    if scaling is None or scaling.max_replicas == scaling.min_replicas:
         return ""
-    if spec.max_num_seqs and targets.running_requests * _TOLERANCE >= spec.max_num_seqs:
-        return (
-            f"autoscaling.targets.runningRequests ({targets.running_requests}) is never passed by 10 %: a pod runs at "
-            f"most maxNumSeqs ({spec.max_num_seqs}) requests; lower the target"
-        )
-    if spec.max_queued_requests and targets.waiting_requests * _TOLERANCE >= spec.max_queued_requests:
-        return (
-            f"autoscaling.targets.waitingRequests ({targets.waiting_requests}) is never passed by 10 %: a pod refuses "
-            f"what is above maxQueuedRequests ({spec.max_queued_requests}); lower the target"
-        )
+    takes = _limit(spec.max_queued_requests, "refuses what is above maxQueuedRequests")
+    engines = spec.data_parallel_size or 1
+    runs = _limit(spec.max_num_seqs, "runs no more requests than maxNumSeqs", engines)
+    targets = scaling.targets
+    for name, target, limits in (
+        ("runningRequests", targets.running_requests, [*runs, *takes]),
+        ("waitingRequests", targets.waiting_requests, takes),
+    ):
+        most, why = min(limits, default=(0, ""))
+        if most and target * _TOLERANCE >= most:
+            return f"autoscaling.targets.{name} ({target}) is never passed by 10 %: a pod {why}; lower the target"
     return ""
+
+
+def _limit(most: int | None, why: str, engines: int = 1) -> list[tuple[int, str]]:
+    """The most requests of a pod, and why; none where that is not limited."""
+    each = f" for each of its {engines} engines" if engines > 1 else ""
+    return [(most * engines, f"{why} ({most}){each}")] if most else []
 
 
 def _keda(scaled_object: AutoscalerSnapshot, deployment: DeploymentSnapshot | None) -> ScalingFinding | None:

@@ -119,11 +119,21 @@ def test_a_used_up_quota_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("target", "limits"), [("runningRequests", {"maxNumSeqs": 256}), ("waitingRequests", {"maxQueuedRequests": 256})]
+    ("target", "limits", "named"),
+    [
+        ("runningRequests", {"maxNumSeqs": 256}, "maxNumSeqs (256);"),
+        ("waitingRequests", {"maxQueuedRequests": 256}, "maxQueuedRequests (256);"),
+        ("runningRequests", {"maxQueuedRequests": 256}, "maxQueuedRequests (256);"),
+        ("runningRequests", {"maxNumSeqs": 1024, "maxQueuedRequests": 256}, "maxQueuedRequests (256);"),
+        ("runningRequests", {"maxNumSeqs": 256, "maxQueuedRequests": 1024}, "maxNumSeqs (256);"),
+        ("runningRequests", {"maxNumSeqs": 64, "dataParallelSize": 4}, "maxNumSeqs (64) for each of its 4 engines;"),
+        ("runningRequests", {"maxNumSeqs": 256, "maxQueuedRequests": 256, "dataParallelSize": 4}, "Requests (256);"),
+    ],
 )
-def test_a_target_that_is_never_passed(target: str, limits: dict[str, Any]) -> None:
+def test_a_target_that_is_never_passed(target: str, limits: dict[str, Any], named: str) -> None:
     for value, reason in ((240, "TargetUnreachable"), (120, "Scaling")):
-        assert said(Autoscaler(hpa()), autoscaling={"targets": {target: value}}, **limits)[1] == reason
+        status, why, words = said(Autoscaler(hpa()), autoscaling={"targets": {target: value}}, **limits)
+        assert (why, named in words) == (reason, status == "False")
 
 
 BY_KEDA = {"provider": "KEDA", "minReplicas": 0, "triggers": [CRON]}
