@@ -101,7 +101,9 @@ SEEN_TO = {
     "replicas": "replicas of the Serve deployment, and as many workers; another number is another Ray cluster, as "
     "KubeRay changes none; with 0, or `suspend`, there is no RayService",
     "suspend": "deletes the RayService; all else stays",
-    "maxQueuedRequests": "`max_queued_requests` of the Serve deployment: above it, 503",
+    "maxQueuedRequests": "`max_ongoing_requests` and `max_queued_requests` of the Serve deployment: each replica takes "
+    "so many requests at once, waiting or running; when all have them, Serve's way through to the engines holds so "
+    "many again, and answers 503 above that",
     "rollout.drainTimeoutSeconds": "`graceful_shutdown_timeout_s`: how long a replica that Serve takes away may finish "
     "its requests; a worker that is deleted takes them along",
     "rollout.maxSurge": "counts where other pods are asked for: above 0, their RayService is made beside the old one, "

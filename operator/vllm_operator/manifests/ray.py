@@ -177,7 +177,8 @@ def _configuration(service: InferenceService, template: Manifest) -> str:
     arguments = [plain(argument) for argument in container["args"]]
     drain = template["spec"]["terminationGracePeriodSeconds"] - int(PAUSE_SECONDS) - STOP_SECONDS
     options = {"graceful_shutdown_timeout_s": drain}
-    if most := number_of(arguments, "--max-num-queued-reqs"):
+    most = number_of(arguments, "--max-num-queued-reqs")
+    if most:
         options["max_queued_requests"] = most
     patience = _startup_seconds(container) + drain
     args = application(arguments, Serving(ranks_of(arguments), _gpus(container) > 0, options, patience))
@@ -186,7 +187,7 @@ def _configuration(service: InferenceService, template: Manifest) -> str:
         "route_prefix": "/",
         "import_path": IMPORT_PATH,
         "args": args,
-        "deployments": [{"name": deployment_name(args), **_numbers(service)}],
+        "deployments": [{"name": deployment_name(args), **_numbers(service), **_taken(most)}],
     }
     config = {
         "proxy_location": "EveryNode",
@@ -210,6 +211,15 @@ def _numbers(service: InferenceService) -> dict[str, Any]:
             "downscale_delay_s": scaling.scale_down.stabilization_seconds,
         }
     }
+
+
+def _taken(most: int | None) -> dict[str, int]:
+    """How many requests a replica takes at once. Ray's own default is 10^9, by which none is ever queued, or refused.
+
+    Source: Ray 2.60, llm/_internal/serve (constants.py, core/server/builder.py). Serve takes it from here in place:
+    serve/_private/config.py.
+    """
+    return {"max_ongoing_requests": most} if most else {}
 
 
 def _worker(template: Manifest) -> Manifest:

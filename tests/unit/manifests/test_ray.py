@@ -160,6 +160,17 @@ def test_what_serve_does_in_another_way_is_told_to_it() -> None:
     assert app(owner)["deployment_config"] == told
 
 
+def test_a_limit_on_requests_limits_those_that_a_replica_takes() -> None:
+    """Beside `args`, so that replicas which run are not started anew for it."""
+    scaling = {"autoscaling": {"maxReplicas": 2, "targets": {"runningRequests": 9}}}
+    for spec in (ON_RAY, {**ON_RAY, **scaling}):
+        (free,), (limited,) = (
+            application(owner)["deployments"] for owner in (service(**spec), service(**spec, maxQueuedRequests=500))
+        )
+        assert limited == {**free, "max_ongoing_requests": 500}
+    assert "max_ongoing_requests" not in app(service(**ON_RAY, maxQueuedRequests=500))["deployment_config"]
+
+
 def test_the_number_of_replicas_stands_beside_what_starts_them_anew() -> None:
     """Serve starts all replicas anew where the application has other arguments."""
     named = {**ON_RAY, "model": {"uri": "hf://org/model", "servedModelNames": ["org/model-1.5"]}}
