@@ -159,6 +159,27 @@ def test_the_hub_gets_the_time_that_the_user_gives_it() -> None:
         assert shown.stdout.strip() == used
 
 
+@pytest.mark.filterwarnings("ignore:.*symlinks")
+@pytest.mark.parametrize("there", ["", "blob"], ids=["nothing is there", "the content is there"])
+def test_a_volume_without_links_has_the_content_once(here: pytest.MonkeyPatch, tmp_path: Path, there: str) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    file = Wanted("model.safetensors", len(WEIGHTS), digest("model.safetensors", WEIGHTS), large=True)
+    blob = order(tmp_path).blob(file)
+    if there:
+        blob.parent.mkdir(parents=True)
+        blob.write_bytes(WEIGHTS)
+    with hub({NAME: Repository(FILES)}) as served:
+        of_hub(here, served)
+        here.setattr("os.symlink", refuse)
+        assert download(order(tmp_path), tmp_path / "report", Paused()) == 0
+        assert served.sent.count(len(WEIGHTS)) == (not there)
+    assert (snapshot(tmp_path) / "model.safetensors").read_bytes() == WEIGHTS
+    assert not blob.exists()
+    assert list(blob.parent.iterdir()) == []
+
+
 def test_a_full_volume_is_told_before_anything_is_fetched(here: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with hub({NAME: Repository(FILES)}) as served:
         of_hub(here, served)

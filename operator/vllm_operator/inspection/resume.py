@@ -2,7 +2,8 @@
 
 huggingface_hub 2.4 gives each try a file of its own and takes it away when it fails, as locks of some volumes keep no
 two writers apart. Here all tries write one file, each byte at its place, and nothing is cut off: two writers write the
-same. It gets the name of the content, which is its SHA-256, when it has that.
+same. It gets the name of the content, which is its SHA-256, when it has that; where a volume takes no links, the name
+by which vLLM looks for it, as huggingface_hub would copy it to there, and take twice the room.
 """
 
 import io
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import get_hf_file_metadata, hf_hub_url
-from huggingface_hub.file_download import HfFileMetadata, http_get
+from huggingface_hub.file_download import HfFileMetadata, are_symlinks_supported, http_get
 from huggingface_hub.utils._fixes import WeakFileLock
 from huggingface_hub.utils._headers import build_hf_headers
 from huggingface_hub.utils._runtime import is_xet_available
@@ -25,18 +26,23 @@ from .sources import TIMEOUT_SECONDS
 
 def fetch_large(order: Order, file: Wanted, token: str | None, say: Callable[[str], None]) -> None:
     """Fetches what is missing of a file whose SHA-256 is known. What it leaves undone, huggingface_hub does anew."""
-    blob, begun, lock = order.blob(file), order.begun(file), order.lock(file)
-    if order.named(file).exists() or blob.exists():
+    blob, begun, lock, named = order.blob(file), order.begun(file), order.lock(file), order.named(file)
+    if named.exists():
+        return
+    place = blob if are_symlinks_supported(order.folder) else named
+    if place.exists():
         return
     headers = build_hf_headers(token=token or False)
     url = hf_hub_url(order.repository, file.name, revision=order.commit)
     told = get_hf_file_metadata(url, token=token or False, timeout=TIMEOUT_SECONDS)
     if told.etag != file.digest:  # a mirror that names contents otherwise
         return
-    for folder in (blob.parent, lock.parent):
+    for folder in (blob.parent, lock.parent, place.parent):
         folder.mkdir(parents=True, exist_ok=True)
     with WeakFileLock(lock):  # which all users of huggingface_hub take
-        if blob.exists():
+        if blob.exists() and not place.exists():  # of a try that ended before it had its name
+            blob.rename(place)
+        if place.exists():
             return
         try:
             with _Begun(begun) as there:
@@ -48,7 +54,7 @@ def fetch_large(order: Order, file: Wanted, token: str | None, say: Callable[[st
             begun.unlink(missing_ok=True)
             return
         if file.is_content_of(begun):
-            begun.rename(blob)
+            begun.rename(place)
             order.note_compared(file)
         else:
             say(f"{file.name} is not what the hub says of it: it is fetched again")
