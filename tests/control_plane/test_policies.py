@@ -10,7 +10,7 @@ import yaml
 
 from cluster.control_plane import ControlPlane
 from cluster.host import REPOSITORY
-from support.kube import Kube
+from support.kube import Kube, Object
 from vllm_operator.api import API_VERSION, BATCH_KIND, CLASS_KIND, KIND
 
 pytestmark = pytest.mark.control_plane
@@ -87,7 +87,7 @@ def test_a_tenant_writes_services_and_sees_their_pods(cluster: Kube) -> None:
 
 
 def test_a_quota_limits_how_many_services_a_team_has(cluster: Kube) -> None:
-    quota = yaml.safe_load((POLICIES / "quota.yaml").read_text())
+    quota, _ = yaml.safe_load_all((POLICIES / "quota.yaml").read_text())
     hard = quota["spec"]["hard"]
     hard |= dict.fromkeys(hard, "1")
     where = ("get", "resourcequota", quota["metadata"]["name"], "-o", "jsonpath={.status.used}")
@@ -107,6 +107,26 @@ def test_a_quota_limits_how_many_services_a_team_has(cluster: Kube) -> None:
     finally:
         cluster.run("delete", "-f", str(POLICIES / "quota.yaml"))
         cluster.run("delete", "inferenceservices", "first", "--ignore-not-found")
+
+
+def pod(name: str, **others: Any) -> Object:
+    """A pod that keeps away from others: in its namespace, or where `others` says."""
+    term = {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": {"app": "other"}}, **others}
+    away = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
+    spec = {"containers": [{"name": "web", "image": "web"}], "affinity": away}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
+
+
+def test_a_quota_keeps_pods_from_keeping_those_of_other_namespaces_away(cluster: Kube) -> None:
+    cluster.run("apply", "-f", str(POLICIES / "quota.yaml"))
+    try:
+        cluster.run("create", "-f", "-", stdin=json.dumps(pod("near")))
+        attempt = ("create", "--dry-run=server", "-f", "-")
+        everywhere, says = json.dumps(pod("everywhere", namespaceSelector={})), "quota: cross-namespace-affinity"
+        cluster.wait("it is refused", 30, lambda: says in refusal(cluster, *attempt, stdin=everywhere))
+    finally:
+        cluster.run("delete", "-f", str(POLICIES / "quota.yaml"))
+        cluster.run("delete", "pod", "near", "--ignore-not-found", "--wait=false")
 
 
 @pytest.mark.parametrize(
