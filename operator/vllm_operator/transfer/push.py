@@ -11,9 +11,9 @@ from threading import Event
 from ..vllm.batch import CHECK, RUN
 from ..vllm.batch.faults import OURS
 from ..vllm.batch.journal import JOURNAL
-from ..vllm.batch.merging import REPORT
+from ..vllm.batch.merging import REPORT, output_names
 from ..vllm.batch.outbox import PUSHED, WANTED, write_whole
-from ..vllm.batch.survey import parts_key
+from ..vllm.batch.survey import SURVEY, parts_key
 from .bucket import BucketError, Place
 from .fetch import Order
 from .parts import KEPT, cut, length, segments
@@ -47,7 +47,20 @@ class Pusher:
         for name in KEPT:
             self._send(f"{self._root}/{name}")
         if f"{self._root}/{REPORT}" in self._sent:
-            self._clear()
+            if lacking := self._lacking():
+                _say(f"the parts stay, as {min(lacking)} is not in the output")
+            else:
+                self._clear()
+
+    def _lacking(self) -> set[str]:
+        """What the report tells of and is not there, sent by this pod or by one that merged before it."""
+        file = opened(self._order.output_folder, f"{self._root}/{SURVEY}")
+        if file is None:
+            return set()
+        with file:
+            made = {one for name, *_ in json.load(file)["files"] for one in output_names(name)}
+        unsent = made - self._sent.keys()
+        return unsent - {one.key for one in self._output.files()} if unsent else unsent
 
     def _send(self, name: str) -> None:
         file = opened(self._order.output_folder, name)

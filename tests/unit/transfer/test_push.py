@@ -1,5 +1,6 @@
 """What `transfer push` sends, in which order, and what it answers the runner."""
 
+import json
 import os
 import threading
 import time
@@ -78,6 +79,33 @@ def test_results_come_before_the_report_and_only_then_the_journals_go(store: Obj
     (given.parts / "report.json").write_bytes(b"{}")
     pusher(given).push()
     assert sorted(store.keys()) == [f"{PARTS}/report.json", "out/in.jsonl"]
+
+
+def test_journals_stay_until_every_file_that_the_report_tells_of_is_there(store: ObjectStore, tmp_path: Path) -> None:
+    given = order(tmp_path, "merge", store.endpoint)
+    segment = f"{PARTS}/0/a-0.journal/000000000000000-00000004"
+    store.put(segment, b"one\n")
+    (given.parts / "input.json").write_text(json.dumps({"files": [["a.jsonl", 0, 1, 9], ["b.jsonl", 1, 1, 9]]}))
+    (given.parts / "report.json").write_bytes(b"{}")
+    for name in ("a.jsonl", "a.errors.jsonl", "b.jsonl"):
+        (given.output_folder / name).write_bytes(b"answer\n")
+    pusher(given).push()
+    assert store.keys(f"{PARTS}/0") == [segment]
+    (given.output_folder / "b.errors.jsonl").write_bytes(b"")
+    pusher(given).push()
+    assert not store.keys(f"{PARTS}/0")
+
+
+def test_who_finds_the_output_whole_takes_the_journals_away(store: ObjectStore, tmp_path: Path) -> None:
+    given = order(tmp_path, "merge", store.endpoint)
+    segment = f"{PARTS}/0/a-0.journal/000000000000000-00000004"
+    store.put(segment, b"one\n")
+    for name in ("in.jsonl", "in.errors.jsonl"):
+        store.put(f"out/{name}", b"by another pod\n")
+    (given.parts / "input.json").write_text(json.dumps({"files": [["in.jsonl", 0, 1, 9]]}))
+    (given.parts / "report.json").write_bytes(b"{}")
+    pusher(given).push()
+    assert not store.keys(f"{PARTS}/0")
 
 
 def test_the_fence_is_not_made_again_by_who_only_has_it(store: ObjectStore, tmp_path: Path) -> None:

@@ -79,6 +79,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _check(options: argparse.Namespace) -> int:
     for path in input_files(options.input):
+        if path.name.startswith("."):
+            raise InputError(f"the name of {path.name} begins with a dot, as that of what is being written: rename it")
         if any(_is_same(path, options.output / name) for name in output_names(path.name)):
             raise InputError(f"the output would overwrite {path.name} of the input: write another folder for it")
     limits = ModelLimits(options.served_model_name, options.max_model_len, options.model)

@@ -125,6 +125,13 @@ def test_an_input_is_not_overwritten(tmp_path: Path) -> None:
     assert "would overwrite in.jsonl" in command.LAST_WORDS.read_text()
 
 
+@pytest.mark.parametrize("name", [".in.jsonl", ".jsonl", "..requests"])
+def test_a_file_that_is_named_like_one_that_is_being_written_is_refused(tmp_path: Path, name: str) -> None:
+    source = write_input(tmp_path / name, ["a"])
+    assert main(["check", *where(source, tmp_path / "out")]) == BAD_INPUT
+    assert f"the name of {name} begins with a dot" in command.LAST_WORDS.read_text()
+
+
 def test_an_output_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     source = write_input(tmp_path / "in.jsonl", ["a"])
     (tmp_path / "out").write_text("a file")
