@@ -168,6 +168,12 @@ class BatchEvidence:
         return progress_in(pod.message) if job and job.complete and pod else None
 
     @property
+    def unanswered(self) -> int | None:
+        """Requests that the output says nobody has answered; None where that is not known."""
+        pod = self.ended(MERGE)
+        return limits.whole(_said(pod.message).get("unanswered"), MOST_REQUESTS) if pod else None
+
+    @property
     def lost(self) -> str | None:
         """A step whose Job is complete and whose pod is gone with what it said: it is to be done again."""
         steps = [step for step in (CHECK, MERGE) if step in self.jobs and self.jobs[step].complete]
@@ -210,10 +216,14 @@ def _lines(said: Any) -> Iterator[str]:
 
 def progress_in(message: str) -> Progress:
     """What a pod says of how far it is; of what is no such thing, that nothing is done."""
-    try:
-        said = limits.mapping(limits.parsed(message, "what the pod says", limits.MESSAGE_BYTES))
-    except ValueError:
-        said = {}
+    said = _said(message)
     counts = [limits.whole(said.get(name), MOST_REQUESTS) or 0 for name in ("done", "failed")]
     tokens = [limits.whole(said.get(name), MOST_TOKENS) or 0 for name in ("promptTokens", "outputTokens")]
     return Progress(*counts, *tokens)
+
+
+def _said(message: str) -> Mapping[str, Any]:
+    try:
+        return limits.mapping(limits.parsed(message, "what the pod says", limits.MESSAGE_BYTES))
+    except ValueError:
+        return {}

@@ -155,7 +155,7 @@ class BatchReconciler:
                 await cluster.delete("Job", batch.namespace, job.name, job.uid)
         packed = evidence.engine.inspection.packed
         rendering = Rendering(facts_of(packed).commit if packed else None, assessment.products)
-        parts = BatchParts(batch, evidence.engine.service, self._surroundings.settings, rendering)
+        parts = BatchParts(batch, evidence.engine.service, self._surroundings.settings, rendering, planned.cause)
         for step in planned.make:
             try:
                 made = await cluster.apply_new(_BUILD[step](parts))

@@ -28,6 +28,8 @@ class Plan:
     """Why the batch has ended before that."""
     withheld: bool = False
     """Whether its pods are not made, as they would not fit."""
+    cause: Finding | None = None
+    """Why no more requests are answered, which the Job that makes the output keeps."""
 
 
 def plan(evidence: BatchEvidence, assessment: Assessment, *, inspects: bool) -> Plan:
@@ -40,7 +42,7 @@ def plan(evidence: BatchEvidence, assessment: Assessment, *, inspects: bool) -> 
         ends = evidence.expired or evidence.batch.spec.suspend
         return Plan(delete=_there(evidence, INSPECT, CHECK, RUN) if ends else ())
     cause = _cause(evidence)
-    if cause or evidence.answered:
+    if cause or evidence.answered or MERGE in evidence.jobs:
         return _merge(evidence, cause)
     if evidence.batch.spec.suspend:
         return Plan(delete=_there(evidence, INSPECT, CHECK, RUN))
@@ -48,7 +50,10 @@ def plan(evidence: BatchEvidence, assessment: Assessment, *, inspects: bool) -> 
 
 
 def _cause(evidence: BatchEvidence) -> Finding | None:
-    """Why no more requests are answered, though not all are."""
+    """Why no more requests are answered, though not all are: as it was when the output was begun."""
+    merge = evidence.jobs.get(MERGE)
+    if merge and merge.cause:
+        return merge.cause
     if evidence.expired:
         return Reason.EXPIRED, f"expireAfterSeconds ({evidence.batch.spec.expire_after_seconds}) ended it"
     run = evidence.jobs.get(RUN)
@@ -87,10 +92,11 @@ def _wrong_input(evidence: BatchEvidence) -> Finding | None:
 
 def _merge(evidence: BatchEvidence, cause: Finding | None) -> Plan:
     """The output is made of what was answered, also where that is not all."""
-    delete = _there(evidence, INSPECT, CHECK, *((RUN,) if evidence.expired else ()))
+    expired = cause is not None and cause[0] is Reason.EXPIRED
+    delete = _there(evidence, INSPECT, CHECK, *((RUN,) if expired else ()))
     job = evidence.jobs.get(MERGE)
     if job is None:
-        return Plan((MERGE,), delete)
+        return Plan((MERGE,), delete, cause=cause)
     if job.failed:
         said = evidence.ended(MERGE)
         words = (said.message if said else "").strip() or job.message or "see the log of its pod"
@@ -99,7 +105,15 @@ def _merge(evidence: BatchEvidence, cause: Finding | None) -> Plan:
         return Plan(delete=(*delete, evidence.lost))
     if evidence.merged is None:
         return Plan(delete=delete)
-    return Plan(delete=delete, complete=cause is None, failed=cause)
+    return _ended(evidence, cause, delete)
+
+
+def _ended(evidence: BatchEvidence, cause: Finding | None, delete: tuple[str, ...]) -> Plan:
+    """What is in the output decides: all may have been answered in time, or not all by pods that all have ended."""
+    left = evidence.unanswered
+    if left == 0 or (left is None and cause is None):
+        return Plan(delete=delete, complete=True)
+    return Plan(delete=delete, failed=cause or (Reason.RUN_FAILED, f"its pods ended with {left} requests unanswered"))
 
 
 def _after(evidence: BatchEvidence) -> Plan:

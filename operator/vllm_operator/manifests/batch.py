@@ -11,6 +11,7 @@ from typing import Any
 
 from ..api import API_VERSION, BATCH_KIND, GROUP, QUEUE_LABEL
 from ..api.batch import InferenceBatch
+from ..api.reasons import Finding
 from ..api.resource import InferenceService
 from ..settings import Settings
 from ..vllm.argv import PORT
@@ -39,6 +40,8 @@ RUNNER_ANNOTATION = f"{GROUP}/batch-runner"
 ENGINE_ANNOTATION = f"{GROUP}/batch-engine"
 # One that is larger is not kept: all annotations of an object may have 256 KiB.
 MOST_KEPT = 64 * 1024
+# Of the Job that makes the output, where not all was answered: why no more is, whatever is edited or deleted meanwhile.
+CAUSE_ANNOTATION = f"{GROUP}/batch-cause"
 INSPECT = "inspect"
 STEPS = (INSPECT, *OWN_STEPS)
 MAX_RETRIES = 2
@@ -61,6 +64,8 @@ class BatchParts:
     """A service of the same engine: the batch's name, the effective spec, and no uid."""
     settings: Settings
     rendering: Rendering = field(default_factory=Rendering)
+    cause: Finding | None = None
+    """Why the output is made, where not all was answered."""
 
 
 def job_name(batch: str, step: str) -> str:
@@ -96,7 +101,10 @@ def merge_job(parts: BatchParts) -> Manifest:
     """The Job that makes the output of all that was answered."""
     batch = parts.batch
     arguments = ["merge", *_paths(batch), f"--count={batch.pods}"]
-    return _short_job(batch, MERGE, _template(parts, MERGE, arguments))
+    job = _short_job(batch, MERGE, _template(parts, MERGE, arguments))
+    if parts.cause:
+        job["metadata"]["annotations"] = {CAUSE_ANNOTATION: json.dumps(parts.cause)}
+    return job
 
 
 def run_job(parts: BatchParts) -> Manifest:

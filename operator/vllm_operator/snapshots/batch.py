@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..api import limits
+from ..api.reasons import Finding, Reason
 from ..api.resource import Body, Key
-from ..manifests.batch import ENGINE_ANNOTATION
+from ..manifests.batch import CAUSE_ANNOTATION, ENGINE_ANNOTATION
 from ..manifests.names import BATCH_LABEL, INSPECTION_LABEL, STEP_LABEL
 from ..manifests.transfer import FETCH
 from .child import owner_uid
@@ -34,6 +36,8 @@ class JobSnapshot:
     terminating: bool = False
     gpus: int = 0
     """Of all its pods together."""
+    cause: Finding | None = None
+    """Of the Job that makes the output: why, where not all was answered."""
     engine: str = ""
     """What is kept of the spec of its pods' engine: see manifests/batch.py."""
 
@@ -75,6 +79,7 @@ def job(body: Body) -> JobSnapshot:
         message=str(held.get("Failed", {}).get("message") or ""),
         terminating="deletionTimestamp" in meta,
         gpus=_gpus(spec),
+        cause=_cause(meta),
         engine=_engine(spec),
     )
 
@@ -87,6 +92,15 @@ def _gpus(spec: Mapping[str, Any]) -> int:
 def _engine(spec: Mapping[str, Any]) -> str:
     of_pods = (spec.get("template") or {}).get("metadata") or {}
     return str((of_pods.get("annotations") or {}).get(ENGINE_ANNOTATION, ""))
+
+
+def _cause(meta: Mapping[str, Any]) -> Finding | None:
+    kept = str((meta.get("annotations") or {}).get(CAUSE_ANNOTATION, ""))
+    try:
+        reason, text = limits.parsed(kept, "why the output is made", limits.MESSAGE_BYTES)
+        return Reason.named(reason), limits.text_of(text, limits.ERROR_CHARACTERS)
+    except (TypeError, ValueError):  # there is none, or somebody has written there
+        return None
 
 
 def _ended_before(status: Mapping[str, Any]) -> Mapping[str, Any] | None:

@@ -225,6 +225,72 @@ def test_pods_that_fail_too_often_end_it_with_what_was_answered() -> None:
     assert world.steps() == ["merge", "run"], "their logs tell why"
 
 
+HALF = {**MERGED, "done": 4, "unanswered": 6}
+
+
+def merging(cause: str) -> BatchWorld:
+    """One whose output is made of four answers of ten, as it expired or as its pods failed too often."""
+    world = BatchWorld()
+    world.runs(expireAfterSeconds=3600)
+    if cause == "Expired":
+        world.batch(ago=3601, expireAfterSeconds=3600)
+    else:
+        world.ends("run", "vllm-batch: the engine died", exit_code=1)
+    world.reconcile()
+    assert "merge" in world.steps()
+    return world
+
+
+@pytest.mark.parametrize("cause", ["Expired", "RunFailed"])
+@pytest.mark.parametrize("restarts", [False, True])
+@pytest.mark.parametrize(("left", "complete"), [(6, False), (0, True)])
+def test_why_the_output_is_made_is_remembered_whatever_is_changed_meanwhile(
+    cause: str, *, restarts: bool, left: int, complete: bool
+) -> None:
+    world = merging(cause)
+    told = world.job("merge")["metadata"]["annotations"]["vllm-operator.dev/batch-cause"]
+    world.api.objects.pop(path("Job", NAMESPACE, f"{KEY.name}-run"), None)
+    world.batch(ago=3601, expireAfterSeconds=36000)
+    if restarts:
+        world.begin()
+    world.reconcile(2)
+    assert world.steps() == ["merge"]
+    world.ends("merge", {**HALF, "unanswered": left})
+    world.reconcile()
+    if complete:
+        assert world.condition("Complete") == ("True", "Merged")
+    else:
+        assert world.condition("Failed") == ("True", cause)
+        assert world.message("Failed") in told
+
+
+def test_a_merge_that_is_made_again_without_a_cause_tells_what_nobody_answered() -> None:
+    """Somebody deletes both Jobs and puts the end off: pods that come back find the output made, and answer nothing."""
+    world = merging("Expired")
+    world.batch(ago=3601, expireAfterSeconds=36000)
+    world.api.objects.pop(path("Job", NAMESPACE, f"{KEY.name}-merge"))
+    world.watch()
+    world.reconcile(2)
+    world.ends("run")
+    world.reconcile()
+    world.ends("merge", HALF)
+    world.reconcile()
+    assert world.condition("Failed") == ("True", "RunFailed")
+    assert world.message() == "its pods ended with 6 requests unanswered"
+
+
+@pytest.mark.parametrize("kept", ["", "{", "[]", "[1, 2]", '["NoReason", "x"]', '["Expired"]', "[" * 9999])
+def test_a_cause_that_is_none_counts_for_nothing(kept: str) -> None:
+    world = BatchWorld()
+    world.runs()
+    world.ends("run")
+    world.reconcile()
+    world.job("merge")["metadata"]["annotations"] = {"vllm-operator.dev/batch-cause": kept}
+    world.ends("merge", MERGED)
+    world.reconcile()
+    assert world.condition("Complete") == ("True", "Merged")
+
+
 def test_a_merge_that_fails_is_told() -> None:
     world = BatchWorld()
     world.runs()
@@ -545,7 +611,7 @@ def test_pods_that_get_no_input_are_told_while_others_are_made_and_in_the_end() 
     assert f"before that, {REFUSED}" in world.message("Running")
     world.fails("run")
     world.reconcile()
-    world.ends("merge", MERGED)
+    world.ends("merge", {**MERGED, "done": 0, "unanswered": 10})
     world.reconcile()
     assert world.condition("Failed") == ("True", "RunFailed")
     assert f"its pods failed too often: {REFUSED}" in world.message("Failed")

@@ -245,7 +245,7 @@ def test_claims_that_are_not_allowed_any_more_keep_no_output_from_being_made() -
     world.batch(3601, **OWN, expireAfterSeconds=3600)
     world.reconcile(2)
     assert world.steps() == ["merge"]
-    world.ends("merge", MERGED)
+    world.ends("merge", {**MERGED, "done": 4, "unanswered": 6})
     world.reconcile()
     assert world.condition("Failed") == ("True", "Expired")
 
