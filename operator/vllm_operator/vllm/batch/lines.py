@@ -4,7 +4,7 @@ A request has a number: its place among all lines that are not blank, over all f
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, NoReturn
 
@@ -59,12 +59,15 @@ def input_files(path: Path) -> list[Path]:
     return found
 
 
-def raw_lines(path: Path, first: int) -> Iterator[Raw]:
-    """The lines of a file that are not blank; `first` is the number of the first one. Raises InputError."""
+def raw_lines(path: Path, first: int, seen: Callable[[bytes], object] | None = None) -> Iterator[Raw]:
+    """The lines of a file that are not blank; `first` is the number of the first one. Raises InputError.
+
+    `seen` gets all bytes of the file, part by part.
+    """
     number = first
     try:
         with path.open("rb") as file:
-            for line, text in enumerate(_texts(file), 1):
+            for line, text in enumerate(_texts(file, seen), 1):
                 if text is None or text.strip():
                     yield Raw(number, line, text)
                     number += 1
@@ -72,13 +75,20 @@ def raw_lines(path: Path, first: int) -> Iterator[Raw]:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
 
 
-def _texts(file: BinaryIO) -> Iterator[bytes | None]:
+def _texts(file: BinaryIO, seen: Callable[[bytes], object] | None) -> Iterator[bytes | None]:
     """All lines; None for one that is too long, of which no more is held than that."""
     start = b"\xef\xbb\xbf"
-    while text := file.readline(LINE_BYTES + 1):
+
+    def read(most: int) -> bytes:
+        text = file.readline(most)
+        if seen:
+            seen(text)
+        return text
+
+    while text := read(LINE_BYTES + 1):
         whole = len(text) <= LINE_BYTES
         while not whole and text and not text.endswith(b"\n"):
-            text = file.readline(LINE_BYTES)
+            text = read(LINE_BYTES)
         yield text.removeprefix(start) if whole else None
         start = b""
 

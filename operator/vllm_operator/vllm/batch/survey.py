@@ -30,6 +30,8 @@ class File(NamedTuple):
     """The number of its first request."""
     requests: int
     size: int
+    digest: str = ""
+    """Of all its bytes; empty where an earlier version of this program surveyed it."""
 
 
 class Survey(NamedTuple):
@@ -72,8 +74,8 @@ def survey(source: Path, parts: Path, limits: Limits | None = None) -> tuple[Sur
     digests = Buckets(parts, _DIGEST)
     try:
         for path in input_files(source):
-            start = counts["total"]
-            for raw in raw_lines(path, start):
+            start, content = counts["total"], blake2b(digest_size=16)
+            for raw in raw_lines(path, start, content.update):
                 counts["total"] += 1
                 try:
                     request = request_of(raw)
@@ -84,7 +86,8 @@ def survey(source: Path, parts: Path, limits: Limits | None = None) -> tuple[Sur
                     counts["invalid"] += 1
                     if len(first) < _SHOWN:
                         first.append(_shown(path, raw.line, str(error)))
-            files.append(File(path.name, start, counts["total"] - start, path.stat().st_size))
+            requests = counts["total"] - start
+            files.append(File(path.name, start, requests, path.stat().st_size, content.hexdigest()))
         counts["duplicates"] = _write_duplicates(digests, parts)
     except OSError as error:
         raise output_error(error, parts) from error
@@ -115,10 +118,20 @@ def known_survey(source: Path, parts: Path) -> Survey:
         return survey(source, parts)[0]
     kept = json.loads(path.read_text())
     known = Survey([File(*file) for file in kept["files"]], kept["total"])
-    now = [(path.name, path.stat().st_size) for path in input_files(source)]
-    if now != [(file.name, file.size) for file in known.files]:
+    found = input_files(source)
+    same = [(path.name, path.stat().st_size) for path in found] == [(file.name, file.size) for file in known.files]
+    if not same or not all(map(_has_content, found, known.files)):
         raise InputError("the input has changed since it was checked: make a new InferenceBatch for it")
     return known
+
+
+def _has_content(path: Path, known: File) -> bool:
+    if not known.digest:
+        return True
+    content = blake2b(digest_size=16)
+    for _ in raw_lines(path, 0, content.update):
+        pass
+    return content.hexdigest() == known.digest
 
 
 def duplicates(parts: Path) -> Iterator[tuple[int, int]]:

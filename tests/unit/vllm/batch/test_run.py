@@ -13,7 +13,7 @@ import pytest
 
 from support.batch_engine import StandIn, answer_to
 from support.batches import line, rows, run_words, where, write_input
-from vllm_operator.vllm.batch import command, work
+from vllm_operator.vllm.batch import command, lines, work
 from vllm_operator.vllm.batch.command import main
 from vllm_operator.vllm.batch.engine import Engine
 from vllm_operator.vllm.batch.faults import AGAIN, BAD_INPUT, BAD_OUTPUT, DONE, STOPPED
@@ -252,6 +252,53 @@ def test_an_input_that_changed_is_not_run(tmp_path: Path, output: Path) -> None:
     write_input(source, ["a", "b", "c"])
     assert run(source, output, StandIn()) == BAD_INPUT
     assert "has changed" in command.LAST_WORDS.read_text()
+
+
+CHANGED = [b"[2]", b"\n1\n", b" 1 ", b"999"]
+
+
+@pytest.mark.parametrize("step", ["run", "merge"])
+@pytest.mark.parametrize("name", ["in.jsonl", "in/b.jsonl"])
+@pytest.mark.parametrize("later", CHANGED)
+def test_an_input_that_changed_to_the_same_size_is_neither_run_nor_merged(
+    tmp_path: Path, output: Path, step: str, name: str, later: bytes
+) -> None:
+    changed = tmp_path / name
+    for path in (changed, changed.with_name("a.jsonl")) if "/" in name else (changed,):
+        write_input(path, ["a", "b"])
+    source = changed if "/" not in name else changed.parent
+    content = changed.read_bytes()
+    changed.write_bytes(content + b"[1]")
+    assert main(["check", *where(source, output), "--on-invalid=skip"]) == DONE
+    changed.write_bytes(content + later)
+    ended = run(source, output, StandIn()) if step == "run" else main(["merge", *where(source, output), "--count=1"])
+    assert ended == BAD_INPUT
+    assert "has changed" in command.LAST_WORDS.read_text()
+
+
+def test_an_input_that_an_earlier_program_surveyed_is_taken_as_it_is(tmp_path: Path, output: Path) -> None:
+    source = write_input(tmp_path / "in.jsonl", ["a", "b"])
+    assert main(["check", *where(source, output)]) == DONE
+    kept = output / ".parts-b1" / "input.json"
+    survey = json.loads(kept.read_text())
+    kept.write_text(json.dumps({**survey, "files": [file[:4] for file in survey["files"]]}))
+    assert run(source, output, StandIn()) == DONE
+    assert merge(source, output)["done"] == 2
+
+
+@pytest.mark.parametrize("size", [10, 100])
+def test_all_bytes_are_held_against_those_that_were_checked(
+    tmp_path: Path, output: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    monkeypatch.setattr(lines, "LINE_BYTES", size)
+    source = tmp_path / "in.jsonl"
+    source.write_bytes(b"\xef\xbb\xbf" + b"x" * 250 + b"\n\n" + line("a", "1"))
+    main(["check", *where(source, output)])
+    content = source.read_bytes()
+    assert run(source, output, StandIn()) == DONE
+    for at in range(0, len(content), 7):
+        source.write_bytes(content[:at] + b"~" + content[at + 1 :])
+        assert run(source, output, StandIn()) == BAD_INPUT
 
 
 def test_a_pod_that_comes_back_after_the_merge_asks_nothing(tmp_path: Path, output: Path) -> None:
