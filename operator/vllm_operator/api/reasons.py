@@ -380,7 +380,7 @@ class Reason(Row):
     EXPIRED = ("Expired", _FAILED, LASTS, "expireAfterSeconds ended it: what was answered by then is in the output")
     RUN_FAILED = ("RunFailed", _FAILED, LASTS,
         "pods failed too often: what was answered is in the output, the rest in the error file")
-    MERGE_FAILED = ("MergeFailed", _FAILED, LASTS,
+    MERGE_FAILED = ("MergeFailed", _COMPLETE | _FAILED, LASTS,
         "the output could not be made of what was answered, which is kept: see the log of the merge Job's pod")
     # fmt: on
 

@@ -128,8 +128,13 @@ class BatchEvidence:
     @property
     def expired(self) -> bool:
         """Whether expireAfterSeconds ends it."""
+        return self.overdue and not self.answered
+
+    @property
+    def overdue(self) -> bool:
+        """Whether its time is over, also where nothing is left to answer."""
         seconds = self.batch.spec.expire_after_seconds
-        return bool(seconds and self.created and not self.answered) and self.left(self.created, seconds) <= 0
+        return bool(seconds and self.created) and self.left(self.created, seconds) <= 0
 
     def left(self, since: str, seconds: int | None) -> float:
         """Seconds that are left of so many since a time in RFC 3339."""

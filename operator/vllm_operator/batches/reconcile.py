@@ -201,10 +201,11 @@ def _rules(account: BatchAccount) -> list[Again]:
     evidence, found = account.evidence, []
     if account.predecessor:
         found.append(Again(PREDECESSOR_SECONDS, "what a deleted batch of this name had may be gone"))
-    if evidence.spec_error or evidence.refused or evidence.crowded or account.plan.withheld or account.error:
+    kept = evidence.spec_error or evidence.refused or evidence.crowded or account.plan.withheld or account.plan.unmerged
+    if kept or account.error:
         found.append(Again(LOOK_SECONDS, "others may have changed what keeps it from running"))
     seconds = evidence.batch.spec.expire_after_seconds
-    if seconds and evidence.created and not evidence.expired:
+    if seconds and evidence.created and not evidence.overdue:
         found.append(Again(max(evidence.left(evidence.created, seconds), 0.1), "it expires then"))
     if RUN in evidence.jobs and evidence.jobs[RUN].suspended:
         found.append(Again(QUEUE_SECONDS, "Kueue may say something else of why it waits"))

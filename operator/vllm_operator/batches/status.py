@@ -228,6 +228,8 @@ def _complete(account: BatchAccount) -> Verdict:
         counts = _counts(account)
         text = f"{counts.done} answered, {counts.failed} in the error file"
         return Verdict(ConditionType.COMPLETE, True, Reason.MERGED, text)
+    if account.plan.unmerged:
+        return Verdict(ConditionType.COMPLETE, False, Reason.MERGE_FAILED, account.plan.unmerged)
     if MERGE in seen.jobs or MERGE in account.plan.make:
         text = "the output is being made of what was answered"
         return _with_trouble(Verdict(ConditionType.COMPLETE, False, Reason.MERGING, text), seen, MERGE)

@@ -10,8 +10,13 @@ from ..api.conditions import ConditionType
 from ..api.reasons import Finding, Reason
 from ..assess.fits import Assessment, keeps_from_running
 from ..manifests.batch import INSPECT, STEPS
+from ..snapshots.batch import JobSnapshot
 from ..vllm.batch import CHECK, MERGE, RUN
+from ..vllm.batch.faults import BAD_INPUT, BAD_OUTPUT
 from .evidence import BatchEvidence
+
+# Between two Jobs that make the output, where the first one could not: each has tries of its own.
+MERGE_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +31,8 @@ class Plan:
     """Whether the output is whole."""
     failed: Finding | None = None
     """Why the batch has ended before that."""
+    unmerged: str = ""
+    """Why the output cannot be made for now."""
     withheld: bool = False
     """Whether its pods are not made, as they would not fit."""
     cause: Finding | None = None
@@ -98,14 +105,23 @@ def _merge(evidence: BatchEvidence, cause: Finding | None) -> Plan:
     if job is None:
         return Plan((MERGE,), delete, cause=cause)
     if job.failed:
-        said = evidence.ended(MERGE)
-        words = (said.message if said else "").strip() or job.message or "see the log of its pod"
-        return Plan(delete=delete, failed=(Reason.MERGE_FAILED, f"the output could not be made: {words[-400:]}"))
+        return _unmerged(evidence, job, delete)
     if evidence.lost:
         return Plan(delete=(*delete, evidence.lost))
     if evidence.merged is None:
         return Plan(delete=delete)
     return _ended(evidence, cause, delete)
+
+
+def _unmerged(evidence: BatchEvidence, job: JobSnapshot, delete: tuple[str, ...]) -> Plan:
+    """The output is made anew after a while, unless another try would find the same, or the batch's time is over."""
+    said = evidence.ended(MERGE)
+    words = (said.message if said else "").strip() or job.message or "see the log of its pod"
+    text = f"the output could not be made: {words[-400:]}"
+    if (said and said.exit_code in (BAD_INPUT, BAD_OUTPUT)) or evidence.overdue:
+        return Plan(delete=delete, failed=(Reason.MERGE_FAILED, text))
+    rests = bool(job.failed_at) and evidence.left(job.failed_at, MERGE_SECONDS) > 0
+    return Plan(delete=delete if rests else (*delete, *_there(evidence, MERGE)), unmerged=text)
 
 
 def _ended(evidence: BatchEvidence, cause: Finding | None, delete: tuple[str, ...]) -> Plan:

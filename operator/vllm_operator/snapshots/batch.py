@@ -33,6 +33,8 @@ class JobSnapshot:
     failed: bool = False
     message: str = ""
     """Of a Job that failed: Kubernetes' own words."""
+    failed_at: str = ""
+    """In RFC 3339."""
     terminating: bool = False
     gpus: int = 0
     """Of all its pods together."""
@@ -77,6 +79,7 @@ def job(body: Body) -> JobSnapshot:
         complete="Complete" in held,
         failed="Failed" in held,
         message=str(held.get("Failed", {}).get("message") or ""),
+        failed_at=str(held.get("Failed", {}).get("lastTransitionTime") or ""),
         terminating="deletionTimestamp" in meta,
         gpus=_gpus(spec),
         cause=_cause(meta),

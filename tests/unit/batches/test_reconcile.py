@@ -1,5 +1,6 @@
 """The loop over one batch, in milliseconds: which Jobs it makes, when, and what it says."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -300,6 +301,52 @@ def test_a_merge_that_fails_is_told() -> None:
     world.reconcile()
     assert world.condition("Failed") == ("True", "MergeFailed")
     assert "the disk is full" in world.message()
+
+
+def fails_at(world: BatchWorld, ago: int) -> None:
+    """The merge Job failed so many seconds ago."""
+    at = (datetime.now(UTC) - timedelta(seconds=ago)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    world.job("merge")["status"]["conditions"][0]["lastTransitionTime"] = at
+    world.watch()
+
+
+@pytest.mark.parametrize("exit_code", [1, 137, 143])
+def test_a_merge_that_may_work_later_is_made_again_after_a_while(exit_code: int) -> None:
+    world = BatchWorld()
+    world.runs(expireAfterSeconds=3600)
+    world.ends("run")
+    world.reconcile()
+    world.ends("merge", "vllm-batch: the output's volume is full (/out): make it larger", exit_code=exit_code)
+    fails_at(world, 1)
+    again = world.reconcile()
+    assert world.steps() == ["merge", "run"]
+    assert world.condition("Ready") == world.condition("Complete") == ("False", "MergeFailed")
+    assert world.condition("Stalled") == ("True", "MergeFailed")
+    assert world.condition("Failed") == ("", "")
+    assert "the output's volume is full" in world.message()
+    assert again is not None
+    assert 10 < again <= 60
+    fails_at(world, 61)
+    world.reconcile()
+    assert world.steps() == ["run"]
+    world.reconcile()
+    assert world.steps() == ["merge", "run"]
+    assert world.condition("Complete") == ("False", "Merging")
+    world.ends("merge", MERGED)
+    world.reconcile()
+    assert world.condition("Complete") == ("True", "Merged")
+
+
+def test_a_merge_that_fails_when_the_time_of_the_batch_is_over_ends_it() -> None:
+    world = BatchWorld()
+    world.runs(expireAfterSeconds=3600)
+    world.ends("run")
+    world.reconcile()
+    world.batch(ago=3601, expireAfterSeconds=3600)
+    assert world.reconcile() != 0.1, "nothing is due any more"
+    world.ends("merge", "vllm-batch: cannot write /out: Input/output error", exit_code=1)
+    world.reconcile()
+    assert world.condition("Failed") == ("True", "MergeFailed")
 
 
 def test_a_claim_for_one_node_is_refused_for_several_pods() -> None:

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 from .context import ModelLimits
 from .engine import Engine, OpenEngine, open_vllm, run_loop
-from .faults import AGAIN, BAD_INPUT, DONE, OURS, STOPPED, BatchError, InputError
+from .faults import AGAIN, BAD_INPUT, DONE, OURS, STOPPED, BatchError, EngineDiedError, InputError
 from .journal import Journal, history
 from .lines import input_files
 from .merging import FENCE, merged, output_names
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None, open_engine: OpenEngine = open_
         return run_loop(_run(options, words[split + 1 :], open_engine))
     except BatchError as error:
         # Of an engine, the end of the log tells more: Kubernetes takes it where there is no message.
-        _last_words(f"{OURS}{error}", message=error.status != AGAIN)
+        _last_words(f"{OURS}{error}", message=not isinstance(error, EngineDiedError))
         return error.status
     except Exception as error:
         traceback.print_exc()

@@ -30,12 +30,19 @@ class OutputError(BatchError):
 
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+# What another try would find the same. All else may be one node's, or be mended: a volume is enlarged.
+_LASTING = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR)
 
 
-def output_error(error: OSError, where: object) -> OutputError:
+def input_error(error: OSError, where: object) -> BatchError:
+    """What to say when a file of the input cannot be read."""
+    kind = InputError if error.errno in (*_LASTING, errno.ENOENT) else BatchError
+    return kind(f"cannot read {where}: {error.strerror or error}")
+
+
+def output_error(error: OSError, where: object) -> BatchError:
     """What to say when a file of the output cannot be written."""
     if error.errno in _FULL:
-        return OutputError(f"the output's volume is full ({where}): make it larger; what is answered is kept")
-    return OutputError(
-        f"cannot write {where}: {error.strerror or error}; the output must be a volume that takes writes"
-    )
+        return BatchError(f"the output's volume is full ({where}): make it larger; what is answered is kept")
+    kind = OutputError if error.errno in _LASTING else BatchError
+    return kind(f"cannot write {where}: {error.strerror or error}; the output must be a volume that takes writes")

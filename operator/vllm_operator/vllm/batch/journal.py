@@ -41,7 +41,7 @@ class Record(NamedTuple):
 
 
 class Journal:
-    """The file that one process appends to. Raises OutputError when it cannot."""
+    """The file that one process appends to. Raises BatchError when it cannot."""
 
     def __init__(self, folder: Path, pod: str, outbox: Outbox | None = None) -> None:
         self.path = folder

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, NoReturn
 
-from .faults import InputError
+from .faults import InputError, input_error
 
 # A longer line is no request: images and sounds in it would be far below.
 LINE_BYTES = 64 * 2**20
@@ -60,7 +60,7 @@ def input_files(path: Path) -> list[Path]:
 
 
 def raw_lines(path: Path, first: int, seen: Callable[[bytes], object] | None = None) -> Iterator[Raw]:
-    """The lines of a file that are not blank; `first` is the number of the first one. Raises InputError.
+    """The lines of a file that are not blank; `first` is the number of the first one. Raises BatchError.
 
     `seen` gets all bytes of the file, part by part.
     """
@@ -72,7 +72,7 @@ def raw_lines(path: Path, first: int, seen: Callable[[bytes], object] | None = N
                     yield Raw(number, line, text)
                     number += 1
     except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+        raise input_error(error, path) from error
 
 
 def _texts(file: BinaryIO, seen: Callable[[bytes], object] | None) -> Iterator[bytes | None]:

@@ -37,7 +37,7 @@ class Place(NamedTuple):
 
 
 def merged(source: Path, output: Path, uid: str, count: int) -> dict[str, int]:
-    """Writes the output of `count` shares, and returns the totals. Raises InputError and OutputError."""
+    """Writes the output of `count` shares, and returns the totals. Raises BatchError."""
     parts = parts_folder(output, uid)
     try:
         if (parts / REPORT).exists():

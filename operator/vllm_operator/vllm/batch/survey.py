@@ -57,7 +57,7 @@ def parts_key(uid: str) -> str:
 
 
 def parts_folder(output: Path, uid: str) -> Path:
-    """Where all that belongs to a batch lies until it is merged, and is made when missing. Raises OutputError."""
+    """Where all that belongs to a batch lies until it is merged, and is made when missing. Raises BatchError."""
     folder = output / parts_key(uid)
     try:
         folder.mkdir(parents=True, exist_ok=True)

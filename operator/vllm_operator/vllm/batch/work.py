@@ -67,7 +67,7 @@ class Worker:
         return {"index": self._share.index, "total": total, **self._durable, **now}
 
     async def work(self, engine: Engine) -> bool:
-        """Whether the share is done. Raises EngineDiedError and OutputError."""
+        """Whether the share is done. Raises BatchError."""
         self._since = time.monotonic()
         inflight = self._share.inflight or 2 * engine.sequences
         guards = [asyncio.ensure_future(self._keep_syncing()), asyncio.ensure_future(self._watch(engine))]

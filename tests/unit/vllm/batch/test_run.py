@@ -1,13 +1,14 @@
 """A pod's share with an engine stand-in: what is asked, how often, and what becomes of it."""
 
 import asyncio
+import errno
 import json
 import os
 import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -207,22 +208,32 @@ def test_an_engine_that_cannot_be_loaded_leaves_its_log_as_last_words(
     assert command.LAST_WORDS.read_text() == ""
 
 
-def test_a_full_volume_ends_it_with_what_to_do(tmp_path: Path, output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("number", "status", "told"),
+    [
+        *((one, AGAIN, "the output's volume is full") for one in (errno.ENOSPC, errno.EDQUOT)),
+        *((one, AGAIN, "cannot write") for one in (errno.EIO, errno.ESTALE, errno.ENOENT, errno.ETIMEDOUT)),
+        *((one, BAD_OUTPUT, "cannot write") for one in (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR)),
+    ],
+)
+def test_an_output_that_takes_nothing_ends_the_pod_and_for_good_only_where_that_lasts(
+    tmp_path: Path, output: Path, monkeypatch: pytest.MonkeyPatch, number: int, status: int, told: str
+) -> None:
     source = write_input(tmp_path / "in.jsonl", map(str, range(50)))
     left = 1000
 
     def write(file: int, text: bytes) -> int:
         nonlocal left
         if left < len(text):
-            raise OSError(28, "No space left on device")
+            raise OSError(number, os.strerror(number))
         left -= len(text)
         return real(file, text)
 
     real = os.write
     with monkeypatch.context() as patch:
         patch.setattr("vllm_operator.vllm.batch.journal.os.write", write)
-        assert run(source, output, StandIn()) == BAD_OUTPUT
-    assert "the output's volume is full" in command.LAST_WORDS.read_text()
+        assert run(source, output, StandIn()) == status
+    assert told in command.LAST_WORDS.read_text()
     assert run(source, output, StandIn()) == DONE
     assert merge(source, output)["done"] == 50
 
@@ -252,6 +263,30 @@ def test_an_input_that_changed_is_not_run(tmp_path: Path, output: Path) -> None:
     write_input(source, ["a", "b", "c"])
     assert run(source, output, StandIn()) == BAD_INPUT
     assert "has changed" in command.LAST_WORDS.read_text()
+
+
+@pytest.mark.parametrize("step", ["check", "run", "merge"])
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [
+        *((one, AGAIN) for one in (errno.EIO, errno.ESTALE, errno.ENOMEM, errno.EMFILE)),
+        *((one, BAD_INPUT) for one in (errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR)),
+    ],
+)
+def test_an_input_that_cannot_be_read_ends_it_for_good_only_where_that_lasts(
+    tmp_path: Path, output: Path, monkeypatch: pytest.MonkeyPatch, step: str, number: int, status: int
+) -> None:
+    source = write_input(tmp_path / "in.jsonl", ["a"])
+    if step != "check":
+        assert main(["check", *where(source, output)]) == DONE
+
+    def fails(*_: object) -> NoReturn:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(lines, "_texts", fails)
+    words = {"run": ["--index=0", "--count=1", "--port=0"], "merge": ["--count=1"]}.get(step, [])
+    assert main([step, *where(source, output), *words]) == status
+    assert f"cannot read {source}: " in command.LAST_WORDS.read_text()
 
 
 CHANGED = [b"[2]", b"\n1\n", b" 1 ", b"999"]
