@@ -176,6 +176,18 @@ def test_what_cannot_change_is_refused(kube: Kube) -> None:
             kube.run("patch", "vib", "nightly", "--type=merge", "-p", json.dumps({"spec": change}))
 
 
+def test_an_input_in_a_config_map_cannot_change_either(kube: Kube) -> None:
+    ref = {"name": "questions", "key": "in.jsonl"}
+    kube.apply(claim("data"), batch(suspend=True, input={"configMapKeyRef": ref}))
+    for change in (
+        {"configMapKeyRef": {"name": "others"}},
+        {"configMapKeyRef": {"key": "other.jsonl"}},
+        {"configMapKeyRef": None, "uri": "pvc://data/in.jsonl"},
+    ):
+        with pytest.raises(AssertionError, match="input cannot be changed: make a new batch"):
+            kube.run("patch", "vib", "nightly", "--type=merge", "-p", json.dumps({"spec": {"input": change}}))
+
+
 def test_a_bucket_stays_where_it_is_and_its_keys_may_be_others(kube: Kube) -> None:
     at = {"endpoint": "https://minio.storage.svc:9000", "credentialsSecretName": "keys"}
     output = {"uri": "s3://data/out", "objectStore": at}

@@ -132,8 +132,11 @@ class ServiceRef(ApiModel):
     name: ObjectName = required("Its name.", "llama-70b")
 
 
-def _fixed(field: str) -> str:
-    return f"has(self.{field}) == has(oldSelf.{field}) && (!has(self.{field}) || self.{field} == oldSelf.{field})"
+def _fixed(field: str, *parts: str) -> str:
+    """That a field is as it was, or these parts of it are."""
+    same = " && ".join(f"self.{one} == oldSelf.{one}" for one in [f"{field}.{part}" for part in parts] or [field])
+    either = f"({same})" if parts else same
+    return f"has(self.{field}) == has(oldSelf.{field}) && (!has(self.{field}) || {either})"
 
 
 def _same_store(part: str) -> Rule:
@@ -144,6 +147,7 @@ def _same_store(part: str) -> Rule:
 
 
 _ANEW = "make a new batch, which may have the same output"
+_PLACES = (("uri",), ("configMapKeyRef", "name", "key"))
 
 
 class InferenceBatchSpec(ApiModel):
@@ -155,8 +159,7 @@ class InferenceBatchSpec(ApiModel):
         rule("self.output.uri == oldSelf.output.uri", f"output.uri cannot be changed: {_ANEW}", path=".output"),
         *(_same_store(part) for part in ("input", "output")),
         rule(
-            "has(self.input.uri) == has(oldSelf.input.uri)"
-            " && (!has(self.input.uri) || self.input.uri == oldSelf.input.uri)",
+            " && ".join(_fixed(f"input.{field}", *parts) for field, *parts in _PLACES),
             f"input cannot be changed: {_ANEW}",
             path=".input",
         ),

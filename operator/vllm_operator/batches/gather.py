@@ -26,7 +26,7 @@ from ..vllm.batch import RUN
 from .engine import Engine, as_begun, claims_of, claims_refused, engine_of
 from .evidence import BatchEvidence
 from .memory import CLAIMS_SECONDS, QUEUE_SECONDS, BatchMemory
-from .parse import parse
+from .parse import is_readable, parse
 from .view import BatchView
 
 log = logging.getLogger(__name__)
@@ -121,6 +121,7 @@ def _watched(
     pods = view.pods(key, jobs.values())
     engine = _engine(batch, jobs, surroundings)
     refusal = (Reason.INVALID, fault) if fault else engine.refusal
+    goes_on = engine.begun and is_readable(batch)
     run = jobs.get(RUN)
     own = [one.pod for one in pods if run and one.owner == run.uid and not one.pod.terminating and not one.ended]
     inspect = jobs.get(INSPECT)
@@ -139,8 +140,8 @@ def _watched(
         now=datetime.now(UTC),
         before=before,
         created=snapshot.created,
-        spec_error=None if engine.begun else refusal,
-        refused=refusal if engine.begun else None,
+        spec_error=None if goes_on else refusal,
+        refused=refusal if goes_on else None,
         own=engine.own,
         jobs=jobs,
         pods=pods,

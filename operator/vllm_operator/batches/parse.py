@@ -28,6 +28,11 @@ def parse(key: Key, snapshot: ObjectSnapshot) -> tuple[InferenceBatch, str]:
     return _batch(key, snapshot, spec), fault
 
 
+def is_readable(batch: InferenceBatch) -> bool:
+    """Whether the spec tells where input and output are. Else no Job may be made of it."""
+    return batch.spec is not _UNREADABLE
+
+
 def _batch(key: Key, snapshot: ObjectSnapshot, spec: InferenceBatchSpec) -> InferenceBatch:
     return InferenceBatch(*key, snapshot.uid, snapshot.generation, spec, snapshot.queue or None)
 

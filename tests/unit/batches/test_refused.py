@@ -250,6 +250,27 @@ def test_claims_that_are_not_allowed_any_more_keep_no_output_from_being_made() -
     assert world.condition("Failed") == ("True", "Expired")
 
 
+LARGE: Object = {"template": {**ENGINE, "extraArgs": ["--seed=1" + "0" * (1 << 18)]}}
+UNREADABLE: Object = {"template": ENGINE, "parallelism": 0}
+
+
+@pytest.mark.parametrize("spec", [LARGE, UNREADABLE], ids=["too large", "of another version"])
+@pytest.mark.parametrize("fails", [False, True])
+def test_no_output_is_made_of_a_spec_that_cannot_be_read(spec: Object, *, fails: bool) -> None:
+    world = running(OWN)
+    world.batch(**spec)
+    world.ends("run", "vllm-batch: the engine died" if fails else "", exit_code=int(fails))
+    assert world.reconcile(2) == LOOK_SECONDS
+    assert "merge" not in world.steps()
+    assert world.condition("SpecValid") == ("False", "Invalid")
+    assert "what was answered is kept, and it goes on when that is mended" in world.message()
+    world.batch(**OWN)
+    world.reconcile()
+    assert "merge" in world.steps()
+    arguments = pod_of(world, "merge")["containers"][0]["args"]
+    assert {"--input=/batch/input/in.jsonl", "--output=/batch/output/out"} <= set(arguments)
+
+
 def test_an_engine_that_is_too_large_for_an_annotation_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(manifests, "MOST_KEPT", 10)
     world = running(OWN)
