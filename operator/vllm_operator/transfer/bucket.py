@@ -188,11 +188,15 @@ class Place:
                 if not any(one.key == key for one in self.files(str(Path(key).parent))):
                     obstore.put(self._store, self.key(key), content, use_multipart=False)
 
-    def upload(self, source: BinaryIO, key: str) -> None:
-        """Makes an object of a file. Who reads it sees all of it, or what was there before. Raises BucketError."""
+    def upload(self, source: BinaryIO, key: str, moved: Callable[[int], None] = lambda _: None) -> None:
+        """Makes an object of a file. Who reads it sees all of it, or what was there before. Raises BucketError.
+
+        `moved` gets how many parts are on their way, each time that one is.
+        """
         chunk = max(_RANGE, os.fstat(source.fileno()).st_size // _MOST_PARTS + 1)
         with self._told(key):
-            obstore.put(self._store, self.key(key), source, chunk_size=chunk, max_concurrency=AT_ONCE)
+            counted: Any = _Counted(source, moved)
+            obstore.put(self._store, self.key(key), counted, chunk_size=chunk, max_concurrency=AT_ONCE)
 
     def remove(self, keys: Iterable[str]) -> None:
         """Removes objects; one that is gone already is none. Raises BucketError."""
@@ -242,6 +246,22 @@ class Place:
             return BucketError(f"{at} was changed while it was copied", passes=True)
         said = f"status {status}{f', {code}' if code else ''}" if status else _first(text)
         return BucketError(f"{where} does not answer for {at}: {said}", passes=True)
+
+
+class _Counted:
+    """A file that tells how often it was read."""
+
+    def __init__(self, file: BinaryIO, moved: Callable[[int], None]) -> None:
+        self._file, self._moved, self._parts = file, moved, 0
+
+    def read(self, size: int = -1) -> bytes:
+        """The next part."""
+        self._parts += 1
+        self._moved(self._parts)
+        return self._file.read(size)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
 
 
 def batched(items: Iterable[_Item], count: int) -> Iterator[list[_Item]]:

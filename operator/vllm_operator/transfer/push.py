@@ -5,6 +5,7 @@ import os
 import sys
 import time
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from threading import Event
 
@@ -12,7 +13,7 @@ from ..vllm.batch import CHECK, RUN
 from ..vllm.batch.faults import OURS
 from ..vllm.batch.journal import JOURNAL
 from ..vllm.batch.merging import REPORT, output_names
-from ..vllm.batch.outbox import PUSHED, WANTED, write_whole
+from ..vllm.batch.outbox import MOVED, PUSHED, WANTED, write_whole
 from ..vllm.batch.survey import SURVEY, parts_key
 from .bucket import BucketError, Place
 from .fetch import Order
@@ -33,6 +34,9 @@ class Pusher:
         """How much of each journal is there."""
         self._sent: dict[str, tuple[int, int, int]] = {}
         """Files that are there, with their number, time and size."""
+        self._far: dict[str, int] = {}
+        """How far each file has ever been: what is begun again and again does not get on."""
+        order.push_folder.mkdir(parents=True, exist_ok=True)
 
     def push(self) -> None:
         """Sends what is new, what counts last at the end. Raises BucketError."""
@@ -70,7 +74,7 @@ class Pusher:
             state = os.fstat(file.fileno())
             now = (state.st_ino, state.st_mtime_ns, state.st_size)
             if self._sent.get(name) != now:
-                self._output.upload(file, name)
+                self._output.upload(file, name, partial(self._moved, name))
                 self._sent[name] = now
 
     def _send_journal(self, name: str) -> None:
@@ -83,6 +87,12 @@ class Pusher:
                 file.seek(one.start)
                 self._output.write(f"{self._root}/{one.key}", file.read(one.size))
                 ends[name] = one.end
+                self._moved(name, one.end)
+
+    def _moved(self, name: str, far: int) -> None:
+        if far > self._far.get(name, 0):
+            self._far[name] = far
+            write_whole(self._order.push_folder / MOVED, str(sum(self._far.values())))
 
     def _known(self) -> dict[str, int]:
         if self._ends is None:
@@ -105,7 +115,6 @@ class Pusher:
 def push(order: Order, output: Place, ending: Event) -> int:
     """Pushes whenever the runner asks, until it is told to end. Returns the exit status."""
     pusher, answered, pause = Pusher(order, output), 0, _PAUSE_SECONDS
-    order.push_folder.mkdir(parents=True, exist_ok=True)
     while True:
         # A runner that was killed asks for nothing any more, and its last words count as well.
         last = ending.is_set()

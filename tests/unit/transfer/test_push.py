@@ -185,6 +185,44 @@ def test_a_run_waits_for_a_store_and_is_tried_again_in_the_end(
     assert not isinstance(error.value, OutputError)
 
 
+def test_an_output_may_take_as_long_as_it_gets_on(
+    store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run_beside: Beside
+) -> None:
+    monkeypatch.setattr(outbox, "PUSH_SECONDS", 1.0)
+    monkeypatch.setattr("vllm_operator.transfer.parts.SEGMENT_BYTES", 10)
+    write = Place.write
+
+    def slowly(place: Place, key: str, content: bytes) -> None:
+        time.sleep(0.25)
+        write(place, key, content)
+
+    monkeypatch.setattr(Place, "write", slowly)
+    given = order(tmp_path, "run", store.endpoint)
+    (given.parts / "0" / "a-0.journal").write_bytes(bytes(100))
+    run_beside(given)
+    began = time.monotonic()
+    Outbox(given.push_folder).push()
+    assert time.monotonic() - began > 2 * outbox.PUSH_SECONDS
+    assert len(store.keys(PARTS)) == 10
+
+
+def test_each_part_of_a_large_file_counts_once(
+    store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bucket, "_RANGE", 5 * 2**20)  # S3 takes no smaller parts
+    given = order(tmp_path, "merge", store.endpoint)
+    large = given.output_folder / "in.jsonl"
+    large.write_bytes(bytes(range(256)) * (26 * 2**20 // 256))
+    one = pusher(given)
+    one.push()
+    assert store.get("out/in.jsonl") == large.read_bytes()
+    moved = int((given.push_folder / outbox.MOVED).read_text())
+    assert moved >= 6
+    large.touch()
+    one.push()
+    assert int((given.push_folder / outbox.MOVED).read_text()) == moved, "it is sent again, and gets no further"
+
+
 def test_the_pauses_grow_with_the_work_that_would_be_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = time.monotonic()
     asking, claim = Outbox(tmp_path), Outbox(None)

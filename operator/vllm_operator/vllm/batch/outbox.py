@@ -1,18 +1,18 @@
 """Where the output is a bucket: another container of the pod copies there what lies in the output folder.
 
-Both talk through two files of a folder that they share. This side writes a number into `wanted`; the other side then
-copies all that is there, and repeats the number in `pushed`, or says why it cannot.
+Both talk through files of a folder that they share. This side writes a number into `wanted`; the other side then
+copies all that is there, and repeats the number in `pushed`, or says why it cannot. Meanwhile `moved` changes with each
+part that gets on its way.
 """
 
 import json
 import time
 from pathlib import Path
-from typing import Any
 
 from .faults import BatchError, OutputError
 
-WANTED, PUSHED = "wanted", "pushed"
-# Longer than a store is away while it is upgraded; then the pod is tried anew.
+WANTED, PUSHED, MOVED = "wanted", "pushed", "moved"
+# Without a part that gets on its way. Longer than a store is away while it is upgraded; then the pod is tried anew.
 PUSH_SECONDS = 600.0
 _AGAIN_SECONDS = 0.05
 # How often a journal is copied: at first each second, then after a hundredth of its age, so that a pod which is lost
@@ -39,15 +39,18 @@ class Outbox:
             return
         self._number += 1
         write_whole(self._folder / WANTED, str(self._number))
-        until = time.monotonic() + PUSH_SECONDS
+        moved, since = "", time.monotonic()
         while True:
-            said = _said(self._folder / PUSHED)
+            said = dict(json.loads(_text(self._folder / PUSHED) or "{}"))
             if said.get("number") == self._number:
                 if said.get("why"):
                     raise OutputError(said["why"])
                 return
-            if time.monotonic() > until:
-                raise BatchError(f"the output is not in its bucket after {PUSH_SECONDS:g} s; see the log of `push`")
+            if (now := _text(self._folder / MOVED)) != moved:
+                moved, since = now, time.monotonic()
+            if time.monotonic() > since + PUSH_SECONDS:
+                text = f"the output is not in its bucket after {PUSH_SECONDS:g} s in which nothing got there"
+                raise BatchError(f"{text}; see the log of `push`")
             time.sleep(_AGAIN_SECONDS)
 
 
@@ -63,8 +66,8 @@ def write_whole(path: Path, text: str) -> None:
     partial.replace(path)
 
 
-def _said(path: Path) -> dict[str, Any]:
+def _text(path: Path) -> str:
     try:
-        return dict(json.loads(path.read_text()))
+        return path.read_text()
     except FileNotFoundError:
-        return {}
+        return ""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .engine import Engine
-from .faults import EngineDiedError
+from .faults import BatchError, EngineDiedError
 from .journal import ANSWERED, BACK, DIED, ENDED, FAILED, SENT, History, Journal, Record
 from .lines import InvalidLineError, Request, input_files, raw_lines, request_of
 from .survey import Survey, duplicates
@@ -71,7 +71,7 @@ class Worker:
         self._since = time.monotonic()
         inflight = self._share.inflight or 2 * engine.sequences
         guards = [asyncio.ensure_future(self._keep_syncing()), asyncio.ensure_future(self._watch(engine))]
-        main = asyncio.ensure_future(self._phases(engine, inflight))
+        main, writable = asyncio.ensure_future(self._phases(engine, inflight)), True
         stopping = asyncio.ensure_future(self._stop.wait())
         try:
             await asyncio.wait([main, stopping, *guards], return_when=asyncio.FIRST_COMPLETED)
@@ -86,9 +86,13 @@ class Worker:
         except EngineDiedError as error:
             self._journal.write(DIED, 0, payload=json.dumps(str(error)).encode())
             raise
+        except BatchError:
+            writable = False  # or brought to its bucket: that has been waited for
+            raise
         finally:
             await _cancelled(main, stopping, *guards)
-            self._sync()
+            if writable:
+                self._sync()
             self._until = time.monotonic()
         return done or self.finished()
 

@@ -17,7 +17,7 @@ from support.batches import line, rows, run_words, where, write_input
 from vllm_operator.vllm.batch import command, lines, work
 from vllm_operator.vllm.batch.command import main
 from vllm_operator.vllm.batch.engine import Engine
-from vllm_operator.vllm.batch.faults import AGAIN, BAD_INPUT, BAD_OUTPUT, DONE, STOPPED
+from vllm_operator.vllm.batch.faults import AGAIN, BAD_INPUT, BAD_OUTPUT, DONE, STOPPED, BatchError, OutputError
 from vllm_operator.vllm.batch.journal import Journal
 
 
@@ -263,6 +263,24 @@ def test_an_input_that_changed_is_not_run(tmp_path: Path, output: Path) -> None:
     write_input(source, ["a", "b", "c"])
     assert run(source, output, StandIn()) == BAD_INPUT
     assert "has changed" in command.LAST_WORDS.read_text()
+
+
+@pytest.mark.parametrize("error", [BatchError("the output is not in its bucket"), OutputError("it may not do that")])
+def test_an_output_that_was_waited_for_in_vain_is_not_waited_for_again(
+    tmp_path: Path, output: Path, monkeypatch: pytest.MonkeyPatch, error: BatchError
+) -> None:
+    waited = []
+
+    def sync(_: Journal) -> NoReturn:
+        waited.append(1)
+        raise error
+
+    monkeypatch.setattr(Journal, "sync", sync)
+    monkeypatch.setattr(Journal, "pause", lambda _: 0.01)
+    source = write_input(tmp_path / "in.jsonl", map(str, range(50)))
+    assert run(source, output, StandIn(0.02)) == error.status
+    assert len(waited) == 1
+    assert str(error) in command.LAST_WORDS.read_text()
 
 
 @pytest.mark.parametrize("step", ["check", "run", "merge"])
