@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from ..api.base import first_fault
 from ..api.batch import NO_DEVICE_CLASS, NOT_OF_A_BATCH, InferenceBatch
+from ..api.flags.versions import engine_version
 from ..api.reasons import Finding, Reason
 from ..api.resource import InferenceService
 from ..api.revision import made_claim_name
@@ -17,12 +18,13 @@ from ..api.serving_class import ServingClass
 from ..api.spec import InferenceServiceSpec
 from ..assess.admission import admit
 from ..assess.classes import Classes
-from ..assess.policy import named_claims, refused
+from ..assess.policy import fault, named_claims, refused
 from ..assess.resolution import Resolved
+from ..planner.versions import is_since
 from ..services.claims import labels_of
 from ..settings import Settings
 from ..snapshots.batch import JobSnapshot
-from ..vllm.batch import MERGE, RUN
+from ..vllm.batch import MERGE, OLDEST_RELEASE, RUN
 
 # Stands in for what cannot be read: only the status is written then.
 UNREADABLE = InferenceServiceSpec.model_validate({"model": {"uri": "hf://unreadable/spec"}, "replicas": 0})
@@ -61,7 +63,7 @@ def engine_of(
         name = batch.spec.service_ref.name if batch.spec.service_ref else ""
         text = f"there is no InferenceService {name} in this namespace: correct serviceRef.name, or use template"
         return Engine(_service(batch, UNREADABLE), refusal=(Reason.SERVICE_NOT_FOUND, text))
-    if finding := refused(spec, settings):
+    if finding := fault(spec, settings):
         return Engine(_service(batch, spec), refusal=finding)
     result, own = admit(spec, classes, settings)
     effective = result.spec
@@ -69,7 +71,17 @@ def engine_of(
         effective = effective.model_copy(update={"cache": None})
     if effective.accelerator.device_class:  # of a service, or of a class
         return Engine(_service(batch, effective), result.resolved, (Reason.INVALID, NO_DEVICE_CLASS), own)
-    return Engine(_service(batch, effective), result.resolved, result.refusal, own)
+    refusal = result.refusal or _too_old(settings.image_of(effective))
+    return Engine(_service(batch, effective), result.resolved, refusal, own)
+
+
+def _too_old(image: str) -> Finding | None:
+    """Why the program of a batch does not run in an image; None where it does, or the image's tag does not tell."""
+    version = engine_version(image)
+    if is_since(version, OLDEST_RELEASE):
+        return None
+    oldest = ".".join(map(str, OLDEST_RELEASE))
+    return Reason.IMAGE_TOO_OLD, f"a batch needs vLLM {oldest} or newer, and {image} has {version}: use a newer image"
 
 
 def as_begun(engine: Engine, batch: InferenceBatch, jobs: Mapping[str, JobSnapshot], classes: Classes) -> Engine:

@@ -6,17 +6,17 @@ import pytest
 
 from support.every_field import SAMPLES, Schema, dotted, sample
 from vllm_operator.api.batch import InferenceBatch, InferenceBatchSpec
-from vllm_operator.api.reasons import Reason
+from vllm_operator.api.reasons import Finding, Reason
 from vllm_operator.api.resource import InferenceService
 from vllm_operator.api.serving_class import ServingClass, ServingClassSpec
 from vllm_operator.assess.classes import Classes
 from vllm_operator.batches.engine import Engine, as_begun, engine_of
 from vllm_operator.manifests.batch import BatchParts, merge_job, run_job
-from vllm_operator.settings import Settings
+from vllm_operator.settings import Images, Settings
 from vllm_operator.snapshots.batch import job
 from vllm_operator.vllm.batch import RUN
 
-BATCH = {
+BATCH: dict[str, Any] = {
     "servingClassName": "h100",
     "template": {"model": {"uri": "hf://org/name"}, "tensorParallelSize": 2},
     "input": {"uri": "pvc://data/in.jsonl"},
@@ -47,6 +47,41 @@ def refused(**limits: Any) -> Reason | None:
 )
 def test_the_limits_of_a_class(limits: dict[str, int], reason: Reason | None) -> None:
     assert refused(**limits) is reason
+
+
+def with_image(image: str, images: Images | None = None, **more: Any) -> Finding | None:
+    """Why a batch may not have an image, or what else an image lacks."""
+    template = {**BATCH["template"], **({"image": image} if image else {}), **more}
+    spec = InferenceBatchSpec.model_validate({**BATCH, "servingClassName": "", "template": template})
+    batch = InferenceBatch("team-a", "nightly", "", 1, spec, None)
+    settings = Settings(allowed_images=("**",), images=images or Images())
+    return engine_of(batch, None, Classes({}), settings).refusal
+
+
+@pytest.mark.parametrize("version", ["0.9.1", "0.11.2", "0.22.0", "0.31.4"])
+@pytest.mark.parametrize("default", [False, True])
+def test_an_image_whose_vllm_the_program_does_not_know_is_refused(version: str, *, default: bool) -> None:
+    image = f"vllm/vllm-openai:v{version}"
+    finding = with_image("", Images(gpu=image)) if default else with_image(image)
+    assert finding is not None
+    assert finding[0] is Reason.IMAGE_TOO_OLD
+    assert image in finding[1]
+    assert finding[1].endswith("use a newer image")
+
+
+@pytest.mark.parametrize("tag", ["v0.32.0", "v0.33.0", "v1.0.0", "latest", "nightly-abc", "v0.32.0-cu130"])
+def test_an_image_that_is_new_enough_or_does_not_tell_is_taken(tag: str) -> None:
+    assert with_image(f"vllm/vllm-openai:{tag}") is None
+    assert with_image("registry.example/team/engine:v0.1.0") is None
+
+
+def test_what_a_service_may_not_have_of_an_image_a_batch_may_not_either() -> None:
+    finding = with_image(
+        "vllm/vllm-openai:v0.20.0", speculative={"method": "dspark", "model": "a/b", "numSpeculativeTokens": 2}
+    )
+    assert finding is not None
+    assert finding[0] is Reason.IMAGE_TOO_OLD
+    assert "speculative" in finding[1]
 
 
 @pytest.mark.parametrize(("path", "schema"), SAMPLES, ids=[dotted(path) for path, _ in SAMPLES])

@@ -14,7 +14,7 @@ from vllm_operator.cluster import path
 from vllm_operator.loop.write import PROGRESS_SECONDS
 from vllm_operator.manifests import batch as manifests
 
-IMAGE = "vllm/vllm-openai:v0.31.0"
+IMAGE = "vllm/vllm-openai:v0.32.1"
 ENGINE: Object = {
     "model": {"uri": "hf://a/b"},
     "accelerator": {"product": "NVIDIA-L4"},

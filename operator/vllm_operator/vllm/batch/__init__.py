@@ -13,6 +13,9 @@ from ..carried import carried
 CHECK, RUN, MERGE = STEPS = ("check", "run", "merge")
 """What the program does, each in a Job of its own."""
 
+OLDEST_RELEASE = (0, 32)
+"""Of vLLM, whose modules engine.py imports. 0.11.2 has others; of the releases between, no sources were at hand."""
+
 # In the order in which they import each other; names are unique over all of them.
 _READING = ("faults", "buckets", "lines", "context", "survey", "outbox", "journal")
 _MODULES = (*_READING, "pages", "engine", "work", "merging", "command")
