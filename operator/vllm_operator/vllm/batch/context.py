@@ -9,6 +9,8 @@ from .lines import Request
 
 # What a chat template may put around a message, in tokens: below the context by that much, nobody needs to count.
 _TEMPLATE_TOKENS = 256
+# What names the tokens that are to be made, first what counts first.
+_OUTPUT_TOKENS = {"/v1/chat/completions": ("max_completion_tokens", "max_tokens"), "/v1/completions": ("max_tokens",)}
 
 
 class ModelLimits:
@@ -27,14 +29,21 @@ class ModelLimits:
         return f"body.model must be {' or '.join(self._names)}, or left out"
 
     def too_long(self, request: Request) -> bool:
-        """Whether vLLM would refuse it for its length. Counts tokens only where the bytes do not settle it."""
+        """Whether vLLM would refuse it for its length. Counts tokens only where the bytes do not settle it.
+
+        As vLLM 0.32 does it (vllm/renderers/params.py, vllm/v1/engine/input_processor.py): it cuts max_tokens to what
+        the prompt leaves, so each has to fit by itself, with room for one token where text is made.
+        """
         if self._context is None:
             return False
-        wanted = request.body.get("max_completion_tokens") or request.body.get("max_tokens") or 1
-        room = self._context - (wanted if isinstance(wanted, int) else 1)
-        prompt = request.body.get("messages", request.body.get("prompt", request.body.get("input", "")))
-        if room < 0:
+        names = _OUTPUT_TOKENS.get(request.url)
+        wanted = next((request.body[name] for name in names or () if request.body.get(name) is not None), 0)
+        if isinstance(wanted, int) and wanted > self._context:
             return True
+        if request.body.get("truncate_prompt_tokens") is not None:
+            return False
+        room = self._context - (1 if names else 0)
+        prompt = request.body.get("messages", request.body.get("prompt", request.body.get("input", "")))
         # A token is at least one byte of the text.
         if len(json.dumps(prompt, ensure_ascii=False).encode(errors="surrogatepass")) + _TEMPLATE_TOKENS <= room:
             return False

@@ -108,7 +108,7 @@ def _hold_against(limits: Limits | None, request: Request, counts: dict[str, int
         raise InvalidLineError(fault, request.custom_id)
     if limits.too_long(request):
         counts["tooLong"] += 1
-        raise InvalidLineError("the prompt and max_tokens are longer than the model's context", request.custom_id)
+        raise InvalidLineError("the prompt, or max_tokens, is longer than the model's context", request.custom_id)
 
 
 def known_survey(source: Path, parts: Path) -> Survey:

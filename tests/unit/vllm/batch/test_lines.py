@@ -139,14 +139,25 @@ def test_an_output_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     assert "cannot write" in command.LAST_WORDS.read_text()
 
 
-def request(**body: Any) -> Request:
+def request(url: str = "/v1/completions", **body: Any) -> Request:
     """A request."""
-    return Request(0, 1, "a", "/v1/completions", body)
+    return Request(0, 1, "a", url, body)
+
+
+CHAT, EMBEDDINGS = "/v1/chat/completions", "/v1/embeddings"
 
 
 @pytest.mark.parametrize(
     "body",
-    [{"prompt": "x", "max_tokens": 1001}, {"prompt": list(range(991)), "max_tokens": 10}],
+    [
+        {"prompt": "x", "max_tokens": 1001},
+        {"prompt": list(range(1000)), "max_tokens": 10},
+        {"prompt": list(range(1000))},
+        {"prompt": "x", "max_tokens": 1001, "truncate_prompt_tokens": 10},
+        {"url": CHAT, "messages": [], "max_tokens": 1001},
+        {"url": CHAT, "messages": [], "max_tokens": 1, "max_completion_tokens": 1001},
+        {"url": EMBEDDINGS, "input": list(range(1001))},
+    ],
 )
 def test_what_is_surely_longer_than_the_context_is_found_without_a_tokenizer(body: dict[str, Any]) -> None:
     assert ModelLimits([], 1000, None).too_long(request(**body))
@@ -158,6 +169,13 @@ def test_what_is_surely_longer_than_the_context_is_found_without_a_tokenizer(bod
     [
         {"prompt": "x" * 10, "max_tokens": 10},
         {"prompt": list(range(990)), "max_tokens": 10},
+        {"prompt": list(range(999)), "max_tokens": 1000},  # vLLM makes one token
+        {"prompt": list(range(5000)), "truncate_prompt_tokens": 100},
+        {"prompt": list(range(5000)), "truncate_prompt_tokens": -1},
+        {"prompt": "x", "max_tokens": 1000},
+        {"prompt": "x", "max_tokens": 1, "max_completion_tokens": 1001},  # a field of chats
+        {"url": CHAT, "messages": [], "max_tokens": 1001, "max_completion_tokens": 10},
+        {"url": EMBEDDINGS, "input": list(range(1000)), "max_tokens": 5000},
         {"prompt": "x" * 5000},  # only the engine knows
         {"messages": "none", "max_tokens": "many"},
     ],
