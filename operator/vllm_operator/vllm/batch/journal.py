@@ -9,6 +9,7 @@ import re
 import threading
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -59,16 +60,21 @@ class Journal:
         except OSError as error:
             raise output_error(error, self.path) from error
         self._lock = threading.Lock()
+        self._end = 0
 
     def write(self, kind: bytes, number: int, tokens: tuple[int, int] = (0, 0), payload: bytes = b"") -> None:
         """Appends a record; it outlives this process at once, and the machine after `sync`."""
         text = b"%b %d %d %d %b\n" % (kind, number, *tokens, payload)
         record = memoryview(b"%08x %b" % (zlib.crc32(text), text))
+        end = self._end + len(record)
         try:
             while record:
                 record = record[os.write(self._file, record) :]
         except OSError as error:
+            with suppress(OSError):  # of a full volume, what was begun leaves room for ENDED
+                os.ftruncate(self._file, self._end)
             raise output_error(error, self.path) from error
+        self._end = end
 
     def pause(self) -> float:
         """Seconds between two syncs."""

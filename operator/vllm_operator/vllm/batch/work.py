@@ -88,6 +88,8 @@ class Worker:
             raise
         except BatchError:
             writable = False  # or brought to its bucket: that has been waited for
+            with suppress(BatchError):  # the engine is not to blame
+                self._journal.write(ENDED, 0)
             raise
         finally:
             await _cancelled(main, stopping, *guards)

@@ -265,6 +265,35 @@ def test_an_input_that_changed_is_not_run(tmp_path: Path, output: Path) -> None:
     assert "has changed" in command.LAST_WORDS.read_text()
 
 
+def test_a_request_is_not_blamed_for_a_volume_that_is_full_again_and_again(
+    tmp_path: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = write_input(tmp_path / "in.jsonl", ["a"])
+    real, left = os.write, 0
+
+    def write(file: int, text: bytes) -> int:
+        nonlocal left
+        if not left:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        written = real(file, text[:left])
+        left -= written
+        return written
+
+    def truncate(file: int, size: int) -> None:
+        nonlocal left
+        left += os.fstat(file).st_size - size
+        os.truncate(file, size)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("vllm_operator.vllm.batch.journal.os.write", write)
+        patch.setattr("vllm_operator.vllm.batch.journal.os.ftruncate", truncate)
+        for _ in range(4):
+            left = 100
+            assert run(source, output, StandIn()) == AGAIN
+    assert run(source, output, StandIn()) == DONE
+    assert merge(source, output)["done"] == 1
+
+
 @pytest.mark.parametrize("error", [BatchError("the output is not in its bucket"), OutputError("it may not do that")])
 def test_an_output_that_was_waited_for_in_vain_is_not_waited_for_again(
     tmp_path: Path, output: Path, monkeypatch: pytest.MonkeyPatch, error: BatchError
