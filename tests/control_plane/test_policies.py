@@ -105,7 +105,7 @@ def test_a_quota_limits_how_many_services_a_team_has(cluster: Kube) -> None:
         said = refusal(cluster, "create", "-f", "-", *ALICE, stdin=service("second"))
         assert "exceeded quota: vllm-objects" in said
     finally:
-        cluster.run("delete", "-f", str(POLICIES / "quota.yaml"))
+        cluster.run("delete", "-f", str(POLICIES / "quota.yaml"), "--ignore-not-found")
         cluster.run("delete", "inferenceservices", "first", "--ignore-not-found")
 
 
