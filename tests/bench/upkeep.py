@@ -21,7 +21,6 @@ from bench.run import Run
 from cluster import kwok
 from cluster.control_plane import ControlPlane
 from cluster.host import REPOSITORY
-from cluster.kwok import gpu_labels
 from support.rights import writes
 from vllm_operator.cluster import path
 
@@ -126,7 +125,7 @@ def change_node(run: Run) -> None:
     for product in (None, _product(0)):
         before = cpu_seconds(process.pid)
         if product:
-            labels = gpu_labels(product, GPUS_OF_A_NODE)
+            labels = _labels(product)
             run.plane.api().patch("/api/v1/nodes/fake-0", {"metadata": {"labels": labels}})
         time.sleep(30)
         spent.append(cpu_seconds(process.pid) - before)
@@ -142,9 +141,17 @@ def _product(number: int) -> str:
 
 def _still(number: int) -> dict[str, Any]:
     """A node of some other product that nobody keeps alive."""
-    node = kwok.node(f"still-{number}", GPUS_OF_A_NODE, f"NVIDIA-OTHER-{number % PRODUCTS}")
+    node = kwok.node(f"still-{number}", 0, "")
     del node["metadata"]["annotations"]
+    node["metadata"]["labels"] |= _labels(f"NVIDIA-OTHER-{number % PRODUCTS}")
+    for resources in (node["status"]["capacity"], node["status"]["allocatable"]):
+        resources["nvidia.com/gpu"] = str(GPUS_OF_A_NODE)
     return node
+
+
+def _labels(product: str) -> dict[str, str]:
+    """Of a node with GPUs that are in no catalogue."""
+    return {f"nvidia.com/gpu.{name}": value for name, value in (("product", product), ("memory", "81559"))}
 
 
 def _ask_for(run: Run, number: int) -> str:
