@@ -34,8 +34,7 @@ from ..status.evidence import Jobs
 from ..status.figures import Restarts
 from ..turns.few import Few
 from .claims import Claims
-from .holdings import Holdings, SupplyReader
-from .view import View
+from .holdings import SupplyReader
 
 
 class Shared(NamedTuple):
@@ -45,7 +44,7 @@ class Shared(NamedTuple):
     classes: DeviceClasses
     events: Few
     """Reads of Events: each one costs the API server a look at all that its namespace has."""
-    holdings: Holdings
+    supply: SupplyReader
 
 
 @dataclass(slots=True)
@@ -105,7 +104,7 @@ def _readers(key: Key, surroundings: Surroundings, shared: Shared) -> tuple[Read
         *((HangReader(clock, turn, done),) if settings.engine_metrics else ()),
         LogReader(_log_reader(surroundings, key.namespace), clock, done),
         *(asks_pods if settings.engine_metrics else ()),
-        SupplyReader(View(surroundings.indices), shared.holdings),
+        shared.supply,
     )
 
 

@@ -35,7 +35,7 @@ from ..turns.few import Few
 from .agreement import Agreement
 from .first_status import Settling
 from .gather import gather
-from .holdings import Holdings
+from .holdings import SupplyReader
 from .judge import Judge
 from .memory import Memory, Shared, remember
 from .rules import rules
@@ -61,8 +61,8 @@ class ServiceReconciler:
         self._judge = Judge(surroundings, self._view.nodes)
         together = Together(surroundings.settings, surroundings.requeue, surroundings.clock)
         classes = DeviceClasses(surroundings.cluster, surroundings.clock)
-        holdings = Holdings(self._view, surroundings.clock)
-        self._shared = Shared(together, classes, Few(MOST_READS_OF_EVENTS), holdings)
+        supply = SupplyReader(self._view, surroundings.clock)
+        self._shared = Shared(together, classes, Few(MOST_READS_OF_EVENTS), supply)
 
     def known(self) -> list[Key]:
         """All services, and before them the nodes, on which their plans rest. Users wait for those that were edited."""

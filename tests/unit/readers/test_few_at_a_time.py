@@ -23,7 +23,7 @@ from vllm_operator.readers.pod_http import read_state
 from vllm_operator.readers.reader import Reader
 from vllm_operator.readers.together import Together
 from vllm_operator.services import memory as services
-from vllm_operator.services.holdings import Holdings
+from vllm_operator.services.holdings import SupplyReader
 from vllm_operator.services.view import View
 from vllm_operator.settings import Settings
 from vllm_operator.snapshots.batch import BatchPod
@@ -105,7 +105,7 @@ def of_services(world: Surroundings) -> Iterator[services.Memory]:
         Together(world.settings, world.requeue, world.clock),
         DeviceClasses(world.cluster, world.clock),
         Few(2),
-        Holdings(View(world.indices), world.clock),
+        SupplyReader(View(world.indices), world.clock),
     )
     yield from (services.remember(Key(f"team-{number}", "llama"), "uid", world, shared) for number in range(MANY))
 

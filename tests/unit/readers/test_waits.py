@@ -22,7 +22,7 @@ from vllm_operator.readers.pod_http import EngineError
 from vllm_operator.readers.reader import Reader
 from vllm_operator.readers.together import Together
 from vllm_operator.services import memory as services
-from vllm_operator.services.holdings import Holdings
+from vllm_operator.services.holdings import SupplyReader
 from vllm_operator.services.view import View
 from vllm_operator.settings import Settings
 from vllm_operator.snapshots.batch import BatchPod
@@ -74,7 +74,7 @@ def readers(clock: Clock) -> tuple[Reader, ...]:
         Together(world.settings, world.requeue, clock),
         DeviceClasses(world.cluster, clock),
         Few(2),
-        Holdings(View(world.indices), world.clock),
+        SupplyReader(View(world.indices), world.clock),
     )
     return services.remember(Key("team-a", "llama"), "uid", world, shared).readers
 

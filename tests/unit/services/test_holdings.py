@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from support.clock import Clock
 from support.snapshots import pod
 from vllm_operator.api.resource import Key
-from vllm_operator.services.holdings import HELD_SECONDS, Holdings
+from vllm_operator.services.holdings import HELD_SECONDS, SupplyReader
 from vllm_operator.services.view import View
 from vllm_operator.snapshots.pod import Asked, PodSnapshot
 
@@ -25,7 +25,7 @@ class CountedView(View):
 
 def test_all_pods_are_gone_through_once_a_second_however_many_services_ask() -> None:
     clock = Clock()
-    holdings = Holdings(CountedView({}), clock)
+    holdings = SupplyReader(CountedView({}), clock)
     for _ in range(100):
         assert holdings.held().on_nodes == {("nvidia.com/gpu", "a"): 4}
     assert CountedView.looks == 1
