@@ -55,8 +55,7 @@ def remember(key: Key, uid: str, surroundings: Surroundings, events: Few) -> Bat
     done = partial(surroundings.requeue, key)
 
     async def read_log(pod: PodSnapshot) -> str:
-        read = partial(cluster.read_log, key.namespace, pod.name, CONTAINER, previous=False)
-        return await surroundings.queues.logs.do(key.namespace, read)
+        return await surroundings.read_log(key.namespace, pod.name, CONTAINER)
 
     read_claim = partial(cluster.read, "PersistentVolumeClaim", key.namespace)
     read_events = partial(cluster.read_events, key.namespace)

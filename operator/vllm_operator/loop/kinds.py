@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
 from typing import NamedTuple, Protocol
 
@@ -48,6 +49,11 @@ class Surroundings:
     claimants: Claimants
     """Of all kinds."""
     queues: Queues = field(default_factory=queues)
+
+    async def read_log(self, namespace: str, pod: str, container: str, *, previous: bool = False) -> str:
+        """A log, as `Cluster.read_log`, once it is the namespace's turn."""
+        read = partial(self.cluster.read_log, namespace, pod, container, previous=previous)
+        return await self.queues.logs.do(namespace, read)
 
 
 class Reconciler(Protocol):

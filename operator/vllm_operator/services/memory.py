@@ -110,8 +110,7 @@ def _readers(key: Key, surroundings: Surroundings, shared: Shared) -> tuple[Read
 
 def _download_log(surroundings: Surroundings, namespace: str) -> Callable[[str], Awaitable[str]]:
     async def read(pod: str) -> str:
-        read_log = partial(surroundings.cluster.read_log, namespace, pod, DOWNLOADER, previous=False)
-        return await surroundings.queues.logs.do(namespace, read_log)
+        return await surroundings.read_log(namespace, pod, DOWNLOADER)
 
     return read
 
@@ -119,7 +118,6 @@ def _download_log(surroundings: Surroundings, namespace: str) -> Callable[[str],
 def _log_reader(surroundings: Surroundings, namespace: str) -> Callable[[PodSnapshot], Awaitable[str]]:
     async def read(pod: PodSnapshot) -> str:
         previous = pod.ending is not None and pod.ending.replaced
-        read_log = partial(surroundings.cluster.read_log, namespace, pod.name, CONTAINER, previous=previous)
-        return await surroundings.queues.logs.do(namespace, read_log)
+        return await surroundings.read_log(namespace, pod.name, CONTAINER, previous=previous)
 
     return read
