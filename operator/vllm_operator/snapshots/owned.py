@@ -58,8 +58,8 @@ def workload_content(body: Body, fields_digest: str) -> str:
     """
     metadata = body["metadata"]
     beside = canonical([metadata.get(name) for name in ("labels", "annotations", "ownerReferences")])
-    key = (metadata["uid"], metadata.get("generation"), fields_digest, _hash(beside))
-    return _CONTENTS.get(key, lambda: (owned_content(body), _CONTENT_BYTES))
+    state = (metadata.get("generation"), fields_digest, _hash(beside))
+    return _CONTENTS.get(metadata["uid"], lambda: (owned_content(body), _CONTENT_BYTES), state)
 
 
 def content(manifest: Body) -> str:

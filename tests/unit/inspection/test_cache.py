@@ -24,3 +24,11 @@ def test_what_was_used_last_is_kept_as_far_as_it_fits() -> None:
     for number in range(1000):
         value(f"small {number}", 1)
     assert cache.held == 100
+
+
+def test_of_what_changes_only_the_last_state_is_kept() -> None:
+    cache = SizedCache[int](100)
+    made = iter(range(10))
+    found = [cache.get("a", lambda: (next(made), 10), state) for state in ("x", "x", "y", "z", "x")]
+    assert found == [0, 0, 1, 2, 3]
+    assert cache.held == 10
