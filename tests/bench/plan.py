@@ -35,6 +35,7 @@ _FIELDS = {
 }  # fmt: skip
 _OTHERS = {
     "kv_cache_dtype", "gpu_memory_utilization", "enable_lora", "max_lora_rank", "max_loras", "speculative_config",
+    "compilation_config",
 }  # fmt: skip
 
 
@@ -89,6 +90,8 @@ def spec_of(engine: dict[str, Any], vllm: str) -> InferenceServiceSpec:
         fields["lora"] = {"adapters": [{"name": "a", "uri": "pvc://adapters/a"}], **rank}
     if "max_loras" in engine:
         fields["extraArgs"] = [f"--max-loras={engine['max_loras']}"]
+    if compilation := engine.get("compilation_config"):
+        fields["tuning"] = {"compilation": {"passConfig": compilation["pass_config"]}}
     if guess := engine.get("speculative_config"):
         fields["speculative"] = {"method": guess["method"], "numSpeculativeTokens": guess["num_speculative_tokens"]}
     left = set(engine) - set(_FIELDS) - _OTHERS

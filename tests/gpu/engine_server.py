@@ -88,6 +88,7 @@ def start(case: Case, home: Path, result: Path) -> None:
         several = case["engineArgs"].get("tensor_parallel_size", 1) > 1
         environment, without = machine.without_multicast() if several else ({}, {})
         os.environ.update(environment)
+        facts["engineArgs"] = {**case["engineArgs"], **without}
         arguments = EngineArgs(**folders(case, home), **without)
         # The server's defaults, which are other than those of the class LLM.
         config = arguments.create_engine_config(UsageContext.OPENAI_API_SERVER)
@@ -227,7 +228,7 @@ def row(case: Case, home: Path) -> dict[str, Any]:
     told = engine_log.measured(text)
     made = {
         "case": case["case"], "gpu": facts.get("gpu"), "vllm": vllm.__version__, "torch": facts.get("torch"),
-        "gpus": gpus, "engineArgs": case["engineArgs"],
+        "gpus": gpus, "engineArgs": facts.get("engineArgs", case["engineArgs"]),
         "modelConfig": case["modelConfig"],
     }  # fmt: skip
     made.update({name: case[name] for name in ("draftConfig", "extraArgs", "environment") if name in case})

@@ -242,7 +242,7 @@ def fused_tokens(whole: Pass) -> int:
     """The largest batch whose sum over ranks and norm are one kernel; 0: none."""
     engine = whole.engine
     most = FUSED_BYTES.get(engine.capability, {}).get(engine.ranks.tensor, 0)
-    if engine.eager or not most:
+    if engine.eager or not engine.fuses_sums or not most:
         return 0
     return min(int(most) // (whole.model.hidden * whole.size), whole.tokens)
 

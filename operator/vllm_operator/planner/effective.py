@@ -94,6 +94,8 @@ class EngineSettings:
     """Whether a batch is scheduled before the one before it has ended."""
     moe_backend: str = "auto"
     """The kernel of experts that the user names."""
+    fuses_sums: bool = True
+    """Whether a sum over ranks and the norm after it are one kernel, where the GPU has such a one."""
 
     @property
     def release(self) -> Release:
@@ -160,6 +162,7 @@ def engine_of(spec: InferenceServiceSpec, model: ModelShape, gpu: Gpu) -> Engine
         blocks=_extra(spec, BLOCKS),
         async_scheduling=switch_of(spec, "async-scheduling") is not False,
         moe_backend=value_of(spec, "moe-backend") or "auto",
+        fuses_sums=_passes(spec).get("fuse_allreduce_rms", True),
     )
 
 
@@ -182,6 +185,12 @@ def _most_graph_tokens(spec: InferenceServiceSpec) -> int | None:
 def _own_graph_sizes(spec: InferenceServiceSpec) -> tuple[int, ...]:
     compilation = spec.tuning.compilation if spec.tuning else None
     return tuple(sorted(set(compilation.cudagraph_capture_sizes or ()))) if compilation else ()
+
+
+def _passes(spec: InferenceServiceSpec) -> dict[str, bool]:
+    """The passes over the compiled graph that the user switches on or off."""
+    compilation = spec.tuning.compilation if spec.tuning else None
+    return (compilation.pass_config if compilation else None) or {}
 
 
 def _tuned(spec: InferenceServiceSpec) -> str:
