@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from planner.models import gpu_of, spec_of
-from planner.oracle.__main__ import BATCH_TOKENS, CACHE_BYTES
+from planner.oracle.__main__ import BATCH_TOKENS, CACHE_BYTES, STAGES
 from vllm_operator.planner.accelerators import GIB, Gpu
 from vllm_operator.planner.architectures import model_of
 from vllm_operator.planner.effective import engine_of
@@ -48,6 +48,16 @@ def test_weights_of_a_rank_are_vllms(name: str, tensor: int) -> None:
     assert scheme
     weights = rank_weights(model, Storage(scheme, TILES), Ranks(tensor), 0)
     assert weights.parameters == pytest.approx(row_of(name, tensor)["parameterBytes"], rel=WEIGHTS_SHARE)
+
+
+@pytest.mark.parametrize("stage", range(STAGES))
+@pytest.mark.parametrize("name", [name for name in MODELS if "stages" in MODELS[name]])
+def test_weights_of_a_pipeline_stage_are_vllms(name: str, stage: int) -> None:
+    model = replace(model_of(MODELS[name]["config"], MODELS[name].get("hfQuantConfig")), dtype="bfloat16")
+    scheme = scheme_of(model, None)
+    assert scheme
+    weights = rank_weights(model, Storage(scheme, TILES), Ranks(pipeline=STAGES), stage)
+    assert weights.parameters == pytest.approx(MODELS[name]["stages"][stage], rel=WEIGHTS_SHARE)
 
 
 @pytest.mark.parametrize("name", [name for name in MODELS if "max_model_len" not in MODELS[name].get("arguments", {})])

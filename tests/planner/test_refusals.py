@@ -131,6 +131,7 @@ GLM4V: Content = MODELS["default-Glm4vForConditionalGeneration"]["config"]
 INTERNVL: Content = MODELS["default-InternVLForConditionalGeneration"]["config"]
 QWEN3_VL: Content = MODELS["Qwen3-VL-8B-Instruct"]["config"]
 GEMMA3N: Content = MODELS["default-Gemma3nForCausalLM"]["config"]
+ERNIE: Content = MODELS["default-Ernie4_5_MoeForCausalLM"]["config"]
 SPARSE: Content = MODELS["default-DeepseekV32ForCausalLM"]["config"]
 ADAPTERS = {"lora": {"adapters": [{"name": "one", "uri": "hf://organisation/one"}]}}
 
@@ -205,6 +206,7 @@ ROWS: list[tuple[str, Content, Content, str, Reason, tuple[str, ...]]] = [
     ("no experts", LLAMA_8B, {"expertParallel": True}, "H100", Reason.NO_EXPERTS, ("no experts", "remove it")),
     ("pipeline", BERT, {"pipelineParallelSize": 2}, "H100", Reason.PIPELINE, ("BertModel", "remove pipelineParallel")),
     ("pipeline of a decoder", GEMMA3N, {"pipelineParallelSize": 2}, "H100", Reason.PIPELINE, ("Gemma3nForCausalLM",)),
+    ("pipeline of tied embeddings", ERNIE, {"pipelineParallelSize": 2}, "H200", Reason.PIPELINE, ("Ernie4_5_Moe",)),
     ("pipeline before", GEMMA3N, {"pipelineParallelSize": 2, **EARLIER}, "H100", Reason.PIPELINE, ("remove",)),
     ("adapters", GEMMA3N, ADAPTERS, "H100", Reason.ADAPTERS, ("no LoRA for Gemma3nForCausalLM", "remove lora")),
     ("adapters before", GEMMA3N, {**ADAPTERS, **EARLIER}, "H100", Reason.ADAPTERS, ("remove lora",)),

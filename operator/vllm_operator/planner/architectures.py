@@ -83,7 +83,6 @@ def _model(content: Mapping[str, Any], beside: Mapping[str, Any] | None, header_
     outside = edges(config, family)
     tower = config.tower("vision_config")
     towers = tuple(TOWERS[family.tower](config, tower)) if family.tower else ()
-    longest, raw, key = config.longest()
     return ModelShape(
         architecture=config.architecture,
         layers=layers,
@@ -96,12 +95,10 @@ def _model(content: Mapping[str, Any], beside: Mapping[str, Any] | None, header_
         dtype=config.dtype,
         tied=config.tied(default=family.tied) or not family.head,
         embedded=config.integer("word_embed_proj_dim", config.hidden),
-        longest=longest,
-        default_length=config.default_length(),
-        raw_longest=raw,
-        longest_key=key,
+        **_lengths(config),
         edge_linears=outside.linears,
         edge_elements=outside.elements,
+        position_elements=outside.positions,
         towers=towers + outside.towers,
         seeing=len(towers) if config.architecture in MULTIMODAL else 0,
         inputs=INPUTS.get(family.tower, IMAGES_AND_VIDEOS),
@@ -114,7 +111,17 @@ def _model(content: Mapping[str, Any], beside: Mapping[str, Any] | None, header_
         pooling=family.pooling,
         multimodal=config.vision is not None,
         softcap=bool(config.get("final_logit_softcapping")),
+        head=family.head,
+        embedding_on_all=family.embedding_on_all,
+        head_on_all=family.head_on_all,
     )
+
+
+def _lengths(config: Config) -> dict[str, Any]:
+    longest, raw, key = config.longest()
+    return {
+        "longest": longest, "default_length": config.default_length(), "raw_longest": raw, "longest_key": key,
+    }  # fmt: skip
 
 
 def _layers(config: Config, family: Family) -> tuple[Layer, ...]:

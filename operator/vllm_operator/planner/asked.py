@@ -39,7 +39,7 @@ def _pooling(spec: InferenceServiceSpec, model: ModelShape) -> ModelShape:
     """Without its output head, where vLLM is to embed with it or to score."""
     words = " ".join(spec.extra_args or []).replace("=", " ").split()
     pooling = any(pair in _POOLING for pair in pairwise(words)) or spec.model.classifier is not None
-    return replace(model, pooling=True, tied=True) if pooling and not model.pooling else model
+    return replace(model, pooling=True, tied=True, head=False) if pooling and not model.pooling else model
 
 
 def _whole_towers(spec: InferenceServiceSpec, model: ModelShape) -> ModelShape:

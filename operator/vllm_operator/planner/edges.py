@@ -14,10 +14,11 @@ VOCABULARY_PADDING = 64
 
 @dataclass(frozen=True, slots=True)
 class Edges:
-    """Matrices, elements that every rank has, and further layers."""
+    """Matrices, elements that every rank has, elements of a table of positions, and further layers."""
 
     linears: tuple[Linear, ...] = ()
     elements: int = 0
+    positions: int = 0
     towers: tuple[tuple[Layer, int], ...] = ()
 
 
@@ -25,24 +26,25 @@ def edges(config: Config, family: Family) -> Edges:
     """What is outside the layers."""
     hidden, name = config.hidden, config.architecture
     elements, linears, towers = family.final * hidden, list[Linear](), list[tuple[Layer, int]]()
+    positions = 0
     if name == "OPTForCausalLM":
         if config.get("do_layer_norm_before") is False:
             elements = 0  # no norm after the last layer
-        elements += (config.integer("max_position_embeddings") + 2) * hidden
+        positions = (config.integer("max_position_embeddings") + 2) * hidden
         narrow = config.integer("word_embed_proj_dim", hidden)
         if narrow != hidden:
             linears += [Linear("project_in", hidden, narrow), Linear("project_out", narrow, hidden)]
     elif family.positions:
-        elements += config.either((family.positions, "n_positions"), 0) * hidden
+        positions = config.either((family.positions, "n_positions"), 0) * hidden
     if family.pooling and not config.causal:
-        elements -= config.either((family.positions,), 0) * hidden if family.positions else 0
+        positions -= config.either((family.positions,), 0) * hidden if family.positions else 0
         tables, classifier = _tables(config, family) * hidden, _classifier(config, name)
         towers.append((Layer((), None, split_elements=tables, float32_elements=classifier), 1))
     if family.head_bias:
         elements += config.integer("vocab_size")
     if inner := config.integer("hidden_size_per_layer_input", 0):
         towers.append(_layer_inputs(config, inner))
-    return Edges(tuple(linears), elements, tuple(towers))
+    return Edges(tuple(linears), elements, positions, tuple(towers))
 
 
 def _tables(config: Config, family: Family) -> int:

@@ -103,6 +103,10 @@ class Family:
     """Key of the length of a table of learned positions; "" for none."""
     tower: str = ""
     """How the tower for images or sound is built, by the name of a row in `towers.py`."""
+    embedding_on_all: bool = False
+    """Whether each pipeline stage has the embedding, though the first alone looks words up in it."""
+    head_on_all: bool = False
+    """Whether each stage has the output head where it is another matrix, though the last alone uses it."""
 
 
 _OPEN = Attention(output_bias=False)
@@ -138,7 +142,7 @@ _BERT = Family(_ALL_BIASES, Mlp("", gated=False, first="intermediate.dense", sec
 _GPT2 = Family(Attention("attn", True, True), Mlp(gated=False, first="c_fc", second="c_proj", bias=True), norms=4,
                final=2, tied=True, positions="max_position_embeddings")  # fmt: skip
 
-FAMILIES: dict[str, Family] = {
+_ROWS: dict[str, Family] = {
     "LlamaForCausalLM": _LLAMA,
     "LLaMAForCausalLM": _LLAMA,
     "InternLM3ForCausalLM": _LLAMA,
@@ -318,3 +322,27 @@ FAMILIES: dict[str, Family] = {
     "ModernBertForSequenceClassification": Family(_NONE, Mlp("mlp"), norms=2, final=2, tied=True, head=False,
                                                   pooling=True),
 }  # fmt: skip
+
+# Whose classes make them whatever the stage (vllm/model_executor/models); the others ask for their place first.
+_ONLY_EMBEDDING_ON_ALL = frozenset({
+    "CohereForCausalLM", "Cohere2ForCausalLM", "Cohere2MoeForCausalLM", "Gemma2ForCausalLM", "Lfm2ForCausalLM",
+    "Lfm2MoeForCausalLM", "Qwen3_5ForCausalLM", "Qwen3_5MoeForCausalLM",
+})  # fmt: skip
+_BOTH_ON_ALL = frozenset({
+    "BloomForCausalLM", "ChatGLMModel", "DbrxForCausalLM", "FalconForCausalLM", "FalconMambaForCausalLM",
+    "GPT2LMHeadModel", "GPTJForCausalLM", "Gemma3ForCausalLM", "Gemma3TextModel", "Gemma4ForCausalLM",
+    "GemmaForCausalLM", "GptOssForCausalLM", "GraniteMoeForCausalLM", "GraniteMoeHybridForCausalLM",
+    "GraniteMoeSWAForCausalLM", "GraniteMoeSharedForCausalLM", "HYV3ForCausalLM", "InternLM2ForCausalLM",
+    "JambaForCausalLM", "MambaForCausalLM", "MiniCPM3ForCausalLM", "MiniCPMForCausalLM", "MixtralForCausalLM",
+    "NemotronHForCausalLM", "OPTForCausalLM", "OlmoeForCausalLM", "OrionForCausalLM", "PhiMoEForCausalLM",
+    "PhimoeForCausalLM", "Qwen2MoeForCausalLM", "Qwen3MoeForCausalLM", "Qwen3NextForCausalLM", "StableLmForCausalLM",
+})  # fmt: skip
+
+FAMILIES: dict[str, Family] = {
+    name: replace(
+        row,
+        embedding_on_all=name in _ONLY_EMBEDDING_ON_ALL or name in _BOTH_ON_ALL,
+        head_on_all=name in _BOTH_ON_ALL,
+    )
+    for name, row in _ROWS.items()
+}

@@ -18,6 +18,9 @@ from .versions import minor
 
 DROPPED = {"AquilaForCausalLM": "0.24.0", "AquilaModel": "0.24.0", "BaichuanForCausalLM": "0.23.0"}
 """Architectures that the planner knows, with the last vLLM that has them (`_PREVIOUSLY_SUPPORTED_MODELS`)."""
+_WITHOUT_TIED_STAGES = frozenset({"Ernie4_5_MoeForCausalLM", "Ernie4_5_VLMoeForConditionalGeneration"})
+"""Which vLLM takes for split, and ends with where embedding and head are one (models/ernie45_moe.py): no stage has
+both."""
 _TRUE = ("1", "true")
 _OLDEST = (7, 5)
 
@@ -93,7 +96,8 @@ def _serves_itself(question: Question) -> bool:
 
 def _pipeline(question: Question) -> Refusal | None:
     name = question.model.architecture
-    if question.engine.ranks.pipeline == 1 or name not in WITHOUT_STAGES or not _serves_itself(question):
+    apart = name in WITHOUT_STAGES or (question.model.tied and name in _WITHOUT_TIED_STAGES)
+    if question.engine.ranks.pipeline == 1 or not apart or not _serves_itself(question):
         return None
     return Refusal(Reason.PIPELINE, f"vLLM cannot split {name} into pipeline stages: remove pipelineParallelSize")
 

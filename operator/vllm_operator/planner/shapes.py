@@ -153,7 +153,9 @@ class ModelShape:
     edge_linears: tuple[Linear, ...] = ()
     """Matrices outside the layers (projections of embeddings)."""
     edge_elements: int = 0
-    """Elements outside the layers that every rank has: final norms, positions."""
+    """Elements outside the layers that every rank of the last stage has: final norms, a bias of the head."""
+    position_elements: int = 0
+    """Of a table of learned positions, which each rank has that has the embedding."""
     towers: tuple[tuple[Layer, int], ...] = ()
     """Layers outside the decoder, and how many of each: of towers for images and sound, of an encoder."""
     seeing: int = 0
@@ -179,6 +181,12 @@ class ModelShape:
     """Width of the embedding where it is not `hidden`; 0: it is."""
     softcap: bool = False
     """Whether logits are bounded, which takes a second copy of them."""
+    head: bool = True
+    """Whether there is an output head."""
+    embedding_on_all: bool = False
+    """Whether each pipeline stage has the embedding, and not the first alone."""
+    head_on_all: bool = False
+    """Whether each stage has the output head where it is another matrix, and not the last alone."""
 
     @property
     def loaded_towers(self) -> tuple[tuple[Layer, int], ...]:

@@ -124,21 +124,45 @@ def kinds(model: ModelShape, scheme: Scheme, layers: range) -> Iterable[Kind]:
 
 
 def edge_bytes(model: ModelShape, scheme: Scheme, ranks: Ranks, ends: tuple[bool, bool]) -> int:
-    """Embedding, output head and what else is outside the layers, on the first and the last stage."""
+    """Embedding, output head and what else is outside the layers, on a stage that is the first, the last, or neither.
+
+    vLLM gives towers for images and sound to each stage, and of many models embedding and head too.
+    """
     size, (first, last) = DTYPE_BYTES[model.dtype], ends
-    rows = -(-model.vocabulary // VOCABULARY_PADDING) * VOCABULARY_PADDING // ranks.tensor
-    table = rows * (model.embedded or model.hidden) * size
-    total = 0
-    if first or (model.tied and last):
-        total += table
-    if last and not model.tied:
-        total += scheme.of_head.matrix_bytes(rows, model.hidden) if scheme.head else table
-    if last or first:
-        total += model.edge_elements * size if last else 0
-    if last:
-        none = plain(size)
-        total += sum(sum(_linear_bytes(linear, none, 1, size)) for linear in model.edge_linears)
-    return total + (_tower_bytes(model, ranks, size) if first else 0)
+    total = _tower_bytes(model, ranks, size)
+    if first or model.embedding_on_all or (last and model.tied and model.head):
+        total += _table_bytes(model, ranks, size) + model.position_elements * size
+    if not model.tied and (last or model.head_on_all):
+        total += _head_bytes(model, scheme, ranks)
+    return total + (_rest_bytes(model, size) if last else 0)
+
+
+def end_bytes(model: ModelShape, scheme: Scheme, ranks: Ranks) -> int:
+    """What the last stage reads of it at each step: the output head, and what is before it."""
+    return _head_bytes(model, scheme, ranks) + _rest_bytes(model, DTYPE_BYTES[model.dtype])
+
+
+def _head_bytes(model: ModelShape, scheme: Scheme, ranks: Ranks) -> int:
+    """The output head, or the embedding in its place; nothing where there is no head."""
+    if not model.head:
+        return 0
+    if model.tied or not scheme.head:
+        return _table_bytes(model, ranks, DTYPE_BYTES[model.dtype])
+    return scheme.of_head.matrix_bytes(_rows(model, ranks), model.hidden)
+
+
+def _rows(model: ModelShape, ranks: Ranks) -> int:
+    return -(-model.vocabulary // VOCABULARY_PADDING) * VOCABULARY_PADDING // ranks.tensor
+
+
+def _table_bytes(model: ModelShape, ranks: Ranks, size: int) -> int:
+    return _rows(model, ranks) * (model.embedded or model.hidden) * size
+
+
+def _rest_bytes(model: ModelShape, size: int) -> int:
+    none = plain(size)
+    linears = sum(sum(_linear_bytes(linear, none, 1, size)) for linear in model.edge_linears)
+    return model.edge_elements * size + linears
 
 
 def _tower_bytes(model: ModelShape, ranks: Ranks, size: int) -> int:

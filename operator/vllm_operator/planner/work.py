@@ -9,7 +9,7 @@ from .effective import EngineSettings
 from .kv_cache import state_bytes, token_bytes
 from .schemes import DTYPE_BYTES, Scheme
 from .shapes import Cached, Experts, LayerCache, ModelShape
-from .weights import Ranks, Storage, edge_bytes, expert_bytes, kinds
+from .weights import Ranks, Storage, end_bytes, expert_bytes, kinds
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ def work_of(model: ModelShape, engine: EngineSettings, storage: Storage) -> Work
             elif cache is not None:
                 kept.append(_kept(cache, model, engine, count))
     # Of the embedding a step reads a few rows; the output head it reads all.
-    matrix_bytes += edge_bytes(model, storage.scheme, Ranks(ranks.tensor), (False, True))
+    matrix_bytes += end_bytes(model, storage.scheme, Ranks(ranks.tensor))
     head = 2.0 * model.vocabulary * (model.embedded or model.hidden) / ranks.tensor
     return Work(
         matrix_bytes,

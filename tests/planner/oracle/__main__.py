@@ -27,6 +27,8 @@ GOLDEN = Path(__file__).parent.with_name("architectures.json")
 CACHE_BYTES = 40 << 30
 BATCH_TOKENS = 8192
 BLOCK = 16
+STAGES = 3
+"""Of a pipeline: the first, one in the middle, the last."""
 KEPT = ("parameterBytes", "kvTokens", "maxModelLen", "error")
 
 Content = dict[str, Any]
@@ -39,6 +41,13 @@ def main() -> None:
     jobs = [job for name in names for job in _jobs(name, content[name])]
     cases = [(name, case) for name in names for case in content[name].get("adapters", ())]
     jobs += [_with_adapters(name, content[name], case) for name, case in cases]
+    staged = [(name, stage) for name in names for stage in range(STAGES)]
+    parts = _answers([_of_stage(name, content[name], stage) for name, stage in staged])
+    for name in names:
+        found = [part.get("param_bytes") for (whose, _), part in zip(staged, parts, strict=True) if whose == name]
+        content[name].pop("stages", None)
+        if all(found):  # vLLM cannot split every model
+            content[name]["stages"] = found
     answers = _answers(jobs)
     for job, answer in zip(jobs, answers[: len(jobs) - len(cases)], strict=False):
         content[job["name"]]["ranks"][str(job["tensor"])] = _row(answer)
@@ -64,6 +73,11 @@ def _jobs(name: str, model: Content) -> list[Content]:
         }
         for tensor in model["ranks"]
     ]  # fmt: skip
+
+
+def _of_stage(name: str, model: Content, stage: int) -> Content:
+    (job,) = _jobs(name, {**model, "ranks": [1]})
+    return {**job, "pipeline": STAGES, "stage": stage}
 
 
 def _with_adapters(name: str, model: Content, case: Content) -> Content:

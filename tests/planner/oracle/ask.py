@@ -1,9 +1,10 @@
 """Runs in vLLM's own environment: builds a model with vLLM's classes on torch's meta device, as a rank of a pretended
 group, and tells what they allocate. No GPU, no weights; imports take about 10 s, a model 1 to 20 s.
 
-Each line of stdin is a job: {"config", "hf_quant_config"?, "tensor", "cacheBytes", "arguments"?, "shapes"?}; each line
-of the answer is a row (see `answer`), or {"error": ...}; where the arguments have adapters, the row has their bytes and
-no KV cache. Every job runs in a process of its own.
+Each line of stdin is a job: {"config", "hf_quant_config"?, "tensor", "pipeline"?, "stage"?, "cacheBytes", "arguments"?,
+"shapes"?}; each line of the answer is a row (see `answer`), or {"error": ...}; where the arguments have adapters, the
+row has their bytes and no KV cache, and of a pipeline's stage it has no cache either. Every job runs in a process of
+its own.
 """
 
 import json
@@ -38,7 +39,8 @@ Job = dict[str, Any]
 def settings(job: Job, folder: str) -> Any:
     """vLLM's configuration of an engine for the job."""
     arguments = {
-        "model": folder, "tensor_parallel_size": job["tensor"], "skip_tokenizer_init": True, "enforce_eager": True,
+        "model": folder, "tensor_parallel_size": job["tensor"], "pipeline_parallel_size": job.get("pipeline", 1),
+        "skip_tokenizer_init": True, "enforce_eager": True,
         "dtype": job.get("dtype", "auto"), "distributed_executor_backend": "mp", "load_format": "dummy",
     }  # fmt: skip
     return AsyncEngineArgs(**arguments, **job.get("arguments", {})).create_engine_config(
@@ -46,15 +48,18 @@ def settings(job: Job, folder: str) -> Any:
     )
 
 
-def built(config: Any, tensor: int) -> torch.nn.Module:
-    """The model of rank 0, without storage."""
-    dist.init_process_group("fake", store=FakeStore(), rank=0, world_size=tensor)
+def built(config: Any, stage: int) -> torch.nn.Module:
+    """The model of a pipeline stage's first rank, without storage."""
+    parallel = config.parallel_config
+    tensor, pipeline = parallel.tensor_parallel_size, parallel.pipeline_parallel_size
+    place = {"rank": stage * tensor, "world_size": tensor * pipeline}
+    dist.init_process_group("fake", store=FakeStore(), **place)
     patches.kernels()
     with set_current_vllm_config(config):
         parallel_state.init_distributed_environment(
-            world_size=tensor, rank=0, distributed_init_method="env://", local_rank=0, backend="fake"
+            **place, distributed_init_method="env://", local_rank=0, backend="fake"
         )
-        parallel_state.ensure_model_parallel_initialized(tensor, 1)
+        parallel_state.ensure_model_parallel_initialized(tensor, pipeline)
         with set_default_torch_dtype(config.model_config.dtype), torch.device("meta"):
             return initialize_model(vllm_config=config)
 
@@ -97,7 +102,7 @@ def answer(job: Job) -> Job:
         if job.get("hf_quant_config"):
             Path(folder, "hf_quant_config.json").write_text(json.dumps(job["hf_quant_config"]))
         config = settings(job, folder)
-        model = built(config, job["tensor"])
+        model = built(config, job.get("stage", 0))
     parameters = dict(model.named_parameters())
     row: Job = {
         "param_bytes": sum(map(size_of, parameters.values())),
@@ -113,6 +118,8 @@ def answer(job: Job) -> Job:
         row["shapes"] = {
             name: [list(value.shape), str(value.dtype).removeprefix("torch.")] for name, value in parameters.items()
         }
+    if job.get("pipeline", 1) > 1:
+        return row
     if config.lora_config:
         row["adapters"] = adapters.set_aside(config, model)
         return row
