@@ -179,16 +179,20 @@ class Cluster:
         raise limits.OverLimitError(f"the list of ResourceSlices has more than {limits.SLICE_PAGES} pages")
 
     async def serves(self, kind: str) -> bool | None:
-        """Whether the cluster knows an optional kind; None where the API server does not say."""
+        """Whether the cluster knows an optional kind, and takes objects of it; None where the API server will not say.
+
+        An API that is being deleted takes none. Raises UnavailableError where the API server does not answer.
+        """
         resource = RESOURCES[kind]
         try:
             group = await self._request("get", f"/apis/{resource.api_version}")
         except GoneError:
             return False
-        except (RefusedError, UnavailableError) as error:
+        except RefusedError as error:
             log.warning("cannot tell whether the cluster serves %s: %s", kind, error)
             return None
-        return any(entry["name"] == resource.plural for entry in group.get("resources", ()))
+        verbs = {entry["name"]: entry.get("verbs") or () for entry in group.get("resources", ())}
+        return "patch" in verbs.get(resource.plural, ())
 
     async def version(self) -> tuple[int, int] | None:
         """Kubernetes' version, major and minor, as the API server says it; None where it does not say."""
@@ -200,10 +204,13 @@ class Cluster:
             return None
 
     async def may_list(self, resource: Resource) -> bool:
-        """Whether there is such an API, and this operator may list its objects in the whole cluster."""
+        """Whether there is such an API, and this operator may list its objects in the whole cluster.
+
+        Raises UnavailableError where the API server does not answer.
+        """
         try:
             await self._request("get", resource.path(), query_params=[("limit", "1")])
-        except (RefusedError, GoneError, UnavailableError) as error:
+        except (RefusedError, GoneError) as error:
             log.info("cannot list %s: %s", resource.plural, error)
             return False
         return True

@@ -140,7 +140,7 @@ INSTEAD: dict[str, str] = {
     ),
     "NO_PROXY": "it is the operator's setting noProxy: ask the platform team",
     **dict.fromkeys(
-        ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
+        ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "AWS_CA_BUNDLE"),
         "it is the operator's setting caConfigMap: ask the platform team",
     ),
     **dict.fromkeys(

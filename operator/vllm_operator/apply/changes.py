@@ -32,7 +32,7 @@ from ..manifests import (
 )
 from ..manifests.amounts import KEPT_REVISIONS, surge
 from ..manifests.download import download, download_key, is_downloaded
-from ..manifests.kinds import BY_KIND, WORKLOADS, Pruned
+from ..manifests.kinds import BY_KIND, WORKLOADS, Pruned, is_served
 from ..manifests.names import RAY_KIND, REVISION_LABEL
 from ..settings import Settings
 from ..snapshots.child import Child, kept_models, kept_of, odd_revisions, revisions, workload_of
@@ -391,9 +391,9 @@ def _prune_last(evidence: Evidence, wanted: list[Manifest], template: Manifest |
 
 
 def _prune(evidence: Evidence, wanted: Iterable[Manifest], when: Pruned) -> Iterator[Change]:
-    """Deletes what is no longer desired, of the kinds that go at this time. What has no owner stays."""
+    """Deletes what is no longer desired, of the kinds that go at this time. What has no owner, or no API now, stays."""
     names = {(manifest["kind"], manifest["metadata"]["name"]) for manifest in wanted}
     for key, child in evidence.live.items():
-        pruned = BY_KIND[child.kind].pruned is when
+        pruned = BY_KIND[child.kind].pruned is when and is_served(child.kind, evidence.served)
         if pruned and key not in names and child.owner_uid == evidence.service.uid:
             yield Change(Act.DELETE, key, "the spec asks for none any more")

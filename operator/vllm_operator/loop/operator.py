@@ -18,7 +18,7 @@ import kopf
 from prometheus_client import REGISTRY
 
 from .. import metrics, settings
-from ..cluster import Cluster, connect
+from ..cluster import Cluster, UnavailableError, connect
 from ..watch.memories import NoMemories
 from ..watch.optional import OptionalApis
 from ..watch.registration import kopf_settings, register
@@ -34,6 +34,8 @@ from .workqueue import WorkQueue
 STOP_SECONDS = 8.0
 # Longer than all lists take: 10,000 services are some 30 s of CPU.
 LISTED_SECONDS = 600.0
+# How often an API server that does not answer is asked again, before anything is watched.
+AGAIN_SECONDS = 2.0
 # How often rights that are missing are asked for again.
 RIGHTS_SECONDS = 60.0
 
@@ -53,7 +55,7 @@ class Operator:
     def __init__(
         self, kinds: Sequence[Kind], own: settings.Settings, stop: asyncio.Event, share: Share = WHOLE
     ) -> None:
-        self._kinds, self._own, self._share = kinds, own, share
+        self._kinds, self.own, self._share = kinds, own, share
         # Rights on some namespaces are none on what belongs to the whole cluster.
         sources = [source for kind in kinds for source in kind.sources]
         out_of_reach = [one for one in sources if one.resource.cluster_scoped and not one.resource.granted]
@@ -67,34 +69,47 @@ class Operator:
         self.watches = Watches(stop.set, self.queue_all, _plurals_of_optional(self.sources), metadata_only)
         self.leases = Leases(own, Told(held=self._queue_all, lost=self._lose), share)
 
-    async def leave_out_ungranted(self, cluster: Cluster) -> None:
-        """What an operator for some namespaces may have rights for, and has not, is not watched."""
-        self._ungranted = [
-            one for one in self.sources if one.resource.granted and not await self._may_watch(cluster, one)
-        ]
+    async def leave_out_ungranted(self, cluster: Cluster) -> bool:
+        """What an operator for some namespaces may have rights for, and has not, is not watched.
+
+        Returns whether the API server has answered.
+        """
+        granted = [one for one in self.sources if one.resource.granted]
+        may = await self._may_watch(cluster, granted)
+        if may is None:
+            return False
+        self._ungranted = [one for one in granted if one not in may]
         for one in self._ungranted:
             log.warning("may not list %s: what needs them is told so", one.resource.plural)
         self.sources = [one for one in self.sources if one not in self._ungranted]
+        return True
 
     async def await_rights(self, cluster: Cluster) -> None:
         """Ends this operator, so that it starts again, once it has been given rights that it had not."""
         while True:
             await asyncio.sleep(RIGHTS_SECONDS)
-            for one in self._ungranted:
-                if await self._may_watch(cluster, one):
-                    log.warning("may list %s now: starting again", one.resource.plural)
-                    self.stop.set()
+            for one in await self._may_watch(cluster, self._ungranted) or ():
+                log.warning("may list %s now: starting again", one.resource.plural)
+                self.stop.set()
 
-    async def _may_watch(self, cluster: Cluster, source: Source) -> bool:
-        return not self._own.watch_namespaces or await cluster.may_list(source.resource)
+    async def _may_watch(self, cluster: Cluster, sources: list[Source]) -> list[Source] | None:
+        """Those of them that this operator may watch; None where the API server does not answer."""
+        if not self.own.watch_namespaces:
+            return sources
+        try:
+            return [one for one in sources if await cluster.may_list(one.resource)]
+        except UnavailableError as error:
+            log.warning("cannot tell what it may list: %s", error)
+            return None
 
     def begin(self, cluster: Cluster, apis: OptionalApis, indices: Indices) -> None:
         """`indices`: what the watches show; they fill before anything is looked at."""
-        claimants, shared = all_claimants(self._kinds, indices, self._own), queues()
+        self._began = time.monotonic()
+        claimants, shared = all_claimants(self._kinds, indices, self.own), queues()
         for kind in self._kinds:
             requeue = partial(self._requeue, kind.name)
             surroundings = Surroundings(
-                cluster, self._own, indices, apis.served, requeue, time.monotonic, claimants, shared
+                cluster, self.own, indices, apis.served, requeue, time.monotonic, claimants, shared
             )
             self._reconcilers[kind.name] = kind.reconciler(surroundings)
 
@@ -152,35 +167,57 @@ def _plurals_of_optional(sources: Iterable[Source]) -> frozenset[str]:
 
 
 async def _operate(kinds: Sequence[Kind], own: settings.Settings, share: Share, health_port: int) -> int:
-    """Runs until a signal, a gap in a watch or a failure; returns the process's exit status."""
+    """Runs until a signal, a gap in a watch or a failure; returns the process's exit status.
+
+    It is healthy from the first moment: an API server that is slow to answer is no reason to start it again.
+    """
     stop = asyncio.Event()
-    registry = kopf.OperatorRegistry()
+    _stop_on_signals(stop)
     operator = Operator(kinds, own, stop, share)
-    async with connect(operator.leases.seconds) as cluster:
+    async with connect(operator.leases.seconds) as cluster, health.serve(health_port, operator.trouble):
         apis = OptionalApis(cluster, operator.watches, operator.queue_all)
-        await apis.look()
-        await operator.leave_out_ungranted(cluster)
-        operator.begin(cluster, apis, register(registry, operator.watches, operator.sources, operator.want))
+        stopped, asking = asyncio.create_task(stop.wait()), asyncio.create_task(_ask(operator, cluster, apis))
+        await asyncio.wait([stopped, asking], return_when=asyncio.FIRST_COMPLETED)
+        if stop.is_set():
+            asking.cancel()
+            return 0
+        await asking
+        return await _run(operator, cluster, apis)
 
-        async def take_signals(**_: Any) -> None:
-            _stop_on_signals(stop)
 
-        kopf.on.startup(registry=registry)(take_signals)
-        # Started before kopf, which at its end cancels every task that was started later.
-        jobs = [operator.queue.run(), Lag().measure(), apis.watch(), operator.await_rights(cluster)]
-        working = [asyncio.create_task(job) for job in [*jobs, *operator.leases.tasks(cluster)]]
-        watching = asyncio.create_task(_watch(registry, own, operator, stop))
-        async with health.serve(health_port, operator.trouble):
-            ending = [*working, watching, asyncio.create_task(stop.wait())]
-            done, _ = await asyncio.wait(ending, return_when=asyncio.FIRST_COMPLETED)
-            status = 0 if stop.is_set() else 1
-            for task in working:
-                task.cancel()
-            _, still_working = await asyncio.wait(working, timeout=STOP_SECONDS)
-            # Nothing is written any more: the next one may act.
-            await operator.leases.release(cluster)
-            stop.set()
-            _, still_watching = await asyncio.wait([watching], timeout=STOP_SECONDS)
+async def _ask(operator: Operator, cluster: Cluster, apis: OptionalApis) -> None:
+    """What has to be known before anything is watched: silence is no answer.
+
+    Taken for a no, it would end autoscalers whose API is there, and lift the limits that the platform has set.
+    """
+    while True:
+        if await apis.look() and await operator.leave_out_ungranted(cluster):
+            return
+        await asyncio.sleep(AGAIN_SECONDS)
+
+
+async def _run(operator: Operator, cluster: Cluster, apis: OptionalApis) -> int:
+    registry, stop = kopf.OperatorRegistry(), operator.stop
+    operator.begin(cluster, apis, register(registry, operator.watches, operator.sources, operator.want))
+
+    async def take_signals(**_: Any) -> None:
+        _stop_on_signals(stop)
+
+    kopf.on.startup(registry=registry)(take_signals)
+    # Started before kopf, which at its end cancels every task that was started later.
+    jobs = [operator.queue.run(), Lag().measure(), apis.watch(), operator.await_rights(cluster)]
+    working = [asyncio.create_task(job) for job in [*jobs, *operator.leases.tasks(cluster)]]
+    watching = asyncio.create_task(_watch(registry, operator))
+    ending = [*working, watching, asyncio.create_task(stop.wait())]
+    done, _ = await asyncio.wait(ending, return_when=asyncio.FIRST_COMPLETED)
+    status = 0 if stop.is_set() else 1
+    for task in working:
+        task.cancel()
+    _, still_working = await asyncio.wait(working, timeout=STOP_SECONDS)
+    # Nothing is written any more: the next one may act.
+    await operator.leases.release(cluster)
+    stop.set()
+    _, still_watching = await asyncio.wait([watching], timeout=STOP_SECONDS)
     for task in done:
         if not task.cancelled() and (error := task.exception()):
             log.error("ends after %s: %s", type(error).__name__, error, exc_info=error)
@@ -191,10 +228,9 @@ async def _operate(kinds: Sequence[Kind], own: settings.Settings, share: Share, 
     return status
 
 
-async def _watch(
-    registry: kopf.OperatorRegistry, own: settings.Settings, operator: Operator, stop: asyncio.Event
-) -> None:
-    """kopf, until `stop` is set."""
+async def _watch(registry: kopf.OperatorRegistry, operator: Operator) -> None:
+    """kopf, until the operator is to stop."""
+    own = operator.own
     await kopf.operator(
         registry=registry,
         settings=kopf_settings(own, operator.watches, operator.sources),
@@ -203,7 +239,7 @@ async def _watch(
         standalone=True,
         clusterwide=not own.watch_namespaces,
         namespaces=own.watch_namespaces,
-        stop_flag=stop,
+        stop_flag=operator.stop,
     )
 
 

@@ -286,3 +286,8 @@ SCALED = frozenset(row.kind for row in CHILD_KINDS if row.scaled)
 LINKS = tuple(
     sorted({kind for row in CHILD_KINDS if row.pods for way in row.pods.through for kind in way if kind != "Pod"})
 )
+
+
+def is_served(kind: str, served: Collection[str]) -> bool:
+    """Whether the cluster has a kind, as far as is known. `served`: the optional ones that it has."""
+    return kind not in OPTIONAL_KINDS or kind in served

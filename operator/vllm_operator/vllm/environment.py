@@ -28,7 +28,8 @@ _OWNED = {
     "PYTHONNOUSERSITE": "1",
     "PYTHONPATH": str(PurePosixPath(MIDDLEWARE_PATH).parent),
 }
-_HUB = ("HF_ENDPOINT", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "HF_TOKEN")
+_HUB = ("HF_ENDPOINT", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE",
+        "HF_TOKEN")  # fmt: skip
 # A pod's own, which the topic of KV cache events may have in it.
 POD_VARIABLES = {"POD_IP": "status.podIP", "POD_NAME": "metadata.name"}
 # Replicas, and a router beside them, call blocks with the same tokens the same only where this is the same; the same
@@ -78,6 +79,8 @@ def outside(settings: Settings) -> dict[str, str]:
         "NO_PROXY": settings.no_proxy,
         "SSL_CERT_FILE": CA_PATH if settings.ca_config_map else None,
         "REQUESTS_CA_BUNDLE": CA_PATH if settings.ca_config_map else None,
+        # The one that weights streamed from S3 are read with (runai-model-streamer).
+        "AWS_CA_BUNDLE": CA_PATH if settings.ca_config_map else None,
     }
     return {name: value for name, value in values.items() if value}
 

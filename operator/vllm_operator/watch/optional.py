@@ -1,16 +1,23 @@
 """Which optional APIs and features the cluster has now. They come and go while the operator runs."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 
-from ..cluster import Cluster
+from ..cluster import Cluster, UnavailableError
 from ..manifests.image_volume import IMAGE_VOLUMES
-from ..manifests.kinds import BY_KIND, OPTIONAL_KINDS
+from ..manifests.kinds import OPTIONAL_KINDS
+from ..manifests.names import RAY_CLUSTER, RAY_KIND
+from ..resources import RESOURCES
 from .watches import Watches
 
 LOOK_SECONDS = 30.0
+# What is watched besides where the cluster has a kind: what its operator makes of it.
+_MADE_OF = {RAY_KIND: (RAY_CLUSTER,)}
 # Since which version Kubernetes has a feature without being asked for it.
 FEATURES = {IMAGE_VOLUMES: (1, 35)}
+
+log = logging.getLogger(__name__)
 
 
 class OptionalApis:
@@ -32,19 +39,32 @@ class OptionalApis:
             await asyncio.sleep(LOOK_SECONDS)
             await self.look()
 
-    async def look(self) -> None:
-        """Asks once. Where the API server does not say, what was known stands."""
+    async def look(self) -> bool:
+        """Asks once; returns whether there was an answer for each kind. Of what has none, what was known stands."""
         before, had = self._served, self._features
-        answers = {kind: await self._cluster.serves(kind) for kind in OPTIONAL_KINDS}
+        silent = set[str]()
+        said = await asyncio.gather(*(self._ask(kind, silent) for kind in OPTIONAL_KINDS))
+        answers = dict(zip(OPTIONAL_KINDS, said, strict=True))
         self._served = frozenset(
             kind for kind, answer in answers.items() if (kind in before if answer is None else answer)
         )
         for kind in OPTIONAL_KINDS:
-            if kind in self._served:
-                self._watches.expect(BY_KIND[kind].plural)
-            elif answers[kind] is not None:
-                self._watches.forget(BY_KIND[kind].plural)
+            for plural in (RESOURCES[one].plural for one in (kind, *_MADE_OF.get(kind, ()))):
+                if kind in self._served:
+                    self._watches.expect(plural)
+                elif answers[kind] is not None:
+                    self._watches.forget(plural)
         if version := await self._cluster.version():
             self._features = frozenset(name for name, since in FEATURES.items() if version >= since)
         if (self._served, self._features) != (before, had):
             self._changed()
+        return not silent
+
+    async def _ask(self, kind: str, silent: set[str]) -> bool | None:
+        """Whether the cluster serves a kind; None where the API server does not say; `silent`: nor answers."""
+        try:
+            return await self._cluster.serves(kind)
+        except UnavailableError as error:
+            log.warning("cannot tell whether the cluster serves %s: %s", kind, error)
+            silent.add(kind)
+            return None

@@ -16,7 +16,7 @@ from vllm_operator.assess.fits import Assessment, Inspection
 from vllm_operator.inspection.report import Facts
 from vllm_operator.manifests import kept_model, kept_model_name, pod_template
 from vllm_operator.manifests.amounts import KEPT_REVISIONS
-from vllm_operator.manifests.kinds import CHILD_KINDS, ChildKind, Pruned
+from vllm_operator.manifests.kinds import CHILD_KINDS, OPTIONAL_KINDS, ChildKind, Pruned
 from vllm_operator.settings import Images, Settings
 from vllm_operator.snapshots.child import Child, ChildKey, child, kept_models, revisions
 from vllm_operator.snapshots.owned import content
@@ -145,17 +145,24 @@ def test_an_autoscaler_goes_before_anything_is_applied_and_the_rest_after() -> N
 def test_what_is_not_wanted_goes_where_its_kind_is_pruned_by_the_spec(row: ChildKind) -> None:
     owner = service()
     stale = other(row.kind, owner, "stale")
-    gone = [change.key for change in plan(owner, dict([kept(owner), stale])).steps if change.act is Act.DELETE]
-    assert gone == ([] if row.pruned in (Pruned.NEVER, Pruned.BY_NUMBER) else [stale[0]])
+    live = dict([kept(owner), stale])
+    goes = row.pruned not in (Pruned.NEVER, Pruned.BY_NUMBER)
+    assert deleted(plan(owner, live, served=OPTIONAL_KINDS)) == ([stale[0]] if goes else [])
+    # Whether the cluster has such objects is not known: that is no reason to delete one.
+    assert deleted(plan(owner, live)) == ([stale[0]] if goes and not row.optional else [])
+
+
+def deleted(changes: Changes) -> list[ChildKey]:
+    """What they delete."""
+    return [change.key for change in changes.steps if change.act is Act.DELETE]
 
 
 def test_what_pods_of_an_earlier_rendering_may_need_again_stays_as_long_as_there_are_some() -> None:
     owner = service()
     stale = other("ResourceClaimTemplate", owner, "stale")
     live = dict([kept(owner), stale])
-    gone = [change.key for change in plan(owner, live, old_pods=[pod()]).steps if change.act is Act.DELETE]
-    assert gone == []
-    assert [change.key for change in plan(owner, live).steps if change.act is Act.DELETE] == [stale[0]]
+    assert deleted(plan(owner, live, old_pods=[pod()], served=OPTIONAL_KINDS)) == []
+    assert deleted(plan(owner, live, served=OPTIONAL_KINDS)) == [stale[0]]
 
 
 def test_what_is_not_ours_is_not_deleted() -> None:

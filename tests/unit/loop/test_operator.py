@@ -97,6 +97,16 @@ def test_one_for_named_namespaces_watches_of_the_cluster_what_it_may(granted: li
     assert {url for _, url in api.requests} == {CLASSES, NAMESPACES}
 
 
+def test_silence_about_rights_is_no_answer() -> None:
+    api = FakeApi({NAMESPACES: {"items": []}, CLASSES: {"items": []}})
+    api.refuse["get", CLASSES] = refusal(503, "busy")
+    found = Operator(KINDS, Settings(watch_namespaces=("team-a",)), asyncio.Event())
+    assert not asyncio.run(found.leave_out_ungranted(Cluster(api, lambda _: 10.0)))
+    del api.refuse["get", CLASSES]
+    assert asyncio.run(found.leave_out_ungranted(Cluster(api, lambda _: 10.0)))
+    assert {"servingclasses", "namespaces"} <= watched(found)
+
+
 def test_it_starts_again_once_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vllm_operator.loop.operator.RIGHTS_SECONDS", 0.01)
     api = FakeApi({NAMESPACES: {"items": []}})

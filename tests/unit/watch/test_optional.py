@@ -1,10 +1,11 @@
 """Which features of Kubernetes there are follows from its version; an API server that does not say changes nothing."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
-from support.fake_api import FakeApi
+from support.fake_api import FakeApi, refusal
 from vllm_operator.cluster import Cluster
 from vllm_operator.manifests.image_volume import IMAGE_VOLUMES
 from vllm_operator.watch.optional import OptionalApis
@@ -40,3 +41,40 @@ def test_image_volumes(monkeypatch: pytest.MonkeyPatch, version: tuple[int, int]
 
 def test_an_upgrade_of_the_cluster_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert look(monkeypatch, (1, 34), None, (1, 36), (1, 36)) == (True, ["changed", "changed"])
+
+
+KEDA = "/apis/keda.sh/v1alpha1"
+RAY = "/apis/ray.io/v1"
+
+
+def api_with(*groups: tuple[str, str, list[str]]) -> FakeApi:
+    """One that has these APIs: path, plural, and what may be done with it; all others are not there."""
+    return FakeApi({url: {"resources": [{"name": plural, "verbs": verbs}]} for url, plural, verbs in groups})
+
+
+def test_silence_is_no_answer() -> None:
+    api = api_with((KEDA, "scaledobjects", ["patch"]))
+    api.refuse["get", KEDA] = refusal(503, "busy")
+    apis = OptionalApis(Cluster(api, lambda _: 10.0), Watches(lambda: None), lambda: None)
+    assert not asyncio.run(apis.look())
+    del api.refuse["get", KEDA]
+    assert asyncio.run(apis.look())
+    assert "ScaledObject" in apis.served()
+    api.refuse["get", KEDA] = refusal(503, "busy")
+    assert not asyncio.run(apis.look())
+    assert "ScaledObject" in apis.served()
+
+
+def test_an_api_that_is_being_deleted_takes_nothing() -> None:
+    api = api_with((KEDA, "scaledobjects", ["delete", "deletecollection", "get", "list", "watch"]))
+    apis = OptionalApis(Cluster(api, lambda _: 10.0), Watches(lambda: None), lambda: None)
+    assert asyncio.run(apis.look())
+    assert "ScaledObject" not in apis.served()
+
+
+def test_what_kuberay_makes_is_forgotten_with_its_api(monkeypatch: pytest.MonkeyPatch) -> None:
+    watches, forgotten = Watches(lambda: None), list[str]()
+    monkeypatch.setattr(watches, "forget", forgotten.append)
+    api: Any = api_with()
+    asyncio.run(OptionalApis(Cluster(api, lambda _: 10.0), watches, lambda: None).look())
+    assert {"rayservices", "rayclusters"} <= {*forgotten}
