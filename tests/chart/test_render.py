@@ -249,9 +249,10 @@ def test_asks_for_no_secret_and_no_wildcard() -> None:
                 assert "*" not in [*rule["apiGroups"], *rule["resources"], *rule["verbs"]]
 
 
-def test_values_of_a_chart_without_shards_make_the_one_deployment() -> None:
-    manifests = documents(template("--set=shards=null"))  # as helm upgrade --reuse-values
-    assert manifests == documents(template())
+def test_values_of_an_earlier_chart_make_the_same_but_for_a_policy_that_it_did_not_have() -> None:
+    newer = [f"--set={name}=null" for name in ("shards", "replicas", "servingClasses", "networkPolicy")]
+    manifests = documents(template(*newer))  # as helm upgrade --reuse-values
+    assert manifests == [one for one in documents(template()) if one["kind"] != "NetworkPolicy"]
 
 
 def test_each_shard_is_a_deployment_of_pods_that_no_other_selects() -> None:
