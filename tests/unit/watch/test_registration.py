@@ -1,17 +1,20 @@
 """How long an event waits, and what waits for no other object."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import kopf
 import pytest
 
 from vllm_operator.api import KIND
-from vllm_operator.manifests.names import DOWNLOAD_LABEL, INSPECTION_LABEL, INSTANCE_LABEL
+from vllm_operator.kinds import KINDS
+from vllm_operator.manifests.names import DOWNLOAD_LABEL, INSPECTION_LABEL, INSTANCE_LABEL, MANAGED_BY, MANAGED_BY_LABEL
 from vllm_operator.resources import RESOURCES
 from vllm_operator.services.kind import CHILD_EVENT_DELAY_SECONDS, EDITED, SERVES, SOURCES
-from vllm_operator.watch.registration import register
-from vllm_operator.watch.sources import URGENT_SECONDS
+from vllm_operator.settings import Settings
+from vllm_operator.watch.registration import kopf_settings, register
+from vllm_operator.watch.sources import URGENT_SECONDS, Source
 from vllm_operator.watch.watches import Watches
 
 
@@ -63,3 +66,53 @@ def test_an_edit_comes_before_what_only_tells_how_it_goes() -> None:
         assert queued({"observedGeneration": 2}, plural=plural, kind=kind) == [("llama-0", 0.0, 0)]
         assert queued({}, plural=plural, kind=kind) == [("llama-0", 0.0, 0)]
     assert EDITED < SERVES
+
+
+ALL = [source for kind in KINDS for source in kind.sources]
+PODS = Source(RESOURCES["Pod"], {"mine": lambda body: {}}, lambda *_: [], "Mine", labelled=True)
+NODES = replace(PODS, resource=RESOURCES["Node"], labelled=False)
+
+
+def registered(*more: Source) -> set[str]:
+    return set(register(kopf.OperatorRegistry(), Watches(lambda: None), [*ALL, *more], lambda *_, **__: None))
+
+
+def test_sources_keep_what_they_have_apart() -> None:
+    assert registered(PODS) == registered() | {"mine"} == registered(PODS, NODES)  # of one kind, by other uids
+
+
+@pytest.mark.parametrize(
+    "clash",
+    [
+        [replace(PODS, indices={"pods": lambda body: {}})],  # another kind's, of the same pods
+        [replace(PODS, indices={"children": lambda body: {}})],  # another kind's, of other resources
+        [replace(PODS, indices={"deleted children": lambda body: {}})],
+        [PODS, PODS],
+        [PODS, replace(PODS, owner="Other")],
+        [PODS, replace(NODES, owner="Other")],
+        [replace(PODS, deleted="mine")],
+        [replace(PODS, deleted="gone"), replace(NODES, deleted="mine")],
+    ],
+)
+def test_two_that_would_keep_theirs_in_one_index_are_refused(clash: list[Source]) -> None:
+    with pytest.raises(ValueError, match="rename one"):
+        registered(*clash)
+
+
+def selectors(*more: Source) -> dict[str, str]:
+    found = kopf_settings(Settings(), Watches(lambda: None), [*ALL, *more]).watching.label_selectors
+    return {str(getattr(selector, "any_name", selector)): str(label) for selector, label in found.items()}
+
+
+def test_a_resource_is_watched_with_one_selector() -> None:
+    assert selectors(PODS, NODES) == selectors()
+    assert selectors()["pods"] == f"{MANAGED_BY_LABEL}={MANAGED_BY}"
+    assert "nodes" not in selectors()
+
+
+@pytest.mark.parametrize(
+    "other", [replace(PODS, labelled=False), replace(PODS, labelled=False, label="app"), replace(NODES, labelled=True)]
+)
+def test_sources_of_a_resource_that_want_other_labels_are_refused(other: Source) -> None:
+    with pytest.raises(ValueError, match="differ in the label"):
+        selectors(other)
