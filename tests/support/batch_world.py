@@ -16,7 +16,7 @@ from vllm_operator.batches.reconcile import BatchReconciler
 from vllm_operator.cluster import Cluster, path
 from vllm_operator.inspection.report import Facts, encode
 from vllm_operator.kinds import KINDS
-from vllm_operator.loop.kinds import Surroundings, all_claimants
+from vllm_operator.loop.kinds import Surroundings, all_claimants, queues
 from vllm_operator.services.kind import SOURCES as SERVICE_SOURCES
 from vllm_operator.settings import Images, Settings
 
@@ -40,7 +40,9 @@ class BatchWorld:
         """An operator begins, with nothing remembered."""
         cluster = Cluster(self.api, lambda _: 10.0)
         claimants = all_claimants(KINDS, self.indices, self.settings)
-        around = Surroundings(cluster, self.settings, self.indices, frozenset, lambda _: None, self.clock, claimants)
+        around = Surroundings(
+            cluster, self.settings, self.indices, frozenset, lambda _: None, self.clock, claimants, queues()
+        )
         self.reconciler = BatchReconciler(around)
         self.watch()
 

@@ -10,7 +10,7 @@ from vllm_operator.api import API_VERSION
 from vllm_operator.api.resource import Key
 from vllm_operator.cluster import Cluster, path
 from vllm_operator.inspection.report import Facts, encode
-from vllm_operator.loop.kinds import Surroundings, all_claimants
+from vllm_operator.loop.kinds import Surroundings, all_claimants, queues
 from vllm_operator.manifests.names import DOWNLOAD_LABEL, INSPECTION_LABEL, INSTANCE_LABEL
 from vllm_operator.services.first_status import FIRST_STATUS_SECONDS
 from vllm_operator.services.kind import INFERENCE_SERVICE, SOURCES
@@ -57,6 +57,7 @@ class World:
             self.requeued.append,
             self.clock,
             all_claimants([INFERENCE_SERVICE], self.indices, self.settings),
+            queues(),
         )
         self.reconciler = ServiceReconciler(around)
         self.watch()

@@ -17,7 +17,6 @@ from ..readers.reader import Reader
 from ..readers.said import REFUSED, Events, Said
 from ..readers.together import Together
 from ..snapshots.pod import PodSnapshot
-from ..turns.few import Few
 from ..vllm.batch import STEPS
 from .progress import ProgressReader
 
@@ -49,8 +48,8 @@ class BatchMemory:
         return [*self.progress.waits(), *(wait for reader in self.readers for wait in reader.waits()), *refusals]
 
 
-def remember(key: Key, uid: str, surroundings: Surroundings, events: Few) -> BatchMemory:
-    """The memory of a batch that was not seen before. `events`: whose turn it is to read Events."""
+def remember(key: Key, uid: str, surroundings: Surroundings) -> BatchMemory:
+    """The memory of a batch that was not seen before."""
     cluster, clock = surroundings.cluster, surroundings.clock
     done = partial(surroundings.requeue, key)
 
@@ -59,7 +58,7 @@ def remember(key: Key, uid: str, surroundings: Surroundings, events: Few) -> Bat
 
     read_claim = partial(cluster.read, "PersistentVolumeClaim", key.namespace)
     read_events = partial(cluster.read_events, key.namespace)
-    turn = partial(events.do, key.namespace)
+    turn = partial(surroundings.queues.events.do, key.namespace)
     to_read = Events(read_events, turn, done)
 
     # A batch goes when it has ended: each has a Job of its own.

@@ -27,14 +27,12 @@ from ..manifests.batch import (
 )
 from ..manifests.metadata import Manifest
 from ..manifests.pod import Rendering
-from ..readers.events import MOST_READS_OF_EVENTS
 from ..services.judge import Judge
 from ..services.view import View
 from ..snapshots.child import owner_uid
 from ..snapshots.own import ObjectSnapshot
 from ..status.conditions import operator_failed
 from ..status.status import outline
-from ..turns.few import Few
 from ..vllm.batch import CHECK, MERGE, RUN
 from .evidence import BatchEvidence
 from .figures import batch_fleet
@@ -69,7 +67,6 @@ class BatchReconciler:
         self._view = BatchView(surroundings.indices)
         self._memories: dict[Key, BatchMemory] = {}
         self._judge = Judge(surroundings, View(surroundings.indices).nodes)
-        self._events = Few(MOST_READS_OF_EVENTS)
 
     def known(self) -> list[Key]:
         """All batches."""
@@ -192,7 +189,7 @@ class BatchReconciler:
         memory = self._memories.get(key)
         if memory is None or memory.uid != uid:
             self.forget(key)
-            memory = self._memories[key] = remember(key, uid, self._surroundings, self._events)
+            memory = self._memories[key] = remember(key, uid, self._surroundings)
         return memory
 
 

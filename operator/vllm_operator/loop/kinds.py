@@ -1,7 +1,7 @@
 """What a kind of ours brings to the loop: what is watched for it, and what is done with a key of it."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from typing import NamedTuple, Protocol
@@ -11,11 +11,13 @@ from prometheus_client.registry import Collector
 from ..api.resource import Key
 from ..assess.limits import Claimants
 from ..cluster import Cluster
+from ..readers.events import MOST_READS_OF_EVENTS
 from ..readers.logs import MOST_LOGS
 from ..readers.pod_http import MOST_ASKED
 from ..settings import Settings
 from ..turns.few import Few
 from ..watch.sources import Indices, Source
+from .aside import Aside
 
 
 class Queues(NamedTuple):
@@ -25,11 +27,15 @@ class Queues(NamedTuple):
     """Pods are asked over HTTP."""
     logs: Few
     """Logs are read."""
+    events: Few
+    """Events are read: each read costs the API server a look at all that the namespace has."""
+    aside: Aside
+    """It is worked out what fits."""
 
 
 def queues() -> Queues:
     """Those of one operator."""
-    return Queues(Few(MOST_ASKED), Few(MOST_LOGS))
+    return Queues(Few(MOST_ASKED), Few(MOST_LOGS), Few(MOST_READS_OF_EVENTS), Aside())
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +54,8 @@ class Surroundings:
     """Seconds that only go up."""
     claimants: Claimants
     """Of all kinds."""
-    queues: Queues = field(default_factory=queues)
+    queues: Queues
+    """Those of all kinds."""
 
     async def read_log(self, namespace: str, pod: str, container: str, *, previous: bool = False) -> str:
         """A log, as `Cluster.read_log`, once it is the namespace's turn."""

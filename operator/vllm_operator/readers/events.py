@@ -24,7 +24,7 @@ FIRST_LOOK_SECONDS = 3.0
 NEXT_LOOK_SECONDS = 5.0
 # Once a cause is known, as another may take its place; and while an image is pulled, which may take long.
 LATER_LOOK_SECONDS = 30.0
-# At a time, for all objects of a kind.
+# At a time, for all objects.
 MOST_READS_OF_EVENTS = 2
 # Pods of one service fail alike.
 MOST_PODS = 3

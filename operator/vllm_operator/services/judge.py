@@ -12,7 +12,6 @@ from ..assess.choice import Terrain, choose
 from ..assess.fits import Assessment, Outlook, assess, learned_by
 from ..assess.spread import over, spread
 from ..diagnosis import asks_for_gpus
-from ..loop.aside import Aside
 from ..loop.kinds import Surroundings
 from ..snapshots.node import Node
 from ..status.evidence import Evidence
@@ -27,7 +26,6 @@ class Judge:
         self._surroundings = surroundings
         self._stock = Stock(nodes)
         self._verdicts = Verdicts(surroundings.requeue)
-        self._aside = Aside()
 
     async def look_at_nodes(self) -> None:
         """Queues those whose plan may be another one with other kinds of nodes, and those that wait for GPUs."""
@@ -53,7 +51,7 @@ class Judge:
             offer = self._stock.offer(service.key, demand, waits=waits)
             while verdict.assessment is None or verdict.kinds != offer.kinds:
                 # A plan, and what else would fit, take up to a tenth of a second of a large model's config.
-                found = await self._aside.do(service.namespace, self._work(evidence, offer))
+                found = await self._surroundings.queues.aside.do(service.namespace, self._work(evidence, offer))
                 self._verdicts.settle(service.key, verdict, found, offer.kinds)
                 # Nodes may have changed meanwhile, and whoever is to find that out may be this one.
                 offer = self._stock.offer(service.key, demand, waits=waits)

@@ -32,7 +32,6 @@ from ..snapshots.groups import Fallen
 from ..snapshots.pod import PodSnapshot
 from ..status.evidence import Jobs
 from ..status.figures import Restarts
-from ..turns.few import Few
 from .claims import Claims
 from .holdings import SupplyReader
 
@@ -42,8 +41,6 @@ class Shared(NamedTuple):
 
     together: Together
     classes: DeviceClasses
-    events: Few
-    """Reads of Events: each one costs the API server a look at all that its namespace has."""
     supply: SupplyReader
 
 
@@ -93,7 +90,7 @@ def _readers(key: Key, surroundings: Surroundings, shared: Shared) -> tuple[Read
     done = partial(surroundings.requeue, key)
     read_claim = partial(cluster.read, "PersistentVolumeClaim", key.namespace)
     read_events = partial(cluster.read_events, key.namespace)
-    read_in_turn = partial(shared.events.do, key.namespace)
+    read_in_turn = partial(surroundings.queues.events.do, key.namespace)
     turn = partial(surroundings.queues.pods.do, key.namespace)
     asks_pods: tuple[Reader, ...] = (EngineReader(clock, turn, done), ConfigurationReader(clock, turn, done))
     return (

@@ -24,14 +24,12 @@ from ..cluster import GoneError, RefusedError, UnavailableError
 from ..loop.arrivals import Arrivals
 from ..loop.kinds import Surroundings
 from ..readers.devices import DeviceClasses
-from ..readers.events import MOST_READS_OF_EVENTS
 from ..readers.together import Together
 from ..snapshots.own import ObjectSnapshot
 from ..status.conditions import operator_failed
 from ..status.evidence import UNREAD, Account, Evidence, Outcome
 from ..status.figures import figures, fleet
 from ..status.status import outline, stamp_of, status
-from ..turns.few import Few
 from .agreement import Agreement
 from .first_status import Settling
 from .gather import gather
@@ -62,7 +60,7 @@ class ServiceReconciler:
         together = Together(surroundings.settings, surroundings.requeue, surroundings.clock)
         classes = DeviceClasses(surroundings.cluster, surroundings.clock)
         supply = SupplyReader(self._view, surroundings.clock)
-        self._shared = Shared(together, classes, Few(MOST_READS_OF_EVENTS), supply)
+        self._shared = Shared(together, classes, supply)
 
     def known(self) -> list[Key]:
         """All services, and before them the nodes, on which their plans rest. Users wait for those that were edited."""

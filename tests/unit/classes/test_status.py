@@ -12,7 +12,7 @@ from vllm_operator.classes.kind import SOURCES
 from vllm_operator.classes.reconcile import ClassReconciler
 from vllm_operator.classes.status import status, verdicts
 from vllm_operator.cluster import Cluster, path
-from vllm_operator.loop.kinds import Surroundings
+from vllm_operator.loop.kinds import Surroundings, queues
 from vllm_operator.settings import Settings
 from vllm_operator.snapshots.serving_class import UnreadClass
 
@@ -64,7 +64,7 @@ def test_the_time_moves_only_when_the_status_flips() -> None:
 def test_a_class_is_written_once_and_an_event_is_posted() -> None:
     api, indices = FakeApi(), dict[str, Any]()
     around = Surroundings(
-        Cluster(api, lambda _: 10.0), SETTINGS, indices, frozenset, lambda _: None, Clock(), lambda *_: ()
+        Cluster(api, lambda _: 10.0), SETTINGS, indices, frozenset, lambda _: None, Clock(), lambda *_: (), queues()
     )
     reconciler = ClassReconciler(around)
     assert list(reconciler.known()) == []

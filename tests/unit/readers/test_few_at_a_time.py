@@ -1,6 +1,7 @@
 """What pods and kubelets may make take long goes on for a few at a time, whatever asks, and namespaces take turns."""
 
 import asyncio
+import threading
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import suppress
@@ -11,23 +12,29 @@ from typing import Any
 import pytest
 
 from support.fake_api import FakeApi
+from support.pod_status import failed as killed
 from support.snapshots import loading, pod, service
+from vllm_operator.api.reasons import Reason
 from vllm_operator.api.resource import Key
+from vllm_operator.assess.fits import Assessment
 from vllm_operator.batches import memory as batches
 from vllm_operator.batches import progress
 from vllm_operator.cluster import Cluster
+from vllm_operator.loop.aside import Aside
 from vllm_operator.loop.kinds import Queues, Surroundings, queues
 from vllm_operator.readers import configuration, engine, hangs, pod_http
 from vllm_operator.readers.devices import DeviceClasses
 from vllm_operator.readers.pod_http import read_state
 from vllm_operator.readers.reader import Reader
 from vllm_operator.readers.together import Together
+from vllm_operator.services import judge
 from vllm_operator.services import memory as services
 from vllm_operator.services.holdings import SupplyReader
 from vllm_operator.services.view import View
 from vllm_operator.settings import Settings
 from vllm_operator.snapshots.batch import BatchPod
 from vllm_operator.snapshots.pod import Ending, PodSnapshot
+from vllm_operator.snapshots.pod_event import PodEvent
 from vllm_operator.status.evidence import Engine, Evidence
 from vllm_operator.turns.few import Few
 from vllm_operator.vllm.batch import RUN
@@ -39,6 +46,7 @@ MANY = 12
 OWNER = service(apiKeySecretRef={"name": "key", "key": "key"}, image="vllm:1")
 SERVES = [pod(f"p{number}", ip=f"10.0.0.{number}") for number in range(MANY)]
 SILENT = [replace(one, ready=False, silent=True) for one in SERVES]
+KILLED = [killed(code=137)]
 FAILS = [loading("p", ending=Ending("Completed", 0, 60, served=True, started="2026-11-25T10:00:00Z"))]
 
 
@@ -62,7 +70,7 @@ class Asked:
 
 
 class SlowCluster(Cluster):
-    """Reads of logs take a while."""
+    """Reads of logs and of Events take a while."""
 
     def __init__(self, asked: Asked) -> None:
         super().__init__(FakeApi(), lambda _: 10.0)
@@ -71,6 +79,10 @@ class SlowCluster(Cluster):
     async def read_log(self, *_: Any, **__: Any) -> str:
         await self._asked.ask()
         return "a log"
+
+    async def read_events(self, *_: Any) -> tuple[PodEvent, ...]:
+        await self._asked.ask()
+        return ()
 
 
 @pytest.fixture
@@ -96,7 +108,7 @@ def around(asked: Asked) -> Surroundings:
         lambda _: None,
         lambda: 0.0,
         lambda *_: (),
-        Queues(Few(MOST), Few(MOST)),
+        Queues(Few(MOST), Few(MOST), Few(MOST), Aside()),
     )
 
 
@@ -104,7 +116,6 @@ def of_services(world: Surroundings) -> Iterator[services.Memory]:
     shared = services.Shared(
         Together(world.settings, world.requeue, world.clock),
         DeviceClasses(world.cluster, world.clock),
-        Few(2),
         SupplyReader(View(world.indices), world.clock),
     )
     yield from (services.remember(Key(f"team-{number}", "llama"), "uid", world, shared) for number in range(MANY))
@@ -163,17 +174,47 @@ def test_of_all_batches(asked: Asked) -> None:
     async def look() -> None:
         world = around(asked)
         for number in range(MANY):
-            memory = batches.remember(Key("team-a", f"b{number}"), "uid", world, Few(2))
+            memory = batches.remember(Key("team-a", f"b{number}"), "uid", world)
             memory.progress.read([BatchPod(RUN, "uid", index, one) for index, one in enumerate(SERVES)])
         await asyncio.wait_for(until_asked(asked, MANY * MANY), 5)
         assert (asked.most, asked.all) == (MOST, MANY * MANY)
         for number in range(MANY):
-            memory = batches.remember(Key("team-a", f"b{number}"), "uid", world, Few(2))
+            memory = batches.remember(Key("team-a", f"b{number}"), "uid", world)
             await reader("LogReader", memory).read(Evidence(OWNER, pods=FAILS))
         await asyncio.wait_for(until_asked(asked, MANY * MANY + MANY), 5)
 
     asyncio.run(look())
     assert asked.most == MOST
+
+
+def test_events_of_services_and_batches_together(asked: Asked) -> None:
+    async def look() -> None:
+        world = around(asked)
+        of_batches = (batches.remember(Key("team-a", f"b{number}"), "uid", world) for number in range(MANY))
+        memories: list[services.Memory | batches.BatchMemory] = [*of_services(world), *of_batches]
+        for memory in memories:
+            await reader("EventReader", memory).read(Evidence(OWNER, pods=KILLED))
+        await asyncio.wait_for(until_asked(asked, 2 * MANY), 5)
+
+    asyncio.run(look())
+    assert (asked.most, asked.all) == (MOST, 2 * MANY)
+
+
+def test_what_fits_is_worked_out_in_one_thread_for_all_kinds(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[int] = []
+
+    def work_out(*_: Any) -> Assessment:
+        threads.append(threading.get_ident())
+        return Assessment(True, Reason.FITS, "it fits")
+
+    monkeypatch.setattr(judge, "assess", work_out)
+
+    async def look() -> None:
+        world = around(asked)
+        await asyncio.gather(*(judge.Judge(world, lambda: ()).assess(Evidence(OWNER)) for _ in range(2)))
+
+    asyncio.run(look())
+    assert (len(threads), len({*threads})) == (2, 1)
 
 
 def test_pods_that_hold_large_answers_back_take_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from vllm_operator.api.resource import InferenceService, Key
 from vllm_operator.batches import memory as batches
 from vllm_operator.batches import progress
 from vllm_operator.cluster import Cluster
-from vllm_operator.loop.kinds import Surroundings
+from vllm_operator.loop.kinds import Surroundings, queues
 from vllm_operator.readers import configuration, engine, hangs, logs
 from vllm_operator.readers.devices import DeviceClasses
 from vllm_operator.readers.pod_http import EngineError
@@ -28,7 +28,6 @@ from vllm_operator.settings import Settings
 from vllm_operator.snapshots.batch import BatchPod
 from vllm_operator.snapshots.pod import Ending, PodSnapshot
 from vllm_operator.status.evidence import Evidence
-from vllm_operator.turns.few import Few
 from vllm_operator.vllm.batch import RUN
 
 # Later than whatever was due.
@@ -64,7 +63,7 @@ def nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def around(clock: Clock) -> Surroundings:
     return Surroundings(
-        Cluster(FakeApi(), lambda _: 10.0), Settings(), {}, frozenset, lambda _: None, clock, lambda *_: ()
+        Cluster(FakeApi(), lambda _: 10.0), Settings(), {}, frozenset, lambda _: None, clock, lambda *_: (), queues()
     )
 
 
@@ -73,7 +72,6 @@ def readers(clock: Clock) -> tuple[Reader, ...]:
     shared = services.Shared(
         Together(world.settings, world.requeue, clock),
         DeviceClasses(world.cluster, clock),
-        Few(2),
         SupplyReader(View(world.indices), world.clock),
     )
     return services.remember(Key("team-a", "llama"), "uid", world, shared).readers
@@ -108,7 +106,7 @@ def test_of_services(before: str, after: str) -> None:
 def test_of_batches() -> None:
     async def look() -> list[Any]:
         clock = Clock()
-        memory = batches.remember(Key("team-a", "nightly"), "uid", around(clock), Few(2))
+        memory = batches.remember(Key("team-a", "nightly"), "uid", around(clock))
         memory.progress.read([BatchPod(RUN, "uid", 0, pod())])
         await settled()
         clock.now += LATE
@@ -127,7 +125,7 @@ def test_pods_that_are_being_asked_for_long_are_not_asked_about_all_the_time(mon
 
     async def look() -> list[Any]:
         clock = Clock()
-        known, memory = readers(clock), batches.remember(Key("team-a", "nightly"), "uid", around(clock), Few(2))
+        known, memory = readers(clock), batches.remember(Key("team-a", "nightly"), "uid", around(clock))
         found = []
         for _ in range(2):
             for one in known:
