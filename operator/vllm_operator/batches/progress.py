@@ -19,7 +19,6 @@ from .evidence import Pace, Progress, progress_in
 ASK_SECONDS = 10.0
 # The pace is that of so long.
 PACE_SECONDS = 60.0
-PATIENCE_SECONDS = 2.0
 _TOPIC = "progress"
 
 
@@ -31,7 +30,7 @@ class ProgressReader:
 
     def __init__(self, clock: Clock, turn: Turn, done: Callable[[], None]) -> None:
         self._clock, self._turn = clock, turn
-        self._pending = Pending[str](PATIENCE_SECONDS, clock, done)
+        self._pending = Pending[str](clock, done)
         self._known: dict[int, Progress] = {}
         self._samples: list[tuple[float, Progress]] = []
         self._asked_at: float | None = None

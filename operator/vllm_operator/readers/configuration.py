@@ -11,10 +11,11 @@ from ..status.evidence import Evidence
 from ..vllm.environment import configuration
 from ..vllm.middleware import hidden
 from .pod_http import TIMEOUT_SECONDS, read_state
-from .reader import Clock, Turn
+from .reader import Clock, Pending, Turn
 
 # The kubelet takes as long to renew the files of a Secret or ConfigMap that has changed.
 CONFIGURATION_SECONDS = 60.0
+_TOPIC = "changed Secrets and ConfigMaps"
 
 
 class ConfigurationReader:
@@ -24,13 +25,13 @@ class ConfigurationReader:
     """
 
     def __init__(self, clock: Clock, turn: Turn, done: Callable[[], None]) -> None:
-        self._clock, self._turn, self._done = clock, turn, done
+        self._clock, self._turn = clock, turn
         self._changed: frozenset[str] | None = None
         # Addresses of the pods that were ready at the last look, and of those that were asked last.
         self._ready: set[str] = set()
         self._asked: set[str] = set()
         self._next = 0.0
-        self._task: asyncio.Task[None] | None = None
+        self._pending = Pending[str](clock, done)
 
     async def read(self, evidence: Evidence) -> Evidence:
         """What has changed, as kind/name; None while that is not known."""
@@ -51,7 +52,7 @@ class ConfigurationReader:
     def waits(self) -> Iterator[Again]:
         """Another look is due as long as there are pods to ask."""
         if self._ready:
-            least = TIMEOUT_SECONDS if self._is_asking() else 0.1
+            least = TIMEOUT_SECONDS if _TOPIC in self._pending else 0.1
             yield Again(max(self._next - self._clock(), least), "the pods are asked again what has changed")
 
     def get(self, pods: Sequence[PodSnapshot], names: Mapping[str, str]) -> frozenset[str] | None:
@@ -59,22 +60,21 @@ class ConfigurationReader:
         if not pods:
             return frozenset()
         self._ready = {pod.ip for pod in pods if pod.ready and pod.ip}
-        if self._ready and not self._is_asking() and (self._clock() >= self._next or self._ready != self._asked):
+        due = self._clock() >= self._next or self._ready != self._asked
+        if self._ready and due and _TOPIC not in self._pending:
             self._asked, self._next = self._ready, self._clock() + CONFIGURATION_SECONDS
-            self._task = asyncio.create_task(self._ask(names))
+            self._pending.start(_TOPIC, self._ask(names), partial(self._is_news, self._changed))
         return self._changed
 
-    def _is_asking(self) -> bool:
-        return self._task is not None and not self._task.done()
+    def _is_news(self, before: frozenset[str] | None) -> bool:
+        """Whether the answer is another one than before, or other pods are to be asked by now."""
+        return self._changed != before or bool(self._ready - self._asked)
 
     async def _ask(self, names: Mapping[str, str]) -> None:
         said = await asyncio.gather(*(self._ask_one(ip, names) for ip in self._asked))
         answers = [one for one in said if one is not None]
-        before = self._changed
         if answers:
             self._changed = frozenset[str]().union(*answers)
-        if self._changed != before or self._ready - self._asked:
-            self._done()
 
     async def _ask_one(self, ip: str, names: Mapping[str, str]) -> frozenset[str] | None:
         """What has changed for the pod at an address; None where it does not say."""

@@ -38,7 +38,7 @@ class DownloadReader:
         # Nor is a Job that did not start asked for again before the watch shows the pods that were made without it.
         self._late = ""
         self._again: Again | None = None
-        self._pending = Pending[str](0.0, clock, done)
+        self._pending = Pending[str](clock, done)
 
     async def read(self, evidence: Evidence) -> Evidence:
         """The evidence with what is known of the download; nothing where the model is not downloaded by a Job."""

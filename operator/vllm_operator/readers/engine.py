@@ -1,6 +1,5 @@
 """Reads what vLLM reports of itself, version and KV cache size, once per container that became ready."""
 
-import asyncio
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -10,9 +9,10 @@ from ..again import Again
 from ..snapshots.pod import PodSnapshot
 from ..status.evidence import Engine, Evidence
 from .pod_http import TIMEOUT_SECONDS, EngineError, OddAnswerError, container_of, read_engine
-from .reader import Clock, Turn
+from .reader import Clock, Pending, Turn
 
 log = logging.getLogger(__name__)
+_TOPIC = "the engine"
 RETRY_SECONDS = (5.0, 15.0, 60.0, 300.0)
 
 
@@ -23,12 +23,12 @@ class EngineReader:
     """
 
     def __init__(self, clock: Clock, turn: Turn, done: Callable[[], None]) -> None:
-        self._clock, self._turn, self._done = clock, turn, done
+        self._clock, self._turn = clock, turn
         self._answer: tuple[str, Engine] | None = None
         self._asks = False
         self._attempts = 0
         self._next = 0.0
-        self._task: asyncio.Task[None] | None = None
+        self._pending = Pending[str](clock, done)
         self._odd: tuple[str, str] = ("", "")
 
     async def read(self, evidence: Evidence) -> Evidence:
@@ -45,7 +45,7 @@ class EngineReader:
     def waits(self) -> Iterator[Again]:
         """Another try is due, while one is worth it."""
         if self._asks and self._attempts:
-            least = TIMEOUT_SECONDS if self._is_asking() else 0.1
+            least = TIMEOUT_SECONDS if _TOPIC in self._pending else 0.1
             yield Again(max(self._next - self._clock(), least), "vLLM is asked again for its KV cache size")
 
     def get(self, pods: Sequence[PodSnapshot]) -> Engine | None:
@@ -54,15 +54,12 @@ class EngineReader:
         if self._answer and self._answer[0] in ready:
             return self._answer[1]
         self._asks = bool(ready)
-        if ready and self._clock() >= self._next and not self._is_asking():
+        if ready and self._clock() >= self._next and _TOPIC not in self._pending:
             container, ip = next(iter(ready.items()))
             self._next = self._clock() + RETRY_SECONDS[min(self._attempts, len(RETRY_SECONDS) - 1)]
             self._attempts += 1
-            self._task = asyncio.create_task(self._ask(container, str(ip)))
+            self._pending.start(_TOPIC, self._ask(container, str(ip)))
         return None
-
-    def _is_asking(self) -> bool:
-        return self._task is not None and not self._task.done()
 
     async def _ask(self, container: str, ip: str) -> None:
         try:
@@ -71,4 +68,3 @@ class EngineReader:
         except EngineError as error:
             self._odd = (container, str(error)) if isinstance(error, OddAnswerError) else ("", "")
             log.info("vLLM in %s does not tell its KV cache size: %s", container, error)
-        self._done()

@@ -23,7 +23,7 @@ class HangReader:
     def __init__(self, clock: Clock, turn: Turn, done: Callable[[], None]) -> None:
         self._turn = turn
         self._hangs: dict[str, bool] = {}
-        self._pending = Pending[str](PATIENCE_SECONDS, clock, done)
+        self._pending = Pending[str](clock, done, PATIENCE_SECONDS)
 
     async def read(self, evidence: Evidence) -> Evidence:
         """The pods, with what is known of those that are silent; they are asked once for as long as they are."""

@@ -65,7 +65,7 @@ class LogReader:
         # By the pod's name.
         self._logs: dict[str, _Logs] = {}
         self._later: list[float] = []
-        self._pending = Pending[str](PATIENCE_SECONDS, clock, done)
+        self._pending = Pending[str](clock, done, PATIENCE_SECONDS)
 
     async def read(self, evidence: Evidence) -> Evidence:
         """The pods, with the log of what failed in them as far as it was read; what is missing is being read."""

@@ -51,21 +51,23 @@ async def told_by(reader: Reader, evidence: Evidence) -> Evidence:
 
 
 class Pending(Generic[Topic]):
-    """Reads that are under way, by what they are about. `done()` is called after each.
+    """Reads that are under way, by what they are about. `done()` is called after each, also after one that fails.
 
     `patience`: the seconds for which an unwritten status waits for one of them.
     """
 
-    def __init__(self, patience: float, clock: Clock, done: Callable[[], None]) -> None:
+    __slots__ = ("_clock", "_done", "_patience", "_tasks")  # each service has some of them
+
+    def __init__(self, clock: Clock, done: Callable[[], None], patience: float = 0.0) -> None:
         self._patience, self._clock, self._done = patience, clock, done
         self._tasks: dict[Topic, tuple[asyncio.Task[None], float]] = {}
 
     def __contains__(self, topic: Topic) -> bool:
         return topic in self._tasks
 
-    def start(self, topic: Topic, read: Coroutine[Any, Any, None]) -> None:
-        """Begins to read, and returns at once."""
-        self._tasks[topic] = asyncio.create_task(self._run(topic, read)), self._clock()
+    def start(self, topic: Topic, read: Coroutine[Any, Any, None], is_news: Callable[[], bool] = lambda: True) -> None:
+        """Begins to read, and returns at once. `is_news()`: whether what came of it is worth `done()`."""
+        self._tasks[topic] = asyncio.create_task(self._run(topic, read, is_news)), self._clock()
 
     def waits(self, why: str) -> Iterator[Again]:
         """The status waits for the newest read, as long as that is worth it."""
@@ -73,11 +75,14 @@ class Pending(Generic[Topic]):
         if self._tasks and left > 0:
             yield Again(left, why, holds_status=True)
 
-    async def _run(self, topic: Topic, read: Coroutine[Any, Any, None]) -> None:
+    async def _run(self, topic: Topic, read: Coroutine[Any, Any, None], is_news: Callable[[], bool]) -> None:
+        tells = True
         try:
             await read
+            tells = is_news()
         except Exception:
             log.exception("what is read about %s fails", topic)
         finally:
             del self._tasks[topic]
-        self._done()
+        if tells:
+            self._done()

@@ -3,8 +3,6 @@
 They are read in the background, as those of pods are (events.py).
 """
 
-import asyncio
-import logging
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -12,9 +10,7 @@ from ..again import Again
 from ..api.limits import OverLimitError
 from ..snapshots.pod_event import PodEvent, last
 from .events import LATER_LOOK_SECONDS, ReadEvents
-from .reader import Clock, Turn
-
-log = logging.getLogger(__name__)
+from .reader import Clock, Pending, Turn
 
 REFUSED = "FailedCreate"
 """The reason of Events about a Job whose pods the API server refuses."""
@@ -41,7 +37,7 @@ class Said:
         self._events, self._clock, self._reasons = events, clock, reasons
         self._about, self._due, self._looks = "", 0.0, 0
         self._event: PodEvent | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._pending = Pending[str](clock, events.done)
 
     def look(self, about: str, since: str = "") -> str:
         """Its words, as they were read some time ago at most; empty where there are none, or none were read yet.
@@ -52,20 +48,17 @@ class Said:
         now = self._clock()
         if about != self._about:
             self._about, self._due, self._looks, self._event = about, now + FIRST_SECONDS, 0, None
-        if about and now >= self._due and not self._is_reading():
+        if about and now >= self._due and about not in self._pending:
             self._looks += 1
             self._due = now + min(NEXT_SECONDS * self._looks, LATER_LOOK_SECONDS)
-            self._task = asyncio.create_task(self._read(about))
+            self._pending.start(about, self._read(about))
         event = self._event
         return event.message if event and (not since or event.last > since) else ""
 
     def waits(self) -> Iterator[Again]:
         """The next look, as long as there is an object to look at."""
-        if self._about and not self._is_reading():
+        if self._about and self._about not in self._pending:
             yield Again(max(self._due - self._clock(), 0.1), "the Events of an object without pods are due")
-
-    def _is_reading(self) -> bool:
-        return self._task is not None and not self._task.done()
 
     async def _read(self, about: str) -> None:
         async def read() -> tuple[PodEvent, ...]:
@@ -79,6 +72,3 @@ class Said:
                 self._event = newest or self._event
         except OverLimitError:
             pass
-        except Exception:
-            log.exception("the Events about %s cannot be read", about)
-        self._events.done()
