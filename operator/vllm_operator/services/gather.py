@@ -11,15 +11,15 @@ from pydantic import ValidationError
 from ..api.base import first_fault
 from ..api.reasons import Reason
 from ..api.resource import InferenceService, Key
-from ..api.spec import AUTO, InferenceServiceSpec
+from ..api.spec import InferenceServiceSpec
 from ..assess.fits import Inspection
 from ..assess.policy import fault, named_claims
-from ..assess.resolution import NODES, OPERATOR
+from ..assess.resolution import NODES, Resolved
+from ..assess.served import blind, unserved
 from ..assess.terms import Terms
 from ..diagnosis import Autoscaler, Finding
 from ..loop.kinds import Surroundings
-from ..manifests.image_volume import IMAGE_VOLUMES
-from ..manifests.names import RAY_KIND, hpa_of
+from ..manifests.names import hpa_of
 from ..readers.reader import told_by
 from ..settings import Settings
 from ..snapshots.child import Live, deployment_of, odd_revisions
@@ -29,36 +29,11 @@ from ..snapshots.pod import PodSnapshot
 from ..snapshots.ray import answering, of_clusters
 from ..status.conditions import operator_failed
 from ..status.evidence import Engine, Evidence
-from ..vllm.paths import model_image
 from .agreement import Agreement
 from .memory import Memory
 from .view import View
 
 log = logging.getLogger(__name__)
-_BLIND = (
-    "tensorParallelSize: auto chooses among the GPUs of the nodes, and the operator may not read nodes, as it looks "
-    "after some namespaces only: set a number"
-)
-_OLD = (
-    "model.uri is an image (oci://), and this Kubernetes mounts none: it does from version 1.35 on; copy the model "
-    "into a claim and use pvc://claim/path, or hf://"
-)
-_NO_CLAIMS = (
-    "accelerator.deviceClass needs the API resource.k8s.io/v1 (Kubernetes 1.34 or newer), which the cluster does not "
-    "serve: remove it, and use accelerator.resource"
-)
-_NO_GROUPS = (
-    "nodesPerReplica needs the API leaderworkerset.x-k8s.io/v1, which the cluster does not serve: install "
-    "LeaderWorkerSet (https://lws.sigs.k8s.io), or leave it out"
-)
-_NO_RAY = (
-    "runtime: RayServe needs the API ray.io/v1, which the cluster does not serve: install KubeRay "
-    "(https://docs.ray.io/en/latest/cluster/kubernetes), or leave runtime out"
-)
-_NO_RAY_IMAGE = (
-    "runtime: RayServe needs an image with vLLM and Ray (images/vllm-ray makes one), and none is named: set image, or "
-    "ask the platform team for a ServingClass that names it in images, or for the setting images.ray"
-)
 # Stands in for a spec that cannot be read: only the status is written then.
 _UNREADABLE = InferenceServiceSpec.model_validate({"model": {"uri": "hf://unreadable/spec"}, "replicas": 0})
 
@@ -91,7 +66,7 @@ def _watched(
     before = memory.writer.newest(snapshot.resource_version, snapshot.status)
     unread = (Terms(service.spec), None) if spec_error and spec_error[0] is Reason.INVALID else None
     terms, failed = unread or _terms(service, before, memory, agreement)
-    spec_error = spec_error or failed or _blind(terms, view) or _unserved(terms, served, surroundings.settings)
+    spec_error = spec_error or failed or lacking(terms.spec, terms.resolved, surroundings)
     service = replace(service, spec=terms.spec)
     pods = _pods(view.pods(key), _group_size(terms, before), live, memory, before)
     current = [pod for pod in pods if pod.revision == service.revision]
@@ -168,25 +143,10 @@ def _terms(
         return Terms(service.spec), operator_failed(error)
 
 
-def _blind(terms: Terms, view: View) -> Finding | None:
-    """That GPUs are to be chosen, and that nobody knows which there are."""
-    undecided = terms.spec.tensor_parallel_size == AUTO
-    return (Reason.NODES_UNREADABLE, _BLIND) if undecided and not view.sees_nodes else None
-
-
-def _unserved(terms: Terms, served: frozenset[str], settings: Settings) -> Finding | None:
-    """What the spec needs of the cluster, and is not there: claims of devices, groups, Ray, images as volumes."""
-    if terms.spec.accelerator.device_class is not None and "ResourceClaimTemplate" not in served:
-        return Reason.DEVICE_CLAIMS_UNSERVED, _NO_CLAIMS
-    if terms.spec.nodes > 1 and "LeaderWorkerSet" not in served:
-        return Reason.LEADER_WORKER_SETS_UNSERVED, _NO_GROUPS
-    if terms.spec.on_ray and RAY_KIND not in served:
-        return Reason.RAY_SERVICES_UNSERVED, _NO_RAY
-    offered = ((one.field, one.source) for one in terms.resolved)
-    if terms.spec.on_ray and not settings.images.ray and ("image", OPERATOR) in offered:
-        return Reason.RAY_IMAGE_MISSING, _NO_RAY_IMAGE
-    missing = model_image(terms.spec.model) and IMAGE_VOLUMES not in served
-    return (Reason.IMAGE_VOLUMES_MISSING, _OLD) if missing else None
+def lacking(spec: InferenceServiceSpec, resolved: Sequence[Resolved], surroundings: Surroundings) -> Finding | None:
+    """What the effective spec needs of the cluster, and is not there or cannot be seen."""
+    finding = blind(spec, sees_nodes=View(surroundings.indices).sees_nodes)
+    return finding or unserved(spec, resolved, surroundings.served(), surroundings.settings)
 
 
 def parse(
