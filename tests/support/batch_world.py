@@ -31,6 +31,7 @@ class BatchWorld:
     def __init__(self, *, inspects: bool = True, **allowed: Any) -> None:
         self.api, self.clock = FakeApi(), Clock()
         self.indices: dict[str, Any] = {}
+        self.served: frozenset[str] = frozenset()
         self.settings = Settings(images=Images(operator="operator:1" if inspects else None), **allowed)
         self.claim("data", "ReadWriteMany")
         self.claim("one", "ReadWriteOnce")
@@ -41,7 +42,14 @@ class BatchWorld:
         cluster = Cluster(self.api, lambda _: 10.0)
         claimants = all_claimants(KINDS, self.indices, self.settings)
         around = Surroundings(
-            cluster, self.settings, self.indices, frozenset, lambda _: None, self.clock, claimants, queues()
+            cluster,
+            self.settings,
+            self.indices,
+            lambda: self.served,
+            lambda _: None,
+            self.clock,
+            claimants,
+            queues(),
         )
         self.reconciler = BatchReconciler(around)
         self.watch()

@@ -17,6 +17,7 @@ from ..loop.kinds import Surroundings
 from ..manifests.batch import INSPECT
 from ..manifests.inspection import inspection_name
 from ..readers.reader import told_by
+from ..services.gather import lacking
 from ..services.view import View
 from ..snapshots.batch import JobSnapshot
 from ..snapshots.child import Child, Live
@@ -120,7 +121,8 @@ def _watched(
     jobs = view.jobs(key, snapshot.uid)
     pods = view.pods(key, jobs.values())
     engine = _engine(batch, jobs, surroundings)
-    refusal = (Reason.INVALID, fault) if fault else engine.refusal
+    lacks = lacking(engine.service.spec, engine.resolved, surroundings)
+    refusal = (Reason.INVALID, fault) if fault else engine.refusal or lacks
     goes_on = engine.begun and is_readable(batch)
     run = jobs.get(RUN)
     own = [one.pod for one in pods if run and one.owner == run.uid and not one.pod.terminating and not one.ended]

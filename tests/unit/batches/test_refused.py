@@ -13,6 +13,8 @@ from vllm_operator.batches.reconcile import LOOK_SECONDS
 from vllm_operator.cluster import path
 from vllm_operator.loop.write import PROGRESS_SECONDS
 from vllm_operator.manifests import batch as manifests
+from vllm_operator.manifests.image_volume import IMAGE_VOLUMES
+from vllm_operator.services.view import NODES
 
 IMAGE = "vllm/vllm-openai:v0.32.1"
 ENGINE: Object = {
@@ -24,6 +26,7 @@ ENGINE: Object = {
 }
 OF_SERVICE: Object = {"template": None, "serviceRef": {"name": "llama"}}
 OF_CLASS: Object = {"template": ENGINE, "servingClassName": "h100"}
+OF_IMAGE: Object = {"template": {**ENGINE, "model": {"uri": "oci://registry.example.com/llama:1"}}}
 OWN: Object = {"template": ENGINE}
 SERVICE, CLASS = path("InferenceService", NAMESPACE, "llama"), path("ServingClass", "", "h100")
 
@@ -44,10 +47,15 @@ def narrowed(world: BatchWorld) -> None:
     world.settings = world.settings.model_copy(update={"allowed_images": ("other/vllm*",)})
 
 
+def downgraded(world: BatchWorld) -> None:
+    world.served = frozenset()
+
+
 CAUSES = {
     "service": Cause(OF_SERVICE, lambda world: world.api.objects.pop(SERVICE), "SpecValid", "ServiceNotFound"),
     "class": Cause(OF_CLASS, lambda world: world.api.objects.pop(CLASS), "Admitted", "ClassNotFound"),
     "setting": Cause(OWN, narrowed, "SpecValid", "ImageNotAllowed"),
+    "cluster": Cause(OF_IMAGE, downgraded, "SpecValid", "ImageVolumesMissing"),
     "edit": Cause(
         OWN,
         lambda _: None,
@@ -67,8 +75,9 @@ def put_service(world: BatchWorld, **spec: object) -> None:
 
 
 def made() -> BatchWorld:
-    """With a service and a class."""
+    """With a service and a class, on a Kubernetes that mounts images."""
     world = BatchWorld()
+    world.served = frozenset({IMAGE_VOLUMES})
     put_service(world)
     meta = {"name": "h100", "uid": "uid-h100", "creationTimestamp": "2026-11-24T12:00:00Z"}
     world.api.put(CLASS, {"apiVersion": API_VERSION, "metadata": meta, "spec": {}})
@@ -174,6 +183,16 @@ def test_one_that_has_not_begun_does_not_and_expires(cause: Cause) -> None:
     world.reconcile()
     assert world.condition("Failed") == ("True", "Expired")
     assert world.condition(cause.condition) == ("False", cause.reason)
+
+
+def test_without_a_right_to_see_nodes_none_chooses_among_their_gpus() -> None:
+    world = made()
+    world.batch(template={"model": {"uri": "hf://a/b"}, "accelerator": {}, "tensorParallelSize": "auto"})
+    world.indices.pop(NODES, None)
+    world.reconcile()
+    assert world.condition("SpecValid") == ("False", "NodesUnreadable")
+    assert "the operator may not read nodes" in world.message("SpecValid")
+    assert world.steps() == []
 
 
 def test_what_its_pods_answer_is_still_counted(monkeypatch: pytest.MonkeyPatch) -> None:
