@@ -110,6 +110,7 @@ SAID_ONCE = (
     "/-/progress",
     "kueue.x-k8s.io/queue-name",
     "-SHARED",
+    "hf://unreadable/",
 )
 
 

@@ -382,3 +382,7 @@ class InferenceServiceSpec(ApiModel):
     def nodes(self) -> int:
         """Pods of each replica."""
         return self.nodes_per_replica or 1
+
+
+UNREADABLE = InferenceServiceSpec.model_validate({"model": {"uri": "hf://unreadable/spec"}, "replicas": 0})
+"""Stands in for a spec that cannot be read: only the status is written then."""

@@ -161,17 +161,27 @@ def _model_image(question: Question) -> Refused | None:
     return Refused(f"image {image} of model.uri", "use a model of another registry", patterns)
 
 
+def may_mount(labels: Labels, allowed: Allowed) -> bool:
+    """Whether pods may mount a claim that has these labels."""
+    return (allowed.allowed_claims or {}).items() <= labels.items()
+
+
+def wanted_labels(allowed: Allowed) -> tuple[str, ...]:
+    """The labels that a claim has to have, for people; empty where any claim may be mounted."""
+    return tuple(f"{key}={value}" for key, value in sorted((allowed.allowed_claims or {}).items()))
+
+
 def _claim(question: Question) -> Refused | None:
     wanted = question.allowed.allowed_claims
     if not wanted:
         return None
-    labels = tuple(f"{key}={value}" for key, value in sorted(wanted.items()))
+    labels = wanted_labels(question.allowed)
     for name in named_claims(question.spec):
         has = question.claims.get(name, wanted)
         # Pods would wait for it, and mount it whatever its labels are once it comes.
         if has is None:
             return Refused(f"claim {name}, which does not exist,", "make it first, with these labels", labels)
-        if not wanted.items() <= has.items():
+        if not may_mount(has, question.allowed):
             return Refused(f"claim {name}", "use a claim that has these labels", labels)
     return None
 

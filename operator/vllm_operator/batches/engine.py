@@ -15,19 +15,17 @@ from ..api.reasons import Finding, Reason
 from ..api.resource import InferenceService
 from ..api.revision import made_claim_name
 from ..api.serving_class import ServingClass
-from ..api.spec import InferenceServiceSpec
+from ..api.spec import UNREADABLE, InferenceServiceSpec
 from ..assess.admission import admit
 from ..assess.classes import Classes
-from ..assess.policy import fault, named_claims, refused
+from ..assess.policy import fault, may_mount, named_claims, refused, wanted_labels
 from ..assess.resolution import Resolved
 from ..planner.versions import is_since
-from ..services.claims import labels_of
+from ..services.claims import Claim, labels_of
 from ..settings import Settings
 from ..snapshots.batch import JobSnapshot
 from ..vllm.batch import MERGE, OLDEST_RELEASE, RUN
 
-# Stands in for what cannot be read: only the status is written then.
-UNREADABLE = InferenceServiceSpec.model_validate({"model": {"uri": "hf://unreadable/spec"}, "replicas": 0})
 _NO_IMAGE = (
     "the operator does not know its own image (setting images.operator), which copies from and to s3://: ask the "
     "platform team to set it, or use pvc://"
@@ -144,18 +142,18 @@ def claims_of(batch: InferenceBatch, spec: InferenceServiceSpec) -> list[str]:
 def claims_refused(
     batch: InferenceBatch,
     spec: InferenceServiceSpec,
-    claims: Mapping[str, Mapping[str, Any] | None],
+    claims: Mapping[str, Claim | None],
     settings: Settings,
 ) -> Finding | None:
     """Why the batch may not have its claims. `claims`: as read, by name; None: there is none of that name."""
     for part, name in batch.claims().items():
         if claims.get(name) is None:
             return Reason.INVALID, f"there is no claim {name} in this namespace: check {part}.uri"
-    labels = {name: labels_of(claim) for name, claim in claims.items()}
-    if wanted := settings.allowed_claims:
+    labels = labels_of(claims)
+    if settings.allowed_claims:
         for name in batch.claims().values():
-            if not wanted.items() <= (labels[name] or {}).items():
-                shown = ", ".join(f"{key}={value}" for key, value in sorted(wanted.items()))
+            if not may_mount(labels[name] or {}, settings):
+                shown = ", ".join(wanted_labels(settings))
                 text = f"claim {name} lacks the labels that the operator's setting allowedClaims asks for ({shown})"
                 return Reason.CLAIM_NOT_ALLOWED, f"{text}: use a claim that has them"
         if finding := refused(spec, settings, labels):
@@ -164,12 +162,13 @@ def claims_refused(
 
 
 def _not_shared(
-    batch: InferenceBatch, spec: InferenceServiceSpec, claims: Mapping[str, Mapping[str, Any] | None]
+    batch: InferenceBatch, spec: InferenceServiceSpec, claims: Mapping[str, Claim | None]
 ) -> Finding | None:
     """Why several pods could not all mount their claims: they may lie on several nodes, unless the spec names one."""
     on_one_node = bool(spec.pod and spec.pod.node_selector and _HOSTNAME in spec.pod.node_selector)
     for name in claims_of(batch, spec):
-        modes = ((claims.get(name) or {}).get("spec") or {}).get("accessModes") or []
+        claim = claims.get(name)
+        modes = claim.access_modes if claim else ()
         shared = any(mode not in _ONE_NODE for mode in modes)
         if modes and not shared and not (on_one_node and _ONE_NODE[0] in modes):
             text = (

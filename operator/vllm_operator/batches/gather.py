@@ -26,7 +26,7 @@ from ..status.evidence import Evidence
 from ..vllm.batch import RUN
 from .engine import Engine, as_begun, claims_of, claims_refused, engine_of
 from .evidence import BatchEvidence
-from .memory import CLAIMS_SECONDS, QUEUE_SECONDS, BatchMemory
+from .memory import QUEUE_SECONDS, BatchMemory
 from .parse import is_readable, parse
 from .view import BatchView
 
@@ -49,9 +49,9 @@ async def gather(
         return evidence
     evidence = _with_room(evidence, surroundings)
     if not evidence.has_pods:
-        claims = await _claims(evidence, memory, surroundings)
-        service = evidence.engine.service
-        finding = claims_refused(evidence.batch, service.spec, claims, surroundings.settings)
+        batch, spec = evidence.batch, evidence.engine.service.spec
+        claims = await memory.claims.read(claims_of(batch, spec))
+        finding = claims_refused(batch, spec, claims, surroundings.settings)
         evidence = replace(evidence, spec_error=finding)
         if finding:
             return evidence
@@ -96,20 +96,6 @@ def _without_pods(evidence: BatchEvidence, step: str) -> tuple[str, str]:
     if any(not pod.ended for pod in pods):
         return "", ""
     return f"involvedObject.uid={job.uid}", max((pod.created for pod in pods), default="")
-
-
-async def _claims(
-    evidence: BatchEvidence, memory: BatchMemory, surroundings: Surroundings
-) -> Mapping[str, Mapping[str, Any] | None]:
-    """The claims that the pods mount, as they were read some time ago at most."""
-    names, now = claims_of(evidence.batch, evidence.engine.service.spec), surroundings.clock()
-    if [*memory.claims] != names or now >= memory.claims_at + CLAIMS_SECONDS:
-        namespace = evidence.batch.namespace
-        memory.claims = {
-            name: await surroundings.cluster.read("PersistentVolumeClaim", namespace, name) for name in names
-        }
-        memory.claims_at = now
-    return memory.claims
 
 
 def _watched(

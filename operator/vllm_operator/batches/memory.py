@@ -1,9 +1,8 @@
 """What is remembered of one batch between reconciles. Losing it costs requests, never correctness."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from ..again import Again
 from ..api.resource import Key
@@ -16,13 +15,12 @@ from ..readers.logs import LogReader
 from ..readers.reader import Reader
 from ..readers.said import REFUSED, Events, Said
 from ..readers.together import Together
+from ..services.claims import Claims
 from ..snapshots.pod import PodSnapshot
 from ..vllm.batch import STEPS
 from .progress import ProgressReader
 
-# Claims of others are not watched: one that changes counts after so long.
-CLAIMS_SECONDS = 60.0
-# Nor is what Kueue says.
+# What Kueue says is not watched.
 QUEUE_SECONDS = 15.0
 
 
@@ -36,9 +34,8 @@ class BatchMemory:
     refusals: Mapping[str, Said]
     """What the API server says as it refuses the pods of a step."""
     writer: StatusWriter
-    claims: Mapping[str, Mapping[str, Any] | None] = field(default_factory=dict)
-    """What was read of the claims that the batch names."""
-    claims_at: float = 0.0
+    claims: Claims
+    """Those that the batch names."""
     queue: tuple[str, float] | None = None
     """What Kueue said of why it holds the batch, and when."""
 
@@ -70,4 +67,4 @@ def remember(key: Key, uid: str, surroundings: Surroundings) -> BatchMemory:
     )
     progress = ProgressReader(clock, partial(surroundings.queues.pods.do, key.namespace), done)
     refusals = {step: Said(to_read, clock, REFUSED) for step in STEPS}
-    return BatchMemory(uid, readers, progress, refusals, StatusWriter(cluster, clock))
+    return BatchMemory(uid, readers, progress, refusals, StatusWriter(cluster, clock), Claims(read_claim, clock))

@@ -8,10 +8,11 @@ from pydantic import ValidationError
 from ..api.base import first_fault
 from ..api.batch import InferenceBatch, InferenceBatchSpec
 from ..api.resource import Key
+from ..api.spec import UNREADABLE
 from ..snapshots.own import ObjectSnapshot
 
 _OF_ENGINE = ("servingClassName", "serviceRef", "template")
-_TEMPLATE = {"model": {"uri": "hf://unreadable/spec"}}
+_TEMPLATE = {"model": {"uri": UNREADABLE.model.uri}}
 _NOWHERE = {"uri": "pvc://none"}
 _UNREADABLE = InferenceBatchSpec.model_validate({"template": _TEMPLATE, "input": _NOWHERE, "output": _NOWHERE})
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from ..api.base import first_fault
 from ..api.reasons import Reason
 from ..api.resource import InferenceService, Key
-from ..api.spec import InferenceServiceSpec
+from ..api.spec import UNREADABLE, InferenceServiceSpec
 from ..assess.fits import Inspection
 from ..assess.policy import fault, named_claims
 from ..assess.resolution import NODES, Resolved
@@ -30,12 +30,11 @@ from ..snapshots.ray import answering, of_clusters
 from ..status.conditions import operator_failed
 from ..status.evidence import Engine, Evidence
 from .agreement import Agreement
+from .claims import labels_of
 from .memory import Memory
 from .view import View
 
 log = logging.getLogger(__name__)
-# Stands in for a spec that cannot be read: only the status is written then.
-_UNREADABLE = InferenceServiceSpec.model_validate({"model": {"uri": "hf://unreadable/spec"}, "replicas": 0})
 
 
 async def gather(
@@ -47,7 +46,7 @@ async def gather(
         memory.claims.forget()
     elif (settings := surroundings.settings).allowed_claims:
         written = parse(key, snapshot, memory, settings)[0].spec
-        claims = await memory.claims.labels(named_claims(written))
+        claims = labels_of(await memory.claims.read(named_claims(written)))
         evidence = replace(evidence, spec_error=fault(written, settings, claims))
     if evidence.spec_error:
         return evidence
@@ -159,7 +158,7 @@ def parse(
 
 
 def _parsed(key: Key, snapshot: ObjectSnapshot, settings: Settings) -> tuple[InferenceService, Finding | None]:
-    unread = InferenceService(*key, snapshot.uid, snapshot.generation, _UNREADABLE)
+    unread = InferenceService(*key, snapshot.uid, snapshot.generation, UNREADABLE)
     if snapshot.oversize:
         return unread, (Reason.INVALID, f"spec: {snapshot.oversize}")
     try:

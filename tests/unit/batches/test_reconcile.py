@@ -15,6 +15,7 @@ from vllm_operator.cluster import path
 from vllm_operator.loop.write import PROGRESS_SECONDS
 from vllm_operator.manifests.names import STEP_LABEL
 from vllm_operator.readers.logs import LogReader
+from vllm_operator.services.claims import CLAIMS_SECONDS
 from vllm_operator.vllm.batch.faults import STOPPED, BatchError, EngineDiedError, InputError, OutputError
 
 
@@ -380,6 +381,20 @@ def test_a_claim_that_is_not_there_is_told() -> None:
     world.batch(input={"uri": "pvc://nowhere/in.jsonl"})
     world.reconcile()
     assert world.message() == "there is no claim nowhere in this namespace: check input.uri"
+
+
+def test_claims_are_read_once_a_minute() -> None:
+    world = BatchWorld()
+    world.batch(input={"uri": "pvc://new/in.jsonl"})
+    world.reconcile()
+    world.claim("new", "ReadWriteMany")
+    world.clock.now += CLAIMS_SECONDS - 1
+    world.reconcile()
+    assert not [url for _, url in world.api.requests if "persistentvolumeclaims" in url]
+    assert world.steps() == []
+    world.clock.now += 1
+    world.reconcile()
+    assert world.steps() == ["check", "inspect"]
 
 
 def test_the_settings_hold_for_claims_and_images_of_a_batch() -> None:
