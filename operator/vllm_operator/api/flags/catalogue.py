@@ -60,14 +60,9 @@ class Entry:
         """All full spellings, the name first."""
         return (self.name, *([self.negative] if self.negative else []), *self.also)
 
-    @property
-    def sentence(self) -> str:
-        """Why extraArgs does not pass it on, and what to do; empty for a flag that is allowed."""
-        return said(self.name, self)
-
 
 def said(spelled: str, entry: Entry) -> str:
-    """The sentence of an entry about the flag as a user wrote it; empty where extraArgs passes it on."""
+    """Why extraArgs does not pass a flag on, as a user wrote it, and what to do; empty where it does."""
     if entry.standing == Standing.ALLOWED:
         return ""
     if entry.standing == Standing.FIELD:

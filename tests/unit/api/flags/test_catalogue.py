@@ -116,6 +116,8 @@ def test_sentences_begin_with_what_was_written() -> None:
     assert said("--no-enforce-eager", CATALOGUE["--enforce-eager"]) == (
         "--no-enforce-eager is set by spec.enforceEager: use that field"
     )
-    assert CATALOGUE["--disable-log-requests"].sentence.startswith("--disable-log-requests is gone from vLLM 0.32: ")
-    assert CATALOGUE["--ssl-keyfile"].sentence.startswith("--ssl-keyfile is not for pods")
-    assert CATALOGUE["--seed"].sentence == ""
+    assert said("--disable-log-requests", CATALOGUE["--disable-log-requests"]).startswith(
+        "--disable-log-requests is gone from vLLM 0.32: "
+    )
+    assert said("--ssl-keyfile", CATALOGUE["--ssl-keyfile"]).startswith("--ssl-keyfile is not for pods")
+    assert said("--seed", CATALOGUE["--seed"]) == ""
