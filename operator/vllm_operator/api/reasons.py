@@ -335,7 +335,7 @@ class Reason(Row):
     VALUE_LEFT_OUT = ("ValueLeftOut", _INCOMPLETE, LASTS,
         "a value that others gave is none that a status may have, and is left out: see the message")
     OPERATOR_FAILED = ("OperatorFailed", _SPEC | _PODS | _SCALING | _CHAT, PASSES,
-        "the operator fails at this service, and tries again: its log has the traceback, for a report of the fault")
+        "the operator fails at this object, and tries again: its log has the traceback, for a report of the fault")
     SERVICE_MONITOR_APPLIED = ("ServiceMonitorApplied", _MONITORING, FINE, "a ServiceMonitor selects the Service")
     API_MISSING = ("ServiceMonitorApiMissing", _MONITORING, LASTS,
         "the cluster has no ServiceMonitor API: install the Prometheus Operator, or scrape the Service yourself")

@@ -133,7 +133,7 @@ class BatchReconciler:
         except Exception as error:
             log.exception("%s: its Jobs cannot be seen to", evidence.batch.key)
             metrics.reconcile_errors.labels(type(error).__name__).inc()
-            return BatchAccount(evidence, error=operator_failed(error))
+            return BatchAccount(evidence, error=operator_failed("batch", error))
         return BatchAccount(evidence, assessment, planned, fault)
 
     async def _assess(self, evidence: BatchEvidence) -> Assessment:

@@ -139,7 +139,7 @@ def _terms(
         return agreement.terms(service, before, memory), None
     except Exception as error:
         log.exception("%s: its terms cannot be worked out", service.key)
-        return Terms(service.spec), operator_failed(error)
+        return Terms(service.spec), operator_failed("service", error)
 
 
 def lacking(spec: InferenceServiceSpec, resolved: Sequence[Resolved], surroundings: Surroundings) -> Finding | None:

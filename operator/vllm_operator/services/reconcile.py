@@ -136,7 +136,7 @@ class ServiceReconciler:
             log.exception("%s: its children cannot be seen to", evidence.service.key)
             metrics.reconcile_errors.labels(type(error).__name__).inc()
             self._arrivals.settled(evidence.service.key)
-            return Outcome(error=operator_failed(error))
+            return Outcome(error=operator_failed("service", error))
 
     async def _bring_about(self, evidence: Evidence, assessment: Assessment, memory: Memory) -> Outcome:
         """Plans the changes of the children, and executes them."""

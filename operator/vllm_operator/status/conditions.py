@@ -41,12 +41,12 @@ class Verdict:
 
 def failed(kind: ConditionType, error: Exception) -> Verdict:
     """That the operator could not work a condition out."""
-    return Verdict(kind, None, *operator_failed(error))
+    return Verdict(kind, None, *operator_failed("service", error))
 
 
-def operator_failed(error: Exception) -> Finding:
-    """What is told of a fault of the operator's own."""
-    text = f"the operator fails at this service ({type(error).__name__}) and tries again: see the operator's log"
+def operator_failed(at: str, error: Exception) -> Finding:
+    """What is told of a fault of the operator's own. `at`: what it was seeing to, as users call it."""
+    text = f"the operator fails at this {at} ({type(error).__name__}) and tries again: see the operator's log"
     return Reason.OPERATOR_FAILED, text
 
 

@@ -509,6 +509,7 @@ def test_a_fault_of_the_operators_own_is_told(monkeypatch: pytest.MonkeyPatch) -
     world.batch()
     again = world.reconcile()
     assert world.condition("Ready") == ("False", "OperatorFailed")
+    assert "the operator fails at this batch (ZeroDivisionError)" in world.message()
     assert again is not None
 
 

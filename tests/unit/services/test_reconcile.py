@@ -459,7 +459,7 @@ def test_a_fault_of_the_operator_itself_is_told_and_tried_again(
     monkeypatch.setattr(reconcile, "plan_changes", fails)
     assert world.reconcile(key) == REFUSED_RETRY_SECONDS
     assert world.reason("WorkloadAvailable") == "OperatorFailed"
-    assert error.__name__ in world.message("WorkloadAvailable")
+    assert f"the operator fails at this service ({error.__name__})" in world.message("WorkloadAvailable")
     assert world.reason("SpecValid") == "Valid"
 
 
