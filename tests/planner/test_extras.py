@@ -32,11 +32,12 @@ from vllm_operator.api.flags.allowed import CHOICES, SWITCHES, VALUES
 from vllm_operator.api.reasons import Reason
 from vllm_operator.planner.accelerators import GIB
 from vllm_operator.planner.architectures import model_of
-from vllm_operator.planner.asked import as_asked
+from vllm_operator.planner.asked import as_asked, kinds_of
 from vllm_operator.planner.effective import EngineSettings, engine_of
 from vllm_operator.planner.kv_cache import layout
 from vllm_operator.planner.plan import Plan, plan
 from vllm_operator.planner.quantization import scheme_of
+from vllm_operator.planner.shapes import Cached
 from vllm_operator.planner.uncounted import (
     FLAGS,
     UNMEASURED_FLAGS,
@@ -132,6 +133,64 @@ def test_one_kind_of_cache_is_not_for_every_model(config: Content, word: str, sa
     found = planned(config, "H200", word, off, maxModelLen=4096, tensorParallelSize=8)
     assert (found.fits, found.reason) == (False, Reason.SETTING)
     assert said in found.message
+
+
+IMAGE = "vllm/vllm-openai:v"
+EVENTS, OFFLOAD = {"events": {}}, {"cpuOffload": "8Gi"}
+NATIVE = {**OFFLOAD, "offloadBackend": "native"}
+
+
+# config/vllm.py of vLLM 0.11.2 and 0.32: the setting, and whether layers with a window keep everything in each.
+@pytest.mark.parametrize(
+    ("name", "cache", "word", "old", "new"),
+    [
+        (GEMMA, None, "", False, False), (GEMMA, EVENTS, "", True, False), (GEMMA, OFFLOAD, "", False, False),
+        (GEMMA, NATIVE, "", True, False), (GEMMA, EVENTS, "--no-disable-hybrid-kv-cache-manager", True, False),
+        (GEMMA, None, "--disable-hybrid-kv-cache-manager", True, True), (LLAMA_4, None, "", True, False),
+        (LLAMA_4, None, "VLLM_ALLOW_CHUNKED_LOCAL_ATTN_WITH_HYBRID_KV_CACHE=0", True, True),
+        (LLAMA_4, None, "VLLM_ALLOW_CHUNKED_LOCAL_ATTN_WITH_HYBRID_KV_CACHE=1", False, False),
+        (LLAMA_4, None, "--no-disable-hybrid-kv-cache-manager", True, False),
+    ],
+)  # fmt: skip
+def test_older_vllms_keep_everything_in_all_layers_for_more(
+    name: str, cache: Content | None, word: str, *, old: bool, new: bool
+) -> None:
+    for version, whole in (("0.11.2", old), ("0.32.0", new)):
+        fields = {"image": f"{IMAGE}{version}", **({"kvCache": cache} if cache else {})}
+        spec = spec_of(**fields_of(*([word] if word else []), **fields))
+        kinds = kinds_of(as_asked(spec, model_of(config_of(name))))
+        assert (kinds == {Cached.FULL}) is whole, version
+
+
+@pytest.mark.parametrize("method", ["eagle", "eagle3", "mtp", "deepseek_mtp", "dflash", "dspark"])
+def test_chunked_attention_keeps_everything_where_hidden_states_are_guessed_from(method: str) -> None:
+    spec = spec_of(speculative={"method": method, "model": "hf://a/b", "numSpeculativeTokens": 1})
+    assert kinds_of(as_asked(spec, model_of(config_of(LLAMA_4)))) == {Cached.FULL}
+
+
+def test_between_the_vllms_that_were_read_there_is_a_verdict_only_where_both_have_it() -> None:
+    gemma, kv = config_of(GEMMA), {"kvCache": EVENTS, "image": f"{IMAGE}0.20.0"}
+    close = planned(gemma, "L40S", maxModelLen=131072, **kv)
+    assert (close.fits, close.reason) == (None, Reason.UNKNOWN_SETTING)
+    assert "vLLM 0.20.0" in close.message
+    assert "kvCache.events" in close.message
+    both = planned(gemma, "L40S", maxModelLen=8192, **kv)
+    assert both.fits is True
+    assert any("kvCache.events" in why for why in both.approximate)
+    whole = planned(gemma, "L40S", "--disable-hybrid-kv-cache-manager", maxModelLen=8192, **kv)
+    assert both.capacity == whole.capacity
+    neither = planned(gemma, "A10G", maxModelLen=8192, **kv)
+    assert (neither.fits, neither.reason) == (False, Reason.WEIGHTS_TOO_LARGE)
+    assert planned(LLAMA_8B, "H100", maxModelLen=8192, **kv).approximate == planned(
+        LLAMA_8B, "H100", maxModelLen=8192, image=kv["image"]
+    ).approximate  # fmt: skip
+
+
+@pytest.mark.parametrize(("version", "fits"), [("0.11.2", False), ("0.20.0", None), ("0.32.0", True)])
+def test_states_do_not_go_with_events_of_older_vllms(version: str, fits: bool | None) -> None:  # noqa: FBT001
+    found = planned(QWEN3_NEXT, "H200", maxModelLen=8192, tensorParallelSize=4, kvCache=EVENTS, image=IMAGE + version)
+    assert found.fits is fits
+    assert found.reason is {False: Reason.SETTING, None: Reason.UNKNOWN_SETTING, True: Reason.FITS}[fits]
 
 
 def test_a_number_of_blocks_is_the_cache_whatever_room_there_is() -> None:

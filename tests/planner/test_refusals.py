@@ -215,7 +215,7 @@ ROWS: list[tuple[str, Content, Content, str, Reason, tuple[str, ...]]] = [
     ("sparse attention on A100", SPARSE, {}, "A100-80GB", Reason.ATTENTION, ("9.0", "has 8.0", "use another")),
     ("one cache beside states", QWEN3_NEXT,
      {"extraArgs": ["--disable-hybrid-kv-cache-manager"], "tensorParallelSize": 4}, "H100", Reason.SETTING,
-     ("--disable-hybrid-kv-cache-manager", "keep a state", "leave the flag out")),
+     ("--disable-hybrid-kv-cache-manager", "keep a state", "leave it out")),
     ("bitsandbytes", quantized(LLAMA_8B, {"quant_method": "bitsandbytes"}), {}, "H100", Reason.QUANTIZATION_GONE,
      ("bitsandbytes", "use an AWQ, GPTQ or fp8 checkpoint")),
     ("gguf", LLAMA_8B, {"quantization": "gguf"}, "H100", Reason.QUANTIZATION_GONE, ("gguf", "checkpoint")),

@@ -16,10 +16,13 @@ from .versions import is_since, version_of
 
 _POOLING = {("--runner", "pooling"), ("--convert", "embed"), ("--convert", "classify")}
 _WINDOWS = frozenset({Cached.SLIDING, Cached.CHUNKED})
-_EAGLE = ("eagle", "eagle3")
+# Ways to guess from the model's own hidden states (config/speculative.py, `use_eagle`); all *mtp are one of them.
+_EAGLE = ("eagle", "eagle3", "dflash", "dspark")
 HYBRID_OFF = "disable-hybrid-kv-cache-manager"
 TOWERS_WHOLE = "--mm-encoder-tp-mode=data"
 CHUNKS = "VLLM_ALLOW_CHUNKED_LOCAL_ATTN_WITH_HYBRID_KV_CACHE"
+# vLLM 0.11 has one kind of cache for more than 0.32 (config/vllm.py). Between the two, no source was read.
+_ONE_KIND_BEFORE, SEVERAL_KINDS_SINCE = (0, 12), (0, 32)
 
 
 def as_asked(spec: InferenceServiceSpec, model: ModelShape) -> ModelShape:
@@ -95,20 +98,51 @@ def _without_windows(spec: InferenceServiceSpec, model: ModelShape) -> ModelShap
 
 def _with_whole_caches(spec: InferenceServiceSpec, model: ModelShape) -> ModelShape:
     """Where vLLM has one kind of cache for all layers, those with a window keep everything too, if any layer does
-    (config/vllm.py; v1/core/kv_cache_utils.py, `unify_hybrid_kv_cache_specs`)."""
-    off = switch_of(spec, HYBRID_OFF)
-    chunks = off is None and whole_chunks(spec)
-    if not off and not chunks:
-        return model
+    (v1/core/kv_cache_utils.py, `unify_hybrid_kv_cache_specs`)."""
     kinds = kinds_of(model)
-    unified = Cached.FULL in kinds and bool(kinds & _WINDOWS) and (off or Cached.CHUNKED in kinds)
+    unified = Cached.FULL in kinds and bool(kinds & _WINDOWS) and one_kind_for(spec, model)
     return _cached(model, _full) if unified else model
+
+
+def one_kind_for(spec: InferenceServiceSpec, model: ModelShape) -> str:
+    """The setting with which vLLM has one kind of cache for all layers of the model; "" where it has several, or may
+    have (`may_be_one_kind`)."""
+    off = switch_of(spec, HYBRID_OFF)
+    if off:
+        return f"--{HYBRID_OFF}"
+    if off is None and Cached.CHUNKED in kinds_of(model) and whole_chunks(spec):
+        return f"{CHUNKS}=0 or EAGLE"
+    return _in_old(spec, model) if not is_since(version_of(spec.image), _ONE_KIND_BEFORE) else ""
+
+
+def may_be_one_kind(spec: InferenceServiceSpec, model: ModelShape) -> str:
+    """What makes it unknown, of the image's vLLM, whether all layers have one kind of cache, as a clause; "" where it
+    is known, or changes nothing."""
+    version, kinds = version_of(spec.image), kinds_of(model)
+    between = is_since(version, _ONE_KIND_BEFORE) and not is_since(version, SEVERAL_KINDS_SINCE)
+    several = len(kinds) > 1 and kinds & {*_WINDOWS, Cached.STATE}
+    if not between or not several or one_kind_for(spec, model):
+        return ""
+    setting = _in_old(spec, model)
+    return setting and f"whether vLLM {version} has all layers keep everything with {setting} is not known"
+
+
+def _in_old(spec: InferenceServiceSpec, model: ModelShape) -> str:
+    """What of a service has vLLM 0.11 keep the same in all layers, whatever --no-disable-hybrid-kv-cache-manager says;
+    "" for nothing. It moves blocks to the host for --kv-offloading-backend alone, and newer ones also without."""
+    cache, old = spec.kv_cache, not is_since(version_of(spec.image), _ONE_KIND_BEFORE)
+    if cache and cache.events:
+        return "kvCache.events"
+    if cache and cache.cpu_offload and (cache.offload_backend or not old):
+        return "kvCache.cpuOffload"
+    whole = whole_chunks(spec) or variable_of(spec, CHUNKS) is None
+    return "chunked attention" if Cached.CHUNKED in kinds_of(model) and whole else ""
 
 
 def whole_chunks(spec: InferenceServiceSpec) -> bool:
     """Whether vLLM has one kind of cache for a model with chunked attention, unless it is told otherwise."""
-    guesses = spec.speculative is not None and spec.speculative.method in _EAGLE
-    return variable_of(spec, CHUNKS) == "0" or guesses
+    method = spec.speculative.method if spec.speculative else ""
+    return variable_of(spec, CHUNKS) == "0" or method in _EAGLE or method.endswith("mtp")
 
 
 def _with_state_type(spec: InferenceServiceSpec, model: ModelShape) -> ModelShape:

@@ -11,7 +11,7 @@ from ..api import InferenceServiceSpec
 from ..api.reasons import Reason
 from . import slices
 from .accelerators import GIB, MIB, Gpu
-from .asked import as_asked
+from .asked import HYBRID_OFF, as_asked, may_be_one_kind
 from .drafts import with_draft
 from .effective import BLOCKS, EngineSettings, engine_of
 from .headers import Weighed, weighed
@@ -141,6 +141,20 @@ def plan(
 
     `learned`: bytes of KV cache on a GPU that other engines got more, or less, than planned.
     """
+    best = _plan(spec, model, gpu, gpus_per_node, learned)
+    doubt = may_be_one_kind(spec, model)
+    if not doubt or best.fits is False:
+        return best
+    whole = spec.model_copy(update={"extra_args": [*(spec.extra_args or []), f"--{HYBRID_OFF}"]})
+    worst = _plan(whole, model, gpu, gpus_per_node, learned)
+    worst = replace(worst, approximate=(*worst.approximate, doubt))
+    if worst.fits is not False:
+        return worst
+    message = f"{doubt}: if it does, vLLM does not start"
+    return replace(worst, fits=None, reason=Reason.UNKNOWN_SETTING, message=message)
+
+
+def _plan(spec: InferenceServiceSpec, model: ModelShape, gpu: Gpu, gpus_per_node: int | None, learned: int) -> Plan:
     model = as_asked(spec, model)
     engine = _with_sparse_cache(engine_of(spec, model, gpu), model, gpu)
     model = replace(model, dtype=engine.dtype)  # whatever the checkpoint has, weights are loaded as this

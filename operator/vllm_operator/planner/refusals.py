@@ -8,13 +8,13 @@ from ..api.groups import MOST_NODES
 from ..api.reasons import Reason
 from ..api.vocabulary import VLLM_VERSION
 from . import backends, methods, splits
-from .asked import CHUNKS, HYBRID_OFF, kinds_of, whole_chunks
+from .asked import CHUNKS, HYBRID_OFF, SEVERAL_KINDS_SINCE, kinds_of, one_kind_for, whole_chunks
 from .effective import UNSTABLE_IN_FLOAT16
 from .extras import switch_of, value_of
 from .rules import Check, Question, Refusal
 from .served import SERVED, WITHOUT_ADAPTERS, WITHOUT_STAGES
 from .shapes import Cached
-from .versions import minor
+from .versions import is_since, minor
 
 DROPPED = {"AquilaForCausalLM": "0.24.0", "AquilaModel": "0.24.0", "BaichuanForCausalLM": "0.23.0"}
 """Architectures that the planner knows, with the last vLLM that has them (`_PREVIOUSLY_SUPPORTED_MODELS`)."""
@@ -79,14 +79,16 @@ def _types(question: Question) -> Refusal | None:
 
 def _one_cache(question: Question) -> Refusal | None:
     """What vLLM cannot keep in one kind of cache, or not in several (v1/core/kv_cache_utils.py, config/vllm.py)."""
-    kinds, off = kinds_of(question.model), switch_of(question.spec, HYBRID_OFF)
-    if off and Cached.STATE in kinds and kinds - {Cached.STATE}:
-        why = f"--{HYBRID_OFF} has all layers keep the same, and some of this model keep a state"
-    elif off is False and Cached.CHUNKED in kinds and whole_chunks(question.spec):
+    spec, kinds = question.spec, kinds_of(question.model)
+    off, one = switch_of(spec, HYBRID_OFF), one_kind_for(spec, question.model)
+    minds = is_since(question.engine.version, SEVERAL_KINDS_SINCE)  # earlier ones did as they liked
+    if one and Cached.STATE in kinds and kinds - {Cached.STATE}:
+        why = f"{one} has all layers keep the same, and some of this model keep a state"
+    elif minds and off is False and Cached.CHUNKED in kinds and whole_chunks(spec):
         why = f"--no-{HYBRID_OFF} does not go with {CHUNKS}=0 or EAGLE and this model's chunked attention"
     else:
         return None
-    return Refusal(Reason.SETTING, f"{why}: leave the flag out")
+    return Refusal(Reason.SETTING, f"{why}: leave it out")
 
 
 def _serves_itself(question: Question) -> bool:
