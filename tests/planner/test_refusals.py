@@ -113,7 +113,14 @@ SAYS: dict[Reason, tuple[tuple[str, str], ...]] = {
 }
 
 EARLIER = {"image": "vllm/vllm-openai:v0.26.0"}
+OLDEST = {"image": "vllm/vllm-openai:v0.11.2"}
 NEWER = {"image": "vllm/vllm-openai:v0.40.0"}
+YARN: Content = {
+    **LLAMA_8B,
+    "max_position_embeddings": 40960,
+    "rope_scaling": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32768},
+}
+MODELOPT: Content = {"quant_method": "modelopt", "quant_algo": "FP8"}
 NOBODYS: Content = {**LLAMA_8B, "architectures": ["NobodyKnowsForCausalLM"]}
 AQUILA: Content = {**LLAMA_8B, "architectures": ["AquilaForCausalLM"]}
 BAICHUAN: Content = {**LLAMA_8B, "architectures": ["BaichuanForCausalLM"], "model_type": "baichuan"}
@@ -241,6 +248,12 @@ ROWS: list[tuple[str, Content, Content, str, Reason, tuple[str, ...]]] = [
      ("awq", "7.5", "V100-32GB has 7.0", "newer GPU")),
     ("fp8 on V100", LLAMA_8B, {"quantization": "fp8", **EARLIER}, "V100-32GB", Reason.QUANTIZATION_GPU,
      ("fp8", "7.5", "7.0")),
+    ("fp8 on T4 before", quantized(LLAMA_8B, FP8), OLDEST, "T4", Reason.QUANTIZATION_GPU, ("fp8", "8.0", "7.5")),
+    ("fp8 made on T4 before", LLAMA_8B, {"quantization": "fp8", **OLDEST}, "T4", Reason.QUANTIZATION_GPU, ("8.0",)),
+    ("modelopt on A100 before", quantized(LLAMA_8B, MODELOPT), OLDEST, "A100-80GB", Reason.QUANTIZATION_GPU,
+     ("modelopt", "8.9", "8.0")),
+    ("NVFP4 on T4 before", quantized(LLAMA_8B, {**MODELOPT, "quant_algo": "NVFP4"}), OLDEST, "T4",
+     Reason.QUANTIZATION_GPU, ("modelopt_fp4", "8.0")),
     ("mxfp4 on T4", GPT_OSS_20B, {}, "T4", Reason.QUANTIZATION_GPU, ("mxfp4", "8.0", "7.5")),
     ("online nvfp4", QWEN3_30B, {"quantization": "nvfp4_per_token"}, "H100", Reason.QUANTIZATION_GPU,
      ("10.0", "9.0")),
@@ -267,6 +280,9 @@ ROWS: list[tuple[str, Content, Content, str, Reason, tuple[str, ...]]] = [
      ("bfloat16", "float16")),
     ("length", LLAMA_8B, {"maxModelLen": 200000}, "H200", Reason.LENGTH,
      ("200,000", "131,072", "max_position_embeddings", "at most 131072")),
+    ("length of YaRN", YARN, {"maxModelLen": 131072}, "H200", Reason.LENGTH, ("40,960", "max_position_embeddings")),
+    ("length of YaRN before", YARN, {"maxModelLen": 131073, **EARLIER}, "H200", Reason.LENGTH,
+     ("131,072", "original_max_position_embeddings")),
     ("length denied by the variable", LLAMA_8B,
      {"maxModelLen": 200000, "env": [{"name": "VLLM_ALLOW_LONG_MAX_MODEL_LEN", "value": "0"}]}, "H200", Reason.LENGTH,
      ("131072",)),
@@ -306,6 +322,11 @@ TAKEN: list[tuple[str, Content, Content, str]] = [
      quantized(LLAMA_8B, {"quant_method": "modelopt", "quant_algo": "FP8"}), {"quantization": "fp8"}, "H100"),
     ("gpt-oss overrides what is asked", GPT_OSS_20B, {"quantization": "fp8"}, "H100"),
     ("ordered columns", quantized(LLAMA_8B, {**DESC_ACT, "group_size": -1}), {}, "H100"),
+    ("a deprecated quantization before", quantized(LLAMA_8B, {"quant_method": "fbgemm_fp8"}), OLDEST, "H100"),
+    ("fp8 on T4", quantized(LLAMA_8B, FP8), {}, "T4"),
+    ("fp8 on T4 of which the vLLM was not read", quantized(LLAMA_8B, FP8), {"image": "vllm/vllm-openai:v0.20.0"}, "T4"),
+    ("modelopt on A100", quantized(LLAMA_8B, MODELOPT), {}, "A100-80GB"),
+    ("a length of YaRN before", YARN, {"maxModelLen": 131072, **OLDEST}, "H200"),
     ("ordered groups before", quantized(LLAMA_8B, DESC_ACT), EARLIER, "H100"),
     ("an architecture of a newer vLLM", NOBODYS, NEWER, "H100"),
     ("an architecture that the image's vLLM has yet", AQUILA, {"image": "vllm/vllm-openai:v0.24.0"}, "H100"),
@@ -367,3 +388,24 @@ def test_the_sizes_that_are_named_work() -> None:
 @pytest.mark.parametrize(("rule", "source", "text"), [(rule, *one) for rule in sorted(RULES) for one in SAYS[rule]])
 def test_the_refusal_still_stands_in_vllms_source(rule: Reason, source: str, text: str) -> None:
     assert text in words_of(source) or text in code_of(source), f"{rule}: {source} no longer says {text!r}"
+
+
+@pytest.mark.parametrize("method", ["bitsandbytes", "gguf", "hqq", "ptpc_fp8", "eetq"])
+@pytest.mark.parametrize("gpu", ["H100", "MI300X"])
+def test_what_only_an_older_vllm_may_serve_is_not_known(method: str, gpu: str) -> None:
+    model = model_of(quantized(LLAMA_8B, {"quant_method": method}))
+    fields: Content = {"accelerator": {"resource": "amd.com/gpu"}} if gpu == "MI300X" else {}
+    for image in (OLDEST, EARLIER):
+        found = plan(spec_of(dtype="float32", **fields, **image), model, gpu_of(gpu))
+        assert (found.fits, found.reason) == (None, Reason.UNKNOWN_QUANTIZATION)
+    assert plan(spec_of(**fields), model, gpu_of(gpu)).fits is False
+
+
+def test_a_length_that_nobody_sets_is_that_of_the_images_vllm() -> None:
+    lengths = {
+        version: plan(spec_of(image=f"vllm/vllm-openai:v{version}"), model_of(YARN), gpu_of("H200")).capacity
+        for version in ("0.11.2", "0.32.0")
+    }
+    assert {version: found and found.max_model_len for version, found in lengths.items()} == {
+        "0.11.2": 131072, "0.32.0": 40960,
+    }  # fmt: skip

@@ -121,6 +121,7 @@ def _lengths(config: Config) -> dict[str, Any]:
     longest, raw, key = config.longest()
     return {
         "longest": longest, "default_length": config.default_length(), "raw_longest": raw, "longest_key": key,
+        "yarn_length": config.yarn_length(),
     }  # fmt: skip
 
 

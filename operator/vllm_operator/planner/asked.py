@@ -23,11 +23,12 @@ TOWERS_WHOLE = "--mm-encoder-tp-mode=data"
 CHUNKS = "VLLM_ALLOW_CHUNKED_LOCAL_ATTN_WITH_HYBRID_KV_CACHE"
 # vLLM 0.11 has one kind of cache for more than 0.32 (config/vllm.py). Between the two, no source was read.
 _ONE_KIND_BEFORE, SEVERAL_KINDS_SINCE = (0, 12), (0, 32)
+_YARN_AS_IT_IS = (0, 32)
 
 
 def as_asked(spec: InferenceServiceSpec, model: ModelShape) -> ModelShape:
     """The model with all that the spec changes of it."""
-    for change in (_pooling, _whole_towers, _without_towers, _without_windows, _with_whole_caches, _with_state_type):
+    for change in _CHANGES:
         model = change(spec, model)
     return model
 
@@ -81,6 +82,14 @@ def _whole(layer: Layer) -> Layer:
         layer, linears=linears, elements=layer.elements + layer.split_elements, split_elements=0,
         float32_elements=layer.float32_elements + layer.split_float32_elements, split_float32_elements=0,
     )  # fmt: skip
+
+
+def _with_old_yarn(spec: InferenceServiceSpec, model: ModelShape) -> ModelShape:
+    """What the positions of a config with YaRN come to in older vLLMs (config/model.py, `_get_and_verify_max_len`)."""
+    length = model.yarn_length
+    if not length or is_since(version_of(spec.image), _YARN_AS_IT_IS):
+        return model
+    return replace(model, longest=length, default_length=length, longest_key="original_max_position_embeddings")
 
 
 def _without_windows(spec: InferenceServiceSpec, model: ModelShape) -> ModelShape:
@@ -168,3 +177,8 @@ def _cached(model: ModelShape, change: Callable[[LayerCache], LayerCache]) -> Mo
     }
     same: dict[Layer, Layer] = {}
     return replace(model, layers=tuple(same.setdefault(changed[id(one)], changed[id(one)]) for one in model.layers))
+
+
+_CHANGES: tuple[Callable[[InferenceServiceSpec, ModelShape], ModelShape], ...] = (
+    _pooling, _whole_towers, _without_towers, _with_old_yarn, _without_windows, _with_whole_caches, _with_state_type,
+)  # fmt: skip

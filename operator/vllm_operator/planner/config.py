@@ -206,6 +206,16 @@ class Config:
             raise ModelConfigError(f"the model config's positions come to {derived:.3g} tokens, which no model has")
         return int(derived), known.get(key, 0), key
 
+    def yarn_length(self) -> int:
+        """The limit of vLLM before 0.32 where the rope is YaRN's: the positions before scaling, by its factor; 0 where
+        it is another."""
+        key = "original_max_position_embeddings"
+        yarn = next((rope for kind, rope in self.ropes() if kind == "yarn" and rope.get(key)), None)
+        if yarn is None or "gemma3" in str(self.get("model_type")):
+            return 0
+        length = whole(key, yarn[key], "max_position_embeddings") * number("rope factor", yarn.get("factor") or 1)
+        return min(MOST_POSITIONS, int(length))
+
     def _position_scale(self) -> float:
         """What vLLM multiplies the config's positions by: the last factor of a rope that has not scaled them itself."""
         if "gemma3" in str(self.get("model_type")):

@@ -1,7 +1,8 @@
 """Which quantizations vLLM takes: known ones, in accord with the checkpoint, on this GPU, with this type.
 
 Source: vLLM 0.32, config/model.py (`_verify_quantization`), config/vllm.py (`_get_quantization_config`), and each
-method's `override_quantization_method`, `get_min_capability` and `get_supported_act_dtypes`.
+method's `override_quantization_method`, `get_min_capability` and `get_supported_act_dtypes`. Which quantizations older
+ones had, and what those needed, was read for 0.11 alone: of the others what both refuse is refused.
 """
 
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from ..api.reasons import Reason
 from ..api.vocabulary import GONE_QUANTIZATIONS, QUANTIZATIONS, VLLM_VERSION
 from .quantization import ALIASES, method_of
 from .rules import Check, Question, Refusal
+from .versions import is_since
 
 DEPRECATED = ("fbgemm_fp8", "fp_quant")
 # Of a checkpoint only; the spec's words are in the vocabulary.
@@ -33,6 +35,9 @@ _LEAST: dict[str, int] = {
     "modelopt_mxfp8": 80, "mxfp4": 80, "experts_int8": 80, "fbgemm_fp8": 80, "fp_quant": 100,
 }  # fmt: skip
 _LEAST_OTHERS = 75
+# What vLLM 0.11 wants more of.
+_LEAST_SINCE = (0, 12)
+_LEAST_BEFORE = {"fp8": 80, "modelopt": 89, "modelopt_fp4": 80}
 _TENTHS = 10
 _NVFP4_FAMILY = 10
 # platforms/rocm.py, supported_quantization.
@@ -62,6 +67,8 @@ def _checkpoint(question: Question) -> str:
 
 
 def _gone(question: Question) -> Refusal | None:
+    if question.is_older:
+        return None
     for method in (question.spec.quantization, _checkpoint(question)):
         if method in GONE_QUANTIZATIONS:
             return Refusal(
@@ -79,7 +86,7 @@ def _unknown(question: Question) -> Refusal | None:
             Reason.QUANTIZATION_UNKNOWN,
             f"vLLM has no quantization {asked}: remove it to use what the checkpoint says, or set one of {known}",
         )
-    if own and own not in _OF_CHECKPOINTS:
+    if own and own not in _OF_CHECKPOINTS and not _only_older(question, own):
         return Refusal(
             Reason.QUANTIZATION_UNKNOWN,
             f"the checkpoint is quantized with {own}, which vLLM does not have: use an AWQ, GPTQ or fp8 checkpoint",
@@ -89,12 +96,18 @@ def _unknown(question: Question) -> Refusal | None:
 
 def _deprecated(question: Question) -> Refusal | None:
     used = _used(question)
-    if used not in DEPRECATED or "--allow-deprecated-quantization" in (question.spec.extra_args or []):
+    allowed = question.is_older or "--allow-deprecated-quantization" in (question.spec.extra_args or [])
+    if used not in DEPRECATED or allowed:
         return None
     return Refusal(
         Reason.QUANTIZATION_DEPRECATED,
         f"vLLM no longer serves {used} checkpoints by default: use an fp8 or compressed-tensors checkpoint",
     )
+
+
+def _only_older(question: Question, method: str) -> bool:
+    """Whether only older vLLMs than the project's own, as that of the image, may have it: no rule tells of it here."""
+    return question.is_older and method not in _OF_CHECKPOINTS
 
 
 def _order(question: Question) -> Refusal | None:
@@ -136,9 +149,10 @@ def _mismatch(question: Question) -> Refusal | None:
     )
 
 
-def least_capability(method: str) -> int:
-    """The least compute capability that a quantization needs, in tenths: 75 is 7.5."""
-    return _LEAST.get(method, _LEAST_OTHERS)
+def least_capability(method: str, version: str | None = None) -> int:
+    """The least compute capability that a quantization needs with a vLLM, in tenths: 75 is 7.5."""
+    least = _LEAST.get(method, _LEAST_OTHERS)
+    return least if is_since(version, _LEAST_SINCE) else _LEAST_BEFORE.get(method, least)
 
 
 def _least_of_scheme(method: str) -> int:
@@ -171,13 +185,13 @@ def _on_this_gpu(question: Question) -> Refusal | None:
     method = _used(question)
     if not method:
         return None
-    if question.gpu.vendor == "amd" and method not in ON_AMD:
+    if question.gpu.vendor == "amd" and method not in ON_AMD and not _only_older(question, method):
         return Refusal(
             Reason.QUANTIZATION_GPU,
             f"vLLM does not run {method} on AMD GPUs: use an AWQ, GPTQ or fp8 checkpoint, or an NVIDIA GPU",
         )
-    capability = question.capability
-    least = max(least_capability(method), _least_of_scheme(method))
+    capability, version = question.capability, question.engine.version
+    least = 0 if _only_older(question, method) else max(least_capability(method, version), _least_of_scheme(method))
     if capability is None or capability[0] * _TENTHS + capability[1] >= least:
         return None
     return Refusal(
@@ -189,7 +203,7 @@ def _on_this_gpu(question: Question) -> Refusal | None:
 
 def _dtype(question: Question) -> Refusal | None:
     method, dtype = _used(question), question.engine.dtype
-    if not method or dtype in dtypes(method):
+    if not method or dtype in dtypes(method) or _only_older(question, method):
         return None
     either = " or ".join(sorted(dtypes(method)))
     return Refusal(

@@ -14,7 +14,7 @@ from .accelerators import Gpu
 from .effective import EngineSettings
 from .quantization import Scheme
 from .shapes import ModelShape
-from .versions import minor
+from .versions import is_since, minor
 
 SPLITS = frozenset({
     Reason.ATTENTION_HEADS, Reason.KV_HEADS, Reason.INTERMEDIATE, Reason.EXPERT_WIDTH, Reason.VOCABULARY,
@@ -53,6 +53,11 @@ class Question:
     def is_newer(self) -> bool:
         """Whether the image's vLLM is newer than the project's own, and may do what that one does not yet."""
         return self.engine.version is not None and minor(self.engine.version) > minor(VLLM_VERSION)
+
+    @property
+    def is_older(self) -> bool:
+        """Whether the image's vLLM is older than the project's own, and may do what that one no longer does."""
+        return not is_since(self.engine.version, minor(VLLM_VERSION))
 
     @property
     def capability(self) -> tuple[int, int] | None:
