@@ -31,6 +31,11 @@ from vllm_operator.planner.plan import plan
 MODELS = json.loads(Path(__file__).with_name("architectures.json").read_text())
 SPARSE: Content = MODELS["default-DeepseekV32ForCausalLM"]["config"]
 GEMMA_WITH_IMAGES: Content = MODELS["gemma-3-12b-it"]["config"]
+GEMMA_4: Content = MODELS["gemma-4-26B-A4B"]["config"]
+NVFP4: Content = {
+    "quant_method": "modelopt", "quant_algo": "NVFP4", "kv_cache_scheme": {"num_bits": 8, "type": "float"}
+}  # fmt: skip
+SOUND_ALONE = '--limit-mm-per-prompt={"image": 0, "video": 0}'
 REFUSED = {Reason.KV_DTYPE_GPU, Reason.KV_DTYPE_MODEL, Reason.ATTENTION}
 GPUS = {"T4": (7, 5), "A100-80GB": (8, 0), "A10": (8, 6), "L40S": (8, 9), "H100": (9, 0), "B200": (10, 0),
         "RTX-PRO-6000": (12, 0)}  # fmt: skip
@@ -85,6 +90,13 @@ def test_each_type_is_refused_where_no_backend_takes_it(kind: Kind, gpu: str) ->
         ({**LLAMA_8B, "head_dim": 80}, "A100-80GB", {"kvCache": {"dtype": "fp8"}}, "8.9"),
         (GEMMA_WITH_IMAGES, "A100-80GB", {"kvCache": {"dtype": "fp8"}}, "8.9"),
         (GEMMA_WITH_IMAGES, "B200", {"kvCache": {"dtype": "nvfp4"}}, "takes no KV cache of nvfp4"),
+        (GEMMA_WITH_IMAGES, "A100-80GB",
+         {"kvCache": {"dtype": "fp8"}, "extraArgs": ['--limit-mm-per-prompt={"image": 4}']}, "8.9"),
+        (GEMMA_4, "A100-80GB", {"kvCache": {"dtype": "fp8"}}, "8.9"),
+        (quantized(GEMMA_4, NVFP4), "A100-80GB", {}, "8.9"),
+        (GEMMA_4, "A100-80GB", {"kvCache": {"dtype": "fp8"}, "extraArgs": [SOUND_ALONE]}, "8.9"),
+        (GEMMA_4, "L40S", {"kvCache": {"dtype": "nvfp4"}}, "takes no KV cache of nvfp4"),
+        (GEMMA_4, "H100", {"kvCache": {"dtype": "nvfp4"}}, "takes no KV cache of nvfp4"),
         (LLAMA_8B, "H100", {"kvCache": {"dtype": "fp8"}, "tuning": {"attention": {"backend": "FLEX_ATTENTION"}}},
          "the backend FLEX_ATTENTION takes no KV cache of fp8"),
         (LLAMA_8B, "T4", {"extraArgs": ["--attention-backend=FLASH_ATTN"]}, "FLASH_ATTN needs a GPU"),
@@ -105,6 +117,19 @@ def test_what_no_backend_takes_is_refused_with_the_way_out(
     ("config", "gpu", "fields"),
     [
         (GEMMA_WITH_IMAGES, "A100-80GB", {"kvCache": {"dtype": "fp8"}, "extraArgs": ["--language-model-only"]}),
+        (
+            GEMMA_WITH_IMAGES,
+            "A100-80GB",
+            {"kvCache": {"dtype": "fp8"}, "extraArgs": ['--limit-mm-per-prompt={"image": 0}']},
+        ),
+        (GEMMA_WITH_IMAGES, "A100-80GB", {"kvCache": {"dtype": "fp8"}, "image": "vllm/vllm-openai:v0.11.2"}),
+        (GEMMA_4, "A100-80GB", {"kvCache": {"dtype": "fp8"}, "extraArgs": ["--language-model-only"]}),
+        (
+            {**GEMMA_4, "text_config": {**GEMMA_4["text_config"], "use_bidirectional_attention": None}},
+            "A100-80GB",
+            {"kvCache": {"dtype": "fp8"}},
+        ),
+        (GEMMA_4, "L40S", {"kvCache": {"dtype": "fp8"}}),
         (quantized(LLAMA_8B, COMPRESSED), "H100", {"kvCache": {"dtype": "fp8_e5m2"}}),
         (QWEN3_NEXT, "H200", {"kvCache": {"dtype": "fp8"}}),
         (DEEPSEEK_LITE, "H100", {"kvCache": {"dtype": "nvfp4"}, "image": "vllm/vllm-openai:v0.40.0"}),
@@ -251,6 +276,10 @@ def test_the_class_runs_on_what_a_row_is_for(row: Backend) -> None:
         (
             "transformers_utils/model_arch_config_convertor.py",
             "('bagel', 'gemma3', 'molmo2', 'moondream3', 'paligemma')",
+        ),
+        (
+            "transformers_utils/model_arch_config_convertor.py",
+            "getattr(self.hf_text_config, 'use_bidirectional_attention', None) == 'vision'",
         ),
     ],
 )

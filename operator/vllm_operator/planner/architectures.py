@@ -110,6 +110,7 @@ def _model(content: Mapping[str, Any], beside: Mapping[str, Any] | None, header_
         stored_dtype=config.stored_dtype,
         pooling=family.pooling,
         multimodal=config.vision is not None,
+        images_whole=config.images_whole,
         softcap=bool(config.get("final_logit_softcapping")),
         head=family.head,
         embedding_on_all=family.embedding_on_all,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from ..api.reasons import Reason
-from .extras import switch_of, value_of
+from .extras import value_of
 from .quantization import kv_dtype_of, method_of
 from .rules import Question, Refusal
 from .shapes import Cached, LayerCache, ModelShape
@@ -102,8 +102,6 @@ _OWN_BACKENDS = frozenset({
     "KimiK3ForConditionalGeneration", "MiMoV2FlashForCausalLM", "MiMoV2ForCausalLM",
 })  # fmt: skip
 _SINKS = frozenset({"GptOssForCausalLM", "GraniteMoeSWAForCausalLM", "GraniteSWAForCausalLM"})
-# transformers_utils/model_arch_config_convertor.py, `is_mm_prefix_lm`.
-_IMAGES = frozenset({"Gemma3ForConditionalGeneration", "PaliGemmaForConditionalGeneration"})
 # Checkpoints that may bring scales of the cache, which are of e4m3 (layers/attention/attention.py).
 _SCALED = frozenset({"fp8", "modelopt", "modelopt_fp4", "modelopt_mixed", "modelopt_mxfp8", "quark"})
 
@@ -202,10 +200,10 @@ def _caches(model: ModelShape) -> list[LayerCache]:
 
 
 def _wanted(question: Question, kind: Kind, dtype: str) -> _Wanted:
-    model, spec = question.model, question.spec
+    model = question.model
     heads = frozenset(one.elements // 2 for one in _caches(model) if one.kind is not Cached.STATE)
-    text = switch_of(spec, "language-model-only") or value_of(spec, "limit-mm-per-prompt")
-    return _Wanted(kind, dtype, heads, model.architecture in _SINKS, model.architecture in _IMAGES and not text)
+    images = model.images_whole and not model.text_only and not question.is_older  # 0.11 asks no backend for it
+    return _Wanted(kind, dtype, heads, model.architecture in _SINKS, images)
 
 
 def _way_out(question: Question, wanted: _Wanted) -> str:

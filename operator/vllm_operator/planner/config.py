@@ -34,6 +34,9 @@ _LATENT = frozenset({
     "deepseek_v2", "deepseek_v3", "deepseek_v32", "kimi_k2", "kimi_linear", "glm4_moe_lite", "glm_moe_dsa", "axk1",
     "longcat_flash", "pangu_ultra_moe", "hy_v4",
 })  # fmt: skip
+# transformers_utils/model_arch_config_convertor.py, `is_mm_prefix_lm`.
+_IMAGES_WHOLE = frozenset({"bagel", "gemma3", "molmo2", "moondream3", "paligemma"})
+_GEMMA_4 = ("gemma4", "diffusion_gemma")
 _DTYPES = {"float32": "bfloat16"}  # vLLM loads a float32 checkpoint as bfloat16 (config/model.py)
 
 
@@ -169,6 +172,14 @@ class Config:
     def causal(self) -> bool:
         """Whether tokens see only earlier ones, so that there is something to cache."""
         return self.get("model_type") not in {"bert", "roberta", "xlm-roberta", "modernbert", "nomic_bert", "new"}
+
+    @property
+    def images_whole(self) -> bool:
+        """Whether the tokens of an image see each other (`is_mm_prefix_lm`)."""
+        kind, own = str(self.whole.get("model_type")), self.whole.get("is_mm_prefix_lm")
+        if kind.startswith(_GEMMA_4):
+            return bool(self.get("use_bidirectional_attention") == "vision")
+        return kind in _IMAGES_WHOLE if own is None else bool(own)
 
     @property
     def stored_dtype(self) -> str:

@@ -179,6 +179,8 @@ class ModelShape:
     pooling: bool = False
     """Whether it embeds or classifies instead of generating."""
     multimodal: bool = False
+    images_whole: bool = False
+    """Whether the tokens of an image see each other, as its decoder reads them."""
     embedded: int = 0
     """Width of the embedding where it is not `hidden`; 0: it is."""
     softcap: bool = False
