@@ -28,11 +28,33 @@ def test_a_probabilistic_draft_keeps_its_logits_for_each_sequence_and_token() ->
 
 
 def test_a_draft_model_that_is_not_split_may_be_larger_beside_each_share() -> None:
-    drafts = {"method": "draft_model", "model": "hf://a/b", "numSpeculativeTokens": 3}
+    drafts = {"method": "medusa", "model": "hf://a/b", "numSpeculativeTokens": 3}
     split = capacity(LLAMA_70B, tensorParallelSize=4, speculative=drafts)
     whole = capacity(LLAMA_70B, tensorParallelSize=4, speculative={**drafts, "draftTensorParallelSize": 1})
     assert whole.margin_bytes - split.margin_bytes == pytest.approx(0.3 * split.memory.weights, rel=1e-6)
     assert "the size of the draft model is not known" in planned(LLAMA_70B, speculative=drafts).note
+
+
+def test_a_model_that_guesses_is_at_most_as_large_as_the_one_that_it_guesses_for() -> None:
+    drafts = {"method": "draft_model", "model": "hf://a/b", "numSpeculativeTokens": 3}
+    split = capacity(LLAMA_70B, tensorParallelSize=4, speculative=drafts)
+    assert split.margin_bytes > split.memory.weights + split.needed_bytes
+    whole = capacity(LLAMA_70B, tensorParallelSize=4, speculative={**drafts, "draftTensorParallelSize": 1})
+    more = 3 * (split.memory.weights + split.needed_bytes)
+    assert whole.margin_bytes - split.margin_bytes == pytest.approx(more, rel=1e-6)
+    shortened = capacity(LLAMA_70B, tensorParallelSize=4, speculative=drafts, maxModelLen="auto")
+    assert split.margin_bytes - shortened.margin_bytes == pytest.approx(split.needed_bytes, abs=2)
+
+
+@pytest.mark.parametrize(
+    ("config", "gpu", "fits"), [(LLAMA_8B, "L4", None), (LLAMA_8B, "H100", True), (LLAMA_70B, "H100", False)]
+)
+def test_with_a_model_that_guesses_it_fits_where_any_would_fit(config: Content, gpu: str, fits: bool | None) -> None:  # noqa: FBT001
+    fields = {"maxModelLen": 8192, "maxNumSeqs": 32}
+    drafts = {"method": "draft_model", "model": "hf://a/b", "numSpeculativeTokens": 3}
+    found = plan(spec_of(**fields, speculative=drafts), model_of(config), gpu_of(gpu))
+    assert found.fits is fits
+    assert "the size of the draft model is not known" in found.note
 
 
 def test_weights_in_host_memory_are_none_of_the_gpus() -> None:

@@ -39,11 +39,18 @@ class Doubt(NamedTuple):
     """Bytes that it could change."""
     why: str = ""
     """As a clause for people; "" where it is no more than the spread of what was measured."""
+    only_more: bool = False
+    """Whether it can only take memory, and give none."""
 
 
 def margin_bytes(case: Case) -> int:
     """All doubts together."""
     return int(sum(doubt.size for doubt in _doubts(case)))
+
+
+def two_sided_bytes(case: Case) -> int:
+    """All doubts that may also give memory: where more than this is missing, it does not fit for sure."""
+    return int(sum(doubt.size for doubt in _doubts(case) if not doubt.only_more))
 
 
 def reasons(case: Case) -> tuple[str, ...]:
@@ -106,10 +113,7 @@ def _of_model(case: Case) -> Iterator[Doubt]:
         what = "models that do not generate" if model.pooling else "a draft model"
         yield Doubt(0.15 * case.overhead.total, f"{WHAT} was not measured with {what}")
     if drafts:
-        whole = (
-            engine.ranks.tensor if engine.draft_ranks == 1 else 1
-        )  # not split, it is larger beside each rank's share
-        yield Doubt(0.1 * whole * case.weighed.weights.total, "the size of the draft model is not known")
+        yield _of_draft(case)
     if any(layer.cache and layer.cache.kind is Cached.LATENT for layer in model.layers):
         # Which tensors of MLA leave room for attention's parts was seen for two models.
         yield Doubt(0.3 * case.overhead.graphs)
@@ -120,3 +124,13 @@ def _of_model(case: Case) -> Iterator[Doubt]:
         yield Doubt(0.15 * case.overhead.total + case.overhead.graphs, f"{WHAT} was not measured with {engine.tuned}")
     if model.multimodal:
         yield Doubt(GIB, "the pass through the vision tower was not measured")
+
+
+def _of_draft(case: Case) -> Doubt:
+    """A draft model is no larger than the one that it guesses for, nor is its KV cache; heads are a tenth of it."""
+    engine, weights = case.engine, case.weighed.weights.total
+    own = engine.speculative_method == "draft_model"
+    whole = engine.ranks.tensor if engine.draft_ranks == 1 else 1  # not split, it is larger beside each rank's share
+    cache = 0 if engine.auto else case.needed  # sequences are shortened to what is left
+    most = weights + cache if own else 0.1 * weights
+    return Doubt(whole * most, "the size of the draft model is not known", own)

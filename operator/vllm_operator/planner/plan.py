@@ -16,7 +16,7 @@ from .drafts import with_draft
 from .effective import BLOCKS, EngineSettings, engine_of
 from .headers import Weighed, weighed
 from .kv_cache import KNOWN_KV_DTYPES, Layout, layout
-from .margin import Case, margin_bytes, reasons
+from .margin import Case, margin_bytes, reasons, two_sided_bytes
 from .overhead import CPU_STARTED_BYTES, STARTED_BYTES, Overhead, overhead
 from .quantization import Scheme, method_of, scheme_of
 from .refusals import first_refusal
@@ -293,18 +293,17 @@ def _taught(model: ModelShape, engine: EngineSettings, gpu: Gpu, budget: _Budget
 
 
 def _verdict(model: ModelShape, engine: EngineSettings, gpu: Gpu, budget: _Budget) -> Plan:
-    capacity = _capacity(model, engine, gpu, budget)
+    capacity, case = _capacity(model, engine, gpu, budget), _case(model, engine, gpu, budget)
     spare, exact = capacity.memory.left - capacity.needed_bytes, False
     if engine.sets_cache:
         # vLLM takes it without asking whether the rest has room beside it; what it holds is no estimate.
         exact = spare < 0
         spare = spare if exact else slices.room(gpu) - capacity.memory.used
-    fits = None if abs(spare) < capacity.margin_bytes and not exact else spare >= 0
+    fits = None if -two_sided_bytes(case) < spare < capacity.margin_bytes and not exact else spare >= 0
     if fits is False and model.approximate and not _too_large(budget, gpu):
         fits = None  # only the weights are known, from their bytes
     reason, message = _words(capacity, gpu, engine.ranks.gpus, fits=fits)
-    why = reasons(_case(model, engine, gpu, budget))
-    return Plan(fits, reason, message, gpu, engine.ranks.gpus, capacity, why, engine.release.version)
+    return Plan(fits, reason, message, gpu, engine.ranks.gpus, capacity, reasons(case), engine.release.version)
 
 
 def _case(model: ModelShape, engine: EngineSettings, gpu: Gpu, budget: _Budget) -> Case:
