@@ -136,8 +136,9 @@ def test_one_kind_of_cache_is_not_for_every_model(config: Content, word: str, sa
 
 
 IMAGE = "vllm/vllm-openai:v"
-EVENTS, OFFLOAD = {"events": {}}, {"cpuOffload": "8Gi"}
-NATIVE = {**OFFLOAD, "offloadBackend": "native"}
+EVENTS: Content = {"events": {}}
+OFFLOAD: Content = {"cpuOffload": "8Gi"}
+NATIVE: Content = {**OFFLOAD, "offloadBackend": "native"}
 
 
 # config/vllm.py of vLLM 0.11.2 and 0.32: the setting, and whether layers with a window keep everything in each.

@@ -117,7 +117,7 @@ class Reason(Row):
         "the planner does not know how large a KV cache of this type is, so it cannot say")
     UNKNOWN_PIPELINE = ("PipelineNotPlanned", _FIT, LASTS, "more pipeline stages than layers: the planner cannot say")
     UNKNOWN_SETTING = ("SettingNotPlanned", _FIT, LASTS,
-        "a flag in extraArgs or a variable in env takes other memory than the planner can count: see the message")
+        "a flag in extraArgs, a variable or a field takes other memory than the planner can count: see the message")
     MODEL_NOT_PLANNED = ("ModelNotPlanned", _FIT, LASTS, "the planner cannot read config.json, so it cannot say")
     GPU_UNKNOWN = ("GpuUnknown", _FIT, LASTS,
         "nothing tells the GPU or its memory: set accelerator.product, or accelerator.memory")

@@ -81,8 +81,7 @@ def _model(content: Mapping[str, Any], beside: Mapping[str, Any] | None, header_
     family = found or _UNKNOWN
     layers = _layers(config, family)
     outside = edges(config, family)
-    tower = config.tower("vision_config")
-    towers = tuple(TOWERS[family.tower](config, tower)) if family.tower else ()
+    towers = tuple(TOWERS[family.tower](config, config.tower("vision_config"))) if family.tower else ()
     return ModelShape(
         architecture=config.architecture,
         layers=layers,

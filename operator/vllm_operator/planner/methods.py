@@ -8,6 +8,7 @@ ones had, and what those needed, was read for 0.11 alone: of the others what bot
 from collections.abc import Mapping
 from typing import Any
 
+from ..api.flags.versions import needs
 from ..api.reasons import Reason
 from ..api.vocabulary import GONE_QUANTIZATIONS, QUANTIZATIONS, VLLM_VERSION
 from .quantization import ALIASES, method_of
@@ -76,6 +77,19 @@ def _gone(question: Question) -> Refusal | None:
                 f"vLLM no longer has the quantization {method}: use an AWQ, GPTQ or fp8 checkpoint of the model",
             )
     return None
+
+
+def _too_new(question: Question) -> Refusal | None:
+    """What the image's vLLM does not have yet. What the spec asks for is looked at before there is a plan."""
+    own = _checkpoint(question)
+    since = needs(f"quantization={own}", question.spec.image)
+    if since is None:
+        return None
+    return Refusal(
+        Reason.QUANTIZATION_UNKNOWN,
+        f"the checkpoint is quantized with {own}, which vLLM has since {since} and the image has "
+        f"{question.engine.version}: use a newer image, or another checkpoint",
+    )
 
 
 def _unknown(question: Question) -> Refusal | None:
@@ -211,4 +225,14 @@ def _dtype(question: Question) -> Refusal | None:
     )
 
 
-CHECKS: tuple[Check, ...] = (_gone, _unknown, _mismatch, _order, _deprecated, _on_this_gpu, _one_family, _dtype)
+CHECKS: tuple[Check, ...] = (
+    _gone,
+    _too_new,
+    _unknown,
+    _mismatch,
+    _order,
+    _deprecated,
+    _on_this_gpu,
+    _one_family,
+    _dtype,
+)
