@@ -4,9 +4,11 @@ Defaults: vLLM 0.26 to 0.32, engine/arg_utils.py (`get_batch_defaults`), config/
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from ..api import InferenceServiceSpec
 from ..api.base import bytes_of
+from ..api.speculation import Speculative
 from ..api.tuning import Compilation, Tuning
 from .accelerators import GIB, Gpu
 from .extras import switch_of, value_of, variable_of
@@ -148,10 +150,7 @@ def engine_of(spec: InferenceServiceSpec, model: ModelShape, gpu: Gpu) -> Engine
         quantization=spec.quantization,
         dtype=_dtype(spec, model, gpu),
         lora=_lora(spec),
-        speculative_tokens=spec.speculative.num_speculative_tokens if spec.speculative else 0,
-        speculative_method=spec.speculative.method if spec.speculative else None,
-        draft_ranks=spec.speculative.draft_tensor_parallel_size if spec.speculative else None,
-        draft_logits=bool(spec.speculative and spec.speculative.draft_sample_method == "probabilistic"),
+        **_speculation(spec.speculative),
         second_runner=_second_runner(model, spec, planned.release),
         on_cpu=on_cpu,
         planned=planned,
@@ -164,6 +163,15 @@ def engine_of(spec: InferenceServiceSpec, model: ModelShape, gpu: Gpu) -> Engine
         moe_backend=value_of(spec, "moe-backend") or "auto",
         fuses_sums=_passes(spec).get("fuse_allreduce_rms", True),
     )
+
+
+def _speculation(guess: Speculative | None) -> dict[str, Any]:
+    return {
+        "speculative_tokens": guess.num_speculative_tokens if guess else 0,
+        "speculative_method": guess.method if guess else None,
+        "draft_ranks": guess.draft_tensor_parallel_size if guess else None,
+        "draft_logits": bool(guess and guess.draft_sample_method == "probabilistic"),
+    }
 
 
 def _lora(spec: InferenceServiceSpec) -> LoraSettings | None:
