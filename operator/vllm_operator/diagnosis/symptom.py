@@ -14,6 +14,8 @@ OF_SYSTEM, OF_PROTOCOL = "errno", "http"
 _FIELD = re.compile(r"\{(\w*)\}")
 # Values are short, on one line, and no sentence: what stands between two known texts can then be no prompt.
 _VALUE = r"[^\n]{0,160}?"
+# All blanks that stand there (possessive), of which a log may repeat any number.
+_BLANKS = r"\s{1,64}+"
 _BEGINS = r"(?<![^\s'\",])"
 _WORD, _REST = r"[^\s'\",]{1,160}", r"[^\n.;'\"]{1,100}"
 
@@ -53,15 +55,17 @@ class Symptom:
     def pattern(self) -> re.Pattern[str]:
         """Matches the text in a log, wherever a line is broken."""
         parts = _FIELD.split(self.says)
-        literals = [re.escape(part).replace(r"\ ", r"\s+").replace(r"\n", r"\s+") for part in parts[::2]]
-        values = [f"(?P<{name}>{_VALUE})" if name else _VALUE for name in parts[1::2]] + [""]
+        literals = [_BLANKS.join(map(re.escape, re.split(r"\s+", part))) for part in parts[::2]]
+        values = [f"(?P<{name}>{_VALUE})" if name else _VALUE for name in parts[1::2]]
         # Nothing bounds a value at either end of a text but the end of its word, or of its line.
         if not literals[0]:
             # From the word's beginning only: else each letter of a long one would be tried as such.
             values[0] = f"(?P<{parts[1]}>{_BEGINS}{_WORD})"
         if not literals[-1]:
-            values[-2] = f"(?P<{parts[-2]}>{_WORD if parts[-2] == 'path' else _REST})"
-        return re.compile("".join(literal + value for literal, value in zip(literals, values, strict=True)))
+            values[-1] = f"(?P<{parts[-2]}>{_WORD if parts[-2] == 'path' else _REST})"
+        # A value ends where what follows it stands first (atomic): else each value were tried again for each other.
+        pairs = zip(values, literals[1:], strict=True)
+        return re.compile(literals[0] + "".join(f"(?>{value}{literal})" for value, literal in pairs))
 
     def pieces(self) -> list[str]:
         """The fixed parts of the text."""
