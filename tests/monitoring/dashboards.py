@@ -24,6 +24,7 @@ from monitoring.panels import (
     BATCH_NAME,
     NAME,
     ONE,
+    OWN,
     RATE,
     SERVICE,
     SERVICE_UID,
@@ -46,8 +47,11 @@ Rows = dict[str, list[Panel]]
 
 FLEET: Rows = {
     "Services": [
-        Number("Services", "sum(vllm_operator_services)"),
-        Number("Not ready", 'sum(vllm_operator_services{ready!="True", reason!="Suspended"}) or vector(0)'),
+        Number("Services", f"sum(vllm_operator_services{OWN})"),
+        Number(
+            "Not ready",
+            'sum(vllm_operator_services{inferenceservice="", ready!="True", reason!="Suspended"}) or vector(0)',
+        ),
         Number("GPUs wanted", "sum(vllm_operator_service_gpus_wanted)"),
         Number("GPUs granted", "sum(vllm_operator_service_gpus_granted)", about="Of the pods that have a node."),
         Number("GPUs missing", "sum(vllm_operator_service_gpus_missing)", about="Of pods that wait for a node."),
@@ -67,7 +71,7 @@ FLEET: Rows = {
                 "first token, p95": (quantile(0.95, "vllm:time_to_first_token_seconds"), "s"),
             },
         ),
-        Lines("Services by reason", {"{{reason}}": "sum by (reason) (vllm_operator_services)"}, stacked=True),
+        Lines("Services by reason", {"{{reason}}": f"sum by (reason) (vllm_operator_services{OWN})"}, stacked=True),
         Lines(
             "GPUs",
             {x: f"sum(vllm_operator_service_gpus_{x})" for x in ("wanted", "granted", "missing")},
@@ -88,7 +92,7 @@ FLEET: Rows = {
         ),
     ],
     "Batches": [
-        Lines("Batches by reason", {"{{reason}}": "sum by (reason) (vllm_operator_batches)"}, stacked=True),
+        Lines("Batches by reason", {"{{reason}}": f"sum by (reason) (vllm_operator_batches{OWN})"}, stacked=True),
         Lines(
             "Requests that are over",
             {BATCH_NAME: f"({of_batches('done')} + {of_batches('failed')}) / {of_batches('total')}"},
@@ -107,38 +111,39 @@ FLEET: Rows = {
         Lines(
             "Reconciles",
             {
-                "p50": f"histogram_quantile(0.5, sum by (le) (rate(vllm_operator_reconcile_seconds_bucket{RATE})))",
-                "p99": f"histogram_quantile(0.99, sum by (le) (rate(vllm_operator_reconcile_seconds_bucket{RATE})))",
+                f"p{share}": f"histogram_quantile(0.{share}, sum by (le) ("
+                f"rate(vllm_operator_reconcile_seconds_bucket{OWN}{RATE})))"
+                for share in (50, 99)
             },
             "s",
         ),
         Lines(
             "Failed reconciles per second",
-            {"{{kind}}": f"sum by (kind) (rate(vllm_operator_reconcile_errors_total{RATE}))"},
+            {"{{kind}}": f"sum by (kind) (rate(vllm_operator_reconcile_errors_total{OWN}{RATE}))"},
         ),
-        Lines("Objects due", {"waiting": "sum(vllm_operator_queue_depth)"}),
-        Lines("Longest wait", {"seconds": "max(vllm_operator_queue_age_seconds)"}, "s"),
+        Lines("Objects due", {"waiting": f"sum(vllm_operator_queue_depth{OWN})"}),
+        Lines("Longest wait", {"seconds": f"max(vllm_operator_queue_age_seconds{OWN})"}, "s"),
         Lines(
             "API requests per second",
-            {"{{verb}} {{code}}": f"sum by (verb, code) (rate(vllm_operator_api_requests_total{RATE}))"},
+            {"{{verb}} {{code}}": f"sum by (verb, code) (rate(vllm_operator_api_requests_total{OWN}{RATE}))"},
         ),
         Lines(
             "API requests, p99",
             {
                 "{{verb}}": "histogram_quantile(0.99, sum by (verb, le) ("
-                f"rate(vllm_operator_api_request_seconds_bucket{RATE})))"
+                f"rate(vllm_operator_api_request_seconds_bucket{OWN}{RATE})))"
             },
             "s",
         ),
         Lines(
             "Age of watches",
-            {"{{resource}}": "max by (resource) (vllm_operator_watch_age_seconds)"},
+            {"{{resource}}": f"max by (resource) (vllm_operator_watch_age_seconds{OWN})"},
             "s",
             "Each is renewed twice a minute.",
         ),
         Lines(
             "Memory",
-            {"{{pod}}": "process_resident_memory_bytes and on (pod, namespace) vllm_operator_queue_depth"},
+            {"{{pod}}": f"process_resident_memory_bytes and on (pod, namespace) vllm_operator_queue_depth{OWN}"},
             "bytes",
         ),
     ],

@@ -16,6 +16,8 @@ BATCH, BATCH_NAME = "namespace, inferencebatch", "{{namespace}}/{{inferencebatch
 NAME = "{{namespace}}/{{inferenceservice}}"
 ONE = 'namespace="$namespace", inferenceservice="$service"'
 RATE = "[$__rate_interval]"
+# What the operator says of itself, and no pod of a service in its name.
+OWN = '{inferenceservice=""}'
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from cluster.tools import tool
 from monitoring.dashboards import DIRECTORY, dashboards
 from support.chart import CHART, DASHBOARDS_SOURCE, IMAGE, Said, documents, helm, run
 from support.promql import VLLM_PAGE, known, names, parse
-from support.shipped_queries import DASHBOARDS, QUERIES, as_run
+from support.shipped_queries import DASHBOARDS, QUERIES, as_run, forgeable
 from vllm_operator import metrics
 from vllm_operator.api.resource import Key
 from vllm_operator.batches.figures import batch_fleet
@@ -48,6 +48,7 @@ def test_names_only_metrics_that_exist_and_labels_that_its_lines_have(query: str
     expression = target["expr"]
     assert names(expression)
     assert names(expression) <= known()
+    assert not list(forgeable(expression))
     for label in re.findall(r"{{(\w+)}}", target.get("legendFormat", "")):
         assert re.search(rf"by \([^)]*\b{label}\b", expression) or title == "Memory"
     if query.startswith("service:"):

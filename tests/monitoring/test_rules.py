@@ -10,7 +10,7 @@ from cluster.host import REPOSITORY
 from cluster.tools import tool
 from support.chart import CHART, documents, one_of, run, template
 from support.promql import known, names, parse
-from support.shipped_queries import ALERTS, RULES
+from support.shipped_queries import ALERTS, RULES, forgeable
 from vllm_operator.watch.watches import DEAD_SECONDS, ENDED_SECONDS, WATCH_SECONDS
 
 pytestmark = pytest.mark.chart
@@ -68,6 +68,13 @@ def test_every_selector_of_vllms_metrics_is_tied_to_a_service() -> None:
     for rule in ALERTS.values():
         for name, matchers in re.findall(r"\b(vllm:\w+|up|http_\w+)(\{[^}]*\})?", rule["expr"]):
             assert 'inferenceservice!=""' in matchers, name
+
+
+def test_what_the_operator_says_of_itself_is_taken_from_no_pod_of_a_service() -> None:
+    assert list(forgeable("absent(vllm_operator_queue_depth)"))
+    assert not list(forgeable("vllm_operator_service_ready"))
+    for rule in ALERTS.values():
+        assert not list(forgeable(rule["expr"]))
 
 
 def test_a_name_that_is_none_is_noticed(tmp_path: Path) -> None:

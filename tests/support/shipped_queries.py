@@ -1,6 +1,8 @@
 """The alerts and the dashboards' queries that the chart ships."""
 
 import json
+import re
+from collections.abc import Iterator
 from typing import Any
 
 import yaml
@@ -24,6 +26,14 @@ def as_run(expression: str, service: tuple[str, str], interval: str = "5m") -> s
     filled = filled.replace("$namespace", service[0]).replace("$service", service[1])
     assert "$" not in filled
     return filled
+
+
+def forgeable(expression: str) -> Iterator[str]:
+    """What the operator says of itself and a pod of a service could say in its place, in an expression."""
+    for name, matchers in re.findall(r"\b(vllm_operator_\w+)(\{[^}]*\})?", expression):
+        of_one = name.startswith(("vllm_operator_service_", "vllm_operator_batch_"))
+        if not of_one and 'inferenceservice=""' not in matchers:
+            yield name
 
 
 def alerts() -> dict[str, dict[str, Any]]:

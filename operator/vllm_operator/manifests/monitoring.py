@@ -10,6 +10,8 @@ from .names import METRICS_PORT_NAME, PORT_NAME, SERVICE_LABEL
 # must not fill a Prometheus that others share: it then counts the pod as down.
 SAMPLE_LIMIT = 20_000
 BODY_SIZE_LIMIT = "16MB"
+# What the operator says is told by its own pods alone: a pod of a service may say anything.
+_IN_OUR_NAME = {"sourceLabels": ["__name__"], "regex": "vllm_operator_.*", "action": "drop"}
 
 
 def service_monitor(service: InferenceService, labels: Mapping[str, str], *, on_ray: bool = False) -> Manifest:
@@ -36,6 +38,7 @@ def _endpoint(relabel: list[Manifest], *, on_ray: bool) -> Manifest:
     """vLLM's own port; of Ray that of Ray's metrics, in which those of vLLM have another name."""
     whole = {"port": PORT_NAME, "path": "/metrics", "interval": "15s", "relabelings": relabel}
     if not on_ray:
-        return whole
+        return {**whole, "metricRelabelings": [_IN_OUR_NAME]}
     named = {"sourceLabels": ["__name__"], "regex": "ray_vllm[:_](.+)", "targetLabel": "__name__"}
-    return {**whole, "port": METRICS_PORT_NAME, "metricRelabelings": [{**named, "replacement": "vllm:$1"}]}
+    renamed = {**named, "replacement": "vllm:$1"}
+    return {**whole, "port": METRICS_PORT_NAME, "metricRelabelings": [renamed, _IN_OUR_NAME]}
