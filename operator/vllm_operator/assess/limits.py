@@ -106,6 +106,50 @@ class Bounds:
         return f"its ServingClass has {self.room} GPUs left in the namespace (limits.gpusPerNamespace)" if over else ""
 
 
+@dataclass(frozen=True, slots=True)
+class Draining:
+    """GPUs of a service whose pods finish their requests, which may take a day."""
+
+    asked: int
+    """GPUs that it may come to have."""
+    stays: int
+    """GPUs of what is deployed."""
+    ending: int
+    """GPUs of the pods that finish their requests."""
+    rolls: bool
+    """Whether all pods that are deployed would be replaced."""
+    scales: bool
+    """Whether an autoscaler decides how many pods there are now."""
+
+    @property
+    def most(self) -> int:
+        """GPUs that it would hold at once if pods were made for its spec now; 0 where none would be, or none end.
+
+        An autoscaler may take back once what it has let go: then it has no more than a rollout.
+        """
+        if not (self.ending and self.asked):
+            return 0
+        if self.rolls and self.stays:
+            return self.stays + self.ending + self.asked
+        spared = self.scales and self.ending <= self.asked
+        return 0 if spared or self.asked <= self.stays else self.asked + self.ending
+
+
+def drained_first(bounds: Bounds, one: Draining) -> Finding | None:
+    """Why new pods of a service are made only once earlier ones have ended; None where they may be made now.
+
+    Without any that end, pods follow each other in a rollout as the limits have it: those count once.
+    """
+    if bounds.own is None or bounds.gpus is None or one.most <= bounds.gpus:
+        return None
+    return (
+        Reason.CLASS_LIMIT_EXCEEDED,
+        f"ServingClass {bounds.own.name} leaves {bounds.gpus} GPUs to this service, and its pods that finish their "
+        f"requests still hold {one.ending}: new ones are made once these have ended; rollout.drainTimeoutSeconds "
+        "bounds how long that takes",
+    )
+
+
 Holder = tuple[str, Key]
 """Kind and key: a service and a batch may have the same name."""
 

@@ -13,13 +13,22 @@ from ..api.serving_class import ServingClass
 from ..api.spec import AUTO, InferenceServiceSpec
 from ..assess.admission import admit_to
 from ..assess.classes import ClassRefusedError, class_of
-from ..assess.limits import Bounds, Claimants, counts_gpus, over_budget, room
+from ..assess.limits import (
+    Bounds,
+    Claimants,
+    Draining,
+    counts_gpus,
+    drained_first,
+    most_gpus,
+    over_budget,
+    room,
+)
 from ..assess.resolution import CHOSEN, NODES, TENSOR_SIZE, Claim, Resolution, Resolved, with_chosen
 from ..assess.spread import is_open
 from ..assess.terms import Terms, chosen, chosen_before, hold_back, kept_values, terms, values_before_classes
 from ..manifests import Packed
 from ..settings import Settings
-from ..snapshots.child import Live, deployment_of, kept_deployed, kept_of, revisions
+from ..snapshots.child import Live, deployment_of, kept_deployed, kept_of, revisions, workload_of
 from .memory import Memory
 from .teaching import learned
 from .view import View
@@ -50,7 +59,8 @@ class Agreement:
             memory.resolution = (made_of, admit_to(written, own, self._settings, claim, refusal))
         now = memory.resolution[1]
         if own and not now.refusal:
-            now = replace(now, refusal=self._without_room(service.key, own))
+            refusal = self._without_room(service.key, own) or self._while_pods_end(service, now.spec, own, memory)
+            now = replace(now, refusal=refusal)
         result = replace(self._held(service, before, now, memory), kept=kept is not None)
         if chose and not kept:
             spec, resolved = with_chosen(result.spec, result.resolved, chose)
@@ -90,6 +100,25 @@ class Agreement:
         if not counts_gpus(own):
             return None
         return over_budget(own, list(self._claimants(key.namespace, own))).get((KIND, key))
+
+    def _while_pods_end(
+        self, service: InferenceService, spec: InferenceServiceSpec, own: ServingClass, memory: Memory
+    ) -> Finding | None:
+        """Why no pods are made for a spec as long as earlier ones finish their requests; None where they may be.
+
+        Not while the watch has yet to show our last apply: pods end for that, and it is not taken back.
+        """
+        ending = sum(pod.asked.count for pod in self._view.ending(service.key) if pod.serving_class == own.name)
+        workload = workload_of(self._view.children(service.key), service.name, service.uid)
+        last = memory.ledger.get((workload.kind, workload.name)) if workload else None
+        if not ending or (workload and last and last.lags(workload)):
+            return None
+        deployed = workload.deployment if workload else None
+        stays = deployed.most_gpus if deployed and deployed.serving_class == own.name else 0
+        rolls = workload is not None and workload.revision != service.revision
+        scales = spec.autoscaling is not None and workload is not None and not workload.owns_replicas
+        one = Draining(most_gpus(spec), stays, ending, rolls=rolls, scales=scales)
+        return drained_first(Bounds(own, self._room(service.key, own)), one)
 
 
 def _claim(service: InferenceService, live: Live) -> Claim | None:

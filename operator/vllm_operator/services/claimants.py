@@ -53,14 +53,14 @@ class ServiceClaimants:
         def counts(name: str) -> bool:
             return name == own.name if asked is None else name not in others
 
-        pods = [pod for pod in self._view.pods(key, ending=True) if not pod.failed and counts(pod.serving_class)]
-        stay = [pod for pod in pods if not pod.terminating]
-        held, every = (sum(pod.asked.count for pod in some) for some in (stay, pods))
+        stay = [pod for pod in self._view.pods(key) if not pod.failed and counts(pod.serving_class)]
+        leave = [pod for pod in self._view.ending(key) if counts(pod.serving_class)]
+        held, ending = (sum(pod.asked.count for pod in some) for some in (stay, leave))
         deployed = deployment_of(self._view.children(key), key.name, snapshot.uid)
         stays = deployed.most_gpus if deployed and counts(deployed.serving_class) else 0
         if asked is None:
             stays = max(stays, held)
-        yield Claimant((KIND, key), snapshot.created, bool(stay), held, asked or 0, every - held, stays)
+        yield Claimant((KIND, key), snapshot.created, bool(stay), held, asked or 0, ending, stays)
 
     def _asks(self, key: Key, snapshot: ObjectSnapshot, own: ServingClass) -> int | None:
         """The most GPUs that a service may come to have; 0 where it is refused anyway, None without this class."""

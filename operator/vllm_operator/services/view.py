@@ -60,6 +60,17 @@ class View:
         found = (pod for pod in pods if (ending or not pod.terminating) and pod.owner in owners)
         return sorted(found, key=lambda pod: pod.name)
 
+    def ending(self, key: Key) -> list[PodSnapshot]:
+        """The service's own pods that finish their requests, which may take a day; what controlled them may be gone.
+
+        Of a Deployment some older ReplicaSets are kept, whether they have such pods or not.
+        """
+        service, owners = self.service(key), self._owners(key)
+        own = service.uid if service else None
+        pods: Iterable[PodSnapshot] = self.indices[PODS].get(key, ())
+        leave = (pod for pod in pods if pod.terminating and not pod.failed)
+        return [pod for pod in leave if pod.owner in owners or pod.service_uid == own]
+
     def all_pods(self) -> Iterator[tuple[Key, PodSnapshot]]:
         """The pods of all services, those that are being deleted too: they hold their GPUs until they have ended.
 

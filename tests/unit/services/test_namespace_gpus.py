@@ -97,6 +97,112 @@ def test_pods_that_finish_their_requests_hold_their_gpus_without_their_service(*
     assert is_admitted(world, second)
 
 
+LONG: dict[str, Any] = {**OF_CLASS, "rollout": {"drainTimeoutSeconds": 86400}}
+
+
+def ends(world: World, url: str) -> None:
+    """A pod finishes its requests."""
+    world.api.objects[url]["metadata"]["deletionTimestamp"] = "2026-11-30T12:00:00Z"
+    world.watch()
+
+
+def gone(world: World, url: str) -> None:
+    del world.api.objects[url]
+    world.watch()
+
+
+def wanted(world: World, key: Key) -> tuple[int, str]:
+    """Pods that the Deployment is to have, and the revision that they are of."""
+    settle(world, key)
+    spec = world.api.objects[path("Deployment", NAMESPACE, key.name)]["spec"]
+    return spec["replicas"], spec["template"]["metadata"]["labels"]["vllm-operator.dev/revision"]
+
+
+LIMITS: list[dict[str, int]] = [{"gpusPerNamespace": 2}, {"gpusPerService": 2}]
+
+
+@pytest.mark.parametrize("limits", LIMITS)
+@pytest.mark.parametrize("less", [{"suspend": True}, {"replicas": 0}])
+def test_a_service_that_is_resumed_waits_until_its_earlier_pods_have_ended(
+    limits: dict[str, int], less: dict[str, Any]
+) -> None:
+    world = limited(**limits)
+    key = serving(world, servingClassName="h100", replicas=2, rollout=LONG["rollout"])
+    urls = [pod(world, "llama", f"llama-{number}") for number in range(2)]
+    world.service(**{**LONG, "replicas": 2, **less})
+    assert wanted(world, key)[0] == 0
+    for url in urls:
+        ends(world, url)
+    world.service(**LONG, replicas=2)
+    assert wanted(world, key)[0] == 0
+    told = condition(world, "Admitted") or {}
+    assert told["reason"] == "ClassLimitExceeded"
+    assert "leaves 2 GPUs to this service" in told["message"]
+    assert "hold 2" in told["message"]
+    for url in urls:
+        assert wanted(world, key)[0] == 0
+        gone(world, url)
+    assert wanted(world, key)[0] == 2
+    assert condition(world, "Admitted") is None
+
+
+@pytest.mark.parametrize("limits", LIMITS)
+@pytest.mark.parametrize("pruned", [False, True])
+def test_pods_are_replaced_again_only_once_those_before_have_ended(limits: dict[str, int], *, pruned: bool) -> None:
+    world = limited(**limits)
+    key = serving(world, servingClassName="h100", replicas=2, rollout=LONG["rollout"])
+    old = pod(world, "llama", "llama-0")
+    first = wanted(world, key)
+    world.service(**LONG, replicas=2, dtype="float16")
+    second = wanted(world, key)
+    assert second[1] != first[1], "the first rollout goes as it always did"
+    ends(world, old)
+    if pruned:  # Kubernetes keeps few ReplicaSets
+        world.api.objects[old]["metadata"]["ownerReferences"][0]["uid"] = "uid-of-one-that-is-gone"
+        world.watch()
+    assert wanted(world, key) == second
+    assert condition(world, "Admitted") is None, "a rollout that has begun goes on"
+    world.service(**LONG, replicas=2, dtype="bfloat16")
+    assert wanted(world, key) == second
+    assert (condition(world, "Admitted") or {})["reason"] == "ClassLimitExceeded"
+    world.service(**LONG, replicas=1, dtype="bfloat16")
+    assert wanted(world, key) == (1, second[1]), "fewer are fewer"
+    world.service(**LONG, replicas=2, dtype="bfloat16")
+    assert wanted(world, key) == (1, second[1])
+    gone(world, old)
+    replicas, third = wanted(world, key)
+    assert replicas == 2
+    assert third not in (first[1], second[1])
+
+
+def test_where_there_is_room_pods_are_replaced_while_others_end() -> None:
+    world = limited(gpusPerNamespace=5)
+    key = serving(world, servingClassName="h100", replicas=2, rollout=LONG["rollout"])
+    ends(world, pod(world, "llama", "llama-0"))
+    first = wanted(world, key)
+    world.service(**LONG, replicas=2, dtype="float16")
+    assert wanted(world, key)[1] != first[1]
+
+
+def test_an_autoscaler_takes_back_what_it_has_let_go() -> None:
+    world = limited(gpusPerService=2)
+    scaled = {**LONG, "autoscaling": {"minReplicas": 1, "maxReplicas": 2}}
+    key = serving(world, **scaled)
+    urls = [pod(world, "llama", f"llama-{number}") for number in range(3)]
+    hpa = path("HorizontalPodAutoscaler", NAMESPACE, "llama")
+    for url in urls[:2]:
+        ends(world, url)
+        settle(world, key)
+        assert (condition(world, "Admitted"), world.api.objects[hpa]["spec"]["maxReplicas"]) == (None, 2)
+    ends(world, urls[2])
+    settle(world, key)
+    assert (condition(world, "Admitted") or {})["reason"] == "ClassLimitExceeded"
+    assert world.api.objects[hpa]["spec"]["maxReplicas"] == 1
+    gone(world, urls[2])
+    settle(world, key)
+    assert (condition(world, "Admitted"), world.api.objects[hpa]["spec"]["maxReplicas"]) == (None, 2)
+
+
 TOO_LONG: dict[str, Any] = {**OF_CLASS, "maxModelLen": 4096}
 
 
