@@ -67,6 +67,7 @@ class UserClient:
     """Does what the user may do."""
 
     def __init__(self, client: ApiClient, namespace: str) -> None:
+        client.rest_client.configuration.trace_configs = [_without_redirects()]
         # As in cluster.py, only its `request` is used, which needs no discovery.
         self._client = DynamicClient(client)
         self._host = client.configuration.host
@@ -163,6 +164,20 @@ class UserClient:
             raise FleetError(f"the cluster at {self._host} does not answer within {TIMEOUT_SECONDS} s") from error
         except (OSError, aiohttp.ClientError) as error:
             raise FleetError(f"cannot reach the cluster at {self._host}: {error}") from error
+
+
+def _without_redirects() -> aiohttp.TraceConfig:
+    """Has requests fail that are redirected: a pod that answers through the API server could have sent, with the user's
+    credentials, any request there.
+    """
+
+    async def refuse(_: object, __: object, redirect: aiohttp.TraceRequestRedirectParams) -> None:
+        redirect.response.close()
+        raise aiohttp.ClientError("it answers with a redirect")
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_redirect.append(refuse)
+    return trace
 
 
 async def _read(response: aiohttp.ClientResponse, most: int) -> bytes:

@@ -57,6 +57,23 @@ def test_an_answer_is_read() -> None:
     assert answered(b'{"items": []}', lambda c: c.find("Pod", None)) == []
 
 
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_no_answer_sends_the_user_elsewhere(status: int) -> None:
+    asked: list[str] = []
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        asked.append(request.path)
+        return web.Response(status=status, headers={"Location": "/api/v1/namespaces/b/services/s/proxy/buy"})
+
+    assert served(handle, lambda c: c.metrics("default", "p")) is None
+    assert asked == ["/api/v1/namespaces/default/pods/p:8000/proxy/metrics"]
+    with pytest.raises(FleetError, match="answers with a redirect"):
+        served(handle, lambda c: c.find("Pod", None))
+    with pytest.raises(FleetError, match="answers with a redirect"):
+        served(handle, lambda c: c.create("Pod", "a", {}))
+    assert len(asked) == 3
+
+
 def test_large_objects_come_in_pages_and_without_what_nobody_reads() -> None:
     asked: list[dict[str, str]] = []
 
