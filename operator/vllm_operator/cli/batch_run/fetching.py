@@ -16,6 +16,7 @@ from typing import Any
 from ...api.batch import BUCKET
 from ...api.conditions import find
 from ...api.resource import Body
+from ...manifests.job import Amounts
 from ...manifests.metadata import Manifest, compact
 from ...manifests.security import container_security, pod_security
 from ...settings import PodSecurity
@@ -30,6 +31,8 @@ FILE_BYTES = 256 << 20
 POLL_SECONDS = 1.0
 # Until its image is there, and the claim where it runs.
 POD_SECONDS = 600
+# Of each container. On the node it has its log alone.
+AMOUNTS = Amounts(cpu=("100m", "1"), memory=("64Mi", "256Mi"), ephemeral_storage=("64Mi", "256Mi"))
 ANSWERS, ERRORS = CONTAINERS = ("answers", "errors")
 # OpenShift says so of a pod that names its user where the namespace does.
 _OF_OPENSHIFT = "unable to validate against any security context constraint"
@@ -66,7 +69,7 @@ def pod(batch: Body, security: PodSecurity) -> Manifest:
             "image": image,
             "command": ["python3", "-I", "-c", program],
             "args": [str(PurePosixPath(OUTPUT_DIR, folder, name)), str(FILE_BYTES), str(LOG_BYTES)],
-            "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}},
+            "resources": AMOUNTS.to_manifest(),
             "securityContext": container_security(),
             "volumeMounts": [{"name": "output", "mountPath": OUTPUT_DIR, "readOnly": True}],
         }

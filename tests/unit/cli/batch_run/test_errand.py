@@ -278,6 +278,12 @@ def test_the_answers_to_a_file_of_a_bucket_have_its_name() -> None:
     assert found[2] == ("in.jsonl", "in.errors.jsonl")
 
 
+def test_a_quota_may_count_all_that_the_pod_takes() -> None:
+    for container in pod(ENDED, PodSecurity())["spec"]["containers"]:
+        for said in ("requests", "limits"):
+            assert container["resources"][said].keys() == {"cpu", "memory", "ephemeral-storage"}
+
+
 def program(path: Path, most_file: int = 1 << 20, most_printed: int = 1 << 20) -> tuple[int, str]:
     """The pod's program as its container runs it: exit status and log."""
     made = pod(ENDED, PodSecurity())["spec"]["containers"][0]["command"]
