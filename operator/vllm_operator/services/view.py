@@ -65,11 +65,10 @@ class View:
 
         Of a Deployment some older ReplicaSets are kept, whether they have such pods or not.
         """
-        service, owners = self.service(key), self._owners(key)
-        own = service.uid if service else None
         pods: Iterable[PodSnapshot] = self.indices[PODS].get(key, ())
-        leave = (pod for pod in pods if pod.terminating and not pod.failed)
-        return [pod for pod in leave if pod.owner in owners or pod.service_uid == own]
+        leave = [pod for pod in pods if pod.terminating and not pod.failed]
+        service, owners = self.service(key), self._owners(key) if leave else frozenset()
+        return [pod for pod in leave if pod.owner in owners or (service and pod.service_uid == service.uid)]
 
     def all_pods(self) -> Iterator[tuple[Key, PodSnapshot]]:
         """The pods of all services, those that are being deleted too: they hold their GPUs until they have ended.

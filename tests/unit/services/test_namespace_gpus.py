@@ -175,6 +175,19 @@ def test_pods_are_replaced_again_only_once_those_before_have_ended(limits: dict[
     assert third not in (first[1], second[1])
 
 
+def test_pods_whose_replica_set_was_pruned_count_for_others() -> None:
+    world = limited(gpusPerNamespace=1)
+    serving(world, "first", servingClassName="h100")
+    url = pod(world, "first")
+    world.api.objects[url]["metadata"]["ownerReferences"][0]["uid"] = "uid-of-one-that-is-gone"
+    ends(world, url)
+    settle(world, world.service("first", **LONG, suspend=True))
+    second = world.service("second", **OF_CLASS)
+    assert not is_admitted(world, second)
+    gone(world, url)
+    assert is_admitted(world, second)
+
+
 def test_where_there_is_room_pods_are_replaced_while_others_end() -> None:
     world = limited(gpusPerNamespace=5)
     key = serving(world, servingClassName="h100", replicas=2, rollout=LONG["rollout"])
