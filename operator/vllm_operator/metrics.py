@@ -24,6 +24,11 @@ queue_age = Gauge("vllm_operator_queue_age_seconds", "For how long the object th
 loop_lag = Gauge(
     "vllm_operator_event_loop_lag_seconds", "The longest that the operator's event loop was late in the last minute."
 )
+acts = Gauge(
+    "vllm_operator_acts",
+    "Whether this operator acts, and waits for no Lease. part is a namespace, a shard (shard-0), or cluster.",
+    ["part"],
+)
 api_requests = Counter("vllm_operator_api_requests", "Requests to the API server.", ["verb", "code"])
 api_seconds = Histogram("vllm_operator_api_request_seconds", "Time that a request to the API server takes.", ["verb"])
 

@@ -268,6 +268,12 @@ def test_each_shard_is_a_deployment_of_pods_that_no_other_selects() -> None:
         service = one_of("Service", manifests)["spec"]["selector"]
         assert service.items() <= pod["metadata"]["labels"].items(), "their metrics are scraped"
     assert settings("--set=shards=3").shards == 3
+    rules = one_of("PrometheusRule", documents(template("--set=shards=3", "--set=prometheusRule.enabled=true")))
+    down = next(
+        one for group in rules["spec"]["groups"] for one in group["rules"] if one["alert"] == "VllmOperatorDown"
+    )
+    assert down["expr"].endswith("< 3")
+    assert down["annotations"]["summary"].endswith("shard of it")
     words = ("--set=shards=2", "--set=watchNamespaces[0]=team-a")
     assert "set shards or watchNamespaces" in helm("template", RELEASE, CHART, IMAGE, *words).refused()
 

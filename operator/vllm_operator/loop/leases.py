@@ -29,6 +29,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, NamedTuple
 from uuid import uuid4
 
+from .. import metrics
 from ..cluster import Cluster
 from ..resources import OLD_CLUSTER_NAMESPACE, OLD_LEASE, lease_of, lease_of_shard
 from ..settings import Settings
@@ -72,6 +73,10 @@ class Hold:
             log.warning("could not renew %s in time: writes nothing", self)
             self._held = False  # who is turned away now is to come back when it is held again
         return left
+
+    def acts(self) -> bool:
+        """Whether this operator acts now."""
+        return self._held and all(lease.seconds() for lease in self._leases)
 
     def kept(self) -> bool:
         """Whether no other operator is known to have acted since this one did."""
@@ -126,6 +131,9 @@ class Leases:
 
         namespaces: tuple[str | None, ...] = settings.watch_namespaces or (None,)
         self._holds = {namespace: hold(namespace) for namespace in namespaces}
+        for namespace, found in self._holds.items():
+            part = namespace or (f"shard-{share.index}" if share.of > 1 else "cluster")
+            metrics.acts.labels(part).set_function(found.acts)
 
     def seconds(self, namespace: str) -> float:
         """For how many seconds this operator may write in a namespace; 0: not now."""

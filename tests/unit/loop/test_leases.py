@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
 from support.clock import Clock
 from support.fake_api import FakeApi, refusal
@@ -110,7 +111,9 @@ def test_the_first_acts_and_the_second_takes_over_when_it_is_gone_or_lets_go() -
     assert first.look() > 0
     scene.play(60, first, second)
     assert (first.told, second.told) == (["held"], [])
+    assert (first.hold.acts(), second.hold.acts()) == (True, False)
     scene.play(DURATION_SECONDS - LOOK_SECONDS, second)
+    assert not first.hold.acts(), "it has not been renewed"
     assert second.told == [], "it may have been renewed for so long"
     scene.play(5 * LOOK_SECONDS, second)
     assert second.told == ["held"]
@@ -342,3 +345,18 @@ async def _act(
                 assert all(end <= scene.clock.now for end in others.values()), (scene.clock.now, member.name, others)
                 writes[member.name] = scene.clock.now + seconds
     return set(writes)
+
+
+def test_of_each_part_is_told_whether_it_acts() -> None:
+    api, clock = FakeApi(), Clock()
+    leases = Leases(Settings(watch_namespaces=("team-x", "team-y")), Told(lambda _: None, lambda _: None), clock=clock)
+
+    def acts(part: str) -> float | None:
+        return REGISTRY.get_sample_value("vllm_operator_acts", {"part": part})
+
+    assert [acts("team-x"), acts("team-y")] == [0, 0]
+    hold = leases._hold_of("team-x")
+    assert hold
+    for number in range(2):
+        asyncio.run(hold.look(Cluster(api, lambda _: 10.0), number))
+    assert [acts("team-x"), acts("team-y")] == [1, 0]
