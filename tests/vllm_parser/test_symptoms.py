@@ -59,3 +59,18 @@ def test_the_lines_that_tell_a_step_are_still_vllms(line: str) -> None:
 def test_the_words_that_only_point_elsewhere_are_still_said(wrapper: str) -> None:
     sources = ["engine/utils.py", "engine/exceptions.py", "executor/multiproc_executor.py"]
     assert any(wrapper in words_of(f"vllm/v1/{source}") for source in sources)
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("vllm/transformers_utils/repo_utils.py", ", retrying %d of %d"),
+        ("vllm/transformers_utils/repo_utils.py", "Error retrieving file list"),
+        ("vllm/transformers_utils/config.py", "Error retrieving safetensors"),
+        ("vllm/model_executor/models/registry.py", "Error saving model info cache."),
+        ("vllm/v1/engine/core.py", "Invocation of %s method failed"),
+        ("vllm/v1/engine/core.py", "Unexpected error pre-processing request %s"),
+    ],
+)
+def test_what_vllm_goes_on_after_is_still_said_so(source: str, words: str) -> None:
+    assert words in words_of(source)

@@ -23,6 +23,15 @@ _PREFIX = re.compile(
 _GOES_ON = re.compile(r"\b(?:DEBUG|INFO|WARNING) \d\d-\d\d |^(?:DEBUG|INFO|WARNING):|\bdump_input\.py:\d+\]")
 # huggingface_hub's logger puts no level before what it says.
 _IGNORED = re.compile(r"^Ignored error while |Will ignore error and continue\b")
+# What vLLM says at ERROR and goes on after: tries to ask the hub (vllm/transformers_utils/repo_utils.py), a cache that
+# it does without (vllm/model_executor/models/registry.py), and calls and requests that failed alone
+# (vllm/v1/engine/core.py). What follows in the same record, a traceback, belongs to it.
+_WENT_ON = re.compile(
+    r"^Error retrieving (?:file list|safetensors): |, retrying \d+ of \d+$|^Error saving model info cache\.$"
+    r"|^Invocation of \w+ method failed$|^Unexpected error pre-processing request "
+)
+# The file and line of the statement that logs, at the end of a prefix.
+_PLACE = re.compile(r"\[[^\]\s]+:\d+\]$")
 # The processes that talk to users: what engines end in, these only hear of.
 _SERVER = re.compile(r"\((?:APIServer|ApiServer_\d+) pid=")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -121,13 +130,31 @@ def _lines(text: str) -> list[tuple[str, str]]:
 
 def _fatal(text: str, *, served: bool) -> list[tuple[str, str]]:
     lines = _lines(text)
-    return [one for one in lines if not _is_passing(*one) and not (served and _SERVER.match(one[0]))]
+    went_on = {_place(prefix) for prefix, line in lines if _WENT_ON.search(line)} - {""}
+    return [
+        one
+        for one in lines
+        if not (_is_passing(*one) or _place(one[0]) in went_on or (served and _SERVER.match(one[0])))
+    ]
+
+
+def _place(prefix: str) -> str:
+    """Where in vLLM's code a line is logged; empty where it does not tell."""
+    match = _PLACE.search(prefix)
+    return match[0] if match else ""
 
 
 def _is_passing(prefix: str, line: str) -> bool:
     """Whether a process goes on after it."""
-    said = _OF_TORCH.search(prefix) or _GOES_ON.search(prefix) or _GOES_ON.match(line) or _IGNORED.search(line)
-    return said is not None
+    return any(
+        (
+            _OF_TORCH.search(prefix),
+            _GOES_ON.search(prefix),
+            _GOES_ON.match(line),
+            _IGNORED.search(line),
+            _WENT_ON.search(line),
+        )
+    )
 
 
 def _exceptions(lines: list[tuple[str, str]]) -> list[int]:

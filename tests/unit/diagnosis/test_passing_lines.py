@@ -79,6 +79,59 @@ def test_what_a_library_goes_on_after_is_not_the_cause(symptom: Symptom, line: s
     assert found(failed(f"{passed}OSError: [Errno 1] {said(symptom)}\n"))[0] == symptom.reason
 
 
+HUB = [
+    "Server error '503 Service Unavailable' for url 'https://huggingface.co/api/models/org/m'",
+    "429 Client Error: Too Many Requests for url: https://huggingface.co/api/models/org/m",
+    "401 Client Error.\n\nCannot access gated repo for url https://huggingface.co/org/m.\nAccess is restricted.",
+    "We couldn't connect to 'https://huggingface.co' to load the files",
+]
+TRACEBACK = 'Traceback (most recent call last):\n  File "/x.py", line 1, in x\n{}'
+NOT_SAVED = TRACEBACK.format("PermissionError: [Errno 13] Permission denied: '/cache/vllm/modelinfos/x.json'")
+NO_RANK = TRACEBACK.format("ValueError: LoRA rank 64 is greater than max_lora_rank 16.")
+
+
+def logged(place: str, words: str, process: str = "APIServer pid=1") -> str:
+    """A record of vLLM's logger, which puts its prefix before each line."""
+    prefix = f"({process}) ERROR 11-29 11:38:57 [{place}] "
+    return "".join(f"{prefix}{line}\n" for line in words.split("\n"))
+
+
+@pytest.mark.parametrize(
+    "passed",
+    [
+        *(
+            logged("repo_utils.py:127", f"{what}: {said}, retrying 1 of 2")
+            for said in HUB
+            for what in ("Error retrieving file list", "Error parsing config for org/m")
+        ),
+        *(logged("transformers_utils/config.py:304", f"Error retrieving file list: {said}") for said in HUB),
+        *(logged("repo_utils.py:124", f"Error retrieving safetensors: {said}") for said in HUB),
+        logged("registry.py:1041", f"Error saving model info cache.\n{NOT_SAVED}"),
+        logged("core.py:1750", f"Invocation of add_lora method failed\n{NO_RANK}", "EngineCore pid=9"),
+        logged("core.py:2056", f"Unexpected error pre-processing request 7\n{NO_RANK}", "EngineCore pid=9"),
+    ],
+)
+def test_an_error_that_vllm_goes_on_after_is_not_the_cause(passed: str) -> None:
+    reason, message = found(failed(f"{passed}(APIServer pid=1) ValueError: nobody knows this\n"))
+    assert (reason, "nobody knows this" in message) == (Reason.CONTAINER_FAILED, True), message
+    parser = "KeyError: 'invalid tool call parser: foo (chose from { hermes })'"
+    assert found(failed(f"{passed}(APIServer pid=1) {parser}\n"))[0] == Reason.INVALID_ARGUMENTS
+    assert of_service(f"{passed}{DEAD}") == Reason.ENGINE_DIED
+    assert of_service(f"{passed}{KERNEL}{DEAD}") == Reason.GPU_ERROR
+
+
+@pytest.mark.parametrize("said", HUB)
+def test_a_last_try_that_ended_vllm_is_told(said: str) -> None:
+    tries = logged("repo_utils.py:127", f"Error parsing config for org/m: {said}, retrying 1 of 2")
+    last = logged("repo_utils.py:124", f"Error parsing config for org/m: {said}")
+    ended = "".join(f"(APIServer pid=1) {line}\n" for line in TRACEBACK.format(f"OSError: {said}").split("\n"))
+    assert found(failed(f"{tries}{last}{ended}"))[0] in (
+        Reason.HUB_UNREACHABLE,
+        Reason.HUB_RATE_LIMITED,
+        Reason.MODEL_GATED,
+    )
+
+
 @pytest.mark.parametrize(
     "log",
     [
