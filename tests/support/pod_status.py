@@ -58,6 +58,14 @@ def failed(log: str = "", *, code: int = 1, reason: str = "Error", ended: str = 
     return pod({"state": waiting, "lastState": {"terminated": ending}, "restartCount": restarts}, **rest)
 
 
+def refused(message: str, *, ended: str = ENDED, **rest: Any) -> PodSnapshot:
+    """A pod whose container the runtime does not get to start, in its words."""
+    never = {"startedAt": "1970-01-01T00:00:00Z", "finishedAt": ended, "message": message}
+    ending = {"exitCode": 128, "reason": "StartError", **never}
+    waits = {"waiting": {"reason": "RunContainerError", "message": message}}
+    return pod({"state": waits, "lastState": {"terminated": ending}}, **rest)
+
+
 def waiting(reason: str, message: str = "") -> PodSnapshot:
     """A pod whose container waits, for the kubelet's reason and in its words."""
     return pod({"state": {"waiting": {"reason": reason, "message": message}}})

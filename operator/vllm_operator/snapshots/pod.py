@@ -41,7 +41,7 @@ class Ending:
     log: str = ""
     # Whether another container has been made in its place.
     replaced: bool = False
-    # When it started, in RFC 3339.
+    # When it started, in RFC 3339; of one that never did, when it ended.
     started: str = ""
 
 
@@ -281,20 +281,27 @@ def _trouble(status: Body, scheduled: Body, container: Body) -> tuple[str, str]:
     return status.get("reason", ""), status.get("message", "")
 
 
+# What the kubelet shows of a container that the runtime did not get to start.
+_NEVER = "1970-01-01T00:00:00Z"
+
+
 def _ending(container: Body, readiness: Body) -> Ending | None:
     """How the container ended last. It stays the newest evidence while the next one is being started."""
     ended = container.get("state", {}).get("terminated") or container.get("lastState", {}).get("terminated")
     if not ended:
         return None
-    served = _later(readiness.get("lastTransitionTime"), ended.get("startedAt"))
+    started = ended.get("startedAt") or ""
+    if started == _NEVER:
+        started = ended.get("finishedAt") or ""
+    served = _later(readiness.get("lastTransitionTime"), started)
     return Ending(
         reason=ended.get("reason") or "Error",
         exit_code=int(ended.get("exitCode", 0)),
-        seconds=_seconds(ended.get("startedAt"), ended.get("finishedAt")),
+        seconds=_seconds(started, ended.get("finishedAt")),
         served=served,
         log=_log(ended.get("message") or "", served=served),
         replaced="terminated" not in container.get("state", {}),
-        started=ended.get("startedAt") or "",
+        started=started,
     )
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from support.pod_status import failed, found, waiting
+from support.pod_status import CREATED, SERVED, found, refused, waiting
 from vllm_operator.api.reasons import Reason
 
 
@@ -63,11 +63,24 @@ def test_what_the_pod_refers_to_is_named_when_it_is_missing(message: str, reason
     assert (got, told in text) == (reason, True), text
 
 
+RUNC = (
+    "failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create failed: "
+    "unable to start container process: "
+)
+
+
 def test_an_image_without_vllm_is_told() -> None:
-    said = (
-        "failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create failed: "
-        'unable to start container process: exec: "vllm": executable file not found in $PATH'
-    )
-    reason, message = found(failed(said, code=128, reason="StartError"))
+    reason, message = found(refused(f'{RUNC}exec: "vllm": executable file not found in $PATH'))
     assert reason == Reason.CONTAINER_CONFIG
-    assert "image registry/vllm:1 has no command `vllm`" in message
+    assert "vLLM in pod llama-0 does not start: image registry/vllm:1 has no command `vllm`" in message
+
+
+@pytest.mark.parametrize("changed", [CREATED, SERVED])
+def test_a_container_that_never_started_neither_served_nor_took_long(changed: str) -> None:
+    """Its start is shown as 1970, long before the pod was ready, and longer before its end than a start may take."""
+    never = refused(f"{RUNC}something odd", ready_changed=changed, ended="2026-11-24T13:05:00Z")
+    assert never.ending
+    assert (never.ending.served, never.ending.seconds) == (False, 0)
+    reason, message = found(never)
+    assert reason == Reason.CONTAINER_FAILED
+    assert message.startswith("vLLM in pod llama-0 does not start: ")
