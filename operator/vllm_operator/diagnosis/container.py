@@ -13,6 +13,7 @@ from ..snapshots.pod import Ending, PodSnapshot
 from ..snapshots.pod_event import last
 from ..vllm.middleware import HANG_SECONDS, HUNG, HUNG_STATUS, NO_KEY, NO_KEYS, UNSENT_KEY
 from .catalogue import SYMPTOMS
+from .device_symptoms import DRIVER
 from .log import (
     WORKER_FAILED,
     crash,
@@ -33,6 +34,8 @@ _BAD_USAGE = 2
 _BY_SIGNAL = range(129, 193)
 # Of a container whose end nobody saw: containerd's word, and the kubelet's.
 _UNSEEN = ("Unknown", "ContainerStatusUnknown")
+# Of a container that the runtime did not get to start: containerd's word, and Docker's.
+_NEVER_STARTED = ("StartError", "ContainerCannotRun")
 _VALUE_MAX = 120
 _PLAIN_VALUE = re.compile(r"[\w./:-]{1,64}(?: [kKMGT]?i?B| bytes)?")
 # What the operator's middleware leaves as termination message when requests run and the engine makes no step.
@@ -41,6 +44,9 @@ _KILLING = re.compile(r"failed (?P<probe>liveness|startup) probe")
 _PROBED = re.compile(r"^(?:Liveness|Readiness|Startup) probe failed: (?:Get \"[^\"]*\": )?")
 _HANGING = f"statuscode: {HUNG_STATUS}"
 _NO_COMMAND = re.compile(r"exec: \\?\"(?P<command>[^\"\\]+)\\?\": .*(?:not found|no such file)")
+# NVIDIA's container runtime, before the container is started (src/cli/ in libnvidia-container).
+_NO_GPUS = re.compile(r"nvidia-container-cli: (?P<what>[^\n]{1,200}?)(?:: unknown)?(?:\n|$)")
+_TOO_NEW = re.compile(r"unsatisfied condition: (?P<condition>(?:cuda|driver)[^,\n]{1,40})")
 # Processes that do not hold the container: a worker, and engines that ended before they were up, each with its exit
 # code. vLLM looks at a worker's at times too early ("None"), and at those of engines ("{}").
 _WORKER_ENDED = re.compile(r"Worker proc [\w-]{1,40} died unexpectedly \(exit code: (?P<code>-?\d{1,3}|None)\)")
@@ -234,6 +240,22 @@ def _no_command(pod: PodSnapshot, ending: Ending) -> Finding | None:
     )
 
 
+def _no_gpus(pod: PodSnapshot, ending: Ending) -> Finding | None:
+    if ending.reason not in _NEVER_STARTED or not (said := _NO_GPUS.search(ending.log)):
+        return None
+    if asked := _TOO_NEW.search(said["what"]):
+        return (
+            Reason.DRIVER_UNSUITABLE,
+            f"the NVIDIA driver of node {pod.node} is too old for image {pod.image}, which asks for "
+            f"{asked['condition']}: {DRIVER}",
+        )
+    return (
+        Reason.GPU_UNAVAILABLE,
+        f"node {pod.node} cannot give it its GPUs ({shorten(redact(said['what']), _VALUE_MAX)}): check the NVIDIA "
+        "driver and container toolkit there",
+    )
+
+
 def _ended_by_kubernetes(pod: PodSnapshot, ending: Ending) -> Finding | None:
     """Probes end a container with SIGTERM, then SIGKILL. Where no Event tells of it, its time and exit code do."""
     probe, budget = _failed_probe(pod, ending), pod.asked.startup_seconds
@@ -334,4 +356,4 @@ def _more(pod: PodSnapshot) -> str:
 
 
 # What is certain without further evidence.
-_SURE = (_unseen, _hung, _without_key, _killed_for_memory, _known, _no_command, _process_killed)
+_SURE = (_unseen, _hung, _without_key, _killed_for_memory, _known, _no_command, _no_gpus, _process_killed)

@@ -13,7 +13,8 @@ _LESS = (
     "model"
 )
 _ROOM = "lower kvCache.gpuMemoryUtilizationPercent or maxNumSeqs, raise tensorParallelSize, or use a quantized model"
-_DRIVER = "the node's NVIDIA driver must be at least what the image's CUDA asks for: update it, or use an older image"
+DRIVER = "the node's NVIDIA driver must be at least what the image's CUDA asks for: update it, or use an older image"
+"""What to do where a driver and an image do not go together."""
 _DEVICE = (
     "check the device plugin and driver there, and pod.runtimeClassName if the cluster has a runtime class for GPUs"
 )
@@ -195,6 +196,44 @@ DEVICES = (
     Symptom(
         _TORCH, "No CUDA GPUs are available", Reason.GPU_UNAVAILABLE, f"vLLM sees no GPU on node {{node}}: {_DEVICE}"
     ),
+    # Before what CUDA says around them.
+    Symptom(
+        _TORCH,
+        "Found no NVIDIA driver on your system",
+        Reason.DRIVER_UNSUITABLE,
+        f"the pod sees no NVIDIA driver on node {{node}}: {_DEVICE}",
+    ),
+    Symptom(
+        _TORCH,
+        "The NVIDIA driver on your system is too old (found version {version})",
+        Reason.DRIVER_UNSUITABLE,
+        f"the NVIDIA driver of node {{node}} is too old (CUDA {{version}}): {DRIVER}",
+    ),
+    Symptom(
+        _CUDA,
+        "CUDA driver version is insufficient for CUDA runtime version",
+        Reason.DRIVER_UNSUITABLE,
+        f"the NVIDIA driver of node {{node}} is too old for the image: {DRIVER}",
+    ),
+    Symptom(
+        _CUDA,
+        "forward compatibility was attempted on non supported HW",
+        Reason.DRIVER_UNSUITABLE,
+        f"the NVIDIA driver of node {{node}} does not suit the image: {DRIVER}",
+    ),
+    Symptom(
+        _CUDA,
+        "system has unsupported display driver / cuda driver combination",
+        Reason.DRIVER_UNSUITABLE,
+        "the NVIDIA driver of node {node} and the container's CUDA driver library are not of one version: start the "
+        f"node anew if its driver was updated; else {DRIVER}",
+    ),
+    Symptom(
+        _CUDA,
+        "the provided PTX was compiled with an unsupported toolchain.",
+        Reason.DRIVER_UNSUITABLE,
+        f"the NVIDIA driver of node {{node}} is too old for kernels of the image: {DRIVER}",
+    ),
     Symptom(
         _TORCH,
         "CUDA unknown error - this may be due to an incorrectly set up environment",
@@ -214,30 +253,6 @@ DEVICES = (
         Reason.GPU_UNAVAILABLE,
         "CUDA counts no GPUs on node {node} (error {number}: {what}): check the device plugin and driver there, and "
         "NVIDIA's fabric manager if its GPUs are linked by NVSwitch",
-    ),
-    Symptom(
-        _TORCH,
-        "Found no NVIDIA driver on your system",
-        Reason.DRIVER_UNSUITABLE,
-        f"the pod sees no NVIDIA driver on node {{node}}: {_DEVICE}",
-    ),
-    Symptom(
-        _TORCH,
-        "The NVIDIA driver on your system is too old (found version {version})",
-        Reason.DRIVER_UNSUITABLE,
-        f"the NVIDIA driver of node {{node}} is too old (CUDA {{version}}): {_DRIVER}",
-    ),
-    Symptom(
-        _CUDA,
-        "CUDA driver version is insufficient for CUDA runtime version",
-        Reason.DRIVER_UNSUITABLE,
-        f"the NVIDIA driver of node {{node}} is too old for the image: {_DRIVER}",
-    ),
-    Symptom(
-        _CUDA,
-        "forward compatibility was attempted on non supported HW",
-        Reason.DRIVER_UNSUITABLE,
-        f"the NVIDIA driver of node {{node}} does not suit the image: {_DRIVER}",
     ),
     Symptom(
         _CUDA,

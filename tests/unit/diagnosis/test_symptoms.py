@@ -208,6 +208,28 @@ def test_a_gpu_that_is_not_there_at_the_start_is_named(log: str) -> None:
     assert "check the device plugin" in message
 
 
+COUNTING = (
+    "Unexpected error from cudaGetDeviceCount(). Did you run some cuda functions before calling NumCudaDevices() that "
+    "might have already set an error? Error "
+)
+
+
+@pytest.mark.parametrize("around", ["RuntimeError: {}", f"RuntimeError: {COUNTING}803: {{}}", "CUDA error: {}"])
+@pytest.mark.parametrize(
+    "said",
+    [
+        "forward compatibility was attempted on non supported HW",
+        "system has unsupported display driver / cuda driver combination",
+        "the provided PTX was compiled with an unsupported toolchain.",
+        "CUDA driver version is insufficient for CUDA runtime version",
+    ],
+)
+def test_a_driver_that_does_not_suit_the_image_is_no_broken_gpu(around: str, said: str) -> None:
+    reason, message = found(failed(f"torch.AcceleratorError: {around.format(said)}\nCUDA kernel errors might be"))
+    assert reason == Reason.DRIVER_UNSUITABLE
+    assert ("must be at least what the image's CUDA asks for: update it" in message, "Xid" in message) == (True, False)
+
+
 def test_a_driver_that_has_no_memory_left_is_no_defect() -> None:
     assert found(failed("RuntimeError: CUDA driver error: out of memory"))[0] == Reason.OUT_OF_GPU_MEMORY
 

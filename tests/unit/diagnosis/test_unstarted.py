@@ -2,7 +2,7 @@
 
 import pytest
 
-from support.pod_status import CREATED, SERVED, found, refused, waiting
+from support.pod_status import CREATED, SERVED, failed, found, refused, waiting
 from vllm_operator.api.reasons import Reason
 
 
@@ -84,3 +84,36 @@ def test_a_container_that_never_started_neither_served_nor_took_long(changed: st
     reason, message = found(never)
     assert reason == Reason.CONTAINER_FAILED
     assert message.startswith("vLLM in pod llama-0 does not start: ")
+
+
+HOOK = (
+    f"{RUNC}error during container init: error running prestart hook #0: exit status 1, stdout: , stderr: "
+    "Auto-detected mode as 'legacy'\nnvidia-container-cli: "
+)
+
+
+@pytest.mark.parametrize(
+    ("said", "reason", "told"),
+    [
+        (
+            "requirement error: unsatisfied condition: cuda>=13.0, please update your driver to a newer version, or "
+            "use an earlier cuda container",
+            Reason.DRIVER_UNSUITABLE,
+            "is too old for image registry/vllm:1, which asks for cuda>=13.0: the node's NVIDIA driver must be",
+        ),
+        (
+            "initialization error: nvml error: driver not loaded",
+            Reason.GPU_UNAVAILABLE,
+            "node gpu-1 cannot give it its GPUs (initialization error: nvml error: driver not loaded): check the",
+        ),
+        (
+            "device error: GPU-1: unknown device",
+            Reason.GPU_UNAVAILABLE,
+            "(device error: GPU-1: unknown device): check the NVIDIA driver and container toolkit there",
+        ),
+    ],
+)
+def test_gpus_that_the_container_does_not_get_are_told_with_what_to_do(said: str, reason: Reason, told: str) -> None:
+    got, message = found(refused(f"{HOOK}{said}: unknown"))
+    assert (got, told in message) == (reason, True), message
+    assert found(failed(f"{HOOK}{said}"))[0] == Reason.CONTAINER_FAILED, "vLLM may say anything"
