@@ -247,8 +247,8 @@ class Reason(Row):
         "the container cannot be made, or its image has no vLLM: see the message")
     VOLUME_NOT_MOUNTED = ("VolumeNotMounted", _PODS, PASSES,
         "the node does not mount a volume: see the message, and the storage class's driver")
-    VOLUME_IN_USE = ("VolumeInUse", _PODS, PASSES,
-        "another node holds the volume: use ReadWriteMany, or wait until that node lets it go")
+    VOLUME_IN_USE = ("VolumeInUse", _PODS | _SCALING, PASSES,
+        "another node or pod holds the volume: use ReadWriteMany, or wait until it lets it go")
     SANDBOX_FAILED = ("PodSandboxFailed", _PODS, PASSES,
         "the node cannot set the pod up: see the message, most often its network or runtime class")
     PODS_REFUSED = ("PodsRefused", _PODS | _SCALING, LASTS, "Kubernetes refuses to create the pods: see the message")

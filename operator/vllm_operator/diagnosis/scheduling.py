@@ -17,7 +17,7 @@ from .redaction import redact, shorten
 
 _NODES = re.compile(r"0/(\d+) nodes are available")
 _CAUSE = re.compile(
-    r"(\d+) ((?:Insufficient|Too many pods|node\(s\)|cannot allocate all claims)[^,]*?)"
+    r"(\d+) ((?:Insufficient|Too many pods|node\(s\)|node has|cannot allocate all claims)[^,]*?)"
     r"(?=, \d|, no new claims|, still not schedulable|\. |\.?$)"
 )
 # Preemption does not help where a node would be too small, or wrong, even if it were empty.
@@ -32,9 +32,19 @@ _TAINTS, _SELECTOR, _CLOSED = "untolerated taint", "didn't match Pod's node affi
 _PASSING_TAINTS = ("taint {node.kubernetes.io/", "taint {node.cloudprovider.kubernetes.io/")
 _OF_RESOURCES = ("Insufficient ", "Too many pods")
 _NO_VOLUME = "didn't find available persistent volumes"
+# All versions say it so at the end; before Kubernetes 1.36 it begins with "node has pod using".
+_IN_USE = "ReadWriteOncePod access mode"
 _ELSEWHERE = ("PersistentVolume's node affinity", "volume node affinity conflict", "no available volume zone")
 # Of pods that are there already. A group with a domain of its own is told in its own words.
 _APART, _TOGETHER = ("pod anti-affinity rules", "existing pods anti-affinity rules"), "match pod affinity rules"
+_SPREAD, _MOST_VOLUMES = "match pod topology spread constraints", "exceed max volume count"
+# What is looked at after a node's resources, and what to do: a node that is refused for it has the GPUs.
+_LATER = (
+    *((words, "check podAntiAffinity in pod.affinity, and that of the pods there") for words in _APART),
+    (_TOGETHER, "check podAffinity in pod.affinity"),
+    (_SPREAD, "check pod.topologySpreadConstraints"),
+    (_MOST_VOLUMES, "move pods with volumes off those nodes"),
+)
 _OF_DOMAINS = (
     *((words, "{count} in a domain of {topology} that another group has") for words in _APART),
     (_TOGETHER, "{count} without the label {topology}, or in another domain of it"),
@@ -46,6 +56,9 @@ _WORDS = (
     (_NO_VOLUME, "{count} without a volume for its claim"),
     *((words, "{count} beside pods that it must not be near") for words in _APART),
     (_TOGETHER, "{count} away from pods that it must be near"),
+    (_SPREAD, "{count} against its topology spread constraints"),
+    (_MOST_VOLUMES, "{count} with as many volumes as they take"),
+    (_IN_USE, "{count} kept from it by a volume that another pod uses"),
     (_CLAIMS, "{count} without free devices that its claim asks for"),
     *((words, "{count} out of its volume's reach") for words in _ELSEWHERE),
 )
@@ -58,8 +71,9 @@ _CROWDED: Finding = (Reason.UNSCHEDULABLE, "lower what resources asks for, or ad
 class _Sentence:
     """What the scheduler says of all nodes. It tries its filters in turn, and tells of a node where the first failed.
 
-    So a node that lacks something has the labels and no taints, and one out of a volume's reach has all that is asked
-    but claimed devices, which are looked at last (pkg/scheduler/apis/config/v1/default_plugins.go).
+    So a node that lacks something has the labels and no taints, and one out of a volume's reach, or near the wrong
+    pods, has all that is asked but claimed devices, which are looked at last
+    (pkg/scheduler/apis/config/v1/default_plugins.go).
     """
 
     text: str
@@ -103,7 +117,7 @@ class _Sentence:
     @property
     def _wrong(self) -> int:
         """Nodes of which resources are not the matter."""
-        return sum(count for words, count in self.causes.items() if words.startswith(("node(s)", _CLAIMS)))
+        return sum(count for words, count in self.causes.items() if words.startswith(("node", _CLAIMS)))
 
 
 def no_node(pod: PodSnapshot, supply: Supply | None) -> Finding:
@@ -181,7 +195,7 @@ def _verdict(pod: PodSnapshot, said: _Sentence, supply: Supply | None) -> Findin
     asked = pod.asked
     if asked.topology and (found := _of_domains(asked.topology, said)):
         return found
-    if not said.says(_CLAIMS) and (found := _of_volumes(pod, said)):
+    if not said.says(_CLAIMS) and (found := _of_volumes(pod, said) or _of_later(said)):
         return found
     if not said.lacking or said.lacks_other:
         return _elsewhere(pod, said, supply)
@@ -232,8 +246,20 @@ def _of_domains(topology: str, said: _Sentence) -> Finding | None:
     return None
 
 
+def _of_later(said: _Sentence) -> Finding | None:
+    """Where nodes have the GPUs, and pods or volumes that are there keep it away."""
+    fixes = dict.fromkeys(fix for words, fix in _LATER if said.says(words))
+    return (Reason.UNSCHEDULABLE, f"{', '.join(fixes)}, or add nodes") if fixes else None
+
+
 def _of_volumes(pod: PodSnapshot, said: _Sentence) -> Finding | None:
     """Where nodes have all that is asked but the volume."""
+    if said.says(_IN_USE):
+        return (
+            Reason.VOLUME_IN_USE,
+            f"a volume of {_claims(pod)} is for one pod at a time (ReadWriteOncePod), and another has it: use a "
+            "ReadWriteMany claim; it waits until the other pod has ended",
+        )
     if said.says(*_ELSEWHERE):
         return (
             Reason.VOLUME_ELSEWHERE,

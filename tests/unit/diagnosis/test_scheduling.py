@@ -224,6 +224,51 @@ def test_a_node_that_lacks_one_thing_has_what_is_looked_at_before(
     assert re.search(told, finding[1]), finding
 
 
+# As Kubernetes 1.35 and 1.36 say it.
+IN_USE = [
+    "node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod access mode",
+    "node(s) unavailable due to PersistentVolumeClaim with ReadWriteOncePod access mode already in-use by another pod",
+]
+
+
+@pytest.mark.parametrize("there", [None, supply(FREE), supply(FULL), TAINTED])
+@pytest.mark.parametrize("beside", ["", ", 3 Insufficient nvidia.com/gpu", f", 3 {CONTROL}", ", 3 Insufficient cpu"])
+@pytest.mark.parametrize(
+    ("cause", "reason", "told"),
+    [
+        ("node(s) didn't match pod anti-affinity rules", Reason.UNSCHEDULABLE, "podAntiAffinity in pod.affinity"),
+        ("node(s) didn't satisfy existing pods anti-affinity rules", Reason.UNSCHEDULABLE, "that of the pods there"),
+        ("node(s) didn't match pod affinity rules", Reason.UNSCHEDULABLE, "check podAffinity in pod.affinity"),
+        (
+            "node(s) didn't match pod topology spread constraints",
+            Reason.UNSCHEDULABLE,
+            "2 against its topology spread constraints.*check pod.topologySpreadConstraints",
+        ),
+        (
+            "node(s) didn't match pod topology spread constraints (missing required label)",
+            Reason.UNSCHEDULABLE,
+            "check pod.topologySpreadConstraints, or add nodes",
+        ),
+        ("node(s) exceed max volume count", Reason.UNSCHEDULABLE, "move pods with volumes off those nodes"),
+        *(
+            (words, Reason.VOLUME_IN_USE, "2 kept from it by a volume.*a volume of weights is for one pod at a time")
+            for words in IN_USE
+        ),
+    ],
+)
+def test_a_node_that_others_keep_it_off_has_the_gpus(
+    cause: str, reason: Reason, told: str, beside: str, there: Supply | None
+) -> None:
+    """The scheduler looks at what is there after what a node has: nobody holds GPUs of such a node."""
+    text = f"0/{5 if beside else 2} nodes are available: 2 {cause}{beside}. preemption: 0/5 nodes are available."
+    finding = workload(None, [unscheduled(text)], there)
+    assert finding
+    assert finding[0] == reason, finding
+    assert re.search(told, finding[1]), finding
+    assert "lower what resources asks for" not in finding[1]
+    assert "free on one node" not in finding[1]
+
+
 def test_nodes_that_lack_gpus_and_memory_lack_gpus() -> None:
     both = "0/3 nodes are available: 1 Insufficient memory, 3 Insufficient nvidia.com/gpu."
     finding = workload(None, [unscheduled(both)], supply(FULL))

@@ -8,7 +8,7 @@ import pytest
 from support.accounts import Scene
 from support.snapshots import deployment, failing, loading, pod, service, unscheduled
 from vllm_operator.api.reasons import Reason
-from vllm_operator.snapshots.pod import Asked
+from vllm_operator.snapshots.pod import Asked, PodSnapshot
 from vllm_operator.snapshots.pod_event import PodEvent
 from vllm_operator.snapshots.workload import ConditionSnapshot
 from vllm_operator.status.evidence import Engine
@@ -80,11 +80,23 @@ def test_a_rollout_that_a_queue_has_no_room_for_is_told_how_it_ends() -> None:
     assert "maxSurge" not in conditions(observed)["Ready"]["message"]
 
 
-def test_a_rollout_whose_old_pod_holds_the_volume_is_told_how_it_ends() -> None:
+ATTACHED = PodEvent(
+    "FailedAttachVolume",
+    'Multi-Attach error for volume "pvc-1" Volume is already used by pod(s) old',
+    "2026-11-28T00:00:00Z",
+)
+FOR_ONE = (
+    "0/2 nodes are available: 2 node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod "
+    "access mode. preemption: 0/2 nodes are available"
+)
+
+
+@pytest.mark.parametrize(
+    "new",
+    [loading("new", started=False, sandboxed=False, events=(ATTACHED,)), unscheduled("new", FOR_ONE)],
+)
+def test_a_rollout_whose_old_pod_holds_the_volume_is_told_how_it_ends(new: PodSnapshot) -> None:
     rolling = (ConditionSnapshot("Progressing", "True", "ReplicaSetUpdated", ""),)
-    words = 'Multi-Attach error for volume "pvc-1" Volume is already used by pod(s) old'
-    events = (PodEvent("FailedAttachVolume", words, "2026-11-28T00:00:00Z"),)
-    new = loading("new", started=False, sandboxed=False, events=events)
     observed = Scene(deployment=deployment(1, rolling), pods=[new], old_pods=[pod("old")], replaces=True)
     found = conditions(observed, rollout={"maxSurge": 1})["Ready"]
     assert found["reason"] == Reason.VOLUME_IN_USE
