@@ -212,7 +212,7 @@ class Reason(Row):
     CHAT_TEMPLATE_INVALID = ("ChatTemplateInvalid", _PODS, LASTS,
         "the chat template cannot be read: check chatTemplate.configMapKeyRef")
     NO_SPACE_LEFT = ("NoSpaceLeft", _PODS, LASTS,
-        "the volume that vLLM writes to is full: raise cache.claim.storage, or the pod's and node's storage")
+        "a volume that vLLM writes to, or its shared memory, is full: raise cache.claim.storage, or see the message")
     CACHE_NOT_WRITABLE = ("CacheNotWritable", _PODS, LASTS,
         "vLLM may not write its cache: set pod.fsGroup to the group of the volume")
 
@@ -225,10 +225,8 @@ class Reason(Row):
     AVAILABLE = ("Available", _PODS, FINE, "enough pods of the current spec serve")
     STARTING = ("Starting", _PODS | _RUNNING, PASSES, "pods are being made, or load the model")
     ROLLING_OUT = ("RollingOut", _PODS, PASSES, "pods are being replaced by those of the current spec")
-    SCALED_TO_ZERO = ("ScaledToZero", _PODS | _SCALING, FINE,
-        "there are no pods, as the spec or the autoscaler asks for none")
-    SUSPENDED = ("Suspended", _PODS | _RUNNING, FINE,
-        "there are no pods, as spec.suspend asks: suspend: false starts them again")
+    SCALED_TO_ZERO = ("ScaledToZero", _PODS | _SCALING, FINE, "no pods, as the spec or the autoscaler asks for none")
+    SUSPENDED = ("Suspended", _PODS | _RUNNING, FINE, "no pods, as spec.suspend asks: suspend: false starts them again")
     NAME_TAKEN = ("NameTaken", _PODS, LASTS,
         "an object of somebody else has the name of one that the service needs: delete it, or rename the service")
     REFUSED = ("Refused", _PODS, LASTS, "the API server refuses an object that the service needs: see the message")
@@ -297,6 +295,8 @@ class Reason(Row):
         "the GPU is too old or small for the image, the type or the quantization: use another GPU, or another image")
     GPU_ERROR = ("GpuError", _PODS, PASSES,
         "a GPU failed, or GPUs could not exchange data: if it happens again, look for Xid errors and drain the node")
+    RANK_UNREACHABLE = ("RankUnreachable", _PODS, PASSES,
+        "a rank does not reach the others: see what they say, then NetworkPolicies and the network between nodes")
     KERNEL_MISSING = ("KernelMissing", _PODS, LASTS,
         "vLLM's build for this processor lacks a kernel: use another checkpoint, or other nodes")
     DRIVER_UNSUITABLE = ("DriverUnsuitable", _PODS, LASTS,

@@ -215,7 +215,8 @@ def _told(known: tuple[Symptom, dict[str, str]] | None, node: str, *, served: bo
 @lru_cache(maxsize=64)  # of logs of 64 KiB at most: each is looked at again and again
 def _symptom(log: str, *, served: bool) -> tuple[Symptom, dict[str, str]] | None:
     """The first symptom in a log, with its values. `served`: users' words may be in it."""
-    text, exceptions, end = fatal(log, served=served), raised(log, served=served), last_error(log, served=served)
+    text, exceptions = f"{fatal(log, served=served)}\n", raised(log, served=served)
+    end = last_error(log, served=served)
     for symptom in SYMPTOMS:
         where = end if symptom.ends else exceptions if symptom.source == OF_SYSTEM else text
         if match := symptom.search(where):

@@ -1,6 +1,7 @@
 """Lines of a log that tell of memory that ran out, a GPU, or its driver. Order is priority."""
 
 from ..api.reasons import Reason
+from .rank_symptoms import OF_NCCL
 from .symptom import Symptom
 
 _KV = "vllm/v1/core/kv_cache_utils.py"
@@ -150,6 +151,8 @@ MEMORY = (
     # What CUDA's own libraries ask for, past torch's allocator.
     Symptom(_CUDA, "CUDA error: {}out of memory", Reason.OUT_OF_GPU_MEMORY, f"GPU memory ran out: {_ROOM}"),
     Symptom(_TORCH, "CUDA driver error: {}out of memory", Reason.OUT_OF_GPU_MEMORY, f"GPU memory ran out: {_ROOM}"),
+    # Of its versions some tell the error's number.
+    Symptom(OF_NCCL, "Cuda failure{}'out of memory'", Reason.OUT_OF_GPU_MEMORY, f"GPU memory ran out: {_ROOM}"),
     Symptom(_KERNELS, "CUBLAS_STATUS_ALLOC_FAILED", Reason.OUT_OF_GPU_MEMORY, f"GPU memory ran out: {_ROOM}"),
 )
 
@@ -328,11 +331,21 @@ DEVICES = (
         Reason.GPU_ERROR,
         f"a GPU of node {{node}} failed (CUDA driver error: {{what}}): {_DEFECT}",
     ),
+)
+
+# What was between the GPUs, where nothing else tells: one of them may only have heard of what ended another.
+EXCHANGE = (
     Symptom(
         "vllm/distributed/device_communicators/pynccl_wrapper.py",
         "NCCL error: {what}",
         Reason.GPU_ERROR,
         f"the GPUs of node {{node}} could not exchange data (NCCL error: {{what}}): {_DEFECT}",
+    ),
+    Symptom(
+        _KERNELS,
+        "NCCL error in: {where}, {what}, NCCL version {version} {kind} Last error: {cause}\n",
+        Reason.GPU_ERROR,
+        f"the GPUs of node {{node}} could not exchange data ({{what}}: {{cause}}): {_DEFECT}",
     ),
     Symptom(
         _KERNELS,

@@ -42,6 +42,7 @@ _NAME = re.compile(r"^(?:[A-Za-z_]\w*\.)+[A-Z]\w*(?:: |:?$)")
 _USAGE = re.compile(r"^[\w. -]+: error: ")
 # What ends a process past Python: its own fault handler, C++, Rust.
 _CRASH = re.compile(r"^(?:Fatal Python error: |terminate called |thread '[^']*' (?:\(\d+\) )?panicked at )")
+_WHAT = re.compile(r"^\s+what\(\):\s+")
 # Of a compiler or linker, whose own words stand before.
 _BUILD_FAILED = re.compile(r"^(?:\w+\.)*CalledProcessError: |^ninja: build stopped")
 _INPUT = re.compile(r" \[type=\w+, input_value=.*$")
@@ -57,7 +58,7 @@ WRAPPERS = (
 _BEGINNING, _TRACEBACK = " non-default args: ", "Traceback (most recent call last):"
 _FRAME = '  File "'
 # Of those that talked to the process that ended.
-_ECHOES = ("BrokenPipeError: ", "RuntimeError: cancelled")
+_ECHOES = ("BrokenPipeError: ", "RuntimeError: cancelled", "gloo/transport/tcp/pair.cc")
 _NOISE = re.compile(
     r"^(?:Traceback |File \"|The above exception was|During handling of the above|For further information visit"
     r"|warnings\.warn\(|\^+$|~*\^+~*$|sys\.exit\(|usage: )|resource_tracker: |destroy_process_group\(\)"
@@ -109,7 +110,13 @@ def last_error(text: str, *, served: bool = False) -> str:
 
 def crash(text: str) -> str:
     """What a process said that ended past Python, on one line; empty where none did."""
-    return next((line for _, line in _lines(text) if _CRASH.match(line)), "")
+    lines = [line for _, line in _lines(text)]
+    at = next((at for at, line in enumerate(lines) if _CRASH.match(line)), None)
+    if at is None:
+        return ""
+    # C++ tells the exception's words on the next line.
+    words = "".join(line for line in lines[at + 1 : at + 2] if _WHAT.match(line))
+    return f"{lines[at]}{_WHAT.sub(': ', words)}"
 
 
 def last_line(text: str) -> str:

@@ -10,6 +10,7 @@ from http import HTTPStatus
 from pathlib import Path
 
 from support.real_vllm.environment import interpreter
+from vllm_operator.diagnosis.rank_symptoms import OF_NCCL
 from vllm_operator.diagnosis.symptom import OF_PROTOCOL, OF_SYSTEM
 
 
@@ -18,6 +19,18 @@ def packages() -> Path:
     """Where vLLM and its libraries are installed."""
     (found,) = interpreter().parent.parent.glob("lib/python3*/site-packages")
     return found
+
+
+# Of NCCL 2.28, which is not installed with vLLM here: src/misc/shmutils.cc, src/misc/socket.cc, src/bootstrap.cc,
+# src/init.cc and src/include/checks.h. What "%s" stands for is as it is told on Linux.
+_NCCL = """\
+Error while creating shared memory segment %s (size %ld), error: {full} (%d)
+socketStartConnect: Connect to %s failed : %s
+Bootstrap : no socket interface found
+Duplicate GPU detected : rank %d and rank %d both on CUDA device %lx
+remote process exited or there was a network error
+Cuda failure %d 'out of memory'
+"""
 
 
 @cache
@@ -29,7 +42,10 @@ def words_of(source: str, root: Path | None = None) -> str:
     What is put into a string with braces is not in it, so a text is found in pieces.
     """
     if source == OF_SYSTEM:
-        return "\n".join(f"{os.strerror(number)}: '" for number in errno.errorcode)
+        # Python names shared memory so (multiprocessing/shared_memory.py).
+        return "\n".join(f"{os.strerror(number)}: '{path}" for number in errno.errorcode for path in ("", "/psm_"))
+    if source == OF_NCCL:
+        return _NCCL.format(full=os.strerror(errno.ENOSPC))
     if source == OF_PROTOCOL:
         assert {"Client Error:", "for url:"} <= {*words_of("requests/models.py").splitlines()}
         return "\n".join(f"{status.value} Client Error: {status.phrase} for url: " for status in HTTPStatus)

@@ -208,6 +208,118 @@ def test_a_gpu_that_is_not_there_at_the_start_is_named(log: str) -> None:
     assert "check the device plugin" in message
 
 
+NCCL = (
+    "torch.distributed.DistBackendError: NCCL error in: /pytorch/torch/csrc/distributed/c10d/NCCLUtils.cpp:93, {}, "
+    "NCCL version 2.28.9\n{}\nLast error:\n{}\n"
+)
+UNHANDLED, SYSTEM = "unhandled cuda error (run with NCCL_DEBUG=INFO for details)", "unhandled system error"
+CALL = "ncclUnhandledCudaError: Call to CUDA function failed."
+SOCKET = "ncclSystemError: System call (e.g. socket, malloc) or external library call failed or device error. "
+USAGE = "ncclInvalidUsage: This usually reflects invalid usage of NCCL library."
+REMOTE = "ncclRemoteError: A call failed possibly due to a network error or a remote process exiting prematurely."
+GLOO = "RuntimeError: [../third_party/gloo/gloo/transport/tcp/pair.cc:538] "
+WATCHDOG = (
+    "terminate called after throwing an instance of 'c10::DistBackendError'\n"
+    "  what():  [PG ID 0 Rank 0] Watchdog caught collective operation timeout: WorkNCCL(OpType=ALLREDUCE)\n"
+)
+OTHERS = "see first what the other ranks say, then NetworkPolicies"
+
+
+@pytest.mark.parametrize(
+    ("log", "reason", "told"),
+    [
+        (NCCL.format(UNHANDLED, CALL, "Cuda failure 2 'out of memory'"), Reason.OUT_OF_GPU_MEMORY, "ran out: lower"),
+        (NCCL.format(UNHANDLED, CALL, "Cuda failure 'out of memory'"), Reason.OUT_OF_GPU_MEMORY, "ran out: lower"),
+        (
+            NCCL.format(
+                SYSTEM,
+                SOCKET,
+                "Error while creating shared memory segment /dev/shm/nccl-o1XqGd (size 33030528), error: No space left "
+                "on device (28)",
+            ),
+            Reason.NO_SPACE_LEFT,
+            "(/dev/shm) is full, most often of what earlier runs of its container left there: delete the pod",
+        ),
+        ("OSError: [Errno 28] No space left on device: '/psm_a1b2'", Reason.NO_SPACE_LEFT, "(/dev/shm) is full"),
+        (
+            NCCL.format(SYSTEM, SOCKET, "socketStartConnect: Connect to 10.0.0.5<43211> failed : Connection refused"),
+            Reason.RANK_UNREACHABLE,
+            f"does not reach another one at 10.0.0.5<43211> (Connection refused): {OTHERS}",
+        ),
+        (
+            NCCL.format("invalid usage", USAGE, "Bootstrap : no socket interface found"),
+            Reason.RANK_UNREACHABLE,
+            "check NCCL_SOCKET_IFNAME in env",
+        ),
+        (
+            NCCL.format("invalid usage", USAGE, "Duplicate GPU detected : rank 1 and rank 0 both on CUDA device 3b000"),
+            Reason.GPU_UNAVAILABLE,
+            "ranks 1 and 0 got the same GPU of node gpu-1: shares of one GPU",
+        ),
+        (
+            NCCL.format(
+                "remote process exited or there was a network error",
+                REMOTE,
+                "socketProgress: Connection closed by remote peer pair-g-0-1<5123>",
+            ),
+            Reason.RANK_UNREACHABLE,
+            f"a rank has lost another one (NCCL): {OTHERS}",
+        ),
+        (f"torch.distributed.DistBackendError: {REMOTE}", Reason.RANK_UNREACHABLE, OTHERS),
+        (
+            "RuntimeError: NCCL error: remote process exited or there was a network error",
+            Reason.RANK_UNREACHABLE,
+            OTHERS,
+        ),
+        (f"{GLOO}Read error [10.0.0.3]:43112: Connection reset by peer", Reason.RANK_UNREACHABLE, "(gloo: Read error)"),
+        (f"{GLOO}Connection closed by peer [10.0.0.3]:43112", Reason.RANK_UNREACHABLE, OTHERS),
+        (WATCHDOG, Reason.RANK_UNREACHABLE, "waited in vain for the others (collective operation timeout)"),
+    ],
+)
+def test_why_ranks_do_not_work_together_is_told_and_no_node_is_drained_for_it(
+    log: str, reason: Reason, told: str
+) -> None:
+    prefixed = "".join(f"(Worker_TP1 pid=61) ERROR 11-29 11:38:58 [x.py:953] {line}\n" for line in log.split("\n"))
+    for said in (log, prefixed):
+        got, message = found(failed(said))
+        assert (got, told in message, "drain" in message) == (reason, True, False), message
+
+
+@pytest.mark.parametrize("cause", ["Cuda failure 999 'unknown error'", "NET/IB : Got completion from 10.0.0.5: 12"])
+def test_what_nccl_failed_at_last_is_shown(cause: str) -> None:
+    reason, message = found(failed(NCCL.format(UNHANDLED, CALL, cause)))
+    assert (reason, f"(unhandled cuda error (run with NCCL_DEBUG=INFO for details): {cause})" in message) == (
+        Reason.GPU_ERROR,
+        True,
+    ), message
+
+
+@pytest.mark.parametrize(
+    ("cause", "reason"),
+    [
+        ("torch.AcceleratorError: CUDA error: uncorrectable ECC error encountered", Reason.GPU_ERROR),
+        ("OSError: [Errno 28] No space left on device: '/cache/x'", Reason.NO_SPACE_LEFT),
+        (f"NCCL error: {UNHANDLED}\n{TORCH_OOM}", Reason.OUT_OF_GPU_MEMORY),
+    ],
+)
+@pytest.mark.parametrize("echo", [f"{GLOO}Connection closed by peer [10.0.0.3]:1", f"RuntimeError: {REMOTE}", WATCHDOG])
+def test_a_rank_that_only_heard_of_the_end_of_another_hides_no_cause(cause: str, reason: Reason, echo: str) -> None:
+    for log in (f"{cause}\n{echo}\n", f"{echo}\n{cause}\n"):
+        assert found(failed(log))[0] == reason
+
+
+def test_an_error_that_is_not_known_is_told_before_what_gloo_heard() -> None:
+    echo = f"{GLOO}Connection closed by peer [10.0.0.3]:1"
+    assert "nobody knows this" in found(failed(f"ValueError: nobody knows this\n{echo}\n"))[1]
+
+
+def test_what_a_crash_says_on_its_second_line_is_told() -> None:
+    crash = (
+        "terminate called after throwing an instance of 'c10::Error'\n  what():  the flux is empty\nException raised"
+    )
+    assert "instance of 'c10::Error': the flux is empty (exit code 134)" in found(failed(crash, code=134))[1]
+
+
 COUNTING = (
     "Unexpected error from cudaGetDeviceCount(). Did you run some cuda functions before calling NumCudaDevices() that "
     "might have already set an error? Error "

@@ -1,0 +1,71 @@
+"""Lines of a log that tell of ranks which do not work together: shared memory, and the network. Order is priority."""
+
+from ..api.reasons import Reason
+from .symptom import OF_SYSTEM, Symptom
+
+OF_NCCL = "nccl"
+"""A `source`: NCCL's own words (src/ of https://github.com/NVIDIA/nccl), as it logs them and torch repeats the last."""
+_TORCH = "torch/lib/libtorch_cuda.so"
+_FULL = (
+    "the pod's shared memory (/dev/shm) is full, most often of what earlier runs of its container left there: delete "
+    "the pod, and the next one starts with it empty"
+)
+_OTHERS = "see first what the other ranks say, then NetworkPolicies and the network between the nodes"
+
+RANKS = (
+    Symptom(OF_SYSTEM, "No space left on device: '/psm_{}'", Reason.NO_SPACE_LEFT, _FULL),
+    Symptom(
+        OF_NCCL,
+        "Error while creating shared memory segment {path} (size {size}), error: No space left on device",
+        Reason.NO_SPACE_LEFT,
+        _FULL,
+    ),
+    Symptom(
+        OF_NCCL,
+        "Duplicate GPU detected : rank {one} and rank {other} both on CUDA device {device}",
+        Reason.GPU_UNAVAILABLE,
+        "ranks {one} and {other} got the same GPU of node {node}: shares of one GPU (time-slicing) serve no model "
+        "together; check the device plugin there",
+    ),
+    Symptom(
+        OF_NCCL,
+        "Bootstrap : no socket interface found",
+        Reason.RANK_UNREACHABLE,
+        "NCCL finds no network interface in the pod: check NCCL_SOCKET_IFNAME in env",
+    ),
+)
+
+# What a rank says that only hears of what ended another, or does not reach it: any cause counts before.
+ECHOES = (
+    Symptom(
+        OF_NCCL,
+        "socketStartConnect: Connect to {address} failed : {what}",
+        Reason.RANK_UNREACHABLE,
+        f"a rank does not reach another one at {{address}} ({{what}}): {_OTHERS}",
+    ),
+    Symptom(
+        OF_NCCL,
+        "remote process exited or there was a network error",
+        Reason.RANK_UNREACHABLE,
+        f"a rank has lost another one (NCCL): {_OTHERS}",
+    ),
+    Symptom(
+        _TORCH,
+        "ncclRemoteError: A call failed possibly due to a network error or a remote process exiting prematurely.",
+        Reason.RANK_UNREACHABLE,
+        f"a rank has lost another one (NCCL): {_OTHERS}",
+    ),
+    Symptom(
+        _TORCH,
+        "Watchdog caught collective operation timeout: ",
+        Reason.RANK_UNREACHABLE,
+        f"a rank waited in vain for the others (collective operation timeout): {_OTHERS}",
+    ),
+    Symptom(
+        "torch/lib/libtorch_cpu.so",
+        "gloo/transport/tcp/pair.cc{}] {what} [",
+        Reason.RANK_UNREACHABLE,
+        f"a rank has lost another one (gloo: {{what}}): {_OTHERS}",
+        ends=True,
+    ),
+)
