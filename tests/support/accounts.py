@@ -23,6 +23,7 @@ class Scene:
     apply_error: Finding | None = None
     deployment: DeploymentSnapshot | None = None
     pods: Sequence[PodSnapshot] = ()
+    fallen: PodSnapshot | None = None
     old_pods: Sequence[PodSnapshot] = ()
     replaces: bool = False
     supply: Supply | None = None
@@ -47,6 +48,7 @@ class Scene:
             spec_error=self.spec_error,
             live=self._live(service),
             pods=self.pods,
+            fallen=self.fallen,
             old_pods=self.old_pods,
             served=frozenset({"ServiceMonitor"} if self.monitoring else ()),
             autoscaler=replace(self.autoscaler, refused=""),

@@ -4,11 +4,13 @@ Messages are written to the status, so they hold no counter or time that changes
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 from itertools import islice
 
-from ..api.reasons import Finding
+from ..api.reasons import Finding, Reason
 from ..assess.supply import Supply
 from ..diagnosis import container, ray, refusals, scheduling
+from ..snapshots.groups import ended_at
 from ..snapshots.pod import PodSnapshot
 from ..snapshots.workload import DeploymentSnapshot
 from .autoscaling import Autoscaler, scaling
@@ -32,6 +34,11 @@ __all__ = [
 wants_log, is_held = container.wants_log, scheduling.is_held
 # Pods of one service fail alike, and each log takes its time.
 _MOST_FINDINGS = 8
+# What another rank may be behind: one that ends, or waits for its node, takes the others along.
+_HEARSAY = (
+    Reason.RANK_UNREACHABLE, Reason.CONTAINER_FAILED, Reason.ENGINE_DIED, Reason.STARTUP_TIMEOUT,
+    Reason.LIVENESS_FAILED, Reason.NOT_ANSWERING,
+)  # fmt: skip
 
 
 def workload(
@@ -39,16 +46,32 @@ def workload(
 ) -> Finding | None:
     """The first trouble among the pods of the current spec, worst first; None where they only need time.
 
+    Of a group of pods, what brought it down.
+
     `supply`: the GPUs that there are for them, where that is known.
 
     A pod that a node has given up (evicted, refused) stays as a record: it counts where no other took its place.
     """
     live = [pod for pod in pods if not pod.failed] or pods
-    findings = list(islice((finding for pod in live if (finding := _pod(pod, supply))), _MOST_FINDINGS))
-    if findings:
-        return min(findings, key=lambda finding: bool(finding[0].passes))
+    told = list(islice(((pod, finding) for pod in live if (finding := _pod(pod, supply))), _MOST_FINDINGS))
+    if told:
+        return min(_of_groups(told), key=lambda finding: bool(finding[0].passes))
     message = refusals.of_pods(deployment)
     return refusals.pods(message, supply) if message is not None else ray.application(deployment)
+
+
+def _of_groups(told: Sequence[tuple[PodSnapshot, Finding]]) -> list[Finding]:
+    """One for each group, and for each pod of none."""
+    groups: dict[str, list[tuple[PodSnapshot, Finding]]] = {}
+    for pod, finding in told:
+        groups.setdefault(f"group {pod.group}" if pod.group else f"pod {pod.name}", []).append((pod, finding))
+    return [min(group, key=_first)[1] for group in groups.values()]
+
+
+def _first(told: tuple[PodSnapshot, Finding]) -> tuple[bool, bool, datetime]:
+    """Order of what is told of a group's ranks: a lost node, what no other rank is behind, the one that ended first."""
+    pod, (reason, _) = told
+    return reason is not Reason.NODE_LOST, reason in _HEARSAY, ended_at(pod) or datetime.max
 
 
 def asks_for_gpus(deployment: DeploymentSnapshot | None, pods: Sequence[PodSnapshot]) -> bool:

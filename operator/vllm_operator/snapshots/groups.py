@@ -45,6 +45,15 @@ def place(pod: PodSnapshot) -> str:
     return f"rank {pod.rank} of group {pod.group}{f' on node {pod.node}' if pod.node else ''}"
 
 
+def ended_at(pod: PodSnapshot) -> datetime | None:
+    """When its container ended last; None where it has not, or nobody knows when."""
+    ending = pod.ending
+    if ending is None or not ending.started:
+        return None
+    start = datetime.fromisoformat(ending.started).replace(tzinfo=None)
+    return start + timedelta(seconds=ending.seconds)
+
+
 @dataclass(slots=True)
 class Fallen:
     """The pod that brought a group of a service down last. Losing it costs an explanation."""
@@ -52,14 +61,21 @@ class Fallen:
     pod: PodSnapshot | None = None
 
     def note(self, pods: Iterable[PodSnapshot], revision: str) -> PodSnapshot | None:
-        """Takes in all pods, those that are being deleted too; None once all groups serve, and of another rendering."""
+        """Takes in all pods, those that are being deleted too; None once all groups serve, and of another rendering.
+
+        As long as there is one that is being deleted on a lost node, that one: its group is not made anew before.
+        """
         own = [pod for pod in pods if pod.group and pod.revision == revision]
         if self.pod and (self.pod.revision != revision or (own and all(pod.ready for pod in own))):
             self.pod = None
         first = min((pod for pod in own if _ended_by_itself(pod)), key=_end, default=None)
         if first and (self.pod is None or _end(first) > _end(self.pod) or first.uid == self.pod.uid):
             self.pod = first
-        return self.pod
+        return next((pod for pod in own if pod.terminating and pod.lost), self.pod)
+
+
+def _end(pod: PodSnapshot) -> datetime:
+    return ended_at(pod) or datetime.min
 
 
 def _ended_by_itself(pod: PodSnapshot) -> bool:
@@ -69,11 +85,3 @@ def _ended_by_itself(pod: PodSnapshot) -> bool:
     # Of a pod that is being deleted no container is started anew: that was before, and is why it is deleted.
     before = not pod.terminating or ending.replaced
     return before or ending.reason == "OOMKilled" or ending.exit_code not in _ASKED_TO_END
-
-
-def _end(pod: PodSnapshot) -> datetime:
-    ending = pod.ending
-    if ending is None or not ending.started:
-        return datetime.min
-    start = datetime.fromisoformat(ending.started).replace(tzinfo=None)
-    return start + timedelta(seconds=ending.seconds)

@@ -170,11 +170,12 @@ def _waits_on_ray(account: Account) -> str:
 
 def _trouble(evidence: Evidence) -> diagnosis.Finding | None:
     """The first trouble among the pods, or what brought a group down whose next one is being made; of which rank."""
-    live = evidence.ranks
+    fallen = [replace(evidence.fallen, terminating=False)] if evidence.fallen else []
+    live = [*evidence.ranks, *(pod for pod in fallen if pod.lost)]
     finding = diagnosis.workload(evidence.deployment, live, evidence.supply)
-    if finding is None and evidence.fallen:
-        live = [evidence.fallen]
-        finding = diagnosis.workload(None, [replace(evidence.fallen, terminating=False)])
+    if finding is None and fallen:
+        live = fallen
+        finding = diagnosis.workload(None, live)
     if finding is None:
         return None
     about = [pod for pod in live if pod.group and re.search(rf"\b{re.escape(pod.name)}(?![-\w])", finding[1])]

@@ -1,5 +1,6 @@
 """Groups of pods: a group serves as a whole, and what brought one down is known after it is replaced."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -64,6 +65,18 @@ def test_who_is_asked_to_end_has_brought_nobody_down(code: int, why: str) -> Non
 def test_a_pod_out_of_memory_has_also_where_it_is_being_deleted() -> None:
     killed = rank(1, ready=False, terminating=True, ending=Ending("OOMKilled", 137, 3, served=True))
     assert Fallen().note([killed], "r") is killed
+
+
+def test_a_rank_that_is_being_deleted_on_a_lost_node_is_told_as_long_as_it_is_there() -> None:
+    """StatefulSets make no pod of its name before, so its group is not made anew."""
+    fallen, lost = Fallen(), rank(1, ready=False, lost=True, terminating=True)
+    assert fallen.note([lost], "r") is lost
+    asked = rank(0, ready=False, terminating=True, ending=Ending("Completed", 0, 3, served=True))
+    assert fallen.note([asked, lost], "r") is lost
+    assert fallen.note([ended(0), lost], "r") is lost
+    assert fallen.note([rank(0), rank(1)], "r") is None
+    assert fallen.note([replace(lost, terminating=False)], "r") is None, "the API server may show it again"
+    assert fallen.note([lost], "of-now") is None
 
 
 def test_a_place_is_told_in_words() -> None:

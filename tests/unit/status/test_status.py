@@ -119,6 +119,19 @@ def test_a_rollout_whose_old_groups_keep_all_domains_is_told_how_it_ends() -> No
     assert "suspend" not in conditions(observed, replicas=2)["Ready"]["message"]
 
 
+def test_a_group_that_waits_for_a_lost_node_says_so() -> None:
+    """Its leader has ended, or is about to be deleted; its worker is being deleted for ever."""
+    lost = loading("llama-g-0-1", group="0", rank=1, node="gpu-2", lost=True, terminating=True)
+    echo = "RuntimeError: NCCL error: remote process exited or there was a network error"
+    leader = replace(failing("llama-g-0", echo), group="0", node="gpu-1")
+    for pods in ([], [leader]):
+        observed = Scene(deployment=deployment(1), pods=pods, fallen=lost)
+        found = conditions(observed, nodesPerReplica=2, pipelineParallelSize=2)["WorkloadAvailable"]
+        assert found["reason"] == Reason.NODE_LOST
+        assert "nothing is heard of node gpu-2" in found["message"]
+        assert "node.kubernetes.io/out-of-service (rank 1 of group 0 on node gpu-2)" in found["message"]
+
+
 def test_a_restart_is_no_rollout() -> None:
     done = (ConditionSnapshot("Progressing", "True", "NewReplicaSetAvailable", ""),)
     observed = Scene(deployment=deployment(1, done), pods=[loading("again")], replaces=True)

@@ -1,0 +1,60 @@
+"""Which rank of a group is told: what brought the group down, and not what the others heard of it."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from support.pod_status import SERVED, STARTED, failed, found, pod, unscheduled, waiting
+from vllm_operator.api.reasons import Reason
+from vllm_operator.snapshots.pod import PodSnapshot
+
+GLOO = "RuntimeError: [../third_party/gloo/gloo/transport/tcp/pair.cc:538] Read error [10.0.0.3]:43112: reset by peer\n"
+NCCL = "RuntimeError: NCCL error: remote process exited or there was a network error\n"
+BROKEN = "torch.AcceleratorError: CUDA error: uncorrectable ECC error encountered\n"
+LATER = "2026-11-24T12:03:05Z"
+RUNS = {"ready": True, "state": {"running": {"startedAt": STARTED}}}
+
+
+def rank(number: int, shown: PodSnapshot, **fields: Any) -> PodSnapshot:
+    """The pod as a rank of group 0, on a node of its own."""
+    name = f"llama-g-0-{number}" if number else "llama-g-0"
+    return replace(shown, name=name, node=f"gpu-{number}", group="0", rank=number, **fields)
+
+
+LOST = pod(RUNS, ready_changed=SERVED)
+
+
+@pytest.mark.parametrize("heard", [GLOO, NCCL, "ValueError: nobody knows this\n", ""])
+@pytest.mark.parametrize(
+    ("cause", "reason"),
+    [
+        (failed(BROKEN), Reason.GPU_ERROR),
+        (failed(BROKEN, ended="2026-11-24T12:03:09Z"), Reason.GPU_ERROR),
+        (unscheduled("0/1 nodes are available: 1 Insufficient nvidia.com/gpu."), Reason.INSUFFICIENT_GPUS),
+        (waiting("ErrImagePull", "x: not found"), Reason.IMAGE_PULL_FAILED),
+        (LOST, Reason.NODE_LOST),
+    ],
+)
+def test_what_a_rank_heard_of_another_is_not_the_cause(heard: str, cause: PodSnapshot, reason: Reason) -> None:
+    leader, worker = rank(0, failed(heard, ended=LATER)), rank(1, cause)
+    for pods in ((leader, worker), (worker, leader)):
+        got, message = found(*pods)
+        assert (got, "llama-g-0-1" in message) == (reason, True), message
+
+
+def test_a_lost_node_is_told_before_all_that_the_other_ranks_say() -> None:
+    reason, message = found(rank(0, failed(BROKEN)), rank(1, LOST))
+    assert (reason, "nothing is heard of node gpu-1" in message) == (Reason.NODE_LOST, True)
+
+
+def test_of_ranks_that_ended_the_first_is_told() -> None:
+    leader, worker = rank(0, failed(BROKEN, ended=LATER)), rank(1, failed(BROKEN))
+    assert "node gpu-1" in found(leader, worker)[1]
+    assert "node gpu-0" in found(replace(leader, ending=worker.ending), replace(worker, ending=leader.ending))[1]
+
+
+def test_of_several_groups_the_one_that_cannot_go_on_is_told() -> None:
+    gated = failed("Cannot access gated repo for url https://huggingface.co/x.")
+    other = replace(rank(0, gated), name="llama-g-1", group="1")
+    assert found(rank(0, failed(BROKEN)), other)[0] == Reason.MODEL_GATED
