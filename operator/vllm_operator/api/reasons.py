@@ -234,8 +234,9 @@ class Reason(Row):
 
     # Before a container starts.
     IMAGE_PULL_FAILED = ("ImagePullFailed", _FIT | _PODS, LASTS,
-        "the node cannot pull an image, vLLM's or the model's: check its name and tag, and pod.imagePullSecrets",
-        STOPS_VLLM)
+        "the node cannot pull vLLM's image or the model's: check name and tag, and pod.imagePullSecrets", STOPS_VLLM)
+    IMAGE_PULL_DELAYED = ("ImagePullDelayed", _PODS, PASSES,
+        "an image is not pulled yet, for its registry, the network or the node's disk: the node tries again")
     SECRET_MISSING = ("SecretMissing", _PODS, LASTS, "a Secret of the pod, or a key in it, does not exist: create it")
     API_KEY_EMPTY = ("ApiKeyEmpty", _PODS, LASTS,
         "apiKeySecretRef or apiKeySecretRefs give no key, or none that clients can send: put one line into the Secret")
@@ -305,8 +306,7 @@ class Reason(Row):
         "host memory ran out: raise resources.limits.memory, or set resources.requests.memory")
 
     # The container's life.
-    INVALID_ARGUMENTS = ("InvalidArguments", _PODS, LASTS,
-        "vLLM refuses its arguments: correct the field that the message names")
+    INVALID_ARGUMENTS = ("InvalidArguments", _PODS, LASTS, "vLLM refuses its arguments: correct what the message names")
     STARTUP_TIMEOUT = ("StartupTimeout", _PODS, LASTS,
         "vLLM was not ready in time: raise startupTimeoutSeconds, or keep downloads with cache.claim")
     NOT_ANSWERING = ("NotAnswering", _PODS, PASSES,

@@ -33,6 +33,11 @@ _IMAGE_CAUSES = (
         False,
     ),
     (
+        re.compile(r"(?i)toomanyrequests|too many requests"),
+        "the registry's rate limit is reached: wait, or use a mirror",
+        True,
+    ),
+    (
         re.compile(r"(?i)unauthorized|authentication required|denied|forbidden|authorization failed|no basic auth"),
         "the registry refuses it, or has none: check the name, and pod.imagePullSecrets for a private registry",
         False,
@@ -43,15 +48,20 @@ _IMAGE_CAUSES = (
         False,
     ),
     (
-        re.compile(r"(?i)no such host|timeout|connection refused|dial tcp|x509|tls: |HTTPS client|no route"),
+        re.compile(
+            r"(?i)no such host|timeout|connection refused|dial tcp|x509|tls: |HTTPS client|no route|connection reset|"
+            r"(?:: |unexpected )EOF|broken pipe|deadline exceeded|registry is unavailable"
+        ),
         "the node cannot reach the registry: check its network and certificates",
         True,
     ),
     (
-        re.compile(r"(?i)toomanyrequests|too many requests"),
-        "the registry's rate limit is reached: wait, or use a mirror",
+        re.compile(r"\b50[0-4] (?:Internal Server Error|Bad Gateway|Service Unavailable|Gateway)"),
+        "the registry, or a proxy before it, fails: the node tries again",
         True,
     ),
+    (re.compile(r"pull QPS exceeded"), "the node pulls many images at once: it tries again", True),
+    (re.compile(r"context canceled"), "the node broke the pull off: it tries again", True),
     (re.compile(r"(?i)no space left"), "the node's disk is full: free it", True),
 )
 # A runtime that knows of no images as volumes takes one for a folder of the node, and that has no name.
@@ -100,7 +110,9 @@ def image(pod: PodSnapshot, message: str) -> Finding:
     """Why an image is not there, vLLM's or that of the model, from the words of the container runtime."""
     mounted = next((image for image in model_images(pod) if _is_named(image, message)), None)
     what = f"the model's image {mounted}" if mounted else f"image {pod.image}"
-    return Reason.IMAGE_PULL_FAILED, f"{what} cannot be pulled for pod {pod.name}: {_image(message)[0]}"
+    words, passes = _image(message)
+    reason = Reason.IMAGE_PULL_DELAYED if passes else Reason.IMAGE_PULL_FAILED
+    return reason, f"{what} cannot be pulled for pod {pod.name}: {words}"
 
 
 def of_image(reason: str) -> bool:
@@ -132,8 +144,8 @@ def inspected_image(image: str, pod: InspectionPod) -> Finding | None:
     """Why the inspect Job has not the model's image, and never will have; None where it may yet."""
     if pod.reason.startswith("CreateContainer") and _NO_IMAGE_VOLUMES in pod.waits:
         return _mounts_no_images(pod.node)
-    words, may_pass = _image(pod.waits)
-    if pod.reason not in _IMAGE_REASONS or may_pass or not _is_named(image, pod.waits):
+    words, passes = _image(pod.waits)
+    if pod.reason not in _IMAGE_REASONS or passes is not False or not _is_named(image, pod.waits):
         return None
     return Reason.IMAGE_PULL_FAILED, f"the model's image {image} cannot be pulled: {words}"
 
@@ -263,13 +275,13 @@ def _sentence(what: str) -> str:
     return ", ".join(dict.fromkeys(part.partition(" for: ")[0].strip() for part in re.split("[,;]", what)))
 
 
-def _image(message: str) -> tuple[str, bool]:
-    """The cause with what to do, and whether it may pass."""
+def _image(message: str) -> tuple[str, bool | None]:
+    """The cause with what to do, and whether it may pass; None where nobody knows."""
     for pattern, cause, may_pass in _IMAGE_CAUSES:
         if pattern.search(message):
             return cause, may_pass
     said = _words(_BACK_OFF.sub("", message)) or "no cause given"
-    return f"{said}: check the name, and pod.imagePullSecrets", True
+    return f"{said}: check the name, and pod.imagePullSecrets", None
 
 
 def missing_object(pod: PodSnapshot, message: str) -> Finding | None:

@@ -11,7 +11,6 @@ from vllm_operator.api.reasons import Reason
     [
         ('rpc error: code = NotFound desc = failed to pull image "x": not found', "does not exist: check name and tag"),
         ("pull access denied, repository does not exist or may require authorization", "pod.imagePullSecrets"),
-        ("failed to do request: Head: dial tcp: lookup registry: no such host", "cannot reach the registry"),
         (
             'rpc error: code = NotFound desc = failed to pull and unpack image "x": no match for platform in manifest: '
             "not found",
@@ -27,7 +26,6 @@ from vllm_operator.api.reasons import Reason
             "signature was required, but no signature exists",
             "does not trust its signature",
         ),
-        ("toomanyrequests: You have reached your pull rate limit", "rate limit"),
     ],
 )
 def test_an_image_that_is_not_pulled_is_told_with_the_cause(message: str, told: str) -> None:
@@ -36,6 +34,45 @@ def test_an_image_that_is_not_pulled_is_told_with_the_cause(message: str, told: 
     assert "image registry/vllm:1 cannot be pulled" in text
     again = f'Back-off pulling image "registry/vllm:1": ErrImagePull: {message}'
     assert found(waiting("ImagePullBackOff", again))[1] == text
+
+
+MANIFEST = "https://r.io/v2/a/vllm/manifests/1"
+RESOLVING = 'failed to pull and unpack image "r.io/a/vllm:1": failed to resolve reference "r.io/a/vllm:1": '
+
+
+@pytest.mark.parametrize(
+    ("message", "told"),
+    [
+        ("failed to do request: Head: dial tcp: lookup registry: no such host", "cannot reach the registry"),
+        (f'{RESOLVING}failed to do request: Head "{MANIFEST}": EOF', "cannot reach the registry"),
+        (f"{RESOLVING}failed to copy: httpReadSeeker: unexpected EOF", "cannot reach the registry"),
+        (
+            f"{RESOLVING}failed to copy: read tcp 10.0.0.1:4433->1.2.3.4:443: read: connection reset by peer",
+            "cannot reach the registry",
+        ),
+        (f'{RESOLVING}failed to do request: Head "{MANIFEST}": context deadline exceeded', "cannot reach the registry"),
+        ("image pull failed for r.io/a/vllm:1 because the registry is unavailable", "cannot reach the registry"),
+        ("toomanyrequests: You have reached your pull rate limit", "rate limit"),
+        (
+            f"{RESOLVING}unexpected status code {MANIFEST}: 429 Too Many Requests - Server message: toomanyrequests: "
+            "access denied, you have reached your unauthenticated pull rate limit",
+            "rate limit",
+        ),
+        *(
+            (f"{RESOLVING}unexpected status from HEAD request to {MANIFEST}: {status}", "registry, or a proxy before")
+            for status in ("500 Internal Server Error", "502 Bad Gateway", "503 Service Unavailable")
+        ),
+        ("pull QPS exceeded", "the node pulls many images at once: it tries again"),
+        ("rpc error: code = Canceled desc = context canceled", "the node broke the pull off: it tries again"),
+        (f"{RESOLVING}write /var/lib/containerd/x: no space left on device", "the node's disk is full: free it"),
+    ],
+)
+def test_a_pull_that_may_go_better_by_itself_passes(message: str, told: str) -> None:
+    back_off = f'Back-off pulling image "r.io/a/vllm:1": ErrImagePull: {message}'
+    for pulling, said in (("ErrImagePull", message), ("ImagePullBackOff", back_off), ("RegistryUnavailable", message)):
+        reason, text = found(waiting(pulling, said))
+        assert (reason, told in text, "imagePullSecrets" in text) == (Reason.IMAGE_PULL_DELAYED, True, False), text
+    assert reason.passes
 
 
 @pytest.mark.parametrize("reason", ["ImageInspectError", "SignatureValidationFailed", "ErrImageNeverPull"])
