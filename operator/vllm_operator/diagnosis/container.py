@@ -23,6 +23,7 @@ from .log import (
     last_line,
     only_points_elsewhere,
     raised,
+    refuses_values,
     tells_every_exception,
 )
 from .redaction import redact, shorten
@@ -318,7 +319,7 @@ def _unknown(pod: PodSnapshot, ending: Ending) -> Finding | None:
             f"kubectl logs {pod.name} --previous",
         )
     words = shorten(redact(words))
-    if ending.exit_code == _BAD_USAGE or "validation error" in ending.log:
+    if ending.exit_code == _BAD_USAGE or refuses_values(ending.log):
         return Reason.INVALID_ARGUMENTS, f"vLLM refuses its arguments: {words}"
     return Reason.CONTAINER_FAILED, f"{words} (exit code {ending.exit_code})"
 

@@ -46,6 +46,8 @@ _WHAT = re.compile(r"^\s+what\(\):\s+")
 # Of a compiler or linker, whose own words stand before.
 _BUILD_FAILED = re.compile(r"^(?:\w+\.)*CalledProcessError: |^ninja: build stopped")
 _INPUT = re.compile(r" \[type=\w+, input_value=.*$")
+# As pydantic begins.
+_REFUSAL = "validation error"
 WORKER_FAILED = "WorkerProc initialization failed"
 # They say that something failed, not what: a better line is taken where there is one.
 WRAPPERS = (
@@ -53,6 +55,7 @@ WRAPPERS = (
     WORKER_FAILED,
     "Worker failed with error",
     "EngineCore encountered an issue",
+    "failed to be inspected. Please check the logs for more details.",
 )
 # Near the beginning of what vLLM says: where it is there, nothing was cut off.
 _BEGINNING, _TRACEBACK = " non-default args: ", "Traceback (most recent call last):"
@@ -101,11 +104,27 @@ def last_error(text: str, *, served: bool = False) -> str:
     further lines belong to it, without pydantic's dump of the input.
     """
     lines = _fatal(text, served=served)
-    causes = [words for at in reversed(_exceptions(lines)) if (words := _exception(lines, at))]
+    if (at := _telling(lines)) is not None:
+        return _exception(lines, at)
     usage = [line for _, line in reversed(lines) if _USAGE.match(line)]
     crashes = [said] if (said := crash(text)) else []
-    told = (words for words in causes if not only_points_elsewhere(words))
-    return next(iter([*told, *usage, *crashes, *causes]), "")
+    wrappers = [words for at in reversed(_exceptions(lines)) if (words := _exception(lines, at))]
+    return next(iter([*usage, *crashes, *wrappers]), "")
+
+
+def refuses_values(text: str) -> bool:
+    """Whether the exception that is no wrapper is pydantic's, which refuses what vLLM was given."""
+    lines = _fatal(text, served=False)
+    at = _telling(lines)
+    return at is not None and _REFUSAL in lines[at][1]
+
+
+def _telling(lines: list[tuple[str, str]]) -> int | None:
+    """Where the last exception stands that says what failed; None where none does."""
+    for at in reversed(_exceptions(lines)):
+        if (words := _exception(lines, at)) and not only_points_elsewhere(words):
+            return at
+    return None
 
 
 def crash(text: str) -> str:
@@ -196,7 +215,7 @@ def _exception(lines: list[tuple[str, str]], at: int) -> str:
         if other != prefix or _NOISE.search(line.strip()) or _EXCEPTION.match(line):
             break
         words.append(_INPUT.sub("", line.strip()))
-    if "validation error" in words[0] and len(words) > 1:
+    if _REFUSAL in words[0] and len(words) > 1:
         # "N validation errors for ModelConfig" and a field's name say less than what follows them.
         words = [word.removeprefix("Value error, ") for word in words[1:]]
     return " ".join(word for word in words if word)

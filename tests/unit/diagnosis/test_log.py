@@ -6,6 +6,8 @@ import pytest
 
 from support.pod_status import SERVED, failed, found
 from support.vllm_logs import BAD_VALUE, CONTRADICTION, NO_CACHE, NO_OPERATOR, WRAPPER
+from vllm_operator.api.reasons import Reason
+from vllm_operator.diagnosis import wants_log
 from vllm_operator.diagnosis.log import exception_names, last_error, last_line
 
 
@@ -28,6 +30,42 @@ def test_the_error_that_matters_is_found_in_a_log() -> None:
     assert last_error(two_processes) == "ValueError: x"
     assert last_line("(APIServer pid=1) INFO 11-24 12:00:00 [api.py:1] Loading\n\n") == "Loading"
     assert last_line("W1125 01:40:34.474000 1 torch/utils/flop_counter.py:29] triton not found\n") == "triton not found"
+
+
+INSPECTING = "(APIServer pid=1) ERROR 11-29 11:38:58 [registry.py:1120] "
+LIBRARY = "ImportError: libGL.so.1: cannot open shared object file: No such file or directory"
+INSPECTED = f"""\
+{INSPECTING}Error in inspecting model architecture 'Qwen2VL'
+{INSPECTING}Traceback (most recent call last):
+{INSPECTING}  File "/x.py", line 9, in x
+{INSPECTING}RuntimeError: Error raised in subprocess:
+{INSPECTING}Traceback (most recent call last):
+{INSPECTING}  File "/y.py", line 3, in y
+{INSPECTING}{LIBRARY}
+"""
+NOT_INSPECTED = """\
+(APIServer pid=1) pydantic_core._pydantic_core.ValidationError: 1 validation error for ModelConfig
+(APIServer pid=1)   Value error, Model architectures ['Qwen2VL'] failed to be inspected. Please \
+check the logs for more details. [type=value_error, input_value=ArgsKwargs((), {'model': ...}), input_type=ArgsKwargs]
+"""
+
+
+def test_a_model_that_could_not_be_looked_into_is_told_by_what_kept_vllm_from_it() -> None:
+    reason, message = found(failed(f"{INSPECTED}{NOT_INSPECTED}"))
+    assert (reason, LIBRARY in message) == (Reason.CONTAINER_FAILED, True), message
+    cut = failed(NOT_INSPECTED)
+    assert "the cause stands further up in its log" in found(cut)[1]
+    assert wants_log(cut)
+
+
+def test_only_what_ended_vllm_tells_whether_it_refuses_its_arguments() -> None:
+    assert found(failed(CONTRADICTION))[0] == Reason.INVALID_ARGUMENTS
+    for log in (
+        "1 validation error for X\nOSError: no",
+        f"{CONTRADICTION}OSError: no",
+        "validation error\nOSError: no",
+    ):
+        assert found(failed(log))[0] == Reason.CONTAINER_FAILED
 
 
 def test_what_a_traceback_ends_in_is_an_exception_whatever_its_name() -> None:
