@@ -52,12 +52,17 @@ def workload(
 
     A pod that a node has given up (evicted, refused) stays as a record: it counts where no other took its place.
     """
-    live = [pod for pod in pods if not pod.failed] or pods
+    live = sorted([pod for pod in pods if not pod.failed] or pods, key=_of_group)
     told = list(islice(((pod, finding) for pod in live if (finding := _pod(pod, supply))), _MOST_FINDINGS))
     if told:
         return min(_of_groups(told), key=lambda finding: bool(finding[0].passes))
     message = refusals.of_pods(deployment)
     return refusals.pods(message, supply) if message is not None else ray.application(deployment)
+
+
+def _of_group(pod: PodSnapshot) -> tuple[str, bool]:
+    """Order in which pods are looked at: those of a group together, one on a lost node before its others."""
+    return pod.group, not (pod.group and pod.lost)
 
 
 def _of_groups(told: Sequence[tuple[PodSnapshot, Finding]]) -> list[Finding]:

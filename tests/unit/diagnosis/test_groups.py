@@ -54,6 +54,16 @@ def test_of_ranks_that_ended_the_first_is_told() -> None:
     assert "node gpu-0" in found(replace(leader, ending=worker.ending), replace(worker, ending=leader.ending))[1]
 
 
+@pytest.mark.parametrize(("cause", "reason"), [(failed(BROKEN), Reason.GPU_ERROR), (LOST, Reason.NODE_LOST)])
+def test_a_cause_is_found_among_many_ranks_that_only_heard_of_it(cause: PodSnapshot, reason: Reason) -> None:
+    groups = [[rank(0, failed(NCCL, ended=LATER)), rank(1, cause)] for _ in range(20)]
+    pods = [replace(pod, group=str(at), name=f"{pod.name}-{at}") for at, ranks in enumerate(groups) for pod in ranks]
+    leaders_first = sorted(pods, key=lambda pod: pod.rank)
+    assert found(*leaders_first)[0] == reason
+    large = [rank(at, failed(NCCL, ended=LATER)) for at in range(20)]
+    assert found(*large, rank(20, LOST))[0] == Reason.NODE_LOST
+
+
 def test_of_several_groups_the_one_that_cannot_go_on_is_told() -> None:
     gated = failed("Cannot access gated repo for url https://huggingface.co/x.")
     other = replace(rank(0, gated), name="llama-g-1", group="1")
