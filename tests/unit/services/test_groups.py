@@ -126,6 +126,22 @@ def test_a_rank_that_is_lost_is_named_with_its_node() -> None:
     assert "(rank 1 of group 0 on node node-of-llama-g-0-1)" in message
 
 
+def test_a_rank_that_is_being_deleted_on_a_lost_node_is_what_its_group_waits_for() -> None:
+    """Its leader is deleted in the foreground: it stays as long as its workers do."""
+    world, key = started()
+    unready = {"type": "Ready", "status": "False", "lastTransitionTime": "2026-11-28T08:00:40Z"}
+    running: Object = {"name": "vllm", "ready": True, "restartCount": 0}
+    running["state"] = {"running": {"startedAt": "2026-11-28T07:00:00Z"}}
+    scheduled = {"type": "PodScheduled", "status": "True"}
+    group(world, LOST, {"conditions": [scheduled, unready], "containerStatuses": [running]})
+    for name in ("llama-g-0", "llama-g-0-1"):
+        world.api.objects[path("Pod", NAMESPACE, name)]["metadata"]["deletionTimestamp"] = "2026-11-28T08:05:40Z"
+    world.watch()
+    world.reconcile(key)
+    assert world.reason() == "NodeLost"
+    assert "nothing is heard of node node-of-llama-g-0-1, where pod llama-g-0-1 served" in world.message("Ready")
+
+
 @pytest.mark.parametrize("worker", [LOST, RESTARTED], ids=["ended", "restarted"])
 def test_what_brought_a_group_down_is_still_told_while_the_next_one_is_made(worker: Object) -> None:
     world, key = started()
