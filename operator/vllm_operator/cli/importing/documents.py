@@ -5,7 +5,7 @@ link out of it and runs nothing. What a document is, `sources/` decides.
 import os
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,11 @@ class Document:
         return self.root.at("metadata", "name").text
 
     @property
+    def namespace(self) -> str:
+        """Its metadata.namespace; empty where the source leaves it open."""
+        return self.root.at("metadata", "namespace").text
+
+    @property
     def label(self) -> str:
         """What it is called in the report."""
         return f"{self.kind}/{self.name}" if self.kind else self.file
@@ -64,6 +69,12 @@ class Sources:
     documents: list[Document] = field(default_factory=list)
     folder: Path | None = None
     unread: list[tuple[str, str]] = field(default_factory=list)
+    namespace: str = ""
+    """Of the server that is taken over: objects of other namespaces are none of its own."""
+
+    def seen_from(self, namespace: str) -> "Sources":
+        """The same documents, as a server of a namespace finds them."""
+        return replace(self, namespace=namespace)
 
     def add(self, file: str, body: Any) -> None:
         """Take a document up; a List is its items."""
@@ -73,12 +84,19 @@ class Sources:
                 self.documents.append(Document(len(self.documents), file, item))
 
     def find(self, kind: str, name: str) -> Document | None:
-        """The object of a kind and a name."""
-        return next((one for one in self.documents if (one.kind, one.name) == (kind, name)), None)
+        """The object of a kind and a name that is in the namespace, or else may be in it."""
+        found = [one for one in self.documents if (one.kind, one.name) == (kind, name)]
+        found = [one for one in found if may_be_same(one.namespace, self.namespace)]
+        return min(found, key=lambda one: one.namespace != self.namespace, default=None)
 
     def of_kind(self, *kinds: str) -> list[Document]:
         """The objects of these kinds."""
         return [one for one in self.documents if one.kind in kinds]
+
+
+def may_be_same(namespace: str, other: str) -> bool:
+    """Whether two namespaces may be one: an empty one is whichever the object is applied to."""
+    return not namespace or not other or namespace == other
 
 
 def read(path: Path) -> Sources:

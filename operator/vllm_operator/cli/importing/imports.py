@@ -103,9 +103,10 @@ def imported(sources: Sources, settings: Settings) -> Imported:
     report.secrets |= secret_values(sources)
     result, taken = Imported(report), []
     for document in sources.documents:
-        for name, take in servers_of(document, sources):
-            draft = Draft(name, document.root.at("metadata", "namespace").text, report, settings)
-            if _taken(document, sources, draft, take, result):
+        near = sources.seen_from(document.namespace)
+        for name, take in servers_of(document, near):
+            draft = Draft(name, document.namespace, report, settings)
+            if _taken(document, near, draft, take, result):
                 taken.append(Taken(document, draft, _labels(document)))
     if not result.drafts:
         raise ImportInputError(result.refused[0] if result.refused else _nothing(sources))

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from ....api import QUEUE_LABEL
 from ....manifests.names import RANK_LABEL, TOPOLOGY_ANNOTATION
-from ..documents import Document, Sources
+from ..documents import Document, Sources, may_be_same
 from ..draft import Draft
 from ..part import Part
 from ..report import IN_RESOURCES, MAKES_BUDGET, MAKES_MONITOR, MAKES_SAME, SELECT_PODS, Origin, Went
@@ -142,7 +142,8 @@ def _name_services(sources: Sources, taken: list[Taken]) -> None:
     for document in sources.of_kind("Service"):
         selector = document.root.at("spec", "selector").value
         for one in taken:
-            if isinstance(selector, dict) and selector and selector.items() <= one.labels.items():
+            selects = isinstance(selector, dict) and selector and selector.items() <= one.labels.items()
+            if selects and _reaches(document, one.draft):
                 one.draft.service_names.add(document.name)
                 labels = document.root.at("metadata", "labels")
                 one.draft.service_labels |= {key: part.text for key, part in labels.items()}
@@ -153,11 +154,20 @@ def _of(document: Document, taken: list[Taken]) -> Draft | None:
     return next((one.draft for one in taken if _about(document, one)), None)
 
 
+def _reaches(document: Document, draft: Draft) -> bool:
+    """Whether an object is about the namespace of a draft: its own, or those that a monitor selects."""
+    chosen = document.root.at("spec", "namespaceSelector")
+    names = [part.text for part in chosen.at("matchNames").each()] or [document.namespace]
+    return chosen.at("any").value is True or any(may_be_same(name, draft.namespace) for name in names)
+
+
 def _about(document: Document, one: Taken) -> bool:
+    if document.kind in _ROUTES:
+        return _names(document.root.value, one.draft, document.namespace)
+    if not _reaches(document, one.draft):
+        return False
     if document.kind in _AUTOSCALERS:
         return document.root.at("spec", "scaleTargetRef", "name").text == one.draft.source_name
-    if document.kind in _ROUTES:
-        return _names(document.root.value, one.draft)
     if document.kind not in ("Service", "NetworkPolicy", *_OWN_KINDS):
         return False
     selector = document.root.at("spec", "selector") or document.root.at("spec", "podSelector")
@@ -168,12 +178,14 @@ def _about(document: Document, one: Taken) -> bool:
     return isinstance(wanted, dict) and bool(wanted) and wanted.items() <= labels.items()
 
 
-def _names(value: Any, draft: Draft) -> bool:
+def _names(value: Any, draft: Draft, namespace: str) -> bool:
+    """Whether a Service of the draft is named; a reference may say that it is in another namespace."""
     if isinstance(value, dict):
-        return any(_names(item, draft) for item in value.values())
+        namespace = str(value.get("namespace") or namespace)
+        return any(_names(item, draft, namespace) for item in value.values())
     if isinstance(value, list):
-        return any(_names(item, draft) for item in value)
-    return value in draft.service_names
+        return any(_names(item, draft, namespace) for item in value)
+    return value in draft.service_names and may_be_same(namespace, draft.namespace)
 
 
 def _own(document: Document, draft: Draft) -> None:
