@@ -30,6 +30,8 @@ class Draft:
         """Of the object that it is made of."""
         self.metadata: dict[str, dict[str, str]] = {}
         """Its labels and annotations."""
+        self.asked: tuple[str, Origin] | None = None
+        """The name that clients ask for the model by, and what says so."""
         self._origins: dict[str, Origin] = {}
         self.service_names: set[str] = set()
         """Services of the source that lead to its pods."""
@@ -66,6 +68,18 @@ class Draft:
             origin = self._origins[path]
             self.report.rows = [row for row in self.report.rows if row.origin != origin]
             self.say(origin, Went.OPERATOR, why)
+
+    def keep_name(self) -> None:
+        """Let clients ask for the model by the name that they have, where it is not the one of the service."""
+        if self.asked is None or self.asked[0] == self.name or self.get("model.servedModelNames"):
+            return
+        name, origin = self.asked
+        self.report.rows = [row for row in self.report.rows if row.origin != origin]
+        if self.fault("model.servedModelNames", [name]):
+            other = f"have them ask for {self.name}, or set model.servedModelNames"
+            self.say(origin, Went.LEFT, f"clients ask for {name}, which no service can answer to: {other}")
+        else:
+            self.put("model.servedModelNames", [name], origin)
 
     def put_if_allowed(self, path: str, value: Any, origin: Origin) -> None:
         """Set a field that the service serves without as well: left out where the platform's settings refuse it."""

@@ -135,6 +135,7 @@ def _taken(document: Document, sources: Sources, draft: Draft, take: Take, resul
         return False
     while any((other.name, other.namespace) == (draft.name, draft.namespace) for other in result.drafts):
         draft.name += "-2"
+    draft.keep_name()
     result.drafts.append(draft)
     return True
 

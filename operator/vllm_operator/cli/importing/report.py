@@ -34,6 +34,9 @@ EACH_FLAG = "is no longer needed: each flag in it was taken over"
 PRINTED = "printed as it is, for the service to use"
 OF_ALL = frozenset({MAKES_BUDGET, MAKES_MONITOR, MAKES_SAME, SELECT_PODS, IN_RESOURCES, EACH_FLAG, PRINTED})
 
+# What the row of the model's name is called, where no part of the source is that name alone.
+ASKED = "the name that clients use"
+
 # Shorter ones are words that stand everywhere.
 LEAST_SECRET = 6
 

@@ -51,11 +51,11 @@ def test_every_flag_of_vllm_has_an_answer(name: str) -> None:
     ("words", "found"),
     [
         (["--load-format", "mistral", "--config-format=mistral", "--tokenizer-mode", "mistral"], {
-            "model": {"uri": "hf://org/m", "format": "mistral"},
+            "model": {"uri": "hf://org/m", "servedModelNames": ["org/m"], "format": "mistral"},
         }),
         (["--load-format=runai_streamer", "--model-loader-extra-config", '{"concurrency":16,"memory_limit":1024}'], {
             "model": {
-                "uri": "hf://org/m", "loadFormat": "runai_streamer",
+                "uri": "hf://org/m", "servedModelNames": ["org/m"], "loadFormat": "runai_streamer",
                 "loaderOptions": {"concurrency": 16, "memoryLimit": "1Ki"},
             },
         }),

@@ -47,6 +47,7 @@ def _served_names(server: Server, flag: Given, line: Line) -> None:
         text = f"{wrong} is no name that clients can use: letters, digits, ., _, :, / and -"
         server.draft.say(flag.origin._replace(what=f"{flag.spelled} {wrong}"), Went.LEFT, text)
     names = [name for name in names if _NAME.fullmatch(name)]
+    server.draft.asked = (names[0], flag.origin) if names else None
     if not names:
         return
     most = schema_at("model.servedModelNames").get("maxItems", len(names))

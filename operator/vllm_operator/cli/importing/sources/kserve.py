@@ -82,6 +82,8 @@ def take_llm(document: Document, sources: Sources, draft: Draft) -> bool:
     take_uri(server, spec.at("model", "uri"))
     if name := spec.at("model", "name"):
         draft.put("model.servedModelNames", [name.text], name.origin("model.name"))
+    if not container.at("command"):
+        draft.asked = objects.own_name(document)
     _lora(server, spec.at("model", "lora"))
     take_keys(server, spec.at("parallelism"), _PARALLELISM)
     if spec.at("worker"):
@@ -185,6 +187,7 @@ def take_inference_service(document: Document, sources: Sources, draft: Draft) -
     if uri := container.at("storageUri"):
         take_uri(server, uri)
     if own is None or "huggingfaceserver" in own.at("image").text:
+        draft.asked = objects.own_name(document)
         _runtime(server, predictor, container)
     else:
         _server(server, predictor, own, [])

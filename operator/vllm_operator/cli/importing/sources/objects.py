@@ -8,7 +8,7 @@ from ....manifests.names import RANK_LABEL, TOPOLOGY_ANNOTATION
 from ..documents import Document, Sources, may_be_same
 from ..draft import Draft
 from ..part import Part
-from ..report import IN_RESOURCES, MAKES_BUDGET, MAKES_MONITOR, MAKES_SAME, SELECT_PODS, Origin, Went
+from ..report import ASKED, IN_RESOURCES, MAKES_BUDGET, MAKES_MONITOR, MAKES_SAME, SELECT_PODS, Origin, Went
 from .scaling import take_autoscaler
 
 _TOOLS = (
@@ -44,6 +44,11 @@ def take_metadata(draft: Draft, metadata: Part) -> None:
     for key, part in metadata.items():
         if key not in ("name", "namespace", "labels", "annotations"):
             draft.say(part.origin(), Went.OPERATOR, "the API server's own")
+
+
+def own_name(document: Document) -> tuple[str, Origin]:
+    """The name that clients use, of kinds that serve a model by their own name."""
+    return document.name, document.root.at("metadata", "name").origin(ASKED)
 
 
 def _take_note(draft: Draft, kind: str, key: str, part: Part) -> None:

@@ -39,6 +39,7 @@ def take_model(document: Document, sources: Sources, draft: Draft) -> bool:
     for variable, part in env.items():
         server.variables.add(Variable(variable, part.origin(f"env {variable}"), part.text))
     take_uri(server, spec.at("url"))
+    draft.asked = objects.own_name(document)
     if image := spec.at("image"):
         take_image(server, image)
     words = [Word(part.text, part.place) for part in spec.at("args").each()]

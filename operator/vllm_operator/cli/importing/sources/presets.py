@@ -9,7 +9,7 @@ from ..launch.variables import Variable
 from ..part import Part
 from ..pods.pod import PROBES, take_container, take_pod
 from ..pods.resources import take_resources
-from ..report import EACH_FLAG, Went
+from ..report import ASKED, EACH_FLAG, Origin, Went
 from ..secrets import take_credential
 from ..server import Server
 from ..values import number
@@ -84,6 +84,7 @@ def take_workspace(document: Document, sources: Sources, draft: Draft) -> bool:
             f"{document.label}: the preset {preset.text} is not known: name its model on the hub with -- vllm serve"
         )
     draft.put("model.uri", f"hf://{model}", preset.origin("preset"))
+    draft.asked = _workspace_name(document, preset)
     options = inference.at("preset", "presetOptions")
     if secret := options.at("modelAccessSecret"):
         ref = {"name": secret.text, "key": "HF_TOKEN"}
@@ -101,6 +102,16 @@ def take_workspace(document: Document, sources: Sources, draft: Draft) -> bool:
         )
     _workspace_resource(server, resource)
     return True
+
+
+def _workspace_name(document: Document, preset: Part) -> tuple[str, Origin]:
+    """The name that KAITO serves a preset by: its InferenceSet's, or else the preset's, without the organisation.
+
+    Source: buildVLLMInferenceCommand in pkg/model/interface.go and NewGenerator in presets/workspace/generator/
+    generator.go, in github.com/kaito-project/kaito.
+    """
+    of_set = document.root.at("metadata", "labels", "inferenceset.kaito.sh/created-by")
+    return of_set.text or preset.text.rpartition("/")[2].lower(), (of_set or preset).origin(ASKED)
 
 
 def _workspace_config(server: Server, config: Part) -> None:
@@ -206,6 +217,7 @@ def take_nim(document: Document, sources: Sources, draft: Draft) -> bool:
         if known := server.variables.by_name.pop(variable, None):
             words = [Word(f"--{flag}", known.origin.place), Word(known.value or "", known.origin.place)]
             take_words(server, words)
+    _nim_name(server, image)
     _nim_nodes(server, spec.at("multiNode"))
     take_variables(server)
     take_resources(server, spec.at("resources"))
@@ -250,6 +262,17 @@ def _nim_uri(server: Server, document: Document, image: Part) -> str:
             "reads the hub's: find the model on the hub, and import it with -- vllm serve ORGANISATION/NAME"
         )
     return f"hf://{known}"
+
+
+def _nim_name(server: Server, image: Part) -> None:
+    """The name that an image of NVIDIA's for one model serves it by; another image takes it from the model's files."""
+    if server.draft.asked or server.draft.get("model.servedModelNames"):
+        return
+    name, origin = image.at("repository").text.rpartition("/nim/")[2], image.at("repository").origin(ASKED)
+    if name in _NIMS:
+        server.draft.asked = name, origin
+    else:
+        server.draft.say(origin, Went.LEFT, "is not in the source: ask /v1/models, and set model.servedModelNames")
 
 
 def _cached(server: Server, document: Document) -> str | None:

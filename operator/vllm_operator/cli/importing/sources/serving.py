@@ -18,7 +18,7 @@ from ..part import Part
 from ..pods.image import starts_server, take_image
 from ..pods.pod import take_container, take_pod
 from ..pods.resources import take_resources
-from ..report import Origin, Went
+from ..report import ASKED, Origin, Went
 from ..server import NotTakenError, Server
 from ..volumes import CACHES, claim_to_fill, finish, take_cache
 
@@ -91,6 +91,9 @@ def _names_model(line: Line) -> bool:
 
 
 def _model(server: Server, text: str, origin: Origin) -> None:
+    if server.draft.asked is None:
+        # Without another name, vLLM has the model's (get_served_model_name in vllm/config/model.py of vLLM 0.32).
+        server.draft.asked = text, Origin(origin.place, ASKED)
     if server.draft.get("model.uri"):
         server.draft.say(origin, Went.OPERATOR, "the model is known from elsewhere in the source")
         return
