@@ -50,6 +50,8 @@ _AROUND = (
     Place("/apis/policy/v1", "poddisruptionbudgets", "PodDisruptionBudget"),
     Place("/apis/networking.k8s.io/v1", "networkpolicies", "NetworkPolicy"),
     Place("/apis/keda.sh/v1alpha1", "scaledobjects", "ScaledObject"),
+    Place("/apis/autoscaling.aibrix.ai/v1alpha1", "podautoscalers", "PodAutoscaler"),
+    Place("/apis/llmd.ai/v1alpha1", "variantautoscalings", "VariantAutoscaling"),
     Place("/apis/monitoring.coreos.com/v1", "servicemonitors", "ServiceMonitor"),
     Place("/apis/monitoring.coreos.com/v1", "podmonitors", "PodMonitor"),
 )

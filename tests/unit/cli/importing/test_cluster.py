@@ -56,9 +56,17 @@ def read(monkeypatch: pytest.MonkeyPatch, answers: dict[str, Any]) -> Sources:
     return read_cluster("deployment/m", argparse.Namespace(kubeconfig=None, context=None, namespace=None))
 
 
-def test_an_autoscaler_around_a_workload_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = read(monkeypatch, {LIST: {"items": [SCALER]}})
-    assert [document.kind for document in found.documents] == ["Deployment", "HorizontalPodAutoscaler"]
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        (LIST, "HorizontalPodAutoscaler"),
+        ("/apis/autoscaling.aibrix.ai/v1alpha1/namespaces/team-a/podautoscalers", "PodAutoscaler"),
+        ("/apis/llmd.ai/v1alpha1/namespaces/team-a/variantautoscalings", "VariantAutoscaling"),
+    ],
+)
+def test_an_autoscaler_around_a_workload_is_read(monkeypatch: pytest.MonkeyPatch, path: str, kind: str) -> None:
+    found = read(monkeypatch, {path: {"items": [SCALER]}})
+    assert [document.kind for document in found.documents] == ["Deployment", kind]
     assert not found.unread
 
 

@@ -136,6 +136,41 @@ def test_what_an_autoscaler_says_beside_its_bounds_is_left_out_with_a_row(
     assert [went for went, _ in said_of(found, what)] == [Went.LEFT]
 
 
+@pytest.mark.parametrize(
+    ("api", "kind", "bounds", "scaling"),
+    [
+        (
+            "autoscaling.aibrix.ai/v1alpha1",
+            "PodAutoscaler",
+            {"minReplicas": 2, "maxReplicas": 8},
+            {"minReplicas": 2, "maxReplicas": 8},
+        ),
+        ("autoscaling.aibrix.ai/v1alpha1", "PodAutoscaler", {"maxReplicas": 8}, {"minReplicas": 1, "maxReplicas": 8}),
+        ("llmd.ai/v1alpha1", "VariantAutoscaling", {"modelID": "org/m"}, None),
+        ("example.com/v1", "AnyScaler", {"rule": "of its own"}, None),
+    ],
+)
+def test_another_autoscaler_is_not_to_stay(
+    api: str, kind: str, bounds: dict[str, Any], scaling: dict[str, int] | None
+) -> None:
+    spec = {**bounds, "scaleTargetRef": {"kind": "Deployment", "name": "m"}}
+    other = {"apiVersion": api, "kind": kind, "metadata": {"name": "other"}, "spec": spec}
+    found = of_text(f"{json.dumps(deployment(replicas=3))}\n---\n{json.dumps(other)}")
+    ((went, text),) = said_of(found, f"{kind}/other")
+    assert went == Went.LEFT
+    assert "scales the Deployment whose pods are the operator's now: delete it" in text
+    service = found.documents[-1]["spec"]
+    assert service.get("autoscaling") == scaling
+    assert ("replicas" in service) == (scaling is None)
+
+
+def test_an_autoscaler_of_another_workload_stays() -> None:
+    spec = {"maxReplicas": 8, "scaleTargetRef": {"kind": "Deployment", "name": "n"}}
+    other = {"apiVersion": "autoscaling.aibrix.ai/v1alpha1", "kind": "PodAutoscaler", "metadata": {"name": "n"}}
+    found = of_text(f"{json.dumps(deployment())}\n---\n{json.dumps({**other, 'spec': spec})}")
+    assert [went for went, _ in said_of(found, "PodAutoscaler/n")] == [Went.STAYS]
+
+
 def test_how_long_an_autoscaler_waits_is_taken_over() -> None:
     behavior = {
         kind: {"stabilizationWindowSeconds": seconds} for kind, seconds in (("scaleUp", 60), ("scaleDown", 900))

@@ -9,7 +9,7 @@ from ..documents import Document, Sources, may_be_same
 from ..draft import Draft
 from ..part import Part
 from ..report import ASKED, IN_RESOURCES, MAKES_BUDGET, MAKES_MONITOR, MAKES_SAME, SELECT_PODS, Origin, Went
-from .scaling import take_autoscaler
+from .scaling import end_autoscaler, take_autoscaler
 
 _TOOLS = (
     "helm.sh/", "app.kubernetes.io/", "kustomize.toolkit", "argocd.argoproj.io/", "kubectl.kubernetes.io/",
@@ -171,8 +171,8 @@ def _about(document: Document, one: Taken) -> bool:
         return _names(document.root.value, one.draft, document.namespace)
     if not _reaches(document, one.draft):
         return False
-    if document.kind in _AUTOSCALERS:
-        return document.root.at("spec", "scaleTargetRef", "name").text == one.draft.source_name
+    if target := document.root.at("spec", "scaleTargetRef"):
+        return target.at("name").text == one.draft.source_name
     if document.kind not in ("Service", "NetworkPolicy", *_OWN_KINDS):
         return False
     selector = document.root.at("spec", "selector") or document.root.at("spec", "podSelector")
@@ -197,6 +197,8 @@ def _own(document: Document, draft: Draft) -> None:
     origin = document.root.origin(document.label)
     if document.kind in _AUTOSCALERS:
         take_autoscaler(draft, document)
+    elif document.root.at("spec", "scaleTargetRef"):
+        end_autoscaler(draft, document)
     elif document.kind == "Service":
         _service(document, draft)
     elif document.kind in _OWN_KINDS:

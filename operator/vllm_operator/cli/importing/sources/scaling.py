@@ -1,7 +1,7 @@
 """From an autoscaler of a source to `autoscaling`: its bounds, targets where it scaled by what vLLM feels, its pace."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -89,6 +89,20 @@ def take_autoscaler(draft: Draft, document: Document) -> None:
             "an autoscaler is not paused: set replicas instead of autoscaling" if paused else "belong to the autoscaler"
         )
         draft.say(part.origin(f"annotation {key}"), Went.LEFT if paused else Went.OPERATOR, text)
+
+
+def end_autoscaler(draft: Draft, document: Document) -> None:
+    """What scales a workload by rules of its own: two that decide the number of pods would work against each other.
+
+    Of AIBrix's PodAutoscaler, and others with bounds that are called as Kubernetes' are, these are taken over.
+    """
+    spec = document.root.at("spec")
+    if spec.at("maxReplicas") and not draft.get("autoscaling"):
+        autoscale(draft, replace(hpa(spec), metrics=()))
+    kind = spec.at("scaleTargetRef", "kind").text or "workload"
+    field = "autoscaling.targets" if draft.get("autoscaling") else "autoscaling"
+    text = f"scales the {kind} whose pods are the operator's now: delete it, and set {field}"
+    draft.say(document.root.origin(document.label), Went.LEFT, text)
 
 
 def tell_rest(draft: Draft, spec: Part) -> None:
