@@ -36,6 +36,43 @@ def test_a_probe_of_nvidias_stands_below_its_switch(probes: dict[str, Any], seco
     assert of_text(NIM + fields).documents[-1]["spec"].get("startupTimeoutSeconds") == seconds
 
 
+@pytest.mark.parametrize(
+    ("value", "caching", "left"),
+    [("1", True, []), ("0", False, []), ("true", True, []), ("False", False, []), ("on", None, [Went.LEFT])],
+)
+def test_a_switch_of_nvidias_is_on_or_off(value: str, caching: object, left: list[Went]) -> None:
+    found = of_text(f'{NIM}  env: [{{name: NIM_ENABLE_KV_CACHE_REUSE, value: "{value}"}}]')
+    assert found.documents[-1]["spec"].get("kvCache", {}).get("prefixCaching") == caching
+    assert [row.went for row in found.report.rows if row.went == Went.LEFT] == left
+
+
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [
+        ('--speculative-config \'{"method": "ngram", "num_speculative_tokens": 2}\'', "speculative"),
+        ("--override-generation-config='{\"top_p\": 0.9}' --max-num-seqs=8", "maxNumSeqs"),
+        ('--chat-template-content-format "openai" --max-num-seqs 8', "maxNumSeqs"),
+    ],
+)
+def test_more_arguments_of_kserves_are_read_as_by_a_shell(text: str, field: str) -> None:
+    env = [{"name": "VLLM_ADDITIONAL_ARGS", "value": text}]
+    spec = {"model": {"uri": "hf://org/m"}, "template": {"containers": [{"name": "main", "env": env}]}}
+    body = {"apiVersion": "serving.kserve.io/v1alpha1", "kind": "LLMInferenceService", "metadata": {"name": "m"}}
+    found = of_text(json.dumps({**body, "spec": spec}))
+    assert field in found.documents[-1]["spec"]
+    assert not found.report.lost
+
+
+@pytest.mark.parametrize(
+    ("argument", "went"), [("/mnt/models", Went.OPERATOR), ("org/m", Went.OPERATOR), ("org/n", Went.LEFT)]
+)
+def test_another_model_than_the_one_that_is_fetched_is_told(argument: str, went: Went) -> None:
+    container = {"image": "vllm/vllm-openai:latest", "args": ["--model", argument], "storageUri": "hf://org/m"}
+    body = {"apiVersion": "serving.kserve.io/v1beta1", "kind": "InferenceService", "metadata": {"name": "m"}}
+    found = of_text(json.dumps({**body, "spec": {"predictor": {"containers": [container]}}}))
+    assert went in [one for one, _ in said_of(found, f"--model {argument}")]
+
+
 def test_what_a_nimservice_puts_on_its_pods_is_taken_over() -> None:
     spec = of_text(f"{NIM}  groupID: 2000\n  labels: {{kueue.x-k8s.io/queue-name: gpus}}\n").documents[-1]["spec"]
     assert spec["pod"] == {"fsGroup": 2000, "labels": {"kueue.x-k8s.io/queue-name": "gpus"}}

@@ -4,6 +4,7 @@ from ..documents import Document, ImportInputError, Sources
 from ..draft import Draft
 from ..environment import take_env_from, take_variables, variables_of
 from ..launch.command import Word
+from ..launch.shell import commands_of
 from ..part import Part
 from ..pods.image import is_vllm, take_image
 from ..pods.pod import take_container, take_pod
@@ -94,7 +95,8 @@ def take_llm(document: Document, sources: Sources, draft: Draft) -> bool:
         Word(word, variable.origin.place)
         for key in ("VLLM_ADDITIONAL_ARGS", "VLLM_EXTRA_ARGS")
         if (variable := server.variables.by_name.pop(key, None))
-        for word in (variable.value or "").split()
+        for command in commands_of(variable.value or "", server.variables)
+        for word in command
     ]
     _server(server, pod, container, more)
     _workload(server, spec)

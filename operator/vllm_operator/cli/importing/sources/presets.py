@@ -12,9 +12,9 @@ from ..pods.resources import take_resources
 from ..report import ASKED, EACH_FLAG, Origin, Went
 from ..secrets import take_credential
 from ..server import Server
-from ..values import number
+from ..values import UnfitError, number, typed
 from . import objects
-from .fields import said, take_claim, take_keys
+from .fields import flag_words, said, take_claim, take_keys
 from .kserve import take_uri
 from .operators import begun
 from .scaling import autoscale, hpa, tell_rest
@@ -195,9 +195,9 @@ _NIM_VARIABLES = {
     "NIM_SERVED_MODEL_NAME": "served-model-name",
     "NIM_KVCACHE_PERCENT": "gpu-memory-utilization",
     "NIM_MAX_NUM_SEQS": "max-num-seqs",
-    "NIM_ENABLE_KV_CACHE_REUSE": "enable-prefix-caching",
     "NIM_PIPELINE_PARALLEL_SIZE": "pipeline-parallel-size",
 }
+_NIM_SWITCHES = {"NIM_ENABLE_KV_CACHE_REUSE": "enable-prefix-caching"}
 
 
 def take_nim(document: Document, sources: Sources, draft: Draft) -> bool:
@@ -217,6 +217,9 @@ def take_nim(document: Document, sources: Sources, draft: Draft) -> bool:
         if known := server.variables.by_name.pop(variable, None):
             words = [Word(f"--{flag}", known.origin.place), Word(known.value or "", known.origin.place)]
             take_words(server, words)
+    for variable, flag in _NIM_SWITCHES.items():
+        if known := server.variables.by_name.pop(variable, None):
+            _nim_switch(server, known, flag)
     _nim_name(server, image)
     _nim_nodes(server, spec.at("multiNode"))
     take_variables(server)
@@ -262,6 +265,16 @@ def _nim_uri(server: Server, document: Document, image: Part) -> str:
             "reads the hub's: find the model on the hub, and import it with -- vllm serve ORGANISATION/NAME"
         )
     return f"hf://{known}"
+
+
+def _nim_switch(server: Server, variable: Variable, flag: str) -> None:
+    """A variable that is 1 for a switch that is on, and 0 for one that is off."""
+    try:
+        on = typed({"type": "boolean"}, variable.value or "")
+    except UnfitError as error:
+        server.draft.say(variable.origin, Went.LEFT, str(error))
+        return
+    take_words(server, flag_words(Part(on, variable.origin.place), flag))
 
 
 def _nim_name(server: Server, image: Part) -> None:

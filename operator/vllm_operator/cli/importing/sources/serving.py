@@ -20,6 +20,7 @@ from ..pods.pod import take_container, take_pod
 from ..pods.resources import take_resources
 from ..report import ASKED, Origin, Went
 from ..server import NotTakenError, Server
+from ..uris import repository
 from ..volumes import CACHES, claim_to_fill, finish, take_cache
 
 WORKERS = "the other pods of a replica are made from the first"
@@ -91,10 +92,16 @@ def _names_model(line: Line) -> bool:
 
 
 def _model(server: Server, text: str, origin: Origin) -> None:
+    known = server.draft.get("model.uri")
+    # Where a controller has fetched the model, the server is told its folder.
+    if known and not text.startswith("/") and text != known and repository(text) != known:
+        said = f"the rest of the source has {known} as the model: set model.uri where it is to be this one"
+        server.draft.say(origin, Went.LEFT, said)
+        return
     if server.draft.asked is None:
         # Without another name, vLLM has the model's (get_served_model_name in vllm/config/model.py of vLLM 0.32).
         server.draft.asked = text, Origin(origin.place, ASKED)
-    if server.draft.get("model.uri"):
+    if known:
         server.draft.say(origin, Went.OPERATOR, "the model is known from elsewhere in the source")
         return
     try:
