@@ -15,7 +15,7 @@ from ..fleet.table import columns
 from ..terminal import printable
 from .documents import ImportInputError, Sources, read
 from .imports import Imported, imported
-from .report import Row, Went
+from .report import Report, Row, Went
 from .sources.command_line import document_of
 
 TAKEN, LOST = 0, 3
@@ -62,18 +62,19 @@ def sources_of(arguments: argparse.Namespace) -> Sources:
 def told(result: Imported) -> str:
     """The table, and what is to be done."""
     report = result.report
-    lines: list[str] = []
-    rows = [_cells(row) for row in report.rows]
-    lines += columns([("PART", "WENT", "TO, OR WHY"), *rows])
+    rows = [_cells(report, row) for row in report.rows]
+    lines = columns([("PART", "WENT", "TO, OR WHY"), *rows])
     commands = [command for draft in result.drafts for command in draft.commands]
     if commands:
         lines += ["", "Before, with the real values:", *dict.fromkeys(commands)]
     counted = sum(row.went in (Went.LEFT, Went.SETTINGS) for row in report.rows)
     names = ", ".join(draft.name for draft in result.drafts)
     lines += ["", f"{names}: {len(report.rows)} parts, {counted} to look at" if counted else f"{names}: all taken over"]
-    return _TOKENS.sub("***", report.hide("\n".join(lines)))
+    return _TOKENS.sub("***", "\n".join(lines))
 
 
-def _cells(row: Row) -> tuple[str, str, str]:
-    what = " ".join(row.origin.what.split())
-    return what if len(what) <= _WIDEST else f"{what[: _WIDEST - 3]}...", row.went.value, row.text
+def _cells(report: Report, row: Row) -> tuple[str, str, str]:
+    """A row of the table. What must not be printed is hidden before a text is cut, which would leave half of it."""
+    what = " ".join(report.hide(row.origin.what).split())
+    what = what if len(what) <= _WIDEST else f"{what[: _WIDEST - 3]}..."
+    return what, row.went.value, report.hide(row.text)

@@ -22,9 +22,10 @@ class Draft:
 
     def __init__(self, name: str, namespace: str, report: Report, settings: Settings) -> None:
         self.settings = settings
+        self.report = report
         self.name = service_name(name)
         self.namespace = namespace
-        self.report = report
+        report.names |= {name, namespace}
         self.spec: dict[str, Any] = {}
         self.source_name = name
         """Of the object that it is made of."""
@@ -40,6 +41,16 @@ class Draft:
         """Objects that the service needs beside it: claims, and volumes for them."""
         self.commands: list[str] = []
         """What somebody has to run first: Secrets whose values are not ours to print."""
+
+    @property
+    def name(self) -> str:
+        """Of the service."""
+        return self._name
+
+    @name.setter
+    def name(self, name: str) -> None:
+        self._name = name
+        self.report.names.add(name)
 
     @classmethod
     def blank(cls, name: str) -> "Draft":

@@ -184,9 +184,8 @@ def _pass_on(server: Server, variable: Variable) -> None:
     others = [one for one in draft.get("env") or [] if one["name"] != variable.name]
     before = len(draft.report.rows)
     if draft.put("env", [*others, value], variable.origin):
-        shown = (
-            HIDDEN if is_secret(variable.name) else variable.value if variable.value is not None else variable.source
-        )
+        shown = variable.source if variable.value is None else variable.value
+        shown = HIDDEN if is_secret(variable.name, variable.value) else shown
         draft.report.rows[before] = draft.report.rows[before]._replace(text=f"env: {shown}")
 
 

@@ -9,7 +9,7 @@ from ...settings import Settings
 from .documents import Document, ImportInputError, Sources
 from .draft import Draft
 from .environment import secret_values
-from .report import Origin, Report, Went, dotted
+from .report import LEAST_SECRET, Origin, Report, Went, dotted
 from .sources import app_template, chart, command_line, compose, kserve, objects, operators, presets, stack, workloads
 from .sources.objects import Taken
 from .values import UnfitError
@@ -115,10 +115,19 @@ def imported(sources: Sources, settings: Settings) -> Imported:
         _tell_rest(report, document)
     for name, why in sources.unread:
         report.add(Origin((-1, name), name), Went.LEFT, f"not read: it {why}")
+    _tell_names(report)
     for draft in result.drafts:
         for said in draft.refusals():
             report.add(Origin((-2, draft.name, said), f"service {draft.name}"), Went.SETTINGS, said)
     return result
+
+
+def _tell_names(report: Report) -> None:
+    """Rows for names that cannot be printed without a credential: an API key that is called as its service is."""
+    for secret in report.secrets:
+        for name in report.named_after(secret) if len(secret) >= LEAST_SECRET else ():
+            text = "has a credential of the source in it, or a value of a Secret, and is printed: choose another value"
+            report.add(Origin((-3, name), f"name {name}"), Went.LEFT, text)
 
 
 def _taken(document: Document, sources: Sources, draft: Draft, take: Take, result: Imported) -> bool:

@@ -72,6 +72,8 @@ class Report:
         self.rows: list[Row] = []
         self.secrets: set[str] = set()
         """Values that must not be printed."""
+        self.names: set[str] = set()
+        """What services and their namespaces are called: printed, whatever else has the same text."""
 
     def add(self, origin: Origin, went: Went, text: str) -> None:
         """Say where a part went; a row that is there already is not written twice."""
@@ -86,9 +88,13 @@ class Report:
     def hide(self, text: str) -> str:
         """A text without the values that must not be printed."""
         for secret in sorted(self.secrets, key=len, reverse=True):
-            if len(secret) >= LEAST_SECRET:
+            if len(secret) >= LEAST_SECRET and not self.named_after(secret):
                 text = text.replace(secret, "***")
         return text
+
+    def named_after(self, secret: str) -> list[str]:
+        """The names that have a value in them which must not be printed: without it they would name nothing."""
+        return sorted(name for name in self.names if secret in name)
 
     def hidden(self, node: Any) -> Any:
         """A part of what is printed without such values."""

@@ -89,6 +89,64 @@ def test_a_flag_with_a_credential_is_left_out(found: Imported) -> None:
     assert [row for row in found.report.rows if row.went == Went.LEFT and "holds a credential" in row.text]
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "hidden"),
+    [
+        *[(name, "not-a-real-value", True) for name in (
+            "HF_TOKEN", "hfToken", "AUTHTOKEN", "API_TOKENS", "TOKEN_FILE_SECRET", "PGPASSWORD", "DB_PASSWD", "APIKEY",
+            "OPENAI_API_KEY", "AWS_SECRET_ACCESS_KEY", "SOME_CREDENTIALS", "PROXY_AUTHORIZATION",
+        )],
+        *[(name, "Qwen/Qwen3-8B", False) for name in (
+            "MODEL_TOKENIZER", "TOKENIZER", "TOKENIZER_REVISION", "TOKENS_PER_STEP", "MODEL", "DETOKENIZE_WITH",
+        )],
+        ("MAX_TOKENS", "131072", False),
+        ("MAX_TOKEN", "131072", False),
+        ("REDIS_PASSWORD", "131072", True),
+    ],
+)  # fmt: skip
+def test_a_name_says_whether_its_value_is_a_credential(name: str, value: str, hidden: object) -> None:
+    found = line(f"{name}={value}", "vllm", "serve", "org/m", f"--uds={value}")
+    assert (value in found.report.secrets) == hidden
+    assert (value in told(found)) != hidden
+
+
+def test_the_model_may_come_from_a_variable_for_the_tokenizer() -> None:
+    service = {"image": IMAGE, "environment": {"MODEL_TOKENIZER": "Qwen/Qwen3-8B"}, "command": "--model Qwen/Qwen3-8B"}
+    found = of_text(json.dumps({"services": {"m": service}}))
+    assert found.documents[-1]["spec"]["model"]["uri"] == "hf://Qwen/Qwen3-8B"
+
+
+def named(name: str, key: str) -> Imported:
+    """What a Deployment comes to whose API key is written out."""
+    pod = {"containers": [{"name": "vllm", "image": IMAGE, "args": ["--model=org/m", "--api-key", key]}]}
+    body = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name, "namespace": "team"}}
+    return of_text(json.dumps({**body, "spec": {"template": {"spec": pod}}}))
+
+
+@pytest.mark.parametrize(("name", "key"), [("qwen-chat", "qwen-chat"), ("my-qwen-chat-2", "qwen-chat")])
+def test_a_service_keeps_a_name_that_is_its_key_as_well(name: str, key: str) -> None:
+    found = named(name, key)
+    assert "***" not in yaml.safe_dump(found.documents)
+    assert found.documents[-1]["metadata"]["name"] == name
+    (row,) = (row for row in found.report.rows if row.went == Went.LEFT)
+    assert row.origin.what == f"name {name}"
+    assert "--api-key ***" in told(found)
+
+
+@pytest.mark.parametrize("key", ["secret", "generic", "kubectl", "literal", "create"])
+def test_a_key_that_is_a_word_of_ours_spoils_no_command(key: str) -> None:
+    command = "kubectl create secret generic m-api-key -n team --from-literal=key=REPLACE_ME"
+    assert command in told(named("m", key)).splitlines()
+
+
+@pytest.mark.parametrize("before", [0, 65])
+def test_a_credential_is_hidden_before_a_row_is_cut(before: int) -> None:
+    password = "not-a-real-password-of-many-letters"
+    command = f"fetch {'x' * before} --from http://user:{password}@host.example.com/model"
+    found = line("sh", "-c", f"DB_PASSWORD={password}\n{command}\nvllm serve org/m")
+    assert "not-a-real" not in told(found)
+
+
 def test_a_reference_to_the_host_is_no_credential() -> None:
     found = line("docker", "run", "-e", "HF_TOKEN", "-e", "REDIS_PASSWORD=${HF_TOKEN}", IMAGE, "--model=org/m")
     assert not found.report.secrets

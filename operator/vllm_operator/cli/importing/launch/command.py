@@ -165,7 +165,7 @@ def _take(result: Launched, words: list[Word], variables: Variables) -> None:
         (name for key, name in _OTHERS.items() if any(key == text.rsplit("/", 1)[-1].split(".")[0] for text in texts)),
         "",
     )
-    said = (" ".join(word.text for word in rest)[:120], rest[0].place)
+    said = (" ".join(word.text for word in rest), rest[0].place)
     quiet = program in _QUIET or (program in ENGINES and "run" not in texts)
     (result.quiet if quiet else result.beside).append(said)
 

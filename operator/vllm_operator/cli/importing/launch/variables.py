@@ -9,14 +9,17 @@ from ..report import Origin
 _KUBERNETES = re.compile(r"\$\$|\$\(([A-Za-z_][A-Za-z0-9_.-]*)\)")
 _SHELL = re.compile(r"\$(?:\{([A-Za-z_]\w*)(?::?[-=]([^}]*))?\}|([A-Za-z_]\w*))")
 _ONLY = re.compile(r"\$(?:\(([A-Za-z_][\w.-]*)\)|\{([A-Za-z_]\w*)(?::?[-=?][^}]*)?\}|([A-Za-z_]\w*))")
-_SECRET_NAME = re.compile(r"token|secret|passw|api[-_]?key|access[-_]?key|credential|authorization", re.IGNORECASE)
+_SECRET_NAME = re.compile(r"secret|passw|api[-_]?key|access[-_]?key|credential|authorization", re.IGNORECASE)
+# Neither tokenizers nor limits of tokens: MODEL_TOKENIZER, TOKENS_PER_STEP.
+_TOKEN_NAME = re.compile(r"token(?!i[sz]|s[-_])", re.IGNORECASE)
 ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
 MOST_TEXT = 1 << 18
 
 
-def is_secret(name: str) -> bool:
-    """Whether a variable or key with this name holds a credential."""
-    return bool(_SECRET_NAME.search(name)) and not name.lower().startswith("tokenizer")
+def is_secret(name: str, value: str | None = None) -> bool:
+    """Whether a variable or key with this name holds a credential; of tokens, a number is how many there are."""
+    token = _TOKEN_NAME.search(name) and not (value or "").isdigit()
+    return bool(token or _SECRET_NAME.search(name))
 
 
 def is_reference(text: str) -> bool:
@@ -51,8 +54,9 @@ class Variables:
     def add(self, variable: Variable) -> None:
         """Take a variable up; a later one of the same name counts."""
         self.by_name[variable.name] = variable
-        if variable.value and is_secret(variable.name) and not is_reference(variable.value):
-            self.secrets.add(variable.value)
+        value = variable.value
+        if value and is_secret(variable.name, value) and not is_reference(value):
+            self.secrets.add(value)
 
     def literal(self, name: str) -> str | None:
         """The value of a variable, where it is known."""
