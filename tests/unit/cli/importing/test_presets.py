@@ -143,3 +143,20 @@ def test_each_part_of_a_claim_has_its_row(source: str, cache: dict[str, str] | N
     claim = found.documents[-1]["spec"]["cache"].get("claim")
     assert claim == (None if cache is None else {"storage": "50Gi", **cache})
     assert [row.origin.what.rsplit(".", 1)[-1] for row in found.report.rows if row.went == Went.LEFT] == left
+
+
+@pytest.mark.parametrize(
+    ("uri", "model"),
+    [
+        ("hf://org/m:7ae5576", {"uri": "hf://org/m", "revision": "7ae5576"}),
+        ("hf://org/m:main", {"uri": "hf://org/m", "revision": "main"}),
+        ("hf://org/m", {"uri": "hf://org/m"}),
+        ("pvc://models/m", {"uri": "pvc://models/m"}),
+    ],
+)
+def test_a_commit_behind_a_repository_of_kserves_is_its_revision(uri: str, model: dict[str, str]) -> None:
+    held = {"modelFormat": {"name": "huggingface"}, "storageUri": uri}
+    body = {"apiVersion": "serving.kserve.io/v1beta1", "kind": "InferenceService", "metadata": {"name": "m"}}
+    found = of_text(json.dumps({**body, "spec": {"predictor": {"model": held}}}))
+    assert found.documents[-1]["spec"]["model"] == model
+    assert not found.report.lost

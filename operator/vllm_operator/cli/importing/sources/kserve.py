@@ -1,5 +1,7 @@
 """KServe's kinds: LLMInferenceService, and InferenceService with a runtime that is vLLM."""
 
+import re
+
 from ..documents import Document, ImportInputError, Sources
 from ..draft import Draft
 from ..environment import take_env_from, take_variables, variables_of
@@ -35,6 +37,8 @@ _PARALLELISM = {
     "data": "data-parallel-size",
     "dataLocal": "data-parallel-size-local",
 }
+# hf://organisation/name:commit, as KServe's storage initializer reads it.
+_PINNED = re.compile(r"(hf://[^:]+):([^:]+)")
 _WORKER_SIZES = {"tensorParallelSize": "tensor-parallel-size", "pipelineParallelSize": "pipeline-parallel-size"}
 # Of KServe's own server, which passes the others on to vLLM.
 _OWN_FLAGS = {
@@ -118,10 +122,14 @@ def take_uri(server: Server, uri: Part) -> None:
     """The model of a kind that names it by a URI. Raises ImportInputError where it has no place here."""
     if not uri.text:
         raise ImportInputError("the source names no model: give the whole of it, or what came of it in the cluster")
+    pinned = _PINNED.fullmatch(uri.text)
+    text, revision = pinned.groups() if pinned else (uri.text, "")
     try:
-        server.draft.put("model.uri", locate(server, uri.text), uri.origin())
+        server.draft.put("model.uri", locate(server, text), uri.origin())
     except NotTakenError as error:
         raise ImportInputError(f"the model: {error}") from error
+    if revision:
+        server.draft.put("model.revision", revision, uri.origin())
 
 
 def _lora(server: Server, lora: Part) -> None:
