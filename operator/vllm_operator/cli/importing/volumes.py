@@ -5,6 +5,7 @@ import re
 from typing import Any
 
 from .draft import service_name
+from .launch.variables import Variables
 from .part import Part
 from .report import PRINTED, Origin, Went
 from .server import Mount, NotTakenError, Server
@@ -20,7 +21,9 @@ _INLINE = ("hostPath", "nfs")
 _DRIVERS = ("nvidia", "/dev/dri", "/dev/kfd", "libcuda", "cuda")
 
 
-def mounts_of(pod: Part, container: Part, templates: dict[str, Part] | None = None) -> list[Mount]:
+def mounts_of(
+    pod: Part, container: Part, variables: Variables, templates: dict[str, Part] | None = None
+) -> list[Mount]:
     """The mounts of a container, with the volumes of its pod (and the claim templates of a StatefulSet)."""
     volumes = {volume.at("name").text: volume for volume in pod.at("volumes").each()}
     found = []
@@ -32,8 +35,14 @@ def mounts_of(pod: Part, container: Part, templates: dict[str, Part] | None = No
         if not volume and templates and name in templates:
             kind, source, volume = "claimTemplate", templates[name], templates[name]
         path = posixpath.normpath(mount.at("mountPath").text or "/")
-        found.append(Mount(path, kind, source, volume, mount, name, mount.at("subPath").text.strip("/")))
+        found.append(Mount(path, kind, source, volume, mount, name, sub_path(mount, variables)))
     return found
+
+
+def sub_path(mount: Part, variables: Variables) -> str:
+    """The folder of a volume that is mounted, as the kubelet fills it in; what is not known stays, as $(NAME)."""
+    text = mount.at("subPath").text or variables.kubernetes(mount.at("subPathExpr").text)
+    return text.strip("/")
 
 
 def locate(server: Server, text: str) -> str:
@@ -74,6 +83,10 @@ def _in_volume(server: Server, path: str) -> str:
     mount, rest = found
     if snapshot := _cached_repository(rest):
         return snapshot
+    if "$(" in mount.sub:
+        raise NotTakenError(
+            f"{path} is in a folder that each pod has a name for ({mount.sub}): set model.uri to pvc://claim/path"
+        )
     server.uses[mount.path] = "has the model"
     if elsewhere := _mounted_uri(server, mount, rest.strip("/")):
         return elsewhere
@@ -130,7 +143,8 @@ def claim_of(server: Server, mount: Mount, purpose: str) -> str:
 def claim_to_fill(server: Server, path: str, origin: Origin) -> bool:
     """A claim in the place of a model's folder that no pod can have: somebody copies the model there. Whether it is."""
     path = _HOME.sub("", path)
-    if not path.startswith(("/", "./", "~")) or "$" in path:
+    found = server.mounted(path)
+    if not path.startswith(("/", "./", "~")) or "$" in path or (found and "$" in found[0].sub):
         return False
     draft, folder = server.draft, re.sub(r"[^A-Za-z0-9._-]+", "-", posixpath.basename(posixpath.normpath(path)))
     if not draft.source_name:

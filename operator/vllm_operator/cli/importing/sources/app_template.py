@@ -17,7 +17,7 @@ from ..pods.rollout import take_strategy
 from ..report import Went
 from ..server import Mount, Server
 from ..values import number
-from ..volumes import CACHES, finish, take_cache
+from ..volumes import CACHES, finish, sub_path, take_cache
 from . import objects
 from .fields import said
 from .serving import take_words, tell_script
@@ -91,7 +91,8 @@ def take(document: Document, sources: Sources, draft: Draft) -> bool:
     name, container = next(_containers(controller, sources))
     if document.name:
         draft.name = document.name if len(servers(document, sources)) == 1 else f"{document.name}-{draft.source_name}"
-    server = Server(draft, sources, _variables(container, sources), _mounts(values, draft.source_name, name))
+    variables = _variables(container, sources)
+    server = Server(draft, sources, variables, _mounts(values, (draft.source_name, name), variables))
     image = container.at("image")
     digest = image.at("digest").text
     tag = image.at("tag").text + (f"@{digest}" if digest else "")
@@ -113,7 +114,7 @@ def take(document: Document, sources: Sources, draft: Draft) -> bool:
     return True
 
 
-def _mounts(values: Part, controller: str, container: str) -> list[Mount]:
+def _mounts(values: Part, container: tuple[str, str], variables: Variables) -> list[Mount]:
     found = []
     for name, volume in values.at("persistence").items():
         kind = volume.at("type").text or "persistentVolumeClaim"
@@ -121,12 +122,12 @@ def _mounts(values: Part, controller: str, container: str) -> list[Mount]:
         whole = volume
         if kind == "persistentVolumeClaim" and not volume.at("existingClaim"):
             kind, whole = "claimTemplate", Part({"spec": _claim(volume)}, volume.place)
-        places = [*volume.at("globalMounts").each(), *volume.at("advancedMounts", controller, container).each()]
+        places = [*volume.at("globalMounts").each(), *volume.at("advancedMounts", *container).each()]
         if not places and not volume.at("advancedMounts"):
             places = [Part({"path": f"/{name}"}, volume.place)]
         for mount in places:
             path = posixpath.normpath(mount.at("path").text or f"/{name}")
-            found.append(Mount(path, kind, source, whole, mount, name, mount.at("subPath").text.strip("/")))
+            found.append(Mount(path, kind, source, whole, mount, name, sub_path(mount, variables)))
     return found
 
 

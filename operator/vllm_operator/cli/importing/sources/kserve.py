@@ -83,7 +83,8 @@ def take_llm(document: Document, sources: Sources, draft: Draft) -> bool:
         )
     pod = spec.at("template")
     container = _main(pod)
-    server = Server(draft, sources, variables_of(container, sources), mounts_of(pod, container))
+    variables = variables_of(container, sources)
+    server = Server(draft, sources, variables, mounts_of(pod, container, variables))
     take_uri(server, spec.at("model", "uri"))
     if name := spec.at("model", "name"):
         draft.put("model.servedModelNames", [name.text], name.origin("model.name"))
@@ -188,7 +189,8 @@ def take_inference_service(document: Document, sources: Sources, draft: Draft) -
     if own is None and name not in ("huggingface", "vllm"):
         return False
     container = own or model
-    server = Server(draft, sources, variables_of(container, sources), mounts_of(predictor, container))
+    variables = variables_of(container, sources)
+    server = Server(draft, sources, variables, mounts_of(predictor, container, variables))
     if workers := predictor.at("workerSpec"):
         take_keys(server, workers, _WORKER_SIZES)
         server.nodes = workers.at("pipelineParallelSize")

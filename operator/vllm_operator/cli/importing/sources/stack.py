@@ -117,9 +117,9 @@ def take(document: Document, sources: Sources, draft: Draft) -> bool:
     """Take the model over that the draft is named after."""
     spec = document.root.at("servingEngineSpec")
     part = next(one for one in spec.at("modelSpec").each() if (one.at("name").text or "vllm") == draft.source_name)
-    server = Server(
-        draft, sources, variables_of(part, sources), mounts_of(_renamed(part, "extraVolumes", "volumes"), _mounts(part))
-    )
+    variables = variables_of(part, sources)
+    mounts = mounts_of(_renamed(part, "extraVolumes", "volumes"), _mounts(part), variables)
+    server = Server(draft, sources, variables, mounts)
     if part.at("repository"):
         tag = part.at("tag").text or "latest"
         take_image(server, Part(f"{part.at('repository').text}:{tag}", part.at("repository").place))

@@ -105,11 +105,12 @@ def _server(document: Document, sources: Sources, draft: Draft, container: Part)
     templates = {
         one.at("metadata", "name").text: one for one in document.root.at("spec", "volumeClaimTemplates").each()
     }
+    variables = variables_of(container, sources)
     server = Server(
         draft,
         sources,
-        variables_of(container, sources),
-        mounts_of(pod, container, templates),
+        variables,
+        mounts_of(pod, container, variables, templates),
         node=pod.at("nodeSelector", "kubernetes.io/hostname").text,
         replicas=_replicas(document.root.at("spec", "replicas")),
         nodes=document.root.at("spec", "leaderWorkerTemplate", "size"),
