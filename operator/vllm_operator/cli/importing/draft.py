@@ -33,6 +33,10 @@ class Draft:
         """Its labels and annotations."""
         self.asked: tuple[str, Origin] | None = None
         """The name that clients ask for the model by, and what says so."""
+        self.offline: dict[str, Origin] = {}
+        """Variables that have vLLM ask no hub, by name."""
+        self.found_again = False
+        """Whether the cache has the downloads of the source where pods look for them."""
         self._origins: dict[str, Origin] = {}
         self.service_names: set[str] = set()
         """Services of the source that lead to its pods."""
@@ -91,6 +95,18 @@ class Draft:
             self.say(origin, Went.LEFT, f"clients ask for {name}, which no service can answer to: {other}")
         else:
             self.put("model.servedModelNames", [name], origin)
+
+    def go_online(self) -> None:
+        """Let pods ask the hub for what they have to download, whatever the source said: they would not start."""
+        if self.found_again or "hf://" not in str(self.spec):
+            return
+        for name, origin in self.offline.items():
+            left = [one for one in self.spec["env"] if one["name"] != name]
+            rest = {key: item for key, item in self.spec.items() if key != "env"}
+            self.spec = {**rest, "env": left} if left else rest
+            self.report.rows = [row for row in self.report.rows if row.origin != origin]
+            text = "pods have to download from the hub once: set it in env when the cache has it all"
+            self.say(origin, Went.LEFT, text)
 
     def put_if_allowed(self, path: str, value: Any, origin: Origin) -> None:
         """Set a field that the service serves without as well: left out where the platform's settings refuse it."""

@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 from ...api.environment import CREDENTIALS, INSTEAD, refusal
+from ...api.loading import OFFLINE
 from ...api.vocabulary import VLLM_VERSION
 from .bucket import take_bucket
 from .documents import Sources
@@ -187,6 +188,8 @@ def _pass_on(server: Server, variable: Variable) -> None:
         shown = variable.source if variable.value is None else variable.value
         shown = HIDDEN if is_secret(variable.name, variable.value) else shown
         draft.report.rows[before] = draft.report.rows[before]._replace(text=f"env: {shown}")
+        if variable.name in OFFLINE:
+            draft.offline[variable.name] = variable.origin
 
 
 def _attention(server: Server, variable: Variable) -> None:

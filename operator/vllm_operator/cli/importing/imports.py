@@ -145,6 +145,7 @@ def _taken(document: Document, sources: Sources, draft: Draft, take: Take, resul
     while any((other.name, other.namespace) == (draft.name, draft.namespace) for other in result.drafts):
         draft.name += "-2"
     draft.keep_name()
+    draft.go_online()
     result.drafts.append(draft)
     return True
 

@@ -233,7 +233,7 @@ def take_cache(server: Server, folder: str, origin: Origin | None = None) -> boo
     found = server.mounted(folder)
     if found is None:
         return False
-    mount, _ = found
+    mount, rest = found
     if mount.path in server.uses:
         return True
     if mount.kind == "claimTemplate":
@@ -243,7 +243,8 @@ def take_cache(server: Server, folder: str, origin: Origin | None = None) -> boo
     claim = claim_of(server, mount, "the cache")
     server.uses[mount.path] = "is the cache"
     # The operator has the hub's cache in huggingface/ of the claim.
-    same = mount.path.endswith("/.cache") and not mount.sub
+    same = posixpath.join(mount.sub, rest).strip("/") in ("huggingface", "huggingface/hub")
+    server.draft.found_again |= same
     note = "the downloads are found again" if same else "downloaded once more: the cache has folders of its own there"
     server.draft.put("cache.existingClaim", claim, origin or mount.mount.origin(f"mount {mount.path}"), note)
     return True

@@ -1,0 +1,56 @@
+"""Variables that decide where weights come from: what they forbid, or lead to, is not what a service has."""
+
+import json
+
+import pytest
+
+from support.imports import deployment, of_text
+from vllm_operator.cli.importing.imports import Imported
+from vllm_operator.cli.importing.report import Went
+
+OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
+
+
+def cached(mount: dict[str, str], variables: dict[str, str], model: str = "org/m") -> Imported:
+    """A Deployment without access to the hub, whose downloads are in a claim."""
+    env = [{"name": name, "value": value} for name, value in {**dict.fromkeys(OFFLINE, "1"), **variables}.items()]
+    container = {"name": "vllm", "image": "vllm/vllm-openai:latest", "args": [f"--model={model}"], "env": env}
+    mounts = [{"name": "c", **mount}, {"name": "w", "mountPath": "/models"}]
+    volumes = [
+        {"name": name, "persistentVolumeClaim": {"claimName": claim}}
+        for name, claim in (("c", "hub"), ("w", "weights"))
+    ]
+    return of_text(json.dumps(deployment({"containers": [{**container, "volumeMounts": mounts}], "volumes": volumes})))
+
+
+def env_of(found: Imported) -> list[str]:
+    """The names of the variables of a service."""
+    return [one["name"] for one in found.documents[-1]["spec"].get("env", [])]
+
+
+@pytest.mark.parametrize(
+    ("mount", "variables", "again"),
+    [
+        ({"mountPath": "/root/.cache"}, {}, True),
+        ({"mountPath": "/root/.cache/huggingface"}, {}, False),
+        ({"mountPath": "/root/.cache/huggingface", "subPath": "huggingface"}, {}, True),
+        ({"mountPath": "/root/.cache", "subPath": "a"}, {}, False),
+        ({"mountPath": "/data"}, {"HF_HOME": "/data"}, False),
+        ({"mountPath": "/data"}, {"HF_HOME": "/data/huggingface"}, True),
+        ({"mountPath": "/data/.cache"}, {"HF_HOME": "/data/.cache"}, False),
+        ({"mountPath": "/data"}, {"HF_HUB_CACHE": "/data/huggingface/hub"}, True),
+        ({"mountPath": "/elsewhere"}, {}, False),
+    ],
+)
+def test_pods_ask_the_hub_where_they_have_to_download_once_more(
+    mount: dict[str, str], variables: dict[str, str], again: object
+) -> None:
+    found = cached(mount, variables)
+    rows = {row.origin.what: row.went for row in found.report.rows if row.origin.what.endswith("_OFFLINE")}
+    assert rows == dict.fromkeys((f"env {name}" for name in OFFLINE), Went.FIELD if again else Went.LEFT)
+    assert env_of(found) == (list(OFFLINE) if again else [])
+
+
+def test_a_model_of_a_claim_needs_no_hub() -> None:
+    found = cached({"mountPath": "/elsewhere"}, {}, "/models/m")
+    assert env_of(found) == list(OFFLINE)
