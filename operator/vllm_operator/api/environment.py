@@ -153,6 +153,7 @@ INSTEAD: dict[str, str] = {
         "it opens routes by which anybody ends or changes the server: leave it out; models do not sleep here, suspend "
         "frees a service's GPUs"
     ),
+    "VLLM_USE_MODELSCOPE": "weights of ModelScope are not served: copy them to a claim, and use pvc:// in model.uri",
     **_GONE,
     "VLLM_CPU_KVCACHE_SPACE": "use kvCache.memoryPerGPU, which counts for each rank",
     "VLLM_KEEP_ALIVE_ON_ENGINE_DEATH": _OPERATOR,

@@ -10,7 +10,7 @@ from ...api.loading import OFFLINE
 from ...api.vocabulary import VLLM_VERSION
 from .bucket import take_bucket
 from .documents import Sources
-from .launch.variables import Variable, Variables, is_secret
+from .launch.variables import MODELSCOPE, Variable, Variables, is_secret
 from .part import Part
 from .report import Went
 from .secrets import HIDDEN, announce, take_credential
@@ -218,7 +218,15 @@ def _libraries(server: Server, variable: Variable) -> None:
         server.draft.say(variable.origin, Went.LEFT, INSTEAD["LD_LIBRARY_PATH"])
 
 
+def _modelscope(server: Server, variable: Variable) -> None:
+    if server.variables.of_modelscope:
+        server.draft.say(variable.origin, Went.LEFT, INSTEAD[MODELSCOPE])
+    else:
+        server.draft.say(variable.origin, Went.DEFAULT, "is off: vLLM's default")
+
+
 _SPECIAL = {
+    MODELSCOPE: _modelscope,
     "VLLM_ATTENTION_BACKEND": _attention,
     "VLLM_USE_V1": _v1,
     "VLLM_CPU_KVCACHE_SPACE": _kv_space,

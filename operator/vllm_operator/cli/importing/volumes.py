@@ -4,8 +4,9 @@ import posixpath
 import re
 from typing import Any
 
+from ...api.environment import INSTEAD
 from .draft import service_name
-from .launch.variables import Variables
+from .launch.variables import MODELSCOPE, Variables
 from .part import Part
 from .report import PRINTED, Origin, Went
 from .server import Mount, NotTakenError, Server
@@ -57,6 +58,8 @@ def locate(server: Server, text: str) -> str:
         uri = repository(text) or ""
         if not uri:
             raise NotTakenError(_no_repository(text))
+        if server.variables.of_modelscope:
+            raise NotTakenError(f"{text} is a name of ModelScope's, by {MODELSCOPE}: {INSTEAD[MODELSCOPE]}")
     if fault := uri_fault(uri):
         raise NotTakenError(f"{uri}: {fault}")
     return uri

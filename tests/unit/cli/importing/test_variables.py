@@ -5,10 +5,18 @@ import json
 import pytest
 
 from support.imports import deployment, of_text
-from vllm_operator.cli.importing.imports import Imported
+from vllm_operator.cli.importing.documents import ImportInputError, Sources
+from vllm_operator.cli.importing.imports import Imported, imported
 from vllm_operator.cli.importing.report import Went
+from vllm_operator.cli.importing.sources.command_line import document_of
+from vllm_operator.settings import Settings
 
 OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
+
+
+def line(*words: str) -> Imported:
+    """What a command line comes to."""
+    return imported(Sources(documents=[document_of(words, 0)]), Settings())
 
 
 def cached(mount: dict[str, str], variables: dict[str, str], model: str = "org/m") -> Imported:
@@ -54,3 +62,23 @@ def test_pods_ask_the_hub_where_they_have_to_download_once_more(
 def test_a_model_of_a_claim_needs_no_hub() -> None:
     found = cached({"mountPath": "/elsewhere"}, {}, "/models/m")
     assert env_of(found) == list(OFFLINE)
+
+
+@pytest.mark.parametrize("value", ["True", "1", " true "])
+def test_a_model_of_modelscope_is_not_one_of_the_hub(value: str) -> None:
+    with pytest.raises(ImportInputError, match=r"is a name of ModelScope's.*copy them to a claim"):
+        line("docker", "run", "-e", f"VLLM_USE_MODELSCOPE={value}", "vllm/vllm-openai", "--model", "ZhipuAI/glm-4-9b")
+
+
+def test_an_adapter_of_modelscope_is_left_out() -> None:
+    words = ("hf://org/m", "--lora-modules", "a=hf://org/a", "b=org/b")
+    found = line("VLLM_USE_MODELSCOPE=True", "vllm", "serve", *words)
+    assert found.documents[-1]["spec"]["lora"]["adapters"] == [{"name": "a", "uri": "hf://org/a"}]
+    left = [row.origin.what for row in found.report.rows if row.went == Went.LEFT]
+    assert left[:2] == ["adapter b", "env VLLM_USE_MODELSCOPE"]
+
+
+def test_modelscope_that_is_off_says_nothing() -> None:
+    found = line("VLLM_USE_MODELSCOPE=False", "vllm", "serve", "org/m")
+    assert found.documents[-1]["spec"]["model"]["uri"] == "hf://org/m"
+    assert not found.report.lost

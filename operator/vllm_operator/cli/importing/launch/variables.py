@@ -14,6 +14,7 @@ _SECRET_NAME = re.compile(r"secret|passw|api[-_]?key|access[-_]?key|credential|a
 _TOKEN_NAME = re.compile(r"token(?!i[sz]|s[-_])", re.IGNORECASE)
 ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
 MOST_TEXT = 1 << 18
+MODELSCOPE = "VLLM_USE_MODELSCOPE"
 
 
 def is_secret(name: str, value: str | None = None) -> bool:
@@ -62,6 +63,11 @@ class Variables:
         """The value of a variable, where it is known."""
         found = self.by_name.get(name)
         return found.value if found else self.given.get(name)
+
+    @property
+    def of_modelscope(self) -> bool:
+        """Whether names of models are ModelScope's, and not the hub's (vllm/envs.py of vLLM 0.32)."""
+        return (self.literal(MODELSCOPE) or "").strip().lower() in ("1", "true")
 
     def kubernetes(self, text: str) -> str:
         """A text as the kubelet passes it on: $(NAME) is replaced where the value is known, $$ stands for $."""
