@@ -49,7 +49,11 @@ SAYS: dict[Reason, tuple[tuple[str, str], ...]] = {
     ),
     Reason.EXPERT_WIDTH: ((f"{LOADERS}/fused_moe/config.py", "assert self.intermediate_size % tp_size == 0"),),
     Reason.VOCABULARY: ((f"{LOADERS}/vocab_parallel_embedding.py", "divide(global_vocab_size, world_size)"),),
-    Reason.STATE_HEADS: ((f"{LOADERS}/mamba/gdn/qwen_gdn_linear_attn.py", "divide(self.num_v_heads, self.tp_size)"),),
+    Reason.STATE_HEADS: (
+        (f"{LOADERS}/mamba/gdn/qwen_gdn_linear_attn.py", "divide(self.num_v_heads, self.tp_size)"),
+        (f"{LOADERS}/mamba/mamba_mixer2.py", "Tensor parallel world size must divide num heads."),
+        (f"{LOADERS}/mamba/mamba_mixer2.py", "If tensor parallel world size does not divide num_groups, "),
+    ),
     Reason.QUANTIZATION_GROUP: (
         ("vllm/distributed/utils.py", "into shards that are not a whole number of quant groups"),
         (
@@ -133,6 +137,9 @@ COMPRESSED_BLOCKS: Content = {
         "input_activations": {"num_bits": 8, "type": "float", "strategy": "group", "group_size": 128, "dynamic": True},
     }},
 }  # fmt: skip
+AUTO_ROUND: Content = {"quant_method": "auto-round", "packing_format": "auto_round:auto_gptq", "bits": 4,
+                       "group_size": 128, "sym": True}  # fmt: skip
+FALCON_H1: Content = MODELS["Falcon-H1-7B-Instruct"]["config"]
 GEMMA3: Content = MODELS["gemma-3-12b-it"]["config"]
 GLM4V: Content = MODELS["default-Glm4vForConditionalGeneration"]["config"]
 INTERNVL: Content = MODELS["default-InternVLForConditionalGeneration"]["config"]
@@ -152,7 +159,7 @@ def _compressed_groups(size: int) -> Content:
     return {**COMPRESSED, "config_groups": {"group_0": {"targets": ["Linear"], "weights": weights}}}
 
 
-EIGHT, SIX = {"tensorParallelSize": 8}, {"tensorParallelSize": 6}
+EIGHT, SIX, SIXTEEN = {"tensorParallelSize": 8}, {"tensorParallelSize": 6}, {"tensorParallelSize": 16}
 ROWS: list[tuple[str, Content, Content, str, Reason, tuple[str, ...]]] = [
     ("heads", QWEN25_7B, EIGHT, "H100", Reason.ATTENTION_HEADS, ("28 attention heads", "8 GPUs", "1, 2 or 4")),
     ("unknown heads", {**LLAMA_8B, "architectures": ["PersimmonForCausalLM"], "num_attention_heads": 30}, EIGHT, "H100",
@@ -180,12 +187,22 @@ ROWS: list[tuple[str, Content, Content, str, Reason, tuple[str, ...]]] = [
      {"tensorParallelSize": 7}, "H100", Reason.VOCABULARY, ("152064", "7 GPUs", "1, 2 or 4")),
     ("linear attention", {**QWEN3_NEXT, "linear_num_value_heads": 36, "num_attention_heads": 16}, EIGHT, "H200",
      Reason.STATE_HEADS, ("36 heads of linear attention", "1, 2 or 4")),
+    ("groups of Nemotron-H", MODELS["Nemotron-H-56B-Base-8K"]["config"], SIXTEEN, "H200", Reason.STATE_HEADS,
+     ("8 groups of Mamba's heads", "16 GPUs", "1, 2, 4 or 8")),
+    ("groups of Mamba", MODELS["default-Mamba2ForCausalLM"]["config"], SIXTEEN, "H200", Reason.STATE_HEADS,
+     ("8 groups of Mamba's heads", "1, 2, 4 or 8")),
+    ("groups beside attention", {**FALCON_H1, "mamba_n_groups": 2}, {"tensorParallelSize": 4}, "H200",
+     Reason.STATE_HEADS, ("2 groups of Mamba's heads", "4 GPUs", "1 or 2")),
+    ("heads beside attention", {**FALCON_H1, "mamba_n_heads": 6, "mamba_d_head": 512}, {"tensorParallelSize": 4},
+     "H200", Reason.STATE_HEADS, ("6 heads of linear attention", "1 or 2")),
     ("awq groups", quantized({**LLAMA_8B, "intermediate_size": 11008}, AWQ), EIGHT, "H100", Reason.QUANTIZATION_GROUP,
      ("mlp.down_proj has 11008 inputs", "groups of 128", "1 or 2")),
     ("gptq groups", quantized({**LLAMA_8B, "intermediate_size": 11008}, GPTQ), EIGHT, "H100", Reason.QUANTIZATION_GROUP,
      ("mlp.down_proj has 11008 inputs", "groups of 128", "1 or 2")),
     ("compressed-tensors groups", quantized({**LLAMA_8B, "intermediate_size": 11008}, COMPRESSED), EIGHT, "H100",
      Reason.QUANTIZATION_GROUP, ("mlp.down_proj has 11008 inputs", "groups of 128")),
+    ("auto-round groups", quantized({**LLAMA_8B, "intermediate_size": 11008}, AUTO_ROUND), EIGHT, "H100",
+     Reason.QUANTIZATION_GROUP, ("mlp.down_proj has 11008 inputs", "groups of 128", "1 or 2")),
     ("small groups", quantized({**LLAMA_8B, "intermediate_size": 11024}, {**AWQ, "group_size": 32}), EIGHT, "H100",
      Reason.QUANTIZATION_GROUP, ("11024 inputs", "groups of 32")),
     ("fp8 blocks of inputs", quantized({**LLAMA_8B, "intermediate_size": 11008}, FP8_BLOCKS), EIGHT, "H100",
@@ -295,6 +312,8 @@ ROWS: list[tuple[str, Content, Content, str, Reason, tuple[str, ...]]] = [
 
 # What looks like a rule's case and is none: vLLM takes it.
 TAKEN: list[tuple[str, Content, Content, str]] = [
+    ("one group of Mamba's heads", FALCON_H1, {"tensorParallelSize": 4}, "H200"),
+    ("as many groups of Mamba's heads", MODELS["Nemotron-H-56B-Base-8K"]["config"], EIGHT, "H200"),
     ("more ranks than kv heads", LLAMA_8B, {"tensorParallelSize": 16}, "H100"),
     ("heads of a whole tower", GLM4V, {**EIGHT, "extraArgs": ["--mm-encoder-tp-mode=data"]}, "H100"),
     ("heads of a tower of InternVL", _with_tower(INTERNVL, num_attention_heads=12), EIGHT, "H100"),

@@ -18,9 +18,11 @@ from .weights import VOCABULARY_PADDING
 LARGEST_TENSOR_SIZE = 16
 """Largest size that is suggested."""
 _ATTENTION = ("self_attn.", "linear_attn.")
+_STATE_INPUTS = ".in_proj"
 # Quantizations whose groups of inputs vLLM does not cut: layers/quantization/auto_awq.py, utils/marlin_utils.py,
-# compressed_tensors/schemes/compressed_tensors_wNa16.py. Experts of AWQ and GPTQ are refined, and MXFP4's are padded.
-_GROUPED = frozenset({"awq", "gptq", "compressed-tensors"})
+# inc/schemes/inc_wna16_linear.py, compressed_tensors/schemes/compressed_tensors_wNa16.py. Experts of AWQ and GPTQ are
+# refined, and MXFP4's are padded.
+_GROUPED = frozenset({"awq", "gptq", "auto-round", "compressed-tensors"})
 _BLOCKED = frozenset({"fp8", "compressed-tensors"})
 _ONE_MATRIX = frozenset({"MiMoV2FlashForCausalLM", "MiMoV2ForCausalLM", "DeepseekV4ForCausalLM"})
 """Models whose queries, keys and values are one matrix to vLLM, of whatever width."""
@@ -107,10 +109,20 @@ def _attention(question: Question, layers: list[Layer], tensor: int) -> Iterator
     if kinds & {Cached.FULL, Cached.SLIDING, Cached.CHUNKED} and (kv % tensor if kv >= tensor else tensor % kv):
         yield Reason.KV_HEADS, f"{kv} heads of keys and values can be neither split over {tensor} GPUs nor repeated"
     for layer in layers:
-        if layer.cache is not None and layer.cache.kind is Cached.STATE and layer.split_float32_elements % tensor:
-            heads = layer.split_float32_elements
+        if not any(cache and cache.kind is Cached.STATE for cache in (layer.cache, *layer.more)):
+            continue
+        if (heads := layer.split_float32_elements) % tensor:
             yield Reason.STATE_HEADS, f"{heads} heads of linear attention cannot be split over {tensor} GPUs"
             return
+        if (groups := _state_groups(layer)) % tensor and groups != 1:
+            what = f"{groups} groups of Mamba's heads can be neither split over {tensor} GPUs nor repeated"
+            yield Reason.STATE_HEADS, what
+            return
+
+
+def _state_groups(layer: Layer) -> int:
+    """Groups of heads that share Mamba-2's B and C (mamba/mamba_mixer2.py); 0 where there are none."""
+    return next((linear.heads for linear in layer.linears if linear.name.endswith(_STATE_INPUTS) and linear.heads), 0)
 
 
 def _feed_forward(question: Question, layers: list[Layer], tensor: int) -> Iterator[Misfit]:
