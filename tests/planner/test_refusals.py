@@ -81,7 +81,16 @@ SAYS: dict[Reason, tuple[tuple[str, str], ...]] = {
         ("vllm/config/vllm.py", "is not supported for the current GPU. Minimum capability:"),
         ("vllm/platforms/interface.py", "quantization is currently not supported in"),
         (f"{LOADERS}/quantization/compressed_tensors/compressed_tensors.py", "Quantization scheme is not supported"),
+        (f"{LOADERS}/quantization/compressed_tensors/compressed_tensors.py", "90, error=False, match_exact=True"),
         (f"{LOADERS}/quantization/online/nvfp4.py", "online quantization requires a Blackwell (SM100) GPU."),
+    ),
+    Reason.QUANTIZATION_KERNEL: (
+        (f"{LOADERS}/quantization/auto_gptq.py", "Unsupported quantization config: bits="),
+        (f"{LOADERS}/quantization/auto_awq.py", "Unsupported num_bits ="),
+        (f"{LOADERS}/quantization/utils/marlin_utils.py", "Marlin does not support group_size ="),
+        (f"{LOADERS}/quantization/inc/schemes/inc_wna16_linear.py", "Only 4-bit and 8-bit symmetric quantization is"),
+        (f"{LOADERS}/quantization/compressed_tensors/compressed_tensors.py", "Sparsity support has been removed from"),
+        (f"{LOADERS}/quantization/compressed_tensors/compressed_tensors.py", "No compressed-tensors compatible scheme"),
     ),
     Reason.QUANTIZATION_DTYPE: (("vllm/config/vllm.py", "is not supported for quantization method"),),
     Reason.BFLOAT16_GPU: (("vllm/platforms/cuda.py", "with compute capability of at least 8.0."),),
@@ -159,6 +168,15 @@ def _compressed_groups(size: int) -> Content:
     return {**COMPRESSED, "config_groups": {"group_0": {"targets": ["Linear"], "weights": weights}}}
 
 
+def _compressed_with(form: str, inputs: Content | None = None, **more: object) -> Content:
+    group = {"targets": ["Linear"], "weights": {"num_bits": 4, "type": "int", "strategy": "group", "group_size": 128},
+             "input_activations": inputs}  # fmt: skip
+    return {"quant_method": "compressed-tensors", "format": form, "config_groups": {"group_0": group}, **more}
+
+
+TOKENS: Content = {"num_bits": 8, "type": "float", "strategy": "token", "dynamic": True}
+W4A8 = _compressed_with("pack-quantized", TOKENS)
+AUTO_AWQ: Content = {**AUTO_ROUND, "packing_format": "auto_round:auto_awq"}
 EIGHT, SIX, SIXTEEN = {"tensorParallelSize": 8}, {"tensorParallelSize": 6}, {"tensorParallelSize": 16}
 ROWS: list[tuple[str, Content, Content, str, Reason, tuple[str, ...]]] = [
     ("heads", QWEN25_7B, EIGHT, "H100", Reason.ATTENTION_HEADS, ("28 attention heads", "8 GPUs", "1, 2 or 4")),
@@ -263,6 +281,30 @@ ROWS: list[tuple[str, Content, Content, str, Reason, tuple[str, ...]]] = [
     ("ordered compressed", quantized(LLAMA_8B, {**COMPRESSED, "config_groups": {"group_0": {
         "targets": ["Linear"], "weights": {"num_bits": 4, "type": "int", "strategy": "group", "group_size": 128,
                                            "actorder": "group"}}}}), {}, "H100", Reason.ACTIVATION_ORDER, ("static",)),
+    ("gptq of 3 bits", quantized(LLAMA_8B, {**GPTQ, "bits": 3}), {}, "H100", Reason.QUANTIZATION_KERNEL,
+     ("gptq checkpoints with 3 bits", "use one with 4 or 8 bits")),
+    ("gptq of 2 bits in some layers", quantized(LLAMA_8B, {**GPTQ, "dynamic": {r"+:.*\.1\..*": {"bits": 2}}}), {},
+     "H100", Reason.QUANTIZATION_KERNEL, ("2 bits",)),
+    ("asymmetric gptq", quantized(LLAMA_8B, {**GPTQ, "sym": False}), {}, "H100", Reason.QUANTIZATION_KERNEL,
+     ("sym: false", "symmetric")),
+    ("asymmetric gptq of experts", quantized(QWEN3_30B, {**GPTQ, "sym": False}), {"quantization": "moe_wna16"}, "H100",
+     Reason.QUANTIZATION_KERNEL, ("sym: false",)),
+    ("wide groups of gptq", quantized(LLAMA_8B, {**GPTQ, "group_size": 1024}), {}, "H100", Reason.QUANTIZATION_KERNEL,
+     ("groups of 1024 inputs", "32, 64 or 128")),
+    ("awq of 8 bits", quantized(LLAMA_8B, {**AWQ, "bits": 8}), {}, "H100", Reason.QUANTIZATION_KERNEL,
+     ("awq checkpoints with 8 bits", "with 4 bits")),
+    ("asymmetric auto-round", quantized(LLAMA_8B, {**AUTO_ROUND, "sym": False}), {}, "H100",
+     Reason.QUANTIZATION_KERNEL, ("auto-round checkpoints with asymmetric", "symmetric")),
+    ("auto-round of 8 bits as AWQ's", quantized(LLAMA_8B, {**AUTO_AWQ, "bits": 8}), {}, "H100",
+     Reason.QUANTIZATION_KERNEL, ("8 bits packed as AWQ's",)),
+    ("auto-round of 3 bits on AMD", quantized(LLAMA_8B, {**AUTO_ROUND, "bits": 3}), {}, "MI300X",
+     Reason.QUANTIZATION_KERNEL, ("3 bits",)),
+    ("sparse", quantized(LLAMA_8B, {**COMPRESSED, "sparsity_config": {"format": "dense", "targets": ["Linear"]}}), {},
+     "H100", Reason.QUANTIZATION_KERNEL, ("sparsity_config", "without sparsity")),
+    ("marlin-24", quantized(LLAMA_8B, _compressed_with("marlin-24")), {}, "H100", Reason.QUANTIZATION_KERNEL,
+     ("format marlin-24", "pack-quantized")),
+    ("W4A8 on L40S", quantized(LLAMA_8B, W4A8), {}, "L40S", Reason.QUANTIZATION_GPU, ("9.0", "L40S has 8.9", "H100")),
+    ("W4A8 on B200", quantized(LLAMA_8B, W4A8), {}, "B200", Reason.QUANTIZATION_GPU, ("no newer one", "B200 has")),
     ("awq on V100", quantized(LLAMA_8B, AWQ), EARLIER, "V100-32GB", Reason.QUANTIZATION_GPU,
      ("awq", "7.5", "V100-32GB has 7.0", "newer GPU")),
     ("fp8 on V100", LLAMA_8B, {"quantization": "fp8", **EARLIER}, "V100-32GB", Reason.QUANTIZATION_GPU,
@@ -350,6 +392,24 @@ TAKEN: list[tuple[str, Content, Content, str]] = [
     ("fp8 on T4 of which the vLLM was not read", quantized(LLAMA_8B, FP8), {"image": "vllm/vllm-openai:v0.20.0"}, "T4"),
     ("modelopt on A100", quantized(LLAMA_8B, MODELOPT), {}, "A100-80GB"),
     ("a length of YaRN before", YARN, {"maxModelLen": 131072, **OLDEST}, "H200"),
+    ("gptq of 8 bits", quantized(LLAMA_8B, {**GPTQ, "bits": 8}), {}, "H100"),
+    ("gptq whose odd layers are left alone", quantized(LLAMA_8B, {**GPTQ, "dynamic": {"-:.*": {"bits": 2}}}), {},
+     "H100"),
+    ("gptq of 3 bits by other kernels", quantized(LLAMA_8B, {**GPTQ, "bits": 3}), {"quantization": "humming"}, "H100"),
+    ("gptq of 3 bits before", quantized(LLAMA_8B, {**GPTQ, "bits": 3}), EARLIER, "H100"),
+    ("wide groups of experts", quantized(QWEN3_30B, {**GPTQ, "group_size": 256, "dynamic": {"-:.*self_attn.*": {}}}),
+     {}, "H100"),
+    ("asymmetric auto-round as AWQ's", quantized(LLAMA_8B, {**AUTO_AWQ, "sym": False}), {}, "H100"),
+    ("auto-round of 8 bits", quantized(LLAMA_8B, {**AUTO_ROUND, "bits": 8}), {}, "H100"),
+    ("asymmetric auto-round of few bits", quantized(LLAMA_8B, {**AUTO_ROUND, "bits": 2, "sym": False}), {}, "H100"),
+    ("asymmetric auto-round of experts", quantized(QWEN3_30B, {**AUTO_ROUND, "sym": False, "extra_config": {
+        ".*self_attn.*": {"bits": 16}}}), {}, "H100"),
+    ("a sparsity of nothing", quantized(LLAMA_8B, {**COMPRESSED, "sparsity_config": {"targets": []}}), {}, "H100"),
+    ("fp8 weights alone", quantized(LLAMA_8B, {**COMPRESSED, "format": "float-quantized", "config_groups": {"group_0": {
+        "targets": ["Linear"], "weights": {"num_bits": 8, "type": "float", "strategy": "channel"}}}}), {}, "H100"),
+    ("W4A8 on H100", quantized(LLAMA_8B, W4A8), {}, "H100"),
+    ("integers of attention alone", quantized(LLAMA_8B, {**W4A8, "config_groups": {"group_0": {
+        **W4A8["config_groups"]["group_0"], "targets": ["LlamaAttention"]}}}), {}, "L40S"),
     ("ordered groups before", quantized(LLAMA_8B, DESC_ACT), EARLIER, "H100"),
     ("an architecture of a newer vLLM", NOBODYS, NEWER, "H100"),
     ("an architecture that the image's vLLM has yet", AQUILA, {"image": "vllm/vllm-openai:v0.24.0"}, "H100"),

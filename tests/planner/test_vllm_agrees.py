@@ -124,6 +124,16 @@ SERVICES: dict[str, tuple[Content, Content, str | None]] = {
     "gone": (quantized(LLAMA_8B, {"quant_method": "bitsandbytes"}), {}, Reason.QUANTIZATION_GONE),
     "asked for and gone": (LLAMA_8B, {"quantization": "bitsandbytes"}, Reason.QUANTIZATION_GONE),
     "unknown": (quantized(LLAMA_8B, {"quant_method": "eetq"}), {}, Reason.QUANTIZATION_UNKNOWN),
+    "gptq of 3 bits": (quantized(LLAMA_8B, {**GPTQ, "bits": 3}), {}, Reason.QUANTIZATION_KERNEL),
+    "gptq of 8 bits": (quantized(LLAMA_8B, {**GPTQ, "bits": 8}), {}, None),
+    "asymmetric gptq": (quantized(LLAMA_8B, {**GPTQ, "sym": False}), {}, Reason.QUANTIZATION_KERNEL),
+    "awq of 8 bits": (quantized(LLAMA_8B, {**AWQ, "bits": 8}), {}, Reason.QUANTIZATION_KERNEL),
+    "sparse": (
+        quantized(LLAMA_8B, {**COMPRESSED, "sparsity_config": {"format": "dense", "targets": ["Linear"]}}),
+        {},
+        Reason.QUANTIZATION_KERNEL,
+    ),
+    "a sparsity of nothing": (quantized(LLAMA_8B, {**COMPRESSED, "sparsity_config": {"format": "dense"}}), {}, None),
     "deprecated": (quantized(LLAMA_8B, {"quant_method": "fbgemm_fp8"}), {}, Reason.QUANTIZATION_DEPRECATED),
 }
 

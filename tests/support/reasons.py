@@ -239,5 +239,7 @@ def _named_in(*modules: str) -> frozenset[Reason]:
     return frozenset(Reason[found.name] for found in mentions({name: Path(ROOT, name).read_text() for name in modules}))
 
 
-RULES = _named_in("planner/backends.py", "planner/methods.py", "planner/refusals.py", "planner/splits.py")
+RULES = _named_in(
+    "planner/backends.py", "planner/methods.py", "planner/refusals.py", "planner/splits.py", "planner/unserved.py"
+)
 """What the planner knows vLLM to refuse before it loads a weight."""

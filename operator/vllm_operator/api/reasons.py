@@ -150,8 +150,8 @@ class Reason(Row):
     QUANTIZATION_GONE = ("QuantizationGone", _FIT, LASTS, "vLLM no longer has the quantization: use another checkpoint")
     QUANTIZATION_UNKNOWN = ("QuantizationUnknown", _FIT, LASTS,
         "vLLM does not know this quantization: use another checkpoint, or correct quantization")
-    QUANTIZATION_DEPRECATED = ("QuantizationDeprecated", _FIT, LASTS,
-        "vLLM refuses this quantization as deprecated: use another checkpoint")
+    QUANTIZATION_KERNEL = ("QuantizationNotServed", _FIT, LASTS, "vLLM has no kernels for it: use another checkpoint")
+    QUANTIZATION_DEPRECATED = ("QuantizationDeprecated", _FIT, LASTS, "vLLM refuses it as deprecated: use another")
     QUANTIZATION_MISMATCH = ("QuantizationMismatch", _FIT, LASTS, "quantization contradicts the checkpoint: remove it")
     QUANTIZATION_GPU = ("QuantizationNotOnThisGPU", _FIT, LASTS,
         "the GPU cannot run this quantization: use a newer GPU, or another checkpoint")

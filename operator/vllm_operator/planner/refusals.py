@@ -1,13 +1,14 @@
 """What vLLM refuses before it loads a weight: each rule is the condition in vLLM's source, with the way out.
 
 Tests hold every rule against the pinned vLLM: one fails when the text of the refusal is gone from its source.
-Rules on quantizations are in `methods.py`, on parallel sizes in `splits.py`, on types of the KV cache in `backends.py`.
+Rules on quantizations are in `methods.py` and `unserved.py`, on parallel sizes in `splits.py`, on types of the KV cache
+in `backends.py`.
 """
 
 from ..api.groups import MOST_NODES
 from ..api.reasons import Reason
 from ..api.vocabulary import VLLM_VERSION
-from . import backends, methods, splits
+from . import backends, methods, splits, unserved
 from .asked import CHUNKS, HYBRID_OFF, SEVERAL_KINDS_SINCE, kinds_of, one_kind_for, whole_chunks
 from .effective import UNSTABLE_IN_FLOAT16
 from .extras import switch_of, value_of
@@ -161,6 +162,6 @@ def _per_node(question: Question) -> Refusal | None:
 
 
 _CHECKS: tuple[Check, ...] = (
-    _architecture, _old_gpu, *methods.CHECKS, _types, _length, _experts, _pipeline, splits.check, _batch, _per_node,
-    backends.check, _one_cache, _adapters,
+    _architecture, _old_gpu, *methods.CHECKS, unserved.check, _types, _length, _experts, _pipeline, splits.check,
+    _batch, _per_node, backends.check, _one_cache, _adapters,
 )  # fmt: skip

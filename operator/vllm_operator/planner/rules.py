@@ -1,7 +1,7 @@
 """What a refusal is made of: the names of the rules, the question that a rule answers, and the answer.
 
-The rules themselves are in `refusals.py`, `methods.py` (quantizations), `splits.py` (parallel sizes) and `backends.py`
-(types of the KV cache).
+The rules themselves are in `refusals.py`, `methods.py` and `unserved.py` (quantizations), `splits.py` (parallel sizes)
+and `backends.py` (types of the KV cache).
 """
 
 from collections.abc import Callable

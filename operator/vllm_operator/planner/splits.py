@@ -137,7 +137,7 @@ def _feed_forward(question: Question, layers: list[Layer], tensor: int) -> Itera
         yield Reason.EXPERT_WIDTH, f"the experts' width of {experts.intermediate} cannot be split over {sharing} GPUs"
 
 
-def _quantized(question: Question) -> list[tuple[Linear, Scheme]]:
+def quantized(question: Question) -> list[tuple[Linear, Scheme]]:
     """The matrices that are quantized in any layer, each shape once, with how it is stored."""
     scheme, model = question.scheme, question.model
     if scheme is None or not scheme.method or scheme.experts_only:
@@ -160,7 +160,7 @@ def _quantized(question: Question) -> list[tuple[Linear, Scheme]]:
 def _groups(question: Question, tensor: int) -> Iterator[Misfit]:
     """Groups of inputs that share a scale: a rank must have a whole number of them."""
     yield from _expert_groups(question, tensor)
-    for linear, scheme in _quantized(question) if tensor > 1 else ():
+    for linear, scheme in quantized(question) if tensor > 1 else ():
         if scheme.method not in _GROUPED or scheme.group <= 0 or linear.split is not Split.COLUMNS:
             continue
         if scheme.group < linear.columns and linear.columns // tensor % scheme.group:
@@ -171,7 +171,7 @@ def _groups(question: Question, tensor: int) -> Iterator[Misfit]:
 def _blocks(question: Question, tensor: int) -> Iterator[Misfit]:
     """Blocks of an fp8 checkpoint: layers/quantization/utils/fp8_utils.py, validate_fp8_block_shape."""
     fused = question.model.architecture in _ONE_MATRIX
-    for linear, scheme in _quantized(question) if tensor > 1 and not fused else ():
+    for linear, scheme in quantized(question) if tensor > 1 and not fused else ():
         if scheme.method not in _BLOCKED or not scheme.block:
             continue
         rows, columns = scheme.block
