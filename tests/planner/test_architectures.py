@@ -123,3 +123,15 @@ def test_a_model_that_embeds_has_no_output_head(argument: list[str]) -> None:
     assert generating
     assert embedding
     assert generating.memory.weights - embedding.memory.weights == pytest.approx(head, abs=4 << 20)
+
+
+@pytest.mark.parametrize(
+    ("said", "tied"),
+    [((None, None), True), ((None, False), False), ((None, True), True), ((True, False), True), ((False, True), False)],
+)
+def test_a_head_that_only_transformers_ties_is_the_checkpoints(
+    said: tuple[bool | None, bool | None], *, tied: bool
+) -> None:
+    content, (whole, text) = MODELS["gemma-3-12b-it"]["config"], said
+    told = {**content, "text_config": {**content["text_config"], "tie_word_embeddings": text}}
+    assert model_of({**told, "tie_word_embeddings": whole}).tied is tied

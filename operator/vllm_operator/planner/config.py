@@ -110,11 +110,17 @@ class Config:
         return default if value is None else flag(key, value)
 
     def tied(self, *, default: bool) -> bool:
-        """Whether the output head is the embedding. Raises ModelConfigError where that is neither true nor false."""
+        """Whether the output head is the embedding. Raises ModelConfigError where that is neither true nor false.
+
+        Where only transformers says that it is, and the text part says that it is not, the checkpoint has a head, and
+        vLLM keeps that (config/model.py, `maybe_untie_word_embeddings`).
+        """
         key = "tie_word_embeddings"
-        outer = DEFAULTS.get(str(self.whole.get("model_type")), {}) if self.parted else {}
-        found = next((value for value in (self.whole.get(key), outer.get(key)) if value is not None), None)
-        return flag(key, self.get(key, default) if found is None else found)
+        if (said := self.whole.get(key)) is not None:
+            return flag(key, said)
+        outer = DEFAULTS.get(str(self.whole.get("model_type")), {}).get(key) if self.parted else None
+        own = flag(key, self.get(key, default if outer is None else outer))
+        return own and outer is not False
 
     @property
     def parted(self) -> bool:

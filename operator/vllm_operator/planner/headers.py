@@ -88,7 +88,7 @@ def _checked(model: ModelShape, reckoned: Weights, own_head: int) -> Weighed:
         return Weighed(reckoned)
     if model.tied and _near(held, expected + head):  # stored all the same, and not loaded
         return Weighed(reckoned)
-    if not model.tied and _near(held, expected - head):  # an embedder: vLLM takes no head either
+    if not model.tied and _near(held, expected - head):  # an embedder, or tied after all: vLLM takes no head either
         return Weighed(replace(reckoned, parameters=reckoned.parameters - own_head))
     parameters = int(reckoned.parameters * ratio)
     why = f"the checkpoint has {held / 1e9:.2f} GB and its config.json describes a model of {expected / 1e9:.2f} GB"

@@ -11,6 +11,8 @@ Where the oracle and an engine on a GPU differ, the GPU wins, and the planner fo
 - Machete, on Hopper, keeps AWQ's zero points as 16-bit numbers (`Storage.wide_zeros`);
 - sparse latent attention (DeepSeek V3.2, GLM-5) keeps 656 bytes of a token with an fp8 cache on Hopper, where
   FlashMLA has a format of its own; here, and on Blackwell, it keeps 576;
+- no checkpoint is read here, and with one of which only transformers says that head and embedding are tied, vLLM keeps
+  the head that it has (`Config.tied`): a row with "lmHead": true is one of these, and is built with its head;
 - vLLM on the CPU takes blocks of 128 tokens unless it is told; here it is told 16.
 """
 
@@ -69,6 +71,7 @@ def _jobs(name: str, model: Content) -> list[Content]:
     return [
         {
             "name": name, "config": model["config"], "hf_quant_config": model.get("hfQuantConfig"),
+            "lm_head": model.get("lmHead", False),
             "tensor": int(tensor), "cacheBytes": CACHE_BYTES, "dtype": "bfloat16", "arguments": arguments,
         }
         for tensor in model["ranks"]

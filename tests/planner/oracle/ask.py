@@ -1,10 +1,10 @@
 """Runs in vLLM's own environment: builds a model with vLLM's classes on torch's meta device, as a rank of a pretended
 group, and tells what they allocate. No GPU, no weights; imports take about 10 s, a model 1 to 20 s.
 
-Each line of stdin is a job: {"config", "hf_quant_config"?, "tensor", "pipeline"?, "stage"?, "cacheBytes", "arguments"?,
-"shapes"?}; each line of the answer is a row (see `answer`), or {"error": ...}; where the arguments have adapters, the
-row has their bytes and no KV cache, and of a pipeline's stage it has no cache either. Every job runs in a process of
-its own.
+Each line of stdin is a job: {"config", "hf_quant_config"?, "lm_head"?, "tensor", "pipeline"?, "stage"?, "cacheBytes",
+"arguments"?, "shapes"?}; each line of the answer is a row (see `answer`), or {"error": ...}; where the arguments have
+adapters, the row has their bytes and no KV cache, and of a pipeline's stage it has no cache either. Every job runs in a
+process of its own.
 """
 
 import json
@@ -102,6 +102,9 @@ def answer(job: Job) -> Job:
         if job.get("hf_quant_config"):
             Path(folder, "hf_quant_config.json").write_text(json.dumps(job["hf_quant_config"]))
         config = settings(job, folder)
+        if job.get("lm_head"):
+            patches.head()
+            config.model_config.maybe_untie_word_embeddings()
         model = built(config, job.get("stage", 0))
     parameters = dict(model.named_parameters())
     row: Job = {
