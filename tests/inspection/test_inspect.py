@@ -114,6 +114,30 @@ def test_whether_there_is_a_chat_template(tmp_path: Path, files: dict[str, bytes
     assert facts.chat_template is found
 
 
+@pytest.mark.parametrize(
+    ("files", "length"),
+    [
+        ({}, None),
+        ({"sentence_bert_config.json": b'{"max_seq_length": 256, "do_lower_case": false}'}, 256),
+        ({"sentence_roberta_config.json": b'{"max_seq_length": 514}'}, 514),
+        ({"sentence_xlnet_config.json": b'{"max_seq_length": 1}', "sentence_bert_config.json": b"{}"}, 1),
+        ({"sentence_bert_config.json": b'{"a": 1}', "sentence_roberta_config.json": b'{"max_seq_length": 2}'}, None),
+        ({"sentence_bert_config.json": b'{"max_seq_length": null}'}, None),
+    ],
+)
+def test_the_length_that_sentence_transformers_notes(
+    tmp_path: Path, files: dict[str, bytes], length: int | None
+) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    for name, content in {**FILES, **files}.items():
+        (folder / name).write_bytes(content)
+    assert inspect("--folder", folder, output=tmp_path / "report").max_seq_length == length
+    with hub({"org/model": Repository({**FILES, **files})}) as running:
+        facts = inspect("--hub=org/model", endpoint=running.endpoint, output=tmp_path / "report")
+    assert facts.max_seq_length == length
+
+
 def test_weights_are_not_downloaded(served: Hub, tmp_path: Path) -> None:
     served.asked.clear()
     inspect("--hub=org/sharded", endpoint=served.endpoint, output=tmp_path / "report")

@@ -2,7 +2,8 @@
 
 First it prints what it knows of each quantization: the least compute capability, the types that it works with, and for
 those that it makes while loading whether of experts alone. Then each line of stdin is [config.json's content, arguments
-of vLLM], and each line of the answer is what vLLM says against it, or null, and the longest sequence that it takes.
+of vLLM, contents of other files by name], and each line of the answer is what vLLM says against it, or null, and the
+longest sequence that it takes.
 """
 
 import json
@@ -38,10 +39,11 @@ def methods() -> dict[str, dict[str, Any]]:
     }
 
 
-def said(config: dict[str, Any], arguments: dict[str, Any]) -> tuple[str | None, int]:
+def said(config: dict[str, Any], arguments: dict[str, Any], beside: dict[str, Any]) -> tuple[str | None, int]:
     """What vLLM says against an engine for this model with these arguments, None: nothing; and its length in tokens."""
     with TemporaryDirectory() as folder:
-        Path(folder, "config.json").write_text(json.dumps(config))
+        for name, content in {"config.json": config, **beside}.items():
+            Path(folder, name).write_text(json.dumps(content))
         try:
             made = EngineArgs(model=folder, skip_tokenizer_init=True, **arguments).create_engine_config(
                 UsageContext.OPENAI_API_SERVER

@@ -380,6 +380,16 @@ def test_a_folder_of_a_model(command: Command) -> None:
     assert command.plan(*own, "--model-config", str(command.folder), files=False)[0] == 3
 
 
+def test_a_length_that_sentence_transformers_notes_beside_the_model(command: Command) -> None:
+    (command.folder / "sentence_bert_config.json").write_text('{"max_seq_length": 4096}')
+    command.service(maxModelLen=8192)
+    own, folder = ("-f", str(command.folder / "service.yaml"), "--gpu", "H200"), str(command.folder)
+    for where in (folder, str(command.folder / "config.json")):
+        content = json.loads(command.plan(*own, "-o", "json", "--model-config", where, files=False)[1])
+        assert content["reason"] == "MaxModelLenTooLong"
+        assert "4,096 tokens (max_seq_length of sentence-transformers): set at most 4096" in content["message"]
+
+
 def test_more_ranks_than_a_node_has_gpus(command: Command) -> None:
     command.service(tensorParallelSize=8)
     content = json.loads(command.plan("--gpu", "H200", "--gpus-per-node", "4", "-o", "json")[1])

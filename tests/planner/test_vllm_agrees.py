@@ -65,15 +65,18 @@ class Vllm:
         answer: str | None = self._asked(config, arguments)[0]
         return answer
 
-    def length(self, config: Content, arguments: Content) -> int:
-        """The longest sequence that an engine takes, in tokens; with auto before it is shortened to what fits."""
-        said, length = self._asked(config, arguments)
+    def length(self, config: Content, arguments: Content, beside: Content | None = None) -> int:
+        """The longest sequence that an engine takes, in tokens; with auto before it is shortened to what fits.
+
+        `beside`: contents of files beside config.json, by their names.
+        """
+        said, length = self._asked(config, arguments, beside)
         assert not said, said
         return int(length)
 
-    def _asked(self, config: Content, arguments: Content) -> Any:
+    def _asked(self, config: Content, arguments: Content, beside: Content | None = None) -> Any:
         assert self._process.stdin
-        self._process.stdin.write(json.dumps([config, arguments]) + "\n")
+        self._process.stdin.write(json.dumps([config, arguments, beside or {}]) + "\n")
         self._process.stdin.flush()
         return self._answer()
 
@@ -186,6 +189,15 @@ def test_both_take_the_same_length_where_none_is_named(vllm: Vllm, config: Conte
     planned = engine_of(spec_of(**asked), model_of(config), CPU)
     assert planned.max_model_len == vllm.length(config, flags)
     assert planned.auto == bool(asked)
+
+
+@pytest.mark.parametrize("noted", [256, 4096, 200000])
+@pytest.mark.parametrize("config", [BERT, LLAMA_8B, PHI3_MINI, LENGTHS["linear"]])
+def test_both_take_the_length_that_sentence_transformers_notes(vllm: Vllm, config: Content, noted: int) -> None:
+    model = model_of(config, max_seq_length=noted)
+    beside = {"sentence_bert_config.json": {"max_seq_length": noted, "do_lower_case": False}}
+    assert engine_of(spec_of(), model, CPU).max_model_len == vllm.length(config, {}, beside)
+    assert vllm.length(config, {"max_model_len": model.longest}, beside) == noted == model.longest
 
 
 CHECKPOINTS = {"awq": AWQ, "gptq": GPTQ, "fp8": FP8, "compressed-tensors": COMPRESSED,

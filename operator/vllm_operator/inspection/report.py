@@ -51,6 +51,8 @@ class Facts:
     """The commit that a branch or a tag stood for; None for a folder."""
     chat_template: bool | None = None
     """Whether a chat template is among the files; None where they do not tell."""
+    max_seq_length: int | None = None
+    """Tokens of the longest sequence, where sentence-transformers notes them apart; None where it does not."""
 
     @property
     def architecture(self) -> str | None:
@@ -90,6 +92,7 @@ def encode(facts: Facts) -> str:
             "commit": facts.commit,
             "weightsBytes": facts.weights_bytes,
             "chatTemplate": facts.chat_template,
+            "maxSeqLength": facts.max_seq_length,
             "model": base64.b85encode(content).decode(),
         }
     )
@@ -121,7 +124,9 @@ def content_in(message: str) -> dict[str, Any]:
         plain = limits.unpacked(base64.b85decode(said["model"]), "the report", limits.REPORT_BYTES)
         model = limits.parsed(plain, "the report", limits.REPORT_BYTES, limits.REPORT_VALUES)
         content = {name: said.get(name) for name in ("commit", "weightsBytes", "chatTemplate")}
-        return content | {name: model[name] for name in ("config", "quantization")}
+        # Only where there is one, as few models have it: what is kept of the others stays as it was.
+        length = {} if said.get("maxSeqLength") is None else {"maxSeqLength": said["maxSeqLength"]}
+        return content | length | {name: model[name] for name in ("config", "quantization")}
     except OverLimitError as error:
         raise InspectionError(Reason.OVER_LIMIT, str(error)) from error
     except (ValueError, KeyError, TypeError) as error:
@@ -144,6 +149,7 @@ def facts_in(content: Mapping[str, Any]) -> tuple[Facts, int]:
                 content["weightsBytes"],
                 content["commit"],
                 content["chatTemplate"],
+                content.get("maxSeqLength"),
             )
         )
     except OverLimitError as error:
@@ -162,6 +168,8 @@ def _checked(facts: Facts) -> Facts:
         raise OverLimitError(f"the weights have no bytes from 0 to {limits.WEIGHTS_BYTES:,}")
     if facts.commit is not None and not _COMMIT.fullmatch(facts.commit):
         raise ValueError("the commit is none")
+    if facts.max_seq_length is not None and not limits.whole(facts.max_seq_length, limits.MODEL_LENGTH):
+        raise OverLimitError(f"the longest sequence has no tokens from 1 to {limits.MODEL_LENGTH:,}")
     if not isinstance(facts.chat_template, bool | None):
         raise TypeError("chatTemplate is neither true nor false")
     return facts

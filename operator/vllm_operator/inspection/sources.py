@@ -16,6 +16,7 @@ from ..api.reasons import Reason
 from .hub_errors import hub_trouble
 from .mistral import PARAMS, config_of
 from .report import Facts, InspectionError
+from .sentences import length_of
 from .weights import INDEXES, loaded
 
 # Of each question to the hub; longer where the user has huggingface_hub wait longer.
@@ -41,7 +42,8 @@ def read_folder(folder: Path) -> Facts:
     weights = loaded(files, lambda name: _parsed(folder / name))
     size = sum(_data_bytes(folder / name) for name in weights) if weights else None
     template = _has_chat_template(files, lambda: _file(folder / _TOKENIZER_CONFIG))
-    return Facts(config, _file(folder / "hf_quant_config.json"), size, chat_template=template)
+    length = length_of(files, lambda name: _parsed(folder / name))
+    return Facts(config, _file(folder / "hf_quant_config.json"), size, None, template, length)
 
 
 def _names(folder: Path) -> list[str]:
@@ -139,9 +141,10 @@ def _read_hub(repository: str, revision: str | None, token: str | None) -> Facts
     except EntryNotFoundError:
         quantization = None
     template = _has_chat_template(names, lambda: hub_file(repository, _TOKENIZER_CONFIG, commit, token))
+    length = length_of(names, lambda name: hub_file(repository, name, commit, token))
     files = loaded(names, lambda name: hub_file(repository, name, commit, token))
     if not files:
-        return Facts(config, quantization, None, commit, template)
+        return Facts(config, quantization, None, commit, template, length)
 
     def data_size(name: str) -> int:
         header = api.parse_safetensors_file_metadata(repository, name, revision=commit, timeout=TIMEOUT_SECONDS)
@@ -151,7 +154,7 @@ def _read_hub(repository: str, revision: str | None, token: str | None) -> Facts
         size = sum(pool.map(data_size, files))
     if limits.whole(size, limits.WEIGHTS_BYTES) is None:
         raise InspectionError(Reason.OVER_LIMIT, f"the weights have no bytes from 0 to {limits.WEIGHTS_BYTES:,}")
-    return Facts(config, quantization, size, commit, template)
+    return Facts(config, quantization, size, commit, template, length)
 
 
 def hub_file(repository: str, name: str, commit: str | None, token: str | None) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ..inspection.sentences import KEY, length_of
 from .config import Config, ModelConfigError
 from .edges import edges
 from .families import FAMILIES, Family
@@ -44,24 +45,34 @@ def family_of(config: Config) -> Family | None:
 
 
 def load_model(config: Path) -> ModelShape:
-    """The model that a config.json describes, with a hf_quant_config.json beside it. Raises ModelConfigError."""
+    """The model that a config.json describes, with a hf_quant_config.json and a length of sentence-transformers beside.
+
+    Raises ModelConfigError.
+    """
     try:
         content = json.loads(config.read_text())
         beside = config.with_name("hf_quant_config.json")
         quantization = json.loads(beside.read_text()) if beside.is_file() else None
+        names = {path.name for path in config.parent.glob("sentence_*_config.json")}
+        length = length_of(names, lambda name: json.loads(config.with_name(name).read_text()))
     except OSError as error:
         raise ModelConfigError(f"{config}: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
         raise ModelConfigError(f"{config}: is not JSON: {error}") from error
     if not isinstance(content, dict):
         raise ModelConfigError(f"{config}: is not a config.json: it holds no object")
-    return model_of(content, quantization)
+    return model_of(content, quantization, max_seq_length=length)
 
 
 def model_of(
-    content: Mapping[str, Any], quantization: Mapping[str, Any] | None = None, header_bytes: int | None = None
+    content: Mapping[str, Any],
+    quantization: Mapping[str, Any] | None = None,
+    header_bytes: int | None = None,
+    max_seq_length: int | None = None,
 ) -> ModelShape:
     """The model of a config.json, with hf_quant_config.json and the bytes of all tensors where they are known.
+
+    `max_seq_length`: tokens of the longest sequence, where sentence-transformers notes them apart.
 
     Raises ModelConfigError for a config that lacks what any model has, or says what none can have.
     """
@@ -72,7 +83,15 @@ def model_of(
     except _UNREADABLE as error:
         raise ModelConfigError(f"the model config has a value that no model has: {error}") from error
     check_quantization(model)
-    return model
+    return _noted(model, max_seq_length) if max_seq_length else model
+
+
+def _noted(model: ModelShape, length: int) -> ModelShape:
+    """With the length that sentence-transformers notes, also where it is more than config.json's."""
+    default = length if model.default_length == model.longest else model.default_length
+    return replace(
+        model, longest=length, raw_longest=length, default_length=default, longest_key=f"{KEY} of sentence-transformers"
+    )
 
 
 def _model(content: Mapping[str, Any], beside: Mapping[str, Any] | None, header_bytes: int | None) -> ModelShape:
@@ -120,8 +139,8 @@ def _model(content: Mapping[str, Any], beside: Mapping[str, Any] | None, header_
 def _lengths(config: Config) -> dict[str, Any]:
     longest, raw, key = config.longest()
     return {
-        "longest": longest, "default_length": config.default_length(), "raw_longest": raw, "longest_key": key,
-        "yarn_length": config.yarn_length(),
+        "longest": longest, "default_length": config.default_length(), "raw_longest": raw,
+        "longest_key": f"{key} in config.json", "yarn_length": config.yarn_length(),
     }  # fmt: skip
 
 

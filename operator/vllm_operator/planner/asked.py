@@ -102,7 +102,9 @@ def _without_windows(spec: InferenceServiceSpec, model: ModelShape) -> ModelShap
     if shortest >= model.longest:
         return model
     length = min(model.default_length, shortest)
-    return replace(_cached(model, _full), longest=shortest, default_length=length, longest_key="sliding_window")
+    return replace(
+        _cached(model, _full), longest=shortest, default_length=length, longest_key="sliding_window in config.json"
+    )
 
 
 def _with_whole_caches(spec: InferenceServiceSpec, model: ModelShape) -> ModelShape:

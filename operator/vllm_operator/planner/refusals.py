@@ -130,8 +130,8 @@ def _length(question: Question) -> Refusal | None:
             return None
     return Refusal(
         Reason.LENGTH,
-        f"maxModelLen {asked:,} is longer than the model's own {model.longest:,} tokens ({model.longest_key} in "
-        f"config.json): set at most {model.longest}",
+        f"maxModelLen {asked:,} is longer than the model's own {model.longest:,} tokens ({model.longest_key}): "
+        f"set at most {model.longest}",
     )
 
 

@@ -150,6 +150,7 @@ class ModelShape:
     raw_longest: int
     """max_position_embeddings, or whichever key says it; 0 where none does."""
     longest_key: str
+    """Which key says it, and in which file."""
     yarn_length: int = 0
     """`longest` for vLLM before 0.32, which scales YaRN's positions itself; 0: the same."""
     edge_linears: tuple[Linear, ...] = ()

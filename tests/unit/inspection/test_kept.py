@@ -12,12 +12,20 @@ LLAMA = {"architectures": ["LlamaForCausalLM"], "hidden_size": 64, "sliding_wind
 
 
 def test_facts_come_back_from_plain_json() -> None:
-    facts = Facts(LLAMA, {"quantization": {"quant_algo": "FP8"}}, 12, "c" * 40, chat_template=False)
+    facts = Facts(
+        LLAMA, {"quantization": {"quant_algo": "FP8"}}, 12, "c" * 40, chat_template=False, max_seq_length=512
+    )  # fmt: skip
     content = content_of(facts)
     assert content["config"] == LLAMA
     assert json.loads(json.dumps(content)) == content
     assert facts_of(pack(content)) == facts
     assert unpack(pack(content)) == content
+
+
+def test_what_was_kept_before_lengths_of_sentences_were_comes_back_and_stays_the_same() -> None:
+    content = content_of(Facts(LLAMA))
+    assert "maxSeqLength" not in content
+    assert facts_of(pack(content)) == Facts(LLAMA)
 
 
 def test_the_order_of_keys_is_no_difference() -> None:

@@ -59,6 +59,8 @@ TOO_MUCH = {
     "depth without end": config("[" * 100_000),
     "weights": report({}, weightsBytes=10**100),
     "weights beyond all disks": report({}, weightsBytes=1 << 60),
+    "a sequence without tokens": report({}, maxSeqLength=0),
+    "a sequence of too many tokens": report({}, maxSeqLength=10**100),
 }
 NO_REPORT = {
     "negative": config(FOLDED % -5),
