@@ -135,3 +135,23 @@ def test_a_head_that_only_transformers_ties_is_the_checkpoints(
     content, (whole, text) = MODELS["gemma-3-12b-it"]["config"], said
     told = {**content, "text_config": {**content["text_config"], "tie_word_embeddings": text}}
     assert model_of({**told, "tie_word_embeddings": whole}).tied is tied
+
+
+def test_of_a_model_that_also_speaks_the_text_part_of_its_thinker_is_read() -> None:
+    text = MODELS["Qwen3-30B-A3B"]["config"]
+    thinker = {"text_config": text, "audio_config": {"d_model": 1280}, "vision_config": {"depth": 27}}
+    content = {
+        "architectures": ["Qwen3OmniMoeForConditionalGeneration"], "model_type": "qwen3_omni_moe",
+        "thinker_config": thinker, "talker_config": {"text_config": {"num_hidden_layers": 1}},
+    }  # fmt: skip
+    spoken, written = model_of(content, None, 70 << 30), model_of(text)
+    assert (len(spoken.layers), spoken.kv_heads, spoken.longest) == (48, 4, written.longest)
+    assert spoken.multimodal
+    spec = spec_of(maxModelLen=8192)
+    result, alone = plan(spec, spoken, gpu_of("H200")), plan(spec, written, gpu_of("H200"))
+    assert result.fits is True
+    assert "Qwen3OmniMoeForConditionalGeneration" in result.approximate[0]
+    assert result.capacity
+    assert alone.capacity
+    assert result.capacity.needed_bytes == alone.capacity.needed_bytes
+    assert plan(spec, model_of(content), gpu_of("H200")).fits is None

@@ -400,6 +400,10 @@ TAKEN: list[tuple[str, Content, Content, str]] = [
     ("wide groups of experts", quantized(QWEN3_30B, {**GPTQ, "group_size": 256, "dynamic": {"-:.*self_attn.*": {}}}),
      {}, "H100"),
     ("asymmetric auto-round as AWQ's", quantized(LLAMA_8B, {**AUTO_AWQ, "sym": False}), {}, "H100"),
+    ("auto-round of 6 bits", quantized(LLAMA_8B, {**AUTO_ROUND, "bits": 6}), {}, "H100"),
+    ("blocks in words", quantized(LLAMA_8B, {**COMPRESSED_BLOCKS, "config_groups": {"group_0": {
+        **COMPRESSED_BLOCKS["config_groups"]["group_0"], "weights": {
+            "num_bits": 8, "type": "float", "strategy": "block", "block_structure": "128x128"}}}}), {}, "H100"),
     ("auto-round of 8 bits", quantized(LLAMA_8B, {**AUTO_ROUND, "bits": 8}), {}, "H100"),
     ("asymmetric auto-round of few bits", quantized(LLAMA_8B, {**AUTO_ROUND, "bits": 2, "sym": False}), {}, "H100"),
     ("asymmetric auto-round of experts", quantized(QWEN3_30B, {**AUTO_ROUND, "sym": False, "extra_config": {

@@ -17,7 +17,7 @@ MOST_MODULES = 1 << 16
 """Entries of quantized_layers: each expert of each layer has three."""
 MOST_KINDS = 16
 """Ways to store a matrix within one model."""
-_WIDTHS = (2, 3, 4, 8)
+_WIDTHS = range(2, 9)
 _ALL = ("Linear", "FusedMoE", "LinearBase")
 
 
@@ -25,7 +25,7 @@ def _bits(settings: Settings, *names: str, default: int = 4) -> int:
     name = next((name for name in names if settings.get(name) is not None), names[0])
     bits = whole(name, settings.get(name, default))
     if bits not in _WIDTHS:
-        raise ModelConfigError(f"the model config's quantization has {bits} {name}, and there are 2, 3, 4 and 8")
+        raise ModelConfigError(f"the model config's quantization has {bits} {name}, and there are 2 to 8")
     return bits
 
 
@@ -36,6 +36,9 @@ def _group(settings: Settings, *names: str, default: int = 128) -> int:
 
 
 def _block(value: Any) -> tuple[int, int]:
+    """Rows and columns: two numbers, or of old checkpoints words like 128x128."""
+    if isinstance(value, str) and all(part.isdecimal() for part in value.split("x")):
+        value = [int(part) for part in value.split("x")]
     if not isinstance(value, list | tuple) or len(value) != 2:
         raise ModelConfigError(f"the model config's weight_block_size is {value!r:.60}, not two numbers")
     rows, columns = (whole("weight_block_size", one) for one in value)

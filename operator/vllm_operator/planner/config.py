@@ -30,6 +30,9 @@ _NAMES = {
 }
 _NO_HEADS = frozenset({"mamba", "mamba2", "falcon_mamba"})
 _TEXT_PARTS = ("text_config", "llm_config", "language_config")
+_THINKER = "thinker_config"
+"""What vLLM serves of models that also speak (models/qwen3_omni_moe_thinker.py, qwen3_asr.py), text part and towers."""
+_ELSEWHERE = "text_model_id"
 _LATENT = frozenset({
     "deepseek_v2", "deepseek_v3", "deepseek_v32", "kimi_k2", "kimi_linear", "glm4_moe_lite", "glm_moe_dsa", "axk1",
     "longcat_flash", "pangu_ultra_moe", "hy_v4",
@@ -52,11 +55,14 @@ class Config:
 
     @classmethod
     def of(cls, content: Mapping[str, Any]) -> "Config":
-        """Of a config.json as parsed. Raises ModelConfigError where it names no architecture."""
+        """Of a config.json as parsed. Raises ModelConfigError where it names no architecture, or its text elsewhere."""
+        content = {**mapping(_THINKER, content.get(_THINKER)), **content}
         name = next((name for name in _TEXT_PARTS if content.get(name)), None)
         text = mapping(name, content[name]) if name else content
         if not words("architectures", content.get("architectures") or text.get("architectures")):
             raise ModelConfigError("the model config names no architecture: is it the config.json of a language model?")
+        if not name and content.get(_ELSEWHERE):
+            raise ModelConfigError(f"the model config names another repository for its text model ({_ELSEWHERE})")
         vision = content.get("vision_config")
         defaults = DEFAULTS.get(_type_of(content, text), {})
         return cls(content, {**defaults, **text}, vision if isinstance(vision, Mapping) else None, frozenset(text))
