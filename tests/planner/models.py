@@ -88,6 +88,14 @@ COMPRESSED: Content = {
 }  # fmt: skip
 
 
+ADAPTERS: Content = {"lora": {"adapters": [{"name": "one", "uri": "hf://organisation/one"}]}}
+
+
+def guessing(tokens: int, **fields: Any) -> Content:
+    """Fields of a service with adapters, whose steps guess so many tokens of each sequence."""
+    return {**ADAPTERS, "speculative": {"method": "ngram", "numSpeculativeTokens": tokens}, **fields}
+
+
 def quantized(content: Content, quantization: Content) -> Content:
     """The same model as a quantized checkpoint."""
     return {**content, "quantization_config": quantization}

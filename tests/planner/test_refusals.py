@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from planner.models import (
+    ADAPTERS,
     AWQ,
     BERT,
     COMPRESSED,
@@ -23,6 +24,7 @@ from planner.models import (
     QWEN25_7B,
     Content,
     gpu_of,
+    guessing,
     quantized,
     spec_of,
 )
@@ -110,7 +112,10 @@ SAYS: dict[Reason, tuple[tuple[str, str], ...]] = {
         ("vllm/config/vllm.py", "Hybrid KV cache manager was explicitly enabled but is not"),
     ),
     Reason.LENGTH: (("vllm/config/model.py", "is greater than the derived max_model_len ("),),
-    Reason.BATCH: (("vllm/config/scheduler.py", "must be greater than or equal to max_num_seqs"),),
+    Reason.BATCH: (
+        ("vllm/config/scheduler.py", "must be greater than or equal to max_num_seqs"),
+        ("vllm/engine/arg_utils.py", "Consider increasing max_num_batched_tokens or "),
+    ),
     # CUDA 13, which PyTorch is built with, compiles for compute capability 7.5 and later.
     Reason.GPU_TOO_OLD: (("torch/version.py", "13."),),
     Reason.ARCHITECTURE: (
@@ -156,7 +161,6 @@ QWEN3_VL: Content = MODELS["Qwen3-VL-8B-Instruct"]["config"]
 GEMMA3N: Content = MODELS["default-Gemma3nForCausalLM"]["config"]
 ERNIE: Content = MODELS["default-Ernie4_5_MoeForCausalLM"]["config"]
 SPARSE: Content = MODELS["default-DeepseekV32ForCausalLM"]["config"]
-ADAPTERS = {"lora": {"adapters": [{"name": "one", "uri": "hf://organisation/one"}]}}
 
 
 def _with_tower(config: Content, **values: int | None) -> Content:
@@ -349,6 +353,13 @@ ROWS: list[tuple[str, Content, Content, str, Reason, tuple[str, ...]]] = [
      ("131072",)),
     ("batch", LLAMA_8B, {"maxNumSeqs": 512, "maxNumBatchedTokens": 256}, "H100", Reason.BATCH,
      ("256 tokens", "512", "raise maxNumBatchedTokens")),
+    ("guesses beside adapters", LLAMA_8B, guessing(8), "H100", Reason.BATCH,
+     ("8,192", "1,024", "maxNumBatchedTokens to at least 9216", "maxNumSeqs to at most 910")),
+    ("guesses beside adapters on A100", LLAMA_8B, guessing(8), "A100-80GB", Reason.BATCH, ("2,048", "2304", "227")),
+    ("guesses of a batch that is set", LLAMA_8B, guessing(8, maxNumBatchedTokens=4096), "H100", Reason.BATCH,
+     ("4,096", "9216")),
+    ("guesses of as many sequences as are set", LLAMA_8B, guessing(8, maxNumSeqs=911), "H100", Reason.BATCH,
+     ("911", "8199")),
     ("node", LLAMA_70B, {"tensorParallelSize": 8}, "H100", Reason.GPUS_PER_NODE, ("8 GPUs", "more than 4", "lower")),
 ]  # fmt: skip
 
@@ -430,6 +441,12 @@ TAKEN: list[tuple[str, Content, Content, str]] = [
      {"pipelineParallelSize": 2, "extraArgs": ["--model-impl=transformers"]}, "H100"),
     ("adapters in a newer vLLM", GEMMA3N, {**ADAPTERS, **NEWER}, "H100"),
     ("adapters", LLAMA_8B, ADAPTERS, "H100"),
+    ("guesses that a batch holds", LLAMA_8B, guessing(7), "H100"),
+    ("guesses of fewer sequences", LLAMA_8B, guessing(8, maxNumSeqs=910), "H100"),
+    ("guesses of a larger batch", LLAMA_8B, guessing(8, maxNumBatchedTokens=9216), "H100"),
+    ("guesses without adapters", LLAMA_8B, {**guessing(8), "lora": None}, "H100"),
+    ("guesses beside adapters of a model whose batch holds a video", MODELS["gemma-4-26B-A4B"]["config"], guessing(8),
+     "A100-80GB"),
     ("compressed-tensors in float32", quantized(LLAMA_8B, COMPRESSED), {"dtype": "float32"}, "H100"),
     ("a longer context that is allowed", LLAMA_8B,
      {"maxModelLen": 200000, "env": [{"name": "VLLM_ALLOW_LONG_MAX_MODEL_LEN", "value": "1"}]}, "H200"),

@@ -22,6 +22,7 @@ from planner.models import (
     PHI3_MINI,
     QWEN3_30B,
     Content,
+    guessing,
     quantized,
     spec_of,
 )
@@ -101,8 +102,10 @@ def vllm() -> Iterator[Vllm]:
 
 
 def arguments(fields: Content) -> Content:
-    """The arguments of vLLM for fields of a spec, as the operator would pass them."""
-    return {flag.replace("-", "_"): value for flag, value in flag_values(spec_of(**fields)).items()}
+    """The arguments of vLLM for fields of a spec, as its parser would make them of what the operator passes."""
+    values = {flag.replace("-", "_"): value for flag, value in flag_values(spec_of(**fields)).items()}
+    guesses = values.get("speculative_config")
+    return {**values, "speculative_config": json.loads(guesses)} if guesses else values
 
 
 SERVICES: dict[str, tuple[Content, Content, str | None]] = {
@@ -119,6 +122,8 @@ SERVICES: dict[str, tuple[Content, Content, str | None]] = {
     "batch": (LLAMA_8B, {"maxNumSeqs": 64, "maxNumBatchedTokens": 63}, Reason.BATCH),
     "batch that holds all": (LLAMA_8B, {"maxNumSeqs": 64, "maxNumBatchedTokens": 64}, None),
     "many sequences": (LLAMA_8B, {"maxNumSeqs": 65536}, Reason.BATCH),
+    "guesses beside adapters": (LLAMA_8B, guessing(16, accelerator={"resource": "cpu"}), Reason.BATCH),
+    "guesses beside adapters that a batch holds": (LLAMA_8B, guessing(15, accelerator={"resource": "cpu"}), None),
     "stages of an encoder": (BERT, {"pipelineParallelSize": 2}, Reason.PIPELINE),
     "stages of a decoder": (GEMMA3N, {"pipelineParallelSize": 2}, Reason.PIPELINE),
     "float16": (GEMMA2_9B, {"dtype": "half"}, Reason.FLOAT16_MODEL),

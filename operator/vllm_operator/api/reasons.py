@@ -168,7 +168,7 @@ class Reason(Row):
     SETTING = ("SettingNotForThisModel", _FIT, LASTS, "a flag or a variable does not go with the model: leave it out")
     LENGTH = ("MaxModelLenTooLong", _FIT, LASTS, "maxModelLen is more than the model was made for: lower it")
     BATCH = ("BatchTooSmall", _FIT, LASTS,
-        "a batch has fewer tokens than maxNumSeqs: raise maxNumBatchedTokens, or lower maxNumSeqs")
+        "a batch has too few tokens for maxNumSeqs: raise maxNumBatchedTokens, or lower maxNumSeqs")
     GPU_TOO_OLD = ("GPUTooOld", _FIT, LASTS,
         "the shipped vLLM has no kernels for GPUs of before compute capability 7.5: use a newer GPU")
     ARCHITECTURE = ("ArchitectureNotServed", _FIT, LASTS,

@@ -24,6 +24,11 @@ _WITHOUT_TIED_STAGES = frozenset({"Ernie4_5_MoeForCausalLM", "Ernie4_5_VLMoeForC
 both."""
 _TRUE = ("1", "true")
 _OLDEST = (7, 5)
+# Where a batch must hold a whole image or video, and vLLM makes the one that it chooses larger for that:
+# engine/arg_utils.py, `_get_min_mm_batched_tokens`.
+_WHOLE_ITEMS = frozenset({
+    "BagelForConditionalGeneration", "Gemma4ForConditionalGeneration", "Gemma4UnifiedForConditionalGeneration",
+})  # fmt: skip
 
 
 def first_refusal(question: Question) -> Refusal | None:
@@ -146,6 +151,23 @@ def _batch(question: Question) -> Refusal | None:
     )
 
 
+def _guesses(question: Question) -> Refusal | None:
+    """With LoRA, a batch has a place for each token that a step may guess (engine/arg_utils.py)."""
+    engine, tokens = question.engine, question.engine.max_num_batched_tokens
+    each = engine.speculative_tokens + 1
+    least = engine.max_num_seqs * each
+    if engine.lora is None or not engine.speculative_tokens or tokens >= least:
+        return None
+    if question.model.architecture in _WHOLE_ITEMS and not question.spec.max_num_batched_tokens:
+        return None
+    return Refusal(
+        Reason.BATCH,
+        f"with lora, a batch of {tokens:,} tokens is too small for {engine.max_num_seqs:,} sequences of {each} tokens, "
+        f"the guessed ones and one: set maxNumBatchedTokens to at least {least}, or maxNumSeqs to at most "
+        f"{tokens // each}",
+    )
+
+
 def _per_node(question: Question) -> Refusal | None:
     gpus, nodes, here = question.engine.ranks.gpus, question.spec.nodes, question.gpus_per_node
     if here is None or gpus <= here * nodes:
@@ -163,5 +185,5 @@ def _per_node(question: Question) -> Refusal | None:
 
 _CHECKS: tuple[Check, ...] = (
     _architecture, _old_gpu, *methods.CHECKS, unserved.check, _types, _length, _experts, _pipeline, splits.check,
-    _batch, _per_node, backends.check, _one_cache, _adapters,
+    _batch, _guesses, _per_node, backends.check, _one_cache, _adapters,
 )  # fmt: skip
