@@ -107,7 +107,7 @@ _INNER = {"ipBlock": {"cidr": "10.0.0.0/8", "except": ["192.168.0.0/16"]}}
 _CODE = "is not a variable that env may set"
 _SPECS: dict[str, tuple[Spec, str]] = {
     "a Secret in an argument": (
-        {**from_secret("PW"), "extraArgs": ["--seed=$(PW)"]},
+        {**from_secret("PW"), "extraArgs": ["--root-path=$(PW)"]},
         "PW is not a variable that env may",
     ),
     "a Secret that vLLM repeats": (from_secret("VLLM_PORT"), "VLLM_PORT is not for env"),

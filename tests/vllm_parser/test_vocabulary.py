@@ -8,6 +8,7 @@ import pytest
 
 from support.real_vllm.environment import Parser
 from vllm_operator.api import KIND, environment, flags, loading, tuning, vocabulary
+from vllm_operator.api.flags import allowed
 from vllm_operator.api.flags.allowed import LEFT_OUT
 from vllm_operator.api.flags.catalogue import GONE_SAYS
 from vllm_operator.api.flags.facts import facts
@@ -17,6 +18,7 @@ from vllm_operator.api.speculation import Speculative
 from vllm_operator.api.storage import BUCKETS
 from vllm_operator.cli.validation import faults
 
+_MODEL = {"model": {"uri": "hf://a/b"}}
 # Words of a flag's name that stand for code, files, or what the operator owns.
 DANGEROUS = re.compile(
     r"(^|-)(cls|class|plugins?|path|dir|file|module|middleware|processors|load-format|config-format|overrides"
@@ -105,6 +107,48 @@ def test_no_other_flag_takes_a_path_or_a_name_of_code(vllm: Parser) -> None:
     for flag in set(flags.EXTRA_VALUE_FLAGS) - set(flags.EXTRA_CHOICE_FLAGS) - REVIEWED:
         for value in ("/models/claim/evil.py", "evil.Class", '{"module": "evil"}'):
             assert "error" in vllm.parse(["model", f"{flag}={value}"]), flag
+
+
+_NUMBERS = (
+    "4", "-4", "+4", " 4", "4_0", "4_", "0x4", "0.5", "-.5", "5.", "1e3", "1E-3", "e3", "nan", "-Inf", "infinity", "4k",
+    "4K", "1.5k", "1.5K", "4Gi", "4GiB", "abc", "image=4", "4=4", "none",
+)  # fmt: skip
+_JSON = (
+    "{}", " {} ", '{"image": 4}', '{\n"image":4}', '{"a": {"b": "="}}', "{image: 4}", "{'image': 4}", '{"image": 4',
+    "image=4", "foo", "*", '["*"]', "[1, 2.5]", "[*]", '"*"', "true", "a.b",
+)  # fmt: skip
+
+
+def taken_by(vllm: Parser, argument: str) -> tuple[bool, bool]:
+    """Whether our rules on values and whether vLLM's parser take an argument."""
+    said = faults({"kind": KIND, "metadata": {"name": "a"}, "spec": {**_MODEL, "extraArgs": [argument]}}, KIND)
+    return not any(" takes " in one for one in said), "error" not in vllm.parse(["model", argument])
+
+
+def test_numbers_of_flags_are_all_that_the_parser_takes(vllm: Parser) -> None:
+    for flag in (*allowed.INTEGERS, *allowed.SIZES, *allowed.FRACTIONS):
+        for value in _NUMBERS:
+            ours, theirs = taken_by(vllm, f"--{flag}={value}")
+            assert ours == theirs, (flag, value)
+
+
+@pytest.mark.parametrize(("flags", "begins"), [(allowed.OBJECTS, "{"), (allowed.LISTS, ("[", '"'))])
+def test_json_of_flags_is_all_that_the_parser_takes_and_is_of_its_kind(
+    vllm: Parser, flags: tuple[str, ...], begins: str | tuple[str, ...]
+) -> None:
+    for flag in flags:
+        for value in _JSON:
+            ours, theirs = taken_by(vllm, f"--{flag}={value}")
+            wanted = value.strip().startswith(begins)
+            assert ours >= (theirs and wanted), (flag, value)
+            assert not ours or wanted, (flag, value)
+
+
+@pytest.mark.parametrize("value", ["None", "null"])
+def test_what_the_parser_reads_as_left_out_is_taken(vllm: Parser, value: str) -> None:
+    for flag in (*allowed.INTEGERS, *allowed.SIZES, *allowed.FRACTIONS, *allowed.OBJECTS, *allowed.LISTS):
+        ours, theirs = taken_by(vllm, f"--{flag}={value}")
+        assert ours >= theirs, flag
 
 
 def test_the_catalogue_is_what_the_parser_says(vllm: Parser) -> None:

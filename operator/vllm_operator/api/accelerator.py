@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from .base import ApiModel, Bytes, Form, Limits, ObjectName, optional, required, rule, with_rules
+from .base import ApiModel, Bytes, Form, Limits, ObjectName, more_than_zero, optional, required, rule, with_rules
 
 _CPU = "has(self.resource) && self.resource == 'cpu'"
 _SLICES = r"nvidia\.com/mig-[1-7]g\.[0-9]{1,3}gb(\.me)?"
@@ -116,6 +116,7 @@ class Accelerator(ApiModel):
         "Memory of each GPU, for the memory plan, where neither the product nor the nodes' labels tell.",
         "80Gi",
         rolls=False,
+        rules=[more_than_zero("accelerator.memory", "leave it out where the nodes' labels tell it")],
     )
     count: int | None = optional(
         "Slices of one time-sliced GPU that each pod takes, for a larger share of it; omitted: one device for each "

@@ -90,6 +90,11 @@ def label_rules(what: str) -> list[Rule]:
     ]
 
 
+def more_than_zero(name: str, otherwise: str, quantity: str = "self") -> Rule:
+    """The rule that a quantity is more than 0. `quantity` makes a string of a field that may be a number."""
+    return rule(f"{quantity}.matches('^[^0-9]|[1-9]')", f"{name} must be more than 0: {otherwise}")
+
+
 class ApiModel(BaseModel):
     """Base of all API types: immutable, camelCase on the wire. Drops unknown attributes, as the API server does."""
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from .base import ApiModel, Bytes, Form, Limits, optional, rule, with_rules
+from .base import ApiModel, Bytes, Form, Limits, more_than_zero, optional, rule, with_rules
 from .fields import Flag
 from .vocabulary import BlockSize, KvCacheDtype
 
@@ -88,6 +88,8 @@ class KvCache(ApiModel):
         "rank); added to the pod's memory request.",
         "32Gi",
         flag=Flag("kv-offloading-size", "GiB"),
+        # vLLM takes 0 for a size that nobody gave, after it has set up to offload (v1/kv_offload/cpu/spec.py).
+        rules=[more_than_zero("kvCache.cpuOffload", "leave it out to keep all blocks on the GPU")],
     )
     offload_backend: str | None = optional(
         "What moves blocks to host memory, with cpuOffload (vLLM's default: native).",

@@ -15,6 +15,7 @@ from .base import (
     ObjectName,
     Rule,
     label_rules,
+    more_than_zero,
     optional,
     required,
     rule,
@@ -114,27 +115,23 @@ def _enough(name: str, quantity: str) -> Rule:
 CPU_RULE, MEMORY_RULE = _enough("cpu", "string({})"), _enough("memory", "{}")
 
 
-def _some(name: str, quantity: str) -> Rule:
-    return rule(
-        f"{quantity}.matches('^[^0-9]|[1-9]')",
-        f"{name} must be more than 0: leave it out for the operator's default",
-    )
+_DEFAULT = "leave it out for the operator's default"
 
 
 class ResourceList(ApiModel):
     """CPU, memory and disk. GPUs follow from the parallel sizes and are not set here."""
 
-    cpu: Cpu | None = optional("CPU cores.", 8, rules=[_some("cpu", "string(self)")])
+    cpu: Cpu | None = optional("CPU cores.", 8, rules=[more_than_zero("cpu", _DEFAULT, "string(self)")])
     memory: Bytes | None = optional(
         "Memory of vLLM's processes; /dev/shm, kvCache.cpuOffload and weightsCpuOffloadPerGPU are added to it.",
         "64Gi",
-        rules=[_some("memory", "self")],
+        rules=[more_than_zero("memory", _DEFAULT)],
     )
     ephemeral_storage: Bytes | None = optional(
         "Disk of the node for what the pod writes: downloads where there is no cache.",
         "200Gi",
         alias="ephemeral-storage",
-        rules=[_some("ephemeral-storage", "self")],
+        rules=[more_than_zero("ephemeral-storage", _DEFAULT)],
     )
 
 

@@ -19,7 +19,7 @@ from .reasons import Reason
 from .scheduling import LabelSelector
 from .spec import IMAGE_RULES, TOKENS_RULE, Image, InferenceServiceSpec
 from .status import Condition
-from .storage import Claim
+from .storage import Claim, holds_weights
 
 # Fields of a service that a class does not default, each with why. Any other field of the spec is one.
 NOT_DEFAULTED = {
@@ -64,7 +64,13 @@ else:
     ServingPod = part_of(
         PodSettings, "ServingPod", "Where and how the pods of the class are scheduled.", NOT_OF_THE_POD
     )
-    ServingCache = part_of(Claim, "ServingCache", "The cache's claim of services of the class.", NOT_OF_THE_CACHE)
+    ServingCache = part_of(
+        Claim,
+        "ServingCache",
+        "The cache's claim of services of the class.",
+        NOT_OF_THE_CACHE,
+        rules=(holds_weights("cache.storage"),),
+    )
 
 
 class ServingImages(ApiModel):

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from .base import ApiModel, Bytes, Form, Limits, ObjectName, optional, required, rule, with_rules
+from .base import ApiModel, Bytes, Form, Limits, ObjectName, Rule, more_than_zero, optional, required, rule, with_rules
 
 # hf://organisation/name, pvc://claim or pvc://claim/path/in/the/claim
 _HUB = r"hf://[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*"
@@ -81,6 +81,11 @@ def _mode(claim: str) -> str:
     return f"(has({claim}.accessMode) ? {claim}.accessMode : 'ReadWriteOnce')"
 
 
+def holds_weights(name: str) -> Rule:
+    """The rule that a claim's `storage`, which is called `name`, is not of no bytes where it is there."""
+    return more_than_zero(name, "the volume holds the model's weights", "!has(self.storage) || self.storage")
+
+
 class Claim(ApiModel):
     """A PersistentVolumeClaim that the operator makes for the cache."""
 
@@ -104,6 +109,7 @@ class Claim(ApiModel):
             "cache.claim.storage can grow but not shrink: Kubernetes cannot shrink a volume",
             path=".storage",
         ),
+        holds_weights("cache.claim.storage"),
     )
 
     storage: Bytes = required("Size of the volume; at least the model's weights.", "200Gi", rolls=False)

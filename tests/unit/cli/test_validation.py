@@ -10,6 +10,7 @@ import yaml
 
 from cluster.host import REPOSITORY
 from control_plane import refused
+from control_plane.test_validation import ACCEPTED
 from vllm_operator.api import BATCH_KIND, CLASS_KIND, KIND
 from vllm_operator.api.expressions import evaluate
 from vllm_operator.cli.validation import faults, listed
@@ -90,6 +91,11 @@ def test_a_batch_without_a_fault(text: str) -> None:
 
 def test_a_size_of_the_kv_cache_and_a_percentage_may_be_set_together() -> None:
     text = "kvCache: {gpuMemoryUtilizationPercent: 40, memoryPerGPU: 20Gi}"
+    assert faults(service(with_model(text)), KIND) == []
+
+
+@pytest.mark.parametrize("text", ACCEPTED)
+def test_what_is_right_has_no_fault(text: str) -> None:
     assert faults(service(with_model(text)), KIND) == []
 
 

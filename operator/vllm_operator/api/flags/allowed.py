@@ -10,23 +10,30 @@ from ..loading import REFUSED as REFUSED_FORMATS
 from ..vocabulary import ATTENTION_BACKENDS, MOE_BACKENDS
 from .facts import facts
 
-# Flags whose value is a number, an URL, or JSON with nothing in it but numbers and words.
-VALUES = (
-    "allowed-headers", "allowed-methods", "allowed-origins", "cp-kv-cache-interleave-size",
-    "cpu-distributed-timeout-seconds", "custom-histogram-buckets", "dbo-decode-token-threshold",
+# Flags whose value is a whole number.
+INTEGERS = (
+    "cp-kv-cache-interleave-size", "cpu-distributed-timeout-seconds", "dbo-decode-token-threshold",
     "dbo-prefill-token-threshold", "dcp-kv-cache-interleave-size", "decode-context-parallel-size",
-    "default-chat-template-kwargs", "distributed-timeout-seconds", "fingerprint-value", "h11-max-header-count",
-    "h11-max-incomplete-event-size", "kv-cache-metrics-sample", "limit-mm-per-prompt", "long-prefill-token-threshold",
-    "mamba-block-size", "mamba-cache-philox-rounds", "max-cpu-loras", "max-cudagraph-capture-size",
-    "max-log-len",
-    "max-logprobs", "max-lora-cls-labels", "max-loras", "max-num-active-seqs", "max-num-queued-tokens",
-    "max-num-scheduled-tokens", "max-parallel-loading-workers", "mm-processor-cache-gb",
-    "mm-shm-cache-max-object-size-mb", "num-gpu-blocks-override", "otlp-traces-endpoint",
-    "override-generation-config", "pooler-config", "prefill-schedule-interval", "prefix-cache-retention-interval",
-    "prefix-match-unit", "renderer-num-workers", "response-role", "root-path", "safetensors-prefetch-block-size",
-    "safetensors-prefetch-num-threads", "seed", "show-hidden-metrics-for-version", "sse-keep-alive-interval",
-    "stream-interval", "ubatch-size", "video-pruning-rate", "watermark",
+    "distributed-timeout-seconds", "h11-max-header-count", "h11-max-incomplete-event-size",
+    "long-prefill-token-threshold", "mamba-block-size", "mamba-cache-philox-rounds", "max-cpu-loras",
+    "max-cudagraph-capture-size", "max-log-len", "max-logprobs", "max-lora-cls-labels", "max-loras",
+    "max-num-active-seqs", "max-parallel-loading-workers", "mm-shm-cache-max-object-size-mb",
+    "num-gpu-blocks-override", "prefill-schedule-interval", "prefix-cache-retention-interval", "prefix-match-unit",
+    "renderer-num-workers", "safetensors-prefetch-num-threads", "seed", "sse-keep-alive-interval", "stream-interval",
+    "ubatch-size",
 )  # fmt: skip
+# A whole number, which may have a unit: 4k, 1.5m, 4K.
+SIZES = ("max-num-queued-tokens", "max-num-scheduled-tokens", "safetensors-prefetch-block-size")
+# A number with a point or an exponent, too.
+FRACTIONS = ("kv-cache-metrics-sample", "mm-processor-cache-gb", "video-pruning-rate", "watermark")
+# JSON with nothing in it but numbers and words: an object, or a list.
+OBJECTS = ("default-chat-template-kwargs", "limit-mm-per-prompt", "override-generation-config", "pooler-config")
+LISTS = ("allowed-headers", "allowed-methods", "allowed-origins", "custom-histogram-buckets")
+# A word or an URL.
+TEXTS = (
+    "fingerprint-value", "otlp-traces-endpoint", "response-role", "root-path", "show-hidden-metrics-for-version",
+)  # fmt: skip
+VALUES = tuple(sorted((*INTEGERS, *SIZES, *FRACTIONS, *OBJECTS, *LISTS, *TEXTS)))
 
 _MAMBA_DTYPES = ("auto", "bfloat16", "float16", "float32")
 # Flags that take one of a few words. Words that name a path or a plug-in are left out: a folder for generation-config,

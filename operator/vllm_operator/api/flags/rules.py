@@ -5,7 +5,16 @@ from collections.abc import Mapping
 from pydantic import BaseModel
 
 from ..base import Rule, rule
-from .allowed import EXTRA_CHOICE_FLAGS, EXTRA_SWITCH_FLAGS, EXTRA_VALUE_FLAGS
+from .allowed import (
+    EXTRA_CHOICE_FLAGS,
+    EXTRA_SWITCH_FLAGS,
+    EXTRA_VALUE_FLAGS,
+    FRACTIONS,
+    INTEGERS,
+    LISTS,
+    OBJECTS,
+    SIZES,
+)
 from .catalogue import Entry, Standing, entries, said
 from .standings import VERSION
 
@@ -14,6 +23,22 @@ _NAME = "self.split('=', 2)[0]"
 _FLAG = f"{_NAME}.split('.', 2)[0].replace('_', '-').replace('--no-', '--')"
 _SPELLED = r"self.matches(r'^--[^ =]+(=|$)')"
 _SHORT = r"self.matches(r'^-[a-zA-Z]+([ =.].*)?$')"
+
+# As vLLM reads a number and JSON, and the word with which it takes many a flag as left out (engine/arg_utils.py).
+_INTEGER = "[-+]?[0-9]+(_[0-9]+)*"
+_POINT = "[-+]?([0-9]+(_[0-9]+)*[.]?([0-9]+(_[0-9]+)*)?|[.][0-9]+(_[0-9]+)*)([eE][-+]?[0-9]+(_[0-9]+)*)?"
+_FORMS: tuple[tuple[tuple[str, ...], str, str], ...] = (
+    (INTEGERS, _INTEGER, "a whole number, without a unit"),
+    (
+        SIZES,
+        f"{_INTEGER}|[0-9]+([.][0-9]+)?[kmgt]|[0-9]+[KMGT]",
+        "a whole number, or one like 4k (4,000) or 4K (4,096)",
+    ),
+    (FRACTIONS, f"{_POINT}|[-+]?(?i:inf|infinity|nan)", "a number, without a unit"),
+    (OBJECTS, r'[{]\s*(?s:".*)?[}]|null', 'an object of JSON, like {"image": 4}'),
+    (LISTS, r'\[(?s:.*)\]|"(?s:.*)"|null', 'a list of JSON, like ["*"]'),
+)
+"""Flags, the expression that their values match, and what it stands for in a sentence."""
 
 _ONCE = rule(
     "self.map(a, a.split('=', 2)[0]).all(n, self.exists_one(a, a.split('=', 2)[0] == n))",
@@ -48,8 +73,19 @@ def extra_args_rules(spec: type[BaseModel]) -> tuple[list[Rule], list[Rule]]:
             "this value is not one that the flag may have",
             message_expression=f"{_NAME} + ' must be one of ' + {words}[{_NAME}]",
         ),
+        *(_of_form(*form) for form in _FORMS),
     ]
     return item, [_ONCE]
+
+
+def _of_form(flags: tuple[str, ...], form: str, says: str) -> Rule:
+    """The rule that some flags have a value of a form; one without a value is another rule's."""
+    return rule(
+        rf"!({_NAME} in {[f'--{flag}' for flag in flags]!r})"
+        rf" || self.matches(r'^[^=]*(=(\s*({form})\s*|None)?)?$')",
+        f"this flag takes {says}",
+        message_expression=f"{_NAME} + ' takes {says}'",
+    )
 
 
 def _of_short(catalogue: Mapping[str, Entry]) -> str:
