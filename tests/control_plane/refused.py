@@ -1,4 +1,6 @@
-"""What users get wrong, and what the API server must say: (the spec but for its model, a part of the message)."""
+"""Specs that users get wrong, with a part of what the API server must say, and in ACCEPTED those that are right."""
+
+from typing import Any
 
 MODEL = "model: {uri: hf://org/name}"
 
@@ -593,6 +595,28 @@ ENVIRONMENT = [
     (f"env: [{{name: HF_TOKEN, {_FROM_A_SECRET}}}]", "HF_TOKEN is not for env: use model.tokenSecretRef"),
 ]  # fmt: skip
 
+# Of the metadata, beside the name: what is wrong, and a part of what is said without a cluster.
+METADATA: list[tuple[dict[str, Any], str]] = [
+    ({"labels": {"team": 1}}, "metadata.labels.team: must be a string: write it in quotes"),
+    ({"labels": {"bad key": "x"}}, 'metadata.labels.bad key: Invalid value: "bad key": a key must be like team'),
+    ({"labels": {"a..b/team": "x"}}, "a key must be like team or example.com/team"),
+    ({"labels": {"/team": "x"}}, "a key must be like team or example.com/team"),
+    ({"labels": {"Example.com/team": "x"}}, "a key must be like team or example.com/team"),
+    ({"labels": {"a" * 64: "x"}}, "a key must be like team or example.com/team"),
+    ({"labels": {"team": "x y"}}, 'metadata.labels.team: Invalid value: "x y": must be letters, digits'),
+    ({"labels": {"team": "x" * 64}}, "must be letters, digits, -, _ and ., with a letter or digit at both ends"),
+    ({"labels": ["team"]}, "metadata.labels: must be of type object"),
+    ({"annotations": {"on": True}}, "metadata.annotations.on: must be a string: write it in quotes"),
+    ({"annotations": {"a b": "c"}}, 'metadata.annotations.a b: Invalid value: "a b": a key must be like team'),
+    ({"annotations": {"a": "x" * (256 << 10)}}, "metadata.annotations: Too long"),
+    ({"namespace": "Team_A"}, 'metadata.namespace: Invalid value: "Team_A": must be a-z, 0-9 and -'),
+    ({"lables": {"team": "a"}}, 'unknown field "metadata.lables": labels is meant?'),
+]
+METADATA_TAKEN: list[dict[str, Any]] = [
+    {"namespace": "default", "labels": {"example.com/team_a.b": "", "a": "x" * 63, "B": "1.2"}},
+    {"annotations": {"Example.com/Team": "any text, of any length: é\n" * 99}},
+    {"labels": None, "annotations": None, "finalizers": [], "generation": 1},
+]
 NAMES = [
     ("7b-chat", "metadata.name must be a DNS-1035 label"),
     ("kubernetes", "metadata.name must not be kubernetes"),
@@ -714,4 +738,52 @@ CLASS_NAMES = [
     ("H100", "a-z"),
     ("h100.pool", "metadata.name must be a label (a-z, 0-9 and -, at most 63 characters)"),
     ("a" * 64, "metadata.name must be a label"),
+]
+
+# What is right: the spec, but for its model where it names none.
+ACCEPTED = [
+    "{}",
+    "model: {uri: pvc://claim}",
+    "model: {uri: 'pvc://claim/models--org--name/snapshots/abc.1_x'}",
+    "{model: {uri: pvc://c/m, tokenSecretRef: {name: a, key: b}}, lora: {adapters: [{name: a, uri: hf://o/n}]}}",
+    "maxModelLen: auto",
+    "tensorParallelSize: auto",
+    "{tensorParallelSize: auto, pipelineParallelSize: 2, accelerator: {product: NVIDIA-L4}}",
+    "resources: {requests: {cpu: 8, memory: 64Gi}, limits: {cpu: '8.5'}}",
+    "replicas: 0",
+    "{replicas: 4, cache: {claim: {storage: 10Gi, accessMode: ReadWriteMany}}}",
+    "{autoscaling: {maxReplicas: 4}, cache: {existingClaim: shared}}",
+    "autoscaling: {maxReplicas: 4, targets: {waitingRequests: 0}}",
+    "autoscaling: {minReplicas: 0, maxReplicas: 4, provider: KEDA, triggers: [{type: cron, metadata: {start: a}}]}",
+    "accelerator: {product: NVIDIA-L4}",
+    "speculative: {method: deepseek_mtp, numSpeculativeTokens: 1}",
+    "pod: {imagePullSecrets: [{name: key}], tolerations: [{operator: Exists}]}",
+    "networkPolicy: {allowFrom: []}",
+    "networkPolicy: {allowFrom: [{ipBlock: {cidr: 10.0.0.0/8, except: [10.1.0.0/16]}}]}",
+    "{tensorParallelSize: 8, pipelineParallelSize: 8}",
+    "allowedMediaDomains: []",
+    "pod: {labels: {kueue.x-k8s.io/queue-name: a}, annotations: {gke-gcsfuse/volumes: 'true'}}",
+    "resources: {requests: {cpu: '0.5', memory: 0.5Gi}, limits: {memory: 999999Ti}}",
+    "extraArgs: [--seed=1, --no-enable-chunked-prefill, '--limit-mm-per-prompt={\"image\": 4}']",
+    "extraArgs: [--seed=-1, --max-logprobs=1_000, --max-num-queued-tokens=1.5k, --max-num-scheduled-tokens=8K]",
+    "extraArgs: [--watermark=.5, --mm-processor-cache-gb=1e-1, --max-log-len=None, '--allowed-origins=[\"*\"]']",
+    'extraArgs: [\'--override-generation-config={}\', \'--default-chat-template-kwargs={ "a": {"b": "="} }\']',
+    "{weightsCpuOffloadPerGPU: 0Gi, kvCache: {memoryPerGPU: 0Gi, cpuOffload: 0.5Gi}}",
+    "extraArgs: [--load-format=fastsafetensors, --config-format=mistral, --tokenizer-mode=mistral]",
+    "model: {uri: s3://models/mistral-7b-awq/, loadFormat: runai_streamer, loaderOptions: {concurrency: 16}}",
+    "model: {uri: gs://models/gemma-3-4b-it, loaderOptions: {concurrency: 8}}",
+    "{model: {uri: gs://models/gemma-3-4b-it, loaderOptions: {concurrency: 8}}, extraArgs: [--load-format=auto]}",
+    "model: {uri: s3://models/mistral, format: hf, loadFormat: runai_streamer}",
+    "{model: {uri: s3://models/llama}, extraArgs: [--load-format=runai_streamer_sharded]}",
+    "{model: {uri: hf://a/b, loadFormat: sharded_state}, env: [{name: HF_HUB_OFFLINE, value: '1'}]}",
+    "{model: {uri: hf://a/b, format: mistral, loaderOptions: {numThreads: 8}}, extraArgs: [--seed=1]}",
+    "{model: {uri: hf://a/b, loaderOptions: {numThreads: 8}}, extraArgs: [--safetensors-load-strategy=lazy]}",
+    "{tuning: {compilation: {cudagraphCaptureSizes: [4, 1, 2]}}, extraArgs: [--max-cudagraph-capture-size=4]}",
+    "tuning: {compilation: {maxCudagraphCaptureSize: 4, cudagraphCaptureSizes: [4, 1, 2]}}",
+    "{model: {uri: hf://a/b, loaderOptions: {memoryLimit: 8Gi}}, extraArgs: [--load-format=runai_streamer]}",
+    "model: {uri: 'oci://registry.example.com:5000/team/llama:v1', imagePath: models/llama}",
+    f"model: {{uri: 'oci://registry.example.com/llama@sha256:{'0' * 64}'}}",
+    "model: {uri: hf://org/name, format: mistral}",
+    "env: [{name: NCCL_DEBUG, value: INFO}, {name: TZ, valueFrom: {configMapKeyRef: {name: a, key: b}}}]",
+    "env: [{name: AWS_SECRET_ACCESS_KEY, valueFrom: {secretKeyRef: {name: a, key: b, optional: true}}}]",
 ]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from ..api import API_VERSION, CLASS_KIND
+from ..api import CLASS_KIND
 from ..api.serving_class import ServingClass, ServingClassSpec
 from ..api.spec import InferenceServiceSpec
 from ..assess.admission import admit, is_beyond_settings
@@ -16,7 +16,7 @@ from ..assess.classes import Classes
 from ..assess.resolution import Resolution
 from ..manifests.metadata import Manifest
 from ..settings import Settings
-from .service_file import manifests_in, name_of
+from .service_file import UnknownObjectError, manifests_in, name_of
 from .validation import faults, listed
 
 
@@ -30,7 +30,7 @@ def read_classes(paths: Iterable[Path]) -> Classes:
     for path in paths:
         try:
             manifests = manifests_in(path, CLASS_KIND)
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        except (OSError, UnicodeDecodeError, yaml.YAMLError, UnknownObjectError) as error:
             raise ClassInputError(f"{path}: {' '.join(str(error).split())}") from error
         for manifest in manifests:
             own = _read(path, manifest)
@@ -39,8 +39,6 @@ def read_classes(paths: Iterable[Path]) -> Classes:
 
 
 def _read(path: Path, manifest: Manifest) -> ServingClass:
-    if manifest.get("apiVersion") != API_VERSION:
-        raise ClassInputError(f"{path}: its ServingClass is of {manifest.get('apiVersion')}, not {API_VERSION}")
     name = name_of(manifest)
     if found := faults(manifest, CLASS_KIND):
         raise ClassInputError(f"{path}: {listed(name, found)}")

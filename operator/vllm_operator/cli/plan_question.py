@@ -11,7 +11,7 @@ from pathlib import Path
 import yaml
 from pydantic import ValidationError
 
-from ..api import API_VERSION, KIND, InferenceServiceSpec
+from ..api import KIND, InferenceServiceSpec
 from ..api.base import bytes_of, first_fault
 from ..inspection.report import Facts, InspectionError, decode
 from ..manifests.amounts import memory_limit_bytes
@@ -25,7 +25,7 @@ from ..planner.shapes import ModelShape
 from ..planner.slices import SHARED_SUFFIX, mig
 from ..settings import MOST_PRICE, Settings, load
 from .class_file import ClassInputError, read_classes, with_class
-from .service_file import name_of, services_in
+from .service_file import UnknownObjectError, absence, name_of, services_in
 from .validation import faults, listed
 
 LEAST_BYTES, MOST_BYTES = 16 * MIB, 1 << 50
@@ -42,10 +42,13 @@ def read_service(options: argparse.Namespace) -> tuple[str, InferenceServiceSpec
     path: Path = options.filename
     try:
         manifests = services_in(path)
-    except (OSError, UnicodeDecodeError) as error:
+        nothing = "" if manifests else absence(path, KIND)
+    except (OSError, UnicodeDecodeError, UnknownObjectError) as error:
         raise PlanInputError(f"{path}: {said(error)}") from error
     except yaml.YAMLError as error:
         raise PlanInputError(f"{path}: is not YAML: {_where(error)}") from error
+    if nothing:
+        raise PlanInputError(f"{path}: {nothing}")
     manifest = _chosen(path, manifests, options.name)
     name = name_of(manifest)
     if found := faults(manifest, KIND):
@@ -105,11 +108,6 @@ def _with_class(options: argparse.Namespace, name: str, spec: InferenceServiceSp
 
 
 def _chosen(path: Path, manifests: list[Manifest], name: str | None) -> Manifest:
-    foreign = [str(one.get("apiVersion")) for one in manifests if one.get("apiVersion") != API_VERSION]
-    manifests = [one for one in manifests if one.get("apiVersion") == API_VERSION]
-    if not manifests:
-        what = f"its InferenceService is of {foreign[0]}, not {API_VERSION}" if foreign else "has no InferenceService"
-        raise PlanInputError(f"{path}: {what}")
     names = [name_of(one) for one in manifests]
     if name is not None and name not in names:
         raise PlanInputError(f"{path}: has no InferenceService {name}, but {', '.join(names)}")

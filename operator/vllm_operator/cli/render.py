@@ -22,7 +22,7 @@ from ..manifests.kinds import BY_KIND
 from ..status.evidence import Evidence
 from .class_file import ClassInputError, read_classes, with_class
 from .render_batch import render_batch
-from .service_file import manifests_in, name_of, services_in
+from .service_file import UnknownObjectError, absence, manifests_in, name_of, services_in
 from .validation import faults, listed
 
 # Without a cluster nothing is known of the model, which never keeps pods from being made.
@@ -65,8 +65,11 @@ def render_file(path: Path, settings_path: Path | None, class_path: Path | None 
     own, classes = _loaded(settings_path), read_classes([path, *([class_path] if class_path else [])])
     try:
         manifests, batches = services_in(path), manifests_in(path, BATCH_KIND)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        nothing = "" if manifests or batches else absence(path, KIND, BATCH_KIND)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, UnknownObjectError) as error:
         raise RenderError(f"{path}: {' '.join(str(error).split())}") from error
+    if nothing:
+        raise RenderError(f"{path}: {nothing}")
     children = [child for manifest in manifests for child in _allowed(path, manifest, own, classes)]
     for batch in batches:
         if found := faults(batch, BATCH_KIND):

@@ -13,19 +13,22 @@ from typing import Any
 from ..api.base import RULES, Rule
 from ..api.crd import KINDS, Schema, custom_resource_definition
 from ..api.expressions import evaluate
+from .metadata import FIELDS, metadata_faults
 from .schema import at_once, pruned
 
 MOST_SHOWN = 20
+# What says which object it is, and what the API server leaves out of a new one.
+_NOT_LOOKED_AT = ("apiVersion", "kind", "status")
 
 
 def faults(manifest: Mapping[str, Any], kind_name: str) -> list[str]:
     """Everything that the API server would refuse in a new object, one sentence each, with the path of the field."""
     kind = next(kind for kind in KINDS if kind.name == kind_name)
     schema = _schema(kind.name)
-    given = {key: manifest[key] for key in ("spec", "metadata") if key in manifest}
+    given = {key: one for key, one in manifest.items() if key not in _NOT_LOOKED_AT}
     value = pruned(given, schema)
     wrong = {
-        **dict(_of_metadata(given.get("metadata"), namespaced=kind.namespaced)),
+        **dict(metadata_faults(given.get("metadata"), namespaced=kind.namespaced)),
         **dict(at_once(value, schema, "")),
     }
     found = [*_unknown(given, schema, ""), *(f"{_shown(path)}: {said}" for path, said in wrong.items())]
@@ -44,43 +47,37 @@ def listed(name: str, found: list[str]) -> str:
 def _schema(name: str) -> Schema:
     kind = next(kind for kind in KINDS if kind.name == name)
     schema: Schema = custom_resource_definition(kind)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
-    return {**schema, "properties": {name: schema["properties"][name] for name in ("spec", "metadata")}}
+    metadata = {"type": "object", "properties": {name: {} for name in FIELDS}}
+    return {**schema, "properties": {"spec": schema["properties"]["spec"], "metadata": metadata}}
 
 
 def _shown(path: str) -> str:
     return path.removeprefix(".") or "the object"
 
 
-def _of_metadata(metadata: Any, *, namespaced: bool) -> Iterator[tuple[str, str]]:
-    """What every object of Kubernetes must have, of that which people get wrong."""
-    if not isinstance(metadata, Mapping) or not metadata.get("name"):
-        yield ".metadata.name", "Required value: name or generateName is required"
-        return
-    if not namespaced and metadata.get("namespace"):
-        yield ".metadata.namespace", "a ServingClass belongs to the whole cluster: leave it out"
-    for part in ("labels", "annotations"):
-        values = metadata.get(part)
-        for key, value in values.items() if isinstance(values, Mapping) else ():
-            if not isinstance(value, str):
-                yield f".metadata.{part}.{key}", "must be a string: write it in quotes"
-
-
 def _unknown(value: Any, schema: Schema, path: str) -> Iterator[str]:
     """Fields that the schema does not have. kubectl refuses them, as they are most often misspelt."""
     properties = schema.get("properties")
-    if isinstance(value, Mapping) and properties is not None and path != ".metadata":
+    if isinstance(value, Mapping) and properties is not None:
         for key, inner in value.items():
             if key in properties:
                 yield from _unknown(inner, properties[key], f"{path}.{key}")
             elif not schema.get("x-kubernetes-preserve-unknown-fields"):
-                near = difflib.get_close_matches(str(key), list(properties), n=1, cutoff=0.7)
-                yield f'unknown field "{_shown(f"{path}.{key}")}"' + (f": {near[0]} is meant?" if near else "")
+                meant = _meant(str(key), properties, path)
+                yield f'unknown field "{_shown(f"{path}.{key}")}"' + (f": {meant} is meant?" if meant else "")
     elif isinstance(value, Mapping) and isinstance(schema.get("additionalProperties"), Mapping):
         for key, inner in value.items():
             yield from _unknown(inner, schema["additionalProperties"], f"{path}.{key}")
     elif isinstance(value, list):
         for index, inner in enumerate(value):
             yield from _unknown(inner, schema.get("items", {}), f"{path}[{index}]")
+
+
+def _meant(key: str, properties: Mapping[str, Any], path: str) -> str:
+    """The field that is most like a key; beside the spec, the same one of it. Empty where there is none."""
+    if not path and key in properties["spec"]["properties"]:
+        return f"spec.{key}"
+    return next(iter(difflib.get_close_matches(key, list(properties), n=1, cutoff=0.7)), "")
 
 
 def _of_rules(value: Any, schema: Schema, path: str, wrong: Mapping[str, str]) -> Iterator[str]:

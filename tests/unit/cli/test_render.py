@@ -62,7 +62,11 @@ def test_a_class_of_another_revision_leaves_the_name_of_the_pods_revision(
             manifest("ServingClass", "h100", limits={"maxReplicas": "x"}),
             'h100: spec.limits.maxReplicas: Invalid value: "x": must be of type integer',
         ),
-        ({**OWN, "apiVersion": "other/v1"}, "its ServingClass is of other/v1, not vllm-operator.dev/v1alpha1"),
+        (
+            {**OWN, "apiVersion": "vllm-operator.dev/v1"},
+            "its ServingClass is of vllm-operator.dev/v1, not vllm-operator.dev/v1alpha1",
+        ),
+        ({**OWN, "apiVersion": "other/v1"}, "llama names the ServingClass h100: pass a file that has it with --class"),
         (manifest("ServingClass", "h100", images={"cuda": "elsewhere/vllm:1"}), "setting allowedImages does not allow"),
     ],
 )
@@ -75,3 +79,55 @@ def test_what_is_wrong_is_one_line(
     assert (end.value.code, said_now.out) == (2, "")
     assert said in said_now.err
     assert said_now.err.count("\n") == 1
+
+
+PLAIN = {**SERVICE, "spec": {"model": {"uri": "hf://org/model"}}}
+FOREIGN = {"apiVersion": "serving.kserve.io/v1beta1", "kind": "InferenceService", "metadata": {"name": "sk"}, "spec": 1}
+
+
+@pytest.mark.parametrize(
+    ("documents", "said"),
+    [
+        ([{**PLAIN, "replicas": 2}], 'llama: unknown field "replicas": spec.replicas is meant?'),
+        (
+            [PLAIN, {**PLAIN, "apiVersion": "vllm-operator.dev/v1"}],
+            "InferenceService is of vllm-operator.dev/v1, not",
+        ),
+        ([{**PLAIN, "apiVersion": None}], "its InferenceService has no apiVersion: write vllm-operator.dev/v1alpha1"),
+        (
+            [PLAIN, {**PLAIN, "kind": "Inferenceservice"}],
+            "vllm-operator.dev has no kind Inferenceservice: InferenceService is meant?",
+        ),
+        ([FOREIGN], "its InferenceService is of serving.kserve.io/v1beta1, not vllm-operator.dev/v1alpha1"),
+        ([{"apiVersion": "v1", "kind": "Pod"}], "has no InferenceService and no InferenceBatch"),
+        ([OWN], "has no InferenceService and no InferenceBatch"),
+        ([], "has no InferenceService and no InferenceBatch"),
+    ],
+)
+def test_what_kubectl_apply_would_not_take_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str], documents: Any, said: str
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        render(monkeypatch, tmp_path, *documents)
+    said_now = capsys.readouterr()
+    assert (end.value.code, said_now.out) == (2, "")
+    assert said in said_now.err
+    assert said_now.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "documents",
+    [
+        [PLAIN, FOREIGN],
+        [{"apiVersion": "v1", "kind": "List", "items": [FOREIGN, PLAIN]}],
+        [{"apiVersion": API_VERSION, "kind": "InferenceServiceList", "items": [PLAIN]}],
+    ],
+    ids=["beside another's kind", "in a list", "in a list of its kind"],
+)
+def test_a_service_is_found_where_kubectl_apply_finds_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str], documents: Any
+) -> None:
+    render(monkeypatch, tmp_path, PLAIN)
+    alone = capsys.readouterr().out
+    render(monkeypatch, tmp_path, *documents)
+    assert capsys.readouterr().out == alone != ""

@@ -10,7 +10,6 @@ import yaml
 
 from cluster.host import REPOSITORY
 from control_plane import refused
-from control_plane.test_validation import ACCEPTED
 from vllm_operator.api import BATCH_KIND, CLASS_KIND, KIND
 from vllm_operator.api.expressions import evaluate
 from vllm_operator.cli.validation import faults, listed
@@ -94,7 +93,7 @@ def test_a_size_of_the_kv_cache_and_a_percentage_may_be_set_together() -> None:
     assert faults(service(with_model(text)), KIND) == []
 
 
-@pytest.mark.parametrize("text", ACCEPTED)
+@pytest.mark.parametrize("text", refused.ACCEPTED)
 def test_what_is_right_has_no_fault(text: str) -> None:
     assert faults(service(with_model(text)), KIND) == []
 
@@ -126,12 +125,29 @@ def test_one_fault_is_one_line() -> None:
     ("metadata", "said"),
     [
         ({}, "metadata.name: Required value: name or generateName is required"),
-        ({"name": "a", "labels": {"team": 1}}, "metadata.labels.team: must be a string: write it in quotes"),
-        ({"name": "a", "annotations": {"on": True}}, "metadata.annotations.on: must be a string: write it in quotes"),
+        *(({"name": "test", **wrong}, said) for wrong, said in refused.METADATA),
     ],
 )
 def test_wrong_metadata(metadata: dict[str, Any], said: str) -> None:
-    assert faults({"kind": KIND, "metadata": metadata, "spec": with_model("{}")}, KIND) == [said]
+    (found,) = faults({"kind": KIND, "metadata": metadata, "spec": with_model("{}")}, KIND)
+    assert said in found
+
+
+@pytest.mark.parametrize("metadata", refused.METADATA_TAKEN)
+def test_right_metadata(metadata: dict[str, Any]) -> None:
+    assert faults({"kind": KIND, "metadata": {"name": "test", **metadata}, "spec": with_model("{}")}, KIND) == []
+
+
+@pytest.mark.parametrize(
+    ("field", "said"),
+    [
+        ("replicas", 'unknown field "replicas": spec.replicas is meant?'),
+        ("metdata", 'unknown field "metdata": metadata is meant?'),
+        ("other", 'unknown field "other"'),
+    ],
+)
+def test_a_field_beside_the_spec(field: str, said: str) -> None:
+    assert faults({**service(with_model("{}")), "status": {}, field: 2}, KIND) == [said]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from typing import Any
 
 from ...manifests.names import RANK_LABEL, SET_LABEL
 from ...settings import Settings
+from ..metadata import namespace_fault
 from .documents import Document, ImportInputError, Sources
 from .draft import Draft
 from .environment import secret_values
@@ -105,7 +106,8 @@ def imported(sources: Sources, settings: Settings) -> Imported:
     for document in sources.documents:
         near = sources.seen_from(document.namespace)
         for name, take in servers_of(document, near):
-            draft = Draft(name, document.namespace, report, settings)
+            namespace = "" if namespace_fault(document.namespace) else document.namespace
+            draft = Draft(name, namespace, report, settings)
             if _taken(document, near, draft, take, result):
                 taken.append(Taken(document, draft, _labels(document)))
     if not result.drafts:

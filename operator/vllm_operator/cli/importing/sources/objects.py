@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from ....api import QUEUE_LABEL
 from ....manifests.names import RANK_LABEL, TOPOLOGY_ANNOTATION
+from ...metadata import namespace_fault, note_fault
 from ..documents import Document, Sources, may_be_same
 from ..draft import Draft
 from ..part import Part
@@ -36,8 +37,9 @@ def take_metadata(draft: Draft, metadata: Part) -> None:
     name = metadata.at("name")
     same = name.text == draft.name
     draft.say(name.origin("name"), Went.FIELD, "metadata.name" if same else f"metadata.name: {draft.name}")
-    if metadata.at("namespace"):
-        draft.say(metadata.at("namespace").origin("namespace"), Went.FIELD, "metadata.namespace")
+    if namespace := metadata.at("namespace"):
+        found = namespace_fault(namespace.text)
+        draft.say(namespace.origin("namespace"), Went.LEFT if found else Went.FIELD, found or "metadata.namespace")
     for kind in ("labels", "annotations"):
         for key, part in metadata.at(kind).items():
             _take_note(draft, kind, key, part)
@@ -62,7 +64,7 @@ def _take_note(draft: Draft, kind: str, key: str, part: Part) -> None:
         draft.say(origin, Went.LEFT, _of_groups(key))
     elif key == QUEUE_LABEL:
         _put_label(draft, key, part.text, origin)
-    elif found := draft.secret(part.text):
+    elif found := draft.secret(part.text) or note_fault(kind, key, part.text):
         draft.say(origin, Went.LEFT, found)
     else:
         draft.metadata.setdefault(kind, {})[key] = part.text
