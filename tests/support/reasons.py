@@ -35,6 +35,7 @@ GIVES: Mapping[str, frozenset[ConditionType]] = {
     "assess/limits.py": _ADMITTED,
     "assess/resolution.py": _ADMITTED,
     "assess/policy.py": _SPEC,
+    "assess/served.py": _SPEC,
     "assess/terms.py": frozenset({ConditionType.OUTDATED}),
     "assess/fits.py:": _FITS | _PODS,  # that the inspection is still at it is why there are no pods
     "batches/engine.py": _SPEC,

@@ -55,7 +55,7 @@ class Symptom:
     def pattern(self) -> re.Pattern[str]:
         """Matches the text in a log, wherever a line is broken."""
         parts = _FIELD.split(self.says)
-        literals = [_BLANKS.join(map(re.escape, re.split(r"\s+", part))) for part in parts[::2]]
+        literals = [_BLANKS.join(map(re.escape, re.split(" +", part))) for part in parts[::2]]
         values = [f"(?P<{name}>{_VALUE})" if name else _VALUE for name in parts[1::2]]
         # Nothing bounds a value at either end of a text but the end of its word, or of its line.
         if not literals[0]:

@@ -68,6 +68,7 @@ def test_it_is_still_told_why_a_pod_was_given_up() -> None:
 
 def test_what_the_pods_of_an_earlier_rendering_had_goes_all_the_same() -> None:
     world, key = rolled(EVICTED)
+    world.served = frozenset({"ResourceClaimTemplate"})
     name = "llama-stale"
     owner = [{"uid": f"uid-{key.name}", "controller": True}]
     labels = {"app.kubernetes.io/instance": key.name, "app.kubernetes.io/managed-by": "vllm-operator"}
