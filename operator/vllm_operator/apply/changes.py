@@ -236,8 +236,8 @@ def _trusted(evidence: Evidence, known: Known, *, withheld: bool) -> tuple[Evide
         # What an earlier spec led to is not rendered today; and of Ray the template in force is not known as such.
         unknown = child.revision != evidence.service.revision or (runs and evidence.service.spec.on_ray)
         rendered = None if unknown else partial(_rendered, evidence, known)
-        privileges = runs.privileges if runs else ""
-        why = bars(child.template, Today(evidence.service.spec, known.settings, rendered, privileges))
+        running = [runs.privileges] if runs else []
+        why = bars(child.template, Today(evidence.service.spec, known.settings, rendered, running))
         if not why:
             break
         if child.revision == deployed:

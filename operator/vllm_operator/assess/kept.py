@@ -6,7 +6,7 @@ platform team allows today, or for what the Deployment has in any case; and it b
 to. It says nothing of most numbers in it.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..api.accelerator import Rdma
@@ -21,7 +21,7 @@ from ..api.spec import InferenceServiceSpec
 from ..api.storage import IMAGE
 from ..manifests.devices import request_in
 from ..manifests.names import CONTAINER, PORT_NAME
-from ..manifests.privileges import Contents, Privileges, contents, digest, privileges
+from ..manifests.privileges import Contents, Privileges, contents, digests, is_within, privileges
 from ..manifests.security import FOR_RDMA, container_security, pod_security
 from ..settings import PodSecurity, Settings
 from ..vllm.argv import PORT
@@ -94,8 +94,9 @@ class Today(NamedTuple):
     settings: Settings
     rendered: Callable[[], Mapping[str, Any]] | None = None
     """The template as it would be rendered now. None where it may differ, and is not looked at."""
-    deployed: str = ""
-    """The digest of the Deployment's template, if it is of the same rendering: then nothing more is asked for."""
+    running: Collection[bytes] = ()
+    """Of the workload of the same rendering, its digests. What asks for no more than that adds nothing: others may have
+    added to it, as `kubectl rollout restart` and the webhooks of policies do."""
 
 
 def bars(template: Mapping[str, Any], today: Today) -> str:
@@ -103,7 +104,8 @@ def bars(template: Mapping[str, Any], today: Today) -> str:
     try:
         if told := next(_shapes(template), ""):
             return told
-        if digest(template) == today.deployed:
+        asked = digests(template)
+        if any(is_within(asked, has) for has in today.running):
             return ""
         if told := _not_allowed(privileges(template), today.spec, today.settings):
             return told

@@ -1,5 +1,5 @@
 """What a pod template asks for that the platform team decides on, and what it brings into its pods: of two templates,
-whether they ask for the same.
+whether one asks for no more than the other.
 
 Pure. Whether it is allowed is decided in assess/kept.py. Nothing that the API server fills in by itself is looked at.
 """
@@ -20,6 +20,7 @@ _REMOTE_CODE = "--trust-remote-code"
 # Flags that name models, files or hosts.
 _PLACES = frozenset({"--chat-template", "--hf-config-path", "--lora-modules", "--speculative-config", "--tokenizer"})
 _PLUGINS = ("--reasoning-parser-plugin", "--tool-parser-plugin")
+_BYTES = 8
 
 
 class Privileges(NamedTuple):
@@ -121,10 +122,25 @@ def contents(template: Mapping[str, Any]) -> Contents:
     )
 
 
-def digest(template: Mapping[str, Any]) -> str:
-    """Short hash: what asks for the same, and brings in the same, has the same. Raises as `privileges`."""
-    both = (tuple(privileges(template)), tuple(contents(template)))
-    return hashlib.sha256(repr(both).encode()).hexdigest()[:16]
+def digests(template: Mapping[str, Any]) -> bytes:
+    """A hash of 8 bytes of each thing that it asks for or brings in, one after the other. Raises as `privileges`."""
+    asked = (*_things(privileges(template)), *_things(contents(template)))
+    return b"".join(sorted({hashlib.sha256(repr(one).encode()).digest()[:_BYTES] for one in asked}))
+
+
+def is_within(asked: bytes, has: bytes) -> bool:
+    """Whether what has the digests `has` asks for all that what has `asked` does."""
+    return _each(asked) <= _each(has)
+
+
+def _each(all_of_them: bytes) -> set[bytes]:
+    return {all_of_them[start : start + _BYTES] for start in range(0, len(all_of_them), _BYTES)}
+
+
+def _things(asked: Privileges | Contents) -> Iterator[tuple[str, object]]:
+    """Each thing by its field: who asks for none has none."""
+    for name, value in asked._asdict().items():
+        yield from ((name, one) for one in (value if isinstance(value, tuple) else [value] if value else ()))
 
 
 def _sources(volume: Mapping[str, Any]) -> Iterator[str]:

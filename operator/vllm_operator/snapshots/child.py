@@ -22,7 +22,7 @@ from ..manifests.names import (
     group_name,
 )
 from ..manifests.packing import unpack_template
-from ..manifests.privileges import digest
+from ..manifests.privileges import digests
 from .container import devices
 from .owned import fields_of, owned_content, owned_fields, workload_content
 from .revision import Kept
@@ -81,7 +81,7 @@ class Child:
     uid: str = ""
     # Of a kept template: see manifests/hardening.py. Of a workload: see manifests/privileges.py.
     template_version: int = 0
-    privileges: str = ""
+    privileges: bytes = b""
 
     @property
     def template(self) -> Manifest:
@@ -135,7 +135,7 @@ def child(body: Body) -> Child:
         autoscaler=AutoscalerSnapshot(conditions_in(body.get("status") or {})) if kind in AUTOSCALERS else None,
         uid=intern(str(metadata["uid"])) if BY_KIND[kind].pods or owner is None else "",
         template_version=kept.version,
-        privileges=digest(_with_queue(template, metadata)) if template else "",
+        privileges=digests(_with_queue(template, metadata)) if template else b"",
     )
 
 

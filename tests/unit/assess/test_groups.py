@@ -19,7 +19,7 @@ from vllm_operator.assess.nodes import demand_of, devices, kind_of, labels_that_
 from vllm_operator.assess.spread import spread
 from vllm_operator.inspection.report import InspectionError
 from vllm_operator.manifests import pod_template
-from vllm_operator.manifests.privileges import digest
+from vllm_operator.manifests.privileges import digests
 from vllm_operator.settings import Settings
 from vllm_operator.snapshots.node import Node
 
@@ -212,4 +212,4 @@ def test_a_kept_template_has_a_domain_only_where_the_platform_team_says_so() -> 
         "kueue.x-k8s.io/pod-suspending-parent": "leaderworkerset.x-k8s.io/leaderworkerset",
         "kueue.x-k8s.io/pod-group-serving": "true",
     }
-    assert bars(template, Today(owner.spec, Settings(), deployed=digest(deployed))) == ""
+    assert bars(template, Today(owner.spec, Settings(), running=[digests(deployed)])) == ""

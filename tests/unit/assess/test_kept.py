@@ -14,7 +14,7 @@ from vllm_operator.assess.kept import Today, bars
 from vllm_operator.cli.render import service_of
 from vllm_operator.manifests import Rendering, pod_template
 from vllm_operator.manifests.names import MIDDLEWARE_ANNOTATION
-from vllm_operator.manifests.privileges import digest
+from vllm_operator.manifests.privileges import digests, is_within
 from vllm_operator.settings import Images, Settings
 
 SETTINGS = Settings()
@@ -109,7 +109,7 @@ def test_what_is_not_allowed_today(change: Callable[[Template, Template, Templat
     assert setting in bad(change)
     template = copy.deepcopy(TEMPLATE)
     change(template, template["spec"], template["spec"]["containers"][0])
-    today = Today(service().spec, SETTINGS, lambda: TEMPLATE, digest(template))
+    today = Today(service().spec, SETTINGS, lambda: TEMPLATE, [digests(template)])
     assert bars(template, today) == "", "the Deployment asks for it in any case"
 
 
@@ -123,14 +123,38 @@ def test_an_earlier_default_image_may_stay_and_one_of_another_registry_may_not()
     assert "allowedImages" in image("registry.example.com/vllm:1")
 
 
-def test_the_digest_says_whether_two_ask_for_the_same_whatever_the_api_server_fills_in() -> None:
+def test_the_digests_say_whether_one_asks_for_more_whatever_the_api_server_fills_in() -> None:
     filled = copy.deepcopy(TEMPLATE)
     filled["metadata"]["creationTimestamp"] = None
     filled["spec"] |= {"restartPolicy": "Always", "dnsPolicy": "ClusterFirst", "schedulerName": "default-scheduler"}
     filled["spec"]["containers"][0]["terminationMessagePath"] = "/dev/termination-log"
-    assert digest(filled) == digest(TEMPLATE)
+    assert digests(filled) == digests(TEMPLATE)
     filled["spec"]["serviceAccountName"] = "admin"
-    assert digest(filled) != digest(TEMPLATE)
+    assert is_within(digests(TEMPLATE), digests(filled))
+    assert not is_within(digests(filled), digests(TEMPLATE))
+
+
+@pytest.mark.parametrize(
+    "add",
+    [
+        lambda whole, *_: whole["metadata"]["annotations"].update({"kubectl.kubernetes.io/restartedAt": "now"}),
+        lambda whole, *_: whole["metadata"]["labels"].update({"policy.example.com/checked": "yes"}),
+        lambda *parts: parts[1].update(serviceAccountName="default"),
+        lambda *parts: parts[2]["env"].append({"name": "TZ", "value": "UTC"}),
+        lambda *parts: parts[1]["volumes"].append({"name": "x", "configMap": {"name": "of-a-webhook"}}),
+    ],
+)
+def test_what_others_add_to_a_workload_bars_no_template_of_an_earlier_version(
+    add: Callable[[Template, Template, Template], object],
+) -> None:
+    earlier = copy.deepcopy(TEMPLATE)
+    program(earlier)
+    deployed = copy.deepcopy(earlier)
+    add(deployed, deployed["spec"], deployed["spec"]["containers"][0])
+    today = Today(service().spec, SETTINGS, lambda: TEMPLATE, [digests(deployed)])
+    assert bars(earlier, today) == ""
+    earlier["spec"]["volumes"].append({"name": "y", "persistentVolumeClaim": {"claimName": "payments"}})
+    assert "claims (payments)" in bars(earlier, today)
 
 
 def argument(*more: str) -> Callable[[Template, Template, Template], object]:
@@ -198,7 +222,7 @@ def test_an_affinity_to_other_namespaces_that_nobody_allows(field: str, other: T
     assert bad(lambda *parts: parts[1].update(affinity={field: required})) == ""
     other_template = copy.deepcopy(TEMPLATE)
     other_template["spec"]["affinity"] = {field: terms}
-    assert bars(other_template, Today(service().spec, Settings(), deployed=digest(other_template))) == "", "it runs"
+    assert bars(other_template, Today(service().spec, Settings(), running=[digests(other_template)])) == "", "it runs"
 
 
 def program(whole: Template, *_: Template) -> None:
@@ -231,7 +255,7 @@ def test_nothing_is_brought_into_pods_that_the_spec_does_not_lead_to(
     assert told.startswith(f"its pods have {said}"), told
     assert told.endswith(" that the spec does not lead to")
     assert "hunter2" not in told
-    assert bars(template, Today(service().spec, SETTINGS, lambda: TEMPLATE, digest(template))) == ""
+    assert bars(template, Today(service().spec, SETTINGS, lambda: TEMPLATE, [digests(template)])) == ""
 
 
 def test_what_is_rendered_today_brings_in_what_it_brings_in() -> None:

@@ -11,7 +11,7 @@ from vllm_operator.api.resource import Key
 from vllm_operator.cluster import path
 from vllm_operator.inspection.report import Facts, encode
 from vllm_operator.manifests.hardening import VERSION_ANNOTATION
-from vllm_operator.manifests.names import SERVICE_UID_LABEL
+from vllm_operator.manifests.names import MIDDLEWARE_ANNOTATION, SERVICE_UID_LABEL
 from vllm_operator.services.kind import SOURCES
 from vllm_operator.services.view import View
 
@@ -171,6 +171,22 @@ def test_a_forged_template_of_what_is_deployed_is_not_applied_and_what_runs_stay
     roll(world, key, replicas=2)
     assert world.reason() != "TemplateNotAllowed"
     assert "hostPath" not in str(world.api.objects[deployment])
+
+
+def test_what_others_add_to_a_workload_of_an_earlier_version_keeps_nobody_from_scaling_it() -> None:
+    world, key = serving()
+    template_of(world)["metadata"]["annotations"][MIDDLEWARE_ANNOTATION] = "of the version before"
+    deployed = world.api.objects[path("Deployment", NAMESPACE, "llama")]["spec"]
+    deployed["template"] = copy.deepcopy(template_of(world))
+    deployed["template"]["metadata"]["annotations"]["kubectl.kubernetes.io/restartedAt"] = "2026-11-27T12:00:00Z"
+    world.begin()
+    world.service(replicas=3)
+    world.reconcile(key)
+    assert world.api.objects[path("Deployment", NAMESPACE, "llama")]["spec"]["replicas"] == 3
+    assert world.reason() != "TemplateNotAllowed"
+    world.service(suspend=True)
+    world.reconcile(key)
+    assert world.api.objects[path("Deployment", NAMESPACE, "llama")]["spec"]["replicas"] == 0
 
 
 def test_a_forged_template_of_what_nothing_runs_of_is_rendered_anew() -> None:
