@@ -22,8 +22,9 @@ from gpu import machine
 from vllm_operator.api import InferenceServiceSpec
 from vllm_operator.api.reasons import Reason
 from vllm_operator.api.resource import InferenceService
-from vllm_operator.apply.changes import Known, plan_changes
+from vllm_operator.apply.changes import plan_changes
 from vllm_operator.apply.ledger import Ledger
+from vllm_operator.apply.renderings import Known
 from vllm_operator.assess.fits import Assessment
 from vllm_operator.manifests import OPTIONAL_KINDS
 from vllm_operator.settings import load

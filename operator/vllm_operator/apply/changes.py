@@ -4,43 +4,45 @@ A pod template is rendered once per change of the spec and kept in a ControllerR
 not be made, what is deployed stays. Nothing is decided here about the status, and nothing is written.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
 
 from ..api.reasons import Reason
 from ..api.spec import AUTO
 from ..api.storage import BUCKETS
 from ..assess.fits import Assessment, keeps_from_running
-from ..assess.kept import Today, bars
-from ..inspection.kept import facts_of
 from ..manifests import (
     Manifest,
     Packed,
     Parts,
     Peers,
     Rendered,
-    Rendering,
     Scaling,
     controller_revision,
     desired,
     inspection,
     kept_model,
     kept_model_name,
-    pack,
-    pod_template,
 )
 from ..manifests.amounts import KEPT_REVISIONS, surge
 from ..manifests.download import download, download_key, is_downloaded
 from ..manifests.kinds import BY_KIND, WORKLOADS, Pruned, is_served
 from ..manifests.names import RAY_KIND, REVISION_LABEL
 from ..settings import Settings
-from ..snapshots.child import Child, kept_models, kept_of, odd_revisions, revisions, workload_of
+from ..snapshots.child import Child, kept_models, odd_revisions, revisions
 from ..status.evidence import Evidence
 from ..vllm.argv import load_format
 from ..vllm.paths import model_location
 from .decision import Act, Change, Sight, decide
-from .ledger import Ledger
+from .renderings import (
+    Known,
+    commit_of,
+    current_rendering,
+    deployed_revision,
+    deployed_template,
+    spec_rendering,
+    trusted,
+)
 
 # Of a ControllerRevision: the API has it in 64 bits.
 _MOST_NUMBER = 2**63 - 1
@@ -71,26 +73,13 @@ class Changes:
         return "\n".join([*withheld, *held, *map(str, self.steps)])
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What a plan of changes is made from, beside the evidence."""
-
-    assessment: Assessment
-    settings: Settings
-    ledger: Ledger
-    rendered: Mapping[str, Packed]
-    """Renderings by revision that were rendered a moment ago, and that the watch may not show yet."""
-    now: float
-    """Seconds of the clock that the ledger's times are of."""
-
-
 def plan_changes(evidence: Evidence, known: Known) -> Changes:
     """What to do so that the children of the service are as they should be."""
     withheld, rendered = withholds(evidence, known.assessment), None
     commit = None if withheld else awaited_commit(evidence, known.settings)
     if commit:
         withheld = "the model is being downloaded into the cache"
-    evidence, held = _trusted(evidence, known, withheld=bool(withheld))
+    evidence, held = trusted(evidence, known, withheld=bool(withheld))
     template: Manifest | None = None
     keeping: list[Change] = []
     if withheld and not held:
@@ -99,7 +88,7 @@ def plan_changes(evidence: Evidence, known: Known) -> Changes:
         if own and not (commit and evidence.never_ran):
             withheld = ""
     elif not held:
-        rendered = _spec_rendering(evidence, known)
+        rendered = spec_rendering(evidence, known)
         unpacked = rendered.unpack()
         template = unpacked.template
         keeping = list(_keep_rendering(evidence, known, unpacked))
@@ -160,7 +149,7 @@ def awaited_commit(evidence: Evidence, settings: Settings) -> str | None:
     They never wait for a Job that does not start, and not where other pods serve the same files from the same claim.
     """
     service, known = evidence.service, evidence.download
-    commit = _commit(evidence)
+    commit = commit_of(evidence)
     if commit is None or service.wanted_replicas == 0 or not is_downloaded(service, settings):
         return None
     begun = deployed_revision(evidence) == service.revision and not evidence.never_ran
@@ -201,77 +190,8 @@ def _jobs(evidence: Evidence, known: Known, commit: str | None) -> Iterator[Mani
         yield download(evidence.service, commit, known.assessment.products, known.settings)
 
 
-def deployed_revision(evidence: Evidence) -> str | None:
-    """The revision that the workload's pods are of; None where this service has no workload."""
-    child = _workload(evidence)
-    return child.revision if child else None
-
-
-def _workload(evidence: Evidence) -> Child | None:
-    return workload_of(evidence.live, evidence.service.name, evidence.service.uid)
-
-
-def deployed_template(evidence: Evidence) -> Manifest | None:
-    """The kept template of the pods that are deployed, to repair them to; None where there are none."""
-    keeps = _keeps_deployed(evidence)
-    return keeps.template if keeps else None
-
-
-def _keeps_deployed(evidence: Evidence) -> Child | None:
-    uid, deployed = evidence.service.uid, deployed_revision(evidence)
-    if deployed is None:  # deleted by hand: what was rendered last
-        return max(revisions(evidence.live, uid), key=lambda child: child.revision_number, default=None)
-    return kept_of(evidence.live, uid, deployed)
-
-
-def _trusted(evidence: Evidence, known: Known, *, withheld: bool) -> tuple[Evidence, str]:
-    """Holds the template that was read back, and is about to be applied, against today's rules.
-
-    One that must not be applied is as if it were not there, and is rendered anew; but what is deployed stays then, and
-    the text says why. What was rendered or looked at a moment ago is known to be right.
-    """
-    workload, deployed = _workload(evidence), deployed_revision(evidence)
-    while child := _read_back(evidence, known, withheld=withheld):
-        runs = workload if workload and child.revision == workload.revision else None
-        # What an earlier spec led to is not rendered today; and of Ray the template in force is not known as such.
-        unknown = child.revision != evidence.service.revision or (runs and evidence.service.spec.on_ray)
-        rendered = None if unknown else partial(_rendered, evidence, known)
-        running = [runs.privileges] if runs else []
-        why = bars(child.template, Today(evidence.service.spec, known.settings, rendered, running))
-        if not why:
-            break
-        if child.revision == deployed:
-            return evidence, f"the pod template that {child.kind} {child.name} keeps must not be applied: {why}"
-        spoilt = replace(child, packed_template=None, odd=why)
-        evidence = replace(evidence, live={**evidence.live, (child.kind, child.name): spoilt})
-    return evidence, ""
-
-
-def _read_back(evidence: Evidence, known: Known, *, withheld: bool) -> Child | None:
-    if withheld:
-        return _keeps_deployed(evidence)
-    return None if evidence.service.revision in known.rendered else _current(evidence)
-
-
 def _revision(template: Manifest) -> str:
     return str(template["metadata"]["labels"][REVISION_LABEL])
-
-
-def _spec_rendering(evidence: Evidence, known: Known) -> Packed:
-    """What was rendered when the spec last changed; rendered now, if it has just changed."""
-    service = evidence.service
-    current = _current(evidence)
-    if kept := known.rendered.get(service.revision) or (current and current.packed):
-        return kept
-    return pack(Rendered(_rendered(evidence, known), [one.to_manifest() for one in evidence.resolved]))
-
-
-def _rendered(evidence: Evidence, known: Known) -> Manifest:
-    return pod_template(evidence.service, known.settings, _rendering(evidence, known.assessment))
-
-
-def _current(evidence: Evidence) -> Child | None:
-    return kept_of(evidence.live, evidence.service.uid, evidence.service.revision)
 
 
 def _keep_rendering(evidence: Evidence, known: Known, rendered: Rendered) -> Iterator[Change]:
@@ -280,7 +200,7 @@ def _keep_rendering(evidence: Evidence, known: Known, rendered: Rendered) -> Ite
     Which one is deployed, and is made again where somebody has deleted that, goes by the numbers: one that is put back
     gets a new one, as those of a StatefulSet do.
     """
-    current = _current(evidence)
+    current = current_rendering(evidence)
     others = [child for child in revisions(evidence.live, evidence.service.uid) if child is not current]
     newest = max((other.revision_number for other in others), default=0)
     number = min(newest + 1, _MOST_NUMBER)
@@ -326,15 +246,6 @@ def _clear(evidence: Evidence) -> Iterator[Change]:
     """Deletes what stands in the place of a kept rendering or model and is none: what one keeps never changes."""
     for odd in odd_revisions(evidence.live, evidence.service.uid):
         yield Change(Act.DELETE, (odd.kind, odd.name), f"it keeps nothing of ours: {odd.odd}")
-
-
-def _rendering(evidence: Evidence, assessment: Assessment) -> Rendering:
-    return Rendering(_commit(evidence), assessment.products)
-
-
-def _commit(evidence: Evidence) -> str | None:
-    packed = evidence.inspection.packed
-    return facts_of(packed).commit if packed else None
 
 
 def _change(evidence: Evidence, known: Known, manifest: Manifest) -> Change:

@@ -11,8 +11,9 @@ from ..manifests.kinds import AUTOSCALERS, WORKLOADS
 from ..manifests.names import RAY_KIND
 from ..snapshots.child import workload_of
 from ..status.evidence import Evidence
-from .changes import Changes, Known, plan_changes
+from .changes import Changes, plan_changes
 from .decision import Act, Change
+from .renderings import Known
 
 _NONE = Changes(None, None, "", downloads=False, held="", steps=())
 

@@ -95,8 +95,8 @@ class Today(NamedTuple):
     rendered: Callable[[], Mapping[str, Any]] | None = None
     """The template as it would be rendered now. None where it may differ, and is not looked at."""
     running: Collection[bytes] = ()
-    """Of the workload of the same rendering, its digests. What asks for no more than that adds nothing: others may have
-    added to it, as `kubectl rollout restart` and the webhooks of policies do."""
+    """Of each workload and each pod of the same rendering, its digests. What asks for no more than one of them adds
+    nothing: others may have added to that, as `kubectl rollout restart` and the webhooks of policies do."""
 
 
 def bars(template: Mapping[str, Any], today: Today) -> str:

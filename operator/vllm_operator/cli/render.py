@@ -12,8 +12,9 @@ from ..api.base import first_fault
 from ..api.reasons import Reason
 from ..api.resource import InferenceService
 from ..api.spec import AUTO, InferenceServiceSpec
-from ..apply.changes import Known, plan_changes
+from ..apply.changes import plan_changes
 from ..apply.ledger import Ledger
+from ..apply.renderings import Known
 from ..assess.classes import Classes
 from ..assess.fits import Assessment
 from ..assess.policy import fault

@@ -7,11 +7,12 @@ Pure. Whether it is allowed is decided in assess/kept.py. Nothing that the API s
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from ..api import GROUP
 from ..api.flags.allowed import LOG_LEVEL_VARIABLE, logs_requests
-from .names import MIDDLEWARE_ANNOTATION, OF_QUEUED_SET, TOPOLOGY_ANNOTATION, is_gpu
+from .names import CONTAINER, MIDDLEWARE_ANNOTATION, OF_QUEUED_SET, TOPOLOGY_ANNOTATION, is_gpu
 
 _OURS = ("app.kubernetes.io/", f"{GROUP}/")
 # The one is looked at by its value; the others bring nothing in, and the deployed template has them where Kueue is.
@@ -77,7 +78,7 @@ class Contents(NamedTuple):
 def privileges(template: Mapping[str, Any]) -> Privileges:
     """What a pod template asks for. Raises KeyError, IndexError, TypeError or AttributeError for what is none."""
     meta, spec = template["metadata"], template["spec"]
-    container = spec["containers"][0]
+    container = _container(spec)
     arguments = [str(argument) for argument in container.get("args") or ()]
     flags = [argument.partition("=")[0] for argument in arguments]
     variables = container.get("env") or ()
@@ -103,10 +104,16 @@ def privileges(template: Mapping[str, Any]) -> Privileges:
     )
 
 
+def _container(spec: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The server's: of a pod, or a workload, others may have put containers before it."""
+    containers: list[Mapping[str, Any]] = spec["containers"]
+    return next((one for one in containers if one["name"] == CONTAINER), None) or containers[0]
+
+
 def contents(template: Mapping[str, Any]) -> Contents:
     """What a pod template brings in. Raises as `privileges`."""
     meta, spec = template["metadata"], template["spec"]
-    container = spec["containers"][0]
+    container = _container(spec)
     volumes = spec.get("volumes") or ()
     limits = (container.get("resources") or {}).get("limits") or {}
     arguments = [str(argument) for argument in container.get("args") or ()]
@@ -125,7 +132,13 @@ def contents(template: Mapping[str, Any]) -> Contents:
 def digests(template: Mapping[str, Any]) -> bytes:
     """A hash of 8 bytes of each thing that it asks for or brings in, one after the other. Raises as `privileges`."""
     asked = (*_things(privileges(template)), *_things(contents(template)))
-    return b"".join(sorted({hashlib.sha256(repr(one).encode()).digest()[:_BYTES] for one in asked}))
+    return b"".join(sorted({_digest(*one) for one in asked}))
+
+
+@lru_cache(maxsize=4096)
+def _digest(name: str, value: object) -> bytes:
+    """Most of it all services have."""
+    return hashlib.sha256(repr((name, value)).encode()).digest()[:_BYTES]
 
 
 def is_within(asked: bytes, has: bytes) -> bool:

@@ -16,9 +16,10 @@ from ..api.conditions import ConditionType, find
 from ..api.reasons import Reason
 from ..api.resource import Key, Reference
 from ..api.times import written
-from ..apply.changes import Known, plan_changes
+from ..apply.changes import plan_changes
 from ..apply.execute import Hands, execute
 from ..apply.fewer import plan_fewer
+from ..apply.renderings import Known
 from ..assess.fits import NOT_ASSESSED, Assessment
 from ..cluster import GoneError, RefusedError, UnavailableError
 from ..loop.arrivals import Arrivals

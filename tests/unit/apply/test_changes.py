@@ -9,9 +9,10 @@ from support.model_reports import packed
 from support.snapshots import deployment, pod, service
 from vllm_operator.api.reasons import Reason
 from vllm_operator.api.resource import InferenceService
-from vllm_operator.apply.changes import Changes, Known, plan_changes
+from vllm_operator.apply.changes import Changes, plan_changes
 from vllm_operator.apply.decision import Act
 from vllm_operator.apply.ledger import Ledger
+from vllm_operator.apply.renderings import Known
 from vllm_operator.assess.fits import Assessment, Inspection
 from vllm_operator.inspection.report import Facts
 from vllm_operator.manifests import kept_model, kept_model_name, pod_template

@@ -189,6 +189,43 @@ def test_what_others_add_to_a_workload_of_an_earlier_version_keeps_nobody_from_s
     assert world.api.objects[path("Deployment", NAMESPACE, "llama")]["spec"]["replicas"] == 0
 
 
+def edited_while_a_pod_of_an_earlier_version_serves() -> tuple[World, Key, str]:
+    """Then the spec is put back: the world, the service, and what keeps the template of that version."""
+    world, key = serving()
+    (url,) = [url for url in kept(world) if "template" in world.api.objects[url]["data"]]
+    template_of(world)["metadata"]["annotations"][MIDDLEWARE_ANNOTATION] = "of the version before"
+    earlier = copy.deepcopy(template_of(world))
+    world.api.objects[path("Deployment", NAMESPACE, "llama")]["spec"]["template"] = earlier
+    pod = world.api.objects[world.pod(status=READY)]
+    pod["metadata"]["annotations"] = {**earlier["metadata"]["annotations"], "policy.example.com/checked": "yes"}
+    sidecar = {"name": "mesh", "image": "mesh:1"}
+    pod["spec"] = {**earlier["spec"], "containers": [sidecar, *earlier["spec"]["containers"]]}
+    world.begin()
+    world.service(maxModelLen=64)
+    world.reconcile(key)
+    world.reconcile(key)
+    deployed = world.api.objects[path("Deployment", NAMESPACE, "llama")]["spec"]["template"]
+    assert "--max-model-len=64" in deployed["spec"]["containers"][0]["args"]
+    world.service()
+    return world, key, url
+
+
+def test_a_spec_that_is_put_back_rolls_no_pods_of_an_earlier_version_that_still_serve() -> None:
+    world, key, url = edited_while_a_pod_of_an_earlier_version_serves()
+    earlier = copy.deepcopy(world.api.objects[url]["data"]["template"])
+    world.reconcile(key)
+    assert f"delete controllerrevisions/{url.rpartition('/')[2]}" not in world.writes()
+    assert world.api.objects[path("Deployment", NAMESPACE, "llama")]["spec"]["template"] == earlier
+
+
+def test_a_program_that_no_pod_has_is_not_put_back() -> None:
+    world, key, url = edited_while_a_pod_of_an_earlier_version_serves()
+    world.api.objects[url]["data"]["template"]["metadata"]["annotations"][MIDDLEWARE_ANNOTATION] = "evil"
+    world.watch()
+    world.reconcile(key)
+    assert "evil" not in str(world.api.objects[path("Deployment", NAMESPACE, "llama")])
+
+
 def test_a_forged_template_of_what_nothing_runs_of_is_rendered_anew() -> None:
     world, key = serving()
     first = copy.deepcopy(template_of(world))
