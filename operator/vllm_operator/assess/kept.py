@@ -21,7 +21,7 @@ from ..api.spec import InferenceServiceSpec
 from ..api.storage import IMAGE
 from ..manifests.devices import request_in
 from ..manifests.names import CONTAINER, PORT_NAME
-from ..manifests.privileges import Contents, Privileges, contents, digests, is_within, privileges
+from ..manifests.privileges import Contents, Digests, Privileges, contents, digests, is_within, privileges
 from ..manifests.security import FOR_RDMA, container_security, pod_security
 from ..settings import PodSecurity, Settings
 from ..vllm.argv import PORT
@@ -94,7 +94,7 @@ class Today(NamedTuple):
     settings: Settings
     rendered: Callable[[], Mapping[str, Any]] | None = None
     """The template as it would be rendered now. None where it may differ, and is not looked at."""
-    running: Collection[bytes] = ()
+    running: Collection[Digests] = ()
     """Of each workload and each pod of the same rendering, its digests. What asks for no more than one of them adds
     nothing: others may have added to that, as `kubectl rollout restart` and the webhooks of policies do."""
 

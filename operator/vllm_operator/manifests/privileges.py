@@ -21,7 +21,11 @@ _REMOTE_CODE = "--trust-remote-code"
 # Flags that name models, files or hosts.
 _PLACES = frozenset({"--chat-template", "--hf-config-path", "--lora-modules", "--speculative-config", "--tokenizer"})
 _PLUGINS = ("--reasoning-parser-plugin", "--tool-parser-plugin")
+# Of each field, a hash of this many bytes of each thing, one after the other.
+Digests = tuple[bytes, ...]
 _BYTES = 8
+# What variables there are, `Contents.variables` says with their values.
+_OF_VARIABLES = ("environment", "log_levels")
 
 
 class Privileges(NamedTuple):
@@ -129,31 +133,29 @@ def contents(template: Mapping[str, Any]) -> Contents:
     )
 
 
-def digests(template: Mapping[str, Any]) -> bytes:
-    """A hash of 8 bytes of each thing that it asks for or brings in, one after the other. Raises as `privileges`."""
-    asked = (*_things(privileges(template)), *_things(contents(template)))
-    return b"".join(sorted({_digest(*one) for one in asked}))
+def digests(template: Mapping[str, Any]) -> Digests:
+    """What it asks for and brings in, hashed. Raises as `privileges`."""
+    fields = privileges(template)._asdict() | contents(template)._asdict()
+    return tuple(_hashed(name, _things(value)) for name, value in fields.items() if value and name not in _OF_VARIABLES)
 
 
-@lru_cache(maxsize=4096)
-def _digest(name: str, value: object) -> bytes:
-    """Most of it all services have."""
-    return hashlib.sha256(repr((name, value)).encode()).digest()[:_BYTES]
+def _things(value: Any) -> tuple[Any, ...]:
+    return value if isinstance(value, tuple) else (value,)
 
 
-def is_within(asked: bytes, has: bytes) -> bool:
+@lru_cache(maxsize=12)
+def _hashed(name: str, things: tuple[Any, ...]) -> bytes:
+    """One value for all services with the same: most fields of one are as those of the one before."""
+    return b"".join(hashlib.sha256(repr((name, one)).encode()).digest()[:_BYTES] for one in things)
+
+
+def is_within(asked: Digests, has: Digests) -> bool:
     """Whether what has the digests `has` asks for all that what has `asked` does."""
     return _each(asked) <= _each(has)
 
 
-def _each(all_of_them: bytes) -> set[bytes]:
-    return {all_of_them[start : start + _BYTES] for start in range(0, len(all_of_them), _BYTES)}
-
-
-def _things(asked: Privileges | Contents) -> Iterator[tuple[str, object]]:
-    """Each thing by its field: who asks for none has none."""
-    for name, value in asked._asdict().items():
-        yield from ((name, one) for one in (value if isinstance(value, tuple) else [value] if value else ()))
+def _each(found: Digests) -> set[bytes]:
+    return {field[start : start + _BYTES] for field in found for start in range(0, len(field), _BYTES)}
 
 
 def _sources(volume: Mapping[str, Any]) -> Iterator[str]:

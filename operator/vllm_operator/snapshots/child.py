@@ -22,7 +22,7 @@ from ..manifests.names import (
     group_name,
 )
 from ..manifests.packing import unpack_template
-from ..manifests.privileges import digests
+from ..manifests.privileges import Digests, digests
 from .container import devices
 from .owned import fields_of, owned_content, owned_fields, workload_content
 from .revision import Kept
@@ -81,7 +81,7 @@ class Child:
     uid: str = ""
     # Of a kept template: see manifests/hardening.py. Of a workload: see manifests/privileges.py.
     template_version: int = 0
-    privileges: bytes = b""
+    privileges: Digests = ()
 
     @property
     def template(self) -> Manifest:
@@ -135,7 +135,7 @@ def child(body: Body) -> Child:
         autoscaler=AutoscalerSnapshot(conditions_in(body.get("status") or {})) if kind in AUTOSCALERS else None,
         uid=intern(str(metadata["uid"])) if BY_KIND[kind].pods or owner is None else "",
         template_version=kept.version,
-        privileges=digests(_with_queue(template, metadata)) if template else b"",
+        privileges=digests(_with_queue(template, metadata)) if template else (),
     )
 
 
@@ -201,6 +201,11 @@ def revisions(live: Live, uid: str) -> list[Child]:
 def kept_of(live: Live, uid: str, revision: str | None) -> Child | None:
     """What keeps the pod template of a revision of the very service with this uid; None where nothing does."""
     return next((child for child in revisions(live, uid) if child.revision == revision), None)
+
+
+def kept_last(live: Live, uid: str) -> Child | None:
+    """What keeps the pod template that was rendered last; None where nothing does."""
+    return max(revisions(live, uid), key=lambda child: child.revision_number, default=None)
 
 
 def kept_deployed(live: Live, name: str, uid: str) -> Child | None:

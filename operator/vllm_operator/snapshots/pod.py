@@ -26,7 +26,7 @@ from ..manifests.names import (
     SERVICE_UID_LABEL,
     TOPOLOGY_ANNOTATION,
 )
-from ..manifests.privileges import digests
+from ..manifests.privileges import Digests, digests
 from .child import owner_uid
 from .container import devices, ours
 from .pod_event import PodEvent
@@ -133,7 +133,7 @@ class PodSnapshot:
     # The RayService that it is a worker of (ray.py); empty: of none.
     cluster: str = ""
     # What it was made of, where it has a server: see manifests/privileges.py.
-    privileges: bytes = b""
+    privileges: Digests = ()
     # Read on demand (readers/events.py), oldest first.
     events: tuple[PodEvent, ...] = ()
 
@@ -188,31 +188,31 @@ def pod(body: Body) -> PodSnapshot:
         serving_class=intern(metadata.get("labels", {}).get(CLASS_LABEL, "")),
         group=intern(metadata.get("labels", {}).get(GROUP_LABEL, "")),
         rank=rank,
-        privileges=b"" if rank else _privileges(body),
+        privileges=() if rank else _privileges(body),
     )
 
 
 # Of the templates that pods were made of lately, by what made them. Losing one costs a tenth of a millisecond.
-_PRIVILEGES: SizedCache[bytes] = SizedCache(8 * MIB)
+_PRIVILEGES: SizedCache[Digests] = SizedCache(8 * MIB)
 _PRIVILEGES_BYTES = 1024
 
 
-def _privileges(body: Body) -> bytes:
+def _privileges(body: Body) -> Digests:
     """What the pod was made of: one value for all that the same ReplicaSet has made, or StatefulSet of one program."""
     metadata = body["metadata"]
     if not (owner := owner_uid(metadata)):
-        return b""
+        return ()
     program = hash((metadata.get("annotations") or {}).get(MIDDLEWARE_ANNOTATION))
     key = (metadata.get("namespace"), owner, (metadata.get("labels") or {}).get(REVISION_LABEL), program)
     return _PRIVILEGES.get(key, lambda: (_digests(body), _PRIVILEGES_BYTES))
 
 
-def _digests(body: Body) -> bytes:
+def _digests(body: Body) -> Digests:
     """Empty of a pod that is like none of ours: whoever may edit the namespace can make one."""
     try:
         return digests(body)
     except (KeyError, IndexError, TypeError, AttributeError):
-        return b""
+        return ()
 
 
 def _is_lost_rank(rank: int, container: Body) -> bool:

@@ -12,6 +12,8 @@ from .child import Child
 from .pod import PodSnapshot
 
 Names = frozenset[str]
+# One for all services without Ray: Python makes a new one each time.
+_NONE: Names = frozenset()
 
 
 def answering(children: Iterable[Child], before: Names | None, *, served: bool) -> Names:
@@ -19,13 +21,14 @@ def answering(children: Iterable[Child], before: Names | None, *, served: bool) 
 
     `before`: those that did so far; None where that was not seen, and `served` is whether the service had ready pods.
     """
-    return frozenset(
+    names = frozenset(
         child.name
         for child in children
         if child.kind == RAY_KIND
         and child.deployment
         and child.deployment.serves(before=served if before is None else child.name in before)
     )
+    return names or _NONE
 
 
 def of_clusters(pods: Iterable[PodSnapshot], children: Iterable[Child], that_answer: Names) -> list[PodSnapshot]:
