@@ -43,6 +43,8 @@ class InferenceService:
     """Names the rendering of the pods that belongs to the user's spec; worked out where it is not given."""
     inspected: str = ""
     """Names what an inspection of the model holds for; worked out in the same way. No class changes it."""
+    renewed: bool = False
+    """Whether its pods are rendered anew though their template is kept: an earlier restartedAt was put back."""
 
     def __post_init__(self) -> None:
         if not self.revision:

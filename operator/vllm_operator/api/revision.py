@@ -11,12 +11,50 @@ from .effects import OTHER_FIELDS, POD_FIELDS
 from .spec import InferenceServiceSpec
 from .storage import IMAGE
 
+# Empty they say as much as left out: what is within another one comes before that.
+EMPTY_IS_LEFT_OUT = (
+    "model.objectStore",
+    "kvCache",
+    "resources.requests",
+    "resources.limits",
+    "resources",
+    "pod.nodeSelector",
+    "pod.tolerations",
+    "pod.topologySpreadConstraints",
+    "pod.imagePullSecrets",
+    "pod.labels",
+    "pod.annotations",
+    "pod",
+    "parserPlugins",
+    "tuning",
+    "allowedMediaDomains",
+    "rollout",
+    "extraArgs",
+    "env",
+)
+
 
 def revision_of(name: str, spec: InferenceServiceSpec) -> str:
     """Hash of the spec of the service called `name`, 10 hexadecimal digits."""
+    fields = _fields_of_pods(spec)
+    for path in EMPTY_IS_LEFT_OUT:
+        _remove_empty(fields, path.split("."))
+    return _hash(name, spec, fields)
+
+
+def former_revision_of(name: str, spec: InferenceServiceSpec) -> str:
+    """The same as operators up to version 0.1 have it: what is empty is not left out."""
+    return _hash(name, spec, _fields_of_pods(spec))
+
+
+def _fields_of_pods(spec: InferenceServiceSpec) -> dict[str, Any]:
     fields = spec.to_manifest()
     for path in OTHER_FIELDS:
         _remove(fields, path.split("."))
+    return fields
+
+
+def _hash(name: str, spec: InferenceServiceSpec, fields: dict[str, Any]) -> str:
     parts = {field: fields[field] for field in POD_FIELDS if field in fields}
     parts["cache"] = cache_claim_name(name, spec)  # the pods see the claim's name, not its size or class
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:10]
@@ -52,3 +90,11 @@ def _remove(node: dict[str, Any], steps: list[str]) -> None:
         _remove(node[steps[0]], steps[1:])
         if not node[steps[0]]:
             del node[steps[0]]
+
+
+def _remove_empty(node: dict[str, Any], steps: list[str]) -> None:
+    *holders, last = steps
+    for holder in holders:
+        node = node.get(holder) or {}
+    if node.get(last) in ({}, []):
+        del node[last]

@@ -50,6 +50,7 @@ class Rollout(ApiModel):
         ]
         | None
     ) = optional(
-        "A time (RFC 3339). Changing it renders the pods anew, with the operator's current defaults, and rolls them.",
+        "A time (RFC 3339). Another one renders the pods anew, with the operator's current defaults, and rolls them; "
+        "without it they stay.",
         "2026-11-24T12:00:00Z",
     )

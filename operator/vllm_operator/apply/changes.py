@@ -245,7 +245,7 @@ def _keep_model(evidence: Evidence, known: Known) -> Iterator[Change]:
 def _clear(evidence: Evidence) -> Iterator[Change]:
     """Deletes what stands in the place of a kept rendering or model and is none: what one keeps never changes."""
     for odd in odd_revisions(evidence.live, evidence.service.uid):
-        yield Change(Act.DELETE, (odd.kind, odd.name), f"it keeps nothing of ours: {odd.odd}")
+        yield Change(Act.DELETE, (odd.kind, odd.name), f"what it keeps does not hold: {odd.odd}")
 
 
 def _change(evidence: Evidence, known: Known, manifest: Manifest) -> Change:

@@ -13,9 +13,11 @@ from ..inspection.kept import facts_of
 from ..manifests import Manifest, Packed, Rendered, Rendering, pack, pod_template
 from ..manifests.kinds import WORKLOADS
 from ..settings import Settings
-from ..snapshots.child import Child, kept_of, revisions, workload_of
+from ..snapshots.child import Child, kept_last, kept_of, workload_of
 from ..status.evidence import Evidence
 from .ledger import Ledger
+
+_OUTDATED = "it is older than the rollout.restartedAt of what is deployed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,7 @@ def deployed_template(evidence: Evidence) -> Manifest | None:
 def _keeps_deployed(evidence: Evidence) -> Child | None:
     uid, deployed = evidence.service.uid, deployed_revision(evidence)
     if deployed is None:  # deleted by hand: what was rendered last
-        return max(revisions(evidence.live, uid), key=lambda child: child.revision_number, default=None)
+        return kept_last(evidence.live, uid)
     return kept_of(evidence.live, uid, deployed)
 
 
@@ -62,7 +64,8 @@ def trusted(evidence: Evidence, known: Known, *, withheld: bool) -> tuple[Eviden
     """
     deployed = deployed_revision(evidence)
     while child := _read_back(evidence, known, withheld=withheld):
-        why = bars(child.template, _today(evidence, known, child))
+        outdated = evidence.service.renewed and child.revision == evidence.service.revision
+        why = _OUTDATED if outdated else bars(child.template, _today(evidence, known, child))
         if not why:
             break
         if child.revision == deployed:

@@ -4,6 +4,7 @@ Rendered once per change of the spec and kept (revision.py): a change here reach
 change.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from math import ceil
@@ -63,6 +64,7 @@ from .security import FOR_RDMA, container_security, pod_security
 
 # Rolls the pods even where a fresh rendering comes out the same.
 RESTARTED_ANNOTATION = f"{GROUP}/restarted-at"
+_MOST_OF_A_TIME = 40
 PROBE_PERIOD_SECONDS = 5
 # An engine that hangs, or that is still loading, drains nothing: waiting for it would hold its GPUs for longer.
 KILL_GRACE_SECONDS = 15
@@ -108,6 +110,12 @@ def pod_template(service: InferenceService, settings: Settings, rendering: Rende
         },
     }
     return compact(template)
+
+
+def restarted_in(template: Mapping[str, Any]) -> str:
+    """The rollout.restartedAt that a pod template was made with; empty where it was made with none."""
+    said = (template["metadata"].get("annotations") or {}).get(RESTARTED_ANNOTATION, "")
+    return said if isinstance(said, str) and len(said) <= _MOST_OF_A_TIME else ""
 
 
 @cache

@@ -148,7 +148,7 @@ def choice_of(kept: Packed | None) -> tuple[Resolved, ...]:
 
 def _kept(service: InferenceService, live: Live, *, or_deployed: bool = False) -> Packed | None:
     """The kept rendering of the user's spec; or else, if asked for, of the pods that are deployed."""
-    child = kept_of(live, service.uid, service.revision)
+    child = None if service.renewed else kept_of(live, service.uid, service.revision)
     if child is None and or_deployed:
         child = kept_deployed(live, service.name, service.uid)
     return child.packed if child else None

@@ -32,6 +32,7 @@ from ..status.evidence import Engine, Evidence
 from .agreement import Agreement
 from .claims import labels_of
 from .memory import Memory
+from .standing import standing
 from .view import View
 
 log = logging.getLogger(__name__)
@@ -60,14 +61,14 @@ def _watched(
 ) -> Evidence:
     """What the watches show, and what is remembered of what they showed."""
     view = View(surroundings.indices)
-    live, served = view.children(key), surroundings.served()
+    live, served, shown = view.children(key), surroundings.served(), view.pods(key)
     service, spec_error = parse(key, snapshot, memory, surroundings.settings)
-    before = memory.writer.newest(snapshot.resource_version, snapshot.status)
+    service, before = standing(service, live, shown), memory.writer.newest(snapshot.resource_version, snapshot.status)
     unread = (Terms(service.spec), None) if spec_error and spec_error[0] is Reason.INVALID else None
     terms, failed = unread or _terms(service, before, memory, agreement)
     spec_error = spec_error or failed or lacking(terms.spec, terms.resolved, surroundings)
     service = replace(service, spec=terms.spec)
-    pods = _pods(view.pods(key), _group_size(terms, before), live, memory, before)
+    pods = _pods(shown, _group_size(terms, before), live, memory, before)
     current = [pod for pod in pods if pod.revision == service.revision]
     memory.ledger.note(live, partial(view.deleted, key))
     memory.replicas.note(deployment_of(live, service.name, service.uid), leaders(pods), before)

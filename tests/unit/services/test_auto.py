@@ -71,7 +71,7 @@ def test_a_choice_stands_whatever_becomes_of_the_cluster_until_the_user_says_so(
     assert shape(world) == ("4", L40S)
     world.service(**more, replicas=2)
     settle(world, key)
-    assert shape(world) == ("4", H100)  # a spec that is put back finds the template that its pods had
+    assert shape(world) == ("4", L40S)  # no word to choose again
 
 
 def test_a_choice_survives_that_somebody_deletes_what_keeps_it() -> None:
