@@ -115,15 +115,17 @@ def plan_changes(evidence: Evidence, known: Known) -> Changes:
 
 def _parts(evidence: Evidence, settings: Settings, template: Manifest | None) -> Parts:
     scaling = Scaling(evidence.startup_seconds, settings.prometheus_url)
-    pods = [pod.service_uid for pod in (*evidence.pods, *evidence.old_pods) if not pod.failed]
+    pods = [pod for pod in (*evidence.pods, *evidence.old_pods) if not pod.failed]
+    others = {pod.revision for pod in pods} - ({_revision(template)} if template else set())
     return Parts(
         evidence.service,
         template,
         scaling,
-        pods,
+        [pod.service_uid for pod in pods],
         _peers(settings),
         monitor_labels=settings.service_monitor_labels,
         scaled_to=evidence.start_replicas,
+        others=[one.template for one in revisions(evidence.live, evidence.service.uid) if one.revision in others],
     )
 
 

@@ -6,7 +6,7 @@ the tests go through. A new kind is a builder in a file of its own, and a row; t
 what is still missing.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
@@ -70,6 +70,8 @@ class Parts:
     """By which a Prometheus selects ServiceMonitors."""
     scaled_to: int | None = None
     """Pods that an autoscaler asked for last; None: not known."""
+    others: Sequence[Manifest] = ()
+    """The kept templates of pods that there are of other renderings."""
 
 
 # None where the service has no such child.
@@ -127,7 +129,8 @@ def _front(parts: Parts) -> Front:
 
 
 def _policy(parts: Parts) -> Manifest | None:
-    return network_policy(parts.service, _front(parts), parts.peers)
+    templates = [*([parts.template] if parts.template else ()), *parts.others]
+    return network_policy(parts.service, _front(parts), parts.peers, templates)
 
 
 def _monitor(parts: Parts) -> Manifest:

@@ -1,11 +1,12 @@
 """How the pods are reached: the Service, and who may use it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 from ..api.resource import InferenceService
-from ..vllm.argv import PORT, engines, event_ports
+from ..vllm.argv import EVENT_PORTS, PORT
 from .metadata import Manifest, identity, metadata
 from .names import (
     INSTANCE_LABEL,
@@ -20,6 +21,7 @@ from .names import (
     RAY_WORKER,
     SERVICE_UID_LABEL,
 )
+from .pod import server_ports
 
 
 def selects_by_uid(owner: InferenceService, template: Manifest | None, pod_uids: Iterable[str]) -> bool:
@@ -97,8 +99,12 @@ _NOBODY = {
 }
 
 
-def network_policy(owner: InferenceService, front: Front = Front.ALL, peers: Peers = NO_PEERS) -> Manifest | None:
+def network_policy(
+    owner: InferenceService, front: Front = Front.ALL, peers: Peers = NO_PEERS, templates: Sequence[Manifest] = ()
+) -> Manifest | None:
     """The NetworkPolicy of the pods' ports, when the spec asks for one, and always where pods work together.
+
+    `templates`: of the pods that there are or may come, whatever the spec says by now; none: of those of the spec.
 
     Ranks run what the others send them, on ports that nobody knows before, and so do the pods of a Ray cluster: these
     are for the service's own pods. KubeRay reaches the dashboard of the head, through which it deploys the app, and the
@@ -108,12 +114,8 @@ def network_policy(owner: InferenceService, front: Front = Front.ALL, peers: Pee
     if not policy and not together:
         return None
     users = {"from": [peer.to_manifest() for peer in policy.allow_from] or [_NOBODY]} if policy else {}
-    last = engines(owner.spec) - 1
-    of_events = [
-        {"port": first, "protocol": "TCP", **({"endPort": first + last} if last else {})}
-        for first in event_ports(owner.spec).values()
-    ]
-    rules: list[Manifest] = [{**users, "ports": [{"port": PORT, "protocol": "TCP"}, *of_events]}]
+    pods = [(one["spec"].get("containers") or [{}])[0].get("ports") for one in templates] or [server_ports(owner.spec)]
+    rules: list[Manifest] = [{**users, "ports": [{"port": PORT, "protocol": "TCP"}, *_of_events(pods)]}]
     if front is Front.WORKERS:
         rules[0]["ports"].append({"port": METRICS_PORT, "protocol": "TCP"})
         reached = [{"port": port, "protocol": "TCP"} for port in (_RAY_DASHBOARD, PORT)]
@@ -136,6 +138,25 @@ def network_policy(owner: InferenceService, front: Front = Front.ALL, peers: Pee
             "ingress": rules,
         },
     }
+
+
+def _of_events(pods: Iterable[Any]) -> list[Manifest]:
+    """The ports of KV cache events, of the ports of each kind of pods; of several engines they are in a row."""
+    found: list[Manifest] = []
+    for ports in pods:
+        for kind in EVENT_PORTS:
+            numbers = sorted(_numbers(ports, kind))
+            last = {"endPort": numbers[-1]} if len(numbers) > 1 else {}
+            found += [{"port": numbers[0], "protocol": "TCP", **last}] if numbers else []
+    return [one for at, one in enumerate(found) if one not in found[:at]]
+
+
+def _numbers(ports: Any, kind: str) -> Iterator[int]:
+    """Of one kind of ports. A kept template that nobody holds against anything yet may have anything there."""
+    for port in ports if isinstance(ports, list) else ():
+        name, number = (port.get("name"), port.get("containerPort")) if isinstance(port, dict) else (None, None)
+        if isinstance(name, str) and isinstance(number, int) and (name == kind or name.startswith(f"{kind}-")):
+            yield number
 
 
 def _pods_of(namespaces: Iterable[str], labels: dict[str, str]) -> Manifest:

@@ -150,7 +150,7 @@ def _container(service: InferenceService, settings: Settings, rendering: Renderi
         "command": ["vllm", "serve"],
         "args": [_argument(argument) for argument in command_line(service, settings, rendering)],
         "env": literal_values(environment(spec, settings)),
-        "ports": _ports(spec),
+        "ports": server_ports(spec),
         "resources": _resources(spec),
         "volumeMounts": _mounts(service, settings),
         # vLLM listens only once its engine is ready, so the start-up probe is exact.
@@ -191,7 +191,8 @@ def _argument(argument: str) -> str:
     return text
 
 
-def _ports(spec: InferenceServiceSpec) -> list[Manifest]:
+def server_ports(spec: InferenceServiceSpec) -> list[Manifest]:
+    """The ports of the server's container: of the API, and of KV cache events for each engine."""
     of_events = [
         (f"{name}-{engine}" if engine else name, first + engine)
         for name, first in event_ports(spec).items()

@@ -25,6 +25,8 @@ from .ranks import rank_arguments
 PORT = 8000
 # vLLM finishes requests in flight for this long after SIGTERM, then stops its engine. Without it, streams are cut.
 DRAIN_TIMEOUT_SECONDS = 120
+# Names of the ports of KV cache events: of what they tell, and of what they tell again.
+EVENT_PORTS = ("kv-events", "kv-replay")
 
 # vLLM takes an empty list for "any". No host can have this name; vLLM shows it to whoever sends an address.
 NO_HOST = "no-host-see-allowed-media-domains.invalid"
@@ -53,8 +55,8 @@ def event_ports(spec: InferenceServiceSpec) -> dict[str, int]:
     events = spec.kv_cache.events if spec.kv_cache else None
     if events is None:
         return {}
-    replay = {"kv-replay": events.replay_port} if events.replay_port else {}
-    return {"kv-events": events.port or EVENTS_PORT, **replay}
+    ports = zip(EVENT_PORTS, (events.port or EVENTS_PORT, events.replay_port), strict=True)
+    return {name: port for name, port in ports if port}
 
 
 def devices_of(spec: InferenceServiceSpec) -> int:

@@ -15,7 +15,7 @@ from vllm_operator.apply.ledger import Ledger
 from vllm_operator.apply.renderings import Known
 from vllm_operator.assess.fits import Assessment, Inspection
 from vllm_operator.inspection.report import Facts
-from vllm_operator.manifests import kept_model, kept_model_name, pod_template
+from vllm_operator.manifests import Rendered, kept_model, kept_model_name, pack, pod_template
 from vllm_operator.manifests.amounts import KEPT_REVISIONS
 from vllm_operator.manifests.kinds import CHILD_KINDS, OPTIONAL_KINDS, ChildKind, Pruned
 from vllm_operator.settings import Images, Settings
@@ -225,3 +225,38 @@ def test_what_is_kept_and_was_deleted_by_hand_is_inspected_anew_and_rolls_nothin
     assert not changes.withheld
     assert changes.template == pod_template(owner, SETTINGS)
     assert done(changes)[-1] == "create Job"
+
+
+EVENTS: dict[str, Any] = {"kvCache": {"events": {"port": 5600}}, "networkPolicy": {"allowFrom": [{"podSelector": {}}]}}
+
+
+def opened(changes: Changes) -> list[int]:
+    """The ports that the NetworkPolicy lets users reach."""
+    (made,) = [change.manifest for change in changes.steps if change.manifest and change.key[0] == "NetworkPolicy"]
+    return [port["port"] for port in made["spec"]["ingress"][0]["ports"]]
+
+
+def test_an_edit_that_is_withheld_leaves_the_ports_of_the_pods_that_serve_open() -> None:
+    before, after = service(**EVENTS), service(networkPolicy=EVENTS["networkPolicy"], maxModelLen=2048)
+    live = dict([kept(before), deployed(after, before.revision)])
+    old = [pod(revision=before.revision)]
+    assert opened(plan(after, live, TOO_LARGE, old_pods=old)) == [8000, 5600]
+
+
+def test_a_rollout_has_the_ports_of_both_kinds_of_pods_open_until_the_old_ones_are_gone() -> None:
+    before = service(**EVENTS)
+    after = service(**{**EVENTS, "kvCache": {"events": {"port": 5700}}})
+    live = dict([kept(before), kept(after, 2), deployed(after, after.revision)])
+    assert opened(plan(after, live, old_pods=[pod(revision=before.revision)])) == [8000, 5700, 5600]
+    assert opened(plan(after, live)) == [8000, 5700]
+
+
+def test_a_forged_template_of_old_pods_opens_nothing_and_breaks_nothing() -> None:
+    before, after = service(**EVENTS), service(networkPolicy=EVENTS["networkPolicy"])
+    for ports in (7, [7], [{"name": 7}], [{"name": "kv-events", "containerPort": "x"}], [{"name": "ssh"}]):
+        key, snapshot = kept(before)
+        template = snapshot.template
+        template["spec"]["containers"][0]["ports"] = ports
+        forged = replace(snapshot, packed_template=pack(Rendered(template)).template)
+        live = {key: forged, **dict([kept(after, 2), deployed(after, after.revision)])}
+        assert opened(plan(after, live, old_pods=[pod(revision=before.revision)])) == [8000]
