@@ -295,10 +295,11 @@ def _prune_forms(evidence: Evidence, known: Known, wanted: list[Manifest]) -> It
 def _prune_last(evidence: Evidence, wanted: list[Manifest], template: Manifest | None) -> Iterator[Change]:
     """Deletes what goes once all else is applied: of what pods mount, nothing that one may be made with again.
 
+    Nor what pods hold that finish their requests: it would be gone with them though the spec is put back meanwhile.
     Which pods there are follows the template in force, and that may be of an earlier spec.
     """
     yield from _prune(evidence, wanted, Pruned.LAST)
-    if all(pod.failed for pod in evidence.old_pods):
+    if all(pod.failed for pod in (*evidence.old_pods, *evidence.ending)):
         mounted = {("PersistentVolumeClaim", name) for name in _claims(template)} if template else set()
         yield from (one for one in _prune(evidence, wanted, Pruned.WITH_OLD_PODS) if one.key not in mounted)
 

@@ -61,7 +61,7 @@ def _watched(
 ) -> Evidence:
     """What the watches show, and what is remembered of what they showed."""
     view = View(surroundings.indices)
-    live, served, shown = view.children(key), surroundings.served(), view.pods(key)
+    live, served, shown = view.children(key), surroundings.served(), view.pods(key, ending=True)
     service, spec_error = parse(key, snapshot, memory, surroundings.settings)
     service, before = standing(service, live, shown), memory.writer.newest(snapshot.resource_version, snapshot.status)
     unread = (Terms(service.spec), None) if spec_error and spec_error[0] is Reason.INVALID else None
@@ -80,9 +80,9 @@ def _watched(
         live=live,
         pods=leaders(current),
         workers=[pod for pod in current if pod.rank],
-        fallen=memory.fallen.note(view.pods(key, ending=True), service.revision) if service.spec.nodes > 1 else None,
-        # Of an ended pod the record stays as long as its ReplicaSet, which may be for good.
+        fallen=memory.fallen.note(shown, service.revision) if service.spec.nodes > 1 else None,
         old_pods=[pod for pod in leaders(pods) if pod.revision != service.revision and not pod.failed],
+        ending=[pod for pod in shown if pod.terminating and pod.revision != service.revision],
         served=served,
         autoscaler=_autoscaler(service, live, served),
         start_replicas=memory.replicas.at_start(service),
@@ -111,10 +111,11 @@ def _odd(live: Live, uid: str) -> tuple[str, ...]:
 def _pods(
     shown: Sequence[PodSnapshot], size: int, live: Live, memory: Memory, before: Mapping[str, Any]
 ) -> list[PodSnapshot]:
-    """The pods, each as ready as the group or the Ray cluster that it belongs to."""
+    """The pods, but those that are being deleted, each as ready as the group or the Ray cluster that it belongs to."""
     served = bool(before.get("readyReplicas"))
+    stay = [pod for pod in shown if not pod.terminating]
     memory.answering = answering(live.values(), memory.answering, served=served)
-    return of_clusters(judged(shown, size), live.values(), memory.answering)
+    return of_clusters(judged(stay, size), live.values(), memory.answering)
 
 
 def _group_size(terms: Terms, before: Mapping[str, Any]) -> int:

@@ -38,9 +38,9 @@ def standing(service: InferenceService, live: Live, pods: Iterable[PodSnapshot])
 
 
 def _running(live: Live, pods: Iterable[PodSnapshot]) -> set[str | None]:
-    """The revisions that there are pods of: those of Ray carry the name of their RayService."""
+    """The revisions of pods that stay: those of Ray carry the name of their RayService."""
     on_ray = (child.revision for child in live.values() if child.kind == RAY_KIND)
-    return {*on_ray, *(pod.revision for pod in pods if not pod.failed)}
+    return {*on_ray, *(pod.revision for pod in pods if not pod.failed and not pod.terminating)}
 
 
 def _is_of(service: InferenceService, rendering: Child) -> bool:

@@ -76,7 +76,9 @@ class Evidence:
     fallen: PodSnapshot | None = None
     """The pod that brought a group of the current rendering down, until all serve."""
     old_pods: Sequence[PodSnapshot] = ()
-    """Pods of earlier renderings, one for each replica; none that has ended."""
+    """Pods of earlier renderings, one for each replica; none that has ended, whose record may stay for good."""
+    ending: Sequence[PodSnapshot] = ()
+    """Pods of earlier renderings that are being deleted: while they finish their requests they hold what they mount."""
     served: frozenset[str] = frozenset()
     """The optional kinds that the cluster knows."""
     autoscaler: Autoscaler = field(default_factory=Autoscaler)

@@ -166,6 +166,16 @@ def test_what_pods_of_an_earlier_rendering_may_need_again_stays_as_long_as_there
     assert deleted(plan(owner, live, served=OPTIONAL_KINDS)) == [stale[0]]
 
 
+@pytest.mark.parametrize("kind", [row.kind for row in CHILD_KINDS if row.pruned is Pruned.WITH_OLD_PODS])
+def test_what_old_pods_hold_stays_until_they_have_finished_their_requests(kind: str) -> None:
+    owner = service()
+    stale = other(kind, owner, "stale")
+    live = dict([kept(owner), stale])
+    for ending, gone in (([pod(terminating=True)], []), ([pod(terminating=True, failed=True)], [stale[0]])):
+        changes = plan(owner, live, ending=ending)
+        assert [change.key for change in changes.steps if change.act is Act.DELETE] == gone
+
+
 def test_what_is_not_ours_is_not_deleted() -> None:
     owner = service()
     live = dict([other("NetworkPolicy", owner, uid="another"), other("PersistentVolumeClaim", owner, "c", uid=None)])

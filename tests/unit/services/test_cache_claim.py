@@ -76,6 +76,19 @@ def test_it_stays_while_an_edit_rolls_out_and_goes_with_the_last_pod_that_mounts
     assert world.children("PersistentVolumeClaim") == []
 
 
+def test_a_pod_that_finishes_its_requests_holds_it_for_the_case_that_the_cache_is_put_back() -> None:
+    world, key = serving()
+    world.service()
+    world.api.objects[path("Pod", NAMESPACE, "llama-1")]["metadata"]["deletionTimestamp"] = "2026-11-24T12:00:00Z"
+    world.watch()
+    world.reconcile(key)
+    assert mounted(world) == []
+    assert world.children("PersistentVolumeClaim") == ["llama-cache"]
+    world.service(cache=CLAIM)
+    world.reconcile(key)
+    assert mounted(world) == world.children("PersistentVolumeClaim") == ["llama-cache"]
+
+
 def test_a_pod_that_has_ended_for_good_does_not_hold_it() -> None:
     world, key = serving()
     world.service()
