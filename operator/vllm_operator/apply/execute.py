@@ -10,7 +10,7 @@ from ..cluster import Cluster, GoneError, RefusedError, UnavailableError
 from ..diagnosis import refusals
 from ..manifests import Manifest
 from ..manifests.kinds import BESIDE, OPTIONAL_KINDS
-from ..manifests.names import INSTANCE_LABEL, MANAGED_BY, MANAGED_BY_LABEL
+from ..manifests.names import GROUP_KIND, INSTANCE_LABEL, MANAGED_BY, MANAGED_BY_LABEL
 from ..snapshots.child import Child, ChildKey, owner_uid
 from ..snapshots.child import child as child_of
 from ..snapshots.owned import content
@@ -132,6 +132,7 @@ class _Child:
     async def _try(self, change: Change, successor: Manifest) -> None:
         """Raises what would keep the successor of a workload from being made; but of a quota, it takes the place."""
         key = (successor["kind"], successor["metadata"]["name"])
+        await self._see_to_names(key)
         try:
             free = await self._hands.cluster.apply_new(successor, dry_run=True)
         except RefusedError as error:
@@ -141,7 +142,22 @@ class _Child:
             if not free:
                 await self._read(key)
 
+    async def _see_to_names(self, key: ChildKey) -> None:
+        """Raises NameTakenError where a new set would not get the Service that its pods find each other by.
+
+        LeaderWorkerSet makes it with the set's name, takes any that is there for it, and says nothing.
+        """
+        if key[0] != GROUP_KIND:
+            return
+        body = await self._hands.cluster.read("Service", self._service.namespace, key[1])
+        if body and (GROUP_KIND, key[1]) != _controller(body):
+            raise NameTakenError(
+                f"the Service {key[1]} in namespace {self._service.namespace} has the name of the one by which the pods"
+                " of a group find each other: rename the service, or what that Service is of"
+            )
+
     async def _create(self, change: Change) -> None:
+        await self._see_to_names(change.key)
         if made := await self._hands.cluster.apply_new(_manifest(change)):
             self._record(change, made)
         else:
@@ -150,6 +166,8 @@ class _Child:
     async def _look(self, change: Change) -> None:
         """Decides again, with what has the name."""
         child = await self._read(change.key)
+        if child is None:
+            await self._see_to_names(change.key)
         sight = Sight(child, self._hands.ledger.get(change.key), self._hands.clock(), looked=True)
         again = decide(self._service, _manifest(change), sight, self._hands.start_replicas)
         await self.bring_about(again)
@@ -160,9 +178,10 @@ class _Child:
         last = self._hands.ledger.get(key)
         made = bool(body and last and last.made(body["metadata"]["uid"]))
         if body and not (made or _has_our_labels(self._service, body)):
+            of_groups = _controller(body)[0] == GROUP_KIND  # which would make it again, or not work without it
             raise NameTakenError(
                 f"the {key[0]} {key[1]} in namespace {self._service.namespace} does not belong to this service:"
-                " rename the service, or delete that object"
+                f" rename the service{'' if of_groups else ', or delete that object'}"
             )
         return child_of(body) if body else None
 
@@ -186,6 +205,12 @@ def _manifest(change: Change) -> Manifest:
     if change.manifest is None:
         raise ValueError(f"nothing to apply: {change}")
     return change.manifest
+
+
+def _controller(body: Manifest) -> tuple[str, str]:
+    """Kind and name of what controls an object; empty where nothing does."""
+    owners = body["metadata"].get("ownerReferences") or ()
+    return next(((str(one.get("kind")), str(one.get("name"))) for one in owners if one.get("controller")), ("", ""))
 
 
 def _has_our_labels(service: InferenceService, body: Manifest) -> bool:

@@ -121,6 +121,50 @@ def test_what_serves_stays_where_somebody_else_has_the_name_of_its_successor(*, 
     assert world.reason() == "NameTaken"
 
 
+def service_of(world: World, *owners: Object) -> str:
+    """A Service of the name that LeaderWorkerSet gives its own; its URL path."""
+    meta = {"name": "llama-g", "namespace": NAMESPACE, "ownerReferences": list(owners)}
+    url = path("Service", NAMESPACE, "llama-g")
+    world.api.put(url, {"kind": "Service", "metadata": meta, "spec": {}})
+    return url
+
+
+@pytest.mark.parametrize("scaled", [{}, {"autoscaling": {"minReplicas": 1, "maxReplicas": 2}}], ids=["fixed", "scaled"])
+def test_groups_are_not_made_where_their_pods_would_not_find_each_other(scaled: Object) -> None:
+    world = World(api=NoNewWorkloads(), allowed_images=("mine/*",))
+    world.served = frozenset({"LeaderWorkerSet"})
+    taken = service_of(world, {"kind": "InferenceService", "name": "llama-g", "uid": "o", "controller": True})
+    key = world.service(**GROUPS, **scaled)
+    settle(world, key, CONFIG)
+    assert workloads(world) == []
+    assert world.reason() == "NameTaken"
+    assert "the Service llama-g in namespace team-a has the name of the one by which" in world.message("Ready")
+    del world.api.objects[taken]
+    world.reconcile(key)
+    assert workloads(world) == ["LeaderWorkerSet llama-g"]
+
+
+def test_what_serves_stays_where_the_pods_of_groups_would_not_find_each_other() -> None:
+    world, key = serving(ONE)
+    service_of(world)
+    edit(world, key, "", GROUPS)
+    assert workloads(world) == ["Deployment llama"]
+    assert world.reason() == "NameTaken"
+    service_of(world, {"kind": "LeaderWorkerSet", "name": "llama-g", "uid": "gone", "controller": True})
+    world.reconcile(key)
+    assert workloads(world) == ["LeaderWorkerSet llama-g"], "one of an earlier set goes with that"
+
+
+def test_nobody_is_told_to_delete_the_service_of_groups() -> None:
+    world = World()
+    owner = {"kind": "LeaderWorkerSet", "name": "llama", "uid": "o", "controller": True}
+    meta = {"name": "llama", "namespace": NAMESPACE, "ownerReferences": [owner]}
+    world.api.put(path("Service", NAMESPACE, "llama"), {"kind": "Service", "metadata": meta, "spec": {}})
+    world.reconcile(world.service())
+    assert world.reason() == "NameTaken"
+    assert world.message("Ready").endswith("does not belong to this service: rename the service")
+
+
 def test_a_suspension_is_acted_on_while_its_successor_is_refused() -> None:
     world, key = serving(ONE)
     edit(world, key, POLICY, GROUPS)
