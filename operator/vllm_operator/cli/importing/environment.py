@@ -206,7 +206,7 @@ def _v1(server: Server, variable: Variable) -> None:
 
 
 def _kv_space(server: Server, variable: Variable) -> None:
-    if variable.value and variable.value.isdigit():
+    if variable.value and variable.value.isdecimal():
         server.draft.put("kvCache.memoryPerGPU", in_bytes(int(variable.value) << 30), variable.origin)
 
 

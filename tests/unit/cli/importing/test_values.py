@@ -1,9 +1,11 @@
 """Values of vLLM and Kubernetes as fields hold them."""
 
+import json
 from typing import Any
 
 import pytest
 
+from support.imports import deployment, of_text
 from vllm_operator.cli.importing.launch.flags import carriers
 from vllm_operator.cli.importing.values import UnfitError, camel, in_bytes, number, of_flag, size
 
@@ -55,3 +57,11 @@ def test_numbers_and_names() -> None:
         number("1.5")
     with pytest.raises(UnfitError, match="'12m' is not a size like 512Mi or 20Gi"):
         size("12m")
+
+
+@pytest.mark.parametrize("count", ["²", "x", ""])
+def test_a_count_that_is_no_number_ends_no_import(count: str) -> None:
+    container = {"name": "vllm", "image": "vllm/vllm-openai:latest", "args": ["--model=Qwen/Qwen3-8B"]}
+    container |= {"resources": {"limits": {"nvidia.com/gpu": count}}}
+    imported = of_text(json.dumps(deployment({"containers": [container], "terminationGracePeriodSeconds": count})))
+    assert len(imported.drafts) == 1

@@ -116,7 +116,7 @@ class _Reader:
         return len(self.text)
 
     def _redirect(self) -> None:
-        if self.word is not None and self.word.isdigit():
+        if self.word is not None and self.word.isdecimal():
             self.word = None
         self._end_word()
         while self.at < len(self.text) and self.text[self.at] in "<>&":

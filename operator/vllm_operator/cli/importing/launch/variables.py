@@ -19,7 +19,7 @@ MODELSCOPE = "VLLM_USE_MODELSCOPE"
 
 def is_secret(name: str, value: str | None = None) -> bool:
     """Whether a variable or key with this name holds a credential; of tokens, a number is how many there are."""
-    token = _TOKEN_NAME.search(name) and not (value or "").isdigit()
+    token = _TOKEN_NAME.search(name) and not (value or "").isdecimal()
     return bool(token or _SECRET_NAME.search(name))
 
 

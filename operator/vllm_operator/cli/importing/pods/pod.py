@@ -156,7 +156,7 @@ def _budget(probe: Part) -> int:
 
 
 def _int(part: Part, default: int) -> int:
-    return int(part.text) if part.text.isdigit() else default
+    return int(part.text) if part.text.isdecimal() else default
 
 
 def take_pod(server: Server, pod: Part, container: Part) -> None:
@@ -202,7 +202,7 @@ def _taken(server: Server, part: Part, path: str, *, spared: bool) -> None:
 
 def _pod_security(server: Server, context: Part) -> None:
     for key, part in context.items():
-        if key == "fsGroup" and part.text.isdigit() and int(part.text) > 0:
+        if key == "fsGroup" and part.text.isdecimal() and int(part.text) > 0:
             server.draft.put("pod.fsGroup", int(part.text), part.origin("fsGroup"))
         elif key in ("supplementalGroups", "sysctls") and part.value:
             server.draft.say(part.origin(key), Went.LEFT, f"pods have no {key}: use pod.fsGroup for files of a group")

@@ -41,7 +41,7 @@ def _is_gpu(name: str) -> bool:
 
 
 def _whole(text: str) -> int:
-    return int(text) if text.isdigit() else 1
+    return int(text) if text.isdecimal() else 1
 
 
 def _amount(server: Server, kind: str, name: str, amount: Part) -> None:

@@ -61,7 +61,7 @@ def take_grace(draft: Draft, grace: Part, usual: int) -> None:
 
 def _seconds(text: str) -> int | None:
     """A time in seconds, or in docker's form, 1m30s; None for what is neither."""
-    if text.isdigit():
+    if text.isdecimal():
         return int(text)
     found = re.findall(r"(\d{1,9})([hms])", text)
     whole = "".join(f"{count}{unit}" for count, unit in found) == text and bool(found)

@@ -198,7 +198,7 @@ def in_docker(text: str) -> str:
 def _deploy(server: Server, part: Part) -> None:
     deploy, draft = part.at("deploy"), server.draft
     if replicas := deploy.at("replicas"):
-        draft.put("replicas", int(replicas.text) if replicas.text.isdigit() else replicas.text, replicas.origin())
+        draft.put("replicas", int(replicas.text) if replicas.text.isdecimal() else replicas.text, replicas.origin())
     for kind, ours in (("limits", "limits"), ("reservations", "requests")):
         amounts = deploy.at("resources", kind)
         try:

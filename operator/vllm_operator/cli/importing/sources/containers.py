@@ -81,7 +81,7 @@ def _folders(server: Server, container: Container) -> None:
 def _gpus(server: Server, gpus: Part) -> None:
     text = gpus.text.strip("\"'")
     device = text.partition("device=")[2]
-    count = len(device.split(",")) if device else int(text) if text.isdigit() else None
+    count = len(device.split(",")) if device else int(text) if text.isdecimal() else None
     if count is None and "$" in text:
         server.draft.say(gpus.origin(f"gpus {text}"), Went.LEFT, "how many is not known: pods ask for one a rank")
     elif count is None:

@@ -91,7 +91,7 @@ def _profile(server: Server, profile: Part) -> None:
         "pod.nodeSelector",
     )
     resource = "amd.com/gpu" if name.startswith("amd") else "nvidia.com/gpu"
-    take_devices(server, resource, int(count) if count.isdigit() else 1, profile)
+    take_devices(server, resource, int(count) if count.isdecimal() else 1, profile)
 
 
 def _scale(server: Server, spec: Part) -> None:

@@ -148,7 +148,7 @@ def autoscale(draft: Draft, scaler: Scaler) -> None:
 
 
 def _bounds(scaler: Scaler) -> tuple[int, int | None]:
-    least, most = (int(part.text) if part.text.isdigit() else None for part in (scaler.least, scaler.most))
+    least, most = (int(part.text) if part.text.isdecimal() else None for part in (scaler.least, scaler.most))
     return scaler.bounds[0] if least is None else least, most or scaler.bounds[1]
 
 

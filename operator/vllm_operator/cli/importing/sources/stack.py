@@ -239,7 +239,7 @@ def _resources(server: Server, part: Part) -> None:
     gpus = part.at("requestGPU")
     if gpus and gpus.text not in ("", "0"):
         kind = part.at("requestGPUType").text or "nvidia.com/gpu"
-        take_devices(server, kind, int(gpus.text) if gpus.text.isdigit() else 1, gpus)
+        take_devices(server, kind, int(gpus.text) if gpus.text.isdecimal() else 1, gpus)
     elif gpus:
         server.draft.put("accelerator.resource", "cpu", gpus.origin())
 

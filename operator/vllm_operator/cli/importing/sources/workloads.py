@@ -121,7 +121,7 @@ def _server(document: Document, sources: Sources, draft: Draft, container: Part)
 
 
 def _replicas(part: Part) -> int:
-    return int(part.text) if part.text.isdigit() else 1
+    return int(part.text) if part.text.isdecimal() else 1
 
 
 def take(document: Document, sources: Sources, draft: Draft) -> bool:
@@ -191,7 +191,7 @@ def _group(server: Server, spec: Part) -> None:
 
 
 def _number(draft: Draft, replicas: Part) -> None:
-    if not replicas.text.isdigit():
+    if not replicas.text.isdecimal():
         return
     if draft.get("autoscaling"):
         draft.say(replicas.origin("replicas"), Went.OPERATOR, "the autoscaler decides")
