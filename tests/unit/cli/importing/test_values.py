@@ -61,7 +61,9 @@ def test_numbers_and_names() -> None:
 
 @pytest.mark.parametrize("count", ["²", "x", ""])
 def test_a_count_that_is_no_number_ends_no_import(count: str) -> None:
-    container = {"name": "vllm", "image": "vllm/vllm-openai:latest", "args": ["--model=Qwen/Qwen3-8B"]}
-    container |= {"resources": {"limits": {"nvidia.com/gpu": count}}}
+    container = {
+        "name": "vllm", "image": "vllm/vllm-openai:latest", "args": ["--model=Qwen/Qwen3-8B"],
+        "resources": {"limits": {"nvidia.com/gpu": count}},
+    }  # fmt: skip
     imported = of_text(json.dumps(deployment({"containers": [container], "terminationGracePeriodSeconds": count})))
     assert len(imported.drafts) == 1
