@@ -175,6 +175,22 @@ Traceback (most recent call last):
     raise RuntimeError(
 RuntimeError: Engine core initialization failed. See root cause above. Failed core proc(s): {{codes}}
 """
+# Put together: a worker that heard of another's end while the engine loaded, and what engine and API server say then.
+HEARD = f"""\
+(APIServer pid=1) INFO 11-29 11:39:12 [api_utils.py:286] non-default args: {{{{'model': '/models/tiny', 'port': 8000}}}}
+(Worker pid=61) ERROR 11-29 11:39:28 [multiproc_executor.py:953] WorkerProc failed to start.
+(Worker pid=61) ERROR 11-29 11:39:28 [multiproc_executor.py:953] Traceback (most recent call last):
+(Worker pid=61) ERROR 11-29 11:39:28 [multiproc_executor.py:953]   File "{_VLLM}/v1/executor/multiproc_executor.py"
+(Worker pid=61) ERROR 11-29 11:39:28 [multiproc_executor.py:953] RuntimeError: {{heard}}
+(EngineCore pid=52) ERROR 11-29 11:39:28 [core.py:1510] Traceback (most recent call last):
+(EngineCore pid=52) ERROR 11-29 11:39:28 [core.py:1510]   File "{_VLLM}/v1/executor/multiproc_executor.py", line 817
+(EngineCore pid=52) ERROR 11-29 11:39:28 [core.py:1510] Exception: WorkerProc initialization failed due to an \
+exception in a background process. See stack trace for root cause.
+Traceback (most recent call last):
+  File "{_VLLM}/v1/engine/utils.py", line 1431, in wait_for_engine_startup
+    raise RuntimeError(
+RuntimeError: Engine core initialization failed. See root cause above. Failed core proc(s): {{{{}}}}
+"""
 WORKER_DIED = """\
 (EngineCore pid=52) ERROR 11-29 11:38:58 [multiproc_executor.py:315] Worker proc VllmWorker-0 died unexpectedly \
 (exit code: {code}), shutting down executor.

@@ -61,7 +61,9 @@ WRAPPERS = (
 _BEGINNING, _TRACEBACK = " non-default args: ", "Traceback (most recent call last):"
 _FRAME = '  File "'
 # Of those that talked to the process that ended.
-_ECHOES = ("BrokenPipeError: ", "RuntimeError: cancelled", "gloo/transport/tcp/pair.cc")
+_ECHOES = ("BrokenPipeError: ", "RuntimeError: cancelled")
+# Of such a one that says what it heard.
+_HEARD = "gloo/transport/tcp/pair.cc"
 _NOISE = re.compile(
     r"^(?:Traceback |File \"|The above exception was|During handling of the above|For further information visit"
     r"|warnings\.warn\(|\^+$|~*\^+~*$|sys\.exit\(|usage: )|resource_tracker: |destroy_process_group\(\)"
@@ -100,20 +102,21 @@ def exception_names(text: str) -> list[str]:
 def last_error(text: str, *, served: bool = False) -> str:
     """The error that a failed process ended with, on one line; empty where it told none.
 
-    In this order: the last exception that is no wrapper, argparse's error, a crash, the last wrapper. An exception's
-    further lines belong to it, without pydantic's dump of the input.
+    In this order: the last exception that tells a cause, argparse's error, a crash, what one process heard of another,
+    the last wrapper. An exception's further lines belong to it, without pydantic's dump of the input.
     """
     lines = _fatal(text, served=served)
     if (at := _telling(lines)) is not None:
         return _exception(lines, at)
     usage = [line for _, line in reversed(lines) if _USAGE.match(line)]
     crashes = [said] if (said := crash(text)) else []
-    wrappers = [words for at in reversed(_exceptions(lines)) if (words := _exception(lines, at))]
-    return next(iter([*usage, *crashes, *wrappers]), "")
+    others = [words for at in reversed(_exceptions(lines)) if (words := _exception(lines, at))]
+    heard = [words for words in others if _HEARD in words]
+    return next(iter([*usage, *crashes, *heard, *others]), "")
 
 
 def refuses_values(text: str) -> bool:
-    """Whether the exception that is no wrapper is pydantic's, which refuses what vLLM was given."""
+    """Whether the exception that tells a cause is pydantic's, which refuses what vLLM was given."""
     lines = _fatal(text, served=False)
     at = _telling(lines)
     return at is not None and _REFUSAL in lines[at][1]
@@ -122,7 +125,7 @@ def refuses_values(text: str) -> bool:
 def _telling(lines: list[tuple[str, str]]) -> int | None:
     """Where the last exception stands that says what failed; None where none does."""
     for at in reversed(_exceptions(lines)):
-        if (words := _exception(lines, at)) and not only_points_elsewhere(words):
+        if (words := _exception(lines, at)) and _HEARD not in words and not only_points_elsewhere(words):
             return at
     return None
 

@@ -63,7 +63,7 @@ ECHOES = (
     ),
     Symptom(
         "torch/lib/libtorch_cpu.so",
-        "gloo/transport/tcp/pair.cc{}] {what} [",
+        "gloo/transport/tcp/pair.cc{}] {what}",
         Reason.RANK_UNREACHABLE,
         f"a rank has lost another one (gloo: {{what}}): {_OTHERS}",
         ends=True,

@@ -17,7 +17,7 @@ _VALUE = r"[^\n]{0,160}?"
 # All blanks that stand there (possessive), of which a log may repeat any number.
 _BLANKS = r"\s{1,64}+"
 _BEGINS = r"(?<![^\s'\",])"
-_WORD, _REST = r"[^\s'\",]{1,160}", r"[^\n.;'\"]{1,100}"
+_WORD, _REST = r"[^\s'\",]{1,160}", r"[^\n.;'\"[]{1,100}"
 
 
 @dataclass(frozen=True)

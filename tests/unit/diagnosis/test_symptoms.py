@@ -10,6 +10,7 @@ from support.vllm_logs import (
     CACHE_TOO_SMALL_OLDEST,
     CONTRADICTION,
     GATED,
+    HEARD,
     IN_USE,
     IN_USE_BESIDE_WEIGHTS,
     IN_USE_OLDEST,
@@ -311,6 +312,30 @@ def test_a_rank_that_only_heard_of_the_end_of_another_hides_no_cause(cause: str,
 def test_an_error_that_is_not_known_is_told_before_what_gloo_heard() -> None:
     echo = f"{GLOO}Connection closed by peer [10.0.0.3]:1"
     assert "nobody knows this" in found(failed(f"ValueError: nobody knows this\n{echo}\n"))[1]
+
+
+GLOO_FILE = "[../third_party/gloo/gloo/transport/tcp/pair.cc:538]"
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (f"{GLOO_FILE} Connection closed by peer [10.0.0.3]:43112", "(gloo: Connection closed by peer)"),
+        (f"{GLOO_FILE} Read error [10.0.0.3]:43112: Connection reset by peer", "(gloo: Read error)"),
+        (f"{GLOO_FILE} Application timeout caused pair closure", "(gloo: Application timeout caused pair closure)"),
+        (f"Gloo connectFullMesh failed with {GLOO_FILE} no error", "(gloo: no error)"),
+    ],
+)
+def test_what_gloo_heard_is_told_before_what_only_says_that_the_engine_failed(said: str, told: str) -> None:
+    whole = HEARD.format(heard=said)
+    for log in (whole, whole.split("\n", 1)[1], f"RuntimeError: {said}", f"{whole}BrokenPipeError: [Errno 32] Broken"):
+        reason, message = found(failed(log))
+        assert (reason, told in message, OTHERS in message) == (Reason.RANK_UNREACHABLE, True, True), message
+
+
+def test_what_gloo_says_otherwise_is_shown_as_it_is() -> None:
+    reason, message = found(failed(HEARD.format(heard="gloo/transport/tcp/pair.cc gave up")))
+    assert (reason, "pair.cc gave up (exit code 1)" in message) == (Reason.CONTAINER_FAILED, True), message
 
 
 def test_what_a_crash_says_on_its_second_line_is_told() -> None:
