@@ -73,10 +73,15 @@ def _of_groups(told: Sequence[tuple[PodSnapshot, Finding]]) -> list[Finding]:
     return [min(group, key=_first)[1] for group in groups.values()]
 
 
-def _first(told: tuple[PodSnapshot, Finding]) -> tuple[bool, bool, datetime]:
-    """Order of what is told of a group's ranks: a lost node, what no other rank is behind, the one that ended first."""
+def _first(told: tuple[PodSnapshot, Finding]) -> tuple[bool, bool, datetime, bool]:
+    """Order of what is told of a group's ranks: a lost node, what no other rank is behind, the one that ended first.
+
+    Of ranks that did not end: before these, what lasts, as no other rank's end is behind it; after them, what passes.
+    """
     pod, (reason, _) = told
-    return reason is not Reason.NODE_LOST, reason in _HEARSAY, ended_at(pod) or datetime.max
+    passes = bool(reason.passes)
+    end = ended_at(pod) or (datetime.max if passes else datetime.min)
+    return reason is not Reason.NODE_LOST, reason in _HEARSAY, end, passes
 
 
 def asks_for_gpus(deployment: DeploymentSnapshot | None, pods: Sequence[PodSnapshot]) -> bool:

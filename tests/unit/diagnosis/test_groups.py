@@ -54,6 +54,27 @@ def test_of_ranks_that_ended_the_first_is_told() -> None:
     assert "node gpu-0" in found(replace(leader, ending=worker.ending), replace(worker, ending=leader.ending))[1]
 
 
+GATED = "Cannot access gated repo for url https://huggingface.co/x.\n"
+UNPLACED = unscheduled("0/1 nodes are available: 1 Insufficient nvidia.com/gpu.")
+
+
+@pytest.mark.parametrize(
+    ("lasts", "reason"),
+    [
+        (waiting("CreateContainerConfigError", 'secret "hub" not found'), Reason.SECRET_MISSING),
+        (waiting("ErrImagePull", "x: not found"), Reason.IMAGE_PULL_FAILED),
+        (failed(GATED), Reason.MODEL_GATED),
+    ],
+)
+@pytest.mark.parametrize("passes", [UNPLACED, waiting("ErrImagePull", "toomanyrequests"), failed(BROKEN)])
+def test_what_passes_of_one_rank_hides_nothing_that_lasts_of_another(
+    passes: PodSnapshot, lasts: PodSnapshot, reason: Reason
+) -> None:
+    for ranks in ((passes, lasts), (lasts, passes)):
+        shown = [rank(number, one) for number, one in enumerate(ranks)]
+        assert found(*shown)[0] == found(*reversed(shown))[0] == reason
+
+
 @pytest.mark.parametrize(("cause", "reason"), [(failed(BROKEN), Reason.GPU_ERROR), (LOST, Reason.NODE_LOST)])
 def test_a_cause_is_found_among_many_ranks_that_only_heard_of_it(cause: PodSnapshot, reason: Reason) -> None:
     groups = [[rank(0, failed(NCCL, ended=LATER)), rank(1, cause)] for _ in range(20)]
@@ -65,6 +86,5 @@ def test_a_cause_is_found_among_many_ranks_that_only_heard_of_it(cause: PodSnaps
 
 
 def test_of_several_groups_the_one_that_cannot_go_on_is_told() -> None:
-    gated = failed("Cannot access gated repo for url https://huggingface.co/x.")
-    other = replace(rank(0, gated), name="llama-g-1", group="1")
+    other = replace(rank(0, failed(GATED)), name="llama-g-1", group="1")
     assert found(rank(0, failed(BROKEN)), other)[0] == Reason.MODEL_GATED
