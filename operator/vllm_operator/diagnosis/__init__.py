@@ -5,7 +5,6 @@ Messages are written to the status, so they hold no counter or time that changes
 
 from collections.abc import Sequence
 from datetime import datetime
-from itertools import islice
 
 from ..api.reasons import Finding, Reason
 from ..assess.supply import Supply
@@ -52,17 +51,22 @@ def workload(
 
     A pod that a node has given up (evicted, refused) stays as a record: it counts where no other took its place.
     """
-    live = sorted([pod for pod in pods if not pod.failed] or pods, key=_of_group)
-    told = list(islice(((pod, finding) for pod in live if (finding := _pod(pod, supply))), _MOST_FINDINGS))
-    if told:
+    live = sorted([pod for pod in pods if not pod.failed] or pods, key=lambda pod: pod.group)
+    if told := _troubles(live, supply):
         return min(_of_groups(told), key=lambda finding: bool(finding[0].passes))
     message = refusals.of_pods(deployment)
     return refusals.pods(message, supply) if message is not None else ray.application(deployment)
 
 
-def _of_group(pod: PodSnapshot) -> tuple[str, bool]:
-    """Order in which pods are looked at: those of a group together, one on a lost node before its others."""
-    return pod.group, not (pod.group and pod.lost)
+def _troubles(pods: Sequence[PodSnapshot], supply: Supply | None) -> list[tuple[PodSnapshot, Finding]]:
+    """Of as many pods as are worth a look, those of a group together: of that all, as any may hold the cause."""
+    told: list[tuple[PodSnapshot, Finding]] = []
+    for pod in pods:
+        if len(told) >= _MOST_FINDINGS and (not pod.group or pod.group != told[-1][0].group):
+            break
+        if finding := _pod(pod, supply):
+            told.append((pod, finding))
+    return told
 
 
 def _of_groups(told: Sequence[tuple[PodSnapshot, Finding]]) -> list[Finding]:

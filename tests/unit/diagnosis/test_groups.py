@@ -7,6 +7,7 @@ import pytest
 
 from support.pod_status import SERVED, STARTED, failed, found, pod, unscheduled, waiting
 from vllm_operator.api.reasons import Reason
+from vllm_operator.diagnosis import container
 from vllm_operator.snapshots.pod import PodSnapshot
 
 GLOO = "RuntimeError: [../third_party/gloo/gloo/transport/tcp/pair.cc:538] Read error [10.0.0.3]:43112: reset by peer\n"
@@ -82,7 +83,22 @@ def test_a_cause_is_found_among_many_ranks_that_only_heard_of_it(cause: PodSnaps
     leaders_first = sorted(pods, key=lambda pod: pod.rank)
     assert found(*leaders_first)[0] == reason
     large = [rank(at, failed(NCCL, ended=LATER)) for at in range(20)]
-    assert found(*large, rank(20, LOST))[0] == Reason.NODE_LOST
+    assert found(*large, rank(20, cause))[0] == reason
+
+
+def test_what_many_pods_tell_alike_is_not_read_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = []
+
+    def ended(pod: PodSnapshot, _: object) -> tuple[Reason, str]:
+        looked.append(pod.name)
+        return Reason.GPU_ERROR, "a GPU failed"
+
+    monkeypatch.setattr(container, "ended", ended)
+    found(*(replace(failed(BROKEN), name=f"llama-{at}") for at in range(100)))
+    assert len(looked) == 8
+    looked.clear()
+    found(*(replace(rank(at % 16, failed(BROKEN)), group=str(at // 16)) for at in range(64)))
+    assert len(looked) == 16
 
 
 def test_of_several_groups_the_one_that_cannot_go_on_is_told() -> None:
