@@ -4,4 +4,7 @@ from .device_symptoms import DEVICES, EXCHANGE, MEMORY
 from .model_symptoms import ARGUMENTS, MODELS
 from .rank_symptoms import ECHOES, RANKS
 
-SYMPTOMS = (*MEMORY, *DEVICES, *RANKS, *MODELS, *ARGUMENTS, *ECHOES, *EXCHANGE)
+BETWEEN_RANKS = (*ECHOES, *EXCHANGE)
+"""What a rank says as well where another one was killed."""
+
+SYMPTOMS = (*MEMORY, *DEVICES, *RANKS, *MODELS, *ARGUMENTS, *BETWEEN_RANKS)

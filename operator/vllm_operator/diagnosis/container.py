@@ -12,7 +12,7 @@ from ..api.reasons import Finding, Reason
 from ..snapshots.pod import Ending, PodSnapshot
 from ..snapshots.pod_event import last
 from ..vllm.middleware import HANG_SECONDS, HUNG, HUNG_STATUS, NO_KEY, NO_KEYS, UNSENT_KEY
-from .catalogue import SYMPTOMS
+from .catalogue import BETWEEN_RANKS, SYMPTOMS
 from .device_symptoms import DRIVER
 from .log import (
     WORKER_FAILED,
@@ -186,7 +186,9 @@ def _process_signal(log: str, *, served: bool) -> int | None:
     """The signal that ended a process of vLLM's; None where none has."""
     text = fatal(log, served=served)
     worker = _WORKER_ENDED.search(text)
-    codes = [-signal.SIGKILL if worker["code"] == "None" else int(worker["code"])] if worker else []
+    # One that tells how it crashed was not killed.
+    unseen = 0 if crash(text) else -signal.SIGKILL
+    codes = [unseen if worker["code"] == "None" else int(worker["code"])] if worker else []
     return next((-code for code in (*codes, *_engine_codes(text)) if code < 0), None)
 
 
@@ -197,6 +199,15 @@ def _engine_codes(log: str) -> list[int]:
 
 
 def _known(pod: PodSnapshot, ending: Ending) -> Finding | None:
+    known = _symptom(ending.log, served=ending.served)
+    return None if known and known[0] in BETWEEN_RANKS else _told(known, pod.node, served=pod.was_ready)
+
+
+def _between_ranks(pod: PodSnapshot, ending: Ending) -> Finding | None:
+    """What a rank says of others, or of data for them, where none of them was ended from outside."""
+    # NCCL's watchdog aborts its own process.
+    if _process_signal(ending.log, served=ending.served) not in (None, signal.SIGABRT):
+        return None
     return _told(_symptom(ending.log, served=ending.served), pod.node, served=pod.was_ready)
 
 
@@ -358,4 +369,6 @@ def _more(pod: PodSnapshot) -> str:
 
 
 # What is certain without further evidence.
-_SURE = (_unseen, _hung, _without_key, _killed_for_memory, _known, _no_command, _no_gpus, _process_killed)
+_SURE = (
+    _unseen, _hung, _without_key, _killed_for_memory, _known, _no_command, _no_gpus, _process_killed, _between_ranks,
+)  # fmt: skip

@@ -114,6 +114,48 @@ def test_one_process_that_the_kernel_ended_is_told_as_memory(log: str, code: int
     assert "most likely the kernel of node gpu-1 did that as memory ran out: raise resources.requests.mem" in message
 
 
+HEARD_OF_A_KILLED_ONE = [
+    "RuntimeError: [../third_party/gloo/gloo/transport/tcp/pair.cc:538] Connection closed by peer [10.0.0.3]:43112",
+    "RuntimeError: NCCL error: remote process exited or there was a network error",
+    "RuntimeError: NCCL error: unhandled system error (run with NCCL_DEBUG=INFO for details)",
+    "torch.distributed.DistBackendError: NCCL error in: /torch/NCCLUtils.cpp:93, unhandled system error, NCCL version "
+    "2.28.9\nncclSystemError: System call failed.\nLast error:\nsocketRecv: Connection reset by peer\n",
+]
+
+
+@pytest.mark.parametrize("heard", HEARD_OF_A_KILLED_ONE)
+@pytest.mark.parametrize(
+    ("ended", "reason", "told"),
+    [
+        (WORKER_DIED.format(code=-9), Reason.OUT_OF_MEMORY, "most likely the kernel of node gpu-1"),
+        (WORKER_DIED.format(code=None), Reason.OUT_OF_MEMORY, "most likely the kernel of node gpu-1"),
+        (ENGINE_ENDED.format(codes="{'EngineCore_DP0': -9}"), Reason.OUT_OF_MEMORY, "most likely the kernel"),
+        (WORKER_DIED.format(code=-7), Reason.CONTAINER_FAILED, "was ended by SIGBUS"),
+        (WORKER_DIED.format(code=-11), Reason.CONTAINER_FAILED, "was ended by SIGSEGV"),
+    ],
+)
+def test_a_process_that_was_killed_is_told_before_what_another_heard_of_it(
+    heard: str, ended: str, reason: Reason, told: str
+) -> None:
+    for log in (f"(Worker_TP1 pid=61) {heard}\n{ended}", f"{ended}(Worker_TP1 pid=61) {heard}\n"):
+        got, message = found(failed(log))
+        assert (got, told in message) == (reason, True), message
+    served = failed(f"(Worker_TP1 pid=61) {heard}\n{ended}", code=0, reason="Completed", ready_changed=SERVED)
+    assert (found(served)[0], told in found(served)[1]) == (
+        Reason.ENGINE_DIED if reason == Reason.CONTAINER_FAILED else reason,
+        True,
+    )
+
+
+@pytest.mark.parametrize("code", [-6, None])
+def test_a_rank_that_its_own_watchdog_ended_was_not_killed_for_memory(code: int | None) -> None:
+    watchdog = (
+        "terminate called after throwing an instance of 'c10::DistBackendError'\n"
+        "  what():  [PG ID 0 Rank 0] Watchdog caught collective operation timeout: WorkNCCL(OpType=ALLREDUCE)\n"
+    )
+    assert found(failed(f"{watchdog}{WORKER_DIED.format(code=code)}"))[0] == Reason.RANK_UNREACHABLE
+
+
 def test_one_process_that_a_signal_ended_is_told_by_it() -> None:
     log = WORKER_DIED.format(code=-4)
     served = found(failed(log, code=0, reason="Completed", ready_changed=SERVED))
