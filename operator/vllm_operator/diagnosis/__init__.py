@@ -109,10 +109,10 @@ def _pod(pod: PodSnapshot, supply: Supply | None) -> Finding | None:
 
 
 def wants_events(pod: PodSnapshot) -> bool:
-    """Whether the pod's Events would tell more than its status: it waits on its node, or its container was killed."""
+    """Whether the pod's Events would tell more than its status: it waits on its node or to pull, or was killed."""
     if pod.ready or pod.terminating or pod.failed:
         return False
-    return waits(pod) or is_held(pod) or pod.silent or container.wants_events(pod)
+    return waits(pod) or is_held(pod) or pod.silent or refusals.pauses(pod) or container.wants_events(pod)
 
 
 def progress(pods: Sequence[PodSnapshot]) -> str:

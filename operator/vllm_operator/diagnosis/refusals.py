@@ -6,6 +6,7 @@ from ..api.reasons import Finding, Reason
 from ..assess.supply import Supply
 from ..snapshots.inspection_pod import InspectionPod
 from ..snapshots.pod import PodSnapshot
+from ..snapshots.pod_event import PodEvent
 from ..snapshots.workload import DeploymentSnapshot
 from .gpus import in_namespace
 from .redaction import redact, shorten
@@ -66,8 +67,10 @@ _IMAGE_CAUSES = (
 )
 # A runtime that knows of no images as volumes takes one for a folder of the node, and that has no name.
 _NO_IMAGE_VOLUMES = 'failed to mkdir ""'
-# The kubelet alternates between a failed try and the pause after it.
-_BACK_OFF = re.compile(r'^Back-off pulling image "[^"]*"(?:: \w+: )?')
+# The kubelet alternates between a failed try and the pause after it (pkg/kubelet/images/image_manager.go); until
+# Kubernetes 1.31 it says in the pause not why the try failed, and an Event of it does.
+_BACK_OFF = re.compile(r'^Back-off pulling image "[^"]*"(?:: \w+: )?|^Failed to pull image "[^"]*": ')
+_PAUSE = re.compile(r'Back-off pulling (?P<image>image "[^"]*")')
 _MISSING = re.compile(r'(?P<kind>secret|configmap) "(?P<name>[^"]+)" not found')
 _NO_KEY = re.compile(r"couldn't find key (?P<key>\S+) in (?P<kind>Secret|ConfigMap) (?P<name>[^\s,]+)")
 _KINDS = {"secret": ("Secret", Reason.SECRET_MISSING), "configmap": ("ConfigMap", Reason.CONFIG_MAP_MISSING)}
@@ -97,7 +100,7 @@ _ACCOUNT = re.compile(r'serviceaccount "(?P<name>[^"]+)" not found')
 def waiting(pod: PodSnapshot) -> Finding | None:
     """Why the kubelet does not start the container; None where it only takes its time."""
     if of_image(pod.reason):
-        return image(pod, pod.message)
+        return image(pod, _last_try(pod) or pod.message)
     if pod.reason.startswith("CreateContainer"):
         if model_images(pod) and _NO_IMAGE_VOLUMES in pod.message:
             return _mounts_no_images(pod.node)
@@ -113,6 +116,23 @@ def image(pod: PodSnapshot, message: str) -> Finding:
     words, passes = _image(message)
     reason = Reason.IMAGE_PULL_DELAYED if passes else Reason.IMAGE_PULL_FAILED
     return reason, f"{what} cannot be pulled for pod {pod.name}: {words}"
+
+
+def pauses(pod: PodSnapshot) -> bool:
+    """Whether the kubelet waits before it pulls an image again, and does not say why it could not."""
+    return of_image(pod.reason) and bool(_PAUSE.fullmatch(pod.message))
+
+
+def failed_pull(event: PodEvent, image: str = "image ") -> bool:
+    """Whether an Event tells why an image could not be pulled; `image`: how the kubelet begins to name it."""
+    return event.reason == "Failed" and event.message.startswith(f"Failed to pull {image}")
+
+
+def _last_try(pod: PodSnapshot) -> str:
+    """What the Event says of it, where the pod's status does not; empty where none does."""
+    pause = _PAUSE.fullmatch(pod.message)
+    tries = [event.message for event in pod.events if pause and failed_pull(event, pause["image"])]
+    return tries[-1] if tries else ""
 
 
 def of_image(reason: str) -> bool:
@@ -280,8 +300,9 @@ def _image(message: str) -> tuple[str, bool | None]:
     for pattern, cause, may_pass in _IMAGE_CAUSES:
         if pattern.search(message):
             return cause, may_pass
-    said = _words(_BACK_OFF.sub("", message)) or "no cause given"
-    return f"{said}: check the name, and pod.imagePullSecrets", None
+    said = _words(_BACK_OFF.sub("", message))
+    # What nobody knows the cause of is no failure that lasts.
+    return f"{said or 'no cause given'}: check the name, and pod.imagePullSecrets", None if said else True
 
 
 def missing_object(pod: PodSnapshot, message: str) -> Finding | None:

@@ -16,7 +16,6 @@ from .redaction import redact, shorten
 _VOLUMES = ("FailedMount", "FailedAttachVolume", "FailedMapVolume")
 _SANDBOX = ("FailedCreatePodSandBox", "NetworkNotReady")
 _DEVICES = ("FailedPrepareDynamicResources",)
-_PULL = "Failed to pull image"
 _NO_KEY = re.compile(r"references non-existent (?P<kind>config|secret) key: (?P<key>\S+)")
 _IN_USE = re.compile(r'Multi-Attach error for volume "(?P<volume>[^"]+)" (?P<who>.+)')
 _NO_HANDLER = re.compile(r'no runtime for "(?P<handler>[^"]+)" is configured')
@@ -83,7 +82,7 @@ def _listed(names: str) -> list[str]:
 
 def _container(pod: PodSnapshot) -> Finding | None:
     for event in reversed(pod.events):
-        if event.reason == "Failed" and event.message.startswith(_PULL):
+        if refusals.failed_pull(event):
             return refusals.image(pod, event.message)
         if event.reason == "Failed" and (missing := refusals.missing_object(pod, event.message)):
             return missing

@@ -89,7 +89,8 @@ class EventReader:
 
     def _look(self, pod: PodSnapshot) -> _Look:
         # Which container ended; none has, where the pod still waits to be started.
-        state = f"{pod.ending.started if pod.ending else ''} {pod.sandboxed} {pod.silent} {is_held(pod)}"
+        ended = pod.ending.started if pod.ending else ""
+        state = f"{ended} {pod.sandboxed} {pod.silent} {is_held(pod)} {waits(pod)}"
         now = self._clock()
         look = self._looks.get(pod.uid)
         if look is None or look.state != state:

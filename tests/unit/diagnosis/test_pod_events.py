@@ -111,6 +111,38 @@ def test_events_tell_what_stands_in_the_status_only_later(message: str, reason: 
     assert (got, words in text) == (reason, True), text
 
 
+LIMITED = "rpc error: code = Unknown desc = toomanyrequests: You have reached your pull rate limit"
+NO_SUCH = "rpc error: code = NotFound desc = registry/vllm:1: not found"
+PAUSE = waiting("ImagePullBackOff", 'Back-off pulling image "registry/vllm:1"')
+
+
+def tried(message: str, image: str = "registry/vllm:1") -> tuple[str, str]:
+    return "Failed", f'Failed to pull image "{image}": {message}'
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        (LIMITED, Reason.IMAGE_PULL_DELAYED),
+        (NO_SUCH, Reason.IMAGE_PULL_FAILED),
+        ("something odd", Reason.IMAGE_PULL_FAILED),
+    ],
+)
+def test_why_an_image_was_not_pulled_is_told_in_the_pauses_between_the_tries_too(message: str, reason: Reason) -> None:
+    """As the kubelet of Kubernetes 1.30 and 1.31 shows them."""
+    assert wants_events(PAUSE)
+    others = (("Failed", "Error: ErrImagePull"), ("BackOff", PAUSE.message), ("Failed", "Error: ImagePullBackOff"))
+    between = told(PAUSE, tried(NO_SUCH if message == LIMITED else LIMITED), tried(message), tried("x", "b"), *others)
+    assert found(between) == found(waiting("ErrImagePull", message))
+    assert found(between)[0] == reason
+
+
+def test_a_pull_whose_cause_nobody_told_is_no_lasting_failure() -> None:
+    for pauses in (PAUSE, told(PAUSE, tried(NO_SUCH, "registry/sidecar:1"), ("Failed", "Error: ErrImagePull"))):
+        reason, message = found(pauses)
+        assert (reason, "no cause given" in message) == (Reason.IMAGE_PULL_DELAYED, True), message
+
+
 def test_a_cause_is_told_before_a_time_out() -> None:
     why = ("FailedMount", 'MountVolume.SetUp failed for volume "chat-template" : configmap "chat" not found')
     late = ("FailedMount", "Unable to attach or mount volumes: unmounted volumes=[chat-template]: timed out")
@@ -206,6 +238,8 @@ def test_an_earlier_kill_explains_no_later_end() -> None:
         (pod(CREATING, conditions=NOT_SET_UP), True, False),
         (pod(CREATING), True, False),
         (waiting("ErrImagePull"), False, False),
+        (waiting("ImagePullBackOff", 'Back-off pulling image "registry/vllm:1"'), True, False),
+        (waiting("ImagePullBackOff", 'Back-off pulling image "registry/vllm:1": ErrImagePull: x'), False, False),
     ],
 )
 def test_only_what_can_tell_more_is_read(of: PodSnapshot, *, events_tell: bool, log_tells: bool) -> None:

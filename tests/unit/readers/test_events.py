@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from support.clock import Clock
-from support.pod_status import CREATING, ENDED, NOT_SET_UP, failed, pod
+from support.pod_status import CREATING, ENDED, NOT_SET_UP, failed, pod, waiting
 from support.snapshots import service
 from vllm_operator.again import soonest
 from vllm_operator.api.limits import OverLimitError
@@ -72,6 +72,31 @@ def test_events_are_read_once_per_end_and_again_while_a_pod_waits() -> None:
     assert (len(asked), due(reader)) == (3, 30.0)
     look(reader, pod({"state": {"running": {}}}))
     assert due(reader) is None
+
+
+def test_why_a_pull_failed_is_read_anew_in_each_pause_and_the_status_waits_for_it() -> None:
+    clock, asked = Clock(), list[str]()
+    answer: tuple[PodEvent, ...] = ()
+
+    async def read(uid: str) -> tuple[PodEvent, ...]:
+        asked.append(uid)
+        return answer
+
+    reader = reads(read, clock)
+    look_at(reader, pod(CREATING))
+    answer = (PodEvent("Failed", 'Failed to pull image "registry/vllm:1": x: not found', ENDED),)
+    for pauses in (1, 2):
+        pause = waiting("ImagePullBackOff", 'Back-off pulling image "registry/vllm:1"')
+
+        async def look(of: PodSnapshot = pause) -> bool:
+            reader.fill([of])
+            again = soonest(reader.waits())
+            await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()})
+            return bool(again and again.holds_status)
+
+        assert asyncio.run(look()), "it would say something else for a moment"
+        assert (look_at(reader, pause), len(asked)) == (answer, pauses)
+        assert look_at(reader, waiting("ErrImagePull", "x: not found")) == ()
 
 
 def test_a_pod_that_a_queue_holds_is_told_by_the_queues_own_object() -> None:
