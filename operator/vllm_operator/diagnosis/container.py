@@ -221,7 +221,8 @@ def _told(known: tuple[Symptom, dict[str, str]] | None, node: str, *, served: bo
         return None
     symptom, said = known
     values = {name: _value(value, served=served) for name, value in said.items()}
-    return symptom.reason, symptom.message.format(node=node, **values)
+    # A value may be empty.
+    return symptom.reason, symptom.message.format(node=node, **values).replace(" )", ")")
 
 
 @lru_cache(maxsize=64)  # of logs of 64 KiB at most: each is looked at again and again

@@ -58,7 +58,7 @@ MODELS = (
         Reason.HUB_RATE_LIMITED,
         _LIMITED,
     ),
-    Symptom(OF_PROTOCOL, "429 Client Error: Too Many Requests for url", Reason.HUB_RATE_LIMITED, _LIMITED),
+    Symptom(OF_PROTOCOL, "429 Client Error:{} for url", Reason.HUB_RATE_LIMITED, _LIMITED),
     Symptom(
         _HUB,
         "{revision} is not a valid git identifier (branch name, tag name or commit id)",
@@ -97,9 +97,10 @@ MODELS = (
         Reason.HUB_UNREACHABLE,
         "the hub, or a proxy before it, fails ({status}): vLLM is started again until it answers",
     ),
+    # Not every server says words beside its code.
     Symptom(
         "requests/models.py",
-        "{code} Server Error: {what} for url: ",
+        "{code} Server Error:{what} for url: ",
         Reason.HUB_UNREACHABLE,
         "the hub, or a proxy before it, fails ({code} {what}): vLLM is started again until it answers",
     ),

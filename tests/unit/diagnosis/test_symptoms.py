@@ -137,6 +137,9 @@ ADDRESS = "https://huggingface.co/org/model/resolve/main/config.json"
         (f"429 Client Error: Too Many Requests for url: {ADDRESS}", Reason.HUB_RATE_LIMITED, "rate limit"),
         (f"Client error '429 Too Many Requests' for url '{ADDRESS}'", Reason.HUB_RATE_LIMITED, "rate limit"),
         (f"503 Server Error: Service Unavailable for url: {ADDRESS}", Reason.HUB_UNREACHABLE, "(503 Service Unav"),
+        # Of a server that says no words beside its code.
+        (f"503 Server Error:  for url: {ADDRESS}", Reason.HUB_UNREACHABLE, "before it, fails (503): vLLM is started"),
+        (f"429 Client Error:  for url: {ADDRESS}", Reason.HUB_RATE_LIMITED, "rate limit"),
         (f"Server error '503 Service Unavailable' for url '{ADDRESS}'", Reason.HUB_UNREACHABLE, "('503 Service Unav"),
         (f"Server error '502 Bad Gateway' for url '{ADDRESS}'", Reason.HUB_UNREACHABLE, "('502 Bad Gateway'): vLLM is"),
         (
