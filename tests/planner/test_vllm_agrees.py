@@ -21,7 +21,9 @@ from planner.models import (
     LONGROPE,
     PHI3_MINI,
     QWEN3_30B,
+    QWEN25_7B,
     Content,
+    gpu_of,
     guessing,
     quantized,
     spec_of,
@@ -40,7 +42,9 @@ from vllm_operator.planner.served import WHOLE_TOWERS, WITHOUT_ADAPTERS, WITHOUT
 from vllm_operator.planner.weights import Ranks, Storage, rank_weights
 from vllm_operator.vllm.argv import flag_values
 
-GEMMA3N = json.loads(Path(__file__).with_name("architectures.json").read_text())["default-Gemma3nForCausalLM"]["config"]
+MODELS = json.loads(Path(__file__).with_name("architectures.json").read_text())
+GEMMA3N = MODELS["default-Gemma3nForCausalLM"]["config"]
+SMALL_WINDOW: Content = {**GEMMA2_9B, "sliding_window": 128}
 CPU = Gpu("CPU", 64 * GIB, (0, 0), vendor="cpu")
 # A checkpoint's mxfp8 is ModelOpt's.
 SAME = {**ALIASES, "mxfp8": "modelopt_mxfp8"}
@@ -61,9 +65,9 @@ class Vllm:
         )
         self.methods: dict[str, dict[str, Any]] = self._answer()
 
-    def says(self, config: Content, arguments: Content) -> str | None:
-        """What vLLM says against an engine; None: nothing."""
-        answer: str | None = self._asked(config, arguments)[0]
+    def says(self, config: Content, arguments: Content, beside: Content | None = None) -> str | None:
+        """What vLLM says against an engine; None: nothing. `beside` as of `length`."""
+        answer: str | None = self._asked(config, arguments, beside)[0]
         return answer
 
     def length(self, config: Content, arguments: Content, beside: Content | None = None) -> int:
@@ -203,6 +207,27 @@ def test_both_take_the_length_that_sentence_transformers_notes(vllm: Vllm, confi
     beside = {"sentence_bert_config.json": {"max_seq_length": noted, "do_lower_case": False}}
     assert engine_of(spec_of(), model, CPU).max_model_len == vllm.length(config, {}, beside)
     assert vllm.length(config, {"max_model_len": model.longest}, beside) == noted == model.longest
+
+
+# Lengths that are asked for beside a noted one of 512 tokens.
+BESIDE_A_NOTE: dict[str, tuple[Content, Content]] = {
+    "as long": (QWEN25_7B, {"maxModelLen": 512}),
+    "longer": (QWEN25_7B, {"maxModelLen": 513}),
+    "longer than none": (MODELS["default-MambaForCausalLM"]["config"], {"maxModelLen": 4096}),
+    "model_max_length": ({**QWEN25_7B, "model_max_length": 8192}, {"maxModelLen": 8192}),
+    "longer than model_max_length": ({**QWEN25_7B, "model_max_length": 8192}, {"maxModelLen": 8193}),
+    "a window": (SMALL_WINDOW, {"maxModelLen": 512, "extraArgs": ["--disable-sliding-window"]}),
+    "longer than with a window": (SMALL_WINDOW, {"maxModelLen": 513, "extraArgs": ["--disable-sliding-window"]}),
+}
+
+
+@pytest.mark.parametrize(("config", "fields"), BESIDE_A_NOTE.values(), ids=BESIDE_A_NOTE)
+def test_both_refuse_the_same_lengths_beside_a_noted_one(vllm: Vllm, config: Content, fields: Content) -> None:
+    beside = {"sentence_bert_config.json": {"max_seq_length": 512}}
+    flags = {"max_model_len": fields["maxModelLen"], "disable_sliding_window": "extraArgs" in fields}
+    found = plan(spec_of(**fields), model_of(config, max_seq_length=512), gpu_of("H200"))
+    said = vllm.says(config, flags, beside)
+    assert ("is greater than the derived max_model_len" in (said or "")) == (found.reason == Reason.LENGTH), said
 
 
 CHECKPOINTS = {"awq": AWQ, "gptq": GPTQ, "fp8": FP8, "compressed-tensors": COMPRESSED,

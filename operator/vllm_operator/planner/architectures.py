@@ -87,11 +87,13 @@ def model_of(
 
 
 def _noted(model: ModelShape, length: int) -> ModelShape:
-    """With the length that sentence-transformers notes, also where it is more than config.json's."""
+    """With the length that sentence-transformers notes, also where it is more than config.json's. Where that names
+    none, vLLM takes whatever is asked for."""
     default = length if model.default_length == model.longest else model.default_length
     return replace(
-        model, longest=length, raw_longest=length, default_length=default, longest_key=f"{KEY} of sentence-transformers"
-    )
+        model, longest=length, default_length=default, yarn_length=0, noted=True,
+        longest_key=f"{KEY} of sentence-transformers",
+    )  # fmt: skip
 
 
 def _model(content: Mapping[str, Any], beside: Mapping[str, Any] | None, header_bytes: int | None) -> ModelShape:
@@ -141,6 +143,7 @@ def _lengths(config: Config) -> dict[str, Any]:
     return {
         "longest": longest, "default_length": config.default_length(), "raw_longest": raw,
         "longest_key": f"{key} in config.json", "yarn_length": config.yarn_length(),
+        "asked_longest": config.asked_longest,
     }  # fmt: skip
 
 

@@ -24,6 +24,8 @@ CHUNKS = "VLLM_ALLOW_CHUNKED_LOCAL_ATTN_WITH_HYBRID_KV_CACHE"
 # vLLM 0.11 has one kind of cache for more than 0.32 (config/vllm.py). Between the two, no source was read.
 _ONE_KIND_BEFORE, SEVERAL_KINDS_SINCE = (0, 12), (0, 32)
 _YARN_AS_IT_IS = (0, 32)
+# vLLM 0.11 ends with --disable-sliding-window where such a length is asked for (config/model.py).
+_MORE_THAN_A_WINDOW = (0, 32)
 
 
 def as_asked(spec: InferenceServiceSpec, model: ModelShape) -> ModelShape:
@@ -93,7 +95,8 @@ def _with_old_yarn(spec: InferenceServiceSpec, model: ModelShape) -> ModelShape:
 
 
 def _without_windows(spec: InferenceServiceSpec, model: ModelShape) -> ModelShape:
-    """--disable-sliding-window: layers with a window see all, and no sequence is longer than it (config/model.py)."""
+    """--disable-sliding-window: layers with a window see all, and no sequence is longer than it (config/model.py),
+    unless sentence-transformers notes another length."""
     if not switch_of(spec, "disable-sliding-window"):
         return model
     layers = {id(layer): layer for layer in model.layers}.values()
@@ -101,10 +104,12 @@ def _without_windows(spec: InferenceServiceSpec, model: ModelShape) -> ModelShap
     shortest = min(windows, default=model.longest)
     if shortest >= model.longest:
         return model
+    more = model.asked_longest if is_since(version_of(spec.image), _MORE_THAN_A_WINDOW) else 0
+    model = replace(_cached(model, _full), asked_longest=more)
+    if model.noted:
+        return model
     length = min(model.default_length, shortest)
-    return replace(
-        _cached(model, _full), longest=shortest, default_length=length, longest_key="sliding_window in config.json"
-    )
+    return replace(model, longest=shortest, default_length=length, longest_key="sliding_window in config.json")
 
 
 def _with_whole_caches(spec: InferenceServiceSpec, model: ModelShape) -> ModelShape:

@@ -229,6 +229,11 @@ class Config:
             raise ModelConfigError(f"the model config's positions come to {derived:.3g} tokens, which no model has")
         return int(derived), known.get(key, 0), key
 
+    @property
+    def asked_longest(self) -> int:
+        """Tokens up to which vLLM takes a length that is asked for, whatever it derives itself; 0: none."""
+        return self.integer(_LENGTH_ITSELF, 0, "max_position_embeddings")
+
     def yarn_length(self) -> int:
         """The limit of vLLM before 0.32 where the rope is YaRN's: the positions before scaling, by its factor; 0 where
         it is another."""

@@ -128,7 +128,8 @@ def _experts(question: Question) -> Refusal | None:
 
 def _length(question: Question) -> Refusal | None:
     model, asked = question.model, question.spec.max_model_len
-    if not isinstance(asked, int) or not model.raw_longest or asked <= model.longest:
+    most = max(model.longest, model.asked_longest)
+    if not isinstance(asked, int) or not model.raw_longest or asked <= most:
         return None
     for variable in question.spec.env or []:
         if variable.name == "VLLM_ALLOW_LONG_MAX_MODEL_LEN" and str(variable.value).lower() in _TRUE:
@@ -136,7 +137,7 @@ def _length(question: Question) -> Refusal | None:
     return Refusal(
         Reason.LENGTH,
         f"maxModelLen {asked:,} is longer than the model's own {model.longest:,} tokens ({model.longest_key}): "
-        f"set at most {model.longest}",
+        f"set at most {most}",
     )
 
 

@@ -153,6 +153,10 @@ class ModelShape:
     """Which key says it, and in which file."""
     yarn_length: int = 0
     """`longest` for vLLM before 0.32, which scales YaRN's positions itself; 0: the same."""
+    asked_longest: int = 0
+    """Tokens that vLLM takes where they are asked for, also above `longest` (model_max_length); 0: none."""
+    noted: bool = False
+    """Whether `longest` is what sentence-transformers notes, which goes before YaRN's scale and windows."""
     edge_linears: tuple[Linear, ...] = ()
     """Matrices outside the layers (projections of embeddings)."""
     edge_elements: int = 0
