@@ -180,6 +180,7 @@ def _compressed_with(form: str, inputs: Content | None = None, **more: object) -
 
 TOKENS: Content = {"num_bits": 8, "type": "float", "strategy": "token", "dynamic": True}
 W4A8 = _compressed_with("pack-quantized", TOKENS)
+_GATE: Content = {r".*mlp\.gate": {"bits": 16}}
 AUTO_AWQ: Content = {**AUTO_ROUND, "packing_format": "auto_round:auto_awq"}
 EIGHT, SIX, SIXTEEN = {"tensorParallelSize": 8}, {"tensorParallelSize": 6}, {"tensorParallelSize": 16}
 ROWS: list[tuple[str, Content, Content, str, Reason, tuple[str, ...]]] = [
@@ -299,7 +300,16 @@ ROWS: list[tuple[str, Content, Content, str, Reason, tuple[str, ...]]] = [
      ("awq checkpoints with 8 bits", "with 4 bits")),
     ("asymmetric auto-round", quantized(LLAMA_8B, {**AUTO_ROUND, "sym": False}), {}, "H100",
      Reason.QUANTIZATION_KERNEL, ("auto-round checkpoints with asymmetric", "symmetric")),
+    ("asymmetric auto-round of one layer",
+     quantized(LLAMA_8B, {**AUTO_ROUND, "extra_config": {"model.layers.3.mlp.down_proj": {"sym": False}}}), {}, "H100",
+     Reason.QUANTIZATION_KERNEL, ("asymmetric",)),
+    ("asymmetric auto-round of attention beside experts",
+     quantized(QWEN3_30B, {**AUTO_ROUND, "extra_config": {**_GATE, ".*self_attn.*": {"sym": False}}}), {}, "H100",
+     Reason.QUANTIZATION_KERNEL, ("asymmetric",)),
     ("auto-round of 8 bits as AWQ's", quantized(LLAMA_8B, {**AUTO_AWQ, "bits": 8}), {}, "H100",
+     Reason.QUANTIZATION_KERNEL, ("8 bits packed as AWQ's",)),
+    ("auto-round of 8 bits of experts as AWQ's", quantized(QWEN3_30B, {
+        **AUTO_AWQ, "extra_config": {**_GATE, r".*mlp\.experts.*": {"bits": 8}}}), {}, "H100",
      Reason.QUANTIZATION_KERNEL, ("8 bits packed as AWQ's",)),
     ("auto-round of 3 bits on AMD", quantized(LLAMA_8B, {**AUTO_ROUND, "bits": 3}), {}, "MI300X",
      Reason.QUANTIZATION_KERNEL, ("3 bits",)),
@@ -419,6 +429,14 @@ TAKEN: list[tuple[str, Content, Content, str]] = [
     ("asymmetric auto-round of few bits", quantized(LLAMA_8B, {**AUTO_ROUND, "bits": 2, "sym": False}), {}, "H100"),
     ("asymmetric auto-round of experts", quantized(QWEN3_30B, {**AUTO_ROUND, "sym": False, "extra_config": {
         ".*self_attn.*": {"bits": 16}}}), {}, "H100"),
+    ("asymmetric auto-round of experts beside attention of 8 bits", quantized(QWEN3_30B, {
+        **AUTO_ROUND, "sym": False, "extra_config": {**_GATE, ".*self_attn.*": {"bits": 8, "sym": True}}}), {}, "H100"),
+    ("asymmetric auto-round of experts alone", quantized(QWEN3_30B, {
+        **AUTO_ROUND, "extra_config": {**_GATE, r".*mlp\.experts.*": {"sym": False}}}), {}, "H100"),
+    ("auto-round of 3 bits of experts", quantized(QWEN3_30B, {
+        **AUTO_ROUND, "extra_config": {**_GATE, r".*mlp\.experts.*": {"bits": 3}}}), {}, "H100"),
+    ("auto-round's settings that no matrix has", quantized(LLAMA_8B, {
+        **AUTO_ROUND, "extra_config": {"model.layers.99.mlp.down_proj": {"sym": False}}}), {}, "H100"),
     ("a sparsity of nothing", quantized(LLAMA_8B, {**COMPRESSED, "sparsity_config": {"targets": []}}), {}, "H100"),
     ("fp8 weights alone", quantized(LLAMA_8B, {**COMPRESSED, "format": "float-quantized", "config_groups": {"group_0": {
         "targets": ["Linear"], "weights": {"num_bits": 8, "type": "float", "strategy": "channel"}}}}), {}, "H100"),

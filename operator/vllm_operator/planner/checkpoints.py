@@ -276,7 +276,8 @@ def auto_round(settings: Settings) -> Scheme | None:
 
 def _rounded(settings: Settings) -> Scheme:
     bits, group = _bits(settings, "bits"), _group(settings, "group_size")
-    return Scheme("auto-round", bits, group, scale_bytes=2, zero_bits=bits)
+    symmetric = settings.get("sym") is not False
+    return Scheme("auto-round", bits, group, scale_bytes=2, zero_bits=bits, symmetric=symmetric)
 
 
 BUILDERS: dict[str, Callable[[Settings], Scheme | None]] = {

@@ -59,6 +59,8 @@ class Scheme:
     """Bytes for each matrix."""
     experts_only: bool = False
     linears_only: bool = False
+    symmetric: bool = True
+    """Whether its zero points are all the same (AutoRound's sym); other quantizations do not say it here."""
     head: bool = False
     """Whether the output head is quantized as well."""
     rules: Rules = NO_RULES

@@ -138,11 +138,11 @@ def _feed_forward(question: Question, layers: list[Layer], tensor: int) -> Itera
 
 
 def quantized(question: Question) -> list[tuple[Linear, Scheme]]:
-    """The matrices that are quantized in any layer, each shape once, with how it is stored."""
+    """The matrices that are quantized in any layer, each shape once for each way in which it is stored."""
     scheme, model = question.scheme, question.model
     if scheme is None or not scheme.method or scheme.experts_only:
         return []
-    found: dict[tuple[str, int, int], tuple[Linear, Scheme]] = {}
+    found: dict[tuple[str, int, int, int], tuple[Linear, Scheme]] = {}
     seen: set[tuple[int, ...]] = set()
     for layer, schemes in zip(
         model.layers, schemes_of_all(model.layers, scheme, DTYPE_BYTES[model.dtype]), strict=True
@@ -153,7 +153,7 @@ def quantized(question: Question) -> list[tuple[Linear, Scheme]]:
         seen.add(kind)
         for linear, stored in zip(layer.linears, schemes, strict=False):
             if stored.method:
-                found.setdefault((linear.name, linear.rows, linear.columns), (linear, stored))
+                found.setdefault((linear.name, linear.rows, linear.columns, id(stored)), (linear, stored))
     return list(found.values())
 
 
@@ -183,7 +183,7 @@ def _blocks(question: Question, tensor: int) -> Iterator[Misfit]:
     yield from _expert_blocks(question, tensor)
 
 
-def _stored_experts(question: Question) -> list[tuple[Experts, Scheme]]:
+def quantized_experts(question: Question) -> list[tuple[Experts, Scheme]]:
     """The quantized experts of any layer, each shape once, with how they are stored."""
     scheme, model = question.scheme, question.model
     if scheme is None or not scheme.method:
@@ -205,7 +205,7 @@ def _sharing(question: Question, tensor: int) -> int:
 def _expert_groups(question: Question, tensor: int) -> Iterator[Misfit]:
     """Groups of integers: compressed_tensors_moe/compressed_tensors_moe_wna16.py, create_weights."""
     sharing = _sharing(question, tensor)
-    for experts, scheme in _stored_experts(question):
+    for experts, scheme in quantized_experts(question):
         integers = scheme.method == "compressed-tensors" and scheme.group > 0 and scheme.scale_bytes > 1
         if integers and experts.intermediate // sharing % scheme.group:
             unit = f"the quantization's groups of {scheme.group}"
@@ -214,7 +214,7 @@ def _expert_groups(question: Question, tensor: int) -> Iterator[Misfit]:
 
 def _expert_blocks(question: Question, tensor: int) -> Iterator[Misfit]:
     ranks = _sharing(question, tensor)
-    for experts, scheme in _stored_experts(question):
+    for experts, scheme in quantized_experts(question):
         if scheme.method not in _BLOCKED or not scheme.block:
             continue
         rows, columns = scheme.block

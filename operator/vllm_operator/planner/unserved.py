@@ -1,8 +1,8 @@
 """Quantized checkpoints that vLLM has no kernels for, though it knows the method: by bits, symmetry, format and GPU.
 
 Source: vLLM 0.32, model_executor/layers/quantization: auto_gptq.py, auto_awq.py, utils/marlin_utils.py,
-inc/schemes/inc_wna16_scheme.py and inc_wna16_linear.py, compressed_tensors/compressed_tensors.py. Other releases have
-other kernels.
+inc/schemes/inc_wna16_scheme.py and inc_wna16_linear.py, moe_wna16.py, compressed_tensors/compressed_tensors.py. Other
+releases have other kernels.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -12,7 +12,7 @@ from ..api.reasons import Reason
 from ..api.vocabulary import VLLM_VERSION
 from .quantization import method_of
 from .rules import Question, Refusal
-from .splits import quantized
+from .splits import quantized, quantized_experts
 
 Settings = Mapping[str, Any]
 _OTHER_KERNELS = "humming"
@@ -45,7 +45,7 @@ def check(question: Question) -> Refusal | None:
 
 
 def _gptq(question: Question, settings: Settings) -> Iterator[_Unserved]:
-    for one in _parts(settings, "dynamic", without="-:"):
+    for one in _parts(settings):
         if one.get("bits", 4) not in _GPTQ_BITS:
             yield f"{one['bits']} bits", _GPTQ_WAY_OUT
         if one.get("sym") is False:
@@ -67,24 +67,21 @@ def _awq(question: Question, settings: Settings) -> Iterator[_Unserved]:
 
 
 def _auto_round(question: Question, settings: Settings) -> Iterator[_Unserved]:
-    """Of int weights in matrices: experts have kernels for more."""
-    if str(settings.get("data_type") or "int") != "int" or not quantized(question):
+    """Of int weights. Experts have kernels for asymmetric ones and for any groups, but for no more bits."""
+    if str(settings.get("data_type") or "int") != "int":
         return
-    form = f"{settings.get('packing_format') or 'auto_round:auto_gptq'} {settings.get('backend') or ''}"
-    served = (4,) if question.gpu.vendor == "cpu" else _GPTQ_BITS
-    for one in _parts(settings, "extra_config"):
-        bits = one.get("bits", 4)
-        if bits in _LOW_BITS and question.gpu.vendor == "nvidia":
-            continue
-        if "gptq" not in form:
-            if bits not in (*_AWQ_BITS, 16):
-                yield f"{bits} bits packed as AWQ's", "with 4 bits, or packed as GPTQ's"
-        elif bits != 16 and bits not in served:
-            yield f"{bits} bits", _GPTQ_WAY_OUT
-        elif bits != 16 and one.get("sym") is False:
-            yield _ASYMMETRIC, _GPTQ_WAY_OUT
-    if "gptq" in form:
-        yield from _marlin_groups(question)
+    as_gptq = "gptq" in f"{settings.get('packing_format') or 'auto_round:auto_gptq'} {settings.get('backend') or ''}"
+    served = _GPTQ_BITS if as_gptq and question.gpu.vendor != "cpu" else _AWQ_BITS
+    few = _LOW_BITS if question.gpu.vendor == "nvidia" else ()
+    packed, instead = ("", _GPTQ_WAY_OUT) if as_gptq else (" packed as AWQ's", "with 4 bits, or packed as GPTQ's")
+    for _, scheme in (*quantized(question), *quantized_experts(question)):
+        if scheme.bits not in (*served, *few):
+            yield f"{scheme.bits} bits{packed}", instead
+    if not as_gptq:
+        return
+    if any(scheme.bits in served and not scheme.symmetric for _, scheme in quantized(question)):
+        yield _ASYMMETRIC, _GPTQ_WAY_OUT
+    yield from _marlin_groups(question)
 
 
 def _compressed(question: Question, settings: Settings) -> Iterator[_Unserved]:
@@ -137,12 +134,12 @@ def _groups(settings: Settings) -> Iterator[tuple[Settings, Settings]]:
             yield group, weights
 
 
-def _parts(settings: Settings, key: str, without: str = "\0") -> Iterator[Settings]:
-    """The settings for all, and those of modules that have some of their own; `without` begins what is left out."""
+def _parts(settings: Settings) -> Iterator[Settings]:
+    """The settings for all, and those of modules that have some of their own (dynamic); -: begins what is left out."""
     yield settings
-    own = settings.get(key)
+    own = settings.get("dynamic")
     for name, change in own.items() if isinstance(own, Mapping) else ():
-        if isinstance(change, Mapping) and not name.startswith(without):
+        if isinstance(change, Mapping) and not name.startswith("-:"):
             yield {**settings, **change}
 
 
