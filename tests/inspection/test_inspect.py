@@ -123,6 +123,10 @@ def test_whether_there_is_a_chat_template(tmp_path: Path, files: dict[str, bytes
         ({"sentence_xlnet_config.json": b'{"max_seq_length": 1}', "sentence_bert_config.json": b"{}"}, 1),
         ({"sentence_bert_config.json": b'{"a": 1}', "sentence_roberta_config.json": b'{"max_seq_length": 2}'}, None),
         ({"sentence_bert_config.json": b'{"max_seq_length": null}'}, None),
+        ({"sentence_bert_config.json": b"[]", "sentence_roberta_config.json": b'{"max_seq_length": 2}'}, 2),
+        ({"sentence_bert_config.json": b"null"}, None),
+        ({"sentence_bert_config.json": b"["}, None),
+        ({"sentence_bert_config.json": b"\xff", "sentence_xlnet_config.json": b'{"max_seq_length": 2}'}, 2),
     ],
 )
 def test_the_length_that_sentence_transformers_notes(
@@ -136,6 +140,18 @@ def test_the_length_that_sentence_transformers_notes(
     with hub({"org/model": Repository({**FILES, **files})}) as running:
         facts = inspect("--hub=org/model", endpoint=running.endpoint, output=tmp_path / "report")
     assert facts.max_seq_length == length
+
+
+def test_what_vllm_passes_over_notes_no_length(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    for name, content in FILES.items():
+        (folder / name).write_bytes(content)
+    (folder / "sentence_bert_config.json").symlink_to("nowhere")
+    (folder / "sentence_roberta_config.json").mkdir()
+    assert inspect("--folder", folder, output=tmp_path / "report").max_seq_length is None
+    (folder / "sentence_xlnet_config.json").write_text('{"max_seq_length": 2}')
+    assert inspect("--folder", folder, output=tmp_path / "report").max_seq_length == 2
 
 
 def test_weights_are_not_downloaded(served: Hub, tmp_path: Path) -> None:

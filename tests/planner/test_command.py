@@ -390,6 +390,19 @@ def test_a_length_that_sentence_transformers_notes_beside_the_model(command: Com
         assert "4,096 tokens (max_seq_length of sentence-transformers): set at most 4096" in content["message"]
 
 
+@pytest.mark.parametrize("text", ["[]", "[", "{"])
+def test_what_notes_no_length_beside_the_model(command: Command, text: str) -> None:
+    (command.folder / "sentence_bert_config.json").write_text(text)
+    (command.folder / "sentence_roberta_config.json").symlink_to("nowhere")
+    (command.folder / "sentence_albert_config.json").mkdir()
+    (command.folder / "sentence_xlnet_config.json").write_text('{"max_seq_length": 4096}')
+    command.service(maxModelLen=8192)
+    own, folder = ("-f", str(command.folder / "service.yaml"), "--gpu", "H200"), str(command.folder)
+    for where in (folder, str(command.folder / "config.json")):
+        content = json.loads(command.plan(*own, "-o", "json", "--model-config", where, files=False)[1])
+        assert content["reason"] == "MaxModelLenTooLong"
+
+
 def test_more_ranks_than_a_node_has_gpus(command: Command) -> None:
     command.service(tensorParallelSize=8)
     content = json.loads(command.plan("--gpu", "H200", "--gpus-per-node", "4", "-o", "json")[1])

@@ -17,10 +17,10 @@ NAMES = (
 )  # fmt: skip
 
 
-def length_of(names: Collection[str], read: Callable[[str], Mapping[str, Any]]) -> int | None:
+def length_of(names: Collection[str], read: Callable[[str], Mapping[str, Any] | None]) -> int | None:
     """Tokens of the longest sequence, by the first of these files among `names` that says anything; None: none does.
 
-    Raises what `read` raises.
+    `read` gives None for a file that holds no object. Raises what it raises.
     """
     said = next((content for name in NAMES if name in names and (content := read(name))), None)
     return limits.whole(said.get(KEY), limits.MODEL_LENGTH) or None if isinstance(said, Mapping) else None

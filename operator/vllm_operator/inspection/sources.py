@@ -42,7 +42,7 @@ def read_folder(folder: Path) -> Facts:
     weights = loaded(files, lambda name: _parsed(folder / name))
     size = sum(_data_bytes(folder / name) for name in weights) if weights else None
     template = _has_chat_template(files, lambda: _file(folder / _TOKENIZER_CONFIG))
-    length = length_of(files, lambda name: _parsed(folder / name))
+    length = _noted_length(files, lambda name: _file(folder / name))
     return Facts(config, _file(folder / "hf_quant_config.json"), size, None, template, length)
 
 
@@ -62,6 +62,18 @@ def _has_chat_template(names: Sequence[str], tokenizer_config: Callable[[], dict
         return bool((tokenizer_config() or {}).get("chat_template"))
     except InspectionError:  # what vLLM makes of it, it will say
         return None
+
+
+def _noted_length(names: Sequence[str], read: Callable[[str], dict[str, Any] | None]) -> int | None:
+    """The length that sentence-transformers notes: vLLM passes over a file that is empty, a folder or a broken link."""
+
+    def content(name: str) -> dict[str, Any] | None:
+        try:
+            return read(name)
+        except InspectionError:  # what vLLM makes of it, it will say
+            return None
+
+    return length_of(names, content)
 
 
 def _file(path: Path) -> dict[str, Any] | None:
@@ -141,7 +153,7 @@ def _read_hub(repository: str, revision: str | None, token: str | None) -> Facts
     except EntryNotFoundError:
         quantization = None
     template = _has_chat_template(names, lambda: hub_file(repository, _TOKENIZER_CONFIG, commit, token))
-    length = length_of(names, lambda name: hub_file(repository, name, commit, token))
+    length = _noted_length(names, lambda name: hub_file(repository, name, commit, token))
     files = loaded(names, lambda name: hub_file(repository, name, commit, token))
     if not files:
         return Facts(config, quantization, None, commit, template, length)

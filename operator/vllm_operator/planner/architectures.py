@@ -53,15 +53,23 @@ def load_model(config: Path) -> ModelShape:
         content = json.loads(config.read_text())
         beside = config.with_name("hf_quant_config.json")
         quantization = json.loads(beside.read_text()) if beside.is_file() else None
-        names = {path.name for path in config.parent.glob("sentence_*_config.json")}
-        length = length_of(names, lambda name: json.loads(config.with_name(name).read_text()))
     except OSError as error:
         raise ModelConfigError(f"{config}: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
         raise ModelConfigError(f"{config}: is not JSON: {error}") from error
     if not isinstance(content, dict):
         raise ModelConfigError(f"{config}: is not a config.json: it holds no object")
-    return model_of(content, quantization, max_seq_length=length)
+    names = {path.name for path in config.parent.glob("sentence_*_config.json")}
+    return model_of(content, quantization, max_seq_length=length_of(names, lambda name: _noted_in(config, name)))
+
+
+def _noted_in(config: Path, name: str) -> Any:
+    """What a file of sentence-transformers beside a config.json says; None where it cannot be read, as in a folder that
+    is inspected."""
+    try:
+        return json.loads(config.with_name(name).read_text())
+    except (OSError, ValueError, RecursionError):
+        return None
 
 
 def model_of(
