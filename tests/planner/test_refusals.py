@@ -32,9 +32,11 @@ from support.real_vllm.source import code_of, words_of
 from support.reasons import RULES
 from vllm_operator.api.reasons import Reason
 from vllm_operator.planner.architectures import model_of
+from vllm_operator.planner.headers import checkpoint_bytes
 from vllm_operator.planner.plan import plan
 from vllm_operator.planner.refusals import DROPPED
 from vllm_operator.planner.rules import SPLITS
+from vllm_operator.planner.schemes import DTYPE_BYTES
 
 MODELS = json.loads(Path(__file__).with_name("architectures.json").read_text())
 LOADERS = "vllm/model_executor/layers"
@@ -253,7 +255,10 @@ ROWS: list[tuple[str, Content, Content, str, Reason, tuple[str, ...]]] = [
     ("no experts", LLAMA_8B, {"expertParallel": True}, "H100", Reason.NO_EXPERTS, ("no experts", "remove it")),
     ("pipeline", BERT, {"pipelineParallelSize": 2}, "H100", Reason.PIPELINE, ("BertModel", "remove pipelineParallel")),
     ("pipeline of a decoder", GEMMA3N, {"pipelineParallelSize": 2}, "H100", Reason.PIPELINE, ("Gemma3nForCausalLM",)),
-    ("pipeline of tied embeddings", ERNIE, {"pipelineParallelSize": 2}, "H200", Reason.PIPELINE, ("Ernie4_5_Moe",)),
+    ("pipeline of tied embeddings", ERNIE, {"pipelineParallelSize": 2}, "H200", Reason.PIPELINE,
+     ("Ernie4_5_MoeForCausalLM with tied embeddings into",)),
+    ("pipeline of tied embeddings before", ERNIE, {"pipelineParallelSize": 2, **OLDEST}, "H200", Reason.PIPELINE,
+     ("with tied embeddings",)),
     ("pipeline before", GEMMA3N, {"pipelineParallelSize": 2, **EARLIER}, "H100", Reason.PIPELINE, ("remove",)),
     ("adapters", GEMMA3N, ADAPTERS, "H100", Reason.ADAPTERS, ("no LoRA for Gemma3nForCausalLM", "remove lora")),
     ("adapters before", GEMMA3N, {**ADAPTERS, **EARLIER}, "H100", Reason.ADAPTERS, ("remove lora",)),
@@ -457,6 +462,8 @@ TAKEN: list[tuple[str, Content, Content, str]] = [
     ("stages of a decoder in a newer vLLM", GEMMA3N, {"pipelineParallelSize": 2, **NEWER}, "H100"),
     ("stages that transformers' classes have", GEMMA3N,
      {"pipelineParallelSize": 2, "extraArgs": ["--model-impl=transformers"]}, "H100"),
+    ("stages of an embedder without tied embeddings", {**ERNIE, "tie_word_embeddings": False},
+     {"pipelineParallelSize": 2, "extraArgs": ["--runner=pooling"]}, "H100"),
     ("adapters in a newer vLLM", GEMMA3N, {**ADAPTERS, **NEWER}, "H100"),
     ("adapters", LLAMA_8B, ADAPTERS, "H100"),
     ("guesses that a batch holds", LLAMA_8B, guessing(7), "H100"),
@@ -499,6 +506,23 @@ def test_nothing_about_the_gpu_is_refused_where_its_capability_is_not_known() ->
     unknown = replace(gpu_of("V100-32GB"), capability=(0, 0))
     for fields in ({"quantization": "fp8"}, {"dtype": "bfloat16"}, {"kvCache": {"dtype": "fp8"}}):
         assert plan(spec_of(**fields), model_of(LLAMA_8B), unknown).reason not in RULES
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_stages_where_the_checkpoint_has_a_head_beside_the_embedding(times: int) -> None:
+    own = model_of({**ERNIE, "tie_word_embeddings": False})
+    head = own.vocabulary * own.hidden * DTYPE_BYTES[own.dtype]
+    both = checkpoint_bytes(own)
+
+    def reason(header_bytes: int, **fields: object) -> str:
+        model = model_of(ERNIE, header_bytes=times * header_bytes)
+        return plan(spec_of(pipelineParallelSize=2, **fields), model, gpu_of("H200")).reason
+
+    assert reason(both) != Reason.PIPELINE
+    assert reason(both - head) == Reason.PIPELINE
+    assert reason(both - head + head // 3) == Reason.PIPELINE
+    assert reason(both, **EARLIER) != Reason.PIPELINE
+    assert reason(both, **OLDEST) == Reason.PIPELINE
 
 
 def test_the_sizes_that_are_named_work() -> None:

@@ -95,6 +95,16 @@ def _checked(model: ModelShape, reckoned: Weights, own_head: int) -> Weighed:
     return Weighed(replace(reckoned, parameters=parameters), abs(parameters - reckoned.parameters), why)
 
 
+def has_own_head(model: ModelShape) -> bool:
+    """Whether the bytes say that the checkpoint of a model with tied embeddings has an output head all the same."""
+    if model.header_bytes is None or model.approximate:
+        return False
+    held, head = model.header_bytes, _head_bytes(model, Ranks())
+    expected = checkpoint_bytes(model) + head
+    off = min(HEAD_SHARE * expected, head / 2)
+    return any(abs(held - times * expected) < times * off for times in (1, 2))
+
+
 def _near(held: int, expected: int) -> bool:
     return any(abs(held - times * expected) <= HEAD_SHARE * times * expected for times in (1, 2))
 

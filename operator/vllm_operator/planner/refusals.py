@@ -12,6 +12,7 @@ from . import backends, methods, splits, unserved
 from .asked import CHUNKS, HYBRID_OFF, SEVERAL_KINDS_SINCE, kinds_of, one_kind_for, whole_chunks
 from .effective import UNSTABLE_IN_FLOAT16
 from .extras import switch_of, value_of
+from .headers import has_own_head
 from .rules import Check, Question, Refusal
 from .served import SERVED, WITHOUT_ADAPTERS, WITHOUT_STAGES
 from .shapes import Cached
@@ -22,6 +23,9 @@ DROPPED = {"AquilaForCausalLM": "0.24.0", "AquilaModel": "0.24.0", "BaichuanForC
 _WITHOUT_TIED_STAGES = frozenset({"Ernie4_5_MoeForCausalLM", "Ernie4_5_VLMoeForConditionalGeneration"})
 """Which vLLM takes for split, and ends with where embedding and head are one (models/ernie45_moe.py): no stage has
 both."""
+# vLLM 0.11 has one of both wherever config.json says so; 0.32 not where the checkpoint has a head all the same
+# (config/model.py, `maybe_untie_word_embeddings`). Between the two, no source was read.
+_TIED_AS_SAID_BEFORE = (0, 12)
 _TRUE = ("1", "true")
 _OLDEST = (7, 5)
 # Where a batch must hold a whole image or video, and vLLM makes the one that it chooses larger for that:
@@ -104,10 +108,20 @@ def _serves_itself(question: Question) -> bool:
 
 def _pipeline(question: Question) -> Refusal | None:
     name = question.model.architecture
-    apart = name in WITHOUT_STAGES or (question.model.tied and name in _WITHOUT_TIED_STAGES)
-    if question.engine.ranks.pipeline == 1 or not apart or not _serves_itself(question):
+    if question.engine.ranks.pipeline == 1 or not _serves_itself(question):
         return None
+    if name not in WITHOUT_STAGES:
+        if name not in _WITHOUT_TIED_STAGES or not _tied(question):
+            return None
+        name += " with tied embeddings"
     return Refusal(Reason.PIPELINE, f"vLLM cannot split {name} into pipeline stages: remove pipelineParallelSize")
+
+
+def _tied(question: Question) -> bool:
+    """Whether vLLM takes embedding and head for one; not told of a model that is to embed, as that has no head here."""
+    model = question.model
+    untied = is_since(question.engine.version, _TIED_AS_SAID_BEFORE) and has_own_head(model)
+    return model.tied and not model.pooling and not untied
 
 
 def _adapters(question: Question) -> Refusal | None:
