@@ -11,7 +11,8 @@ from .effects import OTHER_FIELDS, POD_FIELDS
 from .spec import InferenceServiceSpec
 from .storage import IMAGE
 
-# Empty they say as much as left out: what is within another one comes before that.
+# Empty they say as much as left out, also with a ServingClass: what is within another one comes before that. Not those
+# where an empty value keeps that of a class away.
 EMPTY_IS_LEFT_OUT = (
     "model.objectStore",
     "kvCache",
@@ -27,9 +28,7 @@ EMPTY_IS_LEFT_OUT = (
     "pod",
     "parserPlugins",
     "tuning",
-    "allowedMediaDomains",
     "rollout",
-    "extraArgs",
     "env",
 )
 

@@ -8,7 +8,9 @@ from vllm_operator.api.effects import POD_FIELDS
 from vllm_operator.api.fields import fields
 from vllm_operator.api.resource import InferenceService
 from vllm_operator.api.revision import EMPTY_IS_LEFT_OUT
+from vllm_operator.api.serving_class import ServingDefaults, ServingPod
 from vllm_operator.api.spec import InferenceServiceSpec
+from vllm_operator.assess.merging import at, join
 from vllm_operator.manifests import pod_template
 from vllm_operator.manifests.names import REVISION_LABEL
 from vllm_operator.settings import Settings
@@ -54,11 +56,31 @@ def without_effect() -> Iterator[tuple[str, InferenceService]]:
                 yield field.path, owner
 
 
+def of_class() -> set[str]:
+    """Fields whose value a ServingClass may give as a whole."""
+    parts = ((ServingDefaults, ""), (ServingPod, "pod."))
+    return {f"{before}{field.path}" for model, before in parts for field in fields(model) if field.leaf}
+
+
+def keeps_class_away(owner: InferenceService, path: str) -> bool:
+    """Whether the service's own value, which is empty, leaves nothing of what its class gives there."""
+    given = owner.spec.given()
+    offered: Any = {"pool": "of the class"} if at(given, path) == {} else [{"name": "of the class"}]
+    return path in of_class() and not join({}, given, path, offered)
+
+
 def test_what_is_empty_names_the_same_rendering_as_what_is_left_out_where_the_pods_are_the_same() -> None:
-    found = dict(without_effect())
+    empty = dict(without_effect())
+    found = {path: owner for path, owner in empty.items() if not keeps_class_away(owner, path)}
     plain = service(BASE).revision
     assert {path: owner.revision for path, owner in found.items()} == dict.fromkeys(found, plain)
     assert found.keys() - {"accelerator"} == set(EMPTY_IS_LEFT_OUT), "the accelerator is always there"
+
+
+def test_what_is_empty_and_keeps_the_value_of_a_class_away_names_another_rendering() -> None:
+    away = {path: owner for path, owner in without_effect() if keeps_class_away(owner, path)}
+    assert away.keys() >= {"extraArgs", "allowedMediaDomains"}
+    assert service(BASE).revision not in {owner.revision for owner in away.values()}
 
 
 def test_taking_a_field_away_that_changes_no_pods_names_the_same_rendering() -> None:

@@ -149,6 +149,18 @@ def test_a_deleted_class_takes_nothing_away() -> None:
     assert world.api.objects[path("Deployment", NAMESPACE, "llama")]["spec"] == pods
 
 
+def test_an_empty_list_that_keeps_the_value_of_the_class_away_reaches_the_pods_and_goes_again() -> None:
+    world = World()
+    world.serving_class(**L4, defaults={"extraArgs": ["--max-logprobs=5"]})
+    key = serving(world, servingClassName="h100")
+    edits: list[tuple[dict[str, Any], bool]] = [({"extraArgs": []}, False), ({}, True)]
+    for own, there in edits:
+        world.service(accelerator={}, servingClassName="h100", **own)
+        settle(world, key)
+        assert ("--max-logprobs=5" in container(world)["args"]) is there
+        assert condition(world, "Outdated") is None
+
+
 def test_a_tightened_limit_keeps_the_pods_that_there_are_and_no_more_are_made() -> None:
     world = World()
     world.serving_class(**L4, limits={"maxReplicas": 4})
