@@ -23,7 +23,8 @@ change.
 _REASONS = """
 `Ready` and `Stalled` have the reason of the condition that they summarize: `SpecValid`, `Fits` or `WorkloadAvailable`.
 What passes by itself only needs time, or others free what the service waits for, or a restart helps. While
-`WorkloadAvailable` is False for a reason that does not pass, the service is `Stalled`.
+`WorkloadAvailable` is False for a reason that does not pass, the service is `Stalled`; one
+that is `Withheld` for its ServingClass only where the reason of `Admitted` does not pass.
 
 """
 

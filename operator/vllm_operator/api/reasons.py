@@ -88,6 +88,8 @@ class Reason(Row):
         "the ServingClass is not for this namespace: name another one, or ask the platform team")
     CLASS_LIMIT_EXCEEDED = ("ClassLimitExceeded", _ADMITTED, LASTS,
         "the service asks for more than its ServingClass allows: change the field that the message names")
+    EARLIER_PODS_ENDING = ("EarlierPodsEnding", _ADMITTED, PASSES,
+        "its ServingClass leaves no GPUs for new pods while earlier ones finish their requests: see the message")
     CLASS_CONTRADICTED = ("ClassContradicted", _ADMITTED, LASTS,
         "the spec and its ServingClass say things that cannot both hold: see the message")
     CLASS_BEYOND_SETTINGS = ("ClassBeyondSettings", _ADMITTED, LASTS,
@@ -99,8 +101,7 @@ class Reason(Row):
     INSPECTING = ("Inspecting", _FIT | _PODS, PASSES,
         "a Job reads what the model is made of; the first pods wait for it for two minutes at most")
     FITS = ("Fits", _FIT, FINE, "weights, overhead and the KV cache of one full sequence fit")
-    WITHIN_MARGIN = ("WithinMargin", _FIT, LASTS,
-        "too close to say: the need is within the plan's margin of error of what there is")
+    WITHIN_MARGIN = ("WithinMargin", _FIT, LASTS, "too close to say: the need is within the plan's margin of error")
     WEIGHTS_TOO_LARGE = ("WeightsTooLarge", _FIT, LASTS,
         "weights and overhead alone do not fit: use more or larger GPUs, or a quantized model")
     CONTEXT_TOO_LONG = ("ContextTooLong", _FIT, LASTS,
@@ -119,8 +120,7 @@ class Reason(Row):
     UNKNOWN_SETTING = ("SettingNotPlanned", _FIT, LASTS,
         "a flag in extraArgs, a variable or a field takes other memory than the planner can count: see the message")
     MODEL_NOT_PLANNED = ("ModelNotPlanned", _FIT, LASTS, "the planner cannot read config.json, so it cannot say")
-    GPU_UNKNOWN = ("GpuUnknown", _FIT, LASTS,
-        "nothing tells the GPU or its memory: set accelerator.product, or accelerator.memory")
+    GPU_UNKNOWN = ("GpuUnknown", _FIT, LASTS, "nothing tells the GPU or its memory: set accelerator.product or memory")
     NOTHING_FITS = ("NothingFits", _FIT, LASTS,
         "tensorParallelSize is auto, and no GPUs that the pods may have fit: add larger nodes, or see the message")
     TEMPLATE_NOT_ALLOWED = ("TemplateNotAllowed", _PODS, LASTS,

@@ -49,7 +49,7 @@ def exceeded(own: ServingClass, spec: InferenceServiceSpec, sources: Mapping[str
 
 def is_limit(refusal: Finding | None) -> bool:
     """Whether a service is refused for a limit: of a namespace's GPUs, others may come to ask for less."""
-    return refusal is not None and refusal[0] is Reason.CLASS_LIMIT_EXCEEDED
+    return refusal is not None and refusal[0] in (Reason.CLASS_LIMIT_EXCEEDED, Reason.EARLIER_PODS_ENDING)
 
 
 def _counts(limits: ServingLimits, spec: InferenceServiceSpec) -> Iterator[str]:
@@ -143,7 +143,7 @@ def drained_first(bounds: Bounds, one: Draining) -> Finding | None:
     if bounds.own is None or bounds.gpus is None or one.most <= bounds.gpus:
         return None
     return (
-        Reason.CLASS_LIMIT_EXCEEDED,
+        Reason.EARLIER_PODS_ENDING,
         f"ServingClass {bounds.own.name} leaves {bounds.gpus} GPUs to this service, and its pods that finish their "
         f"requests still hold {one.ending}: new ones are made once these have ended; rollout.drainTimeoutSeconds "
         "bounds how long that takes",

@@ -118,7 +118,9 @@ def hold_back(given: Terms, pods: int, bounds: tuple[int, int] | None = None) ->
         if (least, most) == (scaling.min_replicas, scaling.max_replicas):
             return given
         held = scaling.model_copy(update={"min_replicas": least, "max_replicas": most})
-        return replace(given, spec=spec.model_copy(update={"autoscaling": held}), held_back=True)
+        # For a while an autoscaler has less room: that lacks no pod.
+        lacks = least < scaling.min_replicas or given.refusal is None or not given.refusal[0].passes
+        return replace(given, spec=spec.model_copy(update={"autoscaling": held}), held_back=lacks)
     if (1 if spec.replicas is None else spec.replicas) > pods:
         return replace(given, spec=spec.model_copy(update={"replicas": pods}), held_back=True)
     return given

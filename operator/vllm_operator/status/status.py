@@ -68,11 +68,12 @@ def verdicts(account: Account) -> list[Verdict]:
     first = account.service.wanted_replicas is None and account.evidence.never_ran and account.outcome.withheld
     serve = sum(pod.ready for pod in account.evidence.pods) == total and not account.evidence.old_pods
     settled = serve and not first
-    lasts = not workload.status and Reason.named(workload.reason).passes is False
-    if lasts or gate.type is ConditionType.ADMITTED:
+    refused = gate.type is ConditionType.ADMITTED
+    decides = gate if refused else workload
+    if not decides.status and Reason.named(decides.reason).passes is False:
         result.append(Verdict(ConditionType.STALLED, True, gate.reason, gate.message))
-    elif not settled:
-        result.append(Verdict(ConditionType.RECONCILING, True, Reason.PROGRESSING, workload.message))
+    elif refused or not settled:
+        result.append(Verdict(ConditionType.RECONCILING, True, Reason.PROGRESSING, decides.message))
     return [*result, *filter(None, [outdated(account)])]
 
 

@@ -9,6 +9,7 @@ from support.world import NAMESPACE, World
 from vllm_operator.api.limits import SPEC_BYTES
 from vllm_operator.api.resource import Key
 from vllm_operator.cluster import path
+from vllm_operator.services.rules import CLASS_SECONDS
 
 L4: dict[str, Any] = {"accelerator": {"product": "NVIDIA-L4"}}
 OF_CLASS: dict[str, Any] = {"servingClassName": "h100", "accelerator": {}}
@@ -136,7 +137,10 @@ def test_a_service_that_is_resumed_waits_until_its_earlier_pods_have_ended(
     world.service(**LONG, replicas=2)
     assert wanted(world, key)[0] == 0
     told = condition(world, "Admitted") or {}
-    assert told["reason"] == "ClassLimitExceeded"
+    assert told["reason"] == world.reason() == "EarlierPodsEnding"
+    assert condition(world, "Stalled") is None, "time alone helps"
+    assert (condition(world, "Reconciling") or {})["message"].startswith("no more pods are made: ")
+    assert world.reconcile(key) == CLASS_SECONDS
     assert "leaves 2 GPUs to this service" in told["message"]
     assert "hold 2" in told["message"]
     for url in urls:
@@ -164,7 +168,8 @@ def test_pods_are_replaced_again_only_once_those_before_have_ended(limits: dict[
     assert condition(world, "Admitted") is None, "a rollout that has begun goes on"
     world.service(**LONG, replicas=2, dtype="bfloat16")
     assert wanted(world, key) == second
-    assert (condition(world, "Admitted") or {})["reason"] == "ClassLimitExceeded"
+    assert (condition(world, "Admitted") or {})["reason"] == "EarlierPodsEnding"
+    assert condition(world, "Stalled") is None
     world.service(**LONG, replicas=1, dtype="bfloat16")
     assert wanted(world, key) == (1, second[1]), "fewer are fewer"
     world.service(**LONG, replicas=2, dtype="bfloat16")
@@ -208,8 +213,12 @@ def test_an_autoscaler_takes_back_what_it_has_let_go() -> None:
         settle(world, key)
         assert (condition(world, "Admitted"), world.api.objects[hpa]["spec"]["maxReplicas"]) == (None, 2)
     ends(world, urls[2])
+    serves = pod(world, "llama", "llama-3")
+    world.api.objects[serves]["status"] = {"conditions": [{"type": "Ready", "status": "True"}]}
+    world.watch()
     settle(world, key)
-    assert (condition(world, "Admitted") or {})["reason"] == "ClassLimitExceeded"
+    assert (condition(world, "Admitted") or {})["reason"] == "EarlierPodsEnding"
+    assert (world.reason(), condition(world, "Stalled"), condition(world, "Reconciling")) == ("Available", None, None)
     assert world.api.objects[hpa]["spec"]["maxReplicas"] == 1
     gone(world, urls[2])
     settle(world, key)
