@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 from ..api import KIND
@@ -108,7 +109,9 @@ class Agreement:
 
         Not while the watch has yet to show our last apply: pods end for that, and it is not taken back.
         """
-        ending = sum(pod.asked.count for pod in self._view.ending(service.key) if pod.serving_class == own.name)
+        now = datetime.now(UTC)
+        leave = [pod for pod in self._view.ending(service.key) if pod.finishes(now)]
+        ending = sum(pod.asked.count for pod in leave if pod.serving_class == own.name)
         workload = workload_of(self._view.children(service.key), service.name, service.uid)
         last = memory.ledger.get((workload.kind, workload.name)) if workload else None
         if not ending or (workload and last and last.lags(workload)):

@@ -5,7 +5,7 @@ Pure: a watch event's body in, a snapshot out.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from sys import intern
 
@@ -30,6 +30,9 @@ from ..manifests.privileges import Digests, digests
 from .child import owner_uid
 from .container import devices, ours
 from .pod_event import PodEvent
+
+# The kubelet counts from when it learns of the deletion.
+_LATE = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +137,15 @@ class PodSnapshot:
     cluster: str = ""
     # What it was made of, where it has a server: see manifests/privileges.py.
     privileges: Digests = ()
+    # When its node is to have ended it, in RFC 3339; empty while it is not being deleted.
+    ends_by: str = ""
     # Read on demand (readers/events.py), oldest first.
     events: tuple[PodEvent, ...] = ()
+
+    def finishes(self, now: datetime) -> bool:
+        """Whether it still finishes its requests; no longer where its node does not see to it, and it just stays."""
+        late = self.ends_by and now > datetime.fromisoformat(self.ends_by) + _LATE
+        return self.terminating and not (self.failed or self.lost or late)
 
 
 def is_ready(body: Body) -> bool:
@@ -155,8 +165,7 @@ def pod(body: Body) -> PodSnapshot:
     container = ours(status.get("containerStatuses") or ())
     readiness, rank = conditions.get("Ready", {}), _rank(metadata.get("labels", {}))
     ready = readiness.get("status") == "True" and not _is_lost_rank(rank, container)
-    starting = container if ready else _starting(status, container)
-    other = None if ready else _other(status, container)
+    starting, other = (container, None) if ready else (_starting(status, container), _other(status, container))
     answers = bool(container.get("ready")) and readiness.get("status") == "False"
     reason, message = ("", "") if ready else _trouble(status, conditions.get("PodScheduled", {}), starting)
     return PodSnapshot(
@@ -189,6 +198,7 @@ def pod(body: Body) -> PodSnapshot:
         group=intern(metadata.get("labels", {}).get(GROUP_LABEL, "")),
         rank=rank,
         privileges=() if rank else _privileges(body),
+        ends_by=metadata.get("deletionTimestamp", ""),
     )
 
 

@@ -1,5 +1,6 @@
 """The GPUs of a class that the services of a namespace have: who counts, and with what."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from support.of_classes import condition, container, serving, settle
 from support.world import NAMESPACE, World
 from vllm_operator.api.limits import SPEC_BYTES
 from vllm_operator.api.resource import Key
+from vllm_operator.api.times import written
 from vllm_operator.cluster import path
 from vllm_operator.services.rules import CLASS_SECONDS
 
@@ -101,9 +103,10 @@ def test_pods_that_finish_their_requests_hold_their_gpus_without_their_service(*
 LONG: dict[str, Any] = {**OF_CLASS, "rollout": {"drainTimeoutSeconds": 86400}}
 
 
-def ends(world: World, url: str) -> None:
-    """A pod finishes its requests."""
-    world.api.objects[url]["metadata"]["deletionTimestamp"] = "2026-11-30T12:00:00Z"
+def ends(world: World, url: str, seconds: float = 86400) -> None:
+    """A pod finishes its requests, and its node is to have ended it in so many seconds."""
+    by = written(datetime.now(UTC) + timedelta(seconds=seconds))
+    world.api.objects[url]["metadata"]["deletionTimestamp"] = by
     world.watch()
 
 
@@ -178,6 +181,29 @@ def test_pods_are_replaced_again_only_once_those_before_have_ended(limits: dict[
     replicas, third = wanted(world, key)
     assert replicas == 2
     assert third not in (first[1], second[1])
+
+
+LOST: dict[str, Any] = {
+    "conditions": [{"type": "Ready", "status": "False"}],
+    "containerStatuses": [{"name": "vllm", "ready": True, "state": {"running": {}}}],
+}
+
+
+@pytest.mark.parametrize(("seconds", "status"), [(86400, LOST), (-120, {})], ids=["its node is lost", "long overdue"])
+def test_no_new_pods_wait_for_one_that_only_its_node_could_end(seconds: float, status: dict[str, Any]) -> None:
+    world = limited(gpusPerService=2)
+    key = serving(world, servingClassName="h100", replicas=2, rollout=LONG["rollout"])
+    old = pod(world, "llama", "llama-0")
+    world.api.objects[old]["status"] = status
+    ends(world, old, seconds)
+    first = wanted(world, key)
+    world.service(**LONG, replicas=2, dtype="float16")
+    assert wanted(world, key)[1] != first[1]
+    world.service(**LONG, suspend=True)
+    assert wanted(world, key)[0] == 0
+    world.service(**LONG, replicas=2)
+    assert wanted(world, key)[0] == 2
+    assert condition(world, "Admitted") is None
 
 
 def test_pods_whose_replica_set_was_pruned_count_for_others() -> None:
