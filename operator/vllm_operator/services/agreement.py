@@ -58,11 +58,15 @@ class Agreement:
         made_of = (service.generation, sizes, own, refusal, claim)
         if memory.resolution is None or memory.resolution[0] != made_of:
             memory.resolution = (made_of, admit_to(written, own, self._settings, claim, refusal))
-        now = memory.resolution[1]
+        now, adds = memory.resolution[1], False
         if own and not now.refusal:
-            refusal = self._without_room(service.key, own) or self._while_pods_end(service, now.spec, own, memory)
+            refusal = self._without_room(service.key, own)
+            if not refusal:
+                refusal, adds = self._while_pods_end(service, now.spec, own, memory)
             now = replace(now, refusal=refusal)
-        result = replace(self._held(service, before, now, memory), kept=kept is not None)
+        result = replace(self._valued(service, now, memory), kept=kept is not None)
+        if result.refusal and not adds:
+            result = self._held(service, before, result)
         if chose and not kept:
             spec, resolved = with_chosen(result.spec, result.resolved, chose)
             return replace(result, spec=spec, resolved=resolved)
@@ -76,19 +80,24 @@ class Agreement:
         """GPUs that the class has left for a service in its namespace; None: any number."""
         return room(own, list(self._claimants(key.namespace, own)), (KIND, key)) if counts_gpus(own) else None
 
-    def _held(self, service: InferenceService, before: Mapping[str, Any], now: Resolution, memory: Memory) -> Terms:
+    def _valued(self, service: InferenceService, now: Resolution, memory: Memory) -> Terms:
+        """The terms with the values that are kept, and with the number of pods that the spec asks for."""
         live = self._view.children(service.key)
         kept = memory.rendered.get(service.revision) or _kept(service, live, or_deployed=bool(now.refusal))
         made_of = (now.spec, now.resolved, now.refusal, kept)
         if memory.terms is None or memory.terms[0] != made_of:
             memory.terms = (made_of, terms(service.spec, now, _values(service.spec, kept), self._settings))
-        result = memory.terms[1]
+        return memory.terms[1]
+
+    def _held(self, service: InferenceService, before: Mapping[str, Any], refused: Terms) -> Terms:
+        """The terms of a service that is refused more pods, with what is deployed."""
+        live = self._view.children(service.key)
         deployment = deployment_of(live, service.name, service.uid)
-        if not result.refusal or not (deployment or revisions(live, service.uid)):
-            return result
-        if deployment is None:
-            return hold_back(result, int(before.get("wantedReplicas") or 0))
-        return hold_back(result, deployment.wanted, deployment.bounds)
+        if deployment:
+            return hold_back(refused, deployment.wanted, deployment.bounds)
+        if revisions(live, service.uid):
+            return hold_back(refused, int(before.get("wantedReplicas") or 0))
+        return refused
 
     def _class_of(self, key: Key, spec: InferenceServiceSpec) -> tuple[ServingClass | None, Finding | None]:
         try:
@@ -104,9 +113,10 @@ class Agreement:
 
     def _while_pods_end(
         self, service: InferenceService, spec: InferenceServiceSpec, own: ServingClass, memory: Memory
-    ) -> Finding | None:
+    ) -> tuple[Finding | None, bool]:
         """Why no pods are made for a spec as long as earlier ones finish their requests; None where they may be.
 
+        And whether what is deployed may get more pods all the same: then a rollout alone has to wait.
         Not while the watch has yet to show our last apply: pods end for that, and it is not taken back.
         """
         now = datetime.now(UTC)
@@ -115,13 +125,14 @@ class Agreement:
         workload = workload_of(self._view.children(service.key), service.name, service.uid)
         last = memory.ledger.get((workload.kind, workload.name)) if workload else None
         if not ending or (workload and last and last.lags(workload)):
-            return None
+            return None, True
         deployed = workload.deployment if workload else None
         stays = deployed.most_gpus if deployed and deployed.serving_class == own.name else 0
         rolls = workload is not None and workload.revision != service.revision
         scales = spec.autoscaling is not None and workload is not None and not workload.owns_replicas
         one = Draining(most_gpus(spec), stays, ending, rolls=rolls, scales=scales)
-        return drained_first(Bounds(own, self._room(service.key, own)), one)
+        bounds = Bounds(own, self._room(service.key, own))
+        return drained_first(bounds, one), drained_first(bounds, replace(one, rolls=False)) is None
 
 
 def _claim(service: InferenceService, live: Live) -> Claim | None:

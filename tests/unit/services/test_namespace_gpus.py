@@ -119,7 +119,7 @@ def wanted(world: World, key: Key) -> tuple[int, str]:
     """Pods that the Deployment is to have, and the revision that they are of."""
     settle(world, key)
     spec = world.api.objects[path("Deployment", NAMESPACE, key.name)]["spec"]
-    return spec["replicas"], spec["template"]["metadata"]["labels"]["vllm-operator.dev/revision"]
+    return spec.get("replicas", 1), spec["template"]["metadata"]["labels"]["vllm-operator.dev/revision"]
 
 
 LIMITS: list[dict[str, int]] = [{"gpusPerNamespace": 2}, {"gpusPerService": 2}]
@@ -249,6 +249,25 @@ def test_an_autoscaler_takes_back_what_it_has_let_go() -> None:
     gone(world, urls[2])
     settle(world, key)
     assert (condition(world, "Admitted"), world.api.objects[hpa]["spec"]["maxReplicas"]) == (None, 2)
+
+
+def test_an_edit_that_waits_for_pods_to_end_leaves_the_autoscaler_its_room() -> None:
+    world = limited(gpusPerService=4)
+    scaled = {**LONG, "autoscaling": {"minReplicas": 1, "maxReplicas": 4}}
+    key = serving(world, **scaled)
+    url = pod(world, "llama")
+    first = wanted(world, key)
+    ends(world, url)
+    world.service(**scaled, dtype="float16")
+    assert wanted(world, key) == first
+    assert (condition(world, "Admitted") or {})["reason"] == world.reason() == "EarlierPodsEnding"
+    assert condition(world, "Reconciling")
+    assert deployed(world)[1] == 4
+    world.service(**{**scaled, "autoscaling": {"minReplicas": 1, "maxReplicas": 3}}, dtype="float16")
+    settle(world, key)
+    assert deployed(world)[1] == 3, "fewer are fewer"
+    gone(world, url)
+    assert wanted(world, key)[1] != first[1]
 
 
 TOO_LONG: dict[str, Any] = {**OF_CLASS, "maxModelLen": 4096}
