@@ -82,7 +82,7 @@ def _watched(
         workers=[pod for pod in current if pod.rank],
         fallen=memory.fallen.note(shown, service.revision) if service.spec.nodes > 1 else None,
         old_pods=[pod for pod in leaders(pods) if pod.revision != service.revision and not pod.failed],
-        ending=[pod for pod in shown if pod.terminating and pod.revision != service.revision],
+        ending=[pod for pod in view.ending(key) if pod.revision != service.revision],
         served=served,
         autoscaler=_autoscaler(service, live, served),
         start_replicas=memory.replicas.at_start(service),
