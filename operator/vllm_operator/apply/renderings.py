@@ -18,6 +18,7 @@ from ..status.evidence import Evidence
 from .ledger import Ledger
 
 _OUTDATED = "it is older than the rollout.restartedAt of what is deployed"
+_OTHER = "it is not what was rendered in its place"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,8 @@ def trusted(evidence: Evidence, known: Known, *, withheld: bool) -> tuple[Eviden
     the text says why. What was rendered or looked at a moment ago is known to be right.
     """
     deployed = deployed_revision(evidence)
+    if not withheld and deployed != evidence.service.revision and (stays := _not_cleared(evidence, known)):
+        return _without(evidence, stays, _OTHER), ""
     while child := _read_back(evidence, known, withheld=withheld):
         outdated = evidence.service.renewed and child.revision == evidence.service.revision
         why = _OUTDATED if outdated else bars(child.template, _today(evidence, known, child))
@@ -70,9 +73,27 @@ def trusted(evidence: Evidence, known: Known, *, withheld: bool) -> tuple[Eviden
             break
         if child.revision == deployed:
             return evidence, f"the pod template that {child.kind} {child.name} keeps must not be applied: {why}"
-        spoilt = replace(child, packed_template=None, odd=why)
-        evidence = replace(evidence, live={**evidence.live, (child.kind, child.name): spoilt})
+        evidence = _without(evidence, child, why)
     return evidence, ""
+
+
+def _without(evidence: Evidence, child: Child, why: str) -> Evidence:
+    """The evidence in which a child keeps nothing, so that it is deleted."""
+    spoilt = replace(child, packed_template=None, odd=why)
+    return replace(evidence, live={**evidence.live, (child.kind, child.name): spoilt})
+
+
+def _not_cleared(evidence: Evidence, known: Known) -> Child | None:
+    """What keeps another rendering of the spec than was made in its place a moment ago: it could not be deleted then.
+
+    Its data is immutable.
+    """
+    child, rendered = current_rendering(evidence), known.rendered.get(evidence.service.revision)
+    if child is None or child.packed is None or rendered is None:
+        return None
+    last = known.ledger.get((child.kind, child.name))
+    lags = last is not None and last.lags(child)
+    return None if lags or child.packed.unpack() == rendered.unpack() else child
 
 
 def _today(evidence: Evidence, known: Known, child: Child) -> Today:

@@ -1,15 +1,18 @@
 """What stands where a spec changes and asks for no other pods: restarts that are taken back, and equal specs."""
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
+from support.fake_api import refusal
 from support.kube import Object
 from support.world import NAMESPACE, World, serving
 from vllm_operator.api import resource
 from vllm_operator.api.resource import Key
 from vllm_operator.api.revision import former_revision_of
-from vllm_operator.cluster import path
+from vllm_operator.cluster import UnavailableError, path
+from vllm_operator.manifests.names import REVISION_LABEL
 from vllm_operator.manifests.pod import RESTARTED_ANNOTATION
 
 FIRST, SECOND = ({"restartedAt": f"2026-11-2{day}T12:00:00Z"} for day in (4, 5))
@@ -70,6 +73,33 @@ def test_an_earlier_time_that_is_put_back_renders_the_pods_anew() -> None:
     world.begin("vllm/vllm-openai:v10")
     world.reconcile(key)
     assert deployed(world) == template
+
+
+@pytest.mark.parametrize("status", [403, 500])
+@pytest.mark.parametrize("refused", [False, True], ids=["put back", "not allowed"])
+def test_a_kept_template_that_could_not_be_deleted_is_deleted_once_that_goes(status: int, *, refused: bool) -> None:
+    world, key = serving(rollout=FIRST)
+    first = path("ControllerRevision", NAMESPACE, f"llama-{deployed(world)['metadata']['labels'][REVISION_LABEL]}")
+    edit(world, key, **({"maxModelLen": 64} if refused else {"rollout": SECOND}))
+    if refused:  # it asks for what nobody may have
+        world.api.objects[first]["data"]["template"]["spec"]["hostNetwork"] = True
+    world.begin("vllm/vllm-openai:v9")
+    world.api.objects[first]["mark"] = "the first one"  # which an apply over it would leave
+    world.api.refuse["delete", first] = refusal(status, "not now")
+    world.service(rollout=FIRST)
+    world.reconcile(key)
+    world.inspected()
+    for _ in range(2):
+        with suppress(UnavailableError):
+            world.reconcile(key)
+        assert f"delete {first.split(NAMESPACE + '/')[1]}" in world.writes()
+        assert f"patch {first.split(NAMESPACE + '/')[1]}" not in world.writes(), "what it keeps is immutable"
+    world.api.refuse.clear()
+    world.reconcile(key)
+    assert deployed(world)["metadata"]["annotations"][RESTARTED_ANNOTATION] == FIRST["restartedAt"]
+    assert "mark" not in world.api.objects[first]
+    world.reconcile(key)
+    assert world.writes() == []
 
 
 @pytest.mark.parametrize("back", [{}, {"rollout": FIRST}])
