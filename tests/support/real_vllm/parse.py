@@ -13,7 +13,8 @@ import io
 import json
 import sys
 from enum import Enum
-from typing import Any, get_args
+from types import NoneType
+from typing import Any, get_args, get_origin
 
 from vllm import envs
 from vllm.config.attention import AttentionBackendEnum, IndexerKVDType, MiniMaxM3MSADecodeBackend
@@ -21,7 +22,9 @@ from vllm.config.compilation import CompilationMode, CUDAGraphMode, PassConfig
 from vllm.config.load import LoadConfig
 from vllm.config.speculative import DraftSampleMethod, RejectionSampleMethod, SpeculativeConfig, SpeculativeMethod
 from vllm.config.structured_outputs import StructuredOutputsBackend
+from vllm.engine.arg_utils import AsyncEngineArgs, get_type_hints
 from vllm.entrypoints.cli.serve import ServeSubcommand
+from vllm.entrypoints.launchers.cli_args import FrontendArgs
 from vllm.model_executor.layers.quantization import DEPRECATED_QUANTIZATION_METHODS, QUANTIZATION_METHODS
 from vllm.model_executor.model_loader import LoadFormats, get_model_loader
 from vllm.tokenizers.registry import TokenizerRegistry
@@ -68,6 +71,14 @@ def catalogued(action: argparse.Action) -> dict[str, Any]:
     }
 
 
+def begins(hint: Any) -> str | None:
+    """What JSON of a type begins with: an object, or a list; None for a type that is neither, or both."""
+    parts = {get_origin(part) or part for part in get_type_hints(hint)} - {NoneType}
+    if len(parts) == 1 and isinstance(part := parts.pop(), type):
+        return "{" if issubclass(part, dict) or dataclasses.is_dataclass(part) else "[" if part is list else None
+    return None
+
+
 def tuning() -> dict[str, list[str]]:
     """The words of settings that vLLM takes in JSON."""
     return {
@@ -107,8 +118,10 @@ def facts(serve: argparse.ArgumentParser) -> dict[str, Any]:
         for action in serve._actions
         for option in action.option_strings
     }
+    fields = [field for of in (AsyncEngineArgs, FrontendArgs) for field in dataclasses.fields(of)]
     return {
         "flags": flags,
+        "begins": {field.name: begins(field.type) for field in fields},
         "catalogue": [catalogued(action) for action in serve._actions if action.option_strings],
         "tuning": tuning(),
         "quantizations": sorted(set(QUANTIZATION_METHODS) - set(DEPRECATED_QUANTIZATION_METHODS)),

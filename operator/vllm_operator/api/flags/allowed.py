@@ -27,8 +27,11 @@ SIZES = ("max-num-queued-tokens", "max-num-scheduled-tokens", "safetensors-prefe
 # A number with a point or an exponent, too.
 FRACTIONS = ("kv-cache-metrics-sample", "mm-processor-cache-gb", "video-pruning-rate", "watermark")
 # JSON with nothing in it but numbers and words: an object, or a list.
-OBJECTS = ("default-chat-template-kwargs", "limit-mm-per-prompt", "override-generation-config", "pooler-config")
-LISTS = ("allowed-headers", "allowed-methods", "allowed-origins", "custom-histogram-buckets")
+OBJECTS = (
+    "custom-histogram-buckets", "default-chat-template-kwargs", "limit-mm-per-prompt", "override-generation-config",
+    "pooler-config",
+)  # fmt: skip
+LISTS = ("allowed-headers", "allowed-methods", "allowed-origins")
 # A word or an URL.
 TEXTS = (
     "fingerprint-value", "otlp-traces-endpoint", "response-role", "root-path", "show-hidden-metrics-for-version",
