@@ -25,7 +25,7 @@ class Draft:
         self.report = report
         self.name = service_name(name)
         self.namespace = namespace
-        report.names |= {name, namespace}
+        report.names.add(namespace)
         self.spec: dict[str, Any] = {}
         self.source_name = name
         """Of the object that it is made of."""

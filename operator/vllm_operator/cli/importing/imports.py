@@ -107,9 +107,12 @@ def imported(sources: Sources, settings: Settings) -> Imported:
         near = sources.seen_from(document.namespace)
         for name, take in servers_of(document, near):
             namespace = "" if namespace_fault(document.namespace) else document.namespace
+            names = set(report.names)
             draft = Draft(name, namespace, report, settings)
             if _taken(document, near, draft, take, result):
                 taken.append(Taken(document, draft, _labels(document)))
+            else:
+                report.names = names
     if not result.drafts:
         raise ImportInputError(result.refused[0] if result.refused else _nothing(sources))
     objects.take_beside(sources, taken)
@@ -117,19 +120,20 @@ def imported(sources: Sources, settings: Settings) -> Imported:
         _tell_rest(report, document)
     for name, why in sources.unread:
         report.add(Origin((-1, name), name), Went.LEFT, f"not read: it {why}")
-    _tell_names(report)
+    _tell_names(result)
     for draft in result.drafts:
         for said in draft.refusals():
             report.add(Origin((-2, draft.name, said), f"service {draft.name}"), Went.SETTINGS, said)
     return result
 
 
-def _tell_names(report: Report) -> None:
+def _tell_names(result: Imported) -> None:
     """Rows for names that cannot be printed without a credential: an API key that is called as its service is."""
-    for secret in report.secrets:
-        for name in report.named_after(secret) if len(secret) >= LEAST_SECRET else ():
+    secrets = [secret for secret in result.report.secrets if len(secret) >= LEAST_SECRET]
+    for name in sorted({name for draft in result.drafts for name in (draft.name, draft.namespace)}):
+        if any(secret in name for secret in secrets):
             text = "has a credential of the source in it, or a value of a Secret, and is printed: choose another value"
-            report.add(Origin((-3, name), f"name {name}"), Went.LEFT, text)
+            result.report.add(Origin((-3, name), f"name {name}"), Went.LEFT, text)
 
 
 def _taken(document: Document, sources: Sources, draft: Draft, take: Take, result: Imported) -> bool:

@@ -1,5 +1,6 @@
 """Where each part of a source went: one row each, and what has no row is found at the end. It judges no part."""
 
+import re
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -37,6 +38,8 @@ OF_ALL = frozenset({MAKES_BUDGET, MAKES_MONITOR, MAKES_SAME, SELECT_PODS, IN_RES
 # What the row of the model's name is called, where no part of the source is that name alone.
 ASKED = "the name that clients use"
 
+# A name alone, with what it names, or one that is made of it: of a Secret, or a claim.
+_NAME = re.compile(r"(?:name |service |[A-Z]\w*/)?([a-z0-9-]+)|pvc://([a-z0-9-]+)/.*")
 # Shorter ones are words that stand everywhere.
 LEAST_SECRET = 6
 
@@ -73,7 +76,10 @@ class Report:
         self.secrets: set[str] = set()
         """Values that must not be printed."""
         self.names: set[str] = set()
-        """What services and their namespaces are called: printed, whatever else has the same text."""
+        """What services and their namespaces are called: printed, whatever else has the same text.
+
+        A text around them, such as an address with a password, is none of these.
+        """
 
     def add(self, origin: Origin, went: Went, text: str) -> None:
         """Say where a part went; a row that is there already is not written twice."""
@@ -86,15 +92,14 @@ class Report:
         self.rows = [row for row in self.rows if row.origin.place[:1] != (number,)]
 
     def hide(self, text: str) -> str:
-        """A text without the values that must not be printed."""
+        """A text without the values that must not be printed; a name keeps those in it, or it would name nothing."""
+        found = _NAME.fullmatch(text)
+        made = f"-{found[1] or found[2]}-" if found else ""
+        kept = [name for name in self.names if f"-{name}-" in made]
         for secret in sorted(self.secrets, key=len, reverse=True):
-            if len(secret) >= LEAST_SECRET and not self.named_after(secret):
+            if len(secret) >= LEAST_SECRET and not any(secret in name for name in kept):
                 text = text.replace(secret, "***")
         return text
-
-    def named_after(self, secret: str) -> list[str]:
-        """The names that have a value in them which must not be printed: without it they would name nothing."""
-        return sorted(name for name in self.names if secret in name)
 
     def hidden(self, node: Any) -> Any:
         """A part of what is printed without such values."""

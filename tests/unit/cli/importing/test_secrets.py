@@ -116,9 +116,9 @@ def test_the_model_may_come_from_a_variable_for_the_tokenizer() -> None:
     assert found.documents[-1]["spec"]["model"]["uri"] == "hf://Qwen/Qwen3-8B"
 
 
-def named(name: str, key: str) -> Imported:
+def named(name: str, key: str, model: str = "org/m") -> Imported:
     """What a Deployment comes to whose API key is written out."""
-    pod = {"containers": [{"name": "vllm", "image": IMAGE, "args": ["--model=org/m", "--api-key", key]}]}
+    pod = {"containers": [{"name": "vllm", "image": IMAGE, "args": [f"--model={model}", "--api-key", key]}]}
     body = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name, "namespace": "team"}}
     return of_text(json.dumps({**body, "spec": {"template": {"spec": pod}}}))
 
@@ -130,7 +130,48 @@ def test_a_service_keeps_a_name_that_is_its_key_as_well(name: str, key: str) -> 
     assert found.documents[-1]["metadata"]["name"] == name
     (row,) = (row for row in found.report.rows if row.went == Went.LEFT)
     assert row.origin.what == f"name {name}"
+    assert f"name {name} " in told(found)
     assert "--api-key ***" in told(found)
+
+
+def test_objects_that_are_called_after_a_service_keep_their_names_as_well() -> None:
+    claim, service = named("qwen-chat", "qwen-chat", "/srv/weights").documents
+    assert claim["metadata"]["name"] == "qwen-chat-model"
+    assert service["spec"]["model"]["uri"] == "pvc://qwen-chat-model/weights"
+    assert service["spec"]["apiKeySecretRef"] == {"name": "qwen-chat-api-key", "key": "key"}
+
+
+def beside(name: str, values: dict[str, str], *others: dict[str, Any], **annotations: str) -> Imported:
+    """What a Deployment comes to that stands in one folder with a Secret and other objects."""
+    metadata = {
+        "name": name,
+        "namespace": "team",
+        "annotations": {f"example.com/{key}": annotations[key] for key in annotations},
+    }
+    pod = {"containers": [{"name": "vllm", "image": IMAGE, "args": ["--model=org/m"]}]}
+    server = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": {"template": {"spec": pod}}}
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "litellm-db", "namespace": "team"}}
+    bodies = [{**secret, "stringData": values}, *others, server]
+    return of_text("\n---\n".join(map(json.dumps, bodies)))
+
+
+@pytest.mark.parametrize("name", ["llm", "litellm", "my-litellm", "litellm-2"])
+@pytest.mark.parametrize("annotation", ["postgresql://app:litellm@db/x", "app:litellm", "-plitellm", "pw litellm"])
+def test_a_value_of_a_secret_that_is_a_name_as_well_is_hidden_in_other_texts(name: str, annotation: str) -> None:
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "litellm", "namespace": "team"}}
+    found = beside(name, {"password": "litellm"}, service, dsn=annotation)
+    assert found.documents[-1]["metadata"]["name"] == name
+    assert annotation not in yaml.safe_dump(found.documents) + told(found)
+    (row,) = (row for row in found.report.rows if row.origin.what == "annotation example.com/dsn")
+    assert row.went == Went.LEFT
+
+
+@pytest.mark.parametrize("kind", ["Service", "Deployment", "ConfigMap"])
+def test_objects_that_are_no_services_take_no_part_in_names(kind: str) -> None:
+    other = {"apiVersion": "v1", "kind": kind, "metadata": {"name": "redis-master", "namespace": "cache"}, "spec": {}}
+    found = beside("redis-client", {"host": "redis-master"}, other, backend="redis-master", part="redis-client")
+    assert not [row for row in found.report.rows if row.origin.what.startswith("name ")]
+    assert found.documents[-1]["metadata"]["annotations"] == {"example.com/part": "redis-client"}
 
 
 @pytest.mark.parametrize("key", ["secret", "generic", "kubectl", "literal", "create"])
