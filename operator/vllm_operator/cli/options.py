@@ -51,7 +51,7 @@ def command_line(name: str) -> Parser:
     run = commands.add_parser("run", help="run the operator")
     run.add_argument("--shard", type=int, default=0, help="which of the setting shards it is (default: %(default)s)")
     run.add_argument("--metrics-port", type=int, default=8080, help="port of /metrics (default: %(default)s)")
-    run.add_argument("--health-port", type=int, default=8081, help="port of /healthz (default: %(default)s)")
+    run.add_argument("--health-port", type=int, default=8081, help="port of /healthz, /readyz (default: %(default)s)")
     render = commands.add_parser(
         "render", help="print what is made of the services and batches in a file, without a cluster"
     )

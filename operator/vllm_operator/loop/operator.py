@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 
 
 class Ports(NamedTuple):
-    """Where the operator serves /metrics and /healthz."""
+    """Where the operator serves /metrics, and /healthz and /readyz."""
 
     metrics: int
     health: int
@@ -161,6 +161,13 @@ class Operator:
         late = self.watches.lists.missing() if time.monotonic() - self._began > LISTED_SECONDS else []
         return f"these were not listed in {LISTED_SECONDS:.0f} s: {', '.join(late)}" if late else ""
 
+    def unready(self) -> str:
+        """Why it could not take over from another operator: trouble, or what it has not seen yet; empty when it could.
+
+        What was seen once is enough: a silent API server makes no difference between this operator and a new one.
+        """
+        return self.trouble() or ("" if self.watches.lists.complete else "not all that there is has been listed")
+
 
 def _plurals_of_optional(sources: Iterable[Source]) -> frozenset[str]:
     return frozenset(source.resource.plural for source in sources if source.optional)
@@ -169,12 +176,14 @@ def _plurals_of_optional(sources: Iterable[Source]) -> frozenset[str]:
 async def _operate(kinds: Sequence[Kind], own: settings.Settings, share: Share, health_port: int) -> int:
     """Runs until a signal, a gap in a watch or a failure; returns the process's exit status.
 
-    It is healthy from the first moment: an API server that is slow to answer is no reason to start it again.
+    It is healthy from the first moment: an API server that is slow to answer is no reason to start it again. It is
+    ready once it has seen everything, so that no rollout takes one away that acts for one that cannot.
     """
     stop = asyncio.Event()
     _stop_on_signals(stop)
     operator = Operator(kinds, own, stop, share)
-    async with connect(operator.leases.seconds) as cluster, health.serve(health_port, operator.trouble):
+    looks = {"/healthz": operator.trouble, "/readyz": operator.unready}
+    async with connect(operator.leases.seconds) as cluster, health.serve(health_port, looks):
         apis = OptionalApis(cluster, operator.watches, operator.queue_all)
         stopped, asking = asyncio.create_task(stop.wait()), asyncio.create_task(_ask(operator, cluster, apis))
         await asyncio.wait([stopped, asking], return_when=asyncio.FIRST_COMPLETED)

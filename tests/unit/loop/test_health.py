@@ -14,11 +14,13 @@ import pytest
 from vllm_operator.loop import answering, health
 
 
-def served(asked: Callable[[int], Awaitable[None]], trouble: Callable[[], str] = str) -> None:
+def served(
+    asked: Callable[[int], Awaitable[None]], trouble: Callable[[], str] = str, unready: Callable[[], str] = str
+) -> None:
     """Serves, and asks of the port."""
 
     async def run() -> None:
-        async with health.serve(0, trouble) as port:
+        async with health.serve(0, {"/healthz": trouble, "/readyz": unready}) as port:
             await asked(port)
 
     asyncio.run(run())
@@ -44,6 +46,20 @@ def test_a_probe_is_told_what_the_event_loop_finds(monkeypatch: pytest.MonkeyPat
         assert await asyncio.to_thread(probe, port) == (503, "a watch is dead")
 
     served(asked, lambda: found[0])
+
+
+def test_each_path_has_a_look_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "PULSE_SECONDS", 0.01)
+    found = ["not all has been listed"]
+
+    async def asked(port: int) -> None:
+        assert await asyncio.to_thread(probe, port, "/readyz") == (503, "not all has been listed")
+        assert await asyncio.to_thread(probe, port) == (200, "ok")
+        found[0] = ""
+        await asyncio.sleep(0.1)
+        assert await asyncio.to_thread(probe, port, "/readyz") == (200, "ok")
+
+    served(asked, unready=lambda: found[0])
 
 
 def test_an_event_loop_that_is_stuck_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,7 +99,7 @@ def test_many_silent_connections_hold_few_files_and_the_kubelet_gets_in() -> Non
 def test_a_port_that_is_taken_is_told() -> None:
     async def asked(port: int) -> None:
         with pytest.raises(OSError, match="in use"):
-            async with health.serve(port, str):
+            async with health.serve(port, {"/healthz": str}):
                 pass
 
     served(asked)

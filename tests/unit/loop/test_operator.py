@@ -13,11 +13,12 @@ from support.fake_api import FakeApi, refusal
 from vllm_operator.api.resource import Key
 from vllm_operator.cluster import Cluster, path
 from vllm_operator.kinds import KINDS
-from vllm_operator.loop import heap, scrape
+from vllm_operator.loop import health, heap, scrape
 from vllm_operator.loop import operator as loop
 from vllm_operator.loop.kinds import Kind
 from vllm_operator.loop.lease import Place
 from vllm_operator.loop.operator import Operator, Ports, run_operator
+from vllm_operator.loop.shares import WHOLE
 from vllm_operator.settings import Settings
 from vllm_operator.watch.optional import OptionalApis
 
@@ -202,6 +203,44 @@ def test_lists_that_do_not_come_are_told_of_once_they_are_late(monkeypatch: pyte
     assert "/api/v1/pods" in found.trouble()
     monkeypatch.setattr(found.leases, "api_answers", lambda: False)
     assert found.trouble() == ""
+
+
+def test_it_is_ready_once_all_has_been_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that waits for its Lease as well; and a silent API server ends no readiness that there was."""
+    found, trouble = Operator(KINDS, Settings(), asyncio.Event()), [""]
+    monkeypatch.setattr(found, "trouble", lambda: trouble[0])
+    assert found.unready()
+    found.watches.lists.complete = True
+    assert not found.unready()
+    trouble[0] = "a watch is dead"
+    assert found.unready() == "a watch is dead"
+
+
+def test_it_is_healthy_and_not_ready_while_the_api_server_has_not_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rollout of the operator would else take away the one that acts."""
+    looks: dict[str, Any] = {}
+    stops: list[asyncio.Event] = []
+
+    @asynccontextmanager
+    async def connect(_: Any) -> AsyncIterator[Cluster]:
+        yield Cluster(FakeApi(), lambda _: 0.0)
+
+    @asynccontextmanager
+    async def serve(_: int, looks_of: dict[str, Any]) -> AsyncIterator[int]:
+        looks.update(looks_of)
+        yield 0
+
+    async def silent(_: OptionalApis) -> bool:
+        assert {path: bool(look()) for path, look in looks.items()} == {"/healthz": False, "/readyz": True}
+        stops[0].set()
+        return False
+
+    monkeypatch.setattr(loop, "connect", connect)
+    monkeypatch.setattr(health, "serve", serve)
+    monkeypatch.setattr(loop, "_stop_on_signals", stops.append)
+    monkeypatch.setattr(OptionalApis, "look", silent)
+    assert asyncio.run(loop._operate(KINDS, Settings(), WHOLE, 0)) == 0
+    assert looks
 
 
 @pytest.mark.parametrize(("ip", "family"), [("2001:db8::7", "IPv6"), ("10.0.0.7", "IPv4"), ("", None)])
