@@ -7,7 +7,7 @@ import yaml
 from pydantic import ValidationError
 
 from .. import settings
-from ..api import BATCH_KIND, KIND
+from ..api import BATCH_KIND, CLASS_KIND, KIND
 from ..api.base import first_fault
 from ..api.reasons import Reason
 from ..api.resource import InferenceService
@@ -66,7 +66,9 @@ def render_file(path: Path, settings_path: Path | None, class_path: Path | None 
     own, classes = _loaded(settings_path), read_classes([path, *([class_path] if class_path else [])])
     try:
         manifests, batches = services_in(path), manifests_in(path, BATCH_KIND)
-        nothing = "" if manifests or batches else absence(path, KIND, BATCH_KIND)
+        # Of classes alone nothing is made, and they are right as they are.
+        known = manifests or batches or manifests_in(path, CLASS_KIND)
+        nothing = "" if known else absence(path, KIND, BATCH_KIND, CLASS_KIND)
     except (OSError, UnicodeDecodeError, yaml.YAMLError, UnknownObjectError) as error:
         raise RenderError(f"{path}: {' '.join(str(error).split())}") from error
     if nothing:

@@ -100,7 +100,8 @@ FOREIGN = {"apiVersion": "serving.kserve.io/v1beta1", "kind": "InferenceService"
         ),
         ([FOREIGN], "its InferenceService is of serving.kserve.io/v1beta1, not vllm-operator.dev/v1alpha1"),
         ([{"apiVersion": "v1", "kind": "Pod"}], "has no InferenceService and no InferenceBatch"),
-        ([OWN], "has no InferenceService and no InferenceBatch"),
+        ([{**OWN, "spec": {"limits": 1}}], "h100: spec.limits: Invalid value"),
+        ([{**OWN, "apiVersion": "other/v1"}], "its ServingClass is of other/v1, not vllm-operator.dev/v1alpha1"),
         ([], "has no InferenceService and no InferenceBatch"),
     ],
 )
@@ -113,6 +114,14 @@ def test_what_kubectl_apply_would_not_take_is_one_line(
     assert (end.value.code, said_now.out) == (2, "")
     assert said in said_now.err
     assert said_now.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("beside", [[], [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}}]])
+def test_nothing_is_made_of_classes_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str], beside: list[dict[str, Any]]
+) -> None:
+    render(monkeypatch, tmp_path, *beside, OWN)
+    assert capsys.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize(
