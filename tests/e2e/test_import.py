@@ -12,7 +12,8 @@ from support.serving import CACHE, RESOURCES
 
 LINE = (
     "exec vllm serve $MODEL --max_model_len 2k --max-num-seq 16 --enforce-eager --kv-cache-memory=67108864 "
-    "--enable-auto-tool-choice --tool-call-parser hermes --disable-log-requests --port 9000"
+    "--enable-auto-tool-choice --tool-call-parser hermes --disable-log-requests --port 9000 "
+    "--served-model-name tiny"
 )
 
 
@@ -44,7 +45,7 @@ def test_a_vllm_serve_line_becomes_a_ready_service_in_two_commands(kube: Kube, t
     assert status == 0, said
     kube.apply(*yaml.safe_load_all(text))
     kube.ready("imported")
-    status, answer = chat(kube.url("imported"), "imported")
+    status, answer = chat(kube.url("imported"), "tiny")
     assert status == 200, answer
     assert json.loads(answer)["usage"]["completion_tokens"] > 0
     kube.run("delete", "vis", "imported", "--wait=false")
