@@ -73,6 +73,7 @@ FOREIGN: Mapping[tuple[str, str], str] = {
     ("cli/fleet/rows.py", "Failed"): "a pod's phase",
     ("diagnosis/autoscaling.py", "Ready"): "a ScaledObject's condition",
     ("diagnosis/autoscaling.py", "ScalingActive"): "a HorizontalPodAutoscaler's condition",
+    ("diagnosis/refusals.py", "Failed"): "the kubelet's reason of an Event",
     ("diagnosis/unstarted.py", "Failed"): "the kubelet's reason",
     ("manifests/__init__.py", "Scaling"): "the name of a class",
     ("services/kind.py", "Failed"): "a pod's phase",
