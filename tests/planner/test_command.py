@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -380,12 +381,17 @@ def test_a_folder_of_a_model(command: Command) -> None:
     assert command.plan(*own, "--model-config", str(command.folder), files=False)[0] == 3
 
 
+def _of_8192_tokens(command: Command) -> Iterator[dict[str, Any]]:
+    """The plans for so many tokens, of the model's folder and of its config.json."""
+    command.service(maxModelLen=8192)
+    own = ("-f", str(command.folder / "service.yaml"), "--gpu", "H200", "-o", "json")
+    for where in (command.folder, command.folder / "config.json"):
+        yield json.loads(command.plan(*own, "--model-config", str(where), files=False)[1])
+
+
 def test_a_length_that_sentence_transformers_notes_beside_the_model(command: Command) -> None:
     (command.folder / "sentence_bert_config.json").write_text('{"max_seq_length": 4096}')
-    command.service(maxModelLen=8192)
-    own, folder = ("-f", str(command.folder / "service.yaml"), "--gpu", "H200"), str(command.folder)
-    for where in (folder, str(command.folder / "config.json")):
-        content = json.loads(command.plan(*own, "-o", "json", "--model-config", where, files=False)[1])
+    for content in _of_8192_tokens(command):
         assert content["reason"] == "MaxModelLenTooLong"
         assert "4,096 tokens (max_seq_length of sentence-transformers): set at most 4096" in content["message"]
 
@@ -396,10 +402,7 @@ def test_what_notes_no_length_beside_the_model(command: Command, text: str) -> N
     (command.folder / "sentence_roberta_config.json").symlink_to("nowhere")
     (command.folder / "sentence_albert_config.json").mkdir()
     (command.folder / "sentence_xlnet_config.json").write_text('{"max_seq_length": 4096}')
-    command.service(maxModelLen=8192)
-    own, folder = ("-f", str(command.folder / "service.yaml"), "--gpu", "H200"), str(command.folder)
-    for where in (folder, str(command.folder / "config.json")):
-        content = json.loads(command.plan(*own, "-o", "json", "--model-config", where, files=False)[1])
+    for content in _of_8192_tokens(command):
         assert content["reason"] == "MaxModelLenTooLong"
 
 

@@ -183,7 +183,7 @@ def _lora(spec: InferenceServiceSpec) -> LoraSettings | None:
 
 def _most_graph_tokens(spec: InferenceServiceSpec) -> int | None:
     """Tokens of the largest batch with a graph, where the user says so; 0: there are no graphs."""
-    compilation = (spec.tuning.compilation if spec.tuning else None) or Compilation()
+    compilation = _compilation(spec)
     sizes, most = compilation.cudagraph_capture_sizes, compilation.max_cudagraph_capture_size
     if compilation.cudagraph_mode == "NONE":
         return 0
@@ -191,14 +191,16 @@ def _most_graph_tokens(spec: InferenceServiceSpec) -> int | None:
 
 
 def _own_graph_sizes(spec: InferenceServiceSpec) -> tuple[int, ...]:
-    compilation = spec.tuning.compilation if spec.tuning else None
-    return tuple(sorted(set(compilation.cudagraph_capture_sizes or ()))) if compilation else ()
+    return tuple(sorted(set(_compilation(spec).cudagraph_capture_sizes or ())))
 
 
 def _passes(spec: InferenceServiceSpec) -> dict[str, bool]:
     """The passes over the compiled graph that the user switches on or off."""
-    compilation = spec.tuning.compilation if spec.tuning else None
-    return (compilation.pass_config if compilation else None) or {}
+    return _compilation(spec).pass_config or {}
+
+
+def _compilation(spec: InferenceServiceSpec) -> Compilation:
+    return (spec.tuning.compilation if spec.tuning else None) or Compilation()
 
 
 def _tuned(spec: InferenceServiceSpec) -> str:
