@@ -120,6 +120,8 @@ def change_node(run: Run) -> None:
         run.plane.api().create("/api/v1/nodes", _still(number))
     names = [_ask_for(run, number) for number in range(PRODUCTS)]
     wait("their services are told", 120, lambda: all(_told(run, name) for name in names))
+    # Kubernetes finds out only now that nobody keeps them alive, and writes each of them for it.
+    wait("the nodes are told to be lost", 180, lambda: _lost(run) >= others, 2)
     time.sleep(20)
     spent: list[float] = []
     for product in (None, _product(0)):
@@ -147,6 +149,13 @@ def _still(number: int) -> dict[str, Any]:
     for resources in (node["status"]["capacity"], node["status"]["allocatable"]):
         resources["nvidia.com/gpu"] = str(GPUS_OF_A_NODE)
     return node
+
+
+def _lost(run: Run) -> int:
+    """How many nodes have the taint of one that is not heard of."""
+    nodes = (run.plane.api().get("/api/v1/nodes") or {})["items"]
+    taints = ((one["key"], one["effect"]) for node in nodes for one in node["spec"].get("taints", ()))
+    return sum(taint == ("node.kubernetes.io/unreachable", "NoSchedule") for taint in taints)
 
 
 def _labels(product: str) -> dict[str, str]:
