@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
-from gpu import engine_log, machine
+from gpu import engine_log, machine, processors
 from vllm_operator.diagnosis.log import last_error
 
 Case = dict[str, Any]
@@ -56,13 +56,16 @@ def folders(case: Case, home: Path) -> dict[str, Any]:
     arguments = dict(case["engineArgs"])
     model = home / "models" / case["case"]
     _config(model, case["modelConfig"])
+    towers = "vision_config" in case["modelConfig"]
+    if towers:
+        processors.write(model, case["modelConfig"])
     if draft := case.get("draftConfig"):
         _config(model / "draft", draft)
         arguments["speculative_config"] = {**arguments["speculative_config"], "model": str(model / "draft")}
     return {
         "model": str(model),
         "load_format": "dummy",
-        "skip_tokenizer_init": True,
+        "skip_tokenizer_init": not towers,
         **case.get("extraArgs", {}),
         **arguments,
     }
