@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from cluster.host import REPOSITORY
+from support.applied import MOST, annotations_size
 from support.chart import CHART, CRD_SOURCE, CRDS, IMAGE, NAMESPACE, RELEASE, VALUES, documents, helm, one_of, template
 from vllm_operator.loop.lease import Place
 from vllm_operator.loop.leases import places
@@ -141,6 +142,7 @@ def test_renders_the_crds_as_they_are() -> None:
     printed = helm("template", "test", CHART, IMAGE, "--show-only=templates/crd.yaml").ok()
     assert CRD_SOURCE in printed
     for rendered, crd in zip(documents(printed), CRDS, strict=True):
+        assert annotations_size(rendered) < MOST, crd.name
         assert rendered["metadata"].pop("annotations") == {"helm.sh/resource-policy": "keep"}
         assert rendered["metadata"].pop("labels")["app.kubernetes.io/managed-by"] == "Helm"
         assert rendered == yaml.load(crd.read_text(), yaml.CSafeLoader)

@@ -4,6 +4,7 @@ Nothing here knows a field of ours. `crd.py` turns these models into the CustomR
 """
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import (
@@ -48,6 +49,23 @@ def rule(cel: str, message: str, *, path: str | None = None, message_expression:
     if message_expression:
         entry["messageExpression"] = message_expression
     return entry
+
+
+def said_of(sentences: Mapping[str, str], name: str, otherwise: str) -> str:
+    """CEL: the sentence of what `name` (in CEL) comes to; where there is none `otherwise` (in CEL).
+
+    It looks into one text, |--a |--b =sentence |, where each name and each sentence stands once. A map would have the
+    sentence for each name, and be there twice, as CEL has to ask for a key first. Raises ValueError for a sentence that
+    would end too early.
+    """
+    groups: dict[str, list[str]] = {}
+    for one, says in sentences.items():
+        groups.setdefault(says, []).append(one)
+    if unfit := [says for says in groups if " |" in says]:
+        raise ValueError(f"a sentence ends at a space and a bar: {unfit}")
+    text = "".join("".join(f"|{one} " for one in names) + f"={says} " for says, names in groups.items())
+    whole = f"({text!r} + '|' + {name} + ' =' + {otherwise} + ' |')"
+    return f"{whole}.split('|' + {name} + ' ', 2)[1].split('=', 2)[1].split(' |', 2)[0]"
 
 
 def required(description: str, example: Any, default: Any = ..., **limits: Any) -> Any:

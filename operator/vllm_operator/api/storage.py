@@ -26,6 +26,8 @@ _VOLUME = (
     '{name: models}, spec: {volumeName: models, accessModes: [ReadOnlyMany], storageClassName: "", resources: '
     "{requests: {storage: 1Ti}}}}; then use pvc://models"
 )
+# Where the API server cannot make that sentence.
+_NO_FOLDER = "a folder of the nodes is not mounted by a service: use a claim of a volume that has it (pvc://claim)"
 _OF_NODE = "(self.startsWith('hostpath://') || self.startsWith('file://') || self.startsWith('/'))"
 _PATH = "self.replace('hostpath://', '').replace('file://', '')"
 _GGUF = "self.lowerAscii().endsWith('.gguf')"
@@ -38,7 +40,7 @@ def _quoted(text: str) -> str:
     return "'" + text.replace("'", "\\'") + "'"
 
 
-_KNOWN = rule(f"!{_OF_NODE}", _VOLUME, message_expression=f" + {_PATH} + ".join(map(_quoted, _VOLUME.split("PATH"))))
+_KNOWN = rule(f"!{_OF_NODE}", _NO_FOLDER, message_expression=f" + {_PATH} + ".join(map(_quoted, _VOLUME.split("PATH"))))
 _FORMS = [
     _KNOWN,
     rule(

@@ -10,6 +10,7 @@ import yaml
 from pydantic.alias_generators import to_camel
 
 from cluster.host import REPOSITORY
+from support.applied import MOST, annotations_size
 from support.every_field import Schema
 from vllm_operator.api import PLURALS
 from vllm_operator.api.crd import INFERENCE_SERVICE, KINDS, SERVING_CLASS, Kind, custom_resource_definition, structural
@@ -63,6 +64,18 @@ def _first_difference(kind: Kind, kept: Schema) -> str:
         path for path in before if path not in now
     ]
     return max(changed, key=lambda path: path.count("."), default="its own description")
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=PLURALS)
+def test_kubectl_and_argo_cd_may_keep_it_in_an_annotation(kind: Kind) -> None:
+    """As the chart renders it: tests/chart/test_render.py."""
+    assert annotations_size(custom_resource_definition(kind)) < MOST
+
+
+def test_what_kubectl_keeps_is_counted_as_go_writes_it() -> None:
+    kept = r'{"a":"\u003c\u0026é","metadata":{"annotations":{"b":"c"}}}' + "\n"
+    assert annotations_size({"metadata": {"annotations": {"b": "c"}}, "a": "<&é"}) == 48 + 2 + len(kept.encode())
+    assert annotations_size({"metadata": {}}) == 48 + len('{"metadata":{"annotations":{}}}\n')
 
 
 @pytest.mark.parametrize(("path", "node"), PROPERTIES, ids=[path for path, _ in PROPERTIES])

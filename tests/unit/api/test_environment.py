@@ -3,7 +3,9 @@
 import pytest
 from pydantic import ValidationError
 
+from vllm_operator.api.base import RULES
 from vllm_operator.api.environment import ALLOWED, CREDENTIALS, INSTEAD, EnvVar, refusal
+from vllm_operator.api.expressions import evaluate
 
 SECRET = {"secretKeyRef": {"name": "a", "key": "b"}}
 
@@ -31,3 +33,12 @@ def test_only_credentials_come_from_secrets() -> None:
         EnvVar.model_validate({"name": "VLLM_LOGGING_LEVEL", "valueFrom": SECRET})
     with pytest.raises(ValidationError, match=r"use model[.]tokenSecretRef"):
         EnvVar.model_validate({"name": "HF_TOKEN", "valueFrom": SECRET})
+
+
+@pytest.mark.parametrize("source", [{"value": "1"}, {"valueFrom": SECRET}])
+def test_the_api_server_says_the_same(source: dict[str, object]) -> None:
+    rules = EnvVar.model_json_schema()[RULES]
+    for name in (*ALLOWED, *INSTEAD, *map(str.lower, INSTEAD), "SOMETHING_ELSE", "A|B", "HOME |USER"):
+        entry = {"name": name, **source}
+        said = [evaluate(rule["messageExpression"], entry) for rule in rules if not evaluate(rule["rule"], entry)]
+        assert said == [one for one in [refusal(name, secret="valueFrom" in source)] if one]

@@ -105,7 +105,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "video-pruning-method": ("evs", "vidcom2"),
 }  # fmt: skip
 
-# Flags that are switches; each also has a --no- form.
+# Flags that are switches; all but those that vLLM has no other way for also have a --no- form.
 SWITCHES = (
     "aggregate-engine-logging", "allow-credentials", "async-scheduling", "cohere-is-reasoning-model",
     "cudagraph-metrics", "disable-cascade-attn", "disable-chunked-mm-input", "disable-custom-all-reduce",

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel
 
-from ..base import Rule, rule
+from ..base import Rule, rule, said_of
 from .allowed import (
     EXTRA_CHOICE_FLAGS,
     EXTRA_SWITCH_FLAGS,
@@ -14,6 +14,7 @@ from .allowed import (
     LISTS,
     OBJECTS,
     SIZES,
+    SWITCHES,
 )
 from .catalogue import Entry, Standing, entries, said
 from .standings import VERSION
@@ -23,6 +24,10 @@ _NAME = "self.split('=', 2)[0]"
 _FLAG = f"{_NAME}.split('.', 2)[0].replace('_', '-').replace('--no-', '--')"
 _SPELLED = r"self.matches(r'^--[^ =]+(=|$)')"
 _SHORT = r"self.matches(r'^-[a-zA-Z]+([ =.].*)?$')"
+# Those with a form that turns them off need no second name in a list.
+_TWO_WAYS = [f"--{name}" for name in SWITCHES if f"--no-{name}" in EXTRA_SWITCH_FLAGS]
+_ONE_WAY = [f"--{name}" for name in SWITCHES if f"--no-{name}" not in EXTRA_SWITCH_FLAGS]
+_SWITCH = f"({_NAME}.replace('--no-', '--') in {_TWO_WAYS!r} || {_NAME} in {_ONE_WAY!r})"
 
 # As vLLM reads a number and JSON, and the word with which it takes many a flag as left out (engine/arg_utils.py).
 _INTEGER = "[-+]?[0-9]+(_[0-9]+)*"
@@ -53,14 +58,14 @@ _ONE_FLAG = (
 def extra_args_rules(spec: type[BaseModel]) -> tuple[list[Rule], list[Rule]]:
     """The rules of one item of extraArgs, and those of the whole list. At most one of an item's rules is false."""
     catalogue = entries(spec)
-    switches, values = list(EXTRA_SWITCH_FLAGS), list(EXTRA_VALUE_FLAGS)
+    values = list(EXTRA_VALUE_FLAGS)
     words = _cel({name: ", ".join(words) for name, words in EXTRA_CHOICE_FLAGS.items()})
     item = [
         rule(f"{_SPELLED} || {_SHORT}", _ONE_FLAG),
         rule(f"{_SPELLED} || !{_SHORT}", _ONE_FLAG, message_expression=_of_short(catalogue)),
         _of_refused(catalogue),
         rule(
-            f"!({_NAME} in {switches!r}) || !self.contains('=')",
+            f"!{_SWITCH} || !self.contains('=')",
             "this flag is a switch: write it without a value; its opposite begins with --no-",
         ),
         rule(
@@ -103,22 +108,14 @@ def _of_short(catalogue: Mapping[str, Entry]) -> str:
 
 def _of_refused(catalogue: Mapping[str, Entry]) -> Rule:
     """The rule about flags that extraArgs does not pass on: one sentence for each, one for what is no full name."""
-    sentences: dict[str, str] = {}
-    carried = {name: str(entry.field) for name, entry in _long(catalogue) if entry.standing == Standing.FIELD}
-    numbered = {
-        name: sentences.setdefault(said("", entry).strip(), str(len(sentences)))
-        for name, entry in _long(catalogue)
-        if entry.standing in (Standing.OWNED, Standing.REFUSED, Standing.GONE)
+    sentences = {
+        name: said("", entry).strip() for name, entry in _long(catalogue) if entry.standing != Standing.ALLOWED
     }
-    by_number = {number: says for says, number in sentences.items()}
+    unknown = f"'is not the full name of a flag of vLLM {VERSION}: ' + {_FLAG} + {_rest_of_name(catalogue)}"
     return rule(
-        f"!{_SPELLED} || {_NAME} in {[*EXTRA_SWITCH_FLAGS, *EXTRA_VALUE_FLAGS]!r}",
+        f"!{_SPELLED} || {_SWITCH} || {_NAME} in {list(EXTRA_VALUE_FLAGS)!r}",
         "not a flag that extraArgs may pass: docs/flags.md says what becomes of it",
-        message_expression=f"{_FLAG} in {_cel(carried)}"
-        f" ? {_NAME} + ' is set by spec.' + {_cel(carried)}[{_FLAG}] + ': use that field'"
-        f" : {_FLAG} in {list(numbered)!r}"
-        f" ? {_NAME} + ' ' + {_cel(by_number)}[{_cel(numbered)}[{_FLAG}]]"
-        f" : {_NAME} + ' is not the full name of a flag of vLLM {VERSION}: ' + {_FLAG} + {_rest_of_name(catalogue)}",
+        message_expression=f"{_NAME} + ' ' + {said_of(sentences, _FLAG, unknown)}",
     )
 
 

@@ -4,8 +4,11 @@ import re
 
 import pytest
 
+from vllm_operator.api.base import said_of
+from vllm_operator.api.expressions import evaluate
 from vllm_operator.api.fields import fields
-from vllm_operator.api.flags.allowed import LEFT_OUT, REQUEST_LOGS
+from vllm_operator.api.flags import extra_args_rules
+from vllm_operator.api.flags.allowed import EXTRA_SWITCH_FLAGS, EXTRA_VALUE_FLAGS, LEFT_OUT, REQUEST_LOGS
 from vllm_operator.api.flags.catalogue import ALLOWED, GONE_SAYS, OWNED_SAYS, REFUSED_SAYS, Standing, said, standings
 from vllm_operator.api.flags.facts import facts
 from vllm_operator.api.flags.finding import CATALOGUE, UnknownFlagError, find
@@ -121,3 +124,46 @@ def test_sentences_begin_with_what_was_written() -> None:
     )
     assert said("--ssl-keyfile", CATALOGUE["--ssl-keyfile"]).startswith("--ssl-keyfile is not for pods")
     assert said("--seed", CATALOGUE["--seed"]) == ""
+
+
+def messages(item: str) -> list[str]:
+    """What the API server says of one item of extraArgs."""
+    rules, _ = extra_args_rules(InferenceServiceSpec)
+    wrong = [rule for rule in rules if not evaluate(rule["rule"], item)]
+    return [
+        str(evaluate(rule["messageExpression"], item)) if "messageExpression" in rule else rule["message"]
+        for rule in wrong
+    ]
+
+
+def test_each_flag_that_is_not_passed_on_is_told_its_own_sentence() -> None:
+    for entry in CATALOGUE.values():
+        if entry.standing != Standing.ALLOWED:
+            for spelling in (entry.name, *(one for one in entry.also if one.startswith("--"))):
+                assert messages(f"{spelling}=1") == [said(spelling, entry)]
+
+
+def test_a_switch_is_passed_on_in_the_forms_that_vllm_has() -> None:
+    for name in sorted(name for name in ALLOWED if name in EXTRA_SWITCH_FLAGS):
+        off = f"--no-{name.removeprefix('--')}"
+        assert messages(name) == []
+        assert (messages(off) == []) == (off in EXTRA_SWITCH_FLAGS) == (facts()[name].negative == off)
+        assert "this flag is a switch" in messages(f"{name}=true")[0]
+    for name in EXTRA_VALUE_FLAGS:
+        assert messages(f"--no-{name.removeprefix('--')}=1") != []
+
+
+@pytest.mark.parametrize("written", ["--a|b", "--uds|--grpc", "--uds=|", "--x~", "--seed |"])
+def test_a_name_that_is_none_cuts_no_sentence_short(written: str) -> None:
+    (message,) = messages(written)
+    assert message.endswith(("docs/flags.md has them all", "leave it out", "as an item of its own"))
+
+
+def test_a_sentence_is_found_by_each_of_its_names() -> None:
+    found = said_of({"a": "it's one = 1", "b": "two", "c": "it's one = 1"}, "self", "'none of ' + self")
+    assert [evaluate(found, name) for name in ("a", "b", "c", "", "ab", "b|", "it's")] == [
+        "it's one = 1", "two", "it's one = 1", "none of ", "none of ab", "none of b|", "none of it's",
+    ]  # fmt: skip
+    assert found.count("s one = 1") == 1
+    with pytest.raises(ValueError, match="ends at"):
+        said_of({"a": "one |two"}, "self", "''")
