@@ -6,6 +6,7 @@ gather (evidence) -> assess (does it fit) -> plan (a value) -> make and delete J
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from .. import metrics
 from ..again import Again, soonest
@@ -103,17 +104,22 @@ class BatchReconciler:
         after = status(account)
         batch_fleet.show(key, after)
         if evidence.finished:
-            return await self._finish(evidence)
+            wait = await self._write(evidence, memory, after)
+            return [*await self._finish(evidence), *([wait] if wait else [])]
         # Of a spec that cannot be acted on nothing else is read: what was due before that stays due.
         waits = [*(memory.progress.waits() if evidence.spec_error else memory.waits()), *_rules(account)]
         if any(wait.holds_status for wait in waits):
             return waits
-        about = Reference(API_VERSION, BATCH_KIND, key, snapshot.uid)
-        try:
-            wait = await memory.writer.write(about, before, after)
-        except RefusedError as error:
-            wait = await memory.writer.write(about, before, outline(after, str(error), stamp_of(evidence)))
+        wait = await self._write(evidence, memory, after)
         return [*waits, wait] if wait else waits
+
+    async def _write(self, evidence: BatchEvidence, memory: BatchMemory, after: dict[str, Any]) -> Again | None:
+        """Writes the status, in outline where the API server refuses a value of it."""
+        about = Reference(API_VERSION, BATCH_KIND, evidence.batch.key, evidence.batch.uid)
+        try:
+            return await memory.writer.write(about, evidence.before, after)
+        except RefusedError as error:
+            return await memory.writer.write(about, evidence.before, outline(after, str(error), stamp_of(evidence)))
 
     async def _bring_about(self, evidence: BatchEvidence) -> BatchAccount:
         """What is concluded and done. A fault of ours is told as well, in place of a status that is never written."""

@@ -1,5 +1,6 @@
 """From all that is known of a batch to its status. Pure, with the time given in the evidence."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
@@ -45,7 +46,7 @@ def status(account: BatchAccount) -> dict[str, Any]:
     seen, stamp = account.evidence, stamp_of(account.evidence)
     before, spec = seen.before, seen.engine.service.spec
     if seen.finished:
-        return dict(before)
+        return _of_generation(before, stamp.generation)
     report, counts = seen.checked.report, _counts(account)
     ended = account.plan.complete or account.plan.failed
     began = seen.began or RUN in account.plan.make
@@ -67,6 +68,15 @@ def status(account: BatchAccount) -> dict[str, Any]:
         "finishedAt": stamp.now if ended else None,
     }
     return with_gaps(*conform(compact(whole), InferenceBatchStatus), seen.engine.missing, stamp)
+
+
+def _of_generation(before: Mapping[str, Any], generation: int) -> dict[str, Any]:
+    """What stands of a batch that has ended, as said of the spec as it is now: an edit changes nothing of it.
+
+    kubectl, Flux and Argo CD pass over what is said of an earlier one.
+    """
+    told = [{**entry, "observedGeneration": generation} for entry in before["conditions"]]
+    return {**before, "observedGeneration": generation, "conditions": told}
 
 
 def _gpus(seen: BatchEvidence) -> int:

@@ -88,7 +88,7 @@ class StatusWriter:
 
     async def _tell(self, about: Reference, old: Mapping[str, Any], after: Status) -> None:
         new = find(after, ConditionType.READY)
-        if (old.get("status"), old.get("reason")) == (new["status"], new["reason"]):
+        if (old.get("status"), old.get("reason")) == (new.get("status"), new.get("reason")):
             return
         _log_transition(about, new)
         stalled = bool(find(after, ConditionType.STALLED))

@@ -528,6 +528,47 @@ def test_a_batch_that_has_time_left_stays_and_comes_back() -> None:
     assert 590 < again <= 600
 
 
+def ended(end: str) -> BatchWorld:
+    """A batch that has ended, one way or the other."""
+    world = BatchWorld()
+    if end == "Failed":
+        world.batch(ago=100, expireAfterSeconds=60)
+        world.reconcile(2)
+    else:
+        world.runs()
+        world.ends("run", MERGED)
+        world.reconcile()
+        world.ends("merge", MERGED)
+        world.reconcile(2)
+    assert world.condition(end)[0] == "True"
+    return world
+
+
+@pytest.mark.parametrize("end", ["Complete", "Failed"])
+@pytest.mark.parametrize("edit", [{"ttlSecondsAfterFinished": 600}, {"suspend": True}, {"template": {}}])
+def test_an_edit_after_the_end_changes_nothing_but_the_generation_that_is_told(end: str, edit: Object) -> None:
+    world = ended(end)
+    before = world.status()
+    world.batch(**edit)
+    world.reconcile()
+    generation = world.api.objects[path(BATCH_KIND, *KEY)]["metadata"]["generation"]
+    told = [{**entry, "observedGeneration": generation} for entry in before["conditions"]]
+    assert generation > before["observedGeneration"]
+    assert world.status() == {**before, "observedGeneration": generation, "conditions": told}
+    world.reconcile()
+    assert world.api.requests == []
+
+
+def test_an_end_without_its_other_conditions_is_told_of_the_new_generation_too() -> None:
+    """As somebody left it who edits statuses."""
+    world = ended("Complete")
+    status = world.status()
+    status["conditions"] = [entry for entry in status["conditions"] if entry["type"] == "Complete"]
+    world.batch(ttlSecondsAfterFinished=600)
+    world.reconcile()
+    assert [entry["type"] for entry in world.status()["conditions"]] == ["Complete"]
+
+
 def test_pods_of_somebody_else_count_for_nothing() -> None:
     world = BatchWorld()
     world.batch()
