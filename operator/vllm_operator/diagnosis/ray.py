@@ -11,9 +11,15 @@ from .redaction import redact, shorten
 
 
 def application(deployment: DeploymentSnapshot | None) -> Finding | None:
-    """The cause that Serve or KubeRay tells; None where no application has failed, and nothing is refused."""
-    for condition in deployment.conditions if deployment else ():
-        if condition.type == APPLICATION and condition.status == "False":
+    """The cause that Serve or KubeRay tells; None where no application has failed, and nothing is refused.
+
+    KubeRay says that it has seen a spec as it tells Serve; not of one that it refuses.
+    """
+    if deployment is None:
+        return None
+    seen = deployment.generation == deployment.observed_generation
+    for condition in deployment.conditions:
+        if seen and condition.type == APPLICATION and condition.status == "False":
             return _finding(condition.message)
         if condition.reason == REFUSED:
             return (

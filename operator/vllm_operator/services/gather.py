@@ -43,6 +43,7 @@ async def gather(
 ) -> Evidence:
     """The evidence on which the service is decided. What is still being read, `memory.waits()` tells."""
     evidence = _watched(key, snapshot, memory, surroundings, agreement)
+    evidence = replace(evidence, taking=memory.taking.seconds(evidence.deployment, surroundings.clock()))
     if evidence.spec_error:
         memory.claims.forget()
     elif (settings := surroundings.settings).allowed_claims:

@@ -30,6 +30,7 @@ from ..readers.said import Events
 from ..readers.together import Together
 from ..snapshots.groups import Fallen
 from ..snapshots.pod import PodSnapshot
+from ..snapshots.ray import Taking
 from ..status.evidence import Jobs
 from ..status.figures import Restarts
 from .claims import Claims
@@ -59,6 +60,7 @@ class Memory:
     fallen: Fallen = field(default_factory=Fallen)
     answering: frozenset[str] | None = None
     """The RayServices whose application answers; None: not looked at yet."""
+    taking: Taking = field(default_factory=Taking)
     parsed: tuple[InferenceService, Finding | None] | None = None
     resolution: tuple[object, Resolution] | None = None
     """What the spec came to with its class, and what that was made of."""

@@ -31,5 +31,7 @@ def rules(account: Account, settling: Settling, ledger: Ledger, now: float) -> I
         yield Again(REFUSED_RETRY_SECONDS, "the API server may allow later what it refused")
     if is_limit(account.evidence.refusal):
         yield Again(CLASS_SECONDS, "other services of the class may ask for less")
+    if account.evidence.taking:
+        yield Again(account.evidence.taking, "Ray Serve may have begun with what has changed")
     if account.evidence.supply:
         yield Again(SUPPLY_SECONDS, "GPUs may have become free")

@@ -5,15 +5,18 @@ answers before any model does: it serves once the application has come up.
 """
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from ..manifests.names import RAY_KIND
 from .child import Child
 from .pod import PodSnapshot
+from .workload import DeploymentSnapshot
 
 Names = frozenset[str]
 # One for all services without Ray: Python makes a new one each time.
 _NONE: Names = frozenset()
+# KubeRay looks every 2 s (rayservice_controller.go, reconcileServe), at one RayService after the other.
+TAKEN_SECONDS = 10.0
 
 
 def answering(children: Iterable[Child], before: Names | None, *, served: bool) -> Names:
@@ -47,3 +50,32 @@ def of_clusters(pods: Iterable[PodSnapshot], children: Iterable[Child], that_ans
         else pod
         for pod in pods
     ]
+
+
+@dataclass(slots=True)
+class Taking:
+    """Since when KubeRay knows an edit of a RayService. Losing it costs that it passes for taken at once.
+
+    At the look at which KubeRay tells Serve, it shows what Serve said before that.
+    """
+
+    generation: int | None = None
+    """None: not looked at yet."""
+    until: float | None = 0.0
+    """By when Serve has begun with the edit, or has nothing to do; None: KubeRay does not know it yet."""
+
+    def seconds(self, workload: DeploymentSnapshot | None, now: float) -> float:
+        """For how long what is said of the application may still be of before. `now`: by the operator's clock."""
+        if workload is None or workload.kind != RAY_KIND:
+            self.generation, self.until = None, 0.0
+            return 0.0
+        if self.generation not in (None, workload.generation):
+            self.until = None
+        self.generation = workload.generation
+        if workload.generation != workload.observed_generation:
+            return 0.0
+        if workload.begins:
+            self.until = 0.0
+        if self.until is None:
+            self.until = now + TAKEN_SECONDS
+        return max(self.until - now, 0.0)

@@ -69,13 +69,20 @@ class DeploymentSnapshot:
         return ("Ready", "True") in held and (states == {"True"} or stays)
 
     @property
+    def begins(self) -> bool:
+        """Of a RayService: whether Serve brings its application up, or to what was changed."""
+        return any((entry.type, entry.status) == (APPLICATION, "Unknown") for entry in self.conditions)
+
+    @property
     def rolled_out(self) -> bool:
         """Whether the newest pod template has once had all its pods."""
+        if self.generation != self.observed_generation:
+            return False
         if self.kind != "Deployment":
             held = {entry.type for entry in self.conditions if entry.status == "True"}
             return bool({"Available", APPLICATION} & held) and "UpdateInProgress" not in held
         progressing = [entry.reason for entry in self.conditions if entry.type == "Progressing"]
-        return self.generation == self.observed_generation and progressing == ["NewReplicaSetAvailable"]
+        return progressing == ["NewReplicaSetAvailable"]
 
 
 def conditions_in(status: Body) -> tuple[ConditionSnapshot, ...]:

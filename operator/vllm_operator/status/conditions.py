@@ -121,8 +121,9 @@ def workload_available(account: Account) -> Verdict:
     if ready >= max(1, total - 1):
         told = f"{ready} of {total} {units} serve"
         late = _trouble(account.evidence) if ready < total else None
-        told += f": {late[1]}" if late else _waits_on_ray(account)
-        return Verdict(ConditionType.WORKLOAD_AVAILABLE, True, Reason.AVAILABLE, told)
+        return _in_place(account, told) or Verdict(
+            ConditionType.WORKLOAD_AVAILABLE, True, Reason.AVAILABLE, f"{told}: {late[1]}" if late else told
+        )
     if finding := _trouble(account.evidence):
         told = f"{ready} of {total} {units} serve: {finding[1]}{_planned(account, finding[0])}{_old(account)}"
         told += f"{_down(account, total)}{_stuck(account, finding[0])}"
@@ -158,21 +159,30 @@ def _awaits_kuberay(account: Account) -> str:
     )
 
 
-def _waits_on_ray(account: Account) -> str:
-    """That Ray Serve takes new settings in place, in which no pod changes; or why it could not."""
-    workload = account.evidence.deployment
-    if not account.service.spec.on_ray or workload is None or workload.rolled_out:
-        return ""
-    if failed := diagnosis.workload(workload, []):
-        return f" with the settings of before: {failed[1]}"
-    return "; Ray Serve starts replicas anew with what has changed, and requests wait for them"
+def _in_place(account: Account, told: str) -> Verdict | None:
+    """That Ray Serve takes new settings in place, in which no pod changes; or why it could not. None once it has.
+
+    The pods serve with those of before, so it is as with pods of before: the spec is not served yet. Once a spec was
+    told as served, replicas that start anew are no change of it.
+    """
+    seen, workload = account.evidence, account.evidence.deployment
+    if not account.service.spec.on_ray or workload is None or (workload.rolled_out and not seen.taking):
+        return None
+    if failed := diagnosis.workload(seen.said, []):
+        message = f"{told} with the settings of before: {failed[1]}"
+        return Verdict(ConditionType.WORKLOAD_AVAILABLE, False, failed[0], message)
+    ready = find(seen.before, ConditionType.READY)
+    served = ready.get("status") == "True" and ready.get("observedGeneration") == account.service.generation
+    message = f"{told}; Ray Serve starts replicas anew with what has changed, and requests wait for them"
+    reason = Reason.AVAILABLE if served else Reason.ROLLING_OUT
+    return Verdict(ConditionType.WORKLOAD_AVAILABLE, served, reason, message)
 
 
 def _trouble(evidence: Evidence) -> diagnosis.Finding | None:
     """The first trouble among the pods, or what brought a group down whose next one is being made; of which rank."""
     fallen = [replace(evidence.fallen, terminating=False)] if evidence.fallen else []
     live = [*evidence.ranks, *(pod for pod in fallen if pod.lost)]
-    finding = diagnosis.workload(evidence.deployment, live, evidence.supply)
+    finding = diagnosis.workload(evidence.said, live, evidence.supply)
     if finding is None and fallen:
         live = fallen
         finding = diagnosis.workload(None, live)

@@ -79,6 +79,8 @@ class Evidence:
     """Pods of earlier renderings, one for each replica; none that has ended, whose record may stay for good."""
     ending: Sequence[PodSnapshot] = ()
     """Pods of earlier renderings that are being deleted: while they finish their requests they hold what they mount."""
+    taking: float = 0.0
+    """Seconds for which what Ray Serve is said to do may still be of before the last edit."""
     served: frozenset[str] = frozenset()
     """The optional kinds that the cluster knows."""
     autoscaler: Autoscaler = field(default_factory=Autoscaler)
@@ -205,6 +207,13 @@ class Evidence:
     def deployment(self) -> DeploymentSnapshot | None:
         """What became of the workload of this very service."""
         return deployment_of(self.live, self.service.name, self.service.uid)
+
+    @property
+    def said(self) -> DeploymentSnapshot | None:
+        """The same; None on Ray while what is said of it may be of an earlier spec, whose pods these were as well."""
+        child = workload_of(self.live, self.service.name, self.service.uid)
+        before = self.taking or child is None or child.revision != self.service.revision
+        return None if self.service.spec.on_ray and before else self.deployment
 
     @property
     def replaces(self) -> bool:

@@ -67,7 +67,7 @@ def verdicts(account: Account) -> list[Verdict]:
     # An autoscaler has not been asked yet how many first pods there are to be.
     first = account.service.wanted_replicas is None and account.evidence.never_ran and account.outcome.withheld
     serve = sum(pod.ready for pod in account.evidence.pods) == total and not account.evidence.old_pods
-    settled = serve and not first
+    settled = serve and not first and workload.reason != Reason.ROLLING_OUT
     refused = gate.type is ConditionType.ADMITTED
     decides = gate if refused else workload
     if not decides.status and Reason.named(decides.reason).passes is False:

@@ -13,6 +13,7 @@ from vllm_operator.api.resource import Key
 from vllm_operator.cluster import path
 from vllm_operator.services.first_status import FIRST_STATUS_SECONDS
 from vllm_operator.settings import Settings
+from vllm_operator.snapshots.ray import TAKEN_SECONDS
 
 ON_RAY: dict[str, Any] = {"runtime": "RayServe", "image": "vllm/vllm-openai:v0.32.0"}
 
@@ -48,7 +49,7 @@ def made(world: World) -> Object:
 def pods(world: World, status: Object, of_service: Object | None = None) -> None:
     """Head and worker, of a RayCluster that KubeRay made, and what it says of it."""
     of = made(world)
-    of["status"] = UP if of_service is None else of_service
+    says(world, UP if of_service is None else of_service)
     template = of["spec"]["rayClusterConfig"]["workerGroupSpecs"][0]["template"]
     labels = template["metadata"]["labels"]
     _object(world, "RayCluster", of["metadata"]["name"], of["metadata"]["uid"], {"labels": labels})
@@ -58,6 +59,13 @@ def pods(world: World, status: Object, of_service: Object | None = None) -> None
         _object(world, "Pod", name, f"uid-{of['metadata']['name']}", whole)
         pod = world.api.objects[path("Pod", NAMESPACE, name)]
         pod |= {"spec": {"containers": [{"name": "vllm", "image": "i"}], "nodeName": "n"}, "status": status}
+    world.watch()
+
+
+def says(world: World, status: Object) -> None:
+    """What KubeRay says of the RayService as it is now."""
+    of = made(world)
+    of["status"] = {"observedGeneration": of["metadata"]["generation"], **status}
     world.watch()
 
 
@@ -124,36 +132,92 @@ def test_where_kuberay_tells_serve_nothing_it_is_said_what_may_keep_it_away() ->
     assert "the setting kuberayNamespaces has to name" in world.message("Ready")
 
 
-def test_other_settings_are_taken_in_place() -> None:
+def edited() -> tuple[World, Key]:
+    """A service on Ray that serves, and whose engine gets another setting: KubeRay has not looked at it yet."""
     world, key = serving()
     before = made(world)["metadata"]["name"]
     world.service(**ON_RAY, maxModelLen=64)
     world.reconcile(key)
-    assert world.children("RayService") == [before]
-    made(world)["status"] = UP  # for some seconds KubeRay says so of what was before
-    world.watch()
     world.reconcile(key)
-    made(world)["status"] = told("DEPLOYING")
-    world.watch()
+    assert world.children("RayService") == [before]
+    return world, key
+
+
+def summary(world: World) -> tuple[str, str]:
+    """The reason of Ready, and which of the conditions there is that GitOps tools look at."""
+    found = [entry["type"] for entry in world.status()["conditions"]]
+    return world.reason(), " ".join(kind for kind in found if kind in ("Reconciling", "Stalled"))
+
+
+TAKES, SERVES, FAILS = ("RollingOut", "Reconciling"), ("Available", ""), ("RayApplicationFailed", "Stalled")
+
+
+def test_other_settings_are_taken_in_place_and_served_once_serve_has_them() -> None:
+    world, key = edited()
+    assert summary(world) == TAKES
+    says(world, UP)  # at the look at which it tells Serve, KubeRay says this of what was before
+    again = world.reconcile(key)
+    assert again is not None
+    assert again <= TAKEN_SECONDS
+    assert summary(world) == TAKES
+    says(world, told("DEPLOYING"))
     world.reconcile(key)
     world.clock.now += 60.0  # other words alone may wait
     world.reconcile(key)
-    assert world.reason() == "Available"
+    assert summary(world) == TAKES
     assert "Ray Serve starts replicas anew with what has changed" in world.message("WorkloadAvailable")
-    made(world)["status"] = told("DEPLOY_FAILED", "Traceback\nValueError: Unknown engine argument: x")
-    world.watch()
-    world.clock.now += FIRST_STATUS_SECONDS
+    says(world, UP)
     world.reconcile(key)
-    assert world.reason() == "RayApplicationFailed"
+    assert summary(world) == SERVES
+
+
+def test_settings_for_which_serve_starts_nothing_anew_count_as_taken_after_some_seconds() -> None:
+    world, key = edited()
+    says(world, UP)
+    world.reconcile(key)
+    world.clock.now += TAKEN_SECONDS
+    world.reconcile(key)
+    assert summary(world) == SERVES
+
+
+@pytest.mark.parametrize("deployments", [{}, {"LLMServer:llama": {"status": "HEALTHY"}}], ids=["gone", "of before"])
+def test_settings_that_serve_cannot_take_are_told_though_those_of_before_serve(deployments: Object) -> None:
+    world, key = edited()
+    said = told("DEPLOY_FAILED", "Traceback\nValueError: Unknown engine argument: x")
+    said["activeServiceStatus"]["applicationStatuses"]["llm"]["serveDeploymentStatuses"] = deployments
+    for status in (told("DEPLOYING"), said):
+        says(world, status)
+        world.clock.now += FIRST_STATUS_SECONDS
+        world.reconcile(key)
+    assert summary(world) == FAILS
     assert "Unknown engine argument: x" in world.message("Ready")
     assert "rollout.maxSurge" not in world.message("Ready")  # which is about other pods
+    assert ("with the settings of before" in world.message("Ready")) == bool(deployments)
+    world.service(**ON_RAY, maxModelLen=128)
+    for _ in range(2):
+        world.reconcile(key)
+        assert summary(world) == TAKES, "it is not said of settings that Serve has not looked at"
+    says(world, said)
+    world.reconcile(key)
+    assert summary(world) == TAKES
+    for status in (told("DEPLOYING"), UP):
+        says(world, status)
+        world.reconcile(key)
+    assert summary(world) == SERVES
+
+
+def test_replicas_that_start_anew_without_an_edit_are_no_rollout() -> None:
+    world, key = serving()
+    says(world, told("DEPLOYING"))
+    world.clock.now += 60.0
+    world.reconcile(key)
+    assert summary(world) == SERVES
 
 
 def test_a_head_that_came_anew_serves_once_the_model_is_there() -> None:
     world, key = serving()
     for state, ready in (("LOST", 0), ("DEPLOYING", 0), ("RUNNING", 1)):
-        made(world)["status"] = {**told(state), **({"conditions": []} if state == "LOST" else {})}
-        world.watch()
+        says(world, {**told(state), **({"conditions": []} if state == "LOST" else {})})
         world.clock.now += FIRST_STATUS_SECONDS
         world.reconcile(key)
         assert world.status()["readyReplicas"] == ready, state
@@ -266,8 +330,7 @@ def test_all_workers_but_one_stay_while_nodes_are_drained_however_many_there_are
     world, key = of_a_class(3)
     url = path("PodDisruptionBudget", NAMESPACE, "llama")
     for workers in (3, 2, 1, 4):
-        made(world)["status"] = scaled_to(workers)
-        world.watch()
+        says(world, scaled_to(workers))
         world.reconcile(key)
         assert world.api.objects[url]["spec"]["minAvailable"] == workers - 1
         world.reconcile(key)
@@ -297,8 +360,7 @@ def test_a_refusal_takes_no_cluster_away_however_rays_autoscaler_scales_meanwhil
     cluster, told_to_serve = before["metadata"]["name"], before["spec"]
     refuse(world)
     for now in (workers, 2, 1, 3):
-        made(world)["status"] = scaled_to(now)
-        world.watch()
+        says(world, scaled_to(now))
         world.reconcile(key)
         assert (made(world)["metadata"]["name"], made(world)["spec"]) == (cluster, told_to_serve)
     world.clock.now += FIRST_STATUS_SECONDS

@@ -44,6 +44,8 @@ def test_it_is_rolled_out_once_its_application_runs() -> None:
     runs = {"applicationStatuses": {"llm": {"status": "RUNNING"}}}
     assert workload(ray_service({**active(**runs), "conditions": ROLLED}, **ONE)).rolled_out
     assert not workload(ray_service({**active(), "conditions": ROLLED}, **ONE)).rolled_out
+    of_before = {**active(**runs), "conditions": ROLLED, "observedGeneration": 1}
+    assert not workload(ray_service(of_before, **ONE)).rolled_out
 
 
 @pytest.mark.parametrize(
