@@ -91,7 +91,7 @@ class World:
         """The inspect Job's pod ends with a report."""
         job = next(child for child in self.children("Job") if child.startswith(f"{name}-inspect"))
         key = self.api.objects[path("Job", NAMESPACE, job)]["metadata"]["labels"][INSPECTION_LABEL]
-        ended = {"state": {"terminated": {"message": encode(Facts(config, commit=commit))}}}
+        ended = {"name": "inspect", "state": {"terminated": {"message": encode(Facts(config, commit=commit))}}}
         body = {
             "metadata": {
                 "name": job,

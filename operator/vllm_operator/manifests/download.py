@@ -17,14 +17,12 @@ from ..vllm.paths import CACHE_DIR, location
 from .affinity import node_affinity
 from .job import Amounts, Program, job, job_labels, job_pod
 from .metadata import Manifest, identity
-from .names import DOWNLOAD_LABEL
+from .names import DOWNLOAD_LABEL, DOWNLOADER
 
 # A Job that failed goes by itself, and is then made again: it goes on with what is there.
 RETRY_SECONDS = 600
 DEADLINE_SECONDS = 24 * 3600
 AMOUNTS = Amounts(cpu=("500m", "4"), memory=("1Gi", "4Gi"), ephemeral_storage=("64Mi", "256Mi"))
-DOWNLOADER = "download"
-"""The container's name."""
 # The Job's own.
 _HOME = {"HF_HOME": f"{CACHE_DIR}/huggingface", "HF_HUB_DISABLE_TELEMETRY": "1"}
 # The user's, by which huggingface_hub and hf_xet fetch: timeouts, and whether Xet's stores are asked.

@@ -14,7 +14,7 @@ from ..vllm.paths import MODELS_DIR, model_image, model_location
 from .image_volume import IMAGE_MOUNT, image_volume
 from .job import Amounts, Program, job, job_labels, job_pod
 from .metadata import Manifest, metadata
-from .names import INSPECTION_LABEL
+from .names import INSPECTION_LABEL, INSPECTOR
 
 DEADLINE_SECONDS = 300
 # A Job that failed goes by itself, and is then made again: a token may be valid by then, or the hub be back.
@@ -63,7 +63,7 @@ def _program(service: InferenceService, settings: Settings) -> Program:
         volumes.append(image_volume(image))
         mounts.append(IMAGE_MOUNT)
     return Program(
-        name="inspect",
+        name=INSPECTOR,
         arguments=_arguments(service),
         environment=[] if _is_folder(service) else hub_environment(service.spec, settings),
         amounts=AMOUNTS,

@@ -95,6 +95,8 @@ def device_taints(resource: str) -> list[str]:
 
 # vLLM's container in a pod, and its port.
 CONTAINER = "vllm"
+# The one of the pods of inspect and download Jobs.
+INSPECTOR, DOWNLOADER = "inspect", "download"
 PORT_NAME = "http"
 # Of pods of Ray, whose metrics have a port of their own.
 METRICS_PORT_NAME, METRICS_PORT = "metrics", 8080

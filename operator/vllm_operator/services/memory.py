@@ -15,8 +15,7 @@ from ..diagnosis import Finding
 from ..loop.kinds import Surroundings
 from ..loop.write import StatusWriter
 from ..manifests import Packed
-from ..manifests.download import DOWNLOADER
-from ..manifests.names import CONTAINER
+from ..manifests.names import CONTAINER, DOWNLOADER
 from ..readers.configuration import ConfigurationReader
 from ..readers.devices import DeviceClasses, DeviceReader
 from ..readers.download import DownloadReader

@@ -7,11 +7,11 @@ from typing import Any
 from ..api import limits
 from ..api.reasons import Finding, Reason
 from ..api.resource import Body, Key
-from ..manifests.batch import CAUSE_ANNOTATION, ENGINE_ANNOTATION
-from ..manifests.names import BATCH_LABEL, INSPECTION_LABEL, STEP_LABEL
+from ..manifests.batch import CAUSE_ANNOTATION, ENGINE_ANNOTATION, INSPECT
+from ..manifests.names import BATCH_LABEL, CONTAINER, INSPECTION_LABEL, INSPECTOR, STEP_LABEL
 from ..manifests.transfer import FETCH
 from .child import owner_uid
-from .container import devices
+from .container import devices, ours
 from .inspection_pod import InspectionPod
 from .inspection_pod import snapshot as inspection_pod
 from .pod import PodSnapshot, pod
@@ -117,11 +117,12 @@ def batch_pod(body: Body) -> BatchPod:
     """Snapshot of a pod of a batch."""
     meta, status = body["metadata"], body.get("status") or {}
     labels: Mapping[str, Any] = meta.get("labels") or {}
-    statuses: list[Mapping[str, Any]] = status.get("containerStatuses") or [{}]
-    ended = (statuses[0].get("state") or {}).get("terminated") or _ended_before(status)
+    step = str(labels.get(STEP_LABEL, ""))
+    container = ours(status.get("containerStatuses") or (), INSPECTOR if step == INSPECT else CONTAINER)
+    ended = (container.get("state") or {}).get("terminated") or _ended_before(status)
     index = (meta.get("annotations") or {}).get(INDEX_ANNOTATION, "")
     return BatchPod(
-        step=str(labels.get(STEP_LABEL, "")),
+        step=step,
         owner=owner_uid(meta) or "",
         index=int(index) if str(index).isdecimal() and len(index) < 6 else 0,
         pod=pod(body),

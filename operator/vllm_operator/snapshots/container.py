@@ -1,4 +1,4 @@
-"""vLLM's container in a pod, or in a template of pods, and what that has of GPUs. Pure."""
+"""Our own container in a pod, or in a template of pods, and what that has of GPUs. Pure."""
 
 from collections.abc import Iterable
 
@@ -8,9 +8,9 @@ from ..manifests.devices import request_in
 from ..manifests.names import CONTAINER, is_gpu
 
 
-def ours(containers: Iterable[Body]) -> Body:
-    """vLLM's own container: a service mesh or a policy may have put others beside it."""
-    return next((container for container in containers if container.get("name") == CONTAINER), {})
+def ours(containers: Iterable[Body], name: str = CONTAINER) -> Body:
+    """Our own container, or its status: a service mesh or a policy may have put others beside it, and before it."""
+    return next((container for container in containers if container.get("name") == name), {})
 
 
 def devices(body: Body) -> tuple[str, int]:

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ..api.conditions import find
+from ..manifests.names import DOWNLOADER
 from .child import owner_uid
+from .container import ours
 
 State = Literal["waits", "runs", "succeeded", "failed"]
 
@@ -39,8 +41,7 @@ def snapshot(body: Mapping[str, Any], label: str) -> DownloadPod | None:
 
 def _state(status: Mapping[str, Any]) -> tuple[State, str, bool]:
     """The state, Kubernetes' or the container's words for it, and whether the scheduler has no node."""
-    containers: list[Mapping[str, Any]] = status.get("containerStatuses") or [{}]
-    of_container = containers[0].get("state", {})
+    of_container = ours(status.get("containerStatuses") or (), DOWNLOADER).get("state") or {}
     ended, phase = of_container.get("terminated"), status.get("phase")
     if phase == "Succeeded":
         return "succeeded", "", False

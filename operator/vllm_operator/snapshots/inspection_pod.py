@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..api.limits import EVENT_CHARACTERS, WORD_CHARACTERS, text_of
+from ..manifests.names import INSPECTOR
 from .child import owner_uid
+from .container import ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +34,13 @@ def snapshot(body: Mapping[str, Any], label: str) -> InspectionPod | None:
         return None
     owner = owner_uid(body["metadata"]) or ""
     status = body.get("status") or {}
-    containers: list[Mapping[str, Any]] = status.get("containerStatuses") or [{}]
-    ended = containers[0].get("state", {}).get("terminated")
+    state = ours(status.get("containerStatuses") or (), INSPECTOR).get("state") or {}
+    ended = state.get("terminated")
     if ended:
         return InspectionPod(key, True, ended.get("message") or ended.get("reason") or "", "", owner)
     # Without a container's word: evicted, or past the Job's deadline.
     gone = status.get("phase") in ("Failed", "Succeeded")
-    waits, reason = _waits(status, containers[0].get("state", {}).get("waiting") or {})
+    waits, reason = _waits(status, state.get("waiting") or {})
     node = (body.get("spec") or {}).get("nodeName") or ""
     return InspectionPod(key, gone, status.get("message") or "", waits, owner, reason, node)
 

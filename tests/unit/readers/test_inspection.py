@@ -103,7 +103,7 @@ def test_why_a_pod_waits_is_told() -> None:
     assert bench.look(pod).pending
     bench.clock.now += PATIENCE_SECONDS
     assert str(bench.look(pod).error).endswith("within 120 s, as its pod waits: 0/3 nodes fit")
-    waiting = {"state": {"waiting": {"reason": "ImagePullBackOff", "message": "back-off pulling"}}}
+    waiting = {"name": "inspect", "state": {"waiting": {"reason": "ImagePullBackOff", "message": "back-off pulling"}}}
     pulling = snapshot({**body, "status": {"phase": "Pending", "containerStatuses": [waiting]}}, "l")
     assert pulling
     assert pulling.waits == "back-off pulling"

@@ -19,12 +19,13 @@ from vllm_operator.settings import Images, Settings
 
 COMMIT = "1" * 40
 CACHE = {"claim": {"storage": "10Gi"}}
-RUNS: dict[str, Any] = {"containerStatuses": [{"state": {"running": {}}}]}
+RUNS: dict[str, Any] = {"containerStatuses": [{"name": "download", "state": {"running": {}}}]}
 DONE = {"phase": "Succeeded"}
 
 
 def failed(message: str) -> dict[str, Any]:
-    return {"phase": "Failed", "containerStatuses": [{"state": {"terminated": {"message": message, "exitCode": 1}}}]}
+    ended = {"message": message, "exitCode": 1}
+    return {"phase": "Failed", "containerStatuses": [{"name": "download", "state": {"terminated": ended}}]}
 
 
 def begun(world: World, **spec: Any) -> Key:

@@ -154,7 +154,7 @@ def test_a_refused_download_that_is_allowed_in_time_comes_before_the_pods() -> N
     assert isinstance(world.api, WithoutJobs)
     world.api.word = ""
     loops(world, key, REFUSED_RETRY_SECONDS)
-    world.downloads({"containerStatuses": [{"state": {"running": {}}}]})
+    world.downloads({"containerStatuses": [{"name": "download", "state": {"running": {}}}]})
     loops(world, key, 2 * START_SECONDS)
     assert world.children("Deployment") == []
     world.downloads({"phase": "Succeeded"})
