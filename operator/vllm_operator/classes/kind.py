@@ -4,17 +4,20 @@ from collections.abc import Iterable, Mapping
 
 from ..api import CLASS_KIND
 from ..api.resource import Body, Key
-from ..api.serving_class import ServingClass
+from ..api.serving_class import ServingClass, ServingClassStatus
 from ..loop.kinds import Kind
 from ..resources import RESOURCES
 from ..snapshots.own import ObjectSnapshot, key_of, snapshot
 from ..snapshots.serving_class import UnreadClass, serving_class
+from ..status.schema import conform
 from ..watch.sources import Indices, Item, Source
 from .reconcile import PARSED, STATUSES, ClassReconciler
 
 
 def _status(body: Body) -> Mapping[Key, ObjectSnapshot]:
-    return {key_of(body): snapshot(body)}
+    # Whoever may edit the status, or another version of the operator, may have left there what is none.
+    status, _ = conform(body.get("status") or {}, ServingClassStatus)
+    return {key_of(body): snapshot({**body, "status": status})}
 
 
 def _parsed(body: Body) -> Mapping[Key, ServingClass | UnreadClass]:

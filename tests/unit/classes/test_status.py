@@ -3,6 +3,8 @@
 import asyncio
 from typing import Any
 
+import pytest
+
 from support.clock import Clock
 from support.fake_api import FakeApi
 from support.serving_classes import serving_class
@@ -84,3 +86,27 @@ def test_a_class_is_written_once_and_an_event_is_posted() -> None:
     assert reconcile() == []
     api.objects.clear()
     assert reconcile() == []
+
+
+READY = {"type": "Ready", "status": "True", "reason": "Valid", "message": "m", "lastTransitionTime": NOW}
+
+
+@pytest.mark.parametrize(
+    "conditions",
+    ["none", {"Ready": "True"}, ["Ready"], [{"type": "Ready"}], [{"status": "True"}], [{**READY, "type": ["Ready"]}]],
+    ids=str,
+)
+def test_a_status_that_is_none_is_written_anew(conditions: Any) -> None:
+    """As another version of the operator, with another CRD, may have left it; just before, this one has written."""
+    api, indices, clock = FakeApi(), dict[str, Any](), Clock()
+    around = Surroundings(
+        Cluster(api, lambda _: 10.0), SETTINGS, indices, frozenset, lambda _: None, clock, lambda *_: (), queues()
+    )
+    reconciler, url = ClassReconciler(around), path("ServingClass", "", "h100")
+    meta = {"name": "h100", "uid": "uid", "creationTimestamp": NOW}
+    for stands in ({}, {"observedGeneration": "3", "conditions": conditions}):
+        api.put(url, {"apiVersion": API_VERSION, "metadata": meta, "spec": {}, "status": stands})
+        indices.clear()
+        indices.update(api.shown(SOURCES))
+        asyncio.run(reconciler.reconcile(Key("", "h100")))
+    assert [(one["type"], one["status"]) for one in api.objects[url]["status"]["conditions"]] == [("Ready", "True")]
