@@ -15,6 +15,8 @@ from planner.models import gpu_of, spec_of
 from planner.oracle.__main__ import BATCH_TOKENS, CACHE_BYTES, STAGES
 from vllm_operator.planner.accelerators import GIB, Gpu
 from vllm_operator.planner.architectures import model_of
+from vllm_operator.planner.config import Config
+from vllm_operator.planner.defaults import DEFAULTS
 from vllm_operator.planner.effective import engine_of
 from vllm_operator.planner.families import FAMILIES
 from vllm_operator.planner.kv_cache import layout
@@ -64,6 +66,13 @@ def test_weights_of_a_pipeline_stage_are_vllms(name: str, stage: int) -> None:
 def test_the_length_where_none_is_asked_for_is_vllms(name: str) -> None:
     lengths = {row["maxModelLen"] for row in MODELS[name]["ranks"].values()}
     assert lengths == {model_of(MODELS[name]["config"]).default_length}
+
+
+@pytest.mark.parametrize("kind", [name for name, known in DEFAULTS.items() if "kv_lora_rank" in known])
+def test_what_transformers_compresses_is_cached_compressed(kind: str) -> None:
+    """But for MiniCPM 3, whose class in vLLM expands it first (models/minicpm3.py)."""
+    config = Config.of({"architectures": ["AnyForCausalLM"], "model_type": kind})
+    assert config.latent == (kind != "minicpm3")
 
 
 def test_the_table_of_positions_reaches_as_far_as_the_model() -> None:

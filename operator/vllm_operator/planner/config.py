@@ -35,7 +35,7 @@ _THINKER = "thinker_config"
 _ELSEWHERE = "text_model_id"
 _LATENT = frozenset({
     "deepseek_v2", "deepseek_v3", "deepseek_v32", "kimi_k2", "kimi_linear", "glm4_moe_lite", "glm_moe_dsa", "axk1",
-    "longcat_flash", "pangu_ultra_moe", "hy_v4",
+    "longcat_flash", "pangu_ultra_moe", "hy_v4", "mistral4",
 })  # fmt: skip
 # transformers_utils/model_arch_config_convertor.py, `is_mm_prefix_lm`.
 _IMAGES_WHOLE = frozenset({"bagel", "gemma3", "molmo2", "moondream3", "paligemma"})

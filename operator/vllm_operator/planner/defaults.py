@@ -267,6 +267,12 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "ministral3": {"head_dim": 128, "num_key_value_heads": 8, "tie_word_embeddings": False},
     "mistral": {"num_key_value_heads": 8, "sliding_window": 4096, "tie_word_embeddings": False},
     "mistral3": {"spatial_merge_size": 2, "tie_word_embeddings": True, "vision_feature_layer": -1},
+    "mistral4": {
+        "first_k_dense_replace": 0, "kv_lora_rank": 256, "moe_intermediate_size": 2048, "n_routed_experts": 128,
+        "n_shared_experts": 1, "num_experts_per_tok": 4, "num_key_value_heads": 32, "q_lora_rank": 1024,
+        "qk_head_dim": 128, "qk_nope_head_dim": 64, "qk_rope_head_dim": 64, "tie_word_embeddings": False,
+        "v_head_dim": 128,
+    },
     "mixtral": {
         "num_experts_per_tok": 2, "num_key_value_heads": 8, "num_local_experts": 8, "tie_word_embeddings": False,
     },

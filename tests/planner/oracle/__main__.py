@@ -3,8 +3,8 @@
     PYTHONPATH=tests:operator python -m planner.oracle [NAME...]
 
 To be run when vLLM is bumped, and when a model is added (with its config and an empty "ranks"; where adapters are of
-interest, with "adapters", a list of {"tensor", "arguments"}). It takes about two
-seconds a row. The tests hold the planner against the file; they do not run this.
+interest, with "adapters", a list of {"tensor", "arguments"}; where vLLM reads params.json, with "params"). It takes
+about two seconds a row. The tests hold the planner against the file; they do not run this.
 
 Where the oracle and an engine on a GPU differ, the GPU wins, and the planner follows it:
 - MXFP4 experts are padded to Marlin's tiles here, to other ones on Hopper (`Storage.tiles`);
@@ -71,7 +71,7 @@ def _jobs(name: str, model: Content) -> list[Content]:
     return [
         {
             "name": name, "config": model["config"], "hf_quant_config": model.get("hfQuantConfig"),
-            "lm_head": model.get("lmHead", False),
+            "params": model.get("params"), "lm_head": model.get("lmHead", False),
             "tensor": int(tensor), "cacheBytes": CACHE_BYTES, "dtype": "bfloat16", "arguments": arguments,
         }
         for tensor in model["ranks"]

@@ -1,10 +1,10 @@
 """Runs in vLLM's own environment: builds a model with vLLM's classes on torch's meta device, as a rank of a pretended
 group, and tells what they allocate. No GPU, no weights; imports take about 10 s, a model 1 to 20 s.
 
-Each line of stdin is a job: {"config", "hf_quant_config"?, "lm_head"?, "tensor", "pipeline"?, "stage"?, "cacheBytes",
-"arguments"?, "shapes"?}; each line of the answer is a row (see `answer`), or {"error": ...}; where the arguments have
-adapters, the row has their bytes and no KV cache, and of a pipeline's stage it has no cache either. Every job runs in a
-process of its own.
+Each line of stdin is a job: {"config", "hf_quant_config"?, "params"?, "lm_head"?, "tensor", "pipeline"?, "stage"?,
+"cacheBytes", "arguments"?, "shapes"?}; each line of the answer is a row (see `answer`), or {"error": ...}; where the
+arguments have adapters, the row has their bytes and no KV cache, and of a pipeline's stage it has no cache either.
+Every job runs in a process of its own.
 """
 
 import json
@@ -98,9 +98,9 @@ def size_of(tensor: torch.Tensor) -> int:
 def answer(job: Job) -> Job:
     """What vLLM allocates for one job."""
     with TemporaryDirectory() as folder:
-        Path(folder, "config.json").write_text(json.dumps(job["config"]))
-        if job.get("hf_quant_config"):
-            Path(folder, "hf_quant_config.json").write_text(json.dumps(job["hf_quant_config"]))
+        for name in ("config", "hf_quant_config", "params"):
+            if job.get(name):
+                Path(folder, f"{name}.json").write_text(json.dumps(job[name]))
         config = settings(job, folder)
         if job.get("lm_head"):
             patches.head()
