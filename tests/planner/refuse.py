@@ -3,7 +3,7 @@
 First it prints what it knows of each quantization: the least compute capability, the types that it works with, and for
 those that it makes while loading whether of experts alone. Then each line of stdin is [config.json's content, arguments
 of vLLM, contents of other files by name], and each line of the answer is what vLLM says against it, or null, and the
-longest sequence that it takes.
+longest sequence that it takes, and the tokens of a batch.
 """
 
 import json
@@ -39,8 +39,9 @@ def methods() -> dict[str, dict[str, Any]]:
     }
 
 
-def said(config: dict[str, Any], arguments: dict[str, Any], beside: dict[str, Any]) -> tuple[str | None, int]:
-    """What vLLM says against an engine for this model with these arguments, None: nothing; and its length in tokens."""
+def said(config: dict[str, Any], arguments: dict[str, Any], beside: dict[str, Any]) -> tuple[str | None, int, int]:
+    """What vLLM says against an engine for this model with these arguments, None: nothing; and the tokens of its
+    longest sequence, and of a batch."""
     with TemporaryDirectory() as folder:
         for name, content in {"config.json": config, **beside}.items():
             Path(folder, name).write_text(json.dumps(content))
@@ -49,8 +50,8 @@ def said(config: dict[str, Any], arguments: dict[str, Any], beside: dict[str, An
                 UsageContext.OPENAI_API_SERVER
             )
         except Exception as error:  # vLLM raises what it likes
-            return str(error), 0
-    return None, made.model_config.max_model_len
+            return str(error), 0, 0
+    return None, made.model_config.max_model_len, made.scheduler_config.max_num_batched_tokens
 
 
 def main() -> None:

@@ -21,6 +21,7 @@ from planner.models import (
     LLAMA_70B,
     QWEN3_30B,
     QWEN3_NEXT,
+    QWEN25_7B,
     Content,
     gpu_of,
     quantized,
@@ -229,6 +230,37 @@ def test_a_prompt_that_is_not_cut_is_a_batch() -> None:
     assert engine(LLAMA_8B, "H100", "--no-enable-chunked-prefill").max_num_batched_tokens == 131072
     own = engine(LLAMA_8B, "H100", "--no-enable-chunked-prefill", maxNumBatchedTokens=2048)
     assert own.max_num_batched_tokens == 2048
+
+
+# What vLLM's own classes keep of a decoder that is not causal (python -m planner.oracle, with --runner=pooling).
+@pytest.mark.parametrize(
+    ("name", "keeps"),
+    [
+        ("Qwen2.5-14B-Instruct", False), ("Qwen3-14B", False), ("Phi-3-mini-4k-instruct", False),
+        ("Mistral-7B-Instruct-v0.1", False), ("default-DeepseekV3ForCausalLM", False), ("mlc-gemma3_1b_it", False),
+        ("default-LlamaModel", False), ("Mixtral-8x22B-v0.1", True), ("granite-3.3-8b-instruct", True),
+        ("mlc-gemma_2b", True), ("Qwen2.5-VL-7B-Instruct", True), ("default-Mamba2ForCausalLM", True),
+    ],
+)  # fmt: skip
+def test_a_decoder_that_is_not_causal_keeps_nothing_where_its_class_can(name: str, *, keeps: bool) -> None:
+    own = config_of(name)
+    config, spec = {**own, "is_causal": False}, spec_of(extraArgs=["--runner=pooling"])
+    assert bool(kinds_of(as_asked(spec, model_of(config)))) is keeps
+    assert kinds_of(as_asked(spec, model_of(own)))
+    assert not name.startswith("Q") or kinds_of(as_asked(spec_of(), model_of(config)))
+
+
+def test_an_embedder_of_gemmas_says_so_in_its_own_key() -> None:
+    config = config_of("default-Gemma3TextModel")
+    assert kinds_of(as_asked(spec_of(), model_of({**config, "is_causal": False})))
+    assert not kinds_of(as_asked(spec_of(), model_of({**config, "use_bidirectional_attention": True})))
+
+
+def test_a_long_prompt_that_is_read_whole_has_its_room() -> None:
+    config = {**QWEN25_7B, "is_causal": False, "max_position_embeddings": 131072}
+    small, large = (planned(config, "A10G", "--runner=pooling", maxModelLen=length) for length in (2048, 131072))
+    assert (small.fits, large.fits, large.reason) == (True, False, Reason.WEIGHTS_TOO_LARGE)
+    assert planned(config, "A10G", "--runner=pooling", "--enable-chunked-prefill", maxModelLen=131072).fits is True
 
 
 @pytest.mark.parametrize(

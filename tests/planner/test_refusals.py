@@ -116,6 +116,7 @@ SAYS: dict[Reason, tuple[tuple[str, str], ...]] = {
     Reason.LENGTH: (("vllm/config/model.py", "is greater than the derived max_model_len ("),),
     Reason.BATCH: (
         ("vllm/config/scheduler.py", "must be greater than or equal to max_num_seqs"),
+        ("vllm/config/scheduler.py", "smaller than max_model_len ("),
         ("vllm/engine/arg_utils.py", "Consider increasing max_num_batched_tokens or "),
     ),
     # CUDA 13, which PyTorch is built with, compiles for compute capability 7.5 and later.
@@ -368,6 +369,13 @@ ROWS: list[tuple[str, Content, Content, str, Reason, tuple[str, ...]]] = [
      ("131072",)),
     ("batch", LLAMA_8B, {"maxNumSeqs": 512, "maxNumBatchedTokens": 256}, "H100", Reason.BATCH,
      ("256 tokens", "512", "raise maxNumBatchedTokens")),
+    ("a batch less than a prompt of an encoder", BERT, {"maxNumSeqs": 64, "maxNumBatchedTokens": 256}, "H100",
+     Reason.BATCH, ("256 tokens", "512", "maxNumBatchedTokens to at least 512", "maxModelLen to at most 256")),
+    ("a batch less than a prompt that is read whole", LLAMA_8B,
+     {"maxNumBatchedTokens": 8192, "extraArgs": ["--no-enable-chunked-prefill"]}, "H100", Reason.BATCH,
+     ("8,192 tokens", "131,072", "maxNumBatchedTokens to at least 131072")),
+    ("a batch less than a prompt that is embedded by its mean", LLAMA_8B, {"maxNumBatchedTokens": 8192, "extraArgs": [
+        "--runner=pooling", '--pooler-config={"seq_pooling_type": "MEAN"}']}, "H100", Reason.BATCH, ("131,072",)),
     ("guesses beside adapters", LLAMA_8B, guessing(8), "H100", Reason.BATCH,
      ("8,192", "1,024", "maxNumBatchedTokens to at least 9216", "maxNumSeqs to at most 910")),
     ("guesses beside adapters on A100", LLAMA_8B, guessing(8), "A100-80GB", Reason.BATCH, ("2,048", "2304", "227")),

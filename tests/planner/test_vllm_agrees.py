@@ -35,6 +35,7 @@ from vllm_operator.api.reasons import Reason
 from vllm_operator.planner import methods
 from vllm_operator.planner.accelerators import GIB, Gpu
 from vllm_operator.planner.architectures import model_of
+from vllm_operator.planner.asked import as_asked
 from vllm_operator.planner.effective import engine_of
 from vllm_operator.planner.plan import plan
 from vllm_operator.planner.quantization import ALIASES, scheme_of
@@ -75,9 +76,15 @@ class Vllm:
 
         `beside`: contents of files beside config.json, by their names.
         """
-        said, length = self._asked(config, arguments, beside)
+        said, length, _ = self._asked(config, arguments, beside)
         assert not said, said
         return int(length)
+
+    def batch(self, config: Content, arguments: Content) -> int:
+        """Tokens of a batch."""
+        said, _, tokens = self._asked(config, arguments)
+        assert not said, said
+        return int(tokens)
 
     def _asked(self, config: Content, arguments: Content, beside: Content | None = None) -> Any:
         assert self._process.stdin
@@ -125,6 +132,8 @@ SERVICES: dict[str, tuple[Content, Content, str | None]] = {
     "no experts": (LLAMA_8B, {"expertParallel": True}, Reason.NO_EXPERTS),
     "batch": (LLAMA_8B, {"maxNumSeqs": 64, "maxNumBatchedTokens": 63}, Reason.BATCH),
     "batch that holds all": (LLAMA_8B, {"maxNumSeqs": 64, "maxNumBatchedTokens": 64}, None),
+    "batch less than a prompt that is read whole": (BERT, {"maxNumSeqs": 64, "maxNumBatchedTokens": 511}, Reason.BATCH),
+    "batch of a prompt that is read whole": (BERT, {"maxNumSeqs": 64, "maxNumBatchedTokens": 512}, None),
     "many sequences": (LLAMA_8B, {"maxNumSeqs": 65536}, Reason.BATCH),
     "guesses beside adapters": (LLAMA_8B, guessing(16, accelerator={"resource": "cpu"}), Reason.BATCH),
     "guesses beside adapters that a batch holds": (LLAMA_8B, guessing(15, accelerator={"resource": "cpu"}), None),
@@ -156,6 +165,41 @@ def test_both_refuse_or_both_accept(vllm: Vllm, config: Content, fields: Content
     result = plan(spec_of(**fields), model_of(config), CPU)
     assert bool(said) == bool(rule), said
     assert result.reason == rule if rule else result.reason not in RULES, result.message
+
+
+BIDIRECTIONAL: Content = {**QWEN25_7B, "is_causal": False}
+EMBEDDER: Content = MODELS["default-Gemma3TextModel"]["config"]
+# Models and flags with which a prompt is read in one go, or in parts.
+BATCHES: dict[str, tuple[Content, Content]] = {
+    "a decoder": (QWEN25_7B, {}),
+    "a decoder that embeds": (QWEN25_7B, {"runner": "pooling"}),
+    "a decoder that embeds by the mean": (QWEN25_7B, {"runner": "pooling", "pooler-config": {"pooling_type": "MEAN"}}),
+    "by the first": (QWEN25_7B, {"runner": "pooling", "pooler-config": {"seq_pooling_type": "CLS"}}),
+    "by the last": (QWEN25_7B, {"runner": "pooling", "pooler-config": {"seq_pooling_type": "LAST"}}),
+    "by steps": ({**QWEN25_7B, "architectures": ["Qwen2ForProcessRewardModel"]}, {}),
+    "by steps, told otherwise": (
+        {**QWEN25_7B, "architectures": ["Qwen2ForProcessRewardModel"]}, {"pooler-config": {"pooling_type": "ALL"}}),
+    "both ways": (BIDIRECTIONAL, {"runner": "pooling"}),
+    "both ways and short": (BIDIRECTIONAL, {"runner": "pooling", "max-model-len": 512}),
+    "both ways, in parts all the same": (BIDIRECTIONAL, {"runner": "pooling", "enable-chunked-prefill": True}),
+    "both ways, of a class that does not know": (
+        {**MODELS["Mixtral-8x22B-v0.1"]["config"], "is_causal": False}, {"runner": "pooling"}),
+    "Gemma's": (EMBEDDER, {}),
+    "Gemma's, both ways": ({**EMBEDDER, "use_bidirectional_attention": True}, {}),
+    "Gemma's other key": ({**EMBEDDER, "is_causal": False}, {}),
+    "an encoder": ({**BERT, "max_position_embeddings": 8192}, {}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("config", "flags"), BATCHES.values(), ids=BATCHES)
+def test_both_have_the_same_batch(vllm: Vllm, config: Content, flags: Content) -> None:
+    words = [
+        f"--{flag}" if value is True else f"--{flag}={value if isinstance(value, str | int) else json.dumps(value)}"
+        for flag, value in flags.items() if flag != "max-model-len"
+    ]  # fmt: skip
+    spec = spec_of(extraArgs=words, maxModelLen=flags.get("max-model-len"), accelerator={"resource": "cpu"})
+    planned = engine_of(spec, as_asked(spec, model_of(config)), CPU)
+    assert planned.max_num_batched_tokens == vllm.batch(config, {key.replace("-", "_"): flags[key] for key in flags})
 
 
 PLAIN: Content = {key: value for key, value in LLAMA_8B.items() if key != "rope_scaling"}

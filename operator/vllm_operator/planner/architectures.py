@@ -136,7 +136,7 @@ def _model(content: Mapping[str, Any], beside: Mapping[str, Any] | None, header_
         approximate=_doubt(config, layers, known=found is not None),
         known=found is not None,
         stored_dtype=config.stored_dtype,
-        pooling=family.pooling,
+        **_pooled(config, family),
         multimodal=config.vision is not None,
         images_whole=config.images_whole,
         softcap=bool(config.get("final_logit_softcapping")),
@@ -155,12 +155,20 @@ def _lengths(config: Config) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _pooled(config: Config, family: Family) -> dict[str, Any]:
+    """Whether it embeds, and how it does where it is to."""
+    alone = family.both_ways and not family.tower
+    return {
+        "pooling": family.pooling, "causal": config.causal,
+        "encodes": config.encoder or (alone and not config.causal),
+    }  # fmt: skip
+
+
 def _layers(config: Config, family: Family) -> tuple[Layer, ...]:
     """The decoder's layers, with equal ones as one object, so that what is computed for one is found for all."""
     seen: dict[Layer, Layer] = {}
-    pooled = family.pooling and not config.causal
     own = (_keeping(layer(config, family, index)) for index in range(config.layers))
-    return tuple(seen.setdefault(one, one) for one in (replace(each, cache=None) if pooled else each for each in own))
+    return tuple(seen.setdefault(one, one) for one in own)
 
 
 def _keeping(one: Layer) -> Layer:

@@ -48,6 +48,13 @@ def _pooling(spec: InferenceServiceSpec, model: ModelShape) -> ModelShape:
     return replace(model, pooling=True, tied=True, head=False) if pooling and not model.pooling else model
 
 
+def _without_caches(_spec: InferenceServiceSpec, model: ModelShape) -> ModelShape:
+    """Nothing is kept of tokens that see later ones, too (layers/attention/encoder_only_attention.py)."""
+    if not model.encodes or not model.pooling:
+        return model
+    return _layered(model, lambda layer: replace(layer, cache=None, more=()))
+
+
 def _whole_towers(spec: InferenceServiceSpec, model: ModelShape) -> ModelShape:
     """Each rank has the whole of the towers, for a part of the images, where the model can do that."""
     if value_of(spec, "mm-encoder-tp-mode") != "data" or model.architecture not in WHOLE_TOWERS:
@@ -175,17 +182,23 @@ def _full(cache: LayerCache) -> LayerCache:
 
 
 def _cached(model: ModelShape, change: Callable[[LayerCache], LayerCache]) -> ModelShape:
-    """The model with other caches; equal layers stay one object."""
-    changed = {
-        id(layer): replace(
-            layer, cache=layer.cache and change(layer.cache), more=tuple(change(cache) for cache in layer.more)
-        )
-        for layer in {id(layer): layer for layer in model.layers}.values()
-    }
+    """The model with other caches."""
+
+    def changed(layer: Layer) -> Layer:
+        caches = tuple(change(cache) for cache in layer.more)
+        return replace(layer, cache=layer.cache and change(layer.cache), more=caches)
+
+    return _layered(model, changed)
+
+
+def _layered(model: ModelShape, change: Callable[[Layer], Layer]) -> ModelShape:
+    """The model with other layers; equal ones stay one object."""
+    changed = {key: change(layer) for key, layer in {id(layer): layer for layer in model.layers}.items()}
     same: dict[Layer, Layer] = {}
     return replace(model, layers=tuple(same.setdefault(changed[id(one)], changed[id(one)]) for one in model.layers))
 
 
 _CHANGES: tuple[Callable[[InferenceServiceSpec, ModelShape], ModelShape], ...] = (
-    _pooling, _whole_towers, _without_towers, _with_old_yarn, _without_windows, _with_whole_caches, _with_state_type,
+    _pooling, _without_caches, _whole_towers, _without_towers, _with_old_yarn, _without_windows, _with_whole_caches,
+    _with_state_type,
 )  # fmt: skip

@@ -39,6 +39,8 @@ _LATENT = frozenset({
 })  # fmt: skip
 # transformers_utils/model_arch_config_convertor.py, `is_mm_prefix_lm`.
 _IMAGES_WHOLE = frozenset({"bagel", "gemma3", "molmo2", "moondream3", "paligemma"})
+_BY_OWN_KEY = "Gemma3TextModel"
+"""Which says in a key of its own whether it is causal."""
 _GEMMA_4 = ("gemma4", "diffusion_gemma")
 _DTYPES = {"float32": "bfloat16"}  # vLLM loads a float32 checkpoint as bfloat16 (config/model.py)
 
@@ -181,9 +183,17 @@ class Config:
         return self.get("model_type") in _LATENT and self.get("kv_lora_rank") is not None
 
     @property
+    def encoder(self) -> bool:
+        """Whether it is of BERT's kind."""
+        return self.get("model_type") in {"bert", "roberta", "xlm-roberta", "modernbert", "nomic_bert", "new"}
+
+    @property
     def causal(self) -> bool:
-        """Whether tokens see only earlier ones, so that there is something to cache."""
-        return self.get("model_type") not in {"bert", "roberta", "xlm-roberta", "modernbert", "nomic_bert", "new"}
+        """Whether tokens see only earlier ones where it embeds or classifies (config/model.py, `attn_type`;
+        models/config.py, `Gemma3TextModelConfig`)."""
+        if self.architecture == _BY_OWN_KEY:
+            return not self.flag("use_bidirectional_attention")
+        return not self.encoder and flag("is_causal", self.top("is_causal", True))
 
     @property
     def images_whole(self) -> bool:

@@ -36,7 +36,7 @@ def edges(config: Config, family: Family) -> Edges:
             linears += [Linear("project_in", hidden, narrow), Linear("project_out", narrow, hidden)]
     elif family.positions:
         positions = config.either((family.positions, "n_positions"), 0) * hidden
-    if family.pooling and not config.causal:
+    if family.pooling and config.encoder:
         positions -= config.either((family.positions,), 0) * hidden if family.positions else 0
         tables, classifier = _tables(config, family) * hidden, _classifier(config, name)
         towers.append((Layer((), None, split_elements=tables, float32_elements=classifier), 1))

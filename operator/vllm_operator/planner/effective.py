@@ -3,6 +3,7 @@
 Defaults: vLLM 0.26 to 0.32, engine/arg_utils.py (`get_batch_defaults`), config/cache.py, config/vllm.py.
 """
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +29,13 @@ _V2_EXPERTS = frozenset({"DeepseekV2ForCausalLM", "GraniteMoeForCausalLM", "Qwen
 
 # Ways to speculate that only the first model runner knows (config/vllm.py).
 _FIRST_RUNNER_DRAFTS = frozenset({"suffix", "medusa", "mlp_speculator"})
+
+_POOLING_TYPES = ("pooling_type", "seq_pooling_type", "tok_pooling_type")
+_OF_TOKENS = frozenset({"ALL", "STEP"})
+_OF_ALL = frozenset({"CLS", "MEAN", "STEP"})
+"""Ways to pool for which vLLM reads a prompt in one go."""
+_BY_STEPS = "ForProcessRewardModel"
+"""Models that are pooled by steps unless they are told otherwise."""
 
 # Models that vLLM does not run with float16 (config/model.py), and what people call them.
 UNSTABLE_IN_FLOAT16 = {
@@ -92,6 +100,8 @@ class EngineSettings:
     """What of the spec has vLLM take other memory than what was measured; "" for nothing."""
     blocks: int | None = None
     """Blocks of the KV cache, where the user sets their number; it goes before bytes."""
+    chunked: bool = True
+    """Whether a prompt may be read in parts, over several batches; otherwise a batch holds the longest."""
     async_scheduling: bool = True
     """Whether a batch is scheduled before the one before it has ended."""
     moe_backend: str = "auto"
@@ -130,7 +140,8 @@ def engine_of(spec: InferenceServiceSpec, model: ModelShape, gpu: Gpu) -> Engine
     )
     on_cpu = spec.accelerator.resource == "cpu"
     length = spec.max_model_len if isinstance(spec.max_model_len, int) else model.default_length
-    seqs, tokens = _batch(spec, gpu, length, ranks, on_cpu=on_cpu)
+    chunked = _chunked(spec, model)
+    seqs, tokens = _batch(spec, gpu, ranks, length, 0 if chunked else length)
     cache = spec.kv_cache
     kv_dtype = (cache.dtype if cache else None) or "auto"
     planned = planned_for(spec.image)
@@ -159,6 +170,7 @@ def engine_of(spec: InferenceServiceSpec, model: ModelShape, gpu: Gpu) -> Engine
         own_graph_sizes=_own_graph_sizes(spec),
         tuned=_tuned(spec),
         blocks=_extra(spec, BLOCKS),
+        chunked=chunked,
         async_scheduling=switch_of(spec, "async-scheduling") is not False,
         moe_backend=value_of(spec, "moe-backend") or "auto",
         fuses_sums=_passes(spec).get("fuse_allreduce_rms", True),
@@ -228,9 +240,28 @@ def _own_dtype(model: ModelShape, gpu: Gpu) -> str:
     return "float32" if model.architecture in UNSTABLE_IN_FLOAT16 else "float16"
 
 
-def _batch(spec: InferenceServiceSpec, gpu: Gpu, length: int, ranks: Ranks, *, on_cpu: bool) -> tuple[int, int]:
-    """Sequences and tokens of a batch: vLLM's defaults grow with the GPU's memory."""
-    if on_cpu:
+def _chunked(spec: InferenceServiceSpec, model: ModelShape) -> bool:
+    """Whether a prompt may be read in parts (config/model.py, `is_chunked_prefill_supported`)."""
+    asked = switch_of(spec, "enable-chunked-prefill")
+    if asked is not None or not model.pooling:
+        return asked is not False
+    return model.causal and not _pools_all(spec, model)
+
+
+def _pools_all(spec: InferenceServiceSpec, model: ModelShape) -> bool:
+    """Whether a prompt's vectors are made one, or scored, only where all of them are there (config/pooler.py)."""
+    try:
+        said = json.loads(value_of(spec, "pooler-config") or "{}")
+    except ValueError:
+        return False
+    named = {str(said.get(key) or "").upper() for key in _POOLING_TYPES} if isinstance(said, dict) else set[str]()
+    by_steps = model.architecture.endswith(_BY_STEPS) and not named & _OF_TOKENS
+    return by_steps or bool(named & _OF_ALL)
+
+
+def _batch(spec: InferenceServiceSpec, gpu: Gpu, ranks: Ranks, length: int, least: int) -> tuple[int, int]:
+    """Sequences and tokens of a batch: vLLM's defaults grow with the GPU's memory, and hold `least` tokens."""
+    if spec.accelerator.resource == "cpu":
         seqs, tokens = 128 * ranks.engine_gpus, 2048 * ranks.engine_gpus
     elif gpu.total_bytes >= 160 * GIB:
         seqs, tokens = 1024, 16384
@@ -240,11 +271,9 @@ def _batch(spec: InferenceServiceSpec, gpu: Gpu, length: int, ranks: Ranks, *, o
         seqs, tokens = 256, 2048
     if value_of(spec, "performance-mode") == "throughput":
         seqs, tokens = 2 * seqs, 2 * tokens
-    if switch_of(spec, "enable-chunked-prefill") is False:
-        tokens = max(tokens, length)
     own_seqs, own_tokens = spec.max_num_seqs, spec.max_num_batched_tokens
     seqs = own_seqs or seqs
-    tokens = own_tokens or min(tokens, seqs * length)
+    tokens = own_tokens or min(max(tokens, least), seqs * length)
     return own_seqs or min(seqs, tokens), tokens
 
 

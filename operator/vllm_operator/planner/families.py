@@ -101,6 +101,8 @@ class Family:
     pooling: bool = False
     positions: str = ""
     """Key of the length of a table of learned positions; "" for none."""
+    both_ways: bool = False
+    """Whether its class keeps nothing of tokens where config.json says that it is not causal, and it embeds."""
     tower: str = ""
     """How the tower for images or sound is built, by the name of a row in `towers.py`."""
     embedding_on_all: bool = False
@@ -337,12 +339,20 @@ _BOTH_ON_ALL = frozenset({
     "NemotronHForCausalLM", "OPTForCausalLM", "OlmoeForCausalLM", "OrionForCausalLM", "PhiMoEForCausalLM",
     "PhimoeForCausalLM", "Qwen2MoeForCausalLM", "Qwen3MoeForCausalLM", "Qwen3NextForCausalLM", "StableLmForCausalLM",
 })  # fmt: skip
+# Whose classes have EncoderOnlyAttention where is_causal is false (layers/attention/encoder_only_attention.py).
+_BOTH_WAYS = frozenset({
+    "ApertusForCausalLM", "DeepseekV2ForCausalLM", "DeepseekV3ForCausalLM", "Ernie4_5ForCausalLM", "Gemma3ForCausalLM",
+    "Gemma3TextModel", "Glm4MoeLiteForCausalLM", "IQuestCoderForCausalLM", "InternLM3ForCausalLM", "LLaMAForCausalLM",
+    "LlamaForCausalLM", "MiMoForCausalLM", "Ministral3ForCausalLM", "MistralForCausalLM", "MistralLarge3ForCausalLM",
+    "Phi3ForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM", "TeleChat3ForCausalLM",
+})  # fmt: skip
 
 FAMILIES: dict[str, Family] = {
     name: replace(
         row,
         embedding_on_all=name in _ONLY_EMBEDDING_ON_ALL or name in _BOTH_ON_ALL,
         head_on_all=name in _BOTH_ON_ALL,
+        both_ways=name in _BOTH_WAYS,
     )
     for name, row in _ROWS.items()
 }

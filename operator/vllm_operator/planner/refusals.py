@@ -156,13 +156,20 @@ def _length(question: Question) -> Refusal | None:
 
 
 def _batch(question: Question) -> Refusal | None:
-    engine = question.engine
-    if engine.max_num_batched_tokens >= engine.max_num_seqs:
+    engine, tokens = question.engine, question.engine.max_num_batched_tokens
+    if not engine.chunked and tokens < engine.max_model_len:
+        return Refusal(
+            Reason.BATCH,
+            f"a batch has {tokens:,} tokens and must hold the longest prompt, of {engine.max_model_len:,}, as this "
+            f"model's are not read in parts: set maxNumBatchedTokens to at least {engine.max_model_len}, leave it out, "
+            f"or set maxModelLen to at most {tokens}",
+        )
+    if tokens >= engine.max_num_seqs:
         return None
     return Refusal(
         Reason.BATCH,
-        f"a batch has {engine.max_num_batched_tokens} tokens and maxNumSeqs is {engine.max_num_seqs}, but every "
-        "running sequence takes a token of each batch: raise maxNumBatchedTokens or lower maxNumSeqs",
+        f"a batch has {tokens} tokens and maxNumSeqs is {engine.max_num_seqs}, but every running sequence takes a "
+        "token of each batch: raise maxNumBatchedTokens or lower maxNumSeqs",
     )
 
 

@@ -183,6 +183,10 @@ class ModelShape:
     """Type of the checkpoint's own values, where config.json says it; "" where not."""
     pooling: bool = False
     """Whether it embeds or classifies instead of generating."""
+    causal: bool = True
+    """Whether tokens see only earlier ones where it does."""
+    encodes: bool = False
+    """Whether nothing is kept of tokens where it does."""
     multimodal: bool = False
     images_whole: bool = False
     """Whether the tokens of an image see each other, as its decoder reads them."""
