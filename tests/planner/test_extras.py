@@ -264,6 +264,22 @@ def test_a_long_prompt_that_is_read_whole_has_its_room() -> None:
 
 
 @pytest.mark.parametrize(
+    ("words", "tokens"),
+    [
+        ((), 2496), (("--limit-mm-per-prompt={\"video\": 0}",), 2496), (("--language-model-only",), 2048),
+        (('--limit-mm-per-prompt={"video": {"count": 1, "num_frames": 30}}',), 2340),
+        (('--limit-mm-per-prompt={"video": {"count": 1, "num_frames": 8}}',), 2048),
+        (("--performance-mode=throughput",), 4096),
+    ],
+)  # fmt: skip
+def test_the_batch_that_vllm_chooses_holds_a_video_that_is_read_whole(words: tuple[str, ...], tokens: int) -> None:
+    config = config_of("gemma-4-26B-A4B")
+    assert engine(config, "A100-80GB", *words).max_num_batched_tokens == tokens
+    text = {**config["text_config"], "use_bidirectional_attention": None}
+    assert engine({**config, "text_config": text}, "A100-80GB").max_num_batched_tokens == 2048
+
+
+@pytest.mark.parametrize(
     ("words", "pipeline", "batches"),
     [
         ((), 1, 2), (("--no-async-scheduling",), 1, 1), (("--async-scheduling",), 1, 2), ((), 4, 5),

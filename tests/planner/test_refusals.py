@@ -117,6 +117,7 @@ SAYS: dict[Reason, tuple[tuple[str, str], ...]] = {
     Reason.BATCH: (
         ("vllm/config/scheduler.py", "must be greater than or equal to max_num_seqs"),
         ("vllm/config/scheduler.py", "smaller than max_model_len ("),
+        ("vllm/v1/core/encoder_cache_manager.py", "Chunked MM input disabled but max_tokens_per_mm_item "),
         ("vllm/engine/arg_utils.py", "Consider increasing max_num_batched_tokens or "),
     ),
     # CUDA 13, which PyTorch is built with, compiles for compute capability 7.5 and later.
@@ -162,6 +163,16 @@ GLM4V: Content = MODELS["default-Glm4vForConditionalGeneration"]["config"]
 INTERNVL: Content = MODELS["default-InternVLForConditionalGeneration"]["config"]
 QWEN3_VL: Content = MODELS["Qwen3-VL-8B-Instruct"]["config"]
 GEMMA3N: Content = MODELS["default-Gemma3nForCausalLM"]["config"]
+GEMMA4: Content = MODELS["gemma-4-26B-A4B"]["config"]
+PALIGEMMA: Content = MODELS["default-PaliGemmaForConditionalGeneration"]["config"]
+PALIGEMMA_896: Content = {**PALIGEMMA, "vision_config": {**PALIGEMMA["vision_config"], "image_size": 896}}
+
+
+def allowing(kind: str, **options: int) -> Content:
+    """Fields of a service whose requests may have so much of a kind of input."""
+    return {"extraArgs": [f"--limit-mm-per-prompt={json.dumps({kind: options})}"]}
+
+
 ERNIE: Content = MODELS["default-Ernie4_5_MoeForCausalLM"]["config"]
 SPARSE: Content = MODELS["default-DeepseekV32ForCausalLM"]["config"]
 
@@ -376,6 +387,17 @@ ROWS: list[tuple[str, Content, Content, str, Reason, tuple[str, ...]]] = [
      ("8,192 tokens", "131,072", "maxNumBatchedTokens to at least 131072")),
     ("a batch less than a prompt that is embedded by its mean", LLAMA_8B, {"maxNumBatchedTokens": 8192, "extraArgs": [
         "--runner=pooling", '--pooler-config={"seq_pooling_type": "MEAN"}']}, "H100", Reason.BATCH, ("131,072",)),
+    ("a batch less than a video", GEMMA4, {"maxNumBatchedTokens": 2048}, "H100", Reason.BATCH,
+     ("2,048 tokens", "video, of 2,496", "maxNumBatchedTokens to at least 2496", "--limit-mm-per-prompt")),
+    ("a batch less than a shorter video", GEMMA4, {"maxNumBatchedTokens": 512, **allowing("video", num_frames=8)},
+     "H100", Reason.BATCH, ("video, of 624",)),
+    ("a batch less than an image", GEMMA4, {"maxNumBatchedTokens": 256, "maxNumSeqs": 64, **allowing("video", count=0)},
+     "H100", Reason.BATCH, ("image, of 280",)),
+    ("vLLM's batch less than an image", PALIGEMMA_896, {}, "L4", Reason.BATCH, ("2,048 tokens", "image, of 4,096")),
+    ("a batch less than an image of Gemma 3", MODELS["gemma-3-12b-it"]["config"],
+     {"maxNumBatchedTokens": 128, "maxNumSeqs": 64}, "H100", Reason.BATCH, ("image, of 256",)),
+    ("guesses beside adapters without a video", GEMMA4, {**guessing(8), "extraArgs": ["--language-model-only"]},
+     "A100-80GB", Reason.BATCH, ("2,048", "2304", "227")),
     ("guesses beside adapters", LLAMA_8B, guessing(8), "H100", Reason.BATCH,
      ("8,192", "1,024", "maxNumBatchedTokens to at least 9216", "maxNumSeqs to at most 910")),
     ("guesses beside adapters on A100", LLAMA_8B, guessing(8), "A100-80GB", Reason.BATCH, ("2,048", "2304", "227")),
@@ -478,8 +500,17 @@ TAKEN: list[tuple[str, Content, Content, str]] = [
     ("guesses of fewer sequences", LLAMA_8B, guessing(8, maxNumSeqs=910), "H100"),
     ("guesses of a larger batch", LLAMA_8B, guessing(8, maxNumBatchedTokens=9216), "H100"),
     ("guesses without adapters", LLAMA_8B, {**guessing(8), "lora": None}, "H100"),
-    ("guesses beside adapters of a model whose batch holds a video", MODELS["gemma-4-26B-A4B"]["config"], guessing(8),
-     "A100-80GB"),
+    ("guesses beside adapters of a model whose batch holds a video", GEMMA4, guessing(8), "A100-80GB"),
+    ("a batch of a video", GEMMA4, {"maxNumBatchedTokens": 2496}, "H100"),
+    ("vLLM's batch of a video", GEMMA4, {}, "A100-80GB"),
+    ("a batch less than a video that no request has", GEMMA4,
+     {"maxNumBatchedTokens": 2048, **allowing("video", count=0)}, "H100"),
+    ("a batch less than a video where there is text alone", GEMMA4,
+     {"maxNumBatchedTokens": 2048, "extraArgs": ["--language-model-only"]}, "H100"),
+    ("a batch less than a video before", GEMMA4, {"maxNumBatchedTokens": 2048, **EARLIER}, "H100"),
+    ("a batch less than a video that is read in parts", {**GEMMA4, "text_config": {
+        **GEMMA4["text_config"], "use_bidirectional_attention": None}}, {"maxNumBatchedTokens": 2048}, "H100"),
+    ("a batch of an image", PALIGEMMA_896, {"maxNumBatchedTokens": 4096}, "L4"),
     ("compressed-tensors in float32", quantized(LLAMA_8B, COMPRESSED), {"dtype": "float32"}, "H100"),
     ("a longer context that is allowed", LLAMA_8B,
      {"maxModelLen": 200000, "env": [{"name": "VLLM_ALLOW_LONG_MAX_MODEL_LEN", "value": "1"}]}, "H200"),

@@ -187,6 +187,7 @@ BATCHES: dict[str, tuple[Content, Content]] = {
     "Gemma's": (EMBEDDER, {}),
     "Gemma's, both ways": ({**EMBEDDER, "use_bidirectional_attention": True}, {}),
     "Gemma's other key": ({**EMBEDDER, "is_causal": False}, {}),
+    "an image in one go": (MODELS["default-PaliGemmaForConditionalGeneration"]["config"], {}),
     "an encoder": ({**BERT, "max_position_embeddings": 8192}, {}),
 }  # fmt: skip
 

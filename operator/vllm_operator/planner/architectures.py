@@ -13,6 +13,7 @@ from ..inspection.sentences import KEY, length_of
 from .config import Config, ModelConfigError
 from .edges import edges
 from .families import FAMILIES, Family
+from .items import whole_items
 from .kinds import unknown_kind
 from .layouts import layer
 from .quantization import check_quantization, settings_of
@@ -139,6 +140,7 @@ def _model(content: Mapping[str, Any], beside: Mapping[str, Any] | None, header_
         **_pooled(config, family),
         multimodal=config.vision is not None,
         images_whole=config.images_whole,
+        items=whole_items(config),
         softcap=bool(config.get("final_logit_softcapping")),
         head=family.head,
         embedding_on_all=family.embedding_on_all,

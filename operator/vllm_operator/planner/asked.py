@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 from ..api import InferenceServiceSpec
 from .extras import switch_of, value_of, variable_of
@@ -77,12 +78,23 @@ def _without_towers(spec: InferenceServiceSpec, model: ModelShape) -> ModelShape
 
 def _limited(spec: InferenceServiceSpec, inputs: tuple[str, ...]) -> bool:
     """Whether a request may have none of these inputs (config/multimodal.py, `get_limit_per_prompt`)."""
+    limits = limits_of(spec)
+    return all(at_most(limits, name) == 0 for name in inputs)
+
+
+def limits_of(spec: InferenceServiceSpec) -> dict[str, Any]:
+    """What --limit-mm-per-prompt says of each kind of input."""
     try:
-        limits = json.loads(value_of(spec, "limit-mm-per-prompt") or "null")
+        limits = json.loads(value_of(spec, "limit-mm-per-prompt") or "{}")
     except ValueError:
-        return False
-    found = [limits.get(name) if isinstance(limits, dict) else None for name in inputs]
-    return all((one.get("count") if isinstance(one, dict) else one) == 0 for one in found)
+        return {}
+    return limits if isinstance(limits, dict) else {}
+
+
+def at_most(limits: dict[str, Any], kind: str) -> Any:
+    """How many of a kind of input a request may have; None: as many as the model takes."""
+    said = limits.get(kind)
+    return said.get("count") if isinstance(said, dict) else said
 
 
 def _whole(layer: Layer) -> Layer:

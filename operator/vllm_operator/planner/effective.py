@@ -13,6 +13,7 @@ from ..api.speculation import Speculative
 from ..api.tuning import Compilation, Tuning
 from .accelerators import GIB, Gpu
 from .extras import switch_of, value_of, variable_of
+from .items import least_batch
 from .quantization import kv_dtype_of
 from .shapes import Cached, ModelShape
 from .uncounted import unmeasured
@@ -141,7 +142,7 @@ def engine_of(spec: InferenceServiceSpec, model: ModelShape, gpu: Gpu) -> Engine
     on_cpu = spec.accelerator.resource == "cpu"
     length = spec.max_model_len if isinstance(spec.max_model_len, int) else model.default_length
     chunked = _chunked(spec, model)
-    seqs, tokens = _batch(spec, gpu, ranks, length, 0 if chunked else length)
+    seqs, tokens = _batch(spec, gpu, ranks, length, max(least_batch(spec, model), 0 if chunked else length))
     cache = spec.kv_cache
     kv_dtype = (cache.dtype if cache else None) or "auto"
     planned = planned_for(spec.image)

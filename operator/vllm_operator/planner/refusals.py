@@ -13,6 +13,7 @@ from .asked import CHUNKS, HYBRID_OFF, SEVERAL_KINDS_SINCE, kinds_of, one_kind_f
 from .effective import UNSTABLE_IN_FLOAT16
 from .extras import switch_of, value_of
 from .headers import has_own_head
+from .items import RAISED, largest_item
 from .rules import Check, Question, Refusal
 from .served import SERVED, WITHOUT_ADAPTERS, WITHOUT_STAGES
 from .shapes import Cached
@@ -28,11 +29,8 @@ both."""
 _TIED_AS_SAID_BEFORE = (0, 12)
 _TRUE = ("1", "true")
 _OLDEST = (7, 5)
-# Where a batch must hold a whole image or video, and vLLM makes the one that it chooses larger for that:
-# engine/arg_utils.py, `_get_min_mm_batched_tokens`.
-_WHOLE_ITEMS = frozenset({
-    "BagelForConditionalGeneration", "Gemma4ForConditionalGeneration", "Gemma4UnifiedForConditionalGeneration",
-})  # fmt: skip
+_READ = (0, 32)
+"""The vLLM whose source says so; the oldest one that was looked at does not."""
 
 
 def first_refusal(question: Question) -> Refusal | None:
@@ -173,6 +171,21 @@ def _batch(question: Question) -> Refusal | None:
     )
 
 
+def _items(question: Question) -> Refusal | None:
+    """Where an image must be in one batch, vLLM looks for room for the largest input at its start
+    (v1/core/encoder_cache_manager.py)."""
+    engine, tokens = question.engine, question.engine.max_num_batched_tokens
+    found = largest_item(question.spec, question.model)
+    if found is None or engine.on_cpu or not is_since(engine.version, _READ) or tokens >= found[1]:
+        return None
+    kind, least = found
+    return Refusal(
+        Reason.BATCH,
+        f"a batch has {tokens:,} tokens and must hold all of the largest {kind}, of {least:,}: set maxNumBatchedTokens "
+        f"to at least {least}, or allow none with --limit-mm-per-prompt in extraArgs",
+    )
+
+
 def _guesses(question: Question) -> Refusal | None:
     """With LoRA, a batch has a place for each token that a step may guess (engine/arg_utils.py)."""
     engine, tokens = question.engine, question.engine.max_num_batched_tokens
@@ -180,8 +193,8 @@ def _guesses(question: Question) -> Refusal | None:
     least = engine.max_num_seqs * each
     if engine.lora is None or not engine.speculative_tokens or tokens >= least:
         return None
-    if question.model.architecture in _WHOLE_ITEMS and not question.spec.max_num_batched_tokens:
-        return None
+    if question.model.architecture in RAISED and not question.model.items and not question.spec.max_num_batched_tokens:
+        return None  # it holds an item of a size that is not known
     return Refusal(
         Reason.BATCH,
         f"with lora, a batch of {tokens:,} tokens is too small for {engine.max_num_seqs:,} sequences of {each} tokens, "
@@ -207,5 +220,5 @@ def _per_node(question: Question) -> Refusal | None:
 
 _CHECKS: tuple[Check, ...] = (
     _architecture, _old_gpu, *methods.CHECKS, unserved.check, _types, _length, _experts, _pipeline, splits.check,
-    _batch, _guesses, _per_node, backends.check, _one_cache, _adapters,
+    _batch, _items, _guesses, _per_node, backends.check, _one_cache, _adapters,
 )  # fmt: skip

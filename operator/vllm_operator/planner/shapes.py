@@ -190,6 +190,8 @@ class ModelShape:
     multimodal: bool = False
     images_whole: bool = False
     """Whether the tokens of an image see each other, as its decoder reads them."""
+    items: tuple[tuple[str, int], ...] = ()
+    """Then, the tokens of the largest image, video and sound; none where they are not known."""
     embedded: int = 0
     """Width of the embedding where it is not `hidden`; 0: it is."""
     softcap: bool = False
