@@ -112,6 +112,8 @@ SAYS: dict[Reason, tuple[tuple[str, str], ...]] = {
     Reason.SETTING: (
         ("vllm/v1/core/kv_cache_utils.py", "Failed to promote local KV cache specs to one unified type."),
         ("vllm/config/vllm.py", "Hybrid KV cache manager was explicitly enabled but is not"),
+        ("vllm/model_executor/models/config.py", "Chunked prefill is required for mamba cache mode 'align'."),
+        ("vllm/config/vllm.py", "Chunked MM input is required because we need the flexibility "),
     ),
     Reason.LENGTH: (("vllm/config/model.py", "is greater than the derived max_model_len ("),),
     Reason.BATCH: (
@@ -166,6 +168,10 @@ GEMMA3N: Content = MODELS["default-Gemma3nForCausalLM"]["config"]
 GEMMA4: Content = MODELS["gemma-4-26B-A4B"]["config"]
 PALIGEMMA: Content = MODELS["default-PaliGemmaForConditionalGeneration"]["config"]
 PALIGEMMA_896: Content = {**PALIGEMMA, "vision_config": {**PALIGEMMA["vision_config"], "image_size": 896}}
+
+
+UNCUT_PROMPTS: Content = {"extraArgs": ["--no-enable-chunked-prefill"]}
+UNCUT_IMAGES: Content = {"extraArgs": ["--disable-chunked-mm-input"]}
 
 
 def allowing(kind: str, **options: int) -> Content:
@@ -280,6 +286,14 @@ ROWS: list[tuple[str, Content, Content, str, Reason, tuple[str, ...]]] = [
     ("one cache beside states", QWEN3_NEXT,
      {"extraArgs": ["--disable-hybrid-kv-cache-manager"], "tensorParallelSize": 4}, "H100", Reason.SETTING,
      ("--disable-hybrid-kv-cache-manager", "keep a state", "leave it out")),
+    ("states and prompts that are not cut", QWEN3_NEXT, {**UNCUT_PROMPTS, "tensorParallelSize": 4}, "H100",
+     Reason.SETTING, ("keep a state", "--no-enable-chunked-prefill", "leave it out", "kvCache.prefixCaching to false")),
+    ("states and images that are not cut", MODELS["Qwen3.5-27B"]["config"], UNCUT_IMAGES, "H200", Reason.SETTING,
+     ("keep a state", "--disable-chunked-mm-input", "leave it out", "kvCache.prefixCaching to false")),
+    ("states alone whose prefixes are cached", MODELS["default-Mamba2ForCausalLM"]["config"],
+     {**UNCUT_PROMPTS, "kvCache": {"prefixCaching": True}}, "H100", Reason.SETTING, ("--no-enable-chunked-prefill",)),
+    ("states and no images at all that are not cut", QWEN3_NEXT, {**UNCUT_IMAGES, "tensorParallelSize": 4}, "H100",
+     Reason.SETTING, ("--disable-chunked-mm-input",)),
     ("bitsandbytes", quantized(LLAMA_8B, {"quant_method": "bitsandbytes"}), {}, "H100", Reason.QUANTIZATION_GONE,
      ("bitsandbytes", "use an AWQ, GPTQ or fp8 checkpoint")),
     ("gguf", LLAMA_8B, {"quantization": "gguf"}, "H100", Reason.QUANTIZATION_GONE, ("gguf", "checkpoint")),
@@ -501,6 +515,15 @@ TAKEN: list[tuple[str, Content, Content, str]] = [
     ("guesses of a larger batch", LLAMA_8B, guessing(8, maxNumBatchedTokens=9216), "H100"),
     ("guesses without adapters", LLAMA_8B, {**guessing(8), "lora": None}, "H100"),
     ("guesses beside adapters of a model whose batch holds a video", GEMMA4, guessing(8), "A100-80GB"),
+    ("states and prompts that are not cut without cached prefixes", QWEN3_NEXT,
+     {**UNCUT_PROMPTS, "tensorParallelSize": 4, "kvCache": {"prefixCaching": False}}, "H100"),
+    ("states and prompts that are not cut before", QWEN3_NEXT,
+     {**UNCUT_PROMPTS, "tensorParallelSize": 4, **EARLIER}, "H100"),
+    ("states and prompts that are cut", QWEN3_NEXT,
+     {"extraArgs": ["--enable-chunked-prefill"], "tensorParallelSize": 4}, "H100"),
+    ("states alone and prompts that are not cut", MODELS["default-Mamba2ForCausalLM"]["config"], UNCUT_PROMPTS, "H100"),
+    ("prompts that are not cut without states", LLAMA_8B, UNCUT_PROMPTS, "H200"),
+    ("images that are not cut without states", MODELS["gemma-3-12b-it"]["config"], UNCUT_IMAGES, "H200"),
     ("a batch of a video", GEMMA4, {"maxNumBatchedTokens": 2496}, "H100"),
     ("vLLM's batch of a video", GEMMA4, {}, "A100-80GB"),
     ("a batch less than a video that no request has", GEMMA4,

@@ -203,6 +203,27 @@ def test_both_have_the_same_batch(vllm: Vllm, config: Content, flags: Content) -
     assert planned.max_num_batched_tokens == vllm.batch(config, {key.replace("-", "_"): flags[key] for key in flags})
 
 
+HYBRID = MODELS["default-JambaForCausalLM"]["config"]
+STATES = MODELS["default-Mamba2ForCausalLM"]["config"]
+
+
+@pytest.mark.parametrize("prefixes", [None, True, False])
+@pytest.mark.parametrize(
+    "word", ["--enable-chunked-prefill", "--no-enable-chunked-prefill", "--disable-chunked-mm-input"]
+)
+@pytest.mark.parametrize("config", [HYBRID, STATES, LLAMA_8B], ids=["hybrid", "states", "decoder"])
+def test_both_refuse_prompts_that_are_not_cut(vllm: Vllm, config: Content, word: str, *, prefixes: bool | None) -> None:
+    flag = {word.removeprefix("--").removeprefix("no-").replace("-", "_"): not word.startswith("--no-")}
+    said = vllm.says(config, {**flag, **({} if prefixes is None else {"enable_prefix_caching": prefixes})}) or ""
+    spec = spec_of(extraArgs=[word], kvCache={"prefixCaching": prefixes}, accelerator={"resource": "cpu"})
+    found = plan(spec, model_of(config), CPU)
+    if word != "--disable-chunked-mm-input":  # vLLM says so only once the engine is there
+        assert ("Chunked prefill is required" in said) == (found.reason == Reason.SETTING), (said, found.message)
+    else:
+        caches = prefixes is not False if config is HYBRID else prefixes is True and config is STATES
+        assert (found.reason == Reason.SETTING) == caches
+
+
 PLAIN: Content = {key: value for key, value in LLAMA_8B.items() if key != "rope_scaling"}
 WIDE: Content = {**LONGROPE, "short_factor": [1.0] * 64, "long_factor": [1.0] * 64}
 LENGTHS: dict[str, Content] = {

@@ -29,6 +29,11 @@ both."""
 _TIED_AS_SAID_BEFORE = (0, 12)
 _TRUE = ("1", "true")
 _OLDEST = (7, 5)
+_UNCUT = {
+    "--no-enable-chunked-prefill": ("enable-chunked-prefill", False),
+    "--disable-chunked-mm-input": ("disable-chunked-mm-input", True),
+}
+"""Flags with which a prompt, or an image in it, is not cut: the switch, and how it stands."""
 _READ = (0, 32)
 """The vLLM whose source says so; the oldest one that was looked at does not."""
 
@@ -97,6 +102,22 @@ def _one_cache(question: Question) -> Refusal | None:
     else:
         return None
     return Refusal(Reason.SETTING, f"{why}: leave it out")
+
+
+def _states(question: Question) -> Refusal | None:
+    """Prefixes of states are cached where a step ends at a block, which may be anywhere in a prompt (models/config.py,
+    `MambaModelConfig`; config/vllm.py, `validate_block_size`)."""
+    spec, engine, kinds = question.spec, question.engine, kinds_of(question.model)
+    asked = spec.kv_cache is not None and spec.kv_cache.prefix_caching
+    caches = engine.prefix_caching and (asked or len(kinds) > 1)  # not by default where all layers keep a state
+    flag = next((flag for flag, (switch, on) in _UNCUT.items() if switch_of(spec, switch) is on), "")
+    if Cached.STATE not in kinds or not caches or not flag or not is_since(engine.version, _READ):
+        return None
+    return Refusal(
+        Reason.SETTING,
+        "some layers of this model keep a state, and vLLM caches prefixes of it only where a prompt may be cut "
+        f"anywhere, which {flag} forbids: leave it out, or set kvCache.prefixCaching to false",
+    )
 
 
 def _serves_itself(question: Question) -> bool:
@@ -220,5 +241,5 @@ def _per_node(question: Question) -> Refusal | None:
 
 _CHECKS: tuple[Check, ...] = (
     _architecture, _old_gpu, *methods.CHECKS, unserved.check, _types, _length, _experts, _pipeline, splits.check,
-    _batch, _items, _guesses, _per_node, backends.check, _one_cache, _adapters,
+    _batch, _items, _guesses, _per_node, backends.check, _one_cache, _states, _adapters,
 )  # fmt: skip
