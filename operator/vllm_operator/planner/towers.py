@@ -217,7 +217,21 @@ def _gemma4(config: Config, part: Config) -> list[Part]:
     places = part.integer("position_embedding_size", 10240)
     block = _Block(width, inner, part.integer("num_hidden_layers", 16), qkv_bias=False, bias=False, gated=True, norms=4,
                    extra=2 * head, split=False)  # fmt: skip
-    return [block.parts(), _only(2 * places * width + 3 * patch * patch * width + width * config.hidden)]
+    seen = [block.parts(), _only(2 * places * width + 3 * patch * patch * width + width * config.hidden)]
+    return seen + (_gemma4_sound(config, config.tower("audio_config")) if config.whole.get("audio_config") else [])
+
+
+def _gemma4_sound(config: Config, part: Config) -> list[Part]:
+    """Its conformer, whole on every rank: two MLPs, attention with relative places and a convolution in each layer;
+    two convolutions before, and two matrices to the text (transformers, gemma4/modeling_gemma4.py)."""
+    width, kernel = part.integer("hidden_size", 1024), part.integer("conv_kernel_size", 5)
+    head = width // max(1, part.integer("num_attention_heads", 8))
+    each, depth = 24 * width * width + (9 + kernel) * width + head, part.integer("num_hidden_layers", 12)
+    channels = part.get("subsampling_conv_channels") or (128, 32)
+    first, second = (whole("subsampling_conv_channels", channels[index]) for index in (0, 1))
+    out = part.integer("output_proj_dims", 1536)
+    before = 10 * first + 9 * first * second + second + first // 4 * second * width
+    return [(Layer((), None, elements=each), depth), _only(before + out * width + out + out * config.hidden)]
 
 
 def _kimi(config: Config, part: Config) -> list[Part]:

@@ -65,13 +65,24 @@ def kernels() -> None:
                     setattr(module, attribute, value)
 
 
+class _Empty(type):
+    """An empty class that has whatever is asked of it, as another one: members of enumerations, above all."""
+
+    def __getattr__(cls, name: str) -> type:
+        return _empty(name)
+
+
+def _empty(name: str) -> type:
+    if name.startswith("__"):
+        raise AttributeError(name)
+    return _Empty(name, (), {})
+
+
 class _Anything(types.ModuleType):
     """A module that has whatever is asked of it, as an empty class."""
 
     def __getattr__(self, name: str) -> type:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return type(name, (), {})
+        return _empty(name)
 
 
 _ABSENT = ("terratorch", "timm", "torchaudio", "torchvision")
