@@ -99,6 +99,8 @@ class BatchEvidence:
     """What Kueue says of why it holds the batch."""
     refused_pods: Mapping[str, str] = field(default_factory=dict)
     """What the API server says as it refuses the pods of a step, where that has none."""
+    reads: bool = False
+    """Whether something is being read that is worth waiting for."""
 
     @property
     def finished(self) -> ConditionType | None:

@@ -1,7 +1,7 @@
 """All that is known of a batch, as one frozen value. Reads what the watches do not show; decides nothing."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -19,9 +19,10 @@ from ..manifests.inspection import inspection_name
 from ..readers.reader import told_by
 from ..services.gather import lacking
 from ..services.view import View
-from ..snapshots.batch import JobSnapshot
+from ..snapshots.batch import BatchPod, JobSnapshot
 from ..snapshots.child import Child, Live
 from ..snapshots.own import ObjectSnapshot
+from ..snapshots.pod import PodSnapshot
 from ..status.evidence import Evidence
 from ..vllm.batch import RUN
 from .engine import Engine, as_begun, claims_of, claims_refused, engine_of
@@ -61,7 +62,8 @@ async def gather(
     queue = await _queue(evidence, memory, surroundings)
     said = {step: reader.look(*_without_pods(evidence, step)) for step, reader in memory.refusals.items()}
     refused = {step: words for step, words in said.items() if words}
-    return replace(evidence, engine=engine, queue=queue, refused_pods=refused)
+    reads = any(wait.holds_status for reader in memory.readers for wait in reader.waits())
+    return replace(evidence, engine=engine, queue=queue, refused_pods=refused, reads=reads)
 
 
 def _with_room(evidence: BatchEvidence, surroundings: Surroundings) -> BatchEvidence:
@@ -111,7 +113,6 @@ def _watched(
     refusal = (Reason.INVALID, fault) if fault else engine.refusal or lacks
     goes_on = engine.begun and is_readable(batch)
     run = jobs.get(RUN)
-    own = [one.pod for one in pods if run and one.owner == run.uid and not one.pod.terminating and not one.ended]
     inspect = jobs.get(INSPECT)
     inspections = [one.inspection for one in pods if one.inspection and one.inspection.key == engine.service.inspected]
     return BatchEvidence(
@@ -120,7 +121,7 @@ def _watched(
             engine.service,
             before=before,
             live=_inspecting(engine.service, inspect) if inspect else {},
-            pods=own,
+            pods=_answering([one for one in pods if run and one.owner == run.uid]),
             inspection_pod=max(inspections, key=lambda one: one.ended, default=None),
             inspection=Inspection(engine.service.inspected, pending=True),
             resolved=engine.resolved,
@@ -134,6 +135,16 @@ def _watched(
         jobs=jobs,
         pods=pods,
     )
+
+
+def _answering(pods: Sequence[BatchPod]) -> list[PodSnapshot]:
+    """The pods that answer, or are about to. While none answers also the last one of each index, where that failed."""
+    own = [one for one in pods if not one.pod.terminating]
+    live = [one.pod for one in own if not one.ended]
+    if any(pod.ready for pod in live):
+        return live
+    last = {one.index: one for one in sorted(own, key=lambda one: one.created) if one.ended}
+    return [*live, *(one.pod for one in last.values() if one.failed)]
 
 
 def _inspecting(service: InferenceService, job: JobSnapshot) -> Live:

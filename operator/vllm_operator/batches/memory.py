@@ -16,6 +16,7 @@ from ..readers.reader import Reader
 from ..readers.said import REFUSED, Events, Said
 from ..readers.together import Together
 from ..services.claims import Claims
+from ..snapshots.batch import told
 from ..snapshots.pod import PodSnapshot
 from ..vllm.batch import STEPS
 from .progress import ProgressReader
@@ -51,7 +52,8 @@ def remember(key: Key, uid: str, surroundings: Surroundings) -> BatchMemory:
     done = partial(surroundings.requeue, key)
 
     async def read_log(pod: PodSnapshot) -> str:
-        return await surroundings.read_log(key.namespace, pod.name, CONTAINER)
+        log = await surroundings.read_log(key.namespace, pod.name, CONTAINER)
+        return told(log, served=pod.ending is not None and pod.ending.served)
 
     read_claim = partial(cluster.read, "PersistentVolumeClaim", key.namespace)
     read_events = partial(cluster.read_events, key.namespace)

@@ -203,13 +203,16 @@ def _running(account: BatchAccount) -> Verdict:
     if why := account.error or _no_pods(account):
         return Verdict(ConditionType.RUNNING, False, *why)
     pods, total = account.evidence.engine.pods, account.evidence.batch.pods
+    live = [pod for pod in pods if not pod.failed]
     if answering := sum(pod.ready for pod in pods):
         text = f"{answering} of {total} pods answer requests"
         return Verdict(ConditionType.RUNNING, True, Reason.ANSWERING, text)
-    if finding := diagnosis.workload(None, pods) or _pods_refused(account.evidence, RUN):
+    ended = [pod for pod in pods if pod.failed]
+    trouble = diagnosis.workload(None, live) or _pods_refused(account.evidence, RUN) or diagnosis.workload(None, ended)
+    if finding := trouble:
         return Verdict(ConditionType.RUNNING, False, *finding)
     before = f"; before that, {said}" if (said := account.evidence.last_try(RUN)) else ""
-    text = f"0 of {total} pods answer: {diagnosis.progress(pods)}{before}"
+    text = f"0 of {total} pods answer: {diagnosis.progress(live)}{before}"
     return Verdict(ConditionType.RUNNING, False, Reason.STARTING, text)
 
 

@@ -6,6 +6,7 @@ then merge. A batch that has ended stays ended.
 
 from dataclasses import dataclass
 
+from .. import diagnosis
 from ..api.conditions import ConditionType
 from ..api.reasons import Finding, Reason
 from ..assess.fits import Assessment, keeps_from_running
@@ -65,7 +66,8 @@ def _cause(evidence: BatchEvidence) -> Finding | None:
         return Reason.EXPIRED, f"expireAfterSeconds ({evidence.batch.spec.expire_after_seconds}) ended it"
     run = evidence.jobs.get(RUN)
     if run and run.failed:
-        words = evidence.last_try(RUN) or run.message or "see their logs"
+        ended = diagnosis.workload(None, evidence.engine.pods)
+        words = (ended[1] if ended else evidence.last_try(RUN)) or run.message or "see their logs"
         return Reason.RUN_FAILED, f"its pods failed too often: {words}"
     return None
 
@@ -103,7 +105,9 @@ def _merge(evidence: BatchEvidence, cause: Finding | None) -> Plan:
     delete = _there(evidence, INSPECT, CHECK, *((RUN,) if expired else ()))
     job = evidence.jobs.get(MERGE)
     if job is None:
-        return Plan((MERGE,), delete, cause=cause)
+        # The log of a pod that failed may tell more of the cause, which is kept as it is then.
+        waits = evidence.reads and cause is not None and cause[0] is Reason.RUN_FAILED
+        return Plan(() if waits else (MERGE,), delete, cause=cause)
     if job.failed:
         return _unmerged(evidence, job, delete)
     if evidence.lost:

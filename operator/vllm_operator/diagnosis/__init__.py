@@ -101,16 +101,21 @@ def _pod(pod: PodSnapshot, supply: Supply | None) -> Finding | None:
         return scheduling.no_node(pod, supply)
     if finding := refusals.waiting(pod) or unstarted(pod):
         return finding
-    if pod.failed:
+    if _is_given_up(pod):
         return refusals.given_up(pod)
     if pod.silent:
         return container.silent(pod)
     return container.ended(pod, pod.ending) if pod.ending else beside(pod)
 
 
+def _is_given_up(pod: PodSnapshot) -> bool:
+    """Whether a pod that ended did not end by itself. One of a Job does: no other container takes its place."""
+    return pod.failed and bool(pod.reason or not (pod.ending or pod.other))
+
+
 def wants_events(pod: PodSnapshot) -> bool:
     """Whether the pod's Events would tell more than its status: it waits on its node or to pull, or was killed."""
-    if pod.ready or pod.terminating or pod.failed:
+    if pod.ready or pod.terminating or _is_given_up(pod):
         return False
     return waits(pod) or is_held(pod) or pod.silent or refusals.pauses(pod) or container.wants_events(pod)
 

@@ -287,7 +287,8 @@ def _ended_by_kubernetes(pod: PodSnapshot, ending: Ending) -> Finding | None:
             f"Kubernetes killed it {_duration(ending.seconds)} after its start, as it no longer answered its liveness "
             f"probe (/health){_answer(pod)}{_exceptions(ending)}; {_more(pod)}",
         )
-    if ending.served and ending.exit_code in (_SIGKILL, _SIGTERM):
+    # A pod that is not started anew has no such probe.
+    if ending.served and not pod.failed and ending.exit_code in (_SIGKILL, _SIGTERM):
         return (
             Reason.LIVENESS_FAILED,
             f"it was killed after serving: most likely it no longer answered its liveness probe (/health)"
@@ -328,7 +329,7 @@ def _unknown(pod: PodSnapshot, ending: Ending) -> Finding | None:
         return (
             Reason.CONTAINER_FAILED,
             f"its engine did not start (exit code {ending.exit_code}), and the cause stands further up in its log: see "
-            f"kubectl logs {pod.name} --previous",
+            f"{_log_of(pod)}",
         )
     words = shorten(redact(words))
     if ending.exit_code == _BAD_USAGE or refuses_values(ending.log):
@@ -366,7 +367,12 @@ def _exceptions(ending: Ending) -> str:
 
 
 def _more(pod: PodSnapshot) -> str:
-    return f"kubectl logs {pod.name} --previous shows more"
+    return f"{_log_of(pod)} shows more"
+
+
+def _log_of(pod: PodSnapshot) -> str:
+    """How its log is read. In a pod that failed no other container has taken its place."""
+    return f"kubectl logs {pod.name}{'' if pod.failed else ' --previous'}"
 
 
 # What is certain without further evidence.

@@ -1,7 +1,8 @@
 """What the watches keep of a batch's Jobs and of their pods. Pure: a watch event's body in, a snapshot out."""
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..api import limits
@@ -10,6 +11,7 @@ from ..api.resource import Body, Key
 from ..manifests.batch import CAUSE_ANNOTATION, ENGINE_ANNOTATION, INSPECT
 from ..manifests.names import BATCH_LABEL, CONTAINER, INSPECTION_LABEL, INSPECTOR, STEP_LABEL
 from ..manifests.transfer import FETCH
+from ..vllm.batch.faults import OURS, STOPPED
 from .child import owner_uid
 from .container import devices, ours
 from .inspection_pod import InspectionPod
@@ -17,6 +19,8 @@ from .inspection_pod import snapshot as inspection_pod
 from .pod import PodSnapshot, pod
 
 INDEX_ANNOTATION = "batch.kubernetes.io/job-completion-index"
+# How vLLM begins the lines of the engine's processes. Those of the runner begin with none.
+_OF_ENGINE = re.compile(r"\([^()\n]{1,80} pid=\d{1,10}\)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,12 @@ class BatchPod:
     exit_code: int = 0
     message: str = ""
     inspection: InspectionPod | None = None
+
+    @property
+    def failed(self) -> bool:
+        """Whether it ended and its own program has not told why: what is known of its end has to be looked at."""
+        said = self.message.startswith(OURS) and self.exit_code != STOPPED
+        return self.ended and bool(self.exit_code or self.pod.reason) and not said
 
 
 def of_batch(body: Body) -> Key | None:
@@ -125,10 +135,29 @@ def batch_pod(body: Body) -> BatchPod:
         step=step,
         owner=owner_uid(meta) or "",
         index=int(index) if str(index).isdecimal() and len(index) < 6 else 0,
-        pod=pod(body),
+        pod=_explained(pod(body), status),
         created=str(meta.get("creationTimestamp", "")),
         ended=ended is not None or status.get("phase") in ("Failed", "Succeeded"),
         exit_code=int((ended or {}).get("exitCode", 0)),
         message=str((ended or {}).get("message") or ""),
         inspection=inspection_pod(body, INSPECTION_LABEL),
     )
+
+
+def _explained(known: PodSnapshot, status: Mapping[str, Any]) -> PodSnapshot:
+    """Of a pod that failed, also who ended it, where Kubernetes did; and its log, as far as it tells why."""
+    if status.get("phase") != "Failed":
+        return known
+    if known.ending:
+        known = replace(known, ending=replace(known.ending, log=told(known.ending.log, served=known.ending.served)))
+    conditions: list[Mapping[str, Any]] = status.get("conditions") or []
+    ended = next((one for one in conditions if one.get("type") == "DisruptionTarget"), None)
+    if known.reason or ended is None or ended.get("status") != "True":
+        return known
+    reason, message = (str(ended.get(key) or "") for key in ("reason", "message"))
+    return replace(known, reason=reason or "DisruptionTarget", message=message)
+
+
+def told(log: str, *, served: bool) -> str:
+    """A log without what may be of requests. `served`: the pod answered some, and the runner tells what vLLM said."""
+    return "\n".join(line for line in limits.lines_of(log) if not served or _OF_ENGINE.match(line))
