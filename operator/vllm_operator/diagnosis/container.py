@@ -339,6 +339,10 @@ def _unknown(pod: PodSnapshot, ending: Ending) -> Finding | None:
 
 def _without_a_word(pod: PodSnapshot, ending: Ending) -> Finding:
     """Of a process that ended in no exception. Where that was a worker, its engine has an exit code all the same."""
+    worker = _WORKER_ENDED.search(ending.log)
+    if worker and worker["code"] != "None":
+        said = f"one of its workers ended with exit code {worker['code']} and no exception"
+        return Reason.CONTAINER_FAILED, f"{said}; {_more(pod)}"
     codes = [] if WORKER_FAILED in ending.log else _engine_codes(ending.log)
     if codes:
         return Reason.CONTAINER_FAILED, f"its engine ended with exit code {codes[0]} and no exception; {_more(pod)}"

@@ -4,6 +4,8 @@ from ..api.reasons import Reason
 from .rank_symptoms import OF_NCCL
 from .symptom import Symptom
 
+OF_CSRC = "csrc"
+"""A `source`: vLLM's own code for GPUs (csrc/ of https://github.com/vllm-project/vllm)."""
 _KV = "vllm/v1/core/kv_cache_utils.py"
 _RUNNER = "vllm/v1/worker/gpu_model_runner.py"
 _TORCH = "torch/lib/libc10_cuda.so"
@@ -153,6 +155,7 @@ MEMORY = (
     Symptom(_TORCH, "CUDA driver error: {}out of memory", Reason.OUT_OF_GPU_MEMORY, f"GPU memory ran out: {_ROOM}"),
     # Of its versions some tell the error's number.
     Symptom(OF_NCCL, "Cuda failure{}'out of memory'", Reason.OUT_OF_GPU_MEMORY, f"GPU memory ran out: {_ROOM}"),
+    Symptom(OF_CSRC, "Failed: Cuda error {}'out of memory'", Reason.OUT_OF_GPU_MEMORY, f"GPU memory ran out: {_ROOM}"),
     Symptom(_KERNELS, "CUBLAS_STATUS_ALLOC_FAILED", Reason.OUT_OF_GPU_MEMORY, f"GPU memory ran out: {_ROOM}"),
 )
 
@@ -323,6 +326,14 @@ DEVICES = (
         "CUDA error: {what}",
         Reason.GPU_ERROR,
         f"a GPU of node {{node}} failed (CUDA error: {{what}}): {_DEFECT}",
+    ),
+    # It is no exception: the process ends there.
+    Symptom(
+        OF_CSRC,
+        "Failed: Cuda error {}custom_all_reduce{}:{line} '{what}'",
+        Reason.GPU_ERROR,
+        "the GPUs of node {node} do not reach each other's memory ({what}): set extraArgs: "
+        "--disable-custom-all-reduce, or have peer access between them allowed (PCIe ACS, IOMMU, the hypervisor)",
     ),
     # Of calls past CUDA's runtime: memory that can be mapped, symmetric memory.
     Symptom(

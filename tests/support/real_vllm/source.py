@@ -10,6 +10,7 @@ from http import HTTPStatus
 from pathlib import Path
 
 from support.real_vllm.environment import interpreter
+from vllm_operator.diagnosis.device_symptoms import OF_CSRC
 from vllm_operator.diagnosis.rank_symptoms import OF_NCCL
 from vllm_operator.diagnosis.symptom import OF_PROTOCOL, OF_SYSTEM
 
@@ -31,6 +32,8 @@ Duplicate GPU detected : rank %d and rank %d both on CUDA device %lx
 remote process exited or there was a network error
 Cuda failure %d 'out of memory'
 """
+# Of vLLM's code for GPUs, which is not in its build for CPUs: csrc/custom_all_reduce.cuh.
+_CSRC = "Failed: Cuda error custom_all_reduce.cuh:%d '%s'\nFailed: Cuda error custom_all_reduce.cuh:%d 'out of memory'"
 
 
 @cache
@@ -46,6 +49,8 @@ def words_of(source: str, root: Path | None = None) -> str:
         return "\n".join(f"{os.strerror(number)}: '{path}" for number in errno.errorcode for path in ("", "/psm_"))
     if source == OF_NCCL:
         return _NCCL.format(full=os.strerror(errno.ENOSPC))
+    if source == OF_CSRC:
+        return _CSRC
     if source == OF_PROTOCOL:
         assert {"Client Error:", "for url:"} <= {*words_of("requests/models.py").splitlines()}
         return "\n".join(f"{status.value} Client Error: {status.phrase} for url: " for status in HTTPStatus)

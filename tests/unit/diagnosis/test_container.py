@@ -263,3 +263,22 @@ def test_an_empty_api_key_is_told_with_what_to_do_and_no_log_is_read_for_it() ->
     assert (reason, "`printf %s KEY`" in message) == (Reason.API_KEY_EMPTY, True)
     later, _ = found(failed(f"users may write this: {middleware.NO_KEY}"))
     assert later != Reason.API_KEY_EMPTY
+
+
+NO_PEERS = "Failed: Cuda error /workspace/csrc/custom_all_reduce.cuh:455 'invalid argument'\n"
+
+
+def test_a_worker_that_ends_where_gpus_do_not_reach_each_other_is_not_taken_for_a_want_of_memory() -> None:
+    reason, message = found(failed(f"{NO_PEERS}{KILLED_LOADING}"))
+    assert reason == Reason.GPU_ERROR
+    assert "do not reach each other's memory (invalid argument): set extraArgs: --disable-custom-all-reduce" in message
+    full = NO_PEERS.replace("invalid argument", "out of memory")
+    assert found(failed(f"{full}{KILLED_LOADING}"))[0] == Reason.OUT_OF_GPU_MEMORY
+
+
+def test_a_worker_that_ends_by_itself_and_says_nothing_is_not_taken_for_a_want_of_memory() -> None:
+    worker = "Worker proc VllmWorker-1 died unexpectedly (exit code: 1), shutting down executor."
+    for log in (f"{KILLED_LOADING}{worker}\n", f"{worker}\n{KILLED_LOADING}"):
+        reason, message = found(failed(log))
+        assert reason == Reason.CONTAINER_FAILED
+        assert "one of its workers ended with exit code 1 and no exception" in message
