@@ -91,7 +91,7 @@ def silent(pod: PodSnapshot) -> Finding:
 def wants_log(pod: PodSnapshot) -> bool:
     """Whether more of the log than the kubelet keeps would tell more: of an exit code of 0 it keeps nothing."""
     ending = pod.ending
-    if ending is None:
+    if ending is None or _unseen(pod, ending):
         return False
     known = _symptom(ending.log, served=ending.served)
     return bool(known and known[0].vague) or not any(cause(pod, ending) for cause in (*_SURE, _ended_by_kubernetes))

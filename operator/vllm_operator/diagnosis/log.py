@@ -24,12 +24,14 @@ _GOES_ON = re.compile(r"\b(?:DEBUG|INFO|WARNING) \d\d-\d\d |^(?:DEBUG|INFO|WARNI
 # huggingface_hub's logger puts no level before what it says.
 _IGNORED = re.compile(r"^Ignored error while |Will ignore error and continue\b")
 # What vLLM says at ERROR and goes on after: tries to ask the hub (vllm/transformers_utils/repo_utils.py), a cache that
-# it does without (vllm/model_executor/models/registry.py), and calls and requests that failed alone
-# (vllm/v1/engine/core.py). What follows in the same record, a traceback, belongs to it.
+# it does without (vllm/model_executor/models/registry.py), and requests that failed alone (vllm/v1/engine/core.py).
+# What follows in the same record, a traceback, belongs to it.
 _WENT_ON = re.compile(
     r"^Error retrieving (?:file list|safetensors): |, retrying \d+ of \d+$|^Error saving model info cache\.$"
-    r"|^Invocation of \w+ method failed$|^Unexpected error pre-processing request "
+    r"|^Unexpected error pre-processing request "
 )
+# So do calls, once it serves; as it starts it ends of one, like that to load an adapter.
+_CALL_FAILED = re.compile(r"^Invocation of \w+ method failed$")
 # The file and line of the statement that logs, at the end of a prefix.
 _PLACE = re.compile(r"\[[^\]\s]+:\d+\]$")
 # The processes that talk to users: what engines end in, these only hear of.
@@ -159,12 +161,22 @@ def _lines(text: str) -> list[tuple[str, str]]:
 
 def _fatal(text: str, *, served: bool) -> list[tuple[str, str]]:
     lines = _lines(text)
-    went_on = {_place(prefix) for prefix, line in lines if _WENT_ON.search(line)} - {""}
+    went_on = {_place(prefix) for prefix, line in lines if _went_on(line, served=served)} - {""}
     return [
         one
         for one in lines
-        if not (_is_passing(*one) or _place(one[0]) in went_on or (served and _SERVER.match(one[0])))
+        if not (
+            _is_passing(*one)
+            or _went_on(one[1], served=served)
+            or _place(one[0]) in went_on
+            or (served and _SERVER.match(one[0]))
+        )
     ]
+
+
+def _went_on(line: str, *, served: bool) -> bool:
+    """Whether vLLM goes on after what a record of its logger begins with."""
+    return bool(_WENT_ON.search(line) or (served and _CALL_FAILED.search(line)))
 
 
 def _place(prefix: str) -> str:
@@ -181,7 +193,6 @@ def _is_passing(prefix: str, line: str) -> bool:
             _GOES_ON.search(prefix),
             _GOES_ON.match(line),
             _IGNORED.search(line),
-            _WENT_ON.search(line),
         )
     )
 

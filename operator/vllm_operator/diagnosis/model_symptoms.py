@@ -16,12 +16,6 @@ _SPACE = "raise cache.claim.storage, or pod and node storage where there is no c
 
 MODELS = (
     Symptom(
-        "vllm/exceptions.py",
-        "No adapter found for {path}",
-        Reason.ADAPTER_NOT_FOUND,
-        "there is no LoRA adapter at {path}: check the uri in lora.adapters",
-    ),
-    Symptom(
         "vllm/lora/peft_helper.py",
         "LoRA rank {rank} is greater than max_lora_rank {most}.",
         Reason.INVALID_ARGUMENTS,
@@ -35,9 +29,9 @@ MODELS = (
     ),
     Symptom(
         _HTTP,
-        "Cannot access gated repo for url ",
+        "Cannot access gated repo for url {path}",
         Reason.MODEL_GATED,
-        f"the model is gated: {_ACCESS}",
+        f"the model, or an adapter, is gated ({{path}}): {_ACCESS}",
     ),
     Symptom(
         _HTTP,
@@ -59,30 +53,6 @@ MODELS = (
         _LIMITED,
     ),
     Symptom(OF_PROTOCOL, "429 Client Error:{} for url", Reason.HUB_RATE_LIMITED, _LIMITED),
-    Symptom(
-        _HUB,
-        "{revision} is not a valid git identifier (branch name, tag name or commit id)",
-        Reason.REVISION_NOT_FOUND,
-        "the model has no revision {revision}: check model.revision (or model.tokenizer.revision)",
-    ),
-    Symptom(
-        _HTTP,
-        "Revision Not Found for url: ",
-        Reason.REVISION_NOT_FOUND,
-        "the model has no such revision: check model.revision (or model.tokenizer.revision)",
-    ),
-    Symptom(
-        _HUB,
-        "{model} is not a local folder and is not a valid model identifier",
-        Reason.MODEL_NOT_FOUND,
-        f"the hub has no model {{model}}, or not for this token: {_HUB_FIX}",
-    ),
-    Symptom(
-        _HTTP,
-        "Repository Not Found for url: ",
-        Reason.MODEL_NOT_FOUND,
-        f"the hub has no such model, or not for this token: {_HUB_FIX}",
-    ),
     # Why it could not be reached, which what follows does not say.
     Symptom(
         "cryptography/hazmat/bindings/_rust.abi3.so",
@@ -124,6 +94,39 @@ MODELS = (
         Reason.HUB_UNREACHABLE,
         "the model is not in the cache, and vLLM may not ask the hub (HF_HUB_OFFLINE): remove that from env, or fill "
         "the cache",
+    ),
+    # vLLM says so of whatever keeps it from an adapter of the hub (vllm/lora/worker_manager.py).
+    Symptom(
+        "vllm/exceptions.py",
+        "No adapter found for {path}",
+        Reason.ADAPTER_NOT_FOUND,
+        "there is no LoRA adapter at {path}: check the uri in lora.adapters; of one on the hub also that "
+        "model.tokenSecretRef has a token that may read it",
+        vague=True,
+    ),
+    Symptom(
+        _HUB,
+        "{revision} is not a valid git identifier (branch name, tag name or commit id)",
+        Reason.REVISION_NOT_FOUND,
+        "the model has no revision {revision}: check model.revision (or model.tokenizer.revision)",
+    ),
+    Symptom(
+        _HTTP,
+        "Revision Not Found for url: ",
+        Reason.REVISION_NOT_FOUND,
+        "the model has no such revision: check model.revision (or model.tokenizer.revision)",
+    ),
+    Symptom(
+        _HUB,
+        "{model} is not a local folder and is not a valid model identifier",
+        Reason.MODEL_NOT_FOUND,
+        f"the hub has no model {{model}}, or not for this token: {_HUB_FIX}",
+    ),
+    Symptom(
+        _HTTP,
+        "Repository Not Found for url: ",
+        Reason.MODEL_NOT_FOUND,
+        f"the hub has no such model, or not for this token: {_HUB_FIX}",
     ),
     Symptom(
         OF_SYSTEM,

@@ -8,6 +8,7 @@ from support.pod_status import SERVED, failed, found
 from support.vllm_logs import WORKER_DIED
 from vllm_operator.api.limits import cut_lines
 from vllm_operator.api.reasons import Reason
+from vllm_operator.diagnosis import wants_log
 from vllm_operator.diagnosis.catalogue import SYMPTOMS
 from vllm_operator.diagnosis.symptom import OF_SYSTEM, Symptom
 
@@ -107,7 +108,6 @@ def logged(place: str, words: str, process: str = "APIServer pid=1") -> str:
         *(logged("transformers_utils/config.py:304", f"Error retrieving file list: {said}") for said in HUB),
         *(logged("repo_utils.py:124", f"Error retrieving safetensors: {said}") for said in HUB),
         logged("registry.py:1041", f"Error saving model info cache.\n{NOT_SAVED}"),
-        logged("core.py:1750", f"Invocation of add_lora method failed\n{NO_RANK}", "EngineCore pid=9"),
         logged("core.py:2056", f"Unexpected error pre-processing request 7\n{NO_RANK}", "EngineCore pid=9"),
     ],
 )
@@ -118,6 +118,53 @@ def test_an_error_that_vllm_goes_on_after_is_not_the_cause(passed: str) -> None:
     assert found(failed(f"{passed}(APIServer pid=1) {parser}\n"))[0] == Reason.INVALID_ARGUMENTS
     assert of_service(f"{passed}{DEAD}") == Reason.ENGINE_DIED
     assert of_service(f"{passed}{KERNEL}{DEAD}") == Reason.GPU_ERROR
+
+
+def test_a_call_that_failed_ends_vllm_only_as_it_starts() -> None:
+    call = logged("core.py:1750", f"Invocation of add_lora method failed\n{NO_RANK}", "EngineCore pid=9")
+    assert of_service(f"{call}{DEAD}") == Reason.ENGINE_DIED
+    assert of_service(f"{call}{KERNEL}{DEAD}") == Reason.GPU_ERROR
+    assert found(failed(f"{call}(APIServer pid=1) ValueError: Call to add_lora method failed\n"))[0] == (
+        Reason.INVALID_ARGUMENTS
+    )
+
+
+NO_ADAPTER = "vllm.exceptions.LoRAAdapterNotFoundError: Loading lora a failed: No adapter found for org/adapter"
+AWAY = (
+    "huggingface_hub.errors.LocalEntryNotFoundError: Got: ConnectError: [Errno -2] Name or service not known\n"
+    "An error happened while trying to locate the files on the Hub, and we cannot find the appropriate snapshot folder"
+)
+GATED = (
+    "huggingface_hub.errors.GatedRepoError: 403 Client Error. (Request ID: Root=1-6)\n\n"
+    "Cannot access gated repo for url https://huggingface.co/org/adapter/resolve/abc/adapter_config.json.\nAccess to"
+)
+
+
+@pytest.mark.parametrize(
+    ("cause", "reason", "told"),
+    [
+        (GATED, Reason.MODEL_GATED, "or an adapter, is gated (https://huggingface.co/org/adapter/resolve/abc/adapter"),
+        ("x.HfHubHTTPError: 429 Client Error: Too Many Requests for url: x", Reason.HUB_RATE_LIMITED, "rate limit"),
+        ("x.HfHubHTTPError: Server error '503 Service Unavailable' for url 'x'", Reason.HUB_UNREACHABLE, "fails ("),
+        ("x.HfHubHTTPError: Invalid credentials in Authorization header", Reason.HUB_TOKEN_REFUSED, "token"),
+        (AWAY, Reason.HUB_UNREACHABLE, "the pod cannot reach the hub"),
+        ("x.RepositoryNotFoundError: Repository Not Found for url: x", Reason.ADAPTER_NOT_FOUND, "a token that may"),
+        ("FileNotFoundError: x/adapter_config.json", Reason.ADAPTER_NOT_FOUND, "no LoRA adapter at org/adapter: check"),
+    ],
+)
+def test_what_keeps_vllm_from_an_adapter_is_told_before_that_it_is_not_there(
+    cause: str, reason: Reason, told: str
+) -> None:
+    """vLLM logs what the hub says and goes on, or raises it and says that there is none."""
+    none = TRACEBACK.format(NO_ADAPTER)
+    ended = "(APIServer pid=1) ValueError: Loading lora a failed: No adapter found for org/adapter\n"
+    downloads = logged("lora/utils.py:379", f"Error downloading the HuggingFace model\n{TRACEBACK.format(cause)}")
+    call = logged("core.py:1750", f"Invocation of add_lora method failed\n{none}", "EngineCore pid=9")
+    within = logged("core.py:1750", f"Invocation of add_lora method failed\n{TRACEBACK.format(cause)}\n\n{none}")
+    for log in (f"{downloads}{call}{ended}", f"{within}{ended}"):
+        got, message = found(failed(log))
+        assert (got, told in message) == (reason, True), message
+    assert wants_log(failed(ended)), "why stands further up"
 
 
 @pytest.mark.parametrize("said", HUB)
