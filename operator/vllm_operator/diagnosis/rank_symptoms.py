@@ -6,6 +6,8 @@ from .symptom import OF_SYSTEM, Symptom
 OF_NCCL = "nccl"
 """A `source`: NCCL's own words (src/ of https://github.com/NVIDIA/nccl), as it logs them and torch repeats the last."""
 _TORCH = "torch/lib/libtorch_cuda.so"
+# How ranks find each other: the store of torch.distributed, at the first rank (torch/csrc/distributed/c10d).
+_STORE = "torch/lib/libtorch_cpu.so"
 _FULL = (
     "the pod's shared memory (/dev/shm) is full, most often of what earlier runs of its container left there: delete "
     "the pod, and the next one starts with it empty"
@@ -61,8 +63,37 @@ ECHOES = (
         Reason.RANK_UNREACHABLE,
         f"a rank waited in vain for the others (collective operation timeout): {_OTHERS}",
     ),
+    # Only what a rank ended with: torch logs each try.
     Symptom(
-        "torch/lib/libtorch_cpu.so",
+        _STORE,
+        "network addresses of ({address}, {port}) cannot be retrieved (gai error: {} - {what})",
+        Reason.RANK_UNREACHABLE,
+        f"a rank does not find the address of the first one, {{address}} ({{what}}): {_OTHERS}, and the cluster's DNS",
+        ends=True,
+    ),
+    Symptom(
+        _STORE,
+        "The client socket has failed to connect to any network address of ({address}, {port}).",
+        Reason.RANK_UNREACHABLE,
+        f"a rank does not reach the first one at {{address}}:{{port}}: {_OTHERS}",
+        ends=True,
+    ),
+    Symptom(
+        _STORE,
+        "The client socket has timed out after {} while trying to connect to ({address}, {port}).",
+        Reason.RANK_UNREACHABLE,
+        f"a rank does not reach the first one at {{address}}:{{port}}: {_OTHERS}",
+        ends=True,
+    ),
+    Symptom(
+        _STORE,
+        "Timed out after {} seconds waiting for clients. {joined}/{wanted} clients joined.",
+        Reason.RANK_UNREACHABLE,
+        f"of {{wanted}} ranks {{joined}} reached the first one in time: {_OTHERS}",
+        ends=True,
+    ),
+    Symptom(
+        _STORE,
         "gloo/transport/tcp/pair.cc{}] {what}",
         Reason.RANK_UNREACHABLE,
         f"a rank has lost another one (gloo: {{what}}): {_OTHERS}",

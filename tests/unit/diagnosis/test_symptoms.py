@@ -222,6 +222,8 @@ SOCKET = "ncclSystemError: System call (e.g. socket, malloc) or external library
 USAGE = "ncclInvalidUsage: This usually reflects invalid usage of NCCL library."
 REMOTE = "ncclRemoteError: A call failed possibly due to a network error or a remote process exiting prematurely."
 GLOO = "RuntimeError: [../third_party/gloo/gloo/transport/tcp/pair.cc:538] "
+STORE = "torch.distributed."
+NO_ADDRESS = "The client socket has failed to connect to any network address of (pair-g-0.pair-g, 29501)."
 WATCHDOG = (
     "terminate called after throwing an instance of 'c10::DistBackendError'\n"
     "  what():  [PG ID 0 Rank 0] Watchdog caught collective operation timeout: WorkNCCL(OpType=ALLREDUCE)\n"
@@ -278,6 +280,28 @@ OTHERS = "see first what the other ranks say, then NetworkPolicies"
         (f"{GLOO}Read error [10.0.0.3]:43112: Connection reset by peer", Reason.RANK_UNREACHABLE, "(gloo: Read error)"),
         (f"{GLOO}Connection closed by peer [10.0.0.3]:43112", Reason.RANK_UNREACHABLE, OTHERS),
         (WATCHDOG, Reason.RANK_UNREACHABLE, "waited in vain for the others (collective operation timeout)"),
+        (
+            f"{STORE}DistNetworkError: The client socket has timed out after 600000ms while trying to connect to "
+            "(pair-g-0.pair-g, 29501).",
+            Reason.RANK_UNREACHABLE,
+            f"does not reach the first one at pair-g-0.pair-g:29501: {OTHERS}",
+        ),
+        (
+            f"{STORE}DistNetworkError: {NO_ADDRESS} The client socket has failed to connect to [::1]:29501 (errno: 111",
+            Reason.RANK_UNREACHABLE,
+            f"does not reach the first one at pair-g-0.pair-g:29501: {OTHERS}",
+        ),
+        (
+            f"{STORE}DistNetworkError: {NO_ADDRESS} The IPv4 network addresses of (pair-g-0.pair-g, 29501) cannot be "
+            "retrieved (gai error: -2 - Name or service not known).",
+            Reason.RANK_UNREACHABLE,
+            f"the address of the first one, pair-g-0.pair-g (Name or service not known): {OTHERS}",
+        ),
+        (
+            f"{STORE}DistStoreError: Timed out after 601 seconds waiting for clients. 1/2 clients joined.",
+            Reason.RANK_UNREACHABLE,
+            f"of 2 ranks 1 reached the first one in time: {OTHERS}",
+        ),
     ],
 )
 def test_why_ranks_do_not_work_together_is_told_and_no_node_is_drained_for_it(
