@@ -48,8 +48,8 @@ _WHAT = re.compile(r"^\s+what\(\):\s+")
 # Of a compiler or linker, whose own words stand before.
 _BUILD_FAILED = re.compile(r"^(?:\w+\.)*CalledProcessError: |^ninja: build stopped")
 _INPUT = re.compile(r" \[type=\w+, input_value=.*$")
-# As pydantic begins.
-_REFUSAL = "validation error"
+# As pydantic begins, where a class of vLLM's configuration does not take what it was given.
+_REFUSAL = re.compile(r"\bvalidation errors? for \w+Config\b")
 WORKER_FAILED = "WorkerProc initialization failed"
 # They say that something failed, not what: a better line is taken where there is one.
 WRAPPERS = (
@@ -118,10 +118,10 @@ def last_error(text: str, *, served: bool = False) -> str:
 
 
 def refuses_values(text: str) -> bool:
-    """Whether the exception that tells a cause is pydantic's, which refuses what vLLM was given."""
+    """Whether the exception that tells a cause is of vLLM's configuration, which refuses what vLLM was given."""
     lines = _fatal(text, served=False)
     at = _telling(lines)
-    return at is not None and _REFUSAL in lines[at][1]
+    return at is not None and bool(_REFUSAL.search(lines[at][1]))
 
 
 def _telling(lines: list[tuple[str, str]]) -> int | None:
@@ -229,7 +229,7 @@ def _exception(lines: list[tuple[str, str]], at: int) -> str:
         if other != prefix or _NOISE.search(line.strip()) or _EXCEPTION.match(line):
             break
         words.append(_INPUT.sub("", line.strip()))
-    if _REFUSAL in words[0] and len(words) > 1:
+    if _REFUSAL.search(words[0]) and len(words) > 1:
         # "N validation errors for ModelConfig" and a field's name say less than what follows them.
         words = [word.removeprefix("Value error, ") for word in words[1:]]
     return " ".join(word for word in words if word)

@@ -12,7 +12,10 @@ _LIMITED = (
     "the hub's rate limit is reached: set model.tokenSecretRef (a token has a higher limit), keep the cache in "
     "cache.claim, or serve from pvc://; vLLM is started again meanwhile"
 )
+_CONFIG = "transformers/models/auto/configuration_auto.py"
+_STRICT = "huggingface_hub/errors.py"
 _SPACE = "raise cache.claim.storage, or pod and node storage where there is no claim"
+_REFUSED = "use another checkpoint, or an image that knows it"
 
 MODELS = (
     Symptom(
@@ -190,6 +193,31 @@ MODELS = (
         "Model architectures {architectures} are not supported for now.",
         Reason.MODEL_UNSUPPORTED,
         "vLLM does not know the model's architecture {architectures}: use a newer image, or another model",
+    ),
+    Symptom(
+        _CONFIG,
+        "has model type `{type}` but Transformers does not recognize this architecture.",
+        Reason.MODEL_UNSUPPORTED,
+        "the image's transformers does not know models of type {type}: use a newer image, or another model",
+    ),
+    Symptom(
+        _CONFIG,
+        "Unrecognized model in {model}. Should have a `model_type` key in its",
+        Reason.MODEL_UNSUPPORTED,
+        "the config.json of {model} names no model_type: check model.uri, or use another checkpoint",
+    ),
+    # How transformers checks what config.json says.
+    Symptom(
+        _STRICT,
+        "Class validation error for validator '{}': {}: {what}",
+        Reason.MODEL_UNSUPPORTED,
+        f"transformers refuses the model's config.json ({{what}}): {_REFUSED}",
+    ),
+    Symptom(
+        _STRICT,
+        "Validation error for field '{field}': {}: {what}",
+        Reason.MODEL_UNSUPPORTED,
+        f"transformers refuses {{field}} of the model's config.json ({{what}}): {_REFUSED}",
     ),
     Symptom(
         "vllm/transformers_utils/config.py",

@@ -64,6 +64,8 @@ def test_only_what_ended_vllm_tells_whether_it_refuses_its_arguments() -> None:
         "1 validation error for X\nOSError: no",
         f"{CONTRADICTION}OSError: no",
         "validation error\nOSError: no",
+        "pydantic_core._pydantic_core.ValidationError: 1 validation error for Tool\n  Input should be a valid string",
+        "x.MyError: validation error in the tokenizer",
     ):
         assert found(failed(log))[0] == Reason.CONTAINER_FAILED
 

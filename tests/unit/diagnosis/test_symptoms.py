@@ -194,6 +194,44 @@ def test_a_gpu_that_is_lost_while_it_serves_is_named(log: str, told: str) -> Non
     assert "drain" in message
 
 
+NEW_TYPE = """\
+pydantic_core._pydantic_core.ValidationError: 1 validation error for ModelConfig
+  Value error, The checkpoint you are trying to load has model type `qwen9` but Transformers does not recognize this \
+architecture. This could be because of an issue with the checkpoint, or because your version of Transformers is out of \
+date.
+
+You can update Transformers with the command `pip install --upgrade transformers`. [type=value_error, input_value=x]
+"""
+STRICT = "huggingface_hub.errors.StrictDataclass"
+
+
+@pytest.mark.parametrize(
+    ("log", "told"),
+    [
+        (NEW_TYPE, "does not know models of type qwen9: use a newer image"),
+        (
+            f"{STRICT}ClassValidationError: Class validation error for validator 'validate_architecture':\n"
+            "    ValueError: The hidden size (100) is not a multiple of the number of attention heads (7).",
+            "config.json (The hidden size (100) is not a multiple of the number of attention heads (7)): use another",
+        ),
+        (
+            f"{STRICT}FieldValidationError: Validation error for field 'vocab_size':\n"
+            "    TypeError: Field 'vocab_size' expected int, got str (value: 'x')",
+            "refuses vocab_size of the model's config.json (",
+        ),
+        (
+            "ValueError: Unrecognized model in /models/x. Should have a `model_type` key in its config.json.",
+            "the config.json of /models/x names no model_type",
+        ),
+    ],
+)
+def test_what_is_wrong_with_the_model_is_no_argument(log: str, told: str) -> None:
+    prefixed = "".join(f"(APIServer pid=1) {line}\n" for line in log.split("\n"))
+    for said in (log, prefixed):
+        reason, message = found(failed(said))
+        assert (reason, told in message) == (Reason.MODEL_UNSUPPORTED, True), message
+
+
 # What PyTorch is documented to say where CUDA does not start; none was measured.
 UNSTARTED = [
     "RuntimeError: CUDA unknown error - this may be due to an incorrectly set up environment, e.g. changing env "
