@@ -3,6 +3,8 @@
 from ..api.reasons import Reason
 from .symptom import OF_PROTOCOL, OF_SYSTEM, Symptom
 
+OF_HTTPX = "httpx"
+"""A `source`: the names of the exceptions of httpx, with which the hub is asked, under any of the package's names."""
 _MODEL = "vllm/config/model.py"
 _HUB = "transformers/utils/hub.py"
 _HTTP = "huggingface_hub/utils/_http.py"
@@ -15,6 +17,9 @@ _LIMITED = (
 _CONFIG = "transformers/models/auto/configuration_auto.py"
 _STRICT = "huggingface_hub/errors.py"
 _SPACE = "raise cache.claim.storage, or pod and node storage where there is no claim"
+_AWAY = "the pod cannot reach the hub: check the cluster's egress and proxy settings, or serve from pvc://"
+# What keeps a download from its end once it has begun.
+_BREAKS = ("ConnectError", "ConnectTimeout", "ReadError", "ReadTimeout", "RemoteProtocolError")
 _REFUSED = "use another checkpoint, or an image that knows it"
 
 MODELS = (
@@ -88,7 +93,21 @@ MODELS = (
         "huggingface_hub/_snapshot_download.py",
         "An error happened while trying to locate the files on the Hub",
         Reason.HUB_UNREACHABLE,
-        "the pod cannot reach the hub: check the cluster's egress and proxy settings, or serve from pvc://",
+        _AWAY,
+        vague=True,
+    ),
+    Symptom(
+        "huggingface_hub/file_download.py",
+        "An error happened while trying to locate the file on the Hub",
+        Reason.HUB_UNREACHABLE,
+        _AWAY,
+        vague=True,
+    ),
+    Symptom(
+        "huggingface_hub/_snapshot_download.py",
+        "file(s) are missing ({}){}The Hub could not be reached",
+        Reason.HUB_UNREACHABLE,
+        f"not all files are in the cache, and {_AWAY}",
         vague=True,
     ),
     Symptom(
@@ -139,6 +158,30 @@ MODELS = (
     ),
     Symptom(
         OF_SYSTEM, "Disk quota exceeded", Reason.NO_SPACE_LEFT, f"the quota of the cache's volume is used: {_SPACE}"
+    ),
+    Symptom(
+        "huggingface_hub/file_download.py",
+        "Consistency check failed: file should be of size",
+        Reason.HUB_UNREACHABLE,
+        "a file of the hub did not arrive whole: vLLM is started again, and fetches it anew",
+    ),
+    # Of the hub's storage; what is known of the volume stands before.
+    Symptom(
+        "hf_xet/hf_xet.abi3.so",
+        "CAS Client Error: {what}",
+        Reason.HUB_UNREACHABLE,
+        "a download from the hub's storage broke off ({what}): vLLM is started again, and goes on with it",
+        ends=True,
+    ),
+    *(
+        Symptom(
+            OF_HTTPX,
+            f"httpx{{}}.{name}",
+            Reason.HUB_UNREACHABLE,
+            f"a download from the hub broke off ({name}): vLLM is started again, and goes on with it",
+            ends=True,
+        )
+        for name in _BREAKS
     ),
     Symptom(
         OF_SYSTEM,

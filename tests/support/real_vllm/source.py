@@ -11,6 +11,7 @@ from pathlib import Path
 
 from support.real_vllm.environment import interpreter
 from vllm_operator.diagnosis.device_symptoms import OF_CSRC
+from vllm_operator.diagnosis.model_symptoms import OF_HTTPX
 from vllm_operator.diagnosis.rank_symptoms import OF_NCCL
 from vllm_operator.diagnosis.symptom import OF_PROTOCOL, OF_SYSTEM
 
@@ -51,6 +52,9 @@ def words_of(source: str, root: Path | None = None) -> str:
         return _NCCL.format(full=os.strerror(errno.ENOSPC))
     if source == OF_CSRC:
         return _CSRC
+    if source == OF_HTTPX:
+        tree = ast.parse((packages() / "httpx2/_exceptions.py").read_text())
+        return "\n".join(f"httpx2.{node.name}" for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
     if source == OF_PROTOCOL:
         assert {"Client Error:", "for url:"} <= {*words_of("requests/models.py").splitlines()}
         return "\n".join(f"{status.value} Client Error: {status.phrase} for url: " for status in HTTPStatus)

@@ -232,6 +232,40 @@ def test_what_is_wrong_with_the_model_is_no_argument(log: str, told: str) -> Non
         assert (reason, told in message) == (Reason.MODEL_UNSUPPORTED, True), message
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "huggingface_hub.errors.LocalEntryNotFoundError: An error happened while trying to locate the file on the Hub "
+        "and we cannot find the requested files in the local cache. Please check your connection and try again",
+        "huggingface_hub.errors.IncompleteSnapshotError: The cached snapshot for 'org/m' (revision 'main', commit abc) "
+        "is incomplete: 2 file(s) are missing (model-00002.safetensors). The Hub could not be reached (ConnectError: "
+        "[Errno -2] Name or service not known). Re-run the download with network access to complete the snapshot.",
+        "httpx2.RemoteProtocolError: peer closed connection without sending complete message body (received 123 bytes)",
+        "httpx2.ReadTimeout: The read operation timed out",
+        "httpx.ReadError: [Errno 104] Connection reset by peer",
+        "httpx2.ReadError",
+        "OSError: Consistency check failed: file should be of size 4976698672 but has size 4900000000 (model-00001).\n"
+        "This is usually due to network issues while downloading the file. Please retry with `force_download=True`.",
+        "RuntimeError: CAS Client Error: Request error: error sending request",
+    ],
+)
+def test_a_hub_that_breaks_off_passes(said: str) -> None:
+    traceback = f'Traceback (most recent call last):\n  File "x.py", line 3, in y\n{said}'.split("\n")
+    log = "".join(f"(EngineCore pid=52) ERROR 11-29 11:39:28 [core.py:1510] {line}\n" for line in traceback)
+    reason, message = found(failed(f"{log}{WRAPPER}"))
+    assert reason == Reason.HUB_UNREACHABLE, message
+
+
+def test_a_full_volume_is_told_also_where_the_hubs_client_says_so() -> None:
+    said = "RuntimeError: CAS Client Error: I/O error: No space left on device (os error 28)"
+    assert found(failed(said))[0] == Reason.NO_SPACE_LEFT
+
+
+def test_a_connection_that_broke_off_and_ended_nothing_is_not_the_cause() -> None:
+    tried = "httpx2.ReadTimeout: The read operation timed out\nValueError: nobody knows this\n"
+    assert found(failed(tried))[0] == Reason.CONTAINER_FAILED
+
+
 # What PyTorch is documented to say where CUDA does not start; none was measured.
 UNSTARTED = [
     "RuntimeError: CUDA unknown error - this may be due to an incorrectly set up environment, e.g. changing env "
