@@ -22,6 +22,7 @@ from .log import (
     last_error,
     last_line,
     only_points_elsewhere,
+    place_of_last_error,
     raised,
     refuses_values,
     tells_every_exception,
@@ -331,7 +332,10 @@ def _unknown(pod: PodSnapshot, ending: Ending) -> Finding | None:
             f"its engine did not start (exit code {ending.exit_code}), and the cause stands further up in its log: see "
             f"{_log_of(pod)}",
         )
+    place = shorten(redact(place_of_last_error(ending.log)), _VALUE_MAX)
     words = shorten(redact(words))
+    if place:
+        return Reason.CONTAINER_FAILED, f"{words.rstrip(':')} at {place} (exit code {ending.exit_code}); {_more(pod)}"
     if ending.exit_code == _BAD_USAGE or refuses_values(ending.log):
         return Reason.INVALID_ARGUMENTS, f"vLLM refuses its arguments: {words}"
     return Reason.CONTAINER_FAILED, f"{words} (exit code {ending.exit_code})"

@@ -41,6 +41,8 @@ _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _EXCEPTION = re.compile(r"^(?:[A-Za-z_]\w*\.)*(?:[A-Z]\w*)?(?:Error|Exception|Exit|Interrupt)(?:: |$)")
 # Any other name is one where a traceback ends in it: "triton.runtime.errors.OutOfResources: text".
 _NAME = re.compile(r"^(?:[A-Za-z_]\w*\.)+[A-Z]\w*(?:: |:?$)")
+# One that says nothing.
+_BARE = re.compile(r"(?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*:?")
 _USAGE = re.compile(r"^[\w. -]+: error: ")
 # What ends a process past Python: its own fault handler, C++, Rust.
 _CRASH = re.compile(r"^(?:Fatal Python error: |terminate called |thread '[^']*' (?:\(\d+\) )?panicked at )")
@@ -62,6 +64,11 @@ WRAPPERS = (
 # Near the beginning of what vLLM says: where it is there, nothing was cut off.
 _BEGINNING, _TRACEBACK = " non-default args: ", "Traceback (most recent call last):"
 _FRAME = '  File "'
+_AT = re.compile(r'  File "(?:[^"\n]{1,400}/)?(?P<file>[^"/\n]{1,80})", line (?P<line>\d{1,7})')
+# What Python begins with where it goes on after an exception: in a destructor, at exit. And its process that keeps
+# account of shared memory, which complains of what another one has removed.
+_PYTHON_GOES_ON = re.compile(r"^(?:Exception ignored (?:in|while|on)\b|Error in atexit\._run_exitfuncs:)")
+_TRACKER = "/multiprocessing/resource_tracker.py"
 # Of those that talked to the process that ended.
 _ECHOES = ("BrokenPipeError: ", "RuntimeError: cancelled")
 # Of such a one that says what it heard.
@@ -117,6 +124,21 @@ def last_error(text: str, *, served: bool = False) -> str:
     return next(iter([*usage, *crashes, *heard, *others]), "")
 
 
+def place_of_last_error(text: str) -> str:
+    """Where vLLM's code ended, as file, line and statement, where its last error is a name alone; else empty."""
+    lines = _fatal(text, served=False)
+    at = _telling(lines)
+    if at is None or not _BARE.fullmatch(_exception(lines, at)):
+        return ""
+    prefix = lines[at][0]
+    before = range(at - 1, -1, -1)
+    frame = next((one for one in before if lines[one][0] == prefix and lines[one][1].startswith(_FRAME)), at)
+    if not (place := _AT.match(lines[frame][1])):
+        return ""
+    statement = lines[frame + 1][1].strip() if frame + 1 < at and lines[frame + 1][0] == prefix else ""
+    return f"{place['file']}:{place['line']}" + (f": {statement}" if statement else "")
+
+
 def refuses_values(text: str) -> bool:
     """Whether the exception that tells a cause is of vLLM's configuration, which refuses what vLLM was given."""
     lines = _fatal(text, served=False)
@@ -150,6 +172,36 @@ def last_line(text: str) -> str:
 
 
 def _lines(text: str) -> list[tuple[str, str]]:
+    """Prefix and rest of each line, without the tracebacks of what Python itself goes on after."""
+    lines = _split(text)
+    # By the prefix of its lines: where those of the traceback stand that has not ended.
+    begun, passed = dict[str, list[int]](), set[int]()
+    for at, (prefix, line) in enumerate(lines):
+        if _PYTHON_GOES_ON.match(line):
+            begun[prefix] = [at]
+        elif line.startswith((_TRACEBACK, _FRAME)):
+            begun.setdefault(prefix, []).append(at)
+        elif prefix in begun and (not line or line[0].isspace()):
+            begun[prefix].append(at)
+        else:
+            told = [*begun.pop(prefix, []), at]
+            if _is_exception(line) and _python_goes_on([lines[one][1] for one in told]):
+                passed.update(told)
+    return [one for at, one in enumerate(lines) if at not in passed]
+
+
+def _is_exception(line: str) -> bool:
+    """Whether a traceback may end in it."""
+    return bool(_EXCEPTION.match(line) or _NAME.match(line))
+
+
+def _python_goes_on(traceback: list[str]) -> bool:
+    """Whether a traceback is of a destructor and the like, or was raised by the tracker."""
+    raised_in = next((line for line in reversed(traceback) if line.startswith(_FRAME)), "")
+    return bool(_PYTHON_GOES_ON.match(traceback[0])) or _TRACKER in raised_in
+
+
+def _split(text: str) -> list[tuple[str, str]]:
     """Prefix and rest of each line."""
     lines = []
     for line in (_COLOUR.sub("", line[:LINE_MAX]) for line in lines_of(text)):
@@ -217,8 +269,8 @@ def only_points_elsewhere(words: str) -> bool:
 
 def tells_every_exception(text: str) -> bool:
     """Whether a log has its beginning, and no traceback in it ends in what is not known for an exception."""
-    exceptions = len(exception_names(text))
-    return _BEGINNING in text and 0 < exceptions >= text.count(_TRACEBACK)
+    exceptions, tracebacks = len(exception_names(text)), sum(_TRACEBACK in line for _, line in _lines(text))
+    return _BEGINNING in text and 0 < exceptions >= tracebacks
 
 
 def _exception(lines: list[tuple[str, str]], at: int) -> str:

@@ -25,6 +25,10 @@ REPEATED = [
     "Error: ",
     "(EngineCore pid=1) ",
     "[rank0]: ",
+    "Exception ignored in: x\n",
+    "Traceback (most recent call last):\n",
+    '  File "/multiprocessing/resource_tracker.py", line 1, in x\n    x\n',
+    'Traceback (most recent call last):\n  File "x", line 1, in x\nAssertionError\n',
     "\x1b[0m",
 ]
 PIECES = sorted({piece for symptom in SYMPTOMS for piece in symptom.pieces()})

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from support.pod_status import SERVED, failed, found
-from support.vllm_logs import WORKER_DIED
+from support.vllm_logs import WORKER_DIED, WRAPPER
 from vllm_operator.api.limits import cut_lines
 from vllm_operator.api.reasons import Reason
 from vllm_operator.diagnosis import wants_log
@@ -207,3 +207,54 @@ def test_the_rest_of_a_line_that_users_may_have_written_is_not_the_cause() -> No
     line = f"(APIServer pid=1) INFO 11-29 11:38:57 [x.py:1] Received request x: {'No CUDA GPUs are available ' * 90}\n"
     assert of_service(f"{line}{DEAD}"[-2048:]) == Reason.ENGINE_DIED
     assert of_service(f"{line}{KERNEL}{DEAD}"[-2048:]) == Reason.GPU_ERROR
+
+
+CAUSE = logged("core.py:1510", TRACEBACK.format("KeyError: 'model.layers.0.weight_scale'"), "EngineCore pid=52")
+TRACKER = "/usr/lib/python3.12/multiprocessing/resource_tracker.py"
+TRACKED = TRACEBACK.replace("/x.py", TRACKER).format("KeyError: '/psm_5'")
+IGNORED = TRACEBACK.format("FileNotFoundError: [Errno 2] No such file or directory: '/psm_1a2b3c4d'")
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        TRACKED,
+        f"{TRACKED}\n{TRACKED}",
+        f"Exception ignored in: <function ShmRingBuffer.__del__ at 0x7f00>\n{IGNORED}",
+        f"Exception ignored in atexit callback: <function x at 0x7f00>\n{IGNORED}",
+        "Exception ignored in: <_io.TextIOWrapper name='<stdout>'>\nOSError: [Errno 28] No space left on device",
+        f"Error in atexit._run_exitfuncs:\n{TRACEBACK.format('torch.X.OutOfSomething: x')}",
+    ],
+)
+def test_what_python_goes_on_after_hides_no_cause(after: str) -> None:
+    """And it names something else at each restart."""
+    prefixed = "".join(f"(APIServer pid=1) {line}\n" for line in after.split("\n"))
+    for noise in (f"{after}\n", prefixed):
+        reason, message = found(failed(f"{CAUSE}{WRAPPER}{noise}"))
+        assert (reason, "KeyError: 'model.layers.0.weight_scale' (exit code 1)" in message) == (
+            Reason.CONTAINER_FAILED,
+            True,
+        )
+        assert "its last exception: KeyError)" in found(failed(f"{CAUSE}{noise}", code=0, ready_changed=SERVED))[1]
+
+
+def test_a_frame_of_the_tracker_on_the_way_hides_nothing() -> None:
+    frames = f'  File "{TRACKER}", line 1, in x\n    f()\n  File "/y.py", line 2, in y'
+    log = f"Traceback (most recent call last):\n{frames}\nOSError: nobody knows this\n"
+    assert "nobody knows this" in found(failed(log))[1]
+
+
+@pytest.mark.parametrize("name", ["AssertionError", "NotImplementedError", "triton.errors.OutOfResources:"])
+def test_an_exception_that_says_nothing_is_told_with_its_place(name: str) -> None:
+    frames = (
+        '  File "/opt/layers/linear.py", line 1310, in load\n    assert param.shape == loaded.shape\n           ^^^^^\n'
+    )
+    first = '  File "/opt/core.py", line 7, in run\n    self.load()\n'
+    log = f"EngineCore failed to start.\nTraceback (most recent call last):\n{first}{frames}{name}"
+    for said in (f"{log}\n", logged("core.py:1510", log, "EngineCore pid=52")):
+        reason, message = found(failed(f"{said}{WRAPPER}"))
+        assert reason == Reason.CONTAINER_FAILED
+        told = name.rstrip(":")
+        assert f"{told} at linear.py:1310: assert param.shape == loaded.shape (exit code 1); kubectl" in message
+    assert " at " not in found(failed(f"{log.replace(name, 'ValueError: x')}\n"))[1]
+    assert found(failed(f"{name}\n"))[1].endswith(f"{name} (exit code 1)")
