@@ -18,8 +18,15 @@ _IMAGE_REASONS = (
 # The kubelet's words where a manager of its own (of devices, CPUs, memory) has less than the scheduler believes, and
 # where the node has.
 _NOT_GIVEN, _NOT_LEFT = "UnexpectedAdmissionError", "OutOf"
-# Words of containerd and CRI-O, and of the registries behind them; and whether another try may go better.
-_IMAGE_CAUSES = (
+# Of containerd and CRI-O while they make a container, and of the kubelet before that: it took too long, and what the
+# first try still holds keeps the next one away. The kubelet tries until it goes.
+_TAKES_LONG = re.compile(
+    r"context deadline exceeded|timed out waiting for the condition|failed to reserve container name"
+    r"|name \S{1,300} is reserved"
+)
+# Words of containerd and CRI-O, and of the registries behind them; and whether another try may go better, where that is
+# known.
+_IMAGE_CAUSES: tuple[tuple[re.Pattern[str], str, bool | None], ...] = (
     (
         re.compile(
             r"(?i)no match for platform|exec format|no matching manifest for|"
@@ -37,6 +44,13 @@ _IMAGE_CAUSES = (
         re.compile(r"(?i)toomanyrequests|too many requests"),
         "the registry's rate limit is reached: wait, or use a mirror",
         True,
+    ),
+    (re.compile(r"(?i)no space left"), "the node's disk is full: free it", True),
+    # What is denied there is no registry's word.
+    (
+        re.compile(r"failed to extract layer|failed to register layer|ApplyLayer"),
+        "the node cannot unpack it: kubectl describe pod shows why; look at its disk and its container runtime",
+        None,
     ),
     (
         re.compile(r"(?i)unauthorized|authentication required|denied|forbidden|authorization failed|no basic auth"),
@@ -57,13 +71,23 @@ _IMAGE_CAUSES = (
         True,
     ),
     (
-        re.compile(r"\b50[0-4] (?:Internal Server Error|Bad Gateway|Service Unavailable|Gateway)"),
+        re.compile(
+            r"(?i)connection timed out|connection lost|stream error: |unexpected commit digest|failed size validation"
+            r"|use of closed network connection|short read"
+        ),
+        "the download broke off: the node tries again",
+        True,
+    ),
+    (
+        re.compile(
+            r"\b50[0-4] (?:Internal Server Error|Bad Gateway|Service Unavailable|Gateway)"
+            r"|unexpected (?:HTTP )?status[^\n]{0,300}?: 5\d\d\b"
+        ),
         "the registry, or a proxy before it, fails: the node tries again",
         True,
     ),
     (re.compile(r"pull QPS exceeded"), "the node pulls many images at once: it tries again", True),
     (re.compile(r"context canceled"), "the node broke the pull off: it tries again", True),
-    (re.compile(r"(?i)no space left"), "the node's disk is full: free it", True),
 )
 # A runtime that knows of no images as volumes takes one for a folder of the node, and that has no name.
 _NO_IMAGE_VOLUMES = 'failed to mkdir ""'
@@ -104,6 +128,12 @@ def waiting(pod: PodSnapshot) -> Finding | None:
     if pod.reason.startswith("CreateContainer"):
         if model_images(pod) and _NO_IMAGE_VOLUMES in pod.message:
             return _mounts_no_images(pod.node)
+        if _TAKES_LONG.search(pod.message):
+            return (
+                Reason.SANDBOX_FAILED,
+                f"node {pod.node} does not make the container of pod {pod.name} in time, and tries again: if that "
+                "lasts, look at its disk and its container runtime",
+            )
         missing = missing_object(pod, pod.message)
         return missing or (Reason.CONTAINER_CONFIG, f"pod {pod.name} cannot start: {_words(pod.message)}")
     return None
@@ -302,7 +332,7 @@ def _image(message: str) -> tuple[str, bool | None]:
             return cause, may_pass
     said = _words(_BACK_OFF.sub("", message))
     # What nobody knows the cause of is no failure that lasts.
-    return f"{said or 'no cause given'}: check the name, and pod.imagePullSecrets", None if said else True
+    return said or "no cause given", None if said else True
 
 
 def missing_object(pod: PodSnapshot, message: str) -> Finding | None:

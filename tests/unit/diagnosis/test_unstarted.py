@@ -62,6 +62,19 @@ RESOLVING = 'failed to pull and unpack image "r.io/a/vllm:1": failed to resolve 
             (f"{RESOLVING}unexpected status from HEAD request to {MANIFEST}: {status}", "registry, or a proxy before")
             for status in ("500 Internal Server Error", "502 Bad Gateway", "503 Service Unavailable")
         ),
+        (f"{RESOLVING}unexpected status from HEAD request to {MANIFEST}: 520", "registry, or a proxy before"),
+        ("Error response from daemon: received unexpected HTTP status: 524 <none>", "registry, or a proxy before"),
+        *(
+            (f"{RESOLVING}failed to copy: {broken}", "the download broke off: the node tries again")
+            for broken in (
+                "read tcp 10.0.0.5:43210->104.18.1.1:443: read: connection timed out",
+                "httpReadSeeker: failed open: http2: client connection lost",
+                "stream error: stream ID 3; INTERNAL_ERROR; received from peer",
+                'failed commit on ref "layer-sha256:aa": unexpected commit digest sha256:bb, expected sha256:aa: '
+                "failed precondition",
+            )
+        ),
+        (f"{RESOLVING}failed to extract layer sha256:aa: write /x: no space left on device", "disk is full: free it"),
         ("pull QPS exceeded", "the node pulls many images at once: it tries again"),
         ("rpc error: code = Canceled desc = context canceled", "the node broke the pull off: it tries again"),
         (f"{RESOLVING}write /var/lib/containerd/x: no space left on device", "the node's disk is full: free it"),
@@ -73,6 +86,32 @@ def test_a_pull_that_may_go_better_by_itself_passes(message: str, told: str) -> 
         reason, text = found(waiting(pulling, said))
         assert (reason, told in text, "imagePullSecrets" in text) == (Reason.IMAGE_PULL_DELAYED, True, False), text
     assert reason.passes
+
+
+@pytest.mark.parametrize("layer", ["failed to extract layer sha256:aa: ", "failed to register layer: ApplyLayer: "])
+def test_an_image_that_is_not_unpacked_is_no_registrys_refusal(layer: str) -> None:
+    said = f'failed to pull and unpack image "r/v:1": {layer}failed to Lchown "/x" for UID 0, GID 0: permission denied'
+    reason, text = found(waiting("ErrImagePull", said))
+    assert (reason, "the node cannot unpack it" in text) == (Reason.IMAGE_PULL_FAILED, True), text
+    assert "imagePullSecrets" not in text
+
+
+@pytest.mark.parametrize(
+    ("waits", "said"),
+    [
+        ("CreateContainerError", "context deadline exceeded"),
+        (
+            "CreateContainerError",
+            'failed to reserve container name "vllm_llama-0_a_uid_0": name "vllm_llama-0_a_uid_0" is reserved for "4f"',
+        ),
+        ("CreateContainerConfigError", "failed to sync secret cache: timed out waiting for the condition"),
+        ("CreateContainerError", "error reserving ctr name k8s_vllm for id 4f: name k8s_vllm is reserved for 5e"),
+    ],
+)
+def test_a_container_that_its_node_does_not_make_in_time_passes(waits: str, said: str) -> None:
+    reason, text = found(waiting(waits, said))
+    assert (reason, reason.passes) == (Reason.SANDBOX_FAILED, True)
+    assert "node gpu-1 does not make the container of pod llama-0 in time, and tries again" in text
 
 
 @pytest.mark.parametrize("reason", ["ImageInspectError", "SignatureValidationFailed", "ErrImageNeverPull"])
