@@ -28,6 +28,13 @@ _VALUES: tuple[tuple[re.Pattern[str], re.Pattern[str] | None], ...] = (
 )
 _UNRECOGNIZED = re.compile(r"\bunrecognized arguments: (.*)")
 _URL = re.compile(r"https?://[^\s'\"<>]+")
+KNOWN_TOKENS = re.compile(
+    r"\b(?:hf_[A-Za-z0-9]{8,}|api_org_[A-Za-z0-9]{8,}|sk-[\w-]{8,}|gh[pousr]_[A-Za-z0-9]{8,}|glpat-[\w-]{8,}"
+    r"|github_pat_\w{8,}|A[KS]IA[A-Z0-9]{12,}|xox[a-z]-[\w-]{8,}|AIza[\w-]{20,}|eyJ[\w-]{8,}\.[\w.-]+"
+    r"|nvapi-[\w-]{8,}|npm_[A-Za-z0-9]{8,}|dckr_[po]at_[\w-]{8,}|ya29\.[\w-]{8,}|SG\.[\w-]{8,}\.[\w-]{8,})"
+)
+"""Tokens that are known by how they begin: Hugging Face, OpenAI-like keys, GitHub, GitLab, AWS, Slack, Google, JWT,
+NVIDIA, npm, Docker, SendGrid."""
 _CREDENTIALS: tuple[tuple[re.Pattern[str], str], ...] = (
     # scheme://user:password@host
     (re.compile(r"(?<=://)[^/\s@]+@"), "***@"),
@@ -40,16 +47,7 @@ _CREDENTIALS: tuple[tuple[re.Pattern[str], str], ...] = (
         ),
         r"\1***",
     ),
-    # Tokens that are known by how they begin: Hugging Face, OpenAI-like keys, GitHub, GitLab, AWS, Slack, Google, JWT,
-    # NVIDIA, npm, Docker, SendGrid.
-    (
-        re.compile(
-            r"\b(?:hf_[A-Za-z0-9]{8,}|api_org_[A-Za-z0-9]{8,}|sk-[\w-]{8,}|gh[pousr]_[A-Za-z0-9]{8,}|glpat-[\w-]{8,}"
-            r"|github_pat_\w{8,}|A[KS]IA[A-Z0-9]{12,}|xox[a-z]-[\w-]{8,}|AIza[\w-]{20,}|eyJ[\w-]{8,}\.[\w.-]+"
-            r"|nvapi-[\w-]{8,}|npm_[A-Za-z0-9]{8,}|dckr_[po]at_[\w-]{8,}|ya29\.[\w-]{8,}|SG\.[\w-]{8,}\.[\w-]{8,})"
-        ),
-        "***",
-    ),
+    (KNOWN_TOKENS, "***"),
     # A commit of a model and the digest of an image are no secrets, and neither is what drivers call a GPU or a volume.
     (
         re.compile(

@@ -9,6 +9,7 @@ from pathlib import Path
 import yaml
 from pydantic import ValidationError
 
+from ...diagnosis.redaction import KNOWN_TOKENS
 from ...settings import Settings, load
 from ..documents import print_yaml
 from ..fleet.table import columns
@@ -20,10 +21,6 @@ from .sources.command_line import document_of
 
 TAKEN, LOST = 0, 3
 _OBJECT = re.compile(r"[A-Za-z0-9.-]+/[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
-# Tokens that are known by how they begin.
-_TOKENS = re.compile(
-    r"\b(?:hf_[A-Za-z0-9]{8,}|sk-[\w-]{8,}|nvapi-[\w-]{8,}|gh[pousr]_[A-Za-z0-9]{8,}|A[KS]IA[A-Z0-9]{12,})"
-)
 _WIDEST = 60
 
 
@@ -70,11 +67,11 @@ def told(result: Imported) -> str:
     counted = sum(row.went in (Went.LEFT, Went.SETTINGS) for row in report.rows)
     names = ", ".join(draft.name for draft in result.drafts)
     lines += ["", f"{names}: {len(report.rows)} parts, {counted} to look at" if counted else f"{names}: all taken over"]
-    return _TOKENS.sub("***", "\n".join(lines))
+    return KNOWN_TOKENS.sub("***", "\n".join(lines))
 
 
 def _cells(report: Report, row: Row) -> tuple[str, str, str]:
     """A row of the table. What must not be printed is hidden before a text is cut, which would leave half of it."""
-    what = " ".join(report.hide(row.origin.what).split())
+    what = KNOWN_TOKENS.sub("***", " ".join(report.hide(row.origin.what).split()))
     what = what if len(what) <= _WIDEST else f"{what[: _WIDEST - 3]}..."
     return what, row.went.value, report.hide(row.text)

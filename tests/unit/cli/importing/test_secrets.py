@@ -201,3 +201,19 @@ def test_a_credential_that_docker_compose_fills_in_is_left_out(tmp_path: Path) -
     assert VALUE not in yaml.safe_dump(found.documents) + told(found)
     assert "extraArgs" not in found.documents[-1]["spec"]
     assert found.report.lost
+
+
+# None of these is one.
+TOKENS = (
+    "hf_" + "a" * 12, "api_org_" + "a" * 12, "sk-" + "a" * 12, "ghp_" + "a" * 12, "github_pat_" + "a" * 12,
+    "glpat-" + "a" * 12, "AKIA" + "A" * 16, "xoxb-" + "a" * 12, "AIza" + "a" * 24, "eyJ" + "a" * 12 + ".b.c",
+    "nvapi-" + "a" * 12, "npm_" + "a" * 12, "dckr_pat_" + "a" * 12, "ya29." + "a" * 12,
+    "SG." + "a" * 12 + "." + "b" * 60,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("token", TOKENS)
+def test_a_token_that_is_known_by_how_it_begins_is_not_printed(token: str) -> None:
+    shown = told(line("vllm", "serve", "org/m", f"--odd-flag={token}", f"{token}-{'x' * 60}"))
+    assert token[:14] not in shown
+    assert "***" in shown
