@@ -276,6 +276,13 @@ DEVICES = (
     ),
     Symptom(
         "vllm/platforms/cuda.py",
+        "No valid attention backend found for {} with ",
+        Reason.GPU_UNSUITABLE,
+        "vLLM has no attention for the model on the GPU of node {node}: set accelerator.product to another GPU, or "
+        "leave out what narrows the choice (kvCache.dtype, tuning, extraArgs); its log has the reasons",
+    ),
+    Symptom(
+        "vllm/platforms/cuda.py",
         "Bfloat16 is only supported on GPUs with compute capability of at least 8.0. ",
         Reason.GPU_UNSUITABLE,
         "the GPU of node {node} has no bfloat16: set dtype to float16, or accelerator.product to a newer GPU",

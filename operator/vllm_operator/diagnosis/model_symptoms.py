@@ -157,6 +157,13 @@ MODELS = (
         f"the volume that the pod writes to is full: {_SPACE}",
     ),
     Symptom(
+        OF_SYSTEM,
+        "Cannot allocate memory",
+        Reason.OUT_OF_MEMORY,
+        "its node gives it no more host memory: raise resources.requests.memory, and resources.limits.memory where it "
+        "is set",
+    ),
+    Symptom(
         OF_SYSTEM, "Disk quota exceeded", Reason.NO_SPACE_LEFT, f"the quota of the cache's volume is used: {_SPACE}"
     ),
     Symptom(
@@ -273,6 +280,13 @@ MODELS = (
         "Cannot find any model weights with `{model}`",
         Reason.MODEL_NOT_FOUND,
         "there are no weights in {model}: check model.uri",
+    ),
+    Symptom(
+        "safetensors/_safetensors_rust.abi3.so",
+        "Error while deserializing header: {what}",
+        Reason.MODEL_NOT_FOUND,
+        "a file of the model's weights is not whole, or only points to it as Git LFS does ({what}): delete it from the "
+        "cache or the volume, and fetch it anew",
     ),
     Symptom(
         _HUB,

@@ -256,6 +256,34 @@ def test_a_hub_that_breaks_off_passes(said: str) -> None:
     assert reason == Reason.HUB_UNREACHABLE, message
 
 
+@pytest.mark.parametrize(
+    ("said", "reason", "told"),
+    [
+        (
+            "safetensors_rust.SafetensorError: Error while deserializing header: header too large",
+            Reason.MODEL_NOT_FOUND,
+            "is not whole, or only points to it as Git LFS does (header too large): delete it",
+        ),
+        (
+            "safetensors_rust.SafetensorError: Error while deserializing header: incomplete metadata, file not fully "
+            "covered",
+            Reason.MODEL_NOT_FOUND,
+            "(incomplete metadata, file not fully covered): delete it",
+        ),
+        (
+            "ValueError: No valid attention backend found for cuda with AttentionSelectorConfig(head_size=512). "
+            "Reasons: {FLASH_ATTN: [head_size not supported]}.",
+            Reason.GPU_UNSUITABLE,
+            "no attention for the model on the GPU of node gpu-1: set accelerator.product",
+        ),
+        ("OSError: [Errno 12] Cannot allocate memory", Reason.OUT_OF_MEMORY, "raise resources.requests.memory"),
+    ],
+)
+def test_files_attention_and_memory_that_are_wanting_are_told(said: str, reason: Reason, told: str) -> None:
+    got, message = found(failed(f"{said}\n{WRAPPER}"))
+    assert (got, told in message) == (reason, True), message
+
+
 def test_a_full_volume_is_told_also_where_the_hubs_client_says_so() -> None:
     said = "RuntimeError: CAS Client Error: I/O error: No space left on device (os error 28)"
     assert found(failed(said))[0] == Reason.NO_SPACE_LEFT
