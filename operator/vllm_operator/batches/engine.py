@@ -4,6 +4,7 @@ What a service may not have, a batch may not have either: the same rules are ask
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
@@ -19,7 +20,7 @@ from ..api.spec import UNREADABLE, InferenceServiceSpec
 from ..assess.admission import admit
 from ..assess.classes import Classes
 from ..assess.policy import fault, may_mount, named_claims, refused, wanted_labels
-from ..assess.resolution import Resolved
+from ..assess.resolution import Resolution, Resolved
 from ..planner.versions import is_since
 from ..services.claims import Claim, labels_of
 from ..settings import Settings
@@ -63,7 +64,7 @@ def engine_of(
         return Engine(_service(batch, UNREADABLE), refusal=(Reason.SERVICE_NOT_FOUND, text))
     if finding := fault(spec, settings):
         return Engine(_service(batch, spec), refusal=finding)
-    result, own = admit(spec, classes, settings)
+    result, own = _admitted(spec, classes, settings)
     effective = result.spec
     if effective.cache and effective.cache.claim:  # a class's: it is the services' own, and a batch makes none
         effective = effective.model_copy(update={"cache": None})
@@ -71,6 +72,26 @@ def engine_of(
         return Engine(_service(batch, effective), result.resolved, (Reason.INVALID, NO_DEVICE_CLASS), own)
     refusal = result.refusal or _too_old(settings.image_of(effective))
     return Engine(_service(batch, effective), result.resolved, refusal, own)
+
+
+def _admitted(
+    spec: InferenceServiceSpec, classes: Classes, settings: Settings
+) -> tuple[Resolution, ServingClass | None]:
+    """What the engine comes to with its class, and the class; of what that gives, only what a batch has."""
+    given = {name: _for_batches(one) for name, one in classes.by_name.items()}
+    result, own = admit(spec, replace(classes, by_name=given), settings)
+    return result, classes.by_name[own.name] if own else None
+
+
+def _for_batches(own: ServingClass) -> ServingClass:
+    """A class without what it gives services alone."""
+    defaults = own.spec.defaults
+    if defaults is None:
+        return own
+    cache = defaults.kv_cache
+    given: dict[str, Any] = {field: None for field in NOT_OF_A_BATCH if field in type(defaults).model_fields}
+    given["kv_cache"] = cache.model_copy(update={"events": None}) if cache else None
+    return replace(own, spec=own.spec.model_copy(update={"defaults": defaults.model_copy(update=given)}))
 
 
 def _too_old(image: str) -> Finding | None:

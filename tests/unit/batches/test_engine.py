@@ -5,13 +5,13 @@ from typing import Any
 import pytest
 
 from support.every_field import SAMPLES, Schema, dotted, sample
-from vllm_operator.api.batch import InferenceBatch, InferenceBatchSpec
+from vllm_operator.api.batch import NOT_OF_A_BATCH, InferenceBatch, InferenceBatchSpec
 from vllm_operator.api.reasons import Finding, Reason
 from vllm_operator.api.resource import InferenceService
-from vllm_operator.api.serving_class import ServingClass, ServingClassSpec
+from vllm_operator.api.serving_class import ServingClass, ServingClassSpec, ServingDefaults
 from vllm_operator.assess.classes import Classes
 from vllm_operator.batches.engine import Engine, as_begun, engine_of
-from vllm_operator.manifests.batch import BatchParts, merge_job, run_job
+from vllm_operator.manifests.batch import BatchParts, check_job, merge_job, run_job
 from vllm_operator.settings import Images, Settings
 from vllm_operator.snapshots.batch import job
 from vllm_operator.vllm.batch import RUN
@@ -95,3 +95,48 @@ def test_the_output_is_made_with_the_engine_that_answered(path: tuple[str, ...],
     assert (found.begun, found.refusal) == (True, refusal)
     assert found.service.spec == spec
     assert merge_job(BatchParts(ONE, found.service, Settings())) == merge_job(parts)
+
+
+KEY = {"name": "keys", "key": "one"}
+OF_SERVICES_ALONE: dict[str, Any] = {
+    "networkPolicy": {"allowFrom": []},
+    "apiKeySecretRef": KEY,
+    "apiKeySecretRefs": [KEY],
+    "maxQueuedRequests": 500,
+    "rollout": {"drainTimeoutSeconds": 7},
+}
+
+
+def with_class(given: dict[str, Any], batch: dict[str, Any] = BATCH) -> Engine:
+    """The engine of a batch whose class says this."""
+    own = ServingClass("h100", "", 1, "", ServingClassSpec.model_validate(given))
+    one = InferenceBatch("team-a", "nightly", "", 1, InferenceBatchSpec.model_validate(batch), None)
+    found = engine_of(one, None, Classes({"h100": own}), Settings())
+    assert found.own is own
+    return found
+
+
+def test_each_field_of_services_alone_that_a_class_can_give_is_tried() -> None:
+    fields = {name: info.alias for name, info in ServingDefaults.model_fields.items()}
+    assert {fields[name] for name in NOT_OF_A_BATCH if name in fields} == OF_SERVICES_ALONE.keys()
+
+
+@pytest.mark.parametrize("field", OF_SERVICES_ALONE)
+def test_what_a_class_gives_services_alone_does_not_reach_a_batch(field: str) -> None:
+    value = OF_SERVICES_ALONE[field]
+    bare = with_class({"defaults": {"maxNumSeqs": 8}})
+    found = with_class({"defaults": {"maxNumSeqs": 8, field: value}})
+    assert found.refusal is None
+    assert (found.service, found.resolved) == (bare.service, bare.resolved)
+    assert found.service.spec.max_num_seqs == 8
+    for make in (check_job, run_job, merge_job):
+        one, other = (make(BatchParts(ONE, engine.service, Settings())) for engine in (found, bare))
+        assert one == other
+
+
+def test_events_of_the_kv_cache_do_not_reach_a_batch_and_the_rest_of_it_does() -> None:
+    found = with_class({"defaults": {"kvCache": {"dtype": "fp8", "events": {"port": 5557}}}})
+    cache = found.service.spec.kv_cache
+    assert cache
+    assert (cache.dtype, cache.events) == ("fp8", None)
+    assert [one.field for one in found.resolved if one.field.startswith("kvCache")] == ["kvCache.dtype"]

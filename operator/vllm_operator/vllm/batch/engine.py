@@ -161,6 +161,8 @@ def _parsed_arguments(arguments: list[str]) -> Any:
     args.model = getattr(args, "model_tag", None) or args.model
     # Nobody reaches the handlers but this process.
     args.middleware, args.api_key = [], None
+    # The runner keeps more in flight than the engine works on: a limit on what waits would have requests failed.
+    args.max_num_queued_reqs = args.max_num_queued_tokens = None
     # Statistics of each step and request take a quarter of this process's CPU where steps are short.
     args.disable_log_stats = True
     os.environ.pop("VLLM_API_KEY", None)

@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+import os
+import sys
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from vllm_operator.vllm.batch.engine import Handler, VllmEngine
+from vllm_operator.vllm.batch.engine import Handler, VllmEngine, _parsed_arguments
 from vllm_operator.vllm.batch.faults import EngineDiedError
 
 
@@ -88,3 +90,25 @@ def test_steps_are_counted_where_vllm_takes_what_its_engine_sends() -> None:
     assert made.steps() == 0
     assert asyncio.run(client.engine_core.get_output_async()) == "outputs"
     assert made.steps() == 1
+
+
+def test_nothing_guards_a_port_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither keys, nor limits on the requests that wait: the runner decides how many there are."""
+    given = {"middleware": ["a.B"], "api_key": ["sk"], "max_num_queued_reqs": 500, "max_num_queued_tokens": 9}
+    parser = SimpleNamespace(parse_args=lambda words: SimpleNamespace(model=words[0], max_num_seqs=8, **given))
+    modules: dict[str, dict[str, Any]] = {
+        "launchers.cli_args": {"make_arg_parser": lambda _: parser, "validate_parsed_serve_args": lambda _: None},
+        "serve.utils.api_utils": {"cli_env_setup": lambda: None},
+    }
+    for name, contents in modules.items():
+        monkeypatch.setitem(sys.modules, f"vllm.entrypoints.{name}", SimpleNamespace(**contents))
+    utils = SimpleNamespace(FlexibleArgumentParser=SimpleNamespace)
+    monkeypatch.setitem(sys.modules, "vllm.utils.argparse_utils", utils)
+    for package in ("vllm", "vllm.entrypoints", "vllm.entrypoints.launchers", "vllm.entrypoints.serve",
+                    "vllm.entrypoints.serve.utils", "vllm.utils"):  # fmt: skip
+        monkeypatch.setitem(sys.modules, package, SimpleNamespace(__path__=[]))
+    monkeypatch.setenv("VLLM_API_KEY", "sk")
+    found = vars(_parsed_arguments(["org/m"]))
+    assert {name: found[name] or None for name in given} == dict.fromkeys(given)
+    assert (found["model"], found["max_num_seqs"]) == ("org/m", 8)
+    assert "VLLM_API_KEY" not in os.environ
