@@ -66,8 +66,6 @@ def engine_of(
         return Engine(_service(batch, spec), refusal=finding)
     result, own = _admitted(spec, classes, settings)
     effective = result.spec
-    if effective.cache and effective.cache.claim:  # a class's: it is the services' own, and a batch makes none
-        effective = effective.model_copy(update={"cache": None})
     if effective.accelerator.device_class:  # of a service, or of a class
         return Engine(_service(batch, effective), result.resolved, (Reason.INVALID, NO_DEVICE_CLASS), own)
     refusal = result.refusal or _too_old(settings.image_of(effective))
@@ -84,14 +82,14 @@ def _admitted(
 
 
 def _for_batches(own: ServingClass) -> ServingClass:
-    """A class without what it gives services alone."""
+    """A class without what it gives services alone, a claim for the cache of each among it."""
     defaults = own.spec.defaults
-    if defaults is None:
-        return own
-    cache = defaults.kv_cache
-    given: dict[str, Any] = {field: None for field in NOT_OF_A_BATCH if field in type(defaults).model_fields}
-    given["kv_cache"] = cache.model_copy(update={"events": None}) if cache else None
-    return replace(own, spec=own.spec.model_copy(update={"defaults": defaults.model_copy(update=given)}))
+    if defaults:
+        cache = defaults.kv_cache
+        given: dict[str, Any] = {field: None for field in NOT_OF_A_BATCH if field in type(defaults).model_fields}
+        given["kv_cache"] = cache.model_copy(update={"events": None}) if cache else None
+        defaults = defaults.model_copy(update=given)
+    return replace(own, spec=own.spec.model_copy(update={"cache": None, "defaults": defaults}))
 
 
 def _too_old(image: str) -> Finding | None:

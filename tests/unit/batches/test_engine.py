@@ -140,3 +140,18 @@ def test_events_of_the_kv_cache_do_not_reach_a_batch_and_the_rest_of_it_does() -
     assert cache
     assert (cache.dtype, cache.events) == ("fp8", None)
     assert [one.field for one in found.resolved if one.field.startswith("kvCache")] == ["kvCache.dtype"]
+
+
+@pytest.mark.parametrize("mode", ["ReadWriteOnce", "ReadWriteMany", None])
+@pytest.mark.parametrize("pods", [1, 4])
+def test_the_cache_that_a_class_gives_services_is_nothing_to_a_batch(mode: str | None, pods: int) -> None:
+    cache = {"storage": "200Gi", **({"accessMode": mode} if mode else {})}
+    batch = {**BATCH, "parallelism": pods}
+    found = with_class({"cache": cache}, batch)
+    assert found.refusal is None
+    assert found.service.spec.cache is None
+    assert not [one for one in found.resolved if one.field.startswith("cache")]
+    own = {**BATCH["template"], "cache": {"existingClaim": "models"}}
+    kept = with_class({"cache": cache}, {**batch, "template": own}).service.spec.cache
+    assert kept
+    assert kept.existing_claim == "models"
