@@ -48,13 +48,22 @@ class Engine(NamedTuple):
 
 
 def engine_of(
-    batch: InferenceBatch, referred: Mapping[str, Any] | None, classes: Classes, settings: Settings
+    batch: InferenceBatch,
+    referred: Mapping[str, Any] | None,
+    classes: Classes,
+    settings: Settings,
+    *,
+    has_cache: bool = False,
 ) -> Engine:
-    """The engine of a batch. `referred`: the spec of the service that serviceRef names; None: there is none."""
+    """The engine of a batch. `referred`: the spec of the service that serviceRef names; None: there is none.
+
+    `has_cache`: whether that service has a claim, of its class perhaps, that pods on several nodes can mount.
+    """
     if batch.buckets() and not settings.images.operator:
         return Engine(_service(batch, UNREADABLE), refusal=(Reason.INVALID, _NO_IMAGE))
     try:
-        spec = written(batch, referred)
+        # The claim was made by the operator, without the labels that a claim needs which a spec names.
+        spec = written(batch, referred, has_cache=has_cache and not settings.allowed_claims)
     except ValidationError as error:
         where, wrong = first_fault(error)
         return Engine(_service(batch, UNREADABLE), refusal=(Reason.INVALID, f"spec.template.{where}: {wrong}"))
@@ -115,7 +124,9 @@ def as_begun(engine: Engine, batch: InferenceBatch, jobs: Mapping[str, JobSnapsh
     return Engine(_service(batch, spec), (), engine.refusal, own, begun=True)
 
 
-def written(batch: InferenceBatch, referred: Mapping[str, Any] | None) -> InferenceServiceSpec | None:
+def written(
+    batch: InferenceBatch, referred: Mapping[str, Any] | None, *, has_cache: bool = False
+) -> InferenceServiceSpec | None:
     """The spec that the user wrote, as a service's; None where the service does not exist. Raises ValidationError."""
     own = batch.spec
     if own.template:
@@ -123,16 +134,15 @@ def written(batch: InferenceBatch, referred: Mapping[str, Any] | None) -> Infere
     elif referred is None:
         return None
     else:
-        given = _of_service(
-            InferenceServiceSpec.model_validate(referred), own.service_ref.name if own.service_ref else ""
-        )
-    name = own.serving_class_name if own.serving_class_name is not None else given.get("servingClassName")
-    if name is not None:
-        given["servingClassName"] = name
+        name = own.service_ref.name if own.service_ref else ""
+        given = _of_service(InferenceServiceSpec.model_validate(referred), name, has_cache=has_cache)
+    named = own.serving_class_name if own.serving_class_name is not None else given.get("servingClassName")
+    if named is not None:
+        given["servingClassName"] = named
     return InferenceServiceSpec.model_validate({**given, "replicas": batch.pods})
 
 
-def _of_service(spec: InferenceServiceSpec, name: str) -> dict[str, Any]:
+def _of_service(spec: InferenceServiceSpec, name: str, *, has_cache: bool) -> dict[str, Any]:
     """What of a service's spec a batch takes."""
     fields = InferenceServiceSpec.model_fields
     dropped = {fields[field].alias or field for field in NOT_OF_A_BATCH if field != "serving_class_name"}
@@ -141,9 +151,9 @@ def _of_service(spec: InferenceServiceSpec, name: str) -> dict[str, Any]:
     if "events" in given.get("kvCache", {}):
         given["kvCache"] = {key: value for key, value in given["kvCache"].items() if key != "events"}
     claim = spec.cache.claim if spec.cache else None
-    if claim:
-        shared = claim.access_mode == "ReadWriteMany"
-        given.pop("cache")
+    if claim or not spec.cache:
+        shared = has_cache or (claim is not None and claim.access_mode == "ReadWriteMany")
+        given.pop("cache", None)
         given |= {"cache": {"existingClaim": made_claim_name(name)}} if shared else {}
     return given
 

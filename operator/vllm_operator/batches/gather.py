@@ -155,6 +155,7 @@ def _inspecting(service: InferenceService, job: JobSnapshot) -> Live:
 def _engine(batch: InferenceBatch, jobs: Mapping[str, JobSnapshot], surroundings: Surroundings) -> Engine:
     view = View(surroundings.indices)
     ref, classes = batch.spec.service_ref, view.classes(batch.namespace)
-    shown = view.service(Key(batch.namespace, ref.name)) if ref else None
-    now = engine_of(batch, shown.spec if shown else None, classes, surroundings.settings)
+    lender = Key(batch.namespace, ref.name) if ref else None
+    shown, has_cache = (view.service(lender), view.has_shared_cache(lender)) if lender else (None, False)
+    now = engine_of(batch, shown.spec if shown else None, classes, surroundings.settings, has_cache=has_cache)
     return as_begun(now, batch, jobs, classes)

@@ -5,7 +5,8 @@ from typing import Any
 
 from ..api import QUEUE_LABEL
 from ..api.batch import InferenceBatch, InferenceBatchSpec
-from ..api.spec import AUTO
+from ..api.spec import AUTO, InferenceServiceSpec
+from ..assess.admission import admit
 from ..assess.classes import Classes
 from ..batches.engine import engine_of
 from ..manifests.batch import BatchParts, check_job, merge_job, run_job
@@ -28,7 +29,9 @@ def render_batch(
     ref = spec.service_ref.name if spec.service_ref else None
     if ref and ref not in services:
         raise ClassInputError(f"{batch.name}: serviceRef names {ref}: put that InferenceService into the same file")
-    engine = engine_of(batch, services[ref] if ref else None, classes, own)
+    referred = services[ref] if ref else None
+    has_cache = referred is not None and _has_shared_cache(referred, classes, own)
+    engine = engine_of(batch, referred, classes, own, has_cache=has_cache)
     if engine.refusal:
         raise ClassInputError(f"{batch.name}: {engine.refusal[1]}")
     if engine.service.spec.tensor_parallel_size == AUTO:
@@ -37,3 +40,9 @@ def render_batch(
         )
     parts = BatchParts(batch, engine.service, own)
     return [check_job(parts), run_job(parts), merge_job(parts)]
+
+
+def _has_shared_cache(service: Mapping[str, Any], classes: Classes, own: Settings) -> bool:
+    """Whether the operator would make a claim for a service of this spec that pods on several nodes can mount."""
+    spec = admit(InferenceServiceSpec.model_validate(service), classes, own)[0].spec
+    return bool(spec.cache and spec.cache.claim and spec.cache.claim.access_mode == "ReadWriteMany")

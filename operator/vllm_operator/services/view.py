@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ..api.resource import Key
+from ..api.revision import made_claim_name
 from ..api.serving_class import ServingClass
 from ..assess.classes import Classes
 from ..assess.lessons import Report
@@ -48,6 +49,11 @@ class View:
     def children(self, key: Key) -> Live:
         """The service's children."""
         return {(child.kind, child.name): child for child in self.indices[CHILDREN].get(key, ())}
+
+    def has_shared_cache(self, key: Key) -> bool:
+        """Whether the operator has made a claim for the service that pods on several nodes can mount."""
+        made = self.children(key).get(("PersistentVolumeClaim", made_claim_name(key.name)))
+        return bool(made and made.claim and made.claim.access_mode == "ReadWriteMany")
 
     def deleted(self, key: Key, child: ChildKey) -> int:
         """The version at which a child of the service was deleted last; 0: none was lately."""

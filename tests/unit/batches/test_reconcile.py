@@ -432,6 +432,32 @@ def test_a_service_lends_its_model_and_tuning() -> None:
     assert world.job("run")["spec"]["completions"] == 1
 
 
+@pytest.mark.parametrize(
+    ("modes", "settings", "taken"),
+    [
+        ([], {}, False),
+        (["ReadWriteMany"], {}, True),
+        (["ReadWriteOnce"], {}, False),
+        (["ReadWriteMany"], {"allowed_claims": {"models": "yes"}}, False),  # which the operator's own does not have
+    ],
+)
+def test_a_service_lends_the_cache_that_its_class_gave_it(modes: list[str], settings: Object, *, taken: bool) -> None:
+    """As it stands: what the class says by now counts for services that are made by now."""
+    world = BatchWorld(**settings)
+    world.claim("data", "ReadWriteMany", models="yes")
+    meta = {"name": "h100", "uid": "uid-h100", "creationTimestamp": "2026-01-01T00:00:00Z"}
+    spec = {"default": True, "cache": {"storage": "1Gi", "accessMode": "ReadWriteMany"}}
+    world.api.put(path("ServingClass", "", "h100"), {"kind": "ServingClass", "metadata": meta, "spec": spec})
+    for mode in modes:
+        labels = {"app.kubernetes.io/managed-by": "vllm-operator", "app.kubernetes.io/instance": "llama"}
+        world.claim("llama-cache", mode, **labels)
+    service(world, model={"uri": "hf://a/b"}, accelerator={"product": "NVIDIA-L4"})
+    world.runs(template=None, serviceRef={"name": "llama"}, parallelism=4)
+    volumes = {one["name"]: one for one in world.job("run")["spec"]["template"]["spec"]["volumes"]}
+    claim = volumes["cache"].get("persistentVolumeClaim", {}).get("claimName")
+    assert claim == ("llama-cache" if taken else None)
+
+
 def test_requests_may_name_the_model_and_its_adapters() -> None:
     world = BatchWorld()
     lora = {"adapters": [{"name": "extra", "uri": "pvc://adapters/extra"}]}

@@ -55,3 +55,23 @@ def test_what_the_operator_would_refuse(tmp_path: Path, spec: dict[str, Any], sa
     with pytest.raises(ClassInputError) as error:
         render(tmp_path, **spec)
     assert said in str(error.value)
+
+
+@pytest.mark.parametrize("written", [True, False], ids=["of the service", "of its class"])
+@pytest.mark.parametrize(("mode", "claim"), [("ReadWriteMany", "llama-cache"), ("ReadWriteOnce", None)])
+def test_the_cache_of_a_service(tmp_path: Path, mode: str, claim: str | None, *, written: bool) -> None:
+    cache = {"storage": "100Gi", "accessMode": mode}
+    lends: dict[str, Any] = {**LEAST["template"], **({"cache": {"claim": cache}} if written else {})}
+    own = {"default": True, **({} if written else {"cache": cache})}
+    refers = {"serviceRef": {"name": "llama"}, "input": LEAST["input"], "output": LEAST["output"], "parallelism": 4}
+    kinds = [("ServingClass", "h100", own), ("InferenceService", "llama", lends), ("InferenceBatch", "b", refers)]
+    file = tmp_path / "all.yaml"
+    file.write_text(
+        yaml.safe_dump_all(
+            {"apiVersion": "vllm-operator.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec}
+            for kind, name, spec in kinds
+        )
+    )
+    (run,) = (one for one in render_file(file, None) if one["metadata"]["name"] == "b-run")
+    volumes = {one["name"]: one for one in run["spec"]["template"]["spec"]["volumes"]}
+    assert volumes["cache"].get("persistentVolumeClaim", {}).get("claimName") == claim
