@@ -18,7 +18,7 @@ from ..vllm.argv import PORT
 from ..vllm.batch import CHECK, MERGE, RUN, runner
 from ..vllm.batch import STEPS as OWN_STEPS
 from ..vllm.batch.faults import BAD_INPUT, BAD_OUTPUT
-from ..vllm.paths import INPUT_DIR, OUTPUT_DIR, RUNNER_PATH, location
+from ..vllm.paths import INPUT_DIR, OUTPUT_DIR, RUNNER_PATH, location, model_location
 from .inspection import inspection
 from .job import Amounts
 from .literal import literal
@@ -92,9 +92,28 @@ def check_job(parts: BatchParts) -> Manifest:
     ]
     known = [f"--served-model-name={name}" for name in names]
     if isinstance(spec.max_model_len, int):
-        known += [f"--max-model-len={spec.max_model_len}", f"--model={literal(location(spec.model.uri))}"]
+        known += [f"--max-model-len={spec.max_model_len}", *_tokenizer(parts)]
     arguments = ["check", *_paths(batch), f"--on-invalid={(batch.spec.on_invalid or 'Fail').lower()}", *known]
     return _short_job(batch, CHECK, _template(parts, CHECK, arguments))
+
+
+def _tokenizer(parts: BatchParts) -> list[str]:
+    """What the check counts tokens by, as vLLM would; nothing where that has another tokenizer than transformers'.
+
+    Without a revision of its own, a tokenizer has the model's (vllm/config/model.py of 0.32).
+    """
+    spec, model = parts.engine.spec, parts.engine.spec.model
+    if model.format == "mistral" or any(one.startswith("--tokenizer-mode=") for one in spec.extra_args or ()):
+        return []
+    own = model.tokenizer
+    name = location(own.uri) if own else model_location(model)
+    revision = (own and own.revision) or parts.rendering.commit or model.revision
+    templates = any(one.startswith("--default-chat-template-kwargs=") for one in spec.extra_args or ())
+    return [
+        f"--tokenizer={literal(name)}",
+        *([f"--tokenizer-revision={literal(revision)}"] if revision else []),
+        *(["--not-of-chats"] if spec.chat_template or templates else []),
+    ]
 
 
 def merge_job(parts: BatchParts) -> Manifest:

@@ -1,4 +1,4 @@
-"""What the containers of a batch's Jobs ask of a node, so that the quotas and limits of a namespace take them."""
+"""The containers of a batch's Jobs: what they ask of a node, which quotas and limits have to take, and are told."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,11 +7,63 @@ from typing import Any
 import pytest
 import yaml
 
+from vllm_operator.api.batch import InferenceBatch, InferenceBatchSpec
 from vllm_operator.api.quantities import exact
+from vllm_operator.api.resource import InferenceService
+from vllm_operator.api.spec import InferenceServiceSpec
 from vllm_operator.cli.render import render_file
+from vllm_operator.manifests.batch import BatchParts, check_job
+from vllm_operator.manifests.pod import Rendering
+from vllm_operator.settings import Settings
 
 ON_CLAIMS = {"input": {"uri": "pvc://data/in.jsonl"}, "output": {"uri": "pvc://data/out"}}
 IN_BUCKETS = {"input": {"uri": "s3://data/in.jsonl"}, "output": {"uri": "s3://data/out"}}
+
+
+FROM_HUB = {"uri": "hf://a/b"}
+
+
+@pytest.mark.parametrize(
+    ("template", "counts"),
+    [
+        ({"model": FROM_HUB}, ["--tokenizer=a/b"]),
+        ({"model": {**FROM_HUB, "revision": "v1"}}, ["--tokenizer=a/b", "--tokenizer-revision=v1"]),
+        ({"model": {"uri": "pvc://models/llama"}}, ["--tokenizer=/models/models/llama"]),
+        ({"model": {"uri": "oci://r.io/m:1", "imagePath": "one"}}, ["--tokenizer=/model-image/one"]),
+        ({"model": {**FROM_HUB, "tokenizer": {"uri": "hf://c/d"}}}, ["--tokenizer=c/d"]),
+        (
+            {"model": {**FROM_HUB, "revision": "v1", "tokenizer": {"uri": "hf://c/d"}}},
+            ["--tokenizer=c/d", "--tokenizer-revision=v1"],
+        ),
+        (
+            {"model": {**FROM_HUB, "revision": "v1", "tokenizer": {"uri": "hf://c/d", "revision": "v2"}}},
+            ["--tokenizer=c/d", "--tokenizer-revision=v2"],
+        ),
+        ({"model": {**FROM_HUB, "format": "mistral"}}, []),
+        ({"model": FROM_HUB, "extraArgs": ["--tokenizer-mode=mistral"]}, []),
+        (
+            {"model": FROM_HUB, "chatTemplate": {"fromImage": "tool_chat_template_gemma4"}},
+            ["--tokenizer=a/b", "--not-of-chats"],
+        ),
+        (
+            {"model": FROM_HUB, "extraArgs": ['--default-chat-template-kwargs={"enable_thinking": false}']},
+            ["--tokenizer=a/b", "--not-of-chats"],
+        ),
+    ],
+)
+def test_the_check_counts_tokens_as_vllm_does(template: dict[str, Any], counts: list[str]) -> None:
+    for length, commit in (("auto", ""), (4096, ""), (4096, "abc")):
+        spec = InferenceServiceSpec.model_validate({"maxModelLen": length, **template})
+        batch = InferenceBatchSpec.model_validate({**ON_CLAIMS, "template": {"model": FROM_HUB}})
+        one = InferenceBatch("team-a", "nightly", "", 1, batch, None)
+        engine = InferenceService("team-a", "nightly", "", 1, spec)
+        parts = BatchParts(one, engine, Settings(), Rendering(commit or None))
+        words = check_job(parts)["spec"]["template"]["spec"]["containers"][0]["args"]
+        found = [word for word in words if word.startswith(("--tokenizer", "--not-of-chats"))]
+        pinned = counts and commit and not (spec.model.tokenizer and spec.model.tokenizer.revision)
+        others = [word for word in counts if not (pinned and word.startswith("--tokenizer-revision="))]
+        expected = {*others, *([f"--tokenizer-revision={commit}"] if pinned else [])}
+        assert set(found) == (expected if length == 4096 else set())
 
 
 def containers(folder: Path, where: dict[str, Any], resources: dict[str, Any]) -> Iterator[dict[str, Any]]:

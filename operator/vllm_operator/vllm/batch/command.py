@@ -12,7 +12,7 @@ from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
-from .context import ModelLimits
+from .context import ModelLimits, TokenizerName
 from .engine import Engine, OpenEngine, open_vllm, run_loop
 from .faults import AGAIN, BAD_INPUT, DONE, OURS, STOPPED, BatchError, EngineDiedError, InputError
 from .journal import Journal, history
@@ -66,7 +66,9 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--on-invalid", choices=("fail", "skip"), default="fail")
     check.add_argument("--served-model-name", action="append", default=[], help="may be repeated")
     check.add_argument("--max-model-len", type=int, help="tokens of the context")
-    check.add_argument("--model", help="counts tokens: a folder, or a name on the hub")
+    check.add_argument("--tokenizer", help="counts tokens: a folder, or a name on the hub")
+    check.add_argument("--tokenizer-revision", help="of the hub")
+    check.add_argument("--not-of-chats", action="store_true", help="the chat template is not the tokenizer's own")
     run.add_argument("--index", type=int, required=True, help="which share of the requests")
     run.add_argument("--count", type=int, required=True, help="shares")
     run.add_argument("--max-retries", type=int, default=2, help="of one request, for errors that may pass")
@@ -83,7 +85,8 @@ def _check(options: argparse.Namespace) -> int:
             raise InputError(f"the name of {path.name} begins with a dot, as that of what is being written: rename it")
         if any(_is_same(path, options.output / name) for name in output_names(path.name)):
             raise InputError(f"the output would overwrite {path.name} of the input: write another folder for it")
-    limits = ModelLimits(options.served_model_name, options.max_model_len, options.model)
+    counts = TokenizerName(options.tokenizer, options.tokenizer_revision, chats=not options.not_of_chats)
+    limits = ModelLimits(options.served_model_name, options.max_model_len, counts if options.tokenizer else None)
     _, report = survey(options.input, parts_folder(options.output, options.uid), limits)
     Outbox(options.push).push()
     _last_words(json.dumps(report, ensure_ascii=False))

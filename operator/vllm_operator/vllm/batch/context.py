@@ -2,7 +2,7 @@
 
 import json
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from .faults import OURS
 from .lines import Request
@@ -11,15 +11,27 @@ from .lines import Request
 _TEMPLATE_TOKENS = 256
 # What names the tokens that are to be made, first what counts first.
 _OUTPUT_TOKENS = {"/v1/chat/completions": ("max_completion_tokens", "max_tokens"), "/v1/completions": ("max_tokens",)}
+# With these a request is rendered in its own way.
+_RENDERING = {"chat_template", "chat_template_kwargs", "add_generation_prompt", "add_special_tokens"}
+
+
+class TokenizerName(NamedTuple):
+    """What counts tokens as vLLM does."""
+
+    name: str
+    """A folder, or a repository of the hub."""
+    revision: str | None = None
+    chats: bool = True
+    """Whether chats are rendered with its own chat template; else only the engine can count their tokens."""
 
 
 class ModelLimits:
     """Holds requests against the names and the context, in tokens (None: unknown, so nothing is too long)."""
 
-    def __init__(self, names: list[str], context: int | None, model: str | None) -> None:
+    def __init__(self, names: list[str], context: int | None, counts: TokenizerName | None) -> None:
         self._names = names
         self._context = context
-        self._model = model
+        self._counts = counts
 
     def fault(self, request: Request) -> str | None:
         """A name that is not served."""
@@ -54,7 +66,8 @@ class ModelLimits:
         """Tokens of the longest prompt; None where only the engine can say."""
         if isinstance(prompt, list) and prompt and all(isinstance(part, int) for part in prompt):
             return len(prompt)
-        if self._tokenizer is None:
+        chats = self._counts is None or self._counts.chats
+        if body.keys() & _RENDERING or ("messages" in body and not chats) or self._tokenizer is None:
             return None
         try:
             if "messages" in body:
@@ -69,12 +82,12 @@ class ModelLimits:
 
     @cached_property
     def _tokenizer(self) -> Any:
-        if self._model is None:
+        if self._counts is None:
             return None
         from transformers import AutoTokenizer  # noqa: PLC0415 - takes seconds, and is seldom needed
 
         try:
-            return AutoTokenizer.from_pretrained(self._model)
+            return AutoTokenizer.from_pretrained(self._counts.name, revision=self._counts.revision)
         except (OSError, ValueError) as error:
             print(f"{OURS}no tokenizer, so lengths are not checked: {error}", flush=True)  # noqa: T201
             return None

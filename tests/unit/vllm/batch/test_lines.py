@@ -1,7 +1,9 @@
 """Which lines are requests, what is wrong with the others, and what `check` says of the input."""
 
 import json
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,7 +11,7 @@ import pytest
 from support.batches import line, where, write_input
 from vllm_operator.vllm.batch import command, lines
 from vllm_operator.vllm.batch.command import main
-from vllm_operator.vllm.batch.context import ModelLimits
+from vllm_operator.vllm.batch.context import ModelLimits, TokenizerName
 from vllm_operator.vllm.batch.faults import BAD_INPUT, BAD_OUTPUT, DONE
 from vllm_operator.vllm.batch.lines import InvalidLineError, Raw, Request, raw_lines, request_of
 from vllm_operator.vllm.batch.survey import duplicates, parts_folder
@@ -182,6 +184,72 @@ def test_what_is_surely_longer_than_the_context_is_found_without_a_tokenizer(bod
 )
 def test_what_may_fit_is_left_to_the_engine(body: dict[str, Any]) -> None:
     assert not ModelLimits([], 1000, None).too_long(request(**body))
+
+
+class Words:
+    """A tokenizer of words, as transformers have it, that adds a token of its own."""
+
+    @classmethod
+    def from_pretrained(cls, name: str, revision: str | None = None) -> "Words":
+        """That of one repository alone, at one revision."""
+        if (name, revision) != ("org/tokenizer", "v2"):
+            raise OSError(name)
+        return cls()
+
+    def encode(self, text: str, *, add_special_tokens: bool = True) -> list[str]:
+        """The words."""
+        return [*text.split(), *(["</s>"] if add_special_tokens else [])]
+
+    def apply_chat_template(self, messages: list[dict[str, str]], **_: Any) -> str:
+        """Their words, and those of the template."""
+        return " ".join(["the", "template", *(one["content"] for one in messages)])
+
+
+def words(number: int) -> str:
+    """So many."""
+    return " ".join(["word"] * number)
+
+
+@pytest.mark.parametrize(
+    ("name", "too_long"),
+    [
+        (TokenizerName("org/tokenizer", "v2"), True),
+        (TokenizerName("org/tokenizer"), False),
+        (TokenizerName("org/model", "v2"), False),
+        (None, False),
+    ],
+)
+@pytest.mark.parametrize(
+    "body", [{"prompt": words(999)}, {"url": CHAT, "messages": [{"role": "user", "content": words(998)}]}]
+)
+def test_tokens_are_counted_by_the_tokenizer_that_is_named(
+    monkeypatch: pytest.MonkeyPatch, name: TokenizerName | None, body: dict[str, Any], *, too_long: bool
+) -> None:
+    monkeypatch.setitem(sys.modules, "transformers", SimpleNamespace(AutoTokenizer=Words))
+    assert ModelLimits([], 1000, name).too_long(request(**body)) == too_long
+    short = {key: value[1:] if key == "messages" else words(998) for key, value in body.items() if key != "url"}
+    assert not ModelLimits([], 1000, name).too_long(request(body.get("url", "/v1/completions"), **short))
+
+
+@pytest.mark.parametrize(
+    ("chats", "more"),
+    [
+        (False, {}),
+        (True, {"chat_template": "{{ messages[0].content[:9] }}"}),
+        (True, {"chat_template_kwargs": {"enable_thinking": False}}),
+        (True, {"add_generation_prompt": False}),
+    ],
+)
+def test_chats_that_are_rendered_in_another_way_are_left_to_the_engine(
+    monkeypatch: pytest.MonkeyPatch, more: dict[str, Any], *, chats: bool
+) -> None:
+    monkeypatch.setitem(sys.modules, "transformers", SimpleNamespace(AutoTokenizer=Words))
+    limits = ModelLimits([], 1000, TokenizerName("org/tokenizer", "v2", chats=chats))
+    messages = [{"role": "user", "content": words(2000)}]
+    assert not limits.too_long(request(CHAT, messages=messages, **more))
+    assert limits.too_long(request(CHAT, messages=messages)) == chats
+    assert limits.too_long(request(prompt=words(2000)))
+    assert not limits.too_long(request(prompt=words(999), add_special_tokens=False))
 
 
 def test_a_model_that_is_not_served_is_found() -> None:
