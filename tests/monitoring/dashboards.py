@@ -20,6 +20,7 @@ from grafana_foundation_sdk.models.dashboard import (
 
 from cluster.host import REPOSITORY
 from monitoring.panels import (
+    ASKED,
     BATCH,
     BATCH_NAME,
     NAME,
@@ -178,7 +179,7 @@ ONE_SERVICE: Rows = {
         ),
         Lines(
             "Answers by status",
-            {"{{status}}": rate("http_requests_total", "status", f'{ONE}, handler=~"/v1/.*"')},
+            {"{{status}}": rate("http_requests_total", "status", f"{ONE}, {ASKED}")},
             "reqps",
             stacked=True,
         ),

@@ -16,6 +16,8 @@ BATCH, BATCH_NAME = "namespace, inferencebatch", "{{namespace}}/{{inferencebatch
 NAME = "{{namespace}}/{{inferenceservice}}"
 ONE = 'namespace="$namespace", inferenceservice="$service"'
 RATE = "[$__rate_interval]"
+# What clients ask of vLLM's server, whatever its path: not what probes ask, nor what is not there.
+ASKED = 'handler!~"none|/(health|load|metrics|ping|server_info|version)"'
 # What the operator says of itself, and no pod of a service in its name.
 OWN = '{inferenceservice=""}'
 

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from cluster.host import REPOSITORY
+from monitoring.panels import ASKED
 from support.promql import known
+from support.shipped_queries import ALERTS, QUERIES
 
 PAGES = sorted([*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").glob("*.md")])
 # These are about metrics.
@@ -37,6 +39,13 @@ def test_metrics_exist(page: Path) -> None:
     named = set(re.findall(r"\b(?:vllm:|vllm_operator_|http_)\w+", page.read_text()))
     assert named or page.name not in WITH_METRICS
     assert named - exist == set()
+
+
+def test_the_answers_that_count_are_those_of_alerts_and_dashboards() -> None:
+    """Whose handlers tests/vllm_parser/test_metrics.py holds against vLLM's own."""
+    wanted = set(re.findall(r'handler\W+".*?"', (REPOSITORY / "docs" / "slo.md").read_text()))
+    named = [*(rule["expr"] for rule in ALERTS.values()), *(target["expr"] for _, target in QUERIES.values())]
+    assert {one for text in named for one in re.findall(r'handler\W+".*?"', text)} == wanted == {ASKED}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
