@@ -33,6 +33,52 @@ def test_a_threshold_is_a_quantity(query: str, threshold: str, targets: dict[str
     assert draft.spec["autoscaling"].get("targets") == targets
 
 
+@pytest.mark.parametrize(
+    ("query", "target"),
+    [
+        ("vllm:num_requests_waiting", "waitingRequests"),
+        ('sum(vllm:num_requests_waiting{namespace="a/b", pod=~"m-[0-9]+"})', "waitingRequests"),
+        ("sum by (model_name) (avg_over_time(vllm:num_requests_running[2m]))", "runningRequests"),
+        ('sum({__name__="vllm:num_requests_running", job="a + b"}) or vector(0)', "runningRequests"),
+        ("avg(vllm:kv_cache_usage_perc)", "kvCacheUtilizationPercent"),
+        ("100 * max(vllm:gpu_cache_usage_perc)", "kvCacheUtilizationPercent"),
+        ("avg(vllm:kv_cache_usage_perc) * 100", "kvCacheUtilizationPercent"),
+        ("sum(vllm:num_requests_waiting) + sum(vllm:num_requests_running)", None),
+        ('sum({__name__=~"vllm:num_requests_(waiting|running)"})', None),
+        ("sum(vllm:num_requests_waiting or vllm:kv_cache_usage_perc)", None),
+        ("sum(vllm:num_requests_waiting) / count(up)", None),
+        ("sum(vllm:num_requests_running) / 4", None),
+        ("100 * sum(vllm:num_requests_running)", None),
+        ("sum(vllm:num_requests_running) - 1", None),
+        ("sum(rate(vllm:num_requests_running[1m]))", None),
+        ("deriv(vllm:num_requests_waiting[1m])", None),
+        ("count(vllm:num_requests_waiting > 0)", None),
+        ("sum(vllm:num_requests_waiting) or sum(other)", None),
+        ("sum(vllm:num_requests_waiting offset 5m)", None),
+        ('sum(vllm:num_requests_waiting{a="' + '\\"' * 5000, None),
+    ],
+)
+@pytest.mark.parametrize("holder", ["keda", "kserve"])
+def test_a_query_of_more_than_one_metric_is_no_target(query: str, target: str | None, holder: str) -> None:
+    if holder == "keda":
+        metadata = {"serverAddress": "http://prometheus:9090", "query": query, "threshold": "20"}
+        spec = {"minReplicaCount": 1, "maxReplicaCount": 3, "triggers": [{"type": "prometheus", "metadata": metadata}]}
+        found = autoscaler("ScaledObject", spec)
+    else:
+        metric = {"metric": {"backend": "prometheus", "query": query}, "target": {"type": "Value", "value": "20"}}
+        scale = {
+            "minReplicas": 1,
+            "maxReplicas": 3,
+            "autoScaling": {"metrics": [{"type": "External", "external": metric}]},
+        }
+        found = of_text(json.dumps(kserve(scale)))
+    (service,) = (one for one in found.documents if one["kind"] == "InferenceService")
+    assert list(service["spec"]["autoscaling"].get("targets", {})) == [target] * bool(target)
+    rows = [row for row in found.report.rows if row.origin.what.startswith("scaled by")]
+    assert [row.went for row in rows] == ([] if target else [Went.LEFT])
+    assert found.report.lost == (target is None)
+
+
 def kserve(scale: dict[str, Any]) -> dict[str, Any]:
     """An InferenceService of KServe's."""
     model = {"modelFormat": {"name": "huggingface"}, "args": ["--model_id=org/m"]}

@@ -1,5 +1,6 @@
 """From an autoscaler of a source to `autoscaling`: its bounds, targets where it scaled by what vLLM feels, its pace."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -17,6 +18,14 @@ _TARGETS = (
     ("num_requests_running", "runningRequests"),
     ("cache_usage", "kvCacheUtilizationPercent"),
 )
+_KINDS = ("pods", "object", "external", "podmetric")
+_UTILIZATION = _TARGETS[2][1]
+# Labels and ranges of a query say which pods, and how long; these words around a metric leave it what it is.
+_TEXT = re.compile(r'"(?:[^"\\]|\\.)*"' r"|'(?:[^'\\]|\\.)*'")
+_WHICH = re.compile(r"\{[^{}]*\}|\[[^\[\]]*\]|\b(?:by|without)\s*\([^()]*\)")
+_AROUND = {"sum", "avg", "max", "min", "avg_over_time", "max_over_time", "min_over_time", "or", "vector", "0", "(", ")"}
+_LONGEST_QUERY = 4096
+_PERCENT = re.compile(r"\*\s*100\b|\b100\s*\*")
 _NEVER_NONE = "0 replicas need a trigger of KEDA's that is not vLLM's own metric"
 _INSTEAD = "pods follow the requests that wait and the KV cache in use instead: autoscaling.targets"
 _LAST_POD = "the last pod goes after autoscaling.scaleDown.stabilizationSeconds, or the time that a start takes"
@@ -212,19 +221,29 @@ def keep_number(draft: Draft, least: Part, most: Part, otherwise: int = 1) -> No
 
 
 def _target(told: Part) -> tuple[str, int] | None:
-    text = str(told.value)
-    for word, field in _TARGETS:
-        if word in text:
-            amount = told.at("threshold").text or _average(told)
-            value = _number(amount)
-            if field == "kvCacheUtilizationPercent" and value is not None:
-                value = min(Fraction(90), value * 100 if value <= 1 else value)
-            return (field, max(1, round(value))) if value is not None else None
-    return None
+    query = told.at("query").text or next(filter(None, (told.at(one, "metric", "query").text for one in _KINDS)), "")
+    text = query or str(told.value)
+    found = [field for word, field in _TARGETS if word in text]
+    value = _number(told.at("threshold").text or _average(told))
+    if len(found) != 1 or value is None or not _is_plain(query, found[0]):
+        return None
+    if found[0] == _UTILIZATION:
+        value = min(Fraction(90), value * 100 if value <= 1 else value)
+    return found[0], max(1, round(value))
+
+
+def _is_plain(query: str, field: str) -> bool:
+    """Whether a query is of nothing but the metric of a target, over pods and time: no sum of two, ratio or rate."""
+    bare = _WHICH.sub(" ", _TEXT.sub(" ", query[:_LONGEST_QUERY]))
+    if field == _UTILIZATION:
+        bare = _PERCENT.sub(" ", bare)
+    metrics = tuple(word for word, _ in _TARGETS)
+    words = re.findall(r"[\w:.]+|\S", bare)
+    return len(query) <= _LONGEST_QUERY and all(one in _AROUND or any(word in one for word in metrics) for one in words)
 
 
 def _average(told: Part) -> str:
-    for kind in ("pods", "object", "external", "podmetric"):
+    for kind in _KINDS:
         target = told.at(kind, "target")
         if target:
             return target.at("averageValue").text or target.at("value").text
