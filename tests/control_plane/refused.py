@@ -54,6 +54,10 @@ MODELS = [
         "sharded_state and runai_streamer_sharded download nothing",
     ),
     ("{model: {uri: hf://org/name}, extraArgs: [--load-format=sharded_state]}", "put the files on a claim (pvc://)"),
+    (
+        "{model: {uri: hf://org/name, loadFormat: sharded_state}, env: [{name: HF_HUB_OFFLINE, value: '0'}]}",
+        "sharded_state and runai_streamer_sharded download nothing",
+    ),
     ("model: {uri: hf://org/name, format: mistral, loadFormat: hf}", "model.format: mistral sets the load format"),
     (
         "model: {uri: hf://org/name, loaderOptions: {concurrency: 8}}",
@@ -775,7 +779,7 @@ ACCEPTED = [
     "{model: {uri: gs://models/gemma-3-4b-it, loaderOptions: {concurrency: 8}}, extraArgs: [--load-format=auto]}",
     "model: {uri: s3://models/mistral, format: hf, loadFormat: runai_streamer}",
     "{model: {uri: s3://models/llama}, extraArgs: [--load-format=runai_streamer_sharded]}",
-    "{model: {uri: hf://a/b, loadFormat: sharded_state}, env: [{name: HF_HUB_OFFLINE, value: '1'}]}",
+    "{model: {uri: hf://a/b, loadFormat: sharded_state}, env: [{name: HF_HUB_OFFLINE, value: 'on'}]}",
     "{model: {uri: hf://a/b, format: mistral, loaderOptions: {numThreads: 8}}, extraArgs: [--seed=1]}",
     "{model: {uri: hf://a/b, loaderOptions: {numThreads: 8}}, extraArgs: [--safetensors-load-strategy=lazy]}",
     "{tuning: {compilation: {cudagraphCaptureSizes: [4, 1, 2]}}, extraArgs: [--max-cudagraph-capture-size=4]}",

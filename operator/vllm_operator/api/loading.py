@@ -59,6 +59,8 @@ STREAMERS = ("runai_streamer", "runai_streamer_sharded")
 SHARDED = ("sharded_state", "runai_streamer_sharded")
 # With these variables vLLM takes the folder in its cache for the model (engine/arg_utils.py).
 OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
+# The values of theirs that count, in any case (huggingface_hub/constants.py).
+_TRUE = ("1", "ON", "YES", "TRUE")
 # Of vLLM's default loader, those that take a number of threads.
 THREADED = ("auto", "hf", "safetensors")
 
@@ -74,6 +76,11 @@ LOAD_FORMAT_RULES = [
         f"must be one of {', '.join(ALLOWED)}; leave it out to have vLLM choose",
     ),
 ]
+
+
+def is_offline(name: str, value: str | None) -> bool:
+    """Whether a variable keeps huggingface_hub from asking the hub. `value`: None where it stands elsewhere."""
+    return name in OFFLINE and (value is None or value.upper() in _TRUE)
 
 
 class LoaderOptions(ApiModel):
@@ -140,7 +147,8 @@ BUCKET_RULE = rule(
 )
 SHARDED_RULE = rule(
     f"!self.model.uri.startsWith('hf://') || {_none_of(*SHARDED)}"
-    f" || (has(self.env) && self.env.exists(e, e.name in {list(OFFLINE)!r}))",
+    f" || (has(self.env) && self.env.exists(e, e.name in {list(OFFLINE)!r}"
+    f" && (!has(e.value) || e.value.upperAscii() in {list(_TRUE)!r})))",
     f"{' and '.join(SHARDED)} download nothing: put the files on a claim (pvc://), into an image (oci://) or a bucket",
 )
 NPCACHE_RULE = rule(

@@ -69,7 +69,7 @@ def _reads_bucket(given: InferenceServiceSpec) -> bool:
 
 def _finds_shards(given: InferenceServiceSpec) -> bool:
     """Whether files of each rank are in a folder, or vLLM takes its cache for one."""
-    offline = any(one.name in loading.OFFLINE for one in given.env or ())
+    offline = any(loading.is_offline(one.name, one.value) for one in given.env or ())
     return offline or not given.model.uri.startswith("hf://") or loader(given) not in loading.SHARDED
 
 

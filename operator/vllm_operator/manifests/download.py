@@ -7,7 +7,7 @@ and beside those that run already, as most volumes can be on one node only. It h
 import hashlib
 import json
 
-from ..api.loading import OFFLINE
+from ..api.loading import is_offline
 from ..api.pod import PodSettings
 from ..api.resource import InferenceService
 from ..settings import Settings
@@ -36,7 +36,7 @@ _FAILED = 1
 def is_downloaded(service: InferenceService, settings: Settings) -> bool:
     """Whether the service's model is fetched by a Job: from the hub, into a claim, by the operator's own image."""
     spec = service.spec
-    offline = any(one.name in OFFLINE for one in spec.env or ())
+    offline = any(is_offline(one.name, one.value) for one in spec.env or ())
     from_hub = spec.model.uri.startswith("hf://") and load_format(spec) != "dummy"
     return bool(settings.images.operator) and bool(spec.cache) and from_hub and not offline
 

@@ -8,7 +8,7 @@ import pytest
 from documents.load_formats import PAGE, page
 from vllm_operator.api import KIND
 from vllm_operator.api.flags import EXTRA_CHOICE_FLAGS
-from vllm_operator.api.loading import ALLOWED, LOAD_FORMATS, REFUSED
+from vllm_operator.api.loading import ALLOWED, LOAD_FORMATS, OFFLINE, REFUSED, is_offline
 from vllm_operator.api.spec import InferenceServiceSpec
 from vllm_operator.assess.consistency import broken
 from vllm_operator.cli.validation import faults
@@ -29,6 +29,26 @@ def test_extra_args_pass_no_format_that_is_refused_but_mistrals_which_has_a_fiel
     assert set(EXTRA_CHOICE_FLAGS["--load-format"]) & set(REFUSED) == {"mistral"}
 
 
+_REF = {"configMapKeyRef": {"name": "settings", "key": "offline"}}
+# Variables of env, and whether huggingface_hub asks no hub with them.
+_OFFLINE: list[tuple[dict[str, Any], bool]] = [
+    *(({"name": name, "value": "1"}, True) for name in OFFLINE),
+    *(({"name": "HF_HUB_OFFLINE", "value": value}, True) for value in ("on", "ON", "Yes", "true")),
+    *(({"name": "HF_HUB_OFFLINE", "value": value}, False) for value in ("0", "", "off", "no", "False", "2", " 1")),
+    ({"name": "TRANSFORMERS_OFFLINE", "value": "0"}, False),
+    ({"name": "HF_HUB_OFFLINE", "valueFrom": _REF}, True),
+    ({"name": "HF_HUB_VERBOSITY", "value": "1"}, False),
+]
+
+
+@pytest.mark.parametrize(("variable", "offline"), _OFFLINE)
+def test_a_variable_counts_by_its_value(variable: dict[str, Any], *, offline: bool) -> None:
+    assert is_offline(variable["name"], variable.get("value")) == offline
+    model = {"uri": "hf://a/b", "loadFormat": "sharded_state"}
+    spec = InferenceServiceSpec.model_validate({"model": model, "env": [variable]})
+    assert bool(broken(spec)) != offline
+
+
 # Each way to say a load format; with a class, a service may get extraArgs that it did not write.
 _WAYS: list[dict[str, Any]] = [
     {},
@@ -39,7 +59,7 @@ _WAYS: list[dict[str, Any]] = [
     *({"extraArgs": [f"--load-format={name}"]} for name in (*ALLOWED, "mistral")),
     {"extraArgs": ["--safetensors-load-strategy=eager"]},
     {"extraArgs": ["--safetensors-load-strategy=lazy"]},
-    {"model": {"loadFormat": "sharded_state"}, "env": [{"name": "HF_HUB_OFFLINE", "value": "1"}]},
+    *({"model": {"loadFormat": "sharded_state"}, "env": [variable]} for variable, _ in _OFFLINE),
 ]
 _OPTIONS: list[dict[str, Any]] = [
     {},

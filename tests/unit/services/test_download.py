@@ -104,6 +104,15 @@ def test_what_needs_no_download_waits_for_none(spec: dict[str, Any]) -> None:
         assert world.children("Deployment") == ["llama"]
 
 
+def test_a_variable_that_says_that_the_hub_is_asked_keeps_no_download_away() -> None:
+    world = World()
+    key = world.service(cache=CACHE, env=[{"name": "HF_HUB_OFFLINE", "value": "0"}])
+    world.reconcile(key)
+    world.inspected(commit=COMMIT)
+    world.reconcile(key)
+    assert job(world)
+
+
 ASKED_NONE: dict[str, Any] = {"suspended": {"suspend": True}, "none": {"replicas": 0}}
 ASKS: dict[str, Any] = {"fixed": {"replicas": 2}, "scaled": {"autoscaling": {"maxReplicas": 3}}}
 

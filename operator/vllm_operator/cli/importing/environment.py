@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 from ...api.environment import CREDENTIALS, INSTEAD, refusal
-from ...api.loading import OFFLINE
+from ...api.loading import is_offline
 from ...api.vocabulary import VLLM_VERSION
 from .bucket import take_bucket
 from .documents import Sources
@@ -188,7 +188,7 @@ def _pass_on(server: Server, variable: Variable) -> None:
         shown = variable.source if variable.value is None else variable.value
         shown = HIDDEN if is_secret(variable.name, variable.value) else shown
         draft.report.rows[before] = draft.report.rows[before]._replace(text=f"env: {shown}")
-        if variable.name in OFFLINE:
+        if is_offline(variable.name, variable.value):
             draft.offline[variable.name] = variable.origin
 
 

@@ -59,6 +59,11 @@ def test_pods_ask_the_hub_where_they_have_to_download_once_more(
     assert env_of(found) == (list(OFFLINE) if again else [])
 
 
+def test_a_variable_that_says_that_the_hub_is_asked_stays() -> None:
+    found = cached({"mountPath": "/elsewhere"}, dict.fromkeys(OFFLINE, "0"))
+    assert env_of(found) == list(OFFLINE)
+
+
 def test_a_model_of_a_claim_needs_no_hub() -> None:
     found = cached({"mountPath": "/elsewhere"}, {}, "/models/m")
     assert env_of(found) == list(OFFLINE)
