@@ -4,7 +4,7 @@ import pytest
 
 from vllm_operator.cli.importing.launch.command import Word, launched
 from vllm_operator.cli.importing.launch.grammar import parse
-from vllm_operator.cli.importing.launch.shell import commands_of
+from vllm_operator.cli.importing.launch.shell import MOST_WORDS, commands_of
 from vllm_operator.cli.importing.launch.variables import Variable, Variables
 from vllm_operator.cli.importing.part import Part
 from vllm_operator.cli.importing.report import Origin
@@ -39,6 +39,12 @@ def variables(**values: str | None) -> Variables:
 )
 def test_a_script_is_split_as_a_shell_does(script: str, commands: list[list[str]]) -> None:
     assert commands_of(script, variables(X="1 2", S=None)) == commands
+
+
+@pytest.mark.parametrize("script", ["a ", "a\n", "a b;", "a|b\n", "A=1\n", "$X ", '"$X" b\n', "a > b\n"])
+def test_a_script_is_read_to_its_limit_however_many_commands_it_has(script: str) -> None:
+    found = commands_of(script * 2 * MOST_WORDS, variables(X="1 2"))
+    assert sum(map(len, found)) == MOST_WORDS
 
 
 def words(*texts: str) -> list[Part]:

@@ -11,6 +11,7 @@ from .variables import ASSIGNMENT, Variable, Variables
 
 _ENDS = ";|&\n"
 MOST_WORDS = 20_000
+"""Of a script; what follows is not read."""
 
 
 @dataclass
@@ -22,6 +23,8 @@ class _Reader:
     at: int = 0
     commands: list[list[str]] = field(default_factory=lambda: [[]])
     word: str | None = None
+    words: int = 0
+    """Of all commands so far."""
 
     def read(self) -> list[list[str]]:
         while self.at < len(self.text):
@@ -131,11 +134,12 @@ class _Reader:
         return len(self.text) if end < 0 else end
 
     def _end_word(self) -> None:
-        if self.word is not None:
-            self.commands[-1].append(self.word)
-            self.word = None
-        if sum(map(len, self.commands[-1:])) > MOST_WORDS:
+        if self.words == MOST_WORDS:
             self.at = len(self.text)
+        elif self.word is not None:
+            self.commands[-1].append(self.word)
+            self.words += 1
+        self.word = None
 
     def _end_command(self) -> None:
         self._end_word()
