@@ -45,6 +45,15 @@ def ignoring(*patterns: str) -> Spec:
     return {**LLAMA, "quantization_config": {**quantization, "ignore": list(patterns)}}
 
 
+def counting(*names: str) -> Spec:
+    """A model whose short patterns are millions of steps: each repeats things a thousand times."""
+    ignored, *targets = ([f"re:(?:language)?{'(?:[!-~]?){1000}' * 40}~{name}"] for name in names)
+    weights = {"num_bits": 8, "type": "float", "strategy": "tensor"}
+    groups = {f"group_{index}": {"targets": one, "weights": weights} for index, one in enumerate(targets)}
+    quantization = {"quant_method": "compressed-tensors", "ignore": ignored, "config_groups": groups}
+    return {**LLAMA, "num_hidden_layers": 320, "quantization_config": quantization}
+
+
 _EMPTY_LISTS = "[" + "[]," * 900_000 + "[]]"
 # Reports by model, and the reason of Fits that each must get.
 MODELS: dict[str, tuple[str, str]] = {
@@ -55,6 +64,7 @@ MODELS: dict[str, tuple[str, str]] = {
     ),
     "depth": (report(None, text='{"config": ' + "[" * 100_000), "ModelFilesTooLarge"),
     "endless-pattern": (report(ignoring("re:(([a-z0-9._])+)+!")), "Fits"),
+    "counting-pattern": (report(counting(*"abcdefghijklmnop")), "QuantizationNotPlanned"),
     "pattern-of-python": (report(ignoring(r"re:^(?!.*mlp).*(a|a)+\1")), "QuantizationNotPlanned"),
     "layers": (report({**LLAMA, "num_hidden_layers": 1_000_000_000}), "ModelNotPlanned"),
     "no-heads": (report({**LLAMA, "num_attention_heads": 0}), "ModelNotPlanned"),

@@ -1,7 +1,9 @@
 """A config.json may come from anyone: whatever is in it ends in a plan or in one clear sentence, and soon."""
 
+import gc
 import json
 import random
+import resource
 import time
 from contextlib import suppress
 from copy import deepcopy
@@ -100,6 +102,7 @@ PATTERNS = {
     "not closed": ("re:(", None),
     "a reference back": (r"re:(.*)\1", None),
     "too long": ("re:" + "a" * 100_000, None),
+    "counted": ("re:(?:language)?" + "(?:[!-~]?){1000}" * 40 + "~", None),
     "plain": ("re:.*lm_head", True),
 }
 
@@ -116,6 +119,46 @@ def test_many_patterns_and_names_are_no_trouble() -> None:
     names = [f"model.layers.{index}.mlp.{part}_proj" for index in range(320) for part in ("gate", "up", "down")]
     for ignored in (names, [f"re:.*layers.{index}.mlp.*" for index in range(64)], [f"re:{name}" for name in names]):
         planned(quantized({**LLAMA_8B, "num_hidden_layers": 320}, {**COMPRESSED, "ignore": ignored}))
+
+
+def counted(times: int, name: object, layers: int) -> Content:
+    """A model with 16 patterns that are short and, compiled, are not: each thing is repeated a thousand times."""
+    weights = {"num_bits": 8, "type": "float", "strategy": "tensor"}
+    ignored, *targets = ([f"re:(?:language)?{'(?:[!-~]?){1000}' * times}~{name}-{index}"] for index in range(16))
+    groups = {f"group_{index}": {"targets": one, "weights": weights} for index, one in enumerate(targets)}
+    settings = {"quant_method": "compressed-tensors", "ignore": ignored, "config_groups": groups}
+    return quantized({**LLAMA_8B, "num_hidden_layers": layers}, settings)
+
+
+@pytest.mark.parametrize("times", [1, 2, 40])
+def test_patterns_that_take_long_for_all_matrices_are_not_run(times: int) -> None:
+    result = planned(counted(times, "one", 320))
+    assert result.fits is None
+    assert result.reason == Reason.UNKNOWN_QUANTIZATION
+
+
+@pytest.mark.parametrize("times", [1, 40])
+def test_patterns_of_many_models_take_little_memory(times: int) -> None:
+    planned(counted(times, "first", 2))
+    before = resident_mib()
+    for number in range(16):
+        planned(counted(times, f"{times}-{number}", 2))
+    assert resident_mib() - before < 16
+
+
+def resident_mib() -> float:
+    """What the process has of the memory now."""
+    gc.collect()
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
+
+
+def test_many_patterns_of_a_real_size_are_run() -> None:
+    """One for each layer of a large model."""
+    ignored = [f"re:.*layers.{index}.mlp.*" for index in range(94)]
+    groups = {"group_0": {"targets": ["Linear"], "weights": {"num_bits": 8, "type": "float", "strategy": "tensor"}}}
+    settings = {**COMPRESSED, "ignore": ignored, "config_groups": groups}
+    plan_of = planned(quantized({**QWEN3_30B, "num_hidden_layers": 94}, settings), maxModelLen=8192)
+    assert plan_of.reason != Reason.UNKNOWN_QUANTIZATION
 
 
 ODD: tuple[Any, ...] = (

@@ -10,8 +10,8 @@ from typing import Any
 
 from .checkpoints import BUILDERS
 from .identity import Same
-from .schemes import DTYPE_BYTES, MXFP4_BLOCK, Scheme
-from .shapes import Cached, ModelShape
+from .schemes import DTYPE_BYTES, MXFP4_BLOCK, Scheme, affordable
+from .shapes import Cached, Layer, ModelShape
 from .values import ModelConfigError, mapping
 
 __all__ = ["ALIASES", "DTYPE_BYTES", "MXFP4_BLOCK", "Scheme", "kv_dtype_of", "method_of", "scheme_of", "settings_of"]
@@ -97,14 +97,16 @@ def scheme_of(model: ModelShape, requested: str | None) -> Scheme | None:
         if not requested:
             return Scheme("", 8 * DTYPE_BYTES[model.dtype])
         return _ONLINE.get(requested)
-    return _built(method, Same(model.quantization or {}))
+    return _built(method, Same(model.quantization or {}), Same(model.layers))
 
 
-@lru_cache(maxsize=128)
-def _built(method: str, settings: Same[Mapping[str, Any]]) -> Scheme | None:
+# Few, as one may have some 17 compiled patterns and 8,192 names.
+@lru_cache(maxsize=8)
+def _built(method: str, settings: Same[Mapping[str, Any]], layers: Same[tuple[Layer, ...]]) -> Scheme | None:
     """Those of one model are read once, however often it is planned."""
     build = BUILDERS.get(method)
-    return build(settings.value) if build else None
+    scheme = build(settings.value) if build else None
+    return scheme and affordable(scheme, layers.value)
 
 
 def kv_dtype_of(model: ModelShape) -> str:

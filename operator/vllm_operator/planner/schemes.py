@@ -3,13 +3,15 @@
 Formulas: vLLM 0.32, model_executor/layers/quantization. Reading a checkpoint's words is `checkpoints.py`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from .identity import Same
-from .selection import Selection
+from .selection import NAMES_OF_EXPERTS, Selection
 from .shapes import Layer, Linear
 
+MOST_STEPS = 1 << 21
+"""Of RE2 for each character, for the names of all matrices of a model: about a second. Real models take 100,000."""
 DTYPE_BYTES = {"bfloat16": 2, "float16": 2, "half": 2, "float32": 4, "float": 4}
 MXFP4_BLOCK = 32
 
@@ -32,8 +34,14 @@ class Rules:
         """Whether a pattern among them cannot be run."""
         return self.ignored.undecided or any(selection.undecided for selection, _ in self.groups)
 
+    @property
+    def instructions(self) -> int:
+        """What trying all their patterns on one name takes."""
+        return sum(one.instructions for one in (self.ignored, *(selection for selection, _ in self.groups)))
+
 
 NO_RULES = Rules(Selection(frozenset(), (), {}, None))
+_UNDECIDED = Rules(Selection(frozenset(), (), {}, None, undecided=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +96,18 @@ def plain(size: int) -> Scheme:
     return Scheme("", 8 * size)
 
 
+def affordable(scheme: Scheme, layers: tuple[Layer, ...]) -> Scheme:
+    """The scheme; undecided where its patterns take so long that others would wait for the plan."""
+    names = sum(len(layer.linears) + NAMES_OF_EXPERTS * (layer.experts is not None) for layer in layers)
+    return scheme if scheme.rules.instructions * names <= MOST_STEPS else replace(scheme, rules=_UNDECIDED)
+
+
 def schemes_of_all(layers: tuple[Layer, ...], scheme: Scheme, size: int) -> tuple[tuple[Scheme, ...], ...]:
     """The schemes of each layer, as `schemes_of` gives them. `size`: bytes of a value that is not quantized."""
     return _schemes_of_all(Same(layers), Same(scheme), size)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=8)
 def _schemes_of_all(layers: Same[tuple[Layer, ...]], scheme: Same[Scheme], size: int) -> tuple[tuple[Scheme, ...], ...]:
     none, rules = plain(size), scheme.value.rules
     if rules.ignored or rules.groups:

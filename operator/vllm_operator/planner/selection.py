@@ -13,6 +13,9 @@ from typing import Any
 
 MOST_CHARACTERS = 4000
 """Of all patterns of a list together; the longest real one has some hundreds."""
+# Of one compiled pattern and what RE2 notes while it runs: some 4,000 instructions. A repetition counted up to a
+# thousand makes as many of a few characters.
+_PATTERN_BYTES = 64 << 10
 MOST_PARTS = 128
 # Where a model's text part is, in the names of checkpoints and of vLLM's own modules.
 _LEADING = ("model.", "language_model.", "text_model.", "transformer.", "backbone.", "thinker.", "llm.", "decoder.")
@@ -25,6 +28,8 @@ _FUSED = {
 }  # fmt: skip
 # An expert's first matrix, as checkpoints name it.
 _FIRST_EXPERT = (".0.gate_proj", ".0.down_proj", ".0.up_proj", ".0.w1", ".gate_up_proj")
+NAMES_OF_EXPERTS = 1 + len(_FIRST_EXPERT)
+"""That patterns are tried on for a layer's routed experts."""
 
 
 _IN_LAYER = re.compile(r"layers\.[0-9]+\.")
@@ -62,6 +67,11 @@ class Selection:
     def of(cls, entries: tuple[str, ...], match: Match = Match.NAMES) -> "Selection":
         """From the entries of a list."""
         return _of(entries, match)
+
+    @property
+    def instructions(self) -> int:
+        """What trying its patterns on one name takes, in RE2's instructions for each character at worst."""
+        return 0 if self.pattern is None else int(self.pattern.programsize) * len(self.prefixes)
 
     def __bool__(self) -> bool:
         return bool(self.names or self.parts or self.starts or self.pattern is not None or self.undecided)
@@ -167,8 +177,10 @@ def _compiled(source: str) -> Any:
     re2 = _re2()
     options = re2.Options()
     options.log_errors = False
-    options.max_mem = 4 << 20
+    # Names are ASCII: a dot is one byte and one instruction, and not the ten of UTF-8.
+    options.encoding = re2.Options.Encoding.LATIN1
+    options.max_mem = _PATTERN_BYTES
     try:
-        return re2.compile(source, options)
+        return re2.compile(source.encode(), options)
     except re2.error:
         return None
