@@ -25,7 +25,7 @@ from ..manifests.privileges import Contents, Digests, Privileges, contents, dige
 from ..manifests.security import FOR_RDMA, container_security, pod_security
 from ..settings import PodSecurity, Settings
 from ..vllm.argv import PORT
-from ..vllm.environment import OWN_NAMES
+from ..vllm.environment import NONE_VISIBLE, OWN_NAMES, VISIBLE
 from ..vllm.paths import MIDDLEWARE_PATH
 from ..vllm.ranks import nodes_of
 from .command_line import odd_arguments
@@ -83,7 +83,11 @@ _BROUGHT = {
     "gpus": "GPUs",
     "middleware": "a program for the server",
 }
-_MODULES = MIDDLEWARE_PATH.rpartition("/")[0]
+# Variables that the operator always gives the same value, and what another one does.
+_FIXED = {
+    "PYTHONPATH": (MIDDLEWARE_PATH.rpartition("/")[0], "its PYTHONPATH leads elsewhere"),
+    VISIBLE: (NONE_VISIBLE, "its container sees GPUs that no device plugin gives it"),
+}
 
 
 class Today(NamedTuple):
@@ -162,8 +166,9 @@ def _shapes_of_container(containers: Sequence[Mapping[str, Any]]) -> Iterator[st
     if nodes_of(container["args"]) > MOST_NODES:
         yield "its replicas have more pods than one may have"
     for variable in container["env"]:
-        if variable["name"] == "PYTHONPATH" and variable.get("value") != _MODULES:
-            yield "its PYTHONPATH leads elsewhere"
+        value, told = _FIXED.get(variable["name"], (None, ""))
+        if told and variable.get("value") != value:
+            yield told
 
 
 def _shapes_of_volume(volume: Mapping[str, Any]) -> Iterator[str]:

@@ -18,6 +18,7 @@ from ..vllm.argv import PORT
 from ..vllm.batch import CHECK, MERGE, RUN, runner
 from ..vllm.batch import STEPS as OWN_STEPS
 from ..vllm.batch.faults import BAD_INPUT, BAD_OUTPUT
+from ..vllm.environment import without_gpus
 from ..vllm.paths import INPUT_DIR, OUTPUT_DIR, RUNNER_PATH, location, model_location
 from .inspection import inspection
 from .job import Amounts
@@ -237,6 +238,7 @@ def _template(parts: BatchParts, step: str, arguments: list[str]) -> Manifest:
     if step != RUN:
         for part in ("startupProbe", "readinessProbe", "ports"):
             del container[part]
+        container["env"] = without_gpus(container["env"])
         container["resources"] = _amounts(batch, container["resources"])
     _mount(batch, spec, container)
     add_transfers(batch, step, engine, parts.settings, spec)

@@ -25,6 +25,7 @@ FIXES = (
     Fix(2, "an empty API key opens the service"),
     Fix(2, "who reaches the port reads names of Secrets that changed"),
     Fix(2, "any pod with the service's labels gets some of its requests"),
+    Fix(2, "an image for CUDA sees all GPUs of a node where its pod asks for none"),
 )
 VERSION = FIXES[-1].version
 

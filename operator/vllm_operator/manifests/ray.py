@@ -15,6 +15,7 @@ import yaml
 from ..api.ray import RAY_SERVE
 from ..api.resource import InferenceService
 from ..vllm.argv import PORT
+from ..vllm.environment import without_gpus
 from ..vllm.listening import told
 from ..vllm.middleware import PAUSE_SECONDS
 from ..vllm.ranks import number_of
@@ -141,7 +142,7 @@ def _autoscaler(template: Manifest) -> Manifest:
     return {
         "securityContext": container["securityContext"],
         "imagePullPolicy": container["imagePullPolicy"],
-        "env": [variable for variable in container["env"] if variable["name"] == "HOME"],
+        "env": without_gpus([variable for variable in container["env"] if variable["name"] == "HOME"]),
         "volumeMounts": [mount for mount in container["volumeMounts"] if mount["name"] in ("home", "tmp")],
         "resources": _AUTOSCALER_RESOURCES,
     }
@@ -259,7 +260,7 @@ def _head(template: Manifest, *, with_token: bool) -> Manifest:
     own = {name: value for name, value in container.items() if name not in (*_OF_SERVER, "readinessProbe")}
     own |= {
         "resources": _HEAD_RESOURCES,
-        "env": [*container["env"], {"name": PROXY_STAYS, "value": str(_PROXY_STAYS_SECONDS)}],
+        "env": [*without_gpus(container["env"]), {"name": PROXY_STAYS, "value": str(_PROXY_STAYS_SECONDS)}],
         "ports": [{"name": name, "containerPort": port, "protocol": "TCP"} for name, port in _PORTS_OF_HEAD.items()],
         "volumeMounts": [mount for mount in container["volumeMounts"] if mount["name"] in _OF_HEAD],
         "readinessProbe": _ALIVE,

@@ -35,9 +35,20 @@ POD_VARIABLES = {"POD_IP": "status.podIP", "POD_NAME": "metadata.name"}
 # Replicas, and a router beside them, call blocks with the same tokens the same only where this is the same; the same
 # value whatever vLLM's version and algorithm.
 _HASH_SEED = {"name": "PYTHONHASHSEED", "value": "0"}
+VISIBLE, NONE_VISIBLE = "NVIDIA_VISIBLE_DEVICES", "void"
+_OF_DEVICE_PLUGIN = "nvidia.com/"
 # The operator's own: it sets no others, and has set no others.
 OWN_NAMES = frozenset(
-    {*_OWNED, *_HUB, *STORE_VARIABLES, *POD_VARIABLES, "VLLM_API_KEY", "VLLM_MEDIA_URL_ALLOW_REDIRECTS", HOST_IP}
+    {
+        *_OWNED,
+        *_HUB,
+        *STORE_VARIABLES,
+        *POD_VARIABLES,
+        "VLLM_API_KEY",
+        "VLLM_MEDIA_URL_ALLOW_REDIRECTS",
+        HOST_IP,
+        VISIBLE,
+    }
 )
 
 
@@ -117,7 +128,10 @@ def media_hosts(settings: Settings) -> tuple[str, ...] | None:
 
 def environment(spec: InferenceServiceSpec, settings: Settings) -> list[dict[str, Any]]:
     """Environment of vLLM's container, as in a PodSpec: the operator's, the hub settings, then the user's own."""
-    variables = [{"name": key, "value": value} for key, value in _OWNED.items()]
+    variables: list[dict[str, Any]] = [{"name": key, "value": value} for key, value in _OWNED.items()]
+    # NVIDIA's device plugin says which GPUs, with the same variable. Drivers of DRA say void as well.
+    if spec.accelerator.device_class or not spec.accelerator.resource.startswith(_OF_DEVICE_PLUGIN):
+        variables = without_gpus(variables)
     if spec.allowed_media_domains is not None or media_hosts(settings) is not None:
         variables.append({"name": "VLLM_MEDIA_URL_ALLOW_REDIRECTS", "value": "0"})
     variables += hub_environment(spec, settings)
@@ -126,6 +140,15 @@ def environment(spec: InferenceServiceSpec, settings: Settings) -> list[dict[str
         variables.append(_secret("VLLM_API_KEY", spec.api_key_secret_ref))
     variables += _unless_given(spec, rank_environment(spec.nodes, settings.ip_family))
     return variables + _of_events(spec) + [variable.to_manifest() for variable in spec.env or []]
+
+
+def without_gpus(variables: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The environment of a container that gets no GPU from NVIDIA's device plugin.
+
+    Images for CUDA ask for all, and NVIDIA's container runtime gives them all of the node's, in no limit's count
+    (k8s-device-plugin, issue 87).
+    """
+    return [*(one for one in variables if one["name"] != VISIBLE), {"name": VISIBLE, "value": NONE_VISIBLE}]
 
 
 def _of_events(spec: InferenceServiceSpec) -> list[dict[str, Any]]:

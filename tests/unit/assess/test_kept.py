@@ -83,6 +83,7 @@ def test_what_the_first_version_rendered_may_be_applied() -> None:
         (lambda *parts: parts[2]["startupProbe"]["httpGet"].update(host="h"), "its startupProbe asks"),
         (lambda *parts: parts[2]["livenessProbe"].pop("httpGet"), "no pod template of ours"),
         (lambda *parts: parts[2]["env"].append({"name": "PYTHONPATH", "value": "/cache"}), "its PYTHONPATH"),
+        (lambda *parts: parts[2]["env"].append({"name": "NVIDIA_VISIBLE_DEVICES", "value": "all"}), "sees GPUs"),
         (lambda whole, *_: whole.pop("spec"), "no pod template of ours"),
         (lambda _, pod, __: pod.update(volumes=7), "no pod template of ours"),
     ],

@@ -92,6 +92,15 @@ def test_a_quota_or_limits_of_a_namespace_take_all_jobs(
             assert asked <= most <= 10 * asked
 
 
+@pytest.mark.parametrize("where", [ON_CLAIMS, IN_BUCKETS])
+def test_steps_without_devices_see_none_of_the_nodes(tmp_path: Path, where: dict[str, Any]) -> None:
+    runners = [one for one in containers(tmp_path, where, {}) if one["name"] == "vllm"]
+    assert len(runners) == 2
+    for runner in runners:
+        found = [one["value"] for one in runner["env"] if one["name"] == "NVIDIA_VISIBLE_DEVICES"]
+        assert found == ["void"]
+
+
 def test_the_disk_for_what_is_in_buckets_is_as_the_template_says(tmp_path: Path) -> None:
     """A limit of our own would have pods evicted whose input is larger."""
     given = {"requests": {"ephemeral-storage": "50Gi"}, "limits": {"ephemeral-storage": "90Gi"}}

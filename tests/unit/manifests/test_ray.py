@@ -119,6 +119,7 @@ def test_the_head_has_no_gpu_no_model_and_no_token() -> None:
     head, _ = pods(owner)
     (container,) = head["spec"]["containers"]
     assert "nvidia.com/gpu" not in str(container["resources"])
+    assert {"name": "NVIDIA_VISIBLE_DEVICES", "value": "void"} in container["env"]
     volumes = {volume["name"]: volume for volume in head["spec"]["volumes"]}
     assert set(volumes) == {"home", "tmp", "shm", "cache"}
     assert "emptyDir" in volumes["cache"]
@@ -140,6 +141,7 @@ def test_rays_own_autoscaler_gets_a_token_and_bounds() -> None:
     assert made["enableInTreeAutoscaling"] is True
     beside, (head,) = made["autoscalerOptions"], made["headGroupSpec"]["template"]["spec"]["containers"]
     assert beside["securityContext"] == head["securityContext"]
+    assert {"name": "NVIDIA_VISIBLE_DEVICES", "value": "void"} in beside["env"]
     assert [mount["mountPath"] for mount in beside["volumeMounts"]] == ["/home/vllm", "/tmp"]
     assert made["headGroupSpec"]["template"]["spec"]["automountServiceAccountToken"] is True
     assert (group["replicas"], group["minReplicas"], group["maxReplicas"]) == (1, 1, 4)

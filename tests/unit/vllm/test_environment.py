@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from vllm_operator.api.resource import InferenceService
 from vllm_operator.api.spec import InferenceServiceSpec
 from vllm_operator.manifests import pod_template
@@ -35,3 +37,22 @@ def test_what_is_downloaded_and_compiled_stays_on_the_cache() -> None:
     variables = {variable["name"]: variable.get("value") for variable in container["env"]}
     for name in ("HF_HOME", "VLLM_CACHE_ROOT", "TRITON_CACHE_DIR", "FLASHINFER_WORKSPACE_BASE", "CUDA_CACHE_PATH"):
         assert variables[name].startswith("/cache/"), name
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "said"),
+    [
+        ({"resource": "cpu"}, ["void"]),
+        ({"resource": "amd.com/gpu"}, ["void"]),
+        ({"deviceClass": "gpu.nvidia.com"}, ["void"]),
+        ({}, []),
+        ({"resource": "nvidia.com/mig-1g.10gb"}, []),
+        ({"resource": "nvidia.com/gpu.shared", "count": 2}, []),
+    ],
+)
+def test_an_image_for_cuda_sees_no_gpu_that_kubernetes_did_not_give(
+    accelerator: dict[str, Any], said: list[str]
+) -> None:
+    """Images say `all`; NVIDIA's device plugin says which, and a value of ours would go before its."""
+    (container,) = pod_with({"image": "vllm/vllm-openai:v0.32.0", "accelerator": accelerator})["containers"]
+    assert [one["value"] for one in container["env"] if one["name"] == "NVIDIA_VISIBLE_DEVICES"] == said
