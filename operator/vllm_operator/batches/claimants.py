@@ -26,7 +26,16 @@ class BatchClaimants:
         self._engines: dict[Key, tuple[object, Engine | None]] = {}
 
     def __call__(self, namespace: str, own: ServingClass) -> Iterator[Claimant]:
-        """Those of a class in a namespace: none that is suspended, or whose pods have ended for good."""
+        """Those of a class in a namespace, and what runs or ends there without one."""
+        counted: set[str] = set()
+        for one, run in self._batches(namespace, own):
+            counted |= {run.uid} if run else set()
+            yield one
+        for uid, gpus in self._view.left(namespace, own.name, counted).items():
+            yield Claimant(("Job", Key(namespace, uid)), "", True, 0, 0, gpus)
+
+    def _batches(self, namespace: str, own: ServingClass) -> Iterator[tuple[Claimant, JobSnapshot | None]]:
+        """Those that may have pods, with the Job of these: none that is suspended, or that has been answered."""
         known = self._view.known()
         for key in self._engines.keys() - set(known):
             del self._engines[key]
@@ -40,13 +49,13 @@ class BatchClaimants:
 
     def _claimant(
         self, key: Key, snapshot: ObjectSnapshot, engine: Engine, jobs: Mapping[str, JobSnapshot]
-    ) -> Iterator[Claimant]:
+    ) -> Iterator[tuple[Claimant, JobSnapshot | None]]:
         run = jobs.get(RUN)
         if MERGE in jobs or (run and (run.complete or run.failed)):
             return
         asked = run.gpus if run else 0 if engine.refusal else most_gpus(engine.service.spec)
         held = sum(one.pod.asked.count for one in self._view.pods(key, [run] if run else ()) if not one.ended)
-        yield Claimant((BATCH_KIND, key), snapshot.created, has_pods=run is not None, held=held, asked=asked)
+        yield Claimant((BATCH_KIND, key), snapshot.created, has_pods=run is not None, held=held, asked=asked), run
 
     def _engine(self, key: Key, snapshot: ObjectSnapshot, jobs: Mapping[str, JobSnapshot]) -> Engine | None:
         """As its pods were made, or would be now; None of a spec that cannot be read."""

@@ -38,9 +38,8 @@ class ServiceClaimants:
             snapshot = self._view.service(key) if key.namespace == namespace else None
             if snapshot is not None:
                 yield from self._claimant(key, snapshot, own, others)
-        for pod in self._view.drained(namespace):
-            if pod.serving_class == own.name:
-                yield Claimant(("Pod", Key(namespace, pod.name)), "", True, 0, 0, pod.asked.count)
+        for key, gpus in self._view.left(namespace, own.name).items():
+            yield Claimant(("Pod", key), "", True, 0, 0, gpus)
 
     def _claimant(
         self, key: Key, snapshot: ObjectSnapshot, own: ServingClass, others: Collection[str]

@@ -1,5 +1,6 @@
 """What the watches have shown, by service. watch/indices.py holds it; this gives them names and types."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -93,13 +94,23 @@ class View:
         workloads = (child.deployment for child in children if child.deployment)
         return any(one.serving_class == name for one in (*self.indices[PODS].get(key, ()), *workloads))
 
-    def drained(self, namespace: str) -> Iterator[PodSnapshot]:
-        """Pods that finish their requests and whose service is gone: no child tells any more that they are its own."""
-        for key, pods in self.indices[PODS].items():
-            if key.namespace == namespace:
-                service = self.service(key)
-                own = ("", service.uid) if service else ()
-                yield from (pod for pod in pods if pod.terminating and not pod.failed and pod.service_uid not in own)
+    def left(self, namespace: str, of_class: str) -> Counter[Key]:
+        """GPUs of a class that are held for services that are gone, or may come to be: by their key.
+
+        Pods take a day to finish their requests. And a service that was deleted alone leaves all its children behind:
+        Kubernetes takes its name off them, and they may still be scaled.
+        """
+        taken, made = Counter[Key](), Counter[Key]()
+        for key in {key for index in (PODS, CHILDREN) for key in self.indices[index] if key.namespace == namespace}:
+            service = self.service(key)
+            own = ("", service.uid) if service else ()
+            pods: Iterable[PodSnapshot] = self.indices[PODS].get(key, ())
+            left = (pod for pod in pods if pod.serving_class == of_class and not pod.failed)
+            taken[key] = sum(pod.asked.count for pod in left if pod.service_uid not in own)
+            children: Iterable[Child] = self.indices[CHILDREN].get(key, ())
+            orphans = (child.deployment for child in children if child.owner_uid is None)
+            made[key] = sum(one.most_gpus for one in orphans if one and one.serving_class == of_class)
+        return taken | made  # of each the larger one
 
     def inspection(self, key: Key, inspected: str) -> InspectionPod | None:
         """The pod of an inspect Job of the service that is about `inspected`; None before it exists."""

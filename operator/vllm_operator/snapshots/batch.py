@@ -3,13 +3,21 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from sys import intern
 from typing import Any
 
 from ..api import limits
 from ..api.reasons import Finding, Reason
 from ..api.resource import Body, Key
 from ..manifests.batch import CAUSE_ANNOTATION, ENGINE_ANNOTATION, INSPECT
-from ..manifests.names import BATCH_LABEL, CONTAINER, INSPECTION_LABEL, INSPECTOR, STEP_LABEL
+from ..manifests.names import (
+    BATCH_LABEL,
+    CLASS_LABEL,
+    CONTAINER,
+    INSPECTION_LABEL,
+    INSPECTOR,
+    STEP_LABEL,
+)
 from ..manifests.transfer import FETCH
 from ..vllm.batch.faults import OURS, STOPPED
 from .child import owner_uid
@@ -42,6 +50,8 @@ class JobSnapshot:
     terminating: bool = False
     gpus: int = 0
     """Of all its pods together."""
+    serving_class: str = ""
+    """The ServingClass that its pods are made of; empty: of none."""
     cause: Finding | None = None
     """Of the Job that makes the output: why, where not all was answered."""
     engine: str = ""
@@ -92,6 +102,7 @@ def job(body: Body) -> JobSnapshot:
         failed_at=str(held.get("Failed", {}).get("lastTransitionTime") or ""),
         terminating="deletionTimestamp" in meta,
         gpus=_gpus(spec),
+        serving_class=intern(str((_of_pods(spec).get("labels") or {}).get(CLASS_LABEL, ""))),
         cause=_cause(meta),
         engine=_engine(spec),
     )
@@ -102,9 +113,13 @@ def _gpus(spec: Mapping[str, Any]) -> int:
     return devices(template)[1] * int(spec.get("parallelism") or 0) if template else 0
 
 
+def _of_pods(spec: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The metadata of a Job's pods."""
+    return (spec.get("template") or {}).get("metadata") or {}
+
+
 def _engine(spec: Mapping[str, Any]) -> str:
-    of_pods = (spec.get("template") or {}).get("metadata") or {}
-    return str((of_pods.get("annotations") or {}).get(ENGINE_ANNOTATION, ""))
+    return str((_of_pods(spec).get("annotations") or {}).get(ENGINE_ANNOTATION, ""))
 
 
 def _cause(meta: Mapping[str, Any]) -> Finding | None:

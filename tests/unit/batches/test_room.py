@@ -119,6 +119,59 @@ def test_a_batch_that_needs_no_gpus_takes_none(end: str) -> None:
     assert refused(made) == set()
 
 
+JOB = path("Job", NAMESPACE, "nightly-run")
+
+
+def left(made: BatchWorld, *urls: str) -> set[str]:
+    """The kinds that there is no room for once these objects are gone as well."""
+    for url in urls:
+        del made.api.objects[url]
+    made.watch()
+    return refused(made)
+
+
+def running(pods: int) -> tuple[BatchWorld, list[str]]:
+    """A batch for two GPUs with so many pods, of which one is left beside a service of two; and the pods' paths."""
+    made = world(3)
+    made.runs(servingClassName="h100", parallelism=2)
+    for index in range(pods):
+        made.pod("run", {"state": {"running": {}}}, index)
+    service(made, "2026-01-01T00:00:00Z")
+    return made, [path("Pod", NAMESPACE, f"nightly-run-{index}-x") for index in range(pods)]
+
+
+@pytest.mark.parametrize("pods", [0, 1, 2])
+@pytest.mark.parametrize("made_again", [False, True])
+def test_the_run_of_a_batch_that_was_deleted_alone_counts(pods: int, *, made_again: bool) -> None:
+    """As with `kubectl delete --cascade=orphan`: the Job stays, whatever it has of its pods now."""
+    made, urls = running(pods)
+    made.api.objects[JOB]["metadata"]["ownerReferences"] = []
+    assert left(made, path(BATCH_KIND, *KEY)) == {KIND}
+    if made_again:
+        made.batch(servingClassName="h100", parallelism=2, suspend=True)
+        assert refused(made) == {KIND}
+    made.api.objects[JOB]["status"] = {"conditions": [{"type": "Complete", "status": "True"}]}
+    assert left(made) == ({KIND} if pods == 2 else set()), "its pods may end later"
+    assert left(made, *urls) == set()
+
+
+@pytest.mark.parametrize("step", ["suspended", "merging", "deleted"])
+def test_pods_of_a_batch_count_until_they_have_ended(step: str) -> None:
+    made, urls = running(2)
+    if step == "suspended":
+        made.batch(servingClassName="h100", parallelism=2, suspend=True)
+    elif step == "merging":
+        made.api.objects[JOB]["status"] = {"conditions": [{"type": "Complete", "status": "True"}]}
+        made.watch()
+        made.reconcile()
+        assert "merge" in made.steps()
+    else:
+        del made.api.objects[path(BATCH_KIND, *KEY)]
+    made.api.objects.pop(JOB, None)
+    assert left(made) == {KIND}
+    assert left(made, *urls) == set()
+
+
 def test_what_cannot_be_read_is_not_counted() -> None:
     made = world(3)
     made.batch(servingClassName="h100")

@@ -100,6 +100,31 @@ def test_pods_that_finish_their_requests_hold_their_gpus_without_their_service(*
     assert is_admitted(world, second)
 
 
+@pytest.mark.parametrize("made_again", [False, True])
+@pytest.mark.parametrize("pods", [0, 1, 2])
+def test_what_a_service_leaves_behind_that_was_deleted_alone_counts(pods: int, *, made_again: bool) -> None:
+    """As with `kubectl delete --cascade=orphan`: the Deployment stays, whatever it has of its pods now."""
+    world = limited(gpusPerNamespace=2)
+    serving(world, "first", servingClassName="h100", replicas=2)
+    urls = [pod(world, "first", f"first-{number}") for number in range(pods)]
+    del world.api.objects[path("InferenceService", NAMESPACE, "first")]
+    for url in urls:
+        world.api.objects[url]["metadata"]["labels"]["vllm-operator.dev/service-uid"] = "uid-of-before"
+    deployment = path("Deployment", NAMESPACE, "first")
+    world.api.objects[deployment]["metadata"]["ownerReferences"] = []
+    if made_again:
+        again = world.service("first", **OF_CLASS, suspend=True)
+        world.api.objects[path("InferenceService", *again)]["metadata"]["uid"] = "uid-of-another"
+    world.watch()
+    second = world.service("second", **OF_CLASS)
+    assert not is_admitted(world, second)
+    gone(world, deployment)
+    assert is_admitted(world, second) == (pods < 2), "the pods are orphans as well"
+    for url in urls:
+        gone(world, url)
+    assert is_admitted(world, second)
+
+
 LONG: dict[str, Any] = {**OF_CLASS, "rollout": {"drainTimeoutSeconds": 86400}}
 
 
