@@ -21,6 +21,8 @@ _REPLICAS, _STRATEGY = "nvidia.com/gpu.replicas", "nvidia.com/gpu.sharing-strate
 _AMD_MEMORY = "amd.com/gpu.vram"
 UNKNOWN_REPLICAS = 0
 _MOST_DIGITS = 9
+# Comparisons that take as long as the rest of a look at a node; and taints that a node may have.
+_COMPARED, _TAINTS = 8, 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +258,14 @@ def _matches(term: NodeSelectorTerm, name: str, labels: Mapping[str, str]) -> bo
     return all(holds(requirement, labels) for requirement in term.match_expressions or []) and all(
         holds(requirement, fields) for requirement in term.match_fields or []
     )
+
+
+def looks_at(spec: InferenceServiceSpec) -> int:
+    """How many times as long it takes to look at a node for a spec as for one that asks nothing of nodes: roughly."""
+    affinity = _required(spec)
+    compared = sum(len(term.match_expressions or ()) for term in affinity.node_selector_terms) if affinity else 0
+    tolerations = len((spec.pod.tolerations if spec.pod else None) or ())
+    return 1 + (compared + _TAINTS * tolerations) // _COMPARED
 
 
 def holds(requirement: Requirement | FieldRequirement, labels: Mapping[str, str]) -> bool:

@@ -63,15 +63,24 @@ def held_by(pods: Iterable[tuple[Key, PodSnapshot]]) -> Held:
     return Held(on_nodes, of_namespaces)
 
 
-def supply(namespace: str, spec: InferenceServiceSpec, nodes: Sequence[Node], held: Held) -> Supply:
-    """What there is for a service of the namespace."""
+Barred = tuple[str, ...]
+"""Taints that the pods do not tolerate, of a node that they select."""
+
+
+def barred(spec: InferenceServiceSpec, node: Node) -> Barred | None:
+    """What bars the pods from a node; empty where nothing does, and None where they do not select it."""
+    return tuple(map(str, untolerated(spec, node))) if is_selected(spec, node) else None
+
+
+def supply(
+    namespace: str, spec: InferenceServiceSpec, nodes: Sequence[tuple[Node, Barred | None]], held: Held
+) -> Supply:
+    """What there is for a service of the namespace. `nodes`: all that have such devices, with what bars its pods."""
     resource = spec.accelerator.resource
-    equipped = [node for node in nodes if node.count(resource)]
-    selected = [node for node in equipped if is_selected(spec, node)]
-    suitable = {node.name: node for node in selected if not untolerated(spec, node)}
+    suitable = {node.name: node for node, taints in nodes if taints == ()}
     own = held.of_namespaces.get((resource, namespace), ())
     label = product_label(resource)
-    products = Counter(product for node in equipped if (product := dict(node.labels).get(label)))
+    products = Counter(product for node, _ in nodes if (product := dict(node.labels).get(label)))
     near = [(key, pod) for key, pod in own if pod.node in suitable]
     taken = {name: held.on_nodes.get((resource, name), 0) for name in suitable}
     found = [
@@ -81,7 +90,7 @@ def supply(namespace: str, spec: InferenceServiceSpec, nodes: Sequence[Node], he
         nodes=tuple(sorted(found, key=lambda node: (-node.free, node.name))),
         holders=_holders(near),
         elsewhere=sum(taken.values()) - sum(pod.asked.count for _, pod in near),
-        taints=tuple(sorted({str(taint) for node in selected for taint in untolerated(spec, node)})),
+        taints=tuple(sorted({taint for _, taints in nodes for taint in taints or ()})),
         products=tuple(sorted(products.items())),
         in_namespace=_holders(own),
     )

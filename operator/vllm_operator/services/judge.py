@@ -48,13 +48,13 @@ class Judge:
         demand = over(service.spec, MOST_NODES) if evidence.spreads else service.spec
         waits = asks_for_gpus(evidence.deployment, evidence.ranks)
         async with verdict.working:
-            offer = self._stock.offer(service.key, demand, waits=waits)
+            offer = await self._stock.offer(service.key, demand, waits=waits)
             while verdict.assessment is None or verdict.kinds != offer.kinds:
                 # A plan, and what else would fit, take up to a tenth of a second of a large model's config.
                 found = await self._surroundings.queues.aside.do(service.namespace, self._work(evidence, offer))
                 self._verdicts.settle(service.key, verdict, found, offer.kinds)
                 # Nodes may have changed meanwhile, and whoever is to find that out may be this one.
-                offer = self._stock.offer(service.key, demand, waits=waits)
+                offer = await self._stock.offer(service.key, demand, waits=waits)
             verdict.doubted_by = None
             return verdict.assessment
 

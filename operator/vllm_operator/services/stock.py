@@ -14,11 +14,26 @@ from typing import NamedTuple
 
 from ..api.resource import Key
 from ..api.spec import InferenceServiceSpec
-from ..assess.nodes import Demand, NodeKind, demand_of, kind_of, labels_that_count, most
+from ..assess.nodes import Demand, NodeKind, demand_of, kind_of, labels_that_count, looks_at, most
 from ..snapshots.node import Node
+from ..turns.few import Few
 
 # Looks at nodes between two steps of the event loop: some milliseconds.
 STEP = 500
+
+
+class Pace:
+    """Of a walk over nodes in the event loop: everything else gets its turn every `STEP` looks."""
+
+    def __init__(self) -> None:
+        self._looked = 0
+
+    async def go(self, looks: int) -> None:
+        """So many looks are next."""
+        self._looked += looks
+        if self._looked > STEP:
+            self._looked = 0
+            await asyncio.sleep(0)
 
 
 class Offer(NamedTuple):
@@ -39,6 +54,8 @@ class _Asked:
     """Of one of them."""
     labels: frozenset[str]
     counts: Counter[NodeKind] = field(default_factory=Counter)
+    counted: bool = False
+    """Whether all nodes have been."""
     services: set[Key] = field(default_factory=set)
     offer: Offer | None = None
     """Made when it is asked for."""
@@ -62,8 +79,9 @@ class Stock:
         self._demands: dict[Key, Demand] = {}
         self._waiting: set[Key] = set()
         self._looking = asyncio.Lock()
+        self._few = Few(1)
 
-    def offer(self, key: Key, spec: InferenceServiceSpec, *, waits: bool) -> Offer:
+    async def offer(self, key: Key, spec: InferenceServiceSpec, *, waits: bool) -> Offer:
         """What there is for a service. From now on it comes back when that changes; while it waits, at any change."""
         demand = demand_of(spec)
         if self._demands.get(key) != demand:
@@ -73,11 +91,10 @@ class Stock:
         asked = self._asked.get(demand)
         if asked is None:
             asked = self._asked[demand] = _Asked(spec, labels_that_count(spec))
-            asked.counts.update(kind_of(spec, node) for node in self._known().values())
         asked.services.add(key)
-        if asked.offer is None:
-            asked.offer = self._offer(asked)
-        return asked.offer
+        if asked.offer is not None:
+            return asked.offer
+        return await self._few.do(key.namespace, lambda: self._made(asked))
 
     def waits(self, key: Key) -> bool:
         """Whether a service waits for GPUs: its status tells which nodes have some."""
@@ -103,17 +120,13 @@ class Stock:
         changes = [(before.get(name), now.get(name)) for name in before.keys() | now.keys()]
         changes = [change for change in changes if change[0] is not change[1] and change[0] != change[1]]
         found: set[Key] = set()
-        some = False
-        looked = 0
+        some, pace = False, Pace()
         for asked in list(self._asked.values()) if self._concerns_any(changes) else ():
+            await pace.go(1)
             mine = [change for change in changes if _counts(change, asked.labels)]
             some = some or bool(mine)
-            if mine and self._update(asked, mine):
+            if mine and asked.counted and await self._update(asked, mine, pace):
                 found |= asked.services
-            looked += 2 * len(mine) + 1
-            if looked > STEP:
-                looked = 0
-                await asyncio.sleep(0)
         return found | (self._waiting if some else set())
 
     def _known(self) -> Mapping[str, Node]:
@@ -126,10 +139,11 @@ class Stock:
         return any(_counts(change, labels) for change in changes)
 
     @staticmethod
-    def _update(asked: _Asked, changes: Iterable[Change]) -> bool:
+    async def _update(asked: _Asked, changes: Iterable[Change], pace: Pace) -> bool:
         """Whether there are other kinds of nodes for a demand now."""
-        before = asked.that_count()
+        before, looks = asked.that_count(), 2 * looks_at(asked.spec)
         for old, new in changes:
+            await pace.go(looks)
             if old:
                 asked.counts[kind_of(asked.spec, old)] -= 1
             if new:
@@ -140,13 +154,31 @@ class Stock:
         asked.offer = None
         return True
 
-    def _offer(self, asked: _Asked) -> Offer:
+    async def _made(self, asked: _Asked) -> Offer:
+        """The offer for a demand, which is made while nobody looks at the nodes."""
+        async with self._looking:
+            if not asked.counted:
+                asked.counts = await self._counts(asked)
+                asked.counted = True
+            if asked.offer is None:
+                asked.offer = await self._offer(asked)
+            return asked.offer
+
+    async def _counts(self, asked: _Asked) -> Counter[NodeKind]:
+        counts, pace, looks = Counter[NodeKind](), Pace(), looks_at(asked.spec)
+        for node in self._known().values():
+            await pace.go(looks)
+            counts[kind_of(asked.spec, node)] += 1
+        return counts
+
+    async def _offer(self, asked: _Asked) -> Offer:
         found: defaultdict[NodeKind, list[Node]] = defaultdict(list)
         lacking = sum(asked.that_count().values())
+        pace, looks = Pace(), looks_at(asked.spec)
         for node in self._known().values():
             if not lacking:
                 break
-            # While a look goes on, there are kinds that this demand has not counted yet.
+            await pace.go(looks)
             some = found[kind := kind_of(asked.spec, node)]
             if len(some) < most(asked.spec, kind):
                 some.append(node)

@@ -9,7 +9,7 @@ from support.pod_status import unscheduled
 from support.snapshots import pod, spec
 from vllm_operator.api.reasons import Reason
 from vllm_operator.api.resource import Key
-from vllm_operator.assess.supply import NodeGpus, Supply, held_by, supply
+from vllm_operator.assess.supply import NodeGpus, Supply, barred, held_by, supply
 from vllm_operator.diagnosis import workload
 from vllm_operator.snapshots.node import Node
 from vllm_operator.snapshots.pod import Asked, PodSnapshot
@@ -24,7 +24,9 @@ def holder(on: str, gpus: int, resource: str = "nvidia.com/gpu", **fields: Any) 
 
 
 def there(nodes: list[Node], *pods: tuple[Key, PodSnapshot], **fields: Any) -> Supply:
-    return supply("team-a", spec(**fields), nodes, held_by(pods))
+    asks = spec(**fields)
+    equipped = [one for one in nodes if one.count(asks.accelerator.resource)]
+    return supply("team-a", asks, [(one, barred(asks, one)) for one in equipped], held_by(pods))
 
 
 def told(found: Supply, message: str = SHORT) -> tuple[Reason, str]:
