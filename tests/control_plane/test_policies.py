@@ -187,6 +187,8 @@ def test_only_whom_rbac_lets_may_have_remote_code_run(policy: Kube) -> None:
     assert said in patched({"model": {"tokenizer": {"uri": "hf://evil/name"}}})
     assert said in patched({"speculative": {"method": "eagle", "model": "hf://evil/draft", "numSpeculativeTokens": 2}})
     assert said in patched({"lora": {"adapters": [{"name": "a", "uri": "hf://evil/adapter"}]}})
+    assert said in patched({"cache": {"existingClaim": "mine"}})
+    assert said in patched({"env": [{"name": "HF_HUB_OFFLINE", "value": "1"}]})
     policy.run("scale", "inferenceservice/code", "--replicas=2", *ALICE)
     assert patched({"model": {"uri": "hf://evil/name", "trustRemoteCode": False}}) == ""
     assert said in patched({"model": {"trustRemoteCode": True}}), "switched off, and on again"

@@ -102,6 +102,8 @@ def test_others_may_edit_what_is_not_about_the_code(kind: str) -> None:
         {"model": {**CODE["model"], "revision": "evil"}},
         {"speculative": {"method": "eagle", "model": "hf://evil/draft"}},
         {"lora": {"adapters": [{"name": "a", "uri": "hf://evil/adapter"}]}},
+        {"cache": {"existingClaim": "mine"}},
+        {"env": [{"name": "HF_HUB_OFFLINE", "value": "1"}]},
     ):
         assert refusals(name, written(kind, {**CODE, **change}), before), change
     off = written(kind, {"model": {"uri": "hf://org/name"}})
