@@ -67,7 +67,9 @@ def policy(request: pytest.FixtureRequest, cluster: Kube) -> Iterator[Kube]:
     file = str(POLICIES / f"{request.param}.yaml")
     cluster.run("apply", "-f", file)
     try:
-        forbidden = service("probe", servingClassName="none", **CODE)
+        whole = json.loads(service("probe", servingClassName="none", **CODE))
+        whole["metadata"]["finalizers"] = ["orphan"]
+        forbidden = json.dumps(whole)
         attempt = ("create", "--dry-run=server", "-f", "-", *ALICE)
         # By its name: the one of the test before may still hold.
         says = f"ValidatingAdmissionPolicy 'vllm-{request.param}'"
@@ -238,6 +240,17 @@ def test_only_whom_rbac_lets_may_use_a_class(policy: Kube) -> None:
         words = ("patch", "inferenceservice", "mine", "--type=merge", "-p", json.dumps({"spec": change}))
         assert said in refusal(policy, *words, *ALICE)
     policy.run("scale", "inferenceservice/mine", "--replicas=2", *ALICE)
+
+
+@pytest.mark.parametrize("policy", ["orphans"], indirect=True)
+def test_nobody_leaves_pods_behind(policy: Kube) -> None:
+    said = "that leaves its pods behind"
+    for kind, manifest in (("inferenceservice", service("one")), ("inferencebatch", batch("one"))):
+        policy.run("create", "-f", "-", *ALICE, stdin=manifest)
+        assert said in refusal(policy, "delete", kind, "one", "--cascade=orphan", *ALICE)
+        patch = json.dumps({"metadata": {"finalizers": ["orphan"]}})
+        assert said in refusal(policy, "patch", kind, "one", "--type=merge", "-p", patch, *ALICE)
+        policy.run("delete", kind, "one", *ALICE)
 
 
 def test_the_readme_names_every_file() -> None:

@@ -47,8 +47,10 @@ def evaluate(expression: str, data: dict[str, Any]) -> Any:
     return result.plain_value()
 
 
-def refusals(name: str, new: dict[str, Any], old: dict[str, Any] | None = None, allowed: str = "") -> list[str]:
-    """What a policy says against a request."""
+def refusals(
+    name: str, new: dict[str, Any], old: dict[str, Any] | None = None, allowed: str = "", **request: Any
+) -> list[str]:
+    """What a policy says against a request: to write an object, or to delete it."""
     (policy,) = (
         one
         for one in yaml.safe_load_all((POLICIES / f"{name}.yaml").read_text())
@@ -59,8 +61,9 @@ def refusals(name: str, new: dict[str, Any], old: dict[str, Any] | None = None, 
     assert plural in rule["resources"]
     _ALLOWED.clear()
     _ALLOWED.add(allowed.replace("RESOURCE", plural))
-    request = {"namespace": "team-a", "name": "one", "resource": {"resource": plural}}
-    data: dict[str, Any] = {"object": new, "oldObject": old, "request": request, "variables": {}, "authorizer": ""}
+    request = {"namespace": "team-a", "name": "one", "resource": {"resource": plural}, "operation": "UPDATE", **request}
+    after = None if request["operation"] == "DELETE" else new
+    data: dict[str, Any] = {"object": after, "oldObject": old, "request": request, "variables": {}, "authorizer": ""}
     for variable in policy["spec"]["variables"]:
         found = evaluate(variable["expression"], data)
         data["variables"] = {**data["variables"], variable["name"]: found}
@@ -130,6 +133,25 @@ def test_a_class_needs_the_verb(kind: str) -> None:
     assert said.startswith("every service and batch here names a ServingClass")
     assert refusals(name, small, small) == [], "it has it already"
     assert refusals(name, small, h100, allowed=may)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nobody_leaves_pods_behind(kind: str) -> None:
+    plain = {"kind": kind, "metadata": {}, "spec": {}}
+
+    def deleted(**options: Any) -> list[str]:
+        return refusals("orphans", plain, plain, operation="DELETE", options=options)
+
+    assert deleted() == deleted(propagationPolicy="Background") == deleted(propagationPolicy="Foreground") == []
+    for options in ({"propagationPolicy": "Orphan"}, {"orphanDependents": True}):
+        (said,) = deleted(**options)
+        assert said.startswith("that leaves its pods behind")
+    marked = {**plain, "metadata": {"finalizers": ["example.com/mine", "orphan"]}}
+    assert refusals("orphans", plain) == refusals("orphans", plain, plain) == []
+    assert refusals("orphans", marked)
+    assert refusals("orphans", marked, plain)
+    assert refusals("orphans", marked, marked) == [], "an admin has deleted it so"
+    assert refusals("orphans", plain, marked) == []
 
 
 def test_the_tenants_may_make_batches_only_where_the_role_for_that_is_bound() -> None:
