@@ -2,13 +2,14 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from cluster.host import REPOSITORY
 from cluster.tools import tool
-from support.chart import CHART, documents, one_of, run, template
+from support.chart import CHART, NAMESPACE, documents, one_of, run, template
 from support.promql import known, names, parse
 from support.shipped_queries import ALERTS, RULES, forgeable
 from vllm_operator.watch.watches import DEAD_SECONDS, ENDED_SECONDS, WATCH_SECONDS
@@ -16,7 +17,14 @@ from vllm_operator.watch.watches import DEAD_SECONDS, ENDED_SECONDS, WATCH_SECON
 pytestmark = pytest.mark.chart
 
 TESTS = Path(__file__).parent / "rules_test.yaml"
+OWN = ('{inferenceservice=""', f'{{namespace="{NAMESPACE}", inferenceservice=""')
+"""What the chart puts in the place of what, in expressions about the operator itself."""
 RUNBOOK = REPOSITORY / "docs" / "runbook.md"
+
+
+def rendered(*words: str) -> dict[str, Any]:
+    """The PrometheusRule of the chart."""
+    return one_of("PrometheusRule", documents(template("--set=prometheusRule.enabled=true", *words)))
 
 
 def test_promtool_fires_and_clears_them() -> None:
@@ -87,8 +95,45 @@ def test_a_name_that_is_none_is_noticed(tmp_path: Path) -> None:
 
 
 def test_the_chart_renders_the_file_that_promtool_has_tested() -> None:
-    rule = one_of("PrometheusRule", documents(template("--set=prometheusRule.enabled=true")))
-    assert rule["spec"] == yaml.safe_load(RULES.read_text())
+    assert rendered()["spec"] == yaml.safe_load(RULES.read_text().replace(*OWN))
+
+
+def test_no_monitor_of_a_tenant_silences_or_raises_alerts_on_the_operator(tmp_path: Path) -> None:
+    """Whose pods say what the operator says of itself, without the label that the ServiceMonitors of services set."""
+    (tmp_path / "rules.yaml").write_text(yaml.safe_dump(rendered()["spec"]))
+    forged = {
+        "vllm_operator_queue_depth": "1000x60",
+        'vllm_operator_acts{part="cluster"}': "1x60",
+        "vllm_operator_reconcile_errors_total": "0+1000x60",
+        'vllm_operator_watch_age_seconds{resource="pods"}': "1000x60",
+        "vllm_operator_event_loop_lag_seconds": "1000x60",
+    }
+    acts = f'vllm_operator_acts{{namespace="{NAMESPACE}", part="cluster"}}'
+    own = [name for name, rule in ALERTS.items() if rule["group"] == "vllm-operator"]
+    assert {name for name in own for of in forged if of.partition("{")[0] in ALERTS[name]["expr"]} == set(own)
+    series = {_in("team-a", name): values for name, values in forged.items()} | {acts: "0x60"}
+    query = {
+        "interval": "1m",
+        "input_series": [{"series": name, "values": values} for name, values in series.items()],
+        "promql_expr_test": [
+            {
+                "expr": "count by (alertname) (ALERTS{alertstate='firing'})",
+                "eval_time": "30m",
+                "exp_samples": [
+                    {"labels": f'{{alertname="{name}"}}', "value": 1}
+                    for name in ("VllmOperatorDown", "VllmOperatorWaits")
+                ],
+            }
+        ],
+    }
+    (tmp_path / "test.yaml").write_text(yaml.safe_dump({"rule_files": ["rules.yaml"], "tests": [query]}))
+    run(tool("promtool"), "test", "rules", tmp_path / "test.yaml").ok()
+
+
+def _in(namespace: str, series: str) -> str:
+    """A series of a pod in a namespace."""
+    name, _, labels = series.rstrip("}").partition("{")
+    return f'{name}{{namespace="{namespace}"{labels and ", "}{labels}}}'
 
 
 def test_a_watch_that_lives_is_younger_than_its_alert_wants_and_one_that_the_probe_ends_has_been_older() -> None:
@@ -104,11 +149,11 @@ def test_values_change_thresholds_links_labels_and_which_alerts_there_are() -> N
     words = [f"--set=prometheusRule.thresholds.{name}=123.5" for name in thresholds]
     words += ["--set=prometheusRule.disabled={VllmPlanDiffers}", "--set=prometheusRule.labels.release=prometheus"]
     words += ["--set=prometheusRule.runbook=https://docs.example.com/runbook"]
-    found = one_of("PrometheusRule", documents(template("--set=prometheusRule.enabled=true", *words)))
+    found = rendered(*words)
     assert found["metadata"]["labels"]["release"] == "prometheus"
     rules = {rule["alert"]: rule for group in found["spec"]["groups"] for rule in group["rules"]}
     assert rules.keys() == ALERTS.keys() - {"VllmPlanDiffers"}
     for name, rule in rules.items():
-        before = ALERTS[name]["expr"]
+        before = ALERTS[name]["expr"].replace(*OWN)
         assert rule["expr"] == (re.sub(r"[0-9.]+$", "123.5", before) if name in thresholds else before)
         assert rule["annotations"]["runbook_url"] == f"https://docs.example.com/runbook#{name.lower()}"
