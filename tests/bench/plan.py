@@ -35,7 +35,7 @@ _FIELDS = {
 }  # fmt: skip
 _OTHERS = {
     "kv_cache_dtype", "gpu_memory_utilization", "enable_lora", "max_lora_rank", "max_loras", "speculative_config",
-    "compilation_config",
+    "compilation_config", "limit_mm_per_prompt",
 }  # fmt: skip
 
 
@@ -88,8 +88,9 @@ def spec_of(engine: dict[str, Any], vllm: str) -> InferenceServiceSpec:
     if engine.get("enable_lora"):
         rank = {"maxRank": engine["max_lora_rank"]} if "max_lora_rank" in engine else {}
         fields["lora"] = {"adapters": [{"name": "a", "uri": "pvc://adapters/a"}], **rank}
-    if "max_loras" in engine:
-        fields["extraArgs"] = [f"--max-loras={engine['max_loras']}"]
+    flags = {"max_loras": "--max-loras", "limit_mm_per_prompt": "--limit-mm-per-prompt"}
+    if told := [f"{flags[name]}={json.dumps(value)}" for name, value in engine.items() if name in flags]:
+        fields["extraArgs"] = told
     if compilation := engine.get("compilation_config"):
         fields["tuning"] = {"compilation": {"passConfig": compilation["pass_config"]}}
     if guess := engine.get("speculative_config"):

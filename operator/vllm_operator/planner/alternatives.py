@@ -10,7 +10,9 @@ from typing import Any
 
 from ..api import InferenceServiceSpec
 from .accelerators import CATALOGUE, Gpu
+from .asked import as_asked
 from .effective import engine_of
+from .extras import value_of
 from .plan import Plan, plan
 from .quantization import method_of
 from .shapes import ModelShape
@@ -120,7 +122,22 @@ def patched(spec: InferenceServiceSpec, patch: Patch) -> InferenceServiceSpec:
 
 
 def hints(spec: InferenceServiceSpec, model: ModelShape, gpu: Gpu, gpus_per_node: int | None = None) -> tuple[str, ...]:
-    """Checkpoints of the model with which the spec fits as it is: they have another name, so no patch can say it."""
+    """What no patch is offered for: requests without videos, and checkpoints with which the spec fits as it is."""
+    return (*_without_videos(spec, model, gpu, gpus_per_node), *_checkpoints(spec, model, gpu, gpus_per_node))
+
+
+def _without_videos(
+    spec: InferenceServiceSpec, model: ModelShape, gpu: Gpu, gpus_per_node: int | None
+) -> Iterator[str]:
+    seen = as_asked(spec, model).sight
+    if seen is None or len(seen.items) < 2 or value_of(spec, "limit-mm-per-prompt"):
+        return
+    flag = '--limit-mm-per-prompt={"video":0}'
+    if plan(patched(spec, {"extraArgs": [*(spec.extra_args or ()), flag]}), model, gpu, gpus_per_node).fits:
+        yield f"where no request has videos, it fits with extraArgs: ['{flag}']"
+
+
+def _checkpoints(spec: InferenceServiceSpec, model: ModelShape, gpu: Gpu, gpus_per_node: int | None) -> tuple[str, ...]:
     if method_of(model) or spec.quantization or not model.known:
         return ()
     kinds: dict[str, dict[str, Any]] = {

@@ -18,6 +18,7 @@ from .kinds import unknown_kind
 from .layouts import layer
 from .quantization import check_quantization, settings_of
 from .shapes import Layer, ModelShape
+from .sight import sight_of
 from .towers import BY_TYPE, IMAGES_AND_VIDEOS, INPUTS, MULTIMODAL, TOWERS
 
 _UNREADABLE = (ValueError, TypeError, KeyError, IndexError, ZeroDivisionError, AttributeError, OverflowError,
@@ -138,9 +139,7 @@ def _model(content: Mapping[str, Any], beside: Mapping[str, Any] | None, header_
         known=found is not None,
         stored_dtype=config.stored_dtype,
         **_pooled(config, family),
-        multimodal=config.vision is not None,
-        images_whole=config.images_whole,
-        items=whole_items(config),
+        **_seeing(config, family),
         softcap=bool(config.get("final_logit_softcapping")),
         head=family.head,
         embedding_on_all=family.embedding_on_all,
@@ -154,6 +153,13 @@ def _lengths(config: Config) -> dict[str, Any]:
         "longest": longest, "default_length": config.default_length(), "raw_longest": raw,
         "longest_key": f"{key} in config.json", "yarn_length": config.yarn_length(),
         "asked_longest": config.asked_longest,
+    }  # fmt: skip
+
+
+def _seeing(config: Config, family: Family) -> dict[str, Any]:
+    return {
+        "multimodal": config.vision is not None, "sight": sight_of(config, family.tower),
+        "images_whole": config.images_whole, "items": whole_items(config),
     }  # fmt: skip
 
 

@@ -73,7 +73,18 @@ def _without_towers(spec: InferenceServiceSpec, model: ModelShape) -> ModelShape
         return model
     if not model.seeing or not (switch_of(spec, "language-model-only") or _limited(spec, model.inputs)):
         return model
-    return replace(model, text_only=True, multimodal=False)
+    return replace(model, text_only=True, multimodal=False, sight=None)
+
+
+def _seen(spec: InferenceServiceSpec, model: ModelShape) -> ModelShape:
+    """With the images and videos that a request may have, where vLLM sends some through the tower to measure."""
+    sight = model.sight
+    if sight is None or switch_of(spec, "skip-mm-profiling"):
+        return replace(model, sight=None)
+    most = ((item, at_most(limits_of(spec), item.kind)) for item in sight.items)
+    items = tuple(replace(item, most=count if isinstance(count, int) else None) for item, count in most if count != 0)
+    whole = value_of(spec, "mm-encoder-tp-mode") == "data" and model.architecture in WHOLE_TOWERS
+    return replace(model, sight=replace(sight, items=items, split=not whole))
 
 
 def _limited(spec: InferenceServiceSpec, inputs: tuple[str, ...]) -> bool:
@@ -211,6 +222,6 @@ def _layered(model: ModelShape, change: Callable[[Layer], Layer]) -> ModelShape:
 
 
 _CHANGES: tuple[Callable[[InferenceServiceSpec, ModelShape], ModelShape], ...] = (
-    _pooling, _without_caches, _whole_towers, _without_towers, _with_old_yarn, _without_windows, _with_whole_caches,
-    _with_state_type,
+    _pooling, _without_caches, _whole_towers, _without_towers, _seen, _with_old_yarn, _without_windows,
+    _with_whole_caches, _with_state_type,
 )  # fmt: skip

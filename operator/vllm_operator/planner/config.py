@@ -284,10 +284,13 @@ class Config:
         local = positions * width * size if "gemma3" in str(self.get("model_type")) else 0
         factor = 1.0
         for kind, rope in self.ropes():
+            if "mrope_section" in rope:  # a video's positions go further (layers/rotary_embedding/mrope.py)
+                positions = min(MOST_POSITIONS, 4 * positions)
             if kind in {"yarn", "deepseek_yarn"} and rope.get("original_max_position_embeddings"):
                 first = whole("original_max_position_embeddings", rope["original_max_position_embeddings"],
                               "max_position_embeddings")  # fmt: skip
-                positions = min(MOST_POSITIONS, int(first * number("rope factor", rope.get("factor", 1))))
+                further = 4 if "mrope_section" in rope else 1
+                positions = min(MOST_POSITIONS, int(further * first * number("rope factor", rope.get("factor", 1))))
             elif kind in {"linear", "dynamic"}:
                 factor = number("rope factor", rope.get("factor", 1))
         return int(positions * width * size * factor) + local

@@ -174,6 +174,8 @@ def parts_of_token(whole: Pass) -> int:
         return 0
     if kinds >= {Cached.FULL, Cached.SLIDING} and not engine.second_runner:
         return 0
+    if model.images_whole and not model.text_only:  # v1/attention/backend.py, `supports_mm_prefix`
+        return 0
     if Cached.LATENT in kinds and engine.kv_dtype.startswith("fp8"):  # FlashMLA
         return 0
     return SPLITS * (model.heads // engine.ranks.tensor) * head_width(whole) * 4

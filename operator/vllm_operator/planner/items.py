@@ -31,10 +31,21 @@ def whole_items(config: Config) -> Items:
     return row(config) if row else ()
 
 
-def _gemma3(config: Config) -> Items:
-    """Without pan and scan, which processors leave off."""
+def gemma3_tokens(config: Config) -> int:
+    """Of an image, without pan and scan, which processors leave off."""
     key = "mm_tokens_per_image"
-    return (("image", whole(key, config.whole.get(key, 256))),)
+    return whole(key, config.whole.get(key, 256))
+
+
+def paligemma_tokens(config: Config) -> int:
+    """Of an image."""
+    vision = config.tower("vision_config")
+    side = vision.integer("image_size", 224) // max(1, vision.integer("patch_size", 14))
+    return side * side
+
+
+def _gemma3(config: Config) -> Items:
+    return (("image", gemma3_tokens(config)),)
 
 
 def _gemma4(config: Config) -> Items:
@@ -44,9 +55,7 @@ def _gemma4(config: Config) -> Items:
 
 
 def _paligemma(config: Config) -> Items:
-    vision = config.tower("vision_config")
-    side = vision.integer("image_size", 224) // max(1, vision.integer("patch_size", 14))
-    return (("image", side * side),)
+    return (("image", paligemma_tokens(config)),)
 
 
 _ITEMS: dict[str, Callable[[Config], Items]] = {

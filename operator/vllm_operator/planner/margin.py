@@ -13,6 +13,7 @@ from .effective import EngineSettings
 from .headers import Weighed
 from .overhead import Overhead
 from .shapes import Cached, ModelShape
+from .tower_pass import tower_bytes
 from .versions import MINOR_MARGIN, MINOR_MARGIN_BYTES, Planned
 
 MEASURED = (9, 0)
@@ -122,8 +123,11 @@ def _of_model(case: Case) -> Iterator[Doubt]:
     if engine.tuned:
         # Other graphs, other kernels: each has a workspace of its own.
         yield Doubt(0.15 * case.overhead.total + case.overhead.graphs, f"{WHAT} was not measured with {engine.tuned}")
-    if model.multimodal:
+    if model.multimodal and model.sight is None:
         yield Doubt(GIB, "the pass through the vision tower was not measured")
+    if model.sight:
+        size = 0.1 * tower_bytes(model, engine)
+        yield Doubt(size, "how large images may be was not read from the model's own processor")
 
 
 def _of_draft(case: Case) -> Doubt:

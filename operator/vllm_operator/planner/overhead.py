@@ -16,6 +16,7 @@ from .graphs import graph_bytes
 from .loading import left_over
 from .quantization import DTYPE_BYTES, MXFP4_BLOCK, Scheme
 from .shapes import ModelShape
+from .tower_pass import deeper_bytes, seen_bytes, tower_bytes
 from .weights import LARGE_TENSOR
 
 CPU_PROCESS_BYTES = 565 * MIB
@@ -56,7 +57,10 @@ def overhead(model: ModelShape, engine: EngineSettings, scheme: Scheme, stage: i
     if engine.release.free_memory_counts:
         other += _sampler_state(whole) + _stage_input(whole) + _reduction_bytes(whole) + _places_bytes(whole)
         other += whole.hidden if model.multimodal else 0  # the batch's embeddings, text's and images' beside each other
+        other += deeper_bytes(model, engine)
     activation, graphs = activation_bytes(whole) + drafts.activation_bytes(whole), graph_bytes(whole)
+    if whole.first:
+        activation = max(activation + seen_bytes(model, engine), tower_bytes(model, engine))
     return Overhead(activation, graphs + drafts.graph_bytes(whole, graphs), other)
 
 

@@ -129,6 +129,50 @@ class Layer:
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """The largest image or video that a model's processor makes."""
+
+    kind: str
+    tokens: int
+    patches: int
+    steps: int = 1
+    """Of a video: up to so many of these sizes, as a sequence holds them."""
+    most: int | None = None
+    """How many of them a request may have; None: as many as a sequence holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What a vision tower sees, and how much of a patch is alive while it is seen."""
+
+    items: tuple[Seen, ...]
+    width: int
+    inner: int
+    widths: int
+    """Vectors of the width that are alive in an MLP."""
+    inners: int
+    """And vectors of its inner width."""
+    attention: int = 0
+    """In attention, vectors of the width beside its input and the norm's; 0: it takes less than the MLP."""
+    in_place: int = 0
+    """Of `widths`, those that a norm by vLLM's own kernel leaves out."""
+    rest: int = 0
+    """Other elements of a patch: its positions."""
+    pixel_bytes: int = 0
+    deeper: int = 0
+    """Inner layers whose output goes to the text's layers, too."""
+    patch: int = 14
+    """Pixels along a side of a patch."""
+    split: bool = True
+    """Whether ranks have parts of each patch, and not some patches each."""
+
+    @property
+    def merged(self) -> int:
+        """Patches of a token."""
+        return max((item.patches // max(1, item.tokens) for item in self.items), default=1)
+
+
+@dataclass(frozen=True, slots=True)
 class ModelShape:
     """A model as the planner sees it: derived from config.json, without its weights."""
 
@@ -188,6 +232,8 @@ class ModelShape:
     encodes: bool = False
     """Whether nothing is kept of tokens where it does."""
     multimodal: bool = False
+    sight: Sight | None = None
+    """What its tower sees; None: nothing, or it is not known."""
     images_whole: bool = False
     """Whether the tokens of an image see each other, as its decoder reads them."""
     items: tuple[tuple[str, int], ...] = ()
