@@ -17,6 +17,7 @@ from typing import Any
 
 import aiohttp
 import kopf
+from yarl import URL
 
 from .. import metrics
 from ..api.encoding import Page
@@ -34,6 +35,8 @@ DEAD_SECONDS = 90.0
 # kopf logs in again for every 401.
 LOGIN_SECONDS = 5.0
 GONE_API_SECONDS = 1.0
+# How often each watch, and each list, is asked for again where the API server, or a proxy before it, answers 5xx.
+UNABLE_SECONDS = 3.0
 # A watch that lives was opened since, unless the API server is slow.
 ENDED_SECONDS = SILENCE_SECONDS + CONNECT_SECONDS
 # Longer than it takes to list everything before the first watch.
@@ -138,17 +141,32 @@ class Watches:
     async def _outlive_api(
         self, request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
-        """Holds back that an optional API, or a list, is gone: kopf would end. It ends the watch once it sees that."""
+        """Holds back what kopf would end for: that an optional API, or a list, is gone, and that the API server fails.
+
+        It ends the watch of an API once it sees that it is gone. For the API server it waits as long as its own time
+        for an answer is, and then asks anew: as where there is none.
+        """
         response = await send(request)
+        while (seconds := self._holds_back(request.url, response.status)) is not None:
+            response.release()
+            await asyncio.sleep(seconds)
+            response = await send(request)
         if response.status == 410 and "continue" in request.url.query:
             # The parts took too long. kopf would end; so it lists anew.
             raise aiohttp.ClientPayloadError("the rest of the list is not there any more")
-        while response.status == 404 and request.url.name in self._optional:
-            self.lists.forget(request.url.name)
-            response.release()
-            await asyncio.sleep(GONE_API_SECONDS)
-            response = await send(request)
         return response
+
+    def _holds_back(self, url: URL, status: int) -> float | None:
+        """Seconds after which to ask again, where kopf is not to see an answer; None where it is."""
+        if status == 404 and url.name in self._optional:
+            self.lists.forget(url.name)
+            return GONE_API_SECONDS
+        if status < 500:
+            return None
+        if "watch" in url.query:
+            # Not dead: a restart would be answered the same.
+            self._opened[url.path] = time.monotonic()
+        return UNABLE_SECONDS
 
     async def _ask_for_metadata(
         self, request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType

@@ -106,6 +106,25 @@ def test_an_etcd_that_hangs(kube: Kube, plane: ControlPlane, process: OperatorPr
     kube.wait("all changes have arrived", 120, arrived)
 
 
+def test_an_api_server_that_fails_for_longer_than_a_minute(
+    kube: Kube, process: OperatorProcess, proxy: FaultProxy
+) -> None:
+    """As it, or a proxy before it, does while it is upgraded. Pods that had ended would be held back after it."""
+    ready(kube)
+    proxy.refuse = lambda _: Refusal(503)
+    try:
+        kube.merge("vis", "llama", {"spec": {"maxModelLen": 1024}})
+        since = time.monotonic()
+        while time.monotonic() - since < 75:
+            assert process.answers(), "to restart the operator does not help against it"
+            time.sleep(1)
+    finally:
+        proxy.refuse = lambda _: None
+    kube.wait("the change has arrived", 45, lambda: lengths(kube)["llama"] == "1024")
+    assert process.answers()
+    process.check()
+
+
 def test_an_api_server_that_refuses_at_random(kube: Kube, process: OperatorProcess, proxy: FaultProxy) -> None:
     dice = random.Random(7)
     refusals = [Refusal(429, retry_after=2), Refusal(500), Refusal(503)]

@@ -10,7 +10,7 @@ from yarl import URL
 
 from vllm_operator.watch import watches
 from vllm_operator.watch.informer import Informer
-from vllm_operator.watch.watches import ENDED_SECONDS, OVERLOOKED_SECONDS, WATCH_SECONDS, Watches
+from vllm_operator.watch.watches import DEAD_SECONDS, ENDED_SECONDS, OVERLOOKED_SECONDS, WATCH_SECONDS, Watches
 
 SCALED = "/apis/keda.sh/v1alpha1/scaledobjects"
 
@@ -141,3 +141,34 @@ def test_a_list_whose_rest_is_not_there_any_more_breaks_off_as_a_lost_connection
     with pytest.raises(aiohttp.ClientPayloadError):
         outlive("https://api/api/v1/pods?limit=250&continue=abc", 410)
     assert outlive("https://api/api/v1/pods?limit=250", 410)[0] == 410
+
+
+@pytest.mark.parametrize("failed", [500, 502, 503, 504])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://api/api/v1/pods?limit=250",
+        "https://api/api/v1/pods?limit=250&continue=abc",
+        "https://api/api/v1/pods?watch=true",
+        f"https://api{SCALED}?watch=true",
+        "https://api/apis",
+    ],
+)
+def test_an_api_server_that_fails_is_waited_for(url: str, failed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watches, "UNABLE_SECONDS", 0.001)
+    assert outlive(url, *[failed] * 100, 200)[0] == 200
+    assert outlive(url, failed, 403)[0] == 403
+    with pytest.raises(aiohttp.ClientPayloadError):
+        outlive("https://api/api/v1/pods?limit=250&continue=abc", failed, 410)
+
+
+def test_a_watch_that_the_api_server_fails_to_give_is_neither_dead_nor_overlooked(followed: Followed) -> None:
+    """Were it, the operator would start again and again until the API server is well."""
+    followed.open()
+    followed.now += DEAD_SECONDS - 1
+    assert followed.watches._holds_back(URL(f"https://api{SCALED}?watch=true"), 503)
+    followed.now += 2
+    assert followed.watches.dead() == []
+    assert followed.expect_after(0) == followed.expect_after(ENDED_SECONDS - 3) == 0
+    followed.now += DEAD_SECONDS
+    assert followed.watches.dead() == [SCALED]
