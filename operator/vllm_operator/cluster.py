@@ -203,14 +203,17 @@ class Cluster:
             log.warning("cannot tell the API server's version: %s", error)
             return None
 
-    async def may_list(self, resource: Resource) -> bool:
-        """Whether there is such an API, and this operator may list its objects in the whole cluster.
+    async def may_list(self, resource: Resource, namespace: str = "") -> bool | None:
+        """Whether this operator may list objects in a namespace, or in the whole cluster; None: there is no such API.
 
         Raises UnavailableError where the API server does not answer.
         """
         try:
-            await self._request("get", resource.path(), query_params=[("limit", "1")])
-        except (RefusedError, GoneError) as error:
+            await self._request("get", resource.path(namespace), query_params=[("limit", "1")])
+        except GoneError as error:
+            log.info("cannot list %s: %s", resource.plural, error)
+            return None
+        except RefusedError as error:
             log.info("cannot list %s: %s", resource.plural, error)
             return False
         return True

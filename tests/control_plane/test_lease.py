@@ -18,7 +18,7 @@ from support.rights import now, writes
 from support.services import args, children, ready, service
 
 pytestmark = pytest.mark.control_plane
-RIVAL = "another"
+RIVAL, NARROW = "another", "narrow"
 CLAIM = ("holderIdentity", "acquireTime", "leaseTransitions")
 
 
@@ -119,6 +119,31 @@ def test_operators_of_different_namespaces_all_act(
     elsewhere.run("delete", "vis", "llama")
     rival.stop()
     operator.stop()
+
+
+def test_a_namespace_that_is_deleted_ends_nothing_in_the_others(kube: Kube, operator: OperatorProcess) -> None:
+    """The Role in it goes as well: the operator has no rights there any more, and nowhere else any others."""
+    plane, other = operator.control_plane, Kube(kube.kubeconfig, f"{kube.namespace[:50]}-other", kube.patience)
+    other.run("create", "namespace", other.namespace)
+    names = [kube.namespace, other.namespace]
+    words = f"--set=watchNamespaces={{{','.join(names)}}}", "--set=crds.install=false"
+    narrow = OperatorProcess(plane, add_account(plane, NARROW, *words), NARROW)
+    operator.stop()
+    try:
+        narrow.start(watchNamespaces=names)
+        for team in (kube, other):
+            ready(team)
+        other.run("delete", "namespace", other.namespace)
+        assert narrow.process
+        kube.wait("it ends", 120, lambda: narrow.process and narrow.process.poll() is not None)
+        narrow.process = None
+        narrow.start(watchNamespaces=names)  # as the kubelet does
+        ready(kube, "second")
+        assert f"may not watch namespace {other.namespace}" in narrow.tail()
+        assert f'vllm_operator_acts{{part="{other.namespace}"}} 0.0' in narrow.metrics()
+    finally:
+        narrow.stop()
+        operator.start()
 
 
 def test_an_operator_of_the_last_version_and_this_one_exclude_each_other(

@@ -25,7 +25,7 @@ import asyncio
 import logging
 import os
 import platform
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -134,6 +134,10 @@ class Leases:
         for namespace, found in self._holds.items():
             part = namespace or (f"shard-{share.index}" if share.of > 1 else "cluster")
             metrics.acts.labels(part).set_function(found.acts)
+
+    def leave_out(self, namespaces: Collection[str]) -> None:
+        """Does not act there, and lets others do so. The metric tells that this operator does not."""
+        self._holds = {namespace: hold for namespace, hold in self._holds.items() if namespace not in namespaces}
 
     def seconds(self, namespace: str) -> float:
         """For how many seconds this operator may write in a namespace; 0: not now."""

@@ -19,6 +19,7 @@ from prometheus_client import REGISTRY
 
 from .. import metrics, settings
 from ..cluster import Cluster, UnavailableError, connect
+from ..resources import Resource
 from ..watch.memories import NoMemories
 from ..watch.optional import OptionalApis
 from ..watch.registration import kopf_settings, register
@@ -49,6 +50,13 @@ class Ports(NamedTuple):
     health: int
 
 
+class _May(NamedTuple):
+    """What rights there are, or are not, to watch."""
+
+    sources: Sequence[Source] = ()
+    namespaces: Sequence[str] = ()
+
+
 class Operator:
     """The parts of a running operator. Its reconcilers exist from `begin` on."""
 
@@ -60,8 +68,10 @@ class Operator:
         sources = [source for kind in kinds for source in kind.sources]
         out_of_reach = [one for one in sources if one.resource.cluster_scoped and not one.resource.granted]
         self.sources = [one for one in sources if not (own.watch_namespaces and one in out_of_reach)]
+        self.namespaces: Sequence[str] = own.watch_namespaces
+        """Those that are watched; empty for all."""
         self.stop = stop
-        self._ungranted: list[Source] = []
+        self._ungranted = _May()
         self._reconcilers: dict[str, Reconciler] = {}
         self._began = time.monotonic()
         self.queue: WorkQueue[Item] = WorkQueue(self._work, own.workers, lambda item: item.key.namespace)
@@ -70,34 +80,53 @@ class Operator:
         self.leases = Leases(own, Told(held=self._queue_all, lost=self._lose), share)
 
     async def leave_out_ungranted(self, cluster: Cluster) -> bool:
-        """What an operator for some namespaces may have rights for, and has not, is not watched.
+        """What an operator for some namespaces may have rights for, and has not, is not watched, nor such a namespace.
 
-        Returns whether the API server has answered.
+        Returns whether the API server has answered, and there is something to watch.
         """
-        granted = [one for one in self.sources if one.resource.granted]
-        may = await self._may_watch(cluster, granted)
+        granted, own = [one for one in self.sources if one.resource.granted], self.own.watch_namespaces
+        may = await self._may_watch(cluster, granted, own)
         if may is None:
             return False
-        self._ungranted = [one for one in granted if one not in may]
-        for one in self._ungranted:
+        if own and not may.namespaces:
+            log.warning("may watch none of its namespaces: asks again in %.0f s", RIGHTS_SECONDS)
+            await asyncio.sleep(RIGHTS_SECONDS)
+            return False
+        self._ungranted = _May(
+            [one for one in granted if one not in may.sources], [one for one in own if one not in may.namespaces]
+        )
+        for one in self._ungranted.sources:
             log.warning("may not list %s: what needs them is told so", one.resource.plural)
-        self.sources = [one for one in self.sources if one not in self._ungranted]
+        for namespace in self._ungranted.namespaces:
+            log.warning("may not watch namespace %s: leaves it alone", namespace)
+        self.sources = [one for one in self.sources if one not in self._ungranted.sources]
+        self.namespaces = may.namespaces
+        self.leases.leave_out(self._ungranted.namespaces)
         return True
 
     async def await_rights(self, cluster: Cluster) -> None:
         """Ends this operator, so that it starts again, once it has been given rights that it had not."""
         while True:
             await asyncio.sleep(RIGHTS_SECONDS)
-            for one in await self._may_watch(cluster, self._ungranted) or ():
-                log.warning("may list %s now: starting again", one.resource.plural)
+            may = await self._may_watch(cluster, *self._ungranted) or _May()
+            for one in [*(source.resource.plural for source in may.sources), *may.namespaces]:
+                log.warning("may watch %s now: starting again", one)
                 self.stop.set()
 
-    async def _may_watch(self, cluster: Cluster, sources: list[Source]) -> list[Source] | None:
-        """Those of them that this operator may watch; None where the API server does not answer."""
+    async def _may_watch(self, cluster: Cluster, sources: Sequence[Source], namespaces: Sequence[str]) -> _May | None:
+        """Those of them that this operator may watch; None where the API server does not answer.
+
+        A namespace that was deleted took the operator's Role with it. The others go on.
+        """
         if not self.own.watch_namespaces:
-            return sources
+            return _May(sources)
+        needed = [one for one in self.sources if not (one.optional or one.resource.cluster_scoped)]
+        resources = {one.resource.plural: one.resource for one in needed}.values()
         try:
-            return [one for one in sources if await cluster.may_list(one.resource)]
+            return _May(
+                [one for one in sources if await cluster.may_list(one.resource)],
+                [one for one in namespaces if await _may_list_all(cluster, resources, one)],
+            )
         except UnavailableError as error:
             log.warning("cannot tell what it may list: %s", error)
             return None
@@ -167,6 +196,13 @@ class Operator:
         What was seen once is enough: a silent API server makes no difference between this operator and a new one.
         """
         return self.trouble() or ("" if self.watches.lists.complete else "not all that there is has been listed")
+
+
+async def _may_list_all(cluster: Cluster, resources: Iterable[Resource], namespace: str) -> bool:
+    for one in resources:
+        if await cluster.may_list(one, namespace) is False:
+            return False
+    return True
 
 
 def _plurals_of_optional(sources: Iterable[Source]) -> frozenset[str]:
@@ -247,7 +283,7 @@ async def _watch(registry: kopf.OperatorRegistry, operator: Operator) -> None:
         insights=operator.watches.lists.insights,
         standalone=True,
         clusterwide=not own.watch_namespaces,
-        namespaces=own.watch_namespaces,
+        namespaces=operator.namespaces,
         stop_flag=operator.stop,
     )
 

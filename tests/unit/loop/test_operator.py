@@ -7,7 +7,7 @@ from typing import Any
 
 import kopf
 import pytest
-from prometheus_client import CollectorRegistry
+from prometheus_client import REGISTRY, CollectorRegistry
 
 from support.fake_api import FakeApi, refusal
 from vllm_operator.api.resource import Key
@@ -24,6 +24,10 @@ from vllm_operator.watch.optional import OptionalApis
 
 ALL = {source.resource.plural for kind in KINDS for source in kind.sources}
 CLASSES, NAMESPACES = path("ServingClass", ""), path("Namespace", "")
+NEEDED = [one for kind in KINDS for one in kind.sources if not (one.optional or one.resource.cluster_scoped)]
+# What an operator for some namespaces cannot do without, in one of them.
+NEEDED_IN_A = sorted({one.resource.path("team-a") for one in NEEDED})
+OPTIONAL_IN_A = sorted({one.resource.path("team-a") for kind in KINDS for one in kind.sources if one.optional})
 
 
 class Recording:
@@ -95,7 +99,7 @@ def test_one_for_named_namespaces_watches_of_the_cluster_what_it_may(granted: li
     for url in {CLASSES, NAMESPACES} - set(granted):
         api.refuse["get", url] = refusal(403, "forbidden")
     assert watched(operator(api, "team-a")) == ALL - missing
-    assert {url for _, url in api.requests} == {CLASSES, NAMESPACES}
+    assert {url for _, url in api.requests} == {CLASSES, NAMESPACES, *NEEDED_IN_A}
 
 
 def test_silence_about_rights_is_no_answer() -> None:
@@ -118,6 +122,71 @@ def test_it_starts_again_once_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
         await asyncio.sleep(0.05)
         assert not found.stop.is_set()
         api.objects[CLASSES] = {"items": []}
+        async with asyncio.timeout(5):
+            await found.stop.wait()
+        looks.cancel()
+
+    asyncio.run(wait())
+
+
+@pytest.mark.parametrize("url", NEEDED_IN_A)
+def test_a_namespace_without_rights_is_left_alone_and_the_others_are_served(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that was deleted took the Role with it."""
+    monkeypatch.setattr("vllm_operator.loop.leases.LOOK_SECONDS", 0.01)
+    api = FakeApi()
+    api.refuse["get", url] = refusal(403, "forbidden")
+    found = operator(api, "team-a", "team-b")
+    assert list(found.namespaces) == ["team-b"]
+
+    async def play() -> tuple[float, float]:
+        async with running(found, api, indexed=False):
+            await asyncio.sleep(0.1)
+            return found.leases.seconds("team-a"), found.leases.seconds("team-b")
+
+    elsewhere, here = asyncio.run(play())
+    assert here > 0
+    assert elsewhere == 0
+    assert not [url for _, url in api.requests if url.endswith("vllm-operator-in-team-a")], "others may act there"
+    assert REGISTRY.get_sample_value("vllm_operator_acts", {"part": "team-a"}) == 0
+
+
+@pytest.mark.parametrize("url", OPTIONAL_IN_A)
+def test_a_namespace_is_served_without_rights_on_what_the_cluster_may_not_know(url: str) -> None:
+    api = FakeApi()
+    api.refuse["get", url] = refusal(403, "forbidden")
+    assert list(operator(api, "team-a").namespaces) == ["team-a"]
+
+
+def test_an_api_that_is_not_there_is_no_missing_right() -> None:
+    assert list(operator(FakeApi(), "team-a", "team-b").namespaces) == ["team-a", "team-b"]
+
+
+def test_it_waits_where_it_may_watch_none_of_its_namespaces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vllm_operator.loop.operator.RIGHTS_SECONDS", 0.01)
+    api, urls = FakeApi(), [path("Pod", "team-a"), path("Pod", "team-b")]
+    for url in urls:
+        api.refuse["get", url] = refusal(403, "forbidden")
+    found = Operator(KINDS, Settings(watch_namespaces=("team-a", "team-b")), asyncio.Event())
+    cluster = Cluster(api, lambda _: 0.0)
+    assert not asyncio.run(found.leave_out_ungranted(cluster))
+    del api.refuse["get", urls[0]]
+    assert asyncio.run(found.leave_out_ungranted(cluster))
+    assert list(found.namespaces) == ["team-a"]
+
+
+def test_it_starts_again_once_it_may_watch_a_namespace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vllm_operator.loop.operator.RIGHTS_SECONDS", 0.01)
+    api, url = FakeApi(), path("Pod", "team-a")
+    api.refuse["get", url] = refusal(403, "forbidden")
+    found = operator(api, "team-a", "team-b")
+
+    async def wait() -> None:
+        looks = asyncio.create_task(found.await_rights(Cluster(api, lambda _: 0.0)))
+        await asyncio.sleep(0.05)
+        assert not found.stop.is_set()
+        del api.refuse["get", url]
         async with asyncio.timeout(5):
             await found.stop.wait()
         looks.cancel()
