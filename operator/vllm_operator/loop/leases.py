@@ -160,6 +160,10 @@ class Leases:
         """Lets others act."""
         await asyncio.gather(*(hold.release(cluster) for hold in self._holds.values()))
 
+    def silence(self) -> float:
+        """For how many seconds the API server has not answered; very many where it has never done so."""
+        return self._clock() - max(hold.answered() for hold in self._holds.values())
+
     def api_answers(self) -> bool:
         """Whether the API server has answered a moment ago."""
-        return any(self._clock() - hold.answered() < DEADLINE_SECONDS for hold in self._holds.values())
+        return self.silence() < DEADLINE_SECONDS

@@ -25,7 +25,7 @@ from ..watch.optional import OptionalApis
 from ..watch.registration import kopf_settings, register
 from ..watch.sources import Indices, Item, Source
 from ..watch.watches import Watches
-from . import health, heap, scrape
+from . import authority, health, heap, scrape
 from .kinds import Kind, Reconciler, Surroundings, all_claimants, queues
 from .lag import Lag
 from .leases import Leases, Told
@@ -219,7 +219,11 @@ async def _operate(kinds: Sequence[Kind], own: settings.Settings, share: Share, 
     _stop_on_signals(stop)
     operator = Operator(kinds, own, stop, share)
     looks = {"/healthz": operator.trouble, "/readyz": operator.unready}
-    async with connect(operator.leases.seconds) as cluster, health.serve(health_port, looks):
+    async with (
+        authority.followed(operator.leases.silence, stop.set),
+        connect(operator.leases.seconds) as cluster,
+        health.serve(health_port, looks),
+    ):
         apis = OptionalApis(cluster, operator.watches, operator.queue_all)
         stopped, asking = asyncio.create_task(stop.wait()), asyncio.create_task(_ask(operator, cluster, apis))
         await asyncio.wait([stopped, asking], return_when=asyncio.FIRST_COMPLETED)

@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import kopf
@@ -13,7 +15,7 @@ from support.fake_api import FakeApi, refusal
 from vllm_operator.api.resource import Key
 from vllm_operator.cluster import Cluster, path
 from vllm_operator.kinds import KINDS
-from vllm_operator.loop import health, heap, scrape
+from vllm_operator.loop import authority, health, heap, scrape
 from vllm_operator.loop import operator as loop
 from vllm_operator.loop.kinds import Kind
 from vllm_operator.loop.lease import Place
@@ -310,6 +312,34 @@ def test_it_is_healthy_and_not_ready_while_the_api_server_has_not_answered(monke
     monkeypatch.setattr(OptionalApis, "look", silent)
     assert asyncio.run(loop._operate(KINDS, Settings(), WHOLE, 0)) == 0
     assert looks
+
+
+def test_it_ends_where_it_cannot_reach_the_api_server_by_the_authority_that_it_knows(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It has been told nothing since it started, and waits for an answer."""
+    file = tmp_path / "ca.crt"
+    file.write_text("old")
+
+    @asynccontextmanager
+    async def connect(_: Any) -> AsyncIterator[Cluster]:
+        yield Cluster(FakeApi(), lambda _: 0.0)
+
+    @asynccontextmanager
+    async def serve(*_: Any) -> AsyncIterator[int]:
+        yield 0
+
+    async def silent(_: OptionalApis) -> bool:
+        file.write_text("new")
+        return False
+
+    monkeypatch.setattr(authority, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(authority, "followed", partial(authority.followed, file=file))
+    monkeypatch.setattr(loop, "_stop_on_signals", lambda _: None)
+    monkeypatch.setattr(loop, "connect", connect)
+    monkeypatch.setattr(health, "serve", serve)
+    monkeypatch.setattr(OptionalApis, "look", silent)
+    assert asyncio.run(loop._operate(KINDS, Settings(), WHOLE, 0)) == 0
 
 
 @pytest.mark.parametrize(("ip", "family"), [("2001:db8::7", "IPv6"), ("10.0.0.7", "IPv4"), ("", None)])
