@@ -1,9 +1,10 @@
-"""Which optional APIs and features the cluster has now. They come and go while the operator runs."""
+"""Which optional APIs and features the cluster has now. They come and go while the operator runs; ours may be late."""
 
 import asyncio
 import logging
 from collections.abc import Callable
 
+from ..api import API_VERSION
 from ..cluster import Cluster, UnavailableError
 from ..manifests.image_volume import IMAGE_VOLUMES
 from ..manifests.kinds import OPTIONAL_KINDS
@@ -14,6 +15,8 @@ from .watches import Watches
 LOOK_SECONDS = 30.0
 # What is watched besides where the cluster has a kind: what its operator makes of it.
 _MADE_OF = {RAY_KIND: (RAY_CLUSTER,)}
+# Our own kinds: their CRDs are installed, perhaps by others, and perhaps later.
+OURS = tuple(kind for kind, resource in RESOURCES.items() if resource.api_version == API_VERSION)
 # Since which version Kubernetes has a feature without being asked for it.
 FEATURES = {IMAGE_VOLUMES: (1, 35)}
 
@@ -54,11 +57,20 @@ class OptionalApis:
                     self._watches.expect(plural)
                 elif answers[kind] is not None:
                     self._watches.forget(plural)
+        await self._expect_ours()
         if version := await self._cluster.version():
             self._features = frozenset(name for name, since in FEATURES.items() if version >= since)
         if (self._served, self._features) != (before, had):
             self._changed()
         return not silent
+
+    async def _expect_ours(self) -> None:
+        """kopf leaves out a kind that has no API when it begins. Where not the whole cluster is watched, for good."""
+        for kind in OURS:
+            resource = RESOURCES[kind]
+            is_watched = (resource.api_version, resource.plural) in self._watches.lists.informers
+            if is_watched and await self._ask(kind, set()):
+                self._watches.expect(resource.plural)
 
     async def _ask(self, kind: str, silent: set[str]) -> bool | None:
         """Whether the cluster serves a kind; None where the API server does not say; `silent`: nor answers."""

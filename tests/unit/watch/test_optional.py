@@ -6,9 +6,12 @@ from typing import Any
 import pytest
 
 from support.fake_api import FakeApi, refusal
+from vllm_operator.api import API_VERSION
 from vllm_operator.cluster import Cluster
 from vllm_operator.manifests.image_volume import IMAGE_VOLUMES
-from vllm_operator.watch.optional import OptionalApis
+from vllm_operator.resources import RESOURCES
+from vllm_operator.watch.informer import Informer
+from vllm_operator.watch.optional import OURS, OptionalApis
 from vllm_operator.watch.watches import Watches
 
 
@@ -70,6 +73,23 @@ def test_an_api_that_is_being_deleted_takes_nothing() -> None:
     apis = OptionalApis(Cluster(api, lambda _: 10.0), Watches(lambda: None), lambda: None)
     assert asyncio.run(apis.look())
     assert "ScaledObject" not in apis.served()
+
+
+@pytest.mark.parametrize("kind", OURS)
+@pytest.mark.parametrize("watched", [False, True])
+@pytest.mark.parametrize("served", [False, True])
+def test_an_api_of_ours_that_comes_late_is_expected_where_it_is_to_be_watched(
+    kind: str, monkeypatch: pytest.MonkeyPatch, *, watched: bool, served: bool
+) -> None:
+    """kopf has left it out, and nobody would look after what it has."""
+    resource, expected = RESOURCES[kind], list[str]()
+    watches = Watches(lambda: None)
+    monkeypatch.setattr(watches, "expect", expected.append)
+    if watched:
+        watches.lists.informers = {(resource.api_version, resource.plural): Informer((), {}, lambda *_: None)}
+    api = api_with((f"/apis/{API_VERSION}", resource.plural, ["list", "patch", "watch"])) if served else api_with()
+    asyncio.run(OptionalApis(Cluster(api, lambda _: 10.0), watches, lambda: None).look())
+    assert expected == ([resource.plural] if watched and served else [])
 
 
 def test_what_kuberay_makes_is_forgotten_with_its_api(monkeypatch: pytest.MonkeyPatch) -> None:
