@@ -3,7 +3,6 @@
 import asyncio
 import json
 import logging
-import time
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -14,7 +13,7 @@ import pytest
 from support.kube import Kube, Object, conditions
 from support.model_reports import LLAMA_8B, REPORTS
 from support.operator_process import OperatorProcess
-from support.services import LABEL, forge_revision, ready, reason, service
+from support.services import LABEL, forge_revision, ready, reason, seen, service
 from vllm_operator.inspection.report import decode, encode
 from vllm_operator.manifests.hardening import VERSION_ANNOTATION
 from vllm_operator.manifests.names import INSPECTION_LABEL, SERVICE_UID_LABEL
@@ -47,7 +46,7 @@ def test_a_forged_pod_is_not_counted(kube: Kube) -> None:
         kube.wait(f"{name} is ready", 30, partial(is_ready, kube, name))
     kube.merge("vis", "llama", {"spec": {"replicas": 3}})
     kube.wait("three are ready", 60, lambda: (kube.get("vis", "llama") or {})["status"].get("readyReplicas") == 3)
-    time.sleep(2)
+    seen(kube)
     found = kube.get("vis", "llama")
     assert found
     assert conditions(found)["WorkloadAvailable"]["message"] == "3 of 3 pods serve"
@@ -65,7 +64,7 @@ def test_a_forged_report_of_a_model_is_not_taken(kube: Kube, operator: OperatorP
         body = {**POD, "metadata": {"name": "forged", "labels": labels}}
         kube.apply({**body, "spec": {"containers": [{"name": "inspect", "image": "i"}], "schedulerName": "none"}})
         say(kube, "forged", encode(replace(decode(REPORTS[f"--hub={LLAMA_8B}"]), commit="f" * 40)))
-        time.sleep(5)
+        seen(kube)
         assert kube.list("controllerrevisions", INSPECTION_LABEL) == []
         assert "commit" not in (kube.get("vis", "llama") or {})["status"].get("model", {})
         assert reason(kube, "Fits") == "Inspecting"
@@ -115,7 +114,7 @@ def test_a_forged_template_reaches_no_pod(kube: Kube, operator: OperatorProcess)
     operator.start()
     kube.wait("it is told", 30, lambda: reason(kube) == "TemplateNotAllowed")
     kube.merge("deployment", "llama", {"spec": {"template": {"metadata": {"labels": {"mine": "yes"}}}}})
-    time.sleep(3)
+    seen(kube)
     deployment = kube.get("deployment", "llama")
     assert deployment
     assert deployment["spec"]["template"]["spec"].get("hostNetwork") is None

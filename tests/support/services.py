@@ -34,6 +34,22 @@ def ready(kube: Kube, name: str = "llama", **spec: Any) -> Object:
     return kube.ready(name, 30)
 
 
+def seen(kube: Kube, name: str = "llama") -> None:
+    """Makes an edit that changes no pod, and waits until the operator has seen it, and so whatever came before it.
+
+    What has not come about by then does not come late.
+    """
+    before = kube.get("vis", name)
+    assert before
+    kube.merge("vis", name, {"spec": {"rollout": {"maxUnavailable": before["metadata"]["generation"] + 1}}})
+
+    def observed() -> bool:
+        status = (kube.get("vis", name) or before)["status"]
+        return bool(status["observedGeneration"] > before["metadata"]["generation"])
+
+    kube.wait(f"an edit of {name} is seen", 30, observed)
+
+
 def children(kube: Kube, name: str = "llama") -> dict[str, Object]:
     """The children of a service by kind; of revisions, the last that is listed."""
     return {item["kind"]: item for item in kube.list(CHILDREN, f"{LABEL}={name}")}
