@@ -39,6 +39,8 @@ GONE_API_SECONDS = 1.0
 UNABLE_SECONDS = 3.0
 # A watch that lives was opened since, unless the API server is slow.
 ENDED_SECONDS = SILENCE_SECONDS + CONNECT_SECONDS
+# As long as rights may be missing while Kubernetes is upgraded.
+REFUSED_SECONDS = 60.0
 # Longer than it takes to list everything before the first watch.
 OVERLOOKED_SECONDS = 60.0
 
@@ -75,6 +77,8 @@ class Watches:
         self.lists = Lists(on_all)
         self._opened: dict[str, float] = {}
         self._overlooked: dict[str, float] = {}
+        # Since when the API server refuses a watch that it has given before, by path.
+        self._refused: dict[str, float] = {}
         self._login_at = -LOGIN_SECONDS
 
     async def login(self, **kwargs: Any) -> kopf.AiohttpSession | None:
@@ -185,11 +189,22 @@ class Watches:
     async def _answered(
         self, _session: aiohttp.ClientSession, _context: SimpleNamespace, params: aiohttp.TraceRequestEndParams
     ) -> None:
+        is_watch = "watch" in params.url.query
+        if params.response.status == 403 and is_watch and params.url.path in self._opened:
+            self._refuse(params.url.path)
         if params.response.status != 200:
             return
-        if "watch" in params.url.query:
+        if is_watch:
             self._opened[params.url.path] = time.monotonic()
+            self._refused.pop(params.url.path, None)
             metrics.watches.accepted(params.url.path)
         elif params.url.path in self._opened and self.lists.moved(params.url.path):
             log.warning("the watch of %s may have missed something: starting again", params.url.path)
+            self._on_gap()
+
+    def _refuse(self, path: str) -> None:
+        """kopf would ask for ever. A fresh start leaves out the namespace, or says which right is missing."""
+        now = time.monotonic()
+        if now - self._refused.setdefault(path, now) > REFUSED_SECONDS:
+            log.warning("may not watch %s any more: starting again", path)
             self._on_gap()

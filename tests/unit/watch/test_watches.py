@@ -10,7 +10,14 @@ from yarl import URL
 
 from vllm_operator.watch import watches
 from vllm_operator.watch.informer import Informer
-from vllm_operator.watch.watches import DEAD_SECONDS, ENDED_SECONDS, OVERLOOKED_SECONDS, WATCH_SECONDS, Watches
+from vllm_operator.watch.watches import (
+    DEAD_SECONDS,
+    ENDED_SECONDS,
+    OVERLOOKED_SECONDS,
+    REFUSED_SECONDS,
+    WATCH_SECONDS,
+    Watches,
+)
 
 SCALED = "/apis/keda.sh/v1alpha1/scaledobjects"
 
@@ -32,9 +39,9 @@ class Followed:
         self.watches.expect("scaledobjects")
         return self.gaps
 
-    def open(self, query: str = "watch=true") -> None:
+    def open(self, query: str = "watch=true", status: int = 200) -> None:
         url = URL(f"https://api{SCALED}?{query}")
-        answered = SimpleNamespace(response=SimpleNamespace(status=200), url=url)
+        answered = SimpleNamespace(response=SimpleNamespace(status=status), url=url)
         asyncio.run(self.watches._answered(None, SimpleNamespace(), answered))  # type: ignore[arg-type]
 
 
@@ -172,3 +179,27 @@ def test_a_watch_that_the_api_server_fails_to_give_is_neither_dead_nor_overlooke
     assert followed.expect_after(0) == followed.expect_after(ENDED_SECONDS - 3) == 0
     followed.now += DEAD_SECONDS
     assert followed.watches.dead() == [SCALED]
+
+
+@pytest.mark.parametrize(
+    ("statuses", "gaps"),
+    [
+        ([200, 403, 403], 1),
+        ([200, 403, 404], 0),
+        ([200, 403, 200, 403], 0),
+        ([403, 403, 403], 0),  # it never had this right
+    ],
+)
+def test_a_right_that_was_taken_away_ends_the_operator(followed: Followed, statuses: list[int], gaps: int) -> None:
+    for status in statuses:
+        followed.open(status=status)
+        followed.now += REFUSED_SECONDS + 1
+    assert followed.gaps == gaps
+
+
+def test_a_right_that_is_missing_for_a_moment_ends_nothing(followed: Followed) -> None:
+    followed.open()
+    for _ in range(10):
+        followed.open(status=403)
+        followed.now += REFUSED_SECONDS / 11
+    assert followed.gaps == 0
