@@ -25,9 +25,8 @@ from vllm_operator.manifests.batch import RUNNER_ANNOTATION
 from vllm_operator.manifests.download import download
 from vllm_operator.manifests.names import MIDDLEWARE_ANNOTATION
 from vllm_operator.settings import Images, Settings
-from vllm_operator.vllm import middleware
 from vllm_operator.vllm.batch import runner
-from vllm_operator.vllm.carried import carried
+from vllm_operator.vllm.carried import carried, middleware_text
 
 HERE = Path(__file__).parent
 SERVICES = {
@@ -78,7 +77,7 @@ def _set_in(node: Any, path: str = "") -> Iterator[str]:
 def hidden(template: dict[str, Any]) -> dict[str, Any]:
     """A pod template without the middleware's text, which has been looked at."""
     annotations = template["metadata"]["annotations"]
-    assert annotations[MIDDLEWARE_ANNOTATION] == carried(Path(middleware.__file__).read_text(), "vllm/middleware.py")
+    assert annotations[MIDDLEWARE_ANNOTATION] == carried(middleware_text(), "vllm/middleware.py")
     annotations[MIDDLEWARE_ANNOTATION] = "(the text of vllm/middleware.py)"
     return template
 

@@ -25,6 +25,7 @@ from vllm_operator.manifests.group import leader_worker_set
 from vllm_operator.settings import Settings
 from vllm_operator.vllm import middleware
 from vllm_operator.vllm.argv import PORT
+from vllm_operator.vllm.carried import middleware_text
 from vllm_operator.vllm.paths import MIDDLEWARE_PATH
 from vllm_operator.vllm.ranks import MASTER_PORT
 
@@ -97,7 +98,7 @@ def command_line(container: dict[str, Any], rank: int, ports: dict[str, int]) ->
 def ranks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ranks]:
     """A group that serves."""
     folder, ports = tmp_path_factory.mktemp("ranks"), free_ports("http", "master")
-    (folder / Path(MIDDLEWARE_PATH).name).write_text(Path(middleware.__file__).read_text())
+    (folder / Path(MIDDLEWARE_PATH).name).write_text(middleware_text())
     environment = {**QUIET, "VLLM_CPU_OMP_THREADS_BIND": "nobind", "PYTHONPATH": str(folder)}
     environment |= {"VLLM_HOST_IP": "127.0.0.1", "HOME": str(folder), "VLLM_CACHE_ROOT": str(folder)}
     group = leader_worker_set(OWNER, pod_template(OWNER, Settings()))["spec"]["leaderWorkerTemplate"]

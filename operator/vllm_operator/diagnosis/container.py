@@ -11,7 +11,8 @@ from functools import lru_cache
 from ..api.reasons import Finding, Reason
 from ..snapshots.pod import Ending, PodSnapshot
 from ..snapshots.pod_event import last
-from ..vllm.middleware import HANG_SECONDS, HUNG, HUNG_STATUS, NO_KEY, NO_KEYS, UNSENT_KEY
+from ..vllm.hangs import HANG_SECONDS, HUNG
+from ..vllm.middleware import HUNG_STATUS, NO_KEY, NO_KEYS, UNSENT_KEY
 from .catalogue import BETWEEN_RANKS, SYMPTOMS
 from .device_symptoms import DRIVER
 from .log import (

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from math import ceil
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
 from ..api import GROUP
@@ -19,7 +19,7 @@ from ..api.spec import InferenceServiceSpec
 from ..settings import Settings
 from ..vllm import middleware
 from ..vllm.argv import PORT, argv, devices_of, drain_timeout_seconds, engines, event_ports, ranks
-from ..vllm.carried import carried
+from ..vllm.carried import carried, middleware_text
 from ..vllm.environment import POD_VARIABLES, configuration, environment, media_hosts
 from ..vllm.listening import address
 from ..vllm.paths import (
@@ -121,7 +121,7 @@ def restarted_in(template: Mapping[str, Any]) -> str:
 @cache
 def middleware_source() -> str:
     """Our middleware, as it goes into every template."""
-    return carried(Path(middleware.__file__).read_text(), "vllm/middleware.py")
+    return carried(middleware_text(), "vllm/middleware.py")
 
 
 def _annotations(spec: InferenceServiceSpec, pod: PodSettings) -> dict[str, str]:

@@ -1,7 +1,8 @@
 """In front of vLLM's HTTP server, in its process: drains, asks every route for the key, notices an engine that hangs.
 
-This file is mounted into the pods and must work in any image with vLLM: it needs the standard library, and vLLM's own
-prometheus_client. Run as a program it is the preStop hook: python3 FILE PORT SECONDS
+It is mounted into the pods as one file, with hangs.py before it (carried.py), and must work in any image with vLLM: it
+needs the standard library, and vLLM's own prometheus_client. Run as a program it is the preStop hook:
+python3 FILE PORT SECONDS
 """
 
 import hashlib
@@ -16,6 +17,8 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
+
+from .hangs import HANG_KILL_SECONDS, HANG_SECONDS, Watch, figures, in_engines, in_flight, leave
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -32,15 +35,11 @@ API_KEYS = Path("/etc/vllm/api-keys")
 KEYS_SECONDS = 1.0  # between two looks at them
 # Beside this file: the uid of the service, which whoever reaches only the port does not know.
 UID_FILE = Path(__file__).with_name("service-uid")
-TERMINATION_MESSAGE = Path("/dev/termination-log")
 READY, STATE = "/-/ready", "/-/state"
 # What probes and Prometheus ask; all else wants the key. vLLM guards some prefixes only, and not /invocations.
 OPEN = frozenset({"/health", "/ping", "/metrics", "/version", "/load", READY, STATE})
-# Readiness fails after the first of these: with two probes, a hang is known within a minute of the last step. Liveness
-# fails after the second: to load a model again costs more than to wait for a slow step.
-HANG_SECONDS, HANG_KILL_SECONDS = 35.0, 120.0
-HUNG = "vllm-operator: engine hung: "  # the diagnosis knows a pod's last words by it
-# The same of a key that would open the service to everybody, and of one that would open it to nobody.
+# A pod's last words, as hangs.HUNG is, of a key that would open the service to everybody, and of one that would open it
+# to nobody.
 NO_KEY = "vllm-operator: the API key is empty"
 UNSENT_KEY = "vllm-operator: the API key has a line end in it or a blank around it, which no client sends"
 NO_KEYS = "vllm-operator: none of the API keys is there"
@@ -48,13 +47,6 @@ NO_KEYS = "vllm-operator: none of the API keys is there"
 HUNG_STATUS = 504
 # Endpoints learn of a pod's end within seconds; until then it takes requests as ever.
 PAUSE_SECONDS = 10.0
-_PROGRESS = (
-    "vllm:iteration_tokens_total_count",
-    "vllm:generation_tokens_total",
-    "vllm:kv_cache_usage_perc",  # moves in a long prefill, which gives no tokens
-    "vllm:num_requests_waiting",
-)
-_RUNNING = "vllm:num_requests_running"
 
 
 class Middleware:
@@ -75,7 +67,7 @@ class Middleware:
         self.uid = UID_FILE.read_text().strip() if UID_FILE.is_file() else ""
         self.requests = self.waiting = self.sockets = 0
         self.last_end = time.monotonic()
-        self.watch = _Watch()
+        self.watch = Watch()
         MARK.unlink(missing_ok=True)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -121,7 +113,7 @@ class Middleware:
                 return
             long = since is not None and time.monotonic() - since >= HANG_SECONDS
             # Where vLLM tells, an answer of an engine shows as a step, and any other is no sign of it.
-            if long and _in_engines(scope.get("app")) is None:
+            if long and in_engines(scope.get("app")) is None:
                 self.watch.came()
             wait(False)
             await send(message)
@@ -171,55 +163,16 @@ class Middleware:
 
     def _stalled(self, app: Any) -> float:
         """Seconds for which an engine has had requests and made no step: the one that has stood still longest."""
-        figures = _figures()
+        seen = figures()
         # What comes in over a WebSocket is with an engine while its client says nothing, and waits for no step.
-        held = [] if self.sockets else _in_flight(app)
-        if len(held) == len(figures) > 1:
-            waiting = dict(zip(figures, held, strict=True))
+        held = [] if self.sockets else in_flight(app)
+        if len(held) == len(seen) > 1:
+            waiting = dict(zip(seen, held, strict=True))
         else:  # with several engines, it is not known whose they are as long as one runs any
-            whose = len(figures) == 1 or not any(running for running, *_ in figures.values())
-            told = _in_engines(app)
-            waiting = dict.fromkeys(figures, (self.waiting if told is None else told) if whose else 0)
-        return self.watch.stalled(figures, waiting)
-
-
-class _Watch:
-    """What each engine was seen to do last. vLLM has one of them for each data parallel rank.
-
-    An engine that hangs in its first step after a pause never reports the request as running: what waits counts as
-    well. Once one is known to hang, it is of no help that its clients give up.
-    """
-
-    def __init__(self) -> None:
-        self.seen: dict[str, tuple[float, ...]] = {}
-        self.seen_at: dict[str, float] = {}
-        self.stuck: dict[str, int] = {}
-        self.hanging: set[str] = set()
-        self.hang = ""
-
-    def came(self) -> None:
-        """An answer came after all. Of several engines, it is not known whose."""
-        if len(self.seen) == 1:
-            self.seen = {}
-
-    def stalled(self, figures: dict[str, tuple[float, ...]], waiting: dict[str, int]) -> float:
-        """Seconds of the engine that has stood still longest, while it had requests."""
-        now = time.monotonic()
-        for engine, figure in figures.items():
-            held = max(waiting[engine], int(figure[0]))
-            if self.seen.get(engine) != figure or not (held or engine in self.hanging):
-                self.seen[engine], self.seen_at[engine], self.stuck[engine] = figure, now, 0
-            self.stuck[engine] = max(self.stuck[engine], held)
-        self.hanging = {engine for engine in figures if now - self.seen_at[engine] >= HANG_SECONDS}
-        worst = min(figures, key=lambda engine: self.seen_at[engine])
-        seconds = now - self.seen_at[worst]
-        passed = max((limit for limit in (HANG_SECONDS, HANG_KILL_SECONDS) if seconds >= limit), default=0.0)
-        which = f"engine {worst} of {len(figures)}: " if len(figures) > 1 else ""
-        hang = f"{HUNG}{which}{self.stuck[worst]} requests waited, no step for {passed:.0f} s" if passed else ""
-        if hang != self.hang:
-            self.hang = hang
-            _leave(hang)
-        return seconds
+            whose = len(seen) == 1 or not any(running for running, *_ in seen.values())
+            told = in_engines(app)
+            waiting = dict.fromkeys(seen, (self.waiting if told is None else told) if whose else 0)
+        return self.watch.stalled(seen, waiting)
 
 
 def hidden(uid: str, name: str) -> str:
@@ -230,15 +183,9 @@ def hidden(uid: str, name: str) -> str:
     return hmac.new(uid.encode(), name.encode(), hashlib.sha256).hexdigest() if uid else ""
 
 
-def _leave(words: str) -> None:
-    """The operator reads it in the pod's status, once this process has ended; a probe is right without it, too."""
-    with suppress(OSError):
-        TERMINATION_MESSAGE.write_text(words)
-
-
 def _end(words: str) -> NoReturn:
     """Ends vLLM before it answers anybody. An exception would not: uvicorn goes on after one."""
-    _leave(words)
+    leave(words)
     sys.stderr.write(f"{words}\n")
     sys.stderr.flush()
     os._exit(1)
@@ -246,42 +193,6 @@ def _end(words: str) -> NoReturn:
 
 def _draining() -> bool:
     return MARK.exists()
-
-
-def _figures() -> dict[str, tuple[float, ...]]:
-    """By engine, in the order of their numbers: requests that run, then what changes with every step of it."""
-    from prometheus_client import REGISTRY  # noqa: PLC0415 - not in the preStop hook
-
-    none = dict.fromkeys((_RUNNING, *_PROGRESS), 0.0)
-    totals: dict[str, dict[str, float]] = {}
-    for metric in REGISTRY.restricted_registry(none).collect():
-        for sample in metric.samples:
-            of_engine = totals.setdefault(sample.labels.get("engine", ""), {**none})
-            of_engine[sample.name] += sample.value
-    by_number = sorted(totals or {"": none}, key=lambda engine: (len(engine), engine))
-    return {engine: tuple(totals.get(engine, none).values()) for engine in by_number}
-
-
-def _in_flight(app: Any) -> list[int]:
-    """Requests that each of several engines has, by their numbers; empty where vLLM has one, or does not tell."""
-    try:
-        client = app.state.engine_client.engine_core
-        return [int(client.engine_inflight[engine]) for engine in client.core_engines]
-    except AttributeError:
-        return []
-
-
-def _in_engines(app: Any) -> int | None:
-    """Requests that all engines have, together; None where vLLM does not tell.
-
-    What vLLM still fetches media for is not with an engine, and what comes over a WebSocket can be there while its
-    client says nothing: neither waits for a step.
-    """
-    try:
-        states = app.state.engine_client.output_processor.request_states.values()
-    except AttributeError:
-        return None
-    return sum(not getattr(state, "streaming_input", False) for state in states)
 
 
 def _digest(content: bytes) -> bytes:

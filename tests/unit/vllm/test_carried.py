@@ -11,10 +11,9 @@ from types import ModuleType
 
 import pytest
 
-from vllm_operator.vllm import middleware
-from vllm_operator.vllm.carried import carried
+from vllm_operator.vllm.carried import carried, middleware_text
 
-SOURCE = Path(middleware.__file__).read_text()
+SOURCE = middleware_text()
 PROGRAM = '''"""What it is for."""
 
 import sys

@@ -17,7 +17,8 @@ import pytest
 from prometheus_client import REGISTRY, Gauge, Histogram
 
 from cluster.host import REPOSITORY
-from vllm_operator.vllm import middleware
+from vllm_operator.vllm import hangs, middleware
+from vllm_operator.vllm.carried import middleware_text
 from vllm_operator.vllm.middleware import Message, Middleware, Receive, Send, hidden
 
 KEY = "sk-one"
@@ -29,7 +30,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(middleware, "MARK", tmp_path / "draining")
     monkeypatch.setattr(middleware, "CONFIGURATION", tmp_path / "configuration")
     monkeypatch.setattr(middleware, "API_KEYS", tmp_path / "api-keys")
-    monkeypatch.setattr(middleware, "TERMINATION_MESSAGE", tmp_path / "termination-log")
+    monkeypatch.setattr(hangs, "TERMINATION_MESSAGE", tmp_path / "termination-log")
     monkeypatch.delenv("VLLM_API_KEY", raising=False)
     return tmp_path
 
@@ -105,8 +106,8 @@ def test_a_key_that_opens_to_all_or_to_none_ends_vllm_before_it_answers_anybody(
 ) -> None:
     """In a process of its own, with what uvicorn makes of an exception: it goes on."""
     code = (
-        "import sys; from pathlib import Path; from vllm_operator.vllm import middleware\n"
-        "middleware.TERMINATION_MESSAGE = Path(sys.argv[1])\n"
+        "import sys; from pathlib import Path; from vllm_operator.vllm import hangs, middleware\n"
+        "hangs.TERMINATION_MESSAGE = Path(sys.argv[1])\n"
         "try:\n    middleware.Middleware(None)\nexcept BaseException:\n    pass\n"
         "print('listening')"
     )
@@ -254,7 +255,7 @@ def test_an_engine_that_makes_no_step_hangs(
 def test_a_hang_is_told_also_where_no_last_words_can_be_left(
     engine: tuple[Gauge, Histogram], monkeypatch: pytest.MonkeyPatch, files: Path
 ) -> None:
-    monkeypatch.setattr(middleware, "TERMINATION_MESSAGE", files / "missing" / "termination-log")
+    monkeypatch.setattr(hangs, "TERMINATION_MESSAGE", files / "missing" / "termination-log")
     now = [1000.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     app = Middleware(vllm)
@@ -743,8 +744,10 @@ def test_the_hook_ends_when_its_time_is_up_or_nothing_listens() -> None:
     assert time.monotonic() - start < 15
 
 
-def test_the_hook_runs_with_the_standard_library_alone() -> None:
-    command = [sys.executable, "-I", "-S", middleware.__file__, "1", "5"]
+def test_the_hook_runs_with_the_standard_library_alone(files: Path) -> None:
+    program = files / "middleware.py"
+    program.write_text(middleware_text())
+    command = [sys.executable, "-I", "-S", str(program), "1", "5"]
     try:
         assert subprocess.run(command, check=False, timeout=10).returncode == 0
         assert Path("/tmp/draining").exists()

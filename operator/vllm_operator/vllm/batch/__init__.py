@@ -4,11 +4,10 @@ It runs in any image with vLLM, so it imports nothing of ours and, but for engin
 only Python's standard library (3.10). In a pod it is one file: these modules one after the other (`source()`), packed.
 """
 
-import ast
 from functools import cache
 from pathlib import Path
 
-from ..carried import carried
+from ..carried import carried, joined
 
 CHECK, RUN, MERGE = STEPS = ("check", "run", "merge")
 """What the program does, each in a Job of its own."""
@@ -24,20 +23,10 @@ _MODULES = (*_READING, "pages", "engine", "work", "merging", "command")
 @cache
 def source() -> str:
     """The program as one file of plain Python."""
-    folder = Path(__file__).parent
-    return "\n\n".join(_without_relative_imports((folder / f"{name}.py").read_text()) for name in _MODULES)
+    return joined(Path(__file__).parent, _MODULES)
 
 
 @cache
 def runner() -> str:
     """The same as each pod of a batch carries it, less than half as large."""
     return carried(source(), "vllm/batch/")
-
-
-def _without_relative_imports(text: str) -> str:
-    lines = text.splitlines(keepends=True)
-    for node in ast.parse(text).body:
-        if isinstance(node, ast.ImportFrom) and node.level:
-            for number in range(node.lineno - 1, node.end_lineno or node.lineno):
-                lines[number] = ""
-    return "".join(lines)

@@ -1,0 +1,104 @@
+"""Whether an engine of vLLM hangs, as far as vLLM's API process can tell: a part of the middleware's file.
+
+Of vLLM's objects it reads what tests/vllm_parser/test_engines.py finds in the pinned version; where one is missing, it
+goes by the metrics.
+"""
+
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+TERMINATION_MESSAGE = Path("/dev/termination-log")
+# Readiness fails after the first of these: with two probes, a hang is known within a minute of the last step. Liveness
+# fails after the second: to load a model again costs more than to wait for a slow step.
+HANG_SECONDS, HANG_KILL_SECONDS = 35.0, 120.0
+HUNG = "vllm-operator: engine hung: "  # the diagnosis knows a pod's last words by it
+_PROGRESS = (
+    "vllm:iteration_tokens_total_count",
+    "vllm:generation_tokens_total",
+    "vllm:kv_cache_usage_perc",  # moves in a long prefill, which gives no tokens
+    "vllm:num_requests_waiting",
+)
+_RUNNING = "vllm:num_requests_running"
+
+
+class Watch:
+    """What each engine was seen to do last. vLLM has one of them for each data parallel rank.
+
+    An engine that hangs in its first step after a pause never reports the request as running: what waits counts as
+    well. Once one is known to hang, it is of no help that its clients give up.
+    """
+
+    def __init__(self) -> None:
+        self.seen: dict[str, tuple[float, ...]] = {}
+        self.seen_at: dict[str, float] = {}
+        self.stuck: dict[str, int] = {}
+        self.hanging: set[str] = set()
+        self.hang = ""
+
+    def came(self) -> None:
+        """An answer came after all. Of several engines, it is not known whose."""
+        if len(self.seen) == 1:
+            self.seen = {}
+
+    def stalled(self, figures: dict[str, tuple[float, ...]], waiting: dict[str, int]) -> float:
+        """Seconds of the engine that has stood still longest, while it had requests."""
+        now = time.monotonic()
+        for engine, figure in figures.items():
+            held = max(waiting[engine], int(figure[0]))
+            if self.seen.get(engine) != figure or not (held or engine in self.hanging):
+                self.seen[engine], self.seen_at[engine], self.stuck[engine] = figure, now, 0
+            self.stuck[engine] = max(self.stuck[engine], held)
+        self.hanging = {engine for engine in figures if now - self.seen_at[engine] >= HANG_SECONDS}
+        worst = min(figures, key=lambda engine: self.seen_at[engine])
+        seconds = now - self.seen_at[worst]
+        passed = max((limit for limit in (HANG_SECONDS, HANG_KILL_SECONDS) if seconds >= limit), default=0.0)
+        which = f"engine {worst} of {len(figures)}: " if len(figures) > 1 else ""
+        hang = f"{HUNG}{which}{self.stuck[worst]} requests waited, no step for {passed:.0f} s" if passed else ""
+        if hang != self.hang:
+            self.hang = hang
+            leave(hang)
+        return seconds
+
+
+def leave(words: str) -> None:
+    """The operator reads it in the pod's status, once this process has ended; a probe is right without it, too."""
+    with suppress(OSError):
+        TERMINATION_MESSAGE.write_text(words)
+
+
+def figures() -> dict[str, tuple[float, ...]]:
+    """By engine, in the order of their numbers: requests that run, then what changes with every step of it."""
+    from prometheus_client import REGISTRY  # noqa: PLC0415 - not in the preStop hook
+
+    none = dict.fromkeys((_RUNNING, *_PROGRESS), 0.0)
+    totals: dict[str, dict[str, float]] = {}
+    for metric in REGISTRY.restricted_registry(none).collect():
+        for sample in metric.samples:
+            of_engine = totals.setdefault(sample.labels.get("engine", ""), {**none})
+            of_engine[sample.name] += sample.value
+    by_number = sorted(totals or {"": none}, key=lambda engine: (len(engine), engine))
+    return {engine: tuple(totals.get(engine, none).values()) for engine in by_number}
+
+
+def in_flight(app: Any) -> list[int]:
+    """Requests that each of several engines has, by their numbers; empty where vLLM has one, or does not tell."""
+    try:
+        client = app.state.engine_client.engine_core
+        return [int(client.engine_inflight[engine]) for engine in client.core_engines]
+    except AttributeError:
+        return []
+
+
+def in_engines(app: Any) -> int | None:
+    """Requests that all engines have, together; None where vLLM does not tell.
+
+    What vLLM still fetches media for is not with an engine, and what comes over a WebSocket can be there while its
+    client says nothing: neither waits for a step.
+    """
+    try:
+        states = app.state.engine_client.output_processor.request_states.values()
+    except AttributeError:
+        return None
+    return sum(not getattr(state, "streaming_input", False) for state in states)
