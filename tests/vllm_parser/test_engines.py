@@ -8,6 +8,7 @@ def test_vllm_counts_the_requests_of_each_engine_where_the_middleware_looks() ->
     balancing = client[client.index("class DPLBAsyncMPClient") :]
     assert "self.engine_inflight: Counter[EngineIdentity] = Counter()" in balancing
     assert "self.engine_inflight[self.core_engines[idx]]" in balancing
+    assert "self.reqs_in_flight: dict[str, EngineIdentity] = {}" in balancing
     assert "self.engine_core = EngineCoreClient.make_async_mp_client(" in code_of("vllm/v1/engine/async_llm.py")
     assert "app.state.engine_client" in code_of("vllm/entrypoints/serve/instrumentator/basic.py")
 

@@ -82,23 +82,52 @@ def figures() -> dict[str, tuple[float, ...]]:
     return {engine: tuple(totals.get(engine, none).values()) for engine in by_number}
 
 
-def in_flight(app: Any) -> list[int]:
-    """Requests that each of several engines has, by their numbers; empty where vLLM has one, or does not tell."""
-    try:
-        client = app.state.engine_client.engine_core
-        return [int(client.engine_inflight[engine]) for engine in client.core_engines]
-    except AttributeError:
-        return []
+class Held:
+    """The requests that vLLM's API process has given to its engines.
 
-
-def in_engines(app: Any) -> int | None:
-    """Requests that all engines have, together; None where vLLM does not tell.
-
-    What vLLM still fetches media for is not with an engine, and what comes over a WebSocket can be there while its
-    client says nothing: neither waits for a step.
+    One that it could not write down for an engine (an integer above 64 bits, half a surrogate pair) it never forgets,
+    though no engine has it and its client was told: AsyncLLM.add_request, vLLM 0.32. What is there while no HTTP
+    request is open waits for nobody. A response in the background is left out as well; it shows once it runs.
     """
+
+    def __init__(self) -> None:
+        self.forgotten: set[str] = set()
+
+    def forget(self, app: Any) -> None:
+        """No HTTP request is open: what is there now counts no more."""
+        self.forgotten = set(_states(app) or ())
+
+    def of_each(self, app: Any) -> list[int]:
+        """Requests that each of several engines has, by their numbers; empty where vLLM has one, or does not tell."""
+        left = self._left(app)
+        try:
+            client = app.state.engine_client.engine_core
+            given = [client.reqs_in_flight.get(request) for request in left]
+            return [int(client.engine_inflight[engine]) - given.count(engine) for engine in client.core_engines]
+        except AttributeError:
+            return []
+
+    def of_all(self, app: Any) -> int | None:
+        """Requests that all engines have, together; None where vLLM does not tell.
+
+        What vLLM still fetches media for is not with an engine, and what comes over a WebSocket can be there while its
+        client says nothing: neither waits for a step.
+        """
+        states, left = _states(app), self._left(app)
+        if states is None:
+            return None
+        spoken = {request for request, state in states.items() if getattr(state, "streaming_input", False)}
+        return len(states.keys() - spoken - left)
+
+    def _left(self, app: Any) -> set[str]:
+        """Of what was forgotten, what vLLM still has. A request whose client gives up, vLLM takes away."""
+        self.forgotten &= (_states(app) or {}).keys()
+        return self.forgotten
+
+
+def _states(app: Any) -> dict[str, Any] | None:
     try:
-        states = app.state.engine_client.output_processor.request_states.values()
+        states: dict[str, Any] = app.state.engine_client.output_processor.request_states
     except AttributeError:
         return None
-    return sum(not getattr(state, "streaming_input", False) for state in states)
+    return states

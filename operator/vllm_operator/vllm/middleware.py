@@ -18,7 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
-from .hangs import HANG_KILL_SECONDS, HANG_SECONDS, Watch, figures, in_engines, in_flight, leave
+from .hangs import HANG_KILL_SECONDS, HANG_SECONDS, Held, Watch, figures, leave
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -67,7 +67,7 @@ class Middleware:
         self.uid = UID_FILE.read_text().strip() if UID_FILE.is_file() else ""
         self.requests = self.waiting = self.sockets = 0
         self.last_end = time.monotonic()
-        self.watch = Watch()
+        self.watch, self.held = Watch(), Held()
         MARK.unlink(missing_ok=True)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -88,6 +88,8 @@ class Middleware:
             finally:
                 self.requests, self.sockets = self.requests - 1, self.sockets - socket
                 self.last_end = time.monotonic()
+                if not self.requests:
+                    self.held.forget(scope.get("app"))
 
     async def _serve(self, scope: Message, receive: Receive, send: Send) -> None:
         """Counts what waits for vLLM: a request from its last byte on, except while its client takes what is sent.
@@ -113,7 +115,7 @@ class Middleware:
                 return
             long = since is not None and time.monotonic() - since >= HANG_SECONDS
             # Where vLLM tells, an answer of an engine shows as a step, and any other is no sign of it.
-            if long and in_engines(scope.get("app")) is None:
+            if long and self.held.of_all(scope.get("app")) is None:
                 self.watch.came()
             wait(False)
             await send(message)
@@ -165,12 +167,12 @@ class Middleware:
         """Seconds for which an engine has had requests and made no step: the one that has stood still longest."""
         seen = figures()
         # What comes in over a WebSocket is with an engine while its client says nothing, and waits for no step.
-        held = [] if self.sockets else in_flight(app)
+        held = [] if self.sockets else self.held.of_each(app)
         if len(held) == len(seen) > 1:
             waiting = dict(zip(seen, held, strict=True))
         else:  # with several engines, it is not known whose they are as long as one runs any
             whose = len(seen) == 1 or not any(running for running, *_ in seen.values())
-            told = in_engines(app)
+            told = self.held.of_all(app)
             waiting = dict.fromkeys(seen, (self.waiting if told is None else told) if whose else 0)
         return self.watch.stalled(seen, waiting)
 

@@ -467,6 +467,7 @@ class Engines:
         core = SimpleNamespace(core_engines=[bytes([number, 0]) for number in range(count)])
         if count > 1:
             core.engine_inflight = self.in_flight = Counter[bytes]()
+            core.reqs_in_flight = self.owners = dict[str, bytes]()
         client = SimpleNamespace(engine_core=core, output_processor=SimpleNamespace(request_states=self.states))
         self.app = SimpleNamespace(state=SimpleNamespace(engine_client=client))
         self.middleware = Middleware(self.answer)
@@ -476,6 +477,8 @@ class Engines:
         await receive()
         if scope["path"] == "/fails":
             await self.fetched.wait()
+        elif scope["path"] == "/odd":
+            self.leak(scope["path"])
         elif scope["path"] == "/stream":
             self.send = send
             await send({"type": "http.response.start", "status": 200, "headers": []})
@@ -495,6 +498,13 @@ class Engines:
             await self.stepped.wait()
         finally:
             del self.states[name]
+
+    def leak(self, name: str) -> None:
+        """What vLLM cannot write down for its engine it forgets nowhere, and answers with 500."""
+        self.states[name] = SimpleNamespace()
+        if self.number > 1:
+            self.owners[name] = self.last
+            self.in_flight[self.last] += 1
 
     async def comment(self) -> None:
         """What vLLM sends for the request while the engine says nothing."""
@@ -582,6 +592,44 @@ def test_an_engine_hangs_from_when_it_has_the_request_also_once_its_client_has_l
         assert await engines.probes(1, 300) == [WELL] * 2
 
     asyncio.run(hang())
+
+
+def test_a_request_that_vllm_forgets_to_take_away_is_no_hang_and_hides_none(
+    count: int, now: list[float], engine: tuple[Gauge, Histogram]
+) -> None:
+    async def leak() -> None:
+        engines = Engines(count, now)
+        await engines.ask("/odd", [])
+        assert await engines.probes(0, 35, 85) == [WELL] * 3
+        # Another one while a request is open: that one's steps show that the engine is well, until it ends as well.
+        asked = engines.ask("/v1/chat/completions", [])
+        engines.fetched.set()
+        assert await engines.probes(0, 34) == [WELL] * 2
+        engines.leak("/odd, too")
+        engine[1].labels(str(count - 1)).observe(8)
+        engines.stepped.set()
+        await asked
+        if count > 1:
+            engines.in_flight[engines.last] -= 1
+        assert await engines.probes(1, 300) == [WELL] * 2
+        # A hang beside them is one, also once its client has left.
+        engines.stepped.clear()
+        asked = engines.ask("/v1/completions", [])
+        assert await engines.probes(0, 34, 1) == [WELL, WELL, UNREADY]
+        await left(asked)
+        assert await engines.probes(84, 1) == [UNREADY, DEAD]
+
+    asyncio.run(leak())
+
+
+def test_a_request_whose_client_gave_up_is_still_known_to_be_with_the_engine_that_hangs(now: list[float]) -> None:
+    """What balances the engines hears of its end from them alone: it was not forgotten with what vLLM keeps."""
+    held = Engines(2, now)
+    held.leak("/given up")
+    held.middleware.held.forget(held.app)  # vLLM takes it away a moment after its HTTP request has ended
+    assert held.middleware.held.of_each(held.app) == [0, 0]
+    del held.states["/given up"]
+    assert held.middleware.held.of_each(held.app) == [0, 1]
 
 
 def test_media_that_cannot_be_fetched_do_not_end_a_hang(count: int, now: list[float]) -> None:
