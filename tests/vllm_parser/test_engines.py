@@ -26,5 +26,13 @@ def test_vllm_starts_a_process_of_its_api_for_each_engine_unless_told_otherwise(
     assert "args.api_server_count = args.data_parallel_size" in code_of("vllm/entrypoints/cli/serve.py")
 
 
+def test_vllm_says_in_each_step_how_many_requests_it_holds_back() -> None:
+    scheduler, loggers = code_of("vllm/v1/core/sched/scheduler.py"), code_of("vllm/v1/metrics/loggers.py")
+    assert "num_skipped_waiting_reqs=num_deferred" in scheduler
+    assert "name='vllm:num_requests_waiting_by_reason'" in loggers
+    assert "self.gauge_waiting_by_reason[WAITING_REASON_DEFERRED][engine_idx].set(" in loggers
+    assert "WAITING_REASON_DEFERRED = 'deferred'" in loggers
+
+
 def test_a_label_tells_the_metrics_of_each_engine_apart() -> None:
     assert {"engine", "model_name"} <= {*words_of("vllm/v1/metrics/loggers.py").splitlines()}

@@ -21,6 +21,7 @@ _PROGRESS = (
     "vllm:num_requests_waiting",
 )
 _RUNNING = "vllm:num_requests_running"
+_WAITING_BY_REASON = "vllm:num_requests_waiting_by_reason"  # older versions have none
 
 
 class Watch:
@@ -36,6 +37,16 @@ class Watch:
         self.stuck: dict[str, int] = {}
         self.hanging: set[str] = set()
         self.hang = ""
+        self.told: dict[str, float] = {}
+
+    def deferred(self) -> dict[str, int]:
+        """By engine, requests that it holds back in its steps since the last look, as while their grammar is compiled.
+
+        Such a step moves no figure, and vLLM sets no limit to the time that a grammar takes. It sets the gauge in each
+        step, always to another float: where that is the same object as before, there was no step, or nothing to do.
+        """
+        before, self.told = self.told, _deferred()
+        return {engine: int(count) for engine, count in self.told.items() if count is not before.get(engine)}
 
     def came(self) -> None:
         """An answer came after all. Of several engines, it is not known whose."""
@@ -80,6 +91,15 @@ def figures() -> dict[str, tuple[float, ...]]:
             of_engine[sample.name] += sample.value
     by_number = sorted(totals or {"": none}, key=lambda engine: (len(engine), engine))
     return {engine: tuple(totals.get(engine, none).values()) for engine in by_number}
+
+
+def _deferred() -> dict[str, float]:
+    """By engine, the very float that the gauge of requests held back holds."""
+    from prometheus_client import REGISTRY  # noqa: PLC0415 - not in the preStop hook
+
+    metrics = REGISTRY.restricted_registry([_WAITING_BY_REASON]).collect()
+    samples = [sample for metric in metrics for sample in metric.samples]
+    return {one.labels.get("engine", ""): one.value for one in samples if one.labels.get("reason") == "deferred"}
 
 
 class Held:

@@ -165,15 +165,16 @@ class Middleware:
 
     def _stalled(self, app: Any) -> float:
         """Seconds for which an engine has had requests and made no step: the one that has stood still longest."""
-        seen = figures()
+        seen, deferred = figures(), self.watch.deferred()
         # What comes in over a WebSocket is with an engine while its client says nothing, and waits for no step.
         held = [] if self.sockets else self.held.of_each(app)
         if len(held) == len(seen) > 1:
-            waiting = dict(zip(seen, held, strict=True))
+            waiting = {engine: count - deferred.get(engine, 0) for engine, count in zip(seen, held, strict=True)}
         else:  # with several engines, it is not known whose they are as long as one runs any
             whose = len(seen) == 1 or not any(running for running, *_ in seen.values())
             told = self.held.of_all(app)
-            waiting = dict.fromkeys(seen, (self.waiting if told is None else told) if whose else 0)
+            count = (self.waiting if told is None else told) - sum(deferred.values())
+            waiting = dict.fromkeys(seen, count if whose else 0)
         return self.watch.stalled(seen, waiting)
 
 

@@ -632,6 +632,74 @@ def test_a_request_whose_client_gave_up_is_still_known_to_be_with_the_engine_tha
     assert held.middleware.held.of_each(held.app) == [0, 1]
 
 
+@pytest.fixture
+def deferred(count: int) -> Iterator[Callable[[int], None]]:
+    """Sets vLLM's gauge of requests that an engine holds back, as its steps do: of the last engine."""
+    gauge = Gauge("vllm:num_requests_waiting_by_reason", "", ["engine", "reason"])
+    for number in range(count):
+        gauge.labels(str(number), "capacity").set(0)
+        gauge.labels(str(number), "deferred").set(0)
+    yield gauge.labels(str(count - 1), "deferred").set
+    REGISTRY.unregister(gauge)
+
+
+@pytest.mark.parametrize("whose", [True, False])
+def test_a_grammar_that_takes_long_is_no_hang_and_an_engine_that_makes_no_step_is_one(
+    count: int, now: list[float], deferred: Callable[[int], None], *, whose: bool
+) -> None:
+    async def compile_() -> None:
+        engines = Engines(count, now)
+        if count > 1 and not whose:
+            del engines.app.state.engine_client.engine_core.engine_inflight
+        engines.fetched.set()
+        asked = engines.ask("/v1/chat/completions", [])
+        for _ in range(30):
+            deferred(1)
+            assert await engines.probes(5) == [WELL]
+        # It is compiled, and the engine hangs in its first step with it: the gauge says what it last said.
+        assert await engines.probes(5, 29, 6) == [WELL, WELL, UNREADY]
+        await left(asked)
+
+    asyncio.run(compile_())
+
+
+def test_a_hang_beside_a_request_that_was_held_back_once_is_one(
+    count: int, now: list[float], deferred: Callable[[int], None]
+) -> None:
+    async def hang() -> None:
+        engines = Engines(count, now)
+        engines.fetched.set()
+        asked = engines.ask("/v1/chat/completions", [])
+        deferred(1)
+        assert await engines.probes(5) == [WELL]
+        await left(asked)  # an engine without requests makes no step, and so the gauge stays
+        if count > 1:
+            engines.in_flight.clear()
+        assert await engines.probes(5, 300) == [WELL] * 2
+        asked = engines.ask("/v1/chat/completions", [])
+        assert await engines.probes(5, 29, 6) == [WELL, WELL, UNREADY]
+        await left(asked)
+
+    asyncio.run(hang())
+
+
+def test_a_request_that_an_engine_makes_no_step_for_is_a_hang_beside_one_that_it_holds_back(
+    count: int, now: list[float], deferred: Callable[[int], None]
+) -> None:
+    async def hang() -> None:
+        engines = Engines(count, now)
+        engines.fetched.set()
+        asked = [engines.ask(path, []) for path in ("/v1/completions", "/v1/chat/completions")]
+        statuses = []
+        for _ in range(8):
+            deferred(1)
+            statuses += await engines.probes(5)
+        assert statuses == [WELL] * 7 + [UNREADY]
+        await left(*asked)
+
+    asyncio.run(hang())
+
+
 def test_media_that_cannot_be_fetched_do_not_end_a_hang(count: int, now: list[float]) -> None:
     async def hang() -> None:
         engines = Engines(count, now)
