@@ -127,13 +127,15 @@ class Middleware:
             wait(False)
 
     async def _probe(self, path: str, scope: Message, receive: Receive, send: Send) -> None:
+        seconds = self._stalled(scope.get("app")) if path in (READY, STATE, "/health") else 0.0
         if path == STATE:
+            # Of a pod that is being deleted, the kubelet asks for no liveness: the preStop hook asks for this.
+            if _draining() and seconds >= HANG_KILL_SECONDS:
+                _end(self.watch.hang)
             await _answer(send, 200, json.dumps(self.state()), b"application/json")
         elif path == READY and _draining():
             await _answer(send, 503, "draining")
-        elif path in (READY, "/health") and self._stalled(scope.get("app")) >= (
-            HANG_SECONDS if path == READY else HANG_KILL_SECONDS
-        ):
+        elif seconds >= (HANG_SECONDS if path == READY else HANG_KILL_SECONDS):
             await _answer(send, HUNG_STATUS, self.watch.hang)
         else:
             inner = {**scope, "path": "/health", "raw_path": b"/health"} if path == READY else scope
@@ -187,7 +189,7 @@ def hidden(uid: str, name: str) -> str:
 
 
 def _end(words: str) -> NoReturn:
-    """Ends vLLM before it answers anybody. An exception would not: uvicorn goes on after one."""
+    """Ends vLLM, and with it the container, at once. An exception would not: uvicorn goes on after one."""
     leave(words)
     sys.stderr.write(f"{words}\n")
     sys.stderr.flush()

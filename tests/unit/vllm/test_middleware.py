@@ -252,6 +252,35 @@ def test_an_engine_that_makes_no_step_hangs(
     assert (files / "termination-log").read_text() == ""
 
 
+def test_a_pod_that_is_deleted_ends_once_its_engine_has_hung_for_as_long_as_liveness_would_wait(
+    engine: tuple[Gauge, Histogram], now: list[float], monkeypatch: pytest.MonkeyPatch, files: Path
+) -> None:
+    """The hook asks for /-/state until nothing runs; nobody asks for /health then."""
+    ended: list[int] = []
+    monkeypatch.setattr("os._exit", ended.append)
+    running = engine[0].labels("0")
+    app = Middleware(vllm)
+    running.set(3)
+
+    def hang_after(seconds: float) -> str:
+        now[0] += seconds
+        return str(json.loads(ask(app, "/-/state")[1])["hang"])
+
+    assert hang_after(0) == ""
+    middleware.MARK.touch()
+    assert hang_after(119).endswith("3 requests waited, no step for 35 s")
+    engine[1].labels("0").observe(8)
+    assert hang_after(1) == ""
+    assert hang_after(119)
+    middleware.MARK.unlink()
+    assert hang_after(1).endswith("no step for 120 s")
+    assert ended == []  # a pod that stays, liveness ends
+    middleware.MARK.touch()
+    hang_after(0)
+    assert ended == [1]
+    assert (files / "termination-log").read_text().endswith("no step for 120 s")
+
+
 def test_a_hang_is_told_also_where_no_last_words_can_be_left(
     engine: tuple[Gauge, Histogram], monkeypatch: pytest.MonkeyPatch, files: Path
 ) -> None:
