@@ -1,6 +1,12 @@
 """What the middleware reads of vLLM and its engines is there in the pinned version."""
 
-from support.real_vllm.source import code_of, words_of
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+from support.real_vllm.environment import oldest
+from support.real_vllm.source import code_of, packages, words_of
+from vllm_operator.vllm.middleware import CLOSED
 
 
 def test_vllm_counts_the_requests_of_each_engine_where_the_middleware_looks() -> None:
@@ -36,3 +42,29 @@ def test_vllm_says_in_each_step_how_many_requests_it_holds_back() -> None:
 
 def test_a_label_tells_the_metrics_of_each_engine_apart() -> None:
     assert {"engine", "model_name"} <= {*words_of("vllm/v1/metrics/loggers.py").splitlines()}
+
+
+# Routers of vLLM that are no client's, and of its oldest version, which has them all in one file, what a client asks.
+_MANAGEMENT = ("serve/dev", "serve/elastic_ep", "serve/fault_tolerance", "serve/profile", "rl")
+_OF_CLIENTS = (
+    *("/v1", "/v2", "/health", "/load", "/ping", "/version", "/metrics", "/tokenize", "/detokenize"),
+    *("/pooling", "/classify", "/score", "/rerank", "/invocations", "/inference/v1/generate"),
+)
+
+
+def routes(file: Path) -> Iterator[str]:
+    """The paths that a file registers: of decorators, and of add_api_route."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args:
+            path = node.args[0]
+            if isinstance(path, ast.Constant) and isinstance(path.value, str) and path.value.startswith("/"):
+                yield path.value
+
+
+def test_nothing_that_manages_the_server_is_open_to_a_client() -> None:
+    entrypoints = packages() / "vllm" / "entrypoints"
+    managing = {path for part in _MANAGEMENT for file in (entrypoints / part).rglob("*.py") for path in routes(file)}
+    managing |= set(routes(oldest() / "vllm" / "entrypoints" / "openai" / "api_server.py"))
+    managing = {path for path in managing if not path.startswith(_OF_CLIENTS)}
+    assert {"/scale_elastic_ep", "/pause", "/sleep", "/collective_rpc", "/fault_tolerance/apply"} <= managing
+    assert {path for path in managing if not path.endswith(CLOSED)} <= {"/tokenizer_info"}

@@ -27,6 +27,7 @@ FIXES = (
     Fix(2, "any pod with the service's labels gets some of its requests"),
     Fix(2, "an image for CUDA sees all GPUs of a node where its pod asks for none"),
     Fix(2, "a request that vLLM cannot hand to its engine ends healthy pods"),
+    Fix(2, "clients reach the routes that manage vLLM itself, as /scale_elastic_ep"),
 )
 VERSION = FIXES[-1].version
 

@@ -38,6 +38,16 @@ UID_FILE = Path(__file__).with_name("service-uid")
 READY, STATE = "/-/ready", "/-/state"
 # What probes and Prometheus ask; all else wants the key. vLLM guards some prefixes only, and not /invocations.
 OPEN = frozenset({"/health", "/ping", "/metrics", "/version", "/load", READY, STATE})
+# What manages vLLM itself, as paths end. Versions differ in which of them are there always: with one request, also of a
+# client that has the key, the server would answer nobody else any more. Routes fit exactly but for a prefix.
+CLOSED = (
+    *("/scale_elastic_ep", "/is_scaling_elastic_ep", "/fault_tolerance/apply", "/fault_tolerance/status"),
+    *("/pause", "/resume", "/is_paused", "/sleep", "/wake_up", "/is_sleeping", "/release_kv_cache_memory"),
+    *("/reset_prefix_cache", "/reset_mm_cache", "/reset_encoder_cache", "/collective_rpc", "/server_info"),
+    *("/start_profile", "/stop_profile", "/abort_requests", "/get_world_size", "/weight_info", "/weight_checker"),
+    *("/init_weight_transfer_engine", "/shutdown_weight_transfer_engine", "/update_weights", "/update_weight_version"),
+    *("/start_weight_update", "/start_draft_weight_update", "/finish_weight_update"),
+)
 # A pod's last words, as hangs.HUNG is, of a key that would open the service to everybody, and of one that would open it
 # to nobody.
 NO_KEY = "vllm-operator: the API key is empty"
@@ -76,8 +86,10 @@ class Middleware:
             await self.app(scope, receive, send)
             return
         path = scope["path"]
-        if not (path in OPEN or scope.get("method") == "OPTIONS" or self._has_key(scope)):
-            await _refuse(scope, send)
+        if path.rstrip("/").endswith(CLOSED):
+            await _refuse(scope, send, 403, "Forbidden")
+        elif not (path in OPEN or scope.get("method") == "OPTIONS" or self._has_key(scope)):
+            await _refuse(scope, send, 401, "Unauthorized")
         elif path in OPEN:
             await self._probe(path, scope, receive, _closing(send))
         else:
@@ -243,11 +255,11 @@ async def _answer(send: Send, status: int, text: str, kind: bytes = b"text/plain
     await send({"type": "http.response.body", "body": body})
 
 
-async def _refuse(scope: Message, send: Send) -> None:
+async def _refuse(scope: Message, send: Send, status: int, error: str) -> None:
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 1008})
     else:
-        await _answer(_closing(send), 401, '{"error":"Unauthorized"}', b"application/json")
+        await _answer(_closing(send), status, json.dumps({"error": error}), b"application/json")
 
 
 def drain(port: int, seconds: float) -> None:

@@ -88,6 +88,22 @@ def test_with_a_key_all_but_probes_and_metrics_need_it(monkeypatch: pytest.Monke
     assert ask(app, "/invocations", "OPTIONS")[0] == 200  # a browser asks so before it sends the key
 
 
+@pytest.mark.parametrize("before", ["", "/", "/prefix"])
+@pytest.mark.parametrize("after", ["", "/"])
+def test_what_manages_the_server_is_closed_also_to_who_has_the_key(
+    before: str, after: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for given in ({}, {"authorization": f"Bearer {KEY}"}):
+        if given:
+            monkeypatch.setenv("VLLM_API_KEY", KEY)
+        app = Middleware(vllm)
+        for path in ("/scale_elastic_ep", "/pause", "/collective_rpc", "/fault_tolerance/apply"):
+            for method in ("POST", "GET", "OPTIONS"):
+                assert ask(app, f"{before}{path}{after}", method, **given)[0] == 403, path
+        assert ask(app, "/v1/responses/resp_1/cancel", "POST", **given)[0] == 200
+        assert ask(app, "/v1/models", **given)[0] == 200
+
+
 @pytest.mark.parametrize(
     ("key", "said"),
     [
