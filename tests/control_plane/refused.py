@@ -340,6 +340,8 @@ WORKLOAD = [
     ("rollout: {maxSurge: 0, maxUnavailable: 0}", "no pod could be replaced: set maxSurge to 1"),
     ("rollout: {maxSurge: 25%}", "must be of type integer"),
     ("rollout: {drainTimeoutSeconds: 0}", "should be greater than or equal to 1"),
+    ("rollout: {drainDelaySeconds: -1}", "should be greater than or equal to 0"),
+    ("rollout: {drainDelaySeconds: 601}", "should be less than or equal to 600"),
     ("suspend: 'yes'", "must be of type boolean"),
     ("rollout: {restartedAt: now}", "must be a time like 2026-11-24T12:00:00Z"),
     ("networkPolicy: {allowFrom: [{}]}", "a peer needs podSelector, namespaceSelector or ipBlock"),

@@ -104,6 +104,7 @@ _OTHERS: dict[str, Place] = {
     "networkPolicy.allowFrom": Place("child", "NetworkPolicy spec.ingress.0.from"),
     "rollout.maxSurge": Place("child", "Deployment spec.strategy.rollingUpdate.maxSurge"),
     "rollout.maxUnavailable": Place("child", "Deployment spec.strategy.rollingUpdate.maxUnavailable"),
+    "rollout.drainDelaySeconds": Place("pod", "spec.terminationGracePeriodSeconds"),
     "rollout.restartedAt": Place("pod", "metadata.annotations"),
     "extraArgs": Place("argv", "seed"),
     "env": Place("pod", f"{_CONTAINER}.env"),

@@ -104,6 +104,7 @@ SEEN_TO = {
     "maxQueuedRequests": "`max_ongoing_requests` and `max_queued_requests` of the Serve deployment: each replica takes "
     "so many requests at once, waiting or running; when all have them, Serve's way through to the engines holds so "
     "many again, and answers 503 above that",
+    "rollout.drainDelaySeconds": "counts for nothing: Serve's way through sends what comes meanwhile to other replicas",
     "rollout.drainTimeoutSeconds": "`graceful_shutdown_timeout_s`: how long a replica that Serve takes away may finish "
     "its requests; a worker that is deleted takes them along",
     "rollout.maxSurge": "counts where other pods are asked for: above 0, their RayService is made beside the old one, "

@@ -32,6 +32,13 @@ class Rollout(ApiModel):
         ge=0,
         le=1000,
     )
+    drain_delay_seconds: int | None = optional(
+        "Seconds for which a pod that ends takes requests as ever, before it drains (default 10). Endpoints learn of "
+        "its end in that time; a cloud's load balancer that sends to pods by their addresses needs longer, like 40.",
+        40,
+        ge=0,
+        le=600,
+    )
     drain_timeout_seconds: int | None = optional(
         "Seconds that requests in flight get to finish when a pod ends (default 120); then they are cut.",
         120,

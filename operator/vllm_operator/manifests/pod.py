@@ -18,7 +18,7 @@ from ..api.resource import InferenceService
 from ..api.spec import InferenceServiceSpec
 from ..settings import Settings
 from ..vllm import middleware
-from ..vllm.argv import PORT, argv, devices_of, drain_timeout_seconds, engines, event_ports, ranks
+from ..vllm.argv import PORT, argv, devices_of, drain_delay_seconds, drain_timeout_seconds, engines, event_ports, ranks
 from ..vllm.carried import carried, middleware_text
 from ..vllm.environment import POD_VARIABLES, configuration, environment, media_hosts
 from ..vllm.listening import address
@@ -103,7 +103,7 @@ def pod_template(service: InferenceService, settings: Settings, rendering: Rende
             "enableServiceLinks": False,
             "automountServiceAccountToken": False,
             # The preStop hook (vllm/middleware.py) pauses, then drains.
-            "terminationGracePeriodSeconds": int(middleware.PAUSE_SECONDS) + drain_timeout_seconds(spec) + STOP_SECONDS,
+            "terminationGracePeriodSeconds": drain_delay_seconds(spec) + drain_timeout_seconds(spec) + STOP_SECONDS,
             "securityContext": pod_security(pod.fs_group, settings.pod_security, spec.accelerator.resource),
             "resourceClaims": pod_claims(service),
             **_scheduling(service, pod, rendering),
@@ -141,8 +141,6 @@ def _container(service: InferenceService, settings: Settings, rendering: Renderi
     spec = service.spec
     budget = spec.startup_timeout_seconds or STARTUP_TIMEOUT_SECONDS
     health = _get("/health")
-    # Without -I, Python would take modules from the current folder. No shell, and nothing of the user's.
-    drain = ["python3", "-I", MIDDLEWARE_PATH, str(PORT), str(drain_timeout_seconds(spec))]
     return {
         "name": CONTAINER,
         "image": settings.image_of(spec),
@@ -169,11 +167,19 @@ def _container(service: InferenceService, settings: Settings, rendering: Renderi
             "terminationGracePeriodSeconds": KILL_GRACE_SECONDS,
         },
         # Endpoints learn of the deletion while the pod still takes requests; only then vLLM gets SIGTERM.
-        "lifecycle": {"preStop": {"exec": {"command": drain}}},
+        "lifecycle": {"preStop": {"exec": {"command": _drain(spec)}}},
         # A failed container's last lines then stand in its status, where the diagnosis finds them.
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "securityContext": container_security(FOR_RDMA if spec.accelerator.rdma else ()),
     }
+
+
+def _drain(spec: InferenceServiceSpec) -> list[str]:
+    """The preStop hook: no shell, and nothing of the user's."""
+    delay = drain_delay_seconds(spec)
+    # Without -I, Python would take modules from the current folder.
+    command = ["python3", "-I", MIDDLEWARE_PATH, str(PORT), str(drain_timeout_seconds(spec))]
+    return command if delay == middleware.PAUSE_SECONDS else [*command, str(delay)]
 
 
 def command_line(service: InferenceService, settings: Settings, rendering: Rendering) -> list[str]:

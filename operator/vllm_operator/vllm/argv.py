@@ -18,7 +18,7 @@ from ..api.loading import STREAMERS, LoaderOptions
 from ..api.speculation import Speculative
 from ..api.storage import BUCKETS
 from .listening import IPV4
-from .middleware import READY, STATE
+from .middleware import PAUSE_SECONDS, READY, STATE
 from .paths import MIDDLEWARE_PATH, file_path, location, model_location
 from .ranks import rank_arguments
 
@@ -62,6 +62,12 @@ def event_ports(spec: InferenceServiceSpec) -> dict[str, int]:
 def devices_of(spec: InferenceServiceSpec) -> int:
     """Devices of one pod: one for each rank, or so many slices of one GPU."""
     return spec.accelerator.count or ranks(spec)
+
+
+def drain_delay_seconds(spec: InferenceServiceSpec) -> int:
+    """Seconds for which a pod that ends takes requests as ever. On Ray, pods have no server of vLLM's to wait for."""
+    said = spec.rollout.drain_delay_seconds if spec.rollout and not spec.on_ray else None
+    return int(PAUSE_SECONDS) if said is None else said
 
 
 def drain_timeout_seconds(spec: InferenceServiceSpec) -> int:

@@ -2,7 +2,7 @@
 
 It is mounted into the pods as one file, with hangs.py before it (carried.py), and must work in any image with vLLM: it
 needs the standard library, and vLLM's own prometheus_client. Run as a program it is the preStop hook:
-python3 FILE PORT SECONDS
+python3 FILE PORT SECONDS [PAUSE]
 """
 
 import hashlib
@@ -55,7 +55,7 @@ UNSENT_KEY = "vllm-operator: the API key has a line end in it or a blank around 
 NO_KEYS = "vllm-operator: none of the API keys is there"
 # And a running pod that hangs by this: the kubelet tells of an answer the status alone; vLLM never gives this one.
 HUNG_STATUS = 504
-# Endpoints learn of a pod's end within seconds; until then it takes requests as ever.
+# Endpoints learn of a pod's end within seconds, where nothing else is said; until then it takes requests as ever.
 PAUSE_SECONDS = 10.0
 
 
@@ -262,9 +262,10 @@ async def _refuse(scope: Message, send: Send, status: int, error: str) -> None:
         await _answer(_closing(send), status, json.dumps({"error": error}), b"application/json")
 
 
-def drain(port: int, seconds: float) -> None:
+def drain(port: int, seconds: float, pause: float = PAUSE_SECONDS) -> None:
     """Returns when no request runs and no kept-alive connection can be open any more, or when the time is up.
 
+    That begins after a pause, in which requests come as ever.
     A stream that began before the pause ends without `Connection: close`: its connection is waited for as well.
     Where vLLM does not listen (any more), there is nothing to wait for, and its processes are ended.
     """
@@ -272,7 +273,7 @@ def drain(port: int, seconds: float) -> None:
     # uvicorn closes a connection that is idle for so long.
     quiet = float(os.environ.get("VLLM_HTTP_TIMEOUT_KEEP_ALIVE", "5")) + 1
     start = time.monotonic()
-    while (elapsed := time.monotonic() - start) < PAUSE_SECONDS + seconds:
+    while (elapsed := time.monotonic() - start) < pause + seconds:
         try:
             state = _ask(port)
         except ConnectionRefusedError:
@@ -281,7 +282,7 @@ def drain(port: int, seconds: float) -> None:
             state = None
         except (OSError, http.client.HTTPException, ValueError):
             state = None  # too busy to answer
-        if state and elapsed >= PAUSE_SECONDS and not state["requests"] and state["quietSeconds"] >= quiet:
+        if state and elapsed >= pause and not state["requests"] and state["quietSeconds"] >= quiet:
             return
         time.sleep(0.5)
 
@@ -311,4 +312,4 @@ def _ask(port: int) -> Any:
 
 
 if __name__ == "__main__":
-    drain(int(sys.argv[1]), float(sys.argv[2]))
+    drain(int(sys.argv[1]), *map(float, sys.argv[2:]))

@@ -869,17 +869,16 @@ class Server(threading.Thread):
 
 
 @pytest.fixture
-def short_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The hook's pause and the time between its looks are a tenth and less of what they are in a pod."""
+def short_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time between the hook's looks is a tenth of what it is in a pod."""
     sleep = time.sleep
-    monkeypatch.setattr(middleware, "PAUSE_SECONDS", 0.1)
     monkeypatch.setattr(time, "sleep", lambda seconds: sleep(seconds / 10))
 
 
-@pytest.mark.usefixtures("short_pause")
+@pytest.mark.usefixtures("short_sleep")
 def test_the_hook_waits_for_requests_and_for_connections_to_close() -> None:
     server = Server()
-    hook = threading.Thread(target=middleware.drain, args=(server.port, 30))
+    hook = threading.Thread(target=middleware.drain, args=(server.port, 30, 0.1))
     hook.start()
     hook.join(0.4)
     assert hook.is_alive()
@@ -892,23 +891,32 @@ def test_the_hook_waits_for_requests_and_for_connections_to_close() -> None:
     assert not hook.is_alive()
 
 
-@pytest.mark.usefixtures("short_pause")
+@pytest.mark.usefixtures("short_sleep")
 def test_the_hook_ends_when_its_time_is_up_or_nothing_listens() -> None:
     server = Server()
     start = time.monotonic()
-    middleware.drain(server.port, 0.2)
+    middleware.drain(server.port, 0.2, 0.1)
     assert 0.3 <= time.monotonic() - start < 15
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     start = time.monotonic()
-    middleware.drain(port, 30)
+    middleware.drain(port, 30, 0.1)
     assert time.monotonic() - start < 15
+
+
+@pytest.mark.usefixtures("short_sleep")
+def test_the_hook_pauses_for_as_long_as_it_is_told() -> None:
+    server = Server()
+    server.state = {"requests": 0, "quietSeconds": 60.0}
+    start = time.monotonic()
+    middleware.drain(server.port, 30, 0.6)
+    assert 0.6 <= time.monotonic() - start < 15
 
 
 def test_the_hook_runs_with_the_standard_library_alone(files: Path) -> None:
     program = files / "middleware.py"
     program.write_text(middleware_text())
-    command = [sys.executable, "-I", "-S", str(program), "1", "5"]
+    command = [sys.executable, "-I", "-S", str(program), "1", "5", "0"]
     try:
         assert subprocess.run(command, check=False, timeout=10).returncode == 0
         assert Path("/tmp/draining").exists()
