@@ -26,6 +26,9 @@ are fields too, in camelCase: `--compilation-config={{"cudagraph_mode": "PIECEWI
 Images with vLLM {OLDEST_VLLM_VERSION} or newer are supported. Flags of the operator's own that an older vLLM lacks are
 left out; a field, a value of one, or a flag of `extraArgs` that it lacks is refused (`ImageTooOld`).
 
+Where a service mesh encrypts in the place of the flags of TLS, its sidecars have to end after vLLM:
+[how a pod ends](engine.md#how-a-pod-ends).
+
 """
 _SECTIONS = {
     Standing.FIELD: ("A field sets it", ("flag", "field")),
