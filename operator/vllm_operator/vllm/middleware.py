@@ -5,6 +5,7 @@ needs the standard library, and vLLM's own prometheus_client. Run as a program i
 python3 FILE PORT SECONDS [PAUSE]
 """
 
+import asyncio
 import hashlib
 import hmac
 import http.client
@@ -25,7 +26,8 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 
-# Left by the preStop hook. /tmp outlives a container that is restarted, so a new process takes it away.
+# Left by the preStop hook, with the time.monotonic() at which its pause is over. /tmp outlives a container that is
+# restarted, so a new process takes it away.
 MARK = Path("/tmp/draining")  # noqa: S108 - a volume of the container
 # Kind/name/key of what the pod was given as environment, which does not change while it runs; the kubelet renews these.
 CONFIGURATION = Path("/etc/vllm/configuration")
@@ -57,6 +59,9 @@ NO_KEYS = "vllm-operator: none of the API keys is there"
 HUNG_STATUS = 504
 # Endpoints learn of a pod's end within seconds, where nothing else is said; until then it takes requests as ever.
 PAUSE_SECONDS = 10.0
+# After it, a WebSocket over which nobody has said anything for so long is closed: its client connects to another pod.
+SILENCE_SECONDS, LOOK_SECONDS = 30.0, 2.0
+SERVICE_RESTART = 1012  # a code of RFC 6455's registry
 
 
 class Middleware:
@@ -96,7 +101,7 @@ class Middleware:
             socket = scope["type"] == "websocket"
             self.requests, self.sockets = self.requests + 1, self.sockets + socket
             try:
-                await self._serve(scope, receive, _closing(send))
+                await self._serve(scope, *(_hanging_up(receive, send) if socket else (receive, _closing(send))))
             finally:
                 self.requests, self.sockets = self.requests - 1, self.sockets - socket
                 self.last_end = time.monotonic()
@@ -212,6 +217,13 @@ def _draining() -> bool:
     return MARK.exists()
 
 
+def _pause_over() -> float | None:
+    """The time.monotonic() from which a pod that drains waits for its clients; None where it does not drain."""
+    with suppress(OSError, ValueError):
+        return float(MARK.read_text())
+    return None
+
+
 def _digest(content: bytes) -> bytes:
     return hashlib.sha256(content).digest()
 
@@ -248,6 +260,34 @@ def _closing(send: Send) -> Send:
     return sending
 
 
+def _hanging_up(receive: Receive, send: Send) -> tuple[Receive, Send]:
+    """A WebSocket that would else hold the pod's end for as long as its client likes, without a word."""
+    said, closed = time.monotonic(), False
+
+    async def receiving() -> Message:
+        nonlocal said, closed
+        coming = asyncio.ensure_future(receive())
+        try:
+            while not (await asyncio.wait([coming], timeout=LOOK_SECONDS))[0]:
+                over = _pause_over()
+                if over is not None and time.monotonic() - max(over, said) >= SILENCE_SECONDS:
+                    closed = True
+                    await send({"type": "websocket.close", "code": SERVICE_RESTART})
+                    return {"type": "websocket.disconnect", "code": SERVICE_RESTART}
+        finally:
+            coming.cancel()
+        said = time.monotonic()
+        return coming.result()
+
+    async def sending(message: Message) -> None:
+        nonlocal said
+        said = time.monotonic()
+        if not closed:  # what vLLM still says has nobody to hear it
+            await send(message)
+
+    return receiving, sending
+
+
 async def _answer(send: Send, status: int, text: str, kind: bytes = b"text/plain") -> None:
     body = text.encode()
     headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode())]
@@ -269,10 +309,10 @@ def drain(port: int, seconds: float, pause: float = PAUSE_SECONDS) -> None:
     A stream that began before the pause ends without `Connection: close`: its connection is waited for as well.
     Where vLLM does not listen (any more), there is nothing to wait for, and its processes are ended.
     """
-    MARK.touch()
     # uvicorn closes a connection that is idle for so long.
     quiet = float(os.environ.get("VLLM_HTTP_TIMEOUT_KEEP_ALIVE", "5")) + 1
     start = time.monotonic()
+    MARK.write_text(str(start + pause))
     while (elapsed := time.monotonic() - start) < pause + seconds:
         try:
             state = _ask(port)

@@ -849,6 +849,85 @@ def test_without_the_uid_of_the_service_nothing_stands_for_a_name(files: Path) -
     assert hidden("a", "Secret/x") != hidden("b", "Secret/x")
 
 
+class Spoken:
+    """A WebSocket whose client says one word, and to which vLLM sends what comes in its turn."""
+
+    def __init__(self, words: int) -> None:
+        self.words, self.sent, self.left = words, list[Message](), list[Message]()
+
+    async def receive(self) -> Message:
+        if not self.left:
+            self.left.append({"type": "websocket.connect"})
+            return self.left[0]
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def send(self, message: Message) -> None:
+        self.sent.append(message)
+
+    async def vllm(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Sends its words while it waits for the client, as vLLM does, and one when the client has gone."""
+        assert (await receive())["type"] == "websocket.connect"
+
+        async def talk() -> None:
+            for _ in range(self.words):
+                await asyncio.sleep(0.05)
+                await send({"type": "websocket.send", "text": "word"})
+
+        talking = asyncio.ensure_future(talk())
+        self.left.append(await receive())
+        await talking
+        await send({"type": "websocket.send", "text": "to nobody"})
+
+
+@pytest.mark.parametrize("words", [0, 24])
+def test_a_silent_websocket_is_closed_once_the_pod_drains_and_its_pause_is_over(
+    words: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(middleware, "SILENCE_SECONDS", 0.2)
+    monkeypatch.setattr(middleware, "LOOK_SECONDS", 0.02)
+    spoken = Spoken(words)
+
+    async def drain() -> None:
+        app = Middleware(spoken.vllm)
+        scope: Message = {"type": "websocket", "path": "/v1/realtime", "headers": []}
+        asked = asyncio.ensure_future(app(scope, spoken.receive, spoken.send))
+        await asyncio.sleep(0.3)
+        middleware.MARK.write_text(str(time.monotonic() + 0.3))
+        await asyncio.sleep(0.25)
+        assert not asked.done()  # as ever until the pause is over
+        await asyncio.wait_for(asked, 10)
+        assert (app.sockets, app.requests) == (0, 0)
+
+    asyncio.run(drain())
+    assert spoken.left[1] == {"type": "websocket.disconnect", "code": 1012}
+    assert spoken.sent == [
+        *[{"type": "websocket.send", "text": "word"}] * words,
+        {"type": "websocket.close", "code": 1012},
+    ]
+
+
+def test_a_message_over_a_websocket_goes_through_as_it_is() -> None:
+    async def echo() -> list[Message]:
+        said: list[Message] = [{"type": "websocket.receive", "text": "a"}, {"type": "websocket.disconnect"}]
+        sent: list[Message] = []
+
+        async def receive() -> Message:
+            return said.pop(0)
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        async def echoes(scope: Message, receive: Receive, send: Send) -> None:
+            while (message := await receive())["type"] != "websocket.disconnect":
+                await send({"type": "websocket.send", "text": message["text"]})
+
+        await Middleware(echoes)({"type": "websocket", "path": "/v1/realtime", "headers": []}, receive, send)
+        return sent
+
+    assert asyncio.run(echo()) == [{"type": "websocket.send", "text": "a"}]
+
+
 class Server(threading.Thread):
     """Answers /-/state on a port of its own, with what the test says."""
 
