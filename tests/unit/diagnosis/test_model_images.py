@@ -35,7 +35,7 @@ MOUNTS_NONE = (
 )
 
 
-def body(reason: str, message: str) -> dict[str, Any]:
+def body(reason: str, message: str, name: str = "vllm") -> dict[str, Any]:
     return {
         "metadata": {"name": "llama-0", "labels": {"inspected": "0a1b"}},
         "spec": {
@@ -46,7 +46,7 @@ def body(reason: str, message: str) -> dict[str, Any]:
         "status": {
             "conditions": [{"type": "PodScheduled", "status": "True"}],
             "containerStatuses": [
-                {"name": "vllm", "restartCount": 0, "state": {"waiting": {"reason": reason, "message": message}}}
+                {"name": name, "restartCount": 0, "state": {"waiting": {"reason": reason, "message": message}}}
             ],
         },
     }
@@ -57,7 +57,7 @@ def waiting(reason: str, message: str) -> PodSnapshot:
 
 
 def inspecting(reason: str, message: str) -> InspectionPod:
-    seen = snapshot(body(reason, message), "inspected")
+    seen = snapshot(body(reason, message, "inspect"), "inspected")
     assert seen
     return seen
 
