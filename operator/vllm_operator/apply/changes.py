@@ -65,6 +65,8 @@ class Changes:
     """Why the template of what is deployed is not applied: it stays as it is. Empty where it is."""
     steps: tuple[Change, ...]
     """In the order in which they are to be done."""
+    start_replicas: int = 1
+    """Replicas that a new workload starts with under an autoscaler."""
 
     def __str__(self) -> str:
         """A line per change, for people."""
@@ -110,7 +112,8 @@ def plan_changes(evidence: Evidence, known: Known) -> Changes:
         children = [*children, job]
     if complete:
         steps += _prune_last(evidence, children, template)
-    return Changes(template, rendered, withheld, bool(withheld and commit), held, tuple(steps))
+    downloads = bool(withheld and commit)
+    return Changes(template, rendered, withheld, downloads, held, tuple(steps), evidence.start_replicas)
 
 
 def _parts(evidence: Evidence, settings: Settings, template: Manifest | None) -> Parts:

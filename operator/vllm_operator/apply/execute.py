@@ -36,8 +36,6 @@ class Hands(NamedTuple):
     cluster: Cluster
     ledger: Ledger
     clock: Callable[[], float]
-    start_replicas: int
-    """Replicas that a new workload starts with under an autoscaler, as in the evidence."""
 
 
 async def execute(service: InferenceService, changes: Changes, hands: Hands) -> Outcome:
@@ -59,7 +57,7 @@ async def execute(service: InferenceService, changes: Changes, hands: Hands) -> 
     )
     for change in changes.steps:
         try:
-            await _Child(service, hands).bring_about(change)
+            await _Child(service, hands, changes.start_replicas).bring_about(change)
         except (NameTakenError, RefusedError, UnavailableError) as error:
             if not (finding := _finding(error)):
                 raise
@@ -102,8 +100,8 @@ def _finding(error: NameTakenError | RefusedError | UnavailableError) -> Finding
 class _Child:
     """One child of one service."""
 
-    def __init__(self, service: InferenceService, hands: Hands) -> None:
-        self._service, self._hands = service, hands
+    def __init__(self, service: InferenceService, hands: Hands, start_replicas: int) -> None:
+        self._service, self._hands, self._start_replicas = service, hands, start_replicas
 
     async def bring_about(self, change: Change) -> None:
         """Does what the change says."""
@@ -169,7 +167,7 @@ class _Child:
         if child is None:
             await self._see_to_names(change.key)
         sight = Sight(child, self._hands.ledger.get(change.key), self._hands.clock(), looked=True)
-        again = decide(self._service, _manifest(change), sight, self._hands.start_replicas)
+        again = decide(self._service, _manifest(change), sight, self._start_replicas)
         await self.bring_about(again)
 
     async def _read(self, key: ChildKey) -> Child | None:

@@ -36,9 +36,7 @@ def plan_fewer(evidence: Evidence, known: Known) -> Changes:
 
 def _is_to_be_shown(evidence: Evidence, known: Known) -> bool:
     """Whether the watch has yet to show what our last apply made of the workload: how many there are, it says then."""
-    workload = workload_of(evidence.live, evidence.service.name, evidence.service.uid)
-    last = known.ledger.get((workload.kind, workload.name)) if workload else None
-    return bool(workload and last and last.lags(workload))
+    return known.ledger.lags(workload_of(evidence.live, evidence.service.name, evidence.service.uid))
 
 
 def _lessens(change: Change, wanted: int, deployed: int) -> bool:

@@ -78,6 +78,11 @@ class Ledger:
         """What was applied last; None where nothing was, or it was deleted."""
         return self._applied.get(key)
 
+    def lags(self, child: Child | None) -> bool:
+        """Whether the watch has yet to show what the last apply made of a child that it shows."""
+        last = self.get((child.kind, child.name)) if child else None
+        return bool(child and last and last.lags(child))
+
     def record(self, key: ChildKey, digests: tuple[str, str], result: Manifest, now: float) -> None:
         """Notes what the API server made of an apply. `digests`: of the manifest, and of its content (`content`)."""
         manifest, content = map(hash, digests)

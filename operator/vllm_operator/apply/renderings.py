@@ -91,9 +91,7 @@ def _not_cleared(evidence: Evidence, known: Known) -> Child | None:
     child, rendered = current_rendering(evidence), known.rendered.get(evidence.service.revision)
     if child is None or child.packed is None or rendered is None:
         return None
-    last = known.ledger.get((child.kind, child.name))
-    lags = last is not None and last.lags(child)
-    return None if lags or child.packed.unpack() == rendered.unpack() else child
+    return None if known.ledger.lags(child) or child.packed.unpack() == rendered.unpack() else child
 
 
 def _today(evidence: Evidence, known: Known, child: Child) -> Today:

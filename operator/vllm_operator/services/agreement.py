@@ -123,8 +123,7 @@ class Agreement:
         leave = [pod for pod in self._view.ending(service.key) if pod.finishes(now)]
         ending = sum(pod.asked.count for pod in leave if pod.serving_class == own.name)
         workload = workload_of(self._view.children(service.key), service.name, service.uid)
-        last = memory.ledger.get((workload.kind, workload.name)) if workload else None
-        if not ending or (workload and last and last.lags(workload)):
+        if not ending or memory.ledger.lags(workload):
             return None, True
         deployed = workload.deployment if workload else None
         stays = deployed.most_gpus if deployed and deployed.serving_class == own.name else 0

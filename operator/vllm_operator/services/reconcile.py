@@ -146,8 +146,7 @@ class ServiceReconciler:
         changes = plan_fewer(evidence, known) if evidence.spec_error else plan_changes(evidence, known)
         if changes.rendered:
             memory.rendered = {service.revision: changes.rendered}
-        seen = evidence.held_to_deployed() if changes.withheld else evidence
-        hands = Hands(around.cluster, memory.ledger, around.clock, seen.start_replicas)
+        hands = Hands(around.cluster, memory.ledger, around.clock)
         outcome = await execute(service, changes, hands)
         if outcome.error and not evidence.spec_error:
             refused = replace(evidence, spec_error=outcome.error)
