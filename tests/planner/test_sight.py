@@ -12,7 +12,7 @@ import pytest
 
 from vllm_operator.api import InferenceServiceSpec
 from vllm_operator.planner.accelerators import GIB, find
-from vllm_operator.planner.alternatives import hints
+from vllm_operator.planner.alternatives import advice, hints
 from vllm_operator.planner.architectures import model_of
 from vllm_operator.planner.asked import as_asked
 from vllm_operator.planner.effective import EngineSettings, engine_of
@@ -37,26 +37,28 @@ def seen(name: str, **fields: Any) -> tuple[ModelShape, EngineSettings]:
 
 
 @pytest.mark.parametrize(
-    ("name", "fields", "patches", "tokens"),
+    ("name", "fields", "items", "patches"),
     [
-        (QWEN25, {}, 458_752, 114_688),  # a video of 14 frames
-        (QWEN25, {"maxModelLen": 32768}, 131_072, 32_768),  # as long a video as a sequence holds
-        (QWEN25, {"maxModelLen": 4096}, 65_536, 16_384),  # never less than two frames
-        (QWEN25, {"maxModelLen": 32768, "extraArgs": ['--limit-mm-per-prompt={"video":0}']}, 65_536, 16_384),
-        (QWEN25, {"maxModelLen": 32768, "extraArgs": ['--limit-mm-per-prompt={"video":{"count":0}}']}, 65_536, 16_384),
-        (QWEN3, {"maxModelLen": 32768}, 65_536, 16_384),  # an image is larger than a video
-        (QWEN3, {"maxModelLen": 32768, "maxNumBatchedTokens": 65536}, 262_144, 65_536),
-        (QWEN3, {"maxModelLen": 32768, "extraArgs": ['--limit-mm-per-prompt={"image":0}']}, 49_152, 12_288),
-        (GEMMA, {"maxModelLen": 32768, "maxNumBatchedTokens": 8192}, 32 * 4096, 8192),
-        (MISTRAL, {"maxModelLen": 32768, "maxNumBatchedTokens": 8192}, 2 * 12_100, 2 * 3080),
+        (QWEN25, {}, 1, 458_752),  # a video of 14 frames
+        (QWEN25, {"maxModelLen": 32768}, 1, 131_072),  # as long a video as a sequence holds
+        (QWEN25, {"maxModelLen": 4096}, 1, 65_536),  # never less than two frames
+        (QWEN25, {"maxModelLen": 32768, "extraArgs": ['--limit-mm-per-prompt={"video":0}']}, 1, 65_536),
+        (QWEN25, {"maxModelLen": 32768, "extraArgs": ['--limit-mm-per-prompt={"video":{"count":0}}']}, 1, 65_536),
+        # Sizes that are bounded are those that vLLM measures with; how many there are goes by the largest all the same.
+        (QWEN25, {"extraArgs": ['--limit-mm-per-prompt={"video":{"num_frames":3,"width":280,"height":140}}']}, 1, 400),
+        (QWEN3, {"maxModelLen": 32768}, 1, 65_536),  # an image is larger than a video
+        (QWEN3, {"maxModelLen": 32768, "maxNumBatchedTokens": 65536}, 4, 65_536),
+        (QWEN3, {"maxModelLen": 32768, "extraArgs": ['--limit-mm-per-prompt={"image":0}']}, 1, 49_152),
+        (GEMMA, {"maxModelLen": 32768, "maxNumBatchedTokens": 8192}, 32, 4096),
+        (MISTRAL, {"maxModelLen": 32768, "maxNumBatchedTokens": 8192}, 2, 12_100),
     ],
 )
 def test_vllm_sends_the_largest_item_as_often_as_a_batch_takes_it(
-    name: str, fields: dict[str, Any], patches: int, tokens: int
+    name: str, fields: dict[str, Any], items: int, patches: int
 ) -> None:
     model, engine = seen(name, **fields)
     assert model.sight
-    assert look(model.sight, engine) == Look(patches, tokens)
+    assert look(model.sight, engine) == Look(items, patches)
 
 
 @pytest.mark.parametrize(
@@ -73,8 +75,24 @@ def test_vllm_sends_the_largest_item_as_often_as_a_batch_takes_it(
 def test_a_patch_takes_what_was_measured(name: str, fields: dict[str, Any], measured: float) -> None:
     model, engine = seen(name, **fields)
     assert model.sight
-    taken = tower_bytes(model, engine) - look(model.sight, engine).patches * model.sight.pixel_bytes
+    sent = look(model.sight, engine)
+    taken = tower_bytes(model, engine) - sent.items * sent.patches * model.sight.pixel_bytes
     assert taken == pytest.approx(measured, rel=0.01)
+
+
+def test_ranks_that_have_the_whole_of_a_tower_divide_no_video() -> None:
+    model, engine = seen(QWEN25, tensorParallelSize=4, extraArgs=["--mm-encoder-tp-mode=data"])
+    alone, one = seen(QWEN25)
+    assert tower_bytes(model, engine) == tower_bytes(alone, one)
+
+
+def test_a_shorter_context_is_offered_where_the_longest_video_leaves_nothing() -> None:
+    gpu, model = find("NVIDIA-A10G"), model_of(CONFIGS[QWEN25]["config"])
+    assert gpu
+    spec = InferenceServiceSpec.model_validate({"model": {"uri": "hf://a/b"}, "image": "vllm/vllm-openai:v0.32.0"})
+    assert plan(spec, model, gpu).fits is False
+    offered = [one.patch for one in advice(spec, model, gpu, 1, catalogue=[]).alternatives]
+    assert any(patch.keys() == {"maxModelLen"} for patch in offered)
 
 
 @pytest.mark.parametrize("flag", ["--skip-mm-profiling", "--language-model-only"])

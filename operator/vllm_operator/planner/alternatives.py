@@ -192,10 +192,18 @@ def _holds_any(loss: Loss, others: list[Loss]) -> bool:
 def _with_shorter_context(case: _Case, tried: Alternative) -> Alternative:
     """The same with a length that surely fits; unchanged where there is none that is worth it."""
     capacity = tried.plan.capacity
-    if capacity is None or not FEWEST_TOKENS <= capacity.safe_max_model_len < capacity.max_model_len:
+    if capacity is None:
         return tried
-    patch = {**tried.patch, "maxModelLen": capacity.safe_max_model_len // _STEP * _STEP}
-    return Alternative(_change(patch), patch, case.planned(patch), tried.loss | Loss.CONTEXT)
+    lengths = [capacity.safe_max_model_len // _STEP * _STEP]
+    if case.model.sight and lengths[0] < FEWEST_TOKENS:  # the longest video that vLLM measures with is shorter, too
+        lengths = [2**power for power in range(capacity.max_model_len.bit_length() - 1, 0, -1)]
+    for length in lengths:
+        if FEWEST_TOKENS <= length < capacity.max_model_len:
+            patch = {**tried.patch, "maxModelLen": length}
+            shorter = Alternative(_change(patch), patch, case.planned(patch), tried.loss | Loss.CONTEXT)
+            if shorter.plan.fits or len(lengths) == 1:
+                return shorter
+    return tried
 
 
 def _savings(case: _Case, start: dict[str, Any]) -> Iterator[tuple[Loss, dict[str, Any]]]:

@@ -7,18 +7,20 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
+from math import isqrt
 from typing import Any
 
 from ..api import InferenceServiceSpec
 from .extras import switch_of, value_of, variable_of
 from .served import WHOLE_TOWERS
-from .shapes import Cached, Layer, LayerCache, ModelShape, Split
+from .shapes import Cached, Layer, LayerCache, ModelShape, Seen, Split
 from .versions import is_since, version_of
 
 _POOLING = {("--runner", "pooling"), ("--convert", "embed"), ("--convert", "classify")}
 _WINDOWS = frozenset({Cached.SLIDING, Cached.CHUNKED})
 # Ways to guess from the model's own hidden states (config/speculative.py, `use_eagle`); all *mtp are one of them.
 _EAGLE = ("eagle", "eagle3", "dflash", "dspark")
+_SIDES, _FRAMES_OF_STEP = ("width", "height"), 2
 HYBRID_OFF = "disable-hybrid-kv-cache-manager"
 TOWERS_WHOLE = "--mm-encoder-tp-mode=data"
 CHUNKS = "VLLM_ALLOW_CHUNKED_LOCAL_ATTN_WITH_HYBRID_KV_CACHE"
@@ -81,10 +83,25 @@ def _seen(spec: InferenceServiceSpec, model: ModelShape) -> ModelShape:
     sight = model.sight
     if sight is None or switch_of(spec, "skip-mm-profiling"):
         return replace(model, sight=None)
-    most = ((item, at_most(limits_of(spec), item.kind)) for item in sight.items)
-    items = tuple(replace(item, most=count if isinstance(count, int) else None) for item, count in most if count != 0)
+    limits = limits_of(spec)
+    items = tuple(_bounded(item, sight.patch, limits) for item in sight.items if at_most(limits, item.kind) != 0)
     whole = value_of(spec, "mm-encoder-tp-mode") == "data" and model.architecture in WHOLE_TOWERS
     return replace(model, sight=replace(sight, items=items, split=not whole))
+
+
+def _bounded(item: Seen, patch: int, limits: dict[str, Any]) -> Seen:
+    """With the number, the sizes and the frames that --limit-mm-per-prompt has vLLM measure with."""
+    count, options = at_most(limits, item.kind), limits.get(item.kind)
+    said = options if isinstance(options, dict) else {}
+    side, frames = isqrt(item.patches), said.get("num_frames")
+    width, height = (
+        min(side, -(-size // patch)) if isinstance(size := said.get(name), int) else side for name in _SIDES
+    )
+    return replace(
+        item, most=count if isinstance(count, int) else None,
+        patches=max(1, width * height) if said.keys() & set(_SIDES) else item.patches,
+        sent=max(1, -(-frames // _FRAMES_OF_STEP)) if isinstance(frames, int) else None,
+    )  # fmt: skip
 
 
 def _limited(spec: InferenceServiceSpec, inputs: tuple[str, ...]) -> bool:

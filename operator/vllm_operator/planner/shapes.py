@@ -139,6 +139,8 @@ class Seen:
     """Of a video: up to so many of these sizes, as a sequence holds them."""
     most: int | None = None
     """How many of them a request may have; None: as many as a sequence holds."""
+    sent: int | None = None
+    """Of a video, the steps that vLLM measures with where the user bounds its frames."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +171,7 @@ class Sight:
     @property
     def merged(self) -> int:
         """Patches of a token."""
-        return max((item.patches // max(1, item.tokens) for item in self.items), default=1)
+        return max((item.patches // max(1, item.tokens) for item in self.items), default=1) or 1
 
 
 @dataclass(frozen=True, slots=True)

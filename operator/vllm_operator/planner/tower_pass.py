@@ -14,14 +14,14 @@ from .shapes import ModelShape, Seen, Sight
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What vLLM sends through the tower to measure."""
+    """What vLLM sends through the tower to measure: so many items, each of so many patches."""
 
+    items: int
     patches: int
-    tokens: int
 
 
 def look(sight: Sight, engine: EngineSettings) -> Look:
-    """The largest item that a sequence may have, as often as a batch takes it."""
+    """The largest item that a sequence may have, as often as a batch takes it; smaller where the user bounds sizes."""
 
     def steps(item: Seen) -> int:
         return max(1, min(item.steps, engine.max_model_len // max(1, item.tokens)))
@@ -31,7 +31,7 @@ def look(sight: Sight, engine: EngineSettings) -> Look:
     in_one = engine.max_model_len // tokens
     in_one = max(1, in_one if item.most is None else min(item.most, in_one))
     count = max(1, min(max(engine.max_num_batched_tokens, tokens) // tokens, engine.max_num_seqs * in_one))
-    return Look(count * steps(item) * item.patches, count * tokens)
+    return Look(count, min(steps(item), item.sent or steps(item)) * item.patches)
 
 
 def tower_bytes(model: ModelShape, engine: EngineSettings) -> int:
@@ -40,14 +40,15 @@ def tower_bytes(model: ModelShape, engine: EngineSettings) -> int:
     if sight is None or not sight.items:
         return 0
     split = engine.ranks.tensor if sight.split else 1
-    patches = look(sight, engine).patches
-    patches = patches if sight.split else -(-patches // engine.ranks.tensor)
+    sent = look(sight, engine)
+    # Ranks that have the whole of the tower share out items, and none of them is divided (models/vision.py).
+    patches = sent.patches * (sent.items if sight.split else -(-sent.items // engine.ranks.tensor))
     size = DTYPE_BYTES[engine.dtype]
     fused = sight.in_place if engine.eager else 0  # compiled engines normalize by what inductor would fuse
     feed = (sight.widths - fused) * sight.width + sight.inners * sight.inner // split
     mixer = (2 * sight.width + sight.attention * sight.width // split) if sight.attention else 0
     summed = sight.width if split > 1 else 0
-    outputs = sight.deeper * model.hidden // max(1, sight.merged)
+    outputs = sight.deeper * model.hidden // sight.merged
     return patches * (size * (max(feed, mixer) + summed + sight.rest + outputs) + sight.pixel_bytes)
 
 
@@ -56,7 +57,9 @@ def seen_bytes(model: ModelShape, engine: EngineSettings) -> int:
     sight = model.sight
     if sight is None or not sight.items:
         return 0
-    return look(sight, engine).tokens * model.hidden * (1 + sight.deeper) * DTYPE_BYTES[engine.dtype]
+    sent = look(sight, engine)
+    tokens = sent.items * sent.patches // sight.merged
+    return tokens * model.hidden * (1 + sight.deeper) * DTYPE_BYTES[engine.dtype]
 
 
 def deeper_bytes(model: ModelShape, engine: EngineSettings) -> int:
