@@ -1,6 +1,7 @@
 """Lines of a log that tell of the model or an argument: hub, cache, files, vLLM's flags. Order is priority."""
 
 from ..api.reasons import Reason
+from .rank_symptoms import HOST_MEMORY
 from .symptom import OF_PROTOCOL, OF_SYSTEM, Symptom
 
 OF_HTTPX = "httpx"
@@ -156,12 +157,20 @@ MODELS = (
         Reason.NO_SPACE_LEFT,
         f"the volume that the pod writes to is full: {_SPACE}",
     ),
+    # As Python, Rust and torch say it, the last of a file that it maps. NCCL may mean memory that a device is to reach.
+    *(
+        Symptom(OF_SYSTEM, said, Reason.OUT_OF_MEMORY, HOST_MEMORY)
+        for said in (
+            "[Errno 12] Cannot allocate memory",
+            "Cannot allocate memory (os error 12)",
+            ">: Cannot allocate memory (12)",
+        )
+    ),
     Symptom(
-        OF_SYSTEM,
-        "Cannot allocate memory",
+        "torch/lib/libc10.so",
+        "DefaultCPUAllocator: can't allocate memory: you tried to allocate ",
         Reason.OUT_OF_MEMORY,
-        "its node gives it no more host memory: raise resources.requests.memory, and resources.limits.memory where it "
-        "is set",
+        HOST_MEMORY,
     ),
     Symptom(
         OF_SYSTEM, "Disk quota exceeded", Reason.NO_SPACE_LEFT, f"the quota of the cache's volume is used: {_SPACE}"

@@ -5,6 +5,10 @@ from .symptom import OF_SYSTEM, Symptom
 
 OF_NCCL = "nccl"
 """A `source`: NCCL's own words (src/ of https://github.com/NVIDIA/nccl), as it logs them and torch repeats the last."""
+HOST_MEMORY = (
+    "its node gives it no more host memory: raise resources.requests.memory, and resources.limits.memory where it is "
+    "set"
+)
 _TORCH = "torch/lib/libtorch_cuda.so"
 # How ranks find each other: the store of torch.distributed, at the first rank (torch/csrc/distributed/c10d).
 _STORE = "torch/lib/libtorch_cpu.so"
@@ -12,15 +16,20 @@ _FULL = (
     "the pod's shared memory (/dev/shm) is full, most often of what earlier runs of its container left there: delete "
     "the pod, and the next one starts with it empty"
 )
+_SEGMENT = "Error while creating shared memory segment {path} (size {size}), error: "
 _OTHERS = "see first what the other ranks say, then NetworkPolicies and the network between the nodes"
 
 RANKS = (
     Symptom(OF_SYSTEM, "No space left on device: '/psm_{}'", Reason.NO_SPACE_LEFT, _FULL),
+    Symptom(OF_NCCL, f"{_SEGMENT}No space left on device", Reason.NO_SPACE_LEFT, _FULL),
+    Symptom(OF_NCCL, f"{_SEGMENT}Cannot allocate memory", Reason.OUT_OF_MEMORY, HOST_MEMORY),
+    # Here it is the limit of what may be locked (RLIMIT_MEMLOCK): the node may have enough memory.
     Symptom(
         OF_NCCL,
-        "Error while creating shared memory segment {path} (size {size}), error: No space left on device",
-        Reason.NO_SPACE_LEFT,
-        _FULL,
+        "Call to ibv_{call} failed with error Cannot allocate memory",
+        Reason.GPU_ERROR,
+        "node {node} lets the pod lock too little memory for RDMA (ibv_{call}): see that its container runtime has no "
+        "limit of that (LimitMEMLOCK=infinity of its systemd unit), as accelerator.rdma needs",
     ),
     Symptom(
         OF_NCCL,

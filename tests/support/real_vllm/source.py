@@ -23,10 +23,12 @@ def packages() -> Path:
     return found
 
 
-# Of NCCL 2.28, which is not installed with vLLM here: src/misc/shmutils.cc, src/misc/socket.cc, src/bootstrap.cc,
-# src/init.cc and src/include/checks.h. What "%s" stands for is as it is told on Linux.
+# Of NCCL 2.28, which is not installed with vLLM here: src/misc/shmutils.cc, src/misc/ibvwrap.cc, src/misc/socket.cc,
+# src/bootstrap.cc, src/init.cc and src/include/checks.h. What "%s" stands for is as it is told on Linux.
 _NCCL = """\
 Error while creating shared memory segment %s (size %ld), error: {full} (%d)
+Error while creating shared memory segment %s (size %ld), error: {memory} (%d)
+Call to ibv_reg_mr_iova2 failed with error {memory}
 socketStartConnect: Connect to %s failed : %s
 Bootstrap : no socket interface found
 Duplicate GPU detected : rank %d and rank %d both on CUDA device %lx
@@ -46,10 +48,9 @@ def words_of(source: str, root: Path | None = None) -> str:
     What is put into a string with braces is not in it, so a text is found in pieces.
     """
     if source == OF_SYSTEM:
-        # Python names shared memory so (multiprocessing/shared_memory.py).
-        return "\n".join(f"{os.strerror(number)}: '{path}" for number in errno.errorcode for path in ("", "/psm_"))
+        return "\n".join(_words_of_system(number) for number in errno.errorcode)
     if source == OF_NCCL:
-        return _NCCL.format(full=os.strerror(errno.ENOSPC))
+        return _NCCL.format(full=os.strerror(errno.ENOSPC), memory=os.strerror(errno.ENOMEM))
     if source == OF_CSRC:
         return _CSRC
     if source == OF_HTTPX:
@@ -62,6 +63,14 @@ def words_of(source: str, root: Path | None = None) -> str:
     strings = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
     names = [node.id for node in ast.walk(tree) if isinstance(node, ast.Name)]
     return "\n".join(" ".join(text.split()) for text in [*strings, *names])
+
+
+def _words_of_system(number: int) -> str:
+    """An error as Python, Rust's std::io::Error and torch's maps of files (ATen/MapAllocator.cpp) say it."""
+    words = os.strerror(number)
+    # Python names shared memory so (multiprocessing/shared_memory.py).
+    of_python = "\n".join(f"[Errno {number}] {words}: '{path}" for path in ("", "/psm_"))
+    return f"{of_python}\n{words} (os error {number})\n>: {words} ({number})"
 
 
 # A compiler puts shorter texts into its instructions.

@@ -276,7 +276,17 @@ def test_a_hub_that_breaks_off_passes(said: str) -> None:
             Reason.GPU_UNSUITABLE,
             "no attention for the model on the GPU of node gpu-1: set accelerator.product",
         ),
-        ("OSError: [Errno 12] Cannot allocate memory", Reason.OUT_OF_MEMORY, "raise resources.requests.memory"),
+        *(
+            (said, Reason.OUT_OF_MEMORY, "raise resources.requests.memory")
+            for said in (
+                "OSError: [Errno 12] Cannot allocate memory",
+                "OSError: Cannot allocate memory (os error 12)",
+                "RuntimeError: unable to mmap 9976698672 bytes from file </models/m/a.safetensors>: Cannot allocate "
+                "memory (12)",
+                "RuntimeError: [enforce fail at alloc_cpu.cpp:124] err == 0. DefaultCPUAllocator: can't allocate "
+                "memory: you tried to allocate 9976698672 bytes. Error code 12 (Cannot allocate memory)",
+            )
+        ),
     ],
 )
 def test_files_attention_and_memory_that_are_wanting_are_told(said: str, reason: Reason, told: str) -> None:
@@ -348,6 +358,24 @@ OTHERS = "see first what the other ranks say, then NetworkPolicies"
         ),
         ("OSError: [Errno 28] No space left on device: '/psm_a1b2'", Reason.NO_SPACE_LEFT, "(/dev/shm) is full"),
         (
+            NCCL.format(
+                SYSTEM,
+                SOCKET,
+                "Error while creating shared memory segment /dev/shm/nccl-o1XqGd (size 33030528), error: Cannot "
+                "allocate memory (12)",
+            ),
+            Reason.OUT_OF_MEMORY,
+            "its node gives it no more host memory",
+        ),
+        *(
+            (
+                NCCL.format(SYSTEM, SOCKET, f"Call to {call} failed with error Cannot allocate memory"),
+                Reason.GPU_ERROR,
+                f"node gpu-1 lets the pod lock too little memory for RDMA ({call}): see that its container runtime",
+            )
+            for call in ("ibv_reg_mr_iova2", "ibv_reg_mr", "ibv_create_cq")
+        ),
+        (
             NCCL.format(SYSTEM, SOCKET, "socketStartConnect: Connect to 10.0.0.5<43211> failed : Connection refused"),
             Reason.RANK_UNREACHABLE,
             f"does not reach another one at 10.0.0.5<43211> (Connection refused): {OTHERS}",
@@ -413,7 +441,15 @@ def test_why_ranks_do_not_work_together_is_told_and_no_node_is_drained_for_it(
         assert (got, told in message, "drain" in message) == (reason, True, False), message
 
 
-@pytest.mark.parametrize("cause", ["Cuda failure 999 'unknown error'", "NET/IB : Got completion from 10.0.0.5: 12"])
+@pytest.mark.parametrize(
+    "cause",
+    [
+        "Cuda failure 999 'unknown error'",
+        "NET/IB : Got completion from 10.0.0.5: 12",
+        # Of a plugin of NCCL's, and of memory that it pins.
+        "NET/OFI Unable to register memory (type = 2) for device 0. RC: -12, Error: Cannot allocate memory",
+    ],
+)
 def test_what_nccl_failed_at_last_is_shown(cause: str) -> None:
     reason, message = found(failed(NCCL.format(UNHANDLED, CALL, cause)))
     assert (reason, f"(unhandled cuda error (run with NCCL_DEBUG=INFO for details): {cause})" in message) == (
