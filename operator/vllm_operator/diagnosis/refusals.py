@@ -24,6 +24,8 @@ _TAKES_LONG = re.compile(
     r"context deadline exceeded|timed out waiting for the condition|failed to reserve container name"
     r"|name \S{1,300} is reserved"
 )
+# Of containerd, Docker and CRI-O while they unpack a layer, which may still be arriving then.
+_UNPACKS = "failed to extract layer|failed to register layer|ApplyLayer"
 # Words of containerd and CRI-O, and of the registries behind them; and whether another try may go better, where that is
 # known.
 _IMAGE_CAUSES: tuple[tuple[re.Pattern[str], str, bool | None], ...] = (
@@ -46,9 +48,17 @@ _IMAGE_CAUSES: tuple[tuple[re.Pattern[str], str, bool | None], ...] = (
         True,
     ),
     (re.compile(r"(?i)no space left"), "the node's disk is full: free it", True),
+    (
+        # The first of such words only (atomic): else all that follows were searched anew for each.
+        re.compile(
+            rf"(?s)\A(?>.*?(?:{_UNPACKS})).*?(?:context canceled|deadline exceeded|unexpected EOF|connection reset)"
+        ),
+        "the pull broke off: the node tries again; if that lasts, look at its disk and its container runtime",
+        True,
+    ),
     # What is denied there is no registry's word.
     (
-        re.compile(r"failed to extract layer|failed to register layer|ApplyLayer"),
+        re.compile(_UNPACKS),
         "the node cannot unpack it: kubectl describe pod shows why; look at its disk and its container runtime",
         None,
     ),

@@ -75,6 +75,16 @@ RESOLVING = 'failed to pull and unpack image "r.io/a/vllm:1": failed to resolve 
             )
         ),
         (f"{RESOLVING}failed to extract layer sha256:aa: write /x: no space left on device", "disk is full: free it"),
+        *(
+            (f"{RESOLVING}{broken}", "the pull broke off: the node tries again")
+            for broken in (
+                "failed to extract layer sha256:aa: context canceled",
+                "failed to extract layer sha256:aa: context deadline exceeded",
+                "failed to extract layer sha256:aa: mount callback failed on /var/lib/x: unexpected EOF: unknown",
+                "failed to register layer: Error processing tar file(exit status 1): unexpected EOF",
+                "ApplyLayer exit status 1 stdout:  stderr: read tcp 10.0.0.1:4->1.2.3.4:443: connection reset by peer",
+            )
+        ),
         ("pull QPS exceeded", "the node pulls many images at once: it tries again"),
         ("rpc error: code = Canceled desc = context canceled", "the node broke the pull off: it tries again"),
         (f"{RESOLVING}write /var/lib/containerd/x: no space left on device", "the node's disk is full: free it"),
