@@ -18,9 +18,12 @@ _LIMITED = (
 _CONFIG = "transformers/models/auto/configuration_auto.py"
 _STRICT = "huggingface_hub/errors.py"
 _SPACE = "raise cache.claim.storage, or pod and node storage where there is no claim"
-_AWAY = "the pod cannot reach the hub: check the cluster's egress and proxy settings, or serve from pvc://"
+_EGRESS = "check the cluster's egress and proxy settings"
+_AWAY = f"the pod cannot reach the hub: {_EGRESS}, or serve from pvc://"
+# What a download ends in that may never have begun: files lie on hosts of their own, which egress may not let through.
+_UNREACHED = ("ConnectError", "ConnectTimeout")
 # What keeps a download from its end once it has begun.
-_BREAKS = ("ConnectError", "ConnectTimeout", "ReadError", "ReadTimeout", "RemoteProtocolError")
+_BREAKS = ("ReadError", "ReadTimeout", "RemoteProtocolError")
 _REFUSED = "use another checkpoint, or an image that knows it"
 
 MODELS = (
@@ -87,7 +90,7 @@ MODELS = (
         _HUB,
         "We couldn't connect to '{hub}' to load the files",
         Reason.HUB_UNREACHABLE,
-        "the pod cannot reach {hub}: check the cluster's egress and proxy settings, or serve from pvc://",
+        f"the pod cannot reach {{hub}}: {_EGRESS}, or serve from pvc://",
         vague=True,
     ),
     Symptom(
@@ -186,8 +189,19 @@ MODELS = (
         "hf_xet/hf_xet.abi3.so",
         "CAS Client Error: {what}",
         Reason.HUB_UNREACHABLE,
-        "a download from the hub's storage broke off ({what}): vLLM is started again, and goes on with it",
+        f"a download from the hub's storage broke off ({{what}}): vLLM is started again, and goes on with it; if that "
+        f"lasts, {_EGRESS}",
         ends=True,
+    ),
+    *(
+        Symptom(
+            OF_HTTPX,
+            f"httpx{{}}.{name}",
+            Reason.HUB_UNREACHABLE,
+            f"the pod cannot reach the hub, or its storage ({name}): {_EGRESS}, or serve from pvc://",
+            ends=True,
+        )
+        for name in _UNREACHED
     ),
     *(
         Symptom(

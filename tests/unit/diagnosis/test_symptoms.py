@@ -235,6 +235,22 @@ def test_what_is_wrong_with_the_model_is_no_argument(log: str, told: str) -> Non
 @pytest.mark.parametrize(
     "said",
     [
+        "httpx2.ConnectError: [Errno -2] Name or service not known",
+        "httpx.ConnectError: [Errno 111] Connection refused",
+        "httpx2.ConnectTimeout: timed out",
+        "httpx2.ConnectTimeout",
+        "RuntimeError: CAS Client Error: Request error: error sending request",
+    ],
+)
+def test_a_download_that_may_never_have_begun_points_at_egress(said: str) -> None:
+    reason, message = found(failed(f'Traceback (most recent call last):\n  File "x.py", line 3, in y\n{said}\n'))
+    assert (reason, "check the cluster's egress and proxy settings" in message) == (Reason.HUB_UNREACHABLE, True)
+    assert ("goes on with it" in message) == ("CAS" in said), message
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
         "huggingface_hub.errors.LocalEntryNotFoundError: An error happened while trying to locate the file on the Hub "
         "and we cannot find the requested files in the local cache. Please check your connection and try again",
         "huggingface_hub.errors.IncompleteSnapshotError: The cached snapshot for 'org/m' (revision 'main', commit abc) "
