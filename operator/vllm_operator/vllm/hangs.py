@@ -106,16 +106,18 @@ class Held:
     """The requests that vLLM's API process has given to its engines.
 
     One that it could not write down for an engine (an integer above 64 bits, half a surrogate pair) it never forgets,
-    though no engine has it and its client was told: AsyncLLM.add_request, vLLM 0.32. What is there while no HTTP
-    request is open waits for nobody. A response in the background is left out as well; it shows once it runs.
+    though no engine has it and its client was told: AsyncLLM.add_request, vLLM 0.32. What is there while none that has
+    arrived to its last byte is open waits for nobody, but for what a WebSocket's client still speaks. A response in the
+    background, or to the last word over a WebSocket, is left out as well; it shows once it runs.
     """
 
     def __init__(self) -> None:
         self.forgotten: set[str] = set()
 
     def forget(self, app: Any) -> None:
-        """No HTTP request is open: what is there now counts no more."""
-        self.forgotten = set(_states(app) or ())
+        """No request that has arrived is open: what is there now counts no more, but for what a client still speaks."""
+        states = _states(app) or {}
+        self.forgotten = states.keys() - _spoken(states)
 
     def of_each(self, app: Any) -> list[int]:
         """Requests that each of several engines has, by their numbers; empty where vLLM has one, or does not tell."""
@@ -136,13 +138,17 @@ class Held:
         states, left = _states(app), self._left(app)
         if states is None:
             return None
-        spoken = {request for request, state in states.items() if getattr(state, "streaming_input", False)}
-        return len(states.keys() - spoken - left)
+        return len(states.keys() - _spoken(states) - left)
 
     def _left(self, app: Any) -> set[str]:
         """Of what was forgotten, what vLLM still has. A request whose client gives up, vLLM takes away."""
         self.forgotten &= (_states(app) or {}).keys()
         return self.forgotten
+
+
+def _spoken(states: dict[str, Any]) -> set[str]:
+    """Requests of which more may come, over a WebSocket."""
+    return {request for request, state in states.items() if getattr(state, "streaming_input", False)}
 
 
 def _states(app: Any) -> dict[str, Any] | None:

@@ -80,7 +80,7 @@ class Middleware:
         self.looked_at = time.monotonic()
         self.started_with = _configuration()
         self.uid = UID_FILE.read_text().strip() if UID_FILE.is_file() else ""
-        self.requests = self.waiting = self.sockets = 0
+        self.requests = self.waiting = self.sockets = self.arrived = 0
         self.last_end = time.monotonic()
         self.watch, self.held = Watch(), Held()
         MARK.unlink(missing_ok=True)
@@ -105,8 +105,6 @@ class Middleware:
             finally:
                 self.requests, self.sockets = self.requests - 1, self.sockets - socket
                 self.last_end = time.monotonic()
-                if not self.requests:
-                    self.held.forget(scope.get("app"))
 
     async def _serve(self, scope: Message, receive: Receive, send: Send) -> None:
         """Counts what waits for vLLM: a request from its last byte on, except while its client takes what is sent.
@@ -114,6 +112,7 @@ class Middleware:
         It is asked for where vLLM does not tell what its engines have: it counts what vLLM fetches media for, too.
         """
         since: float | None = None
+        arrived = False  # to its last byte: before that, no engine has anything of it
 
         def wait(waits: bool) -> None:
             nonlocal since
@@ -121,9 +120,12 @@ class Middleware:
             since = time.monotonic() if waits else None
 
         async def receiving() -> Message:
+            nonlocal arrived
             message = await receive()
-            # What vLLM sends after its client has gone is no answer.
-            wait(message["type"] == "http.request" and not message.get("more_body"))
+            whole = message["type"] == "http.request" and not message.get("more_body")
+            self.arrived += whole and not arrived
+            arrived = arrived or whole
+            wait(whole)  # what vLLM sends after its client has gone is no answer
             return message
 
         async def sending(message: Message) -> None:
@@ -142,6 +144,9 @@ class Middleware:
             await self.app(scope, receiving, sending)
         finally:
             wait(False)
+            self.arrived -= arrived
+            if not self.arrived:
+                self.held.forget(scope.get("app"))
 
     async def _probe(self, path: str, scope: Message, receive: Receive, send: Send) -> None:
         seconds = self._stalled(scope.get("app")) if path in (READY, STATE, "/health") else 0.0

@@ -519,7 +519,8 @@ class Engines:
         self.number = count
 
     async def answer(self, scope: Message, receive: Receive, send: Send) -> None:
-        await receive()
+        while (await receive()).get("more_body"):
+            pass
         if scope["path"] == "/fails":
             await self.fetched.wait()
         elif scope["path"] == "/odd":
@@ -563,6 +564,19 @@ class Engines:
             statuses.extend([message["status"]] if "status" in message else [])
 
         scope: Message = {"type": "http", "method": "POST", "path": path, "headers": [], "app": self.app}
+        return asyncio.ensure_future(self.middleware(scope, receive, send))
+
+    def open(self, kind: str) -> asyncio.Future[None]:
+        """A WebSocket over which nobody says anything, or a request whose last byte does not come."""
+        parts = [{"type": "http.request", "more_body": True}] if kind == "http" else []
+
+        async def receive() -> Message:
+            return parts.pop() if parts else await asyncio.Future[Message]()
+
+        async def send(message: Message) -> None:
+            raise AssertionError(message)
+
+        scope: Message = {"type": kind, "method": "POST", "path": "/v1/realtime", "headers": [], "app": self.app}
         return asyncio.ensure_future(self.middleware(scope, receive, send))
 
     async def probes(self, *after: int) -> list[tuple[int, int]]:
@@ -665,6 +679,42 @@ def test_a_request_that_vllm_forgets_to_take_away_is_no_hang_and_hides_none(
         assert await engines.probes(84, 1) == [UNREADY, DEAD]
 
     asyncio.run(leak())
+
+
+@pytest.mark.parametrize("beside", [["websocket"], ["http"], ["websocket", "http"]])
+def test_a_request_that_vllm_forgets_to_take_away_is_no_hang_beside_what_no_engine_has(
+    count: int, now: list[float], beside: list[str]
+) -> None:
+    async def leak() -> None:
+        engines = Engines(count, now)
+        opened = [engines.open(kind) for kind in beside]
+        await asyncio.sleep(0)
+        await engines.ask("/odd", [])
+        assert await engines.probes(0, 35, 85) == [WELL] * 3
+        # A hang beside them is one.
+        engines.fetched.set()
+        asked = engines.ask("/v1/completions", [])
+        assert await engines.probes(0, 34, 1) == [WELL, WELL, UNREADY]
+        await left(asked, *opened)
+        assert engines.middleware.arrived == 0
+
+    asyncio.run(leak())
+
+
+def test_an_answer_to_what_was_said_over_a_websocket_is_waited_for_also_if_requests_end_meanwhile(
+    count: int, now: list[float]
+) -> None:
+    async def talk() -> None:
+        engines = Engines(count, now)
+        opened = engines.open("websocket")
+        engines.states["spoken"] = said = SimpleNamespace(streaming_input=True)
+        await engines.ask("/odd", [])
+        assert await engines.probes(0, 300) == [WELL] * 2
+        said.streaming_input = False  # its client has said its last word
+        assert await engines.probes(0, 34, 1) == [WELL, WELL, UNREADY]
+        await left(opened)
+
+    asyncio.run(talk())
 
 
 def test_a_request_whose_client_gave_up_is_still_known_to_be_with_the_engine_that_hangs(now: list[float]) -> None:
