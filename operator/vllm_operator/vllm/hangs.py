@@ -13,6 +13,7 @@ TERMINATION_MESSAGE = Path("/dev/termination-log")
 # Readiness fails after the first of these: with two probes, a hang is known within a minute of the last step. Liveness
 # fails after the second: to load a model again costs more than to wait for a slow step.
 HANG_SECONDS, HANG_KILL_SECONDS = 35.0, 120.0
+LIVENESS_SECONDS = 30.0  # for which liveness has to fail until the kubelet ends the container
 HUNG = "vllm-operator: engine hung: "  # the diagnosis knows a pod's last words by it
 _PROGRESS = (
     "vllm:iteration_tokens_total_count",

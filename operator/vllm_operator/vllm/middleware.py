@@ -19,7 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
-from .hangs import HANG_KILL_SECONDS, HANG_SECONDS, Held, Watch, figures, leave
+from .hangs import HANG_KILL_SECONDS, HANG_SECONDS, LIVENESS_SECONDS, Held, Watch, figures, leave
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -152,7 +152,7 @@ class Middleware:
         seconds = self._stalled(scope.get("app")) if path in (READY, STATE, "/health") else 0.0
         if path == STATE:
             # Of a pod that is being deleted, the kubelet asks for no liveness: the preStop hook asks for this.
-            if _draining() and seconds >= HANG_KILL_SECONDS:
+            if _draining() and seconds >= HANG_KILL_SECONDS + LIVENESS_SECONDS:
                 _end(self.watch.hang)
             await _answer(send, 200, json.dumps(self.state()), b"application/json")
         elif path == READY and _draining():

@@ -8,6 +8,7 @@ from support.snapshots import service
 from vllm_operator.manifests import pod_template
 from vllm_operator.manifests.group import leader_worker_set
 from vllm_operator.settings import Settings
+from vllm_operator.vllm.hangs import LIVENESS_SECONDS
 from vllm_operator.vllm.paths import MIDDLEWARE_PATH
 
 ON_RAY = {"runtime": "RayServe", "image": "vllm-ray"}
@@ -37,3 +38,9 @@ def test_the_leader_of_a_group_waits_as_long() -> None:
     leader, worker = (pods[name]["spec"] for name in ("leaderTemplate", "workerTemplate"))
     assert (leader["terminationGracePeriodSeconds"], worker["terminationGracePeriodSeconds"]) == (190, 30)
     assert leader["containers"][0]["lifecycle"]["preStop"]["exec"]["command"][-2:] == ["120", "40"]
+
+
+def test_a_pod_that_is_deleted_waits_for_an_engine_that_hangs_as_long_as_its_liveness_probe_would() -> None:
+    (container,) = pod_template(service(), Settings())["spec"]["containers"]
+    probe = container["livenessProbe"]
+    assert probe["periodSeconds"] * probe["failureThreshold"] == LIVENESS_SECONDS
