@@ -40,6 +40,12 @@ def test_vllm_says_in_each_step_how_many_requests_it_holds_back() -> None:
     assert "WAITING_REASON_DEFERRED = 'deferred'" in loggers
 
 
+def test_vllm_takes_the_model_that_a_websocket_names_without_a_word() -> None:
+    handling = code_of("vllm/entrypoints/speech_to_text/realtime/connection.py")
+    named = handling[handling.index("if event_type == 'session.update':") :].partition("elif")[0]
+    assert named.rstrip().endswith("return\n            self._is_model_validated = True")
+
+
 def test_a_label_tells_the_metrics_of_each_engine_apart() -> None:
     assert {"engine", "model_name"} <= {*words_of("vllm/v1/metrics/loggers.py").splitlines()}
 

@@ -59,7 +59,8 @@ NO_KEYS = "vllm-operator: none of the API keys is there"
 HUNG_STATUS = 504
 # Endpoints learn of a pod's end within seconds, where nothing else is said; until then it takes requests as ever.
 PAUSE_SECONDS = 10.0
-# After it, a WebSocket over which nobody has said anything for so long is closed: its client connects to another pod.
+# After it, a WebSocket over which nobody has said anything for so long is closed, where its client waits for no answer:
+# that one connects to another pod.
 SILENCE_SECONDS, LOOK_SECONDS = 30.0, 2.0
 SERVICE_RESTART = 1012  # a code of RFC 6455's registry
 
@@ -266,31 +267,41 @@ def _closing(send: Send) -> Send:
 
 
 def _hanging_up(receive: Receive, send: Send) -> tuple[Receive, Send]:
-    """A WebSocket that would else hold the pod's end for as long as its client likes, without a word."""
-    said, closed = time.monotonic(), False
+    """A WebSocket that would else hold the pod's end for as long as its client likes, without a word.
+
+    One whose client spoke last waits for vLLM, which may take its time: it has that of the drain.
+    """
+    said, waits, closed = time.monotonic(), False, False
 
     async def receiving() -> Message:
-        nonlocal said, closed
+        nonlocal said, waits, closed
         coming = asyncio.ensure_future(receive())
         try:
             while not (await asyncio.wait([coming], timeout=LOOK_SECONDS))[0]:
                 over = _pause_over()
-                if over is not None and time.monotonic() - max(over, said) >= SILENCE_SECONDS:
+                if over is not None and not waits and time.monotonic() - max(over, said) >= SILENCE_SECONDS:
                     closed = True
                     await send({"type": "websocket.close", "code": SERVICE_RESTART})
                     return {"type": "websocket.disconnect", "code": SERVICE_RESTART}
         finally:
             coming.cancel()
-        said = time.monotonic()
-        return coming.result()
+        message = coming.result()
+        said, waits = time.monotonic(), waits or _is_answered(message)
+        return message
 
     async def sending(message: Message) -> None:
-        nonlocal said
-        said = time.monotonic()
+        nonlocal said, waits
+        said, waits = time.monotonic(), False
         if not closed:  # what vLLM still says has nobody to hear it
             await send(message)
 
     return receiving, sending
+
+
+def _is_answered(message: Message) -> bool:
+    """Whether vLLM answers what a WebSocket's client says. A model that it has it takes without a word."""
+    # RealtimeConnection.handle_event, vLLM 0.32.
+    return message["type"] == "websocket.receive" and "session.update" not in (message.get("text") or "")
 
 
 async def _answer(send: Send, status: int, text: str, kind: bytes = b"text/plain") -> None:

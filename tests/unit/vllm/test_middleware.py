@@ -901,48 +901,52 @@ def test_without_the_uid_of_the_service_nothing_stands_for_a_name(files: Path) -
 
 
 class Spoken:
-    """A WebSocket whose client says one word, and to which vLLM sends what comes in its turn."""
+    """A WebSocket whose client says these texts, and to which vLLM sends so many words as soon as it may speak."""
 
-    def __init__(self, words: int) -> None:
-        self.words, self.sent, self.left = words, list[Message](), list[Message]()
+    def __init__(self, words: int, *texts: str) -> None:
+        said: list[Message] = [{"type": "websocket.receive", "text": text} for text in texts]
+        self.coming: list[Message] = [{"type": "websocket.connect"}, *said]
+        self.words, self.sent, self.heard = words, list[Message](), list[Message]()
+        self.may_speak = asyncio.Event()
 
     async def receive(self) -> Message:
-        if not self.left:
-            self.left.append({"type": "websocket.connect"})
-            return self.left[0]
-        await asyncio.Event().wait()
-        raise AssertionError
+        return self.coming.pop(0) if self.coming else await asyncio.Future[Message]()
 
     async def send(self, message: Message) -> None:
         self.sent.append(message)
 
     async def vllm(self, scope: Message, receive: Receive, send: Send) -> None:
         """Sends its words while it waits for the client, as vLLM does, and one when the client has gone."""
-        assert (await receive())["type"] == "websocket.connect"
 
         async def talk() -> None:
+            await self.may_speak.wait()
             for _ in range(self.words):
                 await asyncio.sleep(0.05)
                 await send({"type": "websocket.send", "text": "word"})
 
         talking = asyncio.ensure_future(talk())
-        self.left.append(await receive())
-        await talking
+        while not self.heard or self.heard[-1]["type"] != "websocket.disconnect":
+            self.heard.append(await receive())
+        talking.cancel()
         await send({"type": "websocket.send", "text": "to nobody"})
+
+    def open(self, monkeypatch: pytest.MonkeyPatch) -> tuple[Middleware, asyncio.Future[None]]:
+        monkeypatch.setattr(middleware, "SILENCE_SECONDS", 0.2)
+        monkeypatch.setattr(middleware, "LOOK_SECONDS", 0.02)
+        app = Middleware(self.vllm)
+        scope: Message = {"type": "websocket", "path": "/v1/realtime", "headers": []}
+        return app, asyncio.ensure_future(app(scope, self.receive, self.send))
 
 
 @pytest.mark.parametrize("words", [0, 24])
 def test_a_silent_websocket_is_closed_once_the_pod_drains_and_its_pause_is_over(
     words: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(middleware, "SILENCE_SECONDS", 0.2)
-    monkeypatch.setattr(middleware, "LOOK_SECONDS", 0.02)
     spoken = Spoken(words)
+    spoken.may_speak.set()
 
     async def drain() -> None:
-        app = Middleware(spoken.vllm)
-        scope: Message = {"type": "websocket", "path": "/v1/realtime", "headers": []}
-        asked = asyncio.ensure_future(app(scope, spoken.receive, spoken.send))
+        app, asked = spoken.open(monkeypatch)
         await asyncio.sleep(0.3)
         middleware.MARK.write_text(str(time.monotonic() + 0.3))
         await asyncio.sleep(0.25)
@@ -951,11 +955,38 @@ def test_a_silent_websocket_is_closed_once_the_pod_drains_and_its_pause_is_over(
         assert (app.sockets, app.requests) == (0, 0)
 
     asyncio.run(drain())
-    assert spoken.left[1] == {"type": "websocket.disconnect", "code": 1012}
+    assert spoken.heard[1:] == [{"type": "websocket.disconnect", "code": 1012}]
     assert spoken.sent == [
         *[{"type": "websocket.send", "text": "word"}] * words,
         {"type": "websocket.close", "code": 1012},
     ]
+
+
+MODEL, AUDIO, LAST = (
+    json.dumps({"type": kind}) for kind in ("session.update", "input_audio_buffer.append", "input_audio_buffer.commit")
+)
+
+
+@pytest.mark.parametrize(
+    ("texts", "waits"), [([MODEL], False), ([AUDIO], True), ([MODEL, AUDIO, LAST], True), ([LAST, MODEL], True)]
+)
+def test_a_websocket_whose_client_waits_for_its_answer_is_not_silent(
+    texts: list[str], monkeypatch: pytest.MonkeyPatch, *, waits: bool
+) -> None:
+    spoken = Spoken(1, *texts)
+
+    async def drain() -> None:
+        _, asked = spoken.open(monkeypatch)
+        middleware.MARK.write_text(str(time.monotonic()))
+        if waits:
+            await asyncio.sleep(0.6)
+            assert not asked.done()
+            spoken.may_speak.set()
+        await asyncio.wait_for(asked, 10)
+
+    asyncio.run(drain())
+    answer = [{"type": "websocket.send", "text": "word"}] if waits else []
+    assert spoken.sent == [*answer, {"type": "websocket.close", "code": 1012}]
 
 
 def test_a_message_over_a_websocket_goes_through_as_it_is() -> None:
