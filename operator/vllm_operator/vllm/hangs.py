@@ -22,7 +22,9 @@ _PROGRESS = (
     "vllm:num_requests_waiting",
 )
 _RUNNING = "vllm:num_requests_running"
-_WAITING_BY_REASON = "vllm:num_requests_waiting_by_reason"  # older versions have none
+# Older versions (0.11.2) have none. By setting the gauges above anew they tell of such a step, too, but also of one in
+# which the scheduler lets nothing run any more (Scheduler.schedule breaks off): that is a hang, which has to end.
+_WAITING_BY_REASON = "vllm:num_requests_waiting_by_reason"
 
 
 class Watch:

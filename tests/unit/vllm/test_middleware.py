@@ -796,6 +796,27 @@ def test_a_request_that_an_engine_makes_no_step_for_is_a_hang_beside_one_that_it
     asyncio.run(hang())
 
 
+def test_an_engine_whose_steps_let_nothing_run_hangs(count: int, now: list[float]) -> None:
+    waiting = Gauge("vllm:num_requests_waiting", "", ["engine"])
+
+    async def hang() -> None:
+        engines = Engines(count, now)
+        engines.fetched.set()
+        asked = engines.ask("/v1/chat/completions", [])
+        statuses = []
+        for _ in range(9):
+            for number in range(count):
+                waiting.labels(str(number)).set(int(number == count - 1))
+            statuses += await engines.probes(5)
+        assert statuses == [WELL] * 7 + [UNREADY] * 2
+        await left(asked)
+
+    try:
+        asyncio.run(hang())
+    finally:
+        REGISTRY.unregister(waiting)
+
+
 def test_media_that_cannot_be_fetched_do_not_end_a_hang(count: int, now: list[float]) -> None:
     async def hang() -> None:
         engines = Engines(count, now)
