@@ -17,6 +17,7 @@ from ..api.resource import InferenceService
 from ..api.revision import made_claim_name
 from ..api.serving_class import ServingClass
 from ..api.spec import UNREADABLE, InferenceServiceSpec
+from ..api.storage import Cache
 from ..assess.admission import admit
 from ..assess.classes import Classes
 from ..assess.policy import fault, may_mount, named_claims, refused, wanted_labels
@@ -62,8 +63,7 @@ def engine_of(
     if batch.buckets() and not settings.images.operator:
         return Engine(_service(batch, UNREADABLE), refusal=(Reason.INVALID, _NO_IMAGE))
     try:
-        # The claim was made by the operator, without the labels that a claim needs which a spec names.
-        spec = written(batch, referred, has_cache=has_cache and not settings.allowed_claims)
+        spec = written(batch, referred)
     except ValidationError as error:
         where, wrong = first_fault(error)
         return Engine(_service(batch, UNREADABLE), refusal=(Reason.INVALID, f"spec.template.{where}: {wrong}"))
@@ -74,7 +74,8 @@ def engine_of(
     if finding := fault(spec, settings):
         return Engine(_service(batch, spec), refusal=finding)
     result, own = _admitted(spec, classes, settings)
-    effective = result.spec
+    # The claim was made by the operator, without the labels that a claim needs which a spec names.
+    effective = _with_cache(result.spec, batch, referred, has_cache=has_cache and not settings.allowed_claims)
     if effective.accelerator.device_class:  # of a service, or of a class
         return Engine(_service(batch, effective), result.resolved, (Reason.INVALID, NO_DEVICE_CLASS), own)
     refusal = result.refusal or _too_old(settings.image_of(effective))
@@ -124,9 +125,7 @@ def as_begun(engine: Engine, batch: InferenceBatch, jobs: Mapping[str, JobSnapsh
     return Engine(_service(batch, spec), (), engine.refusal, own, begun=True)
 
 
-def written(
-    batch: InferenceBatch, referred: Mapping[str, Any] | None, *, has_cache: bool = False
-) -> InferenceServiceSpec | None:
+def written(batch: InferenceBatch, referred: Mapping[str, Any] | None) -> InferenceServiceSpec | None:
     """The spec that the user wrote, as a service's; None where the service does not exist. Raises ValidationError."""
     own = batch.spec
     if own.template:
@@ -135,27 +134,40 @@ def written(
         return None
     else:
         name = own.service_ref.name if own.service_ref else ""
-        given = _of_service(InferenceServiceSpec.model_validate(referred), name, has_cache=has_cache)
+        given = _of_service(InferenceServiceSpec.model_validate(referred), name)
     named = own.serving_class_name if own.serving_class_name is not None else given.get("servingClassName")
     if named is not None:
         given["servingClassName"] = named
     return InferenceServiceSpec.model_validate({**given, "replicas": batch.pods})
 
 
-def _of_service(spec: InferenceServiceSpec, name: str, *, has_cache: bool) -> dict[str, Any]:
-    """What of a service's spec a batch takes."""
+def _of_service(spec: InferenceServiceSpec, name: str) -> dict[str, Any]:
+    """What of a service's spec a batch takes, without a claim that the operator makes for the service."""
     fields = InferenceServiceSpec.model_fields
     dropped = {fields[field].alias or field for field in NOT_OF_A_BATCH if field != "serving_class_name"}
     given = {key: value for key, value in spec.given().items() if key not in dropped}
     given["model"] = {**given["model"], "servedModelNames": spec.model.served_model_names or [name]}
     if "events" in given.get("kvCache", {}):
         given["kvCache"] = {key: value for key, value in given["kvCache"].items() if key != "events"}
-    claim = spec.cache.claim if spec.cache else None
-    if claim or not spec.cache:
-        shared = has_cache or (claim is not None and claim.access_mode == "ReadWriteMany")
-        given.pop("cache", None)
-        given |= {"cache": {"existingClaim": made_claim_name(name)}} if shared else {}
+    if spec.cache and spec.cache.claim:
+        del given["cache"]
     return given
+
+
+def _with_cache(
+    spec: InferenceServiceSpec, batch: InferenceBatch, referred: Mapping[str, Any] | None, *, has_cache: bool
+) -> InferenceServiceSpec:
+    """With the cache of the service that serviceRef names, where pods on several nodes can mount it.
+
+    No user named that claim: what a class allows of cache.existingClaim does not hold for it.
+    """
+    ref = batch.spec.service_ref
+    if ref is None or referred is None or spec.cache:
+        return spec
+    claim = (referred.get("cache") or {}).get("claim") or {}
+    if not has_cache and claim.get("accessMode") != "ReadWriteMany":
+        return spec
+    return spec.model_copy(update={"cache": Cache.model_validate({"existingClaim": made_claim_name(ref.name)})})
 
 
 def _service(batch: InferenceBatch, spec: InferenceServiceSpec) -> InferenceService:

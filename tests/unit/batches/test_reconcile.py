@@ -458,6 +458,43 @@ def test_a_service_lends_the_cache_that_its_class_gave_it(modes: list[str], sett
     assert claim == ("llama-cache" if taken else None)
 
 
+@pytest.mark.parametrize("of_class", [True, False], ids=["of its class", "of the service"])
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_class_that_allows_users_no_claim_allows_the_one_that_the_operator_made(
+    *, of_class: bool, begun: bool
+) -> None:
+    world = BatchWorld()
+    meta = {"name": "h100", "uid": "uid-h100", "creationTimestamp": "2026-01-01T00:00:00Z"}
+    cache = {"storage": "1Gi", "accessMode": "ReadWriteMany"}
+    limits = {"gpusPerNamespace": 8, "allowed": {"cache.existingClaim": []}}
+    spec = {"default": True, **({"cache": cache} if of_class else {})}
+    own: Object = {"kind": "ServingClass", "metadata": meta, "spec": spec if begun else {**spec, "limits": limits}}
+    world.api.put(path("ServingClass", "", "h100"), own)
+    labels = {"app.kubernetes.io/managed-by": "vllm-operator", "app.kubernetes.io/instance": "llama"}
+    world.claim("llama-cache", "ReadWriteMany", **labels)
+    lent = {} if of_class else {"cache": {"claim": cache}}
+    service(world, model={"uri": "hf://a/b"}, accelerator={"product": "NVIDIA-L4"}, suspend=True, **lent)
+    world.runs(template=None, serviceRef={"name": "llama"}, parallelism=4)
+    world.api.put(path("ServingClass", "", "h100"), {**own, "spec": {**spec, "limits": limits}})
+    world.watch()
+    world.reconcile()
+    volumes = {one["name"]: one for one in world.job("run")["spec"]["template"]["spec"]["volumes"]}
+    assert volumes["cache"]["persistentVolumeClaim"]["claimName"] == "llama-cache"
+    assert world.condition("SpecValid")[0] == "True"
+    assert world.condition("Admitted") == ("", "")
+
+
+def test_a_claim_that_a_user_names_is_for_the_class_to_allow() -> None:
+    world = BatchWorld()
+    meta = {"name": "h100", "uid": "uid-h100", "creationTimestamp": "2026-01-01T00:00:00Z"}
+    spec = {"default": True, "limits": {"allowed": {"cache.existingClaim": []}}}
+    world.api.put(path("ServingClass", "", "h100"), {"kind": "ServingClass", "metadata": meta, "spec": spec})
+    service(world, model={"uri": "hf://a/b"}, cache={"existingClaim": "llama-cache"})
+    world.batch(template=None, serviceRef={"name": "llama"})
+    world.reconcile()
+    assert world.condition("Ready") == ("False", "ClassLimitExceeded")
+
+
 def test_requests_may_name_the_model_and_its_adapters() -> None:
     world = BatchWorld()
     lora = {"adapters": [{"name": "extra", "uri": "pvc://adapters/extra"}]}
