@@ -13,10 +13,12 @@ from ..api.serving_class import ServingClass
 from ..snapshots.batch import BatchPod, JobSnapshot
 from ..status.evidence import Evidence
 from ..vllm.batch import CHECK, MERGE, RUN
-from ..vllm.batch.faults import BAD_INPUT, OURS
+from ..vllm.batch.faults import BAD_INPUT, BAD_OUTPUT, OURS
 
 MOST_REQUESTS = 1 << 40
 MOST_TOKENS = 1 << 53
+LASTING = (BAD_INPUT, BAD_OUTPUT)
+"""Exit statuses of our programs after which another try would find the same."""
 _COUNTS = ("total", "valid", "invalid", "duplicates", "tooLong", "files")
 # Of an invalid line, for people.
 _MOST_WHY, _MOST_LINES = 160, 3
@@ -151,6 +153,11 @@ class BatchEvidence:
         job, pod = self.jobs.get(step), self.ended(step)
         tries = job is not None and not job.complete
         return _words(pod.message) if tries and pod and pod.message.startswith(OURS) else ""
+
+    def given_up(self, step: str) -> str:
+        """Why a program of a step has ended the whole step, as another try would find the same; else nothing."""
+        pods = (pod for pod in self.pods if pod.step == step and pod.ended and pod.exit_code in LASTING)
+        return next((_words(pod.message) for pod in pods if pod.message.startswith(OURS)), "")
 
     @property
     def checked(self) -> Checked:

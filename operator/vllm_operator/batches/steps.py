@@ -13,8 +13,7 @@ from ..assess.fits import Assessment, keeps_from_running
 from ..manifests.batch import INSPECT, STEPS
 from ..snapshots.batch import JobSnapshot
 from ..vllm.batch import CHECK, MERGE, RUN
-from ..vllm.batch.faults import BAD_INPUT, BAD_OUTPUT
-from .evidence import BatchEvidence
+from .evidence import LASTING, BatchEvidence
 
 # Between two Jobs that make the output, where the first one could not: each has tries of its own.
 MERGE_SECONDS = 60
@@ -67,7 +66,9 @@ def _cause(evidence: BatchEvidence) -> Finding | None:
     run = evidence.jobs.get(RUN)
     if run and run.failed:
         ended = diagnosis.workload(None, evidence.engine.pods)
-        words = (ended[1] if ended else evidence.last_try(RUN)) or run.message or "see their logs"
+        # What other pods ended of before may have passed.
+        found = evidence.given_up(RUN) or (ended[1] if ended else evidence.last_try(RUN))
+        words = found or run.message or "see their logs"
         return Reason.RUN_FAILED, f"its pods failed too often: {words}"
     return None
 
@@ -122,7 +123,7 @@ def _unmerged(evidence: BatchEvidence, job: JobSnapshot, delete: tuple[str, ...]
     said = evidence.ended(MERGE)
     words = (said.message if said else "").strip() or job.message or "see the log of its pod"
     text = f"the output could not be made: {words[-400:]}"
-    if (said and said.exit_code in (BAD_INPUT, BAD_OUTPUT)) or evidence.overdue:
+    if (said and said.exit_code in LASTING) or evidence.overdue:
         return Plan(delete=delete, failed=(Reason.MERGE_FAILED, text))
     rests = bool(job.failed_at) and evidence.left(job.failed_at, MERGE_SECONDS) > 0
     return Plan(delete=delete if rests else (*delete, *_there(evidence, MERGE)), unmerged=text)

@@ -1,5 +1,7 @@
 """Why the pods of a batch end is told as for those of a service: while others are tried, and in the end."""
 
+import json
+
 import pytest
 
 from support.batch_world import KEY, MERGED, BatchWorld
@@ -7,7 +9,9 @@ from support.kube import Object
 from support.world import NAMESPACE
 from vllm_operator.cluster import path
 from vllm_operator.loop.write import PROGRESS_SECONDS
+from vllm_operator.manifests.batch import CAUSE_ANNOTATION
 from vllm_operator.snapshots.batch import batch_pod, told
+from vllm_operator.vllm.batch.faults import BAD_INPUT, BAD_OUTPUT
 
 DIED = "vllm-batch: RuntimeError: Engine core initialization failed. See root cause above. Failed core proc(s): {}\n"
 NO_CACHE = f"""\
@@ -116,6 +120,39 @@ def test_only_the_last_try_of_an_index_counts_and_none_that_has_answered_all() -
     ends(world, container("ValueError: odd\n"), 1, 1)
     _, reason, message = settled(world)
     assert (reason, "odd" in message) == ("ContainerFailed", True)
+
+
+@pytest.mark.parametrize("code", [BAD_INPUT, BAD_OUTPUT])
+@pytest.mark.parametrize(
+    ("before", "status"),
+    [(container("", 137, reason="OOMKilled"), {}), ({"state": {}}, {"reason": "Evicted", "message": LOW})],
+    ids=["killed", "evicted"],
+)
+@pytest.mark.parametrize("stops", [False, True], ids=["gone", "stopping"])
+def test_the_pod_that_ends_the_job_tells_the_cause_and_none_that_was_tried_again(
+    before: Object, status: Object, code: int, *, stops: bool
+) -> None:
+    world = BatchWorld()
+    world.runs(parallelism=2)
+    ends(world, before, 1, 0, **status)
+    said = "vllm-batch: cannot open /data/out: Permission denied"
+    ends(world, container(said, code), 0, 0)
+    if stops:  # the next try of the other index, which the Job controller takes away
+        ends(world, container(STOPPED, 143), 1, 1)
+    world.fails("run")
+    world.reconcile(2)
+    kept = json.loads(world.job("merge")["metadata"]["annotations"][CAUSE_ANNOTATION])
+    assert kept == ["RunFailed", f"its pods failed too often: {said}"]
+
+
+def test_an_exit_status_of_somebody_elses_ends_no_step() -> None:
+    world = BatchWorld()
+    world.runs(parallelism=2)
+    ends(world, container("ValueError: odd\n", BAD_OUTPUT))
+    world.fails("run")
+    world.reconcile(2)
+    kept = world.job("merge")["metadata"]["annotations"][CAUSE_ANNOTATION]
+    assert "does not start: ValueError: odd (exit code 4)" in kept
 
 
 def test_what_requests_hold_is_no_cause() -> None:
