@@ -49,24 +49,34 @@ class BatchMemory:
 def remember(key: Key, uid: str, surroundings: Surroundings) -> BatchMemory:
     """The memory of a batch that was not seen before."""
     cluster, clock = surroundings.cluster, surroundings.clock
-    done = partial(surroundings.requeue, key)
+    to_read = _events(key, surroundings)
+    progress = ProgressReader(clock, partial(surroundings.queues.pods.do, key.namespace), to_read.done)
+    refusals = {step: Said(to_read, clock, REFUSED) for step in STEPS}
+    claims = Claims(partial(cluster.read, "PersistentVolumeClaim", key.namespace), clock)
+    return BatchMemory(uid, new_readers(key, surroundings), progress, refusals, StatusWriter(cluster, clock), claims)
+
+
+def new_readers(key: Key, surroundings: Surroundings) -> tuple[Reader, ...]:
+    """Those of one batch, which have read nothing yet."""
+    cluster, clock = surroundings.cluster, surroundings.clock
+    to_read = _events(key, surroundings)
 
     async def read_log(pod: PodSnapshot) -> str:
         log = await surroundings.read_log(key.namespace, pod.name, CONTAINER)
         return told(log, served=pod.ending is not None and pod.ending.served)
 
     read_claim = partial(cluster.read, "PersistentVolumeClaim", key.namespace)
-    read_events = partial(cluster.read_events, key.namespace)
-    turn = partial(surroundings.queues.events.do, key.namespace)
-    to_read = Events(read_events, turn, done)
 
     # A batch goes when it has ended: each has a Job of its own.
     alone = Together(surroundings.settings, surroundings.requeue, clock)
-    readers: tuple[Reader, ...] = (
+    return (
         InspectionReader(read_claim, to_read, clock, alone),
-        EventReader(read_events, clock, turn, done),
-        LogReader(read_log, clock, done),
+        EventReader(to_read.read, clock, to_read.turn, to_read.done),
+        LogReader(read_log, clock, to_read.done),
     )
-    progress = ProgressReader(clock, partial(surroundings.queues.pods.do, key.namespace), done)
-    refusals = {step: Said(to_read, clock, REFUSED) for step in STEPS}
-    return BatchMemory(uid, readers, progress, refusals, StatusWriter(cluster, clock), Claims(read_claim, clock))
+
+
+def _events(key: Key, surroundings: Surroundings) -> Events:
+    read = partial(surroundings.cluster.read_events, key.namespace)
+    turn = partial(surroundings.queues.events.do, key.namespace)
+    return Events(read, turn, partial(surroundings.requeue, key))

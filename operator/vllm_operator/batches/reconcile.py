@@ -38,7 +38,7 @@ from ..vllm.batch import CHECK, MERGE, RUN
 from .evidence import BatchEvidence
 from .figures import batch_fleet
 from .gather import gather
-from .memory import QUEUE_SECONDS, BatchMemory, remember
+from .memory import QUEUE_SECONDS, BatchMemory, new_readers, remember
 from .status import BatchAccount, stamp_of, status
 from .steps import Plan, plan
 from .view import BatchView
@@ -104,6 +104,8 @@ class BatchReconciler:
         after = status(account)
         batch_fleet.show(key, after)
         if evidence.finished:
+            # The logs of its pods are large, and nobody asks for them any more.
+            memory.readers = new_readers(key, self._surroundings)
             wait = await self._write(evidence, memory, after)
             return [*await self._finish(evidence), *([wait] if wait else [])]
         # Of a spec that cannot be acted on nothing else is read: what was due before that stays due.

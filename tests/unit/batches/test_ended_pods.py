@@ -1,6 +1,9 @@
 """Why the pods of a batch end is told as for those of a service: while others are tried, and in the end."""
 
+import gc
 import json
+import random
+import tracemalloc
 
 import pytest
 
@@ -10,6 +13,7 @@ from support.world import NAMESPACE
 from vllm_operator.cluster import path
 from vllm_operator.loop.write import PROGRESS_SECONDS
 from vllm_operator.manifests.batch import CAUSE_ANNOTATION
+from vllm_operator.readers import logs
 from vllm_operator.snapshots.batch import batch_pod, told
 from vllm_operator.vllm.batch.faults import BAD_INPUT, BAD_OUTPUT
 
@@ -109,6 +113,33 @@ def test_what_the_kubelet_does_not_keep_of_a_log_is_read_before_the_batch_has_fa
     assert "merge" not in world.steps()
     world.reconcile()
     assert "nothing is left for the KV cache" in str(world.job("merge")["metadata"]["annotations"])
+
+
+def test_a_batch_that_has_failed_keeps_no_log_in_memory() -> None:
+    world = BatchWorld()
+    world.runs()
+    ends(world, container(f"RuntimeError: Engine core initialization failed.\n{DIED}"))
+    log = f"{random.Random(1).randbytes(30_000).hex(chr(10), 30)}\n{DIED}"
+    world.api.logs[f"{path('Pod', NAMESPACE, f'{KEY.name}-run-0-0')}/log"] = log
+    world.fails("run")
+    tracemalloc.start()
+    try:
+        world.reconcile(2)
+        before = held_of_logs()
+        world.ends("merge", {**MERGED, "done": 0, "unanswered": 10})
+        world.reconcile(2)
+        assert world.condition("Failed") == ("True", "RunFailed")
+        assert held_of_logs() < before - 10_000
+    finally:
+        tracemalloc.stop()
+
+
+def held_of_logs() -> int:
+    """Bytes that are held of logs that were read: packed by readers, and few texts by the diagnosis."""
+    gc.collect()
+    of_logs = tracemalloc.Filter(inclusive=True, filename_pattern=logs.__file__)
+    found = tracemalloc.take_snapshot().filter_traces([of_logs]).statistics("filename")
+    return sum(one.size for one in found)
 
 
 def test_only_the_last_try_of_an_index_counts_and_none_that_has_answered_all() -> None:
