@@ -142,6 +142,31 @@ def test_the_length_that_sentence_transformers_notes(
     assert facts.max_seq_length == length
 
 
+QWEN = b'"image_processor_type": "Qwen2VLImageProcessorFast"'
+
+
+@pytest.mark.parametrize(
+    ("files", "pixels"),
+    [
+        ({"preprocessor_config.json": b'{"max_pixels": 1003520, ' + QWEN + b"}"}, 1003520),
+        ({"preprocessor_config.json": b'{"size": {"longest_edge": 16777216}, ' + QWEN + b"}"}, 16777216),
+        ({"processor_config.json": b'{"image_processor": {"max_pixels": 5, ' + QWEN + b"}}"}, 5),
+        ({"preprocessor_config.json": b'{"size": {"longest_edge": 1540}}'}, None),  # a side, of another processor
+        ({"preprocessor_config.json": b'{"max_pixels": "many", ' + QWEN + b"}"}, None),
+        ({"preprocessor_config.json": b"["}, None),
+    ],
+)
+def test_the_largest_image_that_qwens_processor_makes(tmp_path: Path, files: dict[str, bytes], pixels: int) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    for name, content in {**FILES, **files}.items():
+        (folder / name).write_bytes(content)
+    assert inspect("--folder", folder, output=tmp_path / "report").image_pixels == pixels
+    with hub({"org/model": Repository({**FILES, **files})}) as running:
+        facts = inspect("--hub=org/model", endpoint=running.endpoint, output=tmp_path / "report")
+    assert facts.image_pixels == pixels
+
+
 def test_what_vllm_passes_over_notes_no_length(tmp_path: Path) -> None:
     folder = tmp_path / "model"
     folder.mkdir()

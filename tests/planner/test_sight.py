@@ -95,6 +95,18 @@ def test_a_shorter_context_is_offered_where_the_longest_video_leaves_nothing() -
     assert any(patch.keys() == {"maxModelLen"} for patch in offered)
 
 
+def test_the_models_own_processor_says_how_large_an_image_may_be() -> None:
+    gpu, config = find("NVIDIA-H200"), CONFIGS[QWEN25]["config"]
+    assert gpu
+    said = {"model": {"uri": "hf://a/b"}, "image": "vllm/vllm-openai:v0.32.0", "maxModelLen": 32768}
+    spec = InferenceServiceSpec.model_validate(said)
+    small, published = model_of(config, image_pixels=1280 * 28 * 28), model_of(config)
+    assert small.sight
+    assert look(small.sight, engine_of(spec, small, gpu)) == Look(1, 7 * 1280 * 4)  # a video of 14 frames
+    assert any("images" in why for why in plan(spec, published, gpu).approximate)
+    assert not any("images" in why for why in plan(spec, small, gpu).approximate)
+
+
 @pytest.mark.parametrize("flag", ["--skip-mm-profiling", "--language-model-only"])
 def test_nothing_is_sent_where_vllm_is_told_so(flag: str) -> None:
     model, engine = seen(QWEN25, extraArgs=[flag])

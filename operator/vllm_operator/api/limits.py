@@ -64,6 +64,7 @@ NAMES_IN_STATE = 64
 NAME_CHARACTERS = 253
 KV_CACHE_TOKENS = 1 << 40
 MODEL_LENGTH = (1 << 31) - 1
+IMAGE_PIXELS = (1 << 31) - 1
 
 # What Kubernetes keeps for others: logs, Events, Pods, kept pod templates.
 LOG_READ_BYTES = 1 * MIB

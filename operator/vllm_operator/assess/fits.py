@@ -105,7 +105,7 @@ def _model(packed: bytes) -> ModelShape:
 
 def _worked_out(packed: bytes) -> tuple[ModelShape, int]:
     facts = facts_of(packed)
-    model = model_of(facts.config, facts.quantization, facts.weights_bytes, facts.max_seq_length)
+    model = model_of(facts.config, facts.quantization, facts.weights_bytes, facts.max_seq_length, facts.image_pixels)
     return model, _BYTES_OF_A_LAYER * (1 + len(model.layers)) + size_of(packed)
 
 

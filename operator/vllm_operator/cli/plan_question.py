@@ -126,7 +126,9 @@ def read_model(options: argparse.Namespace, spec: InferenceServiceSpec) -> Model
             model = load_model(options.model_config)
         else:
             facts = _facts(options, spec)
-            model = model_of(facts.config, facts.quantization, facts.weights_bytes, facts.max_seq_length)
+            model = model_of(
+                facts.config, facts.quantization, facts.weights_bytes, facts.max_seq_length, facts.image_pixels
+            )
     except ModelConfigError as error:
         raise PlanInputError(str(error) if path is None or str(path) in str(error) else f"{path}: {error}") from error
     except InspectionError as error:

@@ -53,6 +53,8 @@ class Facts:
     """Whether a chat template is among the files; None where they do not tell."""
     max_seq_length: int | None = None
     """Tokens of the longest sequence, where sentence-transformers notes them apart; None where it does not."""
+    image_pixels: int | None = None
+    """Of the largest image that the model's processor makes; None where no file says it."""
 
     @property
     def architecture(self) -> str | None:
@@ -93,6 +95,7 @@ def encode(facts: Facts) -> str:
             "weightsBytes": facts.weights_bytes,
             "chatTemplate": facts.chat_template,
             "maxSeqLength": facts.max_seq_length,
+            "imagePixels": facts.image_pixels,
             "model": base64.b85encode(content).decode(),
         }
     )
@@ -125,8 +128,8 @@ def content_in(message: str) -> dict[str, Any]:
         model = limits.parsed(plain, "the report", limits.REPORT_BYTES, limits.REPORT_VALUES)
         content = {name: said.get(name) for name in ("commit", "weightsBytes", "chatTemplate")}
         # Only where there is one, as few models have it: what is kept of the others stays as it was.
-        length = {} if said.get("maxSeqLength") is None else {"maxSeqLength": said["maxSeqLength"]}
-        return content | length | {name: model[name] for name in ("config", "quantization")}
+        noted = {name: said[name] for name in ("maxSeqLength", "imagePixels") if said.get(name) is not None}
+        return content | noted | {name: model[name] for name in ("config", "quantization")}
     except OverLimitError as error:
         raise InspectionError(Reason.OVER_LIMIT, str(error)) from error
     except (ValueError, KeyError, TypeError) as error:
@@ -150,6 +153,7 @@ def facts_in(content: Mapping[str, Any]) -> tuple[Facts, int]:
                 content["commit"],
                 content["chatTemplate"],
                 content.get("maxSeqLength"),
+                content.get("imagePixels"),
             )
         )
     except OverLimitError as error:
@@ -170,6 +174,8 @@ def _checked(facts: Facts) -> Facts:
         raise ValueError("the commit is none")
     if facts.max_seq_length is not None and not limits.whole(facts.max_seq_length, limits.MODEL_LENGTH):
         raise OverLimitError(f"the longest sequence has no tokens from 1 to {limits.MODEL_LENGTH:,}")
+    if facts.image_pixels is not None and not limits.whole(facts.image_pixels, limits.IMAGE_PIXELS):
+        raise OverLimitError(f"the largest image has no pixels from 1 to {limits.IMAGE_PIXELS:,}")
     if not isinstance(facts.chat_template, bool | None):
         raise TypeError("chatTemplate is neither true nor false")
     return facts

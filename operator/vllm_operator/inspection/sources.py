@@ -14,6 +14,7 @@ from ..api import limits
 from ..api.limits import OverLimitError
 from ..api.reasons import Reason
 from .hub_errors import hub_trouble
+from .images import pixels_of
 from .mistral import PARAMS, config_of
 from .report import Facts, InspectionError
 from .sentences import length_of
@@ -42,8 +43,9 @@ def read_folder(folder: Path) -> Facts:
     weights = loaded(files, lambda name: _parsed(folder / name))
     size = sum(_data_bytes(folder / name) for name in weights) if weights else None
     template = _has_chat_template(files, lambda: _file(folder / _TOKENIZER_CONFIG))
-    length = _noted_length(files, lambda name: _file(folder / name))
-    return Facts(config, _file(folder / "hf_quant_config.json"), size, None, template, length)
+    read = _reading(lambda name: _file(folder / name))
+    noted = length_of(files, read), pixels_of(files, read)
+    return Facts(config, _file(folder / "hf_quant_config.json"), size, None, template, *noted)
 
 
 def _names(folder: Path) -> list[str]:
@@ -64,8 +66,8 @@ def _has_chat_template(names: Sequence[str], tokenizer_config: Callable[[], dict
         return None
 
 
-def _noted_length(names: Sequence[str], read: Callable[[str], dict[str, Any] | None]) -> int | None:
-    """The length that sentence-transformers notes: vLLM passes over a file that is empty, a folder or a broken link."""
+def _reading(read: Callable[[str], dict[str, Any] | None]) -> Callable[[str], dict[str, Any] | None]:
+    """Reads what is noted beside config.json. vLLM passes over a file that is empty, a folder or a broken link."""
 
     def content(name: str) -> dict[str, Any] | None:
         try:
@@ -73,7 +75,7 @@ def _noted_length(names: Sequence[str], read: Callable[[str], dict[str, Any] | N
         except InspectionError:  # what vLLM makes of it, it will say
             return None
 
-    return length_of(names, content)
+    return content
 
 
 def _file(path: Path) -> dict[str, Any] | None:
@@ -153,10 +155,11 @@ def _read_hub(repository: str, revision: str | None, token: str | None) -> Facts
     except EntryNotFoundError:
         quantization = None
     template = _has_chat_template(names, lambda: hub_file(repository, _TOKENIZER_CONFIG, commit, token))
-    length = _noted_length(names, lambda name: hub_file(repository, name, commit, token))
+    read = _reading(lambda name: hub_file(repository, name, commit, token))
+    noted = length_of(names, read), pixels_of(names, read)
     files = loaded(names, lambda name: hub_file(repository, name, commit, token))
     if not files:
-        return Facts(config, quantization, None, commit, template, length)
+        return Facts(config, quantization, None, commit, template, *noted)
 
     def data_size(name: str) -> int:
         header = api.parse_safetensors_file_metadata(repository, name, revision=commit, timeout=TIMEOUT_SECONDS)
@@ -166,7 +169,7 @@ def _read_hub(repository: str, revision: str | None, token: str | None) -> Facts
         size = sum(pool.map(data_size, files))
     if limits.whole(size, limits.WEIGHTS_BYTES) is None:
         raise InspectionError(Reason.OVER_LIMIT, f"the weights have no bytes from 0 to {limits.WEIGHTS_BYTES:,}")
-    return Facts(config, quantization, size, commit, template, length)
+    return Facts(config, quantization, size, commit, template, *noted)
 
 
 def hub_file(repository: str, name: str, commit: str | None, token: str | None) -> dict[str, Any]:

@@ -6,9 +6,11 @@ An architecture that is not in the table is taken for a decoder of Llama's shape
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ..inspection.images import pixels_of
 from ..inspection.sentences import KEY, length_of
 from .config import Config, ModelConfigError
 from .edges import edges
@@ -18,7 +20,7 @@ from .kinds import unknown_kind
 from .layouts import layer
 from .quantization import check_quantization, settings_of
 from .shapes import Layer, ModelShape
-from .sight import sight_of
+from .sight import sight_of, with_pixels
 from .towers import BY_TYPE, IMAGES_AND_VIDEOS, INPUTS, MULTIMODAL, TOWERS
 
 _UNREADABLE = (ValueError, TypeError, KeyError, IndexError, ZeroDivisionError, AttributeError, OverflowError,
@@ -61,13 +63,15 @@ def load_model(config: Path) -> ModelShape:
         raise ModelConfigError(f"{config}: is not JSON: {error}") from error
     if not isinstance(content, dict):
         raise ModelConfigError(f"{config}: is not a config.json: it holds no object")
-    names = {path.name for path in config.parent.glob("sentence_*_config.json")}
-    return model_of(content, quantization, max_seq_length=length_of(names, lambda name: _noted_in(config, name)))
+    names = {path.name for path in config.parent.glob("*_config.json")}
+    read = partial(_noted_in, config)
+    return model_of(
+        content, quantization, max_seq_length=length_of(names, read), image_pixels=pixels_of(names, read)
+    )  # fmt: skip
 
 
 def _noted_in(config: Path, name: str) -> Any:
-    """What a file of sentence-transformers beside a config.json says; None where it cannot be read, as in a folder that
-    is inspected."""
+    """What a file beside a config.json says; None where it cannot be read, as in a folder that is inspected."""
     try:
         return json.loads(config.with_name(name).read_text())
     except (OSError, ValueError, RecursionError):
@@ -79,10 +83,12 @@ def model_of(
     quantization: Mapping[str, Any] | None = None,
     header_bytes: int | None = None,
     max_seq_length: int | None = None,
+    image_pixels: int | None = None,
 ) -> ModelShape:
     """The model of a config.json, with hf_quant_config.json and the bytes of all tensors where they are known.
 
-    `max_seq_length`: tokens of the longest sequence, where sentence-transformers notes them apart.
+    `max_seq_length`: tokens of the longest sequence, where sentence-transformers notes them apart. `image_pixels`: of
+    the largest image that the processor makes, where it says so.
 
     Raises ModelConfigError for a config that lacks what any model has, or says what none can have.
     """
@@ -93,6 +99,8 @@ def model_of(
     except _UNREADABLE as error:
         raise ModelConfigError(f"the model config has a value that no model has: {error}") from error
     check_quantization(model)
+    if image_pixels and model.sight:
+        model = replace(model, sight=with_pixels(model.sight, image_pixels))
     return _noted(model, max_seq_length) if max_seq_length else model
 
 

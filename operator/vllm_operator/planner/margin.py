@@ -127,7 +127,9 @@ def _of_model(case: Case) -> Iterator[Doubt]:
         yield Doubt(GIB, "the pass through the vision tower was not measured")
     if model.sight:
         size = 0.1 * tower_bytes(model, engine)
-        yield Doubt(size, "how large images may be was not read from the model's own processor")
+        yield Doubt(
+            size, "" if model.sight.measured else "how large images may be is not known of the model's processor"
+        )
 
 
 def _of_draft(case: Case) -> Doubt:

@@ -167,6 +167,8 @@ class Sight:
     """Pixels along a side of a patch."""
     split: bool = True
     """Whether ranks have parts of each patch, and not some patches each."""
+    measured: bool = False
+    """Whether the model's own processor has said how large an image may be, or its config does."""
 
     @property
     def merged(self) -> int:

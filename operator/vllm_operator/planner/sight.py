@@ -26,6 +26,17 @@ def sight_of(config: Config, tower: str) -> Sight | None:
     return row(config, config.tower("vision_config")) if row and config.vision is not None else None
 
 
+def with_pixels(sight: Sight, pixels: int) -> Sight:
+    """With the largest image that the model's own processor makes. Qwen2's videos have frames of that size, too."""
+    area = sight.patch**2 * sight.merged
+    sized = max(1, pixels // area)
+    items = tuple(
+        replace(item, tokens=sized, patches=sized * sight.merged) if item.kind == "image" or item.steps > 1 else item
+        for item in sight.items
+    )
+    return replace(sight, items=items, measured=True)
+
+
 def _qwen2(_config: Config, part: Config) -> Sight:
     width = part.integer("embed_dim", 1280)
     return _qwen(part, Sight(
@@ -72,7 +83,7 @@ def _siglip(part: Config, tokens: int, patches: int) -> Sight:
     patch = part.integer("patch_size", 14)
     return Sight(
         (Seen("image", tokens, patches),), part.integer("hidden_size", 1152), part.integer("intermediate_size", 4304),
-        widths=4, inners=2, pixel_bytes=2 * _COLOURS * patch * patch, patch=patch,
+        widths=4, inners=2, pixel_bytes=2 * _COLOURS * patch * patch, patch=patch, measured=True,
     )  # fmt: skip
 
 

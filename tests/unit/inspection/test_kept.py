@@ -13,7 +13,8 @@ LLAMA = {"architectures": ["LlamaForCausalLM"], "hidden_size": 64, "sliding_wind
 
 def test_facts_come_back_from_plain_json() -> None:
     facts = Facts(
-        LLAMA, {"quantization": {"quant_algo": "FP8"}}, 12, "c" * 40, chat_template=False, max_seq_length=512
+        LLAMA, {"quantization": {"quant_algo": "FP8"}}, 12, "c" * 40, chat_template=False, max_seq_length=512,
+        image_pixels=1003520,
     )  # fmt: skip
     content = content_of(facts)
     assert content["config"] == LLAMA

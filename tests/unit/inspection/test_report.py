@@ -61,6 +61,8 @@ TOO_MUCH = {
     "weights beyond all disks": report({}, weightsBytes=1 << 60),
     "a sequence without tokens": report({}, maxSeqLength=0),
     "a sequence of too many tokens": report({}, maxSeqLength=10**100),
+    "an image without pixels": report({}, imagePixels=0),
+    "an image of too many pixels": report({}, imagePixels=10**100),
 }
 NO_REPORT = {
     "negative": config(FOLDED % -5),
