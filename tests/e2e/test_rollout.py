@@ -13,7 +13,7 @@ from support.end_to_end import KEY, call
 from support.kube import Kube, Object, conditions
 from support.load import Load
 from support.serving import tiny
-from vllm_operator.vllm.middleware import OPEN
+from vllm_operator.vllm.middleware import CLOSED, OPEN
 
 NAME, LABEL = "rolled", "app.kubernetes.io/instance=rolled"
 REFERENCE = {"name": "rolled-key", "key": "key"}
@@ -117,7 +117,8 @@ def test_every_route_wants_the_key(keyed: str) -> None:
         with closing(http.client.HTTPConnection(host, timeout=60)) as connection:
             connection.request(method, path, "{}", {"Content-Type": "application/json"})
             status = connection.getresponse().status
-        assert status == (200 if path in OPEN else 401), f"{method} {path} without a key: {status}"
+        expected = 200 if path in OPEN else 403 if path.endswith(CLOSED) else 401
+        assert status == expected, f"{method} {path} without a key: {status}"
 
 
 def test_what_probes_and_prometheus_ask_needs_no_key(keyed: str) -> None:
