@@ -114,6 +114,17 @@ def test_whether_there_is_a_chat_template(tmp_path: Path, files: dict[str, bytes
     assert facts.chat_template is found
 
 
+def by_either_way(tmp_path: Path, files: dict[str, bytes]) -> tuple[Facts, Facts]:
+    """What is found of a model with these files, in a folder and on the hub."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    for name, content in {**FILES, **files}.items():
+        (folder / name).write_bytes(content)
+    found = inspect("--folder", folder, output=tmp_path / "report")
+    with hub({"org/model": Repository({**FILES, **files})}) as running:
+        return found, inspect("--hub=org/model", endpoint=running.endpoint, output=tmp_path / "report")
+
+
 @pytest.mark.parametrize(
     ("files", "length"),
     [
@@ -132,14 +143,7 @@ def test_whether_there_is_a_chat_template(tmp_path: Path, files: dict[str, bytes
 def test_the_length_that_sentence_transformers_notes(
     tmp_path: Path, files: dict[str, bytes], length: int | None
 ) -> None:
-    folder = tmp_path / "model"
-    folder.mkdir()
-    for name, content in {**FILES, **files}.items():
-        (folder / name).write_bytes(content)
-    assert inspect("--folder", folder, output=tmp_path / "report").max_seq_length == length
-    with hub({"org/model": Repository({**FILES, **files})}) as running:
-        facts = inspect("--hub=org/model", endpoint=running.endpoint, output=tmp_path / "report")
-    assert facts.max_seq_length == length
+    assert [facts.max_seq_length for facts in by_either_way(tmp_path, files)] == [length, length]
 
 
 QWEN = b'"image_processor_type": "Qwen2VLImageProcessorFast"'
@@ -157,14 +161,7 @@ QWEN = b'"image_processor_type": "Qwen2VLImageProcessorFast"'
     ],
 )
 def test_the_largest_image_that_qwens_processor_makes(tmp_path: Path, files: dict[str, bytes], pixels: int) -> None:
-    folder = tmp_path / "model"
-    folder.mkdir()
-    for name, content in {**FILES, **files}.items():
-        (folder / name).write_bytes(content)
-    assert inspect("--folder", folder, output=tmp_path / "report").image_pixels == pixels
-    with hub({"org/model": Repository({**FILES, **files})}) as running:
-        facts = inspect("--hub=org/model", endpoint=running.endpoint, output=tmp_path / "report")
-    assert facts.image_pixels == pixels
+    assert [facts.image_pixels for facts in by_either_way(tmp_path, files)] == [pixels, pixels]
 
 
 def test_what_vllm_passes_over_notes_no_length(tmp_path: Path) -> None:
