@@ -87,9 +87,9 @@ def test_a_symptom_without_its_row_is_told() -> None:
 
 
 def test_a_row_without_its_symptom_is_told() -> None:
-    table = SOURCES[TABLE].replace("Reason.GPU_ERROR", "Reason.GPU_UNAVAILABLE")
+    table = SOURCES[TABLE].replace("Reason.KERNEL_MISSING", "Reason.GPU_UNAVAILABLE")
     (told,) = unused({**SOURCES, TABLE: table})
-    assert told == f"nothing names Reason.GPU_ERROR: give it somewhere, or remove its row from {REGISTRY}"
+    assert told == f"nothing names Reason.KERNEL_MISSING: give it somewhere, or remove its row from {REGISTRY}"
 
 
 def test_a_row_without_a_column_is_told() -> None:
