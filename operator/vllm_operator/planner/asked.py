@@ -58,9 +58,13 @@ def _without_caches(_spec: InferenceServiceSpec, model: ModelShape) -> ModelShap
     return _layered(model, lambda layer: replace(layer, cache=None, more=()))
 
 
+def _has_whole_towers(spec: InferenceServiceSpec, model: ModelShape) -> bool:
+    return value_of(spec, "mm-encoder-tp-mode") == "data" and model.architecture in WHOLE_TOWERS
+
+
 def _whole_towers(spec: InferenceServiceSpec, model: ModelShape) -> ModelShape:
     """Each rank has the whole of the towers, for a part of the images, where the model can do that."""
-    if value_of(spec, "mm-encoder-tp-mode") != "data" or model.architecture not in WHOLE_TOWERS:
+    if not _has_whole_towers(spec, model):
         return model
     return replace(model, towers=tuple((_whole(layer), count) for layer, count in model.towers))
 
@@ -85,8 +89,7 @@ def _seen(spec: InferenceServiceSpec, model: ModelShape) -> ModelShape:
         return replace(model, sight=None)
     limits = limits_of(spec)
     items = tuple(_bounded(item, sight.patch, limits) for item in sight.items if at_most(limits, item.kind) != 0)
-    whole = value_of(spec, "mm-encoder-tp-mode") == "data" and model.architecture in WHOLE_TOWERS
-    return replace(model, sight=replace(sight, items=items, split=not whole))
+    return replace(model, sight=replace(sight, items=items, split=not _has_whole_towers(spec, model)))
 
 
 def _bounded(item: Seen, patch: int, limits: dict[str, Any]) -> Seen:
